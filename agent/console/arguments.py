@@ -2,30 +2,47 @@
 
 from collections.abc import Sequence
 
-from agent.base.errors import UserError
+from agent.console.errors import ConsoleError
+from agent.console.messages import Message
 
 _MAX_NUMBER_CHARS = 9
 
 
+def usage_error(typed: Sequence[str], allowed: Message | str) -> ConsoleError:
+    """Return the error of a command line that is not allowed."""
+    return ConsoleError(
+        Message("{typed}: allowed: {allowed}", typed=" ".join(typed), allowed=allowed)
+    )
+
+
 def no_more_args(name: str, argv: Sequence[str]) -> None:
-    """Raise UserError if there are arguments."""
+    """Raise ConsoleError if there are arguments."""
     if argv:
-        raise UserError(f"{name} {' '.join(argv)}: allowed: {name} without arguments")
+        raise usage_error((name, *argv), Message("{command} without arguments", command=name))
 
 
-def choose_arg(kind: str, given: str | None, choices: Sequence[str]) -> str:
+def choose_arg(kind: Message, given: str | None, choices: Sequence[str]) -> str:
     """Return the name that is given, or the only one that is configured.
 
-    Raises UserError if it is not among the choices, or missing although there are several.
+    Raises ConsoleError if it is not among the choices, or missing although there are several.
     """
     if given is not None and given in choices:
         return given
     if given is None and len(choices) == 1:
         return choices[0]
     if not choices:
-        raise UserError(f"no {kind} is configured")
-    message = f"{kind} {given!r}: no such {kind}" if given is not None else f"name the {kind}"
-    raise UserError(f"{message}; allowed: {', '.join(choices)}")
+        raise ConsoleError(Message("no {kind} is configured", kind=kind))
+    names = ", ".join(choices)
+    if given is None:
+        raise ConsoleError(Message("name the {kind}; allowed: {names}", kind=kind, names=names))
+    raise ConsoleError(
+        Message(
+            "{kind} {given!r}: no such {kind}; allowed: {names}",
+            kind=kind,
+            given=given,
+            names=names,
+        )
+    )
 
 
 def parse_int(text: str, low: int, high: int) -> int | None:

@@ -18,6 +18,7 @@ from agent.capture.preview import (
 )
 from agent.config.configuration import Config
 from agent.console.errors import ConsoleError
+from agent.console.messages import Message
 from agent.recording.custody.receipts import FootageViewed
 from drivers.contracts import Camera, CameraReadings, ReadingsSource, StreamRequest
 from drivers.errors import DriverError, MaskError
@@ -45,7 +46,7 @@ class CameraPreview(Protocol):
     """Open preview of one camera. `source` names the process that reads the camera."""
 
     @property
-    def source(self) -> str:
+    def source(self) -> Message:
         """The process that reads the camera, such as `the agent`."""
         ...
 
@@ -61,7 +62,7 @@ class CameraPreview(Protocol):
 class AgentPreview:
     """Preview by the running agent. `first_frame` is the answer to the request that opened it."""
 
-    source = "the agent"
+    source = Message("the agent")
 
     def __init__(
         self,
@@ -85,7 +86,7 @@ class AgentPreview:
         except PreviewUnavailable as error:
             raise ConsoleError(str(error)) from error
         if frame is None:
-            raise ConsoleError("the agent has ended: try again")
+            raise ConsoleError(Message("the agent has ended: try again"))
         return PreviewPicture(
             luma=frame.plane,
             width_px=frame.width_px,
@@ -101,7 +102,7 @@ class AgentPreview:
 class DirectPreview:
     """Preview of a camera that the console itself has opened, since no agent runs."""
 
-    source = "the console itself"
+    source = Message("the console itself")
 
     def __init__(self, camera: Camera, clock_ns: Callable[[], int]) -> None:
         self._camera = camera
@@ -146,8 +147,12 @@ def open_preview(context: "ConsoleContext", name: str) -> CameraPreview:
     owner_policy = next(camera.institution for camera in config.camera if camera.name == name)
     if owner_policy is not None and not owner_policy.can_view(context.technician):
         raise ConsoleError(
-            f"camera {name} is lent by {owner_policy.owner}, whose viewers do not include "
-            f"{context.technician}"
+            Message(
+                "camera {camera} is lent by {owner}, whose viewers do not include {name}",
+                camera=name,
+                owner=owner_policy.owner,
+                name=context.technician,
+            )
         )
     viewed_at = rfc3339(context.now())
     context.append_receipt(
@@ -172,7 +177,7 @@ def open_preview(context: "ConsoleContext", name: str) -> CameraPreview:
             lambda: _read_readings(context, name),
         )
     if context.agent_state().state != "dead":
-        raise ConsoleError("the agent holds the camera and shows nothing: see check 5")
+        raise ConsoleError(Message("the agent holds the camera and shows nothing: see check 5"))
     return _open_direct(config, name, context.clock, str(context.config_path))
 
 
@@ -194,7 +199,10 @@ def _open_direct(config: Config, name: str, clock: Clock, config_source: str) ->
     source = next(one for one in sources if one.config.name == name)
     if source.scene_error is not None:
         raise ConsoleError(
-            f"MSK-01: its mask cannot be loaded, so it stays closed: {source.scene_error}"
+            Message(
+                "MSK-01: its mask cannot be loaded, so it stays closed: {error}",
+                error=source.scene_error,
+            )
         )
     scenes = (source.scene, *(source.scenes or {}).values())
     masks = tuple(mask for scene in scenes for mask in scene.masks)

@@ -13,6 +13,7 @@ from agent.console import machine_checks, modem_checks, network_checks
 from agent.console.check_result import CheckResult, failed, passed, print_results, unknown
 from agent.console.context import ConsoleContext
 from agent.console.errors import ConsoleError
+from agent.console.messages import Message, Text, join_phrases, message_of
 from agent.console.terminal import Terminal
 from agent.console.text_format import format_bytes, format_duration
 
@@ -29,7 +30,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     number: int
-    name: str
+    name: Message
     run: Callable[[ConsoleContext], Iterable[CheckResult]]
 
 
@@ -38,7 +39,7 @@ def run_check(terminal: Terminal, context: ConsoleContext, check: Check, prefix:
     try:
         results = list(context.with_advice(check.run(context)))
     except (ConsoleError, UserError, OSError) as error:
-        results = [failed(check.name, str(error))]
+        results = [failed(check.name, message_of(error))]
     print_results(terminal, results, prefix)
     return all(result.ok is not False for result in results)
 
@@ -62,97 +63,121 @@ def check_configuration(context: ConsoleContext) -> Iterable[CheckResult]:
     """Check the file as it is now, with its drivers' options, scenes and models."""
     problem = config_check.find_problem(context.config_path, context.clock, deep=True)
     if problem is None:
-        return (passed("configuration", "valid"),)
-    return (failed("configuration", problem, advice="Correct the file, then: config check."),)
+        return (passed(Message("configuration"), Message("valid")),)
+    advice = Message("Correct the file, then: config check.")
+    return (failed(Message("configuration"), problem, advice=advice),)
 
 
 def check_agent(context: ConsoleContext) -> Iterator[CheckResult]:
     """Check that the agent runs, and none of its stages fails."""
     agent_state = context.agent_state()
     if agent_state.state != "running":
-        last_seen = (
-            ""
-            if agent_state.report_age_s is None
-            else f", last heard {format_duration(agent_state.report_age_s)} ago"
-        )
+        age_s = agent_state.report_age_s
         yield failed(
-            "agent",
-            f"{'hangs' if agent_state.state == 'hung' else 'is dead'}{last_seen}",
-            advice="systemd restarts it by itself. If not: log shows why, reboot restarts the box.",
+            Message("agent"),
+            join_phrases(
+                Message("hangs") if agent_state.state == "hung" else Message("is dead"),
+                None
+                if age_s is None
+                else Message("last heard {duration} ago", duration=format_duration(age_s)),
+            ),
+            advice=Message(
+                "systemd restarts it by itself. If not: log shows why, reboot restarts the box."
+            ),
         )
         return
     stages = agent_state.report.stages if agent_state.report else ()
     failing = [stage for stage in stages if stage.state == "failing"]
     for stage in failing:
         yield failed(
-            f"stage {stage.name}", f"fails: {stage.last_error or 'unknown'}", advice="Look at log."
+            Message("stage {name}", name=stage.name),
+            Message("fails: {reason}", reason=stage.last_error or Message("unknown")),
+            advice=Message("Look at log."),
         )
     if not failing:
-        yield passed("agent", "runs, and none of its stages fails")
+        yield passed(Message("agent"), Message("runs, and none of its stages fails"))
 
 
 def check_cameras(context: ConsoleContext) -> Iterator[CheckResult]:
     """Check that each camera gives pictures, by the agent's report or by opening it here."""
     if not context.camera_names:
-        yield unknown("cameras", "the configuration names none, or is not valid")
+        yield unknown(Message("cameras"), Message("the configuration names none, or is not valid"))
         return
     report = context.live_report()
     health_by_name = {camera.name: camera for camera in report.cameras} if report else {}
     for name in context.camera_names:
         camera = health_by_name.get(name)
-        subject = f"camera {name}"
+        subject = Message("camera {name}", name=name)
         if report is None:
             yield _open_camera_directly(context, name)
         elif report.uptime_s < CAMERA_OPEN_GRACE_S and (camera is None or not camera.open):
-            yield unknown(subject, "not open yet: the agent has just started")
+            yield unknown(subject, Message("not open yet: the agent has just started"))
         elif camera is None or not camera.open:
-            reason = camera.last_error if camera and camera.last_error else "not open"
-            yield failed(subject, reason, "CAM-01")
+            reason = camera.last_error if camera else None
+            yield failed(subject, reason or Message("not open"), "CAM-01")
         elif camera.age_s is None or camera.age_s > MAX_FRAME_AGE_S:
-            newest = (
-                "none yet" if camera.age_s is None else f"none for {format_duration(camera.age_s)}"
+            no_pictures = (
+                Message("open, but gives no pictures: none yet")
+                if camera.age_s is None
+                else Message(
+                    "open, but gives no pictures: none for {duration}",
+                    duration=format_duration(camera.age_s),
+                )
             )
-            yield failed(subject, f"open, but gives no pictures: {newest}", "CAM-02")
+            yield failed(subject, no_pictures, "CAM-02")
         else:
-            yield passed(subject, f"{camera.fps:.1f} pictures/s")
+            yield passed(subject, Message("{fps:.1f} pictures/s", fps=camera.fps))
 
 
 def _open_camera_directly(context: ConsoleContext, name: str) -> CheckResult:
     """Open a camera that no agent holds."""
-    subject = f"camera {name}"
+    subject = Message("camera {name}", name=name)
     try:
         preview = context.open_preview(name)
     except ConsoleError as error:
-        return failed(subject, str(error), "CAM-01")
+        return failed(subject, message_of(error), "CAM-01")
     try:
         picture = preview.read(PICTURE_TIMEOUT_S)
     except ConsoleError as error:
-        return failed(subject, str(error), "CAM-02")
+        return failed(subject, message_of(error), "CAM-02")
     finally:
         preview.close()
     if picture is None:
-        return failed(subject, "opens here, but gives no picture", "CAM-02")
-    return passed(subject, f"gives pictures ({picture.width_px} x {picture.height_px}), tried here")
+        return failed(subject, Message("opens here, but gives no picture"), "CAM-02")
+    return passed(
+        subject,
+        Message(
+            "gives pictures ({width_px} x {height_px}), tried here",
+            width_px=picture.width_px,
+            height_px=picture.height_px,
+        ),
+    )
 
 
 def check_recording(context: ConsoleContext) -> Iterator[CheckResult]:
     """Check that footage is recorded."""
     report = context.live_report()
     if report is None:
-        yield failed("recording", "nothing is recorded while the agent does not run")
+        yield failed(
+            Message("recording"), Message("nothing is recorded while the agent does not run")
+        )
         return
     faults_by_code = {fault.code: fault for fault in report.faults}
     disk_fault = faults_by_code.get("STO-02") or faults_by_code.get("STO-03")
     for footage in report.footage:
-        subject = f"recording {footage.camera}"
-        message = f"{format_bytes(footage.bytes)} since {footage.oldest_utc or 'now'}"
-        message += ", sealed" if footage.sealed else ""
+        subject = Message("recording {camera}", camera=footage.camera)
+        size = Message(
+            "{size} since {time}",
+            size=format_bytes(footage.bytes),
+            time=footage.oldest_utc or Message("now"),
+        )
+        message = join_phrases(size, Message("sealed") if footage.sealed else None)
         if disk_fault is not None:
             yield failed(subject, disk_fault.detail or message, disk_fault.code)
         else:
             yield passed(subject, message)
     if not report.footage:
-        yield unknown("recording", "no camera is recorded")
+        yield unknown(Message("recording"), Message("no camera is recorded"))
 
 
 def check_custody_log(context: ConsoleContext) -> Iterable[CheckResult]:
@@ -160,42 +185,43 @@ def check_custody_log(context: ConsoleContext) -> Iterable[CheckResult]:
     try:
         custody = context.custody_log()
     except OSError as error:
-        return (failed("receipts", str(error), "CUS-01"),)
+        return (failed(Message("receipts"), str(error), "CUS-01"),)
     return (machine_checks.check_custody_log(custody),)
 
 
 def check_heads(context: ConsoleContext) -> Iterator[CheckResult]:
     """Check that each pan-tilt head answers the agent."""
     if not context.head_names:
-        yield unknown("heads", "none is configured")
+        yield unknown(Message("heads"), Message("none is configured"))
         return
     report = context.live_report()
     health_by_name = {head.name: head for head in report.heads} if report else {}
     for name in context.head_names:
-        head = health_by_name.get(name)
+        head, subject = health_by_name.get(name), Message("head {name}", name=name)
         if head is None:
-            yield unknown(f"head {name}", "only the running agent can ask it; see serial")
+            yield unknown(subject, Message("only the running agent can ask it; see serial"))
         elif head.open and head.pan_deg is not None:
-            yield passed(f"head {name}", "answers")
+            yield passed(subject, Message("answers"))
         else:
             code = "PTZ-03" if head.open else "PTZ-01"
-            yield failed(f"head {name}", head.last_error or "does not answer", code)
+            yield failed(subject, head.last_error or Message("does not answer"), code)
 
 
 def check_pins(context: ConsoleContext) -> Iterator[CheckResult]:
     """Check that the agent can read the pins, and that none reports a fault."""
     if context.config is None or not context.config.pin:
-        yield unknown("pins", "none is configured")
+        yield unknown(Message("pins"), Message("none is configured"))
         return
     report = context.live_report()
     if report is None or report.pins is None:
-        yield unknown("pins", "only the running agent has them open")
+        yield unknown(Message("pins"), Message("only the running agent has them open"))
         return
     pin_faults = [fault for fault in report.faults if fault.code.startswith("GPI-")]
     for fault in pin_faults:
-        yield failed(f"pin {fault.subject}", fault.detail or fault.title, fault.code)
+        subject = Message("pin {name}", name=fault.subject)
+        yield failed(subject, fault.detail or fault.title, fault.code)
     if not pin_faults:
-        yield passed("pins", "can be read, and report no fault")
+        yield passed(Message("pins"), Message("can be read, and report no fault"))
 
 
 def check_network(context: ConsoleContext) -> Iterator[CheckResult]:
@@ -228,41 +254,46 @@ def check_centre(context: ConsoleContext) -> Iterator[CheckResult]:
     """
     report = context.live_report()
     if report is None:
-        yield unknown("centre", "only the running agent knows")
+        yield unknown(Message("centre"), Message("only the running agent knows"))
         return
     outbox = report.outbox
-    backlog = f"{outbox.depth} messages wait"
     no_centre_fault = next((fault for fault in report.faults if fault.code == "NET-03"), None)
+
+    def with_backlog(finding: Text) -> Message:
+        return Message("{finding}; {count} messages wait", finding=finding, count=outbox.depth)
+
     if not outbox.connected:
-        yield failed("centre", "the agent has no connection to the broker", "NET-01")
+        message = Message("the agent has no connection to the broker")
+        yield failed(Message("centre"), message, "NET-01")
     elif no_centre_fault is not None:
-        message = f"{no_centre_fault.detail or no_centre_fault.title}; {backlog}"
-        yield failed("centre", message, "NET-03")
+        finding = no_centre_fault.detail or no_centre_fault.title
+        yield failed(Message("centre"), with_backlog(finding), "NET-03")
     elif outbox.centre_listening:
-        yield passed("centre", f"listens; {backlog}")
+        yield passed(Message("centre"), with_backlog(Message("listens")))
     else:
-        yield unknown("centre", f"none listens, and the box does not wait for one; {backlog}")
+        no_centre = Message("none listens, and the box does not wait for one")
+        yield unknown(Message("centre"), with_backlog(no_centre))
 
 
 CHECKS = tuple(
     Check(number=number, name=name, run=run)
     for number, (name, run) in enumerate(
         (
-            ("power, heat, memory", check_board),
-            ("disk", check_disk),
-            ("clock", check_clock),
-            ("configuration", check_configuration),
-            ("agent", check_agent),
-            ("cameras", check_cameras),
-            ("recording", check_recording),
-            ("receipts", check_custody_log),
-            ("pan-tilt heads", check_heads),
-            ("pins", check_pins),
-            ("network", check_network),
-            ("names (DNS)", check_dns),
-            ("certificates", check_certificates),
-            ("broker", check_broker),
-            ("centre", check_centre),
+            (Message("power, heat, memory"), check_board),
+            (Message("disk"), check_disk),
+            (Message("clock"), check_clock),
+            (Message("configuration"), check_configuration),
+            (Message("agent"), check_agent),
+            (Message("cameras"), check_cameras),
+            (Message("recording"), check_recording),
+            (Message("receipts"), check_custody_log),
+            (Message("pan-tilt heads"), check_heads),
+            (Message("pins"), check_pins),
+            (Message("network"), check_network),
+            (Message("names (DNS)"), check_dns),
+            (Message("certificates"), check_certificates),
+            (Message("broker"), check_broker),
+            (Message("centre"), check_centre),
         ),
         1,
     )

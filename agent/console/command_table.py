@@ -11,7 +11,7 @@ from agent.console.commands.footage import FOOTAGE
 from agent.console.commands.gpio import GPIO
 from agent.console.commands.mqtt import MQTT
 from agent.console.commands.ptz import PTZ
-from agent.console.commands.simple import LOG, LOGOUT, PAGES, REBOOT, SELFTEST, SERIAL
+from agent.console.commands.simple import LANGUAGE, LOG, LOGOUT, PAGES, REBOOT, SELFTEST, SERIAL
 from agent.console.commands.status import STATUS
 from agent.console.commands.update import UPDATE
 
@@ -34,6 +34,7 @@ COMMANDS = (
     BUNDLE,
     UPDATE,
     PAGES,
+    LANGUAGE,
     REBOOT,
     LOGOUT,
 )

@@ -23,6 +23,7 @@ from agent.base.file_read import read_regular_file
 from agent.base.json_decode import JsonDecoder, MalformedJson
 from agent.base.sha256 import sha256_hex
 from agent.console.errors import ConsoleError
+from agent.console.messages import Message
 from agent.console.text_format import format_duration
 
 MAX_FILE_BYTES = 1_048_576
@@ -61,12 +62,12 @@ class Rollback(msgspec.Struct, frozen=True, kw_only=True):
     restored: bool
 
     @property
-    def outcome(self) -> str:
+    def outcome(self) -> Message:
         """The state of the file, for the technician, the log and the receipt."""
         return (
-            "the configuration is the previous one again"
+            Message("the configuration is the previous one again")
             if self.restored
-            else "the file was changed meanwhile, and stays as it is"
+            else Message("the file was changed meanwhile, and stays as it is")
         )
 
 
@@ -76,12 +77,13 @@ _UNREADABLE = PendingCommit(
 )
 
 
-def format_reminder(pending: PendingCommit, now_ns: int, boot_id: str) -> str:
+def format_reminder(pending: PendingCommit, now_ns: int, boot_id: str) -> Message:
     """Format a reminder that a change waits for its confirmation."""
-    remaining = format_duration(pending.remaining_s(now_ns, boot_id))
-    return (
-        f"ON TRIAL by {pending.by}: {pending.keys}. It is undone in {remaining} "
-        "unless you type: config confirm"
+    return Message(
+        "ON TRIAL by {by}: {keys}. It is undone in {remaining} unless you type: config confirm",
+        by=pending.by,
+        keys=pending.keys,
+        remaining=format_duration(pending.remaining_s(now_ns, boot_id)),
     )
 
 
@@ -131,7 +133,9 @@ class CommitConfirm:
         """
         with self._lock():
             if self.pending() is not None:
-                raise ConsoleError("a change is on trial already: config confirm, or config undo")
+                raise ConsoleError(
+                    Message("a change is on trial already: config confirm, or config undo")
+                )
             mode = _mode(self._config_path)
             atomic_file.replace_atomically(self._backup_path, self._read_current(), mode)
             pending = PendingCommit(
@@ -153,9 +157,9 @@ class CommitConfirm:
         with self._lock():
             pending = self.pending()
             if pending is None:
-                raise ConsoleError("nothing is on trial")
+                raise ConsoleError(Message("nothing is on trial"))
             if pending.remaining_s(now_ns, boot_id) <= 0:
-                raise ConsoleError("too late: the change is being undone")
+                raise ConsoleError(Message("too late: the change is being undone"))
             self._clear_pending()
             return pending
 

@@ -12,9 +12,10 @@ import msgspec
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
-from agent.base.errors import UserError
 from agent.config import toml_decode
 from agent.config.shareable_config import redact_config
+from agent.console.errors import ConsoleError
+from agent.console.messages import Message, Text
 
 PathStep: TypeAlias = str | int
 
@@ -44,25 +45,31 @@ EDITABLE_KEYS = (
 )
 
 
+_KINDS = {"camera": Message("camera"), "head": Message("head")}
+
+
 class KeyChange(msgspec.Struct, frozen=True, kw_only=True):
     """A changed key: its old and new value without secrets, and the whole new file."""
 
     key: str
-    old: str
-    new: str
+    old: Text
+    new: Text
     new_text: str
 
 
 def plan_changes(text: str, pairs: Sequence[tuple[str, str]]) -> tuple[KeyChange, ...]:
-    """Set each key to its value, one after the other; comments and layout stay. Raises UserError."""
+    """Set each key to its value, one after the other; comments and layout stay.
+
+    Raises: ConsoleError if a key may not be set to its value; UserError if the file is no TOML.
+    """
     changes: list[KeyChange] = []
     for key, value in pairs:
         changes.append(_plan_change(changes[-1].new_text if changes else text, key, value))
     return tuple(changes)
 
 
-def list_editable_keys(text: str) -> list[tuple[str, str]]:
-    """Return every editable key of this file with its redacted value. Raises UserError."""
+def list_editable_keys(text: str) -> list[tuple[str, Text]]:
+    """Return every editable key of this file with its redacted value. Raises UserError if it is no TOML."""
     tables = _parse_toml(text)
     found = []
     for editable in EDITABLE_KEYS:
@@ -80,14 +87,20 @@ def _plan_change(text: str, key: str, value: str) -> KeyChange:
     editable = _find_editable_key(key)
     key_path = _key_path(key, editable, tables)
     if editable.must_exist and not _exists(tables, key_path):
-        raise UserError(f"{key}: not in the configuration; allowed: the keys that config set lists")
+        raise ConsoleError(
+            Message(
+                "{key}: not in the configuration; allowed: the keys that config set lists", key=key
+            )
+        )
     new_value = _parse_value(key, editable, value)
     if editable.kind == "address":
         _check_address_change(key, str(_get_at(tables, key_path) or ""), value)
     _set_at(tables, key_path, new_value)
     new_text = _edit_text(text, key_path, new_value)
     if _parse_toml(new_text) != tables:
-        raise UserError(f"{key}: cannot be changed in this file without other changes")
+        raise ConsoleError(
+            Message("{key}: cannot be changed in this file without other changes", key=key)
+        )
     return KeyChange(
         key=key,
         old=_display_value(_parse_toml(text), key_path),
@@ -104,8 +117,12 @@ def _find_editable_key(key: str) -> EditableKey:
             part in (word, "NAME") for part, word in zip(pattern, key_parts, strict=True)
         ):
             return editable
-    raise UserError(
-        f"{key}: may not be set here; allowed: {', '.join(allowed_key.key for allowed_key in EDITABLE_KEYS)}"
+    raise ConsoleError(
+        Message(
+            "{key}: may not be set here; allowed: {keys}",
+            key=key,
+            keys=", ".join(editable.key for editable in EDITABLE_KEYS),
+        )
     )
 
 
@@ -115,33 +132,46 @@ def _key_path(key: str, editable: EditableKey, tables: Mapping[str, Any]) -> tup
         return tuple(key_parts)
     names = [_item_name(item) for item in _as_list(tables.get(key_parts[0]))]
     if key_parts[1] not in names:
-        known = ", ".join(filter(None, names)) or "none"
-        raise UserError(f"{key}: no such {key_parts[0]}; there are: {known}")
+        raise ConsoleError(
+            Message(
+                "{key}: no such {kind}; there are: {names}",
+                key=key,
+                kind=_KINDS[key_parts[0]],
+                names=", ".join(filter(None, names)) or Message("none"),
+            )
+        )
     return (key_parts[0], names.index(key_parts[1]), *key_parts[2:])
 
 
 def _parse_value(key: str, editable: EditableKey, value: str) -> str | int | float:
     if editable.kind != "number":
         if not value.strip() or not value.isprintable():
-            raise UserError(f"{key}: allowed: printable text that is not empty")
+            raise ConsoleError(Message("{key}: allowed: printable text that is not empty", key=key))
         return value
     try:
         number = float(value)
     except ValueError as error:
-        raise UserError(f"{key} = {value!r}: allowed: a number") from error
+        raise ConsoleError(
+            Message("{key} = {value!r}: allowed: a number", key=key, value=value)
+        ) from error
     return int(number) if number.is_integer() and value.isascii() and value.isdecimal() else number
 
 
 def _check_address_change(key: str, old: str, new: str) -> None:
     """Refuse passwords, which would cross the cable or reach another machine, and the loss of TLS."""
     if "@" in old or "@" in new or "?" in old or "?" in new:
-        raise UserError(
-            f"{key}: allowed: an address without user, password and query, if the old one has none; "
-            "otherwise the centre changes it"
+        raise ConsoleError(
+            Message(
+                "{key}: allowed: an address without user, password and query, if the old one has none; "
+                "otherwise the centre changes it",
+                key=key,
+            )
         )
     scheme, _, rest = old.partition("://")
     if rest and scheme.endswith("s") and not new.startswith(f"{scheme}://"):
-        raise UserError(f"{key}: allowed: {scheme}://..., as it is")
+        raise ConsoleError(
+            Message("{key}: allowed: {scheme}://..., as it is", key=key, scheme=scheme)
+        )
 
 
 def _edit_text(text: str, key_path: Sequence[PathStep], value: str | float) -> str:
@@ -155,7 +185,11 @@ def _edit_text(text: str, key_path: Sequence[PathStep], value: str | float) -> s
         table[key_path[-1]] = value
         return tomlkit.dumps(document)
     except TOMLKitError as error:
-        raise UserError(f"{key_path[0]}: the file cannot be changed here: {error}") from error
+        raise ConsoleError(
+            Message(
+                "{key}: the file cannot be changed here: {error}", key=key_path[0], error=str(error)
+            )
+        ) from error
 
 
 def _parse_toml(text: str) -> dict[str, Any]:
@@ -182,15 +216,15 @@ def _set_at(tables: dict[str, Any], key_path: Sequence[PathStep], value: str | f
     for step in key_path[:-1]:
         table = table.setdefault(step, {}) if isinstance(table, dict) else table[step]
         if not isinstance(table, dict | list):
-            raise UserError(f"{step}: allowed: a table")
+            raise ConsoleError(Message("{key}: allowed: a table", key=step))
     if not isinstance(table, dict):
-        raise UserError(f"{key_path[0]}: allowed: a table")
+        raise ConsoleError(Message("{key}: allowed: a table", key=key_path[0]))
     table[key_path[-1]] = value
 
 
-def _display_value(tables: Mapping[str, Any], key_path: Sequence[PathStep]) -> str:
+def _display_value(tables: Mapping[str, Any], key_path: Sequence[PathStep]) -> Text:
     value = _get_at(redact_config(tables), key_path)
-    return "the default" if value is None else str(value)
+    return Message("the default") if value is None else str(value)
 
 
 def _as_list(value: Any) -> list[Any]:

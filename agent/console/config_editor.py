@@ -6,12 +6,12 @@ from pathlib import Path
 
 from agent.app import config_check
 from agent.base.clock import Clock
-from agent.base.errors import UserError
 from agent.console import agent_process
 from agent.console.commit_confirm import CommitConfirm, PendingCommit, Rollback, format_reminder
 from agent.console.commit_confirm_watch import CommitConfirmWatch
 from agent.console.config_edit import KeyChange, list_editable_keys, plan_changes
 from agent.console.errors import ConsoleError
+from agent.console.messages import Message, Text
 
 log = logging.getLogger(__name__)
 
@@ -31,20 +31,22 @@ class ConfigEditor:
         self._commit_confirm_watch = CommitConfirmWatch(path, clock, boot_id)
         self._last_pending: PendingCommit | None = None
 
-    def list_keys(self) -> Sequence[tuple[str, str]]:
+    def list_keys(self) -> Sequence[tuple[str, Text]]:
         """Return the editable keys with their current values."""
         return list_editable_keys(self._read_text())
 
     def propose(self, pairs: Sequence[tuple[str, str]]) -> Sequence[KeyChange]:
         """Plan changes, and check the whole new configuration as the agent would load it.
 
-        Raises: UserError if a key may not be set or the new configuration is not valid; OSError.
+        Raises: ConsoleError if a key may not be set or the new configuration is not valid; UserError if the
+        file is no TOML; OSError.
         """
         changes = plan_changes(self._read_text(), pairs)
         with self._commit_confirm.candidate(changes[-1].new_text) as candidate:
             problem = config_check.find_problem(candidate, self._clock, deep=True)
         if problem is not None:
-            raise UserError(f"not valid: {problem.replace(str(candidate), str(self._path))}")
+            reason = problem.replace(str(candidate), str(self._path))
+            raise ConsoleError(Message("not valid: {reason}", reason=reason))
         return changes
 
     def begin(self, changes: Sequence[KeyChange], by: str, minutes: float) -> bool:
@@ -68,19 +70,19 @@ class ConfigEditor:
         """Roll back and restart the agent. Raises: ConsoleError if nothing is pending; OSError."""
         rollback = self._commit_confirm.undo()
         if rollback is None:
-            raise ConsoleError("nothing is on trial")
+            raise ConsoleError(Message("nothing is on trial"))
         self._last_pending = None
         agent_process.restart(self._reload())
         return rollback
 
-    def reminder(self) -> str | None:
+    def reminder(self) -> Message | None:
         """Return a reminder of the change that waits for its confirmation. Raises OSError."""
         pending = self._commit_confirm.pending()
         if pending is None:
             return None
         return format_reminder(pending, self._clock.boottime_ns(), self._boot_id)
 
-    def undo_if_expired(self) -> str | None:
+    def undo_if_expired(self) -> Message | None:
         """Roll back after the deadline; return a notice, also if another process has ended it.
 
         A notice is returned once. A disk error is logged.
@@ -90,7 +92,11 @@ class ConfigEditor:
             if rollback is not None:
                 self._last_pending = None
                 agent_process.restart(self._reload())
-                return f"{rollback.commit.keys}: not confirmed in time; {rollback.outcome}."
+                return Message(
+                    "{keys}: not confirmed in time; {outcome}.",
+                    keys=rollback.commit.keys,
+                    outcome=rollback.outcome,
+                )
             last_pending, self._last_pending = self._last_pending, self._commit_confirm.pending()
         except OSError as error:
             log.error("commit-confirm of the configuration: %s", error)
@@ -98,11 +104,12 @@ class ConfigEditor:
         if last_pending is None or self._last_pending is not None:
             return None
         self._reload()
-        is_kept = self._commit_confirm.is_active(last_pending)
-        return f"{last_pending.keys}: {'confirmed' if is_kept else 'undone'} by another process."
+        if self._commit_confirm.is_active(last_pending):
+            return Message("{keys}: confirmed by another process.", keys=last_pending.keys)
+        return Message("{keys}: undone by another process.", keys=last_pending.keys)
 
     def _read_text(self) -> str:
         try:
             return self._path.read_text(encoding="utf-8")
         except UnicodeDecodeError as error:
-            raise UserError(f"{self._path}: not UTF-8 text") from error
+            raise ConsoleError(Message("{path}: not UTF-8 text", path=str(self._path))) from error

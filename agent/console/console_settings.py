@@ -16,6 +16,7 @@ from agent.config.console import ConsoleConfig
 from agent.config.names import Name
 from agent.config.toml_decode import convert, read_toml
 from agent.console.login import Authenticator, read_secret
+from agent.console.messages import Message, Text
 
 UNKNOWN_BOX = "unknown"
 
@@ -26,7 +27,7 @@ class ConsoleSettings(msgspec.Struct, frozen=True, kw_only=True):
     path: Path
     config: Config | None
     box_id: str
-    site: str
+    site: Text
     state_dir: Path
     console: ConsoleConfig
 
@@ -67,7 +68,7 @@ def _read_invalid(path: Path, environ: Mapping[str, str]) -> ConsoleSettings:
         path=path,
         config=None,
         box_id=_valid_name(box_id) or UNKNOWN_BOX,
-        site=site if isinstance(site, str) else "its configuration is not valid",
+        site=site if isinstance(site, str) else Message("its configuration is not valid"),
         state_dir=folder / (state_dir if isinstance(state_dir, str) else default_state_dir),
         console=console_config.resolve_paths(console, folder),
     )

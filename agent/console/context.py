@@ -1,9 +1,9 @@
 """Context of the console's commands: one box's files, its clock, its agent and the technician."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, get_args
 
 import msgspec
 
@@ -21,16 +21,17 @@ from agent.console.check_result import CheckResult, failed
 from agent.console.config_editor import ConfigEditor
 from agent.console.console_settings import ConsoleSettings
 from agent.console.errors import ConsoleError
+from agent.console.messages import Message, Text
 from agent.faults import texts as fault_texts
 from agent.faults.registry import FAULTS, FaultCode
-from agent.faults.texts import FaultGuidance, FaultTexts
+from agent.faults.texts import FaultGuidance, FaultTexts, Language
 from agent.health import health_file
 from agent.recording.archive import FootageArchive
 from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipts import FootageViewed, ServiceAction
 
 REPLY_TIMEOUT_S = 30.0
-INVALID_CONFIG = "the configuration is not valid: config check names the error"
+LANGUAGES: tuple[Language, ...] = get_args(Language)
 
 PreviewOpener: TypeAlias = Callable[["ConsoleContext", str], CameraPreview]
 """Opens the preview of a camera by its name. Raises ConsoleError."""
@@ -58,13 +59,14 @@ class ConsoleContext:
         self.root = root
         self._settings = settings
         self._preview_opener = preview_opener or camera_preview.open_preview
-        self._fault_texts: FaultTexts | None = None
+        self.session_language: Language | None = None
+        """The language that the technician has chosen for this session."""
+        self._fault_texts: tuple[Language, FaultTexts] | None = None
         self._custody_log: CustodyLog | None = None
         self.config_editor = ConfigEditor(settings.path, clock, boot_id, self._reload_settings)
 
     def _reload_settings(self) -> Path:
         self._settings = console_settings.read(self.config_path)
-        self._fault_texts = None
         return self.state_dir
 
     @property
@@ -73,7 +75,12 @@ class ConsoleContext:
         return self._settings.box_id
 
     @property
-    def site(self) -> str:
+    def language(self) -> Language:
+        """The language of this session, by default the configured one."""
+        return self.session_language or self._settings.console.language
+
+    @property
+    def site(self) -> Text:
         """The configured site, or a placeholder if the configuration cannot be read."""
         return self._settings.site
 
@@ -110,7 +117,9 @@ class ConsoleContext:
     def require_config(self) -> Config:
         """Return the configuration. Raises ConsoleError if it is not valid."""
         if self.config is None:
-            raise ConsoleError(INVALID_CONFIG)
+            raise ConsoleError(
+                Message("the configuration is not valid: config check names the error")
+            )
         return self.config
 
     def now(self) -> datetime:
@@ -136,15 +145,19 @@ class ConsoleContext:
         try:
             replies = send_command(self.state_dir, verb, args, REPLY_TIMEOUT_S)
         except OSError as error:
-            raise ConsoleError(f"the agent's control socket: {error.strerror or error}") from error
+            raise ConsoleError(
+                Message("the agent's control socket: {error}", error=str(error.strerror or error))
+            ) from error
         if replies is None:
-            raise ConsoleError("the agent does not run: see check 5")
+            raise ConsoleError(Message("the agent does not run: see check 5"))
         for reply in replies:
             if isinstance(reply, CommandRefused):
-                raise ConsoleError(f"refused ({reply.code}): {reply.message}")
+                raise ConsoleError(
+                    Message("refused ({code}): {reason}", code=reply.code, reason=reply.message)
+                )
             if isinstance(reply, CommandDone):
                 return reply.result
-        raise ConsoleError("the agent gave no answer")
+        raise ConsoleError(Message("the agent gave no answer"))
 
     def custody_log(self) -> CustodyLog:
         """Open the custody log on first use: a lost disk must not lock the technician out.
@@ -179,18 +192,31 @@ class ConsoleContext:
         """Open the preview of a camera. Raises ConsoleError."""
         return self._preview_opener(self, camera)
 
+    def choose_language(self, argv: Sequence[str]) -> None:
+        """Set the language of this session. Raises ConsoleError."""
+        chosen = next((one for one in LANGUAGES if list(argv) == [one]), None)
+        if chosen is None:
+            raise ConsoleError(
+                Message(
+                    "language {typed}: allowed: {languages}",
+                    typed=" ".join(argv),
+                    languages=", ".join(LANGUAGES),
+                )
+            )
+        self.session_language = chosen
+
     def fault_texts(self) -> FaultTexts:
-        """Load the faults' texts in the console's language."""
-        if self._fault_texts is None:
-            self._fault_texts = fault_texts.load_texts(self._settings.console.language)
-        return self._fault_texts
+        """Return the faults' texts in the language of this session."""
+        if self._fault_texts is None or self._fault_texts[0] != self.language:
+            self._fault_texts = (self.language, fault_texts.load_texts(self.language))
+        return self._fault_texts[1]
 
     def fault_guidance(self, code: str) -> FaultGuidance | None:
         """Return the text of a fault code, or None if there is no such code."""
         known: FaultCode | None = next((known for known in FAULTS if known == code), None)
         return None if known is None else self.fault_texts().faults[known]
 
-    def failed(self, subject: str, message: str, code: str) -> CheckResult:
+    def failed(self, subject: Text, message: Text, code: str) -> CheckResult:
         """Return a bad finding with the advice of its fault code."""
         return next(self.with_advice((failed(subject, message, code),)))
 

@@ -16,6 +16,7 @@ from cryptography.x509.oid import NameOID
 from agent.base import atomic_file, pem
 from agent.config.configuration import BrokerConfig
 from agent.console.errors import ConsoleError
+from agent.console.messages import Message
 
 ENROL_DIR = "enrol"
 REQUEST_KEY_FILE = "request.key"
@@ -41,27 +42,37 @@ class Enrolment:
         request = x509.CertificateSigningRequestBuilder().subject_name(name)
         return request.sign(key, hashes.SHA256()).public_bytes(_PEM).decode()
 
-    def install(self, text: str, now: datetime, *, clock_synced: bool) -> list[str]:
+    def install(self, text: str, now: datetime, *, clock_synced: bool) -> list[Message]:
         """Install a certificate in PEM that matches the pending request. Return a report for the screen."""
         if not self._key_file.exists():
-            raise ConsoleError("there is no pending request: begin with enrol request")
+            raise ConsoleError(Message("there is no pending request: begin with enrol request"))
         cert = pem.load_box_certificate(text.encode(), self._box_id, "certificate")
         key = self._load_key()
         self._check_certificate(cert, key, now, clock_synced=clock_synced)
         certificate_pem = cert.public_bytes(_PEM)
         messages = [
-            f"Certificate of {self._box_id}, valid until {cert.not_valid_after_utc:%Y-%m-%d}."
+            Message(
+                "Certificate of {box}, valid until {date}.",
+                box=self._box_id,
+                date=f"{cert.not_valid_after_utc:%Y-%m-%d}",
+            )
         ]
         broker = self._broker
         if broker is None or broker.certificate is None or broker.key is None:
             paths = (self._folder / "box.key", self._folder / "box.pem")
-            messages += [
-                f"The configuration has no path for it. Set broker.key = {str(paths[0])!r}",
-                f"and broker.certificate = {str(paths[1])!r}, then restart the agent.",
-            ]
+            messages.append(
+                Message(
+                    "The configuration has no path for it. Set broker.key = {key!r} and "
+                    "broker.certificate = {certificate!r}, then restart the agent.",
+                    key=str(paths[0]),
+                    certificate=str(paths[1]),
+                )
+            )
         else:
             paths = (Path(broker.key), Path(broker.certificate))
-            messages.append("The agent uses it from its next connection on; reboot forces one.")
+            messages.append(
+                Message("The agent uses it from its next connection on; reboot forces one.")
+            )
         self._install_files(paths, (_encode_key(key), certificate_pem))
         self._key_file.unlink()
         return messages
@@ -75,11 +86,14 @@ class Enrolment:
         clock_synced: bool,
     ) -> None:
         if cert.public_key() != key.public_key():
-            raise ConsoleError("it is not for the key of the pending request")
+            raise ConsoleError(Message("it is not for the key of the pending request"))
         if clock_synced and not cert.not_valid_before_utc <= now <= cert.not_valid_after_utc:
             raise ConsoleError(
-                f"it is valid from {cert.not_valid_before_utc:%Y-%m-%d} to "
-                f"{cert.not_valid_after_utc:%Y-%m-%d}, not today"
+                Message(
+                    "it is valid from {begin} to {end}, not today",
+                    begin=f"{cert.not_valid_before_utc:%Y-%m-%d}",
+                    end=f"{cert.not_valid_after_utc:%Y-%m-%d}",
+                )
             )
         for issuer in self._load_issuers():
             try:
@@ -87,12 +101,12 @@ class Enrolment:
             except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
                 continue
             return
-        raise ConsoleError("it is not signed by broker.ca")
+        raise ConsoleError(Message("it is not signed by broker.ca"))
 
     def _load_issuers(self) -> list[x509.Certificate]:
         ca = None if self._broker is None else self._broker.ca
         if ca is None:
-            raise ConsoleError("broker.ca is not set: its signature cannot be checked")
+            raise ConsoleError(Message("broker.ca is not set: its signature cannot be checked"))
         try:
             return pem.load_authorities(Path(ca).read_bytes(), f"broker.ca = {ca!r}")
         except OSError as error:
@@ -129,10 +143,12 @@ class Enrolment:
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
             self._key_file.unlink()
             raise ConsoleError(
-                "the key of the request is damaged: begin with enrol request"
+                Message("the key of the request is damaged: begin with enrol request")
             ) from error
         if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise ConsoleError(f"{self._key_file}: not an EC key, as the box makes them")
+            raise ConsoleError(
+                Message("{file}: not an EC key, as the box makes them", file=str(self._key_file))
+            )
         return key
 
 

@@ -3,6 +3,7 @@
 from agent.base.sha256 import sha256_hex
 from agent.console import xmodem
 from agent.console.errors import ConsoleError
+from agent.console.messages import Message, message_of
 from agent.console.terminal import Terminal
 from agent.console.text_format import format_bytes, format_duration
 
@@ -18,31 +19,45 @@ def send(terminal: Terminal, name: str, data: bytes, padding: bytes) -> None:
     """
     padded = xmodem.pad(data, padding)
     terminal.print(
-        f"{name}, {len(padded)} bytes ({format_bytes(len(padded))}), "
-        f"about {format_duration(len(padded) / LINE_BYTES_PER_S)} at 115200 baud",
+        Message(
+            "{name}, {count} bytes ({size}), about {duration} at 115200 baud",
+            name=name,
+            count=len(padded),
+            size=format_bytes(len(padded)),
+            duration=format_duration(len(padded) / LINE_BYTES_PER_S),
+        ),
         f"sha256 {sha256_hex(padded)}",
-        "Receive it with XMODEM now, under that name. Ctrl-C cancels.",
+        Message("Receive it with XMODEM now, under that name. Ctrl-C cancels."),
     )
     try:
         with terminal.raw_line() as line:
             xmodem.send(line, padded, terminal.clock_ns)
     except xmodem.TransferFailed as error:
-        raise ConsoleError(f"not sent: {error}. Try again.") from error
+        raise ConsoleError(
+            Message("not sent: {reason}. Try again.", reason=message_of(error))
+        ) from error
     terminal.print(
-        f"Sent. Check it: sha256sum {name}",
+        Message("Sent. Check it: {command}", command=f"sha256sum {name}"),
         f"sha256 {sha256_hex(padded)}",
     )
 
 
-def receive(terminal: Terminal, description: str, max_bytes: int) -> bytes:
+def receive(terminal: Terminal, description: Message, max_bytes: int) -> bytes:
     """Receive a file, without its padding. Raises ConsoleError."""
-    terminal.print(f"Send {description} with XMODEM now. Ctrl-C cancels.")
+    terminal.print(
+        Message("Send {description} with XMODEM now. Ctrl-C cancels.", description=description)
+    )
     try:
         with terminal.raw_line() as line:
             data = xmodem.receive(line, max_bytes, terminal.clock_ns)
     except xmodem.TransferFailed as error:
-        raise ConsoleError(f"not received: {error}. Try again.") from error
+        raise ConsoleError(
+            Message("not received: {reason}. Try again.", reason=message_of(error))
+        ) from error
     # XMODEM has no length: bytes of the padding at the file's own end are lost too.
     data = data.rstrip(xmodem.PADDING + b"\0")
-    terminal.print(f"Received: {len(data)} bytes", f"sha256 {sha256_hex(data)}")
+    terminal.print(
+        Message("Received: {count} bytes", count=len(data)),
+        f"sha256 {sha256_hex(data)}",
+    )
     return data

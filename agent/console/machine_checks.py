@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from agent.console.check_result import CheckResult, failed, passed, passed_if, unknown
+from agent.console.messages import Message
 from agent.console.text_format import format_bytes
 from agent.health.vitals import parse
 from agent.health.vitals.machine import THROTTLED_FILE, soc_celsius
@@ -24,42 +25,55 @@ def check_board(root: Path = DEFAULT_ROOT) -> Iterator[CheckResult]:
     yield _check_supply(procfs)
     celsius = soc_celsius(root)
     if celsius is None:
-        yield unknown("heat", "the board has no sensor")
+        yield unknown(Message("heat"), Message("the board has no sensor"))
     else:
-        yield passed_if("heat", f"{celsius:.0f} C", ok=celsius < MAX_SOC_CELSIUS, code="SYS-02")
+        yield passed_if(
+            Message("heat"),
+            Message("{celsius:.0f} C", celsius=celsius),
+            ok=celsius < MAX_SOC_CELSIUS,
+            code="SYS-02",
+        )
     memory = procfs.read("proc/meminfo")
     free, total = (
         parse.kilobyte_field(memory, "MemAvailable"),
         parse.kilobyte_field(memory, "MemTotal"),
     )
     if free is None or not total:
-        yield unknown("memory", "unknown")
+        yield unknown(Message("memory"), Message("unknown"))
     else:
-        message = f"{format_bytes(free)} of {format_bytes(total)} free"
-        yield passed_if("memory", message, ok=free > total * MIN_FREE_MEMORY_RATIO, code="SYS-04")
+        message = Message(
+            "{free} of {total} free", free=format_bytes(free), total=format_bytes(total)
+        )
+        is_enough = free > total * MIN_FREE_MEMORY_RATIO
+        yield passed_if(Message("memory"), message, ok=is_enough, code="SYS-04")
     load = parse.load_average(procfs.read("proc/loadavg"))
     cores = parse.cores(procfs.read("sys/devices/system/cpu/online"))
     if load is None or not cores:
-        yield unknown("load", "unknown")
+        yield unknown(Message("load"), Message("unknown"))
     else:
-        message = f"{load:.1f} on {cores} cores"
-        yield passed_if("load", message, ok=load < cores * MAX_LOAD_PER_CORE, code="SYS-05")
+        message = Message("{load:.1f} on {cores} cores", load=load, cores=cores)
+        yield passed_if(
+            Message("load"), message, ok=load < cores * MAX_LOAD_PER_CORE, code="SYS-05"
+        )
 
 
 def _check_supply(procfs: ProcFs) -> CheckResult:
     throttling = parse.throttling(procfs.read(THROTTLED_FILE))
     if throttling is None:
-        return unknown("supply", "the board does not report it")
+        return unknown(Message("supply"), Message("the board does not report it"))
     if throttling.under_voltage or throttling.throttled:
-        message = "under-voltage now" if throttling.under_voltage else "throttled now"
-        return failed("supply", message, "SYS-03")
-    history = ", but under-voltage since the boot" if throttling.under_voltage_since_boot else ""
-    return passed("supply", f"good now{history}")
+        message = (
+            Message("under-voltage now") if throttling.under_voltage else Message("throttled now")
+        )
+        return failed(Message("supply"), message, "SYS-03")
+    if throttling.under_voltage_since_boot:
+        return passed(Message("supply"), Message("good now, but under-voltage since the boot"))
+    return passed(Message("supply"), Message("good now"))
 
 
 def check_disk(state_dir: Path) -> CheckResult:
     """Write, flush and remove a small file, and check the free space."""
-    subject = f"disk of {state_dir}"
+    subject = Message("disk of {folder}", folder=str(state_dir))
     probe = state_dir / ".console-probe"
     try:
         probe_fd = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -71,9 +85,14 @@ def check_disk(state_dir: Path) -> CheckResult:
             probe.unlink()
         stats = os.statvfs(state_dir)
     except OSError as error:
-        return failed(subject, f"cannot be written: {error.strerror or error}", "STO-02")
+        reason = str(error.strerror or error)
+        return failed(subject, Message("cannot be written: {reason}", reason=reason), "STO-02")
     free, total = stats.f_bavail * stats.f_frsize, stats.f_blocks * stats.f_frsize
-    message = f"can be written, {format_bytes(free)} of {format_bytes(total)} free"
+    message = Message(
+        "can be written, {free} of {total} free",
+        free=format_bytes(free),
+        total=format_bytes(total),
+    )
     return passed_if(subject, message, ok=free > MIN_FREE_DISK_BYTES, code="STO-05")
 
 
@@ -82,5 +101,6 @@ def check_custody_log(custody: CustodyLog) -> CheckResult:
     try:
         head = custody.head()
     except OSError as error:
-        return failed("receipts", str(error), "CUS-01")
-    return passed("receipts", f"{head.seq}, the newest of {head.time}")
+        return failed(Message("receipts"), str(error), "CUS-01")
+    message = Message("{seq}, the newest of {time}", seq=head.seq, time=head.time)
+    return passed(Message("receipts"), message)

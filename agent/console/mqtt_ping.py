@@ -6,6 +6,7 @@ from agent.base.clock import Clock
 from agent.base.errors import UserError
 from agent.config.configuration import BrokerConfig
 from agent.console.check_result import CheckResult, failed, passed, unknown
+from agent.console.messages import Message
 from agent.reporting.mqtt.connect_error import MqttConnectionError
 from agent.reporting.mqtt.connection import FAULT_CODES
 from agent.reporting.mqtt.packets import Connack, Suback
@@ -16,10 +17,17 @@ ANSWER_TIMEOUT_S = 10.0
 
 def agent_session_result(round_trip_ms: float | None) -> CheckResult:
     """Return the result of the agent's own connection, which nothing may replace."""
-    message = "the agent is connected"
-    if round_trip_ms is not None:
-        message += f", and its last message was acknowledged in {round_trip_ms:.1f} ms"
-    return passed("broker", f"{message}; no second connection is made under its certificate")
+    if round_trip_ms is None:
+        message = Message(
+            "the agent is connected; no second connection is made under its certificate"
+        )
+    else:
+        message = Message(
+            "the agent is connected, and its last message was acknowledged in {round_trip_ms:.1f} "
+            "ms; no second connection is made under its certificate",
+            round_trip_ms=round_trip_ms,
+        )
+    return passed(Message("broker"), message)
 
 
 def ping(
@@ -38,23 +46,35 @@ def ping(
         link.connect()
         link.wait_for(Connack, ANSWER_TIMEOUT_S)
         elapsed_ms = (clock.boottime_ns() - started_ns) / 1e6
-        yield passed("connection", f"as {client_id}, {elapsed_ms:.0f} ms")
+        yield passed(
+            Message("connection"),
+            Message("as {client}, {elapsed_ms:.0f} ms", client=client_id, elapsed_ms=elapsed_ms),
+        )
         for number in range(1, count + 1):
             started_ns = clock.boottime_ns()
             link.subscribe([f"vigie/v1/{box_id}/down/ack"])
             answer = link.wait_for(Suback, ANSWER_TIMEOUT_S)
             elapsed_ms = (clock.boottime_ns() - started_ns) / 1e6
+            subject = Message("ping {number}", number=number)
             if answer.failure_reason is not None:
-                message = f"the broker refuses the box's own topics: {answer.failure_reason}"
-                yield failed(f"ping {number}", message, "NET-02")
+                message = Message(
+                    "the broker refuses the box's own topics: {reason}",
+                    reason=answer.failure_reason,
+                )
+                yield failed(subject, message, "NET-02")
                 return
-            yield passed(f"ping {number}", f"{elapsed_ms:.1f} ms")
+            yield passed(subject, Message("{elapsed_ms:.1f} ms", elapsed_ms=elapsed_ms))
     except MqttConnectionError as error:
         if agent_connected and error.kind != "unreachable":
-            yield unknown("connection", f"as {client_id}: {error}; the agent itself is connected")
+            message = Message(
+                "as {client}: {error}; the agent itself is connected",
+                client=client_id,
+                error=str(error),
+            )
+            yield unknown(Message("connection"), message)
         else:
-            yield failed("broker", str(error), FAULT_CODES[error.kind])
+            yield failed(Message("broker"), str(error), FAULT_CODES[error.kind])
     except UserError as error:
-        yield failed("broker", str(error), "NET-04")
+        yield failed(Message("broker"), str(error), "NET-04")
     finally:
         link.close()

@@ -19,6 +19,7 @@ from agent.base.clock import Clock
 from agent.base.errors import UserError
 from agent.config.configuration import BrokerConfig
 from agent.console.check_result import CheckResult, failed, passed, passed_if, unknown
+from agent.console.messages import Message, Text, join_phrases
 from agent.faults.registry import FaultCode
 from agent.reporting.mqtt import connect_error, tls
 from agent.reporting.mqtt.certificate_expiry import (
@@ -48,20 +49,22 @@ def check_interfaces(root: Path = Path("/")) -> Iterator[CheckResult]:
     """Check each network interface, and the default route."""
     interfaces = [path for path in list_interfaces(root) if path.name != "lo"]
     if not interfaces:
-        yield failed("interfaces", "none but the loopback", "NET-01")
+        yield failed(Message("interfaces"), Message("none but the loopback"), "NET-01")
     has_address = False
     for interface in interfaces:
         name = interface.name
         addresses = _interface_addresses(name, root)
-        state = _read_text(interface / "operstate") or "unknown"
-        message = f"{state}, {', '.join(addresses) or 'no address'}"
-        if (interface / "wireless").exists():
-            message += _wifi_signal(name, root)
+        message = join_phrases(
+            _read_text(interface / "operstate") or Message("unknown"),
+            ", ".join(addresses) or Message("no address"),
+            _wifi_signal(name, root) if (interface / "wireless").exists() else None,
+        )
         has_address = has_address or bool(addresses)
         has_carrier = _read_text(interface / "carrier") == "1"
         yield (passed if addresses and has_carrier else unknown)(name, message)
     if interfaces and not has_address:
-        yield failed("address", "no interface has one: check the cable, the modem, DHCP", "NET-01")
+        message = Message("no interface has one: check the cable, the modem, DHCP")
+        yield failed(Message("address"), message, "NET-01")
     yield _check_default_route(root)
 
 
@@ -78,12 +81,16 @@ def _check_default_route(root: Path) -> CheckResult:
         route = _DEFAULT_ROUTE_PATTERN.match(line)
         if route and int(route["flags"], 16) & _RTF_UP:
             gateway = socket.inet_ntoa(struct.pack("<I", int(route["gateway"], 16)))
-            return passed("default route", f"by {gateway} over {route['name']}")
+            message = Message(
+                "by {gateway} over {interface}", gateway=gateway, interface=route["name"]
+            )
+            return passed(Message("default route"), message)
     for line in (_read_text(root / "proc/net/ipv6_route") or "").splitlines():
         fields = line.split()
         if len(fields) > 9 and fields[0] == "0" * 32 and fields[1] == "00" and fields[9] != "lo":  # noqa: PLR2004
-            return passed("default route", f"IPv6 over {fields[9]}")
-    return unknown("default route", "none: the box reaches its own network only")
+            message = Message("IPv6 over {interface}", interface=fields[9])
+            return passed(Message("default route"), message)
+    return unknown(Message("default route"), Message("none: the box reaches its own network only"))
 
 
 def _interface_addresses(name: str, root: Path) -> list[str]:
@@ -101,12 +108,12 @@ def _interface_addresses(name: str, root: Path) -> list[str]:
     return found
 
 
-def _wifi_signal(name: str, root: Path) -> str:
+def _wifi_signal(name: str, root: Path) -> Message | None:
     for line in (_read_text(root / "proc/net/wireless") or "").splitlines():
         fields = line.split()
         if fields and fields[0] == f"{name}:" and len(fields) > 3:  # noqa: PLR2004 - see proc(5)
-            return f", signal {fields[3].rstrip('.')} dBm"
-    return ""
+            return Message("signal {dbm} dBm", dbm=fields[3].rstrip("."))
+    return None
 
 
 def check_dns(broker: BrokerConfig, root: Path = Path("/")) -> CheckResult:
@@ -117,20 +124,34 @@ def check_dns(broker: BrokerConfig, root: Path = Path("/")) -> CheckResult:
     except ValueError:
         pass
     else:
-        return passed("names", f"{host} is an address, no name to resolve")
+        return passed(
+            Message("names"), Message("{host} is an address, no name to resolve", host=host)
+        )
     servers = [
         line.split()[1]
         for line in (_read_text(root / "etc/resolv.conf") or "").splitlines()
         if line.startswith("nameserver") and len(line.split()) > 1
     ]
-    resolver_note = f"name servers: {', '.join(servers) or 'none is configured'}"
+    server_names = ", ".join(servers) or Message("none is configured")
     addresses = _resolve(host)
-    if isinstance(addresses, str):
-        return failed("names", f"{host}: {addresses} ({resolver_note})", "NET-01")
-    return passed("names", f"{host} is {', '.join(addresses)} ({resolver_note})")
+    if not isinstance(addresses, list):
+        message = Message(
+            "{host}: {reason} (name servers: {servers})",
+            host=host,
+            reason=addresses,
+            servers=server_names,
+        )
+        return failed(Message("names"), message, "NET-01")
+    message = Message(
+        "{host} is {addresses} (name servers: {servers})",
+        host=host,
+        addresses=", ".join(addresses),
+        servers=server_names,
+    )
+    return passed(Message("names"), message)
 
 
-def _resolve(host: str) -> list[str] | str:
+def _resolve(host: str) -> list[str] | Text:
     """Return the addresses, or the reason why there are none.
 
     In a thread of its own, since the resolver's time-out may be long: the thread is abandoned then.
@@ -149,7 +170,7 @@ def _resolve(host: str) -> list[str] | str:
     try:
         return result_queue.get(timeout=RESOLVE_TIMEOUT_S)
     except queue.Empty:
-        return f"no answer in {RESOLVE_TIMEOUT_S:.0f} s"
+        return Message("no answer in {timeout_s:.0f} s", timeout_s=RESOLVE_TIMEOUT_S)
 
 
 def check_clock(clock: Clock, root: Path = Path("/")) -> CheckResult:
@@ -157,22 +178,28 @@ def check_clock(clock: Clock, root: Path = Path("/")) -> CheckResult:
     trust = clock.trust()
     now = f"{clock.utc(clock.boottime_ns()):%Y-%m-%d %H:%M:%S}Z"
     if trust.synced:
-        accuracy = "" if trust.error_s is None else f", within {trust.error_s * 1000:.0f} ms"
-        return passed("clock", f"{now} by {trust.source}{accuracy}")
+        source = Message("{now} by {source}", now=now, source=trust.source)
+        accuracy = (
+            None
+            if trust.error_s is None
+            else Message("within {error_ms:.0f} ms", error_ms=trust.error_s * 1000)
+        )
+        return passed(Message("clock"), join_phrases(source, accuracy))
     has_synced_once = (root / "run/systemd/timesync/synchronized").exists()
-    history = ", a time server has answered before" if has_synced_once else ""
-    return failed("clock", f"{now}, not synchronised{history}", "SYS-01")
+    history = Message("a time server has answered before") if has_synced_once else None
+    message = join_phrases(now, Message("not synchronised"), history)
+    return failed(Message("clock"), message, "SYS-01")
 
 
 def check_certificates(broker: BrokerConfig, box_id: str, now: datetime) -> Iterator[CheckResult]:
     """Check the files of the box's certificate and of the broker's authority."""
     if not tls.parse_broker_url(broker.url).is_tls:
-        yield unknown("certificates", "mqtt:// has none")
+        yield unknown(Message("certificates"), Message("mqtt:// has none"))
         return
     try:
         tls.load_ssl_context(broker)
     except UserError as error:
-        yield failed("certificates", str(error), "NET-04")
+        yield failed(Message("certificates"), str(error), "NET-04")
         return
     for kind in get_args(CertificateKey):
         try:
@@ -181,28 +208,28 @@ def check_certificates(broker: BrokerConfig, box_id: str, now: datetime) -> Iter
             yield failed(f"broker.{kind}", str(error), INVALID_FILE_FAULTS[kind])
             continue
         if validity is None:
-            yield unknown(f"broker.{kind}", "none is configured")
+            yield unknown(f"broker.{kind}", Message("none is configured"))
             continue
-        subject = f"broker.{kind} of {_subject_name(validity)}"
+        subject = Message("{file} of {name}", file=f"broker.{kind}", name=_subject_name(validity))
         if kind == "certificate" and validity.name != box_id:
-            message = f"its name is not the box's id, {box_id}"
+            message = Message("its name is not the box's id, {box}", box=box_id)
             yield failed(subject, message, INVALID_FILE_FAULTS[kind])
         else:
             yield check_validity(subject, validity, now, INVALID_FILE_FAULTS[kind])
 
 
 def check_validity(
-    subject: str, validity: Validity, now: datetime, invalid_fault: FaultCode
+    subject: Message, validity: Validity, now: datetime, invalid_fault: FaultCode
 ) -> CheckResult:
     """Check a certificate's dates; `invalid_fault` is the fault if it is not valid today."""
     begin, end = validity.not_before, validity.not_after
     if now < begin:
-        return failed(
-            subject, f"not valid before {begin:%Y-%m-%d}; is the clock right?", invalid_fault
-        )
+        early = Message("not valid before {date}; is the clock right?", date=f"{begin:%Y-%m-%d}")
+        return failed(subject, early, invalid_fault)
+    end_date = f"{end:%Y-%m-%d}"
     if now > end:
-        return failed(subject, f"expired on {end:%Y-%m-%d}", invalid_fault)
-    message = f"valid until {end:%Y-%m-%d}, {(end - now).days} days"
+        return failed(subject, Message("expired on {date}", date=end_date), invalid_fault)
+    message = Message("valid until {date}, {days} days", date=end_date, days=(end - now).days)
     return passed_if(subject, message, ok=end - now > WARN_BEFORE, code="NET-05")
 
 
@@ -220,14 +247,17 @@ def check_broker(broker: BrokerConfig, clock: Clock) -> Iterator[CheckResult]:
         return
     with stream:
         elapsed_ms = (clock.boottime_ns() - started_ns) / 1e6
-        yield passed(f"TCP to {endpoint}", f"{elapsed_ms:.0f} ms")
+        yield passed(
+            Message("TCP to {endpoint}", endpoint=endpoint),
+            Message("{elapsed_ms:.0f} ms", elapsed_ms=elapsed_ms),
+        )
         try:
             context = tls.load_ssl_context(broker)
         except UserError as error:
             yield failed("TLS", str(error), "NET-04")
             return
         if context is None:
-            yield unknown("TLS", "mqtt:// has none")
+            yield unknown("TLS", Message("mqtt:// has none"))
             return
         yield from _check_tls(stream, context, address, clock)
 
@@ -239,7 +269,8 @@ def _check_tls(
     try:
         with context.wrap_socket(stream, server_hostname=address.host) as tls_stream:
             elapsed_ms = (clock.boottime_ns() - started_ns) / 1e6
-            yield passed("TLS", f"{tls_stream.version()}, {elapsed_ms:.0f} ms")
+            duration = Message("{elapsed_ms:.0f} ms", elapsed_ms=elapsed_ms)
+            yield passed("TLS", join_phrases(tls_stream.version(), duration))
             der = tls_stream.getpeercert(binary_form=True)
     except OSError as error:
         failure = connect_error.error_from_exception(
@@ -256,14 +287,14 @@ def _check_broker_certificate(der: bytes, now: datetime) -> CheckResult:
     try:
         validity = validity_from_certificate(x509.load_der_x509_certificate(der))
     except ValueError as error:
-        return unknown("certificate", f"accepted, but cannot be read: {error}")
-    return check_validity(
-        f"certificate of {_subject_name(validity)}", validity, now, INVALID_FILE_FAULTS["ca"]
-    )
+        message = Message("accepted, but cannot be read: {error}", error=str(error))
+        return unknown(Message("certificate"), message)
+    subject = Message("certificate of {name}", name=_subject_name(validity))
+    return check_validity(subject, validity, now, INVALID_FILE_FAULTS["ca"])
 
 
-def _subject_name(validity: Validity) -> str:
-    return validity.name or "an unreadable name"
+def _subject_name(validity: Validity) -> Text:
+    return validity.name or Message("an unreadable name")
 
 
 def _read_text(path: Path) -> str | None:

@@ -65,7 +65,7 @@ def _serve(
     context = ConsoleContext(settings, clock, boot_id())
     with open_line() as byte_line:
         terminal = Terminal(
-            byte_line, clock.boottime_ns, rows=rows, utf8=settings.console.language == "ar"
+            byte_line, clock.boottime_ns, rows=rows, language=settings.console.language
         )
         if problem is not None:
             terminal.print(problem)

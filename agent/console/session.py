@@ -1,6 +1,6 @@
 """Session at the console: greeting, login, commands, logout.
 
-Before the login only `help`, `about` and `login` are accepted. After it each command is written into the
+Before the login only `help`, `about`, `language` and `login` are accepted. After it each command is written into the
 custody log first, as it was typed.
 """
 
@@ -12,13 +12,14 @@ from typing import TypeAlias
 
 import msgspec
 
-from agent import __version__
 from agent.base.errors import UserError
 from agent.base.lockout import Lockout
 from agent.config.names import TECHNICIAN_NAME_PATTERN
+from agent.console import login_screens
 from agent.console.context import ConsoleContext
 from agent.console.errors import ConsoleError
 from agent.console.login import Authenticator
+from agent.console.messages import Message, Text, message_of
 from agent.console.terminal import HISTORY, Cancelled, EndOfInput, HungUp, IdleTimeout, Terminal
 from drivers.errors import DriverError
 
@@ -42,7 +43,7 @@ def never(_argv: Sequence[str]) -> bool:
 
 
 class ConsoleCommand(msgspec.Struct, frozen=True, kw_only=True):
-    """A command with its texts.
+    """A command with its texts. `usage`: forms of the command, each with its explanation.
 
     `needs_receipt`: with these arguments it is not run if its receipt cannot be written.
     `redact_args` takes secrets out of the arguments in the receipt. `requires_full_name`: no prefix of
@@ -50,8 +51,8 @@ class ConsoleCommand(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     name: str
-    help: str
-    usage: tuple[str, ...]
+    help: Message
+    usage: tuple[tuple[str, Text], ...]
     run: CommandFunction
     needs_receipt: Callable[[Sequence[str]], bool] = never
     redact_args: Callable[[Sequence[str]], Sequence[str]] = tuple
@@ -83,6 +84,7 @@ class ConsoleSession:
         }
         self._idle_timeout_s = idle_timeout_s
         self._history: list[str] = []
+        context.session_language = None
 
     def run(self, *, ignore_eof: bool) -> None:
         """Serve one login and its session. Raises HungUp.
@@ -102,71 +104,47 @@ class ConsoleSession:
         self._run_command_prompt()
 
     def _print_greeting(self) -> None:
-        print_lines, context = self._terminal.print, self._context
-        self._terminal.new_page()
-        print_lines("", f"Vigie {__version__} - box {context.box_id} - {context.site}")
-        if self._authenticator.is_provisioned:
-            print_lines("Type login and press enter. Type help for the other commands.")
-        else:
-            print_lines("Nobody can log in yet: type about for how to provision this console.")
+        self._terminal.language = self._context.language
+        login_screens.print_greeting(
+            self._terminal, self._context, is_provisioned=self._authenticator.is_provisioned
+        )
 
     def _run_login_prompt(self) -> None:
         """Return after a login. Raises EndOfInput or HungUp."""
-        terminal = self._terminal
+        terminal, context = self._terminal, self._context
         terminal.idle_timeout_s = None
         terminal.poll_notice = self._undo_expired_silently
         terminal.discard_input()
+        prompt = Message("{box} (not logged in)> ", box=context.box_id)
         while True:
             try:
-                tokens = tokenize(terminal.read_line(f"{self._context.box_id} (not logged in)> "))
+                tokens = tokenize(terminal.read_line(prompt))
                 if not tokens:
                     self._print_greeting()
                 elif tokens[0] == "help":
-                    self._print_login_help()
+                    login_screens.print_help(terminal)
                 elif tokens[0] == "about":
-                    self._print_about()
+                    login_screens.print_about(
+                        terminal, context, is_provisioned=self._authenticator.is_provisioned
+                    )
+                elif tokens[0] == "language":
+                    context.choose_language(tokens[1:])
+                    self._print_greeting()
                 elif tokens[0] == "login" and self._log_in(tokens[1:]):
                     return
                 elif tokens[0] != "login":
-                    terminal.print("Allowed before the login: help, about, login.")
+                    terminal.print(
+                        Message("Allowed before the login: help, about, language, login.")
+                    )
+            except ConsoleError as error:
+                terminal.print(message_of(error))
             except (Cancelled, IdleTimeout):
                 continue
-
-    def _print_login_help(self) -> None:
-        self._terminal.table(
-            (
-                ("help", "this list"),
-                ("about", "what this box is, and how the console is provisioned"),
-                ("login NAME", "log in: you see a challenge, and type the answer"),
-            )
-        )
-        self._terminal.print("After the login: status, check, camera, net and more; see help.")
-
-    def _print_about(self) -> None:
-        context, print_lines = self._context, self._terminal.print
-        print_lines(
-            f"Vigie {__version__}: the agent of a camera box. Box {context.box_id}, {context.site}.",
-            "Every login and every command is written into the box's signed custody log.",
-        )
-        if self._authenticator.is_provisioned:
-            print_lines(
-                "To log in: type login and your name. Read the challenge to the office, or",
-                "enter it in your token's app, and type the answer. It is valid once.",
-            )
-            return
-        print_lines(
-            "This console has no secret yet and knows no technician: nobody can log in.",
-            "Provision it in the workshop, in one of two ways:",
-            "  vigie console-code --new FILE makes a secret; put a copy next to the",
-            "  configuration as console.secret, mode 600, and keep one in the office",
-            "  or add a technician's key: [[console.technician]] id, public_key",
-            "then log in. See docs/console.md.",
-        )
 
     def _log_in(self, argv: Sequence[str]) -> bool:
         terminal, print_lines = self._terminal, self._terminal.print
         if not self._authenticator.is_provisioned:
-            print_lines("Nobody can log in yet: type about for how to provision this console.")
+            print_lines(login_screens.NOT_PROVISIONED)
             return False
         self._lockout.reload()
         if self._is_locked_out():
@@ -176,8 +154,9 @@ class ConsoleSession:
             name = self._ask_name(argv)
             if name is None:
                 return False
-            print_lines(f"Challenge:  {self._authenticator.issue_challenge(name).text}")
-            answer = terminal.read_line("Answer: ")
+            challenge = self._authenticator.issue_challenge(name)
+            print_lines(Message("Challenge:  {challenge}", challenge=challenge.text))
+            answer = terminal.read_line(Message("Answer: "))
         finally:
             terminal.idle_timeout_s = None
         return bool(answer) and self._check_answer(name, answer)
@@ -185,14 +164,21 @@ class ConsoleSession:
     def _ask_name(self, argv: Sequence[str]) -> str | None:
         """Return the technician's name, or None if no answer could be valid for it."""
         print_lines = self._terminal.print
-        name = (argv[0] if argv else self._terminal.read_line("Your name: ")).lower()
+        name = (argv[0] if argv else self._terminal.read_line(Message("Your name: "))).lower()
         if not TECHNICIAN_NAME_PATTERN.fullmatch(name):
             print_lines(
-                "A name has up to 32 letters, digits, dots, - and _, as in the office's list."
+                Message(
+                    "A name has up to 32 letters, digits, dots, - and _, as in the office's list."
+                )
             )
             return None
         if not self._authenticator.can_authenticate(name):
-            print_lines(f"{name}: no token of that name is known here, and there are no codes.")
+            print_lines(
+                Message(
+                    "{name}: no token of that name is known here, and there are no codes.",
+                    name=name,
+                )
+            )
             return None
         return name
 
@@ -204,7 +190,7 @@ class ConsoleSession:
         if method is None:
             log.warning("console: a wrong answer for %s", name)
             self._write_receipt(f"login refused, wrong answers in a row: {self._lockout.failures}")
-            self._terminal.print("That is not the answer to this challenge.")
+            self._terminal.print(Message("That is not the answer to this challenge."))
             self._is_locked_out()
             return False
         self._lockout.reset()
@@ -217,8 +203,12 @@ class ConsoleSession:
         if remaining_s <= 0:
             return False
         self._terminal.print(
-            f"SVC-01: locked after {self._lockout.failures} wrong answers in a row. "
-            f"Try again in {remaining_s:.0f} s."
+            Message(
+                "SVC-01: locked after {failures} wrong answers in a row. "
+                "Try again in {remaining_s:.0f} s.",
+                failures=self._lockout.failures,
+                remaining_s=remaining_s,
+            )
         )
         return True
 
@@ -228,10 +218,15 @@ class ConsoleSession:
         self._history.clear()
         terminal.idle_timeout_s = self._idle_timeout_s
         terminal.poll_notice = context.config_editor.undo_if_expired
-        terminal.print(f"Welcome, {context.technician}. Type status to begin, help for more.")
+        terminal.print(
+            Message(
+                "Welcome, {name}. Type status to begin, help for more.", name=context.technician
+            )
+        )
         self._print_reminder()
         try:
             while True:
+                terminal.language = context.language
                 try:
                     self._execute(terminal.read_line(f"{context.box_id}> ", self._history))
                 except Cancelled:
@@ -241,7 +236,10 @@ class ConsoleSession:
         except EndOfInput:
             self._log_out("logout")
         except IdleTimeout:
-            terminal.print("", f"No key was pressed for {self._idle_timeout_s:.0f} s.")
+            terminal.print(
+                "",
+                Message("No key was pressed for {idle_s:.0f} s.", idle_s=self._idle_timeout_s),
+            )
             self._log_out("idle logout")
         except HungUp:
             self._write_receipt("the line hung up")
@@ -264,7 +262,7 @@ class ConsoleSession:
         if reason is not None:
             self._write_receipt(reason)
         log.info("console: %s: %s", self._context.technician, reason or "logout")
-        self._terminal.print("You are logged out.", "")
+        self._terminal.print(Message("You are logged out."), "")
 
     def _execute(self, line: str) -> None:
         tokens = tokenize(line)
@@ -282,12 +280,12 @@ class ConsoleSession:
             " ".join((command.name, *command.redact_args(tokens[1:])))
         )
         if command.needs_receipt(tokens[1:]) and not receipt_written:
-            self._terminal.print("It is not done without a receipt.")
+            self._terminal.print(Message("It is not done without a receipt."))
             return
         try:
             command.run(self._terminal, self._context, tokens[1:])
         except (ConsoleError, UserError, DriverError) as error:
-            self._terminal.print(str(error))
+            self._terminal.print(message_of(error))
         except OSError as error:
             prefix = f"{error.filename}: " if error.filename else ""
             self._terminal.print(f"{prefix}{error.strerror or error}")
@@ -308,19 +306,34 @@ class ConsoleSession:
         if len(candidates) == 1:
             return self._commands[candidates[0]]
         candidates = candidates or difflib.get_close_matches(typed_lower, self._commands, n=2)
-        suggestion = f" Did you mean {' or '.join(candidates)}?" if candidates else ""
-        self._terminal.print(f"{typed}: no such command.{suggestion} help lists them.")
+        if not candidates:
+            self._terminal.print(Message("{typed}: no such command. help lists them.", typed=typed))
+            return None
+        suggestion: Text = candidates[0]
+        for name in candidates[1:]:
+            suggestion = Message("{first} or {second}", first=suggestion, second=name)
+        self._terminal.print(
+            Message(
+                "{typed}: no such command. Did you mean {suggestion}? help lists them.",
+                typed=typed,
+                suggestion=suggestion,
+            )
+        )
         return None
 
     def _print_help(self, argv: Sequence[str]) -> None:
         if argv:
             command = self._find_command(argv[0])
             if command is not None:
-                self._terminal.print(f"{command.name}: {command.help}")
-                self._terminal.print(*(f"  {line}" for line in command.usage))
+                self._terminal.print(
+                    Message("{command}: {help}", command=command.name, help=command.help)
+                )
+                self._terminal.table(command.usage, indent="  ")
             return
         self._terminal.table([(command.name, command.help) for command in self._commands.values()])
-        self._terminal.print("help COMMAND shows how it is used. Ctrl-C cancels a command.")
+        self._terminal.print(
+            Message("help COMMAND shows how it is used. Ctrl-C cancels a command.")
+        )
 
     def _write_receipt(self, action: str) -> bool:
         """Write a receipt; False, with a line on the screen, if it cannot be written."""
@@ -328,7 +341,11 @@ class ConsoleSession:
             self._context.write_receipt(action)
         except ConsoleError as error:
             log.error("console: %s: %s: no receipt: %s", self._context.technician, action, error)
-            self._terminal.print(f"CUS-01: no receipt of this could be written: {error}")
+            self._terminal.print(
+                Message(
+                    "CUS-01: no receipt of this could be written: {error}", error=message_of(error)
+                )
+            )
             return False
         return True
 

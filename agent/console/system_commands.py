@@ -4,6 +4,7 @@ import subprocess
 from pathlib import Path
 
 from agent.console.errors import ConsoleError
+from agent.console.messages import Message
 
 JOURNALCTL = "usr/bin/journalctl"
 AGENT_UNIT = "vigie-agent.service"
@@ -39,11 +40,17 @@ def run_program(program: Path, argv: tuple[str, ...], timeout_s: float) -> str:
             env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
         )
     except FileNotFoundError as error:
-        raise ConsoleError(f"{program} is not on this system") from error
+        raise ConsoleError(
+            Message("{program} is not on this system", program=str(program))
+        ) from error
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ConsoleError(f"{program.name}: {error}") from error
     if completed.returncode:
         stderr_lines = completed.stderr.decode("utf-8", "replace").strip().splitlines()
-        reason = stderr_lines[-1] if stderr_lines else f"exit code {completed.returncode}"
-        raise ConsoleError(f"{program.name}: {reason}")
+        reason = (
+            stderr_lines[-1]
+            if stderr_lines
+            else Message("exit code {code}", code=completed.returncode)
+        )
+        raise ConsoleError(Message("{program}: {reason}", program=program.name, reason=reason))
     return completed.stdout.decode("utf-8", "replace")

@@ -1,7 +1,8 @@
 """Terminal over a line of bytes: any terminal program, on any cable.
 
-Plain text of 80 columns goes out, and keys come in. No escape sequence is ever sent: backspace, carriage
-return and newline move the cursor. Long output stops at `-- more --`.
+Plain text of 80 columns goes out, and keys come in: ASCII in English, UTF-8 in French and Arabic. No escape
+sequence is ever sent: backspace, carriage return and newline move the cursor. Long output stops at
+`-- more --`.
 """
 
 import unicodedata
@@ -9,14 +10,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-from agent.base.errors import UserError
+from agent.console.errors import ConsoleError
 from agent.console.keystrokes import Key, KeyDecoder
+from agent.console.messages import Message, Text, render
+from agent.faults.texts import Language
 
 COLUMNS = 80
 ROWS = 24
 MAX_LINE_CHARS = 200
+_NO_BREAK_SPACE = "\u00a0"
+"""Before the colon in French: `str.isprintable` is false for it."""
 HISTORY = 20
-MORE_PROMPT = "-- more -- (space: page, enter: line, q: stop) "
+MORE_PROMPT = Message("-- more -- (space: page, enter: line, q: stop) ")
 DRAIN_QUIET_S = 1.0
 MAX_DRAIN_S = 20.0
 """Longest wait for a file transfer's leftovers on the line to end."""
@@ -59,7 +64,10 @@ class ByteLine(Protocol):
 
 
 class Terminal:
-    """Screen and keyboard. `idle_timeout_s` without a key raises IdleTimeout; None: never."""
+    """Screen and keyboard. `idle_timeout_s` without a key raises IdleTimeout; None: never.
+
+    Messages are printed in `language`; values in them, and plain text, are sanitized.
+    """
 
     def __init__(
         self,
@@ -67,15 +75,15 @@ class Terminal:
         clock_ns: Callable[[], int],
         *,
         rows: int = ROWS,
-        utf8: bool = False,
+        language: Language = "en",
     ) -> None:
+        self.language: Language = language
         self.columns = COLUMNS
         self.rows = rows
         self.idle_timeout_s: float | None = None
         self.paging = True
-        self.poll_notice: Callable[[], str | None] = lambda: None
+        self.poll_notice: Callable[[], Text | None] = lambda: None
         """Called each second while a line is read: returns a notice to print, or None."""
-        self._utf8 = utf8
         self._byte_line = byte_line
         self.clock_ns = clock_ns
         self._decoder = KeyDecoder()
@@ -83,39 +91,50 @@ class Terminal:
         self._lines_shown = 0
         self._last_key_ns = clock_ns()
 
-    def print(self, *lines: str) -> None:
+    def render(self, text: Text) -> str:
+        """Return the printable text in the terminal's language, in ASCII if that is English."""
+        return render(text, self.language, self._sanitize)
+
+    def print(self, *lines: Text) -> None:
         """Print lines, wrapped at the edge. Stops at each full page; q there raises Cancelled."""
-        for line in lines or ("",):
-            for part in wrap(self._sanitize(line), self.columns - 1):
+        self._print_rendered(*(self.render(line) for line in lines or ("",)))
+
+    def _print_rendered(self, *lines: str) -> None:
+        for line in lines:
+            for part in wrap(line, self.columns - 1):
                 self._pause_at_page_end()
-                self._byte_line.write(self._encode(part) + b"\r\n")
+                self._byte_line.write(part.encode() + b"\r\n")
                 self._lines_shown += 1
 
-    def table(self, rows: Iterable[Sequence[str]], indent: str = "") -> None:
+    def table(self, rows: Iterable[Sequence[Text]], indent: str = "") -> None:
         """Print rows in columns; the last column is wrapped within itself."""
-        rows = [[self._sanitize(cell) for cell in row] for row in rows]
-        if not rows:
+        cells = [[self.render(cell) for cell in row] for row in rows]
+        if not cells:
             return
-        widths = [max(len(row[i]) for row in rows if i < len(row)) for i in range(len(rows[0]) - 1)]
-        for row in rows:
-            self.print_hanging(
-                indent + "".join(f"{cell:<{w}}  " for cell, w in zip(row, widths, strict=False)),
-                row[-1],
-            )
+        widths = [
+            max(width(row[i]) for row in cells if i < len(row)) for i in range(len(cells[0]) - 1)
+        ]
+        for row in cells:
+            label = "".join(f"{pad(cell, w)}  " for cell, w in zip(row, widths, strict=False))
+            self._print_hanging(indent + label, row[-1])
 
-    def print_hanging(self, label: str, text: str) -> None:
+    def print_hanging(self, label: Text, text: Text) -> None:
         """Print a label, and a text that is wrapped below its own beginning."""
-        first, *more = wrap(self._sanitize(text), max(20, self.columns - 1 - len(label)))
-        self.print((label + first).rstrip(), *(" " * len(label) + part for part in more))
+        self._print_hanging(self.render(label), self.render(text))
 
-    def write(self, text: str) -> None:
+    def _print_hanging(self, label: str, text: str) -> None:
+        label_width = width(label)
+        first, *more = wrap(text, max(20, self.columns - 1 - label_width))
+        self._print_rendered((label + first).rstrip(), *(" " * label_width + part for part in more))
+
+    def write(self, text: Text) -> None:
         """Print text at the cursor."""
-        self._byte_line.write(self._encode(self._sanitize(text)))
+        self._byte_line.write(self.render(text).encode())
 
-    def overwrite_line(self, text: str) -> None:
+    def overwrite_line(self, text: Text) -> None:
         """Replace the text of the current line, padded with blanks."""
-        line = self._sanitize(text)[: self.columns - 1]
-        self._byte_line.write(b"\r" + self._encode(f"{line:<{self.columns - 1}}"))
+        line = self.render(text)[: self.columns - 1]
+        self._byte_line.write(b"\r" + pad(line, self.columns - 1).encode())
 
     def flush_line(self, timeout_s: float = 5.0) -> None:
         """Wait until the output has left: on a slow cable pictures must not queue up."""
@@ -143,7 +162,7 @@ class Terminal:
         return self._pending_keys.pop(0)
 
     def read_line(
-        self, prompt: str, history: Sequence[str] = (), max_chars: int = MAX_LINE_CHARS
+        self, prompt: Text, history: Sequence[str] = (), max_chars: int = MAX_LINE_CHARS
     ) -> str:
         """Read a line and strip it. Raises HungUp, IdleTimeout, Cancelled or EndOfInput."""
         self.write(prompt)
@@ -152,7 +171,7 @@ class Terminal:
         while True:
             key = self.read_key(1.0)
             if key is None:
-                self._print_notice(prompt + line)
+                self._print_notice(prompt, line)
                 continue
             if key == "enter":
                 self._byte_line.write(b"\r\n")
@@ -181,22 +200,29 @@ class Terminal:
                 has_beeped = True
                 self._byte_line.write(b"\a")
 
-    def confirm(self, question: str, word: str) -> bool:
+    def confirm(self, question: Message, word: str) -> bool:
         """Ask for a word, and return True if exactly that was typed."""
-        return self.read_line(f"{question} Type {word} and press enter: ") == word
+        prompt = Message("{question} Type {word} and press enter: ", question=question, word=word)
+        return self.read_line(prompt) == word
 
     def choose(self, options: Sequence[str]) -> int:
-        """Ask for one of several options, and return its index. Raises UserError.
+        """Ask for one of several options, and return its index. Raises ConsoleError.
 
         The only option is chosen without a question.
         """
         if len(options) == 1:
             return 0
         self.table([(str(number), option) for number, option in enumerate(options, 1)])
-        text = self.read_line("Which: ")
-        if text not in {str(number) for number in range(1, len(options) + 1)}:
-            raise UserError(f"{text!r}: allowed: a number from 1 to {len(options)}")
-        return int(text) - 1
+        typed = self.read_line(Message("Which: "))
+        if typed not in {str(number) for number in range(1, len(options) + 1)}:
+            raise ConsoleError(
+                Message(
+                    "{typed!r}: allowed: a number from 1 to {count}",
+                    typed=typed,
+                    count=len(options),
+                )
+            )
+        return int(typed) - 1
 
     @contextmanager
     def raw_line(self) -> Iterator[ByteLine]:
@@ -217,14 +243,15 @@ class Terminal:
         self._pending_keys.clear()
         self._last_key_ns = self.clock_ns()
 
-    def _print_notice(self, current_line: str) -> None:
-        """Print a notice on lines of its own, then the current line again."""
+    def _print_notice(self, prompt: Text, line: str) -> None:
+        """Print a notice on lines of its own, then the prompt and the current line again."""
         notice = self.poll_notice()
         if notice is not None:
             self.new_page()
             self._byte_line.write(b"\r\n")
             self.print(notice)
-            self.write(current_line)
+            self.write(prompt)
+            self.write(line)
 
     def _is_idle(self) -> bool:
         return (
@@ -235,7 +262,8 @@ class Terminal:
     def _pause_at_page_end(self) -> None:
         if not self.paging or self._lines_shown < self.rows - 1:
             return
-        self._byte_line.write(MORE_PROMPT.encode())
+        prompt = self.render(MORE_PROMPT)
+        self._byte_line.write(prompt.encode())
         try:
             while True:
                 key = self.read_key(1.0)
@@ -248,25 +276,33 @@ class Terminal:
                     self._lines_shown = 0
                     return
         finally:
-            self._byte_line.write(b"\r" + b" " * len(MORE_PROMPT) + b"\r")
+            self._byte_line.write(b"\r" + b" " * width(prompt) + b"\r")
 
     def _sanitize(self, text: str) -> str:
-        return sanitize(text, utf8=self._utf8)
-
-    def _encode(self, text: str) -> bytes:
-        return text.encode("utf-8" if self._utf8 else "ascii", "replace")
+        return sanitize(text, utf8=self.language != "en")
 
 
 def sanitize(text: str, *, utf8: bool = False) -> str:
-    """Replace characters that move the cursor or ring the bell: logs and devices are not trusted.
+    """Replace characters that move the cursor, ring the bell or reorder a line: logs and devices are not
+    trusted.
 
     Unless `utf8`, the result is ASCII, with accents removed.
     """
-    printable = "".join(c if c.isprintable() else " " for c in text)
+    printable = "".join(c if c.isprintable() or c == _NO_BREAK_SPACE else " " for c in text)
     if utf8:
         return printable
     decomposed = unicodedata.normalize("NFKD", printable)
     return "".join(c if c.isascii() else "?" for c in decomposed if not unicodedata.combining(c))
+
+
+def width(text: str) -> int:
+    """Return the columns of a text: combining marks and directional isolates take none."""
+    return sum(unicodedata.category(c) not in ("Mn", "Cf") for c in text)
+
+
+def pad(text: str, columns: int) -> str:
+    """Pad a text with blanks to a width."""
+    return text + " " * (columns - width(text))
 
 
 def wrap(text: str, width: int) -> list[str]:

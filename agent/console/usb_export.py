@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from agent.console.errors import ConsoleError
+from agent.console.messages import Message
 from agent.console.terminal import Terminal
 from agent.console.text_format import format_bytes
 from agent.recording.archive import FootageArchive
@@ -37,10 +38,12 @@ def list_usb_mounts(root: Path) -> tuple[Path, ...]:
 
 
 def choose_usb_disk(terminal: Terminal, root: Path) -> Path:
-    """Return the USB disk, or the one that the technician chooses. Raises ConsoleError, UserError."""
+    """Return the USB disk, or the one that the technician chooses. Raises ConsoleError."""
     usb_disks = list_usb_mounts(root)
     if not usb_disks:
-        raise ConsoleError("no USB disk is mounted: plug one in, wait ten seconds, try again")
+        raise ConsoleError(
+            Message("no USB disk is mounted: plug one in, wait ten seconds, try again")
+        )
     return usb_disks[terminal.choose([str(path) for path in usb_disks])]
 
 
@@ -51,7 +54,7 @@ def export_footage(
     reason: str,
     destination: Path,
     progress: Callable[[str], None],
-) -> list[str]:
+) -> list[Message]:
     """Export a span to a new folder on a disk, flush it, and return a report. Raises ConsoleError."""
     camera, begin, end = span
     name = f"vigie-{camera}-{begin:%Y%m%dT%H%M%SZ}"
@@ -70,10 +73,26 @@ def export_footage(
     except ExportError as error:
         raise ConsoleError(str(error)) from error
     os.sync()
-    clip_note = "no clip: " + str(result.no_clip_reason) if result.clip is None else "with clip.mp4"
+    clip = (
+        Message("no clip: {reason}", reason=str(result.no_clip_reason))
+        if result.clip is None
+        else Message("with clip.mp4")
+    )
     return [
-        f"{export_dir}: {len(result.segments)} segments, {format_bytes(result.size_bytes)}, {clip_note}.",
-        *(f"  left out: {name}: {reason}" for name, reason in result.excluded.items()),
-        f"In the custody log as receipt {result.receipt.seq}. Open verify.html to check it.",
-        "The disk may be unplugged now.",
+        Message(
+            "{folder}: {count} segments, {size}, {clip}.",
+            folder=str(export_dir),
+            count=len(result.segments),
+            size=format_bytes(result.size_bytes),
+            clip=clip,
+        ),
+        *(
+            Message("  left out: {name}: {reason}", name=name, reason=reason)
+            for name, reason in result.excluded.items()
+        ),
+        Message(
+            "In the custody log as receipt {seq}. Open verify.html to check it.",
+            seq=result.receipt.seq,
+        ),
+        Message("The disk may be unplugged now."),
     ]

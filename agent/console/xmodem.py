@@ -7,6 +7,7 @@ Forsberg's "XMODEM/YMODEM Protocol Reference" (1988): blocks of 1024 and 128 byt
 import binascii
 from collections.abc import Callable
 
+from agent.console.messages import Message
 from agent.console.terminal import ByteLine
 
 SOH, STX, EOT, ACK, NAK, CAN = 0x01, 0x02, 0x04, 0x06, 0x15, 0x18
@@ -81,7 +82,9 @@ def _wait_for_invite(reader: "_ByteReader") -> bool:
         received = reader.read_byte(remaining_s, allow_ctrl_c=True)
         if received in (CRC_REQUEST, NAK):
             return received == CRC_REQUEST
-    raise TransferFailed(f"no receiver has answered within {START_TIMEOUT_S:.0f} s")
+    raise TransferFailed(
+        Message("no receiver has answered within {timeout_s:.0f} s", timeout_s=START_TIMEOUT_S)
+    )
 
 
 def _send_block(reader: "_ByteReader", stream: ByteLine, data: bytes) -> None:
@@ -96,7 +99,9 @@ def _send_block(reader: "_ByteReader", stream: ByteLine, data: bytes) -> None:
                 return
             if received in (NAK, CRC_REQUEST):
                 break
-    raise TransferFailed(f"the other end has not acknowledged a block in {MAX_TRIES} tries")
+    raise TransferFailed(
+        Message("the other end has not acknowledged a block in {tries} tries", tries=MAX_TRIES)
+    )
 
 
 def receive(stream: ByteLine, max_bytes: int, clock_ns: Callable[[], int]) -> bytes:
@@ -121,7 +126,9 @@ def _receive_blocks(reader: "_ByteReader", stream: ByteLine, max_bytes: int) -> 
         if received is None:
             failures += 1
             if failures >= MAX_TRIES:
-                raise TransferFailed(f"no whole block has come in {MAX_TRIES} tries")
+                raise TransferFailed(
+                    Message("no whole block has come in {tries} tries", tries=MAX_TRIES)
+                )
             reader.drain_input()
             stream.write(bytes([NAK]))
         else:
@@ -130,10 +137,16 @@ def _receive_blocks(reader: "_ByteReader", stream: ByteLine, max_bytes: int) -> 
                 data += content
                 number, failures = (number + 1) % 256, 0
             elif received_number != (number - 1) % 256:
-                raise TransferFailed(f"block {received_number} has come instead of {number}")
+                raise TransferFailed(
+                    Message(
+                        "block {received} has come instead of {expected}",
+                        received=received_number,
+                        expected=number,
+                    )
+                )
             # The previous block again: its acknowledgement was lost.
             if len(data) > max_bytes:
-                raise TransferFailed(f"it is longer than {max_bytes} bytes")
+                raise TransferFailed(Message("it is longer than {count} bytes", count=max_bytes))
             stream.write(bytes([ACK]))
         start_byte = reader.read_byte(REPLY_TIMEOUT_S)
         if start_byte == CAN:
@@ -151,7 +164,9 @@ def _invite_sender(reader: "_ByteReader", stream: ByteLine) -> tuple[int, bool]:
             received = reader.read_byte(remaining_s, allow_ctrl_c=True)
             if received in (SOH, STX, EOT):
                 return received, with_crc
-    raise TransferFailed(f"no sender has answered within {START_TIMEOUT_S:.0f} s")
+    raise TransferFailed(
+        Message("no sender has answered within {timeout_s:.0f} s", timeout_s=START_TIMEOUT_S)
+    )
 
 
 def _read_block(
@@ -191,9 +206,9 @@ class _ByteReader:
         byte = self._buffer.pop(0)
         self._cancel_count = self._cancel_count + 1 if byte == CAN else 0
         if self._cancel_count > 1:
-            raise TransferFailed("the other end has cancelled it")
+            raise TransferFailed(Message("the other end has cancelled it"))
         if allow_ctrl_c and byte == CTRL_C:
-            raise TransferFailed("cancelled")
+            raise TransferFailed(Message("cancelled"))
         return byte
 
     def read_exactly(self, count: int) -> bytes | None:
@@ -229,4 +244,4 @@ class _ByteReader:
     def _raise_if_cancelled(self, tail: bytes) -> None:
         """Raise TransferFailed if the bytes before a silence cancel: that may happen in a block."""
         if tail.rstrip(b"\x08").endswith(bytes([CAN, CAN])):
-            raise TransferFailed("the other end has cancelled it")
+            raise TransferFailed(Message("the other end has cancelled it"))

@@ -29,6 +29,7 @@ from agent.console.camera_preview import CameraPreview, PreviewPicture
 from agent.console.command_table import COMMANDS
 from agent.console.context import ConsoleContext
 from agent.console.login import Authenticator, compute_code, parse_challenge
+from agent.console.messages import Message
 from agent.console.session import ConsoleCommand, ConsoleSession
 from agent.console.terminal import HungUp, Terminal
 from agent.faults.registry import FAULTS
@@ -191,7 +192,7 @@ def make_health_report(
 class RecordedPreview:
     """Preview of pictures that are given: the last one is repeated, none at all is a silent camera."""
 
-    source = "the agent"
+    source = Message("the agent")
 
     def __init__(self, clock: ManualClock, views: Sequence[np.ndarray]) -> None:
         self._clock = clock

@@ -55,7 +55,7 @@ def test_a_restart_requires_the_name_of_the_box(rig: ConsoleRig) -> None:
 
 
 def test_the_checks_have_stable_numbers() -> None:
-    assert [(one.number, one.name) for one in CHECKS] == [
+    assert [(one.number, str(one.name)) for one in CHECKS] == [
         (1, "power, heat, memory"),
         (2, "disk"),
         (3, "clock"),
@@ -408,7 +408,7 @@ def test_a_change_confirmed_by_another_console_is_not_reported_as_rolled_back(
         other.confirm(0, rig.boot)
     else:
         other.undo()
-    assert editor.undo_if_expired() == said
+    assert str(editor.undo_if_expired()) == said
     assert editor.undo_if_expired() is None
 
 

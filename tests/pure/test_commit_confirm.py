@@ -114,7 +114,7 @@ def test_a_concurrent_edit_of_the_file_stays(config: Path) -> None:
     rollback = trial.undo_if_expired(UNTIL_NS, BOOT)
     assert rollback is not None
     assert not rollback.restored
-    assert rollback.outcome == "the file was changed meanwhile, and stays as it is"
+    assert str(rollback.outcome) == "the file was changed meanwhile, and stays as it is"
     assert config.read_text() == "by the centre\n"
     assert trial.pending() is None
 

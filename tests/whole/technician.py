@@ -1,5 +1,6 @@
 """A technician with a laptop at the end of a cable: he reads the screen, and types."""
 
+import codecs
 import os
 import pty
 import re
@@ -35,6 +36,7 @@ class ConsoleTechnician:
         self._paced_bytes = 0
         self.received_bytes = 0
         self._unread_text = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
         self.pty_master, pty_slave = pty.openpty()
         config = ["--config", "vigie.toml", *arguments]
         port_args: list[str] = [] if local else ["--port", os.ttyname(pty_slave)]
@@ -157,7 +159,7 @@ class ConsoleTechnician:
 
     def _read_available(self) -> None:
         if select.select([self.pty_master], [], [], 0.2)[0]:
-            self._unread_text += self._read_bytes().decode("ascii")
+            self._unread_text += self._decoder.decode(self._read_bytes())
 
     def _read_bytes(self) -> bytes:
         max_bytes = 4096 if self._bytes_per_s is None else max(1, int(self._bytes_per_s / 50))

@@ -66,6 +66,8 @@ def test_the_transcript_matches_a_technicians_screen(box: AgentBox, centre: Runn
         ) or "CAM-01" not in seat.run_command("check 6"):
             assert seat.process.poll() is None
         says(seat, block("transcript"), 8)
+        seat.answer_challenge()
+        says(seat, block("french"), 4)
     finally:
         seat.unplug()
 

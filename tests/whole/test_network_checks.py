@@ -69,11 +69,11 @@ def pinged(broker: BrokerConfig, *, agent: bool = False) -> list[CheckResult]:
 def test_a_good_link_passes_each_step(secured: Secured) -> None:
     reached = list(network_checks.check_broker(secured.config(), CLOCK))
     assert said(reached) == [(True, None)] * 3
-    assert [verdict.subject.split()[0] for verdict in reached] == ["TCP", "TLS", "certificate"]
+    assert [str(verdict.subject).split()[0] for verdict in reached] == ["TCP", "TLS", "certificate"]
     pings = pinged(secured.config())
     assert said(pings) == [(True, None)] * 3
-    assert pings[0].subject == "connection"
-    assert pings[0].message.startswith(f"as {BOX}, ")
+    assert str(pings[0].subject) == "connection"
+    assert str(pings[0].message).startswith(f"as {BOX}, ")
 
 
 def test_a_closed_port_is_reported(secured: Secured) -> None:
@@ -98,7 +98,7 @@ def test_a_certificate_refused_by_the_broker_is_reported(secured: Secured) -> No
 def test_a_broker_that_requires_a_certificate_is_reported(secured: Secured) -> None:
     (verdict,) = pinged(secured.config(None))
     assert verdict.ok is False
-    assert "certificate" in verdict.message
+    assert "certificate" in str(verdict.message)
 
 
 def test_a_broker_of_an_unknown_authority_is_reported(secured: Secured, tmp_path: Path) -> None:
@@ -122,8 +122,8 @@ def test_the_boxs_certificate_is_checked_by_its_name_and_dates(
     now = CLOCK.utc(CLOCK.boottime_ns())
     own, ca = network_checks.check_certificates(secured.config(name), BOX, now)
     assert (own.ok, own.code) == (good, code)
-    assert words in own.message
-    assert ca.subject.startswith("broker.ca of ")
+    assert words in str(own.message)
+    assert str(ca.subject).startswith("broker.ca of ")
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +165,7 @@ def test_an_authority_is_checked_by_its_dates_and_the_box_refuses_an_expired_one
 ) -> None:
     verdict = judged_authority(secured, name)
     assert (verdict.ok, verdict.code) == (code is None, code)
-    assert words in verdict.message
+    assert words in str(verdict.message)
 
 
 @pytest.mark.usefixtures("authorities")
@@ -174,7 +174,7 @@ def test_an_authority_may_expire_once_its_successor_is_in_the_file(
     secured: Secured, names: tuple[str, ...]
 ) -> None:
     verdict = judged_authority(secured, *names)
-    assert (verdict.ok, verdict.subject) == (True, "broker.ca of next authority")
+    assert (verdict.ok, str(verdict.subject)) == (True, "broker.ca of next authority")
 
 
 def test_a_certificate_name_in_an_old_encoding_is_omitted_and_its_dates_are_checked(
@@ -190,26 +190,25 @@ def test_a_certificate_name_in_an_old_encoding_is_omitted_and_its_dates_are_chec
     finally:
         broker.stop(signal.SIGKILL)
     assert said(reached) == [(True, None)] * 3
-    assert reached[-1].subject == "certificate of an unreadable name"
-    assert (own.ok, ca.ok, ca.subject) == (None, True, "broker.ca of an unreadable name")
+    assert str(reached[-1].subject) == "certificate of an unreadable name"
+    assert (own.ok, ca.ok, str(ca.subject)) == (None, True, "broker.ca of an unreadable name")
 
 
 def test_certificate_dates_with_a_wrong_clock_point_to_the_clock(secured: Secured) -> None:
     then = CLOCK.utc(CLOCK.boottime_ns()) - timedelta(days=3000)
     own, _ = network_checks.check_certificates(secured.config(), BOX, then)
-    assert "is the clock right?" in own.message
+    assert "is the clock right?" in str(own.message)
 
 
 def test_a_missing_file_is_named(secured: Secured) -> None:
     (verdict,) = network_checks.check_certificates(secured.config("nobody"), BOX, CLOCK.utc(0))
     assert (verdict.ok, verdict.code) == (False, "NET-04")
-    assert "nobody.crt" in verdict.message
+    assert "nobody.crt" in str(verdict.message)
 
 
 def test_next_to_a_connected_agent_the_ping_uses_another_client_id(mosquitto: Mosquitto) -> None:
-    assert pinged(BrokerConfig(url=mosquitto.url), agent=True)[0].message.startswith(
-        f"as {BOX}-console, "
-    )
+    message = pinged(BrokerConfig(url=mosquitto.url), agent=True)[0].message
+    assert str(message).startswith(f"as {BOX}-console, ")
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def test_an_export_verifies_and_names_its_technician(
     stick = tmp_path / "stick"
     stick.mkdir()
     told = exported(footage, stick, 5, 11)
-    assert told[-1] == "The disk may be unplugged now."
+    assert str(told[-1]) == "The disk may be unplugged now."
     (folder,) = stick.iterdir()
     assert folder.name == "vigie-north-20261125T010005Z"
     assert main(["footage", "verify", str(folder)]) == 0

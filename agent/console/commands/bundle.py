@@ -5,9 +5,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from agent.base.errors import UserError
 from agent.console import file_transfer, usb_export
+from agent.console.arguments import usage_error
 from agent.console.context import ConsoleContext
+from agent.console.messages import Message
 from agent.console.session import ConsoleCommand
 from agent.console.terminal import Terminal
 from agent.diagnostics.support_bundle.builder import (
@@ -35,11 +36,11 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
                 data = path.read_bytes()
             file_transfer.send(terminal, path.name, data, GZIP_PADDING)
         case _:
-            raise UserError(f"bundle {' '.join(argv)}: allowed: bundle, bundle xmodem, bundle here")
+            raise usage_error(("bundle", *argv), "bundle, bundle xmodem, bundle here")
 
 
 def _make_bundle(terminal: Terminal, context: ConsoleContext, folder: Path) -> SupportBundleResult:
-    terminal.print("Collecting ...")
+    terminal.print(Message("Collecting ..."))
     result = make_bundle(context.config_path, folder, context.clock)
     os.sync()
     return result
@@ -47,11 +48,11 @@ def _make_bundle(terminal: Terminal, context: ConsoleContext, folder: Path) -> S
 
 BUNDLE = ConsoleCommand(
     name="bundle",
-    help="a signed support bundle without secrets: USB disk, cable, or the box",
+    help=Message("a signed support bundle without secrets: USB disk, cable, or the box"),
     usage=(
-        "bundle          to the USB disk",
-        "bundle xmodem   over this cable, into your terminal program",
-        "bundle here     to the box itself, to be fetched later",
+        ("bundle", Message("to the USB disk")),
+        ("bundle xmodem", Message("over this cable, into your terminal program")),
+        ("bundle here", Message("to the box itself, to be fetched later")),
     ),
     run=run,
 )

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from agent.base.errors import UserError
-from agent.console.arguments import no_more_args
+from agent.console.arguments import no_more_args, usage_error
 from agent.console.checks import CHECKS, LINK_CHECKS, Check, run_check
 from agent.console.context import ConsoleContext
+from agent.console.messages import Message
 from agent.console.session import ConsoleCommand
 from agent.console.terminal import Terminal
 
@@ -21,9 +21,9 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
         if not run_check(terminal, context, check, f"{check.number:>2} ")
     ]
     if failed:
-        terminal.print(f"Failed: check {', '.join(failed)}.")
+        terminal.print(Message("Failed: check {numbers}.", numbers=", ".join(failed)))
     elif not argv:
-        terminal.print("All checks passed.")
+        terminal.print(Message("All checks passed."))
 
 
 def _select_checks(argv: Sequence[str]) -> Sequence[Check]:
@@ -31,7 +31,9 @@ def _select_checks(argv: Sequence[str]) -> Sequence[Check]:
         return CHECKS
     numbers = {str(check.number): check for check in CHECKS}
     if not all(word in numbers for word in argv):
-        raise UserError(f"check {' '.join(argv)}: allowed: numbers from 1 to {len(CHECKS)}, list")
+        raise usage_error(
+            ("check", *argv), Message("numbers from 1 to {count}, list", count=len(CHECKS))
+        )
     return [numbers[word] for word in argv]
 
 
@@ -40,24 +42,24 @@ def run_net(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) ->
     no_more_args("net", argv)
     failed = [check.name for check in LINK_CHECKS if not run_check(terminal, context, check)]
     if failed:
-        terminal.print(f"Begin with: {failed[0]}.")
+        terminal.print(Message("Begin with: {check}.", check=failed[0]))
     else:
-        terminal.print("The link is good. mqtt ping tries the broker itself.")
+        terminal.print(Message("The link is good. mqtt ping tries the broker itself."))
 
 
 CHECK = ConsoleCommand(
     name="check",
-    help="find out what is wrong: numbered checks, each works alone",
+    help=Message("find out what is wrong: numbered checks, each works alone"),
     usage=(
-        "check           all checks, one after the other",
-        "check 6         one of them",
-        "check list      their numbers and names",
+        ("check", Message("all checks, one after the other")),
+        ("check 6", Message("one of them")),
+        ("check list", Message("their numbers and names")),
     ),
     run=run,
 )
 NET = ConsoleCommand(
     name="net",
-    help="check interfaces, modem, names, certificates, broker and clock",
-    usage=("net",),
+    help=Message("check interfaces, modem, names, certificates, broker and clock"),
+    usage=(("net", ""),),
     run=run_net,
 )

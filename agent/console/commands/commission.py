@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from agent.base.errors import UserError
+from agent.console.arguments import usage_error
 from agent.console.commands.camera import print_picture
 from agent.console.context import ConsoleContext
+from agent.console.messages import Message
 from agent.console.session import ConsoleCommand, always
 from agent.console.terminal import Terminal
 from drivers.media import Plane
@@ -20,39 +21,36 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
     """Commission the box, or compare it with its newest record."""
     # Imported here: OpenCV and the models come with it.
     from agent.diagnostics.commissioning import session as commissioning  # noqa: PLC0415
-    from agent.diagnostics.commissioning.certificate import (  # noqa: PLC0415
-        ALLOWED_ANSWERS,
-        parse_answer,
-    )
+    from agent.diagnostics.commissioning.certificate import parse_answer  # noqa: PLC0415
 
     def ask(item: "ItemAnswer", picture: Plane | None) -> "ItemAnswer":
         if picture is not None and item.item == "aim":
             terminal.new_page()
             print_picture(terminal, picture, _TEXT_ROWS)
         terminal.print(f"{item.title}: {item.finding}")
-        while (answer := parse_answer(item, terminal.read_line("  good? "))) is None:
-            terminal.print(f"  allowed: {ALLOWED_ANSWERS}")
+        while (answer := parse_answer(item, terminal.read_line(Message("  good? ")))) is None:
+            terminal.print(Message("  allowed: y, or n and a reason"))
         return answer
 
     if list(argv) not in ([], ["compare"]):
-        raise UserError(f"commission {' '.join(argv)}: allowed: commission, commission compare")
+        raise usage_error(("commission", *argv), "commission, commission compare")
     session = commissioning.CommissioningSession(
         context.config_path, context.clock, context.technician
     )
     if argv:
-        terminal.print("This takes pictures.")
+        terminal.print(Message("This takes pictures."))
         terminal.print(*commissioning.format_comparison(*session.compare()))
     else:
-        terminal.print("This takes pictures. Answer y, or n and why. Ctrl-C cancels.")
+        terminal.print(Message("This takes pictures. Answer y, or n and why. Ctrl-C cancels."))
         terminal.print(*commissioning.format_result(session.commission(ask, None)))
 
 
 COMMISSION = ConsoleCommand(
     name="commission",
-    help="confirm part by part that it is installed well; changes since then",
+    help=Message("confirm part by part that it is installed well; changes since then"),
     usage=(
-        "commission           show each part, ask whether it is good, and sign a record",
-        "commission compare   the differences from the newest record",
+        ("commission", Message("show each part, ask whether it is good, and sign a record")),
+        ("commission compare", Message("the differences from the newest record")),
     ),
     run=run,
     needs_receipt=always,

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 
 from agent.app import config_check
-from agent.base.errors import UserError
 from agent.config import toml_writer
 from agent.config.shareable_config import redact_config, redact_url
 from agent.config.toml_decode import read_toml
-from agent.console.arguments import parse_int
+from agent.console.arguments import parse_int, usage_error
 from agent.console.context import ConsoleContext
+from agent.console.errors import ConsoleError
+from agent.console.messages import Message
 from agent.console.session import ConsoleCommand
 from agent.console.terminal import Terminal
 
@@ -28,22 +29,27 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
             terminal.print(f"# {context.config_path}", *toml_writer.dumps(tables).splitlines())
         case ["check"]:
             problem = config_check.find_problem(context.config_path, context.clock, deep=True)
-            terminal.print(problem or f"{context.config_path}: valid")
+            valid = Message("{path}: valid", path=str(context.config_path))
+            terminal.print(problem or valid)
         case ["set"]:
             terminal.table(editor.list_keys())
         case ["set", *rest]:
             _set_keys(terminal, context, rest)
         case ["confirm"]:
-            terminal.print(f"Kept: {editor.confirm().keys}.")
+            terminal.print(Message("Kept: {keys}.", keys=editor.confirm().keys))
         case ["undo"]:
             rollback = editor.undo()
             terminal.print(
-                f"Undone: {rollback.commit.keys}; {rollback.outcome}. The agent restarts."
+                Message(
+                    "Undone: {keys}; {outcome}. The agent restarts.",
+                    keys=rollback.commit.keys,
+                    outcome=rollback.outcome,
+                )
             )
         case _:
-            raise UserError(
-                f"config {' '.join(_redact_args(argv))}: allowed: show, check, set, confirm, undo; "
-                "see help config"
+            raise usage_error(
+                ("config", *_redact_args(argv)),
+                Message("show, check, set, confirm, undo; see help config"),
             )
 
 
@@ -61,34 +67,51 @@ def _set_keys(terminal: Terminal, context: ConsoleContext, argv: list[str]) -> N
     if len(argv) > 1 and argv[-2] == "for":
         parsed_minutes = parse_int(argv[-1], 1, MAX_MINUTES)
         if parsed_minutes is None:
-            raise UserError(f"for {argv[-1]}: allowed: 1 to {MAX_MINUTES} minutes")
+            raise usage_error(
+                argv[-2:], Message("1 to {max_minutes} minutes", max_minutes=MAX_MINUTES)
+            )
         minutes, argv = parsed_minutes, argv[:-2]
     if not argv or len(argv) % 2:
-        raise UserError("config set: allowed: KEY VALUE in pairs; quote a value with blanks")
+        raise ConsoleError(
+            Message("config set: allowed: KEY VALUE in pairs; quote a value with blanks")
+        )
     pairs = list(zip(argv[::2], argv[1::2], strict=True))
-    terminal.print("Checking the whole new configuration ...")
+    terminal.print(Message("Checking the whole new configuration ..."))
     changes = context.config_editor.propose(pairs)
-    terminal.print(*(f"{change.key}: {change.old} -> {change.new}" for change in changes))
+    for change in changes:
+        terminal.print(
+            Message("{key}: {old} -> {new}", key=change.key, old=change.old, new=change.new)
+        )
     agent_restarts = context.config_editor.begin(changes, context.technician, minutes)
     terminal.print(
-        "The agent restarts with it now." if agent_restarts else "The agent does not run just now.",
-        f"On trial for {minutes} minutes. See that it works, then type: config confirm",
-        "Otherwise it is undone by itself, also after a logout, a reboot or a power cut.",
+        Message("The agent restarts with it now.")
+        if agent_restarts
+        else Message("The agent does not run just now."),
+        Message(
+            "On trial for {minutes} minutes. See that it works, then type: config confirm",
+            minutes=minutes,
+        ),
+        Message("Otherwise it is undone by itself, also after a logout, a reboot or a power cut."),
     )
 
 
 CONFIG = ConsoleCommand(
     name="config",
-    help="the configuration without secrets; check it; change a few keys",
+    help=Message("the configuration without secrets; check it; change a few keys"),
     usage=(
-        "config           show it",
-        "config check     check the file as it is now",
-        "config set       the keys that may be set here, and their values",
-        "config set KEY VALUE [KEY VALUE ...] [for MINUTES]",
-        f"                 try other values; the agent restarts, and after {DEFAULT_MINUTES} minutes",
-        "                 they are undone by themselves unless you type config confirm",
-        "config confirm   keep what is on trial",
-        "config undo      restore the previous configuration at once",
+        ("config", Message("show it")),
+        ("config check", Message("check the file as it is now")),
+        ("config set", Message("the keys that may be set here, and their values")),
+        (
+            "config set KEY VALUE ... [for MINUTES]",
+            Message(
+                "try other values; the agent restarts, and after {minutes} minutes they are undone by "
+                "themselves unless you type config confirm",
+                minutes=DEFAULT_MINUTES,
+            ),
+        ),
+        ("config confirm", Message("keep what is on trial")),
+        ("config undo", Message("restore the previous configuration at once")),
     ),
     run=run,
     needs_receipt=_is_modifying,

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 
-from agent.base.errors import UserError
 from agent.console import file_transfer
+from agent.console.arguments import usage_error
 from agent.console.context import ConsoleContext
 from agent.console.enrolment import Enrolment
+from agent.console.errors import ConsoleError
+from agent.console.messages import Message
 from agent.console.session import ConsoleCommand, always
 from agent.console.terminal import Terminal
 
@@ -22,20 +24,19 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
     match list(argv):
         case ["request"]:
             terminal.print(*enrolment.create_request().splitlines())
-            terminal.print("Have the centre sign it, then: enrol certificate.")
+            terminal.print(Message("Have the centre sign it, then: enrol certificate."))
         case ["request", "xmodem"]:
             request = enrolment.create_request().encode()
             file_transfer.send(terminal, f"{context.box_id}.csr.pem", request, PEM_PADDING)
-            terminal.print("Have the centre sign it, then: enrol certificate xmodem.")
+            terminal.print(Message("Have the centre sign it, then: enrol certificate xmodem."))
         case ["certificate"]:
             _install(terminal, context, enrolment, _read_pasted(terminal))
         case ["certificate", "xmodem"]:
-            data = file_transfer.receive(terminal, "the certificate", MAX_BYTES)
+            data = file_transfer.receive(terminal, Message("the certificate"), MAX_BYTES)
             _install(terminal, context, enrolment, data.decode("ascii", "replace"))
         case _:
-            raise UserError(
-                f"enrol {' '.join(argv)}: allowed: enrol request, enrol certificate, "
-                "each also with xmodem"
+            raise usage_error(
+                ("enrol", *argv), Message("enrol request, enrol certificate, each also with xmodem")
             )
 
 
@@ -46,7 +47,7 @@ def _install(terminal: Terminal, context: ConsoleContext, enrolment: Enrolment, 
 
 def _read_pasted(terminal: Terminal) -> str:
     """Read lines from the one that begins a certificate to the one that ends it."""
-    terminal.print("Paste the whole certificate. Ctrl-C cancels.")
+    terminal.print(Message("Paste the whole certificate. Ctrl-C cancels."))
     lines: list[str] = []
     for _ in range(MAX_LINES):
         line = terminal.read_line("")
@@ -55,17 +56,17 @@ def _read_pasted(terminal: Terminal) -> str:
         lines.append(line)
         if line == _PEM_END:
             return "\n".join(lines) + "\n"
-    raise UserError(f"no end of a certificate within {MAX_LINES} lines")
+    raise ConsoleError(Message("no end of a certificate within {count} lines", count=MAX_LINES))
 
 
 ENROL = ConsoleCommand(
     name="enrol",
-    help="a new certificate: request out, certificate in, by paste or XMODEM",
+    help=Message("a new certificate: request out, certificate in, by paste or XMODEM"),
     usage=(
-        "enrol request              a request for the centre to sign; its key stays here",
-        "enrol certificate          paste the certificate that the centre has signed",
-        "enrol request xmodem       the request as a file over this cable",
-        "enrol certificate xmodem   the certificate as a file over this cable",
+        ("enrol request", Message("a request for the centre to sign; its key stays here")),
+        ("enrol certificate", Message("paste the certificate that the centre has signed")),
+        ("enrol request xmodem", Message("the request as a file over this cable")),
+        ("enrol certificate xmodem", Message("the certificate as a file over this cable")),
     ),
     run=run,
     needs_receipt=always,

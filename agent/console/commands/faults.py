@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 
-from agent.base.errors import UserError
+from agent.console.arguments import usage_error
 from agent.console.context import ConsoleContext
+from agent.console.errors import ConsoleError
+from agent.console.messages import Message
 from agent.console.session import ConsoleCommand
 from agent.console.terminal import Terminal
 from agent.console.text_format import format_duration
@@ -23,13 +25,23 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
         case [given]:
             code = next((code for code in FAULTS if code == given.upper()), None)
             if code is None:
-                raise UserError(f"faults {given}: no such code; faults all lists them")
+                raise ConsoleError(
+                    Message("faults {given}: no such code; faults all lists them", given=given)
+                )
             text = context.fault_texts().faults[code]
-            terminal.print(f"{code} ({_severity(context, code)}): {text.title}", f"  {text.means}")
+            terminal.print(
+                Message(
+                    "{code} ({severity}): {title}",
+                    code=code,
+                    severity=_severity(context, code),
+                    title=text.title,
+                ),
+                f"  {text.means}",
+            )
             terminal.print_hanging("  > ", text.at_box)
-            terminal.print_hanging("  Centre: ", text.at_centre)
+            terminal.print_hanging(Message("  Centre: "), text.at_centre)
         case _:
-            raise UserError(f"faults {' '.join(argv)}: allowed: one code, all, or nothing")
+            raise usage_error(("faults", *argv), Message("one code, all, or nothing"))
 
 
 def _severity(context: ConsoleContext, code: FaultCode) -> str:
@@ -38,35 +50,49 @@ def _severity(context: ConsoleContext, code: FaultCode) -> str:
 
 def _print_active(terminal: Terminal, context: ConsoleContext) -> None:
     agent_state = context.agent_state()
-    condition = "hangs" if agent_state.state == "hung" else "is dead"
+    hangs = agent_state.state == "hung"
     if agent_state.report is None:
-        terminal.print(f"The agent {condition} and has left no report: use check.")
+        terminal.print(
+            Message("The agent hangs and has left no report: use check.")
+            if hangs
+            else Message("The agent is dead and has left no report: use check.")
+        )
         return
     if agent_state.state != "running":
-        age_s = agent_state.report_age_s or 0.0
-        terminal.print(f"The agent {condition}. Its report of {format_duration(age_s)} ago:")
+        age = format_duration(agent_state.report_age_s or 0.0)
+        terminal.print(
+            Message("The agent hangs. Its report of {age} ago:", age=age)
+            if hangs
+            else Message("The agent is dead. Its report of {age} ago:", age=age)
+        )
     for fault in agent_state.report.faults:
         guidance = context.fault_guidance(fault.code)
         age_s = max(0.0, (context.clock.boottime_ns() - fault.since_ns) / 1e9)
         terminal.print(
-            f"{fault.code} {fault.severity}: {guidance.title if guidance else fault.title} "
-            f"({fault.subject}), for {format_duration(age_s)}"
+            Message(
+                "{code} {severity}: {title} ({subject}), for {age}",
+                code=fault.code,
+                severity=context.fault_texts().headings.severity_name(fault.severity),
+                title=guidance.title if guidance else fault.title,
+                subject=fault.subject,
+                age=format_duration(age_s),
+            )
         )
         if fault.detail:
             terminal.print(f"  {fault.detail}")
         if guidance is not None:
             terminal.print_hanging("  > ", guidance.at_box)
     if not agent_state.report.faults:
-        terminal.print("No faults.")
+        terminal.print(Message("No faults."))
 
 
 FAULTS_COMMAND = ConsoleCommand(
     name="faults",
-    help="active faults and what to do; the meaning of a code",
+    help=Message("active faults and what to do; the meaning of a code"),
     usage=(
-        "faults          active faults",
-        "faults CAM-02   what a code means, and what to do",
-        "faults all      every code",
+        ("faults", Message("active faults")),
+        ("faults CAM-02", Message("what a code means, and what to do")),
+        ("faults all", Message("every code")),
     ),
     run=run,
 )

@@ -8,12 +8,14 @@ from agent.base.errors import UserError
 from agent.console import usb_export
 from agent.console.arguments import choose_arg
 from agent.console.context import ConsoleContext
+from agent.console.errors import ConsoleError
+from agent.console.messages import Message, Text, join_phrases
 from agent.console.session import ConsoleCommand, always
 from agent.console.terminal import Terminal
 from agent.console.text_format import format_bytes, format_time
 from agent.recording.archive import merge_segments
 
-HOLD_DAYS = 30.0
+HOLD_DAYS = 30
 
 
 def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> None:
@@ -29,47 +31,62 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
             context.open_archive().release_hold(
                 hold, by=context.technician, reason=_check_reason(reason)
             )
-            terminal.print("It may be evicted now.")
+            terminal.print(Message("It may be evicted now."))
         case ["export", camera, begin, end, reason]:
             _export_footage(terminal, context, (camera, begin, end), reason)
         case ["release", *_]:
-            raise UserError('release needs two arguments: HOLD "WHY"; see footage holds')
+            raise ConsoleError(
+                Message('release needs two arguments: HOLD "WHY"; see footage holds')
+            )
         case ["hold" | "export", *_]:
-            raise UserError(
-                f'{argv[0]} needs four arguments: CAMERA FROM TO "WHY"; see help footage'
+            raise ConsoleError(
+                Message(
+                    '{command} needs four arguments: CAMERA FROM TO "WHY"; see help footage',
+                    command=argv[0],
+                )
             )
         case [camera]:
             _print_footage(terminal, context, camera)
         case _:
-            raise UserError(f"footage {' '.join(argv)}: see help footage")
+            raise ConsoleError(
+                Message("{typed}: see help footage", typed=" ".join(("footage", *argv)))
+            )
 
 
 def _print_footage(terminal: Terminal, context: ConsoleContext, camera: str | None) -> None:
-    rows = [
+    rows: list[tuple[Text, ...]] = [
         (
             span.camera,
             format_time(span.begin),
-            "now" if span.end is None else format_time(span.end),
+            Message("now") if span.end is None else format_time(span.end),
             format_bytes(span.size_bytes),
-            ("sealed" if span.sealed else "plain")
-            + ("" if span.clock_synced else ", clock not synchronised"),
+            join_phrases(
+                Message("sealed") if span.sealed else Message("plain"),
+                None if span.clock_synced else Message("clock not synchronised"),
+            ),
         )
         for span in merge_segments(context.open_archive().find_segments(camera, None, None))
     ]
     terminal.table(rows)
     if not rows:
-        terminal.print("No footage.")
+        terminal.print(Message("No footage."))
 
 
 def _print_holds(terminal: Terminal, context: ConsoleContext) -> None:
     holds = context.open_archive().list_holds()
     for hold in holds:
         terminal.print(
-            f"{hold.id}  {hold.camera}  by {hold.owner}, until {hold.expires}",
-            f"  {hold.begin_time} to {hold.end_time}",
+            Message(
+                "{hold}  {camera}  by {owner}, until {expires}",
+                hold=hold.id,
+                camera=hold.camera,
+                owner=hold.owner,
+                expires=hold.expires,
+            ),
+            Message("  {begin} to {end}", begin=hold.begin_time, end=hold.end_time),
         )
     if not holds:
-        terminal.print("No holds.")
+        terminal.print(Message("No holds."))
 
 
 def _place_hold(
@@ -84,7 +101,7 @@ def _place_hold(
         reason=_check_reason(reason),
         days=HOLD_DAYS,
     )
-    terminal.print(f"Held until {hold.expires} as {hold.id}.")
+    terminal.print(Message("Held until {expires} as {hold}.", expires=hold.expires, hold=hold.id))
 
 
 def _export_footage(
@@ -93,7 +110,7 @@ def _export_footage(
     span = _parse_span(context, argv)
     reason = _check_reason(reason)
     usb_disk = usb_export.choose_usb_disk(terminal, context.root)
-    terminal.print(f"Exporting to {usb_disk}. Do not unplug it.")
+    terminal.print(Message("Exporting to {disk}. Do not unplug it.", disk=str(usb_disk)))
     lines = usb_export.export_footage(
         context.open_archive(),
         span,
@@ -108,33 +125,47 @@ def _export_footage(
 def _parse_span(
     context: ConsoleContext, argv: tuple[str, str, str]
 ) -> tuple[str, datetime, datetime]:
-    camera = choose_arg("camera", argv[0], context.camera_names)
+    camera = choose_arg(Message("camera"), argv[0], context.camera_names)
     now = context.now()
-    begin, end = (
-        time_argument.parse_time(argv[1], now, "FROM"),
-        time_argument.parse_time(argv[2], now, "TO"),
-    )
+    begin, end = _parse_time(argv[1], now, "FROM"), _parse_time(argv[2], now, "TO")
     if end <= begin:
-        raise UserError("TO: allowed: a time after FROM")
+        raise ConsoleError(Message("TO: allowed: a time after FROM"))
     return camera, begin, end
+
+
+def _parse_time(text: str, now: datetime, argument: str) -> datetime:
+    try:
+        return time_argument.parse_time(text, now, argument)
+    except UserError as error:
+        raise ConsoleError(
+            Message(
+                "{argument} {text!r}: no time with a zone; allowed: {formats}",
+                argument=argument,
+                text=text,
+                formats=time_argument.ALLOWED_FORMATS,
+            )
+        ) from error
 
 
 def _check_reason(text: str) -> str:
     if not text.strip():
-        raise UserError("WHY: allowed: a few words, in quotation marks")
+        raise ConsoleError(Message("WHY: allowed: a few words, in quotation marks"))
     return text.strip()
 
 
 FOOTAGE = ConsoleCommand(
     name="footage",
-    help="recorded footage; hold a span, release it; export it to a USB disk",
+    help=Message("recorded footage; hold a span, release it; export it to a USB disk"),
     usage=(
-        "footage [CAMERA]                       recorded footage",
-        "footage holds                          spans that are kept from eviction",
-        f'footage hold CAMERA FROM TO "WHY"      keep a span for {HOLD_DAYS:.0f} days',
-        'footage release HOLD "WHY"             allow its eviction again',
-        'footage export CAMERA FROM TO "WHY"    to a USB disk',
-        f"FROM and TO: {time_argument.ALLOWED_FORMATS}",
+        ("footage [CAMERA]", Message("recorded footage")),
+        ("footage holds", Message("spans that are kept from eviction")),
+        (
+            'footage hold CAMERA FROM TO "WHY"',
+            Message("keep a span for {days} days", days=HOLD_DAYS),
+        ),
+        ('footage release HOLD "WHY"', Message("allow its eviction again")),
+        ('footage export CAMERA FROM TO "WHY"', Message("to a USB disk")),
+        ("FROM, TO", time_argument.ALLOWED_FORMATS),
     ),
     run=run,
     needs_receipt=always,

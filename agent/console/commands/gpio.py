@@ -2,16 +2,16 @@
 
 from collections.abc import Sequence
 
-from agent.base.errors import UserError
 from agent.base.health_model import PinHealth
 from agent.config.pins import Pin, switchable_by_name
-from agent.console.arguments import parse_int
+from agent.console.arguments import parse_int, usage_error
 from agent.console.context import ConsoleContext
+from agent.console.messages import Message
 from agent.console.session import ConsoleCommand, always
 from agent.console.terminal import Terminal
 
 DEFAULT_ON_S, MAX_ON_S = 5, 86_400
-_LEVEL_NAMES = {True: "on", False: "off", None: "unknown"}
+_LEVEL_NAMES = {True: Message("on"), False: Message("off"), None: Message("unknown")}
 
 
 def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> None:
@@ -21,7 +21,11 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
         return
     args = _parse_args(argv)
     context.run_agent_command("gpio", args)
-    terminal.print(f"{args['pin']} is {argv[1]}.")
+    terminal.print(
+        Message("{pin} is on.", pin=args["pin"])
+        if args["active"]
+        else Message("{pin} is off.", pin=args["pin"])
+    )
 
 
 def _parse_args(argv: Sequence[str]) -> dict[str, object]:
@@ -32,8 +36,9 @@ def _parse_args(argv: Sequence[str]) -> dict[str, object]:
             return {"pin": name, "active": True, "for_s": float(DEFAULT_ON_S)}
         case [name, "on", text] if (seconds := parse_int(text, 1, MAX_ON_S)) is not None:
             return {"pin": name, "active": True, "for_s": float(seconds)}
-    raise UserError(
-        f"gpio {' '.join(argv)}: allowed: NAME on [SECONDS, 1 to {MAX_ON_S}], NAME off, or nothing"
+    raise usage_error(
+        ("gpio", *argv),
+        Message("NAME on [SECONDS, 1 to {max_s}], NAME off, or nothing", max_s=MAX_ON_S),
     )
 
 
@@ -47,15 +52,15 @@ def _print_pins(terminal: Terminal, context: ConsoleContext) -> None:
             (
                 pin.name,
                 _kind(pin),
-                f"pin {pin.pin}",
+                Message("pin {name}", name=pin.pin),
                 _LEVEL_NAMES[_level(pin, health)],
-                "may be switched" if switchable_pins[pin.name] else "",
+                Message("may be switched") if switchable_pins[pin.name] else "",
             )
             for pin in pins
         ]
     )
     if not pins:
-        terminal.print("No pins are configured.")
+        terminal.print(Message("No pins are configured."))
 
 
 def _kind(pin: Pin) -> str:
@@ -80,11 +85,16 @@ def _level(pin: Pin, health: PinHealth | None) -> bool | None:
 
 GPIO = ConsoleCommand(
     name="gpio",
-    help="contacts and relays: their levels; switch those that may be",
+    help=Message("contacts and relays: their levels; switch those that may be"),
     usage=(
-        "gpio                     all configured pins",
-        f"gpio NAME on [SECONDS]   switch one on, for at most this time (default {DEFAULT_ON_S})",
-        "gpio NAME off            switch it off",
+        ("gpio", Message("all configured pins")),
+        (
+            "gpio NAME on [SECONDS]",
+            Message(
+                "switch one on, for at most this time (default {default_s})", default_s=DEFAULT_ON_S
+            ),
+        ),
+        ("gpio NAME off", Message("switch it off")),
     ),
     run=run,
     needs_receipt=always,

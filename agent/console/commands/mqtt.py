@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from agent.base.errors import UserError
 from agent.console import mqtt_ping
-from agent.console.arguments import parse_int
+from agent.console.arguments import parse_int, usage_error
 from agent.console.check_result import print_results
 from agent.console.context import ConsoleContext
+from agent.console.messages import Message
 from agent.console.session import ConsoleCommand
 from agent.console.terminal import Terminal
 
@@ -16,10 +16,10 @@ DEFAULT_COUNT, MAX_COUNT = 4, 20
 def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> None:
     """Ping the broker; if the agent's certificate allows one session only, show the agent's."""
     if not argv or argv[0] != "ping" or len(argv) > 2:  # noqa: PLR2004 - ping TIMES
-        raise UserError(f"mqtt {' '.join(argv)}: allowed: mqtt ping [TIMES]")
+        raise usage_error(("mqtt", *argv), "mqtt ping [TIMES]")
     count = parse_int(argv[1], 1, MAX_COUNT) if len(argv) > 1 else DEFAULT_COUNT
     if count is None:
-        raise UserError(f"mqtt ping {argv[1]}: allowed: 1 to {MAX_COUNT} times")
+        raise usage_error(("mqtt", *argv), Message("1 to {max_count} times", max_count=MAX_COUNT))
     broker, report = context.require_config().broker, context.live_report()
     connected = report is not None and report.outbox.connected
     if report is not None and connected and broker.certificate is not None:
@@ -35,7 +35,16 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
 
 MQTT = ConsoleCommand(
     name="mqtt",
-    help="mqtt ping: connect to the broker as the agent does, and time it",
-    usage=(f"mqtt ping [TIMES]    1 to {MAX_COUNT} round trips (default {DEFAULT_COUNT})",),
+    help=Message("mqtt ping: connect to the broker as the agent does, and time it"),
+    usage=(
+        (
+            "mqtt ping [TIMES]",
+            Message(
+                "1 to {max_count} round trips (default {default_count})",
+                max_count=MAX_COUNT,
+                default_count=DEFAULT_COUNT,
+            ),
+        ),
+    ),
     run=run,
 )

@@ -2,19 +2,27 @@
 
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-from agent.base.errors import UserError
 from agent.console import system_commands
-from agent.console.arguments import no_more_args, parse_int
-from agent.console.context import ConsoleContext
+from agent.console.arguments import no_more_args, parse_int, usage_error
+from agent.console.context import LANGUAGES, ConsoleContext
 from agent.console.errors import ConsoleError
+from agent.console.messages import Message, Text, join_phrases
 from agent.console.session import ConsoleCommand, LogoutRequested
 from agent.console.terminal import Terminal
-from drivers.serial_ports import find_ports
+from drivers.serial_ports import PortState, find_ports
 
 DEFAULT_LOG_LINES, MAX_LOG_LINES = 40, 500
+_PORT_STATES: Mapping[PortState, Message] = {
+    "free": Message("free"),
+    "busy": Message("busy"),
+    "denied": Message("denied"),
+    "absent": Message("absent"),
+    "unsupported": Message("unsupported"),
+    "timeout": Message("timeout"),
+}
 REBOOT_REQUEST_FILE = "reboot"
 """In the runtime folder: see systemd/vigie-reboot.path. The console itself may not reboot."""
 
@@ -23,9 +31,11 @@ def run_log(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) ->
     """Print the newest lines of the agent's journal, the newest last."""
     lines = parse_int(argv[0], 1, MAX_LOG_LINES) if argv else DEFAULT_LOG_LINES
     if len(argv) > 1 or lines is None:
-        raise UserError(f"log {' '.join(argv)}: allowed: log, or log with 1 to {MAX_LOG_LINES}")
+        raise usage_error(
+            ("log", *argv), Message("log, or log with 1 to {count}", count=MAX_LOG_LINES)
+        )
     journal = system_commands.read_journal(context.root, lines)
-    terminal.print(*journal or ("The journal has no line of the agent.",))
+    terminal.print(*journal or (Message("The journal has no line of the agent."),))
 
 
 def run_serial(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> None:
@@ -39,17 +49,24 @@ def run_serial(terminal: Terminal, context: ConsoleContext, argv: Sequence[str])
     ports = find_ports()
     for port in ports:
         head = head_by_path.pop(os.path.realpath(port.path), None)
-        description = port.description or "serial port"
+        description = join_phrases(
+            port.description or Message("serial port"),
+            Message("the kernel console is here") if port.is_kernel_console else None,
+        )
+        state: Text = _PORT_STATES[port.state]
+        if port.reason:
+            state = Message("{state}: {reason}", state=state, reason=port.reason)
         terminal.print(
             port.best_path,
-            f"  {description}{', the kernel console is here' if port.is_kernel_console else ''}: "
-            f"{port.state}{f': {port.reason}' if port.reason else ''}"
-            f"{f', configured for head {head}' if head else ''}",
+            join_phrases(
+                Message("  {description}: {state}", description=description, state=state),
+                Message("configured for head {head}", head=head) if head else None,
+            ),
         )
     for path, head in head_by_path.items():
-        terminal.print(path, f"  not found, configured for head {head}")
+        terminal.print(path, Message("  not found, configured for head {head}", head=head))
     if not ports and not head_by_path:
-        terminal.print("No serial port.")
+        terminal.print(Message("No serial port."))
 
 
 def run_selftest(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> None:
@@ -58,7 +75,7 @@ def run_selftest(terminal: Terminal, context: ConsoleContext, argv: Sequence[str
     from agent.diagnostics.selftest import runner  # noqa: PLC0415
 
     no_more_args("selftest", argv)
-    terminal.print("This takes about a quarter of a minute. Recording continues.")
+    terminal.print(Message("This takes about a quarter of a minute. Recording continues."))
     report = runner.run_selftest(
         context.require_config(),
         context.clock,
@@ -71,65 +88,91 @@ def run_selftest(terminal: Terminal, context: ConsoleContext, argv: Sequence[str
 def run_pages(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> None:
     """Switch the stop at the end of each page on or off."""
     if list(argv) not in (["on"], ["off"]):
-        raise UserError(f"pages {' '.join(argv)}: allowed: pages on, pages off")
+        raise usage_error(("pages", *argv), "pages on, pages off")
     terminal.paging = argv[0] == "on"
-    terminal.print(f"{context.box_id}: pages are {argv[0]}.")
+    terminal.print(
+        Message("{box}: pages are on.", box=context.box_id)
+        if terminal.paging
+        else Message("{box}: pages are off.", box=context.box_id)
+    )
+
+
+def run_language(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> None:
+    """Set the language of this session."""
+    context.choose_language(argv)
+    terminal.language = context.language
+    terminal.print(Message("This session is in English."))
 
 
 def run_reboot(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> None:
     """Request a reboot after a confirmation."""
     no_more_args("reboot", argv)
-    if not terminal.confirm("Recording stops for about a minute.", context.box_id):
-        terminal.print("Nothing is restarted.")
+    if not terminal.confirm(Message("Recording stops for about a minute."), context.box_id):
+        terminal.print(Message("Nothing is restarted."))
         return
     with suppress(ConsoleError):  # the box that needs a reboot most may have lost its disk
         context.write_receipt("reboot confirmed")
     context.runtime_dir.mkdir(parents=True, exist_ok=True)
     (context.runtime_dir / REBOOT_REQUEST_FILE).touch()
-    terminal.print("The box restarts within seconds. Come back in a minute.")
+    terminal.print(Message("The box restarts within seconds. Come back in a minute."))
 
 
 def run_logout(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> None:
     """End the session. Raises LogoutRequested."""
     no_more_args("logout", argv)
-    terminal.print(f"Goodbye, {context.technician}.")
+    terminal.print(Message("Goodbye, {name}.", name=context.technician))
     raise LogoutRequested
 
 
 LOG = ConsoleCommand(
     name="log",
-    help="the newest lines of the agent's journal",
-    usage=(f"log [LINES]   up to {MAX_LOG_LINES} (default {DEFAULT_LOG_LINES})",),
+    help=Message("the newest lines of the agent's journal"),
+    usage=(
+        (
+            "log [LINES]",
+            Message(
+                "up to {max_lines} (default {default_lines})",
+                max_lines=MAX_LOG_LINES,
+                default_lines=DEFAULT_LOG_LINES,
+            ),
+        ),
+    ),
     run=run_log,
 )
 SERIAL = ConsoleCommand(
     name="serial",
-    help="serial ports: which exist, what holds them, which head is on them",
-    usage=("serial",),
+    help=Message("serial ports: which exist, what holds them, which head is on them"),
+    usage=(("serial", ""),),
     run=run_serial,
 )
 SELFTEST = ConsoleCommand(
     name="selftest",
-    help="a known pattern through the whole box, step by step",
-    usage=("selftest",),
+    help=Message("a known pattern through the whole box, step by step"),
+    usage=(("selftest", ""),),
     run=run_selftest,
 )
 PAGES = ConsoleCommand(
     name="pages",
-    help="pages off: long output does not stop, for a logging terminal",
-    usage=("pages on", "pages off"),
+    help=Message("pages off: long output does not stop, for a logging terminal"),
+    usage=(("pages on", ""), ("pages off", "")),
     run=run_pages,
+)
+LANGUAGE = ConsoleCommand(
+    name="language",
+    help=Message("en, fr or ar: the language of this session"),
+    usage=((f"language {', '.join(LANGUAGES)}", ""),),
+    run=run_language,
 )
 REBOOT = ConsoleCommand(
     name="reboot",
-    help="restart the box; asks first",
-    usage=("reboot",),
+    help=Message("restart the box; asks first"),
+    usage=(("reboot", ""),),
     run=run_reboot,
     requires_full_name=True,
 )
 LOGOUT = ConsoleCommand(
     name="logout",
-    help="end the session; the next technician has to log in",
-    usage=("logout",),
+    help=Message("end the session; the next technician has to log in"),
+    usage=(("logout", ""),),
     run=run_logout,
 )

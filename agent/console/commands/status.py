@@ -7,6 +7,7 @@ from agent.base.health_model import HealthReport
 from agent.console.agent_process import AgentState
 from agent.console.arguments import no_more_args
 from agent.console.context import ConsoleContext
+from agent.console.messages import Message, Text, join_phrases
 from agent.console.session import ConsoleCommand
 from agent.console.terminal import Terminal
 from agent.console.text_format import format_bytes, format_duration, format_time
@@ -16,94 +17,148 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
     """Print the state."""
     no_more_args("status", argv)
     agent_state = context.agent_state()
-    clock = "clock synchronised" if context.clock.trust().synced else "clock NOT synchronised"
-    terminal.print(
-        f"Box {context.box_id}, {context.site}", f"{format_time(context.now())}, {clock}"
+    clock = (
+        Message("clock synchronised")
+        if context.clock.trust().synced
+        else Message("clock NOT synchronised")
     )
-    terminal.table([("Agent", format_agent_state(agent_state)), *_status_rows(agent_state)])
+    terminal.print(
+        Message("Box {box}, {site}", box=context.box_id, site=context.site),
+        join_phrases(format_time(context.now()), clock),
+    )
+    terminal.table(
+        [(Message("Agent"), format_agent_state(agent_state)), *_status_rows(agent_state)]
+    )
     problem = config_check.find_problem(context.config_path, context.clock)
     if problem is not None:
-        terminal.print(f"Configuration is not valid: {problem}")
-    report = agent_state.report
-    if report is None:
-        terminal.print("Faults: unknown without a report of the agent; see check")
-    else:
-        label = "Faults" if agent_state.state == "running" else "Faults in its last report"
-        terminal.print(f"{label}: {len(report.faults) or 'none'}")
-        terminal.table([(f.code, f.subject, f.title) for f in report.faults], indent="  ")
-    terminal.print("Next: check finds out what is wrong, faults shows what to do about it.")
+        terminal.print(Message("Configuration is not valid: {problem}", problem=problem))
+    _print_faults(terminal, context, agent_state)
+    terminal.print(
+        Message("Next: check finds out what is wrong, faults shows what to do about it.")
+    )
 
 
-def format_agent_state(agent_state: AgentState) -> str:
+def _print_faults(terminal: Terminal, context: ConsoleContext, agent_state: AgentState) -> None:
+    if agent_state.report is None:
+        terminal.print(Message("Faults: unknown without a report of the agent; see check"))
+        return
+    faults = agent_state.report.faults
+    count: object = len(faults) or Message("none")
+    terminal.print(
+        Message("Faults: {count}", count=count)
+        if agent_state.state == "running"
+        else Message("Faults in its last report: {count}", count=count)
+    )
+    rows = []
+    for fault in faults:
+        guidance = context.fault_guidance(fault.code)
+        rows.append((fault.code, fault.subject, guidance.title if guidance else fault.title))
+    terminal.table(rows, indent="  ")
+
+
+def format_agent_state(agent_state: AgentState) -> Message:
     """Format the agent's state in one line."""
     report = agent_state.report
-    if agent_state.state == "running" and report is not None:
-        return f"runs for {format_duration(report.uptime_s)}, version {report.version}"
-    last_seen = (
-        "never heard"
+    if agent_state.state == "running":
+        return (
+            Message("runs, no report yet")
+            if report is None
+            else Message(
+                "runs for {duration}, version {version}",
+                duration=format_duration(report.uptime_s),
+                version=report.version,
+            )
+        )
+    last_heard = (
+        Message("never heard")
         if agent_state.report_age_s is None
-        else f"last heard {format_duration(agent_state.report_age_s)} ago"
+        else Message(
+            "last heard {duration} ago", duration=format_duration(agent_state.report_age_s)
+        )
     )
-    return {
-        "running": "runs, no report yet",
-        "hung": f"HANGS: its process listens, but reports nothing ({last_seen})",
-        "dead": f"DEAD ({last_seen}): nothing is recorded",
-    }[agent_state.state]
+    if agent_state.state == "hung":
+        return Message(
+            "HANGS: its process listens, but reports nothing ({last_heard})", last_heard=last_heard
+        )
+    return Message("DEAD ({last_heard}): nothing is recorded", last_heard=last_heard)
 
 
-def _status_rows(agent_state: AgentState) -> Iterator[tuple[str, str]]:
+def _status_rows(agent_state: AgentState) -> Iterator[tuple[Text, Text]]:
     report = agent_state.report
     if report is None:
         return
     for camera in report.cameras:
         newest = (
-            "no picture yet"
+            Message("no picture yet")
             if camera.age_s is None
-            else f"newest {format_duration(camera.age_s)} ago"
+            else Message("newest {duration} ago", duration=format_duration(camera.age_s))
         )
         yield (
-            f"Camera {camera.name}",
-            f"{camera.fps:.1f} pictures/s, {newest}" + ("" if camera.open else ", CLOSED"),
+            Message("Camera {name}", name=camera.name),
+            join_phrases(
+                Message("{fps:.1f} pictures/s", fps=camera.fps),
+                newest,
+                None if camera.open else Message("CLOSED"),
+            ),
         )
     for footage in report.footage:
-        since = footage.oldest_utc or "nothing yet"
-        yield f"Footage {footage.camera}", f"{format_bytes(footage.bytes)}, since {since}"
+        since = (
+            Message("since {time}", time=footage.oldest_utc)
+            if footage.oldest_utc
+            else Message("nothing yet")
+        )
+        yield (
+            Message("Footage {camera}", camera=footage.camera),
+            join_phrases(format_bytes(footage.bytes), since),
+        )
     for head in report.heads:
-        position = "does not answer"
-        if head.pan_deg is not None and head.tilt_deg is not None:
-            position = f"pan {head.pan_deg:.0f}, tilt {head.tilt_deg:.0f} degrees"
-        yield f"Head {head.name}", f"{position}{', moving' if head.moving else ''}"
-    yield "Centre", _format_centre(report)
-    yield "Machine", _format_machine(report)
+        position = (
+            Message("does not answer")
+            if head.pan_deg is None or head.tilt_deg is None
+            else Message(
+                "pan {pan_deg:.0f}, tilt {tilt_deg:.0f} degrees",
+                pan_deg=head.pan_deg,
+                tilt_deg=head.tilt_deg,
+            )
+        )
+        yield (
+            Message("Head {name}", name=head.name),
+            join_phrases(position, Message("moving") if head.moving else None),
+        )
+    yield Message("Centre"), _format_centre(report)
+    yield Message("Machine"), _format_machine(report)
 
 
-def _format_centre(report: HealthReport) -> str:
+def _format_centre(report: HealthReport) -> Message:
     outbox = report.outbox
-    listens = "listens" if outbox.centre_listening else "does not listen"
-    link = f"broker connected, centre {listens}" if outbox.connected else "broker NOT connected"
-    oldest = (
-        ""
-        if outbox.oldest_age_s is None
-        else f", the oldest for {format_duration(outbox.oldest_age_s)}"
-    )
-    return f"{link}; {outbox.depth} messages wait{oldest}"
+    if not outbox.connected:
+        link = Message("broker NOT connected")
+    elif outbox.centre_listening:
+        link = Message("broker connected, centre listens")
+    else:
+        link = Message("broker connected, centre does not listen")
+    backlog = Message("{link}; {count} messages wait", link=link, count=outbox.depth)
+    if outbox.oldest_age_s is None:
+        return backlog
+    duration = format_duration(outbox.oldest_age_s)
+    return Message("{backlog}, the oldest for {duration}", backlog=backlog, duration=duration)
 
 
-def _format_machine(report: HealthReport) -> str:
+def _format_machine(report: HealthReport) -> Text:
     vitals = report.vitals
+    celsius, load = vitals.soc_celsius, vitals.load_1min
     memory, disk = vitals.memory_available_bytes, vitals.disk_free_bytes
-    parts = [
-        "" if vitals.soc_celsius is None else f"{vitals.soc_celsius:.0f} C",
-        "" if vitals.load_1min is None else f"load {vitals.load_1min:.1f}",
-        "" if memory is None else f"{format_bytes(memory)} of memory free",
-        "" if disk is None else f"{format_bytes(disk)} of disk free",
-    ]
-    return ", ".join(part for part in parts if part) or "unknown"
+    return join_phrases(
+        None if celsius is None else Message("{celsius:.0f} C", celsius=celsius),
+        None if load is None else Message("load {load:.1f}", load=load),
+        None if memory is None else Message("{size} of memory free", size=format_bytes(memory)),
+        None if disk is None else Message("{size} of disk free", size=format_bytes(disk)),
+    ) or Message("unknown")
 
 
 STATUS = ConsoleCommand(
     name="status",
-    help="the state of the box on one screen",
-    usage=("status",),
+    help=Message("the state of the box on one screen"),
+    usage=(("status", ""),),
     run=run,
 )

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from agent.base.errors import UserError
+from agent.console.arguments import usage_error
 from agent.console.context import ConsoleContext
 from agent.console.errors import ConsoleError
+from agent.console.messages import Message, Text, join_phrases
 from agent.console.session import ConsoleCommand
 from agent.console.terminal import Terminal
 from agent.update import rauc_backend, request_file, usb_bundle
@@ -14,6 +15,11 @@ from agent.update.request_file import UpdateAction, UpdateRequestStatus
 POLL_INTERVAL_S = 0.5
 ANSWER_TIMEOUT_S = 60.0
 """On a slow board root's unit takes seconds to start."""
+_OUTCOMES = {
+    "running": Message("running"),
+    "done": Message("done"),
+    "failed": Message("NOT done"),
+}
 _MODIFYING = ("usb", "rollback", "good")
 
 
@@ -25,15 +31,15 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
         case ["usb"]:
             _install(terminal, context)
         case ["rollback"]:
-            question = "Back to the previous version, or the installed one is not tried."
+            question = Message("Back to the previous version, or the installed one is not tried.")
             if terminal.confirm(question, context.box_id):
                 terminal.print(*_run_action(terminal, context, "rollback"))
             else:
-                terminal.print("Nothing is changed.")
+                terminal.print(Message("Nothing is changed."))
         case ["good"]:
             terminal.print(*_run_action(terminal, context, "mark_good"))
         case _:
-            raise UserError(f"update {' '.join(argv)}: allowed: status, usb, rollback, good")
+            raise usage_error(("update", *argv), "status, usb, rollback, good")
 
 
 def _is_modifying(argv: Sequence[str]) -> bool:
@@ -54,15 +60,18 @@ def _install(terminal: Terminal, context: ConsoleContext) -> None:
     _require_slots(context)
     bundles = usb_bundle.find_usb_bundles(context.root)
     if not bundles:
-        raise ConsoleError("no *.raucb on a USB disk: plug one in, wait ten seconds, try again")
+        raise ConsoleError(
+            Message("no *.raucb on a USB disk: plug one in, wait ten seconds, try again")
+        )
     bundle = bundles[terminal.choose(bundles)]
     terminal.print(bundle)
-    if not terminal.confirm("It is written into the slot that does not run.", context.box_id):
-        terminal.print("Nothing is installed.")
+    question = Message("It is written into the slot that does not run.")
+    if not terminal.confirm(question, context.box_id):
+        terminal.print(Message("Nothing is installed."))
         return
     terminal.print(
         *_run_action(terminal, context, "install", bundle),
-        "Type reboot to try it. Until then update rollback cancels it.",
+        Message("Type reboot to try it. Until then update rollback cancels it."),
     )
 
 
@@ -81,10 +90,12 @@ def _run_action(
     try:
         request_id = request_file.submit_request(folder, action, context.technician, bundle)
     except FileExistsError as error:
-        raise ConsoleError("another request waits already: try again in a minute") from error
+        raise ConsoleError(
+            Message("another request waits already: try again in a minute")
+        ) from error
     status = _follow(terminal, folder, request_id)
     if status.state == "failed":
-        raise ConsoleError(f"Not done: {'; '.join(status.lines)}")
+        raise ConsoleError(Message("Not done: {reason}", reason="; ".join(status.lines)))
     return status.lines
 
 
@@ -105,15 +116,19 @@ def _follow(terminal: Terminal, folder: Path, request_id: str) -> UpdateRequestS
         elif terminal.clock_ns() - last_answer_ns > ANSWER_TIMEOUT_S * 1e9:
             request_file.withdraw_request(folder, request_id)
             raise ConsoleError(
-                f"no answer within {ANSWER_TIMEOUT_S:.0f} s: vigie-update-request does not run"
+                Message(
+                    "no answer within {timeout_s:.0f} s: {unit} does not run",
+                    timeout_s=ANSWER_TIMEOUT_S,
+                    unit="vigie-update-request",
+                )
             )
         if terminal.read_key(POLL_INTERVAL_S) == "cancel":
             withdrawn = request_file.withdraw_request(folder, request_id)
             terminal.print()
             raise ConsoleError(
-                "Cancelled: nothing was started."
+                Message("Cancelled: nothing was started.")
                 if withdrawn
-                else "It continues by itself: update status shows its progress."
+                else Message("It continues by itself: update status shows its progress.")
             )
 
 
@@ -125,25 +140,34 @@ def _require_slots(context: ConsoleContext) -> None:
         rauc_backend.booted_slot(cmdline)
     except rauc_backend.NoSlots as error:
         raise ConsoleError(
-            "this system was set up without an image: it has no slots, and no update here"
+            Message("this system was set up without an image: it has no slots, and no update here")
         ) from error
 
 
-def _summarize(status: UpdateRequestStatus) -> str:
+def _summarize(status: UpdateRequestStatus) -> Message:
     """Format a request and its outcome in one line."""
-    outcome = {"running": f"running, {status.step}", "done": "done", "failed": "NOT done"}
-    details = f": {'; '.join(status.lines)}" if status.lines else ""
-    return f"{status.action} by {status.requester}: {outcome[status.state].removesuffix(', ')}{details}"
+    outcome: Text = _OUTCOMES[status.state]
+    if status.state == "running":
+        outcome = join_phrases(outcome, status.step)
+    if status.lines:
+        details = "; ".join(status.lines)
+        outcome = Message("{outcome}: {details}", outcome=outcome, details=details)
+    return Message(
+        "{action} by {name}: {outcome}",
+        action=status.action,
+        name=status.requester,
+        outcome=outcome,
+    )
 
 
 UPDATE = ConsoleCommand(
     name="update",
-    help="the system's two slots; a new version from a USB disk; back",
+    help=Message("the system's two slots; a new version from a USB disk; back"),
     usage=(
-        "update            the slots, their versions, and which one is on trial",
-        "update usb        check the bundle on a USB disk and install it; asks first",
-        "update rollback   back to the previous version; asks first",
-        "update good       keep the version that runs",
+        ("update", Message("the slots, their versions, and which one is on trial")),
+        ("update usb", Message("check the bundle on a USB disk and install it; asks first")),
+        ("update rollback", Message("back to the previous version; asks first")),
+        ("update good", Message("keep the version that runs")),
     ),
     run=run,
     needs_receipt=_is_modifying,
