@@ -156,7 +156,7 @@ class SnapshotCommandHandler:
             self._on_view(args.camera, command.requester.id, frame.t_ns)
         except OSError as error:
             raise CommandRejected(
-                "failed", f"who looks cannot be written down, so nothing is shown: {error}"
+                "failed", f"no picture without its receipt, which cannot be written: {error}"
             ) from error
         self._publish(args.camera, jpeg, frame.t_ns)
         digest = sha256_hex(jpeg)

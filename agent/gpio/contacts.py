@@ -14,7 +14,7 @@ from agent.faults.registry import FaultCode
 from agent.gpio.debounce import Debouncer
 
 DOOR = EventType(kind="door", title="open door", begin="the door is open", end="the door is closed")
-SHOCK = EventType(kind="shock", title="blow to the box", begin="the box was hit")
+SHOCK = EventType(kind="shock", title="shock to the box", begin="the box or its pole was struck")
 POWER = EventType(
     kind="power",
     title="loss of mains power",

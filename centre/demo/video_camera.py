@@ -10,7 +10,7 @@ from drivers.errors import DriverError
 from drivers.media import Frame, Packet, StreamInfo
 
 PROCESS_TIMEOUT_S = 20.0
-"""The camera goes on if a frame has not been processed after this time."""
+"""The camera continues if a frame has not been processed after this time."""
 
 
 class FramePacer:

@@ -91,3 +91,16 @@ def test_the_runbook_equals_the_fault_table(language: Language) -> None:
     page = script["page_path"](language)
     assert page.parent == ROOT / "docs"
     assert page.read_text(encoding="utf-8") == script["render_page"](language)
+
+
+ARABIC_TEXTS = [
+    *sorted(ROOT.glob("*.ar.md")),
+    *sorted((ROOT / "docs").glob("**/*.ar.md")),
+    *sorted((ROOT / "agent").glob("**/ar.toml")),
+    *sorted((ROOT / "agent" / "recording" / "export").glob("**/*.html")),
+]
+
+
+@pytest.mark.parametrize("file", ARABIC_TEXTS, ids=lambda file: file.name)
+def test_arabic_texts_agree_in_writing_no_tanwin_fatha(file: Path) -> None:
+    assert "\N{ARABIC FATHATAN}" not in file.read_text(encoding="utf-8")
