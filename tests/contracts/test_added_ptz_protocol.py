@@ -80,9 +80,9 @@ def run(tree: Path, *arguments: str) -> ET.Element:
 def test_the_added_head_passes_the_whole_contract_suite(tree: Path) -> None:
     suite = run(tree, "tests/contracts/test_ptz.py", "-k", "ptu")
     cases = suite.findall("testcase")
-    asked = {str(case.get("name")).partition("[")[0] for case in cases}
+    requested = {str(case.get("name")).partition("[")[0] for case in cases}
     every = set(re.findall(r"^def (test_\w+)", CONTRACT.read_text(encoding="utf-8"), re.MULTILINE))
-    assert asked == every, "each test of the suite ran"
+    assert requested == every, "each test of the suite ran"
     assert all("ptu" in str(case.get("name")) for case in cases)
     reasons = {str(skip.get("message")) for case in cases for skip in case.findall("skipped")}
     assert reasons == LACKS

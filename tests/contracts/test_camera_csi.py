@@ -298,10 +298,10 @@ def test_readings_are_the_sensors_and_a_dark_street_is_night(
     assert isinstance(with_night, CsiCamera)
     try:
         _read_until(with_night, night=True)
-        said = with_night.readings()
-        assert said is not None
-        assert (said.lux, said.exposure_us, said.analogue_gain) == (2.0, 40_000, 8.0)
-        assert said.lens_dioptres is None
+        message = with_night.readings()
+        assert message is not None
+        assert (message.lux, message.exposure_us, message.analogue_gain) == (2.0, 40_000, 8.0)
+        assert message.lens_dioptres is None
         (mischief / "metadata.json").write_text(json.dumps({"Lux": 500.0}))
         _read_until(with_night, night=False)
     finally:
@@ -311,8 +311,8 @@ def test_readings_are_the_sensors_and_a_dark_street_is_night(
 def _read_until(camera: CsiCamera, *, night: bool) -> None:
     for _ in range(1000):
         camera.read(READ_TIMEOUT_S)
-        said = camera.readings()
-        if said is not None and said.night is night:
+        message = camera.readings()
+        if message is not None and message.night is night:
             return
     raise AssertionError(f"never night = {night}")
 

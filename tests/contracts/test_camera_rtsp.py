@@ -172,7 +172,7 @@ def test_an_address_is_shown_without_its_secrets(url: str, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"url": "http://x/y"}, "rtsp://"),
         ({"url": "rtsp:///y"}, "rtsp://"),
@@ -184,6 +184,6 @@ def test_an_address_is_shown_without_its_secrets(url: str, shown: str) -> None:
         ({"url": "rtsp://x/y", "colour": 1}, "colour"),
     ],
 )
-def test_wrong_options_are_refused(options: dict[str, Any], said: str) -> None:
-    with pytest.raises(msgspec.ValidationError, match=re.escape(said)):
+def test_wrong_options_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(msgspec.ValidationError, match=re.escape(message)):
         msgspec.convert(options, rtsp.Options)

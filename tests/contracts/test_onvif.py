@@ -65,22 +65,22 @@ def client(
     return OnvifClient("camera 'tram'", access)
 
 
-def refusal(asked: OnvifClient) -> DriverError:
+def refusal(requested: OnvifClient) -> DriverError:
     try:
         with pytest.raises(DriverError) as caught:
-            asked.call("devicemgmt", "GetDeviceInformation")
+            requested.call("devicemgmt", "GetDeviceInformation")
     finally:
-        asked.close()
+        requested.close()
     return caught.value
 
 
 @pytest.mark.usefixtures("peer")
 def test_a_camera_is_adopted_with_its_largest_stream_and_a_small_one(tmp_path: Path) -> None:
-    asked = client(tmp_path)
+    requested = client(tmp_path)
     try:
-        adopted = read_camera_info(asked)
+        adopted = read_camera_info(requested)
     finally:
-        asked.close()
+        requested.close()
     assert (adopted.name, adopted.maker, adopted.model) == (
         "tram-14-front",
         "Alstom",
@@ -95,11 +95,11 @@ def test_a_camera_is_adopted_with_its_largest_stream_and_a_small_one(tmp_path: P
 
 def test_a_camera_without_a_head_has_events_and_one_stream() -> None:
     with running_event_camera() as camera:
-        asked = OnvifClient("camera 'bank'", OnvifAccess(url=camera.url))
+        requested = OnvifClient("camera 'bank'", OnvifAccess(url=camera.url))
         try:
-            adopted = read_camera_info(asked)
+            adopted = read_camera_info(requested)
         finally:
-            asked.close()
+            requested.close()
     assert adopted.name == "Dome 3"
     assert adopted.stream_url == "rtsp://127.0.0.1:554/p1?x=1", "its password is left out"
     assert (adopted.detect, adopted.detect_url, adopted.snapshot_url) == (None, None, None)
@@ -109,12 +109,12 @@ def test_a_camera_without_a_head_has_events_and_one_stream() -> None:
 
 def test_a_camera_without_a_stream_that_can_be_used_is_refused() -> None:
     with running_event_camera(codec="JPEG") as camera:
-        asked = OnvifClient("camera 'bank'", OnvifAccess(url=camera.url))
+        requested = OnvifClient("camera 'bank'", OnvifAccess(url=camera.url))
         try:
             with pytest.raises(DriverError, match=r"no stream in H.264 .* there: JPEG 1280x720"):
-                read_camera_info(asked)
+                read_camera_info(requested)
         finally:
-            asked.close()
+            requested.close()
 
 
 @pytest.mark.usefixtures("peer")
@@ -139,19 +139,19 @@ def test_a_wrong_password_is_named_as_such_and_never_shown(
 
 
 def test_a_returned_camera_is_queried_again(peer: OnvifCameraProcess, tmp_path: Path) -> None:
-    asked = client(tmp_path)
+    requested = client(tmp_path)
     try:
-        assert asked.call("devicemgmt", "GetDeviceInformation").Manufacturer == "Alstom"
+        assert requested.call("devicemgmt", "GetDeviceInformation").Manufacturer == "Alstom"
         peer.kill()
         with pytest.raises(DriverError) as caught:
-            asked.call("devicemgmt", "GetDeviceInformation")
+            requested.call("devicemgmt", "GetDeviceInformation")
         assert caught.value.kind == "absent"
         peer.start()
-        assert asked.call("devicemgmt", "GetDeviceInformation").Manufacturer == "Alstom"
-        assert asked.has_service("ptz")
-        assert not asked.has_service("events")
+        assert requested.call("devicemgmt", "GetDeviceInformation").Manufacturer == "Alstom"
+        assert requested.has_service("ptz")
+        assert not requested.has_service("events")
     finally:
-        asked.close()
+        requested.close()
 
 
 @pytest.mark.usefixtures("peer")
@@ -191,28 +191,28 @@ def test_a_host_with_another_protocol_is_not_a_camera(tmp_path: Path) -> None:
 
 def test_a_closed_client_raises_and_leaves_no_thread(tmp_path: Path) -> None:
     before = set(threading.enumerate())
-    asked = client(tmp_path)
-    asked.close()
-    asked.close()
+    requested = client(tmp_path)
+    requested.close()
+    requested.close()
     assert set(threading.enumerate()) == before
     with pytest.raises(DriverError, match="closed") as caught:
-        asked.call("devicemgmt", "GetDeviceInformation")
+        requested.call("devicemgmt", "GetDeviceInformation")
     assert caught.value.kind == "closed"
 
 
 def test_closing_a_waiting_client_wakes_its_caller(tmp_path: Path, silent_port: int) -> None:
-    asked = client(tmp_path, f"http://127.0.0.1:{silent_port}", timeout_s=20)
+    requested = client(tmp_path, f"http://127.0.0.1:{silent_port}", timeout_s=20)
     errors: list[DriverError] = []
 
     def waits() -> None:
         try:
-            asked.call("devicemgmt", "GetDeviceInformation")
+            requested.call("devicemgmt", "GetDeviceInformation")
         except DriverError as error:
             errors.append(error)
 
     waiting = threading.Thread(target=waits)
     waiting.start()
-    asked.close()
+    requested.close()
     waiting.join(5)
     assert [error.kind for error in errors] == ["closed"]
 
@@ -302,7 +302,7 @@ def test_notifications_of_a_camera_are_pulled_and_returned() -> None:
 
 def test_a_lost_subscription_is_renewed() -> None:
     with running_event_camera() as camera:
-        heard: list[Event] = []
+        received: list[Event] = []
         ids = iter("abc")
         stage = OnvifEventStage(
             "bank",
@@ -310,7 +310,7 @@ def test_a_lost_subscription_is_renewed() -> None:
             lambda: open_event_feed("camera 'bank'", OnvifAccess(url=camera.url)),
             boottime_ns,
             lambda _t_ns: next(ids),
-            heard.append,
+            received.append,
         )
         camera.messages.put(motion_notification("true"))
         stage.run_once(threading.Event())
@@ -324,7 +324,7 @@ def test_a_lost_subscription_is_renewed() -> None:
         stage.run_once(threading.Event())
         stage.close()
     assert camera.subscriptions == 2
-    assert [(one.event, one.phase, one.name) for one in heard] == [
+    assert [(one.event, one.phase, one.name) for one in received] == [
         ("a", "begin", "MotionAlarm"),
         ("a", "end", "MotionAlarm"),
     ]

@@ -16,11 +16,11 @@ class Parrot:
 
     def __init__(self, name: bytes) -> None:
         self.name = name
-        self.heard = b""
+        self.received = b""
         self.has_pending_output = False
 
     def exchange(self, data: bytes, t_ns: int) -> bytes:
-        self.heard += data
+        self.received += data
         if self.has_pending_output:
             self.has_pending_output = False
             return b"by itself"
@@ -46,7 +46,7 @@ def test_all_bytes_arrive_at_every_head_and_all_answers_come_back(
     with serial.Serial(str(line.link), timeout=10, exclusive=True) as port:
         port.write(every)
         assert port.read(514) == b"a" + every + b"b" + every
-    assert [bird.heard for bird in birds] == [every, every]
+    assert [bird.received for bird in birds] == [every, every]
 
 
 def test_a_head_sends_its_pending_output(line: PtySerialLine, birds: tuple[Parrot, Parrot]) -> None:
@@ -92,7 +92,7 @@ def test_a_muted_line_receives_and_does_not_answer(
         port.timeout = 10
         port.write(b"4")
         assert port.read(4) == b"a4b4"
-    assert birds[0].heard == b"34"
+    assert birds[0].received == b"34"
 
 
 def test_a_host_that_does_not_read_blocks_no_head(
@@ -102,9 +102,9 @@ def test_a_host_that_does_not_read_blocks_no_head(
         for _ in range(100):
             port.write(bytes(1000))
         port.write(b"end")
-        while not birds[1].heard.endswith(b"end"):
+        while not birds[1].received.endswith(b"end"):
             port.read(1)
-    assert len(birds[0].heard) == 100_003
+    assert len(birds[0].received) == 100_003
 
 
 @pytest.mark.parametrize(

@@ -489,7 +489,7 @@ def test_a_stop_reaches_a_head_that_does_not_answer(on_line: SerialHeadRig) -> N
     assert not on_line.state().moving
 
 
-def heard_bytes() -> int:
+def received_bytes() -> int:
     """Return the number of bytes received on the lines of this process."""
     return sum(bus.bytes_received for bus in BUSES.health())
 
@@ -497,11 +497,11 @@ def heard_bytes() -> int:
 def test_a_million_bytes_of_noise_move_nothing_and_are_forgotten(on_line: SerialHeadRig) -> None:
     head, orders = on_line.head, on_line.simulator.order_count
     head.read_position()
-    began, deadline_s = heard_bytes(), monotonic() + 60
+    began, deadline_s = received_bytes(), monotonic() + 60
     for block in range(1, 1001):
         on_line.noise_source.bytes_left = 1000
         on_line.wait_until_idle()
-        while heard_bytes() - began < 1000 * block:
+        while received_bytes() - began < 1000 * block:
             assert monotonic() < deadline_s
             os.sched_yield()
     assert on_line.simulator.order_count == orders

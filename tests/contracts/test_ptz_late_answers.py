@@ -115,11 +115,11 @@ def test_a_late_answer_is_within_the_reported_error(
     rig.head.move(Velocity(pan_deg_s=speed))
     rig.advance_s(2)
     late(late_s)
-    asked_ns, before, deg_s = rig.clock.now_ns, rig.state().pan_deg, rig.state().pan_deg_s
+    requested_ns, before, deg_s = rig.clock.now_ns, rig.state().pan_deg, rig.state().pan_deg_s
     here = rig.head.read_position()
     late(0.0)
     assert here.moving
-    was_deg = before + deg_s * (here.t_ns - asked_ns) / 1e9
+    was_deg = before + deg_s * (here.t_ns - requested_ns) / 1e9
     assert abs(here.pose.pan_deg - was_deg) <= here.error_deg + 1e-6
     if late_s == 0:
         assert here.error_deg < 1

@@ -136,8 +136,8 @@ def waiting() -> int:
     return len(bus._job_queue)
 
 
-def fails(kind: str, says: str, work: Callable[[], object]) -> None:
-    with pytest.raises(DriverError, match=says) as caught:
+def fails(kind: str, expected_message: str, work: Callable[[], object]) -> None:
+    with pytest.raises(DriverError, match=expected_message) as caught:
         work()
     assert caught.value.kind == kind
     assert "\n" not in str(caught.value)
@@ -178,7 +178,7 @@ def test_a_port_is_busy_for_other_programs_until_its_last_head_is_closed(
 
 
 @pytest.mark.parametrize(
-    ("port", "kind", "says"),
+    ("port", "kind", "expected_message"),
     [
         ("/dev/vigie-none", "absent", "no such device"),
         ("/dev/null", "unsupported", "no serial port"),
@@ -186,9 +186,13 @@ def test_a_port_is_busy_for_other_programs_until_its_last_head_is_closed(
         ("socket://127.0.0.1:1", "absent", "refused"),
     ],
 )
-def test_an_unusable_port_is_reported_in_one_line(port: str, kind: str, says: str) -> None:
+def test_an_unusable_port_is_reported_in_one_line(
+    port: str, kind: str, expected_message: str
+) -> None:
     line = SerialSettings(port=port)
-    fails(kind, f"'a': port '{port}': .*{says}", lambda: BUSES.attach("a", line, Lines()))
+    fails(
+        kind, f"'a': port '{port}': .*{expected_message}", lambda: BUSES.attach("a", line, Lines())
+    )
     assert BUSES.health() == ()
 
 
@@ -220,42 +224,42 @@ def test_rs485_without_kernel_support_is_unsupported(sit: Sit) -> None:
 class Pin:
     """The pin that enables the transmitter, and its recorded levels."""
 
-    def __init__(self, told: list[str]) -> None:
-        self._told = told
+    def __init__(self, reported: list[str]) -> None:
+        self._reported = reported
 
     def on(self) -> None:
-        self._told.append("on")
+        self._reported.append("on")
 
     def off(self) -> None:
-        self._told.append("off")
+        self._reported.append("off")
 
     def close(self) -> None:
-        self._told.append("close")
+        self._reported.append("close")
 
 
 def test_a_pin_turns_the_transmitter_on_for_each_frame_and_off_when_the_port_is_lost(
     terminal: Terminal, sit: Sit
 ) -> None:
-    told: list[str] = []
+    reported: list[str] = []
     pins: list[int] = []
 
     def pin(number: int) -> Pin:
         pins.append(number)
-        return Pin(told)
+        return Pin(reported)
 
     seat = sit(rs485="gpio", rs485_pin=18, open_port=lambda line: SerialPort(line, pin))
     seat.send(b"a000")
     seat.send(b"a001")
     assert terminal.frames(2) == [b"a000", b"a001"]
-    assert (pins, told) == ([18], ["on", "off"] * 2)
+    assert (pins, reported) == ([18], ["on", "off"] * 2)
     terminal.pull()
     fails("absent", "no such device", lambda: seat.send(b"a002"))
-    assert told[-1] == "close"
+    assert reported[-1] == "close"
     terminal.plug()
     seat.send(b"a003")
     assert pins == [18, 18]
     seat.close()
-    assert told[-1] == "close"
+    assert reported[-1] == "close"
 
 
 def test_a_stop_overtakes_queued_jobs_and_cancels_its_heads_motions(
@@ -308,10 +312,13 @@ def test_a_newer_motion_replaces_a_queued_one(terminal: Terminal, sit: Sit) -> N
 
 
 def test_a_head_is_notified_of_its_motions_in_sending_order(terminal: Terminal, sit: Sit) -> None:
-    seat, told = sit(), list[str]()
+    seat, reported = sit(), list[str]()
     calls = [
-        *[Call(lambda: seat.move(b"a>>\n", on_sent=lambda: told.append("move"))) for _ in range(8)],
-        Call(lambda: seat.stop(b"a!!\n", b"a!!\n", on_sent=lambda: told.append("stop"))),
+        *[
+            Call(lambda: seat.move(b"a>>\n", on_sent=lambda: reported.append("move")))
+            for _ in range(8)
+        ],
+        Call(lambda: seat.stop(b"a!!\n", b"a!!\n", on_sent=lambda: reported.append("stop"))),
     ]
     assert [call.ended() for call in calls] == [None] * 9
     seat.send(b"aEND")
@@ -320,14 +327,14 @@ def test_a_head_is_notified_of_its_motions_in_sending_order(terminal: Terminal, 
         went.append({b"a>>\n": "move", b"a!!\n": "stop"}[frame])
     stop = went.index("stop")
     assert went[stop + 1] == "stop"
-    assert told == went[: stop + 1] + went[stop + 2 :]
+    assert reported == went[: stop + 1] + went[stop + 2 :]
 
 
 def test_an_answer_is_distinguished_from_other_frames_and_noise_is_counted(
     terminal: Terminal, sit: Sit
 ) -> None:
-    heard: list[bytes] = []
-    first, second = sit("a", on_message=heard.append), sit("b")
+    received: list[bytes] = []
+    first, second = sit("a", on_message=received.append), sit("b")
 
     def mine(message: bytes) -> bytes | None:
         return message if message.startswith(b"a=") else None
@@ -337,8 +344,8 @@ def test_an_answer_is_distinguished_from_other_frames_and_noise_is_counted(
     for piece in (b"##b=1\n", b"a=", b"#2", b"\na=3\n"):
         terminal.say(piece)
     assert asking.ended() == b"a=2"
-    until(lambda: len(heard) == 2)
-    assert heard == [b"b=1", b"a=3"]
+    until(lambda: len(received) == 2)
+    assert received == [b"b=1", b"a=3"]
     health = BUSES.health()[0]
     # Three bytes of noise, though two heads heard them.
     assert (health.noise_bytes, health.bytes_received) == (3, 15)
@@ -346,13 +353,13 @@ def test_an_answer_is_distinguished_from_other_frames_and_noise_is_counted(
 
 
 def test_an_incomplete_frame_is_dropped_after_a_silence(terminal: Terminal, sit: Sit) -> None:
-    heard: list[bytes] = []
-    sit(on_message=heard.append)
+    received: list[bytes] = []
+    sit(on_message=received.append)
     terminal.say(b"half")
     until(lambda: BUSES.health()[0].bytes_received == 4)
     threading.Event().wait(2 * MAX_MESSAGE_GAP_S)  # a silence takes its time
     terminal.say(b"whole\n")
-    until(lambda: heard == [b"whole"])
+    until(lambda: received == [b"whole"])
     assert BUSES.health()[0].noise_bytes == 4
 
 

@@ -23,15 +23,15 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_video(tmp_path_factory.mktemp("video") / "video.mp4")
 
 
-def feed(house: RecordingBox, video: Path, how_many: int) -> None:
+def feed(box: RecordingBox, video: Path, how_many: int) -> None:
     options = Options(path=str(video), pace="fast", loop=True)
     camera = open_camera("video", options, StreamRequest(packets=True, frames_fps=0), lambda: 0)
-    house.record_stage.on_stream_opened(camera.info)
+    box.record_stage.on_stream_opened(camera.info)
     for index in range(how_many):
         packet = camera.read(1.0)
         assert isinstance(packet, Packet)
-        house.clock.index = index
-        house.queue.put(
+        box.clock.index = index
+        box.queue.put(
             Packet(
                 t_ns=packet_time_ns(index),
                 pts_ns=packet.pts_ns,
@@ -40,11 +40,11 @@ def feed(house: RecordingBox, video: Path, how_many: int) -> None:
                 data=packet.data,
             )
         )
-        house.recover_footage()
+        box.recover_footage()
 
 
-def closes(house: RecordingBox) -> Counter[str]:
-    bodies = [parse_line(line).receipt.body for line in house.custody.read_lines()]
+def closes(box: RecordingBox) -> Counter[str]:
+    bodies = [parse_line(line).receipt.body for line in box.custody.read_lines()]
     return Counter(body.segment for body in bodies if isinstance(body, SegmentClosed))
 
 
@@ -55,19 +55,19 @@ def cut_after_a_close(receipt: Receipt) -> None:
 
 def again(folder: Path) -> RecordingBox:
     """The next life of the box: its recovery is done."""
-    house = RecordingBox(folder, 1000)
-    house.recover_footage()
-    return house
+    box = RecordingBox(folder, 1000)
+    box.recover_footage()
+    return box
 
 
 def test_a_power_cut_between_receipt_and_rename_gives_no_second_receipt(
     video: Path, tmp_path: Path
 ) -> None:
-    house = RecordingBox(tmp_path, 0, on_receipt=cut_after_a_close)
+    box = RecordingBox(tmp_path, 0, on_receipt=cut_after_a_close)
     with pytest.raises(PowerCut):
-        feed(house, video, 100)
-    house.outbox.close()
-    (part,) = house.footage.glob(f"*{PART_SUFFIX}")
+        feed(box, video, 100)
+    box.outbox.close()
+    (part,) = box.footage.glob(f"*{PART_SUFFIX}")
     name = part.name.removesuffix(PART_SUFFIX)
     after = again(tmp_path)
     assert (after.footage / name).exists()
@@ -78,9 +78,9 @@ def test_a_power_cut_between_receipt_and_rename_gives_no_second_receipt(
 def test_a_power_cut_during_recovery_leaves_no_segment_without_a_receipt(
     video: Path, tmp_path: Path
 ) -> None:
-    house = RecordingBox(tmp_path, 0)
-    feed(house, video, 2 * GOP_FRAMES + 1)
-    house.outbox.close()
+    box = RecordingBox(tmp_path, 0)
+    feed(box, video, 2 * GOP_FRAMES + 1)
+    box.outbox.close()
     during = RecordingBox(tmp_path, 500, on_receipt=cut_after_a_close)
     with pytest.raises(PowerCut):
         during.recover_footage()
@@ -95,14 +95,14 @@ def test_a_power_cut_during_recovery_leaves_no_segment_without_a_receipt(
 def test_pictures_of_zeros_from_unwritten_blocks_are_not_footage(
     video: Path, tmp_path: Path
 ) -> None:
-    house = RecordingBox(tmp_path, 0)
-    feed(house, video, GOP_FRAMES + 1)
-    (part,) = house.footage.glob(f"*{PART_SUFFIX}")
+    box = RecordingBox(tmp_path, 0)
+    feed(box, video, GOP_FRAMES + 1)
+    (part,) = box.footage.glob(f"*{PART_SUFFIX}")
     one_group = part.stat().st_size
-    feed(house, video, 1)  # the camera opens again: the file is closed
-    house.close()
+    feed(box, video, 1)  # the camera opens again: the file is closed
+    box.close()
     (tmp_path / "cut").mkdir()
-    first = min(house.footage.glob("*.mp4"))
+    first = min(box.footage.glob("*.mp4"))
     data = bytearray(first.read_bytes())
     with first.open("rb") as file:
         assert valid_prefix_bytes(file, len(data)) == len(data)

@@ -89,7 +89,7 @@ def broken(point: Path, state: CrashState, recorded: Recorded) -> Iterator[str]:
             yield "does not become new"
 
 
-def judge(folder: Path, recorded: Recorded, number: int) -> tuple[list[str], Counter[str]]:
+def check_states(folder: Path, recorded: Recorded, number: int) -> tuple[list[str], Counter[str]]:
     lines: list[str] = []
     seen: Counter[str] = Counter()
     image = folder / "state.img"
@@ -121,7 +121,7 @@ def test_a_power_cut_leaves_old_or_new_and_loses_no_secret(
     place: Path, effort: CrashTestSize
 ) -> None:
     skip_unless_available()
-    lines, seen = judge(place, Recorded(place), min(effort.states, MOST_STATES))
+    lines, seen = check_states(place, Recorded(place), min(effort.states, MOST_STATES))
     print(f"{dict(seen)}, {len(lines)} promises broken")  # noqa: T201 - for -s
     assert lines == []
     assert seen["lost writes"] > seen["states"] // 10
@@ -132,5 +132,5 @@ def test_the_same_check_finds_losses_if_flushes_are_dropped(
 ) -> None:
     skip_unless_available("strace")
     recorded = Recorded(place, strace_ignoring("fsync"))
-    lines, _ = judge(place, recorded, effort.control_states)
+    lines, _ = check_states(place, recorded, effort.control_states)
     assert lines

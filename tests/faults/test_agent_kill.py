@@ -59,10 +59,10 @@ def test_each_stored_message_arrives_once_whenever_the_agent_dies(
 
 def outbox_epoch(centre: RunningCentre) -> BoxEpoch:
     """The one epoch that the centre has heard of."""
-    heard = centre.wait_for(
+    received = centre.wait_for(
         lambda all_: any(isinstance(h.message, EventMessage) for h in all_), "event"
     )
-    (epoch,) = {h.envelope.epoch for h in heard if h.envelope is not None}
+    (epoch,) = {h.envelope.epoch for h in received if h.envelope is not None}
     return BoxEpoch("casa-0001", epoch)
 
 

@@ -51,11 +51,11 @@ class Box:
             check=False,
         )
         for line in child.stdout.splitlines():
-            said, number = line.split()
-            if said == "refused":
+            message, number = line.split()
+            if message == "refused":
                 self.refused.add(f"{number}.mp4")
             else:
-                self.returned[int(said)] = f"{number}.mp4"
+                self.returned[int(message)] = f"{number}.mp4"
 
     def segments(self) -> dict[int, str]:
         """Return the segments of the verified chain by number."""

@@ -31,7 +31,7 @@ class Child:
             text=True,
         )
         self.begun = threading.Event()
-        self.said: dict[int, str] = {}
+        self.message: dict[int, str] = {}
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
@@ -39,7 +39,7 @@ class Child:
         self._process.kill()
         self._process.wait()
         self._reader.join()
-        return self.said
+        return self.message
 
     def _read(self) -> None:
         assert self._process.stdout is not None
@@ -47,7 +47,7 @@ class Child:
             for line in lines:
                 if line.endswith("\n"):
                     seq, number = line.split()
-                    self.said[int(seq)] = f"{number}.mp4"
+                    self.message[int(seq)] = f"{number}.mp4"
                     self.begun.set()
 
 
@@ -56,7 +56,7 @@ def test_each_returned_receipt_survives_a_hundred_kills(
 ) -> None:
     rng = random.Random(SEED)
     identity = DeviceIdentity.load_or_create(tmp_path / "identity")
-    said: dict[int, str] = {}
+    message: dict[int, str] = {}
     for group in range(KILLS // AT_ONCE):
         firsts = [(group * AT_ONCE + place) * PER_LIFE for place in range(AT_ONCE)]
         children = [Child(tmp_path, first) for first in firsts]
@@ -64,14 +64,14 @@ def test_each_returned_receipt_survives_a_hundred_kills(
             assert child.begun.wait(60)
         for child in children:
             threading.Event().wait(rng.uniform(0, 0.05))
-            said.update(child.kill())
+            message.update(child.kill())
     custody = CustodyLog.open(tmp_path / "custody", "pole-17", boot_id(), SystemClock(), identity)
     public_key = base64.b64encode(identity.public_key_raw).decode()
     bodies = {
         line.receipt.seq: line.receipt.body
         for line in verify_chain(custody.read_lines(), "pole-17", public_key)
     }
-    assert len(said) >= KILLS
+    assert len(message) >= KILLS
     assert list(bodies) == list(range(1, custody.head().seq + 1))
-    for seq, segment in said.items():
+    for seq, segment in message.items():
         assert bodies[seq] == SegmentOpened(camera="north", segment=segment), f"seed {SEED}"

@@ -78,16 +78,16 @@ def record_and_kill(arguments: list[str], after: int) -> int:
     """Kill the recorder once it said that it took `after` packets; how many it had said."""
     with subprocess.Popen(arguments, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
-        said = b""
-        while not said.endswith(b"\n") or int(said.split(b"\n")[-2]) < after:
+        message = b""
+        while not message.endswith(b"\n") or int(message.split(b"\n")[-2]) < after:
             ready, _, _ = select.select([child.stdout], [], [], 30)
             assert ready, "the recorder does not record"
             chunk = os.read(child.stdout.fileno(), 4096)
             assert chunk, "the recorder ended by itself"
-            said += chunk
+            message += chunk
         child.send_signal(signal.SIGKILL)
-        said += child.stdout.read()
-    return int(said.split(b"\n")[-2])
+        message += child.stdout.read()
+    return int(message.split(b"\n")[-2])
 
 
 def decrypted(path: Path, key: bytes) -> list[str]:

@@ -85,7 +85,7 @@ class Pole:
         assert word == "guard"
         self.guard = int(pid)
         wait_until(lambda: self.footage.is_dir() and any(self.footage.iterdir()))
-        wait_until(lambda: self._asks("move", "left", "--speed", "0.1", "--for", "60"))
+        wait_until(lambda: self._run_command("move", "left", "--speed", "0.1", "--for", "60"))
         assert self.body.wait_for(is_still_moving, TIMEOUT_S)
 
     @property
@@ -112,7 +112,7 @@ class Pole:
         assert wait_until_gone(self.guard)
         self.line.close()
 
-    def _asks(self, *words: str) -> bool:
+    def _run_command(self, *words: str) -> bool:
         return main(["ptz", "--config", str(self._file), *words]) == 0
 
 
@@ -128,10 +128,10 @@ Stand = Callable[[str, float], Pole]
 def stand(tmp_path: Path) -> Iterator[Stand]:
     with contextlib.ExitStack() as poles:
 
-        def made(part: str, deadline_s: float) -> Pole:
+        def make_pole(part: str, deadline_s: float) -> Pole:
             return poles.enter_context(contextlib.closing(Pole(tmp_path, part, deadline_s)))
 
-        yield made
+        yield make_pole
 
 
 def test_the_guard_stops_the_head_of_a_hung_stage_and_footage_is_closed_whole(

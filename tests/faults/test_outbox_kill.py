@@ -54,8 +54,8 @@ class Child:
 
     def _read(self) -> None:
         assert self._process.stdout is not None
-        with self._process.stdout as said:
-            for line in said:
+        with self._process.stdout as message:
+            for line in message:
                 if line == "drained\n":
                     self.drained.set()
                 elif line.endswith("\n"):

@@ -89,19 +89,19 @@ def record_and_kill(video: Path, footage: Path, seed: int, after: int) -> int:
     command = [sys.executable, "-c", textwrap.dedent(RECORDER), str(video), str(footage), str(seed)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
-        said = b""
+        message = b""
         taken = 0
         while taken < after:
             ready, _, _ = select.select([child.stdout], [], [], 30)
             assert ready, "the recorder does not record"
             chunk = os.read(child.stdout.fileno(), 4096)
             assert chunk, "the recorder ended by itself"
-            said += chunk
-            lines = said.split(b"\n")
+            message += chunk
+            lines = message.split(b"\n")
             taken = int(lines[-2]) if len(lines) > 1 else 0
         child.send_signal(signal.SIGKILL)
-        said += child.stdout.read()
-    return int(said.split(b"\n")[-2])
+        message += child.stdout.read()
+    return int(message.split(b"\n")[-2])
 
 
 @pytest.mark.slow

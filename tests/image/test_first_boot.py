@@ -15,7 +15,7 @@ from tests.image.guest import Guest
 
 pytestmark = pytest.mark.slow
 
-TOLD_S = 300.0
+REPORTED_S = 300.0
 LOGIN = re.compile(r"login:|Password:")
 
 
@@ -70,7 +70,7 @@ def test_a_card_with_missing_or_wrong_settings_reports_the_mistake_until_they_ar
     guest = make_guest(folder, make_card(folder, built, None))
     try:
         guest.start()
-        guest.machine.kernel.wait_for(re.escape(FILE_NAME), TOLD_S)
+        guest.machine.kernel.wait_for(re.escape(FILE_NAME), REPORTED_S)
         guest.wait_for("systemctl is-active --quiet multi-user.target")
         assert guest.run("ls -A /etc/vigie") == ""
         guest.switch_off()
@@ -78,9 +78,9 @@ def test_a_card_with_missing_or_wrong_settings_reports_the_mistake_until_they_ar
         wrong = good_settings.replace("casa-0001", "Casa 1").replace("mqtt://", "http://")
         write_settings(guest.disk, wrong, folder)
         guest.start()
-        told = guest.machine.kernel
-        told.wait_for(r"box\.id = 'Casa 1'", TOLD_S)
-        told.wait_for(r"broker\.url", TOLD_S)
+        reported = guest.machine.kernel
+        reported.wait_for(r"box\.id = 'Casa 1'", REPORTED_S)
+        reported.wait_for(r"broker\.url", REPORTED_S)
         guest.wait_for("systemctl is-active --quiet multi-user.target")
         assert guest.run("ls -A /etc/vigie") == ""
         guest.switch_off()
@@ -109,6 +109,6 @@ def test_wrong_settings_change_nothing_on_a_box_that_has_good_ones(
     guest = another()
     write_settings(guest.disk, good_settings.replace("mqtt://", "http://"), guest.folder)
     guest.start()
-    guest.machine.kernel.wait_for(r"broker\.url", TOLD_S)
+    guest.machine.kernel.wait_for(r"broker\.url", REPORTED_S)
     guest.wait_until_good()
     assert "mqtt://" in guest.run("cat /etc/vigie/vigie.toml")

@@ -53,8 +53,8 @@ def test_a_technician_updates_the_box_from_a_usb_disk_without_root(
     cable.log_in()
     assert f"version {built.version} runs, from slot A" in cable.type_line("update")
     assert bundle.name in cable.type_line("update usb", f"Type {BOX} and press enter: $")
-    said = cable.type_line(BOX)
-    assert f"version {NEW} is in slot B" in said, said
+    message = cable.type_line(BOX)
+    assert f"version {NEW} is in slot B" in message, message
     assert re.search(r"B +99\.0\.0 .*tried at the next reboot", cable.type_line("update status"))
     cable.type_line("reboot", f"Type {BOX} and press enter: $")
     guest.expect_boot()
@@ -62,8 +62,8 @@ def test_a_technician_updates_the_box_from_a_usb_disk_without_root(
     guest.wait_until_up()
     assert (guest.booted_slot(), guest.image_version()) == ("B", NEW)
     guest.wait_until_good()
-    for told in ("update usb", f"version {NEW} installed into slot B"):
-        guest.wait_for(f"grep -qs '{told}' /var/lib/vigie/custody/*")
+    for reported in ("update usb", f"version {NEW} installed into slot B"):
+        guest.wait_for(f"grep -qs '{reported}' /var/lib/vigie/custody/*")
 
 
 def stick_with(file: Path, image: Path) -> Path:

@@ -37,10 +37,10 @@ def test_the_system_reports_its_version(running: Guest, built: BuiltImage) -> No
 
 @pytest.mark.parametrize("folder", ["/", "/usr", "/opt/vigie", "/usr/lib/systemd/system"])
 def test_the_system_cannot_be_written_to(running: Guest, folder: str) -> None:
-    code, said = running.run_unchecked(f"touch {folder}/x")
+    code, message = running.run_unchecked(f"touch {folder}/x")
     assert code != 0
-    assert "Read-only file system" in said
-    code, said = running.run_unchecked("mount -o remount,rw /")
+    assert "Read-only file system" in message
+    code, message = running.run_unchecked("mount -o remount,rw /")
     assert "squashfs" in running.run("findmnt -no FSTYPE /")
     assert running.run_unchecked("touch /usr/x")[0] != 0
 
@@ -93,10 +93,10 @@ def test_systemd_accepts_every_line_of_the_agents_units(running: Guest) -> None:
     )
     for unit in units.split():
         named = unit.replace("@.", "@ttyS1.")
-        code, said = running.run_unchecked(
+        code, message = running.run_unchecked(
             f"systemd-analyze verify --man=no --recursive-errors=yes {named}"
         )
-        assert (code, said) == (0, ""), unit
+        assert (code, message) == (0, ""), unit
 
 
 def test_the_identity_of_the_box_is_apart_from_its_footage(running: Guest) -> None:

@@ -39,9 +39,9 @@ def test_a_good_update_survives_an_interrupted_download_and_a_power_cut(
 ) -> None:
     bundle = kitchen.make_bundle("good", NEW, root=kitchen.make_root(NEW), boot=built.boot)
     world.bundle_server.break_at_byte = bundle.stat().st_size // 2
-    code, said = install(guest, bundle, world)
-    assert code == 0, said
-    assert any(asked.startswith("bytes=") for _, asked in world.bundle_server.requests)
+    code, message = install(guest, bundle, world)
+    assert code == 0, message
+    assert any(requested.startswith("bytes=") for _, requested in world.bundle_server.requests)
     before = guest.boot_id
     assert guest.reboot() != before
     assert (guest.booted_slot(), guest.image_version()) == ("B", NEW)
@@ -52,9 +52,9 @@ def test_a_good_update_survives_an_interrupted_download_and_a_power_cut(
     guest.start()
     assert (guest.booted_slot(), guest.image_version()) == ("B", NEW)
     guest.wait_until_good()
-    code, said = install(guest, bundle_of_the_old(kitchen, built), world)
+    code, message = install(guest, bundle_of_the_old(kitchen, built), world)
     assert code != 0
-    assert built.version in said
+    assert built.version in message
 
 
 def bundle_of_the_old(kitchen: BundleFactory, built: BuiltImage) -> Path:
@@ -120,8 +120,8 @@ def test_a_bad_update_is_rolled_back_and_reported(
 ) -> None:
     root, boot = UNFIT[what](kitchen, built)
     bundle = kitchen.make_bundle(what.replace(" ", "-"), NEW, root=root, boot=boot)
-    code, said = install(guest, bundle, world)
-    assert code == 0, said
+    code, message = install(guest, bundle, world)
+    assert code == 0, message
     assert status(guest)["pending"] == "B"
     resets = guest.machine.reset_count()
     guest.expect_boot()
@@ -134,14 +134,14 @@ def test_a_bad_update_is_rolled_back_and_reported(
     assert guest.machine.reset_count() > resets
     assert guest.image_version() == built.version
     guest.wait_until_good()
-    told = status(guest)
-    assert (told["booted"], told["default"], told["pending"]) == ("A", "A", None)
-    assert {name: slot["state"] for name, slot in told["slots"].items()} == {
+    reported = status(guest)
+    assert (reported["booted"], reported["default"], reported["pending"]) == ("A", "A", None)
+    assert {name: slot["state"] for name, slot in reported["slots"].items()} == {
         "A": "good",
         "B": "bad",
     }
-    assert told["failed_trial"]
-    code, said = install(guest, bundle, world)
+    assert reported["failed_trial"]
+    code, message = install(guest, bundle, world)
     assert code != 0, "the same version is not tried again without somebody asking"
 
 
@@ -174,16 +174,16 @@ def test_an_update_is_refused_that_has(
 ) -> None:
     """Nor does it go in where somebody goes round our own command."""
     bundle = REFUSED[what](kitchen, built)
-    code, said = (
+    code, message = (
         guest.run_unchecked(
             f"{{ {fetch(bundle, world)}; }} && rauc install /data/update/by-hand.raucb"
         )
         if by_hand
         else install(guest, bundle, world)
     )
-    assert code != 0, said
-    told = status(guest)
-    assert (told["booted"], told["default"], told["pending"]) == ("A", "A", None)
+    assert code != 0, message
+    reported = status(guest)
+    assert (reported["booted"], reported["default"], reported["pending"]) == ("A", "A", None)
     # Nor does the boot loader know of any.
     assert "try=\n" in guest.run("cat /select/grubenv")
 
@@ -212,8 +212,8 @@ def test_an_older_version_is_installed_if_its_bundle_is_signed_as_a_downgrade(
         boot=built.boot,
         meta="[meta.vigie]\ndowngrade=yes\n",
     )
-    code, said = install(guest, bundle, world)
-    assert code == 0, said
+    code, message = install(guest, bundle, world)
+    assert code == 0, message
     guest.reboot()
     assert (guest.booted_slot(), guest.image_version()) == ("B", OLD)
     guest.wait_until_good()

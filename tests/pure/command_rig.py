@@ -75,11 +75,11 @@ class FakePtzHead:
         self.calls.append("take")
         return lease
 
-    def move(self, wish: MoveRequest, requester: Requester, token: int | None) -> Lease:
+    def move(self, request: MoveRequest, requester: Requester, token: int | None) -> Lease:
         lease = self._arbiter.authorize(requester, token, self._clock.boottime_ns())
         self.is_waiting.set()
         assert self.gate.wait(TIMEOUT_S)
-        self.calls.append(type(wish).__name__)
+        self.calls.append(type(request).__name__)
         self.moving = True
         return lease
 

@@ -95,7 +95,7 @@ MANIFEST = msgspec.json.decode(FILES["manifest.json"])
 
 
 @pytest.mark.parametrize(
-    ("files", "said"),
+    ("files", "message"),
     [
         (changed(FILES, "health.json", b"{} "), "health.json: was changed"),
         (changed(FILES, "health.json", None), "health.json: is missing"),
@@ -119,10 +119,10 @@ MANIFEST = msgspec.json.decode(FILES["manifest.json"])
         ({"..": b""}, "is not the name of a bundle's file"),
     ],
 )
-def test_any_change_of_a_bundle_is_found(files: dict[str, bytes], said: str) -> None:
+def test_any_change_of_a_bundle_is_found(files: dict[str, bytes], message: str) -> None:
     verdict = verify(repacked(files))
     assert not verdict.ok
-    assert said in verdict.reason
+    assert message in verdict.reason
 
 
 @given(at=st.integers(0, len(GOOD) - 1), bit=st.integers(0, 7))
@@ -219,9 +219,9 @@ def test_a_large_file_keeps_its_newest_lines_and_omitted_files_are_listed() -> N
     assert sum(len(one) for name, one in files.items() if name.startswith("f")) <= MAX_TOTAL_BYTES
     assert {one.name for one in verdict.manifest.omitted} == {"f7.bin", "f8.bin", "f9.bin"}
     lots = bundle(*(BundleFile(name=f"f{n}", data=b"") for n in range(MAX_FILES + 1)))
-    told = verify(io.BytesIO(lots)).manifest
-    assert told is not None
-    assert told.omitted == (
+    reported = verify(io.BytesIO(lots)).manifest
+    assert reported is not None
+    assert reported.omitted == (
         OmittedFile(name=f"f{MAX_FILES}", reason="the bundle has no room for it"),
     )
 

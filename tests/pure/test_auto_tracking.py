@@ -79,7 +79,7 @@ class Corner:
         self.seq = 0
         self.offs: list[tuple[float, float]] = []
         self.speeds: list[float] = []
-        self.wishes: list[ContinuousMove | None] = []
+        self.requests: list[ContinuousMove | None] = []
         self.zooms: list[float] = []
         self.others: list[Track] = []
         self.drive_until_s = math.inf
@@ -135,10 +135,10 @@ class Corner:
                 self.tracker.on_frame_result(self.picture())
             if follow is not None and count == PICTURE_EVERY * 4:
                 self.tracker.follow(follow, ANNA)
-            wish = self.tracker.step(self.t_ns, state)
-            assert wish is None or isinstance(wish, ContinuousMove)
-            self.wishes.append(wish)
-            self.obey(wish)
+            request = self.tracker.step(self.t_ns, state)
+            assert request is None or isinstance(request, ContinuousMove)
+            self.requests.append(request)
+            self.obey(request)
             there = self.path(self.now_s - 5.0)
             place = None if there is None else direction_to_point(FOV, state.position.pose, there)
             self.offs.append((9.0, 9.0) if place is None else (place.x - 0.5, place.y - 0.5))
@@ -147,17 +147,17 @@ class Corner:
             self.now_s += STEP_S
             count += 1
 
-    def obey(self, wish: ContinuousMove | None) -> None:
+    def obey(self, request: ContinuousMove | None) -> None:
         """As the head does: shares of the top speed, the smallest left out, as long as was said."""
-        if wish is not None:
-            self.drive_until_s = self.now_s + wish.for_s
-            pan, tilt = (0.0 if abs(s) < DEAD_ZONE else s for s in (wish.pan, wish.tilt))
+        if request is not None:
+            self.drive_until_s = self.now_s + request.for_s
+            pan, tilt = (0.0 if abs(s) < DEAD_ZONE else s for s in (request.pan, request.tilt))
             self.motion.move(
                 self.t_ns,
                 Velocity(
                     pan_deg_s=pan * MECHANICS.pan_max_deg_s,
                     tilt_deg_s=tilt * MECHANICS.tilt_max_deg_s,
-                    zoom=wish.zoom,
+                    zoom=request.zoom,
                 ),
             )
         elif self.now_s > self.drive_until_s:
@@ -228,7 +228,7 @@ def test_tracking_continues_across_180_degrees() -> None:
 def test_without_a_target_tracking_requests_no_motion() -> None:
     corner = Corner(walking(5))
     corner.run(3, follow=None)
-    assert set(corner.wishes) == {None}
+    assert set(corner.requests) == {None}
     assert corner.tracker.followed_track is None
 
 
@@ -248,7 +248,7 @@ def test_a_lost_target_is_awaited_and_then_the_head_is_released() -> None:
     corner.run(4.0, follow=None)
     assert corner.tracker.followed_track is None
     assert corner.tracker.end_reason == "lost"
-    assert corner.wishes[-1] is None
+    assert corner.requests[-1] is None
 
 
 def test_a_target_that_returns_in_time_is_tracked_under_its_new_id() -> None:
@@ -330,7 +330,7 @@ def test_a_head_without_zoom_gets_no_zoom_order() -> None:
     )  # fmt: skip
     corner.tracker = AutoTracker(TrackingConfig(enabled=True), FOV, lambda: plain)
     corner.run(3)
-    assert all(wish is None or wish.zoom == 0 for wish in corner.wishes)
+    assert all(request is None or request.zoom == 0 for request in corner.requests)
 
 
 def test_a_forbidden_sector_is_waited_out_and_a_failed_head_ends_tracking() -> None:
@@ -354,7 +354,7 @@ def test_a_forbidden_sector_is_waited_out_and_a_failed_head_ends_tracking() -> N
 def test_the_head_stops_at_once_when_tracking_ends_while_it_moves(code: RefusalCode | None) -> None:
     corner = Corner(walking(6))
     corner.run(3)
-    assert corner.wishes[-1] not in (None, STOP)
+    assert corner.requests[-1] not in (None, STOP)
     if code is None:
         corner.tracker.release()
     else:

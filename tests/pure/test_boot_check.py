@@ -51,47 +51,47 @@ def live(t_s: float, cameras: Sequence[CameraHealth], *, connected: bool = True)
     return LiveHealth(time="2026-11-25T10:00:00Z", t_ns=int(t_s * S), boot="b", report=report)
 
 
-def judge(*names: str, record: bool = True) -> BootCheck:
+def make_check(*names: str, record: bool = True) -> BootCheck:
     return BootCheck([ExpectedCamera(name=name, record=record) for name in names], 0)
 
 
 def missing(
-    judged: BootCheck, t_s: float, said: LiveHealth | None, **newest: str
+    check: BootCheck, t_s: float, health: LiveHealth | None, **newest: str
 ) -> tuple[str, ...]:
-    return judged.unmet_conditions(BootSample(t_ns=int(t_s * S), health=said, newest_files=newest))
+    return check.unmet_conditions(BootSample(t_ns=int(t_s * S), health=health, newest_files=newest))
 
 
 def test_a_boot_is_good_once_footage_has_grown_during_the_check() -> None:
-    judged = judge("north")
-    (first,) = missing(judged, 10, live(10, [camera("north")]), north="1.mp4.part 100")
+    check = make_check("north")
+    (first,) = missing(check, 10, live(10, [camera("north")]), north="1.mp4.part 100")
     assert first == "camera north: its footage does not grow"
-    assert missing(judged, 11, live(11, [camera("north")]), north="1.mp4.part 200") == ()
+    assert missing(check, 11, live(11, [camera("north")]), north="1.mp4.part 200") == ()
 
 
 def test_footage_from_an_earlier_boot_does_not_count_as_growing() -> None:
-    judged = judge("north")
+    check = make_check("north")
     for t_s in range(1, 30):
-        said = missing(judged, t_s, live(t_s, [camera("north")]), north="1.mp4 100")
-        assert said == ("camera north: its footage does not grow",)
+        unmet = missing(check, t_s, live(t_s, [camera("north")]), north="1.mp4 100")
+        assert unmet == ("camera north: its footage does not grow",)
 
 
 def test_footage_that_stops_growing_no_longer_counts_as_good() -> None:
-    judged = judge("north")
-    missing(judged, 1, live(1, [camera("north")]), north="1.mp4.part 100")
-    assert missing(judged, 2, live(2, [camera("north")]), north="1.mp4.part 200") == ()
-    assert missing(judged, 17, live(17, [camera("north")]), north="1.mp4.part 200") == ()
-    assert missing(judged, 18, live(18, [camera("north")]), north="1.mp4.part 200") != ()
+    check = make_check("north")
+    missing(check, 1, live(1, [camera("north")]), north="1.mp4.part 100")
+    assert missing(check, 2, live(2, [camera("north")]), north="1.mp4.part 200") == ()
+    assert missing(check, 17, live(17, [camera("north")]), north="1.mp4.part 200") == ()
+    assert missing(check, 18, live(18, [camera("north")]), north="1.mp4.part 200") != ()
 
 
 def test_a_file_that_vanishes_for_a_moment_has_not_grown() -> None:
-    judged = judge("north")
+    check = make_check("north")
     for t_s, newest in enumerate(["1.mp4 100", "", "1.mp4 100"], start=1):
-        said = missing(judged, t_s, live(t_s, [camera("north")]), north=newest)
-        assert said == ("camera north: its footage does not grow",)
+        unmet = missing(check, t_s, live(t_s, [camera("north")]), north=newest)
+        assert unmet == ("camera north: its footage does not grow",)
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("health", "reported"),
     [
         (None, "the agent has reported no health"),
         (live(4, [camera("north")]), "the agent has reported no health for 6 s"),
@@ -102,24 +102,24 @@ def test_a_file_that_vanishes_for_a_moment_has_not_grown() -> None:
         (live(10, [camera("north")], connected=False), "not connected to the broker"),
     ],
 )
-def test_missing_conditions_are_named(said: LiveHealth | None, told: str) -> None:
-    judged = judge("north", record=False)
-    assert missing(judged, 10, said) == (told,)
+def test_missing_conditions_are_named(health: LiveHealth | None, reported: str) -> None:
+    check = make_check("north", record=False)
+    assert missing(check, 10, health) == (reported,)
 
 
 def test_a_camera_that_stays_closed_is_named_and_does_not_block_the_check() -> None:
-    judged = judge("north", "south", record=False)
+    check = make_check("north", "south", record=False)
     cameras = [camera("north"), camera("south", is_open=False, age_s=None)]
-    assert missing(judged, 60, live(60, cameras)) == ("camera south: not open yet",)
-    assert missing(judged, 61, live(61, cameras)) == ()
+    assert missing(check, 60, live(60, cameras)) == ("camera south: not open yet",)
+    assert missing(check, 61, live(61, cameras)) == ()
     look = BootSample(t_ns=61 * S, health=live(61, cameras), newest_files={})
-    assert judged.closed_cameras(look) == ("south",)
+    assert check.closed_cameras(look) == ("south",)
 
 
 def test_a_box_that_opens_no_camera_at_all_is_not_good() -> None:
-    judged = judge("north", "south", record=False)
+    check = make_check("north", "south", record=False)
     cameras = [camera(name, is_open=False) for name in ("north", "south")]
-    assert missing(judged, 61, live(61, cameras)) == ("no camera is open",)
+    assert missing(check, 61, live(61, cameras)) == ("no camera is open",)
 
 
 def test_a_larger_or_newer_file_counts_as_other_footage(tmp_path: Path) -> None:
@@ -151,8 +151,8 @@ def test_the_check_waits_until_its_deadline_and_names_missing_conditions(
         return BootSample(t_ns=clock.now_ns, health=None, newest_files={})
 
     began_ns = clock.now_ns
-    told = boot_check.wait_until_good(judge("north"), look, clock, 30, Passing())
-    assert told == ("the agent has reported no health",)
+    reported = boot_check.wait_until_good(make_check("north"), look, clock, 30, Passing())
+    assert reported == ("the agent has reported no health",)
     assert (clock.now_ns - began_ns) / S == 30
 
 

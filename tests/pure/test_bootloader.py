@@ -127,7 +127,7 @@ def ask(root: Path, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[in
 def test_rauc_is_answered_on_stdout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = box(tmp_path)
     assert ask(root, capsys, "record-boot") == (0, "")
-    for words, said in (
+    for words, message in (
         (("get-current",), "A\n"),
         (("get-primary",), "A\n"),
         (("get-state", "A"), "good\n"),
@@ -138,7 +138,7 @@ def test_rauc_is_answered_on_stdout(tmp_path: Path, capsys: pytest.CaptureFixtur
         (("get-state", "B"), "good\n"),
         (("set-state", "A", "good"), ""),
     ):
-        assert ask(root, capsys, *words) == (0, said)
+        assert ask(root, capsys, *words) == (0, message)
     assert rauc_backend.open_slots(root).read_state().slot("A").version == "1.2.3"
     assert ask(root, capsys, "is-on-trial") == (3, "")
 

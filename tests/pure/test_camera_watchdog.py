@@ -20,7 +20,7 @@ class Camera:
         self.open = True
         self.stuck = False
         self.last_ns: int | None = None
-        self.told: list[tuple[int, int | None]] = []
+        self.reported: list[tuple[int, int | None]] = []
 
     def counts(self) -> CaptureCounts:
         return CaptureCounts(
@@ -37,7 +37,7 @@ class Camera:
         return WatchedCamera(
             name="north",
             counts=self.counts,
-            on_check=lambda t_ns, last_ns: self.told.append((t_ns, last_ns)),
+            on_check=lambda t_ns, last_ns: self.reported.append((t_ns, last_ns)),
         )
 
 
@@ -60,7 +60,7 @@ def test_a_silent_camera_is_one_fault_until_it_speaks_again(clock: ManualClock) 
     camera.open, camera.last_ns = True, clock.now_ns
     rounds.check()
     assert faults.active() == ()
-    assert camera.told[-1] == (clock.now_ns, clock.now_ns)
+    assert camera.reported[-1] == (clock.now_ns, clock.now_ns)
 
 
 @pytest.mark.raises_fault("CAM-01")

@@ -62,13 +62,13 @@ class Watched:
     def look_if_due(self) -> None:
         self.watch.check_if_due()
 
-    def said(self) -> list[str]:
+    def message(self) -> list[str]:
         assert {fault.code for fault in self.board.active()} <= {"NET-05"}
         return [fault.detail for fault in self.board.active()]
 
 
 @pytest.mark.parametrize(
-    ("begin", "end", "said"),
+    ("begin", "end", "message"),
     [
         (-60 * DAY, 31 * DAY, []),
         (-60 * DAY, 30 * DAY, ["expires on 2026-12-25, in 30 days"]),
@@ -79,11 +79,11 @@ class Watched:
     ],
 )
 def test_certificate_dates_raise_the_matching_fault_detail(
-    begin: timedelta, end: timedelta, said: list[str], tmp_path: Path, clock: ManualClock
+    begin: timedelta, end: timedelta, message: list[str], tmp_path: Path, clock: ManualClock
 ) -> None:
     watched = Watched(write(tmp_path / "box.crt", NOW + begin, NOW + end), clock)
     watched.look()
-    assert watched.said() == [f"broker.certificate {words}" for words in said]
+    assert watched.message() == [f"broker.certificate {words}" for words in message]
 
 
 @pytest.mark.raises_fault("NET-05")
@@ -93,19 +93,19 @@ def test_the_certificate_is_checked_daily_and_a_new_one_clears_the_fault(
     file = write(tmp_path / "box.crt", NOW - DAY, NOW + 30 * DAY + timedelta(hours=1))
     watched = Watched(file, clock)
     watched.look_if_due()
-    assert watched.said() == []
+    assert watched.message() == []
     clock.advance_s(CHECK_INTERVAL_S - 1)
     watched.look_if_due()
-    assert watched.said() == []
+    assert watched.message() == []
     clock.advance_s(1)
     watched.look_if_due()
-    assert watched.said() != []
+    assert watched.message() != []
     write(file, NOW - DAY, NOW + 90 * DAY)
     watched.look_if_due()
-    assert watched.said() != []
+    assert watched.message() != []
     clock.advance_s(CHECK_INTERVAL_S)
     watched.look_if_due()
-    assert watched.said() == []
+    assert watched.message() == []
 
 
 def test_without_a_trusted_clock_no_fault_is_raised_or_cleared(
@@ -115,21 +115,21 @@ def test_without_a_trusted_clock_no_fault_is_raised_or_cleared(
     watched = Watched(file, clock)
     clock.synced = False
     watched.look_if_due()
-    assert watched.said() == []
+    assert watched.message() == []
     clock.synced = True
     clock.advance_s(UNSYNCED_RETRY_S)
     watched.look_if_due()
-    assert watched.said() != []
+    assert watched.message() != []
     clock.synced = False
     write(file, NOW - DAY, NOW + 90 * DAY)
     watched.look()
-    assert watched.said() != []
+    assert watched.message() != []
 
 
 def test_a_box_without_a_certificate_raises_no_expiry_fault(clock: ManualClock) -> None:
     watched = Watched(None, clock)
     watched.look()
-    assert watched.said() == []
+    assert watched.message() == []
 
 
 @pytest.mark.raises_fault("NET-05")
@@ -140,7 +140,7 @@ def test_the_brokers_authority_is_checked_in_addition(tmp_path: Path, clock: Man
     watched.look()
     (fault,) = watched.board.active()
     assert (fault.code, fault.subject) == ("NET-05", "broker.ca")
-    assert watched.said() == ["broker.ca expires on 2026-12-07, in 12 days"]
+    assert watched.message() == ["broker.ca expires on 2026-12-07, in 12 days"]
     write(own, NOW - 90 * DAY, NOW + DAY)
     watched.look()
     assert [fault.subject for fault in watched.board.active()] == [
@@ -149,7 +149,7 @@ def test_the_brokers_authority_is_checked_in_addition(tmp_path: Path, clock: Man
     ]
     write(ca, NOW - DAY, NOW + 900 * DAY)
     watched.look()
-    assert watched.said() == ["broker.certificate expires on 2026-11-26, in 1 days"]
+    assert watched.message() == ["broker.certificate expires on 2026-11-26, in 1 days"]
 
 
 def test_an_authority_may_expire_once_its_successor_is_in_the_file(
@@ -160,7 +160,7 @@ def test_an_authority_may_expire_once_its_successor_is_in_the_file(
     ca.write_bytes(old + write(new, NOW - DAY, NOW + 900 * DAY).read_bytes())
     watched = Watched(None, clock, ca)
     watched.look()
-    assert watched.said() == []
+    assert watched.message() == []
 
 
 def test_the_issuers_in_a_boxs_certificate_file_are_not_checked(
@@ -171,24 +171,25 @@ def test_the_issuers_in_a_boxs_certificate_file_are_not_checked(
     own.write_bytes(leaf + write(signer, NOW - DAY, NOW + 900 * DAY).read_bytes())
     watched = Watched(own, clock)
     watched.look()
-    assert watched.said() == ["broker.certificate expires on 2026-11-26, in 1 days"]
+    assert watched.message() == ["broker.certificate expires on 2026-11-26, in 1 days"]
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [(None, "No such file"), (b"not PEM", "holds no certificate in PEM form")]
+    ("content", "message"),
+    [(None, "No such file"), (b"not PEM", "holds no certificate in PEM form")],
 )
 @pytest.mark.parametrize("which", get_args(CertificateKey))
 def test_a_file_without_a_certificate_is_named_and_other_checks_continue(
-    which: CertificateKey, content: bytes | None, said: str, tmp_path: Path, clock: ManualClock
+    which: CertificateKey, content: bytes | None, message: str, tmp_path: Path, clock: ManualClock
 ) -> None:
     file = tmp_path / "box.crt"
     if content is not None:
         file.write_bytes(content)
     own, ca = (file, None) if which == "certificate" else (None, file)
-    with pytest.raises(UserError, match=said) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         read_validity(broker(own, ca), which)
     assert "\n" not in str(caught.value)
     assert f"broker.{which} = '{file}'" in str(caught.value)
     watched = Watched(own, clock, ca)
     watched.look()
-    assert watched.said() == []
+    assert watched.message() == []

@@ -89,25 +89,25 @@ MOVE = {"do": "move", "head": "mast", "pan": 0.5}
     ],
 )
 def test_a_mistake_is_described_in_one_line(payload: bytes, line: str) -> None:
-    with pytest.raises(MalformedCommand) as said:
+    with pytest.raises(MalformedCommand) as message:
         read(payload)
-    assert str(said.value).startswith(f"command ptz: {line}")
-    assert "\n" not in str(said.value)
+    assert str(message.value).startswith(f"command ptz: {line}")
+    assert "\n" not in str(message.value)
 
 
 def test_a_malformed_command_is_answered_under_its_id_if_one_is_readable() -> None:
-    with pytest.raises(MalformedCommand) as said:
+    with pytest.raises(MalformedCommand) as message:
         read(encode_command({"do": "fly"}, "a-1"))
-    assert said.value.command_id == "a-1"
-    with pytest.raises(MalformedCommand) as said:
+    assert message.value.command_id == "a-1"
+    with pytest.raises(MalformedCommand) as message:
         read(encode_command({"do": "fly"}, "not an id"))
-    assert said.value.command_id is None
+    assert message.value.command_id is None
 
 
 def test_an_error_message_stays_short_for_any_input() -> None:
-    with pytest.raises(MalformedCommand) as said:
+    with pytest.raises(MalformedCommand) as message:
         read(encode_command({"do": "x" * 9000}))
-    assert len(str(said.value)) < 600
+    assert len(str(message.value)) < 600
 
 
 @given(st.binary(max_size=200) | st.text(max_size=50).map(str.encode))
@@ -180,9 +180,9 @@ def test_a_command_is_valid_until_it_expires_and_for_an_hour_at_most(
     if kind is None:
         check_expiry(order, NOW)
         return
-    with pytest.raises(CommandRejected) as said:
+    with pytest.raises(CommandRejected) as message:
         check_expiry(order, NOW)
-    assert said.value.code == kind
+    assert message.value.code == kind
 
 
 def test_commands_are_remembered_longer_than_they_are_valid() -> None:
@@ -190,7 +190,7 @@ def test_commands_are_remembered_longer_than_they_are_valid() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "topic"),
+    ("requested", "topic"),
     [
         (None, "reply"),
         ("vigie/v1/pole-17/up/reply", "reply"),
@@ -207,9 +207,9 @@ def test_commands_are_remembered_longer_than_they_are_valid() -> None:
     ],
 )
 def test_a_box_replies_under_its_own_reply_topic_and_nowhere_else(
-    asked: str | None, topic: str
+    requested: str | None, topic: str
 ) -> None:
-    assert topics.choose_reply_topic("pole-17", asked) == topic
+    assert topics.choose_reply_topic("pole-17", requested) == topic
 
 
 @pytest.mark.parametrize(

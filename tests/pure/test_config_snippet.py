@@ -153,8 +153,8 @@ def test_the_snippet_is_valid_once_it_is_filled_in(tmp_path: Path) -> None:
         ("visca", 1),
     ]
     assert config.head[0].camera == "tram-14-front"
-    tells, reckoned, visca = config.head[1:]
-    assert (tells.options["position"], tells.options["baud"]) == ("query", 2400)
+    with_position, reckoned, visca = config.head[1:]
+    assert (with_position.options["position"], with_position.options["baud"]) == ("query", 2400)
     assert "position" not in reckoned.options
     assert "baud" not in visca.options, "the far server sets it"
 

@@ -49,7 +49,7 @@ def test_relative_paths_start_at_the_configurations_folder(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (
             ("[box]", "[bx]"),
@@ -148,12 +148,12 @@ def test_relative_paths_start_at_the_configurations_folder(tmp_path: Path) -> No
         ),
     ],
 )
-def test_a_mistake_is_one_line(tmp_path: Path, change: tuple[str, str], said: str) -> None:
+def test_a_mistake_is_one_line(tmp_path: Path, change: tuple[str, str], message: str) -> None:
     file = written(tmp_path, GOOD.replace(*change, 1))
     with pytest.raises(UserError) as refused:
         configuration.load(file)
     line = str(refused.value)
-    assert said in line
+    assert message in line
     assert line.startswith(str(file))
     assert "\n" not in line
 
@@ -195,7 +195,7 @@ options = { url = "http://10.0.0.31", password_file = "tram.password", username 
 
 
 @pytest.mark.parametrize(
-    ("topic", "who"),
+    ("topic", "identifies"),
     [
         ("RuleEngine/MyRuleDetector/FaceDetect", True),
         ("VideoAnalytics/facerecognition", True),
@@ -206,5 +206,5 @@ options = { url = "http://10.0.0.31", password_file = "tram.password", username 
         ("Device/Trigger/DigitalInput", False),
     ],
 )
-def test_onvif_topics_that_identify_persons_are_recognised(topic: str, who: bool) -> None:
-    assert configuration.is_identifying_topic(topic) == who
+def test_onvif_topics_that_identify_persons_are_recognised(topic: str, identifies: bool) -> None:
+    assert configuration.is_identifying_topic(topic) == identifies

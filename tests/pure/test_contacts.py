@@ -24,14 +24,14 @@ def new_id() -> Callable[[int], str]:
 
 def feed(known: Contact, *levels: tuple[float, bool]) -> list[Event]:
     """Levels at times in seconds, and a look long after them."""
-    told: list[Event] = []
+    reported: list[Event] = []
     for t_s, active in levels:
-        told += known.feed(round(t_s * 1e9), active=active)
-    told += known.settle(round((levels[-1][0] + 30) * 1e9))
-    return told
+        reported += known.feed(round(t_s * 1e9), active=active)
+    reported += known.settle(round((levels[-1][0] + 30) * 1e9))
+    return reported
 
 
-def said(events: list[Event]) -> list[tuple[str, str, float]]:
+def message(events: list[Event]) -> list[tuple[str, str, float]]:
     assert all(event.camera == BOX_EVENT_SOURCE for event in events)
     return [(event.kind, event.phase, event.t_ns / 1e9) for event in events]
 
@@ -73,7 +73,7 @@ def test_an_active_contact_raises_its_fault_and_event(
 ) -> None:
     known = make_contact(pin, new_id)
     assert known.alarm in (None, False)
-    assert said(feed(known, *levels)) == events
+    assert message(feed(known, *levels)) == events
     assert known.alarm == alarm
 
 
@@ -107,7 +107,7 @@ def test_an_event_continues_after_the_pins_were_reopened(
     assert known.alarm is None
     assert feed(known, (100, True)) == []
     known.reset()
-    assert said(feed(known, (200, False))) == [("door", "end", 200)]
+    assert message(feed(known, (200, False))) == [("door", "end", 200)]
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_a_blow_is_one_shock_despite_its_ringing(
     new_id: Callable[[int], str], levels: list[tuple[float, bool]], events: list[float]
 ) -> None:
     known = make_contact(SHOCK, new_id)
-    assert said(feed(known, *levels)) == [("shock", "moment", t_s) for t_s in events]
+    assert message(feed(known, *levels)) == [("shock", "moment", t_s) for t_s in events]
     assert known.alarm == bool(events)
 
 

@@ -64,8 +64,8 @@ def node(
     )
 
 
-def vector(told: dict[str, Any]) -> Any:
-    return Given(**{name: Given(**value) for name, value in told.items()})
+def vector(reported: dict[str, Any]) -> Any:
+    return Given(**{name: Given(**value) for name, value in reported.items()})
 
 
 @given(
@@ -94,19 +94,19 @@ def test_normalized_positions_scale_to_the_declared_degrees(
     pan_deg: float, tilt_deg: float, x: float, y: float
 ) -> None:
     (place,) = position_spaces(node((GENERIC_POSITION,), ()), PAN, TILT)
-    told = to_ptz_vector(place, Pose(pan_deg=pan_deg, tilt_deg=tilt_deg), zoom=False)["PanTilt"]
-    assert (told["x"], told["y"]) == pytest.approx((x, y))
-    assert told["space"] == GENERIC_POSITION
+    reported = to_ptz_vector(place, Pose(pan_deg=pan_deg, tilt_deg=tilt_deg), zoom=False)["PanTilt"]
+    assert (reported["x"], reported["y"]) == pytest.approx((x, y))
+    assert reported["space"] == GENERIC_POSITION
 
 
 def test_degrees_reported_by_the_camera_need_no_declaration() -> None:
-    told = node((GENERIC_POSITION, DEGREES_POSITION), (GENERIC_VELOCITY, DEGREES_VELOCITY))
-    first, second = position_spaces(told, None, None)
+    reported = node((GENERIC_POSITION, DEGREES_POSITION), (GENERIC_VELOCITY, DEGREES_VELOCITY))
+    first, second = position_spaces(reported, None, None)
     assert (first.uri, second.uri) == (DEGREES_POSITION, GENERIC_POSITION)
     assert from_ptz_vector(
         (first, second), vector({"PanTilt": {"x": 0.5, "y": -1, "space": second.uri}})
     ) == (Pose(pan_deg=90, tilt_deg=-90))
-    speeds = velocity_space(told, None, None)
+    speeds = velocity_space(reported, None, None)
     assert (speeds.uri, speeds.pan_max_deg_s) == (DEGREES_VELOCITY, 100)
     driven = to_ptz_speed(speeds, Velocity(pan_deg_s=30, tilt_deg_s=-200), zoom=True)
     assert (driven["PanTilt"]["x"], driven["PanTilt"]["y"]) == (30, -100)
@@ -114,18 +114,18 @@ def test_degrees_reported_by_the_camera_need_no_declaration() -> None:
 
 
 def test_a_normalized_position_without_a_declared_range_is_never_guessed() -> None:
-    told = node((GENERIC_POSITION,), (GENERIC_VELOCITY,))
+    reported = node((GENERIC_POSITION,), (GENERIC_VELOCITY,))
     with pytest.raises(ValueError, match="give pan_deg and tilt_deg"):
-        position_spaces(told, PAN, None)
+        position_spaces(reported, PAN, None)
     with pytest.raises(ValueError, match="give pan_max_deg_s and tilt_max_deg_s"):
-        velocity_space(told, 60, None)
+        velocity_space(reported, 60, None)
     with pytest.raises(ValueError, match="no space of velocities"):
         velocity_space(node((), ()), 60, 40)
     assert position_spaces(node((), (GENERIC_VELOCITY,)), PAN, TILT) == ()
 
 
 @pytest.mark.parametrize(
-    "told",
+    "reported",
     [
         None,
         Given(),
@@ -134,8 +134,10 @@ def test_a_normalized_position_without_a_declared_range_is_never_guessed() -> No
         Given(PanTilt=Given(x=0, y=0, space="http://maker.example/steps")),
     ],
 )
-def test_a_position_in_an_unknown_space_is_ignored(told: Any) -> None:
-    assert from_ptz_vector(position_spaces(node((GENERIC_POSITION,), ()), PAN, TILT), told) is None
+def test_a_position_in_an_unknown_space_is_ignored(reported: Any) -> None:
+    assert (
+        from_ptz_vector(position_spaces(node((GENERIC_POSITION,), ()), PAN, TILT), reported) is None
+    )
 
 
 def test_a_heads_switches_are_those_listed_with_on_and_off() -> None:

@@ -103,12 +103,12 @@ def test_only_advertised_controls_are_set_within_their_limits() -> None:
 
 def nights(rule: NightDetector, lights: list[float | None], step_s: float = 1.0) -> str:
     """Return the detector's answers to a reading per second: `n` (night) and `d` (day)."""
-    told = [rule.update(round(at * step_s * 1e9), lux, 0) for at, lux in enumerate(lights)]
-    return "".join("n" if night else "d" for night in told)
+    reported = [rule.update(round(at * step_s * 1e9), lux, 0) for at, lux in enumerate(lights)]
+    return "".join("n" if night else "d" for night in reported)
 
 
 @pytest.mark.parametrize(
-    ("lights", "told"),
+    ("lights", "reported"),
     [
         ([100, 100, 100], "ddd"),
         ([1, 1, 100], "nnn"),  # the first reading decides at once
@@ -123,18 +123,18 @@ def nights(rule: NightDetector, lights: list[float | None], step_s: float = 1.0)
     ],
 )
 def test_night_mode_follows_the_light_after_the_hold_time(
-    lights: list[float | None], told: str
+    lights: list[float | None], reported: str
 ) -> None:
     rule = NightDetector(Night(mode="auto", lux_below=5, lux_above=20, dwell_s=3))
-    assert nights(rule, lights) == told
+    assert nights(rule, lights) == reported
 
 
 @given(lights=st.lists(st.floats(0, 100), min_size=2, max_size=200), dwell_s=st.integers(1, 20))
 def test_night_mode_never_changes_twice_within_its_dwell_time(
     lights: list[float], dwell_s: int
 ) -> None:
-    told = nights(NightDetector(Night(mode="auto", dwell_s=dwell_s)), list(lights))
-    changes = [at for at in range(1, len(told)) if told[at] != told[at - 1]]
+    reported = nights(NightDetector(Night(mode="auto", dwell_s=dwell_s)), list(lights))
+    changes = [at for at in range(1, len(reported)) if reported[at] != reported[at - 1]]
     assert all(later - earlier >= dwell_s for earlier, later in pairwise(changes))
 
 

@@ -171,11 +171,11 @@ def test_the_truth_is_within_the_error(
         for step in range(1, 5):
             # While the lag lasts the head may still do what it did: it is looked at after it.
             later_ns = t_ns + int(lasts_s * S * step / 4)
-            truth, told = body.state_at(later_ns), reckoned.position_at(later_ns)
-            assert abs(truth.tilt_deg - told.pose.tilt_deg) <= told.error_deg + 1e-6
-            off_deg = abs(wrap_deg(truth.pan_deg - told.pose.pan_deg))
-            assert off_deg <= told.error_deg + 1e-6
-            assert not math.isnan(told.pose.pan_deg)
+            truth, reported = body.state_at(later_ns), reckoned.position_at(later_ns)
+            assert abs(truth.tilt_deg - reported.pose.tilt_deg) <= reported.error_deg + 1e-6
+            off_deg = abs(wrap_deg(truth.pan_deg - reported.pose.pan_deg))
+            assert off_deg <= reported.error_deg + 1e-6
+            assert not math.isnan(reported.pose.pan_deg)
         t_ns += int(lasts_s * S)
 
 
@@ -206,13 +206,13 @@ def test_the_truth_is_within_the_error_on_the_way_to_presets_too(
         body.goto_preset(t_ns, number)
         reckoned.on_goto_preset(number, TOPS, t_ns)
         for look_s in sorted(looks):
-            truth, told = (
+            truth, reported = (
                 body.state_at(t_ns + int(look_s * S)),
                 reckoned.position_at(t_ns + int(look_s * S)),
             )
-            assert abs(truth.tilt_deg - told.pose.tilt_deg) <= told.error_deg + 1e-6
-            assert abs(wrap_deg(truth.pan_deg - told.pose.pan_deg)) <= told.error_deg + 1e-6
-            assert told.moving or not truth.moving
+            assert abs(truth.tilt_deg - reported.pose.tilt_deg) <= reported.error_deg + 1e-6
+            assert abs(wrap_deg(truth.pan_deg - reported.pose.pan_deg)) <= reported.error_deg + 1e-6
+            assert reported.moving or not truth.moving
         t_ns += int(max(looks) * S)
 
 
@@ -236,16 +236,16 @@ def test_the_truth_is_within_the_error_at_any_answer_latency_and_without_an_answ
     t_ns = 100 * S
 
     def look(at_ns: int) -> None:
-        truth, told = body.state_at(at_ns), reckoned.position_at(at_ns)
-        assert abs(wrap_deg(truth.pan_deg - told.pose.pan_deg)) <= told.error_deg + 1e-6
+        truth, reported = body.state_at(at_ns), reckoned.position_at(at_ns)
+        assert abs(wrap_deg(truth.pan_deg - reported.pose.pan_deg)) <= reported.error_deg + 1e-6
 
-    for share, lasts_s, heard_at, answer_s, fate in words:
+    for share, lasts_s, received_at, answer_s, fate in words:
         speed = share * TOPS[0]
         word = reckoned.begin_order((speed, 0.0, 0.0), t_ns)
-        heard_ns, answered_ns = (t_ns + int(answer_s * S * part) for part in (heard_at, 1))
-        look(heard_ns)
+        received_ns, answered_ns = (t_ns + int(answer_s * S * part) for part in (received_at, 1))
+        look(received_ns)
         if fate in ("heard", "lost and heard"):
-            body.apply_orders(heard_ns, {"pan": SpeedOrder(speed=speed)})
+            body.apply_orders(received_ns, {"pan": SpeedOrder(speed=speed)})
         look(answered_ns)
         outcome = "lost" if fate == "lost and heard" else fate
         reckoned.settle_order(outcome, word, answered_ns)  # type: ignore[arg-type]
@@ -266,14 +266,14 @@ def test_a_preset_move_is_uncertain_until_it_is_acknowledged(obeys: bool) -> Non
         body.goto_preset(110 * S, 1)
     reckoned.settle_order("lost", word, 112 * S)
     for at_s in (111, 112, 150):
-        truth, told = body.state_at(at_s * S), reckoned.position_at(at_s * S)
-        assert abs(truth.pan_deg - told.pose.pan_deg) <= told.error_deg
-        assert told.moving
+        truth, reported = body.state_at(at_s * S), reckoned.position_at(at_s * S)
+        assert abs(truth.pan_deg - reported.pose.pan_deg) <= reported.error_deg
+        assert reported.moving
     # A stop that is heard ends what it does, and not what is not known.
     reckoned.settle_order("heard", reckoned.begin_order((0.0, 0.0, 0.0), 150 * S), 150 * S)
-    truth, told = body.state_at(160 * S), reckoned.position_at(160 * S)
-    assert abs(truth.pan_deg - told.pose.pan_deg) <= told.error_deg
-    assert not told.moving
+    truth, reported = body.state_at(160 * S), reckoned.position_at(160 * S)
+    assert abs(truth.pan_deg - reported.pose.pan_deg) <= reported.error_deg
+    assert not reported.moving
     # Its own memory finds it again.
     reckoned.settle_order("heard", reckoned.begin_order(TOPS, 160 * S, 1), 160 * S)
     assert reckoned.position_at(200 * S).pose == HOME

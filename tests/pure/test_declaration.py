@@ -35,7 +35,7 @@ BANK = msgspec.convert(
 
 
 def test_each_camera_is_declared_with_its_owner_and_retention() -> None:
-    said = build_declaration(CONFIG, {}, ["north"], "key")
+    message = build_declaration(CONFIG, {}, ["north"], "key")
     assert [
         (
             one.name,
@@ -46,14 +46,18 @@ def test_each_camera_is_declared_with_its_owner_and_retention() -> None:
             one.retention_h,
             one.onvif_topics,
         )
-        for one in said.cameras
+        for one in message.cameras
     ] == [
         ("north", None, None, True, True, 48, ()),
         ("tram", "Casa Tramway", ("Samira Alaoui",), False, False, 24, ("DigitalInput",)),
         ("yard", None, None, False, False, None, ()),
     ]
-    assert (said.site, said.public_key, said.recipients) == ("Bd Zerktouni", "key", ("prefecture",))
-    assert (said.event_retention_days, said.max_retention_days) == (7, 90)
+    assert (message.site, message.public_key, message.recipients) == (
+        "Bd Zerktouni",
+        "key",
+        ("prefecture",),
+    )
+    assert (message.event_retention_days, message.max_retention_days) == (7, 90)
 
 
 def test_the_declared_classes_are_road_users_only() -> None:
@@ -61,9 +65,14 @@ def test_the_declared_classes_are_road_users_only() -> None:
 
 
 def test_a_removed_camera_is_declared_as_long_as_its_footage_exists() -> None:
-    (gone,) = build_declaration(CONFIG, {"bank": BANK}, [], "key").cameras[3:]
-    assert (gone.name, gone.owner, gone.detection, gone.recorded) == ("bank", "Bank", False, False)
-    assert gone.retention_h == 48
+    (removed,) = build_declaration(CONFIG, {"bank": BANK}, [], "key").cameras[3:]
+    assert (removed.name, removed.owner, removed.detection, removed.recorded) == (
+        "bank",
+        "Bank",
+        False,
+        False,
+    )
+    assert removed.retention_h == 48
 
 
 def test_unencrypted_footage_is_declared() -> None:

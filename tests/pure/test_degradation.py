@@ -171,10 +171,10 @@ def test_no_threshold_is_both_raised_and_recovered() -> None:
 def test_between_its_thresholds_a_hysteresis_keeps_its_state() -> None:
     latch = Hysteresis(on_after_s=2, off_after_s=3)
     steps = [(True, False)] * 3 + [(False, False)] * 9 + [(False, True)] * 4
-    told = [
+    reported = [
         latch.update(second * S, bad=bad, good=good) for second, (bad, good) in enumerate(steps)
     ]
-    assert told == [False, False] + [True] * 13 + [False]
+    assert reported == [False, False] + [True] * 13 + [False]
 
 
 def test_load_does_not_depend_on_the_size_of_the_box() -> None:
@@ -188,14 +188,19 @@ def test_load_does_not_depend_on_the_size_of_the_box() -> None:
         cores=4,
         memory_total_bytes=1000,
     )
-    told = compute_load(small, DiskHealth(write_ms=4.0))
-    assert (told.memory_free_ratio, told.load_per_core, told.disk_space_ratio, told.write_ms) == (
+    reported = compute_load(small, DiskHealth(write_ms=4.0))
+    assert (
+        reported.memory_free_ratio,
+        reported.load_per_core,
+        reported.disk_space_ratio,
+        reported.write_ms,
+    ) == (
         0.1,
         0.5,
         0.5,
         4.0,
     )
-    assert told.celsius is None
+    assert reported.celsius is None
 
 
 MAIN = StreamRequest(packets=True, frames_fps=10.0)

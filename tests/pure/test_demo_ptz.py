@@ -136,13 +136,13 @@ def test_a_cue_that_never_comes_times_out() -> None:
 
 
 def test_the_demos_script_uses_every_kind_of_command() -> None:
-    asked = [each.args["do"] for each in SCRIPT.steps if each.verb == "ptz"]
-    assert asked.count("set_preset") == 3
-    assert asked[-1] == "sweep"
-    assert {"acquire", "goto", "move", "stop", "release", "start_tour"} <= set(asked)
+    requested = [each.args["do"] for each in SCRIPT.steps if each.verb == "ptz"]
+    assert requested.count("set_preset") == 3
+    assert requested[-1] == "sweep"
+    assert {"acquire", "goto", "move", "stop", "release", "start_tour"} <= set(requested)
 
 
-def told(chronicle: PtzLog) -> list[str]:
+def reported(chronicle: PtzLog) -> list[str]:
     return [line.text.strip() for line in chronicle.lines]
 
 
@@ -157,7 +157,7 @@ def test_an_idle_lease_expires_and_the_tour_resumes() -> None:
     chronicle.update_head(9.3, head())
     chronicle.update_head(9.5, head(holder="tour", moving=True))
     assert chronicle.update_head(12.0, head(holder="tour", preset="avenue"))
-    after = told(chronicle)[4:]
+    after = reported(chronicle)[4:]
     assert after == [
         "done: amina has the lease for 8.0 s",
         "no command from Amina (control room) for 8 s: the lease has expired",
@@ -182,8 +182,8 @@ def test_a_released_head_has_no_lease_to_expire() -> None:
     chronicle.add_reply(1.1, CommandDone(command="b", verb="ptz", result=msgspec.Raw(b"{}")))
     chronicle.update_head(1.2, head(holder="tour"))
     assert chronicle.milestones.lease_expiry is None
-    assert "tour 'tour' has the head" in told(chronicle)
-    assert not any("expired" in text for text in told(chronicle))
+    assert "tour 'tour' has the head" in reported(chronicle)
+    assert not any("expired" in text for text in reported(chronicle))
 
 
 def test_a_rejection_is_shown_in_the_boxs_own_words() -> None:
@@ -191,7 +191,7 @@ def test_a_rejection_is_shown_in_the_boxs_own_words() -> None:
     chronicle.add_command(0.0, "a", step(person=TRAFFIC_DESK))
     refused = CommandRefused(command="a", verb="ptz", code="busy", message="'amina' has it")
     assert chronicle.add_reply(0.1, refused)
-    assert told(chronicle)[-1] == "refused (busy): 'amina' has it"
+    assert reported(chronicle)[-1] == "refused (busy): 'amina' has it"
     assert len(chronicle.milestones.refusals) == 1
 
 
@@ -258,7 +258,7 @@ def test_the_screen_with_a_head_fits_the_terminal(columns: int, rows: int) -> No
 
 
 @pytest.mark.parametrize(
-    ("holder", "tour", "says"),
+    ("holder", "tour", "message"),
     [
         ("tour", "tour", "tour 'tour'"),
         ("operator", None, "operator"),
@@ -267,22 +267,22 @@ def test_the_screen_with_a_head_fits_the_terminal(columns: int, rows: int) -> No
     ],
 )
 def test_the_holder_of_the_head_is_shown_in_words(
-    holder: str | None, tour: str | None, says: str
+    holder: str | None, tour: str | None, message: str
 ) -> None:
-    assert format_holder(moment(head=head(holder=holder, tour=tour))) == says
+    assert format_holder(moment(head=head(holder=holder, tour=tour))) == message
 
 
 @pytest.mark.parametrize(
-    ("t_s", "says"),
+    ("t_s", "message"),
     [
         (12.0, "Amina (control room), for 8.0 s more"),
         (20.5, "Amina (control room), for 0.0 s more"),
         (30.0, "operator"),
     ],
 )
-def test_an_expired_lease_is_not_shown_as_current(t_s: float, says: str) -> None:
+def test_an_expired_lease_is_not_shown_as_current(t_s: float, message: str) -> None:
     held = ReportedLease(person=AMINA, token=1, reported_s=12.0, expires_s=20.0)
-    assert format_holder(moment(t_s=t_s, lease=held, head=head(holder="operator"))) == says
+    assert format_holder(moment(t_s=t_s, lease=held, head=head(holder="operator"))) == message
 
 
 def test_the_camera_shows_the_pose_of_the_simulated_head() -> None:
@@ -331,5 +331,5 @@ def test_the_demo_log_names_the_received_files(tmp_path: Path) -> None:
     chronicle = PtzLog()
     chronicle.add_snapshot(1.0, tmp_path / "001-picture.jpg")
     chronicle.add_panorama(2.0, tmp_path / "panorama.jpg")
-    assert str(tmp_path / "001-picture.jpg") in told(chronicle)[0]
+    assert str(tmp_path / "001-picture.jpg") in reported(chronicle)[0]
     assert chronicle.milestones.panorama is not None

@@ -21,7 +21,7 @@ class Office:
     """Takes what the stage gives, in the order in which it comes."""
 
     def __init__(self, *, snapshots: bool = True) -> None:
-        self.said: list[Event | TrafficCounts | FrameResult] = []
+        self.message: list[Event | TrafficCounts | FrameResult] = []
         self.jpegs: dict[str, bytes | None] = {}
         self.frames = LatestFrame()
         self.stage = DetectStage(
@@ -30,13 +30,13 @@ class Office:
             DetectionPipeline(None),
             RuleEngine("north", Scene(), id_maker()),
             on_event=self._event,
-            on_traffic_counts=self.said.append,
-            on_result=lambda _frame, sight: self.said.append(sight),
+            on_traffic_counts=self.message.append,
+            on_result=lambda _frame, sight: self.message.append(sight),
             snapshots=snapshots,
         )
 
     def _event(self, event: Event, jpeg: bytes | None) -> None:
-        self.said.append(event)
+        self.message.append(event)
         self.jpegs[event.phase] = jpeg
 
     def watch(self, from_s: int, to_s: int, *, gain: float = 1.0) -> None:
@@ -47,7 +47,7 @@ class Office:
             self.stage.run_once(threading.Event())
 
     def events(self) -> list[Event]:
-        return [one for one in self.said if isinstance(one, Event)]
+        return [one for one in self.message if isinstance(one, Event)]
 
 
 def test_a_frame_becomes_a_result_and_then_its_events() -> None:
@@ -56,7 +56,7 @@ def test_a_frame_becomes_a_result_and_then_its_events() -> None:
     office.watch(20, 40, gain=0.1)
     (dark,) = office.events()
     assert (dark.kind, dark.phase) == ("view_dark", "begin")
-    before = office.said[office.said.index(dark) - 1]
+    before = office.message[office.message.index(dark) - 1]
     assert isinstance(before, FrameResult)
     assert before.t_ns == dark.t_ns
     assert office.stage.track_count == 0
@@ -83,7 +83,7 @@ def test_traffic_counts_are_sent_each_minute_and_at_the_end() -> None:
     office = Office()
     office.watch(0, 130)
     office.stage.close()
-    flows = [one for one in office.said if isinstance(one, TrafficCounts)]
+    flows = [one for one in office.message if isinstance(one, TrafficCounts)]
     assert [(flow.begin_ns // NS_PER_S, flow.end_ns // NS_PER_S) for flow in flows] == [
         (0, 60),
         (60, 120),
@@ -101,4 +101,4 @@ def test_the_end_of_the_stage_ends_open_events() -> None:
 def test_a_stage_that_never_saw_a_frame_closes_in_silence() -> None:
     office = Office()
     office.stage.close()
-    assert office.said == []
+    assert office.message == []

@@ -54,8 +54,8 @@ def _drive(step_px: int = 12) -> Iterator[Frame]:
         yield _frame(10 + i, x)
 
 
-def _watch(eyes: DetectionPipeline, frames: Iterator[Frame]) -> list[FrameResult]:
-    return [eyes.process(frame) for frame in frames]
+def _watch(pipeline: DetectionPipeline, frames: Iterator[Frame]) -> list[FrameResult]:
+    return [pipeline.process(frame) for frame in frames]
 
 
 def test_a_car_that_drives_through_is_one_track_near_its_position() -> None:
@@ -130,7 +130,7 @@ def test_every_shipped_model_accepts_pictures_of_any_size() -> None:
 
 
 def test_detection_continues_after_a_camera_changes_its_size() -> None:
-    eyes = DetectionPipeline(
+    pipeline = DetectionPipeline(
         BrightCars(), excluded_polygons=((Point(0, 0), Point(0.2, 0), Point(0.2, 0.2)),)
     )
 
@@ -144,6 +144,6 @@ def test_detection_continues_after_a_camera_changes_its_size() -> None:
         )
 
     frames = list(_drive())
-    sights = [eyes.process(f if i < 30 else halved(f)) for i, f in enumerate(frames)]
+    sights = [pipeline.process(f if i < 30 else halved(f)) for i, f in enumerate(frames)]
     assert sights[29].tracks
     assert {t.id for s in sights[40:] for t in s.tracks} == {sights[29].tracks[0].id}

@@ -216,7 +216,7 @@ def smaller_than_the_image(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize(
-    ("what", "said"),
+    ("what", "message"),
     [
         (
             mounted,
@@ -234,13 +234,13 @@ def smaller_than_the_image(machine: Machine) -> None:
     ],
 )
 def test_a_disk_in_use_or_unfit_is_refused_despite_any_flag(
-    machine: Machine, what: object, said: str
+    machine: Machine, what: object, message: str
 ) -> None:
     assert callable(what)
     stick(machine)
     what(machine)
     against = find_refusals(machine.found("sdb"), IMAGE_BYTES)
-    assert any(str(one).startswith(said) and one.flag is None for one in against), against
+    assert any(str(one).startswith(message) and one.flag is None for one in against), against
     assert against[0].flag is None
 
 

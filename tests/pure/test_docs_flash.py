@@ -59,10 +59,12 @@ def test_its_numbers_and_names_equal_the_codes_constants(words: str) -> None:
     assert words in PLAIN
 
 
-@pytest.mark.parametrize("said", ["NO SETTINGS", "THE SETTINGS ARE WRONG", "is set up"])
-def test_quoted_messages_equal_the_boxs_messages(said: str) -> None:
-    assert said in PAGE
-    assert said in (ROOT / "agent" / "provisioning" / "first_boot.py").read_text(encoding="utf-8")
+@pytest.mark.parametrize("message", ["NO SETTINGS", "THE SETTINGS ARE WRONG", "is set up"])
+def test_quoted_messages_equal_the_boxs_messages(message: str) -> None:
+    assert message in PAGE
+    assert message in (ROOT / "agent" / "provisioning" / "first_boot.py").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_each_untested_item_has_steps_and_a_result() -> None:

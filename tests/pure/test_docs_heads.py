@@ -153,8 +153,8 @@ def test_each_fault_of_heads_is_named(code: str) -> None:
 
 
 def test_the_error_codes_are_those_of_the_drivers() -> None:
-    told = re.findall(r"\| (\w+) \|$", ERRORS, re.MULTILINE)
-    assert set(told) == set(get_args(DriverErrorKind)) - {"ended", "stuck"}
+    reported = re.findall(r"\| (\w+) \|$", ERRORS, re.MULTILINE)
+    assert set(reported) == set(get_args(DriverErrorKind)) - {"ended", "stuck"}
 
 
 @pytest.mark.parametrize(

@@ -30,13 +30,13 @@ def test_every_command_and_option_on_the_page_exists(capsys: pytest.CaptureFixtu
         main(["update", "--help"])
     there = set(re.findall(r"^    ([a-z]+)  ", capsys.readouterr().out, re.MULTILINE))
     assert shown == there == {"status", "install", "mark", "rollback", "check"}
-    said = ""
+    message = ""
     for order in sorted(shown):
         with pytest.raises(SystemExit):
             main(["update", order, "--help"])
-        said += capsys.readouterr().out
+        message += capsys.readouterr().out
     options = set(re.findall(r"(?<=[ `])--[a-z0-9]+", PAGE))
-    assert {option for option in options if option not in said} == set()
+    assert {option for option in options if option not in message} == set()
 
 
 def test_the_configuration_on_the_page_is_valid() -> None:
@@ -62,6 +62,6 @@ def test_the_shell_lines_on_the_page_make_a_key_and_sign_a_feed(tmp_path: Path) 
         ["sh", "-euc", block("sh")], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     public_key = done.stdout.strip()
-    told = feed.verify_feed((tmp_path / "feed").read_bytes(), public_key)
-    assert told.releases[0].compatible == "vigie-pi-arm64"
+    reported = feed.verify_feed((tmp_path / "feed").read_bytes(), public_key)
+    assert reported.releases[0].compatible == "vigie-pi-arm64"
     msgspec.convert({"feed": "https://h/f", "public_key": public_key}, UpdateConfig)

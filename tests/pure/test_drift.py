@@ -197,7 +197,7 @@ DEAF = HeadRecord(name="mast", presets=None)
 
 
 @pytest.mark.parametrize(
-    ("then", "now", "said"),
+    ("then", "now", "message"),
     [
         (head(gate=(1, 2, 0)), head(gate=(1.1, 2, 0)), []),
         (head(gate=(1, 2, 0)), head(gate=(4, 2, 0)), ["its preset gate is elsewhere"]),
@@ -208,10 +208,10 @@ DEAF = HeadRecord(name="mast", presets=None)
     ],
 )
 def test_the_presets_of_a_head_are_compared(
-    then: HeadRecord, now: HeadRecord, said: list[str]
+    then: HeadRecord, now: HeadRecord, message: list[str]
 ) -> None:
     found = list(find_drifts(record(heads=(then,)), record(heads=(now,)), SAME, SAME))
-    assert [one.message for one in found] == said
+    assert [one.message for one in found] == message
 
 
 def test_a_camera_now_dark_is_a_drift_and_one_dark_before_is_a_note() -> None:
@@ -239,7 +239,7 @@ def test_a_record_is_read_back_verified_and_the_newest_is_found(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("file", "data", "said"),
+    ("file", "data", "message"),
     [
         ("record.json", b"{}", "record.json: "),
         ("record.json", None, "record.json: No such file"),
@@ -250,7 +250,7 @@ def test_a_record_is_read_back_verified_and_the_newest_is_found(tmp_path: Path) 
     ],
 )
 def test_a_changed_record_is_refused(
-    tmp_path: Path, file: str, data: bytes | None, said: str
+    tmp_path: Path, file: str, data: bytes | None, message: str
 ) -> None:
     digest = hashlib.sha256(PICTURE).hexdigest()
     folder = certificate.write_record(
@@ -259,7 +259,7 @@ def test_a_changed_record_is_refused(
     (folder / file).unlink()
     if data is not None:
         (folder / file).write_bytes(data)
-    with pytest.raises(BadManifest, match=said):
+    with pytest.raises(BadManifest, match=message):
         certificate.read_verified(folder)
 
 
@@ -303,7 +303,7 @@ def test_on_real_streets_an_unchanged_view_has_no_drift_and_a_shift_is_measured(
         judged += 1
         then, later = pictures[:5], pictures[-5:]
         step = round(then[0].shape[1] * 0.03)
-        for turn, told in ((0, False), (step, path.name != UNSURE)):
+        for turn, reported in ((0, False), (step, path.name != UNSURE)):
             before, focus_then = seen([np.asarray(p[:, : p.shape[1] - step]) for p in then])
             after, focus_now = seen(
                 [np.asarray(p[:, turn : p.shape[1] - step + turn]) for p in later]
@@ -316,8 +316,8 @@ def test_on_real_streets_an_unchanged_view_has_no_drift_and_a_shift_is_measured(
                     {"north": after},
                 )
             )
-            assert whats(found) == ["moved"] * told, (path.name, found)
-            if told:
+            assert whats(found) == ["moved"] * reported, (path.name, found)
+            if reported:
                 share = float(found[0].message.split("moved by ")[1].split("%")[0]) / 100
                 assert share == pytest.approx(-step / (then[0].shape[1] - step), abs=0.002)
     assert judged > 15

@@ -67,7 +67,7 @@ def hold(
 ) -> Hold:
     """Hold `number`, made that many seconds after the boot."""
     begin, end = (BOOT_UTC + timedelta(seconds=each) for each in (begin_s, end_s))
-    made = BOOT_UTC + timedelta(seconds=number)
+    plan = BOOT_UTC + timedelta(seconds=number)
     by_boot = kind == "event"
     given_hold = Hold(
         id=f"019a4901-3c62-7d2a-9f0e-{number:012d}",
@@ -82,19 +82,19 @@ def hold(
         reason="something",
         created_boot="aaaaaaaa-0000",
         created_ns=round(number * 1e9),
-        created_time=rfc3339(made),
+        created_time=rfc3339(plan),
         created_synced=True,
-        expires=rfc3339(made + timedelta(days=7)),
+        expires=rfc3339(plan + timedelta(days=7)),
     )
     return msgspec.structs.replace(given_hold, **more)
 
 
-def gone(made: EvictionPlan, camera: str = "north") -> list[int]:
-    return [each.segment.name.counter - 1 for each in made.evictions if each.camera == camera]
+def evicted_numbers(plan: EvictionPlan, camera: str = "north") -> list[int]:
+    return [each.segment.name.counter - 1 for each in plan.evictions if each.camera == camera]
 
 
-def broken(made: EvictionPlan) -> list[int]:
-    return [int(each.id[-12:]) for each in made.broken_holds]
+def broken(plan: EvictionPlan) -> list[int]:
+    return [int(each.id[-12:]) for each in plan.broken_holds]
 
 
 RING = [segment(number) for number in range(10)]
@@ -152,29 +152,31 @@ RING = [segment(number) for number in range(10)]
 def test_the_oldest_segments_go_when_a_camera_exceeds_its_bytes(
     holds: list[Hold], open_bytes: int, evicted: list[int], broken_holds: list[int]
 ) -> None:
-    made = plan_eviction({"north": shelf(RING, open_bytes)}, holds, LIMITS)
-    assert gone(made) == evicted
-    assert broken(made) == broken_holds
-    assert {each.reason for each in made.evictions} <= {"bytes"}
+    plan = plan_eviction({"north": shelf(RING, open_bytes)}, holds, LIMITS)
+    assert evicted_numbers(plan) == evicted
+    assert broken(plan) == broken_holds
+    assert {each.reason for each in plan.evictions} <= {"bytes"}
 
 
 def test_the_newest_segment_is_kept_as_pre_roll() -> None:
     limits = msgspec.structs.replace(LIMITS, pre_roll_ms=25_000)
     ring = {"north": shelf(RING, 590, now_s=100)}
     event, person = hold(1, 0, 69), hold(2, 0, 9, "manual")
-    assert gone(plan_eviction(ring, [], limits)) == [0, 1, 2, 3, 4, 5]
-    assert gone(plan_eviction(ring, [event], limits)) == [0, 1, 2, 3, 4, 5], (
+    assert evicted_numbers(plan_eviction(ring, [], limits)) == [0, 1, 2, 3, 4, 5]
+    assert evicted_numbers(plan_eviction(ring, [event], limits)) == [0, 1, 2, 3, 4, 5], (
         "an event's hold goes first"
     )
-    made = plan_eviction({"north": shelf(RING, 990, now_s=100)}, [event, person], limits)
-    assert gone(made)[-3:] == [8, 9, 0], "then the pre-roll, and what a person holds last"
+    plan = plan_eviction({"north": shelf(RING, 990, now_s=100)}, [event, person], limits)
+    assert evicted_numbers(plan)[-3:] == [8, 9, 0], (
+        "then the pre-roll, and what a person holds last"
+    )
 
 
 def test_expired_footage_is_evicted_and_held_footage_stays() -> None:
     limits = msgspec.structs.replace(LIMITS, max_age_ms=50_000)
-    made = plan_eviction({"north": shelf(RING, now_s=100)}, [hold(1, 11, 12, "manual")], limits)
-    assert gone(made) == [0, 2, 3, 4, 5]
-    assert {each.reason for each in made.evictions} == {"age"}
+    plan = plan_eviction({"north": shelf(RING, now_s=100)}, [hold(1, 11, 12, "manual")], limits)
+    assert evicted_numbers(plan) == [0, 2, 3, 4, 5]
+    assert {each.reason for each in plan.evictions} == {"age"}
 
 
 def test_an_owner_policy_shortens_retention_and_never_extends_it() -> None:
@@ -182,16 +184,16 @@ def test_an_owner_policy_shortens_retention_and_never_extends_it() -> None:
         LIMITS, max_age_ms=50_000, max_age_ms_by_camera={"tram": 20_000, "bank": 90_000}
     )
     cameras = {name: shelf(RING, now_s=100) for name in ("north", "tram", "bank")}
-    made = plan_eviction(cameras, [hold(1, 11, 12, "manual", camera="tram")], limits)
-    assert gone(made, "tram") == [0, 2, 3, 4, 5, 6, 7, 8]
-    assert gone(made, "north") == gone(made, "bank") == [0, 1, 2, 3, 4, 5]
+    plan = plan_eviction(cameras, [hold(1, 11, 12, "manual", camera="tram")], limits)
+    assert evicted_numbers(plan, "tram") == [0, 2, 3, 4, 5, 6, 7, 8]
+    assert evicted_numbers(plan, "north") == evicted_numbers(plan, "bank") == [0, 1, 2, 3, 4, 5]
 
 
 def test_over_the_boxs_limit_the_oldest_segments_of_all_cameras_go() -> None:
     limits = msgspec.structs.replace(LIMITS, box_bytes=600)
     cameras = {"north": shelf(RING[:4]), "south": shelf(RING[2:6])}
-    made = plan_eviction(cameras, [hold(1, 0, 5)], limits)
-    assert [(each.camera, each.segment.name.counter - 1) for each in made.evictions] == [
+    plan = plan_eviction(cameras, [hold(1, 0, 5)], limits)
+    assert [(each.camera, each.segment.name.counter - 1) for each in plan.evictions] == [
         ("north", 1),
         ("north", 2),
         ("south", 2),
@@ -199,8 +201,8 @@ def test_over_the_boxs_limit_the_oldest_segments_of_all_cameras_go() -> None:
 
 
 def test_free_space_is_made_from_the_oldest_and_counts_evictions_already_planned() -> None:
-    made = plan_eviction({"north": shelf(RING, 190)}, [], LIMITS, shortfall_bytes=350)
-    assert [(each.segment.name.counter - 1, each.reason) for each in made.evictions] == [
+    plan = plan_eviction({"north": shelf(RING, 190)}, [], LIMITS, shortfall_bytes=350)
+    assert [(each.segment.name.counter - 1, each.reason) for each in plan.evictions] == [
         (0, "bytes"),
         (1, "bytes"),
         (2, "space"),
@@ -221,9 +223,9 @@ def test_inodes_are_freed_however_small_the_files_are(
     wanted_bytes: int, wanted_files: int, segment_files: int, evicted: list[int]
 ) -> None:
     limits = msgspec.structs.replace(LIMITS, files_per_segment=segment_files)
-    made = plan_eviction({"north": shelf(RING)}, [], limits, wanted_bytes, wanted_files)
-    assert gone(made) == evicted
-    assert {each.reason for each in made.evictions} == {"space"}
+    plan = plan_eviction({"north": shelf(RING)}, [], limits, wanted_bytes, wanted_files)
+    assert evicted_numbers(plan) == evicted
+    assert {each.reason for each in plan.evictions} == {"space"}
 
 
 def aside(name: str, moved_s: float, size_bytes: int = 100) -> QuarantinedFile:
@@ -247,17 +249,17 @@ def with_aside(of: CameraStorage, *files: QuarantinedFile) -> CameraStorage:
     return msgspec.structs.replace(of, quarantined=files)
 
 
-def discarded(made: EvictionPlan) -> list[tuple[str, str]]:
-    return [(each.file.name[:10], each.reason) for each in made.quarantine_deletions]
+def discarded(plan: EvictionPlan) -> list[tuple[str, str]]:
+    return [(each.file.name[:10], each.reason) for each in plan.quarantine_deletions]
 
 
 def test_quarantined_files_are_kept_no_longer_than_footage_despite_holds() -> None:
     limits = msgspec.structs.replace(LIMITS, max_age_ms=50_000)
     files = [aside("new", 60), aside("old", 50), torn(5), torn(6)]
-    made = plan_eviction(
+    plan = plan_eviction(
         {"north": with_aside(shelf([], now_s=100), *files)}, [hold(1, 0, 99)], limits
     )
-    assert discarded(made) == [("old", "age"), ("0000000006", "age")]
+    assert discarded(plan) == [("old", "age"), ("0000000006", "age")]
 
 
 @pytest.mark.parametrize(
@@ -279,17 +281,17 @@ def test_a_file_of_unknown_origin_has_the_age_that_the_clocks_guarantee(
 
 def test_quarantined_files_count_and_are_evicted_before_footage() -> None:
     north = with_aside(shelf(RING), aside("b", 9), aside("a", 2))
-    made = plan_eviction({"north": north}, [], LIMITS)
-    assert (discarded(made), gone(made)) == ([("a", "bytes"), ("b", "bytes")], [0]), (
+    plan = plan_eviction({"north": north}, [], LIMITS)
+    assert (discarded(plan), evicted_numbers(plan)) == ([("a", "bytes"), ("b", "bytes")], [0]), (
         "and a bit more"
     )
     south = with_aside(shelf(RING[:2]), aside("c", 5))
     room = msgspec.structs.replace(LIMITS, camera_bytes=10_000)
-    made = plan_eviction({"north": north, "south": south}, [], room, shortfall_bytes=150)
-    assert discarded(made) == [("a", "space"), ("c", "space")]
-    made = plan_eviction({"north": north, "south": south}, [], room, shortfall_files=4)
-    assert discarded(made) == [("a", "space"), ("c", "space"), ("b", "space")]
-    assert (gone(made), gone(made, "south")) == ([0], [])
+    plan = plan_eviction({"north": north, "south": south}, [], room, shortfall_bytes=150)
+    assert discarded(plan) == [("a", "space"), ("c", "space")]
+    plan = plan_eviction({"north": north, "south": south}, [], room, shortfall_files=4)
+    assert discarded(plan) == [("a", "space"), ("c", "space"), ("b", "space")]
+    assert (evicted_numbers(plan), evicted_numbers(plan, "south")) == ([0], [])
 
 
 def test_a_span_in_utc_finds_footage_that_was_recorded_before_the_clock_was_set() -> None:
@@ -299,7 +301,7 @@ def test_a_span_in_utc_finds_footage_that_was_recorded_before_the_clock_was_set(
         name=msgspec.structs.replace(RING[0].name, utc=wrong, synced=False), size_bytes=100
     )
     ring = {"north": shelf([early, *RING[1:]], 90)}
-    assert gone(plan_eviction(ring, [hold(1, 1, 2, "manual")], LIMITS)) == [1]
+    assert evicted_numbers(plan_eviction(ring, [hold(1, 1, 2, "manual")], LIMITS)) == [1]
     as_named = hold(
         1,
         1,
@@ -308,14 +310,14 @@ def test_a_span_in_utc_finds_footage_that_was_recorded_before_the_clock_was_set(
         begin_time=rfc3339(wrong),
         end_time=rfc3339(wrong + timedelta(seconds=2)),
     )
-    assert gone(plan_eviction(ring, [as_named], LIMITS)) == [1]
+    assert evicted_numbers(plan_eviction(ring, [as_named], LIMITS)) == [1]
 
 
 def test_an_event_open_at_a_power_cut_holds_until_the_end_of_its_boot() -> None:
     later = [segment(0, boot="bbbbbbbb"), segment(1, boot="bbbbbbbb")]
     going_on = hold(1, 51, 60, ongoing=True)
-    made = plan_eviction({"north": shelf([*RING[4:], *later], 400)}, [going_on], LIMITS)
-    assert [str(each.segment.name)[11] for each in made.evictions] == ["a", "b", "b"]
+    plan = plan_eviction({"north": shelf([*RING[4:], *later], 400)}, [going_on], LIMITS)
+    assert [str(each.segment.name)[11] for each in plan.evictions] == ["a", "b", "b"]
 
 
 @pytest.mark.parametrize(
@@ -375,8 +377,8 @@ def test_any_ring_keeps_every_limit_and_reports_each_broken_hold(
         max_segment_ms=20_000,
         pre_roll_ms=15_000,
     )
-    made = plan_eviction(shelves, made_holds, limits, wanted_bytes)
-    evicted = [(each.camera, each.segment.name.counter) for each in made.evictions]
+    plan = plan_eviction(shelves, made_holds, limits, wanted_bytes)
+    evicted = [(each.camera, each.segment.name.counter) for each in plan.evictions]
     assert len(set(evicted)) == len(evicted), "nothing goes twice"
     left = {
         camera: [each for each in of.segments if (camera, each.name.counter) not in evicted]
@@ -385,10 +387,10 @@ def test_any_ring_keeps_every_limit_and_reports_each_broken_hold(
     left_bytes = {camera: sum(each.size_bytes for each in of) for camera, of in left.items()}
     assert all(each <= camera_bytes for each in left_bytes.values())
     assert sum(left_bytes.values()) <= box_bytes
-    evicted_bytes = sum(each.segment.size_bytes for each in made.evictions)
+    evicted_bytes = sum(each.segment.size_bytes for each in plan.evictions)
     assert evicted_bytes >= wanted_bytes or not any(left.values())
-    kept_holds = [each for each in made_holds if each not in made.broken_holds]
-    for each in made.evictions:
+    kept_holds = [each for each in made_holds if each not in plan.broken_holds]
+    for each in plan.evictions:
         alone = shelf([each.segment])
         begin_s = each.segment.name.begin_ms / 1000
         after = [*shelves[each.camera].segments]

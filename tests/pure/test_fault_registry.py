@@ -114,7 +114,7 @@ def test_the_fault_recorder_counts_calls_of_the_agent_and_not_of_a_test(clock: M
 def test_a_test_fails_if_the_agent_does_not_raise_its_marked_codes(tmp_path: Path) -> None:
     claims = tmp_path / "test_claims.py"
     claims.write_text(CLAIMS)
-    asked = [
+    requested = [
         sys.executable,
         "-m",
         "pytest",
@@ -123,9 +123,11 @@ def test_a_test_fails_if_the_agent_does_not_raise_its_marked_codes(tmp_path: Pat
         f"--rootdir={tmp_path}",
         claims,
     ]
-    told = subprocess.run(asked, cwd=TESTS.parent, capture_output=True, text=True, check=False)
-    assert "1 failed, 1 passed" in told.stdout, told.stdout + told.stderr
-    assert "the agent did not raise SYS-01" in told.stdout
+    reported = subprocess.run(
+        requested, cwd=TESTS.parent, capture_output=True, text=True, check=False
+    )
+    assert "1 failed, 1 passed" in reported.stdout, reported.stdout + reported.stderr
+    assert "the agent did not raise SYS-01" in reported.stdout
 
 
 CLAIMS = """

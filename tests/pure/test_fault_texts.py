@@ -32,11 +32,11 @@ def marked(text: FaultGuidance) -> tuple[set[str], set[str]]:
     return set(re.findall(r"`([^`]+)`", whole)), set(re.findall(r"[A-Z]{3}-\d\d", whole))
 
 
-@pytest.mark.parametrize("said", ALL.values(), ids=ALL)
-def test_every_code_is_explained_and_every_explanation_has_a_code(said: FaultTexts) -> None:
-    assert set(said.faults) == set(FAULTS)
-    assert set(said.families) == set(status_led.FAMILY_BLINKS)
-    for code, text in said.faults.items():
+@pytest.mark.parametrize("message", ALL.values(), ids=ALL)
+def test_every_code_is_explained_and_every_explanation_has_a_code(message: FaultTexts) -> None:
+    assert set(message.faults) == set(FAULTS)
+    assert set(message.families) == set(status_led.FAMILY_BLINKS)
+    for code, text in message.faults.items():
         assert text.title, code
         assert not text.title.endswith("."), code
         for sentence in sentences(text):
@@ -58,7 +58,7 @@ def test_every_language_is_translated(code: FaultCode) -> None:
 
 @pytest.mark.parametrize("code", CODES)
 def test_commands_and_codes_are_equal_in_every_language(code: FaultCode) -> None:
-    first, *others = (marked(said.faults[code]) for said in ALL.values())
+    first, *others = (marked(message.faults[code]) for message in ALL.values())
     assert all(other == first for other in others)
     typed, named = first
     assert named <= set(FAULTS) - {code}
@@ -66,17 +66,19 @@ def test_commands_and_codes_are_equal_in_every_language(code: FaultCode) -> None
 
 
 def test_the_numbers_in_the_texts_equal_the_codes_constants() -> None:
-    for said in ALL.values():
-        assert f"{camera_watchdog.LOST_AFTER_S:g} " in said.faults["CAM-02"].means.replace(
+    for message in ALL.values():
+        assert f"{camera_watchdog.LOST_AFTER_S:g} " in message.faults["CAM-02"].means.replace(
             "\u00a0", " "
         )
-        assert f"{certificate_expiry.WARN_BEFORE.days} " in said.faults["NET-05"].means
+        assert f"{certificate_expiry.WARN_BEFORE.days} " in message.faults["NET-05"].means
 
 
 def test_the_headings_are_translated_and_the_blinks_match_the_led() -> None:
-    for said in ALL.values():
-        assert all(getattr(said.headings, field.name) for field in msgspec.structs.fields(Headings))
-        assert "3" in said.headings.blinks.format(long=3, short=1)
+    for message in ALL.values():
+        assert all(
+            getattr(message.headings, field.name) for field in msgspec.structs.fields(Headings)
+        )
+        assert "3" in message.headings.blinks.format(long=3, short=1)
     for code in CODES:
         long, short = status_led.blink_counts(code)
         assert ALL["en"].headings.blinks.format(long=long, short=short) == status_led.blink_text(
@@ -90,10 +92,10 @@ def test_a_code_is_explained_on_a_terminal_of_80_columns(
     code: FaultCode, language: Language, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["faults", code.lower(), "--lang", language]) == 0
-    said = capsys.readouterr().out
-    assert all(len(line) < WIDTH for line in said.splitlines())
+    message = capsys.readouterr().out
+    assert all(len(line) < WIDTH for line in message.splitlines())
     words, text = ALL[language].headings, ALL[language].faults[code]
-    flat = " ".join(said.split())
+    flat = " ".join(message.split())
     for part in (code, text.title, words.severity_name(FAULTS[code].severity), *sentences(text)):
         assert " ".join(part.split()) in flat
 
@@ -129,7 +131,7 @@ def test_a_code_that_does_not_exist_is_named_in_one_line(
     given: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["faults", given]) == 2
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1
-    assert repr(given) in told
-    assert "CAM-01, " in told
+    reported = capsys.readouterr().err
+    assert reported.count("\n") == 1
+    assert repr(given) in reported
+    assert "CAM-01, " in reported

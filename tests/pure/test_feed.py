@@ -192,9 +192,9 @@ def test_a_signed_feed_is_read() -> None:
     ],
 )
 def test_a_feed_without_the_centres_signature_is_refused_in_one_line(data: bytes, why: str) -> None:
-    with pytest.raises(BadFeed, match=why) as told:
+    with pytest.raises(BadFeed, match=why) as reported:
         feed.verify_feed(data, PUBLIC)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(reported.value)
 
 
 def settings(**more: str) -> UpdateConfig:

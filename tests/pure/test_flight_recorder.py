@@ -213,12 +213,12 @@ def test_after_an_unrequested_end_the_report_has_the_whole_half_hour(
     Flown(tmp_path, clock).fly(2000)
     before = FlightRecorder(tmp_path, clock, NEXT_BOOT, "run-2").previous_flight
     assert before is not None
-    told = restart_report.build_restart_receipt(before, RestartEvidence(boot=NEXT_BOOT))
-    assert (told.cause, told.new_boot, told.boot_before) == ("power_cut", True, BOOT)
-    assert told.flight is not None
-    assert restart_report.unpack_flight(told.flight) == before.samples
-    assert told.last_sample == before.samples[-1]
-    assert len(told.flight) < 64_000
+    reported = restart_report.build_restart_receipt(before, RestartEvidence(boot=NEXT_BOOT))
+    assert (reported.cause, reported.new_boot, reported.boot_before) == ("power_cut", True, BOOT)
+    assert reported.flight is not None
+    assert restart_report.unpack_flight(reported.flight) == before.samples
+    assert reported.last_sample == before.samples[-1]
+    assert len(reported.flight) < 64_000
 
 
 def test_a_flight_that_is_too_noisy_keeps_its_last_minute_whole() -> None:
@@ -240,8 +240,12 @@ def test_a_requested_stop_is_reported_without_flight_samples(
     flown.recorder.close()
     before = FlightRecorder(tmp_path, clock, BOOT, "run-2").previous_flight
     assert before is not None
-    told = restart_report.build_restart_receipt(before, RestartEvidence(boot=BOOT))
-    assert (told.cause, told.detail, told.flight) == ("requested", "asked to stop", None)
+    reported = restart_report.build_restart_receipt(before, RestartEvidence(boot=BOOT))
+    assert (reported.cause, reported.detail, reported.flight) == (
+        "requested",
+        "asked to stop",
+        None,
+    )
 
 
 @pytest.mark.parametrize(
@@ -268,9 +272,9 @@ def test_the_restart_report_contains_the_units_exit_record(
     assert before is not None
     (tmp_path / restart_report.SERVICE_RESULT_FILE).write_bytes(written.encode("latin-1"))
     evidence = restart_report.collect_evidence(before, BOOT, tmp_path, ProcFs(tmp_path / "none"))
-    told = restart_report.build_restart_receipt(before, evidence)
-    assert (told.cause, told.new_boot) == (cause, False)
-    assert detail in told.detail
+    reported = restart_report.build_restart_receipt(before, evidence)
+    assert (reported.cause, reported.new_boot) == (cause, False)
+    assert detail in reported.detail
 
 
 def test_an_out_of_memory_kill_is_reported_only_for_the_run_that_it_ended(
@@ -280,15 +284,15 @@ def test_an_out_of_memory_kill_is_reported_only_for_the_run_that_it_ended(
     Flown(tmp_path, clock).fly(20)
     before = FlightRecorder(tmp_path, clock, BOOT, "run-2").previous_flight
     assert before is not None
-    told = []
+    reported = []
     for kills in (1, 1, 2, 2, 1, 1, 0):
         (tmp_path / restart_report.SERVICE_RESULT_FILE).write_text(f"signal\noom_kill {kills}\n")
         evidence = restart_report.collect_evidence(
             before, BOOT, tmp_path, ProcFs(tmp_path / "none")
         )
-        told.append(evidence.service_result)
+        reported.append(evidence.service_result)
     killed, signalled = "oom-kill", "signal"
-    assert told == [killed, signalled, killed, signalled, killed, signalled, signalled]
+    assert reported == [killed, signalled, killed, signalled, killed, signalled, signalled]
 
 
 def test_evidence_of_systemd_and_the_kernel_is_collected_once(

@@ -65,14 +65,14 @@ class Corner:
                   inference_count=1)
         )  # fmt: skip
 
-    def ask(self, args: Any, asker: Requester = ANNA) -> words.PtzResult:
-        made = self.begin(args, asker)
-        assert isinstance(made, words.PtzResult)
-        return made
+    def ask(self, args: Any, requester: Requester = ANNA) -> words.PtzResult:
+        reply = self.begin(args, requester)
+        assert isinstance(reply, words.PtzResult)
+        return reply
 
-    def begin(self, args: Any, asker: Requester = ANNA) -> words.PtzResult | Deferred:
+    def begin(self, args: Any, requester: Requester = ANNA) -> words.PtzResult | Deferred:
         self.number += 1
-        order = ValidCommand(arrival_number=self.number, verb="ptz", id=str(self.number), requester=asker,
+        order = ValidCommand(arrival_number=self.number, verb="ptz", id=str(self.number), requester=requester,
                       expires=self.rig.clock.utc(0), args=args, digest=b"")  # fmt: skip
         return self.verb.run(order, self.course)
 
@@ -170,16 +170,18 @@ def test_the_tracking_requester_may_take_the_head_and_return_it(corner: Corner) 
     assert corner.rig.speed > 0
 
 
-@pytest.mark.parametrize("asker", [ANNA, BRAHIM], ids=lambda asker: asker.id)
-def test_a_sweep_ends_tracking_and_tracking_ends_a_sweep(corner: Corner, asker: Requester) -> None:
+@pytest.mark.parametrize("requester", [ANNA, BRAHIM], ids=lambda requester: requester.id)
+def test_a_sweep_ends_tracking_and_tracking_ends_a_sweep(
+    corner: Corner, requester: Requester
+) -> None:
     corner.ask(FOLLOW)
     corner.pass_s(1)
-    corner.begin(words.PtzSweepArgs(head="mast"), asker)
-    corner.ask(FOLLOW, asker)
+    corner.begin(words.PtzSweepArgs(head="mast"), requester)
+    corner.ask(FOLLOW, requester)
     (end,) = corner.course.finishers
     with pytest.raises(CommandRejected, match="starts the tracker"):
         end()
-    corner.begin(words.PtzSweepArgs(head="mast"), asker)
+    corner.begin(words.PtzSweepArgs(head="mast"), requester)
     corner.pass_s(1)
     corner.sweep.cancel("enough")
     corner.pass_s(PLAIN_CONFIG.lease_s + 1)

@@ -15,10 +15,10 @@ def packet(t_ns: int, *, is_key: bool = False, size_bytes: int = 1) -> Packet:
 
 def groups(*taken: Packet) -> GopTracker:
     """Of a file that has grown by a hundred bytes with each packet."""
-    made = GopTracker()
+    groups_made = GopTracker()
     for number, each in enumerate(taken, start=1):
-        made.add(each, 100 * number)
-    return made
+        groups_made.add(each, 100 * number)
+    return groups_made
 
 
 @pytest.mark.parametrize(
@@ -33,9 +33,13 @@ def groups(*taken: Packet) -> GopTracker:
 def test_a_group_ends_with_a_keyframe_before_it_is_too_long_or_too_large(
     t_ns: int, size_bytes: int, *, fits: bool
 ) -> None:
-    made = groups(packet(-7, is_key=True, size_bytes=999), packet(0, is_key=True, size_bytes=10))
-    assert made.can_append(packet(t_ns, size_bytes=size_bytes)) is fits
-    assert made.can_append(packet(t_ns, size_bytes=size_bytes, is_key=True)), "it begins another"
+    groups_made = groups(
+        packet(-7, is_key=True, size_bytes=999), packet(0, is_key=True, size_bytes=10)
+    )
+    assert groups_made.can_append(packet(t_ns, size_bytes=size_bytes)) is fits
+    assert groups_made.can_append(packet(t_ns, size_bytes=size_bytes, is_key=True)), (
+        "it begins another"
+    )
 
 
 @pytest.mark.parametrize(
@@ -45,15 +49,17 @@ def test_a_group_ends_with_a_keyframe_before_it_is_too_long_or_too_large(
 def test_a_group_is_lost_unless_all_of_it_is_in_what_is_left(
     kept_bytes: int, lost_since: int
 ) -> None:
-    made = groups(packet(0, is_key=True), packet(1), packet(2, is_key=True), packet(3, is_key=True))
-    assert made.first_incomplete_ns(kept_bytes) == lost_since
+    groups_made = groups(
+        packet(0, is_key=True), packet(1), packet(2, is_key=True), packet(3, is_key=True)
+    )
+    assert groups_made.first_incomplete_ns(kept_bytes) == lost_since
 
 
 def test_the_last_group_is_whole_once_the_file_has_its_end() -> None:
-    made = groups(packet(0, is_key=True), packet(1), packet(2, is_key=True))
-    made.finish(400)
-    assert made.first_incomplete_ns(399) == 2
-    assert made.first_incomplete_ns(400) is None
+    groups_made = groups(packet(0, is_key=True), packet(1), packet(2, is_key=True))
+    groups_made.finish(400)
+    assert groups_made.first_incomplete_ns(399) == 2
+    assert groups_made.first_incomplete_ns(400) is None
 
 
 def test_a_file_without_a_packet_has_lost_none() -> None:

@@ -68,15 +68,15 @@ def test_other_bytes_are_not_a_partition_table(some: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("head", "said"),
+    ("head", "message"),
     [
         (table(entries_at=3), "unusual layout"),
         (table(sectors=150), "outside the disk"),
         (table()[: gpt.FIRST_SECTORS_BYTES - 1], "no GUID partition table"),
     ],
 )
-def test_an_inconsistent_partition_table_is_refused(head: bytes, said: str) -> None:
-    with pytest.raises(gpt.BadPartitionTable, match=said):
+def test_an_inconsistent_partition_table_is_refused(head: bytes, message: str) -> None:
+    with pytest.raises(gpt.BadPartitionTable, match=message):
         gpt.parse_table(head)
 
 

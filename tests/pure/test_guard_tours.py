@@ -34,9 +34,9 @@ class Street:
     """A head that takes three seconds from anywhere to anywhere and settles after one more."""
 
     def __init__(self, *tours: TourConfig, time_zone: str = "UTC", seed: int = 1) -> None:
-        self.told: list[str] = []
+        self.reported: list[str] = []
         self.tours = GuardTours(
-            tours, time_zone, lambda _: self.utc, random.Random(seed), self.told.append
+            tours, time_zone, lambda _: self.utc, random.Random(seed), self.reported.append
         )
         self.presets = {"a", "b", "c", "d", "home"}
         self.forbidden: set[str] = set()
@@ -74,21 +74,21 @@ class Street:
         self.goal, self.due_s = preset, self.now_s + 3
 
     def step(self) -> None:
-        wish = self.tours.step(self.t_ns, self.state())
-        if wish is None:
+        request = self.tours.step(self.t_ns, self.state())
+        if request is None:
             return
-        assert isinstance(wish, GotoPreset)
-        self.sent.append(wish.preset)
-        if wish.preset not in self.presets:
+        assert isinstance(request, GotoPreset)
+        self.sent.append(request.preset)
+        if request.preset not in self.presets:
             self.tours.on_rejected(
-                self.t_ns, wish, CommandRejected("unknown", f"no preset {wish.preset!r}")
+                self.t_ns, request, CommandRejected("unknown", f"no preset {request.preset!r}")
             )
-        elif wish.preset in self.forbidden:
+        elif request.preset in self.forbidden:
             self.tours.on_rejected(
-                self.t_ns, wish, CommandRejected("forbidden", "windows are there")
+                self.t_ns, request, CommandRejected("forbidden", "windows are there")
             )
         elif not self.stuck:
-            self.turn(wish.preset)
+            self.turn(request.preset)
 
     def run(self, seconds: float, *, stepped: bool = True) -> list[str]:
         """Return the targets of the head in this time. Not `stepped`: a stronger lease has the head."""
@@ -164,7 +164,7 @@ def test_after_an_operator_a_tour_resumes_at_the_interrupted_stop(
     else:
         assert after[0] == was_at
         assert after[1] != was_at
-    assert street.told == []
+    assert street.reported == []
 
 
 def test_an_interrupted_stop_gets_its_whole_dwell_time_again() -> None:
@@ -183,7 +183,7 @@ def test_a_missing_or_forbidden_stop_is_skipped_and_logged_once() -> None:
     street.tours.start("round")
     street.run(200)
     assert set(street.sent) == {"a", "gone", "b", "c"}
-    assert street.told == [
+    assert street.reported == [
         "tour 'round' skips 'gone': no preset 'gone'",
         "tour 'round' skips 'c': windows are there",
     ]
@@ -196,17 +196,17 @@ def test_a_repaired_stop_is_logged_again_when_it_disappears_again() -> None:
     street.run(60)
     street.forbidden.clear()
     street.run(60)
-    assert len(street.told) == 1
+    assert len(street.reported) == 1
     street.forbidden.add("b")
     street.run(60)
-    assert len(street.told) == 2
+    assert len(street.reported) == 2
 
 
 def test_a_tour_without_a_valid_stop_retries_rarely() -> None:
     street = Street(tour("round", "x", "y", "z"))
     street.tours.start("round")
     sent = street.run(600)
-    assert len(street.told) == 3
+    assert len(street.reported) == 3
     assert len(sent) <= 3 * (600 / UNREACHABLE_PAUSE_S + 1)
     assert street.tours.tour == "round"
 
@@ -216,18 +216,18 @@ def test_an_unreached_stop_is_tried_three_times() -> None:
     street.tours.start("round")
     street.stuck = True
     assert street.run(27) == ["a", "a", "a", "b", "b"]
-    assert street.told == ["tour 'round' skips 'a': the head does not come to rest there"]
+    assert street.reported == ["tour 'round' skips 'a': the head does not come to rest there"]
 
 
 def test_a_busy_or_silent_head_loses_no_stop() -> None:
     street = Street(tour("round", "a", "b"))
     street.tours.start("round")
-    wish = street.tours.step(0, street.state())
-    assert wish is not None
-    street.tours.on_rejected(0, wish, CommandRejected("busy", "somebody has it"))
+    request = street.tours.step(0, street.state())
+    assert request is not None
+    street.tours.on_rejected(0, request, CommandRejected("busy", "somebody has it"))
     assert street.run(4) == []
     assert street.run(14) == ["a"]
-    assert street.told == []
+    assert street.reported == []
 
 
 def test_an_unknown_tour_cannot_be_started() -> None:

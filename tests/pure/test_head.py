@@ -39,8 +39,8 @@ def rig(tmp_path: Path) -> HeadRig:
     return HeadRig(tmp_path).start()
 
 
-def refused(kind: RefusalCode, said: str | None = None) -> object:
-    return pytest.raises(CommandRejected, match=said, check=lambda error: error.code == kind)
+def refused(kind: RefusalCode, message: str | None = None) -> object:
+    return pytest.raises(CommandRejected, match=message, check=lambda error: error.code == kind)
 
 
 # Motion and its right
@@ -322,9 +322,9 @@ def test_a_missing_axis_cannot_be_moved(tmp_path: Path) -> None:
     rig = HeadRig(
         tmp_path, head_options=msgspec.structs.replace(HEAD_OPTIONS, zoom_ratio=1, focus=False)
     ).start()
-    for wish in (ContinuousMove(zoom=1.0), ContinuousMove(focus=-1.0)):
+    for motion_request in (ContinuousMove(zoom=1.0), ContinuousMove(focus=-1.0)):
         with refused("unsupported"):
-            rig.head.move(wish, ANNA)
+            rig.head.move(motion_request, ANNA)
     rig.head.move(AbsoluteMove(pan_deg=10, tilt_deg=0, zoom=0.5), ANNA)
     with refused("unsupported", "has no wiper"):
         HeadRig(
@@ -426,10 +426,10 @@ class Once:
     requester, tour = ANNA, None
 
     def __init__(self) -> None:
-        self.wishes: list[MoveRequest] = [AbsoluteMove(pan_deg=20, tilt_deg=0)]
+        self.requests: list[MoveRequest] = [AbsoluteMove(pan_deg=20, tilt_deg=0)]
 
     def step(self, t_ns: int, state: HeadState) -> MoveRequest | None:
-        return self.wishes.pop() if self.wishes else None
+        return self.requests.pop() if self.requests else None
 
     def on_rejected(self, t_ns: int, request: MoveRequest, rejection: CommandRejected) -> None:
         raise AssertionError
@@ -441,7 +441,7 @@ def test_a_mover_may_be_registered_and_removed(rig: HeadRig) -> None:
     rig.advance_s(3)
     assert rig.pose.pan_deg == pytest.approx(20)
     rig.head.remove_mover(mover)
-    mover.wishes.append(AbsoluteMove(pan_deg=0, tilt_deg=0))
+    mover.requests.append(AbsoluteMove(pan_deg=0, tilt_deg=0))
     rig.advance_s(3)
     assert rig.pose.pan_deg == pytest.approx(20)
 
@@ -529,13 +529,13 @@ def test_a_target_in_a_sector_is_rejected_and_its_requester_gets_no_lease(
 ) -> None:
     rig = HeadRig(tmp_path, changed(forbidden=(WINDOWS,), fov_deg=FOV)).start()
     rig.store_preset("window", Pose(pan_deg=45, tilt_deg=0))
-    for wish in (
+    for motion_request in (
         AbsoluteMove(pan_deg=80, tilt_deg=0),
         AbsoluteMove(pan_deg=41, tilt_deg=0),
         GotoPreset(preset="window"),
     ):
         with refused("forbidden", "sector 'windows'"):
-            rig.head.move(wish, ANNA)
+            rig.head.move(motion_request, ANNA)
     assert rig.head.state().lease is None
     # Narrow, it may look closer.
     rig.head.move(AbsoluteMove(pan_deg=41, tilt_deg=0, zoom=1.0), ANNA)
@@ -558,8 +558,8 @@ class TellsLate(FakeHead):
     """A head whose word is old while it moves, so that it may be somewhere else by then."""
 
     def read_position(self) -> PtzPosition:
-        told = super().read_position()
-        return msgspec.structs.replace(told, error_deg=3.0 if told.moving else 0.2)
+        reported = super().read_position()
+        return msgspec.structs.replace(reported, error_deg=3.0 if reported.moving else 0.2)
 
 
 def test_a_free_path_close_to_a_sector_is_taken(tmp_path: Path) -> None:
@@ -623,9 +623,9 @@ def test_from_an_unknown_position_no_move_goes_towards_a_sector(tmp_path: Path) 
         error_deg = 170.0
 
     rig = HeadRig(tmp_path, changed(forbidden=(WINDOWS,)), head_class=Lost).start()
-    for wish in (ContinuousMove(pan=0.5), AbsoluteMove(pan_deg=0, tilt_deg=0)):
+    for motion_request in (ContinuousMove(pan=0.5), AbsoluteMove(pan_deg=0, tilt_deg=0)):
         with refused("failed", "its position is unknown"):
-            rig.head.move(wish, ANNA)
+            rig.head.move(motion_request, ANNA)
     with refused("failed", "its position is unknown"):
         rig.head.set_preset("gate", ANNA, None)
 

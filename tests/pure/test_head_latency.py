@@ -40,14 +40,14 @@ class SlowHead(FakeHead):
     as_of_answer = False
 
     def read_position(self) -> PtzPosition:
-        asked_ns = self.rig.clock.now_ns
-        fastest_deg_s = self.rig.speed_told.max_speed_deg_s(asked_ns)
-        told = self._late(next(self.rig.look_s), super().read_position)
-        fastest_deg_s = max(fastest_deg_s, self.rig.speed_told.max_speed_deg_s(asked_ns))
-        moving_deg_s = fastest_deg_s if told.moving else 0.0
-        error = position_error_deg(TRUE_DEG, moving_deg_s, asked_ns, self.rig.clock.now_ns)
-        t_ns = self.rig.clock.now_ns if self.as_of_answer else asked_ns
-        return msgspec.structs.replace(told, t_ns=t_ns, error_deg=error)
+        requested_ns = self.rig.clock.now_ns
+        fastest_deg_s = self.rig.speed_told.max_speed_deg_s(requested_ns)
+        reported = self._late(next(self.rig.look_s), super().read_position)
+        fastest_deg_s = max(fastest_deg_s, self.rig.speed_told.max_speed_deg_s(requested_ns))
+        moving_deg_s = fastest_deg_s if reported.moving else 0.0
+        error = position_error_deg(TRUE_DEG, moving_deg_s, requested_ns, self.rig.clock.now_ns)
+        t_ns = self.rig.clock.now_ns if self.as_of_answer else requested_ns
+        return msgspec.structs.replace(reported, t_ns=t_ns, error_deg=error)
 
     def move(self, velocity: Velocity) -> None:
         self._order(abs(velocity.pan_deg_s), lambda: FakeHead.move(self, velocity))

@@ -32,28 +32,28 @@ def test_queries_match_the_makers_documents() -> None:
     assert questions.pelco_query(1, "pan") == bytes.fromhex("FF 01 00 51 00 00 52")
     assert questions.pelco_query(1, "tilt") == bytes.fromhex("FF 01 00 53 00 00 54")
     assert questions.version_inquiry(1) == bytes.fromhex("81 09 00 02 FF")
-    asked = every_question([1])
-    assert bytes.fromhex("88 30 01 FF") in asked
-    assert bytes.fromhex("87 09 06 12 FF") in asked
+    requested = every_question([1])
+    assert bytes.fromhex("88 30 01 FF") in requested
+    assert bytes.fromhex("87 09 06 12 FF") in requested
 
 
 def test_a_pelco_head_receives_queries_only() -> None:
     for dialect in ("D", "P"):
-        heard = PelcoDecoder(dialect).feed(b"".join(every_question(EVERYBODY)))
-        assert all(isinstance(telegram.message, PositionQuery) for telegram in heard)
-        assert bool(heard) == (dialect == "D")
+        received = PelcoDecoder(dialect).feed(b"".join(every_question(EVERYBODY)))
+        assert all(isinstance(telegram.message, PositionQuery) for telegram in received)
+        assert bool(received) == (dialect == "D")
 
 
 @pytest.mark.parametrize("dialect", ["D", "P"])
 def test_no_two_consecutive_queries_form_an_order(dialect: str) -> None:
     for pair in itertools.permutations(every_question(range(1, 9)), 2):
-        heard = PelcoDecoder(dialect).feed(b"".join(pair))  # type: ignore[arg-type]
-        assert all(isinstance(telegram.message, PositionQuery) for telegram in heard)
+        received = PelcoDecoder(dialect).feed(b"".join(pair))  # type: ignore[arg-type]
+        assert all(isinstance(telegram.message, PositionQuery) for telegram in received)
 
 
 def test_a_visca_camera_receives_inquiries_and_the_broadcast_only() -> None:
-    heard = PacketFramer().feed(b"".join(every_question(EVERYBODY)))
-    for_cameras = [frame for frame in heard if 0x81 <= frame[0] <= 0x88]
+    received = PacketFramer().feed(b"".join(every_question(EVERYBODY)))
+    for_cameras = [frame for frame in received if 0x81 <= frame[0] <= 0x88]
     assert len(for_cameras) == 1 + 2 * 7
     for frame in for_cameras:
         assert frame[1] == 0x09 or frame == bytes.fromhex("88 30 01 FF")

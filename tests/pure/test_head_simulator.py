@@ -189,15 +189,15 @@ def test_no_orders_break_a_motor_or_take_it_past_its_stops(
     given_orders: list[tuple[float, SpeedOrder | PositionOrder]], endless: bool
 ) -> None:
     mechanics = HeadMechanics(pan_deg=None if endless else Range(low=-170, high=170))
-    asked, unasked = HeadSimulator(mechanics), HeadSimulator(mechanics)
+    requested, unasked = HeadSimulator(mechanics), HeadSimulator(mechanics)
     t_s, step_s, states = 0.0, 0.01, []
     for wait_s, order in given_orders:
-        asked.apply_orders(ns(t_s), {"pan": order})
+        requested.apply_orders(ns(t_s), {"pan": order})
         unasked.apply_orders(ns(t_s), {"pan": order})
         for _ in range(math.ceil(wait_s / step_s)):
             t_s += step_s
-            states.append(asked.state_at(ns(t_s)))
-    assert unasked.state_at(ns(t_s)) == asked.state_at(ns(t_s)), "to ask is not to move"
+            states.append(requested.state_at(ns(t_s)))
+    assert unasked.state_at(ns(t_s)) == requested.state_at(ns(t_s)), "to ask is not to move"
     top = mechanics.pan_max_deg_s
     for before, later in pairwise(states):
         assert abs(later.pan_deg - before.pan_deg) <= top * step_s * 1.001
@@ -210,7 +210,7 @@ def test_no_orders_break_a_motor_or_take_it_past_its_stops(
         )
     last = given_orders[-1][1]
     if isinstance(last, PositionOrder):
-        arrived = asked.state_at(ns(t_s + 60))
+        arrived = requested.state_at(ns(t_s + 60))
         assert wrap_deg(arrived.pan_deg - last.target) == pytest.approx(0, abs=1e-9)
         assert not arrived.moving
 

@@ -68,7 +68,7 @@ class _Blind:
 
 def _seen(step_px: int) -> set[str]:
     """The labels of the tracks where two lamps come nearer by so much in each frame."""
-    eyes = DetectionPipeline(_Blind())
+    pipeline = DetectionPipeline(_Blind())
     grey = np.full((HEIGHT // 2, WIDTH // 2), 128, np.uint8)
     labels: set[str] = set()
     for seq in range(40):
@@ -76,7 +76,7 @@ def _seen(step_px: int) -> set[str]:
         frame = Frame(
             seq=seq, t_ns=seq * 40_000_000, y=night((150, y), (166, y), radius=2), u=grey, v=grey
         )
-        labels |= {track.label for track in eyes.process(frame).tracks}
+        labels |= {track.label for track in pipeline.process(frame).tracks}
     return labels
 
 

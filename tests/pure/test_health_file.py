@@ -77,9 +77,9 @@ def test_garbage_is_no_health(folder: Path, garbage: bytes) -> None:
 def test_unknown_fields_of_a_newer_agent_are_accepted(tmp_path: Path, clock: ManualClock) -> None:
     health_file.write(tmp_path, REPORT, clock)
     file = tmp_path / health_file.FILE_NAME
-    told = msgspec.json.decode(file.read_bytes())
-    told["report"]["mood"] = "good"
-    file.write_bytes(msgspec.json.encode(told))
+    reported = msgspec.json.decode(file.read_bytes())
+    reported["report"]["mood"] = "good"
+    file.write_bytes(msgspec.json.encode(reported))
     live = health_file.read(tmp_path)
     assert live is not None
     assert live.report == REPORT

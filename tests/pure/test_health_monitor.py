@@ -115,10 +115,10 @@ def test_an_unrequested_restart_is_a_fault_for_an_hour(tmp_path: Path, clock: Ma
     first = Box(tmp_path, clock)
     first.pass_s(40)
     second = Box(tmp_path, clock, boot="boot-2", run="2")
-    told = second.condition.report_restart()
-    assert told is not None
-    assert (told.cause, told.new_boot) == ("power_cut", True)
-    assert told.last_sample is not None
+    reported = second.condition.report_restart()
+    assert reported is not None
+    assert (reported.cause, reported.new_boot) == ("power_cut", True)
+    assert reported.last_sample is not None
     assert second.codes() == {"SYS-06"}
     second.pass_s(10)
     clock.advance_s(RESTART_FAULT_NS / S - 12)

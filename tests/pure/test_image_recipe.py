@@ -73,7 +73,7 @@ def sections(config: str) -> list[tuple[str, list[str]]]:
 
 @pytest.mark.parametrize(("profile", "architecture"), TARGETS)
 def test_mkosi_accepts_the_recipe_and_it_opens_no_port(profile: str, architecture: str) -> None:
-    told = subprocess.run(
+    reported = subprocess.run(
         [
             needs("mkosi"),
             *("--directory", RECIPE, "--profile", profile),
@@ -83,8 +83,8 @@ def test_mkosi_accepts_the_recipe_and_it_opens_no_port(profile: str, architectur
         text=True,
         check=True,
     )
-    assert told.stderr == ""
-    summary: dict[str, Any] = json.loads(told.stdout)["Images"][0]
+    assert reported.stderr == ""
+    summary: dict[str, Any] = json.loads(reported.stdout)["Images"][0]
     assert summary["Profiles"] == [profile]
     assert summary["Architecture"] == MKOSI_ARCHITECTURES[architecture]
     assert (summary["RootPassword"], summary["RootShell"]) == (None, None)
@@ -264,14 +264,17 @@ def test_an_image_contains_its_inventory_and_licences(tmp_path: Path) -> None:
     root = a_root(tmp_path)
     subprocess.run([sys.executable, RECIPE / "inventory.py", root, "1.2.3"], check=True)
     place = root / "usr/share/vigie"
-    told = json.loads((place / "sbom.cdx.json").read_text())
-    assert (told["bomFormat"], told["metadata"]["component"]["version"]) == ("CycloneDX", "1.2.3")
-    assert [one["purl"] for one in told["components"]] == [
+    reported = json.loads((place / "sbom.cdx.json").read_text())
+    assert (reported["bomFormat"], reported["metadata"]["component"]["version"]) == (
+        "CycloneDX",
+        "1.2.3",
+    )
+    assert [one["purl"] for one in reported["components"]] == [
         "pkg:deb/debian/e2fsprogs@1.47.2-3?arch=arm64&distro=trixie",
         "pkg:pypi/old@1",
         "pkg:pypi/vigie@1.2.3",
     ]
-    assert told["components"][2]["licenses"] == [{"expression": "Apache-2.0"}]
+    assert reported["components"][2]["licenses"] == [{"expression": "Apache-2.0"}]
     assert (place / "licences/debian/e2fsprogs").read_text() == "GPL-2"
     assert (place / "licences/python/vigie-1.2.3/LICENSE").is_file()
 
@@ -344,11 +347,11 @@ FORMS = {
 def test_package_sources_are_the_build_machines_debian_sources_only(
     form: str, tmp_path: Path
 ) -> None:
-    told = apt_sources.machine_sources(apt_that_knows(FORMS[form], tmp_path))
-    suites = [line for line in told.splitlines() if line.startswith("Suites:")]
+    reported = apt_sources.machine_sources(apt_that_knows(FORMS[form], tmp_path))
+    suites = [line for line in reported.splitlines() if line.startswith("Suites:")]
     assert sorted(suites) == ["Suites: trixie", "Suites: trixie-updates"]
-    assert set(re.findall("URIs: (.*)", told)) == {"http://mirror.example/debian/"}
-    assert set(re.findall("Signed-By: (.*)", told)) == {apt_sources.KEYRING}
+    assert set(re.findall("URIs: (.*)", reported)) == {"http://mirror.example/debian/"}
+    assert set(re.findall("Signed-By: (.*)", reported)) == {apt_sources.KEYRING}
 
 
 @pytest.mark.skipif(shutil.which("apt-get") is None, reason="needs apt-get")

@@ -28,19 +28,19 @@ def authority(lease_s: float = 30.0) -> LeaseArbiter:
     return LeaseArbiter("mast", lease_s, count(1).__next__)
 
 
-@pytest.mark.parametrize("asks", ROLES)
+@pytest.mark.parametrize("requester_role", ROLES)
 @pytest.mark.parametrize("holds", ROLES)
-def test_an_equal_or_stronger_requester_takes_the_head(asks: Role, holds: Role) -> None:
+def test_an_equal_or_stronger_requester_takes_the_head(requester_role: Role, holds: Role) -> None:
     right = authority()
     right.authorize(Requester(id="who holds", role=holds), None, 0)
-    asker = Requester(id="who asks", role=asks)
-    allowed = TABLE[asks][ROLES.index(holds)] == "y"
-    assert right.would_grant(asker, 1) == allowed
+    requester = Requester(id="who asks", role=requester_role)
+    allowed = TABLE[requester_role][ROLES.index(holds)] == "y"
+    assert right.would_grant(requester, 1) == allowed
     if allowed:
-        assert right.authorize(asker, None, 1).holder == asker
+        assert right.authorize(requester, None, 1).holder == requester
         return
     with pytest.raises(CommandRejected, match="'who holds'") as refused:
-        right.authorize(asker, None, 1)
+        right.authorize(requester, None, 1)
     assert refused.value.code == "busy"
 
 
@@ -65,9 +65,9 @@ def test_a_stale_token_is_rejected() -> None:
     right = authority()
     old = right.authorize(ANNA, None, 0)
     new = right.authorize(BRAHIM, None, 1)
-    for asker, token in ((ANNA, old.token), (ANNA, new.token), (BRAHIM, old.token)):
+    for requester, token in ((ANNA, old.token), (ANNA, new.token), (BRAHIM, old.token)):
         with pytest.raises(CommandRejected, match="is over") as refused:
-            right.authorize(asker, token, 2)
+            right.authorize(requester, token, 2)
         assert refused.value.code == "stale_token"
     assert right.authorize(BRAHIM, new.token, 2).token == new.token
     with pytest.raises(CommandRejected, match="the head is free"):
@@ -89,14 +89,14 @@ def test_only_the_current_lease_can_be_released() -> None:
     assert not right.release(ANNA, new.token, 2)
 
 
-@pytest.mark.parametrize("asks", ROLES)
-def test_only_its_holder_releases_a_lease_despite_a_leaked_token(asks: Role) -> None:
+@pytest.mark.parametrize("requester_role", ROLES)
+def test_only_its_holder_releases_a_lease_despite_a_leaked_token(requester_role: Role) -> None:
     right = authority()
     lease = right.authorize(ANNA, None, 0)
     with pytest.raises(
         CommandRejected, match=r"'anna' \(operator\) has the lease with token 1"
     ) as refused:
-        right.release(Requester(id="who asks", role=asks), lease.token, 1)
+        right.release(Requester(id="who asks", role=requester_role), lease.token, 1)
     assert refused.value.code == "stale_token"
     assert right.lease(1) == lease
     # Once it is over, it is nobody's.
@@ -117,17 +117,19 @@ class AnyAskers(RuleBasedStateMachine):
         return self.newest if self.newest and self.t_ns < self.newest.expires_ns else None
 
     @rule(
-        who=st.sampled_from("abc"), role=st.sampled_from(ROLES), lease_s=st.sampled_from([1.0, 5.0])
+        requester_id=st.sampled_from("abc"),
+        role=st.sampled_from(ROLES),
+        lease_s=st.sampled_from([1.0, 5.0]),
     )
-    def take(self, who: str, role: Role, lease_s: float) -> None:
-        asker, before = Requester(id=who, role=role), self.holder()
+    def take(self, requester_id: str, role: Role, lease_s: float) -> None:
+        requester, before = Requester(id=requester_id, role=role), self.holder()
         try:
-            lease = self.right.authorize(asker, None, self.t_ns, lease_s)
+            lease = self.right.authorize(requester, None, self.t_ns, lease_s)
         except CommandRejected:
             assert before is not None
             assert ROLES.index(role) > ROLES.index(before.holder.role)
             return
-        if before is not None and before.holder == asker:
+        if before is not None and before.holder == requester:
             assert lease.token == before.token
             assert lease.expires_ns >= before.expires_ns
         else:

@@ -53,15 +53,15 @@ def test_a_flat_picture_has_no_focus() -> None:
 
 
 @pytest.mark.parametrize(
-    ("luma", "said"),
+    ("luma", "message"),
     [
         (np.full((360, 640), 250, np.uint8), "too bright: 100% of it is white"),
         (np.full((360, 640), 3, np.uint8), "too dark: 100% of it is black"),
         (np.full((360, 640), 120, np.uint8), "good"),
     ],
 )
-def test_the_light_is_measured(luma: np.ndarray, said: str) -> None:
-    assert measure_aim(luma).exposure == said
+def test_the_light_is_measured(luma: np.ndarray, message: str) -> None:
+    assert measure_aim(luma).exposure == message
 
 
 def test_a_hazy_picture_is_distinguished_from_a_clear_one() -> None:

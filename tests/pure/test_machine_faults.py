@@ -99,7 +99,7 @@ def test_a_slow_disk_is_a_fault(clock: ManualClock) -> None:
 
 @pytest.mark.raises_fault("STO-07")
 @pytest.mark.parametrize(
-    ("disk", "said"),
+    ("disk", "message"),
     [
         (DiskHealth(life_used=0.9), "90% of its life is used"),
         (DiskHealth(reserve="warning"), "spare blocks: warning"),
@@ -107,11 +107,11 @@ def test_a_slow_disk_is_a_fault(clock: ManualClock) -> None:
     ],
 )
 def test_a_worn_disk_is_a_fault_by_its_registers_or_by_the_days_left(
-    clock: ManualClock, disk: DiskHealth, said: str
+    clock: ManualClock, disk: DiskHealth, message: str
 ) -> None:
     watched = Watched(clock)
     assert watched.codes(1, disk=disk) == ["STO-07"]
-    assert watched.board.active()[0].detail == said
+    assert watched.board.active()[0].detail == message
 
 
 def test_a_good_disk_and_one_without_readings_raise_no_fault(clock: ManualClock) -> None:

@@ -174,7 +174,7 @@ def test_without_masks_nothing_is_copied() -> None:
 
 
 @pytest.mark.parametrize(
-    ("polygon", "says"),
+    ("polygon", "message"),
     [
         ((), "has 0 corners; allowed: 3 or more"),
         ((Point(0, 0), Point(1, 1)), "has 2 corners"),
@@ -184,8 +184,8 @@ def test_without_masks_nothing_is_copied() -> None:
         ((Point(0, 0), Point(math.inf, 0), Point(0, 1)), "corner [inf, 0]"),
     ],
 )
-def test_a_polygon_that_cannot_be_drawn_is_refused(polygon: Polygon, says: str) -> None:
+def test_a_polygon_that_cannot_be_drawn_is_refused(polygon: Polygon, message: str) -> None:
     with pytest.raises(MaskError) as caught:
         MaskPainter([polygon], WHAT)
     assert str(caught.value).startswith("camera 'north': mask 1: ")
-    assert says in str(caught.value)
+    assert message in str(caught.value)

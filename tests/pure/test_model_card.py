@@ -64,7 +64,7 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "says"),
+    ("old", "new", "message"),
     [
         ('decoder = "nanodet"', 'decoder = "yolo"', "decoder"),
         ("width_px = 416", "width_px = 415", "width_px"),
@@ -75,11 +75,11 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_a_malformed_card_is_refused_with_the_position(
-    tmp_path: Path, old: str, new: str, says: str
+    tmp_path: Path, old: str, new: str, message: str
 ) -> None:
     path = _copy("nanodet", tmp_path)
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new, 1))
-    with pytest.raises(ModelRefused, match=says):
+    with pytest.raises(ModelRefused, match=message):
         load_card("nanodet", tmp_path)

@@ -31,7 +31,7 @@ GENERIC: dict[str, Any] = {
 CELL = {"operator-code": "60401", "operator-name": "IAM", "registration-state": "home"}
 
 
-def told(generic: Mapping[str, Any] = {}, cell: Mapping[str, Any] = {}) -> bytes:
+def reported(generic: Mapping[str, Any] = {}, cell: Mapping[str, Any] = {}) -> bytes:
     inner = {"3gpp": {**CELL, **cell}, "generic": {**GENERIC, **generic}, "dbus-path": "/x"}
     return json.dumps({"modem": inner}).encode()
 
@@ -41,7 +41,7 @@ def shown(verdicts: list[CheckResult]) -> list[tuple[str, bool | None, str]]:
 
 
 def test_a_good_modem_passes_each_step() -> None:
-    found = list(modem_checks.evaluate_modem(told()))
+    found = list(modem_checks.evaluate_modem(reported()))
     assert str(found[0].subject) == "modem QUALCOMM INCORPORATED EC25"
     assert shown(found) == [
         ("modem", True, "connected"),
@@ -52,7 +52,7 @@ def test_a_good_modem_passes_each_step() -> None:
 
 
 @pytest.mark.parametrize(
-    ("generic", "cell", "what", "said"),
+    ("generic", "cell", "what", "message"),
     [
         ({"state": "failed", "state-failed-reason": "sim-missing", "sim": "--"}, {}, "SIM", "none"),
         ({"state": "locked", "unlock-required": "sim-pin"}, {}, "SIM", "locked: sim-pin"),
@@ -66,11 +66,11 @@ def test_a_good_modem_passes_each_step() -> None:
     ],
 )
 def test_a_modem_fault_fails_its_check_and_shows_the_remedy(
-    generic: Mapping[str, Any], cell: Mapping[str, Any], what: str, said: str
+    generic: Mapping[str, Any], cell: Mapping[str, Any], what: str, message: str
 ) -> None:
-    bad = [one for one in modem_checks.evaluate_modem(told(generic, cell)) if one.ok is False]
+    bad = [one for one in modem_checks.evaluate_modem(reported(generic, cell)) if one.ok is False]
     (found,) = (one for one in bad if str(one.subject).split()[0] == what)
-    assert said in str(found.message)
+    assert message in str(found.message)
     assert found.advice
 
 
@@ -96,7 +96,7 @@ def test_a_modem_fault_fails_its_check_and_shows_the_remedy(
 def test_a_missing_value_is_unknown_and_a_weak_signal_is_reported(
     generic: Mapping[str, Any], cell: Mapping[str, Any], expected: tuple[str, bool | None, str]
 ) -> None:
-    assert expected in shown(list(modem_checks.evaluate_modem(told(generic, cell))))
+    assert expected in shown(list(modem_checks.evaluate_modem(reported(generic, cell))))
 
 
 def program(folder: Path, text: str) -> Path:
@@ -114,21 +114,21 @@ def test_an_absent_modem_is_reported(tmp_path: Path, names: list[str]) -> None:
         (tmp_path / "sys/class/net" / name).mkdir(parents=True)
     none = [("modem", None, "none")]
     assert shown(list(modem_checks.check_modem(tmp_path))) == none
-    asked = program(tmp_path, 'echo "error: couldn\'t find modem" >&2; exit 1')
-    assert shown(list(modem_checks.check_modem(asked))) == none
+    requested = program(tmp_path, 'echo "error: couldn\'t find modem" >&2; exit 1')
+    assert shown(list(modem_checks.check_modem(requested))) == none
 
 
 def test_an_unreachable_modemmanager_is_named(tmp_path: Path) -> None:
     (tmp_path / "sys/class/net/wwan0").mkdir(parents=True)
     (verdict,) = modem_checks.check_modem(tmp_path)
     assert str(verdict.message) == "wwan0: no ModemManager on this box to query it"
-    asked = program(tmp_path, 'echo "error: couldn\'t find modem" >&2; exit 1')
-    (verdict,) = modem_checks.check_modem(asked)
+    requested = program(tmp_path, 'echo "error: couldn\'t find modem" >&2; exit 1')
+    (verdict,) = modem_checks.check_modem(requested)
     assert str(verdict.message) == "wwan0: ModemManager finds no modem behind it"
 
 
 def test_the_programs_output_is_checked_and_its_failure_reported(tmp_path: Path) -> None:
-    (tmp_path / "said").write_bytes(told())
+    (tmp_path / "said").write_bytes(reported())
     good = modem_checks.check_modem(program(tmp_path, f"cat {tmp_path}/said"))
     assert [one.ok for one in good] == [True] * 4
     (verdict,) = modem_checks.check_modem(program(tmp_path, "echo 'error: no manager' >&2; exit 1"))
@@ -149,9 +149,9 @@ JSON = st.recursive(
         st.binary(max_size=200),
         JSON.map(lambda value: json.dumps(value).encode()),
         JSON.map(lambda value: json.dumps({"modem": {"generic": value, "3gpp": value}}).encode()),
-        st.dictionaries(st.sampled_from(list(GENERIC)), st.text(max_size=80)).map(told),
+        st.dictionaries(st.sampled_from(list(GENERIC)), st.text(max_size=80)).map(reported),
         st.dictionaries(st.sampled_from(list(CELL)), st.text(max_size=80)).map(
-            lambda cell: told({}, cell)
+            lambda cell: reported({}, cell)
         ),
     )
 )
@@ -164,7 +164,7 @@ def test_any_output_gives_results_that_fit_a_screen(data: bytes) -> None:
 
 def test_truncated_and_corrupted_output_gives_results() -> None:
     rng = random.Random(8)
-    good = told()
+    good = reported()
     for _ in range(20_000):
         data = bytearray(good[: rng.randrange(len(good))] if rng.random() < 0.3 else good)
         for _ in range(rng.randrange(1, 6)):

@@ -190,11 +190,11 @@ def damaged(change: Callable[[st.DataObject, bytearray], None]) -> Callable[...,
         change(data, content)
         path = place / ("a.mp4" + PART_SUFFIX * growing)
         path.write_bytes(content)
-        told = samples_or_refusal(path)
-        if isinstance(told, int):
-            assert told <= FRAMES
+        reported = samples_or_refusal(path)
+        if isinstance(reported, int):
+            assert reported <= FRAMES
         else:
-            assert "\n" not in told
+            assert "\n" not in reported
 
     return holds
 

@@ -63,7 +63,7 @@ def test_the_other_ports_of_a_box_are_its_backup_routes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("network", "said"),
+    ("network", "message"),
     [
         (NetworkConfig(address="10.4.0.17/24", gateway="10.4.0.1"), ""),
         (NetworkConfig(address="2001:db8::17/64", gateway="fe80::1"), ""),
@@ -101,10 +101,10 @@ def test_the_other_ports_of_a_box_are_its_backup_routes() -> None:
         (NetworkConfig(ntp=("pool.ntp.org\n",)), "not a server"),
     ],
 )
-def test_an_invalid_address_is_reported(network: NetworkConfig, said: str) -> None:
-    told = list(find_problems(network, "x"))
-    assert len(told) == bool(said)
-    assert said in "".join(told)
+def test_an_invalid_address_is_reported(network: NetworkConfig, message: str) -> None:
+    reported = list(find_problems(network, "x"))
+    assert len(reported) == bool(message)
+    assert message in "".join(reported)
 
 
 TEXTS = st.one_of(

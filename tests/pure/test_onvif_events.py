@@ -24,7 +24,7 @@ MOTION = "RuleEngine/CellMotionDetector/Motion"
 CROSSED = "RuleEngine/LineDetector/Crossed"
 
 
-def said(
+def message(
     topic: str, state: bool | None, at_s: float, source: str = "VideoSource=1"
 ) -> CameraNotification:
     return CameraNotification(topic=topic, state=state, source=source, t_ns=round(at_s * 1e9))
@@ -35,23 +35,23 @@ def reported(*wanted: str) -> OnvifEventTracker:
     return OnvifEventTracker("tram", wanted, lambda _t_ns: f"id-{next(ids)}")
 
 
-def told(events: Sequence[Event | None]) -> list[str]:
+def outputs(events: Sequence[Event | None]) -> list[str]:
     return [f"{one.event} {one.rev} {one.phase} {one.name}" for one in events if one is not None]
 
 
 def test_a_state_begins_and_ends_and_a_stateless_event_is_a_moment() -> None:
     camera = reported("Motion", "Crossed")
     events = [
-        camera.step(said(MOTION, False, 1)),  # as it stands at the begin
-        camera.step(said(MOTION, True, 2)),
-        camera.step(said(MOTION, True, 3)),  # said again
-        camera.step(said(CROSSED, None, 4)),
-        camera.step(said(MOTION, True, 5, "VideoSource=2")),
-        camera.step(said(MOTION, False, 6.5)),
-        camera.step(said(MOTION, False, 7)),
-        camera.step(said("Device/Trigger/DigitalInput", True, 8)),
+        camera.step(message(MOTION, False, 1)),  # as it stands at the begin
+        camera.step(message(MOTION, True, 2)),
+        camera.step(message(MOTION, True, 3)),  # said again
+        camera.step(message(CROSSED, None, 4)),
+        camera.step(message(MOTION, True, 5, "VideoSource=2")),
+        camera.step(message(MOTION, False, 6.5)),
+        camera.step(message(MOTION, False, 7)),
+        camera.step(message("Device/Trigger/DigitalInput", True, 8)),
     ]
-    assert told(events) == [
+    assert outputs(events) == [
         "id-0 1 begin Motion",
         "id-1 1 moment Crossed",
         "id-2 1 begin Motion",
@@ -68,11 +68,11 @@ def test_a_state_begins_and_ends_and_a_stateless_event_is_a_moment() -> None:
 
 def test_an_ongoing_event_is_updated_every_minute() -> None:
     camera = reported("Motion")
-    camera.step(said(MOTION, True, 10))
+    camera.step(message(MOTION, True, 10))
     assert camera.due_updates(69_999_999_999) == []
-    assert told(camera.due_updates(70_000_000_000)) == ["id-0 2 update Motion"]
+    assert outputs(camera.due_updates(70_000_000_000)) == ["id-0 2 update Motion"]
     assert camera.due_updates(71_000_000_000) == []
-    assert told(camera.end_all(71_000_000_000)) == ["id-0 3 end Motion"]
+    assert outputs(camera.end_all(71_000_000_000)) == ["id-0 3 end Motion"]
 
 
 @pytest.mark.parametrize(
@@ -95,15 +95,15 @@ def test_a_topic_is_matched_by_its_end(topic: str, wanted: list[str], is_it: boo
 
 def test_a_camera_that_reports_without_end_is_bounded() -> None:
     camera = reported("Crossed", "Motion")
-    moments = [camera.step(said(CROSSED, None, 100 + n / 100)) for n in range(1000)]
-    assert len(told(moments)) == MAX_EVENTS_PER_MINUTE
+    moments = [camera.step(message(CROSSED, None, 100 + n / 100)) for n in range(1000)]
+    assert len(outputs(moments)) == MAX_EVENTS_PER_MINUTE
     assert camera.dropped == 1000 - MAX_EVENTS_PER_MINUTE
-    assert camera.step(said(CROSSED, None, 161)) is not None, "the next minute begins anew"
+    assert camera.step(message(CROSSED, None, 161)) is not None, "the next minute begins anew"
     many = [
-        camera.step(said(MOTION, True, 300 + n * 2, str(n))) for n in range(MAX_OPEN_EVENTS + 9)
+        camera.step(message(MOTION, True, 300 + n * 2, str(n))) for n in range(MAX_OPEN_EVENTS + 9)
     ]
-    assert len(told(many)) == MAX_OPEN_EVENTS
-    assert camera.step(said(MOTION, False, 600, f"{MAX_OPEN_EVENTS}")) is None, (
+    assert len(outputs(many)) == MAX_OPEN_EVENTS
+    assert camera.step(message(MOTION, False, 600, f"{MAX_OPEN_EVENTS}")) is None, (
         "its begin was dropped"
     )
 
@@ -122,7 +122,7 @@ def test_every_event_has_one_begin_and_one_end_at_most(
 ) -> None:
     camera = reported("Motion", "Crossed")
     events = [
-        camera.step(said(topic, state, at_s, source))
+        camera.step(message(topic, state, at_s, source))
         for at_s, (topic, state, source) in enumerate(words)
     ]
     events += camera.end_all(10**12)
@@ -198,20 +198,20 @@ def test_a_briefly_absent_camera_is_polled_again_without_duplicate_events() -> N
     box.turn((MOTION, True))
     box.turn((MOTION, False))
     assert box.camera.opened == 2
-    assert told(box.events) == ["id-0 1 begin Motion", "id-0 2 end Motion"]
+    assert outputs(box.events) == ["id-0 1 begin Motion", "id-0 2 end Motion"]
 
 
 def test_events_of_an_absent_camera_end() -> None:
     box = Listening()
     box.turn((MOTION, True))
-    heard_ns = box.clock.now_ns
+    received_ns = box.clock.now_ns
     for _ in range(3):
         box.clock.advance_s(29)
         box.turn(away=True)
-    assert told(box.events) == ["id-0 1 begin Motion", "id-0 2 end Motion"]
-    assert box.events[-1].t_ns == heard_ns
+    assert outputs(box.events) == ["id-0 1 begin Motion", "id-0 2 end Motion"]
+    assert box.events[-1].t_ns == received_ns
     box.turn((MOTION, True))
-    assert told(box.events)[-1] == "id-1 1 begin Motion"
+    assert outputs(box.events)[-1] == "id-1 1 begin Motion"
 
 
 def test_all_events_end_when_the_box_stops_listening() -> None:
@@ -219,6 +219,6 @@ def test_all_events_end_when_the_box_stops_listening() -> None:
     box.turn((MOTION, True))
     box.clock.advance_s(5)
     box.stage.close()
-    assert told(box.events) == ["id-0 1 begin Motion", "id-0 2 end Motion"]
+    assert outputs(box.events) == ["id-0 1 begin Motion", "id-0 2 end Motion"]
     assert msgspec.json.decode(msgspec.json.encode(box.events[-1]))["duration_s"] == 5.0
     assert not box.camera.listening

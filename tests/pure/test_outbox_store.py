@@ -60,9 +60,9 @@ class OutboxModel(RuleBasedStateMachine):
         self.waiting: dict[int, OutboxRow] = {}
         self.settled: set[int] = set()
         self.gone: set[int] = set()
-        self.told: set[int] = set()
+        self.reported: set[int] = set()
         self.refused = 0
-        self.refused_told = 0
+        self.refusals_reported = 0
         self.last_seq = 0
         self.loans: set[int] = set()
 
@@ -134,14 +134,14 @@ class OutboxModel(RuleBasedStateMachine):
         lost = self.store.pop_losses()
         self.store.commit()
         if lost is None:
-            assert self.told == self.gone
+            assert self.reported == self.gone
             return
         named = {seq for span in lost.ranges for seq in range(span.first, span.last + 1)}
-        assert not named & self.told
-        self.told |= named
-        self.refused_told = self.refused
+        assert not named & self.reported
+        self.reported |= named
+        self.refusals_reported = self.refused
         assert lost.count == sum(lost.by_type.values())
-        assert len(self.told) == len(self.gone)
+        assert len(self.reported) == len(self.gone)
 
     @rule()
     def start_again(self) -> None:
@@ -162,7 +162,7 @@ class OutboxModel(RuleBasedStateMachine):
         assert self.store.state.lost == len(self.gone) + self.refused
         assert set(range(1, self.last_seq + 1)) == set(self.waiting) | self.settled | self.gone
         assert self.store.has_losses == (
-            self.told != self.gone or self.refused_told != self.refused
+            self.reported != self.gone or self.refusals_reported != self.refused
         )
         schema.check_integrity(self.connection)
 

@@ -27,14 +27,14 @@ RIGHT, REST = Velocity(pan_deg_s=60), Velocity()
 HERE = Pose(pan_deg=0, tilt_deg=0)
 
 
-class Told:
+class Captured:
     """A head at pan 0, with its orders."""
 
     def __init__(self) -> None:
         self.clock = ManualClock()
         self.momentum = OvershootModel(BRAKE_S, self.clock.boottime_ns)
 
-    def told(self, goal: Velocity | Pose | None, takes_s: float = 0.0) -> None:
+    def reported(self, goal: Velocity | Pose | None, takes_s: float = 0.0) -> None:
         with self.momentum.timed_order(goal):
             self.clock.advance_s(takes_s)
 
@@ -53,19 +53,19 @@ class Told:
 
 
 @pytest.fixture
-def head() -> Told:
-    head = Told()
+def head() -> Captured:
+    head = Captured()
     head.looked()
-    head.told(REST)
+    head.reported(REST)
     head.clock.advance_s(10)
     return head
 
 
-def test_an_order_is_in_force_until_the_next_one_is_executed(head: Told) -> None:
+def test_an_order_is_in_force_until_the_next_one_is_executed(head: Captured) -> None:
     assert head.right_deg() == 0
     assert head.right_deg(RIGHT) == pytest.approx(60 * (2 * POLL_INTERVAL_S + BRAKE_S))
     head.looked(0.3)
-    head.told(REST, 0.2)
+    head.reported(REST, 0.2)
     assert head.right_deg(RIGHT) == pytest.approx(
         60 * (0.2 + 2 * POLL_INTERVAL_S + 0.3 + 0.2 + BRAKE_S)
     )
@@ -73,25 +73,27 @@ def test_an_order_is_in_force_until_the_next_one_is_executed(head: Told) -> None
 
 def test_the_worst_latency_is_assumed_before_the_first_answer() -> None:
     late_s = 3 * DEFAULT_LATENCY_S
-    assert Told().right_deg(RIGHT) == pytest.approx(60 * (late_s + 2 * POLL_INTERVAL_S + BRAKE_S))
+    assert Captured().right_deg(RIGHT) == pytest.approx(
+        60 * (late_s + 2 * POLL_INTERVAL_S + BRAKE_S)
+    )
 
 
-def test_a_slow_answer_raises_the_latency_for_a_minute(head: Told) -> None:
+def test_a_slow_answer_raises_the_latency_for_a_minute(head: Captured) -> None:
     head.looked(2.0)
     for _ in range(58):
         head.clock.advance_s(0.9)
         head.looked(0.1)
-        head.told(REST)
+        head.reported(REST)
         assert head.ahead().latency_s == pytest.approx(2.0)
     head.clock.advance_s(4)
     head.looked(0.1)
     assert head.ahead().latency_s == pytest.approx(0.1)
 
 
-def test_a_stop_is_complete_after_the_braking_time(head: Told) -> None:
-    head.told(RIGHT)
+def test_a_stop_is_complete_after_the_braking_time(head: Captured) -> None:
+    head.reported(RIGHT)
     assert head.right_deg() == pytest.approx(60 * BRAKE_S)
-    head.told(REST)
+    head.reported(REST)
     for passed_s in (0.1, 0.2, 0.3):
         head.clock.advance_s(0.1)
         assert head.right_deg() == pytest.approx(60 * (BRAKE_S - passed_s))
@@ -99,32 +101,32 @@ def test_a_stop_is_complete_after_the_braking_time(head: Told) -> None:
     assert head.right_deg() == 0
 
 
-def test_an_order_overtaken_by_a_stop_may_take_effect_after_it(head: Told) -> None:
+def test_an_order_overtaken_by_a_stop_may_take_effect_after_it(head: Captured) -> None:
     with head.momentum.timed_order(RIGHT):
-        head.told(REST)
+        head.reported(REST)
         head.clock.advance_s(2)
         assert head.right_deg() > 0
     assert head.right_deg() > 0
-    head.told(REST)
+    head.reported(REST)
     head.clock.advance_s(1)
     assert head.right_deg() == 0
 
 
-def test_a_failed_order_may_or_may_not_have_been_received(head: Told) -> None:
-    head.told(RIGHT)
+def test_a_failed_order_may_or_may_not_have_been_received(head: Captured) -> None:
+    head.reported(RIGHT)
     for goal in (REST, Velocity(pan_deg_s=-60)):
         with suppress(DriverError), head.momentum.timed_order(goal):
             raise DriverError("timeout", "no answer")
         head.clock.advance_s(5)
         assert head.right_deg() > 0
     assert head.ahead().reachable_area(HERE, REST).pan_from_deg < 0
-    head.told(REST)
+    head.reported(REST)
     head.clock.advance_s(1)
     assert head.right_deg() == 0
 
 
-def test_a_move_to_a_position_overshoots_no_further_than_its_target(head: Told) -> None:
-    head.told(Pose(pan_deg=12, tilt_deg=0))
+def test_a_move_to_a_position_overshoots_no_further_than_its_target(head: Captured) -> None:
+    head.reported(Pose(pan_deg=12, tilt_deg=0))
     assert head.right_deg() == pytest.approx(12)
     # And on from there, by the newest order.
     slowly = Velocity(pan_deg_s=6)

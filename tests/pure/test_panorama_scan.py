@@ -66,11 +66,13 @@ class Mast:
             is_masked=hidden,
         )
         self.street = SurroundRenderer(WIDTH_PX, HEIGHT_PX, px_per_deg=4)
-        self.told: list[float] = []
+        self.reported: list[float] = []
         self.work: Callable[[], PanoramaResult] | None = None
 
-    def begin(self, asker: Requester = ANNA, token: int | None = None) -> float:
-        return self.look.begin(asker, token, lambda share, _: self.told.append(share), self.finish)
+    def begin(self, requester: Requester = ANNA, token: int | None = None) -> float:
+        return self.look.begin(
+            requester, token, lambda share, _: self.reported.append(share), self.finish
+        )
 
     def finish(self, work: Callable[[], PanoramaResult]) -> None:
         assert self.work is None
@@ -119,8 +121,8 @@ def test_a_sweep_gives_one_panorama_under_the_requesters_name(mast: Mast) -> Non
     height, width = image.shape[:2]
     assert width > 5 * height
     assert mast.shelf.looked == ["anna"]
-    assert mast.told == sorted(mast.told)
-    assert len(mast.told) == 9
+    assert mast.reported == sorted(mast.reported)
+    assert len(mast.reported) == 9
     assert mast.rig.head.movers == ()
 
 
@@ -145,9 +147,9 @@ def test_a_requester_without_view_rights_gets_no_sweep(
     tmp_path: Path, shown: CameraAccess, hidden: bool, kind: str, words: str
 ) -> None:
     mast = Mast(tmp_path, shown=shown, hidden=hidden)
-    said = refusal(mast.begin)
-    assert said[0] == kind
-    assert words in said[1]
+    message = refusal(mast.begin)
+    assert message[0] == kind
+    assert words in message[1]
     assert mast.rig.head.state().lease is None
 
 

@@ -89,10 +89,10 @@ def sum_is_right(dialect: PelcoDialect, frame: bytes) -> bool:
     return frame[6] == 0xAF and result == frame[7]
 
 
-def unintended(heard: list[AddressedMessage], sent: Sent) -> list[AddressedMessage]:
+def unintended(received: list[AddressedMessage], sent: Sent) -> list[AddressedMessage]:
     """The moves of our head that nobody ordered with these bytes. A stop moves nothing."""
     wanted = sent.telegram if sent.intact else None
-    ours = [one for one in heard if one.address == ADDRESS and isinstance(one.message, MOVES)]
+    ours = [one for one in received if one.address == ADDRESS and isinstance(one.message, MOVES)]
     return [one for one in ours if one != wanted and one.message != STOP_MOTION]
 
 
@@ -101,9 +101,9 @@ def test_noise_and_a_wrong_checksum_never_move_a_head(dialect: PelcoDialect) -> 
     decoder, chance = PelcoDecoder(dialect), random.Random(7)
     frames = wrong_moves = 0
     for sent in line(dialect, chance, order):
-        heard = decoder.feed(sent.data)
+        received = decoder.feed(sent.data)
         frames += sent.telegram is not None
-        for _ in unintended(heard, sent):
+        for _ in unintended(received, sent):
             # A frame of ours with two flips or more, which its sum did not show.
             assert sent.telegram is not None
             assert sum_is_right(dialect, sent.data)
@@ -120,12 +120,12 @@ def test_noise_and_a_wrong_checksum_never_give_an_answer(dialect: PelcoDialect) 
     decoder, chance = PelcoDecoder(dialect, replies_from=ADDRESS), random.Random(8)
     frames = wrong = 0
     for sent in line(dialect, chance, report):
-        heard = decoder.feed(sent.data)
+        received = decoder.feed(sent.data)
         frames += sent.telegram is not None
-        for told in heard:
+        for reported in received:
             # Nothing that a controller hears moves anything; a wrong place would be believed.
-            ours = told.address == ADDRESS and isinstance(told.message, PositionReport)
-            if ours and not (sent.intact and told == sent.telegram):
+            ours = reported.address == ADDRESS and isinstance(reported.message, PositionReport)
+            if ours and not (sent.intact and reported == sent.telegram):
                 assert sent.telegram is not None
                 assert sum_is_right(dialect, sent.data)
                 wrong += 1
@@ -141,13 +141,13 @@ def test_the_second_of_two_consecutive_frames_is_always_decoded(
     decoder, chance = PelcoDecoder(dialect), random.Random(9)
     before = lost = whole = 0
     for sent in line(dialect, chance, say):
-        heard = decoder.feed(sent.data)
+        received = decoder.feed(sent.data)
         if not sent.intact:
             before = 0
             continue
         whole += 1
         before += 1
-        if sent.telegram not in heard:
+        if sent.telegram not in received:
             lost += 1
             assert before == 1
     assert lost < whole / 1000

@@ -49,10 +49,10 @@ def options(**changes: Any) -> OptionsD:
     ],
 )
 def test_an_answer_is_a_pose(counts: Any, counting: str, pose: Pose) -> None:
-    told = to_pose(counts, options(tilt_direction=counting))
-    assert told.pan_deg == pytest.approx(pose.pan_deg)
-    assert told.tilt_deg == pytest.approx(pose.tilt_deg)
-    assert told.zoom == pose.zoom
+    reported = to_pose(counts, options(tilt_direction=counting))
+    assert reported.pan_deg == pytest.approx(pose.pan_deg)
+    assert reported.tilt_deg == pytest.approx(pose.tilt_deg)
+    assert reported.zoom == pose.zoom
 
 
 @given(
@@ -65,13 +65,13 @@ def test_a_pose_is_encoded_as_the_nearest_reachable_position(
     pan: float, tilt: float, zoom: float, counting: str
 ) -> None:
     head = options(tilt_direction=counting)
-    asked = Pose(pan_deg=pan, tilt_deg=tilt, zoom=zoom)
-    counts = to_counts(asked, head)
+    requested = Pose(pan_deg=pan, tilt_deg=tilt, zoom=zoom)
+    counts = to_counts(requested, head)
     assert all(0 <= counts[axis] < 36000 for axis in ("pan", "tilt"))
-    told = to_pose(counts, head)
-    assert told.tilt_deg == pytest.approx(min(max(tilt, -90), 30), abs=0.006)
-    assert abs(wrap_deg(told.pan_deg - min(max(pan, -170), 170))) <= 0.006
-    assert told.zoom == pytest.approx(zoom, abs=1e-4)
+    reported = to_pose(counts, head)
+    assert reported.tilt_deg == pytest.approx(min(max(tilt, -90), 30), abs=0.006)
+    assert abs(wrap_deg(reported.pan_deg - min(max(pan, -170), 170))) <= 0.006
+    assert reported.zoom == pytest.approx(zoom, abs=1e-4)
 
 
 def test_a_range_across_180_degrees_is_not_a_limit() -> None:
@@ -123,7 +123,7 @@ def test_a_preset_is_reached_when_two_answers_are_equal() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "message"),
     [
         ({"zoom_counts": None}, "zoom_counts is missing"),
         ({"position": "estimated"}, "zoom_travel_s is missing"),
@@ -144,8 +144,8 @@ def test_a_preset_is_reached_when_two_answers_are_equal() -> None:
         ({"aux": {"horn": 1}}, "Invalid enum value 'horn'"),
     ],
 )
-def test_invalid_options_are_refused_in_one_line(changes: dict[str, Any], says: str) -> None:
-    with pytest.raises(msgspec.ValidationError, match=says):
+def test_invalid_options_are_refused_in_one_line(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(msgspec.ValidationError, match=message):
         options(**changes)
 
 

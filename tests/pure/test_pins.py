@@ -81,7 +81,7 @@ def test_pins_become_lines(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("pins", "said"),
+    ("pins", "message"),
     [
         (DOOR + DOOR, "pin[1].name = 'door': used by pin[0] already"),
         (DOOR + DOOR.replace("door", "hatch", 1), "pin[1].pin = 17: used by pin[0] already"),
@@ -116,8 +116,8 @@ def test_pins_become_lines(tmp_path: Path) -> None:
         ("[gpio]\nchip = 4", "gpio.chip: unknown key; allowed: driver, options"),
     ],
 )
-def test_a_mistake_is_one_line(tmp_path: Path, pins: str, said: str) -> None:
+def test_a_mistake_is_one_line(tmp_path: Path, pins: str, message: str) -> None:
     with pytest.raises(UserError) as refused:
         loaded(tmp_path, pins)
-    assert said in str(refused.value)
+    assert message in str(refused.value)
     assert "\n" not in str(refused.value)

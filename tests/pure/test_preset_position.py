@@ -93,8 +93,8 @@ def beside(pose: Pose, **by: float) -> Pose:
     )
 
 
-def refused(kind: RefusalCode, said: str) -> object:
-    return pytest.raises(CommandRejected, match=said, check=lambda error: error.code == kind)
+def refused(kind: RefusalCode, message: str) -> object:
+    return pytest.raises(CommandRejected, match=message, check=lambda error: error.code == kind)
 
 
 # Where the picture is uncovered

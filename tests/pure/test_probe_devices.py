@@ -150,7 +150,7 @@ def test_a_port_without_permission_is_denied(terminal: str) -> None:
         pytest.skip("needs root, to be somebody else")
     Path(terminal).chmod(0o600)
     ask = "import sys; from drivers.serial_ports import port_condition; print(port_condition(sys.argv[1]).state)"
-    said = subprocess.run(
+    message = subprocess.run(
         [sys.executable, "-c", ask, terminal],
         cwd=Path(__file__).parents[2],
         capture_output=True,
@@ -160,7 +160,7 @@ def test_a_port_without_permission_is_denied(terminal: str) -> None:
         extra_groups=[],
         check=False,
     )
-    assert said.stdout == "denied\n", said.stderr
+    assert message.stdout == "denied\n", message.stderr
 
 
 @pytest.mark.parametrize(
@@ -211,9 +211,9 @@ def test_ports_are_listed_with_their_stable_names(tmp_path: Path) -> None:
 
 def test_a_user_without_camera_rights_gets_a_hint(tmp_path: Path) -> None:
     media = [tmp_path / "media1", tmp_path / "media0"]
-    told = access_problem(media, lambda path, _mode: path.name != "media1")
-    assert told is not None
-    assert (told.kind, told.message.startswith(f"{media[0]}: denied")) == ("denied", True)
+    reported = access_problem(media, lambda path, _mode: path.name != "media1")
+    assert reported is not None
+    assert (reported.kind, reported.message.startswith(f"{media[0]}: denied")) == ("denied", True)
     assert access_problem(media, lambda _path, _mode: True) is None
     assert access_problem([]) is None
 
@@ -235,20 +235,20 @@ def test_probed_serial_lines_have_stable_names() -> None:
 
 
 def test_camera_modules_have_picamera2s_numbers() -> None:
-    told = camera_modules_child.parse_modules(
+    reported = camera_modules_child.parse_modules(
         [
             {"Id": "/base/i2c@1/imx708@1a", "Model": "imx708", "Rotation": 180, "Num": 1},
             {"Id": "/base/pcie/usb@1-1:1.0-046d:0825", "Num": 0},
         ]
     )
-    assert told == (
+    assert reported == (
         CameraModule(number=0, id="/base/i2c@1/imx708@1a", model="imx708", rotation_deg=180),
         CameraModule(number=1, id="/base/pcie/usb@1-1:1.0-046d:0825", model="", is_usb=True),
     )
 
 
 @pytest.mark.parametrize(
-    ("library", "kind", "said"),
+    ("library", "kind", "message"),
     [
         ("raise ImportError('no libcamera')", "absent", "no libcamera"),
         ("import threading; threading.Event().wait()", "timeout", "says nothing for 2 s"),
@@ -264,11 +264,11 @@ def test_camera_modules_have_picamera2s_numbers() -> None:
     ],
 )
 def test_a_failing_camera_library_does_not_stop_the_probe(
-    library: str, kind: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    library: str, kind: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "picamera2.py").write_text(library)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    with pytest.raises(DriverError, match=said) as caught:
+    with pytest.raises(DriverError, match=message) as caught:
         enumerate_modules(2.0 if kind == "timeout" else camera_modules.ENUMERATE_TIMEOUT_S)
     assert caught.value.kind == kind
 

@@ -54,8 +54,8 @@ class Post:
             self.rig.clock.boottime_ns,
         )
 
-    def do(self, number: int, args: Any, asker: Requester = ANNA) -> words.PtzResult:
-        order = ValidCommand(arrival_number=number, verb="ptz", id=str(number), requester=asker,
+    def do(self, number: int, args: Any, requester: Requester = ANNA) -> words.PtzResult:
+        order = ValidCommand(arrival_number=number, verb="ptz", id=str(number), requester=requester,
                       expires=self.rig.clock.utc(0), args=args, digest=b"")  # fmt: skip
         made = self.verb.run(order, RecordingProgressSink())
         assert isinstance(made, words.PtzResult)
@@ -104,18 +104,18 @@ def test_a_tour_started_after_a_stop_runs_at_once(post: Post) -> None:
     assert post.head.state().preset == "gate"
 
 
-@pytest.mark.parametrize("asker", [INCIDENT, BRAHIM], ids=lambda asker: asker.role)
-def test_a_lease_is_released_by_its_holder_only(post: Post, asker: Requester) -> None:
+@pytest.mark.parametrize("requester", [INCIDENT, BRAHIM], ids=lambda requester: requester.role)
+def test_a_lease_is_released_by_its_holder_only(post: Post, requester: Requester) -> None:
     post.do(1, MOVE)
-    (head,) = post.do(2, words.PtzStatusArgs(head="mast"), asker).heads or ()
+    (head,) = post.do(2, words.PtzStatusArgs(head="mast"), requester).heads or ()
     assert head.lease is not None
     release = words.PtzReleaseArgs(head="mast", token=head.lease.token)
     with pytest.raises(CommandRejected, match=r"'anna' .* only its holder releases it") as refused:
-        post.do(3, release, asker)
+        post.do(3, release, requester)
     assert refused.value.code == "stale_token"
     post.rig.advance_s(1)
     assert post.rig.speed > 0
     post.do(4, release)
     assert post.lease() is None
     # What is given back already is nobody's.
-    post.do(5, release, asker)
+    post.do(5, release, requester)

@@ -116,13 +116,13 @@ def test_an_invalid_bundle_name_is_refused_at_once(tmp_path: Path, bundle: str) 
 def test_the_status_is_read_completely_or_not_at_all(tmp_path: Path) -> None:
     assert request_file.status_file(tmp_path).read() is None
     for state in ("running", "done"):
-        said = UpdateRequestStatus(
+        message = UpdateRequestStatus(
             id="1", action="status", requester="amina", state=state, lines=("version 1.0.0",)
         )
-        request_file.status_file(tmp_path).write(said)
-        assert request_file.status_file(tmp_path).read() == said
+        request_file.status_file(tmp_path).write(message)
+        assert request_file.status_file(tmp_path).read() == message
     assert [path.name for path in tmp_path.iterdir()] == ["status.json"]
-    (tmp_path / "status.json").write_bytes(msgspec.json.encode(said)[:-5])
+    (tmp_path / "status.json").write_bytes(msgspec.json.encode(message)[:-5])
     assert request_file.status_file(tmp_path).read() is None
 
 

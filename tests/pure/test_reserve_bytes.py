@@ -35,16 +35,16 @@ def test_the_reserve_depends_on_the_size_of_the_disk(total_bytes: int, kept_byte
     assert reserve_bytes(WANTED, total_bytes) == kept_bytes
 
 
-WISHES = st.integers(MIN_RESERVE_BYTES, 10**13)
+REQUESTS = st.integers(MIN_RESERVE_BYTES, 10**13)
 """What a configuration may want."""
 
 
-@given(WISHES, st.integers(4_710 * MB, 10**13))
+@given(REQUESTS, st.integers(4_710 * MB, 10**13))
 def test_an_update_fits_with_a_full_ring(wanted_bytes: int, total_bytes: int) -> None:
     assert reserve_bytes(wanted_bytes, total_bytes) >= BUNDLE_BYTES + RESERVE_BYTES
 
 
-@given(WISHES, st.integers(10 * MB, 10**13))
+@given(REQUESTS, st.integers(10 * MB, 10**13))
 def test_a_full_ring_is_not_a_full_disk(wanted_bytes: int, total_bytes: int) -> None:
     """Else the box would shed detection and recording for what its own footage takes: what else had
     filled the disk is over once only the ring does.

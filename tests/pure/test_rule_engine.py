@@ -47,18 +47,18 @@ def test_the_same_frames_give_the_same_events() -> None:
 
 
 def test_the_end_of_the_clip_ends_open_events() -> None:
-    judge = RuleEngine("north", BUSY, id_maker())
+    engine = RuleEngine("north", BUSY, id_maker())
     events: list[Event] = []
     for sight in frame_results(walkers(), 12):
-        events.extend(judge.evaluate(sight))
-    last = judge.flush(12 * NS_PER_S)
+        events.extend(engine.evaluate(sight))
+    last = engine.flush(12 * NS_PER_S)
     assert last
     assert {event.phase for event in last} == {"end"}
     for _, revisions in itertools.groupby(
         sorted([*events, *last], key=lambda e: (e.event, e.rev)), key=lambda e: e.event
     ):
         assert list(revisions)[-1].phase in ("end", "moment")
-    assert judge.flush(13 * NS_PER_S) == ()
+    assert engine.flush(13 * NS_PER_S) == ()
 
 
 def test_an_empty_scene_evaluates_only_tampering() -> None:

@@ -23,9 +23,9 @@ def sights(seed: int) -> Iterator[FrameResult]:
     for seq in range(LENGTH_S * 10):
         t_ns = seq * NS_PER_S // 10
         tracks = tuple(
-            track(who, t_ns, begun_ns.setdefault(who.id, t_ns))
-            for who in truth_boxes(seed, t_ns / NS_PER_S, view)
-            if who.hidden < 0.6
+            track(truth, t_ns, begun_ns.setdefault(truth.id, t_ns))
+            for truth in truth_boxes(seed, t_ns / NS_PER_S, view)
+            if truth.hidden < 0.6
         )
         # The picture is noise: nothing is said of the view in this test.
         yield FrameResult(
@@ -38,12 +38,12 @@ def sights(seed: int) -> Iterator[FrameResult]:
         )
 
 
-def track(who: TruthBox, t_ns: int, begin_ns: int) -> Track:
+def track(truth: TruthBox, t_ns: int, begin_ns: int) -> Track:
     return Track(
-        id=who.id,
-        label=who.label,
+        id=truth.id,
+        label=truth.label,
         score=0.9,
-        box=BoundingBox(who.x, who.y, who.w, who.h),
+        box=BoundingBox(truth.x, truth.y, truth.w, truth.h),
         vx=0.0,
         vy=0.0,
         begin_ns=begin_ns,
@@ -53,9 +53,9 @@ def track(who: TruthBox, t_ns: int, begin_ns: int) -> Track:
 
 @pytest.fixture(scope="module", params=[1, 2])
 def events(request: pytest.FixtureRequest) -> list[Event]:
-    judge = RuleEngine("drawn", scenes.load_scene(SCENE), id_maker())
-    judged = [event for sight in sights(request.param) for event in judge.evaluate(sight)]
-    return [*judged, *judge.flush(LENGTH_S * NS_PER_S)]
+    engine = RuleEngine("drawn", scenes.load_scene(SCENE), id_maker())
+    evaluated = [event for sight in sights(request.param) for event in engine.evaluate(sight)]
+    return [*evaluated, *engine.flush(LENGTH_S * NS_PER_S)]
 
 
 def begun(events: list[Event], kind: str) -> list[Event]:

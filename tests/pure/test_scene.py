@@ -40,7 +40,7 @@ def test_omitted_keys_have_defaults(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "expected_message"),
     [
         ("[[line]", "not valid TOML"),
         ("[[lines]]", "lines: unknown key; allowed: line, zone, mask, ignore"),
@@ -91,11 +91,11 @@ def test_omitted_keys_have_defaults(tmp_path: Path) -> None:
         ("[[ignore]]\npolygon = [[0, 0], [1, 1], [1, 0], [0, 1]]", "ignore[0].polygon"),
     ],
 )
-def test_a_mistake_is_named_in_one_line(tmp_path: Path, text: str, says: str) -> None:
+def test_a_mistake_is_named_in_one_line(tmp_path: Path, text: str, expected_message: str) -> None:
     with pytest.raises(UserError) as caught:
         loaded(tmp_path, text)
     message = str(caught.value)
-    assert says in message
+    assert expected_message in message
     assert "scene.toml" in message
     assert "\n" not in message
 

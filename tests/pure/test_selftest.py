@@ -59,7 +59,7 @@ def looks(seen: Callable[[TruthBox], list[Track]], every: int = 1) -> list[Frame
 
 
 @pytest.mark.parametrize(
-    ("eyes", "good"),
+    ("detector", "good"),
     [
         pytest.param(lambda box: [track(box)], True, id="eyes that see all"),
         pytest.param(lambda box: [track(box, 0.1 * box.w)], True, id="eyes that are a little off"),
@@ -76,9 +76,9 @@ def looks(seen: Callable[[TruthBox], list[Track]], every: int = 1) -> list[Frame
     ],
 )
 def test_detection_passes_only_with_all_road_users_and_few_false_detections(
-    eyes: Callable[[TruthBox], list[Track]], good: bool
+    detector: Callable[[TruthBox], list[Track]], good: bool
 ) -> None:
-    assert street_pattern.score_detections(looks(eyes)).ok is good
+    assert street_pattern.score_detections(looks(detector)).ok is good
 
 
 def test_a_busy_box_that_checks_every_fourth_picture_passes_and_a_blind_one_fails() -> None:
@@ -188,14 +188,14 @@ def test_a_lost_selftest_message_does_not_block_the_next_one_forever() -> None:
 
 
 def test_a_result_gets_the_id_of_its_event() -> None:
-    told: list[tuple[SelfTestStep, ...]] = []
+    reported: list[tuple[SelfTestStep, ...]] = []
 
     def tell(steps: tuple[SelfTestStep, ...]) -> str:
-        told.append(steps)
+        reported.append(steps)
         return "an-event"
 
     verb = SelfTestCommandHandler(Outbox().send, tell, lambda: 0)
     assert verb.run(
         order(PublishSelfTestResult(steps=(GOOD, BAD))), FakeProgressSink()
     ) == SelfTestReply(event="an-event")
-    assert told == [(GOOD, BAD)]
+    assert reported == [(GOOD, BAD)]

@@ -243,11 +243,11 @@ WRONG: list[tuple[bytes, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("data", "said"), WRONG, ids=[said[:60] for _, said in WRONG])
-def test_a_mistake_is_one_line_that_names_it(data: bytes, said: str) -> None:
-    told = problems(data)
-    assert any(said in line for line in told), told
-    assert all(line.startswith(f"{FILE_NAME}: ") and "\n" not in line for line in told)
+@pytest.mark.parametrize(("data", "message"), WRONG, ids=[message[:60] for _, message in WRONG])
+def test_a_mistake_is_one_line_that_names_it(data: bytes, message: str) -> None:
+    reported = problems(data)
+    assert any(message in line for line in reported), reported
+    assert all(line.startswith(f"{FILE_NAME}: ") and "\n" not in line for line in reported)
 
 
 def test_all_mistakes_are_reported_at_once() -> None:
@@ -260,8 +260,8 @@ def test_all_mistakes_are_reported_at_once() -> None:
         .replace("site =", "sight =")
     )
     text += '\n[[head]]\nname = "mast"\ndriver = "viska"\n[[camera]]\nname = "yard"\n'
-    told = "\n".join(problems(text))
-    for said in (
+    reported = "\n".join(problems(text))
+    for message in (
         "box.id = 'Casa 1': expected `str` matching",
         "box.sight: unknown key; allowed: id, site, state",
         "box.site: missing; it has to be given",
@@ -273,13 +273,13 @@ def test_all_mistakes_are_reported_at_once() -> None:
         "broker.ca: not a certificate in PEM",
         "secrets.'console.secret': not base64",
     ):
-        assert said in told
+        assert message in reported
 
 
 def test_a_file_full_of_mistakes_reports_the_first_ones() -> None:
-    told = problems("\n".join(f"key{n} = 1" for n in range(500)))
-    assert len(told) == 41
-    assert told[-1].startswith("and ")
+    reported = problems("\n".join(f"key{n} = 1" for n in range(500)))
+    assert len(reported) == 41
+    assert reported[-1].startswith("and ")
 
 
 @pytest.mark.parametrize(
@@ -300,15 +300,15 @@ def test_a_file_full_of_mistakes_reports_the_first_ones() -> None:
     ],
 )
 def test_no_message_contains_a_secret(data: bytes) -> None:
-    told = "\n".join(problems(data))
+    reported = "\n".join(problems(data))
     for secret in (
         PASSWORD,
         PASSWORD.replace(" ", "-"),
         CONSOLE_SECRET,
         *to_private_pem(KEY).split("\n")[1:3],
     ):
-        assert secret not in told
-    assert "correct" not in told
+        assert secret not in reported
+    assert "correct" not in reported
 
 
 def test_parsed_settings_show_no_secret() -> None:
@@ -352,9 +352,9 @@ def test_a_password_in_an_address_gives_a_note() -> None:
         'username = "vigie"\n', ""
     )
     text = text.replace('password_file = "north.password"\n', "")
-    told = "\n".join(parse_settings(text.encode(), FILE_NAME).notes)
-    assert "camera[0].options.url contains a password, which stays on the card" in told
-    assert "hunter2" not in told
+    reported = "\n".join(parse_settings(text.encode(), FILE_NAME).notes)
+    assert "camera[0].options.url contains a password, which stays on the card" in reported
+    assert "hunter2" not in reported
 
 
 def test_a_missing_file_is_reported(tmp_path: Path) -> None:
@@ -416,9 +416,9 @@ def test_any_text_is_valid_or_reported_in_printable_lines(
             tables[table] = value
         elif isinstance(tables.setdefault(table, {}), dict):
             tables[table][name] = value
-    told = tried(toml_writer.dumps(tables).encode())
-    assert told is None or told
-    assert all(line.isprintable() and PASSWORD not in line for line in told or ())
+    reported = tried(toml_writer.dumps(tables).encode())
+    assert reported is None or reported
+    assert all(line.isprintable() and PASSWORD not in line for line in reported or ())
 
 
 @settings(max_examples=200, deadline=None)

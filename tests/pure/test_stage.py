@@ -74,7 +74,7 @@ def test_a_loop_that_does_not_turn_is_late_and_one_that_ended_is_not() -> None:
     assert not thread.is_late()
 
 
-class Told(Notifier):
+class RecordingNotifier(Notifier):
     """A notifier that remembers what it would have sent."""
 
     def __init__(self) -> None:

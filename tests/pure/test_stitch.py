@@ -146,7 +146,7 @@ def test_overlaps_of_neighbours_correct_the_poses(street: SurroundRenderer) -> N
 
 def test_a_head_that_is_wrong_by_a_degree_leaves_no_step(street: SurroundRenderer) -> None:
     shots, looked = swept(street, error_deg=1.0)
-    told, mended = stitch(shots, FOV, refine=False), stitch(shots, FOV)
+    reported, refined = stitch(shots, FOV, refine=False), stitch(shots, FOV)
     strips = align_strips([project_shot(shot, FOV, 4096) for shot in shots]).strips
     # All around at once nothing tells where the whole is: that is the mean of what the head said.
     pan_off, tilt_off = (
@@ -160,11 +160,11 @@ def test_a_head_that_is_wrong_by_a_degree_leaves_no_step(street: SurroundRendere
         )
         for axis in ("pan_deg", "tilt_deg")
     )
-    wrong = errors(mended, truth(street, mended, pan_off, tilt_off))
-    wrong_told = errors(told, truth(street, told))
+    wrong = errors(refined, truth(street, refined, pan_off, tilt_off))
+    wrongly_reported = errors(reported, truth(street, reported))
     assert wrong.mean() < 3.0
-    assert wrong_told.mean() > 2 * wrong.mean()
-    at_seams = seams(mended)
+    assert wrongly_reported.mean() > 2 * wrong.mean()
+    at_seams = seams(refined)
     assert wrong[at_seams].mean() < 1.4 * wrong[~at_seams].mean()
     assert abs(pan_off) < 1.0
     assert abs(tilt_off) < 1.0

@@ -81,11 +81,11 @@ class Pole:
         self.start()
 
     @property
-    def asks(self) -> bool:
+    def requests_reboot(self) -> bool:
         """Whether it has asked for a reboot."""
         return (self.runtime / REBOOT_FILE).exists()
 
-    def told(self) -> str | None:
+    def reported(self) -> str | None:
         """The detail of CAM-03."""
         found = [fault.detail for fault in self.faults.active() if fault.code == "CAM-03"]
         return found[0] if found else None
@@ -104,9 +104,9 @@ class Pole:
 
 @pytest.fixture
 def pole(tmp_path: Path, clock: ManualClock) -> Pole:
-    made = Pole(tmp_path, clock)
-    made.clock.advance_s(MIN_UPTIME_S)
-    return made
+    new_pole = Pole(tmp_path, clock)
+    new_pole.clock.advance_s(MIN_UPTIME_S)
+    return new_pole
 
 
 @pytest.mark.raises_fault("CAM-03")
@@ -117,23 +117,23 @@ def test_after_some_agent_runs_a_reboot_is_requested_and_reported(
     for run in range(1, MAX_RUNS + 1):
         pole.live_s(3)
         assert pole.cameras.wants_restart("north")
-        assert pole.told() == (
+        assert pole.reported() == (
             f"process 812 is still there after SIGKILL; the agent restarts, {run} of 3"
         )
-        assert not pole.asks
+        assert not pole.requests_reboot
         pole.start()
     pole.live_s(2)
-    assert pole.asks
+    assert pole.requests_reboot
     assert not pole.cameras.wants_restart("north")
-    assert str(pole.told()).endswith("; a reboot of the board was requested 0 min ago")
+    assert str(pole.reported()).endswith("; a reboot of the board was requested 0 min ago")
 
 
 def test_an_agent_that_is_not_restarted_requests_a_reboot_later(pole: Pole) -> None:
     pole.stuck = True
     pole.live_s(MAX_AWAY_S)
-    assert not pole.asks
+    assert not pole.requests_reboot
     pole.live_s(1)
-    assert pole.asks
+    assert pole.requests_reboot
 
 
 def test_a_camera_refused_after_being_stuck_keeps_its_fault(pole: Pole) -> None:
@@ -144,9 +144,9 @@ def test_a_camera_refused_after_being_stuck_keeps_its_fault(pole: Pole) -> None:
     pole.start()
     pole.live_s(LOST_AFTER_S + 1)
     assert {fault.code for fault in pole.faults.active()} == {"CAM-01", "CAM-03"}
-    assert "a reboot of the board will be requested in 10 min" in str(pole.told())
+    assert "a reboot of the board will be requested in 10 min" in str(pole.reported())
     pole.live_s(MAX_AWAY_S)
-    assert pole.asks
+    assert pole.requests_reboot
 
 
 def test_a_recovered_camera_resets_the_count(pole: Pole) -> None:
@@ -157,9 +157,9 @@ def test_a_recovered_camera_resets_the_count(pole: Pole) -> None:
         pole.start()
         pole.last_ns = pole.clock.now_ns
         pole.live_s(2)
-        assert pole.told() is None
+        assert pole.reported() is None
         assert pole.cameras.wants_restart("north")
-    assert not pole.asks
+    assert not pole.requests_reboot
 
 
 def test_a_recent_boot_is_not_rebooted_before_its_update_trial_ends(
@@ -171,10 +171,10 @@ def test_a_recent_boot_is_not_rebooted_before_its_update_trial_ends(
         pole.live_s(2)
         pole.start()
     pole.live_s(MIN_UPTIME_S - clock.now_ns / 1e9 - 1)
-    assert not pole.asks
-    assert "a reboot of the board will be requested in 0 min" in str(pole.told())
+    assert not pole.requests_reboot
+    assert "a reboot of the board will be requested in 0 min" in str(pole.reported())
     pole.live_s(1)
-    assert pole.asks
+    assert pole.requests_reboot
 
 
 def test_the_boot_check_has_ended_by_then() -> None:
@@ -187,7 +187,7 @@ def test_the_boot_check_has_ended_by_then() -> None:
 def test_the_watchdog_is_notified_again_after_enough_runs(pole: Pole) -> None:
     lines: list[str] = []
 
-    class Told(Notifier):
+    class RecordingNotifier(Notifier):
         def _send(self, line: str) -> None:
             lines.append(line)
 
@@ -197,7 +197,7 @@ def test_the_watchdog_is_notified_again_after_enough_runs(pole: Pole) -> None:
 
         lines.clear()
         Supervisor(
-            {}, Told({}), pole.clock.boottime_ns, random.Random(1), stuck_devices=stuck
+            {}, RecordingNotifier({}), pole.clock.boottime_ns, random.Random(1), stuck_devices=stuck
         ).check()
         return lines
 
@@ -216,8 +216,8 @@ def test_without_a_written_record_no_reboot_is_requested(
     (pole.state / f".{FILE_NAME}.making").mkdir()
     pole.stuck = True
     pole.live_s(2 * MAX_AWAY_S)
-    assert not pole.asks
-    assert "cannot be requested: the disk cannot be written" in str(pole.told())
+    assert not pole.requests_reboot
+    assert "cannot be requested: the disk cannot be written" in str(pole.reported())
     assert len(caplog.records) == 1
 
 
@@ -239,13 +239,15 @@ def test_the_next_boot_reports_the_cause_of_the_reboot(pole: Pole, tmp_path: Pat
         before = FlightRecorder(pole.state, pole.clock, "boot-2", "run-2").previous_flight
         assert before is not None
         after = StuckCameras(pole.state, pole.runtime, pole.clock, "boot-2")
-        asked = after.previous_reboot_reason(before.last_page.boot, before.last_page.time)
+        requested = after.previous_reboot_reason(before.last_page.boot, before.last_page.time)
         evidence = collect_evidence(
-            before, "boot-2", pole.runtime, ProcFs(tmp_path / "none"), asked
+            before, "boot-2", pole.runtime, ProcFs(tmp_path / "none"), requested
         )
-        told = build_restart_receipt(before, evidence)
-        assert (told.cause, told.new_boot) == ("camera_stuck", True)
-        assert told.detail == "the agent requested a reboot: camera north was stuck in the kernel"
+        reported = build_restart_receipt(before, evidence)
+        assert (reported.cause, reported.new_boot) == ("camera_stuck", True)
+        assert (
+            reported.detail == "the agent requested a reboot: camera north was stuck in the kernel"
+        )
 
 
 def test_a_much_later_reboot_has_another_cause(pole: Pole) -> None:
@@ -266,19 +268,19 @@ def test_a_permanently_broken_camera_reboots_a_box_once_in_six_hours(
 ) -> None:
     pole.clock.synced = synced
     pole.stuck = True
-    asked_s: list[float] = []
+    requested_s: list[float] = []
     passed_s = 0.0
     while passed_s < 86_400:
         pole.live_s(10, step_s=10)
         passed_s += 10
-        if pole.asks:
-            asked_s.append(passed_s)
+        if pole.requests_reboot:
+            requested_s.append(passed_s)
             pole.reboot()
             passed_s += OFF_S
         elif pole.cameras.wants_restart("north"):
             pole.start()
-    assert 4 <= len(asked_s) <= 5
-    assert all(later - one >= MIN_REBOOT_INTERVAL_S for one, later in pairwise(asked_s))
+    assert 4 <= len(requested_s) <= 5
+    assert all(later - one >= MIN_REBOOT_INTERVAL_S for one, later in pairwise(requested_s))
 
 
 @given(
@@ -295,7 +297,7 @@ def test_reboots_are_always_hours_apart(
     moments: list[tuple[str, float, bool]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     pole = Pole(tmp_path_factory.mktemp("pole"), ManualClock())
-    passed_s, asked_s = 0.0, -MIN_REBOOT_INTERVAL_S
+    passed_s, requested_s = 0.0, -MIN_REBOOT_INTERVAL_S
     for what, lasts_s, pole.clock.synced in moments:
         if what in ("stuck", "well"):
             pole.stuck = what == "stuck"
@@ -308,10 +310,10 @@ def test_reboots_are_always_hours_apart(
                 pole.last_ns = pole.clock.now_ns
             pole.live_s(lasts_s / 3, step_s=lasts_s / 3)
             passed_s += lasts_s / 3
-            if pole.asks:
+            if pole.requests_reboot:
                 assert (
-                    passed_s - asked_s >= MIN_REBOOT_INTERVAL_S - 0.01
+                    passed_s - requested_s >= MIN_REBOOT_INTERVAL_S - 0.01
                 )  # UTC is kept in milliseconds
                 assert pole.clock.now_ns / 1e9 >= MIN_UPTIME_S
-                asked_s = passed_s
+                requested_s = passed_s
                 pole.reboot(off_s=0.0)

@@ -51,11 +51,11 @@ class Wanderer:
         self.refusals.append(rejection.code)
 
 
-def wanders(folder: Path, asker: Requester) -> tuple[HeadRig, Wanderer]:
+def wanders(folder: Path, mover_requester: Requester) -> tuple[HeadRig, Wanderer]:
     """A head at rest, and a mover that is asked at its next turn."""
     meanwhile = Meanwhile()
     rig = HeadRig(folder, CALM, forbidden=meanwhile).start()
-    return rig, Wanderer(asker, meanwhile)
+    return rig, Wanderer(mover_requester, meanwhile)
 
 
 def stands_s(rig: HeadRig, seconds: float) -> bool:
@@ -68,9 +68,13 @@ def stands_s(rig: HeadRig, seconds: float) -> bool:
     return True
 
 
-@pytest.mark.parametrize("asker", [TOUR, TRACKING, ANNA], ids=lambda asker: asker.role)
-def test_a_stop_supersedes_a_movers_planned_move(tmp_path: Path, asker: Requester) -> None:
-    rig, mover = wanders(tmp_path, asker)
+@pytest.mark.parametrize(
+    "mover_requester", [TOUR, TRACKING, ANNA], ids=lambda mover_requester: mover_requester.role
+)
+def test_a_stop_supersedes_a_movers_planned_move(
+    tmp_path: Path, mover_requester: Requester
+) -> None:
+    rig, mover = wanders(tmp_path, mover_requester)
     orders = rig.opened_heads[0].simulator.order_count
     mover.happens = [rig.head.stop]
     rig.head.add_mover(mover)

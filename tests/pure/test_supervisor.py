@@ -11,7 +11,7 @@ from agent.base.clock import SystemClock
 from agent.runtime.stage import LATE_AFTER_S, StageThread
 from agent.runtime.supervisor import ACTUATOR_DEADLINE_RATIO, VITAL, Order, Supervisor
 from tests.conftest import ManualClock
-from tests.pure.test_stage import Scripted, Swift, Told
+from tests.pure.test_stage import RecordingNotifier, Scripted, Swift
 
 
 def test_actuators_stop_first_then_the_guard_then_stages_in_data_order() -> None:
@@ -43,20 +43,22 @@ def test_the_architecture_page_shows_the_tables_order() -> None:
 
 
 def supervised(
-    stages: dict[Order, Scripted], clock: ManualClock | SystemClock, told: Told | None = None
+    stages: dict[Order, Scripted],
+    clock: ManualClock | SystemClock,
+    reported: RecordingNotifier | None = None,
 ) -> Supervisor:
     return Supervisor(
         {order: [stage] for order, stage in stages.items()},
-        told or Told(),
+        reported or RecordingNotifier(),
         clock.boottime_ns,
         Swift(),
     )
 
 
 def test_only_a_vital_loop_that_hangs_starves_the_watchdog() -> None:
-    clock, told = ManualClock(), Told()
+    clock, reported = ManualClock(), RecordingNotifier()
     vital, other = Scripted(name="capture"), Scripted(name="mqtt")
-    supervisor = supervised({Order.CAPTURE: vital, Order.MQTT: other}, clock, told)
+    supervisor = supervised({Order.CAPTURE: vital, Order.MQTT: other}, clock, reported)
     supervisor.start()
     assert vital.done.wait(10)
     assert other.done.wait(10)
@@ -64,37 +66,37 @@ def test_only_a_vital_loop_that_hangs_starves_the_watchdog() -> None:
     thread.stop()
     assert thread.join(10)
     assert supervisor.check() == frozenset()
-    assert told.lines == ["READY=1", "WATCHDOG=1", "STATUS=running"]
-    told.lines.clear()
+    assert reported.lines == ["READY=1", "WATCHDOG=1", "STATUS=running"]
+    reported.lines.clear()
     clock.advance_s(LATE_AFTER_S + 1)
     assert supervisor.check() == {"capture"}
-    assert told.lines == ["STATUS=late: capture"]
+    assert reported.lines == ["STATUS=late: capture"]
     assert supervisor.stop(10)
-    assert told.lines[-1] == "STOPPING=1"
+    assert reported.lines[-1] == "STOPPING=1"
 
 
 def test_a_late_non_vital_stage_is_named_and_the_watchdog_still_notified() -> None:
-    clock, told = ManualClock(), Told()
+    clock, reported = ManualClock(), RecordingNotifier()
     other = Scripted(name="mqtt")
-    supervisor = supervised({Order.MQTT: other}, clock, told)
+    supervisor = supervised({Order.MQTT: other}, clock, reported)
     supervisor.start()
     assert other.done.wait(10)
     clock.advance_s(LATE_AFTER_S + 1)
     assert supervisor.check() == {"mqtt"}
-    assert told.lines[1:] == ["WATCHDOG=1", "STATUS=late: mqtt"]
+    assert reported.lines[1:] == ["WATCHDOG=1", "STATUS=late: mqtt"]
     assert supervisor.stop(10)
 
 
 def test_a_stuck_device_starves_the_watchdog_while_the_loops_keep_running() -> None:
-    told, held = Told(), ["north"]
+    reported, held = RecordingNotifier(), ["north"]
     supervisor = Supervisor(
-        {}, told, ManualClock().boottime_ns, random.Random(1), stuck_devices=lambda: held
+        {}, reported, ManualClock().boottime_ns, random.Random(1), stuck_devices=lambda: held
     )
     assert supervisor.check() == frozenset()
-    assert told.lines == ["STATUS=stuck, waiting for a restart: north"]
+    assert reported.lines == ["STATUS=stuck, waiting for a restart: north"]
     held.clear()
     supervisor.check()
-    assert told.lines[1:] == ["WATCHDOG=1", "STATUS=running"]
+    assert reported.lines[1:] == ["WATCHDOG=1", "STATUS=running"]
 
 
 def test_stages_stop_in_the_tables_order_and_start_in_reverse(

@@ -81,7 +81,7 @@ class Pole:
         self.blind = False
         self.deaf = False
         self.forbidden: set[int] = set()
-        self.wishes: list[AbsoluteMove] = []
+        self.requests: list[AbsoluteMove] = []
         self.sweep = Sweep(poses, OPERATOR, self.take, speed=1.0, deadline_ns=int(deadline_s * NS))
 
     @property
@@ -115,13 +115,15 @@ class Pole:
     def run(self, seconds: float = 200) -> None:
         end_s = self.now_s + seconds
         while self.now_s < end_s and self.sweep.outcome == "running":
-            wish = self.sweep.step(self.t_ns, self.state())
-            if isinstance(wish, AbsoluteMove):
-                self.wishes.append(wish)
-                if round(wish.pan_deg) in self.forbidden:
-                    self.sweep.on_rejected(self.t_ns, wish, CommandRejected("forbidden", "windows"))
+            request = self.sweep.step(self.t_ns, self.state())
+            if isinstance(request, AbsoluteMove):
+                self.requests.append(request)
+                if round(request.pan_deg) in self.forbidden:
+                    self.sweep.on_rejected(
+                        self.t_ns, request, CommandRejected("forbidden", "windows")
+                    )
                 elif not self.deaf:
-                    self.motion.goto(self.t_ns, wish.pose, wish.speed)
+                    self.motion.goto(self.t_ns, request.pose, request.speed)
             self.now_s += 0.25
 
 
@@ -199,16 +201,16 @@ def test_a_head_that_does_not_move_is_sent_twice_and_given_up() -> None:
     pole = Pole((Pose(pan_deg=90, tilt_deg=0), Pose(pan_deg=0, tilt_deg=0)))
     pole.deaf = True
     pole.run()
-    assert [wish.pan_deg for wish in pole.wishes] == [90, 90, 0]
+    assert [request.pan_deg for request in pole.requests] == [90, 90, 0]
     assert pole.sweep.missing == ("pan 90: the head does not come to rest there",)
     assert pole.sweep.outcome == "done"
 
 
 def test_a_stronger_requester_costs_no_pose() -> None:
     pole = Pole(ROUND[:2])
-    wish = pole.sweep.step(0, pole.state())
-    assert wish is not None
-    pole.sweep.on_rejected(0, wish, CommandRejected("busy", "an incident has it"))
+    request = pole.sweep.step(0, pole.state())
+    assert request is not None
+    pole.sweep.on_rejected(0, request, CommandRejected("busy", "an incident has it"))
     pole.run()
     assert pole.sweep.outcome == "done"
     assert pole.sweep.missing == ()

@@ -81,12 +81,12 @@ requests = st.lists(
 
 @given(requests, st.floats(0.1, 3600))
 def test_a_relay_is_never_on_longer_than_its_maximum_for_any_requests(
-    asked: list[tuple[float, float | None]], longest_s: float
+    requested: list[tuple[float, float | None]], longest_s: float
 ) -> None:
     relay = TimedRelay(longest_s)
     longest_ns, pause_ns = round(longest_s * 1e9), round(MIN_PAUSE_S * 1e9)
     t_ns, spans = 0, []
-    for after_s, for_s in asked:
+    for after_s, for_s in requested:
         previous_due = relay.due_ns(t_ns)
         t_ns += round(after_s * 1e9)
         if spans and previous_due is not None:

@@ -89,7 +89,7 @@ def test_a_mistake_in_a_table_is_named_by_its_full_path() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"a = ", "not valid TOML: Invalid value (at end of document)"),
         (b"a = '\xff'", "not UTF-8 text, at byte 5"),
@@ -100,24 +100,24 @@ def test_a_mistake_in_a_table_is_named_by_its_full_path() -> None:
         (b"a" + b".a" * 5_000 + b" = 1", "nested too deeply; allowed: 24 levels"),
     ],
 )
-def test_a_file_that_is_not_toml_is_named(tmp_path: Path, content: bytes, said: str) -> None:
+def test_a_file_that_is_not_toml_is_named(tmp_path: Path, content: bytes, message: str) -> None:
     file = tmp_path / "cart.toml"
     file.write_bytes(content)
     with pytest.raises(UserError) as refused:
         toml_decode.read_toml(file, "cart")
-    assert str(refused.value) == f"cart {str(file)!r}: {said}"
+    assert str(refused.value) == f"cart {str(file)!r}: {message}"
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("none.toml", "No such file or directory"),
         ("a\0b.toml", "a path that contains NUL"),
         ("a" * 300, "File name too long"),
     ],
 )
-def test_a_missing_or_unreadable_file_is_named(tmp_path: Path, name: str, said: str) -> None:
+def test_a_missing_or_unreadable_file_is_named(tmp_path: Path, name: str, message: str) -> None:
     file = tmp_path / name
     with pytest.raises(UserError) as refused:
         toml_decode.read_toml(file, "cart")
-    assert str(refused.value) == f"cart {str(file)!r}: {said}"
+    assert str(refused.value) == f"cart {str(file)!r}: {message}"

@@ -153,7 +153,7 @@ def test_a_picture_that_would_delay_emergencies_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("payload", "said"),
+    ("payload", "expected_message"),
     [
         (b"", "not a message"),
         (b"{", "not a message"),
@@ -163,8 +163,8 @@ def test_a_picture_that_would_delay_emergencies_is_refused() -> None:
         (b"[]", "not a message"),
     ],
 )
-def test_an_invalid_message_gives_a_one_line_error(payload: bytes, said: str) -> None:
-    with pytest.raises(ValueError, match=said) as caught:
+def test_an_invalid_message_gives_a_one_line_error(payload: bytes, expected_message: str) -> None:
+    with pytest.raises(ValueError, match=expected_message) as caught:
         topics.decode(topics.UpTopic(box="b", kind="event", sublevels=()), payload, {})
     assert "\n" not in str(caught.value)
 

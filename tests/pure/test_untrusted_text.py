@@ -125,10 +125,10 @@ def test_the_demo_shows_a_videos_name_unchanged_and_a_command_that_can_be_typed(
     problem = f"annotated video {name}: no"
     result = VideoDemoResult(video=video, export_check=None, skipped_frames=0, video_error=problem)
     print_summary(summary_of(result, name, out), console, "vigie")
-    said = read(console)
-    assert f"\n{name}, 0 s played" in said
-    assert f"Annotation  FAILED: annotated video {name}: no" in said
-    (command,) = (line for line in said.splitlines() if line.startswith("  vigie replay"))
+    message = read(console)
+    assert f"\n{name}, 0 s played" in message
+    assert f"Annotation  FAILED: annotated video {name}: no" in message
+    (command,) = (line for line in message.splitlines() if line.startswith("  vigie replay"))
     assert shlex.split(command)[:5] == ["vigie", "replay", name, "--scene", f"{out}/scene.toml"]
 
 
@@ -139,11 +139,11 @@ def test_the_demo_of_a_head_names_a_configuration_that_can_be_typed(tmp_path: Pa
     )
     summary.files.config.touch()
     print_summary(summary, console, "vigie")
-    said = read(console)
-    (command,) = (line for line in said.splitlines() if line.startswith("  vigie ptz"))
+    message = read(console)
+    (command,) = (line for line in message.splitlines() if line.startswith("  vigie ptz"))
     config = summary.files.config
     assert shlex.split(command) == ["vigie", "ptz", "--config", str(config), "move", "left"]
-    assert f"  {config} " in said
+    assert f"  {config} " in message
 
 
 def test_a_program_in_a_folder_with_a_space_can_be_typed(tmp_path: Path) -> None:
@@ -159,8 +159,8 @@ def test_the_screen_of_the_demo_has_the_videos_title(title: str) -> None:
     assert f"Vigie demo: {title}, 0:00 of 1:20" in shown(render_screen(moment, 80, 40))
 
 
-@pytest.mark.parametrize("said", WRITTEN)
-def test_without_a_screen_the_demo_prints_its_log_lines_unchanged(said: str) -> None:
+@pytest.mark.parametrize("message", WRITTEN)
+def test_without_a_screen_the_demo_prints_its_log_lines_unchanged(message: str) -> None:
     console = paper()
     moment = ScreenContent(
         t_s=1.0,
@@ -169,10 +169,10 @@ def test_without_a_screen_the_demo_prints_its_log_lines_unchanged(said: str) -> 
         status=status_table(),
         status_line="",
         log_title="",
-        log=(LogLine(t_s=1.0, kind="line", text=said),),
+        log=(LogLine(t_s=1.0, kind="line", text=message),),
         log_total=1,
     )
     with open_display(console) as show:
         show(moment)
         show(moment)
-    assert read(console) == f"    1.0 s  {said}\n"
+    assert read(console) == f"    1.0 s  {message}\n"

@@ -11,10 +11,10 @@ LATEST_MS = (1 << 48) - 1
 
 @given(st.integers(0, LATEST_MS), st.integers())
 def test_an_identifier_is_a_version_7_uuid_with_its_time(unix_ms: int, seed: int) -> None:
-    made = uuid.UUID(uuid7(unix_ms, random.Random(seed)))
-    assert made.version == 7
-    assert made.variant == uuid.RFC_4122
-    assert made.int >> 80 == unix_ms
+    identifier = uuid.UUID(uuid7(unix_ms, random.Random(seed)))
+    assert identifier.version == 7
+    assert identifier.variant == uuid.RFC_4122
+    assert identifier.int >> 80 == unix_ms
 
 
 def test_the_example_of_the_standard_is_reproduced() -> None:
@@ -30,13 +30,13 @@ def test_the_example_of_the_standard_is_reproduced() -> None:
 @given(st.lists(st.integers(0, LATEST_MS), unique=True, max_size=20))
 def test_identifiers_sort_by_time(times_ms: list[int]) -> None:
     rng = random.Random(1)
-    made = [uuid7(t_ms, rng) for t_ms in sorted(times_ms)]
-    assert made == sorted(made)
+    identifier = [uuid7(t_ms, rng) for t_ms in sorted(times_ms)]
+    assert identifier == sorted(identifier)
 
 
 def test_the_same_randomness_gives_the_same_identifiers_and_no_duplicates() -> None:
     one = uuid7_factory(lambda t_ns: t_ns, random.Random("a clip"))
     other = uuid7_factory(lambda t_ns: t_ns, random.Random("a clip"))
-    made = [one(5_000_000) for _ in range(1000)]
-    assert made == [other(5_000_000) for _ in range(1000)]
-    assert len(set(made)) == 1000
+    identifier = [one(5_000_000) for _ in range(1000)]
+    assert identifier == [other(5_000_000) for _ in range(1000)]
+    assert len(set(identifier)) == 1000

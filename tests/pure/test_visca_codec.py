@@ -91,7 +91,7 @@ def test_packets_to_a_camera_match_the_makers_document(made: bytes, written: str
     assert made == packed(written)
 
 
-HEARD: list[tuple[str, str, ViscaReply | None]] = [
+RECEIVED: list[tuple[str, str, ViscaReply | None]] = [
     ("SONY ack", "90 41 FF", CommandAck(1, 1)),
     ("SONY completion", "90 52 FF", CommandCompleted(1, 2)),
     ("SONY interface cleared", "90 50 FF", CommandCompleted(1, 0)),
@@ -115,7 +115,7 @@ HEARD: list[tuple[str, str, ViscaReply | None]] = [
 ]
 
 
-@pytest.mark.parametrize(("text", "meant"), [r[1:] for r in HEARD], ids=[r[0] for r in HEARD])
+@pytest.mark.parametrize(("text", "meant"), [r[1:] for r in RECEIVED], ids=[r[0] for r in RECEIVED])
 def test_replies_decode_as_the_makers_document(text: str, meant: ViscaReply | None) -> None:
     assert parse_reply(packed(text)) == meant
 
@@ -170,25 +170,25 @@ replies: st.SearchStrategy[ViscaReply] = st.one_of(
 
 @given(st.lists(replies, max_size=8), st.lists(st.integers(0, 100), max_size=8), addresses)
 def test_replies_are_decoded_from_any_fragments(
-    said: list[ViscaReply], cuts: list[int], address: int
+    message: list[ViscaReply], cuts: list[int], address: int
 ) -> None:
-    stream = b"".join(map(say, said))
+    stream = b"".join(map(say, message))
     decoder = ReplyDecoder(address)
     edges = sorted({0, len(stream), *(min(cut, len(stream)) for cut in cuts)})
-    heard = [r for a, b in pairwise(edges) for r in decoder.feed(stream[a:b])]
+    received = [r for a, b in pairwise(edges) for r in decoder.feed(stream[a:b])]
     concerns_all = (ChainNumbered, NetworkChange)
-    assert heard == [r for r in said if isinstance(r, concerns_all) or r.address == address]
+    assert received == [r for r in message if isinstance(r, concerns_all) or r.address == address]
     assert decoder.noise_bytes == 0
 
 
 @given(st.binary(max_size=60), replies)
 def test_after_any_noise_the_decoder_is_in_step_within_two_frames(
-    noise: bytes, said: ViscaReply
+    noise: bytes, message: ViscaReply
 ) -> None:
-    decoder = ReplyDecoder(getattr(said, "address", 1) or 1)
+    decoder = ReplyDecoder(getattr(message, "address", 1) or 1)
     decoder.feed(noise)
-    heard = [*decoder.feed(say(said)), *decoder.feed(say(said))]
-    assert heard[-1] == said
+    received = [*decoder.feed(say(message)), *decoder.feed(say(message))]
+    assert received[-1] == message
 
 
 def test_a_million_bytes_of_noise_neither_grow_nor_stop_the_decoder() -> None:
@@ -201,9 +201,9 @@ def test_a_million_bytes_of_noise_neither_grow_nor_stop_the_decoder() -> None:
         for index in range(len(block)):
             if chance.random() < 0.01:
                 block[index] ^= 1 << chance.randrange(8)
-        heard = decoder.feed(bytes(block))
+        received = decoder.feed(bytes(block))
         framer.feed(bytes(block))
-        understood += sum(isinstance(reply, InquiryAnswer) for reply in heard)
+        understood += sum(isinstance(reply, InquiryAnswer) for reply in received)
         assert len(framer._buffer) < 16
     # One frame of 11 bytes is whole with 0.99 ** 11 = 0.895 of chance.
     assert understood > 0.85 * 3 * (1_000_000 // 55)

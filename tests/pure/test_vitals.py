@@ -78,7 +78,7 @@ def program(folder: Path, name: str, script: str) -> str:
     return str(folder)
 
 
-def said(tool: PolledCommand, begin_ns: int = 0) -> bytes | None:
+def message(tool: PolledCommand, begin_ns: int = 0) -> bytes | None:
     """Return the output of a command that has ended."""
     tool.read(begin_ns)
     process = tool._process
@@ -92,11 +92,11 @@ def test_an_external_program_is_polled_without_blocking(tmp_path: Path) -> None:
     tool = PolledCommand(["vcgencmd", "get_throttled"], path)
     assert tool.read(0) is None
     tool.close()
-    assert said(PolledCommand(["vcgencmd"], path)) == b"throttled=0x50005\n"
+    assert message(PolledCommand(["vcgencmd"], path)) == b"throttled=0x50005\n"
 
 
 def test_a_program_that_fails_hangs_or_is_missing_gives_no_reading(tmp_path: Path) -> None:
-    assert said(PolledCommand(["fails"], program(tmp_path, "fails", "echo 1; exit 3"))) is None
+    assert message(PolledCommand(["fails"], program(tmp_path, "fails", "echo 1; exit 3"))) is None
     assert PolledCommand(["nobody"], str(tmp_path)).read(0) is None
     hangs = PolledCommand(["hangs"], program(tmp_path, "hangs", "exec sleep 1000"))
     hangs.read(0)

@@ -79,10 +79,10 @@ def test_each_source_is_parsed_as_its_maker_documents_it(
     assert read() == value
 
 
-@pytest.mark.parametrize("said", [b"throttled=0x50005\n", b"50005\n", b"50005"])
-def test_the_firmwares_program_and_file_give_the_same_readings(said: bytes) -> None:
-    told = parse.throttling(said)
-    assert told == parse.Throttling(
+@pytest.mark.parametrize("message", [b"throttled=0x50005\n", b"50005\n", b"50005"])
+def test_the_firmwares_program_and_file_give_the_same_readings(message: bytes) -> None:
+    reported = parse.throttling(message)
+    assert reported == parse.Throttling(
         under_voltage=True,
         throttled=True,
         under_voltage_since_boot=True,
@@ -91,11 +91,11 @@ def test_the_firmwares_program_and_file_give_the_same_readings(said: bytes) -> N
 
 
 def test_a_flag_since_boot_is_separate_from_the_current_flag() -> None:
-    told = parse.throttling(b"throttled=0x20000")
-    assert told is not None
-    assert not told.throttled
-    assert told.throttled_since_boot
-    assert not told.under_voltage_since_boot
+    reported = parse.throttling(b"throttled=0x20000")
+    assert reported is not None
+    assert not reported.throttled
+    assert reported.throttled_since_boot
+    assert not reported.under_voltage_since_boot
 
 
 READERS: list[Callable[[bytes | None], Any]] = [
@@ -147,7 +147,7 @@ def test_any_text_gives_a_plausible_value_or_unknown(data: bytes) -> None:
     assert load is None or load >= 0
     for share in (parse.life_used(data), parse.pressure(data, "some")):
         assert share is None or 0 <= share <= 1
-    told = signal_of(data)
-    assert told is None or told.signal is None or 0 <= told.signal <= 1
+    reported = signal_of(data)
+    assert reported is None or reported.signal is None or 0 <= reported.signal <= 1
     name = parse.default_route(data)
     assert name is None or (0 < len(name) <= 15 and "/" not in name)

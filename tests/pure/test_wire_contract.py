@@ -88,7 +88,7 @@ def test_an_example_is_read_and_written_back_as_it_was(name: str, text: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "expected_message"),
     [
         ({"v": 2}, "v"),
         ({"seq": 0}, "seq"),
@@ -97,7 +97,7 @@ def test_an_example_is_read_and_written_back_as_it_was(name: str, text: str) -> 
     ],
 )
 def test_the_decoder_refuses_every_value_that_the_schema_refuses(
-    change: dict[str, Any], said: str
+    change: dict[str, Any], expected_message: str
 ) -> None:
     text = next(text for name, text in EXAMPLES if name == "event")
     broken = {**json.loads(text), **change}
@@ -106,7 +106,7 @@ def test_the_decoder_refuses_every_value_that_the_schema_refuses(
         jsonschema.Draft202012Validator({**schema, "components": DOCUMENT["components"]}).validate(
             broken
         )
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=expected_message):
         topics.decode(
             topics.UpTopic(box="pole-17", kind="event", sublevels=()),
             json.dumps(broken).encode(),

@@ -16,7 +16,7 @@ from centre.flash.write_verify import Piece, VerifyFailed, WriteResult
 UNIT = 4096
 
 
-def told(_done: int, _total: int) -> None:
+def reported(_done: int, _total: int) -> None:
     """Nobody looks on."""
 
 
@@ -71,9 +71,9 @@ def stream(blank: tuple[int, ...] = ()) -> list[Piece]:
 
 def flashed(card: Watched, blank: tuple[int, ...] = ()) -> WriteResult:
     write_verify.wipe_table(card)
-    written = write_verify.write_pieces(card, stream(blank), 6 * CHUNK_BYTES, told)
-    write_verify.read_back(card, written, 6 * CHUNK_BYTES, told)
-    write_verify.write_ends(card, written, 6 * CHUNK_BYTES, told)
+    written = write_verify.write_pieces(card, stream(blank), 6 * CHUNK_BYTES, reported)
+    write_verify.read_back(card, written, 6 * CHUNK_BYTES, reported)
+    write_verify.write_ends(card, written, 6 * CHUNK_BYTES, reported)
     return written
 
 
@@ -95,11 +95,11 @@ def test_both_ends_are_blanked_first_and_written_last_each_made_durable(card: Wa
 
 def test_until_all_data_is_verified_neither_end_has_a_partition_table(card: Watched) -> None:
     write_verify.wipe_table(card)
-    written = write_verify.write_pieces(card, stream(), 6 * CHUNK_BYTES, told)
-    write_verify.read_back(card, written, 6 * CHUNK_BYTES, told)
+    written = write_verify.write_pieces(card, stream(), 6 * CHUNK_BYTES, reported)
+    write_verify.read_back(card, written, 6 * CHUNK_BYTES, reported)
     assert not any(card.read(0, gpt.FIRST_SECTORS_BYTES))
     assert not any(card.read(5 * CHUNK_BYTES, CHUNK_BYTES))
-    write_verify.write_ends(card, written, 6 * CHUNK_BYTES, told)
+    write_verify.write_ends(card, written, 6 * CHUNK_BYTES, reported)
     assert card.read(0, gpt.FIRST_SECTORS_BYTES) == bytes([1]) * gpt.FIRST_SECTORS_BYTES
     assert card.read(5 * CHUNK_BYTES, CHUNK_BYTES) == bytes([6]) * CHUNK_BYTES
 

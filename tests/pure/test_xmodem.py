@@ -41,14 +41,14 @@ class Peer:
         self.sent += data
         hurt = self.out_hurt.get(self._out, bytes)
         self._out += 1
-        self.heard(hurt(data))
+        self.received(hurt(data))
 
     def answer(self, data: bytes) -> None:
         hurt = self.in_hurt.get(self._in, bytes)
         self._in += 1
         self.waiting += hurt(data)
 
-    def heard(self, data: bytes) -> None:
+    def received(self, data: bytes) -> None:
         """Bytes that came over the line in one piece."""
 
     def quiet(self) -> None:
@@ -71,7 +71,7 @@ class Receiver(Peer):
         if not self.got and not self.done:
             self.answer(b"C" if self.crc else bytes([NAK]))
 
-    def heard(self, data: bytes) -> None:
+    def received(self, data: bytes) -> None:
         if data == bytes([EOT]):
             self.done = True
             self.answer(bytes([ACK]))
@@ -96,7 +96,7 @@ class Sender(Peer):
         self.number = 0
         self.begun = self.done = False
 
-    def heard(self, data: bytes) -> None:
+    def received(self, data: bytes) -> None:
         if data in (b"C", bytes([NAK])):
             self.crc = data == b"C" if not self.begun else self.crc
             if not self.begun:

@@ -108,8 +108,8 @@ def test_a_change_on_trial_restarts_the_agent_and_is_confirmed(
     pid = container.pid(agent)
     technician.press_enter()
     log_in(technician, container)
-    said = technician.type("config set health.interval_s 31", r"power cut\.\s+casa-0001> $")
-    assert "The agent restarts with it now." in said
+    message = technician.type("config set health.interval_s 31", r"power cut\.\s+casa-0001> $")
+    assert "The agent restarts with it now." in message
     container.wait_for(lambda: container.pid(agent) not in (None, pid), "agent anew")
     assert "Kept: health.interval_s." in technician.type("config confirm")
     assert "interval_s = 31" in (container.root / "etc/vigie/vigie.toml").read_text()
@@ -197,10 +197,10 @@ def test_the_agents_user_may_request_an_update_and_gets_its_outcome(container: C
         "os.umask(0o077); request_file.submit_request(Path('/run/vigie-update'), 'status', 'amina')"
     )
     container.run(*as_vigie, "env", environment, *python.split(), "-c", ask)
-    told = container.root / "run/vigie-update/status.json"
-    container.wait_for(lambda: told.exists() and "failed" in told.read_text(), "an answer")
-    assert "rauc.slot=A or B: not on the kernel's command line" in told.read_text()
-    assert '"requester":"amina"' in told.read_text()
-    assert not (told.parent / "request.json").exists()
+    reported = container.root / "run/vigie-update/status.json"
+    container.wait_for(lambda: reported.exists() and "failed" in reported.read_text(), "an answer")
+    assert "rauc.slot=A or B: not on the kernel's command line" in reported.read_text()
+    assert '"requester":"amina"' in reported.read_text()
+    assert not (reported.parent / "request.json").exists()
     container.run(*as_vigie, "sh", "-c", "! rm -f /run/vigie-update/status.json")
-    assert told.stat().st_uid == 0
+    assert reported.stat().st_uid == 0

@@ -59,8 +59,8 @@ def test_with_valid_settings_the_unit_makes_a_box_readable_by_the_agents_user(
         assert secret not in journal
         assert secret not in (fresh.root / "select/vigie-settings.toml").read_text()
     as_vigie = ("setpriv", "--reuid=vigie", "--regid=vigie", "--clear-groups")
-    told = fresh.run(*as_vigie, "/opt/vigie/bin/vigie", "check-config", "/etc/vigie/vigie.toml")
-    assert "good; box casa-0001" in told
+    reported = fresh.run(*as_vigie, "/opt/vigie/bin/vigie", "check-config", "/etc/vigie/vigie.toml")
+    assert "good; box casa-0001" in reported
 
 
 def test_a_killed_attempt_is_repeated_and_the_network_waits_for_it(fresh: Container) -> None:

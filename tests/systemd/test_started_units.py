@@ -59,8 +59,10 @@ def back_after_s(container: Container, since_s: float, before: tuple[str, int]) 
 
 def why_restarted(container: Container) -> str:
     """Return the report's text on the end of the run before."""
-    said = (container.root / "run/vigie/health.json").read_bytes()
-    live = msgspec.json.decode(said, type=LiveHealth)  # the container's boot has a name of its own
+    message = (container.root / "run/vigie/health.json").read_bytes()
+    live = msgspec.json.decode(
+        message, type=LiveHealth
+    )  # the container's boot has a name of its own
     return "".join(fault.detail for fault in live.report.faults if fault.code == "SYS-06")
 
 
@@ -87,8 +89,8 @@ def test_no_unit_enabled_at_first_fails(container: Container) -> None:
 
 
 def test_systemd_and_journald_know_every_setting(container: Container) -> None:
-    said = container.run("journalctl", "--no-pager", "--output=cat")
-    complaints = [line for line in said.splitlines() if "/usr/local/lib" in line]
+    message = container.run("journalctl", "--no-pager", "--output=cat")
+    complaints = [line for line in message.splitlines() if "/usr/local/lib" in line]
     assert complaints == []
 
 
@@ -107,12 +109,12 @@ def test_systemd_and_journald_know_every_setting(container: Container) -> None:
 def test_an_agent_that_is_killed_or_stopped_records_again_within_10_s_and_its_guard_has_acted(
     container: Container, number: signal.Signals, noticed: str, cause: str
 ) -> None:
-    pid, said = recording(container), container.journal(AGENT)
+    pid, message = recording(container), container.journal(AGENT)
     since_s, before = boot_s(), newest(container)
     os.kill(pid, number)
     assert back_after_s(container, since_s, before) < BACK_WITHIN_S
     assert container.pid(AGENT) not in (None, pid)
-    new = container.journal(AGENT).removeprefix(said)
+    new = container.journal(AGENT).removeprefix(message)
     assert noticed in new
     assert "guard: head mast: stopped" in new
     assert "guard: pin fan: inactive" in new

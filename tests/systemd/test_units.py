@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def said(*words: str | Path) -> tuple[int, str]:
+def message(*words: str | Path) -> tuple[int, str]:
     done = subprocess.run(
         words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
@@ -55,8 +55,10 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_unit_that_reads_the_clock_error_does_not_protect_the_clock(unit: Path) -> None:
     """ProtectClock= brings a filter of its own, which refuses what another one allows."""
     lines = unit.read_text().splitlines()
-    asks = any(line.startswith("SystemCallFilter=") and "adjtimex" in line for line in lines)
-    assert not (asks and "ProtectClock=yes" in lines)
+    reads_clock_error = any(
+        line.startswith("SystemCallFilter=") and "adjtimex" in line for line in lines
+    )
+    assert not (reads_clock_error and "ProtectClock=yes" in lines)
 
 
 def seconds(unit: Path, setting: str) -> float:
@@ -66,9 +68,9 @@ def seconds(unit: Path, setting: str) -> float:
         for line in unit.read_text().splitlines()
         if line.startswith(setting + "=")
     ]
-    code, told = said("systemd-analyze", "timespan", values[-1])
-    assert code == 0, told
-    return int(told.splitlines()[1].split(":")[1]) / 1e6
+    code, reported = message("systemd-analyze", "timespan", values[-1])
+    assert code == 0, reported
+    return int(reported.splitlines()[1].split(":")[1]) / 1e6
 
 
 def test_a_system_on_trial_is_left_only_after_the_boot_checks_timeout() -> None:
@@ -85,30 +87,30 @@ def test_a_system_on_trial_is_left_only_after_the_boot_checks_timeout() -> None:
 
 @pytest.mark.parametrize("unit", SERVICES, ids=lambda unit: unit.name)
 def test_a_services_exposure_score_is_low(unit: Path) -> None:
-    code, told = said(
+    code, reported = message(
         "systemd-analyze", "security", "--offline=true", f"--threshold={HIGHEST_EXPOSURE}", unit
     )
-    assert code == 0, told
+    assert code == 0, reported
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
 def test_systemd_accepts_every_line_and_finds_every_named_unit(unit: Path, tree: Path) -> None:
-    told = said(
+    reported = message(
         *("systemd-analyze", "verify", f"--root={tree}", "--man=no", "--recursive-errors=yes"),
         unit.name,
     )
-    assert told == (0, "")
+    assert reported == (0, "")
 
 
 def test_an_unknown_systemd_setting_is_found(tree: Path) -> None:
     bad = tree / "usr/lib/systemd/system/bad.service"
     bad.write_text("[Service]\nExecStart=/opt/vigie/bin/vigie\nRestartSecond=2\n")
-    code, told = said(
+    code, reported = message(
         "systemd-analyze", "verify", f"--root={tree}", "--recursive-errors=yes", bad.name
     )
     bad.unlink()
     assert code == 1
-    assert "RestartSecond" in told
+    assert "RestartSecond" in reported
 
 
 def test_every_unit_and_every_setting_is_installed(tree: Path) -> None:
@@ -122,8 +124,8 @@ def test_a_timer_has_a_time_and_its_service(timer: Path) -> None:
     assert timer.with_suffix(".service") in SERVICES
     lines = (line.partition("=") for line in timer.read_text().splitlines())
     ((kind, moment),) = ((name, value) for name, _, value in lines if name in MOMENTS)
-    code, told = said("systemd-analyze", MOMENTS[kind], moment)
-    assert code == 0, told
+    code, reported = message("systemd-analyze", MOMENTS[kind], moment)
+    assert code == 0, reported
 
 
 def test_every_unit_enabled_at_first_exists() -> None:
@@ -132,8 +134,10 @@ def test_every_unit_enabled_at_first_exists() -> None:
 
 
 def test_the_user_can_never_log_in(tmp_path: Path) -> None:
-    code, told = said("systemd-sysusers", f"--root={tmp_path}", HOME / "sysusers.d/vigie.conf")
-    assert code == 0, told
+    code, reported = message(
+        "systemd-sysusers", f"--root={tmp_path}", HOME / "sysusers.d/vigie.conf"
+    )
+    assert code == 0, reported
     (vigie,) = (
         line for line in (tmp_path / "etc/passwd").read_text().splitlines() if line[:6] == "vigie:"
     )
@@ -147,8 +151,8 @@ def test_the_user_can_never_log_in(tmp_path: Path) -> None:
 def test_the_folders_are_the_users_own(tmp_path: Path) -> None:
     for kind, program in (("sysusers.d", "systemd-sysusers"), ("tmpfiles.d", "systemd-tmpfiles")):
         create = ["--create"] if kind == "tmpfiles.d" else []
-        code, told = said(program, f"--root={tmp_path}", *create, HOME / kind / "vigie.conf")
-        assert code == 0, told
+        code, reported = message(program, f"--root={tmp_path}", *create, HOME / kind / "vigie.conf")
+        assert code == 0, reported
     for folder in ("etc/vigie", "var/lib/vigie", "run/vigie"):
         found = (tmp_path / folder).stat()
         assert found.st_mode & 0o777 == 0o750
@@ -161,5 +165,7 @@ def test_the_folders_are_the_users_own(tmp_path: Path) -> None:
 def test_the_device_names_are_valid_udev_rules() -> None:
     if shutil.which("udevadm", path="/usr/bin:/bin") is None:
         pytest.skip("needs udevadm: apt-get install udev")
-    code, told = said("udevadm", "verify", "--resolve-names=never", HOME / "udev/70-vigie.rules")
-    assert code == 0, told
+    code, reported = message(
+        "udevadm", "verify", "--resolve-names=never", HOME / "udev/70-vigie.rules"
+    )
+    assert code == 0, reported

@@ -131,7 +131,7 @@ def test_a_file_with_another_hash_is_deleted_and_not_fetched_again_that_day(
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"size_bytes": 5}, "700000 bytes; the feed says 5"),
         ({"path": "/b.raucb"}, "404"),
@@ -146,7 +146,7 @@ def test_an_impossible_download_is_not_started(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     change: dict[str, object],
-    said: str,
+    message: str,
 ) -> None:
     server.sends_length = bool(change.get("says_length", True))
     if change.get("huge"):
@@ -154,7 +154,7 @@ def test_an_impossible_download_is_not_started(
     size = change.get("size_bytes")
     url = server.url(str(change.get("path", "/a.raucb")))
     wanted = DownloadSpec(url=url, size_bytes=size if isinstance(size, int) else None)
-    with pytest.raises(UpdateError, match=said):
+    with pytest.raises(UpdateError, match=message):
         fetch(wanted, tmp_path)
     assert not list(tmp_path.iterdir())
     assert file

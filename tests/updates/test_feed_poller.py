@@ -118,11 +118,11 @@ def test_a_release_in_the_feed_is_downloaded_checked_and_installed(
 ) -> None:
     centre.offers(newer)
     done = box.run_vigie_update("check", "--config", centre.config, "--now")
-    said = (done.stdout + done.stderr).replace("nothing updated", "not installed")
+    message = (done.stdout + done.stderr).replace("nothing updated", "not installed")
     if CAN_MOUNT_VERITY:
         assert box.contains_version("B", "2.0.0")
     else:
-        was_installed(box, done.returncode, said)
+        was_installed(box, done.returncode, message)
 
 
 def test_a_bundle_that_cannot_be_installed_is_not_fetched_again_each_hour(
@@ -140,10 +140,10 @@ class Reboots:
     """The board is asked to reboot; how often."""
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.requested = 0
 
     def __call__(self) -> None:
-        self.asked += 1
+        self.requested += 1
 
 
 STEPS = ProgressCallbacks(
@@ -192,11 +192,11 @@ def test_outside_the_window_a_release_is_downloaded_once_and_not_installed(
     centre.offers(newer)
     reboots = Reboots()
     for _ in range(2):
-        told = looks(box, centre, now, reboots)
-        assert told == "version 2.0.0 is downloaded; it is installed within 01:30-04:30"
+        reported = looks(box, centre, now, reboots)
+        assert reported == "version 2.0.0 is downloaded; it is installed within 01:30-04:30"
     assert len(centre.server.ranges) == 3, "two feeds and one bundle"
     assert box.is_empty("B")
-    assert reboots.asked == 0
+    assert reboots.requested == 0
 
 
 def test_a_fetch_that_outlasts_the_window_is_not_installed_by_day(
@@ -205,8 +205,8 @@ def test_a_fetch_that_outlasts_the_window_is_not_installed_by_day(
     monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", box.environ["DBUS_SYSTEM_BUS_ADDRESS"])
     centre.offers(newer)
     reboots = Reboots()
-    told = looks(box, centre, NIGHT, reboots, after=DAY)
-    assert told == "version 2.0.0 is downloaded; it is installed within 01:30-04:30"
+    reported = looks(box, centre, NIGHT, reboots, after=DAY)
+    assert reported == "version 2.0.0 is downloaded; it is installed within 01:30-04:30"
     assert box.is_empty("B")
     assert "installing" not in box.log.read_text()
 
@@ -219,7 +219,7 @@ def test_the_window_is_checked_again_before_the_reboot(
     installed(box)
     reboots = Reboots()
     moments = iter([NIGHT, DAY])
-    told = poll_feed(
+    reported = poll_feed(
         Updater(box.root, RaucClient(("-c", str(box.conf)))),
         configuration.load(centre.config),
         PollerDeps(
@@ -229,12 +229,12 @@ def test_the_window_is_checked_again_before_the_reboot(
             reboot=reboots,
         ),
     )
-    assert told == "version 2.0.0 is installed; the reboot waits for the window"
-    assert reboots.asked == 0
+    assert reported == "version 2.0.0 is installed; the reboot waits for the window"
+    assert reboots.requested == 0
 
 
 @pytest.mark.parametrize(
-    ("waits", "runs", "said"),
+    ("waits", "runs", "message"),
     [
         ("3.0.0", "1.0.0", "version 3.0.0 is installed; the reboot waits for the window"),
         ("2.0", "1.0.0", "version 2.0 is installed; the reboot waits for the window"),
@@ -251,14 +251,14 @@ def test_a_pending_update_is_replaced_only_by_a_newer_one(
     monkeypatch: pytest.MonkeyPatch,
     waits: str,
     runs: str,
-    said: str,
+    message: str,
 ) -> None:
     monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", box.environ["DBUS_SYSTEM_BUS_ADDRESS"])
     centre.offers(newer)
     box.set_running_slot("A", runs)
     installed(box, waits)
-    assert looks(box, centre, DAY, Reboots()) == said
-    assert len(centre.server.ranges) == (2 if "is downloaded" in said else 1), "feed, and bundle"
+    assert looks(box, centre, DAY, Reboots()) == message
+    assert len(centre.server.ranges) == (2 if "is downloaded" in message else 1), "feed, and bundle"
 
 
 def test_a_rolled_back_version_is_not_installed_again_by_the_feed(
@@ -274,8 +274,8 @@ def test_a_rolled_back_version_is_not_installed_again_by_the_feed(
     box.reboot("1.0.0")
     box.slots.set_state("A", good=True)
     centre.offers(newer)
-    said = "2.0.0: fell back here or was rolled back"
-    assert looks(box, centre, NIGHT, Reboots()) == said
+    message = "2.0.0: fell back here or was rolled back"
+    assert looks(box, centre, NIGHT, Reboots()) == message
     assert len(centre.server.ranges) == 1, "the feed and no bundle"
     updater = Updater(box.root, RaucClient(("-c", str(box.conf))))
     with pytest.raises(VersionRefused):
@@ -303,11 +303,11 @@ def test_the_units_command_installs_within_the_window_with_a_trusted_clock(
         file.write(f'window = "{begin}-{end}"\n')
     done = box.run_vigie_update("check", "--config", centre.config)
     if SystemClock().trust().synced:
-        said = (done.stdout + done.stderr).replace("nothing updated", "not installed")
-        was_installed(box, 0 if box.contains_version("B", "2.0.0") else done.returncode, said)
+        message = (done.stdout + done.stderr).replace("nothing updated", "not installed")
+        was_installed(box, 0 if box.contains_version("B", "2.0.0") else done.returncode, message)
     else:
-        said = f"version 2.0.0 is downloaded; it is installed within {begin}-{end}\n"
-        assert (done.returncode, done.stdout) == (0, said), done.stderr
+        message = f"version 2.0.0 is downloaded; it is installed within {begin}-{end}\n"
+        assert (done.returncode, done.stdout) == (0, message), done.stderr
 
 
 def test_an_installed_update_waits_for_the_window_to_reboot(
@@ -317,23 +317,23 @@ def test_an_installed_update_waits_for_the_window_to_reboot(
     centre.offers(newer)
     installed(box)
     reboots = Reboots()
-    told = looks(box, centre, DAY, reboots)
-    assert (told, reboots.asked) == (
+    reported = looks(box, centre, DAY, reboots)
+    assert (reported, reboots.requested) == (
         "version 2.0.0 is installed; the reboot waits for the window",
         0,
     )
-    told = looks(box, centre, NIGHT, reboots)
-    assert (told, reboots.asked) == ("version 2.0.0 is installed; rebooting into it", 1)
+    reported = looks(box, centre, NIGHT, reboots)
+    assert (reported, reboots.requested) == ("version 2.0.0 is installed; rebooting into it", 1)
     box.reboot("2.0.0")
     assert looks(box, centre, NIGHT, reboots) == "slot B is on trial: the feed is not polled"
     box.reboot("1.0.0")
     assert looks(box, centre, NIGHT, reboots) == "2.0.0: fell back here or was rolled back"
-    assert reboots.asked == 1
+    assert reboots.requested == 1
     assert len(centre.server.ranges) == 3, "three feeds and no bundle"
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "message"),
     [
         ({"rollout_percent": 0}, "2.0.0: for 0 % of the boxes, not yet for this one"),
         ({"version": "1.0.0"}, "nothing newer than 1.0.0"),
@@ -341,11 +341,11 @@ def test_an_installed_update_waits_for_the_window_to_reboot(
     ],
 )
 def test_a_release_for_other_boxes_is_left_alone(
-    box: UpdateBox, centre: Centre, newer: Path, more: dict[str, object], said: str
+    box: UpdateBox, centre: Centre, newer: Path, more: dict[str, object], message: str
 ) -> None:
     centre.offers(newer, **more)
     done = box.run_vigie_update("check", "--config", centre.config, "--now")
-    assert (done.returncode, done.stdout) == (0, f"{said}\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, f"{message}\n"), done.stderr
     assert len(centre.server.ranges) == 1
 
 

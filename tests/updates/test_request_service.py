@@ -42,11 +42,11 @@ def done(
     order = request_file.submit_request(requests, do, "amina", bundle)
     assert unit(box) == 0
     assert unit(box, "stopped") == 0
-    told = request_file.status_file(requests).read()
-    assert told is not None
-    assert (told.id, told.action, told.requester) == (order, do, "amina")
+    reported = request_file.status_file(requests).read()
+    assert reported is not None
+    assert (reported.id, reported.action, reported.requester) == (order, do, "amina")
     assert [path.name for path in (box.root / FOLDER).iterdir()] == ["status.json"]
-    return told
+    return reported
 
 
 def story_of(box: UpdateBox) -> list[tuple[str, str]]:
@@ -58,8 +58,8 @@ def story_of(box: UpdateBox) -> list[tuple[str, str]]:
 
 def test_the_slots_are_reported(box: UpdateBox, requests: Path) -> None:
     box.slots.record_boot("1.0.0", "2026-11-25T02:00:00Z")
-    told = done(box, requests, "status")
-    assert (told.state, told.lines) == (
+    reported = done(box, requests, "status")
+    assert (reported.state, reported.lines) == (
         "done",
         (
             f"version 1.0.0 runs, from slot A; bundles for it: {COMPATIBLE}",
@@ -76,17 +76,17 @@ def test_a_bundle_on_a_usb_disk_is_installed(
     authority.make_bundle(box.root / STICK / "new.raucb", "2.0.0")
     (bundle,) = usb_bundle.find_usb_bundles(box.root)
     assert bundle == f"/{STICK}/new.raucb"
-    told = done(box, requests, "install", bundle)
+    reported = done(box, requests, "install", bundle)
     assert list((box.root / "data/update").iterdir()) == []
     if CAN_MOUNT_VERITY:
-        said = "version 2.0.0 is in slot B, and is tried once, at the next reboot."
-        assert (told.state, told.lines) == ("done", (said,))
+        message = "version 2.0.0 is in slot B, and is tried once, at the next reboot."
+        assert (reported.state, reported.lines) == ("done", (message,))
         assert box.contains_version("B", "2.0.0")
         assert story_of(box) == [("amina", "update: version 2.0.0 installed into slot B")]
     else:
         # It went through all checks, and the kernel has no dm-verity.
-        assert told.state == "failed"
-        assert told.lines[0].startswith("Failed mounting bundle: Failed to open /dev/mapper")
+        assert reported.state == "failed"
+        assert reported.lines[0].startswith("Failed mounting bundle: Failed to open /dev/mapper")
         assert box.is_empty("B")
 
 
@@ -123,9 +123,9 @@ def test_the_console_can_install_nothing_that_root_could_not(
     why: str,
 ) -> None:
     make(authority, box.root / STICK / "bad.raucb")
-    told = done(box, requests, "install", f"/{STICK}/bad.raucb")
-    assert told.state == "failed"
-    assert why in told.lines[0]
+    reported = done(box, requests, "install", f"/{STICK}/bad.raucb")
+    assert reported.state == "failed"
+    assert why in reported.lines[0]
     assert box.is_empty("B")
     assert list((box.root / "data/update").iterdir()) == []
     assert story_of(box) == []
@@ -135,15 +135,15 @@ def test_a_file_elsewhere_is_not_installed(
     box: UpdateBox, requests: Path, authority: BundleAuthority
 ) -> None:
     authority.make_bundle(box.root / "data.raucb", "2.0.0")
-    told = done(box, requests, "install", "/data.raucb")
-    assert told.state == "failed"
-    assert "allowed: a file *.raucb below /media, /run/media, /mnt" in told.lines[0]
+    reported = done(box, requests, "install", "/data.raucb")
+    assert reported.state == "failed"
+    assert "allowed: a file *.raucb below /media, /run/media, /mnt" in reported.lines[0]
 
 
 def test_a_pending_update_is_cancelled(box: UpdateBox, requests: Path) -> None:
     installed(box)
-    told = done(box, requests, "rollback")
-    assert (told.state, told.lines) == ("done", ("slot B is not tried; slot A stays",))
+    reported = done(box, requests, "rollback")
+    assert (reported.state, reported.lines) == ("done", ("slot B is not tried; slot A stays",))
     assert box.slots.read_selection().pending is None
     assert story_of(box) == [("amina", "update: rollback: slot B is not tried; slot A stays")]
 
@@ -168,12 +168,12 @@ def test_a_version_that_fell_back_must_be_accepted_first(
     box.reboot("2.0.0")
     box.reboot("1.0.0")
     authority.make_bundle(box.root / STICK / "new.raucb", "2.0.0")
-    told = done(box, requests, "install", f"/{STICK}/new.raucb")
+    reported = done(box, requests, "install", f"/{STICK}/new.raucb")
     why = "find out why first; `update good` accepts it, then try again"
-    assert told.lines == (f"version 2.0.0 fell back here or was rolled back: {why}",)
+    assert reported.lines == (f"version 2.0.0 fell back here or was rolled back: {why}",)
     assert done(box, requests, "mark_good").state == "done"
-    told = done(box, requests, "install", f"/{STICK}/new.raucb")
-    assert "fell back" not in told.lines[0]
+    reported = done(box, requests, "install", f"/{STICK}/new.raucb")
+    assert "fell back" not in reported.lines[0]
 
 
 def test_a_rolled_back_version_must_be_accepted_first(
@@ -187,16 +187,16 @@ def test_a_rolled_back_version_must_be_accepted_first(
     box.reboot("1.0.0")
     box.slots.set_state("A", good=True)
     authority.make_bundle(box.root / STICK / "new.raucb", "2.0.0")
-    told = done(box, requests, "install", f"/{STICK}/new.raucb")
-    assert "version 2.0.0 fell back here or was rolled back" in told.lines[0]
+    reported = done(box, requests, "install", f"/{STICK}/new.raucb")
+    assert "version 2.0.0 fell back here or was rolled back" in reported.lines[0]
     assert done(box, requests, "mark_good").state == "done"
     assert "rolled back" not in done(box, requests, "install", f"/{STICK}/new.raucb").lines[0]
 
 
 def test_another_running_update_is_reported(box: UpdateBox, requests: Path) -> None:
     with Updater(box.root, RaucClient()).exclusive():
-        told = done(box, requests, "rollback")
-    assert told.lines == ("another update is running; wait for its end",)
+        reported = done(box, requests, "rollback")
+    assert reported.lines == ("another update is running; wait for its end",)
 
 
 def test_a_second_request_waits_for_its_turn(box: UpdateBox, requests: Path) -> None:
@@ -207,9 +207,9 @@ def test_a_second_request_waits_for_its_turn(box: UpdateBox, requests: Path) -> 
     second = request_file.submit_request(requests, "status", "omar")
     assert not request_file.withdraw_request(requests, first)
     assert unit(box) == 0
-    told = request_file.status_file(requests).read()
-    assert told is not None
-    assert (told.id, told.requester) == (second, "omar")
+    reported = request_file.status_file(requests).read()
+    assert reported is not None
+    assert (reported.id, reported.requester) == (second, "omar")
 
 
 def test_an_invalid_request_is_dropped_and_changes_nothing(box: UpdateBox, requests: Path) -> None:
@@ -229,13 +229,13 @@ def test_a_request_that_was_killed_has_failed(
     environ = {**box.environ, "PATH": f"{dying(box)}:{box.environ['PATH']}"}
     ended = subprocess.run(order, env=environ, check=False)
     assert ended.returncode == -signal.SIGKILL
-    told = request_file.status_file(requests).read()
-    assert told is not None
-    assert told.state == "running"
+    reported = request_file.status_file(requests).read()
+    assert reported is not None
+    assert reported.state == "running"
     assert unit(box, "stopped") == 0
-    told = request_file.status_file(requests).read()
-    assert told is not None
-    assert (told.state, told.lines) == ("failed", (request_service.INTERRUPTED_MESSAGE,))
+    reported = request_file.status_file(requests).read()
+    assert reported is not None
+    assert (reported.state, reported.lines) == ("failed", (request_service.INTERRUPTED_MESSAGE,))
 
 
 def dying(box: UpdateBox) -> Path:
@@ -251,10 +251,10 @@ def test_a_machine_without_slots_is_reported(box: UpdateBox, requests: Path) -> 
     request_file.submit_request(requests, "status", "amina")
     (box.root / "proc/cmdline").write_text("quiet root=/dev/vda4\n")
     assert unit(box) == 0
-    told = request_file.status_file(requests).read()
-    assert told is not None
-    assert told.state == "failed"
-    assert "rauc.slot" in told.lines[0]
+    reported = request_file.status_file(requests).read()
+    assert reported is not None
+    assert reported.state == "failed"
+    assert "rauc.slot" in reported.lines[0]
 
 
 def test_a_missing_request_folder_is_a_system_error(box: UpdateBox, requests: Path) -> None:

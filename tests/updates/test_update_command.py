@@ -35,26 +35,26 @@ def newer(tmp_path: Path, authority: BundleAuthority) -> Path:
     return authority.make_bundle(tmp_path / "newer.raucb", "2.0.0")
 
 
-def was_installed(box: UpdateBox, code: int, said: str) -> None:
+def was_installed(box: UpdateBox, code: int, message: str) -> None:
     """It went through all checks; the kernel has dm-verity, or not, and then says so itself."""
     if CAN_MOUNT_VERITY:
-        assert code == 0, said
+        assert code == 0, message
         assert box.contains_version("B", "2.0.0")
         assert box.slots.read_selection().pending == "B"
     else:
         assert code == 1
-        assert said.splitlines()[-1] == (
+        assert message.splitlines()[-1] == (
             "vigie: not installed: Failed mounting bundle: "
             "Failed to open /dev/mapper/control: No such file or directory"
         )
         assert box.is_empty("B")
 
 
-def was_refused(box: UpdateBox, code: int, said: str, why: str, wanted_code: int = 1) -> None:
-    assert code == wanted_code, said
-    (line,) = [line for line in said.splitlines() if line.startswith("vigie: ")]
+def was_refused(box: UpdateBox, code: int, message: str, why: str, wanted_code: int = 1) -> None:
+    assert code == wanted_code, message
+    (line,) = [line for line in message.splitlines() if line.startswith("vigie: ")]
     assert why in line
-    assert "Traceback" not in said
+    assert "Traceback" not in message
     assert box.is_empty("B")
     assert box.slots.read_selection().pending is None
     assert not list((box.root / "data/update").glob("*.raucb"))
@@ -69,11 +69,11 @@ def test_the_status_is_printed_as_text_and_as_json(box: UpdateBox) -> None:
         "  A  1.0.0             good  (runs, default)",
         "  B  (unknown)         no working system",
     ]
-    told = json.loads(box.run_vigie_update("status", "--json").stdout)
-    assert (told["booted"], told["default"], told["pending"]) == ("A", "A", None)
-    assert told["compatible"] == COMPATIBLE
-    assert told["slots"]["A"] == {"state": "good", "version": "1.0.0", "booted": True}
-    assert told["slots"]["B"] == {"state": "bad", "version": None, "booted": False}
+    reported = json.loads(box.run_vigie_update("status", "--json").stdout)
+    assert (reported["booted"], reported["default"], reported["pending"]) == ("A", "A", None)
+    assert reported["compatible"] == COMPATIBLE
+    assert reported["slots"]["A"] == {"state": "good", "version": "1.0.0", "booted": True}
+    assert reported["slots"]["B"] == {"state": "bad", "version": None, "booted": False}
 
 
 def test_a_good_bundle_is_installed_from_a_file(box: UpdateBox, newer: Path) -> None:
@@ -231,9 +231,9 @@ def test_a_rolled_back_trial_ends_with_the_next_boot(box: UpdateBox) -> None:
     assert "the next boot is slot A again" in done.stdout
     box.reboot("1.0.0")
     assert box.slots.booted == "A"
-    told = box.run_vigie_update("status").stdout
-    assert "version 2.0.0 fell back" in told
-    assert all(len(line) < 80 for line in told.splitlines())
+    reported = box.run_vigie_update("status").stdout
+    assert "version 2.0.0 fell back" in reported
+    assert all(len(line) < 80 for line in reported.splitlines())
 
 
 def test_a_box_without_a_previous_version_refuses_a_rollback(box: UpdateBox) -> None:

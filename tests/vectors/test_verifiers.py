@@ -65,8 +65,8 @@ def test_an_export_made_while_recording_verifies(vectors: ExportVectors) -> None
     assert verdict.ok, verdict.first_problem
     assert verdict.manifest is not None
     lines = (vectors.busy.folder / "receipts.chain").read_bytes().splitlines()
-    told = [parse_line(line).receipt for line in lines]
-    since = [one.body for one in told if one.seq > verdict.manifest.head.seq]
+    reported = [parse_line(line).receipt for line in lines]
+    since = [one.body for one in reported if one.seq > verdict.manifest.head.seq]
     assert [type(body) for body in since] == [
         SegmentOpened,
         SegmentClosed,

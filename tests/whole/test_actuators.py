@@ -82,14 +82,14 @@ class Technician:
     def types(self, *words: str) -> int:
         return main(["ptz", "--config", self._config, *words])
 
-    def asks(self, *words: str) -> dict[str, object]:
+    def run_ptz(self, *words: str) -> dict[str, object]:
         """Return the result in the last reply."""
         assert self.types("--json", *words) == 0, self._capsys.readouterr()
         last = json.loads(self._capsys.readouterr().out.splitlines()[-1])
         result: dict[str, object] = last["result"]
         return result
 
-    def is_told(self, *words: str) -> str:
+    def is_reported(self, *words: str) -> str:
         """Why it was refused."""
         assert self.types(*words) in (1, 2)
         return self._capsys.readouterr().err
@@ -99,7 +99,7 @@ class Technician:
         return self._capsys.readouterr().out
 
     def head(self) -> dict[str, object]:
-        heads = self.asks("status")["heads"]
+        heads = self.run_ptz("status")["heads"]
         assert isinstance(heads, list)
         head: dict[str, object] = heads[0]
         return head
@@ -113,33 +113,33 @@ def test_a_technician_moves_the_head_and_takes_a_panorama(
     wait_until(lambda: here.head()["settled"])
     assert "mast" in here.sees("list")
     assert "absolute" in here.sees("list")
-    assert "forbidden" in here.is_told("goto", "120", "50")
-    assert "'windows'" in here.is_told("goto", "120", "50")
-    here.asks("goto", "30", "5")
+    assert "forbidden" in here.is_reported("goto", "120", "50")
+    assert "'windows'" in here.is_reported("goto", "120", "50")
+    here.run_ptz("goto", "30", "5")
     wait_until(lambda: here.head()["position"] == place(30, 5) and here.head()["settled"])
-    here.asks("preset", "set", "gate")
+    here.run_ptz("preset", "set", "gate")
     assert "gate" in here.sees("preset", "list")
-    assert "allowed: a preset's name" in here.is_told("goto", "1", "2", "3", "4")
-    here.asks("move", "left", "up", "--for", "0.5")
-    here.asks("stop")
-    here.asks("tour", "start", "round")
+    assert "allowed: a preset's name" in here.is_reported("goto", "1", "2", "3", "4")
+    here.run_ptz("move", "left", "up", "--for", "0.5")
+    here.run_ptz("stop")
+    here.run_ptz("tour", "start", "round")
     wait_until(lambda: here.head()["tour"] == "round" and here.head()["preset"] == "gate")
-    here.asks("tour", "stop")
-    made = here.asks("sweep")["panorama"]
-    assert isinstance(made, dict)
-    heard = centre.wait_for(
-        lambda all_: any(sha(item) == made["sha256"] for item in all_), "the panorama"
+    here.run_ptz("tour", "stop")
+    panorama = here.run_ptz("sweep")["panorama"]
+    assert isinstance(panorama, dict)
+    received = centre.wait_for(
+        lambda all_: any(sha(item) == panorama["sha256"] for item in all_), "the panorama"
     )
-    (picture,) = [item for item in heard if sha(item) == made["sha256"]]
-    assert len(picture.payload) == made["size_bytes"]
-    assert (made["frames"], made["missing"]) == (7, [])
+    (picture,) = [item for item in received if sha(item) == panorama["sha256"]]
+    assert len(picture.payload) == panorama["size_bytes"]
+    assert (panorama["frames"], panorama["missing"]) == (7, [])
     receipts = "".join(
         path.read_text() for path in (box.folder / "state" / "custody").glob("*.chain")
     )
     assert f'"by":"{getpass.getuser()}"' in receipts
-    here.asks("preset", "delete", "gate")
+    here.run_ptz("preset", "delete", "gate")
     assert "no presets yet" in here.sees("preset", "list")
-    assert "cannot follow" not in here.is_told("tour", "start", "square")
+    assert "cannot follow" not in here.is_reported("tour", "start", "square")
     assert box.stop(signal.SIGTERM) == 0
     assert "Traceback" not in box.log
 
@@ -155,17 +155,17 @@ def test_a_preset_with_masks_keeps_its_position(
     box.start()
     here = Technician(box, capsys)
     wait_until(lambda: here.head()["settled"])
-    here.asks("preset", "set", "gate")
+    here.run_ptz("preset", "set", "gate")
     wait_until(lambda: here.head()["preset"] == "gate")
-    here.asks("goto", "30", "5")
+    here.run_ptz("goto", "30", "5")
     wait_until(lambda: here.head()["position"] == place(30, 5) and here.head()["settled"])
     for word in ("set", "delete"):
-        said = here.is_told("preset", word, "gate")
-        assert "forbidden" in said
-        assert "gate.scene.toml' was drawn at preset 'gate'" in said
-        assert len(said.splitlines()) == 1
-    here.asks("preset", "set", "yard")
-    here.asks("goto", "gate")
+        expected_message = here.is_reported("preset", word, "gate")
+        assert "forbidden" in expected_message
+        assert "gate.scene.toml' was drawn at preset 'gate'" in expected_message
+        assert len(expected_message.splitlines()) == 1
+    here.run_ptz("preset", "set", "yard")
+    here.run_ptz("goto", "gate")
     wait_until(lambda: here.head()["preset"] == "gate")
     assert box.stop(signal.SIGTERM) == 0
 
@@ -174,14 +174,14 @@ def test_the_birth_health_and_declaration_list_the_heads_and_pins(
     box: AgentBox, centre: RunningCentre
 ) -> None:
     box.start()
-    heard = centre.wait_for(
+    received = centre.wait_for(
         lambda all_: (
             {DeclarationMessage, HealthMessage} <= {type(item.message) for item in all_}
             and any(open_heads(item) for item in all_)
         ),
         "the declaration, and a head that is open",
     )
-    births = [item.message.data for item in heard if isinstance(item.message, StatusMessage)]
+    births = [item.message.data for item in received if isinstance(item.message, StatusMessage)]
     birth = births[0]
     assert isinstance(birth, OnlineStatus)
     assert [(head.name, head.camera, head.tours) for head in birth.heads] == [
@@ -190,10 +190,10 @@ def test_the_birth_health_and_declaration_list_the_heads_and_pins(
     assert [(pin.name, pin.kind, pin.switchable) for pin in birth.pins] == [
         ("siren", "siren", False)
     ]
-    told = [item for item in heard if isinstance(item.message, DeclarationMessage)]
-    assert isinstance(told[0].message, DeclarationMessage)
-    assert told[0].message.seq is None
-    (camera,) = told[0].message.data.cameras
+    reported = [item for item in received if isinstance(item.message, DeclarationMessage)]
+    assert isinstance(reported[0].message, DeclarationMessage)
+    assert reported[0].message.seq is None
+    (camera,) = reported[0].message.data.cameras
     assert (camera.name, camera.on_ptz_head, camera.retention_h) == ("north", True, 72)
 
 
@@ -217,9 +217,9 @@ def test_the_guard_exits_with_an_orderly_agent_and_acts_for_a_dead_one(box: Agen
 def test_without_an_agent_there_is_one_clear_line(
     box: AgentBox, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = Technician(box, capsys).is_told("status")
-    assert "no agent is running; allowed: after `vigie run" in said
-    assert len(said.splitlines()) == 1
+    expected_message = Technician(box, capsys).is_reported("status")
+    assert "no agent is running; allowed: after `vigie run" in expected_message
+    assert len(expected_message.splitlines()) == 1
 
 
 def place(pan_deg: float, tilt_deg: float) -> dict[str, float]:

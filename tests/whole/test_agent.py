@@ -20,17 +20,17 @@ from tests.whole.report.broker import Mosquitto
 from tests.whole.rig import AgentBox, RunningCentre, fake_camera_toml
 
 
-def statuses(heard: list[ReceivedMessage]) -> list[object]:
-    return [h.message.data for h in heard if isinstance(h.message, StatusMessage)]
+def statuses(received: list[ReceivedMessage]) -> list[object]:
+    return [h.message.data for h in received if isinstance(h.message, StatusMessage)]
 
 
-def events(heard: list[ReceivedMessage]) -> list[EventMessage]:
-    return [h.message for h in heard if isinstance(h.message, EventMessage)]
+def events(received: list[ReceivedMessage]) -> list[EventMessage]:
+    return [h.message for h in received if isinstance(h.message, EventMessage)]
 
 
 def test_events_of_a_street_reach_the_centre(box: AgentBox, centre: RunningCentre) -> None:
     box.start()
-    heard = centre.wait_for(
+    received = centre.wait_for(
         lambda all_: (
             len(events(all_)) >= 3
             and {m.data.thumbnail for m in events(all_)}
@@ -39,19 +39,19 @@ def test_events_of_a_street_reach_the_centre(box: AgentBox, centre: RunningCentr
         ),
         "three events and a picture of one of them",
     )
-    (birth,) = [s for s in statuses(heard) if isinstance(s, OnlineStatus)]
+    (birth,) = [s for s in statuses(received) if isinstance(s, OnlineStatus)]
     assert birth.site == "Bd Mohammed V / Rue Chaouia"
     assert birth.cameras[0].model == "ssdlite_mobilenet_v2"
-    for event in events(heard):
+    for event in events(received):
         assert event.box == "casa-0001"
         assert event.data.camera == "north"
         assert event.data.kind in ("line", "view_moved")
-    for item in heard:
+    for item in received:
         if isinstance(item.message, SnapshotHeader):
             assert sha256_hex(item.payload) == item.message.data.sha256
             assert item.payload.startswith(b"\xff\xd8")
             assert len(item.payload) <= 20_000
-    healths = [h.message.data for h in heard if isinstance(h.message, HealthMessage)]
+    healths = [h.message.data for h in received if isinstance(h.message, HealthMessage)]
     assert healths[0].cameras[0].open
     assert {stage.state for stage in healths[-1].stages} <= {"running", "starting"}
 
@@ -80,7 +80,7 @@ def test_a_failing_camera_is_reported_and_never_ends_the_agent(
     box.start()
     try:
         if code is not None:
-            heard = centre.wait_for(
+            received = centre.wait_for(
                 lambda all_: (
                     any(
                         fault.code == code
@@ -92,7 +92,7 @@ def test_a_failing_camera_is_reported_and_never_ends_the_agent(
                 ),
                 f"{code} and camera_lost",
             )
-            (lost,) = [e for e in events(heard) if e.data.kind == "camera_lost"]
+            (lost,) = [e for e in events(received) if e.data.kind == "camera_lost"]
             assert lost.data.phase == "begin"
         else:
             # It ended and was opened again, and the agent tells how often.

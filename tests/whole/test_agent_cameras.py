@@ -24,12 +24,12 @@ def street_camera() -> Iterator[RtspServer]:
     server.kill()
 
 
-def healths(heard: list[ReceivedMessage]) -> list[HealthMessage]:
-    return [h.message for h in heard if isinstance(h.message, HealthMessage)]
+def healths(received: list[ReceivedMessage]) -> list[HealthMessage]:
+    return [h.message for h in received if isinstance(h.message, HealthMessage)]
 
 
-def kinds(heard: list[ReceivedMessage]) -> list[tuple[str, str]]:
-    events = (h.message.data for h in heard if isinstance(h.message, EventMessage))
+def kinds(received: list[ReceivedMessage]) -> list[tuple[str, str]]:
+    events = (h.message.data for h in received if isinstance(h.message, EventMessage))
     return [(event.kind, event.phase) for event in events]
 
 
@@ -71,14 +71,14 @@ def test_an_rtsp_camera_with_two_streams_is_recorded_and_detected_until_it_disap
             "frames in health",
         )
         street_camera.kill()
-        heard = centre.wait_for(
+        received = centre.wait_for(
             lambda all_: (
                 ("camera_lost", "begin") in kinds(all_)
                 and any(m.data.faults for m in healths(all_))
             ),
             "word of the loss",
         )
-        assert {fault.code for m in healths(heard) for fault in m.data.faults} <= {
+        assert {fault.code for m in healths(received) for fault in m.data.faults} <= {
             "CAM-01",
             "CAM-02",
         }

@@ -14,18 +14,18 @@ from centre.client import ReceivedMessage
 from tests.whole.rig import AgentBox, RunningCentre
 
 
-def heads(heard: list[ReceivedMessage]) -> list[ChainHead]:
+def heads(received: list[ReceivedMessage]) -> list[ChainHead]:
     return [
         ChainHead(seq=m.data.seq, sha256=m.data.sha256, time=m.data.time)
-        for m in (h.message for h in heard)
+        for m in (h.message for h in received)
         if isinstance(m, ReceiptMessage) and isinstance(m.data, CustodyHead)
     ]
 
 
-def births(heard: list[ReceivedMessage]) -> list[OnlineStatus]:
+def births(received: list[ReceivedMessage]) -> list[OnlineStatus]:
     return [
         h.message.data
-        for h in heard
+        for h in received
         if isinstance(h.message, StatusMessage) and isinstance(h.message.data, OnlineStatus)
     ]
 
@@ -60,19 +60,19 @@ def test_the_centre_receives_the_key_and_heads_that_are_in_the_chain(
         )
         assert box.stop(signal.SIGTERM) == 0
     last_seq = chain(state, public_key(state))[-1].receipt.seq
-    heard = centre.wait_for(
+    received = centre.wait_for(
         lambda all_: any(head.seq == last_seq for head in heads(all_)), "the head at the end"
     )
-    key = births(heard)[0].public_key
-    assert {birth.public_key for birth in births(heard)} == {key} == {public_key(state)}
+    key = births(received)[0].public_key
+    assert {birth.public_key for birth in births(received)} == {key} == {public_key(state)}
     lines = chain(state, key)
-    assert all(head in shown(lines) for head in heads(heard))
+    assert all(head in shown(lines) for head in heads(received))
     starts = [line for line in lines if isinstance(line.receipt.body, AgentStarted)]
     assert starts[0].receipt.seq == 1
     assert len(starts) == 2
 
     # A thief of the disk puts back the chain as it was: it verifies, and lacks what was published.
-    newest = max(heads(heard), key=lambda head: head.seq)
+    newest = max(heads(received), key=lambda head: head.seq)
     rewound = [line for line in lines if line.receipt.seq < newest.seq]
     assert newest not in shown(rewound)
 

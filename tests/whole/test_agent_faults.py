@@ -36,7 +36,7 @@ def built(folder: Path, machine: Path = DEFAULT_ROOT) -> Agent:
     )
 
 
-def told(agent: Agent) -> dict[str, str]:
+def reported(agent: Agent) -> dict[str, str]:
     return {fault.code: fault.detail for fault in agent.faults.active()}
 
 
@@ -45,12 +45,12 @@ def test_an_unreadable_key_is_replaced_and_reported(tmp_path: Path) -> None:
     first = built(tmp_path)
     first.start()
     first.stop()
-    assert "CUS-02" not in told(first)
+    assert "CUS-02" not in reported(first)
     (tmp_path / "state" / "identity" / "box.key").write_bytes(b"\0" * 119)
     second = built(tmp_path)
     second.start()
     second.stop()
-    assert "kept as" in told(second)["CUS-02"]
+    assert "kept as" in reported(second)["CUS-02"]
 
 
 @pytest.mark.raises_fault("CUS-02")
@@ -60,7 +60,7 @@ def test_a_key_lost_with_its_partition_is_reported(tmp_path: Path) -> None:
     agent = built(tmp_path, machine=tmp_path)
     agent.start()
     agent.stop()
-    assert "reformatted" in told(agent)["CUS-02"]
+    assert "reformatted" in reported(agent)["CUS-02"]
 
 
 @pytest.mark.raises_fault("DET-01")
@@ -76,7 +76,7 @@ def test_a_model_that_does_not_match_its_card_is_not_loaded_and_the_box_records(
     agent.start()
     agent.wait_until_ended(60)
     agent.stop()
-    assert "not loaded" in told(agent)["DET-01"]
+    assert "not loaded" in reported(agent)["DET-01"]
     assert list((tmp_path / "state" / "footage").rglob("*.mp4"))
 
 

@@ -40,10 +40,10 @@ def box(mosquitto: Mosquitto, tmp_path: Path) -> Iterator[AgentBox]:
     box.kill()
 
 
-def lines(heard: list[ReceivedMessage]) -> list[EventMessage]:
+def lines(received: list[ReceivedMessage]) -> list[EventMessage]:
     return [
         h.message
-        for h in heard
+        for h in received
         if isinstance(h.message, EventMessage) and h.message.data.kind == "line"
     ]
 
@@ -64,7 +64,7 @@ def holds(box: AgentBox) -> dict[str, Hold]:
 
 def test_an_event_and_its_footage_belong_together(box: AgentBox, centre: RunningCentre) -> None:
     box.start()
-    heard = centre.wait_for(
+    received = centre.wait_for(
         lambda all_: (
             len(lines(all_)) >= 3
             and any(
@@ -76,7 +76,7 @@ def test_an_event_and_its_footage_belong_together(box: AgentBox, centre: Running
     )
     assert box.stop(signal.SIGKILL) == -signal.SIGKILL
     before = holds(box)
-    for message in lines(heard):
+    for message in lines(received):
         hold = before[message.data.event]
         assert message.data.footage is not None
         assert (message.data.footage.begin, message.data.footage.end) == (
@@ -87,7 +87,7 @@ def test_an_event_and_its_footage_belong_together(box: AgentBox, centre: Running
         assert hold.end_ns == message.data.t_ns + 3_000_000_000
 
     box.start()
-    many = len(lines(heard))
+    many = len(lines(received))
     centre.wait_for(lambda all_: len(lines(all_)) > many, "another event")
     assert box.stop(signal.SIGTERM) == 0
     assert "Traceback" not in box.log

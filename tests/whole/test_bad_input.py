@@ -39,7 +39,7 @@ def test_valid_input_is_accepted(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "change", "said"),
+    ("file", "change", "message"),
     [
         ("vigie.toml", ("[box]", "[box"), "vigie.toml': not valid TOML"),
         ("vigie.toml", ("[box]", f"a = {'[' * 5000}{']' * 5000}\n[box]"), "a nesting too large"),
@@ -71,14 +71,14 @@ def test_a_mistake_in_the_configuration_is_one_line_and_exit_code_2(
     command: list[str],
     file: str,
     change: tuple[str, str],
-    said: str,
+    message: str,
 ) -> None:
     spoil(box / file, change)
-    assert_refused([*command, "vigie.toml"], said, capsys)
+    assert_refused([*command, "vigie.toml"], message, capsys)
 
 
 @pytest.mark.parametrize(
-    ("file", "change", "said"),
+    ("file", "change", "message"),
     [
         ("vigie.toml", ('"scene.toml"', '"none.toml"'), "none.toml': No such file or directory"),
         ("vigie.toml", ('"scene.toml"', r'"a\u0000b"'), r"/a\x00b': a path that contains NUL"),
@@ -95,10 +95,10 @@ def test_a_mistake_in_a_scene_is_one_line_and_exit_code_2(
     command: list[str],
     file: str,
     change: tuple[str, str],
-    said: str,
+    message: str,
 ) -> None:
     spoil(box / file, change)
-    assert_refused([*command, "vigie.toml"], said, capsys)
+    assert_refused([*command, "vigie.toml"], message, capsys)
 
 
 def spoil(file: Path, change: tuple[str, str]) -> None:
@@ -107,12 +107,12 @@ def spoil(file: Path, change: tuple[str, str]) -> None:
     file.write_text(text.replace(*change, 1))
 
 
-def assert_refused(command: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def assert_refused(command: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(command) == 2
     printed = capsys.readouterr()
     assert printed.err.startswith("vigie: ")
     assert printed.err.count("\n") == 1
-    assert said in printed.err
+    assert message in printed.err
     assert printed.out == ""
 
 

@@ -248,8 +248,8 @@ def test_a_clip_may_be_cut_by_utc(tmp_path: Path, stream: Stream) -> None:
 def test_a_clip_plays_without_vigie(tmp_path: Path, streams: dict[str, Stream]) -> None:
     for kind, tag in (("h264 with B-frames", "avc1"), ("hevc", "hvc1")):
         clip = whole(record(tmp_path / tag, streams[kind]), tmp_path / "clip.mp4")
-        told = ffprobe(clip.path)
-        (only,) = told["streams"]  # type: ignore[misc]
+        reported = ffprobe(clip.path)
+        (only,) = reported["streams"]  # type: ignore[misc]
         assert only["codec_tag_string"] == tag
         assert (only["width"], only["height"], only["nb_frames"]) == (160, 96, "95")
         assert float(only["duration"]) == pytest.approx(9.5, abs=0.01)
@@ -412,19 +412,19 @@ def test_a_failed_decryption_is_reported_and_leaves_no_file(
     plain = record(tmp_path / "plain", stream)
     sidecar = Path(f"{sealed[0].path}{KEYS_SUFFIX}")
     generate_key_pair(tmp_path / "stranger.pem")
-    stranger = read_private_key(tmp_path / "stranger.pem")
+    other_key = read_private_key(tmp_path / "stranger.pem")
     torn = tmp_path / "torn.mp4"
     torn.write_bytes(sealed[0].path.read_bytes()[:-100_000])
     out = tmp_path / "out.mp4"
-    for segment, keys_file, key, says in (
-        (sealed[0].path, sidecar, stranger, "this private key does not open it"),
+    for segment, keys_file, key, message in (
+        (sealed[0].path, sidecar, other_key, "this private key does not open it"),
         (sealed[1].path, sidecar, centre.key, "is of another segment"),
         (plain[0].path, sidecar, centre.key, "it is not sealed"),
         (torn, sidecar, centre.key, "damaged: torn.mp4: "),
         (tmp_path / "none.mp4", sidecar, centre.key, "No such file"),
         (sealed[0].path, tmp_path / "none.keys", centre.key, "No such file"),
     ):
-        with pytest.raises(UserError, match=says):
+        with pytest.raises(UserError, match=message):
             unseal(segment, keys_file, key, out)
         assert not list(tmp_path.glob("out*"))
 

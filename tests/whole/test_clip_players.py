@@ -114,10 +114,10 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 class Listener(http.server.BaseHTTPRequestHandler):
     """Hears what the page has to say."""
 
-    heard: ClassVar[queue.Queue[bytes]] = queue.Queue()
+    received: ClassVar[queue.Queue[bytes]] = queue.Queue()
 
     def do_POST(self) -> None:
-        self.heard.put(self.rfile.read(int(self.headers["Content-Length"])))
+        self.received.put(self.rfile.read(int(self.headers["Content-Length"])))
         self.send_response(204)
         self.end_headers()
 
@@ -151,7 +151,7 @@ def test_chromium_plays_and_seeks(folder: Path, listener: str) -> None:
         start_new_session=True,
     ) as browser:
         try:
-            clip, unsealed = json.loads(Listener.heard.get(timeout=90))
+            clip, unsealed = json.loads(Listener.received.get(timeout=90))
         finally:
             os.killpg(browser.pid, signal.SIGKILL)
     assert clip[:3] == [pytest.approx(PICTURES / FPS + PAUSE_S, abs=0.01), 160, 96]
@@ -163,7 +163,7 @@ def test_chromium_plays_and_seeks(folder: Path, listener: str) -> None:
 
 @pytest.mark.skipif(not HAS_GSTREAMER, reason="needs GStreamer's bindings for /usr/bin/python3")
 def test_gstreamer_reads_every_picture_and_the_length(folder: Path) -> None:
-    told = [
+    reported = [
         subprocess.run(
             ["/usr/bin/python3", "-c", textwrap.dedent(GSTREAMER), folder / name],
             check=True,
@@ -173,7 +173,7 @@ def test_gstreamer_reads_every_picture_and_the_length(folder: Path) -> None:
         ).stdout.split()
         for name in ("clip.mp4", "unsealed.mp4")
     ]
-    clip, unsealed = ([int(number) for number in numbers] for numbers in told)
+    clip, unsealed = ([int(number) for number in numbers] for numbers in reported)
     assert clip[0] == PICTURES
     assert clip[1] / 1e9 == pytest.approx((PICTURES - 1) / FPS + PAUSE_S, abs=0.01)
     assert clip[2] / 1e9 == pytest.approx(PICTURES / FPS + PAUSE_S, abs=0.01)

@@ -99,7 +99,7 @@ class Export:
         words = ["--out", str(out), "--by", "me", "--purpose", "a test", "--json"]
         capsys.readouterr()
         assert main(["footage", "export", *where, *span, *words]) == 0
-        self.said = json.loads(capsys.readouterr().out)
+        self.message = json.loads(capsys.readouterr().out)
         self.first_problem = verify_export(out).first_problem
 
     def pictures(self) -> int:
@@ -126,24 +126,24 @@ def test_a_running_box_cuts_clips_of_encrypted_footage_until_a_power_cycle(
     assert stat.S_IMODE(door.st_mode) == 0o600
 
     running = Export(box, tmp_path / "running", capsys)
-    assert running.said["no_clip_reason"] is None
+    assert running.message["no_clip_reason"] is None
     assert running.first_problem is None
     assert running.pictures() > 0
     chain = b"".join(file.read_bytes() for file in sorted((state / "custody").glob("*.chain")))
     viewed, exported = chain.index(b'"kind":"viewed"'), chain.index(b'"kind":"exported"')
     assert viewed < exported, "who looks is in the chain before he sees anything"
     assert b"of user %d" % os.geteuid() in chain
-    assert list(running.said["clip"]["segments"]) == running.said["segments"]
+    assert list(running.message["clip"]["segments"]) == running.message["segments"]
     assert not (running.out / "keys").exists()
     sealed = len(list((running.out / "segments").glob("*.mp4.keys")))
-    assert sealed == len(running.said["segments"]) >= 3
+    assert sealed == len(running.message["segments"]) >= 3
 
     for line in HOSTILE.values():
         with (tmp_path / "hostile").open("wb") as out:
             assert say(state, line, out.fileno())["state"] == "refused"
         assert (tmp_path / "hostile").stat().st_size == 0
     again = Export(box, tmp_path / "again", capsys)
-    assert again.said["no_clip_reason"] is None
+    assert again.message["no_clip_reason"] is None
 
     box.stop(signal.SIGKILL)
     power_off = Export(box, tmp_path / "off", capsys)
@@ -152,11 +152,11 @@ def test_a_running_box_cuts_clips_of_encrypted_footage_until_a_power_cycle(
     wait_for_segments(state, segments + 1)
     later = Export(box, tmp_path / "later", capsys)
     for export in (power_off, later):
-        assert export.said["clip"] is None
-        assert "sealed, and its key is not available" in export.said["no_clip_reason"]
+        assert export.message["clip"] is None
+        assert "sealed, and its key is not available" in export.message["no_clip_reason"]
         assert export.first_problem is None
         assert not (export.out / "clip.mp4").exists()
-        assert set(running.said["segments"]) <= set(export.said["segments"])
+        assert set(running.message["segments"]) <= set(export.message["segments"])
     assert box.stop(signal.SIGTERM) == 0
     assert not (state / SOCKET_NAME).exists()
     assert "Traceback" not in box.log
@@ -169,7 +169,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     state.mkdir()
     keys: dict[str, KeyLookup] = {"north": lambda _kid: None}
     clips = ClipHandler(
-        state / "footage", keys, ManualClock().boottime_ns, lambda _asked, _by: None
+        state / "footage", keys, ManualClock().boottime_ns, lambda _requested, _by: None
     )
     control = ControlSocket(state, SystemClock().boottime_ns)
     stages = (control, control.add_blocking_method("clips", ClipRequest, clips.handle))
@@ -244,10 +244,10 @@ def test_another_user_can_neither_connect_nor_get_a_clip(desk: Path) -> None:
     assert subprocess.check_output(words, text=True) == "closed\n"
     (desk / SOCKET_NAME).chmod(0o666)
     try:
-        said = subprocess.check_output(words, text=True)
+        message = subprocess.check_output(words, text=True)
     finally:
         (desk / SOCKET_NAME).chmod(0o600)
-    assert json.loads(said)["message"] == "user 65534 may not ask"
+    assert json.loads(message)["message"] == "user 65534 may not ask"
 
 
 def test_an_incomplete_clip_file_is_removed(desk: Path, tmp_path: Path) -> None:

@@ -101,13 +101,13 @@ def test_a_reply_goes_to_its_response_topic_and_only_under_the_boxs_replies(
         assert received.topic == operator.reply_topic
         assert received.correlation == b"1"
         assert decode_result(reply)["heads"][0]["name"] == "mast"
-        for number, asked in enumerate(("elsewhere", topics.up_topic("pole-18", "reply"))):
-            operator.send({"do": "list"}, f"x{number}", response_topic=asked)
+        for number, requested in enumerate(("elsewhere", topics.up_topic("pole-18", "reply"))):
+            operator.send({"do": "list"}, f"x{number}", response_topic=requested)
             received, _ = operator.wait_for_reply()
             assert received.topic == topics.up_topic(BOX, "reply")
             assert received.correlation == f"x{number}".encode()
-        heard = {listener.wait_for_reply()[0].topic for _ in range(3)}
-        assert heard == {operator.reply_topic, topics.up_topic(BOX, "reply")}
+        received_items = {listener.wait_for_reply()[0].topic for _ in range(3)}
+        assert received_items == {operator.reply_topic, topics.up_topic(BOX, "reply")}
 
 
 def test_a_retained_command_is_rejected_at_arrival_and_at_each_connection(

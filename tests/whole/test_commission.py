@@ -164,9 +164,9 @@ def test_a_commissioned_box_has_a_signed_record_and_no_drift(
 ) -> None:
     out = tmp_path / "certificate"
     assert agent.run("--by", "omar", "--yes", "--out", str(out)) == 1
-    said = capsys.readouterr().out
+    message = capsys.readouterr().out
     # The second camera gives no picture, and the output has a line on it.
-    assert "NOT GOOD: aim of tram: no picture: camera 'tram'" in said
+    assert "NOT GOOD: aim of tram: no picture: camera 'tram'" in message
     record, pictures = certificate.read_verified(out)
     north, tram = record.cameras
     assert (record.box, record.technician) == ("pole-17", "omar")
@@ -185,8 +185,8 @@ def test_a_commissioned_box_has_a_signed_record_and_no_drift(
     assert main(["commission", "verify", str(out), "--public-key", record.public_key]) == 0
     capsys.readouterr()
     assert agent.run("--by", "omar", "--compare", "--json") == 0
-    told = json.loads(capsys.readouterr().out)
-    assert {one["kind"] for one in told["drifts"]} <= {"not compared"}
+    reported = json.loads(capsys.readouterr().out)
+    assert {one["kind"] for one in reported["drifts"]} <= {"not compared"}
 
 
 def test_later_changes_of_a_box_are_reported(
@@ -199,11 +199,11 @@ def test_later_changes_of_a_box_are_reported(
     capsys.readouterr()
     wait_until(lambda: not _live(agent).outbox.connected)
     assert agent.run("--by", "omar", "--compare") == 1
-    said = capsys.readouterr().out
-    assert "moved north: the view has moved by +5.0% of its width" in said
-    assert "masks north: 1 then, 2 now" in said
-    assert "scene north: the scene was changed" in said
-    assert "link: no connection to the broker" in said
+    message = capsys.readouterr().out
+    assert "moved north: the view has moved by +5.0% of its width" in message
+    assert "masks north: 1 then, 2 now" in message
+    assert "scene north: the scene was changed" in message
+    assert "link: no connection to the broker" in message
 
 
 def _live(agent: Agent) -> HealthReport:
@@ -244,16 +244,16 @@ def test_a_technician_at_a_terminal_sees_the_picture_and_confirms_each_part(
     ) as command:
         os.close(theirs)
         screen = b""
-        asked = 0
+        requested = 0
         while True:
             try:
                 screen += os.read(ours, 4096)
             except OSError:
                 break  # it has ended
-            if screen.count(b"n and a reason: ") > asked:
-                asked = screen.count(b"n and a reason: ")
+            if screen.count(b"n and a reason: ") > requested:
+                requested = screen.count(b"n and a reason: ")
                 answers = {1: b"perhaps\n", 2: b"y\n", 3: b"n the lens is dirty\n"}
-                os.write(ours, answers.get(asked, b"y\n"))
+                os.write(ours, answers.get(requested, b"y\n"))
         os.close(ours)
         assert command.wait(WAIT_S) == 1
     text = screen.decode()
@@ -278,10 +278,10 @@ def test_the_end_of_the_terminals_input_reports_that_no_record_was_written(agent
     ) as command:
         os.close(theirs)
         os.write(ours, b"y\n\x04")
-        _, said = command.communicate(timeout=WAIT_S)
+        _, message = command.communicate(timeout=WAIT_S)
         os.close(ours)
     assert command.returncode == 2
-    assert said.decode() == (
+    assert message.decode() == (
         "vigie: commission: no answer to focus of north, so no record was written; "
         "allowed: y, or n and a reason, to each\n"
     )

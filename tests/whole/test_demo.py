@@ -130,9 +130,9 @@ def test_ctrl_c_ends_the_demo_in_order_with_a_summary(video: Path, tmp_path: Pat
         wait_for(lambda: messages.exists() and b"/up/event/" in messages.read_bytes(), child)
         child.send_signal(signal.SIGINT)
         assert child.stdout is not None
-        said = child.stdout.read().decode()
+        expected_message = child.stdout.read().decode()
     assert child.returncode == 0
-    assert "stopped by you" in said
+    assert "stopped by you" in expected_message
     assert frames_in(tmp_path / "demo-out" / "annotated.mp4") > 0
 
 
@@ -148,15 +148,15 @@ def test_on_a_terminal_the_demo_draws_a_screen_and_restores_the_terminal(
         command, cwd=tmp_path, env=environ, stdin=theirs, stdout=theirs, stderr=theirs
     )
     os.close(theirs)
-    said = b""
+    expected_message = b""
     try:
         while chunk := os.read(ours, 65536):
-            said += chunk
+            expected_message += chunk
     except OSError:
         pass  # a terminal whose other side is closed says so by an error
     finally:
         os.close(ours)
-    shown = said.decode(errors="replace")
+    shown = expected_message.decode(errors="replace")
     assert child.wait(30) == 0, shown
     assert "\x1b[?1049h" in shown
     assert "\x1b[?1049l" in shown
@@ -165,7 +165,7 @@ def test_on_a_terminal_the_demo_draws_a_screen_and_restores_the_terminal(
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "pattern"),
     [
         (["--video", "missing.mp4"], "missing.mp4"),
         (["--video", "words.txt"], "words.txt"),
@@ -176,13 +176,15 @@ def test_on_a_terminal_the_demo_draws_a_screen_and_restores_the_terminal(
         (["--seconds", "soon"], "more than 0"),
     ],
 )
-def test_wrong_arguments_give_one_clear_line(words: list[str], says: str, tmp_path: Path) -> None:
+def test_wrong_arguments_give_one_clear_line(
+    words: list[str], pattern: str, tmp_path: Path
+) -> None:
     (tmp_path / "words.txt").write_text("no video")
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "letter.txt").write_text("dear")
     done = run("--fast", *words, cwd=tmp_path)
     assert done.returncode == 2
-    assert says in done.stderr.splitlines()[-1]
+    assert pattern in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
     assert (tmp_path / "taken" / "letter.txt").read_text() == "dear"
 
@@ -204,12 +206,12 @@ def broker_port(
 
 
 def test_the_demo_broker_supports_every_feature_that_the_agent_uses(broker_port: int) -> None:
-    heard: list[paho.MQTTMessage] = []
+    received: list[paho.MQTTMessage] = []
     came = threading.Condition()
 
     def on_message(_client: paho.Client, _userdata: object, message: paho.MQTTMessage) -> None:
         with came:
-            heard.append(message)
+            received.append(message)
             came.notify()
 
     box = demo_values.connect_client("box", broker_port, will=("up/status", b"lost"))
@@ -223,13 +225,13 @@ def test_the_demo_broker_supports_every_feature_that_the_agent_uses(broker_port:
         last = box.publish("up/event", str(number).encode() * 1000, qos=1)
     last.wait_for_publish(10)
     with came:
-        assert came.wait_for(lambda: len(heard) >= 201, 10)
-    assert heard[0].retain
-    assert heard[0].properties.UserProperty == [("id", "7")]
-    assert [m.payload for m in heard[1:]] == [str(n).encode() * 1000 for n in range(200)]
+        assert came.wait_for(lambda: len(received) >= 201, 10)
+    assert received[0].retain
+    assert received[0].properties.UserProperty == [("id", "7")]
+    assert [m.payload for m in received[1:]] == [str(n).encode() * 1000 for n in range(200)]
     demo_values.cut_connection(box)
     with came:
-        assert came.wait_for(lambda: heard[-1].payload == b"lost", 10)
+        assert came.wait_for(lambda: received[-1].payload == b"lost", 10)
     centre.disconnect()
     centre.loop_stop()
 
@@ -279,7 +281,7 @@ def test_a_video_is_opened_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("event", "says"),
+    ("event", "pattern"),
     [
         (
             demo_values.make_event("line", "moment", name="path", label="person", direction="home"),
@@ -305,15 +307,15 @@ def test_a_video_is_opened_once() -> None:
         (demo_values.make_event("power", "end"), "mains power is back"),
     ],
 )
-def test_an_event_is_described_in_a_sentence(event: Event, says: str) -> None:
-    assert EVENT_TYPES[event.kind].describe(event) == says
+def test_an_event_is_described_in_a_sentence(event: Event, pattern: str) -> None:
+    assert EVENT_TYPES[event.kind].describe(event) == pattern
 
 
 def test_every_kind_of_event_has_a_sentence() -> None:
     for event in demo_values.all_events():
-        said = EVENT_TYPES[event.kind].describe(event)
-        assert said
-        assert "None" not in said
+        expected_message = EVENT_TYPES[event.kind].describe(event)
+        assert expected_message
+        assert "None" not in expected_message
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(80, 24), (120, 40), (200, 60), (40, 12)])

@@ -95,8 +95,8 @@ def test_the_ptz_demo_shows_a_tour_an_operator_an_expired_lease_and_a_panorama(
     tmp_path: Path,
 ) -> None:
     out = tmp_path / "out"
-    said = io.StringIO()
-    console = Console(file=said, width=120)
+    message = io.StringIO()
+    console = Console(file=message, width=120)
     summary = run_demo(partial(PtzScenario, PtzOptions(script=SHORT)), out, console)
     print_summary(summary, console, "vigie")
     found = messages(out)
@@ -128,20 +128,20 @@ def test_the_ptz_demo_shows_a_tour_an_operator_an_expired_lease_and_a_panorama(
     assert result["sha256"] in {picture["sha256"] for picture in pictures}
 
     assert isinstance(summary.result, PtzDemoResult)
-    told = summary.result.milestones
-    assert told.stored_presets == ("avenue", "square", "behind")
-    assert told.takeover is not None
-    assert told.lease_expiry is not None
-    assert told.tour_resumption is not None
-    assert told.takeover.t_s < told.lease_expiry.t_s <= told.tour_resumption.t_s
-    assert [line.text.split(":")[0].strip() for line in told.refusals] == [
+    reported = summary.result.milestones
+    assert reported.stored_presets == ("avenue", "square", "behind")
+    assert reported.takeover is not None
+    assert reported.lease_expiry is not None
+    assert reported.tour_resumption is not None
+    assert reported.takeover.t_s < reported.lease_expiry.t_s <= reported.tour_resumption.t_s
+    assert [line.text.split(":")[0].strip() for line in reported.refusals] == [
         "refused (busy)",
         "refused (forbidden)",
     ]
-    assert "bedroom-windows" in told.refusals[1].text
+    assert "bedroom-windows" in reported.refusals[1].text
     assert {"person", "car"} & set(summary.stats.track_counts)
     assert (summary.faults, summary.unacked_messages, summary.interrupted) == ((), 0, False)
-    plain = " ".join(said.getvalue().split())
+    plain = " ".join(message.getvalue().split())
     for words in (
         "the tour stops at",
         "Amina (control room) acquires the head",
@@ -168,14 +168,16 @@ def test_the_demo_ends_after_the_given_seconds_with_a_summary(
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "expected_message"),
     [
         (["--fast"], "--fast: not with --ptz"),
         (["--video", "video.mp4"], "--video: not with --ptz"),
     ],
 )
-def test_video_options_are_refused_with_a_head(words: list[str], says: str, tmp_path: Path) -> None:
+def test_video_options_are_refused_with_a_head(
+    words: list[str], expected_message: str, tmp_path: Path
+) -> None:
     done: subprocess.CompletedProcess[str] = run("--ptz", *words, cwd=tmp_path)
     assert done.returncode == 2
-    assert says in done.stderr.splitlines()[-1]
+    assert expected_message in done.stderr.splitlines()[-1]
     assert not list(tmp_path.glob("demo-*"))

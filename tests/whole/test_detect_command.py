@@ -49,9 +49,9 @@ def test_json_is_one_line_for_each_picture(
 
 def test_without_json_it_is_a_table(picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["detect", str(picture)]) == 0
-    said = capsys.readouterr().out
-    assert f"{picture}: 640 x 360" in said
-    assert "car" in said
+    message = capsys.readouterr().out
+    assert f"{picture}: 640 x 360" in message
+    assert "car" in message
 
 
 def test_every_model_can_be_selected(picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -70,7 +70,7 @@ def test_an_empty_street_has_no_detections(
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("none.png", None, "No such file or directory"),
         ("empty.png", b"", "not a whole picture"),
@@ -82,7 +82,7 @@ def test_an_empty_street_has_no_detections(
 def test_a_bad_picture_gives_one_line_and_the_others_are_processed(
     name: str,
     content: bytes | str | None,
-    said: str,
+    message: str,
     picture: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -96,7 +96,7 @@ def test_a_bad_picture_gives_one_line_and_the_others_are_processed(
     captured = capsys.readouterr()
     assert captured.out.count("\n") == 1
     assert captured.err.startswith(f"vigie: image {str(bad)!r}: ")
-    assert said in captured.err
+    assert message in captured.err
     assert captured.err.count("\n") == 1
 
 

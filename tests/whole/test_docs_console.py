@@ -38,7 +38,7 @@ def block(name: str) -> list[str]:
     return found[1].splitlines()
 
 
-def told(lines: list[str]) -> list[str]:
+def reported(lines: list[str]) -> list[str]:
     """Without what differs from time to time and from box to box: numbers, names of files, pictures,
     bars; and folded or not.
     """
@@ -65,20 +65,20 @@ def test_the_transcript_matches_a_technicians_screen(box: AgentBox, centre: Runn
             "check 6"
         ) or "CAM-01" not in seat.run_command("check 6"):
             assert seat.process.poll() is None
-        says(seat, block("transcript"), 8)
+        message(seat, block("transcript"), 8)
         seat.answer_challenge()
-        says(seat, block("french"), 4)
+        message(seat, block("french"), 4)
     finally:
         seat.unplug()
 
 
-def says(seat: ConsoleTechnician, lines: list[str], commands: int) -> None:
+def message(seat: ConsoleTechnician, lines: list[str], commands: int) -> None:
     begins = [at for at, line in enumerate(lines) if line.startswith(PROMPT)]
     assert len(begins) == commands
     for begin, end in zip(begins, [*begins[1:], len(lines)], strict=True):
         command = lines[begin].removeprefix(PROMPT)
         screen = seat.run_command(command)
-        assert told(screen.splitlines()) == told(lines[begin + 1 : end]), (command, screen)
+        assert reported(screen.splitlines()) == reported(lines[begin + 1 : end]), (command, screen)
 
 
 def test_a_configuration_change_matches_the_page(box: AgentBox, centre: RunningCentre) -> None:
@@ -88,7 +88,7 @@ def test_a_configuration_change_matches_the_page(box: AgentBox, centre: RunningC
     seat = ConsoleTechnician(box.folder)
     try:
         seat.log_in()
-        says(seat, block("set"), 2)
+        message(seat, block("set"), 2)
     finally:
         seat.unplug()
 
@@ -106,4 +106,4 @@ def test_the_greeting_matches_the_page(box: AgentBox) -> None:
         seat.unplug()
     nonce = re.compile(r"[0-9A-Z]{4}-[0-9A-Z]{4}$", re.MULTILINE)
     shown = nonce.sub("NONCE", "\n".join(block("hello"))).removesuffix("\nAnswer:")
-    assert told(nonce.sub("NONCE", screen).splitlines()) == told(shown.splitlines())
+    assert reported(nonce.sub("NONCE", screen).splitlines()) == reported(shown.splitlines())

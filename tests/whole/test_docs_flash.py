@@ -42,8 +42,8 @@ def do(folder: Path, commands: str) -> str:
 
 def test_settings_are_made_checked_and_flashed(folder: Path) -> None:
     # Nobody is here to edit; the example is good as it is.
-    said = do(folder, BLOCKS["settings"].replace("editor ", "true "))
-    assert "good; box casa-0001 reports to mqtts://centre.example:8883" in said
+    message = do(folder, BLOCKS["settings"].replace("editor ", "true "))
+    assert "good; box casa-0001 reports to mqtts://centre.example:8883" in message
     built = folder / "build/image/pi-arm64"
     built.mkdir(parents=True)
     flash_image.compress_image(

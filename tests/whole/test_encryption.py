@@ -192,7 +192,7 @@ def test_a_key_wrapped_under_the_id_of_another_is_refused(tmp_path: Path, centre
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "pattern"),
     [
         (None, "No such file"),
         (b"", "not a file of wrapped keys"),
@@ -203,12 +203,12 @@ def test_a_key_wrapped_under_the_id_of_another_is_refused(tmp_path: Path, centre
     ],
 )
 def test_an_invalid_keys_file_is_reported_in_one_line(
-    tmp_path: Path, centre: Centre, content: bytes | None, says: str
+    tmp_path: Path, centre: Centre, content: bytes | None, pattern: str
 ) -> None:
     path = tmp_path / "x.keys"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(UserError, match=says) as caught:
+    with pytest.raises(UserError, match=pattern) as caught:
         unwrap_segment_key(path, centre.key)
     assert "\n" not in str(caught.value)
 
@@ -344,11 +344,11 @@ def test_libavformat_logs_no_key(
     before = av.logging.get_level()
     av.logging.set_level(av.logging.TRACE)
     try:
-        with av.logging.Capture() as said:
+        with av.logging.Capture() as expected_message:
             write(tmp_path / "north", stream, sealer)
     finally:
         av.logging.set_level(before)
-    text = " ".join(message for _, _, message in said)
+    text = " ".join(message for _, _, message in expected_message)
     assert text
     assert made[0].hex() not in text.lower()
 
@@ -364,7 +364,7 @@ MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "pattern"),
     [
         ("", "0 bytes; an X25519 public key has 32"),
         ("centre", "neither base64 nor PEM"),
@@ -375,8 +375,8 @@ MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=
         ("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----", "not a public key in PEM"),
     ],
 )
-def test_an_invalid_recipient_key_is_reported_by_name(text: str, says: str) -> None:
-    with pytest.raises(UserError, match=says) as caught:
+def test_an_invalid_recipient_key_is_reported_by_name(text: str, pattern: str) -> None:
+    with pytest.raises(UserError, match=pattern) as caught:
         sealer_for(Recipient(id="court", public_key=text))
     assert str(caught.value).startswith("record.recipient: 'court': public_key: ")
     assert "\n" not in str(caught.value)

@@ -32,12 +32,12 @@ class Authority:
         self.file.write_text(own)
 
     def sign(self, request: str, *, name: str | None = None, since: datetime = NOW) -> str:
-        asked = x509.load_pem_x509_csr(request.encode())
-        assert asked.is_signature_valid
-        subject = asked.subject
+        requested = x509.load_pem_x509_csr(request.encode())
+        assert requested.is_signature_valid
+        subject = requested.subject
         if name is not None:
             subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        public = asked.public_key()
+        public = requested.public_key()
         assert isinstance(public, ec.EllipticCurvePublicKey)
         return self._signed(subject, public, since)
 
@@ -86,8 +86,8 @@ def test_a_certificate_request_gives_a_pair_that_openssl_accepts(
     tmp_path: Path, authority: Authority
 ) -> None:
     enrol = enrolment(tmp_path)
-    told = enrol.install(authority.sign(enrol.create_request()), NOW, clock_synced=True)
-    assert str(told[0]) == "Certificate of casa-0001, valid until 2027-11-25."
+    reported = enrol.install(authority.sign(enrol.create_request()), NOW, clock_synced=True)
+    assert str(reported[0]) == "Certificate of casa-0001, valid until 2027-11-25."
     for name in ("box.key", "box.pem"):
         assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
     words = ["x509", "-in", "box.pem", "-noout", "-pubkey"]
@@ -131,8 +131,8 @@ def test_without_configured_paths_the_pairs_location_is_shown(
 ) -> None:
     only_ca = BrokerConfig(url="mqtts://centre", ca=str(authority.file))
     enrol = Enrolment(tmp_path / "state", "casa-0001", only_ca)
-    told = enrol.install(authority.sign(enrol.create_request()), NOW, clock_synced=True)
-    assert "Set broker.key = " in str(told[1])
+    reported = enrol.install(authority.sign(enrol.create_request()), NOW, clock_synced=True)
+    assert "Set broker.key = " in str(reported[1])
     assert (tmp_path / "state" / "enrol" / "box.pem").exists()
 
 

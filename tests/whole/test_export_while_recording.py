@@ -36,8 +36,8 @@ def files(box: StreetBox) -> list[Path]:
     return sorted((box.state / "footage" / "north").glob("*.mp4*"))
 
 
-def counters(made: ExportResult) -> list[int]:
-    return [int(name[:10]) for name in made.segments]
+def counters(export: ExportResult) -> list[int]:
+    return [int(name[:10]) for name in export.segments]
 
 
 def test_segments_closed_and_evicted_meanwhile_do_not_break_an_export(
@@ -52,9 +52,9 @@ def test_segments_closed_and_evicted_meanwhile_do_not_break_an_export(
             box.record("north", 2, 8)
             box.evict("north", 0)
 
-    made = box.export("north", 0, 60, out, meanwhile)
-    assert counters(made) == [1, 2, 3]
-    assert made.clip is not None, "it is cut from the copies, which nobody evicts"
+    export = box.export("north", 0, 60, out, meanwhile)
+    assert counters(export) == [1, 2, 3]
+    assert export.clip is not None, "it is cut from the copies, which nobody evicts"
     assert verify_export(out).first_problem is None
 
 
@@ -70,8 +70,8 @@ def test_a_file_with_its_receipt_but_not_its_final_name_is_exported(
         if not named:
             named.append(Path(f"{last}{PART_SUFFIX}").rename(last))
 
-    made = box.export("north", 0, 60, out, meanwhile)
-    assert (counters(made), made.excluded) == ([1, 2, 3], {})
+    export = box.export("north", 0, 60, out, meanwhile)
+    assert (counters(export), export.excluded) == ([1, 2, 3], {})
     assert verify_export(out).first_problem is None
 
 
@@ -83,9 +83,9 @@ def test_a_segment_with_an_eviction_receipt_is_left_out_although_its_file_exists
     box.append_receipt(
         FootageEvicted(camera="north", segments=(first,), reason="age", oldest_time=None)
     )
-    made = box.export("north", 0, 60, out)
-    assert made.excluded == {first: "was just evicted"}
-    assert counters(made) == [2, 3]
+    export = box.export("north", 0, 60, out)
+    assert export.excluded == {first: "was just evicted"}
+    assert counters(export) == [2, 3]
     assert verify_export(out).first_problem is None
 
 
@@ -129,9 +129,9 @@ def test_an_export_across_a_clock_step_verifies(
         "after": (by_s + 13, by_s + 30, {4, 5, 6}),
         "all": (min(0, by_s), max(40, by_s + 40), {1, 2, 3, 4, 5, 6}),
     }[part]
-    made = box.export("north", begin_s, end_s, out)
-    assert wanted <= set(counters(made))
-    assert made.clip is not None
+    export = box.export("north", begin_s, end_s, out)
+    assert wanted <= set(counters(export))
+    assert export.clip is not None
     assert verify_export(out).first_problem is None
 
 
@@ -164,8 +164,8 @@ def test_a_segment_that_ends_within_the_first_millisecond_is_exported(
     )
     box.clock.now_ns = 14_000_000_000
     box.record("north", 2, 4)
-    made = box.export("north", 14.000450, 20, out)
-    assert counters(made) == [2, 3]
+    export = box.export("north", 14.000450, 20, out)
+    assert counters(export) == [2, 3]
     assert verify_export(out).first_problem is None
 
 
@@ -187,8 +187,8 @@ def test_footage_from_before_the_clock_was_set_is_named_with_the_time_to_request
     with pytest.raises(ExportError) as refused:
         box.export("north", 0, 7, out)
     assert str(refused.value).endswith(f"{unset[0]}: {why}")
-    made = box.export("north", 0, 16, out)
-    assert made.excluded == dict.fromkeys(unset, why)
+    export = box.export("north", 0, 16, out)
+    assert export.excluded == dict.fromkeys(unset, why)
     early = box.export("north", -3600, -3590, out.with_name("early"))
     assert list(early.segments) == unset
     assert verify_export(out).ok

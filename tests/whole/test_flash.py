@@ -12,20 +12,22 @@ from centre.flash.target import WriteTarget
 from tests.whole import flash_image
 from tests.whole.flash_image import MIB, SETTINGS
 
-Told = pytest.CaptureFixture[str]
+Captured = pytest.CaptureFixture[str]
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def image_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     flash_image.skip_without_tools()
     return flash_image.make_image(tmp_path_factory.mktemp("image") / "vigie-virt-amd64.raw")
 
 
 @pytest.fixture
-def bench(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def bench(image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with an image and settings, which is where we are."""
-    for name in (made.name, f"{made.name}.sha256"):
-        flash_image.run_program("cp", "--sparse=always", made.parent / name, tmp_path / name)
+    for name in (image_folder.name, f"{image_folder.name}.sha256"):
+        flash_image.run_program(
+            "cp", "--sparse=always", image_folder.parent / name, tmp_path / name
+        )
     (tmp_path / "casa-0001.toml").write_text(SETTINGS)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -39,7 +41,7 @@ def settings_on(card: Path) -> bytes:
     return select_partition.read_file(flash_image.read_select_partition(card), FILE_NAME)
 
 
-def test_a_flashed_card_contains_the_image_and_the_settings(bench: Path, capsys: Told) -> None:
+def test_a_flashed_card_contains_the_image_and_the_settings(bench: Path, capsys: Captured) -> None:
     assert flash() == 0
     card, image = bench / "card.raw", bench / "vigie-virt-amd64.raw"
     assert settings_on(card).decode() == SETTINGS
@@ -47,10 +49,10 @@ def test_a_flashed_card_contains_the_image_and_the_settings(bench: Path, capsys:
     assert card.read_bytes()[:MIB] == image.read_bytes()[:MIB]
     assert card.read_bytes()[behind:] == image.read_bytes()[behind:]
     assert flash_image.read_select_partition(card) != flash_image.read_select_partition(image)
-    said = capsys.readouterr().out
-    assert "settings: box casa-0001, Bd Mohammed V, reports to mqtt://centre.example" in said
-    assert "for UEFI, x86-64; checksum verified" in said
-    assert "card.raw: good: 26.2 MB of box casa-0001 written and read back" in said
+    message = capsys.readouterr().out
+    assert "settings: box casa-0001, Bd Mohammed V, reports to mqtt://centre.example" in message
+    assert "for UEFI, x86-64; checksum verified" in message
+    assert "card.raw: good: 26.2 MB of box casa-0001 written and read back" in message
 
 
 @pytest.mark.parametrize("kind", ["zst", "xz", "gz"])
@@ -69,8 +71,8 @@ def test_on_a_larger_card_the_table_reaches_to_its_end(bench: Path) -> None:
     with (bench / "card.raw").open("wb") as file:
         file.truncate(64 * MIB)
     assert flash() == 0
-    said = flash_image.run_program("sfdisk", "--verify", bench / "card.raw")
-    assert "No errors detected" in said
+    message = flash_image.run_program("sfdisk", "--verify", bench / "card.raw")
+    assert "No errors detected" in message
     image = gpt.parse_table(
         (bench / "vigie-virt-amd64.raw").read_bytes()[: gpt.FIRST_SECTORS_BYTES]
     )
@@ -115,12 +117,12 @@ def test_a_file_with_secrets_is_readable_by_its_owner_only(bench: Path, made_by:
 
 
 @pytest.mark.usefixtures("bench")
-def test_the_json_output_describes_the_flash(capsys: Told) -> None:
+def test_the_json_output_describes_the_flash(capsys: Captured) -> None:
     assert flash("--json") == 0
-    told = msgspec.json.decode(capsys.readouterr().out)
-    assert (told["target"], told["box"]) == ("card.raw", "casa-0001")
-    assert told["size_bytes"] == sum(flash_image.PARTITION_BYTES.values()) + 2 * MIB
-    assert told["write_s"] > 0
+    reported = msgspec.json.decode(capsys.readouterr().out)
+    assert (reported["target"], reported["box"]) == ("card.raw", "casa-0001")
+    assert reported["size_bytes"] == sum(flash_image.PARTITION_BYTES.values()) + 2 * MIB
+    assert reported["write_s"] > 0
 
 
 def spoil(path: Path, at: int) -> None:
@@ -212,7 +214,7 @@ def csi_camera(bench: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("what", "said"),
+    ("what", "message"),
     [
         (damage, "corrupt: its checksum differs from vigie-virt-amd64.raw.sha256"),
         (without_sum, "raw.sha256: missing, so the image cannot be checked"),
@@ -237,18 +239,18 @@ def csi_camera(bench: Path) -> None:
     ],
 )
 def test_an_unusable_image_or_settings_file_is_refused_before_a_byte_is_written(
-    bench: Path, capsys: Told, what: object, said: str
+    bench: Path, capsys: Captured, what: object, message: str
 ) -> None:
     assert callable(what)
     what(bench)
     assert flash() == 2
-    told = capsys.readouterr().err
-    assert said in told
-    assert all(line.startswith("vigie: ") for line in told.splitlines())
+    reported = capsys.readouterr().err
+    assert message in reported
+    assert all(line.startswith("vigie: ") for line in reported.splitlines())
     assert not (bench / "card.raw").exists()
 
 
-def test_an_image_for_raspberry_pi_takes_its_camera_modules(bench: Path, capsys: Told) -> None:
+def test_an_image_for_raspberry_pi_takes_its_camera_modules(bench: Path, capsys: Captured) -> None:
     csi_camera(bench)
     files = ("autoboot.txt", "a long name.txt")
     put_select(
@@ -258,7 +260,7 @@ def test_an_image_for_raspberry_pi_takes_its_camera_modules(bench: Path, capsys:
     assert "for Raspberry Pi; checksum verified" in capsys.readouterr().out
 
 
-def test_each_mistake_in_the_settings_is_one_line(bench: Path, capsys: Told) -> None:
+def test_each_mistake_in_the_settings_is_one_line(bench: Path, capsys: Captured) -> None:
     two_mistakes(bench)
     assert flash() == 2
     lines = capsys.readouterr().err.splitlines()
@@ -268,7 +270,7 @@ def test_each_mistake_in_the_settings_is_one_line(bench: Path, capsys: Told) -> 
 
 @pytest.mark.usefixtures("bench")
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["vigie-virt-amd64.raw"], "target missing; allowed: a file, or "),
         ([], "image or settings missing; allowed: --settings FILE IMAGE DEVICE-OR-FILE"),
@@ -286,13 +288,13 @@ def test_each_mistake_in_the_settings_is_one_line(bench: Path, capsys: Told) -> 
         (["vigie.raw", "card.raw"], "vigie.raw"),
     ],
 )
-def test_a_wrong_argument_gives_one_line(capsys: Told, words: list[str], said: str) -> None:
+def test_a_wrong_argument_gives_one_line(capsys: Captured, words: list[str], message: str) -> None:
     Path("dangling.raw").symlink_to("nowhere.raw")
     assert main(["flash", "--settings", "casa-0001.toml", *words]) == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
-def test_a_non_empty_file_is_left_unchanged(bench: Path, capsys: Told) -> None:
+def test_a_non_empty_file_is_left_unchanged(bench: Path, capsys: Captured) -> None:
     (bench / "card.raw").write_text("my letters")
     (bench / "card.raw").chmod(0o640)
     assert flash() == 2
@@ -302,7 +304,7 @@ def test_a_non_empty_file_is_left_unchanged(bench: Path, capsys: Told) -> None:
 
 
 def test_an_image_without_a_checksum_is_accepted_with_a_flag_and_reported(
-    bench: Path, capsys: Told
+    bench: Path, capsys: Captured
 ) -> None:
     without_sum(bench)
     assert flash("--even-without-checksum") == 0

@@ -11,7 +11,7 @@ from centre.flash.target import WriteTarget
 from tests.whole import flash_image
 from tests.whole.flash_image import MIB, SETTINGS
 
-Told = pytest.CaptureFixture[str]
+Captured = pytest.CaptureFixture[str]
 IMAGE = "vigie-virt-amd64.raw"
 HALF = "it is partly written and not bootable: flash it again"
 UNSAFE = (
@@ -20,16 +20,18 @@ UNSAFE = (
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def image_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     flash_image.skip_without_tools()
     return flash_image.make_image(tmp_path_factory.mktemp("image") / IMAGE)
 
 
 @pytest.fixture
-def bench(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def bench(image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with an image and settings, which is where we are."""
-    for name in (made.name, f"{made.name}.sha256"):
-        flash_image.run_program("cp", "--sparse=always", made.parent / name, tmp_path / name)
+    for name in (image_folder.name, f"{image_folder.name}.sha256"):
+        flash_image.run_program(
+            "cp", "--sparse=always", image_folder.parent / name, tmp_path / name
+        )
     (tmp_path / "casa-0001.toml").write_text(SETTINGS)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -51,16 +53,16 @@ def flash_onto(
 
 
 def test_a_packed_image_that_ends_too_early_leaves_a_card_without_a_table(
-    bench: Path, capsys: Told
+    bench: Path, capsys: Captured
 ) -> None:
     packed = flash_image.compress_image(bench / "vigie-virt-amd64.raw", "zst")
     with packed.open("r+b") as file:
         file.truncate(packed.stat().st_size // 2)
     flash_image.write_checksum(packed)
     assert flash(packed.name) == 1
-    told = capsys.readouterr().err
-    assert "vigie-virt-amd64.raw.zst: corrupt: " in told
-    assert "card.raw: it is partly written and not bootable: flash it again" in told
+    reported = capsys.readouterr().err
+    assert "vigie-virt-amd64.raw.zst: corrupt: " in reported
+    assert "card.raw: it is partly written and not bootable: flash it again" in reported
     assert_no_table(bench / "card.raw")
 
 
@@ -77,11 +79,13 @@ class WornOut(WriteTarget):
         super().write(offset, data)
 
 
-def test_one_wrong_bit_is_found(bench: Path, capsys: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_wrong_bit_is_found(
+    bench: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert flash_onto(WornOut, monkeypatch) == 1
-    told = capsys.readouterr().err
-    assert f"differs from what was written between byte {12 * MIB} and {16 * MIB}" in told
-    assert "it is partly written and not bootable" in told
+    reported = capsys.readouterr().err
+    assert f"differs from what was written between byte {12 * MIB} and {16 * MIB}" in reported
+    assert "it is partly written and not bootable" in reported
     assert_no_table(bench / "card.raw")
 
 
@@ -113,26 +117,26 @@ class Forgets(WriteTarget):
 
 
 @pytest.mark.parametrize("kind", [Wraps, Forgets])
-@pytest.mark.parametrize("says_mib", [36, 48, 56, 64, 96, 128, 256])
+@pytest.mark.parametrize("reported_mib", [36, 48, 56, 64, 96, 128, 256])
 def test_a_card_smaller_than_its_reported_size_is_found(
     bench: Path,
-    capsys: Told,
+    capsys: Captured,
     monkeypatch: pytest.MonkeyPatch,
     kind: type[WriteTarget],
-    says_mib: int,
+    reported_mib: int,
 ) -> None:
-    assert flash_onto(kind, monkeypatch, says_mib * MIB) == 1
-    told = capsys.readouterr().err
-    assert "smaller than it claims" in told
-    assert HALF in told
+    assert flash_onto(kind, monkeypatch, reported_mib * MIB) == 1
+    reported = capsys.readouterr().err
+    assert "smaller than it claims" in reported
+    assert HALF in reported
     assert_no_table(bench / "card.raw")
 
 
-@pytest.mark.parametrize("says_mib", [36, 48, 64, 256])
-def test_no_capacity_probe_mark_is_left_on_the_card(bench: Path, says_mib: int) -> None:
+@pytest.mark.parametrize("reported_mib", [36, 48, 64, 256])
+def test_no_capacity_probe_mark_is_left_on_the_card(bench: Path, reported_mib: int) -> None:
     card = bench / "card.raw"
     with card.open("wb") as file:
-        file.truncate(says_mib * MIB)
+        file.truncate(reported_mib * MIB)
     assert flash() == 0
     data = card.read_bytes()
     table_bytes = 33 * 512
@@ -263,7 +267,7 @@ class HungUp(StoppedAtTheEnd):
 
 
 @pytest.mark.parametrize(
-    ("kind", "code", "said"),
+    ("kind", "code", "message"),
     [
         (PulledOut, 1, f"Input/output error; {HALF}"),
         (PulledOutWhenRead, 1, f"Input/output error; {HALF}"),
@@ -277,20 +281,20 @@ class HungUp(StoppedAtTheEnd):
 )
 def test_any_failure_is_reported_and_leaves_no_partition_table(
     bench: Path,
-    capsys: Told,
+    capsys: Captured,
     monkeypatch: pytest.MonkeyPatch,
     kind: type[WriteTarget],
     code: int,
-    said: str,
+    message: str,
 ) -> None:
     assert flash_onto(kind, monkeypatch) == code
-    assert f"card.raw: {said}" in capsys.readouterr().err
+    assert f"card.raw: {message}" in capsys.readouterr().err
     assert_no_table(bench / "card.raw")
 
 
 @pytest.mark.usefixtures("bench")
 @pytest.mark.parametrize(
-    ("kind", "code", "said"),
+    ("kind", "code", "message"),
     [
         (PulledOutAtOnce, 1, f"Input/output error; {UNSAFE}"),
         (PulledOutAtTheEnd, 1, f"Input/output error; {UNSAFE}"),
@@ -298,10 +302,14 @@ def test_any_failure_is_reported_and_leaves_no_partition_table(
     ],
 )
 def test_a_card_that_may_have_a_table_is_not_reported_as_unbootable(
-    capsys: Told, monkeypatch: pytest.MonkeyPatch, kind: type[WriteTarget], code: int, said: str
+    capsys: Captured,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: type[WriteTarget],
+    code: int,
+    message: str,
 ) -> None:
     assert flash_onto(kind, monkeypatch) == code
-    assert f"card.raw: {said}" in capsys.readouterr().err
+    assert f"card.raw: {message}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

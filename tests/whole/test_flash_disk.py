@@ -20,7 +20,7 @@ from centre.flash.write_verify import Piece, VerifyFailed
 from tests.whole import flash_image
 from tests.whole.flash_image import MIB, SETTINGS, run_program
 
-Told = pytest.CaptureFixture[str]
+Captured = pytest.CaptureFixture[str]
 OVERRIDE = ("--even-if-not-removable", "--even-if-small", "--yes")
 
 
@@ -67,7 +67,7 @@ def flash(loop: Loop, *words: str) -> int:
 
 
 def test_a_disk_gets_the_image_the_settings_and_a_table_up_to_its_end(
-    loop: Loop, bench: Path, capsys: Told
+    loop: Loop, bench: Path, capsys: Captured
 ) -> None:
     assert flash(loop, *OVERRIDE) == 0
     assert "written and read back" in capsys.readouterr().out
@@ -81,30 +81,32 @@ def test_a_disk_gets_the_image_the_settings_and_a_table_up_to_its_end(
 
 @pytest.mark.usefixtures("bench")
 def test_a_built_in_or_small_disk_is_refused_with_the_name_of_the_flag(
-    loop: Loop, capsys: Told
+    loop: Loop, capsys: Captured
 ) -> None:
     named = f"vigie: {loop.device} ({loop.medium}"[:60]
     assert flash(loop) == 2
-    told = capsys.readouterr().err
-    assert told.startswith(named)
-    assert "67.1 MB, virtual): leaves 40.9 MB for footage; allowed: 4.0 GB or more" in told
-    assert "or --even-if-small" in told
+    reported = capsys.readouterr().err
+    assert reported.startswith(named)
+    assert "67.1 MB, virtual): leaves 40.9 MB for footage; allowed: 4.0 GB or more" in reported
+    assert "or --even-if-small" in reported
     assert flash(loop, "--even-if-small") == 2
-    told = capsys.readouterr().err
-    assert "is not removable; allowed: a card, a USB disk, or a board by its USB cable" in told
-    assert "or --even-if-not-removable" in told
+    reported = capsys.readouterr().err
+    assert "is not removable; allowed: a card, a USB disk, or a board by its USB cable" in reported
+    assert "or --even-if-not-removable" in reported
     assert not loop.medium.stat().st_blocks
 
 
 @pytest.mark.usefixtures("bench")
-def test_without_a_terminal_the_answer_is_no(loop: Loop, capsys: Told) -> None:
+def test_without_a_terminal_the_answer_is_no(loop: Loop, capsys: Captured) -> None:
     assert flash(loop, "--even-if-not-removable", "--even-if-small") == 2
     assert "no terminal to ask at; allowed: at a terminal, or --yes" in capsys.readouterr().err
     assert not loop.medium.stat().st_blocks
 
 
 @pytest.mark.usefixtures("bench")
-def test_a_mounted_disk_is_refused_with_any_flags(loop: Loop, tmp_path: Path, capsys: Told) -> None:
+def test_a_mounted_disk_is_refused_with_any_flags(
+    loop: Loop, tmp_path: Path, capsys: Captured
+) -> None:
     run_program("mkfs.ext4", "-q", loop.device)
     point = tmp_path / "a letter box"
     point.mkdir()
@@ -114,13 +116,13 @@ def test_a_mounted_disk_is_refused_with_any_flags(loop: Loop, tmp_path: Path, ca
         assert flash(loop, *OVERRIDE) == 2
     finally:
         run_program("umount", point)
-    told = capsys.readouterr().err
-    assert f"{loop.device} is mounted at {point}; allowed: after umount {point}" in told
+    reported = capsys.readouterr().err
+    assert f"{loop.device} is mounted at {point}; allowed: after umount {point}" in reported
     assert loop.medium.read_bytes()[4096:] == before[4096:]
 
 
 @pytest.mark.usefixtures("bench")
-def test_a_partition_is_refused_and_its_disk_is_named(loop: Loop, capsys: Told) -> None:
+def test_a_partition_is_refused_and_its_disk_is_named(loop: Loop, capsys: Captured) -> None:
     assert flash(loop, *OVERRIDE) == 0
     part = Path(f"{loop.device}p6")
     run_program("blockdev", "--rereadpt", loop.device)
@@ -132,7 +134,7 @@ def test_a_partition_is_refused_and_its_disk_is_named(loop: Loop, capsys: Told) 
 
 
 @pytest.mark.usefixtures("bench")
-def test_a_disk_held_by_the_kernel_alone_is_refused(loop: Loop, capsys: Told) -> None:
+def test_a_disk_held_by_the_kernel_alone_is_refused(loop: Loop, capsys: Captured) -> None:
     holder = os.open(loop.device, os.O_RDWR | os.O_EXCL)
     try:
         assert flash(loop, *OVERRIDE) == 2

@@ -20,7 +20,7 @@ from centre.flash.safety_checks import NOT_REMOVABLE_FLAG, SMALL_FLAG
 from tests.whole import flash_image
 from tests.whole.flash_image import MIB, SETTINGS, run_program
 
-Told = pytest.CaptureFixture[str]
+Captured = pytest.CaptureFixture[str]
 SIZE = 64 * MIB
 OVERRIDE = (NOT_REMOVABLE_FLAG, SMALL_FLAG)
 
@@ -63,13 +63,13 @@ def bar(_what: str) -> nullcontext[Progress]:
 
 def flash_after(target: Path, meanwhile: Callable[[], object]) -> str:
     """Return the message if something happens between the check of a target and its opening."""
-    wish = FlashRequest(
+    request = FlashRequest(
         settings=Path("casa-0001.toml"),
         image=Path("vigie.raw"),
         target=target,
         override_flags=frozenset(OVERRIDE),
     )
-    planned = flasher.plan_flash(wish, bar, ProcFs())
+    planned = flasher.plan_flash(request, bar, ProcFs())
     meanwhile()
     with pytest.raises(UserError) as refused:
         flasher.flash(planned, bar, ProcFs())
@@ -100,23 +100,23 @@ def test_another_file_of_that_name_is_left_unchanged(
 ) -> None:
     card = holes(bench / "card.raw")
     card.chmod(0o644)
-    said = flash_after(card, lambda: meanwhile(card))
-    assert said == f"{card}: is no longer the file that was checked; nothing was written"
+    message = flash_after(card, lambda: meanwhile(card))
+    assert message == f"{card}: is no longer the file that was checked; nothing was written"
     assert not card.stat().st_blocks
     assert card.stat().st_mode & 0o777 == 0o644
 
 
 def test_a_file_created_meanwhile_is_left_unchanged(bench: Path) -> None:
     card = bench / "card.raw"
-    said = flash_after(card, lambda: holes(card))
-    assert said == f"{card}: is no longer the file that was checked; nothing was written"
+    message = flash_after(card, lambda: holes(card))
+    assert message == f"{card}: is no longer the file that was checked; nothing was written"
     assert not card.stat().st_blocks
 
 
 def test_a_deleted_file_is_not_recreated(bench: Path) -> None:
     card = holes(bench / "card.raw")
-    said = flash_after(card, card.unlink)
-    assert said == f"{card}: No such file or directory; nothing was written"
+    message = flash_after(card, card.unlink)
+    assert message == f"{card}: No such file or directory; nothing was written"
     assert not card.exists()
 
 
@@ -127,9 +127,9 @@ def test_another_disk_of_that_name_and_size_is_left_unchanged(bench: Path, devic
         run_program("losetup", "--detach", device)
         run_program("losetup", device, bench / "medium")
 
-    said = flash_after(device, plugged_anew)
-    assert said.startswith(f"{device} (")
-    assert said.endswith("is no longer the disk that was checked; nothing was written")
+    message = flash_after(device, plugged_anew)
+    assert message.startswith(f"{device} (")
+    assert message.endswith("is no longer the disk that was checked; nothing was written")
     assert not (bench / "medium").stat().st_blocks
 
 
@@ -153,7 +153,7 @@ def test_another_device_at_that_path_is_left_unchanged(bench: Path, device: Path
 def test_only_the_right_answer_confirms_the_flash(
     bench: Path,
     device: Path,
-    capsys: Told,
+    capsys: Captured,
     monkeypatch: pytest.MonkeyPatch,
     typed: bytes,
     code: int,
@@ -165,8 +165,8 @@ def test_only_the_right_answer_confirms_the_flash(
         monkeypatch.setattr("sys.stdin", terminal)
         words = ["flash", "--settings", "casa-0001.toml", *OVERRIDE, "vigie.raw", str(device)]
         assert main(words) == code
-    told = capsys.readouterr()
-    assert "Type yes to write to it: " in told.out
+    reported = capsys.readouterr()
+    assert "Type yes to write to it: " in reported.out
     if code:
-        assert told.err == f"vigie: {device}: nothing was written; allowed: yes\n"
+        assert reported.err == f"vigie: {device}: nothing was written; allowed: yes\n"
         assert not (bench / "medium").stat().st_blocks

@@ -49,14 +49,14 @@ def here(recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     return tmp_path
 
 
-Said = pytest.CaptureFixture[str]
+Captured = pytest.CaptureFixture[str]
 
 
 def footage(*words: str) -> int:
     return main(["footage", *words])
 
 
-def told(capsys: Said) -> list[dict[str, object]]:
+def reported(capsys: Captured) -> list[dict[str, object]]:
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
@@ -74,9 +74,9 @@ def pictures(path: Path) -> list[bytes]:
 
 
 @pytest.mark.usefixtures("here")
-def test_segments_are_listed_with_time_range_and_total(capsys: Said) -> None:
+def test_segments_are_listed_with_time_range_and_total(capsys: Captured) -> None:
     assert footage("list", "--state", "state", "--json") == 0
-    listed = told(capsys)
+    listed = reported(capsys)
     assert [one["begin_time"] for one in listed] == [
         f"2026-11-25T01:00:{second:02d}.000Z" for second in (0, 4, 8, 12)
     ]
@@ -99,20 +99,20 @@ def test_segments_are_listed_with_time_range_and_total(capsys: Said) -> None:
     ],
 )
 def test_a_time_range_includes_every_segment_that_touches_it(
-    capsys: Said, begin: str, end: str, count: int
+    capsys: Captured, begin: str, end: str, count: int
 ) -> None:
     words = ["list", "--state", "state", "--json", "--from", begin, "--to", end]
     assert footage(*words) == (0 if count else 1)
-    assert len(told(capsys)) == count
+    assert len(reported(capsys)) == count
 
 
-def test_an_export_plays_verifies_and_is_in_the_chain(here: Path, capsys: Said) -> None:
+def test_an_export_plays_verifies_and_is_in_the_chain(here: Path, capsys: Captured) -> None:
     before = tree(here / "state" / "footage")
     assert footage(*EXPORT, "--json") == 0
-    (made,) = told(capsys)
+    (made,) = reported(capsys)
     assert made["excluded"] == {}
     assert footage("verify", "out", "--json") == 0
-    (verdict,) = told(capsys)
+    (verdict,) = reported(capsys)
     assert (verdict["ok"], verdict["segment_count"]) == (True, 2)
     assert len(pictures(Path("out/clip.mp4"))) == 80
     chain = next((here / "state" / "custody").glob("*.chain")).read_bytes().splitlines()
@@ -130,7 +130,7 @@ def test_two_exports_of_one_box_both_verify() -> None:
 
 
 @pytest.mark.usefixtures("here")
-def test_a_verification_compares_with_the_known_key_and_chain_head(capsys: Said) -> None:
+def test_a_verification_compares_with_the_known_key_and_chain_head(capsys: Captured) -> None:
     assert footage(*EXPORT) == 0
     capsys.readouterr()
     key = json.loads(Path("out/manifest.json").read_bytes())["public_key"]
@@ -143,7 +143,7 @@ def test_a_verification_compares_with_the_known_key_and_chain_head(capsys: Said)
 
 
 def test_an_export_into_the_current_folder_works(
-    here: Path, capsys: Said, monkeypatch: pytest.MonkeyPatch
+    here: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = here / "empty"
     out.mkdir()
@@ -156,7 +156,7 @@ def test_an_export_into_the_current_folder_works(
 
 
 @pytest.mark.usefixtures("here")
-def test_the_open_segment_is_left_out_and_reported(capsys: Said) -> None:
+def test_the_open_segment_is_left_out_and_reported(capsys: Captured) -> None:
     last = max(Path("state/footage/north").glob("*.mp4"))
     last = last.with_name(last.name.replace("0000000004", "0000000005"))
     Path(f"{last}.part").write_bytes(b"the begin of a file")
@@ -172,7 +172,7 @@ def test_the_open_segment_is_left_out_and_reported(capsys: Said) -> None:
 
 
 @pytest.mark.usefixtures("here")
-def test_footage_without_its_receipt_is_left_out(capsys: Said) -> None:
+def test_footage_without_its_receipt_is_left_out(capsys: Captured) -> None:
     folder = Path("state/footage/north")
     first = min(folder.glob("*.mp4"))
     stray = first.with_name(first.name.replace("0000000001", "0000000009"))
@@ -184,7 +184,7 @@ def test_footage_without_its_receipt_is_left_out(capsys: Said) -> None:
 
 
 @pytest.mark.usefixtures("here")
-def test_a_segment_changed_on_the_box_is_detected(capsys: Said) -> None:
+def test_a_segment_changed_on_the_box_is_detected(capsys: Captured) -> None:
     path = sorted(Path("state/footage/north").glob("*.mp4"))[1]
     data = bytearray(path.read_bytes())
     data[-9] ^= 1
@@ -195,7 +195,7 @@ def test_a_segment_changed_on_the_box_is_detected(capsys: Said) -> None:
 
 
 def test_unmasked_segments_stay_in_the_box_and_the_clip_is_masked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Said
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
     monkeypatch.chdir(tmp_path)
     box = StreetBox(Path("state"), "casa-0001")
@@ -225,12 +225,12 @@ def test_unmasked_segments_stay_in_the_box_and_the_clip_is_masked(
 
 
 @pytest.mark.usefixtures("here")
-def test_a_hold_is_listed_until_it_is_released(capsys: Said) -> None:
+def test_a_hold_is_listed_until_it_is_released(capsys: Captured) -> None:
     assert footage("holds", "--state", "state") == 1
     assert footage(*HOLD, "--json") == 0
-    (hold,) = told(capsys)
+    (hold,) = reported(capsys)
     assert footage("holds", "--state", "state", "--json") == 0
-    assert told(capsys) == [hold]
+    assert reported(capsys) == [hold]
     assert footage("holds", "--state", "state") == 0
     assert REASON in capsys.readouterr().out
     (kept,) = Path("state/holds").iterdir()
@@ -244,7 +244,7 @@ def test_a_hold_is_listed_until_it_is_released(capsys: Said) -> None:
 
 
 def test_encrypted_footage_is_exported_encrypted_and_the_centre_decrypts_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Said
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
     monkeypatch.chdir(tmp_path)
     public = parse_public_key(generate_key_pair(Path("centre.pem")), "the centre")
@@ -259,7 +259,7 @@ def test_encrypted_footage_is_exported_encrypted_and_the_centre_decrypts_it(
     assert not Path("plain").exists()
     capsys.readouterr()
     assert footage("unseal", "out", "--key", "centre.pem", "--out", "plain", "--json") == 0
-    (opened,) = told(capsys)
+    (opened,) = reported(capsys)
     assert len(list(Path("plain").iterdir())) == 3
     assert len(pictures(Path(str(opened["clip"])))) == 80
     assert footage(*EXPORT[:-1], "opened", "--key", "centre.pem") == 0
@@ -269,7 +269,7 @@ def test_encrypted_footage_is_exported_encrypted_and_the_centre_decrypts_it(
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["list", "--state", "nowhere"], "'nowhere': no such folder"),
         (["list", "--config", "nowhere.toml"], "'nowhere.toml': No such file"),
@@ -298,7 +298,7 @@ def test_encrypted_footage_is_exported_encrypted_and_the_centre_decrypts_it(
     ],
 )
 def test_bad_input_gives_one_line_and_exit_code_2_and_loses_nothing(
-    here: Path, capsys: Said, words: list[str], said: str
+    here: Path, capsys: Captured, words: list[str], message: str
 ) -> None:
     before = tree(here)
     assert footage(*words) == 2
@@ -306,12 +306,12 @@ def test_bad_input_gives_one_line_and_exit_code_2_and_loses_nothing(
     assert captured.out == ""
     (line,) = captured.err.splitlines()
     assert line.startswith("vigie: ")
-    assert said in line
+    assert message in line
     assert tree(here) == before
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         ([*EXPORT, "--from", "-10m", "--to", "now"], "no footage from"),
         (["list", "--state", "state", "--from", "-10m"], "no footage found"),
@@ -319,24 +319,24 @@ def test_bad_input_gives_one_line_and_exit_code_2_and_loses_nothing(
     ],
 )
 def test_no_match_gives_one_line_and_exit_code_1(
-    here: Path, capsys: Said, words: list[str], said: str
+    here: Path, capsys: Captured, words: list[str], message: str
 ) -> None:
     before = tree(here)
     assert footage(*words) == 1
     captured = capsys.readouterr()
     (line,) = captured.err.splitlines()
-    assert said in line
+    assert message in line
     assert tree(here) == before
 
 
-def test_a_folder_without_an_agents_state_gets_no_key(here: Path, capsys: Said) -> None:
+def test_a_folder_without_an_agents_state_gets_no_key(here: Path, capsys: Captured) -> None:
     shutil.rmtree(here / "state" / "identity")
     assert footage(*EXPORT) == 2
     assert "no agent has run here" in capsys.readouterr().err
     assert not (here / "state" / "identity").exists()
 
 
-def test_only_the_agents_own_user_may_add_to_the_chain(here: Path, capsys: Said) -> None:
+def test_only_the_agents_own_user_may_add_to_the_chain(here: Path, capsys: Captured) -> None:
     if os.geteuid() != 0:
         pytest.skip("needs to give a file away")
     os.chown(here / "state" / "identity" / "box.key", 4242, 4242)
@@ -375,18 +375,18 @@ def _read(terminal: int) -> Iterator[bytes]:
 
 
 EXAMPLES = [
-    (command, said)
+    (command, message)
     for block in re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL)
-    for command, said in re.findall(
+    for command, message in re.findall(
         r"^\$ vigie footage (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE
     )
 ]
 
 
 @pytest.mark.usefixtures("here")
-def test_the_examples_on_the_page_match_the_output(capsys: Said) -> None:
+def test_the_examples_on_the_page_match_the_output(capsys: Captured) -> None:
     assert len(EXAMPLES) == 7
-    for command, said in EXAMPLES:
+    for command, message in EXAMPLES:
         words = shlex.split(command)
         if words[0] == "keygen":
             StreetBox(Path("sealed"), "casa-0002", _recipients()).record("north", 1, 14)
@@ -401,8 +401,8 @@ def test_the_examples_on_the_page_match_the_output(capsys: Said) -> None:
             bench = Workbench(Path("tampered"), None, None)  # type: ignore[arg-type]
             bench.change_text(bench.index("gap"), "the disk was slow", "no gap")
         capsys.readouterr()
-        assert footage(*words) == (1 if "BROKEN" in said else 0)
-        assert _alike(capsys.readouterr().out) == _alike(said)
+        assert footage(*words) == (1 if "BROKEN" in message else 0)
+        assert _alike(capsys.readouterr().out) == _alike(message)
 
 
 def _recipients() -> dict[str, object]:

@@ -30,9 +30,9 @@ def test_the_footage_of_each_camera_is_attested_in_the_chain(
     state: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["footage", "attest", "--state", str(state), "--json"]) == 0
-    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [one["camera"] for one in told] == ["north", "south"]
-    for one in told:
+    reported = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [one["camera"] for one in reported] == ["north", "south"]
+    for one in reported:
         files = sorted((state / "footage" / one["camera"]).glob("*.mp4"))
         assert one["segment_count"] == len(files)
         assert one["size_bytes"] == sum(file.stat().st_size for file in files)

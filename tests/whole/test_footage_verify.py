@@ -13,7 +13,7 @@ from agent.base.device_identity import DeviceIdentity
 from tests.vectors.street import StreetBox
 from tests.vectors.workbench import Workbench
 
-Said = pytest.CaptureFixture[str]
+Captured = pytest.CaptureFixture[str]
 
 
 @pytest.fixture
@@ -33,27 +33,27 @@ def verify(*words: str) -> int:
 
 @pytest.mark.usefixtures("evidence")
 def test_a_chain_head_outside_the_export_is_not_checked_and_not_a_success(
-    capsys: Said,
+    capsys: Captured,
 ) -> None:
     for seq in (1, 99):
         capsys.readouterr()
         assert verify("--head", f"{seq}:{'0' * 64}") == 1
-        said = capsys.readouterr().out
-        assert "out: good, but the head was not checked: 2 segments" in said
-        assert f"head {seq} is not within this export, which has 4 to 11: not checked" in said
+        message = capsys.readouterr().out
+        assert "out: good, but the head was not checked: 2 segments" in message
+        assert f"head {seq} is not within this export, which has 4 to 11: not checked" in message
     assert verify("--head", f"99:{'0' * 64}", "--json") == 1
     verdict = json.loads(capsys.readouterr().out)
     assert (verdict["ok"], verdict["head_checked"]) == (True, False)
 
 
 def test_an_exports_own_statements_can_neither_fake_a_key_nor_hide_a_defect(
-    evidence: Path, capsys: Said
+    evidence: Path, capsys: Captured
 ) -> None:
     thief = DeviceIdentity.load_or_create(Path("thief"))
     bench = Workbench(evidence, thief, thief)
     forged = base64.b64encode(thief.public_key_raw).decode()
     real = bench.manifest["public_key"]
-    said = {
+    message = {
         "camera": "north\x1b[2J",
         "by": f"A\r\n  signed by {real}\u2028",
         "purpose": f"\u202ecase\n  signed by {real}\n\x1b[8m\x9b8m" + " " * 100_000,
@@ -63,9 +63,9 @@ def test_an_exports_own_statements_can_neither_fake_a_key_nor_hide_a_defect(
     def receipts(changed: list[dict[str, Any]]) -> None:
         for receipt in changed:
             if receipt["body"].get("camera") == "north":
-                receipt["body"]["camera"] = said["camera"]
+                receipt["body"]["camera"] = message["camera"]
 
-    bench.forge_export(thief, receipts, lambda manifest: manifest.update(said))
+    bench.forge_export(thief, receipts, lambda manifest: manifest.update(message))
     capsys.readouterr()
     assert verify() == 0
     lines = capsys.readouterr().out.split("\n")
@@ -79,11 +79,13 @@ def test_an_exports_own_statements_can_neither_fake_a_key_nor_hide_a_defect(
     assert all(line.isprintable() for line in lines)
 
 
-def test_a_file_of_any_name_gets_one_line_in_the_verdict(evidence: Path, capsys: Said) -> None:
+def test_a_file_of_any_name_gets_one_line_in_the_verdict(evidence: Path, capsys: Captured) -> None:
     (evidence / os.fsdecode(b"\xff\nout: good\x1b[8m")).touch()
     capsys.readouterr()
     assert verify() == 1
-    said = capsys.readouterr().out
-    assert said == "out: BROKEN: sums: \\udcff\\nout: good\\x1b[8m: is not listed in SHA256SUMS\n"
+    message = capsys.readouterr().out
+    assert (
+        message == "out: BROKEN: sums: \\udcff\\nout: good\\x1b[8m: is not listed in SHA256SUMS\n"
+    )
     assert verify("--json") == 1
     assert json.loads(capsys.readouterr().out)["ok"] is False

@@ -43,9 +43,9 @@ def test_footage_is_exported_and_held_while_the_agent_records(
     assert main(["footage", "export", *words, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["excluded"] == {}
     assert verify_export(final).ok
-    told = (final / "receipts.chain").read_text()
-    assert told.count('"kind":"exported"') == EXPORTS + 1
-    assert told.count('"kind":"held"') == EXPORTS
+    reported = (final / "receipts.chain").read_text()
+    assert reported.count('"kind":"exported"') == EXPORTS + 1
+    assert reported.count('"kind":"held"') == EXPORTS
     assert main(["footage", "holds", *where]) == 0
 
 

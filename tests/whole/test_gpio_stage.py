@@ -133,10 +133,10 @@ class Box:
     def codes(self) -> list[str]:
         return sorted(fault.code for fault in self.faults.active())
 
-    def told(self) -> list[tuple[str, str]]:
-        told = [(event.kind, event.phase) for event in self.events]
+    def reported(self) -> list[tuple[str, str]]:
+        reported = [(event.kind, event.phase) for event in self.events]
         self.events.clear()
-        return told
+        return reported
 
     def on(self) -> set[int]:
         """The outputs that are active, by their levels."""
@@ -155,7 +155,7 @@ def box(wires: Wires, clock: ManualClock) -> Iterator[Box]:
     for pin, high in ((DOOR, False), (BLOW, True), (MAINS, True), (UPS, True)):
         made.wires.put(pin, high)
     made.turns(2)
-    assert made.told() == []
+    assert made.reported() == []
     assert made.codes() == []
     yield made
     made.pins.close()
@@ -165,15 +165,15 @@ def box(wires: Wires, clock: ManualClock) -> Iterator[Box]:
 def test_a_door_that_opens_and_closes_is_a_fault_and_one_event(box: Box) -> None:
     for high in (True, False, True, False, True):  # it bounces
         box.touch(DOOR, high=high)
-    assert box.told() == []
+    assert box.reported() == []
     box.turns(0.2)
-    assert box.told() == [("door", "begin")]
+    assert box.reported() == [("door", "begin")]
     assert box.codes() == ["GPI-02"]
     assert box.pins.health().door_open is True
     box.turns(60, each_s=1)
     box.touch(DOOR, high=False)
     box.turns(0.2)
-    assert box.told() == [("door", "end")]
+    assert box.reported() == [("door", "end")]
     assert box.codes() == []
     assert box.pins.health().door_open is False
 
@@ -182,14 +182,14 @@ def test_a_door_that_opens_and_closes_is_a_fault_and_one_event(box: Box) -> None
 def test_a_shock_is_reported_at_once_and_its_fault_stays_for_a_while(box: Box) -> None:
     box.touch(BLOW, high=False)
     box.touch(BLOW, high=True)
-    assert box.told() == [("shock", "moment")]
+    assert box.reported() == [("shock", "moment")]
     box.turn()
     assert box.codes() == ["GPI-03"]
     box.turns(599, each_s=1)
     assert box.codes() == ["GPI-03"]
     box.turns(2, each_s=1)
     assert box.codes() == []
-    assert box.told() == []
+    assert box.reported() == []
 
 
 @pytest.mark.raises_fault("GPI-04", "GPI-05")
@@ -198,14 +198,14 @@ def test_mains_lost_and_back_is_an_event_and_an_empty_battery_a_fault(box: Box) 
     box.turns(2)
     box.touch(UPS, high=False)
     box.turns(2)
-    assert box.told() == [("power", "begin")]
+    assert box.reported() == [("power", "begin")]
     assert box.codes() == ["GPI-04", "GPI-05"]
     health = box.pins.health()
     assert (health.mains, health.battery_low) == (False, True)
     box.touch(MAINS, high=True)
     box.touch(UPS, high=True)
     box.turns(2)
-    assert box.told() == [("power", "end")]
+    assert box.reported() == [("power", "end")]
     assert box.codes() == []
 
 
@@ -279,7 +279,7 @@ def test_off_is_executed_at_once_for_any_requester(box: Box) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "for_s", "kind", "said"),
+    ("name", "for_s", "kind", "message"),
     [
         ("horn", 5, "unknown", "pin 'horn': no pin of this name"),
         ("beacon", 5, "forbidden", "pin 'beacon' is not switchable by command"),
@@ -289,12 +289,12 @@ def test_off_is_executed_at_once_for_any_requester(box: Box) -> None:
     ],
 )
 def test_a_pin_that_may_not_be_switched_is_rejected_with_a_message(
-    box: Box, name: str, for_s: float, kind: str, said: str
+    box: Box, name: str, for_s: float, kind: str, message: str
 ) -> None:
     before = box.on()
     with pytest.raises(CommandRejected) as refused:
         box.pins.set_output(name, True, for_s, "ana")
-    assert (refused.value.code, str(refused.value)) == (kind, said)
+    assert (refused.value.code, str(refused.value)) == (kind, message)
     assert box.on() == before
 
 
@@ -316,7 +316,7 @@ def test_an_error_leaves_everything_off_and_the_next_turn_starts_again(box: Box)
     box.pins.set_output("siren", True, 60, "ana")
     box.touch(DOOR, high=True)
     box.turns(0.2)
-    assert box.told() == [("door", "begin")]
+    assert box.reported() == [("door", "begin")]
 
     def broken() -> float:
         raise ArithmeticError("no such temperature")
@@ -334,7 +334,7 @@ def test_an_error_leaves_everything_off_and_the_next_turn_starts_again(box: Box)
     box.wires.put(MAINS, True)
     box.wires.put(UPS, True)
     box.turns(2)
-    assert box.told() == [], "the door has been open all the time: the same event goes on"
+    assert box.reported() == [], "the door has been open all the time: the same event goes on"
     assert box.on() - {LED} == {FAN, LAMP, CUT}, "the siren stays off"
 
 
@@ -379,7 +379,7 @@ def test_a_door_open_at_the_agents_start_is_reported(wires: Wires, clock: Manual
     box.wires.put(DOOR, True)
     assert box.pins.health().door_open is None
     box.turns(0.2)
-    assert box.told() == [("door", "begin")]
+    assert box.reported() == [("door", "begin")]
     assert box.pins.health().fan is None
     box.pins.close()
 
@@ -389,7 +389,7 @@ def test_dropped_edges_leave_no_wrong_state(box: Box) -> None:
         box.wires.put(DOOR, number % 2 == 0)
     box.wires.put(DOOR, True)
     box.turns(0.5)
-    assert box.told() == [("door", "begin")]
+    assert box.reported() == [("door", "begin")]
     assert box.pins.health().edges_dropped > 3000
 
 

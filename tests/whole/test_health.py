@@ -84,18 +84,18 @@ def pole(mosquitto: Mosquitto, tmp_path: Path) -> Iterator[Pole]:
     assert pole.agent.stop()
 
 
-def healths(heard: list[ReceivedMessage]) -> list[HealthReport]:
-    return [h.message.data for h in heard if isinstance(h.message, HealthMessage)]
+def healths(received: list[ReceivedMessage]) -> list[HealthReport]:
+    return [h.message.data for h in received if isinstance(h.message, HealthMessage)]
 
 
 def newest(
     centre: RunningCentre, is_so: Callable[[HealthReport], bool], what: str, after: int = 0
 ) -> HealthReport:
     """The first report after so many that is as wanted."""
-    heard = centre.wait_for(
+    received = centre.wait_for(
         lambda all_: any(is_so(report) for report in healths(all_)[after:]), what
     )
-    return next(report for report in healths(heard)[after:] if is_so(report))
+    return next(report for report in healths(received)[after:] if is_so(report))
 
 
 def level(report: HealthReport) -> str:
@@ -192,29 +192,29 @@ def test_an_overheated_box_sends_heartbeats_only_until_it_has_cooled(
         "a box that does all again",
     )
     assert "SYS-07" not in codes(report)
-    heard = centre.wait_for(
+    received = centre.wait_for(
         lambda all_: any(isinstance(data, RecordingGap) for data in receipts(all_)),
         "the gap's receipt",
     )
-    (gap,) = [data for data in receipts(heard) if isinstance(data, RecordingGap)]
+    (gap,) = [data for data in receipts(received) if isinstance(data, RecordingGap)]
     assert (gap.camera, gap.reason) == ("north", SUSPENDED_REASON)
-    assert not [h for h in heard if "camera_lost" in h.topic]
+    assert not [h for h in received if "camera_lost" in h.topic]
     assert pole.footage_bytes() > footage
 
 
-def receipts(heard: list[ReceivedMessage]) -> list[object]:
-    return [h.message.data for h in heard if isinstance(h.message, ReceiptMessage)]
+def receipts(received: list[ReceivedMessage]) -> list[object]:
+    return [h.message.data for h in received if isinstance(h.message, ReceiptMessage)]
 
 
-def restarts(heard: list[ReceivedMessage]) -> list[Restarted]:
-    return [data for data in receipts(heard) if isinstance(data, Restarted)]
+def restarts(received: list[ReceivedMessage]) -> list[Restarted]:
+    return [data for data in receipts(received) if isinstance(data, Restarted)]
 
 
 def has_flown(box: AgentBox, centre: RunningCentre) -> None:
     """Wait until seconds of the running agent are on the disk, in which its camera gave frames."""
     file = box.folder / "state" / FILE_NAME
 
-    def has_frames(_heard: list[ReceivedMessage]) -> bool:
+    def has_frames(_received: list[ReceivedMessage]) -> bool:
         pages = read_pages(file)
         return any(
             sample.fps.get("north", 0) > 0
@@ -233,11 +233,11 @@ def test_a_killed_agent_is_reported_as_a_crash_with_its_last_seconds(
     has_flown(box, centre)
     box.stop(signal.SIGKILL)
     box.start()
-    (told,) = restarts(centre.wait_for(lambda all_: restarts(all_) != [], "what had happened"))
-    assert (told.cause, told.new_boot) == ("crash", False)
-    assert told.flight is not None
-    flown = restart_report.unpack_flight(told.flight)
-    assert flown[-1] == told.last_sample
+    (reported,) = restarts(centre.wait_for(lambda all_: restarts(all_) != [], "what had happened"))
+    assert (reported.cause, reported.new_boot) == ("crash", False)
+    assert reported.flight is not None
+    flown = restart_report.unpack_flight(reported.flight)
+    assert flown[-1] == reported.last_sample
     assert any(sample.fps.get("north", 0) > 0 for sample in flown)
     newest(centre, lambda report: "SYS-06" in codes(report), "SYS-06")
     assert box.stop(signal.SIGTERM) == 0
@@ -250,15 +250,23 @@ def test_a_power_loss_is_distinguished_from_a_requested_stop(
     has_flown(box, centre)
     assert box.stop(signal.SIGTERM) == 0
     box.start()
-    (told,) = restarts(centre.wait_for(lambda all_: restarts(all_) != [], "the stop"))
-    assert (told.cause, told.detail, told.flight) == ("requested", "asked to stop", None)
+    (reported,) = restarts(centre.wait_for(lambda all_: restarts(all_) != [], "the stop"))
+    assert (reported.cause, reported.detail, reported.flight) == (
+        "requested",
+        "asked to stop",
+        None,
+    )
     has_flown(box, centre)
     box.stop(signal.SIGKILL)
     of_another_boot(box.folder / "state" / FILE_NAME)
     box.start()
-    told = restarts(centre.wait_for(lambda all_: len(restarts(all_)) == 2, "the cut"))[-1]
-    assert (told.cause, told.new_boot, told.boot_before) == ("power_cut", True, "another")
-    assert told.flight is not None
+    reported = restarts(centre.wait_for(lambda all_: len(restarts(all_)) == 2, "the cut"))[-1]
+    assert (reported.cause, reported.new_boot, reported.boot_before) == (
+        "power_cut",
+        True,
+        "another",
+    )
+    assert reported.flight is not None
     report = newest(centre, lambda report: "SYS-06" in codes(report), "SYS-06")
     assert "power_cut" in next(f.detail for f in report.faults if f.code == "SYS-06")
     assert box.stop(signal.SIGTERM) == 0

@@ -59,7 +59,7 @@ class Kept:
         self.faults = FaultRegistry(clock.boottime_ns)
         self.chain: list[ReceiptBody] = []
         self.chain_works = True
-        self.told: list[str] = []
+        self.reported: list[str] = []
         self.folder = folder / "footage" / "north"
         self.folder.mkdir(parents=True)
         self.holds = holds_of(folder, clock)
@@ -74,7 +74,7 @@ class Kept:
             self.holds,
             ReceiptQueue(self.append, self.faults),
             cameras=["north"],
-            on_hold_broken=lambda hold: self.told.append(hold.id),
+            on_hold_broken=lambda hold: self.reported.append(hold.id),
         )
         segments = [self.segment(number) for number in range(10)]
         self.keeper.enforce()
@@ -144,7 +144,7 @@ def test_a_full_ring_breaks_a_hold_and_reports_it_in_three_ways(
     health = kept.keeper.footage_health("north", 0)
     assert (health.holds, health.held_bytes) == (1, 1000)
     kept.write(100)
-    assert kept.told == [hold_id]
+    assert kept.reported == [hold_id]
     assert kept.codes() == {"STO-03"}
     assert [type(body) for body in kept.chain] == [HoldPlaced, HoldReleased, FootageEvicted]
     assert kept.left() == list(range(2, 10))
@@ -335,7 +335,7 @@ def test_an_invalid_hold_file_is_set_aside_and_kept(
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"end_s": 5}, "not after from"),
         ({"end_s": 10}, "not after from"),
@@ -347,10 +347,10 @@ def test_an_invalid_hold_file_is_set_aside_and_kept(
     ],
 )
 def test_an_invalid_hold_is_refused_in_one_line(
-    clock: ManualClock, tmp_path: Path, change: dict[str, object], said: str
+    clock: ManualClock, tmp_path: Path, change: dict[str, object], message: str
 ) -> None:
     holds = holds_of(tmp_path, clock)
-    with pytest.raises(UserError, match=said) as refused:
+    with pytest.raises(UserError, match=message) as refused:
         manual(holds, **change)  # type: ignore[arg-type]
     assert "\n" not in str(refused.value)
     assert holds.active() == ()
@@ -365,7 +365,7 @@ def test_only_an_existing_hold_can_be_released(
 
 
 @pytest.mark.parametrize(
-    ("written", "told"),
+    ("written", "reported"),
     [
         ("2026-11-25T00:00:01Z", "2026-11-25T00:00:01.000Z"),
         ("2026-11-25T01:00:01.5+01:00", "2026-11-25T00:00:01.500Z"),
@@ -373,7 +373,7 @@ def test_only_an_existing_hold_can_be_released(
     ],
 )
 def test_a_hold_file_written_by_a_person_gets_normalised_times(
-    clock: ManualClock, tmp_path: Path, written: str, told: str
+    clock: ManualClock, tmp_path: Path, written: str, reported: str
 ) -> None:
     kept = Kept(tmp_path, clock)
     path = tmp_path / "holds" / f"{manual(kept.holds, 1, 2)}.json"
@@ -381,7 +381,7 @@ def test_a_hold_file_written_by_a_person_gets_normalised_times(
     path.write_text(json.dumps({**hold, "begin_time": written, "in_custody_log": False}))
     kept.keeper.enforce()
     (held,) = (body for body in kept.chain if isinstance(body, HoldPlaced))
-    assert held.begin_time == told
+    assert held.begin_time == reported
     kept.write(250)
     assert 0 in kept.left()
 

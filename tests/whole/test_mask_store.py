@@ -168,13 +168,13 @@ def test_an_encoded_stream_is_recorded_unmasked_and_masked_on_export(
     masks = mask_store.masks_to_apply(street.state / mask_store.MASKS_DIR, [entry.closed])
     assert masks == (POLYGON,)
     clip = tmp_path / "clip.mp4"
-    told: list[float] = []
-    mask_store.write_masked_clip(entry.path, clip, masks, told.append)
+    reported: list[float] = []
+    mask_store.write_masked_clip(entry.path, clip, masks, reported.append)
     shown = pictures(clip)
     assert len(shown) == len(pictures(entry.path))
     assert all(is_masked(*one) for one in shown)
-    assert told == sorted(told)
-    assert told[-1] == 1.0
+    assert reported == sorted(reported)
+    assert reported[-1] == 1.0
 
 
 def test_a_transcoded_stream_is_masked_in_the_footage(street: Street, tmp_path: Path) -> None:
@@ -230,13 +230,13 @@ def test_masks_that_cannot_be_stored_close_the_camera(street: Street) -> None:
     street.state.mkdir()
     (street.state / mask_store.MASKS_DIR).write_text("a file, where the folder should be")
 
-    def is_told(agent: Agent) -> bool:
+    def is_reported(agent: Agent) -> bool:
         changed = agent.faults.changed
         while not any(fault.code == "MSK-01" for fault in agent.faults.active()):
             assert changed.wait(TIMEOUT_S)
         return not any(lane.counts().is_open for lane in agent.pipelines)
 
-    street.run(DRAWN, MASK, is_told)
+    street.run(DRAWN, MASK, is_reported)
     assert "masks cannot be stored" in street.faults["MSK-01 north"]
     assert street.frames == []
     assert street.segments() == []
@@ -283,7 +283,7 @@ def test_a_camera_that_stays_closed_is_reported_to_the_centre(
         config.write('\n[[camera]]\nname = "south"\ndriver = "fake"\noptions = {}\n')
     box.start()
 
-    def told(all_: list[ReceivedMessage]) -> bool:
+    def reported(all_: list[ReceivedMessage]) -> bool:
         healths = [h.message.data for h in all_ if isinstance(h.message, HealthMessage)]
         return any(
             fault.code == "MSK-01" and "scene.toml" in fault.detail
@@ -291,6 +291,6 @@ def test_a_camera_that_stays_closed_is_reported_to_the_centre(
             for fault in report.faults
         )
 
-    centre.wait_for(told, "MSK-01")
+    centre.wait_for(reported, "MSK-01")
     assert box.stop(signal.SIGTERM) == 0
     assert not list((box.folder / "state" / "footage").rglob("north/*.mp4*"))

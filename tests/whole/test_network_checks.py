@@ -58,7 +58,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     one.broker.stop(signal.SIGKILL)
 
 
-def said(verdicts: list[CheckResult]) -> list[tuple[bool | None, str | None]]:
+def expected_message(verdicts: list[CheckResult]) -> list[tuple[bool | None, str | None]]:
     return [(verdict.ok, verdict.code) for verdict in verdicts]
 
 
@@ -68,26 +68,26 @@ def pinged(broker: BrokerConfig, *, agent: bool = False) -> list[CheckResult]:
 
 def test_a_good_link_passes_each_step(secured: Secured) -> None:
     reached = list(network_checks.check_broker(secured.config(), CLOCK))
-    assert said(reached) == [(True, None)] * 3
+    assert expected_message(reached) == [(True, None)] * 3
     assert [str(verdict.subject).split()[0] for verdict in reached] == ["TCP", "TLS", "certificate"]
     pings = pinged(secured.config())
-    assert said(pings) == [(True, None)] * 3
+    assert expected_message(pings) == [(True, None)] * 3
     assert str(pings[0].subject) == "connection"
     assert str(pings[0].message).startswith(f"as {BOX}, ")
 
 
 def test_a_closed_port_is_reported(secured: Secured) -> None:
     config = secured.config(port=free_port())
-    assert said(list(network_checks.check_broker(config, CLOCK))) == [(False, "NET-01")]
-    assert said(pinged(config)) == [(False, "NET-01")]
+    assert expected_message(list(network_checks.check_broker(config, CLOCK))) == [(False, "NET-01")]
+    assert expected_message(pinged(config)) == [(False, "NET-01")]
 
 
 @pytest.mark.parametrize("host", ["broker..example", ".example", f"{'x' * 64}.example"])
 def test_an_invalid_host_name_is_reported(host: str) -> None:
     config = BrokerConfig(url=f"mqtt://{host}")
-    assert said([network_checks.check_dns(config)]) == [(False, "NET-01")]
-    assert said(list(network_checks.check_broker(config, CLOCK))) == [(False, "NET-01")]
-    assert said(pinged(config)) == [(False, "NET-01")]
+    assert expected_message([network_checks.check_dns(config)]) == [(False, "NET-01")]
+    assert expected_message(list(network_checks.check_broker(config, CLOCK))) == [(False, "NET-01")]
+    assert expected_message(pinged(config)) == [(False, "NET-01")]
 
 
 def test_a_certificate_refused_by_the_broker_is_reported(secured: Secured) -> None:
@@ -105,7 +105,7 @@ def test_a_broker_of_an_unknown_authority_is_reported(secured: Secured, tmp_path
     other = Certificates(tmp_path)
     config = BrokerConfig(url=f"mqtts://localhost:{secured.broker.port}", ca=other.path("ca.crt"))
     verdicts = list(network_checks.check_broker(config, CLOCK))
-    assert said(verdicts) == [(True, None), (False, "NET-02")]
+    assert expected_message(verdicts) == [(True, None), (False, "NET-02")]
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_a_certificate_name_in_an_old_encoding_is_omitted_and_its_dates_are_chec
         own, ca = network_checks.check_certificates(config, BOX, CLOCK.utc(CLOCK.boottime_ns()))
     finally:
         broker.stop(signal.SIGKILL)
-    assert said(reached) == [(True, None)] * 3
+    assert expected_message(reached) == [(True, None)] * 3
     assert str(reached[-1].subject) == "certificate of an unreadable name"
     assert (own.ok, ca.ok, str(ca.subject)) == (None, True, "broker.ca of an unreadable name")
 

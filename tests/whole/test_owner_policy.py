@@ -74,8 +74,8 @@ def test_the_policies_of_a_given_configuration_and_of_the_box_both_apply(
 ) -> None:
     (here / "box.toml").write_text(CONFIG)
     owner_policy.update(here / "state", here / "state" / "footage", [camera("north", TRAM)])
-    for who in ("Nadia", "Samira Alaoui"):
-        assert export(who, "--config", "box.toml") == 2
+    for viewer in ("Nadia", "Samira Alaoui"):
+        assert export(viewer, "--config", "box.toml") == 2
     owner_policy.update(here / "state", here / "state" / "footage", [camera("north", None)])
     capsys.readouterr()
     assert export("Nadia", "--config", "box.toml") == 0

@@ -123,7 +123,7 @@ def test_without_an_agent_a_preview_fails(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("agent")
 @pytest.mark.parametrize(
-    "said",
+    "message",
     [
         b"\n",
         b"{}\n",
@@ -136,11 +136,11 @@ def test_without_an_agent_a_preview_fails(tmp_path: Path) -> None:
     ],
 )
 def test_an_invalid_request_is_rejected_and_the_next_one_served(
-    tmp_path: Path, said: bytes
+    tmp_path: Path, message: bytes
 ) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.connect(str(tmp_path / SOCKET_NAME))
-        connection.sendall(said)
+        connection.sendall(message)
         connection.shutdown(socket.SHUT_WR)
         connection.settimeout(TIMEOUT_S)
         assert b'"state":"refused"' in connection.recv(10_000)

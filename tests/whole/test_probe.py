@@ -38,16 +38,16 @@ def vigie(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
 
 
 def test_onvif_cameras_are_found_and_adopted(tmp_path: Path, vigie: Callable[..., str]) -> None:
-    who = ("--username", USER, "--password-file", write_password_file(tmp_path))
+    credentials = ("--username", USER, "--password-file", write_password_file(tmp_path))
     with running_onvif_camera():
-        told = json.loads(vigie("--network", "--interface", "street", *who, "--json"))
-        named = vigie("--onvif", URL, *who, "--toml")
+        reported = json.loads(vigie("--network", "--interface", "street", *credentials, "--json"))
+        named = vigie("--onvif", URL, *credentials, "--toml")
         refused = json.loads(vigie("--onvif", URL, "--json"))
         nowhere = vigie("--network", "--interface", "eth7")
-    (camera,) = told["onvif"]["found"]
+    (camera,) = reported["onvif"]["found"]
     assert (camera["url"], camera["problem"]) == (URL, None)
     assert camera["adopted"]["stream_url"].endswith("/video_main")
-    assert PASSWORD not in json.dumps(told)
+    assert PASSWORD not in json.dumps(reported)
     tables = tomllib.loads(named)
     assert tables["camera"][0]["options"]["url"] == camera["adopted"]["stream_url"]
     assert (tables["head"][0]["driver"], tables["head"][0]["camera"]) == (
@@ -82,11 +82,11 @@ def test_an_rtsp_server_of_the_subnet_is_found(vigie: Callable[..., str]) -> Non
     server = RtspServer()
     try:
         ask = ("--subnet", "127.0.0.1/32", "--rtsp-port", str(server.port))
-        told = json.loads(vigie(*ask, "--json"))
+        reported = json.loads(vigie(*ask, "--json"))
         shown, tables = vigie(*ask), vigie(*ask, "--toml")
     finally:
         server.kill()
-    (found,) = told["rtsp"]["found"]
+    (found,) = reported["rtsp"]["found"]
     assert (found["host"], found["port"], found["status"]) == ("127.0.0.1", server.port, 200)
     assert "GStreamer" in found["server"]
     assert f"rtsp://127.0.0.1:{server.port}/" in shown.replace("\n", "")
@@ -104,8 +104,8 @@ def test_a_camera_module_is_found_in_a_process_of_its_own(
     for name, value in virtual_camera.picamera2_environment().items():
         monkeypatch.setenv(name, value)
     with virtual_camera.installed_pipeline():
-        told, tables = json.loads(vigie("--json")), vigie("--toml")
-    (module,) = told["camera_modules"]["found"]
+        reported, tables = json.loads(vigie("--json")), vigie("--toml")
+    (module,) = reported["camera_modules"]["found"]
     assert (module["number"], module["model"]) == (0, "Virtual0")
     (camera,) = tomllib.loads(tables)["camera"]
     assert camera == {"name": "csi0", "driver": "csi", "options": {"camera": module["id"]}}
@@ -116,8 +116,8 @@ def test_gpio_chips_are_opened_and_no_line_is_changed(
 ) -> None:
     monkeypatch.setenv("GPIOZERO_PIN_FACTORY", "mock")
     monkeypatch.setattr(gpiozero.Device, "pin_factory", None)
-    told = json.loads(vigie("--json"))["pins"]
-    assert (told["factory"]["name"], told["problem"]) == ("mock", None)
+    reported = json.loads(vigie("--json"))["pins"]
+    assert (reported["factory"]["name"], reported["problem"]) == ("mock", None)
     factory = gpiozero.Device.pin_factory
     assert not factory.pins
     factory.close()
@@ -128,16 +128,16 @@ def test_missing_devices_are_reported_by_kind(
 ) -> None:
     (tmp_path / "picamera2.py").write_text("raise ImportError('No module named libcamera')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    said = vigie()
-    assert "camera modules: absent: needs Picamera2 and libcamera (apt-get install" in said
-    assert "video devices" in said
-    assert "serial ports" in said
-    assert "pins" in said
-    assert "not queried: --heads, --network, --subnet A.B.C.D/N" in said
+    message = vigie()
+    assert "camera modules: absent: needs Picamera2 and libcamera (apt-get install" in message
+    assert "video devices" in message
+    assert "serial ports" in message
+    assert "pins" in message
+    assert "not queried: --heads, --network, --subnet A.B.C.D/N" in message
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--port", "/dev/ttyUSB0"], "--port: allowed: together with --heads"),
         (["--heads", "--port", "ttyUSB0"], "--port 'ttyUSB0': allowed: a path such as"),
@@ -170,11 +170,11 @@ def test_missing_devices_are_reported_by_kind(
     ],
 )
 def test_a_wrong_argument_is_one_clear_line(
-    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["probe", *arguments]) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("vigie: ")
     assert err.count("\n") == 1
-    assert said in err
+    assert message in err

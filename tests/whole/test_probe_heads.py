@@ -23,7 +23,7 @@ from drivers.simulated.visca_device import ViscaCameraChain
 from tests.conftest import ManualClock
 from tests.contracts.heads import MECHANICS, VISCA_SPECS
 
-Told = dict[str, Any]
+Captured = dict[str, Any]
 
 
 class Bench:
@@ -69,19 +69,19 @@ def vigie(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
 
 
 @pytest.fixture
-def lines_of(vigie: Callable[..., str]) -> Callable[..., list[Told]]:
+def lines_of(vigie: Callable[..., str]) -> Callable[..., list[Captured]]:
     """Return a function that probes serial lines and returns the results."""
 
-    def ask(*ports: str, baud: str = "9600", addresses: str = "1-3") -> list[Told]:
+    def ask(*ports: str, baud: str = "9600", addresses: str = "1-3") -> list[Captured]:
         named = [word for port in ports for word in ("--port", port)]
-        asked = ("--heads", *named, "--baud", baud, "--addresses", addresses, "--json")
-        found: list[Told] = json.loads(vigie(*asked))["heads"]["found"]
+        requested = ("--heads", *named, "--baud", baud, "--addresses", addresses, "--json")
+        found: list[Captured] = json.loads(vigie(*requested))["heads"]["found"]
         return found
 
     return ask
 
 
-def heads(line: Told) -> list[tuple[str, int]]:
+def heads(line: Captured) -> list[tuple[str, int]]:
     return [(head["answer"]["driver"], head["answer"]["address"]) for head in line["heads"]]
 
 
@@ -119,7 +119,7 @@ class Says:
 
 
 def test_pelco_heads_are_found_by_their_addresses(
-    bench: Bench, lines_of: Callable[..., list[Told]]
+    bench: Bench, lines_of: Callable[..., list[Captured]]
 ) -> None:
     port = bench.line(
         "bus",
@@ -135,7 +135,7 @@ def test_pelco_heads_are_found_by_their_addresses(
 
 
 def test_a_head_on_an_echoing_line_is_found(
-    bench: Bench, lines_of: Callable[..., list[Told]]
+    bench: Bench, lines_of: Callable[..., list[Captured]]
 ) -> None:
     port = bench.line("two-wire", [PelcoDevice(bench.body(), "D", 2, echoes=True)])
     (line,) = lines_of(port)
@@ -145,7 +145,7 @@ def test_a_head_on_an_echoing_line_is_found(
 
 
 def test_a_visca_chain_is_numbered_and_found(
-    bench: Bench, lines_of: Callable[..., list[Told]]
+    bench: Bench, lines_of: Callable[..., list[Captured]]
 ) -> None:
     chain = ViscaCameraChain([bench.body(), bench.body()], VISCA_SPECS)
     (line,) = lines_of(bench.line("chain", [chain]), addresses="9")
@@ -153,7 +153,7 @@ def test_a_visca_chain_is_numbered_and_found(
 
 
 def test_a_camera_without_broadcast_is_queried_by_its_address(
-    bench: Bench, lines_of: Callable[..., list[Told]]
+    bench: Bench, lines_of: Callable[..., list[Captured]]
 ) -> None:
     camera = Says(
         {
@@ -168,7 +168,7 @@ def test_a_camera_without_broadcast_is_queried_by_its_address(
 
 
 def test_a_head_with_general_responses_only_is_found_without_a_position(
-    bench: Bench, lines_of: Callable[..., list[Told]]
+    bench: Bench, lines_of: Callable[..., list[Captured]]
 ) -> None:
     port = bench.line("old", [Says({"FF 02 00 51 00 00 53": "FF 02 00 53"})])
     (line,) = lines_of(port)
@@ -177,7 +177,7 @@ def test_a_head_with_general_responses_only_is_found_without_a_position(
 
 
 def test_the_baud_rate_at_which_a_head_answers_is_reported(
-    bench: Bench, lines_of: Callable[..., list[Told]], vigie: Callable[..., str]
+    bench: Bench, lines_of: Callable[..., list[Captured]], vigie: Callable[..., str]
 ) -> None:
     side = At(PelcoDevice(bench.body(), "D", 1), termios.B2400)
     side.port = port = bench.line("slow", [side])
@@ -187,8 +187,8 @@ def test_the_baud_rate_at_which_a_head_answers_is_reported(
     assert strange["heads"] == []
     assert strange["unknown_traffic"][0]["baud"] == 9600
     assert strange["unknown_traffic"][0]["first_bytes_hex"].startswith("9a c3")
-    said = vigie("--heads", "--port", port, "--baud", "9600", "--addresses", "1")
-    assert f"{port}: an answer in another protocol or at another baud rate" in said
+    message = vigie("--heads", "--port", port, "--baud", "9600", "--addresses", "1")
+    assert f"{port}: an answer in another protocol or at another baud rate" in message
 
 
 def test_silent_and_unusable_lines_are_reported(
@@ -198,13 +198,13 @@ def test_silent_and_unusable_lines_are_reported(
     absent = str(tmp_path / "unplugged")
     ports = [word for port in (silent, held, absent, "/dev/null") for word in ("--port", port)]
     with serial.Serial(held, exclusive=True):
-        said = vigie("--heads", *ports, "--baud", "9600", "--addresses", "1")
-    assert "heads: nothing found" in said
-    assert f"{silent}: no answer" in said
-    assert f"{held}: busy: another program has it" in said
-    assert f"{absent}: absent: no such device" in said
-    assert "/dev/null: unsupported: is no serial port" in said
-    assert "Pelco-P: no query that its makers agree on" in said
+        message = vigie("--heads", *ports, "--baud", "9600", "--addresses", "1")
+    assert "heads: nothing found" in message
+    assert f"{silent}: no answer" in message
+    assert f"{held}: busy: another program has it" in message
+    assert f"{absent}: absent: no such device" in message
+    assert "/dev/null: unsupported: is no serial port" in message
+    assert "Pelco-P: no query that its makers agree on" in message
 
 
 def test_a_cancelled_search_sends_no_more_queries(bench: Bench) -> None:
@@ -212,16 +212,16 @@ def test_a_cancelled_search_sends_no_more_queries(bench: Bench) -> None:
 
     class Interrupts:
         has_pending_output = False
-        heard = b""
+        received = b""
 
         def exchange(self, data: bytes, t_ns: int) -> bytes:
-            self.heard += data
+            self.received += data
             stop.set()
             return b""
 
     far = Interrupts()
     found = search_port(bench.line("line", [far]), SearchOptions(), stop)
-    assert (found.heads, far.heard) == ((), bytes.fromhex("88 30 01 FF"))
+    assert (found.heads, far.received) == ((), bytes.fromhex("88 30 01 FF"))
 
 
 @contextmanager
@@ -242,7 +242,7 @@ def serial_server(side: SimulatedDevice, clock: ManualClock) -> Iterator[str]:
 
 
 def test_heads_behind_a_serial_port_server_have_no_local_baud_rate(
-    bench: Bench, lines_of: Callable[..., list[Told]]
+    bench: Bench, lines_of: Callable[..., list[Captured]]
 ) -> None:
     with serial_server(ViscaCameraChain([bench.body()], VISCA_SPECS), bench.clock) as port:
         (line,) = lines_of(port, baud="9600,2400")
@@ -258,7 +258,7 @@ def test_the_snippet_names_the_port_and_the_baud_rate(
     bench: Bench, vigie: Callable[..., str]
 ) -> None:
     port = bench.line("bus", [PelcoDevice(bench.body(), "D", 1)])
-    asked = ("--heads", "--port", port, "--baud", "2400", "--addresses", "1", "--toml")
-    (head,) = tomllib.loads(vigie(*asked))["head"]
+    requested = ("--heads", "--port", port, "--baud", "2400", "--addresses", "1", "--toml")
+    (head,) = tomllib.loads(vigie(*requested))["head"]
     assert head["driver"] == "pelco_d"
     assert head["options"] == {"port": port, "baud": 2400, "address": 1, "position": "query"}

@@ -65,9 +65,9 @@ def test_a_file_with_nearly_the_right_name_is_named(tree: BoxTree) -> None:
 
 def test_a_card_provisions_a_box(tree: BoxTree) -> None:
     tree.insert_card()
-    told = tree.run_provision()
-    assert "VIGIE: box casa-0001 is set up" in told
-    assert "have casa-0001.csr.pem on the card signed by the centre" in told
+    reported = tree.run_provision()
+    assert "VIGIE: box casa-0001 is set up" in reported
+    assert "have casa-0001.csr.pem on the card signed by the centre" in reported
     loaded = configuration.load(tree.config / "vigie.toml")
     assert loaded.box.id == BOX
     assert (tree.config / "north.password").read_text() == PASSWORD
@@ -98,9 +98,9 @@ def test_only_the_agents_user_reads_a_secret(box: BoxTree) -> None:
 
 
 def test_the_secrets_are_on_the_box_only(box: BoxTree) -> None:
-    told = box.all_output()
+    reported = box.all_output()
     for secret in (*SECRETS, "PRIVATE KEY"):
-        assert secret not in told
+        assert secret not in reported
     left = tomllib.loads((box.card / "vigie-settings.toml").read_text())
     assert left["secrets"] == {"console.secret": "", "north.password": ""}
     assert left["camera"] == tomllib.loads(GOOD_SETTINGS)["camera"]
@@ -141,11 +141,11 @@ def test_a_boot_without_the_settings_file_keeps_the_box(box: BoxTree) -> None:
 
 def test_wrong_settings_provision_no_box(tree: BoxTree) -> None:
     tree.insert_card(GOOD_SETTINGS.replace("rtsp:", "http:").replace('"casa-0001"', '"Casa"'))
-    told = tree.run_provision(expected_code=2)
-    assert "VIGIE: THE SETTINGS ARE WRONG" in told
-    assert "this box has no settings, and records nothing" in told
-    assert "vigie-settings.toml: box.id = 'Casa': expected" in told
-    assert "vigie-settings.toml: camera[0].options.url = 'http://10.0.0.21/main'" in told
+    reported = tree.run_provision(expected_code=2)
+    assert "VIGIE: THE SETTINGS ARE WRONG" in reported
+    assert "this box has no settings, and records nothing" in reported
+    assert "vigie-settings.toml: box.id = 'Casa': expected" in reported
+    assert "vigie-settings.toml: camera[0].options.url = 'http://10.0.0.21/main'" in reported
     assert tree.led_state == ("timer", "100")
     assert tree.contents() == {}
     assert "THE SETTINGS ARE WRONG" in (tree.card / "vigie-result.txt").read_text()
@@ -159,9 +159,9 @@ def test_wrong_settings_provision_no_box(tree: BoxTree) -> None:
 def test_wrong_settings_change_nothing_of_a_box(box: BoxTree) -> None:
     before = box.contents()
     box.insert_card(GOOD_SETTINGS.replace("mqtts:", "http:"))
-    told = box.run_provision(expected_code=2)
-    assert "the box keeps running as casa-0001, with its current settings" in told
-    assert "broker.url = 'http://centre.example:8883': not a broker's address" in told
+    reported = box.run_provision(expected_code=2)
+    assert "the box keeps running as casa-0001, with its current settings" in reported
+    assert "broker.url = 'http://centre.example:8883': not a broker's address" in reported
     assert box.contents() == before
     assert PASSWORD in (box.card / "vigie-settings.toml").read_text(), "they are his to mend"
 
@@ -209,11 +209,15 @@ def test_a_box_without_its_state_is_provisioned_again_from_its_card(box: BoxTree
         for path in folder.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     (box.root / "run/vigie-state-lost").touch()
-    told = box.run_provision()
-    assert "VIGIE: box casa-0001 is set up" in told
-    assert "the partition of the box's state was lost and reformatted" in told
-    assert "the box has no 'console.secret': no code opens its console until it is given" in told
-    assert "the box has no 'north.password': what needs it does not work until it is given" in told
+    reported = box.run_provision()
+    assert "VIGIE: box casa-0001 is set up" in reported
+    assert "the partition of the box's state was lost and reformatted" in reported
+    assert (
+        "the box has no 'console.secret': no code opens its console until it is given" in reported
+    )
+    assert (
+        "the box has no 'north.password': what needs it does not work until it is given" in reported
+    )
     assert (box.state / "identity/box.key").read_bytes() != signing
     assert request_on(box.card).public_key() != before
     assert not (box.config / "console.secret").exists()
@@ -222,15 +226,15 @@ def test_a_box_without_its_state_is_provisioned_again_from_its_card(box: BoxTree
 
 
 def test_a_missing_secret_is_reported_until_it_is_provided(box: BoxTree) -> None:
-    told = "the box has no 'north.password'"
+    reported = "the box has no 'north.password'"
     for name in ("north.password", "console.secret"):
         (box.config / name).unlink()
     left = (box.card / "vigie-settings.toml").read_text()
     for host in ("10.0.0.31", "10.0.0.32"):
         box.insert_card(left.replace("10.0.0.21", host))
-        assert told in box.run_provision()
+        assert reported in box.run_provision()
     box.insert_card(left.replace('"north.password" = ""', f'"north.password" = "{PASSWORD}"'))
-    assert told not in box.run_provision()
+    assert reported not in box.run_provision()
 
 
 def test_the_console_secret_may_have_an_absolute_path(tree: BoxTree) -> None:
@@ -243,9 +247,9 @@ def test_the_console_secret_may_have_an_absolute_path(tree: BoxTree) -> None:
 def test_a_signed_certificate_may_come_back_on_the_card(box: BoxTree) -> None:
     signed = CENTRE_AUTHORITY.sign_request((box.card / f"{BOX}.csr.pem").read_text())
     box.insert_card(changed_settings(files={"box.pem": signed}))
-    told = box.run_provision()
-    assert "VIGIE: box casa-0001 has new settings" in told
-    assert "signed by the centre" not in told
+    reported = box.run_provision()
+    assert "VIGIE: box casa-0001 has new settings" in reported
+    assert "signed by the centre" not in reported
     assert (box.config / "box.pem").read_text() == signed
     assert tls.load_ssl_context(configuration.load(box.config / "vigie.toml").broker) is not None
     assert not (box.state / "enrol/request.key").exists()
@@ -290,8 +294,8 @@ def test_a_box_with_a_read_only_card_starts_and_reports_that_the_secrets_stay(
 ) -> None:
     tree.insert_card()
     (tree.card / f"{BOX}.csr.pem").mkdir()
-    told = tree.run_provision(expected_code=1)
-    assert "casa-0001.csr.pem" in told
+    reported = tree.run_provision(expected_code=1)
+    assert "casa-0001.csr.pem" in reported
     assert configuration.load(tree.config / "vigie.toml").box.id == BOX
     assert PASSWORD in (tree.card / "vigie-settings.toml").read_text()
     (tree.card / f"{BOX}.csr.pem").rmdir()
@@ -344,8 +348,8 @@ def test_check_validates_a_settings_file_on_any_machine(
     file = tmp_path / "mine.toml"
     file.write_text(GOOD_SETTINGS)
     assert main(["provision", "--check", str(file)]) == 0
-    said = capsys.readouterr().out
-    assert said.endswith("good; box casa-0001 reports to mqtts://centre.example:8883\n")
+    message = capsys.readouterr().out
+    assert message.endswith("good; box casa-0001 reports to mqtts://centre.example:8883\n")
     file.write_text(GOOD_SETTINGS.replace("rtsp:", "http:").replace('site = "', 'sight = "'))
     assert main(["provision", "--check", str(file)]) == 2
     lines = capsys.readouterr().err.splitlines()

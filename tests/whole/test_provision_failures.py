@@ -47,10 +47,10 @@ def is_as_it_was(box: BoxTree) -> bool:
 def test_a_failing_disk_leaves_the_box_its_network_and_name(fixed: BoxTree) -> None:
     # As good as a disk that is read-only: the folder for what is new cannot be made.
     (fixed.config / ".provisioning").write_text("")
-    told = fixed.run_provision(expected_code=1)
-    assert "VIGIE: THE SETTINGS COULD NOT BE TAKEN IN" in told
-    assert "the box keeps running as casa-0001, with its current settings" in told
-    assert f"{fixed.config}/.provisioning" in told
+    reported = fixed.run_provision(expected_code=1)
+    assert "VIGIE: THE SETTINGS COULD NOT BE TAKEN IN" in reported
+    assert "the box keeps running as casa-0001, with its current settings" in reported
+    assert f"{fixed.config}/.provisioning" in reported
     assert fixed.led_state == ("timer", "100")
     assert is_as_it_was(fixed)
     assert PASSWORD in (fixed.card / "vigie-settings.toml").read_text()
@@ -60,9 +60,9 @@ def test_a_full_disk_is_reported_in_one_line(fixed: BoxTree) -> None:
     """No file may grow: what a full disk says, in another word."""
     fixed.insert_card(changed_settings(network=FIXED, files={"large.toml": "#" * 10_000}))
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (8_000, 8_000)); "
-    told = fixed.run_provision(expected_code=1, python_prefix=limit)
-    assert "VIGIE: THE SETTINGS COULD NOT BE TAKEN IN" in told
-    assert f"{fixed.config}, {fixed.state}: File too large" in told
+    reported = fixed.run_provision(expected_code=1, python_prefix=limit)
+    assert "VIGIE: THE SETTINGS COULD NOT BE TAKEN IN" in reported
+    assert f"{fixed.config}, {fixed.state}: File too large" in reported
     assert is_as_it_was(fixed)
 
 
@@ -75,9 +75,9 @@ def test_a_killed_worker_leaves_the_box_its_network_and_name(
     (inside / "commit.json").write_text('{"install": ["no\\u0000name"], "remove": []}')
     for path in (inside, inside / "commit.json"):
         shutil.chown(path, USER)
-    told = fixed.run_provision(expected_code=1, traceback=True)
-    assert "ended with code 1; see journalctl -u vigie-provision" in told
-    assert "the box keeps running as casa-0001, with its current settings" in told
+    reported = fixed.run_provision(expected_code=1, traceback=True)
+    assert "ended with code 1; see journalctl -u vigie-provision" in reported
+    assert "the box keeps running as casa-0001, with its current settings" in reported
     assert is_as_it_was(fixed)
 
 
@@ -85,13 +85,13 @@ def test_settings_applied_in_memory_stay_on_the_card(tree: BoxTree) -> None:
     for mark in ("lost", "volatile"):
         (tree.root / f"run/vigie-state-{mark}").touch()
     tree.insert_card()
-    told = tree.run_provision(expected_code=1)
-    assert "the disk's own partition for keys and settings cannot be opened" in told
-    assert "the box runs from memory until it is switched off" in told
-    assert "replace the card or the disk" in told
-    assert "box casa-0001 is set up" in told
-    assert "reformatted" not in told
-    assert "signed by the centre" not in told
+    reported = tree.run_provision(expected_code=1)
+    assert "the disk's own partition for keys and settings cannot be opened" in reported
+    assert "the box runs from memory until it is switched off" in reported
+    assert "replace the card or the disk" in reported
+    assert "box casa-0001 is set up" in reported
+    assert "reformatted" not in reported
+    assert "signed by the centre" not in reported
     assert tree.led_state == ("timer", "100")
     assert configuration.load(tree.config / "vigie.toml").box.id == BOX
     assert (tree.card / "vigie-settings.toml").read_text() == GOOD_SETTINGS

@@ -52,7 +52,7 @@ def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Box:
 
 
 @pytest.mark.parametrize(
-    ("before", "told"),
+    ("before", "reported"),
     [
         pytest.param([opened()], True, id="begun"),
         pytest.param([opened(), closed(recovered=False)], False, id="closed"),
@@ -64,7 +64,7 @@ def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Box:
     ],
 )
 def test_a_close_gets_one_receipt(
-    box: Box, before: list[SegmentOpened | SegmentClosed], *, told: bool
+    box: Box, before: list[SegmentOpened | SegmentClosed], *, reported: bool
 ) -> None:
     for body in before:
         box.open().append(body, 0)
@@ -72,7 +72,7 @@ def test_a_close_gets_one_receipt(
     count = len(box.bodies())
     _, queue, _ = after_the_cut(box)
     assert queue.append(closed(recovered=True), 0)
-    assert box.bodies()[count:] == [closed(recovered=True)] * told
+    assert box.bodies()[count:] == [closed(recovered=True)] * reported
 
 
 def test_the_chain_is_read_back_to_the_files_opening_and_no_further(box: Box) -> None:

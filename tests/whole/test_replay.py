@@ -87,11 +87,11 @@ def test_traffic_counts_are_at_the_end_and_add_up(replayed: Replayed) -> None:
     (flow,) = replayed.messages("flow")
     assert json.loads(replayed.events.read_bytes().splitlines()[-1]) == flow
     message = msgspec.convert(flow, TrafficCountsMessage)
-    told = Counter[str]()
+    reported = Counter[str]()
     for line in message.data.lines:
-        told[line.name] += sum(sum(labels.values()) for labels in line.counts.values())
+        reported[line.name] += sum(sum(labels.values()) for labels in line.counts.values())
     crossings = [e["data"] for e in replayed.messages("event") if e["data"]["kind"] == "line"]
-    assert told == Counter({"street": 0, "zebra": 0}) + Counter(e["name"] for e in crossings)
+    assert reported == Counter({"street": 0, "zebra": 0}) + Counter(e["name"] for e in crossings)
 
 
 def test_a_track_line_has_what_a_scorer_needs(replayed: Replayed) -> None:
@@ -121,19 +121,19 @@ def test_the_summary_has_counts_events_and_speed(
     clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Replayed(tmp_path, clip, "--every-frame")
-    said = capsys.readouterr().out
-    assert f"{LENGTH_S * FPS} frames" in said
-    assert "inferences" in said
-    assert "line 'street', towards the camera: " in said
-    assert "event stopped: 1" in said
-    assert str(tmp_path / "events.jsonl") in said
+    expected_message = capsys.readouterr().out
+    assert f"{LENGTH_S * FPS} frames" in expected_message
+    assert "inferences" in expected_message
+    assert "line 'street', towards the camera: " in expected_message
+    assert "event stopped: 1" in expected_message
+    assert str(tmp_path / "events.jsonl") in expected_message
 
 
 GOOD = ["{clip}", "--scene", "{scene}", "--events", "{folder}/e.jsonl"]
 
 
 @pytest.mark.parametrize(
-    ("change", "code", "said"),
+    ("change", "code", "expected_message"),
     [
         ({"{clip}": "{folder}/none.mp4"}, 1, "none.mp4': no such file"),
         ({"{clip}": "{scene}"}, 1, "street.toml"),
@@ -172,7 +172,7 @@ GOOD = ["{clip}", "--scene", "{scene}", "--events", "{folder}/e.jsonl"]
 def test_a_mistake_gives_one_line(
     change: dict[str, str],
     code: int,
-    said: str,
+    expected_message: str,
     clip: Path,
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
@@ -194,7 +194,7 @@ def test_a_mistake_gives_one_line(
     error = capfd.readouterr().err
     assert error.startswith("vigie: ")
     assert error.count("\n") == 1
-    assert filled(said) in error
+    assert filled(expected_message) in error
     assert clip.read_bytes() == video
     assert "[[line]]" in SCENE.read_text()
 

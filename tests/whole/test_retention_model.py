@@ -97,7 +97,7 @@ class StoreModel(RuleBasedStateMachine):
         self.by_utc: set[str] = set()
         """The holds of persons, who know moments by the box's UTC alone."""
         self.chain: list[ReceiptBody] = []
-        self.told: list[Hold] = []
+        self.reported: list[Hold] = []
         self.strangers_bytes = 0
         self.chain_works = True
         real = os.statvfs
@@ -141,7 +141,7 @@ class StoreModel(RuleBasedStateMachine):
             self.holds,
             self.receipt_queue,
             cameras=CAMERAS,
-            on_hold_broken=self.told.append,
+            on_hold_broken=self.reported.append,
         )
         self.turn()
         for camera in CAMERAS:
@@ -390,7 +390,7 @@ class StoreModel(RuleBasedStateMachine):
         active = {hold.id for hold in self.holds.active()}
         assert active <= began
         assert began - over == active
-        assert {hold.id for hold in self.told} <= over
+        assert {hold.id for hold in self.reported} <= over
 
 
 StoreModel.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

@@ -25,7 +25,7 @@ print(run_as_user("nobody", work, 60).decode())
 """
 
 
-def said(script: str) -> str:
+def message(script: str) -> str:
     words = [sys.executable, "-c", BEGIN + script]
     done = subprocess.run(words, cwd=CHECKOUT, capture_output=True, text=True, check=False)
     return done.stdout + done.stderr
@@ -33,7 +33,7 @@ def said(script: str) -> str:
 
 def test_no_root_privilege_is_left() -> None:
     uid = pwd.getpwnam("nobody").pw_uid
-    assert said(ASK).strip() == f"(({uid}, {uid}, {uid}), [], ['0000000000000000'])"
+    assert message(ASK).strip() == f"(({uid}, {uid}, {uid}), [], ['0000000000000000'])"
 
 
 @pytest.mark.parametrize(
@@ -47,10 +47,10 @@ def test_no_root_privilege_is_left() -> None:
     ],
 )
 def test_work_that_never_ends_is_a_failure(work: str, why: str) -> None:
-    assert why in said(f"run_as_user('nobody', lambda: {work}, 1)")
+    assert why in message(f"run_as_user('nobody', lambda: {work}, 1)")
 
 
 def test_an_unknown_user_is_reported() -> None:
-    assert "--user 'nemo': no such user; allowed: the agent's user" in said(
+    assert "--user 'nemo': no such user; allowed: the agent's user" in message(
         "run_as_user('nemo', bytes, 1)"
     )

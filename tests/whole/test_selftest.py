@@ -83,18 +83,18 @@ def test_a_box_without_an_agent_is_tested_with_its_own_credentials_and_the_resul
     more = f'[[record.recipient]]\nid = "centre"\npublic_key = "{recipient}"\n'
     path = written(folder, mosquitto.url, more=more)
     ear = Ear(broker)
-    told = subprocess.run(
+    reported = subprocess.run(
         [sys.executable, "-m", "agent", "selftest", "--config", str(path), "--json"],
         capture_output=True,
         check=False,
     )
-    assert told.returncode == 0, told.stderr
-    report = msgspec.json.decode(told.stdout, type=selftest_result.SelfTestReport)
+    assert reported.returncode == 0, reported.stderr
+    report = msgspec.json.decode(reported.stdout, type=selftest_result.SelfTestReport)
     assert [step.name for step in report.steps] == STEPS
     assert report.ok
     assert "wrapped for centre;" in report.steps[3].message
-    heard = msgspec.json.decode(ear.hear("reply").payload, type=ReplyMessage)
-    assert heard.seq is None
+    received_items = msgspec.json.decode(ear.hear("reply").payload, type=ReplyMessage)
+    assert received_items.seq is None
     ear.link.abort()
     assert selftest_result.state_file(folder).read() == report
     left = {entry.name for entry in folder.iterdir()}
@@ -171,10 +171,10 @@ def test_a_failed_test_is_a_fault_of_the_running_agent_also_after_its_restart_un
         name="record", ok=False, duration_ms=1.0, message="the disk returns other bytes"
     )
     good = SelfTestStep(name="record", ok=True, duration_ms=1.0, message="all is there")
-    told = selftest_result.SelfTestReport(
+    reported = selftest_result.SelfTestReport(
         box=BOX, version="1", started="", took_s=1.0, ok=False, steps=(bad,), delivery=""
     )
-    selftest_result.state_file(tmp_path).write(told)
+    selftest_result.state_file(tmp_path).write(reported)
     running = Running(tmp_path, broker)
     with running.box as box:
         (fault,) = box.faults.active()
@@ -197,8 +197,8 @@ def test_an_agent_that_cannot_send_the_message_fails_the_test_without_another_co
     with CommandBox(tmp_path, None, heads=()) as box:
         with pytest.raises(CheckFailed, match="'selftest': no such command"):
             way_of(tmp_path, mosquitto.url).check()
-        told = way_of(tmp_path, mosquitto.url).publish((), an_event())
-        assert told == (f"not delivered: {told[0].removeprefix('not delivered: ')}", None)
+        reported = way_of(tmp_path, mosquitto.url).publish((), an_event())
+        assert reported == (f"not delivered: {reported[0].removeprefix('not delivered: ')}", None)
         assert box.outbox.depth == 0
     # The outbox is in use, and nobody answers at the door: an agent that starts or hangs.
     outbox = open_outbox(tmp_path / "outbox", box=BOX)
@@ -345,17 +345,17 @@ def test_a_plaintext_key_or_one_not_wrapped_for_all_is_found(played: Left) -> No
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "expected_message"),
     [
         ({"is_complete": False, "packets": 40}, "delivered 40 of 100 pictures in time"),
         ({"packets": 99, "last_error": "no device"}, "99 of 100 pictures captured: no device"),
     ],
 )
 def test_a_camera_with_too_few_frames_is_found(
-    played: Left, change: dict[str, object], said: str
+    played: Left, change: dict[str, object], expected_message: str
 ) -> None:
     _, done, _ = played
-    with pytest.raises(CheckFailed, match=said):
+    with pytest.raises(CheckFailed, match=expected_message):
         checks.check_capture(msgspec.structs.replace(done, **change))
 
 

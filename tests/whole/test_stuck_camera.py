@@ -23,7 +23,7 @@ from tests.machine_tree import FakeProcFs
 from tests.whole.report.reporting_box import wait_until
 from tests.whole.rig import CONFIG, SCENE, fake_camera_toml
 
-SAID = "process 812 is still there after SIGKILL"
+MESSAGE = "process 812 is still there after SIGKILL"
 
 
 class OldBoot:
@@ -59,7 +59,7 @@ def held(_wanted: StreamRequest) -> Camera:
 
     tests/contracts/test_camera_csi.py tests how it gets there.
     """
-    raise DriverError("stuck", f"camera 'north': csi 0: {SAID}")
+    raise DriverError("stuck", f"camera 'north': csi 0: {MESSAGE}")
 
 
 class Box:
@@ -96,11 +96,11 @@ class Box:
             assert agent.stop()
 
 
-def told(report: HealthReport, code: str) -> str:
+def reported(report: HealthReport, code: str) -> str:
     return " / ".join(fault.detail for fault in report.faults if fault.code == code)
 
 
-def is_told(agent: Agent) -> bool:
+def is_reported(agent: Agent) -> bool:
     return any(fault.code == "CAM-03" for fault in agent.faults.active())
 
 
@@ -111,19 +111,19 @@ def test_a_camera_stuck_in_the_kernel_costs_three_runs_and_then_a_reported_reboo
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "run"))
     box = Box(tmp_path)
     for number in range(1, MAX_RUNS + 1):
-        report, lines = box.live(is_told)
-        assert told(report, "CAM-03").endswith(
-            f"{SAID}; the agent restarts, {number} of {MAX_RUNS}"
+        report, lines = box.live(is_reported)
+        assert reported(report, "CAM-03").endswith(
+            f"{MESSAGE}; the agent restarts, {number} of {MAX_RUNS}"
         )
         assert lines == ["STATUS=stuck, waiting for a restart: north"]
         assert not (box.runtime / REBOOT_FILE).exists()
-    report, lines = box.live(is_told)
-    assert "a reboot of the board was requested" in told(report, "CAM-03")
+    report, lines = box.live(is_reported)
+    assert "a reboot of the board was requested" in reported(report, "CAM-03")
     assert lines == ["WATCHDOG=1", "STATUS=running"]
     assert (box.runtime / REBOOT_FILE).exists()
 
     monkeypatch.setattr(run, "boot_id", lambda: "the next boot")
-    report, _ = box.live(is_told)
+    report, _ = box.live(is_reported)
     cause = "camera_stuck: the agent requested a reboot: camera north was stuck in the kernel"
-    assert told(report, "SYS-06") == cause
-    assert "the agent restarts, 1 of" in told(report, "CAM-03")
+    assert reported(report, "SYS-06") == cause
+    assert "the agent restarts, 1 of" in reported(report, "CAM-03")

@@ -112,12 +112,12 @@ def test_no_planted_secret_of_a_running_box_is_in_its_bundle(
         root = tmp_path / "root"
         (root / "etc").mkdir(parents=True)
         (root / "etc" / "resolv.conf").write_text(f"nameserver 9.9.9.9\n# {CONSOLE}\n")
-        made = builder.make_bundle(
+        bundle = builder.make_bundle(
             folder / "vigie.toml", tmp_path / "out", CLOCK, root=root, read_journal=lambda: journal
         )
     finally:
         box.stop(signal.SIGKILL)
-    with made.path.open("rb") as file:
+    with bundle.path.open("rb") as file:
         files = unpack(file)
     assert {
         *("config.json", "health.json", "selftest.json", "faults.json", "flight.ndjson"),
@@ -134,8 +134,8 @@ def test_no_planted_secret_of_a_running_box_is_in_its_bundle(
     assert b"nameserver 9.9.9.9" in files["network.txt"]
     faults = json.loads(files["faults.json"])
     assert [fault["code"] for fault in faults["active"]]
-    assert made.size_bytes < MAX_TOTAL_BYTES
-    assert made.path.stat().st_mode & 0o777 == 0o600
+    assert bundle.size_bytes < MAX_TOTAL_BYTES
+    assert bundle.path.stat().st_mode & 0o777 == 0o600
 
 
 def written(folder: Path, state: str = "state") -> Path:
@@ -155,15 +155,15 @@ def test_the_bundle_of_a_box_that_has_run_is_signed_and_verified_by_the_command_
     config = written(tmp_path / "box")
     DeviceIdentity.load_or_create(tmp_path / "box" / "state" / "identity")
     assert main(["bundle", "--config", str(config), "--out", str(tmp_path), "--json"]) == 0
-    made = json.loads(capsys.readouterr().out)
-    key = made["signed_by"]
-    assert main(["bundle", "verify", made["path"], "--public-key", key]) == 0
+    bundle = json.loads(capsys.readouterr().out)
+    key = bundle["signed_by"]
+    assert main(["bundle", "verify", bundle["path"], "--public-key", key]) == 0
     assert "good" in capsys.readouterr().out
-    assert main(["bundle", "verify", made["path"], "--public-key", "A" * 43 + "="]) == 1
+    assert main(["bundle", "verify", bundle["path"], "--public-key", "A" * 43 + "="]) == 1
     assert "BROKEN" in capsys.readouterr().out
-    assert {one["name"] for one in made["omitted"]} >= {"health.json", "flight.ndjson"}
+    assert {one["name"] for one in bundle["omitted"]} >= {"health.json", "flight.ndjson"}
     # The usual tools agree.
-    with tarfile.open(made["path"]) as archive:
+    with tarfile.open(bundle["path"]) as archive:
         archive.extractall(tmp_path / "x", filter="data")
     (folder,) = (tmp_path / "x").iterdir()
     subprocess.run(["sha256sum", "--quiet", "--check", "SHA256SUMS"], cwd=folder, check=True)
@@ -185,12 +185,12 @@ def test_a_box_with_a_broken_configuration_or_without_state_still_has_a_bundle(
 ) -> None:
     path = tmp_path / "vigie.toml"
     path.write_text(text)
-    made = builder.make_bundle(
+    bundle = builder.make_bundle(
         path, tmp_path / "out", CLOCK, root=tmp_path, read_journal=lambda: b""
     )
-    assert made.signed_by is None
-    assert main(["bundle", "verify", str(made.path)]) == 0
-    assert "vigie-bundle-unknown-" in made.path.name
+    assert bundle.signed_by is None
+    assert main(["bundle", "verify", str(bundle.path)]) == 0
+    assert "vigie-bundle-unknown-" in bundle.path.name
 
 
 def test_a_certificate_with_unreadable_names_is_listed_with_its_dates(tmp_path: Path) -> None:
@@ -198,13 +198,13 @@ def test_a_certificate_with_unreadable_names_is_listed_with_its_dates(tmp_path: 
     file, _ = make_t61_certificate(tmp_path / "box")
     broker = f'url = "mqtts://127.0.0.1:1"\ncertificate = "{file.name}"\nkey = "t61.key"'
     config.write_text(config.read_text().replace('url = "mqtt://127.0.0.1:1"', broker))
-    made = builder.make_bundle(
+    bundle = builder.make_bundle(
         config, tmp_path / "out", CLOCK, root=tmp_path, read_journal=lambda: b""
     )
-    with made.path.open("rb") as opened:
-        told = json.loads(unpack(opened)["certificate.json"])
-    assert (told["subject"], told["issuer"]) == (None, None)
-    assert told["not_before"] < told["not_after"]
+    with bundle.path.open("rb") as opened:
+        reported = json.loads(unpack(opened)["certificate.json"])
+    assert (reported["subject"], reported["issuer"]) == (None, None)
+    assert reported["not_before"] < reported["not_after"]
 
 
 def test_read_errors_of_the_disk_are_listed_and_never_a_traceback(tmp_path: Path) -> None:
@@ -219,12 +219,14 @@ def test_read_errors_of_the_disk_are_listed_and_never_a_traceback(tmp_path: Path
     def refused() -> bytes:
         raise PermissionError(13, "Permission denied", "journalctl")
 
-    made = builder.make_bundle(config, tmp_path / "out", CLOCK, root=tmp_path, read_journal=refused)
-    told = {one.name: one.reason for one in made.omitted}
-    assert told["journal.txt"] == "journalctl: Permission denied"
-    assert "no valid page" in told["flight.ndjson"]
-    assert told["custody.chain"].endswith("Is a directory")
-    assert {"selftest.json", "health.json", "certificate.json"} <= told.keys()
+    bundle = builder.make_bundle(
+        config, tmp_path / "out", CLOCK, root=tmp_path, read_journal=refused
+    )
+    reported = {one.name: one.reason for one in bundle.omitted}
+    assert reported["journal.txt"] == "journalctl: Permission denied"
+    assert "no valid page" in reported["flight.ndjson"]
+    assert reported["custody.chain"].endswith("Is a directory")
+    assert {"selftest.json", "health.json", "certificate.json"} <= reported.keys()
 
 
 def test_an_unwritable_folder_is_named_in_one_line(tmp_path: Path) -> None:

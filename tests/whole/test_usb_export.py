@@ -25,7 +25,7 @@ def footage(tmp_path: Path) -> FootageArchive:
 def exported(footage: FootageArchive, to: Path, begin_s: float, end_s: float) -> list[str]:
     span = ("north", *(BOOT_UTC + timedelta(seconds=s) for s in (begin_s, end_s)))
     return usb_export.export_footage(
-        footage, span, "amina", "for the police", to, lambda _said: None
+        footage, span, "amina", "for the police", to, lambda _message: None
     )
 
 
@@ -34,8 +34,8 @@ def test_an_export_verifies_and_names_its_technician(
 ) -> None:
     stick = tmp_path / "stick"
     stick.mkdir()
-    told = exported(footage, stick, 5, 11)
-    assert str(told[-1]) == "The disk may be unplugged now."
+    reported = exported(footage, stick, 5, 11)
+    assert str(reported[-1]) == "The disk may be unplugged now."
     (folder,) = stick.iterdir()
     assert folder.name == "vigie-north-20261125T010005Z"
     assert main(["footage", "verify", str(folder)]) == 0

@@ -60,9 +60,9 @@ def test_an_unchanged_export_is_accepted(box: ExportBuilder) -> None:
 
 
 def test_progress_ends_at_the_total(good: Path) -> None:
-    told: list[tuple[int, int]] = []
-    verify_export(good, progress=lambda done, total: told.append((done, total)))
-    assert told[-1][0] == told[-1][1]
+    reported: list[tuple[int, int]] = []
+    verify_export(good, progress=lambda done, total: reported.append((done, total)))
+    assert reported[-1][0] == reported[-1][1]
 
 
 @given(st.data())
@@ -181,10 +181,10 @@ def test_a_rewritten_chain_fails_against_a_known_head(box: ExportBuilder) -> Non
     line = parse_line(lines[5])
     known = ChainHead(seq=6, sha256=line.sha256, time=line.receipt.time)
     assert named(folder, known_head=known) is None
-    anew = box.build(
+    rewritten_export = box.build(
         "anew", [*box.make_bodies()[:3], *box.make_bodies()[6:]], segments=SEGMENT_NAMES[:1]
     )
-    assert named(anew, known_head=known) is not None
+    assert named(rewritten_export, known_head=known) is not None
     rewritten = box.build("again", [*box.make_bodies()[:5], *box.make_bodies()[4:]])
     assert named(rewritten, known_head=known) == ("head", "seq 6")
 

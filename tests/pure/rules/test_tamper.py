@@ -90,7 +90,7 @@ def pictures(*parts: tuple[float, Change], spread: float = 2.0) -> Iterator[Fram
             t_ns += NS_PER_S
 
 
-def judged(sights: Iterator[FrameResult]) -> list[Event]:
+def evaluate(sights: Iterator[FrameResult]) -> list[Event]:
     numbers = count()
     context = RuleContext(
         camera="north",
@@ -118,7 +118,7 @@ def judged(sights: Iterator[FrameResult]) -> list[Event]:
     ],
 )
 def test_a_tamper_event_begins_and_ends(kind: str, change: Change) -> None:
-    events = judged(pictures((60, as_it_is), (60, change), (30, as_it_is)))
+    events = evaluate(pictures((60, as_it_is), (60, change), (30, as_it_is)))
     assert event_names(events) == [f"{kind} begin", f"{kind} end"]
     begin, end = events
     assert 68e9 <= begin.t_ns <= 80e9
@@ -138,26 +138,26 @@ def test_a_tamper_event_begins_and_ends(kind: str, change: Change) -> None:
     ],
 )
 def test_ordinary_changes_are_not_tampering(why: str, change: Change) -> None:
-    assert judged(pictures((60, as_it_is), (60, change), (10, as_it_is))) == [], why
+    assert evaluate(pictures((60, as_it_is), (60, change), (10, as_it_is))) == [], why
 
 
 @pytest.mark.parametrize("change", [covered(1.0), turned, blurred(4), lit(0.1)])
 def test_a_momentary_change_is_not_tampering(change: Change) -> None:
-    assert judged(pictures((60, as_it_is), (6, change), (20, as_it_is))) == []
+    assert evaluate(pictures((60, as_it_is), (6, change), (20, as_it_is))) == []
 
 
 def test_nightfall_is_not_tampering() -> None:
     parts = [(20.0, lit(1 - 0.75 * i / 90)) for i in range(90)]
-    assert judged(pictures((60, as_it_is), *parts)) == []
+    assert evaluate(pictures((60, as_it_is), *parts)) == []
 
 
 def test_a_camera_that_is_covered_from_the_beginning_is_blocked() -> None:
-    events = judged(pictures((30, covered(1.0)), (30, as_it_is)))
+    events = evaluate(pictures((30, covered(1.0)), (30, as_it_is)))
     assert event_names(events) == ["view_blocked begin", "view_blocked end"]
 
 
 def test_a_new_view_becomes_the_reference_in_about_an_hour() -> None:
-    events = judged(pictures((60, as_it_is), (2 * 3600, shifted(0.3))))
+    events = evaluate(pictures((60, as_it_is), (2 * 3600, shifted(0.3))))
     assert [e.phase for e in events if e.phase != "update"] == ["begin", "end"]
     assert 1000e9 < events[-1].t_ns < 5400e9
 
@@ -170,7 +170,7 @@ def frozen(*parts: tuple[float, float]) -> list[Event]:
         part = pictures((length_s, as_it_is), spread=spread)
         sights.extend(msgspec.structs.replace(s, t_ns=t_ns + s.t_ns) for s in part)
         t_ns += round(length_s * NS_PER_S)
-    return judged(iter(sights))
+    return evaluate(iter(sights))
 
 
 def test_a_bit_identical_picture_is_frozen() -> None:
@@ -193,7 +193,7 @@ def test_a_view_without_features_is_not_evaluated() -> None:
     sights = pictures(
         (60, lambda _p: flat.astype(np.uint8)), (60, lambda _p: flat[:, ::-1].astype(np.uint8))
     )
-    assert judged(sights) == []
+    assert evaluate(sights) == []
 
 
 def test_a_camera_without_frames_is_lost_until_it_returns() -> None:

@@ -361,8 +361,8 @@ def test_a_centre_that_does_not_acknowledge_is_a_fault_until_it_does(
         outbox.put(make_event(1)).wait(10)
         session.run_once(never)
         passed_s += 1
-    told = [(f.code, f.detail) for f in faults.active()]
-    assert told == [("NET-03", "the centre listens and does not acknowledge")]
+    reported = [(f.code, f.detail) for f in faults.active()]
+    assert reported == [("NET-03", "the centre listens and does not acknowledge")]
     last = outbox.put(make_event(2))
     assert last.wait(10)
     ack = Ack(epoch=outbox.epoch, upto=last.seq or 0)

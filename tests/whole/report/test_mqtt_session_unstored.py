@@ -25,7 +25,7 @@ def tell(box: ReportingBox, uptime_s: float, age_s: float = 0.0) -> None:
     box.session.send_unstored(topics.build_health_message(report, t_ns))
 
 
-def told(listener: CentreListener) -> list[float]:
+def reported(listener: CentreListener) -> list[float]:
     return [
         item.message.data.uptime_s
         for item in list(listener.received)
@@ -43,7 +43,7 @@ def test_a_health_report_is_sent_at_once_without_a_number_and_without_the_disk(
         wait_until(lambda: box.session.health().centre_listening)
         for uptime_s in (1.0, 2.0, 3.0):
             tell(box, uptime_s)
-            centre.wait_for(lambda uptime_s=uptime_s: uptime_s in told(centre))
+            centre.wait_for(lambda uptime_s=uptime_s: uptime_s in reported(centre))
         wait_until(lambda: box.session.round_trip_ms() is not None)
         assert box.outbox.depth == 0
         (first, *_) = [h.message for h in centre.received if isinstance(h.message, HealthMessage)]
@@ -59,12 +59,12 @@ def test_while_the_broker_is_away_only_the_newest_report_waits(
         tell(box, 1.0)
         tell(box, 2.0)
         with box:
-            watcher.wait_for(lambda: told(watcher) == [2.0])
+            watcher.wait_for(lambda: reported(watcher) == [2.0])
             tell(box, 3.0, age_s=topics.HEALTH_EXPIRY_S + 1)
             watcher.wait_for(lambda: watcher.status_names() == ["OnlineStatus"])
             tell(box, 4.0)
-            watcher.wait_for(lambda: told(watcher)[-1:] == [4.0])
-        assert 3.0 not in told(watcher)
+            watcher.wait_for(lambda: reported(watcher)[-1:] == [4.0])
+        assert 3.0 not in reported(watcher)
 
 
 def test_health_reports_are_sent_without_a_centre_too(broker: Mosquitto, tmp_path: Path) -> None:
@@ -73,5 +73,5 @@ def test_health_reports_are_sent_without_a_centre_too(broker: Mosquitto, tmp_pat
     with CentreListener(config(broker)) as watcher, ReportingBox(config(broker), tmp_path) as box:
         watcher.wait_for(watcher.births)
         tell(box, 1.0)
-        watcher.wait_for(lambda: told(watcher) == [1.0])
+        watcher.wait_for(lambda: reported(watcher) == [1.0])
     centre.link.close()

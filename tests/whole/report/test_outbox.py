@@ -353,10 +353,10 @@ def test_flipped_bits_never_lose_messages_silently(tmp_path: Path, seed: int) ->
         files.database_path(folder).write_bytes(bad)
         outbox = open_outbox(folder)
         left = numbers(outbox)
-        told = receipts(outbox)
+        reported = receipts(outbox)
         outbox.close()
         if left != list(range(1, 41)):
-            assert [type(receipt) for receipt in told] == [OutboxDamaged], f"byte {at}"
+            assert [type(receipt) for receipt in reported] == [OutboxDamaged], f"byte {at}"
         assert set(left) <= set(range(1, 41)), f"byte {at}"
 
 

@@ -61,7 +61,7 @@ class Kept:
         rows = [row for row in self.outbox.fetch(1000) if row.type == "receipt"]
         return [msgspec.json.decode(row.data, type=ReceiptData) for row in rows]
 
-    def told(self, code: str, subject: str) -> str | None:
+    def reported(self, code: str, subject: str) -> str | None:
         """The detail of a fault, None where it is not there."""
         standing = self.faults.active()
         return next((f.detail for f in standing if (f.code, f.subject) == (code, subject)), None)
@@ -102,8 +102,8 @@ def test_an_outbox_damaged_on_a_full_disk_is_repaired_when_there_is_room(kept: K
     kept.damage(7)
     with no_room():
         assert kept.outbox.fetch(100) == []
-        wait_until(lambda: "not set aside" in (kept.told("STO-01", "outbox") or ""))
-        wait_until(lambda: kept.told("STO-02", "outbox"))
+        wait_until(lambda: "not set aside" in (kept.reported("STO-01", "outbox") or ""))
+        wait_until(lambda: kept.reported("STO-02", "outbox"))
         # `put` raises an error: a message in a damaged file might never leave it.
         with pytest.raises(OutboxError, match="cannot write to the outbox"):
             kept.outbox.put(make_event(11)).wait(10)
@@ -116,8 +116,11 @@ def test_an_outbox_damaged_on_a_full_disk_is_repaired_when_there_is_room(kept: K
     (receipt,) = kept.receipts()
     assert isinstance(receipt, OutboxDamaged)
     assert (receipt.quarantined_as, receipt.recovered, receipt.unreadable) == ("damaged-1", 9, 1)
-    assert kept.told("STO-01", "outbox") == "message 7 has a wrong checksum; set aside as damaged-1"
-    assert kept.told("STO-02", "outbox") is None
+    assert (
+        kept.reported("STO-01", "outbox")
+        == "message 7 has a wrong checksum; set aside as damaged-1"
+    )
+    assert kept.reported("STO-02", "outbox") is None
 
 
 def test_an_outbox_damaged_on_a_full_disk_can_be_closed(kept: Kept) -> None:
@@ -125,7 +128,7 @@ def test_an_outbox_damaged_on_a_full_disk_can_be_closed(kept: Kept) -> None:
     kept.damage(1)
     with no_room():
         kept.outbox.fetch(100)
-        wait_until(lambda: kept.told("STO-02", "outbox"))
+        wait_until(lambda: kept.reported("STO-02", "outbox"))
         kept.outbox.close()
     again = Kept(kept.folder, kept.clock)
     assert again.numbers() == [2]
@@ -231,7 +234,7 @@ def test_an_unreadable_outbox_is_a_fault_and_does_not_silence_health(
     broker: Mosquitto, kept: Kept
 ) -> None:
     never = threading.Event()
-    heard = CentreListener(BrokerConfig(url=broker.url, keepalive_s=5))
+    received = CentreListener(BrokerConfig(url=broker.url, keepalive_s=5))
     session = MqttSession(
         BrokerConfig(url=broker.url, keepalive_s=5, ack="broker"),
         kept.outbox,
@@ -241,28 +244,28 @@ def test_an_unreadable_outbox_is_a_fault_and_does_not_silence_health(
         FastRandom(3),
     )
 
-    def told() -> list[float]:
-        messages = [item.message for item in list(heard.received)]
+    def reported() -> list[float]:
+        messages = [item.message for item in list(received.received)]
         return [m.data.uptime_s for m in messages if isinstance(m, HealthMessage)]
 
-    with heard:
+    with received:
         kept.put(1, 2, 3)
         with nothing_to_be_read(kept):
             health = session.health()
             assert (health.depth, health.oldest_age_s) == (3, None)
-            assert "cannot be read" in (kept.told("STO-01", "outbox reader") or "")
+            assert "cannot be read" in (kept.reported("STO-01", "outbox reader") or "")
             session.send_unstored(topics.build_health_message(REPORT, CLOCK.boottime_ns()))
-            while not told():
+            while not reported():
                 session.run_once(never)
             # Through the connection's own trouble with it, too: it stays connected.
             assert session.health().connected
-            assert [birth.session for birth in heard.births()] == [1]
+            assert [birth.session for birth in received.births()] == [1]
         while kept.outbox.depth:
             session.run_once(never)
-        heard.wait_for(lambda: sorted(heard.event_numbers()) == [1, 2, 3])
-        assert [birth.session for birth in heard.births()] == [1]
+        received.wait_for(lambda: sorted(received.event_numbers()) == [1, 2, 3])
+        assert [birth.session for birth in received.births()] == [1]
         session.health()
-        assert kept.told("STO-01", "outbox reader")
+        assert kept.reported("STO-01", "outbox reader")
         kept.clock.advance_s(READ_FAULT_CLEAR_NS / 1e9)
         session.health()
         assert kept.faults.active() == ()

@@ -91,12 +91,12 @@ def test_a_publication_refused_by_the_broker_stays_queued_and_is_a_fault(
 def test_an_exception_in_a_handler_closes_the_connection(
     broker: Mosquitto,
 ) -> None:
-    heard: list[ReceivedMessage] = []
+    received: list[ReceivedMessage] = []
     twice = threading.Event()
 
     def stumble(item: ReceivedMessage) -> None:
-        heard.append(item)
-        if len(heard) == 1:
+        received.append(item)
+        if len(received) == 1:
             raise RuntimeError("stumbled")
         twice.set()
 

@@ -77,7 +77,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
 
 
 @pytest.fixture(scope="module")
-def stranger(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+def unknown_authority(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     """Certificates of an authority that the broker does not know."""
     certificates = Certificates(tmp_path_factory.mktemp("stranger"))
     certificates.make_certificate("pole-17")
@@ -107,13 +107,13 @@ def test_a_box_without_a_certificate_gets_an_error_that_requires_one(
 
 @pytest.mark.raises_fault("NET-04")
 def test_a_certificate_of_an_unknown_authority_is_refused(
-    secured: Secured, stranger: Certificates, tmp_path: Path
+    secured: Secured, unknown_authority: Certificates, tmp_path: Path
 ) -> None:
     config = BrokerConfig(
         url=secured.url,
         ca=secured.certificates.path("ca.crt"),
-        certificate=stranger.path("pole-17.crt"),
-        key=stranger.path("pole-17.key"),
+        certificate=unknown_authority.path("pole-17.crt"),
+        key=unknown_authority.path("pole-17.key"),
     )
     with ReportingBox(config, tmp_path) as box:
         assert "broker.certificate" in box.wait_for_fault("NET-04")
@@ -175,9 +175,9 @@ def test_a_box_with_an_expiring_certificate_connects_and_reports_it(
 
 @pytest.mark.raises_fault("NET-02")
 def test_a_broker_of_an_unknown_authority_is_refused_by_the_box(
-    secured: Secured, stranger: Certificates, tmp_path: Path
+    secured: Secured, unknown_authority: Certificates, tmp_path: Path
 ) -> None:
-    config = BrokerConfig(url=secured.url, ca=stranger.path("ca.crt"))
+    config = BrokerConfig(url=secured.url, ca=unknown_authority.path("ca.crt"))
     with ReportingBox(config, tmp_path) as box:
         assert "certificate is not accepted: " in box.wait_for_fault("NET-02")
 
@@ -240,8 +240,8 @@ def test_a_box_receives_no_message_of_other_boxes(secured: Secured, tmp_path: Pa
         wait_until(lambda: box.outbox.depth == 0)
         spy.publish("vigie/v1/pole-18/up/status", b"{}")
         spy.events += spy.link.poll(0.2)
-    heard = {e.topic for e in spy.events if isinstance(e, paho_transport.ReceivedPublish)}
-    assert not {topic for topic in heard if "pole-17" in topic}
+    received = {e.topic for e in spy.events if isinstance(e, paho_transport.ReceivedPublish)}
+    assert not {topic for topic in received if "pole-17" in topic}
     spy.link.close()
 
 
@@ -251,7 +251,7 @@ def write(folder: Path, name: str, text: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"ca": "nowhere.crt"}, "broker.ca = '.*nowhere.crt': No such file or directory"),
         ({"ca": "rubbish"}, "broker.ca = '.*rubbish': holds no certificate in PEM form"),
@@ -263,14 +263,14 @@ def write(folder: Path, name: str, text: str) -> str:
     ],
 )
 def test_unusable_certificate_files_are_named_before_the_start(
-    secured: Secured, change: dict[str, str], said: str
+    secured: Secured, change: dict[str, str], message: str
 ) -> None:
     write(secured.certificates.folder, "rubbish", "not PEM")
     fields = {"ca": "ca.crt", "certificate": "pole-17.crt", "key": "pole-17.key", **change}
     paths = {key: secured.certificates.path(name) for key, name in fields.items()}
     with pytest.raises(UserError) as caught:
         tls.load_ssl_context(BrokerConfig(url=secured.url, **paths))
-    assert re.search(said, str(caught.value)), str(caught.value)
+    assert re.search(message, str(caught.value)), str(caught.value)
     assert "\n" not in str(caught.value)
 
 

@@ -46,14 +46,14 @@ def test_each_message_is_one_line_and_acknowledged_messages_are_stored(
             topics.build_snapshot_message("north", b"\xff\xd8jpeg", 1, event_id="event-1")
         )
         wait_until(lambda: box.outbox.depth == 0)
-        heard = []
-        while not any("snapshot" in item["topic"] for item in heard):
-            heard.append(json.loads(next(lines)))
+        received = []
+        while not any("snapshot" in item["topic"] for item in received):
+            received.append(json.loads(next(lines)))
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 0
     process.stdout.close()
     process.stderr.close()
-    by_topic = {item["topic"]: item for item in heard}
+    by_topic = {item["topic"]: item for item in received}
     line = by_topic["vigie/v1/pole-17/up/event/north/line"]
     assert (line["retained"], line["payload"]["data"]["track"]) == (False, 1)
     picture = by_topic["vigie/v1/pole-17/up/snapshot/north"]
@@ -98,7 +98,7 @@ def test_the_table_shows_the_box_and_its_events(broker: Mosquitto, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--broker", "http://x"], "not a broker's address"),
         (["--broker", "mqtts://h", "--ca", "/nowhere"], "broker.ca = '/nowhere': No such file"),
@@ -107,12 +107,14 @@ def test_the_table_shows_the_box_and_its_events(broker: Mosquitto, tmp_path: Pat
         (["--broker", "mqtt://h", "--ack", "--store", "/nowhere/x"], "--store '/nowhere/x'"),
     ],
 )
-def test_invalid_arguments_give_one_line_and_exit_code_2(arguments: list[str], said: str) -> None:
+def test_invalid_arguments_give_one_line_and_exit_code_2(
+    arguments: list[str], message: str
+) -> None:
     process = watch(*arguments)
     _, error = process.communicate(timeout=30)
     assert process.returncode == 2
     (line,) = error.decode().splitlines()
-    assert said in line
+    assert message in line
 
 
 def test_an_absent_broker_is_reported_and_awaited() -> None:
