@@ -199,7 +199,7 @@ def test_a_key_wrapped_under_the_id_of_another_is_refused(tmp_path: Path, centre
         (b"\xff\xfe", "not a file of wrapped keys"),
         (b"{}", "not a file of wrapped keys"),
         (b"[" * 100_000, "not a file of wrapped keys"),
-        (b" " * 2_000_000, "larger than 1048576 bytes"),
+        (b" " * 2_000_000, "more than 1048576 bytes"),
     ],
 )
 def test_an_invalid_keys_file_is_reported_in_one_line(
