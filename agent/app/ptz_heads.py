@@ -140,7 +140,7 @@ def assemble_head(
         )
         if config.tracking.enabled and access.has_frames:
             tracker = AutoTracker(config.tracking, config.fov_deg, lambda: head.capabilities)
-            head.add_mover(tracker)
+            head.movers.add(tracker)
             pipeline.frame_listeners.append(partial(_track, tracker))
     return HeadAssembly(
         head=head,

@@ -10,11 +10,11 @@ from types import MappingProxyType
 
 from agent.base.clock import Clock, rfc3339
 from agent.base.health_model import HeadHealth
-from agent.base.model import ShiftTolerance
-from agent.commands.requester import ROLES, CommandRejected, Requester
+from agent.commands.requester import CommandRejected, Requester
 from agent.config.heads import ForbiddenSector, HeadConfig
 from agent.faults.registry import FaultRegistry
 from agent.ptz.automation.auto_mover import AutoMover
+from agent.ptz.automation.movers import Movers
 from agent.ptz.connection import HeadConnection, rejection_for
 from agent.ptz.fencing_tokens import FencingTokens
 from agent.ptz.lease import LeaseArbiter
@@ -31,6 +31,7 @@ from agent.ptz.odometer import Odometer
 from agent.ptz.preset_position import MaskedPresets, PresetPosition
 from agent.ptz.preset_store import Preset, PresetStore
 from agent.ptz.requests import AbsoluteMove, ContinuousMove, HeadState, Lease, MoveRequest
+from agent.ptz.rest_state import RestCallback, RestState
 from drivers.contracts import Aux, Ptz, PtzCapabilities, PtzPosition
 from drivers.errors import DriverError
 
@@ -39,8 +40,6 @@ MAX_MOVING_POSITION_AGE_S = 0.05
 """A position no older than this, or than this while the head moves, is good enough to begin a
 motion from.
 """
-
-RestCallback = Callable[[str | None, bool, ShiftTolerance | None], None]
 
 
 def _no_sectors(_t_ns: int) -> tuple[ForbiddenSector, ...]:
@@ -73,26 +72,19 @@ class PtzHead:
     ) -> None:
         self.name = config.name
         self.config = config
-        self.movers: tuple[AutoMover, ...] = ()
-        """The automatic movers, the strongest first."""
         self.tokens = FencingTokens(folder / "tokens.json")
         self.odometer = Odometer(folder / "odometer.json", config.rated_life)
         self.connection = HeadConnection(config.name, open_ptz, faults)
         self.wake = threading.Event()
         """Set when the stage has something to do."""
+        self.movers = Movers(movers, self.wake)
         self.last_request_ns = clock.boottime_ns()
         """When a request has acquired, moved or stopped the head last."""
         self._preset_store = PresetStore(config.name, folder / "presets.json")
         self._masked_presets = MaskedPresets(config.name, masked_scenes, config.fov_deg)
         self._clock = clock
-        self._on_rest_change = on_rest_change
         self._lock = threading.Lock()
         self._arbiter = LeaseArbiter(config.name, config.lease_s, self.tokens.issue)
-        self._last_rest_state: tuple[str | None, bool] | None = None
-        self._rest_lock = threading.Lock()
-        self._automation_held_until_ns = 0
-        for mover in movers:
-            self.add_mover(mover)
         self.controller = MotionController(
             config,
             self.connection,
@@ -104,6 +96,9 @@ class PtzHead:
         self._preset_position = PresetPosition(
             self._preset_store, self._masked_presets, self.controller, self.connection
         )
+        self._rest_state = RestState(
+            self.controller, self._preset_position, config.settle_s, on_rest_change
+        )
 
     @property
     def capabilities(self) -> PtzCapabilities | None:
@@ -113,7 +108,7 @@ class PtzHead:
     def state(self) -> HeadState:
         """Return a snapshot of the head."""
         t_ns = self._clock.boottime_ns()
-        preset, settled = self._rest_state(t_ns)
+        preset, settled = self._rest_state.read(t_ns)
         result = self.controller.last_result
         has_failed = result is not None and result.outcome in ("timed_out", "forbidden")
         return HeadState(
@@ -123,7 +118,7 @@ class PtzHead:
             settled=settled,
             preset=preset,
             lease=self._lease(t_ns),
-            tour=next((mover.tour for mover in self.movers if mover.tour is not None), None),
+            tour=next((mover.tour for mover in self.movers.all if mover.tour is not None), None),
             error=self.connection.last_error or (result.message if result and has_failed else None),
         )
 
@@ -204,19 +199,14 @@ class PtzHead:
         Automatic motion, a tour or the way home, pauses for `lease_s`. Raises: CommandRejected if
         the head was not reached; the stop is pending then.
         """
-        self._automation_held_until_ns = self._clock.boottime_ns() + int(self.config.lease_s * 1e9)
-        self.last_request_ns = self._clock.boottime_ns()
+        self.last_request_ns = t_ns = self._clock.boottime_ns()
+        self.movers.pause_until(t_ns + int(self.config.lease_s * 1e9))
         # In this order: a mover that reads the count after this finds that automation is held.
         self.controller.note_request()
         try:
             self._stop_motion()
         finally:
             self.wake.set()
-
-    def resume_automation(self) -> None:
-        """End the pause of automatic motion after a stop."""
-        self._automation_held_until_ns = 0
-        self.wake.set()
 
     def presets(self) -> tuple[Preset, ...]:
         """Return every preset, in the order of their names."""
@@ -305,30 +295,10 @@ class PtzHead:
             last_error=state.error,
         )
 
-    def add_mover(self, mover: AutoMover) -> None:
-        """Add an automatic mover; of two that are equally strong the later one comes first.
-
-        For one that a person has started call `resume_automation` too.
-        """
-        with self._lock:
-            self.movers = tuple(
-                sorted((mover, *self.movers), key=lambda each: ROLES.index(each.requester.role))
-            )
-        self.wake.set()
-
-    def remove_mover(self, mover: AutoMover) -> None:
-        """Remove a mover; a motion that it has begun continues."""
-        with self._lock:
-            self.movers = tuple(each for each in self.movers if each is not mover)
-
     def would_grant(self, requester: Requester, t_ns: int) -> bool:
         """Return whether an automatic mover would get the head, and automation is not held."""
         with self._lock:
-            return not self.is_held_after_stop(t_ns) and self._arbiter.would_grant(requester, t_ns)
-
-    def is_held_after_stop(self, t_ns: int) -> bool:
-        """Return whether automatic motion is paused because the head was just stopped."""
-        return t_ns < self._automation_held_until_ns
+            return not self.movers.is_paused(t_ns) and self._arbiter.would_grant(requester, t_ns)
 
     def lease_remaining_s(self, t_ns: int) -> float | None:
         """Return the seconds that the present lease lasts, or None if there is none."""
@@ -337,19 +307,7 @@ class PtzHead:
 
     def notify_at_rest(self) -> None:
         """Call `on_rest_change` if the preset, or whether the picture is settled, has changed."""
-        with self._rest_lock:
-            rest_state = self._rest_state(self._clock.boottime_ns())
-            if rest_state == self._last_rest_state:
-                return
-            self._last_rest_state = rest_state
-            self._on_rest_change(*rest_state, self._preset_position.shift_tolerance(rest_state[0]))
-
-    def _rest_state(self, t_ns: int) -> tuple[str | None, bool]:
-        since_ns = self.controller.at_rest_since_ns
-        if since_ns is None:
-            return None, False
-        is_settled = (t_ns - since_ns) / 1e9 >= self.config.settle_s
-        return self._preset_position.current_preset(), is_settled
+        self._rest_state.notify(self._clock.boottime_ns())
 
     def _plan_move(self, request: MoveRequest, t_ns: int) -> tuple[MovePlan, str | None]:
         limits = self._limits()
@@ -411,9 +369,8 @@ class PtzHead:
     def _note_request(self) -> None:
         """Note a request, which also ends the pause of automation."""
         self.last_request_ns = self._clock.boottime_ns()
-        self._automation_held_until_ns = 0
         self.controller.note_request()
-        self.wake.set()
+        self.movers.resume()
 
     def _lease(self, t_ns: int) -> Lease | None:
         with self._lock:

@@ -203,7 +203,7 @@ class HeadStage:
     def _run_movers(self, t_ns: int) -> None:
         """Ask the automatic movers, the strongest first; the first move that is done ends it."""
         head = self._head
-        for mover in head.movers:
+        for mover in head.movers.all:
             request_count = head.controller.request_count
             if not head.would_grant(mover.requester, t_ns):
                 continue
@@ -223,7 +223,7 @@ class HeadStage:
         idle_s = (t_ns - head.last_request_ns) / 1e9
         if config.home is None or idle_s < config.home_after_s:
             return
-        if not self._home_pause.is_over(t_ns) or head.is_held_after_stop(t_ns):
+        if not self._home_pause.is_over(t_ns) or head.movers.is_paused(t_ns):
             return
         state = head.state()
         if state.preset == config.home or state.moving or state.tour or state.lease:
@@ -245,7 +245,7 @@ class HeadStage:
         since_ns, position = controller.at_rest_since_ns, controller.position
         if since_ns is None or position is None or not self._leave_sector_pause.is_over(t_ns):
             return
-        if (t_ns - since_ns) / 1e9 < LEAVE_SECTOR_AFTER_S or head.is_held_after_stop(t_ns):
+        if (t_ns - since_ns) / 1e9 < LEAVE_SECTOR_AFTER_S or head.movers.is_paused(t_ns):
             return
         bounds = msgspec.structs.replace(controller.bounds(t_ns), sectors=head.config.forbidden)
         capabilities = head.capabilities

@@ -188,7 +188,7 @@ class PtzCommandHandler:
                 )
             case PtzStartTourArgs():
                 _require_tours(assembly, args).start(args.tour)
-                head.resume_automation()
+                head.movers.resume()
                 return PtzResult()
             case PtzSweepArgs():
                 return self._begin_sweep(assembly, args, command, progress_sink)

@@ -41,7 +41,7 @@ class Corner:
         self.rig = HeadRig(folder, config, head_options=Options(pan_deg=None)).start()
         head = self.rig.head
         self.tracker = AutoTracker(TrackingConfig(enabled=True), FOV, lambda: head.capabilities)
-        head.add_mover(self.tracker)
+        head.movers.add(self.tracker)
         clock_ns = self.rig.clock.boottime_ns
         self.sweep = PanoramaScan(
             head, "street", CameraAccess(), FOV, NoPictures(), clock_ns, is_masked=False
@@ -185,7 +185,7 @@ def test_a_sweep_ends_tracking_and_tracking_ends_a_sweep(
     corner.pass_s(1)
     corner.sweep.cancel("enough")
     corner.pass_s(PLAIN_CONFIG.lease_s + 1)
-    assert corner.rig.head.movers == (corner.tracker,)
+    assert corner.rig.head.movers.all == (corner.tracker,)
     assert corner.tracker.followed_track is None
 
 

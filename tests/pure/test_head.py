@@ -396,7 +396,7 @@ def test_a_frame_listener_is_notified_before_a_motion_starts(rig: HeadRig) -> No
     assert rig.rest_reports[-1] == (None, True)
     orders = rig.opened_heads[0].simulator.order_count
     seen: list[int] = []
-    rig.head._on_rest_change = lambda preset, settled, _leeway: (  # type: ignore[assignment,func-returns-value]
+    rig.head._rest_state._on_change = lambda preset, settled, _leeway: (  # type: ignore[assignment,func-returns-value]
         seen.append(rig.opened_heads[0].simulator.order_count)
         or rig.rest_reports.append((preset, settled))
     )
@@ -437,10 +437,10 @@ class Once:
 
 def test_a_mover_may_be_registered_and_removed(rig: HeadRig) -> None:
     mover = Once()
-    rig.head.add_mover(mover)
+    rig.head.movers.add(mover)
     rig.advance_s(3)
     assert rig.pose.pan_deg == pytest.approx(20)
-    rig.head.remove_mover(mover)
+    rig.head.movers.remove(mover)
     mover.requests.append(AbsoluteMove(pan_deg=0, tilt_deg=0))
     rig.advance_s(3)
     assert rig.pose.pan_deg == pytest.approx(20)
@@ -490,7 +490,7 @@ def test_after_a_stop_no_mover_moves_for_a_while(tmp_path: Path) -> None:
     rig.head.stop()
     rig.advance_s(0.8)
     assert not rig.head.state().moving
-    rig.head.resume_automation()
+    rig.head.movers.resume()
     rig.advance_s(0.1)
     assert rig.head.state().moving
 

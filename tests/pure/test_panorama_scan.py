@@ -123,7 +123,7 @@ def test_a_sweep_gives_one_panorama_under_the_requesters_name(mast: Mast) -> Non
     assert mast.shelf.looked == ["anna"]
     assert mast.reported == sorted(mast.reported)
     assert len(mast.reported) == 9
-    assert mast.rig.head.movers == ()
+    assert mast.rig.head.movers.all == ()
 
 
 def test_only_one_sweep_runs_at_a_time(mast: Mast) -> None:
@@ -156,14 +156,14 @@ def test_a_requester_without_view_rights_gets_no_sweep(
 def test_a_weaker_requester_gets_no_sweep_and_the_holder_keeps_the_head(mast: Mast) -> None:
     mast.rig.head.acquire(ANNA)
     assert refusal(lambda: mast.begin(INCIDENT))[0] == "busy"
-    assert mast.rig.head.movers == ()
+    assert mast.rig.head.movers.all == ()
 
 
 def test_a_stale_token_starts_no_sweep(mast: Mast) -> None:
     lease = mast.rig.head.acquire(ANNA)
     mast.rig.head.release(ANNA, lease.token)
     assert refusal(lambda: mast.begin(token=lease.token))[0] == "stale_token"
-    assert mast.rig.head.movers == ()
+    assert mast.rig.head.movers.all == ()
 
 
 def test_a_sweep_ends_when_another_requester_takes_the_head(mast: Mast) -> None:
@@ -183,7 +183,7 @@ def test_a_stronger_requesters_sweep_replaces_a_weaker_ones_and_completes(mast: 
     mast.begin(ANNA)
     (work,) = ended
     assert refusal(work) == ("failed", "'anna' sweeps instead")
-    assert [mover.requester for mover in mast.rig.head.movers] == [ANNA]
+    assert [mover.requester for mover in mast.rig.head.movers.all] == [ANNA]
     assert refusal(lambda: mast.begin(INCIDENT))[0] == "busy"
     mast.pass_s(LONGEST_S)
     assert mast.result().frames == 10
@@ -212,7 +212,7 @@ def test_a_sweep_continues_only_if_its_own_requester_takes_the_head(
         assert mast.result().frames == 10
     else:
         assert refusal(mast.result) == ("failed", f"{taken_by.id!r} has acquired the head")
-    assert mast.rig.head.movers == ()
+    assert mast.rig.head.movers.all == ()
 
 
 def test_no_picture_is_shown_if_the_view_receipt_cannot_be_written(mast: Mast) -> None:

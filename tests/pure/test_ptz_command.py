@@ -85,7 +85,7 @@ def test_a_command_received_before_a_stop_is_not_executed_after_it(post: Post, a
     assert refused.value.code == "expired"
     assert post.lease() is None
     assert post.tours.tour is None
-    assert post.head.is_held_after_stop(post.rig.clock.now_ns)
+    assert post.head.movers.is_paused(post.rig.clock.now_ns)
     assert post.stands_s(LEASE_S + 1)
 
 

@@ -77,11 +77,11 @@ def test_a_stop_supersedes_a_movers_planned_move(
     rig, mover = wanders(tmp_path, mover_requester)
     orders = rig.opened_heads[0].simulator.order_count
     mover.happens = [rig.head.stop]
-    rig.head.add_mover(mover)
+    rig.head.movers.add(mover)
     rig.run_stage()
     assert mover.refusals == ["expired"]
     assert rig.opened_heads[0].simulator.order_count == orders + 1  # the stop, and nothing after it
-    assert rig.head.is_held_after_stop(rig.clock.now_ns)
+    assert rig.head.movers.is_paused(rig.clock.now_ns)
     assert stands_s(rig, LEASE_S - 0.1)
     rig.advance_s(4)
     assert rig.pose.pan_deg == pytest.approx(90)
@@ -124,7 +124,7 @@ def test_a_stop_supersedes_leaving_a_sector(
 def test_a_requester_who_takes_the_head_from_an_equals_mover_keeps_it(tmp_path: Path) -> None:
     rig, mover = wanders(tmp_path, ANNA)
     mover.happens = [lambda: rig.head.acquire(BRAHIM)]
-    rig.head.add_mover(mover)
+    rig.head.movers.add(mover)
     rig.run_stage()
     lease = rig.head.state().lease
     assert lease is not None
@@ -137,11 +137,11 @@ def test_a_requesters_own_move_supersedes_their_mover(tmp_path: Path) -> None:
     rig, mover = wanders(tmp_path, ANNA)
 
     def left() -> None:
-        rig.head.remove_mover(mover)
+        rig.head.movers.remove(mover)
         rig.head.move(ContinuousMove(pan=-0.5, for_s=1.0), ANNA)
 
     mover.happens = [left]
-    rig.head.add_mover(mover)
+    rig.head.movers.add(mover)
     rig.run_stage()
     rig.advance_s(3)
     assert rig.pose.pan_deg == pytest.approx(-30, abs=5)

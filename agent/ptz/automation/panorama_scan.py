@@ -104,7 +104,7 @@ class PanoramaScan:
                 raise CommandRejected("busy", f"head {self._head.name!r} sweeps already")
             self._head.acquire(requester, token=token)
             # A thread that cancels the run finds it among the movers.
-            self._head.add_mover(run)
+            self._head.movers.add(run)
             self._run = run
         if other_run is not None:
             other_run.cancel(f"{requester.id!r} sweeps instead")
@@ -130,7 +130,7 @@ class PanoramaScan:
         return capabilities
 
     def _finish_run(self, run: "_SweepRun", finish: FinishCallback) -> None:
-        self._head.remove_mover(run)
+        self._head.movers.remove(run)
         with self._lock:
             if self._run is run:
                 self._run = None
