@@ -17,7 +17,7 @@ from agent.base.model import CommandRefused
 from agent.capture.lens_aim import LensAim, downscale, measure_aim
 from agent.capture.snapshot_command import CameraAccess
 from agent.commands.requester import CommandRejected, Requester
-from agent.runtime import control_socket
+from agent.runtime import control_client
 from agent.runtime.control_socket import ControlRequest
 from drivers.media import Frame, Plane
 
@@ -110,7 +110,7 @@ def request_preview(
     """
     request = PreviewRequest(camera=camera, by=by, columns=columns, rows=rows)
     try:
-        replies = control_socket.call(state_dir, request, _REPLY_DECODER, REPLY_TIMEOUT_S)
+        replies = control_client.call(state_dir, request, _REPLY_DECODER, REPLY_TIMEOUT_S)
         reply = None if replies is None else next(replies)
     except OSError:
         return None

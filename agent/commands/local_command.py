@@ -14,7 +14,7 @@ from agent.base.clock import Clock
 from agent.base.json_decode import JsonDecoder
 from agent.base.model import CommandDone, CommandRefused, IncomingCommand, Reply
 from agent.commands.command import CommandId
-from agent.runtime import control_socket
+from agent.runtime import control_client
 from agent.runtime.control_socket import ControlRequest
 
 COMMAND_LIFETIME_S = 60.0
@@ -83,7 +83,7 @@ def send_command(
     Returns None if no agent runs. Each reply may take `timeout_s`. Raises PermissionError if only
     another user may ask; UserError comes from the replies if there is no answer.
     """
-    replies = control_socket.call(
+    replies = control_client.call(
         state_dir, LocalCommand(verb=verb, args=args), _REPLY_DECODER, timeout_s
     )
     return None if replies is None else _up_to_last(replies)

@@ -9,7 +9,7 @@ import msgspec
 
 from agent.base.health_model import HealthReport
 from agent.health import health_file
-from agent.runtime import control_socket
+from agent.runtime import control_client
 
 
 class AgentState(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +29,7 @@ def read_state(state_dir: Path, runtime_dir: Path, now_ns: int, boot_id: str) ->
     if health is not None and not health.is_stale(now_ns):
         return AgentState(state="running", report_age_s=health.age_s(now_ns), report=health.report)
     state: Literal["hung", "dead"] = (
-        "dead" if control_socket.find_agent(state_dir) is None else "hung"
+        "dead" if control_client.find_agent(state_dir) is None else "hung"
     )
     if health is None:
         return AgentState(state=state)
@@ -41,7 +41,7 @@ def restart(state_dir: Path) -> bool:
 
     Return False if no agent listens: it is down or starting, and reads the new file by itself.
     """
-    agent = control_socket.find_agent(state_dir)
+    agent = control_client.find_agent(state_dir)
     if agent is None or agent.pid <= 1 or not agent.is_allowed:
         return False
     os.kill(agent.pid, signal.SIGTERM)

@@ -26,7 +26,6 @@ from typing import TypeVar
 
 import msgspec
 
-from agent.base.errors import UserError
 from agent.base.json_decode import JsonDecoder, MalformedJson, decode_json
 from agent.base.model import CommandRefused, RefusalCode
 from agent.runtime.stage import Stage
@@ -48,8 +47,6 @@ MAX_LINE_BYTES = 1 << 17
 _READ_BYTES = 65_536
 _UCRED = struct.Struct("3i")
 """`struct ucred` of unix(7): process, user, group."""
-_TIMEVAL = struct.Struct("ll")
-"""`struct timeval` of SO_SNDTIMEO, socket(7): seconds, microseconds."""
 T = TypeVar("T")
 
 
@@ -216,7 +213,7 @@ class ControlSocket:
         path.unlink(missing_ok=True)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            with _socket_address(self._state_dir) as address:
+            with socket_address(self._state_dir) as address:
                 listener.bind(address)
             # Nobody can connect before its mode is set.
             path.chmod(0o600)
@@ -234,7 +231,7 @@ class ControlSocket:
             return
         connection.setblocking(False)
         deadline_ns = self._clock_ns() + int(REQUEST_TIMEOUT_S * 1e9)
-        request = ControlRequest(connection, _peer_credentials(connection), deadline_ns)
+        request = ControlRequest(connection, peer_credentials(connection), deadline_ns)
         if not request.peer.is_allowed:
             log.warning("control socket: user %d is refused", request.peer.uid)
             request.refuse("forbidden", f"user {request.peer.uid} may not ask")
@@ -312,78 +309,9 @@ def _run_blocking(
         request.close_files()
 
 
-def call(
-    state_dir: Path,
-    request: msgspec.Struct,
-    decoder: JsonDecoder[T],
-    timeout_s: float,
-    fd: int | None = None,
-) -> Iterator[T] | None:
-    """Send a request to the agent of a state folder, and return its replies.
-
-    Returns None if no agent runs. Each reply may take `timeout_s`. The caller stops at the last
-    reply: after it, and if there is none in time, UserError is raised. Raises PermissionError if
-    the socket is another user's.
-    """
-    try:
-        connection = _connect(state_dir, timeout_s)
-    except BlockingIOError as error:
-        raise UserError(f"the agent accepted no request for {timeout_s:g} s") from error
-    if connection is None:
-        return None
-    return _exchange(connection, msgspec.json.encode(request) + b"\n", decoder, fd)
-
-
-def find_agent(state_dir: Path) -> PeerCredentials | None:
-    """Return the process that listens on the socket, or None if it cannot be reached."""
-    try:
-        connection = _connect(state_dir, REQUEST_TIMEOUT_S)
-    except OSError:
-        return None
-    if connection is None:
-        return None
-    with connection:
-        return _peer_credentials(connection)
-
-
-def _connect(state_dir: Path, timeout_s: float) -> socket.socket | None:
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    # A socket with Python's timeout does not block, and connect(2) of one that does not block fails
-    # at once while the listener's queue is full.
-    timeval = _TIMEVAL.pack(*divmod(int(timeout_s * 1e6), 1_000_000))
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
-    try:
-        with _socket_address(state_dir) as address:
-            connection.connect(address)
-        connection.settimeout(timeout_s)
-    except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
-        connection.close()
-        return None
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _exchange(
-    connection: socket.socket, line: bytes, decoder: JsonDecoder[T], fd: int | None
-) -> Iterator[T]:
-    with connection:
-        try:
-            with suppress(BrokenPipeError):  # the agent has refused already, and says why
-                sent = socket.send_fds(connection, [line], [] if fd is None else [fd])
-                connection.sendall(line[sent:])
-            with connection.makefile("rb") as reader:
-                for reply_line in reader:
-                    yield decoder.decode(reply_line)
-        except (OSError, MalformedJson) as error:
-            raise UserError(f"the agent gave no answer: {error}") from error
-    raise UserError("the agent gave no answer: it ended meanwhile")
-
-
 @contextmanager
-def _socket_address(state_dir: Path) -> Iterator[str]:
-    """The socket's address by its folder's descriptor: unix(7) allows 107 bytes, and a path may be
+def socket_address(state_dir: Path) -> Iterator[str]:
+    """Yield the socket's address by its folder's descriptor: unix(7) allows 107 bytes, and a path may be
     longer. Raises OSError.
     """
     dir_fd = os.open(state_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -393,7 +321,8 @@ def _socket_address(state_dir: Path) -> Iterator[str]:
         os.close(dir_fd)
 
 
-def _peer_credentials(connection: socket.socket) -> PeerCredentials:
+def peer_credentials(connection: socket.socket) -> PeerCredentials:
+    """Return the process and the user at the other end of a connection."""
     ucred = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
     pid, uid, _ = _UCRED.unpack(ucred)
     return PeerCredentials(pid=pid, uid=uid)

@@ -15,6 +15,7 @@ import pytest
 from agent.base.clock import SystemClock
 from agent.base.errors import UserError
 from agent.base.model import CommandRefused
+from agent.runtime.control_client import call, find_agent
 from agent.runtime.control_socket import (
     MAX_CLIENTS,
     MAX_QUEUED,
@@ -22,8 +23,6 @@ from agent.runtime.control_socket import (
     SOCKET_NAME,
     ControlRequest,
     ControlSocket,
-    call,
-    find_agent,
 )
 from agent.runtime.stage import StageThread
 from tests.whole.rig import TIMEOUT_S

@@ -25,7 +25,7 @@ from agent.recording.export.clip import (
 )
 from agent.recording.export.clip_request import MAX_CLIP_SEGMENTS, ClipDone, ClipRequest
 from agent.recording.segment_name import parse_segment_name
-from agent.runtime import control_socket
+from agent.runtime import control_client
 from agent.runtime.control_socket import ControlRequest
 
 log = logging.getLogger(__name__)
@@ -124,7 +124,7 @@ def request_clip(state_dir: Path, request: ClipRequest, out: Path) -> ClipInfo |
     Returns None if no agent that encrypts is reachable. Raises: ClipError if the agent refuses or does not
     answer, OSError if `out` cannot be written; then there is no `out`.
     """
-    if control_socket.find_agent(state_dir) is None:
+    if control_client.find_agent(state_dir) is None:
         return None
     if len(request.segments) > MAX_CLIP_SEGMENTS:
         raise ClipError(
@@ -146,7 +146,7 @@ def request_clip(state_dir: Path, request: ClipRequest, out: Path) -> ClipInfo |
 
 def _exchange(state_dir: Path, request: ClipRequest, fd: int) -> ClipInfo | None:
     try:
-        replies = control_socket.call(state_dir, request, _REPLY_DECODER, REPLY_TIMEOUT_S, fd)
+        replies = control_client.call(state_dir, request, _REPLY_DECODER, REPLY_TIMEOUT_S, fd)
         if replies is None:
             return None
         reply = next(replies)
