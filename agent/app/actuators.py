@@ -10,7 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from agent.app.actuator_specs import ActuatorSpecs, PinSpec
-from agent.app.camera_pipeline import BoxServices, CameraPipeline
+from agent.app.box_services import BoxServices
+from agent.app.camera_pipeline import CameraPipeline
 from agent.app.publisher import Publisher
 from agent.base.health_model import DegradationLevel
 from agent.base.model import IncomingCommand

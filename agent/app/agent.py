@@ -13,7 +13,8 @@ import msgspec
 from agent import __version__
 from agent.app.actuator_specs import ActuatorSpecs
 from agent.app.actuators import Actuators
-from agent.app.camera_pipeline import BoxServices, CameraPipeline
+from agent.app.box_services import BoxServices
+from agent.app.camera_pipeline import CameraPipeline
 from agent.app.declaration import build_declaration
 from agent.app.health_reporter import HealthReporter
 from agent.app.publisher import Publisher

@@ -4,21 +4,19 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from itertools import count
-from pathlib import Path
-from typing import Protocol
 
 import msgspec
 
 from agent import __version__
-from agent.base.clock import Clock
+from agent.app.box_services import BoxServices
+from agent.app.camera_masks import CameraMasks
 from agent.base.health_model import CameraHealth, DegradationLevel, DetectorHealth
-from agent.base.model import Event, FrameResult, Segment, TrafficCounts
+from agent.base.model import FrameResult, Segment
 from agent.capture.camera_source import CameraSource, OpenCamera
 from agent.capture.capture_stage import CaptureCounts, CaptureStage
 from agent.capture.next_frame import NextFrame
 from agent.capture.onvif_events import OnvifEventFeed, OnvifEventStage
 from agent.capture.snapshot_command import CameraAccess
-from agent.config.configuration import FOOTAGE_DIR, RecordConfig
 from agent.detection.active_scene import ActiveScene
 from agent.detection.detect_stage import DetectStage
 from agent.detection.model_card import ModelRefused
@@ -28,80 +26,28 @@ from agent.detection.rule_engine import RuleEngine
 from agent.detection.rules.camera_lost import CameraLostRule
 from agent.detection.scene import Scene
 from agent.detection.tflite import TfliteDetector, open_detector
-from agent.faults.registry import FaultRegistry
 from agent.health.camera_watchdog import WatchedCamera
 from agent.health.load_shedding import CameraDuty
 from agent.health.rates import CameraCounters, CameraRates
-from agent.health.vitals.procfs import DEFAULT_ROOT
-from agent.recording import mask_store
-from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.encryption.key_wrapping import KEY_RING_CAPACITY, Sealer
 from agent.recording.encryption.keys import KeyRing
 from agent.recording.record_stage import RecordStage
-from agent.recording.retention.retention_stage import RetentionStage
 from agent.recording.segment_writer import SegmentProvenance
 from agent.reporting.payloads import CameraCapabilities
 from agent.runtime.queues import LatestFrame, PacketQueue
-from drivers.contracts import Camera, StreamRequest
-from drivers.errors import MaskError
-from drivers.media import Frame, Polygon, StreamInfo
+from drivers.contracts import StreamRequest
+from drivers.media import Frame, StreamInfo
 
 log = logging.getLogger(__name__)
 
 QUEUE_BYTES = 16_000_000
 """Bound of the packets that wait for the recorder: half a minute of a 4 Mbit/s stream."""
 
-
 OVERFLOW_REASON = "the disk or the recorder did not keep up"
 SUSPENDED_REASON = "recording was suspended: the box was overloaded"
 
 FrameListener = Callable[[Frame, FrameResult], None]
 """Called with each frame that was processed and its result, on the detect thread, before its events."""
-
-
-class PipelinePublisher(Protocol):
-    """Destination of a pipeline's results. Called from the pipeline's own threads."""
-
-    def publish_event(self, event: Event, jpeg: bytes | None = None) -> None:
-        """Publish an event, with its thumbnail if it has one."""
-        ...
-
-    def publish_traffic_counts(self, counts: TrafficCounts) -> None:
-        """Publish one minute of traffic counts."""
-        ...
-
-    def publish_gap(self, camera: str, begin_ns: int, end_ns: int, reason: str) -> None:
-        """Publish that nothing was recorded from `begin_ns` to `end_ns`."""
-        ...
-
-
-class BoxServices(msgspec.Struct, frozen=True, kw_only=True):
-    """The services that all pipelines and actuators of a box share.
-
-    `machine_root` is the folder that contains the machine's `proc` and `sys`.
-    """
-
-    state_dir: Path
-    clock: Clock
-    faults: FaultRegistry
-    new_id: Callable[[int], str]
-    publisher: PipelinePublisher
-    record_config: RecordConfig
-    custody_log: CustodyLog
-    retention: RetentionStage
-    box_id: str
-    config_version: str
-    machine_root: Path = DEFAULT_ROOT
-
-    @property
-    def footage_dir(self) -> Path:
-        """The folder of all cameras' footage."""
-        return self.state_dir / FOOTAGE_DIR
-
-    @property
-    def masks_dir(self) -> Path:
-        """The folder of the masks that footage was recorded with."""
-        return self.state_dir / mask_store.MASKS_DIR
 
 
 class CameraPipeline:
@@ -125,13 +71,11 @@ class CameraPipeline:
             if source.scenes is None
             else ActiveScene(source.scenes, services.clock.boottime_ns)
         )
-        self._masks = _all_masks(source)
+        self._masks = CameraMasks(source, services, self.active_scene)
         self.key_ring = KeyRing(KEY_RING_CAPACITY)
         self._track_numbers = count(1)
         self.duty = CameraDuty()
         self._stream_fps: float | None = None
-        if source.scene_error is not None:
-            self._raise_mask_fault(source.scene_error)
         can_open = source.scene_error is None
         self.latest_frame = LatestFrame() if can_open and self.config.detect.enabled else None
         self.detector = self._load_detector() if self.latest_frame else None
@@ -318,7 +262,7 @@ class CameraPipeline:
         return SegmentProvenance(
             software=f"vigie {__version__}",
             model=self.detector.card.sha256 if self.detector else None,
-            mask=mask_store.version(self._masks) if self._masks else None,
+            mask=self._masks.version,
             config=self._services.config_version,
             mask_applied="export" if self._masks else "none",
         )
@@ -326,7 +270,7 @@ class CameraPipeline:
     def _make_capture_stages(self, source: CameraSource) -> tuple[CaptureStage, ...]:
         fps = self.config.detect.fps if self.latest_frame else 0.0
         open_detect = source.open_detect if self.latest_frame else None
-        detect_wanted = self._build_wanted(packets=False, fps=fps)
+        detect_wanted = self._masks.stream_request(packets=False, frames_fps=fps)
         main_wanted = msgspec.structs.replace(
             detect_wanted,
             packets=self.packet_queue is not None,
@@ -358,7 +302,7 @@ class CameraPipeline:
     ) -> CaptureStage:
         return CaptureStage(
             self.name + name_suffix,
-            lambda: self._open_camera(open_camera, self.duty.limit(wanted) or wanted),
+            lambda: self._masks.open_camera(open_camera, self.duty.limit(wanted) or wanted),
             self._services.clock.boottime_ns,
             frames=frames,
             packets=packets,
@@ -371,45 +315,6 @@ class CameraPipeline:
         if self.latest_frame is None or not self.duty.can_detect:
             return None
         return min(self.config.detect.fps, self._stream_fps or self.config.detect.fps)
-
-    def _open_camera(self, open_camera: OpenCamera, wanted: StreamRequest) -> Camera:
-        """Open the camera. Raises: MaskError if its masks can be neither stored nor burnt in."""
-        try:
-            if wanted.has_masks:
-                mask_store.store(self._services.masks_dir, self._masks)
-            camera = open_camera(wanted)
-            self._check_burnt_in(camera, wanted)
-        except OSError as error:
-            refusal = MaskError(f"camera {self.name!r}: masks cannot be stored: {error}")
-            self._raise_mask_fault(str(refusal))
-            raise refusal from error
-        except MaskError as error:
-            self._raise_mask_fault(str(error))
-            raise
-        self._services.faults.clear("MSK-01", self.name)
-        return camera
-
-    def _check_burnt_in(self, camera: Camera, wanted: StreamRequest) -> None:
-        """Close the camera and raise MaskError if turning masks could be applied only at export.
-
-        An export does not know where the head looked.
-        """
-        if wanted.current_masks is not None and wanted.packets and not camera.info.masked:
-            camera.close()
-            raise MaskError(
-                f"camera {self.name!r}: its stream arrives encoded, and masks that turn with a "
-                "head must be burnt in; allowed: transcode = true"
-            )
-
-    def _build_wanted(self, *, packets: bool, fps: float) -> StreamRequest:
-        if self.active_scene is None:
-            return StreamRequest(packets=packets, frames_fps=fps, masks=self._masks)
-        masks_now = self.active_scene.masks if self.active_scene.has_masks else None
-        return StreamRequest(packets=packets, frames_fps=fps, current_masks=masks_now)
-
-    def _raise_mask_fault(self, reason: str) -> None:
-        log.error("camera %s: %s; it stays closed", self.name, reason)
-        self._services.faults.raise_fault("MSK-01", self.name, reason)
 
     def _load_detector(self) -> TfliteDetector | None:
         """Return the detector, or raise DET-01 and return None if the model does not match its card."""
@@ -470,9 +375,3 @@ class CameraPipeline:
     def _on_segment(self, segment: Segment) -> None:
         for listener in self.segment_listeners:
             listener(segment)
-
-
-def _all_masks(source: CameraSource) -> tuple[Polygon, ...]:
-    """Return the masks of all scenes, for every preset of its head."""
-    scenes = () if source.scenes is None else source.scenes.values()
-    return (*source.scene.masks, *(mask for scene in scenes for mask in scene.masks))

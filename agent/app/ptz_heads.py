@@ -10,7 +10,8 @@ from pathlib import Path
 import msgspec
 
 from agent.app.actuator_specs import HeadSpec
-from agent.app.camera_pipeline import BoxServices, CameraPipeline
+from agent.app.box_services import BoxServices
+from agent.app.camera_pipeline import CameraPipeline
 from agent.base.clock import Clock
 from agent.base.health_model import HeadHealth
 from agent.base.model import FrameResult, ShiftTolerance

@@ -11,7 +11,8 @@ from pathlib import Path
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from agent.app.camera_pipeline import BoxServices, CameraPipeline
+from agent.app.box_services import BoxServices
+from agent.app.camera_pipeline import CameraPipeline
 from agent.base.clock import Clock, boot_id, unix_ns
 from agent.base.device_identity import DeviceIdentity
 from agent.base.model import Event, FrameResult, Segment, TrafficCounts
