@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent import cli
+from agent.config.configuration import MAX_AGE_DAYS, HoldConfig, RecordConfig
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted((DOCS / "quickstart").glob("*.md"))
@@ -124,6 +125,16 @@ def test_a_short_readme_has_the_commands_pictures_and_answers_of_the_whole_one(
     assert privacy is not None
     assert table_rows(short) == table_rows(privacy[1])
     assert set(link_targets(privacy[1])) <= set(link_targets(short))
+
+
+@pytest.mark.parametrize(
+    "readme", [DOCS.parent / "README.md", *READMES], ids=lambda readme: readme.name
+)
+def test_the_answer_on_retention_has_the_limits_of_the_code(readme: Path) -> None:
+    rows = readme.read_text(encoding="utf-8").splitlines()
+    (row,) = (row for row in rows if re.match(r"\| (How long|Combien de temps|كم تُحفظ) ", row))
+    limits = [RecordConfig().max_age_h, MAX_AGE_DAYS, HoldConfig().event_days, MAX_AGE_DAYS]
+    assert [float(number) for number in re.findall(r"\d+", row)] == limits
 
 
 @pytest.mark.parametrize("name", ["installer", "technician"])
