@@ -1,32 +1,82 @@
 """The command `vigie`: runs one command, and prints a user's error as one line."""
 
 import argparse
-import os
+import contextlib
+import errno
+import io
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from agent import __version__, cli
 from agent.base.errors import UserError
 from drivers.errors import DriverError
 
 
+class OutputFailed(OSError):
+    """Standard output takes no more: its reader has ended, or its disk is full."""
+
+
+class _OutputFile(io.FileIO):
+    """Standard output. Its error differs from those of a command's own files, and is raised once: the
+    interpreter flushes again at its end.
+    """
+
+    _has_failed = False
+
+    def write(self, data: Any) -> int:
+        if self._has_failed:
+            return len(data)
+        try:
+            return super().write(data)
+        except OSError as error:
+            self._has_failed = True
+            raise OutputFailed(error.errno, error.strerror) from error
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command. Return 0 if it succeeded, 1 if it failed, 2 if an argument is wrong."""
+    """Run one command. Return 0 if it succeeded, 1 if it failed, 2 if an argument is wrong.
+
+    Standard output may be closed or full, end early as with `head`, or know ASCII only.
+    """
+    original = sys.__stdout__
+    if original is not None and sys.stdout is original:
+        sys.stdout = io.TextIOWrapper(
+            io.BufferedWriter(_OutputFile(original.fileno(), "w", closefd=False)),
+            encoding=original.encoding,
+            errors="backslashreplace",
+            line_buffering=original.line_buffering,
+        )
     try:
-        args = _parse_args(sys.argv[1:] if argv is None else list(argv))
+        try:
+            exit_code = _run(sys.argv[1:] if argv is None else argv)
+        finally:
+            print(end="", flush=True)
+    except OutputFailed as error:
+        if error.errno == errno.EPIPE:
+            return 0
+        _print_error(f"standard output: {error.strerror}")
+        return 1
+    return exit_code
+
+
+def _run(argv: Sequence[str]) -> int:
+    try:
+        args = _parse_args(list(argv))
         return int(args.run(args))
     except UserError as error:
-        print(f"vigie: {error}", file=sys.stderr)
+        _print_error(str(error))
         return 2
     except DriverError as error:
-        print(f"vigie: {error}", file=sys.stderr)
+        _print_error(str(error))
         return 1
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        # The reader has closed the pipe, as `head` does. Nothing more can be written to it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+
+
+def _print_error(message: str) -> None:
+    with contextlib.suppress(OSError):
+        print(f"vigie: {message}", file=sys.stderr)
 
 
 def _parse_args(argv: list[str]) -> argparse.Namespace:
