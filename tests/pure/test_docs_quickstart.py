@@ -114,13 +114,13 @@ def test_a_quick_start_links_its_other_languages(page: Path) -> None:
 
 
 @pytest.mark.parametrize("readme", READMES, ids=lambda readme: readme.name)
-def test_a_short_readme_has_the_commands_pictures_and_answers_of_the_whole_one(
+def test_a_short_readme_has_the_first_commands_and_the_answers_of_the_whole_one(
     readme: Path,
 ) -> None:
     whole = (DOCS.parent / "README.md").read_text(encoding="utf-8")
     short = readme.read_text(encoding="utf-8")
     assert code_blocks(short) == code_blocks(whole)[:1]
-    assert pictures(short) == pictures(whole)
+    assert set(pictures(short)) <= set(pictures(whole))
     privacy = re.search(r"^## Privacy\n(.*?)^## ", whole, re.DOTALL | re.MULTILINE)
     assert privacy is not None
     assert table_rows(short) == table_rows(privacy[1])
