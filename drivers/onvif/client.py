@@ -204,7 +204,9 @@ class OnvifClient:
         if _is_auth_failure(error):
             return DriverError("protocol", f"{self.display_name}: {self._auth_message()}")
         kind: DriverErrorKind = "protocol"
-        if isinstance(error, aiohttp.ClientConnectionError | OSError):
+        if isinstance(error, aiohttp.ClientPayloadError):
+            reason = f"sends {error}"
+        elif isinstance(error, aiohttp.ClientConnectionError | OSError):
             kind, reason = "absent", "cannot be reached"
         elif isinstance(error, zeep.exceptions.Fault):
             kind = "unsupported" if _is_unsupported(error) else "protocol"

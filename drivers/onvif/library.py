@@ -1,19 +1,63 @@
-"""The used part of the ONVIF library, imported without its side effect.
+"""The used part of the ONVIF library, without its side effect and with bounded answers.
 
 Its import configures the root logger (`onvif.client`, by `logging.basicConfig`), which only a
-program may do: the root logger is restored.
+program may do: the root logger is restored. The library reads an answer whole and inflates it, so
+that a hostile camera could fill the box's memory: its HTTP sessions accept neither compression nor
+more than MAX_ANSWER_BYTES.
 """
 
 import logging
+from functools import partial
+
+import aiohttp
 
 _root = logging.getLogger()
 _root_state = (list(_root.handlers), _root.level)
 
-from onvif.client import ONVIFCamera  # type: ignore[import-untyped]  # noqa: E402 - between
-from onvif.exceptions import ONVIFError  # type: ignore[import-untyped]  # noqa: E402 - the two
-from onvif.managers import PullPointManager  # type: ignore[import-untyped]  # noqa: E402 - halves
-from onvif.util import is_auth_error  # type: ignore[import-untyped]  # noqa: E402 - of a bracket
+import onvif.client  # type: ignore[import-untyped]  # noqa: E402 - between
+from onvif.client import ONVIFCamera  # noqa: E402 - the two
+from onvif.exceptions import ONVIFError  # type: ignore[import-untyped]  # noqa: E402 - halves
+from onvif.managers import PullPointManager  # type: ignore[import-untyped]  # noqa: E402 - of
+from onvif.util import is_auth_error  # type: ignore[import-untyped]  # noqa: E402 - a bracket
 
 _root.handlers[:], _root.level = _root_state
 
-__all__ = ["ONVIFCamera", "ONVIFError", "PullPointManager", "is_auth_error"]
+__all__ = ["MAX_ANSWER_BYTES", "ONVIFCamera", "ONVIFError", "PullPointManager", "is_auth_error"]
+
+MAX_ANSWER_BYTES = 1_048_576
+"""The largest answers seen are lists of profiles and capabilities, below 200 kB."""
+
+
+class _BoundedResponse(aiohttp.ClientResponse):
+    """A response whose body is read up to a limit only."""
+
+    async def read(self) -> bytes:
+        """Return the body. Raises: aiohttp.ClientPayloadError if it is larger, or compressed."""
+        if self._body is None:
+            try:
+                self._body = await self._read_bounded()
+            except BaseException:
+                self.close()
+                raise
+        return self._body
+
+    async def _read_bounded(self) -> bytes:
+        encoding = self.headers.get("Content-Encoding", "identity")
+        if encoding.lower() != "identity":
+            raise aiohttp.ClientPayloadError(
+                f"an answer in {encoding[:20]}, which was not accepted"
+            )
+        body = bytearray()
+        async for chunk in self.content.iter_any():
+            body += chunk
+            if len(body) > MAX_ANSWER_BYTES:
+                raise aiohttp.ClientPayloadError(f"an answer of more than {MAX_ANSWER_BYTES} bytes")
+        return bytes(body)
+
+
+onvif.client.ClientSession = partial(
+    aiohttp.ClientSession,
+    response_class=_BoundedResponse,
+    auto_decompress=False,
+    headers={"Accept-Encoding": "identity"},
+)
