@@ -30,11 +30,6 @@ class BadManifest(Exception):
         self.reason = reason
 
 
-def encode_manifest(manifest: msgspec.Struct) -> bytes:
-    """Encode a manifest as indented JSON."""
-    return msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n"
-
-
 def decode_manifest(name: str, data: bytes, manifest_type: type[ManifestT]) -> ManifestT:
     """Decode the manifest of the file `name`. Raises BadManifest."""
     try:

@@ -78,11 +78,6 @@ class BoxSettings(msgspec.Struct, frozen=True, kw_only=True):
         """The URL of the broker."""
         return self.config.broker.url
 
-    @property
-    def has_secrets(self) -> bool:
-        """Return whether the file has a secret that is not empty."""
-        return any(self.embedded.secrets.values())
-
     def __repr__(self) -> str:
         return f"BoxSettings(box={self.box_id!r}, {self.embedded!r})"
 

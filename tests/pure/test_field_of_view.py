@@ -13,7 +13,6 @@ from agent.ptz.motion.field_of_view import (
     direction_to_point,
     horizontal_fov_deg,
     point_to_direction,
-    view_angles,
 )
 from drivers.angles import wrap_deg
 from drivers.contracts import Pose
@@ -67,7 +66,7 @@ def test_a_level_picture_reaches_as_far_as_its_width(
 
 
 def test_tilted_down_by_half_its_height_a_picture_has_the_horizon_at_its_upper_edge() -> None:
-    half = view_angles(FOV, 0.0).half_height_deg
+    half = math.degrees(math.atan(math.tan(math.radians(FOV.wide / 2)) / FOV.aspect))
     found = point_to_direction(FOV, Pose(pan_deg=90, tilt_deg=-half), Point(0.5, 0.0))
     assert found.tilt_deg == pytest.approx(0.0, abs=1e-9)
 

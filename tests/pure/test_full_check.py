@@ -14,7 +14,7 @@ from tests.settings_files import GOOD_SETTINGS
 def test_no_secret_is_written_to_a_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """There is no place for temporary files but that in memory."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
-    assert parse_settings(GOOD_SETTINGS.encode(), FILE_NAME).has_secrets
+    assert parse_settings(GOOD_SETTINGS.encode(), FILE_NAME).embedded.secrets
 
 
 def test_without_a_memory_folder_the_system_default_is_used(tmp_path: Path) -> None:

@@ -14,12 +14,12 @@ from typing import Annotated, Literal
 import msgspec
 
 from agent.base import atomic_file
+from agent.base.json_format import encode_indented
 from agent.base.sha256 import Sha256, sha256_hex
 from agent.base.signed_manifest import (
     BadManifest,
     check_signature,
     decode_manifest,
-    encode_manifest,
 )
 from agent.config.names import Name
 
@@ -129,7 +129,7 @@ def write_record(
     sign: Callable[[bytes], bytes],
 ) -> Path:
     """Write a record into the state folder, atomically. Raises OSError."""
-    data = encode_manifest(record)
+    data = encode_indented(record)
     files = {RECORD_FILE: data, SIGNATURE_FILE: sign(data)}
     files |= {f"{camera}.png": picture for camera, picture in pictures.items()}
     folder = state_dir / RECORDS_DIR

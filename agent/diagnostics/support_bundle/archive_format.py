@@ -20,6 +20,7 @@ from typing import Annotated, BinaryIO
 
 import msgspec
 
+from agent.base.json_format import encode_indented
 from agent.base.sha256 import Sha256, sha256_hex
 from agent.base.signed_manifest import (
     SUMS_FILE,
@@ -27,7 +28,6 @@ from agent.base.signed_manifest import (
     check_signature,
     decode_manifest,
     decode_sums,
-    encode_manifest,
     encode_sums,
 )
 
@@ -133,7 +133,7 @@ def build_bundle(
         ),
         omitted=tuple(omitted),
     )
-    data_by_name = {MANIFEST_FILE: encode_manifest(manifest)}
+    data_by_name = {MANIFEST_FILE: encode_indented(manifest)}
     data_by_name |= {file.name: file.data for file in kept_files}
     sums = encode_sums({name: sha256_hex(data) for name, data in data_by_name.items()})
     data_by_name[SUMS_FILE] = sums

@@ -18,6 +18,7 @@ from agent.base import atomic_file
 from agent.base.clock import Clock, boot_id, rfc3339
 from agent.base.device_identity import DeviceIdentity
 from agent.base.errors import UserError
+from agent.base.json_format import encode_indented
 from agent.config import redaction, toml_decode
 from agent.config.redaction import Redactor
 from agent.config.shareable_config import redact_config, redacted_texts
@@ -97,7 +98,7 @@ def make_bundle(
     bundle_files, omitted = sources.collect()
     if config_error is None:
         redacted = redactor.redact(redact_config(tables))
-        bundle_files.insert(0, BundleFile(name="config.json", data=_encode_json(redacted)))
+        bundle_files.insert(0, BundleFile(name="config.json", data=encode_indented(redacted)))
     else:
         omitted.insert(
             0, OmittedFile(name="config.json", reason=redactor.redact_text(config_error))
@@ -220,10 +221,6 @@ def _iter_versions() -> Iterator[tuple[str, str]]:
             yield name, importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-
-
-def _encode_json(value: object) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n"
 
 
 def _write_private(path: Path, data: bytes) -> None:

@@ -13,6 +13,7 @@ from cryptography import x509
 
 from agent.app import selftest_result
 from agent.base.json_decode import MalformedJson, decode_any_json
+from agent.base.json_format import encode_indented
 from agent.base.signed_manifest import BadManifest
 from agent.config.redaction import Redactor
 from agent.diagnostics.commissioning.certificate import RECORD_FILE, find_newest
@@ -239,8 +240,7 @@ class SupportBundleSources(msgspec.Struct, frozen=True, kw_only=True):
         return text.encode()
 
     def _encode_redacted(self, value: object) -> bytes:
-        redacted = self.redactor.redact(value)
-        return msgspec.json.format(msgspec.json.encode(redacted), indent=1) + b"\n"
+        return encode_indented(self.redactor.redact(value))
 
 
 def query_journal() -> bytes:

@@ -28,13 +28,6 @@ class Direction(msgspec.Struct, frozen=True, kw_only=True):
     tilt_deg: float
 
 
-class ViewAngles(msgspec.Struct, frozen=True, kw_only=True):
-    """Half of a picture's width and of its height, as angles from its middle."""
-
-    half_width_deg: float
-    half_height_deg: float
-
-
 def horizontal_fov_deg(fov: FieldOfView, zoom: float) -> float:
     """Return the width of the picture at a zoom from 0 to 1.
 
@@ -44,15 +37,6 @@ def horizontal_fov_deg(fov: FieldOfView, zoom: float) -> float:
     tan_half_wide, tan_half_tele = (math.tan(math.radians(end / 2)) for end in (fov.wide, fov.tele))
     tan_half_width = tan_half_wide * (tan_half_tele / tan_half_wide) ** min(1.0, max(0.0, zoom))
     return math.degrees(2 * math.atan(tan_half_width))
-
-
-def view_angles(fov: FieldOfView, zoom: float) -> ViewAngles:
-    """Return half of the picture's width and height at a zoom."""
-    half_width_deg = horizontal_fov_deg(fov, zoom) / 2
-    half_height = math.tan(math.radians(half_width_deg)) / fov.aspect
-    return ViewAngles(
-        half_width_deg=half_width_deg, half_height_deg=math.degrees(math.atan(half_height))
-    )
 
 
 def point_to_direction(fov: FieldOfView, pose: Pose, point: Point) -> Direction:

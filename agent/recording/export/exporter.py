@@ -18,9 +18,10 @@ import msgspec
 from agent import __version__
 from agent.base.atomic_file import create_durably, fsync_dir
 from agent.base.clock import Clock, rfc3339, unix_ns, utc_from_unix_ns
+from agent.base.json_format import encode_indented
 from agent.base.progress import ProgressCallback, no_progress
 from agent.base.sha256 import file_sha256_hex, sha256_hex
-from agent.base.signed_manifest import SUMS_FILE, encode_manifest, encode_sums
+from agent.base.signed_manifest import SUMS_FILE, encode_sums
 from agent.recording import catalogue, mask_store
 from agent.recording.catalogue import FootageEntry
 from agent.recording.custody.chain import ChainHead
@@ -195,7 +196,7 @@ class _ExportBuild:
         # The exported section of the chain must include the head.
         first_seq = min(catalogue.first_receipt_seq(custody.folder, self._entries), self._head.seq)
         manifest = self._build_manifest(clip, first_seq)
-        self._write_file(MANIFEST_FILE, encode_manifest(manifest))
+        self._write_file(MANIFEST_FILE, encode_indented(manifest))
         body = FootageExported(
             camera=request.camera,
             begin_time=manifest.begin_time,
