@@ -8,13 +8,7 @@ some stand. A minute's timetable repeats with other colours and other people.
 import math
 import random
 
-from drivers.rendered_street.world import (
-    CAR_COLOURS_BGR,
-    CLOTHES_BGR,
-    SKIN_BGR,
-    TROUSERS_BGR,
-    RoadUser,
-)
+from drivers.rendered_street.world import RoadUser, new_car, new_person
 
 END_M = 95.0
 CYCLE_S = 60.0
@@ -51,7 +45,7 @@ def _cycle_road_users(seed: int, cycle: int, t_s: float) -> list[RoadUser]:
     for index, start_s in enumerate(_AWAY_S + _TOWARDS_S):
         heading = 1 if index < len(_AWAY_S) else -1
         z_m = heading * (SPEED_MPS * (t_s - start_s) - END_M)
-        car = _car(rng, first_id + index, heading, z_m)
+        car = new_car(rng, first_id + index, heading * LANE_M, z_m, heading, "driving")
         if abs(z_m) <= END_M:
             found.append(car)
     for index in range(_WALKERS):
@@ -64,25 +58,10 @@ def _cycle_road_users(seed: int, cycle: int, t_s: float) -> list[RoadUser]:
 def _standing_people(seed: int) -> list[RoadUser]:
     rng = random.Random(f"square/{seed}")  # noqa: S311 - a street, not a secret
     positions = [(rng.uniform(*SQUARE_X_M), rng.uniform(-25, 25)) for _ in range(_STANDING)]
-    return [_person(rng, _STANDING_ID + index, at, 0, 0.0) for index, at in enumerate(positions)]
-
-
-def _car(rng: random.Random, user_id: int, heading: int, z_m: float) -> RoadUser:
-    colour = rng.choice(CAR_COLOURS_BGR)
-    return RoadUser(
-        id=user_id,
-        label="car",
-        activity="driving",
-        x_m=heading * LANE_M + rng.uniform(-0.2, 0.2),
-        z_m=z_m,
-        heading=heading,
-        length_m=rng.uniform(4.1, 4.7),
-        width_m=1.8,
-        height_m=rng.uniform(1.42, 1.6),
-        colour=colour,
-        second_colour=colour,
-        skin=colour,
-    )
+    return [
+        new_person(rng, _STANDING_ID + index, at, 0, "standing", 0.0)
+        for index, at in enumerate(positions)
+    ]
 
 
 def _walker(
@@ -93,25 +72,5 @@ def _walker(
     x_m = rng.uniform(*rng.choice((LEFT_PAVEMENT_X_M, SQUARE_X_M)))
     walked_m = speed_mps * (t_s - cycle_fraction * CYCLE_S)
     z_m = heading * (walked_m - _WALK_HALF_M)
-    person = _person(rng, user_id, (x_m, z_m), heading, walked_m)
+    person = new_person(rng, user_id, (x_m, z_m), heading, "walking", walked_m)
     return person, 0 <= walked_m <= 2 * _WALK_HALF_M
-
-
-def _person(
-    rng: random.Random, user_id: int, at_m: tuple[float, float], heading: int, walked_m: float
-) -> RoadUser:
-    return RoadUser(
-        id=user_id,
-        label="person",
-        activity="walking" if heading else "standing",
-        x_m=at_m[0],
-        z_m=at_m[1],
-        heading=heading,
-        length_m=0.5,
-        width_m=0.55,
-        height_m=rng.uniform(1.6, 1.88),
-        colour=rng.choice(CLOTHES_BGR),
-        second_colour=rng.choice(TROUSERS_BGR),
-        skin=rng.choice(SKIN_BGR),
-        phase=2 * math.pi * walked_m / 1.5,
-    )

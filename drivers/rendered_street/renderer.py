@@ -4,7 +4,7 @@ Deterministic: the same seed, frame number and conditions give the same bytes.
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import cv2
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from drivers.rendered_street.fixed_view import CameraProjection, FixedView
-from drivers.rendered_street.road_users import draw_car_lamps, draw_road_user
+from drivers.rendered_street.road_users import draw_car_lamps, draw_road_user, fill_polygon
 from drivers.rendered_street.world import (
     CROSSING_Z_M,
     ROAD_HALF_M,
@@ -135,8 +135,11 @@ class StreetRenderer:
     def _draw_buildings(self, image: Image) -> None:
         rng = random.Random(self._seed)  # noqa: S311 - a street, not a secret
         colours = ((120, 140, 165), (150, 165, 178), (100, 115, 140), (165, 172, 176))
-        self._fill_quad(
-            image, [(-30, 0, 160), (30, 0, 160), (30, 16, 160), (-30, 16, 160)], (140, 150, 158)
+        fill_polygon(
+            image,
+            self._view,
+            [(-30, 0, 160), (30, 0, 160), (30, 16, 160), (-30, 16, 160)],
+            (140, 150, 158),
         )
         for side in (-1, 1):
             z_m = 150.0
@@ -160,8 +163,11 @@ class StreetRenderer:
         height_m = rng.uniform(8, 13)
 
         def wall(z0: float, z1: float, y0: float, y1: float, shade: Colour) -> None:
-            self._fill_quad(
-                image, [(x_m, y0, z0), (x_m, y0, z1), (x_m, y1, z1), (x_m, y1, z0)], shade
+            fill_polygon(
+                image,
+                self._view,
+                [(x_m, y0, z0), (x_m, y0, z1), (x_m, y1, z1), (x_m, y1, z0)],
+                shade,
             )
 
         if far_m <= near_m:
@@ -189,13 +195,9 @@ class StreetRenderer:
     def _draw_ground(
         self, image: Image, x0: float, x1: float, z0: float, z1: float, colour: Colour
     ) -> None:
-        self._fill_quad(image, [(x0, 0, z0), (x1, 0, z0), (x1, 0, z1), (x0, 0, z1)], colour)
-
-    def _fill_quad(
-        self, image: Image, corners: Sequence[tuple[float, float, float]], colour: Colour
-    ) -> None:
-        points = np.array([self._view.pixel(*corner) for corner in corners])
-        cv2.fillPoly(image, [np.round(points * 16).astype(np.int32)], colour, cv2.LINE_AA, 4)
+        fill_polygon(
+            image, self._view, [(x0, 0, z0), (x1, 0, z0), (x1, 0, z1), (x0, 0, z1)], colour
+        )
 
 
 def _as_uint8(image: npt.NDArray[Any]) -> Image:

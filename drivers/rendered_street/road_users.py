@@ -118,9 +118,10 @@ def _scale_colour(colour: Colour, factor: float) -> Colour:
     return b, g, r
 
 
-def _fill_polygon(
+def fill_polygon(
     image: Image, view: CameraProjection, corners: Sequence[Point3], colour: Colour
 ) -> None:
+    """Fill a polygon in the world with a colour."""
     points = np.array([view.pixel(*corner) for corner in corners])
     cv2.fillPoly(image, [np.round(points * 16).astype(np.int32)], colour, cv2.LINE_AA, 4)
 
@@ -156,11 +157,11 @@ def _draw_car(image: Image, view: CameraProjection, car: RoadUser) -> None:
             colour = _GLASS
         polygons.append((sum(p[2] for p in corners) / 4, corners, colour))
     for _, corners, colour in sorted(polygons, key=lambda panel: -panel[0]):
-        _fill_polygon(image, view, corners, colour)
+        fill_polygon(image, view, corners, colour)
     body = [to_world(along, up, near_side) for along, up in _PROFILE]
-    _fill_polygon(image, view, body, _scale_colour(car.colour, 0.8))
+    fill_polygon(image, view, body, _scale_colour(car.colour, 0.8))
     for window in _SIDE_WINDOWS:
-        _fill_polygon(image, view, [to_world(along, up, near_side) for along, up in window], _GLASS)
+        fill_polygon(image, view, [to_world(along, up, near_side) for along, up in window], _GLASS)
     if car.z_m - car.length_m / 2 > 0:
         # If the car is level with the camera, both of its ends face away.
         _draw_near_end(image, view, car, to_world)
@@ -173,14 +174,14 @@ def _draw_near_end(image: Image, view: CameraProjection, car: RoadUser, to_world
     end = 1.0 if is_oncoming else 0.0
     glass_edges = ((0.76, 0.66), (0.62, 0.97)) if is_oncoming else ((0.16, 0.66), (0.28, 0.97))
     low, high = glass_edges
-    _fill_polygon(
+    fill_polygon(
         image,
         view,
         [to_world(*low, -0.93), to_world(*low, 0.93), to_world(*high, 0.9), to_world(*high, -0.9)],
         _GLASS,
     )
     middle = ((low[0] + high[0]) / 2, (low[1] + high[1]) / 2)
-    _fill_polygon(
+    fill_polygon(
         image,
         view,
         [
@@ -193,7 +194,7 @@ def _draw_near_end(image: Image, view: CameraProjection, car: RoadUser, to_world
     )
 
     def panel(side0: float, side1: float, up0: float, up1: float, colour: Colour) -> None:
-        _fill_polygon(
+        fill_polygon(
             image,
             view,
             [
@@ -231,7 +232,7 @@ def _draw_wheels(image: Image, view: CameraProjection, car: RoadUser, side: floa
                 )
                 for angle in np.linspace(0, 2 * math.pi, 14, endpoint=False)
             ]
-            _fill_polygon(image, view, circle, colour)
+            fill_polygon(image, view, circle, colour)
 
 
 def _draw_person(image: Image, view: CameraProjection, person: RoadUser) -> None:

@@ -24,6 +24,7 @@ PAVEMENT_X_M = (6.4, 8.6)
 CROSSING_Z_M = (15.0, 18.0)
 CAR_SPEED_MPS = 9.0
 STOP_Z_M = 27.0
+PERSON_WIDTH_M = 0.55
 
 _TOWARDS_S = (0.0, 5.0, 10.0, 25.5, 30.5)
 _AWAY_S = (2.0, 7.0, 17.0, 33.0, 38.5, 46.0, 53.0)
@@ -86,22 +87,23 @@ def _cycle_road_users(seed: int, cycle: int, t_s: float) -> list[RoadUser]:
     found = []
     for index, start_s in enumerate(_TOWARDS_S):
         z_m = FAR_M - CAR_SPEED_MPS * (t_s - start_s)
-        found.append(_car(rng, first_id + index, -LANE_M, z_m, -1, "driving"))
+        found.append(new_car(rng, first_id + index, -LANE_M, z_m, -1, "driving"))
     for index, start_s in enumerate(_AWAY_S):
         z_m = NEAR_M + CAR_SPEED_MPS * (t_s - start_s)
-        found.append(_car(rng, first_id + 10 + index, LANE_M, z_m, 1, "driving"))
+        found.append(new_car(rng, first_id + 10 + index, LANE_M, z_m, 1, "driving"))
     found.append(_stopping_car(rng, first_id + 20, t_s))
     z_m = NEAR_M + CAR_SPEED_MPS * (t_s - _WRONG_WAY_S)
-    found.append(_car(rng, first_id + 21, -LANE_M, z_m, 1, "wrong_way"))
+    found.append(new_car(rng, first_id + 21, -LANE_M, z_m, 1, "wrong_way"))
     found += [_walker(rng, first_id + 30 + index, t_s) for index in range(_WALKERS)]
     for index, start_s in enumerate(_CROSSERS_S):
         found.append(_crosser(rng, first_id + 50 + index, t_s - start_s, index))
     return [road_user for road_user in found if NEAR_M <= road_user.z_m <= FAR_M]
 
 
-def _car(
+def new_car(
     rng: random.Random, user_id: int, x_m: float, z_m: float, heading: int, activity: Activity
 ) -> RoadUser:
+    """Return a car with a size and a colour of `rng`, near the middle of a lane."""
     colour = rng.choice(CAR_COLOURS_BGR)
     return RoadUser(
         id=user_id,
@@ -139,7 +141,7 @@ def _stopping_car(rng: random.Random, user_id: int, t_s: float) -> RoadUser:
         fraction = 0.0
         z_m = NEAR_M + CAR_SPEED_MPS * since_s
     eased = fraction * fraction * (3 - 2 * fraction)
-    return _car(rng, user_id, LANE_M + (KERB_LANE_M - LANE_M) * eased, z_m, 1, activity)
+    return new_car(rng, user_id, LANE_M + (KERB_LANE_M - LANE_M) * eased, z_m, 1, activity)
 
 
 def _walker(rng: random.Random, user_id: int, t_s: float) -> RoadUser:
@@ -152,7 +154,7 @@ def _walker(rng: random.Random, user_id: int, t_s: float) -> RoadUser:
     is_outside = t_s < start_s or t_s < 0
     z_m = 7.0 + walked_m if heading > 0 else 52.0 - walked_m
     is_outside = is_outside or not 7.0 <= z_m <= 52.0  # noqa: PLR2004 - the ends of the pavement walkers' way
-    return _person(
+    return new_person(
         rng, user_id, (x_m, -1.0 if is_outside else z_m), heading, "walking", speed_mps * t_s
     )
 
@@ -165,17 +167,19 @@ def _crosser(rng: random.Random, user_id: int, t_s: float, index: int) -> RoadUs
     is_outside = t_s < 0 or walked_m > 2 * PAVEMENT_X_M[1]
     z_m = CROSSING_Z_M[0] + 0.6 + 0.8 * index
     activity: Activity = "crossing" if abs(x_m) < ROAD_HALF_M else "walking"
-    return _person(rng, user_id, (x_m, -1.0 if is_outside else z_m), 0, activity, walked_m)
+    return new_person(rng, user_id, (x_m, -1.0 if is_outside else z_m), 0, activity, walked_m, 0.8)
 
 
-def _person(
+def new_person(
     rng: random.Random,
     user_id: int,
     at_m: tuple[float, float],
     heading: int,
     activity: Activity,
     walked_m: float,
+    width_m: float = PERSON_WIDTH_M,
 ) -> RoadUser:
+    """Return a person with a size and colours of `rng`, who has walked so far."""
     height_m = rng.uniform(1.6, 1.88)
     return RoadUser(
         id=user_id,
@@ -185,7 +189,7 @@ def _person(
         z_m=at_m[1],
         heading=heading,
         length_m=0.5,
-        width_m=0.55 if heading else 0.8,
+        width_m=width_m,
         height_m=height_m,
         colour=rng.choice(CLOTHES_BGR),
         second_colour=rng.choice(TROUSERS_BGR),
