@@ -20,6 +20,7 @@ from agent.reporting.mqtt.packets import (
 )
 from agent.reporting.mqtt.paho_transport import PahoTransport
 from agent.reporting.mqtt.send_window import MAX_IN_FLIGHT
+from agent.runtime.pause import Pause
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ class ReconnectingClient:
         self._will = will
         self._on_connection_change = on_connection_change
         self._backoff = ReconnectBackoff(rng)
-        self._retry_s = 0.0
+        self._connect_pause = Pause()
         self._transport: PahoTransport | None = None
         self._connected_since_s: float | None = None
         self._in_flight = 0
@@ -67,7 +68,7 @@ class ReconnectingClient:
     def run_once(self, stopping: threading.Event) -> None:
         """Connect, or receive messages for `POLL_S` seconds. Raises: what a handler raises."""
         if self._transport is None:
-            wait_s = self._retry_s - self._now_s()
+            wait_s = self._connect_pause.remaining_s(self._clock_ns())
             if wait_s > 0:
                 stopping.wait(min(wait_s, POLL_S))
                 return
@@ -159,7 +160,7 @@ class ReconnectingClient:
         connected_s = (
             0.0 if self._connected_since_s is None else self._now_s() - self._connected_since_s
         )
-        self._retry_s = self._now_s() + self._backoff.next_delay_s(connected_s)
+        self._connect_pause.begin(self._clock_ns(), self._backoff.next_delay_s(connected_s))
 
     def _now_s(self) -> float:
         return self._clock_ns() / 1e9

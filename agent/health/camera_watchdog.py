@@ -9,6 +9,7 @@ from agent.base.clock import Clock
 from agent.capture.capture_stage import CaptureCounts
 from agent.faults.registry import FaultCode, FaultRegistry
 from agent.health.stuck_cameras import StuckCameras
+from agent.runtime.pause import Pause
 
 LOST_AFTER_S = 10.0
 CHECK_INTERVAL_S = 1.0
@@ -50,10 +51,10 @@ class CameraWatchdog:
         self._faults = faults
         self._clock = clock
         self._send_health = send_health
-        self._report_interval_ns = int(report_interval_s * 1e9)
+        self._report_interval_s = report_interval_s
         self._stuck_cameras = stuck_cameras
         self._started_ns = clock.boottime_ns()
-        self._reported_ns: int | None = None
+        self._report_pause = Pause()
         self._lost_faults: dict[str, FaultCode] = {}
 
     def run_once(self, stopping: threading.Event) -> None:
@@ -68,10 +69,9 @@ class CameraWatchdog:
         for camera in self._cameras:
             self._check_camera(camera, now_ns)
         self._check_clock(now_ns)
-        is_due = self._reported_ns is None or now_ns - self._reported_ns >= self._report_interval_ns
-        if self._faults.changed.is_set() or is_due:
+        if self._faults.changed.is_set() or self._report_pause.is_over(now_ns):
             self._faults.changed.clear()
-            self._reported_ns = now_ns
+            self._report_pause.begin(now_ns, self._report_interval_s)
             self._send_health()
 
     def close(self) -> None:

@@ -200,7 +200,7 @@ class PtzHead:
         the head was not reached; the stop is pending then.
         """
         self.last_request_ns = t_ns = self._clock.boottime_ns()
-        self.movers.pause_until(t_ns + int(self.config.lease_s * 1e9))
+        self.movers.pause(t_ns, self.config.lease_s)
         # In this order: a mover that reads the count after this finds that automation is held.
         self.controller.note_request()
         try:

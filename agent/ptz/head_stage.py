@@ -19,6 +19,7 @@ from agent.ptz.motion.trajectory import PoseTrajectory
 from agent.ptz.motion_controller import ActiveMotion
 from agent.ptz.requests import GotoPreset
 from agent.runtime.backoff import Backoff
+from agent.runtime.pause import Pause
 from drivers.errors import DriverError
 
 log = logging.getLogger(__name__)
@@ -45,19 +46,6 @@ BYTES_PER_PROTOCOL_ERROR = 5
 HOME_REQUESTER = Requester(id="home", role="tour")
 
 
-class _Pause:
-    """A time before which an attempt is not repeated."""
-
-    def __init__(self) -> None:
-        self._until_ns = 0
-
-    def begin(self, t_ns: int, duration_s: float) -> None:
-        self._until_ns = t_ns + int(duration_s * 1e9)
-
-    def is_over(self, t_ns: int) -> bool:
-        return t_ns >= self._until_ns
-
-
 class HeadStage:
     """The stage of one head; see `agent.runtime.stage.Stage`. A cycle that fails stops the head.
 
@@ -79,8 +67,8 @@ class HeadStage:
         self._noise_monitor = LineNoiseMonitor(noise_bytes, head.connection, faults)
         self._open_backoff = Backoff(RETRY_S, MAX_BACKOFF_S)
         self._has_open_failed = False
-        self._open_pause, self._stop_pause = _Pause(), _Pause()
-        self._leave_sector_pause, self._home_pause = _Pause(), _Pause()
+        self._open_pause, self._stop_pause = Pause(), Pause()
+        self._leave_sector_pause, self._home_pause = Pause(), Pause()
 
     def run_once(self, stopping: threading.Event) -> None:
         """Run one cycle; then wait until the next is due or there is a request."""

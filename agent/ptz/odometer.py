@@ -14,6 +14,7 @@ import msgspec
 
 from agent.base.state_file import StateFile
 from agent.config.heads import RatedLife
+from agent.runtime.pause import Pause
 from drivers.angles import wrap_deg
 from drivers.contracts import PtzPosition
 
@@ -76,7 +77,7 @@ class Odometer:
         self.wear = self._saved_wear = self._file.load() or Wear()
         self._last_position: PtzPosition | None = None
         self._pan, self._tilt = _AxisCounter(), _AxisCounter()
-        self._last_save_ns: int | None = None
+        self._save_pause = Pause()
 
     def update(self, position: PtzPosition | None) -> None:
         """Count the travel to a position; None if it is unknown, and so is the next travel."""
@@ -120,11 +121,10 @@ class Odometer:
 
     def save(self, t_ns: int, *, force: bool = False) -> None:
         """Write new travel to the disk, if SAVE_INTERVAL_S has passed or `force` is given."""
-        is_due = self._last_save_ns is None or (t_ns - self._last_save_ns) / 1e9 >= SAVE_INTERVAL_S
-        if self.wear == self._saved_wear or not (is_due or force):
+        if self.wear == self._saved_wear or not (force or self._save_pause.is_over(t_ns)):
             return
         # Retried at the next interval only: a failing disk is not written to in each cycle.
-        self._last_save_ns = t_ns
+        self._save_pause.begin(t_ns, SAVE_INTERVAL_S)
         try:
             self._file.write(self.wear)
         except OSError as error:

@@ -17,6 +17,8 @@ from agent.recording.encryption.key_wrapping import Sealer
 from agent.recording.muxer import MuxerError, NoKeyframe, check_stream
 from agent.recording.retention.retention_stage import RetentionStage
 from agent.recording.segment_writer import SegmentProvenance, SegmentWriter
+from agent.runtime.backoff import Backoff
+from agent.runtime.pause import Pause
 from agent.runtime.queues import PacketQueue
 from drivers.media import Packet, StreamInfo
 
@@ -30,10 +32,10 @@ MAX_BATCH_NS = 1_000_000_000
 fragment in memory until the next keyframe completes it, and a batch costs less than single packets.
 """
 
-MIN_RETRY_NS = 5_000_000_000
+MIN_RETRY_S = 5.0
 """The shortest wait after a failure; packets are dropped meanwhile."""
 
-MAX_RETRY_NS = 60_000_000_000
+MAX_RETRY_S = 60.0
 """The longest wait. It doubles if the disk fails again before a file was closed: each attempt writes,
 and has receipts.
 """
@@ -98,8 +100,9 @@ class RecordStage:
         self._stream_changes: list[_StreamChange] = []
         self._info: StreamInfo | None = None
         self._stream_rejected = False
-        self._retry_at_ns: int | None = None
-        self._disk_backoff_ns = MIN_RETRY_NS
+        self._is_failing = False
+        self._retry_pause = Pause()
+        self._disk_backoff = Backoff(MIN_RETRY_S, MAX_RETRY_S)
         self._last_drain_ns = clock.boottime_ns()
         self._gap_begin_ns: int | None = None
         self._gap_count = 0
@@ -128,7 +131,7 @@ class RecordStage:
         self._drain()
         self._queue.close()
         self._attempt(self._writer.close_segment)
-        if self._retry_at_ns is not None:
+        if self._is_failing:
             self._report_gap(self._clock.boottime_ns())
         self._footage_health = self._writer.footage_health(self._gap_count)
 
@@ -185,13 +188,13 @@ class RecordStage:
             except (OSError, MuxerError) as error:
                 self._on_failure(error)
             else:
-                if written and self._retry_at_ns is not None:
+                if written and self._is_failing:
                     self._on_recovered(packet)
-        if self._retry_at_ns is not None and self._gap_begin_ns is None:
+        if self._is_failing and self._gap_begin_ns is None:
             self._gap_begin_ns = packet.t_ns
 
     def _can_retry(self) -> bool:
-        return self._retry_at_ns is None or self._clock.boottime_ns() >= self._retry_at_ns
+        return self._retry_pause.is_over(self._clock.boottime_ns())
 
     def _attempt(self, operation: Callable[[], None]) -> None:
         try:
@@ -200,20 +203,17 @@ class RecordStage:
             self._on_failure(error)
 
     def _on_failure(self, error: OSError | MuxerError) -> None:
-        self._retry_at_ns = self._clock.boottime_ns() + self._backoff_ns(error)
+        self._is_failing = True
+        self._retry_pause.begin(self._clock.boottime_ns(), self._retry_after_s(error))
         self._raise_fault(error)
 
-    def _backoff_ns(self, error: OSError | MuxerError) -> int:
+    def _retry_after_s(self, error: OSError | MuxerError) -> float:
         if isinstance(error, NoKeyframe):
-            return 0  # recording may resume at the very next keyframe
-        if isinstance(error, MuxerError):
-            return MIN_RETRY_NS
-        backoff_ns = self._disk_backoff_ns
-        self._disk_backoff_ns = min(2 * backoff_ns, MAX_RETRY_NS)
-        return backoff_ns
+            return 0.0  # recording may resume at the very next keyframe
+        return MIN_RETRY_S if isinstance(error, MuxerError) else self._disk_backoff.next_s()
 
     def _on_segment_closed(self, segment: Segment) -> None:
-        self._disk_backoff_ns = MIN_RETRY_NS
+        self._disk_backoff.reset()
         self._on_segment(segment)
 
     def _raise_fault(self, error: OSError | MuxerError) -> None:
@@ -222,7 +222,7 @@ class RecordStage:
 
     def _on_recovered(self, packet: Packet) -> None:
         """Handle the first packet written after a failure."""
-        self._retry_at_ns = None
+        self._is_failing = False
         self._faults.clear("STO-02", self._camera)
         log.info("%s: recording again", self.name)
         self._report_gap(packet.t_ns)

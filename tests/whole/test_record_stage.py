@@ -19,7 +19,7 @@ from agent.base.model import Segment
 from agent.config.configuration import RecordConfig
 from agent.faults.registry import FaultRegistry
 from agent.recording.quarantine import QUARANTINE_DIR
-from agent.recording.record_stage import MAX_BATCH_NS, MIN_RETRY_NS, RecordStage
+from agent.recording.record_stage import MAX_BATCH_NS, MIN_RETRY_S, RecordStage
 from agent.recording.recovery import recover_folder, valid_prefix_bytes
 from agent.recording.retention.retention_stage import RetentionStage
 from agent.runtime.queues import PacketQueue
@@ -323,7 +323,7 @@ def test_a_damaged_packet_loses_only_its_group(video: Path, tmp_path: Path) -> N
     recording.stage.on_stream_opened(info)
     recording.put([*packets[:25], torn])
     assert recording.codes() == ["STO-02"]
-    recording.clock.now_ns += MIN_RETRY_NS
+    recording.clock.now_ns += int(MIN_RETRY_S * 1e9)
     recording.put(packets[26:])
     recording.stage.close()
     assert recording.codes() == []
@@ -360,7 +360,7 @@ def test_a_folder_that_vanishes_is_a_fault_and_then_a_gap(video: Path, tmp_path:
     recording.folder.rmdir()
     recording.put(packets[15:22])
     assert recording.codes() == ["STO-02"]
-    recording.clock.now_ns += MIN_RETRY_NS
+    recording.clock.now_ns += int(MIN_RETRY_S * 1e9)
     recording.put(packets[22:])
     recording.stage.close()
     assert recording.codes() == []
@@ -432,7 +432,7 @@ ON_A_SMALL_DISK = """
     import sys
     from pathlib import Path
     sys.path.insert(0, {project!r})
-    from tests.whole.test_record_stage import ManualClock, MIN_RETRY_NS, Recording, packets_of, pictures
+    from tests.whole.test_record_stage import ManualClock, MIN_RETRY_S, Recording, packets_of, pictures
 
     info, packets = packets_of(Path({video!r}))
     recording = Recording(Path({disk!r}), ManualClock())
@@ -449,7 +449,7 @@ ON_A_SMALL_DISK = """
     assert recording.codes() == ["STO-02"], recording.codes()
     assert "No space left" in recording.faults.active()[0].detail
     full.unlink()
-    recording.clock.now_ns += MIN_RETRY_NS
+    recording.clock.now_ns += int(MIN_RETRY_S * 1e9)
     recording.put(packets[50:])
     recording.stage.close()
     assert recording.codes() == []

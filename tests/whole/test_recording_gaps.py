@@ -11,7 +11,7 @@ import pytest
 
 from agent.recording import gop
 from agent.recording.gop import MAX_GOP_NS
-from agent.recording.record_stage import MIN_RETRY_NS
+from agent.recording.record_stage import MIN_RETRY_S
 from drivers.media import Packet
 from tests.conftest import ManualClock
 from tests.whole.test_record_stage import GOP, X264, Recording, encode, packets_of, pictures
@@ -40,7 +40,7 @@ def test_a_gap_begins_with_the_group_that_was_not_written_to_its_end(
     recording.put(packets[:25])
     torn = msgspec.structs.replace(packets[25], data=b"\xff" * 9)
     recording.put([torn])
-    recording.clock.now_ns += MIN_RETRY_NS
+    recording.clock.now_ns += int(MIN_RETRY_S * 1e9)
     recording.put(packets[26:])
     recording.stage.close()
     played = pictures([str(video)])
@@ -57,7 +57,7 @@ def test_a_gap_starts_at_the_first_picture_that_could_not_be_recovered(
         part.unlink()  # a group had been written to it, the next one had not
     recording.put(packets[35:42])
     assert recording.codes() == ["STO-02"]
-    recording.clock.now_ns += MIN_RETRY_NS
+    recording.clock.now_ns += int(MIN_RETRY_S * 1e9)
     recording.put(packets[42:])
     recording.stage.close()
     assert recording.gaps == [(packets[20].t_ns, packets[50].t_ns)]
@@ -72,7 +72,7 @@ def test_a_completely_recovered_file_is_not_a_gap(video: Path, tmp_path: Path) -
     recording.put(packets[20:22])  # written and durable, and cannot have its name
     assert recording.codes() == ["STO-02"]
     in_the_way.rmdir()
-    recording.clock.now_ns += MIN_RETRY_NS
+    recording.clock.now_ns += int(MIN_RETRY_S * 1e9)
     recording.put(packets[22:])
     recording.stage.close()
     played = pictures([str(video)])

@@ -9,8 +9,9 @@ from agent.health.vitals.network_link import NetworkLink
 from agent.health.vitals.parse import Throttling
 from agent.health.vitals.polled_command import PolledCommand
 from agent.health.vitals.procfs import DEFAULT_ROOT, ProcFs
+from agent.runtime.pause import Pause
 
-SLOW_INTERVAL_NS = 10_000_000_000
+SLOW_INTERVAL_S = 10.0
 """The interval of readings that change slowly or cost more: disk, link, and the search for an alarm."""
 
 THROTTLED_FILE = "sys/devices/platform/soc/soc:firmware/get_throttled"
@@ -38,7 +39,7 @@ class MachineMonitor:
         self._vcgencmd = PolledCommand(THROTTLED_COMMAND, search_path)
         self._alarm_path = self._find_alarm()
         self._cores = parse.cores(self._procfs.read("sys/devices/system/cpu/online"))
-        self._slow_read_ns: int | None = None
+        self._slow_read_pause = Pause()
         self.vitals = Vitals(
             soc_celsius=None,
             load_1min=None,
@@ -52,8 +53,8 @@ class MachineMonitor:
 
     def read(self, t_ns: int) -> Vitals:
         """Read the vitals, and every ten seconds the disk and the link too."""
-        if self._slow_read_ns is None or t_ns - self._slow_read_ns >= SLOW_INTERVAL_NS:
-            self._slow_read_ns = t_ns
+        if self._slow_read_pause.is_over(t_ns):
+            self._slow_read_pause.begin(t_ns, SLOW_INTERVAL_S)
             self.disk = self._disk_monitor.read(t_ns)
             self.link = self._network_link.read(t_ns)
             self._alarm_path = self._alarm_path or self._find_alarm()

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from agent.commands.requester import ROLES
 from agent.ptz.automation.auto_mover import AutoMover
+from agent.runtime.pause import Pause
 
 
 class Movers:
@@ -13,7 +14,7 @@ class Movers:
     def __init__(self, movers: Sequence[AutoMover], wake: threading.Event) -> None:
         self._wake = wake
         self._lock = threading.Lock()
-        self._paused_until_ns = 0
+        self._pause = Pause()
         self.all: tuple[AutoMover, ...] = ()
         """The strongest first."""
         for mover in movers:
@@ -35,15 +36,15 @@ class Movers:
         with self._lock:
             self.all = tuple(each for each in self.all if each is not mover)
 
-    def pause_until(self, t_ns: int) -> None:
+    def pause(self, t_ns: int, duration_s: float) -> None:
         """Pause automatic motion: the head was stopped."""
-        self._paused_until_ns = t_ns
+        self._pause.begin(t_ns, duration_s)
 
     def resume(self) -> None:
         """End the pause of automatic motion."""
-        self._paused_until_ns = 0
+        self._pause.end()
         self._wake.set()
 
     def is_paused(self, t_ns: int) -> bool:
         """Return whether automatic motion is paused because the head was just stopped."""
-        return t_ns < self._paused_until_ns
+        return not self._pause.is_over(t_ns)

@@ -24,6 +24,7 @@ from agent.recording.custody.receipts import (
     SegmentOpened,
     parse_line,
 )
+from agent.runtime.pause import Pause
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ POLL_INTERVAL_S = 1.0
 HEAD_INTERVAL_NS = 60_000_000_000
 UNCHANGED_HEAD_INTERVAL_NS = 3600 * 1_000_000_000
 """Interval of an unchanged head: a message costs a synced write to the disk."""
-PRUNE_INTERVAL_NS = 6 * 3600 * 1_000_000_000
+PRUNE_INTERVAL_S = 6 * 3600.0
 KEPT_FILES = 50
 """Half a million receipts, below 400 MB: people's actions stay on record long after the footage."""
 
@@ -62,7 +63,7 @@ class ChainHeadPublisher:
         self._faults = faults
         self._send_head = send_head
         self._segment_exists = segment_exists
-        self._last_prune_ns: int | None = None
+        self._prune_pause = Pause()
         self._last_sent_ns: int | None = None
         self._last_sent_head: ChainHead | None = None
 
@@ -115,8 +116,8 @@ class ChainHeadPublisher:
 
     def _prune(self) -> None:
         now_ns = self._clock.boottime_ns()
-        if self._last_prune_ns is None or now_ns - self._last_prune_ns >= PRUNE_INTERVAL_NS:
-            self._last_prune_ns = now_ns
+        if self._prune_pause.is_over(now_ns):
+            self._prune_pause.begin(now_ns, PRUNE_INTERVAL_S)
             prune_chain(self._custody, self._segment_exists, now_ns)
 
 

@@ -42,6 +42,7 @@ from agent.recording.retention.segment_age import (
     SegmentAges,
     short_boot,
 )
+from agent.runtime.pause import Pause
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ POLL_INTERVAL_S = 1.0
 RETRY_S = 30.0
 """Wait after a failure of the disk: each attempt appends a receipt."""
 
-HOLD_CHECK_INTERVAL_NS = 10_000_000_000
+HOLD_CHECK_INTERVAL_S = 10.0
 """Interval between counts of held footage."""
 
 HOLD_FAULT_RATIO = 0.9
@@ -113,9 +114,8 @@ class RetentionStage:
         self._segments_by_camera: dict[str, CameraSegments] = {}
         self._total_bytes = 0
         self._holds = ActiveHolds(hold_store, receipt_queue, clock, faults, on_hold_broken)
-        self._last_hold_check_ns: int | None = None
-        self._last_disk_check_ns: int | None = None
-        self._retry_at_ns: int | None = None
+        self._hold_check_pause, self._disk_check_pause = Pause(), Pause()
+        self._retry_pause = Pause()
         self._is_initialized = False
 
     @classmethod
@@ -148,21 +148,21 @@ class RetentionStage:
         are_receipts_written = self.receipt_queue.flush()
         with self._lock:
             now_ns = self._clock.boottime_ns()
-            if self._retry_at_ns is not None and now_ns < self._retry_at_ns:
+            if not self._retry_pause.is_over(now_ns):
                 return
             try:
                 if not self._is_initialized:
                     self._initialize()
                 if are_receipts_written:
-                    self._holds.sync(self._read_ages() if self._is_hold_check_due() else None)
+                    is_check_due = self._hold_check_pause.is_over(now_ns)
+                    self._holds.sync(self._read_ages() if is_check_due else None)
                 self._make_room()
             except OSError as error:
                 log.error("footage cannot be deleted: %s", error)
                 self._faults.raise_fault("STO-02", "box", str(error))
-                self._retry_at_ns = now_ns + round(RETRY_S * 1e9)
+                self._retry_pause.begin(now_ns, RETRY_S)
                 return
             self._faults.clear("STO-02", "box")
-            self._retry_at_ns = None
             self._check_held_ratio()
 
     def close(self) -> None:
@@ -205,7 +205,8 @@ class RetentionStage:
                 or self._total_bytes > self._limits.box_bytes
             )
             # Free space is checked once a second; age is checked by `run_once`.
-            if is_over_limit or (self._is_disk_check_due() and self._space_shortfall()):
+            is_check_due = self._disk_check_pause.is_over(self._clock.boottime_ns())
+            if is_over_limit or (is_check_due and self._space_shortfall()):
                 self._make_room()
 
     def footage_health(self, camera: str, gaps: int) -> FootageHealth:
@@ -336,16 +337,9 @@ class RetentionStage:
                 quarantine.delete(camera_segments.folder, name)
                 camera_segments.remove_quarantined(name)
 
-    def _is_disk_check_due(self) -> bool:
-        now_ns = self._clock.boottime_ns()
-        return (
-            self._last_disk_check_ns is None
-            or not 0 <= now_ns - self._last_disk_check_ns < POLL_INTERVAL_S * 1e9
-        )
-
     def _space_shortfall(self) -> SpaceShortfall:
         """Return how far the free space is below the reserve."""
-        self._last_disk_check_ns = self._clock.boottime_ns()
+        self._disk_check_pause.begin(self._clock.boottime_ns(), POLL_INTERVAL_S)
         if not self._settings.reserve_bytes:
             return NO_SHORTFALL
         try:
@@ -354,18 +348,12 @@ class RetentionStage:
             return NO_SHORTFALL  # the recorder reports a missing folder
         return space_shortfall(disk_stats, self._settings.reserve_bytes)
 
-    def _is_hold_check_due(self) -> bool:
-        now_ns = self._clock.boottime_ns()
-        return (
-            self._last_hold_check_ns is None
-            or now_ns - self._last_hold_check_ns >= HOLD_CHECK_INTERVAL_NS
-        )
-
     def _check_held_ratio(self) -> None:
         """Count the held bytes periodically, and raise or clear STO-03."""
-        if not self._is_hold_check_due():
+        now_ns = self._clock.boottime_ns()
+        if not self._hold_check_pause.is_over(now_ns):
             return
-        self._last_hold_check_ns = self._clock.boottime_ns()
+        self._hold_check_pause.begin(now_ns, HOLD_CHECK_INTERVAL_S)
         ages_of = self._read_ages()
         for camera, camera_segments in self._segments_by_camera.items():
             holds = [hold for hold in self._holds.current if hold.camera == camera]

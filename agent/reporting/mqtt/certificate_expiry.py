@@ -10,6 +10,7 @@ from agent.base.clock import Clock
 from agent.base.errors import UserError
 from agent.config.configuration import BrokerConfig
 from agent.faults.registry import FaultRegistry
+from agent.runtime.pause import Pause
 
 WARN_BEFORE = timedelta(days=30)
 CHECK_INTERVAL_S = 86_400.0
@@ -96,18 +97,17 @@ class CertificateExpiry:
         self._broker = broker
         self._faults = faults
         self._clock = clock
-        self._next_check_ns = 0
+        self._pause = Pause()
 
     def check_if_due(self) -> None:
         """Check once a day."""
-        if self._clock.boottime_ns() >= self._next_check_ns:
+        if self._pause.is_over(self._clock.boottime_ns()):
             self.check()
 
     def check(self) -> None:
         """Check now. A file that cannot be read is reported by the connection that needs it."""
         now_ns, is_synced = self._clock.boottime_ns(), self._clock.trust().synced
-        interval_s = CHECK_INTERVAL_S if is_synced else UNSYNCED_RETRY_S
-        self._next_check_ns = now_ns + int(interval_s * 1e9)
+        self._pause.begin(now_ns, CHECK_INTERVAL_S if is_synced else UNSYNCED_RETRY_S)
         if is_synced:
             for config_key in get_args(CertificateKey):
                 self._update_fault(config_key, self._clock.utc(now_ns))

@@ -22,6 +22,7 @@ from agent.reporting.mqtt.connection import (
 )
 from agent.reporting.outbox.outbox import Outbox
 from agent.reporting.topics import OutgoingMessage
+from agent.runtime.pause import Pause
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ class MqttSession:
         self._get_birth = get_birth
         self._clock = clock
         self._backoff = ReconnectBackoff(rng)
-        self._next_connect_s = 0.0
+        self._connect_pause = Pause()
         self._connection: MqttConnection | None = None
         self._unstored: OutgoingMessage | None = None
         self._unstored_lock = threading.Lock()
@@ -74,7 +75,7 @@ class MqttSession:
         """Connect, or send and receive for up to POLL_TIMEOUT_S seconds."""
         connection = self._connection
         if connection is None:
-            wait_s = self._next_connect_s - self._now_s()
+            wait_s = self._connect_pause.remaining_s(self._clock.boottime_ns())
             if wait_s > 0:
                 stopping.wait(min(wait_s, POLL_TIMEOUT_S))
                 return
@@ -149,7 +150,9 @@ class MqttSession:
     def _drop_connection(self, connection: MqttConnection) -> None:
         self._connection = None
         connection.abort()
-        self._next_connect_s = self._now_s() + self._backoff.next_delay_s(connection.connected_s)
+        self._connect_pause.begin(
+            self._clock.boottime_ns(), self._backoff.next_delay_s(connection.connected_s)
+        )
 
     def _pop_unstored(self) -> OutgoingMessage | None:
         """Return the unstored message, unless it has expired."""
