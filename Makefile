@@ -11,7 +11,7 @@ ARCH := amd64
 OF_IMAGE := $(PROFILE) $(ARCH) $(if $(VERSION),--version $(VERSION)) $(if $(KEYRING),--keyring $(KEYRING))
 
 .PHONY: help setup setup-test setup-crash setup-units setup-bench setup-image demo check test test-crash test-units \
-  image bundle image-test install lint bench docs lock clean
+  image bundle image-test install lint bench docs pictures lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -65,6 +65,9 @@ bench: setup-bench ## measure, next to the bare libraries and the peers in the s
 docs: setup ## write again the documents that are generated from code
 	$(BIN)/python scripts/asyncapi.py
 	$(BIN)/python scripts/runbook.py
+
+pictures: setup-test ## take the pictures of the docs again, from the running software (minutes)
+	$(BIN)/python -m scripts.pictures $(ARGS)
 
 lock: ## resolve requirements.lock from pyproject.toml again, with hashes
 	$(PYTHON) -m venv .cache/lock

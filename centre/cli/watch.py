@@ -150,7 +150,7 @@ def _render_table(fleet: FleetView, url: str, state: str) -> Table:
     for view in fleet.views():
         table.add_row(
             _text_cell(*_name_lines(view)),
-            _text_cell(view.state, view.since, style=_STATE_STYLES[view.state]),
+            _text_cell(view.state, _since_text(view.since), style=_STATE_STYLES[view.state]),
             _text_cell(*_health_lines(view.health)),
             _text_cell(*_outbox_lines(view.health)),
             _text_cell(*_fault_lines(view)),
@@ -166,6 +166,11 @@ def _text_cell(*lines: str, style: str = "") -> Text:
 
 def _name_lines(view: BoxView) -> list[str]:
     return [view.box, view.site] if view.site else [view.box]
+
+
+def _since_text(time: str) -> str:
+    """Return an RFC 3339 time with a space for its T, so that a narrow column wraps it there."""
+    return time.replace("T", " ", 1)
 
 
 def _health_lines(report: HealthReport | None) -> list[str]:

@@ -15,25 +15,27 @@ from drivers.media import Frame
 FPS = 10
 
 
-def write_street_clip(path: Path, duration_s: float) -> None:
+def write_street_clip(
+    path: Path, duration_s: float, width_px: int = 640, height_px: int = 360
+) -> None:
     options = fake.Options(
-        width_px=640, height_px=360, fps=FPS, pace="fast", duration_s=duration_s, noise=2.0
+        width_px=width_px, height_px=height_px, fps=FPS, pace="fast", duration_s=duration_s
     )
     request = StreamRequest(packets=False, frames_fps=math.inf)
     camera = fake.open_camera("drawn", options, request, time.monotonic_ns)
     with av.open(str(path), "w") as video:
         stream = video.add_stream("libx264", rate=FPS)
-        stream.width, stream.height, stream.pix_fmt = 640, 360, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = width_px, height_px, "yuv420p"
         for frame in _read_frames(camera):
             planes = np.concatenate([plane.reshape(-1) for plane in (frame.y, frame.u, frame.v)])
-            picture = av.VideoFrame.from_ndarray(planes.reshape(540, 640), format="yuv420p")
+            picture = av.VideoFrame.from_ndarray(planes.reshape(-1, width_px), format="yuv420p")
             video.mux(stream.encode(picture))
         video.mux(stream.encode(None))
     camera.close()
 
 
 def _read_frames(camera: fake.FakeCamera) -> list[Frame]:
-    frames = []
+    frames: list[Frame] = []
     while True:
         try:
             media = camera.read(10.0)

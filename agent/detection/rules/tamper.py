@@ -253,7 +253,7 @@ def _compare_views(current: _ViewFeatures, reference: _ViewFeatures) -> TamperKi
     variance_current = np.maximum(_cell_means(current.edges**2) - mean_current**2, 1e-6)
     variance_reference = np.maximum(_cell_means(reference.edges**2) - mean_reference**2, 1e-6)
     correlation = (covariance / np.sqrt(variance_current * variance_reference))[is_textured]
-    edge_remainder = ((mean_current / mean_reference) ** 2)[is_textured]
+    edge_remainder = (mean_current[is_textured] / mean_reference[is_textured]) ** 2
     contrast = float(current.coarse_image.std() / max(float(reference.coarse_image.std()), 1e-3))
     is_same_scene = (
         np.corrcoef(current.coarse_image.ravel(), reference.coarse_image.ravel())[0, 1]

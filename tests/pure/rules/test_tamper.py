@@ -196,6 +196,19 @@ def test_a_view_without_features_is_not_evaluated() -> None:
     assert evaluate(sights) == []
 
 
+def test_a_view_that_a_mask_hides_in_part_is_compared_by_the_rest() -> None:
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    mask[: HEIGHT // 2, : WIDTH // 2] = 1
+
+    def masked(sights: Iterator[FrameResult]) -> Iterator[FrameResult]:
+        for sight in sights:
+            yield msgspec.structs.replace(sight, gate_luma=np.where(mask, 16, sight.gate_luma))
+
+    assert evaluate(masked(pictures((120, as_it_is)))) == []
+    events = evaluate(masked(pictures((60, as_it_is), (60, turned))))
+    assert event_names(events) == ["view_moved begin"]
+
+
 def test_a_camera_without_frames_is_lost_until_it_returns() -> None:
     numbers = count()
     rule = CameraLostRule("north", lambda _t_ns: f"event-{next(numbers)}", since_ns=0)

@@ -1,0 +1,263 @@
+"""Take the pictures of the documents from the running software: `python -m scripts.pictures [NAME...]`.
+
+The street is the rendered one. Brokers, boxes, consoles and browsers are the real programs, started
+as the tests start them; needs mosquitto, chromium and chromium-driver (`make setup-test`).
+"""
+
+import base64
+import fcntl
+import io
+import os
+import pty
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+from rich.text import Text
+
+from agent.console.login import compute_code, parse_challenge, read_secret
+from agent.detection.scene import load_scene
+from centre import draw
+from centre.replay import ReplayRequest, replay
+from tests.vectors.browser import VerifierPage
+from tests.vectors.street import StreetBox
+from tests.vectors.workbench import Workbench
+from tests.whole.drawn_clip import write_street_clip
+from tests.whole.report.broker import Mosquitto
+from tests.whole.rig import AgentBox, RunningCentre
+from tests.whole.technician import LOGGED_OUT_PROMPT, ConsoleTechnician, write_console_secret
+
+DOCS = Path(__file__).parents[1] / "docs"
+STREET_SCENE = DOCS.parent / "centre" / "demo" / "scenes" / "street.toml"
+MAX_WIDTH_PX = 1200
+JPEG_QUALITY = 82
+WATCH_COLUMNS, WATCH_ROWS = 112, 60
+PAGE_WIDTH_PX = 780
+BLACK, MAX_BLACK_RATIO = 16, 0.01
+"""The upper and lower edges of a panorama's frames are curved, and black beyond: such rows are cut off."""
+ERASE_LINE = "\x1b[2K"
+"""`vigie watch` erases each line before it draws the next frame."""
+
+DARK = """
+[[camera]]
+name = "yard"
+driver = "v4l2"
+options = { device = "/dev/v4l/by-id/yard" }
+detect = { enabled = false }
+"""
+
+
+def take_street(folder: Path) -> None:
+    """The rendered street of the demo with everything that the agent sees in it."""
+    _write_jpeg("street.jpg", _replayed_frame(folder, STREET_SCENE, 26.5))
+
+
+def take_scene(folder: Path) -> None:
+    """The example of docs/scene.md, drawn on the rendered street."""
+    (example,) = re.findall(
+        r"^```toml\n(.*?)^```", (DOCS / "scene.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    path = folder / "scene.toml"
+    path.write_text(example)
+    canvas, scene = _replayed_frame(folder, path, 42.6), load_scene(path)
+    height_px, width_px = canvas.shape[:2]
+    for text, polygon in (("mask", scene.mask[0].polygon), ("ignore", scene.ignore[0].polygon)):
+        x = sum(corner.x for corner in polygon) / len(polygon) * width_px
+        y = sum(corner.y for corner in polygon) / len(polygon) * height_px
+        left = round(x - draw.text_width_px(text, 14, bold=True) / 2)
+        draw.draw_text(canvas, text, (left, round(y) + 5), 14, bold=True)
+    _write_jpeg("scene.jpg", canvas)
+
+
+def _replayed_frame(folder: Path, scene: Path, at_s: float) -> npt.NDArray[Any]:
+    """Return the last frame of `vigie replay --annotate` on `at_s` seconds of the street."""
+    clip, annotated = folder / "street.mp4", folder / "annotated.mp4"
+    write_street_clip(clip, at_s, 1280, 720)
+    replay(
+        ReplayRequest(clip=clip, scene=scene, events=folder / "events.jsonl", annotate=annotated)
+    )
+    with av.open(str(annotated)) as video:
+        *_, last = video.decode(video=0)
+    return last.to_ndarray(format="bgr24")
+
+
+def take_panorama(folder: Path) -> None:
+    """The panorama of `vigie demo --ptz`, cropped to a rectangle."""
+    command = [sys.executable, "-m", "agent", "demo", "--ptz", "--out", str(folder / "demo")]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)  # noqa: S603 - this program
+    panorama = np.asarray(cv2.imread(str(folder / "demo" / "panorama.jpg")))
+    black_ratios = (panorama.max(axis=2) < BLACK).mean(axis=1)
+    _write_jpeg("panorama.jpg", panorama[black_ratios < MAX_BLACK_RATIO])
+
+
+def take_console(folder: Path) -> None:
+    """A technician at the cable of a box, one camera of which is not plugged in."""
+    with ExitStack() as stack:
+        broker = _start_broker(folder, stack)
+        stack.callback(RunningCentre(broker.url, folder / "centre.db").close)
+        box = _start_box(folder, broker, "casa-0001", "Bd Mohammed V / Rue Chaouia", stack, DARK)
+        technician = ConsoleTechnician(box.folder)
+        stack.callback(technician.unplug)
+
+        def type_line(line: str, ending: str = "casa-0001> ") -> str:
+            technician.send(line.encode() + b"\r")
+            return technician.read_until(ending)
+
+        screen = technician.read_until(LOGGED_OUT_PROMPT).lstrip()
+        screen += type_line("login amina", "Answer: ")
+        challenge = re.findall("Challenge: (.*)", screen)[0].strip()
+        secret = read_secret(box.folder / "console.secret")
+        screen += type_line(compute_code(secret, parse_challenge(challenge)))
+        while "CAM-01" not in (checked := type_line("check 6")):
+            pass
+        screen += checked + type_line("camera north") + type_line("mqtt ping 2")
+    _write_terminal("console.svg", Text(screen), "vigie console: 115200 baud, 8N1", 80)
+
+
+def take_fleet(folder: Path) -> None:
+    """`vigie watch` as a centre with four boxes: two online, one stopped, one lost."""
+    with ExitStack() as stack:
+        broker = _start_broker(folder, stack)
+        watch, terminal = _start_watch(folder, broker, stack)
+        _start_box(folder, broker, "casa-0001", "Bd Mohammed V / Rue Chaouia", stack)
+        _start_box(folder, broker, "casa-0002", "Bd Zerktouni / Bd d'Anfa", stack, DARK)
+        stopped = _start_box(folder, broker, "casa-0003", "Place Maarif", stack)
+        lost = _start_box(folder, broker, "casa-0004", "Bd de la Corniche", stack)
+        stopped.stop(signal.SIGTERM)
+        lost.stop(signal.SIGKILL)
+        shown = ""
+        for words in ("CAM-01", "zebra", "│ stopped  ", "│ lost  "):
+            shown = _read_terminal(terminal, shown, words)
+        watch.send_signal(signal.SIGINT)
+        shown = _read_terminal(terminal, shown, None)
+    _write_terminal("fleet.svg", _last_frame(shown), "vigie watch", WATCH_COLUMNS)
+
+
+def take_verify(folder: Path) -> None:
+    """The page of an export, of a good one and of one with a changed byte."""
+    box = StreetBox(folder / "box", "casa-0001")
+    box.record("north", 1, 14)
+    head = box.custody.head()
+    box.export("north", 2, 9, folder / "good")
+    shutil.copytree(folder / "good", folder / "tampered")
+    forger = Workbench(folder / "tampered", box.identity, box.identity)
+    forger.flip_bit(forger.segments[1])
+    for name in ("good", "tampered"):
+        page = VerifierPage(folder / name / "verify.html", folder / f"profile-{name}")
+        page.choose_language("en")
+        page.enter_known_values(box.public_key, f"{head.seq}:{head.sha256}")
+        page.check_folder(folder / name)
+        page.driver.set_window_size(PAGE_WIDTH_PX, 600)
+        height_px = page.driver.execute_script(
+            "document.getElementById('known').open = false;"
+            "const shown = [...document.querySelectorAll('output, section')].filter((e) => !e.hidden);"
+            "return shown.at(-1).getBoundingClientRect().bottom + scrollY + 16"
+        )
+        clip = {"x": 0, "y": 0, "width": PAGE_WIDTH_PX, "height": height_px, "scale": 1.25}
+        shot = page.driver.execute_cdp_cmd(
+            "Page.captureScreenshot", {"captureBeyondViewport": True, "clip": clip}
+        )
+        (DOCS / f"verify-{name}.png").write_bytes(base64.b64decode(shot["data"]))
+        page.close()
+
+
+def _start_broker(folder: Path, stack: ExitStack) -> Mosquitto:
+    broker = Mosquitto(folder)
+    stack.callback(broker.stop, signal.SIGKILL)
+    return broker
+
+
+def _start_box(
+    folder: Path, broker: Mosquitto, name: str, site: str, stack: ExitStack, extra: str = ""
+) -> AgentBox:
+    """Start the agent of a box at a street; `extra` is added to its configuration."""
+    box = AgentBox(folder / name, broker.url)
+    toml = box.folder / "vigie.toml"
+    text = re.sub(r"^id = .*$", f'id = "{name}"', toml.read_text(), flags=re.MULTILINE)
+    text = re.sub(r"^site = .*$", f'site = "{site}"', text, flags=re.MULTILINE)
+    toml.write_text(text + extra)
+    shutil.copy(STREET_SCENE, box.folder / "scene.toml")
+    write_console_secret(box.folder)
+    stack.callback(box.kill)
+    box.start()
+    return box
+
+
+def _start_watch(
+    folder: Path, broker: Mosquitto, stack: ExitStack
+) -> tuple[subprocess.Popen[bytes], int]:
+    """Start `vigie watch` as a centre. Return it with its terminal."""
+    screen, terminal = pty.openpty()
+    stack.callback(os.close, screen)
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", WATCH_ROWS, WATCH_COLUMNS, 0, 0))
+    arguments = ["--broker", broker.url, "--ack", "--store", str(folder / "centre.db")]
+    watch = subprocess.Popen(  # noqa: S603 - this program
+        [sys.executable, "-m", "agent", "watch", *arguments],
+        stdout=terminal,
+        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": str(WATCH_COLUMNS)},
+    )
+    os.close(terminal)
+    stack.callback(watch.kill)
+    return watch, screen
+
+
+def _last_frame(shown: str) -> Text:
+    return Text.from_ansi(shown.rpartition(ERASE_LINE)[2].replace("\r\n", "\n").rstrip())
+
+
+def _read_terminal(screen: int, shown: str, words: str | None) -> str:
+    """Return `shown` with all that follows up to a frame with these words, or to the program's end."""
+    while words is None or words not in _last_frame(shown).plain:
+        try:
+            shown += os.read(screen, 1 << 16).decode(errors="replace")
+        except OSError:  # Linux's end of a pseudo-terminal
+            break
+    return shown
+
+
+def _write_terminal(name: str, text: Text, title: str, columns: int) -> None:
+    """Write text as an SVG of a terminal: without fonts to load, and without a window's buttons."""
+    console = Console(record=True, width=columns, file=io.StringIO())
+    console.print(text)
+    unwanted = re.compile(
+        r"@font-face \{.*?\}|<circle.*?>|<!--.*?-->|^\s+", re.DOTALL | re.MULTILINE
+    )
+    svg = unwanted.sub("", console.export_svg(title=title, unique_id=Path(name).stem))
+    (DOCS / name).write_text(svg, encoding="utf-8")
+
+
+def _write_jpeg(name: str, picture: npt.NDArray[Any]) -> None:
+    """Write a picture, blue first, no wider than a page."""
+    height_px, width_px = picture.shape[:2]
+    size_px = (MAX_WIDTH_PX, round(height_px * MAX_WIDTH_PX / width_px))
+    small = cv2.resize(picture, size_px, interpolation=cv2.INTER_AREA)
+    cv2.imwrite(str(DOCS / name), small, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+
+
+PICTURES: dict[str, Callable[[Path], None]] = {
+    "street": take_street,
+    "scene": take_scene,
+    "panorama": take_panorama,
+    "console": take_console,
+    "fleet": take_fleet,
+    "verify": take_verify,
+}
+
+if __name__ == "__main__":
+    for each in sys.argv[1:] or PICTURES:
+        with tempfile.TemporaryDirectory() as folder:
+            PICTURES[each](Path(folder))
