@@ -13,7 +13,7 @@ SCENE = "\n".join(
     f'[[line]]\nname = "{name}"\nfrom = [{x}, 0.0]\nto = [{x}, 1.0]\neach = true\n'
     for name, x in (("left", 0.25), ("middle", 0.5), ("right", 0.75))
 )
-"""Lines from top to bottom, crossed by everyone who walks along the street."""
+"""Lines from top to bottom, crossed by everyone on the pavement."""
 
 
 class CameraSetup(msgspec.Struct, frozen=True, kw_only=True):

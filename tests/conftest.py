@@ -22,7 +22,7 @@ FAULT_RECORDER = RaisedFaultRecorder()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # Who is started in the background by a shell without job control inherits that it is ignored.
+    # A process started in the background by a shell without job control inherits SIGINT as ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line(
         "markers", "raises_fault(*codes): the agent raises these fault codes in this test"
@@ -73,7 +73,7 @@ def hardware_options(config: pytest.Config, kind: str) -> dict[str, dict[str, An
 
 
 class ManualClock:
-    """A clock that stands still until a test moves it."""
+    """A clock that only moves when a test advances it."""
 
     def __init__(self) -> None:
         self.now_ns = 1_000_000_000
@@ -104,7 +104,7 @@ def clock() -> ManualClock:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of real footage, labels and models that lies beside the project."""
+    """The folder of real footage, labels and models next to the project."""
     if not SHARED_FOLDER.is_dir():
         pytest.skip(f"needs {SHARED_FOLDER.name}/ beside the project: real footage and labels")
     return SHARED_FOLDER

@@ -1,9 +1,9 @@
-"""Which fault codes the agent's own code raises while a test runs.
+"""The fault codes that the agent's own code raises while a test runs.
 
-`@pytest.mark.raises_fault("CAM-02")` says of a test that it makes the agent raise that code. It is
-looked at after each such test: one that passes without it fails. tests/pure/test_fault_registry.py asks that
+`@pytest.mark.raises_fault("CAM-02")` declares that a test makes the agent raise that code. It is
+checked after each such test: one that passes without it fails. tests/pure/test_fault_registry.py requires that
 every code of the table has such a test. Only calls from the agent's own modules count, so that a test
-cannot raise a fault by hand and be believed.
+cannot raise a fault itself.
 """
 
 import contextlib
@@ -38,7 +38,7 @@ class RaisedFaultRecorder:
 
     @contextlib.contextmanager
     def recording(self) -> Iterator[None]:
-        """Stand beside `FaultRegistry.raise_fault`."""
+        """Wrap `FaultRegistry.raise_fault`."""
         original = FaultRegistry.raise_fault
 
         @functools.wraps(original)

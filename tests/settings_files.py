@@ -14,7 +14,7 @@ from agent.config import toml_writer
 
 BOX = "casa-0001"
 CONSOLE_SECRET = base64.b64encode(b"a secret of thirty-two bytes, so").decode()
-PASSWORD = "correct horse battery"  # noqa: S105 - of nobody
+PASSWORD = "correct horse battery"  # noqa: S105 - not a real secret
 _PEM = serialization.Encoding.PEM
 
 
@@ -35,7 +35,7 @@ class CertificateAuthority:
         self.pem = self._sign("centre", self._key.public_key())
 
     def sign(self, name: str, public_key: ec.EllipticCurvePublicKey) -> str:
-        """A certificate for a key of somebody."""
+        """A certificate for an unrelated key."""
         return self._sign(name, public_key)
 
     def sign_request(self, request_pem: str) -> str:

@@ -30,7 +30,7 @@ class AddingPage:
         return {name for _, name, _ in self._blocks}
 
     def follow(self, tree: Path) -> None:
-        """Copy the tree to an empty folder, and do there what the page says."""
+        """Copy the tree to an empty folder, and apply the page's blocks there."""
         for folder in COPIED:
             shutil.copytree(ROOT / folder, tree / folder, ignore=IGNORED)
         shutil.copy(ROOT / "pyproject.toml", tree)

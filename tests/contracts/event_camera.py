@@ -100,7 +100,7 @@ tns1:VideoSource/MotionAlarm</wsnt:Topic><wsnt:Message>
 
 
 class FakeOnvifCamera:
-    """Answers on 127.0.0.1. `messages` are pulled one by one; `asked` are the operations."""
+    """Answers on 127.0.0.1. `messages` are pulled one by one; `requested` lists the operations."""
 
     def __init__(self, codec: str = "H264") -> None:
         self.codec = codec

@@ -31,7 +31,7 @@ MECHANICS = HeadMechanics(
     pan_max_deg_s=60,
     tilt_max_deg_s=40,
 )
-"""What every simulated head of the suite is built like; the drivers' options say the same."""
+"""The mechanics of every simulated head of the suite; the drivers' options describe the same ones."""
 
 
 MissingFeature = Literal["speed of goto", "answers to orders"]
@@ -43,7 +43,7 @@ class HeadRig(Protocol):
     head: Ptz
 
     def advance_s(self, seconds: float) -> None:
-        """Let this time go by for the head, after it has heard all that was said to it."""
+        """Advance the head's time, after it has received everything that was sent to it."""
         ...
 
     def state(self) -> MotionState:
@@ -56,7 +56,7 @@ class HeadBench(Protocol):
 
     driver: str
     missing_features: Sequence[MissingFeature]
-    """What its protocol has no words for."""
+    """The capabilities that the protocol lacks."""
 
     def set_up(self, folder: Path) -> AbstractContextManager[Any]:
         """An open head on a rig of its own."""
@@ -71,7 +71,7 @@ class SimulatedRig:
     clock: ManualClock
 
     def wait_until_idle(self) -> None:
-        """Wait until the head has heard all that was said to it."""
+        """Wait until the head has received everything that was sent to it."""
 
     def advance_s(self, seconds: float) -> None:
         self.wait_until_idle()
@@ -83,7 +83,7 @@ class SimulatedRig:
         return self.simulator.state_at(self.clock.now_ns)
 
     def set_silent(self, *, on: bool) -> None:
-        """Whether the head is cut off, so that it neither hears nor answers."""
+        """Cut the head off, so that it neither receives nor answers."""
         injected_fault = msgspec.structs.replace(self.simulator.injected_fault, silent=on)
         self.simulator.inject_fault(self.clock.now_ns, injected_fault)
 
@@ -105,7 +105,7 @@ class FakeHeadRig(SimulatedRig):
 
 
 class FakeHeadBench:
-    """The fake, with these options beside the mechanics."""
+    """The fake, with these options in addition to the mechanics."""
 
     driver = "fake"
     missing_features: Sequence[MissingFeature] = ()
@@ -127,7 +127,7 @@ class FakeHeadBench:
 
 
 class NoiseSource:
-    """Something on a line that says what nobody has asked for: `left` bytes of it."""
+    """A device on the line that sends unrequested bytes: `left` bytes of them."""
 
     def __init__(self) -> None:
         self.bytes_left = 0

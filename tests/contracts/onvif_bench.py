@@ -26,7 +26,7 @@ ONVIF_OPTIONS: dict[str, Any] = {
     "error_deg": 0.5,
     "timeout_s": 1.0,
 }
-"""What MECHANICS are in a data sheet."""
+"""MECHANICS in the terms of a data sheet."""
 RECKONED_OPTIONS: dict[str, Any] = {"zoom_travel_s": 3, "preset_deg_s": 40, "lag_s": 0.3}
 
 

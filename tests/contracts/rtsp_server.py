@@ -43,7 +43,7 @@ def media_factory(launch: str, role: str | None) -> GstRtspServer.RTSPMediaFacto
 
 
 def make_authentication(method: str) -> GstRtspServer.RTSPAuth:
-    """One user, who has the role."""
+    """One user, with the role."""
     auth = GstRtspServer.RTSPAuth()
     token = GstRtspServer.RTSPToken()
     token.set_string("media.factory.role", ROLE)

@@ -48,7 +48,7 @@ TWO_SIZES: dict[str, Any] = {
 
 @pytest.fixture
 def mischief(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder whose files tell the virtual camera how to behave."""
+    """The folder whose files control the virtual camera."""
     monkeypatch.setenv("VIRTUAL_CAMERA", str(tmp_path))
     return tmp_path
 
@@ -62,7 +62,7 @@ def camera(mischief: Path) -> Iterator[CsiCamera]:  # noqa: ARG001 - it has to b
 
 
 def children() -> list[int]:
-    """The children of this process that are cameras, dead ones that nobody waited for too."""
+    """The camera processes among this process's children, zombies included."""
     found = []
     for task in Path("/proc/self/task").iterdir():
         for pid in (task / "children").read_text().split():

@@ -19,7 +19,7 @@ from drivers.media import Frame, Packet
 from .conftest import PASSWORD, USER, RtspServer, open_driver
 
 SLACK_S = 2.0
-"""What a busy machine may take on top of a timeout."""
+"""Allowance for a busy machine on top of a timeout."""
 
 
 def fails(kind: str, work: Callable[[], object], match: str = ".") -> str:

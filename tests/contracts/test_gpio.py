@@ -34,7 +34,7 @@ def boottime_ns() -> int:
 
 
 class Board(msgspec.Struct, frozen=True):
-    """A driver, and the eyes of who stands beside the board, where there is such a one."""
+    """A driver, and the board's far end if the driver has one."""
 
     driver: str
     level: Level | None

@@ -1,7 +1,7 @@
-"""The pins of a board and the process that has them: its end, its forks, its folder.
+"""The pins of a board and the process that holds them: its end, its forks, its folder.
 
-Each test is a process of its own, with gpiozero's mock or with a stand-in for lgpio, which cannot be
-loaded where there is no board.
+Each test is a separate process, with gpiozero's mock or with a stand-in for lgpio, which cannot be
+loaded without a board.
 """
 
 import os

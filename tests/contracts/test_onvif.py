@@ -1,4 +1,4 @@
-"""A camera that speaks ONVIF: found, asked, adopted, and every way in which that can fail."""
+"""drivers.onvif and its cameras: discovery, queries, adoption, and every way in which these fail."""
 
 import logging
 import socket
@@ -47,7 +47,7 @@ def peer() -> Iterator[OnvifCameraProcess]:
 
 @pytest.fixture
 def silent_port() -> Iterator[int]:
-    """Takes connections and never says a word."""
+    """Accepts connections and never sends a byte."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
 
@@ -159,7 +159,7 @@ def test_a_returned_camera_is_queried_again(peer: OnvifCameraProcess, tmp_path: 
     "url",
     [
         f"http://{CAMERA}:81",
-        "http://10.77.0.99",  # nobody on the link answers
+        "http://10.77.0.99",  # no host on the link answers
         "http://192.0.2.1",  # no route (RFC 5737)
         "http://nobody.invalid",  # no such name (RFC 2606)
     ],
@@ -270,7 +270,7 @@ def test_an_unknown_interface_is_named() -> None:
 
 
 def probes(ear: socket.socket) -> int:
-    """How many datagrams to the port of WS-Discovery an interface has heard."""
+    """The number of WS-Discovery datagrams that an interface has received."""
     count = 0
     ear.setblocking(False)
     while True:

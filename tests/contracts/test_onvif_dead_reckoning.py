@@ -1,4 +1,4 @@
-"""A camera's head that does not tell where it is, and whose answers get lost on the way."""
+"""drivers.ptz.onvif with a head that reports no position, and whose answers are lost."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

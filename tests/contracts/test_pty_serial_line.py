@@ -12,7 +12,7 @@ from drivers.simulated.pty_serial_line import NO_NOISE, LineNoise, PtySerialLine
 
 
 class Parrot:
-    """Says what it hears, with its own name before it, and once something that nobody asked for."""
+    """Echoes its input under its own name, and once sends unrequested output."""
 
     def __init__(self, name: bytes) -> None:
         self.name = name

@@ -40,7 +40,7 @@ from .onvif_bench import ONVIF_HEADS
 WITHIN_S = 4.0
 """A call is over within a second or two; a busy machine may take as long again."""
 SPEED_SHARE = 0.25
-"""A head has steps of speed: so much faster or slower than asked it may be."""
+"""A head has speed steps: the allowed deviation from the requested speed."""
 STILL_DEG = 0.01
 
 
@@ -92,7 +92,7 @@ def fails(kind: str, work: Callable[[], object], match: str = ".") -> None:
 
 
 def come_to_rest(rig: HeadRig) -> None:
-    """Let time pass until the driver says that the head rests."""
+    """Advance time until the driver reports rest."""
     for _ in range(60):
         if not rig.head.read_position().moving:
             return

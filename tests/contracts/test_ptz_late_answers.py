@@ -1,4 +1,4 @@
-"""A head that takes its time to say where it is, and has moved on meanwhile."""
+"""Position queries that are answered late, by a head that has moved on meanwhile."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,8 +23,8 @@ from tests.contracts.onvif_bench import OnvifHeadBench
 
 
 class LateSide:
-    """It hears late by `late_s`, and what it says takes as long again. Of three questions, as a Pelco
-    head is asked, each takes so long.
+    """It receives each frame `late_s` late, and its answer takes as long again. A Pelco head takes so
+    long for each of three queries.
     """
 
     def __init__(self, side: SimulatedDevice) -> None:

@@ -46,7 +46,7 @@ class Terminal:
         self.master, slave = os.openpty()
         tty.setraw(slave)
         self.port = os.ttyname(slave)
-        # One end stays open, so that what is written while nobody reads is kept.
+        # One end stays open, so that bytes written without a reader are kept.
         self._slave = slave
         self.link.symlink_to(self.port)
 
@@ -199,7 +199,7 @@ def test_an_unusable_port_is_reported_in_one_line(
 def test_a_port_without_permission_is_reported(
     monkeypatch: pytest.MonkeyPatch, terminal: Terminal
 ) -> None:
-    # The tests may run as root, to whom nothing is denied: the kernel's refusal is put in its mouth.
+    # The tests may run as root, which nothing is denied to: the kernel's refusal is simulated.
     def denied(*_: object) -> int:
         raise PermissionError(13, "Permission denied")
 
@@ -347,7 +347,7 @@ def test_an_answer_is_distinguished_from_other_frames_and_noise_is_counted(
     until(lambda: len(received) == 2)
     assert received == [b"b=1", b"a=3"]
     health = BUSES.health()[0]
-    # Three bytes of noise, though two heads heard them.
+    # Three bytes of noise, although two heads received them.
     assert (health.noise_bytes, health.bytes_received) == (3, 15)
     second.close()
 

@@ -33,7 +33,7 @@ class LogRecord(msgspec.Struct, frozen=True):
 
 
 def pack_record(kind: RecordKind, offset: int, data: bytes) -> bytes:
-    """A record as it stands in the log."""
+    """A record of the log."""
     return _RECORD.pack(kind, offset, len(data)) + data
 
 
@@ -66,9 +66,9 @@ class CrashState(msgspec.Struct, frozen=True):
 def crash_states(
     base: bytes, records: Sequence[LogRecord], cuts: Sequence[int], rng: random.Random
 ) -> Iterator[CrashState]:
-    """The disk at each cut, a place in `records`, in rising order.
+    """The disk at each cut, an index into `records`, in increasing order.
 
-    `durable` is one buffer that goes along: it is good until the next state is asked for.
+    `durable` is one reused buffer: it is valid until the next state is taken.
     """
     durable = bytearray(base)
     pending: list[LogRecord] = []

@@ -1,12 +1,12 @@
-"""A disk that remembers everything: a file system of two files, spoken to the kernel over /dev/fuse.
+"""A disk that logs everything: a file system of two files, served to the kernel over /dev/fuse.
 
     logged_disk.py MOUNT_POINT IMAGE LOG
 
-`disk` is what a loop device lies on: it reads from IMAGE and writes to it, and each write and each
-flush (fsync) is added to LOG in the order in which the kernel sends it. What is written to `marks`
-goes into the same LOG, so that a mark stands after everything that came before it, and before
-everything that came after. Requests are answered one by one, each before the next is read: a flush
-stands after all writes that were answered before it was asked for.
+`disk` backs a loop device: it reads from IMAGE and writes to it, and each write and each flush
+(fsync) is added to LOG in the order in which the kernel sends it. Bytes written to `marks` go into
+the same LOG, so that a mark is behind everything that came before it, and ahead of everything that
+came after. Requests are answered one by one, each before the next is read: a flush is behind all
+writes that were answered before it was requested.
 
 The messages are those of linux/fuse.h, protocol 7.31. It needs root, and nothing but Python.
 """
@@ -149,7 +149,7 @@ def mount(point: Path) -> int:
 
 
 def main(point: Path, image: Path, log: Path) -> None:
-    """Serve; a line on standard output says that the file system is mounted."""
+    """Serve; a line on standard output reports that the file system is mounted."""
     handle = os.open(image, os.O_RDWR | os.O_CLOEXEC)
     with log.open("wb") as file:
         device = mount(point)

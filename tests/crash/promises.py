@@ -171,7 +171,7 @@ def _check_footage(
 
 
 def _check_playable(path: Path, video: list[str], *, is_whole: bool) -> Iterable[str]:
-    """A file opens with its key, and where it was mended it shows what was recorded."""
+    """A file opens with its key, and a recovered one shows the recorded pictures."""
     try:
         key = unwrap_segment_key(path.with_name(path.name + KEYS_SUFFIX), PRIVATE_KEY)
         if is_whole:

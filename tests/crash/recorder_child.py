@@ -1,4 +1,4 @@
-"""A box that keeps a video, to be cut off: says into a file what it has been promised, and when.
+"""A box that keeps a video, to be cut off: writes to a file each promise, when it was made.
 
     recorder_child.py VIDEO FOLDER MARKS LIFE PACKETS
 
@@ -52,7 +52,7 @@ class MarkWriter:
 
 
 class EventThread(threading.Thread):
-    """Events: each is held, and told in a message, while the recorder goes on."""
+    """Events: each is held and reported in a message while the recorder runs."""
 
     def __init__(self, box: RecordingBox, marks: MarkWriter) -> None:
         super().__init__()
@@ -84,7 +84,7 @@ class EventThread(threading.Thread):
         try:
             self._box.holds.request_release(hold, by="crash", reason="enough")
         except UserError:
-            return  # the ring could not carry it, and said so
+            return  # the ring could not keep it, and reported so
         self._marks.write("release", hold)
 
     def _run_event(self) -> str:

@@ -34,7 +34,7 @@ from tests.crash.video import packet_time_ns
 BOX = "pole-17"
 CAMERA = "north"
 PRIVATE_KEY = X25519PrivateKey.from_private_bytes(bytes(range(32)))
-"""Whom the footage is sealed for."""
+"""The recipient's key."""
 
 RING_BYTES = 2_500_000
 """Small, so that the ring turns within a run."""
@@ -59,7 +59,7 @@ class VideoClock:
 
 
 class RecordingBox:
-    """Everything that says that something is kept. Opening it is the product's own recovery."""
+    """Open everything that promises to keep something; opening runs the product's own recovery."""
 
     def __init__(
         self,

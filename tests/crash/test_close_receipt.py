@@ -15,7 +15,7 @@ from tests.crash.video import GOP_FRAMES, packet_time_ns, write_video
 
 
 class PowerCut(BaseException):
-    """Ends a box where it stands."""
+    """Ends a box at once."""
 
 
 @pytest.fixture(scope="module")

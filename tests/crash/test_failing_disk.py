@@ -1,5 +1,5 @@
-"""Disks that refuse: calls that fail, a disk that is full, one that turns read-only. The whole
-house goes on, says so, keeps what it had acknowledged, and records again.
+"""Disks that fail: failing calls, a full disk, one that turns read-only. The whole recording box
+continues, reports it, keeps what it had acknowledged, and records again.
 """
 
 import os
@@ -23,7 +23,7 @@ WAIT_TURNS = 300
 
 
 class Recorder:
-    """A recorder in a process of its own, and what it has said so far."""
+    """A recorder in its own process, and its marks so far."""
 
     def __init__(self, command: list[str], marks: Path) -> None:
         self._marks = marks
@@ -40,7 +40,7 @@ class Recorder:
         return [mark.split()[1] for mark in self.marks() if mark.startswith("faults ")]
 
     def wait_for(self, found: Callable[[], bool]) -> None:
-        """Until the marks say so; the recorder must live all the while."""
+        """Wait until the marks fulfil the condition; the recorder must stay alive."""
         moment = threading.Event()
         for _ in range(WAIT_TURNS):
             if found():

@@ -32,7 +32,7 @@ from tests.whole.provision_tree import CHECKOUT, BoxTree
 DISK_BYTES = 16 << 20
 SEED = 6
 MOST_STATES = 200
-"""What is written is some hundred blocks: more cuts are the same ones again."""
+"""Some hundred blocks are written: more cuts repeat the same states."""
 
 
 class Recorded:

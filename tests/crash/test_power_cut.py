@@ -1,6 +1,6 @@
-"""The power goes at any moment: what was acknowledged is on the disk, whatever its cache had lost.
+"""A power cut at any moment: acknowledged data is on the disk, whatever its cache had lost.
 
-README.md here says how, and what it cannot show.
+README.md here describes the method and its limits.
 """
 
 from pathlib import Path

@@ -35,7 +35,7 @@ def write_video(path: Path) -> Path:
 
 
 def picture_digests(path: Path, key: bytes | None = None) -> list[str]:
-    """The digest of each picture that plays; `key` opens a sealed file."""
+    """The digest of each picture that plays; `key` opens an encrypted file."""
     options = {} if key is None else {"decryption_key": key.hex()}
     with av.open(str(path), options=options) as container:
         return [
@@ -45,7 +45,7 @@ def picture_digests(path: Path, key: bytes | None = None) -> list[str]:
 
 
 def count_packets(path: Path) -> int:
-    """How many pictures a file holds, whether or not it is sealed."""
+    """The number of pictures in a file, encrypted or not."""
     with av.open(str(path)) as container:
         return sum(1 for packet in container.demux(video=0) if packet.size)
 

@@ -1,7 +1,7 @@
 """A whole agent with a head and a relay, one part of which hangs: actuators_child.py CONFIG PART DEADLINE_S.
 
-It says `guard PID` once it has started. At `hang` on its standard input the part hangs from its next
-call on, and it says `hangs` then. At `bye` it stops as `vigie run` does at a signal, with this deadline.
+It prints `guard PID` once it has started. At `hang` on its standard input the part hangs from its next
+call on, and `hangs` is printed then. At `bye` it stops as `vigie run` does at a signal, with this deadline.
 """
 
 import os
@@ -25,7 +25,7 @@ from agent.runtime.sd_notify import Notifier
 
 
 class HangSwitch:
-    """From `told` on, a device's call of this name does not come back; `begun` once one does not."""
+    """Once `reported` is set, a device's call of this name does not return; `begun` once one does not."""
 
     def __init__(self) -> None:
         self.armed = threading.Event()
@@ -51,7 +51,7 @@ class _HangingProxy:
 
 
 def hanging_head(specs: ActuatorSpecs, hang: HangSwitch) -> ActuatorSpecs:
-    """It hangs while it is asked where it is, as it is again and again while it moves."""
+    """It hangs in a position query, which is repeated while it moves."""
     (head,) = specs.heads
     hanging = msgspec.structs.replace(
         head, open_ptz=lambda: hang.wrap(head.open_ptz(), "read_position")

@@ -1,7 +1,7 @@
 """A process that appends receipts: `custody_child.py FOLDER FIRST [HOW_MANY]`, else until killed.
 
-Says the number of each receipt that was returned, and which of its own it was; `refused` and which
-of its own for each that the disk did not take.
+Prints the number of each receipt that was returned, with its own count; `refused` with its own
+count for each that the disk did not take.
 """
 
 import sys

@@ -1,7 +1,7 @@
 """A process that drives a head as the agent does, until it is killed: head_child.py PORT FOLDER.
 
-It says `moving` once the head moves, and `guard PID` before. A line `bye` on its standard input ends
-it in good order.
+It prints `guard PID`, and `moving` once the head moves. A line `bye` on its standard input ends it in
+order.
 """
 
 import random

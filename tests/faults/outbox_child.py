@@ -1,9 +1,9 @@
-"""A box's reporting half, to be killed: puts numbered events, and says which are on the disk.
+"""A box's reporting half, to be killed: puts numbered events, and prints which are on the disk.
 
     outbox_child.py FOLDER BROKER_URL FIRST_NUMBER HOW_MANY
 
 Writes the number of the last event of each group that is durable to standard output, all before
-it in this run being durable too. After HOW_MANY it says `drained` when nothing waits any more.
+it in this run being durable too. After HOW_MANY it prints `drained` when nothing waits any more.
 """
 
 import random

@@ -35,7 +35,7 @@ def outbox_of(box: AgentBox) -> tuple[schema.OutboxState, set[int]]:
 def test_each_stored_message_arrives_once_whenever_the_agent_dies(
     mosquitto: Mosquitto, centre: RunningCentre, tmp_path: Path
 ) -> None:
-    # In fast pace a street's minute passes in seconds: there is always something to tell.
+    # At fast pace a street's minute passes in seconds: there is always something to report.
     box = AgentBox(tmp_path / "busy", mosquitto.url, fake_camera_toml('pace = "fast"'))
     seed = 20261125
     rng = random.Random(seed)
@@ -58,7 +58,7 @@ def test_each_stored_message_arrives_once_whenever_the_agent_dies(
 
 
 def outbox_epoch(centre: RunningCentre) -> BoxEpoch:
-    """The one epoch that the centre has heard of."""
+    """The one epoch that the centre knows."""
     received = centre.wait_for(
         lambda all_: any(isinstance(h.message, EventMessage) for h in all_), "event"
     )

@@ -21,7 +21,7 @@ PER_LIFE = 1_000_000
 
 
 class Child:
-    """One process, and what it said of the receipts that it was given."""
+    """One process, and its output on the receipts that it appended."""
 
     def __init__(self, folder: Path, first: int) -> None:
         self._process = subprocess.Popen(

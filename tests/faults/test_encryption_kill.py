@@ -1,5 +1,5 @@
-"""Sealed recording killed at random moments: who has the key loses the last group at most, and
-the box that starts again reads nothing of what it sealed before.
+"""Encrypted recording killed at random moments: the private key loses the last group at most, and
+the restarted box can decrypt nothing of its earlier footage.
 """
 
 import hashlib
@@ -75,7 +75,7 @@ def command(video: Path, footage: Path, public_key: str, seed: int, most: int) -
 
 
 def record_and_kill(arguments: list[str], after: int) -> int:
-    """Kill the recorder once it said that it took `after` packets; how many it had said."""
+    """Kill the recorder once it has reported `after` packets; return how many it had reported."""
     with subprocess.Popen(arguments, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
         message = b""

@@ -27,7 +27,7 @@ from tests.whole.report.reporting_box import wait_until
 
 ROOT = Path(__file__).parents[2]
 SHORT_S = 6.0
-"""A deadline that is waited out: a third of it for the hands."""
+"""A deadline that is waited out: a third of it for the actuators."""
 LONG_S = 600.0
 """One that is not."""
 CONFIG = """

@@ -46,7 +46,7 @@ class Child:
         self._reader.start()
 
     def kill(self) -> range:
-        """Kill it. The numbers that it said are on the disk."""
+        """Kill it. The numbers that it printed are on the disk."""
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
         self._reader.join()

@@ -84,7 +84,7 @@ def pictures(path: Path) -> list[str]:
 
 def record_and_kill(video: Path, footage: Path, seed: int, after: int) -> int:
     """Let a recorder take at least `after` packets, kill it at any moment of the next turns, and
-    give how many it had said it took.
+    return how many it had reported.
     """
     command = [sys.executable, "-c", textwrap.dedent(RECORDER), str(video), str(footage), str(seed)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as child:

@@ -37,7 +37,7 @@ def new_secret(file: Path) -> str:
 
 
 def make_authority_pem() -> str:
-    """Somebody who signs brokers' certificates, PEM."""
+    """An authority that signs brokers' certificates, PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
     now = datetime.now(UTC)

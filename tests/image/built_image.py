@@ -69,8 +69,8 @@ class BuiltImage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find_image() -> BuiltImage:
-    """The image to be tested: of `VIGIE_IMAGE_TARGET`, such as virt-arm64 (virt-amd64 where nothing is
-    said), in `VIGIE_IMAGE_FOLDER` or where `make image` puts it.
+    """The image to be tested: of `VIGIE_IMAGE_TARGET`, such as virt-arm64 (by default virt-amd64), in
+    `VIGIE_IMAGE_FOLDER` or in the folder of `make image`.
     """
     target = os.environ.get("VIGIE_IMAGE_TARGET", "virt-amd64")
     profile, _, architecture = target.partition("-")

@@ -43,7 +43,7 @@ class BundleFactory:
         compatible: str | None = None,
         meta: str = "",
     ) -> Path:
-        """One of these two images; of nonsense where none is given."""
+        """A bundle of these two images; of random bytes if none is given."""
         file = self.folder / f"{name}.raucb"
         if file.exists():
             return file
@@ -106,7 +106,7 @@ class BundleFactory:
         return file
 
     def unknown_signer(self) -> BundleSigningKey:
-        """Somebody whose authority the box does not know."""
+        """An authority that the box does not know."""
         key, certificate = self.folder / "stranger.key", self.folder / "stranger.crt"
         if not key.exists():
             run_program(

@@ -181,6 +181,6 @@ def cable(guest: Guest, secret: Path) -> ConsoleCable:
 
 
 def discard_guest(guest: Guest) -> None:
-    """It is off, and its disk is gone."""
+    """Switch it off and delete its disk."""
     guest.close()
     shutil.rmtree(guest.folder)

@@ -168,7 +168,7 @@ class ExtPart:
         """A folder with all that is in it."""
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir(parents=True)
-        # It would like to give the files their owners, and says so where it may not.
+        # It tries to give the files their owners, and complains if it may not.
         run_program("debugfs", "-R", f"rdump {folder} {target}", self.file)
         return target / Path(folder).name
 
@@ -179,7 +179,7 @@ class ExtPart:
 
 
 def run_program(*command: str | Path) -> str:
-    """A program's output. Raises AssertionError with what it says where it fails."""
+    """A program's output. Raises AssertionError with it if the program fails."""
     name, *rest = command
     full_command = [find_program(str(name)), *(str(word) for word in rest if str(word))]
     process = subprocess.run(full_command, capture_output=True, text=True, check=False)

@@ -1,7 +1,7 @@
-"""The first life of a box: from the card that somebody has flashed to a boot that is found good.
+"""The first boots of a box: from a flashed card to a boot that is marked good.
 
-It takes as long as it takes. The state at its end is saved in the disk's file, processor and memory too,
-and most tests begin there instead of booting again.
+The state at its end is saved in the disk's file, processor and memory included, and most tests start
+from it instead of booting again.
 """
 
 import time

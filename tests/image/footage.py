@@ -40,8 +40,8 @@ enabled = false
 """
 BLOCK_PX = 6
 MAX_BLOCK_DIFFERENCE = 24.0
-"""What compression may make of a block's mean luma. Measured: 20 at most, and where the picture is the
-next one of the street 26 at least, 60 and more as a rule.
+"""Allowed change of a block's mean luma by compression. Measured: 20 at most; if the picture is the
+next one of the street, 26 at least, and 60 and more as a rule.
 """
 
 

@@ -31,7 +31,7 @@ PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def selected_form() -> str:
-    """Which form was asked for; empty where none was."""
+    """The requested form; empty if there is none."""
     requested = os.environ.get("VIGIE_IMAGE", "")
     if requested and requested not in CUTS:
         raise pytest.UsageError(f"VIGIE_IMAGE={requested}: not one of {', '.join(CUTS)}")

@@ -20,7 +20,7 @@ DIAGNOSIS_COMMAND = (
     "systemctl --no-pager --failed; "
     "journalctl -b --no-pager -o short-monotonic -n 150 -u 'vigie-*' 2>&1"
 )
-"""What is asked for where something did not come."""
+"""Commands whose output is shown after a failed wait."""
 PROGRAM = "/opt/vigie/bin/vigie"
 
 
@@ -42,7 +42,7 @@ class Guest:
         self._machine: VirtualMachine | None = None
         self._shell: GuestShell | None = None
         self.boot_id = ""
-        """The id of the boot that the eyes have seen last."""
+        """The id of the last boot seen by the inspection shell."""
 
     @property
     def machine(self) -> VirtualMachine:
@@ -115,7 +115,7 @@ class Guest:
             return f"it does not say why: {error}"
 
     def wait_until_ready(self) -> None:
-        """The agent has said READY=1."""
+        """Wait until the agent has sent READY=1."""
         self.wait_for("systemctl is-active --quiet vigie-agent.service")
 
     def wait_until_good(self) -> None:
@@ -123,7 +123,7 @@ class Guest:
         self.wait_for("systemctl is-active --quiet vigie-boot-good.service")
 
     def wait_until_recording(self) -> None:
-        """There is a piece of video that goes on."""
+        """Wait until a file of video grows."""
         self.wait_for("grep -qs moof /var/lib/vigie/footage/*/*.mp4*")
 
     def booted_slot(self) -> str:
@@ -141,7 +141,7 @@ class Guest:
         return int(float(self.run("cat /proc/uptime").split()[0]) * 1000)
 
     def reboot(self) -> str:
-        """As somebody would ask for it. Which boot comes of it."""
+        """Boot the guest as an operator would; return the new boot's id."""
         self._output_offset = self.shell.output_length
         self.shell.start_command("systemctl reboot")
         return self.wait_until_up()
@@ -171,7 +171,7 @@ class Guest:
         if self._machine is not None:
             self.cut_power()
 
-    # What lies on its disk, while it is off.
+    # The content of its disk, while it is off.
 
     def extract_fat(self, name: str) -> FatPart:
         """A FAT of its disk, taken out."""

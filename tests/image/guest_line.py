@@ -10,8 +10,8 @@ from tests.image.qmp import connect_when_listening
 
 
 class GuestLine:
-    """Reads from the beginning, so that nothing is missed however late somebody asks. `log` gets a
-    copy; after the guest's end the text stays.
+    """Reads from the beginning, so that nothing is missed by a late caller. `log` gets a copy; after the
+    guest's end the text stays.
     """
 
     def __init__(self, path: Path, log: Path, timeout_s: float) -> None:

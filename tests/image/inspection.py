@@ -42,7 +42,7 @@ done
 WANTS_DROPIN = "[Unit]\nWants=image-test-eyes.service\n"
 PORTS = {"amd64": "/dev/ttyS2", "arm64": "/dev/ttyS0"}
 COMMAND_TIMEOUT_S = 300.0
-"""For a command whose end must come: long, because a machine may be slow."""
+"""For a command that must end: long, because a machine may be slow."""
 
 
 def shell_credentials(architecture: str) -> Mapping[str, str]:
@@ -67,14 +67,14 @@ class GuestShell:
         self._is_open = is_open
 
     def wait_until_open(self, timeout_s: float, offset: int = 0) -> str:
-        """The boot's id, once systemd has brought the eyes up. `begin`: after this much was said."""
+        """The boot's id, once systemd has started the inspection shell. `begin`: offset of the output to start at."""
         found = self._line.wait_for(r"eyes open (\S+)\n", timeout_s, offset)
         self._begin, self._is_open = found.end(), True
         return found[1]
 
     @property
     def output_length(self) -> int:
-        """How much was said through them so far."""
+        """The number of characters of output so far."""
         return len(self._line.text)
 
     def run(self, command: str, *, check: bool = True, timeout_s: float = COMMAND_TIMEOUT_S) -> str:

@@ -1,8 +1,8 @@
 """A computer in QEMU: real UEFI firmware, a disk, three serial lines, a watchdog, a network of its own.
 
-Nothing plays the firmware: OVMF (AAVMF on arm64) finds the boot loader on the disk, as it would on a
-board. Processors are emulated (TCG), which works everywhere; `VIGIE_IMAGE_ACCEL=kvm` asks for KVM, which is never taken
-by itself, because a machine may have a /dev/kvm that does not work.
+The firmware is not simulated: OVMF (AAVMF on arm64) finds the boot loader on the disk, as it would on a
+board. Processors are emulated (TCG), which works everywhere; `VIGIE_IMAGE_ACCEL=kvm` requests KVM, which is never
+selected automatically, because a machine may have a /dev/kvm that does not work.
 """
 
 import base64
@@ -148,7 +148,7 @@ class VirtualMachine:
         return self._log.read_text()
 
     def kill(self) -> None:
-        """Pull the plug. What the guest's disk was not told to keep may be lost."""
+        """Pull the plug. Data that the guest has not flushed may be lost."""
         self._process.send_signal(signal.SIGKILL)
         self._close()
 

@@ -20,14 +20,14 @@ from tests.whole.report.broker import Mosquitto
 CLOCK = SystemClock()
 
 BROKER_ADDRESS, BUNDLE_SERVER_ADDRESS = "10.0.2.100:1883", "10.0.2.101:80"
-"""Where a guest finds them."""
+"""The address at which a guest reaches them."""
 BROKER_URL, BUNDLE_SERVER_URL = "mqtt://10.0.2.100", "http://10.0.2.101"
 CHUNK_BYTES = 65536
 
 
 class BundleServer:
-    """A folder over HTTP, in ranges as RAUC and a download that goes on ask for. `breaks_at`: there the
-    next answer ends, as a mobile network does it.
+    """A folder over HTTP, in ranges as RAUC and resumed downloads request them. `breaks_at`: the next
+    answer ends there, as on a mobile network.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -56,7 +56,7 @@ class BundleServer:
         self.port = self._server.server_address[1]
 
     def close(self) -> None:
-        """Nobody answers any more."""
+        """Stop answering."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -100,7 +100,7 @@ class BundleServer:
 
 
 class OutsideWorld:
-    """A real mosquitto, a centre that hears, keeps and acknowledges, and the shelf."""
+    """A real mosquitto, a centre that stores and acknowledges, and the bundle server."""
 
     def __init__(self, folder: Path) -> None:
         for name in ("broker", "shelf"):
@@ -136,7 +136,7 @@ class OutsideWorld:
             return next(item for item in self._received if matches(item))
 
     def close(self) -> None:
-        """All gone."""
+        """Stop everything."""
         self.bundle_server.close()
         self._thread.stop()
         assert self._thread.join(60)

@@ -12,7 +12,7 @@ POLL_INTERVAL_S = 0.05
 
 
 def connect_when_listening(path: Path, timeout_s: float) -> socket.socket:
-    """A socket that somebody is about to listen at."""
+    """Connect to a socket whose listener is about to start."""
     deadline_s, never_set = time.monotonic() + timeout_s, threading.Event()
     while True:
         connection = socket.socket(socket.AF_UNIX)
@@ -28,7 +28,7 @@ def connect_when_listening(path: Path, timeout_s: float) -> socket.socket:
 
 
 class QmpClient:
-    """A connection. `events` is what QEMU told by itself, such as RESET and WATCHDOG, in order."""
+    """A connection. `events` is what QEMU sent unrequested, such as RESET and WATCHDOG, in order."""
 
     def __init__(self, path: Path, timeout_s: float) -> None:
         self._socket = connect_when_listening(path, timeout_s)

@@ -1,4 +1,4 @@
-"""The technician at the end of the cable: he types at the guest's second serial port, and reads."""
+"""The technician at the end of the cable: types at the guest's second serial port, and reads."""
 
 import re
 from pathlib import Path
@@ -20,7 +20,7 @@ class ConsoleCable:
         self._secret = secret
 
     def press_enter(self, timeout_s: float) -> str:
-        """Again and again until somebody answers, as one does at a line that is silent."""
+        """Press enter again and again until the console answers."""
         begin = len(self._line.text)
         for _ in range(int(timeout_s / ENTER_INTERVAL_S)):
             self._line.send("\r")
@@ -32,7 +32,7 @@ class ConsoleCable:
         raise AssertionError(f"nobody answers: {self._line.text[begin:]!r}")
 
     def send(self, text: str) -> None:
-        """A line that nobody answers any more."""
+        """Detach the line."""
         self._line.send(text + "\r")
 
     def type_line(self, text: str, until: str = PROMPT) -> str:

@@ -36,7 +36,7 @@ def tree(built: BuiltImage, studio: Path) -> Iterator[ImageContainer]:
 
 
 def recording(tree: ImageContainer) -> int:
-    """The agent's process, once its video goes on."""
+    """The agent's process, once its footage grows."""
     before = video(tree)
     tree.wait_for(lambda: video(tree) > before, "footage")
     return tree.wait_for(lambda: tree.pid(AGENT), "agent")

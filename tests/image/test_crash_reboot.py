@@ -12,7 +12,7 @@ HOG = "chrt -f 99 sh -c 'while :; do :; done'"
 BLOWS = {
     "the kernel panics": "echo 1 >/proc/sys/kernel/sysrq; echo c >/proc/sysrq-trigger",
     "the first process crashes": "kill -SEGV 1",
-    # Before everything else, on each processor, and no share is left to others: nothing goes on.
+    # At the highest priority, on each processor, without a share for other processes: a hang.
     "something takes all processors": "echo -1 >/proc/sys/kernel/sched_rt_runtime_us; "
     f"{HOG} & {HOG} & {HOG}",
 }

@@ -1,4 +1,4 @@
-"""Partitions that are full or spoilt: the box goes on as well as it can, and knows who it is."""
+"""Partitions that are full or damaged: the box continues as well as it can, and keeps its identity."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -49,7 +49,7 @@ def test_a_reflashed_box_has_no_footage_of_the_previous_one(
     guest = another()
     before = footage(guest.extract_ext("data"), guest.folder)
     assert before
-    # What the flasher does, on a disk that keeps the bytes that nobody has written over.
+    # As the flasher does, on a disk that keeps bytes that were not overwritten.
     flashed = Disk.create_overlay(guest.folder / "flashed.qcow2", built.disk)
     guest.disk.write_partition("state", flashed.extract("state", guest.folder / "flashed.state"))
     guest.disk.corrupt("data", BLANKED_BYTES, byte=0)

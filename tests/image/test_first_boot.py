@@ -20,7 +20,7 @@ LOGIN = re.compile(r"login:|Password:")
 
 
 def test_a_flashed_card_becomes_a_box_that_records_and_reports(life: FirstLife) -> None:
-    """All of it is waited for in `life`; what is left is that nobody is asked anything."""
+    """Everything is waited for in `first_boot`; the remaining check is that no prompt is shown."""
     assert 0 < life.ready_s <= life.good_s
     assert not LOGIN.search(life.boot_output)
 

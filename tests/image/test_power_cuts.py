@@ -1,8 +1,8 @@
-"""Power cuts at random moments: the box always boots, old or new and nothing between, and what it had
-recorded plays.
+"""Power cuts at random moments: the box always boots, with the old or the new system and nothing between,
+and its recorded footage plays.
 
 Each cut begins with the same saved box, minutes of booting left out. The disk in the guest has a cache
-that the cut empties: what the box did not have flushed may be gone, in any order.
+that the cut empties: data that the box had not flushed may be lost, in any order.
 """
 
 import hashlib
@@ -57,7 +57,7 @@ def taking(
     began_s = time.monotonic()
     running.run(command)
     whole_s = time.monotonic() - began_s
-    running.close()  # nothing runs beside the boxes that are cut
+    running.close()  # no other guest runs while boxes are cut
     return Taking(command=command, whole_s=whole_s, root=root)
 
 
@@ -95,7 +95,7 @@ def test_a_power_cut_during_an_update(
 def look_at_footage(
     guest: Guest, street: ReferenceStreet, where: str, boot: str = "", cut_ms: int = 0
 ) -> None:
-    """The disk of a box that was cut, before anything has mended it."""
+    """The disk of a box that was cut, before its recovery."""
     assert guest.disk.is_consistent(), where
     data, state = guest.extract_ext("data"), guest.extract_ext("state")
     assert data.faults == "", f"{where}: data: {data.faults}"

@@ -10,13 +10,13 @@ from tests.image.guest import Guest
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("one look")]
 
-HIGHEST_EXPOSURE = 20  # tenths, as tests/systemd asks of the units
+HIGHEST_EXPOSURE = 20  # tenths, as tests/systemd requires of the units
 LISTENING = "0A"
 DHCP_CLIENT = 68
 ALLOWED_UDP = {DHCP_CLIENT, 546}
 """DHCP for IPv4 and IPv6, of systemd-networkd."""
 EXPOSED = {"vigie-data.service"}
-"""Which mounts, and whose mounts everybody has to see: it runs once at the start and hears nobody."""
+"""The mounts and the users that must see them: it runs once at the start and accepts no input."""
 
 
 def test_no_unit_has_failed(running: Guest) -> None:

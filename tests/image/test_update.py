@@ -1,4 +1,4 @@
-"""Updates: taken in where they are good, left again where they are not, refused where they are nobody's."""
+"""Updates: installed if they are good, rolled back if they are not, refused if they are unsigned."""
 
 import base64
 from collections.abc import Callable
@@ -22,7 +22,7 @@ RETURN_S = 600.0
 
 
 def status(guest: Guest) -> Any:
-    """As the box tells it."""
+    """The version as the box reports it."""
     return msgspec.json.decode(guest.run(f"{PROGRAM} update status --json"))
 
 
@@ -92,7 +92,7 @@ UNFIT: dict[str, Callable[[BundleFactory, BuiltImage], tuple[Path | None, Path]]
         built.root,
         kitchen.make_boot("no-ext4", built.slot_file_with_kernel_args("module_blacklist=ext4")),
     ),
-    # What would say that it is on trial does not run, or finds nothing to read.
+    # The check for a trial does not run, or finds nothing to read.
     "it has no agent": lambda kitchen, built: (
         built.root,
         kitchen.make_boot(
@@ -106,7 +106,7 @@ UNFIT: dict[str, Callable[[BundleFactory, BuiltImage], tuple[Path | None, Path]]
             "no-fat", built.slot_file_with_kernel_args(f"module_blacklist=vfat {NO_AGENT}")
         ),
     ),
-    # It comes so far that it tells its version itself.
+    # It gets far enough to report its version itself.
     "its agent never runs": lambda kitchen, built: (
         kitchen.make_root(NEW),
         kitchen.make_boot("no-agent", built.slot_file_with_kernel_args(NO_AGENT)),
@@ -172,7 +172,7 @@ def test_an_update_is_refused_that_has(
     built: BuiltImage,
     world: OutsideWorld,
 ) -> None:
-    """Nor does it go in where somebody goes round our own command."""
+    """Nor is it installed without the project's own command."""
     bundle = REFUSED[what](kitchen, built)
     code, message = (
         guest.run_unchecked(

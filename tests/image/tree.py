@@ -11,7 +11,7 @@ BOUND_FOLDERS = {
     "state/config": "/etc/vigie",
     "data/footage": "/var/lib/vigie/footage",
 }
-"""What a box has on partitions of its own is folders of the test here."""
+"""The partitions of a box are folders of the test here."""
 
 
 class ImageContainer(Container):

@@ -1,4 +1,4 @@
-"""A desk with heads that behave as far as commands can tell, and can be held up."""
+"""A dispatcher with fake heads that behave as far as commands can tell, and can be blocked."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -125,7 +125,7 @@ def encode_command(args: dict[str, Any], command_id: str = "one", **changes: Any
 
 
 class CommandRig:
-    """A desk whose stages are turned by hand, or by threads of a test's own."""
+    """A dispatcher whose stages are turned by a test, or by threads of a test's own."""
 
     def __init__(
         self,
@@ -182,7 +182,7 @@ class CommandRig:
         self.dispatcher.run_once(self._never_set)
 
     def wait_for_replies(self, is_complete: Callable[[list[Reply]], bool]) -> list[Reply]:
-        """All replies, once `found` says so of them."""
+        """All replies, once `found` is true for them."""
         with self.changed:
             assert self.changed.wait_for(lambda: is_complete(self.replies), TIMEOUT_S), self.replies
             return list(self.replies)

@@ -28,7 +28,7 @@ PLAIN_CONFIG = HeadConfig(name="mast", driver="fake", lease_s=30, max_move_s=20,
 
 
 class ReckoningHead(FakeHead):
-    """The same body behind a driver that only reckons: it cannot be told where to go."""
+    """The same body behind a driver with dead reckoning only: it has no absolute moves."""
 
     error_deg = 0.5
 

@@ -98,7 +98,7 @@ def test_a_stay_at_a_preset_gets_a_new_number_only_if_it_changes() -> None:
 
 
 class Watched:
-    """A turning stage over real eyes without a detector, and what it says."""
+    """A detect stage at a head, without a detector, and its events."""
 
     def __init__(self) -> None:
         self.frames = LatestFrame()

@@ -1,4 +1,4 @@
-"""Addresses that are none are refused in one line, and what a device says never breaks us."""
+"""drivers.addresses: invalid addresses are refused in one line, and hostile device answers do no harm."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

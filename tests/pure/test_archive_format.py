@@ -56,7 +56,7 @@ GOOD = bundle(
 
 
 def repacked(files: dict[str, bytes], folder: str = "vigie-bundle-pole-17-x") -> io.BytesIO:
-    """Files as somebody else would pack them."""
+    """Files as another program would pack them."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w:gz") as tar:
         for name, data in files.items():
@@ -158,7 +158,7 @@ def test_a_link_out_of_the_folder_and_a_decompression_bomb_are_refused() -> None
 
 
 def entry(name: str, kind: bytes, size_bytes: int, data: bytes = b"") -> bytes:
-    """A file of a tar, with a header as it is written by whom it pleases."""
+    """A file of a tar, with any header."""
     header = bytearray(tarfile.TarInfo(name).tobuf(tarfile.GNU_FORMAT))
     header[124:136] = b"\x80" + size_bytes.to_bytes(11, "big")
     header[156:157] = kind
@@ -171,7 +171,7 @@ def entry(name: str, kind: bytes, size_bytes: int, data: bytes = b"") -> bytes:
 
 
 HUGE = 200_000_000
-"""More than a verifier ever needs; a hostile one would say more."""
+"""More than a verifier ever needs; a hostile bundle would have more."""
 MAP = b"1\n0\n0\n".ljust(tarfile.BLOCKSIZE, b"\0")
 SPARSE_0 = b"29 GNU.sparse.size=200000000\n22 GNU.sparse.map=0,0\n"
 SPARSE_1 = (

@@ -1,4 +1,4 @@
-"""A file is old or new, with the mode that was asked for; what a cut has left aside is in nobody's way."""
+"""agent.base.atomic_file: a file is old or new, with the requested mode; leftovers of a cut do no harm."""
 
 import errno
 import os

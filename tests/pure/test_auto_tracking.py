@@ -46,7 +46,7 @@ def walking(deg_s: float) -> Path:
 
 
 def passing(speed_mps: float, beside_m: float, from_m: float) -> Path:
-    """Somebody who goes by on a straight line, seen from a pole 5.5 m high."""
+    """A person on a straight path, seen from a pole 5.5 m high."""
 
     def at(t_s: float) -> Direction:
         along_m = speed_mps * t_s - from_m
@@ -63,7 +63,7 @@ STOP = ContinuousMove(for_s=MOVE_DURATION_S)
 
 
 class Corner:
-    """A simulated head with a camera, somebody in the street, and a detector that is a little off."""
+    """A simulated head with a camera, a person in the street, and a slightly inaccurate detector."""
 
     def __init__(
         self, path: Path, config: TrackingConfig | None = None, height: float = 0.2
@@ -148,7 +148,7 @@ class Corner:
             count += 1
 
     def obey(self, request: ContinuousMove | None) -> None:
-        """As the head does: shares of the top speed, the smallest left out, as long as was said."""
+        """As the head does: shares of the top speed, the smallest left out, for the requested time."""
         if request is not None:
             self.drive_until_s = self.now_s + request.for_s
             pan, tilt = (0.0 if abs(s) < DEAD_ZONE else s for s in (request.pan, request.tilt))
@@ -199,7 +199,7 @@ def test_a_target_that_turns_back_is_followed_back() -> None:
     corner = Corner(lambda t_s: Direction(pan_deg=-20 + 12 * math.sin(t_s / 1.5), tilt_deg=-10))
     corner.run(30)
     assert corner.worst(2) < 0.25
-    # Once for each time that he turns: every 4.7 s.
+    # Once for each turn of the target: every 4.7 s.
     assert corner.swings(2) <= 7
 
 

@@ -1,4 +1,4 @@
-"""When a boot is good: what the agent says of itself, and what lies on the disk."""
+"""agent.update.boot_check: a boot is good by the agent's health and by the footage on the disk."""
 
 import subprocess
 import sys

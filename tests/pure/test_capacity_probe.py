@@ -1,4 +1,4 @@
-"""The marks that tell whether a disk is as large as it says."""
+"""centre.flash.capacity_probe: marks that show if a disk is as large as it reports."""
 
 import pytest
 from hypothesis import given
@@ -13,8 +13,8 @@ GB = 1_000_000_000
 
 
 def is_found(image_bytes: int, disk_bytes: int, real_bytes: int) -> bool:
-    """Whether on a disk that begins again at its real end a mark is gone: it lies where the image, or
-    what is written behind it, or another mark does.
+    """Return True if a mark is lost on a disk that wraps around at its real end: the image, data behind it
+    or another mark overwrites it.
     """
     written_end = write_verify.zero_regions(image_bytes, disk_bytes)[0][1]
     seen: set[int] = set()

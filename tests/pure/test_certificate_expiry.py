@@ -1,5 +1,5 @@
-"""The box's own certificate and the broker's authority: NET-05 says in time that one of them ends, and
-is silent where no date is known.
+"""agent.reporting.mqtt.certificate_expiry: NET-05 is raised in time before the box's certificate or the
+broker's authority expires, and not without a trusted date.
 """
 
 from datetime import UTC, datetime, timedelta

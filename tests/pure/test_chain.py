@@ -51,7 +51,7 @@ def signed(text: bytes, key: Ed25519PrivateKey = KEY) -> bytes:
 
 
 def chain(count: int, first: int = 1, **last: object) -> list[bytes]:
-    """Lines of a good chain; the last receipt says what `last` gives it."""
+    """Lines of a valid chain; `last` is the content of the last receipt."""
     lines: list[bytes] = []
     prev_sha256 = GENESIS_SHA256 if first == 1 else "a" * 64
     for seq in range(first, first + count):

@@ -112,7 +112,7 @@ ALL = ProbeResult(
 
 
 def filled_in(text: str) -> str:
-    """As a person does it who takes every suggestion."""
+    """As a technician does who accepts every suggestion."""
     return re.sub(r"^# (.*?)  # fill in: .*$", r"\1", text, flags=re.MULTILINE)
 
 

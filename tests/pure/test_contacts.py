@@ -114,7 +114,7 @@ def test_an_event_continues_after_the_pins_were_reopened(
     ("levels", "events"),
     [
         ([(0, False)], []),
-        # A level that was there before says nothing.
+        # An unchanged level is no news.
         ([(0, True), (5, False)], []),
         ([(0, False), (5, True), (5.001, False)], [5]),
         # One blow rings.

@@ -216,12 +216,12 @@ def test_the_truth_is_within_the_error_on_the_way_to_presets_too(
         t_ns += int(max(looks) * S)
 
 
-# What is asked of a head that answers, late or never
+# A head's orders, answered late or never
 
 SPOKEN = st.tuples(
     SHARE,
     st.floats(0.05, 6),  # from the word to the next one
-    st.floats(0, 1),  # when it is heard, of the time until its answer
+    st.floats(0, 1),  # the time of its receipt, as a share of the time until its answer
     st.floats(0, 2),  # when the answer comes
     st.sampled_from(("heard", "refused", "lost and heard", "lost")),
 )
@@ -269,7 +269,7 @@ def test_a_preset_move_is_uncertain_until_it_is_acknowledged(obeys: bool) -> Non
         truth, reported = body.state_at(at_s * S), reckoned.position_at(at_s * S)
         assert abs(truth.pan_deg - reported.pose.pan_deg) <= reported.error_deg
         assert reported.moving
-    # A stop that is heard ends what it does, and not what is not known.
+    # A received stop ends the motion, and not the uncertainty.
     reckoned.settle_order("heard", reckoned.begin_order((0.0, 0.0, 0.0), 150 * S), 150 * S)
     truth, reported = body.state_at(160 * S), reckoned.position_at(160 * S)
     assert abs(truth.pan_deg - reported.pose.pan_deg) <= reported.error_deg

@@ -37,7 +37,7 @@ def changes(edges: list[tuple[int, bool]], until_ms: int) -> list[tuple[bool | N
         # Too short to be one.
         ([(0, False), (100, True), (149, False)], [(False, 0)]),
         ([(0, False), (100, True), (150, False)], [(False, 0), (True, 100), (False, 150)]),
-        # The same level again says nothing new.
+        # The same level again is no news.
         ([(0, False), (100, True), (120, True), (140, True)], [(False, 0), (True, 100)]),
         # What never rests is never known.
         ([(t_ms, t_ms % 20 == 0) for t_ms in range(0, 970, 10)], []),
@@ -86,7 +86,7 @@ bounces = st.lists(st.integers(1, HOLD_MS - 1), max_size=8)
 def test_each_real_change_is_one_change_despite_bounces(
     real: list[tuple[int, list[int]]],
 ) -> None:
-    """Each change comes with bounces that are shorter than the hold, then stands for longer."""
+    """Each change comes with bounces that are shorter than the hold time, and is then stable for longer."""
     t_ms, level = 0, False
     edges = [(t_ms, level)]
     expected: list[tuple[bool, int]] = [(level, t_ms)]

@@ -33,7 +33,7 @@ WELL = ResourceLoad(
 
 
 class Day:
-    """A ladder whose seconds pass."""
+    """A degradation policy whose seconds pass."""
 
     def __init__(self) -> None:
         self.t_ns = 0

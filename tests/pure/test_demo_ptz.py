@@ -40,7 +40,7 @@ WINDOWS = ForbiddenSector(name="windows", pan_deg=(-120, -60), tilt_deg=(20, 60)
 
 
 def head(**more: Any) -> HeadHealth:
-    """A head that stands, and nobody has it."""
+    """A head at rest, without a holder."""
     plain: dict[str, Any] = {
         "name": "head",
         "open": True,

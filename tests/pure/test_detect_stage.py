@@ -1,4 +1,4 @@
-"""The detect stage with real eyes that have no detector: the picture alone is judged."""
+"""agent.detection.detect_stage with a real pipeline without a detector: only the picture is evaluated."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""The eyes, from frame to tracks, with a detector that knows the truth."""
+"""agent.detection.pipeline: from frame to tracks, with a detector that knows the truth."""
 
 from collections.abc import Iterator
 

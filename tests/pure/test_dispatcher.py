@@ -125,7 +125,7 @@ def test_retained_commands_and_stops_are_never_executed(rig: CommandRig) -> None
 def test_a_non_repeatable_command_is_stored_before_it_is_executed(
     rig: CommandRig, make_rig: MakeRig
 ) -> None:
-    """The agent dies during the command: the reply to the repeat says that the outcome is unknown."""
+    """The agent dies during the command: the reply to the repeat is that the outcome is unknown."""
 
     def die(*_: object) -> None:
         raise KeyboardInterrupt

@@ -31,7 +31,7 @@ __all__ = ["make_rig", "rig"]
 
 
 class Slow:
-    """A verb that takes a while, and does what a test tells it to."""
+    """A handler that takes a while, controlled by a test."""
 
     name = "slow"
     priority_lanes = ()

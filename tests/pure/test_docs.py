@@ -42,7 +42,7 @@ def keys(kind: object, prefix: str = "") -> set[str]:
 
 
 def keys_of_text(text: str) -> set[str]:
-    """The path of every key that stands in a TOML text, those that are commented out too."""
+    """The path of every key of a TOML text, commented-out ones included."""
     table, found = "", set()
     for line in text.splitlines():
         if header := re.match(r"(?:# )?(\[\[|\[)([a-z_.]+)\]", line):

@@ -1,4 +1,4 @@
-"""docs/probe.md says what `vigie probe` has: each option, each state, each default, a true snippet."""
+"""docs/probe.md describes `vigie probe`: each option, each state, each default, a true snippet."""
 
 import argparse
 import re

@@ -295,7 +295,7 @@ def test_quarantined_files_count_and_are_evicted_before_footage() -> None:
 
 
 def test_a_span_in_utc_finds_footage_that_was_recorded_before_the_clock_was_set() -> None:
-    """The name says 1970; a later segment of its boot knows better. Either way of asking works."""
+    """The name has 1970; a later segment of its boot has the right time. Either way of lookup works."""
     wrong = datetime(1970, 1, 1, tzinfo=UTC)
     early = StoredSegment(
         name=msgspec.structs.replace(RING[0].name, utc=wrong, synced=False), size_bytes=100

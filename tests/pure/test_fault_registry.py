@@ -29,7 +29,7 @@ def nodes(folder: Path) -> Iterator[tuple[Path, ast.AST]]:
 
 
 def named_in_the_agent() -> set[str]:
-    """The codes that stand as strings of their own in the agent, beside the table."""
+    """The codes that are string literals in the agent, outside of the table."""
     return {
         node.value
         for file, node in nodes(AGENT)

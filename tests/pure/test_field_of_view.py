@@ -49,7 +49,7 @@ def test_a_head_sent_to_a_direction_has_it_in_the_centre(pose: Pose, at: Point) 
 @pytest.mark.parametrize(
     ("at", "pan_deg", "tilt_deg"),
     [
-        # By hand: a picture 60 degrees wide, level; tan 30 = 0.57735, over 16/9 is 0.32476, whose arc is 17.9917.
+        # Worked example: a picture 60 degrees wide, level; tan 30 = 0.57735, over 16/9 is 0.32476, whose arc is 17.9917.
         (Point(0.5, 0.5), 0.0, 0.0),
         (Point(1.0, 0.5), 30.0, 0.0),
         (Point(0.0, 0.5), -30.0, 0.0),

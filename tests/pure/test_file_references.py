@@ -1,4 +1,4 @@
-"""Every file that a configuration names is known to be one, so that none is missing on the box."""
+"""agent.provisioning.file_references: every file that a configuration names is found."""
 
 import tomllib
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The commands that let a head follow somebody: who may, what it costs him, and what ends it."""
+"""The commands that start and end auto tracking: rights, leases, and the reasons of an end."""
 
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ class NoPictures:
 
 
 class Corner:
-    """A head that may follow and look all around, and somebody to the right of where it looks."""
+    """A head with auto tracking and panorama sweeps, and a person to the right of its view."""
 
     def __init__(self, folder: Path) -> None:
         config = msgspec.structs.replace(PLAIN_CONFIG, fov_deg=FOV)

@@ -52,7 +52,7 @@ def test_partitions_have_labels_offsets_and_sizes_in_bytes() -> None:
 def test_any_flipped_bit_of_header_or_entries_is_noticed(at: int, bit: int) -> None:
     spoilt = bytearray(table())
     spoilt[at] ^= 1 << bit
-    if 512 + 92 <= at < 1024:  # behind the header, where nothing stands
+    if 512 + 92 <= at < 1024:  # behind the header, in reserved space
         assert gpt.parse_table(bytes(spoilt)) == gpt.parse_table(table())
         return
     with pytest.raises(gpt.BadPartitionTable):

@@ -1,4 +1,4 @@
-"""Guard tours: which one runs, where it goes on after an interruption, and what it skips."""
+"""agent.ptz.automation.guard_tours: the running tour, its stop after an interruption, skipped stops."""
 
 import itertools
 import random
@@ -159,7 +159,7 @@ def test_after_an_operator_a_tour_resumes_at_the_interrupted_stop(
     street.run(for_s, stepped=False)
     after = street.run(40)
     if to == was_at:
-        # He left it where the tour had it: that stop goes on.
+        # The operator left it at the tour's stop: that stop continues.
         assert after[0] == {"a": "b", "b": "c", "c": "a"}[to]
     else:
         assert after[0] == was_at
@@ -258,7 +258,7 @@ def test_the_schedule_selects_the_running_tour() -> None:
 
 def test_a_window_over_midnight_belongs_to_its_first_day() -> None:
     street = Street(daily("night", "22:00", "06:00", "sun"))
-    # Sunday's goes on into Monday; Monday has none of its own.
+    # Sunday's window continues into Monday; Monday has none of its own.
     found = [running(street, hours) for hours in (1, 7, 23, 6 * 24 + 23)]
     assert found == ["night", None, None, "night"]
 

@@ -1,4 +1,4 @@
-"""A head: motion never outlives its right, whatever happens; and how it says where it is."""
+"""agent.ptz.head: motion never outlives its lease, whatever happens; and position reports."""
 
 from pathlib import Path
 
@@ -197,7 +197,7 @@ def test_a_line_cut_during_a_move_is_reopened_and_the_head_stopped(
     rig.head.move(ContinuousMove(pan=-0.5, for_s=15), ANNA)
     rig.advance_s(0.5)
     body = rig.opened_heads[0].simulator
-    # What is pulled has gone without a stop.
+    # An unplugged line has disappeared without a stop.
     rig.opened_heads[0]._closed.set()
     rig.open_error = DriverError("absent", "unplugged")
     rig.advance_s(1)
@@ -555,7 +555,7 @@ def test_a_path_leads_around_a_sector(tmp_path: Path, kind: type[ReckoningHead] 
 
 
 class TellsLate(FakeHead):
-    """A head whose word is old while it moves, so that it may be somewhere else by then."""
+    """A head whose position reports are old while it moves."""
 
     def read_position(self) -> PtzPosition:
         reported = super().read_position()

@@ -1,4 +1,4 @@
-"""Steered by hand, no head comes into a sector, however late it hears and answers."""
+"""Moved by velocity, no head enters a sector, at any latency of orders and answers."""
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -31,9 +31,9 @@ TRUE_DEG = 0.1
 
 
 class SlowHead(FakeHead):
-    """It takes `look_s` to say where it is, which it reads after a share `at` of that; and `order_s`
-    until it says that it has heard, which it has after such a share. Its place is as of the question,
-    or `as_of_answer`, and the error is honest.
+    """A position query takes `look_s`; the position is of the moment after a share `at` of it. An order
+    takes `order_s` until its answer, and takes effect after such a share. The position is of the query,
+    or `as_of_answer`, and its error is honest.
     """
 
     rig: "SlowRig"
@@ -76,7 +76,7 @@ class AsOfAnswer(SlowHead):
 
 
 class Reckoned(SlowHead):
-    """It is asked whether it is there, and where it is is reckoned."""
+    """It reports only its arrival; its position is dead-reckoned."""
 
     @property
     def capabilities(self) -> PtzCapabilities:
@@ -113,7 +113,7 @@ class SlowRig(HeadRig):
         return head
 
     def passes(self, seconds: float) -> None:
-        """Time passes, and nobody turns; the body is watched."""
+        """Time passes without a turn of the stage; the body is observed."""
         for _ in range(round(seconds / 0.02)):
             self.clock.advance_s(0.02)
             self.furthest_deg = max(self.furthest_deg, self.pose.pan_deg)

@@ -291,7 +291,7 @@ def test_a_box_gets_the_tested_packages_and_no_development_packages() -> None:
 
 
 ARCHIVES = {
-    # Its file in apt's lists: what its Release says.
+    # Its file in apt's lists: the fields of its Release.
     "mirror.example_debian_dists_trixie": ("Debian", "trixie"),
     "mirror.example_debian_dists_trixie-updates": ("Debian", "trixie-updates"),
     "mirror.example_debian_dists_bookworm": ("Debian", "bookworm"),

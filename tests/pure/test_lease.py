@@ -14,7 +14,7 @@ from agent.ptz.lease import LeaseArbiter
 from agent.ptz.requests import Lease
 
 TABLE: dict[Role, str] = {
-    # asks      of: operator, incident, tracking, tour
+    # requester  of: operator, incident, tracking, tour
     "operator": "yyyy",
     "incident": "nyyy",
     "tracking": "nnyy",
@@ -99,12 +99,12 @@ def test_only_its_holder_releases_a_lease_despite_a_leaked_token(requester_role:
         right.release(Requester(id="who asks", role=requester_role), lease.token, 1)
     assert refused.value.code == "stale_token"
     assert right.lease(1) == lease
-    # Once it is over, it is nobody's.
+    # After its end a lease has no holder.
     assert not right.release(BRAHIM, lease.token, lease.expires_ns)
 
 
 class AnyAskers(RuleBasedStateMachine):
-    """Whatever is asked, in whatever order: one holder, never displaced by a weaker one."""
+    """Any requests in any order: one holder, never displaced by a weaker one."""
 
     def __init__(self) -> None:
         super().__init__()

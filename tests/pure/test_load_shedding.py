@@ -91,7 +91,7 @@ def test_a_suspended_camera_is_closed_until_it_is_needed(clock: ManualClock) -> 
     it = Open(clock)
     it.turn()
     it.wanted = None
-    it.stopping.set()  # So that nobody waits for the second that a resting turn takes.
+    it.stopping.set()  # So that no test waits for the second of a suspended turn.
     counts = it.turn(3)
     assert (counts.is_open, counts.is_suspended, counts.last_media_ns) == (
         False,

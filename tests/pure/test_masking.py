@@ -1,4 +1,4 @@
-"""Privacy masks: nothing of what lies in a polygon is left, and nothing else is touched."""
+"""drivers.masking: no pixel inside a polygon is left, and no other pixel is changed."""
 
 import math
 

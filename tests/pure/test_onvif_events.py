@@ -42,9 +42,9 @@ def outputs(events: Sequence[Event | None]) -> list[str]:
 def test_a_state_begins_and_ends_and_a_stateless_event_is_a_moment() -> None:
     camera = reported("Motion", "Crossed")
     events = [
-        camera.step(message(MOTION, False, 1)),  # as it stands at the begin
+        camera.step(message(MOTION, False, 1)),  # the state at the begin
         camera.step(message(MOTION, True, 2)),
-        camera.step(message(MOTION, True, 3)),  # said again
+        camera.step(message(MOTION, True, 3)),  # repeated
         camera.step(message(CROSSED, None, 4)),
         camera.step(message(MOTION, True, 5, "VideoSource=2")),
         camera.step(message(MOTION, False, 6.5)),

@@ -50,8 +50,9 @@ def new_store(cap: int, book: InFlightMessages) -> tuple[sqlite3.Connection, Sto
 
 
 class OutboxModel(RuleBasedStateMachine):
-    """`waiting` is what the outbox should hold, `gone` what it shed, and `told` what its receipts
-    name."""
+    """`waiting` is the expected content of the outbox, `gone` its dropped messages, and `reported` those
+    named in its receipts.
+    """
 
     @initialize()
     def begin(self) -> None:

@@ -1,4 +1,4 @@
-"""The round look of a head: who may have one, what it gives, and what ends it."""
+"""agent.ptz.automation.panorama_scan: rights, results, and the reasons of an end."""
 
 from collections.abc import Callable
 from pathlib import Path

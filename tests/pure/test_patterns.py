@@ -22,7 +22,7 @@ CONTRACT = HOUSE / "docs" / "asyncapi.json"
 SOURCES = sorted(path for room in ("agent", "drivers") for path in (HOUSE / room).rglob("*.py"))
 TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in SOURCES}
 BEGINNINGS = {"^/dev/", "^rtsp://[^/\\s]"}
-"""They say how something begins, and leave the rest to the device."""
+"""They match a beginning, and leave the rest to the device."""
 
 
 def calls(path: Path) -> Iterator[tuple[str, ast.Call]]:
@@ -43,7 +43,7 @@ def declared() -> Iterator[tuple[str, str]]:
                     ".".join(path.relative_to(HOUSE).with_suffix("").parts)
                 )
                 code = compile(ast.Expression(given[0]), where, "eval")
-                yield where, eval(code, vars(room))  # noqa: S307 - the house's own words
+                yield where, eval(code, vars(room))  # noqa: S307 - the project's own expressions
 
 
 PATTERNS = {where: pattern for where, pattern in declared() if pattern not in BEGINNINGS}

@@ -90,7 +90,7 @@ def sum_is_right(dialect: PelcoDialect, frame: bytes) -> bool:
 
 
 def unintended(received: list[AddressedMessage], sent: Sent) -> list[AddressedMessage]:
-    """The moves of our head that nobody ordered with these bytes. A stop moves nothing."""
+    """The moves of the head that no frame ordered. A stop moves nothing."""
     wanted = sent.telegram if sent.intact else None
     ours = [one for one in received if one.address == ADDRESS and isinstance(one.message, MOVES)]
     return [one for one in ours if one != wanted and one.message != STOP_MOTION]
@@ -123,7 +123,7 @@ def test_noise_and_a_wrong_checksum_never_give_an_answer(dialect: PelcoDialect) 
         received = decoder.feed(sent.data)
         frames += sent.telegram is not None
         for reported in received:
-            # Nothing that a controller hears moves anything; a wrong place would be believed.
+            # No byte received by a controller moves anything; a wrong position would be accepted.
             ours = reported.address == ADDRESS and isinstance(reported.message, PositionReport)
             if ours and not (sent.intact and reported == sent.telegram):
                 assert sent.telegram is not None
@@ -162,5 +162,5 @@ def test_noise_uses_bounded_memory(dialect: PelcoDialect) -> None:
         frames += len(decoder.feed(chance.randbytes(700) + sync * 300))
         assert len(decoder._buffer) < SIZES[dialect]
     assert decoder.noise_bytes + frames * SIZES[dialect] <= BYTES
-    # Of random bytes that look like the beginning of a frame next to none is one.
+    # Of random bytes that look like the beginning of a frame almost none is one.
     assert frames <= 3

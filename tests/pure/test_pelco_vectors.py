@@ -1,4 +1,4 @@
-"""Frames that others wrote down, byte by byte. Each table says where they stand."""
+"""Frames from published documents and programs, byte by byte. Each table names its source."""
 
 import pytest
 
@@ -153,7 +153,7 @@ def test_documented_frames_that_the_driver_never_sends_are_decoded(
         ("D", "FF 01 00 01 00 01 03"),
         ("D", "FF 01 FF FE 00 01 FF"),
         ("P", "A0 00 00 00 FF 00 AF 0F"),
-        # Iris, and camera with far and down (TF-0002, page 18): no head of ours is asked for it.
+        # Iris, and camera with far and down (TF-0002, page 18): the driver never sends it.
         ("D", "FF 01 02 00 00 00 03"),
         ("D", "FF 01 04 00 00 00 05"),
         ("D", "FF 0A 88 90 00 20 42"),

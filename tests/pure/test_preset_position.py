@@ -1,5 +1,5 @@
-"""A head whose camera has masks: they are shown in their place only where the head is exactly where they
-were drawn, and what the head may be off by they are painted larger by.
+"""agent.ptz.preset_position: masks are shown in their place only if the head is exactly at their preset,
+and are enlarged by the allowed deviation.
 """
 
 from pathlib import Path
@@ -166,7 +166,7 @@ def test_a_position_within_a_small_share_of_the_picture_is_the_preset(
 
 
 class Coarse(FakeHead):
-    """It tells the same place by the same word, and its place to a degree only."""
+    """It reports positions to a degree, and always the same one for a preset."""
 
     def read_position(self) -> PtzPosition:
         return msgspec.structs.replace(super().read_position(), error_deg=1.0)
@@ -305,7 +305,7 @@ def test_a_dead_reckoned_head_is_at_a_preset_only_by_its_own_memory(tmp_path: Pa
     street.point(WIDE)
     street.head.set_preset("gate", ANNA)
     street.advance_s(3)
-    # Nobody has measured how far its lens is in.
+    # The lens's zoom position was not measured.
     assert street.hidden
     street.recall()
     assert not street.hidden
@@ -383,7 +383,7 @@ def test_the_tolerance_is_small_for_wide_and_limited_by_gears_for_narrow_picture
     wide, tele = presets.shift_tolerance(WIDE, able), presets.shift_tolerance(TELE, able)
     assert wide == ShiftTolerance(x=MAX_SHIFT_SHARE, y=MAX_SHIFT_SHARE * FOV.aspect)
     assert tele.x == pytest.approx(REPEATABILITY_DEG / 3.4, abs=0.01)
-    # Nobody knows how far a reckoned head has zoomed in.
+    # The zoom position of a dead-reckoned head is unknown.
     assert presets.shift_tolerance(WIDE, abilities(absolute=False)) == presets.shift_tolerance(
         TELE, able
     )

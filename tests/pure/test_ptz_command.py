@@ -1,4 +1,4 @@
-"""The commands of a head: what a stop takes away, and who may give the head back."""
+"""agent.ptz.ptz_command: the effect of a stop on other commands, and the right to release a lease."""
 
 import random
 from collections.abc import Callable
@@ -117,5 +117,5 @@ def test_a_lease_is_released_by_its_holder_only(post: Post, requester: Requester
     assert post.rig.speed > 0
     post.do(4, release)
     assert post.lease() is None
-    # What is given back already is nobody's.
+    # A released lease has no holder.
     post.do(5, release, requester)

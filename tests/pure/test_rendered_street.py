@@ -1,4 +1,4 @@
-"""The rendered street: the same each time, lawful where it should be, and where truth says."""
+"""drivers.rendered_street: reproducible, lawful traffic at the positions of its ground truth."""
 
 from itertools import pairwise
 
@@ -53,7 +53,7 @@ def test_no_car_is_on_the_crossing_with_a_pedestrian(t_s: float, seed: int) -> N
 
 
 def seen(doing: str, seed: int = 1) -> dict[int, list[tuple[float, float, float]]]:
-    """Time and place of everybody who does this in two minutes, by id, four times a second."""
+    """Time and position of all road users with this behaviour in two minutes, by id, four times a second."""
     found: dict[int, list[tuple[float, float, float]]] = {}
     for step in range(int(2 * CYCLE_S * 4)):
         for mover in road_users_at(seed, step / 4):

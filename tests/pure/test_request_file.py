@@ -1,4 +1,4 @@
-"""How the console asks root for an update, and how a bundle comes off a stick: real files, and bad ones."""
+"""agent.update.request_file and agent.update.usb_bundle: the console's update requests and bundles on USB disks."""
 
 import os
 from collections.abc import Callable

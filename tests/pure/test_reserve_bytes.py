@@ -36,7 +36,7 @@ def test_the_reserve_depends_on_the_size_of_the_disk(total_bytes: int, kept_byte
 
 
 REQUESTS = st.integers(MIN_RESERVE_BYTES, 10**13)
-"""What a configuration may want."""
+"""The configured reserve."""
 
 
 @given(REQUESTS, st.integers(4_710 * MB, 10**13))

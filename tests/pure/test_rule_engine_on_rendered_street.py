@@ -1,4 +1,4 @@
-"""The rendered street knows the truth: judged against its scene, the truth gives the events."""
+"""The rules on the ground truth of the rendered street give its events."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +27,7 @@ def sights(seed: int) -> Iterator[FrameResult]:
             for truth in truth_boxes(seed, t_ns / NS_PER_S, view)
             if truth.hidden < 0.6
         )
-        # The picture is noise: nothing is said of the view in this test.
+        # The picture is noise: the view is not evaluated in this test.
         yield FrameResult(
             seq=seq,
             t_ns=t_ns,

@@ -1,4 +1,4 @@
-"""How old footage surely is: powered-on time and UTC, and when UTC is not asked."""
+"""agent.recording.retention.segment_age: a lower bound from powered-on time and UTC."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -15,7 +15,7 @@ TEN_YEARS = 87_600
 
 
 def name(boot: str, at_h: float, utc_h: float, *, synced: bool = True) -> SegmentName:
-    """A segment `at_h` hours after its boot, whose name says `utc_h` hours of the day."""
+    """A segment `at_h` hours after its boot, with `utc_h` hours of the day in its name."""
     return SegmentName(
         counter=1,
         boot=boot,

@@ -1,4 +1,4 @@
-"""A segment's name is the index: it says all, and sorts by the order of recording."""
+"""agent.recording.segment_name: the name is the index, and sorts by the order of recording."""
 
 from datetime import UTC, datetime
 

@@ -44,7 +44,7 @@ def track(box: TruthBox, shift: float = 0.0, label: Label | None = None) -> Trac
 
 
 def looks(seen: Callable[[TruthBox], list[Track]], every: int = 1) -> list[FrameTracks]:
-    """Eyes that make of each one who is there what `seen` says."""
+    """A detector with the detections of `seen` for each road user."""
     return [
         FrameTracks(
             t_s=street_pattern.frame_time_s(seq),
@@ -136,7 +136,7 @@ class FakeProgressSink(CommandProgressSink):
 
 
 class Outbox:
-    """Takes messages, until it is full, and says when they have arrived."""
+    """Takes messages, until it is full, and reports their arrival."""
 
     def __init__(self) -> None:
         self.full = False

@@ -32,7 +32,7 @@ class Cut(BaseException):
 
 
 class Board:
-    """A box: its partitions, its firmware, and what lies in its slots."""
+    """A box: its partitions, its firmware, and the content of its slots."""
 
     def __init__(self, folder: Path, kind: str) -> None:
         self.folder = folder

@@ -7,7 +7,7 @@ from tests.pure.test_slots import KINDS, NOW, Board, installed
 
 
 def rolled_back(tmp_path: Path, kind: str) -> Board:
-    """2.0.0 has proved itself, and somebody has gone back from it; the reboot is still to come."""
+    """2.0.0 was marked good and then rolled back; the reboot is still to come."""
     board = installed(tmp_path, kind)
     board.slots.arm_trial()
     board.boot(orderly=True)

@@ -32,7 +32,7 @@ def lights(codes: list[str], span_s: float, late_s: float = 0.0) -> list[Flash]:
 
 
 def read(flashes: list[Flash]) -> list[tuple[int, int]]:
-    """The counts of long and short blinks, as somebody with eyes and a pencil reads them."""
+    """The counts of long and short blinks, as a person counts them."""
     found, long, short = [], 0, 0
     for flash in flashes:
         if flash.is_on:

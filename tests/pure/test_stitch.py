@@ -46,7 +46,7 @@ def swept(
     error_deg: float = 0.0,
     seen: Callable[[Image, int], Image] = lambda image, _: image,
 ) -> tuple[list[Shot], list[Pose]]:
-    """Shots at the poses that the head tells, and the poses where it really looked."""
+    """Shots at the poses that the head reports, and the poses where it really pointed."""
     rng = random.Random(5)
     shots, looked = [], []
     for index, pose in enumerate(poses):
@@ -119,7 +119,7 @@ def test_with_true_poses_the_panorama_matches_the_street(street: SurroundRendere
         assert canvas.image.shape[1] == round(2 * math.pi * WIDTH / 2 / math.tan(math.radians(30)))
         wrong = errors(canvas, truth(street, canvas))
         assert wrong.mean() < 2.5
-        # A seam is not worse than what lies beside it.
+        # A seam is not worse than the picture next to it.
         at_seams = seams(canvas)
         assert wrong[at_seams].mean() < 1.25 * wrong[~at_seams].mean()
 
@@ -148,7 +148,7 @@ def test_a_head_that_is_wrong_by_a_degree_leaves_no_step(street: SurroundRendere
     shots, looked = swept(street, error_deg=1.0)
     reported, refined = stitch(shots, FOV, refine=False), stitch(shots, FOV)
     strips = align_strips([project_shot(shot, FOV, 4096) for shot in shots]).strips
-    # All around at once nothing tells where the whole is: that is the mean of what the head said.
+    # A full circle has no absolute reference: that is the mean of the reported poses.
     pan_off, tilt_off = (
         float(
             np.mean(
@@ -241,7 +241,7 @@ def test_one_picture_makes_a_panorama_too(street: SurroundRenderer) -> None:
 
 
 def test_uncovered_areas_are_black(street: SurroundRenderer) -> None:
-    """Poses that were forbidden: nobody makes up what stands there."""
+    """Poses that were forbidden: their content is not invented."""
     shots, _ = swept(street)
     canvas = stitch(shots[:4] + shots[6:], FOV)
     assert canvas.width_deg == 360

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT end a wait, whichever thread the kernel hands them to."""
+"""agent.runtime.stop_signals: SIGTERM and SIGINT end a wait in any thread."""
 
 import signal
 import subprocess

@@ -34,11 +34,11 @@ from agent.runtime.supervisor import Supervisor
 from tests.conftest import ManualClock
 
 OFF_S = 40.0
-"""What a restart of a board takes."""
+"""The duration of a board's restart."""
 
 
 class Pole:
-    """A box with a camera, of which a test says how it is. Its agent is started, ended and rebooted."""
+    """A box with a camera whose state is set by a test. Its agent is started, ended and rebooted."""
 
     def __init__(self, folder: Path, clock: ManualClock) -> None:
         self.state, self.runtime = folder / "state", folder / "run"
@@ -82,7 +82,7 @@ class Pole:
 
     @property
     def requests_reboot(self) -> bool:
-        """Whether it has asked for a reboot."""
+        """Return True if it has requested a reboot."""
         return (self.runtime / REBOOT_FILE).exists()
 
     def reported(self) -> str | None:

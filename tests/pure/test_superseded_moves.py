@@ -1,4 +1,4 @@
-"""A stop, or another who takes the head, comes while the box decides on a motion by itself."""
+"""A stop, or another requester's lease, arrives while the box plans a motion by itself."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,8 +19,8 @@ TRACKING = Requester(id="tracking", role="tracking")
 
 
 class Meanwhile:
-    """Asked which sectors there are beside those of the configuration, in the midst of each plan:
-    there is none, but each time the next of `happens` does.
+    """A provider of dynamic sectors, called in the middle of each plan: it has none, but runs the next of
+    `happens` at each call.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class Meanwhile:
 
 
 class Wanderer:
-    """A mover that wants to be elsewhere. While its first wish is planned, something happens."""
+    """A mover that requests another position. While its first request is planned, something happens."""
 
     tour = None
 
@@ -52,14 +52,14 @@ class Wanderer:
 
 
 def wanders(folder: Path, mover_requester: Requester) -> tuple[HeadRig, Wanderer]:
-    """A head at rest, and a mover that is asked at its next turn."""
+    """A head at rest, and a mover that is called at its next turn."""
     meanwhile = Meanwhile()
     rig = HeadRig(folder, CALM, forbidden=meanwhile).start()
     return rig, Wanderer(mover_requester, meanwhile)
 
 
 def stands_s(rig: HeadRig, seconds: float) -> bool:
-    """Whether it stands where it is for so long."""
+    """Return True if the head stays at its position for so long."""
     pan_deg = rig.pose.pan_deg
     for _ in range(round(seconds * 10)):
         rig.advance_s(0.1)

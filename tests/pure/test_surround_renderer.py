@@ -1,4 +1,4 @@
-"""The avenue all around: without a seam, the same each time, and everybody where truth says."""
+"""drivers.rendered_street.surround_renderer: seamless, reproducible, and true to its ground truth."""
 
 import math
 
@@ -139,7 +139,7 @@ def test_truth_boxes_lie_in_the_picture_and_appear_once_each(
 
 
 def test_a_car_passing_the_pole_crosses_the_picture_without_a_jump() -> None:
-    """Beside the pole it goes from one half of the street to the other."""
+    """Next to the pole it moves from one half of the street to the other."""
     looks = view(-90, -35, 80)
     before: dict[int, TruthBox] = {}
     passed = 0

@@ -99,7 +99,7 @@ def test_a_relay_is_never_on_longer_than_its_maximum_for_any_requests(
             due_ns = relay.due_ns(t_ns)
             assert due_ns is not None
             spans.append([t_ns, due_ns])
-    # What lies nearer than a pause is one span.
+    # Spans closer than a pause are one span.
     merged: list[list[int]] = []
     for begin_ns, end_ns in spans:
         if merged and begin_ns - merged[-1][1] < pause_ns:

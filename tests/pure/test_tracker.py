@@ -1,4 +1,4 @@
-"""The tracker: who is who, from frame to frame."""
+"""agent.detection.tracker: identities from frame to frame."""
 
 import pytest
 from hypothesis import given, settings

@@ -27,8 +27,8 @@ from centre.demo.video_summary import VideoDemoResult
 from centre.fleet_view import FleetView
 
 WRITTEN = ["Avenue [north]", "Depot [/b2]", "fe80:ab:cd:1", "[bold]", "\\[x]"]
-"""What a person or a machine may write. Rich takes some of it for markup, which is left out or is an
-error, and some for pictures.
+"""Names that a person or a machine may write. Rich takes some of it for markup, which is left out or
+raises an error, and some for emoji.
 """
 
 

@@ -1,4 +1,4 @@
-"""An update that fell back is a fault until it is mended or accepted."""
+"""agent.health.update_fault: an update that fell back is a fault until it is fixed or accepted."""
 
 from pathlib import Path
 

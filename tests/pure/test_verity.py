@@ -16,7 +16,7 @@ CMS = b"a signed manifest"
 
 
 def tree(payload: bytes) -> tuple[bytes, str]:
-    """Written down as the kernel's documentation says it, level by level from the root."""
+    """As in the kernel's documentation, level by level from the root."""
 
     def hashed(block: bytes) -> bytes:
         return hashlib.sha256(SALT + block).digest()
@@ -40,7 +40,7 @@ def bundle(folder: Path, blocks: int) -> tuple[Path, SignedPayload]:
 
 
 def nothing(_done: int, _total: int) -> None:
-    """Nobody looks on."""
+    """Ignore the progress."""
 
 
 @pytest.mark.parametrize("blocks", [2, 127, 128, 129, 300, 16384, 16385])

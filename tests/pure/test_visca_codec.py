@@ -136,7 +136,7 @@ def test_numbers_survive_encoding_in_nibbles(value: int, place: int) -> None:
 
 
 def say(reply: ViscaReply) -> bytes:
-    """A reply as a camera would say it: the decoder's other half, for round trips alone."""
+    """A reply as a camera would send it: the decoder's inverse, for round trips only."""
     match reply:
         case ChainNumbered(free):
             return bytes((0x88, 0x30, free, 0xFF))
@@ -210,7 +210,7 @@ def test_a_million_bytes_of_noise_neither_grow_nor_stop_the_decoder() -> None:
 
 
 class Talk:
-    """A conversation: what is sent, what the camera says, how the commands stand then."""
+    """A conversation: what is sent, what the camera replies, and the state of the commands then."""
 
     def __init__(self) -> None:
         self.sockets = CommandTracker()

@@ -17,7 +17,7 @@ UNIT = 4096
 
 
 def reported(_done: int, _total: int) -> None:
-    """Nobody looks on."""
+    """Ignore the progress."""
 
 
 class Watched(WriteTarget):

@@ -1,4 +1,6 @@
-"""XMODEM over a line that loses and changes bytes: a file comes whole, or it is said that it does not."""
+"""agent.console.xmodem over a line that loses and changes bytes: a file arrives whole, or an error is
+raised.
+"""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,8 +19,8 @@ CANCELLED = bytes([CAN, CAN])
 
 
 class Peer:
-    """The other end, which answers what it is sent; while nothing comes time goes on. `hurt` changes
-    what goes over the line, by the number of the piece.
+    """The other end, which answers what it is sent; without input time passes. `hurt` changes the bytes on
+    the line, by the number of the piece.
     """
 
     def __init__(self, *hurt: dict[int, Callable[[bytes], bytes]]) -> None:
@@ -52,13 +54,11 @@ class Peer:
         """Bytes that came over the line in one piece."""
 
     def quiet(self) -> None:
-        """Nothing goes on."""
+        """A line without progress."""
 
 
 class Receiver(Peer):
-    """Takes a file, as the reference says: what is torn is asked for again, what comes twice is kept
-    once.
-    """
+    """Receives a file as in the reference: torn blocks are requested again, repeated ones kept once."""
 
     def __init__(self, *hurt: dict[int, Callable[[bytes], bytes]], crc: bool = True) -> None:
         super().__init__(*hurt)

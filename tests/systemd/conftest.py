@@ -33,7 +33,7 @@ pin = 23
 def container(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
     made = Container(tmp_path_factory.mktemp("container"), {"vigie/vigie.toml": CONFIG})
     try:
-        # As on a box whose image has just booted: what is enabled at first is.
+        # As on a box whose image has just booted: the units enabled at first are.
         made.run("systemctl", "preset-all", "--preset-mode=enable-only")
         made.run("systemctl", "start", "broker.service", "vigie-agent.service")
         made.run("systemctl", "start", "--no-block", "multi-user.target", "timers.target")

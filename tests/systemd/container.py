@@ -36,7 +36,7 @@ PROGRAM_SCRIPT = f"""#!/bin/sh
 export PYTHONPATH={CHECKOUT} PYTHONDONTWRITEBYTECODE=1
 exec {CHECKOUT}/.venv/bin/python -m agent "$@"
 """
-"""What stands for /opt/vigie/bin/vigie: the checkout may lie where a unit must not look."""
+"""The stand-in for /opt/vigie/bin/vigie: the checkout may be at a path that a unit must not read."""
 
 BROKER_UNIT = """
 [Service]
@@ -64,11 +64,11 @@ def skip_reason() -> str | None:
 
 
 _INSTANCE_NUMBERS = itertools.count(1)
-"""Two may run at once: one for all tests, and one that nobody has configured."""
+"""Two may run at once: one for all tests, and an unconfigured one."""
 
 
 class Container:
-    """A booted one. `files` are what lies in its /etc beyond what systemd makes there."""
+    """A booted one. `files` are in its /etc in addition to systemd's own."""
 
     def __init__(self, folder: Path, files: dict[str, str]) -> None:
         etc, local, opt = folder / "etc", folder / "local", folder / "opt"
@@ -97,7 +97,7 @@ class Container:
         )
 
     def _boot(self, name: str, log: Path, *nspawn_args: str) -> None:
-        """Of what `words` say, see systemd-nspawn(1). It is up at the end."""
+        """Run it with `words`, see systemd-nspawn(1). It is up at the end."""
         assert CGROUP_ROOT is not None
         self.name = name
         self._cgroup = CGROUP_ROOT / name

@@ -1,7 +1,7 @@
 """A serial line in the container: its far end is this process's standard input and output.
 
-Run in there by the tests. Prints the name of the near end first. As with a real port, nobody has the near
-end open but the console.
+Run in there by the tests. Prints the name of the near end first. As with a real port, only the console
+has the near end open.
 """
 
 import fcntl
@@ -36,13 +36,13 @@ def forward_output(master: int, name: str) -> None:
     while True:
         try:
             os.write(1, os.read(master, 4096))
-        except OSError:  # nobody has the near end open: pts(4)
+        except OSError:  # no process has the near end open: pts(4)
             clear_exclusive(name)
             never_set.wait(POLL_INTERVAL_S)
 
 
 def clear_exclusive(name: str) -> None:
-    """A real port forgets with its last close whose alone it was; a pseudo-terminal does not."""
+    """A real port drops its exclusive mode with its last close; a pseudo-terminal does not."""
     slave = os.open(name, os.O_RDWR | os.O_NOCTTY)
     fcntl.ioctl(slave, termios.TIOCNXCL)
     os.close(slave)

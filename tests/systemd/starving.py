@@ -11,7 +11,7 @@ from tests.systemd.container import Container
 CGROUP_V1_ROOT = Path("/sys/fs/cgroup")
 CPU_SHARE = 0.01
 MEMORY_BYTES = 100_000
-"""What it may take beyond what it has."""
+"""Its memory allowance on top of its present use."""
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ REBOOT_DROP_IN = "[Service]\nExecStart=\nExecStart=/usr/bin/touch /run/was-reboo
 
 
 class Technician:
-    """Somebody with a cable: what he types goes in, what he sees comes out."""
+    """A technician with a cable: types and reads."""
 
     def __init__(self, container: Container) -> None:
         self._container = container
@@ -53,9 +53,7 @@ class Technician:
         return seen.replace("\r", "")
 
     def press_enter(self) -> str:
-        """Press it again and again until somebody answers, as one does at a line that is silent: the
-        console drops what was typed before it had the port.
-        """
+        """Press it again and again until the console answers: it drops input from before it had the port."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         end_s = time.monotonic() + TIMEOUT_S
@@ -177,7 +175,7 @@ def test_the_agents_user_may_request_a_reboot_and_nothing_else(container: Contai
 
 
 def test_the_agents_user_may_request_an_update_and_gets_its_outcome(container: Container) -> None:
-    """No slots are here: that root says so shows that he was asked, and has been asked once."""
+    """There are no slots here: root's answer shows that the request arrived, and arrived once."""
     python = f"{CHECKOUT}/.venv/bin/python -P"
     environment = f"PYTHONPATH={CHECKOUT}"
     start = f"ExecStart=\nExecStart={python} -m agent.update.request_service\n"

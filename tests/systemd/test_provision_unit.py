@@ -17,7 +17,7 @@ UNIT = "vigie-provision.service"
 
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
-    """A container that nobody has configured; its card is a folder."""
+    """An unconfigured container; its card is a folder."""
     made = Container(tmp_path_factory.mktemp("container"), {})
     try:
         made.run("mkdir", "-m", "700", "/select")

@@ -45,8 +45,8 @@ def recording(container: Container) -> int:
 
 
 def back_after_s(container: Container, since_s: float, before: tuple[str, int]) -> float:
-    """How long after a moment the video begins that was not on the disk before. `since_s` is since the
-    boot, as the names of segments tell when they begin.
+    """The time from a moment until the first video that was not on the disk before. `since_s` is since
+    the boot, like the begin in the names of segments.
     """
     container.wait_for(lambda: newest(container) > before, "new footage")
     name, _ = newest(container)

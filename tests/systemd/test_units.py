@@ -1,4 +1,4 @@
-"""The units and what belongs to them: what systemd itself says of them, without running any."""
+"""The units and their files: checked by systemd's own tools, without starting any."""
 
 import shutil
 import subprocess

@@ -99,7 +99,7 @@ class BundleAuthority:
         meta: str = "",
         size_bytes: int = 600_000,
     ) -> Path:
-        """A bundle whose images are the version's name, again and again."""
+        """A bundle whose images repeat the version's name."""
         content = path.with_suffix(".content")
         content.mkdir()
         for name, size in (("root.img", size_bytes), ("boot.img", 40_000)):
@@ -170,7 +170,7 @@ class UpdateBox:
         (self.root / "etc/os-release").write_text(f'ID=debian\nIMAGE_VERSION="{version}"\n')
 
     def start_service(self) -> None:
-        """RAUC's service, which asks what runs when it begins."""
+        """RAUC's service, which queries the booted slot at its start."""
         with self.log.open("ab") as log:
             self._service = subprocess.Popen(
                 ["rauc", "-c", self.conf, "service"],
@@ -200,7 +200,7 @@ class UpdateBox:
 
     @property
     def slots(self) -> Slots:
-        """As they stand."""
+        """The slots' states."""
         return open_slots(self.root)
 
     def run_rauc(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:

@@ -192,7 +192,7 @@ def test_an_invalid_address_is_not_requested(url: str) -> None:
 
 
 def test_a_colon_at_the_end_of_an_address_is_not_a_port() -> None:
-    # 100::/64 is for discarding only (RFC 6666): nobody answers, and no traceback comes of it.
+    # 100::/64 is for discarding only (RFC 6666): no host answers, and no traceback follows.
     with pytest.raises(HttpError, match=r"http://\[100::face\]"):
         download.fetch_bytes("http://[100::face]/", 1000, https_get.create_tls_context(None))
 

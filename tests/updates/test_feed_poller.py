@@ -81,7 +81,7 @@ def https(tmp_path: Path) -> Iterator[tuple[FileServer, Path]]:
 
 
 class Centre:
-    """The centre's feed, and the configuration of a box that asks it."""
+    """The centre's feed, and the configuration of a box that polls it."""
 
     def __init__(self, server: FileServer, ca: Path, folder: Path) -> None:
         self.server = server
@@ -137,7 +137,7 @@ def test_a_bundle_that_cannot_be_installed_is_not_fetched_again_each_hour(
 
 
 class Reboots:
-    """The board is asked to reboot; how often."""
+    """Counts the reboot requests."""
 
     def __init__(self) -> None:
         self.requested = 0

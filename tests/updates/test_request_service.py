@@ -239,7 +239,7 @@ def test_a_request_that_was_killed_has_failed(
 
 
 def dying(box: UpdateBox) -> Path:
-    """A folder with a rauc that kills who starts it."""
+    """A folder with a rauc that kills its caller."""
     folder = box.root / "dying"
     folder.mkdir()
     (folder / "rauc").write_text("#!/bin/sh\nkill -9 $PPID\n")

@@ -36,7 +36,7 @@ def newer(tmp_path: Path, authority: BundleAuthority) -> Path:
 
 
 def was_installed(box: UpdateBox, code: int, message: str) -> None:
-    """It went through all checks; the kernel has dm-verity, or not, and then says so itself."""
+    """It passed all checks; the kernel has dm-verity, or not, and then reports so itself."""
     if CAN_MOUNT_VERITY:
         assert code == 0, message
         assert box.contains_version("B", "2.0.0")

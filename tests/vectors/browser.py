@@ -22,7 +22,7 @@ CHROMIUM_FLAGS = (
     "--disable-component-update",
     "--disable-sync",
     "--lang=en",
-    # Whatever the page asked for would fail; and it is opened from a file.
+    # Any request of the page would fail; and it is opened from a file.
     "--host-resolver-rules=MAP * ~NOTFOUND",
 )
 

@@ -1,9 +1,9 @@
-"""Test vectors for verifiers: good exports, and copies of one that were tampered with.
+"""Test vectors for verifiers: valid exports, and tampered copies of one.
 
     python -m tests.vectors.make FOLDER
 
-writes `good/` and others that are good, `tampered/<name>/` and `vectors.json`, which says what the centre knows of the box
-(its key, a head of its chain) and what is wrong with each copy.
+writes `good/` and others that are valid, `tampered/<name>/` and `vectors.json`, which has the centre's knowledge of the
+box (its key, a head of its chain) and the defect of each copy.
 """
 
 import json
@@ -30,9 +30,9 @@ class ExportVector(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExportVectors(msgspec.Struct, frozen=True, kw_only=True):
-    """`known_key` and `known_head` are what the centre knows of the box. Good too are `masked`, whose
-    clip is masked, and the files that are not stay in the box; `busy`, of a box that closed and
-    evicted footage of the span while it was exported; and `set_back`, over a clock that was set back.
+    """`known_key` and `known_head` are the centre's knowledge of the box. Valid too are `masked`, whose
+    clip is masked, and whose unmasked files stay in the box; `busy`, of a box that closed and evicted
+    footage of the span during the export; and `set_back`, across a clock step back.
     """
 
     known_key: str

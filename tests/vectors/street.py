@@ -106,7 +106,7 @@ class StreetBox:
         self._close(camera, segment)
 
     def evict(self, camera: str, nth: int) -> None:
-        """The nth segment goes, as the box lets it: said, then done."""
+        """Evict the nth segment as the box does: first the receipt, then the file."""
         folder = self.state / "footage" / camera
         name = parse_segment_name(sorted(folder.glob("*.mp4"))[nth].name)
         assert name is not None
@@ -159,7 +159,7 @@ class StreetBox:
         )
 
     def append_serviced(self, by: str) -> None:
-        """Somebody was at the console of the box."""
+        """A technician was at the console of the box."""
         self.append_receipt(ServiceAction(by=by, action="status"))
 
     def append_gap(self, camera: str) -> None:

@@ -76,7 +76,7 @@ def test_both_verifiers_call_a_forgery_consistent_without_a_known_key(
     finally:
         head = vectors.known_head
         page.enter_known_values(vectors.known_key, f"{head.seq}:{head.sha256}")
-    # So does one that is mistyped, and a head that is none is not passed over.
+    # A mistyped key is refused too, and an invalid head is not ignored.
     page.enter_known_values("", "12:half of a hash")
     assert page.read_problem() == "head"
     page.enter_known_values(vectors.known_key, f"{head.seq}:{head.sha256}")

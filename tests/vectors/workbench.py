@@ -125,8 +125,8 @@ class Workbench:
         receipts: Callable[[list[dict[str, Any]]], None] = lambda _: None,
         manifest: JsonChange = lambda _: None,
     ) -> None:
-        """All of it done as the box would: the receipts changed, the manifest with a head that
-        fits, its receipt, the sums. Who has the box's key can do this.
+        """Everything done as the box would: the receipts changed, the manifest with a matching head, its
+        receipt, the sums. This needs the box's key.
         """
         self.resign(key, receipts)
         before = self.lines()[-2][89:-1]

@@ -45,10 +45,10 @@ def picamera2_environment() -> dict[str, str]:
 
 @contextmanager
 def installed_pipeline(pictures: Path | None = None) -> Iterator[None]:
-    """One who asks at a time, on this machine: the file is the system's.
+    """One user at a time on this machine: the file is the system's.
 
     The cameras `Virtual0`, which shows moving lines, and with `pictures` `Virtual1`, which shows
-    the JPEG files 0.jpg, 1.jpg, ... of that folder, each four times. What was there comes back.
+    the JPEG files 0.jpg, 1.jpg, ... of that folder, each four times. The previous file is restored.
     """
     text = "%YAML 1.1\n---\n" + CAMERA_TEMPLATE.format(
         name="Virtual0", shows='test_pattern: "lines"'

@@ -124,7 +124,7 @@ class CommandBox:
 
 
 class CommandOperator(BareClient):
-    """Somebody at the centre who sends commands, and hears the replies to his own."""
+    """An operator at the centre who sends commands and receives the replies to them."""
 
     def __init__(self, broker: BrokerConfig, name: str = "amina") -> None:
         super().__init__(broker, f"operator-{name}")
@@ -159,7 +159,7 @@ class CommandOperator(BareClient):
         )
 
     def wait_for_reply(self) -> tuple[ReceivedPublish, Reply]:
-        """The next reply, as it came and what it says."""
+        """The next reply, raw and decoded."""
         received = self.wait_for(ReceivedPublish)
         assert isinstance(received, ReceivedPublish)
         message = msgspec.json.decode(received.payload, type=ReplyMessage)

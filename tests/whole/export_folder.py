@@ -1,4 +1,4 @@
-"""A small export folder as a box makes it, and one that somebody has tampered with."""
+"""A small export folder as a box makes it, and a tampered one."""
 
 import base64
 import hashlib
@@ -75,8 +75,8 @@ def segment_bytes(name: str) -> bytes:
 class ExportBuilder:
     """Makes exports of one box, each from a chain of its own.
 
-    `bodies` go into the chain before the receipt of the export; `change` is what the manifest is
-    made to say instead of the truth.
+    `bodies` go into the chain before the receipt of the export; `change` replaces fields of the
+    manifest by false ones.
     """
 
     def __init__(self, folder: Path) -> None:

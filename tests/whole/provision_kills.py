@@ -19,7 +19,7 @@ from tests.whole.provision_child import copy_or_make_tree, run_boot
 from tests.whole.provision_tree import BoxTree
 
 KEY_PAIR_FILES = ("box.key", "box.pem")
-NEW_PASSWORD = "quite another one"  # noqa: S105 - of nobody
+NEW_PASSWORD = "quite another one"  # noqa: S105 - not a real secret
 CHANGED_SETTINGS = (
     GOOD_SETTINGS.replace("north.scene.toml", "gate.toml")
     .replace("10.0.0.21", "10.0.0.99")
@@ -53,7 +53,7 @@ def check_provisioned(tree: BoxTree) -> None:
 
 
 def check_boot_without_card(tree: BoxTree, allowed: Collection[dict[str, bytes]]) -> None:
-    """The cut box boots where nobody can tell it again what it is to be: it is old or new."""
+    """The cut box boots without a card: it is old or new."""
     (tree.card / "vigie-settings.toml").unlink(missing_ok=True)
     has_ended, _ = run_boot(tree)
     assert has_ended
@@ -99,7 +99,7 @@ def main(folder: Path, scenario: str, every: int) -> None:
         outcomes[
             "new" if without_key_pair(BoxTree(trees / "alone").contents()) == after else "old"
         ] += 1
-        # Cut once more while it mends itself, then left in peace.
+        # Cut once more during its recovery, then left alone.
         run_boot(retried, rng.randrange(step_count))
         has_ended, _ = run_boot(retried)
         assert has_ended
@@ -108,7 +108,7 @@ def main(folder: Path, scenario: str, every: int) -> None:
         shutil.rmtree(trees)
     assert outcomes["old"] > 0
     assert outcomes["new"] > 0
-    print(f"{scenario}: {step_count} places, of which {outcomes}")  # noqa: T201 - for who looks
+    print(f"{scenario}: {step_count} places, of which {outcomes}")  # noqa: T201 - for a person who reads the output
 
 
 if __name__ == "__main__":

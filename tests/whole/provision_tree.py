@@ -15,7 +15,7 @@ from tests.settings_files import GOOD_SETTINGS
 
 CHECKOUT = Path(program).parents[1]
 USER = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
-"""Whose the configuration is: another's than ours where we are root and can choose."""
+"""The owner of the configuration: another user than this one, if root can choose."""
 
 
 _RUN = "from agent.__main__ import main; raise SystemExit(main())"
@@ -52,15 +52,15 @@ class BoxTree:
         return ["provision", *map(str, path_args), "--root", str(self.root), "--user", USER]
 
     def insert_card(self, settings: str | bytes = GOOD_SETTINGS) -> None:
-        """A technician puts his card into the box."""
+        """A technician inserts the card into the box."""
         data = settings.encode() if isinstance(settings, str) else settings
         (self.card / "vigie-settings.toml").write_bytes(data)
 
     def run_provision(
         self, expected_code: int = 0, python_prefix: str = "", *, traceback: bool = False
     ) -> str:
-        """Run the command, after these words of Python; what it says at the console of a system that
-        has just started. With `traceback` something goes wrong that nobody foresaw.
+        """Run the command, after these lines of Python; return its output on the console of a system that
+        has just started. With `traceback` an unexpected error is allowed.
         """
         (self.root / "dev/console").write_text("")
         done = subprocess.run(
@@ -80,7 +80,7 @@ class BoxTree:
         return " ".join((self.root / "dev/console").read_text().replace("\n*  ", "").split())
 
     def all_output(self) -> str:
-        """All that a stranger could read of it."""
+        """Everything that a finder of the card could read."""
         texts = [self.output, (self.root / "dev/console").read_text()]
         texts += [path.read_text() for path in self.card.iterdir()]
         return "\n".join(texts)
@@ -92,7 +92,7 @@ class BoxTree:
         return (led / "trigger").read_text().strip(), on.read_text() if on.exists() else ""
 
     def contents(self) -> dict[str, bytes]:
-        """The configuration as it lies there."""
+        """The configuration on the disk."""
         return {
             path.name: path.read_bytes() for path in sorted(self.config.iterdir()) if path.is_file()
         }
@@ -101,7 +101,7 @@ class BoxTree:
 @contextmanager
 def temporary_tree() -> Iterator[BoxTree]:
     """A machine before its first boot, for as long as it is needed."""
-    # Not pytest's own place, which nobody else may enter.
+    # Not pytest's own folder, which no other user may enter.
     folder = Path(tempfile.mkdtemp(prefix="vigie-first-boot-"))
     try:
         yield BoxTree(folder).make()

@@ -1,4 +1,4 @@
-"""A box's agent in its own process, and a centre that hears and acknowledges it."""
+"""A box's agent in its own process, and a centre that receives and acknowledges."""
 
 import os
 import random
@@ -80,7 +80,7 @@ class AgentBox:
         return self._process.pid
 
     def start(self) -> None:
-        """Returns when the agent has told its service manager that it is ready."""
+        """Returns when the agent has notified its service manager that it is ready."""
         address = self.folder / "notify"
         address.unlink(missing_ok=True)
         self._manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -119,7 +119,7 @@ class AgentBox:
 
 
 class RunningCentre:
-    """Hears every box, stores what it hears, and acknowledges."""
+    """Receives from every box, stores and acknowledges."""
 
     def __init__(self, url: str, file: Path) -> None:
         self._changed = threading.Condition()
@@ -139,7 +139,7 @@ class RunningCentre:
     def wait_for(
         self, matches: Callable[[list[ReceivedMessage]], bool], description: str
     ) -> list[ReceivedMessage]:
-        """All that was heard, once `found` says so of it."""
+        """All received messages, once `found` is true for them."""
         with self._changed:
             assert self._changed.wait_for(lambda: matches(self._received), TIMEOUT_S), (
                 f"no {description}"

@@ -1,4 +1,4 @@
-"""A technician with a laptop at the end of a cable: he reads the screen, and types."""
+"""A technician with a laptop at the end of a cable: types, and reads the screen."""
 
 import codecs
 import os
@@ -75,7 +75,7 @@ class ConsoleTechnician:
         return re.sub(r"\r +\r", "", screen).replace("\r\n", "\n")
 
     def read_until_seen(self, text: str) -> str:
-        """The screen up to these words, of what goes on by itself."""
+        """The screen up to these words, of a command with continuous output."""
         deadline_s = time.monotonic() + TIMEOUT_S
         while text not in self._unread_text:
             assert time.monotonic() < deadline_s, (

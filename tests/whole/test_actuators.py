@@ -1,4 +1,4 @@
-"""A whole box with a head and pins: `vigie ptz` beside it, the centre far away, and its death."""
+"""A whole box with a head and pins: `vigie ptz` on the box, commands of the centre, and its death."""
 
 import getpass
 import json
@@ -73,7 +73,7 @@ def box(mosquitto: Mosquitto, tmp_path: Path) -> Iterator[AgentBox]:
 
 
 class Technician:
-    """Somebody at the box, who types."""
+    """A technician at the box, typing."""
 
     def __init__(self, box: AgentBox, capsys: pytest.CaptureFixture[str]) -> None:
         self._config = str(box.folder / "vigie.toml")
@@ -240,7 +240,7 @@ def open_heads(item: ReceivedMessage) -> list[str]:
 
 
 def guard_of(box: AgentBox) -> int | None:
-    """The guard's process, once it stands."""
+    """The guard's process, once it runs."""
     for task in Path(f"/proc/{box.pid}/task").iterdir():
         for child in (task / "children").read_text().split():
             if b"failsafe/guard_process.py" in Path(f"/proc/{child}/cmdline").read_bytes():

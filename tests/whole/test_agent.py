@@ -95,7 +95,7 @@ def test_a_failing_camera_is_reported_and_never_ends_the_agent(
             (lost,) = [e for e in events(received) if e.data.kind == "camera_lost"]
             assert lost.data.phase == "begin"
         else:
-            # It ended and was opened again, and the agent tells how often.
+            # It ended and was opened again, and the agent reports how often.
             centre.wait_for(
                 lambda all_: any(
                     h.message.data.cameras[0].reconnects > 0

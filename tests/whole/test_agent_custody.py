@@ -1,4 +1,4 @@
-"""A running box's chain of custody, and what the centre hears of it."""
+"""A running box's chain of custody, and its messages to the centre."""
 
 import base64
 import shutil

@@ -1,4 +1,4 @@
-"""Faults of what wires the agent together: it goes on all the same, and says so."""
+"""agent.app.agent: faults of its own wiring are reported, and it continues."""
 
 import random
 import shutil

@@ -32,7 +32,7 @@ post_s = 3
 
 @pytest.fixture
 def box(mosquitto: Mosquitto, tmp_path: Path) -> Iterator[AgentBox]:
-    """Every line that somebody crosses is held."""
+    """Every line crossing of a person is held."""
     box = AgentBox(tmp_path / "box", mosquitto.url)
     configuration = box.folder / "vigie.toml"
     configuration.write_text(configuration.read_text() + HOLDING)

@@ -94,8 +94,8 @@ def touch(
     begin: datetime | None,
     end: datetime | None,
 ) -> list[str]:
-    """The same by the names' parts: what begins before the span's end, and ends after its begin as
-    its receipt says, or else reaches up to the next one of its boot, by UTC or by the boot's own time.
+    """The same by the names' parts: segments that begin before the span's end, and end after its begin by
+    their receipt, or else reach up to the next one of their boot, by UTC or by the boot's own time.
     """
     return [
         str(name)

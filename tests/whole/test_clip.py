@@ -91,7 +91,7 @@ def on_boot_time(path: Path, name: SegmentName) -> ClipSource:
 def record(
     folder: Path, stream: Stream, sealer: Sealer | None = None, pause_s: float = 0.0
 ) -> list[ClipSource]:
-    """The stream in segments of two groups or more; before the third lies a pause."""
+    """The stream in segments of two groups or more; there is a pause before the third."""
     folder.mkdir(exist_ok=True)
     info, packets = stream
     sources: list[ClipSource] = []
@@ -254,7 +254,7 @@ def test_a_clip_plays_without_vigie(tmp_path: Path, streams: dict[str, Stream]) 
         assert (only["width"], only["height"], only["nb_frames"]) == (160, 96, "95")
         assert float(only["duration"]) == pytest.approx(9.5, abs=0.01)
         assert Fraction(only["avg_frame_rate"]) == pytest.approx(FPS, rel=0.001)
-        # The index stands before the pictures, so that it plays while it loads.
+        # The index is before the pictures, so that it plays while it loads.
         data = clip.path.read_bytes()
         assert data.index(b"moov") < data.index(b"mdat")
         check = ["ffmpeg", "-v", "warning", "-i", clip.path, "-f", "null", "-"]

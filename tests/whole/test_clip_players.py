@@ -98,7 +98,7 @@ HAS_GSTREAMER = (
 
 @pytest.fixture(scope="module", params=["h264 with B-frames", "hevc"])
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clip with a pause in it, and an unsealed segment; both were sealed."""
+    """A clip with a pause in it, and a decrypted segment; both were encrypted."""
     place = tmp_path_factory.mktemp("played")
     suffix, codec, pix_fmt, options = STREAMS[request.param]
     stream = packets_of(encode(place / f"video{suffix}", codec, pix_fmt, options))
@@ -112,7 +112,7 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 class Listener(http.server.BaseHTTPRequestHandler):
-    """Hears what the page has to say."""
+    """Receives the page's report."""
 
     received: ClassVar[queue.Queue[bytes]] = queue.Queue()
 

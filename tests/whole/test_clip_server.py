@@ -1,5 +1,5 @@
-"""The running agent cuts clips of what it has sealed; after a restart it cannot, and nobody who
-asks wrongly gets anything or stops it.
+"""agent.recording.export.clip_server: the running agent cuts clips of its encrypted footage; after a
+restart it cannot, and an invalid request neither gets anything nor stops it.
 """
 
 import json
@@ -69,7 +69,7 @@ HOSTILE = {
 
 
 def say(state: Path, line: bytes, *handles: int, ends: bool = True) -> dict[str, object]:
-    """Say something to the desk of a state folder, and hear its answer."""
+    """Send a line to the control socket of a state folder, and return its answer."""
     with socket.socket(socket.AF_UNIX) as connection:
         folder = os.open(state, os.O_PATH)
         connection.connect(f"/proc/self/fd/{folder}/{SOCKET_NAME}")
@@ -82,7 +82,7 @@ def say(state: Path, line: bytes, *handles: int, ends: bool = True) -> dict[str,
             if ends:
                 connection.shutdown(socket.SHUT_WR)
         except (BrokenPipeError, ConnectionResetError):
-            pass  # it has heard enough
+            pass  # it has received enough
         with connection.makefile("rb") as reader:
             answer = json.loads(reader.readline())
     assert isinstance(answer, dict)
@@ -90,7 +90,7 @@ def say(state: Path, line: bytes, *handles: int, ends: bool = True) -> dict[str,
 
 
 class Export:
-    """`vigie footage export` of a box, as it says itself in JSON."""
+    """`vigie footage export` of a box, with its JSON output."""
 
     def __init__(self, box: AgentBox, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.out = out

@@ -1,4 +1,4 @@
-"""Commands over a real broker to a box with a real head in it, and what is heard of them."""
+"""Commands over a real broker to a box with a real head, and their replies."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ Operators = Callable[..., CommandOperator]
 
 @pytest.fixture
 def operators(broker: BrokerConfig) -> Iterator[Operators]:
-    """Operators who are there, and hear from now on; gone after the test."""
+    """Operators that are connected and receive from now on; disconnected after the test."""
     made: list[CommandOperator] = []
 
     def come(name: str = "amina") -> CommandOperator:

@@ -1,4 +1,4 @@
-"""The chain on the disk: what it keeps, and how it goes on after whatever happened to it."""
+"""agent.recording.custody.custody_log: the chain on the disk, and its recovery from any damage."""
 
 import base64
 import resource

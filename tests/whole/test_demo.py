@@ -153,7 +153,7 @@ def test_on_a_terminal_the_demo_draws_a_screen_and_restores_the_terminal(
         while chunk := os.read(ours, 65536):
             expected_message += chunk
     except OSError:
-        pass  # a terminal whose other side is closed says so by an error
+        pass  # a terminal whose other side is closed raises an error
     finally:
         os.close(ours)
     shown = expected_message.decode(errors="replace")

@@ -41,7 +41,7 @@ def do(folder: Path, commands: str) -> str:
 
 
 def test_settings_are_made_checked_and_flashed(folder: Path) -> None:
-    # Nobody is here to edit; the example is good as it is.
+    # No person edits it here; the example is valid as it is.
     message = do(folder, BLOCKS["settings"].replace("editor ", "true "))
     assert "good; box casa-0001 reports to mqtts://centre.example:8883" in message
     built = folder / "build/image/pi-arm64"

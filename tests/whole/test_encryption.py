@@ -1,4 +1,4 @@
-"""Sealed footage on a real disk: who has the key sees every picture, nobody else sees any."""
+"""agent.recording.encryption on a real disk: only a recipient's private key decrypts the pictures."""
 
 import base64
 import hashlib
@@ -41,7 +41,7 @@ def stream(video: Path) -> tuple[StreamInfo, list[Packet]]:
 
 
 class Centre:
-    """A recipient with a key file, and what the configuration says of it."""
+    """A recipient with a key file, and their entry in the configuration."""
 
     def __init__(self, folder: Path, name: str = "centre") -> None:
         self.path = folder / f"{name}.pem"

@@ -177,7 +177,7 @@ def test_footage_from_before_the_clock_was_set_is_named_with_the_time_to_request
     unset = [path.name for path in files(box)]
     assert all(name.endswith("_unsynced.mp4") for name in unset)
     with pytest.raises(ExportError, match="no footage from"):
-        box.export("north", 0, 8, out)  # nobody knows better yet
+        box.export("north", 0, 8, out)  # there is no better time yet
     box.clock.synced, box.clock.utc_offset = True, timedelta()
     box.record("north", 2, 8)
     why = (

@@ -67,7 +67,7 @@ def test_a_packed_image_gives_the_same_card(bench: Path, kind: str) -> None:
 
 
 def test_on_a_larger_card_the_table_reaches_to_its_end(bench: Path) -> None:
-    # As truncate makes it: of holes, which stands for a card of that size.
+    # As truncate makes it: sparse, in place of a card of that size.
     with (bench / "card.raw").open("wb") as file:
         file.truncate(64 * MIB)
     assert flash() == 0

@@ -44,7 +44,7 @@ def flash(image: str = IMAGE) -> int:
 def flash_onto(
     kind: type[WriteTarget], monkeypatch: pytest.MonkeyPatch, size_bytes: int = 0
 ) -> int:
-    """Onto a card of that kind, which says that it is so large."""
+    """Onto a card of that kind, which reports that size."""
     monkeypatch.setattr("centre.flash.flasher.WriteTarget", kind)
     if size_bytes:
         with Path("card.raw").open("wb") as file:
@@ -90,7 +90,7 @@ def test_one_wrong_bit_is_found(
 
 
 class Wraps(WriteTarget):
-    """A card that has 32 MiB, whatever it says: what is behind lands at its begin again."""
+    """A card of 32 MiB with a false size: data beyond wraps around to its begin."""
 
     REAL = 32 * MIB
 
@@ -108,7 +108,7 @@ class Wraps(WriteTarget):
 
 
 class Forgets(WriteTarget):
-    """A card that has 32 MiB, whatever it says: what is behind is nowhere."""
+    """A card of 32 MiB with a false size: data beyond is lost."""
 
     REAL = 32 * MIB
 
@@ -197,7 +197,7 @@ class PulledOutWhenRead(Struck):
 
 
 class PulledOutAtTheEnd(PulledOutWhenRead):
-    """It has its table, of which nobody knows whether it is as it was written."""
+    """It has its table, but it is unknown if it is as written."""
 
     def read(self, offset: int, size: int) -> bytes:
         return (
@@ -215,7 +215,7 @@ class FailsAtTheEnd(Struck):
 
 
 class Stopped(Struck):
-    """Somebody presses Ctrl-C while it is written."""
+    """Ctrl-C is pressed during the write."""
 
     def strike(self) -> None:
         raise KeyboardInterrupt
@@ -227,7 +227,7 @@ class Stopped(Struck):
 
 
 class StoppedWhenRead(Struck):
-    """Somebody presses Ctrl-C while it is read back."""
+    """Ctrl-C is pressed during the verification."""
 
     def strike(self) -> None:
         raise KeyboardInterrupt
@@ -239,14 +239,14 @@ class StoppedWhenRead(Struck):
 
 
 class StoppedAtTheEnd(FailsAtTheEnd):
-    """Somebody presses Ctrl-C when it has its table."""
+    """Ctrl-C is pressed after the table was written."""
 
     def strike(self) -> None:
         raise KeyboardInterrupt
 
 
 class StoppedTwice(PulledOutAtTheEnd):
-    """Somebody presses Ctrl-C when it has its table, and again."""
+    """Ctrl-C is pressed after the table was written, and again."""
 
     def strike(self) -> None:
         raise KeyboardInterrupt

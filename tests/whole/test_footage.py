@@ -1,4 +1,4 @@
-"""`vigie footage` on a box that has recorded: what it says, and what it refuses."""
+"""`vigie footage` on a box that has recorded: its output and its errors."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""`vigie footage attest`: what of the footage there is stands in the chain, and others can check it."""
+"""`vigie footage attest`: a receipt of the present footage, which others can check."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`vigie footage verify` says what it has found, whatever an export says of itself."""
+"""`vigie footage verify` reports its own findings, whatever an export claims."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""`vigie footage` beside an agent that is recording: both add to one chain, and none stops."""
+"""`vigie footage` next to a recording agent: both append to one chain, and neither stops."""
 
 import json
 import signal
@@ -32,7 +32,7 @@ def test_footage_is_exported_and_held_while_the_agent_records(
         folders.append(out)
         assert main(["footage", "hold", *where, *span, "--by", "me", "--reason", "a test"]) == 0
     segments = len(list((box.folder / "state" / "footage" / "north").glob("*.mp4")))
-    wait_for_segments(box.folder / "state", segments + 2)  # it goes on
+    wait_for_segments(box.folder / "state", segments + 2)  # it keeps recording
     assert box.stop(signal.SIGTERM) == 0
     verdicts = [verify_export(folder) for folder in folders]
     assert [verdict.first_problem for verdict in verdicts] == [None] * EXPORTS

@@ -1,5 +1,5 @@
-"""The agent's stage of pins, over the fake chip and over gpiozero's mock, as who stands beside the
-box sees it: he touches wires and looks at levels.
+"""agent.gpio.gpio_stage over the fake chip and over gpiozero's mock, seen from the wires: a test sets
+inputs and reads output levels.
 """
 
 import itertools
@@ -86,7 +86,7 @@ def wires(
 
 
 class Box:
-    """The stage with a clock that stands still, its inputs and its outputs."""
+    """The stage with a clock that the test moves, its inputs and its outputs."""
 
     def __init__(self, wires: Wires, clock: ManualClock, pins: list[dict[str, Any]] = PINS) -> None:
         self.clock = clock
@@ -149,7 +149,7 @@ _STOPPING.set()  # a turn with edges ends without its pause
 
 @pytest.fixture
 def box(wires: Wires, clock: ManualClock) -> Iterator[Box]:
-    """A box whose door is shut, whose mains is there, and nothing is wrong."""
+    """A box whose door is shut, whose mains is present, and without a fault."""
     made = Box(wires, clock)
     made.turn()
     for pin, high in ((DOOR, False), (BLOW, True), (MAINS, True), (UPS, True)):
@@ -234,7 +234,7 @@ def test_lamp_and_filter_follow_the_night_of_their_camera(box: Box) -> None:
 
 def test_the_led_shows_a_heartbeat_without_faults_and_then_the_code(box: Box) -> None:
     def seen(seconds: float) -> str:
-        """As somebody notes it: `l` and `s` for long and short, a blank for a long dark."""
+        """As a person notes it: `l` and `s` for long and short, a blank for a long dark."""
         each_s = 0.05
         lit = []
         for _ in range(round(seconds / each_s)):

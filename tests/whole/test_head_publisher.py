@@ -24,7 +24,7 @@ from tests.conftest import ManualClock
 
 
 class Rig:
-    """A chain, and the stage that tells of it."""
+    """A chain, and the stage that publishes its head."""
 
     def __init__(self, folder: Path, clock: ManualClock) -> None:
         self.clock = clock

@@ -1,4 +1,4 @@
-"""Another institution's camera: kept for as long, and shown to those, that its owner says."""
+"""agent.recording.owner_policy: another institution's camera is retained and shown as its owner configures."""
 
 import json
 import shutil

@@ -28,7 +28,7 @@ ETH_P_IP = 0x0800  # linux/if_ether.h
 
 @pytest.fixture
 def vigie(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """The command, which does well, and what it says."""
+    """The command, which succeeds, and its output."""
 
     def run(*arguments: str) -> str:
         assert main(["probe", *arguments]) == 0

@@ -59,7 +59,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 @pytest.fixture
 def vigie(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """The command, which does well, and what it says."""
+    """The command, which succeeds, and its output."""
 
     def run(*arguments: str) -> str:
         assert main(["probe", *arguments]) == 0
@@ -86,7 +86,7 @@ def heads(line: Captured) -> list[tuple[str, int]]:
 
 
 class At:
-    """A head that listens at one speed; at any other it hears noise, and answers noise."""
+    """A head that listens at one baud rate; at any other it receives noise, and answers noise."""
 
     def __init__(self, side: SimulatedDevice, speed: int) -> None:
         self._side, self._speed = side, speed
@@ -226,7 +226,7 @@ def test_a_cancelled_search_sends_no_more_queries(bench: Bench) -> None:
 
 @contextmanager
 def serial_server(side: SimulatedDevice, clock: ManualClock) -> Iterator[str]:
-    """A head behind a server of serial ports, for one who connects."""
+    """A head behind a serial port server, for one client."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:

@@ -57,7 +57,7 @@ def test_a_failing_disk_leaves_the_box_its_network_and_name(fixed: BoxTree) -> N
 
 
 def test_a_full_disk_is_reported_in_one_line(fixed: BoxTree) -> None:
-    """No file may grow: what a full disk says, in another word."""
+    """No file may grow: the same error as of a full disk, under another number."""
     fixed.insert_card(changed_settings(network=FIXED, files={"large.toml": "#" * 10_000}))
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (8_000, 8_000)); "
     reported = fixed.run_provision(expected_code=1, python_prefix=limit)

@@ -1,5 +1,5 @@
-"""A boot that takes settings in may be killed anywhere, and again while it mends that: the box is what it
-was or what it is to be, and becomes the latter.
+"""A boot that applies settings may be killed anywhere, and again during its recovery: the box has the
+old or the new settings, and then the new ones.
 """
 
 import os

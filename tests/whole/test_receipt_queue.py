@@ -81,7 +81,7 @@ def test_the_chain_is_read_back_to_the_files_opening_and_no_further(box: Box) ->
     custody, queue, faults = after_the_cut(box)
     for path in chain_files(custody.folder)[:4]:
         path.unlink()
-        path.mkdir()  # what nobody can read
+        path.mkdir()  # unreadable bytes
     assert queue.append(closed(recovered=True), 0)
     assert faults.active() == ()
 

@@ -29,7 +29,7 @@ def starts(video: Path, folder: Path, **settings: float) -> tuple[Recording, lis
     info, packets = packets_of(video)
     recording = Recording(folder, ManualClock(), **settings)
     recording.stage.on_stream_opened(info)
-    # No camera's pictures come at whole milliseconds, which is all that a file's name tells.
+    # No camera's pictures come at whole milliseconds, the resolution of a file's name.
     return recording, [msgspec.structs.replace(each, t_ns=each.t_ns + 1234) for each in packets]
 
 

@@ -161,7 +161,7 @@ GOOD = ["{clip}", "--scene", "{scene}", "--events", "{folder}/e.jsonl"]
         ({"{folder}/e.jsonl": "{folder}/hard.mp4"}, 2, "is an input"),
         ({"{folder}/e.jsonl": "/dev/full"}, 2, "output '/dev/full': No space left on device"),
         ({"+": "--tracks /dev/full"}, 2, "output '/dev/full': No space left on device"),
-        # What goes to /dev/null is kept nowhere, and written over by nobody.
+        # Output to /dev/null is kept nowhere and overwrites nothing.
         (
             {"{folder}/e.jsonl": "/dev/null", "+": "--tracks /dev/null --annotate /dev/full"},
             2,

@@ -95,7 +95,7 @@ class StoreModel(RuleBasedStateMachine):
         self.stored: dict[str, Stored] = {}
         self.spans: dict[str, tuple[str, int, int | None]] = {}
         self.by_utc: set[str] = set()
-        """The holds of persons, who know moments by the box's UTC alone."""
+        """The holds of people, who know times by the box's UTC only."""
         self.chain: list[ReceiptBody] = []
         self.reported: list[Hold] = []
         self.strangers_bytes = 0
@@ -122,7 +122,7 @@ class StoreModel(RuleBasedStateMachine):
         self.chain.append(body)
 
     def start(self) -> None:
-        """An agent begins on what lies on the disk."""
+        """An agent starts on the content of the disk."""
         clock = self.clock
         self.faults = FaultRegistry(clock.boottime_ns)
         new_id = uuid7_factory(lambda _t: 1_795_564_800_000_000_000 + clock.true_ns, self.rng)
@@ -272,7 +272,7 @@ class StoreModel(RuleBasedStateMachine):
         end = begin + timedelta(seconds=length_s)
         hold = other.place(camera, begin, end, owner="Amina", reason="case 17", days=0.2)
         begin_ns = clock.true_ns - ago_s * 1_000_000_000
-        # What was recorded under another clock, that nobody has set right, is not found by UTC.
+        # Footage under another clock that was never set right is not found by UTC.
         begin_ns = max(begin_ns, clock.booted_ns, clock.set_ns)
         end_ns = clock.true_ns + (length_s - ago_s) * 1_000_000_000
         self.spans[hold.id] = (camera, begin_ns, max(begin_ns, end_ns))

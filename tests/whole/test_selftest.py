@@ -1,4 +1,4 @@
-"""A self-test on real boxes: one without an agent, one beside a running one, and broken parts."""
+"""A self-test on real boxes: one without an agent, one next to a running one, and broken parts."""
 
 import json
 import random
@@ -51,7 +51,7 @@ def written(folder: Path, url: str, camera: str = CAMERA, more: str = "") -> Pat
 
 
 class Ear(BareClient):
-    """Hears all that a box says."""
+    """Receives every message of a box."""
 
     def __init__(self, broker: BrokerConfig) -> None:
         # It has other things to do while a self-test runs.
@@ -200,7 +200,7 @@ def test_an_agent_that_cannot_send_the_message_fails_the_test_without_another_co
         reported = way_of(tmp_path, mosquitto.url).publish((), an_event())
         assert reported == (f"not delivered: {reported[0].removeprefix('not delivered: ')}", None)
         assert box.outbox.depth == 0
-    # The outbox is in use, and nobody answers at the door: an agent that starts or hangs.
+    # The outbox is in use, and the socket does not answer: an agent that starts or hangs.
     outbox = open_outbox(tmp_path / "outbox", box=BOX)
     with pytest.raises(CheckFailed, match="another agent"):
         way_of(tmp_path, mosquitto.url).check()
@@ -260,7 +260,7 @@ def test_two_self_tests_never_run_at_once_and_a_failed_start_fails_all_later_ste
 
 @pytest.fixture(scope="module")
 def once(tmp_path_factory: pytest.TempPathFactory) -> tuple[PipelineRun, PipelineRunResult]:
-    """One rehearsal, played; what it left behind is copied by those who break it."""
+    """One complete run; its output is copied by the tests that damage it."""
     folder = tmp_path_factory.mktemp("rehearsal")
     generate_key_pair(folder / "centre.pem")
     config = configuration.load(written(folder, "mqtt://127.0.0.1:1"))

@@ -1,5 +1,5 @@
-"""The whole agent and a camera that the kernel holds: a few new starts, a reboot that is asked for, and
-what the next boot says of it.
+"""The whole agent and a camera that the kernel holds: a few restarts, a requested reboot, and the
+report of the next boot.
 """
 
 import random
@@ -44,7 +44,7 @@ class OldBoot:
 
 
 class Watchdog(Notifier):
-    """systemd's end, which hears whether it is fed."""
+    """systemd's end, which records the watchdog notifications."""
 
     def __init__(self) -> None:
         super().__init__({})
@@ -75,7 +75,7 @@ class Box:
         self._machine = FakeProcFs(folder / "machine", self.state)
 
     def live(self, until: Callable[[Agent], bool]) -> tuple[HealthReport, list[str]]:
-        """One run: what it reports once `until` says so, and what it told systemd then."""
+        """One run: its report once `until` is true for it, and its notifications to systemd."""
         clock, watchdog = OldBoot(), Watchdog()
         config, cameras = camera_source.load_sources(self._file, clock)
         agent = Agent(

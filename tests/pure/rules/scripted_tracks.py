@@ -1,4 +1,4 @@
-"""A street made by hand: road users that go where a test sends them, seen as eyes would see them."""
+"""A scripted street: road users on given trajectories, as tracks of a detector."""
 
 import itertools
 import random
@@ -22,10 +22,10 @@ _PICTURES = tuple(
 """One view, with noise: nothing is ever wrong with it."""
 
 PicturePoint = tuple[float, float]
-"""Where the centre of a road user is."""
+"""The centre of a road user."""
 
 Trajectory = Callable[[float], PicturePoint | None]
-"""From a time in s to a place, or None where nobody is there."""
+"""From a time in s to a position, or None if the road user is absent."""
 
 
 def id_maker() -> Callable[[int], str]:
@@ -34,9 +34,9 @@ def id_maker() -> Callable[[int], str]:
 
 
 class ScriptedRoadUser:
-    """One track: where its centre is at a time in s, or None where it is not there.
+    """One track: its centre at a time in s, or None if it is absent.
 
-    `hidden` are spans in s in which the tracker goes on with a prediction; before
+    `hidden` are spans in s in which the tracker continues with a prediction; before
     `shown_from_s` it has seen the road user and not confirmed it yet.
     """
 
@@ -85,7 +85,7 @@ class ScriptedRoadUser:
 
 
 def straight_path(*points: tuple[float, float, float]) -> Trajectory:
-    """Straight ways between (t_s, x, y); nobody is there before the first and after the last."""
+    """Straight paths between (t_s, x, y); the road user is absent before the first and after the last."""
 
     def position_at(t_s: float) -> PicturePoint | None:
         for (t0, x0, y0), (t1, x1, y1) in itertools.pairwise(points):

@@ -70,7 +70,7 @@ def turned(_picture: Plane) -> Plane:
 
 
 def bus(picture: Plane) -> Plane:
-    """One that stands before the camera and covers half of the view, with edges of its own."""
+    """An object in front of the camera that covers half of the view, with edges of its own."""
     after = picture.copy()
     after[:, : WIDTH // 2] = street(seed=9, size=60)[:, : WIDTH // 2]
     return after
@@ -163,7 +163,7 @@ def test_a_new_view_becomes_the_reference_in_about_an_hour() -> None:
 
 
 def frozen(*parts: tuple[float, float]) -> list[Event]:
-    """Parts of a length in s and a spread of noise; without noise the picture stands still."""
+    """Parts of a length in s and a spread of noise; without noise the picture does not change."""
     sights: list[FrameResult] = []
     t_ns = 0
     for length_s, spread in parts:

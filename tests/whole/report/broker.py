@@ -1,4 +1,4 @@
-"""A mosquitto of our own, on a free port, gone after the test."""
+"""A mosquitto on a free port, stopped after the test."""
 
 import re
 import shutil

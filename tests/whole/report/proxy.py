@@ -40,7 +40,7 @@ class MqttPacketSplitter:
 
 
 def packet_id(first: int, body: bytes) -> int:
-    """Of a PUBLISH at QoS 1 it stands behind the topic."""
+    """The packet identifier of a PUBLISH at QoS 1 is behind the topic."""
     at = 2 + int.from_bytes(body[:2], "big") if first >> 4 == PUBLISH else 0
     return int.from_bytes(body[at : at + 2], "big")
 

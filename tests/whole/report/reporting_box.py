@@ -41,7 +41,7 @@ BIRTH = BirthInputs(
 
 
 class FastRandom(random.Random):
-    """Random numbers that let nobody wait long: a hundredth of what they would be."""
+    """Random numbers for short waits: a hundredth of the usual ones."""
 
     def uniform(self, a: float, b: float) -> float:
         return a + super().uniform(0, b - a) / 100

@@ -31,7 +31,7 @@ def test_a_command_that_could_not_be_published_is_sent_after_the_reconnection(
     run_until(operator.online)
     broker.stop(signal.SIGKILL)
     operator.send(AMINA, "ptz", {"do": "stop"})
-    # The session still counts as online, so this turn publishes into a connection that is gone.
+    # The session still counts as online, so this turn publishes into a closed connection.
     operator.run_once(stopping)
     while operator.online.is_set():
         operator.run_once(stopping)

@@ -80,7 +80,7 @@ def test_a_box_publishes_its_birth_and_its_death(broker: Mosquitto, tmp_path: Pa
         assert isinstance(last, StatusMessage)
         assert last.data == StoppedStatus(session=1, reason="asked to stop")
         assert last.seq is None
-    # It is retained: who comes later hears it too.
+    # It is retained: later subscribers receive it too.
     with CentreListener(config(broker)) as late:
         late.wait_for(lambda: late.status_names() == ["StoppedStatus"])
         assert late.received[0].retained

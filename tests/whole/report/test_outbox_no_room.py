@@ -1,5 +1,5 @@
-"""An outbox whose file is damaged or cannot be read while the disk has no room, or gives nothing: what
-can be read leaves when it can, and the box goes on saying how it is.
+"""An outbox whose file is damaged or unreadable while the disk is full or fails: readable messages are
+sent when possible, and health reports continue.
 """
 
 import random

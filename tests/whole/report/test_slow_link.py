@@ -47,7 +47,7 @@ class Uplink:
         self._run(UPLINK.format(kbit_s=kbit_s, broker=self._broker))
 
     def cut(self) -> None:
-        """No packet arrives any more, and nobody says so."""
+        """No packet arrives any more, without an error."""
         self._run(f"nsenter --target {self._broker} --net ip link set far down")
 
     def mend(self) -> None:
@@ -62,7 +62,7 @@ class Uplink:
 
 @contextmanager
 def slow_link(folder: Path, kbit_s: int) -> Iterator[tuple[CentreListener, Uplink]]:
-    """A centre beside its broker, and the uplink that a box has to them."""
+    """A centre next to its broker, and the uplink of a box to them."""
     try:
         with network_namespace():
             broker = Mosquitto(folder, config="allow_anonymous true\nlistener 1883\n")

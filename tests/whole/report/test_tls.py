@@ -1,4 +1,4 @@
-"""TLS with the documented configuration: who belongs there comes in, nobody else does."""
+"""TLS with the documented configuration: only boxes and centres with their certificates connect."""
 
 import re
 import shutil
@@ -208,7 +208,7 @@ def test_a_second_box_cannot_take_the_id_of_the_first(secured: Secured, tmp_path
         ReportingBox(secured.config("pole-17"), tmp_path) as box,
     ):
         centre.wait_for(centre.births)
-        # It says "pole-17" and has the certificate of pole-18: the broker calls it pole-18.
+        # It claims to be "pole-17" with the certificate of pole-18: the broker calls it pole-18.
         rival = BareClient(secured.config("pole-18"), "pole-17")
         assert rival.publish("vigie/v1/pole-17/up/status", b"{}").reason_code == 0x87
         rival.link.close()
