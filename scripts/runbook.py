@@ -1,8 +1,9 @@
-"""Write the runbook in three languages: `python scripts/runbook.py`.
+"""Write the runbook in three languages, and its drawing of the LED: `python scripts/runbook.py`.
 
 The codes and their texts come from agent/faults/, the prose around them from scripts/runbook/.
 """
 
+import itertools
 from pathlib import Path
 from typing import get_args
 
@@ -12,6 +13,8 @@ from agent.gpio import status_led
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs"
+LED_FILE = DOCS / "led.svg"
+LED_SPAN_S, LED_PX_PER_S = 12, 70
 
 
 def page_path(language: Language) -> Path:
@@ -39,6 +42,33 @@ def render_page(language: Language) -> str:
         table=_codes_table(codes, texts_in_language),
         codes="\n".join(_section(code, texts_in_language) for code in codes).rstrip("\n"),
     )
+
+
+def render_led() -> str:
+    """Render the LED over time: a box without faults, then two faults each by itself."""
+    rows: list[tuple[str, tuple[status_led.Flash, ...]]] = [("OK", status_led.HEARTBEAT)]
+    rows += [(code, status_led.blink_pattern(code)) for code in ("CAM-02", "STO-01")]
+    shapes = ['<rect width="1000" height="230" rx="8" fill="#f4f4f4"/>']
+    for number, (label, pattern) in enumerate(rows):
+        top_px, begin_s = 30 + 60 * number, 0.0
+        shapes.append(f'<text x="20" y="{top_px + 20}">{label}</text>')
+        flashes = itertools.cycle(pattern)
+        while begin_s < LED_SPAN_S:
+            flash = next(flashes)
+            end_s = min(begin_s + flash.duration_s, LED_SPAN_S)
+            left_px, width_px = 110 + LED_PX_PER_S * begin_s, LED_PX_PER_S * (end_s - begin_s)
+            shapes.append(
+                f'<rect x="{left_px:.0f}" y="{top_px}" width="{width_px:.0f}" height="30"'
+                f' fill="{"#f5b800" if flash.is_on else "#3a3f44"}"/>'
+            )
+            begin_s = end_s
+    shapes += [
+        f'<text x="{110 + LED_PX_PER_S * at_s}" y="216" text-anchor="middle">{at_s} s</text>'
+        for at_s in range(0, LED_SPAN_S + 1, 2)
+    ]
+    attributes = 'xmlns="http://www.w3.org/2000/svg" font-family="monospace" font-size="18"'
+    lines = [f'<svg viewBox="0 0 1000 230" {attributes}>', *shapes, "</svg>"]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _families_table(texts_in_language: FaultTexts) -> str:
@@ -80,3 +110,4 @@ def _blink_text(code: FaultCode, texts_in_language: FaultTexts) -> str:
 if __name__ == "__main__":
     for each in get_args(Language):
         page_path(each).write_text(render_page(each), encoding="utf-8")
+    LED_FILE.write_text(render_led(), encoding="utf-8")

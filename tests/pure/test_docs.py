@@ -91,6 +91,7 @@ def test_the_runbook_equals_the_fault_table(language: Language) -> None:
     page = script["page_path"](language)
     assert page.parent == ROOT / "docs"
     assert page.read_text(encoding="utf-8") == script["render_page"](language)
+    assert script["LED_FILE"].read_text(encoding="utf-8") == script["render_led"]()
 
 
 ARABIC_TEXTS = [
