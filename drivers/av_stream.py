@@ -3,8 +3,10 @@
 Nothing in this module waits or reads a clock; a driver decides when it reads.
 """
 
+import ctypes
 import math
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import av
@@ -17,6 +19,11 @@ import numpy as np
 from drivers.errors import DriverError, DriverErrorKind, errno_kind
 from drivers.masking import MaskPainter
 from drivers.media import NS_PER_S, Frame, Packet, Plane, StreamInfo
+
+MAX_ALLOCATION_BYTES = 134_217_728
+"""A camera names the length of its description and the size of its picture. A decoded picture of 8192x4320
+takes 53 MB.
+"""
 
 MAX_EARLY_NS = 20_000_000
 """A picture this much earlier than its place on the grid is on time."""
@@ -44,6 +51,20 @@ _ERROR_KINDS: tuple[tuple[type[Exception], DriverErrorKind, str], ...] = (
     (av.error.BrokenPipeError, "ended", "the other side closed the connection"),
     (av.error.EOFError, "ended", "ended before the stream began"),
 )
+
+
+def _limit_allocations() -> None:
+    """Limit each allocation of FFmpeg in this process: av_max_alloc(), libavutil/mem.h.
+
+    PyAV does not offer the function; it is that of the library that PyAV has loaded.
+    """
+    with Path("/proc/self/maps").open(encoding="utf-8", errors="replace") as maps:
+        libraries = {line.split()[-1] for line in maps if "libavutil" in line}
+    for library in libraries:
+        ctypes.CDLL(library).av_max_alloc(ctypes.c_size_t(MAX_ALLOCATION_BYTES))
+
+
+_limit_allocations()
 
 
 def to_driver_error(error: Exception, display_name: str) -> DriverError:

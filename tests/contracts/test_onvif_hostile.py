@@ -5,7 +5,6 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import pytest
 
@@ -13,6 +12,7 @@ from drivers.errors import DriverError
 from drivers.onvif.client import OnvifClient
 from drivers.onvif.credentials import OnvifAccess
 from drivers.onvif.library import MAX_ANSWER_BYTES
+from tests.contracts.peer_memory import peak_memory_bytes, reset_peak_memory
 
 MAX_GROWTH_BYTES = 100 * MAX_ANSWER_BYTES
 """With the tree of the XML, and Python's objects made of it."""
@@ -71,17 +71,6 @@ def hostile_camera(answer: bytes, repeated: bytes) -> Iterator[str]:
     listener.shutdown(socket.SHUT_RDWR)
     thread.join()
     listener.close()
-
-
-def reset_peak_memory() -> int:
-    """Reset this process's peak of resident memory to what it has now, and return it: proc(5)."""
-    Path("/proc/self/clear_refs").write_text("5")
-    return peak_memory_bytes()
-
-
-def peak_memory_bytes() -> int:
-    status = Path("/proc/self/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
 @pytest.mark.parametrize("name", ANSWERS)
