@@ -8,6 +8,7 @@ from pathlib import Path
 
 from agent.base.clock import SystemClock
 from agent.base.errors import UserError
+from agent.cli.arguments import add_config
 from agent.cli.commands import Commands
 from agent.config import configuration
 from agent.health import health_file
@@ -27,9 +28,7 @@ def add_parser(commands: Commands) -> None:
         "them and is connected to the broker. Then marks the system good, if it was installed by "
         "RAUC. Exit code 1: not good within the time, nothing was marked.",
     )
-    parser.add_argument(
-        "--config", metavar="FILE", type=Path, required=True, help="the configuration, TOML"
-    )
+    add_config(parser)
     parser.add_argument(
         "--within",
         metavar="SECONDS",

@@ -7,6 +7,7 @@ import msgspec
 
 from agent.base.clock import SystemClock
 from agent.base.errors import UserError
+from agent.cli.arguments import add_config, add_json, add_public_key
 from agent.cli.commands import Commands
 from agent.cli.output import COMPARE_KEY_HINT, print_json
 from agent.diagnostics.support_bundle import builder
@@ -24,7 +25,7 @@ def add_parser(commands: Commands) -> None:
         "needs no running agent.",
     )
     subcommands = parser.add_subparsers(metavar="COMMAND")
-    parser.add_argument("--config", metavar="FILE", type=Path, help="the configuration, TOML")
+    add_config(parser, required=False)
     parser.add_argument(
         "--out",
         metavar="DIR",
@@ -32,16 +33,14 @@ def add_parser(commands: Commands) -> None:
         default=Path(),
         help="the folder to write to (default: here)",
     )
-    parser.add_argument("--json", action="store_true", help="one line of JSON, for machines")
+    add_json(parser)
     parser.set_defaults(run=run)
     verify_parser = subcommands.add_parser(
         "verify", help="check that a bundle is what its box signed"
     )
     verify_parser.add_argument("bundle", metavar="FILE", type=Path)
-    verify_parser.add_argument(
-        "--public-key", metavar="KEY", help="the box's key as the centre knows it, base64"
-    )
-    verify_parser.add_argument("--json", action="store_true", help="one line of JSON, for machines")
+    add_public_key(verify_parser)
+    add_json(verify_parser)
     verify_parser.set_defaults(run=verify)
 
 

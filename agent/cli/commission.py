@@ -10,6 +10,7 @@ from agent.base.clock import SystemClock
 from agent.base.errors import UserError
 from agent.base.signed_manifest import BadManifest
 from agent.capture.lens_aim import to_ascii
+from agent.cli.arguments import add_config, add_json, add_public_key
 from agent.cli.commands import Commands
 from agent.cli.output import (
     COMPARE_KEY_HINT,
@@ -39,7 +40,7 @@ def add_parser(commands: Commands) -> None:
         "--compare it prints the drift since commissioning. Exit code 0: none; 1: drift.",
     )
     subcommands = parser.add_subparsers(metavar="COMMAND")
-    parser.add_argument("--config", metavar="FILE", type=Path, help="the configuration, TOML")
+    add_config(parser, required=False)
     parser.add_argument(
         "--out", metavar="DIR", type=Path, help="write a copy of the record to a new folder"
     )
@@ -48,15 +49,13 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--compare", action="store_true", help="print the drift since commissioning"
     )
-    parser.add_argument("--json", action="store_true", help="one line of JSON, for machines")
+    add_json(parser)
     parser.set_defaults(run=run)
     verify_parser = subcommands.add_parser(
         "verify", help="check that a record is what its box signed"
     )
     verify_parser.add_argument("folder", metavar="DIR", type=Path)
-    verify_parser.add_argument(
-        "--public-key", metavar="KEY", help="the box's key as the centre knows it, base64"
-    )
+    add_public_key(verify_parser)
     verify_parser.set_defaults(run=verify)
 
 

@@ -7,6 +7,7 @@ from typing import get_args
 import msgspec
 
 from agent.base.errors import UserError
+from agent.cli.arguments import add_json
 from agent.cli.commands import Commands
 from agent.cli.output import print_json
 from agent.faults.registry import FAULTS, FaultCode, Severity
@@ -45,7 +46,7 @@ def add_parser(commands: Commands) -> None:
         default="en",
         help="the language (default: %(default)s)",
     )
-    parser.add_argument("--json", action="store_true", help="for machines: one JSON document")
+    add_json(parser)
     parser.set_defaults(run=run)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from agent.base.time_argument import ALLOWED_FORMATS
 from agent.cli import footage_box, footage_offline
+from agent.cli.arguments import add_public_key
 from agent.cli.commands import Commands
 from agent.recording.export.exporter import ExportError
 
@@ -74,9 +75,7 @@ def _add_verify(subcommands: Commands) -> None:
         subcommands, "verify", "check that an export is what its box signed", footage_offline.verify
     )
     parser.add_argument("path", metavar="PATH", type=Path, help="the export's folder")
-    parser.add_argument(
-        "--public-key", metavar="KEY", help="the box's key as the centre knows it, base64"
-    )
+    add_public_key(parser)
     parser.add_argument(
         "--head", metavar="SEQ:SHA256", help="a chain head of the box that the centre knows"
     )

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from agent.base.errors import UserError
 from agent.cli import probe_tables
+from agent.cli.arguments import add_json
 from agent.cli.commands import Commands
 from agent.cli.output import print_json
 from agent.diagnostics.probe.config_snippet import render_snippet
@@ -40,7 +41,7 @@ def add_parser(commands: Commands) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     format_group = parser.add_mutually_exclusive_group()
-    format_group.add_argument("--json", action="store_true", help="for machines: one JSON document")
+    add_json(format_group)
     format_group.add_argument(
         "--toml", action="store_true", help="print tables for the configuration"
     )

@@ -6,12 +6,12 @@ import os
 import random
 import signal
 import sys
-from pathlib import Path
 
 from agent.app.actuator_specs import load_actuator_specs
 from agent.app.agent import Agent
 from agent.base.clock import SystemClock, boot_id
 from agent.capture import camera_source
+from agent.cli.arguments import add_config
 from agent.cli.commands import Commands
 from agent.console.commit_confirm_watch import CommitConfirmWatch
 from agent.runtime.sd_notify import Notifier
@@ -28,9 +28,7 @@ def add_parser(commands: Commands) -> None:
         help="run the agent of a box, as systemd does",
         description="Runs the agent until SIGTERM or SIGINT.",
     )
-    parser.add_argument(
-        "--config", metavar="FILE", type=Path, required=True, help="the configuration, TOML"
-    )
+    add_config(parser)
     parser.set_defaults(run=run)
 
 

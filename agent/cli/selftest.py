@@ -6,10 +6,10 @@ import os
 import random
 import sys
 from contextlib import suppress
-from pathlib import Path
 
 from agent.base.clock import SystemClock
 from agent.base.model import SelfTestStep
+from agent.cli.arguments import add_config, add_json
 from agent.cli.commands import Commands
 from agent.cli.output import print_json
 from agent.config import configuration
@@ -28,10 +28,8 @@ def add_parser(commands: Commands) -> None:
         "outbox and broker. It takes about 15 s and disturbs neither the agent nor its footage. Exit "
         "code 0: passed; 1: a step failed.",
     )
-    parser.add_argument(
-        "--config", metavar="FILE", type=Path, required=True, help="the configuration, TOML"
-    )
-    parser.add_argument("--json", action="store_true", help="one line of JSON, for machines")
+    add_config(parser)
+    add_json(parser)
     parser.set_defaults(run=run)
 
 

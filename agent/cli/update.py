@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from agent.base.clock import SystemClock
+from agent.cli.arguments import add_config, add_json
 from agent.cli.commands import Commands
 from agent.cli.output import print_json, progress_bar
 from agent.config import configuration
@@ -37,7 +38,7 @@ def add_parser(commands: Commands) -> None:
     subcommands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     status = subcommands.add_parser("status", help="show the slots, and which one boots")
-    status.add_argument("--json", action="store_true", help="one line of JSON, for machines")
+    add_json(status)
     status.set_defaults(run=_status)
 
     install = subcommands.add_parser(
@@ -76,9 +77,7 @@ def add_parser(commands: Commands) -> None:
         description="Polls the feed. A release for this box is downloaded at once, and installed within "
         "the window of [update].",
     )
-    check.add_argument(
-        "--config", metavar="FILE", type=Path, required=True, help="the configuration, TOML"
-    )
+    add_config(check)
     check.add_argument("--now", action="store_true", help="ignore the window")
     check.set_defaults(run=_check)
 

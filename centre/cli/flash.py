@@ -20,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.base.errors import UserError
+from agent.cli.arguments import add_json
 from agent.cli.commands import Commands
 from agent.cli.output import check_interactive, print_json, progress_bar
 from agent.health.vitals.procfs import ProcFs
@@ -61,7 +62,7 @@ def add_parser(commands: Commands) -> None:
         "--list", action="store_true", help="list the disks, and why each would be refused"
     )
     parser.add_argument("--yes", action="store_true", help="do not ask, for scripts")
-    parser.add_argument("--json", action="store_true", help="one line of JSON, for machines")
+    add_json(parser)
     flags = parser.add_argument_group(
         "overrides of a refusal; a disk that is in use is always refused"
     )
