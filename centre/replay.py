@@ -35,7 +35,7 @@ from centre.annotated_video import AnnotatedVideo
 from drivers import catalog
 from drivers.contracts import Camera, StreamRequest
 from drivers.errors import DriverError
-from drivers.media import Frame
+from drivers.media import NS_PER_S, Frame
 
 REPLAY_NAME = "replay"
 """Id of the box and name of the camera in the output."""
@@ -46,7 +46,6 @@ CLIP_START = datetime(2026, 1, 1, tzinfo=UTC)
 DETECT_FPS = DetectConfig().fps
 """Frames per second of video that are processed, unless every frame is."""
 
-NS_PER_S = 1_000_000_000
 _READ_TIMEOUT_S = 30.0
 
 

@@ -15,14 +15,12 @@ from agent.base.errors import UserError
 from agent.base.json_decode import JsonDecoder
 from agent.base.model import CommandRefused
 from agent.capture.lens_aim import LensAim, downscale, measure_aim
-from agent.capture.snapshot_command import CameraAccess
+from agent.capture.snapshot_command import FRAME_TIMEOUT_S, CameraAccess
 from agent.commands.requester import CommandRejected, Requester
 from agent.runtime import control_client
 from agent.runtime.control_socket import ControlRequest
 from drivers.media import Frame, Plane
 
-FRAME_TIMEOUT_S = 5.0
-"""Timeout for the camera's next frame."""
 REPLY_TIMEOUT_S = 15.0
 DEFAULT_COLUMNS, DEFAULT_ROWS = 160, 90
 MAX_COLUMNS, MAX_ROWS = 640, 480

@@ -19,6 +19,7 @@ VERB = "snapshot"
 SNAPSHOT_MAX_BYTES = 200_000
 """Delays other messages by less than two seconds at 1 Mbit/s, by sixteen at 100 kbit/s."""
 FRAME_TIMEOUT_S = 5.0
+"""Timeout for a camera's next frame."""
 MAX_WAITING = 8
 
 

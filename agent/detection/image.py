@@ -16,6 +16,7 @@ from agent.base.model import BoundingBox
 from drivers.media import Frame, Plane
 
 Rgb = npt.NDArray[np.uint8]
+"""A colour picture, H x W x 3, red first."""
 
 _MAX_QUALITY, _MIN_QUALITY, _QUALITY_STEP = 80, 20, 12
 _ROW_SKIP_RATIO = 3.5

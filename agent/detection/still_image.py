@@ -5,15 +5,13 @@ from pathlib import Path
 import cv2
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from agent.base.errors import UserError
 from agent.base.model import Detection
 from agent.detection.geometry import round_box
+from agent.detection.image import Rgb
 from agent.detection.nms import merge_detections
 from agent.detection.tflite import TfliteDetector
-
-Rgb = npt.NDArray[np.uint8]
 
 
 class StillResult(msgspec.Struct, frozen=True, kw_only=True):

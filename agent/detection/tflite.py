@@ -14,15 +14,13 @@ import numpy.typing as npt
 
 from agent.base.model import Detection
 from agent.detection.decoders import DECODERS
+from agent.detection.image import Rgb
 from agent.detection.model_card import ModelCard, ModelRefused, load_card, read_verified_model
 
 try:
     from ai_edge_litert.interpreter import Interpreter
 except ImportError:  # pragma: no cover - the older name of the same thing, for Python 3.11
     from tflite_runtime.interpreter import Interpreter
-
-Rgb = npt.NDArray[np.uint8]
-"""A colour picture, H x W x 3, red first."""
 
 
 class TfliteDetector:

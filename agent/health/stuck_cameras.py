@@ -16,12 +16,11 @@ import msgspec
 
 from agent.base.clock import Clock
 from agent.base.state_file import StateFile
+from agent.health.reboot_request import request_reboot
 
 log = logging.getLogger(__name__)
 
 FILE_NAME = "stuck-cameras.json"
-REBOOT_FILE = "reboot"
-"""File in the runtime folder that requests a reboot, see systemd/vigie-reboot.path."""
 MAX_RUNS = 3
 """Runs of one boot that are restarted for a stuck camera."""
 MAX_AWAY_S = 600.0
@@ -153,8 +152,7 @@ class StuckCameras:
             return
         log.critical("camera %s: stuck in the kernel: a reboot of the board is requested", camera)
         try:
-            self._runtime_dir.mkdir(parents=True, exist_ok=True)
-            (self._runtime_dir / REBOOT_FILE).touch()
+            request_reboot(self._runtime_dir)
         except OSError as error:
             log.error("a reboot cannot be requested: %s", error)
 

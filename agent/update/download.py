@@ -22,6 +22,7 @@ import msgspec
 
 from agent.base import atomic_file
 from agent.base.errors import UserError
+from agent.base.progress import ProgressCallback
 from agent.base.sha256 import file_sha256_hex, sha256_hex
 from agent.base.state_file import StateFile
 from agent.update import https_get
@@ -38,8 +39,6 @@ REJECTED_RETRY_S = 86_400.0
 MAX_ATTEMPTS = 6
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)", re.ASCII)
 _OK, _PARTIAL, _NOT_SATISFIABLE = 200, 206, 416
-
-OnProgress = Callable[[int, int], None]
 WaitOrStop = Callable[[float], bool]
 """Waits for a number of seconds; returns True if the download is to stop."""
 
@@ -87,7 +86,7 @@ class Download:
         self._part_path = folder / f"{spec.file_name}.part"
         self._part_info_file = StateFile(folder / f"{spec.file_name}.part.json", _PartInfo)
 
-    def fetch(self, on_progress: OnProgress, wait: WaitOrStop) -> Path:
+    def fetch(self, on_progress: ProgressCallback, wait: WaitOrStop) -> Path:
         """Download the file, with retries if the connection breaks.
 
         Raises: DownloadRejected, HttpError or OSError; received bytes are kept for the next call.
@@ -140,7 +139,7 @@ class Download:
             return None
         return part_info if part_info.validator or self._spec.sha256 else None
 
-    def _transfer(self, on_progress: OnProgress) -> None:
+    def _transfer(self, on_progress: ProgressCallback) -> None:
         offset, part_info = self._part_bytes(), self._read_part_info()
         if part_info is None or offset > part_info.total_bytes:
             offset = 0
@@ -205,7 +204,7 @@ class Download:
         )
 
     def _write_body(
-        self, response: HttpResponse, offset: int, total_bytes: int, on_progress: OnProgress
+        self, response: HttpResponse, offset: int, total_bytes: int, on_progress: ProgressCallback
     ) -> None:
         unsynced_bytes = 0
         with self._part_path.open("ab" if offset else "wb") as file:

@@ -12,10 +12,11 @@ from pathlib import Path
 import msgspec
 
 from agent.base.errors import UserError
+from agent.base.progress import ProgressCallback
 from agent.base.slot_state import FailedTrial, SlotRecord
 from agent.update import pre_install, update_log, verity
 from agent.update.bootloader import SLOTS, other_slot
-from agent.update.download import Download, DownloadSpec, OnProgress, WaitOrStop
+from agent.update.download import Download, DownloadSpec, WaitOrStop
 from agent.update.errors import UpdateError
 from agent.update.rauc import RaucBundle, RaucClient
 from agent.update.rauc_backend import RAUC_STATE_DIR, image_version, open_slots
@@ -40,8 +41,8 @@ class VersionRefused(UpdateError):
 class ProgressCallbacks(msgspec.Struct, frozen=True, kw_only=True):
     """Progress of the download and the check in bytes, and of RAUC in percent."""
 
-    on_fetched: OnProgress
-    on_checked: OnProgress
+    on_fetched: ProgressCallback
+    on_checked: ProgressCallback
     on_installed: Callable[[int, str], None]
 
 

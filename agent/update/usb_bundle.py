@@ -9,7 +9,8 @@ import stat
 from pathlib import Path
 
 from agent.base.errors import UserError
-from agent.update.download import OnProgress, check_free_space
+from agent.base.progress import ProgressCallback
+from agent.update.download import check_free_space
 from agent.update.errors import UpdateError
 from agent.update.feed import MAX_BUNDLE_BYTES
 
@@ -44,7 +45,7 @@ def single_bundle(root: Path) -> str:
     return bundles[0]
 
 
-def copy_to_box(root: Path, bundle: str, folder: Path, on_progress: OnProgress) -> Path:
+def copy_to_box(root: Path, bundle: str, folder: Path, on_progress: ProgressCallback) -> Path:
     """Copy a bundle into `folder`.
 
     Raises: UserError if it is not on a USB stick, UpdateError if there is no room, OSError.
@@ -86,7 +87,7 @@ def _open_on_usb(base: Path, path: Path, bundle: str) -> int:
     return fd
 
 
-def _copy(source_fd: int, target: Path, size_bytes: int, on_progress: OnProgress) -> None:
+def _copy(source_fd: int, target: Path, size_bytes: int, on_progress: ProgressCallback) -> None:
     target_fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(target_fd, "wb") as file:
         copied_bytes = 0

@@ -20,13 +20,13 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.base.errors import UserError
+from agent.base.progress import ProgressCallback
 from agent.cli.arguments import add_json
 from agent.cli.commands import Commands
 from agent.cli.output import check_interactive, print_json, progress_bar
 from agent.health.vitals.procfs import ProcFs
 from agent.provisioning.settings import InvalidSettings
 from centre.flash import flasher
-from centre.flash.disk_image import OnProgress
 from centre.flash.disks import format_size
 from centre.flash.flasher import FlashError, FlashInterrupted, FlashPlan, FlashRequest, FlashResult
 from centre.flash.safety_checks import NOT_REMOVABLE_FLAG, SMALL_FLAG
@@ -199,7 +199,7 @@ def _raise_interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _progress_bar(label: str) -> AbstractContextManager[OnProgress]:
+def _progress_bar(label: str) -> AbstractContextManager[ProgressCallback]:
     return progress_bar(
         label,
         TextColumn("{task.description:>18}"),

@@ -18,12 +18,11 @@ from centre.demo.screen import (
     status_table,
 )
 from centre.demo.stats import LogLine, StatsView
-from drivers.angles import wrap_deg
+from drivers.angles import FULL_TURN_DEG, wrap_deg
 
 _LEASE_CELLS = 16
 _LEASE_GRACE_S = 1.0
 """A lease that ended longer ago than this is not the one in force: the head is someone else's."""
-_FULL_TURN_DEG = 360.0
 
 
 class PtzDemoState(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,7 +66,7 @@ def render_compass(state: PtzDemoState, columns: int) -> Text:
     cells, names = ["·"] * columns, [" "] * columns
     styles = ["dim"] * columns
     for column in range(columns):
-        pan_deg = (column + 0.5) / columns * _FULL_TURN_DEG - 180
+        pan_deg = (column + 0.5) / columns * FULL_TURN_DEG - 180
         if any(_is_within(pan_deg, *sector.pan_deg) for sector in state.forbidden):
             cells[column], styles[column] = "▒", "red"
         if _is_in_view(state, pan_deg):
@@ -169,8 +168,8 @@ def _is_in_view(state: PtzDemoState, pan_deg: float) -> bool:
 
 
 def _is_within(pan_deg: float, first_deg: float, last_deg: float) -> bool:
-    return (pan_deg - first_deg) % _FULL_TURN_DEG <= (last_deg - first_deg) % _FULL_TURN_DEG
+    return (pan_deg - first_deg) % FULL_TURN_DEG <= (last_deg - first_deg) % FULL_TURN_DEG
 
 
 def _column_of(pan_deg: float, columns: int) -> int:
-    return min(columns - 1, int((pan_deg + 180) / _FULL_TURN_DEG * columns))
+    return min(columns - 1, int((pan_deg + 180) / FULL_TURN_DEG * columns))

@@ -1,12 +1,13 @@
 """Disk image: checked before anything is written, then read to its end."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
 from agent.base.errors import UserError
+from agent.base.progress import ProgressCallback
 from centre.flash import gpt, select_partition
 from centre.flash.decompress import (
     COMPRESSED_SUFFIXES,
@@ -17,9 +18,6 @@ from centre.flash.decompress import (
     open_decompressed,
 )
 from centre.flash.select_partition import BadPartition, BootFirmwareKind
-
-OnProgress = Callable[[int, int], None]
-"""Called with the number of bytes that are done, and the total."""
 
 PARTITION_LABELS = ("select", "boot_a", "boot_b", "root_a", "root_b", "state")
 """The partitions of every image of Vigie; an image that was booted has `data` too."""
@@ -47,7 +45,7 @@ class DiskImage(msgspec.Struct, frozen=True, kw_only=True):
         return self.table.disk_bytes
 
 
-def check_image(path: Path, progress: OnProgress, *, without_checksum: bool) -> DiskImage:
+def check_image(path: Path, progress: ProgressCallback, *, without_checksum: bool) -> DiskImage:
     """Check that an image is complete and one of Vigie. Raises: UserError."""
     if not has_image_suffix(path.name):
         raise UserError(f"{path}: {_ALLOWED}")
@@ -107,7 +105,7 @@ def read_chunks(image: DiskImage) -> Iterator[bytes]:
             raise CorruptImage("longer than its partition table says")
 
 
-def _verify_checksum(path: Path, progress: OnProgress, *, without_checksum: bool) -> bool:
+def _verify_checksum(path: Path, progress: ProgressCallback, *, without_checksum: bool) -> bool:
     """Verify the checksum file. Return False if there is none. Raises: UserError, or OSError."""
     checksum_path = path.with_name(f"{path.name}.sha256")
     try:
@@ -128,7 +126,7 @@ def _verify_checksum(path: Path, progress: OnProgress, *, without_checksum: bool
     return True
 
 
-def _hash_file(path: Path, progress: OnProgress) -> str:
+def _hash_file(path: Path, progress: ProgressCallback) -> str:
     digest = hashlib.sha256()
     total = path.stat().st_size
     done = 0

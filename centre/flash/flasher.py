@@ -13,17 +13,18 @@ from pathlib import Path
 import msgspec
 
 from agent.base.errors import UserError
+from agent.base.progress import ProgressCallback
 from agent.health.vitals.procfs import ProcFs
 from agent.provisioning import settings as provisioning
 from agent.provisioning.settings import BoxSettings
 from centre.flash import capacity_probe, disk_image, gpt, select_partition, write_verify
 from centre.flash.decompress import CorruptImage
-from centre.flash.disk_image import DiskImage, OnProgress
+from centre.flash.disk_image import DiskImage
 from centre.flash.disks import BlockDevice, list_disks, read_disk
 from centre.flash.safety_checks import SafetyRefusal, find_refusals
 from centre.flash.target import FileId, WriteTarget
 
-ProgressBar = Callable[[str], AbstractContextManager[OnProgress]]
+ProgressBar = Callable[[str], AbstractContextManager[ProgressCallback]]
 """Opens a progress bar with a label."""
 
 

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
+from agent.base.progress import ProgressCallback
 from centre.flash import gpt
-from centre.flash.disk_image import CHUNK_BYTES, OnProgress
+from centre.flash.disk_image import CHUNK_BYTES
 from centre.flash.target import WriteTarget
 
 _SYNC_INTERVAL_BYTES = 32 << 20
@@ -102,7 +103,7 @@ def wipe_table(target: WriteTarget) -> None:
 
 
 def write_pieces(
-    target: WriteTarget, stream: Iterable[Piece], total: int, progress: OnProgress
+    target: WriteTarget, stream: Iterable[Piece], total: int, progress: ProgressCallback
 ) -> WriteResult:
     """Write all pieces to a wiped target, except the partition tables at both ends.
 
@@ -134,7 +135,9 @@ def write_pieces(
     return WriteResult(parts=tuple(parts), pending_ends=tuple(ends))
 
 
-def read_back(target: WriteTarget, written: WriteResult, total: int, progress: OnProgress) -> None:
+def read_back(
+    target: WriteTarget, written: WriteResult, total: int, progress: ProgressCallback
+) -> None:
     """Compare all written pieces with the medium. Raises: VerifyFailed, or OSError."""
     done = 0
     for part in written.parts:
@@ -143,7 +146,9 @@ def read_back(target: WriteTarget, written: WriteResult, total: int, progress: O
         progress(done, total)
 
 
-def write_ends(target: WriteTarget, written: WriteResult, total: int, progress: OnProgress) -> None:
+def write_ends(
+    target: WriteTarget, written: WriteResult, total: int, progress: ProgressCallback
+) -> None:
     """Write the last and then the first piece, and read them back. Raises: VerifyFailed, or OSError."""
     for piece in reversed(written.pending_ends):
         target.write(piece.offset, piece.data)

@@ -8,12 +8,10 @@ some stand. A minute's timetable repeats with other colours and other people.
 import math
 import random
 
-from drivers.rendered_street.world import RoadUser, new_car, new_person
+from drivers.rendered_street.world import CYCLE_S, LANE_M, RoadUser, new_car, new_person
 
 END_M = 95.0
-CYCLE_S = 60.0
 SPEED_MPS = 9.0
-LANE_M = 1.9
 LEFT_PAVEMENT_X_M = (-8.6, -6.4)
 SQUARE_X_M = (9.0, 14.0)
 

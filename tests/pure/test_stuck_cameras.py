@@ -17,6 +17,7 @@ from agent.cli import boot_good
 from agent.faults.registry import FaultRegistry
 from agent.health.camera_watchdog import LOST_AFTER_S, CameraWatchdog, WatchedCamera
 from agent.health.flight_recorder import FlightRecorder
+from agent.health.reboot_request import REBOOT_FILE
 from agent.health.restart_report import build_restart_receipt, collect_evidence
 from agent.health.stuck_cameras import (
     FILE_NAME,
@@ -24,7 +25,6 @@ from agent.health.stuck_cameras import (
     MAX_RUNS,
     MIN_REBOOT_INTERVAL_S,
     MIN_UPTIME_S,
-    REBOOT_FILE,
     REBOOT_WITHIN,
     StuckCameras,
 )

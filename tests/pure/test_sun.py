@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from agent.config.heads import FieldOfView, SunConfig
 from agent.ptz.motion.field_of_view import Direction, angle_between_deg
 from agent.ptz.motion.forbidden_sectors import first_visible_sector, overlaps, swept_area
-from agent.ptz.motion.sun import SunPosition, sun_position, sun_sector
+from agent.ptz.motion.sun import sun_position, sun_sector
 from drivers.angles import wrap_deg
 from drivers.contracts import Pose
 
@@ -82,7 +82,7 @@ def test_all_within_the_margin_of_the_sun_is_in_its_sector(
     assert overlaps(swept_area(Pose(pan_deg=near.pan_deg, tilt_deg=near.tilt_deg)), forbidden)
 
 
-def from_there(there: SunPosition, away_deg: float, around_deg: float) -> Direction:
+def from_there(there: Direction, away_deg: float, around_deg: float) -> Direction:
     """The direction at an angle from another one: a step on the sphere (the direct geodesic)."""
     away, around, tilt = (math.radians(angle) for angle in (away_deg, around_deg, there.tilt_deg))
     up = math.sin(tilt) * math.cos(away) + math.cos(tilt) * math.sin(away) * math.cos(around)

@@ -15,7 +15,8 @@ from agent.app.agent import Agent
 from agent.base.clock import ClockTrust, SystemClock
 from agent.base.health_model import HealthReport
 from agent.capture import camera_source
-from agent.health.stuck_cameras import MAX_RUNS, MIN_UPTIME_S, REBOOT_FILE
+from agent.health.reboot_request import REBOOT_FILE
+from agent.health.stuck_cameras import MAX_RUNS, MIN_UPTIME_S
 from agent.runtime.sd_notify import Notifier
 from drivers.contracts import Camera, StreamRequest
 from drivers.errors import DriverError

@@ -12,6 +12,7 @@ from agent.console.errors import ConsoleError
 from agent.console.messages import Message, Text, join_phrases
 from agent.console.session import ConsoleCommand, LogoutRequested
 from agent.console.terminal import Terminal
+from agent.health.reboot_request import request_reboot
 from drivers.serial_ports import PortState, find_ports
 
 DEFAULT_LOG_LINES, MAX_LOG_LINES = 40, 500
@@ -23,8 +24,6 @@ _PORT_STATES: Mapping[PortState, Message] = {
     "unsupported": Message("unsupported"),
     "timeout": Message("timeout"),
 }
-REBOOT_REQUEST_FILE = "reboot"
-"""In the runtime folder: see systemd/vigie-reboot.path. The console itself may not reboot."""
 
 
 def run_log(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> None:
@@ -112,8 +111,7 @@ def run_reboot(terminal: Terminal, context: ConsoleContext, argv: Sequence[str])
         return
     with suppress(ConsoleError):  # the box that needs a reboot most may have lost its disk
         context.write_receipt("reboot confirmed")
-    context.runtime_dir.mkdir(parents=True, exist_ok=True)
-    (context.runtime_dir / REBOOT_REQUEST_FILE).touch()
+    request_reboot(context.runtime_dir)
     terminal.print(Message("The box restarts within seconds. Come back in a minute."))
 
 

@@ -6,11 +6,11 @@ from typing import Any
 from agent.base.event_type import EventType
 from agent.base.model import Event, FrameResult
 from agent.detection.geometry import enclosing_box, round_box
-from agent.detection.rules.road_users import NS_PER_S
 from agent.detection.rules.rule import RuleContext
 from agent.detection.rules.sustained_event import SustainedEvent
 from agent.detection.rules.zone_occupancy import ZoneVisit
 from agent.detection.scene import Zone
+from drivers.media import NS_PER_S
 
 BEGIN_AFTER_S = 2.0
 END_AFTER_S = 5.0

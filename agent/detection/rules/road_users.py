@@ -11,9 +11,8 @@ import msgspec
 
 from agent.base.model import FrameResult, Label, Track
 from agent.detection.geometry import box_centre, box_size, distance, iou
-from drivers.media import Point
+from drivers.media import NS_PER_S, Point
 
-NS_PER_S = 1_000_000_000
 VEHICLES: frozenset[Label] = frozenset({"bicycle", "motorcycle", "car", "bus", "truck"})
 
 REST_RADIUS = 0.5

@@ -6,7 +6,7 @@ from typing import Any
 from agent.base.event_lifecycle import EventLifecycle, NewId
 from agent.base.event_type import EventType
 from agent.base.model import Event
-from agent.detection.rules.road_users import NS_PER_S
+from drivers.media import NS_PER_S
 
 _NO_FIELDS: Mapping[str, Any] = {}
 

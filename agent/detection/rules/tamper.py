@@ -22,11 +22,10 @@ import numpy.typing as npt
 from agent.base.event_type import EventType
 from agent.base.model import Event, FrameResult
 from agent.detection.image import median
-from agent.detection.rules.road_users import NS_PER_S
 from agent.detection.rules.rule import RuleContext, RuleType
 from agent.detection.rules.sustained_event import SustainedEvent
 from agent.detection.scene import Scene
-from drivers.media import Plane
+from drivers.media import NS_PER_S, Plane
 
 TamperKind = Literal["view_dark", "view_blocked", "view_blurred", "view_moved"]
 

@@ -5,8 +5,9 @@ moment. A hidden road user stays where it was, as long as it is remembered.
 """
 
 from agent.detection.geometry import bottom_centre, edge_distance, is_inside
-from agent.detection.rules.road_users import NS_PER_S, RoadUser, TrackMemory
+from agent.detection.rules.road_users import RoadUser, TrackMemory
 from agent.detection.scene import Zone
+from drivers.media import NS_PER_S
 
 EDGE_MARGIN = 0.08
 """By the road user's own size: nearer to the edge, the foot is neither in nor out."""

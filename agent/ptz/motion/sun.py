@@ -15,9 +15,9 @@ from datetime import datetime
 
 import astral
 import astral.sun
-import msgspec
 
 from agent.config.heads import ForbiddenSector, SunConfig
+from agent.ptz.motion.field_of_view import Direction
 from drivers.angles import wrap_deg
 
 SECTOR_NAME = "sun"
@@ -26,14 +26,7 @@ DISC_RADIUS_DEG = 0.27
 _ZENITH_DEG = 90.0
 
 
-class SunPosition(msgspec.Struct, frozen=True, kw_only=True):
-    """The direction of the sun's centre, in the head's angles."""
-
-    pan_deg: float
-    tilt_deg: float
-
-
-def sun_position(sun: SunConfig, now_utc: datetime) -> SunPosition | None:
+def sun_position(sun: SunConfig, now_utc: datetime) -> Direction | None:
     """Return the sun's direction, or None while it is below the horizon.
 
     By the astral library, refraction included; within a tenth of a degree.
@@ -43,7 +36,7 @@ def sun_position(sun: SunConfig, now_utc: datetime) -> SunPosition | None:
     if elevation_deg < -DISC_RADIUS_DEG:
         return None
     azimuth_deg = astral.sun.azimuth(observer, now_utc)
-    return SunPosition(pan_deg=wrap_deg(sun.north_deg + azimuth_deg), tilt_deg=elevation_deg)
+    return Direction(pan_deg=wrap_deg(sun.north_deg + azimuth_deg), tilt_deg=elevation_deg)
 
 
 def sun_sector(sun: SunConfig, now_utc: datetime | None) -> ForbiddenSector | None:

@@ -20,9 +20,9 @@ from agent.recording.export.mp4_reader import DamagedFootage, Int64Array, Mp4Hea
 from agent.recording.export.mp4_writer import Chunk, Mp4Track, build_progressive_header
 from agent.recording.export.segment_reader import Fragment, SegmentReader, decrypt_samples
 from agent.recording.segment_name import KEYS_SUFFIX, PART_SUFFIX, SegmentName
+from drivers.media import NS_PER_S
 
-_NS_PER_S = 1_000_000_000
-_MIN_PAUSE_NS = _NS_PER_S
+_MIN_PAUSE_NS = NS_PER_S
 """Shorter gaps between segments get no pause: a segment begins when its first packet arrived, which
 the network delays."""
 
@@ -172,8 +172,8 @@ def _select_gops(
                 if not gops:
                     clip_begin_ns = fragment_begin_ns
                 if time_shift_ticks is None:
-                    due_ticks = (fragment_begin_ns - clip_begin_ns) * timescale // _NS_PER_S
-                    is_pause = due_ticks - clip_end_ticks >= _MIN_PAUSE_NS * timescale // _NS_PER_S
+                    due_ticks = (fragment_begin_ns - clip_begin_ns) * timescale // NS_PER_S
+                    is_pause = due_ticks - clip_end_ticks >= _MIN_PAUSE_NS * timescale // NS_PER_S
                     time_shift_ticks = (
                         due_ticks if is_pause else clip_end_ticks
                     ) - run.base_decode_time
@@ -324,4 +324,4 @@ def _copy_gop(reader: SegmentReader, gop: _ClipGop, fd: int, keys: dict[bytes, S
 
 
 def _ticks_to_ns(ticks: int, timescale: int) -> int:
-    return ticks * _NS_PER_S // timescale
+    return ticks * NS_PER_S // timescale
