@@ -1,4 +1,4 @@
-"""Every camera driver keeps the same contract: drivers/contracts.py, word for word."""
+"""drivers.contracts.Camera: every camera driver keeps this contract, word for word."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""The driver `csi` beyond the contract: two sizes, faults, restarts, its child.
+"""drivers.camera.csi beyond the contract: two sizes, faults, restarts, its child process.
 
 The camera is libcamera's virtual one under the real Picamera2, see `tests/virtual_camera`.
 """

@@ -1,4 +1,4 @@
-"""The driver `fake` beyond the contract: its own time, packets that decode, faults."""
+"""drivers.camera.fake beyond the contract: its own time, packets that decode, faults."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The driver `replay` beyond the contract: two paces, loops, and damaged videos."""
+"""drivers.camera.replay beyond the contract: two paces, loops, and damaged videos."""
 
 import shutil
 from itertools import pairwise

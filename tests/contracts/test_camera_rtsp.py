@@ -1,4 +1,4 @@
-"""Failures of a network camera, each on a real server."""
+"""drivers.camera.rtsp beyond the contract: failures of a network camera, each on a real server."""
 
 import re
 import threading

@@ -1,4 +1,4 @@
-"""The driver `v4l2`, as far as it can be tested without a device."""
+"""drivers.camera.v4l2, as far as it can be tested without a device."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Every driver of pins keeps the same contract: drivers/contracts.py, word for word.
+"""drivers.contracts.Gpio: every driver of pins keeps this contract, word for word.
 
 Two pins are joined by a wire, so that what an output does comes back as an input's edge. With
 `--hardware gpio.gpio` the same suite runs on a board, with a jumper between BCM 22 and BCM 27 (pins 15

@@ -1,4 +1,4 @@
-"""The pins of a board and the process that holds them: its end, its forks, its folder.
+"""drivers.gpio.gpio and the process that holds the pins: its end, its forks, its folder.
 
 Each test is a separate process, with gpiozero's mock or with a stand-in for lgpio, which cannot be
 loaded without a board.

@@ -1,4 +1,4 @@
-"""The simulated serial line: what it carries, what it loses, and being pulled and plugged in."""
+"""drivers.simulated.pty_serial_line: transmission, loss, unplugging and plugging in."""
 
 import os
 import random

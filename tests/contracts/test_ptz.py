@@ -1,4 +1,4 @@
-"""Every head driver keeps the same contract: drivers/contracts.py, word for word.
+"""drivers.contracts: every head driver keeps the contract of heads, word for word.
 
 The heads are simulated, on a clock that the tests advance. A real one joins with
 `pytest tests/contracts/test_ptz.py --hardware 'ptz.DRIVER OPTIONS'`: it turns.

@@ -1,4 +1,4 @@
-"""The serial bus over pseudo-terminals and TCP: sharing, order, stops, answers, noise, re-plugging."""
+"""drivers.serial_bus over pseudo-terminals and TCP: sharing, order, stops, answers, noise, re-plugging."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""UTC is stepped by ten years both ways under a running agent: order and retention do not change."""
+"""UTC steps of ten years both ways under a running agent: order and retention do not change."""
 
 import signal
 import threading

@@ -1,4 +1,4 @@
-"""Each segment has one receipt of its close, and always one: the power goes in the middle of it."""
+"""Each segment has exactly one receipt of its close, despite a power cut in the middle of it."""
 
 from collections import Counter
 from pathlib import Path

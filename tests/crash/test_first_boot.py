@@ -1,5 +1,5 @@
-"""The power goes while new settings are taken in: the configuration is the old one or the new one, whole,
-and the secrets leave the card only when they are on the box.
+"""agent.provisioning.apply under power cuts: the configuration is the old or the new one, whole, and the
+secrets leave the card only when they are on the box.
 """
 
 import os

@@ -1,5 +1,5 @@
-"""SIGKILL to `vigie run` while it records and holds: what stood on the disk is there and verifies,
-a file that was open keeps all of its whole fragments, and the box records again.
+"""SIGKILL to `vigie run` while it records and holds: durable data is present and verifies, an open file
+keeps all of its whole fragments, and the box records again.
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""SIGKILL to the whole agent, again and again: what the outbox took arrives, and once."""
+"""SIGKILL to the whole agent, repeatedly: every message in the outbox arrives, and once."""
 
 import random
 import signal

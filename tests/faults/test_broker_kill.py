@@ -1,4 +1,4 @@
-"""The broker is killed at random moments, fifty times: it may forget everything, the box not."""
+"""The broker is killed at fifty random moments: it may lose its state, the box loses no message."""
 
 import random
 import signal

@@ -1,4 +1,6 @@
-"""The disk under the chain refuses single calls: what was refused was refused, and nothing more."""
+"""agent.recording.custody.custody_log on a disk that fails single calls: only the refused receipts are
+missing.
+"""
 
 import base64
 import shutil

@@ -1,4 +1,4 @@
-"""Processes that append to the chain are killed a hundred times: no receipt is lost."""
+"""agent.recording.custody.custody_log under a hundred kills of its writers: no receipt is lost."""
 
 import base64
 import random

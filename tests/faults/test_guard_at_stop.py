@@ -1,4 +1,4 @@
-"""The agent stops while a head moves and a stage hangs: the head stops all the same."""
+"""agent.failsafe: the agent stops while a head moves and a stage hangs, and the head stops."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""The agent dies while a head moves: the head stops, whatever the agent died of."""
+"""agent.failsafe: the agent dies while a head moves, and the head stops, whatever the cause of death."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""The box's process is killed at random moments, fifty times: nothing that was durable is lost."""
+"""agent.reporting.outbox under fifty kills of the process: no durable message is lost."""
 
 import random
 import signal

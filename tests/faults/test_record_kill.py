@@ -1,4 +1,4 @@
-"""The recorder killed at random moments: what it had taken plays, but for the last group."""
+"""agent.recording.record_stage killed at random moments: all packets taken play, except the last group."""
 
 import hashlib
 import os

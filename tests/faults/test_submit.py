@@ -1,4 +1,4 @@
-"""An event or a receipt that the disk does not take is tried again."""
+"""agent.reporting.outbox.submit: an event or a receipt refused by the disk is submitted again."""
 
 import random
 import resource

@@ -1,4 +1,4 @@
-"""The image's own tree, started in a container: seconds instead of minutes, for what needs no machine."""
+"""The image's root started in a container: seconds instead of minutes, for tests that need no machine."""
 
 import os
 import signal

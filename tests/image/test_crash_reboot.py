@@ -1,4 +1,4 @@
-"""A panic and a hang of a system that was good: it comes back by itself, in the same slot."""
+"""A panic and a hang of a good system: it reboots by itself, into the same slot."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""That the tests' own look at footage finds what is wrong with it."""
+"""tests.image.footage: the check of footage finds its defects."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The same commit gives the same slots, wherever they are built."""
+"""images.image: the same commit gives the same slots, in any folder."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""The active scene of a camera on a head: its rules at a preset, and its masks on the way."""
+"""agent.detection.active_scene: rules at a preset, and masks during moves."""
 
 import threading
 

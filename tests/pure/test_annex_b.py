@@ -1,4 +1,4 @@
-"""Conversion of length-prefixed units to Annex B start codes; damage raises an error."""
+"""agent.recording.annex_b: length-prefixed units become Annex B start codes; damage raises an error."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""The writer of annotated videos: order, and failures that must not block detection."""
+"""centre.annotated_video: order of frames, and failures that must not block detection."""
 
 import threading
 from pathlib import Path

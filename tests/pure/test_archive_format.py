@@ -1,4 +1,6 @@
-"""A support bundle: signed, bounded, and without a secret."""
+"""agent.diagnostics.support_bundle.archive_format and agent.config.redaction: signed, bounded, and without
+a secret.
+"""
 
 import base64
 import gzip

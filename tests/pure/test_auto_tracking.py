@@ -1,4 +1,6 @@
-"""Following a road user: in the inner half of the picture, without swinging, and no longer than due."""
+"""agent.ptz.automation.auto_tracking: the target stays in the inner half of the picture, without
+oscillation, for a limited time.
+"""
 
 import math
 import random

@@ -1,4 +1,4 @@
-"""The backoff of retries: it doubles up to its bound, and starts again after a success."""
+"""agent.runtime.backoff: the wait doubles up to its bound, and starts again after a success."""
 
 from agent.runtime.backoff import Backoff
 

@@ -1,4 +1,6 @@
-"""The files that the firmware reads, written so that a power cut leaves them old or new."""
+"""agent.update.bootloader and rauc_backend: the firmware's files, written so that a power cut leaves them
+old or new.
+"""
 
 import shutil
 import subprocess

@@ -1,3 +1,5 @@
+"""agent.capture.camera_source: the kinds of events that hold footage."""
+
 from pathlib import Path
 
 import pytest

@@ -1,4 +1,4 @@
-"""The rounds: a silent camera is a fault and an event, and health goes out in time."""
+"""agent.health.camera_watchdog: a silent camera is a fault and an event, and health is sent in time."""
 
 import pytest
 

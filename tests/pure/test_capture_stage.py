@@ -1,4 +1,4 @@
-"""Capture: what a camera gives goes where it is waited for; a camera that fails is opened again."""
+"""agent.capture.capture_stage: packets and frames go to their queues; a failed camera is opened again."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""Receipts, the line that keeps each, and the chain that they form."""
+"""agent.recording.custody.receipts and chain: the receipts, their lines, and the verification of a chain."""
 
 from itertools import pairwise
 

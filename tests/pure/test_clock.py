@@ -1,4 +1,4 @@
-"""The machine's clocks."""
+"""agent.base.clock: the machine's clocks."""
 
 import time
 from datetime import UTC, datetime, timedelta, timezone

@@ -1,4 +1,4 @@
-"""Parsing of commands, their expiry, and the topic of their reply. No I/O."""
+"""agent.commands.command: parsing of commands, their expiry, and the topic of their reply. No I/O."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""A configuration on trial: confirmed it stays; otherwise it is undone, whatever happens meanwhile."""
+"""agent.console.commit_confirm: a change on trial stays if it is confirmed, and is rolled back otherwise."""
 
 import stat
 import subprocess

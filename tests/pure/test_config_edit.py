@@ -1,4 +1,4 @@
-"""The keys that may be set at the console, and that nothing else of the file changes with them."""
+"""agent.console.config_edit: the keys that may be set, and that nothing else of the file changes."""
 
 import difflib
 import tomllib

@@ -1,4 +1,4 @@
-"""The output of `vigie probe --toml` is valid once a technician has filled it in, and rejected before."""
+"""agent.diagnostics.probe.config_snippet: valid once a technician has filled it in, and rejected before."""
 
 import re
 import tomllib

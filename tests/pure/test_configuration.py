@@ -1,4 +1,4 @@
-"""The configuration: what is wrong is refused with one line, what is right is anchored."""
+"""agent.config.configuration: a mistake is refused in one line, paths are anchored."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`update` at the console: the requests to root's unit, and the progress and outcome on the screen."""
+"""agent.console.commands.update: the requests to root's unit, and the progress and outcome on the screen."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The contacts of a box: faults as long as one is active, events when it begins and ends."""
+"""agent.gpio.contacts: faults as long as a contact is active, events when it begins and ends."""
 
 import itertools
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""ONVIF's coordinate spaces, profiles and notifications. Pure."""
+"""drivers.onvif: coordinate spaces, profiles and notifications. Pure."""
 
 import math
 from types import SimpleNamespace as Given

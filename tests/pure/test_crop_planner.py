@@ -1,4 +1,4 @@
-"""Selection of the crops for detection."""
+"""agent.detection.crop_planner: selection of the crops for detection."""
 
 import pytest
 from hypothesis import given

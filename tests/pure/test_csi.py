@@ -1,4 +1,4 @@
-"""The camera module's pure parts: controls, day and night, pictures, bounds, the wire."""
+"""drivers.csi, the pure modules: controls, day and night, pictures, bounded queues, messages."""
 
 import io
 from itertools import pairwise

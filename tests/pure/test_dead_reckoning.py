@@ -1,4 +1,4 @@
-"""Reckoning never claims to know more than it does: the truth is within its error, always."""
+"""drivers.dead_reckoning: the true position is always within the estimated error."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""A contact that bounces changes once for each real change."""
+"""agent.gpio.debounce: a bouncing contact changes once for each real change."""
 
 from itertools import pairwise
 

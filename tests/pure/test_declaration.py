@@ -1,4 +1,4 @@
-"""The public declaration of a box is that of its configuration, and no more."""
+"""agent.app.declaration: the public declaration matches the configuration, and contains no more."""
 
 import msgspec
 

@@ -1,4 +1,4 @@
-"""Decoders: tensors in, detections out."""
+"""agent.detection.decoders and nms: tensors in, detections out."""
 
 import msgspec
 import numpy as np

@@ -1,4 +1,4 @@
-"""The centre's side: repeats, holes and acknowledgements, held against plain sets."""
+"""centre.deduplicator: repeats, gaps and acknowledgements, checked against plain sets."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""The degradation ladder: down where it must, up when all is calm, and never to and fro."""
+"""agent.health.degradation and load_shedding: down when it must, up after a calm, and without oscillation."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""The demo with a head, its pure parts: script, log and screen."""
+"""centre.demo, the pure modules of the demo with a head: script, log and screen."""
 
 import io
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The kernel's data on disks, and the reasons not to write to one."""
+"""centre.flash.disks and safety_checks: the kernel's data on disks, and the reasons not to write to one."""
 
 from pathlib import Path
 

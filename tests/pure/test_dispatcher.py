@@ -1,4 +1,6 @@
-"""A command is done once, and each gets an answer. Real SQLite on disk."""
+"""agent.commands.dispatcher and idempotency_store: a command is executed once, and each gets an answer.
+Real SQLite on disk.
+"""
 
 import logging
 import sqlite3

@@ -1,4 +1,6 @@
-"""Long commands report their progress and end; a stop is executed before all others."""
+"""agent.commands.dispatcher: long commands report their progress and end; a stop is executed before all
+others.
+"""
 
 import random
 import threading

@@ -1,4 +1,4 @@
-"""The pages are true: documents that are generated from code, and examples that are run."""
+"""docs: pages that are generated from code, and examples that are run."""
 
 import re
 import runpy

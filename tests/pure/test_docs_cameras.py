@@ -1,4 +1,4 @@
-"""docs/cameras.md shows what the drivers take: each snippet loads, each option is named."""
+"""docs/cameras.md and the drivers: each snippet loads, each option is named."""
 
 import re
 import tomllib

@@ -1,4 +1,4 @@
-"""docs/commands.md shows every command there is, and each of its examples is good."""
+"""docs/commands.md and the handlers: every command is shown, and each example is valid."""
 
 import re
 import runpy

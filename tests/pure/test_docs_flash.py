@@ -1,4 +1,4 @@
-"""docs/flash.md shows what there is: its commands are understood, and what it names exists."""
+"""docs/flash.md: its commands are accepted, and every name on it exists."""
 
 import argparse
 import re

@@ -1,4 +1,4 @@
-"""docs/heads*.md and tours.md show what there is: each snippet loads, each key has its row and default."""
+"""docs/heads*.md and tours.md: each snippet loads, each key has its row and default."""
 
 import argparse
 import re

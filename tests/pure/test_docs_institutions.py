@@ -1,4 +1,4 @@
-"""docs/institutions.md shows what there is: its example loads, each key is named, the numbers hold."""
+"""docs/institutions.md: its example loads, each key is named, the numbers equal the code's."""
 
 import argparse
 import re

@@ -1,4 +1,4 @@
-"""docs/pins.md shows what there is: its example loads and runs, and each kind and key is named."""
+"""docs/pins.md: its example loads and runs, and each kind and key is named."""
 
 import re
 import threading

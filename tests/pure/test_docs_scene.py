@@ -1,3 +1,5 @@
+"""docs/scene.md: its examples load, each key and event is explained."""
+
 import re
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""docs/update.md: its commands exist, its configuration and its feed are good, its shell lines sign one."""
+"""docs/update.md: its commands exist, its configuration and its feed are valid, its shell lines sign one."""
 
 import re
 import shutil

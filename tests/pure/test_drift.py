@@ -1,4 +1,4 @@
-"""Changes since a box was commissioned, by its pictures and by its settings."""
+"""agent.diagnostics.commissioning.drift and certificate: changes since a box was commissioned."""
 
 import base64
 import hashlib

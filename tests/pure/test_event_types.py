@@ -1,3 +1,5 @@
+"""agent.app.event_types: the declared kinds of events."""
+
 import re
 
 import pytest

@@ -1,4 +1,4 @@
-"""Which segments go, which holds are broken for it, and in which order."""
+"""agent.recording.retention.eviction_plan: the evicted segments, the broken holds, and their order."""
 
 import os
 from collections import deque

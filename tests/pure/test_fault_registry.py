@@ -1,4 +1,4 @@
-"""The fault table, the board of active faults, and the proof that one belongs to the other."""
+"""agent.faults.registry: the fault table, the active faults, and that each code is raised by a test."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""The texts of faults in three languages: on the page, on the console and by `vigie faults`."""
+"""agent.faults.texts in three languages: on the page, on the console and by `vigie faults`."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The share of boxes that may have a version, the order of versions, and the window."""
+"""agent.update.feed and versions: the rollout share, the order of versions, and the window."""
 
 import base64
 from datetime import UTC, datetime

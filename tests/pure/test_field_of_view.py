@@ -1,4 +1,4 @@
-"""Pixels and directions: a place in the picture is where the head must look to have it in front."""
+"""agent.ptz.motion.field_of_view: pixels to directions, and back."""
 
 import math
 

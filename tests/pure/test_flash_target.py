@@ -1,4 +1,4 @@
-"""The target file of a flash: what is left of it if it cannot be extended."""
+"""centre.flash.target: the file that remains if it cannot be extended."""
 
 import resource
 from collections.abc import Iterator

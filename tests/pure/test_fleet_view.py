@@ -1,4 +1,4 @@
-"""The centre's view of a box, from a sequence of messages."""
+"""centre.fleet_view: the view of a box, from a sequence of messages."""
 
 from datetime import UTC, datetime
 

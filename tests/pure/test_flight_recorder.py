@@ -1,4 +1,4 @@
-"""The flight recorder: its content after a power cut, its writes, and its report."""
+"""agent.health.flight_recorder: its content after a power cut, its writes, and its report."""
 
 import os
 from pathlib import Path

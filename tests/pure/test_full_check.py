@@ -1,4 +1,4 @@
-"""A settings file is laid out to be checked, its secrets too: on no disk, where there is memory for it."""
+"""agent.provisioning.full_check: a settings file is laid out in memory for the check, not on a disk."""
 
 import tempfile
 from pathlib import Path

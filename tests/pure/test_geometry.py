@@ -1,3 +1,5 @@
+"""agent.detection.geometry."""
+
 import math
 
 import pytest

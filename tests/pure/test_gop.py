@@ -1,4 +1,4 @@
-"""Groups of pictures: how long the open one may become, and since when pictures are missing."""
+"""agent.recording.gop: the length of the open group of pictures, and the first missing picture."""
 
 import pytest
 

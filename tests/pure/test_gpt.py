@@ -1,4 +1,4 @@
-"""The partition table of an image, read and moved to the end of a larger card."""
+"""centre.flash.gpt: the partition table of an image, read and moved to the end of a larger card."""
 
 import struct
 import zlib

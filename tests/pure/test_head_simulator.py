@@ -1,4 +1,4 @@
-"""The simulated head's body: its orders, its motors and its end stops."""
+"""drivers.simulated.head_simulator: orders, motors and end stops."""
 
 import math
 from itertools import pairwise

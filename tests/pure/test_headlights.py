@@ -1,4 +1,4 @@
-"""Headlights at night."""
+"""agent.detection.headlights."""
 
 import cv2
 import numpy as np

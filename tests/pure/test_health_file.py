@@ -1,4 +1,4 @@
-"""The file by which other programs of the box know how the agent is."""
+"""agent.health.health_file: the file with the agent's health for other programs of the box."""
 
 from pathlib import Path
 

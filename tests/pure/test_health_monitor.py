@@ -1,4 +1,6 @@
-"""The pulse: what is found in a second reaches the ladder, the faults, the file and the flight."""
+"""agent.health.monitor: each second's readings reach the level, the faults, the file and the flight
+recorder.
+"""
 
 import threading
 from pathlib import Path

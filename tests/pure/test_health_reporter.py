@@ -1,4 +1,4 @@
-"""Reports of health: two windows for the rates, and every field from its provider."""
+"""agent.app.health_reporter: two windows for the rates, and every field from its provider."""
 
 from typing import Any
 

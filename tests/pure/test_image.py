@@ -1,4 +1,4 @@
-"""Pictures out of planes."""
+"""agent.detection.image: pictures out of planes."""
 
 import numpy as np
 import pytest

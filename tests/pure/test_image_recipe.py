@@ -1,4 +1,4 @@
-"""The recipe of the images, read without building one: what it names exists, and agrees with itself."""
+"""images/recipe, read without building an image: every name in it exists, and it is consistent."""
 
 import configparser
 import json

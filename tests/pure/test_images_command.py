@@ -1,4 +1,4 @@
-"""No image and no bundle is built with a version that no box would ever update from."""
+"""images.__main__: no image or bundle is built with a version that no box would update from."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Leases of a head: the table of requesters, expiry, tokens that count up."""
+"""agent.ptz.lease and fencing_tokens: the table of requesters, expiry, increasing tokens."""
 
 import json
 from itertools import count, pairwise

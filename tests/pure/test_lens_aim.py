@@ -1,4 +1,4 @@
-"""The console's measurements of a picture: focus, light, level, glass; the picture in characters."""
+"""agent.capture.lens_aim: focus, light, level and glass of a picture; the picture in characters."""
 
 import cv2
 import numpy as np

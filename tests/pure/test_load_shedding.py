@@ -1,4 +1,4 @@
-"""A camera that is suspended because the box is degraded: closed, not missed, and soon awake again."""
+"""agent.health.load_shedding: a suspended camera is closed, not missed, and soon opened again."""
 
 import random
 import threading

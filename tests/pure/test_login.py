@@ -1,4 +1,4 @@
-"""Login: codes from the box's secret, tokens, and the lockout after wrong answers."""
+"""agent.console.login and agent.base.lockout: codes from the box's secret, tokens, and wrong answers."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""Checks of a board, a disk and network interfaces, from files that the tests write."""
+"""agent.console.machine_checks: a board, a disk and network interfaces, from files that the tests write."""
 
 from pathlib import Path
 

@@ -1,4 +1,6 @@
-"""The machine's own faults: they come at one mark, go at another, and neither at once."""
+"""agent.health.machine_faults: each fault is raised at one threshold and cleared at another, after a
+delay.
+"""
 
 from typing import Any
 

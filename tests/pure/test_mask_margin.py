@@ -1,4 +1,4 @@
-"""Masks made larger: whatever the picture shifts by within the leeway, no corner of what was masked shows."""
+"""agent.detection.mask_margin: no masked corner shows at any shift of the picture within the margin."""
 
 import math
 

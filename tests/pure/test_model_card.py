@@ -1,4 +1,4 @@
-"""Model cards: only the model that is meant is ever loaded."""
+"""agent.detection.model_card: only the intended model is ever loaded."""
 
 import shutil
 from pathlib import Path

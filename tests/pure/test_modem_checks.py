@@ -1,4 +1,4 @@
-"""Checks of a modem from the output of ModemManager."""
+"""agent.console.modem_checks on the output of ModemManager."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""The motion gate: what moves, and what only looks like it."""
+"""agent.detection.motion_gate: motion, and changes that only resemble it."""
 
 import numpy as np
 import pytest

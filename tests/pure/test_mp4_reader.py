@@ -1,4 +1,4 @@
-"""The reader of our own boxes: right on what the muxer writes, and one named error on all else."""
+"""agent.recording.export.mp4_reader: right on the muxer's output, and one named error on all else."""
 
 import struct
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The odometer: travel, starts and reversals from positions, over restarts."""
+"""agent.ptz.odometer: travel, starts and reversals from positions, across restarts."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A camera's own notifications become events: begin, update, end and moment, within bounds."""
+"""agent.capture.onvif_events: a camera's notifications become events, within bounds."""
 
 import threading
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Optical flow in boxes: the content's way, or None where there is none to be had."""
+"""agent.detection.optical_flow: the motion of the content of a box, or None."""
 
 import cv2
 import numpy as np

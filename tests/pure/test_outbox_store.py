@@ -1,4 +1,4 @@
-"""The outbox's drop rule and its numbers, held against a model that is a plain list."""
+"""agent.reporting.outbox.store: its drop rule and its numbers, checked against a plain list."""
 
 import itertools
 import sqlite3

@@ -1,4 +1,4 @@
-"""The overshoot of a head: by orders that it may not have received, and by its latency."""
+"""agent.ptz.motion.overshoot: by orders that may not have been received, and by latency."""
 
 from contextlib import suppress
 

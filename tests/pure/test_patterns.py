@@ -2,7 +2,7 @@
 
 Python's `$` also matches before a final line break, and a name with one would be in topics, folder
 names and log lines. `\\Z` would do in Python and is unknown to JSON Schema, which is written from the same
-patterns: so it is `$(?!\\n)` everywhere.
+patterns: so it is `$(?!\n)` everywhere.
 """
 
 import ast

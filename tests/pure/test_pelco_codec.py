@@ -1,4 +1,4 @@
-"""Pelco's frames come whole, split, damaged and late, and what is in them is found."""
+"""drivers.pelco_codec: frames that arrive whole, split, damaged and late are found."""
 
 import pytest
 from hypothesis import given

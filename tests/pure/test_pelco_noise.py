@@ -1,4 +1,4 @@
-"""A million bytes of noise and of damaged frames, at each side of each Pelco protocol.
+"""drivers.pelco_codec under a million bytes of noise and damaged frames, at each side of each protocol.
 
 Eight bits of checksum find every single flip, and let through one in 256 of all else. So of frames
 with two flips some pass: that is the protocol's promise, and no receiver can do better by the sum.

@@ -1,4 +1,4 @@
-"""A Pelco head's positions, and the detection of its arrival."""
+"""drivers.pelco_position: a head's positions, and the detection of its arrival."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""`[[pin]]`: what is refused, and what comes of what is not."""
+"""agent.config.pins: refused and accepted `[[pin]]` tables."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Presets: places with a name, on the disk before they are listed."""
+"""agent.ptz.preset_store: named positions, on the disk before they are listed."""
 
 from pathlib import Path
 

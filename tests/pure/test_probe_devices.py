@@ -1,4 +1,4 @@
-"""The kernel's and the network's data on devices, as `vigie probe` parses it."""
+"""The drivers' searches of `vigie probe`: the kernel's and the network's data on devices."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""Hand-offs: bounded, with a drop rule and a counter."""
+"""agent.runtime.queues: bounded, with a drop rule and a counter."""
 
 from itertools import pairwise
 

@@ -1,4 +1,6 @@
-"""How much of a disk the footage leaves free: room for an update, and not too much of a small card."""
+"""agent.recording.retention.eviction_plan.reserve_bytes: room for an update, and not too much of a small
+card.
+"""
 
 import hypothesis.strategies as st
 import pytest

@@ -1,3 +1,5 @@
+"""agent.detection.rule_engine."""
+
 import itertools
 
 import msgspec

@@ -1,4 +1,4 @@
-"""The rules on the ground truth of the rendered street give its events."""
+"""agent.detection.rule_engine on the ground truth of the rendered street."""
 
 from collections.abc import Iterator
 from pathlib import Path

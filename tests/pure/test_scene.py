@@ -1,3 +1,5 @@
+"""agent.detection.scene."""
+
 import re
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Words to systemd, over a real datagram socket."""
+"""agent.runtime.sd_notify over a real datagram socket."""
 
 import socket
 from contextlib import suppress

@@ -1,4 +1,6 @@
-"""The comparisons of a self-test with the truth, and the running agent's part in it."""
+"""agent.diagnostics.selftest.street_pattern and agent.app.selftest_command: comparison with the truth, and
+the running agent's part.
+"""
 
 from collections.abc import Callable
 from datetime import UTC, datetime

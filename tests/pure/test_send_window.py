@@ -1,4 +1,4 @@
-"""Messages in flight, their acknowledgement, and the time to wait: as values."""
+"""agent.reporting.mqtt.send_window, ack_mode and backoff: messages in flight, as values."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""A settings file: all its mistakes are reported, a line for each, and no secret in any of them."""
+"""agent.provisioning.settings: all mistakes are reported, a line for each, and no secret in any of them."""
 
 import string
 import tomllib

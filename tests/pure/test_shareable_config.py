@@ -1,4 +1,4 @@
-"""The console shows the configuration as it is, without secrets."""
+"""agent.config.shareable_config: the configuration without its secrets."""
 
 import tomllib
 

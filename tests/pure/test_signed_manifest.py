@@ -1,4 +1,4 @@
-"""Sums and signatures of a folder: one form of each is accepted, and no other."""
+"""agent.base.signed_manifest: one form of sums and signatures is accepted, and no other."""
 
 import base64
 

@@ -1,4 +1,6 @@
-"""Two slots under a simulated firmware, with the power cut before any write: old or new, never half."""
+"""agent.update.slots under a simulated firmware, with a power cut before any write: old or new, never
+half.
+"""
 
 import itertools
 import shutil

@@ -1,4 +1,4 @@
-"""Going back from a version that has proved itself: it is not tried again unasked, whatever comes between."""
+"""agent.update.slots: after a rollback from a good version, it is not tried again without a request."""
 
 from pathlib import Path
 

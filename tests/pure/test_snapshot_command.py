@@ -1,4 +1,4 @@
-"""Snapshots wait for the next frame, and not for longer than their commands do."""
+"""agent.capture.snapshot_command: snapshots wait for the next frame, and no longer than their commands do."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime

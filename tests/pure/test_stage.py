@@ -1,4 +1,4 @@
-"""The stage loop: it turns, beats, backs off, and outlives whatever its stage raises."""
+"""agent.runtime.stage: the loop turns, beats, backs off, and survives any exception of its stage."""
 
 import random
 import threading

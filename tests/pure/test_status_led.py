@@ -1,4 +1,4 @@
-"""The status LED: each fault code has blinks of its own, and they can be counted."""
+"""agent.gpio.status_led: each fault code has its own blinks, and they can be counted."""
 
 from itertools import pairwise
 from typing import Any

@@ -1,4 +1,4 @@
-"""The panorama: true to the street it shows, with the head's poses alone and with their errors."""
+"""agent.ptz.panorama: true to the street, with exact poses and with errors."""
 
 import math
 import random

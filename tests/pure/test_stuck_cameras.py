@@ -1,5 +1,5 @@
-"""A camera that the kernel holds: a few new starts of the agent, then a reboot of the board, and never a
-box that reboots for ever.
+"""agent.health.stuck_cameras: after a few restarts of the agent one reboot of the board, and never an
+endless series.
 """
 
 import argparse

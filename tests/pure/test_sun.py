@@ -1,4 +1,4 @@
-"""The sun: where the almanac has it, and the sector that goes with it."""
+"""agent.ptz.motion.sun: its position by the almanac, and its sector."""
 
 import math
 from datetime import UTC, datetime, timedelta

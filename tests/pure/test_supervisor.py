@@ -1,4 +1,4 @@
-"""The supervisor: one table of stop order, a deadline that footage survives, and the watchdog."""
+"""agent.runtime.supervisor: one table of stop order, a deadline that footage survives, and the watchdog."""
 
 import random
 import threading

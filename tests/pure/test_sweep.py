@@ -1,4 +1,4 @@
-"""The round look: poses that cover the round, pictures at rest, and an end in any case."""
+"""agent.ptz.automation.sweep: poses that cover the panorama, pictures at rest, and an end in any case."""
 
 import cv2
 import numpy as np

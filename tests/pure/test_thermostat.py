@@ -1,4 +1,4 @@
-"""Fan and heater: each by its own two temperatures, never together, and never chattering."""
+"""agent.gpio.thermostat: fan and heater by their temperatures, never together, and without chatter."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Moments as a person types them: what is meant, and what is refused."""
+"""agent.base.time_argument: times as a person types them."""
 
 import contextlib
 from datetime import UTC, datetime, timedelta, timezone

@@ -1,4 +1,4 @@
-"""A relay is never on for longer than it may."""
+"""agent.gpio.timed_relay: a relay is never on longer than its maximum."""
 
 from itertools import pairwise
 

@@ -1,4 +1,4 @@
-"""Which pictures are taken, and where a live stream's packets belong in time."""
+"""drivers.timeline: selection of pictures, and the times of a live stream's packets."""
 
 from itertools import pairwise
 

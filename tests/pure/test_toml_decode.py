@@ -1,4 +1,4 @@
-"""Mistakes in files written by hand are rejected with one line: the thing, the value, what is allowed."""
+"""agent.config.toml_decode: a mistake gives one line with the thing, the value and what is allowed."""
 
 from pathlib import Path
 from typing import Annotated, Literal

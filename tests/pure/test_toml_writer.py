@@ -1,4 +1,4 @@
-"""Tables become a TOML file that is read as the same tables."""
+"""agent.config.toml_writer: tables become a TOML file that is read as the same tables."""
 
 import tomllib
 from typing import Any

@@ -1,4 +1,4 @@
-"""The wire contract's topics and encoding, as values."""
+"""agent.reporting.topics and payloads, as values."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""A camera that is encoded again: keyframes by the clock, times that rise, and nothing let through."""
+"""drivers.transcoding: keyframes by the clock, increasing times, and no source packet passed through."""
 
 from itertools import pairwise
 

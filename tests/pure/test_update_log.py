@@ -1,4 +1,4 @@
-"""Updates are recorded for the chain of custody: the newest are kept, whatever happens to the file."""
+"""agent.update.update_log and pre_install: the newest entries are kept, whatever happens to the file."""
 
 from pathlib import Path
 

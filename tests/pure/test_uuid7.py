@@ -1,3 +1,5 @@
+"""agent.base.uuid7."""
+
 import random
 import uuid
 

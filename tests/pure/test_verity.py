@@ -1,4 +1,4 @@
-"""The payload of a bundle against its signed root, as dm-verity has it."""
+"""agent.update.verity: the payload of a bundle against its signed root, as in dm-verity."""
 
 import hashlib
 import random

@@ -1,4 +1,4 @@
-"""VISCA's packets against what the makers and other programs write down, and the conversation.
+"""drivers.visca_codec and visca_sockets against the makers' documents and other programs.
 
 None of the expected bytes is computed here. Where they come from:
 

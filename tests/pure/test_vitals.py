@@ -1,4 +1,4 @@
-"""The machine's condition, read from a tree of files; what is not there is unknown."""
+"""agent.health.vitals: the machine's readings from a tree of files; a missing one is unknown."""
 
 import stat
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The output of the kernel and of the board's tools as values; any other text is unknown."""
+"""agent.health.vitals.parse: the output of the kernel and the board's tools; any other text is unknown."""
 
 from collections.abc import Callable
 from typing import Any

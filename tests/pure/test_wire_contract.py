@@ -1,4 +1,4 @@
-"""The contract's page, its machine-readable twin and the code say the same."""
+"""docs/wire-contract.md, docs/asyncapi.json and the code agree."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The order in which a card is written, and the changes that are laid over an image."""
+"""centre.flash.write_verify: the order of the writes to a card, and the changes to the image."""
 
 import os
 from collections.abc import Iterator

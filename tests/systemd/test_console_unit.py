@@ -1,4 +1,4 @@
-"""The console's unit on a serial line, and what it may do in its sandbox, the agent dead."""
+"""The console's unit on a serial line, within its sandbox, with a dead agent."""
 
 import os
 import re

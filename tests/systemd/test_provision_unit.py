@@ -1,4 +1,4 @@
-"""The first boot's unit: what it may do in its sandbox is enough to make a box, and no more."""
+"""The first boot's unit: its sandbox allows just enough to provision a box."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""The units, started for real: what is done to the agent's processes, and how soon it records again."""
+"""The units, started for real: kills and starvation of the agent, and the time until it records again."""
 
 import os
 import signal

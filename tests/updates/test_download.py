@@ -1,4 +1,4 @@
-"""Downloads from a real server: resumed, started again, rejected."""
+"""agent.update.download from a real server: resumed, started again, rejected."""
 
 import hashlib
 import random

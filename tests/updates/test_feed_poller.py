@@ -1,4 +1,6 @@
-"""The timer and the centre's feed: when it fetches, installs and reboots, and when it does not."""
+"""agent.update.feed_poller with a real feed: when it downloads, installs and reboots, and when it does
+not.
+"""
 
 import base64
 import hashlib

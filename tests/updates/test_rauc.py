@@ -1,5 +1,6 @@
-"""The real RAUC with our backend and our handler. Bundles are plain ones where the kernel is to mount them:
-the kernel of a build machine may have no dm-verity. The guest's tests install those of the verity form.
+"""agent.update.rauc_backend and pre_install under the real RAUC. Bundles are of the plain form if the
+kernel is to mount them: the kernel of a build machine may have no dm-verity. The guest's tests install
+those of the verity form.
 """
 
 import os

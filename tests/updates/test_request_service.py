@@ -1,4 +1,4 @@
-"""The console's update requests are executed by root with the real rauc; the outcome is always reported."""
+"""agent.update.request_service: the console's requests, executed by root with the real rauc."""
 
 import signal
 import subprocess

@@ -1,4 +1,4 @@
-"""Two verifiers, written apart, on the same vectors: the good one holds, each bad one has a name."""
+"""Two independent verifiers on the same vectors: the valid one passes, each bad one has a name."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""The page that verifies, in a real browser without a network, on the same vectors."""
+"""The verifying page, in a real browser without a network, on the same vectors."""
 
 import hashlib
 from collections.abc import Iterator

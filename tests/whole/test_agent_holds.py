@@ -1,4 +1,4 @@
-"""The whole agent: what its events hold, on the wire, on the disk and in the chain."""
+"""The whole agent: the holds of its events, on the wire, on the disk and in the chain."""
 
 import signal
 from collections.abc import Iterator

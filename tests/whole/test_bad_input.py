@@ -1,4 +1,4 @@
-"""Whatever a person gives wrong is one clear line on stderr and a code that is not zero."""
+"""Every mistake of a user gives one clear line on stderr and a non-zero exit code."""
 
 from pathlib import Path
 

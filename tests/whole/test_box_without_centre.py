@@ -1,4 +1,4 @@
-"""`vigie` on a box, where `centre/` is not installed: its own commands, and a clear line for others."""
+"""`vigie` on a box without `centre/`: its own commands, and a clear line for others."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""The segments on the disk in a time range, by file names and receipts."""
+"""agent.recording.catalogue: the segments on the disk in a time range, by file names and receipts."""
 
 import os
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Old receipts go with the footage that they speak of, and never before it."""
+"""agent.recording.custody: old receipts are pruned with their footage, and never before it."""
 
 import base64
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Clips cut from real segments, decoded picture for picture against what was recorded."""
+"""agent.recording.export.clip: clips of real segments, decoded picture for picture against the recording."""
 
 import itertools
 import json

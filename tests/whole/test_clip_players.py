@@ -1,4 +1,4 @@
-"""Clips and unsealed segments in players that have nothing of ours and do not read through PyAV."""
+"""Clips and decrypted segments in independent players that do not read through PyAV."""
 
 import http.server
 import json

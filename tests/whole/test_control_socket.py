@@ -1,4 +1,4 @@
-"""Requests to the running agent over its control socket."""
+"""agent.runtime.control_socket: requests to the running agent."""
 
 import os
 import random

@@ -1,4 +1,4 @@
-"""The box's own key."""
+"""agent.base.device_identity: the box's own key."""
 
 from pathlib import Path
 

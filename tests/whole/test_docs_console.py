@@ -1,4 +1,4 @@
-"""docs/console.md is true: its transcript is what a console says, and it names every command."""
+"""docs/console.md: its transcript equals the console's output, and it names every command."""
 
 import re
 from pathlib import Path

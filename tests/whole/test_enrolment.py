@@ -1,4 +1,6 @@
-"""A new certificate at the console: the request fits a real authority, and only what fits comes in."""
+"""agent.console.enrolment: the request suits a real authority, and only a matching certificate is
+accepted.
+"""
 
 import ssl
 import subprocess

@@ -1,4 +1,4 @@
-"""Exports of a box that does not wait: it closes, evicts and sets its clock while they are made."""
+"""agent.recording.export.exporter while the box closes and evicts segments and sets its clock."""
 
 import hashlib
 from datetime import timedelta

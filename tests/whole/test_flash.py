@@ -1,4 +1,4 @@
-"""`vigie flash` onto files: all is looked at before a byte is written, and read back after."""
+"""`vigie flash` onto files: everything is checked before a byte is written, and read back after."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`vigie flash` onto cards that lie, wear out or are pulled out, and stopped in the middle."""
+"""`vigie flash` onto cards that report a false size, wear out or are unplugged, and interrupted flashes."""
 
 import signal
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`vigie flash` writes to what was looked at and agreed to, and to nothing that came in its place."""
+"""`vigie flash` writes only to the disk that was checked and confirmed, and to none that replaced it."""
 
 import os
 import pty

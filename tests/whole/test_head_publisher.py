@@ -1,4 +1,6 @@
-"""The head of the chain goes out within a minute of a receipt, and what waits for the disk is not lost."""
+"""agent.recording.custody.head_publisher: the chain head is sent within a minute of a receipt, and queued
+receipts are not lost.
+"""
 
 import base64
 from pathlib import Path

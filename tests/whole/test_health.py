@@ -1,4 +1,4 @@
-"""The whole agent on a machine of files that gets hot, is starved or loses its power."""
+"""The whole agent on a machine of files that overheats, is overloaded or loses its power."""
 
 import random
 import signal

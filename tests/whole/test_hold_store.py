@@ -1,4 +1,4 @@
-"""Holds as files: other processes, other runs, damaged files, and a disk that takes none."""
+"""agent.recording.retention.hold_store: other processes, other runs, damaged files, and a failing disk."""
 
 import json
 import random

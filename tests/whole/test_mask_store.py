@@ -1,4 +1,6 @@
-"""Masks through the whole agent: footage, pictures and receipts; and what fails, fails closed."""
+"""agent.recording.mask_store through the whole agent: footage, pictures and receipts; a failure closes the
+camera.
+"""
 
 import random
 import signal

@@ -1,4 +1,6 @@
-"""Checks of the link and MQTT ping against a real broker, with the certificates of docs/centre.md."""
+"""agent.console.network_checks and mqtt_ping against a real broker, with the certificates of
+docs/centre.md.
+"""
 
 import signal
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The running agent's door for the technician's console: it shows what its cameras see."""
+"""agent.capture.preview: the console's view of the running agent's cameras."""
 
 import random
 import socket

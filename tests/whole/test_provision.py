@@ -1,4 +1,4 @@
-"""The first boot with the real command: a card goes in, a box comes up; and every boot after."""
+"""`vigie provision` on a first boot with a card, and on every boot after."""
 
 import os
 import pwd

@@ -1,4 +1,4 @@
-"""First boots that fail: the box stays as it was, and the report ends with the failure."""
+"""`vigie provision` that fails: the box stays as it was, and the report ends with the failure."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Quarantined files are no footage: they take space all the same, and are evicted as footage is."""
+"""agent.recording.quarantine: quarantined files are not footage; they take space and are evicted like it."""
 
 from pathlib import Path
 

@@ -1,4 +1,6 @@
-"""A recovery gets a receipt unless the chain has the file's close; the chain is not read for each."""
+"""agent.recording.custody.receipt_queue: a recovered file gets one receipt; the chain is not read for
+each.
+"""
 
 import threading
 from pathlib import Path

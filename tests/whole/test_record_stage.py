@@ -1,4 +1,6 @@
-"""The recorder on real streams and a real disk: what went in plays, in order and in budget."""
+"""agent.recording.record_stage on real streams and a real disk: every packet plays, in order and in
+budget.
+"""
 
 import hashlib
 import os

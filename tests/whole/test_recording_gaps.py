@@ -1,4 +1,4 @@
-"""Gaps in a recording are reported from the first missing picture on, for any cause."""
+"""agent.recording.record_stage: gaps are reported from the first missing picture on, for any cause."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""The store of footage on a real disk against a model that knows the true time.
+"""agent.recording.retention on a real disk against a model that knows the true time.
 
 Segments are files of zeros, because nothing here looks into them. The clock is good, or unknown
 and wrong by years; a step takes the trust away, as Linux does (ntp_clear in settimeofday(2)).

@@ -1,4 +1,4 @@
-"""Work that root does as another user has none of root's rights, and cannot block root."""
+"""agent.provisioning.run_as_user: the work has none of root's rights, and cannot block root."""
 
 import os
 import pwd

@@ -1,4 +1,4 @@
-"""A support bundle of real boxes: one that runs and is full of secrets, one that is dead or new."""
+"""`vigie bundle` of real boxes: a running one full of secrets, a dead one and a new one."""
 
 import json
 import signal

@@ -1,4 +1,4 @@
-"""Footage at the console: a span goes onto a USB disk, in the technician's name, and proves itself."""
+"""agent.console.usb_export: a time range is exported to a USB disk in the technician's name, and verifies."""
 
 from datetime import timedelta
 from pathlib import Path

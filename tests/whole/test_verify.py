@@ -1,4 +1,4 @@
-"""The verifier of an export: what it accepts, and what it names where it does not."""
+"""agent.recording.export.verify: accepted exports, and the named defects of others."""
 
 import shutil
 from collections.abc import Callable

@@ -1,3 +1,5 @@
+"""agent.detection.rules.count_rule, and its two rules: queue and crowd."""
+
 import pytest
 
 from agent.base.model import Label

@@ -1,3 +1,5 @@
+"""agent.detection.rules.line_crossing and line_crossed."""
+
 import itertools
 
 import pytest

@@ -1,3 +1,5 @@
+"""agent.detection.rules.person_on_carriageway."""
+
 import pytest
 
 from tests.pure.rules.scripted_tracks import (

@@ -1,3 +1,5 @@
+"""agent.detection.rules.tamper and camera_lost."""
+
 from collections.abc import Callable, Iterator
 from itertools import count
 

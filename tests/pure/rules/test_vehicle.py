@@ -1,3 +1,5 @@
+"""agent.detection.rules.stopped and wrong_way."""
+
 import pytest
 
 from tests.pure.rules.scripted_tracks import (

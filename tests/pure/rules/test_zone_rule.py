@@ -1,3 +1,5 @@
+"""agent.detection.rules.zone_rule, and its rules: zone_entered and dwell."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

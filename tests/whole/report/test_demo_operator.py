@@ -1,4 +1,4 @@
-"""The demo's operators over MQTT: a command outlives a broker that goes away before it is published."""
+"""centre.demo.demo_operator over MQTT: a command survives the loss of the broker before its publication."""
 
 import random
 import signal

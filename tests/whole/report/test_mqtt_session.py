@@ -1,4 +1,6 @@
-"""A box, a real mosquitto and a centre: what the box has taken arrives, and leaves the box."""
+"""agent.reporting.mqtt.session with a real mosquitto and a centre: every message arrives, and leaves the
+box.
+"""
 
 import signal
 import sqlite3

@@ -1,4 +1,6 @@
-"""Reports of health: the newest goes out when it can, and none of them is written to the disk."""
+"""agent.reporting.mqtt.session: the newest health report is sent when possible, and none is written to the
+disk.
+"""
 
 from pathlib import Path
 

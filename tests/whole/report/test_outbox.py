@@ -1,4 +1,4 @@
-"""The outbox on a real disk: what it took is there again, whatever happens to the file."""
+"""agent.reporting.outbox on a real disk: stored messages survive any damage to the file."""
 
 import random
 import resource

@@ -1,4 +1,4 @@
-"""Behaviour of paho that the transport prevents: each was reproduced with paho 2.2 before."""
+"""agent.reporting.mqtt.paho_transport: behaviour of paho that it prevents, each reproduced with paho 2.2."""
 
 import random
 import socket

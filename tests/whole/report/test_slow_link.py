@@ -1,5 +1,5 @@
-"""A picture of 200 kB on an uplink of a mobile network at its edge: the real kernel's queue between the
-box and a broker, in a network of the test's own.
+"""A picture of 200 kB on the uplink of a weak mobile network: the real kernel's queue between the box and
+a broker, in a network namespace.
 """
 
 import os

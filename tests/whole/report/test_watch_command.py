@@ -1,4 +1,4 @@
-"""`vigie watch` as a person starts it."""
+"""`vigie watch` as an operator starts it."""
 
 import fcntl
 import json
