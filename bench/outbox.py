@@ -21,7 +21,7 @@ import msgspec
 from agent.base.clock import SystemClock, boot_id
 from agent.base.model import LABELS, BoundingBox, Event
 from agent.base.uuid7 import uuid7_factory
-from agent.config.configuration import BrokerConfig
+from agent.config.broker import BrokerConfig
 from agent.faults.registry import FaultRegistry
 from agent.reporting import topics
 from agent.reporting.mqtt.connection import BirthInputs

@@ -9,7 +9,7 @@ import msgspec
 from agent.base.clock import rfc3339
 from agent.base.json_decode import MalformedJson, decode_any_json
 from agent.base.sha256 import sha256_hex
-from agent.config.configuration import BrokerConfig
+from agent.config.broker import BrokerConfig
 from agent.reporting import topics
 from agent.reporting.mqtt.packets import ReceivedPublish, Will
 from agent.reporting.mqtt.paho_transport import PahoTransport

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from agent.base.errors import UserError
-from agent.config.configuration import BrokerConfig
+from agent.config.broker import BrokerConfig
 from agent.reporting.mqtt import tls
 from agent.reporting.mqtt.backoff import ReconnectBackoff
 from agent.reporting.mqtt.connect_error import MqttConnectionError

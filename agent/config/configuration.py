@@ -5,16 +5,17 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
-from urllib.parse import SplitResult, urlsplit
+from typing import Annotated, Any
 
 import msgspec
 
 from agent.base.errors import UserError
 from agent.base.model import BOX_EVENT_SOURCE
+from agent.base.url import split_url
 from agent.config import console as console_config
 from agent.config import pins as pins_config
 from agent.config import toml_decode
+from agent.config.broker import BrokerConfig, check_broker
 from agent.config.console import ConsoleConfig
 from agent.config.heads import HeadConfig
 from agent.config.names import Name
@@ -130,21 +131,6 @@ class CameraConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     transcode: bool = False
     onvif: OnvifConfig | None = None
     institution: InstitutionConfig | None = None
-
-
-class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[broker]`: destination of reports. `mqtts` needs `ca`, and `certificate` with `key` if the broker asks
-    for them. `ack` is the acknowledgement that removes a message, see docs/wire-contract.md.
-    """
-
-    url: str
-    ca: str | None = None
-    certificate: str | None = None
-    key: str | None = None
-    username: str | None = None
-    password_file: str | None = None
-    keepalive_s: Annotated[int, msgspec.Meta(ge=5, le=600)] = 30
-    ack: Literal["auto", "broker"] = "auto"
 
 
 class OutboxConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -314,35 +300,6 @@ def _check_heads(config: Config, context: str) -> None:
             raise UserError(
                 f"{prefix}.scenes: the camera sits on no head; allowed: scene, one file"
             )
-
-
-def split_url(url: str, *schemes: str) -> SplitResult | None:
-    """Split a URL, or return None if it has none of these schemes or lacks a host."""
-    try:
-        parts = urlsplit(url)
-        is_valid = parts.scheme in schemes and parts.hostname and parts.port != 0
-    except ValueError:
-        return None
-    return parts if is_valid else None
-
-
-def check_broker(broker: BrokerConfig, context: str) -> None:
-    """Raise UserError if the broker's URL and credentials contradict each other."""
-    url = split_url(broker.url, "mqtt", "mqtts")
-    if url is None or url.path not in ("", "/") or url.username or url.query:
-        raise UserError(
-            f"{context}: broker.url = {broker.url!r}: not a broker's address; "
-            "allowed: mqtt://HOST[:1883] or mqtts://HOST[:8883], without user or path"
-        )
-    if (broker.certificate is None) != (broker.key is None):
-        given, missing = ("certificate", "key") if broker.certificate else ("key", "certificate")
-        raise UserError(f"{context}: broker.{missing}: missing; broker.{given} needs it")
-    if url.scheme == "mqtt":
-        for key in ("ca", "certificate"):
-            if getattr(broker, key) is not None:
-                raise UserError(
-                    f"{context}: broker.{key}: has no use with {broker.url!r}; allowed: with mqtts://"
-                )
 
 
 def _resolve_paths(config: Config, base_dir: Path) -> Config:

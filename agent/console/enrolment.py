@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from agent.base import atomic_file, pem
-from agent.config.configuration import BrokerConfig
+from agent.config.broker import BrokerConfig
 from agent.console.errors import ConsoleError
 from agent.console.messages import Message
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from agent.base.clock import Clock
 from agent.base.errors import UserError
-from agent.config.configuration import BrokerConfig
+from agent.config.broker import BrokerConfig
 from agent.console.check_result import CheckResult, failed, passed, unknown
 from agent.console.messages import Message
 from agent.reporting.mqtt.connect_error import MqttConnectionError

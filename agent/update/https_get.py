@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 from agent.base.errors import UserError
-from agent.config.configuration import split_url
+from agent.base.url import split_url
 from agent.update.errors import UpdateError
 
 TIMEOUT_S = 30.0

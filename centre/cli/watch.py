@@ -18,7 +18,7 @@ from agent.base.errors import UserError
 from agent.base.health_model import HealthReport
 from agent.cli.commands import Commands
 from agent.cli.output import escape_unprintable
-from agent.config.configuration import BrokerConfig, check_broker
+from agent.config.broker import BrokerConfig, check_broker
 from agent.reporting.payloads import EventData
 from centre.client import CentreClient, ReceivedMessage, to_json_line
 from centre.fleet_view import BoxView, FleetView

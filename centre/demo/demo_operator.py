@@ -11,7 +11,7 @@ import msgspec
 
 from agent.base.clock import Clock, rfc3339
 from agent.base.model import Reply
-from agent.config.configuration import BrokerConfig
+from agent.config.broker import BrokerConfig
 from agent.reporting import topics
 from agent.reporting.mqtt.packets import ReceivedPublish
 from agent.reporting.mqtt.paho_transport import PahoTransport

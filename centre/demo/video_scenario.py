@@ -13,9 +13,9 @@ from agent.app.agent import Agent
 from agent.base.clock import Clock
 from agent.base.model import FrameResult
 from agent.capture import camera_source
+from agent.config.broker import BrokerConfig
 from agent.config.configuration import (
     BoxConfig,
-    BrokerConfig,
     CameraConfig,
     Config,
     DetectConfig,

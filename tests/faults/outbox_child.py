@@ -11,7 +11,7 @@ import sys
 import threading
 from pathlib import Path
 
-from agent.config.configuration import BrokerConfig
+from agent.config.broker import BrokerConfig
 from agent.faults.registry import FaultRegistry
 from agent.reporting.mqtt.session import MqttSession
 from agent.runtime.stage import StageThread

@@ -6,7 +6,7 @@ import threading
 from collections import Counter
 from pathlib import Path
 
-from agent.config.configuration import BrokerConfig
+from agent.config.broker import BrokerConfig
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.conftest import event_number, make_event
 from tests.whole.report.reporting_box import CentreListener, ReportingBox, wait_until

@@ -8,7 +8,7 @@ import threading
 from collections import Counter
 from pathlib import Path
 
-from agent.config.configuration import BrokerConfig
+from agent.config.broker import BrokerConfig
 from agent.reporting.outbox import schema
 from agent.reporting.outbox.files import database_path
 from tests.whole.report.broker import Mosquitto

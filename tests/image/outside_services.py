@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from agent.base.clock import SystemClock
-from agent.config.configuration import BrokerConfig
+from agent.config.broker import BrokerConfig
 from agent.reporting.payloads import HealthMessage
 from agent.runtime.stage import StageThread
 from centre.client import CentreClient, ReceivedMessage

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from agent.base.errors import UserError
-from agent.config.configuration import BrokerConfig
+from agent.config.broker import BrokerConfig
 from agent.faults.registry import FaultRegistry
 from agent.reporting.mqtt.certificate_expiry import (
     CHECK_INTERVAL_S,

@@ -13,7 +13,7 @@ from agent.commands.command import CommandHandler
 from agent.commands.dispatcher import CommandDispatcher
 from agent.commands.idempotency_store import IdempotencyStore
 from agent.commands.local_command import LocalCommand, LocalCommandHandler
-from agent.config.configuration import BrokerConfig
+from agent.config.broker import BrokerConfig
 from agent.config.heads import HeadConfig
 from agent.faults.registry import FaultRegistry
 from agent.ptz.head import PtzHead

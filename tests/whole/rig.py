@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agent.base.clock import SystemClock
-from agent.config.configuration import BrokerConfig
+from agent.config.broker import BrokerConfig
 from agent.runtime.stage import StageThread
 from centre.client import CentreClient, ReceivedMessage
 from centre.store import CentreStore

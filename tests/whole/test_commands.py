@@ -9,7 +9,7 @@ import pytest
 
 from agent.base.model import CommandAccepted, CommandProgress
 from agent.commands.command import CommandProgressSink, Deferred, ValidCommand
-from agent.config.configuration import BrokerConfig
+from agent.config.broker import BrokerConfig
 from agent.reporting import topics
 from tests.pure.command_rig import decode_result, rejection_of
 from tests.whole.command_box import BOX, CommandBox, CommandOperator

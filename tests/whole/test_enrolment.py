@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from agent.base.errors import UserError
-from agent.config.configuration import BrokerConfig
+from agent.config.broker import BrokerConfig
 from agent.console.enrolment import Enrolment
 from agent.console.errors import ConsoleError
 from tests.whole.technician import LOGGED_OUT_PROMPT, ConsoleTechnician, make_box_folder

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from agent.base.clock import SystemClock
-from agent.config.configuration import BrokerConfig
+from agent.config.broker import BrokerConfig
 from agent.console import mqtt_ping, network_checks
 from agent.console.check_result import CheckResult
 from tests.whole.report.broker import (

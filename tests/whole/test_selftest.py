@@ -19,7 +19,7 @@ from agent.base.errors import UserError
 from agent.base.model import Event, SelfTestStep
 from agent.commands.command import CommandHandler
 from agent.config import configuration
-from agent.config.configuration import BrokerConfig
+from agent.config.broker import BrokerConfig
 from agent.diagnostics.selftest import broker_check, checks, street_pattern
 from agent.diagnostics.selftest.checks import CheckFailed
 from agent.diagnostics.selftest.pipeline_run import PipelineRun, PipelineRunResult

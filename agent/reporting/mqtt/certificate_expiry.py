@@ -8,7 +8,7 @@ import msgspec
 
 from agent.base.clock import Clock
 from agent.base.errors import UserError
-from agent.config.configuration import BrokerConfig
+from agent.config.broker import BrokerConfig
 from agent.faults.registry import FaultRegistry
 from agent.runtime.pause import Pause
 

@@ -4,7 +4,7 @@ import socket
 import ssl
 from typing import Literal
 
-from agent.config.configuration import BrokerConfig
+from agent.config.broker import BrokerConfig
 from agent.reporting.mqtt import tls
 
 CONNECT_TIMEOUT_S = 5.0

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from agent.base.model import IncomingCommand, Reply
-from agent.config.configuration import BrokerConfig
+from agent.config.broker import BrokerConfig
 from agent.faults.registry import FaultCode, FaultRegistry
 from agent.reporting import topics
 from agent.reporting.mqtt.centre_link import CentreLink

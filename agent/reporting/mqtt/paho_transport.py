@@ -28,7 +28,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from agent.config.configuration import BrokerConfig
+from agent.config.broker import BrokerConfig
 from agent.reporting.mqtt import connect_error, tls
 from agent.reporting.mqtt.connect_error import MqttConnectionError
 from agent.reporting.mqtt.packets import (

@@ -9,7 +9,7 @@ from agent.base.clock import Clock
 from agent.base.errors import UserError
 from agent.base.health_model import OutboxHealth
 from agent.base.model import IncomingCommand
-from agent.config.configuration import BrokerConfig
+from agent.config.broker import BrokerConfig
 from agent.faults.registry import FaultRegistry
 from agent.reporting.mqtt import tls
 from agent.reporting.mqtt.backoff import ReconnectBackoff

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from agent.base.errors import UserError
-from agent.config.configuration import BrokerConfig
+from agent.config.broker import BrokerConfig
 
 
 class BrokerAddress(msgspec.Struct, frozen=True, kw_only=True):

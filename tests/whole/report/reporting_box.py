@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from agent.base.model import LABELS
-from agent.config.configuration import BrokerConfig
+from agent.config.broker import BrokerConfig
 from agent.faults.registry import FaultRegistry
 from agent.reporting.mqtt import paho_transport
 from agent.reporting.mqtt.connection import BirthInputs

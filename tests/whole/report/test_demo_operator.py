@@ -5,7 +5,7 @@ import signal
 import threading
 
 from agent.base.clock import SystemClock
-from agent.config.configuration import BrokerConfig
+from agent.config.broker import BrokerConfig
 from centre.demo.demo_operator import DemoOperator
 from centre.demo.ptz_script import AMINA
 from tests.whole import demo_values

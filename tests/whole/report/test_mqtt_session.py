@@ -13,7 +13,7 @@ import pytest
 
 from agent.base.clock import SystemClock
 from agent.base.sha256 import sha256_hex
-from agent.config.configuration import BrokerConfig
+from agent.config.broker import BrokerConfig
 from agent.faults.registry import FaultRegistry
 from agent.reporting import topics
 from agent.reporting.mqtt.centre_link import CENTRE_ACK_TIMEOUT_S

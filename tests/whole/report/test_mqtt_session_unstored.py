@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from agent.config.configuration import BrokerConfig
+from agent.config.broker import BrokerConfig
 from agent.reporting import topics
 from agent.reporting.payloads import HealthMessage
 from tests.pure.test_health_file import REPORT

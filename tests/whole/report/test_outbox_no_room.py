@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from agent.base.uuid7 import uuid7_factory
-from agent.config.configuration import BrokerConfig
+from agent.config.broker import BrokerConfig
 from agent.faults.registry import FaultRegistry
 from agent.reporting import topics
 from agent.reporting.mqtt.session import MqttSession

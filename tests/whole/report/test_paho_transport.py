@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.config.configuration import BrokerConfig
+from agent.config.broker import BrokerConfig
 from agent.reporting.mqtt.connect_error import MqttConnectionError
 from agent.reporting.mqtt.connection import BirthInputs
 from agent.reporting.mqtt.packets import Connack

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from agent.capture.snapshot_command import SNAPSHOT_MAX_BYTES
-from agent.config.configuration import BrokerConfig
+from agent.config.broker import BrokerConfig
 from agent.reporting import topics
 from agent.reporting.mqtt.paho_transport import TCP_USER_TIMEOUT_S
 from agent.reporting.mqtt.send_window import PUBACK_TIMEOUT_S

@@ -13,7 +13,7 @@ import pytest
 
 from agent.base.clock import ClockTrust, SystemClock
 from agent.base.errors import UserError
-from agent.config.configuration import BrokerConfig
+from agent.config.broker import BrokerConfig
 from agent.faults.registry import FaultRegistry
 from agent.reporting.mqtt import paho_transport, tls
 from agent.reporting.mqtt.connect_error import MqttConnectionError

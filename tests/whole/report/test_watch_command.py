@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from agent.base.sha256 import sha256_hex
-from agent.config.configuration import BrokerConfig
+from agent.config.broker import BrokerConfig
 from agent.reporting import topics
 from centre.store import CentreStore
 from tests.whole.report.broker import Mosquitto, free_port

@@ -1,0 +1,13 @@
+"""URLs of the configuration."""
+
+from urllib.parse import SplitResult, urlsplit
+
+
+def split_url(url: str, *schemes: str) -> SplitResult | None:
+    """Split a URL, or return None if it has none of these schemes or lacks a host."""
+    try:
+        parts = urlsplit(url)
+        is_valid = parts.scheme in schemes and parts.hostname and parts.port != 0
+    except ValueError:
+        return None
+    return parts if is_valid else None
