@@ -64,7 +64,7 @@ class Terminal:
     def frames(self, count: int) -> list[bytes]:
         return [self.frame() for _ in range(count)]
 
-    def say(self, data: bytes) -> None:
+    def write(self, data: bytes) -> None:
         os.write(self.master, data)
 
 
@@ -75,11 +75,11 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
     made.pull()
 
 
-Sit = Callable[..., BusClient[bytes]]
+OpenClient = Callable[..., BusClient[bytes]]
 
 
 @pytest.fixture
-def sit(terminal: Terminal) -> Iterator[Sit]:
+def open_client(terminal: Terminal) -> Iterator[OpenClient]:
     """Take a seat on the terminal's bus, until the test ends."""
     seats = []
 
@@ -144,10 +144,10 @@ def fails(kind: str, expected_message: str, work: Callable[[], object]) -> None:
 
 
 def test_two_heads_share_one_port_and_their_frames_are_sent_in_order(
-    terminal: Terminal, sit: Sit
+    terminal: Terminal, open_client: OpenClient
 ) -> None:
     # One of them names the device, the other a link to it.
-    first, second = sit("a"), sit("b", path=Path(terminal.port))
+    first, second = open_client("a"), open_client("b", path=Path(terminal.port))
     for number in range(5):
         first.send(b"a00%d" % number)
         second.send(b"b00%d" % number)
@@ -157,24 +157,28 @@ def test_two_heads_share_one_port_and_their_frames_are_sent_in_order(
     assert (health.frames_sent, health.open_count, health.is_open) == (10, 1, True)
 
 
-def test_heads_on_one_line_must_have_equal_settings(sit: Sit) -> None:
-    sit("a", baud=2400)
-    fails("unsupported", r"'b': port .*: baud = 9600, and 2400 for a", lambda: sit("b", baud=9600))
+def test_heads_on_one_line_must_have_equal_settings(open_client: OpenClient) -> None:
+    open_client("a", baud=2400)
+    fails(
+        "unsupported",
+        r"'b': port .*: baud = 9600, and 2400 for a",
+        lambda: open_client("b", baud=9600),
+    )
 
 
 def test_a_port_is_busy_for_other_programs_until_its_last_head_is_closed(
-    terminal: Terminal, sit: Sit
+    terminal: Terminal, open_client: OpenClient
 ) -> None:
     other = SerialPort(SerialSettings(port=terminal.port))
-    first, second = sit("a"), sit("b")
+    first, second = open_client("a"), open_client("b")
     fails("busy", "another program has it", other.open)
     first.close()
     fails("busy", "another program has it", other.open)
     second.close()
     other.open()
-    fails("busy", "'c': port .*another program has it", lambda: sit("c"))
+    fails("busy", "'c': port .*another program has it", lambda: open_client("c"))
     other.close()
-    sit("c").send(b"c000")
+    open_client("c").send(b"c000")
 
 
 @pytest.mark.parametrize(
@@ -217,8 +221,12 @@ def test_parity_that_the_port_cannot_do_is_unsupported(terminal: Terminal) -> No
     fails("unsupported", "parity = 'even'", port.open)
 
 
-def test_rs485_without_kernel_support_is_unsupported(sit: Sit) -> None:
-    fails("unsupported", "no RS-485: set rs485 to 'off' or to 'gpio'", lambda: sit(rs485="kernel"))
+def test_rs485_without_kernel_support_is_unsupported(open_client: OpenClient) -> None:
+    fails(
+        "unsupported",
+        "no RS-485: set rs485 to 'off' or to 'gpio'",
+        lambda: open_client(rs485="kernel"),
+    )
 
 
 class Pin:
@@ -238,7 +246,7 @@ class Pin:
 
 
 def test_a_pin_turns_the_transmitter_on_for_each_frame_and_off_when_the_port_is_lost(
-    terminal: Terminal, sit: Sit
+    terminal: Terminal, open_client: OpenClient
 ) -> None:
     reported: list[str] = []
     pins: list[int] = []
@@ -247,7 +255,7 @@ def test_a_pin_turns_the_transmitter_on_for_each_frame_and_off_when_the_port_is_
         pins.append(number)
         return Pin(reported)
 
-    seat = sit(rs485="gpio", rs485_pin=18, open_port=lambda line: SerialPort(line, pin))
+    seat = open_client(rs485="gpio", rs485_pin=18, open_port=lambda line: SerialPort(line, pin))
     seat.send(b"a000")
     seat.send(b"a001")
     assert terminal.frames(2) == [b"a000", b"a001"]
@@ -263,9 +271,9 @@ def test_a_pin_turns_the_transmitter_on_for_each_frame_and_off_when_the_port_is_
 
 
 def test_a_stop_overtakes_queued_jobs_and_cancels_its_heads_motions(
-    terminal: Terminal, sit: Sit
+    terminal: Terminal, open_client: OpenClient
 ) -> None:
-    first, second = sit("a"), sit("b")
+    first, second = open_client("a"), open_client("b")
     asking = Call(lambda: first.query(b"a??\n", anything, timeout_s=0.3))
     assert terminal.frame() == b"a??\n"
     calls = [
@@ -284,8 +292,10 @@ def test_a_stop_overtakes_queued_jobs_and_cancels_its_heads_motions(
     assert terminal.frame() == b"aEND"
 
 
-def test_a_stop_is_sent_between_two_tries_of_a_query(terminal: Terminal, sit: Sit) -> None:
-    first, second = sit("a"), sit("b")
+def test_a_stop_is_sent_between_two_tries_of_a_query(
+    terminal: Terminal, open_client: OpenClient
+) -> None:
+    first, second = open_client("a"), open_client("b")
     asking = Call(lambda: first.query(b"a??\n", anything, timeout_s=0.2, attempts=3))
     assert terminal.frame() == b"a??\n"
     Call(lambda: second.stop(b"b!!\n")).ended()
@@ -297,22 +307,24 @@ def test_a_stop_is_sent_between_two_tries_of_a_query(terminal: Terminal, sit: Si
     assert BUSES.health()[0].unanswered == 1
 
 
-def test_a_newer_motion_replaces_a_queued_one(terminal: Terminal, sit: Sit) -> None:
-    first, second = sit("a"), sit("b")
+def test_a_newer_motion_replaces_a_queued_one(terminal: Terminal, open_client: OpenClient) -> None:
+    first, second = open_client("a"), open_client("b")
     asking = Call(lambda: second.query(b"b??\n", anything, timeout_s=0.5))
     assert terminal.frame() == b"b??\n"
     old = Call(lambda: first.move(b"a>1\n"))
     until(lambda: waiting() == 2)
     new = Call(lambda: first.move(b"a>2\n"))
     assert old.ended() is None
-    terminal.say(b"b=1\n")
+    terminal.write(b"b=1\n")
     assert asking.ended() == b"b=1"
     assert new.ended() is None
     assert terminal.frame() == b"a>2\n"
 
 
-def test_a_head_is_notified_of_its_motions_in_sending_order(terminal: Terminal, sit: Sit) -> None:
-    seat, reported = sit(), list[str]()
+def test_a_head_is_notified_of_its_motions_in_sending_order(
+    terminal: Terminal, open_client: OpenClient
+) -> None:
+    seat, reported = open_client(), list[str]()
     calls = [
         *[
             Call(lambda: seat.move(b"a>>\n", on_sent=lambda: reported.append("move")))
@@ -331,10 +343,10 @@ def test_a_head_is_notified_of_its_motions_in_sending_order(terminal: Terminal, 
 
 
 def test_an_answer_is_distinguished_from_other_frames_and_noise_is_counted(
-    terminal: Terminal, sit: Sit
+    terminal: Terminal, open_client: OpenClient
 ) -> None:
     received: list[bytes] = []
-    first, second = sit("a", on_message=received.append), sit("b")
+    first, second = open_client("a", on_message=received.append), open_client("b")
 
     def mine(message: bytes) -> bytes | None:
         return message if message.startswith(b"a=") else None
@@ -342,7 +354,7 @@ def test_an_answer_is_distinguished_from_other_frames_and_noise_is_counted(
     asking = Call(lambda: first.query(b"a??\n", mine, timeout_s=5))
     assert terminal.frame() == b"a??\n"
     for piece in (b"##b=1\n", b"a=", b"#2", b"\na=3\n"):
-        terminal.say(piece)
+        terminal.write(piece)
     assert asking.ended() == b"a=2"
     until(lambda: len(received) == 2)
     assert received == [b"b=1", b"a=3"]
@@ -352,19 +364,23 @@ def test_an_answer_is_distinguished_from_other_frames_and_noise_is_counted(
     second.close()
 
 
-def test_an_incomplete_frame_is_dropped_after_a_silence(terminal: Terminal, sit: Sit) -> None:
+def test_an_incomplete_frame_is_dropped_after_a_silence(
+    terminal: Terminal, open_client: OpenClient
+) -> None:
     received: list[bytes] = []
-    sit(on_message=received.append)
-    terminal.say(b"half")
+    open_client(on_message=received.append)
+    terminal.write(b"half")
     until(lambda: BUSES.health()[0].bytes_received == 4)
     threading.Event().wait(2 * MAX_MESSAGE_GAP_S)  # a silence takes its time
-    terminal.say(b"whole\n")
+    terminal.write(b"whole\n")
     until(lambda: received == [b"whole"])
     assert BUSES.health()[0].noise_bytes == 4
 
 
-def test_jobs_above_the_limit_are_rejected_and_stops_are_not(terminal: Terminal, sit: Sit) -> None:
-    seat = sit()
+def test_jobs_above_the_limit_are_rejected_and_stops_are_not(
+    terminal: Terminal, open_client: OpenClient
+) -> None:
+    seat = open_client()
     asking = Call(lambda: seat.query(b"a??\n", anything, timeout_s=0.5))
     assert terminal.frame() == b"a??\n"
     orders = [Call(lambda: seat.send(b"a000")) for _ in range(MAX_QUEUED_JOBS - 1)]
@@ -377,10 +393,10 @@ def test_jobs_above_the_limit_are_rejected_and_stops_are_not(terminal: Terminal,
     assert [order.ended() for order in orders] == [None] * len(orders)
 
 
-def test_frames_keep_their_distance(terminal: Terminal, sit: Sit) -> None:
+def test_frames_keep_their_distance(terminal: Terminal, open_client: OpenClient) -> None:
     # 4 bytes at 2400 baud are 16.7 ms on the line, and 20 ms of silence follow.
     began = monotonic()
-    seat = sit(baud=2400, turnaround_s=0.02)
+    seat = open_client(baud=2400, turnaround_s=0.02)
     for _ in range(6):
         seat.send(b"a000")
     assert monotonic() - began >= 5 * 0.036
@@ -388,9 +404,9 @@ def test_frames_keep_their_distance(terminal: Terminal, sit: Sit) -> None:
 
 
 def test_an_unplugged_adapter_is_absent_until_it_returns_under_its_link(
-    terminal: Terminal, sit: Sit
+    terminal: Terminal, open_client: OpenClient
 ) -> None:
-    seat, other = sit("a"), sit("b")
+    seat, other = open_client("a"), open_client("b")
     for number in range(3):
         terminal.pull()
         until(lambda: not BUSES.health()[0].is_open)
@@ -409,9 +425,9 @@ def test_an_unplugged_adapter_is_absent_until_it_returns_under_its_link(
 
 
 def test_a_call_that_waits_for_an_answer_fails_when_the_adapter_is_unplugged(
-    terminal: Terminal, sit: Sit
+    terminal: Terminal, open_client: OpenClient
 ) -> None:
-    seat = sit()
+    seat = open_client()
     asking = Call(lambda: seat.query(b"a??\n", anything, timeout_s=30))
     assert terminal.frame() == b"a??\n"
     terminal.pull()
@@ -421,8 +437,10 @@ def test_a_call_that_waits_for_an_answer_fails_when_the_adapter_is_unplugged(
     terminal.plug()
 
 
-def test_a_blocked_line_times_out_and_its_queue_is_dropped(terminal: Terminal, sit: Sit) -> None:
-    seat = sit(baud=1_000_000)
+def test_a_blocked_line_times_out_and_its_queue_is_dropped(
+    terminal: Terminal, open_client: OpenClient
+) -> None:
+    seat = open_client(baud=1_000_000)
     # The far end does not read: the kernel's buffer fills up.
     fails("timeout", "takes no more bytes", lambda: seat.send(bytes(1_000_000)))
     os.set_blocking(terminal.master, False)
@@ -436,13 +454,13 @@ def test_a_blocked_line_times_out_and_its_queue_is_dropped(terminal: Terminal, s
     assert terminal.frame()[-4:] == b"a000"
 
 
-def test_a_closed_bus_client_says_so_and_leaks_nothing(sit: Sit) -> None:
+def test_a_closed_bus_client_says_so_and_leaks_nothing(open_client: OpenClient) -> None:
     def open_files() -> int:
         return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a Path would hold them open
 
     before = open_files(), threading.active_count()
     for _ in range(10):
-        first, second = sit("a"), sit("b")
+        first, second = open_client("a"), open_client("b")
         first.close()
         first.close()
         fails("closed", "'a': closed", lambda first=first: first.send(b"a000"))  # type: ignore[misc]
@@ -452,8 +470,8 @@ def test_a_closed_bus_client_says_so_and_leaks_nothing(sit: Sit) -> None:
     assert (open_files(), threading.active_count()) == before
 
 
-def test_closing_a_bus_client_cancels_its_jobs(terminal: Terminal, sit: Sit) -> None:
-    first, second = sit("a"), sit("b")
+def test_closing_a_bus_client_cancels_its_jobs(terminal: Terminal, open_client: OpenClient) -> None:
+    first, second = open_client("a"), open_client("b")
     asking = Call(lambda: second.query(b"b??\n", anything, timeout_s=0.5))
     assert terminal.frame() == b"b??\n"
     waits = Call(lambda: first.send(b"a000"))

@@ -81,7 +81,7 @@ class Pole:
                 stderr=log,
                 text=True,
             )
-        word, pid = self.hear().split()
+        word, pid = self.receive().split()
         assert word == "guard"
         self.guard = int(pid)
         wait_until(lambda: self.footage.is_dir() and any(self.footage.iterdir()))
@@ -92,7 +92,7 @@ class Pole:
     def log(self) -> str:
         return self._log.read_text()
 
-    def hear(self) -> str:
+    def receive(self) -> str:
         assert self.agent.stdout is not None
         return self.agent.stdout.readline().strip()
 
@@ -139,7 +139,7 @@ def test_the_guard_stops_the_head_of_a_hung_stage_and_footage_is_closed_whole(
 ) -> None:
     pole = stand("head", SHORT_S)
     pole.tell("hang")
-    assert pole.hear() == "hangs"
+    assert pole.receive() == "hangs"
     assert is_still_moving(pole.body)
     pole.tell("bye")
     assert pole.agent.wait(TIMEOUT_S) == EXIT_HUNG
@@ -155,7 +155,7 @@ def test_the_guard_stops_the_head_of_a_hung_stage_and_footage_is_closed_whole(
 def test_the_guard_sets_hung_pins_inactive(stand: Stand) -> None:
     pole = stand("pins", SHORT_S)
     pole.tell("hang")
-    assert pole.hear() == "hangs"
+    assert pole.receive() == "hangs"
     pole.tell("bye")
     assert pole.agent.wait(TIMEOUT_S) == EXIT_HUNG
     assert wait_until_stopping(pole.body)
@@ -166,7 +166,7 @@ def test_the_guard_sets_hung_pins_inactive(stand: Stand) -> None:
 def test_a_hung_camera_delays_neither_the_head_nor_the_end_of_the_guard(stand: Stand) -> None:
     pole = stand("camera", LONG_S)
     pole.tell("hang")
-    assert pole.hear() == "hangs"
+    assert pole.receive() == "hangs"
     pole.tell("bye")
     assert wait_until_stopping(pole.body)
     assert wait_until_gone(pole.guard)

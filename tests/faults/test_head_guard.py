@@ -64,10 +64,10 @@ class Scene:
             start_new_session=True,
         )
         self.guard = self.guard_pid()
-        assert self.hear() == "moving"
+        assert self.receive() == "moving"
         assert self.body.wait_for(is_still_moving, TIMEOUT_S)
 
-    def hear(self) -> str:
+    def receive(self) -> str:
         assert self.child.stdout is not None
         return self.child.stdout.readline().strip()
 
@@ -77,7 +77,7 @@ class Scene:
         self.child.stdin.flush()
 
     def guard_pid(self) -> int:
-        word, pid = self.hear().split()
+        word, pid = self.receive().split()
         assert word == "guard"
         return int(pid)
 

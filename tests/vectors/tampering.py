@@ -167,55 +167,55 @@ def chain_missing(bench: Workbench, _: Path) -> None:
 
 
 @expects_problem("manifest")
-def segment_changed_and_sums_mended(bench: Workbench, _: Path) -> None:
+def segment_changed_and_sums_updated(bench: Workbench, _: Path) -> None:
     bench.flip_bit(bench.segments[1])
     bench.rewrite_sums()
 
 
 @expects_problem("manifest")
-def segment_removed_and_sums_mended(bench: Workbench, _: Path) -> None:
+def segment_removed_and_sums_updated(bench: Workbench, _: Path) -> None:
     bench.segments[1].unlink()
     bench.rewrite_sums()
 
 
 @expects_problem("manifest")
-def segments_swapped_and_sums_mended(bench: Workbench, _: Path) -> None:
+def segments_swapped_and_sums_updated(bench: Workbench, _: Path) -> None:
     swap_segments(bench)
     bench.rewrite_sums()
 
 
 @expects_problem("manifest")
-def clip_replaced_and_sums_mended(bench: Workbench, _: Path) -> None:
+def clip_replaced_and_sums_updated(bench: Workbench, _: Path) -> None:
     shutil.copyfile(bench.segments[0], bench.file_path("clip.mp4"))
     bench.rewrite_sums()
 
 
 @expects_problem("manifest")
-def clip_of_another_box_and_sums_mended(bench: Workbench, other: Path) -> None:
+def clip_of_another_box_and_sums_updated(bench: Workbench, other: Path) -> None:
     shutil.copyfile(other / "clip.mp4", bench.file_path("clip.mp4"))
     bench.rewrite_sums()
 
 
 @expects_problem("manifest")
-def clip_removed_and_sums_mended(bench: Workbench, _: Path) -> None:
+def clip_removed_and_sums_updated(bench: Workbench, _: Path) -> None:
     bench.file_path("clip.mp4").unlink()
     bench.rewrite_sums()
 
 
 @expects_problem("manifest")
-def explaining_page_changed_and_sums_mended(bench: Workbench, _: Path) -> None:
+def explaining_page_changed_and_sums_updated(bench: Workbench, _: Path) -> None:
     bench.flip_bit(bench.file_path("LISEZMOI-README.html"))
     bench.rewrite_sums()
 
 
 @expects_problem("manifest")
-def file_added_and_sums_mended(bench: Workbench, _: Path) -> None:
+def file_added_and_sums_updated(bench: Workbench, _: Path) -> None:
     bench.file_path("segments/note.txt").write_text("nothing happened")
     bench.rewrite_sums()
 
 
 @expects_problem("manifest")
-def manifest_missing_and_sums_mended(bench: Workbench, _: Path) -> None:
+def manifest_missing_and_sums_updated(bench: Workbench, _: Path) -> None:
     bench.file_path("manifest.json").unlink()
     bench.rewrite_sums()
 
@@ -260,33 +260,33 @@ def manifest_with_a_key_that_is_none(bench: Workbench, _: Path) -> None:
 
 
 @expects_problem("exported")
-def segment_changed_and_manifest_mended(bench: Workbench, _: Path) -> None:
+def segment_changed_and_manifest_updated(bench: Workbench, _: Path) -> None:
     bench.flip_bit(bench.segments[1])
     bench.rewrite_manifest()
 
 
 @expects_problem("exported")
-def segment_removed_and_manifest_mended(bench: Workbench, _: Path) -> None:
+def segment_removed_and_manifest_updated(bench: Workbench, _: Path) -> None:
     removed = bench.segments[1]
     removed.unlink()
     bench.rewrite_manifest(lambda manifest: manifest["segments"].remove(removed.name))
 
 
 @expects_problem("exported")
-def segment_removed_and_said_to_be_withheld(bench: Workbench, _: Path) -> None:
+def segment_removed_and_claimed_as_withheld(bench: Workbench, _: Path) -> None:
     removed = bench.segments[1]
     removed.unlink()
 
     def change(manifest: dict[str, Any]) -> None:
         manifest["segments"].remove(removed.name)
         manifest["withheld"].append(removed.name)
-        manifest["by"] = "somebody"
+        manifest["by"] = "another"
 
     bench.rewrite_manifest(change)
 
 
 @expects_problem("manifest")
-def segment_there_and_said_to_be_withheld(bench: Workbench, _: Path) -> None:
+def segment_present_and_claimed_as_withheld(bench: Workbench, _: Path) -> None:
     def change(manifest: dict[str, Any]) -> None:
         manifest["withheld"].append(manifest["segments"][0])
 
@@ -294,7 +294,7 @@ def segment_there_and_said_to_be_withheld(bench: Workbench, _: Path) -> None:
 
 
 @expects_problem("exported")
-def segments_swapped_and_manifest_mended(bench: Workbench, _: Path) -> None:
+def segments_swapped_and_manifest_updated(bench: Workbench, _: Path) -> None:
     swap_segments(bench)
     bench.rewrite_manifest()
 
@@ -307,7 +307,7 @@ def segment_of_another_box_under_a_name_of_this(bench: Workbench, other: Path) -
 
 
 @expects_problem("exported")
-def clip_replaced_and_manifest_mended(bench: Workbench, _: Path) -> None:
+def clip_replaced_and_manifest_updated(bench: Workbench, _: Path) -> None:
     shutil.copyfile(bench.segments[0], bench.file_path("clip.mp4"))
     bench.rewrite_manifest()
 
@@ -318,7 +318,7 @@ def purpose_changed(bench: Workbench, _: Path) -> None:
 
 
 @expects_problem("exported")
-def exported_by_somebody_else(bench: Workbench, _: Path) -> None:
+def exported_by_another_person(bench: Workbench, _: Path) -> None:
     bench.rewrite_manifest(lambda manifest: manifest.update(by="nobody"))
 
 
@@ -380,7 +380,7 @@ def head_that_is_to_come(bench: Workbench, _: Path) -> None:
 
 
 @expects_problem("order")
-def chain_said_to_begin_elsewhere(bench: Workbench, _: Path) -> None:
+def chain_with_a_false_begin(bench: Workbench, _: Path) -> None:
     bench.rewrite_manifest(lambda manifest: manifest.update(first_seq=manifest["first_seq"] + 1))
 
 
@@ -388,7 +388,7 @@ def chain_said_to_begin_elsewhere(bench: Workbench, _: Path) -> None:
 
 
 @expects_problem("receipt")
-def chain_missing_and_sums_mended(bench: Workbench, _: Path) -> None:
+def chain_missing_and_sums_updated(bench: Workbench, _: Path) -> None:
     bench.file_path("receipts.chain").unlink()
     bench.rewrite_sums()
 
@@ -479,7 +479,7 @@ def time_of_a_receipt_shifted(bench: Workbench, _: Path) -> None:
 
 
 @expects_problem("signature")
-def clock_said_to_be_unsure(bench: Workbench, _: Path) -> None:
+def clock_claimed_as_untrusted(bench: Workbench, _: Path) -> None:
     bench.change_text(bench.index("closed"), '"synced":true', '"synced":false')
 
 
@@ -577,7 +577,7 @@ def export_of_another_box(bench: Workbench, other: Path) -> None:
 
 
 @expects_problem("link")
-def with_the_boxs_key_a_receipt_signed_anew(bench: Workbench, _: Path) -> None:
+def with_the_boxs_key_a_receipt_signed_again(bench: Workbench, _: Path) -> None:
     closed = bench.index("closed")
 
     def change(receipts: ReceiptList) -> None:
@@ -730,7 +730,7 @@ def with_the_boxs_key_a_clip_from_no_segment(bench: Workbench, _: Path) -> None:
 
 
 @expects_problem("clip")
-def with_the_boxs_key_a_clip_that_is_not_told_of(bench: Workbench, _: Path) -> None:
+def with_the_boxs_key_an_undeclared_clip(bench: Workbench, _: Path) -> None:
     reexport(bench, lambda manifest: manifest.update(clip=None))
 
 

@@ -68,7 +68,7 @@ HOSTILE = {
 }
 
 
-def say(state: Path, line: bytes, *handles: int, ends: bool = True) -> dict[str, object]:
+def send_line(state: Path, line: bytes, *handles: int, ends: bool = True) -> dict[str, object]:
     """Send a line to the control socket of a state folder, and return its answer."""
     with socket.socket(socket.AF_UNIX) as connection:
         folder = os.open(state, os.O_PATH)
@@ -140,7 +140,7 @@ def test_a_running_box_cuts_clips_of_encrypted_footage_until_a_power_cycle(
 
     for line in HOSTILE.values():
         with (tmp_path / "hostile").open("wb") as out:
-            assert say(state, line, out.fileno())["state"] == "refused"
+            assert send_line(state, line, out.fileno())["state"] == "refused"
         assert (tmp_path / "hostile").stat().st_size == 0
     again = Export(box, tmp_path / "again", capsys)
     assert again.message["no_clip_reason"] is None
@@ -193,14 +193,14 @@ def test_an_invalid_clip_request_is_rejected_with_a_message(
     desk: Path, tmp_path: Path, line: bytes
 ) -> None:
     with (tmp_path / "out").open("wb") as out:
-        answer = say(desk, line, out.fileno())
+        answer = send_line(desk, line, out.fileno())
     assert answer["state"] == "refused"
     assert answer["message"]
 
 
 def test_a_silent_client_times_out(desk: Path, tmp_path: Path) -> None:
     with (tmp_path / "out").open("wb") as out:
-        answer = say(desk, change()[:20], out.fileno(), ends=False)
+        answer = send_line(desk, change()[:20], out.fileno(), ends=False)
     assert "no whole line" in str(answer["message"])
 
 
@@ -215,10 +215,10 @@ def test_only_an_empty_writable_file_is_accepted(desk: Path, tmp_path: Path) -> 
     with full.open("r+b") as file:
         handles = (file.fileno(), reader, writer, folder, read_only, path_only)
         for handle in handles:
-            answer = say(desk, change(), handle)
+            answer = send_line(desk, change(), handle)
             assert answer["state"] == "refused"
             assert NAME not in str(answer["message"])
-    assert "no open file" in str(say(desk, change())["message"])
+    assert "no open file" in str(send_line(desk, change())["message"])
     assert full.read_text() == "mine"
     for handle in handles[1:]:
         os.close(handle)

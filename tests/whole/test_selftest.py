@@ -59,7 +59,7 @@ class Ear(BareClient):
         self.link.subscribe([topics.up_topic(BOX, "#")])
         self.wait_for(Suback)
 
-    def hear(self, what: str) -> ReceivedPublish:
+    def receive(self, what: str) -> ReceivedPublish:
         """The next message on a topic under `up/`."""
         while True:
             received = self.wait_for(ReceivedPublish)
@@ -93,7 +93,7 @@ def test_a_box_without_an_agent_is_tested_with_its_own_credentials_and_the_resul
     assert [step.name for step in report.steps] == STEPS
     assert report.ok
     assert "wrapped for centre;" in report.steps[3].message
-    received_items = msgspec.json.decode(ear.hear("reply").payload, type=ReplyMessage)
+    received_items = msgspec.json.decode(ear.receive("reply").payload, type=ReplyMessage)
     assert received_items.seq is None
     ear.link.abort()
     assert selftest_result.state_file(folder).read() == report
@@ -145,15 +145,17 @@ def test_a_running_agent_stays_connected_sends_the_message_and_reports_the_resul
     ear = Ear(broker)
     running = Running(tmp_path, broker)
     with running.box as box:
-        birth = ear.hear("status")
+        birth = ear.receive("status")
         config = configuration.load(written(tmp_path, mosquitto.url, NOT_WATCHED))
         report = run_selftest(config, CLOCK, random.Random(1))
         assert [step.name for step in report.steps] == [s for s in STEPS if s != "detect"]
         assert report.ok, report
         assert "acknowledged after" in report.steps[-1].message
-        message = msgspec.json.decode(ear.hear("reply").payload, type=ReplyMessage)
+        message = msgspec.json.decode(ear.receive("reply").payload, type=ReplyMessage)
         assert message.seq is not None
-        event = msgspec.json.decode(ear.hear("event/box/selftest").payload, type=EventMessage).data
+        event = msgspec.json.decode(
+            ear.receive("event/box/selftest").payload, type=EventMessage
+        ).data
         assert (event.event, event.name, event.steps) == (report.event, "passed", report.steps)
         assert box.faults.active() == ()
         # Still the first connection: a second one of its name would have ended it.
@@ -206,7 +208,7 @@ def test_an_agent_that_cannot_send_the_message_fails_the_test_without_another_co
         way_of(tmp_path, mosquitto.url).check()
     outbox.close()
     assert "accepted the box's credentials" in way_of(tmp_path, mosquitto.url).check()
-    first = ear.hear("reply")
+    first = ear.receive("reply")
     assert msgspec.json.decode(first.payload, type=ReplyMessage).data.command == "selftest"
     ear.link.abort()
 
