@@ -5,12 +5,12 @@ removes edges long before contrast, and light changes both alike.
 """
 
 from collections.abc import Iterator
-from typing import Literal
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from agent.base.message import Message
 from drivers.media import Plane
 
 GreyImage = npt.NDArray[np.float32]
@@ -51,20 +51,13 @@ class LensAim(msgspec.Struct, frozen=True, kw_only=True):
     lean_deg: float | None
 
     @property
-    def clipping(self) -> Literal["bright", "dark"] | None:
-        """The end of the scale at which too much of the picture is, or None if the exposure is good."""
-        if self.bright_share > CLIPPED_RATIO_LIMIT:
-            return "bright"
-        return "dark" if self.dark_share > 1 - CLIPPED_RATIO_LIMIT else None
-
-    @property
-    def exposure(self) -> str:
+    def exposure(self) -> Message:
         """The exposure in a few words."""
-        if self.clipping == "bright":
-            return f"too bright: {self.bright_share:.0%} of it is white"
-        if self.clipping == "dark":
-            return f"too dark: {self.dark_share:.0%} of it is black"
-        return "good"
+        if self.bright_share > CLIPPED_RATIO_LIMIT:
+            return Message("too bright: {share:.0%} of it is white", share=self.bright_share)
+        if self.dark_share > 1 - CLIPPED_RATIO_LIMIT:
+            return Message("too dark: {share:.0%} of it is black", share=self.dark_share)
+        return Message("good")
 
 
 def measure_aim(luma: Plane) -> LensAim:

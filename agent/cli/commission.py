@@ -8,6 +8,7 @@ import msgspec
 
 from agent.base.clock import SystemClock
 from agent.base.errors import UserError
+from agent.base.message import Text
 from agent.base.signed_manifest import BadManifest
 from agent.capture.lens_aim import to_ascii
 from agent.cli.arguments import add_config, add_json, add_public_key
@@ -95,7 +96,11 @@ def _compare(session: CommissioningSession, args: argparse.Namespace) -> int:
     installed, found = session.compare()
     if args.json:
         drifts = [
-            {**msgspec.structs.asdict(drift), "is_actionable": drift.is_actionable}
+            {
+                **msgspec.structs.asdict(drift),
+                "message": str(drift.message),
+                "is_actionable": drift.is_actionable,
+            }
             for drift in found
         ]
         print_json(
@@ -125,20 +130,20 @@ def verify(args: argparse.Namespace) -> int:
     return 0
 
 
-def _accept_unasked(answer: ItemAnswer, _picture: Plane | None) -> ItemAnswer:
+def _accept_unasked(answer: ItemAnswer, _finding: Text, _picture: Plane | None) -> ItemAnswer:
     return answer
 
 
-def _print_item(answer: ItemAnswer, _picture: Plane | None) -> ItemAnswer:
+def _print_item(answer: ItemAnswer, finding: Text, _picture: Plane | None) -> ItemAnswer:
     verdict = {True: "good", False: "NOT GOOD", None: "not asked"}[answer.good]
-    print(f"{answer.title}: {answer.finding}: {verdict}")
+    print(f"{answer.title}: {finding}: {verdict}")
     return answer
 
 
-def _ask_item(answer: ItemAnswer, picture: Plane | None) -> ItemAnswer:
+def _ask_item(answer: ItemAnswer, finding: Text, picture: Plane | None) -> ItemAnswer:
     if picture is not None and answer.item == "aim":
         print("\n".join(to_ascii(picture, _COLUMNS, _ROWS)))
-    print(f"{answer.title}: {answer.finding}")
+    print(f"{answer.title}: {finding}")
     while True:
         try:
             line = input(f"  good? {ALLOWED_ANSWERS}: ")

@@ -8,6 +8,7 @@ import sys
 from contextlib import suppress
 
 from agent.base.clock import SystemClock
+from agent.base.message import Text
 from agent.base.model import SelfTestStep
 from agent.cli.arguments import add_config, add_json
 from agent.cli.commands import Commands
@@ -44,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         configuration.load(args.config),
         SystemClock(),
         random.Random(),  # noqa: S311 - names and jitter, no secrets
-        on_step=(lambda _step: None) if args.json else _print_step,
+        on_step=(lambda _step, _message: None) if args.json else _print_step,
     )
     if args.json:
         print_json(report)
@@ -53,5 +54,5 @@ def run(args: argparse.Namespace) -> int:
     return 0 if report.ok else 1
 
 
-def _print_step(step: SelfTestStep) -> None:
+def _print_step(step: SelfTestStep, _message: Text) -> None:
     print(format_step(step), flush=True)

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from agent.base.message import Message
 from agent.console.errors import ConsoleError
-from agent.console.messages import Message
 
 _MAX_NUMBER_CHARS = 9
 

@@ -8,6 +8,7 @@ import msgspec
 
 from agent.base.clock import Clock, rfc3339
 from agent.base.errors import UserError
+from agent.base.message import Message
 from agent.capture.lens_aim import LensAim, downscale, measure_aim
 from agent.capture.preview import (
     DEFAULT_COLUMNS,
@@ -18,7 +19,6 @@ from agent.capture.preview import (
 )
 from agent.config.configuration import Config
 from agent.console.errors import ConsoleError
-from agent.console.messages import Message
 from agent.recording.custody.receipts import FootageViewed
 from drivers.contracts import Camera, CameraReadings, ReadingsSource, StreamRequest
 from drivers.errors import DriverError, MaskError

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from agent.console.messages import Message, Text
+from agent.base.message import Message, Text
 from agent.console.terminal import Terminal, pad, width
 
 _LABELS: Mapping[bool | None, Text] = {

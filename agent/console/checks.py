@@ -9,11 +9,11 @@ import msgspec
 
 from agent.app import config_check
 from agent.base.errors import UserError
+from agent.base.message import Message, Text, join_phrases, message_of
 from agent.console import machine_checks, modem_checks, network_checks
 from agent.console.check_result import CheckResult, failed, passed, print_results, unknown
 from agent.console.context import ConsoleContext
 from agent.console.errors import ConsoleError
-from agent.console.messages import Message, Text, join_phrases, message_of
 from agent.console.terminal import Terminal
 from agent.console.text_format import format_bytes, format_duration
 

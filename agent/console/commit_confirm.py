@@ -21,9 +21,9 @@ import msgspec
 from agent.base import atomic_file
 from agent.base.file_read import read_regular_file
 from agent.base.json_decode import JsonDecoder, MalformedJson
+from agent.base.message import Message
 from agent.base.sha256 import sha256_hex
 from agent.console.errors import ConsoleError
-from agent.console.messages import Message
 from agent.console.text_format import format_duration
 
 MAX_FILE_BYTES = 1_048_576

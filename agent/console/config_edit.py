@@ -12,10 +12,10 @@ import msgspec
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
+from agent.base.message import Message, Text
 from agent.config import toml_decode
 from agent.config.shareable_config import redact_config
 from agent.console.errors import ConsoleError
-from agent.console.messages import Message, Text
 
 PathStep: TypeAlias = str | int
 

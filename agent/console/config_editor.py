@@ -6,12 +6,12 @@ from pathlib import Path
 
 from agent.app import config_check
 from agent.base.clock import Clock
+from agent.base.message import Message, Text
 from agent.console import agent_process
 from agent.console.commit_confirm import CommitConfirm, PendingCommit, Rollback, format_reminder
 from agent.console.commit_confirm_watch import CommitConfirmWatch
 from agent.console.config_edit import KeyChange, list_editable_keys, plan_changes
 from agent.console.errors import ConsoleError
-from agent.console.messages import Message, Text
 
 log = logging.getLogger(__name__)
 

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from agent.base.errors import UserError
+from agent.base.message import Message, Text
 from agent.config import configuration
 from agent.config import console as console_config
 from agent.config.configuration import BoxConfig, Config
@@ -16,7 +17,6 @@ from agent.config.console import ConsoleConfig
 from agent.config.names import Name
 from agent.config.toml_decode import convert, read_toml
 from agent.console.login import Authenticator, read_secret
-from agent.console.messages import Message, Text
 
 UNKNOWN_BOX = "unknown"
 

@@ -11,6 +11,7 @@ from agent.app import config_check
 from agent.base.clock import Clock
 from agent.base.device_identity import DeviceIdentity
 from agent.base.health_model import HealthReport
+from agent.base.message import Message, Text
 from agent.base.model import CommandDone, CommandRefused
 from agent.commands.local_command import send_command
 from agent.config.configuration import Config
@@ -21,7 +22,6 @@ from agent.console.check_result import CheckResult, failed
 from agent.console.config_editor import ConfigEditor
 from agent.console.console_settings import ConsoleSettings
 from agent.console.errors import ConsoleError
-from agent.console.messages import Message, Text
 from agent.faults import texts as fault_texts
 from agent.faults.registry import FAULTS, FaultCode
 from agent.faults.texts import FaultGuidance, FaultTexts, Language

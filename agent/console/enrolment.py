@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from agent.base import atomic_file, pem
+from agent.base.message import Message
 from agent.config.broker import BrokerConfig
 from agent.console.errors import ConsoleError
-from agent.console.messages import Message
 
 ENROL_DIR = "enrol"
 REQUEST_KEY_FILE = "request.key"
@@ -46,7 +46,7 @@ class Enrolment:
         """Install a certificate in PEM that matches the pending request. Return a report for the screen."""
         if not self._key_file.exists():
             raise ConsoleError(Message("there is no pending request: begin with enrol request"))
-        cert = pem.load_box_certificate(text.encode(), self._box_id, "certificate")
+        cert = pem.load_box_certificate(text.encode(), self._box_id, Message("certificate"))
         key = self._load_key()
         self._check_certificate(cert, key, now, clock_synced=clock_synced)
         certificate_pem = cert.public_bytes(_PEM)

@@ -1,6 +1,6 @@
 """The error that ends a console command."""
 
-from agent.console.messages import Text
+from agent.base.message import Text
 
 
 class ConsoleError(Exception):

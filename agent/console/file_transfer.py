@@ -1,9 +1,9 @@
 """File transfers over the technician's cable, with the instructions for their terminal program."""
 
+from agent.base.message import Message, message_of
 from agent.base.sha256 import sha256_hex
 from agent.console import xmodem
 from agent.console.errors import ConsoleError
-from agent.console.messages import Message, message_of
 from agent.console.terminal import Terminal
 from agent.console.text_format import format_bytes, format_duration
 

@@ -1,8 +1,8 @@
 """The console's texts before a login: greeting, help and how it is provisioned."""
 
 from agent import __version__
+from agent.base.message import Message
 from agent.console.context import LANGUAGES, ConsoleContext
-from agent.console.messages import Message
 from agent.console.terminal import Terminal
 
 NOT_PROVISIONED = Message("Nobody can log in yet: type about for how to provision this console.")

@@ -4,8 +4,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from agent.base.message import Message
 from agent.console.check_result import CheckResult, failed, passed, passed_if, unknown
-from agent.console.messages import Message
 from agent.console.text_format import format_bytes
 from agent.health.vitals import parse
 from agent.health.vitals.machine import THROTTLED_FILE, soc_celsius

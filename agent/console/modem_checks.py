@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from agent.base.message import Message, Text, join_phrases, message_of
 from agent.console import system_commands
 from agent.console.check_result import CheckResult, failed, passed, unknown
 from agent.console.errors import ConsoleError
-from agent.console.messages import Message, Text, join_phrases, message_of
 from agent.console.network_checks import list_interfaces
 from agent.health.vitals import parse
 from agent.health.vitals.network_link import MODEM_COMMAND

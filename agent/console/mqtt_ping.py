@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from agent.base.clock import Clock
 from agent.base.errors import UserError
+from agent.base.message import Message
 from agent.config.broker import BrokerConfig
 from agent.console.check_result import CheckResult, failed, passed, unknown
-from agent.console.messages import Message
 from agent.reporting.mqtt.connect_error import MqttConnectionError
 from agent.reporting.mqtt.connection import FAULT_CODES
 from agent.reporting.mqtt.packets import Connack, Suback

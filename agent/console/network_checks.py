@@ -17,9 +17,9 @@ from cryptography import x509
 
 from agent.base.clock import Clock
 from agent.base.errors import UserError
+from agent.base.message import Message, Text, join_phrases
 from agent.config.broker import BrokerConfig
 from agent.console.check_result import CheckResult, failed, passed, passed_if, unknown
-from agent.console.messages import Message, Text, join_phrases
 from agent.faults.registry import FaultCode
 from agent.reporting.mqtt import connect_error, tls
 from agent.reporting.mqtt.certificate_expiry import (

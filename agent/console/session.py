@@ -14,12 +14,12 @@ import msgspec
 
 from agent.base.errors import UserError
 from agent.base.lockout import Lockout
+from agent.base.message import Message, Text, message_of
 from agent.config.names import TECHNICIAN_NAME_PATTERN
 from agent.console import login_screens
 from agent.console.context import ConsoleContext
 from agent.console.errors import ConsoleError
 from agent.console.login import Authenticator
-from agent.console.messages import Message, Text, message_of
 from agent.console.terminal import HISTORY, Cancelled, EndOfInput, HungUp, IdleTimeout, Terminal
 from drivers.errors import DriverError
 

@@ -3,8 +3,8 @@
 import subprocess
 from pathlib import Path
 
+from agent.base.message import Message
 from agent.console.errors import ConsoleError
-from agent.console.messages import Message
 
 JOURNALCTL = "usr/bin/journalctl"
 AGENT_UNIT = "vigie-agent.service"

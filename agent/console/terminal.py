@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
+from agent.base.message import Message, Text
 from agent.console.errors import ConsoleError
 from agent.console.keystrokes import Key, KeyDecoder
-from agent.console.messages import Message, Text, render
+from agent.console.messages import render
 from agent.faults.texts import Language
 
 COLUMNS = 80

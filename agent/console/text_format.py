@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from agent.console.messages import Message
+from agent.base.message import Message
 
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+from agent.base.message import Message
 from agent.console.errors import ConsoleError
-from agent.console.messages import Message
 from agent.console.terminal import Terminal
 from agent.console.text_format import format_bytes
 from agent.recording.archive import FootageArchive

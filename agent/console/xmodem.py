@@ -7,7 +7,7 @@ Forsberg's "XMODEM/YMODEM Protocol Reference" (1988): blocks of 1024 and 128 byt
 import binascii
 from collections.abc import Callable
 
-from agent.console.messages import Message
+from agent.base.message import Message
 from agent.console.terminal import ByteLine
 
 SOH, STX, EOT, ACK, NAK, CAN = 0x01, 0x02, 0x04, 0x06, 0x15, 0x18

@@ -20,6 +20,7 @@ from agent.base.health_model import (
     Vitals,
 )
 from agent.base.lockout import LOCKOUT_FILE, Lockout
+from agent.base.message import Message
 from agent.base.model import CommandAccepted, CommandDone, CommandRefused
 from agent.capture.lens_aim import downscale, measure_aim
 from agent.commands.dispatcher import IncomingCommand
@@ -29,7 +30,6 @@ from agent.console.camera_preview import CameraPreview, PreviewPicture
 from agent.console.command_table import COMMANDS
 from agent.console.context import ConsoleContext
 from agent.console.login import Authenticator, compute_code, parse_challenge
-from agent.console.messages import Message
 from agent.console.session import ConsoleCommand, ConsoleSession
 from agent.console.terminal import HungUp, Terminal
 from agent.faults.registry import FAULTS

@@ -472,7 +472,7 @@ def test_a_box_is_commissioned_part_by_part(rig: ConsoleRig) -> None:
     assert "Written:" in screen
     assert "NOT GOOD: clock: no time server here" in screen
     (record,) = records(rig)
-    assert [(item.title, item.good, item.note) for item in record.answers] == [
+    assert [(str(item.title), item.good, item.note) for item in record.answers] == [
         ("aim of north", True, None),
         ("head of mast", False, "no motor yet"),
         ("link", True, None),
@@ -494,7 +494,7 @@ def test_changes_since_the_commissioning_are_reported(rig: ConsoleRig) -> None:
     assert "commissioned 2026-11-25T00:00:01.000Z by amina" in screen
     assert "  clock: " in screen
     (record,) = records(rig)
-    assert format_comparison(record, ())[1:] == ["  no drift"]
+    assert [str(line) for line in format_comparison(record, ())[1:]] == ["  no drift"]
 
 
 def test_an_export_without_a_usb_disk_is_refused(recorded: ConsoleRig) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 import agent
-from agent.console.messages import CATALOGUE_DIR, Message, join_phrases, load_catalogue, render
+from agent.base.message import Message, join_phrases
+from agent.console.messages import CATALOGUE_DIR, load_catalogue, render
 from agent.console.terminal import COLUMNS, sanitize, width
 from agent.faults.texts import Language, load_texts
 from tests.conftest import ManualClock
@@ -29,12 +30,13 @@ SENTENCE_ARGUMENTS = {
     "confirm",
     "ConsoleError",
     "TransferFailed",
+    "CheckFailed",
     "passed",
     "failed",
     "unknown",
     "passed_if",
 }
-"""Functions of agent/console whose arguments a technician reads."""
+"""Functions whose arguments a technician reads at the console."""
 
 
 def iter_calls(folder: Path) -> Iterator[tuple[str, str, ast.Call]]:
@@ -127,7 +129,8 @@ def test_no_text_for_the_technician_is_in_english_only() -> None:
     """A literal with a word in it belongs into a Message, unless it is a name."""
     bare = [
         f"{place}: {ast.unparse(argument)}"
-        for place, name, call in iter_calls(PACKAGE / "console")
+        for folder in ("console", "diagnostics")
+        for place, name, call in iter_calls(PACKAGE / folder)
         if name in SENTENCE_ARGUMENTS
         for argument in (*call.args, *(keyword.value for keyword in call.keywords))
         for text in literal_parts(argument)

@@ -152,7 +152,7 @@ def test_the_shift_of_a_view_is_reported() -> None:
     (found,) = find_drifts(
         record(), record(), {"north": seen(BEFORE)[0]}, {"north": seen(shifted(LATER, 0.05))[0]}
     )
-    assert found.message == "the view has moved by -5.0% of its width and +0.0% of its height"
+    assert str(found.message) == "the view has moved by -5.0% of its width and +0.0% of its height"
 
 
 SAME = {"north": seen(BEFORE)[0]}
@@ -211,12 +211,12 @@ def test_the_presets_of_a_head_are_compared(
     then: HeadRecord, now: HeadRecord, message: list[str]
 ) -> None:
     found = list(find_drifts(record(heads=(then,)), record(heads=(now,)), SAME, SAME))
-    assert [one.message for one in found] == message
+    assert [str(one.message) for one in found] == message
 
 
 def test_a_camera_now_dark_is_a_drift_and_one_dark_before_is_a_note() -> None:
     (now,) = find_drifts(record(), record(camera(reason="CAM-02")), SAME, {})
-    assert (now.kind, now.message, now.is_actionable) == ("no picture", "CAM-02", True)
+    assert (now.kind, str(now.message), now.is_actionable) == ("no picture", "CAM-02", True)
     (then,) = find_drifts(record(camera(reason="it was lent")), record(), {}, SAME)
     assert (then.kind, then.is_actionable) == ("not compared", False)
 
@@ -318,6 +318,6 @@ def test_on_real_streets_an_unchanged_view_has_no_drift_and_a_shift_is_measured(
             )
             assert whats(found) == ["moved"] * reported, (path.name, found)
             if reported:
-                share = float(found[0].message.split("moved by ")[1].split("%")[0]) / 100
+                share = float(str(found[0].message).split("moved by ")[1].split("%")[0]) / 100
                 assert share == pytest.approx(-step / (then[0].shape[1] - step), abs=0.002)
     assert judged > 15

@@ -296,7 +296,7 @@ def test_without_an_agent_a_terminal_or_a_record_one_line_explains_it(
     with pytest.raises(UserError, match="never commissioned"):
         site.compare()
     with pytest.raises(UserError, match="--out"):
-        site.commission(lambda answer, _picture: answer, tmp_path)
+        site.commission(lambda answer, _finding, _picture: answer, tmp_path)
     assert agent.run("--by", "omar") == 2
     assert main(["commission"]) == 2
     assert main(["commission", "verify", str(tmp_path)]) == 1
@@ -309,5 +309,5 @@ def test_without_an_agent_a_terminal_or_a_record_one_line_explains_it(
     DeviceIdentity.load_or_create(other / "identity")
     with pytest.raises(UserError, match="the agent is not running"):
         CommissioningSession(other / "vigie.toml", CLOCK, "omar").commission(
-            lambda answer, _picture: answer, None
+            lambda answer, _finding, _picture: answer, None
         )

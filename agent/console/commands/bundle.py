@@ -5,10 +5,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from agent.base.message import Message
 from agent.console import file_transfer, usb_export
 from agent.console.arguments import usage_error
 from agent.console.context import ConsoleContext
-from agent.console.messages import Message
 from agent.console.session import ConsoleCommand
 from agent.console.terminal import Terminal
 from agent.diagnostics.support_bundle.builder import (

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 
+from agent.base.message import Message, Text, join_phrases
 from agent.capture import lens_aim
 from agent.console.arguments import choose_arg, usage_error
 from agent.console.camera_preview import CameraPreview, PreviewPicture
 from agent.console.context import ConsoleContext
 from agent.console.keystrokes import Key
-from agent.console.messages import Message, Text, join_phrases
 from agent.console.session import ConsoleCommand, always
 from agent.console.terminal import Terminal
 from drivers.contracts import CameraReadings
@@ -105,9 +105,7 @@ def _describe(picture: PreviewPicture) -> list[tuple[Text, Text]]:
     if aim.focus is not None:
         bar = lens_aim.focus_bar(aim.focus, aim.focus)
         focus = Message("{focus:4.1f} [{bar}]", focus=aim.focus, bar=bar)
-    light = Message(
-        "{exposure}; mean {mean:.0f} of 255", exposure=_exposure_text(aim), mean=aim.mean
-    )
+    light = Message("{exposure}; mean {mean:.0f} of 255", exposure=aim.exposure, mean=aim.mean)
     return [
         (Message("focus"), focus),
         (Message("light"), join_phrases(light, *_readings_texts(picture.readings))),
@@ -125,14 +123,6 @@ def _readings_texts(readings: CameraReadings | None) -> Iterator[Message]:
         yield Message("gain {gain:.1f}", gain=readings.analogue_gain)
     if readings.night:
         yield Message("night")
-
-
-def _exposure_text(aim: lens_aim.LensAim) -> Message:
-    if aim.clipping == "bright":
-        return Message("too bright: {share:.0%} of it is white", share=aim.bright_share)
-    if aim.clipping == "dark":
-        return Message("too dark: {share:.0%} of it is black", share=aim.dark_share)
-    return Message("good")
 
 
 def _level_text(lean_deg: float | None) -> Message:
@@ -249,7 +239,7 @@ def _run_live(terminal: Terminal, preview: CameraPreview) -> None:
             Message(
                 "focus {focus}, light {exposure}, level {level}",
                 focus="---" if focus is None else Message("{focus:.1f}", focus=focus),
-                exposure=_exposure_text(picture.aim),
+                exposure=picture.aim.exposure,
                 level=_level_text(picture.aim.lean_deg),
             )
         )

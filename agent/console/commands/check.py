@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
+from agent.base.message import Message
 from agent.console.arguments import no_more_args, usage_error
 from agent.console.checks import CHECKS, LINK_CHECKS, Check, run_check
 from agent.console.context import ConsoleContext
-from agent.console.messages import Message
 from agent.console.session import ConsoleCommand
 from agent.console.terminal import Terminal
 

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from agent.base.message import Message, Text
 from agent.console.arguments import usage_error
 from agent.console.commands.camera import print_picture
 from agent.console.context import ConsoleContext
-from agent.console.messages import Message
 from agent.console.session import ConsoleCommand, always
 from agent.console.terminal import Terminal
 from drivers.media import Plane
@@ -23,11 +23,11 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
     from agent.diagnostics.commissioning import session as commissioning  # noqa: PLC0415
     from agent.diagnostics.commissioning.certificate import parse_answer  # noqa: PLC0415
 
-    def ask(item: "ItemAnswer", picture: Plane | None) -> "ItemAnswer":
+    def ask(item: "ItemAnswer", finding: Text, picture: Plane | None) -> "ItemAnswer":
         if picture is not None and item.item == "aim":
             terminal.new_page()
             print_picture(terminal, picture, _TEXT_ROWS)
-        terminal.print(f"{item.title}: {item.finding}")
+        terminal.print(Message("{item}: {finding}", item=item.title, finding=finding))
         while (answer := parse_answer(item, terminal.read_line(Message("  good? ")))) is None:
             terminal.print(Message("  allowed: y, or n and a reason"))
         return answer

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 from agent.app import config_check
+from agent.base.message import Message
 from agent.config import toml_writer
 from agent.config.shareable_config import redact_config, redact_url
 from agent.config.toml_decode import read_toml
 from agent.console.arguments import parse_int, usage_error
 from agent.console.context import ConsoleContext
 from agent.console.errors import ConsoleError
-from agent.console.messages import Message
 from agent.console.session import ConsoleCommand
 from agent.console.terminal import Terminal
 

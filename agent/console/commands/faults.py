@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
+from agent.base.message import Message
 from agent.console.arguments import usage_error
 from agent.console.context import ConsoleContext
 from agent.console.errors import ConsoleError
-from agent.console.messages import Message
 from agent.console.session import ConsoleCommand
 from agent.console.terminal import Terminal
 from agent.console.text_format import format_duration

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from agent.base.health_model import PinHealth
+from agent.base.message import Message
 from agent.config.pins import Pin, switchable_by_name
 from agent.console.arguments import parse_int, usage_error
 from agent.console.context import ConsoleContext
-from agent.console.messages import Message
 from agent.console.session import ConsoleCommand, always
 from agent.console.terminal import Terminal
 

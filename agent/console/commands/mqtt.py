@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
+from agent.base.message import Message
 from agent.console import mqtt_ping
 from agent.console.arguments import parse_int, usage_error
 from agent.console.check_result import print_results
 from agent.console.context import ConsoleContext
-from agent.console.messages import Message
 from agent.console.session import ConsoleCommand
 from agent.console.terminal import Terminal
 

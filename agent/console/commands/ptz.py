@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from agent.base.json_decode import JsonDecoder
+from agent.base.message import Message, join_phrases, message_of
 from agent.console.arguments import choose_arg, usage_error
 from agent.console.context import ConsoleContext
 from agent.console.errors import ConsoleError
-from agent.console.messages import Message, join_phrases, message_of
 from agent.console.session import ConsoleCommand, always
 from agent.console.terminal import Terminal
 from agent.ptz.ptz_args import (

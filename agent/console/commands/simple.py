@@ -5,13 +5,14 @@ import random
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
+from agent.base.message import Message, Text, join_phrases
+from agent.base.model import SelfTestStep
 from agent.console import system_commands
 from agent.console.arguments import no_more_args, parse_int, usage_error
 from agent.console.context import LANGUAGES, ConsoleContext
 from agent.console.errors import ConsoleError
-from agent.console.messages import Message, Text, join_phrases
 from agent.console.session import ConsoleCommand, LogoutRequested
-from agent.console.terminal import Terminal
+from agent.console.terminal import Terminal, pad
 from agent.health.reboot_request import request_reboot
 from drivers.serial_ports import PortState, find_ports
 
@@ -79,9 +80,15 @@ def run_selftest(terminal: Terminal, context: ConsoleContext, argv: Sequence[str
         context.require_config(),
         context.clock,
         random.Random(),  # noqa: S311 - names and jitter, no secrets
-        lambda step: terminal.print(runner.format_step(step)),
+        lambda step, message: _print_step(terminal, step, message),
     )
     terminal.print(*runner.format_report(report))
+
+
+def _print_step(terminal: Terminal, step: SelfTestStep, message: Text) -> None:
+    outcome = terminal.render(Message("ok") if step.ok else Message("FAILED"))
+    label = f"{step.name:8} {pad(outcome, 7)} {step.duration_ms:8.0f} ms  "
+    terminal.print_hanging(label, message)
 
 
 def run_pages(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> None:

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 
 from agent.app import config_check
 from agent.base.health_model import HealthReport
+from agent.base.message import Message, Text, join_phrases
 from agent.console.agent_process import AgentState
 from agent.console.arguments import no_more_args
 from agent.console.context import ConsoleContext
-from agent.console.messages import Message, Text, join_phrases
 from agent.console.session import ConsoleCommand
 from agent.console.terminal import Terminal
 from agent.console.text_format import format_bytes, format_duration, format_time

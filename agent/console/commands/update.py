@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from agent.base.message import Message, Text, join_phrases
 from agent.console.arguments import usage_error
 from agent.console.context import ConsoleContext
 from agent.console.errors import ConsoleError
-from agent.console.messages import Message, Text, join_phrases
 from agent.console.session import ConsoleCommand
 from agent.console.terminal import Terminal
 from agent.update import rauc_backend, request_file, usb_bundle

@@ -1,54 +1,17 @@
-"""Messages of the console, and their translations into French and Arabic.
-
-As in gettext, a message is the English sentence at its place in the code, with named {placeholders};
-fr.toml and ar.toml map each sentence to its translation. The terminal translates when it prints, so a log
-line or a receipt that has a message in it is in English.
-"""
+"""Translations of the console's messages: fr.toml and ar.toml map each English sentence to its own."""
 
 import string
 import tomllib
 from collections.abc import Callable, Mapping
-from functools import cache, reduce
+from functools import cache
 from pathlib import Path
-from typing import TypeAlias
 
+from agent.base.message import Message, Text
 from agent.faults.texts import Language
 
 CATALOGUE_DIR = Path(__file__).parent
 _ISOLATE, _POP_ISOLATE = "\u2068", "\u2069"
 """U+2068 keeps a value from being reordered with the Arabic around it, U+2069 ends it (UAX #9)."""
-
-
-class Message:
-    """An English sentence and the values of its placeholders. `str()` is the English text."""
-
-    __slots__ = ("sentence", "values")
-
-    def __init__(self, sentence: str, /, **values: object) -> None:
-        self.sentence = sentence
-        self.values = values
-
-    def __str__(self) -> str:
-        return render(self, "en", str)
-
-
-Text: TypeAlias = str | Message
-"""A message, or text that is in no catalogue: values, names, other programs' errors."""
-
-
-def message_of(error: Exception) -> Text:
-    """Return the message that an exception was raised with, or its text."""
-    return error.args[0] if error.args and isinstance(error.args[0], Message) else str(error)
-
-
-def join_phrases(*phrases: Text | None) -> Text:
-    """Join phrases with commas; a phrase that is None or empty is left out."""
-    present = [phrase for phrase in phrases if phrase]
-    return reduce(_join_two, present) if present else ""
-
-
-def _join_two(first: Text, rest: Text) -> Message:
-    return Message("{first}, {rest}", first=first, rest=rest)
 
 
 @cache

@@ -15,6 +15,7 @@ import msgspec
 
 from agent.base import atomic_file
 from agent.base.json_format import encode_indented
+from agent.base.message import Message
 from agent.base.sha256 import Sha256, sha256_hex
 from agent.base.signed_manifest import (
     BadManifest,
@@ -44,11 +45,22 @@ class ItemAnswer(msgspec.Struct, frozen=True, kw_only=True):
     note: str | None = None
 
     @property
-    def title(self) -> str:
+    def title(self) -> Message:
         """The item and its subject."""
-        return f"{self.item} of {self.subject}" if self.subject else self.item
+        item = _ITEM_TITLES[self.item]
+        if self.subject is None:
+            return item
+        return Message("{item} of {subject}", item=item, subject=self.subject)
 
 
+_ITEM_TITLES: Mapping[ItemKind, Message] = {
+    "aim": Message("aim"),
+    "focus": Message("focus"),
+    "masks": Message("masks"),
+    "head": Message("head"),
+    "link": Message("link"),
+    "clock": Message("clock"),
+}
 ALLOWED_ANSWERS = "y, or n and a reason"
 MAX_NOTE_CHARS = 200
 

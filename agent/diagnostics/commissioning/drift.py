@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from agent.base.message import Message, Text
 from agent.detection.rules.tamper import compare_to_reference
 from agent.diagnostics.commissioning.certificate import CameraRecord, InstallationRecord
 from drivers.media import Plane
@@ -46,14 +47,31 @@ DriftKind = Literal[
     "software",
 ]
 
+DRIFT_TITLES: Mapping[DriftKind, Message] = {
+    "moved": Message("moved"),
+    "blurred": Message("blurred"),
+    "blocked": Message("blocked"),
+    "dark": Message("dark"),
+    "no picture": Message("no picture"),
+    "not compared": Message("not compared"),
+    "masks": Message("masks"),
+    "scene": Message("scene"),
+    "model": Message("model"),
+    "camera": Message("camera"),
+    "head": Message("head"),
+    "link": Message("link"),
+    "clock": Message("clock"),
+    "configuration": Message("configuration"),
+    "software": Message("software"),
+}
 INFORMATIONAL_KINDS: frozenset[DriftKind] = frozenset({"not compared", "software"})
 """Kinds that are reported, but need no action."""
 
-_TAMPER_DRIFTS: dict[str, tuple[DriftKind, str]] = {
-    "view_moved": ("moved", "the camera's aim has changed"),
-    "view_blurred": ("blurred", "the picture is out of focus"),
-    "view_blocked": ("blocked", "most of the view is covered"),
-    "view_dark": ("dark", "the picture is dark: compare by day"),
+_TAMPER_DRIFTS: dict[str, tuple[DriftKind, Message]] = {
+    "view_moved": ("moved", Message("the camera's aim has changed")),
+    "view_blurred": ("blurred", Message("the picture is out of focus")),
+    "view_blocked": ("blocked", Message("most of the view is covered")),
+    "view_dark": ("dark", Message("the picture is dark: compare by day")),
 }
 
 
@@ -62,7 +80,7 @@ class ConfigurationDrift(msgspec.Struct, frozen=True, kw_only=True):
 
     kind: DriftKind
     subject: str | None
-    message: str
+    message: Text
 
     @property
     def is_actionable(self) -> bool:
@@ -79,11 +97,11 @@ def find_drifts(
     """Yield all differences; `before` and `after` are the cameras' pictures."""
     recorded_cameras = {camera.name: camera for camera in recorded.cameras}
     for name in sorted(recorded_cameras.keys() - {camera.name for camera in current.cameras}):
-        yield ConfigurationDrift(kind="camera", subject=name, message="removed")
+        yield ConfigurationDrift(kind="camera", subject=name, message=Message("removed"))
     for camera in current.cameras:
         old = recorded_cameras.get(camera.name)
         if old is None:
-            yield ConfigurationDrift(kind="camera", subject=camera.name, message="added")
+            yield ConfigurationDrift(kind="camera", subject=camera.name, message=Message("added"))
             continue
         yield from _view_drifts(
             old, camera, recorded_planes.get(camera.name), current_planes.get(camera.name)
@@ -91,16 +109,22 @@ def find_drifts(
         yield from _settings_drifts(old, camera)
     yield from _head_drifts(recorded, current)
     if recorded.connected and not current.connected:
-        yield ConfigurationDrift(kind="link", subject=None, message="no connection to the broker")
+        yield ConfigurationDrift(
+            kind="link", subject=None, message=Message("no connection to the broker")
+        )
     elif recorded.centre_listening and not current.centre_listening:
-        yield ConfigurationDrift(kind="link", subject=None, message="no centre is subscribed")
+        yield ConfigurationDrift(
+            kind="link", subject=None, message=Message("no centre is subscribed")
+        )
     if recorded.clock_synced and not current.clock_synced:
-        yield ConfigurationDrift(kind="clock", subject=None, message="no longer synchronised")
+        yield ConfigurationDrift(
+            kind="clock", subject=None, message=Message("no longer synchronised")
+        )
     if recorded.config != current.config:
-        yield ConfigurationDrift(kind="configuration", subject=None, message="changed")
+        yield ConfigurationDrift(kind="configuration", subject=None, message=Message("changed"))
     if recorded.version != current.version:
         yield ConfigurationDrift(
-            kind="software", subject=None, message=f"{recorded.version} then, {current.version} now"
+            kind="software", subject=None, message=_then_now(recorded.version, current.version)
         )
 
 
@@ -110,39 +134,53 @@ def _view_drifts(
     name = new.name
     if recorded_plane is None:
         yield ConfigurationDrift(
-            kind="not compared", subject=name, message=f"the record has no picture: {old.reason}"
+            kind="not compared",
+            subject=name,
+            message=Message("the record has no picture: {reason}", reason=old.reason or ""),
         )
         return
     if current_plane is None:
         yield ConfigurationDrift(
-            kind="no picture", subject=name, message=new.reason or "no picture"
+            kind="no picture", subject=name, message=new.reason or Message("no picture")
         )
         return
     if old.preset != new.preset:
-        message = f"its head is at {new.preset or 'no preset'}, was at {old.preset or 'none'}"
+        message = Message(
+            "its head is at {now}, was at {then}",
+            now=new.preset or Message("no preset"),
+            then=old.preset or Message("no preset"),
+        )
         yield ConfigurationDrift(kind="not compared", subject=name, message=message)
         return
     if recorded_plane.shape != current_plane.shape:
-        message = f"{current_plane.shape[1]} x {current_plane.shape[0]}, was {recorded_plane.shape[1]} x {recorded_plane.shape[0]}"
-        yield ConfigurationDrift(
-            kind="camera", subject=name, message=f"the picture's size is {message}"
+        message = Message(
+            "the picture's size is {now}, was {then}",
+            now=f"{current_plane.shape[1]} x {current_plane.shape[0]}",
+            then=f"{recorded_plane.shape[1]} x {recorded_plane.shape[0]}",
         )
+        yield ConfigurationDrift(kind="camera", subject=name, message=message)
         return
     tamper_kind = compare_to_reference(current_plane, recorded_plane)
     shift_x, shift_y = _measure_shift(recorded_plane, current_plane)
     if tamper_kind in (None, "view_moved") and max(abs(shift_x), abs(shift_y)) >= MIN_SHIFT:
-        message = (
-            f"the view has moved by {shift_x:+.1%} of its width and {shift_y:+.1%} of its height"
+        message = Message(
+            "the view has moved by {shift_x:+.1%} of its width and {shift_y:+.1%} of its height",
+            shift_x=shift_x,
+            shift_y=shift_y,
         )
         yield ConfigurationDrift(kind="moved", subject=name, message=message)
     elif tamper_kind is not None:
         kind, message = _TAMPER_DRIFTS[tamper_kind]
         yield ConfigurationDrift(kind=kind, subject=name, message=message)
     elif _has_lost_focus(old.focus, new.focus):
-        message = f"the focus is {new.focus or 0:.0f}, was {old.focus:.0f}"
+        message = Message(
+            "the focus is {now:.0f}, was {then:.0f}", now=new.focus or 0.0, then=old.focus
+        )
         yield ConfigurationDrift(kind="blurred", subject=name, message=message)
     elif _has_lean_changed(old.lean_deg, new.lean_deg):
-        message = f"the lean is {new.lean_deg:+.1f} degrees, was {old.lean_deg:+.1f}"
+        message = Message(
+            "the lean is {now:+.1f} degrees, was {then:+.1f}", now=new.lean_deg, then=old.lean_deg
+        )
         yield ConfigurationDrift(kind="moved", subject=name, message=message)
 
 
@@ -179,18 +217,24 @@ def _has_lean_changed(old: float | None, new: float | None) -> bool:
 def _settings_drifts(old: CameraRecord, new: CameraRecord) -> Iterator[ConfigurationDrift]:
     if old.masks != new.masks:
         yield ConfigurationDrift(
-            kind="masks", subject=new.name, message=f"{old.masks} then, {new.masks} now"
+            kind="masks", subject=new.name, message=_then_now(old.masks, new.masks)
         )
     for preset in sorted(old.scenes.keys() | new.scenes.keys()):
         if old.scenes.get(preset) != new.scenes.get(preset):
-            suffix = f" at {preset}" if preset else ""
+            changed = (
+                Message("the scene at {preset} was changed, with its masks", preset=preset)
+                if preset
+                else Message("the scene was changed, with its masks")
+            )
             yield ConfigurationDrift(
                 kind="scene",
                 subject=new.name,
-                message=f"the scene{suffix} was changed, with its masks",
+                message=changed,
             )
     if old.model != new.model:
-        yield ConfigurationDrift(kind="model", subject=new.name, message="the model was replaced")
+        yield ConfigurationDrift(
+            kind="model", subject=new.name, message=Message("the model was replaced")
+        )
 
 
 def _head_drifts(
@@ -202,10 +246,12 @@ def _head_drifts(
         old, new = recorded_heads.get(name), current_heads.get(name)
         if old is None or new is None:
             yield ConfigurationDrift(
-                kind="head", subject=name, message="added" if old is None else "removed"
+                kind="head",
+                subject=name,
+                message=Message("added") if old is None else Message("removed"),
             )
         elif new.presets is None and old.presets is not None:
-            yield ConfigurationDrift(kind="head", subject=name, message="no answer")
+            yield ConfigurationDrift(kind="head", subject=name, message=Message("no answer"))
         elif new.presets is not None and old.presets is not None:
             yield from _preset_drifts(name, old.presets, new.presets)
 
@@ -218,16 +264,26 @@ def _preset_drifts(
     for preset in sorted(old.keys() | new.keys()):
         if preset not in new:
             yield ConfigurationDrift(
-                kind="head", subject=name, message=f"its preset {preset} is gone"
+                kind="head",
+                subject=name,
+                message=Message("its preset {preset} is gone", preset=preset),
             )
         elif preset not in old:
             yield ConfigurationDrift(
-                kind="head", subject=name, message=f"its preset {preset} is new"
+                kind="head",
+                subject=name,
+                message=Message("its preset {preset} is new", preset=preset),
             )
         elif any(
             abs(a - b) > MAX_POSE_CHANGE_DEG
             for a, b in zip(old[preset][:2], new[preset][:2], strict=True)
         ):
             yield ConfigurationDrift(
-                kind="head", subject=name, message=f"its preset {preset} is elsewhere"
+                kind="head",
+                subject=name,
+                message=Message("its preset {preset} is elsewhere", preset=preset),
             )
+
+
+def _then_now(then: object, now: object) -> Message:
+    return Message("{then} then, {now} now", then=then, now=now)

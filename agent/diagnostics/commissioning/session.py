@@ -17,6 +17,7 @@ from agent.base.device_identity import DeviceIdentity
 from agent.base.errors import UserError
 from agent.base.health_model import HealthReport
 from agent.base.json_decode import decode_json
+from agent.base.message import Message, Text
 from agent.base.model import CommandDone
 from agent.base.sha256 import sha256_hex
 from agent.base.signed_manifest import BadManifest
@@ -33,8 +34,9 @@ from agent.diagnostics.commissioning.certificate import (
     HeadRecord,
     InstallationRecord,
     ItemAnswer,
+    ItemKind,
 )
-from agent.diagnostics.commissioning.drift import ConfigurationDrift, find_drifts
+from agent.diagnostics.commissioning.drift import DRIFT_TITLES, ConfigurationDrift, find_drifts
 from agent.health import health_file
 from agent.health.health_file import LiveHealth, get_runtime_dir
 from agent.ptz.ptz_args import PtzResult
@@ -46,9 +48,10 @@ PREVIEW_WIDTH_PX, PREVIEW_HEIGHT_PX = 480, 270
 FRAMES_PER_CAMERA = 5
 """Pictures of a camera: their median removes moving objects."""
 _REPLY_TIMEOUT_S = 10.0
+_NO_MASKS = Message("no masks")
 
-AskTechnician = Callable[[ItemAnswer, Plane | None], ItemAnswer]
-"""Shows the technician an item, and returns it with their verdict."""
+AskTechnician = Callable[[ItemAnswer, Text, Plane | None], ItemAnswer]
+"""Shows the technician an item, its finding and its picture, and returns it with their verdict."""
 
 
 class CommissioningResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,27 +62,45 @@ class CommissioningResult(msgspec.Struct, frozen=True, kw_only=True):
     copied_to: Path | None
 
 
-def format_result(result: CommissioningResult) -> list[str]:
+def format_result(result: CommissioningResult) -> list[Message]:
     """Format a written record for a terminal."""
     record = result.record
     return [
-        f"Written: {result.folder}: signed by {record.public_key}",
-        *([] if result.copied_to is None else [f"  a copy: {result.copied_to}"]),
-        *(f"  NOT GOOD: {one.title}: {one.note or one.finding}" for one in record.rejected_items),
+        Message(
+            "Written: {folder}: signed by {key}", folder=str(result.folder), key=record.public_key
+        ),
+        *(
+            []
+            if result.copied_to is None
+            else [Message("  a copy: {folder}", folder=str(result.copied_to))]
+        ),
+        *(
+            Message("  NOT GOOD: {item}: {reason}", item=one.title, reason=one.note or one.finding)
+            for one in record.rejected_items
+        ),
     ]
 
 
 def format_comparison(
     record: InstallationRecord, drifts: Sequence[ConfigurationDrift]
-) -> list[str]:
+) -> list[Message]:
     """Format the differences from a record for a terminal."""
     return [
-        f"commissioned {record.created_time} by {record.technician}",
+        Message("commissioned {time} by {name}", time=record.created_time, name=record.technician),
         *(
-            f"  {drift.kind}{f' {drift.subject}' if drift.subject else ''}: {drift.message}"
+            Message(
+                "  {kind} {subject}: {message}",
+                kind=DRIFT_TITLES[drift.kind],
+                subject=drift.subject,
+                message=drift.message,
+            )
+            if drift.subject
+            else Message(
+                "  {kind}: {message}", kind=DRIFT_TITLES[drift.kind], message=drift.message
+            )
             for drift in drifts
         ),
-        *([] if drifts else ["  no drift"]),
+        *([] if drifts else [Message("  no drift")]),
     ]
 
 
@@ -113,7 +134,8 @@ class CommissioningSession:
             raise UserError(f"--out {str(copy_folder)!r}: already exists; allowed: a new folder")
         record, planes = self._inspect(f"commissioned by {self._by}")
         answers = [
-            ask_technician(item, planes.get(item.subject or "")) for item in _iter_items(record)
+            ask_technician(item, finding, planes.get(item.subject or ""))
+            for item, finding in _iter_items(record)
         ]
         pictures = {name: _encode_png(plane) for name, plane in planes.items()}
         record = msgspec.structs.replace(record, answers=tuple(answers))
@@ -194,7 +216,7 @@ class CommissioningSession:
                 height_px=0 if plane is None else plane.shape[0],
                 focus=_median([aim.focus for aim in aims]),
                 lean_deg=_median([aim.lean_deg for aim in aims]),
-                exposure=aims[-1].exposure if aims else "unknown",
+                exposure=str(aims[-1].exposure) if aims else "unknown",
                 masks=sum(
                     len(scenes.load_scene(Path(path)).masks)
                     for path in scene_files.values()
@@ -288,36 +310,59 @@ class CommissioningSession:
         return rfc3339(self._clock.utc(self._clock.boottime_ns()))
 
 
-def _iter_items(record: InstallationRecord) -> Iterator[ItemAnswer]:
-    """Yield the findings, item by item, for the technician's verdict."""
+def _iter_items(record: InstallationRecord) -> Iterator[tuple[ItemAnswer, Message]]:
+    """Yield item by item for the technician's verdict, each with its finding."""
     for camera in record.cameras:
-        camera_name = camera.name
         if camera.picture is None:
-            yield ItemAnswer(
-                item="aim", subject=camera_name, finding=f"no picture: {camera.reason}", good=False
-            )
+            finding = Message("no picture: {reason}", reason=camera.reason or "")
+            yield _make_item("aim", camera.name, finding, good=False)
             continue
-        lean = "" if camera.lean_deg is None else f", leans {camera.lean_deg:+.1f} degrees"
-        yield ItemAnswer(
-            item="aim", subject=camera_name, finding=f"exposure {camera.exposure}{lean}", good=None
-        )
+        yield _make_item("aim", camera.name, _describe_aim(camera), good=None)
         focus = (
-            "no detail to focus on" if camera.focus is None else f"{camera.focus:.0f} of about 70"
+            Message("no detail to focus on")
+            if camera.focus is None
+            else Message("{focus:.0f} of about 70", focus=camera.focus)
         )
-        yield ItemAnswer(item="focus", subject=camera_name, finding=focus, good=None)
-        masks_text = f"{camera.masks} masks" if camera.masks else "no masks"
-        yield ItemAnswer(item="masks", subject=camera_name, finding=masks_text, good=None)
+        yield _make_item("focus", camera.name, focus, good=None)
+        masks = Message("{count} masks", count=camera.masks) if camera.masks else _NO_MASKS
+        yield _make_item("masks", camera.name, masks, good=None)
     for head in record.heads:
-        presets = head.presets
-        found = "no answer" if presets is None else ", ".join(presets) or "no presets"
-        yield ItemAnswer(
-            item="head", subject=head.name, finding=found, good=False if presets is None else None
-        )
-    centre = "a centre is subscribed" if record.centre_listening else "no centre is subscribed"
-    link_text = f"connected, {centre}" if record.connected else "not connected"
-    yield ItemAnswer(item="link", subject=None, finding=link_text, good=record.connected)
-    clock_text = f"set by {record.clock_source}" if record.clock_synced else "not synchronised"
-    yield ItemAnswer(item="clock", subject=None, finding=clock_text, good=record.clock_synced)
+        if head.presets is None:
+            yield _make_item("head", head.name, Message("no answer"), good=False)
+        else:
+            names = ", ".join(head.presets)
+            found = Message("presets: {names}", names=names) if names else Message("no presets")
+            yield _make_item("head", head.name, found, good=None)
+    if not record.connected:
+        link = Message("not connected")
+    elif record.centre_listening:
+        link = Message("connected, a centre is subscribed")
+    else:
+        link = Message("connected, no centre is subscribed")
+    yield _make_item("link", None, link, good=record.connected)
+    clock = (
+        Message("set by {source}", source=record.clock_source)
+        if record.clock_synced
+        else Message("not synchronised")
+    )
+    yield _make_item("clock", None, clock, good=record.clock_synced)
+
+
+def _make_item(
+    kind: ItemKind, subject: str | None, finding: Message, *, good: bool | None
+) -> tuple[ItemAnswer, Message]:
+    return ItemAnswer(item=kind, subject=subject, finding=str(finding), good=good), finding
+
+
+def _describe_aim(camera: CameraRecord) -> Message:
+    exposure = Message("good") if camera.exposure == "good" else camera.exposure
+    if camera.lean_deg is None:
+        return Message("exposure {exposure}", exposure=exposure)
+    return Message(
+        "exposure {exposure}, leans {lean_deg:+.1f} degrees",
+        exposure=exposure,
+        lean_deg=camera.lean_deg,
+    )
 
 
 def _median(values: list[float | None]) -> float | None:

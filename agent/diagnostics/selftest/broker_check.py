@@ -15,6 +15,7 @@ from agent.app.selftest_command import ARRIVAL_TIMEOUT_S, VERB, SelfTestReply
 from agent.base.clock import Clock, boot_id
 from agent.base.errors import UserError
 from agent.base.json_decode import decode_json
+from agent.base.message import Message, message_of
 from agent.base.model import CommandDone, CommandProgress, CommandRefused, Event, SelfTestStep
 from agent.commands.local_command import send_command
 from agent.config.configuration import Config
@@ -31,26 +32,28 @@ from agent.reporting.payloads import EventData, SeqRange
 
 REPLY_TIMEOUT_S = 10.0
 COMMIT_TIMEOUT_S = 30.0
+SENT_BY_AGENT = Message("the agent has it and sends it to the centre")
+IN_OUTBOX = Message("in the outbox until the agent runs again")
 
 
 class _AgentRejected(CheckFailed):
     """The agent has rejected the request."""
 
     def __init__(self, kind: str, reason: str) -> None:
-        super().__init__(f"the running agent rejects the test: {reason}")
+        super().__init__(Message("the running agent rejects the test: {reason}", reason=reason))
         self.kind = kind
         self.reason = reason
 
 
 def check_outbox(
     folder: Path, events: Sequence[Event], clock: Clock, new_id: Callable[[int], str]
-) -> str:
+) -> Message:
     """Check that messages are committed, survive a reopening unchanged, and leave once acknowledged.
 
     Raises CheckFailed.
     """
     if not events:
-        raise CheckFailed("no message to test with: the pattern gave no event")
+        raise CheckFailed(Message("no message to test with: the pattern gave no event"))
     try:
         with _open_outbox(folder, "selftest", clock, new_id) as outbox:
             data = [msgspec.json.encode(_event_data(event, clock)) for event in events]
@@ -59,21 +62,34 @@ def check_outbox(
                 for event in events
             ]
             if not all(ticket.wait(COMMIT_TIMEOUT_S) for ticket in tickets):
-                raise CheckFailed(f"no message was committed to the disk in {COMMIT_TIMEOUT_S:g} s")
+                raise CheckFailed(
+                    Message(
+                        "no message was committed to the disk in {timeout_s:g} s",
+                        timeout_s=COMMIT_TIMEOUT_S,
+                    )
+                )
             epoch = outbox.epoch
         with _open_outbox(folder, "selftest", clock, new_id) as outbox:
             fetched = outbox.fetch(len(events) + 1)
             if outbox.epoch != epoch or [message.data for message in fetched] != data:
                 raise CheckFailed(
-                    f"{len(fetched)} of {len(data)} messages were there after a restart"
+                    Message(
+                        "{count} of {expected} messages were there after a restart",
+                        count=len(fetched),
+                        expected=len(data),
+                    )
                 )
             outbox.acknowledge(epoch, (SeqRange(fetched[0].seq, fetched[-1].seq),))
         with _open_outbox(folder, "selftest", clock, new_id) as outbox:
             if outbox.depth:
-                raise CheckFailed(f"{outbox.depth} acknowledged messages stay in the outbox")
+                raise CheckFailed(
+                    Message("{count} acknowledged messages stay in the outbox", count=outbox.depth)
+                )
     except OutboxError as error:
-        raise CheckFailed(str(error)) from error
-    return f"{len(data)} messages committed, read again after a restart, and removed"
+        raise CheckFailed(message_of(error)) from error
+    return Message(
+        "{count} messages committed, read again after a restart, and removed", count=len(data)
+    )
 
 
 class BrokerRoundTrip:
@@ -88,7 +104,7 @@ class BrokerRoundTrip:
         self._new_id = new_id
         self._state_dir = Path(config.box.state)
 
-    def check(self) -> str:
+    def check(self) -> Message:
         """Send a message and wait for its acknowledgement. Raises CheckFailed."""
         try:
             result = self._ask_agent({"do": "echo"}, ARRIVAL_TIMEOUT_S + REPLY_TIMEOUT_S)
@@ -96,28 +112,35 @@ class BrokerRoundTrip:
             if error.kind != "failed":
                 raise
             raise CheckFailed(
-                f"the agent's message was not acknowledged in {ARRIVAL_TIMEOUT_S:g} s: {error.reason}"
+                Message(
+                    "the agent's message was not acknowledged in {timeout_s:g} s: {reason}",
+                    timeout_s=ARRIVAL_TIMEOUT_S,
+                    reason=error.reason,
+                )
             ) from error
         if result is None:
             return self._check_without_agent()
-        return f"the agent's message was acknowledged after {result.arrived_ms:.0f} ms"
+        return Message(
+            "the agent's message was acknowledged after {arrived_ms:.0f} ms",
+            arrived_ms=result.arrived_ms,
+        )
 
-    def publish(self, steps: tuple[SelfTestStep, ...], event: Event) -> tuple[str, str | None]:
+    def publish(self, steps: tuple[SelfTestStep, ...], event: Event) -> tuple[Message, str | None]:
         """Publish the result as an event. Return a sentence on its delivery, and the event's id."""
         try:
             result = self._ask_agent({"do": "publish", "steps": steps}, REPLY_TIMEOUT_S)
         except CheckFailed as error:
-            return f"not delivered: {error}", None
+            return Message("not delivered: {error}", error=message_of(error)), None
         if result is not None:
-            return "the agent has it and sends it to the centre", result.event
+            return SENT_BY_AGENT, result.event
         try:
             with self._open_own_outbox() as outbox:
                 outbox.put(topics.build_event_message(_event_data(event, self._clock))).wait(
                     COMMIT_TIMEOUT_S
                 )
         except (OutboxError, UserError) as error:
-            return f"not delivered: {error}", None
-        return "in the outbox until the agent runs again", event.event
+            return Message("not delivered: {error}", error=message_of(error)), None
+        return IN_OUTBOX, event.event
 
     def _ask_agent(self, args: object, timeout_s: float) -> SelfTestReply | None:
         """Return the running agent's reply, or None if no agent runs. Raises CheckFailed."""
@@ -131,10 +154,10 @@ class BrokerRoundTrip:
                 if isinstance(reply, CommandDone):
                     return decode_json(reply.result, SelfTestReply)
         except (UserError, msgspec.MsgspecError, OSError) as error:
-            raise CheckFailed(str(error)) from error
-        raise CheckFailed("the agent closed the connection without a final reply")
+            raise CheckFailed(message_of(error)) from error
+        raise CheckFailed(Message("the agent closed the connection without a final reply"))
 
-    def _check_without_agent(self) -> str:
+    def _check_without_agent(self) -> Message:
         """Connect with the box's credentials. Only while the outbox's lock keeps an agent from starting."""
         try:
             with self._open_own_outbox() as outbox:
@@ -142,8 +165,12 @@ class BrokerRoundTrip:
                 self._publish_progress(outbox)
                 elapsed_ms = (self._clock.boottime_ns() - started_ns) / 1e6
         except (OutboxError, UserError, MqttConnectionError) as error:
-            raise CheckFailed(str(error)) from error
-        return f"no agent runs; the broker accepted the box's credentials and a message in {elapsed_ms:.0f} ms"
+            raise CheckFailed(message_of(error)) from error
+        return Message(
+            "no agent runs; the broker accepted the box's credentials and a message in "
+            "{elapsed_ms:.0f} ms",
+            elapsed_ms=elapsed_ms,
+        )
 
     def _open_own_outbox(self) -> AbstractContextManager[Outbox]:
         """Open the box's own outbox. Raises OutboxError, or UserError if an agent uses it."""
@@ -168,13 +195,16 @@ class BrokerRoundTrip:
             transport.subscribe([topics.down_topic(outbox.box, "ack")])
             subscribed = transport.wait_for(Suback, REPLY_TIMEOUT_S)
             if subscribed.failure_reason is not None:
+                reason = subscribed.failure_reason
                 raise CheckFailed(
-                    f"the broker rejects the subscription: {subscribed.failure_reason}"
+                    Message("the broker rejects the subscription: {reason}", reason=reason)
                 )
             transport.publish(topics.up_topic(outbox.box, "reply"), message)
             published = transport.wait_for(Puback, REPLY_TIMEOUT_S)
             if published.reason_code >= MIN_FAILURE_CODE:
-                raise CheckFailed(f"the broker rejects the message: {published.reason}")
+                raise CheckFailed(
+                    Message("the broker rejects the message: {reason}", reason=published.reason)
+                )
         finally:
             transport.close()
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import reduce
 from pathlib import Path
 
 import av
@@ -12,6 +13,7 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from agent.base.errors import UserError
+from agent.base.message import Message, Text, message_of
 from agent.base.model import Segment
 from agent.base.sha256 import sha256_hex
 from agent.detection.model_card import ModelRefused
@@ -43,35 +45,61 @@ class CheckFailed(Exception):
     """A check has failed. The message is one sentence."""
 
 
-def check_capture(result: PipelineRunResult) -> str:
+def check_capture(result: PipelineRunResult) -> Message:
     """Check that the camera delivered every picture once."""
     if not result.is_complete:
         raise CheckFailed(
-            f"the camera delivered {result.packets} of {street_pattern.FRAME_COUNT} pictures in time"
+            Message(
+                "the camera delivered {count} of {expected} pictures in time",
+                count=result.packets,
+                expected=street_pattern.FRAME_COUNT,
+            )
         )
     if result.packets != street_pattern.FRAME_COUNT:
-        reason = f": {result.last_error}" if result.last_error else ""
-        raise CheckFailed(
-            f"{result.packets} of {street_pattern.FRAME_COUNT} pictures captured{reason}"
+        captured = Message(
+            "{count} of {expected} pictures captured",
+            count=result.packets,
+            expected=street_pattern.FRAME_COUNT,
         )
-    return f"{result.packets} pictures of the test pattern captured, {result.frames} for detection"
+        raise CheckFailed(
+            Message("{problem}: {reason}", problem=captured, reason=result.last_error)
+            if result.last_error
+            else captured
+        )
+    return Message(
+        "{count} pictures of the test pattern captured, {detection_count} for detection",
+        count=result.packets,
+        detection_count=result.frames,
+    )
 
 
-def check_detection(run: PipelineRun, result: PipelineRunResult) -> str:
+def check_detection(run: PipelineRun, result: PipelineRunResult) -> Message:
     """Check that each configured model finds the road users, and that a rule reports a crossing."""
-    summaries = [_check_tracks(f"{result.model}", result.frame_tracks, result.faults)]
+    summary = _check_tracks(f"{result.model}", result.frame_tracks, result.faults)
     if not result.events:
-        raise CheckFailed(f"{summaries[0]}; no event of the line that two cars cross")
-    summaries[0] += f", {result.inference_ms:.1f} ms a pass"
-    summaries += [_check_tracks(model, tuple(_run_model(model))) for model in run.other_models]
-    return f"{'; '.join(summaries)}; {len(result.events)} events"
+        raise CheckFailed(
+            Message("{summary}; no event of the line that two cars cross", summary=summary)
+        )
+    summary = Message(
+        "{summary}, {inference_ms:.1f} ms a pass",
+        summary=summary,
+        inference_ms=result.inference_ms,
+    )
+    for model in run.other_models:
+        summary = _join(summary, _check_tracks(model, tuple(_run_model(model))))
+    return Message("{summary}; {count} events", summary=summary, count=len(result.events))
 
 
-def _check_tracks(model: str, frames: Sequence[FrameTracks], faults: Sequence[str] = ()) -> str:
+def _check_tracks(model: str, frames: Sequence[FrameTracks], faults: Sequence[str] = ()) -> Message:
     score = street_pattern.score_detections(frames)
+    summary = Message("{model}: {score}", model=model, score=score.summary)
     if not score.ok:
-        raise CheckFailed("; ".join([f"{model}: {score}", *faults]))
-    return f"{model}: {score}"
+        raise CheckFailed(reduce(_join, faults, summary))
+    return summary
+
+
+def _join(first: Text, rest: Text) -> Message:
+    return Message("{first}; {rest}", first=first, rest=rest)
 
 
 def _run_model(model: str) -> Iterator[FrameTracks]:
@@ -79,7 +107,7 @@ def _run_model(model: str) -> Iterator[FrameTracks]:
     try:
         pipeline = DetectionPipeline(open_detector(model))
     except ModelRefused as error:
-        raise CheckFailed(str(error)) from error
+        raise CheckFailed(message_of(error)) from error
     for frame in street_pattern.render_frames():
         if frame.seq % _FRAME_STRIDE == 0:
             frame_result = pipeline.process(frame)
@@ -88,15 +116,15 @@ def _run_model(model: str) -> Iterator[FrameTracks]:
             )
 
 
-def check_recording(run: PipelineRun, result: PipelineRunResult) -> str:
+def check_recording(run: PipelineRun, result: PipelineRunResult) -> Message:
     """Check that every segment is closed, matches its receipt, and shows the pattern."""
     segments = result.segments
     if not segments:
-        reason = "; ".join(result.faults) or "no segment was closed"
-        raise CheckFailed(f"nothing was recorded: {reason}")
+        reason = "; ".join(result.faults) or Message("no segment was closed")
+        raise CheckFailed(Message("nothing was recorded: {reason}", reason=reason))
     unfinished = [path.name for path in run.footage_folder.rglob("*.part")]
     if unfinished:
-        raise CheckFailed(f"{unfinished[0]} was never closed")
+        raise CheckFailed(Message("{file} was never closed", file=unfinished[0]))
     receipts = _close_receipts(run.custody)
     decoded_count = 0
     max_difference = 0.0
@@ -107,39 +135,52 @@ def check_recording(run: PipelineRun, result: PipelineRunResult) -> str:
         _drop_page_cache(path)
         receipt = receipts.get(path.name)
         if receipt is None:
-            raise CheckFailed(f"{path.name}: no receipt in the chain of custody")
+            raise CheckFailed(Message("{file}: no receipt in the chain of custody", file=path.name))
         if (receipt.sha256, receipt.size_bytes) != _hash_and_size(path):
-            raise CheckFailed(f"{path.name}: the disk returns other bytes than were written")
+            raise CheckFailed(
+                Message("{file}: the disk returns other bytes than were written", file=path.name)
+            )
         unseal(path, path.with_name(path.name + KEYS_SUFFIX), run.test_key, decrypted)
         for luma in _decode_luma(decrypted):
             frame = next(source_frames, None)
             if frame is None:
-                raise CheckFailed("more pictures recorded than captured")
+                raise CheckFailed(Message("more pictures recorded than captured"))
             max_difference = max(max_difference, street_pattern.max_block_difference(luma, frame.y))
             decoded_count += 1
     decrypted.unlink(missing_ok=True)
     if decoded_count != result.packets:
         raise CheckFailed(
-            f"{decoded_count} of {result.packets} pictures can be decoded from the disk"
+            Message(
+                "{count} of {expected} pictures can be decoded from the disk",
+                count=decoded_count,
+                expected=result.packets,
+            )
         )
     if max_difference > MAX_DIFFERENCE:
         raise CheckFailed(
-            f"a recorded picture differs from the captured one by {max_difference:.1f} of 255"
+            Message(
+                "a recorded picture differs from the captured one by {difference:.1f} of 255",
+                difference=max_difference,
+            )
         )
     size_bytes = sum(segment.size_bytes for segment in segments)
-    return (
-        f"{decoded_count} pictures in {len(segments)} segments ({size_bytes / 1e6:.1f} MB) read back, "
-        f"difference at most {max_difference:.1f} of 255"
+    return Message(
+        "{count} pictures in {segment_count} segments ({size_mb:.1f} MB) read back, difference at most "
+        "{difference:.1f} of 255",
+        count=decoded_count,
+        segment_count=len(segments),
+        size_mb=size_bytes / 1e6,
+        difference=max_difference,
     )
 
 
-def check_encryption(run: PipelineRun, result: PipelineRunResult) -> str:
+def check_encryption(run: PipelineRun, result: PipelineRunResult) -> Message:
     """Check that each segment key is wrapped for every recipient and for no other key.
 
     The throw-away key decrypts every segment, and no segment key is stored in the box's folder.
     """
     if not result.segments:
-        raise CheckFailed("no footage to check the encryption of")
+        raise CheckFailed(Message("no footage to check the encryption of"))
     recipient_ids = {recipient.id for recipient in run.recipients}
     keys: list[SegmentKey] = []
     for segment in result.segments:
@@ -148,28 +189,40 @@ def check_encryption(run: PipelineRun, result: PipelineRunResult) -> str:
         wrapped_ids = {recipient.id for recipient in read_sidecar(sidecar).recipients}
         if wrapped_ids != recipient_ids:
             missing = ", ".join(sorted(recipient_ids - wrapped_ids))
-            raise CheckFailed(f"{path.name}: the key is not wrapped for {missing}")
+            raise CheckFailed(
+                Message("{file}: the key is not wrapped for {names}", file=path.name, names=missing)
+            )
         key = unwrap_segment_key(sidecar, run.test_key)
         with SegmentReader(path) as file:
             if file.header.kid != key.kid:
-                raise CheckFailed(f"{path.name}: not encrypted with its key")
+                raise CheckFailed(Message("{file}: not encrypted with its key", file=path.name))
         _check_stranger_rejected(sidecar)
         keys.append(key)
     if len({key.key for key in keys}) != len(keys):
-        raise CheckFailed("two segments have the same key")
+        raise CheckFailed(Message("two segments have the same key"))
     leaking_file = _find_secret(run.folder, [key.key for key in keys])
     if leaking_file is not None:
-        raise CheckFailed(f"the key of a segment is stored in {leaking_file.name}")
+        raise CheckFailed(
+            Message("the key of a segment is stored in {file}", file=leaking_file.name)
+        )
     configured_ids = [recipient.id for recipient in run.recipients[:-1]]
     if not configured_ids:
-        return f"{len(keys)} keys, wrapped for the test alone: no recipient is configured"
-    return f"{len(keys)} keys, each wrapped for {', '.join(configured_ids)}; nothing on the box opens them"
+        return Message(
+            "{count} keys, wrapped for the test alone: no recipient is configured", count=len(keys)
+        )
+    return Message(
+        "{count} keys, each wrapped for {names}; nothing on the box opens them",
+        count=len(keys),
+        names=", ".join(configured_ids),
+    )
 
 
-def check_export(run: PipelineRun, result: PipelineRunResult) -> str:
+def check_export(run: PipelineRun, result: PipelineRunResult) -> Message:
     """Check that a clip is exported and that the verifier accepts it."""
     if len(result.segments) < _MIN_SEGMENTS:
-        raise CheckFailed(f"{len(result.segments)} segments are too few for an export")
+        raise CheckFailed(
+            Message("{count} segments are too few for an export", count=len(result.segments))
+        )
     export_folder = run.folder / "export"
     archive = FootageArchive(run.folder, run.footage_folder, BOX_ID, run.clock, {})
     begin, end = _export_span(result.segments)
@@ -184,20 +237,28 @@ def check_export(run: PipelineRun, result: PipelineRunResult) -> str:
     try:
         export_result = archive.export(request, run.test_key, lambda _done, _total: None)
     except ExportError as error:
-        raise CheckFailed(str(error)) from error
+        raise CheckFailed(message_of(error)) from error
     if export_result.clip is None:
-        raise CheckFailed(f"the export has no clip: {export_result.no_clip_reason}")
+        raise CheckFailed(
+            Message("the export has no clip: {reason}", reason=str(export_result.no_clip_reason))
+        )
     verification = verify_export(
         export_folder, known_key=run.public_key, known_head=run.custody.head()
     )
     if not verification.ok:
-        raise CheckFailed(f"the verifier says: {verification.first_problem}")
+        raise CheckFailed(
+            Message("the verifier says: {problem}", problem=str(verification.first_problem))
+        )
     picture_count = sum(1 for _ in _decode_luma(export_folder / "clip.mp4"))
     if not picture_count:
-        raise CheckFailed("the clip has no pictures")
-    return (
-        f"a clip of {export_result.clip.duration_ns / 1e9:.1f} s with {picture_count} pictures, "
-        f"{verification.segment_count} segments and {verification.receipt_count} receipts verified"
+        raise CheckFailed(Message("the clip has no pictures"))
+    return Message(
+        "a clip of {duration_s:.1f} s with {count} pictures, {segment_count} segments and "
+        "{receipt_count} receipts verified",
+        duration_s=export_result.clip.duration_ns / 1e9,
+        count=picture_count,
+        segment_count=verification.segment_count,
+        receipt_count=verification.receipt_count,
     )
 
 
@@ -220,7 +281,9 @@ def _check_stranger_rejected(sidecar: Path) -> None:
         unwrap_segment_key(sidecar, X25519PrivateKey.generate())
     except UserError:
         return
-    raise CheckFailed(f"{sidecar.name}: a private key of no recipient unwraps the key")
+    raise CheckFailed(
+        Message("{file}: a private key of no recipient unwraps the key", file=sidecar.name)
+    )
 
 
 def _find_secret(folder: Path, secrets: Sequence[bytes]) -> Path | None:
@@ -257,4 +320,6 @@ def _decode_luma(path: Path) -> Iterator[Plane]:
                 # The encoded luma plane: a conversion to grey would stretch its range.
                 yield np.asarray(frame.to_ndarray(format="yuv420p")[: frame.height], np.uint8)
     except av.error.FFmpegError as error:
-        raise CheckFailed(f"{path.name}: cannot be decoded: {error}") from error
+        raise CheckFailed(
+            Message("{file}: cannot be decoded: {error}", file=path.name, error=str(error))
+        ) from error

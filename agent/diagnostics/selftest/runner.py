@@ -16,10 +16,12 @@ from agent.app.selftest_result import SelfTestReport
 from agent.app.selftest_service import build_selftest_event
 from agent.base.clock import Clock, rfc3339, unix_ns
 from agent.base.errors import UserError
+from agent.base.message import Message, Text, message_of
 from agent.base.model import SelfTestName, SelfTestStep
 from agent.base.uuid7 import uuid7_factory
 from agent.config.configuration import Config
 from agent.diagnostics.selftest import broker_check, checks
+from agent.diagnostics.selftest.broker_check import IN_OUTBOX, SENT_BY_AGENT
 from agent.diagnostics.selftest.checks import CheckFailed
 from agent.diagnostics.selftest.pipeline_run import PipelineRun, PipelineRunResult
 
@@ -30,12 +32,13 @@ MIN_FREE_BYTES = 100_000_000
 """Free on the disk before a self-test begins: the box's own footage has priority."""
 _MAX_MESSAGE_LENGTH = 300
 
-OnStep = Callable[[SelfTestStep], None]
-Check = Callable[[], str]
+OnStep = Callable[[SelfTestStep, Text], None]
+"""Called with each step, and with its message, which a console can translate."""
+Check = Callable[[], Message]
 
 
 def run_selftest(
-    config: Config, clock: Clock, rng: random.Random, on_step: OnStep = lambda _step: None
+    config: Config, clock: Clock, rng: random.Random, on_step: OnStep = lambda _step, _message: None
 ) -> SelfTestReport:
     """Test the box of a configuration. `on_step` is called after each step.
 
@@ -52,10 +55,20 @@ def format_step(step: SelfTestStep) -> str:
     return f"{step.name:8} {outcome:7} {step.duration_ms:8.0f} ms  {step.message}"
 
 
-def format_report(report: SelfTestReport) -> tuple[str, str]:
+def format_report(report: SelfTestReport) -> tuple[Message, Message]:
     """Format the outcome and its delivery for a terminal."""
-    outcome = "passed" if report.ok else f"SVC-02: FAILED: {', '.join(report.failed_steps)}"
-    return f"{outcome} in {report.took_s:.0f} s", f"  {report.delivery}"
+    outcome = (
+        Message("passed in {took_s:.0f} s", took_s=report.took_s)
+        if report.ok
+        else Message(
+            "SVC-02: FAILED: {steps} in {took_s:.0f} s",
+            steps=", ".join(report.failed_steps),
+            took_s=report.took_s,
+        )
+    )
+    deliveries = {str(message): message for message in (SENT_BY_AGENT, IN_OUTBOX)}
+    delivery = deliveries.get(report.delivery, report.delivery)
+    return outcome, Message("  {delivery}", delivery=delivery)
 
 
 class _SelfTestRun:
@@ -93,7 +106,7 @@ class _SelfTestRun:
         # Written before it is published: an agent that starts meanwhile finds it.
         self._write(report)
         delivery, event_id = round_trip.publish(steps, event)
-        report = msgspec.structs.replace(report, delivery=delivery, event=event_id)
+        report = msgspec.structs.replace(report, delivery=str(delivery), event=event_id)
         self._write(report)
         return report
 
@@ -104,13 +117,16 @@ class _SelfTestRun:
         result: PipelineRunResult | None = None
         pipeline_run: PipelineRun | None = None
 
-        def capture() -> str:
+        def capture() -> Message:
             nonlocal result, pipeline_run
             free_bytes = shutil.disk_usage(self._state_dir).free
             if free_bytes < MIN_FREE_BYTES:
                 raise CheckFailed(
-                    f"free on the disk: {free_bytes / 1e6:.0f} MB; "
-                    f"allowed: {MIN_FREE_BYTES / 1e6:.0f} MB or more"
+                    Message(
+                        "free on the disk: {free_mb:.0f} MB; allowed: {min_mb:.0f} MB or more",
+                        free_mb=free_bytes / 1e6,
+                        min_mb=MIN_FREE_BYTES / 1e6,
+                    )
                 )
             self._work_dir.mkdir(mode=0o700)
             new_run = PipelineRun(self._work_dir, self._config, self._clock, self._rng)
@@ -119,7 +135,9 @@ class _SelfTestRun:
             return checks.check_capture(new_result)
 
         self._run_step("capture", capture)
-        remaining_checks: dict[SelfTestName, Callable[[PipelineRun, PipelineRunResult], str]] = {}
+        remaining_checks: dict[
+            SelfTestName, Callable[[PipelineRun, PipelineRunResult], Message]
+        ] = {}
         if has_detection:
             remaining_checks["detect"] = checks.check_detection
         remaining_checks |= {
@@ -139,20 +157,21 @@ class _SelfTestRun:
 
     def _run_step(self, name: SelfTestName, check: Check) -> None:
         started_ns = self._clock.boottime_ns()
+        message: Text
         try:
             ok, message = True, check()
         except (CheckFailed, UserError) as error:
-            ok, message = False, str(error)
+            ok, message = False, message_of(error)
         except OSError as error:
-            ok, message = False, f"{error.filename or 'the disk'}: {error.strerror or error}"
+            ok, message = False, f"{error.filename or 'disk'}: {error.strerror or error}"
         step = SelfTestStep(
             name=name,
             ok=ok,
             duration_ms=round((self._clock.boottime_ns() - started_ns) / 1e6, 1),
-            message=message[:_MAX_MESSAGE_LENGTH],
+            message=str(message)[:_MAX_MESSAGE_LENGTH],
         )
         self._steps.append(step)
-        self._on_step(step)
+        self._on_step(step, message)
 
     def _write(self, report: SelfTestReport) -> None:
         try:
@@ -166,10 +185,10 @@ class _SelfTestRun:
 def _run_check(
     pipeline_run: PipelineRun | None,
     result: PipelineRunResult | None,
-    check: Callable[[PipelineRun, PipelineRunResult], str],
-) -> str:
+    check: Callable[[PipelineRun, PipelineRunResult], Message],
+) -> Message:
     if pipeline_run is None or result is None:
-        raise CheckFailed("not tried: nothing was captured")
+        raise CheckFailed(Message("not tried: nothing was captured"))
     return check(pipeline_run, result)
 
 
@@ -191,5 +210,9 @@ def _exclusive(state_dir: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise UserError(f"{context}: another self-test runs; allowed: one at a time") from error
+            raise UserError(
+                Message(
+                    "{context}: another self-test runs; allowed: one at a time", context=context
+                )
+            ) from error
         yield

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from agent.base.message import Message, join_phrases
 from agent.base.model import BoundingBox, Label, Track
 from agent.detection.geometry import iou
 from agent.detection.scene import Scene, SceneLine
@@ -42,6 +43,14 @@ MIN_FOUND_RATIO = 0.25
 MIN_RECALL = 2 / 3
 MAX_FALSE_RATIO = 0.1
 BLOCK_PX = 16
+_LABEL_PLURALS = {
+    "person": Message("people"),
+    "bicycle": Message("bicycles"),
+    "motorcycle": Message("motorcycles"),
+    "car": Message("cars"),
+    "bus": Message("buses"),
+    "truck": Message("trucks"),
+}
 _VEHICLES: tuple[Label, ...] = ("car", "bus", "truck")
 _READ_TIMEOUT_S = 10.0
 
@@ -77,12 +86,27 @@ class DetectionScore(msgspec.Struct, frozen=True, kw_only=True):
             and self.false_tracks <= MAX_FALSE_RATIO * self.tracks
         )
 
-    def __str__(self) -> str:
-        by_label = ", ".join(
-            f"{self.found[label]} of {expected} {'people' if label == 'person' else label + 's'}"
-            for label, expected in sorted(self.expected.items())
+    @property
+    def summary(self) -> Message:
+        """The score in one line."""
+        by_label = join_phrases(
+            *(
+                Message(
+                    "{found} of {expected} {label}",
+                    found=self.found[label],
+                    expected=expected,
+                    label=_LABEL_PLURALS[label],
+                )
+                for label, expected in sorted(self.expected.items())
+            )
         )
-        return f"{by_label or 'nobody'} in {self.frames} pictures, {self.false_tracks} false of {self.tracks}"
+        return Message(
+            "{found} in {count} pictures, {false_tracks} false of {tracks}",
+            found=by_label or Message("nobody"),
+            count=self.frames,
+            false_tracks=self.false_tracks,
+            tracks=self.tracks,
+        )
 
 
 def driver_options(*, pace_real: bool) -> dict[str, object]:

@@ -19,6 +19,7 @@ from agent.base.clock import Clock, boot_id, rfc3339
 from agent.base.device_identity import DeviceIdentity
 from agent.base.errors import UserError
 from agent.base.json_format import encode_indented
+from agent.base.message import Message
 from agent.config import redaction, toml_decode
 from agent.config.redaction import Redactor
 from agent.config.shareable_config import redact_config, redacted_texts
@@ -55,15 +56,22 @@ class SupportBundleResult(msgspec.Struct, frozen=True, kw_only=True):
     signed_by: str | None
 
 
-def format_result(result: SupportBundleResult) -> list[str]:
+def format_result(result: SupportBundleResult) -> list[Message]:
     """Format a written bundle for a terminal."""
-    signature = "not signed: this box has no key yet"
-    if result.signed_by is not None:
-        signature = f"signed by {result.signed_by}"
     return [
-        f"Written: {result.path}: {len(result.files)} files, {result.size_bytes / 1e3:.0f} kB",
-        *(f"  left out: {item.name}: {item.reason}" for item in result.omitted),
-        f"  {signature}",
+        Message(
+            "Written: {path}: {count} files, {size_kb:.0f} kB",
+            path=str(result.path),
+            count=len(result.files),
+            size_kb=result.size_bytes / 1e3,
+        ),
+        *(
+            Message("  left out: {name}: {reason}", name=item.name, reason=item.reason)
+            for item in result.omitted
+        ),
+        Message("  not signed: this box has no key yet")
+        if result.signed_by is None
+        else Message("  signed by {key}", key=result.signed_by),
     ]
 
 
