@@ -238,7 +238,7 @@ def test_closing_wakes_a_waiting_reader(device: Device) -> None:
     assert [error.kind for error in failed] == ["closed"]
 
 
-def test_a_closed_camera_says_so_and_closing_twice_does_nothing(device: Device) -> None:
+def test_a_closed_camera_raises_closed_and_closing_twice_does_nothing(device: Device) -> None:
     with device.opened() as camera:
         camera.close()
         camera.close()

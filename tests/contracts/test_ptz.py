@@ -406,7 +406,7 @@ def test_a_missing_capability_is_unsupported(simulated: SimulatedRig) -> None:
     assert simulated.simulator.order_count == 0
 
 
-def test_a_closed_head_says_so_and_closing_twice_does_nothing(rig: HeadRig) -> None:
+def test_a_closed_head_raises_closed_and_closing_twice_does_nothing(rig: HeadRig) -> None:
     work = calls(rig)
     rig.head.close()
     rig.head.close()

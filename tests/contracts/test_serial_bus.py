@@ -454,7 +454,7 @@ def test_a_blocked_line_times_out_and_its_queue_is_dropped(
     assert terminal.frame()[-4:] == b"a000"
 
 
-def test_a_closed_bus_client_says_so_and_leaks_nothing(open_client: OpenClient) -> None:
+def test_a_closed_bus_client_raises_closed_and_leaks_nothing(open_client: OpenClient) -> None:
     def open_files() -> int:
         return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a Path would hold them open
 

@@ -1,4 +1,4 @@
-"""Commands of the console on a real state folder, with what they print and what they leave behind."""
+"""agent.console.commands on a real state folder, with their output and their effects."""
 
 import re
 from collections.abc import Iterator

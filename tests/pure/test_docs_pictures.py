@@ -24,7 +24,7 @@ MIN_WORDS = 6
 
 
 @pytest.mark.parametrize(("path", "text"), SHOWN)
-def test_each_shown_picture_exists_and_its_text_says_what_is_seen(path: Path, text: str) -> None:
+def test_each_shown_picture_exists_and_its_text_describes_it(path: Path, text: str) -> None:
     assert path.is_file()
     assert len(text.split()) >= MIN_WORDS
 

@@ -87,7 +87,7 @@ def corner(tmp_path: Path) -> Corner:
     return Corner(tmp_path)
 
 
-def test_an_operator_hands_the_head_to_auto_tracking(corner: Corner) -> None:
+def test_an_operator_starts_auto_tracking(corner: Corner) -> None:
     token = corner.ask(words.PtzAcquireArgs(head="mast")).lease
     assert token is not None
     assert corner.ask(msgspec.structs.replace(FOLLOW, token=token.token)).lease is None

@@ -46,7 +46,7 @@ def test_a_group_ends_with_a_keyframe_before_it_is_too_long_or_too_large(
     ("kept_bytes", "lost_since"),
     [(0, 0), (299, 0), (300, 2), (399, 2), (400, 3), (10_000, 3)],
 )
-def test_a_group_is_lost_unless_all_of_it_is_in_what_is_left(
+def test_a_group_is_lost_unless_all_of_it_is_in_the_remaining_file(
     kept_bytes: int, lost_since: int
 ) -> None:
     groups_made = groups(

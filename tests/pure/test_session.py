@@ -1,4 +1,4 @@
-"""Session: the commands before and after the login, and the receipt of each."""
+"""agent.console.session: the commands before and after the login, and the receipt of each."""
 
 import gc
 import random

@@ -121,7 +121,7 @@ def test_a_stop_supersedes_leaving_a_sector(
     assert rig.pose.pan_deg == pytest.approx(11, abs=1)
 
 
-def test_a_requester_who_takes_the_head_from_an_equals_mover_keeps_it(tmp_path: Path) -> None:
+def test_a_requester_that_takes_the_head_from_an_equals_mover_keeps_it(tmp_path: Path) -> None:
     rig, mover = wanders(tmp_path, ANNA)
     mover.happens = [lambda: rig.head.acquire(BRAHIM)]
     rig.head.movers.add(mover)

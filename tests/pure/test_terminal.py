@@ -1,4 +1,4 @@
-"""The console's line: what is typed becomes keys, and what is said fits a screen of 80 columns."""
+"""agent.console.terminal and keystrokes: input becomes keys, and output fits a screen of 80 columns."""
 
 import random
 

@@ -1,5 +1,5 @@
-"""A configuration that is changed at the console stays if somebody confirms it, and is undone by itself
-otherwise: the console may be killed meanwhile, the agent too, and the box may lose its power.
+"""A configuration changed at the console stays if it is confirmed, and is rolled back otherwise: the
+console may be killed meanwhile, the agent too, and the box may lose its power.
 """
 
 import signal

@@ -1,5 +1,5 @@
-"""Files over the technician's own cable, with the programs that his terminal program has for it: rx and
-sx of lrzsz, the receiver and sender of minicom and of most others.
+"""Files over the technician's own cable, with the programs of a terminal program: rx and sx of lrzsz,
+the receiver and sender of minicom and of most others.
 """
 
 import hashlib

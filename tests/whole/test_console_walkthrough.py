@@ -1,7 +1,7 @@
-"""Somebody who has never seen the box, with a cable and the first screen's help alone: he finds out why a
+"""A technician who has never seen the box, with a cable and the first screen's help only: finds out why a
 camera is dark, aims another, proves the link and takes a support bundle away.
 
-What he types is what a screen before has told him, and the test holds him to it.
+The test allows only words that an earlier screen has shown.
 """
 
 import hashlib
@@ -27,27 +27,27 @@ detect = { enabled = false }
 """
 
 
-class Stranger:
-    """He types only words that he has read on this screen, but for what is his own: his name, the
-    office's answer, and single keys.
+class NewTechnician:
+    """Types only words that have been on the screen, except the technician's own: the name, the office's
+    answer, and single keys.
     """
 
     def __init__(self, seat: ConsoleTechnician) -> None:
         self.seat = seat
         self.read = seat.read_until(LOGGED_OUT_PROMPT)
 
-    def types(self, line: str) -> str:
+    def type(self, line: str) -> str:
         for word in line.split():
             assert re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", self.read), (word, self.read)
         screen = self.seat.run_command(line)
         self.read += screen
         return screen
 
-    def logs_in(self) -> None:
+    def log_in(self) -> None:
         assert "login" in self.read
         self.read += self.seat.answer_challenge()
 
-    def begins(self, line: str, words: str) -> str:
+    def start(self, line: str, words: str) -> str:
         """Begin a command that runs until a key ends it."""
         assert all(word in self.read for word in line.split()), self.read
         self.seat.send(line.encode() + b"\r")
@@ -55,14 +55,14 @@ class Stranger:
         self.read += screen
         return screen
 
-    def presses(self, key: str) -> None:
+    def press(self, key: str) -> None:
         assert re.search(rf"\b{key} ends", self.read)
         self.seat.send(key.encode())
         self.read += self.seat.read_until(PROMPT)
 
 
 @pytest.fixture
-def stranger(box: AgentBox, centre: RunningCentre) -> Iterator[Stranger]:
+def technician(box: AgentBox, centre: RunningCentre) -> Iterator[NewTechnician]:
     """At a cable of 115200 to a box that runs, with one camera that is not plugged in."""
     assert centre
     toml = box.folder / "vigie.toml"
@@ -70,43 +70,45 @@ def stranger(box: AgentBox, centre: RunningCentre) -> Iterator[Stranger]:
     write_console_secret(box.folder)
     box.start()
     seat = ConsoleTechnician(box.folder, baud=115_200)
-    yield Stranger(seat)
+    yield NewTechnician(seat)
     seat.unplug()
 
 
-def test_a_new_technician_completes_every_console_task(stranger: Stranger, box: AgentBox) -> None:
-    stranger.types("help")
-    stranger.logs_in()
-    stranger.types("help")
+def test_a_new_technician_completes_every_console_task(
+    technician: NewTechnician, box: AgentBox
+) -> None:
+    technician.type("help")
+    technician.log_in()
+    technician.type("help")
 
-    while "not open yet" in (checked := stranger.types("check")) or "none yet" in checked:
+    while "not open yet" in (checked := technician.type("check")) or "none yet" in checked:
         assert "camera yard" in checked
     assert "pass camera north" in checked
     assert "FAIL CAM-01 camera yard" in checked
     assert "/dev/v4l/by-id/yard" in checked
-    assert "Check the camera's cable" in stranger.types("faults CAM-01")
+    assert "Check the camera's cable" in technician.type("faults CAM-01")
 
-    stranger.types("help camera")
-    assert "shown by the agent" in stranger.types("camera north")
-    assert "[" in stranger.begins("camera north focus", "] best ")
-    stranger.presses("q")
-    stranger.begins("camera north level", "level ")
-    stranger.presses("q")
+    technician.type("help camera")
+    assert "shown by the agent" in technician.type("camera north")
+    assert "[" in technician.start("camera north focus", "] best ")
+    technician.press("q")
+    technician.start("camera north level", "level ")
+    technician.press("q")
 
-    assert "pass TCP to" in stranger.types("net")
-    assert "pass connection" in stranger.types("mqtt ping")
-    assert "listens" in stranger.types("status")
+    assert "pass TCP to" in technician.type("net")
+    assert "pass connection" in technician.type("mqtt ping")
+    assert "listens" in technician.type("status")
 
-    stranger.types("help bundle")
-    told = stranger.begins("bundle xmodem", "Ctrl-C cancels.\r\n")
-    name = re.search(r"vigie-bundle-\S+\.tar\.gz", told)
-    summed = re.search(r"sha256 ([0-9a-f]{64})", told)
+    technician.type("help bundle")
+    screen = technician.start("bundle xmodem", "Ctrl-C cancels.\r\n")
+    name = re.search(r"vigie-bundle-\S+\.tar\.gz", screen)
+    summed = re.search(r"sha256 ([0-9a-f]{64})", screen)
     assert name
     assert summed
-    assert stranger.seat.transfer("rx", "-c", "-q", name[0]) == 0
-    stranger.read += stranger.seat.read_until(PROMPT)
+    assert technician.seat.transfer("rx", "-c", "-q", name[0]) == 0
+    technician.read += technician.seat.read_until(PROMPT)
     taken = box.folder / name[0]
     assert hashlib.sha256(taken.read_bytes()).hexdigest() == summed[1]
     assert main(["bundle", "verify", str(taken)]) == 0
 
-    assert "You are logged out." in stranger.types("logout")
+    assert "You are logged out." in technician.type("logout")

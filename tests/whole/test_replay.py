@@ -94,7 +94,7 @@ def test_traffic_counts_are_at_the_end_and_add_up(replayed: Replayed) -> None:
     assert reported == Counter({"street": 0, "zebra": 0}) + Counter(e["name"] for e in crossings)
 
 
-def test_a_track_line_has_what_a_scorer_needs(replayed: Replayed) -> None:
+def test_a_track_line_has_every_field_of_a_scorer(replayed: Replayed) -> None:
     lines = [json.loads(line) for line in replayed.tracks.read_bytes().splitlines()]
     assert len(lines) > LENGTH_S
     for line in lines:
