@@ -47,7 +47,7 @@ class Street(HeadRig):
         self.viewpoint = ActiveScene(
             {"gate": Scene(mask=(PrivacyMask(polygon=WINDOW),)), "road": Scene()}, lambda: 0
         )
-        self.head._on_rest_change = self.viewpoint.update_position
+        self.head._rest_state._on_change = self.viewpoint.update_position
 
     @property
     def hidden(self) -> bool:
