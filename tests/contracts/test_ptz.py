@@ -63,7 +63,7 @@ def rig(bench: HeadBench, tmp_path: Path) -> Iterator[HeadRig]:
 @pytest.fixture
 def simulated(rig: HeadRig) -> SimulatedRig:
     if isinstance(rig, HardwareRig):
-        pytest.skip("what a real head does in truth, nobody here knows")
+        pytest.skip("the true state of a real head is unknown")
     assert isinstance(rig, SimulatedRig)
     return rig
 
@@ -428,7 +428,7 @@ def test_a_head_that_does_not_answer_times_out_and_is_back_when_it_does(
     bench: HeadBench, simulated: SimulatedRig
 ) -> None:
     head = simulated.head
-    needs(head.capabilities.absolute, "answers, so that nobody notices when they are missing")
+    needs(head.capabilities.absolute, "answers whose absence could be noticed")
     simulated.set_silent(on=True)
     for name, call in calls(simulated).items():
         if name == "position" or "answers to orders" not in bench.missing_features:

@@ -107,11 +107,11 @@ class BundleFactory:
 
     def unknown_signer(self) -> BundleSigningKey:
         """An authority that the box does not know."""
-        key, certificate = self.folder / "stranger.key", self.folder / "stranger.crt"
+        key, certificate = self.folder / "other.key", self.folder / "other.crt"
         if not key.exists():
             run_program(
                 *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30"),
-                *("-keyout", key, "-out", certificate, "-subj", "/CN=stranger"),
+                *("-keyout", key, "-out", certificate, "-subj", "/CN=other"),
             )
         return BundleSigningKey(certificate=certificate, key=key)
 

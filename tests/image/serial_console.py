@@ -29,7 +29,7 @@ class ConsoleCable:
             except AssertionError:
                 continue
             return self._line.text[begin : found.end()]
-        raise AssertionError(f"nobody answers: {self._line.text[begin:]!r}")
+        raise AssertionError(f"no answer from the console: {self._line.text[begin:]!r}")
 
     def send(self, text: str) -> None:
         """Detach the line."""

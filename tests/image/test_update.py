@@ -142,12 +142,12 @@ def test_a_bad_update_is_rolled_back_and_reported(
     }
     assert reported["failed_trial"]
     code, message = install(guest, bundle, world)
-    assert code != 0, "the same version is not tried again without somebody asking"
+    assert code != 0, "the same version is not tried again without a request"
 
 
 REFUSED: dict[str, Callable[[BundleFactory, BuiltImage], Path]] = {
-    "somebody else's signature": lambda kitchen, built: kitchen.make_bundle(
-        "stranger", NEW, boot=built.boot, signer=kitchen.unknown_signer()
+    "a signature of another authority": lambda kitchen, built: kitchen.make_bundle(
+        "other", NEW, boot=built.boot, signer=kitchen.unknown_signer()
     ),
     "a payload that was tampered with": lambda kitchen, built: copy_tampered(
         kitchen.make_bundle("whole", NEW, root=built.root, boot=built.boot),

@@ -246,7 +246,7 @@ def test_a_lost_target_is_awaited_and_then_the_head_is_released() -> None:
     corner = Corner(lambda t_s: Direction(pan_deg=-20 + 4 * t_s, tilt_deg=-10) if t_s < 3 else None)
     corner.run(3 + LOST_AFTER_S + 1.0)
     assert corner.tracker.followed_track == 7
-    assert abs(corner.speeds[-1]) < 0.1, "it stands where he was lost"
+    assert abs(corner.speeds[-1]) < 0.1, "it rests where the target was lost"
     corner.run(4.0, follow=None)
     assert corner.tracker.followed_track is None
     assert corner.tracker.end_reason == "lost"
@@ -342,7 +342,7 @@ def test_a_forbidden_sector_is_waited_out_and_a_failed_head_ends_tracking() -> N
         corner.t_ns, ContinuousMove(), CommandRejected("forbidden", "windows")
     )
     corner.tracker.on_rejected(
-        corner.t_ns, ContinuousMove(), CommandRejected("expired", "somebody has taken it")
+        corner.t_ns, ContinuousMove(), CommandRejected("expired", "another requester has taken it")
     )
     assert corner.tracker.followed_track == 7
     corner.tracker.on_rejected(

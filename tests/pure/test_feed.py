@@ -15,7 +15,7 @@ from agent.update import feed, pre_install, versions
 from agent.update.feed import BadFeed, Feed, FeedRelease, UpdateContext
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
-STRANGER = Ed25519PrivateKey.from_private_bytes(bytes(31) + b"x")
+OTHER_KEY = Ed25519PrivateKey.from_private_bytes(bytes(31) + b"x")
 PUBLIC = base64.b64encode(KEY.public_key().public_bytes_raw()).decode()
 NOW = datetime(2026, 11, 25, 2, 0, tzinfo=UTC)
 
@@ -178,7 +178,7 @@ def test_a_signed_feed_is_read() -> None:
         (b"", "not signed with"),
         (text(), "signature"),
         (signed(text()) + b" ", "not signed with"),
-        (signed(text(), STRANGER), "not signed with"),
+        (signed(text(), OTHER_KEY), "not signed with"),
         (signed(b"{}"), "not a feed"),
         (signed(b"\xff"), "not a feed"),
         (signed(text(url="http://example.org/x")), "not a feed"),

@@ -224,7 +224,7 @@ def test_a_busy_or_silent_head_loses_no_stop() -> None:
     street.tours.start("round")
     request = street.tours.step(0, street.state())
     assert request is not None
-    street.tours.on_rejected(0, request, CommandRejected("busy", "somebody has it"))
+    street.tours.on_rejected(0, request, CommandRejected("busy", "another requester holds it"))
     assert street.run(4) == []
     assert street.run(14) == ["a"]
     assert street.reported == []

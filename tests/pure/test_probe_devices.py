@@ -147,7 +147,7 @@ def test_probing_a_port_changes_none_of_its_settings(terminal: str) -> None:
 
 def test_a_port_without_permission_is_denied(terminal: str) -> None:
     if os.geteuid() != 0:
-        pytest.skip("needs root, to be somebody else")
+        pytest.skip("needs root, to become another user")
     Path(terminal).chmod(0o600)
     ask = "import sys; from drivers.serial_ports import port_condition; print(port_condition(sys.argv[1]).state)"
     message = subprocess.run(
@@ -340,8 +340,8 @@ def test_a_host_that_accepts_a_connection_is_listed_with_its_protocol(
 ) -> None:
     camera = peers(b"RTSP/1.0 200 OK\r\nServer: Cam\r\n\r\n")
     web = peers(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-    nobody = peers(b"")
+    silent = peers(b"")
     with socket.create_server(("127.0.0.1", 0)) as gone:
         closed = int(gone.getsockname()[1])
-    found = search_subnet(IPv4Network("127.0.0.1/32"), (camera, web, nobody, closed))
-    assert [(one.port, one.status) for one in found] == [(camera, 200), (web, None), (nobody, None)]
+    found = search_subnet(IPv4Network("127.0.0.1/32"), (camera, web, silent, closed))
+    assert [(one.port, one.status) for one in found] == [(camera, 200), (web, None), (silent, None)]

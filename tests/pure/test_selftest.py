@@ -29,7 +29,7 @@ from drivers.rendered_street.fixed_view import FixedView, TruthBox, truth_boxes
 
 VIEW = FixedView(street_pattern.WIDTH_PX, street_pattern.HEIGHT_PX)
 GOOD = SelfTestStep(name="capture", ok=True, duration_ms=10.0, message="all came")
-BAD = SelfTestStep(name="seal", ok=False, duration_ms=1.0, message="a stranger's secret opens it")
+BAD = SelfTestStep(name="seal", ok=False, duration_ms=1.0, message="another key opens it")
 
 
 def track(box: TruthBox, shift: float = 0.0, label: Label | None = None) -> Track:

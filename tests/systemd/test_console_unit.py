@@ -61,7 +61,7 @@ class Technician:
             self._process.stdin.write(b"\r")
             if select.select([self._process.stdout], [], [], 1)[0]:
                 return self.type("")
-        raise AssertionError(f"nobody answers: {self._container.journal(self.unit)}")
+        raise AssertionError(f"no answer from the console: {self._container.journal(self.unit)}")
 
     def close(self) -> None:
         assert self._process.stdin is not None

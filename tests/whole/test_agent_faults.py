@@ -91,7 +91,7 @@ def test_an_unrequested_end_is_reported_by_the_next_run(tmp_path: Path, clock: M
             faults,
             boot="boot-1",
             run=run,
-            read_report=lambda: pytest.fail("nobody asks for a report"),
+            read_report=lambda: pytest.fail("no report is requested"),
             level_listeners=[],
             root=tmp_path / "machine",
         )

@@ -411,8 +411,8 @@ def test_a_failed_decryption_is_reported_and_leaves_no_file(
     sealed = record(tmp_path / "sealed", stream, sealer_for(centre.recipient))
     plain = record(tmp_path / "plain", stream)
     sidecar = Path(f"{sealed[0].path}{KEYS_SUFFIX}")
-    generate_key_pair(tmp_path / "stranger.pem")
-    other_key = read_private_key(tmp_path / "stranger.pem")
+    generate_key_pair(tmp_path / "other.pem")
+    other_key = read_private_key(tmp_path / "other.pem")
     torn = tmp_path / "torn.mp4"
     torn.write_bytes(sealed[0].path.read_bytes()[:-100_000])
     out = tmp_path / "out.mp4"

@@ -224,7 +224,7 @@ def test_only_an_empty_writable_file_is_accepted(desk: Path, tmp_path: Path) -> 
         os.close(handle)
 
 
-STRANGER = f"""
+OTHER_USER = f"""
 import os, socket, sys
 os.chdir(sys.argv[1])
 os.setuid(65534)
@@ -238,9 +238,9 @@ else:
 """
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_another_user_can_neither_connect_nor_get_a_clip(desk: Path) -> None:
-    words = [sys.executable, "-c", STRANGER, str(desk)]
+    words = [sys.executable, "-c", OTHER_USER, str(desk)]
     assert subprocess.check_output(words, text=True) == "closed\n"
     (desk / SOCKET_NAME).chmod(0o666)
     try:

@@ -259,11 +259,11 @@ def test_keys_stay_with_their_segment_and_without_one_are_deleted(
     sealed = write(folder, stream, sealer_for(centre.recipient))
     orphan = folder / (str(segment_name(7)) + KEYS_SUFFIX)
     orphan.write_bytes(b"{}")
-    (folder / "stranger.keys").write_bytes(b"?")
+    (folder / "other.keys").write_bytes(b"?")
     assert [str(segment.name) for segment in recover_folder(folder)] == [sealed.path.name]
     assert Path(f"{sealed.path}{KEYS_SUFFIX}").is_file()
     assert not orphan.exists()
-    assert [path.name for path in (folder / QUARANTINE_DIR).iterdir()] == ["stranger.keys"]
+    assert [path.name for path in (folder / QUARANTINE_DIR).iterdir()] == ["other.keys"]
 
 
 def test_a_segment_is_deleted_with_its_keys(

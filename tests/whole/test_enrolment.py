@@ -142,7 +142,7 @@ def test_a_mismatched_certificate_changes_nothing(tmp_path: Path, authority: Aut
     (tmp_path / "box.pem").write_text("old certificate")
     enrol = enrolment(tmp_path)
     request = enrol.create_request()
-    stranger = Authority(tmp_path / "state", "stranger")
+    unknown_authority = Authority(tmp_path / "state", "unknown")
     other = Enrolment(tmp_path / "other", "casa-0001", broker(tmp_path)).create_request()
     late = NOW - timedelta(days=800)
     for pem, why in (
@@ -150,7 +150,7 @@ def test_a_mismatched_certificate_changes_nothing(tmp_path: Path, authority: Aut
         (authority.sign(other), "not for the key"),
         (authority.sign(request, name="casa-0002"), "its name is 'casa-0002'"),
         (authority.sign(request, since=late), "not today"),
-        (stranger.sign(request), "not signed by broker.ca"),
+        (unknown_authority.sign(request), "not signed by broker.ca"),
     ):
         with pytest.raises((ConsoleError, UserError), match=why):
             enrol.install(pem, NOW, clock_synced=True)

@@ -54,7 +54,7 @@ def test_segments_closed_and_evicted_meanwhile_do_not_break_an_export(
 
     export = box.export("north", 0, 60, out, meanwhile)
     assert counters(export) == [1, 2, 3]
-    assert export.clip is not None, "it is cut from the copies, which nobody evicts"
+    assert export.clip is not None, "it is cut from the copies, which are never evicted"
     assert verify_export(out).first_problem is None
 
 

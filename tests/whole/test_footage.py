@@ -248,14 +248,14 @@ def test_encrypted_footage_is_exported_encrypted_and_the_centre_decrypts_it(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     public = parse_public_key(generate_key_pair(Path("centre.pem")), "the centre")
-    generate_key_pair(Path("stranger.pem"))
+    generate_key_pair(Path("other.pem"))
     StreetBox(Path("state"), "casa-0001", {"centre": public}).record("north", 1, 14)
     assert footage("list", "--state", "state") == 0
     assert "sealed" in capsys.readouterr().out
     assert footage(*EXPORT) == 0
     assert "no clip: " in capsys.readouterr().out
     assert footage("verify", "out") == 0
-    assert footage("unseal", "out", "--key", "stranger.pem", "--out", "plain") == 2
+    assert footage("unseal", "out", "--key", "other.pem", "--out", "plain") == 2
     assert not Path("plain").exists()
     capsys.readouterr()
     assert footage("unseal", "out", "--key", "centre.pem", "--out", "plain", "--json") == 0

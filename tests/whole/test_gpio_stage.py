@@ -334,7 +334,7 @@ def test_an_error_leaves_everything_off_and_the_next_turn_starts_again(box: Box)
     box.wires.put(MAINS, True)
     box.wires.put(UPS, True)
     box.turns(2)
-    assert box.reported() == [], "the door has been open all the time: the same event goes on"
+    assert box.reported() == [], "the door has been open all the time: the same event continues"
     assert box.on() - {LED} == {FAN, LAMP, CUT}, "the siren stays off"
 
 

@@ -156,7 +156,7 @@ def test_a_hot_box_stops_detection_and_keeps_recording(pole: Pole, centre: Runni
     report = newest(
         centre,
         lambda report: level(report) == "no_detection" and pole.footage_bytes() > before + 50_000,
-        "footage that goes on",
+        "footage that grows",
         after=1,
     )
     assert not codes(report) & {"CAM-01", "CAM-02", "CAM-04", "STO-02"}

@@ -141,7 +141,7 @@ def test_a_head_on_an_echoing_line_is_found(
     (line,) = lines_of(port)
     assert heads(line) == [("pelco_d", 2)]
     (alone,) = lines_of(port, addresses="1")
-    assert (alone["heads"], alone["unknown_traffic"]) == ([], []), "its echo is nobody"
+    assert (alone["heads"], alone["unknown_traffic"]) == ([], []), "its echo is not a head"
 
 
 def test_a_visca_chain_is_numbered_and_found(

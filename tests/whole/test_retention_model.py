@@ -381,7 +381,7 @@ class StoreModel(RuleBasedStateMachine):
             in_this_boot = each.begin_ns >= self.clock.booted_ns
             old = self.clock.true_ns - each.begin_ns >= HOUR_NS + 10_000_000
             if in_this_boot and old:
-                assert any(hold.camera == each.camera for hold in held), "old, and nobody holds"
+                assert any(hold.camera == each.camera for hold in held), "expired, and not held"
 
     @invariant()
     def the_chain_knows_every_hold_and_its_end(self) -> None:

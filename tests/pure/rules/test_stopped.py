@@ -29,12 +29,12 @@ def test_a_vehicle_at_rest_for_long_enough_has_stopped() -> None:
     ("why", "way", "label"),
     [
         (
-            "it goes on too soon",
+            "it leaves too soon",
             straight_path((0, 0.7, 0.5), (15, 0.7, 0.5), (17, 0.95, 0.5)),
             "car",
         ),
         ("it creeps", straight_path((0, 0.55, 0.5), (60, 0.95, 0.5)), "car"),
-        ("it stands elsewhere", straight_path((0, 0.2, 0.5), (60, 0.2, 0.5)), "car"),
+        ("it is at rest elsewhere", straight_path((0, 0.2, 0.5), (60, 0.2, 0.5)), "car"),
         ("it is a person", straight_path((0, 0.7, 0.5), (60, 0.7, 0.5)), "person"),
     ],
 )

@@ -79,7 +79,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
 @pytest.fixture(scope="module")
 def unknown_authority(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     """Certificates of an authority that the broker does not know."""
-    certificates = Certificates(tmp_path_factory.mktemp("stranger"))
+    certificates = Certificates(tmp_path_factory.mktemp("other"))
     certificates.make_certificate("pole-17")
     return certificates
 
