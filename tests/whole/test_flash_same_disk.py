@@ -12,9 +12,9 @@ import pytest
 
 from agent.__main__ import main
 from agent.base.errors import UserError
+from agent.base.progress import ProgressCallback as Progress
 from agent.health.vitals.procfs import ProcFs
 from centre.flash import flasher
-from centre.flash.disk_image import OnProgress as Progress
 from centre.flash.flasher import FlashRequest
 from centre.flash.safety_checks import NOT_REMOVABLE_FLAG, SMALL_FLAG
 from tests.whole import flash_image
