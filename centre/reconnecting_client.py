@@ -25,6 +25,8 @@ from agent.runtime.pause import Pause
 log = logging.getLogger(__name__)
 
 POLL_S = 0.5
+MAX_RECEIVED_BYTES = 16_777_216
+"""A picture of a box has some hundred kB; the broker drops what is larger than this."""
 
 
 class ReconnectingClient:
@@ -124,7 +126,9 @@ class ReconnectingClient:
     def _poll(self) -> None:
         transport = self._transport
         if transport is None:
-            transport = self._transport = PahoTransport(self._broker, self._client_id, self._will)
+            transport = self._transport = PahoTransport(
+                self._broker, self._client_id, self._will, MAX_RECEIVED_BYTES
+            )
             self._connected_since_s = None
             self._in_flight = 0
             transport.connect()

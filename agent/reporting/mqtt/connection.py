@@ -13,6 +13,7 @@ from agent.reporting.mqtt.centre_link import CentreLink
 from agent.reporting.mqtt.connect_error import ConnectionErrorKind, MqttConnectionError
 from agent.reporting.mqtt.packets import (
     Connack,
+    PacketTooLarge,
     Puback,
     ReceivedPublish,
     Suback,
@@ -44,6 +45,8 @@ log = logging.getLogger(__name__)
 
 ANSWER_TIMEOUT_S = 10.0
 """For the broker's CONNACK and SUBACK."""
+REFUSAL_LOG_INTERVAL_S = 60.0
+"""A broker that refuses every publication would fill the journal: each one is retried."""
 DISCONNECT_TIMEOUT_S = 1.0
 """For the last status, in addition to the time for the outbox."""
 FAULT_CODES: Mapping[ConnectionErrorKind, FaultCode] = {
@@ -107,6 +110,8 @@ class MqttConnection:
         self._suback_s: float | None = None
         self._centre = CentreLink(broker.ack, outbox, faults, now_s)
         self._losses_reported_s = 0.0
+        self._refusal_count = 0
+        self._refusal_logged_s = -REFUSAL_LOG_INTERVAL_S
         self._is_birth_due = False
         self._unsent_declaration: DeclarationData | None = None
         outbox.requeue_in_flight()
@@ -202,6 +207,10 @@ class MqttConnection:
     def _handle_event(self, event: TransportEvent) -> None:
         match event:
             case Connack():
+                if event.maximum_qos < 1:
+                    raise MqttConnectionError(
+                        "refused", "the broker acknowledges nothing: Maximum QoS 0; allowed: 1 or 2"
+                    )
                 self._connack_s = self._now_s()
                 self._window = SendWindow(event.receive_maximum)
                 command_filters = (
@@ -226,7 +235,8 @@ class MqttConnection:
         self._suback_s = self._now_s()
         for code in FAULT_CODES.values():
             self._faults.clear(code, "broker")
-        self._faults.clear("NET-02", "publication")
+        for subject in ("publication", "packet size"):
+            self._faults.clear("NET-02", subject)
         log.info("connected: session %d of epoch %s", self._session_number, self._epoch)
         self._is_birth_due = True
 
@@ -236,7 +246,10 @@ class MqttConnection:
         seq = self._window.note_puback(event.mid, event.reason_code, self._now_s())
         if event.reason_code >= MIN_FAILURE_CODE:
             detail = f"the broker refuses a publication: {event.reason}"
-            log.warning("%s (message %s)", detail, seq)
+            self._refusal_count += 1
+            if self._now_s() - self._refusal_logged_s >= REFUSAL_LOG_INTERVAL_S:
+                self._refusal_logged_s = self._now_s()
+                log.warning("%s (message %s, %d refusals so far)", detail, seq, self._refusal_count)
             self._faults.raise_fault("NET-02", "publication", detail)
 
     def _on_publish(self, event: ReceivedPublish) -> None:
@@ -329,13 +342,19 @@ class MqttConnection:
             properties = topics.snapshot_user_properties(envelope, message.header)
         else:
             payload = topics.encode(message.type, envelope, message.data)
-        mid = self._transport.publish(
-            topics.up_topic(self._outbox.box, message.topic),
-            payload,
-            expiry_s=message.expiry_s,
-            properties=properties,
-            correlation=message.header if message.type == "reply" else None,
-        )
+        try:
+            mid = self._transport.publish(
+                topics.up_topic(self._outbox.box, message.topic),
+                payload,
+                expiry_s=message.expiry_s,
+                properties=properties,
+                correlation=message.header if message.type == "reply" else None,
+            )
+        except PacketTooLarge as error:
+            # It stays in the outbox, and in flight as long as this connection: another broker, or this
+            # one with another limit, may take it.
+            self._note_too_large(f"message {message.seq}, {message.type}", error)
+            return
         window.note_sent(mid, message.seq, len(payload), self._now_s())
 
     def _publish_unstored(self, window: SendWindow, outgoing: OutgoingMessage) -> None:
@@ -343,36 +362,53 @@ class MqttConnection:
             outgoing.type, self._outbox.make_envelope(outgoing.t_ns, seq=None), outgoing.data
         )
         topic = topics.up_topic(self._outbox.box, outgoing.topic)
-        mid = self._transport.publish(topic, payload, expiry_s=outgoing.expiry_s)
+        try:
+            mid = self._transport.publish(topic, payload, expiry_s=outgoing.expiry_s)
+        except PacketTooLarge as error:
+            self._note_too_large(outgoing.type, error)
+            return
         window.note_sent(mid, None, len(payload), self._now_s())
 
-    def _publish_status(self, window: SendWindow, data: StatusData) -> None:
-        self._publish_retained(
+    def _publish_status(self, window: SendWindow, data: StatusData) -> bool:
+        return self._publish_retained(
             window, "status", topics.encode_status(self._outbox.envelope_now(), data)
         )
 
-    def _publish_retained(self, window: SendWindow, subtopic: str, payload: bytes) -> None:
-        """Publish a retained message that is not kept in the outbox."""
-        mid = self._transport.publish(
-            topics.up_topic(self._outbox.box, subtopic), payload, retained=True
-        )
+    def _publish_retained(self, window: SendWindow, subtopic: str, payload: bytes) -> bool:
+        """Publish a retained message that is not kept in the outbox. Return False if it is too large."""
+        try:
+            mid = self._transport.publish(
+                topics.up_topic(self._outbox.box, subtopic), payload, retained=True
+            )
+        except PacketTooLarge as error:
+            self._note_too_large(subtopic, error)
+            return False
         window.note_sent(mid, None, len(payload), self._now_s())
+        return True
+
+    def _note_too_large(self, what: str, error: PacketTooLarge) -> None:
+        detail = f"{what}: {error}"
+        log.warning("not sent: %s", detail)
+        self._faults.raise_fault("NET-02", "packet size", detail)
 
     def _publish_birth(self, window: SendWindow) -> None:
         birth = self._get_birth()
-        self._publish_status(
-            window,
-            OnlineStatus(
-                session=self._session_number,
-                acked_upto=self._outbox.acked_upto(),
-                site=birth.site,
-                public_key=birth.public_key,
-                versions=birth.versions,
-                cameras=birth.cameras,
-                faults=self._faults.active(),
-                heads=birth.heads,
-                pins=birth.pins,
-            ),
+        status = OnlineStatus(
+            session=self._session_number,
+            acked_upto=self._outbox.acked_upto(),
+            site=birth.site,
+            public_key=birth.public_key,
+            versions=birth.versions,
+            cameras=birth.cameras,
+            faults=self._faults.active(),
+            heads=birth.heads,
+            pins=birth.pins,
         )
+        if not self._publish_status(window, status):
+            # For the centre the box would stay lost.
+            short = msgspec.structs.replace(
+                status, versions={}, cameras=(), faults=(), heads=(), pins=()
+            )
+            self._publish_status(window, short)
         self._is_birth_due = False
         self._unsent_declaration = birth.declaration

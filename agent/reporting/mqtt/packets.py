@@ -5,6 +5,13 @@ from typing import TypeAlias
 import msgspec
 
 
+class PacketTooLarge(Exception):
+    """The broker takes no packet of this size (MQTT 5.0, 3.2.2.3.6)."""
+
+    def __init__(self, size_bytes: int, max_bytes: int) -> None:
+        super().__init__(f"{size_bytes} bytes; the broker takes {max_bytes}")
+
+
 class Will(msgspec.Struct, frozen=True, kw_only=True):
     """Retained message that the broker publishes if the connection ends without a DISCONNECT."""
 
@@ -13,9 +20,12 @@ class Will(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Connack(msgspec.Struct, frozen=True, kw_only=True):
-    """The broker's CONNACK: it takes at most `receive_maximum` messages at once."""
+    """The broker's CONNACK: it takes at most `receive_maximum` messages at once, and with
+    `maximum_qos` 0 none that it acknowledges.
+    """
 
     receive_maximum: int
+    maximum_qos: int = 1
 
 
 class Puback(msgspec.Struct, frozen=True, kw_only=True):

@@ -33,6 +33,7 @@ from agent.reporting.mqtt import connect_error, tls
 from agent.reporting.mqtt.connect_error import MqttConnectionError
 from agent.reporting.mqtt.packets import (
     Connack,
+    PacketTooLarge,
     Puback,
     ReceivedPublish,
     Suback,
@@ -57,6 +58,26 @@ DEFAULT_RECEIVE_MAXIMUM = 65_535
 EventT = TypeVar("EventT", bound=TransportEvent)
 
 
+MAX_RECEIVED_BYTES = 262_144
+"""A command has 16 kB at most, an acknowledgement with a thousand ranges some 20 kB. The broker drops what is
+larger (MQTT 5.0, 3.1.2.11.4): one message of 200 MB took 685 MB of memory.
+"""
+MAX_PACKET_BYTES = 268_435_455
+"""The largest packet of MQTT 5.0, 2.1.4, with its header."""
+
+
+def _header_bytes(
+    topic: str,
+    properties: Sequence[tuple[str, str]],
+    response_topic: str | None,
+    correlation: bytes | None,
+) -> int:
+    """Return an upper bound of a PUBLISH packet without its payload: MQTT 5.0, 3.3.2."""
+    texts = [topic, response_topic or "", *(text for pair in properties for text in pair)]
+    # Fixed header 5, packet id 2, property length 4, expiry 5; up to 5 for each text.
+    return 16 + sum(len(text.encode()) + 5 for text in texts) + len(correlation or b"") + 5
+
+
 class _Client(paho.Client):
     """paho's client, with sockets that are not bound before they connect.
 
@@ -70,12 +91,22 @@ class _Client(paho.Client):
 class PahoTransport:
     """One connection to a broker, from `connect` to `close`. Used by one thread."""
 
-    def __init__(self, broker: BrokerConfig, client_id: str, will: Will | None) -> None:
+    def __init__(
+        self,
+        broker: BrokerConfig,
+        client_id: str,
+        will: Will | None,
+        max_received_bytes: int = MAX_RECEIVED_BYTES,
+    ) -> None:
+        """`max_received_bytes` is the largest packet that the broker may send."""
         self._broker = broker
         self._address = tls.parse_broker_url(broker.url)
         self._events: list[TransportEvent] = []
         self._error: MqttConnectionError | None = None
         self._last_error_log = ""
+        self._max_received_bytes = max_received_bytes
+        self._max_sent_bytes = MAX_PACKET_BYTES
+        self._is_retain_available = True
         self._is_connack_received = False
         self._selector = selectors.DefaultSelector()
         self._wake_in, self._wake_out = socket.socketpair()
@@ -108,6 +139,7 @@ class PahoTransport:
                 self._address.port,
                 keepalive=self._broker.keepalive_s,
                 clean_start=True,
+                properties=self._connect_properties(),
             )
         except (OSError, ssl.CertificateError, UnicodeError) as error:  # the last of a host's name
             raise connect_error.error_from_exception(
@@ -180,9 +212,12 @@ class PahoTransport:
     ) -> int:
         """Publish at QoS 1. Return the packet id that its `Puback` will carry.
 
-        The caller counts the messages in flight; paho would exceed every limit. Raises:
-        MqttConnectionError.
+        The caller counts the messages in flight; paho would exceed every limit. A broker without
+        retained messages gets none. Raises: PacketTooLarge, MqttConnectionError.
         """
+        size_bytes = len(payload) + _header_bytes(topic, properties, response_topic, correlation)
+        if size_bytes > self._max_sent_bytes:
+            raise PacketTooLarge(size_bytes, self._max_sent_bytes)
         mqtt_values = {
             "MessageExpiryInterval": expiry_s,
             "UserProperty": list(properties) or None,
@@ -196,7 +231,11 @@ class PahoTransport:
                 if value is not None:
                     setattr(mqtt_properties, name, value)
         info = self._client.publish(
-            topic, payload, qos=1, retain=retained, properties=mqtt_properties
+            topic,
+            payload,
+            qos=1,
+            retain=retained and self._is_retain_available,
+            properties=mqtt_properties,
         )
         if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             raise self._connection_error()
@@ -238,6 +277,11 @@ class PahoTransport:
         self._wake_in.close()
         self._wake_out.close()
 
+    def _connect_properties(self) -> Properties:
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.MaximumPacketSize = self._max_received_bytes
+        return properties
+
     def _new_client(self, client_id: str, will: Will | None) -> _Client:
         client = _Client(
             CallbackAPIVersion.VERSION2,
@@ -274,8 +318,15 @@ class PahoTransport:
             kind = connect_error.connack_error_kind(reason.value, self._broker)
             self._error = MqttConnectionError(kind, f"{self._host_port}: the broker says: {reason}")
             return
-        receive_maximum = getattr(properties, "ReceiveMaximum", DEFAULT_RECEIVE_MAXIMUM)
-        self._events.append(Connack(receive_maximum=receive_maximum))
+        # A property that the broker did not send is no attribute: MQTT 5.0, 3.2.2.3.
+        self._max_sent_bytes = getattr(properties, "MaximumPacketSize", MAX_PACKET_BYTES)
+        self._is_retain_available = bool(getattr(properties, "RetainAvailable", 1))
+        self._events.append(
+            Connack(
+                receive_maximum=getattr(properties, "ReceiveMaximum", DEFAULT_RECEIVE_MAXIMUM),
+                maximum_qos=getattr(properties, "MaximumQoS", 2),
+            )
+        )
 
     def _on_disconnect(
         self, _client: object, _data: object, flags: Any, reason: Any, _properties: object

@@ -28,6 +28,10 @@ class InFlightMessages:
         self.cursor = 0
         """Messages that are not urgent were fetched in order up to this number."""
         self._fetched_upto = 0
+        self.earlier_upto = 0
+        """Messages up to this number were stored by an earlier run, which may have sent them."""
+        self._sent_ahead: set[int] = set()
+        """Emergencies that an earlier connection sent ahead of the rest, and that the rest has not reached."""
         self._in_flight: dict[int, bool] = {}
         self._reserved: set[int] = set()
         self._acked: set[int] = set()
@@ -66,6 +70,7 @@ class InFlightMessages:
         """Move the fetch in order to this number."""
         self.cursor = seq
         self._fetched_upto = max(self._fetched_upto, seq)
+        self._sent_ahead.discard(seq)
 
     def reserve(self, seq: int, *, unsent_only: bool) -> bool:
         """Reserve a message for the open transaction. Return False if it is in flight or acked, or if it
@@ -85,6 +90,15 @@ class InFlightMessages:
         """End the reservations after a commit or rollback."""
         with self.lock:
             self._reserved.clear()
+
+    def was_sent(self, span: SeqRange) -> bool:
+        """Return False if a message of the span was certainly never sent."""
+        sent_upto = max(self.earlier_upto, self._fetched_upto)
+        later = range(max(span.first, sent_upto + 1), span.last + 1)
+        # Emergencies are sent ahead of the rest.
+        return len(later) <= MAX_URGENT_IN_FLIGHT and all(
+            seq in self._in_flight or seq in self._acked or seq in self._sent_ahead for seq in later
+        )
 
     def acknowledge(self, ranges: Iterable[SeqRange]) -> None:
         """Mark messages in flight as arrived."""
@@ -108,6 +122,7 @@ class InFlightMessages:
     def requeue_in_flight(self) -> None:
         """Let all messages in flight wait again, after the connection was lost."""
         with self.lock:
+            self._sent_ahead |= {seq for seq in self._in_flight if seq > self._fetched_upto}
             self._in_flight.clear()
             self.cursor = 0
 
@@ -117,4 +132,5 @@ class InFlightMessages:
             self.requeue_in_flight()
             self._reserved.clear()
             self._acked.clear()
-            self._fetched_upto = 0
+            self._sent_ahead.clear()
+            self._fetched_upto = self.earlier_upto = 0

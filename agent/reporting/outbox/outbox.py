@@ -109,6 +109,7 @@ class Outbox:
             self._on_commit,
             self._on_write_error,
         )
+        self._in_flight.earlier_upto = self._writer.counts.last_seq
 
     @property
     def epoch(self) -> str:
@@ -169,14 +170,24 @@ class Outbox:
             self._reader.requeue_in_flight()
 
     def acknowledge(self, epoch: str, ranges: tuple[SeqRange, ...]) -> tuple[SeqRange, ...]:
-        """Free messages that have arrived, and return the accepted ranges. Numbers of another epoch and
-        numbers never assigned are ignored.
+        """Free messages that have arrived, and return the accepted ranges. Numbers of another epoch are
+        ignored, numbers that were never sent are refused.
         """
         last_seq = self._writer.counts.last_seq
-        ranges = tuple(s for s in ranges if 0 < s.first <= s.last <= last_seq)
         with self._in_flight.lock:
             # Not while a database is replaced: the new one assigns the same numbers again.
-            if epoch != self._ackable_epoch or not ranges:
+            if epoch != self._ackable_epoch:
+                return ()
+            accepted = tuple(
+                span
+                for span in ranges
+                if 0 < span.first <= span.last <= last_seq and self._in_flight.was_sent(span)
+            )
+            refused_count = sum(span.last > 0 for span in ranges) - len(accepted)
+            if refused_count:
+                log.warning("refused: %d acknowledgements of messages never sent", refused_count)
+            ranges = accepted
+            if not ranges:
                 return ()
             self._in_flight.acknowledge(ranges)
             self._writer.acknowledge(ranges)

@@ -170,8 +170,13 @@ def wait_until(condition: Callable[[], object], timeout_s: float = TIMEOUT_S) ->
 class BareClient:
     """A bare client of the broker, for what boxes and centres would not do."""
 
-    def __init__(self, broker: BrokerConfig, client_id: str) -> None:
-        self.link = paho_transport.PahoTransport(broker, client_id, None)
+    def __init__(
+        self,
+        broker: BrokerConfig,
+        client_id: str,
+        max_received_bytes: int = paho_transport.MAX_PACKET_BYTES,
+    ) -> None:
+        self.link = paho_transport.PahoTransport(broker, client_id, None, max_received_bytes)
         self.events: list[paho_transport.TransportEvent] = []
         self.link.connect()
         self.wait_for(paho_transport.Connack)

@@ -70,6 +70,7 @@ def test_numbers_are_never_reused_even_after_the_outbox_was_emptied(
 ) -> None:
     first = outboxes(tmp_path)
     first.put(make_event(1)).wait(10)
+    first.fetch(1)
     first.acknowledge(first.epoch, (SeqRange(1, 1),))
     first.close()
     second = outboxes(tmp_path)
@@ -204,9 +205,39 @@ def test_messages_settled_in_an_earlier_connection_are_deleted_at_once(
     outbox = outboxes(tmp_path)
     for number in (1, 2, 3):
         assert outbox.put(make_event(number)).wait(10)
+    outbox.fetch(100)
+    outbox.requeue_in_flight()
     outbox.acknowledge(outbox.epoch, (SeqRange(1, 3),))
     wait_until(lambda: on_disk(tmp_path) == [])
     assert outbox.fetch(100) == []
+
+
+def test_an_acknowledgement_of_messages_that_were_never_sent_is_refused(
+    outboxes: Open, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    outbox = outboxes(tmp_path)
+    for number in range(1, 5):
+        assert outbox.put(make_event(number)).wait(10)
+    assert [row.seq for row in outbox.fetch(2)] == [1, 2]
+    assert outbox.acknowledge(outbox.epoch, (SeqRange(1, 4), SeqRange(3, 3))) == ()
+    assert "refused: 2 acknowledgements of messages never sent" in caplog.text
+    assert outbox.acknowledge(outbox.epoch, (SeqRange(1, 2),)) == (SeqRange(1, 2),)
+    outbox.close()
+    # A run may have sent what its successor finds on the disk.
+    again = outboxes(tmp_path)
+    assert again.acknowledge(again.epoch, (SeqRange(1, 4),)) == (SeqRange(1, 4),)
+
+
+def test_an_emergency_that_an_earlier_connection_sent_ahead_may_be_acknowledged(
+    outboxes: Open, tmp_path: Path
+) -> None:
+    outbox = outboxes(tmp_path)
+    for number in range(1, 4):
+        assert outbox.put(make_event(number)).wait(10)
+    assert outbox.put(make_event(4, "stopped")).wait(10)
+    assert [row.seq for row in outbox.fetch(1)] == [4]
+    outbox.requeue_in_flight()
+    assert outbox.acknowledge(outbox.epoch, (SeqRange(4, 4),)) == (SeqRange(4, 4),)
 
 
 def test_over_the_size_limit_pictures_are_dropped_with_a_receipt(
