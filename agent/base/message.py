@@ -2,6 +2,8 @@
 
 from typing import TypeAlias
 
+import msgspec
+
 
 class Message:
     """An English sentence and the values of its placeholders. `str()` is the English text.
@@ -24,6 +26,42 @@ Text: TypeAlias = str | Message
 """A message, or text that is in no catalogue: values, names, other programs' errors."""
 
 
+class MessageData(msgspec.Struct, frozen=True):
+    """A message in JSON, from one process to another."""
+
+    sentence: str
+    values: "dict[str, str | int | float | MessageData]"
+
+
+TextData: TypeAlias = str | MessageData
+
+
+def encode_message(text: Text) -> TextData:
+    """Return a message for JSON; values other than numbers and messages become text."""
+    if isinstance(text, str):
+        return text
+    return MessageData(
+        text.sentence, {name: _encode_value(value) for name, value in text.values.items()}
+    )
+
+
+def _encode_value(value: object) -> str | int | float | MessageData:
+    if isinstance(value, int | float):
+        return value
+    return encode_message(value if isinstance(value, Message) else str(value))
+
+
+def decode_message(data: TextData) -> Text:
+    """Return the message that was encoded."""
+    if isinstance(data, str):
+        return data
+    values = {
+        name: decode_message(value) if isinstance(value, MessageData) else value
+        for name, value in data.values.items()
+    }
+    return Message(data.sentence, **values)
+
+
 def message_of(error: Exception) -> Text:
     """Return the message that an exception was raised with, or its text."""
     return error.args[0] if error.args and isinstance(error.args[0], Message) else str(error)
@@ -36,3 +74,8 @@ def join_phrases(*phrases: Text | None) -> Text:
         if phrase:
             joined = Message("{first}, {rest}", first=joined, rest=phrase) if joined else phrase
     return joined
+
+
+def join_sentences(first: Text, rest: Text) -> Message:
+    """Join two sentences with a semicolon."""
+    return Message("{first}; {rest}", first=first, rest=rest)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from agent.base.clock import SystemClock
+from agent.base.message import Text
 from agent.cli.arguments import add_config, add_json
 from agent.cli.commands import Commands
 from agent.cli.output import print_json, progress_bar
@@ -97,7 +98,7 @@ def _status(args: argparse.Namespace) -> int:
         if args.json:
             print_json(status)
             return ""
-        return "\n".join(status_text.format_status(status))
+        return "\n".join(map(str, status_text.format_status(status)))
 
     return _run_printing("", format_status)
 
@@ -105,7 +106,7 @@ def _status(args: argparse.Namespace) -> int:
 def _install(args: argparse.Namespace) -> int:
     sha256 = None if args.sha256 is None else download.parse_sha256(args.sha256)
 
-    def install() -> str:
+    def install() -> Text:
         updater = _updater(args)
         with _steps() as steps:
             try:
@@ -179,7 +180,7 @@ def _check(args: argparse.Namespace) -> int:
     return _run_printing("nothing updated", check)
 
 
-def _run_printing(failure_prefix: str, action: Callable[[], str]) -> int:
+def _run_printing(failure_prefix: str, action: Callable[[], Text]) -> int:
     """Print what was done, or in one line why it failed. Return the exit code."""
     try:
         message = action()

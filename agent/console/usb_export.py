@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from agent.base.message import Message
+from agent.base.message import Message, message_of
 from agent.console.errors import ConsoleError
 from agent.console.terminal import Terminal
 from agent.console.text_format import format_bytes
@@ -71,7 +71,7 @@ def export_footage(
             request, None, lambda done, total: progress(f"{done * 100 // max(1, total)} %")
         )
     except ExportError as error:
-        raise ConsoleError(str(error)) from error
+        raise ConsoleError(message_of(error)) from error
     os.sync()
     clip = (
         Message("no clip: {reason}", reason=str(result.no_clip_reason))

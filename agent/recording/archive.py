@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from agent.base.clock import Clock, boot_id, rfc3339, unix_ns
 from agent.base.device_identity import DeviceIdentity
 from agent.base.errors import UserError
+from agent.base.message import Message
 from agent.base.progress import ProgressCallback
 from agent.base.uuid7 import uuid7_factory
 from agent.config import configuration
@@ -101,8 +102,14 @@ class FootageArchive:
         if camera is None:
             return names
         if camera not in names:
-            allowed = ", ".join(names) or "none, no camera has footage"
-            raise UserError(f"--camera {camera!r}: no such camera; allowed: {allowed}")
+            allowed = ", ".join(names) or Message("none, no camera has footage")
+            raise UserError(
+                Message(
+                    "--camera {camera!r}: no such camera; allowed: {names}",
+                    camera=camera,
+                    names=allowed,
+                )
+            )
         return [camera]
 
     def find_segments(
@@ -198,7 +205,11 @@ class FootageArchive:
         """Load the key, for the agent's user only: the agent could not open files of another user."""
         identity = DeviceIdentity.load_existing(self._state_dir, "footage")
         if identity is None:
-            raise UserError(f"state folder {str(self._state_dir)!r}: no agent has run here")
+            raise UserError(
+                Message(
+                    "state folder {folder!r}: no agent has run here", folder=str(self._state_dir)
+                )
+            )
         return identity
 
     def _box_id(self) -> str:

@@ -14,6 +14,7 @@ from agent.base import atomic_file
 from agent.base.errors import UserError
 from agent.base.file_read import read_regular_file
 from agent.base.json_decode import MalformedJson, decode_json
+from agent.base.message import Message
 from agent.config.configuration import CameraConfig, InstitutionConfig
 from agent.recording import catalogue
 
@@ -67,8 +68,13 @@ def check_viewer(policies: Mapping[str, InstitutionConfig], camera: str, viewer:
     policy = policies.get(camera)
     if policy is not None and not policy.can_view(viewer):
         raise UserError(
-            f"--by {viewer!r}: may not see camera {camera!r}; it is lent by {policy.owner}, "
-            "who names its viewers (camera.institution.viewers)"
+            Message(
+                "--by {name!r}: may not see camera {camera!r}; it is lent by {owner}, who names its "
+                "viewers (camera.institution.viewers)",
+                name=viewer,
+                camera=camera,
+                owner=policy.owner,
+            )
         )
 
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from agent.base.message import Message
 from agent.update import usb_bundle
 from agent.update.updater import ProgressCallbacks, Updater
 
@@ -24,7 +25,7 @@ def install(
     requester: str,
     *,
     retry_refused: bool = False,
-) -> str:
+) -> Message:
     """Fetch a bundle, check it, and install it; return where it is. Raises: UpdateError, UserError, OSError."""
     updater.check_not_on_trial()
     with updater.exclusive():
@@ -35,7 +36,7 @@ def install(
         finally:
             fetched.discard()
         updater.record_action(requester, f"version {bundle.version} installed into slot {slot}")
-    return f"version {bundle.version} is in slot {slot}"
+    return Message("version {version} is in slot {slot}", version=bundle.version, slot=slot)
 
 
 def copy_from_usb(updater: Updater, bundle: str, callbacks: ProgressCallbacks) -> FetchedBundle:
@@ -55,7 +56,7 @@ def mark(updater: Updater, verdict: Literal["good", "bad"], requester: str) -> s
     return output
 
 
-def rollback(updater: Updater, requester: str) -> str:
+def rollback(updater: Updater, requester: str) -> Message:
     """Roll back, or drop the pending slot; return what was done. Raises: UpdateError, UserError, OSError."""
     with updater.exclusive():
         outcome = updater.rollback()

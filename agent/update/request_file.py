@@ -20,6 +20,7 @@ import msgspec
 from agent.base.errors import UserError
 from agent.base.file_read import read_regular_file
 from agent.base.json_decode import JsonDecoder, MalformedJson
+from agent.base.message import TextData
 from agent.base.state_file import StateFile
 from agent.config.names import TechnicianName
 
@@ -51,14 +52,17 @@ class UpdateRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class UpdateRequestStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """Progress and outcome of the request `id`: `step` while it runs, `lines` once it has ended."""
+    """Progress and outcome of the request `id`: `step` while it runs, `lines` once it has ended.
+
+    Both are messages, so that the console can translate them.
+    """
 
     id: str
     action: UpdateAction
     requester: str
     state: Literal["running", "done", "failed"]
-    step: str = ""
-    lines: tuple[str, ...] = ()
+    step: TextData = ""
+    lines: tuple[TextData, ...] = ()
 
 
 _REQUEST_DECODER = JsonDecoder(UpdateRequest)

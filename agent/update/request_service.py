@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from agent.base.errors import UserError
+from agent.base.message import Message, Text, encode_message, message_of
 from agent.update import operations, request_file, status_text
 from agent.update.errors import UpdateError
 from agent.update.request_file import UpdateRequest, UpdateRequestStatus
@@ -23,7 +24,9 @@ from agent.update.updater import ProgressCallbacks, Updater, VersionRefused, ope
 log = logging.getLogger(__name__)
 
 AGENT_USER = "vigie"
-INTERRUPTED_MESSAGE = "interrupted before it was done; see the journal of vigie-update-request"
+INTERRUPTED_MESSAGE = Message(
+    "interrupted before it was done; see the journal of {unit}", unit="vigie-update-request"
+)
 
 
 class ProgressWriter:
@@ -36,19 +39,21 @@ class ProgressWriter:
         )
         self._status_file.write(self._status)
 
-    def report_step(self, activity: str, done: int, total: int) -> None:
+    def report_step(self, activity: Message, done: int, total: int) -> None:
         """Write the progress."""
-        self._update(step=f"{activity} {done * 100 // max(1, total)} %")
+        percent = done * 100 // max(1, total)
+        step = Message("{activity} {percent} %", activity=activity, percent=percent)
+        self._update(step=encode_message(step))
 
-    def finish(self, lines: Sequence[str]) -> None:
+    def finish(self, lines: Sequence[Text]) -> None:
         """Write the success."""
-        log.info("done: %s", "; ".join(lines))
-        self._update(state="done", step="", lines=tuple(lines))
+        log.info("done: %s", "; ".join(map(str, lines)))
+        self._update(state="done", step="", lines=tuple(map(encode_message, lines)))
 
-    def fail(self, reason: str) -> None:
+    def fail(self, reason: Text) -> None:
         """Write the failure."""
         log.warning("not done: %s", reason)
-        self._update(state="failed", step="", lines=(reason,))
+        self._update(state="failed", step="", lines=(encode_message(reason),))
 
     def _update(self, **changes: object) -> None:
         updated = msgspec.structs.replace(self._status, **changes)
@@ -79,10 +84,13 @@ def run_request(root: Path) -> int:
         progress_writer.finish(_execute(open_updater(root), request, progress_writer))
     except VersionRefused as error:
         progress_writer.fail(
-            f"{error}: find out why first; `update good` accepts it, then try again"
+            Message(
+                "{error}: find out why first; `update good` accepts it, then try again",
+                error=message_of(error),
+            )
         )
     except (UpdateError, UserError, OSError) as error:
-        progress_writer.fail(str(error))
+        progress_writer.fail(message_of(error))
     return 0
 
 
@@ -93,7 +101,7 @@ def mark_interrupted(root: Path) -> None:
     status = status_file.read()
     if status is not None and status.state == "running":
         updated = msgspec.structs.replace(
-            status, state="failed", step="", lines=(INTERRUPTED_MESSAGE,)
+            status, state="failed", step="", lines=(encode_message(INTERRUPTED_MESSAGE),)
         )
         status_file.write(updated)
 
@@ -108,7 +116,7 @@ def allowed_uids() -> Collection[int]:
 
 def _execute(
     updater: Updater, request: UpdateRequest, progress_writer: ProgressWriter
-) -> Sequence[str]:
+) -> Sequence[Text]:
     match request.action:
         case "status":
             return status_text.format_status(updater.read_status())
@@ -120,12 +128,16 @@ def _execute(
             return [_install(updater, request, progress_writer)]
 
 
-def _install(updater: Updater, request: UpdateRequest, progress_writer: ProgressWriter) -> str:
+def _install(updater: Updater, request: UpdateRequest, progress_writer: ProgressWriter) -> Message:
     bundle = request.bundle_path or ""
     callbacks = ProgressCallbacks(
-        on_fetched=lambda done, total: progress_writer.report_step("copying", done, total),
-        on_checked=lambda done, total: progress_writer.report_step("checking", done, total),
-        on_installed=lambda percent, _step: progress_writer.report_step("writing", percent, 100),
+        on_fetched=lambda done, total: progress_writer.report_step(Message("copying"), done, total),
+        on_checked=lambda done, total: progress_writer.report_step(
+            Message("checking"), done, total
+        ),
+        on_installed=lambda percent, _step: progress_writer.report_step(
+            Message("writing"), percent, 100
+        ),
     )
     outcome = operations.install(
         updater,
@@ -133,7 +145,7 @@ def _install(updater: Updater, request: UpdateRequest, progress_writer: Progress
         callbacks,
         request.requester,
     )
-    return f"{outcome}, and is tried once, at the next reboot."
+    return Message("{outcome}, and is tried once, at the next reboot.", outcome=outcome)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from agent.base.errors import UserError
+from agent.base.message import Message
 from agent.base.progress import ProgressCallback
 from agent.base.slot_state import FailedTrial, SlotRecord
 from agent.update import pre_install, update_log, verity
@@ -32,6 +33,7 @@ START_RECEIPTS_COMMAND = (
     "vigie-update-receipts.service",
 )
 DOWNLOADS_DIR = Path("/data/update")
+UNKNOWN_VERSION = "(unknown)"
 
 
 class VersionRefused(UpdateError):
@@ -179,12 +181,23 @@ class Updater:
         bundle = self._rauc.read_bundle_info(path)
         compatible = self._rauc.read_compatible()
         if bundle.compatible != compatible:
-            raise UpdateError(f"{path.name}: for {bundle.compatible}; this box is {compatible}")
+            raise UpdateError(
+                Message(
+                    "{file}: for {bundle}; this box is {box}",
+                    file=path.name,
+                    bundle=bundle.compatible,
+                    box=compatible,
+                )
+            )
         pre_install.check_permitted(
             self.booted_version, bundle.version, allow_downgrade=bundle.downgrade
         )
         if bundle.version in self.slots.read_state().refused and not retry_refused:
-            raise VersionRefused(f"version {bundle.version} fell back here or was rolled back")
+            raise VersionRefused(
+                Message(
+                    "version {version} fell back here or was rolled back", version=bundle.version
+                )
+            )
         verity.verify_payload(path, bundle.payload, callbacks.on_checked)
         return bundle
 
@@ -201,7 +214,7 @@ class Updater:
             self.slots.clear_refused_versions()
         return output
 
-    def rollback(self) -> str:
+    def rollback(self) -> Message:
         """Return to the version before, and say in one sentence what was done. Raises: UpdateError.
 
         The other slot is tried like an update: it stays if it is found good. The booted version is refused
@@ -210,20 +223,32 @@ class Updater:
         selection, booted = self.slots.read_selection(), self.slots.booted
         if self.slots.is_on_trial():
             self._rauc.mark("bad", "booted")
-            return f"slot {booted} has failed its trial; the next boot is slot {selection.default} again"
+            return Message(
+                "slot {booted} has failed its trial; the next boot is slot {default} again",
+                booted=booted,
+                default=selection.default,
+            )
         if selection.pending is not None and not selection.tried:
             self._rauc.mark("active", "booted")
-            return f"slot {selection.pending} is not tried; slot {booted} stays"
+            return Message(
+                "slot {pending} is not tried; slot {booted} stays",
+                pending=selection.pending,
+                booted=booted,
+            )
         other_record = self.slots.read_state().slot(other_slot(booted))
         if other_record.state == "bad":
             raise UpdateError(
-                f"slot {other_slot(booted)} holds no working system: nothing to roll back to"
+                Message(
+                    "slot {slot} holds no working system: nothing to roll back to",
+                    slot=other_slot(booted),
+                )
             )
         self.slots.refuse_version(self.booted_version)
         self._rauc.mark("active", "other")
-        return (
-            f"version {other_record.version or '(unknown)'} in slot {other_slot(booted)} is tried at the next "
-            "reboot, and stays if it is found good"
+        return Message(
+            "version {version} in slot {slot} is tried at the next reboot, and stays if it is found good",
+            version=other_record.version or UNKNOWN_VERSION,
+            slot=other_slot(booted),
         )
 
 

@@ -1,9 +1,17 @@
 """`update`: the system's two slots; install a bundle from a USB disk; roll back."""
 
 from collections.abc import Sequence
+from functools import reduce
 from pathlib import Path
 
-from agent.base.message import Message, Text, join_phrases
+from agent.base.message import (
+    Message,
+    Text,
+    TextData,
+    decode_message,
+    join_phrases,
+    join_sentences,
+)
 from agent.console.arguments import usage_error
 from agent.console.context import ConsoleContext
 from agent.console.errors import ConsoleError
@@ -77,7 +85,7 @@ def _install(terminal: Terminal, context: ConsoleContext) -> None:
 
 def _run_action(
     terminal: Terminal, context: ConsoleContext, action: UpdateAction, bundle: str | None = None
-) -> Sequence[str]:
+) -> Sequence[Text]:
     """Have root execute a request, and show its progress until it ends.
 
     Raises ConsoleError if it fails, is not answered, or is not waited for any more.
@@ -95,20 +103,21 @@ def _run_action(
         ) from error
     status = _follow(terminal, folder, request_id)
     if status.state == "failed":
-        raise ConsoleError(Message("Not done: {reason}", reason="; ".join(status.lines)))
-    return status.lines
+        raise ConsoleError(Message("Not done: {reason}", reason=_join_lines(status)))
+    return tuple(map(decode_message, status.lines))
 
 
 def _follow(terminal: Terminal, folder: Path, request_id: str) -> UpdateRequestStatus:
     """Show the progress of a request until it ends, and return its outcome."""
-    last_answer_ns, step_shown = terminal.clock_ns(), ""
+    last_answer_ns = terminal.clock_ns()
+    step_shown: TextData = ""
     while True:
         status = request_file.status_file(folder).read()
         if status is not None and status.id == request_id:
             last_answer_ns = terminal.clock_ns()
             if status.step not in ("", step_shown):
                 step_shown = status.step
-                terminal.overwrite_line(f"{step_shown} ...")
+                terminal.overwrite_line(Message("{step} ...", step=decode_message(step_shown)))
             if status.state != "running":
                 if step_shown:
                     terminal.print()
@@ -148,16 +157,19 @@ def _summarize(status: UpdateRequestStatus) -> Message:
     """Format a request and its outcome in one line."""
     outcome: Text = _OUTCOMES[status.state]
     if status.state == "running":
-        outcome = join_phrases(outcome, status.step)
+        outcome = join_phrases(outcome, decode_message(status.step))
     if status.lines:
-        details = "; ".join(status.lines)
-        outcome = Message("{outcome}: {details}", outcome=outcome, details=details)
+        outcome = Message("{outcome}: {details}", outcome=outcome, details=_join_lines(status))
     return Message(
         "{action} by {name}: {outcome}",
         action=status.action,
         name=status.requester,
         outcome=outcome,
     )
+
+
+def _join_lines(status: UpdateRequestStatus) -> Text:
+    return reduce(join_sentences, map(decode_message, status.lines))
 
 
 UPDATE = ConsoleCommand(

@@ -13,7 +13,7 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from agent.base.errors import UserError
-from agent.base.message import Message, Text, message_of
+from agent.base.message import Message, join_sentences, message_of
 from agent.base.model import Segment
 from agent.base.sha256 import sha256_hex
 from agent.detection.model_card import ModelRefused
@@ -86,7 +86,7 @@ def check_detection(run: PipelineRun, result: PipelineRunResult) -> Message:
         inference_ms=result.inference_ms,
     )
     for model in run.other_models:
-        summary = _join(summary, _check_tracks(model, tuple(_run_model(model))))
+        summary = join_sentences(summary, _check_tracks(model, tuple(_run_model(model))))
     return Message("{summary}; {count} events", summary=summary, count=len(result.events))
 
 
@@ -94,12 +94,8 @@ def _check_tracks(model: str, frames: Sequence[FrameTracks], faults: Sequence[st
     score = street_pattern.score_detections(frames)
     summary = Message("{model}: {score}", model=model, score=score.summary)
     if not score.ok:
-        raise CheckFailed(reduce(_join, faults, summary))
+        raise CheckFailed(reduce(join_sentences, faults, summary))
     return summary
-
-
-def _join(first: Text, rest: Text) -> Message:
-    return Message("{first}; {rest}", first=first, rest=rest)
 
 
 def _run_model(model: str) -> Iterator[FrameTracks]:

@@ -19,6 +19,7 @@ from agent import __version__
 from agent.base.atomic_file import create_durably, fsync_dir
 from agent.base.clock import Clock, rfc3339, unix_ns, utc_from_unix_ns
 from agent.base.json_format import encode_indented
+from agent.base.message import Message
 from agent.base.progress import ProgressCallback, no_progress
 from agent.base.sha256 import file_sha256_hex, sha256_hex
 from agent.base.signed_manifest import SUMS_FILE, encode_sums
@@ -369,8 +370,8 @@ def _open_first_existing(sources: Sequence[Path]) -> BinaryIO:
     raise ExportError(_evicted_message(sources[-1].name))
 
 
-def _evicted_message(name: str) -> str:
-    return f"{name.removesuffix(PART_SUFFIX)}: was evicted during the export"
+def _evicted_message(name: str) -> Message:
+    return Message("{file}: was evicted during the export", file=name.removesuffix(PART_SUFFIX))
 
 
 def _read_chain_range(custody: CustodyLog, first_seq: int, last_seq: int) -> bytes:
@@ -389,9 +390,21 @@ def _exclusion_reason(entry: FootageEntry) -> str:
     return "was just evicted" if entry.evicted else "has no receipt of its close"
 
 
-def _no_footage_message(request: ExportRequest, excluded: dict[str, str]) -> str:
-    span = f"{rfc3339(request.begin)} to {rfc3339(request.end)}"
+def _no_footage_message(request: ExportRequest, excluded: dict[str, str]) -> Message:
+    begin, end = rfc3339(request.begin), rfc3339(request.end)
     if not excluded:
-        return f"camera {request.camera}: no footage from {span}"
+        return Message(
+            "camera {camera}: no footage from {begin} to {end}",
+            camera=request.camera,
+            begin=begin,
+            end=end,
+        )
     name, reason = next(iter(excluded.items()))
-    return f"camera {request.camera}: no complete footage from {span}; {name}: {reason}"
+    return Message(
+        "camera {camera}: no complete footage from {begin} to {end}; {name}: {reason}",
+        camera=request.camera,
+        begin=begin,
+        end=end,
+        name=name,
+        reason=reason,
+    )

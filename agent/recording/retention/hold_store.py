@@ -24,6 +24,7 @@ from agent.base.clock import Clock, rfc3339
 from agent.base.errors import UserError
 from agent.base.file_read import read_regular_file
 from agent.base.json_decode import decode_json
+from agent.base.message import Message
 from agent.config.configuration import MAX_AGE_DAYS
 from agent.recording.quarantine import QUARANTINE_DIR, quarantine_file
 from agent.recording.retention.hold import Hold
@@ -140,7 +141,7 @@ class HoldStore:
             self.refresh()
             hold = self._holds.get(hold_id)
             if hold is None or hold_id in self._releases:
-                raise UserError(f"hold {hold_id!r}: no such hold")
+                raise UserError(Message("hold {hold!r}: no such hold", hold=hold_id))
             request = HoldReleaseRequest(hold_id=hold_id, by=by, reason=reason)
             self._write_file(hold_id + _RELEASE_SUFFIX, msgspec.json.encode(request))
             self._releases[hold_id] = request
