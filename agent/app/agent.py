@@ -48,7 +48,6 @@ from agent.reporting.mqtt.connection import BirthInputs
 from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.outbox.outbox import Outbox
 from agent.reporting.outbox.submit import MessageSubmitter
-from agent.reporting.outbox.writer import OutboxError
 from agent.runtime.sd_notify import Notifier
 from agent.runtime.stage import Stage
 from agent.runtime.supervisor import STOP_DEADLINE_S, Order, Supervisor
@@ -81,7 +80,15 @@ class Agent:
         self.faults = FaultRegistry(clock.boottime_ns)
         state_dir = Path(config.box.state)
         self._new_id = uuid7_factory(lambda t_ns: unix_ns(clock.utc(t_ns)), rng)
-        self.outbox = self._open_outbox(state_dir)
+        self.outbox = Outbox.open(
+            state_dir / "outbox",
+            box=config.box.id,
+            boot=boot_id(),
+            clock=clock,
+            max_bytes=config.outbox.max_bytes,
+            new_id=self._new_id,
+            faults=self.faults,
+        )
         self._submitter = MessageSubmitter(self.outbox)
         self._public_key, self.custody = self._open_custody(state_dir, machine_root)
         self._receipt_queue = ReceiptQueue(
@@ -190,21 +197,6 @@ class Agent:
     def health(self) -> HealthReport:
         """Return the box's health; rates are means since the last call."""
         return self._health_reporter.report_since_last()
-
-    def _open_outbox(self, state_dir: Path) -> Outbox:
-        config = self._config
-        try:
-            return Outbox.open(
-                state_dir / "outbox",
-                box=config.box.id,
-                boot=boot_id(),
-                clock=self._clock,
-                max_bytes=config.outbox.max_bytes,
-                new_id=self._new_id,
-                faults=self.faults,
-            )
-        except OutboxError as error:
-            raise UserError(f"box.state = {config.box.state!r}: {error}") from error
 
     def _open_custody(self, state_dir: Path, machine_root: Path) -> tuple[str, CustodyLog]:
         """Return the box's public key, in base64, and its custody log."""

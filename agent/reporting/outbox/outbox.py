@@ -5,6 +5,7 @@
 
 import logging
 import sqlite3
+import uuid
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
@@ -58,23 +59,17 @@ class Outbox:
     ) -> Self:
         """Open or create the outbox in a folder. A damaged one is quarantined.
 
-        `boot` is the kernel's boot id, `new_id` makes a UUIDv7 of a `t_ns`. Raises: UserError if
-        another agent uses the folder, OutboxError if it cannot be used.
+        If the disk does not allow it now, messages fail with STO-02 until a later message finds that it
+        does: the box must record meanwhile. `boot` is the kernel's boot id, `new_id` makes a UUIDv7
+        of a `t_ns`. Raises: UserError if another agent uses the folder.
         """
-        try:
-            lock_file = files.lock_dir(folder)
-        except OSError as error:
-            raise OutboxError(f"outbox {str(folder)!r}: {error.strerror or error}") from error
-        try:
-            return cls(folder, lock_file, box, boot, clock, max_bytes, new_id, faults)
-        except (sqlite3.Error, OSError) as error:
-            lock_file.close()
-            raise OutboxError(f"outbox {str(folder)!r}: {error}") from error
+        outbox = cls(folder, box, boot, clock, max_bytes, new_id, faults)
+        outbox._start()
+        return outbox
 
     def __init__(
         self,
         folder: Path,
-        lock_file: IO[bytes],
         box: str,
         boot: str,
         clock: Clock,
@@ -85,7 +80,11 @@ class Outbox:
         self.box = box
         self.boot = boot
         self._folder = folder
-        self._lock_file = lock_file
+        self._lock_file: IO[bytes] | None = None
+        self._is_checked = False
+        """True once the database was found to be good, or was replaced."""
+        self._epoch = str(uuid.uuid4())
+        self._is_centre_known = False
         self._clock = clock
         self._max_bytes = max_bytes
         self._new_id = new_id
@@ -98,10 +97,6 @@ class Outbox:
         self._read_failed_ns: int | None = None
         self._ackable_epoch: str | None = None
         """The epoch whose numbers may be acknowledged; None while a database is replaced."""
-        reason = files.find_damage(folder)
-        if reason is not None:
-            self._replace_damaged(reason)
-        self._reader = Reader(files.database_path(folder), self._in_flight, self._on_damage)
         self._writer = Writer(
             self._open_store,
             self._replace_damaged,
@@ -109,7 +104,15 @@ class Outbox:
             self._on_commit,
             self._on_write_error,
         )
-        self._in_flight.earlier_upto = self._writer.counts.last_seq
+
+    def _start(self) -> None:
+        try:
+            self._writer.start()
+        except BaseException:
+            if self._lock_file is not None:
+                self._lock_file.close()
+            raise
+        self._reader = Reader(files.database_path(self._folder), self._in_flight, self._on_damage)
 
     @property
     def epoch(self) -> str:
@@ -278,7 +281,8 @@ class Outbox:
         reader, self._reader = self._reader, None
         if reader is not None:
             reader.close()
-        self._lock_file.close()
+        if self._lock_file is not None:
+            self._lock_file.close()
 
     def _read(self, query: Callable[[Reader], T], default: T) -> T:
         """Return a query's result, or `default` with a fault if the database cannot be read. Health is
@@ -302,6 +306,16 @@ class Outbox:
         self._faults.clear("STO-01", "outbox reader")
 
     def _open_store(self) -> Store:
+        """Lock the folder, check the database once, and open it.
+
+        Raises: UserError if another agent uses the folder, OSError, sqlite3.Error.
+        """
+        if self._lock_file is None:
+            self._lock_file = files.lock_dir(self._folder)
+        if not self._is_checked:
+            reason = files.find_damage(self._folder)
+            if reason is not None:
+                self._replace_damaged(reason)
         connection = schema.open_connection(files.database_path(self._folder))
         try:
             schema.set_pragmas(connection)
@@ -309,6 +323,9 @@ class Outbox:
         except BaseException:
             connection.close()
             raise
+        if not self._is_checked:
+            self._is_checked = True
+            self._in_flight.earlier_upto = store.state.last_seq
         self._epoch = self._ackable_epoch = store.state.epoch
         self._is_centre_known = store.state.centre_known
         self._session_number = max(self._session_number, store.state.session)

@@ -12,6 +12,7 @@ from typing import Literal
 
 import msgspec
 
+from agent.base.errors import UserError
 from agent.base.sqlite_damage import is_damage
 from agent.reporting.outbox.in_flight import InFlightMessages
 from agent.reporting.outbox.schema import OutboxCorruptError
@@ -122,7 +123,8 @@ class Writer:
         self._in_flight = in_flight
         self._on_commit = on_commit
         self._on_write_error = on_write_error
-        self._store: Store | None = open_store()
+        self._store: Store | None = None
+        self._was_opened = False
         self._changed = threading.Condition()
         self._resolved = threading.Condition()
         self._pending: deque[CommitTicket] = deque()
@@ -134,8 +136,17 @@ class Writer:
         self._is_writing_group = False
         self._uncommitted_deletes: tuple[SeqRange, ...] = ()
         self._uncommitted_delete_count = 0
-        self._last_counts = self._read_counts(self._store)
+        self._last_counts = WriterCounts(depth=0, total_bytes=0, lost=0, last_seq=0)
         self._thread = threading.Thread(target=self._run, name="outbox writer", daemon=True)
+
+    def start(self) -> None:
+        """Open the database and start the thread, which opens it later if the disk does not allow it
+        now. Raises: UserError if another agent uses the folder.
+        """
+        try:
+            self._open()
+        except (sqlite3.Error, OSError) as error:
+            self._report_failure(f"the outbox cannot be opened: {error}")
         self._thread.start()
 
     @property
@@ -231,7 +242,7 @@ class Writer:
 
     def _wait_after_failure(self) -> None:
         with self._changed:
-            if self._damage is None:
+            if self._damage is None and self._was_opened:
                 self._changed.wait_for(lambda: self._pending or self._is_stopping, RETRY_S)
             else:
                 self._changed.wait_for(lambda: self._is_stopping, self._repair_backoff.next_s())
@@ -261,7 +272,7 @@ class Writer:
                 self._replace_database(damage)
                 damage, acked = None, ()
                 self._write_group(group, acked, is_due=is_due)
-        except (sqlite3.Error, OutboxCorruptError, OSError) as error:
+        except (sqlite3.Error, OutboxCorruptError, OSError, UserError) as error:
             self._fail_group(group, acked, damage, f"cannot write to the outbox: {error}")
             return False
         return True
@@ -269,9 +280,7 @@ class Writer:
     def _write_group(
         self, group: list[CommitTicket], acked: tuple[SeqRange, ...], *, is_due: bool
     ) -> None:
-        if self._store is None:
-            self._store = self._open_store()
-        store = self._store
+        store = self._store or self._open()
         try:
             store.begin()
             seqs = [ticket.task(store) for ticket in group]
@@ -314,7 +323,6 @@ class Writer:
         """Fail every ticket of the group. The connection is closed: after a failed sync the kernel may
         call pages clean that never reached the disk.
         """
-        log.error("%s", reason)
         if self._store is not None:
             store, self._store = self._store, None
             try:
@@ -329,7 +337,18 @@ class Writer:
             for ticket in group:
                 ticket.resolve(None, reason)
             self._resolved.notify_all()
+        self._report_failure(reason)
+
+    def _report_failure(self, reason: str) -> None:
+        log.error("%s", reason)
         self._on_write_error(reason)
+
+    def _open(self) -> Store:
+        store = self._store = self._open_store()
+        self._was_opened = True
+        self._repair_backoff.reset()
+        self._last_counts = self._read_counts(store)
+        return store
 
     def _replace_database(self, reason: str) -> None:
         if self._store is not None:
@@ -341,7 +360,7 @@ class Writer:
         with self._changed:
             # Reports of damage and acknowledgements are the old database's.
             self._damage, self._acked = None, ()
-        self._store = self._open_store()
+        self._open()
 
     @staticmethod
     def _read_counts(store: Store) -> WriterCounts:

@@ -286,12 +286,6 @@ def test_two_agents_do_not_share_an_outbox(outboxes: Open, tmp_path: Path) -> No
         open_outbox(tmp_path)
 
 
-def test_a_folder_that_cannot_be_created_gives_one_line(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("x")
-    with pytest.raises(OutboxError, match="Not a directory"):
-        open_outbox(tmp_path / "file" / "outbox")
-
-
 def filled(folder: Path, count: int) -> str:
     """An outbox with numbered events, closed. Its epoch."""
     outbox = open_outbox(folder)

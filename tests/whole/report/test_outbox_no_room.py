@@ -22,6 +22,7 @@ from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.outbox import files, writer
 from agent.reporting.outbox.outbox import READ_FAULT_CLEAR_NS, Outbox
 from agent.reporting.outbox.schema import OutboxRow
+from agent.reporting.outbox.submit import MessageSubmitter
 from agent.reporting.outbox.writer import OutboxError
 from agent.reporting.payloads import HealthMessage, OutboxDamaged, ReceiptData, SeqRange
 from tests.conftest import ManualClock
@@ -140,6 +141,7 @@ def test_acknowledgements_of_the_old_database_delete_nothing_in_the_new_one(
 ) -> None:
     kept.put(*range(1, 11))
     epoch = kept.outbox.epoch
+    kept.outbox.fetch(4)
     kept.damage(7)
     held = sqlite3.connect(files.database_path(kept.folder), isolation_level=None)
     held.execute("BEGIN IMMEDIATE")
@@ -156,6 +158,37 @@ def test_acknowledgements_of_the_old_database_delete_nothing_in_the_new_one(
     kept.put(13)
     assert len(kept.receipts()) == 1
     assert set(kept.numbers()) >= {5, 6, 8, 9, 10, 11, 12, 13}
+
+
+def test_an_outbox_that_cannot_be_opened_at_the_start_is_opened_later(tmp_path: Path) -> None:
+    clock = ManualClock()
+    earlier = Kept(tmp_path, clock)
+    earlier.put(1, 2)
+    earlier.outbox.close()
+    with no_room():
+        kept = Kept(tmp_path, clock)
+        submitter = MessageSubmitter(kept.outbox)
+        assert kept.reported("STO-02", "outbox")
+        assert kept.outbox.next_session_number() == 1
+        submitter.submit(make_event(3))
+        with pytest.raises(OutboxError, match="cannot write to the outbox"):
+            kept.outbox.put(make_event(4)).wait(10)
+    # The next message finds that the disk has room.
+    wait_until(lambda: submitter.submit(make_event(5)) or kept.outbox.depth >= 4)
+    assert kept.reported("STO-02", "outbox") is None
+    assert kept.numbers()[:4] == [1, 2, 3, 5]
+    kept.outbox.close()
+
+
+def test_an_outbox_in_a_place_that_is_no_folder_is_a_fault_and_no_end(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    kept = Kept(tmp_path / "file" / "outbox", ManualClock())
+    assert "Not a directory" in str(kept.reported("STO-02", "outbox"))
+    assert kept.outbox.fetch(10) == []
+    assert kept.outbox.counts().depth == 0
+    with pytest.raises(OutboxError, match="Not a directory"):
+        kept.outbox.put(make_event(1)).wait(10)
+    kept.outbox.close()
 
 
 RECEIPT = OutboxRow(
