@@ -225,10 +225,7 @@ class Agent:
     ) -> BoxServices:
         config, clock = self._config, self._clock
         footage_dir = state_dir / FOOTAGE_DIR
-        try:
-            self._owner_policies = owner_policy.update(state_dir, footage_dir, config.camera)
-        except OSError as error:
-            raise UserError(f"box.state = {config.box.state!r}: {error}") from error
+        self._owner_policies = owner_policy.update(state_dir, footage_dir, config.camera)
         retention = RetentionStage(
             footage_dir,
             config.record,

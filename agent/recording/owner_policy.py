@@ -32,7 +32,7 @@ OwnerPolicies: TypeAlias = dict[str, InstitutionConfig]
 def update(state_dir: Path, footage_dir: Path, cameras: Iterable[CameraConfig]) -> OwnerPolicies:
     """Return and store the policies of configured cameras and removed ones with footage.
 
-    Raises OSError.
+    On a disk that takes nothing the stored ones stay, which are those of a removed camera too.
     """
     cameras = tuple(cameras)
     configured = {camera.name for camera in cameras}
@@ -45,7 +45,10 @@ def update(state_dir: Path, footage_dir: Path, cameras: Iterable[CameraConfig]) 
     current = {camera.name: camera.institution for camera in cameras if camera.institution}
     policies = {name: policy for name, policy in stored.items() if name in removed} | current
     if policies != stored:
-        _write_policies(state_dir / POLICY_FILE, policies)
+        try:
+            _write_policies(state_dir / POLICY_FILE, policies)
+        except OSError as error:
+            log.error("%s: not stored: %s", state_dir / POLICY_FILE, error)
     return policies
 
 

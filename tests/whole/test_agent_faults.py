@@ -19,6 +19,7 @@ from agent.health.monitor import HealthMonitor
 from agent.health.vitals.procfs import DEFAULT_ROOT
 from agent.runtime.sd_notify import Notifier
 from tests.conftest import ManualClock
+from tests.whole.no_room import no_room
 from tests.whole.rig import CLOCK, CONFIG, fake_camera_toml
 
 ENDS = 'fps = 10\npace = "fast"\nduration_s = 1\n'
@@ -26,10 +27,11 @@ ENDS = 'fps = 10\npace = "fast"\nduration_s = 1\n'
 
 def built(folder: Path, machine: Path = DEFAULT_ROOT) -> Agent:
     """An agent that was not started yet."""
-    (folder / "vigie.toml").write_text(
-        CONFIG.format(url="mqtt://127.0.0.1:1", camera=fake_camera_toml(ENDS))
-    )
-    (folder / "scene.toml").touch()
+    if not (folder / "vigie.toml").exists():
+        (folder / "vigie.toml").write_text(
+            CONFIG.format(url="mqtt://127.0.0.1:1", camera=fake_camera_toml(ENDS))
+        )
+        (folder / "scene.toml").touch()
     config, cameras = camera_source.load_sources(folder / "vigie.toml", CLOCK)
     return Agent(
         config, cameras, CLOCK, random.Random(1), notifier=Notifier(), machine_root=machine
@@ -51,6 +53,19 @@ def test_an_unreadable_key_is_replaced_and_reported(tmp_path: Path) -> None:
     second.start()
     second.stop()
     assert "kept as" in reported(second)["CUS-02"]
+
+
+@pytest.mark.raises_fault("STO-02")
+def test_an_agent_that_starts_on_a_full_disk_captures_and_reports_it(tmp_path: Path) -> None:
+    first = built(tmp_path)
+    first.start()
+    first.stop()
+    with no_room():
+        second = built(tmp_path)
+        second.start()
+        assert second.wait_until_ended(30)
+        assert "cannot be opened" in reported(second)["STO-02"]
+        second.stop()
 
 
 @pytest.mark.raises_fault("CUS-02")

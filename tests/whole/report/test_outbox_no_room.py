@@ -3,8 +3,6 @@ sent when possible, and health reports continue.
 """
 
 import random
-import resource
-import signal
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -27,6 +25,7 @@ from agent.reporting.outbox.writer import OutboxError
 from agent.reporting.payloads import HealthMessage, OutboxDamaged, ReceiptData, SeqRange
 from tests.conftest import ManualClock
 from tests.pure.test_health_file import REPORT
+from tests.whole.no_room import no_room
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.conftest import CLOCK, event_number, make_event
 from tests.whole.report.reporting_box import BIRTH, CentreListener, FastRandom, wait_until
@@ -81,19 +80,6 @@ def kept(tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) ->
     kept = Kept(tmp_path / "outbox", clock)
     yield kept
     kept.outbox.close()
-
-
-@contextmanager
-def no_room() -> Iterator[None]:
-    """No file of this process may grow."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, ignored)
 
 
 @pytest.mark.raises_fault("STO-01", "STO-02")
