@@ -219,6 +219,13 @@ def test_the_agents_user_id_is_the_same_everywhere() -> None:
     assert set(re.findall(r"[ug]id=(\d+)", sticks)) == {owner}
 
 
+def test_a_stick_is_mounted_only_with_fat_or_exfat_and_nothing_on_it_runs() -> None:
+    sticks = (EXTRA / "usr/lib/udev/rules.d/73-vigie-sticks.rules").read_text()
+    assert re.findall(r'ID_FS_TYPE}=="(\w+)"', sticks) == ["vfat", "exfat"]
+    for options in re.findall(r"--options=(\S+)", sticks):
+        assert {"nosuid", "nodev", "noexec"} <= set(options.split(","))
+
+
 def test_udev_can_read_every_rule() -> None:
     rules = sorted(RECIPE.rglob("*.rules"))
     assert len(rules) >= 4
