@@ -166,12 +166,26 @@ def test_a_raspberry_pis_serial_port_is_the_technicians_and_not_the_kernels() ->
     assert 'KERNEL=="ttyAMA0"' in rules.read_text()
 
 
+def test_each_board_has_usb_the_cameras_memory_and_the_limits_of_control_groups() -> None:
+    boot = PROFILES / "pi" / "boot"
+    settings: dict[str, list[str]] = {}
+    for name, lines in sections((boot / "config.txt").read_text()):
+        settings.setdefault(name, []).extend(lines)
+    assert settings["cm4"] == ["otg_mode=1"]
+    assert settings["cm5"] == ["dtoverlay=dwc2,dr_mode=host"]
+    assert {"dtoverlay=vc4-kms-v3d", "auto_initramfs=1"} <= set(settings["all"])
+    for slot in "ab":
+        # Raspberry Pi's kernel leaves both off: systemd's MemoryMax= and the agent's degradation need them.
+        words = (boot / f"cmdline_{slot}.txt").read_text().split()
+        assert {"cgroup_enable=memory", "psi=1"} <= set(words)
+
+
 def test_every_setting_of_config_txt_has_a_form_the_firmware_reads() -> None:
     text = (PROFILES / "pi" / "boot" / "config.txt").read_text()
     for name, settings in sections(text):
-        assert re.fullmatch(r"all|pi[45]|boot_partition=[23]", name)
+        assert re.fullmatch(r"all|pi[45]|cm[45]|boot_partition=[23]", name)
         for setting in settings:
-            assert re.fullmatch(r"[a-z0-9_]+=[^ ]+|initramfs \w+ followkernel", setting)
+            assert re.fullmatch(r"[a-z0-9_]+=[^ ]+", setting)
 
 
 def test_autoboot_equals_the_text_that_an_update_writes() -> None:
