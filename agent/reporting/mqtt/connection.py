@@ -13,7 +13,6 @@ from agent.reporting.mqtt.centre_link import CentreLink
 from agent.reporting.mqtt.connect_error import ConnectionErrorKind, MqttConnectionError
 from agent.reporting.mqtt.packets import (
     Connack,
-    PacketTooLarge,
     Puback,
     ReceivedPublish,
     Suback,
@@ -21,7 +20,8 @@ from agent.reporting.mqtt.packets import (
     Will,
 )
 from agent.reporting.mqtt.paho_transport import PahoTransport
-from agent.reporting.mqtt.send_window import MIN_FAILURE_CODE, RESEND_AFTER_S, SendWindow
+from agent.reporting.mqtt.publications import Publications
+from agent.reporting.mqtt.send_window import RESEND_AFTER_S, SendWindow
 from agent.reporting.outbox import schema
 from agent.reporting.outbox.outbox import Outbox
 from agent.reporting.outbox.schema import OutboxRow
@@ -45,8 +45,6 @@ log = logging.getLogger(__name__)
 
 ANSWER_TIMEOUT_S = 10.0
 """For the broker's CONNACK and SUBACK."""
-REFUSAL_LOG_INTERVAL_S = 60.0
-"""A broker that refuses every publication would fill the journal: each one is retried."""
 DISCONNECT_TIMEOUT_S = 1.0
 """For the last status, in addition to the time for the outbox."""
 FAULT_CODES: Mapping[ConnectionErrorKind, FaultCode] = {
@@ -104,14 +102,13 @@ class MqttConnection:
             ),
         )
         self._transport = PahoTransport(broker, outbox.box, will)
+        self._publications = Publications(self._transport, faults, now_s)
         self._window: SendWindow | None = None
         self._connect_sent_s: float | None = None
         self._connack_s: float | None = None
         self._suback_s: float | None = None
         self._centre = CentreLink(broker.ack, outbox, faults, now_s)
         self._losses_reported_s = 0.0
-        self._refusal_count = 0
-        self._refusal_logged_s = -REFUSAL_LOG_INTERVAL_S
         self._is_birth_due = False
         self._unsent_declaration: DeclarationData | None = None
         outbox.requeue_in_flight()
@@ -223,7 +220,8 @@ class MqttConnection:
             case Suback():
                 self._on_suback(event)
             case Puback():
-                self._on_puback(event)
+                if self._window is not None:
+                    self._publications.on_puback(self._window, event)
             case ReceivedPublish():
                 self._on_publish(event)
 
@@ -235,22 +233,9 @@ class MqttConnection:
         self._suback_s = self._now_s()
         for code in FAULT_CODES.values():
             self._faults.clear(code, "broker")
-        for subject in ("publication", "packet size"):
-            self._faults.clear("NET-02", subject)
+        self._publications.clear_faults()
         log.info("connected: session %d of epoch %s", self._session_number, self._epoch)
         self._is_birth_due = True
-
-    def _on_puback(self, event: Puback) -> None:
-        if self._window is None:
-            return
-        seq = self._window.note_puback(event.mid, event.reason_code, self._now_s())
-        if event.reason_code >= MIN_FAILURE_CODE:
-            detail = f"the broker refuses a publication: {event.reason}"
-            self._refusal_count += 1
-            if self._now_s() - self._refusal_logged_s >= REFUSAL_LOG_INTERVAL_S:
-                self._refusal_logged_s = self._now_s()
-                log.warning("%s (message %s, %d refusals so far)", detail, seq, self._refusal_count)
-            self._faults.raise_fault("NET-02", "publication", detail)
 
     def _on_publish(self, event: ReceivedPublish) -> None:
         if event.topic == topics.CENTRE_STATE_TOPIC:
@@ -342,32 +327,25 @@ class MqttConnection:
             properties = topics.snapshot_user_properties(envelope, message.header)
         else:
             payload = topics.encode(message.type, envelope, message.data)
-        try:
-            mid = self._transport.publish(
-                topics.up_topic(self._outbox.box, message.topic),
-                payload,
-                expiry_s=message.expiry_s,
-                properties=properties,
-                correlation=message.header if message.type == "reply" else None,
-            )
-        except PacketTooLarge as error:
-            # It stays in the outbox, and in flight as long as this connection: another broker, or this
-            # one with another limit, may take it.
-            self._note_too_large(f"message {message.seq}, {message.type}", error)
-            return
-        window.note_sent(mid, message.seq, len(payload), self._now_s())
+        # One that is too large stays in the outbox, and in flight as long as this connection: another
+        # broker, or this one with another limit, may take it.
+        self._publications.send(
+            window,
+            topics.up_topic(self._outbox.box, message.topic),
+            payload,
+            f"message {message.seq}, {message.type}",
+            seq=message.seq,
+            expiry_s=message.expiry_s,
+            properties=properties,
+            correlation=message.header if message.type == "reply" else None,
+        )
 
     def _publish_unstored(self, window: SendWindow, outgoing: OutgoingMessage) -> None:
         payload = topics.encode(
             outgoing.type, self._outbox.make_envelope(outgoing.t_ns, seq=None), outgoing.data
         )
         topic = topics.up_topic(self._outbox.box, outgoing.topic)
-        try:
-            mid = self._transport.publish(topic, payload, expiry_s=outgoing.expiry_s)
-        except PacketTooLarge as error:
-            self._note_too_large(outgoing.type, error)
-            return
-        window.note_sent(mid, None, len(payload), self._now_s())
+        self._publications.send(window, topic, payload, outgoing.type, expiry_s=outgoing.expiry_s)
 
     def _publish_status(self, window: SendWindow, data: StatusData) -> bool:
         return self._publish_retained(
@@ -376,20 +354,9 @@ class MqttConnection:
 
     def _publish_retained(self, window: SendWindow, subtopic: str, payload: bytes) -> bool:
         """Publish a retained message that is not kept in the outbox. Return False if it is too large."""
-        try:
-            mid = self._transport.publish(
-                topics.up_topic(self._outbox.box, subtopic), payload, retained=True
-            )
-        except PacketTooLarge as error:
-            self._note_too_large(subtopic, error)
-            return False
-        window.note_sent(mid, None, len(payload), self._now_s())
-        return True
-
-    def _note_too_large(self, what: str, error: PacketTooLarge) -> None:
-        detail = f"{what}: {error}"
-        log.warning("not sent: %s", detail)
-        self._faults.raise_fault("NET-02", "packet size", detail)
+        return self._publications.send(
+            window, topics.up_topic(self._outbox.box, subtopic), payload, subtopic, retained=True
+        )
 
     def _publish_birth(self, window: SendWindow) -> None:
         birth = self._get_birth()

@@ -15,7 +15,6 @@ The only module that imports paho. It avoids what paho does badly:
 """
 
 import logging
-import selectors
 import socket
 import ssl
 import time
@@ -39,7 +38,9 @@ from agent.reporting.mqtt.packets import (
     Suback,
     TransportEvent,
     Will,
+    publish_header_bytes,
 )
+from agent.reporting.mqtt.socket_wait import SocketWait
 from agent.reporting.mqtt.tcp_send_state import TcpSendState, read_send_state
 
 log = logging.getLogger(__name__)
@@ -64,18 +65,6 @@ larger (MQTT 5.0, 3.1.2.11.4): one message of 200 MB took 685 MB of memory.
 """
 MAX_PACKET_BYTES = 268_435_455
 """The largest packet of MQTT 5.0, 2.1.4, with its header."""
-
-
-def _header_bytes(
-    topic: str,
-    properties: Sequence[tuple[str, str]],
-    response_topic: str | None,
-    correlation: bytes | None,
-) -> int:
-    """Return an upper bound of a PUBLISH packet without its payload: MQTT 5.0, 3.3.2."""
-    texts = [topic, response_topic or "", *(text for pair in properties for text in pair)]
-    # Fixed header 5, packet id 2, property length 4, expiry 5; up to 5 for each text.
-    return 16 + sum(len(text.encode()) + 5 for text in texts) + len(correlation or b"") + 5
 
 
 class _Client(paho.Client):
@@ -108,13 +97,8 @@ class PahoTransport:
         self._max_sent_bytes = MAX_PACKET_BYTES
         self._is_retain_available = True
         self._is_connack_received = False
-        self._selector = selectors.DefaultSelector()
-        self._wake_in, self._wake_out = socket.socketpair()
-        self._wake_in.setblocking(False)
-        self._wake_out.setblocking(False)
-        self._selector.register(self._wake_in, selectors.EVENT_READ)
+        self._wait = SocketWait()
         self._client = self._new_client(client_id, will)
-        self._registered_events: int | None = None
         self._send_state = TcpSendState(acked_bytes=0, is_all_acked=True)
         self._send_progress_s = time.monotonic()
 
@@ -155,12 +139,11 @@ class PahoTransport:
         stream = self._client.socket()
         if stream is None:
             raise self._connection_error()
-        self._update_selector(cast("socket.socket", stream))
-        if self._has_buffered_data(stream):
-            timeout_s = 0
-        for key, _ in self._selector.select(timeout_s):
-            if key.fileobj is self._wake_in:
-                self._drain_wake()
+        self._wait.wait(
+            cast("socket.socket", stream),
+            0 if self._has_buffered_data(stream) else timeout_s,
+            want_write=self._client.want_write(),
+        )
         for _ in range(MAX_READS_PER_POLL):
             before = len(self._events)
             self._raise_on_error_code(self._client.loop_read())
@@ -193,11 +176,7 @@ class PahoTransport:
 
     def wake(self) -> None:
         """End the wait of `poll`. Thread-safe."""
-        try:
-            self._wake_out.send(b"!")
-        except (BlockingIOError, OSError):
-            # Awake already, or closed.
-            return
+        self._wait.wake()
 
     def publish(
         self,
@@ -215,7 +194,9 @@ class PahoTransport:
         The caller counts the messages in flight; paho would exceed every limit. A broker without
         retained messages gets none. Raises: PacketTooLarge, MqttConnectionError.
         """
-        size_bytes = len(payload) + _header_bytes(topic, properties, response_topic, correlation)
+        size_bytes = len(payload) + publish_header_bytes(
+            topic, properties, response_topic, correlation
+        )
         if size_bytes > self._max_sent_bytes:
             raise PacketTooLarge(size_bytes, self._max_sent_bytes)
         mqtt_values = {
@@ -257,7 +238,7 @@ class PahoTransport:
 
     def close(self) -> None:
         """Disconnect; the will is not published if the broker had accepted the connection."""
-        self._unregister_socket()
+        self._wait.unregister(cast("socket.socket | None", self._client.socket()))
         self._client.on_disconnect = None
         if self._client.socket() is not None and self._is_connack_received:
             self._client.disconnect()
@@ -269,13 +250,11 @@ class PahoTransport:
         self._close_all()
 
     def _close_all(self) -> None:
-        self._unregister_socket()
+        self._wait.unregister(cast("socket.socket | None", self._client.socket()))
         stream = self._client.socket()
         if stream is not None:
             stream.close()
-        self._selector.close()
-        self._wake_in.close()
-        self._wake_out.close()
+        self._wait.close()
 
     def _connect_properties(self) -> Properties:
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
@@ -373,18 +352,6 @@ class PahoTransport:
     def _host_port(self) -> str:
         return f"{self._address.host}:{self._address.port}"
 
-    def _update_selector(self, stream: socket.socket) -> None:
-        """Wait for reading, and for writing if paho has bytes to write."""
-        events = selectors.EVENT_READ
-        if self._client.want_write():
-            events |= selectors.EVENT_WRITE
-        if self._registered_events is None:
-            self._selector.register(stream, events)
-            self._registered_events = events
-        elif self._registered_events != events:
-            self._selector.modify(stream, events)
-            self._registered_events = events
-
     def _update_send_state(self) -> None:
         stream = self._client.socket()
         if stream is None:
@@ -394,19 +361,6 @@ class PahoTransport:
             self._send_progress_s = time.monotonic()
         is_all_acked = current.is_all_acked and not self._client.want_write()
         self._send_state = TcpSendState(acked_bytes=current.acked_bytes, is_all_acked=is_all_acked)
-
-    def _unregister_socket(self) -> None:
-        stream = self._client.socket()
-        if self._registered_events is not None and stream is not None:
-            self._selector.unregister(stream)
-        self._registered_events = None
-
-    def _drain_wake(self) -> None:
-        try:
-            while self._wake_in.recv(4096):
-                pass
-        except BlockingIOError:
-            return
 
     @staticmethod
     def _has_buffered_data(stream: Any) -> bool:
