@@ -30,7 +30,8 @@ from agent.recording.encryption import key_wrapping
 from agent.recording.encryption.keys import KeyLookup, SegmentKey
 from agent.recording.export import clip_server
 from agent.recording.export.export_request import ExportRequest
-from agent.recording.export.exporter import Exporter, ExportResult, snapshot_span
+from agent.recording.export.exporter import Exporter, ExportResult
+from agent.recording.export.span_snapshot import snapshot_span
 from agent.recording.mask_store import MASKS_DIR
 from agent.recording.owner_policy import OwnerPolicies
 from agent.recording.retention.hold import Hold

@@ -9,7 +9,6 @@ import hashlib
 import os
 import shutil
 from collections.abc import Sequence
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
@@ -45,6 +44,7 @@ from agent.recording.export.manifest import (
     ExportedFile,
     Manifest,
 )
+from agent.recording.export.span_snapshot import SpanSnapshot
 from agent.recording.segment_name import KEYS_SUFFIX, PART_SUFFIX
 
 _COPY_BYTES = 1 << 20
@@ -69,32 +69,6 @@ class ExportResult(msgspec.Struct, frozen=True, kw_only=True):
     no_clip_reason: str | None
     excluded: dict[str, str]
     receipt: Receipt
-
-
-class SpanSnapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """Footage of a span, `misdated` segments of it, and the chain's head before.
-
-    The box keeps recording: segments that it closes or evicts later are in the exported chain, but not
-    part of the export. A verifier checks completeness against this head.
-    """
-
-    head: ChainHead
-    entries: tuple[FootageEntry, ...]
-    misdated: dict[str, str]
-
-
-def snapshot_span(
-    custody: CustodyLog, footage_dir: Path, camera: str, begin: datetime, end: datetime
-) -> SpanSnapshot:
-    """List the footage of a span. Raises OSError."""
-    head = custody.head()
-    # A manifest has milliseconds: the span must include the whole millisecond of `begin`.
-    begin -= timedelta(microseconds=begin.microsecond % 1000)
-    return SpanSnapshot(
-        head=head,
-        entries=tuple(catalogue.find_segments(footage_dir, custody.folder, [camera], begin, end)),
-        misdated=catalogue.find_misdated(footage_dir / camera, begin, end),
-    )
 
 
 class Exporter:

@@ -1,0 +1,37 @@
+"""Snapshot of the footage of a span, before it is exported."""
+
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import msgspec
+
+from agent.recording import catalogue
+from agent.recording.catalogue import FootageEntry
+from agent.recording.custody.chain import ChainHead
+from agent.recording.custody.custody_log import CustodyLog
+
+
+class SpanSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """Footage of a span, `misdated` segments of it, and the chain's head before.
+
+    The box keeps recording: segments that it closes or evicts later are in the exported chain, but not
+    part of the export. A verifier checks completeness against this head.
+    """
+
+    head: ChainHead
+    entries: tuple[FootageEntry, ...]
+    misdated: dict[str, str]
+
+
+def snapshot_span(
+    custody: CustodyLog, footage_dir: Path, camera: str, begin: datetime, end: datetime
+) -> SpanSnapshot:
+    """List the footage of a span. Raises OSError."""
+    head = custody.head()
+    # A manifest has milliseconds: the span must include the whole millisecond of `begin`.
+    begin -= timedelta(microseconds=begin.microsecond % 1000)
+    return SpanSnapshot(
+        head=head,
+        entries=tuple(catalogue.find_segments(footage_dir, custody.folder, [camera], begin, end)),
+        misdated=catalogue.find_misdated(footage_dir / camera, begin, end),
+    )
