@@ -116,6 +116,18 @@ def open_transmit_pin(number: int) -> TransmitPin:
     return pin
 
 
+_are_locks_ignored = False
+
+
+def ignore_locks() -> None:
+    """Open ports of this process also while another one holds their lock.
+
+    For the guard: a killed agent with a thread that waits in the kernel still holds its ports.
+    """
+    global _are_locks_ignored  # noqa: PLW0603 - for the whole process, once
+    _are_locks_ignored = True
+
+
 class _TtyLine:
     """A port of this box."""
 
@@ -139,7 +151,7 @@ class _TtyLine:
             parity=PARITIES[settings.parity],
             timeout=0,
             write_timeout=WRITE_TIMEOUT_S,
-            exclusive=True,
+            exclusive=not _are_locks_ignored,
             do_not_open=True,
         )
         if settings.rs485 == "kernel":

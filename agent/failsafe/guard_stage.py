@@ -1,7 +1,8 @@
 """The guard stage: run a process that stops the heads and releases the relays if the agent dies.
 
-The agent holds one end of a pipe. However the agent dies, the kernel closes that end, and
-the guard at the other end stops the heads, see `agent.failsafe.guard_process`. A dismissed guard exits
+The agent holds one end of a pipe and sends a heartbeat through it. However the agent dies, the
+kernel closes that end, or the heartbeat ends, and the guard at the other end stops the heads, see
+`agent.failsafe.guard_process`. A dismissed guard exits
 without. A guard that dies is replaced.
 
 Invariant: the guard is dismissed only if everything guarded is at rest. An agent that stops while a
@@ -9,6 +10,7 @@ stage hangs is no better than one that dies.
 """
 
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -25,6 +27,7 @@ log = logging.getLogger(__name__)
 
 PROCESS_FILE = Path(__file__).parent / "guard_process.py"
 DISMISS_MESSAGE = b"goodbye\n"
+HEARTBEAT = b"\n"
 CHECK_INTERVAL_S = 1.0
 EXIT_TIMEOUT_S = 2.0
 
@@ -83,7 +86,7 @@ class GuardStage:
             log.error("the guard cannot be started: %s", error)
 
     def run_once(self, stopping: threading.Event) -> None:
-        """Check the guard, and replace one that has died.
+        """Check the guard, replace one that has died, and send a heartbeat.
 
         Raises: GuardDiedError if it was replaced, OSError if none can be started.
         """
@@ -94,6 +97,8 @@ class GuardStage:
             self._close_pipe(process)
             self._process = self._spawn_process()
             raise GuardDiedError(f"the guard has died with {exit_code}, and was replaced")
+        else:
+            self._write(process, HEARTBEAT)
         stopping.wait(CHECK_INTERVAL_S)
 
     def close(self) -> None:
@@ -134,6 +139,9 @@ class GuardStage:
             start_new_session=True,
         )
         self._write(process, self._encoded_duties)
+        if process.stdin is not None:
+            # A guard that is stopped reads nothing: the heartbeat must not block the agent.
+            os.set_blocking(process.stdin.fileno(), False)
         return process
 
     @staticmethod
@@ -145,6 +153,8 @@ class GuardStage:
             process.stdin.flush()
         except BrokenPipeError:
             log.warning("the guard has exited already")
+        except BlockingIOError:
+            log.warning("the guard reads nothing")
 
     @staticmethod
     def _close_pipe(process: subprocess.Popen[bytes]) -> None:

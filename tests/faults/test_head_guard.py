@@ -116,6 +116,14 @@ def test_the_head_stops_when_the_agent_dies(scene: Scene, number: signal.Signals
     assert scene.guard_is_gone()
 
 
+def test_the_head_stops_when_the_agent_hangs_with_its_pipe_and_port_open(scene: Scene) -> None:
+    """A killed process with a thread in uninterruptible sleep keeps both; here it is stopped."""
+    scene.child.send_signal(signal.SIGSTOP)
+    assert scene.comes_to_rest()
+    assert scene.guard_is_gone()
+    scene.child.send_signal(signal.SIGCONT)
+
+
 def test_signals_to_a_service_or_terminal_do_not_end_the_guard(scene: Scene) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         os.kill(scene.guard, number)
