@@ -11,7 +11,7 @@ import msgspec
 
 from agent.base.json_decode import MalformedJson, decode_json
 from agent.failsafe.guard_stage import Duties, HeadDuty, PinsDuty
-from drivers import catalog, serial_port
+from drivers import catalog
 from drivers.contracts import GpioLine
 from drivers.errors import DriverError
 
@@ -28,7 +28,6 @@ def execute_duties(payload: bytes, timeout_s: float) -> bool:
     """Execute all duties at once; return whether all were done within `timeout_s`."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
     log.error("guard: the agent has died, or hangs")
-    serial_port.ignore_locks()
     try:
         duties = decode_json(payload, Duties)
     except MalformedJson as error:

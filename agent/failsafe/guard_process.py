@@ -46,7 +46,9 @@ def main() -> None:
     site.main()
     sys.path.insert(0, IMPORT_ROOT)
     from agent.failsafe.guard_duties import execute_duties  # noqa: PLC0415
+    from drivers.serial_port import ignore_locks  # noqa: PLC0415
 
+    ignore_locks()
     is_service = "NOTIFY_SOCKET" in os.environ
     is_done = execute_duties(duties, SERVICE_TIMEOUT_S if is_service else TIMEOUT_S)
     # A driver's thread may hang: it must not keep the process.
