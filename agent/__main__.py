@@ -10,6 +10,7 @@ from typing import Any
 
 from agent import __version__, cli
 from agent.base.errors import UserError
+from agent.cli.arguments import OneLineParser
 from drivers.errors import DriverError
 
 
@@ -80,7 +81,7 @@ def _print_error(message: str) -> None:
 
 
 def _parse_args(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser: argparse.ArgumentParser = OneLineParser(
         prog="vigie",
         description="The agent of a camera box on a street pole.",
         epilog="Start with: vigie demo" if cli.has_centre() else None,

@@ -7,8 +7,7 @@ import threading
 from pathlib import Path
 
 from agent.base.clock import SystemClock
-from agent.base.errors import UserError
-from agent.cli.arguments import add_config
+from agent.cli.arguments import add_config, number_parser
 from agent.cli.commands import Commands
 from agent.config import configuration
 from agent.health import health_file
@@ -32,7 +31,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--within",
         metavar="SECONDS",
-        type=float,
+        type=number_parser("--within", MAX_WAIT_S),
         default=600.0,
         help="the longest time to wait (default: %(default)g)",
     )
@@ -41,8 +40,6 @@ def add_parser(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Wait, and mark the system good. Raises: UserError."""
-    if not 0 < args.within <= MAX_WAIT_S:
-        raise UserError(f"--within {args.within:g}: allowed: more than 0, up to {MAX_WAIT_S:g}")
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
     config = configuration.load(args.config)
     state = Path(config.box.state)

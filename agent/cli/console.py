@@ -34,10 +34,10 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--port", metavar="DEVICE", help="a serial port, such as /dev/ttyUSB0")
     parser.add_argument(
         "--baud",
-        type=int,
-        choices=tuple(BAUD_RATES),
-        default=DEFAULT_BAUD,
-        help="the baud rate, 8N1 (default: %(default)s)",
+        metavar="BAUD",
+        choices=tuple(map(str, BAUD_RATES)),
+        default=str(DEFAULT_BAUD),
+        help="the baud rate, 8N1: %(choices)s (default: %(default)s)",
     )
     parser.set_defaults(run=run)
 
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     for signum in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, _exit)
     if args.port:
-        serve.serve_port(args.config, args.port, args.baud, SystemClock())
+        serve.serve_port(args.config, args.port, int(args.baud), SystemClock())
     else:
         serve.serve_own_terminal(args.config, SystemClock())
     return 0

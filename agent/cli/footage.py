@@ -8,8 +8,9 @@ from pathlib import Path
 
 from agent.base.time_argument import ALLOWED_FORMATS
 from agent.cli import footage_box, footage_offline
-from agent.cli.arguments import add_public_key
+from agent.cli.arguments import add_public_key, number_parser
 from agent.cli.commands import Commands
+from agent.config.configuration import MAX_AGE_DAYS
 from agent.recording.export.exporter import ExportError
 
 _RELATIVE_TIME = re.compile(r"^-\d[\ddhms.]*$(?!\n)", re.ASCII)
@@ -91,7 +92,7 @@ def _add_holds(subcommands: Commands) -> None:
     parser.add_argument(
         "--days",
         metavar="N",
-        type=float,
+        type=number_parser("--days", MAX_AGE_DAYS),
         default=_DEFAULT_HOLD_DAYS,
         help="the hold's duration in days from now (default: %(default)g)",
     )

@@ -149,14 +149,11 @@ def list_holds(args: argparse.Namespace) -> int:
         for hold in holds:
             print_json(hold)
         return 0
-    table = Table()
-    for heading in ("hold", "camera", "from", "to", "by", "reason", "expires"):
-        table.add_column(heading, overflow="fold")
+    # Lines, not a table: a table folds the id in a narrow terminal and in a pipe, and it is to be copied.
     for hold in holds:
         end = "now" if hold.ongoing else hold.end_time
-        row = (hold.id, hold.camera, hold.begin_time, end, hold.owner, hold.reason, hold.expires)
-        table.add_row(*(Text(escape_unprintable(value)) for value in row))
-    Console().print(table)
+        print(f"{hold.id}  {hold.camera}  {hold.begin_time} to {end}")
+        print(escape_unprintable(f"  held until {hold.expires} by {hold.owner}: {hold.reason}"))
     return 0
 
 

@@ -12,11 +12,13 @@ from rich.text import Text
 from agent.base.errors import UserError
 from agent.base.json_decode import decode_json
 from agent.base.model import CommandAccepted, CommandDone, CommandProgress, CommandRefused
+from agent.cli.arguments import number_parser
 from agent.cli.commands import Commands
 from agent.cli.output import print_json
 from agent.commands.local_command import send_command
 from agent.config import configuration
 from agent.ptz.ptz_args import HeadInfo, LeaseInfo, PtzResult
+from agent.ptz.requests import MAX_MOVE_S
 
 REPLY_TIMEOUT_S = 30.0
 SWEEP_TIMEOUT_S = 600.0
@@ -50,7 +52,7 @@ def add_parser(commands: Commands) -> None:
     )
     move.add_argument(
         "--speed",
-        type=float,
+        type=number_parser("--speed", 1),
         default=0.5,
         metavar="S",
         help="fraction of the top speed (default: %(default)g)",
@@ -58,7 +60,7 @@ def add_parser(commands: Commands) -> None:
     move.add_argument(
         "--for",
         dest="for_s",
-        type=float,
+        type=number_parser("--for", MAX_MOVE_S),
         default=1.0,
         metavar="SECONDS",
         help="the duration (default: %(default)g)",
@@ -71,7 +73,7 @@ def add_parser(commands: Commands) -> None:
     )
     goto.add_argument(
         "--speed",
-        type=float,
+        type=number_parser("--speed", 1),
         default=1.0,
         metavar="S",
         help="fraction of the top speed (default: %(default)g)",

@@ -10,6 +10,7 @@ from drivers.contracts import Pose, PtzPosition
 SignedSpeed = Annotated[float, msgspec.Meta(ge=-1, le=1)]
 Speed = Annotated[float, msgspec.Meta(gt=0, le=1)]
 """A share of the head's top speed."""
+MAX_MOVE_S = 60.0
 
 
 class ContinuousMove(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="move"):
@@ -22,7 +23,7 @@ class ContinuousMove(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", 
     tilt: SignedSpeed = 0.0
     zoom: SignedSpeed = 0.0
     focus: SignedSpeed = 0.0
-    for_s: Annotated[float, msgspec.Meta(gt=0, le=60)] = 2.0
+    for_s: Annotated[float, msgspec.Meta(gt=0, le=MAX_MOVE_S)] = 2.0
 
 
 class AbsoluteMove(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="goto"):

@@ -258,7 +258,7 @@ def test_a_box_without_an_agent_is_not_good(tmp_path: Path) -> None:
 def test_an_invalid_duration_is_refused(tmp_path: Path) -> None:
     done = boot_good_command(tmp_path, "--within", "-1")
     assert done.returncode == 2
-    assert done.stderr == "vigie: --within -1: allowed: more than 0, up to 86400\n"
+    assert done.stderr == "vigie: --within -1: allowed: a number above 0, up to 86400\n"
 
 
 def test_a_health_file_of_another_boot_is_ignored(tmp_path: Path, clock: ManualClock) -> None:

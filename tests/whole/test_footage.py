@@ -225,14 +225,19 @@ def test_unmasked_segments_stay_in_the_box_and_the_clip_is_masked(
 
 
 @pytest.mark.usefixtures("here")
-def test_a_hold_is_listed_until_it_is_released(capsys: Captured) -> None:
+def test_a_hold_is_listed_until_it_is_released(
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert footage("holds", "--state", "state") == 1
     assert footage(*HOLD, "--json") == 0
     (hold,) = reported(capsys)
     assert footage("holds", "--state", "state", "--json") == 0
     assert reported(capsys) == [hold]
+    monkeypatch.setenv("COLUMNS", "20")
     assert footage("holds", "--state", "state") == 0
-    assert REASON in capsys.readouterr().out
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.split() == [hold["id"], "north", hold["begin_time"], "to", hold["end_time"]]
+    assert second.endswith(f"{hold['expires']} by Y. Alaoui: {REASON}")
     (kept,) = Path("state/holds").iterdir()
     kept.write_text(json.dumps({**json.loads(kept.read_bytes()), "owner": "A\x1b[8m"}))
     assert footage("holds", "--state", "state") == 0
@@ -288,7 +293,7 @@ def test_encrypted_footage_is_exported_encrypted_and_the_centre_decrypts_it(
         ([*EXPORT, "--out", "state"], "--out 'state': exists already"),
         ([*EXPORT, "--key", "nowhere.pem"], "'nowhere.pem': No such file"),
         ([*EXPORT, "--key", "state/identity/box.key"], "not an X25519 key"),
-        ([*HOLD, "--days", "0"], "days = 0"),
+        ([*HOLD, "--days", "0"], "--days 0: allowed: a number above 0, up to 90"),
         ([*HOLD, "--camera", "south"], "'south': no such camera"),
         (["release", "x", "--state", "state", "--by", "me", "--reason", "over"], "no such hold"),
         (["verify", "nowhere"], "'nowhere': no such folder"),

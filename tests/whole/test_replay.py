@@ -201,9 +201,7 @@ def test_a_mistake_gives_one_line(
 
 @pytest.mark.parametrize("words", [[], ["x.mp4"], ["x.mp4", "--scene", "s.toml", "--fps", "3"]])
 def test_bad_usage_is_reported_by_the_argument_parser(words: list[str]) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        main(["replay", *words])
-    assert stopped.value.code == 2
+    assert main(["replay", *words]) == 2
 
 
 def test_a_truncated_video_is_replayed_up_to_its_end(clip: Path, tmp_path: Path) -> None:
