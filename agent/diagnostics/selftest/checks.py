@@ -192,7 +192,7 @@ def check_encryption(run: PipelineRun, result: PipelineRunResult) -> Message:
         with SegmentReader(path) as file:
             if file.header.kid != key.kid:
                 raise CheckFailed(Message("{file}: not encrypted with its key", file=path.name))
-        _check_stranger_rejected(sidecar)
+        _check_foreign_key_rejected(sidecar)
         keys.append(key)
     if len({key.key for key in keys}) != len(keys):
         raise CheckFailed(Message("two segments have the same key"))
@@ -271,7 +271,7 @@ def _close_receipts(custody: CustodyLog) -> dict[str, SegmentClosed]:
     return {body.segment: body for body in bodies if isinstance(body, SegmentClosed)}
 
 
-def _check_stranger_rejected(sidecar: Path) -> None:
+def _check_foreign_key_rejected(sidecar: Path) -> None:
     """Check that a key outside the recipients does not unwrap the segment key."""
     try:
         unwrap_segment_key(sidecar, X25519PrivateKey.generate())
