@@ -1,5 +1,6 @@
 """`[broker]` of the configuration: the broker that a box reports to."""
 
+import ipaddress
 from typing import Annotated, Literal
 
 import msgspec
@@ -10,7 +11,8 @@ from agent.base.url import split_url
 
 class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[broker]`: destination of reports. `mqtts` needs `ca`, and `certificate` with `key` if the broker asks
-    for them. `ack` is the acknowledgement that removes a message, see docs/wire-contract.md.
+    for them. `mqtt` to another machine needs `insecure`: anybody on the way reads, changes and commands.
+    `ack` is the acknowledgement that removes a message, see docs/wire-contract.md.
     """
 
     url: str
@@ -21,6 +23,7 @@ class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     password_file: str | None = None
     keepalive_s: Annotated[int, msgspec.Meta(ge=5, le=600)] = 30
     ack: Literal["auto", "broker"] = "auto"
+    insecure: bool = False
 
 
 def check_broker(broker: BrokerConfig, context: str) -> None:
@@ -40,3 +43,15 @@ def check_broker(broker: BrokerConfig, context: str) -> None:
                 raise UserError(
                     f"{context}: broker.{key}: has no use with {broker.url!r}; allowed: with mqtts://"
                 )
+        if not broker.insecure and not _is_this_machine(url.hostname or ""):
+            raise UserError(
+                f"{context}: broker.url = {broker.url!r}: neither encrypted nor authenticated; allowed: "
+                "mqtts://, or insecure = true for a network that nobody else reaches"
+            )
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

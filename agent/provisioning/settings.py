@@ -206,7 +206,7 @@ def _with_placeholders(tables: dict[str, Any]) -> dict[str, Any]:
 
 _PLACEHOLDERS: dict[str, Any] = {
     "box": {"id": "x", "site": "x"},
-    "broker": {"url": "mqtt://x"},
+    "broker": {"url": "mqtt://127.0.0.1"},
     "camera": [{"name": "x", "driver": "fake", "options": {}}],
     "head": [{"name": "x", "driver": "fake"}],
 }

@@ -21,6 +21,7 @@ id = "{box}"
 site = "Bd Mohammed V / Rue Chaouia"
 [broker]
 url = "{broker}"
+insecure = true
 [health]
 interval_s = 5
 {more}

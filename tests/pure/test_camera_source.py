@@ -13,7 +13,7 @@ CONFIG = """
 id = "casa-0001"
 site = "a corner"
 [broker]
-url = "mqtt://centre.example:1883"
+url = "mqtt://127.0.0.1:1883"
 [hold]
 kinds = {kinds}
 [[camera]]

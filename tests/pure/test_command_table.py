@@ -320,7 +320,9 @@ def test_a_changed_key_shows_both_values_and_stays_after_confirmation(
 
 
 def test_a_change_on_trial_can_be_rolled_back_at_once(rig: ConsoleRig) -> None:
-    screen = rig.run_logged_in("config set box.site x broker.url mqtt://h for 9", "config undo")
+    screen = rig.run_logged_in(
+        "config set box.site x broker.url mqtt://127.0.0.2 for 9", "config undo"
+    )
     assert "On trial for 9 minutes." in screen
     assert "Undone: box.site, broker.url; the configuration is the previous one again." in (
         " ".join(screen.split())

@@ -8,22 +8,23 @@ import pytest
 from agent.base.errors import UserError
 from agent.config import configuration
 
-GOOD = """
+BROKER = """url = "mqtts://centre.example:8883"
+ca = "ca.pem"
+certificate = "box.pem"
+key = "/etc/vigie/box.key\""""
+GOOD = f"""
 [box]
 id = "casa-0001"
 site = "Bd Zerktouni / Rue d'Alger"
 state = "state"
 
 [broker]
-url = "mqtts://centre.example:8883"
-ca = "ca.pem"
-certificate = "box.pem"
-key = "/etc/vigie/box.key"
+{BROKER}
 
 [[camera]]
 name = "north"
 driver = "replay"
-options = { path = "clip.mp4" }
+options = {{ path = "clip.mp4" }}
 [camera.detect]
 scene = "north.toml"
 """
@@ -86,6 +87,10 @@ def test_relative_paths_start_at_the_configurations_folder(tmp_path: Path) -> No
         (
             ("[camera.detect]", "[camera.onvif]\nurl = 'http://[fd00::1'\n[camera.detect]"),
             "camera[0].onvif: url = 'http://[fd00::1': not a URL; allowed: such as http://10.0.0.31",
+        ),
+        (
+            (BROKER, 'url = "mqtt://centre.example"'),
+            "broker.url = 'mqtt://centre.example': neither encrypted nor authenticated; allowed: mqtts://",
         ),
         (("mqtts://", "mqtt://"), "broker.ca: has no use with 'mqtt://centre.example:8883'"),
         (('key = "/etc/vigie/box.key"', ""), "broker.key: missing; broker.certificate needs it"),

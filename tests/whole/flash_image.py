@@ -31,6 +31,7 @@ id = "casa-0001"
 site = "Bd Mohammed V"
 [broker]
 url = "mqtt://centre.example"
+insecure = true
 [[camera]]
 name = "north"
 driver = "fake"
