@@ -42,6 +42,9 @@ PARITIES = {
 }
 
 
+ALLOWED_PORT = "a path such as /dev/ttyUSB0, or socket://HOST:PORT"
+
+
 class SerialSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The settings of a line; the options of each driver on a line begin with these.
 
@@ -53,7 +56,13 @@ class SerialSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     active high).
     """
 
-    port: Annotated[str, msgspec.Meta(pattern=r"^(/.+|socket://[^/\s]+:[0-9]{1,5})$(?!\n)")]
+    port: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=r"^(/.+|socket://[^/\s]+:[0-9]{1,5})$(?!\n)",
+            extra={"allowed": ALLOWED_PORT},
+        ),
+    ]
     baud: Annotated[int, msgspec.Meta(ge=300, le=1_000_000)] = 9600
     parity: Literal["none", "even", "odd"] = "none"
     rs485: Literal["off", "kernel", "gpio"] = "off"

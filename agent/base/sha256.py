@@ -6,7 +6,12 @@ from typing import Annotated
 
 import msgspec
 
-Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
+Sha256 = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[0-9a-f]{64}$(?!\n)", extra={"allowed": "64 hexadecimal digits, lower case"}
+    ),
+]
 
 
 def sha256_hex(data: bytes) -> str:

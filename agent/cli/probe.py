@@ -17,8 +17,8 @@ from agent.diagnostics.probe.config_snippet import render_snippet
 from agent.diagnostics.probe.scan import NetworkProbeRequest, ProbeRequest, probe
 from drivers import head_search, rtsp_search
 from drivers.errors import DriverError
-from drivers.onvif.credentials import OnvifAccess, read_password
-from drivers.serial_port import MAX_TCP_PORT, SerialSettings
+from drivers.onvif.credentials import ALLOWED_URL, OnvifAccess, read_password
+from drivers.serial_port import ALLOWED_PORT, MAX_TCP_PORT, SerialSettings
 
 _DESCRIPTION = """\
 Always listed: camera modules, video devices, serial ports, pins. Devices are only opened for a
@@ -147,9 +147,7 @@ def _check_port(port: str) -> None:
     try:
         msgspec.convert({"port": port}, SerialSettings)
     except msgspec.ValidationError as error:
-        raise UserError(
-            f"--port {port!r}: allowed: a path such as /dev/ttyUSB0, or socket://HOST:PORT"
-        ) from error
+        raise UserError(f"--port {port!r}: allowed: {ALLOWED_PORT}") from error
 
 
 def _parse_network(args: argparse.Namespace) -> NetworkProbeRequest | None:
@@ -166,9 +164,7 @@ def _parse_network(args: argparse.Namespace) -> NetworkProbeRequest | None:
         try:
             msgspec.convert({"url": url}, OnvifAccess)
         except msgspec.ValidationError as error:
-            raise UserError(
-                f"--onvif {url!r}: allowed: http://HOST[:PORT], without a user name"
-            ) from error
+            raise UserError(f"--onvif {url!r}: allowed: {ALLOWED_URL}") from error
     password_file = None
     if args.password_file is not None:
         password_file = str(args.password_file.absolute())

@@ -19,8 +19,20 @@ MAX_COMMAND_BYTES = 16_384
 MAX_EXPIRY_S = 3600.0
 """Until the latest expiry of a command. The idempotency store keeps its record for longer."""
 
-CommandId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$(?!\n)")]
-RequesterId = Annotated[str, msgspec.Meta(pattern=r"^[^\x00-\x1f\x7f]{1,64}$(?!\n)")]
+CommandId = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[A-Za-z0-9_-]{1,64}$(?!\n)",
+        extra={"allowed": "letters, digits, '-' and '_', 1 to 64"},
+    ),
+]
+RequesterId = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[^\x00-\x1f\x7f]{1,64}$(?!\n)",
+        extra={"allowed": "one line of 1 to 64 characters"},
+    ),
+]
 CommandRole = Literal["operator", "incident"]
 """Roles of requesters outside of the box. Tracking and tour are the box's own."""
 

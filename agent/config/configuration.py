@@ -21,6 +21,7 @@ from agent.config.heads import HeadConfig
 from agent.config.names import Name
 from agent.config.pins import GpioConfig, Pin
 from agent.config.update import UpdateConfig
+from drivers.onvif.credentials import Url
 
 MAX_AGE_DAYS = 90
 """Ceiling for the retention of footage: three months are the most that the Moroccan CNDP allows for video
@@ -59,7 +60,12 @@ class DetectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 Topic = Annotated[
-    str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$(?!\n)", max_length=200)
+    str,
+    msgspec.Meta(
+        pattern=r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$(?!\n)",
+        max_length=200,
+        extra={"allowed": "words of letters, digits, '.', '-' and '_', with '/' between them"},
+    ),
 ]
 ShortText = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 
@@ -79,9 +85,7 @@ class OnvifConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     of the box, each as its full path without prefixes or as the end of it.
     """
 
-    url: Annotated[
-        str, msgspec.Meta(pattern=r"^https?://[^/@\s]+(/onvif/device_service)?/?$(?!\n)")
-    ]
+    url: Url
     username: Annotated[str, msgspec.Meta(min_length=1)] | None = None
     password_file: Annotated[str, msgspec.Meta(min_length=1)] | None = None
     events: Annotated[tuple[Topic, ...], msgspec.Meta(max_length=32)] = ()

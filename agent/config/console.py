@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from agent.base.errors import UserError
-from agent.config.names import TechnicianName
+from agent.config.names import SigningKey, TechnicianName
 
 
 class Technician(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -15,7 +15,7 @@ class Technician(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """
 
     id: TechnicianName
-    public_key: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9+/]{43}=$(?!\n)")]
+    public_key: SigningKey
 
 
 class ConsoleConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

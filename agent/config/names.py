@@ -1,11 +1,15 @@
-"""Patterns of the names of cameras, heads, pins and technicians."""
+"""Texts of a configuration: names of cameras, heads, pins and technicians, keys, URLs."""
 
 import re
 from typing import Annotated
 
 import msgspec
 
-Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$(?!\n)")]
+ALLOWED_NAME = "lower case letters, digits, '-' and '_', at most 63; first a letter or a digit"
+Name = Annotated[
+    str,
+    msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$(?!\n)", extra={"allowed": ALLOWED_NAME}),
+]
 """A name used in topics, folder names and commands: lower case, digits, `-` and `_`.
 
 As in every pattern, `(?!\\n)` follows the `$`, which in Python also matches before a final line break. JSON Schema
@@ -13,5 +17,29 @@ has no such exception and does not know Python's `\\Z`.
 """
 
 TECHNICIAN_NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")
-TechnicianName = Annotated[str, msgspec.Meta(pattern=rf"^{TECHNICIAN_NAME_PATTERN.pattern}$(?!\n)")]
+TechnicianName = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=rf"^{TECHNICIAN_NAME_PATTERN.pattern}$(?!\n)",
+        extra={
+            "allowed": "lower case letters, digits, '.', '-' and '_', at most 32; first a letter or a digit"
+        },
+    ),
+]
 """A technician's name, as typed at the console's login and written into receipts."""
+
+SigningKey = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[A-Za-z0-9+/]{43}=$(?!\n)",
+        extra={"allowed": "the base64 of an Ed25519 public key's 32 bytes, 44 characters"},
+    ),
+]
+HttpsUrl = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^https://[^\s@]+$(?!\n)",
+        max_length=2000,
+        extra={"allowed": "https://HOST/PATH, without a user name"},
+    ),
+]

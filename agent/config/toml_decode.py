@@ -16,6 +16,7 @@ import msgspec
 
 from agent.base.errors import UserError
 from agent.base.file_read import read_regular_file
+from agent.config import plain_words
 
 T = TypeVar("T")
 
@@ -148,14 +149,23 @@ def _explain(message: str, tables: object, target_type: type, key_path: str) -> 
         allowed = _keys_at(target_type, steps, tables)
         key = f"{path}.{unknown_match['key']}".lstrip(".")
         return f"{key}: unknown key; allowed: {', '.join(allowed) or 'none'}"
-    problem = problem[0].lower() + problem[1:]
+    missing_key = plain_words.missing_key(problem)
+    if missing_key is not None:
+        return f"{_join_key_path(path, missing_key)}: missing; it has to be given"
     found, value = _value_at(tables, steps)
-    shown_value = f" = {value!r}" if found and not isinstance(value, dict | list) else ""
-    choices = _allowed_values_at(target_type, steps)
-    allowed_values = f"; allowed: {', '.join(map(repr, choices))}" if choices else ""
-    return (
-        f"{path}{shown_value}: {problem}{allowed_values}" if path else f"{problem}{allowed_values}"
+    is_shown = found and not isinstance(value, dict | list)
+    location = (
+        f"{path} = {plain_words.format_value(value)}: "
+        if path and is_shown
+        else path and f"{path}: "
     )
+    choices = ", ".join(map(repr, _allowed_values_at(target_type, steps)))
+    allowed_text = choices or plain_words.allowed_by(problem, target_type)
+    if allowed_text is None:
+        return f"{location}{problem[0].lower()}{problem[1:]}"
+    is_wrong_type = "got `" in problem and found and not is_shown
+    kind = f"{plain_words.format_value(value)}; " if is_wrong_type else ""
+    return f"{location}{kind}allowed: {allowed_text}"
 
 
 def _parse_path(path: str) -> list[str | int]:

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import msgspec
 
+from agent.config.names import HttpsUrl, SigningKey
+
 MIN_WINDOW = timedelta(hours=1)
 """Shortest window: the timer polls once an hour."""
 
@@ -17,10 +19,13 @@ class UpdateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     happens within `window` only.
     """
 
-    feed: Annotated[str, msgspec.Meta(pattern=r"^https://[^\s@]+$(?!\n)", max_length=2000)]
-    public_key: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9+/]{43}=$(?!\n)")]
+    feed: HttpsUrl
+    public_key: SigningKey
     ca_file: Annotated[str, msgspec.Meta(min_length=1)] | None = None
-    window: Annotated[str, msgspec.Meta(pattern=r"^\d\d:\d\d-\d\d:\d\d$(?!\n)")] = "01:30-04:30"
+    window: Annotated[
+        str,
+        msgspec.Meta(pattern=r"^\d\d:\d\d-\d\d:\d\d$(?!\n)", extra={"allowed": "HH:MM-HH:MM"}),
+    ] = "01:30-04:30"
     time_zone: str = "UTC"
 
     def __post_init__(self) -> None:

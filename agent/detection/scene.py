@@ -16,7 +16,13 @@ from drivers.masking import MIN_AREA, polygon_area
 from drivers.media import Point, Polygon
 
 SceneName = Annotated[
-    str, msgspec.Meta(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]+$(?!\n)")
+    str,
+    msgspec.Meta(
+        min_length=1,
+        max_length=80,
+        pattern=r"^[^\x00-\x1f\x7f]+$(?!\n)",
+        extra={"allowed": "one line of 1 to 80 characters"},
+    ),
 ]
 """A name for people: spaces and any script are allowed."""
 

@@ -21,7 +21,13 @@ _ETHERNET_MATCH = "Type=ether\nKind=!*"
 _FALLBACK_METRIC = 2048
 """The route metric of a fallback adapter; DHCP's default is 1024."""
 
-InterfaceName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,14}$(?!\n)")]
+InterfaceName = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,14}$(?!\n)",
+        extra={"allowed": "letters, digits, '.', '-' and '_', at most 15; first a letter"},
+    ),
+]
 UpToFour = msgspec.Meta(max_length=4)
 
 

@@ -11,7 +11,7 @@ import msgspec
 
 from agent.base.state_file import StateFile
 from agent.commands.requester import CommandRejected
-from agent.config.names import Name
+from agent.config.names import ALLOWED_NAME, Name
 from drivers.contracts import Pose
 
 MAX_PRESETS = 256
@@ -117,7 +117,7 @@ class PresetStore:
         except msgspec.ValidationError as error:
             raise CommandRejected(
                 "malformed",
-                f"preset {name!r}: allowed: lower case, digits, - and _, at most 63",
+                f"preset {name!r}: allowed: {ALLOWED_NAME}",
             ) from error
         with self._lock:
             self._check_capacity(name)

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from agent.base.json_decode import JsonDecoder, MalformedJson
 from agent.base.sha256 import Sha256
+from agent.config.names import HttpsUrl
 from agent.update import versions
 from agent.update.errors import UpdateError
 
@@ -35,7 +36,7 @@ class FeedRelease(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     version: Version
     compatible: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
-    url: Annotated[str, msgspec.Meta(pattern=r"^https://[^\s@]+$(?!\n)", max_length=2000)]
+    url: HttpsUrl
     sha256: Sha256
     size_bytes: Annotated[int, msgspec.Meta(ge=1, le=MAX_BUNDLE_BYTES)]
     rollout_percent: Annotated[float, msgspec.Meta(ge=0, le=100)]

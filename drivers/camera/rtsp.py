@@ -43,7 +43,9 @@ LIBAV_EXTRA_TIMEOUT_S = 1.0
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`open_timeout_s` bounds the opening, `read_timeout_s` the silence of the stream."""
 
-    url: Annotated[str, msgspec.Meta(pattern=r"^rtsp://[^/\s]")]
+    url: Annotated[
+        str, msgspec.Meta(pattern=r"^rtsp://[^/\s]", extra={"allowed": "rtsp://HOST[:PORT]/PATH"})
+    ]
     transport: Literal["tcp", "udp"] = "tcp"
     username: Annotated[str, msgspec.Meta(min_length=1)] | None = None
     password_file: Annotated[str, msgspec.Meta(min_length=1)] | None = None

@@ -37,7 +37,9 @@ READ_TIMEOUT_S = 5.0
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The mode that is requested from the device, which refuses a size or rate that it does not have."""
 
-    device: Annotated[str, msgspec.Meta(pattern=r"^/dev/")] = "/dev/video0"
+    device: Annotated[
+        str, msgspec.Meta(pattern=r"^/dev/", extra={"allowed": "a path such as /dev/video0"})
+    ] = "/dev/video0"
     width_px: Annotated[int, msgspec.Meta(ge=16, le=8192)] = 1280
     height_px: Annotated[int, msgspec.Meta(ge=16, le=8192)] = 720
     fps: Annotated[float, msgspec.Meta(gt=0, le=240)] = 15.0

@@ -7,7 +7,10 @@ import msgspec
 EvenPixels = Annotated[int, msgspec.Meta(ge=64, le=4608, multiple_of=2)]
 Fps = Annotated[float, msgspec.Meta(ge=0.1, le=240)]
 Lux = Annotated[float, msgspec.Meta(ge=0, le=100_000)]
-TimeOfDay = Annotated[str, msgspec.Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d$(?!\n)")]
+TimeOfDay = Annotated[
+    str,
+    msgspec.Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d$(?!\n)", extra={"allowed": "00:00 to 23:59"}),
+]
 
 NightMode = Literal["auto", "day", "night", "schedule"]
 Encoding = Literal["auto", "hardware", "libav"]

@@ -13,7 +13,13 @@ from drivers.errors import DriverError
 SERVICE_PATH = "/onvif/device_service"
 """The path at which every ONVIF device answers: ONVIF Core Specification, 5.1.1."""
 
-Url = Annotated[str, msgspec.Meta(pattern=rf"^https?://[^/@\s]+({SERVICE_PATH})?/?$(?!\n)")]
+ALLOWED_URL = "http://HOST[:PORT], without a user name"
+Url = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=rf"^https?://[^/@\s]+({SERVICE_PATH})?/?$(?!\n)", extra={"allowed": ALLOWED_URL}
+    ),
+]
 """`http://HOST[:PORT]`, with or without the path that is the same everywhere."""
 Timeout = Annotated[float, msgspec.Meta(ge=0.5, le=20)]
 

@@ -56,18 +56,18 @@ def test_relative_paths_start_at_the_configurations_folder(tmp_path: Path) -> No
             ("[box]", "[bx]"),
             "bx: unknown key; allowed: box, broker, camera, outbox, record, hold, health",
         ),
-        (("casa-0001", "Casa 1"), "box.id = 'Casa 1': expected `str` matching regex"),
-        (("casa-0001", r"casa-0001\n"), r"box.id = 'casa-0001\n': expected `str` matching regex"),
-        (('"replay"', "5"), "camera[0].driver = 5: expected `str`, got `int`"),
+        (("casa-0001", "Casa 1"), "box.id = 'Casa 1': allowed: lower case letters"),
+        (("casa-0001", r"casa-0001\n"), r"box.id = 'casa-0001\n': allowed: lower case letters"),
+        (('"replay"', "5"), "camera[0].driver = 5: allowed: a text"),
         (("name =", "fps = 5\nname ="), "camera[0].fps: unknown key; allowed: name, driver"),
-        (("scene =", "fps = 0\nscene ="), "camera[0].detect.fps = 0: expected `float` > 0.0"),
+        (("scene =", "fps = 0\nscene ="), "camera[0].detect.fps = 0: allowed: above 0"),
         (
             ("[[camera]]", "[record]\nmax_age_h = 2161\n[[camera]]"),
-            "record.max_age_h = 2161: expected `float` <= 2160.0",
+            "record.max_age_h = 2161: allowed: at most 2160",
         ),
         (
             ("[[camera]]", "[hold]\nevent_days = 90.5\n[[camera]]"),
-            "hold.event_days = 90.5: expected `float` <= 90.0",
+            "hold.event_days = 90.5: allowed: at most 90",
         ),
         (("mqtts://centre.example:8883", "http://x"), "broker.url = 'http://x': not a broker's"),
         (("centre.example:8883", "centre:99999"), "broker.url = 'mqtts://centre:99999': not a"),
@@ -108,7 +108,7 @@ def test_relative_paths_start_at_the_configurations_folder(tmp_path: Path) -> No
         (('name = "north"', 'name = "box"'), "camera[0].name = 'box': reserved for the box itself"),
         (
             ("[camera.detect]", "[camera.institution]\nowner = 'Tram'\n[camera.detect]"),
-            "camera[0].institution: object missing required field `purpose`",
+            "camera[0].institution.purpose: missing; it has to be given",
         ),
         (
             (
@@ -119,7 +119,7 @@ def test_relative_paths_start_at_the_configurations_folder(tmp_path: Path) -> No
         ),
         (
             ("[camera.detect]", "[camera.onvif]\nurl = 'http://a:b@c'\n[camera.detect]"),
-            "camera[0].onvif.url = 'http://a:b@c': expected `str` matching regex",
+            "camera[0].onvif.url = 'http://a:b@c': allowed: http://HOST[:PORT]",
         ),
         (
             (
@@ -137,7 +137,7 @@ def test_relative_paths_start_at_the_configurations_folder(tmp_path: Path) -> No
         ),
         (
             ("[[camera]]", "[record]\nreserve_bytes = 499_999_999\n[[camera]]"),
-            "record.reserve_bytes = 499999999: expected `int` >= 500000000",
+            "record.reserve_bytes = 499999999: allowed: 500000000 or more",
         ),
         (
             ("[[camera]]", f"{TECHNICIAN}{TECHNICIAN}[[camera]]"),
@@ -165,7 +165,7 @@ def test_a_mistake_is_one_line(tmp_path: Path, change: tuple[str, str], message:
 
 def test_a_box_without_cameras_is_refused(tmp_path: Path) -> None:
     text = GOOD[: GOOD.index("[[camera]]")].replace("[box]", "camera = []\n[box]")
-    with pytest.raises(UserError, match=r"camera: expected `array` of length >= 1"):
+    with pytest.raises(UserError, match=r"camera: allowed: 1 or more items"):
         configuration.load(written(tmp_path, text))
 
 

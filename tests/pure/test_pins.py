@@ -87,11 +87,11 @@ def test_pins_become_lines(tmp_path: Path) -> None:
         (DOOR + DOOR.replace("door", "hatch", 1), "pin[1].pin = 17: used by pin[0] already"),
         (
             DOOR.replace("= 17", "= 54"),
-            "pin[0].pin = 54: expected `int` <= 53",
+            "pin[0].pin = 54: allowed: at most 53",
         ),
         (
             DOOR.replace('kind = "door"', 'kind = "window"'),
-            "pin[0].kind = 'window': invalid value 'window'; allowed: 'door', 'shock'",
+            "pin[0].kind = 'window': allowed: 'door', 'shock'",
         ),
         (
             DOOR + "switchable = true",
@@ -99,9 +99,9 @@ def test_pins_become_lines(tmp_path: Path) -> None:
         ),
         (
             DOOR + 'pull = "left"',
-            "pin[0].pull = 'left': invalid enum value 'left'; allowed: 'down', 'none', 'up'",
+            "pin[0].pull = 'left': allowed: 'down', 'none', 'up'",
         ),
-        (SIREN + "max_on_s = 0", "pin[0].max_on_s = 0: expected `float` > 0.0"),
+        (SIREN + "max_on_s = 0", "pin[0].max_on_s = 0: allowed: above 0"),
         (SIREN + 'pull = "up"', "pin[0].pull: unknown key"),
         (
             LAMP.replace("north", "south"),

@@ -26,7 +26,7 @@ class Horse(
 
 
 class Cart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    name: Annotated[str, msgspec.Meta(pattern="^[a-z]+$")]
+    name: Annotated[str, msgspec.Meta(pattern="^[a-z]+$", extra={"allowed": "lower case letters"})]
     wheel: tuple[Wheel, ...] = ()
     spare: Wheel | None = None
     animal: Ox | Horse = Ox()
@@ -44,16 +44,16 @@ class Cart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             {"name": "a", "spare": {"radius_m": 1, "size": 2}},
             "spare.size: unknown key; allowed: radius_m, kind",
         ),
-        ({"name": "A1"}, "name = 'A1': expected `str` matching regex '^[a-z]+$'"),
-        ({"name": 7}, "name = 7: expected `str`, got `int`"),
-        ({}, "object missing required field `name`"),
+        ({"name": "A1"}, "name = 'A1': allowed: lower case letters"),
+        ({"name": 7}, "name = 7: allowed: a text"),
+        ({}, "name: missing; it has to be given"),
         (
             {"name": "a", "wheel": [{"radius_m": 1}, {"radius_m": 0}]},
-            "wheel[1].radius_m = 0: expected `float` > 0.0",
+            "wheel[1].radius_m = 0: allowed: above 0",
         ),
         (
             {"name": "a", "wheel": [{"radius_m": 1, "kind": "jelly"}]},
-            "wheel[0].kind = 'jelly': invalid enum value 'jelly'; allowed: 'steel', 'wood'",
+            "wheel[0].kind = 'jelly': allowed: 'steel', 'wood'",
         ),
         (
             {"name": "a", "animal": {"kind": "Horse", "horns": 1}},
@@ -61,9 +61,9 @@ class Cart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         ),
         (
             {"name": "a", "animal": {"kind": "Cow"}},
-            "animal.kind = 'Cow': invalid value 'Cow'; allowed: 'Ox', 'Horse'",
+            "animal.kind = 'Cow': allowed: 'Ox', 'Horse'",
         ),
-        ([], "expected `object`, got `array`"),
+        ([], "a list; allowed: a table"),
     ],
 )
 def test_a_mistake_is_one_line_with_path_value_and_allowed_values(
@@ -85,7 +85,7 @@ def test_a_mistake_in_a_table_is_named_by_its_full_path() -> None:
     assert str(refused.value) == "cart.toml: wheel[2].size: unknown key; allowed: radius_m, kind"
     with pytest.raises(UserError) as refused:
         toml_decode.convert({"radius_m": 0}, Wheel, "cart.toml", key_path="wheel[2]")
-    assert str(refused.value) == "cart.toml: wheel[2].radius_m = 0: expected `float` > 0.0"
+    assert str(refused.value) == "cart.toml: wheel[2].radius_m = 0: allowed: above 0"
 
 
 @pytest.mark.parametrize(

@@ -45,8 +45,12 @@ def test_valid_input_is_accepted(capsys: pytest.CaptureFixture[str]) -> None:
         ("vigie.toml", ("[box]", f"a = {'[' * 5000}{']' * 5000}\n[box]"), "a nesting too large"),
         ("vigie.toml", ('"fake"', '"video"'), "camera[0].driver: camera driver 'video' is unknown"),
         ("vigie.toml", ("options = {}", "options = { fpz = 1 }"), "camera[0].options.fpz: unknown"),
-        ("vigie.toml", ("options = {}", "options = { fps = 0 }"), "camera[0].options.fps = 0: exp"),
-        ("vigie.toml", ("options = {}", ""), "camera[0]: object missing required field `options`"),
+        (
+            "vigie.toml",
+            ("options = {}", "options = { fps = 0 }"),
+            "camera[0].options.fps = 0: allowed: 1 or more",
+        ),
+        ("vigie.toml", ("options = {}", ""), "camera[0].options: missing; it has to be given"),
         (
             "vigie.toml",
             ("[camera.detect]", '[camera.detect]\nmodel = "faces"'),

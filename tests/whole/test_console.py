@@ -189,7 +189,7 @@ def test_a_console_that_was_never_provisioned_explains_how_to_provision_it(
     ("text", "why"),
     [
         ("[box\n", "not valid TOML"),
-        (DEAD.replace('site = "Bd Mohammed V"\n', ""), "box: object missing required field `site`"),
+        (DEAD.replace('site = "Bd Mohammed V"\n', ""), "box.site: missing; it has to be given"),
         (DEAD + "[kamera]\n", "kamera: unknown key"),
     ],
 )
