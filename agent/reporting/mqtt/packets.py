@@ -65,5 +65,6 @@ def publish_header_bytes(
 ) -> int:
     """Return an upper bound of a PUBLISH packet without its payload: MQTT 5.0, 3.3.2."""
     texts = [topic, response_topic or "", *(text for pair in properties for text in pair)]
-    # Fixed header 5, packet id 2, property length 4, expiry 5; up to 5 for each text.
-    return 16 + sum(len(text.encode()) + 5 for text in texts) + len(correlation or b"") + 5
+    # Fixed header 5, packet id 2, property length 4, expiry 5, payload format 2, content type 30.
+    # Up to 5 more for each text.
+    return 48 + sum(len(text.encode()) + 5 for text in texts) + len(correlation or b"") + 5

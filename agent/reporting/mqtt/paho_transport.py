@@ -53,6 +53,7 @@ Without it a dead link is found after up to twice the keep-alive. On an uplink o
 """
 MAX_READS_PER_POLL = 64
 DEFAULT_RECEIVE_MAXIMUM = 65_535
+JSON_CONTENT_TYPE, JPEG_CONTENT_TYPE = "application/json", "image/jpeg"
 """Of a broker that states none: MQTT 5.0, 3.2.2.3.3."""
 
 
@@ -188,6 +189,7 @@ class PahoTransport:
         properties: Sequence[tuple[str, str]] = (),
         response_topic: str | None = None,
         correlation: bytes | None = None,
+        content_type: str = JSON_CONTENT_TYPE,
     ) -> int:
         """Publish at QoS 1. Return the packet id that its `Puback` will carry.
 
@@ -200,17 +202,17 @@ class PahoTransport:
         if size_bytes > self._max_sent_bytes:
             raise PacketTooLarge(size_bytes, self._max_sent_bytes)
         mqtt_values = {
+            "PayloadFormatIndicator": int(content_type == JSON_CONTENT_TYPE),
+            "ContentType": content_type,
             "MessageExpiryInterval": expiry_s,
             "UserProperty": list(properties) or None,
             "ResponseTopic": response_topic,
             "CorrelationData": correlation,
         }
-        mqtt_properties: Properties | None = None
-        if any(value is not None for value in mqtt_values.values()):
-            mqtt_properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-            for name, value in mqtt_values.items():
-                if value is not None:
-                    setattr(mqtt_properties, name, value)
+        mqtt_properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        for name, value in mqtt_values.items():
+            if value is not None:
+                setattr(mqtt_properties, name, value)
         info = self._client.publish(
             topic,
             payload,
@@ -279,7 +281,9 @@ class PahoTransport:
         client.on_log = self._on_log
         client.on_socket_open = self._on_socket_open
         if will is not None:
-            client.will_set(will.topic, will.payload, qos=1, retain=True)
+            properties = Properties(PacketTypes.WILLMESSAGE)  # type: ignore[no-untyped-call]
+            properties.PayloadFormatIndicator, properties.ContentType = 1, JSON_CONTENT_TYPE
+            client.will_set(will.topic, will.payload, qos=1, retain=True, properties=properties)
         return client
 
     # The callbacks run within `connect` and `poll`, on the owner's thread. They only record.

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from agent.faults.registry import FaultRegistry
 from agent.reporting.mqtt.packets import PacketTooLarge, Puback
-from agent.reporting.mqtt.paho_transport import PahoTransport
+from agent.reporting.mqtt.paho_transport import JPEG_CONTENT_TYPE, JSON_CONTENT_TYPE, PahoTransport
 from agent.reporting.mqtt.send_window import MIN_FAILURE_CODE, SendWindow
 
 log = logging.getLogger(__name__)
@@ -57,6 +57,8 @@ class Publications:
                 expiry_s=expiry_s,
                 properties=properties,
                 correlation=correlation,
+                # Only a picture has its header beside it, in the properties.
+                content_type=JPEG_CONTENT_TYPE if properties else JSON_CONTENT_TYPE,
             )
         except PacketTooLarge as error:
             detail = f"{description}: {error}"

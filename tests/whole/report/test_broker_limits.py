@@ -1,8 +1,13 @@
-"""agent.reporting.mqtt.connection: a broker with limits of its own, and messages without a limit."""
+"""agent.reporting.mqtt.connection: a broker with limits of its own, messages without a limit, and the content
+types that docs/asyncapi.json states.
+"""
 
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
+
+import paho.mqtt.client as paho
 
 from agent.config.configuration import BrokerConfig
 from agent.reporting import topics
@@ -79,3 +84,36 @@ def test_a_message_larger_than_any_command_does_not_reach_the_box(
     assert received.payload == b"small"
     sender.link.close()
     box.link.close()
+
+
+def test_each_message_names_its_content_type(broker: Mosquitto, tmp_path: Path) -> None:
+    seen: dict[str, tuple[str, int]] = {}
+    arrived = threading.Event()
+
+    def note(_client: object, _data: object, message: paho.MQTTMessage) -> None:
+        properties = message.properties
+        assert properties is not None
+        kind = message.topic.split("/")[4]
+        seen[kind] = (properties.ContentType, properties.PayloadFormatIndicator)
+        if {"status", "event", "snapshot"} <= set(seen):
+            arrived.set()
+
+    integrator = paho.Client(
+        paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTProtocolVersion.MQTTv5
+    )
+    integrator.on_message = note
+    integrator.connect("127.0.0.1", broker.port)
+    integrator.subscribe("vigie/v1/+/up/#")
+    integrator.loop_start()
+    with ReportingBox(config(broker), tmp_path) as box:
+        box.outbox.put(build_snapshot_message("north", b"\xff\xd8jpeg", 1, event_id=None))
+        box.outbox.put(make_event(1))
+        assert arrived.wait(30)
+    integrator.loop_stop()
+    integrator.disconnect()
+    assert seen == {
+        "status": ("application/json", 1),
+        "declaration": ("application/json", 1),
+        "event": ("application/json", 1),
+        "snapshot": ("image/jpeg", 0),
+    }
