@@ -1,26 +1,89 @@
 """Check of a configuration file by the agent's own loaders."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from agent.base.clock import Clock
 from agent.base.errors import UserError
-from agent.config import configuration
+from agent.config import configuration, toml_decode
+from agent.config.configuration import CameraConfig, Config
+from agent.config.heads import HeadConfig
+from agent.config.placeholders import with_placeholders
 
 
-def find_problem(path: Path, clock: Clock, *, deep: bool = False) -> str | None:
-    """Return the first problem of a configuration file, or None.
-
-    `deep` checks the drivers' options, the scenes and the models too.
-    """
+def find_load_problem(path: Path) -> str | None:
+    """Return the first problem of a configuration file without drivers, scenes and models, or None."""
     try:
-        config = configuration.load(path)
-        if deep:
-            # Imported here: all drivers and the detector come with it.
-            from agent.app.actuator_specs import load_actuator_specs  # noqa: PLC0415
-            from agent.capture import camera_source  # noqa: PLC0415
-
-            camera_source.build_sources(config, clock, str(path))
-            load_actuator_specs(config, clock, str(path))
+        configuration.load(path)
     except UserError as error:
         return str(error)
     return None
+
+
+def find_problems(path: Path, clock: Clock) -> list[str]:
+    """Return a line for each problem of a configuration file.
+
+    The drivers' options, the scenes, tours, models and keys are checked too. A problem of one entry does
+    not hide those of another.
+    """
+    try:
+        tables = toml_decode.read_toml(path, "configuration")
+    except UserError as error:
+        return [str(error)]
+    context = str(path)
+    problems = list(toml_decode.iter_errors(tables, Config, context))
+    if problems:
+        tables = with_placeholders(tables)
+    config = toml_decode.convert(tables, Config, context)
+    problems += configuration.iter_conflicts(config, context)
+    problems += _loading_problems(
+        configuration.resolve_paths(config, path.absolute().parent), clock, context
+    )
+    return list(dict.fromkeys(problems))
+
+
+def _loading_problems(config: Config, clock: Clock, context: str) -> Iterator[str]:
+    """Load each camera and head alone."""
+    # Imported here: all drivers and the detector come with it.
+    from agent.app.actuator_specs import load_actuator_specs  # noqa: PLC0415
+    from agent.capture import camera_source  # noqa: PLC0415
+    from agent.recording.encryption.key_wrapping import parse_recipients  # noqa: PLC0415
+
+    for index in range(len(config.camera)):
+        alone = msgspec.structs.replace(
+            config, camera=_isolate(config.camera, index, _PLACEHOLDER_CAMERA)
+        )
+        yield from _collect_error(
+            lambda alone=alone: camera_source.build_sources(alone, clock, context)  # type: ignore[misc]
+        )
+    without_pins = msgspec.structs.replace(config, pin=())
+    for index in range(len(config.head)):
+        alone = msgspec.structs.replace(
+            without_pins, head=_isolate(config.head, index, _PLACEHOLDER_HEAD)
+        )
+        yield from _collect_error(
+            lambda alone=alone: load_actuator_specs(alone, clock, context)  # type: ignore[misc]
+        )
+    if config.pin:
+        pins = msgspec.structs.replace(config, head=())
+        yield from _collect_error(lambda: load_actuator_specs(pins, clock, context))
+    yield from _collect_error(lambda: parse_recipients(config.record.recipient))
+
+
+_PLACEHOLDER_CAMERA = CameraConfig(name="x", driver="fake")
+_PLACEHOLDER_HEAD = HeadConfig(name="x", driver="fake")
+"""Valid entries in place of the others, which keep the index in messages."""
+
+
+def _isolate(items: tuple[Any, ...], index: int, placeholder: Any) -> tuple[Any, ...]:
+    return tuple(item if position == index else placeholder for position, item in enumerate(items))
+
+
+def _collect_error(check: Callable[[], object]) -> Iterator[str]:
+    try:
+        check()
+    except UserError as error:
+        yield str(error)

@@ -1,8 +1,10 @@
 """`vigie check-config FILE`: checks a configuration without running it."""
 
 import argparse
+import sys
 from pathlib import Path
 
+from agent.app import config_check
 from agent.app.actuator_specs import load_actuator_specs
 from agent.base.clock import SystemClock
 from agent.capture import camera_source
@@ -15,15 +17,21 @@ def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "check-config",
         help="check a configuration without running it",
-        description="Checks a configuration with its drivers' options, scenes, tours, models and keys.",
+        description="Checks a configuration with its drivers' options, scenes, tours, models and keys, "
+        "and prints all that is wrong. Exit code 2: something is.",
     )
     parser.add_argument("config", metavar="FILE", type=Path, help="the configuration, TOML")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print each camera, head and pin, and the recipients of footage. Raises: UserError."""
+    """Print each camera, head and pin, and the recipients of footage, or all problems. Return 2 then."""
     clock = SystemClock()
+    problems = config_check.find_problems(args.config, clock)
+    for problem in problems:
+        print(f"vigie: {problem}", file=sys.stderr)
+    if problems:
+        return 2
     config, cameras = camera_source.load_sources(args.config, clock)
     actuator_specs = load_actuator_specs(config, clock, str(args.config))
     recipients = ", ".join(parse_recipients(config.record.recipient))

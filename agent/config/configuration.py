@@ -4,6 +4,7 @@
 """
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -128,7 +129,7 @@ class CameraConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     name: Name
     driver: str
-    options: dict[str, Any]
+    options: dict[str, Any] = {}
     detect_options: dict[str, Any] | None = None
     detect: DetectConfig = DetectConfig()
     record: bool = True
@@ -223,14 +224,15 @@ def load(path: Path) -> Config:
     """
     tables = toml_decode.read_toml(path, "configuration")
     config = toml_decode.convert(tables, Config, str(path))
-    _check_consistency(config, str(path))
-    return _resolve_paths(config, path.absolute().parent)
+    for conflict in iter_conflicts(config, str(path)):
+        raise UserError(conflict)
+    return resolve_paths(config, path.absolute().parent)
 
 
-def _check_consistency(config: Config, context: str) -> None:
-    """Check what spans several fields. Raises: UserError."""
+def iter_conflicts(config: Config, context: str) -> Iterator[str]:
+    """Yield a line, which begins with `context`, for each conflict of several fields."""
     if config.box.id in RESERVED_BOX_IDS:
-        raise UserError(
+        yield (
             f"{context}: box.id = {config.box.id!r}: a topic and a client of the centre; "
             "allowed: any other name"
         )
@@ -238,12 +240,12 @@ def _check_consistency(config: Config, context: str) -> None:
     for index, camera in enumerate(config.camera):
         name = camera.name
         if name == BOX_EVENT_SOURCE:
-            raise UserError(
+            yield (
                 f"{context}: camera[{index}].name = {name!r}: reserved for the box itself in events; "
                 "allowed: any other name"
             )
         if name in names[:index]:
-            raise UserError(
+            yield (
                 f"{context}: camera[{index}].name = {name!r}: used by camera"
                 f"[{names.index(name)}] already; allowed: a name of its own for each camera"
             )
@@ -253,29 +255,30 @@ def _check_consistency(config: Config, context: str) -> None:
             and institution.max_age_h
             and institution.max_age_h > config.record.max_age_h
         ):
-            raise UserError(
+            yield (
                 f"{context}: camera[{index}].institution.max_age_h = {institution.max_age_h:g}: longer than "
                 f"the box keeps footage; allowed: up to record.max_age_h = "
                 f"{config.record.max_age_h:g}"
             )
-    _check_heads(config, context)
-    check_broker(config.broker, context)
+    yield from _head_conflicts(config, context)
+    try:
+        check_broker(config.broker, context)
+    except UserError as error:
+        yield str(error)
     if config.update and split_url(config.update.feed, "https") is None:
-        raise UserError(
-            f"{context}: update.feed = {config.update.feed!r}; allowed: https://HOST/PATH"
-        )
-    pins_config.check(config.pin, names, context)
-    console_config.check(config.console, context)
+        yield f"{context}: update.feed = {config.update.feed!r}; allowed: https://HOST/PATH"
+    yield from pins_config.iter_conflicts(config.pin, names, context)
+    yield from console_config.iter_conflicts(config.console, context)
 
 
-def _check_heads(config: Config, context: str) -> None:
-    """Check that heads and cameras match. Raises: UserError."""
+def _head_conflicts(config: Config, context: str) -> Iterator[str]:
+    """Yield a line for each head and camera that do not match."""
     cameras = {camera.name: index for index, camera in enumerate(config.camera)}
     names: set[str] = set()
     head_by_camera: dict[str, str] = {}
     for index, head in enumerate(config.head):
         if head.name in names:
-            raise UserError(
+            yield (
                 f"{context}: head[{index}].name = {head.name!r}: used by another head already; "
                 "allowed: a name of its own for each head"
             )
@@ -283,30 +286,29 @@ def _check_heads(config: Config, context: str) -> None:
         if head.camera is None:
             continue
         if head.camera not in cameras:
-            raise UserError(
+            yield (
                 f"{context}: head[{index}].camera = {head.camera!r}: no such camera; "
                 f"allowed: {', '.join(cameras)}"
             )
+            continue
         other = head_by_camera.setdefault(head.camera, head.name)
         if other != head.name:
-            raise UserError(
+            yield (
                 f"{context}: head[{index}].camera = {head.camera!r}: sits on head {other!r} already; "
                 "allowed: one head for each camera"
             )
     for camera in config.camera:
         prefix = f"{context}: camera[{cameras[camera.name]}].detect"
         if camera.name in head_by_camera and camera.detect.scene is not None:
-            raise UserError(
+            yield (
                 f"{prefix}.scene = {camera.detect.scene!r}: the camera sits on head "
                 f"{head_by_camera[camera.name]!r}; allowed: scenes, a file for each preset"
             )
         if camera.name not in head_by_camera and camera.detect.scenes:
-            raise UserError(
-                f"{prefix}.scenes: the camera sits on no head; allowed: scene, one file"
-            )
+            yield (f"{prefix}.scenes: the camera sits on no head; allowed: scene, one file")
 
 
-def _resolve_paths(config: Config, base_dir: Path) -> Config:
+def resolve_paths(config: Config, base_dir: Path) -> Config:
     """Resolve relative paths against `base_dir`."""
 
     def resolve(path: str | None) -> str | None:

@@ -1,11 +1,11 @@
 """`[console]` and `[[console.technician]]`: logins at the box. Pure."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 
-from agent.base.errors import UserError
 from agent.config.names import SigningKey, TechnicianName
 
 
@@ -27,12 +27,12 @@ class ConsoleConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     language: Literal["en", "fr", "ar"] = "en"
 
 
-def check(console: ConsoleConfig, context: str) -> None:
-    """Raise UserError if two technicians share an id, by which receipts name a person."""
+def iter_conflicts(console: ConsoleConfig, context: str) -> Iterator[str]:
+    """Yield a line for each technician with the id of another: receipts name a person by it."""
     ids = [technician.id for technician in console.technician]
     for index, technician_id in enumerate(ids):
         if technician_id in ids[:index]:
-            raise UserError(
+            yield (
                 f"{context}: console.technician[{index}].id = {technician_id!r}: used by console.technician"
                 f"[{ids.index(technician_id)}] already; allowed: an id of its own for each technician"
             )

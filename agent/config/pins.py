@@ -3,12 +3,11 @@
 Pure; `docs/pins.md` shows every kind.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
-from agent.base.errors import UserError
 from agent.config.names import Name
 from drivers.contracts import GpioLine
 
@@ -147,46 +146,47 @@ def switchable_by_name(pins: Sequence[Pin]) -> dict[str, bool]:
     return {pin.name: isinstance(pin, SirenPin | BeaconPin) and pin.switchable for pin in pins}
 
 
-def check(pins: Sequence[Pin], cameras: Collection[str], context: str) -> None:
-    """Check the pins against each other; `context` begins the message. Raises: UserError."""
+def iter_conflicts(pins: Sequence[Pin], cameras: Collection[str], context: str) -> Iterator[str]:
+    """Yield a line, which begins with `context`, for each conflict of the pins with each other."""
     index_by_name: dict[str, int] = {}
     index_by_number: dict[int, int] = {}
     for index, pin in enumerate(pins):
         prefix = f"{context}: pin[{index}]"
         if pin.name in index_by_name:
-            raise UserError(
+            yield (
                 f"{prefix}.name = {pin.name!r}: used by pin[{index_by_name[pin.name]}] already; "
                 "allowed: a name of its own for each pin"
             )
         if pin.pin in index_by_number:
-            raise UserError(
+            yield (
                 f"{prefix}.pin = {pin.pin}: used by pin[{index_by_number[pin.pin]}] already; "
                 "allowed: a number of its own for each pin"
             )
-        index_by_name[pin.name], index_by_number[pin.pin] = index, index
+        index_by_name.setdefault(pin.name, index)
+        index_by_number.setdefault(pin.pin, index)
         if isinstance(pin, IrLampPin | IrCutPin) and pin.camera not in cameras:
-            raise UserError(
+            yield (
                 f"{prefix}.camera = {pin.camera!r}: no camera of this name; "
                 f"allowed: {', '.join(map(repr, cameras))}"
             )
         if isinstance(pin, FanPin) and pin.off_celsius >= pin.on_celsius:
-            raise UserError(
+            yield (
                 f"{prefix}.off_celsius = {pin.off_celsius:g}: allowed: below on_celsius = "
                 f"{pin.on_celsius:g}"
             )
         if isinstance(pin, HeaterPin):
-            _check_heater(pin, pins, prefix)
+            yield from _heater_conflicts(pin, pins, prefix)
 
 
-def _check_heater(heater: HeaterPin, pins: Sequence[Pin], prefix: str) -> None:
+def _heater_conflicts(heater: HeaterPin, pins: Sequence[Pin], prefix: str) -> Iterator[str]:
     if heater.off_celsius <= heater.on_celsius:
-        raise UserError(
+        yield (
             f"{prefix}.off_celsius = {heater.off_celsius:g}: allowed: above on_celsius = "
             f"{heater.on_celsius:g}"
         )
     for fan in pins:
         if isinstance(fan, FanPin) and heater.off_celsius >= fan.off_celsius:
-            raise UserError(
+            yield (
                 f"{prefix}.off_celsius = {heater.off_celsius:g}: allowed: below off_celsius = "
                 f"{fan.off_celsius:g} of the fan {fan.name!r}"
             )

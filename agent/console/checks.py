@@ -61,11 +61,11 @@ def check_clock(context: ConsoleContext) -> Iterable[CheckResult]:
 
 def check_configuration(context: ConsoleContext) -> Iterable[CheckResult]:
     """Check the file as it is now, with its drivers' options, scenes and models."""
-    problem = config_check.find_problem(context.config_path, context.clock, deep=True)
-    if problem is None:
+    problems = config_check.find_problems(context.config_path, context.clock)
+    if not problems:
         return (passed(Message("configuration"), Message("valid")),)
     advice = Message("Correct the file, then: config check.")
-    return (failed(Message("configuration"), problem, advice=advice),)
+    return tuple(failed(Message("configuration"), problem, advice=advice) for problem in problems)
 
 
 def check_agent(context: ConsoleContext) -> Iterator[CheckResult]:

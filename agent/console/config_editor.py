@@ -43,9 +43,9 @@ class ConfigEditor:
         """
         changes = plan_changes(self._read_text(), pairs)
         with self._commit_confirm.candidate(changes[-1].new_text) as candidate:
-            problem = config_check.find_problem(candidate, self._clock, deep=True)
-        if problem is not None:
-            reason = problem.replace(str(candidate), str(self._path))
+            problems = config_check.find_problems(candidate, self._clock)
+        if problems:
+            reason = problems[0].replace(str(candidate), str(self._path))
             raise ConsoleError(Message("not valid: {reason}", reason=reason))
         return changes
 

@@ -184,7 +184,7 @@ class ConsoleContext:
 
     def open_archive(self) -> FootageArchive:
         """Open the footage of the configuration, or of the state folder if that is not valid."""
-        if config_check.find_problem(self.config_path, self.clock) is None:
+        if config_check.find_load_problem(self.config_path) is None:
             return FootageArchive.from_config(self.config_path, self.clock)
         return FootageArchive.from_state_dir(self.state_dir, self.clock)
 

@@ -1,7 +1,6 @@
 """Full check of a settings file: driver options, scenes, tours, models and keys, as the agent loads them.
 
-The files are written to a temporary folder. `vigie check-config` does the same, but stops at the first
-problem; this check reports all.
+The files are written to a temporary folder, and checked there as by `vigie check-config`.
 """
 
 import os
@@ -10,20 +9,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from agent.app import actuator_specs
+from agent.app import config_check
 from agent.base import pem
 from agent.base.clock import SystemClock
 from agent.base.errors import UserError
-from agent.capture import camera_source
-from agent.config import configuration, toml_writer
-from agent.config.configuration import CameraConfig, Config
-from agent.config.heads import HeadConfig
+from agent.config import toml_writer
+from agent.config.configuration import Config
 from agent.console import login
 from agent.provisioning.embedded_files import CONFIG_FILE, EmbeddedFiles
 from agent.provisioning.file_references import iter_references, local_name
-from agent.recording.encryption.key_wrapping import parse_recipients
 
 SHM_DIR = Path("/dev/shm")  # noqa: S108 - names in it are random
 """Files in memory: secrets are not written to a disk."""
@@ -47,7 +41,7 @@ def find_problems(
             _write_private(folder / file, text)
         _write_private(folder / CONFIG_FILE, toml_writer.dumps(tables))
         found = [
-            *_config_problems(folder / CONFIG_FILE, source),
+            *config_check.find_problems(folder / CONFIG_FILE, SystemClock()),
             *_file_problems(folder, config, embedded, source),
         ]
         return [_relabel(line, folder, source) for line in found]
@@ -70,44 +64,6 @@ def _collect_error(check: Callable[[], object]) -> Iterator[str]:
         check()
     except UserError as error:
         yield str(error)
-
-
-def _config_problems(path: Path, source: str) -> Iterator[str]:
-    """Check each camera and head alone: a problem in one does not hide those of another."""
-    try:
-        config = configuration.load(path)
-    except UserError as error:
-        yield str(error)
-        return
-    clock = SystemClock()
-    for index in range(len(config.camera)):
-        alone = msgspec.structs.replace(
-            config, camera=_isolate(config.camera, index, _PLACEHOLDER_CAMERA)
-        )
-        yield from _collect_error(
-            lambda alone=alone: camera_source.build_sources(alone, clock, source)  # type: ignore[misc]
-        )
-    without_pins = msgspec.structs.replace(config, pin=())
-    for index in range(len(config.head)):
-        alone = msgspec.structs.replace(
-            without_pins, head=_isolate(config.head, index, _PLACEHOLDER_HEAD)
-        )
-        yield from _collect_error(
-            lambda alone=alone: actuator_specs.load_actuator_specs(alone, clock, source)  # type: ignore[misc]
-        )
-    if config.pin:
-        pins = msgspec.structs.replace(config, head=())
-        yield from _collect_error(lambda: actuator_specs.load_actuator_specs(pins, clock, source))
-    yield from _collect_error(lambda: parse_recipients(config.record.recipient))
-
-
-_PLACEHOLDER_CAMERA = CameraConfig(name="x", driver="fake", options={})
-_PLACEHOLDER_HEAD = HeadConfig(name="x", driver="fake")
-"""Valid entries in place of the others, which keep the index in messages."""
-
-
-def _isolate(items: tuple[Any, ...], index: int, placeholder: Any) -> tuple[Any, ...]:
-    return tuple(item if position == index else placeholder for position, item in enumerate(items))
 
 
 def _file_problems(

@@ -7,7 +7,6 @@ Invariant: no text of a secret is in a message, in a note or in a `repr`.
 """
 
 import re
-import typing
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import msgspec
 from agent.base.errors import UserError
 from agent.config import redaction, toml_decode, toml_writer
 from agent.config.configuration import Config
-from agent.config.names import Name
+from agent.config.placeholders import with_placeholders
 from agent.config.shareable_config import REDACTED
 from agent.config.toml_decode import iter_errors
 from agent.provisioning import embedded_files, file_references, network_config
@@ -106,7 +105,7 @@ def parse_settings(data: bytes, source: str) -> BoxSettings:
     problems += config_problems
     if config_problems:
         # The valid entries are checked all the same.
-        config_tables = _with_placeholders(config_tables)
+        config_tables = with_placeholders(config_tables)
     config = toml_decode.convert(config_tables, Config, source)
     problems += _image_problems(config, source)
     reference_problems = list(
@@ -178,46 +177,6 @@ def _config_problems(tables: dict[str, Any], source: str) -> Iterator[str]:
         if key not in known:
             yield f"{source}: {key}: unknown table; allowed: {', '.join([*known, *EXTRA_TABLES])}"
     yield from iter_errors({k: v for k, v in tables.items() if k in known}, Config, source)
-
-
-def _with_placeholders(tables: dict[str, Any]) -> dict[str, Any]:
-    """Return the tables with a valid placeholder for each invalid entry. Indexes stay, and names of cameras
-    and heads, since other entries refer to them.
-    """
-    hints = typing.get_type_hints(Config, include_extras=True)
-    valid = {
-        key: value
-        for key, value in tables.items()
-        if key in hints and not any(iter_errors(value, hints[key], ""))
-    }
-    for key, value in _PLACEHOLDERS.items():
-        items = tables.get(key)
-        if key in valid or not isinstance(items, list) or not isinstance(value, list):
-            continue
-        (placeholder,), item_type = value, typing.get_args(typing.get_args(hints[key])[0])[0]
-        valid[key] = [
-            entry
-            if not any(iter_errors(entry, item_type, ""))
-            else {**placeholder, "name": _valid_name(entry) or f"{key}-{index}"}
-            for index, entry in enumerate(items[:8])
-        ]
-    return {**_PLACEHOLDERS, **{key: value for key, value in valid.items() if value != []}}
-
-
-_PLACEHOLDERS: dict[str, Any] = {
-    "box": {"id": "x", "site": "x"},
-    "broker": {"url": "mqtt://127.0.0.1"},
-    "camera": [{"name": "x", "driver": "fake", "options": {}}],
-    "head": [{"name": "x", "driver": "fake"}],
-}
-
-
-def _valid_name(table: object) -> str | None:
-    name = table.get("name") if isinstance(table, dict) else None
-    try:
-        return msgspec.convert(name, Name)
-    except msgspec.ValidationError:
-        return None
 
 
 def is_host_name(box_id: str) -> bool:

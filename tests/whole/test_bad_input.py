@@ -1,5 +1,6 @@
 """Every mistake of a user gives one clear line on stderr and a non-zero exit code."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,11 @@ def test_valid_input_is_accepted(capsys: pytest.CaptureFixture[str]) -> None:
             ("options = {}", "options = { fps = 0 }"),
             "camera[0].options.fps = 0: allowed: 1 or more",
         ),
-        ("vigie.toml", ("options = {}", ""), "camera[0].options: missing; it has to be given"),
+        (
+            "vigie.toml",
+            ('"fake"\noptions = {}', '"rtsp"'),
+            "camera[0].options.url: missing; it has to be given",
+        ),
         (
             "vigie.toml",
             ("[camera.detect]", '[camera.detect]\nmodel = "faces"'),
@@ -103,6 +108,82 @@ def test_a_mistake_in_a_scene_is_one_line_and_exit_code_2(
 ) -> None:
     spoil(box / file, change)
     assert_refused([*command, "vigie.toml"], message, capsys)
+
+
+def test_check_config_reports_all_that_is_wrong_in_one_run(
+    box: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (box / "vigie.toml").write_text("""
+[box]
+id = "Casa 1"
+site = "x"
+fast = true
+[broker]
+url = "mqtt://10.0.0.1"
+[[camera]]
+name = "north"
+driver = "fake"
+options = { fps = 0 }
+[[camera]]
+name = "north"
+driver = "fake"
+[camera.detect]
+model = "faces"
+[[camera]]
+name = "south"
+driver = "fake"
+fps = 5
+[[camera]]
+driver = "video"
+name = "west"
+[[head]]
+name = "mast"
+driver = "fake"
+camera = "east"
+options = { silent = 1 }
+[[head]]
+name = "Mast 2"
+driver = "fake"
+camera = "south"
+[[pin]]
+name = "siren"
+kind = "siren"
+pin = 25
+switchable = true
+[[pin]]
+name = "siren"
+kind = "door"
+pin = 25
+""")
+    assert main(["check-config", "vigie.toml"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    lines = captured.err.splitlines()
+    assert all(line.startswith("vigie: vigie.toml: ") for line in lines)
+    keys = sorted(re.split(r" =|: ", line.removeprefix("vigie: vigie.toml: "))[0] for line in lines)
+    assert keys == [
+        "box.fast",
+        "box.id",
+        "broker.url",
+        "camera[0].options.fps",
+        "camera[1].detect.model",
+        "camera[1].name",
+        "camera[2].fps",
+        "camera[3].driver",
+        "head[0].camera",
+        "head[0].options.silent",
+        "head[1].name",
+        "pin[1].name",
+        "pin[1].pin",
+    ]
+
+
+def test_a_driver_without_required_options_needs_no_table_of_them(
+    box: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spoil(box / "vigie.toml", ("options = {}", ""))
+    assert main(["check-config", "vigie.toml"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def spoil(file: Path, change: tuple[str, str]) -> None:

@@ -28,9 +28,11 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
             tables = redact_config(read_toml(context.config_path, "configuration"))
             terminal.print(f"# {context.config_path}", *toml_writer.dumps(tables).splitlines())
         case ["check"]:
-            problem = config_check.find_problem(context.config_path, context.clock, deep=True)
-            valid = Message("{path}: valid", path=str(context.config_path))
-            terminal.print(problem or valid)
+            problems = config_check.find_problems(context.config_path, context.clock)
+            if problems:
+                terminal.print(*problems)
+            else:
+                terminal.print(Message("{path}: valid", path=str(context.config_path)))
         case ["set"]:
             terminal.table(editor.list_keys())
         case ["set", *rest]:

@@ -29,7 +29,7 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
     terminal.table(
         [(Message("Agent"), format_agent_state(agent_state)), *_status_rows(agent_state)]
     )
-    problem = config_check.find_problem(context.config_path, context.clock)
+    problem = config_check.find_load_problem(context.config_path)
     if problem is not None:
         terminal.print(Message("Configuration is not valid: {problem}", problem=problem))
     _print_faults(terminal, context, agent_state)
