@@ -21,7 +21,7 @@ _CHAIN_HEAD = re.compile(r"([1-9]\d{0,15}):([0-9a-f]{64})", re.ASCII)
 
 
 def verify(args: argparse.Namespace) -> int:
-    """Verify an export. Return 0 if it is good, else 1."""
+    """Verify an export. Return 0 if it is consistent with itself and with what is known, else 1."""
     if not args.path.is_dir():
         raise UserError(f"{str(args.path)!r}: no such folder; allowed: the folder of an export")
     chain_head = _parse_chain_head(args.head)
@@ -45,7 +45,9 @@ def _print_verification(
         print(escape_unprintable(f"{path}: BROKEN: {verification.first_problem}"))
         return
     is_unchecked = chain_head is not None and not verification.head_checked
-    result_text = "good, but the head was not checked" if is_unchecked else "good"
+    result_text = "good" if verification.origin_verified else "consistent, origin not verified"
+    if is_unchecked:
+        result_text += ", but the head was not checked"
     print(
         escape_unprintable(
             f"{path}: {result_text}: {verification.segment_count} segments, {verification.receipt_count} receipts"
@@ -60,6 +62,8 @@ def _print_verification(
             f"  head {chain_head.seq} is not within this export, which has {manifest.first_seq} to "
             f"{last_seq}: not checked"
         )
+    if verification.ignored:
+        print(f"  ignored, not part of the export: {_shorten(', '.join(verification.ignored))}")
     print(f"  box {_shorten(manifest.box)}, camera {_shorten(manifest.camera)}")
     print(f"  {manifest.begin_time} to {manifest.end_time}")
     print(f"  exported by {_shorten(manifest.by)} for: {_shorten(manifest.purpose)}")

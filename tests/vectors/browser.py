@@ -69,6 +69,37 @@ class VerifierPage:
         assert (ok == "true") == (problem == "")
         return problem or None
 
+    def check_changing(self, path: str, answers: list[bytes]) -> str | None:
+        """Check the folder chosen last, on a medium that answers differently at each reading of `path`.
+
+        Return the problem, or None if the export is accepted.
+        """
+        script = """
+            const [path, answers, done] = arguments;
+            const files = new Map(chosen);
+            let readings = 0;
+            const answer = () => Uint8Array.from(answers[Math.min(readings++, answers.length - 1)]).buffer;
+            files.set(path, { size: answers[0].length, arrayBuffer: async () => answer() });
+            check(files, knownFacts(), () => {}).then(() => done(null), (error) => done(error.problem ?? String(error)));
+        """
+        numbers = [list(answer) for answer in answers]
+        problem: str | None = self.driver.execute_async_script(script, path, numbers)
+        return problem
+
+    def verdict_color(self) -> str:
+        """Return the colour of the bar of the verdict: `good`, `bad`, or `unsure`, which is amber."""
+        script = """
+            const shown = getComputedStyle(document.getElementById("verdict")).borderInlineStartColor;
+            const probe = document.body.appendChild(document.createElement("i"));
+            const names = ["good", "bad", "unsure"].filter((name) => {
+                probe.style.color = `var(--${name})`;
+                return getComputedStyle(probe).color === shown;
+            });
+            probe.remove();
+            return names.join();
+        """
+        return str(self.driver.execute_script(script))
+
     def hash_in_pieces(self, sizes: list[int], piece_bytes: int) -> list[str]:
         """SHA-256 of so many bytes 0, 1, 2 ..., as the page sums a file that is too large to hold."""
         script = """

@@ -14,11 +14,14 @@ from pathlib import Path
 
 import msgspec
 
+import tests.vectors.grammar  # noqa: F401 - adds its copies to the table
 from agent.base.device_identity import DeviceIdentity
 from agent.recording.custody.chain import ChainHead
 from tests.vectors import tampering
 from tests.vectors.street import StreetBox
 from tests.vectors.workbench import Workbench
+
+LEFT_BY_FILE_MANAGERS = (".DS_Store", "Thumbs.db", "desktop.ini", "segments/.DS_Store")
 
 
 class ExportVector(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,7 +35,8 @@ class ExportVector(msgspec.Struct, frozen=True, kw_only=True):
 class ExportVectors(msgspec.Struct, frozen=True, kw_only=True):
     """`known_key` and `known_head` are the centre's knowledge of the box. Valid too are `masked`, whose
     clip is masked, and whose unmasked files stay in the box; `busy`, of a box that closed and evicted
-    footage of the span during the export; and `set_back`, across a clock step back.
+    footage of the span during the export; `set_back`, across a clock step back; and `shown`, a copy of
+    `good` in which file managers left the files `ignored`.
     """
 
     known_key: str
@@ -41,7 +45,14 @@ class ExportVectors(msgspec.Struct, frozen=True, kw_only=True):
     masked: ExportVector
     busy: ExportVector
     set_back: ExportVector
+    shown: ExportVector
+    ignored: tuple[str, ...]
     tampered: tuple[ExportVector, ...]
+
+    @property
+    def accepted(self) -> tuple[ExportVector, ...]:
+        """The valid ones."""
+        return (self.good, self.masked, self.busy, self.set_back, self.shown)
 
 
 def build_vectors(folder: Path) -> ExportVectors:
@@ -76,6 +87,9 @@ def build_vectors(folder: Path) -> ExportVectors:
         vectors.append(
             ExportVector(name=tampering_case.name, folder=copy, problem=tampering_case.problem)
         )
+    shutil.copytree(good, folder / "shown")
+    for name in LEFT_BY_FILE_MANAGERS:
+        (folder / "shown" / name).write_bytes(b"\0\0\0\1Bud1")
     for private_folder in ("box", "other", "thief"):
         shutil.rmtree(folder / private_folder)
     built = ExportVectors(
@@ -85,6 +99,8 @@ def build_vectors(folder: Path) -> ExportVectors:
         masked=ExportVector(name="masked", folder=folder / "masked", problem=None),
         busy=ExportVector(name="busy", folder=folder / "busy", problem=None),
         set_back=ExportVector(name="set_back", folder=folder / "set_back", problem=None),
+        shown=ExportVector(name="shown", folder=folder / "shown", problem=None),
+        ignored=LEFT_BY_FILE_MANAGERS,
         tampered=tuple(vectors),
     )
     (folder / "vectors.json").write_text(json.dumps(_vectors_json(built, folder), indent=1) + "\n")
@@ -121,8 +137,12 @@ def _vectors_json(built: ExportVectors, folder: Path) -> object:
         "known_key": built.known_key,
         "known_head": {"seq": built.known_head.seq, "sha256": built.known_head.sha256},
         "vectors": [
-            {"folder": one.folder.relative_to(folder).as_posix(), "problem": one.problem}
-            for one in (built.good, built.masked, built.busy, built.set_back, *built.tampered)
+            {
+                "folder": one.folder.relative_to(folder).as_posix(),
+                "problem": one.problem,
+                "ignored": built.ignored if one is built.shown else (),
+            }
+            for one in (*built.accepted, *built.tampered)
         ],
     }
 
@@ -131,4 +151,4 @@ if __name__ == "__main__":
     target = Path(sys.argv[1])
     target.mkdir(parents=True)
     count = len(build_vectors(target).tampered)
-    print(f"{count} tampered copies and four good exports in {target}")  # noqa: T201
+    print(f"{count} tampered copies and five good exports in {target}")  # noqa: T201

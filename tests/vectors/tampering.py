@@ -159,6 +159,18 @@ def file_added(bench: Workbench, _: Path) -> None:
 
 
 @expects_problem("sums")
+def file_added_with_a_name_like_that_of_a_file_manager(bench: Workbench, _: Path) -> None:
+    bench.file_path("segments/Thumbs.db.mp4").write_text("nothing happened")
+
+
+@expects_problem("sums")
+def file_of_a_file_manager_that_the_sums_list_changed(bench: Workbench, _: Path) -> None:
+    bench.file_path("Thumbs.db").write_text("nothing happened")
+    bench.rewrite_sums()
+    bench.flip_bit(bench.file_path("Thumbs.db"))
+
+
+@expects_problem("sums")
 def chain_missing(bench: Workbench, _: Path) -> None:
     bench.file_path("receipts.chain").unlink()
 
@@ -211,6 +223,12 @@ def explaining_page_changed_and_sums_updated(bench: Workbench, _: Path) -> None:
 @expects_problem("manifest")
 def file_added_and_sums_updated(bench: Workbench, _: Path) -> None:
     bench.file_path("segments/note.txt").write_text("nothing happened")
+    bench.rewrite_sums()
+
+
+@expects_problem("manifest")
+def file_of_a_file_manager_added_and_sums_updated(bench: Workbench, _: Path) -> None:
+    bench.file_path("Thumbs.db").write_text("nothing happened")
     bench.rewrite_sums()
 
 

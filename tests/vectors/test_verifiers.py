@@ -5,9 +5,11 @@ import hashlib
 import re
 import shutil
 import subprocess
+from datetime import datetime
 from pathlib import Path
 from typing import get_args
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -21,7 +23,7 @@ from agent.recording.custody.receipts import (
 )
 from agent.recording.export.manifest import ExportProblemKind
 from agent.recording.export.verify import verify_export
-from tests.vectors import tampering
+from tests.vectors import grammar, tampering
 from tests.vectors.make import ExportVectors
 from tests.vectors.workbench import Workbench
 
@@ -33,9 +35,8 @@ NAMES = [one.name for one in tampering.TAMPERINGS]
 def test_every_tampering_changes_the_export(vectors: ExportVectors) -> None:
     assert len(NAMES) == len(set(NAMES)) >= 50
     assert {one.problem for one in vectors.tampered} == set(get_args(ExportProblemKind))
-    good = (vectors.good, vectors.masked, vectors.busy, vectors.set_back)
-    seen = {content(one.folder) for one in (*good, *vectors.tampered)}
-    assert len(seen) == len(vectors.tampered) + len(good)
+    seen = {content(one.folder) for one in (*vectors.accepted, *vectors.tampered)}
+    assert len(seen) == len(vectors.tampered) + len(vectors.accepted)
 
 
 def test_the_good_export_verifies(vectors: ExportVectors) -> None:
@@ -44,6 +45,66 @@ def test_the_good_export_verifies(vectors: ExportVectors) -> None:
     )
     assert verdict.ok, verdict.first_problem
     assert verify_export(vectors.good.folder).ok
+
+
+def test_the_origin_is_verified_only_with_the_centres_key(vectors: ExportVectors) -> None:
+    good, head = vectors.good.folder, vectors.known_head
+    assert verify_export(good, known_key=vectors.known_key).origin_verified
+    assert not verify_export(good).origin_verified
+    assert not verify_export(good, known_head=head).origin_verified
+    (forged,) = (one for one in vectors.tampered if one.name == "all_of_it_signed_by_another_key")
+    verdict = verify_export(forged.folder)
+    assert (verdict.ok, verdict.origin_verified) == (True, False)
+
+
+def test_the_files_of_file_managers_are_named_and_ignored(vectors: ExportVectors) -> None:
+    verdict = verify_export(vectors.shown.folder, known_key=vectors.known_key)
+    assert verdict.ok, verdict.first_problem
+    assert verdict.ignored == vectors.ignored
+    assert verify_export(vectors.good.folder).ignored == ()
+
+
+def test_a_manifest_that_reads_differently_the_second_time_is_refused(
+    vectors: ExportVectors, tmp_path: Path
+) -> None:
+    """A medium can answer with the signed manifest while it is hashed, and with a forged one later."""
+    copy, signed, forged = forge_clip(vectors, tmp_path)
+    assert not verify_export(copy, known_key=vectors.known_key).ok
+    answers: list[bytes] = []
+
+    def answer_differently(done: int, total: int) -> None:
+        if done == total:
+            (copy / "manifest.json").write_bytes(forged)
+            answers.append(forged)
+
+    (copy / "manifest.json").write_bytes(signed)
+    verdict = verify_export(copy, known_key=vectors.known_key, progress=answer_differently)
+    assert answers
+    assert not verdict.ok
+
+
+def test_a_chain_that_reads_differently_the_second_time_is_refused(
+    vectors: ExportVectors, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(vectors.good.folder, tmp_path / "copy")
+    chain = (copy / "receipts.chain").read_bytes()
+    (copy / "receipts.chain").write_bytes(b"something else")
+    Workbench(copy, None, None).rewrite_sums()  # type: ignore[arg-type]
+
+    def answer_differently(done: int, total: int) -> None:
+        if done == total:
+            (copy / "receipts.chain").write_bytes(chain)
+
+    assert not verify_export(copy, progress=answer_differently).ok
+
+
+def test_possible_times_are_read_and_impossible_ones_are_not() -> None:
+    for text in grammar.POSSIBLE_TIMES:
+        assert msgspec.convert(text, receipts.UtcText) == text
+        assert datetime.fromisoformat(text).isoformat(timespec="milliseconds")[:23] == text[:23]
+    for text in grammar.IMPOSSIBLE_TIMES.values():
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.convert(text, receipts.UtcText)
 
 
 def test_an_export_without_masked_segments_verifies(
@@ -162,6 +223,22 @@ def test_every_byte_of_the_chain_is_covered(
     # Corrected sums do not hide it either.
     Workbench(copy, None, None).rewrite_sums()  # type: ignore[arg-type]
     assert not verify_export(copy).ok
+
+
+def forge_clip(vectors: ExportVectors, tmp_path: Path) -> tuple[Path, bytes, bytes]:
+    """Copy the good export with another clip. Return it with the signed manifest and a forged one.
+
+    The sums fit the signed manifest and the forged clip; the forged manifest has that clip.
+    """
+    copy = shutil.copytree(vectors.good.folder, tmp_path / "copy")
+    bench = Workbench(copy, None, None)  # type: ignore[arg-type]
+    signed = (copy / "manifest.json").read_bytes()
+    bench.flip_bit(copy / "clip.mp4")
+    bench.rewrite_manifest()
+    forged = (copy / "manifest.json").read_bytes()
+    (copy / "manifest.json").write_bytes(signed)
+    bench.rewrite_sums()
+    return copy, signed, forged
 
 
 def content(folder: Path) -> str:

@@ -7,13 +7,22 @@ from pathlib import Path
 import pytest
 
 from agent.recording.export.verify import verify_export
+from tests.vectors.grammar import IMPOSSIBLE_TIMES, POSSIBLE_TIMES
 from tests.vectors.make import ExportVectors
+from tests.vectors.test_verifiers import forge_clip
 
 pytest.importorskip("selenium", reason="needs selenium, of the extra `dev`")
 
 from tests.vectors.browser import VerifierPage
 
 PAGE = Path(__file__).parents[2] / "agent" / "recording" / "export" / "verifier.html"
+
+
+CONSISTENT = {
+    "fr": ("Export cohérent, mais son origine", "un faux complet"),
+    "ar": ("التصدير متّسق، لكن مصدره لم يُتحقَّق منه.", "تزويرا كاملا"),
+    "en": ("The export is consistent, but its origin is not verified.", "a complete forgery"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +40,9 @@ def page(
 def test_the_page_accepts_the_good_export_in_three_languages(
     vectors: ExportVectors, page: VerifierPage
 ) -> None:
-    for good in (vectors.masked, vectors.busy, vectors.set_back, vectors.good):
-        assert page.check_folder(good.folder) is None, good.name
+    for accepted in (*vectors.accepted[1:], vectors.good):
+        assert page.check_folder(accepted.folder) is None, accepted.name
+    assert page.verdict_color() == "good"
     assert [page.choose_language(lang) for lang in ("fr", "ar", "en")] == ["ltr", "rtl", "ltr"]
     page.choose_language("ar")
     assert "لم يُكتشف أي تغيير." in page.page_text()
@@ -51,6 +61,7 @@ def test_the_page_names_each_tampered_copys_defect(
     found = {one.name: page.check_folder(one.folder) for one in vectors.tampered}
     assert found == {one.name: one.problem for one in vectors.tampered}
     assert "Verification failed: the integrity" in page.page_text()
+    assert page.verdict_color() == "bad"
     assert page.console_messages() == []
 
 
@@ -72,16 +83,60 @@ def test_both_verifiers_call_a_forgery_consistent_without_a_known_key(
     page.enter_known_values("", "")
     try:
         assert page.check_folder(forged.folder) is None
-        assert "its origin is not verified" in page.page_text()
+        assert page.verdict_color() == "unsure"
+        for lang, words in CONSISTENT.items():
+            page.choose_language(lang)
+            for text in words:
+                assert text in page.page_text(), lang
+        for text in ("No alteration", "the one that the box signed"):
+            assert text not in page.page_text()
+        # A head without a key cannot make it green: receipts are hashed without their signatures.
+        page.enter_known_values("", f"9999:{'0' * 64}")
+        assert page.read_problem() is None
+        assert page.verdict_color() == "unsure"
+        assert CONSISTENT["en"][0] in page.page_text()
     finally:
         head = vectors.known_head
         page.enter_known_values(vectors.known_key, f"{head.seq}:{head.sha256}")
-    # A mistyped key is refused too, and an invalid head is not ignored.
+    # A mistyped head is refused too, and an invalid head is not ignored.
     page.enter_known_values("", "12:half of a hash")
     assert page.read_problem() == "head"
     page.enter_known_values(vectors.known_key, f"{head.seq}:{head.sha256}")
     # A key that is pasted later counts at once.
     assert page.read_problem() == "key"
+
+
+@pytest.mark.slow
+def test_the_page_names_and_ignores_the_files_of_file_managers(
+    vectors: ExportVectors, page: VerifierPage
+) -> None:
+    page.choose_language("en")
+    assert page.check_folder(vectors.shown.folder) is None
+    assert f"Ignored (not part of the export) {', '.join(vectors.ignored)}" in page.page_text()
+    assert page.check_folder(vectors.good.folder) is None
+    assert "Ignored" not in page.page_text()
+
+
+@pytest.mark.slow
+def test_the_page_reads_the_manifest_and_the_chain_once(
+    vectors: ExportVectors, page: VerifierPage, tmp_path: Path
+) -> None:
+    copy, signed, forged = forge_clip(vectors, tmp_path)
+    assert page.check_folder(copy) == "manifest"
+    assert page.check_changing("manifest.json", [signed, forged]) == "manifest"
+    assert page.check_folder(vectors.good.folder) is None
+    chain = (vectors.good.folder / "receipts.chain").read_bytes()
+    assert page.check_changing("receipts.chain", [chain, b"something else"]) is None
+    assert page.check_changing("receipts.chain", [b"something else", chain]) == "sums"
+
+
+@pytest.mark.slow
+def test_both_verifiers_have_one_calendar(page: VerifierPage) -> None:
+    times = [*POSSIBLE_TIMES, *IMPOSSIBLE_TIMES.values()]
+    accepted = page.driver.execute_script("return arguments[0].map(isUtc)", times)
+    assert dict(zip(times, accepted, strict=True)) == {
+        text: text in POSSIBLE_TIMES for text in times
+    }
 
 
 @pytest.mark.slow

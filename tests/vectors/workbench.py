@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ from agent.base.device_identity import DeviceIdentity
 UNLISTED_FILES = ("manifest.json", "receipts.chain", "SHA256SUMS")
 JsonChange = Callable[[dict[str, Any]], None]
 """Changes a receipt or a manifest in place."""
+
+NUMBER = "number:"
+"""Prefix of a text that is written as a number in these very characters, such as `number:1e999`."""
 
 
 class Workbench:
@@ -30,8 +34,7 @@ class Workbench:
 
     @property
     def manifest(self) -> dict[str, Any]:
-        loaded: dict[str, Any] = json.loads((self.folder / "manifest.json").read_bytes())
-        return loaded
+        return _load_json(self.file_path("manifest.json").read_bytes())
 
     def file_path(self, name: str) -> Path:
         return self.folder / name
@@ -64,7 +67,7 @@ class Workbench:
             if path.is_file() and path.name not in UNLISTED_FILES
         ]
         change(manifest)
-        self.file_path("manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+        self.file_path("manifest.json").write_text(_dump_json(manifest, indent=1) + "\n")
         self.rewrite_sums()
 
     def lines(self) -> list[bytes]:
@@ -75,7 +78,7 @@ class Workbench:
         self.rewrite_sums()
 
     def receipts(self) -> list[dict[str, Any]]:
-        return [json.loads(line[89:]) for line in self.lines()]
+        return [_load_json(line[89:]) for line in self.lines()]
 
     def index(self, kind: str, nth: int = 0) -> int:
         """Return the index of the nth receipt of a kind."""
@@ -114,7 +117,7 @@ class Workbench:
                 receipt["seq"] = seq + offset
             if relink:
                 receipt["prev_sha256"] = prev
-            text = json.dumps(receipt, separators=(",", ":"), ensure_ascii=False).encode()
+            text = _dump_json(receipt, separators=(",", ":")).encode()
             prev = hashlib.sha256(text).hexdigest()
             lines.append(base64.b64encode(key.sign(text)) + b" " + text + b"\n")
         self.write_lines(lines)
@@ -150,3 +153,14 @@ class Workbench:
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _load_json(data: bytes) -> dict[str, Any]:
+    """Load an object. Numbers with a fraction or an exponent keep their characters."""
+    loaded: dict[str, Any] = json.loads(data, parse_float=lambda text: NUMBER + text)
+    return loaded
+
+
+def _dump_json(value: object, **options: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, **options)
+    return re.sub(rf'"{NUMBER}([^"]*)"', r"\1", text)

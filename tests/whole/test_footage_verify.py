@@ -39,11 +39,48 @@ def test_a_chain_head_outside_the_export_is_not_checked_and_not_a_success(
         capsys.readouterr()
         assert verify("--head", f"{seq}:{'0' * 64}") == 1
         message = capsys.readouterr().out
-        assert "out: good, but the head was not checked: 2 segments" in message
+        assert (
+            "out: consistent, origin not verified, but the head was not checked: 2 segments"
+            in message
+        )
         assert f"head {seq} is not within this export, which has 4 to 11: not checked" in message
     assert verify("--head", f"99:{'0' * 64}", "--json") == 1
     verdict = json.loads(capsys.readouterr().out)
     assert (verdict["ok"], verdict["head_checked"]) == (True, False)
+
+
+def test_only_the_centres_key_verifies_the_origin(evidence: Path, capsys: Captured) -> None:
+    key = json.loads((evidence / "manifest.json").read_bytes())["public_key"]
+    for words, result, verified in (
+        ((), "consistent, origin not verified", False),
+        (("--public-key", key), "good", True),
+    ):
+        capsys.readouterr()
+        assert verify(*words) == 0
+        message = capsys.readouterr().out
+        assert message.startswith(f"out: {result}: 2 segments")
+        assert ("compare this key with the one that the centre knows" in message) is not verified
+        assert verify(*words, "--json") == 0
+        verdict = json.loads(capsys.readouterr().out)
+        assert (verdict["ok"], verdict["origin_verified"]) == (True, verified)
+
+
+def test_the_files_of_file_managers_are_named_in_one_line(evidence: Path, capsys: Captured) -> None:
+    hidden = evidence / os.fsdecode(b"\xff\n")
+    hidden.mkdir()
+    for folder in (evidence, evidence / "segments", hidden):
+        (folder / ".DS_Store").touch()
+    capsys.readouterr()
+    assert verify() == 0
+    assert (
+        "\n  ignored, not part of the export: .DS_Store, segments/.DS_Store, \\udcff\\n/.DS_Store\n"
+        in capsys.readouterr().out
+    )
+    assert verify("--json") == 0
+    assert len(json.loads(capsys.readouterr().out)["ignored"]) == 3
+    (evidence / "more.txt").touch()
+    assert verify() == 1
+    assert "sums: more.txt: is not listed" in capsys.readouterr().out
 
 
 def test_an_exports_own_statements_can_neither_fake_a_key_nor_hide_a_defect(

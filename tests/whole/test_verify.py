@@ -256,12 +256,6 @@ VIEWED = FootageViewed(camera="north", begin_time=BEGIN, end_time=END, by="B", p
         (lambda chain: chain, {"box": "pole-18"}, "box", f"{CHAIN_FILE}:1 (seq 1)"),
         (lambda chain: chain, {"public_key": "AAAA"}, "manifest", "public_key"),
         (lambda chain: chain, {"segments": SEGMENT_NAMES[:2]}, "manifest", f"{SEGMENTS_DIR}/"),
-        (
-            lambda chain: chain,
-            {"begin_time": "2026-13-25T00:00:05.000Z"},
-            "manifest",
-            MANIFEST_FILE,
-        ),
     ],
 )
 def test_the_boxs_own_signed_statements_must_agree_too(

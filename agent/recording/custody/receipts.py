@@ -21,9 +21,24 @@ GENESIS_SHA256 = "0" * 64
 SIGNATURE_BYTES = 64
 _SIGNATURE_CHARS = 88
 
-UtcText = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$(?!\n)")]
-"""RFC 3339, UTC, milliseconds."""
-Count = Annotated[int, msgspec.Meta(ge=0)]
+_DATE_PATTERN = (
+    r"(?!0000)(?:[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
+    r"|[0-9]{4}-(?:0[13-9]|1[0-2])-(?:29|30)"
+    r"|[0-9]{4}-(?:0[13578]|1[02])-31"
+    r"|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)"
+)
+_TIME_PATTERN = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}"
+
+UtcText = Annotated[str, msgspec.Meta(pattern=rf"^{_DATE_PATTERN}T{_TIME_PATTERN}Z$(?!\n)")]
+"""RFC 3339, UTC, milliseconds: a moment of the calendar, from year 1, without hour 24 or second 60.
+
+Parsers differ in what they make of 30 February or hour 24, so that no parser sees them.
+"""
+Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+"""An integer that every language reads alike. msgspec accepts no fraction and no exponent."""
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Seq = Annotated[int, msgspec.Meta(ge=1, le=2**53 - 1)]
+"""Number of a receipt."""
 
 
 class BadReceipt(ValueError):
@@ -60,7 +75,7 @@ class SegmentClosed(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind",
     segment: str
     sha256: Sha256
     size_bytes: Count
-    begin_ns: int
+    begin_ns: Int64
     duration_ns: Count
     begin_time: UtcText
     software: str
@@ -76,8 +91,8 @@ class FootageGap(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", ta
     """A span was not recorded."""
 
     camera: str
-    begin_ns: int
-    end_ns: int
+    begin_ns: Int64
+    end_ns: Int64
     reason: str
 
 
@@ -168,8 +183,8 @@ class FootageAttested(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind
 class ReceiptsPruned(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="pruned"):
     """Receipts of these numbers were deleted, because none of their footage is left."""
 
-    first_seq: Annotated[int, msgspec.Meta(ge=1, le=2**53)]
-    last_seq: Annotated[int, msgspec.Meta(ge=1, le=2**53)]
+    first_seq: Seq
+    last_seq: Seq
 
 
 class ServiceAction(
@@ -207,7 +222,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 
     v: Literal[1] = 1
     box: str
-    seq: Annotated[int, msgspec.Meta(ge=1, le=2**53)]
+    seq: Seq
     prev_sha256: Sha256
     boot: str
     t_ns: Count

@@ -7,7 +7,6 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -15,6 +14,7 @@ import msgspec
 from agent.base.progress import ProgressCallback
 from agent.base.signed_manifest import SUMS_FILE, BadManifest, decode_manifest, decode_sums
 from agent.recording.export.manifest import (
+    FILE_MANAGER_FILES,
     MANIFEST_FILE,
     SEGMENTS_DIR,
     UNLISTED_FILES,
@@ -26,6 +26,11 @@ _SEGMENT_PATH_PATTERN = re.compile(rf"{SEGMENTS_DIR}/([^/]+\.mp4)")
 _READ_BYTES = 1 << 20
 
 
+def escape_non_utf8(path: str) -> str:
+    """Escape the bytes of a file's name that JSON cannot have."""
+    return path.encode("utf-8", "backslashreplace").decode()
+
+
 class VerificationProblem(msgspec.Struct, frozen=True, kw_only=True):
     """Problem of an export: its kind, the file or line, and the reason."""
 
@@ -34,9 +39,8 @@ class VerificationProblem(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
     def __post_init__(self) -> None:
-        """Escape the location: a file's name may be any bytes, JSON may not."""
-        location = self.location.encode("utf-8", "backslashreplace").decode()
-        msgspec.structs.force_setattr(self, "location", location)
+        """Escape the location: it may be a file's name."""
+        msgspec.structs.force_setattr(self, "location", escape_non_utf8(self.location))
 
     def __str__(self) -> str:
         return f"{self.problem}: {self.location}: {self.reason}"
@@ -57,7 +61,14 @@ class FileDigest(msgspec.Struct, frozen=True):
     size_bytes: int
 
 
-def check_sums(folder: Path, progress: ProgressCallback) -> dict[str, FileDigest]:
+class CheckedFiles(msgspec.Struct, frozen=True):
+    """Files of the folder whose sums are right, by path, and the paths of those that are ignored."""
+
+    digests: dict[str, FileDigest]
+    ignored: tuple[str, ...]
+
+
+def check_sums(folder: Path, progress: ProgressCallback) -> CheckedFiles:
     """Check that SHA256SUMS lists exactly the other files with their sums."""
     present = set(_iter_file_paths(folder))
     if SUMS_FILE not in present:
@@ -67,6 +78,8 @@ def check_sums(folder: Path, progress: ProgressCallback) -> dict[str, FileDigest
     for path in sorted(listed_sums):
         if path not in present:
             raise VerificationFailed("sums", path, f"is listed in {SUMS_FILE} and does not exist")
+    ignored = {path for path in present - listed_sums.keys() if _is_of_file_manager(path)}
+    present -= ignored
     sizes = {path: (folder / path).stat().st_size for path in present}
     total_bytes, done_bytes = sum(sizes.values()), 0
     found: dict[str, FileDigest] = {}
@@ -83,14 +96,29 @@ def check_sums(folder: Path, progress: ProgressCallback) -> dict[str, FileDigest
         if digest.hexdigest() != listed_sums[path]:
             raise VerificationFailed("sums", path, f"its SHA-256 differs from {SUMS_FILE}")
         found[path] = FileDigest(listed_sums[path], size_bytes)
-    return found
+    return CheckedFiles(found, tuple(sorted(ignored)))
+
+
+def read_lines(folder: Path, path: str, expected: FileDigest) -> Iterator[bytes]:
+    """Yield the lines of a file again, then check that they are the bytes of `check_sums`.
+
+    A medium may answer differently at each reading. The alternative, to keep the bytes of the first one,
+    would take memory for a chain of any length.
+    """
+    digest = hashlib.sha256()
+    with (folder / path).open("rb") as file:
+        for line in file:
+            digest.update(line)
+            yield line
+    if digest.hexdigest() != expected.sha256:
+        raise VerificationFailed("sums", path, "reads differently the second time")
 
 
 def check_manifest(folder: Path, found: dict[str, FileDigest]) -> Manifest:
     """Check that the manifest lists every file but three, with size and sum."""
     if MANIFEST_FILE not in found:
         raise VerificationFailed("manifest", MANIFEST_FILE, "is missing")
-    data = (folder / MANIFEST_FILE).read_bytes()
+    data = b"".join(read_lines(folder, MANIFEST_FILE, found[MANIFEST_FILE]))
     try:
         manifest = decode_manifest(MANIFEST_FILE, data, Manifest)
     except BadManifest as error:
@@ -112,17 +140,11 @@ def check_manifest(folder: Path, found: dict[str, FileDigest]) -> Manifest:
         raise VerificationFailed(
             "manifest", f"{SEGMENTS_DIR}/", "differs from the manifest's list of segments"
         )
-    for field in ("begin_time", "end_time"):
-        parse_time(getattr(manifest, field), "manifest", MANIFEST_FILE)
     return manifest
 
 
-def parse_time(text: str, problem: ExportProblemKind, location: str) -> datetime:
-    """Parse a time of the folder. Raises VerificationFailed with this problem and location."""
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError as error:
-        raise VerificationFailed(problem, location, f"{text!r} is not a time") from error
+def _is_of_file_manager(path: str) -> bool:
+    return path.rpartition("/")[2] in FILE_MANAGER_FILES
 
 
 def _decode_sums(folder: Path) -> dict[bytes, str]:

@@ -6,13 +6,13 @@ changed byte breaks a sum; a corrected sum breaks the manifest; a corrected mani
 key. See docs/footage.md.
 """
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
 
 from agent.base.sha256 import Sha256
 from agent.base.signed_manifest import SUMS_FILE
-from agent.recording.custody.receipts import Count, UtcText
+from agent.recording.custody.receipts import Count, Seq, UtcText
 
 MANIFEST_FILE = "manifest.json"
 CHAIN_FILE = "receipts.chain"
@@ -20,6 +20,8 @@ CLIP_FILE = "clip.mp4"
 SEGMENTS_DIR = "segments"
 KEYS_DIR = "keys"
 UNLISTED_FILES = (MANIFEST_FILE, CHAIN_FILE, SUMS_FILE)
+FILE_MANAGER_FILES = (".DS_Store", "Thumbs.db", "desktop.ini")
+"""Names of the files that macOS and Windows leave in any folder that they show."""
 
 ExportProblemKind = Literal[
     "sums",
@@ -38,7 +40,9 @@ ExportProblemKind = Literal[
 ]
 """Kinds of problems of an export. Both verifiers check in this order and report the first one:
 
-sums: SHA256SUMS is missing or malformed, or does not list exactly the files with their sums.
+sums: SHA256SUMS is missing or malformed, or does not list exactly the files with their sums; or
+manifest.json or receipts.chain are read again and differ. `FILE_MANAGER_FILES` that are not listed are
+ignored.
 manifest: manifest.json is invalid, or does not list exactly the files with their sizes and sums.
 Then, for each receipt, in the order of receipts.chain:
   receipt: a line is not a receipt, or the file is missing, empty or does not end with a newline.
@@ -91,7 +95,7 @@ class ExportedChainHead(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     It is protected by the manifest's hash in the receipt `exported`.
     """
 
-    seq: Annotated[int, msgspec.Meta(ge=1, le=2**53)]
+    seq: Seq
     sha256: Sha256
 
 
@@ -115,7 +119,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     created_time: UtcText
     software: str
     public_key: str
-    first_seq: Annotated[int, msgspec.Meta(ge=1, le=2**53)]
+    first_seq: Seq
     head: ExportedChainHead
     segments: tuple[str, ...]
     withheld: tuple[str, ...]

@@ -4,7 +4,7 @@
 content of the folder leads to a result.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -27,7 +27,8 @@ from agent.recording.export.folder_check import (
     VerificationProblem,
     check_manifest,
     check_sums,
-    parse_time,
+    escape_non_utf8,
+    read_lines,
 )
 from agent.recording.export.manifest import (
     CHAIN_FILE,
@@ -44,14 +45,18 @@ CLIP_TOLERANCE_US = 1_000_000
 class VerificationResult(msgspec.Struct, frozen=True, kw_only=True):
     """Result of a verification. The counts are of valid receipts and segments.
 
-    `manifest` is None if it could not be read. `head_checked` is False if the known head is outside of
-    the export, None if no head is known.
+    `ok`: the export is consistent with itself and with the known key and head. `origin_verified`: the
+    key was known, too; a complete forgery is consistent with the key that it brings. `manifest` is
+    None if it could not be read. `head_checked` is False if the known head is outside of the export,
+    None if no head is known. `ignored` are the paths of files that file managers left.
     """
 
     ok: bool
+    origin_verified: bool
     receipt_count: int
     segment_count: int
     head_checked: bool | None
+    ignored: tuple[str, ...]
     first_problem: VerificationProblem | None
     manifest: Manifest | None
 
@@ -92,9 +97,11 @@ def verify_export(
         )
     return VerificationResult(
         ok=problem is None,
+        origin_verified=problem is None and known_key is not None,
         receipt_count=verification.receipt_count,
         segment_count=verification.segment_count,
         head_checked=verification.head_checked,
+        ignored=tuple(map(escape_non_utf8, verification.ignored)),
         first_problem=problem,
         manifest=verification.manifest,
     )
@@ -119,22 +126,24 @@ class _ExportVerifier:
         self._closed_twice: str | None = None
         self._evicted: set[str] = set()
         self._evicted_by_head: set[str] = set()
+        self.ignored: tuple[str, ...] = ()
         self.receipt_count = 0
         self.segment_count = 0
         self.head_checked = None if known_head is None else False
         self.manifest: Manifest | None = None
 
     def verify(self) -> None:
-        found = check_sums(self._folder, self._progress)
+        checked = check_sums(self._folder, self._progress)
+        found, self.ignored = checked.digests, checked.ignored
         manifest = self.manifest = check_manifest(self._folder, found)
-        last = self._check_chain(manifest)
+        last = self._check_chain(manifest, found)
         self._check_heads(manifest)
         _check_export_receipt(manifest, found[MANIFEST_FILE].sha256, last)
         self._check_segments(manifest, found)
         self._check_completeness(manifest)
         self._check_clip(manifest, found)
 
-    def _check_chain(self, manifest: Manifest) -> ReceiptLine:
+    def _check_chain(self, manifest: Manifest, found: dict[str, FileDigest]) -> ReceiptLine:
         """Check that the box signed every receipt and each follows the one before.
 
         Returns the last.
@@ -145,15 +154,14 @@ class _ExportVerifier:
             raise VerificationFailed("manifest", "public_key", f"is not a key: {error}") from error
         if self._known_key is not None and self._known_key != manifest.public_key:
             raise VerificationFailed("key", MANIFEST_FILE, "its public key is not the known one")
-        path = self._folder / CHAIN_FILE
-        if not path.is_file():
+        if CHAIN_FILE not in found:
             raise VerificationFailed("receipt", CHAIN_FILE, "is missing")
         last = None
         try:
-            lines = verify_chain(
-                _read_chain_lines(path), manifest.box, manifest.public_key, manifest.first_seq
-            )
-            for line in lines:
+            chain_lines = _check_newlines(read_lines(self._folder, CHAIN_FILE, found[CHAIN_FILE]))
+            for line in verify_chain(
+                chain_lines, manifest.box, manifest.public_key, manifest.first_seq
+            ):
                 last = line
                 self._process_receipt(line, manifest)
         except BrokenChain as failure:
@@ -181,7 +189,7 @@ class _ExportVerifier:
                 self._closed_by_name[name] = _ClosedReceipt(
                     seq=receipt.seq,
                     file=FileDigest(body.sha256, body.size_bytes),
-                    begin=parse_time(body.begin_time, "segment", name),
+                    begin=datetime.fromisoformat(body.begin_time),
                     duration_us=body.duration_ns // 1000,
                     masked_at_export=body.mask_applied == "export",
                 )
@@ -227,8 +235,8 @@ class _ExportVerifier:
         The box keeps recording during an export: segments that it closes after the manifest's head do
         not make an export incomplete.
         """
-        begin = parse_time(manifest.begin_time, "manifest", MANIFEST_FILE)
-        end = parse_time(manifest.end_time, "manifest", MANIFEST_FILE)
+        begin = datetime.fromisoformat(manifest.begin_time)
+        end = datetime.fromisoformat(manifest.end_time)
         accounted_for = set(manifest.all_segments) | self._evicted
         for name, closed in self._closed_by_name.items():
             if name in accounted_for or closed.seq > manifest.head.seq:
@@ -251,7 +259,7 @@ class _ExportVerifier:
             )
         if len(set(clip.segments)) != len(clip.segments):
             raise VerificationFailed("clip", CLIP_FILE, "is cut from a segment twice")
-        begin = parse_time(clip.begin_time, "clip", CLIP_FILE)
+        begin = datetime.fromisoformat(clip.begin_time)
         sources = [self._closed_by_name[name] for name in clip.segments]
         begins_early = _elapsed_us(begin, sources[0].begin) < -CLIP_TOLERANCE_US
         if (
@@ -296,12 +304,11 @@ def _check_export_receipt(manifest: Manifest, manifest_sha256: str, last: Receip
         )
 
 
-def _read_chain_lines(path: Path) -> Iterator[bytes]:
+def _check_newlines(lines: Iterable[bytes]) -> Iterator[bytes]:
     """Yield the lines of the chain; each must end with a newline."""
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.endswith(b"\n"):
-                raise VerificationFailed(
-                    "receipt", f"{CHAIN_FILE}:{number}", "does not end with a newline"
-                )
-            yield line
+    for number, line in enumerate(lines, start=1):
+        if not line.endswith(b"\n"):
+            raise VerificationFailed(
+                "receipt", f"{CHAIN_FILE}:{number}", "does not end with a newline"
+            )
+        yield line
