@@ -267,7 +267,6 @@ def test_all_mistakes_are_reported_at_once() -> None:
         "box.site: missing; it has to be given",
         "camera[0].options.url = 'http://10.0.0.21/main': allowed: rtsp://HOST[:PORT]/PATH",
         "camera[1].driver: missing; it has to be given",
-        "camera[1].options: missing; it has to be given",
         "head[0].driver: ptz driver 'viska' is unknown",
         "network.ntp[0] = '-': not a server",
         "broker.ca: not a certificate in PEM",
