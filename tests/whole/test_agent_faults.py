@@ -64,7 +64,9 @@ def test_an_agent_that_starts_on_a_full_disk_captures_and_reports_it(tmp_path: P
         second = built(tmp_path)
         second.start()
         assert second.wait_until_ended(30)
-        assert "outbox" in reported(second)["STO-02"]
+        assert ("STO-02", "outbox") in [
+            (fault.code, fault.subject) for fault in second.faults.active()
+        ]
         second.stop()
 
 
