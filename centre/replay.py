@@ -306,7 +306,7 @@ class _LineFile:
 
 
 def _check_outputs(request: ReplayRequest) -> None:
-    """Raise UserError if an output is also an input or another output."""
+    """Raise UserError if an output is also an input or another output, or no player would open it."""
     outputs = [
         (option, path)
         for option, path in (
@@ -324,6 +324,9 @@ def _check_outputs(request: ReplayRequest) -> None:
                 raise UserError(
                     f"{option} {str(path)!r}: is the output of {other_option}; allowed: another file"
                 )
+    annotate = request.annotate
+    if annotate is not None and annotate.suffix.lower() != ".mp4" and not annotate.is_char_device():
+        raise UserError(f"--annotate {str(annotate)!r}: allowed: a name that ends in .mp4")
 
 
 def _is_same_file(first: Path, second: Path) -> bool:

@@ -1,6 +1,7 @@
 """`vigie bundle`: a signed support bundle of a box, without secrets."""
 
 import argparse
+import sys
 from pathlib import Path
 
 import msgspec
@@ -22,7 +23,7 @@ def add_parser(commands: Commands) -> None:
         help="write a signed support bundle of this box, without secrets",
         description="Writes configuration without secrets, health, faults, flight recorder, journal, "
         "receipts, disk, network and self-test into one signed file. It contains no footage, and "
-        "needs no running agent.",
+        "needs no running agent. Exit code 1: it was written, without a readable configuration.",
     )
     subcommands = parser.add_subparsers(metavar="COMMAND")
     add_config(parser, required=False)
@@ -45,7 +46,7 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write a bundle. Raises: UserError."""
+    """Write a bundle. Return 1 if it lacks the configuration. Raises: UserError."""
     if args.config is None:
         raise UserError(
             "bundle: --config is missing; allowed: --config FILE, or bundle verify FILE"
@@ -53,8 +54,11 @@ def run(args: argparse.Namespace) -> int:
     result = builder.make_bundle(args.config, args.out, SystemClock())
     if args.json:
         print_json({**msgspec.structs.asdict(result), "path": str(result.path)})
-        return 0
-    print(*builder.format_result(result), sep="\n")
+    else:
+        print(*builder.format_result(result), sep="\n")
+    if result.config_error is not None:
+        print(f"vigie: {result.config_error}: the bundle lacks the configuration", file=sys.stderr)
+        return 1
     return 0
 
 

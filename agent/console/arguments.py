@@ -2,17 +2,15 @@
 
 from collections.abc import Sequence
 
-from agent.base.message import Message
+from agent.base.message import Message, Text
 from agent.console.errors import ConsoleError
 
 _MAX_NUMBER_CHARS = 9
 
 
-def usage_error(typed: Sequence[str], allowed: Message | str) -> ConsoleError:
-    """Return the error of a command line that is not allowed."""
-    return ConsoleError(
-        Message("{typed}: allowed: {allowed}", typed=" ".join(typed), allowed=allowed)
-    )
+def usage_error(typed: Sequence[str], *allowed: Text) -> ConsoleError:
+    """Return the error of a command line that is not allowed. Each form that is gets a line of its own."""
+    return ConsoleError(Message("{typed}: allowed:", typed=" ".join(typed)), usage=allowed)
 
 
 def no_more_args(name: str, argv: Sequence[str]) -> None:

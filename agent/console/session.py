@@ -137,7 +137,7 @@ class ConsoleSession:
                         Message("Allowed before the login: help, about, language, login.")
                     )
             except ConsoleError as error:
-                terminal.print(message_of(error))
+                self._print_error(error)
             except (Cancelled, IdleTimeout):
                 continue
 
@@ -285,10 +285,15 @@ class ConsoleSession:
         try:
             command.run(self._terminal, self._context, tokens[1:])
         except (ConsoleError, UserError, DriverError) as error:
-            self._terminal.print(message_of(error))
+            self._print_error(error)
         except OSError as error:
             prefix = f"{error.filename}: " if error.filename else ""
             self._terminal.print(f"{prefix}{error.strerror or error}")
+
+    def _print_error(self, error: ConsoleError | UserError | DriverError) -> None:
+        self._terminal.print(message_of(error))
+        for form in error.usage if isinstance(error, ConsoleError) else ():
+            self._terminal.print_hanging("  ", form)
 
     def _find_command(self, typed: str) -> ConsoleCommand | None:
         """Return the command of a name or of a unique prefix; otherwise print a suggestion."""

@@ -14,6 +14,7 @@ from agent.base.clock import SystemClock
 from agent.config.broker import BrokerConfig
 from agent.console import mqtt_ping, network_checks
 from agent.console.check_result import CheckResult
+from agent.faults.texts import load_texts
 from tests.whole.report.broker import (
     Certificates,
     Mosquitto,
@@ -80,7 +81,11 @@ def test_a_good_link_passes_each_step(secured: Secured) -> None:
 
 def test_a_closed_port_is_reported(secured: Secured) -> None:
     config = secured.config(port=free_port())
-    assert expected_message(list(network_checks.check_broker(config, CLOCK))) == [(False, "NET-01")]
+    verdicts = list(network_checks.check_broker(config, CLOCK))
+    assert expected_message(verdicts) == [(False, "NET-01")]
+    assert "the machine answers, but no broker on this port" in str(verdicts[0].message)
+    advice = load_texts("en").faults["NET-01"].at_box
+    assert advice.index("check that the broker runs") < advice.index("antenna")
     assert expected_message(pinged(config)) == [(False, "NET-01")]
 
 

@@ -149,6 +149,12 @@ GOOD = ["{clip}", "--scene", "{scene}", "--events", "{folder}/e.jsonl"]
         ({"+": "--model faces"}, 2, "model 'faces': unknown; allowed: nanodet, ssdlite"),
         ({"+": "--tracks {folder}"}, 2, "Is a directory"),
         ({"+": "--annotate {clip}"}, 2, "is an input"),
+        (
+            {"+": "--annotate {folder}/a.xyz"},
+            2,
+            "--annotate '{folder}/a.xyz': allowed: a name that ends in .mp4",
+        ),
+        ({"+": "--annotate {folder}/a"}, 2, "allowed: a name that ends in .mp4"),
         ({"+": "--annotate {folder}/none/a.mp4"}, 2, "none/a.mp4': No such file"),
         (
             {"+": "--tracks {folder}/e.jsonl"},

@@ -149,6 +149,18 @@ def written(folder: Path, state: str = "state") -> Path:
     return path
 
 
+def test_a_bundle_without_a_readable_configuration_is_written_with_exit_code_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "none.toml"
+    assert main(["bundle", "--config", str(config), "--out", str(tmp_path), "--json"]) == 1
+    captured = capsys.readouterr()
+    bundle = json.loads(captured.out)
+    assert Path(bundle["path"]).is_file()
+    assert bundle["config_error"] == f"{config}: No such file or directory"
+    assert captured.err == f"vigie: {bundle['config_error']}: the bundle lacks the configuration\n"
+
+
 def test_the_bundle_of_a_box_that_has_run_is_signed_and_verified_by_the_command_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

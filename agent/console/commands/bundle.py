@@ -36,7 +36,7 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
                 data = path.read_bytes()
             file_transfer.send(terminal, path.name, data, GZIP_PADDING)
         case _:
-            raise usage_error(("bundle", *argv), "bundle, bundle xmodem, bundle here")
+            raise usage_error(("bundle", *argv), "bundle", "bundle xmodem", "bundle here")
 
 
 def _make_bundle(terminal: Terminal, context: ConsoleContext, folder: Path) -> SupportBundleResult:

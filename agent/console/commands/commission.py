@@ -33,7 +33,7 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
         return answer
 
     if list(argv) not in ([], ["compare"]):
-        raise usage_error(("commission", *argv), "commission, commission compare")
+        raise usage_error(("commission", *argv), "commission", "commission compare")
     session = commissioning.CommissioningSession(
         context.config_path, context.clock, context.technician
     )

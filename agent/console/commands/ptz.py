@@ -78,7 +78,7 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
             _send(context, PtzGotoPresetArgs(head=head, preset=preset))
             terminal.print(Message("{head} moves to {preset}.", head=head, preset=preset))
         case _:
-            raise usage_error(("ptz", *argv), "; ".join(form for form, _ in _USAGE))
+            raise usage_error(("ptz", *argv), *(form for form, _ in _USAGE))
 
 
 def _jog(terminal: Terminal, context: ConsoleContext, head: str) -> None:

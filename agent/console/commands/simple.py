@@ -94,7 +94,7 @@ def _print_step(terminal: Terminal, step: SelfTestStep, message: Text) -> None:
 def run_pages(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> None:
     """Switch the stop at the end of each page on or off."""
     if list(argv) not in (["on"], ["off"]):
-        raise usage_error(("pages", *argv), "pages on, pages off")
+        raise usage_error(("pages", *argv), "pages on", "pages off")
     terminal.paging = argv[0] == "on"
     terminal.print(
         Message("{box}: pages are on.", box=context.box_id)

@@ -47,7 +47,10 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
         case ["good"]:
             terminal.print(*_run_action(terminal, context, "mark_good"))
         case _:
-            raise usage_error(("update", *argv), "status, usb, rollback, good")
+            raise usage_error(
+                ("update", *argv),
+                *(f"update {word}" for word in ("status", "usb", "rollback", "good")),
+            )
 
 
 def _is_modifying(argv: Sequence[str]) -> bool:

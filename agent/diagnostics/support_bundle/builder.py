@@ -47,9 +47,10 @@ _LIBRARIES = (
 
 
 class SupportBundleResult(msgspec.Struct, frozen=True, kw_only=True):
-    """A written bundle."""
+    """A written bundle. `config_error`: why the configuration, and the state that it names, are not in it."""
 
     path: Path
+    config_error: str | None
     size_bytes: int
     files: tuple[str, ...]
     omitted: tuple[OmittedFile, ...]
@@ -131,6 +132,7 @@ def make_bundle(
     _write_private(path, data)
     return SupportBundleResult(
         path=path,
+        config_error=config_error,
         size_bytes=len(data),
         files=tuple(content.name for content in bundle_files),
         omitted=tuple(omitted),

@@ -69,6 +69,8 @@ def error_from_exception(
             "unreachable", f"{host_port}: the name is not known: {error.strerror}"
         )
     text = getattr(error, "strerror", None) or str(error)
+    if isinstance(error, ConnectionRefusedError):
+        text += ": the machine answers, but no broker on this port"
     if isinstance(error, ConnectionResetError) and address.is_tls:
         text += " in the greeting; this port may not speak TLS"
     return MqttConnectionError("unreachable", f"{host_port}: {text}")
