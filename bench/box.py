@@ -10,7 +10,7 @@ BOX = "bench-1"
 CAMERA = "street"
 
 SCENE = "\n".join(
-    f'[[line]]\nname = "{name}"\nfrom = [{x}, 0.0]\nto = [{x}, 1.0]\neach = true\n'
+    f'[[line]]\nname = "{name}"\nfrom = [{x}, 0.0]\nto = [{x}, 1.0]\nevents = true\n'
     for name, x in (("left", 0.25), ("middle", 0.5), ("right", 0.75))
 )
 """Lines from top to bottom, crossed by everyone on the pavement."""
