@@ -144,7 +144,7 @@ def test_wrong_settings_provision_no_box(tree: BoxTree) -> None:
     reported = tree.run_provision(expected_code=2)
     assert "VIGIE: THE SETTINGS ARE WRONG" in reported
     assert "this box has no settings, and records nothing" in reported
-    assert "vigie-settings.toml: box.id = 'Casa': expected" in reported
+    assert "vigie-settings.toml: box.id = 'Casa': allowed: lower case letters" in reported
     assert "vigie-settings.toml: camera[0].options.url = 'http://10.0.0.21/main'" in reported
     assert tree.led_state == ("timer", "100")
     assert tree.contents() == {}

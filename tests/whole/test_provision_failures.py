@@ -8,7 +8,7 @@ import pytest
 
 from agent.config import configuration
 from tests.settings_files import BOX, GOOD_SETTINGS, PASSWORD, changed_settings
-from tests.whole.provision_tree import USER, BoxTree, temporary_tree
+from tests.whole.provision_tree import BoxTree, temporary_tree
 
 FIXED = {"address": "10.4.0.17/24", "gateway": "10.4.0.1"}
 
@@ -70,13 +70,12 @@ def test_a_full_disk_is_reported_in_one_line(fixed: BoxTree) -> None:
 def test_a_killed_worker_leaves_the_box_its_network_and_name(
     fixed: BoxTree,
 ) -> None:
-    inside = fixed.config / ".provisioning"
-    inside.mkdir()
-    (inside / "commit.json").write_text('{"install": ["no\\u0000name"], "remove": []}')
-    for path in (inside, inside / "commit.json"):
-        shutil.chown(path, USER)
-    reported = fixed.run_provision(expected_code=1, traceback=True)
-    assert "ended with code 1; see journalctl -u vigie-provision" in reported
+    killed = (
+        "import os, agent.provisioning.atomic_folder as folder; "
+        "folder.recover = lambda _: os.kill(os.getpid(), 9); "
+    )
+    reported = fixed.run_provision(expected_code=1, python_prefix=killed)
+    assert "ended with code -9; see journalctl -u vigie-provision" in reported
     assert "the box keeps running as casa-0001, with its current settings" in reported
     assert is_as_it_was(fixed)
 
