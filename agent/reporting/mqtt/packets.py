@@ -1,6 +1,5 @@
 """MQTT packets, as a transport passes them to its owner."""
 
-from collections.abc import Sequence
 from typing import TypeAlias
 
 import msgspec
@@ -55,16 +54,3 @@ class ReceivedPublish(msgspec.Struct, frozen=True, kw_only=True):
 
 
 TransportEvent: TypeAlias = Connack | Puback | Suback | ReceivedPublish
-
-
-def publish_header_bytes(
-    topic: str,
-    properties: Sequence[tuple[str, str]],
-    response_topic: str | None,
-    correlation: bytes | None,
-) -> int:
-    """Return an upper bound of a PUBLISH packet without its payload: MQTT 5.0, 3.3.2."""
-    texts = [topic, response_topic or "", *(text for pair in properties for text in pair)]
-    # Fixed header 5, packet id 2, property length 4, expiry 5, payload format 2, content type 30.
-    # Up to 5 more for each text.
-    return 48 + sum(len(text.encode()) + 5 for text in texts) + len(correlation or b"") + 5

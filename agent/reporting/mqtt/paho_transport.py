@@ -38,7 +38,11 @@ from agent.reporting.mqtt.packets import (
     Suback,
     TransportEvent,
     Will,
+)
+from agent.reporting.mqtt.publish_packet import (
+    JSON_CONTENT_TYPE,
     publish_header_bytes,
+    publish_properties,
 )
 from agent.reporting.mqtt.socket_wait import SocketWait
 from agent.reporting.mqtt.tcp_send_state import TcpSendState, read_send_state
@@ -53,7 +57,6 @@ Without it a dead link is found after up to twice the keep-alive. On an uplink o
 """
 MAX_READS_PER_POLL = 64
 DEFAULT_RECEIVE_MAXIMUM = 65_535
-JSON_CONTENT_TYPE, JPEG_CONTENT_TYPE = "application/json", "image/jpeg"
 """Of a broker that states none: MQTT 5.0, 3.2.2.3.3."""
 
 
@@ -201,24 +204,14 @@ class PahoTransport:
         )
         if size_bytes > self._max_sent_bytes:
             raise PacketTooLarge(size_bytes, self._max_sent_bytes)
-        mqtt_values = {
-            "PayloadFormatIndicator": int(content_type == JSON_CONTENT_TYPE),
-            "ContentType": content_type,
-            "MessageExpiryInterval": expiry_s,
-            "UserProperty": list(properties) or None,
-            "ResponseTopic": response_topic,
-            "CorrelationData": correlation,
-        }
-        mqtt_properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-        for name, value in mqtt_values.items():
-            if value is not None:
-                setattr(mqtt_properties, name, value)
         info = self._client.publish(
             topic,
             payload,
             qos=1,
             retain=retained and self._is_retain_available,
-            properties=mqtt_properties,
+            properties=publish_properties(
+                content_type, expiry_s, tuple(properties), response_topic, correlation
+            ),
         )
         if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             raise self._connection_error()

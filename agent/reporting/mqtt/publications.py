@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 
 from agent.faults.registry import FaultRegistry
 from agent.reporting.mqtt.packets import PacketTooLarge, Puback
-from agent.reporting.mqtt.paho_transport import JPEG_CONTENT_TYPE, JSON_CONTENT_TYPE, PahoTransport
+from agent.reporting.mqtt.paho_transport import PahoTransport
+from agent.reporting.mqtt.publish_packet import JPEG_CONTENT_TYPE, JSON_CONTENT_TYPE
 from agent.reporting.mqtt.send_window import MIN_FAILURE_CODE, SendWindow
 
 log = logging.getLogger(__name__)
