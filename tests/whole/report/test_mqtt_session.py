@@ -318,7 +318,9 @@ def test_an_absent_broker_is_a_fault_until_it_returns(broker: Mosquitto, tmp_pat
     broker.stop(signal.SIGTERM)
     with ReportingBox(config(broker), tmp_path) as box:
         detail = box.wait_for_fault("NET-01")
-        assert detail.startswith(f"127.0.0.1:{broker.port}: Connection refused: the machine answers")
+        assert detail.startswith(
+            f"127.0.0.1:{broker.port}: Connection refused: the machine answers"
+        )
         broker.start()
         wait_until(lambda: not box.faults.active())
         assert box.session.health().connected
