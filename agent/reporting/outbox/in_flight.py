@@ -3,6 +3,9 @@
 The writer must not change a message that the session sends, and the session must not send one
 twice. The session's own SendWindow is a second table on purpose: it counts packets of one connection
 and is dropped with it, while this one follows transactions and outlives connections.
+
+With one connection and one lock for both threads instead, a write holds up the session: an emergency
+was durable after 1.4 and 2.0 ms instead of .5 and 1.3, and the backlog of 100,000 messages left no faster.
 """
 
 import threading
