@@ -112,7 +112,7 @@ def test_a_change_on_trial_restarts_the_agent_and_is_confirmed(
     assert "Kept: health.interval_s." in technician.type("config confirm")
     assert "interval_s = 31" in (container.root / "etc/vigie/vigie.toml").read_text()
     technician.type("config set health.interval_s 30", r"power cut\.\s+casa-0001> $")
-    assert "Undone: health.interval_s." in technician.type("config undo")
+    assert "Undone: health.interval_s;" in technician.type("config undo")
     assert "interval_s = 31" in (container.root / "etc/vigie/vigie.toml").read_text()
     technician.type("logout", "not logged in")
 
