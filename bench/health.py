@@ -77,6 +77,10 @@ class ManualClock:
         """Return the manual time."""
         return self._now_ns
 
+    def unsteered_ns(self) -> int:
+        """The machine's own, as UTC is."""
+        return self._clock.unsteered_ns()
+
     def utc(self, t_ns: int) -> datetime:
         """The machine's own."""
         return self._clock.utc(t_ns)

@@ -71,6 +71,10 @@ class StreamClock:
         """Return the stream's time."""
         return self.now_ns
 
+    def unsteered_ns(self) -> int:
+        """Return the stream's time."""
+        return self.now_ns
+
     def utc(self, t_ns: int) -> datetime:
         """Return the stream's time on a fixed day."""
         return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(microseconds=t_ns // 1000)

@@ -83,6 +83,9 @@ class ManualClock:
     def boottime_ns(self) -> int:
         return self.now_ns
 
+    def unsteered_ns(self) -> int:
+        return self.now_ns
+
     def utc(self, t_ns: int) -> datetime:
         return self.boot_utc + timedelta(microseconds=t_ns // 1000)
 
@@ -95,6 +98,10 @@ class ManualClock:
 
     def advance_s(self, seconds: float) -> None:
         self.now_ns += int(seconds * 1e9)
+
+    def step_s(self, seconds: float) -> None:
+        """Set UTC; no time passes."""
+        self.boot_utc += timedelta(seconds=seconds)
 
 
 @pytest.fixture

@@ -105,6 +105,7 @@ class Agent:
             EventHolds(hold_store, config.hold, clock, self.faults),
             recorded_cameras,
             clock,
+            self._new_id,
         )
         services = self._open_services(state_dir, machine_root, hold_store, recorded_cameras)
         self._retention = services.retention
@@ -138,6 +139,7 @@ class Agent:
                 *(pipeline.set_level for pipeline in self.pipelines),
                 self.actuators.set_level,
             ],
+            on_clock_step=self._publisher.publish_clock_step,
             root=machine_root,
         )
         self._chain_head_publisher = ChainHeadPublisher(

@@ -4,9 +4,11 @@ from collections.abc import Collection
 
 from agent.app.event_types import EVENT_TYPES
 from agent.base.clock import Clock, rfc3339, utc_from_unix_ns
-from agent.base.model import Event, TrafficCounts
+from agent.base.event_lifecycle import NewId, momentary_event
+from agent.base.model import BOX_EVENT_SOURCE, ClockStep, Event, TrafficCounts
 from agent.base.sha256 import sha256_hex
 from agent.capture.snapshot_command import SNAPSHOT_MAX_BYTES
+from agent.health.clock_step_fault import CLOCK_STEP
 from agent.recording.custody import receipts
 from agent.recording.custody.chain import ChainHead
 from agent.recording.custody.custody_log import CustodyLog
@@ -30,6 +32,7 @@ class Publisher:
         event_holds: EventHolds,
         recorded_cameras: Collection[str],
         clock: Clock,
+        new_id: NewId,
     ) -> None:
         self._submitter = submitter
         self._receipt_queue = receipt_queue
@@ -37,6 +40,7 @@ class Publisher:
         self._event_holds = event_holds
         self._recorded_cameras = recorded_cameras
         self._clock = clock
+        self._new_id = new_id
 
     def publish_event(self, event: Event, jpeg: bytes | None = None) -> None:
         """Send an event, with its thumbnail if it has one, and hold its footage."""
@@ -62,6 +66,20 @@ class Publisher:
     def publish_restart(self, restart: Restarted) -> None:
         """Send the report of a restart."""
         self._submitter.submit(topics.build_receipt_message(restart, self._clock.boottime_ns()))
+
+    def publish_clock_step(self, step: ClockStep, t_ns: int) -> None:
+        """Send the event of a step of the clock, and enqueue its receipt."""
+        self.publish_event(
+            momentary_event(self._new_id, CLOCK_STEP, BOX_EVENT_SOURCE, t_ns, clock_step=step)
+        )
+        self._receipt_queue.enqueue(
+            receipts.ClockStepped(
+                expected_time=step.expected_time,
+                found_time=step.found_time,
+                bound_ms=round(step.bound_s * 1000),
+            ),
+            t_ns,
+        )
 
     def publish_gap(self, camera: str, begin_ns: int, end_ns: int, reason: str) -> None:
         """Send and enqueue the receipt of a recording gap."""

@@ -8,13 +8,17 @@ import ctypes
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
 
 class ClockTrust(msgspec.Struct, frozen=True, kw_only=True):
-    """Trust in the system's UTC. `error_s` is the kernel's error bound, None while unsynchronised."""
+    """Trust in the system's UTC. `error_s` is the kernel's error bound, None while unsynchronised.
+
+    `source` is `nts` if time servers authenticate themselves, `ntp` if they do not, and `none` while
+    unsynchronised.
+    """
 
     synced: bool
     source: str
@@ -26,6 +30,10 @@ class Clock(Protocol):
 
     def boottime_ns(self) -> int:
         """Return nanoseconds since boot."""
+        ...
+
+    def unsteered_ns(self) -> int:
+        """Return nanoseconds since boot by the crystal alone: no time daemon slews them."""
         ...
 
     def utc(self, t_ns: int) -> datetime:
@@ -58,13 +66,25 @@ _TIME_ERROR = 5
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
+TIME_SOURCE_FILE = Path("/run/vigie-time/source")
+"""`nts` if the time daemon accepts authenticated servers only. `vigie provision` writes it at each boot, before
+the daemon and the agent start; a machine without it makes no such claim.
+"""
+
 
 class SystemClock:
     """The machine's clocks. Trust is the kernel's synchronisation state, adjtimex(2)."""
 
+    def __init__(self, time_source_file: Path = TIME_SOURCE_FILE) -> None:
+        self._source = read_time_source(time_source_file)
+
     def boottime_ns(self) -> int:
         """Return nanoseconds since boot, suspend included."""
         return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+    def unsteered_ns(self) -> int:
+        """Return CLOCK_MONOTONIC_RAW. It stops during a suspend, which a box does not have."""
+        return time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
 
     def utc(self, t_ns: int) -> datetime:
         """Convert a boot time to UTC. The result shifts when the system's clock is stepped."""
@@ -76,9 +96,17 @@ class SystemClock:
         timex, synced = _adjtimex()
         return ClockTrust(
             synced=synced,
-            source="ntp" if synced else "none",
+            source=self._source if synced else "none",
             error_s=timex.maxerror / 1e6 if synced else None,
         )
+
+
+def read_time_source(file: Path) -> Literal["ntp", "nts"]:
+    """Return `nts` if the file says so. Any other, or none, makes no such claim: `ntp`."""
+    try:
+        return "nts" if file.read_bytes().strip() == b"nts" else "ntp"
+    except OSError:
+        return "ntp"
 
 
 def kernel_offset_s() -> float | None:

@@ -80,6 +80,18 @@ class SelfTestStep(msgspec.Struct, frozen=True, kw_only=True):
     message: Annotated[str, msgspec.Meta(max_length=300)]
 
 
+class ClockStep(msgspec.Struct, frozen=True, kw_only=True):
+    """A step of the clock: UTC as the clock would have shown it without the step, and as it was found.
+
+    Times are RFC 3339, UTC, with milliseconds. `bound_s` is the largest difference that the clock's error bounds
+    and its drift explain.
+    """
+
+    expected_time: str
+    found_time: str
+    bound_s: float
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """One revision of an event for the centre.
 
@@ -112,6 +124,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     """The duration so far, for events with a phase `end`."""
     steps: tuple[SelfTestStep, ...] | msgspec.UnsetType = msgspec.UNSET
     """The steps of a self-test; unset for other kinds."""
+    clock_step: ClockStep | msgspec.UnsetType = msgspec.UNSET
+    """Both times of a step of the clock; unset for other kinds."""
 
 
 class FrameResult(msgspec.Struct, frozen=True, kw_only=True):

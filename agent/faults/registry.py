@@ -55,6 +55,7 @@ FaultCode = Literal[
     "SYS-06",
     "SYS-07",
     "SYS-08",
+    "SYS-09",
 ]
 
 
@@ -113,6 +114,7 @@ FAULTS: dict[FaultCode, FaultDefinition] = {
     "SYS-06": FaultDefinition("warning", "unexpected restart"),
     "SYS-07": FaultDefinition("error", "degraded mode"),
     "SYS-08": FaultDefinition("warning", "update fell back"),
+    "SYS-09": FaultDefinition("warning", "clock stepped"),
 }
 
 

@@ -14,8 +14,10 @@ from agent.base.health_model import (
     HealthReport,
     LinkHealth,
 )
+from agent.base.model import ClockStep
 from agent.faults.registry import FaultRegistry
 from agent.health import restart_report
+from agent.health.clock_step_fault import ClockStepFault
 from agent.health.flight_recorder import FlightRecorder
 from agent.health.health_file import get_runtime_dir
 from agent.health.health_stage import HealthStage
@@ -49,6 +51,7 @@ class HealthMonitor:
         run: str,
         read_report: Callable[[], HealthReport],
         level_listeners: Sequence[Callable[[DegradationLevel], None]],
+        on_clock_step: Callable[[ClockStep, int], None],
         root: Path = DEFAULT_ROOT,
     ) -> None:
         self._clock = clock
@@ -73,6 +76,7 @@ class HealthMonitor:
         self.stages = (self._health_stage, self._flight_recorder)
         self._update_fault = UpdateFault(root, faults)
         self._lockout_fault = LockoutFault(state_dir, clock, boot, faults)
+        self._clock_step_fault = ClockStepFault(clock, faults, on_clock_step)
         self.stuck_cameras = StuckCameras(state_dir, self._runtime_dir, clock, boot)
 
     def health_fields(self) -> dict[str, Any]:
@@ -118,3 +122,4 @@ class HealthMonitor:
             self._faults.clear("SYS-06", BOARD_SUBJECT)
         self._update_fault.check(t_ns)
         self._lockout_fault.check()
+        self._clock_step_fault.check(t_ns)

@@ -2,10 +2,19 @@
 
 import time
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 
-from agent.base.clock import SystemClock, boot_id, rfc3339, unix_ms, unix_ns, utc_from_unix_ns
+from agent.base.clock import (
+    SystemClock,
+    boot_id,
+    read_time_source,
+    rfc3339,
+    unix_ms,
+    unix_ns,
+    utc_from_unix_ns,
+)
 
 
 def test_boot_time_is_monotonic() -> None:
@@ -27,6 +36,34 @@ def test_clock_trust_has_an_error_bound_only_if_the_kernel_gives_one() -> None:
     trust = SystemClock().trust()
     assert (trust.error_s is not None) == trust.synced
     assert trust.source == ("ntp" if trust.synced else "none")
+
+
+@pytest.mark.parametrize(
+    ("text", "source"), [("nts\n", "nts"), ("ntp\n", "ntp"), ("", "ntp"), (None, "ntp")]
+)
+def test_only_provisioning_claims_authenticated_servers(
+    text: str | None, source: str, tmp_path: Path
+) -> None:
+    if text is not None:
+        (tmp_path / "source").write_text(text)
+    assert read_time_source(tmp_path / "source") == source
+    trust = SystemClock(tmp_path / "source").trust()
+    assert trust.source == (source if trust.synced else "none")
+
+
+def test_unsteered_time_passes_like_boot_time() -> None:
+    clock = SystemClock()
+    boot_ns, unsteered_ns, boot_after_ns = (
+        clock.boottime_ns(),
+        clock.unsteered_ns(),
+        clock.boottime_ns(),
+    )
+    while clock.boottime_ns() - boot_after_ns < 50_000_000:
+        pass
+    later_boot_ns = clock.boottime_ns()
+    passed_ns = clock.unsteered_ns() - unsteered_ns
+    assert later_boot_ns - boot_after_ns - 1_000_000 < passed_ns
+    assert passed_ns < clock.boottime_ns() - boot_ns + 1_000_000
 
 
 def test_a_boot_has_one_id() -> None:

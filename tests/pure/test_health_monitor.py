@@ -15,6 +15,7 @@ from agent.base.health_model import (
     OutboxHealth,
     StageHealth,
 )
+from agent.base.model import ClockStep
 from agent.faults.registry import FaultRegistry
 from agent.health import health_file
 from agent.health.flight_recorder import FILE_NAME, FlightRecorder, read_pages
@@ -40,6 +41,7 @@ class Box:
         self.clock = clock
         self.board = FaultRegistry(clock.boottime_ns)
         self.levels: list[DegradationLevel] = []
+        self.clock_steps: list[ClockStep] = []
         self.condition = HealthMonitor(
             self.state,
             clock,
@@ -48,6 +50,7 @@ class Box:
             run=run,
             read_report=self._report,
             level_listeners=[self.levels.append],
+            on_clock_step=lambda step, _t_ns: self.clock_steps.append(step),
             root=self.machine.root,
         )
         self.pulse, self.flight = self.condition.stages

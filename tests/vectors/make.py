@@ -63,6 +63,7 @@ def build_vectors(folder: Path) -> ExportVectors:
     box.append_attested("north")
     box.append_gap("north")
     box.append_serviced("amina")
+    box.append_clock_step(3600.0)
     known_head = box.custody.head()
     box.append_attested("south")
     good = folder / "good"

@@ -12,6 +12,7 @@ from agent.base.device_identity import DeviceIdentity
 from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipts import (
     AgentStarted,
+    ClockStepped,
     FootageAttested,
     FootageEvicted,
     FootageGap,
@@ -162,6 +163,17 @@ class StreetBox:
     def append_serviced(self, by: str) -> None:
         """A technician was at the console of the box."""
         self.append_receipt(ServiceAction(by=by, action="status"))
+
+    def append_clock_step(self, by_s: float) -> None:
+        """The clock was stepped, and set back at once."""
+        now = self.clock.utc(self.clock.now_ns)
+        self.append_receipt(
+            ClockStepped(
+                expected_time=rfc3339(now),
+                found_time=rfc3339(now + timedelta(seconds=by_s)),
+                bound_ms=41,
+            )
+        )
 
     def append_gap(self, camera: str) -> None:
         now_ns = self.clock.now_ns

@@ -3,7 +3,7 @@
 import random
 import signal
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -17,7 +17,14 @@ from agent.capture import camera_source
 from agent.health import flight_page, health_file, restart_report
 from agent.health.flight_page import PAGE_BYTES
 from agent.health.flight_recorder import FILE_NAME, PAGE_COUNT, read_pages
-from agent.reporting.payloads import HealthMessage, ReceiptMessage, RecordingGap, Restarted
+from agent.recording.custody.receipts import ClockStepped, parse_line
+from agent.reporting.payloads import (
+    EventMessage,
+    HealthMessage,
+    ReceiptMessage,
+    RecordingGap,
+    Restarted,
+)
 from agent.runtime.sd_notify import Notifier
 from centre.client import ReceivedMessage
 from tests.machine_tree import FakeProcFs
@@ -31,15 +38,27 @@ class LeapingClock:
     def __init__(self) -> None:
         self._clock = SystemClock()
         self._leapt_ns = 0
+        self._utc_offset = timedelta()
+        self.is_synced = False
 
     def boottime_ns(self) -> int:
         return self._clock.boottime_ns() + self._leapt_ns
 
+    def unsteered_ns(self) -> int:
+        return self._clock.unsteered_ns()
+
     def utc(self, t_ns: int) -> datetime:
-        return self._clock.utc(t_ns - self._leapt_ns)
+        return self._clock.utc(t_ns - self._leapt_ns) + self._utc_offset
 
     def trust(self) -> ClockTrust:
-        return self._clock.trust()
+        return ClockTrust(
+            synced=self.is_synced,
+            source="ntp" if self.is_synced else "none",
+            error_s=0.02 if self.is_synced else None,
+        )
+
+    def step_utc_s(self, seconds: float) -> None:
+        self._utc_offset += timedelta(seconds=seconds)
 
     def leap_s(self, seconds: float) -> None:
         self._leapt_ns += int(seconds * 1e9)
@@ -135,6 +154,51 @@ def test_the_health_report_and_the_health_file_contain_the_machines_vitals(
     assert live is not None
     assert not live.is_stale(pole.clock.boottime_ns())
     assert live.report.vitals.soc_celsius == 48.3
+
+
+def clock_steps(pole: Pole) -> list[ClockStepped]:
+    lines = b"".join(
+        path.read_bytes() for path in sorted((pole.state / "custody").glob("*.chain"))
+    ).splitlines()
+    bodies = [parse_line(line).receipt.body for line in lines]
+    return [body for body in bodies if isinstance(body, ClockStepped)]
+
+
+@pytest.mark.raises_fault("SYS-09")
+def test_a_step_of_the_clock_is_a_fault_an_event_and_a_receipt_with_both_times(
+    pole: Pole, centre: RunningCentre
+) -> None:
+    newest(centre, lambda report: report.uptime_s > 1, "a box that runs")
+    assert "SYS-09" not in {fault.code for fault in pole.agent.faults.active()}
+    pole.clock.is_synced = True
+    newest(
+        centre,
+        lambda report: report.clock is not None and report.clock.synced,
+        "a synchronised clock",
+    )
+    pole.clock.step_utc_s(86_400)
+    newest(centre, lambda report: "SYS-09" in codes(report), "SYS-09")
+    received = centre.wait_for(
+        lambda all_: any(h.topic.endswith("/up/event/box/clock_step") for h in all_), "the event"
+    )
+    (event,) = [
+        h.message.data
+        for h in received
+        if isinstance(h.message, EventMessage) and h.message.data.kind == "clock_step"
+    ]
+    assert not isinstance(event.clock_step, msgspec.UnsetType)
+    expected, found = (
+        datetime.fromisoformat(text)
+        for text in (event.clock_step.expected_time, event.clock_step.found_time)
+    )
+    assert abs((found - expected) - timedelta(days=1)) < timedelta(seconds=0.1)
+    centre.wait_for(lambda _all: clock_steps(pole) != [], "the receipt")
+    (receipt,) = clock_steps(pole)
+    assert (receipt.expected_time, receipt.found_time) == (
+        event.clock_step.expected_time,
+        event.clock_step.found_time,
+    )
+    assert receipt.bound_ms == round(event.clock_step.bound_s * 1000)
 
 
 @pytest.mark.raises_fault("SYS-02", "SYS-07")

@@ -37,6 +37,9 @@ class OldBoot:
     def boottime_ns(self) -> int:
         return self._clock.boottime_ns() + self._older_ns
 
+    def unsteered_ns(self) -> int:
+        return self._clock.unsteered_ns()
+
     def utc(self, t_ns: int) -> datetime:
         return self._clock.utc(t_ns - self._older_ns)
 
