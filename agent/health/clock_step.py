@@ -1,5 +1,5 @@
-"""Detect that UTC contradicts itself: a reading that the one before, the elapsed time and both error bounds
-do not explain. Pure.
+"""Detect that UTC contradicts itself: a reading that earlier readings, the elapsed time and their error bounds do
+not explain. Pure.
 """
 
 import msgspec
@@ -11,6 +11,10 @@ MAX_DRIFT = 1e-3
 """Largest rate error of a disciplined clock against the crystal: 500 ppm is the kernel's largest frequency
 correction, adjtimex(2), and as much again the largest slew of the image's time daemon. A crystal alone has 100 ppm
 or less.
+"""
+MIN_INTERVAL_NS = 60_000_000_000
+"""Time between two steps: a clock that runs away would otherwise be a step each second. Steps in between are one
+step at its end.
 """
 
 
@@ -38,38 +42,56 @@ def read_sample(clock: Clock) -> ClockSample:
     )
 
 
-class ClockStepDetector:
-    """Compares each sample with the last one that stated an error bound.
+class _OffsetRange(msgspec.Struct, frozen=True):
+    """Where true UTC minus unsteered time is, by all that the clock has stated, at the moment `at_ns`."""
 
-    As long as the clock has stated none, it may be set without being a step: that is how a box without a
+    low_ns: int
+    high_ns: int
+    at_ns: int
+
+    def at(self, unsteered_ns: int) -> "_OffsetRange":
+        """Widen the range by the drift since its moment."""
+        drift_ns = round((unsteered_ns - self.at_ns) * MAX_DRIFT)
+        return _OffsetRange(self.low_ns - drift_ns, self.high_ns + drift_ns, unsteered_ns)
+
+    def intersect(self, other: "_OffsetRange") -> "_OffsetRange | None":
+        low_ns, high_ns = max(self.low_ns, other.low_ns), min(self.high_ns, other.high_ns)
+        return _OffsetRange(low_ns, high_ns, other.at_ns) if low_ns <= high_ns else None
+
+
+class ClockStepDetector:
+    """Compares each sample with the range that all samples before it leave.
+
+    As long as the clock has stated no error bound, it may be set without being a step: that is how a box without a
     battery gets the time. After a step the new time counts, also if it states no bound, so that the way back is
     a step too.
     """
 
     def __init__(self) -> None:
-        self._reference: ClockSample | None = None
+        self._known: _OffsetRange | None = None
+        self._waits_until_ns = 0
 
     def update(self, sample: ClockSample) -> ClockStep | None:
         """Return the step since the last sample, or None."""
-        reference = self._reference
-        if reference is None or reference.error_s is None:
-            self._reference = sample
+        offset_ns = sample.unix_ns - sample.unsteered_ns
+        margin_ns = round((sample.error_s or 0.0) * 1e9) + sample.reading_ns
+        stated = _OffsetRange(offset_ns - margin_ns, offset_ns + margin_ns, sample.unsteered_ns)
+        if self._known is None:
+            self._known = stated if sample.error_s is not None else None
             return None
-        elapsed_ns = sample.unsteered_ns - reference.unsteered_ns
-        expected_ns = reference.unix_ns + elapsed_ns
-        bound_s = (
-            reference.error_s
-            + (sample.error_s or 0.0)
-            + elapsed_ns / 1e9 * MAX_DRIFT
-            + (reference.reading_ns + sample.reading_ns) / 1e9
-        )
-        if abs(sample.unix_ns - expected_ns) / 1e9 <= bound_s:
-            if sample.error_s is not None:
-                self._reference = sample
+        if sample.unsteered_ns < self._waits_until_ns:
             return None
-        self._reference = msgspec.structs.replace(sample, error_s=sample.error_s or 0.0)
+        known = self._known.at(sample.unsteered_ns)
+        common = known.intersect(stated)
+        if common is not None:
+            self._known = common if sample.error_s is not None else known
+            return None
+        self._known = stated
+        self._waits_until_ns = sample.unsteered_ns + MIN_INTERVAL_NS
+        expected_ns = sample.unsteered_ns + (known.low_ns + known.high_ns) // 2
+        bound_ns = (known.high_ns - known.low_ns) // 2 + margin_ns
         return ClockStep(
             expected_time=rfc3339(utc_from_unix_ns(expected_ns)),
             found_time=rfc3339(utc_from_unix_ns(sample.unix_ns)),
-            bound_s=round(bound_s, 3),
+            bound_s=round(bound_ns / 1e9, 3),
         )

@@ -51,7 +51,7 @@ def steps(*samples: ClockSample) -> list[ClockStep]:
             [sample(1, 0, 0.01), sample(2, 3600, None)], 1, id="a step to an unsynchronised clock"
         ),
         pytest.param(
-            [sample(1, 0, 0.01), sample(2, 3600, None), sample(3, 0, 0.01)],
+            [sample(1, 0, 0.01), sample(2, 3600, None), sample(63, 0, 0.01)],
             2,
             id="a step, and the way back",
         ),
@@ -92,6 +92,17 @@ def test_a_step_has_both_times_and_the_bound() -> None:
             bound_s=0.031,
         )
     ]
+
+
+def test_a_clock_that_runs_away_is_found_and_reported_once_a_minute() -> None:
+    """By one per cent, less in a second than the bounds of two samples."""
+    samples = [sample(at_s, at_s * 0.01, 0.02) for at_s in range(1, 601)]
+    assert 9 <= len(steps(*samples)) <= 10
+
+
+def test_a_clock_that_is_slewed_within_the_daemons_rate_never_steps() -> None:
+    samples = [sample(at_s, at_s * 0.0009, 0.001) for at_s in range(1, 3600)]
+    assert steps(*samples) == []
 
 
 @given(
