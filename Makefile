@@ -90,7 +90,7 @@ $(VENV)/.done: requirements.lock pyproject.toml scripts/apt-packages
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
 
-setup-test: setup .cache/test-peers/.done $(VENV)/.virtual-camera
+setup-test: setup .cache/test-peers/.done .cache/chrony/.done $(VENV)/.virtual-camera
 	@scripts/apt-packages mosquitto openssl chromium chromium-driver ffmpeg lrzsz iproute2 xz-utils \
 	  python3-libcamera libcamera-ipa python3-prctl python3-gi gir1.2-gst-rtsp-server-1.0 \
 	  gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad \
@@ -102,6 +102,13 @@ setup-test: setup .cache/test-peers/.done $(VENV)/.virtual-camera
 .cache/test-peers/.done: tests/contracts/ipycam.lock
 	$(PYTHON) -m venv .cache/test-peers
 	.cache/test-peers/bin/pip install --quiet --no-deps --require-hashes -r $<
+	touch $@
+
+# The image's time daemon. Not installed: it would replace the one that this machine has.
+.cache/chrony/.done:
+	@scripts/apt-packages libedit2 libseccomp2 libgnutls30t64 libnettle8t64
+	mkdir -p .cache/chrony
+	cd .cache/chrony && apt-get -qq download chrony && dpkg-deb -x chrony_*.deb .
 	touch $@
 
 $(VENV)/.virtual-camera: tests/virtual_camera/requirements.lock $(VENV)/.done

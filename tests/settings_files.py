@@ -87,8 +87,8 @@ password_file = "north.password"
 [camera.detect]
 scene = "north.scene.toml"
 
-[network]
-ntp = ["pool.ntp.org"]
+[time]
+servers = ["pool.ntp.org"]
 
 [files]
 "ca.pem" = '''

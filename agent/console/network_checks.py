@@ -15,7 +15,7 @@ from typing import get_args
 
 from cryptography import x509
 
-from agent.base.clock import Clock
+from agent.base.clock import TIME_SOURCE_FILE, Clock
 from agent.base.errors import UserError
 from agent.base.message import Message, Text, join_phrases
 from agent.config.broker import BrokerConfig
@@ -185,9 +185,11 @@ def check_clock(clock: Clock, root: Path = Path("/")) -> CheckResult:
             else Message("within {error_ms:.0f} ms", error_ms=trust.error_s * 1000)
         )
         return passed(Message("clock"), join_phrases(source, accuracy))
-    has_synced_once = (root / "run/systemd/timesync/synchronized").exists()
-    history = Message("a time server has answered before") if has_synced_once else None
-    message = join_phrases(now, Message("not synchronised"), history)
+    # Provisioning makes the folder at each boot of an image, and the file if there are time servers.
+    source_file = root / TIME_SOURCE_FILE.relative_to("/")
+    has_no_servers = source_file.parent.is_dir() and not source_file.exists()
+    reason = Message("the settings name no time server") if has_no_servers else None
+    message = join_phrases(now, Message("not synchronised"), reason)
     return failed(Message("clock"), message, "SYS-01")
 
 

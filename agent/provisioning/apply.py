@@ -4,9 +4,9 @@ All files are in folders of that user: root does not write there, because a link
 returned to root in one message.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -16,9 +16,15 @@ from agent.base.file_read import read_regular_file
 from agent.base.json_decode import MalformedJson, decode_json
 from agent.base.sha256 import sha256_hex
 from agent.config import toml_decode, toml_writer
-from agent.provisioning import atomic_folder, network_config
+from agent.provisioning import atomic_folder, network_config, time_config
 from agent.provisioning.atomic_folder import NewFile
-from agent.provisioning.embedded_files import CONFIG_FILE, NAME_PATTERN, NETWORK_FILE
+from agent.provisioning.embedded_files import (
+    CONFIG_FILE,
+    MAX_FILE_BYTES,
+    NAME_PATTERN,
+    NETWORK_FILE,
+    TIME_FILE,
+)
 from agent.provisioning.file_references import local_name
 from agent.provisioning.network_config import NetworkConfig
 from agent.provisioning.settings import (
@@ -28,10 +34,12 @@ from agent.provisioning.settings import (
     parse_settings,
     scrub_secrets,
 )
+from agent.provisioning.time_config import TimeConfig
 
 APPLIED_FILE = ".provisioned"
 _MAX_RECORD_BYTES = 65_536
 IDENTITY_DIR = "identity"
+_Table = TypeVar("_Table", NetworkConfig, TimeConfig)
 
 ResultKind = Literal[
     "unprovisioned", "no_settings_file", "unchanged", "refused", "applied", "failed"
@@ -60,6 +68,9 @@ class ProvisioningResult(msgspec.Struct, frozen=True, kw_only=True):
     certificate_request: str | None = None
     scrubbed_settings: bytes | None = None
     network: NetworkConfig = NetworkConfig()
+    time: TimeConfig = TimeConfig()
+    time_ca: str | None = None
+    """The text of the file `time.ca`."""
 
 
 class _AppliedRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,12 +101,27 @@ def apply_settings(data: bytes | None, box_folders: BoxFolders) -> ProvisioningR
 
 def current_state(box_folders: BoxFolders, *lines: str) -> ProvisioningResult:
     """Return the box's id and network without applying anything; read-only."""
-    network, errors = _read_network(box_folders.config_dir)
+    config_dir = box_folders.config_dir
+    network, network_errors = _read_table(
+        config_dir / NETWORK_FILE, "network", NetworkConfig(), network_config.find_problems
+    )
+    time, time_errors = _read_table(
+        config_dir / TIME_FILE, "time", TimeConfig(), time_config.find_problems
+    )
+    time_ca = None
+    if time.ca is not None:
+        try:
+            time_ca = _read_ca(config_dir, time.ca)
+        except (OSError, UnicodeDecodeError) as error:
+            # No time server, rather than one that any authority vouches for.
+            time, time_errors = TimeConfig(), (*time_errors, f"time.ca = {time.ca!r}: {error}")
     return ProvisioningResult(
         kind="failed",
-        box_id=_read_box_id(box_folders.config_dir),
-        lines=(*lines, *errors),
+        box_id=_read_box_id(config_dir),
+        lines=(*lines, *network_errors, *time_errors),
         network=network,
+        time=time,
+        time_ca=time_ca,
     )
 
 
@@ -179,11 +205,10 @@ def _build_files(
 ) -> tuple[dict[str, NewFile], list[str]]:
     """Build the files next to the configuration, except the TLS credentials, and lines about missing ones."""
     lines: list[str] = []
-    network = msgspec.to_builtins(settings.network)
-    network_values = {key: value for key, value in network.items() if value is not None}
     files = {
         CONFIG_FILE: NewFile(data=toml_writer.dumps(settings.tables).encode()),
-        NETWORK_FILE: NewFile(data=toml_writer.dumps(network_values).encode()),
+        NETWORK_FILE: _encode_table(settings.network),
+        TIME_FILE: _encode_table(settings.time),
     }
     for name, text in settings.embedded.files.items():
         if name not in credential_names:
@@ -208,6 +233,18 @@ def _build_files(
     return files, lines
 
 
+def _encode_table(table: NetworkConfig | TimeConfig) -> NewFile:
+    values = msgspec.to_builtins(table)
+    return NewFile(data=toml_writer.dumps(_without_none(values)).encode())
+
+
+def _without_none(value: Any) -> Any:
+    """Leave out keys without a value, which TOML cannot express."""
+    if isinstance(value, dict):
+        return {key: _without_none(inner) for key, inner in value.items() if inner is not None}
+    return [_without_none(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
 def _is_missing_or_empty(secret: Path) -> bool:
     """Return whether the secret is missing, or an empty placeholder."""
     try:
@@ -218,6 +255,14 @@ def _is_missing_or_empty(secret: Path) -> bool:
 
 def _obsolete_names(previous_names: Collection[str], names: Collection[str]) -> set[str]:
     return {name for name in previous_names if NAME_PATTERN.fullmatch(name)} - set(names)
+
+
+def _read_ca(config_dir: Path, value: str) -> str:
+    """Read a file next to the configuration. Raises: OSError, UnicodeDecodeError."""
+    name = local_name(value)
+    if name is None:
+        raise OSError(f"not a file of {config_dir}")
+    return read_regular_file(config_dir / name, MAX_FILE_BYTES).decode()
 
 
 def _read_applied(config_dir: Path) -> _AppliedRecord | None:
@@ -240,18 +285,19 @@ def _read_box_id(config_dir: Path) -> str | None:
     return box_id if isinstance(box_id, str) and is_host_name(box_id) else None
 
 
-def _read_network(config_dir: Path) -> tuple[NetworkConfig, tuple[str, ...]]:
-    """Read the network settings; without valid ones every port uses DHCP."""
-    path = config_dir / NETWORK_FILE
+def _read_table(
+    path: Path, name: str, default: _Table, find_problems: Callable[[_Table, str], Iterator[str]]
+) -> tuple[_Table, tuple[str, ...]]:
+    """Read a table of the settings that the agent does not need; an invalid one counts as left out."""
     try:
         if not path.exists():
-            return NetworkConfig(), ()
-        network = toml_decode.convert(
-            toml_decode.read_toml(path, "network"), NetworkConfig, str(path), "network"
+            return default, ()
+        table = toml_decode.convert(
+            toml_decode.read_toml(path, name), type(default), str(path), name
         )
     except UserError as error:
-        return NetworkConfig(), (str(error),)
+        return default, (str(error),)
     except OSError as error:
-        return NetworkConfig(), (f"{path}: {error.strerror or error}",)
-    problems = tuple(network_config.find_problems(network, str(path)))
-    return (NetworkConfig(), problems) if problems else (network, ())
+        return default, (f"{path}: {error.strerror or error}",)
+    problems = tuple(find_problems(table, str(path)))
+    return (default, problems) if problems else (table, ())

@@ -1,7 +1,7 @@
 """Files that a configuration refers to, and whether they will be next to it. Pure."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
@@ -102,7 +102,7 @@ def _option_references(options: Mapping[str, Any], prefix: str) -> Iterator[File
 
 
 def find_problems(
-    references: Iterator[FileReference], embedded: EmbeddedFiles, source: str
+    references: Iterable[FileReference], embedded: EmbeddedFiles, source: str
 ) -> Iterator[str]:
     """Yield a line for each referenced file that will be missing.
 

@@ -1,11 +1,11 @@
-"""Provisioning at each boot, as root: settings from the card, network, host name.
+"""Provisioning at each boot, as root: settings from the card, network, time servers, host name.
 
 Files in the agent's folders are written by the agent's user, see `apply`. If that fails, the box still gets a
 network, and the system console shows the reason.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,7 +13,13 @@ import msgspec
 
 from agent.base.device_identity import STATE_LOST_FLAG
 from agent.base.json_decode import decode_json
-from agent.provisioning import apply, boot_partition, network_config, status_display
+from agent.provisioning import (
+    apply,
+    boot_partition,
+    network_config,
+    status_display,
+    time_config,
+)
 from agent.provisioning.apply import BoxFolders, ProvisioningResult
 from agent.provisioning.network_config import NetworkConfig
 from agent.provisioning.run_as_user import ChildFailed, run_as_user
@@ -62,6 +68,7 @@ def provision_box(paths: BootPaths) -> int:
     _collect_os_error(
         errors, lambda: _set_network(paths.root, result.network if result else NetworkConfig())
     )
+    _collect_os_error(errors, lambda: _set_time_servers(paths.root, result))
     if result is not None:
         _set_host_name(paths.root, result.box_id)
         if data is not None:
@@ -126,13 +133,29 @@ def _set_network(root: Path, network: NetworkConfig) -> None:
     folder = root / _NETWORK_DIR
     folder.mkdir(parents=True, exist_ok=True)
     files = network_config.render_files(network)
-    for name in (network_config.MAIN_FILE, network_config.OTHERS_FILE):
-        if name in files:
-            (folder / name).write_text(files[name], encoding="ascii")
-            # systemd-networkd runs as another user.
-            (folder / name).chmod(0o644)
-        else:
-            (folder / name).unlink(missing_ok=True)
+    for path in folder.iterdir():
+        if network_config.FILE_PATTERN.fullmatch(path.name) and path.name not in files:
+            path.unlink()
+    _write_for_daemon(folder, files)
+
+
+def _set_time_servers(root: Path, result: ProvisioningResult | None) -> None:
+    """Write chronyd's files, or delete them if there are no time servers: it does not start then."""
+    folder = root / time_config.RUNTIME_DIR
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o755)
+    time_files = time_config.render_files(result.time, result.time_ca) if result else {}
+    for path in folder.iterdir():
+        if path.name not in time_files:
+            path.unlink()
+    _write_for_daemon(folder, time_files)
+
+
+def _write_for_daemon(folder: Path, files: Mapping[str, str]) -> None:
+    """Write files that a daemon reads as another user."""
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+        (folder / name).chmod(0o644)
 
 
 def _set_host_name(root: Path, box_id: str | None) -> None:

@@ -1,6 +1,6 @@
 """Settings file of a box, `vigie-settings.toml`: parsed and checked as a whole, on the box or at the centre.
 
-It is the box's configuration with three more tables: [network], [files] and [secrets]. See
+It is the box's configuration with four more tables: [network], [time], [files] and [secrets]. See
 docs/settings.md.
 
 Invariant: no text of a secret is in a message, in a note or in a `repr`.
@@ -19,14 +19,16 @@ from agent.config.configuration import Config
 from agent.config.placeholders import with_placeholders
 from agent.config.shareable_config import REDACTED
 from agent.config.toml_decode import iter_errors
-from agent.provisioning import embedded_files, file_references, network_config
+from agent.provisioning import embedded_files, file_references, network_config, time_config
 from agent.provisioning.embedded_files import EmbeddedFiles
+from agent.provisioning.file_references import FileReference
 from agent.provisioning.network_config import NetworkConfig
+from agent.provisioning.time_config import TimeConfig
 
 FILE_NAME = "vigie-settings.toml"
 MAX_SETTINGS_BYTES = 1_000_000
 STATE_DIR = "/var/lib/vigie"
-EXTRA_TABLES = ("network", "files", "secrets")
+EXTRA_TABLES = ("network", "time", "files", "secrets")
 """In addition to those of the configuration."""
 
 _MAX_PROBLEMS = 40
@@ -59,6 +61,7 @@ class BoxSettings(msgspec.Struct, frozen=True, kw_only=True):
     config: Config
     """Decoded from `tables`; paths are not resolved."""
     network: NetworkConfig
+    time: TimeConfig
     embedded: EmbeddedFiles
     notes: tuple[str, ...] = ()
 
@@ -101,6 +104,9 @@ def parse_settings(data: bytes, source: str) -> BoxSettings:
     secrets = frozenset(_iter_secrets(tables.get("secrets")))
     config_tables = {key: value for key, value in tables.items() if key not in EXTRA_TABLES}
     problems += _network_problems(tables.get("network", {}), source)
+    time_problems = _time_problems(tables.get("time", {}), source)
+    problems += time_problems
+    time = TimeConfig() if time_problems else _convert_time(tables, source)
     config_problems = list(_config_problems(config_tables, source))
     problems += config_problems
     if config_problems:
@@ -108,9 +114,8 @@ def parse_settings(data: bytes, source: str) -> BoxSettings:
         config_tables = with_placeholders(config_tables)
     config = toml_decode.convert(config_tables, Config, source)
     problems += _image_problems(config, source)
-    reference_problems = list(
-        file_references.find_problems(file_references.iter_references(config), embedded, source)
-    )
+    references = (*file_references.iter_references(config), *_time_references(time))
+    reference_problems = list(file_references.find_problems(references, embedded, source))
     problems += reference_problems or _full_check_problems(config_tables, config, embedded, source)
     if problems:
         raise InvalidSettings(_clean_lines(problems, secrets))
@@ -119,8 +124,9 @@ def parse_settings(data: bytes, source: str) -> BoxSettings:
         tables=config_tables,
         config=config,
         network=toml_decode.convert(tables.get("network", {}), NetworkConfig, source),
+        time=time,
         embedded=embedded,
-        notes=_clean_lines(_iter_notes(config, embedded), secrets),
+        notes=_clean_lines(_iter_notes(config, time, embedded), secrets),
     )
 
 
@@ -171,6 +177,22 @@ def _network_problems(table: object, source: str) -> list[str]:
     )
 
 
+def _time_problems(table: object, source: str) -> list[str]:
+    problems = list(iter_errors(table, TimeConfig, source, "time"))
+    return problems or list(
+        time_config.find_problems(toml_decode.convert(table, TimeConfig, source, "time"), source)
+    )
+
+
+def _convert_time(tables: Mapping[str, Any], source: str) -> TimeConfig:
+    return toml_decode.convert(tables.get("time", {}), TimeConfig, source, "time")
+
+
+def _time_references(time: TimeConfig) -> Iterator[FileReference]:
+    if time.ca is not None:
+        yield FileReference(key="time.ca", value=time.ca)
+
+
 def _config_problems(tables: dict[str, Any], source: str) -> Iterator[str]:
     known = [field.encode_name for field in msgspec.structs.fields(Config)]
     for key in tables:
@@ -208,7 +230,9 @@ def _full_check_problems(
     return full_check.find_problems(tables, config, embedded, source)
 
 
-def _iter_notes(config: Config, embedded: EmbeddedFiles) -> Iterator[str]:
+def _iter_notes(config: Config, time: TimeConfig, embedded: EmbeddedFiles) -> Iterator[str]:
+    if not time.servers:
+        yield "time.servers is not given: nothing sets the box's clock, and its times are not reliable"
     for key_path, value in _iter_texts(msgspec.to_builtins(config), ""):
         if _URL_PASSWORD_PATTERN.search(value):
             yield f"{key_path} contains a password, which stays on the card; better: username and password_file"
@@ -231,7 +255,8 @@ def _iter_notes(config: Config, embedded: EmbeddedFiles) -> Iterator[str]:
             f"secrets.{config.console.secret_file!r} is not given, and no technician: the console "
             "accepts no login"
         )
-    referenced_names = {reference.name for reference in file_references.iter_references(config)}
+    references = (*file_references.iter_references(config), *_time_references(time))
+    referenced_names = {reference.name for reference in references}
     for name in sorted({*embedded.files, *embedded.secrets} - referenced_names):
         yield f"file {name!r} is not used by the configuration"
 

@@ -177,6 +177,17 @@ class VirtualMachine:
         self.qmp.execute("blockdev-add", **drive)
         self.qmp.execute("device_add", driver="usb-storage", bus="usb.0", id="stick", drive="stick")
 
+    def plug_network_adapter(self) -> None:
+        """A USB network adapter, with a DHCP server at the other end of its cable."""
+        self.qmp.execute("netdev_add", type="user", id="adapter", restrict=True)
+        self.qmp.execute(
+            "device_add", driver="usb-net", bus="usb.0", id="adapter", netdev="adapter"
+        )
+
+    def unplug_network_adapter(self) -> None:
+        """Unplug it again."""
+        self.qmp.execute("device_del", id="adapter")
+
     def save_snapshot(self, name: str) -> None:
         """Keep processor, memory and disk in the disk's file under a name."""
         if self._has_usb_cable:

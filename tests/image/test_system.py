@@ -1,10 +1,12 @@
 """The running system: no failed unit, nothing writable, no login, no listening port."""
 
 import re
+import shlex
 
 import msgspec
 import pytest
 
+from agent.provisioning.time_config import CONFIG_FILE, RUNTIME_DIR, TimeConfig, render_files
 from tests.image.built_image import BuiltImage
 from tests.image.guest import Guest
 
@@ -58,6 +60,48 @@ def test_only_dhcp_clients_listen(running: Guest) -> None:
     for table in ("udp", "udp6"):
         assert {port for _, port in sockets(running, table)} <= ALLOWED_UDP
     assert [*sockets(running, "raw")] == []
+
+
+ADAPTERS = "ls -d /sys/class/net/*/device/driver | grep -E 'cdc_ether|rndis' | cut -d/ -f5"
+
+
+def test_a_network_adapter_that_is_plugged_in_stays_down(running: Guest) -> None:
+    assert running.run("ip -4 -brief address show up scope global").split()[2].startswith("10.0.2.")
+    running.machine.plug_network_adapter()
+    try:
+        running.wait_for(f"test -n \"$({ADAPTERS})\"", 120)
+        name = running.run(ADAPTERS).strip()
+        running.wait_for(f"networkctl status {name} | grep -q 60-vigie-others.network", 120)
+        assert "UP" not in running.run(f"ip -brief link show {name}").split("<")[1].split(">")[0]
+        assert running.run(f"ip -brief address show {name}").split()[2:] == []
+    finally:
+        running.machine.unplug_network_adapter()
+
+
+def test_the_time_daemon_has_one_capability_and_no_port(running: Guest) -> None:
+    """CAP_SYS_TIME is bit 25."""
+    config = render_files(TimeConfig(servers=("10.0.2.99",)), None)[CONFIG_FILE]
+    file = f"/{RUNTIME_DIR}/{CONFIG_FILE}"
+    assert running.run("systemctl is-active vigie-time.service", check=False).strip() == "inactive"
+    running.run(f"printf %s {shlex.quote(config)} >{file} && systemctl start vigie-time.service")
+    try:
+        pid = running.run("systemctl show --value -p MainPID vigie-time.service").strip()
+        running.wait_for("journalctl -b -u vigie-time.service | grep -q 'chronyd version'", 60)
+        assert running.run(f"stat -c %U /proc/{pid}").strip() == "_chrony"
+        for line in running.run(f"grep ^Cap /proc/{pid}/status").splitlines():
+            assert int(line.split()[1], 16) in (0, 1 << 25), line
+        for table in ("udp", "udp6"):
+            assert not {port for _, port in sockets(running, table)} & {123, 323}
+        assert running.run("systemctl is-active vigie-time.service").strip() == "active"
+    finally:
+        running.run(f"systemctl stop vigie-time.service; rm {file}")
+
+
+def test_the_time_is_saved_for_a_board_without_a_battery(running: Guest) -> None:
+    running.run("systemctl start vigie-clock-save.service")
+    age_s = running.run("echo $(($(date +%s) - $(stat -c %Y /var/lib/systemd/timesync/clock)))")
+    assert int(age_s) < 600
+    assert running.run("systemctl is-active vigie-clock-save.timer").strip() == "active"
 
 
 def sockets(guest: Guest, table: str) -> list[tuple[str, int]]:

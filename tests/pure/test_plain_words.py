@@ -15,6 +15,7 @@ from agent.config.configuration import Config
 from agent.config.plain_words import iter_metas
 from agent.detection.scene import Scene
 from agent.provisioning.network_config import NetworkConfig
+from agent.provisioning.time_config import TimeConfig
 from agent.ptz import ptz_args
 from agent.update.feed import Feed
 from drivers import camera, gpio, ptz
@@ -26,7 +27,7 @@ DRIVERS = [
 ]
 READ_TYPES: list[Any] = [
     *(driver.Options for driver in DRIVERS),
-    *(Config, Scene, NetworkConfig, Command, ptz_args.Args, Feed),
+    *(Config, Scene, NetworkConfig, TimeConfig, Command, ptz_args.Args, Feed),
 ]
 """All that `toml_decode` reads of people and of the centre."""
 

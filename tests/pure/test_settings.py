@@ -53,7 +53,7 @@ def tried(data: bytes) -> tuple[str, ...] | None:
 def test_a_valid_settings_file_gives_a_complete_box() -> None:
     good = parse_settings(GOOD_SETTINGS.encode(), FILE_NAME)
     assert (good.box_id, good.broker_url) == (BOX, "mqtts://centre.example:8883")
-    assert good.network.ntp == ("pool.ntp.org",)
+    assert good.time.servers == ("pool.ntp.org",)
     assert sorted(good.embedded.files) == ["ca.pem", "north.scene.toml"]
     assert good.embedded.secrets["north.password"] == PASSWORD
     assert good.data == GOOD_SETTINGS.encode()
@@ -64,8 +64,10 @@ def test_the_example_is_valid_and_shows_every_key() -> None:
     example = read_settings(DOCS / "vigie-settings.example.toml")
     assert example.box_id == "casa-0001"
     text = (DOCS / "vigie-settings.example.toml").read_text()
-    for name in type(example.network).__struct_fields__:
-        assert f"\n{name} = " in text or f"\n# {name} = " in text, name
+    for table in (example.network, example.time):
+        for name in set(type(table).__struct_fields__) - {"port"}:
+            assert f"\n{name} = " in text or f"\n# {name} = " in text, name
+    assert "\n# [[network.port]]" in text
 
 
 def test_a_file_with_a_byte_order_mark_is_valid() -> None:
@@ -233,8 +235,16 @@ WRONG: list[tuple[bytes, str]] = [
         "network.address = '10.0.0.4': not a host address",
     ),
     (
-        changed_settings(network={"ntp": ["a b"]}),
-        "network.ntp[0] = 'a b': not a server; allowed: a name such",
+        changed_settings(time={"servers": ["a b"]}),
+        "time.servers[0] = 'a b': not a server; allowed: a name such",
+    ),
+    (
+        changed_settings(time={"nts": True, "ca": "time.pem"}),
+        "time.ca = 'time.pem': is not in [files]; there are: ca.pem,",
+    ),
+    (
+        changed_settings(time={"pool": "x"}),
+        "time.pool: unknown key; allowed: ca, nts, servers",
     ),
     (
         changed_settings(record={"recipient": [{"id": "court", "public_key": "AAAA"}]}),
@@ -268,7 +278,7 @@ def test_all_mistakes_are_reported_at_once() -> None:
         "camera[0].options.url = 'http://10.0.0.21/main': allowed: rtsp://HOST[:PORT]/PATH",
         "camera[1].driver: missing; it has to be given",
         "head[0].driver: ptz driver 'viska' is unknown",
-        "network.ntp[0] = '-': not a server",
+        "time.servers[0] = '-': not a server",
         "broker.ca: not a certificate in PEM",
         "secrets.'console.secret': not base64",
     ):
@@ -380,7 +390,7 @@ VALUES = st.recursive(
 PLACES = st.sampled_from(
     [
         (table, name)
-        for table in ("box", "broker", "network", "files", "secrets", "record", "console", "gpio")
+        for table in ("box", "broker", "network", "time", "files", "secrets", "record", "console", "gpio")
         for name in (
             "id",
             "url",

@@ -54,7 +54,7 @@ def test_with_valid_settings_the_unit_makes_a_box_readable_by_the_agents_user(
         "vigie:vigie 600 /etc/vigie/box.key",
     ]
     assert fresh.run("stat", "-c", "%U %a", "/select/casa-0001.csr.pem").strip() == "root 600"
-    assert "NTP=pool.ntp.org" in fresh.run("cat", "/run/systemd/network/50-vigie.network")
+    assert "server pool.ntp.org" in fresh.run("cat", "/run/vigie-time/chrony.conf")
     for secret in (PASSWORD, CONSOLE_SECRET):
         assert secret not in journal
         assert secret not in (fresh.root / "select/vigie-settings.toml").read_text()

@@ -9,6 +9,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 HOME = ROOT / "systemd"
 SERVICES = sorted(HOME.glob("*.service"))
+IMAGE_UNITS = ROOT / "images/recipe/mkosi.extra/usr/lib/systemd/system"
+IMAGE_SERVICES = [IMAGE_UNITS / name for name in ("vigie-clock-save.service", "vigie-time.service")]
 UNITS = sorted([*SERVICES, *HOME.glob("*.timer"), *HOME.glob("*.path")])
 HIGHEST_EXPOSURE = 20  # tenths
 SYSTEMDS_OWN = ("*.target", "*.slice", "*.mount", "*.socket")
@@ -85,7 +87,7 @@ def test_a_system_on_trial_is_left_only_after_the_boot_checks_timeout() -> None:
     assert longest < seconds(HOME / "vigie-fallback.timer", "OnBootSec")
 
 
-@pytest.mark.parametrize("unit", SERVICES, ids=lambda unit: unit.name)
+@pytest.mark.parametrize("unit", [*SERVICES, *IMAGE_SERVICES], ids=lambda unit: unit.name)
 def test_a_services_exposure_score_is_low(unit: Path) -> None:
     code, reported = message(
         "systemd-analyze", "security", "--offline=true", f"--threshold={HIGHEST_EXPOSURE}", unit

@@ -15,6 +15,7 @@ from agent.config.broker import BrokerConfig
 from agent.console import mqtt_ping, network_checks
 from agent.console.check_result import CheckResult
 from agent.faults.texts import load_texts
+from tests.conftest import ManualClock
 from tests.whole.report.broker import (
     Certificates,
     Mosquitto,
@@ -223,3 +224,17 @@ def test_next_to_a_connected_agent_the_ping_uses_another_client_id(mosquitto: Mo
 )
 def test_the_brokers_host_name_is_resolved(host: str, good: bool) -> None:
     assert network_checks.check_dns(BrokerConfig(url=f"mqtt://{host}")).ok is good
+
+
+def test_an_unset_clock_of_a_box_without_time_servers_has_that_reason(
+    clock: ManualClock, tmp_path: Path
+) -> None:
+    clock.synced = False
+    assert "time server" not in str(network_checks.check_clock(clock, tmp_path).message)
+    runtime = tmp_path / "run/vigie-time"
+    runtime.mkdir(parents=True)
+    verdict = network_checks.check_clock(clock, tmp_path)
+    assert (verdict.ok, verdict.code) == (False, "SYS-01")
+    assert "the settings name no time server" in str(verdict.message)
+    (runtime / "source").write_text("nts\n")
+    assert "time server" not in str(network_checks.check_clock(clock, tmp_path).message)

@@ -73,7 +73,9 @@ def test_a_card_provisions_a_box(tree: BoxTree) -> None:
     assert (tree.config / "north.password").read_text() == PASSWORD
     assert (tree.config / "console.secret").read_text() == CONSOLE_SECRET
     assert (tree.root / "proc/sys/kernel/hostname").read_text() == BOX
-    assert "NTP=pool.ntp.org" in (tree.root / "run/systemd/network/50-vigie.network").read_text()
+    chrony = tree.root / "run/vigie-time/chrony.conf"
+    assert "\nserver pool.ntp.org iburst\n" in chrony.read_text()
+    assert chrony.stat().st_mode & 0o777 == 0o644
     assert tree.led_state == ("none [mmc0] timer", "")
 
 
@@ -127,9 +129,35 @@ def test_a_boot_with_the_same_card_changes_and_reports_nothing(box: BoxTree) -> 
         path: path.stat().st_mtime_ns for path in (*box.config.iterdir(), *box.card.iterdir())
     }
     shutil.rmtree(box.root / "run/systemd")
+    shutil.rmtree(box.root / "run/vigie-time")
     assert box.run_provision() == ""
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    assert "NTP=pool.ntp.org" in (box.root / "run/systemd/network/50-vigie.network").read_text()
+    assert "DHCP=yes" in (box.root / "run/systemd/network/50-vigie.network").read_text()
+    assert "pool.ntp.org" in (box.root / "run/vigie-time/chrony.conf").read_text()
+
+
+def test_authenticated_time_servers_have_the_settings_authority(tree: BoxTree) -> None:
+    time = {"servers": ["nts.example"], "nts": True, "ca": "time.pem"}
+    tree.insert_card(changed_settings(time=time, files={"time.pem": CENTRE_AUTHORITY.pem}))
+    tree.run_provision()
+    runtime = tree.root / "run/vigie-time"
+    assert "server nts.example iburst nts" in (runtime / "chrony.conf").read_text()
+    assert (runtime / "ca.pem").read_text() == CENTRE_AUTHORITY.pem
+    assert (runtime / "ca.pem").stat().st_mode & 0o777 == 0o644
+    assert (runtime / "source").read_text() == "nts\n"
+    tree.insert_card(changed_settings(time={"servers": []}))
+    tree.run_provision()
+    assert list(runtime.iterdir()) == []
+
+
+def test_a_lost_authority_leaves_the_clock_alone_and_is_reported(tree: BoxTree) -> None:
+    time = {"servers": ["nts.example"], "nts": True, "ca": "time.pem"}
+    tree.insert_card(changed_settings(time=time, files={"time.pem": CENTRE_AUTHORITY.pem}))
+    tree.run_provision()
+    (tree.config / "time.pem").unlink()
+    tree.run_provision()
+    assert "time.ca = 'time.pem'" in tree.output
+    assert list((tree.root / "run/vigie-time").iterdir()) == []
 
 
 def test_a_boot_without_the_settings_file_keeps_the_box(box: BoxTree) -> None:
