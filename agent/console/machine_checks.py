@@ -11,6 +11,7 @@ from agent.health.vitals import parse
 from agent.health.vitals.machine import THROTTLED_FILE, soc_celsius
 from agent.health.vitals.procfs import DEFAULT_ROOT, ProcFs
 from agent.recording.custody.custody_log import CustodyLog
+from agent.update.bootloader import find_firmware_problem
 
 MAX_SOC_CELSIUS = 80.0
 MIN_FREE_MEMORY_RATIO = 0.05
@@ -20,7 +21,7 @@ MIN_FREE_DISK_BYTES = 200_000_000
 
 
 def check_board(root: Path = DEFAULT_ROOT) -> Iterator[CheckResult]:
-    """Check supply, temperature, memory and load; a reading that is missing is unknown."""
+    """Check supply, temperature, memory, load and boot loader; a reading that is missing is unknown."""
     procfs = ProcFs(root)
     yield _check_supply(procfs)
     celsius = soc_celsius(root)
@@ -54,6 +55,14 @@ def check_board(root: Path = DEFAULT_ROOT) -> Iterator[CheckResult]:
         message = Message("{load:.1f} on {cores} cores", load=load, cores=cores)
         yield passed_if(
             Message("load"), message, ok=load < cores * MAX_LOAD_PER_CORE, code="SYS-05"
+        )
+    device_tree = root / "proc/device-tree"
+    if (device_tree / "chosen/bootloader").is_dir():
+        problem = find_firmware_problem(device_tree)
+        yield (
+            passed(Message("boot loader"), Message("can try a slot"))
+            if problem is None
+            else failed(Message("boot loader"), problem)
         )
 
 

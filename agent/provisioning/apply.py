@@ -16,9 +16,11 @@ from agent.base.file_read import read_regular_file
 from agent.base.json_decode import MalformedJson, decode_json
 from agent.base.sha256 import sha256_hex
 from agent.config import toml_decode, toml_writer
-from agent.provisioning import atomic_folder, network_config, time_config
+from agent.provisioning import atomic_folder, board_config, network_config, time_config
 from agent.provisioning.atomic_folder import NewFile
+from agent.provisioning.board_config import BoardConfig
 from agent.provisioning.embedded_files import (
+    BOARD_FILE,
     CONFIG_FILE,
     MAX_FILE_BYTES,
     NAME_PATTERN,
@@ -39,7 +41,7 @@ from agent.provisioning.time_config import TimeConfig
 APPLIED_FILE = ".provisioned"
 _MAX_RECORD_BYTES = 65_536
 IDENTITY_DIR = "identity"
-_Table = TypeVar("_Table", NetworkConfig, TimeConfig)
+_Table = TypeVar("_Table", NetworkConfig, TimeConfig, BoardConfig)
 
 ResultKind = Literal[
     "unprovisioned", "no_settings_file", "unchanged", "refused", "applied", "failed"
@@ -49,10 +51,13 @@ the file is the one applied before; refused: it has mistakes; applied; failed: t
 
 
 class BoxFolders(msgspec.Struct, frozen=True, kw_only=True):
-    """The agent's configuration and state folders. `source` names the settings file in messages."""
+    """The agent's configuration and state folders, and the list of the image's overlays. `source` names the
+    settings file in messages.
+    """
 
     config_dir: Path
     state_dir: Path
+    overlay_list: Path
     source: str
 
 
@@ -71,6 +76,7 @@ class ProvisioningResult(msgspec.Struct, frozen=True, kw_only=True):
     time: TimeConfig = TimeConfig()
     time_ca: str | None = None
     """The text of the file `time.ca`."""
+    board: BoardConfig = BoardConfig()
 
 
 class _AppliedRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,6 +114,9 @@ def current_state(box_folders: BoxFolders, *lines: str) -> ProvisioningResult:
     time, time_errors = _read_table(
         config_dir / TIME_FILE, "time", TimeConfig(), time_config.find_problems
     )
+    board, board_errors = _read_table(
+        config_dir / BOARD_FILE, "board", BoardConfig(), board_config.find_problems
+    )
     time_ca = None
     if time.ca is not None:
         try:
@@ -118,10 +127,11 @@ def current_state(box_folders: BoxFolders, *lines: str) -> ProvisioningResult:
     return ProvisioningResult(
         kind="failed",
         box_id=_read_box_id(config_dir),
-        lines=(*lines, *network_errors, *time_errors),
+        lines=(*lines, *network_errors, *time_errors, *board_errors),
         network=network,
         time=time,
         time_ca=time_ca,
+        board=board,
     )
 
 
@@ -150,6 +160,7 @@ def _evaluate(
     try:
         settings = parse_settings(data, box_folders.source)
         _check_same_box(settings, box_folders)
+        _check_overlays(settings, box_folders)
     except InvalidSettings as error:
         return "refused", error.problems, None
     lines = _apply(settings, box_folders, () if applied is None else applied.files)
@@ -166,6 +177,17 @@ def _check_same_box(settings: BoxSettings, box_folders: BoxFolders) -> None:
             f"allowed: {current_id!r}, or flash the box again"
         )
         raise InvalidSettings([problem])
+
+
+def _check_overlays(settings: BoxSettings, box_folders: BoxFolders) -> None:
+    """Refuse overlays that this box's image does not have. Raises: InvalidSettings."""
+    try:
+        available = box_folders.overlay_list.read_text(encoding="utf-8").split()
+    except FileNotFoundError:
+        available = []
+    problems = list(board_config.find_missing(settings.board, available, box_folders.source))
+    if problems:
+        raise InvalidSettings(problems)
 
 
 def _apply(
@@ -209,6 +231,7 @@ def _build_files(
         CONFIG_FILE: NewFile(data=toml_writer.dumps(settings.tables).encode()),
         NETWORK_FILE: _encode_table(settings.network),
         TIME_FILE: _encode_table(settings.time),
+        BOARD_FILE: _encode_table(settings.board),
     }
     for name, text in settings.embedded.files.items():
         if name not in credential_names:
@@ -233,7 +256,7 @@ def _build_files(
     return files, lines
 
 
-def _encode_table(table: NetworkConfig | TimeConfig) -> NewFile:
+def _encode_table(table: NetworkConfig | TimeConfig | BoardConfig) -> NewFile:
     values = msgspec.to_builtins(table)
     return NewFile(data=toml_writer.dumps(_without_none(values)).encode())
 

@@ -12,11 +12,12 @@ import msgspec
 CONFIG_FILE = "vigie.toml"
 NETWORK_FILE = "network.toml"
 TIME_FILE = "time.toml"
+BOARD_FILE = "board.toml"
 MAX_FILES = 64
 MAX_FILE_BYTES = 256_000
 """Of one file."""
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_RESERVED_NAMES = (CONFIG_FILE, NETWORK_FILE, TIME_FILE)
+_RESERVED_NAMES = (CONFIG_FILE, NETWORK_FILE, TIME_FILE, BOARD_FILE)
 _RESERVED_SUFFIXES = (".before", ".new", ".making")
 """Files that enrolment writes next to a certificate."""
 _NAME_RULE = "letters, digits, '.', '_' and '-', at most 64, a letter or a digit first"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from agent.base import slot_state
 from agent.base.device_identity import STATE_LOST_FLAG
 from agent.base.json_decode import decode_json
 from agent.provisioning import (
@@ -21,10 +22,13 @@ from agent.provisioning import (
     time_config,
 )
 from agent.provisioning.apply import BoxFolders, ProvisioningResult
+from agent.provisioning.board_config import OVERLAY_LIST
 from agent.provisioning.network_config import NetworkConfig
 from agent.provisioning.run_as_user import ChildFailed, run_as_user
 from agent.provisioning.settings import FILE_NAME
 from agent.provisioning.status_display import LedMode
+from agent.update import overlay_sector
+from agent.update.bootloader import find_firmware_problem
 
 STATE_VOLATILE = "run/vigie-state-volatile"
 """Flag of the initramfs: no state partition could be opened; configuration and state are in memory."""
@@ -36,6 +40,7 @@ APPLY_TIMEOUT_S = 90
 _READ_TIMEOUT_S = 10
 """Time to read the current state after that."""
 _NETWORK_DIR = "run/systemd/network"
+SLOT_STATE_DIR = "state/rauc"
 _HOST_NAME_FILE = "proc/sys/kernel/hostname"
 
 
@@ -69,6 +74,7 @@ def provision_box(paths: BootPaths) -> int:
         errors, lambda: _set_network(paths.root, result.network if result else NetworkConfig())
     )
     _collect_os_error(errors, lambda: _set_time_servers(paths.root, result))
+    _collect_os_error(errors, lambda: _set_overlays(paths.root, result))
     if result is not None:
         _set_host_name(paths.root, result.box_id)
         if data is not None:
@@ -106,7 +112,10 @@ def _apply_settings(
 ) -> ProvisioningResult | None:
     """Apply the settings; on failure read the current state, or return None if that fails too."""
     box_folders = BoxFolders(
-        config_dir=paths.config_dir, state_dir=paths.state_dir, source=FILE_NAME
+        config_dir=paths.config_dir,
+        state_dir=paths.state_dir,
+        overlay_list=paths.root / OVERLAY_LIST,
+        source=FILE_NAME,
     )
     try:
         return _run_as_agent_user(
@@ -149,6 +158,34 @@ def _set_time_servers(root: Path, result: ProvisioningResult | None) -> None:
         if path.name not in time_files:
             path.unlink()
     _write_for_daemon(folder, time_files)
+
+
+def _set_overlays(root: Path, result: ProvisioningResult | None) -> None:
+    """Write the overlays for the unit that tries them; an image for x86 has none, and no such unit."""
+    path = root / overlay_sector.WANTED_FILE
+    if result is None or not (root / OVERLAY_LIST).exists():
+        path.unlink(missing_ok=True)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{line}\n" for line in result.board.overlays), encoding="ascii")
+
+
+def _board_lines(root: Path, result: ProvisioningResult) -> list[str]:
+    """Return lines about a boot loader that is too old, and about overlays that did not come good."""
+    if not (root / OVERLAY_LIST).exists():
+        return []
+    lines = []
+    problem = find_firmware_problem(root / "proc/device-tree")
+    if problem is not None and result.kind == "applied":
+        lines.append(f"{problem}; until then the box takes no update and no overlays")
+    sector = overlay_sector.encode_sector(result.board.overlays)
+    failed_trial = slot_state.read(root / SLOT_STATE_DIR).failed_trial
+    if failed_trial is not None and overlay_sector.was_tried(root, sector):
+        lines.append(
+            "the overlays of [board] were tried, and the box was not found good with them: it runs as before; "
+            "correct them, or see the log of that boot"
+        )
+    return lines
 
 
 def _write_for_daemon(folder: Path, files: Mapping[str, str]) -> None:
@@ -236,7 +273,7 @@ def _format_result(
     """Return exit code, LED mode, title and lines."""
     if result is None:
         return 1, "error", f"{_TITLE_PREFIX}THE SETTINGS COULD NOT BE TAKEN IN", []
-    lines = list(result.lines)
+    lines = [*result.lines, *_board_lines(paths.root, result)]
     match result.kind:
         case "unprovisioned":
             similar = boot_partition.find_similar_names(paths.boot_mount)

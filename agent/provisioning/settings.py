@@ -1,15 +1,15 @@
 """Settings file of a box, `vigie-settings.toml`: parsed and checked as a whole, on the box or at the centre.
 
-It is the box's configuration with four more tables: [network], [time], [files] and [secrets]. See
+It is the box's configuration with five more tables: [network], [time], [board], [files] and [secrets]. See
 docs/settings.md.
 
 Invariant: no text of a secret is in a message, in a note or in a `repr`.
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -19,7 +19,14 @@ from agent.config.configuration import Config
 from agent.config.placeholders import with_placeholders
 from agent.config.shareable_config import REDACTED
 from agent.config.toml_decode import iter_errors
-from agent.provisioning import embedded_files, file_references, network_config, time_config
+from agent.provisioning import (
+    board_config,
+    embedded_files,
+    file_references,
+    network_config,
+    time_config,
+)
+from agent.provisioning.board_config import BoardConfig
 from agent.provisioning.embedded_files import EmbeddedFiles
 from agent.provisioning.file_references import FileReference
 from agent.provisioning.network_config import NetworkConfig
@@ -28,9 +35,10 @@ from agent.provisioning.time_config import TimeConfig
 FILE_NAME = "vigie-settings.toml"
 MAX_SETTINGS_BYTES = 1_000_000
 STATE_DIR = "/var/lib/vigie"
-EXTRA_TABLES = ("network", "time", "files", "secrets")
+EXTRA_TABLES = ("network", "time", "board", "files", "secrets")
 """In addition to those of the configuration."""
 
+_Table = TypeVar("_Table", NetworkConfig, TimeConfig, BoardConfig)
 _MAX_PROBLEMS = 40
 _MAX_LINE_CHARS = 400
 _HOST_NAME_PATTERN = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -62,6 +70,7 @@ class BoxSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Decoded from `tables`; paths are not resolved."""
     network: NetworkConfig
     time: TimeConfig
+    board: BoardConfig
     embedded: EmbeddedFiles
     notes: tuple[str, ...] = ()
 
@@ -103,10 +112,10 @@ def parse_settings(data: bytes, source: str) -> BoxSettings:
     embedded, problems = embedded_files.parse_embedded_files(tables, source)
     secrets = frozenset(_iter_secrets(tables.get("secrets")))
     config_tables = {key: value for key, value in tables.items() if key not in EXTRA_TABLES}
-    problems += _network_problems(tables.get("network", {}), source)
-    time_problems = _time_problems(tables.get("time", {}), source)
-    problems += time_problems
-    time = TimeConfig() if time_problems else _convert_time(tables, source)
+    network = _read_table(tables, "network", NetworkConfig(), network_config.find_problems, source)
+    time = _read_table(tables, "time", TimeConfig(), time_config.find_problems, source)
+    board = _read_table(tables, "board", BoardConfig(), board_config.find_problems, source)
+    problems += [*network.problems, *time.problems, *board.problems]
     config_problems = list(_config_problems(config_tables, source))
     problems += config_problems
     if config_problems:
@@ -114,7 +123,7 @@ def parse_settings(data: bytes, source: str) -> BoxSettings:
         config_tables = with_placeholders(config_tables)
     config = toml_decode.convert(config_tables, Config, source)
     problems += _image_problems(config, source)
-    references = (*file_references.iter_references(config), *_time_references(time))
+    references = (*file_references.iter_references(config), *_time_references(time.value))
     reference_problems = list(file_references.find_problems(references, embedded, source))
     problems += reference_problems or _full_check_problems(config_tables, config, embedded, source)
     if problems:
@@ -123,10 +132,11 @@ def parse_settings(data: bytes, source: str) -> BoxSettings:
         data=data,
         tables=config_tables,
         config=config,
-        network=toml_decode.convert(tables.get("network", {}), NetworkConfig, source),
-        time=time,
+        network=network.value,
+        time=time.value,
+        board=board.value,
         embedded=embedded,
-        notes=_clean_lines(_iter_notes(config, time, embedded), secrets),
+        notes=_clean_lines(_iter_notes(config, time.value, embedded), secrets),
     )
 
 
@@ -168,24 +178,28 @@ def _iter_secrets(table: object) -> Iterator[str]:
         yield from redaction.secrets_in_file(str(table))
 
 
-def _network_problems(table: object, source: str) -> list[str]:
-    problems = list(iter_errors(table, NetworkConfig, source, "network"))
-    return problems or list(
-        network_config.find_problems(
-            toml_decode.convert(table, NetworkConfig, source, "network"), source
-        )
-    )
+class _TableResult(NamedTuple, Generic[_Table]):
+    """A table of the settings, the default one if it has problems."""
+
+    value: _Table
+    problems: list[str]
 
 
-def _time_problems(table: object, source: str) -> list[str]:
-    problems = list(iter_errors(table, TimeConfig, source, "time"))
-    return problems or list(
-        time_config.find_problems(toml_decode.convert(table, TimeConfig, source, "time"), source)
-    )
-
-
-def _convert_time(tables: Mapping[str, Any], source: str) -> TimeConfig:
-    return toml_decode.convert(tables.get("time", {}), TimeConfig, source, "time")
+def _read_table(
+    tables: Mapping[str, Any],
+    name: str,
+    default: _Table,
+    find_problems: Callable[[_Table, str], Iterator[str]],
+    source: str,
+) -> _TableResult[_Table]:
+    table, table_type = tables.get(name, {}), type(default)
+    problems = list(iter_errors(table, table_type, source, name))
+    if not problems:
+        value = toml_decode.convert(table, table_type, source, name)
+        problems = list(find_problems(value, source))
+        if not problems:
+            return _TableResult(value, [])
+    return _TableResult(default, problems)
 
 
 def _time_references(time: TimeConfig) -> Iterator[FileReference]:

@@ -5,12 +5,14 @@ slot, and `autoboot.txt` if a Raspberry Pi's own bootloader does. The codecs of 
 """
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
 from agent.base import atomic_file
+from agent.base.message import Message
 from agent.base.slot_state import Slot, SlotState, SlotTrial
 
 SLOTS: tuple[Slot, Slot] = ("A", "B")
@@ -20,6 +22,11 @@ _GRUBENV_ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\\n"})
 AUTOBOOT_BYTES = 128
 """Constant, so that one file can be written over another within one sector."""
 _MAX_AUTOBOOT_BYTES = 512
+
+MIN_FIRMWARE_BUILD = datetime(2025, 3, 10, tzinfo=UTC)
+"""The first bootloader of a Raspberry Pi that knows the filter [boot_partition] of config.txt. An older one boots
+slot A's root with the kernel of either slot.
+"""
 
 WriteFile = Callable[[Path, bytes], None]
 """Writes a file so that a power cut leaves it old or new."""
@@ -63,6 +70,10 @@ class Bootloader(Protocol):
 
     def is_trial_boot(self) -> bool:
         """Return whether the firmware itself reports this boot as a trial."""
+        ...
+
+    def find_trial_problem(self) -> Message | None:
+        """Return why the firmware cannot try a slot, or None if it can."""
         ...
 
 
@@ -205,6 +216,10 @@ class GrubBootloader:
         """Return False: GRUB reports a trial by its variables alone."""
         return False
 
+    def find_trial_problem(self) -> Message | None:
+        """Return None: the image brings its own GRUB."""
+        return None
+
 
 class RaspberryPiBootloader:
     """autoboot.txt names the default, `slots.json` the pending slot; a reboot parameter makes the trial.
@@ -227,6 +242,7 @@ class RaspberryPiBootloader:
     ) -> None:
         self._path = select_dir / "autoboot.txt"
         self._reboot_param_file = reboot_param
+        self._device_tree = device_tree
         self._tryboot_flag = device_tree / "chosen/bootloader/tryboot"
         self._write_file = write_file
 
@@ -272,6 +288,35 @@ class RaspberryPiBootloader:
             return any(self._tryboot_flag.read_bytes())
         except OSError:
             return False
+
+    def find_trial_problem(self) -> Message | None:
+        """Return the age of a bootloader that is too old for two slots."""
+        return find_firmware_problem(self._device_tree)
+
+
+def find_firmware_problem(device_tree: Path) -> Message | None:
+    """Return why the bootloader in the EEPROM cannot boot two slots, or None if it can.
+
+    Its build time is a 32-bit number in the device tree. Without one the age is unknown, and so the answer is no.
+    """
+    try:
+        data = (device_tree / "chosen/bootloader/build-timestamp").read_bytes()
+    except OSError:
+        data = b""
+    if len(data) != _BUILD_TIME_BYTES:
+        return Message("the age of the board's boot loader is unknown: see docs/flash.md, step 3")
+    built = datetime.fromtimestamp(int.from_bytes(data, "big"), UTC)
+    if built >= MIN_FIRMWARE_BUILD:
+        return None
+    return Message(
+        "the board's boot loader is of {date}; two slots need one of {minimum} or later: "
+        "see docs/flash.md, step 3",
+        date=f"{built:%Y-%m-%d}",
+        minimum=f"{MIN_FIRMWARE_BUILD:%Y-%m-%d}",
+    )
+
+
+_BUILD_TIME_BYTES = 4
 
 
 def _parse_slot(text: str | None) -> Slot | None:

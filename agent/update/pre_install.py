@@ -89,6 +89,7 @@ def check_install(slots: Slots, booted_version: str | None, environ: Mapping[str
     version = bundle_version(Path(mount_point))
     allow_downgrade = environ.get("RAUC_META_VIGIE_DOWNGRADE") == "yes"
     check_not_on_trial(slots)
+    slots.check_trial_possible()
     check_permitted(booted_version, version, allow_downgrade=allow_downgrade)
     verify_readable(Path(mount_point))
     slots.begin_install(version)

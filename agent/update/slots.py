@@ -64,6 +64,12 @@ class Slots:
             return False
         return selection.pending == self.booted or self._bootloader.is_trial_boot()
 
+    def check_trial_possible(self) -> None:
+        """Raise SlotRefused if the firmware cannot try the other slot."""
+        problem = self._bootloader.find_trial_problem()
+        if problem is not None:
+            raise SlotRefused(problem)
+
     def get_primary(self) -> Slot:
         """Return the slot that boots next."""
         return self.read_selection().next_slot
@@ -73,7 +79,7 @@ class Slots:
         return "bad" if self.read_state().slot(slot).state == "bad" else "good"
 
     def set_primary(self, slot: Slot) -> None:
-        """Try a slot at the next boot; the default itself cancels a pending trial."""
+        """Try a slot at the next boot; the default itself cancels a pending trial. Raises: SlotRefused."""
         state = self.read_state()
         selection = self._read_selection(state)
         if slot == selection.default:
@@ -82,6 +88,7 @@ class Slots:
                 # A rollback from this version is cancelled: it is no longer refused.
                 self._save_if_changed(state.without_refused(state.slot(slot).version), state)
             return
+        self.check_trial_possible()
         record = state.slot(slot)
         if record.state == "bad":
             record = msgspec.structs.replace(record, state="installed")

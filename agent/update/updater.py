@@ -178,6 +178,7 @@ class Updater:
     ) -> RaucBundle:
         """Check a bundle completely before anything is written. Raises: UpdateError, UserError."""
         self.check_not_on_trial()
+        self.slots.check_trial_possible()
         bundle = self._rauc.read_bundle_info(path)
         compatible = self._rauc.read_compatible()
         if bundle.compatible != compatible:

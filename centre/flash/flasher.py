@@ -253,6 +253,13 @@ def _check_board(settings: BoxSettings, source: DiskImage, request: FlashRequest
             )
 
 
+    if settings.board.overlays and source.firmware.kind != "pi":
+        raise UserError(
+            f"{request.settings}: board.overlays: are for a Raspberry Pi, and {request.image.name} is for "
+            f"{source.firmware.name}; allowed: an image for Raspberry Pi"
+        )
+
+
 def _identify_target(path: Path, procfs: ProcFs) -> BlockDevice | FileId | None:
     """Return the disk or file at this path, or None if a file can be created. Raises: UserError."""
     try:

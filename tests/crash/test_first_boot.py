@@ -69,7 +69,12 @@ def broken(point: Path, state: CrashState, recorded: Recorded) -> Iterator[str]:
     """A line for each promise that is not kept on a disk."""
     box = BoxTree(point / "box")
     card = box.card / "vigie-settings.toml"
-    places = BoxFolders(config_dir=box.config, state_dir=box.state, source="settings")
+    places = BoxFolders(
+        config_dir=box.config,
+        state_dir=box.state,
+        overlay_list=box.state / "no-overlays",
+        source="settings",
+    )
     apply.apply_settings(None, places)
     found = without_key_pair(box.contents())
     if found not in (recorded.old, recorded.new):

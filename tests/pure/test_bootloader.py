@@ -12,6 +12,7 @@ from hypothesis import given
 
 from agent.update import bootloader, rauc_backend
 from agent.update.bootloader import GrubBootloader, RaspberryPiBootloader
+from tests.pure.test_slots import write_build_time
 
 NAMES = st.from_regex(r"[a-z_]{1,20}", fullmatch=True)
 VALUES = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=40)
@@ -118,6 +119,7 @@ def box(tmp_path: Path) -> Path:
     (tmp_path / "proc/cmdline").write_text("rauc.slot=A")
     (tmp_path / "etc/os-release").write_text("ID=debian\nIMAGE_VERSION=1.2.3\n")
     (tmp_path / "select/autoboot.txt").write_bytes(bootloader.encode_autoboot(2, 3))
+    write_build_time(tmp_path / "proc/device-tree", bootloader.MIN_FIRMWARE_BUILD)
     return tmp_path
 
 

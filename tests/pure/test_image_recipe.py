@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from agent.update import bootloader
+from agent.update import bootloader, overlay_sector
 from images import apt_sources, bundles, image, image_files, tree
 from images.target import ARCHITECTURES, MKOSI_ARCHITECTURES, BuildTarget
 
@@ -191,6 +191,86 @@ def test_every_setting_of_config_txt_has_a_form_the_firmware_reads() -> None:
 def test_autoboot_equals_the_text_that_an_update_writes() -> None:
     text = (PROFILES / "pi" / "boot" / "autoboot.txt").read_bytes()
     assert text.ljust(bootloader.AUTOBOOT_BYTES, b"\n") == bootloader.encode_autoboot(2, 3)
+
+
+def test_no_radio_has_firmware_or_is_switched_on() -> None:
+    boot = PROFILES / "pi" / "boot"
+    filters = dict(sections((boot / "config.txt").read_text()))
+    assert {"dtoverlay=disable-wifi", "dtoverlay=disable-bt"} <= set(filters["pi4"])
+    assert {"dtoverlay=disable-wifi-pi5", "dtoverlay=disable-bt-pi5"} <= set(filters["pi5"])
+    packages = (PROFILES / "pi" / "packages").read_text().splitlines()
+    assert not [one for one in packages if one.startswith(("firmware-", "wpasupplicant", "iwd"))]
+
+
+def test_a_boot_loader_that_skips_the_slots_filters_boots_the_flashed_slot() -> None:
+    first = sections((PROFILES / "pi" / "boot" / "config.txt").read_text())[0]
+    assert first == ("all", ["cmdline=cmdline_a.txt"])
+
+
+def pi_root(folder: Path, firmware: str) -> Path:
+    """A root with what boot/install takes from it."""
+    files = {"usr/lib/raspi-firmware/start4.elf": "", "usr/lib/raspi-firmware/fixup4.dat": ""}
+    for kernel, tree in (("6.12-rpi-v8", "bcm2711-rpi-4-b"), ("6.12-rpi-2712", "bcm2712-rpi-5-b")):
+        files |= {
+            f"usr/lib/modules/{kernel}/modules.order": "",
+            f"boot/vmlinuz-{kernel}": "kernel",
+            f"boot/initrd.img-{kernel}": "initrd",
+            f"usr/lib/linux-image-{kernel}/broadcom/{tree}.dtb": "",
+            f"usr/lib/linux-image-{kernel}/broadcom/bcm2711-x.dtb": "",
+            f"usr/lib/linux-image-{kernel}/broadcom/bcm2712-x.dtb": "",
+            f"usr/lib/linux-image-{kernel}/overlays/i2c-rtc.dtbo": "",
+            f"usr/lib/linux-image-{kernel}/overlays/uart3.dtbo": "",
+            f"usr/lib/linux-image-{kernel}/overlays/README": "",
+        }
+    files["var/lib/dpkg/status"] = (
+        "Package: raspi-firmware\nStatus: install ok installed\nMaintainer: x <x@example.org>\n"
+        f"Architecture: arm64\nVersion: {firmware}\n"
+    )
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+def install_boot(root: Path) -> subprocess.CompletedProcess[str]:
+    needs("dpkg-query")
+    return subprocess.run(
+        [PROFILES / "pi" / "boot" / "install"],
+        env={"BUILDROOT": str(root), "SRCDIR": str(RECIPE), "PATH": PATH},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_config_txt_ends_with_one_sector_for_the_overlays_of_a_box(tmp_path: Path) -> None:
+    root = pi_root(tmp_path, "1:1.20250915-1")
+    assert install_boot(root).stderr == ""
+    text = (root / "image/boot/config.txt").read_bytes()
+    assert len(text) % overlay_sector.SECTOR_BYTES == 0
+    assert text.endswith(overlay_sector.encode_sector(()))
+    original = (PROFILES / "pi" / "boot" / "config.txt").read_bytes()
+    assert text.startswith(original)
+    assert text[len(original) : -overlay_sector.SECTOR_BYTES].strip() == b""
+    assert (root / "usr/share/vigie/overlays").read_text().split() == ["i2c-rtc", "uart3"]
+    for program in ("mkfs.vfat", "mcopy"):
+        needs(program)
+    image_file = tmp_path / "boot.img"
+    subprocess.run(
+        [RECIPE / "fat-image", root / "image/boot", "128", "BOOT", image_file],
+        env={"SOURCE_DATE_EPOCH": "1700000000", "PATH": PATH},
+        check=True,
+    )
+    assert overlay_sector.read_sector(image_file) == overlay_sector.encode_sector(())
+
+
+@pytest.mark.parametrize("version", ["1:1.20250305-1", "1.20241126"])
+def test_an_image_is_not_built_with_a_start4_elf_that_boots_no_slot(
+    tmp_path: Path, version: str
+) -> None:
+    done = install_boot(pi_root(tmp_path, version))
+    assert done.returncode == 1
+    assert "needed: 1.20250326 or later" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["grub.cfg", "slot.cfg"])

@@ -1,10 +1,12 @@
 """agent.console.machine_checks: a board, a disk and network interfaces, from files that the tests write."""
 
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from agent.console import machine_checks, network_checks, usb_export
+from tests.pure.test_slots import write_build_time
 
 
 def write(root: Path, files: dict[str, str]) -> Path:
@@ -49,6 +51,16 @@ def test_each_board_fault_has_its_code(
 
 def test_a_board_without_readings_is_unknown_and_not_good(tmp_path: Path) -> None:
     assert [verdict.ok for verdict in machine_checks.check_board(tmp_path)] == [None] * 4
+
+
+@pytest.mark.parametrize(("built", "ok"), [("2025-03-10", True), ("2024-09-23", False)])
+def test_a_boot_loader_that_is_too_old_for_two_slots_is_reported(
+    tmp_path: Path, built: str, ok: bool
+) -> None:
+    write_build_time(tmp_path / "proc/device-tree", datetime.fromisoformat(f"{built}T12:00:00Z"))
+    *_, verdict = machine_checks.check_board(tmp_path)
+    assert (str(verdict.subject), verdict.ok) == ("boot loader", ok)
+    assert ok or built in str(verdict.message)
 
 
 def test_the_disk_check_writes_and_leaves_no_file(tmp_path: Path) -> None:

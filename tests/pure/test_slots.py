@@ -6,6 +6,7 @@ import itertools
 import shutil
 import tempfile
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import hypothesis.strategies as st
@@ -27,6 +28,13 @@ from agent.update.slots import SlotRefused, Slots
 
 IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - thousands of small writes
 NOW = "2026-11-25T02:00:00Z"
+
+
+def write_build_time(device_tree: Path, built: datetime) -> None:
+    """As a Raspberry Pi's boot loader does."""
+    folder = device_tree / "chosen/bootloader"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "build-timestamp").write_bytes(int(built.timestamp()).to_bytes(4, "big"))
 
 
 class Cut(BaseException):
@@ -51,6 +59,7 @@ class Board:
             (self.select / "grubenv").write_bytes(block)
         else:
             (self.select / "autoboot.txt").write_bytes(bootloader.encode_autoboot(2, 3))
+            write_build_time(folder / "none", bootloader.MIN_FIRMWARE_BUILD)
         self.slots = self._slots()
 
     def _count(self) -> None:
@@ -441,7 +450,6 @@ def test_a_raspberry_pi_without_slot_state_detects_a_trial_from_the_firmware(
     (board.state / slot_state.FILE_NAME).unlink()
     assert not board.slots.is_on_trial()
     word = tmp_path / "none/chosen/bootloader/tryboot"
-    word.parent.mkdir(parents=True)
     word.write_bytes(b"\0\0\0\1")
     assert board.slots.is_on_trial()
 
@@ -454,6 +462,27 @@ def test_a_slot_booted_in_place_of_a_broken_default_is_not_on_trial(tmp_path: Pa
     assert stands_in.record_boot("1.0.0", NOW) is None
     stands_in.set_state("B", good=True)
     assert stands_in.read_selection() == BootSelection(default="B")
+
+
+@pytest.mark.parametrize("age_days", [1, 400])
+def test_a_slot_is_not_tried_by_a_boot_loader_that_cannot_tell_the_slots_apart(
+    tmp_path: Path, age_days: int
+) -> None:
+    board = Board(tmp_path, "raspberry pi")
+    old = bootloader.MIN_FIRMWARE_BUILD - timedelta(days=age_days)
+    write_build_time(tmp_path / "none", old)
+    board.slots.record_boot("1.0.0", NOW)
+    with pytest.raises(SlotRefused, match=rf"boot loader is of {old:%Y-%m-%d}; two slots need one"):
+        board.slots.set_primary("B")
+    assert board.slots.read_selection() == BootSelection(default="A")
+    board.slots.set_primary("A")
+
+
+def test_a_boot_loader_of_unknown_age_tries_no_slot(tmp_path: Path) -> None:
+    board = Board(tmp_path, "raspberry pi")
+    (tmp_path / "none/chosen/bootloader/build-timestamp").unlink()
+    with pytest.raises(SlotRefused, match="age of the board's boot loader is unknown"):
+        board.slots.set_primary("B")
 
 
 def test_the_two_partitions_are_those_of_the_layout() -> None:
