@@ -64,7 +64,7 @@ def test_the_example_is_valid_and_shows_every_key() -> None:
     example = read_settings(DOCS / "vigie-settings.example.toml")
     assert example.box_id == "casa-0001"
     text = (DOCS / "vigie-settings.example.toml").read_text()
-    for table in (example.network, example.time):
+    for table in (example.network, example.time, example.board):
         for name in set(type(table).__struct_fields__) - {"port"}:
             assert f"\n{name} = " in text or f"\n# {name} = " in text, name
     assert "\n# [[network.port]]" in text
