@@ -43,7 +43,7 @@ def read_sample(clock: Clock) -> ClockSample:
 
 
 class _OffsetRange(msgspec.Struct, frozen=True):
-    """Where true UTC minus unsteered time is, by all that the clock has stated, at the moment `at_ns`."""
+    """The range of true UTC minus unsteered time by all that the clock has stated, at the moment `at_ns`."""
 
     low_ns: int
     high_ns: int

@@ -69,7 +69,7 @@ def test_a_network_adapter_that_is_plugged_in_stays_down(running: Guest) -> None
     assert running.run("ip -4 -brief address show up scope global").split()[2].startswith("10.0.2.")
     running.machine.plug_network_adapter()
     try:
-        running.wait_for(f"test -n \"$({ADAPTERS})\"", 120)
+        running.wait_for(f'test -n "$({ADAPTERS})"', 120)
         name = running.run(ADAPTERS).strip()
         running.wait_for(f"networkctl status {name} | grep -q 60-vigie-others.network", 120)
         assert "UP" not in running.run(f"ip -brief link show {name}").split("<")[1].split(">")[0]

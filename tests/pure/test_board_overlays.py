@@ -162,7 +162,10 @@ def test_the_sector_is_found_in_any_chunk(tmp_path: Path, monkeypatch: pytest.Mo
         ((CLOCK, "imx708,cam0", "uart3", "gpio-fan,gpiopin=14,temp=60000", "w1-gpio"), ""),
         (("uart0",), "takes pins 8 and 10 from the console; allowed: uart2 to uart5"),
         (("uart0-pi5,ctsrts",), "takes pins 8 and 10"),
-        (("I2C-RTC",), "board.overlays[0] = 'I2C-RTC': not an overlay; allowed: NAME or NAME,PARAM"),
+        (
+            ("I2C-RTC",),
+            "board.overlays[0] = 'I2C-RTC': not an overlay; allowed: NAME or NAME,PARAM",
+        ),
         (("imx708\n[none]",), "not an overlay"),
         (("imx708 # x",), "not an overlay"),
         (("imx708,",), "not an overlay"),

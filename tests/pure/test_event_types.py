@@ -14,7 +14,9 @@ KINDS = tuple(EVENT_TYPES)
 
 def test_no_kind_is_declared_twice() -> None:
     assert len({event_type.kind for event_type in CAMERA_EVENT_TYPES}) == len(CAMERA_EVENT_TYPES)
-    assert len(EVENT_TYPES) == len(CAMERA_EVENT_TYPES) + len(("door", "shock", "power", "selftest", "clock_step"))
+    assert len(EVENT_TYPES) == len(CAMERA_EVENT_TYPES) + len(
+        ("door", "shock", "power", "selftest", "clock_step")
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)

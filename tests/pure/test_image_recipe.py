@@ -210,12 +210,12 @@ def test_a_boot_loader_that_skips_the_slots_filters_boots_the_flashed_slot() -> 
 def pi_root(folder: Path, firmware: str) -> Path:
     """A root with what boot/install takes from it."""
     files = {"usr/lib/raspi-firmware/start4.elf": "", "usr/lib/raspi-firmware/fixup4.dat": ""}
-    for kernel, tree in (("6.12-rpi-v8", "bcm2711-rpi-4-b"), ("6.12-rpi-2712", "bcm2712-rpi-5-b")):
+    for kernel, board in (("6.12-rpi-v8", "bcm2711-rpi-4-b"), ("6.12-rpi-2712", "bcm2712-rpi-5-b")):
         files |= {
             f"usr/lib/modules/{kernel}/modules.order": "",
             f"boot/vmlinuz-{kernel}": "kernel",
             f"boot/initrd.img-{kernel}": "initrd",
-            f"usr/lib/linux-image-{kernel}/broadcom/{tree}.dtb": "",
+            f"usr/lib/linux-image-{kernel}/broadcom/{board}.dtb": "",
             f"usr/lib/linux-image-{kernel}/broadcom/bcm2711-x.dtb": "",
             f"usr/lib/linux-image-{kernel}/broadcom/bcm2712-x.dtb": "",
             f"usr/lib/linux-image-{kernel}/overlays/i2c-rtc.dtbo": "",
@@ -224,7 +224,7 @@ def pi_root(folder: Path, firmware: str) -> Path:
         }
     files["var/lib/dpkg/status"] = (
         "Package: raspi-firmware\nStatus: install ok installed\nMaintainer: x <x@example.org>\n"
-        f"Architecture: arm64\nVersion: {firmware}\n"
+        f"Architecture: arm64\nVersion: {firmware}\nDescription: x\n"
     )
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -244,7 +244,7 @@ WRONG: list[tuple[bytes, str]] = [
     ),
     (
         changed_settings(time={"pool": "x"}),
-        "time.pool: unknown key; allowed: ca, nts, servers",
+        "time.pool: unknown key; allowed: servers, nts, ca",
     ),
     (
         changed_settings(record={"recipient": [{"id": "court", "public_key": "AAAA"}]}),
@@ -390,7 +390,17 @@ VALUES = st.recursive(
 PLACES = st.sampled_from(
     [
         (table, name)
-        for table in ("box", "broker", "network", "time", "files", "secrets", "record", "console", "gpio")
+        for table in (
+            "box",
+            "broker",
+            "network",
+            "time",
+            "files",
+            "secrets",
+            "record",
+            "console",
+            "gpio",
+        )
         for name in (
             "id",
             "url",

@@ -196,7 +196,9 @@ class ServiceAction(
     action: str
 
 
-class ClockStepped(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="clock_stepped"):
+class ClockStepped(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="clock_stepped"
+):
     """UTC was set from `expected_time` to `found_time`, further than `bound_ms`, which its error bounds explain.
 
     `time` of earlier receipts is of the clock before the step, that of this receipt and later ones of the clock
