@@ -35,6 +35,9 @@ COMMANDS = (
 CENTRE_COMMANDS = frozenset({"demo", "replay", "detect", "watch", "console-code", "flash"})
 """Commands in `centre.cli`, a package that is not installed on a box."""
 
+_EXTENDED_COMMANDS = frozenset({"provision"})
+"""Commands of a box to which `centre.cli` adds what the office needs."""
+
 _BOX_COMMANDS = tuple(name for name in COMMANDS if name not in CENTRE_COMMANDS)
 
 
@@ -51,7 +54,8 @@ def add_parsers(commands: Commands, requested: str | None) -> None:
             f"allowed: {', '.join(installed)}"
         )
     for name in (requested,) if requested in installed else installed:
-        package = "centre.cli" if name in CENTRE_COMMANDS else "agent.cli"
+        is_centres = name in CENTRE_COMMANDS or (name in _EXTENDED_COMMANDS and has_centre())
+        package = "centre.cli" if is_centres else "agent.cli"
         module = importlib.import_module(f"{package}.{name.replace('-', '_')}")
         module.add_parser(commands)
 

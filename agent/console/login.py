@@ -103,21 +103,30 @@ def generate_secret(random_bytes: Callable[[int], bytes]) -> str:
 
 def read_secret(path: Path) -> bytes:
     """Read a secret in base64. Raises UserError, whose message never has the file's content."""
+    return decode_secret(read_secret_text(path), f"secret {str(path)!r}")
+
+
+def read_secret_text(path: Path) -> str:
+    """Read a file of secrets that others may not read. Raises UserError, without the file's content."""
+    label = f"secret {str(path)!r}"
     try:
         mode = path.stat().st_mode
         text = path.read_bytes()
     except OSError as error:
-        raise UserError(f"secret {str(path)!r}: {error.strerror or error}") from error
+        raise UserError(f"{label}: {error.strerror or error}") from error
     if stat.S_IMODE(mode) & 0o007:
-        raise UserError(f"secret {str(path)!r}: mode {stat.S_IMODE(mode):o}; allowed: 600 or 640")
+        raise UserError(f"{label}: mode {stat.S_IMODE(mode):o}; allowed: 600 or 640")
+    return text.decode("ascii", errors="replace")
+
+
+def decode_secret(text: str, label: str) -> bytes:
+    """Return the secret of its base64. Raises UserError, which begins with the label and has no secret."""
     try:
         secret = base64.b64decode(text.strip(), validate=True)
-    except binascii.Error as error:
-        raise UserError(f"secret {str(path)!r}: not base64") from error
+    except ValueError as error:
+        raise UserError(f"{label}: not base64") from error
     if len(secret) < MIN_SECRET_BYTES:
-        raise UserError(
-            f"secret {str(path)!r}: {len(secret)} bytes; allowed: {MIN_SECRET_BYTES} or more"
-        )
+        raise UserError(f"{label}: {len(secret)} bytes; allowed: {MIN_SECRET_BYTES} or more")
     return secret
 
 

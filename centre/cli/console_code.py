@@ -7,6 +7,7 @@ from pathlib import Path
 from agent.base.errors import UserError
 from agent.cli.commands import Commands
 from agent.console import login
+from centre.provisioning import console_secrets
 
 
 def add_parser(commands: Commands) -> None:
@@ -18,7 +19,11 @@ def add_parser(commands: Commands) -> None:
         "casa-0001.secret casa-0001 amina 7K2M-9QXD",
     )
     group = parser.add_mutually_exclusive_group(required=True)
-    group.add_argument("--secret", metavar="FILE", type=Path, help="the box's secret")
+    group.add_argument("--secret",
+        metavar="FILE",
+        type=Path,
+        help="the box's secret, or the list of `vigie provision --table`",
+    )
     group.add_argument("--new", metavar="FILE", type=Path, help="write a new secret for a box")
     parser.add_argument("challenge", nargs="*", metavar="CHALLENGE", help="BOX NAME XXXX-XXXX")
     parser.set_defaults(run=run)
@@ -36,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"{args.new}: a new secret. Copy it to the box as console.secret, mode 600.")
         return 0
     challenge = login.parse_challenge(" ".join(args.challenge))
-    code = login.compute_code(login.read_secret(args.secret), challenge)
+    secret = console_secrets.read_secret(args.secret, challenge.box_id)
+    code = login.compute_code(secret, challenge)
     print(f"{code[:4]} {code[4:]}")
     return 0

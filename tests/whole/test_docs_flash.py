@@ -56,6 +56,19 @@ def test_settings_are_made_checked_and_flashed(folder: Path) -> None:
     assert on_it == (folder / "casa-0001.toml").read_bytes()
 
 
+def test_the_settings_of_many_boxes_come_from_a_table(folder: Path) -> None:
+    message = do(folder, BLOCKS["table"].replace("editor ", "true "))
+    assert "settings of 3 boxes" in message
+    assert {path.name for path in (folder / "settings").iterdir()} == {
+        "casa-0001.toml",
+        "casa-0002.toml",
+        "casa-0003.toml",
+        "console-secrets.csv",
+    }
+    done = do(folder, ".venv/bin/vigie provision --check settings/casa-0003.toml")
+    assert "good; box casa-0003 reports to mqtts://centre.example:8883" in done
+
+
 def test_the_certificate_request_on_the_card_is_signed(folder: Path) -> None:
     do(
         folder,

@@ -1,0 +1,1 @@
+"""Settings files of many boxes, written in the office."""
