@@ -1,6 +1,7 @@
 """MQTT client of the centre: receives messages of boxes, and can store and acknowledge them."""
 
 import random
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -19,6 +20,8 @@ from centre.store import BoxEpoch, CentreStore, StoredArrival
 
 _AWAY_STATE = msgspec.json.encode(CentreState(state="away"))
 _LISTENING_STATE = msgspec.json.encode(CentreState(state="listening"))
+_UNPRINTABLE = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+"""C1 controls, line separators and marks of direction: JSON may have them unescaped in a text."""
 
 
 class ReceivedMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,6 +29,7 @@ class ReceivedMessage(msgspec.Struct, frozen=True, kw_only=True):
 
     `message` is None if the topic is not a box's, or if the payload violates the contract: `problem`
     says how, and `envelope` may be readable even then. `received` is RFC 3339, by this machine's clock.
+    `expiry_s` is what is left of its MQTT expiry.
     """
 
     topic: str
@@ -36,6 +40,7 @@ class ReceivedMessage(msgspec.Struct, frozen=True, kw_only=True):
     envelope: Envelope | None
     message: Message | None
     problem: str | None
+    expiry_s: int | None = None
 
 
 def decode_received(event: ReceivedPublish, now: datetime) -> ReceivedMessage:
@@ -60,11 +65,14 @@ def decode_received(event: ReceivedPublish, now: datetime) -> ReceivedMessage:
         envelope=envelope,
         message=message,
         problem=problem,
+        expiry_s=event.expiry_s,
     )
 
 
 def to_json_line(item: ReceivedMessage) -> bytes:
-    """Encode a message as JSON without a newline; binary payloads as size and hash."""
+    """Encode a message as JSON on one line, without characters that a terminal obeys; binary payloads as size
+    and hash.
+    """
     fields: dict[str, object] = {
         "topic": item.topic,
         "retained": item.retained,
@@ -79,12 +87,13 @@ def to_json_line(item: ReceivedMessage) -> bytes:
     else:
         try:
             decode_any_json(item.payload)
-            fields["payload"] = msgspec.Raw(item.payload)
+            fields["payload"] = msgspec.Raw(msgspec.json.format(item.payload, indent=-1))
         except MalformedJson:
             fields["payload"] = None
             fields["size_bytes"] = len(item.payload)
             fields["sha256"] = sha256_hex(item.payload)
-    return msgspec.json.encode(fields)
+    line = msgspec.json.encode(fields).decode()
+    return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", line).encode()
 
 
 class CentreClient(ReconnectingClient):

@@ -10,6 +10,7 @@ from agent.config.broker import BrokerConfig
 from agent.reporting.mqtt import tls
 from agent.reporting.mqtt.backoff import ReconnectBackoff
 from agent.reporting.mqtt.connect_error import MqttConnectionError
+from agent.reporting.mqtt.connection import ANSWER_TIMEOUT_S
 from agent.reporting.mqtt.packets import (
     Connack,
     Puback,
@@ -60,6 +61,7 @@ class ReconnectingClient:
         self._backoff = ReconnectBackoff(rng)
         self._connect_pause = Pause()
         self._transport: PahoTransport | None = None
+        self._connect_sent_s = 0.0
         self._connected_since_s: float | None = None
         self._in_flight = 0
         """Messages without a PUBACK on this connection."""
@@ -132,8 +134,13 @@ class ReconnectingClient:
             self._connected_since_s = None
             self._in_flight = 0
             transport.connect()
+            self._connect_sent_s = self._now_s()
         for event in transport.poll(POLL_S):
             self._handle(transport, event)
+        if not self.online.is_set() and self._now_s() - self._connect_sent_s >= ANSWER_TIMEOUT_S:
+            raise MqttConnectionError(
+                "unreachable", f"{self._broker.url}: no answer in {ANSWER_TIMEOUT_S:g} s"
+            )
         self._after_poll(transport)
 
     def _handle(self, transport: PahoTransport, event: TransportEvent) -> None:
@@ -145,7 +152,8 @@ class ReconnectingClient:
             case Suback():
                 if event.failure_reason is not None:
                     raise MqttConnectionError(
-                        "refused", f"the broker refuses the subscription: {event.failure_reason}"
+                        "refused",
+                        f"{self._broker.url}: the broker refuses the subscription: {event.failure_reason}",
                     )
                 self._on_subscribed(transport)
                 self._on_connection_change(None)

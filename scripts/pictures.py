@@ -4,19 +4,15 @@ The street is the rendered one. Brokers, boxes, consoles and browsers are the re
 as the tests start them; needs mosquitto, chromium and chromium-driver (`make setup-test`).
 """
 
+import asyncio
 import base64
-import fcntl
 import io
-import os
-import pty
 import re
 import shutil
 import signal
-import struct
 import subprocess
 import sys
 import tempfile
-import termios
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -31,8 +27,11 @@ from rich.text import Text
 
 from agent.console.login import compute_code, parse_challenge, read_secret
 from agent.detection.scene import load_scene
+from agent.config.broker import BrokerConfig
 from centre import draw
+from centre.cli.watch import WatchOptions, receiving_screen
 from centre.replay import ReplayRequest, replay
+from centre.store import CentreStore
 from tests.vectors.browser import VerifierPage
 from tests.vectors.street import StreetBox
 from tests.vectors.workbench import Workbench
@@ -45,12 +44,10 @@ DOCS = Path(__file__).parents[1] / "docs"
 STREET_SCENE = DOCS.parent / "centre" / "demo" / "scenes" / "street.toml"
 MAX_WIDTH_PX = 1200
 JPEG_QUALITY = 82
-WATCH_COLUMNS, WATCH_ROWS = 112, 60
+WATCH_COLUMNS, WATCH_ROWS = 112, 20
 PAGE_WIDTH_PX = 780
 BLACK, MAX_BLACK_RATIO = 16, 0.01
 """The upper and lower edges of a panorama's frames are curved, and black beyond: such rows are cut off."""
-ERASE_LINE = "\x1b[2K"
-"""`vigie watch` erases each line before it draws the next frame."""
 
 DARK = """
 [[camera]]
@@ -132,19 +129,31 @@ def take_fleet(folder: Path) -> None:
     """`vigie watch` as a centre with four boxes: two online, one stopped, one lost."""
     with ExitStack() as stack:
         broker = _start_broker(folder, stack)
-        watch, terminal = _start_watch(folder, broker, stack)
-        _start_box(folder, broker, "casa-0001", "Bd Mohammed V / Rue Chaouia", stack)
-        _start_box(folder, broker, "casa-0002", "Bd Zerktouni / Bd d'Anfa", stack, DARK)
-        stopped = _start_box(folder, broker, "casa-0003", "Place Maarif", stack)
-        lost = _start_box(folder, broker, "casa-0004", "Bd de la Corniche", stack)
-        stopped.stop(signal.SIGTERM)
-        lost.stop(signal.SIGKILL)
-        shown = ""
-        for words in ("CAM-01", "zebra", "│ stopped  ", "│ lost  "):
-            shown = _read_terminal(terminal, shown, words)
-        watch.send_signal(signal.SIGINT)
-        shown = _read_terminal(terminal, shown, None)
-    _write_terminal("fleet.svg", _last_frame(shown), "vigie watch", WATCH_COLUMNS)
+        store = CentreStore.open(folder / "centre.db")
+        stack.callback(store.close)
+        options = WatchOptions(broker=BrokerConfig(url=broker.url), box=None, store=store)
+
+        def start_boxes() -> None:
+            _start_box(folder, broker, "casa-0001", "Bd Mohammed V / Rue Chaouia", stack)
+            _start_box(folder, broker, "casa-0002", "Bd Zerktouni / Bd d'Anfa", stack, DARK)
+            stopped = _start_box(folder, broker, "casa-0003", "Place Maarif", stack)
+            lost = _start_box(folder, broker, "casa-0004", "Bd de la Corniche", stack)
+            stopped.stop(signal.SIGTERM)
+            lost.stop(signal.SIGKILL)
+
+        _write_svg("fleet.svg", asyncio.run(_photograph_watch(options, start_boxes)))
+
+
+async def _photograph_watch(options: WatchOptions, start_boxes: Callable[[], None]) -> str:
+    """Return the screen of `vigie watch` as SVG, once it shows all that the pages write about."""
+    with receiving_screen(options) as screen:
+        async with screen.run_test(size=(WATCH_COLUMNS, WATCH_ROWS)) as pilot:
+            await asyncio.to_thread(start_boxes)
+            svg = ""
+            while not all(word in svg for word in ("CAM-01", "zebra", "1&#160;lost", "1&#160;stopped")):
+                await pilot.pause(0.2)
+                svg = screen.export_screenshot(title="vigie watch")
+            return svg
 
 
 def take_verify(folder: Path) -> None:
@@ -197,47 +206,18 @@ def _start_box(
     return box
 
 
-def _start_watch(
-    folder: Path, broker: Mosquitto, stack: ExitStack
-) -> tuple[subprocess.Popen[bytes], int]:
-    """Start `vigie watch` as a centre. Return it with its terminal."""
-    screen, terminal = pty.openpty()
-    stack.callback(os.close, screen)
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", WATCH_ROWS, WATCH_COLUMNS, 0, 0))
-    arguments = ["--broker", broker.url, "--ack", "--store", str(folder / "centre.db")]
-    watch = subprocess.Popen(  # noqa: S603 - this program
-        [sys.executable, "-m", "agent", "watch", *arguments],
-        stdout=terminal,
-        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": str(WATCH_COLUMNS)},
-    )
-    os.close(terminal)
-    stack.callback(watch.kill)
-    return watch, screen
-
-
-def _last_frame(shown: str) -> Text:
-    return Text.from_ansi(shown.rpartition(ERASE_LINE)[2].replace("\r\n", "\n").rstrip())
-
-
-def _read_terminal(screen: int, shown: str, words: str | None) -> str:
-    """Return `shown` with all that follows up to a frame with these words, or to the program's end."""
-    while words is None or words not in _last_frame(shown).plain:
-        try:
-            shown += os.read(screen, 1 << 16).decode(errors="replace")
-        except OSError:  # Linux's end of a pseudo-terminal
-            break
-    return shown
-
-
 def _write_terminal(name: str, text: Text, title: str, columns: int) -> None:
     """Write text as an SVG of a terminal: without fonts to load, and without a window's buttons."""
     console = Console(record=True, width=columns, file=io.StringIO())
     console.print(text)
+    _write_svg(name, console.export_svg(title=title, unique_id=Path(name).stem))
+
+
+def _write_svg(name: str, svg: str) -> None:
     unwanted = re.compile(
         r"@font-face \{.*?\}|<circle.*?>|<!--.*?-->|^\s+", re.DOTALL | re.MULTILINE
     )
-    svg = unwanted.sub("", console.export_svg(title=title, unique_id=Path(name).stem))
-    (DOCS / name).write_text(svg, encoding="utf-8")
+    (DOCS / name).write_text(unwanted.sub("", svg), encoding="utf-8")
 
 
 def _write_jpeg(name: str, picture: npt.NDArray[Any]) -> None:

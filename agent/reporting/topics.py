@@ -38,6 +38,10 @@ CENTRE_STATE_TOPIC = f"{TOPIC_ROOT}/centre/state"
 MAX_SNAPSHOT_BYTES = 20_000
 HEALTH_EXPIRY_S = 120
 """Four reports. An older one is of no use."""
+WILL_EXPIRY_S = 315_360_000
+"""Ten years. The broker counts it down once it has published the will: the rest tells a centre that starts later
+when the box was lost.
+"""
 MAX_TOPIC_CHARS = 256
 """Length of a reply topic that a command may name."""
 MAX_CORRELATION_BYTES = 1024

@@ -1,31 +1,32 @@
 """`vigie watch --broker URL`: shows the boxes of a broker, and can act as the centre."""
 
 import argparse
+import os
 import random
+import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from rich.console import Console
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
-
-from agent.base.clock import SystemClock
+from agent.base.clock import SystemClock, rfc3339
 from agent.base.errors import UserError
-from agent.base.health_model import HealthReport
 from agent.cli.commands import Commands
-from agent.cli.output import escape_unprintable
 from agent.config.broker import BrokerConfig, check_broker
-from agent.reporting.payloads import EventData
+from agent.reporting.payloads import Message
+from agent.runtime.stop_signals import STOP_SIGNALS
 from centre.client import CentreClient, ReceivedMessage, to_json_line
-from centre.fleet_view import BoxView, FleetView
+from centre.fleet.box_view import Arrival
+from centre.fleet.fleet_view import FleetView
+from centre.fleet.wire_text import clean_text
 from centre.store import CentreStore
 
-REDRAWS_PER_S = 4
-_STATE_STYLES = {"online": "green", "lost": "bold red", "stopped": "yellow", "unknown": "dim"}
+if TYPE_CHECKING:
+    from centre.fleet.screen import FleetScreen
 
 
 class WatchOptions(NamedTuple):
@@ -40,9 +41,10 @@ def add_parser(commands: Commands) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "watch",
-        help="show the messages of boxes, live",
-        description="Shows every box at a broker: its state, health, faults and newest events. "
-        "Ctrl-C ends it.",
+        help="show the boxes of a broker, live",
+        description="Shows every box at a broker, the worst first: its state, health, faults and newest "
+        "events. Keys: arrows and page keys select a box, / filters by words, q ends it. Into a pipe it "
+        "prints a line for each change.",
     )
     parser.add_argument(
         "--broker", metavar="URL", required=True, help="mqtt://HOST[:1883] or mqtts://HOST[:8883]"
@@ -83,54 +85,127 @@ def run(args: argparse.Namespace) -> int:
     options = WatchOptions(broker=broker, box=args.box, store=store)
     try:
         if args.json:
-            _print_json_lines(options)
+            _print_messages(options)
+        elif _is_interactive():
+            _show_screen(options)
         else:
-            _show_live_table(options)
+            _print_changes(options)
     finally:
         if store is not None:
             store.close()
     return 0
 
 
-def _print_json_lines(options: WatchOptions) -> None:
+@contextmanager
+def receiving_screen(options: WatchOptions) -> Iterator["FleetScreen"]:
+    """Yield the fleet's screen, for which a thread receives until the block ends.
+
+    Raises: what the client raises, which ends the screen.
+    """
+    # Imported here: it takes a third of a second, which lines into a pipe need not wait.
+    from centre.fleet.screen import FleetScreen  # noqa: PLC0415
+
+    url = options.broker.url
+    screen = FleetScreen(f"connecting to {url}", lambda: datetime.now(UTC))
+    client = _build_client(
+        options,
+        _with_message(screen.update),
+        lambda problem: screen.show_connection(_connection_text(problem, url)),
+    )
+    stopping = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        receiving = pool.submit(_receive, client, stopping)
+        receiving.add_done_callback(lambda _: screen.end())
+        try:
+            yield screen
+        finally:
+            stopping.set()
+    receiving.result()
+
+
+def _show_screen(options: WatchOptions) -> None:
+    """Show the fleet's screen until the operator ends it, or a signal: the terminal is left as it was."""
+    with receiving_screen(options) as screen:
+        previous = {number: signal.signal(number, lambda *_: screen.end()) for number in STOP_SIGNALS}
+        try:
+            screen.run()
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+
+def _is_interactive() -> bool:
+    """Return whether a screen can be drawn. Textual draws it on standard error."""
+    is_terminal = all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
+    return is_terminal and os.environ.get("TERM", "dumb") != "dumb"
+
+
+def _print_messages(options: WatchOptions) -> None:
     def print_message(item: ReceivedMessage) -> None:
         sys.stdout.buffer.write(to_json_line(item) + b"\n")
         sys.stdout.buffer.flush()
 
-    def print_problem(problem: str | None) -> None:
-        if problem:
-            print(f"vigie: {problem}", file=sys.stderr)
-
-    _watch(options, print_message, print_problem)
+    _print_until_interrupt(options, print_message)
 
 
-def _show_live_table(options: WatchOptions) -> None:
+def _print_changes(options: WatchOptions) -> None:
+    """Print one line for each change: the time by this machine's clock, the box, the change."""
     fleet = FleetView()
-    state = ["connecting"]
 
-    def render() -> Table:
-        return _render_table(fleet, options.broker.url, state[0])
+    def print_changes(message: Message, arrival: Arrival) -> None:
+        for change in fleet.update(message, arrival):
+            print(rfc3339(arrival.time), change, flush=True)
+
+    _print_until_interrupt(options, _with_message(print_changes))
+
+
+def _print_until_interrupt(
+    options: WatchOptions, on_message: Callable[[ReceivedMessage], None]
+) -> None:
+    """Run the client until Ctrl-C. The connection's changes are lines on standard error."""
+    url = options.broker.url
+    printed = f"connecting to {url}"
+    print(f"vigie: {printed}", file=sys.stderr, flush=True)
+
+    def print_connection(problem: str | None) -> None:
+        nonlocal printed
+        if (text := _connection_text(problem, url)) != printed:
+            printed = text
+            print(f"vigie: {clean_text(text)}", file=sys.stderr, flush=True)
+
+    client = _build_client(options, on_message, print_connection)
+    try:
+        _receive(client, threading.Event())
+    except KeyboardInterrupt:
+        return
+
+
+def _connection_text(problem: str | None, url: str) -> str:
+    return f"connected to {url}" if problem is None else f"{problem}; trying again"
+
+
+def _with_message(
+    update: Callable[[Message, Arrival], None],
+) -> Callable[[ReceivedMessage], None]:
+    """Return a handler of what is received that passes on the messages of the contract."""
 
     def on_message(item: ReceivedMessage) -> None:
         if item.message is not None:
-            fleet.update(item.message)
-        live.update(render())
+            received = datetime.fromisoformat(item.received)
+            update(
+                item.message,
+                Arrival(time=received, retained=item.retained, expiry_s=item.expiry_s),
+            )
 
-    def on_connection_change(problem: str | None) -> None:
-        state[0] = problem or "connected"
-        live.update(render())
-
-    with Live(render(), console=Console(), refresh_per_second=REDRAWS_PER_S) as live:
-        _watch(options, on_message, on_connection_change)
+    return on_message
 
 
-def _watch(
+def _build_client(
     options: WatchOptions,
     on_message: Callable[[ReceivedMessage], None],
     on_connection_change: Callable[[str | None], None],
-) -> None:
-    """Run the client until Ctrl-C."""
-    client = CentreClient(
+) -> CentreClient:
+    return CentreClient(
         options.broker,
         on_message,
         random.Random(),  # noqa: S311 - jitter and a client id, no secret
@@ -139,70 +214,11 @@ def _watch(
         store=options.store,
         on_connection_change=on_connection_change,
     )
-    stopping = threading.Event()
+
+
+def _receive(client: CentreClient, stopping: threading.Event) -> None:
     try:
-        while True:
+        while not stopping.is_set():
             client.run_once(stopping)
-    except KeyboardInterrupt:
-        return
     finally:
         client.close()
-
-
-def _render_table(fleet: FleetView, url: str, state: str) -> Table:
-    table = Table(title=_text_cell(f"{url}: {state}", style="table.title"), expand=True)
-    for heading in ("box", "state", "health", "outbox", "faults", "last events"):
-        table.add_column(heading)
-    for view in fleet.views():
-        table.add_row(
-            _text_cell(*_name_lines(view)),
-            _text_cell(view.state, _since_text(view.since), style=_STATE_STYLES[view.state]),
-            _text_cell(*_health_lines(view.health)),
-            _text_cell(*_outbox_lines(view.health)),
-            _text_cell(*_fault_lines(view)),
-            _text_cell(*(_event_text(data) for data in reversed(view.events))),
-        )
-    return table
-
-
-def _text_cell(*lines: str, style: str = "") -> Text:
-    """Return lines without markup: text of one box must not garble the rows of the others."""
-    return Text("\n".join(escape_unprintable(line) for line in lines), style=style)
-
-
-def _name_lines(view: BoxView) -> list[str]:
-    return [view.box, view.site] if view.site else [view.box]
-
-
-def _since_text(time: str) -> str:
-    """Return an RFC 3339 time with a space for its T, so that a narrow column wraps it there."""
-    return time.replace("T", " ", 1)
-
-
-def _health_lines(report: HealthReport | None) -> list[str]:
-    if report is None:
-        return ["?"]
-    vitals = report.vitals
-    lines = [f"up {report.uptime_s / 3600:.1f} h"]
-    lines += [f"{camera.name} {camera.fps:.1f} fps" for camera in report.cameras]
-    if vitals.soc_celsius is not None:
-        lines.append(f"{vitals.soc_celsius:.0f} °C")
-    if vitals.disk_free_bytes is not None:
-        lines.append(f"{vitals.disk_free_bytes / 1e9:.1f} GB free")
-    return lines
-
-
-def _outbox_lines(report: HealthReport | None) -> list[str]:
-    if report is None:
-        return ["?"]
-    lines = [f"{report.outbox.depth} queued"]
-    return [*lines, f"{report.outbox.lost} lost"] if report.outbox.lost else lines
-
-
-def _fault_lines(view: BoxView) -> list[str]:
-    return [f"{fault.code} {fault.title}: {fault.subject}" for fault in view.faults] or ["none"]
-
-
-def _event_text(data: EventData) -> str:
-    parts = (data.kind, data.phase, data.label, data.name, data.direction)
-    return " ".join(part for part in parts if part)

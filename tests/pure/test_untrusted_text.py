@@ -9,11 +9,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console, RenderableType
 
-from agent.base.clock import ClockTrust
 from agent.cli import probe_tables
 from agent.diagnostics.probe.results import FoundOnvif, ProbeResult, ProbeSection
-from agent.reporting.payloads import OnlineStatus, StatusMessage
-from centre.cli import watch
 from centre.demo.display import open_display
 from centre.demo.files import DemoFiles
 from centre.demo.ptz_log import PtzLog
@@ -24,7 +21,6 @@ from centre.demo.summary import DemoSummary, print_summary, program_name
 from centre.demo.video_screen import video_screen
 from centre.demo.video_source import DemoVideo
 from centre.demo.video_summary import VideoDemoResult
-from centre.fleet_view import FleetView
 
 WRITTEN = ["Avenue [north]", "Depot [/b2]", "fe80:ab:cd:1", "[bold]", "\\[x]"]
 """Names that a person or a machine may write. Rich takes some of it for markup, which is left out or
@@ -45,46 +41,6 @@ def shown(what: RenderableType) -> str:
     console = paper()
     console.print(what)
     return read(console)
-
-
-def birth(box: str, site: str) -> StatusMessage:
-    data = OnlineStatus(
-        session=1,
-        acked_upto=0,
-        site=site,
-        public_key="",
-        versions={},
-        cameras=(),
-        faults=(),
-    )
-    return StatusMessage(
-        id="i",
-        box=box,
-        epoch="e",
-        seq=None,
-        boot="b",
-        time="2026-11-03T07:41:05.250Z",
-        clock=ClockTrust(synced=True, source="ntp", error_s=0.01),
-        data=data,
-    )
-
-
-@pytest.mark.parametrize("site", WRITTEN)
-def test_the_site_of_one_box_hides_no_other_box(site: str) -> None:
-    board = FleetView()
-    board.update(birth("pole-1", site))
-    board.update(birth("pole-2", "corner"))
-    table = shown(watch._render_table(board, "mqtt://[fe80::ab:cd]:1883", "connected"))
-    for words in (site, "pole-1", "pole-2", "corner", "mqtt://[fe80::ab:cd]:1883: connected"):
-        assert words in table
-
-
-def test_a_boxs_text_cannot_move_the_cursor() -> None:
-    board = FleetView()
-    board.update(birth("pole-1", "Depot\x1b[2J\r\n\x9b2J\a الرباط"))
-    table = shown(watch._render_table(board, "mqtt://h", "connected"))
-    assert r"Depot\x1b[2J\r\n\x9b2J\x07 الرباط" in table
-    assert not set(table) & set("\x1b\r\x9b\a")
 
 
 @pytest.mark.parametrize("words", WRITTEN)

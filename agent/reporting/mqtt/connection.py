@@ -100,6 +100,7 @@ class MqttConnection:
             payload=topics.encode_status(
                 outbox.envelope_now(), LostStatus(session=self._session_number)
             ),
+            expiry_s=topics.WILL_EXPIRY_S,
         )
         self._transport = PahoTransport(broker, outbox.box, will)
         self._publications = Publications(self._transport, faults, now_s)

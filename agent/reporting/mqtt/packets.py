@@ -13,10 +13,14 @@ class PacketTooLarge(Exception):
 
 
 class Will(msgspec.Struct, frozen=True, kw_only=True):
-    """Retained message that the broker publishes if the connection ends without a DISCONNECT."""
+    """Retained message that the broker publishes if the connection ends without a DISCONNECT.
+
+    The broker counts `expiry_s` down from the moment at which it publishes it (MQTT 5.0, 3.1.3.2.4).
+    """
 
     topic: str
     payload: bytes
+    expiry_s: int | None = None
 
 
 class Connack(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +47,9 @@ class Suback(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReceivedPublish(msgspec.Struct, frozen=True, kw_only=True):
-    """A message for this client. `response_topic` and `correlation` are for its reply."""
+    """A message for this client. `response_topic` and `correlation` are for its reply; `expiry_s` is what is
+    left of its expiry.
+    """
 
     topic: str
     payload: bytes
@@ -51,6 +57,7 @@ class ReceivedPublish(msgspec.Struct, frozen=True, kw_only=True):
     properties: tuple[tuple[str, str], ...]
     response_topic: str | None = None
     correlation: bytes | None = None
+    expiry_s: int | None = None
 
 
 TransportEvent: TypeAlias = Connack | Puback | Suback | ReceivedPublish

@@ -276,6 +276,8 @@ class PahoTransport:
         if will is not None:
             properties = Properties(PacketTypes.WILLMESSAGE)  # type: ignore[no-untyped-call]
             properties.PayloadFormatIndicator, properties.ContentType = 1, JSON_CONTENT_TYPE
+            if will.expiry_s is not None:
+                properties.MessageExpiryInterval = will.expiry_s
             client.will_set(will.topic, will.payload, qos=1, retain=True, properties=properties)
         return client
 
@@ -338,6 +340,7 @@ class PahoTransport:
                 properties=pairs,
                 response_topic=getattr(message.properties, "ResponseTopic", None),
                 correlation=getattr(message.properties, "CorrelationData", None),
+                expiry_s=getattr(message.properties, "MessageExpiryInterval", None),
             )
         )
 

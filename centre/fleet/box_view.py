@@ -1,0 +1,255 @@
+"""State of one box, built from its messages. Pure.
+
+Every text is cleaned and bounded before it is kept: a message may have 16 MB, and lists without end.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Literal, get_args
+
+import msgspec
+
+from agent.base.health_model import Fault, HealthReport
+from agent.reporting.payloads import (
+    EventData,
+    EventMessage,
+    HealthMessage,
+    LostStatus,
+    Message,
+    OnlineStatus,
+    StatusMessage,
+    StoppedStatus,
+)
+from agent.reporting.topics import WILL_EXPIRY_S
+from centre.fleet.wire_text import clean_text
+
+MAX_EVENTS = 3
+MAX_FAULTS = 20
+MAX_CAMERAS = 16
+
+State = Literal["online", "lost", "stopped", "unknown"]
+Condition = Literal["lost", "critical", "stopped", "error", "warning", "unknown", "good"]
+CONDITIONS: tuple[Condition, ...] = get_args(Condition)
+"""From the worst to the best. A box that is online has the severity of its worst fault."""
+
+
+class Arrival(msgspec.Struct, frozen=True, kw_only=True):
+    """When a message arrived, by this machine's clock. `expiry_s` is what is left of its MQTT expiry."""
+
+    time: datetime
+    retained: bool = False
+    expiry_s: int | None = None
+
+
+class FaultView(msgspec.Struct, frozen=True, kw_only=True):
+    """An active fault."""
+
+    code: str
+    severity: Literal["warning", "error", "critical"]
+    title: str
+    subject: str
+    detail: str
+
+    @property
+    def text(self) -> str:
+        """The fault in one line, without its detail."""
+        return f"{self.code} {self.title}: {self.subject}"
+
+
+class EventView(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest revision of an event. `time` is of the day, by the box's clock."""
+
+    event: str
+    rev: int
+    time: str
+    text: str
+
+
+class HealthView(msgspec.Struct, frozen=True, kw_only=True):
+    """A health report, as far as it is shown."""
+
+    uptime_s: float
+    cameras: tuple[tuple[str, float], ...]
+    """Names and frame rates."""
+    soc_celsius: float | None
+    disk_free_bytes: int | None
+    queued: int
+    lost: int
+
+
+class BoxView:
+    """Newest known state of one box. Attributes are replaced, never changed in place."""
+
+    def __init__(self, box: str) -> None:
+        self.box = clean_text(box)
+        self.state: State = "unknown"
+        """`unknown` before the first birth message."""
+        self.site = ""
+        self.since: datetime | None = None
+        """When the state began; of a lost box when it was lost, not when it had connected."""
+        self.is_since_bound = False
+        """True if the state began before `since`, at an unknown time."""
+        self.connected: datetime | None = None
+        """Begin of the newest connection, by the clock of the box."""
+        self.reason = ""
+        """Why it has stopped."""
+        self.health: HealthView | None = None
+        self.faults: tuple[FaultView, ...] = ()
+        self.events: tuple[EventView, ...] = ()
+        """The newest first."""
+        self._session: tuple[str, int] | None = None
+        self._status: tuple[State, tuple[str, int]] | None = None
+
+    @property
+    def condition(self) -> Condition:
+        """The state, or the severity of the worst fault of a box that is online."""
+        if self.state != "online":
+            return self.state
+        severities = {fault.severity for fault in self.faults}
+        for severity in ("critical", "error", "warning"):
+            if severity in severities:
+                return severity
+        return "good"
+
+    @property
+    def rank(self) -> tuple[int, str]:
+        """Sort key: the worst first, then by id."""
+        return CONDITIONS.index(self.condition), self.box
+
+    def matches(self, words: list[str]) -> bool:
+        """Return whether each of the words, in lower case, is in a text of the box."""
+        texts = (self.box, self.site, self.state, self.condition)
+        texts += tuple(fault.text for fault in self.faults)
+        texts += tuple(event.text for event in self.events[:1])
+        text = "\n".join(texts).casefold()
+        return all(word in text for word in words)
+
+    def update(self, message: Message, arrival: Arrival) -> list[str]:
+        """Update the state from a message of this box. Return a line for each change."""
+        match message:
+            case StatusMessage():
+                return self._update_status(message, arrival)
+            case HealthMessage():
+                self.health = _to_health_view(message.data)
+                return self._update_faults(message.data.faults)
+            case EventMessage():
+                return self._update_event(message.data)
+            case _:
+                return []
+
+    def _update_status(self, message: StatusMessage, arrival: Arrival) -> list[str]:
+        session = (message.epoch, message.data.session)
+        sent = _parse_time(message.time) if message.clock.synced else None
+        changes: list[str] = []
+        match message.data:
+            case OnlineStatus():
+                status: tuple[State, tuple[str, int]] = "online", session
+                self.site = clean_text(message.data.site)
+                self._session = session
+                since, is_bound = sent or arrival.time, sent is None and arrival.retained
+                connected, change = since, f"online: {self.site}"
+                changes = self._update_faults(message.data.faults)
+            case LostStatus():
+                if self._session is not None and session != self._session:
+                    # The will of an earlier connection: the box is online again.
+                    return []
+                status = "lost", session
+                since, is_bound = _lost_time(arrival)
+                connected, change = sent, "lost"
+            case StoppedStatus():
+                status = "stopped", session
+                since, is_bound = sent or arrival.time, sent is None and arrival.retained
+                self.reason = clean_text(message.data.reason)
+                connected, change = self.connected, f"stopped: {self.reason}"
+        if status == self._status:
+            # Births are repeated when a centre starts, and retained ones after each connection.
+            return changes
+        self._status = status
+        self.state, self.since, self.is_since_bound = status[0], since, is_bound
+        self.connected = connected
+        return [self._with_begin(change), *changes]
+
+    def _with_begin(self, change: str) -> str:
+        """Add the time to the change of a box that was lost, as its line may be printed much later."""
+        if self.state != "lost" or self.since is None:
+            return change
+        return f"{change} {'before' if self.is_since_bound else 'at'} {format_time(self.since)}"
+
+    def _update_faults(self, faults: tuple[Fault, ...]) -> list[str]:
+        before = {fault.text: fault for fault in self.faults}
+        self.faults = tuple(_to_fault_view(fault) for fault in faults[:MAX_FAULTS])
+        now = {fault.text: fault for fault in self.faults}
+        return [
+            *(f"fault {text}: {fault.detail}" for text, fault in now.items() if text not in before),
+            *(f"fault over: {text}" for text in before if text not in now),
+        ]
+
+    def _update_event(self, data: EventData) -> list[str]:
+        """Add the event, or replace an older revision of it. A newer one is kept."""
+        event = _to_event_view(data)
+        known = next((each for each in self.events if each.event == event.event), None)
+        if known is not None and known.rev >= event.rev:
+            return []
+        others = (each for each in self.events if each is not known)
+        self.events = (event, *others)[:MAX_EVENTS]
+        return [f"event {event.text}"]
+
+
+def format_time(time: datetime) -> str:
+    """Return a time in UTC, to the second."""
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _lost_time(arrival: Arrival) -> tuple[datetime, bool]:
+    """Return when a box was lost, and whether it was before that, at an unknown time.
+
+    The broker publishes the will when the box is lost, and counts its expiry down from then on.
+    """
+    if not arrival.retained:
+        return arrival.time, False
+    if arrival.expiry_s is not None and arrival.expiry_s < WILL_EXPIRY_S:
+        return arrival.time - timedelta(seconds=WILL_EXPIRY_S - arrival.expiry_s), False
+    return arrival.time, True
+
+
+def _parse_time(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def _to_fault_view(fault: Fault) -> FaultView:
+    return FaultView(
+        code=clean_text(fault.code),
+        severity=fault.severity,
+        title=clean_text(fault.title),
+        subject=clean_text(fault.subject),
+        detail=clean_text(fault.detail),
+    )
+
+
+def _to_event_view(data: EventData) -> EventView:
+    parts = (data.camera, data.kind, data.phase, data.label, data.name, data.direction)
+    return EventView(
+        event=clean_text(data.event),
+        rev=data.rev,
+        time=data.begin_time[11:19],
+        text=clean_text(" ".join(part for part in parts if part)),
+    )
+
+
+def _to_health_view(report: HealthReport) -> HealthView:
+    return HealthView(
+        uptime_s=report.uptime_s,
+        cameras=tuple(_iter_cameras(report)),
+        soc_celsius=report.vitals.soc_celsius,
+        disk_free_bytes=report.vitals.disk_free_bytes,
+        queued=report.outbox.depth,
+        lost=report.outbox.lost,
+    )
+
+
+def _iter_cameras(report: HealthReport) -> Iterator[tuple[str, float]]:
+    for camera in report.cameras[:MAX_CAMERAS]:
+        yield clean_text(camera.name), camera.fps

@@ -1,0 +1,164 @@
+"""Rows of the fleet's table, and the lines about one box below it. Pure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from rich.text import Text
+
+from centre.fleet.box_view import BoxView, Condition, HealthView, format_time
+from centre.fleet.wire_text import clean_text, format_cell
+
+STYLES: Mapping[Condition, str] = {
+    "lost": "bold red",
+    "critical": "bold red",
+    "stopped": "yellow",
+    "error": "red",
+    "warning": "yellow",
+    "unknown": "dim",
+    "good": "green",
+}
+MIN_FLEXIBLE_COLUMNS = 12
+"""Width below which `site`, `faults` and `last event` say nothing: columns of numbers are left out for them."""
+_FIXED_WIDTHS = {"state": 7, "since": 9, "health": 24, "queued": 7}
+_LEFT_OUT_FIRST = ("health", "queued", "since")
+_SHARES = {"site": 2, "faults": 3, "last event": 3}
+_ORDER = ("box", "state", "since", "site", "health", "queued", "faults", "last event")
+_MAX_BOX_WIDTH = 24
+
+
+class ColumnWidth(NamedTuple):
+    """A heading, and the width of its column."""
+
+    heading: str
+    width: int
+
+
+def choose_columns(width: int, views: Sequence[BoxView]) -> tuple[ColumnWidth, ...]:
+    """Return the columns that fit into `width`."""
+    box_width = max([4, *(len(view.box) for view in views)])
+    widths = {"box": min(box_width, _MAX_BOX_WIDTH), **_FIXED_WIDTHS}
+    left_out = iter(_LEFT_OUT_FIRST)
+    while True:
+        flexible = width - sum(widths.values()) - len(widths) - len(_SHARES) + 1
+        if flexible >= MIN_FLEXIBLE_COLUMNS * len(_SHARES):
+            break
+        heading = next(left_out, None)
+        if heading is None:
+            break
+        del widths[heading]
+    total = sum(_SHARES.values())
+    widths |= {name: max(1, flexible * share // total) for name, share in _SHARES.items()}
+    return tuple(ColumnWidth(name, widths[name]) for name in _ORDER if name in widths)
+
+
+def heading_row(columns: Sequence[ColumnWidth]) -> Text:
+    """Return the line of headings."""
+    return _join([format_cell(heading, width, "bold") for heading, width in columns])
+
+
+def box_row(view: BoxView, columns: Sequence[ColumnWidth], now: datetime) -> Text:
+    """Return the line of one box."""
+    style = STYLES[view.condition]
+    return _join(
+        [
+            format_cell(
+                _cell_text(view, heading, now), width, style if heading in ("box", "state") else ""
+            )
+            for heading, width in columns
+        ]
+    )
+
+
+def totals_line(totals: Mapping[Condition, int], shown: int, filter_text: str) -> Text:
+    """Return the number of boxes in each condition, and how many pass the filter."""
+    count = sum(totals.values())
+    line = Text(f"{count} box{'' if count == 1 else 'es'}", style="bold")
+    for index, (condition, number) in enumerate(totals.items()):
+        line.append(": " if index == 0 else ", ", style="not bold")
+        line.append(f"{number} {condition}", style=f"not bold {STYLES[condition]}")
+    if filter_text.strip():
+        line.append(f"; {shown} with {clean_text(filter_text.strip())!r}", style="not bold")
+    return line
+
+
+def detail_lines(view: BoxView) -> Iterator[Text]:
+    """Yield the lines about one box: name, state, health, faults, events."""
+    yield Text(" ".join((view.box, view.site)).strip(), style="bold")
+    yield Text(_state_text(view), style=STYLES[view.condition])
+    yield Text("no health report yet" if view.health is None else _health_text(view.health))
+    for fault in view.faults:
+        yield Text(f"{fault.text}: {fault.detail}", style=STYLES[fault.severity])
+    for event in view.events:
+        yield Text(f"{event.time} {event.text}")
+
+
+def format_age(since: datetime, now: datetime) -> str:
+    """Return a duration in its largest unit."""
+    age_s = max(0.0, (now - since).total_seconds())
+    for unit, length_s in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if age_s >= length_s:
+            return f"{int(age_s // length_s)} {unit}"
+    return f"{int(age_s)} s"
+
+
+def _join(cells: Sequence[Text]) -> Text:
+    return Text(" ", end="", no_wrap=True).join(cells)
+
+
+def _cell_text(view: BoxView, heading: str, now: datetime) -> str:
+    match heading:
+        case "box":
+            return view.box
+        case "state":
+            return view.state
+        case "since" if view.since is not None:
+            return f"{'> ' if view.is_since_bound else ''}{format_age(view.since, now)}"
+        case "site":
+            return view.site
+        case "health" if view.health is not None:
+            return _short_health(view.health)
+        case "queued" if view.health is not None:
+            return str(view.health.queued)
+        case "faults":
+            return ", ".join(fault.text for fault in view.faults)
+        case "last event" if view.events:
+            return f"{view.events[0].time} {view.events[0].text}"
+        case _:
+            return ""
+
+
+def _state_text(view: BoxView) -> str:
+    if view.since is None:
+        return "no status yet"
+    begin = f"{'before' if view.is_since_bound else 'since'} {format_time(view.since)}"
+    match view.state:
+        case "lost":
+            connected = view.connected and f"; it had connected at {format_time(view.connected)}"
+            return f"lost {begin}{connected or ''}"
+        case "stopped":
+            return f"stopped {begin}: {view.reason}"
+        case _:
+            return f"{view.state} {begin}"
+
+
+def _short_health(health: HealthView) -> str:
+    """Return the lowest frame rate, the temperature and the free space."""
+    parts = [f"{min(fps for _, fps in health.cameras):.1f} fps"] if health.cameras else []
+    return " ".join([*parts, *_machine_parts(health)])
+
+
+def _health_text(health: HealthView) -> str:
+    parts = [f"up {health.uptime_s / 3600:.1f} h"]
+    parts += [f"{name} {fps:.1f} fps" for name, fps in health.cameras]
+    parts += _machine_parts(health, " free")
+    parts += [f"{health.queued} messages queued"]
+    parts += [f"{health.lost} lost"] if health.lost else []
+    return ", ".join(parts)
+
+
+def _machine_parts(health: HealthView, free: str = "") -> Iterator[str]:
+    if health.soc_celsius is not None:
+        yield f"{health.soc_celsius:.0f} °C"
+    if health.disk_free_bytes is not None:
+        yield f"{health.disk_free_bytes / 1e9:.1f} GB{free}"

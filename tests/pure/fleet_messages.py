@@ -1,0 +1,127 @@
+"""Messages of boxes, as a fleet view gets them."""
+
+from datetime import UTC, datetime
+
+import msgspec
+
+from agent.base.clock import ClockTrust
+from agent.base.health_model import CameraHealth, Fault, HealthReport, OutboxHealth, Vitals
+from agent.base.model import Event
+from agent.reporting import topics
+from agent.reporting.payloads import (
+    EventMessage,
+    HealthMessage,
+    LostStatus,
+    OnlineStatus,
+    StatusMessage,
+    StoppedStatus,
+)
+from centre.fleet.box_view import Arrival
+
+CONNECTED = "2026-11-03T07:41:05.250Z"
+NOW = datetime(2026, 11, 3, 12, 0, tzinfo=UTC)
+SYNCED = ClockTrust(synced=True, source="ntp", error_s=0.01)
+
+
+def arrival(*, retained: bool = False, expiry_s: int | None = None) -> Arrival:
+    return Arrival(time=NOW, retained=retained, expiry_s=expiry_s)
+
+
+def stamp(box: str, epoch: str = "e", clock: ClockTrust = SYNCED) -> topics.EnvelopeFields:
+    return topics.EnvelopeFields(
+        id="i", box=box, epoch=epoch, seq=None, boot="b", time=CONNECTED, clock=clock
+    )
+
+
+def fault(
+    code: str = "CAM-01", severity: str = "error", subject: str = "north", title: str = "not open"
+) -> Fault:
+    return Fault(
+        code=code,
+        severity=severity,  # type: ignore[arg-type]
+        title=title,
+        subject=subject,
+        since_ns=1,
+        detail="no such device",
+    )
+
+
+def status(  # noqa: PLR0913 - each has a default
+    state: str = "online",
+    *,
+    box: str = "pole-17",
+    session: int = 1,
+    epoch: str = "e",
+    site: str = "corner",
+    faults: tuple[Fault, ...] = (),
+    clock: ClockTrust = SYNCED,
+) -> StatusMessage:
+    data = {
+        "online": OnlineStatus(
+            session=session,
+            acked_upto=0,
+            site=site,
+            public_key="",
+            versions={},
+            cameras=(),
+            faults=faults,
+        ),
+        "lost": LostStatus(session=session),
+        "stopped": StoppedStatus(session=session, reason="asked to stop"),
+    }[state]
+    return StatusMessage(**msgspec.structs.asdict(stamp(box, epoch, clock)), data=data)
+
+
+def health(
+    *, box: str = "pole-17", faults: tuple[Fault, ...] = (), queued: int = 0, fps: float = 15.0
+) -> HealthMessage:
+    vitals = Vitals(
+        soc_celsius=48.0,
+        load_1min=0.5,
+        memory_available_bytes=10**9,
+        agent_rss_bytes=10**8,
+        disk_free_bytes=12_300_000_000,
+        disk_total_bytes=10**11,
+    )
+    camera = CameraHealth(
+        name="north",
+        open=True,
+        fps=fps,
+        age_s=0.1,
+        reconnects=0,
+        frames_replaced=0,
+        packets_dropped=0,
+        last_error=None,
+    )
+    outbox = OutboxHealth(
+        depth=queued, bytes=0, oldest_age_s=None, lost=0, connected=True, centre_listening=True
+    )
+    report = HealthReport(
+        uptime_s=7200,
+        version="0.1.0",
+        vitals=vitals,
+        stages=(),
+        cameras=(camera,),
+        detectors=(),
+        footage=(),
+        outbox=outbox,
+        faults=faults,
+    )
+    return HealthMessage(**msgspec.structs.asdict(stamp(box)), data=report)
+
+
+def event(
+    rev: int = 1, phase: str = "begin", *, box: str = "pole-17", number: int = 1, name: str = "zebra"
+) -> EventMessage:
+    made = Event(
+        event=f"event-{number}",
+        rev=rev,
+        kind="dwell",
+        phase=phase,  # type: ignore[arg-type]
+        camera="north",
+        t_ns=rev,
+        begin_ns=1,
+        name=name,
+    )
+    data = topics.build_event_data(made, begin=datetime(2026, 11, 3, 7, 44, tzinfo=UTC))
+    return EventMessage(**msgspec.structs.asdict(stamp(box)), data=data)

@@ -1,0 +1,116 @@
+"""centre.fleet.rows and wire_text: lines of exactly the table's width, whatever a box sends."""
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from centre.fleet.fleet_view import FleetView
+from centre.fleet.rows import (
+    box_row,
+    choose_columns,
+    detail_lines,
+    format_age,
+    heading_row,
+    totals_line,
+)
+from centre.fleet.wire_text import MAX_MARKS, clean_text, format_cell
+from tests.pure.fleet_messages import NOW, arrival, event, fault, health, status
+
+HOSTILE = [
+    "Depot\x1b[2J\r\n\x9b2J\a",
+    "[bold]Depot[/bold] :cd:",
+    "\u202ereversed\u202c\u200b",
+    "e" + "\u0301" * 500,
+    "x" * 100_000,
+    "交差点" * 100,
+    "الرباط، شارع محمد الخامس",
+    "👩‍👩‍👧‍👦 🇲🇦",
+]
+
+
+def fleet_with(site: str) -> FleetView:
+    fleet = FleetView()
+    faults = (fault(subject=site, title=site),)
+    for message in (
+        status(site=site, faults=faults),
+        health(faults=faults),
+        event(name=site),
+    ):
+        fleet.update(message, arrival())
+    return fleet
+
+
+@pytest.mark.parametrize("width", [20, 80, 112, 250])
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_row_has_the_width_of_the_table_and_obeys_no_text_of_a_box(width: int, text: str) -> None:
+    views = fleet_with(text).ranked()
+    columns = choose_columns(width, views)
+    row = box_row(views[0], columns, NOW)
+    assert cell_len(row.plain) == cell_len(heading_row(columns).plain)
+    if width >= 80:
+        assert cell_len(row.plain) <= width
+    printed = "".join([row.plain, *(line.plain for line in detail_lines(views[0]))])
+    assert not {char for char in printed if not char.isprintable()} - {"\N{LEFT-TO-RIGHT MARK}"}
+    assert len(printed) < 10_000
+
+
+def test_markup_is_shown_as_it_is() -> None:
+    views = fleet_with("[bold]Depot[/bold]").ranked()
+    assert "[bold]Depot[/bold]" in box_row(views[0], choose_columns(250, views), NOW).plain
+
+
+def test_text_from_right_to_left_does_not_take_the_next_cell_with_it() -> None:
+    assert format_cell("الرباط", 8).plain == "الرباط  \N{LEFT-TO-RIGHT MARK}"
+    assert format_cell("Rabat", 8).plain == "Rabat   "
+
+
+def test_marks_on_one_letter_are_bounded_and_arabic_keeps_its_own() -> None:
+    assert clean_text("e" + "\u0301" * 500) == "e" + "\u0301" * MAX_MARKS
+    assert clean_text("محمَّد") == "محمَّد"
+
+
+@given(st.text(max_size=300), st.integers(min_value=1, max_value=60))
+def test_a_cell_has_its_width(text: str, width: int) -> None:
+    cell = format_cell(clean_text(text), width)
+    assert cell_len(cell.plain) == width
+
+
+def test_columns_of_numbers_give_way_in_a_narrow_terminal() -> None:
+    views = fleet_with("corner").ranked()
+    names = [column.heading for column in choose_columns(112, views)]
+    assert names == ["box", "state", "since", "site", "health", "queued", "faults", "last event"]
+    names = [column.heading for column in choose_columns(80, views)]
+    assert names == ["box", "state", "since", "site", "queued", "faults", "last event"]
+
+
+def test_a_row_has_what_the_box_is_and_reports() -> None:
+    views = fleet_with("corner").ranked()
+    row = box_row(views[0], choose_columns(200, views), NOW).plain
+    for words in ("pole-17", "online", "4 h", "corner", "15.0 fps 48 °C 12.3 GB", "CAM-01", "07:44:00 north dwell"):
+        assert words in row
+
+
+def test_the_details_say_when_a_box_was_lost_and_when_it_had_connected() -> None:
+    fleet = FleetView()
+    fleet.update(status("lost"), arrival())
+    (view,) = fleet.ranked()
+    lines = [line.plain for line in detail_lines(view)]
+    assert lines[1] == (
+        "lost since 2026-11-03T12:00:00Z; it had connected at 2026-11-03T07:41:05Z"
+    )
+
+
+def test_the_totals_name_the_worst_first_and_the_filter() -> None:
+    assert totals_line({"lost": 2, "good": 648}, 650, "").plain == "650 boxes: 2 lost, 648 good"
+    assert totals_line({"good": 1}, 0, " x\x1b ").plain == "1 box: 1 good; 0 with 'x\\\\x1b'"
+
+
+@pytest.mark.parametrize(
+    ("age_s", "text"),
+    [(-5, "0 s"), (59, "59 s"), (60, "1 min"), (7199, "1 h"), (86_400 * 3, "3 d")],
+)
+def test_an_age_is_in_its_largest_unit(age_s: int, text: str) -> None:
+    assert format_age(NOW - timedelta(seconds=age_s), NOW) == text
