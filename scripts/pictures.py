@@ -25,9 +25,9 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.text import Text
 
+from agent.config.broker import BrokerConfig
 from agent.console.login import compute_code, parse_challenge, read_secret
 from agent.detection.scene import load_scene
-from agent.config.broker import BrokerConfig
 from centre import draw
 from centre.cli.watch import WatchOptions, receiving_screen
 from centre.replay import ReplayRequest, replay
@@ -150,7 +150,9 @@ async def _photograph_watch(options: WatchOptions, start_boxes: Callable[[], Non
         async with screen.run_test(size=(WATCH_COLUMNS, WATCH_ROWS)) as pilot:
             await asyncio.to_thread(start_boxes)
             svg = ""
-            while not all(word in svg for word in ("CAM-01", "zebra", "1&#160;lost", "1&#160;stopped")):
+            while not all(
+                word in svg for word in ("CAM-01", "zebra", "1&#160;lost", "1&#160;stopped")
+            ):
                 await pilot.pause(0.2)
                 svg = screen.export_screenshot(title="vigie watch")
             return svg

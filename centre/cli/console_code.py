@@ -19,7 +19,8 @@ def add_parser(commands: Commands) -> None:
         "casa-0001.secret casa-0001 amina 7K2M-9QXD",
     )
     group = parser.add_mutually_exclusive_group(required=True)
-    group.add_argument("--secret",
+    group.add_argument(
+        "--secret",
         metavar="FILE",
         type=Path,
         help="the box's secret, or the list of `vigie provision --table`",

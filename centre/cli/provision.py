@@ -43,7 +43,9 @@ def run(args: argparse.Namespace) -> int:
     if len(missing) == len(options):
         return provision.run(args)
     if missing:
-        raise UserError(f"provision: {', '.join(missing)}: missing; {', '.join(options)} go together")
+        raise UserError(
+            f"provision: {', '.join(missing)}: missing; {', '.join(options)} go together"
+        )
     if args.check is not None:
         raise UserError("--check: not with --table, which checks all that it writes")
     return _write_fleet_settings(args.table, args.template, args.out.resolve())

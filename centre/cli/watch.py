@@ -126,7 +126,9 @@ def receiving_screen(options: WatchOptions) -> Iterator["FleetScreen"]:
 def _show_screen(options: WatchOptions) -> None:
     """Show the fleet's screen until the operator ends it, or a signal: the terminal is left as it was."""
     with receiving_screen(options) as screen:
-        previous = {number: signal.signal(number, lambda *_: screen.end()) for number in STOP_SIGNALS}
+        previous = {
+            number: signal.signal(number, lambda *_: screen.end()) for number in STOP_SIGNALS
+        }
         try:
             screen.run()
         finally:

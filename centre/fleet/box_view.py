@@ -118,9 +118,9 @@ class BoxView:
 
     def matches(self, words: list[str]) -> bool:
         """Return whether each of the words, in lower case, is in a text of the box."""
-        texts = (self.box, self.site, self.state, self.condition)
-        texts += tuple(fault.text for fault in self.faults)
-        texts += tuple(event.text for event in self.events[:1])
+        texts = [self.box, self.site, self.state, self.condition]
+        texts += [fault.text for fault in self.faults]
+        texts += [event.text for event in self.events[:1]]
         text = "\n".join(texts).casefold()
         return all(word in text for word in words)
 
@@ -141,6 +141,7 @@ class BoxView:
         session = (message.epoch, message.data.session)
         sent = _parse_time(message.time) if message.clock.synced else None
         changes: list[str] = []
+        connected: datetime | None
         match message.data:
             case OnlineStatus():
                 status: tuple[State, tuple[str, int]] = "online", session

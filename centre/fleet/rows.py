@@ -60,11 +60,10 @@ def heading_row(columns: Sequence[ColumnWidth]) -> Text:
 def box_row(view: BoxView, columns: Sequence[ColumnWidth], now: datetime) -> Text:
     """Return the line of one box."""
     style = STYLES[view.condition]
+    texts = _cell_texts(view, now)
     return _join(
         [
-            format_cell(
-                _cell_text(view, heading, now), width, style if heading in ("box", "state") else ""
-            )
+            format_cell(texts.get(heading, ""), width, style if heading in ("box", "state") else "")
             for heading, width in columns
         ]
     )
@@ -84,7 +83,7 @@ def totals_line(totals: Mapping[Condition, int], shown: int, filter_text: str) -
 
 def detail_lines(view: BoxView) -> Iterator[Text]:
     """Yield the lines about one box: name, state, health, faults, events."""
-    yield Text(" ".join((view.box, view.site)).strip(), style="bold")
+    yield Text(f"{view.box} {view.site}".strip(), style="bold")
     yield Text(_state_text(view), style=STYLES[view.condition])
     yield Text("no health report yet" if view.health is None else _health_text(view.health))
     for fault in view.faults:
@@ -106,26 +105,22 @@ def _join(cells: Sequence[Text]) -> Text:
     return Text(" ", end="", no_wrap=True).join(cells)
 
 
-def _cell_text(view: BoxView, heading: str, now: datetime) -> str:
-    match heading:
-        case "box":
-            return view.box
-        case "state":
-            return view.state
-        case "since" if view.since is not None:
-            return f"{'> ' if view.is_since_bound else ''}{format_age(view.since, now)}"
-        case "site":
-            return view.site
-        case "health" if view.health is not None:
-            return _short_health(view.health)
-        case "queued" if view.health is not None:
-            return str(view.health.queued)
-        case "faults":
-            return ", ".join(fault.text for fault in view.faults)
-        case "last event" if view.events:
-            return f"{view.events[0].time} {view.events[0].text}"
-        case _:
-            return ""
+def _cell_texts(view: BoxView, now: datetime) -> dict[str, str]:
+    """Return the text of each column."""
+    texts = {
+        "box": view.box,
+        "state": view.state,
+        "site": view.site,
+        "faults": ", ".join(fault.text for fault in view.faults),
+    }
+    if view.since is not None:
+        texts["since"] = f"{'> ' if view.is_since_bound else ''}{format_age(view.since, now)}"
+    if view.health is not None:
+        texts["health"] = _short_health(view.health)
+        texts["queued"] = str(view.health.queued)
+    if view.events:
+        texts["last event"] = f"{view.events[0].time} {view.events[0].text}"
+    return texts
 
 
 def _state_text(view: BoxView) -> str:

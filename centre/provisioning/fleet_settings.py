@@ -78,7 +78,9 @@ def build_fleet_settings(
         try:
             settings = parse_settings(data, prefix)
         except InvalidSettings as error:
-            problems[row.line] += [problem.removeprefix(f"{prefix}: ") for problem in error.problems]
+            problems[row.line] += [
+                problem.removeprefix(f"{prefix}: ") for problem in error.problems
+            ]
         else:
             files[f"{settings.box_id}.toml"] = NewFile(data=data, mode=0o600)
             notes.update(settings.notes)

@@ -69,7 +69,9 @@ def parse_table(data: bytes, source: str) -> SettingsTable:
     """
     records = _parse_csv(data, source)
     if not records:
-        raise InvalidSettings([f"{source}: empty; allowed: a line of headings, a line for each box"])
+        raise InvalidSettings(
+            [f"{source}: empty; allowed: a line of headings, a line for each box"]
+        )
     headings = _strip_empty_end(records[0].cells)
     rows = tuple(
         msgspec.structs.replace(record, cells=_strip_empty_end(record.cells, len(headings)))
@@ -195,8 +197,7 @@ def _parse_heading(heading: str) -> KeyPath | None:
     if not _HEADING.fullmatch(heading):
         return None
     return tuple(
-        key if key else int(index)
-        for key, index in (match.groups() for match in _STEP.finditer(heading))
+        key or int(index) for key, index in (match.groups() for match in _STEP.finditer(heading))
     )
 
 

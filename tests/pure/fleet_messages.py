@@ -46,7 +46,7 @@ def fault(
     )
 
 
-def status(  # noqa: PLR0913 - each has a default
+def status(
     state: str = "online",
     *,
     box: str = "pole-17",
@@ -111,7 +111,12 @@ def health(
 
 
 def event(
-    rev: int = 1, phase: str = "begin", *, box: str = "pole-17", number: int = 1, name: str = "zebra"
+    rev: int = 1,
+    phase: str = "begin",
+    *,
+    box: str = "pole-17",
+    number: int = 1,
+    name: str = "zebra",
 ) -> EventMessage:
     made = Event(
         event=f"event-{number}",

@@ -9,8 +9,7 @@ from agent.base.errors import UserError
 from centre.provisioning.console_secrets import format_list, read_secret
 
 SECRETS = {
-    f"casa-000{number}": base64.b64encode(bytes([number] * 32)).decode() + "\n"
-    for number in (1, 2)
+    f"casa-000{number}": base64.b64encode(bytes([number] * 32)).decode() + "\n" for number in (1, 2)
 }
 
 

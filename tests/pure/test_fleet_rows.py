@@ -89,7 +89,15 @@ def test_columns_of_numbers_give_way_in_a_narrow_terminal() -> None:
 def test_a_row_has_what_the_box_is_and_reports() -> None:
     views = fleet_with("corner").ranked()
     row = box_row(views[0], choose_columns(200, views), NOW).plain
-    for words in ("pole-17", "online", "4 h", "corner", "15.0 fps 48 °C 12.3 GB", "CAM-01", "07:44:00 north dwell"):
+    for words in (
+        "pole-17",
+        "online",
+        "4 h",
+        "corner",
+        "15.0 fps 48 °C 12.3 GB",
+        "CAM-01",
+        "07:44:00 north dwell",
+    ):
         assert words in row
 
 
@@ -98,9 +106,7 @@ def test_the_details_say_when_a_box_was_lost_and_when_it_had_connected() -> None
     fleet.update(status("lost"), arrival())
     (view,) = fleet.ranked()
     lines = [line.plain for line in detail_lines(view)]
-    assert lines[1] == (
-        "lost since 2026-11-03T12:00:00Z; it had connected at 2026-11-03T07:41:05Z"
-    )
+    assert lines[1] == ("lost since 2026-11-03T12:00:00Z; it had connected at 2026-11-03T07:41:05Z")
 
 
 def test_the_totals_name_the_worst_first_and_the_filter() -> None:

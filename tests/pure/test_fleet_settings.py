@@ -94,8 +94,10 @@ def test_the_mistakes_of_all_lines_are_reported_at_once_with_line_key_value_and_
     rows[4][1] = ""
     problems = problems_of(rows)
     assert [problem for problem in problems if problem.startswith("boxes.csv line 2: ")] == [
-        "boxes.csv line 2: network.address = '10.4.0.300/24': not a host address with a prefix length; "
-        "allowed: such as 10.4.0.17/24"
+        (
+            "boxes.csv line 2: network.address = '10.4.0.300/24': not a host address with a prefix length; "
+            "allowed: such as 10.4.0.17/24"
+        )
     ]
     for start in (
         "boxes.csv line 4: box.id = 'Casa 3': allowed: ",
@@ -116,8 +118,14 @@ def test_ids_names_and_addresses_are_used_once() -> None:
     rows[2][1] = "RUE  1"
     rows[3][2] = "10.4.0.11/16"
     problems = problems_of(rows)
-    assert "boxes.csv line 3: box.id = 'casa-0001': in line 2 already; allowed: its own for each box" in problems
-    assert "boxes.csv line 4: box.site = 'RUE  1': in line 2 already; allowed: its own for each box" in problems
+    assert (
+        "boxes.csv line 3: box.id = 'casa-0001': in line 2 already; allowed: its own for each box"
+        in problems
+    )
+    assert (
+        "boxes.csv line 4: box.site = 'RUE  1': in line 2 already; allowed: its own for each box"
+        in problems
+    )
     assert (
         "boxes.csv line 5: network.address = '10.4.0.11/16': in line 2 already; allowed: its own for each box"
         in problems

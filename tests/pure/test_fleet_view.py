@@ -90,7 +90,12 @@ def test_an_older_revision_does_not_undo_a_newer_one() -> None:
     ]
     (view,) = fleet.ranked()
     assert [each.text for each in view.events] == ["north dwell end zebra"]
-    assert changes == [["pole-17 event north dwell begin zebra"], ["pole-17 event north dwell end zebra"], [], []]
+    assert changes == [
+        ["pole-17 event north dwell begin zebra"],
+        ["pole-17 event north dwell end zebra"],
+        [],
+        [],
+    ]
 
 
 def test_each_change_of_a_box_is_one_line() -> None:

@@ -386,7 +386,14 @@ def test_a_box_gets_the_tested_packages_and_no_development_packages() -> None:
         for name in ("images/requirements-box.lock", "requirements.lock")
     )
     assert set(box) <= set(all_of_them)
-    assert not {name for name, _ in box} & {"pytest", "mypy", "ruff", "iotcore", "textual", "hypothesis"}
+    assert not {name for name, _ in box} & {
+        "pytest",
+        "mypy",
+        "ruff",
+        "iotcore",
+        "textual",
+        "hypothesis",
+    }
     text = (ROOT / "images/requirements-box.lock").read_text()
     assert text.count("--hash=sha256:") >= len(box)
 

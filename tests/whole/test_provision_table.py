@@ -111,9 +111,15 @@ def test_an_empty_folder_is_used(folder: Path) -> None:
     ("arguments", "message"),
     [
         (["--table=b.csv"], "--template, --out: missing; --table, --template, --out go together"),
-        (["--table=b.csv", "--template=t.toml", "--out=o", "--check=x"], "--check: not with --table"),
+        (
+            ["--table=b.csv", "--template=t.toml", "--out=o", "--check=x"],
+            "--check: not with --table",
+        ),
         (["--table=/dev/zero", "--template=t.toml", "--out=/tmp/x-o"], "not a regular file"),
-        (["--table=b.csv", "--template=t.toml", "--out=/nowhere/o"], "there is no folder '/nowhere'"),
+        (
+            ["--table=b.csv", "--template=t.toml", "--out=/nowhere/o"],
+            "there is no folder '/nowhere'",
+        ),
     ],
 )
 def test_wrong_arguments_are_one_line(

@@ -14,7 +14,9 @@ from tests.whole.report.fleet_on_broker import fleet_statuses
 Check = Callable[[FleetScreen, "Pilot[None]"], Awaitable[None]]
 
 
-def run_screen(check: Check, messages: Iterable[Message], size: tuple[int, int] = (112, 24)) -> None:
+def run_screen(
+    check: Check, messages: Iterable[Message], size: tuple[int, int] = (112, 24)
+) -> None:
     async def run() -> None:
         screen = FleetScreen("connecting to mqtt://h", lambda: NOW)
         for message in messages:
@@ -64,8 +66,10 @@ def test_messages_change_the_screen() -> None:
         await until(
             screen,
             pilot,
-            lambda text: "4 boxes: 1 lost, 1 stopped, 1 error, 1 good" in text
-            and "h:1883: Connection refused; trying again\\x1b[2J" in text,
+            lambda text: (
+                "4 boxes: 1 lost, 1 stopped, 1 error, 1 good" in text
+                and "h:1883: Connection refused; trying again\\x1b[2J" in text
+            ),
         )
         screen.update(status(box="casa-0003", session=2), arrival())
         await until(screen, pilot, lambda text: "4 boxes: 1 stopped, 1 error, 2 good" in text)
@@ -126,7 +130,9 @@ def test_the_selected_box_stays_selected_where_others_pass_it() -> None:
     run_screen(check, THREE)
 
 
-@pytest.mark.parametrize("text", ["[bold]Depot[/bold]", "Depot\x1b[2J\r\n\x9b2J\a", "[/b2]", ":cd:"])
+@pytest.mark.parametrize(
+    "text", ["[bold]Depot[/bold]", "Depot\x1b[2J\r\n\x9b2J\a", "[/b2]", ":cd:"]
+)
 def test_a_boxs_text_neither_formats_the_screen_nor_moves_its_cursor(text: str) -> None:
     shown = text.encode("unicode_escape").decode().replace("\\x9b", "\\x9b")
 
@@ -148,7 +154,7 @@ def test_a_boxs_text_neither_formats_the_screen_nor_moves_its_cursor(text: str) 
 
 @pytest.mark.parametrize("end", ["q", "ctrl+c"])
 def test_a_key_ends_it(end: str) -> None:
-    async def check(screen: FleetScreen, pilot: "Pilot[None]") -> None:
+    async def check(_screen: FleetScreen, pilot: "Pilot[None]") -> None:
         await pilot.press(end)
 
     run_screen(check, [])
