@@ -143,8 +143,9 @@ def _parse_csv(data: bytes, source: str) -> list[TableRow]:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
         raise InvalidSettings(
-            [f"{source}: not UTF-8 text, at byte {error.start}; allowed: CSV in UTF-8"]
+            [f"{source} line {line}: not UTF-8 text; allowed: CSV in UTF-8"]
         ) from error
     header = text.partition("\n")[0]
     delimiter = ";" if header.count(";") > header.count(",") else ","

@@ -68,7 +68,7 @@ def test_text_from_right_to_left_does_not_take_the_next_cell_with_it() -> None:
 
 
 def test_marks_on_one_letter_are_bounded_and_arabic_keeps_its_own() -> None:
-    assert clean_text("e" + "\u0301" * 500) == "e" + "\u0301" * MAX_MARKS
+    assert clean_text("e" + "\u0301" * 100) == "e" + "\u0301" * MAX_MARKS
     assert clean_text("محمَّد") == "محمَّد"
 
 

@@ -81,7 +81,7 @@ def test_a_row_has_the_number_of_its_first_line() -> None:
         (b"box.id\n", [f"boxes.csv: 0 boxes; allowed: 1 to {MAX_BOXES}, a line for each"]),
         (
             "box.id;box.site\ncasa-1;Bd Anfa, \xe9".encode("cp1252"),
-            ["boxes.csv: not UTF-8 text, at byte 33; allowed: CSV in UTF-8"],
+            ["boxes.csv line 2: not UTF-8 text; allowed: CSV in UTF-8"],
         ),
         (b'box.id\n"casa-1', ["boxes.csv line 2: not CSV: unexpected end of data"]),
         (
