@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, NamedTuple
 
 from agent.base.clock import SystemClock, rfc3339
@@ -125,15 +126,28 @@ def receiving_screen(options: WatchOptions) -> Iterator["FleetScreen"]:
 
 def _show_screen(options: WatchOptions) -> None:
     """Show the fleet's screen until the operator ends it, or a signal: the terminal is left as it was."""
-    with receiving_screen(options) as screen:
-        previous = {
-            number: signal.signal(number, lambda *_: screen.end()) for number in STOP_SIGNALS
-        }
-        try:
-            screen.run()
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
+    with receiving_screen(options) as screen, _handling_stop_signals(screen.end):
+        screen.run()
+
+
+@contextmanager
+def _handling_stop_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Call `stop` at Ctrl-C and SIGTERM, which would end the process in the middle of a line. The next one does
+    so: a connection that is being opened holds up the end for seconds.
+    """
+    previous = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, previous[signal.Signals(number)])
+        stop()
+
+    for number in STOP_SIGNALS:
+        signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def _is_interactive() -> bool:
@@ -176,10 +190,9 @@ def _print_until_interrupt(
             print(f"vigie: {clean_text(text)}", file=sys.stderr, flush=True)
 
     client = _build_client(options, on_message, print_connection)
-    try:
-        _receive(client, threading.Event())
-    except KeyboardInterrupt:
-        return
+    stopping = threading.Event()
+    with _handling_stop_signals(stopping.set):
+        _receive(client, stopping)
 
 
 def _connection_text(problem: str | None, url: str) -> str:

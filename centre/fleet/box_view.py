@@ -11,6 +11,7 @@ import msgspec
 
 from agent.base.health_model import Fault, HealthReport
 from agent.reporting.payloads import (
+    DeclarationMessage,
     EventData,
     EventMessage,
     HealthMessage,
@@ -134,6 +135,10 @@ class BoxView:
                 return self._update_faults(message.data.faults)
             case EventMessage():
                 return self._update_event(message.data)
+            case DeclarationMessage():
+                # Retained, as is the will, which has no site.
+                self.site = clean_text(message.data.site)
+                return []
             case _:
                 return []
 

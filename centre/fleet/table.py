@@ -45,6 +45,7 @@ class FleetTable(ScrollView, can_focus=True):
         self._views: Sequence[BoxView] = ()
         self._now = datetime.now(UTC)
         self._columns: tuple[ColumnWidth, ...] = ()
+        """Empty if the boxes or the width have changed."""
         self._selected_box: str | None = None
         self._cursor = 0
         """Index of the selected box, which may have another place after each draw; 0 if it is not shown."""
@@ -60,12 +61,14 @@ class FleetTable(ScrollView, can_focus=True):
         ids = [view.box for view in views]
         self._cursor = ids.index(self._selected_box) if self._selected_box in ids else 0
         self.virtual_size = Size(0, len(views) + 1)
-        self._layout_columns()
+        self._columns = ()
         self.refresh()
 
     def render_line(self, y: int) -> Strip:
         """Return one line of the widget: the headings, or a box."""
         index = round(self.scroll_offset.y) + y - 1
+        if not self._columns:
+            self._columns = choose_columns(self.size.width, self._views)
         if y == 0:
             text = heading_row(self._columns)
         elif index < len(self._views):
@@ -79,8 +82,8 @@ class FleetTable(ScrollView, can_focus=True):
         return Strip(segments).adjust_cell_length(self.size.width, base)
 
     def on_resize(self, _event: events.Resize) -> None:
-        """Choose the columns for the new width."""
-        self._layout_columns()
+        """Choose the columns again for the new width."""
+        self._columns = ()
 
     def on_click(self, event: events.Click) -> None:
         """Select the box that was clicked."""
@@ -113,6 +116,3 @@ class FleetTable(ScrollView, can_focus=True):
             self.scroll_to(y=index - rows + 1, animate=False)
         self.refresh()
         self.post_message(self.Selected())
-
-    def _layout_columns(self) -> None:
-        self._columns = choose_columns(self.scrollable_content_region.width, self._views)

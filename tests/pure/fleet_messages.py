@@ -6,9 +6,11 @@ import msgspec
 
 from agent.base.clock import ClockTrust
 from agent.base.health_model import CameraHealth, Fault, HealthReport, OutboxHealth, Vitals
-from agent.base.model import Event
+from agent.base.model import LABELS, Event
 from agent.reporting import topics
 from agent.reporting.payloads import (
+    DeclarationData,
+    DeclarationMessage,
     EventMessage,
     HealthMessage,
     LostStatus,
@@ -108,6 +110,20 @@ def health(
         faults=faults,
     )
     return HealthMessage(**msgspec.structs.asdict(stamp(box)), data=report)
+
+
+def declaration(*, box: str = "pole-17", site: str = "corner") -> DeclarationMessage:
+    data = DeclarationData(
+        site=site,
+        detects=LABELS,
+        cameras=(),
+        event_retention_days=7,
+        max_retention_days=90,
+        recipients=(),
+        public_key="",
+        software="vigie 0.1.0",
+    )
+    return DeclarationMessage(**msgspec.structs.asdict(stamp(box)), data=data)
 
 
 def event(

@@ -136,7 +136,9 @@ def test_ids_names_and_addresses_are_used_once() -> None:
 def test_a_mistake_of_the_template_is_reported_once() -> None:
     template = TEMPLATE.replace('driver = "rtsp"', 'driver = "rtps"')
     (problem,) = problems_of([row(number) for number in range(1, 30)], template)
-    assert problem.startswith("boxes.csv, every line: camera[0].driver: camera driver 'rtps' is unknown")
+    assert problem.startswith(
+        "boxes.csv, every line: camera[0].driver: camera driver 'rtps' is unknown"
+    )
 
 
 def test_what_boxes_may_not_share_needs_a_column() -> None:

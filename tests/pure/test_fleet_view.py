@@ -10,7 +10,7 @@ from agent.reporting.topics import WILL_EXPIRY_S
 from centre.fleet import fleet_view
 from centre.fleet.box_view import MAX_FAULTS, BoxView, format_time
 from centre.fleet.fleet_view import FleetView
-from tests.pure.fleet_messages import NOW, arrival, event, fault, health, status
+from tests.pure.fleet_messages import NOW, arrival, declaration, event, fault, health, status
 
 UNSYNCED = ClockTrust(synced=False, source="none", error_s=None)
 
@@ -66,6 +66,14 @@ def test_a_will_that_was_retained_says_when_the_box_was_lost_by_the_rest_of_its_
     (view,) = fleet.ranked()
     assert (view.since, view.is_since_bound) == (since, is_bound)
     assert change == f"pole-17 lost {'before' if is_bound else 'at'} {format_time(since)}"
+
+
+def test_a_box_that_was_lost_before_has_the_site_of_its_declaration() -> None:
+    fleet = FleetView()
+    for message in (status("lost"), declaration(site="Bd Zerktouni")):
+        fleet.update(message, arrival(retained=True))
+    (view,) = fleet.ranked("zerktouni")
+    assert view.site == "Bd Zerktouni"
 
 
 def test_a_repeated_status_is_no_change() -> None:

@@ -238,4 +238,4 @@ def test_a_peer_that_accepts_and_never_answers_is_reported() -> None:
         )
         client.run_once(threading.Event())
         client.close()
-    assert problems == [f"mqtt://127.0.0.1:{silent.getsockname()[1]}: no answer in 10 s"]
+        assert problems == [f"mqtt://127.0.0.1:{silent.getsockname()[1]}: no answer in 10 s"]
