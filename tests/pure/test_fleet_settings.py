@@ -11,7 +11,7 @@ from centre.provisioning.fleet_settings import FleetSettings, SourceFile, build_
 from tests.settings_files import GOOD_SETTINGS, PASSWORD
 
 TEMPLATE = GOOD_SETTINGS.replace(
-    '[files]',
+    "[files]",
     '[network]\naddress = "10.4.0.9/24"\ngateway = "10.4.0.1"\n\n[files]',
 ).replace('"console.secret" = ', "# ")
 HEADINGS = (
