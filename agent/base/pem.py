@@ -1,10 +1,15 @@
-"""Certificates and keys in PEM, as an operator gives them to a box. No message contains a part of a key.
+"""Certificates and keys that an operator or a peer gives to a box. No message contains a part of a key.
 
-Each function raises UserError, which begins with `label`.
+The library raises unrelated kinds of errors for malformed ones, some of them when a field is read: an impossible
+version is no ValueError. Here they are one, and `make lint` allows the library's own decoders nowhere else.
+Each `load_...` raises UserError, which begins with `label`.
 """
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.x509.oid import NameOID
@@ -15,28 +20,64 @@ from agent.base.message import Message, Text
 _NO_CERTIFICATE = Message(
     "not a certificate in PEM; allowed: its whole text, from -----BEGIN CERTIFICATE----- on"
 )
+_ERRORS = (ValueError, UnsupportedAlgorithm, InternalError, x509.InvalidVersion)
+ValueT = TypeVar("ValueT")
+
+
+class MalformedCertificate(ValueError):
+    """Bytes are no certificate that can be read. `str(error)` is one line."""
+
+
+def decode_certificates(pem: bytes) -> list[x509.Certificate]:
+    """Return the certificates in a PEM text, at least one, whose dates can be read. Raises: MalformedCertificate."""
+
+    def decode() -> list[x509.Certificate]:
+        certificates = x509.load_pem_x509_certificates(pem)  # noqa: TID251 - the one place
+        for certificate in certificates:
+            _read_dates(certificate)
+        return certificates
+
+    return _decode(decode)
+
+
+def decode_der_certificate(der: bytes) -> x509.Certificate:
+    """Return a certificate whose dates can be read. Raises: MalformedCertificate."""
+
+    def decode() -> x509.Certificate:
+        certificate = x509.load_der_x509_certificate(der)  # noqa: TID251 - the one place
+        _read_dates(certificate)
+        return certificate
+
+    return _decode(decode)
+
+
+def decode_request(pem: bytes) -> tuple[PublicKeyTypes, x509.Name]:
+    """Return the key and the name of a certificate request. Raises: MalformedCertificate."""
+
+    def decode() -> tuple[PublicKeyTypes, x509.Name]:
+        request = x509.load_pem_x509_csr(pem)  # noqa: TID251 - the one place
+        return request.public_key(), request.subject
+
+    return _decode(decode)
 
 
 def load_authorities(pem: bytes, label: Text) -> list[x509.Certificate]:
     """Return the authorities that sign certificates."""
     try:
-        return x509.load_pem_x509_certificates(pem)
-    except ValueError as error:
+        return decode_certificates(pem)
+    except MalformedCertificate as error:
         raise _error(label, _NO_CERTIFICATE) from error
 
 
 def load_box_certificate(pem: bytes, box_id: str, label: Text) -> x509.Certificate:
     """Return a certificate with the name of the box and a key that can be read."""
-    try:
-        certificate = x509.load_pem_x509_certificate(pem)
-    except ValueError as error:
-        raise _error(label, _NO_CERTIFICATE) from error
+    certificate, *_ = load_authorities(pem, label)
     try:
         certificate.public_key()
         names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except _ERRORS as error:
         raise _error(
-            label, Message("its key or its name cannot be read: {error}", error=str(error))
+            label, Message("its key or its name cannot be read: {error}", error=_one_line(error))
         ) from error
     name = str(names[0].value) if names else ""
     if name != box_id:
@@ -55,8 +96,24 @@ def load_public_key(pem: bytes, label: Text) -> PublicKeyTypes:
         raise _error(
             label, Message("encrypted with a password; allowed: a key without one")
         ) from error
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except _ERRORS as error:
         raise _error(label, Message("not a private key in PEM; allowed: its whole text")) from error
+
+
+def _read_dates(certificate: x509.Certificate) -> None:
+    """Raise the library's error if a date is none of the calendar."""
+    _ = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+
+
+def _decode(decode: Callable[[], ValueT]) -> ValueT:
+    try:
+        return decode()
+    except _ERRORS as error:
+        raise MalformedCertificate(_one_line(error)) from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _error(label: Text, problem: Message) -> UserError:

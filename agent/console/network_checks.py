@@ -13,8 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import get_args
 
-from cryptography import x509
-
+from agent.base import pem
 from agent.base.clock import TIME_SOURCE_FILE, Clock
 from agent.base.errors import UserError
 from agent.base.message import Message, Text, join_phrases
@@ -287,8 +286,8 @@ def _check_tls(
 def _check_broker_certificate(der: bytes, now: datetime) -> CheckResult:
     """Check the dates of the broker's certificate, which OpenSSL has accepted."""
     try:
-        validity = validity_from_certificate(x509.load_der_x509_certificate(der))
-    except ValueError as error:
+        validity = validity_from_certificate(pem.decode_der_certificate(der))
+    except pem.MalformedCertificate as error:
         message = Message("accepted, but cannot be read: {error}", error=str(error))
         return unknown(Message("certificate"), message)
     subject = Message("certificate of {name}", name=_subject_name(validity))

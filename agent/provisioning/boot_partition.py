@@ -50,15 +50,13 @@ def write_request(boot_mount: Path, box: str, request: str) -> bool:
     A request for the same key has another text each time, so keys and names are compared. Raises OSError.
     """
     # Imported here: most starts have no request, and the import is slow.
-    from cryptography import x509  # noqa: PLC0415
+    from agent.base import pem  # noqa: PLC0415
 
     path = boot_mount / f"{box}{REQUEST_SUFFIX}"
     try:
-        existing = x509.load_pem_x509_csr(path.read_bytes())
-        expected = x509.load_pem_x509_csr(request.encode())
-        if existing.public_key() == expected.public_key() and existing.subject == expected.subject:
+        if pem.decode_request(path.read_bytes()) == pem.decode_request(request.encode()):
             return False
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, pem.MalformedCertificate):
         pass
     atomic_file.replace_on_fat(path, request.encode())
     return True

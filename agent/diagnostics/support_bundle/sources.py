@@ -12,6 +12,7 @@ import msgspec
 from cryptography import x509
 
 from agent.app import selftest_result
+from agent.base import pem
 from agent.base.json_decode import MalformedJson, decode_any_json
 from agent.base.json_format import encode_indented
 from agent.base.signed_manifest import BadManifest
@@ -194,10 +195,10 @@ class SupportBundleSources(msgspec.Struct, frozen=True, kw_only=True):
         if self.certificate_file is None:
             raise _NotAvailable("no certificate is configured")
         try:
-            certificate = x509.load_pem_x509_certificate(
+            certificate, *_ = pem.decode_certificates(
                 _read_start(self.certificate_file, _MAX_PROC_BYTES)
             )
-        except ValueError as error:
+        except pem.MalformedCertificate as error:
             raise _NotAvailable("not a certificate in PEM") from error
         return self._encode_redacted(
             {

@@ -42,13 +42,13 @@ def read_validity(
     if file is None:
         return None
     # Imported here: it slows every start, and only boxes with a certificate need it.
-    from cryptography import x509  # noqa: PLC0415
+    from agent.base import pem  # noqa: PLC0415
 
     try:
-        certificates = x509.load_pem_x509_certificates(Path(file).read_bytes())
+        certificates = pem.decode_certificates(Path(file).read_bytes())
     except OSError as error:
         raise UserError(f"broker.{config_key} = {file!r}: {error.strerror or error}") from error
-    except ValueError as error:
+    except pem.MalformedCertificate as error:
         raise UserError(
             f"broker.{config_key} = {file!r}: holds no certificate in PEM form"
         ) from error
