@@ -14,6 +14,7 @@ from agent.capture import camera_source
 from agent.cli.arguments import add_config
 from agent.cli.commands import Commands
 from agent.console.commit_confirm_watch import CommitConfirmWatch
+from agent.runtime.log_limit import limit_log_rate
 from agent.runtime.sd_notify import Notifier
 from agent.runtime.stop_signals import StopSignals
 
@@ -36,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
     """Run until SIGTERM or SIGINT. Raises: UserError if the configuration is wrong."""
     # journald adds the time.
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
+    limit_log_rate()
     clock = SystemClock()
     commit_confirm = CommitConfirmWatch(args.config, clock, boot_id())
     # Before the configuration is read: a boot ends a trial that was not confirmed.
