@@ -26,6 +26,7 @@ from agent.base.health_model import HealthReport
 from agent.base.sha256 import sha256_hex
 from agent.base.uuid7 import uuid7_factory
 from agent.capture.camera_source import CameraSource
+from agent.capture.jpeg import shrink_jpeg
 from agent.capture.preview import PreviewHandler, PreviewRequest
 from agent.commands.command import CommandHandler
 from agent.config.configuration import FOOTAGE_DIR, Config
@@ -126,6 +127,7 @@ class Agent:
             rng,
             self.actuators.on_command,
             self._submitter.submit,
+            shrink_jpeg,
         )
         self._health_reporter = HealthReporter(clock.boottime_ns, self.pipelines)
         self.health_monitor = HealthMonitor(

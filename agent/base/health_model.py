@@ -284,3 +284,5 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
     clock: ClockHealth | None = None
     link: LinkHealth | None = None
     degradation: Degradation | None = None
+    omitted: tuple[str, ...] = ()
+    """Names of the fields that are empty because the broker takes no packet as large."""

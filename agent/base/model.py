@@ -251,7 +251,8 @@ Reply: TypeAlias = CommandAccepted | CommandProgress | CommandDone | CommandRefu
 class IncomingCommand(msgspec.Struct, frozen=True, kw_only=True):
     """A command as it came in. `via` names its source.
 
-    `send_reply` takes each reply, on any thread, and does not raise.
+    `send_reply` takes each reply, on any thread, and does not raise. `has_waited`: the broker received it before
+    this connection was subscribed.
     """
 
     verb: str
@@ -259,3 +260,4 @@ class IncomingCommand(msgspec.Struct, frozen=True, kw_only=True):
     via: str
     send_reply: Callable[[Reply], None]
     retained: bool = False
+    has_waited: bool = False

@@ -173,18 +173,18 @@ def parse_command(
 ) -> ValidCommand:
     """Parse a payload by the verb's `build_command_struct`. Raises: MalformedCommand."""
     context = f"command {handler.name}"
-    if len(payload) > MAX_COMMAND_BYTES:
-        raise MalformedCommand(
-            f"{context}: {len(payload)} bytes; allowed: {MAX_COMMAND_BYTES}", None
-        )
     try:
         decoded = decode_any_json(payload)
     except MalformedJson as error:
         raise MalformedCommand(f"{context}: not JSON: {error}", None) from error
+    if len(payload) > MAX_COMMAND_BYTES:
+        raise MalformedCommand(
+            f"{context}: {len(payload)} bytes; allowed: {MAX_COMMAND_BYTES}", _id_of(decoded)
+        )
     try:
         command: Any = toml_decode.convert(decoded, command_struct, context)
     except UserError as error:
-        raise MalformedCommand(_truncate(str(error)), _read_id(decoded)) from error
+        raise MalformedCommand(truncate(str(error)), _id_of(decoded)) from error
     digest_input = [handler.name, command.by, command.role, decoded["args"]]
     return ValidCommand(
         arrival_number=arrival_number,
@@ -215,12 +215,20 @@ def check_expiry(command: ValidCommand, now: datetime) -> None:
 _MAX_MESSAGE_CHARS = 500
 
 
-def _truncate(message: str) -> str:
+def truncate(message: str) -> str:
     """Bound a message that may quote a value of the requester."""
     return message if len(message) <= _MAX_MESSAGE_CHARS else f"{message[:_MAX_MESSAGE_CHARS]} ..."
 
 
-def _read_id(decoded: Any) -> str | None:
+def read_command_id(payload: bytes) -> str | None:
+    """Return the id of a command that is not parsed further, or None if none can be read."""
+    try:
+        return _id_of(decode_any_json(payload))
+    except MalformedJson:
+        return None
+
+
+def _id_of(decoded: Any) -> str | None:
     try:
         return msgspec.convert(decoded["id"], CommandId)
     except (KeyError, TypeError, msgspec.ValidationError):

@@ -21,7 +21,6 @@ from agent.base.model import (
     CommandProgress,
     CommandRefused,
     IncomingCommand,
-    RefusalCode,
     Reply,
 )
 from agent.commands.command import (
@@ -33,6 +32,8 @@ from agent.commands.command import (
     build_command_struct,
     check_expiry,
     parse_command,
+    read_command_id,
+    truncate,
 )
 from agent.commands.command_stats import CommandStats
 from agent.commands.idempotency_store import (
@@ -40,6 +41,13 @@ from agent.commands.idempotency_store import (
     IdempotencyStore,
     IdempotencyStoreError,
     IdempotencyStoreFull,
+)
+from agent.commands.refusals import (
+    describe_store_error,
+    refuse,
+    refuse_driver_error,
+    refuse_malformed,
+    refuse_reused_id,
 )
 from agent.commands.requester import CommandRejected
 from agent.runtime.stage import Stage
@@ -56,15 +64,6 @@ MAX_QUEUED_TASKS = 128
 MAX_QUEUED_STOPS = 16
 """For one head. One more would do what those that wait do already."""
 
-_REFUSAL_OF_DRIVER_ERROR: dict[str, RefusalCode] = {
-    "absent": "unavailable",
-    "closed": "unavailable",
-    "timeout": "unavailable",
-    "stuck": "unavailable",
-    "busy": "busy",
-    "unsupported": "unsupported",
-}
-
 
 class _Job(msgspec.Struct, frozen=True, kw_only=True):
     command: ValidCommand
@@ -72,6 +71,7 @@ class _Job(msgspec.Struct, frozen=True, kw_only=True):
     via: str
     send_reply: Callable[[Reply], None]
     received_ns: int
+    has_waited: bool
 
 
 _FinishCallback = Callable[[_Job, FinalReply], None]
@@ -127,9 +127,7 @@ class CommandDispatcher:
         try:
             job = self._parse_incoming(incoming, arrival_number)
         except MalformedCommand as error:
-            refusal = CommandRefused(
-                command=error.command_id, verb=incoming.verb, code="malformed", message=str(error)
-            )
+            refusal = refuse_malformed(incoming, error)
             self._enqueue_task(partial(self._reject_malformed, incoming, refusal))
             return
         lane_name = job.handler.priority_lane(job.command.args)
@@ -170,7 +168,10 @@ class CommandDispatcher:
         handler = self._handlers.get(incoming.verb)
         if handler is None:
             known = ", ".join(sorted(self._handlers)) or "none"
-            raise MalformedCommand(f"{incoming.verb!r}: no such command; allowed: {known}", None)
+            verb = truncate(incoming.verb)
+            raise MalformedCommand(
+                f"{verb!r}: no such command; allowed: {known}", read_command_id(incoming.payload)
+            )
         command = parse_command(
             handler, self._command_structs[handler.name], incoming.payload, arrival_number
         )
@@ -185,6 +186,7 @@ class CommandDispatcher:
             via=incoming.via,
             send_reply=incoming.send_reply,
             received_ns=self._clock.boottime_ns(),
+            has_waited=incoming.has_waited,
         )
 
     def _enqueue_command(self, job: _Job) -> None:
@@ -222,12 +224,12 @@ class CommandDispatcher:
         if self._reply_if_repeated(job, at_most_once=at_most_once):
             return
         try:
-            self._check_acceptable(command)
+            self._check_acceptable(job)
             if at_most_once:
                 self._persist_begin(command)
         except CommandRejected as error:
             # It was not begun, so its id may come again.
-            self._reply_final(job, _build_refusal(command, error.code, str(error)))
+            self._reply_final(job, refuse(command, error.code, str(error)))
             return
         reply = self._run_handler(job, self._finish)
         if isinstance(reply, Deferred):
@@ -243,7 +245,7 @@ class CommandDispatcher:
         running = self._running.get(command.id)
         if running is not None:
             if running.job.command.digest != command.digest:
-                self._reply_final(job, _build_id_reused(command))
+                self._reply_final(job, refuse_reused_id(command))
                 return True
             # The requester has given up waiting for a reply to the first one.
             self._running[command.id] = msgspec.structs.replace(running, job=job)
@@ -254,33 +256,35 @@ class CommandDispatcher:
         except IdempotencyStoreError as error:
             if at_most_once:
                 self._reply_final(
-                    job, _build_refusal(command, "failed", _persist_error_text(error))
+                    job, refuse(command, "failed", describe_store_error(error))
                 )
             return at_most_once
         if record is None:
             return False
         reply: FinalReply
         if record.digest != command.digest:
-            reply = _build_id_reused(command)
+            reply = refuse_reused_id(command)
         elif record.reply is None:
             message = "the agent ended meanwhile: it is not known whether it was done"
-            reply = _build_refusal(command, "failed", message)
+            reply = refuse(command, "failed", message)
             self._persist_reply(job, reply, at_most_once=True)
         else:
             reply = record.reply
         self._reply_final(job, reply)
         return True
 
-    def _check_acceptable(self, command: ValidCommand) -> None:
-        """Raise CommandRejected if the command has expired, or the agent stops.
+    def _check_acceptable(self, job: _Job) -> None:
+        """Raise CommandRejected if the command has waited or expired, or the agent stops.
 
-        While the clock is not trusted, no command counts as expired: none has waited at the broker,
-        because a command that is published while the box is not connected never arrives.
+        A command that waited at the broker is refused whatever its expiry: its requester had no answer meanwhile. So
+        none is old, and while the clock is not trusted, none counts as expired.
         """
         if self._is_closing:
             raise CommandRejected("failed", "the agent stops: it was not begun")
+        if job.has_waited:
+            raise CommandRejected("expired", "it came while the box was not connected")
         if self._clock.trust().synced:
-            check_expiry(command, self._clock.utc(self._clock.boottime_ns()))
+            check_expiry(job.command, self._clock.utc(self._clock.boottime_ns()))
 
     def _persist_begin(self, command: ValidCommand) -> None:
         """Raise CommandRejected if the begin cannot be stored: the command must not be done then."""
@@ -289,7 +293,7 @@ class CommandDispatcher:
         except IdempotencyStoreFull as error:
             raise CommandRejected("busy", str(error)) from error
         except IdempotencyStoreError as error:
-            raise CommandRejected("failed", _persist_error_text(error)) from error
+            raise CommandRejected("failed", describe_store_error(error)) from error
 
     def _run_handler(self, job: _Job, finish: _FinishCallback) -> FinalReply | Deferred:
         command = job.command
@@ -312,14 +316,12 @@ class CommandDispatcher:
         try:
             result = task()
         except CommandRejected as error:
-            return _build_refusal(command, error.code, str(error))
+            return refuse(command, error.code, str(error))
         except DriverError as error:
-            return _build_refusal(
-                command, _REFUSAL_OF_DRIVER_ERROR.get(error.kind, "failed"), str(error)
-            )
+            return refuse_driver_error(command, error)
         except BaseException as error:
             message = f"the agent failed at it: {type(error).__name__}"
-            finish(job, _build_refusal(command, "failed", message))
+            finish(job, refuse(command, "failed", message))
             raise
         if isinstance(result, Deferred):
             return result
@@ -355,7 +357,7 @@ class CommandDispatcher:
 
     def _time_out(self, running: _RunningJob, message: str) -> None:
         self._running.pop(running.job.command.id, None)
-        self._finish(running.job, _build_refusal(running.job.command, "failed", message))
+        self._finish(running.job, refuse(running.job.command, "failed", message))
 
     def _finish(self, job: _Job, reply: FinalReply) -> None:
         """Persist the reply, then send it: a reply that was sent is repeated after a crash too."""
@@ -380,15 +382,3 @@ class CommandDispatcher:
         self._stats.count_malformed(incoming.via, refusal)
         incoming.send_reply(refusal)
 
-
-def _build_refusal(command: ValidCommand, code: RefusalCode, message: str) -> CommandRefused:
-    return CommandRefused(command=command.id, verb=command.verb, code=code, message=message)
-
-
-def _build_id_reused(command: ValidCommand) -> CommandRefused:
-    message = f"the id {command.id!r} was that of another command; allowed: an id of its own"
-    return _build_refusal(command, "malformed", message)
-
-
-def _persist_error_text(error: IdempotencyStoreError) -> str:
-    return f"it must not be done twice, and its begin cannot be stored: {error}"

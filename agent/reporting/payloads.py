@@ -92,7 +92,7 @@ class OnlineStatus(msgspec.Struct, frozen=True, kw_only=True, tag_field="state",
 
     `acked_upto`: no number up to this one will be sent any more under this epoch. A centre that
     acknowledges counts from there. `public_key` verifies the box's receipts of footage: Ed25519,
-    the base64 of its 32 bytes.
+    the base64 of its 32 bytes. `omitted` names the lists that are empty because the broker takes no packet as large.
     """
 
     session: int
@@ -104,6 +104,7 @@ class OnlineStatus(msgspec.Struct, frozen=True, kw_only=True, tag_field="state",
     faults: tuple[Fault, ...]
     heads: tuple[HeadCapabilities, ...] = ()
     pins: tuple[PinCapabilities, ...] = ()
+    omitted: tuple[str, ...] = ()
 
 
 class LostStatus(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", tag="lost"):
@@ -288,6 +289,8 @@ class SnapshotData(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int
     event: str | None
     """Id of its event, or null."""
+    original_sha256: str | None = None
+    """If the picture was made smaller for the broker: of the one that the event or the reply names."""
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):

@@ -186,7 +186,7 @@ class PtzScenario:
     def _on_snapshot(self, t_s: float, snapshot: _ReceivedSnapshot) -> None:
         data = snapshot.header.data
         if data.event is None:
-            self._snapshots[data.sha256] = snapshot.path
+            self._snapshots[data.original_sha256 or data.sha256] = snapshot.path
             self._log.add_snapshot(t_s, snapshot.path)
             self._save_panorama(t_s)
 

@@ -155,17 +155,30 @@ class CommandRig:
         *,
         verb: str = "ptz",
         retained: bool = False,
+        has_waited: bool = False,
         **changes: Any,
     ) -> None:
         """Hand a command in."""
         payload = encode_command(args, command_id, **changes)
-        self.submit(payload, verb=verb, retained=retained)
+        self.submit(payload, verb=verb, retained=retained, has_waited=has_waited)
 
-    def submit(self, payload: bytes, *, verb: str = "ptz", retained: bool = False) -> None:
+    def submit(
+        self,
+        payload: bytes,
+        *,
+        verb: str = "ptz",
+        retained: bool = False,
+        has_waited: bool = False,
+    ) -> None:
         """Hand in a command as it is."""
         self.dispatcher.submit(
             IncomingCommand(
-                verb=verb, payload=payload, via="test", send_reply=self._on_reply, retained=retained
+                verb=verb,
+                payload=payload,
+                via="test",
+                send_reply=self._on_reply,
+                retained=retained,
+                has_waited=has_waited,
             )
         )
 

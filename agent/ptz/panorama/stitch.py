@@ -17,6 +17,7 @@ import cv2.detail
 import msgspec
 import numpy as np
 
+from agent.capture.jpeg import encode_jpeg
 from agent.config.heads import FieldOfView
 from agent.ptz.panorama.align import align_strips, compensate_exposure
 from agent.ptz.panorama.shot import Image, Mask, Shot
@@ -30,9 +31,6 @@ BLEND_BANDS = 3
 CUT_MARGIN_PX = 24
 """Half of the columns that the first image has alone where the circle is cut open: more than the
 blending of BLEND_BANDS reaches."""
-_JPEG_QUALITIES = (85, 75, 65, 55, 45, 35)
-_SHRINK_FACTOR = 0.75
-_MIN_WIDTH_PX = 64
 
 
 class StitchedImage(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,7 +56,7 @@ def render_panorama(shots: Sequence[Shot], fov: FieldOfView, max_bytes: int) -> 
     There is at least one shot, and all have one size; their poses have one tilt and zoom, but for
     errors.
     """
-    return _encode_jpeg(stitch(shots, fov).image, max_bytes)
+    return encode_jpeg(stitch(shots, fov).image, max_bytes)
 
 
 def stitch(shots: Sequence[Shot], fov: FieldOfView, *, refine: bool = True) -> StitchedImage:
@@ -181,19 +179,3 @@ def _trim_rows(image: Image) -> tuple[Image, int]:
     rows = np.flatnonzero(row_coverage >= 0.5 * np.max(row_coverage))
     return image[rows[0] : rows[-1] + 1], int(rows[0])
 
-
-def _encode_jpeg(image: Image, max_bytes: int) -> bytes:
-    """Encode a JPEG that fits: the quality falls first, then the size."""
-    while True:
-        for quality in _JPEG_QUALITIES:
-            encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-            jpeg = encoded.tobytes()
-            if len(jpeg) <= max_bytes:
-                return jpeg
-        if image.shape[1] * _SHRINK_FACTOR < _MIN_WIDTH_PX:
-            return jpeg
-        size = (
-            round(image.shape[1] * _SHRINK_FACTOR),
-            max(1, round(image.shape[0] * _SHRINK_FACTOR)),
-        )
-        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)

@@ -1,6 +1,7 @@
 """One connection to the broker: birth, messages, acknowledgements, commands, last status."""
 
 import logging
+import secrets
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -11,6 +12,14 @@ from agent.faults.registry import FaultCode, FaultRegistry
 from agent.reporting import topics
 from agent.reporting.mqtt.centre_link import CentreLink
 from agent.reporting.mqtt.connect_error import ConnectionErrorKind, MqttConnectionError
+from agent.reporting.mqtt.connect_packet import MAX_SUBSCRIPTION_ID
+from agent.reporting.mqtt.message_forms import (
+    ShrinkJpeg,
+    birth_forms,
+    health_forms,
+    retained_forms,
+    stored_message_forms,
+)
 from agent.reporting.mqtt.packets import (
     Connack,
     Puback,
@@ -22,7 +31,6 @@ from agent.reporting.mqtt.packets import (
 from agent.reporting.mqtt.paho_transport import PahoTransport
 from agent.reporting.mqtt.publications import Publications
 from agent.reporting.mqtt.send_window import RESEND_AFTER_S, SendWindow
-from agent.reporting.outbox import schema
 from agent.reporting.outbox.outbox import Outbox
 from agent.reporting.outbox.schema import OutboxRow
 from agent.reporting.outbox.store import merge_ranges
@@ -47,6 +55,8 @@ ANSWER_TIMEOUT_S = 10.0
 """For the broker's CONNACK and SUBACK."""
 DISCONNECT_TIMEOUT_S = 1.0
 """For the last status, in addition to the time for the outbox."""
+WILL_DELAY_S = 30
+"""A box that reconnects within this time was not lost: its first four attempts to connect begin within 15 s."""
 FAULT_CODES: Mapping[ConnectionErrorKind, FaultCode] = {
     "unreachable": "NET-01",
     "refused": "NET-02",
@@ -73,6 +83,10 @@ class MqttConnection:
     `on_command` is called with each command on the thread that calls `poll`: it must be quick and
     must not raise. Replies go to `submit_reply`, on any thread. Without `on_command` the box
     subscribes to no commands. `pop_unstored` returns the newest unstored message once.
+
+    The broker keeps the session for WILL_DELAY_S, with the acknowledgements and commands of that time. An
+    acknowledgement is of use whenever it comes. A command that has waited is marked: it carries the identifier of an
+    earlier connection's subscription.
     """
 
     def __init__(
@@ -85,10 +99,12 @@ class MqttConnection:
         pop_unstored: Callable[[], OutgoingMessage | None],
         on_command: Callable[[IncomingCommand], None] | None,
         submit_reply: Callable[[OutgoingMessage], None] | None,
+        shrink_jpeg: ShrinkJpeg,
     ) -> None:
         self._pop_unstored = pop_unstored
         self._on_command = on_command
         self._submit_reply = submit_reply
+        self._shrink_jpeg = shrink_jpeg
         self._outbox = outbox
         self._faults = faults
         self._get_birth = get_birth
@@ -101,8 +117,10 @@ class MqttConnection:
                 outbox.envelope_now(), LostStatus(session=self._session_number)
             ),
             expiry_s=topics.WILL_EXPIRY_S,
+            delay_s=WILL_DELAY_S,
         )
         self._transport = PahoTransport(broker, outbox.box, will)
+        self._subscription_id = secrets.randbelow(MAX_SUBSCRIPTION_ID) + 1
         self._publications = Publications(self._transport, faults, now_s)
         self._window: SendWindow | None = None
         self._connect_sent_s: float | None = None
@@ -217,6 +235,7 @@ class MqttConnection:
                 self._transport.subscribe(
                     [topics.down_topic(self._outbox.box, "ack"), topics.CENTRE_STATE_TOPIC],
                     command_filters,
+                    subscription_id=self._subscription_id,
                 )
             case Suback():
                 self._on_suback(event)
@@ -256,6 +275,8 @@ class MqttConnection:
                     via="MQTT",
                     send_reply=lambda reply: self._send_reply(reply, reply_topic, correlation),
                     retained=event.retained,
+                    has_waited=bool(event.subscription_ids)
+                    and self._subscription_id not in event.subscription_ids,
                 )
             )
             return
@@ -291,10 +312,7 @@ class MqttConnection:
         if self._is_birth_due and window.send_quota() > 0:
             self._publish_birth(window)
         if self._unsent_declaration is not None and window.send_quota() > 0:
-            payload = topics.encode_declaration(
-                self._outbox.envelope_now(), self._unsent_declaration
-            )
-            self._publish_retained(window, "declaration", payload)
+            self._publish_declaration(window, self._unsent_declaration)
             self._unsent_declaration = None
         if window.send_quota() > 0 and (outgoing := self._pop_unstored()) is not None:
             self._publish_unstored(window, outgoing)
@@ -321,42 +339,37 @@ class MqttConnection:
                 log.warning("the receipt for lost messages has to wait: %s", error)
 
     def _publish(self, window: SendWindow, message: OutboxRow) -> None:
-        envelope = schema.envelope_of(message, self._outbox.box, self._epoch)
-        payload = message.data
-        properties: tuple[tuple[str, str], ...] = ()
-        if message.type == "snapshot" and message.header is not None:
-            properties = topics.snapshot_user_properties(envelope, message.header)
-        else:
-            payload = topics.encode(message.type, envelope, message.data)
-        # One that is too large stays in the outbox, and in flight as long as this connection: another
+        # One that is too large in every form stays in the outbox, and in flight as long as this connection: another
         # broker, or this one with another limit, may take it.
         self._publications.send(
             window,
-            topics.up_topic(self._outbox.box, message.topic),
-            payload,
+            stored_message_forms(
+                self._outbox.box,
+                self._epoch,
+                message,
+                self._transport.max_packet_bytes,
+                self._shrink_jpeg,
+            ),
             f"message {message.seq}, {message.type}",
             seq=message.seq,
-            expiry_s=message.expiry_s,
-            properties=properties,
-            correlation=message.header if message.type == "reply" else None,
         )
 
     def _publish_unstored(self, window: SendWindow, outgoing: OutgoingMessage) -> None:
-        payload = topics.encode(
-            outgoing.type, self._outbox.make_envelope(outgoing.t_ns, seq=None), outgoing.data
-        )
-        topic = topics.up_topic(self._outbox.box, outgoing.topic)
-        self._publications.send(window, topic, payload, outgoing.type, expiry_s=outgoing.expiry_s)
+        envelope = self._outbox.make_envelope(outgoing.t_ns, seq=None)
+        forms = health_forms(self._outbox.box, outgoing, envelope)
+        self._publications.send(window, forms, outgoing.type)
 
-    def _publish_status(self, window: SendWindow, data: StatusData) -> bool:
-        return self._publish_retained(
-            window, "status", topics.encode_status(self._outbox.envelope_now(), data)
+    def _publish_status(self, window: SendWindow, *forms: StatusData) -> None:
+        envelope = self._outbox.envelope_now()
+        payloads = [topics.encode_status(envelope, data) for data in forms]
+        self._publications.send(
+            window, retained_forms(self._outbox.box, "status", *payloads), "status"
         )
 
-    def _publish_retained(self, window: SendWindow, subtopic: str, payload: bytes) -> bool:
-        """Publish a retained message that is not kept in the outbox. Return False if it is too large."""
-        return self._publications.send(
-            window, topics.up_topic(self._outbox.box, subtopic), payload, subtopic, retained=True
+    def _publish_declaration(self, window: SendWindow, data: DeclarationData) -> None:
+        payload = topics.encode_declaration(self._outbox.envelope_now(), data)
+        self._publications.send(
+            window, retained_forms(self._outbox.box, "declaration", payload), "declaration"
         )
 
     def _publish_birth(self, window: SendWindow) -> None:
@@ -372,11 +385,6 @@ class MqttConnection:
             heads=birth.heads,
             pins=birth.pins,
         )
-        if not self._publish_status(window, status):
-            # For the centre the box would stay lost.
-            short = msgspec.structs.replace(
-                status, versions={}, cameras=(), faults=(), heads=(), pins=()
-            )
-            self._publish_status(window, short)
+        self._publish_status(window, *birth_forms(status))
         self._is_birth_due = False
         self._unsent_declaration = birth.declaration

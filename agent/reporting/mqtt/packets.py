@@ -21,15 +21,21 @@ class Will(msgspec.Struct, frozen=True, kw_only=True):
     topic: str
     payload: bytes
     expiry_s: int | None = None
+    delay_s: int = 0
+    """The broker waits this long for the next connection, which cancels the will (MQTT 5.0, 3.1.3.2.2)."""
 
 
 class Connack(msgspec.Struct, frozen=True, kw_only=True):
-    """The broker's CONNACK: it takes at most `receive_maximum` messages at once, and with
-    `maximum_qos` 0 none that it acknowledges.
+    """The broker's CONNACK and its limits. With `maximum_qos` 0 it takes no message that it acknowledges.
+
+    `has_subscription_ids`: it returns with each message the identifiers of the subscriptions that it matched.
     """
 
     receive_maximum: int
-    maximum_qos: int = 1
+    maximum_qos: int
+    max_packet_bytes: int
+    is_retain_available: bool
+    has_subscription_ids: bool
 
 
 class Puback(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +54,8 @@ class Suback(msgspec.Struct, frozen=True, kw_only=True):
 
 class ReceivedPublish(msgspec.Struct, frozen=True, kw_only=True):
     """A message for this client. `response_topic` and `correlation` are for its reply; `expiry_s` is what is
-    left of its expiry.
+    left of its expiry. `subscription_ids` are those of the subscriptions that it matched when the broker received
+    it; empty if the broker has none.
     """
 
     topic: str
@@ -58,6 +65,7 @@ class ReceivedPublish(msgspec.Struct, frozen=True, kw_only=True):
     response_topic: str | None = None
     correlation: bytes | None = None
     expiry_s: int | None = None
+    subscription_ids: tuple[int, ...] = ()
 
 
 TransportEvent: TypeAlias = Connack | Puback | Suback | ReceivedPublish

@@ -1,6 +1,6 @@
 """Transport over paho: one object for each connection, driven by its owner's thread.
 
-The only module that imports paho. It avoids what paho does badly:
+The only module that uses paho's client. It avoids what paho does badly:
 
 - Its network thread dies of an exception and leaves `is_connected()` true: no network thread is
   used. The owner calls `poll`, which raises the exception.
@@ -23,15 +23,20 @@ from typing import Any, TypeVar, cast
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, LogLevel, MQTTErrorCode, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from agent.config.broker import BrokerConfig
 from agent.reporting.mqtt import connect_error, tls
 from agent.reporting.mqtt.connect_error import MqttConnectionError
+from agent.reporting.mqtt.connect_packet import (
+    DEFAULT_RECEIVE_MAXIMUM,
+    connect_properties,
+    disconnect_properties,
+    read_connack,
+    subscribe_properties,
+    will_properties,
+)
 from agent.reporting.mqtt.packets import (
-    Connack,
     PacketTooLarge,
     Puback,
     ReceivedPublish,
@@ -56,19 +61,13 @@ Without it a dead link is found after up to twice the keep-alive. On an uplink o
 60 kB of queue, which TCP overfills at first, up to 14.5 s without an acknowledgement were measured.
 """
 MAX_READS_PER_POLL = 64
-DEFAULT_RECEIVE_MAXIMUM = 65_535
-"""Of a broker that states none: MQTT 5.0, 3.2.2.3.3."""
-
 
 EventT = TypeVar("EventT", bound=TransportEvent)
-
 
 MAX_RECEIVED_BYTES = 262_144
 """A command has 16 kB at most, an acknowledgement with a thousand ranges some 20 kB. The broker drops what is
 larger (MQTT 5.0, 3.1.2.11.4): one message of 200 MB took 685 MB of memory.
 """
-MAX_PACKET_BYTES = 268_435_455
-"""The largest packet of MQTT 5.0, 2.1.4, with its header."""
 
 
 class _Client(paho.Client):
@@ -98,10 +97,10 @@ class PahoTransport:
         self._error: MqttConnectionError | None = None
         self._last_error_log = ""
         self._max_received_bytes = max_received_bytes
-        self._max_sent_bytes = MAX_PACKET_BYTES
-        self._is_retain_available = True
+        self._limits = read_connack(None)
         self._is_connack_received = False
         self._wait = SocketWait()
+        self._session_expiry_s = 0 if will is None else will.delay_s
         self._client = self._new_client(client_id, will)
         self._send_state = TcpSendState(acked_bytes=0, is_all_acked=True)
         self._send_progress_s = time.monotonic()
@@ -110,8 +109,9 @@ class PahoTransport:
         """Open the socket and send CONNECT. Blocks for up to CONNECT_TIMEOUT_S for the network and as
         long for TLS; `poll` returns the CONNACK.
 
-        Clean start, and a session that ends with the connection: the outbox knows which messages
-        have not arrived, and a session on the broker would be a second, worse record of it. Raises:
+        The outbox knows which messages have not arrived, and a session on the broker would be a second, worse
+        record of it. So a session ends with its connection, except that a will waits only as long as its
+        session lives, and that a clean start would end it and publish the will (MQTT 5.0, 3.1.3.2.2). Raises:
         MqttConnectionError; UserError if a file of the configuration cannot be read any more.
         """
         context = tls.load_ssl_context(self._broker)
@@ -126,8 +126,8 @@ class PahoTransport:
                 self._address.host,
                 self._address.port,
                 keepalive=self._broker.keepalive_s,
-                clean_start=True,
-                properties=self._connect_properties(),
+                clean_start=self._session_expiry_s == 0,
+                properties=connect_properties(self._max_received_bytes, self._session_expiry_s),
             )
         except (OSError, ssl.CertificateError, UnicodeError) as error:  # the last of a host's name
             raise connect_error.error_from_exception(
@@ -178,6 +178,11 @@ class PahoTransport:
         """The TCP send state as of the last `poll`."""
         return self._send_state
 
+    @property
+    def max_packet_bytes(self) -> int:
+        """The largest packet that the broker takes."""
+        return self._limits.max_packet_bytes
+
     def wake(self) -> None:
         """End the wait of `poll`. Thread-safe."""
         self._wait.wake()
@@ -202,13 +207,13 @@ class PahoTransport:
         size_bytes = len(payload) + publish_header_bytes(
             topic, properties, response_topic, correlation
         )
-        if size_bytes > self._max_sent_bytes:
-            raise PacketTooLarge(size_bytes, self._max_sent_bytes)
+        if size_bytes > self.max_packet_bytes:
+            raise PacketTooLarge(size_bytes, self.max_packet_bytes)
         info = self._client.publish(
             topic,
             payload,
             qos=1,
-            retain=retained and self._is_retain_available,
+            retain=retained and self._limits.is_retain_available,
             properties=publish_properties(
                 content_type, expiry_s, tuple(properties), response_topic, correlation
             ),
@@ -217,18 +222,28 @@ class PahoTransport:
             raise self._connection_error()
         return info.mid
 
-    def subscribe(self, filters: Sequence[str], as_published: Sequence[str] = ()) -> None:
+    def subscribe(
+        self,
+        filters: Sequence[str],
+        commands: Sequence[str] = (),
+        *,
+        subscription_id: int | None = None,
+    ) -> None:
         """Subscribe at QoS 1; `poll` returns the Suback. Raises: MqttConnectionError.
 
-        A message for one of `as_published` keeps its sender's retain flag, though it is new
-        (MQTT 5.0, 3.8.3.1).
+        A message for one of `commands` keeps its sender's retain flag, though it is new (MQTT 5.0, 3.8.3.1). Each
+        message that the broker receives from now on carries `subscription_id` (3.8.2.1.2). A broker without
+        identifiers need not store commands for a client that is away: they are subscribed at QoS 0.
         """
+        if not self._limits.has_subscription_ids:
+            subscription_id = None
         options = [(topic_filter, SubscribeOptions(qos=1)) for topic_filter in filters]
+        qos = 0 if subscription_id is None else 1
         options += [
-            (topic_filter, SubscribeOptions(qos=1, retainAsPublished=True))
-            for topic_filter in as_published
+            (topic_filter, SubscribeOptions(qos=qos, retainAsPublished=True))
+            for topic_filter in commands
         ]
-        code, _ = self._client.subscribe(options)
+        code, _ = self._client.subscribe(options, properties=subscribe_properties(subscription_id))
         self._raise_on_error_code(code)
 
     def close(self) -> None:
@@ -236,7 +251,7 @@ class PahoTransport:
         self._wait.unregister(cast("socket.socket | None", self._client.socket()))
         self._client.on_disconnect = None
         if self._client.socket() is not None and self._is_connack_received:
-            self._client.disconnect()
+            self._client.disconnect(properties=disconnect_properties())
         self._close_all()
 
     def abort(self) -> None:
@@ -250,11 +265,6 @@ class PahoTransport:
         if stream is not None:
             stream.close()
         self._wait.close()
-
-    def _connect_properties(self) -> Properties:
-        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        properties.MaximumPacketSize = self._max_received_bytes
-        return properties
 
     def _new_client(self, client_id: str, will: Will | None) -> _Client:
         client = _Client(
@@ -274,11 +284,9 @@ class PahoTransport:
         client.on_log = self._on_log
         client.on_socket_open = self._on_socket_open
         if will is not None:
-            properties = Properties(PacketTypes.WILLMESSAGE)  # type: ignore[no-untyped-call]
-            properties.PayloadFormatIndicator, properties.ContentType = 1, JSON_CONTENT_TYPE
-            if will.expiry_s is not None:
-                properties.MessageExpiryInterval = will.expiry_s
-            client.will_set(will.topic, will.payload, qos=1, retain=True, properties=properties)
+            client.will_set(
+                will.topic, will.payload, qos=1, retain=True, properties=will_properties(will)
+            )
         return client
 
     # The callbacks run within `connect` and `poll`, on the owner's thread. They only record.
@@ -296,15 +304,8 @@ class PahoTransport:
             kind = connect_error.connack_error_kind(reason.value, self._broker)
             self._error = MqttConnectionError(kind, f"{self._host_port}: the broker says: {reason}")
             return
-        # A property that the broker did not send is no attribute: MQTT 5.0, 3.2.2.3.
-        self._max_sent_bytes = getattr(properties, "MaximumPacketSize", MAX_PACKET_BYTES)
-        self._is_retain_available = bool(getattr(properties, "RetainAvailable", 1))
-        self._events.append(
-            Connack(
-                receive_maximum=getattr(properties, "ReceiveMaximum", DEFAULT_RECEIVE_MAXIMUM),
-                maximum_qos=getattr(properties, "MaximumQoS", 2),
-            )
-        )
+        self._limits = read_connack(properties)
+        self._events.append(self._limits)
 
     def _on_disconnect(
         self, _client: object, _data: object, flags: Any, reason: Any, _properties: object
@@ -341,6 +342,7 @@ class PahoTransport:
                 response_topic=getattr(message.properties, "ResponseTopic", None),
                 correlation=getattr(message.properties, "CorrelationData", None),
                 expiry_s=getattr(message.properties, "MessageExpiryInterval", None),
+                subscription_ids=tuple(getattr(message.properties, "SubscriptionIdentifier", ())),
             )
         )
 

@@ -1,18 +1,16 @@
 """Publications on one connection: counted in its window; what the broker refuses raises NET-02."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 
 from agent.faults.registry import FaultRegistry
+from agent.reporting.mqtt.message_forms import Publication
 from agent.reporting.mqtt.packets import PacketTooLarge, Puback
 from agent.reporting.mqtt.paho_transport import PahoTransport
-from agent.reporting.mqtt.publish_packet import JPEG_CONTENT_TYPE, JSON_CONTENT_TYPE
 from agent.reporting.mqtt.send_window import MIN_FAILURE_CODE, SendWindow
 
 log = logging.getLogger(__name__)
 
-REFUSAL_LOG_INTERVAL_S = 60.0
-"""A broker that refuses every publication would fill the journal: each one is retried."""
 _REFUSED_SUBJECT, _TOO_LARGE_SUBJECT = "publication", "packet size"
 
 
@@ -25,8 +23,6 @@ class Publications:
         self._transport = transport
         self._faults = faults
         self._now_s = now_s
-        self._refusal_count = 0
-        self._refusal_logged_s = -REFUSAL_LOG_INTERVAL_S
 
     def clear_faults(self) -> None:
         """Clear the faults of an earlier connection."""
@@ -36,38 +32,36 @@ class Publications:
     def send(
         self,
         window: SendWindow,
-        topic: str,
-        payload: bytes,
+        forms: Iterable[Publication],
         description: str,
         *,
         seq: int | None = None,
-        retained: bool = False,
-        expiry_s: int | None = None,
-        properties: Sequence[tuple[str, str]] = (),
-        correlation: bytes | None = None,
     ) -> bool:
-        """Publish, or return False if the broker takes no packet of this size.
+        """Publish the first form whose packet the broker takes, or return False if it takes none.
 
         Raises: MqttConnectionError.
         """
-        try:
-            mid = self._transport.publish(
-                topic,
-                payload,
-                retained=retained,
-                expiry_s=expiry_s,
-                properties=properties,
-                correlation=correlation,
-                # Only a picture has its header beside it, in the properties.
-                content_type=JPEG_CONTENT_TYPE if properties else JSON_CONTENT_TYPE,
-            )
-        except PacketTooLarge as error:
-            detail = f"{description}: {error}"
-            log.warning("not sent: %s", detail)
-            self._faults.raise_fault("NET-02", _TOO_LARGE_SUBJECT, detail)
-            return False
-        window.note_sent(mid, seq, len(payload), self._now_s())
-        return True
+        too_large: PacketTooLarge | None = None
+        for form in forms:
+            try:
+                mid = self._transport.publish(
+                    form.topic,
+                    form.payload,
+                    retained=form.is_retained,
+                    expiry_s=form.expiry_s,
+                    properties=form.user_properties,
+                    correlation=form.correlation,
+                    content_type=form.content_type,
+                )
+            except PacketTooLarge as error:
+                too_large = too_large or error
+            else:
+                window.note_sent(mid, seq, len(form.payload), self._now_s())
+                return True
+        detail = f"{description}: {too_large}"
+        log.warning("not sent: %s", detail)
+        self._faults.raise_fault("NET-02", _TOO_LARGE_SUBJECT, detail)
+        return False
 
     def on_puback(self, window: SendWindow, event: Puback) -> None:
         """Note the broker's answer to a publication."""
@@ -75,8 +69,5 @@ class Publications:
         if event.reason_code < MIN_FAILURE_CODE:
             return
         detail = f"the broker refuses a publication: {event.reason}"
-        self._refusal_count += 1
-        if self._now_s() - self._refusal_logged_s >= REFUSAL_LOG_INTERVAL_S:
-            self._refusal_logged_s = self._now_s()
-            log.warning("%s (message %s, %d refusals so far)", detail, seq, self._refusal_count)
+        log.warning("%s (message %s)", detail, seq)
         self._faults.raise_fault("NET-02", _REFUSED_SUBJECT, detail)

@@ -20,6 +20,7 @@ from agent.reporting.mqtt.connection import (
     BirthInputs,
     MqttConnection,
 )
+from agent.reporting.mqtt.message_forms import ShrinkJpeg
 from agent.reporting.outbox.outbox import Outbox
 from agent.reporting.topics import OutgoingMessage
 from agent.runtime.pause import Pause
@@ -38,7 +39,7 @@ class MqttSession:
     """Connects, sends the outbox, and reconnects after each failure.
 
     A failure of the network raises a fault, never an exception.
-    `on_command` and `submit_reply`: see `MqttConnection`.
+    `on_command` and `submit_reply`: see `MqttConnection`. `shrink_jpeg` makes pictures fit the broker's packets.
     """
 
     name = "mqtt"
@@ -53,10 +54,12 @@ class MqttSession:
         rng: random.Random,
         on_command: Callable[[IncomingCommand], None] | None = None,
         submit_reply: Callable[[OutgoingMessage], None] | None = None,
+        shrink_jpeg: ShrinkJpeg = lambda _jpeg, _max_bytes: None,
     ) -> None:
         self._broker = broker
         self._on_command = on_command
         self._submit_reply = submit_reply
+        self._shrink_jpeg = shrink_jpeg
         self._outbox = outbox
         self._faults = faults
         self._get_birth = get_birth
@@ -89,6 +92,7 @@ class MqttSession:
                 self._pop_unstored,
                 self._on_command,
                 self._submit_reply,
+                self._shrink_jpeg,
             )
         self._certificate_expiry.check_if_due()
         try:

@@ -7,10 +7,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from agent.base.model import LABELS
+from agent.base.model import LABELS, IncomingCommand
+from agent.capture.jpeg import shrink_jpeg
 from agent.config.broker import BrokerConfig
 from agent.faults.registry import FaultRegistry
 from agent.reporting.mqtt import paho_transport
+from agent.reporting.mqtt.connect_packet import MAX_PACKET_BYTES
 from agent.reporting.mqtt.connection import BirthInputs
 from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.outbox.outbox import Outbox
@@ -50,11 +52,24 @@ class FastRandom(random.Random):
 class ReportingBox:
     """An outbox and its session."""
 
-    def __init__(self, broker: BrokerConfig, folder: Path, box: str = "pole-17") -> None:
+    def __init__(
+        self,
+        broker: BrokerConfig,
+        folder: Path,
+        box: str = "pole-17",
+        on_command: Callable[[IncomingCommand], None] | None = None,
+    ) -> None:
         self.faults = FaultRegistry(CLOCK.boottime_ns)
         self.outbox: Outbox = open_outbox(folder, box=box)
         self.session = MqttSession(
-            broker, self.outbox, self.faults, lambda: BIRTH, CLOCK, FastRandom(3)
+            broker,
+            self.outbox,
+            self.faults,
+            lambda: BIRTH,
+            CLOCK,
+            FastRandom(3),
+            on_command,
+            shrink_jpeg=shrink_jpeg,
         )
         self._thread = StageThread(self.session, CLOCK.boottime_ns, random.Random(4), vital=False)
 
@@ -174,7 +189,7 @@ class BareClient:
         self,
         broker: BrokerConfig,
         client_id: str,
-        max_received_bytes: int = paho_transport.MAX_PACKET_BYTES,
+        max_received_bytes: int = MAX_PACKET_BYTES,
     ) -> None:
         self.link = paho_transport.PahoTransport(broker, client_id, None, max_received_bytes)
         self.events: list[paho_transport.TransportEvent] = []

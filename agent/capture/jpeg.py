@@ -1,0 +1,39 @@
+"""JPEG pictures within a limit of bytes: the quality falls first, then the size."""
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+_QUALITIES = (85, 75, 65, 55, 45, 35)
+_SHRINK_FACTOR = 0.75
+_MIN_WIDTH_PX = 64
+"""Nothing smaller shows anything."""
+
+
+def encode_jpeg(image: npt.NDArray[np.uint8], max_bytes: int) -> bytes:
+    """Encode an image, H x W x 3, BGR. The JPEG is larger than `max_bytes` only if the smallest one is."""
+    while True:
+        for quality in _QUALITIES:
+            encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+            jpeg = encoded.tobytes()
+            if len(jpeg) <= max_bytes:
+                return jpeg
+        if image.shape[1] * _SHRINK_FACTOR < _MIN_WIDTH_PX:
+            return jpeg
+        size = (
+            round(image.shape[1] * _SHRINK_FACTOR),
+            max(1, round(image.shape[0] * _SHRINK_FACTOR)),
+        )
+        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def shrink_jpeg(jpeg: bytes, max_bytes: int) -> bytes | None:
+    """Encode a JPEG again within a limit; None if that cannot be, or if it is no picture."""
+    try:
+        image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:
+        return None
+    if image is None:
+        return None
+    shrunk = encode_jpeg(np.asarray(image, np.uint8), max_bytes)
+    return shrunk if len(shrunk) <= max_bytes else None
