@@ -12,7 +12,6 @@ import re
 import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
@@ -34,8 +33,6 @@ _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _LOOKALIKES = str.maketrans("OIL", "011")
 _NONCE_PATTERN = re.compile(f"[{_ALPHABET}]{{8}}")
 _BOX_ID_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
-
-LoginMethod = Literal["code", "token"]
 
 
 class Challenge(msgspec.Struct, frozen=True, kw_only=True):
@@ -168,17 +165,21 @@ class Authenticator:
         self._pending = generate_challenge(self._box_id, name, self._random_bytes)
         return self._pending
 
-    def verify(self, answer: str) -> LoginMethod | None:
-        """Return how the answer proves the name, or None. Each challenge takes one answer."""
+    def verify_token(self, answer: str) -> bool:
+        """Return True if the answer is the signature of the name's token. If so, the challenge is used."""
+        challenge = self._pending
+        key = None if challenge is None else self._technicians.get(challenge.name)
+        if challenge is None or key is None:
+            return False
+        is_valid = is_signature_valid(key, challenge, answer.replace(" ", ""))
+        if is_valid:
+            self._pending = None
+        return is_valid
+
+    def verify_code(self, answer: str) -> bool:
+        """Return True if the answer is the code. Each challenge takes one."""
         challenge, self._pending = self._pending, None
-        if challenge is None:
-            return None
+        if challenge is None or self._secret is None:
+            return False
         typed = answer.replace(" ", "").replace("-", "")
-        if self._secret is not None:
-            expected_code = compute_code(self._secret, challenge)
-            if hmac.compare_digest(typed.encode(), expected_code.encode()):
-                return "code"
-        key = self._technicians.get(challenge.name)
-        if key is not None and is_signature_valid(key, challenge, answer.replace(" ", "")):
-            return "token"
-        return None
+        return hmac.compare_digest(typed.encode(), compute_code(self._secret, challenge).encode())

@@ -1,5 +1,6 @@
 """Console server: at a serial port for the life of the process, or once at its own terminal."""
 
+import functools
 import logging
 import os
 import time
@@ -28,10 +29,14 @@ MIN_ROWS = 10
 def serve_port(config: Path, port: str, baud: int, clock: Clock) -> None:
     """Serve a serial port for ever. Raises UserError if it is not a serial port."""
     last_error = ""
+    # If the disk takes no writes, wrong answers are counted in memory, over all sessions.
+    get_lockout = functools.cache(lambda state_dir: Lockout(state_dir, clock, boot_id()))
     while True:
         try:
             # Each session reads the configuration again.
-            _serve(config, clock, lambda: serial_line(port, baud), ROWS, ignore_eof=True)
+            _serve(
+                config, clock, lambda: serial_line(port, baud), ROWS, get_lockout, ignore_eof=True
+            )
             continue
         except HungUp:
             log.info("%s: the line hung up", port)
@@ -46,7 +51,14 @@ def serve_port(config: Path, port: str, baud: int, clock: Clock) -> None:
 def serve_own_terminal(config: Path, clock: Clock) -> None:
     """Serve the process's own terminal until a logout or a hang-up. Raises UserError."""
     with suppress(HungUp):
-        _serve(config, clock, controlling_terminal, _terminal_rows(), ignore_eof=False)
+        _serve(
+            config,
+            clock,
+            controlling_terminal,
+            _terminal_rows(),
+            lambda state_dir: Lockout(state_dir, clock, boot_id()),
+            ignore_eof=False,
+        )
 
 
 def _serve(
@@ -54,6 +66,7 @@ def _serve(
     clock: Clock,
     open_line: Callable[[], AbstractContextManager[ByteLine]],
     rows: int,
+    get_lockout: Callable[[Path], Lockout],
     *,
     ignore_eof: bool,
 ) -> None:
@@ -69,9 +82,13 @@ def _serve(
         )
         if problem is not None:
             terminal.print(problem)
-        lockout = Lockout(settings.state_dir, clock, boot_id())
         session = ConsoleSession(
-            terminal, context, authenticator, lockout, COMMANDS, settings.console.idle_logout_s
+            terminal,
+            context,
+            authenticator,
+            get_lockout(settings.state_dir),
+            COMMANDS,
+            settings.console.idle_logout_s,
         )
         session.run(ignore_eof=ignore_eof)
 

@@ -146,9 +146,6 @@ class ConsoleSession:
         if not self._authenticator.is_provisioned:
             print_lines(login_screens.NOT_PROVISIONED)
             return False
-        self._lockout.reload()
-        if self._is_locked_out():
-            return False
         terminal.idle_timeout_s = self._idle_timeout_s
         try:
             name = self._ask_name(argv)
@@ -156,6 +153,7 @@ class ConsoleSession:
                 return False
             challenge = self._authenticator.issue_challenge(name)
             print_lines(Message("Challenge:  {challenge}", challenge=challenge.text))
+            self._print_delay()
             answer = terminal.read_line(Message("Answer: "))
         finally:
             terminal.idle_timeout_s = None
@@ -183,34 +181,61 @@ class ConsoleSession:
         return name
 
     def _check_answer(self, name: str, answer: str) -> bool:
-        # Counted before it is checked: cutting the power in between gains nothing.
-        self._lockout.record_attempt()
-        method = self._authenticator.verify(answer)
+        method = self._authenticate(answer)
         self._context.technician = name
         if method is None:
             log.warning("console: a wrong answer for %s", name)
             self._write_receipt(f"login refused, wrong answers in a row: {self._lockout.failures}")
             self._terminal.print(Message("That is not the answer to this challenge."))
-            self._is_locked_out()
+            self._print_delay()
             return False
         self._lockout.reset()
         log.info("console: %s logged in by %s", name, method)
         self._write_receipt(f"login by {method}")
         return True
 
-    def _is_locked_out(self) -> bool:
-        remaining_s = self._lockout.remaining_s()
-        if remaining_s <= 0:
-            return False
-        self._terminal.print(
-            Message(
-                "SVC-01: locked after {failures} wrong answers in a row. "
-                "Try again in {remaining_s:.0f} s.",
-                failures=self._lockout.failures,
-                remaining_s=remaining_s,
+    def _authenticate(self, answer: str) -> str | None:
+        """Return how the answer proves the name, or None. Raises Cancelled or HungUp."""
+        if self._authenticator.verify_token(answer):
+            return "token"
+        self._wait_for_delay()
+        # Counted before it is checked: cutting the power in between gains nothing.
+        self._lockout.record_attempt()
+        return "code" if self._authenticator.verify_code(answer) else None
+
+    def _print_delay(self) -> None:
+        """Print how long a code waits after wrong answers, if it does."""
+        wait_s = self._remaining_s()
+        if wait_s > 0:
+            self._terminal.print(
+                Message(
+                    "SVC-01: {failures} wrong answers in a row. A code is checked in {wait_s:.0f} s at the "
+                    "earliest, a token's answer at once.",
+                    failures=self._lockout.failures,
+                    wait_s=wait_s,
+                )
             )
-        )
-        return True
+
+    def _wait_for_delay(self) -> None:
+        """Wait until a code may be checked. Raises Cancelled or HungUp: it is not checked then."""
+        is_shown = False
+        # Another console may take a wrong answer meanwhile.
+        while (wait_s := self._remaining_s()) > 0:
+            if not is_shown:
+                self._terminal.print(
+                    Message(
+                        "Your answer is checked in {wait_s:.0f} s. Ctrl-C cancels.", wait_s=wait_s
+                    )
+                )
+            key = self._terminal.read_key(min(1.0, wait_s))
+            if key == "cancel":
+                raise Cancelled
+            is_shown = key is None
+            self._undo_expired_silently()
+
+    def _remaining_s(self) -> float:
+        self._lockout.reload()
+        return self._lockout.remaining_s()
 
     def _run_command_prompt(self) -> None:
         """Return after a logout or the idle timeout. Raises HungUp."""

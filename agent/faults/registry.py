@@ -104,7 +104,7 @@ FAULTS: dict[FaultCode, FaultDefinition] = {
     "STO-05": FaultDefinition("error", "disk nearly full"),
     "STO-06": FaultDefinition("warning", "disk slow"),
     "STO-07": FaultDefinition("warning", "disk worn"),
-    "SVC-01": FaultDefinition("warning", "console locked after wrong logins"),
+    "SVC-01": FaultDefinition("warning", "wrong answers at the console"),
     "SVC-02": FaultDefinition("error", "self-test failed"),
     "SYS-01": FaultDefinition("warning", "clock not synchronised"),
     "SYS-02": FaultDefinition("error", "too hot"),

@@ -320,6 +320,7 @@ class ConsoleRig:
         self.boot = boot or boot_id()
         self.secret = secret
         self.commands = commands
+        self.technicians: dict[str, str] = {}
         self.config_path = folder / "vigie.toml"
         self.state_dir = folder / "state"
         self.root = folder / "root"
@@ -376,12 +377,10 @@ class ConsoleRig:
         self.is_alive = False
         self.clock.advance_s(90)
 
-    def new_session(
-        self, *, technicians: dict[str, str] | None = None, idle_s: float = 600
-    ) -> ConsoleSession:
+    def new_session(self, *, idle_s: float = 600) -> ConsoleSession:
         self.terminal = Terminal(self.line, self.clock.boottime_ns)
         authenticator = Authenticator(
-            BOX, self.secret, technicians or {}, lambda count: self.random_bytes[:count]
+            BOX, self.secret, self.technicians, lambda count: self.random_bytes[:count]
         )
         return ConsoleSession(
             self.terminal, self.context, authenticator, self.lockout, self.commands, idle_s

@@ -20,7 +20,7 @@ from agent.console.enrolment import ENROL_DIR
 from agent.console.session import tokenize
 from agent.console.terminal import HungUp, Terminal
 from tests.conftest import ManualClock
-from tests.pure.console_rig import ConsoleRig, MemoryByteLine, RecordingAgent, make_unwritable
+from tests.pure.console_rig import ConsoleRig, MemoryByteLine, RecordingAgent
 
 NAMES = [command.name for command in COMMANDS]
 BEFORE = ("help", "about", "language", "login")
@@ -69,44 +69,6 @@ def test_a_wrong_answer_is_refused_and_recorded(rig: ConsoleRig) -> None:
     assert "That is not the answer to this challenge." in screen
     assert "Allowed before the login" in screen
     assert rig.receipts == [("amina", "login refused, wrong answers in a row: 1")]
-
-
-def test_three_wrong_answers_lock_the_console_for_a_while(rig: ConsoleRig) -> None:
-    wrong = ("login amina", "12345678") * 3
-    screen = rig.type_lines(*wrong, "login amina", rig.login_code())
-    assert "SVC-01: locked after 3 wrong answers in a row. Try again in 30 s." in screen
-    assert "Welcome" not in screen
-    rig.clock.advance_s(31)
-    assert "Welcome" in rig.type_lines("login amina", rig.login_code())
-    assert rig.lockout.failures == 0
-
-
-def test_the_lockout_outlives_the_console_process(clock: ManualClock, tmp_path: Path) -> None:
-    ConsoleRig(clock, tmp_path).type_lines(*("login amina", "12345678") * 3)
-    again = ConsoleRig(clock, tmp_path)
-    assert "locked after 3 wrong answers" in again.type_lines("login amina", again.login_code())
-
-
-@pytest.mark.parametrize("read_only", [False, True])
-def test_a_lockout_across_a_reboot_ends_despite_retries_every_few_seconds(
-    clock: ManualClock, tmp_path: Path, *, read_only: bool
-) -> None:
-    ConsoleRig(clock, tmp_path).type_lines(*("login amina", "12345678") * 3)
-    if read_only:
-        make_unwritable(tmp_path / "state")
-    clock.now_ns = 10_000_000_000
-    rig = ConsoleRig(clock, tmp_path, boot="boot-2")
-    told = []
-    for _ in range(4):
-        told += rig.type_lines("login amina").splitlines()
-        clock.advance_s(5)
-    locked = [line for line in told if line.startswith("SVC-01")]
-    said = "SVC-01: locked after 3 wrong answers in a row. Try again in {} s."
-    assert locked == [said.format(left) for left in (20, 15, 10, 5)]
-    assert "Welcome, amina." in rig.type_lines("login amina", rig.login_code(), "logout")
-    # After a logout the console reads the lockout from the disk again.
-    again = ConsoleRig(clock, tmp_path, boot="boot-2")
-    assert "Welcome, amina." in again.type_lines("login amina", again.login_code())
 
 
 def test_an_answer_is_counted_before_it_is_checked(clock: ManualClock, tmp_path: Path) -> None:
