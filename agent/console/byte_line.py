@@ -1,6 +1,7 @@
 """Lines of bytes of a console: a serial port, and the process's own terminal."""
 
 import contextlib
+import ctypes
 import fcntl
 import os
 import select
@@ -128,7 +129,8 @@ def serial_line(path: str, baud: int) -> Iterator[FdByteLine]:
             fcntl.ioctl(fd, termios.TIOCEXCL)
         except termios.error as error:
             raise UserError(f"--port {path!r}: is not a serial port: {error.args[-1]}") from error
-        yield FdByteLine(fd, fd)
+        with _discard_output(*(each for each in (1, 2) if _is_same_device(each, fd))):
+            yield FdByteLine(fd, fd)
     finally:
         os.close(fd)
 
@@ -142,14 +144,53 @@ def controlling_terminal() -> Iterator[FdByteLine]:
             "vigie console: this is not a terminal; allowed: a terminal, or --port DEVICE"
         )
     saved_settings = termios.tcgetattr(in_fd)
-    was_blocking = os.get_blocking(out_fd)
+    line_fd = os.dup(out_fd)
+    was_blocking = os.get_blocking(line_fd)
     try:
         tty.setraw(in_fd)
         settings = termios.tcgetattr(in_fd)
         settings[0] |= FLOW_CONTROL
         termios.tcsetattr(in_fd, termios.TCSADRAIN, settings)
-        yield FdByteLine(in_fd, out_fd)
+        with _discard_output(*(each for each in (1, 2) if os.isatty(each))):
+            yield FdByteLine(in_fd, line_fd)
     finally:
-        os.set_blocking(out_fd, was_blocking)
+        os.set_blocking(line_fd, was_blocking)
+        os.close(line_fd)
         with contextlib.suppress(termios.error):
             termios.tcsetattr(in_fd, termios.TCSADRAIN, saved_settings)
+
+
+def _is_same_device(fd: int, other_fd: int) -> bool:
+    try:
+        return os.fstat(fd).st_rdev == os.fstat(other_fd).st_rdev
+    except OSError:  # it is closed
+        return False
+
+
+@contextlib.contextmanager
+def _discard_output(*fds: int) -> Iterator[None]:
+    """Discard what others write to file descriptors of the console's terminal.
+
+    FFmpeg, libcamera and OpenCV write to 1 and 2 themselves, past `logging`, and so do child processes.
+    """
+    _flush_output()
+    saved_fds = {fd: os.dup(fd) for fd in fds}
+    null_fd = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        for fd in fds:
+            os.dup2(null_fd, fd)
+        yield
+    finally:
+        _flush_output()
+        for fd, saved_fd in saved_fds.items():
+            os.dup2(saved_fd, fd)
+            os.close(saved_fd)
+        os.close(null_fd)
+
+
+def _flush_output() -> None:
+    """Flush what Python and C have buffered for 1 and 2, so that it goes where they lead now."""
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    ctypes.CDLL(None).fflush(None)

@@ -24,11 +24,18 @@ LOGGED_OUT_PROMPT = "(not logged in)> "
 
 class ConsoleTechnician:
     """`vigie console` at a pseudo-terminal. With `baud` the cable takes no more in a second than a
-    serial line of that speed at 8N1, either way.
+    serial line of that speed at 8N1, either way. With `stdio` its standard output and error are the terminal
+    too; `local` needs that for its output.
     """
 
     def __init__(
-        self, folder: Path, *arguments: str, baud: int | None = None, local: bool = False
+        self,
+        folder: Path,
+        *arguments: str,
+        baud: int | None = None,
+        local: bool = False,
+        program: Sequence[str] = ("-m", "agent", "console"),
+        stdio: bool = False,
     ) -> None:
         self.folder = folder
         self._bytes_per_s = None if baud is None else baud / 10
@@ -42,11 +49,11 @@ class ConsoleTechnician:
         port_args: list[str] = [] if local else ["--port", os.ttyname(pty_slave)]
         self._log = (folder / "console.log").open("ab")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "agent", "console", *config, *port_args],
+            [sys.executable, *program, *config, *port_args],
             cwd=folder,
             stdin=pty_slave if local else subprocess.DEVNULL,
-            stdout=pty_slave if local else self._log,
-            stderr=self._log,
+            stdout=pty_slave if local or stdio else self._log,
+            stderr=pty_slave if stdio else self._log,
         )
         self._pty_slave = pty_slave
 
