@@ -63,7 +63,9 @@ class DetectorHealth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OutboxHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """Messages not yet acknowledged. `lost` counts those shed since this outbox was created."""
+    """Messages not yet acknowledged. `lost` counts those shed since this outbox was created, `refused_acks`
+    acknowledgements of messages that were never sent, since the agent started.
+    """
 
     depth: int
     bytes: int
@@ -71,6 +73,7 @@ class OutboxHealth(msgspec.Struct, frozen=True, kw_only=True):
     lost: int
     connected: bool
     centre_listening: bool
+    refused_acks: int = 0
 
 
 class FootageHealth(msgspec.Struct, frozen=True, kw_only=True):

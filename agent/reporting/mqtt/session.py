@@ -126,6 +126,7 @@ class MqttSession:
             bytes=counts.total_bytes,
             oldest_age_s=counts.oldest_age_s,
             lost=counts.lost,
+            refused_acks=counts.refused_acks,
             connected=connection is not None and connection.is_online,
             centre_listening=connection is not None and connection.is_centre_listening,
         )

@@ -34,12 +34,15 @@ T = TypeVar("T")
 
 
 class OutboxCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """Contents of the outbox. `lost` counts messages shed or refused under this epoch."""
+    """Contents of the outbox. `lost` counts messages shed or refused under this epoch, `refused_acks`
+    acknowledgements of messages that were never sent, since the agent started.
+    """
 
     depth: int
     total_bytes: int
     oldest_age_s: float | None
     lost: int
+    refused_acks: int
 
 
 class Outbox:
@@ -92,6 +95,7 @@ class Outbox:
         self._in_flight = InFlightMessages()
         self._commit_listener: Callable[[], None] = lambda: None
         self._session_number = 0
+        self._refused_ack_count = 0
         self._ack_callback: tuple[int, Callable[[], None]] | None = None
         self._reader: Reader | None = None
         self._read_failed_ns: int | None = None
@@ -188,6 +192,7 @@ class Outbox:
             )
             refused_count = sum(span.last > 0 for span in ranges) - len(accepted)
             if refused_count:
+                self._refused_ack_count += refused_count
                 log.warning("refused: %d acknowledgements of messages never sent", refused_count)
             ranges = accepted
             if not ranges:
@@ -247,6 +252,7 @@ class Outbox:
             total_bytes=writer_counts.total_bytes,
             oldest_age_s=None if oldest is None else self._age_s(oldest),
             lost=writer_counts.lost,
+            refused_acks=self._refused_ack_count,
         )
 
     @property

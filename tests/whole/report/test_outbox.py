@@ -221,6 +221,7 @@ def test_an_acknowledgement_of_messages_that_were_never_sent_is_refused(
     assert [row.seq for row in outbox.fetch(2)] == [1, 2]
     assert outbox.acknowledge(outbox.epoch, (SeqRange(1, 4), SeqRange(3, 3))) == ()
     assert "refused: 2 acknowledgements of messages never sent" in caplog.text
+    assert outbox.counts().refused_acks == 2
     assert outbox.acknowledge(outbox.epoch, (SeqRange(1, 2),)) == (SeqRange(1, 2),)
     outbox.close()
     # A run may have sent what its successor finds on the disk.
