@@ -255,9 +255,7 @@ class CommandDispatcher:
             record = self._idempotency_store.find(command.id)
         except IdempotencyStoreError as error:
             if at_most_once:
-                self._reply_final(
-                    job, refuse(command, "failed", describe_store_error(error))
-                )
+                self._reply_final(job, refuse(command, "failed", describe_store_error(error)))
             return at_most_once
         if record is None:
             return False
@@ -381,4 +379,3 @@ class CommandDispatcher:
     def _reject_malformed(self, incoming: IncomingCommand, refusal: CommandRefused) -> None:
         self._stats.count_malformed(incoming.via, refusal)
         incoming.send_reply(refusal)
-

@@ -3,7 +3,6 @@
 A broker that refused every publication made 4,374 lines in a minute.
 """
 
-import copy
 import logging
 import threading
 import time
@@ -34,8 +33,8 @@ class LogRateLimit(logging.Filter):
         self._lock = threading.Lock()
         self._sites: dict[tuple[str, int], _CallSite] = {}
 
-    def filter(self, record: logging.LogRecord) -> bool | logging.LogRecord:
-        """Return the record, with a note if others were or will be left out, or False."""
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return False for a record beyond the limit. The others get a note if some were or will be left out."""
         limit = MAX_WARNINGS if record.levelno >= logging.WARNING else MAX_INFOS
         omitted = 0
         with self._lock:
@@ -49,10 +48,10 @@ class LogRateLimit(logging.Filter):
         if count > limit:
             return False
         if omitted:
-            return _with_note(record, f"{omitted} such lines were left out")
-        if count == limit:
-            return _with_note(record, f"more such lines are left out for up to {INTERVAL_S:.0f} s")
-        return record
+            _add_note(record, f"{omitted} such lines were left out")
+        elif count == limit:
+            _add_note(record, f"more such lines are left out for up to {INTERVAL_S:.0f} s")
+        return True
 
 
 def limit_log_rate() -> None:
@@ -62,7 +61,5 @@ def limit_log_rate() -> None:
         handler.addFilter(rate_limit)
 
 
-def _with_note(record: logging.LogRecord, note: str) -> logging.LogRecord:
-    noted = copy.copy(record)
-    noted.msg, noted.args = f"{record.getMessage()} ({note})", ()
-    return noted
+def _add_note(record: logging.LogRecord, note: str) -> None:
+    record.msg, record.args = f"{record.getMessage()} ({note})", ()

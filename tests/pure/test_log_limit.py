@@ -2,7 +2,6 @@
 
 import io
 import logging
-from collections.abc import Iterator
 
 import pytest
 
@@ -17,7 +16,9 @@ class Journal:
         self._stream = io.StringIO()
         handler = logging.StreamHandler(self._stream)
         handler.addFilter(LogRateLimit(lambda: self.now_s))
-        self.log = logging.Logger("agent.somewhere")
+        self.log = logging.getLogger(f"somewhere.{id(self)}")
+        self.log.setLevel(logging.INFO)
+        self.log.propagate = False
         self.log.addHandler(handler)
 
     def refuse(self, times: int = 1) -> None:
@@ -29,8 +30,8 @@ class Journal:
 
 
 @pytest.fixture
-def journal() -> Iterator[Journal]:
-    yield Journal()
+def journal() -> Journal:
+    return Journal()
 
 
 def test_a_refusal_in_a_loop_makes_few_lines(journal: Journal) -> None:

@@ -119,9 +119,7 @@ def test_without_a_secret_or_token_no_login_succeeds() -> None:
     door = gate(None)
     assert not door.is_provisioned
     door.issue_challenge("amina")
-    assert not door.verify_code(
-        compute_code(b"", parse_challenge("casa-0001 amina 0000-0000"))
-    )
+    assert not door.verify_code(compute_code(b"", parse_challenge("casa-0001 amina 0000-0000")))
 
 
 @given(st.text(max_size=300))

@@ -11,9 +11,7 @@ from tests.conftest import ManualClock
 from tests.pure.console_rig import ConsoleRig, make_unwritable
 
 WRONG = ("login amina", "12345678")
-DELAYED = (
-    "SVC-01: 3 wrong answers in a row. A code is checked in {} s at the earliest, a"
-)
+DELAYED = "SVC-01: 3 wrong answers in a row. A code is checked in {} s at the earliest, a"
 """The first line: the console has 80 columns."""
 
 

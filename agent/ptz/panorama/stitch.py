@@ -178,4 +178,3 @@ def _trim_rows(image: Image) -> tuple[Image, int]:
     row_coverage = np.mean(np.max(image, axis=2) > 0, axis=1)
     rows = np.flatnonzero(row_coverage >= 0.5 * np.max(row_coverage))
     return image[rows[0] : rows[-1] + 1], int(rows[0])
-

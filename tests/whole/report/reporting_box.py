@@ -11,7 +11,7 @@ from agent.base.model import LABELS, IncomingCommand
 from agent.capture.jpeg import shrink_jpeg
 from agent.config.broker import BrokerConfig
 from agent.faults.registry import FaultRegistry
-from agent.reporting.mqtt import paho_transport
+from agent.reporting.mqtt import packets, paho_transport
 from agent.reporting.mqtt.connect_packet import MAX_PACKET_BYTES
 from agent.reporting.mqtt.connection import BirthInputs
 from agent.reporting.mqtt.session import MqttSession
@@ -192,11 +192,11 @@ class BareClient:
         max_received_bytes: int = MAX_PACKET_BYTES,
     ) -> None:
         self.link = paho_transport.PahoTransport(broker, client_id, None, max_received_bytes)
-        self.events: list[paho_transport.TransportEvent] = []
+        self.events: list[packets.TransportEvent] = []
         self.link.connect()
-        self.wait_for(paho_transport.Connack)
+        self.wait_for(packets.Connack)
 
-    def wait_for(self, kind: type[paho_transport.TransportEvent]) -> paho_transport.TransportEvent:
+    def wait_for(self, kind: type[packets.TransportEvent]) -> packets.TransportEvent:
         """The next event of a kind."""
         deadline_ns = CLOCK.boottime_ns() + int(TIMEOUT_S * 1e9)
         while True:
@@ -207,11 +207,9 @@ class BareClient:
             assert CLOCK.boottime_ns() < deadline_ns, f"no {kind.__name__}"
             self.events += self.link.poll(0.2)
 
-    def publish(
-        self, topic: str, payload: bytes, *, retained: bool = False
-    ) -> paho_transport.Puback:
+    def publish(self, topic: str, payload: bytes, *, retained: bool = False) -> packets.Puback:
         """Publish, and return the broker's answer."""
         self.link.publish(topic, payload, retained=retained)
-        answer = self.wait_for(paho_transport.Puback)
-        assert isinstance(answer, paho_transport.Puback)
+        answer = self.wait_for(packets.Puback)
+        assert isinstance(answer, packets.Puback)
         return answer

@@ -132,10 +132,8 @@ def test_pictures_health_and_a_restart_are_made_small_enough_for_the_broker(
             )
         )
         box.outbox.put(topics.build_receipt_message(RESTARTED, 1))
-        box.outbox.put(make_event(1))
-        box.session.send_unstored(
-            topics.build_health_message(large_report(), CLOCK.boottime_ns())
-        )
+        assert box.outbox.put(make_event(1)).wait(10)
+        box.session.send_unstored(topics.build_health_message(large_report(), CLOCK.boottime_ns()))
         wait_until(lambda: box.outbox.depth == 0)
         centre.wait_for(lambda: len(messages(centre, HealthMessage)) == 1)
         assert centre.event_numbers() == [1]

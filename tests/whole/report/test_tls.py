@@ -15,7 +15,7 @@ from agent.base.clock import ClockTrust, SystemClock
 from agent.base.errors import UserError
 from agent.config.broker import BrokerConfig
 from agent.faults.registry import FaultRegistry
-from agent.reporting.mqtt import paho_transport, tls
+from agent.reporting.mqtt import packets, tls
 from agent.reporting.mqtt.connect_error import MqttConnectionError
 from agent.reporting.mqtt.paho_transport import PahoTransport
 from agent.reporting.mqtt.session import MqttSession
@@ -230,7 +230,7 @@ def test_a_box_publishes_under_its_own_name_only(secured: Secured, topic: str) -
 def test_a_box_receives_no_message_of_other_boxes(secured: Secured, tmp_path: Path) -> None:
     spy = BareClient(secured.config("pole-18"), "pole-18")
     spy.link.subscribe(["#"])
-    spy.wait_for(paho_transport.Suback)
+    spy.wait_for(packets.Suback)
     with (
         CentreListener(secured.config("centre"), tmp_path / "centre.db") as centre,
         ReportingBox(secured.config("pole-17"), tmp_path) as box,
@@ -240,7 +240,7 @@ def test_a_box_receives_no_message_of_other_boxes(secured: Secured, tmp_path: Pa
         wait_until(lambda: box.outbox.depth == 0)
         spy.publish("vigie/v1/pole-18/up/status", b"{}")
         spy.events += spy.link.poll(0.2)
-    received = {e.topic for e in spy.events if isinstance(e, paho_transport.ReceivedPublish)}
+    received = {e.topic for e in spy.events if isinstance(e, packets.ReceivedPublish)}
     assert not {topic for topic in received if "pole-17" in topic}
     spy.link.close()
 
