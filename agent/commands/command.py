@@ -173,14 +173,15 @@ def parse_command(
 ) -> ValidCommand:
     """Parse a payload by the verb's `build_command_struct`. Raises: MalformedCommand."""
     context = f"command {handler.name}"
+    if len(payload) > MAX_COMMAND_BYTES:
+        raise MalformedCommand(
+            f"{context}: {len(payload)} bytes; allowed: {MAX_COMMAND_BYTES}",
+            read_command_id(payload),
+        )
     try:
         decoded = decode_any_json(payload)
     except MalformedJson as error:
         raise MalformedCommand(f"{context}: not JSON: {error}", None) from error
-    if len(payload) > MAX_COMMAND_BYTES:
-        raise MalformedCommand(
-            f"{context}: {len(payload)} bytes; allowed: {MAX_COMMAND_BYTES}", _id_of(decoded)
-        )
     try:
         command: Any = toml_decode.convert(decoded, command_struct, context)
     except UserError as error:

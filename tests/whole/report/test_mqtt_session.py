@@ -16,6 +16,7 @@ from agent.base.sha256 import sha256_hex
 from agent.config.broker import BrokerConfig
 from agent.faults.registry import FaultRegistry
 from agent.reporting import topics
+from agent.reporting.mqtt import connection
 from agent.reporting.mqtt.centre_link import CENTRE_ACK_TIMEOUT_S
 from agent.reporting.mqtt.connection import DISCONNECT_TIMEOUT_S
 from agent.reporting.mqtt.packets import ReceivedPublish
@@ -160,8 +161,10 @@ def test_at_the_stop_the_session_waits_for_the_centre_only_as_long_as_messages_l
 
 
 def test_the_broker_reports_a_lost_box_and_a_stale_will_is_recognised_by_its_session(
-    broker: Mosquitto, tmp_path: Path
+    broker: Mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # As a broker would that knows no will delay.
+    monkeypatch.setattr(connection, "WILL_DELAY_S", 0)
     with CentreListener(config(broker)) as watcher, ReportingBox(config(broker), tmp_path) as box:
         watcher.wait_for(watcher.births)
         # Another client with our id throws us out: the broker publishes our will.
