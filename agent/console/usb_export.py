@@ -19,7 +19,7 @@ _OCTAL_ESCAPE = re.compile(r"\\([0-7]{3})")
 
 
 def list_usb_mounts(root: Path) -> tuple[Path, ...]:
-    """Return the writable mounts of disks that a person has plugged in."""
+    """Return the writable mounts of USB disks."""
     try:
         mounts = (root / "proc/self/mounts").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -42,7 +42,9 @@ def choose_usb_disk(terminal: Terminal, root: Path) -> Path:
     usb_disks = list_usb_mounts(root)
     if not usb_disks:
         raise ConsoleError(
-            Message("no USB disk is mounted: plug one in, wait ten seconds, try again")
+            Message(
+                "no USB disk that can be written: plug one in (FAT or exFAT), wait ten seconds, try again"
+            )
         )
     return usb_disks[terminal.choose([str(path) for path in usb_disks])]
 

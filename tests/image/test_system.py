@@ -133,7 +133,7 @@ def test_the_agents_units_have_a_low_exposure_score(running: Guest) -> None:
 
 def test_systemd_accepts_every_line_of_the_agents_units(running: Guest) -> None:
     units = running.run(
-        "cd /usr/lib/systemd/system; ls -d vigie-*.service vigie-*.timer vigie-*.path"
+        "cd /usr/lib/systemd/system; ls -d vigie-*.service vigie-*.socket vigie-*.timer vigie-*.path"
     )
     for unit in units.split():
         named = unit.replace("@.", "@ttyS1.")

@@ -501,7 +501,9 @@ def test_changes_since_the_commissioning_are_reported(rig: ConsoleRig) -> None:
 
 def test_an_export_without_a_usb_disk_is_refused(recorded: ConsoleRig) -> None:
     (recorded.root / "proc/self/mounts").write_text("")
-    assert "no USB disk is mounted" in recorded.run_logged_in("footage export north -10s now why")
+    assert "no USB disk that can be written" in recorded.run_logged_in(
+        "footage export north -10s now why"
+    )
 
 
 def test_a_log_cannot_move_the_cursor(rig: ConsoleRig) -> None:

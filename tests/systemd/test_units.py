@@ -11,7 +11,9 @@ HOME = ROOT / "systemd"
 SERVICES = sorted(HOME.glob("*.service"))
 IMAGE_UNITS = ROOT / "images/recipe/mkosi.extra/usr/lib/systemd/system"
 IMAGE_SERVICES = [IMAGE_UNITS / name for name in ("vigie-clock-save.service", "vigie-time.service")]
-UNITS = sorted([*SERVICES, *HOME.glob("*.timer"), *HOME.glob("*.path")])
+UNITS = sorted(
+    [*SERVICES, *HOME.glob("*.timer"), *HOME.glob("*.path"), *HOME.glob("*.socket")]
+)
 HIGHEST_EXPOSURE = 20  # tenths
 SYSTEMDS_OWN = ("*.target", "*.slice", "*.mount", "*.socket")
 MOMENTS = {"OnCalendar": "calendar", "OnBootSec": "timespan"}

@@ -10,6 +10,7 @@ from agent.console import file_transfer, usb_export
 from agent.console.arguments import usage_error
 from agent.console.context import ConsoleContext
 from agent.console.session import ConsoleCommand
+from agent.console.stick_mount import mount_stick
 from agent.console.terminal import Terminal
 from agent.diagnostics.support_bundle.builder import (
     SupportBundleResult,
@@ -25,8 +26,10 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
     """Write a bundle, or send it."""
     match list(argv):
         case []:
-            usb_disk = usb_export.choose_usb_disk(terminal, context.root)
-            terminal.print(*format_result(_make_bundle(terminal, context, usb_disk)))
+            with mount_stick(terminal, context, writable=True):
+                usb_disk = usb_export.choose_usb_disk(terminal, context.root)
+                result = _make_bundle(terminal, context, usb_disk)
+            terminal.print(*format_result(result))
         case ["here"]:
             terminal.print(*format_result(_make_bundle(terminal, context, context.state_dir)))
         case ["xmodem"]:

@@ -11,6 +11,7 @@ from agent.console.arguments import choose_arg
 from agent.console.context import ConsoleContext
 from agent.console.errors import ConsoleError
 from agent.console.session import ConsoleCommand, always
+from agent.console.stick_mount import mount_stick
 from agent.console.terminal import Terminal
 from agent.console.text_format import format_bytes, format_time
 from agent.recording.archive import merge_segments
@@ -109,16 +110,17 @@ def _export_footage(
 ) -> None:
     span = _parse_span(context, argv)
     reason = _check_reason(reason)
-    usb_disk = usb_export.choose_usb_disk(terminal, context.root)
-    terminal.print(Message("Exporting to {disk}. Do not unplug it.", disk=str(usb_disk)))
-    lines = usb_export.export_footage(
-        context.open_archive(),
-        span,
-        context.technician,
-        reason,
-        usb_disk,
-        terminal.overwrite_line,
-    )
+    with mount_stick(terminal, context, writable=True):
+        usb_disk = usb_export.choose_usb_disk(terminal, context.root)
+        terminal.print(Message("Exporting to {disk}. Do not unplug it.", disk=str(usb_disk)))
+        lines = usb_export.export_footage(
+            context.open_archive(),
+            span,
+            context.technician,
+            reason,
+            usb_disk,
+            terminal.overwrite_line,
+        )
     terminal.print("", *lines)
 
 

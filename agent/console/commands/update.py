@@ -16,6 +16,7 @@ from agent.console.arguments import usage_error
 from agent.console.context import ConsoleContext
 from agent.console.errors import ConsoleError
 from agent.console.session import ConsoleCommand
+from agent.console.stick_mount import mount_stick
 from agent.console.terminal import Terminal
 from agent.update import rauc_backend, request_file, usb_bundle
 from agent.update.request_file import UpdateAction, UpdateRequestStatus
@@ -69,6 +70,11 @@ def _print_status(terminal: Terminal, context: ConsoleContext) -> None:
 
 def _install(terminal: Terminal, context: ConsoleContext) -> None:
     _require_slots(context)
+    with mount_stick(terminal, context, writable=False):
+        _install_from_stick(terminal, context)
+
+
+def _install_from_stick(terminal: Terminal, context: ConsoleContext) -> None:
     bundles = usb_bundle.find_usb_bundles(context.root)
     if not bundles:
         raise ConsoleError(
