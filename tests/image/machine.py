@@ -166,13 +166,13 @@ class VirtualMachine:
         has_reset = self.qmp.wait_for_event("RESET", previous_count, timeout_s)
         assert has_reset, f"no reset within {timeout_s:g} s:\n{self.kernel.text[-3000:]}"
 
-    def plug_stick(self, stick: Path) -> None:
-        """A USB disk with this content, which is only read."""
+    def plug_stick(self, stick: Path, *, writable: bool = False) -> None:
+        """A USB disk with this content. Writes reach the file at once."""
         drive: Mapping[str, Any] = {
             "driver": "raw",
             "node-name": "stick",
-            "read-only": True,
-            "file": {"driver": "file", "filename": str(stick), "read-only": True},
+            "read-only": not writable,
+            "file": {"driver": "file", "filename": str(stick), "read-only": not writable},
         }
         self.qmp.execute("blockdev-add", **drive)
         self.qmp.execute("device_add", driver="usb-storage", bus="usb.0", id="stick", drive="stick")

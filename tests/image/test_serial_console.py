@@ -48,7 +48,7 @@ def test_a_technician_updates_the_box_from_a_usb_disk_without_root(
 ) -> None:
     bundle = kitchen.make_bundle("good", NEW, root=kitchen.make_root(NEW), boot=built.boot)
     guest.machine.plug_stick(stick_with(bundle, guest.folder / "stick.img"))
-    guest.wait_for("ls /run/media/*/*.raucb")
+    guest.wait_for("ls /dev/vigie/stick-vfat-*")
     cable.press_enter(ANSWER_TIMEOUT_S)
     cable.log_in()
     assert f"version {built.version} runs, from slot A" in cable.type_line("update")
