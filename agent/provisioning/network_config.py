@@ -174,7 +174,9 @@ def _render_address(address: str | None) -> list[str]:
 def _render_dhcp(network: NetworkConfig, metric: int | None) -> list[str]:
     lines = []
     for section in ("DHCPv4", "DHCPv6", "IPv6AcceptRA"):
-        options = ["UseDNS=no"] if network.dns else []
+        # systemd-networkd handles redirects itself, past the kernel's accept_redirects.
+        options = ["UseRedirect=no"] if section == "IPv6AcceptRA" else []
+        options += ["UseDNS=no"] if network.dns else []
         # Router advertisements carry no NTP servers, and DHCPv6 no routes.
         options += ["UseNTP=no"] if section != "IPv6AcceptRA" else []
         options += [f"RouteMetric={metric}"] if metric is not None and section != "DHCPv6" else []

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -13,6 +14,9 @@ from tests.image.guest import Guest
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("one look")]
 
 HIGHEST_EXPOSURE = 20  # tenths, as tests/systemd requires of the units
+SYSCTLS = (
+    Path(__file__).parents[2] / "images/recipe/mkosi.extra/usr/lib/sysctl.d/50-vigie-image.conf"
+)
 LISTENING = "0A"
 DHCP_CLIENT = 68
 ALLOWED_UDP = {DHCP_CLIENT, 546}
@@ -183,3 +187,27 @@ def test_the_image_contains_its_inventory_and_licences(running: Guest) -> None:
     assert {"systemd", "rauc", "opencv-python-headless"} <= names
     assert not running.run("find /usr/share/vigie/licences -type f -empty")
     assert len(running.run("ls /usr/share/vigie/licences/*").split()) > len(names) // 2
+
+
+def test_every_setting_of_the_kernel_is_in_force(running: Guest) -> None:
+    text = SYSCTLS.read_text()
+    settings = re.findall(r"^([^#\s]\S*) = (\S+)$", text, re.MULTILINE)
+    assert settings
+    for key, value in settings:
+        path = key.removeprefix("-").replace(".", "/")
+        found = set(running.run(f"cat /proc/sys/{path}").split())
+        assert found == {value}, key
+
+
+def test_no_program_is_setuid(running: Guest) -> None:
+    assert running.run("find / -xdev -type f -perm /6000") == ""
+
+
+@pytest.mark.parametrize(
+    "folder", ["/etc", "/var", "/tmp", "/run", "/state", "/data", "/select", "/var/lib/vigie/footage"]
+)
+def test_what_can_be_written_holds_no_programs_and_no_devices(
+    running: Guest, folder: str
+) -> None:
+    options = running.run(f"findmnt -no OPTIONS --target {folder}").strip().split(",")
+    assert {"nosuid", "nodev", "noexec"} <= set(options)

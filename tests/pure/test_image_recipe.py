@@ -325,6 +325,46 @@ def test_udev_can_read_every_rule() -> None:
     subprocess.run([needs("udevadm"), "verify", *rules], check=True, stdout=subprocess.DEVNULL)
 
 
+HARDENED = {
+    "kernel.kptr_restrict": "2",
+    "kernel.yama.ptrace_scope": "3",
+    "kernel.kexec_load_disabled": "1",
+    "-kernel.unprivileged_userns_clone": "0",
+    "fs.protected_fifos": "2",
+    "fs.protected_regular": "2",
+    "net.ipv4.conf.*.rp_filter": "1",
+    "net.ipv4.conf.*.accept_redirects": "0",
+    "net.ipv4.conf.*.send_redirects": "0",
+    "net.ipv6.conf.*.accept_redirects": "0",
+}
+NO_PROGRAMS = {"nosuid", "nodev", "noexec"}
+
+
+def test_the_kernel_is_hardened_and_each_port_too() -> None:
+    text = (EXTRA / "usr/lib/sysctl.d/50-vigie-image.conf").read_text()
+    settings = dict(re.findall(r"^([^#\s]\S*) = (\S+)$", text, re.MULTILINE))
+    assert HARDENED.items() <= settings.items()
+    for key, value in settings.items():
+        # systemd applies the one with the asterisk to the ports that are there, the other to those that come.
+        assert settings.get(key.replace(".*.", ".default.")) == value
+
+
+def test_no_program_of_the_image_is_setuid() -> None:
+    lines = (RECIPE / "mkosi.finalize").read_text().splitlines()
+    strip = lines.index("find . -xdev -type f -perm /6000 -exec chmod ug-s {} +")
+    assert lines.index('cd "$root"') < strip
+
+
+def test_what_can_be_written_holds_no_programs_and_no_devices() -> None:
+    start = RECIPE / "mkosi.skeleton/etc/initramfs-tools/scripts/init-bottom/vigie"
+    mounts = re.findall(r'mount -t (?:overlay|ext4) -o "?([\w=,-]+)', start.read_text())
+    assert len(mounts) == 2
+    (select,) = re.findall(r"^PARTLABEL=select \S+ vfat (\S+)", (EXTRA / "etc/fstab").read_text(), re.M)
+    tmp = (EXTRA / "usr/lib/systemd/system/tmp.mount.d/50-vigie.conf").read_text()
+    for options in (*mounts, select, tmp.rpartition("Options=")[2].strip()):
+        assert set(options.split(",")) >= NO_PROGRAMS
+
+
 STATUS = """Package: e2fsprogs
 Status: install ok installed
 Maintainer: Theodore Y. Ts'o <tytso@mit.edu>

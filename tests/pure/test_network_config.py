@@ -43,7 +43,7 @@ def test_by_default_built_in_ports_use_dhcp_and_no_other() -> None:
     assert list(files) == [MAIN_FILE, OTHERS_FILE]
     assert files[MAIN_FILE] == (
         "[Match]\nType=ether\nKind=!*\nPath=!*-usb-*\n\n[Network]\nDHCP=yes\n"
-        "\n[DHCPv4]\nUseNTP=no\n\n[DHCPv6]\nUseNTP=no\n"
+        "\n[DHCPv4]\nUseNTP=no\n\n[DHCPv6]\nUseNTP=no\n\n[IPv6AcceptRA]\nUseRedirect=no\n"
     )
     assert files[OTHERS_FILE] == DOWN
 
@@ -64,14 +64,17 @@ def test_a_fixed_address_accepts_neither_dhcp_nor_router_advertisements() -> Non
         "Gateway=10.4.0.1",
         "DNS=10.4.0.1",
         "DNS=9.9.9.9",
+        "",
+        "[IPv6AcceptRA]",
+        "UseRedirect=no",
     ]
 
 
 def test_configured_name_servers_replace_those_of_dhcp() -> None:
     network = NetworkConfig(dns=("10.4.0.1",), port=(NetworkPort(adapter="wwan0"),))
     for name in (MAIN_FILE, PORT_FILE):
-        for section in ("DHCPv4", "DHCPv6", "IPv6AcceptRA"):
-            assert f"[{section}]\nUseDNS=no\n" in rendered(network)[name]
+        for section in ("[DHCPv4]", "[DHCPv6]", "[IPv6AcceptRA]\nUseRedirect=no"):
+            assert f"{section}\nUseDNS=no\n" in rendered(network)[name]
     assert "UseDNS" not in "".join(rendered(NetworkConfig()).values())
 
 
