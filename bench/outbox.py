@@ -53,6 +53,7 @@ BIRTH = BirthInputs(
         recipients=(),
         public_key="",
         software="bench",
+        trusts_test_authority=False,
     ),
 )
 

@@ -3,6 +3,8 @@
 import subprocess
 from pathlib import Path
 
+from agent.base.update_keyring import TEST_AUTHORITY
+
 VALID_DAYS = "3650"
 SIGNER_EXTENSIONS = "keyUsage=critical,digitalSignature\nextendedKeyUsage=emailProtection\nbasicConstraints=CA:FALSE\n"
 
@@ -17,7 +19,7 @@ def make_test_ca(folder: Path) -> None:
     signing_args = "-CA ca.pem -CAkey ca.key -CAcreateserial"
     key_args = "-newkey rsa:3072 -nodes"
     for openssl_args in (
-        f"req -x509 -days {VALID_DAYS} {key_args} -keyout ca.key -out ca.pem -subj /CN=vigie-test-authority",
+        f"req -x509 -days {VALID_DAYS} {key_args} -keyout ca.key -out ca.pem -subj /CN={TEST_AUTHORITY}",
         f"req {key_args} -keyout signer.key -out signer.csr -subj /CN=vigie-test-signer",
         f"x509 -req -days {VALID_DAYS} -in signer.csr -out signer.pem -extfile signer.ext {signing_args}",
     ):

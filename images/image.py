@@ -8,6 +8,9 @@ from pathlib import Path
 
 import msgspec
 
+from agent.base import update_keyring
+from agent.base.errors import UserError
+from agent.base.update_keyring import TEST_AUTHORITY
 from images import apt_sources, certificates, emulation, image_files, tree
 from images.target import MKOSI_ARCHITECTURES, BuildTarget
 
@@ -108,10 +111,32 @@ def read_board_packages(file: Path) -> list[str]:
     return [one for one in lines if one]
 
 
+def check_keyring(target: BuildTarget, keyring: Path | None) -> str | None:
+    """Return a warning if an image with this keyring trusts the test authority.
+
+    Raises SystemExit if it is for boards then, or if the keyring cannot be read.
+    """
+    try:
+        names = update_keyring.read_authorities(keyring) if keyring else (TEST_AUTHORITY,)
+    except (OSError, UserError) as error:
+        raise SystemExit(str(error)) from error
+    if TEST_AUTHORITY not in names:
+        return None
+    if target.profile == "pi":
+        raise SystemExit(
+            "the pi profile needs the authorities that sign your updates: --keyring FILE (as make image: KEYRING=)"
+        )
+    return f"WARNING: {update_keyring.TEST_AUTHORITY_WARNING}; allowed in the field: with KEYRING="
+
+
 def build_image(
     target: BuildTarget, keyring: Path | None, sources: PackageSources, *, cold: bool
 ) -> list[Path]:
-    """Build the image and return its files. Raises SystemExit if not run as root."""
+    """Build the image and return its files.
+
+    Raises SystemExit if not run as root, or as check_keyring does.
+    """
+    warning = check_keyring(target, keyring)
     if os.geteuid() != 0:
         raise SystemExit("an image is built as root: mkosi makes files owned by root")
     if keyring is None:
@@ -154,6 +179,9 @@ def build_image(
         ],
         check=True,
     )
-    return image_files.collect_outputs(
+    outputs = image_files.collect_outputs(
         file_stem(target), target.version, build_output, output_folder(target)
     )
+    if warning:
+        print(warning)
+    return outputs

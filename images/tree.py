@@ -104,4 +104,6 @@ def build_tree(target: BuildTarget, keyring: Path, tree: Path, cache: Path, work
     rauc.mkdir(parents=True)
     text = (RECIPE / "rauc-system.conf").read_text()
     (rauc / "system.conf").write_text(text.replace("@COMPATIBLE@", target.compatible))
-    shutil.copy(keyring, rauc / "keyring.pem")
+    # The console reads it too, as the agent's user.
+    shutil.copyfile(keyring, rauc / "keyring.pem")
+    (rauc / "keyring.pem").chmod(0o644)

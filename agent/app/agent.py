@@ -24,6 +24,7 @@ from agent.base.device_identity import STATE_LOST_FLAG, DeviceIdentity
 from agent.base.errors import UserError
 from agent.base.health_model import HealthReport
 from agent.base.sha256 import sha256_hex
+from agent.base.update_keyring import trusts_test_authority
 from agent.base.uuid7 import uuid7_factory
 from agent.capture.camera_source import CameraSource
 from agent.capture.jpeg import shrink_jpeg
@@ -351,6 +352,7 @@ class Agent:
                 self._owner_policies,
                 [pipeline.name for pipeline in self.pipelines if pipeline.is_masked],
                 self._public_key,
+                trusts_test_authority=trusts_test_authority(DEFAULT_ROOT),
             ),
             heads=self.actuators.head_capabilities(),
             pins=self.actuators.pin_capabilities(),

@@ -13,6 +13,8 @@ def build_declaration(
     owner_policies: Mapping[str, InstitutionConfig],
     masked_cameras: Collection[str],
     public_key: str,
+    *,
+    trusts_test_authority: bool,
 ) -> DeclarationData:
     """Build the declaration.
 
@@ -38,6 +40,7 @@ def build_declaration(
         recipients=tuple(recipient.id for recipient in config.record.recipient),
         public_key=public_key,
         software=f"vigie {__version__}",
+        trusts_test_authority=trusts_test_authority,
     )
 
 

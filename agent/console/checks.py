@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 import msgspec
 
 from agent.app import config_check
+from agent.base import update_keyring
 from agent.base.errors import UserError
 from agent.base.message import Message, Text, join_phrases, message_of
 from agent.console import machine_checks, modem_checks, network_checks
@@ -275,6 +276,21 @@ def check_centre(context: ConsoleContext) -> Iterator[CheckResult]:
         yield unknown(Message("centre"), with_backlog(no_centre))
 
 
+def check_updates(context: ConsoleContext) -> Iterator[CheckResult]:
+    """Check which authority signs the updates that the box installs."""
+    subject = Message("updates")
+    try:
+        names = update_keyring.read_authorities(context.root / update_keyring.KEYRING_FILE)
+    except FileNotFoundError:
+        yield unknown(subject, Message("this system was set up without an image"))
+        return
+    if update_keyring.TEST_AUTHORITY in names:
+        advice = Message("Tell the centre: the box needs an image that was built with KEYRING=.")
+        yield failed(subject, update_keyring.TEST_AUTHORITY_WARNING, advice=advice)
+    else:
+        yield passed(subject, Message("signed by {names}", names=", ".join(names)))
+
+
 CHECKS = tuple(
     Check(number=number, name=name, run=run)
     for number, (name, run) in enumerate(
@@ -294,6 +310,7 @@ CHECKS = tuple(
             (Message("certificates"), check_certificates),
             (Message("broker"), check_broker),
             (Message("centre"), check_centre),
+            (Message("updates"), check_updates),
         ),
         1,
     )

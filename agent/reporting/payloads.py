@@ -154,7 +154,8 @@ class DeclarationData(msgspec.Struct, frozen=True, kw_only=True):
 
     `event_retention_days` is how long the footage around an event is kept, `max_retention_days` the
     limit of any configuration. Only `recipients` can decrypt the footage; if there are none, it is
-    stored unencrypted. `public_key`: see OnlineStatus.
+    stored unencrypted. `public_key`: see OnlineStatus. `trusts_test_authority` is true if the box
+    installs updates of the authority that was made for tests.
     """
 
     site: str
@@ -165,6 +166,7 @@ class DeclarationData(msgspec.Struct, frozen=True, kw_only=True):
     recipients: tuple[str, ...]
     public_key: str
     software: str
+    trusts_test_authority: bool
 
 
 class SeqRange(msgspec.Struct, frozen=True, array_like=True):

@@ -71,6 +71,7 @@ def test_the_checks_have_stable_numbers() -> None:
         (13, "certificates"),
         (14, "broker"),
         (15, "centre"),
+        (16, "updates"),
     ]
     assert [one.number for one in LINK_CHECKS] == [11, 12, 13, 14, 3]
 

@@ -1,10 +1,14 @@
 """agent.app.declaration: the public declaration matches the configuration, and contains no more."""
 
+from collections.abc import Collection, Mapping
+
 import msgspec
+import pytest
 
 from agent.app.declaration import build_declaration
 from agent.base.model import LABELS
-from agent.config.configuration import Config
+from agent.config.configuration import Config, InstitutionConfig
+from agent.reporting.payloads import DeclarationData
 
 TABLES = {
     "box": {"id": "casa-0001", "site": "Bd Zerktouni"},
@@ -29,13 +33,23 @@ TABLES = {
     "head": [{"name": "mast", "driver": "fake", "camera": "north"}],
 }
 CONFIG = msgspec.convert(TABLES, Config)
-BANK = msgspec.convert(
-    {"owner": "Bank", "purpose": "robberies", "max_age_h": 1000}, type(CONFIG.camera[1].institution)
-)
+BANK = msgspec.convert({"owner": "Bank", "purpose": "robberies", "max_age_h": 1000}, InstitutionConfig)
+
+
+def declare(
+    config: Config,
+    owner_policies: Mapping[str, InstitutionConfig],
+    masked: Collection[str],
+    *,
+    test_authority: bool = False,
+) -> DeclarationData:
+    return build_declaration(
+        config, owner_policies, masked, "key", trusts_test_authority=test_authority
+    )
 
 
 def test_each_camera_is_declared_with_its_owner_and_retention() -> None:
-    message = build_declaration(CONFIG, {}, ["north"], "key")
+    message = declare(CONFIG, {}, ["north"])
     assert [
         (
             one.name,
@@ -61,11 +75,11 @@ def test_each_camera_is_declared_with_its_owner_and_retention() -> None:
 
 
 def test_the_declared_classes_are_road_users_only() -> None:
-    assert build_declaration(CONFIG, {}, [], "key").detects == LABELS
+    assert declare(CONFIG, {}, []).detects == LABELS
 
 
 def test_a_removed_camera_is_declared_as_long_as_its_footage_exists() -> None:
-    (removed,) = build_declaration(CONFIG, {"bank": BANK}, [], "key").cameras[3:]
+    (removed,) = declare(CONFIG, {"bank": BANK}, []).cameras[3:]
     assert (removed.name, removed.owner, removed.detection, removed.recorded) == (
         "bank",
         "Bank",
@@ -79,4 +93,10 @@ def test_unencrypted_footage_is_declared() -> None:
     plain = msgspec.structs.replace(
         CONFIG, record=msgspec.structs.replace(CONFIG.record, recipient=())
     )
-    assert build_declaration(plain, {}, [], "key").recipients == ()
+    assert declare(plain, {}, []).recipients == ()
+
+
+@pytest.mark.parametrize("test_authority", [True, False])
+def test_an_image_that_trusts_the_test_authority_is_declared(test_authority: bool) -> None:
+    declared = declare(CONFIG, {}, [], test_authority=test_authority)
+    assert declared.trusts_test_authority == test_authority

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from agent.app import config_check
+from agent.base import update_keyring
 from agent.base.health_model import HealthReport
 from agent.base.message import Message, Text, join_phrases
 from agent.console.agent_process import AgentState
@@ -32,6 +33,8 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
     problem = config_check.find_load_problem(context.config_path)
     if problem is not None:
         terminal.print(Message("Configuration is not valid: {problem}", problem=problem))
+    if update_keyring.trusts_test_authority(context.root):
+        terminal.print(Message("Updates: {problem}", problem=update_keyring.TEST_AUTHORITY_WARNING))
     _print_faults(terminal, context, agent_state)
     terminal.print(
         Message("Next: check finds out what is wrong, faults shows what to do about it.")

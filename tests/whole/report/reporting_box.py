@@ -32,6 +32,7 @@ DECLARATION = DeclarationData(
     recipients=(),
     public_key="",
     software="vigie 0.1.0",
+    trusts_test_authority=False,
 )
 BIRTH = BirthInputs(
     site="corner",
