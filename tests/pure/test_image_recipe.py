@@ -359,9 +359,13 @@ def test_what_can_be_written_holds_no_programs_and_no_devices() -> None:
     start = RECIPE / "mkosi.skeleton/etc/initramfs-tools/scripts/init-bottom/vigie"
     mounts = re.findall(r'mount -t (?:overlay|ext4) -o "?([\w=,-]+)', start.read_text())
     assert len(mounts) == 2
-    (select,) = re.findall(r"^PARTLABEL=select \S+ vfat (\S+)", (EXTRA / "etc/fstab").read_text(), re.M)
-    tmp = (EXTRA / "usr/lib/systemd/system/tmp.mount.d/50-vigie.conf").read_text()
-    for options in (*mounts, select, tmp.rpartition("Options=")[2].strip()):
+    (select,) = re.findall(r"^PARTLABEL=select \S+ vfat (\S+)", (EXTRA / "etc/fstab").read_text(), re.MULTILINE)
+    units = EXTRA / "usr/lib/systemd/system"
+    tmp, data = (
+        re.findall(r"^Options=(\S+)", (units / name).read_text(), re.MULTILINE)
+        for name in ("tmp.mount.d/50-vigie.conf", "data.mount")
+    )
+    for options in (*mounts, select, *tmp, *data):
         assert set(options.split(",")) >= NO_PROGRAMS
 
 
