@@ -25,6 +25,14 @@ from agent.update.operations import FetchedBundle
 from agent.update.updater import ProgressCallbacks, Updater, VersionRefused, open_updater
 
 ALL_PERCENT = 100
+REBOOT_COMMAND = (
+    "/usr/bin/systemctl",
+    "--no-block",
+    "--job-mode=replace-irreversibly",
+    "start",
+    "reboot.target",
+)
+"""As in vigie-reboot.service: `systemctl reboot` prints a failure on an image, which has no systemd-logind."""
 
 
 def add_parser(commands: Commands) -> None:
@@ -209,5 +217,5 @@ def _requester() -> str:
 
 
 def _reboot() -> int:
-    result = subprocess.run(["systemctl", "--no-block", "reboot"], check=False)  # noqa: S607
+    result = subprocess.run(REBOOT_COMMAND, check=False)  # noqa: S603 - fixed words
     return 1 if result.returncode else 0

@@ -5,7 +5,7 @@ import re
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -23,10 +23,17 @@ COMMAND_TIMEOUT_S = 180.0
 _BUNDLE_FORMAT = "verity"
 _PROGRESS_LINE = re.compile(r"\s*(\d{1,3})% (.*)")
 _LAST_ERROR_PREFIX = "LastError: "
+_BUS_TIMEOUT = re.compile(r"Timeout was reached|timed out \(service_start_timeout")
+"""Messages of the D-Bus client and of the bus, after 25 s."""
+ResultT = TypeVar("ResultT")
 
 
 class RaucError(UpdateError):
     """RAUC failed; the message is its own."""
+
+
+class _BusTimeout(RaucError):
+    """RAUC's service has not answered RAUC's client in time: on a busy board it may still be starting."""
 
 
 class RaucBundle(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,6 +117,9 @@ class RaucClient:
 
         Without a timeout: a slow card is no error, and RAUC ends by itself.
         """
+        _retry_once(lambda: self._install(path, on_progress))
+
+    def _install(self, path: Path, on_progress: Callable[[int, str], None]) -> None:
         command = [*self._command, "install", "--", str(path.absolute())]
         output_lines: list[str] = []
         try:
@@ -135,7 +145,7 @@ class RaucClient:
                 for line in output_lines
                 if _LAST_ERROR_PREFIX in line
             ]
-            raise RaucError(
+            raise _error(
                 "; ".join(errors)
                 or " / ".join(output_lines[-3:])
                 or "rauc failed without a message"
@@ -150,6 +160,9 @@ class RaucClient:
         return output.decode("utf-8", "replace").strip()
 
     def _run(self, *args: str, timeout_s: float = COMMAND_TIMEOUT_S) -> bytes:
+        return _retry_once(lambda: self._run_once(args, timeout_s))
+
+    def _run_once(self, args: Sequence[str], timeout_s: float) -> bytes:
         try:
             completed = subprocess.run(  # noqa: S603 - fixed words
                 [*self._command, *args],
@@ -163,8 +176,21 @@ class RaucClient:
         except OSError as error:
             raise RaucError(f"{PROGRAM}: {error.strerror}") from error
         if completed.returncode:
-            raise RaucError(_last_line(completed.stderr) or f"exit code {completed.returncode}")
+            raise _error(_last_line(completed.stderr) or f"exit code {completed.returncode}")
         return completed.stdout
+
+
+def _retry_once(run: Callable[[], ResultT]) -> ResultT:
+    """Run a command, and once more if the bus timed out. RAUC refuses a second one if the first has begun."""
+    try:
+        return run()
+    except _BusTimeout as error:
+        log.warning("%s; once more", error)
+        return run()
+
+
+def _error(message: str) -> RaucError:
+    return _BusTimeout(message) if _BUS_TIMEOUT.search(message) else RaucError(message)
 
 
 def _last_line(output: bytes) -> str:

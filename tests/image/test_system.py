@@ -10,6 +10,7 @@ import pytest
 from agent.provisioning.time_config import CONFIG_FILE, RUNTIME_DIR, TimeConfig, render_files
 from tests.image.built_image import BuiltImage
 from tests.image.guest import Guest
+from tests.image.outside_services import BROKER_ADDRESS, BUNDLE_SERVER_ADDRESS
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("one look")]
 
@@ -21,8 +22,6 @@ LISTENING = "0A"
 DHCP_CLIENT = 68
 ALLOWED_UDP = {DHCP_CLIENT, 546}
 """DHCP for IPv4 and IPv6, of systemd-networkd."""
-EXPOSED = {"vigie-data.service"}
-"""The mounts and the users that must see them: it runs once at the start and accepts no input."""
 
 
 def test_no_unit_has_failed(running: Guest) -> None:
@@ -132,7 +131,7 @@ def test_the_agents_units_have_a_low_exposure_score(running: Guest) -> None:
             + unit.replace("@.", "@ttyS1.")
         )[0]
     ]
-    assert set(exposed) == EXPOSED
+    assert exposed == []
 
 
 def test_systemd_accepts_every_line_of_the_agents_units(running: Guest) -> None:
@@ -212,3 +211,23 @@ def test_what_can_be_written_holds_no_programs_and_no_devices(
 ) -> None:
     options = running.run(f"findmnt -no OPTIONS --target {folder}").strip().split(",")
     assert {"nosuid", "nodev", "noexec"} <= set(options)
+
+
+CONNECT_AS_AGENT = """
+echo $$ >/sys/fs/cgroup/system.slice/vigie-agent.service/cgroup.procs &&
+exec /opt/vigie/bin/python -c "import socket; socket.create_connection(({host!r}, {port}), 20)" 2>&1
+"""
+
+
+def test_the_agent_may_reach_its_peers_only(running: Guest) -> None:
+    running.wait_for("test -e /run/systemd/system/vigie-agent.service.d/50-network-filter.conf")
+    shown = running.run("systemctl show -p NeedDaemonReload -p IPAddressDeny vigie-agent.service")
+    assert "NeedDaemonReload=no" in shown
+    assert "0.0.0.0/0" in shown  # noqa: S104 - the guest's filter
+    results = []
+    for address in (BROKER_ADDRESS, BUNDLE_SERVER_ADDRESS):
+        host, _, port = address.partition(":")
+        results.append(running.run_unchecked(CONNECT_AS_AGENT.format(host=host, port=port)))
+    (broker_code, _), (server_code, message) = results
+    assert (broker_code, server_code) == (0, 1)
+    assert "PermissionError" in message, message

@@ -3,14 +3,17 @@
 import argparse
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from agent import cli
 from agent.provisioning import settings
 from centre.cli import flash
 from centre.flash import decompress, safety_checks
+from drivers.camera.fake import Options
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "flash.md").read_text(encoding="utf-8")
@@ -73,3 +76,10 @@ def test_each_untested_item_has_steps_and_a_result() -> None:
     assert [title.strip() for title in rows[0]] == ["Item", "Steps", "Good if"]
     assert len(rows) > 10
     assert all(len(row) == 3 and all(cell.strip() for cell in row) for row in rows)
+
+
+def test_the_camera_for_an_emulated_processor_is_valid_and_smaller_than_the_default() -> None:
+    (text,) = re.findall(r"^```toml camera\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    (camera,) = tomllib.loads(text)["camera"]
+    options = msgspec.convert(camera["options"], Options)
+    assert options.width_px * options.height_px * options.fps < 1280 * 720 * 15 / 20

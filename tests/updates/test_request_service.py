@@ -1,5 +1,6 @@
 """agent.update.request_service: the console's requests, executed by root with the real rauc."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -253,6 +254,34 @@ def dying(box: UpdateBox) -> Path:
     (folder / "rauc").write_text("#!/bin/sh\nkill -9 $PPID\n")
     (folder / "rauc").chmod(0o755)
     return folder
+
+
+SLOW_RAUC = """#!/bin/sh
+[ "$1" = -c ] && word=$3 || word=$1
+if [ "$(cat {folder}/$word 2>/dev/null | wc -l)" -lt {failures} ]; then
+    echo >>{folder}/$word
+    echo "Error creating proxy: Error calling StartServiceByName for de.pengutronix.rauc: Timeout was reached" >&2
+    exit 1
+fi
+exec {rauc} "$@"
+"""
+
+
+@pytest.mark.parametrize("failures", [1, 2])
+def test_one_time_out_of_the_bus_ends_no_update(
+    box: UpdateBox, requests: Path, authority: BundleAuthority, failures: int
+) -> None:
+    authority.make_bundle(box.root / STICK / "new.raucb", "2.0.0")
+    folder = box.root / "slow"
+    folder.mkdir()
+    text = SLOW_RAUC.format(folder=folder, failures=failures, rauc=shutil.which("rauc"))
+    (folder / "rauc").write_text(text)
+    (folder / "rauc").chmod(0o755)
+    box.environ["PATH"] = f"{folder}:{box.environ['PATH']}"
+    reported = done(box, requests, "install", f"/{STICK}/new.raucb")
+    if failures == 1:
+        assert {"info", "status", "install"} <= {path.name for path in folder.iterdir()}
+    assert any("Timeout was reached" in line for line in texts(reported)) == (failures > 1)
 
 
 def test_a_machine_without_slots_is_reported(box: UpdateBox, requests: Path) -> None:
