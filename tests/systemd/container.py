@@ -37,6 +37,8 @@ export PYTHONPATH={CHECKOUT} PYTHONDONTWRITEBYTECODE=1
 exec {CHECKOUT}/.venv/bin/python -m agent "$@"
 """
 """The stand-in for /opt/vigie/bin/vigie: the checkout may be at a path that a unit must not read."""
+PYTHON_SCRIPT = PROGRAM_SCRIPT.replace(" -m agent", "")
+"""The stand-in for /opt/vigie/bin/python, which some units start."""
 
 BROKER_UNIT = """
 [Service]
@@ -80,9 +82,10 @@ class Container:
         for name, text in files.items():
             (etc / name).parent.mkdir(parents=True, exist_ok=True)
             (etc / name).write_text(text)
-        program = opt / "vigie" / "bin" / "vigie"
-        program.write_text(PROGRAM_SCRIPT)
-        program.chmod(0o755)
+        for name, text in (("vigie", PROGRAM_SCRIPT), ("python", PYTHON_SCRIPT)):
+            program = opt / "vigie" / "bin" / name
+            program.write_text(text)
+            program.chmod(0o755)
         subprocess.run([ROOT / "systemd" / "install", folder / "stage"], check=True)
         shutil.copytree(folder / "stage" / "usr" / "local", local, dirs_exist_ok=True)
         # The container cannot write byte code into the checkout, and would compile at each start.

@@ -183,3 +183,19 @@ def test_the_journal_is_rotated(container: Container) -> None:
     container.run("systemctl", "start", "vigie-logs.service")
     folder = next((container.root / "var/log/journal").iterdir())
     assert [file for file in folder.iterdir() if file.name.startswith("system@")]
+
+
+def test_the_agent_may_reach_only_what_it_is_configured_for(container: Container) -> None:
+    def is_filtered() -> bool:
+        return "127.0.0.0/8" in container.unit_property(AGENT, "IPAddressAllow")
+
+    container.wait_for(is_filtered, "network filter")
+    assert "0.0.0.0/0" in container.unit_property(AGENT, "IPAddressDeny")  # noqa: S104 - a filter
+    file = container.root / "etc/vigie/vigie.toml"
+    text = file.read_text()
+    try:
+        file.write_text(text.replace("mqtt://127.0.0.1", "mqtts://centre.example"))
+        container.wait_for(lambda: not is_filtered(), "end of the filter")
+    finally:
+        file.write_text(text)
+    container.wait_for(is_filtered, "network filter")

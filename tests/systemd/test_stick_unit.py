@@ -21,9 +21,8 @@ STICK_ROOT = "/etc/stick"
 DROP_IN = f"""[Unit]
 ConditionKernelCommandLine=
 [Service]
-Environment=PYTHONPATH={CHECKOUT} PYTHONDONTWRITEBYTECODE=1
 ExecStart=
-ExecStart={PYTHON} -P -m agent.update.stick_service --root {STICK_ROOT}
+ExecStart=/opt/vigie/bin/python -P -m agent.update.stick_service --root {STICK_ROOT}
 """
 SYSTEMD_MOUNT = """#!/bin/sh
 exec /usr/bin/systemd-mount --quiet --collect --property=LazyUnmount=yes --tmpfs /run/media/sda1
