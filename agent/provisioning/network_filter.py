@@ -26,6 +26,7 @@ UNITS = ("vigie-agent.service", "vigie-console@.service", "vigie-selftest.servic
 UNIT_DIR = Path("run/systemd/system")
 DROP_IN = "50-network-filter.conf"
 RELOAD_COMMAND = ("/usr/bin/systemctl", "daemon-reload")
+RELOAD_TIMEOUT_S = 60.0
 _TEMPLATE = """# By vigie-network-filter.service, from the configuration.
 [Service]
 IPAddressDeny=any
@@ -102,19 +103,23 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
     try:
-        peers = find_peers(configuration.load(args.config))
-        text = render_drop_in(peers)
-        log.info(
-            "%s: %s",
-            "no filter, since one is a name" if text is None else "only these are allowed",
-            ", ".join(sorted(peers)),
-        )
-        if write_drop_ins(args.root, text):
-            subprocess.run(RELOAD_COMMAND, check=True, timeout=60)  # noqa: S603 - fixed words
+        # Again until nothing changes: systemd does not start the unit for a change while it runs.
+        while _update(args.root, args.config):
+            subprocess.run(RELOAD_COMMAND, check=True, timeout=RELOAD_TIMEOUT_S)  # noqa: S603 - fixed words
     except (OSError, UserError, subprocess.SubprocessError) as error:
         log.error("%s", error)
         return 1
     return 0
+
+
+def _update(root: Path, config: Path) -> bool:
+    peers = find_peers(configuration.load(config))
+    text = render_drop_in(peers)
+    if not write_drop_ins(root, text):
+        return False
+    listed = ", ".join(sorted(peers))
+    log.info("no filter, a peer is a name: %s" if text is None else "only these: %s", listed)
+    return True
 
 
 if __name__ == "__main__":
