@@ -72,7 +72,9 @@ def test_footage_is_exported_to_a_stick_that_may_be_pulled_out_then(
     fat = FatPart(stick)
     assert fat.check_errors() == ""
     (folder,) = (name for name in fat.list_names() if "vigie-north-" in name)
-    assert any("manifest.json" in name for name in fat.list_names(folder.removeprefix("::").rstrip("/")))
+    assert any(
+        "manifest.json" in name for name in fat.list_names(folder.removeprefix("::").rstrip("/"))
+    )
 
 
 def test_a_stick_of_another_file_system_is_not_known(guest: Guest) -> None:

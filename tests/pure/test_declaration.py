@@ -33,7 +33,9 @@ TABLES = {
     "head": [{"name": "mast", "driver": "fake", "camera": "north"}],
 }
 CONFIG = msgspec.convert(TABLES, Config)
-BANK = msgspec.convert({"owner": "Bank", "purpose": "robberies", "max_age_h": 1000}, InstitutionConfig)
+BANK = msgspec.convert(
+    {"owner": "Bank", "purpose": "robberies", "max_age_h": 1000}, InstitutionConfig
+)
 
 
 def declare(

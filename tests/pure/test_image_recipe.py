@@ -359,7 +359,9 @@ def test_what_can_be_written_holds_no_programs_and_no_devices() -> None:
     start = RECIPE / "mkosi.skeleton/etc/initramfs-tools/scripts/init-bottom/vigie"
     mounts = re.findall(r'mount -t (?:overlay|ext4) -o "?([\w=,-]+)', start.read_text())
     assert len(mounts) == 2
-    (select,) = re.findall(r"^PARTLABEL=select \S+ vfat (\S+)", (EXTRA / "etc/fstab").read_text(), re.MULTILINE)
+    (select,) = re.findall(
+        r"^PARTLABEL=select \S+ vfat (\S+)", (EXTRA / "etc/fstab").read_text(), re.MULTILINE
+    )
     units = EXTRA / "usr/lib/systemd/system"
     tmp, data = (
         re.findall(r"^Options=(\S+)", (units / name).read_text(), re.MULTILINE)

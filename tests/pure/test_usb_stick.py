@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -22,6 +21,7 @@ from tests.pure.console_rig import ConsoleRig
 
 CTRL_C, CTRL_D = b"\x03", b"\x04"
 TIMEOUT_S = 20.0
+IDLE_TIMEOUT_S = 0.05
 MOUNT_SCRIPT = """#!/bin/sh
 echo "mount $*" >>{root}/calls
 for folder; do :; done
@@ -50,6 +50,7 @@ class StickUnit:
         self.write_program(stick_service.SYSTEMD_MOUNT, MOUNT_SCRIPT.format(root=root))
         self.write_program(stick_service.SYSTEMCTL, STOP_SCRIPT.format(root=root))
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._serve)
 
     def write_program(self, name: str, text: str) -> None:
@@ -77,14 +78,14 @@ class StickUnit:
         self._thread.start()
 
     def close(self) -> None:
+        self._stopping.set()
         if self._thread.is_alive():
-            self._listener.shutdown(socket.SHUT_RDWR)
             self._thread.join(TIMEOUT_S)
         self._listener.close()
 
     def _serve(self) -> None:
-        with suppress(OSError):  # the listener was shut down
-            stick_service.serve(self._listener, self.root, TIMEOUT_S)
+        while not self._stopping.is_set():
+            stick_service.serve(self._listener, self.root, IDLE_TIMEOUT_S)
 
 
 @pytest.fixture
@@ -254,7 +255,7 @@ def test_a_failed_mount_is_reported_in_one_line(rig: ConsoleRig, unit: StickUnit
 def test_a_service_that_does_not_run_is_reported(rig: ConsoleRig, unit: StickUnit) -> None:
     unit.plug_in("stick-vfat-sda1")
     with (
-        pytest.raises(ConsoleError, match="cannot be mounted: .*No such file"),
+        pytest.raises(ConsoleError, match=r"cannot be mounted: .*No such file"),
         mount_stick(terminal_of(rig), rig.context, writable=False),
     ):
         raise AssertionError

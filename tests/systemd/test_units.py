@@ -11,9 +11,7 @@ HOME = ROOT / "systemd"
 SERVICES = sorted(HOME.glob("*.service"))
 IMAGE_UNITS = ROOT / "images/recipe/mkosi.extra/usr/lib/systemd/system"
 IMAGE_SERVICES = [IMAGE_UNITS / name for name in ("vigie-clock-save.service", "vigie-time.service")]
-UNITS = sorted(
-    [*SERVICES, *HOME.glob("*.timer"), *HOME.glob("*.path"), *HOME.glob("*.socket")]
-)
+UNITS = sorted([*SERVICES, *HOME.glob("*.timer"), *HOME.glob("*.path"), *HOME.glob("*.socket")])
 HIGHEST_EXPOSURE = 20  # tenths
 SYSTEMDS_OWN = ("*.target", "*.slice", "*.mount", "*.socket")
 MOMENTS = {"OnCalendar": "calendar", "OnBootSec": "timespan"}
