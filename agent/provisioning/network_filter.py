@@ -92,6 +92,8 @@ def _replace(path: Path, text: str | None) -> bool:
     else:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="ascii")
+        # systemd warns of one that only root can read.
+        path.chmod(0o644)
     return True
 
 

@@ -69,7 +69,7 @@ def test_a_change_is_written_once_and_undone(tmp_path: Path) -> None:
     assert not network_filter.write_drop_ins(tmp_path, None)
     assert network_filter.write_drop_ins(tmp_path, text)
     files = [tmp_path / UNIT_DIR / f"{unit}.d" / DROP_IN for unit in UNITS]
-    assert {file.read_text() for file in files} == {text}
+    assert {(file.read_text(), file.stat().st_mode & 0o777) for file in files} == {(text, 0o644)}
     assert not network_filter.write_drop_ins(tmp_path, text), "systemd is not reloaded for nothing"
     assert network_filter.write_drop_ins(tmp_path, None)
     assert not any(file.exists() for file in files)
