@@ -1,7 +1,7 @@
 """Allow the agent and the console only the addresses that they are configured for.
 
-`python -m agent.provisioning.network_filter CONFIG`, as root: vigie-network-filter.service runs it after each change of
-the configuration. It writes drop-ins with `IPAddressDeny=any` for systemd. A peer that is configured by its name may have
+`python -m agent.provisioning.network_filter CONFIG`, as root: vigie-network-filter.service runs it after each start of
+the agent. It writes drop-ins with `IPAddressDeny=any` for systemd. A peer that is configured by its name may have
 any address, and another one tomorrow: there is no filter then, since a box that cannot be reached is worse.
 """
 
@@ -105,7 +105,7 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
     try:
-        # Again until nothing changes: systemd does not start the unit for a change while it runs.
+        # Again until nothing changes: a restart of the agent meanwhile does not start the unit again.
         while _update(args.root, args.config):
             subprocess.run(RELOAD_COMMAND, check=True, timeout=RELOAD_TIMEOUT_S)  # noqa: S603 - fixed words
     except (OSError, UserError, subprocess.SubprocessError) as error:

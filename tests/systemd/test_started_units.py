@@ -195,7 +195,9 @@ def test_the_agent_may_reach_only_what_it_is_configured_for(container: Container
     text = file.read_text()
     try:
         file.write_text(text.replace("mqtt://127.0.0.1", "mqtts://centre.example"))
+        container.run("systemctl", "restart", AGENT)
         container.wait_for(lambda: not is_filtered(), "end of the filter")
     finally:
         file.write_text(text)
+        container.run("systemctl", "restart", AGENT)
     container.wait_for(is_filtered, "network filter")
