@@ -105,8 +105,7 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
     try:
-        # Again until nothing changes: a restart of the agent meanwhile does not start the unit again.
-        while _update(args.root, args.config):
+        if _update(args.root, args.config):
             subprocess.run(RELOAD_COMMAND, check=True, timeout=RELOAD_TIMEOUT_S)  # noqa: S603 - fixed words
     except (OSError, UserError, subprocess.SubprocessError) as error:
         log.error("%s", error)
