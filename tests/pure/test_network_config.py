@@ -64,9 +64,6 @@ def test_a_fixed_address_accepts_neither_dhcp_nor_router_advertisements() -> Non
         "Gateway=10.4.0.1",
         "DNS=10.4.0.1",
         "DNS=9.9.9.9",
-        "",
-        "[IPv6AcceptRA]",
-        "UseRedirect=no",
     ]
 
 
