@@ -29,8 +29,7 @@ from drivers.av_stream import (
 )
 from drivers.contracts import StreamRequest
 from drivers.errors import DriverError
-from drivers.masking import MaskPainter
-from drivers.media import NS_PER_S, Frame, Packet, StreamInfo
+from drivers.media import NS_PER_S, Frame, Packet, Planes, StreamInfo
 from drivers.timeline import PacketTimes, StreamTimeline
 
 MAX_BURST_NS = NS_PER_S // 2
@@ -57,8 +56,8 @@ class _QueuedPacket(msgspec.Struct, frozen=True):
 class LiveCamera:
     """A live stream.
 
-    `open_stream` blocks; it is called on the camera's own thread. `may_nap`: unread data waits
-    safely, as in a TCP connection.
+    `open_stream` blocks; it is called on the camera's own thread. `paint` masks a frame's planes; the masks
+    of the request are not looked at. `can_pause`: unread data waits safely, as in a TCP connection.
     """
 
     def __init__(
@@ -68,6 +67,7 @@ class LiveCamera:
         request: StreamRequest,
         clock_ns: Callable[[], int],
         *,
+        paint: Callable[[Planes], Planes],
         open_timeout_s: float,
         read_timeout_s: float,
         can_pause: bool,
@@ -86,9 +86,7 @@ class LiveCamera:
         self._closed = False
         self._last_arrival_ns = 0
         self._pending_media: Iterator[Packet | Frame] = iter(())
-        self._frame_decoder = FrameDecoder(
-            request.frames_fps, MaskPainter(request.masks, display_name, request.current_masks)
-        )
+        self._frame_decoder = FrameDecoder(request.frames_fps, paint)
         self._keyframe_seen = False
         self._last_packet_ns = 0
         self._thread = threading.Thread(target=self._run, name=f"read {display_name}", daemon=True)

@@ -17,8 +17,7 @@ import av.video.stream
 import numpy as np
 
 from drivers.errors import DriverError, DriverErrorKind, errno_kind
-from drivers.masking import MaskPainter
-from drivers.media import NS_PER_S, Frame, Packet, Plane, StreamInfo
+from drivers.media import NS_PER_S, Frame, Packet, Plane, Planes, StreamInfo
 
 MAX_ALLOCATION_BYTES = 134_217_728
 """A camera names the length of its description and the size of its picture. A decoded picture of 8192x4320
@@ -50,6 +49,7 @@ _ERROR_KINDS: tuple[tuple[type[Exception], DriverErrorKind, str], ...] = (
     (av.error.ConnectionResetError, "ended", "the other side closed the connection"),
     (av.error.BrokenPipeError, "ended", "the other side closed the connection"),
     (av.error.EOFError, "ended", "ended before the stream began"),
+    (MemoryError, "crashed", "it takes more memory to read than it may have"),
 )
 
 
@@ -156,7 +156,7 @@ def _stream_info(stream: av.video.stream.VideoStream) -> StreamInfo:
     )
 
 
-def frame_planes(frame: av.VideoFrame) -> tuple[Plane, Plane, Plane]:
+def frame_planes(frame: av.VideoFrame) -> Planes:
     """Return the planes of a decoded picture as views on the decoder's memory, without a copy.
 
     A format other than 4:2:0 planar is converted first. FFmpeg counts references: the decoder uses
@@ -218,13 +218,13 @@ class FrameSelector:
 class FrameDecoder:
     """Decodes packets to the selected frames; no more is decoded than the codec needs.
 
-    `seq` numbers all pictures of the stream, selected or not. `t_ns` never steps back. The masks are
-    burnt into each frame. Not thread-safe.
+    `seq` numbers all pictures of the stream, selected or not. `t_ns` never steps back. `paint` masks the
+    planes of each frame. Not thread-safe.
     """
 
-    def __init__(self, fps: float, painter: MaskPainter) -> None:
+    def __init__(self, fps: float, paint: Callable[[Planes], Planes]) -> None:
         self._selector = FrameSelector(fps)
-        self._painter = painter
+        self._paint = paint
         self._seq = 0
         self._last_ns: int | None = None
 
@@ -240,7 +240,7 @@ class FrameDecoder:
 
         `stream_ns` maps a timestamp to the stream's time, and `t_ns` maps that to the frame's time. A
         picture without a timestamp has the packet's `pts_ns`. Raises: InvalidDataError of PyAV if the
-        packet is damaged; MaskError.
+        packet is damaged; what `paint` raises.
         """
         is_independent = source.is_intra_only or packet.is_disposable
         if packet.size and is_independent and not self._selector.is_due(pts_ns):
@@ -253,5 +253,5 @@ class FrameDecoder:
             if self._selector.select(at_ns) and not picture.is_corrupt:
                 at_ns = to_boottime_ns(at_ns)
                 self._last_ns = at_ns if self._last_ns is None else max(self._last_ns, at_ns)
-                y, u, v = self._painter.paint_planes(frame_planes(picture))
+                y, u, v = self._paint(frame_planes(picture))
                 yield Frame(seq=seq, t_ns=self._last_ns, y=y, u=u, v=v)

@@ -10,7 +10,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
 
 from drivers.errors import DriverError
-from drivers.masking import Planes
+from drivers.media import Planes
 
 GOP_S = 2.0
 

@@ -5,7 +5,7 @@ import os
 from typing import Literal
 
 DriverErrorKind = Literal[
-    "absent", "closed", "busy", "timeout", "protocol", "unsupported", "ended", "stuck"
+    "absent", "closed", "busy", "timeout", "protocol", "unsupported", "ended", "crashed", "stuck"
 ]
 """The reason of a driver's failure, on which the agent and the technician act.
 
@@ -16,6 +16,7 @@ timeout      the device exists, and did not answer in time
 protocol     the device's answer is not of the expected protocol
 unsupported  the device answered, and lacks the requested function
 ended        the source is over: a file played to its end, a server closed the stream
+crashed      the process that reads the device crashed, hung, or reached one of its limits
 stuck        the kernel holds the device and does not release it: only a restart of the board helps
 """
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from drivers.errors import MaskError
-from drivers.media import Plane, Point, Polygon
+from drivers.media import Plane, Planes, Point, Polygon
 
 MASK_LUMA, MASK_CHROMA = 32, 128
 """Dark grey. Black would look like a dead part of the sensor."""
@@ -26,7 +26,6 @@ _FRACTION_BITS = 4
 _SUBPIXEL_SCALE = 1 << _FRACTION_BITS
 _BORDER_PX = 4
 
-Planes = tuple[Plane, Plane, Plane]
 Samples = npt.NDArray[np.uint8 | np.uint16]
 
 

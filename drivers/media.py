@@ -16,6 +16,9 @@ NS_PER_S = 1_000_000_000
 Plane = npt.NDArray[np.uint8]
 """One plane of a picture, rows first. It may be a view with a stride, and is never written to."""
 
+Planes = tuple[Plane, Plane, Plane]
+"""Y, U and V of a picture, 4:2:0."""
+
 
 UnitInterval = Annotated[float, msgspec.Meta(ge=0, le=1)]
 

@@ -16,6 +16,7 @@ from agent.capture.camera_source import CameraSource, OpenCamera
 from agent.capture.capture_stage import CaptureCounts, CaptureStage
 from agent.capture.next_frame import NextFrame
 from agent.capture.onvif_events import OnvifEventFeed, OnvifEventStage
+from agent.capture.reader_fault import ReaderFault
 from agent.capture.snapshot_command import CameraAccess
 from agent.detection.active_scene import ActiveScene
 from agent.detection.detect_stage import DetectStage
@@ -100,6 +101,9 @@ class CameraPipeline:
                 on_segment=self._on_segment,
                 is_suspended=lambda: not self.duty.can_record,
             )
+        self._reader_fault = ReaderFault(
+            self.name, services.faults, services.clock.boottime_ns
+        )
         self.capture_stages = self._make_capture_stages(source)
         self.onvif_stage = self._make_onvif_stage(source.open_feed)
         """Reads the camera's own events, None if the configuration subscribes to none."""
@@ -244,6 +248,7 @@ class CameraPipeline:
             self._services.clock.boottime_ns,
             self._services.new_id,
             self._services.publisher.publish_event,
+            self._reader_fault,
         )
 
     def _make_sealer(self) -> Sealer | None:
@@ -309,6 +314,7 @@ class CameraPipeline:
             on_open=lambda info: self._on_open(info, frames, packets),
             on_end=self.ended.set,
             wanted=lambda: self.duty.limit(wanted),
+            reader_fault=self._reader_fault,
         )
 
     def _target_fps(self) -> float | None:

@@ -20,6 +20,7 @@ from drivers import catalog
 from drivers.contracts import Camera, StreamRequest
 from drivers.errors import DriverError
 from drivers.onvif.credentials import OnvifAccess
+from drivers.onvif.events import open_event_feed
 from drivers.transcoding import open_transcoded
 
 OpenCamera = Callable[[StreamRequest], Camera]
@@ -149,9 +150,6 @@ def _feed_opener(camera: CameraConfig) -> Callable[[], OnvifEventFeed] | None:
     access = OnvifAccess(url=onvif.url, username=onvif.username, password_file=onvif.password_file)
 
     def open_feed() -> OnvifEventFeed:
-        # Imported here, because the SOAP library takes some 40 MB.
-        from drivers.onvif.events import open_event_feed  # noqa: PLC0415
-
         return open_event_feed(f"camera {camera.name!r}", access)
 
     return open_feed

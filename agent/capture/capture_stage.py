@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from agent.capture.reader_fault import ReaderFault
 from agent.runtime.queues import LatestFrame, PacketQueue
 from drivers.contracts import Camera, CameraReadings, ReadingsSource, StreamRequest
 from drivers.errors import DriverError
@@ -56,6 +57,7 @@ class CaptureStage:
         on_open: Callable[[StreamInfo], None],
         on_end: Callable[[], None] | None = None,
         wanted: Callable[[], StreamRequest | None] = lambda: DEFAULT_WANTED,
+        reader_fault: ReaderFault | None = None,
     ) -> None:
         self.name = f"capture {name}"
         self._wanted = wanted
@@ -67,6 +69,7 @@ class CaptureStage:
         self._packets = packets
         self._on_open = on_open
         self._on_end = on_end
+        self._reader_fault = reader_fault
         self._packet_count = 0
         self._frame_count = 0
         self._open_count = 0
@@ -106,6 +109,8 @@ class CaptureStage:
             return
         self._last_media_ns = self._clock_ns()
         self._last_error = None
+        if self._reader_fault is not None:
+            self._reader_fault.on_success()
         if isinstance(media, Frame):
             self._frame_count += 1
             if self._frames is not None:
@@ -161,5 +166,7 @@ class CaptureStage:
 
     def _record_error(self, error: DriverError) -> None:
         self._last_error = str(error)
+        if self._reader_fault is not None:
+            self._reader_fault.on_error(error)
         if error.kind == "stuck":
             self._stuck_error = self._last_error

@@ -8,6 +8,7 @@ from typing import Protocol
 from agent.base.event_lifecycle import EventLifecycle, NewId, momentary_event
 from agent.base.event_type import EventType
 from agent.base.model import Event
+from agent.capture.reader_fault import ReaderFault
 from agent.config.configuration import is_identifying_topic
 from drivers.errors import DriverError
 
@@ -149,12 +150,14 @@ class OnvifEventStage:
         clock_ns: Callable[[], int],
         new_id: NewId,
         on_event: Callable[[Event], None],
+        reader_fault: ReaderFault,
     ) -> None:
         """`open_feed` subscribes or raises DriverError. Called on the stage's thread."""
         self.name = f"events {camera}"
         self._open_feed = open_feed
         self._clock_ns = clock_ns
         self._on_event = on_event
+        self._reader_fault = reader_fault
         self._tracker = OnvifEventTracker(camera, wanted, new_id)
         self._feed: OnvifEventFeed | None = None
         self._last_pull_ns = clock_ns()
@@ -166,11 +169,13 @@ class OnvifEventStage:
             if self._feed is None:
                 self._feed = self._open_feed()
             notifications = self._feed.pull(PULL_TIMEOUT_S, self._clock_ns())
-        except DriverError:
+        except DriverError as error:
+            self._reader_fault.on_error(error)
             self._close_feed()
             if (self._clock_ns() - self._last_pull_ns) / 1e9 >= SILENT_AFTER_S:
                 self._emit(self._tracker.end_all(self._last_pull_ns))
             raise
+        self._reader_fault.on_success()
         self._last_pull_ns = self._clock_ns()
         events = [self._tracker.step(notification) for notification in notifications]
         self._emit([event for event in events if event is not None])

@@ -22,6 +22,7 @@ _FAULT_BY_ERROR: dict[DriverErrorKind, FaultCode] = {
     "stuck": "PTZ-01",
     "ended": "PTZ-01",
     "timeout": "PTZ-03",
+    "crashed": "CAM-05",
 }
 _REJECTION_BY_ERROR: dict[DriverErrorKind, RefusalCode] = {
     "unsupported": "unsupported",
@@ -69,6 +70,8 @@ class HeadConnection:
             ptz = self._open_ptz()
         except DriverError as error:
             self._raise_fault(error, "PTZ-01")
+            if error.kind == "crashed":
+                self._raise_fault(error, "CAM-05")
             raise
         with self._lock:
             self._ptz = ptz
@@ -116,8 +119,9 @@ class HeadConnection:
         self.stop_pending = False
 
     def note_answer(self) -> None:
-        """Clear the fault of a head that does not answer."""
+        """Clear the faults of a head that does not answer, or whose answers break their reader."""
         self._faults.clear("PTZ-03", self.head_name)
+        self._faults.clear("CAM-05", self.head_name)
         self.last_error = None
 
     def close(self) -> None:

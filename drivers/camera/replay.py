@@ -80,7 +80,7 @@ class ReplayCamera:
         self._burst_due_ns: int | None = None
         self._frame_decoder = FrameDecoder(
             request.frames_fps,
-            MaskPainter(request.masks, self._display_name, request.current_masks),
+            MaskPainter(request.masks, self._display_name, request.current_masks).paint_planes,
         )
         self._wake_selector = FrameSelector(request.frames_fps)
         self._start_ns: int | None = None

@@ -15,7 +15,8 @@ read_timeout_s = 5
 ```
 
 The password may be in the address instead; it is in no message. The server chooses digest or basic
-authentication. An ended or silent stream is a DriverError, and the caller opens the camera again.
+authentication. The stream is read in a child process ([`drivers/stream_child.py`](../stream_child.py)), since
+what a camera sends is hostile until it is checked. An ended or silent stream is a DriverError, and the caller opens the camera again.
 `t_ns` is the arrival of the picture less the network's delay: see `drivers.timeline.StreamTimeline`.
 """
 
@@ -27,10 +28,12 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import msgspec
 
 from drivers.addresses import validate_url
-from drivers.av_live import LiveCamera
-from drivers.av_stream import VideoSource, open_video_source
-from drivers.contracts import Camera, StreamRequest
+from drivers.child.camera import ChildCamera, ChildPolicy
+from drivers.child.fork_server import ForkServer
+from drivers.contracts import StreamRequest
+from drivers.media import NS_PER_S
 from drivers.onvif.credentials import read_password
+from drivers.stream_child import HEARTBEAT_S, StreamOptions
 
 Timeout = Annotated[float, msgspec.Meta(ge=0.5, le=20)]
 
@@ -38,6 +41,17 @@ _SECRET_PATTERN = re.compile(r"(pass\w*|pwd)=[^&/;]*", re.IGNORECASE)
 
 LIBAV_EXTRA_TIMEOUT_S = 1.0
 """libav's own timeouts are longer than the driver's, so that the driver's error is raised."""
+
+DEFAULT_PORT = 554
+START_MARGIN_S = 10.0
+"""Time for the fork server to load its libraries, on top of `open_timeout_s`."""
+HANG_S = 10.0
+"""Time without a heartbeat after which the child hangs."""
+MAX_CORES = 1.5
+"""The child has one thread that demuxes and one that decodes."""
+
+FORK_SERVER = ForkServer("drivers.stream_child")
+"""Of all network cameras."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -63,21 +77,25 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 def open_camera(
     name: str, options: Options, request: StreamRequest, clock_ns: Callable[[], int]
-) -> Camera:
+) -> ChildCamera:
     """Connect and wait for the stream's parameters.
 
-    Raises: DriverError absent (host, port or path), protocol (password refused, not RTSP), timeout.
+    Raises: DriverError absent (host, port or path), protocol (password refused, not RTSP), timeout, crashed.
     """
     display_name = f"camera {name!r}: {redacted_url(options.url)}"
-    url = url_with_credentials(options, display_name)
-    return LiveCamera(
+    return ChildCamera(
         display_name,
-        lambda: _open(url, options, display_name),
+        _stream_options(options, display_name),
         request,
         clock_ns,
-        open_timeout_s=options.open_timeout_s,
-        read_timeout_s=options.read_timeout_s,
-        can_pause=options.transport == "tcp",
+        FORK_SERVER.start_child,
+        ChildPolicy(
+            open_timeout_s=options.open_timeout_s + START_MARGIN_S,
+            silence_limits_ns={object: round((HEARTBEAT_S + HANG_S) * NS_PER_S)},
+            silence_kind="crashed",
+            masks_in_child=False,
+            max_cores=MAX_CORES,
+        ),
     )
 
 
@@ -98,17 +116,20 @@ def url_with_credentials(options: Options, display_name: str) -> str:
     return urlunsplit(parts._replace(netloc=f"{user}@{parts.netloc}"))
 
 
-def _open(url: str, options: Options, display_name: str) -> VideoSource:
-    """Open with little probing: the parameters are in the session description.
+def _stream_options(options: Options, display_name: str) -> StreamOptions:
+    """Return how the child opens the stream: with little probing, as the description has the parameters.
 
     libav would otherwise read 20 frames to guess the rate, which takes a second or more.
     """
-    return open_video_source(
-        url,
-        display_name,
-        options={"rtsp_transport": options.transport, "fpsprobesize": "0"},
-        timeout=(
+    return StreamOptions(
+        url=url_with_credentials(options, display_name),
+        av_options={"rtsp_transport": options.transport, "fpsprobesize": "0"},
+        av_timeouts_s=(
             options.open_timeout_s + LIBAV_EXTRA_TIMEOUT_S,
             options.read_timeout_s + LIBAV_EXTRA_TIMEOUT_S,
         ),
+        open_timeout_s=options.open_timeout_s,
+        read_timeout_s=options.read_timeout_s,
+        can_pause=options.transport == "tcp",
+        tcp_port=urlsplit(options.url).port or DEFAULT_PORT,
     )

@@ -29,6 +29,7 @@ from drivers.av_live import LiveCamera
 from drivers.av_stream import VideoSource, open_video_source
 from drivers.contracts import Camera, StreamRequest
 from drivers.errors import DriverError
+from drivers.masking import MaskPainter
 
 OPEN_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 5.0
@@ -74,6 +75,7 @@ def open_camera(
         lambda: _open(options, display_name),
         request,
         clock_ns,
+        paint=MaskPainter(request.masks, display_name, request.current_masks).paint_planes,
         open_timeout_s=OPEN_TIMEOUT_S,
         read_timeout_s=READ_TIMEOUT_S,
         can_pause=False,

@@ -1,6 +1,6 @@
-"""The camera module's child process, and what passes between it and its parent.
+"""The camera module: what runs in its child process, and what the probe asks of libcamera.
 
-In the parent: `process`, `child_connection`, and the driver itself, `drivers.camera.csi`. In the child:
-`child`, `camera_runner`, `picamera2_setup`, `encoders`, `control_channel`. In both: `messages`,
-`bounded_queue`, `frame_memory`. Pure: `options`, `controls`, `night_detector`, `nv12`, `readings`.
+In the parent: the driver itself, `drivers.camera.csi`, on `drivers.child`. In the child: `child`,
+`camera_runner`, `picamera2_setup`, `encoders`. Pure: `options`, `controls`, `night_detector`, `nv12`,
+`readings`.
 """

@@ -8,17 +8,21 @@ import threading
 import time
 from typing import Any
 
+import msgspec
+
 from drivers.av_stream import FrameSelector
+from drivers.child import messages
+from drivers.child.bounded_queue import MediaQueue
+from drivers.child.control_channel import ControlChannel
+from drivers.child.frame_memory import SLOT_COUNT, FrameMemory
 from drivers.contracts import CameraReadings
-from drivers.csi import controls, encoders, messages, picamera2_setup
-from drivers.csi.bounded_queue import MediaQueue
-from drivers.csi.control_channel import ControlChannel
-from drivers.csi.frame_memory import SLOT_COUNT, FrameMemory
+from drivers.csi import controls, encoders, picamera2_setup
 from drivers.csi.night_detector import NightDetector
 from drivers.csi.nv12 import nv12_views, write_planar
+from drivers.csi.options import Options
 from drivers.csi.picamera2_setup import CsiStream
 from drivers.csi.readings import read_lux, to_readings
-from drivers.masking import MaskPainter
+from drivers.masking import WHOLE_PICTURE, MaskPainter
 from drivers.media import NS_PER_S, Packet, Plane, Polygon, StreamInfo
 
 NS_PER_US = 1000
@@ -32,26 +36,28 @@ class CameraRunner:
 
     def __init__(
         self,
-        setup: messages.Setup,
+        display_name: str,
+        settings: messages.MediaSettings,
         memory_fd: int,
         control: ControlChannel,
-        queue: MediaQueue[Packet | messages.ChildMessage],
+        queue: MediaQueue[Packet | msgspec.Struct],
     ) -> None:
         """Raises: DriverError absent, busy, unsupported."""
-        self._setup = setup
-        self._options = options = setup.options
+        self._display_name = display_name
+        self._settings = settings
+        self._options = options = messages.from_raw(settings.options, Options)
         self._control = control
         self._queue = queue
-        self._picamera2 = picamera2_setup.import_picamera2(setup.display_name)
-        self._camera = picamera2_setup.open_camera(self._picamera2, options, setup.display_name)
+        self._picamera2 = picamera2_setup.import_picamera2(display_name)
+        self._camera = picamera2_setup.open_camera(self._picamera2, options, display_name)
         self._streams = picamera2_setup.configure(
-            self._camera, options, setup.display_name, lores=setup.frames_fps > 0
+            self._camera, options, display_name, lores=settings.frames_fps > 0
         )
-        self._selector = FrameSelector(setup.frames_fps)
+        self._selector = FrameSelector(settings.frames_fps)
         self._gop_ns = round(options.gop_s * NS_PER_S)
-        self._masks: tuple[Polygon, ...] = setup.masks
+        self._masks: tuple[Polygon, ...] = settings.masks
         self._painters = {
-            name: MaskPainter(setup.masks, setup.display_name, lambda: self._masks)
+            name: MaskPainter(settings.masks, display_name, lambda: self._masks)
             for name in self._streams
         }
         self._night_rule = NightDetector(options.night)
@@ -89,12 +95,12 @@ class CameraRunner:
             self._camera.camera_controls,
         )
         self._camera.set_controls(supported.controls)
-        kind = self._start_encoder() if self._setup.packets else None
+        kind = self._start_encoder() if self._settings.packets else None
         self._camera.pre_callback = self._on_picture
         try:
             self._camera.start()
         except (RuntimeError, OSError) as error:
-            raise picamera2_setup.to_driver_error(error, self._setup.display_name) from error
+            raise picamera2_setup.to_driver_error(error, self._display_name) from error
         self._queue.put(self._opened_message(kind, supported.missing))
         self._announced.set()
 
@@ -104,7 +110,7 @@ class CameraRunner:
             self._options,
             (main.width_px, main.height_px),
             has_hardware=encoders.has_hardware_encoder(),
-            display_name=self._setup.display_name,
+            display_name=self._display_name,
         )
         self._encoder, output = encoders.open_encoder(
             kind, self._options, self._options.fps, self._on_packet
@@ -123,7 +129,7 @@ class CameraRunner:
             width_px=primary.width_px,
             height_px=primary.height_px,
             fps=self._options.fps,
-            masked=bool(self._setup.masks) or self._setup.query_masks,
+            masked=bool(self._settings.masks) or self._settings.query_masks,
         )
         return messages.Opened(
             info=info,
@@ -143,10 +149,12 @@ class CameraRunner:
         )
         self._last_ns = t_ns
         seq, self._seq = self._seq, self._seq + 1
-        if self._setup.query_masks:
-            self._masks = self._control.query_masks(
+        if self._settings.query_masks:
+            masks = self._control.query_masks(
                 lambda number: self._queue.put(messages.MasksQuery(number=number))
             )
+            # Unknown masks hide everything.
+            self._masks = WHOLE_PICTURE if masks is None else masks
         if self._encoder is not None:
             if self._masks:
                 self._paint_masks(request, "main", self._streams["main"])

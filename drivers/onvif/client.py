@@ -1,239 +1,132 @@
-"""A client of one ONVIF device, with blocking calls.
+"""One ONVIF device, whose answers are parsed in a child process."""
 
-The library uses asyncio, and the agent threads: each client has one private event loop in one
-thread, as long as it is open, and asyncio is used in this file alone.
-"""
+from typing import Any
 
-import asyncio
-import concurrent.futures
-import logging
-import threading
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import Any, Literal, TypeVar
-
-import aiohttp
-import zeep.exceptions
-from lxml.etree import LxmlError  # type: ignore[import-untyped]
-
-from drivers.errors import DriverError, DriverErrorKind
+from drivers.onvif.camera_info import CameraInfo
+from drivers.onvif.child_link import OnvifChild
 from drivers.onvif.credentials import OnvifAccess, read_password
-from drivers.onvif.library import ONVIFCamera, ONVIFError, is_auth_error
-
-log = logging.getLogger(__name__)
-
-T = TypeVar("T")
-
-Service = Literal["devicemgmt", "media", "ptz", "events"]
-NAMESPACES: dict[Service, str] = {
-    "devicemgmt": "http://www.onvif.org/ver10/device/wsdl",
-    "media": "http://www.onvif.org/ver10/media/wsdl",
-    "ptz": "http://www.onvif.org/ver20/ptz/wsdl",
-    "events": "http://www.onvif.org/ver10/events/wsdl",
-}
-"""The namespaces of the services in use: ONVIF Core Specification, table 1."""
-
-FIRST_CALL_FACTOR = 3
-"""The first call connects: it may take this many times the timeout of the others."""
-CALLER_MARGIN_S = 1.0
-"""The loop times out by itself; the caller waits this much longer for its result."""
-CLOSE_TIMEOUT_S = 3.0
-
-_UNAUTHORISED = 401
-_PARSE_ERRORS = (AttributeError, TypeError, KeyError, ValueError)
-"""What the SOAP library raises for a reply of unknown form."""
-_CALL_ERRORS = (
-    TimeoutError,
-    aiohttp.ClientError,
-    zeep.exceptions.Error,
-    ONVIFError,
-    LxmlError,
-    OSError,
-    *_PARSE_ERRORS,
+from drivers.onvif.operations import (
+    FIRST_CALL_FACTOR,
+    CameraNotification,
+    CameraPreset,
+    DeviceAccess,
+    HasService,
+    HeadProfile,
+    HeadStatus,
+    OnvifSettings,
+    Order,
+    Pull,
+    ReadCameraInfo,
+    ReadHeadProfile,
+    ReadPresets,
+    ReadStatus,
+    SendOrder,
+    Service,
+    StorePreset,
+    Subscribe,
+    Unsubscribe,
 )
+
+INFO_CALLS = 8
+"""Calls of ReadCameraInfo and of ReadHeadProfile, at most."""
 
 
 class OnvifClient:
     """Thread-safe, and calls run at the same time: a stop does not wait for a query before it.
 
-    It connects at the first call, and again after the password was refused: the device's clock is
-    part of the digest, and clocks are set. Raises DriverError: `absent` (no host, refused, or
-    closed), `timeout`, `unsupported` (no such service or operation), `protocol` (the password was
-    refused, or the reply is not valid).
+    Each method raises DriverError: `absent` (no host, or refused), `timeout`, `unsupported` (no such service
+    or operation), `protocol` (the password was refused, or the reply is not valid), `crashed` (the reply
+    breaks the child), `closed` after `close`.
     """
 
     def __init__(self, name: str, credentials: OnvifAccess) -> None:
         """`name` is for messages. Raises: DriverError if the password cannot be read."""
         self.display_name = f"{name}: {credentials.url}"
-        self._credentials = credentials
-        self._password = (
+        password = (
             None
             if credentials.password_file is None
             else read_password(credentials.password_file, self.display_name)
         )
-        self._device: ONVIFCamera | None = None
-        self._connect_lock = asyncio.Lock()
-        self._close_lock = threading.Lock()
-        self._closed = False
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(
-            target=self._loop.run_forever, name=f"onvif {name}", daemon=True
+        self._timeout_s = credentials.timeout_s
+        self._child = OnvifChild(
+            self.display_name,
+            OnvifSettings(
+                device=DeviceAccess(
+                    host=credentials.host,
+                    port=credentials.port,
+                    username=credentials.username,
+                    password=password,
+                    timeout_s=credentials.timeout_s,
+                )
+            ),
         )
-        self._thread.start()
 
     @property
-    def timeout_s(self) -> float:
-        """The timeout of a call, except for the first."""
-        return self._credentials.timeout_s
-
-    def call(self, service: Service, operation: str, **arguments: Any) -> Any:
-        """Call an operation of a service, and return its answer. Raises: DriverError."""
-
-        async def call_service(device: ONVIFCamera) -> Any:
-            return await self.call_async(device, service, operation, arguments)
-
-        return self.run(call_service)
+    def child_pid(self) -> int | None:
+        """The child's process, None while there is none."""
+        return self._child.pid
 
     def has_service(self, service: Service) -> bool:
-        """Return whether the device reports a service. Raises: DriverError."""
+        """Return whether the device reports a service."""
+        return self._child.request(HasService(service=service), bool, self._limit_s)
 
-        async def check_service(device: ONVIFCamera) -> bool:
-            return NAMESPACES[service] in device.xaddrs
+    def read_camera_info(self) -> CameraInfo:
+        """Return the camera's description. Raises `unsupported` if it has no usable stream."""
+        return self._child.request(ReadCameraInfo(), CameraInfo, self._limit_s * INFO_CALLS)
 
-        return self.run(check_service)
+    def read_head_profile(self, token: str | None) -> HeadProfile:
+        """Return a profile, or the first one with a head. Raises `unsupported` if there is none."""
+        operation = ReadHeadProfile(token=token)
+        return self._child.request(operation, HeadProfile, self._limit_s * INFO_CALLS)
 
-    async def call_async(
-        self, device: ONVIFCamera, service: Service, operation: str, arguments: Mapping[str, Any]
-    ) -> Any:
-        """Do the same as `call`, inside of `run`."""
-        async with self._connect_lock:
-            service_proxy = await device.create_onvif_service(service)
-        return await getattr(service_proxy, operation)(dict(arguments))
+    def read_status(self, profile: str) -> HeadStatus:
+        """Return the state of a head."""
+        return self._child.request(ReadStatus(profile=profile), HeadStatus, self._limit_s)
 
-    def run(self, work: Callable[[ONVIFCamera], Awaitable[T]], timeout_s: float | None = None) -> T:
-        """Run `work` with the connected device in the private loop, and return its result.
+    def read_presets(self, profile: str) -> tuple[CameraPreset, ...]:
+        """Return the presets of a head."""
+        operation = ReadPresets(profile=profile)
+        return self._child.request(operation, tuple[CameraPreset, ...], self._limit_s)
 
-        Raises: DriverError.
-        """
-        timeout_limit_s = self._credentials.timeout_s if timeout_s is None else timeout_s
-        if self._device is None:
-            timeout_limit_s *= FIRST_CALL_FACTOR
+    def store_preset(self, profile: str, name: str, token: str | None) -> str:
+        """Store the present position, in place of the preset with the token; return its token."""
+        operation = StorePreset(profile=profile, name=name, token=token)
+        return self._child.request(operation, str, self._limit_s)
 
-        async def with_timeout() -> T:
-            async with asyncio.timeout(timeout_limit_s):
-                return await work(await self._connect())
+    def send_order(
+        self,
+        profile: str,
+        operation: Order,
+        *,
+        move_timeout_s: float | None = None,
+        **arguments: Any,
+    ) -> None:
+        """Send an order to a head."""
+        order = SendOrder(
+            profile=profile, operation=operation, arguments=arguments, timeout_s=move_timeout_s
+        )
+        self._child.request(order, type(None), self._limit_s)
 
-        return self._run_in_loop(with_timeout(), timeout_limit_s)
+    def subscribe(self) -> None:
+        """Subscribe to the camera's notifications."""
+        self._child.request(Subscribe(), type(None), self._limit_s)
+
+    def pull(self, timeout_s: float) -> tuple[CameraNotification, ...]:
+        """Return the notifications that come within `timeout_s`."""
+        operation = Pull(timeout_s=timeout_s)
+        return self._child.request(
+            operation, tuple[CameraNotification, ...], timeout_s + self._limit_s
+        )
+
+    def unsubscribe(self) -> None:
+        """End the subscription."""
+        self._child.request(Unsubscribe(), type(None), self._limit_s)
 
     def close(self) -> None:
-        """Close the connections and end the thread. A second call does nothing."""
-        with self._close_lock:
-            if self._closed:
-                return
-            self._closed = True
-        shutdown = asyncio.run_coroutine_threadsafe(self._shut_down(), self._loop)
-        try:
-            shutdown.result(CLOSE_TIMEOUT_S)
-        except TimeoutError:
-            log.warning("%s: the connections do not close", self.display_name)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(CLOSE_TIMEOUT_S)
-        if not self._thread.is_alive():
-            self._loop.close()
+        """Close the connections and end the child. A second call does nothing."""
+        self._child.close()
 
-    def _run_in_loop(self, work: Coroutine[Any, Any, T], timeout_limit_s: float) -> T:
-        with self._close_lock:
-            if self._closed:
-                work.close()
-                raise DriverError("closed", f"{self.display_name}: closed")
-            pending = asyncio.run_coroutine_threadsafe(work, self._loop)
-        try:
-            return pending.result(timeout_limit_s + CALLER_MARGIN_S)
-        except concurrent.futures.CancelledError as error:
-            raise DriverError("closed", f"{self.display_name}: closed") from error
-        except _CALL_ERRORS as error:
-            pending.cancel()
-            if _is_auth_failure(error):
-                self._reconnect_later()
-            raise self._to_driver_error(error, timeout_limit_s) from error
-
-    def _reconnect_later(self) -> None:
-        """Connect again at the next call."""
-        with self._close_lock:
-            if not self._closed:
-                asyncio.run_coroutine_threadsafe(self._disconnect(), self._loop)
-
-    async def _connect(self) -> ONVIFCamera:
-        async with self._connect_lock:
-            if self._device is None:
-                device = ONVIFCamera(
-                    self._credentials.host,
-                    self._credentials.port,
-                    self._credentials.username or "",  # the library knows no caller without a name
-                    self._password or "",
-                    no_cache=True,
-                    adjust_time=True,
-                )
-                try:
-                    await device.update_xaddrs()
-                    self._device = device
-                finally:
-                    if self._device is None:
-                        await device.close()
-            return self._device
-
-    async def _disconnect(self) -> None:
-        async with self._connect_lock:
-            device, self._device = self._device, None
-            if device is not None:
-                await device.close()
-
-    async def _shut_down(self) -> None:
-        other_tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in other_tasks:
-            task.cancel()
-        await asyncio.gather(*other_tasks, return_exceptions=True)
-        await self._disconnect()
-        await self._loop.shutdown_default_executor()
-
-    def _to_driver_error(self, error: BaseException, timeout_limit_s: float) -> DriverError:
-        """Map an exception to a DriverError. The password is in no message."""
-        if isinstance(error, TimeoutError):
-            return DriverError(
-                "timeout", f"{self.display_name}: no answer within {timeout_limit_s:g} s"
-            )
-        if _is_auth_failure(error):
-            return DriverError("protocol", f"{self.display_name}: {self._auth_message()}")
-        kind: DriverErrorKind = "protocol"
-        if isinstance(error, aiohttp.ClientPayloadError):
-            reason = f"sends {error}"
-        elif isinstance(error, aiohttp.ClientConnectionError | OSError):
-            kind, reason = "absent", "cannot be reached"
-        elif isinstance(error, zeep.exceptions.Fault):
-            kind = "unsupported" if _is_unsupported(error) else "protocol"
-            reason = f"says: {_collapse(error.message)}"
-        elif isinstance(error, ONVIFError) and "support service" in str(error):
-            kind, reason = "unsupported", "has no such service"
-        else:
-            reason = f"does not answer as ONVIF demands ({type(error).__name__})"
-        return DriverError(kind, f"{self.display_name}: {reason}")
-
-    def _auth_message(self) -> str:
-        if self._credentials.username is None:
-            return "wants a user and a password"
-        return f"refuses the password of user {self._credentials.username!r}"
-
-
-def _is_auth_failure(error: BaseException) -> bool:
-    if isinstance(error, zeep.exceptions.TransportError):
-        return bool(error.status_code == _UNAUTHORISED)
-    return isinstance(error, Exception) and bool(is_auth_error(error))
-
-
-def _is_unsupported(error: zeep.exceptions.Fault) -> bool:
-    """Check the fault's sub-codes, ONVIF Core Specification 5.8.2; some devices only have text."""
-    codes = " ".join(str(code) for code in error.subcodes or ())
-    return "NotSupported" in codes or "not supported" in (error.message or "").lower()
-
-
-def _collapse(text: str | None) -> str:
-    return " ".join((text or "nothing").split())[:200]
+    @property
+    def _limit_s(self) -> float:
+        """The time within which the child returns a result or its own timeout."""
+        return self._timeout_s * FIRST_CALL_FACTOR

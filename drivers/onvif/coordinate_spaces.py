@@ -13,6 +13,7 @@ import msgspec
 
 from drivers.angles import wrap_deg
 from drivers.contracts import FRACTION, SIGNED_FRACTION, Aux, Pose, Range, Velocity
+from drivers.onvif.operations import PtzNode, PtzSpace, PtzVector
 
 _PAN_TILT = "http://www.onvif.org/ver10/tptz/PanTiltSpaces/"
 _ZOOM = "http://www.onvif.org/ver10/tptz/ZoomSpaces/"
@@ -28,26 +29,6 @@ AUX_COMMANDS: dict[Aux, str] = {"wiper": "tt:Wiper", "heater": "tt:Heater", "ir"
 """Before `|On` and `|Off`: ONVIF Core Specification, auxiliary commands. A heater has no standard
 name; this is the one that makers use.
 """
-
-
-class PtzSpace(msgspec.Struct, frozen=True, kw_only=True):
-    """One space of a node. `y` is None if it has one axis."""
-
-    uri: str
-    x: Range
-    y: Range | None
-
-
-class PtzNode(msgspec.Struct, frozen=True, kw_only=True):
-    """The capabilities that a node reports. `positions`, `velocities` and `speeds` are of pan and tilt."""
-
-    positions: tuple[PtzSpace, ...]
-    velocities: tuple[PtzSpace, ...]
-    speeds: tuple[PtzSpace, ...]
-    zoom_positions: tuple[PtzSpace, ...]
-    zoom_velocities: tuple[PtzSpace, ...]
-    presets: int
-    aux: tuple[Aux, ...]
 
 
 class AxisScale(msgspec.Struct, frozen=True, kw_only=True):
@@ -250,18 +231,30 @@ def nearest_pose(position_space: PositionSpace, pose: Pose) -> Pose:
     )
 
 
-def from_ptz_vector(spaces: tuple[PositionSpace, ...], vector: Any) -> Pose | None:
-    """Convert a `tt:PTZVector` to a pose, or None if its space is unknown or it is incomplete."""
+def read_vector(vector: Any) -> PtzVector | None:
+    """Convert a `tt:PTZVector` of the SOAP library, or return None if it is incomplete."""
     pan_tilt = getattr(vector, "PanTilt", None)
     if pan_tilt is None or pan_tilt.x is None or pan_tilt.y is None:
         return None
-    uri = pan_tilt.space
+    zoom = getattr(vector, "Zoom", None)
+    return PtzVector(
+        x=float(pan_tilt.x),
+        y=float(pan_tilt.y),
+        space=None if pan_tilt.space is None else str(pan_tilt.space),
+        zoom=None if zoom is None or zoom.x is None else float(zoom.x),
+    )
+
+
+def from_ptz_vector(spaces: tuple[PositionSpace, ...], vector: PtzVector | None) -> Pose | None:
+    """Convert a reported position to a pose, or None if its space is unknown or it is no number."""
+    if vector is None or not math.isfinite(vector.x + vector.y + (vector.zoom or 0.0)):
+        return None
+    uri = vector.space
     position_space = next((p for p in spaces if uri is None or p.uri.lower() == uri.lower()), None)
     if position_space is None:
         return None
-    zoom = getattr(vector, "Zoom", None)
     return Pose(
-        pan_deg=wrap_deg(position_space.pan.from_raw(float(pan_tilt.x))),
-        tilt_deg=position_space.tilt.from_raw(float(pan_tilt.y)),
-        zoom=0.0 if zoom is None or zoom.x is None else FRACTION.clamp(float(zoom.x)),
+        pan_deg=wrap_deg(position_space.pan.from_raw(vector.x)),
+        tilt_deg=position_space.tilt.from_raw(vector.y),
+        zoom=FRACTION.clamp(vector.zoom or 0.0),
     )

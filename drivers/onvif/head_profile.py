@@ -1,27 +1,18 @@
-"""Query a camera's head: the media profile to move it through, and its PTZ node."""
+"""Query a camera's head: the media profile to move it through, and its PTZ node. For the child."""
 
 from datetime import timedelta
 from typing import Any
 
-import msgspec
-
 from drivers.errors import DriverError
-from drivers.onvif.client import OnvifClient
-from drivers.onvif.coordinate_spaces import PtzNode, read_node
+from drivers.onvif.coordinate_spaces import read_node
+from drivers.onvif.operations import HeadProfile, PtzNode
+from drivers.onvif.soap_client import SoapClient
 
 MAX_MOVE_S = 120
 """No longer timeout of a move is requested."""
 
 
-class HeadProfile(msgspec.Struct, frozen=True, kw_only=True):
-    """`token` is of the media profile. `max_move` is the longest timeout of a move, None if unknown."""
-
-    token: str
-    node: PtzNode
-    max_move: timedelta | None
-
-
-def read_head_profile(client: OnvifClient, token: str | None) -> HeadProfile:
+def read_head_profile(client: SoapClient, token: str | None) -> HeadProfile:
     """Query a profile, or the first one with a head.
 
     Raises: DriverError, `unsupported` if there is none.
@@ -33,11 +24,11 @@ def read_head_profile(client: OnvifClient, token: str | None) -> HeadProfile:
     return HeadProfile(
         token=str(profile.token),
         node=_find_node(client, str(configuration.NodeToken)),
-        max_move=_read_max_move(client, str(configuration.token)),
+        max_move_s=_read_max_move_s(client, str(configuration.token)),
     )
 
 
-def _find_profile(client: OnvifClient, token: str | None) -> Any:
+def _find_profile(client: SoapClient, token: str | None) -> Any:
     profiles = client.call("media", "GetProfiles") or ()
     with_head = [profile for profile in profiles if profile.PTZConfiguration is not None]
     for profile in with_head:
@@ -50,7 +41,7 @@ def _find_profile(client: OnvifClient, token: str | None) -> Any:
     )
 
 
-def _find_node(client: OnvifClient, token: str) -> PtzNode:
+def _find_node(client: SoapClient, token: str) -> PtzNode:
     nodes = client.call("ptz", "GetNodes") or ()
     for node in nodes:
         if node.token == token or len(nodes) == 1:
@@ -60,7 +51,7 @@ def _find_node(client: OnvifClient, token: str) -> PtzNode:
     )
 
 
-def _read_max_move(client: OnvifClient, token: str) -> timedelta | None:
+def _read_max_move_s(client: SoapClient, token: str) -> float | None:
     try:
         options = client.call("ptz", "GetConfigurationOptions", ConfigurationToken=token)
     except DriverError as error:
@@ -70,4 +61,4 @@ def _read_max_move(client: OnvifClient, token: str) -> timedelta | None:
     max_timeout = getattr(getattr(options, "PTZTimeout", None), "Max", None)
     if not isinstance(max_timeout, timedelta):
         return None
-    return min(max_timeout, timedelta(seconds=MAX_MOVE_S))
+    return min(max_timeout.total_seconds(), MAX_MOVE_S)

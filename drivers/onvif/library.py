@@ -6,8 +6,11 @@ that a hostile camera could fill the box's memory: its HTTP sessions accept neit
 more than MAX_ANSWER_BYTES.
 """
 
+import asyncio
 import logging
+from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 import aiohttp
 
@@ -16,13 +19,21 @@ _root_state = (list(_root.handlers), _root.level)
 
 import onvif.client  # type: ignore[import-untyped]  # noqa: E402 - between
 from onvif.client import ONVIFCamera  # noqa: E402 - the two
+from onvif.definition import SERVICES  # type: ignore[import-untyped]  # noqa: E402 - halves
 from onvif.exceptions import ONVIFError  # type: ignore[import-untyped]  # noqa: E402 - halves
 from onvif.managers import PullPointManager  # type: ignore[import-untyped]  # noqa: E402 - of
 from onvif.util import is_auth_error  # type: ignore[import-untyped]  # noqa: E402 - a bracket
 
 _root.handlers[:], _root.level = _root_state
 
-__all__ = ["MAX_ANSWER_BYTES", "ONVIFCamera", "ONVIFError", "PullPointManager", "is_auth_error"]
+__all__ = [
+    "MAX_ANSWER_BYTES",
+    "ONVIFCamera",
+    "ONVIFError",
+    "PullPointManager",
+    "is_auth_error",
+    "load_service_descriptions",
+]
 
 MAX_ANSWER_BYTES = 1_048_576
 """The largest answers seen are lists of profiles and capabilities, below 200 kB."""
@@ -61,3 +72,14 @@ onvif.client.ClientSession = partial(
     auto_decompress=False,
     headers={"Accept-Encoding": "identity"},
 )
+
+
+def load_service_descriptions(services: Sequence[str]) -> None:
+    """Parse the WSDL files of some services into the library's cache. No thread is left behind."""
+
+    async def load() -> None:
+        for service in services:
+            file = Path(onvif.client._WSDL_PATH) / SERVICES[service]["wsdl"]  # noqa: SLF001
+            await onvif.client._cached_document(str(file))  # noqa: SLF001 - it has no other
+
+    asyncio.run(load())

@@ -48,7 +48,6 @@ from drivers.commanded_speed import CommandedSpeed, position_error_deg
 from drivers.contracts import FRACTION, Aux, Pose, PtzCapabilities, PtzPosition, Range, Velocity
 from drivers.dead_reckoning import DeadReckoning, OrderOutcome, PendingOrder, Speeds
 from drivers.errors import DriverError
-from drivers.onvif import head_profile
 from drivers.onvif.camera_presets import CameraPresets
 from drivers.onvif.client import OnvifClient
 from drivers.onvif.coordinate_spaces import (
@@ -56,7 +55,6 @@ from drivers.onvif.coordinate_spaces import (
     GENERIC_SPEED,
     ZOOM_POSITION,
     ZOOM_VELOCITY,
-    PtzNode,
     find_space,
     from_ptz_vector,
     nearest_pose,
@@ -66,7 +64,8 @@ from drivers.onvif.coordinate_spaces import (
     velocity_space,
 )
 from drivers.onvif.credentials import OnvifAccess, Timeout, Url, require_both_or_neither
-from drivers.onvif.move_status import ArrivalDetector, is_busy
+from drivers.onvif.move_status import ArrivalDetector
+from drivers.onvif.operations import Order, PtzNode
 from drivers.ptz_checks import check_aux, check_pose, check_preset, check_velocity
 
 log = logging.getLogger(__name__)
@@ -138,9 +137,9 @@ class OnvifHead:
         self._clock_ns = clock_ns
         self._lock = threading.Lock()
         self._closed = False
-        self._presets = CameraPresets(self._call)
-        head = head_profile.read_head_profile(client, options.profile)
-        self._profile, self._max_move = head.token, head.max_move
+        head = client.read_head_profile(options.profile)
+        self._profile, self._max_move_s = head.token, head.max_move_s
+        self._presets = CameraPresets(client, head.token)
         self._has_zoom = options.zoom_ratio > 1
         self._has_speeds = find_space(head.node.speeds, GENERIC_SPEED) is not None
         try:
@@ -167,15 +166,14 @@ class OnvifHead:
         if velocity == Velocity():
             self.stop()
             return
-        timeout_argument = {} if self._max_move is None else {"Timeout": self._max_move}
         self._arrival_detector.on_drive()
         speeds = self._to_speeds(velocity)
         self._start_motion(
             "ContinuousMove",
             max(abs(speeds[0]), abs(speeds[1])),
             self._begin_order(speeds),
+            move_timeout_s=self._max_move_s,
             Velocity=to_ptz_speed(self._velocity_space, velocity, zoom=self._has_zoom),
-            **timeout_argument,
         )
 
     def stop(self) -> None:
@@ -201,14 +199,14 @@ class OnvifHead:
         if not self._capabilities.absolute:
             return self._estimated_position()
         query_ns = self._clock_ns()
-        status = self._call("GetStatus")
+        status = self._client.read_status(self._profile)
         reply_ns = self._clock_ns()
-        pose = from_ptz_vector(self._position_spaces, getattr(status, "Position", None))
+        pose = from_ptz_vector(self._position_spaces, status.position)
         if pose is None:
             raise DriverError(
                 "protocol", f"{self._client.display_name}: it does not report its position"
             )
-        is_moving = self._arrival_detector.is_moving(pose, busy=is_busy(status))
+        is_moving = self._arrival_detector.is_moving(pose, busy=status.is_busy)
         with self._lock:
             max_speed_deg_s = self._commanded_speed.max_speed_deg_s(query_ns) if is_moving else 0.0
         return PtzPosition(
@@ -242,7 +240,7 @@ class OnvifHead:
             raise DriverError(
                 "unsupported", f"{self._client.display_name}: it has no preset {number}"
             )
-        self._arrival_detector.on_goto(from_ptz_vector(self._position_spaces, preset.PTZPosition))
+        self._arrival_detector.on_goto(from_ptz_vector(self._position_spaces, preset.position))
         preset_speed_deg_s = self._options.preset_deg_s or 1.0
         speeds = (preset_speed_deg_s, preset_speed_deg_s, 1 / (self._options.zoom_travel_s or 1.0))
         self._start_motion(
@@ -256,7 +254,7 @@ class OnvifHead:
         """Switch the wiper, the heater or the lamp."""
         check_aux(self._client.display_name, self._capabilities, aux)
         command = f"{AUX_COMMANDS[aux]}|{'On' if on else 'Off'}"
-        self._call("SendAuxiliaryCommand", AuxiliaryData=command)
+        self._client.send_order(self._profile, "SendAuxiliaryCommand", AuxiliaryData=command)
 
     def close(self) -> None:
         """Stop, and close the connection. A second call does nothing."""
@@ -271,11 +269,8 @@ class OnvifHead:
         finally:
             self._client.close()
 
-    def _call(self, operation: str, **arguments: Any) -> Any:
-        return self._client.call("ptz", operation, ProfileToken=self._profile, **arguments)
-
     def _start_motion(
-        self, operation: str, speed_deg_s: float, order: PendingOrder | None, **arguments: Any
+        self, operation: Order, speed_deg_s: float, order: PendingOrder | None, **arguments: Any
     ) -> None:
         """Send a motion. If that fails, only the camera's own report says whether it moves."""
         try:
@@ -293,7 +288,7 @@ class OnvifHead:
         return max(self._capabilities.pan_max_deg_s, self._capabilities.tilt_max_deg_s)
 
     def _send_order(
-        self, operation: str, speed_deg_s: float, order: PendingOrder | None, **arguments: Any
+        self, operation: Order, speed_deg_s: float, order: PendingOrder | None, **arguments: Any
     ) -> None:
         """Send an order at a speed, and note its outcome for the estimate.
 
@@ -304,7 +299,7 @@ class OnvifHead:
             self._commanded_speed.begin_order(speed_deg_s)
         outcome: OrderOutcome = "lost"
         try:
-            self._call(operation, **arguments)
+            self._client.send_order(self._profile, operation, **arguments)
             outcome = "heard"
         except DriverError as error:
             if error.kind == "unsupported":
@@ -319,7 +314,7 @@ class OnvifHead:
 
     def _estimated_position(self) -> PtzPosition:
         try:
-            self._call("GetStatus")  # raises if the camera is gone
+            self._client.read_status(self._profile)  # raises if the camera is gone
         except DriverError as error:
             if error.kind not in ("unsupported", "protocol"):
                 raise

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from drivers.catalog import load_camera_driver
+from drivers.child.fork_server import ForkServer
 from drivers.contracts import Camera, StreamRequest
 from drivers.media import Polygon
 from drivers.transcoding import open_transcoded
@@ -186,3 +187,12 @@ def virtual_camera_there() -> Iterator[None]:
         for name, value in virtual_camera.picamera2_environment().items():
             patch.setenv(name, value)
         yield
+
+
+@pytest.fixture
+def hostile_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ForkServer]:
+    """A fork server whose children misbehave, see `hostile_child`."""
+    monkeypatch.setenv("PYTHONPATH", str(HERE.parents[1]))
+    server = ForkServer("tests.contracts.hostile_child")
+    yield server
+    server.close()

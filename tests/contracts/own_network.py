@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from drivers.onvif.child_link import FORK_SERVER
+
 CLONE_NEWNET = 0x40000000  # linux/sched.h
 CURRENT_NAMESPACE = Path("/proc/thread-self/ns/net")
 BOX, CAMERA, OTHER_SUBNET = "10.77.0.1", "10.77.0.1", "10.78.0.1"
@@ -39,6 +41,8 @@ def network_namespace() -> Iterator[None]:
             )
             if setup.returncode:
                 raise NamespaceUnavailable(f"ip: {setup.stderr.strip()}")
+            FORK_SERVER.close()  # the next one is in this network
             yield
         finally:
+            FORK_SERVER.close()
             _libc.setns(original_namespace.fileno(), CLONE_NEWNET)

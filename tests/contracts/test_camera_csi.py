@@ -22,10 +22,11 @@ import numpy as np
 import pytest
 
 from drivers.av_stream import frame_planes
-from drivers.camera.csi import CsiCamera
+from drivers.camera import csi
+from drivers.child.camera import ChildCamera
+from drivers.child.process import ChildProcess
 from drivers.contracts import ReadingsSource, StreamRequest
 from drivers.csi.options import Options
-from drivers.csi.process import ChildProcess, start_child
 from drivers.errors import DriverError, MaskError
 from drivers.masking import MASK_LUMA, WHOLE_PICTURE
 from drivers.media import Frame, Packet, Point, Polygon
@@ -54,9 +55,9 @@ def mischief(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def camera(mischief: Path) -> Iterator[CsiCamera]:  # noqa: ARG001 - it has to be there first
+def camera(mischief: Path) -> Iterator[ChildCamera]:  # noqa: ARG001 - it has to be there first
     opened = open_driver("csi", TWO_SIZES)
-    assert isinstance(opened, CsiCamera)
+    assert isinstance(opened, ChildCamera)
     yield opened
     opened.close()
 
@@ -77,7 +78,7 @@ def the_child() -> int:
     return pid
 
 
-def failure_of(camera: CsiCamera) -> DriverError:
+def failure_of(camera: ChildCamera) -> DriverError:
     def read_on() -> None:
         while True:
             camera.read(READ_TIMEOUT_S)
@@ -92,7 +93,7 @@ def resident_mb() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def test_recorded_packets_are_large_and_detection_frames_small(camera: CsiCamera) -> None:
+def test_recorded_packets_are_large_and_detection_frames_small(camera: ChildCamera) -> None:
     frames = read_media(camera, Frame, 2)
     assert frames[0].y.shape == (240, 320)
     info = camera.info
@@ -104,7 +105,7 @@ def test_recorded_packets_are_large_and_detection_frames_small(camera: CsiCamera
     assert {(p.width, p.height) for p in pictures} == {(640, 360)}
 
 
-def test_times_are_the_sensors_on_the_boot_clock(camera: CsiCamera) -> None:
+def test_times_are_the_sensors_on_the_boot_clock(camera: ChildCamera) -> None:
     began_ns = boottime_ns()
     media = read_media(camera, (Frame, Packet), 20)
     assert all(began_ns - 2e9 < one.t_ns <= boottime_ns() for one in media)
@@ -119,7 +120,7 @@ def keyframe_distances(packets: Sequence[Packet]) -> list[int]:
     return [later - earlier for earlier, later in pairwise(keys)]
 
 
-def test_a_keyframe_comes_every_gop(camera: CsiCamera) -> None:
+def test_a_keyframe_comes_every_gop(camera: ChildCamera) -> None:
     packets = read_media(camera, Packet, 35)
     assert packets[0].is_key
     distances = keyframe_distances(packets)
@@ -141,7 +142,7 @@ def test_a_keyframe_comes_in_time_at_a_reduced_frame_rate(
 
 
 def test_a_child_that_is_silent_is_killed_and_the_camera_can_be_opened_again(
-    camera: CsiCamera,
+    camera: ChildCamera,
 ) -> None:
     read_media(camera, Frame, 3)
     silent = the_child()
@@ -156,7 +157,7 @@ def test_a_child_that_is_silent_is_killed_and_the_camera_can_be_opened_again(
     again.close()
 
 
-def test_a_pipeline_that_falls_silent_is_detected(camera: CsiCamera, mischief: Path) -> None:
+def test_a_pipeline_that_falls_silent_is_detected(camera: ChildCamera, mischief: Path) -> None:
     read_media(camera, Frame, 3)
     (mischief / "silent").touch()
     assert failure_of(camera).kind == "timeout"
@@ -164,7 +165,7 @@ def test_a_pipeline_that_falls_silent_is_detected(camera: CsiCamera, mischief: P
 
 
 def test_an_exception_in_a_frame_ends_the_child_with_its_message(
-    camera: CsiCamera, mischief: Path
+    camera: ChildCamera, mischief: Path
 ) -> None:
     read_media(camera, Frame, 3)
     (mischief / "broken").touch()
@@ -174,11 +175,11 @@ def test_an_exception_in_a_frame_ends_the_child_with_its_message(
     assert children() == []
 
 
-def test_a_child_that_is_killed_is_an_error_and_leaves_nothing(camera: CsiCamera) -> None:
+def test_a_child_that_is_killed_is_an_error_and_leaves_nothing(camera: ChildCamera) -> None:
     read_media(camera, Packet, 3)
     os.kill(the_child(), signal.SIGKILL)
     error = failure_of(camera)
-    assert error.kind == "protocol"
+    assert error.kind == "crashed"
     assert "was killed by SIGKILL" in str(error)
     assert children() == []
 
@@ -205,7 +206,7 @@ class Unkillable:
     """
 
     def __init__(self, descriptors: Sequence[int]) -> None:
-        self.real: ChildProcess = start_child(descriptors)
+        self.real: ChildProcess = csi.START_PROCESS(descriptors)
         self.pid = self.real.pid
         self.killed = threading.Event()
 
@@ -226,8 +227,8 @@ def test_a_child_that_cannot_be_killed_is_stuck() -> None:
         started.append(Unkillable(descriptors))
         return started[0]
 
-    camera = CsiCamera(
-        "camera 'test'",
+    camera = csi.open_camera(
+        "test",
         msgspec.convert(TWO_SIZES, Options),
         StreamRequest(packets=True, frames_fps=5),
         boottime_ns,
@@ -248,7 +249,7 @@ def test_a_child_that_cannot_be_killed_is_stuck() -> None:
         assert started[0].real.wait(READ_TIMEOUT_S)
 
 
-def failure_of_closed(camera: CsiCamera) -> str:
+def failure_of_closed(camera: ChildCamera) -> str:
     with pytest.raises(DriverError) as caught:
         camera.read(0.0)
     return caught.value.kind
@@ -260,8 +261,13 @@ from drivers.camera.csi import Options, open_camera
 from drivers.contracts import StreamRequest
 import msgspec
 options = msgspec.json.decode(sys.argv[1], type=Options)
-camera = open_camera("test", options, StreamRequest(packets=True, frames_fps=5), time.monotonic_ns)
-print(camera._child_connection._child.pid, flush=True)
+camera = open_camera(
+    "test",
+    options,
+    StreamRequest(packets=True, frames_fps=5),
+    lambda: time.clock_gettime_ns(time.CLOCK_BOOTTIME),
+)
+print(camera.child_pid, flush=True)
 while True:
     camera.read(1.0)
 """
@@ -286,7 +292,7 @@ def test_a_child_dies_with_its_parent(frozen: bool) -> None:
 
 
 def test_readings_are_the_sensors_and_a_dark_street_is_night(
-    camera: CsiCamera, mischief: Path
+    camera: ChildCamera, mischief: Path
 ) -> None:
     assert isinstance(camera, ReadingsSource)
     (mischief / "metadata.json").write_text(
@@ -295,7 +301,7 @@ def test_readings_are_the_sensors_and_a_dark_street_is_night(
     camera.close()
     night = {"mode": "auto", "dwell_s": 1.0}
     with_night = open_driver("csi", {**TWO_SIZES, "night": night})
-    assert isinstance(with_night, CsiCamera)
+    assert isinstance(with_night, ChildCamera)
     try:
         _read_until(with_night, night=True)
         message = with_night.readings()
@@ -308,7 +314,7 @@ def test_readings_are_the_sensors_and_a_dark_street_is_night(
         with_night.close()
 
 
-def _read_until(camera: CsiCamera, *, night: bool) -> None:
+def _read_until(camera: ChildCamera, *, night: bool) -> None:
     for _ in range(1000):
         camera.read(READ_TIMEOUT_S)
         message = camera.readings()
@@ -357,7 +363,7 @@ def test_without_picamera2_the_camera_is_absent(
 def test_undrawable_masks_end_a_running_camera() -> None:
     now: list[tuple[Polygon, ...]] = [()]
     camera = open_driver("csi", TWO_SIZES, current_masks=lambda: now[0])
-    assert isinstance(camera, CsiCamera)
+    assert isinstance(camera, ChildCamera)
     read_media(camera, Frame, 3)
     now[0] = ((Point(0, 0), Point(1, 1)),)
     error = failure_of(camera)

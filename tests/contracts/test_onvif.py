@@ -12,8 +12,9 @@ import pytest
 
 from agent.base.model import Event
 from agent.capture.onvif_events import OnvifEventStage
+from agent.capture.reader_fault import ReaderFault
+from agent.faults.registry import FaultRegistry
 from drivers.errors import DriverError
-from drivers.onvif.camera_info import read_camera_info
 from drivers.onvif.client import OnvifClient
 from drivers.onvif.credentials import OnvifAccess
 from drivers.onvif.discovery import discover
@@ -68,7 +69,7 @@ def client(
 def refusal(requested: OnvifClient) -> DriverError:
     try:
         with pytest.raises(DriverError) as caught:
-            requested.call("devicemgmt", "GetDeviceInformation")
+            requested.has_service("devicemgmt")
     finally:
         requested.close()
     return caught.value
@@ -78,7 +79,7 @@ def refusal(requested: OnvifClient) -> DriverError:
 def test_a_camera_is_adopted_with_its_largest_stream_and_a_small_one(tmp_path: Path) -> None:
     requested = client(tmp_path)
     try:
-        adopted = read_camera_info(requested)
+        adopted = requested.read_camera_info()
     finally:
         requested.close()
     assert (adopted.name, adopted.maker, adopted.model) == (
@@ -97,7 +98,7 @@ def test_a_camera_without_a_head_has_events_and_one_stream() -> None:
     with running_event_camera() as camera:
         requested = OnvifClient("camera 'bank'", OnvifAccess(url=camera.url))
         try:
-            adopted = read_camera_info(requested)
+            adopted = requested.read_camera_info()
         finally:
             requested.close()
     assert adopted.name == "Dome 3"
@@ -112,14 +113,14 @@ def test_a_camera_without_a_stream_that_can_be_used_is_refused() -> None:
         requested = OnvifClient("camera 'bank'", OnvifAccess(url=camera.url))
         try:
             with pytest.raises(DriverError, match=r"no stream in H.264 .* there: JPEG 1280x720"):
-                read_camera_info(requested)
+                requested.read_camera_info()
         finally:
             requested.close()
 
 
 @pytest.mark.usefixtures("peer")
 def test_a_wrong_password_is_named_as_such_and_never_shown(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.DEBUG)
     wrong = "not the one"
@@ -131,6 +132,7 @@ def test_a_wrong_password_is_named_as_such_and_never_shown(
         chain.append(chain[-1].__cause__)
     assert all(wrong not in f"{one!r}{one}" for one in chain)
     assert wrong not in caplog.text
+    assert wrong not in capfd.readouterr().err, "the child's log"
     nobody = refusal(client(tmp_path, password=None))
     assert (nobody.kind, str(nobody)) == (
         "protocol",
@@ -141,13 +143,13 @@ def test_a_wrong_password_is_named_as_such_and_never_shown(
 def test_a_returned_camera_is_queried_again(peer: OnvifCameraProcess, tmp_path: Path) -> None:
     requested = client(tmp_path)
     try:
-        assert requested.call("devicemgmt", "GetDeviceInformation").Manufacturer == "Alstom"
+        assert requested.read_camera_info().maker == "Alstom"
         peer.kill()
         with pytest.raises(DriverError) as caught:
-            requested.call("devicemgmt", "GetDeviceInformation")
+            requested.has_service("devicemgmt")
         assert caught.value.kind == "absent"
         peer.start()
-        assert requested.call("devicemgmt", "GetDeviceInformation").Manufacturer == "Alstom"
+        assert requested.read_camera_info().maker == "Alstom"
         assert requested.has_service("ptz")
         assert not requested.has_service("events")
     finally:
@@ -196,7 +198,7 @@ def test_a_closed_client_raises_and_leaves_no_thread(tmp_path: Path) -> None:
     requested.close()
     assert set(threading.enumerate()) == before
     with pytest.raises(DriverError, match="closed") as caught:
-        requested.call("devicemgmt", "GetDeviceInformation")
+        requested.has_service("devicemgmt")
     assert caught.value.kind == "closed"
 
 
@@ -206,7 +208,7 @@ def test_closing_a_waiting_client_wakes_its_caller(tmp_path: Path, silent_port: 
 
     def waits() -> None:
         try:
-            requested.call("devicemgmt", "GetDeviceInformation")
+            requested.has_service("devicemgmt")
         except DriverError as error:
             errors.append(error)
 
@@ -311,6 +313,7 @@ def test_a_lost_subscription_is_renewed() -> None:
             boottime_ns,
             lambda _t_ns: next(ids),
             received.append,
+            ReaderFault("bank", FaultRegistry(boottime_ns), boottime_ns),
         )
         camera.messages.put(motion_notification("true"))
         stage.run_once(threading.Event())

@@ -1,21 +1,32 @@
 """drivers.onvif.client against a peer that answers without end, in a compressed bomb or with hostile XML."""
 
 import gzip
+import os
+import signal
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from time import monotonic
 
 import pytest
 
+from drivers.child.fork_server import ForkServer
 from drivers.errors import DriverError
+from drivers.onvif import child_link
+from drivers.onvif.child import MAX_MEMORY_BYTES
 from drivers.onvif.client import OnvifClient
 from drivers.onvif.credentials import OnvifAccess
-from drivers.onvif.library import MAX_ANSWER_BYTES
-from tests.contracts.peer_memory import peak_memory_bytes, reset_peak_memory
+from tests.contracts.event_camera import running_event_camera
+from tests.contracts.peer_memory import (
+    children_of,
+    peak_memory_bytes,
+    reset_peak_memory,
+    sampled_growth,
+)
 
-MAX_GROWTH_BYTES = 100 * MAX_ANSWER_BYTES
-"""With the tree of the XML, and Python's objects made of it."""
+AGENT_GROWTH_BYTES = 8_000_000
+"""Nothing of an answer reaches the agent."""
 CHUNK_BYTES = 65_536
 BOMB = gzip.compress(b" " * 200_000_000, compresslevel=9)
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/soap+xml\r\n"
@@ -73,16 +84,105 @@ def hostile_camera(answer: bytes, repeated: bytes) -> Iterator[str]:
     listener.close()
 
 
+def warm_up() -> None:
+    """Start the fork server, whose start is not part of a time or of memory."""
+    client = OnvifClient("camera 'tram'", OnvifAccess(url="http://127.0.0.1:9"))
+    with pytest.raises(DriverError, match="cannot be reached"):
+        client.has_service("media")
+    client.close()
+
+
 @pytest.mark.parametrize("name", ANSWERS)
 def test_a_hostile_answer_is_refused_within_bounded_memory(name: str) -> None:
-    with hostile_camera(*ANSWERS[name]) as url:
+    warm_up()
+    with (
+        hostile_camera(*ANSWERS[name]) as url,
+        sampled_growth(child_link.FORK_SERVER) as child_growth,
+    ):
         client = OnvifClient("camera 'tram'", OnvifAccess(url=url, timeout_s=3.0))
         before_bytes = reset_peak_memory()
         try:
             with pytest.raises(DriverError) as caught:
-                client.call("devicemgmt", "GetDeviceInformation")
+                client.has_service("media")
             growth_bytes = peak_memory_bytes() - before_bytes
         finally:
             client.close()
-    assert caught.value.kind in ("protocol", "timeout")
-    assert growth_bytes < MAX_GROWTH_BYTES
+    assert caught.value.kind in ("protocol", "timeout", "crashed")
+    assert growth_bytes < AGENT_GROWTH_BYTES
+    assert child_growth.bytes < MAX_MEMORY_BYTES
+
+
+def test_one_camera_breaks_its_child_and_the_other_goes_on(event_camera_url: str) -> None:
+    broken, sound = (
+        OnvifClient(name, OnvifAccess(url=event_camera_url)) for name in ("broken", "sound")
+    )
+    try:
+        assert broken.has_service("events")
+        assert sound.has_service("events")
+        assert broken.child_pid is not None
+        os.kill(broken.child_pid, signal.SIGSEGV)
+        failure = eventual_failure(broken)
+        assert failure.kind == "crashed"
+        assert "was killed by SIGSEGV" in str(failure)
+        assert sound.has_service("events")
+        with pytest.raises(DriverError) as refused:
+            broken.has_service("events")
+        assert refused.value is failure, "no child is started before its time"
+        assert returns_in_time(broken)
+    finally:
+        broken.close()
+        sound.close()
+    assert children_of(child_link.FORK_SERVER) == []
+
+
+def test_a_child_that_hangs_is_ended(
+    monkeypatch: pytest.MonkeyPatch, hostile_server: ForkServer
+) -> None:
+    monkeypatch.setattr(child_link, "FORK_SERVER", hostile_server)
+    monkeypatch.setattr(child_link, "ANSWER_MARGIN_S", 0.3)
+    monkeypatch.setattr(child_link, "START_TIMEOUT_S", 5.0)
+    client = OnvifClient("camera 'tram'", OnvifAccess(url="http://hang.invalid", timeout_s=0.5))
+    try:
+        with pytest.raises(DriverError, match="its process hangs: no answer for") as caught:
+            client.has_service("events")
+    finally:
+        client.close()
+    assert caught.value.kind == "crashed"
+    assert children_of(hostile_server) == []
+
+
+def test_a_camera_cannot_send_its_client_elsewhere() -> None:
+    """The services that it reports, at another host and port, are asked at its own address."""
+    with running_event_camera() as camera:
+        own_url, camera.url = camera.url, "http://192.0.2.1:1"
+        client = OnvifClient("camera 'tram'", OnvifAccess(url=own_url))
+        try:
+            assert client.read_camera_info().model == "Dome 3"
+        finally:
+            client.close()
+
+
+@pytest.fixture
+def event_camera_url() -> Iterator[str]:
+    with running_event_camera() as camera:
+        yield camera.url
+
+
+def eventual_failure(client: OnvifClient) -> DriverError:
+    """The next error; a request may still be answered before the signal."""
+    for _ in range(100):
+        try:
+            client.has_service("events")
+        except DriverError as error:
+            return error
+    raise AssertionError("it never failed")
+
+
+def returns_in_time(client: OnvifClient) -> bool:
+    """Whether the camera answers again within the first backoff and a start."""
+    deadline_s = monotonic() + 10
+    while monotonic() < deadline_s:
+        with suppress(DriverError):
+            return client.has_service("events")
+        threading.Event().wait(0.05)
+    return False

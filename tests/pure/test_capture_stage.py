@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from agent.capture.capture_stage import CaptureStage
+from agent.capture.reader_fault import CLEAR_AFTER_S, ReaderFault
+from agent.faults.registry import FaultRegistry
 from agent.runtime.queues import LatestFrame, PacketQueue
 from drivers.contracts import CameraReadings
 from drivers.errors import DriverError
@@ -174,3 +176,54 @@ def test_a_camera_whose_announcement_failed_is_closed_and_announced_again(
     stage.run_once(threading.Event())
     assert [camera.closed for camera in opened] == [True, False]
     assert stage.counts().packets == 1
+
+
+class Breaking(Listed):
+    """A camera that breaks the process that reads it."""
+
+    def read(self, timeout_s: float) -> Packet | Frame | None:
+        raise DriverError("crashed", "its process 7 was killed by SIGSEGV")
+
+
+@pytest.mark.raises_fault("CAM-05")
+def test_a_camera_that_breaks_its_reader_is_a_fault_until_it_is_read_for_a_minute(
+    clock: ManualClock,
+) -> None:
+    faults = FaultRegistry(clock.boottime_ns)
+    cameras = [Breaking(), Listed(PACKET, PACKET, PACKET)]
+    capture = CaptureStage(
+        "north",
+        iter(cameras).__next__,
+        clock.boottime_ns,
+        frames=None,
+        packets=None,
+        on_open=lambda _info: None,
+        reader_fault=ReaderFault("north", faults, clock.boottime_ns),
+    )
+    with pytest.raises(DriverError):
+        capture.run_once(threading.Event())
+    (fault,) = faults.active()
+    assert (fault.code, fault.subject) == ("CAM-05", "north")
+    assert fault.detail == "its process 7 was killed by SIGSEGV"
+    assert cameras[0].closed
+    capture.run_once(threading.Event())
+    assert faults.active()
+    clock.advance_s(CLEAR_AFTER_S)
+    capture.run_once(threading.Event())
+    assert not faults.active()
+
+
+def test_another_error_is_not_that_fault(clock: ManualClock) -> None:
+    faults = FaultRegistry(clock.boottime_ns)
+    capture = CaptureStage(
+        "north",
+        lambda: Listed(),
+        clock.boottime_ns,
+        frames=None,
+        packets=None,
+        on_open=lambda _info: None,
+        reader_fault=ReaderFault("north", faults, clock.boottime_ns),
+    )
+    with pytest.raises(DriverError, match="no more"):
+        capture.run_once(threading.Event())
+    assert not faults.active()

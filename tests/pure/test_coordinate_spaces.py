@@ -20,16 +20,17 @@ from drivers.onvif.coordinate_spaces import (
     DEGREES_VELOCITY,
     GENERIC_POSITION,
     GENERIC_VELOCITY,
-    PtzNode,
     from_ptz_vector,
     position_spaces,
     read_node,
+    read_vector,
     to_ptz_speed,
     to_ptz_vector,
     velocity_space,
 )
 from drivers.onvif.discovery import best_url, find_name
-from drivers.onvif.events import parse_notification
+from drivers.onvif.operations import PtzNode, PtzVector
+from drivers.onvif.subscription import parse_notification
 
 PAN, TILT = Range(low=-170, high=170), Range(low=-30, high=90)
 SHARES = Given(Min=-1.0, Max=1.0)
@@ -64,8 +65,8 @@ def node(
     )
 
 
-def vector(reported: dict[str, Any]) -> Any:
-    return Given(**{name: Given(**value) for name, value in reported.items()})
+def vector(reported: dict[str, Any]) -> PtzVector | None:
+    return read_vector(Given(**{name: Given(**value) for name, value in reported.items()}))
 
 
 @given(
@@ -132,11 +133,16 @@ def test_a_normalized_position_without_a_declared_range_is_never_guessed() -> No
         Given(PanTilt=None, Zoom=None),
         Given(PanTilt=Given(x=None, y=0, space=None)),
         Given(PanTilt=Given(x=0, y=0, space="http://maker.example/steps")),
+        Given(PanTilt=Given(x=float("nan"), y=0, space=None)),
+        Given(PanTilt=Given(x=0, y=0, space=None), Zoom=Given(x=float("inf"))),
     ],
 )
 def test_a_position_in_an_unknown_space_is_ignored(reported: Any) -> None:
     assert (
-        from_ptz_vector(position_spaces(node((GENERIC_POSITION,), ()), PAN, TILT), reported) is None
+        from_ptz_vector(
+            position_spaces(node((GENERIC_POSITION,), ()), PAN, TILT), read_vector(reported)
+        )
+        is None
     )
 
 
@@ -249,13 +255,12 @@ def message(data: list[tuple[str, str]], operation: str | None = None) -> Any:
 def test_a_state_is_read_if_there_is_one(
     data: list[tuple[str, str]], operation: str | None, state: bool | None
 ) -> None:
-    read = parse_notification(message(data, operation), 7)
+    read = parse_notification(message(data, operation))
     assert read is not None
-    assert (read.topic, read.state, read.source, read.t_ns) == (
+    assert (read.topic, read.state, read.source) == (
         "Device/Trigger/DigitalInput",
         state,
         "InputToken=1",
-        7,
     )
 
 
@@ -271,4 +276,4 @@ def test_a_state_is_read_if_there_is_one(
     ],
 )
 def test_an_invalid_notification_is_ignored(what: Any) -> None:
-    assert parse_notification(what, 7) is None
+    assert parse_notification(what) is None

@@ -1,6 +1,5 @@
-"""drivers.csi, the pure modules: controls, day and night, pictures, bounded queues, messages."""
+"""drivers.csi, the pure modules: controls, day and night, pictures."""
 
-import io
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.contracts import CameraReadings
-from drivers.csi import controls, encoders, messages
-from drivers.csi.bounded_queue import MediaQueue, PacketBudget
+from drivers.child.frame_memory import frame_bytes, planar_views
+from drivers.csi import controls, encoders
 from drivers.csi.night_detector import NightDetector
-from drivers.csi.nv12 import frame_bytes, nv12_views, planar_views, write_planar
+from drivers.csi.nv12 import nv12_views, write_planar
 from drivers.csi.options import Night, Options
 from drivers.csi.readings import read_lux, to_readings
 from drivers.errors import DriverError
@@ -229,98 +228,6 @@ def test_nv12_with_padded_rows_becomes_three_planes(size: tuple[int, int], paddi
         pairs = buffer[(height + row) * stride :][:width].tolist()
         assert planes[1][row].tolist() == pairs[0::2]
         assert planes[2][row].tolist() == pairs[1::2]
-
-
-def packet(size: int, *, key: bool = False) -> Packet:
-    return Packet(t_ns=0, pts_ns=0, dts_ns=0, is_key=key, data=b"x" * size)
-
-
-def frame(seq: int) -> Frame:
-    plane = np.zeros((2, 2), np.uint8)
-    return Frame(seq=seq, t_ns=seq, y=plane, u=plane, v=plane)
-
-
-def test_a_full_queue_drops_up_to_the_next_keyframe() -> None:
-    gate = PacketBudget(max_bytes=10)
-    first = packet(6, key=True)
-    assert gate.try_admit(first)
-    assert not gate.try_admit(packet(6))
-    assert gate.needs_keyframe
-    gate.release(first)
-    assert not gate.try_admit(packet(1))
-    assert gate.try_admit(packet(9, key=True))
-    assert not gate.needs_keyframe
-    assert gate.try_admit(packet(1))
-    assert gate.dropped == 2
-
-
-def test_the_newest_frames_win_and_messages_are_never_dropped() -> None:
-    backlog: MediaQueue[Packet | Frame | str] = MediaQueue(max_frames=2)
-    for item in ("one", frame(1), "two", frame(2), frame(3), "three"):
-        backlog.put(item)
-    taken = [backlog.get(0) for _ in range(6)]
-    assert [item.seq if isinstance(item, Frame) else item for item in taken] == [
-        "one",
-        "two",
-        2,
-        3,
-        "three",
-        None,
-    ]
-    assert backlog.dropped_frames == 1
-
-
-def test_a_closed_queue_returns_its_remaining_items_without_waiting() -> None:
-    backlog: MediaQueue[str] = MediaQueue(max_frames=1)
-    backlog.put("last")
-    backlog.close()
-    assert backlog.get(3600) == "last"
-    assert backlog.get(3600) is None
-
-
-MESSAGES: tuple[messages.ChildMessage, ...] = (
-    messages.Opened(
-        info=StreamInfo(codec="h264", width_px=4, height_px=2, fps=25.0, masked=True),
-        frame_width_px=2,
-        frame_height_px=2,
-        slots=4,
-        encoder="libav",
-        missing_controls=("AfMode",),
-    ),
-    messages.EncodedPacket(packet=packet(1000, key=True)),
-    messages.FrameReady(slot=3, seq=7, t_ns=2**62),
-    messages.ReadingsUpdate(readings=CameraReadings(lux=3.5)),
-    messages.MasksQuery(number=9),
-    messages.Failed(kind="busy", message="in use", is_mask_error=True),
-)
-
-
-def test_messages_arrive_as_they_were_sent_and_a_cut_one_is_the_end() -> None:
-    sent = b"".join(messages.pack_child_message(message) for message in MESSAGES)
-    stream = io.BytesIO(sent)
-    assert tuple(iter(lambda: messages.read_child_message(stream), None)) == MESSAGES
-    assert (
-        messages.read_child_message(io.BytesIO(messages.pack_child_message(MESSAGES[0])[:-1]))
-        is None
-    )
-
-
-def test_control_messages_arrive_as_they_were_sent() -> None:
-    setup = messages.Setup(
-        display_name=WHAT,
-        options=options(night={"mode": "auto"}, white_balance={"red": 1, "blue": 2}, camera="a"),
-        packets=True,
-        frames_fps=float("inf"),
-        masks=((Point(0, 0), Point(1, 0), Point(1, 1)),),
-        query_masks=False,
-        parent_pid=7,
-    )
-    for message in (
-        setup,
-        messages.SlotFree(slot=2),
-        messages.MasksReply(number=1, masks=setup.masks),
-    ):
-        assert messages.unpack_parent_message(messages.pack_parent_message(message)) == message
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,10 @@ from agent.capture.onvif_events import (
     OnvifEventTracker,
     is_wanted,
 )
+from agent.capture.reader_fault import ReaderFault
+from agent.faults.registry import FaultRegistry
 from drivers.errors import DriverError
-from drivers.onvif.events import CameraNotification
+from drivers.onvif.operations import CameraNotification
 from tests.conftest import ManualClock
 
 MOTION = "RuleEngine/CellMotionDetector/Motion"
@@ -169,6 +171,7 @@ class Listening:
         self.clock = ManualClock()
         self.camera = Camera(self.clock)
         self.events: list[Event] = []
+        self.faults = FaultRegistry(self.clock.boottime_ns)
         ids = iter(range(100))
         self.stage = OnvifEventStage(
             "tram",
@@ -177,6 +180,7 @@ class Listening:
             self.clock.boottime_ns,
             lambda _t_ns: f"id-{next(ids)}",
             self.events.append,
+            ReaderFault("tram", self.faults, self.clock.boottime_ns),
         )
 
     def turn(self, *words: tuple[str, bool | None], away: bool = False) -> None:

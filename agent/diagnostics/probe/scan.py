@@ -23,7 +23,6 @@ from drivers.csi import camera_modules
 from drivers.errors import DriverError
 from drivers.gpio_chips import find_chips, open_factory
 from drivers.onvif import discovery
-from drivers.onvif.camera_info import read_camera_info
 from drivers.onvif.client import OnvifClient
 from drivers.onvif.credentials import OnvifAccess
 from drivers.serial_ports import FoundPort, find_ports
@@ -190,7 +189,7 @@ def _adopt(camera: FoundOnvif, request: NetworkProbeRequest) -> FoundOnvif:
         )
         client = OnvifClient("camera", access)
         try:
-            return msgspec.structs.replace(camera, adopted=read_camera_info(client))
+            return msgspec.structs.replace(camera, adopted=client.read_camera_info())
         finally:
             client.close()
     except DriverError as error:

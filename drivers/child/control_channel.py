@@ -1,18 +1,17 @@
-"""The child's end of the parent's messages: freed slots and masks. For the camera's thread."""
+"""The child's end of the parent's messages about media: freed slots and masks. For the camera's thread."""
 
 import socket
 from collections import deque
 from collections.abc import Callable
 from time import monotonic
 
-from drivers.csi import messages
-from drivers.masking import WHOLE_PICTURE
+from drivers.child import messages
 from drivers.media import Polygon
 
 MASKS_TIMEOUT_S = 1.0
-"""If the parent does not send the masks within this, the whole picture is masked."""
+"""Time within which the parent sends the masks."""
 
-_DATAGRAM_BYTES = 1 << 18
+DATAGRAM_BYTES = 1 << 18
 
 
 class ControlChannel:
@@ -25,28 +24,30 @@ class ControlChannel:
         self._masks: tuple[Polygon, ...] = ()
         self._answered_number = 0
 
-    def acquire_slot(self) -> int | None:
-        """Return a free slot, or None if the parent has all of them."""
+    def acquire_slot(self, timeout_s: float = 0.0) -> int | None:
+        """Return a free slot, or None if the parent frees none within `timeout_s`."""
         while self._receive(0.0):
             pass
+        if not self._free_slots and timeout_s > 0:
+            self._receive(timeout_s)
         return self._free_slots.popleft() if self._free_slots else None
 
-    def query_masks(self, send_query: Callable[[int], None]) -> tuple[Polygon, ...]:
-        """Query the masks in force and wait for the answer. Without one, the whole picture is masked."""
+    def query_masks(self, send_query: Callable[[int], None]) -> tuple[Polygon, ...] | None:
+        """Query the masks in force and wait for the answer. Return None without one."""
         self._query_number += 1
         send_query(self._query_number)
         deadline_s = monotonic() + MASKS_TIMEOUT_S
         while self._answered_number < self._query_number:
             left_s = deadline_s - monotonic()
             if left_s <= 0 or not self._receive(left_s):
-                return WHOLE_PICTURE
+                return None
         return self._masks
 
     def _receive(self, timeout_s: float) -> bool:
         """Read one datagram. Return False if none came, or the parent has ended."""
         self._channel.settimeout(timeout_s)
         try:
-            data = self._channel.recv(_DATAGRAM_BYTES)
+            data = self._channel.recv(DATAGRAM_BYTES)
         except (BlockingIOError, TimeoutError):
             return False
         if not data:
@@ -60,9 +61,3 @@ class ControlChannel:
                 self._masks = message.masks
             self._answered_number = message.number
         return True
-
-
-def receive_setup(channel: socket.socket) -> messages.ParentMessage:
-    """Return the parent's first message. Blocks."""
-    channel.settimeout(None)
-    return messages.unpack_parent_message(channel.recv(_DATAGRAM_BYTES))

@@ -1,0 +1,262 @@
+"""A camera whose work is done in a child process."""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from time import monotonic
+
+import msgspec
+
+from drivers.child import messages
+from drivers.child.bounded_queue import MediaQueue
+from drivers.child.connection import KILL_TIMEOUT_S, ChildConnection
+from drivers.child.cpu_meter import CpuMeter
+from drivers.child.frame_memory import FrameMemory, create_memory
+from drivers.child.media_checks import MediaChecks
+from drivers.child.process import ChildStarter
+from drivers.contracts import CameraReadings, StreamRequest
+from drivers.errors import DriverError, DriverErrorKind, MaskError
+from drivers.masking import MaskPainter
+from drivers.media import NS_PER_S, Frame, Packet, StreamInfo
+
+log = logging.getLogger(__name__)
+
+MAX_QUEUED_FRAMES = 8
+
+
+class ChildPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """How a camera's child is judged.
+
+    `silence_limits_ns`: the time without media of a type, `object` for any message, after which the child has
+    failed with `silence_kind`, as after `open_timeout_s`. `max_cores`: a use of the processor above it ends
+    the child; None is no limit. `masks_in_child`: it paints the masks; otherwise they are painted here.
+    """
+
+    open_timeout_s: float
+    silence_limits_ns: Mapping[type, int]
+    silence_kind: DriverErrorKind
+    masks_in_child: bool
+    max_cores: float | None = None
+    kill_timeout_s: float = KILL_TIMEOUT_S
+
+
+class ChildCamera:
+    """It is a Camera and a ReadingsSource.
+
+    The parent judges a child by the age of what it last sent: its own report that it is well proves
+    nothing.
+    """
+
+    def __init__(
+        self,
+        display_name: str,
+        options: msgspec.Struct,
+        request: StreamRequest,
+        clock_ns: Callable[[], int],
+        start_process: ChildStarter,
+        policy: ChildPolicy,
+    ) -> None:
+        """Starts the child, and waits until its camera runs. Raises: DriverError, MaskError."""
+        self._display_name = display_name
+        self._request = request
+        self._clock_ns = clock_ns
+        self._policy = policy
+        self._closed = False
+        self._failure: DriverError | None = None
+        self._lock = threading.Lock()
+        # Masks that cannot be drawn are refused before the child is started.
+        painter = MaskPainter(request.masks, display_name, request.current_masks)
+        self._painter = None if policy.masks_in_child else painter
+        self._queue: MediaQueue[Packet | Frame] = MediaQueue(MAX_QUEUED_FRAMES)
+        self._readings: CameraReadings | None = None
+        self._opened: messages.Opened | None = None
+        self._slots = 0
+        self._memory: FrameMemory | None = None
+        self._memory_fd = create_memory()
+        self._checks = MediaChecks(display_name, clock_ns)
+        self._last_received_ns: dict[type, int] = {}
+        self._cpu_meter = None if policy.max_cores is None else CpuMeter(policy.max_cores)
+        self._connection = ChildConnection(
+            display_name,
+            messages.MediaSettings(
+                options=messages.to_raw(options),
+                packets=request.packets,
+                frames_fps=request.frames_fps,
+                masks=request.masks if policy.masks_in_child else (),
+                query_masks=policy.masks_in_child and request.current_masks is not None,
+            ),
+            start_process,
+            messages.media_decoder,
+            self._handle,
+            on_end=self._on_child_end,
+            memory_fd=self._memory_fd,
+        )
+        self.opened = self._wait_opened()
+        """The child's report of how it was opened."""
+
+    @property
+    def info(self) -> StreamInfo:
+        """The main stream's parameters, or the frames' if no packets are requested."""
+        return self.opened.info
+
+    @property
+    def child_pid(self) -> int | None:
+        """The child's process."""
+        return self._connection.pid
+
+    def readings(self) -> CameraReadings:
+        """Return the sensor's readings of the last second, with the drops of parent and child."""
+        readings = self._readings or CameraReadings()
+        return msgspec.structs.replace(
+            readings,
+            dropped_frames=readings.dropped_frames + self._queue.dropped_frames,
+            dropped_packets=readings.dropped_packets + self._queue.dropped_packets,
+        )
+
+    def read(self, timeout_s: float) -> Packet | Frame | None:
+        """Return the next packet or frame, or None.
+
+        Raises: DriverError of the child, of its silence or its end; `stuck` if it cannot be ended.
+        """
+        deadline_s = monotonic() + timeout_s
+        while True:
+            if self._closed:
+                raise DriverError("closed", f"{self._display_name}: is closed")
+            if self._failure is not None:
+                raise self._failure
+            left_s = max(0.0, deadline_s - monotonic())
+            media = self._queue.get(min(left_s, self._silence_left_s()))
+            if media is not None:
+                return self._masked(media) if isinstance(media, Frame) else media
+            error = self._connection.error or self._misconduct()
+            if error is not None and not self._closed:
+                raise self._end_with_error(error)
+            if left_s <= 0:
+                return None
+
+    def close(self) -> None:
+        """Stop the child, and kill it if it does not end."""
+        with self._lock:
+            self._closed = True
+            if not self._end_child(graceful=True):
+                log.error("%s: %s", self._display_name, self._connection.describe_child())
+
+    def _wait_opened(self) -> messages.Opened:
+        timeout_s = self._policy.open_timeout_s
+        self._connection.wait_for(lambda: self._opened is not None, timeout_s)
+        error = self._connection.error
+        if self._opened is not None and error is None:
+            return self._opened
+        raise self._end_with_error(
+            error
+            or DriverError(
+                self._policy.silence_kind,
+                f"{self._display_name}: did not open within {timeout_s:g} s",
+            )
+        )
+
+    def _handle(self, message: messages.MediaMessage) -> None:
+        """Handle a message, on the connection's thread. Raises: DriverError."""
+        self._last_received_ns[object] = self._clock_ns()
+        match message:
+            case messages.EncodedPacket(packet=packet):
+                self._checks.check_packet(packet)
+                self._deliver(packet)
+            case messages.FrameReady():
+                self._checks.check_frame(message, self._slots)
+                self._deliver_frame(message)
+            case messages.MasksQuery(number=number):
+                masks = self._request.current_masks() if self._request.current_masks else ()
+                self._connection.send(messages.MasksReply(number=number, masks=masks))
+            case messages.ReadingsUpdate(readings=readings):
+                self._readings = readings
+            case messages.Opened():
+                self._on_opened(message)
+            case messages.Failed(kind=kind, message=text):
+                raise MaskError(text) if message.is_mask_error else DriverError(kind, text)
+
+    def _deliver(self, media: Packet | Frame) -> None:
+        self._last_received_ns[type(media)] = self._clock_ns()
+        self._queue.put(media)
+
+    def _deliver_frame(self, ready: messages.FrameReady) -> None:
+        if self._memory is None:
+            return
+        y, u, v = self._memory.copy_planes(ready.slot)
+        self._connection.send(messages.SlotFree(slot=ready.slot))
+        self._deliver(Frame(seq=ready.seq, t_ns=ready.t_ns, y=y, u=u, v=v))
+
+    def _on_opened(self, opened: messages.Opened) -> None:
+        self._checks.check_opened(opened, is_first=self._opened is None)
+        if self._request.frames_fps > 0:
+            FrameMemory.seal(self._memory_fd)
+            self._memory = FrameMemory(
+                self._memory_fd, opened.frame_width_px, opened.frame_height_px, opened.slots
+            )
+            self._slots = opened.slots
+        now_ns = self._clock_ns()
+        self._last_received_ns = dict.fromkeys((Packet, Frame, object), now_ns)
+        self._opened = opened
+
+    def _on_child_end(self) -> None:
+        """Wake the reader, on the connection's thread."""
+        if self._memory is not None:
+            self._memory.close()
+        self._queue.close()
+
+    def _masked(self, frame: Frame) -> Frame:
+        if self._painter is None:
+            return frame
+        try:
+            y, u, v = self._painter.paint_planes((frame.y, frame.u, frame.v))
+        except MaskError as error:
+            raise self._end_with_error(error) from error
+        return msgspec.structs.replace(frame, y=y, u=u, v=v)
+
+    def _silence_left_s(self) -> float:
+        now_ns = self._clock_ns()
+        left_ns = (
+            limit_ns - (now_ns - self._last_received_ns[kind])
+            for kind, limit_ns in self._policy.silence_limits_ns.items()
+        )
+        return max(0.0, min(left_ns) / NS_PER_S)
+
+    def _misconduct(self) -> DriverError | None:
+        """Return an error if the child is silent or uses too much of the processor."""
+        pid = self._connection.pid
+        if self._cpu_meter is not None and pid is not None:
+            excess = self._cpu_meter.excess(pid)
+            if excess is not None:
+                return DriverError("crashed", f"{self._display_name}: its process {excess}")
+        now_ns = self._clock_ns()
+        for kind, limit_ns in self._policy.silence_limits_ns.items():
+            if now_ns - self._last_received_ns[kind] >= limit_ns:
+                limit = f"for {limit_ns / NS_PER_S:g} s"
+                reason = (
+                    f"its process hangs: silent {limit}"
+                    if kind is object
+                    else f"gave no {kind.__name__.lower()} {limit}"
+                )
+                return DriverError(
+                    self._policy.silence_kind, f"{self._display_name}: {reason}"
+                )
+        return None
+
+    def _end_with_error(self, error: DriverError) -> DriverError:
+        """End the child, and return the error that each further call raises."""
+        with self._lock:
+            if not self._end_child(graceful=False):
+                error = DriverError(
+                    "stuck", f"{self._display_name}: {self._connection.describe_child()}"
+                )
+            elif error is self._connection.error and self._connection.ended_silently:
+                error = DriverError(error.kind, f"{error}: {self._connection.describe_child()}")
+            self._failure = error
+            return error
+
+    def _end_child(self, *, graceful: bool) -> bool:
+        has_ended = self._connection.end(
+            graceful=graceful, kill_timeout_s=self._policy.kill_timeout_s
+        )
+        self._queue.close()
+        return has_ended

@@ -1,0 +1,77 @@
+"""What a child that reads a foreign device may use: memory, files, TCP ports, other processes."""
+
+import resource
+import sys
+import threading
+from pathlib import Path
+
+import msgspec
+
+from drivers.child import landlock
+from drivers.child.frame_memory import SLOT_COUNT, frame_bytes
+from drivers.child.messages import MAX_SIDE_PX
+
+MAX_FILE_BYTES = frame_bytes(MAX_SIDE_PX, MAX_SIDE_PX) * SLOT_COUNT
+"""The memory of frames is a file."""
+MAX_OPEN_FILES = 128
+THREAD_STACK_BYTES = 2_097_152
+"""A stack counts as memory; glibc's default is 8 MB for each thread."""
+
+RESOLVER_FILE = Path("/etc/resolv.conf")
+"""A link into a folder of the resolver's own, in which it replaces the file."""
+READABLE_PATHS = (
+    # The interpreter's and the libraries' files; nothing of the box is there.
+    "/usr",
+    "/lib",
+    "/lib64",
+    # What the resolver of names reads.
+    "/etc/gai.conf",
+    "/etc/host.conf",
+    "/etc/hosts",
+    "/etc/nsswitch.conf",
+    "/etc/localtime",
+    "/dev/urandom",
+)
+
+
+class Confinement(msgspec.Struct, frozen=True, kw_only=True):
+    """The limits of a child.
+
+    `memory_bytes` is private memory on top of the loaded libraries'; `tcp_ports` are those that it may
+    connect to. `cpu_s`, for a child with one short task, ends it by SIGXCPU.
+    """
+
+    memory_bytes: int
+    tcp_ports: tuple[int, ...] = ()
+    cpu_s: int | None = None
+
+
+def confine(confinement: Confinement) -> None:
+    """Give up the rest, for ever. Call it while the process has one thread. Raises: OSError."""
+    memory_bytes = _data_bytes() + confinement.memory_bytes
+    limits = {
+        resource.RLIMIT_DATA: memory_bytes,
+        resource.RLIMIT_FSIZE: MAX_FILE_BYTES,
+        resource.RLIMIT_NOFILE: MAX_OPEN_FILES,
+        resource.RLIMIT_CORE: 0,
+    }
+    if confinement.cpu_s is not None:
+        limits[resource.RLIMIT_CPU] = confinement.cpu_s
+    for kind, limit in limits.items():
+        resource.setrlimit(kind, (limit, limit))
+    threading.stack_size(THREAD_STACK_BYTES)
+    landlock.restrict(_readable_paths(), confinement.tcp_ports)
+
+
+def _readable_paths() -> tuple[Path, ...]:
+    """Return the paths to read: those that are named, and the interpreter's own."""
+    resolver_file = RESOLVER_FILE.resolve()
+    is_linked = resolver_file != RESOLVER_FILE
+    paths = (Path(path).resolve() for path in (*READABLE_PATHS, sys.prefix, *sys.path) if path)
+    return (*paths, resolver_file.parent if is_linked else resolver_file)
+
+
+def _data_bytes() -> int:
+    """Return the private writable memory of this process: proc(5), VmData."""
+    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    return int(status.partition("VmData:")[2].split()[0]) * 1024

@@ -1,0 +1,172 @@
+"""Children that share the memory of their libraries: each is forked from one process that has loaded them.
+
+The fork server is an interpreter of its own, started by exec. It has no secret: the settings of a child, with
+the password of its device, go from the parent to the forked child alone. It has one thread, so a fork of
+it copies no lock of another one.
+"""
+
+import atexit
+import contextlib
+import os
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+
+import msgspec
+
+from drivers.child.process import ChildProcess, describe_status
+
+SERVER_MODULE = "drivers.child.fork_server_main"
+START_TIMEOUT_S = 30.0
+"""To load the libraries takes seconds on a small board."""
+REPORT_TIMEOUT_S = 1.0
+"""From the end of a child to its report."""
+STOP_TIMEOUT_S = 3.0
+PID = struct.Struct("<q")
+MAX_REPORT_BYTES = 256
+
+_INHERITED_VARIABLES = (
+    "LANG",
+    "LC_ALL",
+    "LD_LIBRARY_PATH",
+    "PATH",
+    "PYTHONFAULTHANDLER",
+    "PYTHONPATH",
+)
+_OWN_VARIABLES = {"OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+"""No thread is started on import, and glibc reserves little memory per thread."""
+
+
+class ExitReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The end of a child: waitpid(2), negative for a signal, and getrusage(2)."""
+
+    status: int
+    cpu_s: float
+    peak_memory_bytes: int
+
+
+class ForkServer:
+    """The fork server of one module of `drivers.child.main`. Thread-safe.
+
+    It is started with its first child, again after its end, and ends with this process.
+    """
+
+    def __init__(self, module: str) -> None:
+        self._module = module
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._channel: socket.socket | None = None
+
+    def start_child(self, descriptors: Sequence[int]) -> ChildProcess:
+        """Start a child, as a ChildStarter."""
+        report, child_report = socket.socketpair(type=socket.SOCK_SEQPACKET)
+        try:
+            with child_report:
+                self._request((child_report.fileno(), *descriptors))
+            return _ForkedChild(report)
+        except BaseException:
+            report.close()
+            raise
+
+    def close(self) -> None:
+        """End the server and its children."""
+        with self._lock:
+            self._stop()
+
+    def _request(self, descriptors: Sequence[int]) -> None:
+        with self._lock:
+            with contextlib.suppress(OSError):
+                if self._channel is not None:
+                    socket.send_fds(self._channel, [b"fork"], descriptors)
+                    return
+            self._stop()
+            socket.send_fds(self._start_server(), [b"fork"], descriptors)
+
+    def _start_server(self) -> socket.socket:
+        channel, server_channel = socket.socketpair(type=socket.SOCK_SEQPACKET)
+        environment = {
+            name: os.environ[name] for name in _INHERITED_VARIABLES if name in os.environ
+        }
+        with server_channel:
+            self._process = subprocess.Popen(  # noqa: S603 - this interpreter and modules of ours
+                [
+                    sys.executable,
+                    "-P",
+                    "-m",
+                    SERVER_MODULE,
+                    self._module,
+                    str(server_channel.fileno()),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                env=environment | _OWN_VARIABLES,
+                pass_fds=(server_channel.fileno(),),
+                process_group=0,
+            )
+        self._channel = channel
+        atexit.register(self.close)
+        return channel
+
+    def _stop(self) -> None:
+        channel, self._channel = self._channel, None
+        process, self._process = self._process, None
+        if channel is None or process is None:
+            return
+        channel.close()
+        try:
+            process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        atexit.unregister(self.close)
+
+
+class _ForkedChild:
+    """A child of the fork server: killed and awaited by its pidfd, and reported by its parent."""
+
+    def __init__(self, report: socket.socket) -> None:
+        """Raises: OSError if the server does not start it."""
+        self._report_socket = report
+        self._report: ExitReport | None = None
+        self._has_ended = False
+        report.settimeout(START_TIMEOUT_S)
+        data, descriptors, _, _ = socket.recv_fds(report, PID.size, 1)
+        if not descriptors:
+            raise ConnectionResetError("the fork server has ended")
+        (self.pid,) = PID.unpack(data)
+        (self._pidfd,) = descriptors
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            if not self._has_ended:
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+
+    def wait(self, timeout_s: float) -> bool:
+        if self._has_ended:
+            return True
+        poll = select.poll()
+        poll.register(self._pidfd, select.POLLIN)
+        if not poll.poll(max(0.0, timeout_s) * 1000):
+            return False
+        self._has_ended = True
+        os.close(self._pidfd)
+        with self._report_socket as report, contextlib.suppress(OSError, msgspec.MsgspecError):
+            report.settimeout(REPORT_TIMEOUT_S)
+            self._report = msgspec.msgpack.decode(report.recv(MAX_REPORT_BYTES), type=ExitReport)
+        return True
+
+    def describe_exit(self) -> str:
+        if not self._has_ended:
+            return "has not ended"
+        report = self._report
+        if report is None:
+            return "has ended with its fork server"
+        return (
+            f"{describe_status(report.status)} after {report.cpu_s:.1f} s of processor time, "
+            f"with {report.peak_memory_bytes / 1e6:.0f} MB at most"
+        )

@@ -1,0 +1,168 @@
+"""Messages between a child process and its parent.
+
+The child sends a stream of messages, each after its length; the parent sends one message per datagram.
+Both are socket pairs of these two processes alone. The parent's messages are trusted. The child's are not: it
+reads what a foreign device sends, and a bug in a parser may have made it another program. So its
+messages are bounded, decoded strictly, and checked before they are used.
+"""
+
+import io
+import struct
+from typing import Annotated, TypeAlias, TypeVar
+
+import msgspec
+
+from drivers.child.bounded_queue import MAX_PACKET_BYTES
+from drivers.contracts import CameraReadings
+from drivers.errors import DriverErrorKind
+from drivers.media import Packet, Polygon, StreamInfo
+
+T = TypeVar("T")
+
+MAX_MESSAGE_BYTES = MAX_PACKET_BYTES + 65_536
+"""A packet of the largest size that may wait, and its times."""
+MAX_SIDE_PX = 8192
+MAX_SLOTS = 16
+MAX_MESSAGE_CHARS = 1000
+
+_LENGTH = struct.Struct("<I")
+
+Side = Annotated[int, msgspec.Meta(ge=1, le=MAX_SIDE_PX)]
+Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class Start(msgspec.Struct, frozen=True, kw_only=True, tag="start"):
+    """The parent's first message. `settings` are of the child's own kind."""
+
+    display_name: str
+    settings: msgspec.Raw
+
+
+class MediaSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings of a camera's child: `options` are the driver's, the rest is the StreamRequest.
+
+    `query_masks`: the child asks for the masks before each picture, and `masks` is not used.
+    """
+
+    options: msgspec.Raw
+    packets: bool
+    frames_fps: float
+    masks: tuple[Polygon, ...] = ()
+    query_masks: bool = False
+
+
+class SlotFree(msgspec.Struct, frozen=True, kw_only=True, tag="slot"):
+    """The parent has copied the frame of this slot."""
+
+    slot: int
+
+
+class MasksReply(msgspec.Struct, frozen=True, kw_only=True, tag="masks"):
+    """The answer to the MasksQuery of the same number."""
+
+    number: int
+    masks: tuple[Polygon, ...]
+
+
+ParentMessage: TypeAlias = Start | SlotFree | MasksReply
+
+
+class Opened(msgspec.Struct, frozen=True, kw_only=True, tag="opened"):
+    """The camera runs. `missing_controls` are requested controls that it does not have.
+
+    Frames have the given size, in as many slots.
+    """
+
+    info: StreamInfo
+    frame_width_px: Side
+    frame_height_px: Side
+    slots: Annotated[int, msgspec.Meta(ge=1, le=MAX_SLOTS)]
+    encoder: str | None = None
+    missing_controls: tuple[str, ...] = ()
+
+
+class EncodedPacket(msgspec.Struct, frozen=True, kw_only=True, tag="packet"):
+    """One access unit."""
+
+    packet: Packet
+
+
+class FrameReady(msgspec.Struct, frozen=True, kw_only=True, tag="frame"):
+    """A frame is in a slot of the shared memory, which the parent owns until it frees the slot."""
+
+    slot: Count
+    seq: Count
+    t_ns: Count
+
+
+class ReadingsUpdate(msgspec.Struct, frozen=True, kw_only=True, tag="readings"):
+    """The sensor's readings, once a second."""
+
+    readings: CameraReadings
+
+
+class MasksQuery(msgspec.Struct, frozen=True, kw_only=True, tag="asked"):
+    """The query for the masks in force. A picture waits for the answer."""
+
+    number: int
+
+
+class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, tag="alive"):
+    """The child's loop turns, and its device sends nothing."""
+
+
+class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
+    """The child's last message. `is_mask_error`: the masks cannot be drawn."""
+
+    kind: DriverErrorKind
+    message: Annotated[str, msgspec.Meta(max_length=MAX_MESSAGE_CHARS)]
+    is_mask_error: bool = False
+
+
+MediaMessage: TypeAlias = (
+    Opened | EncodedPacket | FrameReady | ReadingsUpdate | MasksQuery | Heartbeat | Failed
+)
+
+media_decoder: msgspec.msgpack.Decoder[MediaMessage] = msgspec.msgpack.Decoder(MediaMessage)
+_parent_decoder: msgspec.msgpack.Decoder[ParentMessage] = msgspec.msgpack.Decoder(ParentMessage)
+
+
+def to_raw(settings: msgspec.Struct) -> msgspec.Raw:
+    """Encode the part of a message whose type its reader knows."""
+    return msgspec.Raw(msgspec.msgpack.encode(settings))
+
+
+def from_raw(raw: msgspec.Raw, settings_type: type[T]) -> T:
+    """Decode such a part. Raises: msgspec.DecodeError."""
+    return msgspec.msgpack.decode(raw, type=settings_type)
+
+
+def pack_child_message(message: msgspec.Struct) -> bytes:
+    """Encode a message after its length."""
+    data = msgspec.msgpack.encode(message)
+    return _LENGTH.pack(len(data)) + data
+
+
+def read_child_message(stream: io.BufferedIOBase, decoder: msgspec.msgpack.Decoder[T]) -> T | None:
+    """Read the next message, or None at the stream's end, even within a message. Blocks.
+
+    Raises: ValueError if it is too long, or not a message.
+    """
+    length_prefix = stream.read(_LENGTH.size)
+    if len(length_prefix) < _LENGTH.size:
+        return None
+    (length,) = _LENGTH.unpack(length_prefix)
+    if length > MAX_MESSAGE_BYTES:
+        raise ValueError(f"a message of {length} bytes")
+    data = stream.read(length)
+    return None if len(data) < length else decoder.decode(data)
+
+
+def pack_parent_message(message: msgspec.Struct) -> bytes:
+    """Encode a datagram."""
+    return msgspec.msgpack.encode(message)
+
+
+def unpack_parent_message(data: bytes) -> ParentMessage:
+    """Decode a datagram. Raises: msgspec.DecodeError if it is not a message."""
+    return _parent_decoder.decode(data)

@@ -1,0 +1,150 @@
+"""The child that reads a network camera: it connects, demuxes, and decodes what is requested.
+
+FFmpeg parses the camera's description, its packets and its pictures here, with no more rights than that takes.
+The masks are painted in the parent.
+"""
+
+import time
+
+import msgspec
+import numpy as np
+from av.video.codeccontext import VideoCodecContext
+
+from drivers.av_live import LiveCamera
+from drivers.av_stream import open_video_source
+from drivers.child import messages
+from drivers.child.bounded_queue import MAX_PACKET_BYTES
+from drivers.child.confinement import Confinement, confine
+from drivers.child.control_channel import ControlChannel
+from drivers.child.frame_memory import SLOT_COUNT, FrameMemory
+from drivers.child.main import ChildEnd
+from drivers.contracts import CameraReadings, StreamRequest
+from drivers.errors import DriverError
+from drivers.media import Frame, Packet, StreamInfo
+
+MAX_MEMORY_BYTES = 402_653_184
+"""A decoder of 3840x2160 keeps up to 17 pictures of 12.4 MB, and the frames that are under way."""
+
+HEARTBEAT_S = 1.0
+"""Interval of the heartbeats of a child whose camera sends nothing."""
+
+MAX_BURST_PACKETS = 64
+SLOT_TIMEOUT_S = 1.0
+"""The parent frees a slot as soon as it has copied the frame."""
+
+
+class StreamOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """A stream to open. `url` may have a password, and is in no message.
+
+    `tcp_port` is the only one that the child may connect to.
+    """
+
+    url: str
+    av_options: dict[str, str]
+    av_timeouts_s: tuple[float, float]
+    open_timeout_s: float
+    read_timeout_s: float
+    can_pause: bool
+    tcp_port: int
+
+
+def prepare() -> None:
+    """Build the tables of the usual decoder, which all children share."""
+    decoder = VideoCodecContext.create("h264", "r")
+    decoder.thread_count = 1
+    decoder.open()
+
+
+def run(end: ChildEnd) -> None:
+    """Read the stream until the parent's end is closed. Raises: DriverError."""
+    settings = messages.from_raw(end.settings, messages.MediaSettings)
+    options = messages.from_raw(settings.options, StreamOptions)
+    confine(Confinement(memory_bytes=MAX_MEMORY_BYTES, tcp_ports=(options.tcp_port,)))
+    camera = LiveCamera(
+        end.display_name,
+        lambda: open_video_source(
+            options.url,
+            end.display_name,
+            options=options.av_options,
+            timeout=options.av_timeouts_s,
+        ),
+        StreamRequest(packets=settings.packets, frames_fps=settings.frames_fps),
+        _boottime_ns,
+        paint=lambda planes: planes,
+        open_timeout_s=options.open_timeout_s,
+        read_timeout_s=options.read_timeout_s,
+        can_pause=options.can_pause,
+    )
+    _deliver(end, camera, _FrameCopier(end, camera.info) if settings.frames_fps > 0 else None)
+
+
+def _deliver(end: ChildEnd, camera: LiveCamera, frame_copier: "_FrameCopier | None") -> None:
+    """Send the camera's media, packets that are there at once in one piece."""
+    info = camera.info
+    is_open = end.send(
+        messages.Opened(
+            info=info,
+            frame_width_px=info.width_px,
+            frame_height_px=info.height_px,
+            slots=SLOT_COUNT,
+        )
+    )
+    while is_open:
+        media = camera.read(HEARTBEAT_S)
+        burst: list[msgspec.Struct] = []
+        try:
+            while isinstance(media, Packet):
+                burst.append(_packet_message(end.display_name, media))
+                media = camera.read(0.0) if len(burst) < MAX_BURST_PACKETS else None
+            if media is not None and frame_copier is not None:
+                burst.append(frame_copier.copy(media))
+        finally:
+            # Packets before the stream's end are not lost with it.
+            is_open = end.send(*burst or (messages.Heartbeat(),))
+
+
+def _packet_message(display_name: str, packet: Packet) -> messages.EncodedPacket:
+    if len(packet.data) > MAX_PACKET_BYTES:
+        raise DriverError(
+            "protocol", f"{display_name}: sends a picture of {len(packet.data)} bytes"
+        )
+    return messages.EncodedPacket(packet=packet)
+
+
+class _FrameCopier:
+    """Copies frames into the shared memory."""
+
+    def __init__(self, end: ChildEnd, info: StreamInfo) -> None:
+        self._display_name = end.display_name
+        self._size_px = (info.width_px, info.height_px)
+        (memory_fd,) = end.memory_fds
+        FrameMemory.reserve(memory_fd, *self._size_px, SLOT_COUNT)
+        self._memory = FrameMemory(memory_fd, *self._size_px, SLOT_COUNT)
+        self._control = ControlChannel(end.control, SLOT_COUNT)
+        self._dropped = 0
+
+    def copy(self, frame: Frame) -> messages.FrameReady | messages.ReadingsUpdate:
+        """Copy a frame, or count it as dropped if the parent is too late with all slots.
+
+        Raises: DriverError if the stream has another size now, which the parent does not expect.
+        """
+        if (frame.width_px, frame.height_px) != self._size_px:
+            width_px, height_px = self._size_px
+            raise DriverError(
+                "protocol",
+                f"{self._display_name}: its pictures are {frame.width_px}x{frame.height_px} now, "
+                f"not {width_px}x{height_px}",
+            )
+        slot = self._control.acquire_slot(SLOT_TIMEOUT_S)
+        if slot is None:
+            self._dropped += 1
+            return messages.ReadingsUpdate(readings=CameraReadings(dropped_frames=self._dropped))
+        for target, plane in zip(
+            self._memory.writable_planes(slot), (frame.y, frame.u, frame.v), strict=True
+        ):
+            np.copyto(target, plane)
+        return messages.FrameReady(slot=slot, seq=frame.seq, t_ns=frame.t_ns)
+
+
+def _boottime_ns() -> int:
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)

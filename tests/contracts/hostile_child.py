@@ -1,0 +1,128 @@
+"""A child that was taken over: it does what its settings name, in the place of a real one.
+
+As the child of an `rtsp` camera it takes the misdeed from the path of the address, as that of an ONVIF
+camera it never answers, and for `test_child_confinement` it tries what its Misdeed names and reports the result.
+"""
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import threading
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from drivers.child import messages
+from drivers.child.confinement import Confinement, confine
+from drivers.child.main import ChildEnd
+from drivers.media import NS_PER_S, Packet, StreamInfo
+from drivers.onvif.operations import OnvifSettings
+from drivers.stream_child import StreamOptions
+
+MEMORY_BYTES = 33_554_432
+Deed = Literal[
+    "allocate", "connect", "crash", "execute", "listen", "open", "signal", "spin", "trace", "wait", "write"
+]
+
+
+class Misdeed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    deed: Deed
+    argument: str = ""
+    tcp_ports: tuple[int, ...] = ()
+    cpu_s: int | None = None
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True, tag="outcome"):
+    text: str
+
+
+def prepare() -> None:
+    pass
+
+
+def run(end: ChildEnd) -> None:
+    try:
+        misdeed = messages.from_raw(end.settings, Misdeed)
+    except msgspec.ValidationError:
+        pose(end)
+        return
+    confine(
+        Confinement(
+            memory_bytes=MEMORY_BYTES, tcp_ports=misdeed.tcp_ports, cpu_s=misdeed.cpu_s
+        )
+    )
+    try:
+        attempt(misdeed)
+        text = "done"
+    except OSError as error:
+        text = type(error).__name__
+    end.send(Outcome(text=text))
+    threading.Event().wait()
+
+
+def attempt(misdeed: Misdeed) -> None:
+    target = misdeed.argument
+    match misdeed.deed:
+        case "allocate":
+            kept = []
+            while True:
+                kept.append(bytearray(100_000))
+        case "connect":
+            socket.create_connection(("127.0.0.1", int(target)), timeout=2).close()
+        case "listen":
+            socket.create_server(("127.0.0.1", 0)).close()
+        case "crash":
+            ctypes.string_at(0)
+        case "execute":
+            subprocess.run([target], check=True)
+        case "open":
+            Path(target).read_bytes()
+        case "write":
+            Path(target).write_bytes(b"x")
+        case "signal":
+            os.kill(int(target), 0)
+        case "trace":
+            libc = ctypes.CDLL(None, use_errno=True)
+            if libc.ptrace(16, int(target), None, None):  # PTRACE_ATTACH
+                raise OSError(ctypes.get_errno(), "ptrace")
+        case "spin":
+            while True:
+                pass
+        case "wait":
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def pose(end: ChildEnd) -> None:
+    """Speak the protocol of a real child, and break it."""
+    try:
+        messages.from_raw(end.settings, OnvifSettings)
+        media = messages.from_raw(end.settings, messages.MediaSettings)
+    except msgspec.ValidationError:
+        threading.Event().wait()
+        return
+    misdeed = messages.from_raw(media.options, StreamOptions).url.rpartition("/")[2]
+    memory_fd = end.memory_fds[0]
+    os.ftruncate(memory_fd, 0 if misdeed == "shrunk-memory" else 4 * 4 * 2 * 3)
+    side_px = 100_000 if misdeed == "wrong-size" else 4
+    end.send(
+        messages.Opened(
+            info=StreamInfo(codec="h264", width_px=4, height_px=2, fps=25.0),
+            frame_width_px=side_px,
+            frame_height_px=2,
+            slots=4,
+        )
+    )
+    if misdeed == "frame-elsewhere":
+        end.send(messages.FrameReady(slot=4, seq=0, t_ns=0))
+    packet = Packet(
+        t_ns=2**62 if misdeed == "time-of-tomorrow" else 0,
+        pts_ns=NS_PER_S,
+        dts_ns=0,
+        is_key=True,
+        data=b"x" * (20_000_000 if misdeed == "endless-packet" else 1),
+    )
+    end.send(messages.EncodedPacket(packet=packet))
+    threading.Event().wait()

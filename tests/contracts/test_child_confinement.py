@@ -1,0 +1,276 @@
+"""drivers.child: what a child that was taken over cannot do, and what its parent notices."""
+
+import os
+import secrets
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from drivers.camera import rtsp
+from drivers.child import landlock
+from drivers.child.camera import ChildCamera
+from drivers.child.connection import ChildConnection
+from drivers.child.fork_server import ForkServer
+from drivers.child.messages import Failed
+from drivers.errors import DriverError
+from drivers.onvif.client import OnvifClient
+from drivers.onvif.credentials import OnvifAccess
+from tests.contracts.conftest import RtspServer, open_driver, read_media
+from tests.contracts.event_camera import running_event_camera
+from tests.contracts.hostile_child import MEMORY_BYTES, Misdeed, Outcome
+from tests.contracts.peer_memory import children_of, sampled_growth
+
+WITHIN_S = 20.0
+CHUNK_BYTES = 1 << 20
+
+needs_landlock = pytest.mark.skipif(landlock.abi_version() == 0, reason="needs Landlock")
+needs_landlock_of_ports = pytest.mark.skipif(
+    landlock.abi_version() < 4, reason="needs Linux 6.7: Landlock with TCP ports"
+)
+needs_landlock_of_signals = pytest.mark.skipif(
+    landlock.abi_version() < 6, reason="needs Linux 6.12: Landlock with signals"
+)
+
+
+class Attempt:
+    """A child that tries something."""
+
+    def __init__(self, server: ForkServer, deed: str, argument: object = "", **how: Any) -> None:
+        self.outcome: str | None = None
+        settings = msgspec.convert({"deed": deed, "argument": str(argument), **how}, Misdeed)
+        self.connection: ChildConnection[Outcome | Failed] = ChildConnection(
+            "camera 'test'",
+            settings,
+            server.start_child,
+            msgspec.msgpack.Decoder(Outcome | Failed),
+            self._handle,
+        )
+
+    def result(self) -> str | None:
+        """The name of the error in the child, `done`, or None if the child failed."""
+        self.connection.wait_for(lambda: self.outcome is not None, WITHIN_S)
+        return self.outcome
+
+    def end(self) -> str:
+        assert self.connection.end(graceful=False, kill_timeout_s=WITHIN_S)
+        return self.connection.describe_child()
+
+    def _handle(self, message: Outcome | Failed) -> None:
+        if isinstance(message, Failed):
+            raise DriverError(message.kind, message.message)
+        self.outcome = message.text
+
+
+@pytest.fixture
+def attempt(hostile_server: ForkServer) -> Iterator[Callable[..., Attempt]]:
+    attempts: list[Attempt] = []
+
+    def start(*arguments: Any, **how: Any) -> Attempt:
+        attempts.append(Attempt(hostile_server, *arguments, **how))
+        return attempts[-1]
+
+    yield start
+    for each in attempts:
+        each.end()
+    assert children_of(hostile_server) == []
+
+
+@pytest.fixture
+def key_file(tmp_path: Path) -> Path:
+    path = tmp_path / "device.key"
+    path.write_text("a key of the box")
+    return path
+
+
+def test_many_small_allocations_end_at_the_limit(
+    attempt: Callable[..., Attempt], hostile_server: ForkServer
+) -> None:
+    with sampled_growth(hostile_server) as growth:
+        tried = attempt("allocate")
+        assert tried.result() is None
+    assert tried.connection.error is not None
+    assert tried.connection.error.kind == "crashed"
+    assert "needs more memory than it may have" in str(tried.connection.error)
+    assert growth.bytes < MEMORY_BYTES + 8_000_000
+
+
+def test_a_crash_is_named_by_its_signal(attempt: Callable[..., Attempt]) -> None:
+    tried = attempt("crash")
+    assert tried.result() is None
+    assert tried.connection.ended_silently
+    assert "was killed by SIGSEGV after" in tried.end()
+
+
+def test_endless_work_ends_at_the_limit_of_processor_time(
+    attempt: Callable[..., Attempt],
+) -> None:
+    tried = attempt("spin", cpu_s=1)
+    assert tried.result() is None
+    assert "was killed by SIGKILL after 1." in tried.end() or "SIGXCPU" in tried.end()
+
+
+@needs_landlock
+@pytest.mark.parametrize("deed", ["open", "write"])
+def test_a_key_file_can_be_neither_read_nor_written(
+    attempt: Callable[..., Attempt], key_file: Path, deed: str
+) -> None:
+    assert attempt(deed, key_file).result() == "PermissionError"
+    assert key_file.read_text() == "a key of the box"
+
+
+@needs_landlock
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", "/proc/1/environ", f"/proc/{os.getpid()}/mem", "/dev/null"]
+)
+def test_nothing_else_can_be_read(attempt: Callable[..., Attempt], path: str) -> None:
+    assert attempt("open", path).result() == "PermissionError"
+
+
+@needs_landlock
+def test_no_program_can_be_executed(attempt: Callable[..., Attempt]) -> None:
+    assert attempt("execute", "/bin/true").result() == "PermissionError"
+
+
+@needs_landlock
+def test_the_agent_cannot_be_traced(attempt: Callable[..., Attempt]) -> None:
+    assert attempt("trace", os.getpid()).result() == "PermissionError"
+
+
+@needs_landlock_of_signals
+def test_the_agent_cannot_be_signalled(attempt: Callable[..., Attempt]) -> None:
+    assert attempt("signal", os.getpid()).result() == "PermissionError"
+
+
+@needs_landlock_of_ports
+def test_only_the_cameras_port_can_be_connected_to(attempt: Callable[..., Attempt]) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as camera,
+        socket.create_server(("127.0.0.1", 0)) as other,
+    ):
+        ports = {"tcp_ports": [camera.getsockname()[1]]}
+        assert attempt("connect", camera.getsockname()[1], **ports).result() == "done"
+        assert attempt("connect", other.getsockname()[1], **ports).result() == "PermissionError"
+        assert attempt("listen", **ports).result() == "PermissionError"
+
+
+def memory_has(pid: int, needle: bytes) -> bool:
+    """Whether a process has the bytes in any readable page of its memory."""
+    with Path(f"/proc/{pid}/maps").open() as maps, Path(f"/proc/{pid}/mem").open("rb") as memory:
+        for line in maps:
+            span, rights, *rest = line.split()
+            if "r" not in rights or (rest and rest[-1].startswith("[v")):
+                continue
+            begin, end = (int(part, 16) for part in span.split("-"))
+            memory.seek(begin)
+            overlap = b""
+            while begin < end:
+                try:
+                    data = memory.read(min(CHUNK_BYTES, end - begin))
+                except OSError:
+                    break
+                if not data:
+                    break
+                if needle in overlap + data:
+                    return True
+                overlap = data[-len(needle) :]
+                begin += len(data)
+    return False
+
+
+@pytest.fixture
+def secret(monkeypatch: pytest.MonkeyPatch) -> bytes:
+    """A key that this process has in its memory and in its environment."""
+    key = secrets.token_hex(32)
+    monkeypatch.setenv("VIGIE_TEST_KEY", key)
+    return key.encode()
+
+
+def assert_has_no_key(pid: int | None, secret: bytes) -> None:
+    assert pid is not None
+    assert memory_has(os.getpid(), secret), "the search finds it where it is"
+    assert secret not in Path(f"/proc/{pid}/environ").read_bytes()
+    assert not memory_has(pid, secret)
+
+
+def test_a_stream_child_has_no_key_of_the_box(secret: bytes, rtsp_server: RtspServer) -> None:
+    rtsp.FORK_SERVER.close()
+    camera = open_driver("rtsp", {"url": rtsp_server.url("open")})
+    try:
+        read_media(camera, object, 3)
+        assert isinstance(camera, ChildCamera)
+        assert_has_no_key(camera.child_pid, secret)
+    finally:
+        camera.close()
+
+
+def test_an_onvif_child_has_no_key_of_the_box_and_no_password_of_another_camera(
+    secret: bytes, tmp_path: Path
+) -> None:
+    password = secrets.token_hex(16)
+    file = tmp_path / "camera.password"
+    file.touch(0o600)
+    file.write_text(password)
+    with running_event_camera() as camera:
+        access = OnvifAccess(url=camera.url, username="vigie", password_file=str(file))
+        first = OnvifClient("camera 'first'", access)
+        second = OnvifClient("camera 'second'", OnvifAccess(url=camera.url))
+        try:
+            assert first.has_service("events")
+            assert second.has_service("events")
+            assert first.child_pid is not None
+            assert second.child_pid is not None
+            assert_has_no_key(second.child_pid, secret)
+            assert memory_has(first.child_pid, password.encode())
+            assert not memory_has(second.child_pid, password.encode())
+        finally:
+            first.close()
+            second.close()
+
+
+PARENT = """
+import sys, threading
+sys.path.insert(0, sys.argv[1])
+import msgspec
+from drivers.child.connection import ChildConnection
+from drivers.child.fork_server import ForkServer
+from tests.contracts.hostile_child import Misdeed, Outcome
+server = ForkServer("tests.contracts.hostile_child")
+done = threading.Event()
+connection = ChildConnection(
+    "x", Misdeed(deed="wait"), server.start_child, msgspec.msgpack.Decoder(Outcome), lambda _: done.set()
+)
+done.wait()
+print(connection.pid, server._process.pid, flush=True)
+threading.Event().wait()
+"""
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_forked_child_and_its_server_die_with_the_agent(frozen: bool) -> None:
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(root)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(root)},
+    ) as parent:
+        assert parent.stdout is not None
+        pids = [int(word) for word in parent.stdout.readline().split()]
+        ends = [os.pidfd_open(pid) for pid in pids]
+        try:
+            if frozen:
+                os.kill(pids[0], signal.SIGSTOP)
+            parent.kill()
+            for end in ends:
+                ready, _, _ = select.select([end], [], [], WITHIN_S)
+                assert ready
+        finally:
+            for end in ends:
+                os.close(end)
