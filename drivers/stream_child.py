@@ -4,6 +4,7 @@ FFmpeg parses the camera's description, its packets and its pictures here, with 
 The masks are painted in the parent.
 """
 
+import threading
 import time
 
 import msgspec
@@ -75,7 +76,20 @@ def run(end: ChildEnd) -> None:
         read_timeout_s=options.read_timeout_s,
         can_pause=options.can_pause,
     )
-    _deliver(end, camera, _FrameCopier(end, camera.info) if settings.frames_fps > 0 else None)
+    closing = threading.Thread(target=_close_with_parent, args=(end, camera), daemon=True)
+    closing.start()
+    try:
+        _deliver(end, camera, _FrameCopier(end, camera.info) if settings.frames_fps > 0 else None)
+    except DriverError as error:
+        if error.kind != "closed":
+            raise
+    closing.join()
+
+
+def _close_with_parent(end: ChildEnd, camera: LiveCamera) -> None:
+    """Take leave of the server if the parent closes the camera."""
+    end.wait_closed()
+    camera.close()
 
 
 def _deliver(end: ChildEnd, camera: LiveCamera, frame_copier: "_FrameCopier | None") -> None:

@@ -124,11 +124,12 @@ class ChildCamera:
                 raise DriverError("closed", f"{self._display_name}: is closed")
             if self._failure is not None:
                 raise self._failure
+            self._check_cpu()
             left_s = max(0.0, deadline_s - monotonic())
             media = self._queue.get(min(left_s, self._silence_left_s()))
             if media is not None:
                 return self._masked(media) if isinstance(media, Frame) else media
-            error = self._connection.error or self._misconduct()
+            error = self._connection.error or self._silence_error()
             if error is not None and not self._closed:
                 raise self._end_with_error(error)
             if left_s <= 0:
@@ -221,13 +222,18 @@ class ChildCamera:
         )
         return max(0.0, min(left_ns) / NS_PER_S)
 
-    def _misconduct(self) -> DriverError | None:
-        """Return an error if the child is silent or uses too much of the processor."""
+    def _check_cpu(self) -> None:
+        """Raises: DriverError if the child uses too much of the processor."""
         pid = self._connection.pid
-        if self._cpu_meter is not None and pid is not None:
-            excess = self._cpu_meter.excess(pid)
-            if excess is not None:
-                return DriverError("crashed", f"{self._display_name}: its process {excess}")
+        if self._cpu_meter is None or pid is None:
+            return
+        excess = self._cpu_meter.excess(pid)
+        if excess is not None:
+            raise self._end_with_error(
+                DriverError("crashed", f"{self._display_name}: its process {excess}")
+            )
+
+    def _silence_error(self) -> DriverError | None:
         now_ns = self._clock_ns()
         for kind, limit_ns in self._policy.silence_limits_ns.items():
             if now_ns - self._last_received_ns[kind] >= limit_ns:

@@ -48,13 +48,20 @@ class ChildEnd:
             return True
 
     def is_closed(self) -> bool:
-        """Return whether the parent's end, which never sends anything, is closed."""
+        """Return whether the parent's end is closed."""
         try:
             return not self._stream.recv(1, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return False
         except OSError:
             return True
+
+    def wait_closed(self) -> None:
+        """Wait until the parent's end, which never sends anything, is closed."""
+        try:
+            self._stream.recv(1)
+        except OSError:
+            return
 
     def fail(self, error: BaseException) -> NoReturn:
         """Send an error, and end this process."""
