@@ -101,9 +101,7 @@ class CameraPipeline:
                 on_segment=self._on_segment,
                 is_suspended=lambda: not self.duty.can_record,
             )
-        self._reader_fault = ReaderFault(
-            self.name, services.faults, services.clock.boottime_ns
-        )
+        self._reader_fault = ReaderFault(self.name, services.faults, services.clock.boottime_ns)
         self.capture_stages = self._make_capture_stages(source)
         self.onvif_stage = self._make_onvif_stage(source.open_feed)
         """Reads the camera's own events, None if the configuration subscribes to none."""

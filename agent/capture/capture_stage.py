@@ -10,7 +10,7 @@ from agent.capture.reader_fault import ReaderFault
 from agent.runtime.queues import LatestFrame, PacketQueue
 from drivers.contracts import Camera, CameraReadings, ReadingsSource, StreamRequest
 from drivers.errors import DriverError
-from drivers.media import Frame, StreamInfo
+from drivers.media import Frame, Packet, StreamInfo
 
 log = logging.getLogger(__name__)
 
@@ -107,18 +107,7 @@ class CaptureStage:
             raise
         if media is None:
             return
-        self._last_media_ns = self._clock_ns()
-        self._last_error = None
-        if self._reader_fault is not None:
-            self._reader_fault.on_success()
-        if isinstance(media, Frame):
-            self._frame_count += 1
-            if self._frames is not None:
-                self._frames.put(media)
-        else:
-            self._packet_count += 1
-            if self._packets is not None:
-                self._packets.put(media)
+        self._on_media(media)
 
     def close(self) -> None:
         """Close the camera if it is open."""
@@ -140,6 +129,20 @@ class CaptureStage:
             is_suspended=self._is_suspended,
             readings=camera.readings() if isinstance(camera, ReadingsSource) else None,
         )
+
+    def _on_media(self, media: Packet | Frame) -> None:
+        self._last_media_ns = self._clock_ns()
+        self._last_error = None
+        if self._reader_fault is not None:
+            self._reader_fault.on_success()
+        if isinstance(media, Frame):
+            self._frame_count += 1
+            if self._frames is not None:
+                self._frames.put(media)
+        else:
+            self._packet_count += 1
+            if self._packets is not None:
+                self._packets.put(media)
 
     def _ensure_open(self) -> Camera:
         if self._stuck_error is not None:

@@ -243,9 +243,7 @@ class ChildCamera:
                     if kind is object
                     else f"gave no {kind.__name__.lower()} {limit}"
                 )
-                return DriverError(
-                    self._policy.silence_kind, f"{self._display_name}: {reason}"
-                )
+                return DriverError(self._policy.silence_kind, f"{self._display_name}: {reason}")
         return None
 
     def _end_with_error(self, error: DriverError) -> DriverError:

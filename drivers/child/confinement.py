@@ -1,4 +1,4 @@
-"""What a child that reads a foreign device may use: memory, files, TCP ports, other processes."""
+"""Limits of a child that reads a foreign device: memory, files, TCP ports, other processes."""
 
 import resource
 import sys

@@ -5,6 +5,7 @@ that a query for masks never waits behind it.
 """
 
 import contextlib
+import io
 import os
 import socket
 import threading
@@ -68,7 +69,8 @@ class ChildConnection(Generic[M]):
         self._stream, self._child_stream = socket.socketpair()
         self._control, self._child_control = socket.socketpair(type=socket.SOCK_SEQPACKET)
         self._control.setblocking(False)
-        self._start = messages.Start(display_name=display_name, settings=messages.to_raw(settings))
+        # The child's first datagram, before any that a user of this connection sends.
+        self.send(messages.Start(display_name=display_name, settings=messages.to_raw(settings)))
         self._thread = threading.Thread(target=self._run, name=f"read {display_name}", daemon=True)
         self._thread.start()
 
@@ -140,7 +142,6 @@ class ChildConnection(Generic[M]):
 
     def _start_child(self) -> None:
         with self._child_stream as stream, self._child_control as control:
-            self._control.send(messages.pack_parent_message(self._start))
             descriptors: Sequence[int] = [stream.fileno(), control.fileno()]
             if self._memory_fd is not None:
                 descriptors = [*descriptors, self._memory_fd]
@@ -162,7 +163,7 @@ class ChildConnection(Generic[M]):
         """Read until the child ends, sends something else than messages, or is refused."""
         # A killed child may have left its end in any state.
         with (
-            self._stream.makefile("rb", buffering=_READ_BUFFER_BYTES) as file,
+            io.BufferedReader(socket.SocketIO(self._stream, "r"), _READ_BUFFER_BYTES) as file,
             contextlib.suppress(OSError),
         ):
             try:

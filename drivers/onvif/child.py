@@ -1,5 +1,6 @@
 """The child of one ONVIF camera, or of one search: SOAP, XML and HTTP are parsed here."""
 
+import os
 import threading
 from datetime import timedelta
 from typing import Any
@@ -40,6 +41,8 @@ def run(end: ChildEnd) -> None:
     while data := end.control.recv(DATAGRAM_BYTES):
         request = _request_decoder.decode(data)
         threading.Thread(target=_answer, args=(end, executor, request), daemon=True).start()
+    # Connections end with the process; the library would log each that was not closed before.
+    os._exit(os.EX_OK)
 
 
 class _DiscoveryExecutor:
@@ -80,9 +83,7 @@ class _DeviceExecutor:
                 )
             case operations.SendOrder(timeout_s=timeout_s):
                 timeout = {} if timeout_s is None else {"Timeout": timedelta(seconds=timeout_s)}
-                self._ptz(
-                    operation.operation, operation.profile, **operation.arguments, **timeout
-                )
+                self._ptz(operation.operation, operation.profile, **operation.arguments, **timeout)
                 return None
             case operations.Subscribe():
                 self._subscription = Subscription(self._client)

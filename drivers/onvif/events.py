@@ -1,7 +1,6 @@
 """Notifications of an ONVIF camera, pulled through a subscription."""
 
 import contextlib
-from collections.abc import Sequence
 
 import msgspec
 
@@ -24,12 +23,12 @@ class EventFeed:
             raise DriverError("unsupported", f"{client.display_name}: it has no events")
         client.subscribe()
 
-    def pull(self, timeout_s: float, t_ns: int) -> Sequence[CameraNotification]:
+    def pull(self, timeout_s: float, t_ns: int) -> tuple[CameraNotification, ...]:
         """Return the notifications that come within `timeout_s`, as of `t_ns`. Raises DriverError."""
-        return [
+        return tuple(
             msgspec.structs.replace(notification, t_ns=t_ns)
             for notification in self._client.pull(timeout_s)
-        ]
+        )
 
     def close(self) -> None:
         """Unsubscribe and close the client."""

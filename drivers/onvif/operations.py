@@ -1,4 +1,4 @@
-"""What an ONVIF child does for its parent, and what it returns: the only form in which it leaves the child."""
+"""Operations of an ONVIF child, and their results: the only form in which data leaves the child."""
 
 from typing import Annotated, Literal, TypeAlias
 

@@ -6,10 +6,10 @@ camera it never answers, and for `test_child_confinement` it tries what its Misd
 
 import ctypes
 import os
-import signal
 import socket
 import subprocess
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -23,8 +23,19 @@ from drivers.onvif.operations import OnvifSettings
 from drivers.stream_child import StreamOptions
 
 MEMORY_BYTES = 33_554_432
+PTRACE_ATTACH = 16  # sys/ptrace.h
 Deed = Literal[
-    "allocate", "connect", "crash", "execute", "listen", "open", "signal", "spin", "trace", "wait", "write"
+    "allocate",
+    "connect",
+    "crash",
+    "execute",
+    "listen",
+    "open",
+    "signal",
+    "spin",
+    "trace",
+    "wait",
+    "write",
 ]
 
 
@@ -50,12 +61,10 @@ def run(end: ChildEnd) -> None:
         pose(end)
         return
     confine(
-        Confinement(
-            memory_bytes=MEMORY_BYTES, tcp_ports=misdeed.tcp_ports, cpu_s=misdeed.cpu_s
-        )
+        Confinement(memory_bytes=MEMORY_BYTES, tcp_ports=misdeed.tcp_ports, cpu_s=misdeed.cpu_s)
     )
     try:
-        attempt(misdeed)
+        DEEDS[misdeed.deed](misdeed.argument)
         text = "done"
     except OSError as error:
         text = type(error).__name__
@@ -63,36 +72,36 @@ def run(end: ChildEnd) -> None:
     threading.Event().wait()
 
 
-def attempt(misdeed: Misdeed) -> None:
-    target = misdeed.argument
-    match misdeed.deed:
-        case "allocate":
-            kept = []
-            while True:
-                kept.append(bytearray(100_000))
-        case "connect":
-            socket.create_connection(("127.0.0.1", int(target)), timeout=2).close()
-        case "listen":
-            socket.create_server(("127.0.0.1", 0)).close()
-        case "crash":
-            ctypes.string_at(0)
-        case "execute":
-            subprocess.run([target], check=True)
-        case "open":
-            Path(target).read_bytes()
-        case "write":
-            Path(target).write_bytes(b"x")
-        case "signal":
-            os.kill(int(target), 0)
-        case "trace":
-            libc = ctypes.CDLL(None, use_errno=True)
-            if libc.ptrace(16, int(target), None, None):  # PTRACE_ATTACH
-                raise OSError(ctypes.get_errno(), "ptrace")
-        case "spin":
-            while True:
-                pass
-        case "wait":
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+def allocate(_target: str) -> None:
+    kept = []
+    while True:
+        kept.append(bytearray(100_000))
+
+
+def spin(_target: str) -> None:
+    while True:
+        pass
+
+
+def trace(target: str) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.ptrace(PTRACE_ATTACH, int(target), None, None):
+        raise OSError(ctypes.get_errno(), "ptrace")
+
+
+DEEDS: dict[Deed, Callable[[str], object]] = {
+    "allocate": allocate,
+    "connect": lambda port: socket.create_connection(("127.0.0.1", int(port)), timeout=2).close(),
+    "crash": lambda _: ctypes.string_at(0),
+    "execute": lambda path: subprocess.run([path], check=True),
+    "listen": lambda _: socket.create_server(("127.0.0.1", 0)).close(),
+    "open": lambda path: Path(path).read_bytes(),
+    "signal": lambda pid: os.kill(int(pid), 0),
+    "spin": spin,
+    "trace": trace,
+    "wait": lambda _: None,
+    "write": lambda path: Path(path).write_bytes(b"x"),
+}
 
 
 def pose(end: ChildEnd) -> None:

@@ -354,7 +354,7 @@ def test_without_picamera2_the_camera_is_absent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "picamera2.py").write_text("raise ImportError('no libcamera here')")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
     with pytest.raises(DriverError, match="no libcamera here") as caught:
         open_driver("csi", TWO_SIZES)
     assert caught.value.kind == "absent"

@@ -171,8 +171,13 @@ def test_a_child_that_was_taken_over_is_ended(
     """It speaks the protocol, and breaks it."""
     monkeypatch.setattr(rtsp, "FORK_SERVER", hostile_server)
     path = misdeed.replace(" ", "-")
+
+    def read_on() -> None:
+        camera = open_driver("rtsp", {"url": f"rtsp://127.0.0.1/{path}"})
+        while True:
+            camera.read(10.0)
+
     with pytest.raises(DriverError, match=words) as caught:
-        failure = failure_of(open_driver("rtsp", {"url": f"rtsp://127.0.0.1/{path}"}))
-        raise failure
+        read_on()
     assert caught.value.kind == "crashed"
     assert children_of(hostile_server) == []

@@ -217,7 +217,7 @@ def test_another_error_is_not_that_fault(clock: ManualClock) -> None:
     faults = FaultRegistry(clock.boottime_ns)
     capture = CaptureStage(
         "north",
-        lambda: Listed(),
+        Listed,
         clock.boottime_ns,
         frames=None,
         packets=None,

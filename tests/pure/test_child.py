@@ -95,7 +95,10 @@ MESSAGES: tuple[messages.MediaMessage, ...] = (
 def test_messages_arrive_as_they_were_sent_and_a_cut_one_is_the_end() -> None:
     sent = b"".join(messages.pack_child_message(message) for message in MESSAGES)
     stream = io.BytesIO(sent)
-    assert tuple(iter(lambda: messages.read_child_message(stream, messages.media_decoder), None)) == MESSAGES
+    assert (
+        tuple(iter(lambda: messages.read_child_message(stream, messages.media_decoder), None))
+        == MESSAGES
+    )
     cut = io.BytesIO(messages.pack_child_message(MESSAGES[0])[:-1])
     assert messages.read_child_message(cut, messages.media_decoder) is None
 
