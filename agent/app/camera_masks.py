@@ -25,6 +25,8 @@ class CameraMasks:
         self._camera = source.config.name
         self._services = services
         self._active_scene = active_scene
+        self.error: str | None = None
+        """The reason why the camera stays closed, or None. May be read from any thread."""
         scenes = () if source.scenes is None else source.scenes.values()
         self._masks: tuple[Polygon, ...] = (
             *source.scene.masks,
@@ -62,6 +64,7 @@ class CameraMasks:
         except MaskError as error:
             self._raise_fault(str(error))
             raise
+        self.error = None
         self._services.faults.clear("MSK-01", self._camera)
         return camera
 
@@ -78,5 +81,6 @@ class CameraMasks:
             )
 
     def _raise_fault(self, reason: str) -> None:
+        self.error = reason
         log.error("camera %s: %s; it stays closed", self._camera, reason)
         self._services.faults.raise_fault("MSK-01", self._camera, reason)

@@ -27,6 +27,7 @@ from agent.detection.rule_engine import RuleEngine
 from agent.detection.rules.camera_lost import CameraLostRule
 from agent.detection.scene import Scene
 from agent.detection.tflite import TfliteDetector, open_detector
+from agent.health.camera_condition import CameraMonitor
 from agent.health.camera_watchdog import WatchedCamera
 from agent.health.load_shedding import CameraDuty
 from agent.health.rates import CameraCounters, CameraRates
@@ -73,9 +74,12 @@ class CameraPipeline:
             else ActiveScene(source.scenes, services.clock.boottime_ns)
         )
         self._masks = CameraMasks(source, services, self.active_scene)
+        self.monitor = CameraMonitor(services.clock.boottime_ns())
         self.key_ring = KeyRing(KEY_RING_CAPACITY)
         self._track_numbers = count(1)
+        self._detected_frames = 0
         self.duty = CameraDuty()
+        self._stream_requests: list[StreamRequest] = []
         self._stream_fps: float | None = None
         can_open = source.scene_error is None
         self.latest_frame = LatestFrame() if can_open and self.config.detect.enabled else None
@@ -139,7 +143,8 @@ class CameraPipeline:
         counts, detector = self.counts(), self.detector
         return CameraCounters(
             t_ns=self._services.clock.boottime_ns(),
-            media=counts.frames if self.latest_frame else counts.packets,
+            captured=counts.packets if self.packet_queue else counts.frames,
+            detected=self._detected_frames,
             inferences=detector.inference_count if detector else 0,
             inference_cpu_ns=detector.cpu_ns if detector else 0,
         )
@@ -151,14 +156,16 @@ class CameraPipeline:
         return CameraHealth(
             name=self.name,
             open=counts.is_open,
-            fps=rates.fps,
+            state=self.monitor.condition.state,
+            stream_fps=rates.stream_fps,
+            detect_fps=rates.detect_fps if self.latest_frame else None,
             age_s=None if last_ns is None else max(0.0, (t_ns - last_ns) / 1e9),
             reconnects=counts.reconnects,
             frames_replaced=self.latest_frame.replaced if self.latest_frame else 0,
             packets_dropped=self.packet_queue.dropped if self.packet_queue else 0,
             last_error=counts.last_error,
             readings=counts.readings,
-            target_fps=self._target_fps(),
+            target_detect_fps=self._target_detect_fps(),
         )
 
     def detector_health(self, rates: CameraRates) -> DetectorHealth | None:
@@ -187,16 +194,12 @@ class CameraPipeline:
         """Return what the camera watchdog needs of this camera."""
         return WatchedCamera(
             name=self.name,
+            monitor=self.monitor,
             counts=self.counts,
             on_check=self._on_check,
-            is_suspended=lambda: self.is_suspended,
-        )
-
-    @property
-    def is_suspended(self) -> bool:
-        """Return True if all streams are closed because the box is overloaded."""
-        return bool(self.capture_stages) and all(
-            capture.is_suspended for capture in self.capture_stages
+            is_shed=self._is_shed,
+            mask_error=lambda: self._masks.error,
+            target_detect_fps=self._target_detect_fps,
         )
 
     def set_level(self, level: DegradationLevel) -> None:
@@ -227,6 +230,12 @@ class CameraPipeline:
             driver=self.config.driver,
             model=self.detector.card.name if self.detector else None,
             record=self.record_stage is not None,
+        )
+
+    def _is_shed(self) -> bool:
+        """Return True if the degradation level leaves no stream of the camera open."""
+        return bool(self._stream_requests) and all(
+            self.duty.limit(request) is None for request in self._stream_requests
         )
 
     def _on_check(self, t_ns: int, last_ns: int | None) -> None:
@@ -303,6 +312,7 @@ class CameraPipeline:
         frames: LatestFrame | None,
         packets: PacketQueue | None,
     ) -> CaptureStage:
+        self._stream_requests.append(wanted)
         return CaptureStage(
             self.name + name_suffix,
             lambda: self._masks.open_camera(open_camera, self.duty.limit(wanted) or wanted),
@@ -315,7 +325,7 @@ class CameraPipeline:
             reader_fault=self._reader_fault,
         )
 
-    def _target_fps(self) -> float | None:
+    def _target_detect_fps(self) -> float | None:
         if self.latest_frame is None or not self.duty.can_detect:
             return None
         return min(self.config.detect.fps, self._stream_fps or self.config.detect.fps)
@@ -372,6 +382,8 @@ class CameraPipeline:
         self._services.publisher.publish_gap(self.name, begin_ns, end_ns, OVERFLOW_REASON)
 
     def _on_frame_result(self, frame: Frame, result: FrameResult) -> None:
+        # Without a model the motion gate alone has seen it.
+        self._detected_frames += self.detector is not None
         self._next_frame.offer(frame)
         for listener in self.frame_listeners:
             listener(frame, result)

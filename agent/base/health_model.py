@@ -33,12 +33,33 @@ class StageHealth(msgspec.Struct, frozen=True, kw_only=True):
     last_error: str | None
 
 
+CameraState = Literal[
+    "waiting", "delivering", "slow", "silent", "closed", "stuck", "masks_failed", "shed"
+]
+"""The condition of a camera, decided in `agent.health.camera_condition`.
+
+waiting       it delivers nothing yet, or nothing for a few seconds: no fault so far
+delivering    as it should
+slow          CAM-04: it delivers fewer frames than detection requests
+silent        CAM-02: it is open and delivers nothing
+closed        CAM-01: it cannot be opened
+stuck         CAM-03: the kernel holds it
+masks_failed  MSK-01: it stays closed, because its masks cannot be applied
+shed          SYS-07: the box has closed it to shed load
+"""
+
+
 class CameraHealth(msgspec.Struct, frozen=True, kw_only=True):
     """A camera's media. Rates are means since the previous report; counts since the agent started."""
 
     name: str
     open: bool
-    fps: float
+    state: CameraState
+    stream_fps: float
+    """Frames captured per second: those of the recorded stream, or if nothing is recorded those that are
+    decoded for detection."""
+    detect_fps: float | None
+    """Frames detected per second; None if detection is off in the configuration."""
     age_s: float | None
     """Age of the last packet or frame; None before the first one."""
     reconnects: int
@@ -47,7 +68,7 @@ class CameraHealth(msgspec.Struct, frozen=True, kw_only=True):
     last_error: str | None
     readings: CameraReadings | None = None
     """The camera's own readings of the last second; None if it reports none."""
-    target_fps: float | None = None
+    target_detect_fps: float | None = None
     """The rate that detection requests; None if it requests no frames now."""
 
 
@@ -104,8 +125,12 @@ class Vitals(msgspec.Struct, frozen=True, kw_only=True):
     load_1min: float | None
     memory_available_bytes: int | None
     agent_rss_bytes: int | None
-    disk_free_bytes: int | None
-    disk_total_bytes: int | None
+    state_free_bytes: int | None
+    state_total_bytes: int | None
+    """The file system of the state folder."""
+    footage_free_bytes: int | None
+    footage_total_bytes: int | None
+    """The file system of the footage: the same numbers if it is that of the state folder."""
     cores: int | None = None
     memory_total_bytes: int | None = None
     cpu_pressure: float | None = None
@@ -116,6 +141,14 @@ class Vitals(msgspec.Struct, frozen=True, kw_only=True):
     """Throttled now, by heat or by low voltage."""
     under_voltage_since_boot: bool | None = None
     throttled_since_boot: bool | None = None
+
+    @property
+    def is_footage_separate(self) -> bool:
+        """True if footage has a file system of its own."""
+        return (self.footage_free_bytes, self.footage_total_bytes) != (
+            self.state_free_bytes,
+            self.state_total_bytes,
+        )
 
 
 class DiskHealth(msgspec.Struct, frozen=True, kw_only=True):
@@ -176,18 +209,20 @@ and snapshots are suspended too. heartbeat: reports health, and nothing else.
 
 
 class Degradation(msgspec.Struct, frozen=True, kw_only=True):
-    """The degradation level, its reason and its begin."""
+    """The degradation level, its reason and its begin. `cause` is the code of the fault behind it."""
 
     level: DegradationLevel
     reason: str
     since_ns: int
+    cause: str | None = None
 
 
 class FlightSample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One second of the box in the flight recorder. Unknown values are left out.
 
-    Fields named as in `Vitals` are copied from there, rounded. `fps` is by camera, `faults` are codes
-    with their subjects, `stalled_stages` those without a heartbeat for five seconds.
+    Fields named as in `Vitals` are copied from there, rounded. `stream_fps` and `detect_fps` are by
+    camera, `faults` are codes with their subjects, `stalled_stages` those without a heartbeat for five
+    seconds.
     """
 
     t_ns: int
@@ -200,12 +235,14 @@ class FlightSample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     agent_rss_bytes: int | None = None
     memory_pressure: float | None = None
     disk_pressure: float | None = None
-    disk_free_bytes: int | None = None
+    state_free_bytes: int | None = None
+    footage_free_bytes: int | None = None
     write_ms: float | None = None
     round_trip_ms: float | None = None
     connected: bool = False
     outbox_depth: int = 0
-    fps: dict[str, float] = {}
+    stream_fps: dict[str, float] = {}
+    detect_fps: dict[str, float] = {}
     faults: tuple[str, ...] = ()
     stalled_stages: tuple[str, ...] = ()
 

@@ -78,11 +78,6 @@ class CaptureStage:
         self._stuck_error: str | None = None
         self._is_suspended = False
 
-    @property
-    def is_suspended(self) -> bool:
-        """Whether nothing was requested at the last turn."""
-        return self._is_suspended
-
     def run_once(self, stopping: threading.Event) -> None:
         """Read once and queue the result; open the camera first if it is not open."""
         wanted = self._wanted()

@@ -176,7 +176,7 @@ def open_preview(context: "ConsoleContext", name: str) -> CameraPreview:
             first_frame,
             lambda: _read_readings(context, name),
         )
-    if context.agent_state().state != "dead":
+    if context.agent_state().state not in ("dead", "stopped"):
         raise ConsoleError(Message("the agent holds the camera and shows nothing: see check 5"))
     return _open_direct(config, name, context.clock, str(context.config_path))
 
@@ -200,15 +200,17 @@ def _open_direct(config: Config, name: str, clock: Clock, config_source: str) ->
     if source.scene_error is not None:
         raise ConsoleError(
             Message(
-                "MSK-01: its mask cannot be loaded, so it stays closed: {error}",
-                error=source.scene_error,
-            )
+                "its mask cannot be loaded, so it stays closed: {error}", error=source.scene_error
+            ),
+            code="MSK-01",
         )
     scenes = (source.scene, *(source.scenes or {}).values())
     masks = tuple(mask for scene in scenes for mask in scene.masks)
     open_camera = source.open_detect or source.open_main
     try:
         camera = open_camera(StreamRequest(packets=False, frames_fps=PREVIEW_FPS, masks=masks))
-    except (DriverError, MaskError) as error:
-        raise ConsoleError(str(error)) from error
+    except MaskError as error:
+        raise ConsoleError(str(error), code="MSK-01") from error
+    except DriverError as error:
+        raise ConsoleError(str(error), code="CAM-01") from error
     return DirectPreview(camera, clock.boottime_ns)

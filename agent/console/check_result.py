@@ -1,11 +1,14 @@
-"""The result of one check, and its print on the technician's screen."""
+"""The result of one check, its agreement with the agent's faults, and its print on the screen."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import msgspec
 
+from agent.base.health_model import Fault
 from agent.base.message import Message, Text
 from agent.console.terminal import Terminal, pad, width
+from agent.faults.diagnosis import Finding
+from agent.faults.registry import FaultCode
 
 _LABELS: Mapping[bool | None, Text] = {
     True: Message("pass"),
@@ -15,13 +18,21 @@ _LABELS: Mapping[bool | None, Text] = {
 
 
 class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
-    """One finding: `ok` is None if it is unknown or does not apply. `code` is the fault's code."""
+    """One finding: `ok` is None if it is unknown or does not apply. `code` is the fault's code.
+
+    `fault_subject` is the subject of that fault, None for any. `is_reading`: a reading beside a threshold
+    of the agent, whose fault also needs a while to come and to go. `is_fault`: False for a bad finding that
+    is not a fault of the running agent; its code gives the advice and is not printed.
+    """
 
     subject: Text
     ok: bool | None
     message: Text
     code: str | None = None
     advice: Text | None = None
+    fault_subject: str | None = None
+    is_reading: bool = False
+    is_fault: bool = True
 
 
 def passed(subject: Text, message: Text) -> CheckResult:
@@ -41,9 +52,62 @@ def unknown(subject: Text, message: Text) -> CheckResult:
     return CheckResult(subject=subject, ok=None, message=message)
 
 
-def passed_if(subject: Text, message: Text, *, ok: bool, code: str) -> CheckResult:
-    """Return a good finding if `ok`, else a bad one with the fault's code."""
-    return passed(subject, message) if ok else failed(subject, message, code)
+def passed_if(
+    subject: Text, message: Text, *, ok: bool, code: str, fault_subject: str | None = None
+) -> CheckResult:
+    """Return a reading: good if `ok`, else bad with the fault's code."""
+    return CheckResult(
+        subject=subject,
+        ok=ok,
+        message=message,
+        code=code,
+        fault_subject=fault_subject,
+        is_reading=True,
+    )
+
+
+def result_of(subject: Text, finding: Finding) -> CheckResult:
+    """Return the result of a finding about the agent's report."""
+    return CheckResult(
+        subject=subject,
+        ok=finding.is_good,
+        message=finding.words,
+        code=finding.code,
+        fault_subject=finding.fault_subject,
+    )
+
+
+def agree_with_faults(
+    results: Iterable[CheckResult], faults: Iterable[Fault], codes: Collection[FaultCode]
+) -> Iterator[CheckResult]:
+    """Yield the results such that they name a fault if, and only if, the running agent has it.
+
+    `check` and `faults` then agree. A reading beyond its threshold is bad once the agent's fault has come,
+    and as long as it is there. A bad result of what the console itself has tried stays bad, without a code.
+    Active faults of `codes` that no result names are added.
+    """
+    unnamed = {(fault.code, fault.subject): fault for fault in faults}
+    active = tuple(unnamed.values())
+    for result in results:
+        matching = [
+            fault
+            for fault in active
+            if fault.code == result.code and result.fault_subject in (None, fault.subject)
+        ]
+        if matching and (result.ok is False or result.is_reading):
+            for fault in matching:
+                unnamed.pop((fault.code, fault.subject), None)
+            yield msgspec.structs.replace(result, ok=False)
+        elif result.ok is not False or result.code is None:
+            yield result
+        elif result.is_reading:
+            yield msgspec.structs.replace(result, ok=None)
+        else:
+            message = Message("{finding}; the agent has not raised a fault", finding=result.message)
+            yield msgspec.structs.replace(result, message=message, is_fault=False)
+    for fault in unnamed.values():
+        if fault.code in codes:
+            yield failed(fault.subject, fault.detail or fault.title, fault.code)
 
 
 def print_results(terminal: Terminal, results: Iterable[CheckResult], prefix: str = "") -> None:
@@ -51,7 +115,8 @@ def print_results(terminal: Terminal, results: Iterable[CheckResult], prefix: st
     labels = {ok: terminal.render(label) for ok, label in _LABELS.items()}
     columns = max(width(label) for label in labels.values())
     for result in results:
-        code = f" {result.code}" if result.code and result.ok is False else ""
+        shows_code = result.code and result.ok is False and result.is_fault
+        code = f" {result.code}" if shows_code else ""
         terminal.print_hanging(
             f"{prefix}{pad(labels[result.ok], columns)}{code} ",
             Message("{subject}: {finding}", subject=result.subject, finding=result.message),

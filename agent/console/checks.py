@@ -1,6 +1,7 @@
 """The numbered checks of a box. Their numbers never change: technicians know them by heart.
 
-Each works alone, with the agent dead, the camera cut and the broker away.
+Each works alone, with the agent dead, the camera cut and the broker away. With a running agent its faults
+decide: a check fails with a code if, and only if, `faults` lists it.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -10,37 +11,54 @@ import msgspec
 from agent.app import config_check
 from agent.base import update_keyring
 from agent.base.errors import UserError
-from agent.base.message import Message, Text, join_phrases, message_of
+from agent.base.message import Message, join_phrases, message_of
+from agent.config.configuration import FOOTAGE_DIR
 from agent.console import machine_checks, modem_checks, network_checks
-from agent.console.check_result import CheckResult, failed, passed, print_results, unknown
+from agent.console.check_result import (
+    CheckResult,
+    agree_with_faults,
+    failed,
+    passed,
+    print_results,
+    result_of,
+    unknown,
+)
 from agent.console.context import ConsoleContext
 from agent.console.errors import ConsoleError
 from agent.console.terminal import Terminal
-from agent.console.text_format import format_bytes, format_duration
+from agent.console.text_format import format_bytes
+from agent.faults import diagnosis
+from agent.faults.registry import FaultCode
 
-MAX_FRAME_AGE_S = 5.0
-CAMERA_OPEN_GRACE_S = 10.0
-"""Time that a camera may take to open after the agent's start."""
 PICTURE_TIMEOUT_S = 10.0
+_SILENT_STATES = ("hung", "restarting")
+_AGENT_SILENT = Message("the agent has it and reports nothing: see check 5")
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
     """One check, with the function that yields its results.
 
-    The function raises ConsoleError, UserError or OSError if it cannot look.
+    `codes` are the faults that it shows if no result of its own does: each code belongs to one check. The
+    function raises ConsoleError, UserError or OSError if it cannot look.
     """
 
     number: int
     name: Message
     run: Callable[[ConsoleContext], Iterable[CheckResult]]
+    codes: tuple[FaultCode, ...]
 
 
 def run_check(terminal: Terminal, context: ConsoleContext, check: Check, prefix: str = "") -> bool:
     """Run a check and print its results; False if one of them is bad."""
-    try:
-        results = list(context.with_advice(check.run(context)))
-    except (ConsoleError, UserError, OSError) as error:
-        results = [failed(check.name, message_of(error))]
+    with context.one_agent_state():
+        try:
+            results = list(check.run(context))
+        except (ConsoleError, UserError, OSError) as error:
+            results = [failed(check.name, message_of(error))]
+        report = context.live_report()
+        if report is not None:
+            results = list(agree_with_faults(results, report.faults, check.codes))
+    results = list(context.with_advice(results))
     print_results(terminal, results, prefix)
     return all(result.ok is not False for result in results)
 
@@ -50,9 +68,9 @@ def check_board(context: ConsoleContext) -> Iterable[CheckResult]:
     return machine_checks.check_board(context.root)
 
 
-def check_disk(context: ConsoleContext) -> Iterable[CheckResult]:
-    """Check that the state folder can be written and has room."""
-    return (machine_checks.check_disk(context.state_dir),)
+def check_disks(context: ConsoleContext) -> Iterable[CheckResult]:
+    """Check that the state folder and the footage can be written and have room."""
+    return machine_checks.check_disks(context.state_dir, context.state_dir / FOOTAGE_DIR)
 
 
 def check_clock(context: ConsoleContext) -> Iterable[CheckResult]:
@@ -70,25 +88,22 @@ def check_configuration(context: ConsoleContext) -> Iterable[CheckResult]:
 
 
 def check_agent(context: ConsoleContext) -> Iterator[CheckResult]:
-    """Check that the agent runs, and none of its stages fails."""
+    """Check that the agent runs, and that none of its stages fails for a reason of its own."""
     agent_state = context.agent_state()
+    subject = Message("agent")
+    if agent_state.state == "restarting":
+        yield unknown(subject, agent_state.words)
+        return
     if agent_state.state != "running":
-        age_s = agent_state.report_age_s
         yield failed(
-            Message("agent"),
-            join_phrases(
-                Message("hangs") if agent_state.state == "hung" else Message("is dead"),
-                None
-                if age_s is None
-                else Message("last heard {duration} ago", duration=format_duration(age_s)),
-            ),
+            subject,
+            agent_state.words,
             advice=Message(
                 "systemd restarts it by itself. If not: log shows why, reboot restarts the box."
             ),
         )
         return
-    stages = agent_state.report.stages if agent_state.report else ()
-    failing = [stage for stage in stages if stage.state == "failing"]
+    failing = diagnosis.unexplained_stages(agent_state.report) if agent_state.report else ()
     for stage in failing:
         yield failed(
             Message("stage {name}", name=stage.name),
@@ -96,7 +111,7 @@ def check_agent(context: ConsoleContext) -> Iterator[CheckResult]:
             advice=Message("Look at log."),
         )
     if not failing:
-        yield passed(Message("agent"), Message("runs, and none of its stages fails"))
+        yield passed(subject, Message("runs, and none of its stages fails"))
 
 
 def check_cameras(context: ConsoleContext) -> Iterator[CheckResult]:
@@ -104,39 +119,25 @@ def check_cameras(context: ConsoleContext) -> Iterator[CheckResult]:
     if not context.camera_names:
         yield unknown(Message("cameras"), Message("the configuration names none, or is not valid"))
         return
-    report = context.live_report()
-    health_by_name = {camera.name: camera for camera in report.cameras} if report else {}
+    report, agent_state = context.live_report(), context.agent_state().state
     for name in context.camera_names:
-        camera = health_by_name.get(name)
         subject = Message("camera {name}", name=name)
-        if report is None:
-            yield _open_camera_directly(context, name)
-        elif report.uptime_s < CAMERA_OPEN_GRACE_S and (camera is None or not camera.open):
-            yield unknown(subject, Message("not open yet: the agent has just started"))
-        elif camera is None or not camera.open:
-            reason = camera.last_error if camera else None
-            yield failed(subject, reason or Message("not open"), "CAM-01")
-        elif camera.age_s is None or camera.age_s > MAX_FRAME_AGE_S:
-            no_pictures = (
-                Message("open, but gives no pictures: none yet")
-                if camera.age_s is None
-                else Message(
-                    "open, but gives no pictures: none for {duration}",
-                    duration=format_duration(camera.age_s),
-                )
-            )
-            yield failed(subject, no_pictures, "CAM-02")
+        if report is not None:
+            yield result_of(subject, diagnosis.find_camera(report, name))
+        elif agent_state in _SILENT_STATES:
+            yield unknown(subject, _AGENT_SILENT)
         else:
-            yield passed(subject, Message("{fps:.1f} pictures/s", fps=camera.fps))
+            yield _open_camera_directly(context, subject, name)
 
 
-def _open_camera_directly(context: ConsoleContext, name: str) -> CheckResult:
+def _open_camera_directly(context: ConsoleContext, subject: Message, name: str) -> CheckResult:
     """Open a camera that no agent holds."""
-    subject = Message("camera {name}", name=name)
     try:
         preview = context.open_preview(name)
     except ConsoleError as error:
-        return failed(subject, message_of(error), "CAM-01")
+        if error.code is None:
+            return unknown(subject, message_of(error))
+        return failed(subject, message_of(error), error.code)
     try:
         picture = preview.read(PICTURE_TIMEOUT_S)
     except ConsoleError as error:
@@ -157,26 +158,26 @@ def _open_camera_directly(context: ConsoleContext, name: str) -> CheckResult:
 
 def check_recording(context: ConsoleContext) -> Iterator[CheckResult]:
     """Check that footage is recorded."""
-    report = context.live_report()
+    report, agent_state = context.live_report(), context.agent_state().state
     if report is None:
-        yield failed(
-            Message("recording"), Message("nothing is recorded while the agent does not run")
-        )
+        if agent_state in _SILENT_STATES:
+            yield unknown(Message("recording"), _AGENT_SILENT)
+        else:
+            not_recorded = Message("nothing is recorded while the agent does not run")
+            yield failed(Message("recording"), not_recorded)
         return
-    faults_by_code = {fault.code: fault for fault in report.faults}
-    disk_fault = faults_by_code.get("STO-02") or faults_by_code.get("STO-03")
     for footage in report.footage:
         subject = Message("recording {camera}", camera=footage.camera)
+        problem = diagnosis.find_recording(report, footage.camera)
+        if problem is not None:
+            yield result_of(subject, problem)
+            continue
         size = Message(
             "{size} since {time}",
             size=format_bytes(footage.bytes),
             time=footage.oldest_utc or Message("now"),
         )
-        message = join_phrases(size, Message("sealed") if footage.sealed else None)
-        if disk_fault is not None:
-            yield failed(subject, disk_fault.detail or message, disk_fault.code)
-        else:
-            yield passed(subject, message)
+        yield passed(subject, join_phrases(size, Message("sealed") if footage.sealed else None))
     if not report.footage:
         yield unknown(Message("recording"), Message("no camera is recorded"))
 
@@ -196,16 +197,12 @@ def check_heads(context: ConsoleContext) -> Iterator[CheckResult]:
         yield unknown(Message("heads"), Message("none is configured"))
         return
     report = context.live_report()
-    health_by_name = {head.name: head for head in report.heads} if report else {}
     for name in context.head_names:
-        head, subject = health_by_name.get(name), Message("head {name}", name=name)
-        if head is None:
+        subject = Message("head {name}", name=name)
+        if report is None:
             yield unknown(subject, Message("only the running agent can ask it; see serial"))
-        elif head.open and head.pan_deg is not None:
-            yield passed(subject, Message("answers"))
         else:
-            code = "PTZ-03" if head.open else "PTZ-01"
-            yield failed(subject, head.last_error or Message("does not answer"), code)
+            yield result_of(subject, diagnosis.find_head(report, name))
 
 
 def check_pins(context: ConsoleContext) -> Iterator[CheckResult]:
@@ -220,7 +217,8 @@ def check_pins(context: ConsoleContext) -> Iterator[CheckResult]:
     pin_faults = [fault for fault in report.faults if fault.code.startswith("GPI-")]
     for fault in pin_faults:
         subject = Message("pin {name}", name=fault.subject)
-        yield failed(subject, fault.detail or fault.title, fault.code)
+        result = failed(subject, fault.detail or fault.title, fault.code)
+        yield msgspec.structs.replace(result, fault_subject=fault.subject)
     if not pin_faults:
         yield passed(Message("pins"), Message("can be read, and report no fault"))
 
@@ -242,38 +240,25 @@ def check_certificates(context: ConsoleContext) -> Iterable[CheckResult]:
     return network_checks.check_certificates(broker, context.box_id, context.now())
 
 
-def check_broker(context: ConsoleContext) -> Iterable[CheckResult]:
-    """Check TCP and TLS to the broker."""
-    return network_checks.check_broker(context.require_config().broker, context.clock)
+def check_broker(context: ConsoleContext) -> Iterator[CheckResult]:
+    """Check the agent's connection, and TCP and TLS to the broker."""
+    report = context.live_report()
+    if report is not None:
+        yield result_of(Message("connection"), diagnosis.find_broker(report))
+    yield from network_checks.check_broker(context.require_config().broker, context.clock)
 
 
 def check_centre(context: ConsoleContext) -> Iterator[CheckResult]:
-    """Check that a centre acknowledges the box's messages.
-
-    An absent centre is bad only if the box has to wait for one, which is the agent's NET-03: without a
-    control authority the broker's acknowledgement is enough.
-    """
+    """Check that a centre acknowledges the box's messages."""
     report = context.live_report()
     if report is None:
         yield unknown(Message("centre"), Message("only the running agent knows"))
         return
-    outbox = report.outbox
-    no_centre_fault = next((fault for fault in report.faults if fault.code == "NET-03"), None)
-
-    def with_backlog(finding: Text) -> Message:
-        return Message("{finding}; {count} messages wait", finding=finding, count=outbox.depth)
-
-    if not outbox.connected:
-        message = Message("the agent has no connection to the broker")
-        yield failed(Message("centre"), message, "NET-01")
-    elif no_centre_fault is not None:
-        finding = no_centre_fault.detail or no_centre_fault.title
-        yield failed(Message("centre"), with_backlog(finding), "NET-03")
-    elif outbox.centre_listening:
-        yield passed(Message("centre"), with_backlog(Message("listens")))
-    else:
-        no_centre = Message("none listens, and the box does not wait for one")
-        yield unknown(Message("centre"), with_backlog(no_centre))
+    finding = diagnosis.find_centre(report)
+    words = Message(
+        "{finding}; {count} messages wait", finding=finding.words, count=report.outbox.depth
+    )
+    yield result_of(Message("centre"), msgspec.structs.replace(finding, words=words))
 
 
 def check_updates(context: ConsoleContext) -> Iterator[CheckResult]:
@@ -291,29 +276,35 @@ def check_updates(context: ConsoleContext) -> Iterator[CheckResult]:
         yield passed(subject, Message("signed by {names}", names=", ".join(names)))
 
 
+_CHECKS: tuple[
+    tuple[Message, Callable[[ConsoleContext], Iterable[CheckResult]], tuple[FaultCode, ...]], ...
+] = (
+    (
+        Message("power, heat, memory"),
+        check_board,
+        ("SYS-02", "SYS-03", "SYS-04", "SYS-05", "SYS-07"),
+    ),
+    (Message("disk"), check_disks, ("STO-01", "STO-05", "STO-06", "STO-07")),
+    (Message("clock"), check_clock, ("SYS-01", "SYS-09")),
+    (Message("configuration"), check_configuration, ()),
+    (Message("agent"), check_agent, ("CTL-01", "SVC-01", "SVC-02", "SYS-06", "SYS-08")),
+    (Message("cameras"), check_cameras, diagnosis.CAMERA_FAULTS),
+    (Message("recording"), check_recording, (*diagnosis.RECORDING_FAULTS, "STO-04")),
+    (Message("receipts"), check_custody_log, ("CUS-01", "CUS-02")),
+    (Message("pan-tilt heads"), check_heads, diagnosis.HEAD_FAULTS),
+    (Message("pins"), check_pins, ("GPI-01", "GPI-02", "GPI-03", "GPI-04", "GPI-05")),
+    (Message("network"), check_network, ()),
+    (Message("names (DNS)"), check_dns, ()),
+    (Message("certificates"), check_certificates, ("NET-05",)),
+    (Message("broker"), check_broker, diagnosis.BROKER_FAULTS),
+    (Message("centre"), check_centre, ("NET-03",)),
+    (Message("updates"), check_updates, ()),
+)
+
+
 CHECKS = tuple(
-    Check(number=number, name=name, run=run)
-    for number, (name, run) in enumerate(
-        (
-            (Message("power, heat, memory"), check_board),
-            (Message("disk"), check_disk),
-            (Message("clock"), check_clock),
-            (Message("configuration"), check_configuration),
-            (Message("agent"), check_agent),
-            (Message("cameras"), check_cameras),
-            (Message("recording"), check_recording),
-            (Message("receipts"), check_custody_log),
-            (Message("pan-tilt heads"), check_heads),
-            (Message("pins"), check_pins),
-            (Message("network"), check_network),
-            (Message("names (DNS)"), check_dns),
-            (Message("certificates"), check_certificates),
-            (Message("broker"), check_broker),
-            (Message("centre"), check_centre),
-            (Message("updates"), check_updates),
-        ),
-        1,
-    )
+    Check(number=number, name=name, run=run, codes=codes)
+    for number, (name, run, codes) in enumerate(_CHECKS, 1)
 )
 
 LINK_CHECKS = tuple(CHECKS[number - 1] for number in (11, 12, 13, 14, 3))

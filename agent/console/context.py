@@ -1,6 +1,7 @@
 """Context of the console's commands: one box's files, its clock, its agent and the technician."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TypeAlias, get_args
@@ -63,6 +64,7 @@ class ConsoleContext:
         """The language that the technician has chosen for this session."""
         self._fault_texts: tuple[Language, FaultTexts] | None = None
         self._custody_log: CustodyLog | None = None
+        self._agent_state: AgentState | None = None
         self.config_editor = ConfigEditor(settings.path, clock, boot_id, self._reload_settings)
 
     def _reload_settings(self) -> Path:
@@ -127,10 +129,19 @@ class ConsoleContext:
         return self.clock.utc(self.clock.boottime_ns())
 
     def agent_state(self) -> AgentState:
-        """Read the agent's state."""
-        return agent_process.read_state(
-            self.state_dir, self.runtime_dir, self.clock.boottime_ns(), self.boot_id
+        """Read the agent's state; within `one_agent_state` that of its begin."""
+        return self._agent_state or agent_process.read_state(
+            self.state_dir, self.runtime_dir, self.clock.boottime_ns(), self.boot_id, self.root
         )
+
+    @contextmanager
+    def one_agent_state(self) -> Iterator[None]:
+        """Let all findings of one check come from one report."""
+        self._agent_state = self.agent_state()
+        try:
+            yield
+        finally:
+            self._agent_state = None
 
     def live_report(self) -> HealthReport | None:
         """Return the running agent's newest report, or None if it does not run."""
@@ -180,7 +191,7 @@ class ConsoleContext:
         try:
             self.custody_log().append(body, self.clock.boottime_ns())
         except OSError as error:
-            raise ConsoleError(str(error.strerror or error)) from error
+            raise ConsoleError(str(error.strerror or error), code="CUS-01") from error
 
     def open_archive(self) -> FootageArchive:
         """Open the footage of the configuration, or of the state folder if that is not valid."""

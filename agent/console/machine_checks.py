@@ -7,17 +7,20 @@ from pathlib import Path
 from agent.base.message import Message
 from agent.console.check_result import CheckResult, failed, passed, passed_if, unknown
 from agent.console.text_format import format_bytes
+from agent.health.degradation import space_ratio
+from agent.health.machine_faults import (
+    DISK_SUBJECT,
+    MAX_LOAD_PER_CORE,
+    MAX_SOC_CELSIUS,
+    MIN_MEMORY_FREE_RATIO,
+    STATE_DISK_SUBJECT,
+)
 from agent.health.vitals import parse
+from agent.health.vitals.disk import DiskSpace, read_footage_space, read_space
 from agent.health.vitals.machine import THROTTLED_FILE, soc_celsius
 from agent.health.vitals.procfs import DEFAULT_ROOT, ProcFs
 from agent.recording.custody.custody_log import CustodyLog
 from agent.update.bootloader import find_firmware_problem
-
-MAX_SOC_CELSIUS = 80.0
-MIN_FREE_MEMORY_RATIO = 0.05
-MAX_LOAD_PER_CORE = 2.0
-"""Runnable programs for each core."""
-MIN_FREE_DISK_BYTES = 200_000_000
 
 
 def check_board(root: Path = DEFAULT_ROOT) -> Iterator[CheckResult]:
@@ -45,7 +48,7 @@ def check_board(root: Path = DEFAULT_ROOT) -> Iterator[CheckResult]:
         message = Message(
             "{free} of {total} free", free=format_bytes(free), total=format_bytes(total)
         )
-        is_enough = free > total * MIN_FREE_MEMORY_RATIO
+        is_enough = free >= total * MIN_MEMORY_FREE_RATIO
         yield passed_if(Message("memory"), message, ok=is_enough, code="SYS-04")
     load = parse.load_average(procfs.read("proc/loadavg"))
     cores = parse.cores(procfs.read("sys/devices/system/cpu/online"))
@@ -74,16 +77,30 @@ def _check_supply(procfs: ProcFs) -> CheckResult:
         message = (
             Message("under-voltage now") if throttling.under_voltage else Message("throttled now")
         )
-        return failed(Message("supply"), message, "SYS-03")
-    if throttling.under_voltage_since_boot:
-        return passed(Message("supply"), Message("good now, but under-voltage since the boot"))
-    return passed(Message("supply"), Message("good now"))
+        return passed_if(Message("supply"), message, ok=False, code="SYS-03")
+    message = (
+        Message("good now, but under-voltage since the boot")
+        if throttling.under_voltage_since_boot
+        else Message("good now")
+    )
+    return passed_if(Message("supply"), message, ok=True, code="SYS-03")
 
 
-def check_disk(state_dir: Path) -> CheckResult:
+def check_disks(state_dir: Path, footage_dir: Path) -> Iterator[CheckResult]:
+    """Check the file system of the state folder, and that of the footage if it is another."""
+    state = read_space(state_dir)
+    footage = read_footage_space(footage_dir, state)
+    if footage is state:
+        yield _check_disk(state_dir, state, DISK_SUBJECT)
+    else:
+        yield _check_disk(state_dir, state, STATE_DISK_SUBJECT)
+        yield _check_disk(footage_dir, footage, DISK_SUBJECT)
+
+
+def _check_disk(folder: Path, space: DiskSpace | None, fault_subject: str) -> CheckResult:
     """Write, flush and remove a small file, and check the free space."""
-    subject = Message("disk of {folder}", folder=str(state_dir))
-    probe = state_dir / ".console-probe"
+    subject = Message("disk of {folder}", folder=str(folder))
+    probe = folder / ".console-probe"
     try:
         probe_fd = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
@@ -92,17 +109,24 @@ def check_disk(state_dir: Path) -> CheckResult:
         finally:
             os.close(probe_fd)
             probe.unlink()
-        stats = os.statvfs(state_dir)
     except OSError as error:
         reason = str(error.strerror or error)
         return failed(subject, Message("cannot be written: {reason}", reason=reason), "STO-02")
-    free, total = stats.f_bavail * stats.f_frsize, stats.f_blocks * stats.f_frsize
+    if space is None:
+        return unknown(subject, Message("can be written, its free space is unknown"))
     message = Message(
         "can be written, {free} of {total} free",
-        free=format_bytes(free),
-        total=format_bytes(total),
+        free=format_bytes(space.free_bytes),
+        total=format_bytes(space.total_bytes),
     )
-    return passed_if(subject, message, ok=free > MIN_FREE_DISK_BYTES, code="STO-05")
+    ratio = space_ratio(space.free_bytes, space.total_bytes)
+    return passed_if(
+        subject,
+        message,
+        ok=ratio is None or ratio >= 1,
+        code="STO-05",
+        fault_subject=fault_subject,
+    )
 
 
 def check_custody_log(custody: CustodyLog) -> CheckResult:

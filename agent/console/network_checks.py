@@ -183,13 +183,13 @@ def check_clock(clock: Clock, root: Path = Path("/")) -> CheckResult:
             if trust.error_s is None
             else Message("within {error_ms:.0f} ms", error_ms=trust.error_s * 1000)
         )
-        return passed(Message("clock"), join_phrases(source, accuracy))
+        return passed_if(Message("clock"), join_phrases(source, accuracy), ok=True, code="SYS-01")
     # Provisioning makes the folder at each boot of an image, and the file if there are time servers.
     source_file = root / TIME_SOURCE_FILE.relative_to("/")
     has_no_servers = source_file.parent.is_dir() and not source_file.exists()
     reason = Message("the settings name no time server") if has_no_servers else None
     message = join_phrases(now, Message("not synchronised"), reason)
-    return failed(Message("clock"), message, "SYS-01")
+    return passed_if(Message("clock"), message, ok=False, code="SYS-01")
 
 
 def check_certificates(broker: BrokerConfig, box_id: str, now: datetime) -> Iterator[CheckResult]:
@@ -216,13 +216,22 @@ def check_certificates(broker: BrokerConfig, box_id: str, now: datetime) -> Iter
             message = Message("its name is not the box's id, {box}", box=box_id)
             yield failed(subject, message, INVALID_FILE_FAULTS[kind])
         else:
-            yield check_validity(subject, validity, now, INVALID_FILE_FAULTS[kind])
+            yield check_validity(
+                subject, validity, now, INVALID_FILE_FAULTS[kind], f"broker.{kind}"
+            )
 
 
 def check_validity(
-    subject: Message, validity: Validity, now: datetime, invalid_fault: FaultCode
+    subject: Message,
+    validity: Validity,
+    now: datetime,
+    invalid_fault: FaultCode,
+    fault_subject: str,
 ) -> CheckResult:
-    """Check a certificate's dates; `invalid_fault` is the fault if it is not valid today."""
+    """Check a certificate's dates; `invalid_fault` is the fault if it is not valid today.
+
+    `fault_subject` is that of NET-05.
+    """
     begin, end = validity.not_before, validity.not_after
     if now < begin:
         early = Message("not valid before {date}; is the clock right?", date=f"{begin:%Y-%m-%d}")
@@ -231,7 +240,13 @@ def check_validity(
     if now > end:
         return failed(subject, Message("expired on {date}", date=end_date), invalid_fault)
     message = Message("valid until {date}, {days} days", date=end_date, days=(end - now).days)
-    return passed_if(subject, message, ok=end - now > WARN_BEFORE, code="NET-05")
+    return passed_if(
+        subject,
+        message,
+        ok=end - now > WARN_BEFORE,
+        code="NET-05",
+        fault_subject=fault_subject,
+    )
 
 
 def check_broker(broker: BrokerConfig, clock: Clock) -> Iterator[CheckResult]:
@@ -291,7 +306,7 @@ def _check_broker_certificate(der: bytes, now: datetime) -> CheckResult:
         message = Message("accepted, but cannot be read: {error}", error=str(error))
         return unknown(Message("certificate"), message)
     subject = Message("certificate of {name}", name=_subject_name(validity))
-    return check_validity(subject, validity, now, INVALID_FILE_FAULTS["ca"])
+    return check_validity(subject, validity, now, INVALID_FILE_FAULTS["ca"], "certificate")
 
 
 def _subject_name(validity: Validity) -> Text:

@@ -316,7 +316,10 @@ class ConsoleSession:
             self._terminal.print(f"{prefix}{error.strerror or error}")
 
     def _print_error(self, error: ConsoleError | UserError | DriverError) -> None:
-        self._terminal.print(message_of(error))
+        if isinstance(error, ConsoleError) and error.code is not None:
+            self._terminal.print_hanging(f"{error.code}: ", message_of(error))
+        else:
+            self._terminal.print(message_of(error))
         for form in error.usage if isinstance(error, ConsoleError) else ():
             self._terminal.print_hanging("  ", form)
 

@@ -120,6 +120,19 @@ FAULTS: dict[FaultCode, FaultDefinition] = {
 }
 
 
+_SEVERITIES = ("critical", "error", "warning")
+
+
+def _rank(fault: Fault) -> tuple[int, bool, str, int]:
+    """Sort by severity. SYS-07 follows from another fault, and comes after its equals."""
+    return (
+        _SEVERITIES.index(fault.severity),
+        fault.code == "SYS-07",
+        fault.code,
+        fault.since_ns,
+    )
+
+
 class FaultRegistry:
     """The active faults, by code and subject. Thread-safe."""
 
@@ -154,6 +167,6 @@ class FaultRegistry:
             self.changed.set()
 
     def active(self) -> tuple[Fault, ...]:
-        """Return all active faults, the oldest first."""
+        """Return all active faults, the worst first: the order of reports, the console and the LED."""
         with self._lock:
-            return tuple(sorted(self._active.values(), key=lambda fault: fault.since_ns))
+            return tuple(sorted(self._active.values(), key=_rank))

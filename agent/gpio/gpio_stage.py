@@ -31,7 +31,7 @@ from agent.config.pins import (
 )
 from agent.faults.registry import FaultRegistry
 from agent.gpio.contacts import Contact, make_contact
-from agent.gpio.status_led import StatusLed, codes_by_severity
+from agent.gpio.status_led import StatusLed
 from agent.gpio.thermostat import Thermostat
 from agent.gpio.timed_relay import TimedRelay
 from drivers.contracts import Gpio, GpioLine
@@ -234,7 +234,8 @@ class GpioStage:
         outputs = dict(self._thermostat_outputs)
         outputs |= {pin.name: bool(self._read_night_mode(pin.camera)) for pin in self._night_pins}
         if self._led_names:
-            is_lit = self._status_led.step(now_ns, codes_by_severity(self._faults.active()))
+            codes = dict.fromkeys(fault.code for fault in self._faults.active())
+            is_lit = self._status_led.step(now_ns, tuple(codes))
             outputs |= dict.fromkeys(self._led_names, is_lit)
         return outputs
 

@@ -4,11 +4,9 @@ Pure: time is an argument. CAM-02 is one long blink for CAM, then two short ones
 of docs/runbook.md is made from `blink_text`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import msgspec
-
-from agent.base.health_model import Fault
 
 FAMILY_BLINKS = {
     "CAM": 1,
@@ -36,8 +34,6 @@ CYCLE_GAP_S = 6.0
 """Dark after the last of several codes, so that the worst one is recognised: it comes next."""
 HEARTBEAT_ON_S = 0.1
 HEARTBEAT_PERIOD_S = 3.0
-
-_SEVERITIES = ("critical", "error", "warning")
 
 
 class Flash(msgspec.Struct, frozen=True):
@@ -77,14 +73,8 @@ def blink_pattern(code: str, gap_s: float = CODE_GAP_S) -> tuple[Flash, ...]:
     )
 
 
-def codes_by_severity(faults: Iterable[Fault]) -> tuple[str, ...]:
-    """Return the codes of faults, each once, the worst severity first."""
-    ranks = {fault.code: _SEVERITIES.index(fault.severity) for fault in faults}
-    return tuple(sorted(ranks, key=lambda code: (ranks[code], code)))
-
-
 class StatusLed:
-    """Shows the codes in turn, the worst first, each to its end.
+    """Shows the codes in turn, in the order in which they are given, each to its end.
 
     A late `step` makes a blink longer, and never skips one.
     """

@@ -1,33 +1,44 @@
 """Camera watchdog: checks every camera once per second, and sends the health report when it is due."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
 from agent.base.clock import Clock
+from agent.base.health_model import CameraState
 from agent.capture.capture_stage import CaptureCounts
 from agent.faults.registry import FaultCode, FaultRegistry
+from agent.health.camera_condition import CameraEvidence, CameraMonitor
 from agent.health.stuck_cameras import StuckCameras
 from agent.runtime.pause import Pause
 
-LOST_AFTER_S = 10.0
 CHECK_INTERVAL_S = 1.0
 CLOCK_SYNC_TIMEOUT_S = 300.0
 """Grace period for the time servers after a start: many boxes boot without a clock."""
+_FAULT_BY_STATE: Mapping[CameraState, FaultCode] = {
+    "closed": "CAM-01",
+    "silent": "CAM-02",
+    "stuck": "CAM-03",
+    "slow": "CAM-04",
+}
+"""At most one of them is active for a camera."""
 
 
 class WatchedCamera(msgspec.Struct, frozen=True, kw_only=True):
-    """One camera to check, unless it is suspended.
+    """One camera to check.
 
-    `on_check(t_ns, last_ns)` is called at each check with its time and that of the last packet or
-    frame, None before the first one.
+    `on_check(t_ns, last_ns)` is called at each check of a camera that the box has not shed, with its time
+    and that of the last packet or frame, None before the first one.
     """
 
     name: str
+    monitor: CameraMonitor
     counts: Callable[[], CaptureCounts]
     on_check: Callable[[int, int | None], None]
-    is_suspended: Callable[[], bool] = lambda: False
+    is_shed: Callable[[], bool] = lambda: False
+    mask_error: Callable[[], str | None] = lambda: None
+    target_detect_fps: Callable[[], float | None] = lambda: None
 
 
 class CameraWatchdog:
@@ -55,7 +66,6 @@ class CameraWatchdog:
         self._stuck_cameras = stuck_cameras
         self._started_ns = clock.boottime_ns()
         self._report_pause = Pause()
-        self._lost_faults: dict[str, FaultCode] = {}
 
     def run_once(self, stopping: threading.Event) -> None:
         """Wait a second, then check."""
@@ -85,40 +95,36 @@ class CameraWatchdog:
             self._faults.raise_fault("SYS-01", "clock", "no time server has set the clock yet")
 
     def _check_camera(self, camera: WatchedCamera, now_ns: int) -> None:
-        if camera.is_suspended():
-            self._clear_lost(camera.name)
-            return
         counts = camera.counts()
-        camera.on_check(now_ns, counts.last_media_ns)
-        self._check_stuck(camera.name, counts)
-        since_ns = self._started_ns if counts.last_media_ns is None else counts.last_media_ns
-        silent_s = (now_ns - since_ns) / 1e9
-        code = self._lost_faults.get(camera.name)
-        if silent_s < LOST_AFTER_S:
-            self._clear_lost(camera.name)
-            return
-        if code is None:
-            # The code stays that of the first check: a camera that is reopened again and again
-            # would otherwise alternate between two faults.
-            code = self._lost_faults[camera.name] = "CAM-02" if counts.is_open else "CAM-01"
-        detail = counts.last_error or f"silent for {silent_s:.0f} s"
-        self._faults.raise_fault(code, camera.name, detail)
-
-    def _check_stuck(self, name: str, counts: CaptureCounts) -> None:
-        """Raise or clear CAM-03. A camera stuck in an earlier run is stuck until it delivers media."""
-        stuck_cameras = self._stuck_cameras
-        detail = counts.last_error or "it delivers nothing, and was stuck in the kernel before"
-        if stuck_cameras is None:
-            if counts.is_stuck:
-                self._faults.raise_fault("CAM-03", name, detail)
-        elif counts.is_stuck or (stuck_cameras.was_stuck(name) and name in self._lost_faults):
-            action = stuck_cameras.handle_stuck(name, is_stuck=counts.is_stuck)
-            self._faults.raise_fault("CAM-03", name, f"{detail}; {action}")
-        elif stuck_cameras.was_stuck(name) and counts.last_media_ns is not None:
-            stuck_cameras.mark_recovered(name)
-            self._faults.clear("CAM-03", name)
-
-    def _clear_lost(self, name: str) -> None:
-        code = self._lost_faults.pop(name, None)
+        condition = camera.monitor.update(
+            now_ns,
+            CameraEvidence(
+                counts=counts,
+                is_shed=camera.is_shed(),
+                mask_error=camera.mask_error(),
+                was_stuck=self._was_stuck(camera.name, counts),
+                target_detect_fps=camera.target_detect_fps(),
+            ),
+        )
+        if condition.state != "shed":
+            camera.on_check(now_ns, counts.last_media_ns)
+        detail = condition.detail
+        if condition.state == "stuck" and self._stuck_cameras is not None:
+            action = self._stuck_cameras.handle_stuck(camera.name, is_stuck=counts.is_stuck)
+            detail = f"{detail}; {action}"
+        code = _FAULT_BY_STATE.get(condition.state)
+        for other in _FAULT_BY_STATE.values():
+            if other != code:
+                self._faults.clear(other, camera.name)
         if code is not None:
-            self._faults.clear(code, name)
+            self._faults.raise_fault(code, camera.name, detail)
+
+    def _was_stuck(self, name: str, counts: CaptureCounts) -> bool:
+        """Return True if the camera was stuck in an earlier run, and has delivered nothing since."""
+        stuck_cameras = self._stuck_cameras
+        if stuck_cameras is None or not stuck_cameras.was_stuck(name):
+            return False
+        if counts.is_stuck or counts.last_media_ns is None:
+            return True
+        stuck_cameras.mark_recovered(name)
+        return False

@@ -15,6 +15,7 @@ from agent.base.health_model import (
     DiskHealth,
     Vitals,
 )
+from agent.faults.registry import FaultCode
 from agent.health.hysteresis import Hysteresis, at_least, below
 
 RECOVERY_S = 120.0
@@ -29,8 +30,9 @@ free, or 500 MB: other files fill the disk then."""
 class ResourceLoad(msgspec.Struct, frozen=True, kw_only=True):
     """Load of the box's resources, independent of its size. None means unknown.
 
-    `disk_space_ratio` is the free space relative to that of a nearly full disk: 1 is the threshold, 0
-    a full disk.
+    `footage_space_ratio` is the free space of the footage relative to that of a nearly full disk: 1 is the
+    threshold, 0 a full disk. `state_space_ratio` is that of the state folder, None if footage has no file
+    system of its own.
     """
 
     celsius: float | None = None
@@ -39,16 +41,13 @@ class ResourceLoad(msgspec.Struct, frozen=True, kw_only=True):
     memory_free_ratio: float | None = None
     memory_pressure: float | None = None
     load_per_core: float | None = None
-    disk_space_ratio: float | None = None
+    footage_space_ratio: float | None = None
+    state_space_ratio: float | None = None
     write_ms: float | None = None
 
 
 def compute_load(vitals: Vitals, disk: DiskHealth) -> ResourceLoad:
     """Compute the load from the vitals and the disk's health."""
-    disk_space_ratio = None
-    if vitals.disk_free_bytes is not None and vitals.disk_total_bytes:
-        nearly_full_bytes = min(vitals.disk_total_bytes * NEARLY_FULL_RATIO, NEARLY_FULL_BYTES)
-        disk_space_ratio = vitals.disk_free_bytes / nearly_full_bytes
     return ResourceLoad(
         celsius=vitals.soc_celsius,
         under_voltage=vitals.under_voltage,
@@ -56,9 +55,19 @@ def compute_load(vitals: Vitals, disk: DiskHealth) -> ResourceLoad:
         memory_free_ratio=_ratio(vitals.memory_available_bytes, vitals.memory_total_bytes),
         memory_pressure=vitals.memory_pressure,
         load_per_core=_ratio(vitals.load_1min, vitals.cores),
-        disk_space_ratio=disk_space_ratio,
+        footage_space_ratio=space_ratio(vitals.footage_free_bytes, vitals.footage_total_bytes),
+        state_space_ratio=space_ratio(vitals.state_free_bytes, vitals.state_total_bytes)
+        if vitals.is_footage_separate
+        else None,
         write_ms=disk.write_ms,
     )
+
+
+def space_ratio(free_bytes: int | None, total_bytes: int | None) -> float | None:
+    """Return the free space relative to that of a nearly full disk, or None if it is unknown."""
+    if free_bytes is None or not total_bytes:
+        return None
+    return free_bytes / min(total_bytes * NEARLY_FULL_RATIO, NEARLY_FULL_BYTES)
 
 
 def _ratio(part: float | None, whole: float | None) -> float | None:
@@ -66,12 +75,13 @@ def _ratio(part: float | None, whole: float | None) -> float | None:
 
 
 class LoadSignal(msgspec.Struct, frozen=True, kw_only=True):
-    """One reading that can lower the level.
+    """One reading that can lower the level. `cause` is the fault of the same resource.
 
     `reason_format` may contain the value, formatted by `value_format`, and both thresholds.
     """
 
     read_value: Callable[[ResourceLoad], float | None]
+    cause: FaultCode
     reason_format: str
     value_format: str = ""
     is_bad_above: bool = True
@@ -111,37 +121,51 @@ class DegradationStep(msgspec.Struct, frozen=True):
 
 HEAT = LoadSignal(
     read_value=lambda s: s.celsius,
+    cause="SYS-02",
     value_format=".0f",
     reason_format="heat: {value} °C, from {at:.0f} °C until below {until:.0f} °C",
 )
 VOLTAGE = LoadSignal(
-    read_value=lambda s: s.under_voltage, reason_format="voltage: the supply is too low"
+    read_value=lambda s: s.under_voltage,
+    cause="SYS-03",
+    reason_format="voltage: the supply is too low",
 )
 MEMORY = LoadSignal(
     read_value=lambda s: s.memory_free_ratio,
+    cause="SYS-04",
     value_format=".1%",
     is_bad_above=False,
     reason_format="memory: {value} free, below {at:.0%} until {until:.0%}",
 )
 MEMORY_STALLS = LoadSignal(
     read_value=lambda s: s.memory_pressure,
+    cause="SYS-04",
     value_format=".0%",
     reason_format="memory: all tasks wait for it {value} of the time",
 )
 LOAD = LoadSignal(
     read_value=lambda s: s.load_per_core,
+    cause="SYS-05",
     value_format=".1f",
     reason_format="load: {value} per core, from {at:g} until {until:g}",
 )
 SLOW_DISK = LoadSignal(
     read_value=lambda s: s.write_ms,
+    cause="STO-06",
     value_format=".0f",
     reason_format="disk: a write takes {value} ms",
 )
 FULL_DISK = LoadSignal(
-    read_value=lambda s: s.disk_space_ratio,
+    read_value=lambda s: s.footage_space_ratio,
+    cause="STO-05",
     is_bad_above=False,
     reason_format="disk: full, and no footage is left that may be evicted",
+)
+FULL_STATE_DISK = LoadSignal(
+    read_value=lambda s: s.state_space_ratio,
+    cause="STO-05",
+    is_bad_above=False,
+    reason_format="disk: that of the state folder is full",
 )
 
 STEPS: tuple[DegradationStep, ...] = (
@@ -159,6 +183,8 @@ STEPS: tuple[DegradationStep, ...] = (
     DegradationStep(SLOW_DISK, "record_only", 5000, 1000, 60),
     DegradationStep(FULL_DISK, "record_only", 0.5, 0.9, 10),
     DegradationStep(FULL_DISK, "heartbeat", 0.2, 0.5, 10),
+    # Footage has room then: recording goes on.
+    DegradationStep(FULL_STATE_DISK, "record_only", 0.5, 0.9, 10),
 )
 """The board throttles itself at 80 to 85 °C: detection is shed before throttling harms recording."""
 
@@ -176,16 +202,19 @@ class DegradationPolicy:
         return self._current
 
     def update(self, t_ns: int, load: ResourceLoad) -> Degradation:
-        """Evaluate the load at `t_ns`. Time and reason stay those of the last change of level."""
+        """Evaluate the load at `t_ns`. The reason stays as long as its cause does."""
         worst_index = 0
         reason = ""
+        cause: FaultCode | None = None
         for step, hysteresis in self._steps:
             if not hysteresis.update(t_ns, bad=step.breached(load), good=step.recovered(load)):
                 continue
             level_index = DEGRADATION_LEVELS.index(step.level)
             if level_index > worst_index:
-                worst_index, reason = level_index, step.reason(load)
+                worst_index, reason, cause = level_index, step.reason(load), step.signal.cause
         level = DEGRADATION_LEVELS[worst_index]
         if level != self._current.level:
-            self._current = Degradation(level=level, reason=reason, since_ns=t_ns)
+            self._current = Degradation(level=level, reason=reason, since_ns=t_ns, cause=cause)
+        elif cause != self._current.cause:
+            self._current = msgspec.structs.replace(self._current, reason=reason, cause=cause)
         return self._current

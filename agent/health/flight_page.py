@@ -55,7 +55,9 @@ def encode(page: FlightPage) -> bytes:
         samples = page.samples[-1::-2][::-1]
         if len(page.samples) <= 1:
             samples = tuple(
-                msgspec.structs.replace(sample, fps={}, faults=(), stalled_stages=())
+                msgspec.structs.replace(
+                    sample, stream_fps={}, detect_fps={}, faults=(), stalled_stages=()
+                )
                 for sample in page.samples
             )
             page = msgspec.structs.replace(page, reason=page.reason[:200])

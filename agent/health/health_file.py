@@ -1,7 +1,7 @@
 """Live health file: the newest report, for other programs of the box.
 
 Once per second the agent replaces `health.json` in the runtime folder. A file older than STALE_S means
-that the agent is dead or hangs.
+that the agent is dead or hangs; one that says `has_stopped`, that it was stopped.
 """
 
 import os
@@ -21,20 +21,24 @@ INSTALLED_RUNTIME_DIR = Path("/run/vigie")
 
 
 class LiveHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """Content of the file: the report and its time, in UTC (RFC 3339) and in nanoseconds of `boot`."""
+    """Content of the file: the report and its time, in UTC (RFC 3339) and in nanoseconds of `boot`.
+
+    `has_stopped`: the agent has stopped in order, and this is its last report.
+    """
 
     time: str
     t_ns: int
     boot: str
     report: HealthReport
+    has_stopped: bool = False
 
     def age_s(self, now_ns: int) -> float:
         """Return the age at `now_ns` of the same boot."""
         return max(0.0, (now_ns - self.t_ns) / 1e9)
 
     def is_stale(self, now_ns: int) -> bool:
-        """Return True if the agent that wrote the file is dead or hangs."""
-        return self.age_s(now_ns) > STALE_S
+        """Return True if the agent that wrote the file has stopped, is dead or hangs."""
+        return self.has_stopped or self.age_s(now_ns) > STALE_S
 
 
 def get_runtime_dir(state_dir: Path, environ: Mapping[str, str] = os.environ) -> Path:
@@ -53,14 +57,25 @@ def get_runtime_dir(state_dir: Path, environ: Mapping[str, str] = os.environ) ->
     )
 
 
-def write(folder: Path, report: HealthReport, clock: Clock, boot: str | None = None) -> None:
+def write(
+    folder: Path,
+    report: HealthReport,
+    clock: Clock,
+    boot: str | None = None,
+    *,
+    has_stopped: bool = False,
+) -> None:
     """Replace the file: a reader finds the old one or the new one. Raises: OSError.
 
     It is not synced to the disk: after a power cut the flight recorder has the last seconds.
     """
     t_ns = clock.boottime_ns()
     live = LiveHealth(
-        time=rfc3339(clock.utc(t_ns)), t_ns=t_ns, boot=boot or boot_id(), report=report
+        time=rfc3339(clock.utc(t_ns)),
+        t_ns=t_ns,
+        boot=boot or boot_id(),
+        report=report,
+        has_stopped=has_stopped,
     )
     data = msgspec.json.encode(live)
     temp_path = folder / f".{FILE_NAME}.new"

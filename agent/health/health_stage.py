@@ -10,10 +10,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from agent.base.clock import Clock
 from agent.base.health_model import (
     Degradation,
     DegradationLevel,
+    DiskHealth,
     FlightSample,
     HealthReport,
     Vitals,
@@ -66,6 +69,14 @@ class HealthStage:
         self._due_ns = clock.boottime_ns()
         self._last_fault_codes: frozenset[str] = frozenset()
         self._has_write_failed = False
+        self._last_report: HealthReport | None = None
+
+    @property
+    def disk(self) -> DiskHealth:
+        """The disk's health. Thread-safe."""
+        return msgspec.structs.replace(
+            self._machine_monitor.disk, write_ms=self._flight_recorder.write_ms()
+        )
 
     @property
     def degradation(self) -> Degradation:
@@ -87,16 +98,16 @@ class HealthStage:
         self._on_check(now_ns)
         vitals = self._machine_monitor.read(now_ns)
         previous = self._degradation_policy.current
-        report = self._read_report()
-        disk = report.disk or self._machine_monitor.disk
-        load = compute_load(vitals, disk)
+        load = compute_load(vitals, self.disk)
         degradation = self._degradation_policy.update(now_ns, load)
         if degradation.level != previous.level:
             reason = degradation.reason or "the load is normal again"
             log.warning("degradation level: %s (%s)", degradation.level, reason)
             for listener in self._level_listeners:
                 listener(degradation.level)
-        self._machine_faults.update(now_ns, load, disk, report.cameras, degradation)
+        self._machine_faults.update(now_ns, load, self.disk, degradation)
+        # Built after the decisions: a reader finds the level, the faults and the readings of one check.
+        report = self._last_report = self._read_report()
         self._write(report)
         self._flight_recorder.add_sample(_flight_sample(report, now_ns, degradation.level))
         fault_codes = frozenset(fault.code for fault in self._fault_registry.active())
@@ -105,12 +116,16 @@ class HealthStage:
             self._flight_recorder.flush_soon()
 
     def close(self) -> None:
-        """Store the disk's wear record."""
+        """Mark the live file as that of a stopped agent, and store the disk's wear record."""
+        if self._last_report is not None:
+            self._write(self._last_report, has_stopped=True)
         self._machine_monitor.close()
 
-    def _write(self, report: HealthReport) -> None:
+    def _write(self, report: HealthReport, *, has_stopped: bool = False) -> None:
         try:
-            health_file.write(self._folder, report, self._clock, self._boot)
+            health_file.write(
+                self._folder, report, self._clock, self._boot, has_stopped=has_stopped
+            )
         except OSError as error:
             if not self._has_write_failed:
                 log.warning("%s: the health file cannot be written: %s", self._folder, error)
@@ -136,7 +151,12 @@ def _flight_sample(report: HealthReport, t_ns: int, level: DegradationLevel) -> 
         round_trip_ms=_rounded("round_trip_ms", report.link and report.link.round_trip_ms),
         connected=report.outbox.connected,
         outbox_depth=report.outbox.depth,
-        fps={camera.name: round(camera.fps, 1) for camera in report.cameras},
+        stream_fps={camera.name: round(camera.stream_fps, 1) for camera in report.cameras},
+        detect_fps={
+            camera.name: round(camera.detect_fps, 1)
+            for camera in report.cameras
+            if camera.detect_fps is not None
+        },
         faults=tuple(
             f"{fault.code} {fault.subject}" for fault in report.faults[:MAX_SAMPLE_FAULTS]
         ),

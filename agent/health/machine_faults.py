@@ -4,15 +4,19 @@ from collections.abc import Mapping
 
 import msgspec
 
-from agent.base.health_model import CameraHealth, Degradation, DiskHealth
+from agent.base.health_model import Degradation, DiskHealth
 from agent.faults.registry import FaultCode, FaultRegistry
 from agent.health.degradation import ResourceLoad
 from agent.health.hysteresis import Hysteresis, at_least, below
 
-BOARD_SUBJECT, DISK_SUBJECT = "board", "disk"
+BOARD_SUBJECT, DISK_SUBJECT, STATE_DISK_SUBJECT = "board", "disk", "state disk"
+"""`disk`: the file system of the footage, and the device of the state folder. `state disk`: the file system of
+the state folder, if it is another."""
 
-MIN_FPS_RATIO = 0.5
-"""Share of the target rate below which CAM-04 comes; it goes at three quarters."""
+MAX_SOC_CELSIUS = 80.0
+MIN_MEMORY_FREE_RATIO = 0.08
+MAX_LOAD_PER_CORE = 2.0
+"""Runnable programs for each core."""
 
 MIN_DAYS_LEFT = 60.0
 MAX_LIFE_USED = 0.9
@@ -27,7 +31,7 @@ class _FaultCondition(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MachineFaults:
-    """Raises and clears SYS-02 to 05, SYS-07, STO-05 to 07, and CAM-04 for each camera."""
+    """Raises and clears SYS-02 to 05, SYS-07, and STO-05 to 07."""
 
     def __init__(self, faults: FaultRegistry) -> None:
         self._faults = faults
@@ -38,16 +42,13 @@ class MachineFaults:
         t_ns: int,
         load: ResourceLoad,
         disk: DiskHealth,
-        cameras: tuple[CameraHealth, ...],
         degradation: Degradation,
     ) -> None:
         """Check all faults. Called once per second."""
         for code, condition in _board_conditions(load).items():
             self._update_fault(t_ns, code, BOARD_SUBJECT, condition)
-        for code, condition in _disk_conditions(load, disk).items():
-            self._update_fault(t_ns, code, DISK_SUBJECT, condition)
-        for camera in cameras:
-            self._update_fault(t_ns, "CAM-04", camera.name, _frame_rate_condition(camera))
+        for (code, subject), condition in _disk_conditions(load, disk).items():
+            self._update_fault(t_ns, code, subject, condition)
         if degradation.level == "full":
             self._faults.clear("SYS-07", BOARD_SUBJECT)
         else:
@@ -77,7 +78,6 @@ FAULT_TIMES_S: Mapping[FaultCode, tuple[float, float]] = {
     "STO-05": (10.0, 30.0),
     "STO-06": (30.0, 60.0),
     "STO-07": (0.0, 60.0),
-    "CAM-04": (60.0, 20.0),
 }
 """Seconds of bad readings in a row until a fault comes, and of good ones until it goes."""
 
@@ -88,7 +88,7 @@ def _board_conditions(load: ResourceLoad) -> dict[FaultCode, _FaultCondition]:
     memory_free, memory_pressure = load.memory_free_ratio, load.memory_pressure
     return {
         "SYS-02": _FaultCondition(
-            bad=at_least(load.celsius, 80.0),
+            bad=at_least(load.celsius, MAX_SOC_CELSIUS),
             good=below(load.celsius, 75.0),
             detail=f"{load.celsius or 0:.0f} °C",
         ),
@@ -98,37 +98,46 @@ def _board_conditions(load: ResourceLoad) -> dict[FaultCode, _FaultCondition]:
             detail="the supply voltage is too low" if under_voltage else "the board is throttled",
         ),
         "SYS-04": _FaultCondition(
-            bad=_any_known(below(memory_free, 0.08), at_least(memory_pressure, 0.10)),
+            bad=_any_known(
+                below(memory_free, MIN_MEMORY_FREE_RATIO), at_least(memory_pressure, 0.10)
+            ),
             good=_all_known(at_least(memory_free, 0.12), below(memory_pressure, 0.02)),
             detail=f"{memory_free or 0:.1%} of the memory is free; tasks wait for memory "
             f"{memory_pressure or 0:.0%} of the time",
         ),
         "SYS-05": _FaultCondition(
-            bad=at_least(load.load_per_core, 2.0),
+            bad=at_least(load.load_per_core, MAX_LOAD_PER_CORE),
             good=below(load.load_per_core, 1.5),
             detail=f"the load is {load.load_per_core or 0:.1f} per core",
         ),
     }
 
 
-def _disk_conditions(load: ResourceLoad, disk: DiskHealth) -> dict[FaultCode, _FaultCondition]:
+def _disk_conditions(
+    load: ResourceLoad, disk: DiskHealth
+) -> dict[tuple[FaultCode, str], _FaultCondition]:
     worn = _any_known(
         at_least(disk.life_used, MAX_LIFE_USED),
         below(disk.days_left, MIN_DAYS_LEFT),
         None if disk.reserve is None else disk.reserve != "normal",
     )
     return {
-        "STO-05": _FaultCondition(
-            bad=below(load.disk_space_ratio, 1.0),
-            good=at_least(load.disk_space_ratio, 1.5),
+        ("STO-05", DISK_SUBJECT): _FaultCondition(
+            bad=below(load.footage_space_ratio, 1.0),
+            good=at_least(load.footage_space_ratio, 1.5),
             detail="less is free than the retention of footage leaves: other files fill the disk",
         ),
-        "STO-06": _FaultCondition(
+        ("STO-05", STATE_DISK_SUBJECT): _FaultCondition(
+            bad=below(load.state_space_ratio, 1.0),
+            good=at_least(load.state_space_ratio, 1.5),
+            detail="little is free on the file system of the state folder; that of the footage is another",
+        ),
+        ("STO-06", DISK_SUBJECT): _FaultCondition(
             bad=at_least(load.write_ms, 1000.0),
             good=below(load.write_ms, 500.0),
             detail=f"a small synced write takes {load.write_ms or 0:.0f} ms",
         ),
-        "STO-07": _FaultCondition(
+        ("STO-07", DISK_SUBJECT): _FaultCondition(
             bad=worn, good=None if worn is None else not worn, detail=_worn_detail(disk)
         ),
     }
@@ -141,18 +150,6 @@ def _worn_detail(disk: DiskHealth) -> str:
     if disk.days_left is not None:
         parts.append(f"about {disk.days_left:.0f} days are left")
     return ", ".join(parts) or "unknown"
-
-
-def _frame_rate_condition(camera: CameraHealth) -> _FaultCondition:
-    """Return CAM-04's condition. A camera that delivers nothing at all is CAM-01 or CAM-02."""
-    target_fps = camera.target_fps
-    is_delivering = camera.open and camera.fps > 0 and target_fps
-    fps_ratio = camera.fps / target_fps if target_fps and is_delivering else None
-    return _FaultCondition(
-        bad=below(fps_ratio, MIN_FPS_RATIO),
-        good=at_least(fps_ratio, 0.75),
-        detail=f"{camera.fps:.1f} of {target_fps or 0:.1f} frames per second",
-    )
 
 
 def _any_known(*conditions: bool | None) -> bool | None:

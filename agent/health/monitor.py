@@ -84,9 +84,7 @@ class HealthMonitor:
         trust = self._clock.trust()
         return {
             "vitals": self._machine_monitor.vitals,
-            "disk": msgspec.structs.replace(
-                self._machine_monitor.disk, write_ms=self._flight_recorder.write_ms()
-            ),
+            "disk": self._health_stage.disk,
             "clock": ClockHealth(
                 synced=trust.synced,
                 source=trust.source,

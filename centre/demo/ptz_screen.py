@@ -126,7 +126,7 @@ def _status(state: PtzDemoState) -> Table:
     table.add_row("Rules", _render_rules(state))
     table.add_row("In sight", render_in_sight(stats))
     for camera in stats.health.cameras if stats.health else ():
-        table.add_row("Camera", f"{camera.fps:.1f} frames/s")
+        table.add_row("Camera", f"{camera.stream_fps:.1f} frames/s captured")
     return table
 
 

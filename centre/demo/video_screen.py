@@ -45,7 +45,7 @@ def _status(stats: StatsView) -> Table:
     bar = Text("█" * filled_cells, "green") + Text("░" * (_BAR_CELLS - filled_cells), "dim")
     table.add_row("Motion", bar + Text(f" {100 * stats.motion_ratio:.0f} % of the picture"))
     for camera in stats.health.cameras if stats.health else ():
-        table.add_row("Camera", f"{camera.fps:.1f} frames/s")
+        table.add_row("Camera", f"{camera.stream_fps:.1f} frames/s captured")
     for detector in stats.health.detectors if stats.health else ():
         cost = "" if detector.inference_ms is None else f", {detector.inference_ms:.0f} ms each"
         table.add_row("Detector", f"{detector.inferences_per_s:.1f} inferences/s{cost}")

@@ -10,6 +10,7 @@ from typing import Literal, get_args
 import msgspec
 
 from agent.base.health_model import Fault, HealthReport
+from agent.faults import diagnosis
 from agent.reporting.payloads import (
     DeclarationMessage,
     EventData,
@@ -66,14 +67,25 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
+class CameraView(msgspec.Struct, frozen=True, kw_only=True):
+    """A camera: its stream rate, and its state in the words of the box's own console."""
+
+    name: str
+    stream_fps: float
+    words: str
+
+
 class HealthView(msgspec.Struct, frozen=True, kw_only=True):
     """A health report, as far as it is shown."""
 
     uptime_s: float
-    cameras: tuple[tuple[str, float], ...]
-    """Names and frame rates."""
+    shed_reason: str
+    """Why the box sheds load; empty if it does not."""
+    cameras: tuple[CameraView, ...]
     soc_celsius: float | None
-    disk_free_bytes: int | None
+    footage_free_bytes: int | None
+    state_free_bytes: int | None
+    """None if footage has no file system of its own."""
     queued: int
     lost: int
 
@@ -246,16 +258,23 @@ def _to_event_view(data: EventData) -> EventView:
 
 
 def _to_health_view(report: HealthReport) -> HealthView:
+    vitals = report.vitals
     return HealthView(
         uptime_s=report.uptime_s,
+        shed_reason=clean_text(diagnosis.shed_reason(report)),
         cameras=tuple(_iter_cameras(report)),
-        soc_celsius=report.vitals.soc_celsius,
-        disk_free_bytes=report.vitals.disk_free_bytes,
+        soc_celsius=vitals.soc_celsius,
+        footage_free_bytes=vitals.footage_free_bytes,
+        state_free_bytes=vitals.state_free_bytes if vitals.is_footage_separate else None,
         queued=report.outbox.depth,
         lost=report.outbox.lost,
     )
 
 
-def _iter_cameras(report: HealthReport) -> Iterator[tuple[str, float]]:
+def _iter_cameras(report: HealthReport) -> Iterator[CameraView]:
     for camera in report.cameras[:MAX_CAMERAS]:
-        yield clean_text(camera.name), camera.fps
+        yield CameraView(
+            name=clean_text(camera.name),
+            stream_fps=camera.stream_fps,
+            words=clean_text(str(diagnosis.find_camera(report, camera.name).words)),
+        )

@@ -138,22 +138,28 @@ def _state_text(view: BoxView) -> str:
 
 
 def _short_health(health: HealthView) -> str:
-    """Return the lowest frame rate, the temperature and the free space."""
-    parts = [f"{min(fps for _, fps in health.cameras):.1f} fps"] if health.cameras else []
-    return " ".join([*parts, *_machine_parts(health)])
+    """Return the lowest stream rate, the temperature and the free space for footage."""
+    rates = [camera.stream_fps for camera in health.cameras]
+    parts = [f"{min(rates):.1f} fps"] if rates else []
+    parts += [] if health.soc_celsius is None else [f"{health.soc_celsius:.0f} °C"]
+    free_bytes = health.footage_free_bytes
+    return " ".join([*parts, *([] if free_bytes is None else [f"{free_bytes / 1e9:.1f} GB"])])
 
 
 def _health_text(health: HealthView) -> str:
     parts = [f"up {health.uptime_s / 3600:.1f} h"]
-    parts += [f"{name} {fps:.1f} fps" for name, fps in health.cameras]
-    parts += _machine_parts(health, " free")
+    parts += [f"sheds load: {health.shed_reason}"] if health.shed_reason else []
+    parts += [f"{camera.name}: {camera.words}" for camera in health.cameras]
+    parts += _machine_parts(health)
     parts += [f"{health.queued} messages queued"]
     parts += [f"{health.lost} lost"] if health.lost else []
     return ", ".join(parts)
 
 
-def _machine_parts(health: HealthView, free: str = "") -> Iterator[str]:
+def _machine_parts(health: HealthView) -> Iterator[str]:
     if health.soc_celsius is not None:
         yield f"{health.soc_celsius:.0f} °C"
-    if health.disk_free_bytes is not None:
-        yield f"{health.disk_free_bytes / 1e9:.1f} GB{free}"
+    if health.footage_free_bytes is not None:
+        yield f"{health.footage_free_bytes / 1e9:.1f} GB free for footage"
+    if health.state_free_bytes is not None:
+        yield f"{health.state_free_bytes / 1e9:.1f} GB free for the rest of the state"

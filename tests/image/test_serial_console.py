@@ -22,7 +22,7 @@ def test_a_technician_sees_the_boxs_status_and_the_reason_of_a_dead_agent(
     assert BOX in cable.press_enter(ANSWER_TIMEOUT_S)
     cable.log_in()
     status = cable.type_line("status")
-    assert re.search(r"Camera north +[\d.]+ pictures/s", status), status
+    assert re.search(r"Camera north +[\d.]+ frames/s captured", status), status
     assert re.search(r"Footage north +[\d.]+ [kM]B", status), status
     # Images of the tests have no keyring of their own.
     assert "Updates: this image installs updates" in status, status
@@ -30,7 +30,7 @@ def test_a_technician_sees_the_boxs_status_and_the_reason_of_a_dead_agent(
     checked = cable.type_line("check 7")
     assert "pass" in checked, checked
     guest.run("systemctl stop vigie-agent.service")
-    assert "CLOSED" in cable.type_line("status")
+    assert "STOPPED in order" in cable.type_line("status")
     assert "Stopped vigie-agent.service" in cable.type_line("log")
 
 

@@ -48,6 +48,9 @@ BOX = "casa-0001"
 STICK = "run/media/sda1"
 TIMEOUT_S = 20.0
 
+FAULT_SUBJECTS = {"NET-01": "broker", "NET-03": "centre"}
+"""The subjects of the faults in a report, by default the camera."""
+
 CONFIG_TEXT = """
 [box]
 id = "casa-0001"
@@ -131,7 +134,10 @@ def make_picture(seed: int = 1, height: int = 180, width: int = 320) -> np.ndarr
 
 
 def make_health_report(
-    faults: Sequence[str] = (), *, centre_listening: bool = True
+    faults: Sequence[str] = (),
+    *,
+    centre_listening: bool = True,
+    state_free_bytes: int = 20_000_000_000,
 ) -> HealthReport:
     return HealthReport(
         uptime_s=7200.0,
@@ -141,15 +147,19 @@ def make_health_report(
             load_1min=0.7,
             memory_available_bytes=900_000_000,
             agent_rss_bytes=200_000_000,
-            disk_free_bytes=20_000_000_000,
-            disk_total_bytes=60_000_000_000,
+            state_free_bytes=state_free_bytes,
+            state_total_bytes=60_000_000_000,
+            footage_free_bytes=20_000_000_000,
+            footage_total_bytes=60_000_000_000,
         ),
         stages=(),
         cameras=(
             CameraHealth(
                 name="north",
                 open=True,
-                fps=15.0,
+                state="delivering",
+                stream_fps=15.0,
+                detect_fps=None,
                 age_s=0.1,
                 reconnects=0,
                 frames_replaced=0,
@@ -180,7 +190,7 @@ def make_health_report(
                 code=code,
                 severity="error",
                 title=FAULTS[code].title,  # type: ignore[index] # of the table
-                subject="north",
+                subject=FAULT_SUBJECTS.get(code, "north"),
                 since_ns=0,
                 detail="the device is not there",
             )
@@ -333,6 +343,7 @@ class ConsoleRig:
         self.is_alive = True
         self.faults: tuple[str, ...] = ()
         self.centre_listening = True
+        self.state_free_bytes = 20_000_000_000
         self.views: list[np.ndarray] = [make_picture()]
         self.previews: list[RecordedPreview] = []
         self.lockout = Lockout(self.state_dir, clock, self.boot)
@@ -368,7 +379,11 @@ class ConsoleRig:
 
     def run_agent(self) -> None:
         """Write the health file as the agent does once a second."""
-        report = make_health_report(self.faults, centre_listening=self.centre_listening)
+        report = make_health_report(
+            self.faults,
+            centre_listening=self.centre_listening,
+            state_free_bytes=self.state_free_bytes,
+        )
         health_file.write(self.state_dir / "run", report, self.clock, self.boot)
 
     def kill_agent(self) -> None:

@@ -24,7 +24,9 @@ def camera(name: str, *, is_open: bool = True, age_s: float | None = 0.1) -> Cam
     return CameraHealth(
         name=name,
         open=is_open,
-        fps=10.0,
+        state="delivering" if is_open else "closed",
+        stream_fps=10.0,
+        detect_fps=None,
         age_s=age_s,
         reconnects=0,
         frames_replaced=0,

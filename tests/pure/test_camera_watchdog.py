@@ -4,12 +4,8 @@ import pytest
 
 from agent.capture.capture_stage import CaptureCounts
 from agent.faults.registry import FaultRegistry
-from agent.health.camera_watchdog import (
-    CLOCK_SYNC_TIMEOUT_S,
-    LOST_AFTER_S,
-    CameraWatchdog,
-    WatchedCamera,
-)
+from agent.health.camera_condition import LOST_AFTER_S, CameraMonitor
+from agent.health.camera_watchdog import CLOCK_SYNC_TIMEOUT_S, CameraWatchdog, WatchedCamera
 from tests.conftest import ManualClock
 
 
@@ -20,31 +16,37 @@ class Camera:
         self.open = True
         self.stuck = False
         self.last_ns: int | None = None
+        self.frames = 0
+        self.mask_error: str | None = None
+        self.target_detect_fps: float | None = None
         self.reported: list[tuple[int, int | None]] = []
 
     def counts(self) -> CaptureCounts:
         return CaptureCounts(
             is_open=self.open,
             packets=0,
-            frames=0,
+            frames=self.frames,
             reconnects=0,
             last_media_ns=self.last_ns,
             last_error=None if self.open else "refused",
             is_stuck=self.stuck,
         )
 
-    def watched(self) -> WatchedCamera:
+    def watched(self, clock: ManualClock) -> WatchedCamera:
         return WatchedCamera(
             name="north",
+            monitor=CameraMonitor(clock.now_ns),
             counts=self.counts,
             on_check=lambda t_ns, last_ns: self.reported.append((t_ns, last_ns)),
+            mask_error=lambda: self.mask_error,
+            target_detect_fps=lambda: self.target_detect_fps,
         )
 
 
 @pytest.mark.raises_fault("CAM-02")
 def test_a_silent_camera_is_one_fault_until_it_speaks_again(clock: ManualClock) -> None:
     camera, faults = Camera(), FaultRegistry(clock.boottime_ns)
-    rounds = CameraWatchdog([camera.watched()], faults, clock, lambda: None, 30)
+    rounds = CameraWatchdog([camera.watched(clock)], faults, clock, lambda: None, 30)
     camera.last_ns = clock.now_ns
     rounds.check()
     clock.advance_s(LOST_AFTER_S - 0.1)
@@ -67,7 +69,7 @@ def test_a_silent_camera_is_one_fault_until_it_speaks_again(clock: ManualClock) 
 def test_a_camera_that_never_opened_is_distinguished(clock: ManualClock) -> None:
     camera, faults = Camera(), FaultRegistry(clock.boottime_ns)
     camera.open = False
-    rounds = CameraWatchdog([camera.watched()], faults, clock, lambda: None, 30)
+    rounds = CameraWatchdog([camera.watched(clock)], faults, clock, lambda: None, 30)
     clock.advance_s(LOST_AFTER_S)
     rounds.check()
     assert [(fault.code, fault.detail) for fault in faults.active()] == [("CAM-01", "refused")]
@@ -77,9 +79,58 @@ def test_a_camera_that_never_opened_is_distinguished(clock: ManualClock) -> None
 def test_a_stuck_camera_is_a_fault_of_its_own_at_once(clock: ManualClock) -> None:
     camera, faults = Camera(), FaultRegistry(clock.boottime_ns)
     camera.open, camera.stuck, camera.last_ns = False, True, clock.now_ns
-    rounds = CameraWatchdog([camera.watched()], faults, clock, lambda: None, 30)
+    rounds = CameraWatchdog([camera.watched(clock)], faults, clock, lambda: None, 30)
     rounds.check()
     assert [(fault.code, fault.detail) for fault in faults.active()] == [("CAM-03", "refused")]
+
+
+@pytest.mark.raises_fault("CAM-01")
+def test_a_camera_whose_masks_fail_is_not_blamed_for_its_silence(clock: ManualClock) -> None:
+    camera, faults = Camera(), FaultRegistry(clock.boottime_ns)
+    camera.open, camera.mask_error = False, "scene.toml: no such file"
+    rounds = CameraWatchdog([camera.watched(clock)], faults, clock, lambda: None, 30)
+    clock.advance_s(10 * LOST_AFTER_S)
+    rounds.check()
+    assert faults.active() == ()
+    camera.mask_error = None
+    clock.advance_s(LOST_AFTER_S)
+    rounds.check()
+    assert [fault.code for fault in faults.active()] == ["CAM-01"]
+
+
+def pass_s(camera: Camera, clock: ManualClock, rounds: CameraWatchdog, fps: int, s: int) -> None:
+    for _ in range(s):
+        clock.advance_s(1)
+        camera.frames += fps
+        camera.last_ns = clock.now_ns if fps else camera.last_ns
+        rounds.check()
+
+
+@pytest.mark.raises_fault("CAM-04")
+def test_a_camera_at_half_its_target_rate_is_a_fault_after_a_minute(clock: ManualClock) -> None:
+    camera, faults = Camera(), FaultRegistry(clock.boottime_ns)
+    camera.target_detect_fps = 10.0
+    rounds = CameraWatchdog([camera.watched(clock)], faults, clock, lambda: None, 30)
+    pass_s(camera, clock, rounds, 4, 60)
+    assert faults.active() == ()
+    pass_s(camera, clock, rounds, 4, 3)
+    (fault,) = faults.active()
+    assert (fault.code, fault.detail) == ("CAM-04", "4.0 of 10.0 frames/s for detection")
+    pass_s(camera, clock, rounds, 6, 300)
+    assert [fault.code for fault in faults.active()] == ["CAM-04"]
+    pass_s(camera, clock, rounds, 9, 40)
+    assert faults.active() == ()
+
+
+@pytest.mark.raises_fault("CAM-02")
+def test_a_silent_camera_and_one_without_a_target_rate_are_not_slow(clock: ManualClock) -> None:
+    camera, faults = Camera(), FaultRegistry(clock.boottime_ns)
+    rounds = CameraWatchdog([camera.watched(clock)], faults, clock, lambda: None, 30)
+    pass_s(camera, clock, rounds, 4, 300)
+    assert faults.active() == ()
+    camera.target_detect_fps = 10.0
+    pass_s(camera, clock, rounds, 0, 300)
+    assert [fault.code for fault in faults.active()] == ["CAM-02"]
 
 
 def test_health_is_sent_first_when_due_and_at_once_on_a_change(clock: ManualClock) -> None:

@@ -86,8 +86,10 @@ def test_each_check_works_separately(rig: ConsoleRig, number: int, alive: bool) 
 
 
 def test_a_failed_check_shows_its_code_and_the_remedy(rig: ConsoleRig) -> None:
+    rig.faults = ("NET-01",)
     screen = rig.run_logged_in("check 14")
-    assert "14 FAIL NET-01 TCP: " in screen
+    assert "14 FAIL NET-01 connection: the device is not there" in screen
+    assert "FAIL NET-01 TCP: " in screen
     assert f"> {load_texts('en').faults['NET-01'].at_box[:30]}" in screen
     assert "Failed: check 14." in screen
 
@@ -113,7 +115,7 @@ def test_an_absent_centre_is_an_error_if_the_box_waits_for_one(
 def test_a_dead_agent_is_reported_and_the_console_opens_its_cameras(rig: ConsoleRig) -> None:
     rig.kill_agent()
     screen = rig.run_logged_in("check 5 6 7")
-    assert "FAIL agent: is dead, last heard 1 min ago" in screen
+    assert "FAIL agent: DEAD (last heard 1 min ago): nothing is recorded" in screen
     assert "pass camera north: gives pictures (320 x 180), tried here" in screen
     assert len(rig.previews) == 1
     assert all(preview.closed for preview in rig.previews)
@@ -123,7 +125,10 @@ def test_an_agent_that_listens_but_reports_nothing_counts_as_hung(
     rig: ConsoleRig, agent: RecordingAgent
 ) -> None:
     rig.kill_agent()
-    assert "FAIL agent: hangs, last heard 1 min ago" in rig.run_logged_in("check 5")
+    screen = " ".join(rig.run_logged_in("check 5 6 7").split())
+    assert "FAIL agent: HANGS: its process listens, but reports nothing" in screen
+    assert " - camera north: the agent has it and reports nothing: see check 5" in screen
+    assert "CAM-01" not in screen
     assert agent.commands == []
 
 
@@ -142,7 +147,7 @@ def test_the_report_of_a_dead_agent_is_shown_as_old(rig: ConsoleRig) -> None:
     screen = rig.run_logged_in("status", "faults")
     assert "DEAD (last heard 1 min ago): nothing is recorded" in screen
     assert "Faults in its last report: 1" in screen
-    assert "The agent is dead. Its report of 1 min ago:" in screen
+    assert "Agent: DEAD (last heard 1 min ago): nothing is recorded. Its last report:" in screen
 
 
 def test_the_bar_climbs_as_the_lens_is_turned(rig: ConsoleRig) -> None:
@@ -517,3 +522,18 @@ def test_ctrl_c_ends_the_running_command_and_nothing_else(rig: ConsoleRig) -> No
     screen = rig.run_logged_in("log 100", keys=b"q\x03status\r")
     assert "-- more --" in screen
     assert "Box casa-0001" in screen
+
+
+def test_footage_list_is_not_taken_for_a_camera(rig: ConsoleRig) -> None:
+    screen = rig.run_logged_in("footage list", "footage list north", "footage", "footage north")
+    assert screen.count("No footage.") == 4
+    assert "no such camera" not in screen
+    screen = rig.run_logged_in("footage elsewhere", "footage list elsewhere")
+    assert screen.count("camera 'elsewhere': no such camera; allowed: north") == 2
+
+
+def test_the_console_names_the_state_disk_and_that_of_the_footage(rig: ConsoleRig) -> None:
+    assert "20.0 GB of disk free" in rig.run_logged_in("status")
+    rig.state_free_bytes = 994_000_000
+    screen = " ".join(rig.run_logged_in("status").split())
+    assert "20.0 GB free for footage, 994.0 MB for the rest of the state" in screen

@@ -27,7 +27,7 @@ WELL = ResourceLoad(
     memory_free_ratio=0.5,
     memory_pressure=0.0,
     load_per_core=0.3,
-    disk_space_ratio=30.0,
+    footage_space_ratio=30.0,
     write_ms=8.0,
 )
 
@@ -65,8 +65,8 @@ def of(**strained: Any) -> ResourceLoad:
         ({"load_per_core": 7.0}, "no_detection", "load: 7.0 per core"),
         ({"load_per_core": 13.0}, "record_only", "load"),
         ({"write_ms": 6000.0}, "record_only", "disk: a write takes 6000 ms"),
-        ({"disk_space_ratio": 0.4}, "record_only", "disk: full"),
-        ({"disk_space_ratio": 0.1}, "heartbeat", "disk: full"),
+        ({"footage_space_ratio": 0.4}, "record_only", "disk: full"),
+        ({"footage_space_ratio": 0.1}, "heartbeat", "disk: full"),
         ({"throttled": True}, "full", ""),
     ],
 )
@@ -124,6 +124,24 @@ def test_a_levels_time_and_reason_date_from_its_change() -> None:
     assert (day.ladder.current.since_ns, day.ladder.current.reason) == (since_ns, why)
 
 
+def test_a_level_names_the_fault_behind_it_and_its_reason_follows_the_cause() -> None:
+    day = Day()
+    day.pass_s(60, of(celsius=84.0))
+    assert day.ladder.current.cause == "SYS-02"
+    day.pass_s(30, of(celsius=70.0, memory_free_ratio=0.05))
+    assert day.pass_s(RECOVERY_S, of(celsius=70.0, memory_free_ratio=0.05)) == "no_detection"
+    current = day.ladder.current
+    assert (current.cause, current.reason[:7], current.since_ns) == ("SYS-04", "memory:", 11 * S)
+    assert day.pass_s(RECOVERY_S + 2, WELL) == "full"
+    assert day.ladder.current.cause is None
+
+
+def test_a_full_disk_of_the_state_folder_does_not_stop_recording() -> None:
+    day = Day()
+    assert day.pass_s(300, of(state_space_ratio=0.0)) == "record_only"
+    assert day.ladder.current.reason == "disk: that of the state folder is full"
+
+
 def test_an_unknown_reading_counts_as_no_load() -> None:
     day = Day()
     assert day.pass_s(1000, ResourceLoad()) == "full"
@@ -142,7 +160,7 @@ def test_a_constant_load_gives_a_constant_level(
 ) -> None:
     day, strained = (
         Day(),
-        of(celsius=celsius, memory_free_ratio=memory, disk_space_ratio=room, under_voltage=low),
+        of(celsius=celsius, memory_free_ratio=memory, footage_space_ratio=room, under_voltage=low),
     )
     level = day.pass_s(200, strained)
     assert day.pass_s(400, strained) == level
@@ -161,7 +179,7 @@ def test_no_threshold_is_both_raised_and_recovered() -> None:
                 memory_free_ratio=value,
                 memory_pressure=value,
                 load_per_core=value,
-                disk_space_ratio=value,
+                footage_space_ratio=value,
                 write_ms=value,
                 under_voltage=value > 1,
             )
@@ -183,8 +201,10 @@ def test_load_does_not_depend_on_the_size_of_the_box() -> None:
         load_1min=2.0,
         memory_available_bytes=100,
         agent_rss_bytes=None,
-        disk_free_bytes=10**8,
-        disk_total_bytes=10**10,
+        state_free_bytes=10**8,
+        state_total_bytes=10**10,
+        footage_free_bytes=10**8,
+        footage_total_bytes=10**10,
         cores=4,
         memory_total_bytes=1000,
     )
@@ -192,7 +212,7 @@ def test_load_does_not_depend_on_the_size_of_the_box() -> None:
     assert (
         reported.memory_free_ratio,
         reported.load_per_core,
-        reported.disk_space_ratio,
+        reported.footage_space_ratio,
         reported.write_ms,
     ) == (
         0.1,

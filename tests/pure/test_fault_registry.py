@@ -179,3 +179,15 @@ def test_the_same_code_on_two_cameras_is_two_faults(clock: ManualClock) -> None:
     clock.advance_s(1)
     board.raise_fault("CAM-02", "south", "x")
     assert [fault.subject for fault in board.active()] == ["north", "south"]
+
+
+def test_the_worst_fault_comes_first_and_a_degraded_mode_after_its_equals(
+    clock: ManualClock,
+) -> None:
+    board = FaultRegistry(clock.boottime_ns)
+    codes: tuple[FaultCode, ...] = ("SYS-01", "SYS-07", "CAM-02", "SVC-02", "STO-02")
+    for code in codes:
+        board.raise_fault(code, "x", "d")
+    assert [fault.code for fault in board.active()] == [
+        *("STO-02", "CAM-02", "SVC-02", "SYS-07", "SYS-01")
+    ]

@@ -12,7 +12,7 @@ from agent.cli import COMMANDS
 from agent.faults.registry import FAULTS, FaultCode
 from agent.faults.texts import FaultGuidance, FaultTexts, Headings, Language, load_texts
 from agent.gpio import status_led
-from agent.health import camera_watchdog
+from agent.health import camera_condition
 from agent.reporting.mqtt import certificate_expiry
 
 LANGUAGES: tuple[Language, ...] = get_args(Language)
@@ -67,7 +67,7 @@ def test_commands_and_codes_are_equal_in_every_language(code: FaultCode) -> None
 
 def test_the_numbers_in_the_texts_equal_the_codes_constants() -> None:
     for message in ALL.values():
-        assert f"{camera_watchdog.LOST_AFTER_S:g} " in message.faults["CAM-02"].means.replace(
+        assert f"{camera_condition.LOST_AFTER_S:g} " in message.faults["CAM-02"].means.replace(
             "\u00a0", " "
         )
         assert f"{certificate_expiry.WARN_BEFORE.days} " in message.faults["NET-05"].means

@@ -69,12 +69,13 @@ class Box:
             name="record north", state="running", heartbeat_age_s=7.0, failures=0, last_error=None
         )
         camera: dict[str, Any] = dict.fromkeys(CameraHealth.__struct_fields__, 0)
-        camera |= {"name": "north", "open": True, "fps": 9.87, "age_s": 0.1, "last_error": None}
+        camera |= {"name": "north", "open": True, "state": "delivering", "stream_fps": 14.96}
+        camera |= {"detect_fps": 9.87, "age_s": 0.1, "last_error": None}
         return HealthReport(
             uptime_s=1.0,
             version="1",
             stages=(late,),
-            cameras=(CameraHealth(**{**camera, "readings": None, "target_fps": 10.0}),),
+            cameras=(CameraHealth(**{**camera, "readings": None, "target_detect_fps": 10.0}),),
             detectors=(),
             footage=(),
             outbox=OUTBOX,
@@ -111,7 +112,8 @@ def test_a_flight_sample_covers_one_second(tmp_path: Path, clock: ManualClock) -
     box.pass_s(20)
     last = read_pages(box.state / FILE_NAME)[-1].samples[-1]
     assert (last.round_trip_ms, last.connected, last.outbox_depth) == (31.0, True, 3)
-    assert (last.fps, last.stalled_stages) == ({"north": 9.9}, ("record north",))
+    assert (last.stream_fps, last.detect_fps) == ({"north": 15.0}, {"north": 9.9})
+    assert last.stalled_stages == ("record north",)
     assert last.memory_available_bytes == 2_048_000_000
 
 

@@ -15,14 +15,23 @@ class Lens:
 
     def __init__(self, clock: ManualClock) -> None:
         self._clock = clock
-        self.media = 0
+        self.captured = 0
 
     def counters(self) -> CameraCounters:
-        return CameraCounters(t_ns=self._clock.now_ns, media=self.media)
+        return CameraCounters(
+            t_ns=self._clock.now_ns, captured=self.captured, detected=self.captured // 2
+        )
 
     def camera_health(self, rates: CameraRates) -> CameraHealth:
         camera: dict[str, Any] = dict.fromkeys(CameraHealth.__struct_fields__)
-        return CameraHealth(**camera | {"name": "north", "fps": rates.fps})
+        return CameraHealth(
+            **camera
+            | {
+                "name": "north",
+                "stream_fps": rates.stream_fps,
+                "detect_fps": rates.detect_fps,
+            }
+        )
 
     def detector_health(self, rates: CameraRates) -> DetectorHealth | None:
         return None
@@ -49,19 +58,21 @@ def test_the_live_report_has_rates_of_the_last_seconds_and_the_centres_of_its_ow
     reporter.set_providers(fields, lambda: {"faults": ()})
     for second in range(1, 61):
         clock.advance_s(1)
-        lens.media += 10 if second <= 30 else 2
+        lens.captured += 10 if second <= 30 else 2
         live = reporter.live_report()
-    assert live.cameras[0].fps == 2.0
-    assert reporter.report_since_last().cameras[0].fps == 6.0
+    assert (live.cameras[0].stream_fps, live.cameras[0].detect_fps) == (2.0, 1.0)
+    assert reporter.report_since_last().cameras[0].stream_fps == 6.0
     clock.advance_s(LIVE_REPORT_SAMPLES)
-    lens.media += 20
-    assert reporter.report_since_last().cameras[0].fps == 2.0
+    lens.captured += 20
+    assert reporter.report_since_last().cameras[0].stream_fps == 2.0
 
 
 def test_the_time_of_an_inference_is_the_mean_of_its_span_and_none_without_one() -> None:
     before = CameraCounters(t_ns=0, inferences=10, inference_cpu_ns=S)
-    after = CameraCounters(t_ns=2 * S, media=30, inferences=14, inference_cpu_ns=S + 40_000_000)
+    after = CameraCounters(
+        t_ns=2 * S, captured=30, detected=20, inferences=14, inference_cpu_ns=S + 40_000_000
+    )
     assert compute_rates(after, before) == CameraRates(
-        fps=15.0, inferences_per_s=2.0, inference_ms=10.0
+        stream_fps=15.0, detect_fps=10.0, inferences_per_s=2.0, inference_ms=10.0
     )
     assert compute_rates(after, after).inference_ms is None

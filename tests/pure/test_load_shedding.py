@@ -12,7 +12,8 @@ from agent.capture.snapshot_command import CameraAccess
 from agent.commands.requester import CommandRejected, Requester
 from agent.config.heads import TourConfig, TourStopConfig
 from agent.faults.registry import FaultRegistry
-from agent.health.camera_watchdog import LOST_AFTER_S, CameraWatchdog, WatchedCamera
+from agent.health.camera_condition import LOST_AFTER_S, CameraMonitor
+from agent.health.camera_watchdog import CameraWatchdog, WatchedCamera
 from agent.ptz.automation.guard_tours import GuardTours
 from agent.ptz.requests import GotoPreset, HeadState
 from agent.reporting.mqtt.send_window import SendWindow
@@ -120,9 +121,10 @@ class Rested:
         self.faults = FaultRegistry(clock.boottime_ns)
         watched = WatchedCamera(
             name="north",
+            monitor=CameraMonitor(clock.now_ns),
             counts=self._counts,
             on_check=lambda _t_ns, _last_ns: self._look(),
-            is_suspended=lambda: self.rests,
+            is_shed=lambda: self.rests,
         )
         self.rounds = CameraWatchdog([watched], self.faults, clock, lambda: None, 30)
 
@@ -148,6 +150,9 @@ def test_a_suspended_camera_is_not_lost(clock: ManualClock) -> None:
     assert it.faults.active() == ()
     assert it.looked == 0
     it.rests = False
+    it.rounds.check()
+    assert it.faults.active() == ()
+    clock.advance_s(LOST_AFTER_S)
     it.rounds.check()
     assert [fault.code for fault in it.faults.active()] == ["CAM-02"]
     it.rests = True

@@ -27,7 +27,7 @@ MEMORY = "MemTotal: 2000000 kB\nMemAvailable: {free} kB\n"
         ("50000", "51000", 900_000, "0.4", []),
         ("50005", "51000", 900_000, "0.4", ["SYS-03"]),
         ("0", "86000", 900_000, "0.4", ["SYS-02"]),
-        ("0", "51000", 9_000, "0.4", ["SYS-04"]),
+        ("0", "51000", 150_000, "0.4", ["SYS-04"]),
         ("0", "51000", 900_000, "12.0", ["SYS-05"]),
     ],
 )
@@ -64,12 +64,14 @@ def test_a_boot_loader_that_is_too_old_for_two_slots_is_reported(
 
 
 def test_the_disk_check_writes_and_leaves_no_file(tmp_path: Path) -> None:
-    assert machine_checks.check_disk(tmp_path).ok
+    assert [found.ok for found in machine_checks.check_disks(tmp_path, tmp_path / "footage")] == [
+        True
+    ]
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_unwritable_folder_is_a_fault() -> None:
-    verdict = machine_checks.check_disk(Path("/proc/nowhere"))
+    (verdict,) = machine_checks.check_disks(Path("/proc/nowhere"), Path("/proc/nowhere/footage"))
     assert (verdict.ok, verdict.code) == (False, "STO-02")
 
 

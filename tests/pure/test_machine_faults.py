@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agent.base.health_model import CameraHealth, Degradation, DegradationLevel, DiskHealth
+from agent.base.health_model import Degradation, DegradationLevel, DiskHealth
 from agent.faults.registry import FaultRegistry
 from agent.health.degradation import ResourceLoad
 from agent.health.machine_faults import MachineFaults
@@ -28,12 +28,11 @@ class Watched:
         seconds: int,
         strained: ResourceLoad = ResourceLoad(),  # noqa: B008 - frozen
         disk: DiskHealth = DiskHealth(),  # noqa: B008 - frozen
-        cameras: tuple[CameraHealth, ...] = (),
         degradation: Degradation = FULL,
     ) -> list[str]:
         for _ in range(seconds):
             self.clock.advance_s(1)
-            self._faults.update(self.clock.now_ns, strained, disk, cameras, degradation)
+            self._faults.update(self.clock.now_ns, strained, disk, degradation)
         return [fault.code for fault in self.board.active()]
 
 
@@ -88,9 +87,9 @@ def test_a_disk_filled_by_other_files_is_a_fault(clock: ManualClock) -> None:
     comes_and_goes(
         clock,
         "STO-05",
-        {"disk_space_ratio": 0.9},
-        {"disk_space_ratio": 1.2},
-        {"disk_space_ratio": 2.0},
+        {"footage_space_ratio": 0.9},
+        {"footage_space_ratio": 1.2},
+        {"footage_space_ratio": 2.0},
     )
 
 
@@ -122,39 +121,14 @@ def test_a_good_disk_and_one_without_readings_raise_no_fault(clock: ManualClock)
     assert Watched(clock).codes(600) == []
 
 
-def camera(fps: float, wanted: float | None, *, is_open: bool = True) -> CameraHealth:
-    return CameraHealth(
-        name="north",
-        open=is_open,
-        fps=fps,
-        age_s=0.1,
-        reconnects=0,
-        frames_replaced=0,
-        packets_dropped=0,
-        last_error=None,
-        target_fps=wanted,
-    )
-
-
-@pytest.mark.raises_fault("CAM-04")
-def test_a_camera_at_half_its_target_rate_is_a_fault_after_a_minute(
-    clock: ManualClock,
-) -> None:
+@pytest.mark.raises_fault("STO-05")
+def test_a_full_disk_of_the_state_folder_is_a_fault_of_its_own(clock: ManualClock) -> None:
     watched = Watched(clock)
-    assert watched.codes(60, cameras=(camera(4.0, 10.0),)) == []
-    assert watched.codes(2, cameras=(camera(4.0, 10.0),)) == ["CAM-04"]
-    assert watched.board.active()[0].detail == "4.0 of 10.0 frames per second"
-    assert watched.codes(300, cameras=(camera(6.0, 10.0),)) == ["CAM-04"]
-    assert watched.codes(30, cameras=(camera(9.0, 10.0),)) == []
-
-
-@pytest.mark.parametrize(
-    "silent", [camera(0.0, 10.0), camera(0.0, 10.0, is_open=False), camera(4.0, None)]
-)
-def test_a_camera_without_frames_or_without_a_target_rate_is_not_slow(
-    clock: ManualClock, silent: CameraHealth
-) -> None:
-    assert Watched(clock).codes(600, cameras=(silent,)) == []
+    assert watched.codes(60, ResourceLoad(footage_space_ratio=9.0, state_space_ratio=0.9)) == [
+        "STO-05"
+    ]
+    assert [fault.subject for fault in watched.board.active()] == ["state disk"]
+    assert watched.codes(60, ResourceLoad(footage_space_ratio=9.0, state_space_ratio=2.0)) == []
 
 
 @pytest.mark.raises_fault("SYS-07")

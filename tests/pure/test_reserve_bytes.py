@@ -56,17 +56,19 @@ def test_a_full_ring_is_not_a_full_disk(wanted_bytes: int, total_bytes: int) -> 
         load_1min=None,
         memory_available_bytes=None,
         agent_rss_bytes=None,
-        disk_free_bytes=reserve_bytes(wanted_bytes, total_bytes),
-        disk_total_bytes=total_bytes,
+        state_free_bytes=reserve_bytes(wanted_bytes, total_bytes),
+        state_total_bytes=total_bytes,
+        footage_free_bytes=reserve_bytes(wanted_bytes, total_bytes),
+        footage_total_bytes=total_bytes,
     )
     ringful = compute_load(vitals, DiskHealth())
     board, ladder = FaultRegistry(lambda: 0), DegradationPolicy(0)
     faults = MachineFaults(board)
     for second, now in enumerate(
-        [ResourceLoad(disk_space_ratio=0.0)] * 20 + [ringful] * int(RECOVERY_S + 2)
+        [ResourceLoad(footage_space_ratio=0.0)] * 20 + [ringful] * int(RECOVERY_S + 2)
     ):
         level = ladder.update(second * 10**9, now)
-        faults.update(second * 10**9, now, DiskHealth(), (), level)
+        faults.update(second * 10**9, now, DiskHealth(), level)
     assert (ladder.current.level, board.active()) == ("full", ())
 
 

@@ -1,23 +1,16 @@
 """agent.gpio.status_led: each fault code has its own blinks, and they can be counted."""
 
 from itertools import pairwise
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.base.health_model import Fault
 from agent.faults.registry import FAULTS
 from agent.gpio import status_led
 from agent.gpio.status_led import Flash, StatusLed
 
 CODES = sorted(FAULTS)
-
-
-def fault(code: str, **more: Any) -> Fault:
-    given = {"severity": "error", "title": "t", "subject": "s", "since_ns": 0, "detail": "d"}
-    return Fault(code=code, **{**given, **more})
 
 
 def lights(codes: list[str], span_s: float, late_s: float = 0.0) -> list[Flash]:
@@ -99,18 +92,6 @@ def test_several_codes_are_shown_in_turn_with_a_longer_dark_after_the_last() -> 
     assert read(flashes)[:6] == [(2, 2), (1, 2), (6, 1)] * 2
     darks = [flash.duration_s for flash in flashes if not flash.is_on and flash.duration_s > 2]
     assert darks[:6] == [3.0, 3.0, 6.0] * 2
-
-
-def test_the_worst_fault_comes_first_and_each_code_once() -> None:
-    faults = [
-        fault("SYS-01", severity="warning"),
-        fault("CAM-02", subject="a"),
-        fault("CAM-02", subject="b"),
-        fault("CAM-01"),
-        fault("STO-02", severity="critical"),
-    ]
-    assert status_led.codes_by_severity(faults) == ("STO-02", "CAM-01", "CAM-02", "SYS-01")
-    assert status_led.codes_by_severity([]) == ()
 
 
 def test_a_code_is_shown_to_its_end_before_a_worse_one() -> None:

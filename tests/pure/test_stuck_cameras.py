@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from agent.capture.capture_stage import CaptureCounts
 from agent.cli import boot_good
 from agent.faults.registry import FaultRegistry
-from agent.health.camera_watchdog import LOST_AFTER_S, CameraWatchdog, WatchedCamera
+from agent.health.camera_condition import LOST_AFTER_S, CameraMonitor
+from agent.health.camera_watchdog import CameraWatchdog, WatchedCamera
 from agent.health.flight_recorder import FlightRecorder
 from agent.health.reboot_request import REBOOT_FILE
 from agent.health.restart_report import build_restart_receipt, collect_evidence
@@ -57,7 +58,10 @@ class Pole:
         self.rounds = CameraWatchdog(
             [
                 WatchedCamera(
-                    name="north", counts=self._counts, on_check=lambda _t_ns, _last_ns: None
+                    name="north",
+                    monitor=CameraMonitor(self.clock.now_ns),
+                    counts=self._counts,
+                    on_check=lambda _t_ns, _last_ns: None,
                 )
             ],
             self.faults,
@@ -143,7 +147,7 @@ def test_a_camera_refused_after_being_stuck_keeps_its_fault(pole: Pole) -> None:
     pole.stuck = False
     pole.start()
     pole.live_s(LOST_AFTER_S + 1)
-    assert {fault.code for fault in pole.faults.active()} == {"CAM-01", "CAM-03"}
+    assert {fault.code for fault in pole.faults.active()} == {"CAM-03"}
     assert "a reboot of the board will be requested in 10 min" in str(pole.reported())
     pole.live_s(MAX_AWAY_S)
     assert pole.requests_reboot

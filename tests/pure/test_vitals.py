@@ -43,9 +43,10 @@ def test_each_source_is_read(tree: FakeProcFs, state: Path) -> None:
     assert (read.cpu_pressure, read.memory_pressure, read.disk_pressure) == (0.0, 0.0, 0.0)
     assert (read.under_voltage, read.throttled) == (False, False)
     assert (read.under_voltage_since_boot, read.throttled_since_boot) == (True, True)
-    assert read.disk_free_bytes is not None
-    assert read.disk_total_bytes is not None
-    assert 0 < read.disk_free_bytes <= read.disk_total_bytes
+    assert read.state_free_bytes is not None
+    assert read.state_total_bytes is not None
+    assert 0 < read.state_free_bytes <= read.state_total_bytes
+    assert not read.is_footage_separate
     assert (machine.disk.device, machine.disk.life_used, machine.disk.reserve) == (
         "mmcblk0",
         0.1,

@@ -75,8 +75,10 @@ def make_health_report() -> HealthReport:
         load_1min=None,
         memory_available_bytes=None,
         agent_rss_bytes=None,
-        disk_free_bytes=None,
-        disk_total_bytes=None,
+        state_free_bytes=None,
+        state_total_bytes=None,
+        footage_free_bytes=None,
+        footage_total_bytes=None,
     )
     return HealthReport(
         uptime_s=1.0,
@@ -87,7 +89,9 @@ def make_health_report() -> HealthReport:
             CameraHealth(
                 name="c",
                 open=True,
-                fps=10.0,
+                state="delivering",
+                stream_fps=10.0,
+                detect_fps=10.0,
                 age_s=None,
                 reconnects=0,
                 frames_replaced=0,

@@ -66,7 +66,8 @@ def test_an_rtsp_camera_with_two_streams_is_recorded_and_detected_until_it_disap
     try:
         centre.wait_for(
             lambda all_: any(
-                m.data.cameras[0].fps > 3 and m.data.uptime_s > 5 for m in healths(all_)
+                (m.data.cameras[0].detect_fps or 0) > 3 and m.data.uptime_s > 5
+                for m in healths(all_)
             ),
             "frames in health",
         )

@@ -18,7 +18,7 @@ import pytest
 from agent.__main__ import main
 from agent.base.device_identity import DeviceIdentity
 from agent.base.errors import UserError
-from agent.base.health_model import HealthReport, OutboxHealth, Vitals
+from agent.base.health_model import CameraHealth, Degradation, HealthReport, OutboxHealth, Vitals
 from agent.base.signed_manifest import BadManifest
 from agent.capture.preview import PreviewHandler, PreviewRequest
 from agent.capture.snapshot_command import CameraAccess
@@ -67,7 +67,22 @@ PICTURES = [frame for frame in street_pattern.render_frames() if frame.seq >= 20
 """Eight seconds of the street, as a camera gives them."""
 
 
-def health(*, connected: bool) -> HealthReport:
+SHED = Degradation(level="heartbeat", reason="heat: 97 °C", since_ns=0, cause="SYS-02")
+
+
+def health(*, connected: bool, degradation: Degradation | None = None) -> HealthReport:
+    tram = CameraHealth(
+        name="tram",
+        open=False,
+        state="waiting" if degradation is None else "shed",
+        stream_fps=0.0,
+        detect_fps=0.0,
+        age_s=None,
+        reconnects=0,
+        frames_replaced=0,
+        packets_dropped=0,
+        last_error=None,
+    )
     return HealthReport(
         uptime_s=1,
         version="1",
@@ -76,17 +91,20 @@ def health(*, connected: bool) -> HealthReport:
             load_1min=None,
             memory_available_bytes=None,
             agent_rss_bytes=None,
-            disk_free_bytes=None,
-            disk_total_bytes=None,
+            state_free_bytes=None,
+            state_total_bytes=None,
+            footage_free_bytes=None,
+            footage_total_bytes=None,
         ),
         stages=(),
-        cameras=(),
+        cameras=(tram,),
         detectors=(),
         footage=(),
         outbox=OutboxHealth(
             depth=0, bytes=0, oldest_age_s=None, lost=0, connected=connected, centre_listening=True
         ),
         faults=(),
+        degradation=degradation,
     )
 
 
@@ -100,6 +118,7 @@ class Agent:
         DeviceIdentity.load_or_create(folder / "identity")
         self.lens: Callable[[Frame], Frame] = lambda frame: frame
         self.connected = True
+        self.degradation: Degradation | None = None
         self.box = CommandBox(folder, None)
         self.north = CameraAccess()
         previews = PreviewHandler({"north": self.north, "tram": CameraAccess()}, CLOCK.boottime_ns)
@@ -128,7 +147,7 @@ class Agent:
                     return
                 self.north.next_frame.offer(self.lens(frame))
                 if frame.seq % 10 == 0:
-                    report = health(connected=self.connected)
+                    report = health(connected=self.connected, degradation=self.degradation)
                     health_file.write(self.folder / "run", report, CLOCK)
 
     def run(self, *words: str) -> int:
@@ -187,6 +206,16 @@ def test_a_commissioned_box_has_a_signed_record_and_no_drift(
     assert agent.run("--by", "omar", "--compare", "--json") == 0
     reported = json.loads(capsys.readouterr().out)
     assert {one["kind"] for one in reported["drifts"]} <= {"not compared"}
+
+
+def test_a_camera_that_the_box_has_closed_is_not_blamed(
+    agent: Agent, capsys: pytest.CaptureFixture[str]
+) -> None:
+    agent.degradation = SHED
+    wait_until(lambda: _live(agent).degradation is not None)
+    assert agent.run("--by", "omar", "--yes") == 1
+    shed = "SYS-07: closed to shed load: heartbeat, heat: 97 °C (SYS-02)"
+    assert f"NOT GOOD: aim of tram: no picture: {shed}" in capsys.readouterr().out
 
 
 def test_later_changes_of_a_box_are_reported(

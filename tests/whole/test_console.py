@@ -407,7 +407,7 @@ def test_a_hung_agent_is_distinguished_from_a_dead_one(alive: AgentBox, sit: Sit
     seat.log_in()
     os.kill(alive.pid, signal.SIGSTOP)
     _says(seat, "status", "HANGS: its process listens, but reports nothing")
-    assert "FAIL agent: hangs" in seat.run_command("check 5")
+    assert "FAIL agent: HANGS" in seat.run_command("check 5")
     os.kill(alive.pid, signal.SIGCONT)
     _says(seat, "status", "runs for")
     alive.stop(signal.SIGKILL)

@@ -81,7 +81,7 @@ def test_a_new_technician_completes_every_console_task(
     technician.log_in()
     technician.type("help")
 
-    while "not open yet" in (checked := technician.type("check")) or "none yet" in checked:
+    while "not open yet" in (checked := technician.type("check")) or "no frame yet" in checked:
         assert "camera yard" in checked
     assert "pass camera north" in checked
     assert "FAIL CAM-01 camera yard" in checked

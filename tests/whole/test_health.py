@@ -136,7 +136,7 @@ def test_the_health_report_and_the_health_file_contain_the_machines_vitals(
             all_.vitals.under_voltage_since_boot is True
             and all_.link is not None
             and all_.link.round_trip_ms is not None
-            and all_.cameras[0].fps > 0
+            and all_.cameras[0].stream_fps > 0
         ),
         "a whole report",
     )
@@ -148,7 +148,7 @@ def test_the_health_report_and_the_health_file_contain_the_machines_vitals(
     assert report.link is not None
     assert (report.link.adapter, report.link.kind, report.link.up) == ("wwan0", "modem", True)
     assert report.clock is not None
-    assert report.cameras[0].target_fps == 10.0
+    assert report.cameras[0].target_detect_fps == 10.0
     assert level(report) == "full"
     live = health_file.read(pole.state / "run")
     assert live is not None
@@ -215,7 +215,7 @@ def test_a_hot_box_stops_detection_and_keeps_recording(pole: Pole, centre: Runni
     assert codes(report) >= {"SYS-02", "SYS-07"}
     assert report.degradation is not None
     assert report.degradation.reason.startswith("heat: 84 °C")
-    assert report.cameras[0].target_fps is None
+    assert report.cameras[0].target_detect_fps is None
     before = pole.footage_bytes()
     report = newest(
         centre,
@@ -281,7 +281,7 @@ def has_flown(box: AgentBox, centre: RunningCentre) -> None:
     def has_frames(_received: list[ReceivedMessage]) -> bool:
         pages = read_pages(file)
         return any(
-            sample.fps.get("north", 0) > 0
+            sample.stream_fps.get("north", 0) > 0
             for page in pages
             if page.run == pages[-1].run
             for sample in page.samples
@@ -302,7 +302,7 @@ def test_a_killed_agent_is_reported_as_a_crash_with_its_last_seconds(
     assert reported.flight is not None
     flown = restart_report.unpack_flight(reported.flight)
     assert flown[-1] == reported.last_sample
-    assert any(sample.fps.get("north", 0) > 0 for sample in flown)
+    assert any(sample.stream_fps.get("north", 0) > 0 for sample in flown)
     newest(centre, lambda report: "SYS-06" in codes(report), "SYS-06")
     assert box.stop(signal.SIGTERM) == 0
 

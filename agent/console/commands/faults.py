@@ -50,21 +50,13 @@ def _severity(context: ConsoleContext, code: FaultCode) -> str:
 
 def _print_active(terminal: Terminal, context: ConsoleContext) -> None:
     agent_state = context.agent_state()
-    hangs = agent_state.state == "hung"
     if agent_state.report is None:
         terminal.print(
-            Message("The agent hangs and has left no report: use check.")
-            if hangs
-            else Message("The agent is dead and has left no report: use check.")
+            Message("Agent: {state}. It has left no report: use check.", state=agent_state.words)
         )
         return
     if agent_state.state != "running":
-        age = format_duration(agent_state.report_age_s or 0.0)
-        terminal.print(
-            Message("The agent hangs. Its report of {age} ago:", age=age)
-            if hangs
-            else Message("The agent is dead. Its report of {age} ago:", age=age)
-        )
+        terminal.print(Message("Agent: {state}. Its last report:", state=agent_state.words))
     for fault in agent_state.report.faults:
         guidance = context.fault_guidance(fault.code)
         age_s = max(0.0, (context.clock.boottime_ns() - fault.since_ns) / 1e9)

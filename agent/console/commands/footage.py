@@ -22,7 +22,7 @@ HOLD_DAYS = 30
 def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> None:
     """List, hold, release or export footage."""
     match list(argv):
-        case []:
+        case [] | ["list"]:
             _print_footage(terminal, context, None)
         case ["holds"]:
             _print_holds(terminal, context)
@@ -46,7 +46,7 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
                     command=argv[0],
                 )
             )
-        case [camera]:
+        case ["list", camera] | [camera]:
             _print_footage(terminal, context, camera)
         case _:
             raise ConsoleError(
@@ -55,6 +55,14 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
 
 
 def _print_footage(terminal: Terminal, context: ConsoleContext, camera: str | None) -> None:
+    archive = context.open_archive()
+    recorded = archive.resolve_cameras(None)
+    if camera is not None:
+        # A removed camera may still have footage, and a new one none yet.
+        camera = choose_arg(Message("camera"), camera, sorted({*recorded, *context.camera_names}))
+    segments = (
+        archive.find_segments(camera, None, None) if camera is None or camera in recorded else []
+    )
     rows: list[tuple[Text, ...]] = [
         (
             span.camera,
@@ -66,7 +74,7 @@ def _print_footage(terminal: Terminal, context: ConsoleContext, camera: str | No
                 None if span.clock_synced else Message("clock not synchronised"),
             ),
         )
-        for span in merge_segments(context.open_archive().find_segments(camera, None, None))
+        for span in merge_segments(segments)
     ]
     terminal.table(rows)
     if not rows:
@@ -159,7 +167,7 @@ FOOTAGE = ConsoleCommand(
     name="footage",
     help=Message("recorded footage; hold a span, release it; export it to a USB disk"),
     usage=(
-        ("footage [CAMERA]", Message("recorded footage")),
+        ("footage list [CAMERA]", Message("recorded footage; footage alone does the same")),
         ("footage holds", Message("spans that are kept from eviction")),
         (
             'footage hold CAMERA FROM TO "WHY"',

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from agent.app import config_check
 from agent.base import update_keyring
-from agent.base.health_model import HealthReport
+from agent.base.health_model import HealthReport, Vitals
 from agent.base.message import Message, Text, join_phrases
 from agent.console.agent_process import AgentState
 from agent.console.arguments import no_more_args
@@ -12,6 +12,7 @@ from agent.console.context import ConsoleContext
 from agent.console.session import ConsoleCommand
 from agent.console.terminal import Terminal
 from agent.console.text_format import format_bytes, format_duration, format_time
+from agent.faults import diagnosis
 
 
 def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> None:
@@ -27,9 +28,7 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
         Message("Box {box}, {site}", box=context.box_id, site=context.site),
         join_phrases(format_time(context.now()), clock),
     )
-    terminal.table(
-        [(Message("Agent"), format_agent_state(agent_state)), *_status_rows(agent_state)]
-    )
+    terminal.table([(Message("Agent"), agent_state.words), *_status_rows(agent_state)])
     problem = config_check.find_load_problem(context.config_path)
     if problem is not None:
         terminal.print(Message("Configuration is not valid: {problem}", problem=problem))
@@ -59,50 +58,16 @@ def _print_faults(terminal: Terminal, context: ConsoleContext, agent_state: Agen
     terminal.table(rows, indent="  ")
 
 
-def format_agent_state(agent_state: AgentState) -> Message:
-    """Format the agent's state in one line."""
-    report = agent_state.report
-    if agent_state.state == "running":
-        return (
-            Message("runs, no report yet")
-            if report is None
-            else Message(
-                "runs for {duration}, version {version}",
-                duration=format_duration(report.uptime_s),
-                version=report.version,
-            )
-        )
-    last_heard = (
-        Message("never heard")
-        if agent_state.report_age_s is None
-        else Message(
-            "last heard {duration} ago", duration=format_duration(agent_state.report_age_s)
-        )
-    )
-    if agent_state.state == "hung":
-        return Message(
-            "HANGS: its process listens, but reports nothing ({last_heard})", last_heard=last_heard
-        )
-    return Message("DEAD ({last_heard}): nothing is recorded", last_heard=last_heard)
-
-
 def _status_rows(agent_state: AgentState) -> Iterator[tuple[Text, Text]]:
     report = agent_state.report
     if report is None:
         return
+    if diagnosis.is_shedding(report):
+        yield Message("Sheds load"), diagnosis.shed_reason(report)
     for camera in report.cameras:
-        newest = (
-            Message("no picture yet")
-            if camera.age_s is None
-            else Message("newest {duration} ago", duration=format_duration(camera.age_s))
-        )
         yield (
             Message("Camera {name}", name=camera.name),
-            join_phrases(
-                Message("{fps:.1f} pictures/s", fps=camera.fps),
-                newest,
-                None if camera.open else Message("CLOSED"),
-            ),
+            diagnosis.find_camera(report, camera.name).words,
         )
     for footage in report.footage:
         since = (
@@ -116,7 +81,7 @@ def _status_rows(agent_state: AgentState) -> Iterator[tuple[Text, Text]]:
         )
     for head in report.heads:
         position = (
-            Message("does not answer")
+            diagnosis.find_head(report, head.name).words
             if head.pan_deg is None or head.tilt_deg is None
             else Message(
                 "pan {pan_deg:.0f}, tilt {tilt_deg:.0f} degrees",
@@ -134,8 +99,11 @@ def _status_rows(agent_state: AgentState) -> Iterator[tuple[Text, Text]]:
 
 def _format_centre(report: HealthReport) -> Message:
     outbox = report.outbox
-    if not outbox.connected:
-        link = Message("broker NOT connected")
+    broker = diagnosis.find_broker(report)
+    if broker.is_good is False:
+        link = Message("broker NOT connected: {reason}", reason=broker.words)
+    elif not outbox.connected:
+        link = Message("broker not connected yet")
     elif outbox.centre_listening:
         link = Message("broker connected, centre listens")
     else:
@@ -150,13 +118,26 @@ def _format_centre(report: HealthReport) -> Message:
 def _format_machine(report: HealthReport) -> Text:
     vitals = report.vitals
     celsius, load = vitals.soc_celsius, vitals.load_1min
-    memory, disk = vitals.memory_available_bytes, vitals.disk_free_bytes
+    memory = vitals.memory_available_bytes
     return join_phrases(
         None if celsius is None else Message("{celsius:.0f} C", celsius=celsius),
         None if load is None else Message("load {load:.1f}", load=load),
         None if memory is None else Message("{size} of memory free", size=format_bytes(memory)),
-        None if disk is None else Message("{size} of disk free", size=format_bytes(disk)),
+        _format_disks(vitals),
     ) or Message("unknown")
+
+
+def _format_disks(vitals: Vitals) -> Message | None:
+    state, footage = vitals.state_free_bytes, vitals.footage_free_bytes
+    if state is None or footage is None:
+        return None
+    if not vitals.is_footage_separate:
+        return Message("{size} of disk free", size=format_bytes(footage))
+    return Message(
+        "{footage} free for footage, {state} for the rest of the state",
+        footage=format_bytes(footage),
+        state=format_bytes(state),
+    )
 
 
 STATUS = ConsoleCommand(

@@ -37,6 +37,7 @@ from agent.diagnostics.commissioning.certificate import (
     ItemKind,
 )
 from agent.diagnostics.commissioning.drift import DRIFT_TITLES, ConfigurationDrift, find_drifts
+from agent.faults import diagnosis
 from agent.health import health_file
 from agent.health.health_file import LiveHealth, get_runtime_dir
 from agent.ptz.ptz_args import PtzResult
@@ -196,7 +197,7 @@ class CommissioningSession:
     def _inspect_camera(
         self, camera: CameraConfig, report: HealthReport
     ) -> tuple[CameraRecord, Plane | None]:
-        plane, aims, reason = self._capture_camera(camera)
+        plane, aims, reason = self._capture_camera(camera, report)
         picture_sha256 = None if plane is None else sha256_hex(_encode_png(plane))
         scene_files = (
             {"": camera.detect.scene} if camera.detect.scene else dict(camera.detect.scenes)
@@ -236,7 +237,7 @@ class CommissioningSession:
         )
 
     def _capture_camera(
-        self, camera: CameraConfig
+        self, camera: CameraConfig, report: HealthReport
     ) -> tuple[Plane | None, list[LensAim], str | None]:
         """Return a camera's view without passers-by, and the readings of its lens.
 
@@ -262,7 +263,9 @@ class CommissioningSession:
                 planes.append(preview.plane)
                 aims.append(preview.aim)
         except PreviewUnavailable as error:
-            return None, [], str(error)
+            found = diagnosis.find_camera(report, camera.name)
+            reason = str(error) if found.is_good is not False else f"{found.code}: {found.words}"
+            return None, [], reason
         if len({plane.shape for plane in planes}) != 1:
             return None, [], "the picture's size changed during the capture"
         return np.asarray(np.median(np.stack(planes), axis=0), np.uint8), aims, None

@@ -24,6 +24,8 @@ from agent.diagnostics.selftest import broker_check, checks
 from agent.diagnostics.selftest.broker_check import IN_OUTBOX, SENT_BY_AGENT
 from agent.diagnostics.selftest.checks import CheckFailed
 from agent.diagnostics.selftest.pipeline_run import PipelineRun, PipelineRunResult
+from agent.faults import diagnosis
+from agent.health import health_file
 
 WORK_DIR = "selftest.tmp"
 """In the state folder: the same disk as the footage. A killed self-test's files are deleted."""
@@ -161,9 +163,10 @@ class _SelfTestRun:
         try:
             ok, message = True, check()
         except (CheckFailed, UserError) as error:
-            ok, message = False, message_of(error)
+            ok, message = False, self._add_cause(message_of(error))
         except OSError as error:
-            ok, message = False, f"{error.filename or 'disk'}: {error.strerror or error}"
+            ok = False
+            message = self._add_cause(f"{error.filename or 'disk'}: {error.strerror or error}")
         step = SelfTestStep(
             name=name,
             ok=ok,
@@ -172,6 +175,21 @@ class _SelfTestRun:
         )
         self._steps.append(step)
         self._on_step(step, message)
+
+    def _add_cause(self, message: Text) -> Text:
+        """Add why the box sheds load, if it does: the test then shares its shortage."""
+        live = health_file.read(health_file.get_runtime_dir(self._state_dir))
+        if (
+            live is None
+            or live.is_stale(self._clock.boottime_ns())
+            or not diagnosis.is_shedding(live.report)
+        ):
+            return message
+        return Message(
+            "{problem}; SYS-07: the box sheds load: {reason}",
+            problem=message,
+            reason=diagnosis.shed_reason(live.report),
+        )
 
     def _write(self, report: SelfTestReport) -> None:
         try:

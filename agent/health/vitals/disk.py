@@ -1,4 +1,4 @@
-"""Disk of the state folder: its device, free space, write volume and wear."""
+"""Disk of the state folder: its device, write volume and wear; free space there and of the footage."""
 
 import logging
 import os
@@ -34,6 +34,18 @@ def read_space(folder: Path) -> DiskSpace | None:
     return DiskSpace(
         free_bytes=found.f_bavail * found.f_frsize, total_bytes=found.f_blocks * found.f_frsize
     )
+
+
+def read_footage_space(footage_dir: Path, state_space: DiskSpace | None) -> DiskSpace | None:
+    """Return the space of the footage: that of the state folder unless it has a file system of its own.
+
+    Two readings of one file system would differ, because the agent writes in between.
+    """
+    try:
+        is_mounted = footage_dir.stat().st_dev != footage_dir.parent.stat().st_dev
+    except OSError:
+        return state_space
+    return read_space(footage_dir) if is_mounted else state_space
 
 
 class DiskMonitor:

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from agent.base.health_model import DiskHealth, LinkHealth, Vitals
+from agent.config.configuration import FOOTAGE_DIR
 from agent.health.vitals import parse
-from agent.health.vitals.disk import DiskMonitor, read_space
+from agent.health.vitals.disk import DiskMonitor, read_footage_space, read_space
 from agent.health.vitals.network_link import NetworkLink
 from agent.health.vitals.parse import Throttling
 from agent.health.vitals.polled_command import PolledCommand
@@ -45,8 +46,10 @@ class MachineMonitor:
             load_1min=None,
             memory_available_bytes=None,
             agent_rss_bytes=None,
-            disk_free_bytes=None,
-            disk_total_bytes=None,
+            state_free_bytes=None,
+            state_total_bytes=None,
+            footage_free_bytes=None,
+            footage_total_bytes=None,
         )
         self.disk = DiskHealth()
         self.link = LinkHealth()
@@ -60,7 +63,8 @@ class MachineMonitor:
             self._alarm_path = self._alarm_path or self._find_alarm()
         read_file = self._procfs.read
         memory = read_file("proc/meminfo")
-        disk_space = read_space(self._state_dir)
+        state = read_space(self._state_dir)
+        footage = read_footage_space(self._state_dir / FOOTAGE_DIR, state)
         throttling = self._throttling(t_ns)
         under_voltage = (
             None if self._alarm_path is None else parse.alarm(read_file(self._alarm_path))
@@ -72,8 +76,10 @@ class MachineMonitor:
             load_1min=parse.load_average(read_file("proc/loadavg")),
             memory_available_bytes=parse.kilobyte_field(memory, "MemAvailable"),
             agent_rss_bytes=parse.kilobyte_field(read_file("proc/self/status"), "VmRSS"),
-            disk_free_bytes=None if disk_space is None else disk_space.free_bytes,
-            disk_total_bytes=None if disk_space is None else disk_space.total_bytes,
+            state_free_bytes=None if state is None else state.free_bytes,
+            state_total_bytes=None if state is None else state.total_bytes,
+            footage_free_bytes=None if footage is None else footage.free_bytes,
+            footage_total_bytes=None if footage is None else footage.total_bytes,
             cores=self._cores,
             memory_total_bytes=parse.kilobyte_field(memory, "MemTotal"),
             cpu_pressure=parse.pressure(read_file("proc/pressure/cpu"), "some"),

@@ -1,0 +1,182 @@
+"""Diagnosis of a health report: what is wrong with each part of the box, in words and with its code. Pure.
+
+The agent's faults decide, and this is the one place that turns them into findings: `check`, `status`, `vigie
+watch`, the self-test and the commissioning ask here, so that none of them blames a camera that the box has
+shed.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from agent.base.health_model import CameraHealth, Fault, HealthReport, StageHealth
+from agent.base.message import Message, Text, join_phrases
+from agent.faults.registry import FaultCode
+
+CAMERA_FAULTS: tuple[FaultCode, ...] = (
+    "MSK-01",
+    "CAM-03",
+    "CAM-01",
+    "CAM-02",
+    "CAM-04",
+    "DET-01",
+)
+RECORDING_FAULTS: tuple[FaultCode, ...] = ("STO-02", "STO-03")
+BOX_SUBJECT = "box"
+"""Subject of a recording fault that is about all cameras."""
+HEAD_FAULTS: tuple[FaultCode, ...] = ("PTZ-01", "PTZ-02", "PTZ-03", "PTZ-04", "PTZ-05")
+BROKER_FAULTS: tuple[FaultCode, ...] = ("NET-01", "NET-02", "NET-04")
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of one part. `is_good`: None if it is neither good nor a fault, such as at the start.
+
+    `code` and `fault_subject` name the active fault of a bad one.
+    """
+
+    words: Text
+    is_good: bool | None
+    code: str | None = None
+    fault_subject: str | None = None
+
+
+def find_camera(report: HealthReport, name: str) -> Finding:
+    """Return the state of a camera: its rates, or why it delivers nothing."""
+    camera = next((camera for camera in report.cameras if camera.name == name), None)
+    fault = _find_fault(report.faults, CAMERA_FAULTS, name)
+    if fault is not None:
+        rates = (
+            camera_rates(report, camera) if camera and fault.code in ("CAM-04", "DET-01") else None
+        )
+        return _bad(fault, join_phrases(rates, fault.detail or fault.title))
+    if camera is None:
+        return Finding(words=Message("not open yet"), is_good=None)
+    if camera.state == "shed":
+        shed = Message("closed to shed load: {reason}", reason=shed_reason(report))
+        return Finding(words=shed, is_good=False, code="SYS-07", fault_subject="board")
+    if camera.state != "delivering":
+        return Finding(words=_waiting_words(camera), is_good=None)
+    return Finding(words=camera_rates(report, camera), is_good=True)
+
+
+def camera_rates(report: HealthReport, camera: CameraHealth) -> Text:
+    """Return the stream rate and the detection rate, and why nothing is detected."""
+    if camera.detect_fps is None:
+        detected = None
+    elif is_shedding(report):
+        detected = Message("detection is shed: {reason}", reason=shed_reason(report))
+    else:
+        detected = Message("{fps:.1f} frames/s detected", fps=camera.detect_fps)
+    return join_phrases(Message("{fps:.1f} frames/s captured", fps=camera.stream_fps), detected)
+
+
+def find_recording(report: HealthReport, camera: str) -> Finding | None:
+    """Return why a camera is not recorded well, or None if it is."""
+    fault = _find_fault(report.faults, RECORDING_FAULTS, camera, BOX_SUBJECT)
+    if fault is not None:
+        return _bad(fault)
+    if report.degradation is not None and report.degradation.level == "heartbeat":
+        shed = Message("suspended to shed load: {reason}", reason=shed_reason(report))
+        return Finding(words=shed, is_good=False, code="SYS-07", fault_subject="board")
+    return None
+
+
+def find_head(report: HealthReport, name: str) -> Finding:
+    """Return the state of a pan-tilt head."""
+    fault = _find_fault(report.faults, HEAD_FAULTS, name)
+    if fault is not None:
+        return _bad(fault)
+    head = next((head for head in report.heads if head.name == name), None)
+    if head is None or head.pan_deg is None:
+        return Finding(words=Message("has not answered yet"), is_good=None)
+    return Finding(words=Message("answers"), is_good=True)
+
+
+def find_broker(report: HealthReport) -> Finding:
+    """Return the state of the connection to the broker."""
+    fault = _find_fault(report.faults, BROKER_FAULTS, "broker")
+    if fault is not None:
+        return _bad(fault)
+    if not report.outbox.connected:
+        return Finding(words=Message("not connected yet"), is_good=None)
+    return Finding(words=Message("connected"), is_good=True)
+
+
+def find_centre(report: HealthReport) -> Finding:
+    """Return the state of the centre.
+
+    An absent one is bad only if the box has to wait for it, which is NET-03: without a centre the
+    broker's acknowledgement is enough.
+    """
+    broker = find_broker(report)
+    if not broker.is_good:
+        return broker
+    fault = _find_fault(report.faults, ("NET-03",), "centre")
+    if fault is not None:
+        return _bad(fault)
+    if report.outbox.centre_listening:
+        return Finding(words=Message("listens"), is_good=True)
+    return Finding(words=Message("none listens, and the box does not wait for one"), is_good=None)
+
+
+def unexplained_stages(report: HealthReport) -> tuple[StageHealth, ...]:
+    """Return the stages that fail for a reason of their own, and not because of their device or disk.
+
+    The stage `capture yard` fails as long as the camera `yard` cannot be opened.
+    """
+    return tuple(
+        stage
+        for stage in report.stages
+        if stage.state == "failing" and not _is_explained(report, stage.name)
+    )
+
+
+def _is_explained(report: HealthReport, stage: str) -> bool:
+    match stage.split():
+        case ["capture" | "events", camera, *_]:
+            return not find_camera(report, camera).is_good
+        case ["record", camera]:
+            return find_recording(report, camera) is not None
+        case ["head" | "stop", head]:
+            return not find_head(report, head).is_good
+        case ["pins"]:
+            return _find_fault(report.faults, ("GPI-01",), stage) is not None
+    return False
+
+
+def is_shedding(report: HealthReport) -> bool:
+    """Return True if the box does less than it is configured for."""
+    return report.degradation is not None and report.degradation.level != "full"
+
+
+def shed_reason(report: HealthReport) -> str:
+    """Return the level, its reason and the code of the fault behind it; empty at the level `full`."""
+    degradation = report.degradation
+    if degradation is None or degradation.level == "full":
+        return ""
+    level = degradation.level.replace("_", " ")
+    return f"{level}, {degradation.reason} ({degradation.cause})"
+
+
+def _waiting_words(camera: CameraHealth) -> Message:
+    if not camera.open:
+        return Message("not open yet")
+    if camera.age_s is None:
+        return Message("open, no frame yet")
+    return Message("open, no frame for {seconds:.0f} s", seconds=camera.age_s)
+
+
+def _find_fault(
+    faults: Sequence[Fault], codes: Sequence[FaultCode], *subjects: str
+) -> Fault | None:
+    """Return the worst of these faults; a report has the worst first."""
+    return next((f for f in faults if f.code in codes and f.subject in subjects), None)
+
+
+def _bad(fault: Fault, words: Text = "") -> Finding:
+    return Finding(
+        words=words or fault.detail or fault.title,
+        is_good=False,
+        code=fault.code,
+        fault_subject=fault.subject,
+    )

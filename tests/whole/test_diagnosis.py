@@ -1,0 +1,309 @@
+"""docs/diagnosis.md: each cause of its table is made to happen, and each part of the box says its row.
+
+agent.health.camera_condition decides, agent.faults.diagnosis has the words.
+"""
+
+import random
+import re
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from agent.config import configuration
+from agent.console.agent_process import CGROUP_PROCESSES
+from agent.console.checks import CHECKS
+from agent.detection import model_card
+from agent.diagnostics.selftest.runner import run_selftest
+from agent.faults.registry import FAULTS
+from agent.gpio.status_led import blink_counts
+from drivers.errors import DriverError
+from tests.whole.diagnosed_box import DiagnosedBox
+from tests.whole.report.broker import Mosquitto
+
+PAGE = Path(__file__).parents[2] / "docs" / "diagnosis.md"
+SCENE_OF_YARD = """
+[[camera]]
+name = "yard"
+driver = "fake"
+[camera.detect]
+scene = "yard.toml"
+"""
+HEAD = '[[head]]\nname = "mast"\ndriver = "fake"\noptions = { silent = true }\n'
+
+Start = Callable[..., DiagnosedBox]
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One row of the page's table."""
+
+    cause: str
+    faults: list[str]
+    checks: set[str]
+    words: str
+
+
+def rows() -> dict[str, Row]:
+    """The rows by their cause."""
+    table = PAGE.read_text(encoding="utf-8").partition("## The table")[2]
+    found = re.findall(r"^\| ([^|`]+) \| ([^|]+) \| ([^|]+) \| `([^|]+)` \|$", table, re.MULTILINE)
+
+    def items(cell: str) -> list[str]:
+        return [] if cell == "none" else cell.split(", ")
+
+    return {
+        cause: Row(cause=cause, faults=items(faults), checks=set(items(checks)), words=words)
+        for cause, faults, checks, words in found
+    }
+
+
+ROWS = rows()
+
+
+@pytest.fixture
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    """Starts a box, and closes it."""
+    boxes: list[DiagnosedBox] = []
+
+    def start_box(**options: object) -> DiagnosedBox:
+        boxes.append(DiagnosedBox(tmp_path, monkeypatch, **options))  # type: ignore[arg-type]
+        return boxes[-1]
+
+    yield start_box
+    for box in boxes:
+        box.close()
+
+
+def confirm(box: DiagnosedBox, cause: str, *, of_camera: bool = True) -> None:
+    """Compare what each part says with the row of the page."""
+    row = ROWS[cause]
+    failed, screen = box.check()
+    assert box.faults() == row.faults
+    assert failed == row.checks, screen
+    assert row.words in screen
+    assert box.led() == [blink_counts(fault.split()[0]) for fault in row.faults]
+    for fault in row.faults:
+        assert fault in box.type("status")
+        assert fault.split()[0] in box.watch()
+    if of_camera:
+        assert row.words in box.type("status")
+        assert row.words in box.watch()
+    if "CAM-" not in str(row.faults):
+        assert "Check the camera's cable" not in screen
+
+
+def test_a_box_that_is_well_says_so(start: Start) -> None:
+    box = start()
+    box.pass_s(12)
+    confirm(box, "all is well")
+
+
+@pytest.mark.raises_fault("STO-05", "SYS-07")
+def test_a_full_disk_sheds_detection_and_blames_no_camera(start: Start) -> None:
+    box = start()
+    box.pass_s(12)
+    box.fill_disk(0.4)
+    box.pass_s(15)
+    confirm(box, "disk full of other files")
+
+
+@pytest.mark.raises_fault("STO-05", "SYS-07")
+def test_a_camera_that_a_full_disk_has_closed_is_not_blamed(start: Start) -> None:
+    box = start(record=False)
+    box.pass_s(12)
+    box.fill_disk(0.4)
+    box.pass_s(25)
+    confirm(box, "disk full, camera not recorded")
+
+
+@pytest.mark.raises_fault("STO-02")
+def test_a_disk_that_cannot_be_written_is_named(start: Start) -> None:
+    box = start()
+    box.pass_s(2)
+    shutil.rmtree(box.state_dir / "footage")
+    (box.state_dir / "footage").write_text("in the way")
+    box.pass_s(12)
+    confirm(box, "disk that cannot be written", of_camera=False)
+
+
+@pytest.mark.raises_fault("SYS-02", "SYS-07")
+@pytest.mark.parametrize(("cause", "celsius"), [("heat", 84.0), ("great heat", 97.0)])
+def test_heat_is_named_for_what_it_stops(start: Start, cause: str, celsius: float) -> None:
+    box = start()
+    box.machine.set_celsius(celsius)
+    box.pass_s(25)
+    confirm(box, cause)
+
+
+@pytest.mark.raises_fault("SYS-03", "SYS-07")
+def test_a_low_voltage_is_named(start: Start) -> None:
+    box = start()
+    box.machine.write_file("sys/devices/platform/soc/soc:firmware/get_throttled", "1")
+    box.pass_s(25)
+    confirm(box, "low voltage")
+
+
+@pytest.mark.raises_fault("SYS-04", "SYS-07")
+def test_a_shortage_of_memory_is_named(start: Start) -> None:
+    box = start()
+    box.machine.set_memory(200_000)
+    box.pass_s(25)
+    confirm(box, "short of memory")
+
+
+@pytest.mark.raises_fault("CAM-01")
+def test_an_unplugged_camera_is_to_blame(start: Start) -> None:
+    box = start()
+    box.pass_s(2)
+    box.camera_error = DriverError("absent", "camera 'north': no such device")
+    box.pass_s(12)
+    confirm(box, "camera unplugged")
+
+
+@pytest.mark.raises_fault("CAM-02")
+def test_a_silent_camera_is_to_blame(start: Start) -> None:
+    box = start()
+    box.pass_s(2)
+    box.is_silent = True
+    box.pass_s(12)
+    confirm(box, "camera silent")
+
+
+@pytest.mark.raises_fault("CAM-03")
+def test_a_camera_held_by_the_kernel_has_one_fault(start: Start) -> None:
+    box = start()
+    box.pass_s(2)
+    box.camera_error = DriverError("stuck", "camera 'north': is stuck")
+    box.pass_s(15)
+    confirm(box, "camera held by the kernel")
+
+
+@pytest.mark.raises_fault("CAM-04")
+def test_a_slow_camera_is_told_by_its_rates(start: Start) -> None:
+    box = start(record=False)
+    box.fps = 3
+    box.pass_s(75)
+    confirm(box, "camera slow")
+
+
+@pytest.mark.raises_fault("DET-01")
+def test_a_missing_model_is_no_fault_of_the_camera(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = tmp_path / "models"
+    shutil.copytree(model_card.MODELS_FOLDER, installed)
+    for model in installed.glob("*.tflite"):
+        model.unlink()
+    monkeypatch.setattr(model_card.read_verified_model, "__defaults__", (installed,))
+    box = start()
+    box.pass_s(12)
+    confirm(box, "model missing")
+
+
+@pytest.mark.raises_fault("MSK-01")
+def test_a_camera_that_stays_closed_for_its_masks_is_not_blamed(
+    start: Start, tmp_path: Path
+) -> None:
+    (tmp_path / "yard.toml").write_text("[[mask]]\npolygon = 1\n")
+    box = start(more=SCENE_OF_YARD)
+    box.pass_s(15)
+    confirm(box, "masks of a camera damaged")
+
+
+@pytest.mark.raises_fault("PTZ-03")
+def test_a_silent_head_is_named(start: Start) -> None:
+    box = start(more=HEAD)
+    box.pass_s(5)
+    confirm(box, "head silent", of_camera=False)
+
+
+@pytest.mark.raises_fault("NET-01")
+def test_a_broker_that_is_down_is_named(start: Start) -> None:
+    box = start(url="mqtt://127.0.0.1:1")
+    box.turn("mqtt")
+    box.pass_s(3)
+    confirm(box, "broker down", of_camera=False)
+
+
+@pytest.mark.raises_fault("NET-02")
+def test_a_broker_that_refuses_is_not_called_down(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "mosquitto").mkdir()
+    broker = Mosquitto(tmp_path / "mosquitto", "allow_anonymous false\n")
+    try:
+        box = start(url=broker.url)
+        for _ in range(20):
+            box.turn("mqtt")
+            if box.agent.faults.active():
+                break
+        box.pass_s(3)
+        confirm(box, "broker refuses", of_camera=False)
+    finally:
+        broker.stop(signal.SIGKILL)
+
+
+@pytest.mark.raises_fault("SYS-01")
+def test_a_clock_is_no_fault_until_the_agent_has_waited_for_it(start: Start) -> None:
+    box = start()
+    box.clock.synced = False
+    box.pass_s(3)
+    confirm(box, "clock not set yet", of_camera=False)
+    box.pass_s(2, jump_s=300)
+    confirm(box, "clock not set", of_camera=False)
+
+
+def test_a_short_spike_of_the_load_is_no_fault(start: Start) -> None:
+    box = start()
+    box.machine.write_file("proc/loadavg", "12.00 0.30 0.20 1/300 1234")
+    box.pass_s(3)
+    confirm(box, "short spike of the load", of_camera=False)
+
+
+def test_an_agent_that_was_stopped_is_not_called_dead(start: Start) -> None:
+    box = start()
+    box.pass_s(2)
+    box.stop_agent()
+    confirm(box, "agent stopped", of_camera=False)
+    assert "STOPPED in order" in box.type("status")
+    (box.machine.root / CGROUP_PROCESSES).parent.mkdir(parents=True)
+    (box.machine.root / CGROUP_PROCESSES).write_text("812\n")
+    confirm(box, "agent restarts", of_camera=False)
+
+
+def test_a_dead_agent_is_named(start: Start) -> None:
+    box = start()
+    box.pass_s(2)
+    box.clock.advance_s(90)
+    confirm(box, "agent dead", of_camera=False)
+
+
+def test_an_agent_that_hangs_is_named_and_its_cameras_are_not_blamed(start: Start) -> None:
+    box = start()
+    box.pass_s(2)
+    box.turn("control socket")
+    box.clock.advance_s(90)
+    confirm(box, "agent hangs", of_camera=False)
+
+
+@pytest.mark.raises_fault("STO-05", "SYS-07")
+def test_a_failed_self_test_names_what_the_box_sheds(start: Start) -> None:
+    box = start()
+    box.fill_disk(0.4)
+    box.pass_s(15)
+    config = configuration.load(box.config_path)
+    steps = run_selftest(config, box.clock, random.Random(1)).steps
+    assert steps[0].message.startswith("free on the disk: 80 MB; allowed: 100 MB or more; SYS-07: ")
+    assert "record only, disk: full" in steps[0].message
+
+
+def test_each_row_of_the_page_has_its_test() -> None:
+    text = Path(__file__).read_text(encoding="utf-8")
+    assert [cause for cause in ROWS if f'"{cause}"' not in text] == []
+    assert len(ROWS) > 20
+
+
+def test_each_fault_code_belongs_to_one_check() -> None:
+    codes = [code for check in CHECKS for code in check.codes]
+    assert sorted(codes) == sorted(FAULTS)
