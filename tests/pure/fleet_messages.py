@@ -126,6 +126,7 @@ def declaration(*, box: str = "pole-17", site: str = "corner") -> DeclarationMes
         recipients=(),
         public_key="",
         software="vigie 0.1.0",
+        trusts_test_authority=False,
     )
     return DeclarationMessage(**msgspec.structs.asdict(stamp(box)), data=data)
 
