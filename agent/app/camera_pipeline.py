@@ -199,6 +199,7 @@ class CameraPipeline:
             on_check=self._on_check,
             is_shed=self._is_shed,
             mask_error=lambda: self._masks.error,
+            breaks_reader=lambda: self._reader_fault.is_active,
             target_detect_fps=self._target_detect_fps,
         )
 

@@ -34,7 +34,15 @@ class StageHealth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 CameraState = Literal[
-    "waiting", "delivering", "slow", "silent", "closed", "stuck", "masks_failed", "shed"
+    "waiting",
+    "delivering",
+    "slow",
+    "silent",
+    "closed",
+    "stuck",
+    "breaks_reader",
+    "masks_failed",
+    "shed",
 ]
 """The condition of a camera, decided in `agent.health.camera_condition`.
 
@@ -44,6 +52,7 @@ slow          CAM-04: it delivers fewer frames than detection requests
 silent        CAM-02: it is open and delivers nothing
 closed        CAM-01: it cannot be opened
 stuck         CAM-03: the kernel holds it
+breaks_reader CAM-05: what it sends ends the process that reads it
 masks_failed  MSK-01: it stays closed, because its masks cannot be applied
 shed          SYS-07: the box has closed it to shed load
 """

@@ -20,6 +20,11 @@ class ReaderFault:
         self._lock = threading.Lock()
         self._failed_ns: int | None = None
 
+    @property
+    def is_active(self) -> bool:
+        """True from a failure until the fault is cleared."""
+        return self._failed_ns is not None
+
     def on_error(self, error: DriverError) -> None:
         """Raise the fault if the error is that of a process."""
         if error.kind != "crashed":

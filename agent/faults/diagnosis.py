@@ -16,6 +16,7 @@ from agent.faults.registry import FaultCode
 CAMERA_FAULTS: tuple[FaultCode, ...] = (
     "MSK-01",
     "CAM-03",
+    "CAM-05",
     "CAM-01",
     "CAM-02",
     "CAM-04",
@@ -46,7 +47,9 @@ def find_camera(report: HealthReport, name: str) -> Finding:
     fault = _find_fault(report.faults, CAMERA_FAULTS, name)
     if fault is not None:
         rates = (
-            camera_rates(report, camera) if camera and fault.code in ("CAM-04", "DET-01") else None
+            camera_rates(report, camera)
+            if camera is not None and camera.state in ("delivering", "slow")
+            else None
         )
         return _bad(fault, join_phrases(rates, fault.detail or fault.title))
     if camera is None:

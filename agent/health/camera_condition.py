@@ -27,13 +27,14 @@ class CameraEvidence(msgspec.Struct, frozen=True, kw_only=True):
 
     `is_shed`: the degradation level leaves none of its streams open. `mask_error`: its masks cannot be
     applied. `was_stuck`: the kernel held it in an earlier run of this boot, and it has delivered nothing
-    since.
+    since. `breaks_reader`: what it sends has ended the process that reads it.
     """
 
     counts: CaptureCounts
     is_shed: bool = False
     mask_error: str | None = None
     was_stuck: bool = False
+    breaks_reader: bool = False
     target_detect_fps: float | None = None
 
 
@@ -93,6 +94,8 @@ class CameraMonitor:
                     counts.last_error or "it delivers nothing, and was stuck in the kernel before"
                 )
                 return CameraCondition(state="stuck", detail=detail)
+            if evidence.breaks_reader:
+                return CameraCondition(state="breaks_reader")
             detail = counts.last_error or f"silent for {silent_s:.0f} s"
             return CameraCondition(state=self._lost_state, detail=detail)
         self._lost_state = None

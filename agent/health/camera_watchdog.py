@@ -38,6 +38,7 @@ class WatchedCamera(msgspec.Struct, frozen=True, kw_only=True):
     on_check: Callable[[int, int | None], None]
     is_shed: Callable[[], bool] = lambda: False
     mask_error: Callable[[], str | None] = lambda: None
+    breaks_reader: Callable[[], bool] = lambda: False
     target_detect_fps: Callable[[], float | None] = lambda: None
 
 
@@ -102,6 +103,7 @@ class CameraWatchdog:
                 counts=counts,
                 is_shed=camera.is_shed(),
                 mask_error=camera.mask_error(),
+                breaks_reader=camera.breaks_reader(),
                 was_stuck=self._was_stuck(camera.name, counts),
                 target_detect_fps=camera.target_detect_fps(),
             ),

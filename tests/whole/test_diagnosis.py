@@ -181,6 +181,15 @@ def test_a_camera_held_by_the_kernel_has_one_fault(start: Start) -> None:
     confirm(box, "camera held by the kernel")
 
 
+@pytest.mark.raises_fault("CAM-05")
+def test_a_camera_that_breaks_its_reader_has_one_fault(start: Start) -> None:
+    box = start()
+    box.pass_s(2)
+    box.camera_error = DriverError("crashed", "camera 'north': its process has ended")
+    box.pass_s(15)
+    confirm(box, "camera that breaks its reader")
+
+
 @pytest.mark.raises_fault("CAM-04")
 def test_a_slow_camera_is_told_by_its_rates(start: Start) -> None:
     box = start(record=False)
