@@ -5,5 +5,5 @@ Camera of any driver whose work is done in a child. In the child: `main`, `contr
 `landlock`. `fork_server_main` is the process that the children of one kind are forked from. In both:
 `messages`, `bounded_queue`, `frame_memory`.
 
-Decision 16 states what a child may do, and what Linux cannot forbid it.
+Decision 17 states what a child may do, and what Linux cannot forbid it.
 """

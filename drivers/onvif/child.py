@@ -21,6 +21,9 @@ from drivers.onvif.ws_discovery import search
 MAX_MEMORY_BYTES = 134_217_728
 """An answer of the largest size takes up to 100 MB as a tree and as Python's objects."""
 
+SEARCH_CPU_S = 20
+"""A search of a subnet is over within seconds."""
+
 _request_decoder = msgspec.msgpack.Decoder(operations.Request)
 
 
@@ -33,9 +36,9 @@ def run(end: ChildEnd) -> None:
     """Answer requests until the parent's end is closed. They run at the same time."""
     device = messages.from_raw(end.settings, operations.OnvifSettings).device
     confine(
-        Confinement(
-            memory_bytes=MAX_MEMORY_BYTES, tcp_ports=() if device is None else (device.port,)
-        )
+        Confinement(memory_bytes=MAX_MEMORY_BYTES, cpu_s=SEARCH_CPU_S)
+        if device is None
+        else Confinement(memory_bytes=MAX_MEMORY_BYTES, tcp_ports=(device.port,))
     )
     executor = _DiscoveryExecutor() if device is None else _DeviceExecutor(end, device)
     while data := end.control.recv(DATAGRAM_BYTES):

@@ -17,7 +17,10 @@ from drivers.onvif import child_link
 from drivers.onvif.child import MAX_MEMORY_BYTES
 from drivers.onvif.client import OnvifClient
 from drivers.onvif.credentials import OnvifAccess
+from drivers.onvif.discovery import discover
 from tests.contracts.event_camera import running_event_camera
+from tests.contracts.onvif_peer import running_onvif_camera
+from tests.contracts.own_network import CAMERA
 from tests.contracts.peer_memory import (
     children_of,
     peak_memory_bytes,
@@ -160,6 +163,63 @@ def test_a_camera_cannot_send_its_client_elsewhere() -> None:
             assert client.read_camera_info().model == "Dome 3"
         finally:
             client.close()
+
+
+ACTION = (
+    b'<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope"'
+    b' xmlns:a="http://schemas.xmlsoap.org/ws/2004/08/addressing">'
+    b"<s:Header><a:Action>%s</a:Action></s:Header><s:Body>%s</s:Body></s:Envelope>"
+)
+MATCHES = b"http://schemas.xmlsoap.org/ws/2005/04/discovery/ProbeMatches"
+DATAGRAMS = (
+    b"garbage \xff\xfe",
+    ACTION % (b"", b""),
+    ACTION % (MATCHES, b"&j;"),
+    ENTITIES + ACTION % (MATCHES, b"&j;"),
+    ACTION % (MATCHES, b"<a>" * 20_000),
+    ACTION % (MATCHES, b"<a/>" * 15_000),
+)
+
+
+@contextmanager
+def hostile_answers_to_searches() -> Iterator[None]:
+    """A device of the subnet that answers each search with hostile datagrams."""
+    done = threading.Event()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as device:
+        device.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        device.bind(("239.255.255.250", 3702))
+        group = socket.inet_aton("239.255.255.250") + socket.inet_aton(CAMERA)
+        device.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, group)
+        device.settimeout(0.1)
+
+        def answer() -> None:
+            while not done.is_set():
+                with suppress(TimeoutError):
+                    _, address = device.recvfrom(CHUNK_BYTES)
+                    for datagram in DATAGRAMS:
+                        device.sendto(datagram, address)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+
+def test_hostile_answers_to_a_search_hide_no_camera_and_take_bounded_memory() -> None:
+    with (
+        running_onvif_camera(),
+        hostile_answers_to_searches(),
+        sampled_growth(child_link.FORK_SERVER) as child_growth,
+    ):
+        before_bytes = reset_peak_memory()
+        found = discover(2.0)
+        growth_bytes = peak_memory_bytes() - before_bytes
+    assert [camera.name for camera in found] == ["tram-14-front"]
+    assert growth_bytes < AGENT_GROWTH_BYTES
+    assert child_growth.bytes < MAX_MEMORY_BYTES
 
 
 @pytest.fixture

@@ -1,6 +1,9 @@
 """The whole agent on recorded and on streamed video."""
 
+import os
+import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import av
@@ -89,3 +92,50 @@ def test_an_rtsp_camera_with_two_streams_is_recorded_and_detected_until_it_disap
     part = next((box.folder / "state" / "footage" / "north").iterdir())
     with av.open(str(part)) as video:
         assert next(video.decode(video=0)).width > 0
+
+
+def stream_children(agent_pid: int) -> list[int]:
+    """The children of the agent's fork server."""
+    return [child for server in children(agent_pid) for child in children(server)]
+
+
+def children(pid: int) -> list[int]:
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(OSError):
+            found += map(int, (task / "children").read_text().split())
+    return found
+
+
+def test_a_camera_that_breaks_its_reader_is_a_fault_and_is_recorded_again(
+    mosquitto: Mosquitto, centre: RunningCentre, tmp_path: Path, street_camera: RtspServer
+) -> None:
+    url = street_camera.url("open")
+    box = AgentBox(
+        tmp_path / "box", mosquitto.url, f'driver = "rtsp"\noptions = {{ url = "{url}" }}'
+    )
+    box.start()
+
+    def packets() -> int:
+        return sum(file.stat().st_size for file in footage.iterdir()) if footage.exists() else 0
+
+    footage = box.folder / "state" / "footage" / "north"
+    try:
+        centre.wait_for(
+            lambda all_: any(m.data.cameras[0].fps > 3 for m in healths(all_)), "frames in health"
+        )
+        (child,) = stream_children(box.pid)
+        os.kill(child, signal.SIGSEGV)
+        received = centre.wait_for(
+            lambda all_: any(m.data.faults for m in healths(all_)), "word of the fault"
+        )
+        (fault,) = next(m.data.faults for m in healths(received) if m.data.faults)
+        recorded_bytes = packets()
+        centre.wait_for(lambda _: packets() > recorded_bytes, "new footage")
+        (again,) = stream_children(box.pid)
+    finally:
+        box.kill()
+    assert (fault.code, fault.subject) == ("CAM-05", "north")
+    assert "was killed by SIGSEGV" in fault.detail
+    assert again != child
+    assert "Traceback" not in box.log
