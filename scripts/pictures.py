@@ -151,7 +151,8 @@ async def _photograph_watch(options: WatchOptions, start_boxes: Callable[[], Non
             await asyncio.to_thread(start_boxes)
             svg = ""
             while not all(
-                word in svg for word in ("CAM-01", "zebra", "1&#160;lost", "1&#160;stopped")
+                word in svg
+                for word in ("CAM-01", "zebra", "1&#160;lost", "1&#160;stopped", "1&#160;good")
             ):
                 await pilot.pause(0.2)
                 svg = screen.export_screenshot(title="vigie watch")

@@ -248,7 +248,8 @@ def _to_fault_view(fault: Fault) -> FaultView:
 
 
 def _to_event_view(data: EventData) -> EventView:
-    parts = (data.camera, data.kind, data.phase, data.label, data.name, data.direction)
+    phase = None if data.phase == "moment" else data.phase
+    parts = (data.kind, data.label, data.name, data.direction, phase, "at", data.camera)
     return EventView(
         event=clean_text(data.event),
         rev=data.rev,

@@ -18,10 +18,12 @@ STYLES: Mapping[Condition, str] = {
     "unknown": "dim",
     "good": "green",
 }
-MIN_FLEXIBLE_COLUMNS = 12
-"""Width below which `site`, `faults` and `last event` say nothing: columns of numbers are left out for them."""
+MIN_FLEXIBLE_WIDTH = 18
+"""Of `site`, `faults` and `last event` on average. Columns of numbers, which the details have too, are left out
+for them.
+"""
 _FIXED_WIDTHS = {"state": 7, "since": 9, "health": 24, "queued": 7}
-_LEFT_OUT_FIRST = ("health", "queued", "since")
+_LEFT_OUT_FIRST = ("health", "queued")
 _SHARES = {"site": 2, "faults": 3, "last event": 3}
 _ORDER = ("box", "state", "since", "site", "health", "queued", "faults", "last event")
 _MAX_BOX_WIDTH = 24
@@ -41,7 +43,7 @@ def choose_columns(width: int, views: Sequence[BoxView]) -> tuple[ColumnWidth, .
     left_out = iter(_LEFT_OUT_FIRST)
     while True:
         flexible = width - sum(widths.values()) - len(widths) - len(_SHARES) + 1
-        if flexible >= MIN_FLEXIBLE_COLUMNS * len(_SHARES):
+        if flexible >= MIN_FLEXIBLE_WIDTH * len(_SHARES):
             break
         heading = next(left_out, None)
         if heading is None:

@@ -97,10 +97,10 @@ def test_an_older_revision_does_not_undo_a_newer_one() -> None:
         for rev, phase in ((1, "begin"), (3, "end"), (2, "update"), (3, "end"))
     ]
     (view,) = fleet.ranked()
-    assert [each.text for each in view.events] == ["north dwell end zebra"]
+    assert [each.text for each in view.events] == ["dwell zebra end at north"]
     assert changes == [
-        ["pole-17 event north dwell begin zebra"],
-        ["pole-17 event north dwell end zebra"],
+        ["pole-17 event dwell zebra begin at north"],
+        ["pole-17 event dwell zebra end at north"],
         [],
         [],
     ]
@@ -125,7 +125,7 @@ def test_each_change_of_a_box_is_one_line() -> None:
         [],
         ["pole-17 fault STO-01 the disk is full: footage: no such device"],
         ["pole-17 fault over: CAM-01 not open: north"],
-        ["pole-17 event north dwell begin zebra"],
+        ["pole-17 event dwell zebra begin at north"],
         ["pole-17 stopped: asked to stop"],
     ]
 

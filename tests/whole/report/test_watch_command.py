@@ -145,7 +145,7 @@ def test_into_a_pipe_each_change_is_a_line_at_once(broker: Mosquitto) -> None:
         lines,
         [
             r"pole-17 online: Depot\\x1b\[2J\\n\[bold\]",
-            r"pole-17 event north dwell begin zebra",
+            r"pole-17 event dwell zebra begin at north",
             r"pole-17 lost at \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ",
         ],
         strict=True,
