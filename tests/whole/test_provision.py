@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,13 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import NameOID
 
 from agent.__main__ import main
+from agent.base import slot_state
+from agent.base.sha256 import sha256_hex
+from agent.base.slot_state import FailedTrial, SlotState
 from agent.config import configuration
 from agent.reporting.mqtt import tls
+from agent.update import overlay_sector
+from tests.pure.test_slots import write_build_time
 from tests.settings_files import (
     BOX,
     CENTRE_AUTHORITY,
@@ -158,6 +164,64 @@ def test_a_lost_authority_leaves_the_clock_alone_and_is_reported(tree: BoxTree) 
     tree.run_provision()
     assert "time.ca = 'time.pem'" in tree.output
     assert list((tree.root / "run/vigie-time").iterdir()) == []
+
+
+WANTED = {"overlays": ["i2c-rtc,ds3231", "uart3"]}
+
+
+@pytest.fixture
+def pi_tree(tree: BoxTree) -> BoxTree:
+    """A Raspberry Pi with a boot loader of 2026."""
+    names = tree.root / "usr/share/vigie/overlays"
+    names.parent.mkdir(parents=True)
+    names.write_text("i2c-rtc\nimx708\nuart3\n")
+    write_build_time(tree.root / "proc/device-tree", datetime(2026, 9, 1, tzinfo=UTC))
+    return tree
+
+
+def test_overlays_are_handed_to_the_unit_that_tries_them(pi_tree: BoxTree) -> None:
+    pi_tree.insert_card(changed_settings(board=WANTED))
+    assert "box casa-0001 is set up" in pi_tree.run_provision()
+    wanted = pi_tree.root / "run/vigie-board/overlays"
+    assert wanted.read_text() == "i2c-rtc,ds3231\nuart3\n"
+    pi_tree.insert_card()
+    pi_tree.run_provision()
+    assert wanted.read_text() == ""
+
+
+def test_overlays_that_the_image_lacks_are_refused(pi_tree: BoxTree) -> None:
+    pi_tree.insert_card(changed_settings(board={"overlays": ["imx9999"]}))
+    reported = pi_tree.run_provision(expected_code=2)
+    assert "board.overlays[0] = 'imx9999': is not in this image" in reported
+
+
+def test_overlays_are_refused_by_an_image_without_any(tree: BoxTree) -> None:
+    tree.insert_card(changed_settings(board=WANTED))
+    assert "this image has no overlays" in tree.run_provision(expected_code=2)
+    assert not (tree.root / "run/vigie-board").exists()
+
+
+def test_a_boot_loader_that_is_too_old_is_reported_at_the_first_boot(pi_tree: BoxTree) -> None:
+    write_build_time(pi_tree.root / "proc/device-tree", datetime(2024, 9, 23, tzinfo=UTC))
+    pi_tree.insert_card()
+    reported = pi_tree.run_provision()
+    assert "the board's boot loader is of 2024-09-23; two slots need one of 2025-03-10" in reported
+    assert "until then the box takes no update and no overlays" in reported
+
+
+def test_overlays_that_did_not_come_good_are_reported_at_each_boot(pi_tree: BoxTree) -> None:
+    pi_tree.insert_card(changed_settings(board=WANTED))
+    pi_tree.run_provision()
+    sector = overlay_sector.encode_sector(WANTED["overlays"])
+    tried = overlay_sector.OverlayRecord(tried_sha256=sha256_hex(sector))
+    overlay_sector.record_file(pi_tree.root).write(tried)
+    assert pi_tree.run_provision() == "", "they are on trial"
+    failed = FailedTrial(version="1", slot="B", time="2026-11-25T02:00:00Z", reason="x")
+    slot_state.write(pi_tree.root / "state/rauc", SlotState(failed_trial=failed))
+    for _ in range(2):
+        assert "the overlays of [board] were tried, and the box was not found good" in (
+            pi_tree.run_provision()
+        )
 
 
 def test_a_boot_without_the_settings_file_keeps_the_box(box: BoxTree) -> None:
