@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from agent.base.clock import SystemClock
@@ -17,7 +18,7 @@ from agent.cli.arguments import add_config, add_json
 from agent.cli.commands import Commands
 from agent.cli.output import print_json, progress_bar
 from agent.config import configuration
-from agent.update import download, https_get, operations, status_text, usb_bundle
+from agent.update import download, fetch_client, https_get, operations, status_text, usb_bundle
 from agent.update.download import DownloadSpec
 from agent.update.errors import UpdateError
 from agent.update.feed_poller import PollerDeps, poll_feed
@@ -142,7 +143,7 @@ def _fetch_bundle(
         https_get.check_url(args.bundle)
         spec = DownloadSpec(url=args.bundle, sha256=sha256)
         path, fetched_download = updater.fetch(
-            spec, https_get.create_tls_context(None), steps, threading.Event().wait
+            spec, fetch_client.make_http_get(args.root, None), steps, threading.Event().wait
         )
         return FetchedBundle(path=path, discard=fetched_download.discard)
     if args.bundle == "usb":
@@ -181,6 +182,7 @@ def _check(args: argparse.Namespace) -> int:
                 now=lambda: clock.utc(clock.boottime_ns()) if clock.trust().synced else None,
                 callbacks=steps,
                 wait_or_stop=threading.Event().wait,
+                make_http_get=partial(fetch_client.make_http_get, args.root),
                 reboot=_reboot,
             )
             return poll_feed(updater, config, deps, ignore_window=args.now)

@@ -22,7 +22,7 @@ from agent.config.configuration import Config
 log = logging.getLogger(__name__)
 
 UNITS = ("vigie-agent.service", "vigie-console@.service", "vigie-selftest.service")
-"""Not vigie-update.service: its feed names the servers of bundles."""
+"""Not vigie-fetch@.service: a feed names the servers of its bundles."""
 UNIT_DIR = Path("run/systemd/system")
 DROP_IN = "50-network-filter.conf"
 RELOAD_COMMAND = ("/usr/bin/systemctl", "daemon-reload")

@@ -13,7 +13,6 @@ import logging
 import os
 import re
 import shutil
-import ssl
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,10 +24,9 @@ from agent.base.errors import UserError
 from agent.base.progress import ProgressCallback
 from agent.base.sha256 import file_sha256_hex, sha256_hex
 from agent.base.state_file import StateFile
-from agent.update import https_get
 from agent.update.errors import UpdateError
 from agent.update.feed import MAX_BUNDLE_BYTES
-from agent.update.https_get import HttpError, HttpResponse
+from agent.update.https_get import HttpError, HttpGet, HttpResponse
 
 log = logging.getLogger(__name__)
 
@@ -75,11 +73,11 @@ class Download:
         self,
         spec: DownloadSpec,
         folder: Path,
-        tls_context: ssl.SSLContext,
+        http_get: HttpGet,
         now_s: Callable[[], float] = time.time,
     ) -> None:
         self._spec = spec
-        self._tls_context = tls_context
+        self._http_get = http_get
         self._now_s = now_s
         self._rejected_marker = folder / f"{spec.file_name}.wrong"
         self.path = folder / spec.file_name
@@ -150,7 +148,7 @@ class Download:
             headers["Range"] = f"bytes={offset}-"
             if part_info.validator:
                 headers["If-Range"] = part_info.validator
-        with https_get.get(self._spec.url, headers, self._tls_context) as response:
+        with self._http_get(self._spec.url, headers) as response:
             begin, total = self._check_response(response, offset, part_info)
             if begin == 0:
                 self._write_part_info(response, total)
@@ -242,9 +240,9 @@ class Download:
         return file_sha256_hex(path) == expected_sha256
 
 
-def fetch_bytes(url: str, max_bytes: int, tls_context: ssl.SSLContext) -> bytes:
+def fetch_bytes(url: str, max_bytes: int, http_get: HttpGet) -> bytes:
     """Download a small file. Raises: HttpError."""
-    with https_get.get(url, {"User-Agent": "vigie"}, tls_context) as response:
+    with http_get(url, {"User-Agent": "vigie"}) as response:
         if response.status != _OK:
             raise HttpError(f"{url}: {response.status} {response.reason}")
         body = b""

@@ -8,10 +8,11 @@ import msgspec
 
 from agent.config.configuration import Config
 from agent.config.update import UpdateConfig
-from agent.update import feed, https_get, versions
+from agent.update import feed, versions
 from agent.update.download import DownloadSpec, WaitOrStop, fetch_bytes
 from agent.update.errors import UpdateError
 from agent.update.feed import FeedRelease, UpdateContext
+from agent.update.https_get import HttpGet
 from agent.update.updater import ProgressCallbacks, Updater
 
 REQUESTER = "feed"
@@ -19,12 +20,13 @@ REQUESTER = "feed"
 
 class PollerDeps(msgspec.Struct, frozen=True, kw_only=True):
     """Dependencies. `now` returns None while the clock cannot be trusted; it is called before each step,
-    because a slow link may take hours.
+    because a slow link may take hours. `make_http_get` takes a file of authorities, or None for the system's.
     """
 
     now: Callable[[], datetime | None]
     callbacks: ProgressCallbacks
     wait_or_stop: WaitOrStop
+    make_http_get: Callable[[Path | None], HttpGet]
     reboot: Callable[[], object]
 
 
@@ -49,7 +51,10 @@ def poll_feed(
 
     selection = slots.read_selection()
     pending = selection.pending if selection.pending and not selection.tried else None
-    release, reason = _select_from_feed(updater, config, update_config, deps.now())
+    http_get = deps.make_http_get(
+        None if update_config.ca_file is None else Path(update_config.ca_file)
+    )
+    release, reason = _select_from_feed(updater, config, update_config, http_get, deps.now())
     if pending is not None:
         pending_version = slots.read_state().slot(pending).version
         if release is None or not _should_replace(release, pending_version, updater.booted_version):
@@ -57,11 +62,8 @@ def poll_feed(
     if release is None:
         updater.clean_downloads()
         return reason
-    tls_context = https_get.create_tls_context(
-        None if update_config.ca_file is None else Path(update_config.ca_file)
-    )
     spec = DownloadSpec(url=release.url, sha256=release.sha256, size_bytes=release.size_bytes)
-    path, download = updater.fetch(spec, tls_context, deps.callbacks, deps.wait_or_stop)
+    path, download = updater.fetch(spec, http_get, deps.callbacks, deps.wait_or_stop)
     if not is_window_open():
         return f"version {release.version} is downloaded; it is installed within {update_config.window}"
     # A bundle that fails the check is the one that the feed names: it is kept, not downloaded every hour.
@@ -89,13 +91,14 @@ def _should_replace(
 
 
 def _select_from_feed(
-    updater: Updater, config: Config, update_config: UpdateConfig, now: datetime | None
+    updater: Updater,
+    config: Config,
+    update_config: UpdateConfig,
+    http_get: HttpGet,
+    now: datetime | None,
 ) -> tuple[FeedRelease | None, str]:
-    tls_context = https_get.create_tls_context(
-        None if update_config.ca_file is None else Path(update_config.ca_file)
-    )
     offered_feed = feed.verify_feed(
-        fetch_bytes(update_config.feed, feed.MAX_FEED_BYTES, tls_context), update_config.public_key
+        fetch_bytes(update_config.feed, feed.MAX_FEED_BYTES, http_get), update_config.public_key
     )
     if updater.booted_version is None:
         raise UpdateError("os-release has no IMAGE_VERSION: the booted version is unknown")

@@ -3,9 +3,11 @@
 import contextlib
 import http.client
 import ssl
-from collections.abc import Iterator, Mapping
-from email.message import Message
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 from urllib.parse import urljoin, urlsplit
 
 from agent.base.errors import UserError
@@ -16,7 +18,8 @@ TIMEOUT_S = 30.0
 """Without any byte: a slow link is no error, a dead one is."""
 _MAX_REDIRECTS = 3
 _REDIRECT_CODES = (301, 302, 303, 307, 308)
-_CHUNK_BYTES = 1 << 16
+MAX_CHUNK_BYTES = 1 << 16
+RESPONSE_HEADERS = ("Content-Length", "Content-Range", "ETag", "Last-Modified", "Location")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _INVALID_URL = "not a URL; allowed: https://HOST/PATH or http://HOST/PATH"
 
@@ -26,26 +29,23 @@ class HttpError(UpdateError):
 
 
 class HttpResponse:
-    """Status, headers and body of a response."""
+    """Status, headers and body of a response. `headers` has those of RESPONSE_HEADERS that it has."""
 
-    def __init__(self, response: http.client.HTTPResponse) -> None:
-        self.status = response.status
-        self.reason = response.reason
-        self.headers: Message = response.headers
-        self._response = response
+    def __init__(
+        self, status: int, reason: str, headers: Mapping[str, str], body: Iterator[bytes]
+    ) -> None:
+        self.status = status
+        self.reason = reason
+        self.headers = headers
+        self._body = body
 
     def iter_body(self) -> Iterator[bytes]:
-        """Yield the body. Raises: HttpError if it ends too early."""
-        while True:
-            try:
-                chunk = self._response.read(_CHUNK_BYTES)
-            except (OSError, http.client.HTTPException) as error:
-                raise HttpError(f"the connection broke: {_error_text(error)}") from error
-            if not chunk:
-                break
-            yield chunk
-        if self._response.length:
-            raise HttpError(f"the connection broke: {self._response.length} bytes are missing")
+        """Yield the body, in chunks of MAX_CHUNK_BYTES at most. Raises: HttpError if it ends too early."""
+        return self._body
+
+
+HttpGet: TypeAlias = Callable[[str, Mapping[str, str]], AbstractContextManager[HttpResponse]]
+"""Sends a GET for a URL with headers, and yields the response. Raises: HttpError."""
 
 
 def check_url(url: str) -> None:
@@ -55,17 +55,25 @@ def check_url(url: str) -> None:
         raise UserError(f"{url!r}: {_INVALID_URL}")
 
 
-def create_tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    """Trust the authorities in a file, or the system's if None. Raises: UserError."""
+def direct_get(ca_file: Path | None, ca_pem: str | None = None) -> HttpGet:
+    """Return a GET of this process. It trusts the authorities in a file or a text, else the system's.
+
+    Raises: UserError.
+    """
     try:
-        return ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
-    except (OSError, ssl.SSLError) as error:
-        raise UserError(f"{ca_file}: no PEM certificates: {_error_text(error)}") from error
+        tls_context = ssl.create_default_context(
+            cafile=None if ca_file is None else str(ca_file), cadata=ca_pem
+        )
+    except (OSError, ssl.SSLError, ValueError) as error:
+        raise UserError(
+            f"{ca_file or 'authorities'}: no PEM certificates: {_error_text(error)}"
+        ) from error
+    return partial(_get, tls_context)
 
 
 @contextlib.contextmanager
-def get(
-    url: str, headers: Mapping[str, str], tls_context: ssl.SSLContext
+def _get(
+    tls_context: ssl.SSLContext, url: str, headers: Mapping[str, str]
 ) -> Iterator[HttpResponse]:
     """Send a GET and follow redirects, except from https to http. Raises: HttpError."""
     try:
@@ -104,9 +112,25 @@ def _send_get(
         connection.request(
             "GET", f"{target}?{parts.query}" if parts.query else target, headers=dict(headers)
         )
-        return HttpResponse(connection.getresponse())
+        response = connection.getresponse()
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise HttpError(f"{parts.scheme}://{parts.netloc}: {_error_text(error)}") from error
+    found = {name: response.headers.get(name) for name in RESPONSE_HEADERS}
+    headers = {name: value for name, value in found.items() if value is not None}
+    return HttpResponse(response.status, response.reason, headers, _iter_body(response))
+
+
+def _iter_body(response: http.client.HTTPResponse) -> Iterator[bytes]:
+    while True:
+        try:
+            chunk = response.read(MAX_CHUNK_BYTES)
+        except (OSError, http.client.HTTPException) as error:
+            raise HttpError(f"the connection broke: {_error_text(error)}") from error
+        if not chunk:
+            break
+        yield chunk
+    if response.length:
+        raise HttpError(f"the connection broke: {response.length} bytes are missing")
 
 
 def _redirect_target(url: str, response: HttpResponse) -> str:

@@ -4,7 +4,6 @@ import contextlib
 import fcntl
 import logging
 import os
-import ssl
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from agent.update import pre_install, update_log, verity
 from agent.update.bootloader import SLOTS, other_slot
 from agent.update.download import Download, DownloadSpec, WaitOrStop
 from agent.update.errors import UpdateError
+from agent.update.https_get import HttpGet
 from agent.update.rauc import RaucBundle, RaucClient
 from agent.update.rauc_backend import RAUC_STATE_DIR, image_version, open_slots
 from agent.update.slots import Slots
@@ -158,13 +158,13 @@ class Updater:
     def fetch(
         self,
         spec: DownloadSpec,
-        tls_context: ssl.SSLContext,
+        http_get: HttpGet,
         callbacks: ProgressCallbacks,
         wait_or_stop: WaitOrStop,
     ) -> tuple[Path, Download]:
         """Download a bundle; other downloads are deleted, since there is room for one."""
         self.clean_downloads(keep=spec.file_name)
-        download = Download(spec, self.downloads, tls_context)
+        download = Download(spec, self.downloads, http_get)
         return download.fetch(callbacks.on_fetched, wait_or_stop), download
 
     def clean_downloads(self, keep: str = "") -> None:

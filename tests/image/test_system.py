@@ -11,10 +11,10 @@ from agent.provisioning.time_config import CONFIG_FILE, RUNTIME_DIR, TimeConfig,
 from tests.image.built_image import BuiltImage
 from tests.image.guest import Guest
 from tests.image.outside_services import BROKER_ADDRESS, BUNDLE_SERVER_ADDRESS
+from tests.systemd.test_units import MAX_EXPOSURE, MAX_OTHER_EXPOSURE
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("one look")]
 
-HIGHEST_EXPOSURE = 20  # tenths, as tests/systemd requires of the units
 SYSCTLS = (
     Path(__file__).parents[2] / "images/recipe/mkosi.extra/usr/lib/sysctl.d/50-vigie-image.conf"
 )
@@ -130,7 +130,8 @@ def test_the_agents_units_have_a_low_exposure_score(running: Guest) -> None:
         unit
         for unit in units
         if running.run_unchecked(
-            f"systemd-analyze security --no-pager --threshold={HIGHEST_EXPOSURE} "
+            "systemd-analyze security --no-pager "
+            f"--threshold={MAX_EXPOSURE.get(unit, MAX_OTHER_EXPOSURE)} "
             + unit.replace("@.", "@ttyS1.")
         )[0]
     ]

@@ -37,7 +37,7 @@ class Waits:
 
 def fetch(wanted: DownloadSpec, folder: Path, waits: Waits | None = None) -> bytes:
     steps: list[tuple[int, int]] = []
-    path = Download(wanted, folder, https_get.create_tls_context(None)).fetch(
+    path = Download(wanted, folder, https_get.direct_get(None)).fetch(
         lambda done, total: steps.append((done, total)), waits or Waits()
     )
     assert all(total == len(DATA) for _, total in steps)
@@ -122,9 +122,7 @@ def test_a_file_with_another_hash_is_deleted_and_not_fetched_again_that_day(
         fetch(wanted, tmp_path)
     assert len(server.ranges) == 1
     made_s = (tmp_path / f"{wanted.file_name}.wrong").stat().st_mtime
-    tomorrow = Download(
-        wanted, tmp_path, https_get.create_tls_context(None), lambda: made_s + 86_401
-    )
+    tomorrow = Download(wanted, tmp_path, https_get.direct_get(None), lambda: made_s + 86_401)
     with pytest.raises(DownloadRejected, match="its SHA-256 is another"):
         tomorrow.fetch(lambda _done, _total: None, Waits())
     assert len(server.ranges) == 2
@@ -187,14 +185,14 @@ def test_a_redirect_to_an_invalid_address_is_reported(
 @pytest.mark.parametrize("url", ["http://[::1", "https://127.0.0.1:99999/feed", "file:///x"])
 def test_an_invalid_address_is_not_requested(url: str) -> None:
     with pytest.raises(HttpError, match="not a URL; allowed: ") as caught:
-        download.fetch_bytes(url, 1000, https_get.create_tls_context(None))
+        download.fetch_bytes(url, 1000, https_get.direct_get(None))
     assert str(caught.value).startswith(repr(url))
 
 
 def test_a_colon_at_the_end_of_an_address_is_not_a_port() -> None:
     # 100::/64 is for discarding only (RFC 6666): no host answers, and no traceback follows.
     with pytest.raises(HttpError, match=r"http://\[100::face\]"):
-        download.fetch_bytes("http://[100::face]/", 1000, https_get.create_tls_context(None))
+        download.fetch_bytes("http://[100::face]/", 1000, https_get.direct_get(None))
 
 
 def test_a_partial_file_longer_than_the_whole_is_downloaded_again(
@@ -210,9 +208,6 @@ def test_a_partial_file_longer_than_the_whole_is_downloaded_again(
 
 def test_a_small_file_has_a_bound(server: FileServer) -> None:
     server.files["/feed"] = bytes(1000)
-    assert (
-        len(download.fetch_bytes(server.url("/feed"), 1000, https_get.create_tls_context(None)))
-        == 1000
-    )
+    assert len(download.fetch_bytes(server.url("/feed"), 1000, https_get.direct_get(None))) == 1000
     with pytest.raises(HttpError, match="more than 999 bytes"):
-        download.fetch_bytes(server.url("/feed"), 999, https_get.create_tls_context(None))
+        download.fetch_bytes(server.url("/feed"), 999, https_get.direct_get(None))

@@ -19,7 +19,7 @@ from cryptography.x509.oid import NameOID
 
 from agent.base.clock import SystemClock
 from agent.config import configuration
-from agent.update import operations
+from agent.update import https_get, operations
 from agent.update.feed_poller import PollerDeps, poll_feed
 from agent.update.https_get import HttpError
 from agent.update.rauc import RaucClient
@@ -173,7 +173,11 @@ def looks(
 
     steps = msgspec.structs.replace(STEPS, on_fetched=fetched)
     means = PollerDeps(
-        now=lambda: moments[-1], callbacks=steps, wait_or_stop=lambda _seconds: True, reboot=reboots
+        now=lambda: moments[-1],
+        callbacks=steps,
+        wait_or_stop=lambda _seconds: True,
+        make_http_get=https_get.direct_get,
+        reboot=reboots,
     )
     return poll_feed(
         Updater(box.root, RaucClient(("-c", str(box.conf)))),
@@ -228,6 +232,7 @@ def test_the_window_is_checked_again_before_the_reboot(
             now=lambda: next(moments),
             callbacks=STEPS,
             wait_or_stop=lambda _seconds: True,
+            make_http_get=https_get.direct_get,
             reboot=reboots,
         ),
     )

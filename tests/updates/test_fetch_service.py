@@ -1,0 +1,163 @@
+"""agent.update.fetch_service: root's downloads by another process, with the same outcome as its own."""
+
+import hashlib
+import os
+import random
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from agent.update import download, fetch_client, fetch_service
+from agent.update.download import Download, DownloadSpec
+from agent.update.fetch_client import FetchReply
+from agent.update.https_get import HttpError, HttpGet
+from tests.updates.file_server import FileServer
+
+DATA = random.Random(7).randbytes(700_000)
+SHA256 = hashlib.sha256(DATA).hexdigest()
+TIMEOUT_S = 20.0
+ANSWER = msgspec.json.encode(FetchReply(status=200, headers={"Content-Length": "3"})) + b"\n"
+
+
+class Service:
+    """vigie-fetch.socket: each connection gets a `serve` of its own."""
+
+    def __init__(self, root: Path, serve: Callable[[socket.socket], None]) -> None:
+        self.root = root
+        path = root / fetch_client.SOCKET
+        path.parent.mkdir()
+        self._serve = serve
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.bind(str(path))
+        self._listener.listen()
+        self._listener.settimeout(0.05)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    @property
+    def http_get(self) -> HttpGet:
+        return fetch_client.make_http_get(self.root, None)
+
+    def close(self) -> None:
+        self._stopping.set()
+        self._thread.join(TIMEOUT_S)
+        self._listener.close()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                connection, _ = self._listener.accept()
+            except TimeoutError:
+                continue
+            with connection:
+                self._serve(connection)
+
+
+@pytest.fixture
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    # A short path: unix(7) allows 107 bytes for that of a socket.
+    made = Service(tmp_path_factory.mktemp("box"), fetch_service.serve_connection)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def file(server: FileServer) -> str:
+    server.files["/a.raucb"], server.tags["/a.raucb"] = DATA, '"one"'
+    return server.url("/a.raucb")
+
+
+def fetched(spec: DownloadSpec, folder: Path, http_get: HttpGet) -> bytes:
+    return (
+        Download(spec, folder, http_get)
+        .fetch(lambda _done, _total: None, lambda _s: False)
+        .read_bytes()
+    )
+
+
+def test_an_interrupted_download_is_resumed(
+    server: FileServer, file: str, service: Service, tmp_path: Path
+) -> None:
+    server.break_after_bytes = [100_000, 250_000]
+    spec = DownloadSpec(url=file, sha256=SHA256, size_bytes=len(DATA))
+    assert fetched(spec, tmp_path, service.http_get) == DATA
+    assert server.ranges[0] is None
+    assert all(text and text.startswith("bytes=") for text in server.ranges[1:])
+
+
+def test_a_redirect_is_followed(server: FileServer, file: str, service: Service) -> None:
+    server.redirects["/moved"] = file
+    data = download.fetch_bytes(server.url("/moved"), len(DATA), service.http_get)
+    assert data == DATA
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "file:///etc/shadow", "http://127.0.0.1:1/x"])
+def test_a_failed_get_has_the_reason_of_a_direct_one(service: Service, url: str) -> None:
+    with pytest.raises(HttpError) as direct:
+        download.fetch_bytes(url, 100, fetch_client.direct_get(None))
+    with pytest.raises(HttpError) as served:
+        download.fetch_bytes(url, 100, service.http_get)
+    assert str(served.value) == str(direct.value)
+
+
+def test_authorities_travel_with_the_request(service: Service, tmp_path: Path) -> None:
+    ca_file = tmp_path / "ca.pem"
+    ca_file.write_text("no certificate")
+    with pytest.raises(HttpError, match="no PEM certificates"):
+        download.fetch_bytes(
+            "https://127.0.0.1:1/", 100, fetch_client.make_http_get(service.root, ca_file)
+        )
+
+
+def test_a_system_without_the_service_downloads_itself(file: str, tmp_path: Path) -> None:
+    http_get = fetch_client.make_http_get(tmp_path, None)
+    assert download.fetch_bytes(file, len(DATA), http_get) == DATA
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"\n",
+        b"[" * 1000 + b"\n",
+        b'{"status":"200"}\n',
+        b'{"status":200,"headers":{"Content-Length":"\xff"}}\n',
+        ANSWER,
+        ANSWER + b"\0\0\0\3ab",
+        ANSWER + b"\xff\xff\xff\xff" + bytes(100),
+        ANSWER + b"\0\1\0\1" + bytes(1 << 17),
+        ANSWER + b"\0\0",
+    ],
+)
+def test_a_service_that_misbehaves_ends_in_an_error(
+    tmp_path_factory: pytest.TempPathFactory, answer: bytes
+) -> None:
+    def misbehave(connection: socket.socket) -> None:
+        connection.recv(1 << 16)
+        try:
+            connection.sendall(answer)
+        except OSError:
+            return
+
+    service = Service(tmp_path_factory.mktemp("box"), misbehave)
+    try:
+        with pytest.raises(HttpError):
+            download.fetch_bytes("http://127.0.0.1/", 100, service.http_get)
+    finally:
+        service.close()
+
+
+@pytest.mark.parametrize("line", [b"", b"\n", b'{"url":1}\n', os.urandom(1000), b"[" * 5000])
+def test_a_malformed_request_is_answered(line: bytes) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(line)
+        theirs.shutdown(socket.SHUT_WR)
+        fetch_service.serve_connection(ours)
+        reply = msgspec.json.decode(theirs.recv(10_000), type=FetchReply)
+    assert reply.error
