@@ -1,6 +1,7 @@
 """Arguments that several commands share, and the parser that reports a wrong one in one line."""
 
 import argparse
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
@@ -53,6 +54,11 @@ def _parse_public_key(text: str) -> str:
             f"--public-key {text!r}: not a public key; allowed: the base64 of 32 bytes, 44 characters"
         ) from error
     return text
+
+
+def sudo_user() -> str | None:
+    """Return the name of the user who has become root by sudo, otherwise None."""
+    return os.environ.get("SUDO_USER")
 
 
 def number_parser(option: str, maximum: float) -> Callable[[str], float]:

@@ -11,7 +11,7 @@ from agent.base.errors import UserError
 from agent.base.message import Text
 from agent.base.signed_manifest import BadManifest
 from agent.capture.lens_aim import to_ascii
-from agent.cli.arguments import add_config, add_json, add_public_key
+from agent.cli.arguments import add_config, add_json, add_public_key, sudo_user
 from agent.cli.commands import Commands
 from agent.cli.output import (
     COMPARE_KEY_HINT,
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(
             "commission: --config is missing; allowed: --config FILE, or commission verify DIR"
         )
-    by = parse_text(args.by or getpass.getuser(), "--by")
+    by = parse_text(args.by or sudo_user() or getpass.getuser(), "--by")
     is_interactive = not (args.yes or args.compare or args.json)
     if is_interactive:
         check_interactive("commission")

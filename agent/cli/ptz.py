@@ -12,7 +12,7 @@ from rich.text import Text
 from agent.base.errors import UserError
 from agent.base.json_decode import decode_json
 from agent.base.model import CommandAccepted, CommandDone, CommandProgress, CommandRefused
-from agent.cli.arguments import number_parser
+from agent.cli.arguments import number_parser, sudo_user
 from agent.cli.commands import Commands
 from agent.cli.output import print_json
 from agent.commands.local_command import send_command
@@ -227,7 +227,7 @@ def _send_command(
     """Send a command and print its replies. Return 0 if it was done, 1 if it was refused."""
     state = Path(_load_config(args).box.state)
     try:
-        replies = send_command(state, "ptz", command_args, timeout_s)
+        replies = send_command(state, "ptz", command_args, timeout_s, sudo_user())
     except PermissionError as error:
         raise UserError(
             f"{state}: no permission to command the agent; allowed: its user, and root (sudo)"

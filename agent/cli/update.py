@@ -3,7 +3,6 @@
 import argparse
 import getpass
 import logging
-import os
 import subprocess
 import sys
 import threading
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from agent.base.clock import SystemClock
 from agent.base.message import Text
-from agent.cli.arguments import add_config, add_json
+from agent.cli.arguments import add_config, add_json, sudo_user
 from agent.cli.commands import Commands
 from agent.cli.output import print_json, progress_bar
 from agent.config import configuration
@@ -215,7 +214,7 @@ def _steps() -> Iterator[ProgressCallbacks]:
 
 def _requester() -> str:
     """Return the user behind root, if sudo names one."""
-    return os.environ.get("SUDO_USER") or getpass.getuser()
+    return sudo_user() or getpass.getuser()
 
 
 def _reboot() -> int:

@@ -1,6 +1,8 @@
 """The method `command` of the control socket: commands that are given at the box itself.
 
-The requester is an operator by the name of their user, as the kernel knows it.
+The requester is an operator by the name in the request, otherwise by the name of the sending user, as the
+kernel knows it. The name is trusted: only the agent's own user and root reach the socket. The console sends
+the technician's.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,7 +15,7 @@ import msgspec
 from agent.base.clock import Clock
 from agent.base.json_decode import JsonDecoder
 from agent.base.model import CommandDone, CommandRefused, IncomingCommand, Reply
-from agent.commands.command import CommandId
+from agent.commands.command import CommandId, RequesterId
 from agent.runtime import control_client
 from agent.runtime.control_socket import ControlRequest
 
@@ -30,11 +32,12 @@ class LocalCommand(
     tag_field="method",
     tag="command",
 ):
-    """One command. `id` is for a requester that may have to repeat it."""
+    """One command. `id` is for a requester that may have to repeat it, `by` is the requester's name."""
 
     verb: str
     args: Any
     id: CommandId | None = None
+    by: RequesterId | None = None
 
 
 class LocalCommandHandler:
@@ -59,7 +62,7 @@ class LocalCommandHandler:
         command = {
             "id": local.id or self._new_id(now_ns),
             "expires": self._clock.utc(now_ns) + timedelta(seconds=COMMAND_LIFETIME_S),
-            "by": request.peer.user_name,
+            "by": local.by or request.peer.user_name,
             "role": "operator",
             "args": local.args,
         }
@@ -76,15 +79,16 @@ class LocalCommandHandler:
 
 
 def send_command(
-    state_dir: Path, verb: str, args: object, timeout_s: float
+    state_dir: Path, verb: str, args: object, timeout_s: float, by: str | None = None
 ) -> Iterator[Reply] | None:
     """Send a command to the agent of a state folder, and return its replies up to the last.
 
-    Returns None if no agent runs. Each reply may take `timeout_s`. Raises PermissionError if only
-    another user may ask; UserError comes from the replies if there is no answer.
+    `by` is the requester's name, by default that of the user of this process. Returns None if no
+    agent runs. Each reply may take `timeout_s`. Raises PermissionError if only another user may
+    ask; UserError comes from the replies if there is no answer.
     """
     replies = control_client.call(
-        state_dir, LocalCommand(verb=verb, args=args), _REPLY_DECODER, timeout_s
+        state_dir, LocalCommand(verb=verb, args=args, by=by), _REPLY_DECODER, timeout_s
     )
     return None if replies is None else _up_to_last(replies)
 
