@@ -21,12 +21,11 @@ from agent.commands.dispatcher import CommandDispatcher
 from agent.commands.idempotency_store import IdempotencyStore
 from agent.commands.local_command import LocalCommand, LocalCommandHandler
 from agent.config.pins import output_lines, switchable_by_name
-from agent.detection.image import encode_thumbnail
+from agent.detection.image import encode_snapshot
 from agent.health.vitals.machine import soc_celsius
 from agent.reporting.payloads import HeadCapabilities, PinCapabilities
 from agent.runtime.control_socket import ControlSocket
 from agent.runtime.stage import Stage
-from drivers.media import Frame
 
 if TYPE_CHECKING:
     from agent.app.ptz_heads import PtzHeads
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from agent.gpio.gpio_stage import GpioStage
 
 COMMANDS_DB = "commands.db"
-MAX_SNAPSHOT_WIDTH_PX = 1280
 
 
 class Actuators:
@@ -148,7 +146,7 @@ class Actuators:
     def _make_handlers(self) -> list[CommandHandler]:
         snapshot_handler = SnapshotCommandHandler(
             {name: pipeline.access() for name, pipeline in self._pipelines.items()},
-            _encode_snapshot,
+            encode_snapshot,
             self._publisher.publish_snapshot,
             self._publisher.record_snapshot_view,
             self._services.clock.boottime_ns,
@@ -162,9 +160,6 @@ class Actuators:
             handlers.append(GpioCommandHandler(self._pins.set_output))
         return handlers
 
-
-def _encode_snapshot(frame: Frame, max_bytes: int) -> bytes:
-    return encode_thumbnail(frame, MAX_SNAPSHOT_WIDTH_PX, max_bytes)
 
 
 def _guard_stages(stages: Iterable[Stage]) -> "tuple[GuardedStage, ...]":

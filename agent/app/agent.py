@@ -31,6 +31,7 @@ from agent.capture.jpeg import shrink_jpeg
 from agent.capture.preview import PreviewHandler, PreviewRequest
 from agent.commands.command import CommandHandler
 from agent.config.configuration import FOOTAGE_DIR, Config
+from agent.detection.image import encode_snapshot
 from agent.faults.registry import FaultRegistry
 from agent.health.camera_watchdog import CameraWatchdog
 from agent.health.monitor import HealthMonitor
@@ -314,6 +315,7 @@ class Agent:
     def _make_preview_worker(self) -> Stage:
         previews = PreviewHandler(
             {pipeline.name: pipeline.access() for pipeline in self.pipelines},
+            encode_snapshot,
             self._clock.boottime_ns,
         )
         return self.actuators.control_socket.add_blocking_method(

@@ -77,15 +77,17 @@ def measure_aim(luma: Plane) -> LensAim:
     )
 
 
-def focus_bar(focus: float, best: float) -> str:
-    """Return the focus as a bar, with a mark at the best one so far."""
-    filled_chars, best_chars = (
-        min(BAR_CHARS, round(score / FULL_SCALE_FOCUS * BAR_CHARS)) for score in (focus, best)
-    )
-    cells = ["#"] * filled_chars + ["."] * (BAR_CHARS - filled_chars)
-    if best_chars:
-        cells[best_chars - 1] = "|" if best_chars > filled_chars else "#"
-    return "".join(cells)
+def focus_bar(focus: float) -> str:
+    """Return the focus as a bar."""
+    filled_chars = min(BAR_CHARS, round(focus / FULL_SCALE_FOCUS * BAR_CHARS))
+    return "#" * filled_chars + "." * (BAR_CHARS - filled_chars)
+
+
+def downscale_within(luma: Plane, columns: int, rows: int) -> Plane:
+    """Return the picture in its own shape, within `columns` x `rows` pixels."""
+    height, width = luma.shape
+    scale = min(columns / width, rows / height, 1.0)
+    return downscale(luma, max(1, round(width * scale)), max(1, round(height * scale)))
 
 
 def downscale(luma: Plane, columns: int, rows: int) -> Plane:

@@ -14,8 +14,14 @@ import numpy as np
 from agent.base.errors import UserError
 from agent.base.json_decode import JsonDecoder
 from agent.base.model import CommandRefused
-from agent.capture.lens_aim import LensAim, downscale, measure_aim
-from agent.capture.snapshot_command import FRAME_TIMEOUT_S, CameraAccess
+from agent.capture.lens_aim import LensAim, downscale_within, measure_aim
+from agent.capture.snapshot_command import (
+    FRAME_TIMEOUT_S,
+    MIN_JPEG_BYTES,
+    SNAPSHOT_MAX_BYTES,
+    CameraAccess,
+    encode_within,
+)
 from agent.commands.requester import CommandRejected, Requester
 from agent.runtime import control_client
 from agent.runtime.control_socket import ControlRequest
@@ -27,16 +33,25 @@ MAX_COLUMNS, MAX_ROWS = 640, 480
 
 
 class PreviewRequest(msgspec.Struct, frozen=True, kw_only=True, tag_field="method", tag="preview"):
-    """A request for a picture of `camera` by the technician `by`, `columns` x `rows` pixels."""
+    """A request for a picture of `camera` by the technician `by`, within `columns` x `rows` pixels.
+
+    With `jpeg_max_bytes` the reply has the picture itself too, as a JPEG of at most that size.
+    """
 
     camera: str
     by: str
     columns: Annotated[int, msgspec.Meta(ge=1, le=MAX_COLUMNS)] = DEFAULT_COLUMNS
     rows: Annotated[int, msgspec.Meta(ge=1, le=MAX_ROWS)] = DEFAULT_ROWS
+    jpeg_max_bytes: (
+        Annotated[int, msgspec.Meta(ge=MIN_JPEG_BYTES, le=SNAPSHOT_MAX_BYTES)] | None
+    ) = None
 
 
 class PreviewFrame(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", tag="done"):
-    """The luma of the picture, downscaled to `columns` x `rows`, and the lens aim of the full one."""
+    """The luma of the picture, downscaled to `columns` x `rows`, and the lens aim of the full one.
+
+    `jpeg` is empty if none was requested.
+    """
 
     width_px: int
     height_px: int
@@ -44,6 +59,7 @@ class PreviewFrame(msgspec.Struct, frozen=True, kw_only=True, tag_field="state",
     rows: int
     luma: bytes
     aim: LensAim
+    jpeg: bytes = b""
 
     @property
     def plane(self) -> Plane:
@@ -61,10 +77,19 @@ class PreviewUnavailable(Exception):
 
 
 class PreviewHandler:
-    """Handler of preview requests: replies with the camera's next frame."""
+    """Handler of preview requests: replies with the camera's next frame.
 
-    def __init__(self, cameras: Mapping[str, CameraAccess], clock_ns: Callable[[], int]) -> None:
+    `encode` returns a JPEG of a frame within a limit of bytes.
+    """
+
+    def __init__(
+        self,
+        cameras: Mapping[str, CameraAccess],
+        encode: Callable[[Frame, int], bytes],
+        clock_ns: Callable[[], int],
+    ) -> None:
         self._cameras = dict(cameras)
+        self._encode = encode
         self._clock_ns = clock_ns
 
     def handle(self, preview: PreviewRequest, request: ControlRequest) -> None:
@@ -88,7 +113,7 @@ class PreviewHandler:
                 "unavailable",
                 f"camera {preview.camera!r}: no picture came within {FRAME_TIMEOUT_S:g} s",
             ) from error
-        luma = downscale(frame.y, preview.columns, preview.rows)
+        luma = downscale_within(frame.y, preview.columns, preview.rows)
         return PreviewFrame(
             width_px=frame.width_px,
             height_px=frame.height_px,
@@ -96,17 +121,27 @@ class PreviewHandler:
             rows=luma.shape[0],
             luma=luma.tobytes(),
             aim=measure_aim(frame.y),
+            jpeg=b""
+            if preview.jpeg_max_bytes is None
+            else encode_within(self._encode, frame, preview.jpeg_max_bytes),
         )
 
 
 def request_preview(
-    state_dir: Path, camera: str, by: str, columns: int = DEFAULT_COLUMNS, rows: int = DEFAULT_ROWS
+    state_dir: Path,
+    camera: str,
+    by: str,
+    columns: int = DEFAULT_COLUMNS,
+    rows: int = DEFAULT_ROWS,
+    jpeg_max_bytes: int | None = None,
 ) -> PreviewFrame | None:
     """Request a picture from the agent of a state folder. Return None if no agent answers.
 
     Raises PreviewUnavailable if the agent refuses.
     """
-    request = PreviewRequest(camera=camera, by=by, columns=columns, rows=rows)
+    request = PreviewRequest(
+        camera=camera, by=by, columns=columns, rows=rows, jpeg_max_bytes=jpeg_max_bytes
+    )
     try:
         replies = control_client.call(state_dir, request, _REPLY_DECODER, REPLY_TIMEOUT_S)
         reply = None if replies is None else next(replies)

@@ -16,6 +16,7 @@ from agent.config.names import Name
 from drivers.media import Frame
 
 VERB = "snapshot"
+MIN_JPEG_BYTES = 4000
 SNAPSHOT_MAX_BYTES = 200_000
 """Delays other messages by less than two seconds at 1 Mbit/s, by sixteen at 100 kbit/s."""
 FRAME_TIMEOUT_S = 5.0
@@ -27,7 +28,7 @@ class SnapshotArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """The camera, and the limit of the picture, whose quality is reduced until it fits."""
 
     camera: Name
-    max_bytes: Annotated[int, msgspec.Meta(ge=4000, le=SNAPSHOT_MAX_BYTES)] = 60_000
+    max_bytes: Annotated[int, msgspec.Meta(ge=MIN_JPEG_BYTES, le=SNAPSHOT_MAX_BYTES)] = 60_000
 
 
 class SnapshotResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,9 +151,7 @@ class SnapshotCommandHandler:
     def _take_snapshot(
         self, command: ValidCommand, args: SnapshotArgs, frame: Frame
     ) -> SnapshotResult:
-        jpeg = self._encode(frame, args.max_bytes)
-        if len(jpeg) > args.max_bytes:
-            raise CommandRejected("unsupported", f"the picture has {len(jpeg)} bytes at the least")
+        jpeg = encode_within(self._encode, frame, args.max_bytes)
         try:
             self._on_view(args.camera, command.requester.id, frame.t_ns)
         except OSError as error:
@@ -162,3 +161,11 @@ class SnapshotCommandHandler:
         self._publish(args.camera, jpeg, frame.t_ns)
         digest = sha256_hex(jpeg)
         return SnapshotResult(camera=args.camera, sha256=digest, size_bytes=len(jpeg))
+
+
+def encode_within(encode: Callable[[Frame, int], bytes], frame: Frame, max_bytes: int) -> bytes:
+    """Return a JPEG of at most `max_bytes`. Raises: CommandRejected if the picture has more at the least."""
+    jpeg = encode(frame, max_bytes)
+    if len(jpeg) > max_bytes:
+        raise CommandRejected("unsupported", f"the picture has {len(jpeg)} bytes at the least")
+    return jpeg

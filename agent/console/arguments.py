@@ -1,11 +1,14 @@
 """Checks of the arguments of a console command."""
 
+import re
 from collections.abc import Sequence
 
 from agent.base.message import Message, Text
 from agent.console.errors import ConsoleError
 
 _MAX_NUMBER_CHARS = 9
+_DECIMAL_PATTERN = re.compile(r"[+-]?[0-9]{1,4}(?:[.,][0-9]{1,4})?")
+"""With the decimal sign of any of the console's languages."""
 
 
 def usage_error(typed: Sequence[str], *allowed: Text) -> ConsoleError:
@@ -48,4 +51,12 @@ def parse_int(text: str, low: int, high: int) -> int | None:
     if not (text.isascii() and text.isdecimal() and len(text) <= _MAX_NUMBER_CHARS):
         return None
     number = int(text)
+    return number if low <= number <= high else None
+
+
+def parse_decimal(text: str, low: float, high: float) -> float | None:
+    """Return a number with an optional fraction from `low` to `high`, or None if the text is not one."""
+    if not _DECIMAL_PATTERN.fullmatch(text):
+        return None
+    number = float(text.replace(",", "."))
     return number if low <= number <= high else None

@@ -9,7 +9,7 @@ import msgspec
 from agent.base.clock import Clock, rfc3339
 from agent.base.errors import UserError
 from agent.base.message import Message
-from agent.capture.lens_aim import LensAim, downscale, measure_aim
+from agent.capture.lens_aim import LensAim, downscale_within, measure_aim
 from agent.capture.preview import (
     DEFAULT_COLUMNS,
     DEFAULT_ROWS,
@@ -17,6 +17,8 @@ from agent.capture.preview import (
     PreviewUnavailable,
     request_preview,
 )
+from agent.capture.snapshot_command import encode_within
+from agent.commands.requester import CommandRejected
 from agent.config.configuration import Config
 from agent.console.errors import ConsoleError
 from agent.recording.custody.receipts import FootageViewed
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
 PREVIEW_FPS = 4.0
 MAX_READS = 200
-VIEW_PURPOSE = "looked through it at the box's console"
+DEFAULT_SIZE_PX = (DEFAULT_COLUMNS, DEFAULT_ROWS)
 
 
 class PreviewPicture(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,8 +52,14 @@ class CameraPreview(Protocol):
         """The process that reads the camera, such as `the agent`."""
         ...
 
-    def read(self, timeout_s: float) -> PreviewPicture | None:
-        """Return the next picture, or None if none came in time. Raises ConsoleError."""
+    def read(
+        self, timeout_s: float, size_px: tuple[int, int] = DEFAULT_SIZE_PX
+    ) -> PreviewPicture | None:
+        """Return the next picture, within a size, or None if none came in time. Raises ConsoleError."""
+        ...
+
+    def read_jpeg(self, timeout_s: float, max_bytes: int) -> bytes | None:
+        """Return the next picture as a JPEG, or None if none came in time. Raises ConsoleError."""
         ...
 
     def close(self) -> None:
@@ -60,7 +68,10 @@ class CameraPreview(Protocol):
 
 
 class AgentPreview:
-    """Preview by the running agent. `first_frame` is the answer to the request that opened it."""
+    """Preview by the running agent, whose own time-out applies to each picture.
+
+    `first_frame` is the answer to the request that opened it.
+    """
 
     source = Message("the agent")
 
@@ -78,15 +89,13 @@ class AgentPreview:
         self._first_frame: PreviewFrame | None = first_frame
         self._get_readings = get_readings
 
-    def read(self, timeout_s: float) -> PreviewPicture | None:
-        """Request the next picture. `timeout_s` is not used: the agent has a time-out of its own."""
+    def read(
+        self, timeout_s: float, size_px: tuple[int, int] = DEFAULT_SIZE_PX
+    ) -> PreviewPicture | None:
+        """Request the next picture."""
         frame, self._first_frame = self._first_frame, None
-        try:
-            frame = frame or request_preview(self._state_dir, self._camera, self._by)
-        except PreviewUnavailable as error:
-            raise ConsoleError(str(error)) from error
-        if frame is None:
-            raise ConsoleError(Message("the agent has ended: try again"))
+        if frame is None or size_px != DEFAULT_SIZE_PX:
+            frame = self._request(size_px, None)
         return PreviewPicture(
             luma=frame.plane,
             width_px=frame.width_px,
@@ -94,6 +103,21 @@ class AgentPreview:
             aim=frame.aim,
             readings=self._get_readings(),
         )
+
+    def read_jpeg(self, timeout_s: float, max_bytes: int) -> bytes | None:
+        """Request the next picture as a JPEG."""
+        return self._request(DEFAULT_SIZE_PX, max_bytes).jpeg
+
+    def _request(self, size_px: tuple[int, int], jpeg_max_bytes: int | None) -> PreviewFrame:
+        try:
+            frame = request_preview(
+                self._state_dir, self._camera, self._by, *size_px, jpeg_max_bytes
+            )
+        except PreviewUnavailable as error:
+            raise ConsoleError(str(error)) from error
+        if frame is None:
+            raise ConsoleError(Message("the agent has ended: try again"))
+        return frame
 
     def close(self) -> None:
         """Do nothing: the agent keeps the camera open."""
@@ -108,8 +132,34 @@ class DirectPreview:
         self._camera = camera
         self._clock_ns = clock_ns
 
-    def read(self, timeout_s: float) -> PreviewPicture | None:
+    def read(
+        self, timeout_s: float, size_px: tuple[int, int] = DEFAULT_SIZE_PX
+    ) -> PreviewPicture | None:
         """Return the newest picture that waits, or the next one."""
+        frame = self._read_frame(timeout_s)
+        if frame is None:
+            return None
+        readings = self._camera.readings() if isinstance(self._camera, ReadingsSource) else None
+        return PreviewPicture(
+            luma=downscale_within(frame.y, *size_px),
+            width_px=frame.width_px,
+            height_px=frame.height_px,
+            aim=measure_aim(frame.y),
+            readings=readings,
+        )
+
+    def read_jpeg(self, timeout_s: float, max_bytes: int) -> bytes | None:
+        """Return the newest picture that waits, or the next one, as a JPEG."""
+        # Imported here: OpenCV is large, an idle console is not.
+        from agent.detection.image import encode_snapshot  # noqa: PLC0415
+
+        frame = self._read_frame(timeout_s)
+        try:
+            return None if frame is None else encode_within(encode_snapshot, frame, max_bytes)
+        except CommandRejected as error:
+            raise ConsoleError(str(error)) from error
+
+    def _read_frame(self, timeout_s: float) -> Frame | None:
         deadline_ns = self._clock_ns() + int(timeout_s * 1e9)
         newest: Frame | None = None
         for _ in range(MAX_READS):
@@ -122,26 +172,17 @@ class DirectPreview:
                 newest = item
             elif item is None and (newest is not None or remaining_s <= 0):
                 break
-        if newest is None:
-            return None
-        readings = self._camera.readings() if isinstance(self._camera, ReadingsSource) else None
-        return PreviewPicture(
-            luma=downscale(newest.y, DEFAULT_COLUMNS, DEFAULT_ROWS),
-            width_px=newest.width_px,
-            height_px=newest.height_px,
-            aim=measure_aim(newest.y),
-            readings=readings,
-        )
+        return newest
 
     def close(self) -> None:
         """Close the camera."""
         self._camera.close()
 
 
-def open_preview(context: "ConsoleContext", name: str) -> CameraPreview:
+def open_preview(context: "ConsoleContext", name: str, purpose: str) -> CameraPreview:
     """Open the preview of a camera; the view is in the custody log before a picture is shown.
 
-    Raises ConsoleError.
+    `purpose` is that of the receipt. Raises ConsoleError.
     """
     config = context.require_config()
     owner_policy = next(camera.institution for camera in config.camera if camera.name == name)
@@ -161,7 +202,7 @@ def open_preview(context: "ConsoleContext", name: str) -> CameraPreview:
             begin_time=viewed_at,
             end_time=viewed_at,
             by=context.technician,
-            purpose=VIEW_PURPOSE,
+            purpose=purpose,
         )
     )
     try:

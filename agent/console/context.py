@@ -32,10 +32,11 @@ from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipts import FootageViewed, ServiceAction
 
 REPLY_TIMEOUT_S = 30.0
+VIEW_PURPOSE = "looked through it at the box's console"
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 
-PreviewOpener: TypeAlias = Callable[["ConsoleContext", str], CameraPreview]
-"""Opens the preview of a camera by its name. Raises ConsoleError."""
+PreviewOpener: TypeAlias = Callable[["ConsoleContext", str, str], CameraPreview]
+"""Opens the preview of a camera by its name, for a purpose. Raises ConsoleError."""
 
 
 class ConsoleContext:
@@ -62,6 +63,8 @@ class ConsoleContext:
         self._preview_opener = preview_opener or camera_preview.open_preview
         self.session_language: Language | None = None
         """The language that the technician has chosen for this session."""
+        self.best_focus: dict[str, float] = {}
+        """The sharpest focus of each camera whose lens the technician has turned past it."""
         self._fault_texts: tuple[Language, FaultTexts] | None = None
         self._custody_log: CustodyLog | None = None
         self._agent_state: AgentState | None = None
@@ -149,12 +152,12 @@ class ConsoleContext:
         return agent_state.report if agent_state.state == "running" else None
 
     def run_agent_command(self, verb: str, args: object) -> msgspec.Raw:
-        """Have the running agent execute a command, and return its result.
+        """Have the running agent execute a command of the technician, and return its result.
 
         Raises ConsoleError if no agent runs or it refuses, and UserError if it does not answer.
         """
         try:
-            replies = send_command(self.state_dir, verb, args, REPLY_TIMEOUT_S)
+            replies = send_command(self.state_dir, verb, args, REPLY_TIMEOUT_S, self.technician)
         except OSError as error:
             raise ConsoleError(
                 Message("the agent's control socket: {error}", error=str(error.strerror or error))
@@ -199,9 +202,9 @@ class ConsoleContext:
             return FootageArchive.from_config(self.config_path, self.clock)
         return FootageArchive.from_state_dir(self.state_dir, self.clock)
 
-    def open_preview(self, camera: str) -> CameraPreview:
-        """Open the preview of a camera. Raises ConsoleError."""
-        return self._preview_opener(self, camera)
+    def open_preview(self, camera: str, purpose: str = VIEW_PURPOSE) -> CameraPreview:
+        """Open the preview of a camera; `purpose` is that of the receipt. Raises ConsoleError."""
+        return self._preview_opener(self, camera, purpose)
 
     def choose_language(self, argv: Sequence[str]) -> None:
         """Set the language of this session. Raises ConsoleError."""

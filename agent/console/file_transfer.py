@@ -7,11 +7,12 @@ from agent.console.errors import ConsoleError
 from agent.console.terminal import Terminal
 from agent.console.text_format import format_bytes, format_duration
 
+_JPEG_END = b"\xff\xd9"
 LINE_BYTES_PER_S = 11_520 * 0.95
 """115200 baud at 8N1, less the overhead of the blocks."""
 
 
-def send(terminal: Terminal, name: str, data: bytes, padding: bytes) -> None:
+def send(terminal: Terminal, name: str, data: bytes, padding: bytes = xmodem.PADDING) -> None:
     """Send a file. Raises ConsoleError.
 
     It arrives padded to a whole block: `padding` must not disturb the file's readers, and the printed
@@ -61,3 +62,12 @@ def receive(terminal: Terminal, description: Message, max_bytes: int) -> bytes:
         f"sha256 {sha256_hex(data)}",
     )
     return data
+
+
+def pad_jpeg(jpeg: bytes) -> bytes:
+    """Pad a JPEG to whole blocks and leave it a valid one.
+
+    Any marker may have fill bytes 0xFF before it (ITU-T T.81, B.1.1.2): here that of the end.
+    """
+    missing = -len(jpeg) % xmodem.SHORT_BLOCK_BYTES
+    return jpeg.removesuffix(_JPEG_END) + b"\xff" * missing + _JPEG_END

@@ -12,7 +12,7 @@ NamedKey: TypeAlias = Literal[
 Key: TypeAlias = str
 """One printable ASCII character, or a NamedKey."""
 
-MAX_SEQUENCE_BYTES = 32
+MAX_SEQUENCE_BYTES = 64
 
 _CONTROL_KEYS: dict[int, NamedKey] = {
     0x08: "backspace",
@@ -28,6 +28,8 @@ _ARROWS: dict[int, NamedKey] = {
     ord("D"): "left",
 }
 _ESCAPE, _CR, _LF = 0x1B, 0x0D, 0x0A
+_STRING_INTRODUCERS = b"P]_^X"
+"""Of DCS, OSC, APC, PM and SOS."""
 
 
 class KeyDecoder:
@@ -36,7 +38,7 @@ class KeyDecoder:
     def __init__(self) -> None:
         self._sequence_bytes: int | None = None
         """Bytes of an escape sequence so far; None outside of one."""
-        self._has_introducer = False
+        self._introducer: int | None = None
         self._after_cr = False
 
     def feed(self, data: bytes) -> list[Key]:
@@ -46,7 +48,7 @@ class KeyDecoder:
     def _decode_byte(self, byte: int) -> Key | None:
         after_cr, self._after_cr = self._after_cr, byte == _CR
         if byte == _ESCAPE:
-            self._sequence_bytes, self._has_introducer = 0, False
+            self._sequence_bytes, self._introducer = 0, None
             return None
         if self._sequence_bytes is not None:
             return self._decode_sequence_byte(byte)
@@ -57,13 +59,17 @@ class KeyDecoder:
         return _CONTROL_KEYS.get(byte)
 
     def _decode_sequence_byte(self, byte: int) -> Key | None:
-        """Decode ESC, `[` or `O`, parameters from 0x20 to 0x3F, and a final byte."""
-        if not self._has_introducer:
-            self._has_introducer = byte in b"[O"
-            self._sequence_bytes = 1 if self._has_introducer else None
-            return None if self._has_introducer or byte not in (_CR, _LF) else "enter"
+        """Decode ESC, `[` or `O`, parameters from 0x20 to 0x3F, and a final byte.
+
+        A control string, such as a terminal program's late answer, goes on up to the ESC of its end.
+        """
+        if self._introducer is None:
+            self._introducer = byte if byte in b"[O" + _STRING_INTRODUCERS else None
+            self._sequence_bytes = None if self._introducer is None else 1
+            return "enter" if byte in (_CR, _LF) else None
         count = self._sequence_bytes or 0
-        if 0x20 <= byte < 0x40 and count < MAX_SEQUENCE_BYTES:  # noqa: PLR2004 - see above
+        is_parameter = self._introducer in _STRING_INTRODUCERS or byte < 0x40  # noqa: PLR2004 - see above
+        if byte >= 0x20 and is_parameter and count < MAX_SEQUENCE_BYTES:  # noqa: PLR2004 - see above
             self._sequence_bytes = count + 1
             return None
         self._sequence_bytes = None

@@ -1,10 +1,12 @@
 """Terminal over a line of bytes: any terminal program, on any cable.
 
-Plain text of 80 columns goes out, and keys come in: ASCII in English, UTF-8 in French and Arabic. No escape
-sequence is ever sent: backspace, carriage return and newline move the cursor. Long output stops at
+Plain text of 80 columns goes out, and keys come in: ASCII in English, UTF-8 in French and Arabic. An escape
+sequence is sent only for a picture that the technician asks for (`query`, `draw`): backspace, carriage return and
+newline move the cursor. Long output stops at
 `-- more --`.
 """
 
+import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -23,6 +25,8 @@ _NO_BREAK_SPACE = "\u00a0"
 """Before the colon in French: `str.isprintable` is false for it."""
 HISTORY = 20
 MORE_PROMPT = Message("-- more -- (space: page, enter: line, q: stop) ")
+MAX_ANSWER_BYTES = 4096
+"""Of a terminal program to a query, with keys that were typed meanwhile."""
 DRAIN_QUIET_S = 1.0
 MAX_DRAIN_S = 20.0
 """Longest wait for a file transfer's leftovers on the line to end."""
@@ -142,6 +146,32 @@ class Terminal:
         deadline_ns = self.clock_ns() + int(timeout_s * 1e9)
         while not self._byte_line.is_drained() and self.clock_ns() < deadline_ns:
             self._pending_keys += self._decoder.feed(self._byte_line.read(0.02))
+
+    def query(
+        self, request: bytes, answer_pattern: re.Pattern[bytes], timeout_s: float
+    ) -> re.Match[bytes] | None:
+        """Send a query to the terminal program; return its answer, or None if none came in time.
+
+        What else has come meanwhile are keys. Raises HungUp.
+        """
+        self.flush_line()
+        self._byte_line.write(request)
+        deadline_ns = self.clock_ns() + int(timeout_s * 1e9)
+        received, answer = b"", None
+        while answer is None and len(received) < MAX_ANSWER_BYTES:
+            remaining_s = (deadline_ns - self.clock_ns()) / 1e9
+            if remaining_s <= 0:
+                break
+            received += self._byte_line.read(remaining_s)
+            answer = answer_pattern.search(received)
+        keys = received if answer is None else received[: answer.start()] + received[answer.end() :]
+        self._pending_keys += self._decoder.feed(keys)
+        return answer
+
+    def draw(self, graphics: bytes) -> None:
+        """Send a picture in the terminal program's own graphics; the next line begins below it."""
+        self._byte_line.write(graphics + b"\r\n")
+        self.new_page()
 
     def new_page(self) -> None:
         """Begin a page here: the technician has read everything so far."""

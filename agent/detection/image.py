@@ -18,6 +18,7 @@ from drivers.media import Frame, Plane
 Rgb = npt.NDArray[np.uint8]
 """A colour picture, H x W x 3, red first."""
 
+MAX_SNAPSHOT_WIDTH_PX = 1280
 _MAX_QUALITY, _MIN_QUALITY, _QUALITY_STEP = 80, 20, 12
 _ROW_SKIP_RATIO = 3.5
 """Source rows for each target row from which every second row is skipped."""
@@ -143,6 +144,11 @@ def encode_thumbnail(
         if scaled_width <= 32:  # noqa: PLR2004 - nothing smaller is a picture of anything
             return jpeg
         scaled_width = scaled_width // 4 * 2
+
+
+def encode_snapshot(frame: Frame, max_bytes: int) -> bytes:
+    """Return a JPEG of a frame that a person requested."""
+    return encode_thumbnail(frame, MAX_SNAPSHOT_WIDTH_PX, max_bytes)
 
 
 def _draw_box(y: Plane, u: Plane, v: Plane, box: BoundingBox) -> None:

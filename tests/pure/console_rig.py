@@ -22,25 +22,29 @@ from agent.base.health_model import (
 from agent.base.lockout import LOCKOUT_FILE, Lockout
 from agent.base.message import Message
 from agent.base.model import CommandAccepted, CommandDone, CommandRefused
-from agent.capture.lens_aim import downscale, measure_aim
+from agent.capture.lens_aim import downscale_within, measure_aim
 from agent.commands.dispatcher import IncomingCommand
 from agent.commands.local_command import LocalCommand, LocalCommandHandler
 from agent.console import console_settings
-from agent.console.camera_preview import CameraPreview, PreviewPicture
+from agent.console.camera_preview import DEFAULT_SIZE_PX, CameraPreview, PreviewPicture
 from agent.console.command_table import COMMANDS
 from agent.console.context import ConsoleContext
 from agent.console.login import Authenticator, compute_code, parse_challenge
 from agent.console.session import ConsoleCommand, ConsoleSession
 from agent.console.terminal import HungUp, Terminal
+from agent.detection.image import encode_snapshot
 from agent.faults.registry import FAULTS
 from agent.health import health_file
+from agent.ptz.preset_store import Preset
 from agent.ptz.ptz_args import Args as PtzArgs
-from agent.ptz.ptz_args import HeadInfo, HeadPosition, PtzResult
+from agent.ptz.ptz_args import HeadInfo, HeadPosition, PtzResult, PtzSetPresetArgs
 from agent.recording.custody.receipts import ServiceAction, parse_line
 from agent.runtime.control_socket import SOCKET_NAME, ControlSocket
 from agent.runtime.stage import StageThread
 from agent.update import request_file
 from agent.update.request_file import UpdateAction, UpdateRequest, UpdateRequestStatus
+from drivers.contracts import Pose, PtzCapabilities, Range
+from drivers.media import Frame
 from tests.conftest import ManualClock
 
 SECRET = bytes(range(32))
@@ -206,18 +210,31 @@ class RecordedPreview:
 
     def __init__(self, clock: ManualClock, views: Sequence[np.ndarray]) -> None:
         self._clock = clock
-        self._views = list(views)
+        self.views = list(views)
         self.closed = False
 
-    def read(self, timeout_s: float) -> PreviewPicture | None:
-        if not self._views:
+    def read(
+        self, timeout_s: float, size_px: tuple[int, int] = DEFAULT_SIZE_PX
+    ) -> PreviewPicture | None:
+        if not self.views:
             self._clock.advance_s(timeout_s)
             return None
-        luma = self._views.pop(0) if len(self._views) > 1 else self._views[0]
+        luma = self.views.pop(0) if len(self.views) > 1 else self.views[0]
         height, width = luma.shape
         return PreviewPicture(
-            luma=downscale(luma, 160, 90), width_px=width, height_px=height, aim=measure_aim(luma)
+            luma=downscale_within(luma, *size_px),
+            width_px=width,
+            height_px=height,
+            aim=measure_aim(luma),
         )
+
+    def read_jpeg(self, timeout_s: float, max_bytes: int) -> bytes | None:
+        if not self.views:
+            self._clock.advance_s(timeout_s)
+            return None
+        luma = self.views[0]
+        grey = np.full((luma.shape[0] // 2, luma.shape[1] // 2), 128, np.uint8)
+        return encode_snapshot(Frame(seq=1, t_ns=1, y=luma, u=grey, v=grey), max_bytes)
 
     def close(self) -> None:
         self.closed = True
@@ -258,11 +275,35 @@ class UpdateUnit:
         return True
 
 
+HEAD = HeadInfo(
+    name="mast",
+    camera="north",
+    capabilities=PtzCapabilities(
+        absolute=True,
+        pan_deg=Range(low=-170, high=170),
+        tilt_deg=Range(low=-30, high=90),
+        pan_max_deg_s=60,
+        tilt_max_deg_s=40,
+        zoom_ratio=10,
+    ),
+    position=HeadPosition(pan_deg=10.0, tilt_deg=-5.0, zoom=0.25, error_deg=0.1),
+    moving=False,
+    settled=True,
+    preset=None,
+    tour=None,
+    lease=None,
+    error=None,
+)
+
+
 class RecordingAgent:
-    """The running agent's control socket: `ptz` is done and everything else refused."""
+    """The running agent's control socket: `ptz` is done by `head` and everything else refused."""
 
     def __init__(self, state_dir: Path, clock: ManualClock) -> None:
         self.commands: list[tuple[str, object]] = []
+        self.requesters: list[str] = []
+        self.head = HEAD
+        self.presets: list[Preset] = []
         self._clock = clock
         self._server = ControlSocket(state_dir, clock.boottime_ns)
         handler = LocalCommandHandler(self._submit, clock, lambda _t_ns: "1")
@@ -282,31 +323,33 @@ class RecordingAgent:
             assert self._thread.join(TIMEOUT_S)
 
     def _submit(self, incoming: IncomingCommand) -> None:
-        raw_args = msgspec.json.decode(incoming.payload)["args"]
+        command = msgspec.json.decode(incoming.payload)
+        self.requesters.append(command["by"])
         if incoming.verb != "ptz":
-            self.commands.append((incoming.verb, raw_args))
+            self.commands.append((incoming.verb, command["args"]))
             incoming.send_reply(
                 CommandRefused(
                     command="1", verb=incoming.verb, code="forbidden", message="nobody may"
                 )
             )
             return
-        self.commands.append(("ptz", msgspec.convert(raw_args, PtzArgs)))
-        head = HeadInfo(
-            name="mast",
-            camera="north",
-            capabilities=None,
-            position=HeadPosition(pan_deg=10.0, tilt_deg=-5.0, zoom=0.0, error_deg=0.1),
-            moving=False,
-            settled=True,
-            preset=None,
-            tour=None,
-            lease=None,
-            error=None,
-        )
-        result = msgspec.Raw(msgspec.json.encode(PtzResult(heads=(head,))))
+        args: PtzArgs = msgspec.convert(command["args"], PtzArgs)
+        self.commands.append(("ptz", args))
+        if isinstance(args, PtzSetPresetArgs):
+            self.presets.append(
+                Preset(
+                    name=args.preset,
+                    pose=Pose(pan_deg=10.0, tilt_deg=-5.0),
+                    number=None,
+                    stored_time="2026-11-25T00:00:00Z",
+                    stored_by=command["by"],
+                )
+            )
+        result = PtzResult(heads=(self.head,), presets=tuple(self.presets))
         incoming.send_reply(CommandAccepted(command="1", verb="ptz"))
-        incoming.send_reply(CommandDone(command="1", verb="ptz", result=result))
+        incoming.send_reply(
+            CommandDone(command="1", verb="ptz", result=msgspec.Raw(msgspec.json.encode(result)))
+        )
 
 
 class ConsoleRig:
@@ -346,6 +389,7 @@ class ConsoleRig:
         self.state_free_bytes = 20_000_000_000
         self.views: list[np.ndarray] = [make_picture()]
         self.previews: list[RecordedPreview] = []
+        self.purposes: list[str] = []
         self.lockout = Lockout(self.state_dir, clock, self.boot)
         self.context = ConsoleContext(
             console_settings.read(self.config_path),
@@ -355,7 +399,10 @@ class ConsoleRig:
             preview_opener=self._open_preview,
         )
 
-    def _open_preview(self, _context: ConsoleContext, _camera: str) -> CameraPreview:
+    def _open_preview(
+        self, _context: ConsoleContext, _camera: str, purpose: str
+    ) -> CameraPreview:
+        self.purposes.append(purpose)
         self.previews.append(RecordedPreview(self.clock, self.views))
         return self.previews[-1]
 

@@ -22,6 +22,7 @@ from agent.base.health_model import CameraHealth, Degradation, HealthReport, Out
 from agent.base.signed_manifest import BadManifest
 from agent.capture.preview import PreviewHandler, PreviewRequest
 from agent.capture.snapshot_command import CameraAccess
+from agent.detection.image import encode_snapshot
 from agent.diagnostics.commissioning import certificate
 from agent.diagnostics.commissioning.session import (
     PREVIEW_HEIGHT_PX,
@@ -121,7 +122,9 @@ class Agent:
         self.degradation: Degradation | None = None
         self.box = CommandBox(folder, None)
         self.north = CameraAccess()
-        previews = PreviewHandler({"north": self.north, "tram": CameraAccess()}, CLOCK.boottime_ns)
+        previews = PreviewHandler(
+            {"north": self.north, "tram": CameraAccess()}, encode_snapshot, CLOCK.boottime_ns
+        )
         worker = self.box.control.add_blocking_method("preview", PreviewRequest, previews.handle)
         self._thread = StageThread(worker, CLOCK.boottime_ns, random.Random(1), vital=False)
         self._stopping = threading.Event()

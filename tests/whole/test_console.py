@@ -136,7 +136,7 @@ def test_the_first_screens_arrive_whole_at_9600_baud(dead: Path, sit: Sit) -> No
     # Two seconds of a line at 9600.
     assert seat.received_bytes - before < 2 * 960
     seat.send(b"camera north focus\r")
-    assert "[#" in seat.read_until_seen("] best ")
+    assert "focus: 100 % of the best seen [#" in seat.read_until_seen("turn on past the sharpest")
     seat.send(b"q")
     seat.read_until("casa-0001> ")
     assert "Agent" in seat.run_command("status")
@@ -363,6 +363,12 @@ def test_with_the_agent_alive_every_command_is_sent_to_it(
     assert "pass ping 2:" in ping
     assert f"pass TCP to 127.0.0.1:{mosquitto.port}" in seat.run_command("net")
     assert "mast: pan" in seat.run_command("ptz status")
+    assert "mast: mark is stored at pan 0.0 tilt 0.0 zoom 0.00." in seat.run_command("ptz set mark")
+    assert "mast moves to pan 20.0 tilt 5.0 zoom 0.00." in seat.run_command("ptz goto 20 5")
+    _says(seat, "ptz status", "pan 20.0 tilt 5.0 zoom 0.00, controlled by amina (operator)")
+    assert "mast moves to mark." in seat.run_command("ptz goto mark")
+    _says(seat, "ptz status", "pan 0.0 tilt 0.0 zoom 0.00, at mark, controlled by amina")
+    assert re.search(r"mark +pan 0.0 .* stored by amina", seat.run_command("ptz presets"))
     seat.send(b"ptz\r")
     seat.read_until("q ends.\r\n")
     seat.send(b"9d")

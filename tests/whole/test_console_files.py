@@ -8,15 +8,20 @@ import shutil
 import subprocess
 import tarfile
 import termios
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from agent.__main__ import main
 from agent.console.byte_line import FLOW_CONTROL
+from agent.console.commands.camera import MAX_JPEG_BYTES
+from agent.recording.custody.receipts import FootageViewed, ServiceAction, parse_line
 from tests.whole.report.broker import Certificates
 from tests.whole.technician import ConsoleTechnician, make_box_folder
 
@@ -181,3 +186,50 @@ def test_flow_control_bytes_in_a_file_are_transferred(
     told = seat.read_until(PROMPT)
     assert summed(told) == hashlib.sha256(b"\x11\x13" * 700).hexdigest()
     assert termios.tcgetattr(seat.pty_master)[0] & FLOW_CONTROL == FLOW_CONTROL
+
+
+def test_a_picture_of_a_camera_comes_over_the_cable_in_the_stated_time(
+    seat: ConsoleTechnician, folder: Path
+) -> None:
+    told = begin(seat, "camera north xmodem")
+    name = re.search(r"casa-0001-north-\d{8}T\d{6}Z\.jpg", told)
+    stated = re.search(r"(\d+) bytes .*, about ([\d.]+) s at 115200 baud", told)
+    assert name
+    assert stated
+    began_s = time.monotonic()
+    assert seat.transfer("rx", "-c", "-q", name[0]) == 0
+    took_s = time.monotonic() - began_s
+    seat.read_until(PROMPT)
+    picture = folder / name[0]
+    assert picture.stat().st_size == int(stated[1]) <= MAX_JPEG_BYTES
+    assert took_s < float(stated[2]) + 3.0, f"{took_s:.1f} s"
+    assert cv2.imread(str(picture)).shape == (360, 640, 3)
+    bodies = [
+        parse_line(line).receipt.body
+        for path in (folder / "state" / "custody").glob("*.chain")
+        for line in path.read_bytes().splitlines()
+    ]
+    viewed = [body for body in bodies if isinstance(body, FootageViewed)]
+    assert [(body.camera, body.by) for body in viewed] == [("north", "amina")]
+    actions = [body.action for body in bodies if isinstance(body, ServiceAction)]
+    digest = hashlib.sha256(picture.read_bytes()).hexdigest()
+    assert actions[-1] == f"sends {name[0]}, sha256 {digest}"
+
+
+def test_no_pixel_under_a_mask_leaves_in_a_picture(seat: ConsoleTechnician, folder: Path) -> None:
+    seat.run_command("logout")
+    config = folder / "vigie.toml"
+    (folder / "mask.toml").write_text(
+        "[[mask]]\npolygon = [[0.0, 0.0], [0.5, 0.0], [0.5, 1.0], [0.0, 1.0]]\n"
+    )
+    config.write_text(config.read_text() + '[camera.detect]\nscene = "mask.toml"\n')
+    seat.answer_challenge()
+    told = begin(seat, "camera north xmodem")
+    name = re.search(r"casa-0001-north-\d{8}T\d{6}Z\.jpg", told)
+    assert name
+    assert seat.transfer("rx", "-c", "-q", name[0]) == 0
+    seat.read_until(PROMPT)
+    picture = np.asarray(cv2.imread(str(folder / name[0])))
+    masked = picture[:, : picture.shape[1] // 2 - 16]
+    assert masked.std() < 2
+    assert picture[:, picture.shape[1] // 2 + 16 :].std() > 10

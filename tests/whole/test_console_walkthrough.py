@@ -90,7 +90,7 @@ def test_a_new_technician_completes_every_console_task(
 
     technician.type("help camera")
     assert "shown by the agent" in technician.type("camera north")
-    assert "[" in technician.start("camera north focus", "] best ")
+    assert "[" in technician.start("camera north focus", "turn on past the sharpest")
     technician.press("q")
     technician.start("camera north level", "level ")
     technician.press("q")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import simplejpeg
 
 from agent.base.clock import SystemClock
 from agent.capture.preview import (
@@ -17,6 +18,7 @@ from agent.capture.preview import (
     request_preview,
 )
 from agent.capture.snapshot_command import CameraAccess
+from agent.detection.image import encode_snapshot
 from agent.runtime.control_socket import SOCKET_NAME, ControlSocket
 from agent.runtime.stage import StageThread
 from drivers.media import Frame
@@ -36,7 +38,7 @@ class Agent:
             "yard": CameraAccess(has_frames=False),
             "dark": CameraAccess(),
         }
-        previews = PreviewHandler(self.cameras, CLOCK.boottime_ns)
+        previews = PreviewHandler(self.cameras, encode_snapshot, CLOCK.boottime_ns)
         control = ControlSocket(state, CLOCK.boottime_ns)
         worker = control.add_blocking_method("preview", PreviewRequest, previews.handle)
         self._threads = [
@@ -145,3 +147,24 @@ def test_an_invalid_request_is_rejected_and_the_next_one_served(
         connection.settimeout(TIMEOUT_S)
         assert b'"state":"refused"' in connection.recv(10_000)
     assert request_preview(tmp_path, "north", "amina") is not None
+
+
+@pytest.mark.usefixtures("agent")
+def test_a_preview_has_the_picture_as_a_bounded_jpeg_on_request(tmp_path: Path) -> None:
+    seen = request_preview(tmp_path, "north", "amina", jpeg_max_bytes=20_000)
+    assert seen is not None
+    assert 1000 < len(seen.jpeg) <= 20_000
+    assert simplejpeg.decode_jpeg_header(seen.jpeg)[:2] == (360, 640)
+    plain = request_preview(tmp_path, "north", "amina")
+    assert plain is not None
+    assert plain.jpeg == b""
+
+
+@pytest.mark.usefixtures("agent")
+@pytest.mark.parametrize(("columns", "rows"), [(240, 180), (640, 100), (10, 480)])
+def test_a_preview_keeps_the_shape_of_the_picture(tmp_path: Path, columns: int, rows: int) -> None:
+    seen = request_preview(tmp_path, "north", "amina", columns, rows)
+    assert seen is not None
+    assert seen.columns <= columns
+    assert seen.rows <= rows
+    assert seen.columns / seen.rows == pytest.approx(640 / 360, rel=0.15)

@@ -1,15 +1,22 @@
-"""`camera`: a camera's picture in characters over the cable, and help to aim and focus it."""
+"""`camera`: a camera's picture over the cable, in characters, in the terminal's graphics or as a file, and help to
+aim and focus it.
+"""
 
 from collections.abc import Iterator, Sequence
 
 from agent.base.message import Message, Text, join_phrases
-from agent.capture import lens_aim
+from agent.base.sha256 import sha256_hex
+from agent.capture import focus_search, lens_aim
+from agent.capture.focus_search import FocusSearch
+from agent.console import file_transfer, terminal_graphics, xmodem
 from agent.console.arguments import choose_arg, usage_error
-from agent.console.camera_preview import CameraPreview, PreviewPicture
-from agent.console.context import ConsoleContext
+from agent.console.camera_preview import DEFAULT_SIZE_PX, CameraPreview, PreviewPicture
+from agent.console.context import VIEW_PURPOSE, ConsoleContext
+from agent.console.errors import ConsoleError
 from agent.console.keystrokes import Key
 from agent.console.session import ConsoleCommand, always
 from agent.console.terminal import Terminal
+from agent.console.terminal_graphics import GraphicsProtocol
 from drivers.contracts import CameraReadings
 from drivers.media import Plane
 
@@ -21,7 +28,20 @@ LIVE_REFRESH_S = 1.0
 LEVEL_TOLERANCE_DEG = 1.0
 MAX_LEVEL_DEG, LEVEL_BAR_CELLS = 15.0, 15
 MIN_PICTURE_ROWS = 8
-_MODES = ("focus", "level", "live")
+GRAPHICS_SIZE_PX = (240, 180)
+"""As large as a QR code on the screen: two or three seconds at 115200 baud."""
+JPEG_TRANSFER_S = 10.0
+MAX_JPEG_BYTES = xmodem.SHORT_BLOCK_BYTES * int(
+    JPEG_TRANSFER_S * file_transfer.LINE_BYTES_PER_S / xmodem.SHORT_BLOCK_BYTES
+)
+"""109,440: as many whole blocks as take JPEG_TRANSFER_S at 115200 baud."""
+_MODES = ("focus", "level", "live", "picture", "xmodem")
+_FILE_PURPOSE = "took a picture over the cable of the box's console"
+_FOCUS_VERDICTS = {
+    True: Message("pass"),
+    False: Message("FAIL: below the mark"),
+    None: Message("turn on past the sharpest"),
+}
 _QUIT_KEYS = ("q", "Q", "cancel", "eof")
 _TEXT_ROWS = 8
 _PLACES = {
@@ -45,27 +65,57 @@ _NOTHING_TO_FOCUS_ON = Message("nothing in the middle to focus on")
 
 
 def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> None:
-    """Show one picture, or help to focus, level or watch."""
+    """Show one picture, send it, or help to focus, level or watch."""
     names = context.camera_names
     modes = [word for word in argv if word in _MODES and word not in names]
     names_given = [word for word in argv if word not in modes]
     if len(modes) > 1 or len(names_given) > 1:
-        raise usage_error(("camera", *argv), "camera [NAME] [focus | level | live]")
+        raise usage_error(("camera", *argv), f"camera [NAME] [{' | '.join(_MODES)}]")
     name = choose_arg(Message("camera"), names_given[0] if names_given else None, names)
+    mode = modes[0] if modes else ""
+    protocol = _detect_graphics(terminal, name) if mode == "picture" else None
     terminal.print(Message("Camera {name}: waiting for a picture ...", name=name))
-    preview = context.open_preview(name)
+    preview = context.open_preview(name, _FILE_PURPOSE if mode == "xmodem" else VIEW_PURPOSE)
+    jpeg: bytes | None = None
     try:
-        match modes:
-            case ["focus"]:
-                _run_focus(terminal, preview)
-            case ["level"]:
+        match mode:
+            case "focus":
+                _run_focus(terminal, context, preview, name)
+            case "level":
                 _run_level(terminal, preview)
-            case ["live"]:
+            case "live":
                 _run_live(terminal, preview)
+            case "xmodem":
+                jpeg = preview.read_jpeg(PICTURE_TIMEOUT_S, MAX_JPEG_BYTES)
+                if jpeg is None:
+                    _print_no_picture(terminal, preview)
             case _:
-                _print_once(terminal, preview, name)
+                _print_once(terminal, preview, name, protocol)
     finally:
         preview.close()
+    if jpeg is not None:
+        _send_jpeg(terminal, context, name, jpeg)
+
+
+def _detect_graphics(terminal: Terminal, name: str) -> GraphicsProtocol:
+    protocol = terminal_graphics.detect(terminal)
+    if protocol is None:
+        raise ConsoleError(
+            Message(
+                "this terminal program shows no pictures (sixel, kitty); allowed: camera {name}, "
+                "camera {name} xmodem",
+                name=name,
+            )
+        )
+    return protocol
+
+
+def _send_jpeg(terminal: Terminal, context: ConsoleContext, name: str, jpeg: bytes) -> None:
+    """Send a picture as a file; the receipt before it has its hash."""
+    file_name = f"{context.box_id}-{name}-{context.now():%Y%m%dT%H%M%SZ}.jpg"
+    padded = file_transfer.pad_jpeg(jpeg)
+    context.write_receipt(f"sends {file_name}, sha256 {sha256_hex(padded)}")
+    file_transfer.send(terminal, file_name, padded)
 
 
 def print_picture(terminal: Terminal, luma: Plane, text_rows: int) -> None:
@@ -74,16 +124,23 @@ def print_picture(terminal: Terminal, luma: Plane, text_rows: int) -> None:
     terminal.print(*lens_aim.to_ascii(luma, terminal.columns - 2, rows))
 
 
-def _print_once(terminal: Terminal, preview: CameraPreview, name: str) -> None:
-    picture = preview.read(PICTURE_TIMEOUT_S)
-    if picture is None:
-        terminal.print(
-            Message(
-                "No picture came within {timeout_s:.0f} s from {source}. Try: check 6",
-                timeout_s=PICTURE_TIMEOUT_S,
-                source=preview.source,
-            )
+def _print_no_picture(terminal: Terminal, preview: CameraPreview) -> None:
+    terminal.print(
+        Message(
+            "No picture came within {timeout_s:.0f} s from {source}. Try: check 6",
+            timeout_s=PICTURE_TIMEOUT_S,
+            source=preview.source,
         )
+    )
+
+
+def _print_once(
+    terminal: Terminal, preview: CameraPreview, name: str, protocol: GraphicsProtocol | None
+) -> None:
+    size_px = DEFAULT_SIZE_PX if protocol is None else GRAPHICS_SIZE_PX
+    picture = preview.read(PICTURE_TIMEOUT_S, size_px)
+    if picture is None:
+        _print_no_picture(terminal, preview)
         return
     terminal.new_page()
     terminal.print(
@@ -95,7 +152,10 @@ def _print_once(terminal: Terminal, preview: CameraPreview, name: str) -> None:
             source=preview.source,
         )
     )
-    print_picture(terminal, picture.luma, _TEXT_ROWS)
+    if protocol is None:
+        print_picture(terminal, picture.luma, _TEXT_ROWS)
+    else:
+        terminal.draw(terminal_graphics.encode(picture.luma, protocol))
     terminal.table(_describe(picture))
 
 
@@ -103,7 +163,7 @@ def _describe(picture: PreviewPicture) -> list[tuple[Text, Text]]:
     aim = picture.aim
     focus: Text = _NOTHING_TO_FOCUS_ON
     if aim.focus is not None:
-        bar = lens_aim.focus_bar(aim.focus, aim.focus)
+        bar = lens_aim.focus_bar(aim.focus)
         focus = Message("{focus:4.1f} [{bar}]", focus=aim.focus, bar=bar)
     light = Message("{exposure}; mean {mean:.0f} of 255", exposure=aim.exposure, mean=aim.mean)
     return [
@@ -175,33 +235,46 @@ def _watch(
     terminal.print()
 
 
-def _run_focus(terminal: Terminal, preview: CameraPreview) -> None:
-    terminal.print(Message("Turn the lens slowly. q ends, r resets the best, p shows a picture."))
-    best = 0.0
+def _run_focus(
+    terminal: Terminal, context: ConsoleContext, preview: CameraPreview, name: str
+) -> None:
+    terminal.print(
+        Message(
+            "Turn the lens slowly past the sharpest picture, and back to it. q ends, r starts again, p "
+            "shows a picture."
+        )
+    )
+    search = FocusSearch()
     for picture, key in _watch(terminal, preview, REFRESH_S):
         if key == "p":
             terminal.print()
             terminal.new_page()
             print_picture(terminal, picture.luma, _TEXT_ROWS)
-        focus = picture.aim.focus
-        if focus is None:
+        if key == "r":
+            search = FocusSearch()
+        if picture.aim.focus is None:
             terminal.overwrite_line(Message("focus  --- {reason}", reason=_NOTHING_TO_FOCUS_ON))
             continue
-        best = focus if key == "r" else max(best, focus)
-        comparison = (
-            Message("best")
-            if focus >= best * 0.98
-            else Message("{loss:.0%} below", loss=1 - focus / best)
-        )
+        search.add(picture.aim.focus)
         terminal.overwrite_line(
             Message(
-                "focus {focus:5.1f} [{bar}] best {best:.1f}: {comparison}",
-                focus=focus,
-                bar=lens_aim.focus_bar(focus, best),
-                best=best,
-                comparison=comparison,
+                "focus: {percent} % of the best seen [{bar}] {verdict}",
+                percent=search.percent,
+                bar=focus_search.percent_bar(search.percent),
+                verdict=_FOCUS_VERDICTS[search.is_in_focus],
             )
         )
+    if search.has_passed_peak:
+        context.best_focus[name] = search.best
+    terminal.print(
+        Message(
+            "focus: {focus:.1f}, best {best:.1f}: {verdict}; allowed: {threshold} % of the best or more",
+            focus=search.focus,
+            best=search.best,
+            verdict=_FOCUS_VERDICTS[search.is_in_focus],
+            threshold=focus_search.PASS_PERCENT,
+        )
+    )
 
 
 def _run_level(terminal: Terminal, preview: CameraPreview) -> None:
@@ -250,7 +323,9 @@ CAMERA = ConsoleCommand(
     help=Message("a camera's picture; help to aim, level and focus it"),
     usage=(
         ("camera [NAME]", Message("one picture in characters, focus, light, level, glass")),
-        ("camera [NAME] focus", Message("a bar that grows as you turn the lens (q ends)")),
+        ("camera [NAME] picture", Message("a small picture, if the terminal program shows sixel or kitty")),
+        ("camera [NAME] xmodem", Message("a JPEG as a file, in 10 s at 115200 baud")),
+        ("camera [NAME] focus", Message("the focus by the sharpest seen, as you turn the lens (q ends)")),
         (
             "camera [NAME] level",
             Message("the lean of upright lines as you turn the camera (q ends)"),

@@ -27,7 +27,15 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
         if picture is not None and item.item == "aim":
             terminal.new_page()
             print_picture(terminal, picture, _TEXT_ROWS)
+        is_judged = item.item == "focus" and item.good is not None
+        if item.item == "focus" and not is_judged:
+            finding = Message(
+                "{finding}; judged after: camera {name} focus", finding=finding, name=item.subject
+            )
         terminal.print(Message("{item}: {finding}", item=item.title, finding=finding))
+        if is_judged:
+            terminal.print(Message("  pass") if item.good else Message("  FAIL"))
+            return item
         while (answer := parse_answer(item, terminal.read_line(Message("  good? ")))) is None:
             terminal.print(Message("  allowed: y, or n and a reason"))
         return answer
@@ -42,7 +50,8 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
         terminal.print(*commissioning.format_comparison(*session.compare()))
     else:
         terminal.print(Message("This takes pictures. Answer y, or n and why. Ctrl-C cancels."))
-        terminal.print(*commissioning.format_result(session.commission(ask, None)))
+        result = session.commission(ask, None, context.best_focus)
+        terminal.print(*commissioning.format_result(result))
 
 
 COMMISSION = ConsoleCommand(

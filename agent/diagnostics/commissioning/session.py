@@ -3,9 +3,10 @@
 import base64
 import shutil
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import cv2
 import msgspec
@@ -34,10 +35,10 @@ from agent.diagnostics.commissioning.certificate import (
     HeadRecord,
     InstallationRecord,
     ItemAnswer,
-    ItemKind,
 )
 from agent.diagnostics.commissioning.drift import DRIFT_TITLES, ConfigurationDrift, find_drifts
 from agent.faults import diagnosis
+from agent.diagnostics.commissioning.items import iter_items
 from agent.health import health_file
 from agent.health.health_file import LiveHealth, get_runtime_dir
 from agent.ptz.ptz_args import PtzResult
@@ -49,7 +50,6 @@ PREVIEW_WIDTH_PX, PREVIEW_HEIGHT_PX = 480, 270
 FRAMES_PER_CAMERA = 5
 """Pictures of a camera: their median removes moving objects."""
 _REPLY_TIMEOUT_S = 10.0
-_NO_MASKS = Message("no masks")
 
 AskTechnician = Callable[[ItemAnswer, Text, Plane | None], ItemAnswer]
 """Shows the technician an item, its finding and its picture, and returns it with their verdict."""
@@ -128,15 +128,21 @@ class CommissioningSession:
         return base64.b64encode(self._identity.public_key_raw).decode()
 
     def commission(
-        self, ask_technician: AskTechnician, copy_folder: Path | None
+        self,
+        ask_technician: AskTechnician,
+        copy_folder: Path | None,
+        best_focus: Mapping[str, float] = MappingProxyType({}),
     ) -> CommissioningResult:
-        """Inspect all items and write the record, with a copy in `copy_folder` if given."""
+        """Inspect all items and write the record, with a copy in `copy_folder` if given.
+
+        `best_focus` has the best focus of each camera whose lens was turned past it.
+        """
         if copy_folder is not None and copy_folder.exists():
             raise UserError(f"--out {str(copy_folder)!r}: already exists; allowed: a new folder")
         record, planes = self._inspect(f"commissioned by {self._by}")
         answers = [
             ask_technician(item, finding, planes.get(item.subject or ""))
-            for item, finding in _iter_items(record)
+            for item, finding in iter_items(record, best_focus)
         ]
         pictures = {name: _encode_png(plane) for name, plane in planes.items()}
         record = msgspec.structs.replace(record, answers=tuple(answers))
@@ -311,61 +317,6 @@ class CommissioningSession:
 
     def _utc_now(self) -> str:
         return rfc3339(self._clock.utc(self._clock.boottime_ns()))
-
-
-def _iter_items(record: InstallationRecord) -> Iterator[tuple[ItemAnswer, Message]]:
-    """Yield item by item for the technician's verdict, each with its finding."""
-    for camera in record.cameras:
-        if camera.picture is None:
-            finding = Message("no picture: {reason}", reason=camera.reason or "")
-            yield _make_item("aim", camera.name, finding, good=False)
-            continue
-        yield _make_item("aim", camera.name, _describe_aim(camera), good=None)
-        focus = (
-            Message("no detail to focus on")
-            if camera.focus is None
-            else Message("{focus:.0f} of about 70", focus=camera.focus)
-        )
-        yield _make_item("focus", camera.name, focus, good=None)
-        masks = Message("{count} masks", count=camera.masks) if camera.masks else _NO_MASKS
-        yield _make_item("masks", camera.name, masks, good=None)
-    for head in record.heads:
-        if head.presets is None:
-            yield _make_item("head", head.name, Message("no answer"), good=False)
-        else:
-            names = ", ".join(head.presets)
-            found = Message("presets: {names}", names=names) if names else Message("no presets")
-            yield _make_item("head", head.name, found, good=None)
-    if not record.connected:
-        link = Message("not connected")
-    elif record.centre_listening:
-        link = Message("connected, a centre is subscribed")
-    else:
-        link = Message("connected, no centre is subscribed")
-    yield _make_item("link", None, link, good=record.connected)
-    clock = (
-        Message("set by {source}", source=record.clock_source)
-        if record.clock_synced
-        else Message("not synchronised")
-    )
-    yield _make_item("clock", None, clock, good=record.clock_synced)
-
-
-def _make_item(
-    kind: ItemKind, subject: str | None, finding: Message, *, good: bool | None
-) -> tuple[ItemAnswer, Message]:
-    return ItemAnswer(item=kind, subject=subject, finding=str(finding), good=good), finding
-
-
-def _describe_aim(camera: CameraRecord) -> Message:
-    exposure = Message("good") if camera.exposure == "good" else camera.exposure
-    if camera.lean_deg is None:
-        return Message("exposure {exposure}", exposure=exposure)
-    return Message(
-        "exposure {exposure}, leans {lean_deg:+.1f} degrees",
-        exposure=exposure,
-        lean_deg=camera.lean_deg,
-    )
 
 
 def _median(values: list[float | None]) -> float | None:

@@ -1,0 +1,60 @@
+"""agent.diagnostics.commissioning.items: a focus is judged by the best one that was seen."""
+
+import pytest
+
+from agent.diagnostics.commissioning.certificate import CameraRecord, InstallationRecord
+from agent.diagnostics.commissioning.items import iter_items
+
+SHA256 = "0" * 64
+
+
+def record(focus: float | None) -> InstallationRecord:
+    camera = CameraRecord(
+        name="north",
+        picture=SHA256,
+        reason=None,
+        width_px=480,
+        height_px=270,
+        focus=focus,
+        lean_deg=None,
+        exposure="good",
+        masks=0,
+        scenes={},
+        model=None,
+        preset=None,
+    )
+    return InstallationRecord(
+        box="casa-0001",
+        site="A street",
+        created_time="2026-11-25T00:00:00Z",
+        clock_synced=True,
+        clock_source="ntp",
+        technician="amina",
+        public_key="",
+        version="1",
+        config=SHA256,
+        cameras=(camera,),
+        heads=(),
+        connected=True,
+        centre_listening=True,
+        round_trip_ms=None,
+        faults=(),
+    )
+
+
+@pytest.mark.parametrize(
+    ("focus", "best", "finding", "good"),
+    [
+        (44.0, None, "44 of about 70", None),
+        (None, 44.0, "no detail to focus on", None),
+        (39.5, 44.0, "89 % of the best seen; allowed: 90 % or more", False),
+        (39.6, 44.0, "90 % of the best seen; allowed: 90 % or more", True),
+        (50.0, 44.0, "113 % of the best seen; allowed: 90 % or more", True),
+    ],
+)
+def test_a_focus_is_judged_by_the_best_seen_or_left_to_the_technician(
+    focus: float | None, best: float | None, finding: str, good: bool | None
+) -> None:
+    best_focus = {} if best is None else {"north": best}
+    (item,) = [item for item, _ in iter_items(record(focus), best_focus) if item.item == "focus"]
+    assert (item.finding, item.good) == (finding, good)
