@@ -161,7 +161,6 @@ class Actuators:
         return handlers
 
 
-
 def _guard_stages(stages: Iterable[Stage]) -> "tuple[GuardedStage, ...]":
     from agent.failsafe.guard_stage import GuardedStage  # noqa: PLC0415 - see the module's docstring
 

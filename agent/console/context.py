@@ -14,6 +14,7 @@ from agent.base.device_identity import DeviceIdentity
 from agent.base.health_model import HealthReport
 from agent.base.message import Message, Text
 from agent.base.model import CommandDone, CommandRefused
+from agent.capture.lens_aim import FocusBlocks
 from agent.commands.local_command import send_command
 from agent.config.configuration import Config
 from agent.console import agent_process, camera_preview, console_settings
@@ -63,7 +64,7 @@ class ConsoleContext:
         self._preview_opener = preview_opener or camera_preview.open_preview
         self.session_language: Language | None = None
         """The language that the technician has chosen for this session."""
-        self.best_focus: dict[str, float] = {}
+        self.best_focus: dict[str, FocusBlocks] = {}
         """The sharpest focus of each camera whose lens the technician has turned past it."""
         self._fault_texts: tuple[Language, FaultTexts] | None = None
         self._custody_log: CustodyLog | None = None

@@ -399,9 +399,7 @@ class ConsoleRig:
             preview_opener=self._open_preview,
         )
 
-    def _open_preview(
-        self, _context: ConsoleContext, _camera: str, purpose: str
-    ) -> CameraPreview:
+    def _open_preview(self, _context: ConsoleContext, _camera: str, purpose: str) -> CameraPreview:
         self.purposes.append(purpose)
         self.previews.append(RecordedPreview(self.clock, self.views))
         return self.previews[-1]

@@ -30,7 +30,6 @@ from tests.pure.console_rig import (
     STICK,
     ConsoleRig,
     RecordingAgent,
-    make_picture,
 )
 from tests.vectors.street import BOOT_UTC, StreetBox
 

@@ -43,18 +43,18 @@ def record(focus: float | None) -> InstallationRecord:
 
 
 @pytest.mark.parametrize(
-    ("focus", "best", "finding", "good"),
+    ("focus", "percent", "finding", "good"),
     [
         (44.0, None, "44 of about 70", None),
-        (None, 44.0, "no detail to focus on", None),
-        (39.5, 44.0, "89 % of the best seen; allowed: 90 % or more", False),
-        (39.6, 44.0, "90 % of the best seen; allowed: 90 % or more", True),
-        (50.0, 44.0, "113 % of the best seen; allowed: 90 % or more", True),
+        (None, 100, "no detail to focus on", None),
+        (39.5, 84, "84 % of the best seen; allowed: 85 % or more", False),
+        (39.6, 85, "85 % of the best seen; allowed: 85 % or more", True),
+        (50.0, 113, "113 % of the best seen; allowed: 85 % or more", True),
     ],
 )
 def test_a_focus_is_judged_by_the_best_seen_or_left_to_the_technician(
-    focus: float | None, best: float | None, finding: str, good: bool | None
+    focus: float | None, percent: int | None, finding: str, good: bool | None
 ) -> None:
-    best_focus = {} if best is None else {"north": best}
-    (item,) = [item for item, _ in iter_items(record(focus), best_focus) if item.item == "focus"]
+    percents = {} if percent is None else {"north": percent}
+    (item,) = [item for item, _ in iter_items(record(focus), percents) if item.item == "focus"]
     assert (item.finding, item.good) == (finding, good)

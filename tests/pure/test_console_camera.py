@@ -55,18 +55,16 @@ def test_leaving_the_focus_prints_the_verdict_and_its_threshold(
     rig.line.on_read = lambda: bool(rig.previews) and len(rig.previews[0].views) > 1
     screen = rig.run_logged_in(f"language {language}", "camera focus", keys=b"q")
     last = screen.rstrip().splitlines()[-2]
-    assert re.search(r"\d+[.,]\d.*\d+[.,]\d.*90", last), last
+    assert "85 %" in last
     if language == "en":
-        assert re.fullmatch(
-            r"focus: \d+\.\d, best \d+\.\d: pass; allowed: 90 % of the best or more", last
-        )
+        assert last == "focus: pass; allowed: 85 % of the best seen or more"
     assert rig.context.best_focus.keys() == {"north"}
 
 
 def test_a_lens_that_was_not_turned_is_not_judged(rig: ConsoleRig) -> None:
     rig.views = [sharp_and_blurred()[0]]
     screen = rig.run_logged_in("camera focus", keys=b"q")
-    assert "turn on past the sharpest; allowed: 90 % of the best or more" in screen
+    assert "focus: turn on past the sharpest; allowed: 85 % of the best seen or more" in screen
     assert rig.context.best_focus == {}
 
 
@@ -169,8 +167,7 @@ def test_a_picture_file_is_announced_with_its_time_and_its_receipts(rig: Console
     digest = re.search(r"sha256 ([0-9a-f]{64})", screen)
     assert name
     assert digest
-    assert "at 115200 baud" in screen
-    assert "not sent: cancelled. Try again." in screen
+    assert "at 115200 baud" in " ".join(screen.split())
     assert rig.purposes == ["took a picture over the cable of the box's console"]
     assert ("amina", f"sends {name[0]}, sha256 {digest[1]}") in rig.receipts
     assert rig.previews[0].closed

@@ -36,7 +36,9 @@ def test_the_status_of_a_head_is_its_position(rig: ConsoleRig) -> None:
     assert "mast: pan 10.0 tilt -5.0 zoom 0.25" in rig.run_logged_in("ptz status")
 
 
-def test_a_preset_is_stored_and_recalled_by_its_name(rig: ConsoleRig, agent: RecordingAgent) -> None:
+def test_a_preset_is_stored_and_recalled_by_its_name(
+    rig: ConsoleRig, agent: RecordingAgent
+) -> None:
     screen = rig.run_logged_in("ptz set gate", "ptz presets", "ptz mast goto gate")
     assert "mast: gate is stored at pan 10.0 tilt -5.0 zoom 0.00." in screen
     assert re.search(r"gate +pan 10.0 tilt -5.0 zoom 0.00 +stored by amina", screen)

@@ -252,10 +252,10 @@ def _run_focus(
             print_picture(terminal, picture.luma, _TEXT_ROWS)
         if key == "r":
             search = FocusSearch()
-        if picture.aim.focus is None:
+        search.add(picture.aim.focus_blocks)
+        if search.percent is None:
             terminal.overwrite_line(Message("focus  --- {reason}", reason=_NOTHING_TO_FOCUS_ON))
             continue
-        search.add(picture.aim.focus)
         terminal.overwrite_line(
             Message(
                 "focus: {percent} % of the best seen [{bar}] {verdict}",
@@ -268,9 +268,7 @@ def _run_focus(
         context.best_focus[name] = search.best
     terminal.print(
         Message(
-            "focus: {focus:.1f}, best {best:.1f}: {verdict}; allowed: {threshold} % of the best or more",
-            focus=search.focus,
-            best=search.best,
+            "focus: {verdict}; allowed: {threshold} % of the best seen or more",
             verdict=_FOCUS_VERDICTS[search.is_in_focus],
             threshold=focus_search.PASS_PERCENT,
         )
@@ -323,9 +321,15 @@ CAMERA = ConsoleCommand(
     help=Message("a camera's picture; help to aim, level and focus it"),
     usage=(
         ("camera [NAME]", Message("one picture in characters, focus, light, level, glass")),
-        ("camera [NAME] picture", Message("a small picture, if the terminal program shows sixel or kitty")),
+        (
+            "camera [NAME] picture",
+            Message("a small picture, if the terminal program shows sixel or kitty"),
+        ),
         ("camera [NAME] xmodem", Message("a JPEG as a file, in 10 s at 115200 baud")),
-        ("camera [NAME] focus", Message("the focus by the sharpest seen, as you turn the lens (q ends)")),
+        (
+            "camera [NAME] focus",
+            Message("the focus by the sharpest seen, as you turn the lens (q ends)"),
+        ),
         (
             "camera [NAME] level",
             Message("the lean of upright lines as you turn the camera (q ends)"),

@@ -15,16 +15,19 @@ _NO_MASKS = Message("no masks")
 
 
 def iter_items(
-    record: InstallationRecord, best_focus: Mapping[str, float]
+    record: InstallationRecord, focus_percents: Mapping[str, int]
 ) -> Iterator[tuple[ItemAnswer, Message]]:
-    """Yield item by item for the technician's verdict, each with its finding."""
+    """Yield item by item for the technician's verdict, each with its finding.
+
+    `focus_percents` are shares of the best focus seen, of the cameras whose lens was turned past it.
+    """
     for camera in record.cameras:
         if camera.picture is None:
             finding = Message("no picture: {reason}", reason=camera.reason or "")
             yield _make_item("aim", camera.name, finding, good=False)
             continue
         yield _make_item("aim", camera.name, _describe_aim(camera), good=None)
-        yield _focus_item(camera, best_focus.get(camera.name))
+        yield _focus_item(camera, focus_percents.get(camera.name))
         masks = Message("{count} masks", count=camera.masks) if camera.masks else _NO_MASKS
         yield _make_item("masks", camera.name, masks, good=None)
     for head in record.heads:
@@ -49,22 +52,19 @@ def iter_items(
     yield _make_item("clock", None, clock, good=record.clock_synced)
 
 
-def _focus_item(
-    camera: CameraRecord, best_focus: float | None
-) -> tuple[ItemAnswer, Message]:
-    """Judge the focus by the best one that was seen, or leave it to the technician if there is none."""
+def _focus_item(camera: CameraRecord, percent: int | None) -> tuple[ItemAnswer, Message]:
+    """Judge the focus by its share of the best one seen, or leave it to the technician if that is None."""
     if camera.focus is None:
         return _make_item("focus", camera.name, Message("no detail to focus on"), good=None)
-    if best_focus is None:
+    if percent is None:
         score = Message("{focus:.0f} of about 70", focus=camera.focus)
         return _make_item("focus", camera.name, score, good=None)
     finding = Message(
         "{percent} % of the best seen; allowed: {threshold} % or more",
-        percent=focus_search.percent_of_best(camera.focus, best_focus),
+        percent=percent,
         threshold=focus_search.PASS_PERCENT,
     )
-    good = focus_search.is_in_focus(camera.focus, best_focus)
-    return _make_item("focus", camera.name, finding, good=good)
+    return _make_item("focus", camera.name, finding, good=percent >= focus_search.PASS_PERCENT)
 
 
 def _make_item(

@@ -22,7 +22,8 @@ from agent.base.message import Message, Text
 from agent.base.model import CommandDone
 from agent.base.sha256 import sha256_hex
 from agent.base.signed_manifest import BadManifest
-from agent.capture.lens_aim import LensAim
+from agent.capture import focus_search
+from agent.capture.lens_aim import FocusBlocks, LensAim
 from agent.capture.preview import PreviewUnavailable, request_preview
 from agent.commands.local_command import send_command
 from agent.config import configuration
@@ -105,6 +106,22 @@ def format_comparison(
     ]
 
 
+class _Inspection(msgspec.Struct, frozen=True):
+    """A measured box: its record, the picture of each camera, and the focus of each by blocks."""
+
+    record: InstallationRecord
+    planes: dict[str, Plane]
+    focus_blocks: dict[str, FocusBlocks]
+
+    def focus_percents(self, best_focus: Mapping[str, FocusBlocks]) -> dict[str, int]:
+        """Return the share of the best focus, of the cameras that have one."""
+        percents = {
+            name: focus_search.percent_of(blocks, best_focus.get(name, ()))
+            for name, blocks in self.focus_blocks.items()
+        }
+        return {name: percent for name, percent in percents.items() if percent is not None}
+
+
 class CommissioningSession:
     """A box whose agent runs. Raises UserError if it does not, or another user owns the state."""
 
@@ -131,7 +148,7 @@ class CommissioningSession:
         self,
         ask_technician: AskTechnician,
         copy_folder: Path | None,
-        best_focus: Mapping[str, float] = MappingProxyType({}),
+        best_focus: Mapping[str, FocusBlocks] = MappingProxyType({}),
     ) -> CommissioningResult:
         """Inspect all items and write the record, with a copy in `copy_folder` if given.
 
@@ -139,10 +156,11 @@ class CommissioningSession:
         """
         if copy_folder is not None and copy_folder.exists():
             raise UserError(f"--out {str(copy_folder)!r}: already exists; allowed: a new folder")
-        record, planes = self._inspect(f"commissioned by {self._by}")
+        inspection = self._inspect(f"commissioned by {self._by}")
+        record, planes = inspection.record, inspection.planes
         answers = [
             ask_technician(item, finding, planes.get(item.subject or ""))
-            for item, finding in iter_items(record, best_focus)
+            for item, finding in iter_items(record, inspection.focus_percents(best_focus))
         ]
         pictures = {name: _encode_png(plane) for name, plane in planes.items()}
         record = msgspec.structs.replace(record, answers=tuple(answers))
@@ -165,19 +183,24 @@ class CommissioningSession:
             }
         except BadManifest as error:
             raise UserError(str(error)) from error
-        current, current_planes = self._inspect(
-            f"compared with what was commissioned on {recorded.created_time}"
+        current = self._inspect(f"compared with what was commissioned on {recorded.created_time}")
+        return recorded, tuple(
+            find_drifts(recorded, current.record, recorded_planes, current.planes)
         )
-        return recorded, tuple(find_drifts(recorded, current, recorded_planes, current_planes))
 
-    def _inspect(self, purpose: str) -> tuple[InstallationRecord, dict[str, Plane]]:
+    def _inspect(self, purpose: str) -> _Inspection:
         report = self._read_live_health().report
         self._append_receipt(ServiceAction(by=self._by, action=purpose))
         planes: dict[str, Plane] = {}
+        focus_blocks: dict[str, FocusBlocks] = {}
         cameras = []
         for camera in self._config.camera:
-            camera_record, plane = self._inspect_camera(camera, report)
+            camera_record, plane, aims = self._inspect_camera(camera, report)
             cameras.append(camera_record)
+            if aims:
+                focus_blocks[camera.name] = focus_search.median_blocks(
+                    [aim.focus_blocks for aim in aims]
+                )
             if plane is not None:
                 planes[camera.name] = plane
         trust = self._clock.trust()
@@ -198,11 +221,11 @@ class CommissioningSession:
             round_trip_ms=None if report.link is None else report.link.round_trip_ms,
             faults=tuple(f"{fault.code} {fault.subject}" for fault in report.faults),
         )
-        return record, planes
+        return _Inspection(record, planes, focus_blocks)
 
     def _inspect_camera(
         self, camera: CameraConfig, report: HealthReport
-    ) -> tuple[CameraRecord, Plane | None]:
+    ) -> tuple[CameraRecord, Plane | None, list[LensAim]]:
         plane, aims, reason = self._capture_camera(camera, report)
         picture_sha256 = None if plane is None else sha256_hex(_encode_png(plane))
         scene_files = (
@@ -240,6 +263,7 @@ class CommissioningSession:
                 preset=head_presets[0] if head_presets else None,
             ),
             plane,
+            aims,
         )
 
     def _capture_camera(
