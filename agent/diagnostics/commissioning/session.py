@@ -38,8 +38,8 @@ from agent.diagnostics.commissioning.certificate import (
     ItemAnswer,
 )
 from agent.diagnostics.commissioning.drift import DRIFT_TITLES, ConfigurationDrift, find_drifts
-from agent.faults import diagnosis
 from agent.diagnostics.commissioning.items import iter_items
+from agent.faults import diagnosis
 from agent.health import health_file
 from agent.health.health_file import LiveHealth, get_runtime_dir
 from agent.ptz.ptz_args import PtzResult
