@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from drivers.child import landlock
+from drivers.child import landlock, syscall_filter
 from drivers.child.frame_memory import SLOT_COUNT, frame_bytes
 from drivers.child.messages import MAX_SIDE_PX
 
@@ -61,6 +61,7 @@ def confine(confinement: Confinement) -> None:
         resource.setrlimit(kind, (limit, limit))
     threading.stack_size(THREAD_STACK_BYTES)
     landlock.restrict(_readable_paths(), confinement.tcp_ports)
+    syscall_filter.forbid()
 
 
 def _readable_paths() -> tuple[Path, ...]:

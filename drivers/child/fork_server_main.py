@@ -18,7 +18,7 @@ from typing import NoReturn
 
 import msgspec
 
-from drivers.child import landlock, main
+from drivers.child import landlock, main, syscall_filter
 from drivers.child.fork_server import PID, ExitReport
 
 log = logging.getLogger(__name__)
@@ -38,6 +38,8 @@ def run_server() -> None:
     channel = socket.socket(fileno=int(sys.argv[2]))
     if landlock.abi_version() == 0:
         log.warning("%s: the kernel has no Landlock to confine it by", sys.argv[1])
+    if syscall_filter.load_library() is None:
+        log.warning("%s: there is no libseccomp to confine it by", sys.argv[1])
     module: main.ServedModule = importlib.import_module(sys.argv[1])  # type: ignore[assignment]
     module.prepare()
     # A collection in a child would write into the shared memory, and so copy it.

@@ -25,6 +25,8 @@ from drivers.stream_child import StreamOptions
 MEMORY_BYTES = 33_554_432
 PTRACE_ATTACH = 16  # sys/ptrace.h
 Deed = Literal[
+    "fork",
+    "unix",
     "allocate",
     "connect",
     "crash",
@@ -83,6 +85,16 @@ def spin(_target: str) -> None:
         pass
 
 
+def fork(_target: str) -> None:
+    if os.fork() == 0:
+        os._exit(0)
+
+
+def connect_unix(target: str) -> None:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(target)
+
+
 def trace(target: str) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.ptrace(PTRACE_ATTACH, int(target), None, None):
@@ -93,6 +105,8 @@ DEEDS: dict[Deed, Callable[[str], object]] = {
     "allocate": allocate,
     "connect": lambda port: socket.create_connection(("127.0.0.1", int(port)), timeout=2).close(),
     "crash": lambda _: ctypes.string_at(0),
+    "fork": fork,
+    "unix": connect_unix,
     "execute": lambda path: subprocess.run([path], check=True),
     "listen": lambda _: socket.create_server(("127.0.0.1", 0)).close(),
     "open": lambda path: Path(path).read_bytes(),

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from drivers.camera import rtsp
-from drivers.child import landlock
+from drivers.child import landlock, syscall_filter
 from drivers.child.camera import ChildCamera
 from drivers.child.connection import ChildConnection
 from drivers.child.fork_server import ForkServer
@@ -31,6 +31,9 @@ from tests.contracts.peer_memory import children_of, sampled_growth
 WITHIN_S = 20.0
 CHUNK_BYTES = 1 << 20
 
+needs_libseccomp = pytest.mark.skipif(
+    syscall_filter.load_library() is None, reason="needs libseccomp"
+)
 needs_landlock = pytest.mark.skipif(landlock.abi_version() == 0, reason="needs Landlock")
 needs_landlock_of_ports = pytest.mark.skipif(
     landlock.abi_version() < 4, reason="needs Linux 6.7: Landlock with TCP ports"
@@ -143,6 +146,21 @@ def test_no_program_can_be_executed(attempt: Callable[..., Attempt]) -> None:
 @needs_landlock
 def test_the_agent_cannot_be_traced(attempt: Callable[..., Attempt]) -> None:
     assert attempt("trace", os.getpid()).result() == "PermissionError"
+
+
+@needs_libseccomp
+def test_no_process_can_be_started(attempt: Callable[..., Attempt]) -> None:
+    assert attempt("fork").result() == "PermissionError"
+
+
+@needs_libseccomp
+def test_the_agents_control_socket_cannot_be_connected_to(
+    attempt: Callable[..., Attempt], tmp_path: Path
+) -> None:
+    with socket.socket(socket.AF_UNIX) as control:
+        control.bind(str(tmp_path / "control.sock"))
+        control.listen()
+        assert attempt("unix", tmp_path / "control.sock").result() == "PermissionError"
 
 
 @needs_landlock_of_signals

@@ -215,7 +215,7 @@ def test_hostile_answers_to_a_search_hide_no_camera_and_take_bounded_memory() ->
         sampled_growth(child_link.FORK_SERVER) as child_growth,
     ):
         before_bytes = reset_peak_memory()
-        found = discover(2.0)
+        found = discover(4.0)
         growth_bytes = peak_memory_bytes() - before_bytes
     assert [camera.name for camera in found] == ["tram-14-front"]
     assert growth_bytes < AGENT_GROWTH_BYTES
