@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -70,9 +70,9 @@ _INSTANCE_NUMBERS = itertools.count(1)
 
 
 class Container:
-    """A booted one. `files` are in its /etc in addition to systemd's own."""
+    """A booted one. `files` are in its /etc in addition to systemd's own, `devices` in its /dev."""
 
-    def __init__(self, folder: Path, files: dict[str, str]) -> None:
+    def __init__(self, folder: Path, files: dict[str, str], devices: Sequence[str] = ()) -> None:
         etc, local, opt = folder / "etc", folder / "local", folder / "opt"
         for one in (etc / "systemd" / "system", local, opt / "vigie" / "bin", opt / "checkout"):
             one.mkdir(parents=True)
@@ -97,6 +97,7 @@ class Container:
             folder / "console.log",
             *("-D", "/", "--volatile=yes", f"--bind={etc}:/etc", f"--bind-ro={local}:/usr/local"),
             *(f"--bind-ro={opt}:/opt", f"--bind-ro={ROOT}:{CHECKOUT}"),
+            *(f"--bind={device}" for device in devices),
         )
 
     def _boot(self, name: str, log: Path, *nspawn_args: str) -> None:
