@@ -78,6 +78,18 @@ def test_a_unit_that_reads_the_clock_error_does_not_protect_the_clock(unit: Path
     assert not (reads_clock_error and "ProtectClock=yes" in lines)
 
 
+def test_no_unit_asks_systemd_logind_for_a_reboot() -> None:
+    """`systemctl reboot` does, and prints that an image has none: `Call to Reboot failed`."""
+    commands = [
+        line.split()
+        for unit in SERVICES
+        for line in unit.read_text().splitlines()
+        if line.startswith("Exec") and "systemctl" in line
+    ]
+    assert any(words[-1] == "reboot.target" for words in commands)
+    assert not any("reboot" in words for words in commands)
+
+
 def seconds(unit: Path, setting: str) -> float:
     """Return a unit's setting in seconds, parsed as systemd does."""
     values = [
