@@ -187,7 +187,7 @@ def test_the_image_contains_its_inventory_and_licences(running: Guest) -> None:
     parts = msgspec.json.decode(running.run("cat /usr/share/vigie/sbom.cdx.json"))
     assert parts["bomFormat"] == "CycloneDX"
     names = {part["name"] for part in parts["components"]}
-    assert {"systemd", "rauc", "opencv-python-headless"} <= names
+    assert {"systemd", "rauc", "opencv-python-headless", "FFmpeg", "x264", "libxml2"} <= names
     assert not running.run("find /usr/share/vigie/licences -type f -empty")
     assert len(running.run("ls /usr/share/vigie/licences/*").split()) > len(names) // 2
 

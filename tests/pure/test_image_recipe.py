@@ -6,8 +6,9 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -385,6 +386,9 @@ Version: 1
 """
 
 
+ELF = b"\x7fELF of some program"
+
+
 def a_root(folder: Path) -> Path:
     """A root file system with one Debian and two Python packages."""
     site = folder / "opt/vigie/lib/python3.13/site-packages"
@@ -399,8 +403,16 @@ def a_root(folder: Path) -> Path:
         (package / "METADATA").write_text(
             f"Metadata-Version: 2.4\nName: {title}\nVersion: {version}\n{more}\n"
         )
-    (folder / "var/lib/dpkg").mkdir(parents=True)
+        (package / "RECORD").write_text(f"{title.lower()}/fast.so,sha256=x,4\n")
+        (site / title.lower()).mkdir()
+        (site / title.lower() / "fast.so").write_bytes(ELF)
+    (folder / "var/lib/dpkg/info").mkdir(parents=True)
     (folder / "var/lib/dpkg/status").write_text(STATUS)
+    (folder / "var/lib/dpkg/info/e2fsprogs.list").write_text(
+        "/.\n/sbin/e2fsck\n/usr/lib/libe2p.so.2\n"
+    )
+    (folder / "usr/sbin").mkdir(parents=True)
+    (folder / "usr/sbin/e2fsck").write_bytes(ELF)
     (folder / "usr/share/doc/e2fsprogs").mkdir(parents=True)
     (folder / "usr/share/doc/e2fsprogs/copyright").write_text("GPL-2")
     return folder
@@ -423,6 +435,102 @@ def test_an_image_contains_its_inventory_and_licences(tmp_path: Path) -> None:
     assert reported["components"][2]["licenses"] == [{"expression": "Apache-2.0"}]
     assert (place / "licences/debian/e2fsprogs").read_text() == "GPL-2"
     assert (place / "licences/python/vigie-1.2.3/LICENSE").is_file()
+
+
+def take_inventory(root: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, RECIPE / "inventory.py", root, "1.2.3"]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def add_wheel(root: Path, name: str, version: str, files: Mapping[str, bytes]) -> Path:
+    site = root / "opt/vigie/lib/python3.13/site-packages"
+    package = site / f"{name.replace('-', '_')}-{version}.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text(f"Metadata-Version: 2.4\nName: {name}\nVersion: {version}\n")
+    (package / "RECORD").write_text("".join(f"{path},,\n" for path in files))
+    for path, content in files.items():
+        (site / path).parent.mkdir(parents=True, exist_ok=True)
+        (site / path).write_bytes(content)
+    return package
+
+
+def av_version() -> str:
+    return next(wheel["version"] for wheel in BUNDLED["wheel"] if wheel["name"] == "av")
+
+
+BUNDLED = tomllib.loads((RECIPE / "bundled-libraries.toml").read_text())
+X265 = "av.libs/libx265-eebb7db1.so.217"
+
+
+def test_a_library_inside_a_wheel_is_listed_with_its_version_and_licence(tmp_path: Path) -> None:
+    root = a_root(tmp_path)
+    add_wheel(root, "av", av_version(), {X265: ELF + b" 4.3+1-e9b8812"})
+    done = take_inventory(root)
+    assert done.returncode == 0, done.stderr
+    sbom = json.loads((root / "usr/share/vigie/sbom.cdx.json").read_text())
+    (x265,) = [one for one in sbom["components"] if one["name"] == "x265"]
+    assert x265["version"] == "4.3+1-e9b8812"
+    assert x265["licenses"] == [{"expression": "GPL-2.0-or-later"}]
+    assert [one["location"].rpartition("/")[2] for one in x265["evidence"]["occurrences"]] == [
+        "libx265-eebb7db1.so.217"
+    ]
+    assert "GNU" in (root / "usr/share/vigie/licences/bundled/x265").read_text()
+
+
+def test_the_libraries_that_a_wheel_lists_itself_are_in_the_inventory(tmp_path: Path) -> None:
+    root = a_root(tmp_path)
+    package = add_wheel(root, "crypto", "1", {})
+    (package / "sboms").mkdir()
+    (package / "sboms" / "openssl.json").write_text(
+        json.dumps(
+            {
+                "components": [
+                    {"name": "openssl", "version": "4.0.3", "purl": "pkg:generic/openssl@4.0.3?x=1"}
+                ]
+            }
+        )
+    )
+    assert take_inventory(root).returncode == 0
+    sbom = json.loads((root / "usr/share/vigie/sbom.cdx.json").read_text())
+    assert {"pkg:generic/openssl@4.0.3"} <= {one.get("purl") for one in sbom["components"]}
+
+
+@pytest.mark.parametrize(
+    ("version", "files", "line"),
+    [
+        (None, {"av.libs/libstranger-00.so.1": ELF}, "of no component of the bill of materials: "),
+        (None, {X265: ELF}, "bundled-libraries.toml: av: x265: '4.3+1-e9b8812' is in none of "),
+        ("99.0", {}, "the image has 99.0; look into the new wheel"),
+    ],
+)
+def test_an_image_with_a_library_of_unknown_origin_or_version_is_not_built(
+    tmp_path: Path, version: str | None, files: dict[str, bytes], line: str
+) -> None:
+    root = a_root(tmp_path)
+    add_wheel(root, "av", version or av_version(), files)
+    done = take_inventory(root)
+    assert done.returncode == 1
+    assert line in done.stderr
+
+
+def test_a_program_that_no_package_brings_is_not_in_an_image(tmp_path: Path) -> None:
+    root = a_root(tmp_path)
+    (root / "usr/bin").mkdir()
+    (root / "usr/bin/stranger").write_bytes(ELF)
+    done = take_inventory(root)
+    assert done.returncode == 1
+    assert "bill of materials: usr/bin/stranger" in done.stderr
+
+
+def test_each_wheel_with_bundled_libraries_is_a_locked_one_of_the_same_version() -> None:
+    lock = (ROOT / "images/requirements-box.lock").read_text()
+    for wheel in BUNDLED["wheel"]:
+        assert f"{wheel['name']}=={wheel['version']} " in lock
+        for library in wheel["library"]:
+            for text in library["text"]:
+                folder, name = text.split("/")
+                assert folder in ("bundled", "common", "debian")
+                assert folder != "bundled" or (RECIPE / "licences" / name).is_file()
 
 
 def test_a_box_gets_the_tested_packages_and_no_development_packages() -> None:
