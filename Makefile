@@ -67,6 +67,7 @@ docs: setup ## write again the documents that are generated from code
 	$(BIN)/python scripts/runbook.py
 
 pictures: setup-test ## take the pictures of the docs again, from the running software (minutes)
+	@scripts/apt-packages xvfb xterm
 	$(BIN)/python -m scripts.pictures $(ARGS)
 
 lock: ## resolve requirements.lock from pyproject.toml again, with hashes

@@ -1,13 +1,15 @@
 """Take the pictures of the documents from the running software: `python -m scripts.pictures [NAME...]`.
 
 The street is the rendered one. Brokers, boxes, consoles and browsers are the real programs, started
-as the tests start them; needs mosquitto, chromium and chromium-driver (`make setup-test`).
+as the tests start them; needs mosquitto, chromium and chromium-driver (`make setup-test`), xvfb and xterm.
 """
 
 import asyncio
 import base64
 import io
+import os
 import re
+import select
 import shutil
 import signal
 import subprocess
@@ -32,6 +34,7 @@ from centre import draw
 from centre.cli.watch import WatchOptions, receiving_screen
 from centre.replay import ReplayRequest, replay
 from centre.store import CentreStore
+from scripts.terminal_window import TerminalWindow
 from tests.vectors.browser import VerifierPage
 from tests.vectors.street import StreetBox
 from tests.vectors.workbench import Workbench
@@ -49,6 +52,9 @@ PAGE_WIDTH_PX = 780
 BLACK, MAX_BLACK_RATIO = 16, 0.01
 """The upper and lower edges of a panorama's frames are curved, and black beyond: such rows are cut off."""
 
+CONSOLE_PROMPT = b"casa-0001> "
+READ_BYTES = 4096
+MASK = "[[mask]]\npolygon = [[0.02, 0.05], [0.3, 0.05], [0.3, 0.45], [0.02, 0.45]]\n"
 DARK = """
 [[camera]]
 name = "yard"
@@ -125,6 +131,31 @@ def take_console(folder: Path) -> None:
     _write_terminal("console.svg", Text(screen), "vigie console: 115200 baud, 8N1", 80)
 
 
+def take_graphics(folder: Path) -> None:
+    """The picture of a camera with a mask, in the graphics of a real terminal program."""
+    with ExitStack() as stack:
+        broker = _start_broker(folder, stack)
+        box = _start_box(
+            folder, broker, "casa-0001", "Bd Mohammed V / Rue Chaouia", stack, scene=MASK
+        )
+        technician = ConsoleTechnician(box.folder)
+        stack.callback(technician.unplug)
+        window = stack.enter_context(TerminalWindow(folder))
+        prompt = technician.log_in().encode().splitlines()[-1] + b"\r\n" + CONSOLE_PROMPT
+        os.write(window.fd, prompt)
+        technician.send(b"camera north picture\r")
+        shown = b""
+        while not shown.endswith(CONSOLE_PROMPT):
+            readable, _, _ = select.select([technician.pty_master, window.fd], [], [])
+            if window.fd in readable:
+                technician.send(os.read(window.fd, READ_BYTES))
+            if technician.pty_master in readable:
+                data = os.read(technician.pty_master, READ_BYTES)
+                os.write(window.fd, data)
+                shown += data
+        cv2.imwrite(str(DOCS / "console-picture.png"), window.take_picture())
+
+
 def take_fleet(folder: Path) -> None:
     """`vigie watch` as a centre with four boxes: two online, one stopped, one lost."""
     with ExitStack() as stack:
@@ -194,15 +225,21 @@ def _start_broker(folder: Path, stack: ExitStack) -> Mosquitto:
 
 
 def _start_box(
-    folder: Path, broker: Mosquitto, name: str, site: str, stack: ExitStack, extra: str = ""
+    folder: Path,
+    broker: Mosquitto,
+    name: str,
+    site: str,
+    stack: ExitStack,
+    extra: str = "",
+    scene: str = "",
 ) -> AgentBox:
-    """Start the agent of a box at a street; `extra` is added to its configuration."""
+    """Start the agent of a box at a street; `extra` and `scene` are added to its configuration and scene."""
     box = AgentBox(folder / name, broker.url)
     toml = box.folder / "vigie.toml"
     text = re.sub(r"^id = .*$", f'id = "{name}"', toml.read_text(), flags=re.MULTILINE)
     text = re.sub(r"^site = .*$", f'site = "{site}"', text, flags=re.MULTILINE)
     toml.write_text(text + extra)
-    shutil.copy(STREET_SCENE, box.folder / "scene.toml")
+    (box.folder / "scene.toml").write_text(STREET_SCENE.read_text() + scene)
     write_console_secret(box.folder)
     stack.callback(box.kill)
     box.start()
@@ -236,6 +273,7 @@ PICTURES: dict[str, Callable[[Path], None]] = {
     "scene": take_scene,
     "panorama": take_panorama,
     "console": take_console,
+    "graphics": take_graphics,
     "fleet": take_fleet,
     "verify": take_verify,
 }

@@ -8,8 +8,8 @@ from agent.console.terminal import Terminal
 from agent.console.text_format import format_bytes, format_duration
 
 _JPEG_END = b"\xff\xd9"
-LINE_BYTES_PER_S = 11_520 * 0.95
-"""115200 baud at 8N1, less the overhead of the blocks."""
+LINE_BYTES_PER_S = 11_520 * 0.87
+"""115200 baud at 8N1, less the overhead of blocks and their answers: 82,688 bytes took `rx` of lrzsz 8.3 s."""
 
 
 def send(terminal: Terminal, name: str, data: bytes, padding: bytes = xmodem.PADDING) -> None:

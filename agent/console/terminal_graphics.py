@@ -5,8 +5,8 @@ sixel (xterm's ctlseqs, "Send Device Attributes"), and kitty's protocol has a qu
 an answer is bounded by another DA1 (sw.kovidgoyal.net/kitty/graphics-protocol, "Querying support").
 
 Sixel is of DEC's "VT330/VT340 Programmer Reference Manual", volume 2, chapter 14. The encoder is here because
-greys need 20 lines: libsixel-python wraps a C library and was last released in 2018, and the others on PyPI
-read files through Pillow.
+greys need 30 lines, and none of the packages fits a box: libsixel-python wraps a C library and was last
+released in 2018, `sixel` needs Pillow, and `syxel` calls itself an early alpha.
 """
 
 import base64
@@ -27,7 +27,7 @@ GREY_LEVELS = 16
 """As many as a VT340 has colour registers. More cost bytes on the cable and help nobody aim."""
 SIXEL_ATTRIBUTE = 4
 MIN_KITTY_LEVEL = 62
-"""A VT220, as kitty says it is. minicom, a VT102, would print the query instead of ignoring it."""
+"""A VT220, as kitty says it is. minicom, which says VT100, prints the query instead of ignoring it."""
 
 _DA1_QUERY = b"\x1b[c"
 _KITTY_QUERY = b"\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\"
