@@ -26,18 +26,9 @@ class TerminalWindow:
     def __init__(self, folder: Path) -> None:
         self._dump = folder / "Xvfb_screen0"
         read_fd, write_fd = os.pipe()
+        display_options = ["-screen", "0", _DISPLAY_SIZE, "-fbdir", str(folder), "-nocursor"]
         self._display = subprocess.Popen(  # noqa: S603 - fixed words
-            [
-                "Xvfb",
-                "-displayfd",
-                str(write_fd),
-                "-screen",
-                "0",
-                _DISPLAY_SIZE,
-                "-fbdir",
-                folder,
-                "-nocursor",
-            ],  # noqa: S607
+            ["Xvfb", "-displayfd", str(write_fd), *display_options],  # noqa: S607
             pass_fds=[write_fd],
             stderr=subprocess.DEVNULL,
         )
@@ -46,20 +37,11 @@ class TerminalWindow:
             display = f":{numbers.readline().strip()}"
         master, self.fd = pty.openpty()
         tty.setraw(self.fd)
+        size = f"{COLUMNS}x{ROWS}+0+0"
+        colours = ["-bg", "#1b1b1b", "-fg", "#e6e6e6"]
+        options = ["-ti", "vt340", "-geometry", size, "-fa", "Monospace", "-fs", "11", *colours]
         self._xterm = subprocess.Popen(  # noqa: S603 - fixed words
-            [
-                *(
-                    "xterm",
-                    "-ti",
-                    "vt340",
-                    "-geometry",
-                    f"{COLUMNS}x{ROWS}+0+0",
-                    "-fa",
-                    "Monospace",
-                ),
-                *("-fs", "11", "-bg", "#1b1b1b", "-fg", "#e6e6e6", "-bc", "+sb"),
-                f"-S{os.ttyname(self.fd)}/{master}",
-            ],
+            ["xterm", *options, f"-S{os.ttyname(self.fd)}/{master}"],  # noqa: S607
             pass_fds=[master],
             env={**os.environ, "DISPLAY": display},
         )
