@@ -10,7 +10,7 @@ PROFILE := virt
 ARCH := amd64
 OF_IMAGE := $(PROFILE) $(ARCH) $(if $(VERSION),--version $(VERSION)) $(if $(KEYRING),--keyring $(KEYRING))
 
-.PHONY: help setup setup-test setup-crash setup-units setup-bench setup-image demo check test test-crash test-units \
+.PHONY: help setup setup-test setup-crash setup-units setup-bench setup-image setup-fuzz demo check test test-crash test-units fuzz \
   image bundle image-test install lint bench docs pictures lock clean
 
 help: ## list the targets
@@ -51,6 +51,9 @@ install: ## put the units where systemd finds them: make install DESTDIR=tree PR
 test-crash: setup-test setup-crash ## power cuts, failing disks, kills, slow links: all of it (minutes, as root)
 	VIGIE_CRASH=long $(BIN)/pytest -s tests/crash tests/whole/test_provision_kill.py \
 	  tests/whole/report/test_slow_link.py $(ARGS)
+
+fuzz: setup-fuzz ## fuzz each parser of foreign input, guided by coverage: make fuzz ARGS="--minutes 10 mp4"
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 lint: setup ## ruff, mypy --strict, import-linter, the prose of docstrings and pages
 	$(BIN)/ruff format --check .
@@ -129,6 +132,12 @@ setup-image: setup
 	  qemu-system-x86 qemu-system-arm qemu-user qemu-user-binfmt qemu-utils ovmf qemu-efi-aarch64 \
 	  python3-dev gcc libcap-dev socat
 	@systemd-repart --version >/dev/null 2>&1 || apt-get install -qq -y --reinstall libsystemd-shared
+
+setup-fuzz: setup-test $(VENV)/.fuzz
+
+$(VENV)/.fuzz: tests/fuzz/requirements.lock $(VENV)/.done
+	$(BIN)/pip install --quiet --no-deps --only-binary :all: --require-hashes -r $<
+	touch $@
 
 setup-bench: setup-test .cache/bench-peers/.done
 	@scripts/apt-packages motion

@@ -1,0 +1,315 @@
+"""Targets that read whole documents: files of people, messages of the network, files of the box and of exports."""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from agent.app.selftest_command import SelfTestCommandHandler
+from agent.base.clock import ClockTrust
+from agent.base.errors import UserError
+from agent.base.pem import load_authorities, load_box_certificate, load_public_key
+from agent.base.sha256 import sha256_hex
+from agent.base.signed_manifest import BadManifest, decode_manifest, decode_sums, encode_sums
+from agent.capture.snapshot_command import SnapshotCommandHandler
+from agent.commands.command import (
+    CommandHandler,
+    MalformedCommand,
+    build_command_struct,
+    parse_command,
+)
+from agent.config import toml_decode
+from agent.config.configuration import Config, iter_conflicts
+from agent.config.placeholders import with_placeholders
+from agent.console.login import parse_challenge
+from agent.detection.scene import Scene, validate_scene
+from agent.gpio.gpio_command import GpioCommandHandler
+from agent.ptz.ptz_command import PtzCommandHandler
+from agent.provisioning.settings import InvalidSettings, parse_settings, scrub_secrets
+from agent.recording.custody.receipts import (
+    GENESIS_SHA256,
+    AgentStarted,
+    BadReceipt,
+    FootageGap,
+    FootageViewed,
+    Receipt,
+    SegmentOpened,
+    ServiceAction,
+    encode_receipt,
+    format_line,
+    parse_line,
+)
+from agent.recording.export.manifest import ExportedFile, Manifest
+from agent.reporting import topics
+from agent.update.bootloader import decode_autoboot, decode_grubenv, encode_grubenv
+from agent.update.errors import BadFeed
+from agent.update.feed import verify_feed
+from agent.update.request_file import decode_request
+from centre.flash.gpt import BadPartitionTable, fit_to_disk, parse_table
+from tests.fuzz.target import FuzzTarget
+from tests.pure.command_rig import MOVE_ARGS, encode_command
+from tests.pure.console_rig import make_health_report
+from tests.pure.test_damaged_state import OWNERS, restore
+from tests.settings_files import GOOD_SETTINGS, CENTRE_AUTHORITY, make_key, to_private_pem
+
+DOCS = Path(__file__).parents[2] / "docs"
+BOX = "pole-17"
+TIME = "2026-11-03T07:41:05.250Z"
+CLOCK = ClockTrust(synced=True, source="ntp", error_s=0.012)
+ENVELOPE = topics.EnvelopeFields(
+    id="0193a8e0-7d3c-7000-8000-000000000001",
+    box=BOX,
+    epoch="5a0c6f7e-7f1f-4c0f-9d0b-2f3a4b5c6d7e",
+    seq=42,
+    boot="c0ffee00-0000-4000-8000-000000000000",
+    time=TIME,
+    clock=CLOCK,
+)
+UP_TOPIC = topics.UpTopic(box=BOX, kind="health", sublevels=())
+
+
+def check_one_line(error: Exception) -> None:
+    """Messages reach a console, a log and the wire: each is one line."""
+    assert "\n" not in str(error), f"a message of more than one line: {error}"
+
+
+def run_configuration(data: bytes) -> None:
+    try:
+        tables = toml_decode.parse_toml(data, "configuration")
+    except UserError as error:
+        return check_one_line(error)
+    problems = list(toml_decode.iter_errors(tables, Config, "configuration"))
+    config = toml_decode.convert(
+        with_placeholders(tables) if problems else tables, Config, "configuration"
+    )
+    for line in (*problems, *iter_conflicts(config, "configuration")):
+        assert "\n" not in line
+    return None
+
+
+def run_scene(data: bytes) -> None:
+    try:
+        tables = toml_decode.parse_toml(data, "scene")
+        validate_scene(toml_decode.convert(tables, Scene, "scene"), "scene")
+    except UserError as error:
+        check_one_line(error)
+
+
+def run_settings(data: bytes) -> None:
+    try:
+        parse_settings(data, "settings")
+    except InvalidSettings as error:
+        assert all("\n" not in problem for problem in error.problems)
+        return
+    scrubbed = scrub_secrets(data)
+    assert scrubbed is None or not scrub_secrets(scrubbed)
+
+
+@cache
+def handlers() -> tuple[tuple[CommandHandler, type], ...]:
+    found: tuple[Any, ...] = (
+        PtzCommandHandler({}, lambda: 0),
+        GpioCommandHandler(lambda *_: None),
+        SnapshotCommandHandler({}, lambda *_: b"", lambda *_: None, lambda *_: None, lambda: 0),
+        SelfTestCommandHandler(*(lambda *_: None for _ in range(3))),  # type: ignore[call-arg]
+    )
+    return tuple((one, build_command_struct(one.name, one.args_type)) for one in found)
+
+
+def run_command(data: bytes) -> None:
+    for handler, command_struct in handlers():
+        try:
+            command = parse_command(handler, command_struct, data, 1)
+        except MalformedCommand as error:
+            check_one_line(error)
+            continue
+        handler.describe(command.args)
+        handler.priority_lane(command.args)
+
+
+def run_message(data: bytes) -> None:
+    with suppress(ValueError):
+        topics.decode(UP_TOPIC, data, {})
+    topics.decode_envelope(UP_TOPIC, data, {})
+    properties = dict.fromkeys(("v", "seq", "clock", "data", "box", "id"), data.decode("latin-1"))
+    with suppress(ValueError):
+        topics.decode(msgspec.structs.replace(UP_TOPIC, kind="snapshot"), b"", properties)
+    topic = topics.parse_up_topic(data.decode("utf-8", "replace"))
+    assert topic is None or topic.box
+    chosen = topics.choose_reply_topic(BOX, data.decode("utf-8", "replace"))
+    assert chosen == "reply" or chosen.startswith("reply/")
+
+
+def message_seeds() -> Sequence[bytes]:
+    report = make_health_report(("CAM-01",))
+    return [
+        topics.encode_health(ENVELOPE, report),
+        b"vigie/v1/pole-17/up/reply/ops/1",
+    ]
+
+
+def run_receipt(data: bytes) -> None:
+    with suppress(BadReceipt):
+        line = parse_line(data)
+        assert parse_line(format_line(line.signature, line.json)) == line
+
+
+def receipt_seeds() -> Sequence[bytes]:
+    bodies = (
+        AgentStarted(public_key="A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg=", version="1.0"),
+        SegmentOpened(camera="north", segment="1.mp4"),
+        FootageGap(camera="north", begin_ns=1, end_ns=2, reason="the disk"),
+        ServiceAction(by="amina", action="check 2"),
+    )
+    return [
+        format_line(
+            bytes(64),
+            encode_receipt(
+                Receipt(
+                    box=BOX,
+                    seq=1,
+                    prev_sha256=GENESIS_SHA256,
+                    boot="first",
+                    t_ns=10,
+                    time=TIME,
+                    clock=CLOCK,
+                    body=body,
+                )
+            ),
+        )
+        for body in bodies
+    ]
+
+
+def run_manifest(data: bytes) -> None:
+    with suppress(BadManifest):
+        decode_manifest("manifest.json", data, Manifest)
+    with suppress(BadManifest):
+        assert encode_sums({k.decode("latin-1"): v for k, v in decode_sums(data).items()})
+
+
+@cache
+def state_dir() -> Path:
+    return Path(tempfile.mkdtemp(prefix="vigie-fuzz-"))
+
+
+def run_state(data: bytes) -> None:
+    """The first byte selects the state file; the rest is its content."""
+    name = list(OWNERS)[(data[0] if data else 0) % len(OWNERS)]
+    folder, owner = state_dir() / name, OWNERS[name]
+    folder.mkdir(exist_ok=True)
+    path = owner.write(folder)
+    restore(folder, path, data[1:])
+    with suppress(*owner.errors):
+        owner.read(folder)
+    restore(folder, path, b"")
+    path.unlink()
+
+
+def state_seeds() -> Sequence[bytes]:
+    seeds = []
+    for index, (name, owner) in enumerate(OWNERS.items()):
+        folder = state_dir() / f"seed-{name}"
+        folder.mkdir()
+        seeds.append(bytes([index]) + owner.write(folder).read_bytes())
+    return seeds
+
+
+def run_certificate(data: bytes) -> None:
+    loads: tuple[Callable[[], object], ...] = (
+        lambda: load_authorities(data, "ca.pem"),
+        lambda: load_box_certificate(data, BOX, "box.crt"),
+        lambda: load_public_key(data, "box.key"),
+    )
+    for load in loads:
+        try:
+            load()
+        except UserError as error:
+            check_one_line(error)
+
+
+def run_feed(data: bytes) -> None:
+    key = Ed25519PrivateKey.from_private_bytes(bytes(32))
+    public_key = msgspec.json.encode(key.public_key().public_bytes_raw()).decode().strip('"')
+    with suppress(BadFeed):
+        verify_feed(data, public_key)
+    signature = msgspec.json.encode(key.sign(data)).strip(b'"')
+    with suppress(BadFeed):
+        verify_feed(signature + b"\n" + data, public_key)
+
+
+def run_update_request(data: bytes) -> None:
+    with suppress(UserError):
+        decode_request(data)
+
+
+def run_boot_selection(data: bytes) -> None:
+    with suppress(ValueError):
+        decode_grubenv(data)
+    with suppress(ValueError):
+        decode_autoboot(data)
+
+
+def run_partition_table(data: bytes) -> None:
+    try:
+        parse_table(data)
+    except BadPartitionTable:
+        return
+    with suppress(BadPartitionTable):
+        fit_to_disk(data, 1 << 34)
+
+
+def run_challenge(data: bytes) -> None:
+    with suppress(UserError):
+        parse_challenge(data.decode("utf-8", "replace"))
+
+
+TARGETS = {
+    "configuration": FuzzTarget(
+        run_configuration, lambda: [(DOCS / "vigie.example.toml").read_bytes()]
+    ),
+    "scene": FuzzTarget(run_scene, lambda: list(_scene_examples())),
+    "settings": FuzzTarget(
+        run_settings,
+        lambda: [GOOD_SETTINGS.encode(), (DOCS / "vigie-settings.example.toml").read_bytes()],
+    ),
+    "command": FuzzTarget(
+        run_command,
+        lambda: [
+            encode_command(MOVE_ARGS),
+            encode_command({"camera": "north", "width": 640}),
+            encode_command({"pin": "lamp", "on": True, "for_s": 3}),
+        ],
+    ),
+    "message": FuzzTarget(run_message, message_seeds),
+    "receipt": FuzzTarget(run_receipt, receipt_seeds),
+    "manifest": FuzzTarget(run_manifest, lambda: [encode_sums({"a/b": "0" * 64}), b"{}"]),
+    "state": FuzzTarget(run_state, state_seeds),
+    "certificate": FuzzTarget(
+        run_certificate,
+        lambda: [CENTRE_AUTHORITY.pem.encode(), to_private_pem(make_key()).encode()],
+    ),
+    "feed": FuzzTarget(run_feed, lambda: [b'{"releases":[]}']),
+    "update_request": FuzzTarget(
+        run_update_request, lambda: [b'{"id":"00","action":"install","requester":"amina"}']
+    ),
+    "boot_selection": FuzzTarget(
+        run_boot_selection,
+        lambda: [
+            encode_grubenv({"ORDER": "A B", "A_OK": "1"}),
+            b"[all]\ntryboot_a_b=1\nboot_partition=2\n[tryboot]\nboot_partition=3\n",
+        ],
+    ),
+    "partition_table": FuzzTarget(run_partition_table, lambda: [bytes(34 * 512)]),
+    "challenge": FuzzTarget(run_challenge, lambda: [b"casa-0001 amina 2345-6789"]),
+}
+
+
+def _scene_examples() -> Sequence[bytes]:
+    scenes = sorted((Path(__file__).parents[2] / "centre/demo/scenes").glob("*.toml"))
+    return [path.read_bytes() for path in scenes]

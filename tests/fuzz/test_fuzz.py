@@ -1,0 +1,27 @@
+"""Each parser of foreign input against its corpus and random mutations: the short form of `make fuzz`."""
+
+import random
+
+import pytest
+
+from tests.fuzz.target import CORPUS_DIR, load_corpus, mutate
+from tests.fuzz.targets import TARGETS
+
+MUTATIONS = 500
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_a_parser_refuses_any_input_by_its_own_errors_alone(name: str) -> None:
+    target = TARGETS[name]
+    seeds = [*target.seeds(), *load_corpus(name)]
+    rng = random.Random(name)
+    for data in (*seeds, *(mutate(rng, seeds) for _ in range(MUTATIONS))):
+        try:
+            target.run(data)
+        except Exception as error:
+            error.add_note(f"{name}: the input was {data!r}")
+            raise
+
+
+def test_each_folder_of_the_corpus_is_of_a_target() -> None:
+    assert {folder.name for folder in CORPUS_DIR.iterdir()} <= set(TARGETS)
