@@ -10,7 +10,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.fuzz.target import MAX_INPUT_BYTES, CORPUS_DIR
+from tests.fuzz.target import CORPUS_DIR, MAX_INPUT_BYTES
 
 WORK_DIR = Path("build/fuzz")
 MAX_MEMORY_MB = 2048

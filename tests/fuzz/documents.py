@@ -1,5 +1,6 @@
 """Targets that read whole documents: files of people, messages of the network, files of the box and of exports."""
 
+import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -8,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.app.selftest_command import SelfTestCommandHandler
 from agent.base.clock import ClockTrust
 from agent.base.errors import UserError
 from agent.base.pem import load_authorities, load_box_certificate, load_public_key
-from agent.base.sha256 import sha256_hex
 from agent.base.signed_manifest import BadManifest, decode_manifest, decode_sums, encode_sums
 from agent.capture.snapshot_command import SnapshotCommandHandler
 from agent.commands.command import (
@@ -29,14 +30,13 @@ from agent.config.placeholders import with_placeholders
 from agent.console.login import parse_challenge
 from agent.detection.scene import Scene, validate_scene
 from agent.gpio.gpio_command import GpioCommandHandler
-from agent.ptz.ptz_command import PtzCommandHandler
 from agent.provisioning.settings import InvalidSettings, parse_settings, scrub_secrets
+from agent.ptz.ptz_command import PtzCommandHandler
 from agent.recording.custody.receipts import (
     GENESIS_SHA256,
     AgentStarted,
     BadReceipt,
     FootageGap,
-    FootageViewed,
     Receipt,
     SegmentOpened,
     ServiceAction,
@@ -44,18 +44,18 @@ from agent.recording.custody.receipts import (
     format_line,
     parse_line,
 )
-from agent.recording.export.manifest import ExportedFile, Manifest
+from agent.recording.export.manifest import Manifest
 from agent.reporting import topics
+from agent.reporting.payloads import HealthMessage
 from agent.update.bootloader import decode_autoboot, decode_grubenv, encode_grubenv
-from agent.update.errors import BadFeed
-from agent.update.feed import verify_feed
+from agent.update.feed import BadFeed, verify_feed
 from agent.update.request_file import decode_request
 from centre.flash.gpt import BadPartitionTable, fit_to_disk, parse_table
 from tests.fuzz.target import FuzzTarget
 from tests.pure.command_rig import MOVE_ARGS, encode_command
 from tests.pure.console_rig import make_health_report
 from tests.pure.test_damaged_state import OWNERS, restore
-from tests.settings_files import GOOD_SETTINGS, CENTRE_AUTHORITY, make_key, to_private_pem
+from tests.settings_files import GOOD_SETTINGS, to_private_pem
 
 DOCS = Path(__file__).parents[2] / "docs"
 BOX = "pole-17"
@@ -73,9 +73,9 @@ ENVELOPE = topics.EnvelopeFields(
 UP_TOPIC = topics.UpTopic(box=BOX, kind="health", sublevels=())
 
 
-def check_one_line(error: Exception) -> None:
+def check_one_line(message: object) -> None:
     """Messages reach a console, a log and the wire: each is one line."""
-    assert "\n" not in str(error), f"a message of more than one line: {error}"
+    assert "\n" not in str(message), f"a message of more than one line: {message}"
 
 
 def run_configuration(data: bytes) -> None:
@@ -88,7 +88,7 @@ def run_configuration(data: bytes) -> None:
         with_placeholders(tables) if problems else tables, Config, "configuration"
     )
     for line in (*problems, *iter_conflicts(config, "configuration")):
-        assert "\n" not in line
+        check_one_line(line)
     return None
 
 
@@ -104,7 +104,8 @@ def run_settings(data: bytes) -> None:
     try:
         parse_settings(data, "settings")
     except InvalidSettings as error:
-        assert all("\n" not in problem for problem in error.problems)
+        for problem in error.problems:
+            check_one_line(problem)
         return
     scrubbed = scrub_secrets(data)
     assert scrubbed is None or not scrub_secrets(scrubbed)
@@ -146,11 +147,8 @@ def run_message(data: bytes) -> None:
 
 
 def message_seeds() -> Sequence[bytes]:
-    report = make_health_report(("CAM-01",))
-    return [
-        topics.encode_health(ENVELOPE, report),
-        b"vigie/v1/pole-17/up/reply/ops/1",
-    ]
+    health = HealthMessage(**msgspec.structs.asdict(ENVELOPE), data=make_health_report(("CAM-01",)))
+    return [msgspec.json.encode(health), b"vigie/v1/pole-17/up/reply/ops/1"]
 
 
 def run_receipt(data: bytes) -> None:
@@ -161,7 +159,11 @@ def run_receipt(data: bytes) -> None:
 
 def receipt_seeds() -> Sequence[bytes]:
     bodies = (
-        AgentStarted(public_key="A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg=", version="1.0"),
+        AgentStarted(
+            public_key="A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg=",
+            versions={"vigie": "1.0"},
+            recipients=(),
+        ),
         SegmentOpened(camera="north", segment="1.mp4"),
         FootageGap(camera="north", begin_ns=1, end_ns=2, reason="the disk"),
         ServiceAction(by="amina", action="check 2"),
@@ -190,7 +192,7 @@ def run_manifest(data: bytes) -> None:
     with suppress(BadManifest):
         decode_manifest("manifest.json", data, Manifest)
     with suppress(BadManifest):
-        assert encode_sums({k.decode("latin-1"): v for k, v in decode_sums(data).items()})
+        decode_sums(data)
 
 
 @cache
@@ -207,8 +209,7 @@ def run_state(data: bytes) -> None:
     restore(folder, path, data[1:])
     with suppress(*owner.errors):
         owner.read(folder)
-    restore(folder, path, b"")
-    path.unlink()
+    shutil.rmtree(folder)
 
 
 def state_seeds() -> Sequence[bytes]:
@@ -292,7 +293,7 @@ TARGETS = {
     "state": FuzzTarget(run_state, state_seeds),
     "certificate": FuzzTarget(
         run_certificate,
-        lambda: [CENTRE_AUTHORITY.pem.encode(), to_private_pem(make_key()).encode()],
+        lambda: [to_private_pem(ec.derive_private_key(5, ec.SECP256R1())).encode()],
     ),
     "feed": FuzzTarget(run_feed, lambda: [b'{"releases":[]}']),
     "update_request": FuzzTarget(

@@ -8,10 +8,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import zeep
 import zeep.exceptions
-from lxml import etree
 from wsdiscovery.message import parseSOAPMessage
 from wsdiscovery.service import Service
 
@@ -129,9 +127,7 @@ def run_discovery(data: bytes) -> None:
     if envelope := locals().get("envelope"):
         for match in envelope.getProbeResolveMatches():
             discovery._to_camera(
-                Service(
-                    match.getTypes(), match.getScopes(), match.getXAddrs(), match.getEPR(), "1"
-                )
+                Service(match.getTypes(), match.getScopes(), match.getXAddrs(), match.getEPR(), "1")
             )
 
 
@@ -234,9 +230,14 @@ TARGETS = {
     ),
     "visca": FuzzTarget(
         run_visca,
-        lambda: [b"\x90\x50\x00\x01\x02\x03\x0f\x0f\x0f\x0e\xff", b"\x88\x30\x02\xff\x90\x60\x41\xff"],
+        lambda: [
+            b"\x90\x50\x00\x01\x02\x03\x0f\x0f\x0f\x0e\xff",
+            b"\x88\x30\x02\xff\x90\x60\x41\xff",
+        ],
     ),
-    "console": FuzzTarget(run_console, lambda: [b"check 2\r", b"ptz goto gate\r\x1b[A\r", b"help\r"]),
+    "console": FuzzTarget(
+        run_console, lambda: [b"check 2\r", b"ptz goto gate\r\x1b[A\r", b"help\r"]
+    ),
     "keys": FuzzTarget(run_keys, lambda: [b"ptz 'north gate' \x1b[A\x1b[1;5C\r\n\x7f"]),
     "xmodem": FuzzTarget(run_xmodem, xmodem_seeds),
     "vitals": FuzzTarget(

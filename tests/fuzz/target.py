@@ -31,11 +31,12 @@ class FuzzTarget(NamedTuple):
     """A parser: `run` returns for any input whatever, and raises on a defect alone.
 
     `seeds` returns valid inputs. They are made by the present encoders, so that they never fall behind
-    a format.
+    a format. The short form runs them, the corpus and as many `mutations`.
     """
 
     run: Callable[[bytes], object]
     seeds: Callable[[], Sequence[bytes]]
+    mutations: int = 500
 
 
 def load_corpus(name: str) -> list[bytes]:

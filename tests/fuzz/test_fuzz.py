@@ -7,15 +7,13 @@ import pytest
 from tests.fuzz.target import CORPUS_DIR, load_corpus, mutate
 from tests.fuzz.targets import TARGETS
 
-MUTATIONS = 500
-
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_a_parser_refuses_any_input_by_its_own_errors_alone(name: str) -> None:
     target = TARGETS[name]
     seeds = [*target.seeds(), *load_corpus(name)]
     rng = random.Random(name)
-    for data in (*seeds, *(mutate(rng, seeds) for _ in range(MUTATIONS))):
+    for data in (*seeds, *(mutate(rng, seeds) for _ in range(target.mutations))):
         try:
             target.run(data)
         except Exception as error:
