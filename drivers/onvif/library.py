@@ -25,6 +25,8 @@ from onvif.managers import PullPointManager  # type: ignore[import-untyped]  # n
 from onvif.util import is_auth_error  # type: ignore[import-untyped]  # noqa: E402 - a bracket
 
 _root.handlers[:], _root.level = _root_state
+# It logs a traceback for each value of an answer that it cannot convert, hundreds in one answer.
+logging.getLogger("zeep").setLevel(logging.CRITICAL)
 
 __all__ = [
     "MAX_ANSWER_BYTES",

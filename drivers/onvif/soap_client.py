@@ -24,7 +24,7 @@ CALLER_MARGIN_S = 4.0
 """The loop times out by itself; one that does not within this time parses an answer that has no end."""
 
 _UNAUTHORISED = 401
-_PARSE_ERRORS = (AttributeError, TypeError, KeyError, ValueError)
+_PARSE_ERRORS = (AttributeError, TypeError, LookupError, ValueError)
 """What the SOAP library raises for a reply of unknown form."""
 _CALL_ERRORS = (
     TimeoutError,

@@ -1,7 +1,6 @@
 """Targets that read whole documents: files of people, messages of the network, files of the box and of exports."""
 
 import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
@@ -51,7 +50,7 @@ from agent.update.bootloader import decode_autoboot, decode_grubenv, encode_grub
 from agent.update.feed import BadFeed, verify_feed
 from agent.update.request_file import decode_request
 from centre.flash.gpt import BadPartitionTable, fit_to_disk, parse_table
-from tests.fuzz.target import FuzzTarget
+from tests.fuzz.target import FuzzTarget, make_work_dir
 from tests.pure.command_rig import MOVE_ARGS, encode_command
 from tests.pure.console_rig import make_health_report
 from tests.pure.test_damaged_state import OWNERS, restore
@@ -195,9 +194,7 @@ def run_manifest(data: bytes) -> None:
         decode_sums(data)
 
 
-@cache
-def state_dir() -> Path:
-    return Path(tempfile.mkdtemp(prefix="vigie-fuzz-"))
+state_dir = cache(make_work_dir)
 
 
 def run_state(data: bytes) -> None:

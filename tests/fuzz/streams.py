@@ -22,20 +22,17 @@ from agent.recording.annex_b import parse_extradata, to_annex_b
 from agent.recording.export.mp4_reader import DamagedFootage
 from agent.recording.export.segment_reader import SegmentReader
 from drivers import head_probe_codec, rtsp_search
-from drivers.onvif import discovery
-from drivers.onvif.client import _CALL_ERRORS
-from drivers.onvif.events import parse_notification
+from drivers.onvif import ws_discovery
+from drivers.onvif.soap_client import _CALL_ERRORS
+from drivers.onvif.subscription import parse_notification
 from drivers.pelco_codec import PelcoDecoder
 from drivers.visca_codec import ReplyDecoder
 from tests.conftest import ManualClock
-from tests.fuzz.target import FuzzTarget
+from tests.fuzz.target import FuzzTarget, make_work_dir
 from tests.pure.console_rig import ConsoleRig, MemoryByteLine
 from tests.pure.test_mp4_reader import FILES
 
-
-@cache
-def work_dir() -> Path:
-    return Path(tempfile.mkdtemp(prefix="vigie-fuzz-"))
+work_dir = cache(make_work_dir)
 
 
 def run_mp4(data: bytes) -> None:
@@ -89,7 +86,7 @@ def run_onvif(data: bytes) -> None:
     with suppress(*_CALL_ERRORS):
         reply = binding.process_reply(client, operation, answer)
         for message in getattr(reply, "NotificationMessage", None) or ():
-            parse_notification(message, 0)
+            parse_notification(message)
 
 
 ONVIF_SEED = b"""<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope"
@@ -126,7 +123,7 @@ def run_discovery(data: bytes) -> None:
         envelope = parseSOAPMessage(data, "10.0.0.21")
     if envelope := locals().get("envelope"):
         for match in envelope.getProbeResolveMatches():
-            discovery._to_camera(
+            ws_discovery._to_camera(
                 Service(match.getTypes(), match.getScopes(), match.getXAddrs(), match.getEPR(), "1")
             )
 
@@ -155,7 +152,7 @@ def run_visca(data: bytes) -> None:
 
 def run_console(data: bytes) -> None:
     """Typed after a login: nothing restarts the box, and the screen has printable characters alone."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=work_dir()) as folder:
         rig = ConsoleRig(ManualClock(), Path(folder))
         # No reboot, and nothing that waits for a confirmation that these bytes may contain.
         rig.run_logged_in(keys=data)
@@ -236,7 +233,7 @@ TARGETS = {
         ],
     ),
     "console": FuzzTarget(
-        run_console, lambda: [b"check 2\r", b"ptz goto gate\r\x1b[A\r", b"help\r"]
+        run_console, lambda: [b"status\r", b"ptz goto gate\r\x1b[A\r", b"help\r"]
     ),
     "keys": FuzzTarget(run_keys, lambda: [b"ptz 'north gate' \x1b[A\x1b[1;5C\r\n\x7f"]),
     "xmodem": FuzzTarget(run_xmodem, xmodem_seeds),

@@ -1,6 +1,9 @@
 """One parser under test, and the mutations of the short form."""
 
+import atexit
 import random
+import shutil
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +28,14 @@ _INTERESTING = (
     b"../",
 )
 """Inserted by mutations: bounds of integers, half of a surrogate pair, nesting, ends of lines."""
+
+
+def make_work_dir() -> Path:
+    """Return a folder that is deleted at the end, in memory if there is one: on a disk each file would wait for it."""
+    memory_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
+    folder = tempfile.mkdtemp(prefix="vigie-fuzz-", dir=memory_dir)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 class FuzzTarget(NamedTuple):

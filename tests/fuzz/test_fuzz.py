@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from tests.fuzz.streams import ONVIF_SEED, run_onvif
 from tests.fuzz.target import CORPUS_DIR, load_corpus, mutate
 from tests.fuzz.targets import TARGETS
 
@@ -23,3 +24,11 @@ def test_a_parser_refuses_any_input_by_its_own_errors_alone(name: str) -> None:
 
 def test_each_folder_of_the_corpus_is_of_a_target() -> None:
     assert {folder.name for folder in CORPUS_DIR.iterdir()} <= set(TARGETS)
+
+
+def test_a_malformed_answer_of_a_camera_does_not_fill_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    run_onvif(b"\x05" + ONVIF_SEED.replace(b"2026-11-25T", b"soon") * 20)
+    run_onvif(b"\x05" + ONVIF_SEED.replace(b"2026-11-25T", b"soon"))
+    assert caplog.records == []
