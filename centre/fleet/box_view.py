@@ -221,7 +221,7 @@ def format_time(time: datetime) -> str:
 def _lost_time(arrival: Arrival) -> tuple[datetime, bool]:
     """Return when a box was lost, and whether it was before that, at an unknown time.
 
-    The broker publishes the will when the box is lost, and counts its expiry down from then on.
+    The broker publishes the will half a minute after the end of the connection, and counts its expiry down from then on.
     """
     if not arrival.retained:
         return arrival.time, False
