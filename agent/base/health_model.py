@@ -313,7 +313,7 @@ class HeadHealth(msgspec.Struct, frozen=True, kw_only=True):
 class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
     """The health of the box, sent every 30 s and when a fault comes or goes.
 
-    Each field but `cameras` and `detectors` comes from one provider, see `agent.app.health_reporter`.
+    Each field but `cameras`, `detectors` and `omitted` comes from one provider, see `agent.app.health_reporter`.
     """
 
     uptime_s: float

@@ -165,5 +165,7 @@ def test_each_field_of_health_has_one_provider(tmp_path: Path) -> None:
         agent.actuators.health_fields(),
     )
     given = [name for fields in providers for name in fields]
-    assert sorted([*given, "cameras", "detectors"]) == sorted(HealthReport.__struct_fields__)
+    assert sorted([*given, "cameras", "detectors", "omitted"]) == sorted(
+        HealthReport.__struct_fields__
+    )
     agent.outbox.close()
