@@ -420,6 +420,12 @@ def test_a_hung_agent_is_distinguished_from_a_dead_one(alive: AgentBox, sit: Sit
     _says(seat, "status", "DEAD (last heard")
     assert "tried here" in seat.run_command("check 6")
     assert "shown by the console itself" in seat.run_command("camera")
+    alive.start()
+    _says(seat, "status", "runs for")
+    assert alive.stop(signal.SIGTERM) == 0
+    # At once, and not after the five seconds in which a report of a dead agent counts as fresh.
+    assert "STOPPED in order" in seat.run_command("status")
+    assert "FAIL agent: STOPPED in order" in seat.run_command("check 5")
 
 
 def _says(seat: ConsoleTechnician, line: str, words: str) -> None:
