@@ -30,6 +30,13 @@ class BadManifest(Exception):
         self.reason = reason
 
 
+def verified_text(*, is_origin_verified: bool) -> str:
+    """Return the result for a folder without a mistake. Without the key that the centre knows, a complete
+    forgery has it too.
+    """
+    return "good" if is_origin_verified else "consistent, origin not verified"
+
+
 def decode_manifest(name: str, data: bytes, manifest_type: type[ManifestT]) -> ManifestT:
     """Decode the manifest of the file `name`. Raises BadManifest."""
     try:

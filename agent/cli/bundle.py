@@ -83,7 +83,7 @@ def _print_verification(
     if not verification.ok or manifest is None:
         print(f"{path}: BROKEN: {verification.reason}")
         return
-    print(f"{path}: good: {len(manifest.files)} files of box {manifest.box}")
+    print(f"{path}: {verification.reason}: {len(manifest.files)} files of box {manifest.box}")
     synced = "" if manifest.clock_synced else ", by a clock that was not synced"
     print(f"  made {manifest.created_time}{synced}")
     for item in manifest.omitted:

@@ -9,7 +9,7 @@ import msgspec
 from agent.base.clock import SystemClock
 from agent.base.errors import UserError
 from agent.base.message import Text
-from agent.base.signed_manifest import BadManifest
+from agent.base.signed_manifest import BadManifest, verified_text
 from agent.capture.lens_aim import to_ascii
 from agent.cli.arguments import add_config, add_json, add_public_key, sudo_user
 from agent.cli.commands import Commands
@@ -122,8 +122,10 @@ def verify(args: argparse.Namespace) -> int:
     except BadManifest as error:
         print(f"{args.folder}: BROKEN: {error}")
         return 1
-    print(f"{args.folder}: good: box {record.box}, {record.site}")
-    print(f"  made {record.created_time} by {record.technician}, with {len(pictures)} pictures")
+    result_text = verified_text(is_origin_verified=args.public_key is not None)
+    count = f"{len(pictures)} picture{'' if len(pictures) == 1 else 's'}"
+    print(f"{args.folder}: {result_text}: box {record.box}, {record.site}")
+    print(f"  made {record.created_time} by {record.technician}, with {count}")
     print(f"  signed by {record.public_key}")
     if args.public_key is None:
         print(COMPARE_KEY_HINT)

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from agent.base.errors import UserError
+from agent.base.signed_manifest import verified_text
 from agent.cli.output import (
     COMPARE_KEY_HINT,
     MAX_TEXT_CHARS,
@@ -45,7 +46,7 @@ def _print_verification(
         print(escape_unprintable(f"{path}: BROKEN: {verification.first_problem}"))
         return
     is_unchecked = chain_head is not None and not verification.head_checked
-    result_text = "good" if verification.origin_verified else "consistent, origin not verified"
+    result_text = verified_text(is_origin_verified=verification.origin_verified)
     if is_unchecked:
         result_text += ", but the head was not checked"
     print(

@@ -205,7 +205,9 @@ def test_a_commissioned_box_has_a_signed_record_and_no_drift(
     )
     assert record.heads[0].presets == {}
     assert main(["commission", "verify", str(out), "--public-key", record.public_key]) == 0
-    capsys.readouterr()
+    assert f"{out}: good: " in capsys.readouterr().out
+    assert main(["commission", "verify", str(out)]) == 0
+    assert f"{out}: consistent, origin not verified: " in capsys.readouterr().out
     assert agent.run("--by", "omar", "--compare", "--json") == 0
     reported = json.loads(capsys.readouterr().out)
     assert {one["kind"] for one in reported["drifts"]} <= {"not compared"}

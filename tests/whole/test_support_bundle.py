@@ -170,7 +170,9 @@ def test_the_bundle_of_a_box_that_has_run_is_signed_and_verified_by_the_command_
     bundle = json.loads(capsys.readouterr().out)
     key = bundle["signed_by"]
     assert main(["bundle", "verify", bundle["path"], "--public-key", key]) == 0
-    assert "good" in capsys.readouterr().out
+    assert f"{bundle['path']}: good: " in capsys.readouterr().out
+    assert main(["bundle", "verify", bundle["path"]]) == 0
+    assert f"{bundle['path']}: consistent, origin not verified: " in capsys.readouterr().out
     assert main(["bundle", "verify", bundle["path"], "--public-key", "A" * 43 + "="]) == 1
     assert "BROKEN" in capsys.readouterr().out
     assert {one["name"] for one in bundle["omitted"]} >= {"health.json", "flight.ndjson"}

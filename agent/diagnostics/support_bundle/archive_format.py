@@ -29,6 +29,7 @@ from agent.base.signed_manifest import (
     decode_manifest,
     decode_sums,
     encode_sums,
+    verified_text,
 )
 
 MANIFEST_FILE = "manifest.json"
@@ -155,7 +156,8 @@ def verify(file: BinaryIO, known_key: str | None = None) -> SupportBundleVerific
         signed_by = _check_sums(files, manifest, known_key)
     except BadManifest as error:
         return SupportBundleVerification(ok=False, reason=str(error), manifest=manifest)
-    return SupportBundleVerification(ok=True, reason="good", manifest=manifest, signed_by=signed_by)
+    reason = verified_text(is_origin_verified=known_key is not None)
+    return SupportBundleVerification(ok=True, reason=reason, manifest=manifest, signed_by=signed_by)
 
 
 def unpack(file: BinaryIO) -> dict[str, bytes]:
