@@ -8,6 +8,7 @@ from drivers.contracts import PtzCapabilities, Range
 from drivers.ptz_checks import check_ranges
 from drivers.serial_port import SerialSettings
 from drivers.visca_models import (
+    MODEL_NAMES,
     MODELS,
     PAN_STEPS,
     TILT_STEPS,
@@ -82,12 +83,17 @@ class Options(SerialSettings, frozen=True, kw_only=True, forbid_unknown_fields=T
             ("tilt_deg", "its range of tilt"),
             ("pan_units_per_deg", "the units of its pan position in a degree"),
             ("tilt_units_per_deg", "the units of its tilt position in a degree"),
-            ("pan_speeds_deg_s", "its top speed of pan: pan_max_deg_s"),
-            ("tilt_speeds_deg_s", "its top speed of tilt: tilt_max_deg_s"),
+            ("pan_speeds_deg_s", "its top speed of pan"),
+            ("tilt_speeds_deg_s", "its top speed of tilt"),
         ):
             if getattr(merged, name) is None:
                 key = name.replace("speeds", "max")
-                raise ValueError(f"{key} is missing for model {self.model}: {explanation}")
+                model = (
+                    f"a model: {', '.join(MODEL_NAMES)}"
+                    if self.model is None
+                    else f"another model than {self.model!r}, which does not state it"
+                )
+                raise ValueError(f"{key}: missing, {explanation}; allowed: given, or {model}")
         if (merged.zoom_ratio or 1) > 1 and merged.zoom_tele is None:
             raise ValueError("zoom_tele is missing: the zoom position at tele")
 
