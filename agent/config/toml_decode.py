@@ -41,8 +41,6 @@ def read_toml(path: Path, description: str) -> dict[str, Any]:
         data = read_regular_file(path, MAX_FILE_BYTES)
     except OSError as error:
         raise UserError(f"{context}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise UserError(f"{context}: a path that contains NUL") from error
     return parse_toml(data, context)
 
 

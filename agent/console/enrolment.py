@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from agent.base import atomic_file, pem
+from agent.base.file_read import MAX_PEM_BYTES, read_regular_file
 from agent.base.message import Message
 from agent.config.broker import BrokerConfig
 from agent.console.errors import ConsoleError
@@ -108,7 +109,9 @@ class Enrolment:
         if ca is None:
             raise ConsoleError(Message("broker.ca is not set: its signature cannot be checked"))
         try:
-            return pem.load_authorities(Path(ca).read_bytes(), f"broker.ca = {ca!r}")
+            return pem.load_authorities(
+                read_regular_file(Path(ca), MAX_PEM_BYTES), f"broker.ca = {ca!r}"
+            )
         except OSError as error:
             raise ConsoleError(f"broker.ca = {ca!r}: {error.strerror or error}") from error
 
@@ -139,7 +142,9 @@ class Enrolment:
 
     def _load_key(self) -> ec.EllipticCurvePrivateKey:
         try:
-            key = serialization.load_pem_private_key(self._key_file.read_bytes(), password=None)
+            key = serialization.load_pem_private_key(
+                read_regular_file(self._key_file, MAX_PEM_BYTES), password=None
+            )
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
             self._key_file.unlink()
             raise ConsoleError(

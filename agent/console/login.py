@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from agent.base import atomic_file
 from agent.base.errors import UserError
+from agent.base.file_read import MAX_PEM_BYTES, read_regular_file
 from agent.config.names import TECHNICIAN_NAME_PATTERN
 
 DIGITS = 8
@@ -107,8 +108,8 @@ def read_secret_text(path: Path) -> str:
     """Read a file of secrets that others may not read. Raises UserError, without the file's content."""
     label = f"secret {str(path)!r}"
     try:
+        text = read_regular_file(path, MAX_PEM_BYTES)
         mode = path.stat().st_mode
-        text = path.read_bytes()
     except OSError as error:
         raise UserError(f"{label}: {error.strerror or error}") from error
     if stat.S_IMODE(mode) & 0o007:

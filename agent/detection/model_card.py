@@ -10,10 +10,12 @@ from typing import Annotated, Literal
 import msgspec
 
 from agent.base.errors import UserError
+from agent.base.file_read import read_regular_file
 from agent.base.model import LABELS, Label
 from agent.base.sha256 import Sha256, sha256_hex
 from agent.config import toml_decode
 
+MAX_MODEL_BYTES = 268_435_456
 MODELS_FOLDER = Path(__file__).parent / "models"
 """Folder of the models that come with the agent."""
 
@@ -128,7 +130,7 @@ def read_verified_model(card: ModelCard, folder: Path = MODELS_FOLDER) -> bytes:
     """
     path = folder / f"{card.name}.tflite"
     try:
-        content = path.read_bytes()
+        content = read_regular_file(path, MAX_MODEL_BYTES)
     except OSError as error:
         raise ModelRefused(
             f"model {card.name!r}: {path.name}: {error.strerror or error}"

@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 
 from agent.base.errors import UserError
+from agent.base.file_read import read_regular_file
 from agent.base.model import Detection
 from agent.detection.geometry import round_box
 from agent.detection.image import Rgb
@@ -23,13 +24,17 @@ class StillResult(msgspec.Struct, frozen=True, kw_only=True):
     detections: tuple[Detection, ...]
 
 
+MAX_FILE_BYTES = 134_217_728
+"""A PNG of 8192 x 4320 without any compression takes 106 MB."""
+
+
 def read_image(path: Path) -> Rgb:
     """Read an image file as H x W x 3, turned as its EXIF orientation says.
 
     Raises: UserError if it is missing, unreadable or not an image.
     """
     try:
-        content = path.read_bytes()
+        content = read_regular_file(path, MAX_FILE_BYTES)
     except OSError as error:
         raise UserError(f"image {str(path)!r}: {error.strerror or error}") from error
     try:

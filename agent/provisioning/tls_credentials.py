@@ -15,6 +15,7 @@ from cryptography.x509.oid import NameOID
 
 from agent.base import pem
 from agent.base.errors import UserError
+from agent.base.file_read import MAX_PEM_BYTES, read_regular_file
 from agent.console.enrolment import ENROL_DIR, REQUEST_KEY_FILE, Enrolment
 from agent.console.errors import ConsoleError
 from agent.provisioning.atomic_folder import NewFile
@@ -76,7 +77,7 @@ def resolve_credentials(settings: BoxSettings, config_dir: Path, state_dir: Path
     if current_key and certificate and _is_matching(current_key, certificate, settings.box_id):
         return TlsCredentials(names=names, notes=notes)
     create_request(state_dir, settings.box_id)
-    key = (state_dir / ENROL_DIR / REQUEST_KEY_FILE).read_bytes()
+    key = read_regular_file(state_dir / ENROL_DIR / REQUEST_KEY_FILE, MAX_PEM_BYTES)
     return TlsCredentials(
         files=_build_files(
             key_name, key, certificate_name, _self_signed_certificate(key, settings.box_id)
@@ -117,7 +118,7 @@ def _build_files(
 
 def _read_if_exists(path: Path) -> bytes | None:
     try:
-        return path.read_bytes()
+        return read_regular_file(path, MAX_PEM_BYTES)
     except FileNotFoundError:
         return None
 

@@ -11,6 +11,13 @@ from hypothesis import strategies as st
 from agent.base.signed_manifest import SUMS_FILE
 from agent.recording.custody.chain import ChainHead
 from agent.recording.custody.receipts import FootageEvicted, FootageViewed, ReceiptBody, parse_line
+from agent.recording.export.folder_check import (
+    MAX_LINE_BYTES,
+    FileDigest,
+    VerificationFailed,
+    check_sums,
+    read_lines,
+)
 from agent.recording.export.manifest import (
     CHAIN_FILE,
     CLIP_FILE,
@@ -300,3 +307,14 @@ def test_a_path_that_is_not_a_folder_gets_a_verdict(tmp_path: Path) -> None:
 
 def test_a_folder_may_be_copied_elsewhere(good: Path, tmp_path: Path) -> None:
     assert named(shutil.copytree(good, tmp_path / "court")) is None
+
+
+def test_a_list_or_a_line_without_end_is_refused_and_not_read_into_memory(tmp_path: Path) -> None:
+    with (tmp_path / SUMS_FILE).open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(VerificationFailed, match="more than 67108864 bytes"):
+        check_sums(tmp_path, lambda *_: None)
+    with (tmp_path / "receipts.chain").open("wb") as file:
+        file.truncate(MAX_LINE_BYTES + 1)
+    with pytest.raises(VerificationFailed, match="a line is longer than 16777216 bytes"):
+        list(read_lines(tmp_path, "receipts.chain", FileDigest("0" * 64, 1)))

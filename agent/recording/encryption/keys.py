@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 
 from agent.base.atomic_file import create_durably
 from agent.base.errors import UserError
+from agent.base.file_read import MAX_PEM_BYTES, read_regular_file
 
 KEY_BYTES = 16
 """AES-128, which Common Encryption prescribes (ISO/IEC 23001-7, 9.1)."""
@@ -135,7 +136,9 @@ def read_private_key(path: Path) -> X25519PrivateKey:
     """
     label = f"private key {str(path)!r}"
     try:
-        key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+        key = serialization.load_pem_private_key(
+            read_regular_file(path, MAX_PEM_BYTES), password=None
+        )
     except OSError as error:
         raise UserError(f"{label}: {error.strerror or error}") from error
     except TypeError as error:

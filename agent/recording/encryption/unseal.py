@@ -11,12 +11,14 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from agent.base.atomic_file import open_replacement
 from agent.base.clock import unix_ns
 from agent.base.errors import UserError
+from agent.base.file_read import read_regular_file
 from agent.base.json_decode import MalformedJson, decode_json
 from agent.base.progress import ProgressCallback, no_progress
 from agent.recording.encryption.key_wrapping import unwrap_segment_key
 from agent.recording.encryption.keys import SegmentKey
 from agent.recording.export import clip as clip_writer
 from agent.recording.export.export_request import check_new_folder
+from agent.recording.export.folder_check import MAX_LIST_BYTES
 from agent.recording.export.manifest import CLIP_FILE, MANIFEST_FILE, Manifest
 from agent.recording.export.mp4_reader import (
     DamagedFootage,
@@ -137,7 +139,7 @@ def _write_export_clip(
 ) -> Path | None:
     """Write the clip of an export's span, or return None if there is no manifest."""
     try:
-        manifest = decode_json(manifest_file.read_bytes(), Manifest)
+        manifest = decode_json(read_regular_file(manifest_file, MAX_LIST_BYTES), Manifest)
     except (OSError, MalformedJson):
         return None
     sources = []

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from agent.base.file_read import read_regular_file
 from agent.base.progress import ProgressCallback
 from agent.base.signed_manifest import SUMS_FILE, BadManifest, decode_manifest, decode_sums
 from agent.recording.export.manifest import (
@@ -24,6 +25,10 @@ from agent.recording.export.manifest import (
 
 _SEGMENT_PATH_PATTERN = re.compile(rf"{SEGMENTS_DIR}/([^/]+\.mp4)")
 _READ_BYTES = 1 << 20
+MAX_LIST_BYTES = 1 << 26
+"""Of the sums and of the manifest: 400,000 files."""
+MAX_LINE_BYTES = 1 << 24
+"""Of a line of the chain: the receipt of an export lists its segments."""
 
 
 def escape_non_utf8(path: str) -> str:
@@ -107,7 +112,11 @@ def read_lines(folder: Path, path: str, expected: FileDigest) -> Iterator[bytes]
     """
     digest = hashlib.sha256()
     with (folder / path).open("rb") as file:
-        for line in file:
+        while line := file.readline(MAX_LINE_BYTES + 1):
+            if len(line) > MAX_LINE_BYTES:
+                raise VerificationFailed(
+                    "sums", path, f"a line is longer than {MAX_LINE_BYTES} bytes"
+                )
             digest.update(line)
             yield line
     if digest.hexdigest() != expected.sha256:
@@ -118,6 +127,10 @@ def check_manifest(folder: Path, found: dict[str, FileDigest]) -> Manifest:
     """Check that the manifest lists every file but three, with size and sum."""
     if MANIFEST_FILE not in found:
         raise VerificationFailed("manifest", MANIFEST_FILE, "is missing")
+    if found[MANIFEST_FILE].size_bytes > MAX_LIST_BYTES:
+        raise VerificationFailed(
+            "manifest", MANIFEST_FILE, f"is larger than {MAX_LIST_BYTES} bytes"
+        )
     data = b"".join(read_lines(folder, MANIFEST_FILE, found[MANIFEST_FILE]))
     try:
         manifest = decode_manifest(MANIFEST_FILE, data, Manifest)
@@ -149,7 +162,9 @@ def _is_of_file_manager(path: str) -> bool:
 
 def _decode_sums(folder: Path) -> dict[bytes, str]:
     try:
-        return decode_sums((folder / SUMS_FILE).read_bytes())
+        return decode_sums(read_regular_file(folder / SUMS_FILE, MAX_LIST_BYTES))
+    except OSError as error:
+        raise VerificationFailed("sums", SUMS_FILE, error.strerror or str(error)) from error
     except BadManifest as error:
         raise VerificationFailed("sums", error.location, error.reason) from error
 

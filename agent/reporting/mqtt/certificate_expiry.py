@@ -8,6 +8,7 @@ import msgspec
 
 from agent.base.clock import Clock
 from agent.base.errors import UserError
+from agent.base.file_read import MAX_PEM_BYTES, read_regular_file
 from agent.config.broker import BrokerConfig
 from agent.faults.registry import FaultRegistry
 from agent.runtime.pause import Pause
@@ -45,7 +46,7 @@ def read_validity(
     from agent.base import pem  # noqa: PLC0415
 
     try:
-        certificates = pem.decode_certificates(Path(file).read_bytes())
+        certificates = pem.decode_certificates(read_regular_file(Path(file), MAX_PEM_BYTES))
     except OSError as error:
         raise UserError(f"broker.{config_key} = {file!r}: {error.strerror or error}") from error
     except pem.MalformedCertificate as error:

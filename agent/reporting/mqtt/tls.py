@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from agent.base.errors import UserError
+from agent.base.file_read import MAX_PEM_BYTES, read_regular_file
 from agent.config.broker import BrokerConfig
 
 
@@ -68,7 +69,7 @@ def read_password(broker: BrokerConfig) -> str | None:
 
 def _read_file(key: str, path: str) -> bytes:
     try:
-        return Path(path).read_bytes()
+        return read_regular_file(Path(path), MAX_PEM_BYTES)
     except OSError as error:
         raise UserError(f"broker.{key} = {path!r}: {error.strerror or error}") from error
 
