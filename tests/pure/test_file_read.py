@@ -52,7 +52,7 @@ def make_huge(folder: Path) -> str:
     [
         lambda _: "/dev/zero",
         lambda _: "/proc/kmsg",
-        lambda folder: str(folder),
+        str,
         lambda _: "a\0b",
         make_pipe,
         make_huge,
