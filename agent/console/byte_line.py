@@ -140,9 +140,7 @@ def controlling_terminal() -> Iterator[FdByteLine]:
     """Use the process's own terminal, and restore its settings. Raises UserError."""
     in_fd, out_fd = sys.stdin.fileno(), sys.stdout.fileno()
     if not os.isatty(in_fd) or not os.isatty(out_fd):
-        raise UserError(
-            "vigie console: this is not a terminal; allowed: a terminal, or --port DEVICE"
-        )
+        raise UserError("console: this is not a terminal; allowed: a terminal, or --port DEVICE")
     saved_settings = termios.tcgetattr(in_fd)
     line_fd = os.dup(out_fd)
     was_blocking = os.get_blocking(line_fd)

@@ -42,7 +42,10 @@ def booted_slot(cmdline: str) -> Slot:
     for slot in SLOTS:
         if slot_args == [slot]:
             return slot
-    raise NoSlots(f"{_CMDLINE_PREFIX}A or B: not on the kernel's command line")
+    raise NoSlots(
+        f"no slots: {_CMDLINE_PREFIX}A or B is not on the kernel's command line; allowed: a system flashed "
+        "from an image"
+    )
 
 
 def detect_bootloader(root: Path, select_dir: Path) -> Bootloader:

@@ -197,7 +197,7 @@ def test_the_agents_user_may_request_an_update_and_gets_its_outcome(container: C
     container.run(*as_vigie, "env", environment, *python.split(), "-c", ask)
     reported = container.root / "run/vigie-update/status.json"
     container.wait_for(lambda: reported.exists() and "failed" in reported.read_text(), "an answer")
-    assert "rauc.slot=A or B: not on the kernel's command line" in reported.read_text()
+    assert "rauc.slot=A or B is not on the kernel's command line" in reported.read_text()
     assert '"requester":"amina"' in reported.read_text()
     assert not (reported.parent / "request.json").exists()
     container.run(*as_vigie, "sh", "-c", "! rm -f /run/vigie-update/status.json")
