@@ -34,6 +34,11 @@ class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
     is_reading: bool = False
     is_fault: bool = True
 
+    @property
+    def shown_code(self) -> str | None:
+        """The code as it is printed: that of a bad finding which is a fault."""
+        return self.code if self.ok is False and self.is_fault else None
+
 
 def passed(subject: Text, message: Text) -> CheckResult:
     """Return a good finding."""
@@ -115,8 +120,7 @@ def print_results(terminal: Terminal, results: Iterable[CheckResult], prefix: st
     labels = {ok: terminal.render(label) for ok, label in _LABELS.items()}
     columns = max(width(label) for label in labels.values())
     for result in results:
-        shows_code = result.code and result.ok is False and result.is_fault
-        code = f" {result.code}" if shows_code else ""
+        code = f" {result.shown_code}" if result.shown_code else ""
         terminal.print_hanging(
             f"{prefix}{pad(labels[result.ok], columns)}{code} ",
             Message("{subject}: {finding}", subject=result.subject, finding=result.message),

@@ -28,10 +28,7 @@ def fault(code: str, subject: str = "board") -> Fault:
 def agreed(
     results: list[CheckResult], *faults: Fault, codes: tuple[FaultCode, ...] = ()
 ) -> list[tuple[bool | None, str | None]]:
-    return [
-        (result.ok, result.code if result.ok is False and result.is_fault else None)
-        for result in agree_with_faults(results, faults, codes)
-    ]
+    return [(result.ok, result.shown_code) for result in agree_with_faults(results, faults, codes)]
 
 
 @pytest.mark.parametrize(
