@@ -132,7 +132,9 @@ def test_a_key_file_can_be_neither_read_nor_written(
 
 @needs_landlock
 @pytest.mark.parametrize(
-    "path", ["/etc/passwd", "/proc/1/environ", f"/proc/{os.getpid()}/mem", "/dev/null"]
+    "path",
+    ["/etc/passwd", "/proc/1/environ", f"/proc/{os.getpid()}/mem", "/dev/null"],
+    ids=["passwd", "environ of init", "memory of the agent", "null"],
 )
 def test_nothing_else_can_be_read(attempt: Callable[..., Attempt], path: str) -> None:
     assert attempt("open", path).result() == "PermissionError"
