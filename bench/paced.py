@@ -87,7 +87,7 @@ def run(args: argparse.Namespace, signals: StopSignals) -> None:
             folder,
             clock,
             FaultRegistry(clock.boottime_ns),
-            on_gap=lambda _begin, _end: None,
+            on_gap=lambda *_: None,
             on_segment=lambda _segment: None,
         )
         add_capture(

@@ -20,7 +20,8 @@ from agent.base.uuid7 import uuid7_factory
 from agent.config.configuration import HoldConfig, RecordConfig
 from agent.faults.registry import FaultRegistry
 from agent.recording.catalogue import find_segments
-from agent.recording.custody.custody_log import CHAIN_SUFFIX, RECEIPTS_PER_FILE, CustodyLog
+from agent.recording.custody.chain_files import CHAIN_SUFFIX
+from agent.recording.custody.custody_log import RECEIPTS_PER_FILE, CustodyLog
 from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.custody.receipts import (
     GENESIS_SHA256,

@@ -19,7 +19,9 @@ from agent.app.declaration import build_declaration
 from agent.app.health_reporter import HealthReporter
 from agent.app.publisher import Publisher
 from agent.app.selftest_service import SelfTestService
+from agent.app.state_folder import set_damaged_aside
 from agent.base.clock import Clock, boot_id, unix_ns
+from agent.base.damaged_file import is_unreported
 from agent.base.device_identity import STATE_LOST_FLAG, DeviceIdentity
 from agent.base.errors import UserError
 from agent.base.health_model import HealthReport
@@ -39,6 +41,7 @@ from agent.health.vitals.procfs import DEFAULT_ROOT
 from agent.recording import owner_policy
 from agent.recording.custody import receipts
 from agent.recording.custody.custody_log import CustodyLog
+from agent.recording.custody.damage_reporter import DamageReporter
 from agent.recording.custody.head_publisher import ChainHeadPublisher
 from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.export.clip_request import ClipRequest
@@ -82,6 +85,7 @@ class Agent:
         self._started_ns = clock.boottime_ns()
         self.faults = FaultRegistry(clock.boottime_ns)
         state_dir = Path(config.box.state)
+        set_damaged_aside(state_dir)
         self._new_id = uuid7_factory(lambda t_ns: unix_ns(clock.utc(t_ns)), rng)
         self.outbox = Outbox.open(
             state_dir / "outbox",
@@ -93,13 +97,21 @@ class Agent:
             faults=self.faults,
         )
         self._submitter = MessageSubmitter(self.outbox)
-        self._public_key, self.custody = self._open_custody(state_dir, machine_root)
+        identity, self.custody = self._open_custody(state_dir, machine_root)
+        self._public_key = base64.b64encode(identity.public_key_raw).decode()
         self._receipt_queue = ReceiptQueue(
             self.custody.append, self.faults, self.custody.read_lines_backwards
         )
+        if identity.damaged_key_file:
+            name = f"identity/{identity.damaged_key_file}"
+            self._receipt_queue.enqueue(
+                receipts.FileQuarantined(camera=None, name=name), self._started_ns
+            )
         hold_store = HoldStore(state_dir / "holds", clock, boot_id(), self._new_id)
         recorded_cameras = frozenset(
-            source.config.name for source in sources if source.config.record
+            source.config.name
+            for source in sources
+            if source.config.record and source.scene_error is None
         )
         self._publisher = Publisher(
             self._submitter,
@@ -153,6 +165,7 @@ class Agent:
             self.faults,
             self._publisher.publish_chain_head,
             lambda camera, segment: (services.footage_dir / camera / segment).exists(),
+            DamageReporter(state_dir, self._receipt_queue, self.faults, clock),
         )
         self.supervisor = Supervisor(
             self._stages(services),
@@ -204,8 +217,10 @@ class Agent:
         """Return the box's health; rates are means since the last call."""
         return self._health_reporter.report_since_last()
 
-    def _open_custody(self, state_dir: Path, machine_root: Path) -> tuple[str, CustodyLog]:
-        """Return the box's public key, in base64, and its custody log."""
+    def _open_custody(
+        self, state_dir: Path, machine_root: Path
+    ) -> tuple[DeviceIdentity, CustodyLog]:
+        """Return the box's key and its custody log."""
         config = self._config
         try:
             identity = DeviceIdentity.load_or_create(state_dir / "identity")
@@ -217,10 +232,12 @@ class Agent:
         if identity.damaged_key_file:
             reason = f"the damaged key was kept as {identity.damaged_key_file}"
             self.faults.raise_fault("CUS-02", "identity", reason)
+        elif is_unreported(state_dir / "identity"):
+            self.faults.raise_fault("CUS-02", "identity", "the folder of the key was damaged")
         elif (state_lost := machine_root / STATE_LOST_FLAG).exists():
             reason = f"the state partition is lost: {state_lost.read_text().strip()}"
             self.faults.raise_fault("CUS-02", "identity", reason)
-        return base64.b64encode(identity.public_key_raw).decode(), custody
+        return identity, custody
 
     def _open_services(
         self,

@@ -31,10 +31,10 @@ from agent.health.camera_condition import CameraMonitor
 from agent.health.camera_watchdog import WatchedCamera
 from agent.health.load_shedding import CameraDuty
 from agent.health.rates import CameraCounters, CameraRates
+from agent.recording.camera_recovery import SegmentProvenance
 from agent.recording.encryption.key_wrapping import KEY_RING_CAPACITY, Sealer
 from agent.recording.encryption.keys import KeyRing
 from agent.recording.record_stage import RecordStage
-from agent.recording.segment_writer import SegmentProvenance
 from agent.reporting.payloads import CameraCapabilities
 from agent.runtime.queues import LatestFrame, PacketQueue
 from drivers.contracts import StreamRequest
@@ -45,7 +45,6 @@ log = logging.getLogger(__name__)
 QUEUE_BYTES = 16_000_000
 """Bound of the packets that wait for the recorder: half a minute of a 4 Mbit/s stream."""
 
-OVERFLOW_REASON = "the disk or the recorder did not keep up"
 SUSPENDED_REASON = "recording was suspended: the box was overloaded"
 
 FrameListener = Callable[[Frame, FrameResult], None]
@@ -379,8 +378,8 @@ class CameraPipeline:
         if self.record_stage:
             self.record_stage.record_gap(begin_ns, end_ns)
 
-    def _on_recorder_gap(self, begin_ns: int, end_ns: int) -> None:
-        self._services.publisher.publish_gap(self.name, begin_ns, end_ns, OVERFLOW_REASON)
+    def _on_recorder_gap(self, begin_ns: int, end_ns: int, reason: str) -> None:
+        self._services.publisher.publish_gap(self.name, begin_ns, end_ns, reason)
 
     def _on_frame_result(self, frame: Frame, result: FrameResult) -> None:
         # Without a model the motion gate alone has seen it.

@@ -7,6 +7,8 @@ from pathlib import Path
 
 MAX_PEM_BYTES = 1_048_576
 """Of a certificate, a key or a secret. The authorities of a whole operating system take a quarter of it."""
+_BLOCK_BYTES = 4096
+"""A file is read in such blocks around a bad sector."""
 
 
 def read_regular_file(path: Path, max_bytes: int) -> bytes:
@@ -29,3 +31,52 @@ def read_regular_file(path: Path, max_bytes: int) -> bytes:
     if len(data) > max_bytes:
         raise OSError(errno.EFBIG, f"more than {max_bytes} bytes", str(path))
     return data
+
+
+def is_regular_or_absent(path: Path) -> bool:
+    """Return False if a folder, a loop of links, a device or a pipe is in the place of a file."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except (FileNotFoundError, PermissionError):
+        return True
+    except OSError:
+        return False
+
+
+def read_around_damage(path: Path, offset: int = 0) -> bytes:
+    """Read a regular file from an offset to its end; what the disk cannot read of it are zeros.
+
+    Raises: OSError if it cannot be opened or is no regular file.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        try:
+            return _pread(fd, status.st_size - offset, offset)
+        except OSError:
+            blocks = range(offset, status.st_size, _BLOCK_BYTES)
+            ends = (min(begin + _BLOCK_BYTES, status.st_size) for begin in blocks)
+            return b"".join(
+                _pread_or_zeros(fd, end - begin, begin)
+                for begin, end in zip(blocks, ends, strict=True)
+            )
+    finally:
+        os.close(fd)
+
+
+def _pread_or_zeros(fd: int, size_bytes: int, offset: int) -> bytes:
+    try:
+        return _pread(fd, size_bytes, offset)
+    except OSError:
+        return bytes(size_bytes)
+
+
+def _pread(fd: int, size_bytes: int, offset: int) -> bytes:
+    pieces: list[bytes] = []
+    end = offset + size_bytes
+    while offset < end and (piece := os.pread(fd, end - offset, offset)):
+        pieces.append(piece)
+        offset += len(piece)
+    return b"".join(pieces)

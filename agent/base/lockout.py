@@ -38,6 +38,11 @@ class LockoutState(msgspec.Struct, frozen=True, kw_only=True):
     boot: str = ""
 
 
+def state_file(state_dir: Path) -> StateFile[LockoutState]:
+    """Return the file of a box."""
+    return StateFile(state_dir / LOCKOUT_FILE, LockoutState)
+
+
 def wait_s(failures: int) -> float:
     """Return the wait after this many failures in a row. Pure."""
     if failures < FREE_ATTEMPTS:
@@ -49,9 +54,7 @@ class Lockout:
     """Failure counter of one box. Used by one thread. Counts in memory alone without `state_dir`."""
 
     def __init__(self, state_dir: Path | None, clock: Clock, boot_id: str) -> None:
-        self._file = (
-            None if state_dir is None else StateFile(state_dir / LOCKOUT_FILE, LockoutState)
-        )
+        self._file = None if state_dir is None else state_file(state_dir)
         self._clock = clock
         self._boot_id = boot_id
         self._is_persisted = True

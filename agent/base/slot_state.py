@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from agent.base.damaged_file import is_unreported, unreported_path
 from agent.base.state_file import StateFile
 
 FILE_NAME = "slots.json"
@@ -88,6 +89,13 @@ class SlotState(msgspec.Struct, frozen=True, kw_only=True):
 def read(folder: Path) -> SlotState:
     """Return the state, or an empty one if the file is missing or cannot be read."""
     return _state_file(folder).read() or SlotState()
+
+
+def set_damaged_aside(folder: Path) -> Path | None:
+    """Set a damaged file aside, for root alone. Return its path then, or None if it is in order."""
+    file = _state_file(folder)
+    is_lost = file.load() is None and is_unreported(file.path)
+    return unreported_path(file.path) if is_lost else None
 
 
 def write(folder: Path, state: SlotState) -> None:

@@ -1,60 +1,90 @@
-"""State files: small JSON documents, replaced durably, bounded and validated when read."""
+"""State files: small JSON documents with a checksum, replaced durably, bounded and validated when read.
 
-import logging
+    {"sha256": "5f1c...", "state": {"next": 3000}}
+
+A bit that flips on a worn card can turn a document into another valid one: of the flips in a head's presets
+a fifth gave another angle or name, and its masks would have hidden another part of the street. The checksum is
+over the label of the file and the JSON of `state`, so that one file's content in another's place is found too.
+"""
+
 from pathlib import Path
 from typing import Generic, TypeVar
 
 import msgspec
 
 from agent.base import atomic_file
+from agent.base.damaged_file import set_aside
 from agent.base.file_read import read_regular_file
 from agent.base.json_decode import JsonDecoder, MalformedJson
-
-log = logging.getLogger(__name__)
+from agent.base.sha256 import Sha256, sha256_hex
 
 StateT = TypeVar("StateT", bound=msgspec.Struct)
 
 MAX_BYTES = 1_048_576
-UNREADABLE_SUFFIX = ".unreadable"
+
+
+class DamagedStateFile(ValueError):
+    """A state file cannot be read, or is not what was written. `str(error)` is one line."""
+
+
+class _Document(msgspec.Struct, frozen=True):
+    sha256: Sha256
+    state: msgspec.Raw
+
+
+_DOCUMENT_DECODER = JsonDecoder(_Document)
 
 
 class StateFile(Generic[StateT]):
-    """One JSON document of one struct type.
+    """One document of one struct type.
 
-    A `shared` file may be read by every user of the box (mode 0644, in a folder of 0755); any other
-    one gets 0666 less the umask, in a folder of 0700. Not thread-safe: one thread writes.
+    `label` tells apart the files of one name, such as those of two heads; it is the name by default. A
+    `shared` file may be read by every user of the box (mode 0644, in a folder of 0755); any other one gets
+    0666 less the umask, in a folder of 0700. Not thread-safe: one thread writes.
     """
 
-    def __init__(self, path: Path, state_type: type[StateT], *, shared: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        state_type: type[StateT],
+        *,
+        label: str | None = None,
+        shared: bool = False,
+    ) -> None:
         self.path = path
         self._decoder = JsonDecoder(state_type)
+        self._label = label or path.name
         self._shared = shared
 
-    def read(self) -> StateT | None:
-        """Return the document, or None if there is none or it cannot be read. Never changes a file."""
+    def read_strictly(self) -> StateT | None:
+        """Return the document, or None if there is none. Never changes a file.
+
+        Raises: DamagedStateFile.
+        """
         try:
-            return self._decode()
-        except (OSError, MalformedJson):
+            return self.decode(read_regular_file(self.path, MAX_BYTES))
+        except FileNotFoundError:
+            return None
+        except (OSError, MalformedJson) as error:
+            raise DamagedStateFile(str(error)) from error
+
+    def read(self) -> StateT | None:
+        """Return the document, or None if there is none or it is damaged. Never changes a file."""
+        try:
+            return self.read_strictly()
+        except DamagedStateFile:
             return None
 
     def load(self) -> StateT | None:
-        """Return the document like `read`; a file that cannot be read is renamed to `NAME.unreadable`.
+        """Return the document like `read`; a damaged file is set aside, to be reported by the agent.
 
         For the owner of the file alone. If the rename fails too the file stays, and the next `write`
         replaces it.
         """
         try:
-            return self._decode()
-        except FileNotFoundError:
-            return None
-        except (OSError, MalformedJson) as error:
-            quarantined_path = self.path.with_name(self.path.name + UNREADABLE_SUFFIX)
-            try:
-                self.path.replace(quarantined_path)
-            except OSError as rename_error:
-                log.error("%s: %s; cannot be renamed: %s", self.path, error, rename_error)
-            else:
-                log.error("%s: %s; kept as %s", self.path, error, quarantined_path.name)
+            return self.read_strictly()
+        except DamagedStateFile as error:
+            set_aside(self.path, error)
             return None
 
     def write(self, state: StateT) -> None:
@@ -64,10 +94,26 @@ class StateFile(Generic[StateT]):
         """
         folder = self.path.parent
         folder.mkdir(parents=True, exist_ok=True, mode=0o755 if self._shared else 0o700)
-        data = msgspec.json.encode(state) + b"\n"
         mode = 0o644 if self._shared else 0o666
+        data = self.encode(state)
         atomic_file.replace_atomically(self.path, data, mode, apply_umask=not self._shared)
         atomic_file.fsync_dir(folder.parent)
 
-    def _decode(self) -> StateT:
-        return self._decoder.decode(read_regular_file(self.path, MAX_BYTES))
+    def decode(self, data: bytes) -> StateT:
+        """Return the document of a file with these bytes.
+
+        Raises: MalformedJson if it is none, DamagedStateFile if it was changed.
+        """
+        document = _DOCUMENT_DECODER.decode(data)
+        if self._checksum(document.state) != document.sha256:
+            raise DamagedStateFile("its checksum is wrong")
+        return self._decoder.decode(document.state)
+
+    def encode(self, state: StateT) -> bytes:
+        """Return the bytes of the file with this document."""
+        raw = msgspec.Raw(msgspec.json.encode(state))
+        document = _Document(sha256=self._checksum(raw), state=raw)
+        return msgspec.json.encode(document) + b"\n"
+
+    def _checksum(self, state: msgspec.Raw) -> str:
+        return sha256_hex(self._label.encode() + b"\n" + bytes(state))

@@ -48,7 +48,7 @@ class CameraSource(msgspec.Struct, frozen=True, kw_only=True):
 
 BadScenePolicy = Literal["refuse", "close"]
 """Effect of a scene that cannot be loaded: refuse the configuration, or close its camera alone. A
-box on a pole runs with the cameras that are left and reports the fault; without any it refuses."""
+box on a pole runs with the cameras that are left, or with none, and reports the fault."""
 
 
 def load_sources(
@@ -67,7 +67,7 @@ def build_sources(
 ) -> tuple[CameraSource, ...]:
     """Build the cameras of a configuration; `location` begins the messages, such as the file's name.
 
-    Raises: UserError as `load_sources`, and if no camera is left that could be opened.
+    Raises: UserError as `load_sources`.
     """
     allowed_kinds = [event_type.kind for event_type in CAMERA_EVENT_TYPES]
     for index, kind in enumerate(config.hold.kinds):
@@ -77,7 +77,7 @@ def build_sources(
                 f"allowed: {', '.join(allowed_kinds)}"
             )
     cameras_on_heads = {head.camera for head in config.head}
-    found = tuple(
+    return tuple(
         _build_source(
             camera,
             clock,
@@ -88,10 +88,6 @@ def build_sources(
         )
         for index, camera in enumerate(config.camera)
     )
-    scene_errors = [source.scene_error for source in found if source.scene_error is not None]
-    if len(scene_errors) == len(found):
-        raise UserError(scene_errors[0])
-    return found
 
 
 def _build_source(

@@ -18,9 +18,11 @@ from typing import TypeVar
 import msgspec
 
 from agent.base.clock import Clock
+from agent.base.damaged_file import set_aside
+from agent.base.file_read import is_regular_or_absent
 from agent.base.json_decode import JsonDecoder, MalformedJson
 from agent.base.model import CommandDone, CommandRefused
-from agent.base.sqlite_damage import is_damage
+from agent.base.sqlite_damage import CheckedConnection, is_damage, is_read_error
 from agent.commands.command import ValidCommand
 from agent.faults.registry import FaultRegistry
 
@@ -200,12 +202,12 @@ class IdempotencyStore:
             with suppress(sqlite3.Error):
                 self.close()
             self._db = None
-            if is_damage(error):
-                self._quarantine_damaged()
+            if _needs_replacement(self._path, error):
+                self._set_aside(error)
             raise IdempotencyStoreError(reason) from error
 
     def _open(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self._path, isolation_level=None)
+        db = sqlite3.connect(self._path, isolation_level=None, factory=CheckedConnection)
         try:
             db.executescript(_SCHEMA)
         except BaseException:
@@ -218,17 +220,17 @@ class IdempotencyStore:
             self._has_failed = False
             self._faults.clear("CTL-01", _FAULT_SUBJECT)
 
-    def _quarantine_damaged(self) -> None:
-        """Rename a damaged file. Its records are lost."""
-        quarantined = self._path.with_name(f"{self._path.name}.damaged")
-        try:
-            self._path.replace(quarantined)
-            for suffix in ("-wal", "-shm"):
+    def _set_aside(self, reason: object) -> None:
+        """Set a damaged file aside. Its records are lost."""
+        set_aside(self._path, reason)
+        for suffix in ("-wal", "-shm"):
+            with suppress(OSError):
                 self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
-        except OSError as error:
-            log.error("%s: damaged, and cannot be renamed: %s", self._path, error)
-        else:
-            log.error("%s: damaged; renamed to %s", self._path, quarantined.name)
+
+
+def _needs_replacement(path: Path, error: Exception) -> bool:
+    """Return True if the file is damaged, cannot be read, or is no file."""
+    return is_damage(error) or is_read_error(error) or not is_regular_or_absent(path)
 
 
 def _decode_reply(data: bytes | None, command_id: str) -> FinalReply | None:

@@ -11,11 +11,13 @@ from pathlib import Path
 import msgspec
 
 from agent.base.clock import Clock, boot_id, rfc3339
+from agent.base.file_read import read_regular_file
 from agent.base.health_model import HealthReport
-from agent.base.state_file import StateFile
+from agent.base.json_decode import JsonDecoder, MalformedJson
 
 FILE_NAME = "health.json"
 STALE_S = 5.0
+_MAX_BYTES = 1_048_576
 INSTALLED_STATE_DIR = Path("/var/lib/vigie")
 INSTALLED_RUNTIME_DIR = Path("/run/vigie")
 
@@ -39,6 +41,9 @@ class LiveHealth(msgspec.Struct, frozen=True, kw_only=True):
     def is_stale(self, now_ns: int) -> bool:
         """Return True if the agent that wrote the file has stopped, is dead or hangs."""
         return self.has_stopped or self.age_s(now_ns) > STALE_S
+
+
+_DECODER = JsonDecoder(LiveHealth)
 
 
 def get_runtime_dir(state_dir: Path, environ: Mapping[str, str] = os.environ) -> Path:
@@ -89,5 +94,8 @@ def write(
 
 def read(folder: Path, boot: str | None = None) -> LiveHealth | None:
     """Return the newest report, or None if there is none of the boot `boot`, by default this one."""
-    live = StateFile(folder / FILE_NAME, LiveHealth).read()
-    return None if live is None or live.boot != (boot or boot_id()) else live
+    try:
+        live = _DECODER.decode(read_regular_file(folder / FILE_NAME, _MAX_BYTES))
+    except (OSError, MalformedJson):
+        return None
+    return live if live.boot == (boot or boot_id()) else None

@@ -4,7 +4,7 @@ No signal ends a process that hangs in the kernel, so the next run of the agent 
 held. The agent restarts MAX_RUNS times for it. Then it runs on with its other cameras and requests a
 reboot, within limits that are kept on the disk: a broken camera must not keep a box rebooting.
 
-    stuck-cameras.json    {"boot": "...", "runs": {"north": 2}, "reboot_request": {...}}
+    stuck-cameras.json    a state file: {"boot": "...", "runs": {"north": 2}, "reboot_request": {...}}
 """
 
 import logging

@@ -1,6 +1,6 @@
 """Fencing tokens: numbers that count up over restarts, without trust in any clock.
 
-    heads/mast/tokens.json    {"next": 3000}
+    heads/mast/tokens.json    a state file: {"next": 3000}
 
 Numbers are reserved on the disk a block ahead, so that issuing one never waits for the disk.
 A restart skips the rest of the block.
@@ -32,7 +32,7 @@ class FencingTokens:
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = StateFile(path, _TokenFile)
+        self._file = StateFile(path, _TokenFile, label=f"{path.parent.name}/{path.name}")
         stored = self._file.load() or _TokenFile(next=1)
         self._next_token = self._reserved_until = max(1, stored.next)
         self.reserve()

@@ -1,6 +1,6 @@
 """Odometer: a head's travel in its life, compared with its maker's rating.
 
-    heads/mast/odometer.json    {"pan_deg": 81234.5, "tilt_deg": 4031.25, "starts": 5120, ...}
+    heads/mast/odometer.json    a state file: {"pan_deg": 81234.5, "tilt_deg": 4031.25, "starts": 5120, ...}
 
 Travel is taken from the reported positions; for a head that cannot report, from its estimated
 ones. The file is written at most four times an hour and when the agent stops; a crash loses the
@@ -72,7 +72,7 @@ class Odometer:
     """Counts from position to position. Called on the head stage's thread only."""
 
     def __init__(self, path: Path, rated_life: RatedLife) -> None:
-        self._file = StateFile(path, Wear)
+        self._file = StateFile(path, Wear, label=f"{path.parent.name}/{path.name}")
         self._rated_life = rated_life
         self.wear = self._saved_wear = self._file.load() or Wear()
         self._last_position: PtzPosition | None = None

@@ -1,6 +1,6 @@
 """Presets: named positions of a head, kept on the box.
 
-heads/mast/presets.json    {"presets": [{"name": "gate", "pose": {...}, ...}]}
+heads/mast/presets.json    a state file: {"presets": [{"name": "gate", "pose": {...}, ...}]}
 """
 
 import threading
@@ -43,7 +43,7 @@ class PresetStore:
 
     def __init__(self, head_name: str, path: Path) -> None:
         self._head_name = head_name
-        self._file = StateFile(path, _PresetFile)
+        self._file = StateFile(path, _PresetFile, label=f"{path.parent.name}/{path.name}")
         self._lock = threading.Lock()
         stored = self._file.load() or _PresetFile(presets=())
         self._by_name = {preset.name: preset for preset in stored.presets}

@@ -6,9 +6,17 @@ record (ISO/IEC 14496-15, 5.3.3 and 8.3.3). The muxer accepts only Annex B, with
 a segment's first packet.
 """
 
+from collections.abc import Iterator
+
 import msgspec
 
 START_CODE = b"\x00\x00\x00\x01"
+_SHORT_START_CODE = START_CODE[1:]
+
+_SEQUENCE_SET_TYPES = {"h264": 7, "hevc": 33}
+_PARAMETER_SET_TYPES = {"h264": {7, 8}, "hevc": {32, 33, 34}}
+_SLICE_TYPES = {"h264": range(1, 6), "hevc": range(32)}
+"""Types of NAL units (ISO/IEC 14496-10, table 7-1, and 23008-2, table 7-1)."""
 
 _CONFIG_RECORD_VERSION = 1
 _AVC_CONFIG_HEADER_BYTES = 5
@@ -94,3 +102,33 @@ def _parse_hevc_config(record: bytes) -> PacketFormat:
             unit, offset = _read_unit(record, offset, 2)
             parameter_sets.append(START_CODE + unit)
     return PacketFormat(parameter_sets=b"".join(parameter_sets), length_bytes=(record[21] & 3) + 1)
+
+
+def sequence_set(codec: str, data: bytes) -> bytes | None:
+    """Return the sequence parameter set of an access unit in Annex B, or None if it has none."""
+    wanted = _SEQUENCE_SET_TYPES.get(codec)
+    return next(
+        (unit for unit_type, unit in _leading_units(codec, data) if unit_type == wanted), None
+    )
+
+
+def has_parameter_sets(codec: str, data: bytes) -> bool:
+    """Return True if an access unit of H.264 or HEVC has all sets that a decoder needs to begin with it."""
+    wanted = _PARAMETER_SET_TYPES.get(codec)
+    return wanted is not None and wanted <= {
+        unit_type for unit_type, _ in _leading_units(codec, data)
+    }
+
+
+def _leading_units(codec: str, data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield type and bytes of the NAL units before the first slice."""
+    begin = data.find(_SHORT_START_CODE) + len(_SHORT_START_CODE)
+    while len(_SHORT_START_CODE) <= begin < len(data):
+        header = data[begin]
+        unit_type = header & 0x1F if codec == "h264" else header >> 1 & 0x3F
+        if unit_type in _SLICE_TYPES.get(codec, ()):
+            return
+        next_code = data.find(_SHORT_START_CODE, begin)
+        end = next_code if next_code >= 0 else len(data)
+        yield unit_type, data[begin:end].rstrip(b"\0")
+        begin = end + len(_SHORT_START_CODE)

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from agent.base.clock import Clock, boot_id, rfc3339, unix_ns
@@ -24,7 +25,9 @@ from agent.config import configuration
 from agent.config.configuration import FOOTAGE_DIR
 from agent.recording import catalogue, owner_policy
 from agent.recording.catalogue import FootageEntry
-from agent.recording.custody.custody_log import CustodyLog, read_lines_backwards
+from agent.recording.custody.chain import is_signed_by
+from agent.recording.custody.chain_files import read_lines_backwards
+from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipts import BadReceipt, FootageAttested, parse_line
 from agent.recording.encryption import key_wrapping
 from agent.recording.encryption.keys import KeyLookup, SegmentKey
@@ -131,13 +134,16 @@ class FootageArchive:
         Without it the running agent cuts the clip. Raises: ExportError if there is nothing to export;
         UserError if `request.by` may not see the camera.
         """
-        for policies in (owner_policy.read(self._state_dir), self._configured_policies):
-            owner_policy.check_viewer(policies, request.camera, request.by)
+        for policy in (
+            owner_policy.read(self._state_dir, request.camera),
+            self._configured_policies.get(request.camera),
+        ):
+            owner_policy.check_viewer(policy, request.camera, request.by)
         (camera,) = self._check_span(request.camera, request.begin, request.end)
         custody, public_key = self._open_custody_log()
         snapshot = snapshot_span(custody, self._footage_dir, camera, request.begin, request.end)
         exporter = Exporter(
-            box=self._box_id(),
+            box=custody.box,
             public_key=public_key,
             custody=custody,
             clock=self._clock,
@@ -198,7 +204,7 @@ class FootageArchive:
         """Open the custody log, and return it with its public key in base64."""
         identity = self._load_identity()
         custody = CustodyLog.open(
-            self._custody_dir, self._box_id(), boot_id(), self._clock, identity
+            self._custody_dir, self._box_id(identity), boot_id(), self._clock, identity
         )
         return custody, base64.b64encode(identity.public_key_raw).decode()
 
@@ -213,9 +219,9 @@ class FootageArchive:
             )
         return identity
 
-    def _box_id(self) -> str:
+    def _box_id(self, identity: DeviceIdentity) -> str:
         if self._cached_box_id is None:
-            self._cached_box_id = _read_box_id(self._custody_dir)
+            self._cached_box_id = _read_box_id(self._custody_dir, identity)
         if self._cached_box_id is None:
             raise UserError(f"state folder {str(self._state_dir)!r}: its custody log is empty")
         return self._cached_box_id
@@ -284,9 +290,15 @@ def _unwrap_keys(
     return keys.get
 
 
-def _read_box_id(custody_dir: Path) -> str | None:
-    """Return the box id of the newest receipt, or None."""
+def _read_box_id(custody_dir: Path, identity: DeviceIdentity) -> str | None:
+    """Return the box id of the newest receipt that the box signed, or None.
+
+    A damaged one may name another box, and the next receipt would belong to that.
+    """
+    public_key = Ed25519PublicKey.from_public_bytes(identity.public_key_raw)
     for line in read_lines_backwards(custody_dir):
         with contextlib.suppress(BadReceipt):
-            return parse_line(line).receipt.box
+            receipt_line = parse_line(line)
+            if is_signed_by(receipt_line, public_key):
+                return receipt_line.receipt.box
     return None

@@ -4,7 +4,7 @@ Names are from the folders, durations and sums from the chain of receipts.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import zip_longest
 from pathlib import Path
@@ -14,7 +14,8 @@ import msgspec
 
 from agent.base.clock import rfc3339, unix_ms
 from agent.base.json_decode import JsonDecoder, MalformedJson
-from agent.recording.custody.custody_log import read_files_backwards
+from agent.recording.custody.chain_files import read_files_backwards
+from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipts import FootageEvicted, SegmentClosed, SegmentOpened
 from agent.recording.retention.segment_age import BootTimeline
 from agent.recording.segment_name import (
@@ -96,7 +97,10 @@ class FootageEntry(msgspec.Struct, frozen=True, kw_only=True):
         """UTC of its end, or None if its duration is unknown."""
         if self.closed is None:
             return None
-        return self.begin + timedelta(microseconds=self.closed.duration_ns // 1000)
+        try:
+            return self.begin + timedelta(microseconds=self.closed.duration_ns // 1000)
+        except OverflowError:
+            return None  # a damaged receipt, or a name of the year 9999
 
 
 def list_cameras(footage_dir: Path) -> list[str]:
@@ -112,11 +116,13 @@ def find_segments(
     cameras: Iterable[str],
     begin: datetime | None,
     end: datetime | None,
+    is_valid_line: Callable[[bytes], bool] = lambda _line: True,
 ) -> list[FootageEntry]:
     """Return the segments that overlap the span, in the order of recording.
 
     The duration is that of its receipt, which a verifier reads too; without a receipt a segment is
-    assumed to last until the next one. Raises OSError.
+    assumed to last until the next one. `is_valid_line` may check signatures: of each segment two, which is
+    too slow for a list of the whole archive. Raises OSError.
     """
     found = [
         (camera, *segment_file)
@@ -126,6 +132,7 @@ def find_segments(
     closed_receipts, evicted = _find_close_and_evict_receipts(
         custody_dir,
         {(camera, file_name.removesuffix(PART_SUFFIX)) for camera, file_name, _, _, _ in found},
+        is_valid_line,
     )
     entries = []
     for camera, file_name, name, size_bytes, may_overlap in found:
@@ -171,17 +178,22 @@ def find_misdated(folder: Path, begin: datetime, end: datetime) -> dict[str, str
     return {str(name): reason for name in found}
 
 
-def first_receipt_seq(custody_dir: Path, entries: Iterable[FootageEntry]) -> int:
-    """Return the number of the first receipt of these segments, or 0. Raises OSError."""
+def first_receipt_seq(custody: CustodyLog, entries: Iterable[FootageEntry]) -> int:
+    """Return the number of the first valid receipt of these segments, or 0. Raises OSError.
+
+    An export begins with it: a damaged receipt of an opening may stay outside.
+    """
     unopened = {(entry.camera, entry.segment_name) for entry in entries}
     encoded_names = frozenset(entry.segment_name.encode() for entry in entries)
     first = 0
-    for data in read_files_backwards(custody_dir):
-        for line in _iter_segment_receipts(data, _SEGMENT_MARK, encoded_names):
-            body = line.body
+    for data in read_files_backwards(custody.folder):
+        for offset, receipt in _iter_segment_receipts(data, _SEGMENT_MARK, encoded_names):
+            body = receipt.body
             if isinstance(body, FootageEvicted) or (body.camera, body.segment) not in unopened:
                 continue
-            first = line.seq
+            if not custody.is_own_line(_line_at(data, offset)):
+                continue
+            first = receipt.seq
             if isinstance(body, SegmentOpened):
                 unopened.discard((body.camera, body.segment))
                 if not unopened:
@@ -271,7 +283,7 @@ def _ends_after(file_name: str, next_file_name: str, utc: datetime) -> bool:
     if name is None or next_name is None:
         return False
     length_ms = max_length_ms(name, next_name, _MAX_SEGMENT_MS)
-    return name.utc + timedelta(milliseconds=length_ms) > utc
+    return timedelta(milliseconds=length_ms) > utc - name.utc
 
 
 _SegmentId: TypeAlias = tuple[str, str]
@@ -279,7 +291,7 @@ _SegmentId: TypeAlias = tuple[str, str]
 
 
 def _find_close_and_evict_receipts(
-    custody_dir: Path, wanted: set[_SegmentId]
+    custody_dir: Path, wanted: set[_SegmentId], is_valid_line: Callable[[bytes], bool]
 ) -> tuple[dict[_SegmentId, SegmentClosed], set[_SegmentId]]:
     """Return the `closed` receipts of these segments, and the evicted ones among them.
 
@@ -294,26 +306,32 @@ def _find_close_and_evict_receipts(
         for offset in _iter_marks_backwards(data, _EVICTED_MARK):
             receipt = _decode_receipt_at(data, offset)
             if receipt is not None and isinstance(receipt.body, FootageEvicted):
-                evicted.update((receipt.body.camera, text) for text in receipt.body.segments)
-        for receipt_ in _iter_segment_receipts(data, _CLOSED_MARK, encoded_names):
-            body = receipt_.body
-            if isinstance(body, SegmentClosed) and (body.camera, body.segment) in wanted:
+                names = {(receipt.body.camera, text) for text in receipt.body.segments} & wanted
+                if names and is_valid_line(_line_at(data, offset)):
+                    evicted |= names
+        for offset, closed_receipt in _iter_segment_receipts(data, _CLOSED_MARK, encoded_names):
+            body = closed_receipt.body
+            if (
+                isinstance(body, SegmentClosed)
+                and (body.camera, body.segment) in wanted
+                and is_valid_line(_line_at(data, offset))
+            ):
                 closed.setdefault((body.camera, body.segment), body)
                 if len(closed) == len(wanted):
-                    return closed, evicted & wanted
-    return closed, evicted & wanted
+                    return closed, evicted
+    return closed, evicted
 
 
 def _iter_segment_receipts(
     data: bytes, mark: bytes, encoded_names: frozenset[bytes]
-) -> Iterator[_ReceiptExcerpt]:
-    """Yield receipts with the mark that may be of these segments, the newest first."""
+) -> Iterator[tuple[int, _ReceiptExcerpt]]:
+    """Yield receipts with the mark that may be of these segments, and an offset in each, the newest first."""
     for offset in _iter_marks_backwards(data, mark):
         begin = data.find(_SEGMENT_MARK, offset) + len(_SEGMENT_MARK)
         if data[begin : data.find(b'"', begin)] in encoded_names:
             receipt = _decode_receipt_at(data, offset)
             if receipt is not None:
-                yield receipt
+                yield offset, receipt
 
 
 def _iter_marks_backwards(data: bytes, mark: bytes) -> Iterator[int]:
@@ -322,13 +340,18 @@ def _iter_marks_backwards(data: bytes, mark: bytes) -> Iterator[int]:
         yield offset
 
 
+def _line_at(data: bytes, offset: int) -> bytes:
+    """Return the line around an offset, without its newline."""
+    end = data.find(b"\n", offset)
+    return data[data.rfind(b"\n", 0, offset) + 1 : end if end >= 0 else len(data)]
+
+
 def _decode_receipt_at(data: bytes, offset: int) -> _ReceiptExcerpt | None:
     """Decode the receipt around an offset, or None if it is damaged.
 
     Its signature is not checked.
     """
-    json_offset = data.rfind(b"\n", 0, offset) + 1 + _JSON_OFFSET
     try:
-        return _EXCERPT_DECODER.decode(memoryview(data)[json_offset : data.find(b"\n", offset)])
+        return _EXCERPT_DECODER.decode(_line_at(data, offset)[_JSON_OFFSET:])
     except MalformedJson:
         return None

@@ -6,6 +6,7 @@ of the masks at that time: the SHA-256 of the file in this store.
 
 import contextlib
 import itertools
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -16,9 +17,10 @@ import av.video.stream
 import msgspec
 
 from agent.base.atomic_file import fsync_dir, replace_atomically
+from agent.base.damaged_file import is_set_aside, set_aside
 from agent.base.file_read import read_regular_file
-from agent.base.json_decode import decode_json
-from agent.base.sha256 import sha256_hex
+from agent.base.json_decode import MalformedJson, decode_json
+from agent.base.sha256 import Sha256, sha256_hex
 from agent.recording.custody.receipts import SegmentClosed
 from drivers.av_stream import frame_planes
 from drivers.encoder import to_video_frame
@@ -28,6 +30,7 @@ from drivers.media import Polygon
 
 MASKS_DIR = "masks"
 """Folder of the versions, in the state folder."""
+_SUFFIX = ".json"
 _MAX_BYTES = 1_048_576
 
 _ENCODER_OPTIONS = {"preset": "veryfast", "crf": "20", "bf": "0"}
@@ -46,9 +49,13 @@ def version(masks: Sequence[Polygon]) -> str:
 def store(folder: Path, masks: Sequence[Polygon]) -> str:
     """Store masks durably for later exports and return their version. Raises OSError."""
     version_id = version(masks)
-    path = folder / f"{version_id}.json"
-    with contextlib.suppress(MaskingError):
+    path = folder / (version_id + _SUFFIX)
+    try:
         load(folder, version_id)
+    except MaskingError as error:
+        if os.path.lexists(path):
+            set_aside(path, error)
+    else:
         return version_id
     folder.mkdir(parents=True, exist_ok=True)
     replace_atomically(path, msgspec.json.encode(masks), 0o666, apply_umask=True)
@@ -59,12 +66,34 @@ def store(folder: Path, masks: Sequence[Polygon]) -> str:
 def load(folder: Path, version_id: str) -> tuple[Polygon, ...]:
     """Load the masks of a version. Raises MaskingError if they are missing or altered."""
     try:
-        content = read_regular_file(folder / f"{version_id}.json", _MAX_BYTES)
+        # From a receipt, which may be damaged.
+        name = msgspec.convert(version_id, Sha256) + _SUFFIX
+        content = read_regular_file(folder / name, _MAX_BYTES)
+        if sha256_hex(content) != version_id:
+            raise MaskingError(f"masks {version_id}: the file was altered")
+        return decode_json(content, tuple[Polygon, ...])
     except OSError as error:
         raise MaskingError(f"masks {version_id}: {error.strerror or error}") from error
-    if sha256_hex(content) != version_id:
-        raise MaskingError(f"masks {version_id}: the file was altered")
-    return decode_json(content, tuple[Polygon, ...])
+    except (msgspec.ValidationError, MalformedJson) as error:
+        raise MaskingError(f"masks {version_id!r}: no version of masks: {error}") from error
+
+
+def set_damaged_aside(folder: Path) -> None:
+    """Set the damaged versions aside; one that is in use is stored again when its camera opens."""
+    try:
+        names = [path.name for path in folder.iterdir()]
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        set_aside(folder, error)
+        return
+    for name in names:
+        if name.startswith(".") or is_set_aside(name):
+            continue
+        try:
+            load(folder, name.removesuffix(_SUFFIX))
+        except MaskingError as error:
+            set_aside(folder / name, error)
 
 
 def masks_to_apply(folder: Path, segments: Iterable[SegmentClosed]) -> tuple[Polygon, ...]:

@@ -4,13 +4,19 @@ The bytes are written in order and never changed afterwards: a file that is cut 
 its last whole fragment.
 """
 
+import contextlib
 from collections.abc import Callable
 from fractions import Fraction
 
 import av
 from av.container import OutputContainer
 
-from agent.recording.annex_b import parse_extradata, to_annex_b
+from agent.recording.annex_b import (
+    has_parameter_sets,
+    parse_extradata,
+    sequence_set,
+    to_annex_b,
+)
 from agent.recording.encryption.keys import KEY_BYTES, SegmentKey
 from drivers.media import Packet, StreamInfo
 
@@ -69,6 +75,7 @@ class Muxer:
             raise MuxerError("the camera sends raw frames (rawvideo), not an encoded stream")
         if key is not None and info.codec not in _ENCRYPTABLE_CODECS:
             raise MuxerError(f"a stream of {info.codec!r} cannot be sealed")
+        self._codec = info.codec
         try:
             self._packet_format = parse_extradata(info.codec, info.extradata)
         except ValueError as error:
@@ -94,22 +101,41 @@ class Muxer:
         self._frame_ticks = round(TIMESCALE_HZ / info.fps) if info.fps > 0 else 0
         self._base_dts_ns: int | None = None
         self._last_dts = -1
+        self._sequence_set: bytes | None = None
+
+    def write_header(self) -> None:
+        """Write the header before the first packet. Raises MuxerError if MP4 cannot carry the codec."""
+        try:
+            self._container.start_encoding()
+        except av.FFmpegError as error:
+            raise MuxerError(f"MP4 cannot carry a stream of {self._codec!r}: {error}") from error
+
+    def continues(self, packet: Packet) -> bool:
+        """Return False if a keyframe has another sequence parameter set than the file.
+
+        A player shows nothing, or garbage, from where a camera has changed its resolution in a file.
+        """
+        if not packet.is_key or self._sequence_set is None:
+            return True
+        try:
+            own_set = sequence_set(self._codec, self._to_annex_b(packet.data))
+        except ValueError:
+            return True  # `add` raises for a damaged packet
+        return own_set is None or own_set == self._sequence_set
 
     def add(self, packet: Packet) -> None:
         """Add the next packet. A keyframe completes the fragment before it.
 
         Raises MuxerError if the packet is damaged, and the exceptions of `write`.
         """
-        data = packet.data
-        if self._packet_format.length_bytes is not None:
-            try:
-                data = to_annex_b(data, self._packet_format.length_bytes)
-            except ValueError as error:
-                raise MuxerError(f"a packet is damaged: {error}") from error
+        try:
+            data = self._to_annex_b(packet.data)
+        except ValueError as error:
+            raise MuxerError(f"a packet is damaged: {error}") from error
         if self._base_dts_ns is None:
             self._base_dts_ns = packet.dts_ns
-            if not data.startswith(self._packet_format.parameter_sets):
-                data = self._packet_format.parameter_sets + data
+            data = self._with_parameter_sets(data)
+            self._sequence_set = sequence_set(self._codec, data)
         # MP4 requires increasing decode times; a camera whose clock is stopped advances by one tick.
         dts = max(_to_ticks(packet.dts_ns - self._base_dts_ns), self._last_dts + 1)
         self._last_dts = dts
@@ -135,13 +161,30 @@ class Muxer:
     def abandon(self) -> None:
         """Release all resources and write nothing more."""
         self._output_file.enabled = False
-        self._container.close()
+        with contextlib.suppress(av.FFmpegError):
+            self._container.close()
+
+    def _to_annex_b(self, data: bytes) -> bytes:
+        """Return a packet as the muxer takes it. Raises ValueError if it is damaged."""
+        length_bytes = self._packet_format.length_bytes
+        return data if length_bytes is None else to_annex_b(data, length_bytes)
+
+    def _with_parameter_sets(self, data: bytes) -> bytes:
+        """Return the first packet with parameter sets: its own, which may be newer, or the stream's."""
+        sets = self._packet_format.parameter_sets
+        if data.startswith(sets) or has_parameter_sets(self._codec, data):
+            return data
+        return sets + data
 
 
 def check_stream(info: StreamInfo, *, sealed: bool = False) -> None:
     """Raise MuxerError if MP4 cannot carry the stream, or not encrypted."""
     key = SegmentKey(bytes(KEY_BYTES)) if sealed else None
-    Muxer(info, lambda _: None, key).abandon()
+    muxer = Muxer(info, lambda _: None, key)
+    try:
+        muxer.write_header()
+    finally:
+        muxer.abandon()
 
 
 def _mux_options(key: SegmentKey | None) -> dict[str, str]:

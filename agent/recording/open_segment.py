@@ -100,12 +100,17 @@ class OpenSegment:
     def should_rotate(self, packet: Packet, segment_s: float) -> bool:
         """Return True if a new file begins with this packet.
 
-        It is a keyframe after `segment_s` seconds of the stream, or the stream's time went back.
+        It is a keyframe after `segment_s` seconds of the stream, or one that changes the stream's
+        parameters, or the stream's time went back.
         """
         if not packet.is_key or self._first_packet is None or self._last_packet is None:
             return False
         duration_ns = packet.dts_ns - self._first_packet.dts_ns
-        return duration_ns >= segment_s * 1e9 or packet.dts_ns <= self._last_packet.dts_ns
+        return (
+            duration_ns >= segment_s * 1e9
+            or packet.dts_ns <= self._last_packet.dts_ns
+            or not self._muxer.continues(packet)
+        )
 
     def finish(
         self, before_rename: Callable[[ClosedSegment], None] = lambda _closed: None

@@ -1,29 +1,32 @@
-"""Policies of camera owners: retention and viewers, stored next to the footage.
+"""Policies of camera owners: retention and viewers, stored next to the footage, one file per camera.
 
-A policy is kept as long as there is footage of the camera, also after its removal from the configuration.
+    owner-policies/tram.json    a state file: the policy of the camera `tram`
+
+A policy is kept as long as there is footage of the camera, also after its removal from the configuration. One
+that is damaged then is unknown: nobody may see the footage of its camera, and the other cameras are not affected.
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeAlias
 
-import msgspec
-
-from agent.base import atomic_file
+from agent.base.damaged_file import UNREADABLE_SUFFIX, is_unreported, set_aside
 from agent.base.errors import UserError
-from agent.base.file_read import read_regular_file
-from agent.base.json_decode import MalformedJson, decode_json
 from agent.base.message import Message
+from agent.base.state_file import DamagedStateFile, StateFile
 from agent.config.configuration import CameraConfig, InstitutionConfig
 from agent.recording import catalogue
 
 log = logging.getLogger(__name__)
 
-POLICY_FILE = "owner_policies.json"
-"""The file in the state folder."""
+POLICIES_DIR = "owner-policies"
+"""The folder in the state folder."""
 
-_MAX_BYTES = 1_048_576
+UNKNOWN_POLICY = InstitutionConfig(owner="unknown", purpose="unknown", viewers=())
+"""Of a removed camera whose policy is damaged. Its footage ages like the box's own."""
+
+_SUFFIX = ".json"
 
 OwnerPolicies: TypeAlias = dict[str, InstitutionConfig]
 """Policies by camera, of cameras lent by an institution."""
@@ -36,39 +39,40 @@ def update(state_dir: Path, footage_dir: Path, cameras: Iterable[CameraConfig]) 
     """
     cameras = tuple(cameras)
     configured = {camera.name for camera in cameras}
-    removed = set(catalogue.list_cameras(footage_dir)) - configured
-    try:
-        stored = read(state_dir)
-    except UserError as error:
-        log.error("%s; replaced", error)
-        stored = {}
-    current = {camera.name: camera.institution for camera in cameras if camera.institution}
-    policies = {name: policy for name, policy in stored.items() if name in removed} | current
-    if policies != stored:
-        try:
-            _write_policies(state_dir / POLICY_FILE, policies)
-        except OSError as error:
-            log.error("%s: not stored: %s", state_dir / POLICY_FILE, error)
+    policies = {camera.name: camera.institution for camera in cameras if camera.institution}
+    with_footage = _cameras_with_footage(footage_dir)
+    stored = _stored_cameras(state_dir, with_footage)
+    for camera in sorted(stored - configured):
+        if with_footage is None or camera in with_footage:
+            policies[camera] = _load(state_dir, camera)
+    for camera in sorted(stored | policies.keys()):
+        _store(_policy_file(state_dir, camera), policies.get(camera))
     return policies
 
 
-def read(state_dir: Path) -> OwnerPolicies:
-    """Read the stored policies.
+def read(state_dir: Path, camera: str) -> InstitutionConfig | None:
+    """Read the stored policy of a camera, None if it has none.
 
-    Raises UserError if they cannot be read: viewers are unknown then.
+    Raises UserError if it cannot be read: the viewers are unknown then.
     """
-    path = state_dir / POLICY_FILE
+    file = _policy_file(state_dir, camera)
     try:
-        return decode_json(read_regular_file(path, _MAX_BYTES), OwnerPolicies)
-    except FileNotFoundError:
-        return {}
-    except (OSError, MalformedJson) as error:
-        raise UserError(f"{str(path)!r}: cannot be read: {error}") from error
+        policy = file.read_strictly()
+    except DamagedStateFile as error:
+        raise UserError(f"{str(file.path)!r}: cannot be read: {error}") from error
+    return UNKNOWN_POLICY if policy is None and is_unreported(file.path) else policy
 
 
-def check_viewer(policies: Mapping[str, InstitutionConfig], camera: str, viewer: str) -> None:
+def check_viewer(policy: InstitutionConfig | None, camera: str, viewer: str) -> None:
     """Raise UserError if `viewer` may not see a camera's footage."""
-    policy = policies.get(camera)
+    if policy == UNKNOWN_POLICY:
+        raise UserError(
+            Message(
+                "camera {camera!r}: its owner's policy was damaged, so nobody may see its footage; "
+                "configure camera.institution of it again",
+                camera=camera,
+            )
+        )
     if policy is not None and not policy.can_view(viewer):
         raise UserError(
             Message(
@@ -81,6 +85,57 @@ def check_viewer(policies: Mapping[str, InstitutionConfig], camera: str, viewer:
         )
 
 
-def _write_policies(path: Path, policies: OwnerPolicies) -> None:
-    data = msgspec.json.format(msgspec.json.encode(policies))
-    atomic_file.replace_atomically(path, data, 0o640, apply_umask=True)
+def _policy_file(state_dir: Path, camera: str) -> StateFile[InstitutionConfig]:
+    return StateFile(state_dir / POLICIES_DIR / (camera + _SUFFIX), InstitutionConfig)
+
+
+def _cameras_with_footage(footage_dir: Path) -> set[str] | None:
+    """Return the cameras that have footage, None if that cannot be read: each may have some."""
+    try:
+        return set(catalogue.list_cameras(footage_dir))
+    except OSError as error:
+        log.error("%s: %s", footage_dir, error)
+        return None
+
+
+def _stored_cameras(state_dir: Path, with_footage: set[str] | None) -> set[str]:
+    """Return the cameras that have a policy, readable or not.
+
+    If the folder itself is damaged, each camera with footage may have had one.
+    """
+    folder = state_dir / POLICIES_DIR
+    try:
+        names = [path.name for path in folder.iterdir()]
+    except FileNotFoundError:
+        names = []
+    except OSError as error:
+        set_aside(folder, error)
+        names = []
+    if is_unreported(folder):
+        return with_footage or set()
+    # A policy that was set aside and not reported yet may not be stored as unknown yet.
+    present = (name.removesuffix(UNREADABLE_SUFFIX) for name in names)
+    return {
+        name.removesuffix(_SUFFIX)
+        for name in present
+        if name.endswith(_SUFFIX) and not name.startswith(".")
+    }
+
+
+def _load(state_dir: Path, camera: str) -> InstitutionConfig:
+    policy = _policy_file(state_dir, camera).load()
+    if policy is None:
+        log.error("camera %s: the policy of its owner is lost: nobody may see its footage", camera)
+        return UNKNOWN_POLICY
+    return policy
+
+
+def _store(file: StateFile[InstitutionConfig], policy: InstitutionConfig | None) -> None:
+    """Store a policy if it has changed; delete it if it is None."""
+    try:
+        if policy is None:
+            file.path.unlink(missing_ok=True)
+        elif file.load() != policy:
+            file.write(policy)
+    except OSError as error:
+        log.error("%s: not stored: %s", file.path, error)

@@ -13,10 +13,11 @@ from agent.base.health_model import FootageHealth
 from agent.base.model import Segment
 from agent.config.configuration import RecordConfig
 from agent.faults.registry import FaultRegistry
+from agent.recording.camera_recovery import SegmentProvenance
 from agent.recording.encryption.key_wrapping import Sealer
 from agent.recording.muxer import MuxerError, NoKeyframe, check_stream
 from agent.recording.retention.retention_stage import RetentionStage
-from agent.recording.segment_writer import SegmentProvenance, SegmentWriter
+from agent.recording.segment_writer import SegmentWriter
 from agent.runtime.backoff import Backoff
 from agent.runtime.pause import Pause
 from agent.runtime.queues import PacketQueue
@@ -41,6 +42,13 @@ and has receipts.
 """
 
 
+FIRST_GAP_PART_S, MAX_GAP_PART_S = 60.0, 3600.0
+"""A gap is reported while it lasts, so that a power cut cannot erase it: after a minute, then after twice as
+long each time, up to an hour. A stream that is refused may last for weeks.
+"""
+
+OVERFLOW_REASON = "the disk or the recorder did not keep up"
+
 DEFAULT_PROVENANCE = SegmentProvenance(software=f"vigie {__version__}")
 
 
@@ -56,8 +64,9 @@ class RecordStage:
 
     A failing disk raises the fault STO-02 and is retried; a stream that MP4 cannot carry raises it until
     the camera is opened with another one, a stream without keyframes until the next keyframe. None of
-    these ends the stage. `on_gap` gets the begin and end of each gap and `on_segment` each closed
-    segment; both are called on the stage's thread. While `is_suspended` returns True no file stays open.
+    these ends the stage, and each is a gap. `on_gap` gets the begin, the end and the reason of each gap
+    and `on_segment` each closed segment; both are called on the stage's thread. While `is_suspended`
+    returns True no file stays open.
     """
 
     def __init__(  # noqa: PLR0913 - one seam to the wiring, all but the first six by name
@@ -72,7 +81,7 @@ class RecordStage:
         retention: RetentionStage | None = None,
         provenance: SegmentProvenance = DEFAULT_PROVENANCE,
         sealer: Sealer | None = None,
-        on_gap: Callable[[int, int], None],
+        on_gap: Callable[[int, int, str], None],
         on_segment: Callable[[Segment], None],
         is_suspended: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -99,12 +108,17 @@ class RecordStage:
         self._lock = threading.Lock()
         self._stream_changes: list[_StreamChange] = []
         self._info: StreamInfo | None = None
-        self._stream_rejected = False
+        self._is_stream_refused = False
         self._is_failing = False
         self._retry_pause = Pause()
         self._disk_backoff = Backoff(MIN_RETRY_S, MAX_RETRY_S)
         self._last_drain_ns = clock.boottime_ns()
         self._gap_begin_ns: int | None = None
+        self._gap_reported_ns: int | None = None
+        """Up to this time the gap has been reported."""
+        self._gap_reason = OVERFLOW_REASON
+        self._gap_part_pause = Pause()
+        self._gap_part_backoff = Backoff(FIRST_GAP_PART_S, MAX_GAP_PART_S)
         self._gap_count = 0
         # Replaced as a whole: any thread may read it.
         self._footage_health = self._writer.footage_health(0)
@@ -135,11 +149,11 @@ class RecordStage:
             self._report_gap(self._clock.boottime_ns())
         self._footage_health = self._writer.footage_health(self._gap_count)
 
-    def record_gap(self, begin_ns: int, end_ns: int) -> None:
+    def record_gap(self, begin_ns: int, end_ns: int, reason: str = OVERFLOW_REASON) -> None:
         """Count and report a gap, of this stage or of the queue before it. Thread-safe."""
         with self._lock:
             self._gap_count += 1
-        self._on_gap(begin_ns, end_ns)
+        self._on_gap(begin_ns, end_ns, reason)
 
     def footage_health(self) -> FootageHealth:
         """Return the footage on the disk as of the last run. Thread-safe."""
@@ -157,22 +171,23 @@ class RecordStage:
             self._write_packets(change.pending)
             self._switch_stream(change.info)
         self._write_packets(packets)
+        self._report_gap_part()
         if not packets and self._is_suspended():
             self._attempt(self._writer.close_segment)
         self._footage_health = self._writer.footage_health(self._gap_count)
 
     def _switch_stream(self, info: StreamInfo) -> None:
-        """Switch to another stream; a stream that MP4 cannot carry raises STO-02."""
+        """Switch to another stream; one that MP4 cannot carry raises STO-02 and begins a gap."""
         self._attempt(self._writer.close_segment)
         self._info = info
-        if self._stream_rejected:
-            self._stream_rejected = False
-            self._faults.clear("STO-02", self._camera)
         try:
             check_stream(info, sealed=self._sealed)
         except MuxerError as error:
-            self._stream_rejected = True
+            self._is_stream_refused = True
+            self._begin_gap(self._clock.boottime_ns(), error)
             self._raise_fault(error)
+        else:
+            self._is_stream_refused = False
 
     def _write_packets(self, packets: list[Packet]) -> None:
         for packet in packets:
@@ -180,7 +195,7 @@ class RecordStage:
 
     def _write_packet(self, packet: Packet) -> None:
         info = self._info
-        if info is None or self._stream_rejected:
+        if info is None or self._is_stream_refused:
             return
         if self._can_retry():
             try:
@@ -191,7 +206,7 @@ class RecordStage:
                 if written and self._is_failing:
                     self._on_recovered(packet)
         if self._is_failing and self._gap_begin_ns is None:
-            self._gap_begin_ns = packet.t_ns
+            self._open_gap(packet.t_ns)
 
     def _can_retry(self) -> bool:
         return self._retry_pause.is_over(self._clock.boottime_ns())
@@ -203,6 +218,8 @@ class RecordStage:
             self._on_failure(error)
 
     def _on_failure(self, error: OSError | MuxerError) -> None:
+        if not self._is_failing:
+            self._gap_reason = _gap_reason(error)
         self._is_failing = True
         self._retry_pause.begin(self._clock.boottime_ns(), self._retry_after_s(error))
         self._raise_fault(error)
@@ -227,12 +244,48 @@ class RecordStage:
         log.info("%s: recording again", self.name)
         self._report_gap(packet.t_ns)
 
+    def _begin_gap(self, t_ns: int, error: MuxerError) -> None:
+        """Begin a gap, unless one is open."""
+        if not self._is_failing:
+            self._is_failing = True
+            self._gap_reason = _gap_reason(error)
+        if self._gap_begin_ns is None:
+            self._open_gap(t_ns)
+
+    def _open_gap(self, t_ns: int) -> None:
+        self._gap_begin_ns, self._gap_reported_ns = t_ns, None
+        self._gap_part_backoff.reset()
+        self._gap_part_pause.begin(t_ns, self._gap_part_backoff.next_s())
+
+    def _report_gap_part(self) -> None:
+        """Report a gap that lasts, up to now."""
+        now_ns = self._clock.boottime_ns()
+        if self._gap_begin_ns is None or not self._gap_part_pause.is_over(now_ns):
+            return
+        self._gap_part_pause.begin(now_ns, self._gap_part_backoff.next_s())
+        begin_ns, self._gap_reported_ns = self._gap_reported_ns or self._gap_begin_ns, now_ns
+        if begin_ns < now_ns:
+            self.record_gap(begin_ns, now_ns, self._gap_reason)
+
     def _report_gap(self, end_ns: int) -> None:
-        """Report the gap since the first frame that is missing or was dropped."""
+        """Report the gap since the first frame that is missing or was dropped, less its earlier parts."""
         loss_begin_ns, drop_begin_ns = self._writer.pop_loss_begin_ns(), self._gap_begin_ns
-        self._gap_begin_ns = None
+        reported_ns, self._gap_begin_ns = self._gap_reported_ns, None
+        self._gap_reported_ns = None
         begin_ns = min(
             (t_ns for t_ns in (loss_begin_ns, drop_begin_ns) if t_ns is not None), default=end_ns
         )
-        if begin_ns < end_ns:
-            self.record_gap(begin_ns, end_ns)
+        if reported_ns is None or drop_begin_ns is None:
+            gaps = [(begin_ns, end_ns)]
+        else:
+            gaps = [(begin_ns, drop_begin_ns), (reported_ns, end_ns)]
+        for gap_begin_ns, gap_end_ns in gaps:
+            if gap_begin_ns < gap_end_ns:
+                self.record_gap(gap_begin_ns, gap_end_ns, self._gap_reason)
+
+
+def _gap_reason(error: OSError | MuxerError) -> str:
+    """Return a reason without a file's name, which may be no text."""
+    if isinstance(error, OSError):
+        return f"the disk failed: {error.strerror or type(error).__name__}"
+    return str(error)

@@ -2,39 +2,28 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
 
-import av
 import msgspec
 
 from agent.base.clock import Clock, boot_id, rfc3339
 from agent.base.health_model import FootageHealth
 from agent.base.model import Segment
-from agent.base.sha256 import file_sha256_hex
 from agent.config.configuration import RecordConfig
-from agent.recording.custody.receipts import SegmentClosed, SegmentOpened
+from agent.recording.camera_recovery import (
+    SegmentProvenance,
+    build_close_receipt,
+    recover_camera,
+)
+from agent.recording.custody.receipts import SegmentOpened
 from agent.recording.encryption.key_wrapping import Sealer
 from agent.recording.gop import MAX_GOP_BYTES, MAX_GOP_NS
 from agent.recording.muxer import NoKeyframe
 from agent.recording.open_segment import ClosedSegment, OpenSegment
-from agent.recording.quarantine import QUARANTINE_DIR
-from agent.recording.recovery import StoredSegment, recover_folder
+from agent.recording.recovery import StoredSegment
 from agent.recording.retention.retention_stage import RetentionStage
 from agent.recording.retention.segment_age import short_boot
-from agent.recording.segment_name import KEYS_SUFFIX, SegmentName
+from agent.recording.segment_name import SegmentName
 from drivers.media import Packet, StreamInfo
-
-_NS_PER_US = 1000
-
-
-class SegmentProvenance(msgspec.Struct, frozen=True, kw_only=True):
-    """Provenance in a segment's receipt: versions or hashes, None if there is none."""
-
-    software: str
-    model: str | None = None
-    mask: str | None = None
-    config: str | None = None
-    mask_applied: Literal["camera", "export", "none"] = "none"
 
 
 class SegmentWriter:
@@ -81,12 +70,14 @@ class SegmentWriter:
         """Recover the folder and register its content, unless that is done."""
         if self._is_folder_recovered:
             return
-        quarantined_before = self._quarantined_names()
-        recovered = recover_folder(self._folder, self._record_recovered)
-        self._note_abandoned_loss(recovered)
-        self._retention.record_quarantine(
-            self._camera, sorted(self._quarantined_names() - quarantined_before)
+        recovered = recover_camera(
+            self._camera,
+            self._folder,
+            self._retention.receipt_queue,
+            self._clock,
+            lambda _name: self._provenance,
         )
+        self._note_abandoned_loss(recovered)
         if recovered:
             self._next_counter = max(self._next_counter, recovered[-1].name.counter + 1)
         self._retention.register_folder(self._camera, self._folder, recovered)
@@ -196,42 +187,10 @@ class SegmentWriter:
         )
 
     def _record_closed(self, closed: ClosedSegment) -> None:
-        self._append_close_receipt(closed, recovered=False)
-
-    def _record_recovered(self, name: SegmentName, path: Path) -> None:
-        """Append the receipt of a repaired file; its hash is that of the repaired bytes."""
-        sha256 = file_sha256_hex(path)
-        closed = ClosedSegment(
-            path=path,
-            name=name,
-            begin_ns=name.begin_ms * 1_000_000,
-            duration_ns=_probe_duration_ns(path),
-            size_bytes=path.stat().st_size,
-            sha256=sha256,
-            encrypted=(self._folder / (str(name) + KEYS_SUFFIX)).exists(),
-        )
-        self._append_close_receipt(closed, recovered=True)
-
-    def _append_close_receipt(self, closed: ClosedSegment, *, recovered: bool) -> None:
         provenance = self._provenance
-        body = SegmentClosed(
-            camera=self._camera,
-            segment=str(closed.name),
-            sha256=closed.sha256,
-            size_bytes=closed.size_bytes,
-            begin_ns=closed.begin_ns,
-            duration_ns=max(0, closed.duration_ns),
-            begin_time=rfc3339(closed.name.utc),
-            software=provenance.software,
-            model=provenance.model,
-            mask=provenance.mask,
-            config=provenance.config,
-            sealed=closed.encrypted,
-            mask_applied="camera"
-            if self._masked_by_driver and not recovered
-            else provenance.mask_applied,
-            recovered=recovered,
-        )
+        if self._masked_by_driver:
+            provenance = msgspec.structs.replace(provenance, mask_applied="camera")
+        body = build_close_receipt(self._camera, closed, provenance, recovered=False)
         self._retention.receipt_queue.append(body, self._clock.boottime_ns())
 
     def _abandon(self) -> None:
@@ -253,21 +212,3 @@ class SegmentWriter:
         loss_begin_ns = segment.gops.first_incomplete_ns(kept_bytes)
         self._loss_begin_ns = loss_begin_ns if self._loss_begin_ns is None else self._loss_begin_ns
         self._abandoned = None
-
-    def _quarantined_names(self) -> set[str]:
-        return _list_file_names(self._folder / QUARANTINE_DIR)
-
-
-def _list_file_names(folder: Path) -> set[str]:
-    if not folder.is_dir():
-        return set()
-    return {path.name for path in folder.iterdir()}
-
-
-def _probe_duration_ns(path: Path) -> int:
-    """Return the duration of a repaired file by its fragments; 0 if unknown."""
-    try:
-        with av.open(str(path)) as container:
-            return (container.duration or 0) * _NS_PER_US
-    except av.FFmpegError:
-        return 0

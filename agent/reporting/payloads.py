@@ -194,7 +194,7 @@ class OutboxDamaged(
     """The previous outbox was damaged and is quarantined in the folder `quarantined_as`.
 
     `recovered` of its messages could be read and follow under this epoch, with their ids.
-    `unreadable` is how many could not, null if they cannot be counted.
+    `unreadable` is how many could not, null if the structure of the file is damaged or unreadable.
     """
 
     reason: str

@@ -10,8 +10,10 @@ from pathlib import Path
 
 from agent.base import atomic_file
 from agent.base.clock import SystemClock, boot_id
+from agent.base.damaged_file import set_aside
 from agent.base.device_identity import DeviceIdentity
 from agent.base.errors import UserError
+from agent.base.file_read import read_regular_file
 from agent.config import configuration
 from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipts import ServiceAction
@@ -19,6 +21,8 @@ from agent.update import update_log
 from agent.update.rauc_backend import RAUC_STATE_DIR
 
 log = logging.getLogger(__name__)
+
+_MAX_ID_BYTES = 1024
 
 LAST_RECEIPT_FILE = "last-update-receipt"
 """File in the state folder with the id of the last entry that has a receipt."""
@@ -31,12 +35,7 @@ def write_receipts(config: Path, log_folder: Path) -> int:
     """
     box = configuration.load(config).box
     state_dir, clock = Path(box.state), SystemClock()
-    try:
-        last_entry_id = (
-            (state_dir / LAST_RECEIPT_FILE).read_text(encoding="ascii", errors="replace").strip()
-        )
-    except FileNotFoundError:
-        last_entry_id = ""
+    last_entry_id = _read_last_entry_id(state_dir / LAST_RECEIPT_FILE)
     entries = update_log.entries_after(update_log.read_entries(log_folder), last_entry_id)
     if not entries:
         return 0
@@ -49,6 +48,17 @@ def write_receipts(config: Path, log_folder: Path) -> int:
             state_dir / LAST_RECEIPT_FILE, entry.id.encode() + b"\n", 0o640
         )
     return len(entries)
+
+
+def _read_last_entry_id(path: Path) -> str:
+    """Return the stored id, or an empty one: then each entry of the log gets a receipt again."""
+    try:
+        return read_regular_file(path, _MAX_ID_BYTES).decode("ascii", "replace").strip()
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        set_aside(path, error)
+        return ""
 
 
 def main(config: Path, log_folder: Path = RAUC_STATE_DIR) -> int:

@@ -13,6 +13,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from agent.base import damaged_file, slot_state
 from agent.base.slot_state import Slot
 from agent.update import update_log
 from agent.update.bootloader import SLOTS, Bootloader, GrubBootloader, RaspberryPiBootloader
@@ -110,14 +111,17 @@ def handle_rauc_query(slots: Slots, args: list[str]) -> str:
 
 
 def _record_boot(slots: Slots, root: Path) -> int:
+    folder = root / RAUC_STATE_DIR.relative_to("/")
+    damaged = slot_state.set_damaged_aside(folder)
+    if damaged is not None:
+        update_log.append_entry(folder, "vigie-slots", "slots.json was damaged, and begins again")
+        damaged_file.mark_reported(damaged)
     now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     failed_trial = slots.record_boot(image_version(root), now)
     if failed_trial is not None:
         message = f"version {failed_trial.version or '(unknown)'} fell back: {failed_trial.reason}"
         log.error("%s", message)
-        update_log.append_entry(
-            root / RAUC_STATE_DIR.relative_to("/"), "vigie-slots", f"update: {message}"
-        )
+        update_log.append_entry(folder, "vigie-slots", f"update: {message}")
     return 0
 
 

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -63,11 +63,17 @@ def mounted(device: Path, mount_point: Path, options: str = "") -> Iterator[Path
 
 
 @contextmanager
-def logged_ext4(folder: Path, image: Path, log: Path) -> Iterator[tuple[Path, Path]]:
-    """The mount point of an ext4 whose disk is logged, and the file to write marks to."""
+def logged_ext4(
+    folder: Path, image: Path, log: Path, bad_offsets: Sequence[int] = ()
+) -> Iterator[tuple[Path, Path]]:
+    """The mount point of an ext4 whose disk is logged, and the file to write marks to.
+
+    The blocks at `bad_offsets` of the image cannot be read.
+    """
     fuse_mount = folder / "fuse"
     fuse_mount.mkdir()
     command = [sys.executable, "-m", "tests.crash.logged_disk", fuse_mount, image, log]
+    command += map(str, bad_offsets)
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as server:
         assert server.stdout is not None
         assert server.stdout.readline() == b"mounted\n"

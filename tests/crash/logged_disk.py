@@ -1,11 +1,12 @@
 """A disk that logs everything: a file system of two files, served to the kernel over /dev/fuse.
 
-    logged_disk.py MOUNT_POINT IMAGE LOG
+    logged_disk.py MOUNT_POINT IMAGE LOG [BAD_OFFSET ...]
 
 `disk` backs a loop device: it reads from IMAGE and writes to it, and each write and each flush
 (fsync) is added to LOG in the order in which the kernel sends it. Bytes written to `marks` go into
 the same LOG, so that a mark is behind everything that came before it, and ahead of everything that
-came after. Requests are answered one by one, each before the next is read: a flush is behind all
+came after. A read of the block at a BAD_OFFSET of the image is answered with EIO, as that of a bad sector.
+Requests are answered one by one, each before the next is read: a flush is behind all
 writes that were answered before it was requested.
 
 The messages are those of linux/fuse.h, protocol 7.31. It needs root, and nothing but Python.
@@ -17,6 +18,7 @@ import os
 import stat
 import struct
 import sys
+from collections.abc import Sequence
 from enum import IntEnum
 from pathlib import Path
 from typing import BinaryIO
@@ -24,6 +26,7 @@ from typing import BinaryIO
 from tests.crash.block_log import RecordKind, pack_record
 
 MAX_WRITE_BYTES = 1 << 17
+BLOCK_BYTES = 4096
 _HEADER = struct.Struct("<IIQQIIIHH")
 _REPLY = struct.Struct("<IiQ")
 _ATTR = struct.Struct("<QQQQQQIIIIIIIIII")
@@ -66,7 +69,8 @@ _NO_REPLY_OPS = (FuseOp.FORGET, FuseOp.BATCH_FORGET, FuseOp.INTERRUPT)
 class LoggedDisk:
     """Answers the kernel's requests."""
 
-    def __init__(self, image: int, log: BinaryIO) -> None:
+    def __init__(self, image: int, log: BinaryIO, bad_offsets: Sequence[int] = ()) -> None:
+        self._bad_offsets = tuple(bad_offsets)
         self._image = image
         self._log = log
         self._size_bytes = os.fstat(image).st_size
@@ -90,7 +94,7 @@ class LoggedDisk:
             body = b"" if isinstance(answer, int) else answer
             os.write(device, _REPLY.pack(_REPLY.size + len(body), -error, unique) + body)
 
-    def _answer(self, op: int, node: int, body: bytes) -> bytes | int:  # noqa: C901, PLR0911 - a table
+    def _answer(self, op: int, node: int, body: bytes) -> bytes | int:  # noqa: C901, PLR0911, PLR0912 - a table
         match op:
             case FuseOp.INIT:
                 flags = _ASYNC_READ | _BIG_WRITES | _MAX_PAGES
@@ -108,6 +112,8 @@ class LoggedDisk:
                 return struct.pack("<QII", 0, _FOPEN_DIRECT_IO if node == MARKS else 0, 0)
             case FuseOp.READ:
                 _, offset, size, *_ = _READ.unpack_from(body)
+                if any(offset - BLOCK_BYTES < bad < offset + size for bad in self._bad_offsets):
+                    return errno.EIO
                 return os.pread(self._image, size, offset) if node == DISK else b""
             case FuseOp.WRITE:
                 _, offset, size, *_ = _WRITE.unpack_from(body)
@@ -148,15 +154,15 @@ def mount(point: Path) -> int:
     return device
 
 
-def main(point: Path, image: Path, log: Path) -> None:
+def main(point: Path, image: Path, log: Path, *bad_offsets: int) -> None:
     """Serve; a line on standard output reports that the file system is mounted."""
     handle = os.open(image, os.O_RDWR | os.O_CLOEXEC)
     with log.open("wb") as file:
         device = mount(point)
         sys.stdout.write("mounted\n")
         sys.stdout.flush()
-        LoggedDisk(handle, file).serve(device)
+        LoggedDisk(handle, file, bad_offsets).serve(device)
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:4]))
+    main(*map(Path, sys.argv[1:4]), *map(int, sys.argv[4:]))

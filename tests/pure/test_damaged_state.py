@@ -11,11 +11,12 @@ from typing import NamedTuple
 import pytest
 
 from agent.base import device_identity, slot_state
+from agent.base.clock import rfc3339
 from agent.base.device_identity import DeviceIdentity
 from agent.base.errors import UserError
 from agent.base.lockout import LOCKOUT_FILE, MAX_WAIT_S, Lockout
 from agent.base.slot_state import SlotState
-from agent.config.configuration import InstitutionConfig
+from agent.config.configuration import CameraConfig, InstitutionConfig
 from agent.config.heads import RatedLife
 from agent.console.commit_confirm import CommitConfirm
 from agent.health import flight_page, stuck_cameras
@@ -24,7 +25,7 @@ from agent.health.flight_recorder import read_pages
 from agent.health.stuck_cameras import StuckCameras
 from agent.provisioning import atomic_folder
 from agent.ptz.fencing_tokens import FencingTokens
-from agent.ptz.odometer import Odometer
+from agent.ptz.odometer import Odometer, Wear
 from agent.ptz.preset_store import Preset, PresetStore
 from agent.recording import mask_store, owner_policy
 from agent.recording.mask_store import MaskingError
@@ -69,7 +70,9 @@ def write_tokens(folder: Path) -> Path:
 
 
 def write_odometer(folder: Path) -> Path:
-    (folder / "odometer.json").write_text('{"pan_deg":1.5,"tilt_deg":2.0,"starts":3,"reversals":1}')
+    odometer = Odometer(folder / "odometer.json", RatedLife())
+    odometer.wear = Wear(pan_deg=1.5, tilt_deg=2.0, starts=3, reversals=1)
+    odometer.save(0, force=True)
     return folder / "odometer.json"
 
 
@@ -110,12 +113,29 @@ def write_slots(folder: Path) -> Path:
 
 def write_policies(folder: Path) -> Path:
     policy = InstitutionConfig(owner="Tramway", purpose="safety", viewers=("anna",))
-    owner_policy._write_policies(folder / owner_policy.POLICY_FILE, {"tram": policy})
-    return folder / owner_policy.POLICY_FILE
+    camera = CameraConfig(name="tram", driver="fake", institution=policy)
+    owner_policy.update(folder, folder / "footage", [camera])
+    return folder / owner_policy.POLICIES_DIR / "tram.json"
+
+
+def read_policies(folder: Path) -> None:
+    with suppress(UserError):
+        policy = owner_policy.read(folder, "tram")
+        assert policy is None or policy.viewers in (("anna",), ())
+    (folder / "footage" / "tram").mkdir(parents=True, exist_ok=True)
+    assert owner_policy.update(folder, folder / "footage", ())["tram"].viewers in (("anna",), ())
 
 
 def write_masks(folder: Path) -> Path:
     return folder / f"{mask_store.store(folder, MASKS)}.json"
+
+
+def read_masks(folder: Path) -> None:
+    for path in folder.glob("*.json"):
+        with suppress(MaskingError):
+            assert mask_store.version(mask_store.load(folder, path.stem)) == path.stem
+    mask_store.set_damaged_aside(folder)
+    assert mask_store.load(folder, mask_store.store(folder, MASKS))
 
 
 def hold_store(folder: Path) -> HoldStore:
@@ -128,6 +148,13 @@ def write_hold(folder: Path) -> Path:
     end = BEGIN + timedelta(minutes=1)
     hold_store(folder).place("north", BEGIN, end, owner="Amina", reason="case 17", days=30)
     return next(folder.glob("*.json"))
+
+
+def read_holds(folder: Path) -> None:
+    store = hold_store(folder)
+    store.reset_for_boot()
+    for hold in store.active():
+        assert (hold.camera, hold.owner, hold.begin_time) == ("north", "Amina", rfc3339(BEGIN))
 
 
 def write_update_log(folder: Path) -> Path:
@@ -178,13 +205,12 @@ OWNERS = {
     "lockout": Owner(write_lockout, read_lockout),
     "stuck cameras": Owner(write_stuck, read_stuck),
     "slots": Owner(write_slots, slot_state.read),
-    "owner policies": Owner(write_policies, owner_policy.read, (UserError,)),
+    "owner policies": Owner(write_policies, read_policies),
     "masks": Owner(
         write_masks,
-        lambda folder: [mask_store.load(folder, path.stem) for path in folder.glob("*.json")],
-        (MaskingError,),
+        read_masks,
     ),
-    "hold": Owner(write_hold, lambda folder: hold_store(folder).all()),
+    "hold": Owner(write_hold, read_holds),
     "update log": Owner(write_update_log, update_log.read_entries),
     "commit": Owner(
         write_pending_commit,
@@ -211,7 +237,7 @@ def restore(folder: Path, path: Path, data: bytes) -> None:
         path.rmdir()
     path.unlink(missing_ok=True)
     path.write_bytes(data)
-    for aside in folder.rglob("*.unreadable"):
+    for aside in (*folder.rglob("*.unreadable"), *folder.rglob("*.damaged")):
         aside.rmdir() if aside.is_dir() and not aside.is_symlink() else aside.unlink()
 
 

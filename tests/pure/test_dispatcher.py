@@ -246,7 +246,7 @@ def test_a_damaged_idempotency_store_is_set_aside_and_commands_continue(
     again = make_rig()
     assert rejection_of(again.run_command(PRESET_SET_ARGS))[0] == "failed"
     assert decode_result(again.run_command(PRESET_SET_ARGS))["lease"]
-    assert (rig.folder / "commands.db.damaged").read_bytes().startswith(b"rubbish")
+    assert (rig.folder / "commands.db.unreadable").read_bytes().startswith(b"rubbish")
 
 
 @pytest.mark.raises_fault("CTL-01")
@@ -269,7 +269,7 @@ def test_an_idempotency_store_with_a_damaged_index_is_set_aside_too(
     again, later = make_rig(), "2026-11-26T01:00:30Z"
     assert rejection_of(again.run_command(PRESET_SET_ARGS, expires=later))[0] == "failed"
     assert decode_result(again.run_command(PRESET_SET_ARGS, expires=later))["lease"]
-    assert (rig.folder / "commands.db.damaged").exists()
+    assert (rig.folder / "commands.db.unreadable").exists()
 
 
 def test_the_store_is_bounded_and_drops_the_soonest_expired_first(

@@ -186,7 +186,7 @@ def test_a_token_is_issued_only_after_it_is_reserved_on_disk(tmp_path: Path) -> 
     tokens = FencingTokens(path)
     for _ in range(BLOCK_SIZE * 3):
         tokens.reserve()
-        assert tokens.issue() < json.loads(path.read_text())["next"]
+        assert tokens.issue() < json.loads(path.read_text())["state"]["next"]
 
 
 def test_an_unreadable_token_file_is_set_aside(tmp_path: Path) -> None:

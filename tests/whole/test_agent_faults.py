@@ -11,6 +11,7 @@ from agent.base.device_identity import STATE_LOST_FLAG
 from agent.base.health_model import HealthReport
 from agent.base.lockout import FREE_ATTEMPTS, Lockout
 from agent.capture import camera_source
+from agent.capture.camera_source import BadScenePolicy
 from agent.detection import model_card
 from agent.faults.registry import FaultRegistry
 from agent.health.flight_recorder import FlightRecorder
@@ -25,14 +26,16 @@ from tests.whole.rig import CLOCK, CONFIG, fake_camera_toml
 ENDS = 'fps = 10\npace = "fast"\nduration_s = 1\n'
 
 
-def built(folder: Path, machine: Path = DEFAULT_ROOT) -> Agent:
+def built(
+    folder: Path, machine: Path = DEFAULT_ROOT, on_bad_scene: BadScenePolicy = "refuse"
+) -> Agent:
     """An agent that was not started yet."""
     if not (folder / "vigie.toml").exists():
         (folder / "vigie.toml").write_text(
             CONFIG.format(url="mqtt://127.0.0.1:1", camera=fake_camera_toml(ENDS))
         )
         (folder / "scene.toml").touch()
-    config, cameras = camera_source.load_sources(folder / "vigie.toml", CLOCK)
+    config, cameras = camera_source.load_sources(folder / "vigie.toml", CLOCK, on_bad_scene)
     return Agent(
         config, cameras, CLOCK, random.Random(1), notifier=Notifier(), machine_root=machine
     )

@@ -4,9 +4,9 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
 import pytest
 
+from agent.base.state_file import StateFile
 from agent.recording.custody.receipts import (
     HoldPlaced,
     ReceiptBody,
@@ -58,8 +58,8 @@ def chain(box: AgentBox) -> list[ReceiptBody]:
 
 def holds(box: AgentBox) -> dict[str, Hold]:
     files = (box.folder / "state" / "holds").glob("*.json")
-    found = [msgspec.json.decode(path.read_bytes(), type=Hold) for path in files]
-    return {hold.id: hold for hold in found}
+    found = [StateFile(path, Hold).read() for path in files]
+    return {hold.id: hold for hold in found if hold is not None}
 
 
 def test_an_event_and_its_footage_belong_together(box: AgentBox, centre: RunningCentre) -> None:

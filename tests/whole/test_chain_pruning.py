@@ -9,7 +9,8 @@ from agent.base.device_identity import DeviceIdentity
 from agent.recording.custody import custody_log as custody_module
 from agent.recording.custody import head_publisher
 from agent.recording.custody.chain import verify_chain
-from agent.recording.custody.custody_log import CustodyLog, chain_files
+from agent.recording.custody.chain_files import chain_files
+from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.head_publisher import prune_chain
 from agent.recording.custody.receipts import ReceiptsPruned, SegmentOpened
 from tests.conftest import ManualClock

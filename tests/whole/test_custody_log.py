@@ -16,7 +16,8 @@ from agent.base.device_identity import KEY_FILE, DeviceIdentity
 from agent.faults.registry import FaultRegistry
 from agent.recording.custody import custody_log as custody_module
 from agent.recording.custody.chain import verify_chain
-from agent.recording.custody.custody_log import CustodyLog, chain_files
+from agent.recording.custody.chain_files import chain_files
+from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.custody.receipts import (
     BadReceipt,

@@ -239,7 +239,7 @@ def test_a_hold_is_listed_until_it_is_released(
     assert first.split() == [hold["id"], "north", hold["begin_time"], "to", hold["end_time"]]
     assert second.endswith(f"{hold['expires']} by Y. Alaoui: {REASON}")
     (kept,) = Path("state/holds").iterdir()
-    kept.write_text(json.dumps({**json.loads(kept.read_bytes()), "owner": "A\x1b[8m"}))
+    kept.write_text(json.dumps({**json.loads(kept.read_bytes())["state"], "owner": "A\x1b[8m"}))
     assert footage("holds", "--state", "state") == 0
     assert r"A\x1b[8m" in capsys.readouterr().out
     release = ["release", str(hold["id"]), "--state", "state", "--by", "me", "--reason", "over"]

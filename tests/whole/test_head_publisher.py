@@ -12,6 +12,7 @@ from agent.faults.registry import FaultRegistry
 from agent.recording.custody import receipt_queue
 from agent.recording.custody.chain import ChainHead
 from agent.recording.custody.custody_log import CustodyLog
+from agent.recording.custody.damage_reporter import DamageReporter
 from agent.recording.custody.head_publisher import ChainHeadPublisher
 from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.custody.receipts import (
@@ -43,6 +44,7 @@ class Rig:
             self.faults,
             lambda head, _t_ns: self.sent.append(head),
             segment_exists=lambda camera, name: (folder / camera / name).exists(),
+            damage_reporter=DamageReporter(folder, self.queue, self.faults, clock),
         )
 
     def open(self) -> CustodyLog:

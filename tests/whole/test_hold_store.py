@@ -10,18 +10,21 @@ import pytest
 
 from agent.base.errors import UserError
 from agent.base.model import Event, EventPhase
+from agent.base.state_file import StateFile
 from agent.base.uuid7 import uuid7_factory
 from agent.config.configuration import HoldConfig, RecordConfig
 from agent.faults.registry import FaultRegistry
 from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.custody.receipts import FootageEvicted, HoldPlaced, HoldReleased, ReceiptBody
-from agent.recording.quarantine import QUARANTINE_DIR
 from agent.recording.recovery import StoredSegment
+from agent.recording.retention.active_holds import ActiveHolds
 from agent.recording.retention.event_holds import EventFootageSpan, EventHolds
+from agent.recording.retention.hold import Hold
 from agent.recording.retention.hold_store import HoldStore
 from agent.recording.retention.retention_stage import RETRY_S, RetentionStage
 from agent.recording.segment_name import SegmentName
 from tests.conftest import ManualClock
+from tests.whole.test_custody_log import Box
 
 BOOT = "aaaaaaaa-1111-4111-8111-111111111111"
 DAY = datetime(2026, 11, 25, tzinfo=UTC)
@@ -331,7 +334,10 @@ def test_an_invalid_hold_file_is_set_aside_and_kept(
     good = manual(holds)
     (tmp_path / "holds" / name).write_text(content)
     assert [hold.id for hold in holds.active()] == [good]
-    assert (tmp_path / "holds" / QUARANTINE_DIR / name).read_text() == content
+    assert (tmp_path / "holds" / name).read_text() == content, "only the agent changes files"
+    holds.reset_for_boot()
+    assert [hold.id for hold in holds.active()] == [good]
+    assert (tmp_path / "holds" / f"{name}.unreadable").read_text() == content
 
 
 @pytest.mark.parametrize(
@@ -377,7 +383,7 @@ def test_a_hold_file_written_by_a_person_gets_normalised_times(
 ) -> None:
     kept = Kept(tmp_path, clock)
     path = tmp_path / "holds" / f"{manual(kept.holds, 1, 2)}.json"
-    hold = json.loads(path.read_bytes())
+    hold = json.loads(path.read_bytes())["state"]
     path.write_text(json.dumps({**hold, "begin_time": written, "in_custody_log": False}))
     kept.keeper.enforce()
     (held,) = (body for body in kept.chain if isinstance(body, HoldPlaced))
@@ -391,6 +397,68 @@ def test_a_hold_with_an_impossible_time_is_set_aside(
     clock: ManualClock, tmp_path: Path, time: str
 ) -> None:
     path = tmp_path / "holds" / f"{manual(holds_of(tmp_path, clock))}.json"
-    path.write_text(json.dumps({**json.loads(path.read_bytes()), "begin_time": time}))
-    assert holds_of(tmp_path, clock).active() == ()
-    assert (tmp_path / "holds" / QUARANTINE_DIR / path.name).exists()
+    path.write_text(json.dumps({**json.loads(path.read_bytes())["state"], "begin_time": time}))
+    holds = holds_of(tmp_path, clock)
+    holds.reset_for_boot()
+    assert holds.active() == ()
+    assert path.with_name(f"{path.name}.unreadable").exists()
+
+
+def restarted(kept: Kept, folder: Path, clock: ManualClock) -> tuple[HoldStore, ActiveHolds]:
+    """The holds of the next run of the agent, and its custody log as far as the reader needs it."""
+    box = Box(folder / "log")
+    custody = box.open()
+    for body in kept.chain:
+        if isinstance(body, HoldPlaced | HoldReleased):
+            custody.append(body, 0)
+    queue = ReceiptQueue(custody.append, kept.faults, custody.read_lines_backwards)
+    store = holds_of(folder, clock)
+    return store, ActiveHolds(store, queue, clock, kept.faults, lambda _hold: None)
+
+
+@pytest.mark.parametrize("damaged", [b"", b"{", b"folder"])
+def test_a_damaged_hold_is_placed_again_from_its_receipt(
+    clock: ManualClock, tmp_path: Path, damaged: bytes
+) -> None:
+    kept = Kept(tmp_path, clock)
+    hold_id = manual(kept.holds, 1, 2)
+    kept.keeper.enforce()
+    (before,) = kept.holds.all()
+    path = tmp_path / "holds" / f"{hold_id}.json"
+    path.unlink()
+    if damaged == b"folder":
+        path.mkdir()
+    else:
+        path.write_bytes(damaged)
+    store, holds = restarted(kept, tmp_path, clock)
+    holds.load()
+    (again,) = holds.current
+    for name in ("id", "camera", "begin_time", "end_time", "owner", "reason", "expires"):
+        assert getattr(again, name) == getattr(before, name)
+    assert again.in_custody_log
+    assert StateFile(path, Hold).read() == again
+    assert store.pop_damaged_ids() == set()
+
+
+def test_a_damaged_hold_that_was_released_is_not_placed_again(
+    clock: ManualClock, tmp_path: Path
+) -> None:
+    kept = Kept(tmp_path, clock)
+    hold_id = manual(kept.holds, 1, 2)
+    kept.keeper.enforce()
+    kept.holds.request_release(hold_id, by="Amina", reason="over")
+    kept.keeper.enforce()
+    (tmp_path / "holds" / f"{hold_id}.json").write_bytes(b"{")
+    _, holds = restarted(kept, tmp_path, clock)
+    holds.load()
+    assert holds.current == ()
+
+
+def test_each_flipped_bit_of_a_hold_is_found(clock: ManualClock, tmp_path: Path) -> None:
+    path = tmp_path / "holds" / f"{manual(holds_of(tmp_path, clock))}.json"
+    data = path.read_bytes()
+    for bit in range(0, 8 * len(data), 3):
+        damaged = bytearray(data)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        assert holds_of(tmp_path, clock).active() == ()

@@ -230,7 +230,7 @@ def test_a_scene_that_cannot_be_loaded_closes_its_camera_and_no_other(
 @pytest.mark.raises_fault("MSK-01")
 def test_masks_that_cannot_be_stored_close_the_camera(street: Street) -> None:
     street.state.mkdir()
-    (street.state / mask_store.MASKS_DIR).write_text("a file, where the folder should be")
+    (street.state / mask_store.MASKS_DIR).symlink_to(street.state / "a disk that is away" / "masks")
 
     def is_reported(agent: Agent) -> bool:
         changed = agent.faults.changed

@@ -9,7 +9,8 @@ import pytest
 
 from agent.faults.registry import FaultRegistry
 from agent.recording.custody import custody_log as custody_module
-from agent.recording.custody.custody_log import CustodyLog, chain_files
+from agent.recording.custody.chain_files import chain_files
+from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.custody.receipts import ReceiptBody, SegmentClosed, SegmentOpened, parse_line
 from tests.whole.test_custody_log import Box, fill

@@ -14,6 +14,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import msgspec
 import numpy as np
 import pytest
 
@@ -36,16 +37,18 @@ GOP = 10
 FRAMES = 95
 
 
-def encode(path: Path, codec: str, pix_fmt: str, options: dict[str, str]) -> Path:
+def encode(
+    path: Path, codec: str, pix_fmt: str, options: dict[str, str], width_px: int = 160
+) -> Path:
     """A video of noise on a ramp, so that no two pictures are alike."""
     rng = np.random.default_rng(7)
     with av.open(str(path), "w") as out:
         stream = out.add_stream(codec, rate=FPS, options=options)
-        stream.width, stream.height, stream.pix_fmt = 160, 96, pix_fmt
+        stream.width, stream.height, stream.pix_fmt = width_px, 96, pix_fmt
         stream.time_base = Fraction(1, FPS)
         stream.codec_context.gop_size = GOP
         for index in range(FRAMES):
-            rgb = rng.integers(0, 40, (96, 160, 3), np.uint8) + np.uint8(index)
+            rgb = rng.integers(0, 40, (96, width_px, 3), np.uint8) + np.uint8(index)
             frame = av.VideoFrame.from_ndarray(rgb, "rgb24").reformat(format=pix_fmt)
             frame.pts = index
             out.mux(stream.encode(frame))
@@ -107,6 +110,7 @@ class Recording:
         self.clock = clock
         self.faults = FaultRegistry(clock.boottime_ns)
         self.gaps: list[tuple[int, int]] = []
+        self.gap_reasons: list[str] = []
         self.segments: list[Segment] = []
         self.queue = PacketQueue(1 << 26, lambda *_: None)
         self.folder = folder / "north"
@@ -118,7 +122,7 @@ class Recording:
             clock,
             self.faults,
             retention=keeper,
-            on_gap=lambda begin_ns, end_ns: self.gaps.append((begin_ns, end_ns)),
+            on_gap=self._on_gap,
             on_segment=self.segments.append,
         )
         # Set, so that a turn does not wait for a batch.
@@ -131,6 +135,10 @@ class Recording:
             self.clock.now_ns = max(self.clock.now_ns, packet.t_ns)
             assert self.queue.put(packet)
             self.stage.run_once(self.stopping)
+
+    def _on_gap(self, begin_ns: int, end_ns: int, reason: str) -> None:
+        self.gaps.append((begin_ns, end_ns))
+        self.gap_reasons.append(reason)
 
     def files(self) -> list[str]:
         return sorted(str(path) for path in self.folder.glob("*.mp4"))
@@ -296,8 +304,21 @@ def test_a_reopened_camera_starts_a_new_file(video: Path, tmp_path: Path) -> Non
     assert [pictures([path]) for path in recording.files()] == [played[:15], played[:5]]
 
 
-@pytest.mark.parametrize("codec", ["rawvideo", "msmpeg4v3", "no-such-codec"])
-def test_a_stream_that_mp4_cannot_carry_is_a_fault_until_another_comes(
+REFUSED_CODECS = [
+    "rawvideo",
+    "msmpeg4v3",
+    "no-such-codec",
+    "vp8",
+    "theora",
+    "flv1",
+    "wmv3",
+    "h263p",
+]
+
+
+@pytest.mark.parametrize("codec", REFUSED_CODECS)
+@pytest.mark.raises_fault("STO-02")
+def test_a_stream_that_mp4_cannot_carry_is_a_fault_and_a_gap_until_another_comes(
     video: Path, tmp_path: Path, codec: str
 ) -> None:
     info, packets = packets_of(video)
@@ -308,8 +329,12 @@ def test_a_stream_that_mp4_cannot_carry_is_a_fault_until_another_comes(
     assert recording.codes() == ["STO-02"]
     assert codec in recording.faults.active()[0].detail
     assert recording.files() == []
+    refused_ns = recording.clock.now_ns
     recording.stage.on_stream_opened(info)
-    recording.put(packets)
+    recording.put([msgspec.structs.replace(packets[0], t_ns=refused_ns + 1), *packets[1:]])
+    assert recording.gaps == [(1_000_000_000, refused_ns + 1)]
+    assert codec in recording.gap_reasons[0]
+    assert recording.stage.footage_health().gaps == 1
     recording.stage.close()
     assert recording.codes() == []
     assert pictures(recording.files()) == pictures([str(video)])

@@ -1,18 +1,20 @@
 """agent.recording.record_stage: gaps are reported from the first missing picture on, for any cause."""
 
+import itertools
 import shutil
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
 
+import av
 import msgspec
 import pytest
 
 from agent.recording import gop
 from agent.recording.gop import MAX_GOP_NS
 from agent.recording.record_stage import MIN_RETRY_S
-from drivers.media import Packet
+from drivers.media import Packet, StreamInfo
 from tests.conftest import ManualClock
 from tests.whole.test_record_stage import GOP, X264, Recording, encode, packets_of, pictures
 
@@ -115,7 +117,9 @@ def test_a_stream_without_keyframes_is_closed_at_the_maximum_group_and_is_a_faul
     key = msgspec.structs.replace(packets[0], t_ns=key_s * NS, pts_ns=key_s * NS, dts_ns=key_s * NS)
     recording.put([key])
     assert recording.codes() == []
-    assert recording.gaps == [(MAX_GOP_NS, key_s * NS)]
+    assert (recording.gaps[0][0], recording.gaps[-1][1]) == (MAX_GOP_NS, key_s * NS)
+    assert all(before[1] == after[0] for before, after in itertools.pairwise(recording.gaps))
+    assert "no keyframes" in recording.gap_reasons[-1]
     recording.stage.close()
     assert len(recording.files()) == 2
 
@@ -253,3 +257,107 @@ def on_tmpfs(options: str, script: str, video: Path, folder: Path) -> None:
     command = [*mount, f'{tmpfs} && exec "$0" -c "$1"', sys.executable, text]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+VP8 = StreamInfo(codec="vp8", width_px=160, height_px=96, fps=10)
+
+
+def gap_of_refused(recording: Recording, seconds: int) -> None:
+    """Let a refused stream run, a packet a second."""
+    packet = Packet(t_ns=0, pts_ns=0, dts_ns=0, is_key=True, data=b"picture")
+    for _ in range(seconds):
+        recording.clock.advance_s(1)
+        now_ns = recording.clock.now_ns
+        recording.put([msgspec.structs.replace(packet, t_ns=now_ns, pts_ns=now_ns, dts_ns=now_ns)])
+
+
+@pytest.mark.raises_fault("STO-02")
+def test_a_stream_that_is_refused_for_weeks_is_reported_in_parts(tmp_path: Path) -> None:
+    recording = Recording(tmp_path, ManualClock())
+    begin_ns = recording.clock.now_ns
+    recording.stage.on_stream_opened(VP8)
+    recording.stage.run_once(recording.stopping)
+    gap_of_refused(recording, 59)
+    assert recording.gaps == []
+    gap_of_refused(recording, 2)
+    assert recording.gaps == [(begin_ns, begin_ns + 60 * NS)]
+    gap_of_refused(recording, 11_000)
+    recording.stage.on_stream_opened(VP8)  # a reconnection begins no other gap
+    gap_of_refused(recording, 1)
+    assert len(recording.gaps) == 8, "after 1, 3, 7, 15, 31, 63, 123 and 183 minutes"
+    recording.stage.close()
+    assert recording.gaps[0][0] == begin_ns
+    assert recording.gaps[-1][1] == recording.clock.now_ns
+    for before, after in itertools.pairwise(recording.gaps):
+        assert before[1] == after[0]
+    assert set(recording.gap_reasons) == {recording.gap_reasons[0]}
+    assert "vp8" in recording.gap_reasons[0]
+
+
+@pytest.mark.raises_fault("STO-02")
+def test_parts_of_a_gap_and_what_was_lost_before_it_do_not_overlap(
+    video: Path, tmp_path: Path
+) -> None:
+    recording, packets = starts(video, tmp_path, segment_s=60)
+    recording.put(packets[:25])
+    recording.put([msgspec.structs.replace(packets[25], data=b"\xff" * 9)])
+    shift_ns = 200 * NS
+    for second in range(1, 200):
+        recording.clock.now_ns = packets[25].t_ns + second * NS
+        torn = msgspec.structs.replace(packets[26], t_ns=recording.clock.now_ns)
+        recording.put([torn])
+    later = [msgspec.structs.replace(each, t_ns=each.t_ns + shift_ns) for each in packets[30:]]
+    recording.put(later)
+    recording.stage.close()
+    assert recording.codes() == []
+    gaps = sorted(recording.gaps)
+    assert gaps[0][0] == packets[20].t_ns
+    assert gaps[-1][1] == later[0].t_ns
+    assert all(before[1] == after[0] for before, after in itertools.pairwise(gaps))
+    assert len(gaps) > 2
+
+
+def test_a_refused_stream_at_the_end_is_a_gap_up_to_the_stop(tmp_path: Path) -> None:
+    recording = Recording(tmp_path, ManualClock())
+    begin_ns = recording.clock.now_ns
+    recording.stage.on_stream_opened(VP8)
+    recording.put([])
+    recording.stage.run_once(recording.stopping)
+    recording.clock.advance_s(10)
+    recording.stage.close()
+    assert recording.gaps == [(begin_ns, begin_ns + 10 * NS)]
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+def test_a_stream_whose_resolution_changes_continues_in_another_file(
+    tmp_path: Path, codec: str
+) -> None:
+    options = {"preset": "ultrafast", "x265-params": "log-level=none:open-gop=0"}
+    if codec == "libx264":
+        options = X264
+    small, large = (
+        encode(tmp_path / f"{width}.ts", codec, "yuv420p", options, width) for width in (160, 320)
+    )
+    info, packets = packets_of(small)
+    _, more = packets_of(large)
+    shift_ns = packets[-1].dts_ns + NS // 10 - more[0].dts_ns
+    later = [
+        msgspec.structs.replace(
+            each, **{name: getattr(each, name) + shift_ns for name in ("t_ns", "pts_ns", "dts_ns")}
+        )
+        for each in more
+    ]
+    recording = Recording(tmp_path / "ring", ManualClock(), segment_s=60)
+    recording.stage.on_stream_opened(info)
+    recording.put([*packets, *later])
+    recording.stage.close()
+    assert recording.codes() == []
+    assert recording.gaps == []
+    assert [pictures([path]) for path in recording.files()] == [
+        pictures([str(small)]),
+        pictures([str(large)]),
+    ]
+    for path, width_px in zip(recording.files(), (160, 320), strict=True):
+        with av.open(path) as container:
+            sizes = {(frame.width, frame.height) for frame in container.decode(video=0)}
+        assert sizes == {(width_px, 96)}

@@ -12,7 +12,6 @@ added, and writes one line. A receipt that was returned is on the disk.
 import contextlib
 import fcntl
 import logging
-import os
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -21,9 +20,11 @@ from pathlib import Path
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from agent.base.atomic_file import fsync_dir, write_all
+from agent.base.atomic_file import fsync_dir
 from agent.base.clock import Clock, rfc3339
+from agent.base.damaged_file import set_aside
 from agent.base.device_identity import DeviceIdentity
+from agent.base.file_read import is_regular_or_absent, read_around_damage
 from agent.base.json_decode import JsonDecoder, MalformedJson
 from agent.recording.custody.chain import (
     EMPTY_CHAIN,
@@ -31,6 +32,17 @@ from agent.recording.custody.chain import (
     find_link_problem,
     is_signed_by,
     position_after,
+)
+from agent.recording.custody.chain_files import (
+    CHAIN_SUFFIX,
+    append_to_file,
+    chain_files,
+    create_file,
+    first_seq_of_file,
+    line_spans_backwards,
+    read_file_lines,
+    read_lines_backwards,
+    truncate_file,
 )
 from agent.recording.custody.receipts import (
     BadReceipt,
@@ -48,7 +60,6 @@ from agent.recording.quarantine import QUARANTINE_DIR, free_quarantine_path, qua
 log = logging.getLogger(__name__)
 
 RECEIPTS_PER_FILE = 10_000
-CHAIN_SUFFIX = ".chain"
 _MAX_LOOK_BACK_LINES = 1000
 """So many invalid lines at the end mean that the chain is not this box's."""
 
@@ -115,29 +126,40 @@ class CustodyLog:
             self._catch_up()
             return self._position.head
 
-    def read_lines(self, begin_seq: int = 1) -> Iterator[bytes]:
-        """Yield the lines with newlines, from one receipt to the head at the first step.
+    def read_lines(self, begin_seq: int = 1, last_seq: int | None = None) -> Iterator[bytes]:
+        """Yield the lines with newlines, from one receipt to another, or to the head at the first step.
 
         Lines are yielded as they are on the disk, also invalid ones.
         """
-        last_seq = self.head().seq
+        last_seq = self.head().seq if last_seq is None else last_seq
         paths = chain_files(self._folder)
         first_seqs = [first_seq_of_file(path) for path in paths]
         skipped_count = sum(1 for begin in first_seqs[1:] if begin <= begin_seq)
-        in_range = False
         for path in paths[skipped_count:]:
-            try:
-                file = path.open("rb")
-            except FileNotFoundError:
-                continue  # pruned meanwhile
-            with file:
-                for line in file:
-                    seq = _parse_seq(line)
-                    if seq is not None and seq > last_seq:
-                        return
-                    in_range = in_range or (seq is not None and seq >= begin_seq)
-                    if in_range and line.endswith(b"\n"):
-                        yield line
+            for seq, line in self._numbered_lines(path):
+                if seq > last_seq:
+                    return
+                if seq >= begin_seq:
+                    yield line
+
+    def is_own_line(self, line: bytes) -> bool:
+        """Return True if a line is a receipt that this box signed."""
+        return self._read_signed_line(line) is not None
+
+    def _numbered_lines(self, path: Path) -> Iterator[tuple[int, bytes]]:
+        """Yield each line of a file with its number.
+
+        A damaged line may state any number: unless it follows from the line before, the signature is
+        checked. An invalid line has the number after the last valid one.
+        """
+        next_seq = first_seq_of_file(path)
+        for line in read_file_lines(path):
+            seq = _parse_seq(line)
+            if seq is not None and (seq == next_seq or self.is_own_line(line)):
+                next_seq = seq + 1
+                yield seq, line
+            else:
+                yield next_seq, line
 
     def read_lines_backwards(self) -> Iterator[bytes]:
         """Yield the lines like `read_lines_backwards` of this chain's folder."""
@@ -152,25 +174,29 @@ class CustodyLog:
                 self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
                 fsync_dir(self._folder.parent)
             lock_path = self._folder / "lock"
+            if not is_regular_or_absent(lock_path):
+                set_aside(lock_path, "is not a regular file")
             if not lock_path.exists():
-                _create_file(lock_path)
+                create_file(lock_path)
             with lock_path.open("ab") as lock_file:
                 fcntl.flock(lock_file, fcntl.LOCK_EX)
                 yield
 
     def _find_tail(self) -> list[str]:
-        """Set the position to the last valid receipt, and quarantine later files.
+        """Set the position to the last valid receipt; quarantine later files, and what is no file.
 
         Returns their names.
         """
-        later_files: list[Path] = []
+        later_files = [path for path in chain_files(self._folder) if not is_regular_or_absent(path)]
         tries_left = _MAX_LOOK_BACK_LINES
         for path in reversed(chain_files(self._folder)):
-            data = path.read_bytes()
+            if path in later_files:
+                continue
+            data = read_around_damage(path)
             if not data:
                 path.unlink()
                 continue
-            for begin, end in _line_spans_backwards(data):
+            for begin, end in line_spans_backwards(data):
                 if not tries_left:
                     break
                 tries_left -= 1
@@ -220,9 +246,7 @@ class CustodyLog:
             self._unreported_quarantined.popleft()
 
     def _read_new_lines(self, path: Path) -> None:
-        with path.open("rb") as file:
-            file.seek(self._tail_bytes)
-            new_data = file.read()
+        new_data = read_around_damage(path, self._tail_bytes)
         offset = 0
         while (end := new_data.find(b"\n", offset) + 1) > 0:
             line = self._read_signed_line(new_data[offset:end])
@@ -234,7 +258,7 @@ class CustodyLog:
         torn = new_data[offset:]
         if torn:
             name = self._quarantine_bytes(f"{path.name}.{self._tail_bytes}", torn)
-            _truncate_file(path, self._tail_bytes)
+            truncate_file(path, self._tail_bytes)
             self._unreported_quarantined.append(name)
 
     def _append_locked(self, body: ReceiptBody, t_ns: int) -> Receipt:
@@ -263,14 +287,14 @@ class CustodyLog:
         if path is None or receipt.seq - first_seq_of_file(path) >= RECEIPTS_PER_FILE:
             path = self._chain_file_path(receipt.seq)
             self._tail_path, self._tail_bytes = path, 0
-            _create_file(path)
+            create_file(path)
         try:
-            _append_to_file(path, data)
+            append_to_file(path, data)
         except OSError:
             # A line that was not returned must not stay. If truncation fails too, a complete line
             # counts as a receipt later, and a truncated one goes to the quarantine.
             with contextlib.suppress(OSError):
-                _truncate_file(path, self._tail_bytes)
+                truncate_file(path, self._tail_bytes)
             raise
         self._tail_bytes += len(data)
         self._advance(line)
@@ -286,8 +310,8 @@ class CustodyLog:
 
     def _quarantine_bytes(self, name: str, data: bytes) -> str:
         target = free_quarantine_path(self._folder, name)
-        _create_file(target)
-        _append_to_file(target, data)
+        create_file(target)
+        append_to_file(target, data)
         log.warning(
             "%s: quarantined %d bytes at the chain's end that are not a receipt", target, len(data)
         )
@@ -301,79 +325,8 @@ class CustodyLog:
         return f"{QUARANTINE_DIR}/{target.name}"
 
 
-def chain_files(folder: Path) -> list[Path]:
-    """Return the files of a chain, in order."""
-    return sorted(
-        path
-        for path in folder.glob(f"*{CHAIN_SUFFIX}")
-        if path.stem.isascii() and path.stem.isdecimal()
-    )
-
-
-def read_files_backwards(folder: Path) -> Iterator[bytes]:
-    """Yield the content of each file of a chain, the newest first.
-
-    Files pruned meanwhile are missing.
-    """
-    for path in reversed(chain_files(folder)):
-        with contextlib.suppress(FileNotFoundError):
-            yield path.read_bytes()
-
-
-def read_lines_backwards(folder: Path) -> Iterator[bytes]:
-    """Yield the lines of a chain with their newlines, the newest first.
-
-    Lines that are written or pruned meanwhile may be missing.
-    """
-    for data in read_files_backwards(folder):
-        for begin, end in _line_spans_backwards(data):
-            yield data[begin:end]
-
-
-def _line_spans_backwards(data: bytes) -> Iterator[tuple[int, int]]:
-    end = data.rfind(b"\n") + 1
-    while end:
-        begin = data.rfind(b"\n", 0, end - 1) + 1
-        yield begin, end
-        end = begin
-
-
-def first_seq_of_file(path: Path) -> int:
-    """Return the number of the first receipt in a file of the chain, from its name."""
-    return int(path.stem)
-
-
 def _parse_seq(line: bytes) -> int | None:
     try:
         return _SEQ_DECODER.decode(line.partition(b" ")[2]).seq
     except MalformedJson:
         return None
-
-
-def _create_file(path: Path) -> None:
-    """Create an empty file, durable in its folder."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    os.close(fd)
-    fsync_dir(path.parent)
-
-
-def _append_to_file(path: Path, data: bytes) -> None:
-    """Append to an existing file; durable when it returns.
-
-    A descriptor whose fdatasync(2) failed is never used again: the kernel reports an error only once.
-    """
-    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-    try:
-        write_all(fd, data)
-        os.fdatasync(fd)
-    finally:
-        os.close(fd)
-
-
-def _truncate_file(path: Path, size_bytes: int) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.ftruncate(fd, size_bytes)
-        os.fdatasync(fd)
-    finally:
-        os.close(fd)

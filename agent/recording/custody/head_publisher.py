@@ -1,4 +1,4 @@
-"""Stage that writes pending receipts, publishes the head, and prunes the chain.
+"""Stage that writes pending receipts, reports damaged state files, publishes the head, and prunes the chain.
 
 The head is published within a minute of each receipt: a chain that is truncated later shows against it.
 Pruning deletes whole files of the chain once none of their footage is left; a receipt states the
@@ -15,7 +15,9 @@ from agent.base.atomic_file import fsync_dir
 from agent.base.clock import Clock
 from agent.faults.registry import FaultRegistry
 from agent.recording.custody.chain import ChainHead
-from agent.recording.custody.custody_log import CustodyLog, chain_files, first_seq_of_file
+from agent.recording.custody.chain_files import chain_files, first_seq_of_file, read_file_lines
+from agent.recording.custody.custody_log import CustodyLog
+from agent.recording.custody.damage_reporter import DamageReporter
 from agent.recording.custody.receipt_queue import SUBJECT, ReceiptQueue
 from agent.recording.custody.receipts import (
     BadReceipt,
@@ -56,6 +58,7 @@ class ChainHeadPublisher:
         faults: FaultRegistry,
         send_head: Callable[[ChainHead, int], None],
         segment_exists: SegmentExists,
+        damage_reporter: DamageReporter,
     ) -> None:
         self._custody = custody
         self._receipt_queue = receipt_queue
@@ -63,14 +66,16 @@ class ChainHeadPublisher:
         self._faults = faults
         self._send_head = send_head
         self._segment_exists = segment_exists
+        self._damage_reporter = damage_reporter
         self._prune_pause = Pause()
         self._last_sent_ns: int | None = None
         self._last_sent_head: ChainHead | None = None
 
     def flush(self) -> None:
-        """Write pending receipts, prune, and publish the head if it is due."""
+        """Write pending receipts, report damage, prune, and publish the head if it is due."""
         if not self._receipt_queue.flush():
             return
+        self._damage_reporter.report()
         try:
             self._prune()
             head = self._custody.head()
@@ -149,11 +154,10 @@ def _has_footage(path: Path, segment_exists: SegmentExists) -> bool:
 
 def _iter_segments(path: Path) -> Iterator[tuple[str, str]]:
     """Yield camera and name of the segments in a file's readable receipts."""
-    with path.open("rb") as file:
-        for line in file:
-            try:
-                body = parse_line(line).receipt.body
-            except BadReceipt:
-                continue
-            if isinstance(body, SegmentOpened | SegmentClosed):
-                yield body.camera, body.segment
+    for line in read_file_lines(path):
+        try:
+            body = parse_line(line).receipt.body
+        except BadReceipt:
+            continue
+        if isinstance(body, SegmentOpened | SegmentClosed):
+            yield body.camera, body.segment

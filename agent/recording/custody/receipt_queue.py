@@ -71,6 +71,10 @@ class ReceiptQueue:
         self.enqueue(body, t_ns)
         return self.flush()
 
+    def read_lines_backwards(self) -> Iterator[bytes]:
+        """Yield the lines of the chain, the newest first. Raises OSError."""
+        return self._read_lines_backwards()
+
     def flush(self) -> bool:
         """Write the pending receipts. Return True if none is left."""
         if self._append is None:

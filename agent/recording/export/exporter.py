@@ -169,7 +169,7 @@ class _ExportBuild:
         ).items():
             self._write_file(path, content)
         # The exported section of the chain must include the head.
-        first_seq = min(catalogue.first_receipt_seq(custody.folder, self._entries), self._head.seq)
+        first_seq = min(catalogue.first_receipt_seq(custody, self._entries), self._head.seq)
         manifest = self._build_manifest(clip, first_seq)
         self._write_file(MANIFEST_FILE, encode_indented(manifest))
         body = FootageExported(
@@ -182,7 +182,8 @@ class _ExportBuild:
             sha256=self._files[MANIFEST_FILE].sha256,
         )
         receipt = custody.append(body, self._exporter.clock.boottime_ns())
-        self._write_file(CHAIN_FILE, _read_chain_range(custody, first_seq, receipt.seq))
+        chain = b"".join(custody.read_lines(first_seq, receipt.seq))
+        self._write_file(CHAIN_FILE, chain)
         sums = {path: file.sha256 for path, file in self._files.items()}
         self._write_file(SUMS_FILE, encode_sums(sums))
         for folder in {(self._folder / path).parent for path in self._files}:
@@ -346,16 +347,6 @@ def _open_first_existing(sources: Sequence[Path]) -> BinaryIO:
 
 def _evicted_message(name: str) -> Message:
     return Message("{file}: was evicted during the export", file=name.removesuffix(PART_SUFFIX))
-
-
-def _read_chain_range(custody: CustodyLog, first_seq: int, last_seq: int) -> bytes:
-    """Return the lines of the chain from one receipt to another, as stored."""
-    lines = []
-    for line in custody.read_lines(first_seq):
-        lines.append(line)
-        if len(lines) > last_seq - first_seq:
-            break
-    return b"".join(lines)
 
 
 def _exclusion_reason(entry: FootageEntry) -> str:

@@ -32,6 +32,10 @@ def snapshot_span(
     begin -= timedelta(microseconds=begin.microsecond % 1000)
     return SpanSnapshot(
         head=head,
-        entries=tuple(catalogue.find_segments(footage_dir, custody.folder, [camera], begin, end)),
+        entries=tuple(
+            catalogue.find_segments(
+                footage_dir, custody.folder, [camera], begin, end, custody.is_own_line
+            )
+        ),
         misdated=catalogue.find_misdated(footage_dir / camera, begin, end),
     )

@@ -2,16 +2,21 @@
 
 import logging
 from collections.abc import Callable
+from datetime import datetime
+
+import msgspec
 
 from agent.base.clock import Clock
 from agent.faults.registry import FaultRegistry
 from agent.recording.custody.receipt_queue import ReceiptQueue
-from agent.recording.custody.receipts import HoldPlaced, HoldReleased
+from agent.recording.custody.receipts import BadReceipt, HoldPlaced, HoldReleased, parse_line
 from agent.recording.retention.hold import Hold
 from agent.recording.retention.hold_store import HoldReleaseRequest, HoldStore
 from agent.recording.retention.segment_age import SegmentAges
 
 log = logging.getLogger(__name__)
+
+_HOLD_MARKS = (b'"kind":"held"', b'"kind":"released"')
 
 
 class ActiveHolds:
@@ -39,7 +44,45 @@ class ActiveHolds:
     def load(self) -> None:
         """Take over the holds of the previous agent. Raises OSError."""
         self._hold_store.reset_for_boot()
+        self._restore_damaged()
         self.current = self._hold_store.active()
+
+    def _restore_damaged(self) -> None:
+        """Place holds whose files are damaged again, as their receipts state them. Raises OSError.
+
+        Otherwise held footage would be evicted because a small file is damaged.
+        """
+        wanted = self._hold_store.pop_damaged_ids()
+        for line in self._receipt_queue.read_lines_backwards() if wanted else ():
+            if not any(mark in line for mark in _HOLD_MARKS):
+                continue
+            try:
+                body = parse_line(line).receipt.body
+            except BadReceipt:
+                continue
+            if isinstance(body, HoldPlaced | HoldReleased) and body.hold_id in wanted:
+                wanted.discard(body.hold_id)
+                if isinstance(body, HoldPlaced):
+                    self._restore(body)
+            if not wanted:
+                return
+
+    def _restore(self, placed: HoldPlaced) -> None:
+        begin, end, expires = map(
+            datetime.fromisoformat, (placed.begin_time, placed.end_time, placed.expires)
+        )
+        term = expires - self._clock.utc(self._clock.boottime_ns())
+        hold = self._hold_store.build(
+            placed.hold_id,
+            placed.camera,
+            begin,
+            end,
+            owner=placed.owner,
+            reason=placed.reason,
+            term=term,
+        )
+        self._hold_store.save(msgspec.structs.replace(hold, in_custody_log=True))
+        log.warning("hold %s: its file was damaged; placed again from its receipt", hold.id)
 
     def refresh(self) -> None:
         """Read the store. The last known holds stay in force if it cannot be read."""

@@ -1,8 +1,8 @@
 """Store of holds: one JSON file each, in a folder that any process may add to.
 
-    holds/<id>.json       a hold, see `agent.recording.retention.hold`
+    holds/<id>.json       a hold as a state file, see `agent.recording.retention.hold`
     holds/<id>.release    a request to end it
-    holds/quarantine/     files that are neither
+    holds/<name>.unreadable    a file that is neither, see agent.base.damaged_file
 
 Files are replaced atomically. A request to end a hold is a second file: only the running agent changes
 the first, and it appends both to the custody log and deletes them.
@@ -21,12 +21,13 @@ import msgspec
 
 from agent.base.atomic_file import TEMP_SUFFIX, fsync_dir, replace_atomically
 from agent.base.clock import Clock, rfc3339
+from agent.base.damaged_file import is_set_aside, set_aside
 from agent.base.errors import UserError
 from agent.base.file_read import read_regular_file
-from agent.base.json_decode import decode_json
+from agent.base.json_decode import MalformedJson, decode_json
 from agent.base.message import Message
+from agent.base.state_file import StateFile
 from agent.config.configuration import MAX_AGE_DAYS
-from agent.recording.quarantine import QUARANTINE_DIR, quarantine_file
 from agent.recording.retention.hold import Hold
 
 log = logging.getLogger(__name__)
@@ -72,6 +73,7 @@ class HoldStore:
         self._releases: dict[str, HoldReleaseRequest] = {}
         self._unwritten_ids: set[str] = set()
         self._is_agent = False
+        self._damaged_ids: set[str] = set()
 
     def place(
         self, camera: str, begin: datetime, end: datetime, *, owner: str, reason: str, days: float
@@ -143,7 +145,7 @@ class HoldStore:
             if hold is None or hold_id in self._releases:
                 raise UserError(Message("hold {hold!r}: no such hold", hold=hold_id))
             request = HoldReleaseRequest(hold_id=hold_id, by=by, reason=reason)
-            self._write_file(hold_id + _RELEASE_SUFFIX, msgspec.json.encode(request))
+            self._write_item(hold_id + _RELEASE_SUFFIX, request)
             self._releases[hold_id] = request
             return hold
 
@@ -172,7 +174,7 @@ class HoldStore:
         with self._lock:
             self._holds[hold.id] = hold
             self._unwritten_ids.add(hold.id)
-            self._write_file(hold.id + _HOLD_SUFFIX, msgspec.json.encode(hold))
+            self._write_item(hold.id + _HOLD_SUFFIX, hold)
             self._unwritten_ids.discard(hold.id)
 
     def update(self, hold: Hold) -> bool:
@@ -231,16 +233,22 @@ class HoldStore:
                 if hold.ongoing and hold.boot == self._boot:
                     self.save(with_event_end(hold, now_ns, self._clock))
 
+    def pop_damaged_ids(self) -> set[str]:
+        """Return the ids of holds that were set aside since the last call and are not known otherwise."""
+        with self._lock:
+            damaged, self._damaged_ids = self._damaged_ids, set()
+            return damaged - self._holds.keys()
+
     def refresh(self) -> None:
         """Read the files that other processes added, changed or deleted."""
         with self._lock:
-            found = _scan_folder(self._folder)
+            found, unread = _scan_folder(self._folder), set[str]()
             for name, stamp in found.items():
-                if self._file_stamps.get(name) != stamp:
-                    self._read_file(name)
+                if self._file_stamps.get(name) != stamp and not self._read_file(name):
+                    unread.add(name)
             for name in self._file_stamps.keys() - found.keys():
                 self._on_file_removed(*name.split(".", 1))
-            self._file_stamps = found
+            self._file_stamps = {name: stamp for name, stamp in found.items() if name not in unread}
 
     def _on_file_removed(self, hold_id: str, suffix: str) -> None:
         """Handle a deleted file.
@@ -255,13 +263,14 @@ class HoldStore:
             log.warning("hold %s: another program deleted the file; it is written again", hold_id)
             self._unwritten_ids.add(hold_id)
 
-    def _read_file(self, name: str) -> None:
+    def _read_file(self, name: str) -> bool:
+        """Read a file; the agent sets a damaged one aside. Return False if it is to be read again."""
         path = self._folder / name
         hold_id, suffix = path.stem, path.suffix
         try:
             if suffix not in _TYPE_BY_SUFFIX or not _ID_PATTERN.fullmatch(hold_id):
                 raise ValueError("the name is not a hold's")  # noqa: TRY301 - one handler for all
-            item = decode_json(read_regular_file(path, _MAX_FILE_BYTES), _TYPE_BY_SUFFIX[suffix])
+            item = _read_item(path, _TYPE_BY_SUFFIX[suffix])
             if isinstance(item, Hold):
                 if item.id != hold_id:
                     raise ValueError(f"its id is {item.id}")  # noqa: TRY301 - as above
@@ -271,14 +280,30 @@ class HoldStore:
             else:
                 self._releases[hold_id] = item
         except FileNotFoundError:
-            return
+            return True
         except (ValueError, OSError) as error:
-            log.warning("%s: moved to the quarantine, not a hold: %s", path, error)
-            quarantine_file(path)
+            if not self._is_agent:
+                log.warning("%s: not a hold: %s", path, error)
+                return False
+            if _ID_PATTERN.fullmatch(hold_id):
+                self._damaged_ids.add(hold_id)
+            set_aside(path, f"not a hold: {error}")
+        return True
 
-    def _write_file(self, name: str, data: bytes) -> None:
+    def _write_item(self, name: str, item: Hold | HoldReleaseRequest) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        replace_atomically(self._folder / name, data, 0o640, apply_umask=True)
+        path = self._folder / name
+        data = StateFile(path, type(item)).encode(item)
+        replace_atomically(path, data, 0o640, apply_umask=True)
+
+
+def _read_item(path: Path, item_type: type[Hold | HoldReleaseRequest]) -> Hold | HoldReleaseRequest:
+    """Read a file, which has a checksum unless a person wrote it. Raises ValueError, OSError."""
+    data = read_regular_file(path, _MAX_FILE_BYTES)
+    try:
+        return StateFile(path, item_type).decode(data)
+    except MalformedJson:
+        return decode_json(data, item_type)
 
 
 def with_event_end(hold: Hold, end_ns: int, clock: Clock) -> Hold:
@@ -297,7 +322,7 @@ def _scan_folder(folder: Path) -> dict[str, FileStamp]:
         with os.scandir(folder) as entries:
             found: dict[str, FileStamp] = {}
             for entry in entries:
-                if entry.name == QUARANTINE_DIR or entry.name.endswith(TEMP_SUFFIX):
+                if entry.name.endswith(TEMP_SUFFIX) or is_set_aside(entry.name):
                     continue
                 try:
                     stat = entry.stat(follow_symlinks=False)

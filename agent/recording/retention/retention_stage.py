@@ -15,13 +15,10 @@ from agent.config.configuration import HoldConfig, InstitutionConfig, RecordConf
 from agent.faults.registry import FaultRegistry
 from agent.recording import quarantine
 from agent.recording.custody.receipt_queue import ReceiptQueue
-from agent.recording.custody.receipts import (
-    FileQuarantined,
-    FootageEvicted,
-)
+from agent.recording.custody.receipts import FootageEvicted
 from agent.recording.gop import MAX_GOP_NS
 from agent.recording.quarantine import QUARANTINE_DIR
-from agent.recording.recovery import StoredSegment, delete_segment, recover_folder
+from agent.recording.recovery import StoredSegment, delete_segment
 from agent.recording.retention.active_holds import ActiveHolds
 from agent.recording.retention.camera_segments import CameraSegments
 from agent.recording.retention.eviction_plan import (
@@ -36,6 +33,7 @@ from agent.recording.retention.eviction_plan import (
 from agent.recording.retention.free_space import NO_SHORTFALL, SpaceShortfall, space_shortfall
 from agent.recording.retention.hold import Hold
 from agent.recording.retention.hold_store import HoldStore
+from agent.recording.retention.removed_cameras import RemovedCameras
 from agent.recording.retention.segment_age import (
     BootTimeline,
     ClockReading,
@@ -117,6 +115,7 @@ class RetentionStage:
         self._hold_check_pause, self._disk_check_pause = Pause(), Pause()
         self._retry_pause = Pause()
         self._is_initialized = False
+        self._removed_cameras = RemovedCameras(receipt_queue, clock, self.register_folder)
 
     @classmethod
     def standalone(
@@ -157,6 +156,7 @@ class RetentionStage:
                     is_check_due = self._hold_check_pause.is_over(now_ns)
                     self._holds.sync(self._read_ages() if is_check_due else None)
                 self._make_room()
+                self._removed_cameras.take_over()
             except OSError as error:
                 log.error("footage cannot be deleted: %s", error)
                 self._faults.raise_fault("STO-02", "box", str(error))
@@ -232,16 +232,9 @@ class RetentionStage:
             )
 
     def _initialize(self) -> None:
-        """Take over the holds and the removed cameras of the previous agent, once."""
+        """Take over the holds and list the removed cameras of the previous agent, once."""
         self._holds.load()
-        if self._footage_dir.is_dir():
-            for path in sorted(self._footage_dir.iterdir()):
-                if (
-                    path.is_dir()
-                    and path.name not in self._recorded_cameras
-                    and path.name != QUARANTINE_DIR
-                ):
-                    self.register_folder(path.name, path, recover_folder(path))
+        self._removed_cameras.list_folders(self._footage_dir, self._recorded_cameras)
         self._is_initialized = True
 
     def _update_total_bytes(self) -> None:
@@ -374,10 +367,3 @@ class RetentionStage:
             self._faults.raise_fault("STO-03", subject, detail)
         else:
             self._faults.clear("STO-03", subject)
-
-    def record_quarantine(self, camera: str, names: Sequence[str]) -> None:
-        """Append receipts of files that were moved to the quarantine."""
-        for name in names:
-            self.receipt_queue.append(
-                FileQuarantined(camera=camera, name=name), self._clock.boottime_ns()
-            )

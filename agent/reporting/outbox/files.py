@@ -11,57 +11,30 @@ Whenever the power fails, either `current` exists, or `new` does and replaces it
 """
 
 import fcntl
+import os
 import re
 import shutil
 import sqlite3
 import sys
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import IO
-
-import msgspec
+from typing import IO, cast
 
 from agent.base.atomic_file import fsync_dir
+from agent.base.damaged_file import set_aside
 from agent.base.errors import UserError
-from agent.base.sqlite_damage import is_damage
+from agent.base.file_read import is_regular_or_absent
 from agent.reporting.outbox import schema
 from agent.reporting.outbox.in_flight import InFlightMessages
-from agent.reporting.outbox.schema import (
-    SELECT_MESSAGES,
-    OutboxCorruptError,
-    OutboxRow,
-    OutboxState,
-)
+from agent.reporting.outbox.salvage import NOTHING_SALVAGED, needs_salvage, salvage
+from agent.reporting.outbox.schema import OutboxCorruptError, OutboxRow, OutboxState
 from agent.reporting.outbox.store import Store
-from agent.reporting.payloads import OutboxDamaged
+from agent.reporting.payloads import OutboxDamaged, OutboxMessageType
 
 MAX_DAMAGED_COPIES = 3
 NO_LIMIT = sys.maxsize
 _DAMAGED_DIR_NAME = re.compile(r"damaged-(\d+)")
-_TRANSIENT_CODES = (
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_LOCKED,
-    sqlite3.SQLITE_NOMEM,
-    sqlite3.SQLITE_PERM,
-    sqlite3.SQLITE_READONLY,
-)
-_READ_ERROR_CODES = (
-    sqlite3.SQLITE_IOERR_READ,
-    sqlite3.SQLITE_IOERR_SHORT_READ,
-    sqlite3.SQLITE_IOERR_CORRUPTFS,
-    sqlite3.SQLITE_IOERR_DATA,
-)
-
-
-class _Salvage(msgspec.Struct, frozen=True, kw_only=True):
-    """The readable rows of a damaged database. `unreadable` is None if it cannot be counted."""
-
-    state: OutboxState | None
-    messages: tuple[OutboxRow, ...]
-    unreadable: int | None
 
 
 def lock_dir(folder: Path) -> IO[bytes]:
@@ -70,7 +43,10 @@ def lock_dir(folder: Path) -> IO[bytes]:
     Raises: UserError if another process holds the lock, OSError if the folder cannot be created.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    lock_file = (folder / "lock").open("wb")
+    lock_path = folder / "lock"
+    if not is_regular_or_absent(lock_path):
+        set_aside(lock_path, "is not a regular file")
+    lock_file = lock_path.open("wb")
     try:
         fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -91,11 +67,13 @@ def find_damage(folder: Path) -> str | None:
     Raises: sqlite3.Error if it cannot be read for another reason, such as a full disk.
     """
     current, new = folder / "current", folder / "new"
-    if not current.exists():
+    if not os.path.lexists(current):
         if not new.exists():
-            _build_new(folder, (), centre_known=False)
+            _build_new(folder, (), {}, centre_known=False)
         _activate_new(folder)
     shutil.rmtree(new, ignore_errors=True)
+    if not is_regular_or_absent(database_path(folder)):
+        return "it is not a regular file"
     connection = schema.open_connection(database_path(folder))
     try:
         schema.set_pragmas(connection)
@@ -103,7 +81,7 @@ def find_damage(folder: Path) -> str | None:
     except OutboxCorruptError as error:
         return str(error)
     except sqlite3.DatabaseError as error:
-        if not is_damage(error):
+        if not needs_salvage(error):
             raise
         return str(error)
     finally:
@@ -126,23 +104,25 @@ def replace_damaged_database(
         for path in folder.iterdir()
         if (match := _DAMAGED_DIR_NAME.fullmatch(path.name))
     ]
-    if new.exists() and not current.exists():
+    if new.exists() and not os.path.lexists(current):
         # An earlier call has failed after that.
         _activate_new(folder)
         return f"damaged-{max(damaged_numbers, default=0)}"
     shutil.rmtree(new, ignore_errors=True)
-    salvage = _salvage(database_path(folder))
+    file = database_path(folder)
+    salvaged = salvage(file) if is_regular_or_absent(file) else NOTHING_SALVAGED
     damaged_dir = folder / f"damaged-{max(damaged_numbers, default=0) + 1}"
     damage = OutboxDamaged(
         reason=reason,
         quarantined_as=damaged_dir.name,
-        epoch_before=salvage.state.epoch if salvage.state else None,
-        last_seq_before=salvage.state.last_seq if salvage.state else None,
-        recovered=len(salvage.messages),
-        unreadable=salvage.unreadable,
+        epoch_before=salvaged.state.epoch if salvaged.state else None,
+        last_seq_before=salvaged.state.last_seq if salvaged.state else None,
+        recovered=len(salvaged.messages),
+        unreadable=salvaged.unreadable,
     )
-    centre_known = salvage.state is not None and salvage.state.centre_known
-    _build_new(folder, (make_receipt(damage), *salvage.messages), centre_known=centre_known)
+    centre_known = salvaged.state is not None and salvaged.state.centre_known
+    messages = (make_receipt(damage), *salvaged.messages)
+    _build_new(folder, messages, salvaged.losses, centre_known=centre_known)
     current.rename(damaged_dir)
     _activate_new(folder)
     for number in sorted([*damaged_numbers, int(damaged_dir.name.removeprefix("damaged-"))])[
@@ -152,76 +132,17 @@ def replace_damaged_database(
     return damaged_dir.name
 
 
-def _salvage(file: Path) -> _Salvage:
-    """Read the rows with a good checksum, from both ends: SQLite stops at the first page that it
-    cannot read. Raises: sqlite3.Error if SQLite had no resources to read: such rows do not count as
-    unreadable.
+def _build_new(
+    folder: Path,
+    messages: Iterable[OutboxRow],
+    losses: Mapping[str, int],
+    *,
+    centre_known: bool,
+) -> None:
+    """Create `new`: a database under a new epoch with these messages, in their order.
+
+    `losses` counts earlier losses by type, for the next receipt of losses.
     """
-    connection = schema.open_connection(file)
-    try:
-        state = _read_or_none(lambda: schema.read_state(connection))
-        messages: dict[int, OutboxRow] = {}
-        unreadable: set[object] = set()
-        complete = False
-        for order in ("ASC", "DESC"):
-            if not complete:
-                complete = _salvage_in_order(connection, order, messages, unreadable)
-    finally:
-        connection.close()
-    return _Salvage(
-        state=state,
-        messages=tuple(messages[seq] for seq in sorted(messages)),
-        unreadable=len(unreadable) if complete else None,
-    )
-
-
-def _salvage_in_order(
-    connection: sqlite3.Connection,
-    order: str,
-    messages: dict[int, OutboxRow],
-    unreadable: set[object],
-) -> bool:
-    """Read in one direction up to the first error. Return True if all rows were read."""
-    try:
-        for row in connection.execute(SELECT_MESSAGES + f"ORDER BY seq {order}"):
-            try:
-                message = schema.decode_row(row)
-            except OutboxCorruptError:
-                unreadable.add(row[0])
-            else:
-                messages[message.seq] = message
-    except sqlite3.DatabaseError as error:
-        if _is_transient(error):
-            raise
-        return False
-    return True
-
-
-def _read_or_none(read: Callable[[], OutboxState]) -> OutboxState | None:
-    try:
-        return read()
-    except OutboxCorruptError:
-        return None
-    except sqlite3.DatabaseError as error:
-        if _is_transient(error):
-            raise
-        return None
-
-
-def _is_transient(error: sqlite3.DatabaseError) -> bool:
-    """Return True if SQLite had no space, handle or lock: the file may be good then. To open a
-    database with a WAL takes space for its index.
-    """
-    code = getattr(error, "sqlite_errorcode", None)
-    if code is None:
-        return False
-    if code & 0xFF == sqlite3.SQLITE_IOERR:
-        return code not in _READ_ERROR_CODES
-    return code & 0xFF in _TRANSIENT_CODES
-
-
-def _build_new(folder: Path, messages: Iterable[OutboxRow], *, centre_known: bool) -> None:
-    """Create `new`: a database under a new epoch with these messages, in their order."""
     building = folder / "building"
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir()
@@ -236,6 +157,8 @@ def _build_new(folder: Path, messages: Iterable[OutboxRow], *, centre_known: boo
         store.begin()
         for message in messages:
             store.add(message)
+        for message_type, count in losses.items():
+            store.count_refused(cast("OutboxMessageType", message_type), count)
         store.commit()
     finally:
         # Closing the last connection writes the WAL into the database and syncs it.

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import cast
 
-from agent.base.sqlite_damage import is_damage
 from agent.reporting.outbox import schema
 from agent.reporting.outbox.in_flight import InFlightMessages
+from agent.reporting.outbox.salvage import needs_salvage
 from agent.reporting.outbox.schema import SELECT_MESSAGES, OutboxCorruptError, OutboxRow
 from agent.reporting.topics import Priority
 
@@ -138,7 +138,7 @@ class Reader:
                 self._db = schema.open_connection(self._file)
             return self._db.execute(sql, values).fetchall()
         except sqlite3.Error as error:
-            if not is_damage(error):
+            if not needs_salvage(error):
                 self.close()
                 raise
             self._on_damage(str(error))

@@ -18,6 +18,7 @@ import msgspec
 
 from agent.base.clock import ClockTrust
 from agent.base.json_decode import JsonDecoder
+from agent.base.sqlite_damage import CheckedConnection
 from agent.reporting.payloads import OutboxMessageType
 from agent.reporting.topics import EnvelopeFields, Priority
 
@@ -119,7 +120,12 @@ def open_connection(file: Path) -> sqlite3.Connection:
     Damaged UTF-8 is read with replacement characters, so that the checksum detects it.
     """
     connection = sqlite3.connect(
-        file, timeout=5.0, isolation_level=None, check_same_thread=False, cached_statements=64
+        file,
+        timeout=5.0,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=64,
+        factory=CheckedConnection,
     )
     connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
     return connection

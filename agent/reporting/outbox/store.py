@@ -102,7 +102,7 @@ class Store:
             self._replace_row(message, replaced_seq, row_bytes)
             return replaced_seq
         if not self._free_space(row_bytes, message.priority):
-            self._count_refused(message.type)
+            self.count_refused(message.type)
             return None
         seq = self.state.last_seq + 1
         self._insert(message, seq)
@@ -215,17 +215,18 @@ class Store:
         values = (message_type, first, seq)
         self._db.execute("INSERT INTO shed VALUES (?, ?, ?, ?)", (*values, checksum(*values)))
 
-    def _count_refused(self, message_type: OutboxMessageType) -> None:
+    def count_refused(self, message_type: OutboxMessageType, count: int = 1) -> None:
+        """Count messages that never get a number, for the next receipt of losses."""
         row = self._db.execute(
             "SELECT count FROM refused WHERE type = ?", (message_type,)
         ).fetchone()
         if row is None:
             self._update_counters(unreported=self._counters.unreported + 1)
-        values = (message_type, 1 if row is None else row[0] + 1)
+        values = (message_type, count if row is None else row[0] + count)
         self._db.execute(
             "INSERT OR REPLACE INTO refused VALUES (?, ?, ?)", (*values, checksum(*values))
         )
-        self._update_state(lost=self.state.lost + 1)
+        self._update_state(lost=self.state.lost + count)
 
     def _replace_row(self, message: OutboxRow, seq: int, row_bytes: int) -> None:
         (previous_bytes,) = self._fetch_one(

@@ -13,8 +13,8 @@ from typing import Literal
 import msgspec
 
 from agent.base.errors import UserError
-from agent.base.sqlite_damage import is_damage
 from agent.reporting.outbox.in_flight import InFlightMessages
+from agent.reporting.outbox.salvage import needs_salvage
 from agent.reporting.outbox.schema import OutboxCorruptError
 from agent.reporting.outbox.store import Store, merge_ranges
 from agent.reporting.payloads import SeqRange
@@ -266,7 +266,7 @@ class Writer:
                     damage, acked = None, ()
                 self._write_group(group, acked, is_due=is_due)
             except (sqlite3.Error, OutboxCorruptError) as error:
-                if not isinstance(error, OutboxCorruptError) and not is_damage(error):
+                if not isinstance(error, OutboxCorruptError) and not needs_salvage(error):
                     raise
                 damage = damage or str(error)
                 self._replace_database(damage)

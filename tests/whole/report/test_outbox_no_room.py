@@ -19,6 +19,7 @@ from agent.reporting import topics
 from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.outbox import files, writer
 from agent.reporting.outbox.outbox import READ_FAULT_CLEAR_NS, Outbox
+from agent.reporting.outbox.salvage import salvage
 from agent.reporting.outbox.schema import OutboxRow
 from agent.reporting.outbox.submit import MessageSubmitter
 from agent.reporting.outbox.writer import OutboxError
@@ -198,7 +199,7 @@ def test_a_database_that_cannot_be_opened_now_does_not_count_as_damaged(kept: Ke
     kept.outbox.close()
     # There is no room for the index of the WAL, so SQLite cannot even begin to read.
     with no_room(), pytest.raises(sqlite3.OperationalError):
-        files._salvage(files.database_path(kept.folder))
+        salvage(files.database_path(kept.folder))
     assert files.replace_damaged_database(kept.folder, "a reason", lambda _: RECEIPT) == "damaged-1"
     again = Kept(kept.folder, kept.clock)
     assert again.numbers() == [1, 2, 3]

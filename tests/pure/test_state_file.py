@@ -1,0 +1,80 @@
+"""agent.base.state_file: what was not written so is not read, whatever bit flips and whatever files are swapped."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from agent.base.damaged_file import is_unreported
+from agent.base.state_file import DamagedStateFile, StateFile
+
+
+class Position(msgspec.Struct, frozen=True):
+    name: str
+    pan_deg: float
+    number: int | None = None
+
+
+GATE = Position(name="gate", pan_deg=-41.25, number=3)
+
+
+def position_file(folder: Path, label: str = "mast/presets.json") -> StateFile[Position]:
+    return StateFile(folder / "presets.json", Position, label=label)
+
+
+def test_a_document_is_read_as_it_was_written(tmp_path: Path) -> None:
+    file = position_file(tmp_path / "heads" / "mast")
+    assert file.read() is None
+    file.write(GATE)
+    assert (file.read(), file.read_strictly(), file.load()) == (GATE, GATE, GATE)
+
+
+def test_each_flipped_bit_is_found(tmp_path: Path) -> None:
+    file = position_file(tmp_path)
+    file.write(GATE)
+    data = file.path.read_bytes()
+    bare = msgspec.json.encode(GATE)
+    misread = 0
+    for bit in range(8 * len(data)):
+        damaged = bytearray(data)
+        damaged[bit // 8] ^= 1 << bit % 8
+        file.path.write_bytes(damaged)
+        with pytest.raises(DamagedStateFile):
+            file.read_strictly()
+        assert file.read() is None
+    for bit in range(8 * len(bare)):
+        damaged = bytearray(bare)
+        damaged[bit // 8] ^= 1 << bit % 8
+        try:
+            misread += msgspec.json.decode(damaged, type=Position) != GATE
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            continue
+    assert misread > 0.1 * 8 * len(bare), "without a checksum"
+    print(f"{misread} of {8 * len(bare)} flips were read as another position")  # noqa: T201 - for -s
+
+
+def test_the_file_of_another_head_is_found(tmp_path: Path) -> None:
+    mast, yard = (
+        position_file(tmp_path / name, f"{name}/presets.json") for name in ("mast", "yard")
+    )
+    mast.write(GATE)
+    yard.write(msgspec.structs.replace(GATE, pan_deg=10.0))
+    own = mast.path.read_bytes()
+    mast.path.write_bytes(yard.path.read_bytes())
+    yard.path.write_bytes(own)
+    for file in (mast, yard):
+        with pytest.raises(DamagedStateFile, match="checksum"):
+            file.read_strictly()
+
+
+def test_a_damaged_file_is_set_aside_by_its_owner_alone(tmp_path: Path) -> None:
+    file = position_file(tmp_path)
+    file.path.write_bytes(b"{")
+    assert file.read() is None
+    assert file.path.exists()
+    assert file.load() is None
+    assert not file.path.exists()
+    assert is_unreported(file.path)
+    assert file.load() is None
+    file.write(GATE)
+    assert file.load() == GATE
