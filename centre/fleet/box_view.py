@@ -11,6 +11,7 @@ import msgspec
 
 from agent.base.health_model import Fault, HealthReport
 from agent.faults import diagnosis
+from agent.reporting.mqtt.connection import WILL_DELAY_S
 from agent.reporting.payloads import (
     DeclarationMessage,
     EventData,
@@ -110,6 +111,8 @@ class BoxView:
         self.faults: tuple[FaultView, ...] = ()
         self.events: tuple[EventView, ...] = ()
         """The newest first."""
+        self._heard: datetime | None = None
+        """When its newest message came, a will or a retained one excepted."""
         self._session: tuple[str, int] | None = None
         self._status: tuple[State, tuple[str, int]] | None = None
 
@@ -139,6 +142,8 @@ class BoxView:
 
     def update(self, message: Message, arrival: Arrival) -> list[str]:
         """Update the state from a message of this box. Return a line for each change."""
+        if not arrival.retained and not _is_will(message):
+            self._heard = arrival.time
         match message:
             case StatusMessage():
                 return self._update_status(message, arrival)
@@ -173,6 +178,8 @@ class BoxView:
                     return []
                 status = "lost", session
                 since, is_bound = _lost_time(arrival)
+                # A broker without Will Delay publishes it at once.
+                since = max(since, self._heard) if self._heard is not None else since
                 connected, change = sent, "lost"
             case StoppedStatus():
                 status = "stopped", session
@@ -213,6 +220,10 @@ class BoxView:
         return [f"event {event.text}"]
 
 
+def _is_will(message: Message) -> bool:
+    return isinstance(message, StatusMessage) and isinstance(message.data, LostStatus)
+
+
 def format_time(time: datetime) -> str:
     """Return a time in UTC, to the second."""
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -221,13 +232,15 @@ def format_time(time: datetime) -> str:
 def _lost_time(arrival: Arrival) -> tuple[datetime, bool]:
     """Return when a box was lost, and whether it was before that, at an unknown time.
 
-    The broker publishes the will half a minute after the end of the connection, and counts its expiry down from then on.
+    The broker publishes the will WILL_DELAY_S after the end of the connection, and counts its expiry down
+    from then on.
     """
-    if not arrival.retained:
-        return arrival.time, False
-    if arrival.expiry_s is not None and arrival.expiry_s < WILL_EXPIRY_S:
-        return arrival.time - timedelta(seconds=WILL_EXPIRY_S - arrival.expiry_s), False
-    return arrival.time, True
+    age_s = 0
+    if arrival.retained:
+        if arrival.expiry_s is None or arrival.expiry_s >= WILL_EXPIRY_S:
+            return arrival.time, True
+        age_s = WILL_EXPIRY_S - arrival.expiry_s
+    return arrival.time - timedelta(seconds=age_s + WILL_DELAY_S), False
 
 
 def _parse_time(text: str) -> datetime | None:

@@ -108,7 +108,7 @@ def test_the_details_say_when_a_box_was_lost_and_when_it_had_connected() -> None
     fleet.update(status("lost"), arrival())
     (view,) = fleet.ranked()
     lines = [line.plain for line in detail_lines(view)]
-    assert lines[1] == ("lost since 2026-11-03T12:00:00Z; it had connected at 2026-11-03T07:41:05Z")
+    assert lines[1] == ("lost since 2026-11-03T11:59:30Z; it had connected at 2026-11-03T07:41:05Z")
 
 
 def test_the_totals_name_the_worst_first_and_the_filter() -> None:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from agent.base.clock import ClockTrust
+from agent.reporting.mqtt.connection import WILL_DELAY_S
 from agent.reporting.payloads import StatusMessage
 from agent.reporting.topics import WILL_EXPIRY_S
 from centre.fleet import fleet_view
@@ -12,6 +13,7 @@ from centre.fleet.box_view import MAX_FAULTS, BoxView, format_time
 from centre.fleet.fleet_view import FleetView
 from tests.pure.fleet_messages import NOW, arrival, declaration, event, fault, health, status
 
+WILL_DELAY = timedelta(seconds=WILL_DELAY_S)
 UNSYNCED = ClockTrust(synced=False, source="none", error_s=None)
 
 
@@ -43,8 +45,11 @@ def test_a_will_counts_only_for_the_newest_birth(
 
 
 def test_a_box_is_lost_when_its_will_arrives_and_not_when_it_had_connected() -> None:
-    view = view_after(status(), status("lost"))
-    assert (view.since, view.is_since_bound) == (NOW, False)
+    fleet = FleetView()
+    fleet.update(status(), arrival(retained=True))
+    fleet.update(status("lost"), arrival())
+    (view,) = fleet.ranked()
+    assert (view.since, view.is_since_bound) == (NOW - WILL_DELAY, False)
     assert view.connected is not None
     assert format_time(view.connected) == "2026-11-03T07:41:05Z"
 
@@ -52,7 +57,7 @@ def test_a_box_is_lost_when_its_will_arrives_and_not_when_it_had_connected() -> 
 @pytest.mark.parametrize(
     ("expiry_s", "since", "is_bound"),
     [
-        (WILL_EXPIRY_S - 7200, NOW - timedelta(hours=2), False),
+        (WILL_EXPIRY_S - 7200, NOW - timedelta(hours=2) - WILL_DELAY, False),
         # A broker that does not count down, and a box of before: it was lost, but when?
         (WILL_EXPIRY_S, NOW, True),
         (None, NOW, True),
@@ -66,6 +71,10 @@ def test_a_will_that_was_retained_says_when_the_box_was_lost_by_the_rest_of_its_
     (view,) = fleet.ranked()
     assert (view.since, view.is_since_bound) == (since, is_bound)
     assert change == f"pole-17 lost {'before' if is_bound else 'at'} {format_time(since)}"
+
+
+def test_a_broker_that_does_not_delay_the_will_loses_no_box_before_its_last_message() -> None:
+    assert view_after(status(), status("lost")).since == NOW
 
 
 def test_a_box_that_was_lost_before_has_the_site_of_its_declaration() -> None:

@@ -54,7 +54,7 @@ def test_the_worst_box_is_first_and_its_details_are_below() -> None:
         assert lines[1] == "3 boxes: 1 lost, 1 error, 1 good"
         assert lines[2].split()[:3] == ["box", "state", "since"]
         assert [line.split()[0] for line in lines[3:6]] == ["casa-0003", "casa-0002", "casa-0001"]
-        assert "lost since 2026-11-03T12:00:00Z" in "\n".join(lines[6:])
+        assert "lost since 2026-11-03T11:59:30Z" in "\n".join(lines[6:])
 
     run_screen(check, THREE)
 
