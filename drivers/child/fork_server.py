@@ -69,8 +69,10 @@ class ForkServer:
             with child_report:
                 self._request((child_report.fileno(), *descriptors))
             return _ForkedChild(report)
-        except BaseException:
+        except BaseException as error:
             report.close()
+            if isinstance(error, TimeoutError):
+                self.close()  # it hangs: the next child has another server
             raise
 
     def close(self) -> None:

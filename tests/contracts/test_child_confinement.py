@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from drivers.camera import rtsp
-from drivers.child import landlock, syscall_filter
+from drivers.child import fork_server, landlock, syscall_filter
 from drivers.child.camera import ChildCamera
 from drivers.child.connection import ChildConnection
 from drivers.child.fork_server import ForkServer
@@ -254,6 +254,23 @@ def test_an_onvif_child_has_no_key_of_the_box_and_no_password_of_another_camera(
         finally:
             first.close()
             second.close()
+
+
+def test_a_fork_server_that_hangs_is_replaced(
+    monkeypatch: pytest.MonkeyPatch, attempt: Callable[..., Attempt], hostile_server: ForkServer
+) -> None:
+    assert attempt("wait").result() == "done"
+    stopped = hostile_server._process
+    assert stopped is not None
+    os.kill(stopped.pid, signal.SIGSTOP)
+    monkeypatch.setattr(fork_server, "START_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(fork_server, "STOP_TIMEOUT_S", 0.5)
+    refused = attempt("wait")
+    assert refused.result() is None
+    assert "no process for it: timed out" in str(refused.connection.error)
+    monkeypatch.setattr(fork_server, "START_TIMEOUT_S", WITHIN_S)
+    assert attempt("wait").result() == "done"
+    assert stopped.poll() == -signal.SIGKILL
 
 
 PARENT = """
