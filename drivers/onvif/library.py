@@ -39,6 +39,7 @@ __all__ = [
 
 MAX_ANSWER_BYTES = 1_048_576
 """The largest answers seen are lists of profiles and capabilities, below 200 kB."""
+_REDIRECTS = (301, 302, 303, 307, 308)
 
 
 class _BoundedResponse(aiohttp.ClientResponse):
@@ -68,10 +69,22 @@ class _BoundedResponse(aiohttp.ClientResponse):
         return bytes(body)
 
 
+async def _refuse_redirects(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Refuse an answer that leads elsewhere: a client sends its digest to the camera alone."""
+    response = await handler(request)
+    if response.status in _REDIRECTS:
+        response.close()
+        raise aiohttp.ClientPayloadError("an answer that leads elsewhere")
+    return response
+
+
 onvif.client.ClientSession = partial(
     aiohttp.ClientSession,
     response_class=_BoundedResponse,
     auto_decompress=False,
+    middlewares=(_refuse_redirects,),
     headers={"Accept-Encoding": "identity"},
 )
 
