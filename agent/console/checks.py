@@ -284,7 +284,7 @@ _CHECKS: tuple[
         check_board,
         ("SYS-02", "SYS-03", "SYS-04", "SYS-05", "SYS-07"),
     ),
-    (Message("disk"), check_disks, ("STO-01", "STO-05", "STO-06", "STO-07")),
+    (Message("disk"), check_disks, ("STO-01", "STO-05", "STO-06", "STO-07", "STO-08")),
     (Message("clock"), check_clock, ("SYS-01", "SYS-09")),
     (Message("configuration"), check_configuration, ()),
     (Message("agent"), check_agent, ("CTL-01", "SVC-01", "SVC-02", "SYS-06", "SYS-08")),

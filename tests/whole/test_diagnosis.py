@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from agent.base.damaged_file import set_aside
 from agent.config import configuration
 from agent.console.agent_process import CGROUP_PROCESSES
 from agent.console.checks import CHECKS
@@ -127,6 +128,16 @@ def test_a_disk_that_cannot_be_written_is_named(start: Start) -> None:
     (box.state_dir / "footage").write_text("in the way")
     box.pass_s(12)
     confirm(box, "disk that cannot be written", of_camera=False)
+
+
+@pytest.mark.raises_fault("STO-08")
+def test_a_damaged_state_file_is_named(start: Start) -> None:
+    box = start()
+    (box.state_dir / "stuck-cameras.json").write_bytes(b"{")
+    set_aside(box.state_dir / "stuck-cameras.json", "by another program of the box")
+    box.agent._chain_head_publisher.flush()
+    box.pass_s(12)
+    confirm(box, "state file damaged", of_camera=False)
 
 
 @pytest.mark.raises_fault("SYS-02", "SYS-07")
