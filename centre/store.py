@@ -1,5 +1,6 @@
 """Store of received messages in SQLite, committed before they are acknowledged."""
 
+import contextlib
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
@@ -73,13 +74,14 @@ class CentreStore:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.executescript(_SCHEMA)
+            return cls(connection)
         except sqlite3.Error as error:
             raise UserError(f"--store {str(file)!r}: {error}") from error
-        return cls(connection)
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._db = connection
         self._deduplicators: dict[BoxEpoch, Deduplicator] = {}
+        self._is_outdated = True
         self._load()
 
     def deduplicator(self, key: BoxEpoch) -> Deduplicator:
@@ -87,16 +89,26 @@ class CentreStore:
         return self._deduplicators.setdefault(key, Deduplicator(key.epoch))
 
     def commit(self, arrivals: Iterable[StoredArrival]) -> frozenset[BoxEpoch]:
-        """Commit messages without repeats. Return the boxes and epochs to acknowledge."""
-        self._db.execute("BEGIN IMMEDIATE")
+        """Commit messages without repeats. Return the boxes and epochs to acknowledge.
+
+        Raises: UserError if the file is locked or its disk is full or fails; then none is committed.
+        """
         try:
+            if self._is_outdated:
+                self._load()
+            self._db.execute("BEGIN IMMEDIATE")
             to_ack = frozenset(filter(None, map(self._insert, arrivals)))
             self._db.execute("COMMIT")
-        except BaseException:
-            # The deduplicators have counted messages that are not on the disk.
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            self._load()
+        except BaseException as error:
+            # The deduplicators have counted messages that are not on the disk: until they are read again none
+            # is acknowledged.
+            self._deduplicators.clear()
+            self._is_outdated = True
+            with contextlib.suppress(sqlite3.Error):
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+            if isinstance(error, sqlite3.Error):
+                raise UserError(f"--store: {error}") from error
             raise
         return to_ack
 
@@ -120,6 +132,7 @@ class CentreStore:
         self._db.close()
 
     def _load(self) -> None:
+        """Read the deduplicators. Raises: sqlite3.Error; then they are outdated."""
         self._deduplicators.clear()
         for box, epoch, seq in self._db.execute("SELECT box, epoch, seq FROM message"):
             self.deduplicator(BoxEpoch(box, epoch)).add(seq)
@@ -127,6 +140,7 @@ class CentreStore:
             self.deduplicator(BoxEpoch(box, epoch)).set_floor(upto)
         for box, epoch, first, last in self._db.execute("SELECT box, epoch, first, last FROM lost"):
             self.deduplicator(BoxEpoch(box, epoch)).mark_lost((SeqRange(first, last),))
+        self._is_outdated = False
 
     def _insert(self, arrival: StoredArrival) -> BoxEpoch | None:
         envelope, message = arrival.envelope, arrival.message

@@ -1,9 +1,11 @@
 """`vigie watch` as an operator starts it."""
 
+import contextlib
 import json
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -81,6 +83,32 @@ def test_each_message_is_one_line_and_acknowledged_messages_are_stored(
     kept = CentreStore.open(store)
     assert [event_number(row, "data") for row in kept.event_payloads()] == [1]
     kept.close()
+
+
+def test_a_centre_whose_store_fails_acknowledges_nothing_reports_it_and_tries_again(
+    broker: Mosquitto, tmp_path: Path
+) -> None:
+    store = tmp_path / "centre.db"
+    process = watch("--broker", broker.url, "--json", "--ack", "--store", str(store))
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert b"connecting" in process.stderr.readline()
+    assert b"connected" in process.stderr.readline()
+    with (
+        ReportingBox(BrokerConfig(url=broker.url), tmp_path / "outbox") as box,
+        contextlib.closing(sqlite3.connect(store, isolation_level=None)) as other,
+    ):
+        wait_until(lambda: box.session.health().centre_listening)
+        other.execute("BEGIN EXCLUSIVE")
+        box.outbox.put(make_event(1)).wait(10)
+        problem = process.stderr.readline().decode()
+        assert problem == "vigie: --store: database is locked; trying again\n"
+        assert box.outbox.depth == 1
+        other.execute("ROLLBACK")
+        wait_until(lambda: box.outbox.depth == 0)
+    process.send_signal(signal.SIGINT)
+    _, rest = process.communicate(timeout=30)
+    assert (rest.decode(), process.returncode) == (f"vigie: connected to {broker.url}\n", 0)
 
 
 def test_the_screen_shows_the_box_and_its_events(broker: Mosquitto, tmp_path: Path) -> None:
