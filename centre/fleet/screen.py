@@ -1,5 +1,6 @@
 """The screen of `vigie watch`: totals, a line for each box, the worst first, and the selected box below."""
 
+import select
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -17,6 +18,7 @@ from centre.fleet.rows import detail_lines, totals_line
 from centre.fleet.table import FleetTable
 from centre.fleet.wire_text import clean_text
 
+STDIN_FD = 0
 REDRAWS_PER_S = 4
 """At most, however many messages arrive."""
 MAX_AGE_OF_PICTURE = timedelta(seconds=10)
@@ -24,7 +26,7 @@ MAX_AGE_OF_PICTURE = timedelta(seconds=10)
 
 
 class FleetScreen(App[None]):
-    """Shows boxes until `q`, Ctrl-C or `end`. `update`, `show_connection` and `end` are thread-safe."""
+    """Shows boxes until `q`, Ctrl-C, `end` or the end of the terminal. `update`, `show_connection` and `end` are thread-safe."""
 
     ENABLE_COMMAND_PALETTE = False
     CSS = """
@@ -107,7 +109,7 @@ class FleetScreen(App[None]):
         self._draw_details()
 
     def _tick(self) -> None:
-        if self._has_ended.is_set():
+        if self._has_ended.is_set() or _is_terminal_gone():
             self.exit()
             return
         is_old = self._drawn is None or self._utc_now() - self._drawn >= MAX_AGE_OF_PICTURE
@@ -130,3 +132,10 @@ class FleetScreen(App[None]):
         view = self.query_one(FleetTable).selected
         lines = [Text("no box")] if view is None else list(detail_lines(view))
         self.query_one("#details", Static).update(Text("\n").join(lines))
+
+
+def _is_terminal_gone() -> bool:
+    """Return whether the other end of the terminal is closed. Textual reads its end of file for ever."""
+    terminal = select.poll()
+    terminal.register(STDIN_FD, 0)
+    return any(events & select.POLLHUP for _, events in terminal.poll(0))

@@ -99,6 +99,10 @@ class WatchTerminal:
         while words not in self.text:
             self.raw += os.read(self._screen, 65_536)
 
+    def close_screen(self) -> None:
+        """Let the terminal end, as a lost connection does; no signal reaches the command."""
+        os.dup2(os.open(os.devnull, os.O_RDWR), self._screen)
+
     def press(self, keys: bytes) -> None:
         os.write(self._screen, keys)
 

@@ -253,6 +253,13 @@ def test_the_screen_names_an_absent_broker_at_once() -> None:
     assert code == 0
 
 
+def test_a_terminal_that_is_gone_ends_the_screen() -> None:
+    with WatchTerminal("--broker", f"mqtt://127.0.0.1:{free_port()}") as terminal:
+        terminal.read_until("Connection refused")
+        terminal.close_screen()
+        terminal.process.wait(30)
+
+
 def test_a_peer_that_accepts_and_never_answers_is_reported() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         problems: list[str | None] = []
