@@ -1,5 +1,6 @@
 """Fixtures of every test."""
 
+import logging
 import signal
 import tomllib
 from collections.abc import Generator
@@ -48,6 +49,16 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
 def _record_faults() -> Generator[None]:
     with FAULT_RECORDER.recording():
         yield
+
+
+@pytest.fixture(autouse=True)
+def _log_filters() -> Generator[None]:
+    """A test that calls `vigie run` in this process leaves no rate limit to the log of others."""
+    handlers = logging.getLogger().handlers
+    filters = [(handler, list(handler.filters)) for handler in handlers]
+    yield
+    for handler, before in filters:
+        handler.filters[:] = before
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
