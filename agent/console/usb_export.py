@@ -19,7 +19,10 @@ _OCTAL_ESCAPE = re.compile(r"\\([0-7]{3})")
 
 
 def list_usb_mounts(root: Path) -> tuple[Path, ...]:
-    """Return the writable mounts of USB disks."""
+    """Return the writable mounts of USB disks, each once.
+
+    In the sandbox of the console's unit a mount is listed twice: /run/media is there a second time, to be written.
+    """
     try:
         mounts = (root / "proc/self/mounts").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -34,7 +37,7 @@ def list_usb_mounts(root: Path) -> tuple[Path, ...]:
                 path, os.W_OK
             ):
                 found.append(path)
-    return tuple(found)
+    return tuple(dict.fromkeys(found))
 
 
 def choose_usb_disk(terminal: Terminal, root: Path) -> Path:

@@ -14,6 +14,7 @@ import pytest
 from agent.console.errors import ConsoleError
 from agent.console.stick_mount import mount_stick
 from agent.console.terminal import Terminal
+from agent.console.usb_export import list_usb_mounts
 from agent.update import stick_service, usb_stick
 from agent.update.usb_stick import StickReply, StickRequest, UsbStick
 from tests.conftest import ManualClock
@@ -270,3 +271,11 @@ def test_a_link_names_a_partition_and_its_file_system(tmp_path: Path) -> None:
     stick = UsbStick(file_system="exfat", partition="sdab12")
     assert usb_stick.parse_link(stick.link) == stick
     assert usb_stick.find_sticks(tmp_path) == ()
+
+
+def test_a_stick_whose_mount_is_listed_twice_is_one(tmp_path: Path) -> None:
+    stick = tmp_path / "run/media/sda1"
+    stick.mkdir(parents=True)
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/mounts").write_text("/dev/sda1 /run/media/sda1 vfat rw 0 0\n" * 2)
+    assert list_usb_mounts(tmp_path) == (stick,)
