@@ -52,6 +52,9 @@ class CameraMonitor:
         self.condition = CameraCondition(state="waiting")
         self._expected_since_ns = started_ns
         """Silence counts from here on: nothing was requested of the camera before."""
+        self.resumed_ns: int | None = None
+        """The first check after the box itself had kept the camera closed."""
+        self._was_shed = False
         self._lost_state: CameraState | None = None
         self._slow = Hysteresis(SLOW_AFTER_S, RECOVERED_AFTER_S)
         self._slow_detail = ""
@@ -72,6 +75,9 @@ class CameraMonitor:
 
     def _find_cause(self, t_ns: int, evidence: CameraEvidence) -> CameraCondition | None:
         """Return the condition of a camera that delivers nothing, or None if it delivers."""
+        if self._was_shed and not evidence.is_shed:
+            self._expected_since_ns = self.resumed_ns = t_ns
+        self._was_shed = evidence.is_shed
         if evidence.mask_error is not None or evidence.is_shed:
             self._expected_since_ns, self._lost_state = t_ns, None
             if evidence.mask_error is not None:

@@ -29,7 +29,7 @@ class WatchedCamera(msgspec.Struct, frozen=True, kw_only=True):
     """One camera to check.
 
     `on_check(t_ns, last_ns)` is called at each check of a camera that the box has not shed, with its time
-    and that of the last packet or frame, None before the first one.
+    and that of the last packet or frame, or of the end of shedding, None before the first one.
     """
 
     name: str
@@ -109,7 +109,9 @@ class CameraWatchdog:
             ),
         )
         if condition.state != "shed":
-            camera.on_check(now_ns, counts.last_media_ns)
+            # A camera is not lost for the time in which the box kept it closed.
+            ends_ns = (counts.last_media_ns, camera.monitor.resumed_ns)
+            camera.on_check(now_ns, max((ns for ns in ends_ns if ns is not None), default=None))
         detail = condition.detail
         if condition.state == "stuck" and self._stuck_cameras is not None:
             action = self._stuck_cameras.handle_stuck(camera.name, is_stuck=counts.is_stuck)

@@ -18,6 +18,7 @@ class Camera:
         self.last_ns: int | None = None
         self.frames = 0
         self.mask_error: str | None = None
+        self.shed = False
         self.target_detect_fps: float | None = None
         self.reported: list[tuple[int, int | None]] = []
 
@@ -38,6 +39,7 @@ class Camera:
             monitor=CameraMonitor(clock.now_ns),
             counts=self.counts,
             on_check=lambda t_ns, last_ns: self.reported.append((t_ns, last_ns)),
+            is_shed=lambda: self.shed,
             mask_error=lambda: self.mask_error,
             target_detect_fps=lambda: self.target_detect_fps,
         )
@@ -96,6 +98,21 @@ def test_a_camera_whose_masks_fail_is_not_blamed_for_its_silence(clock: ManualCl
     clock.advance_s(LOST_AFTER_S)
     rounds.check()
     assert [fault.code for fault in faults.active()] == ["CAM-01"]
+
+
+def test_a_camera_that_was_shed_is_not_lost_for_that_time(clock: ManualClock) -> None:
+    camera, faults = Camera(), FaultRegistry(clock.boottime_ns)
+    rounds = CameraWatchdog([camera.watched(clock)], faults, clock, lambda: None, 30)
+    camera.last_ns = clock.now_ns
+    rounds.check()
+    camera.open, camera.shed = False, True
+    rounds.check()
+    assert len(camera.reported) == 1
+    clock.advance_s(10 * LOST_AFTER_S)
+    camera.shed = False
+    rounds.check()
+    assert faults.active() == ()
+    assert camera.reported[-1] == (clock.now_ns, clock.now_ns)
 
 
 def pass_s(camera: Camera, clock: ManualClock, rounds: CameraWatchdog, fps: int, s: int) -> None:

@@ -122,7 +122,8 @@ def test_a_camera_that_breaks_its_reader_is_a_fault_and_is_recorded_again(
     footage = box.folder / "state" / "footage" / "north"
     try:
         centre.wait_for(
-            lambda all_: any(m.data.cameras[0].fps > 3 for m in healths(all_)), "frames in health"
+            lambda all_: any(m.data.cameras[0].stream_fps > 3 for m in healths(all_)),
+            "frames in health",
         )
         (child,) = stream_children(box.pid)
         os.kill(child, signal.SIGSEGV)
