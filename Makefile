@@ -8,6 +8,10 @@ WORKERS := 2
 # The image: which, and what differs from the defaults, images/README.md.
 PROFILE := virt
 ARCH := amd64
+# The compiler of OpenCV: a cross compiler if the image is for another architecture.
+CROSS_amd64 := -x86-64-linux-gnu
+CROSS_arm64 := -aarch64-linux-gnu
+COMPILER = g++-14$(if $(filter $(ARCH),$(shell dpkg --print-architecture)),,$(CROSS_$(ARCH)))
 OF_IMAGE := $(PROFILE) $(ARCH) $(if $(VERSION),--version $(VERSION)) $(if $(KEYRING),--keyring $(KEYRING))
 
 .PHONY: help setup setup-test setup-crash setup-units setup-bench setup-image setup-fuzz demo check test test-crash test-units fuzz \
@@ -130,7 +134,7 @@ setup-image: setup
 	@scripts/apt-packages mkosi systemd-repart systemd-container systemd-ukify squashfs-tools dosfstools mtools \
 	  e2fsprogs fdisk zstd cpio bubblewrap uidmap debian-archive-keyring openssl rauc grub-common \
 	  qemu-system-x86 qemu-system-arm qemu-user qemu-user-binfmt qemu-utils ovmf qemu-efi-aarch64 \
-	  python3-dev gcc libcap-dev socat
+	  python3-dev gcc libcap-dev socat cmake ninja-build nasm $(COMPILER)
 	@systemd-repart --version >/dev/null 2>&1 || apt-get install -qq -y --reinstall libsystemd-shared
 
 setup-fuzz: setup-test $(VENV)/.fuzz

@@ -4,7 +4,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from images import wheels
+from images import cv2_names, wheels
 from images.target import BuildTarget
 
 ROOT = Path(__file__).parents[1]
@@ -61,6 +61,7 @@ def install_agent(target: BuildTarget, tree: Path, cache: Path, work: Path) -> N
     site_packages = venv / "lib" / f"python{wheels.PYTHON_VERSION}" / "site-packages"
     site_packages.mkdir(parents=True)
     wheels.install_wheels([agent, *dependency_wheels], target.architecture, site_packages)
+    cv2_names.check_names(site_packages, target.architecture)
     for pattern in EXCLUDED_PATTERNS:
         for path in list(site_packages.glob(pattern)):
             if path.is_dir():

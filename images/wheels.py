@@ -6,6 +6,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+from images import opencv
 from images.target import UNAME_MACHINES
 
 PYTHON_VERSION = "3.13"
@@ -21,7 +22,9 @@ def pip_platform_args(architecture: str) -> list[str]:
     """Return pip's arguments for the interpreter of a box."""
     machine = UNAME_MACHINES[architecture]
     platforms = [f"manylinux_{glibc}_{machine}" for glibc in GLIBC_TAGS] + [
-        f"manylinux2014_{machine}"
+        f"manylinux2014_{machine}",
+        # The build's own OpenCV.
+        f"linux_{machine}",
     ]
     arguments = ["--python-version", PYTHON_VERSION, "--implementation", "cp"]
     for platform in platforms:
@@ -32,8 +35,12 @@ def pip_platform_args(architecture: str) -> list[str]:
 
 
 def fetch_wheels(lock: Path, architecture: str, cache: Path) -> Path:
-    """Return a folder with a wheel of each locked package. Downloads only if the lock has changed."""
-    key = hashlib.sha256(lock.read_bytes()).hexdigest()[:16]
+    """Return a folder with a wheel of each locked package.
+
+    Downloads, and builds OpenCV, only if the lock or OpenCV's recipe has changed.
+    """
+    recipe = Path(opencv.__file__).read_bytes()
+    key = hashlib.sha256(lock.read_bytes() + recipe).hexdigest()[:16]
     folder = cache / "wheels" / f"{architecture}-{key}"
     done_marker = folder / ".done"
     if done_marker.exists():
@@ -43,13 +50,18 @@ def fetch_wheels(lock: Path, architecture: str, cache: Path) -> Path:
             *PIP_COMMAND,
             "download",
             *("--no-deps", "--require-hashes", "--prefer-binary", "--no-build-isolation"),
+            *("--no-binary", opencv.PACKAGE),
             *pip_platform_args(architecture),
             *("--dest", str(folder), "--requirement", str(lock)),
         ],
         check=True,
     )
+    (numpy_wheel,) = folder.glob("numpy-*.whl")
     for source in folder.glob("*.tar.gz"):
-        build_wheel(source, folder)
+        if source.match(opencv.SOURCE_PATTERN):
+            opencv.build_wheel(source, architecture, numpy_wheel, folder)
+        else:
+            build_wheel(source, folder)
         source.unlink()
     done_marker.touch()
     return folder

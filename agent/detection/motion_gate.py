@@ -6,6 +6,7 @@ the difference has been counted, which costs about a tenth of OpenCV's MOG2.
 """
 
 import math
+from typing import Any
 
 import cv2
 import msgspec
@@ -155,6 +156,6 @@ def _median(values: npt.NDArray[np.float32]) -> float:
     return float(np.partition(values, index, axis=None)[index])
 
 
-def _filled_area_px(contour: cv2.typing.MatLike) -> float:
+def _filled_area_px(contour: npt.NDArray[Any]) -> float:
     """Return the pixels within an outline, its own and those of holes included: Pick's theorem."""
     return cv2.contourArea(contour) + len(contour) / 2 + 1

@@ -202,6 +202,13 @@ def test_the_image_contains_its_inventory_and_licences(running: Guest) -> None:
     assert len(running.run("ls /usr/share/vigie/licences/*").split()) > len(names) // 2
 
 
+def test_the_image_has_one_ffmpeg_and_no_openssl_in_a_wheel(running: Guest) -> None:
+    wheels = running.run("find /opt/vigie -name '*.so*'").splitlines()
+    libraries = [path.rpartition("/")[2] for path in wheels]
+    assert len([name for name in libraries if name.startswith("libavcodec")]) == 1
+    assert not [name for name in libraries if name.startswith(("libcrypto", "libssl"))]
+
+
 def test_every_setting_of_the_kernel_is_in_force(running: Guest) -> None:
     text = SYSCTLS.read_text()
     settings = re.findall(r"^([^#\s]\S*) = (\S+)$", text, re.MULTILINE)
