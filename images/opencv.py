@@ -1,7 +1,7 @@
 """OpenCV of a box, built from its source package: the modules that the agent uses, and two codecs.
 
 The wheel of the package index has 15 shared libraries that the agent never uses, two of them an FFmpeg and an
-OpenSSL without maintainer: decision 18.
+OpenSSL without maintainer: decision 19.
 """
 
 import base64
