@@ -11,6 +11,7 @@ import msgspec
 
 from agent.base.model import SelfTestStep
 from agent.commands.command import CommandProgressSink, Deferred, ValidCommand
+from agent.commands.permission import Permission
 from agent.commands.requester import CommandRejected
 
 VERB = "selftest"
@@ -83,6 +84,10 @@ class SelfTestCommandHandler:
     def is_idempotent(self, args: Args) -> bool:
         """Return True: a second message or event does no harm."""
         return True
+
+    def permission(self, args: Args) -> Permission:
+        """Return `maintain`."""
+        return Permission(action="maintain")
 
     def priority_lane(self, args: Args) -> str | None:
         """Return None: the command waits its turn."""

@@ -11,6 +11,7 @@ import msgspec
 from agent.base.sha256 import sha256_hex
 from agent.capture.next_frame import NextFrame
 from agent.commands.command import CommandProgressSink, Deferred, ValidCommand
+from agent.commands.permission import Permission
 from agent.commands.requester import CommandRejected, Requester
 from agent.config.names import Name
 from drivers.media import Frame
@@ -119,6 +120,10 @@ class SnapshotCommandHandler:
     def is_idempotent(self, args: SnapshotArgs) -> bool:
         """Return True: a repeated snapshot does no harm."""
         return True
+
+    def permission(self, args: SnapshotArgs) -> Permission:
+        """Return `see`, for the camera."""
+        return Permission(action="see", cameras=(args.camera,))
 
     def priority_lane(self, args: SnapshotArgs) -> str | None:
         """Return None: a snapshot waits for the commands before it."""

@@ -12,6 +12,7 @@ import msgspec
 
 from agent.base.errors import UserError
 from agent.base.json_decode import MalformedJson, decode_any_json
+from agent.commands.permission import Permission
 from agent.commands.requester import CommandRejected, Requester
 from agent.config import toml_decode
 
@@ -151,6 +152,10 @@ class CommandHandler(Protocol):
 
     def is_idempotent(self, args: Any) -> bool:
         """Return True if the command may be done twice after a crash."""
+        ...
+
+    def permission(self, args: Any) -> Permission:
+        """Return what the requester must be permitted."""
         ...
 
     def priority_lane(self, args: Any) -> str | None:

@@ -6,6 +6,7 @@ from typing import Annotated, TypeAlias
 import msgspec
 
 from agent.commands.command import CommandProgressSink, ValidCommand
+from agent.commands.permission import Permission
 from agent.config.names import Name
 
 VERB = "gpio"
@@ -50,6 +51,10 @@ class GpioCommandHandler:
     def is_idempotent(self, args: GpioArgs) -> bool:
         """Return True for off: a siren must not sound again after a restart."""
         return not args.active
+
+    def permission(self, args: GpioArgs) -> Permission:
+        """Return `switch`."""
+        return Permission(action="switch")
 
     def priority_lane(self, args: GpioArgs) -> str | None:
         """Return None: the command waits in the queue."""

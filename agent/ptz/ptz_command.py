@@ -13,6 +13,7 @@ from typing import TypeAlias
 import msgspec
 
 from agent.commands.command import CommandProgressSink, Deferred, ValidCommand
+from agent.commands.permission import Permission
 from agent.commands.requester import CommandRejected, Requester
 from agent.ptz import ptz_args
 from agent.ptz.automation.auto_tracking import AutoTracker
@@ -113,6 +114,17 @@ class PtzCommandHandler:
             | PtzFollowArgs
             | PtzSetAuxArgs,
         )
+
+    def permission(self, args: Args) -> Permission:
+        """Return `see` for questions, `stop` for a stop, else `move`, on the camera of the head."""
+        if isinstance(args, PtzListArgs):
+            return Permission(action="see")
+        assembly = self._assemblies.get(args.head)
+        cameras = () if assembly is None or assembly.camera is None else (assembly.camera,)
+        if isinstance(args, PtzStopArgs):
+            return Permission(action="stop", cameras=cameras)
+        is_question = isinstance(args, PtzStatusArgs | PtzListPresetsArgs)
+        return Permission(action="see" if is_question else "move", cameras=cameras)
 
     def priority_lane(self, args: Args) -> str | None:
         """Return the head's lane for a stop, otherwise None."""

@@ -12,6 +12,7 @@ import pytest
 
 from agent.base.model import CommandAccepted, CommandDone, CommandProgress, IncomingCommand
 from agent.commands.command import CommandProgressSink, Deferred, ValidCommand
+from agent.commands.permission import Permission
 from agent.commands.requester import CommandRejected
 from agent.runtime.stage import StageThread
 from tests.pure.command_rig import (
@@ -54,6 +55,9 @@ class Slow:
 
     def is_idempotent(self, args: Args) -> bool:
         return False
+
+    def permission(self, args: Args) -> Permission:
+        return Permission(action="see")
 
     def priority_lane(self, args: Args) -> str | None:
         return None

@@ -9,6 +9,7 @@ import pytest
 
 from agent.base.model import CommandAccepted, CommandProgress
 from agent.commands.command import CommandProgressSink, Deferred, ValidCommand
+from agent.commands.permission import Permission
 from agent.config.broker import BrokerConfig
 from agent.reporting import topics
 from tests.pure.command_rig import decode_result, rejection_of
@@ -158,6 +159,9 @@ class Errand:
 
     def is_idempotent(self, args: Args) -> bool:
         return False
+
+    def permission(self, args: Args) -> Permission:
+        return Permission(action="see")
 
     def priority_lane(self, args: Args) -> str | None:
         return None
