@@ -53,7 +53,7 @@ def python_packages(root: Path) -> list[dict[str, Any]]:
     found = []
     for metadata in root.glob(f"{SITE_PACKAGES}/*.dist-info/METADATA"):
         fields = HeaderParser().parsestr(metadata.read_text())
-        name, version = fields["Name"].lower(), fields["Version"]
+        name, version = normalise(fields["Name"]), fields["Version"]
         one: dict[str, Any] = {
             "type": "application" if name == "vigie" else "library",
             "bom-ref": f"pypi/{name}",
@@ -81,7 +81,7 @@ def wheel_files(root: Path) -> dict[str, list[Path]]:
 
 
 def normalise(name: str) -> str:
-    """Return the form of a Python package's name that is compared (PEP 503)."""
+    """Return the form of a Python package's name that is compared, and that a purl has (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
@@ -109,7 +109,7 @@ def listed_libraries(root: Path) -> list[dict[str, Any]]:
 
 def bundled_libraries(root: Path) -> list[dict[str, Any]]:
     """Return the libraries of bundled-libraries.toml that the image has. Raises SystemExit if it is out of date."""
-    versions = {normalise(one["name"]): one["version"] for one in python_packages(root)}
+    versions = {one["name"]: one["version"] for one in python_packages(root)}
     files = wheel_files(root)
     found = []
     table = tomllib.loads((RECIPE_FOLDER / "bundled-libraries.toml").read_text())

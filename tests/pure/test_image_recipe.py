@@ -394,7 +394,7 @@ def a_root(folder: Path) -> Path:
     site = folder / "opt/vigie/lib/python3.13/site-packages"
     for name, more in (
         ("vigie-1.2.3", "License-Expression: Apache-2.0"),
-        ("Old-1", "License: BSD"),
+        ("Old_Codec-1", "License: BSD"),
     ):
         package = site / f"{name}.dist-info"
         (package / "licenses").mkdir(parents=True)
@@ -429,7 +429,7 @@ def test_an_image_contains_its_inventory_and_licences(tmp_path: Path) -> None:
     )
     assert [one["purl"] for one in reported["components"]] == [
         "pkg:deb/debian/e2fsprogs@1.47.2-3?arch=arm64&distro=trixie",
-        "pkg:pypi/old@1",
+        "pkg:pypi/old-codec@1",
         "pkg:pypi/vigie@1.2.3",
     ]
     assert reported["components"][2]["licenses"] == [{"expression": "Apache-2.0"}]
