@@ -9,8 +9,11 @@ import msgspec
 
 from agent.app import selftest_command
 from agent.app.event_types import EVENT_TYPES
+from agent.authority.revocation import RevocationList
+from agent.authority.signed_message import JwsMessage
 from agent.capture import snapshot_command
 from agent.commands.command import build_command_struct
+from agent.commands.signed_command import build_claims_struct
 from agent.faults.registry import FAULTS
 from agent.gpio import gpio_command
 from agent.ptz import ptz_command
@@ -76,6 +79,7 @@ COMMAND_HEADERS: Document = {
 DOWN_CHANNELS: tuple[tuple[str, str, type, bool, Document], ...] = (
     ("ack", "vigie/v1/{box}/down/ack", payloads.Ack, False, BOX_PARAMETER),
     ("centreState", "vigie/v1/centre/state", payloads.CentreState, True, {}),
+    ("revocations", "vigie/v1/centre/revocations", JwsMessage, True, {}),
 )
 
 
@@ -87,6 +91,8 @@ HANDLERS = (
 )
 """The module of each command."""
 COMMANDS = {module.VERB: build_command_struct(module.VERB, module.Args) for module in HANDLERS}
+CLAIMS = {module.VERB: build_claims_struct(module.VERB, module.Args) for module in HANDLERS}
+"""What is signed of each command, if the box has a control authority."""
 RESULTS = {module.VERB: module.Result for module in HANDLERS}
 """The type of `result` in the reply to each command."""
 
@@ -96,7 +102,7 @@ def build_document() -> Document:
     kinds = [kind for _, _, kind, _, _ in (*UP_CHANNELS, *DOWN_CHANNELS)] + [
         payloads.SnapshotHeader
     ]
-    kinds += [*COMMANDS.values(), *RESULTS.values()]
+    kinds += [*COMMANDS.values(), *CLAIMS.values(), *RESULTS.values(), RevocationList]
     _, schemas = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
     codes = f"One of the runbook's: {', '.join(sorted(FAULTS))}."
     schemas["Fault"]["properties"]["code"]["description"] = codes
@@ -114,12 +120,14 @@ def build_document() -> Document:
                 "contentType": "application/json",
                 "payload": _schema_ref(kind),
             }
+    messages["revocations"]["x-claims"] = _schema_ref(RevocationList)
     for verb, kind in COMMANDS.items():
         name = f"command{verb.title()}"
         address = f"vigie/v1/{{box}}/down/command/{verb}"
-        channels[name] = _channel(name, address, BOX_PARAMETER)
+        signed = f"{name}Signed"
+        channels[name] = _channel(name, address, BOX_PARAMETER, signed)
         operations[name] = {
-            **_operation(name, "receive", retained=False),
+            **_operation(name, "receive", signed, retained=False),
             "reply": {
                 "address": {"location": "$message.header#/responseTopic"},
                 "channel": {"$ref": "#/channels/reply"},
@@ -133,6 +141,14 @@ def build_document() -> Document:
             "headers": COMMAND_HEADERS,
             "payload": _schema_ref(kind),
             "x-result": _schema_ref(RESULTS[verb]),
+        }
+        messages[signed] = {
+            **messages[name],
+            "name": signed,
+            "summary": f"The same, signed: the only form that a box with `control.ca` accepts. {_first_line(JwsMessage)}",
+            "contentType": "application/jose+json",
+            "payload": _schema_ref(JwsMessage),
+            "x-claims": _schema_ref(CLAIMS[verb]),
         }
     channels["snapshot"] = _channel(
         "snapshot", SNAPSHOT_ADDRESS, {**BOX_PARAMETER, **CAMERA_PARAMETER}
@@ -177,21 +193,25 @@ def render() -> str:
     return json.dumps(build_document(), indent=2, ensure_ascii=False) + "\n"
 
 
-def _channel(name: str, address: str, parameters: Document) -> Document:
+def _channel(name: str, address: str, parameters: Document, *others: str) -> Document:
     channel: Document = {
         "address": address,
-        "messages": {name: {"$ref": f"#/components/messages/{name}"}},
+        "messages": {
+            message: {"$ref": f"#/components/messages/{message}"} for message in (name, *others)
+        },
     }
     if parameters:
         channel["parameters"] = parameters
     return channel
 
 
-def _operation(name: str, action: str, *, retained: bool) -> Document:
+def _operation(name: str, action: str, *others: str, retained: bool) -> Document:
     return {
         "action": action,
         "channel": {"$ref": f"#/channels/{name}"},
-        "messages": [{"$ref": f"#/channels/{name}/messages/{name}"}],
+        "messages": [
+            {"$ref": f"#/channels/{name}/messages/{message}"} for message in (name, *others)
+        ],
         "bindings": {"mqtt": {"qos": 1, "retain": retained, "bindingVersion": "0.2.0"}},
     }
 

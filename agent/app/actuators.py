@@ -20,6 +20,7 @@ from agent.commands.command import CommandHandler
 from agent.commands.dispatcher import CommandDispatcher
 from agent.commands.idempotency_store import IdempotencyStore
 from agent.commands.local_command import LocalCommand, LocalCommandHandler
+from agent.commands.signed_command import CommandAuthenticator
 from agent.config.pins import output_lines, switchable_by_name
 from agent.detection.image import encode_snapshot
 from agent.health.vitals.machine import soc_celsius
@@ -55,14 +56,16 @@ class Actuators:
         self._pin_spec = specs.pins
         self._heads = self._open_heads(specs, rng) if specs.heads else None
         self._pins = None if specs.pins is None else self._open_pins(specs.pins)
+        handlers = [*handlers, *self._make_handlers()]
         self._dispatcher = CommandDispatcher(
-            [*handlers, *self._make_handlers()],
+            handlers,
             IdempotencyStore(services.state_dir / COMMANDS_DB, services.clock, services.faults),
             services.clock,
+            _make_authenticator(services, handlers),
         )
         self.control_socket = ControlSocket(services.state_dir, services.clock.boottime_ns)
         local_commands = LocalCommandHandler(
-            self._dispatcher.submit, services.clock, services.new_id
+            self._dispatcher.submit_local, services.clock, services.new_id
         )
         self.control_socket.add_method(LocalCommand, local_commands.handle)
         self._guarded_stages: tuple[GuardedStage, ...] = ()
@@ -159,6 +162,16 @@ class Actuators:
 
             handlers.append(GpioCommandHandler(self._pins.set_output))
         return handlers
+
+
+def _make_authenticator(
+    services: BoxServices, handlers: Sequence[CommandHandler]
+) -> CommandAuthenticator | None:
+    if services.authority is None:
+        return None
+    return CommandAuthenticator(
+        services.authority, services.control, services.box_id, handlers, services.clock
+    )
 
 
 def _guard_stages(stages: Iterable[Stage]) -> "tuple[GuardedStage, ...]":

@@ -17,6 +17,7 @@ from agent.app.box_services import BoxServices
 from agent.app.camera_pipeline import CameraPipeline
 from agent.app.declaration import build_declaration
 from agent.app.health_reporter import HealthReporter
+from agent.app.open_authority import open_authority, topic_handlers
 from agent.app.publisher import Publisher
 from agent.app.selftest_service import SelfTestService
 from agent.app.state_folder import set_damaged_aside
@@ -51,6 +52,7 @@ from agent.recording.retention.hold_store import HoldStore
 from agent.recording.retention.retention_stage import RetentionStage
 from agent.reporting import topics
 from agent.reporting.mqtt.connection import BirthInputs
+from agent.reporting.mqtt.downlink import Downlink
 from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.outbox.outbox import Outbox
 from agent.reporting.outbox.submit import MessageSubmitter
@@ -122,6 +124,7 @@ class Agent:
             clock,
             self._new_id,
         )
+        self._authority = open_authority(config, clock)
         services = self._open_services(state_dir, machine_root, hold_store, recorded_cameras)
         self._retention = services.retention
         self.pipelines = tuple(CameraPipeline(source, services) for source in sources)
@@ -139,8 +142,11 @@ class Agent:
             self._birth_inputs,
             clock,
             rng,
-            self.actuators.on_command,
-            self._submitter.submit,
+            Downlink(
+                on_command=self.actuators.on_command,
+                submit_reply=self._submitter.submit,
+                topic_handlers=topic_handlers(self._authority),
+            ),
             shrink_jpeg,
         )
         self._health_reporter = HealthReporter(clock.boottime_ns, self.pipelines)
@@ -273,6 +279,8 @@ class Agent:
             retention=retention,
             box_id=config.box.id,
             config_version=sha256_hex(msgspec.json.encode(config)),
+            authority=self._authority,
+            control=config.control,
             machine_root=machine_root,
         )
 
@@ -348,6 +356,7 @@ class Agent:
             "footage": tuple(recorder.footage_health() for recorder in recorders),
             "outbox": self._mqtt_session.health(),
             "faults": self.faults.active(),
+            "control": None if self._authority is None else self._authority.health(),
             "link": self.health_monitor.link(self._mqtt_session.round_trip_ms()),
         }
 
@@ -365,6 +374,7 @@ class Agent:
             site=self._config.box.site,
             public_key=self._public_key,
             versions=_versions(),
+            commands_authenticated=self._authority is not None,
             cameras=tuple(pipeline.capabilities() for pipeline in self.pipelines),
             declaration=build_declaration(
                 self._config,

@@ -6,9 +6,11 @@ from typing import Protocol
 
 import msgspec
 
+from agent.authority.control_authority import ControlAuthority
 from agent.base.clock import Clock
 from agent.base.model import Event, TrafficCounts
 from agent.config.configuration import FOOTAGE_DIR, RecordConfig
+from agent.config.control import ControlConfig
 from agent.faults.registry import FaultRegistry
 from agent.health.vitals.procfs import DEFAULT_ROOT
 from agent.recording import mask_store
@@ -35,7 +37,8 @@ class PipelinePublisher(Protocol):
 class BoxServices(msgspec.Struct, frozen=True, kw_only=True):
     """The services that all pipelines and actuators of a box share.
 
-    `machine_root` is the folder that contains the machine's `proc` and `sys`.
+    `authority` verifies signed messages, None if `control.ca` is not configured. `machine_root` is the folder that
+    contains the machine's `proc` and `sys`.
     """
 
     state_dir: Path
@@ -48,6 +51,8 @@ class BoxServices(msgspec.Struct, frozen=True, kw_only=True):
     retention: RetentionStage
     box_id: str
     config_version: str
+    authority: ControlAuthority | None = None
+    control: ControlConfig = ControlConfig()
     machine_root: Path = DEFAULT_ROOT
 
     @property

@@ -49,6 +49,7 @@ def _loading_problems(config: Config, clock: Clock, context: str) -> Iterator[st
     """Load each camera and head alone."""
     # Imported here: all drivers and the detector come with it.
     from agent.app.actuator_specs import load_actuator_specs  # noqa: PLC0415
+    from agent.authority.control_authority import read_authorities  # noqa: PLC0415
     from agent.capture import camera_source  # noqa: PLC0415
     from agent.recording.encryption.key_wrapping import parse_recipients  # noqa: PLC0415
 
@@ -71,6 +72,9 @@ def _loading_problems(config: Config, clock: Clock, context: str) -> Iterator[st
         pins = msgspec.structs.replace(config, head=())
         yield from _collect_error(lambda: load_actuator_specs(pins, clock, context))
     yield from _collect_error(lambda: parse_recipients(config.record.recipient))
+    control_ca = config.control.ca
+    if control_ca is not None:
+        yield from _collect_error(lambda: read_authorities(Path(control_ca)))
 
 
 _PLACEHOLDER_CAMERA = CameraConfig(name="x", driver="fake")

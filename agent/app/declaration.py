@@ -41,6 +41,7 @@ def build_declaration(
         public_key=public_key,
         software=f"vigie {__version__}",
         trusts_test_authority=trusts_test_authority,
+        commands_authenticated=config.control.ca is not None,
     )
 
 

@@ -15,6 +15,7 @@ _FOLDERS = (
     "holds",
     "heads",
     "console",
+    "control",
     "run",
     FOOTAGE_DIR,
     mask_store.MASKS_DIR,

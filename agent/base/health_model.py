@@ -10,6 +10,15 @@ import msgspec
 from drivers.contracts import CameraReadings
 
 
+class ControlHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """Signed messages since the agent started: those that were refused, by reason. `revocation_list` is the number of the
+    newest list of revoked certificates, None if there is none.
+    """
+
+    refused: dict[str, int] = {}
+    revocation_list: int | None = None
+
+
 class CommandHealth(msgspec.Struct, frozen=True, kw_only=True):
     """Commands since the agent started. `dropped` are those beyond the queue's bound: without a reply."""
 
@@ -326,6 +335,8 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
     outbox: OutboxHealth
     faults: tuple[Fault, ...]
     commands: CommandHealth | None = None
+    control: ControlHealth | None = None
+    """None if `control.ca` is not configured: commands are not authenticated."""
     pins: PinHealth | None = None
     """None if the box has no pins."""
     heads: tuple[HeadHealth, ...] = ()

@@ -4,6 +4,7 @@ msgspec raises three unrelated kinds of errors for malformed bytes. Here they ar
 caller forgets the second and third; `make lint` allows msgspec's own decoder nowhere else.
 """
 
+import json
 from types import UnionType
 from typing import Any, Generic, TypeVar
 
@@ -41,3 +42,23 @@ def decode_json(
 def decode_any_json(data: bytes | bytearray | memoryview | str) -> Any:
     """Decode a document of unknown type. Raises: MalformedJson."""
     return JsonDecoder[Any](Any).decode(data)
+
+
+def decode_unique_json(data: bytes) -> Any:
+    """Decode a document of which no object has two members of one name. Raises: MalformedJson.
+
+    Parsers differ in which of the two they take, so that a signed document could mean two things.
+    """
+    document = decode_any_json(data)
+    try:
+        json.loads(data, object_pairs_hook=_refuse_repeats)  # noqa: TID251 - the one place
+    except (ValueError, RecursionError) as error:
+        raise MalformedJson(str(error)) from error
+    return document
+
+
+def _refuse_repeats(members: list[tuple[str, Any]]) -> None:
+    names = [name for name, _ in members]
+    if len(set(names)) < len(names):
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the member {repeated!r} is there twice")

@@ -184,6 +184,7 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
 
 RefusalCode = Literal[
     "malformed",
+    "unauthenticated",
     "unknown",
     "unsupported",
     "forbidden",
@@ -196,12 +197,13 @@ RefusalCode = Literal[
 """Why a command is refused.
 
 malformed    the command does not match its schema
+unauthenticated  it is not signed, or not by a valid certificate of control.ca, or for another box or verb
 unknown      there is no head, preset, pin or camera of that name
 unsupported  the device does not support it
-forbidden    not allowed: a forbidden sector, a viewer that is not named, a pin that is not switchable, a
-             preset that masks were drawn at
+forbidden    not allowed: a role without this permission, a forbidden sector, a viewer that is not named, a pin
+             that is not switchable, a preset that masks were drawn at
 busy         a requester of equal or higher priority holds the device
-expired      the command came too late, or a stop came after it
+expired      the command came too late or too early, or names another session, or a stop came after it
 stale_token  the token's lease is over, or it is another requester's
 unavailable  the device does not answer
 failed       the command was started and failed
@@ -252,7 +254,7 @@ class IncomingCommand(msgspec.Struct, frozen=True, kw_only=True):
     """A command as it came in. `via` names its source.
 
     `send_reply` takes each reply, on any thread, and does not raise. `has_waited`: the broker received it before
-    this connection was subscribed.
+    this connection was subscribed. `session` is the number of this connection.
     """
 
     verb: str
@@ -261,3 +263,4 @@ class IncomingCommand(msgspec.Struct, frozen=True, kw_only=True):
     send_reply: Callable[[Reply], None]
     retained: bool = False
     has_waited: bool = False
+    session: int | None = None

@@ -158,7 +158,7 @@ class SnapshotCommandHandler:
     ) -> SnapshotResult:
         jpeg = encode_within(self._encode, frame, args.max_bytes)
         try:
-            self._on_view(args.camera, command.requester.id, frame.t_ns)
+            self._on_view(args.camera, command.requester.by, frame.t_ns)
         except OSError as error:
             raise CommandRejected(
                 "failed", f"no picture without its receipt, which cannot be written: {error}"

@@ -4,14 +4,15 @@ The fields are the same over MQTT (`down/command/<verb>`) and over the control s
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 import msgspec
 
 from agent.base.errors import UserError
 from agent.base.json_decode import MalformedJson, decode_any_json
+from agent.base.model import RefusalCode
 from agent.commands.permission import Permission
 from agent.commands.requester import CommandRejected, Requester
 from agent.config import toml_decode
@@ -52,14 +53,22 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     role: CommandRole
 
 
+CommandT = TypeVar("CommandT", bound=msgspec.Struct)
+
+
 def build_command_struct(verb: str, args_type: Any) -> type[Command]:
     """Return the struct of a verb's command: the common fields, and `args` of that type."""
-    name = f"{verb.title().replace('_', '')}Command"
-    struct: type[Command] = msgspec.defstruct(  # type: ignore[assignment] # it is one, by its bases
+    return add_args(Command, "Command", verb, args_type)
+
+
+def add_args(fields: type[CommandT], suffix: str, verb: str, args_type: Any) -> type[CommandT]:
+    """Return the struct of a verb with the common `fields`, and `args` of that type."""
+    name = f"{verb.title().replace('_', '')}{suffix}"
+    struct: type[CommandT] = msgspec.defstruct(  # type: ignore[assignment] # it is one, by its bases
         name,
         [("args", args_type)],
-        bases=(Command,),
-        namespace={"__doc__": f"On `down/command/{verb}`. {Command.__doc__}"},
+        bases=(fields,),
+        namespace={"__doc__": f"On `down/command/{verb}`. {fields.__doc__}"},
         module=__name__,
         frozen=True,
         kw_only=True,
@@ -72,7 +81,8 @@ class ValidCommand(msgspec.Struct, frozen=True, kw_only=True):
     """A parsed command.
 
     `arrival_number` counts up in the order of arrival. `digest` is equal for equal commands,
-    whenever they expire. `args` are of the verb's type.
+    whenever they expire. `args` are of the verb's type. `cosigner` is the second person that signed it.
+    Only a signed command has `issued`; `session` is the connection that it names, if it names one.
     """
 
     arrival_number: int
@@ -82,16 +92,32 @@ class ValidCommand(msgspec.Struct, frozen=True, kw_only=True):
     expires: datetime
     args: Any
     digest: bytes
+    cosigner: Requester | None = None
+    issued: datetime | None = None
+    session: int | None = None
+
+    @property
+    def signers(self) -> tuple[Requester, ...]:
+        """The requester, and the second person that signed if there is one."""
+        return (self.requester,) if self.cosigner is None else (self.requester, self.cosigner)
 
 
-class MalformedCommand(Exception):
-    """A command cannot be parsed: `str(error)` says why in one line. `command_id` is its id, or
-    None if none could be read.
+class UnacceptableCommand(Exception):
+    """A command is refused at its arrival: `str(error)` says why in one line. `command_id` is its id,
+    or None if none could be read.
     """
 
-    def __init__(self, message: str, command_id: str | None) -> None:
+    def __init__(self, code: RefusalCode, message: str, command_id: str | None) -> None:
         super().__init__(message)
+        self.code: RefusalCode = code
         self.command_id = command_id
+
+
+class MalformedCommand(UnacceptableCommand):
+    """A command cannot be parsed."""
+
+    def __init__(self, message: str, command_id: str | None) -> None:
+        super().__init__("malformed", message, command_id)
 
 
 class Deferred(msgspec.Struct, frozen=True, kw_only=True):
@@ -190,17 +216,23 @@ def parse_command(
     try:
         command: Any = toml_decode.convert(decoded, command_struct, context)
     except UserError as error:
-        raise MalformedCommand(truncate(str(error)), _id_of(decoded)) from error
-    digest_input = [handler.name, command.by, command.role, decoded["args"]]
+        raise MalformedCommand(truncate(str(error)), id_of_command(decoded)) from error
+    requester = Requester(id=command.by, role=command.role)
     return ValidCommand(
         arrival_number=arrival_number,
         verb=handler.name,
         id=command.id,
-        requester=Requester(id=command.by, role=command.role),
+        requester=requester,
         expires=command.expires,
         args=command.args,
-        digest=hashlib.sha256(msgspec.json.encode(digest_input, order="deterministic")).digest(),
+        digest=command_digest(handler.name, (requester,), decoded["args"]),
     )
+
+
+def command_digest(verb: str, signers: Sequence[Requester], args: object) -> bytes:
+    """Return what is equal for equal commands. `args` are as decoded from JSON."""
+    content = [verb, signers, args]
+    return hashlib.sha256(msgspec.json.encode(content, order="deterministic")).digest()
 
 
 def check_expiry(command: ValidCommand, now: datetime) -> None:
@@ -229,12 +261,13 @@ def truncate(message: str) -> str:
 def read_command_id(payload: bytes) -> str | None:
     """Return the id of a command that is not parsed further, or None if none can be read."""
     try:
-        return _id_of(decode_any_json(payload))
+        return id_of_command(decode_any_json(payload))
     except MalformedJson:
         return None
 
 
-def _id_of(decoded: Any) -> str | None:
+def id_of_command(decoded: Any) -> str | None:
+    """Return the id of a decoded command, or None if it has none."""
     try:
         return msgspec.convert(decoded["id"], CommandId)
     except (KeyError, TypeError, msgspec.ValidationError):

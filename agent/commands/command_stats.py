@@ -31,12 +31,14 @@ class CommandStats:
             self._done_count += not is_refused
         log.log(
             logging.WARNING if is_refused else logging.INFO,
-            "command %s: %s %s, by %r (%s) over %s: %s after %.1f ms",
+            "command %s: %s %s, by %s over %s: %s after %.1f ms",
             command.id,
             command.verb,
             description,
-            command.requester.id,
-            command.requester.role,
+            " and ".join(
+                f"{signer.id!r} ({signer.certificate_role or signer.role})"
+                for signer in command.signers
+            ),
             via,
             f"refused, {reply.code}: {reply.message!r}"
             if isinstance(reply, CommandRefused)
@@ -44,12 +46,16 @@ class CommandStats:
             age_ms,
         )
 
-    def count_malformed(self, via: str, refusal: CommandRefused) -> None:
-        """Count a command that could not be parsed."""
+    def count_refused_at_arrival(self, via: str, refusal: CommandRefused) -> None:
+        """Count a command that was not queued."""
         with self._lock:
             self._refused_count += 1
         log.warning(
-            "command %r over %s: refused, malformed: %r", refusal.verb, via, refusal.message
+            "command %r over %s: refused, %s: %r",
+            refusal.verb,
+            via,
+            refusal.code,
+            refusal.message,
         )
 
     def count_dropped(self, description: str) -> None:

@@ -27,14 +27,11 @@ from agent.commands.command import (
     CommandHandler,
     CommandProgressSink,
     Deferred,
-    MalformedCommand,
+    UnacceptableCommand,
     ValidCommand,
-    build_command_struct,
     check_expiry,
-    parse_command,
-    read_command_id,
-    truncate,
 )
+from agent.commands.command_reader import CommandReader
 from agent.commands.command_stats import CommandStats
 from agent.commands.idempotency_store import (
     FinalReply,
@@ -45,11 +42,12 @@ from agent.commands.idempotency_store import (
 from agent.commands.refusals import (
     describe_store_error,
     refuse,
+    refuse_at_arrival,
     refuse_driver_error,
-    refuse_malformed,
     refuse_reused_id,
 )
 from agent.commands.requester import CommandRejected
+from agent.commands.signed_command import CommandAuthenticator
 from agent.runtime.stage import Stage
 from agent.runtime.worker import Worker
 from drivers.errors import DriverError
@@ -72,6 +70,7 @@ class _Job(msgspec.Struct, frozen=True, kw_only=True):
     send_reply: Callable[[Reply], None]
     received_ns: int
     has_waited: bool
+    session: int | None
 
 
 _FinishCallback = Callable[[_Job, FinalReply], None]
@@ -83,18 +82,22 @@ class _RunningJob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CommandDispatcher:
-    """The stage `dispatcher`, and the stages of urgent commands. `submit` is for every source."""
+    """The stage `dispatcher`, and the stages of urgent commands.
+
+    `submit` is for the network: with an `authenticator` a command needs a signature. `submit_local` is for the control
+    socket.
+    """
 
     name = "dispatcher"
 
     def __init__(
-        self, handlers: Sequence[CommandHandler], idempotency_store: IdempotencyStore, clock: Clock
+        self,
+        handlers: Sequence[CommandHandler],
+        idempotency_store: IdempotencyStore,
+        clock: Clock,
+        authenticator: CommandAuthenticator | None = None,
     ) -> None:
-        self._handlers = {handler.name: handler for handler in handlers}
-        self._command_structs = {
-            handler.name: build_command_struct(handler.name, handler.args_type)
-            for handler in handlers
-        }
+        self._reader = CommandReader(handlers, authenticator)
         self._idempotency_store = idempotency_store
         self._clock = clock
         self._changed = threading.Condition()
@@ -120,22 +123,12 @@ class CommandDispatcher:
         return self._stats.health(waiting=self._queued_count, running=len(self._running))
 
     def submit(self, incoming: IncomingCommand) -> None:
-        """Queue a command. Thread-safe; never blocks or raises."""
-        with self._changed:
-            self._arrival_number += 1
-            arrival_number = self._arrival_number
-        try:
-            job = self._parse_incoming(incoming, arrival_number)
-        except MalformedCommand as error:
-            refusal = refuse_malformed(incoming, error)
-            self._enqueue_task(partial(self._reject_malformed, incoming, refusal))
-            return
-        lane_name = job.handler.priority_lane(job.command.args)
-        worker = None if lane_name is None else self._priority_workers.get(lane_name)
-        if worker is None:
-            self._enqueue_command(job)
-        elif not worker.put(job):
-            self._stats.count_dropped(f"{job.command.id}: too many wait for {lane_name!r}")
+        """Queue a command of the network. Thread-safe; never blocks or raises."""
+        self._submit(incoming, is_local=False)
+
+    def submit_local(self, incoming: IncomingCommand) -> None:
+        """Queue a command of the control socket. Thread-safe; never blocks or raises."""
+        self._submit(incoming, is_local=True)
 
     def run_once(self, stopping: threading.Event) -> None:
         """Run one task, or return after waiting a second for one."""
@@ -164,30 +157,31 @@ class CommandDispatcher:
         with self._changed:
             return self._tasks.popleft() if self._tasks else None
 
-    def _parse_incoming(self, incoming: IncomingCommand, arrival_number: int) -> _Job:
-        handler = self._handlers.get(incoming.verb)
-        if handler is None:
-            known = ", ".join(sorted(self._handlers)) or "none"
-            verb = truncate(incoming.verb)
-            raise MalformedCommand(
-                f"{verb!r}: no such command; allowed: {known}", read_command_id(incoming.payload)
-            )
-        command = parse_command(
-            handler, self._command_structs[handler.name], incoming.payload, arrival_number
-        )
-        if incoming.retained:
-            raise MalformedCommand(
-                f"command {handler.name}: it was published retained; allowed: not retained",
-                command.id,
-            )
-        return _Job(
+    def _submit(self, incoming: IncomingCommand, *, is_local: bool) -> None:
+        with self._changed:
+            self._arrival_number += 1
+            arrival_number = self._arrival_number
+        try:
+            command, handler = self._reader.read(incoming, arrival_number, is_local=is_local)
+        except UnacceptableCommand as error:
+            refusal = refuse_at_arrival(incoming, error)
+            self._enqueue_task(partial(self._refuse_at_arrival, incoming, refusal))
+            return
+        job = _Job(
             command=command,
             handler=handler,
             via=incoming.via,
             send_reply=incoming.send_reply,
             received_ns=self._clock.boottime_ns(),
             has_waited=incoming.has_waited,
+            session=incoming.session,
         )
+        lane_name = handler.priority_lane(command.args)
+        worker = None if lane_name is None else self._priority_workers.get(lane_name)
+        if worker is None:
+            self._enqueue_command(job)
+        elif not worker.put(job):
+            self._stats.count_dropped(f"{command.id}: too many wait for {lane_name!r}")
 
     def _enqueue_command(self, job: _Job) -> None:
         with self._changed:
@@ -275,13 +269,15 @@ class CommandDispatcher:
         """Raise CommandRejected if the command has waited or expired, or the agent stops.
 
         A command that waited at the broker is refused whatever its expiry: its requester had no answer meanwhile. So
-        none is old, and while the clock is not trusted, none counts as expired.
+        none is old, and while the clock is not trusted, no unsigned one counts as expired.
         """
         if self._is_closing:
             raise CommandRejected("failed", "the agent stops: it was not begun")
         if job.has_waited:
             raise CommandRejected("expired", "it came while the box was not connected")
-        if self._clock.trust().synced:
+        if job.command.issued is not None:
+            self._reader.check_freshness(job.command, job.session)
+        elif self._clock.trust().synced:
             check_expiry(job.command, self._clock.utc(self._clock.boottime_ns()))
 
     def _persist_begin(self, command: ValidCommand) -> None:
@@ -376,6 +372,6 @@ class CommandDispatcher:
         description = job.handler.describe(job.command.args)
         self._stats.count_reply(job.command, description, job.via, reply, age_ms)
 
-    def _reject_malformed(self, incoming: IncomingCommand, refusal: CommandRefused) -> None:
-        self._stats.count_malformed(incoming.via, refusal)
+    def _refuse_at_arrival(self, incoming: IncomingCommand, refusal: CommandRefused) -> None:
+        self._stats.count_refused_at_arrival(incoming.via, refusal)
         incoming.send_reply(refusal)

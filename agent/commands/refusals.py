@@ -1,7 +1,7 @@
 """Refusals of commands: each names its command, if that has a readable id. Pure."""
 
 from agent.base.model import CommandRefused, IncomingCommand, RefusalCode
-from agent.commands.command import MalformedCommand, ValidCommand, truncate
+from agent.commands.command import UnacceptableCommand, ValidCommand, truncate
 from agent.commands.idempotency_store import IdempotencyStoreError
 from drivers.errors import DriverError
 
@@ -20,12 +20,12 @@ def refuse(command: ValidCommand, code: RefusalCode, message: str) -> CommandRef
     return CommandRefused(command=command.id, verb=command.verb, code=code, message=message)
 
 
-def refuse_malformed(incoming: IncomingCommand, error: MalformedCommand) -> CommandRefused:
-    """Return the refusal of a command that cannot be parsed."""
+def refuse_at_arrival(incoming: IncomingCommand, error: UnacceptableCommand) -> CommandRefused:
+    """Return the refusal of a command that is not queued."""
     return CommandRefused(
         command=error.command_id,
         verb=truncate(incoming.verb),
-        code="malformed",
+        code=error.code,
         message=str(error),
     )
 

@@ -4,6 +4,7 @@ from typing import Literal, get_args
 
 import msgspec
 
+from agent.base.control_role import ControlRole
 from agent.base.model import RefusalCode
 
 Role = Literal["operator", "incident", "tracking", "tour"]
@@ -12,10 +13,27 @@ ROLES: tuple[Role, ...] = get_args(Role)
 
 
 class Requester(msgspec.Struct, frozen=True, kw_only=True):
-    """The person or the part of the box that requests something; `id` is the name in the log."""
+    """The person or the part of the box that requests something; `id` is the name in the log.
+
+    `certificate_role` is that of the certificate which signed the command, None if none did.
+    """
 
     id: str
     role: Role
+    certificate_role: ControlRole | None = None
+
+    @property
+    def by(self) -> str:
+        """The requester in receipts: the name, and the role if it is authenticated."""
+        return self.id if self.certificate_role is None else f"{self.id} ({self.certificate_role})"
+
+
+def requester_of_certificate(name: str, role: ControlRole) -> Requester:
+    """Return the requester of a certificate. A supervisor has an operator's priority over a head, all others that of
+    an incident's coordinator.
+    """
+    priority: Role = "operator" if role in ("operator", "supervisor") else "incident"
+    return Requester(id=name, role=priority, certificate_role=role)
 
 
 class CommandRejected(Exception):

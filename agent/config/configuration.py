@@ -14,10 +14,12 @@ from agent.base.errors import UserError
 from agent.base.model import BOX_EVENT_SOURCE
 from agent.base.url import split_url
 from agent.config import console as console_config
+from agent.config import control as control_config
 from agent.config import pins as pins_config
 from agent.config import toml_decode
 from agent.config.broker import BrokerConfig, check_broker
 from agent.config.console import ConsoleConfig
+from agent.config.control import ControlConfig
 from agent.config.heads import HeadConfig
 from agent.config.names import Name
 from agent.config.pins import GpioConfig, Pin
@@ -214,6 +216,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     pin: Annotated[tuple[Pin, ...], msgspec.Meta(max_length=32)] = ()
     console: ConsoleConfig = ConsoleConfig()
     update: UpdateConfig | None = None
+    control: ControlConfig = ControlConfig()
 
 
 def load(path: Path) -> Config:
@@ -269,6 +272,7 @@ def iter_conflicts(config: Config, context: str) -> Iterator[str]:
         yield f"{context}: update.feed = {config.update.feed!r}; allowed: https://HOST/PATH"
     yield from pins_config.iter_conflicts(config.pin, names, context)
     yield from console_config.iter_conflicts(config.console, context)
+    yield from control_config.iter_conflicts(config.control, config.broker, names, context)
 
 
 def _head_conflicts(config: Config, context: str) -> Iterator[str]:
@@ -354,6 +358,7 @@ def resolve_paths(config: Config, base_dir: Path) -> Config:
         config,
         box=box,
         broker=broker,
+        control=msgspec.structs.replace(config.control, ca=resolve(config.control.ca)),
         camera=cameras,
         head=heads,
         console=console_config.resolve_paths(config.console, base_dir),

@@ -59,6 +59,8 @@ def iter_references(config: Config) -> Iterator[FileReference]:
         )
     if broker.password_file is not None:
         yield FileReference(key="broker.password_file", value=broker.password_file, is_secret=True)
+    if config.control.ca is not None:
+        yield FileReference(key="control.ca", value=config.control.ca)
     if config.update is not None and config.update.ca_file is not None:
         yield FileReference(key="update.ca_file", value=config.update.ca_file)
     yield FileReference(

@@ -93,6 +93,8 @@ class OnlineStatus(msgspec.Struct, frozen=True, kw_only=True, tag_field="state",
     `acked_upto`: no number up to this one will be sent any more under this epoch. A centre that
     acknowledges counts from there. `public_key` verifies the box's receipts of footage: Ed25519,
     the base64 of its 32 bytes. `omitted` names the lists that are empty because the broker takes no packet as large.
+    `commands_authenticated` is false if the box accepts unsigned commands and acknowledgements of whatever its broker
+    carries: a bench.
     """
 
     session: int
@@ -105,6 +107,7 @@ class OnlineStatus(msgspec.Struct, frozen=True, kw_only=True, tag_field="state",
     heads: tuple[HeadCapabilities, ...] = ()
     pins: tuple[PinCapabilities, ...] = ()
     omitted: tuple[str, ...] = ()
+    commands_authenticated: bool = False
 
 
 class LostStatus(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", tag="lost"):
@@ -155,7 +158,7 @@ class DeclarationData(msgspec.Struct, frozen=True, kw_only=True):
     `event_retention_days` is how long the footage around an event is kept, `max_retention_days` the
     limit of any configuration. Only `recipients` can decrypt the footage; if there are none, it is
     stored unencrypted. `public_key`: see OnlineStatus. `trusts_test_authority` is true if the box
-    installs updates of the authority that was made for tests.
+    installs updates of the authority that was made for tests. `commands_authenticated`: see OnlineStatus.
     """
 
     site: str
@@ -167,6 +170,7 @@ class DeclarationData(msgspec.Struct, frozen=True, kw_only=True):
     public_key: str
     software: str
     trusts_test_authority: bool
+    commands_authenticated: bool = False
 
 
 class SeqRange(msgspec.Struct, frozen=True, array_like=True):

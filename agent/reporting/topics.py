@@ -35,6 +35,7 @@ from agent.reporting.payloads import (
 
 TOPIC_ROOT = "vigie/v1"
 CENTRE_STATE_TOPIC = f"{TOPIC_ROOT}/centre/state"
+REVOCATIONS_TOPIC = f"{TOPIC_ROOT}/centre/revocations"
 MAX_SNAPSHOT_BYTES = 20_000
 HEALTH_EXPIRY_S = 120
 """Four reports. An older one is of no use."""

@@ -1,6 +1,6 @@
 """All parsers that read what others wrote."""
 
-from tests.fuzz import documents, streams
+from tests.fuzz import documents, signatures, streams
 from tests.fuzz.target import FuzzTarget
 
-TARGETS: dict[str, FuzzTarget] = documents.TARGETS | streams.TARGETS
+TARGETS: dict[str, FuzzTarget] = documents.TARGETS | signatures.TARGETS | streams.TARGETS

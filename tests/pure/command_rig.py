@@ -8,11 +8,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from agent.authority.control_authority import ControlAuthority
 from agent.base.model import CommandDone, CommandRefused, IncomingCommand, Reply
 from agent.commands.command import CommandHandler
 from agent.commands.dispatcher import CommandDispatcher
 from agent.commands.idempotency_store import IdempotencyStore
 from agent.commands.requester import Requester
+from agent.commands.signed_command import CommandAuthenticator
+from agent.config.control import ControlConfig
 from agent.faults.registry import FaultRegistry
 from agent.ptz.lease import LeaseArbiter
 from agent.ptz.preset_store import Preset, PresetStore
@@ -133,6 +136,8 @@ class CommandRig:
         clock: ManualClock,
         *other_handlers: CommandHandler,
         heads: tuple[str, ...] = ("mast",),
+        authority: ControlAuthority | None = None,
+        control: ControlConfig = ControlConfig(),  # noqa: B008 - frozen
     ) -> None:
         self.folder = folder
         self.clock = clock
@@ -140,10 +145,17 @@ class CommandRig:
         self.heads = {name: FakePtzHead(folder, clock, name) for name in heads}
         self.head = next(iter(self.heads.values()))
         ptz = PtzCommandHandler(
-            {name: HeadAssembly(head=head) for name, head in self.heads.items()}, clock.boottime_ns
+            {name: HeadAssembly(head=head, camera="north") for name, head in self.heads.items()},
+            clock.boottime_ns,
         )
+        handlers = [ptz, *other_handlers]
+        authenticator = None
+        if authority is not None:
+            authenticator = CommandAuthenticator(authority, control, "pole-17", handlers, clock)
         self.idempotency_store = IdempotencyStore(folder / "commands.db", clock, self.faults)
-        self.dispatcher = CommandDispatcher([ptz, *other_handlers], self.idempotency_store, clock)
+        self.dispatcher = CommandDispatcher(
+            handlers, self.idempotency_store, clock, authenticator
+        )
         self.replies: list[Reply] = []
         self.changed = threading.Condition()
         self._never_set = threading.Event()
@@ -169,6 +181,7 @@ class CommandRig:
         verb: str = "ptz",
         retained: bool = False,
         has_waited: bool = False,
+        session: int | None = None,
     ) -> None:
         """Hand in a command as it is."""
         self.dispatcher.submit(
@@ -179,6 +192,7 @@ class CommandRig:
                 send_reply=self._on_reply,
                 retained=retained,
                 has_waited=has_waited,
+                session=session,
             )
         )
 
@@ -230,8 +244,8 @@ def make_rig(tmp_path: Path, clock: ManualClock) -> Iterator[MakeRig]:
     """Return a factory of rigs on the same folder, which are closed after the test."""
     rigs: list[CommandRig] = []
 
-    def make(*handlers: CommandHandler, heads: tuple[str, ...] = ("mast",)) -> CommandRig:
-        rigs.append(CommandRig(tmp_path / "state", clock, *handlers, heads=heads))
+    def make(*handlers: CommandHandler, **options: Any) -> CommandRig:
+        rigs.append(CommandRig(tmp_path / "state", clock, *handlers, **options))
         return rigs[-1]
 
     (tmp_path / "state").mkdir()

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
+from agent.authority.revocation import REVOCATIONS_FILE, RevocationList, RevocationStore
 from agent.base import device_identity, slot_state
 from agent.base.clock import rfc3339
 from agent.base.device_identity import DeviceIdentity
@@ -37,6 +38,7 @@ from tests.conftest import ManualClock
 BOOT, OTHER_BOOT = "boot-1", "boot-2"
 MAX_FLIPS = 400
 BEGIN = datetime(2026, 11, 25, tzinfo=UTC)
+AUTHORITY = "ab" * 32
 MASKS = (((0.1, 0.1), (0.4, 0.1), (0.4, 0.4)),)
 
 
@@ -178,6 +180,18 @@ def write_commit_list(folder: Path) -> Path:
     return path
 
 
+def write_revocations(folder: Path) -> Path:
+    store = RevocationStore(folder)
+    store.replace(AUTHORITY, RevocationList(number=3, issued=BEGIN, serials=("4d",)))
+    return folder / REVOCATIONS_FILE
+
+
+def read_revocations(folder: Path) -> None:
+    store = RevocationStore(folder)
+    assert store.numbers() in ({AUTHORITY: 3}, {})
+    assert store.is_revoked(AUTHORITY, "4d") == bool(store.numbers())
+
+
 def write_identity(folder: Path) -> Path:
     DeviceIdentity.load_or_create(folder)
     return folder / device_identity.KEY_FILE
@@ -216,6 +230,7 @@ OWNERS = {
         write_pending_commit,
         lambda folder: CommitConfirm(folder / "vigie.toml").undo_if_expired(1, OTHER_BOOT),
     ),
+    "revocations": Owner(write_revocations, read_revocations),
     "identity": Owner(write_identity, DeviceIdentity.load_or_create),
     "flight recorder": Owner(write_flight, lambda folder: read_pages(folder / "flight.bin")),
     "update request": Owner(

@@ -79,10 +79,12 @@ def test_links_between_pages_resolve(page: Path) -> None:
 
 def test_the_smallest_configuration_is_valid(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "configuration.md").read_text()
-    (block,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    smallest, *additions = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
     file = tmp_path / "vigie.toml"
-    file.write_text(block)
+    file.write_text(smallest)
     assert configuration.load(file).camera[0].driver == "rtsp"
+    file.write_text("\n".join((smallest, *additions)))
+    assert [entry.role for entry in configuration.load(file).control.permission] == ["operator"] * 2
 
 
 @pytest.mark.parametrize("language", get_args(Language))

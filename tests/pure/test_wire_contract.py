@@ -10,6 +10,7 @@ import jsonschema
 import msgspec
 import pytest
 
+from agent.authority.signed_message import JwsMessage
 from agent.commands.command import build_command_struct
 from agent.reporting import topics
 from agent.reporting.payloads import Ack, CentreState, Message, SnapshotHeader
@@ -78,7 +79,12 @@ def without_unknown(written: Any, example: Any) -> Any:
 
 @pytest.mark.parametrize(("name", "text"), EXAMPLES)
 def test_an_example_is_read_and_written_back_as_it_was(name: str, text: str) -> None:
-    kinds: dict[str, Any] = {"ack": Ack, "centreState": CentreState, "snapshot": SnapshotHeader}
+    kinds: dict[str, Any] = {
+        "ack": Ack,
+        "centreState": CentreState,
+        "revocations": JwsMessage,
+        "snapshot": SnapshotHeader,
+    }
     kinds |= {
         f"command{verb.VERB.title()}": build_command_struct(verb.VERB, verb.Args) for verb in VERBS
     }

@@ -8,18 +8,24 @@ from typing import Any, Self
 
 import msgspec
 
+from agent.app.open_authority import topic_handlers
+from agent.authority.control_authority import ControlAuthority
+from agent.base.clock import Clock
 from agent.base.model import CommandAccepted, CommandProgress, Reply
 from agent.commands.command import CommandHandler
 from agent.commands.dispatcher import CommandDispatcher
 from agent.commands.idempotency_store import IdempotencyStore
 from agent.commands.local_command import LocalCommand, LocalCommandHandler
+from agent.commands.signed_command import CommandAuthenticator
 from agent.config.broker import BrokerConfig
+from agent.config.control import ControlConfig
 from agent.config.heads import HeadConfig
 from agent.faults.registry import FaultRegistry
 from agent.ptz.head import PtzHead
 from agent.ptz.head_stage import HeadStage
 from agent.ptz.ptz_command import HeadAssembly, PtzCommandHandler
 from agent.reporting import topics
+from agent.reporting.mqtt.downlink import Downlink
 from agent.reporting.mqtt.packets import ReceivedPublish, Suback
 from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.outbox.submit import MessageSubmitter
@@ -37,7 +43,8 @@ EXPIRES = "2099-01-01T00:00:00Z"
 class CommandBox:
     """The threads of a box, as far as a command goes. Without a broker it has its own door alone.
 
-    The clock of a machine that runs tests may be trusted or not: `clock` is not.
+    The clock of a machine that runs tests may be trusted or not. With an `authority` commands need signatures; their age is
+    by `clock`.
     """
 
     def __init__(
@@ -46,6 +53,8 @@ class CommandBox:
         broker: BrokerConfig | None,
         *handlers: CommandHandler,
         heads: tuple[str, ...] = ("mast",),
+        authority: ControlAuthority | None = None,
+        clock: Clock = CLOCK,
     ) -> None:
         self.faults = FaultRegistry(CLOCK.boottime_ns)
         self.outbox = open_outbox(folder / "outbox", box=BOX)
@@ -65,11 +74,18 @@ class CommandBox:
             CLOCK.boottime_ns,
         )
         idempotency_store = IdempotencyStore(folder / "commands.db", CLOCK, self.faults)
-        self.dispatcher = CommandDispatcher([ptz, *handlers], idempotency_store, CLOCK)
+        authenticator = None
+        if authority is not None:
+            authenticator = CommandAuthenticator(
+                authority, ControlConfig(ca="ca"), BOX, [ptz, *handlers], clock
+            )
+        self.dispatcher = CommandDispatcher(
+            [ptz, *handlers], idempotency_store, clock, authenticator
+        )
 
         self.control = ControlSocket(folder, CLOCK.boottime_ns)
         local_commands = LocalCommandHandler(
-            self.dispatcher.submit, CLOCK, lambda _t_ns: str(uuid.uuid4())
+            self.dispatcher.submit_local, CLOCK, lambda _t_ns: str(uuid.uuid4())
         )
         self.control.add_method(LocalCommand, local_commands.handle)
         stages: list[Stage] = [
@@ -86,8 +102,11 @@ class CommandBox:
                 lambda: BIRTH,
                 CLOCK,
                 FastRandom(3),
-                self.dispatcher.submit,
-                submitter.submit,
+                Downlink(
+                    on_command=self.dispatcher.submit,
+                    submit_reply=submitter.submit,
+                    topic_handlers=topic_handlers(authority),
+                ),
             )
             stages.append(self.session)
         self._socket_path = folder / SOCKET_NAME

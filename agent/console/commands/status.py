@@ -32,6 +32,10 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
     problem = config_check.find_load_problem(context.config_path)
     if problem is not None:
         terminal.print(Message("Configuration is not valid: {problem}", problem=problem))
+    if context.config is not None and context.config.control.ca is None:
+        terminal.print(
+            Message("Commands of the centre: NOT authenticated, control.ca is not set")
+        )
     if update_keyring.trusts_test_authority(context.root):
         terminal.print(Message("Updates: {problem}", problem=update_keyring.TEST_AUTHORITY_WARNING))
     _print_faults(terminal, context, agent_state)

@@ -151,7 +151,7 @@ class PanoramaScan:
             raise CommandRejected("failed", f"the images cannot be stitched: {error}") from error
         t_ns = self._clock_ns()
         try:
-            self._snapshot_sink.record_snapshot_view(self._camera, sweep.requester.id, t_ns)
+            self._snapshot_sink.record_snapshot_view(self._camera, sweep.requester.by, t_ns)
         except OSError as error:
             raise CommandRejected(
                 "failed", f"the view cannot be recorded, so no image is shown: {error}"

@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from agent.base.model import IncomingCommand, Reply
 from agent.config.broker import BrokerConfig
 from agent.faults.registry import FaultCode, FaultRegistry
 from agent.reporting import topics
 from agent.reporting.mqtt.centre_link import CentreLink
+from agent.reporting.mqtt.command_receiver import CommandReceiver
 from agent.reporting.mqtt.connect_error import ConnectionErrorKind, MqttConnectionError
 from agent.reporting.mqtt.connect_packet import MAX_SUBSCRIPTION_ID
+from agent.reporting.mqtt.downlink import Downlink
 from agent.reporting.mqtt.message_forms import (
     ShrinkJpeg,
     birth_forms,
@@ -73,6 +74,7 @@ class BirthInputs(msgspec.Struct, frozen=True, kw_only=True):
     versions: dict[str, str]
     cameras: tuple[CameraCapabilities, ...]
     declaration: DeclarationData
+    commands_authenticated: bool = False
     heads: tuple[HeadCapabilities, ...] = ()
     pins: tuple[PinCapabilities, ...] = ()
 
@@ -80,9 +82,8 @@ class BirthInputs(msgspec.Struct, frozen=True, kw_only=True):
 class MqttConnection:
     """One connection. `poll` raises MqttConnectionError once it has ended.
 
-    `on_command` is called with each command on the thread that calls `poll`: it must be quick and
-    must not raise. Replies go to `submit_reply`, on any thread. Without `on_command` the box
-    subscribes to no commands. `pop_unstored` returns the newest unstored message once.
+    Received messages go to the `downlink`, on the thread that calls `poll`. `pop_unstored` returns the newest unstored
+    message once.
 
     The broker keeps the session for WILL_DELAY_S, with the acknowledgements and commands of that time. An
     acknowledgement is of use whenever it comes. A command that has waited is marked: it carries the identifier of an
@@ -97,13 +98,11 @@ class MqttConnection:
         get_birth: Callable[[], BirthInputs],
         now_s: Callable[[], float],
         pop_unstored: Callable[[], OutgoingMessage | None],
-        on_command: Callable[[IncomingCommand], None] | None,
-        submit_reply: Callable[[OutgoingMessage], None] | None,
+        downlink: Downlink,
         shrink_jpeg: ShrinkJpeg,
     ) -> None:
         self._pop_unstored = pop_unstored
-        self._on_command = on_command
-        self._submit_reply = submit_reply
+        self._downlink = downlink
         self._shrink_jpeg = shrink_jpeg
         self._outbox = outbox
         self._faults = faults
@@ -121,6 +120,9 @@ class MqttConnection:
         )
         self._transport = PahoTransport(broker, outbox.box, will)
         self._subscription_id = secrets.randbelow(MAX_SUBSCRIPTION_ID) + 1
+        self._commands = CommandReceiver(
+            outbox.box, self._session_number, self._subscription_id, downlink, now_s
+        )
         self._publications = Publications(self._transport, faults, now_s)
         self._window: SendWindow | None = None
         self._connect_sent_s: float | None = None
@@ -230,10 +232,16 @@ class MqttConnection:
                 self._connack_s = self._now_s()
                 self._window = SendWindow(event.receive_maximum)
                 command_filters = (
-                    [topics.down_topic(self._outbox.box, "command/+")] if self._on_command else []
+                    [topics.down_topic(self._outbox.box, "command/+")]
+                    if self._downlink.on_command
+                    else []
                 )
                 self._transport.subscribe(
-                    [topics.down_topic(self._outbox.box, "ack"), topics.CENTRE_STATE_TOPIC],
+                    [
+                        topics.down_topic(self._outbox.box, "ack"),
+                        topics.CENTRE_STATE_TOPIC,
+                        *self._downlink.topic_handlers,
+                    ],
                     command_filters,
                     subscription_id=self._subscription_id,
                 )
@@ -258,27 +266,14 @@ class MqttConnection:
         self._is_birth_due = True
 
     def _on_publish(self, event: ReceivedPublish) -> None:
+        topic_handler = self._downlink.topic_handlers.get(event.topic)
+        if topic_handler is not None:
+            topic_handler(event)
+            return
         if event.topic == topics.CENTRE_STATE_TOPIC:
             self._is_birth_due |= self._centre.on_state(event)
             return
-        verb = topics.parse_command_topic(self._outbox.box, event.topic)
-        if verb is not None and self._on_command is not None:
-            correlation = event.correlation
-            if correlation is not None and len(correlation) > topics.MAX_CORRELATION_BYTES:
-                log.warning("command %s: %d bytes of correlation data", verb, len(correlation))
-                correlation = None
-            reply_topic = topics.choose_reply_topic(self._outbox.box, event.response_topic)
-            self._on_command(
-                IncomingCommand(
-                    verb=verb,
-                    payload=event.payload,
-                    via="MQTT",
-                    send_reply=lambda reply: self._send_reply(reply, reply_topic, correlation),
-                    retained=event.retained,
-                    has_waited=bool(event.subscription_ids)
-                    and self._subscription_id not in event.subscription_ids,
-                )
-            )
+        if self._commands.receive(event):
             return
         ack = topics.decode_as(Ack, event.payload)
         if ack is None:
@@ -286,14 +281,6 @@ class MqttConnection:
         elif ack.epoch == self._epoch:
             self._acknowledge((SeqRange(1, ack.upto), *ack.also))
             self._centre.note_ack()
-
-    def _send_reply(self, reply: Reply, topic: str, correlation: bytes | None) -> None:
-        """Put a reply into the outbox. It may come after this connection has ended."""
-        if self._submit_reply is not None:
-            t_ns = int(self._now_s() * 1e9)
-            self._submit_reply(
-                topics.build_reply_message(reply, t_ns, topic=topic, correlation=correlation)
-            )
 
     def _update_ack_mode(self) -> None:
         """Choose the acknowledgement mode. In mode `broker`, free the messages with a PUBACK."""
@@ -380,6 +367,7 @@ class MqttConnection:
             site=birth.site,
             public_key=birth.public_key,
             versions=birth.versions,
+            commands_authenticated=birth.commands_authenticated,
             cameras=birth.cameras,
             faults=self._faults.active(),
             heads=birth.heads,

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from agent.base.clock import Clock
 from agent.base.errors import UserError
 from agent.base.health_model import OutboxHealth
-from agent.base.model import IncomingCommand
 from agent.config.broker import BrokerConfig
 from agent.faults.registry import FaultRegistry
 from agent.reporting.mqtt import tls
@@ -20,6 +19,7 @@ from agent.reporting.mqtt.connection import (
     BirthInputs,
     MqttConnection,
 )
+from agent.reporting.mqtt.downlink import Downlink
 from agent.reporting.mqtt.message_forms import ShrinkJpeg
 from agent.reporting.outbox.outbox import Outbox
 from agent.reporting.topics import OutgoingMessage
@@ -39,7 +39,7 @@ class MqttSession:
     """Connects, sends the outbox, and reconnects after each failure.
 
     A failure of the network raises a fault, never an exception.
-    `on_command` and `submit_reply`: see `MqttConnection`. `shrink_jpeg` makes pictures fit the broker's packets.
+    `downlink` takes what is received. `shrink_jpeg` makes pictures fit the broker's packets.
     """
 
     name = "mqtt"
@@ -52,13 +52,11 @@ class MqttSession:
         get_birth: Callable[[], BirthInputs],
         clock: Clock,
         rng: random.Random,
-        on_command: Callable[[IncomingCommand], None] | None = None,
-        submit_reply: Callable[[OutgoingMessage], None] | None = None,
+        downlink: Downlink = Downlink(),  # noqa: B008 - frozen
         shrink_jpeg: ShrinkJpeg = lambda _jpeg, _max_bytes: None,
     ) -> None:
         self._broker = broker
-        self._on_command = on_command
-        self._submit_reply = submit_reply
+        self._downlink = downlink
         self._shrink_jpeg = shrink_jpeg
         self._outbox = outbox
         self._faults = faults
@@ -90,8 +88,7 @@ class MqttSession:
                 self._get_birth,
                 self._now_s,
                 self._pop_unstored,
-                self._on_command,
-                self._submit_reply,
+                self._downlink,
                 self._shrink_jpeg,
             )
         self._certificate_expiry.check_if_due()

@@ -14,6 +14,7 @@ from agent.faults.registry import FaultRegistry
 from agent.reporting.mqtt import packets, paho_transport
 from agent.reporting.mqtt.connect_packet import MAX_PACKET_BYTES
 from agent.reporting.mqtt.connection import BirthInputs
+from agent.reporting.mqtt.downlink import Downlink
 from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.outbox.outbox import Outbox
 from agent.reporting.payloads import DeclarationData, OnlineStatus, StatusMessage
@@ -69,7 +70,7 @@ class ReportingBox:
             lambda: BIRTH,
             CLOCK,
             FastRandom(3),
-            on_command,
+            Downlink(on_command=on_command),
             shrink_jpeg=shrink_jpeg,
         )
         self._thread = StageThread(self.session, CLOCK.boottime_ns, random.Random(4), vital=False)

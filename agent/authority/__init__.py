@@ -1,0 +1,1 @@
+"""Authority: signed messages, the certificates of their signers, and the revocation of these."""

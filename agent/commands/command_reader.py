@@ -1,0 +1,68 @@
+"""Reading of incoming commands: each becomes a valid command and its handler, or a refusal at its arrival."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from agent.base.model import IncomingCommand
+from agent.commands.command import (
+    CommandHandler,
+    MalformedCommand,
+    ValidCommand,
+    build_command_struct,
+    parse_command,
+    truncate,
+)
+from agent.commands.signed_command import CommandAuthenticator, read_signed_id
+
+
+class ReadCommand(NamedTuple):
+    """A command and the handler of its verb."""
+
+    command: ValidCommand
+    handler: CommandHandler
+
+
+class CommandReader:
+    """Parses commands, and verifies those of the network if there is an `authenticator`. Thread-safe."""
+
+    def __init__(
+        self, handlers: Sequence[CommandHandler], authenticator: CommandAuthenticator | None
+    ) -> None:
+        self._handlers = {handler.name: handler for handler in handlers}
+        self._structs = {
+            handler.name: build_command_struct(handler.name, handler.args_type)
+            for handler in handlers
+        }
+        self._authenticator = authenticator
+
+    def read(
+        self, incoming: IncomingCommand, arrival_number: int, *, is_local: bool
+    ) -> ReadCommand:
+        """Return the command. Raises: UnacceptableCommand.
+
+        A local command came over the control socket, which only the agent's user and root reach: it has no signature.
+        """
+        handler = self._handlers.get(incoming.verb)
+        if handler is None:
+            known = ", ".join(sorted(self._handlers)) or "none"
+            raise MalformedCommand(
+                f"{truncate(incoming.verb)!r}: no such command; allowed: {known}",
+                read_signed_id(incoming.payload),
+            )
+        if is_local or self._authenticator is None:
+            command = parse_command(
+                handler, self._structs[handler.name], incoming.payload, arrival_number
+            )
+        else:
+            command = self._authenticator.open_command(handler, incoming.payload, arrival_number)
+        if incoming.retained:
+            raise MalformedCommand(
+                f"command {handler.name}: it was published retained; allowed: not retained",
+                command.id,
+            )
+        return ReadCommand(command, handler)
+
+    def check_freshness(self, command: ValidCommand, present_session: int | None) -> None:
+        """Raise CommandRejected if a signed command is not fresh."""
+        if self._authenticator is not None:
+            self._authenticator.check_freshness(command, present_session)

@@ -1,0 +1,60 @@
+"""Signed messages of the centre's side: commands, acknowledgements, states of a centre, revocation lists. Pure."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from agent.authority.revocation import RevocationList
+from agent.authority.signed_message import SigningIdentity, sign_message
+from agent.reporting.payloads import Ack
+
+
+def sign_command(
+    *,
+    box: str,
+    verb: str,
+    args: object,
+    command_id: str,
+    issued: datetime,
+    expires: datetime,
+    signers: Sequence[SigningIdentity],
+    session: int | None = None,
+) -> bytes:
+    """Return the payload of `down/command/<verb>`. `session` is that of the box's birth, for one without a clock."""
+    claims: dict[str, object] = {
+        "box": box,
+        "id": command_id,
+        "issued": issued,
+        "expires": expires,
+        "verb": verb,
+        "args": args,
+    }
+    if session is not None:
+        claims["session"] = session
+    return sign_message(claims, "vigie-command+jws", *signers)
+
+
+def sign_ack(ack: Ack, box: str, centre: SigningIdentity) -> bytes:
+    """Return the payload of a box's `down/ack`."""
+    return sign_message({"box": box, **msgspec.to_builtins(ack)}, "vigie-ack+jws", centre)
+
+
+def sign_centre_state(
+    state: Literal["listening", "away", "retired"],
+    name: str,
+    issued: datetime,
+    centre: SigningIdentity,
+) -> bytes:
+    """Return the state of a centre. `name` is that of the certificate, and of the topic."""
+    claims = {"centre": name, "state": state, "issued": issued}
+    return sign_message(claims, "vigie-centre-state+jws", centre)
+
+
+def sign_revocations(
+    number: int, issued: datetime, serials: Sequence[str], authority: SigningIdentity
+) -> bytes:
+    """Return the revocation list of an authority, signed with the key of the authority itself."""
+    claims = RevocationList(number=number, issued=issued, serials=tuple(serials))
+    return sign_message(claims, "vigie-revocations+jws", authority)
