@@ -30,6 +30,7 @@ BENCHES = (
     "ring",
     "clip",
     "outbox",
+    "signature",
     "agent",
     "latency",
     "start",
