@@ -1,14 +1,10 @@
-"""Signed messages of the centre's side: commands, acknowledgements, states of a centre, revocation lists. Pure."""
+"""Signed messages of the centre's side: commands and revocation lists. Pure."""
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal
-
-import msgspec
 
 from agent.authority.revocation import RevocationList
 from agent.authority.signed_message import SigningIdentity, sign_message
-from agent.reporting.payloads import Ack
 
 
 def sign_command(
@@ -35,21 +31,6 @@ def sign_command(
         claims["session"] = session
     return sign_message(claims, "vigie-command+jws", *signers)
 
-
-def sign_ack(ack: Ack, box: str, centre: SigningIdentity) -> bytes:
-    """Return the payload of a box's `down/ack`."""
-    return sign_message({"box": box, **msgspec.to_builtins(ack)}, "vigie-ack+jws", centre)
-
-
-def sign_centre_state(
-    state: Literal["listening", "away", "retired"],
-    name: str,
-    issued: datetime,
-    centre: SigningIdentity,
-) -> bytes:
-    """Return the state of a centre. `name` is that of the certificate, and of the topic."""
-    claims = {"centre": name, "state": state, "issued": issued}
-    return sign_message(claims, "vigie-centre-state+jws", centre)
 
 
 def sign_revocations(
