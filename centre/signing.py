@@ -32,7 +32,6 @@ def sign_command(
     return sign_message(claims, "vigie-command+jws", *signers)
 
 
-
 def sign_revocations(
     number: int, issued: datetime, serials: Sequence[str], authority: SigningIdentity
 ) -> bytes:

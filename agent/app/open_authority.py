@@ -30,6 +30,4 @@ def topic_handlers(
     """Return the handler of revocation lists, if there is an authority."""
     if authority is None:
         return {}
-    return {
-        topics.REVOCATIONS_TOPIC: lambda received: authority.take_revocations(received.payload)
-    }
+    return {topics.REVOCATIONS_TOPIC: lambda received: authority.take_revocations(received.payload)}

@@ -26,7 +26,8 @@ def check_freshness(
     """
     if session is not None and session != present_session:
         raise RefusedMessage(
-            "other_session", f"session = {session}; allowed: {present_session}, of the present birth"
+            "other_session",
+            f"session = {session}; allowed: {present_session}, of the present birth",
         )
     trust = clock.trust()
     if not trust.synced:

@@ -94,9 +94,7 @@ def sign_message(claims: object, message_type: MessageType, *signers: SigningIde
     for signer in signers:
         certificate = base64.b64encode(signer.certificate.public_bytes(Encoding.DER)).decode()
         keys[certificate] = OKPKey.import_key(signer.key)
-        members.append(
-            {"protected": {"alg": ALGORITHM, "typ": message_type, "x5c": [certificate]}}
-        )
+        members.append({"protected": {"alg": ALGORITHM, "typ": message_type, "x5c": [certificate]}})
     document = jws.serialize_json(
         members, msgspec.json.encode(claims), _key_finder(keys), registry=_REGISTRY
     )

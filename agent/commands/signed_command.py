@@ -94,9 +94,7 @@ class CommandAuthenticator:
             )
         except RefusedMessage as refusal:
             code: RefusalCode = (
-                "malformed"
-                if refusal.reason in ("malformed", "too_large")
-                else "unauthenticated"
+                "malformed" if refusal.reason in ("malformed", "too_large") else "unauthenticated"
             )
             raise UnacceptableCommand(
                 code, truncate(f"{context}: {refusal}"), read_signed_id(payload)

@@ -47,9 +47,8 @@ def local_name(value: str) -> str | None:
 
 def iter_references(config: Config) -> Iterator[FileReference]:
     """Yield all references. `config` is as written: its paths are not resolved yet."""
+    yield from _authority_references(config)
     broker = config.broker
-    if broker.ca is not None:
-        yield FileReference(key="broker.ca", value=broker.ca)
     if broker.certificate is not None and broker.key is not None:
         yield FileReference(
             key="broker.certificate", value=broker.certificate, requirement="generated"
@@ -59,10 +58,6 @@ def iter_references(config: Config) -> Iterator[FileReference]:
         )
     if broker.password_file is not None:
         yield FileReference(key="broker.password_file", value=broker.password_file, is_secret=True)
-    if config.control.ca is not None:
-        yield FileReference(key="control.ca", value=config.control.ca)
-    if config.update is not None and config.update.ca_file is not None:
-        yield FileReference(key="update.ca_file", value=config.update.ca_file)
     yield FileReference(
         key="console.secret_file",
         value=config.console.secret_file,
@@ -89,6 +84,17 @@ def iter_references(config: Config) -> Iterator[FileReference]:
             )
     for index, head in enumerate(config.head):
         yield from _option_references(head.options, f"head[{index}].options")
+
+
+def _authority_references(config: Config) -> Iterator[FileReference]:
+    update = config.update
+    for key, ca in (
+        ("broker.ca", config.broker.ca),
+        ("control.ca", config.control.ca),
+        ("update.ca_file", None if update is None else update.ca_file),
+    ):
+        if ca is not None:
+            yield FileReference(key=key, value=ca)
 
 
 def _option_references(options: Mapping[str, Any], prefix: str) -> Iterator[FileReference]:

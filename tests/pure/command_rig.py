@@ -153,9 +153,7 @@ class CommandRig:
         if authority is not None:
             authenticator = CommandAuthenticator(authority, control, "pole-17", handlers, clock)
         self.idempotency_store = IdempotencyStore(folder / "commands.db", clock, self.faults)
-        self.dispatcher = CommandDispatcher(
-            handlers, self.idempotency_store, clock, authenticator
-        )
+        self.dispatcher = CommandDispatcher(handlers, self.idempotency_store, clock, authenticator)
         self.replies: list[Reply] = []
         self.changed = threading.Condition()
         self._never_set = threading.Event()

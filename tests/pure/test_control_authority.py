@@ -264,9 +264,7 @@ def test_a_damaged_list_is_set_aside(
     assert is_unreported(path)
 
 
-def test_a_refused_certificate_is_not_remembered(
-    keys: ControlKeys, authority: ControlAuthority
-) -> None:
+def test_a_refused_certificate_is_not_remembered(authority: ControlAuthority) -> None:
     for _ in range(2):
         assert refusal_of(authority, sign(ControlKeys().identity())) == "unknown_authority"
     assert authority.health().refused == {"unknown_authority": 2}

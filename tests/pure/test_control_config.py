@@ -143,7 +143,7 @@ def test_a_mistake_is_one_line(text: str, line: str, tmp_path: Path) -> None:
 def test_with_signed_acknowledgements_a_puback_frees_nothing(tmp_path: Path) -> None:
     text = SMALLEST.replace('ca = "ca.pem"', 'ca = "ca.pem"\nack = "broker"')
     load(text, tmp_path)
-    with pytest.raises(UserError, match="broker.ack = 'broker': a broker that is not trusted"):
+    with pytest.raises(UserError, match=r"broker\.ack = 'broker': a broker that is not trusted"):
         load(text + '[control]\nca = "x"\n', tmp_path)
 
 

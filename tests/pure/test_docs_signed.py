@@ -26,7 +26,9 @@ NOW = datetime(2026, 11, 3, 7, 41, 5, tzinfo=UTC)
 
 def make_examples() -> dict[str, str]:
     """The blocks of the page, from keys that are no secret."""
-    keys = ControlKeys(NOW, key=Ed25519PrivateKey.from_private_bytes(b"control authority of the docs".ljust(32)))
+    keys = ControlKeys(
+        NOW, key=Ed25519PrivateKey.from_private_bytes(b"control authority of the docs".ljust(32))
+    )
     amina = keys.identity(
         "amina",
         "operator",
@@ -57,7 +59,9 @@ def authority(tmp_path: Path) -> ControlAuthority:
     return ControlAuthority.load(file, tmp_path, clock)
 
 
-def test_the_command_is_verified_with_the_authority_of_the_page(authority: ControlAuthority) -> None:
+def test_the_command_is_verified_with_the_authority_of_the_page(
+    authority: ControlAuthority,
+) -> None:
     handler = PtzCommandHandler({}, lambda: 0)
     authenticator = CommandAuthenticator(
         authority, ControlConfig(ca="ca"), "pole-17", [handler], ManualClock()

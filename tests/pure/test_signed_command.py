@@ -92,9 +92,7 @@ def rig(make_rig: MakeRig, authority: ControlAuthority, unmask: Unmask) -> Comma
 
 def sign(args: Any, *signers: SigningIdentity, command_id: str = "one", **changes: Any) -> bytes:
     """A signed command of the clock's first minute."""
-    return sign_message(
-        command_claims(args, command_id, **changes), "vigie-command+jws", *signers
-    )
+    return sign_message(command_claims(args, command_id, **changes), "vigie-command+jws", *signers)
 
 
 def answer(
@@ -153,15 +151,20 @@ def test_a_command_of_the_centres_library_is_accepted(rig: CommandRig, keys: Con
 @pytest.mark.parametrize(
     ("payload", "answered_id", "code", "reason"),
     [
-        (lambda k: encode_command(MOVE_ARGS), "one", "unauthenticated", "unsigned"),
-        (lambda k: b"rubbish", None, "malformed", "malformed"),
+        (lambda _: encode_command(MOVE_ARGS), "one", "unauthenticated", "unsigned"),
+        (lambda _: b"rubbish", None, "malformed", "malformed"),
         (
             lambda k: sign_message(command_claims(MOVE_ARGS), "vigie-config+jws", k.identity()),
             "one",
             "unauthenticated",
             "wrong_type",
         ),
-        (lambda k: sign(MOVE_ARGS, ControlKeys().identity()), "one", "unauthenticated", "unknown_authority"),
+        (
+            lambda _: sign(MOVE_ARGS, ControlKeys().identity()),
+            "one",
+            "unauthenticated",
+            "unknown_authority",
+        ),
         (
             lambda k: sign(MOVE_ARGS, k.identity(begin=NOW - timedelta(days=1))),
             "one",
@@ -180,11 +183,26 @@ def test_a_command_of_the_centres_library_is_accepted(rig: CommandRig, keys: Con
             "unauthenticated",
             "same_person",
         ),
-        (lambda k: sign(MOVE_ARGS, k.identity(), box="pole-18"), "one", "unauthenticated", "other_box"),
-        (lambda k: sign(MOVE_ARGS, k.identity(), verb="gpio"), "one", "unauthenticated", "other_verb"),
+        (
+            lambda k: sign(MOVE_ARGS, k.identity(), box="pole-18"),
+            "one",
+            "unauthenticated",
+            "other_box",
+        ),
+        (
+            lambda k: sign(MOVE_ARGS, k.identity(), verb="gpio"),
+            "one",
+            "unauthenticated",
+            "other_verb",
+        ),
         (lambda k: sign(MOVE_ARGS, k.identity(), box=None), "one", "malformed", "malformed"),
         (lambda k: sign(MOVE_ARGS, k.identity(), by="salma"), "one", "malformed", "malformed"),
-        (lambda k: sign(MOVE_ARGS, k.identity(), role="supervisor"), "one", "malformed", "malformed"),
+        (
+            lambda k: sign(MOVE_ARGS, k.identity(), role="supervisor"),
+            "one",
+            "malformed",
+            "malformed",
+        ),
         (lambda k: sign(MOVE_ARGS, k.identity(), issued="now"), "one", "malformed", "malformed"),
         (lambda k: sign({**MOVE_ARGS, "pan": 2}, k.identity()), "one", "malformed", "malformed"),
         (lambda k: sign(MOVE_ARGS, k.identity(role="viewer")), "one", "forbidden", "wrong_role"),
@@ -231,6 +249,7 @@ def test_a_command_of_the_centres_library_is_accepted(rig: CommandRig, keys: Con
             "too_large",
         ),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_refused_command_is_answered_counted_and_not_executed(
     rig: CommandRig,
@@ -256,7 +275,9 @@ def test_a_retained_command_is_refused(rig: CommandRig, keys: ControlKeys) -> No
     assert rejection_of(rig.replies[-1])[0] == "malformed"
 
 
-def test_an_unknown_verb_is_answered_under_the_signed_id(rig: CommandRig, keys: ControlKeys) -> None:
+def test_an_unknown_verb_is_answered_under_the_signed_id(
+    rig: CommandRig, keys: ControlKeys
+) -> None:
     reply = answer(rig, sign({}, keys.identity(), verb="dance"), verb="dance")
     assert isinstance(reply, CommandRefused)
     assert (reply.command, reply.code) == ("one", "malformed")
@@ -273,7 +294,11 @@ def test_the_largest_command_fits_with_two_signatures(
 
 
 def test_a_replayed_command_gets_the_first_reply_and_is_not_executed_again(
-    rig: CommandRig, keys: ControlKeys, clock: ManualClock, make_rig: MakeRig, authority: ControlAuthority
+    rig: CommandRig,
+    keys: ControlKeys,
+    clock: ManualClock,
+    make_rig: MakeRig,
+    authority: ControlAuthority,
 ) -> None:
     payload = sign(PRESET_SET_ARGS, keys.identity())
     first = answer(rig, payload)

@@ -56,9 +56,7 @@ class City:
     def box(self) -> CommandBox:
         """The box, started; after a restart it reads its state again."""
         self.authority = self.keys.load(self.folder, self.clock)
-        return CommandBox(
-            self.folder, self.broker, authority=self.authority, clock=self.clock
-        )
+        return CommandBox(self.folder, self.broker, authority=self.authority, clock=self.clock)
 
     def sign(
         self,
@@ -114,7 +112,7 @@ def attacker(city: City) -> Iterator[Attacker]:
 Forge = Callable[[City], bytes]
 FORGERIES: dict[str, tuple[Forge, str, str]] = {
     "unsigned, under any name": (
-        lambda c: encode_command(GOTO, by="salma", role="operator"),
+        lambda _: encode_command(GOTO, by="salma", role="operator"),
         "unauthenticated",
         "unsigned",
     ),
@@ -124,9 +122,7 @@ FORGERIES: dict[str, tuple[Forge, str, str]] = {
         "unknown_authority",
     ),
     "with the certificate of a person and another key": (
-        lambda c: c.sign(
-            GOTO, SigningIdentity(c.amina.certificate, c.keys.identity("other").key)
-        ),
+        lambda c: c.sign(GOTO, SigningIdentity(c.amina.certificate, c.keys.identity("other").key)),
         "unauthenticated",
         "forged",
     ),

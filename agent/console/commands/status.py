@@ -33,9 +33,7 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
     if problem is not None:
         terminal.print(Message("Configuration is not valid: {problem}", problem=problem))
     if context.config is not None and context.config.control.ca is None:
-        terminal.print(
-            Message("Commands of the centre: NOT authenticated, control.ca is not set")
-        )
+        terminal.print(Message("Commands of the centre: NOT authenticated, control.ca is not set"))
     if update_keyring.trusts_test_authority(context.root):
         terminal.print(Message("Updates: {problem}", problem=update_keyring.TEST_AUTHORITY_WARNING))
     _print_faults(terminal, context, agent_state)
