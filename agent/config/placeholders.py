@@ -27,7 +27,7 @@ def with_placeholders(tables: dict[str, Any]) -> dict[str, Any]:
         valid[key] = [
             entry
             if not any(iter_errors(entry, item_type, ""))
-            else {**placeholder, **_valid_references(entry, f"{key}-{index}")}
+            else {**placeholder, **_valid_references(entry, _REFERENCES[key], f"{key}-{index}")}
             for index, entry in enumerate(items[:max_length])
         ]
     return {**_PLACEHOLDERS, **{key: value for key, value in valid.items() if value != []}}
@@ -41,10 +41,15 @@ _PLACEHOLDERS: dict[str, Any] = {
 }
 
 
-def _valid_references(entry: object, placeholder_name: str) -> dict[str, str]:
-    """Return the entry's name and camera as far as they are valid; without a name the placeholder's."""
+_REFERENCES: dict[str, tuple[str, ...]] = {"camera": ("name",), "head": ("name", "camera")}
+
+
+def _valid_references(
+    entry: object, keys: tuple[str, ...], placeholder_name: str
+) -> dict[str, str]:
+    """Return the entry's references of `keys` as far as they are valid; without a name the placeholder's."""
     table = entry if isinstance(entry, dict) else {}
-    given = {key: table[key] for key in ("name", "camera") if key in table}
+    given = {key: table[key] for key in keys if key in table}
     return {"name": placeholder_name} | {
         key: value for key, value in given.items() if not any(iter_errors(value, Name, ""))
     }

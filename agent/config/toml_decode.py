@@ -28,6 +28,8 @@ tables may recurse.
 
 _PATH_SUFFIX = re.compile(r" - at `(?P<path>[^`]*)`$(?!\n)")
 _UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(?P<key>[^`]*)`")
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+"""A key that TOML writes without quotes."""
 _PATH_STEP = re.compile(r"\.(?P<key>[^.\[\]]+)|\[(?P<index>\d+)\]")
 
 
@@ -132,7 +134,9 @@ def _table_errors(
 
 
 def _join_key_path(key_path: str, key: str) -> str:
-    return f"{key_path}.{key}".lstrip(".")
+    """Return the path of a key. One that TOML must quote is quoted: it may have line breaks."""
+    shown = key if _BARE_KEY.fullmatch(key) else plain_words.format_value(key)
+    return f"{key_path}.{shown}".lstrip(".")
 
 
 def _explain(message: str, tables: object, target_type: type, key_path: str) -> str:
@@ -145,7 +149,7 @@ def _explain(message: str, tables: object, target_type: type, key_path: str) -> 
     unknown_match = _UNKNOWN_FIELD.match(problem)
     if unknown_match:
         allowed = _keys_at(target_type, steps, tables)
-        key = f"{path}.{unknown_match['key']}".lstrip(".")
+        key = _join_key_path(path, unknown_match["key"])
         return f"{key}: unknown key; allowed: {', '.join(allowed) or 'none'}"
     missing_key = plain_words.missing_key(problem)
     if missing_key is not None:

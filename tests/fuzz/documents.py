@@ -73,8 +73,8 @@ UP_TOPIC = topics.UpTopic(box=BOX, kind="health", sublevels=())
 
 
 def check_one_line(message: object) -> None:
-    """Messages reach a console, a log and the wire: each is one line."""
-    assert "\n" not in str(message), f"a message of more than one line: {message}"
+    """Messages reach a console, a log and the wire: each is one line, without characters that a terminal obeys."""
+    assert str(message).isprintable(), f"not one printable line: {str(message)!r}"
 
 
 def run_configuration(data: bytes) -> None:
