@@ -21,6 +21,7 @@ from agent.config.broker import BrokerConfig, check_broker
 from agent.config.console import ConsoleConfig
 from agent.config.control import ControlConfig
 from agent.config.heads import HeadConfig
+from agent.config.link import LinkConfig
 from agent.config.names import Name
 from agent.config.pins import GpioConfig, Pin
 from agent.config.update import UpdateConfig
@@ -217,6 +218,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     console: ConsoleConfig = ConsoleConfig()
     update: UpdateConfig | None = None
     control: ControlConfig = ControlConfig()
+    link: LinkConfig = LinkConfig()
 
 
 def load(path: Path) -> Config:
@@ -363,6 +365,7 @@ def resolve_paths(config: Config, base_dir: Path) -> Config:
         head=heads,
         console=console_config.resolve_paths(config.console, base_dir),
         update=update and msgspec.structs.replace(update, ca_file=resolve(update.ca_file)),
+        link=msgspec.structs.replace(config.link, ca=resolve(config.link.ca)),
     )
 
 

@@ -24,6 +24,8 @@ SHAREABLE_KEYS = frozenset(
         "control.permission.role",
         "control.permission.actions",
         "control.permission.cameras",
+        "link.ca",
+        "link.upload_hosts",
         "record.recipient.id",
         "record.recipient.public_key",
         "hold.kinds",

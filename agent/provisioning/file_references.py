@@ -91,6 +91,7 @@ def _authority_references(config: Config) -> Iterator[FileReference]:
     for key, ca in (
         ("broker.ca", config.broker.ca),
         ("control.ca", config.control.ca),
+        ("link.ca", config.link.ca),
         ("update.ca_file", None if update is None else update.ca_file),
     ):
         if ca is not None:

@@ -35,7 +35,7 @@ IPAddressAllow=localhost {addresses}
 
 
 def find_peers(config: Config) -> frozenset[str]:
-    """Return the hosts of the broker, the cameras and the heads, without the box itself. Pure."""
+    """Return the hosts of the broker, the cameras, the heads and for footage, without the box itself. Pure."""
     urls = [config.broker.url]
     for camera in config.camera:
         urls += _iter_urls(camera.options)
@@ -43,7 +43,8 @@ def find_peers(config: Config) -> frozenset[str]:
         urls += [camera.onvif.url] if camera.onvif else []
     for head in config.head:
         urls += _iter_urls(head.options)
-    return frozenset(_host_of(url) for url in urls) - {"localhost"}
+    hosts = {_host_of(url) for url in urls} | set(config.link.upload_hosts)
+    return frozenset(hosts) - {"localhost"}
 
 
 def render_drop_in(peers: frozenset[str]) -> str | None:

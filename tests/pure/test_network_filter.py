@@ -81,3 +81,10 @@ def test_an_invalid_configuration_changes_nothing(tmp_path: Path) -> None:
     path.write_text("[box")
     assert network_filter.main(["--root", str(tmp_path), str(path)]) == 1
     assert (tmp_path / UNIT_DIR / f"{UNITS[0]}.d" / DROP_IN).exists()
+
+
+def test_the_hosts_for_footage_are_peers_too() -> None:
+    with_address = config(link={"upload_hosts": ["10.4.0.9", "fd00::9"]})
+    assert {"10.4.0.9", "fd00::9"} < allowed(render_drop_in(find_peers(with_address)))
+    with_name = config(link={"upload_hosts": ["media.centre.example"]})
+    assert render_drop_in(find_peers(with_name)) is None
