@@ -103,7 +103,7 @@ setup-test: setup .cache/test-peers/.done .cache/chrony/.done $(VENV)/.virtual-c
 	  python3-libcamera libcamera-ipa python3-prctl python3-gi gir1.2-gst-rtsp-server-1.0 \
 	  gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad \
 	  gstreamer1.0-plugins-ugly \
-	  mtools dosfstools fdisk zstd \
+	  glib-networking mtools dosfstools fdisk zstd \
 	  rauc dbus-daemon squashfs-tools libglib2.0-bin grub-common cryptsetup-bin
 
 # A camera that speaks ONVIF. It brings an OpenCV, which must not be mixed with that in .venv.

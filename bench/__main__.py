@@ -33,6 +33,7 @@ BENCHES = (
     "signature",
     "agent",
     "latency",
+    "live",
     "start",
     "memory",
     "health",

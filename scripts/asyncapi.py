@@ -11,7 +11,7 @@ from agent.app import selftest_command
 from agent.app.event_types import EVENT_TYPES
 from agent.authority.revocation import RevocationList
 from agent.authority.signed_message import JwsMessage
-from agent.capture import snapshot_command
+from agent.capture import live_command, snapshot_command
 from agent.commands.command import build_command_struct
 from agent.commands.signed_command import build_claims_struct
 from agent.faults.registry import FAULTS
@@ -64,7 +64,10 @@ UP_CHANNELS: tuple[tuple[str, str, type, bool, Document], ...] = (
     ),
     ("reply", "vigie/v1/{box}/up/reply", payloads.ReplyMessage, False, BOX_PARAMETER),
 )
-SNAPSHOT_ADDRESS = "vigie/v1/{box}/up/snapshot/{camera}"
+PICTURE_ADDRESSES = {
+    "snapshot": "vigie/v1/{box}/up/snapshot/{camera}",
+    "live": "vigie/v1/{box}/up/live/{camera}",
+}
 COMMAND_HEADERS: Document = {
     "type": "object",
     "description": "MQTT 5 properties of the message; both may be left out.",
@@ -85,6 +88,7 @@ DOWN_CHANNELS: tuple[tuple[str, str, type, bool, Document], ...] = (
 
 HANDLERS = (
     gpio_command,
+    live_command,
     ptz_command,
     selftest_command,
     snapshot_command,
@@ -150,18 +154,17 @@ def build_document() -> Document:
             "payload": _schema_ref(JwsMessage),
             "x-claims": _schema_ref(CLAIMS[verb]),
         }
-    channels["snapshot"] = _channel(
-        "snapshot", SNAPSHOT_ADDRESS, {**BOX_PARAMETER, **CAMERA_PARAMETER}
-    )
-    operations["snapshot"] = _operation("snapshot", "send", retained=False)
-    messages["snapshot"] = {
-        "name": "snapshot",
-        "summary": "A JPEG picture. Its envelope is in MQTT user properties, given here as headers: "
-        "`v`, `seq`, `clock` and `data` are JSON in the text of their property.",
-        "contentType": "image/jpeg",
-        "headers": _schema_ref(payloads.SnapshotHeader),
-        "payload": {"type": "string", "format": "binary"},
-    }
+    for name, address in PICTURE_ADDRESSES.items():
+        channels[name] = _channel(name, address, {**BOX_PARAMETER, **CAMERA_PARAMETER})
+        operations[name] = _operation(name, "send", retained=False)
+        messages[name] = {
+            "name": name,
+            "summary": "A JPEG picture. Its envelope is in MQTT user properties, given here as headers: "
+            "`v`, `seq`, `clock` and `data` are JSON in the text of their property.",
+            "contentType": "image/jpeg",
+            "headers": _schema_ref(payloads.SnapshotHeader),
+            "payload": {"type": "string", "format": "binary"},
+        }
     return {
         "asyncapi": "3.0.0",
         "info": {

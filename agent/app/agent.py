@@ -17,6 +17,7 @@ from agent.app.box_services import BoxServices
 from agent.app.camera_pipeline import CameraPipeline
 from agent.app.declaration import build_declaration
 from agent.app.health_reporter import HealthReporter
+from agent.app.live_service import LiveService, make_preview_worker
 from agent.app.open_authority import open_authority, topic_handlers
 from agent.app.publisher import Publisher
 from agent.app.selftest_service import SelfTestService
@@ -31,10 +32,8 @@ from agent.base.update_keyring import trusts_test_authority
 from agent.base.uuid7 import uuid7_factory
 from agent.capture.camera_source import CameraSource
 from agent.capture.jpeg import shrink_jpeg
-from agent.capture.preview import PreviewHandler, PreviewRequest
 from agent.commands.command import CommandHandler
 from agent.config.configuration import FOOTAGE_DIR, Config
-from agent.detection.image import encode_snapshot
 from agent.faults.registry import FaultRegistry
 from agent.health.camera_watchdog import CameraWatchdog
 from agent.health.monitor import HealthMonitor
@@ -131,8 +130,10 @@ class Agent:
         selftest = SelfTestService(
             state_dir, self.outbox, self._publisher.publish_event, self._new_id, clock, self.faults
         )
+        self._live = LiveService(self.pipelines, self._publisher, config.link, clock)
         handlers: list[CommandHandler] = [
             selftest.handler,
+            self._live.handler,
         ]
         self.actuators = Actuators(specs, services, self._publisher, self.pipelines, rng, handlers)
         self._mqtt_session = MqttSession(
@@ -149,6 +150,7 @@ class Agent:
             ),
             shrink_jpeg,
         )
+        self._live.set_session(self._mqtt_session)
         self._health_reporter = HealthReporter(clock.boottime_ns, self.pipelines)
         self.health_monitor = HealthMonitor(
             state_dir,
@@ -181,7 +183,10 @@ class Agent:
             stuck_devices=self._cameras_needing_restart,
         )
         self._health_reporter.set_providers(
-            self._health_fields, self.health_monitor.health_fields, self.actuators.health_fields
+            self._health_fields,
+            self.health_monitor.health_fields,
+            self.actuators.health_fields,
+            self._live.health_fields,
         )
 
     def start(self) -> None:
@@ -302,7 +307,10 @@ class Agent:
             ],
             Order.RETENTION: [self._retention],
             Order.CLIPS: self._make_clip_workers(services),
-            Order.PREVIEW: [self._make_preview_worker()],
+            Order.PREVIEW: [
+                make_preview_worker(pipelines, self.actuators.control_socket, self._clock)
+            ],
+            Order.LIVE: [self._live.stage],
             Order.CAMERA_WATCHDOG: [
                 CameraWatchdog(
                     [pipeline.watch_spec() for pipeline in pipelines],
@@ -336,16 +344,6 @@ class Agent:
         return [
             self.actuators.control_socket.add_blocking_method("clips", ClipRequest, clips.handle)
         ]
-
-    def _make_preview_worker(self) -> Stage:
-        previews = PreviewHandler(
-            {pipeline.name: pipeline.access() for pipeline in self.pipelines},
-            encode_snapshot,
-            self._clock.boottime_ns,
-        )
-        return self.actuators.control_socket.add_blocking_method(
-            "preview", PreviewRequest, previews.handle
-        )
 
     def _health_fields(self) -> dict[str, Any]:
         recorders = [pipeline.record_stage for pipeline in self.pipelines if pipeline.record_stage]
@@ -389,7 +387,7 @@ class Agent:
 
     def _send_health(self) -> None:
         self._submitter.resubmit_failed()
-        self._mqtt_session.send_unstored(
+        self._mqtt_session.unstored.put(
             topics.build_health_message(self.health(), self._clock.boottime_ns())
         )
 

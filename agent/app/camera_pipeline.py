@@ -16,6 +16,7 @@ from agent.capture.camera_source import CameraSource, OpenCamera
 from agent.capture.capture_stage import CaptureCounts, CaptureStage
 from agent.capture.next_frame import NextFrame
 from agent.capture.onvif_events import OnvifEventFeed, OnvifEventStage
+from agent.capture.packet_tap import PacketTap
 from agent.capture.reader_fault import ReaderFault
 from agent.capture.snapshot_command import CameraAccess
 from agent.detection.active_scene import ActiveScene
@@ -58,7 +59,7 @@ class CameraPipeline:
         self.config = source.config
         self._services = services
         self.frame_listeners: list[FrameListener] = []
-        self._next_frame = NextFrame()
+        self._next_frame, self._packet_tap = NextFrame(), PacketTap()
         self.segment_listeners: list[Callable[[Segment], None]] = []
         """Called with each closed footage file, on the record thread."""
         self.ended = threading.Event()
@@ -187,6 +188,8 @@ class CameraPipeline:
             has_frames=self.detect_stage is not None,
             is_suspended=lambda: not self.duty.can_detect,
             next_frame=self._next_frame,
+            packet_tap=self._packet_tap if self.record_stage else None,
+            has_masks=lambda: self.is_masked,
         )
 
     def watch_spec(self) -> WatchedCamera:
@@ -319,6 +322,7 @@ class CameraPipeline:
             self._services.clock.boottime_ns,
             frames=frames,
             packets=packets,
+            packet_tap=self._packet_tap if packets is not None else None,
             on_open=lambda info: self._on_open(info, frames, packets),
             on_end=self.ended.set,
             wanted=lambda: self.duty.limit(wanted),
@@ -373,6 +377,7 @@ class CameraPipeline:
             self._stream_fps = info.fps
         if packets is not None and self.record_stage:
             self.record_stage.on_stream_opened(info)
+            self._packet_tap.open(info)
 
     def _on_queue_overflow(self, begin_ns: int, end_ns: int) -> None:
         if self.record_stage:

@@ -7,6 +7,7 @@ from agent.base.clock import Clock, rfc3339, utc_from_unix_ns
 from agent.base.event_lifecycle import NewId, momentary_event
 from agent.base.model import BOX_EVENT_SOURCE, ClockStep, Event, TrafficCounts
 from agent.base.sha256 import sha256_hex
+from agent.capture.live_looks import EndedLook, Look
 from agent.capture.snapshot_command import SNAPSHOT_MAX_BYTES
 from agent.health.clock_step_fault import CLOCK_STEP
 from agent.recording.custody import receipts
@@ -121,6 +122,30 @@ class Publisher:
         """Write the receipt of a snapshot before it is delivered. Raises: OSError."""
         time = rfc3339(self._clock.utc(t_ns))
         self._record_view(camera, time, time, by, "a picture was requested")
+
+    def record_live_begin(self, look: Look) -> None:
+        """Write the receipt of a live look before it is delivered. Raises: OSError."""
+        begin, until = (rfc3339(self._clock.utc(ns)) for ns in (look.begin_ns, look.until_ns))
+        target = f" to {look.target.display_name}" if look.target else ""
+        # Ends of earlier looks come first in the chain.
+        self._receipt_queue.flush()
+        self._record_view(
+            look.camera, begin, until, look.requester.by, f"a live look begins: {look.form}{target}"
+        )
+
+    def record_live_end(self, look: Look, ended: EndedLook) -> None:
+        """Enqueue the receipt of the end of a live look."""
+        now_ns = self._clock.boottime_ns()
+        begin, end = (rfc3339(self._clock.utc(ns)) for ns in (look.begin_ns, now_ns))
+        viewed = receipts.FootageViewed(
+            camera=look.camera,
+            begin_time=begin,
+            end_time=end,
+            by=look.requester.by,
+            purpose=f"a live look has ended ({ended.reason}): {look.form}, {ended.sent} sent, "
+            f"{ended.size_bytes} bytes",
+        )
+        self._receipt_queue.enqueue(viewed, now_ns)
 
     def publish_snapshot(self, camera: str, jpeg: bytes, t_ns: int) -> None:
         """Send a snapshot that was requested."""

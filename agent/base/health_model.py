@@ -319,6 +319,19 @@ class HeadHealth(msgspec.Struct, frozen=True, kw_only=True):
     last_error: str | None
 
 
+class LiveHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """Live looks: those that run, and the pictures since the agent started.
+
+    `pictures_skipped` were due and not sent, and `packets_dropped` are those of videos: the link, its budget or
+    the video server is slower than the looks.
+    """
+
+    looks: int
+    pictures_sent: int
+    pictures_skipped: int
+    packets_dropped: int
+
+
 class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
     """The health of the box, sent every 30 s and when a fault comes or goes.
 
@@ -344,5 +357,6 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
     clock: ClockHealth | None = None
     link: LinkHealth | None = None
     degradation: Degradation | None = None
+    live: LiveHealth | None = None
     omitted: tuple[str, ...] = ()
     """Names of the fields that are empty because the broker takes no packet as large."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from agent.capture.packet_tap import PacketTap
 from agent.capture.reader_fault import ReaderFault
 from agent.runtime.queues import LatestFrame, PacketQueue
 from drivers.contracts import Camera, CameraReadings, ReadingsSource, StreamRequest
@@ -41,12 +42,13 @@ class CaptureStage:
     """Reads one camera; opens it again after a failure, or if the request changes.
 
     `wanted` returns the request, or None while the camera is to stay closed. `on_open` gets the
-    stream's parameters before the first packet of an opening is queued. `on_end` is called if the
-    source has ended. A driver's error is raised to the loop, which waits before it retries. A stuck
-    device is not opened again: each try would leave one more process in the kernel.
+    stream's parameters before the first packet of an opening is queued. `packet_tap` gets each packet after
+    the recorder's queue. `on_end` is called if the source has ended. A driver's error is raised to the loop,
+    which waits before it retries. A stuck device is not opened again: each try would leave one more process
+    in the kernel.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one seam to the wiring, all but the first three by name
         self,
         name: str,
         open_camera: Callable[[], Camera],
@@ -54,6 +56,7 @@ class CaptureStage:
         *,
         frames: LatestFrame | None,
         packets: PacketQueue | None,
+        packet_tap: PacketTap | None = None,
         on_open: Callable[[StreamInfo], None],
         on_end: Callable[[], None] | None = None,
         wanted: Callable[[], StreamRequest | None] = lambda: DEFAULT_WANTED,
@@ -67,6 +70,7 @@ class CaptureStage:
         self._camera: Camera | None = None
         self._frames = frames
         self._packets = packets
+        self._packet_tap = packet_tap
         self._on_open = on_open
         self._on_end = on_end
         self._reader_fault = reader_fault
@@ -138,6 +142,8 @@ class CaptureStage:
             self._packet_count += 1
             if self._packets is not None:
                 self._packets.put(media)
+            if self._packet_tap is not None:
+                self._packet_tap.offer(media)
 
     def _ensure_open(self) -> Camera:
         if self._stuck_error is not None:

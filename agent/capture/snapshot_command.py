@@ -10,6 +10,7 @@ import msgspec
 
 from agent.base.sha256 import sha256_hex
 from agent.capture.next_frame import NextFrame
+from agent.capture.packet_tap import PacketTap
 from agent.commands.command import CommandProgressSink, Deferred, ValidCommand
 from agent.commands.permission import Permission
 from agent.commands.requester import CommandRejected, Requester
@@ -49,25 +50,32 @@ class CameraAccess(msgspec.Struct, frozen=True, kw_only=True):
 
     `viewers` are the requesters that may see it, or None if each of them may. `has_frames`: the
     camera delivers frames, which only detection requests. `is_suspended`: it delivers none now,
-    because the box is degraded. `next_frame` takes requests for its next frame.
+    because the box is degraded. `next_frame` takes requests for its next frame. `packet_tap` has its packets, None if
+    it is not recorded; `has_masks` says whether its pictures have masks, which its packets may lack.
     """
 
     viewers: tuple[str, ...] | None = None
     has_frames: bool = True
     is_suspended: Callable[[], bool] = lambda: False
     next_frame: NextFrame = msgspec.field(default_factory=NextFrame)
+    packet_tap: PacketTap | None = None
+    has_masks: Callable[[], bool] = lambda: False
 
     def check(self, camera: str, requester: Requester) -> None:
         """Check a request. Raises: CommandRejected if the requester may not see it, or if there is no picture."""
+        self.check_viewer(camera, requester)
+        if not self.has_frames:
+            raise CommandRejected(
+                "unsupported", f"camera {camera!r} is only recorded: detection is off"
+            )
+
+    def check_viewer(self, camera: str, requester: Requester) -> None:
+        """Raise CommandRejected if the requester may not see the camera, or nobody may now."""
         if self.viewers is not None and requester.id not in self.viewers:
             raise CommandRejected(
                 "forbidden",
                 f"camera {camera!r} is another institution's, and {requester.id!r} is not among its "
                 "viewers",
-            )
-        if not self.has_frames:
-            raise CommandRejected(
-                "unsupported", f"camera {camera!r} is only recorded: detection is off"
             )
         if self.is_suspended():
             raise CommandRejected(

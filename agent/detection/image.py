@@ -4,6 +4,7 @@ Planes are resized before the conversion to colour: on a 1080p frame that costs 
 other order. A frame's planes are never written to.
 """
 
+import math
 from typing import Any
 
 import cv2
@@ -20,6 +21,8 @@ Rgb = npt.NDArray[np.uint8]
 
 MAX_SNAPSHOT_WIDTH_PX = 1280
 _MAX_QUALITY, _MIN_QUALITY, _QUALITY_STEP = 80, 20, 12
+_LIVE_PIXELS_PER_BYTE = 9.0
+"""Of a street at quality 56: a picture that is larger would be encoded several times until it fits."""
 _ROW_SKIP_RATIO = 3.5
 """Source rows for each target row from which every second row is skipped."""
 _BOX_LUMA, _BOX_U, _BOX_V = 235, 16, 146
@@ -149,6 +152,12 @@ def encode_thumbnail(
 def encode_snapshot(frame: Frame, max_bytes: int) -> bytes:
     """Return a JPEG of a frame that a person requested."""
     return encode_thumbnail(frame, MAX_SNAPSHOT_WIDTH_PX, max_bytes)
+
+
+def encode_live_picture(frame: Frame, max_bytes: int) -> bytes:
+    """Return a JPEG of a frame, of a width that fits `max_bytes` at a middle quality."""
+    width_px = math.sqrt(max_bytes * _LIVE_PIXELS_PER_BYTE * frame.width_px / frame.height_px)
+    return encode_thumbnail(frame, min(MAX_SNAPSHOT_WIDTH_PX, int(width_px)), max_bytes)
 
 
 def _draw_box(y: Plane, u: Plane, v: Plane, box: BoundingBox) -> None:

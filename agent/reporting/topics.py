@@ -39,6 +39,8 @@ REVOCATIONS_TOPIC = f"{TOPIC_ROOT}/centre/revocations"
 MAX_SNAPSHOT_BYTES = 20_000
 HEALTH_EXPIRY_S = 120
 """Four reports. An older one is of no use."""
+LIVE_EXPIRY_S = 5
+"""An older picture of a live look is of no use."""
 WILL_EXPIRY_S = 315_360_000
 """Ten years. The broker counts it down once it has published the will: the rest tells a centre that starts later
 when the box was lost.
@@ -271,6 +273,19 @@ def build_snapshot_message(
     )
 
 
+def live_topic(camera: str) -> str:
+    """Return the topic after `up/` of a camera's live pictures."""
+    return f"live/{camera}"
+
+
+def build_live_message(camera: str, jpeg: bytes, t_ns: int) -> OutgoingMessage:
+    """Return the message of a picture of a live look. It is not stored: a newer picture replaces it."""
+    snapshot = build_snapshot_message(camera, jpeg, t_ns, event_id=None, max_bytes=len(jpeg))
+    return msgspec.structs.replace(
+        snapshot, topic=live_topic(camera), expiry_s=LIVE_EXPIRY_S, newest_only=True
+    )
+
+
 def build_reply_message(
     reply: Reply, t_ns: int, *, topic: str, correlation: bytes | None
 ) -> OutgoingMessage:
@@ -305,14 +320,14 @@ def encode_declaration(envelope: EnvelopeFields, data: DeclarationData) -> bytes
 def snapshot_user_properties(
     envelope: EnvelopeFields, header: bytes
 ) -> tuple[tuple[str, str], ...]:
-    """Return the user properties of a snapshot's message, name and value."""
+    """Return the user properties of a picture's message, name and value."""
     return (
         ("type", "snapshot"),
         ("v", "1"),
         ("id", envelope.id),
         ("box", envelope.box),
         ("epoch", envelope.epoch),
-        ("seq", str(envelope.seq)),
+        ("seq", msgspec.json.encode(envelope.seq).decode()),
         ("boot", envelope.boot),
         ("time", envelope.time),
         ("clock", msgspec.json.encode(envelope.clock).decode()),
@@ -322,17 +337,19 @@ def snapshot_user_properties(
 
 _MESSAGE_DECODER: JsonDecoder[Message] = JsonDecoder(Message)
 _ENVELOPE_DECODER = JsonDecoder(Envelope)
+_PICTURE_KINDS = ("snapshot", "live")
+"""Kinds of topics whose payload is a JPEG, and whose envelope is in the user properties."""
 _JSON_PROPERTIES = ("v", "seq", "clock", "data")
 T = TypeVar("T")
 
 
 def decode(topic: UpTopic, payload: bytes, properties: Mapping[str, str]) -> Message:
-    """Decode a box's message; of a snapshot the header, from the user properties.
+    """Decode a box's message; of a picture the header, from the user properties.
 
     Raises: ValueError with one line if it violates the contract.
     """
     try:
-        if topic.kind == "snapshot":
+        if topic.kind in _PICTURE_KINDS:
             message: Message = msgspec.convert(_decode_properties(properties), SnapshotHeader)
         else:
             message = _MESSAGE_DECODER.decode(payload)
@@ -351,7 +368,7 @@ def decode_envelope(
     Returns None if it cannot be decoded, or names another box.
     """
     try:
-        if topic.kind == "snapshot":
+        if topic.kind in _PICTURE_KINDS:
             envelope = msgspec.convert(_decode_properties(properties), Envelope)
         else:
             envelope = _ENVELOPE_DECODER.decode(payload)

@@ -35,6 +35,7 @@ class Order(IntEnum):
     RETENTION = auto()
     CLIPS = auto()
     PREVIEW = auto()
+    LIVE = auto()
     CAMERA_WATCHDOG = auto()
     HEALTH = auto()
     CUSTODY = auto()

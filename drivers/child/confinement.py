@@ -38,11 +38,13 @@ class Confinement(msgspec.Struct, frozen=True, kw_only=True):
     """The limits of a child.
 
     `memory_bytes` is private memory on top of the loaded libraries'; `tcp_ports` are those that it may
-    connect to. `cpu_s`, for a child with one short task, ends it by SIGXCPU.
+    connect to, and `readable_files` those that it may read in addition to READABLE_PATHS. `cpu_s`, for a
+    child with one short task, ends it by SIGXCPU.
     """
 
     memory_bytes: int
     tcp_ports: tuple[int, ...] = ()
+    readable_files: tuple[str, ...] = ()
     cpu_s: int | None = None
 
 
@@ -60,7 +62,8 @@ def confine(confinement: Confinement) -> None:
     for kind, limit in limits.items():
         resource.setrlimit(kind, (limit, limit))
     threading.stack_size(THREAD_STACK_BYTES)
-    landlock.restrict(_readable_paths(), confinement.tcp_ports)
+    readable = (*_readable_paths(), *map(Path, confinement.readable_files))
+    landlock.restrict(readable, confinement.tcp_ports)
     syscall_filter.forbid()
 
 

@@ -7,6 +7,7 @@ that a query for masks never waits behind it.
 import contextlib
 import io
 import os
+import select
 import socket
 import threading
 from collections.abc import Callable, Sequence
@@ -93,6 +94,19 @@ class ChildConnection(Generic[M]):
         """
         with contextlib.suppress(OSError):
             self._control.send(messages.pack_parent_message(message))
+
+    def send_stream(self, data: memoryview, timeout_s: float) -> int:
+        """Send bytes to a child that reads its stream; return how many it takes within `timeout_s`.
+
+        0 after its end, which the reading thread reports. For the thread that calls `end`.
+        """
+        poll = select.poll()
+        poll.register(self._stream, select.POLLOUT)
+        poll.poll(timeout_s * 1000)
+        try:
+            return self._stream.send(data, socket.MSG_DONTWAIT)
+        except OSError:
+            return 0
 
     def end(self, *, graceful: bool, kill_timeout_s: float) -> bool:
         """End the child. Return False if it still runs; a second call returns the same.

@@ -12,8 +12,8 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Sequence
-from typing import NoReturn, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import NoReturn, Protocol, TypeVar
 
 import msgspec
 
@@ -22,6 +22,8 @@ from drivers.child.control_channel import DATAGRAM_BYTES
 from drivers.errors import DriverError, MaskError
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _PR_SET_PDEATHSIG = 1
 
@@ -47,6 +49,12 @@ class ChildEnd:
                 return False
             return True
 
+    def read_stream(self, decoder: msgspec.msgpack.Decoder[T]) -> Iterator[T]:
+        """Yield the messages of a parent that sends some, until its end is closed."""
+        with self._stream.makefile("rb") as file:
+            while (message := messages.read_child_message(file, decoder)) is not None:
+                yield message
+
     def is_closed(self) -> bool:
         """Return whether the parent's end is closed."""
         try:
@@ -57,7 +65,7 @@ class ChildEnd:
             return True
 
     def wait_closed(self) -> None:
-        """Wait until the parent's end, which never sends anything, is closed."""
+        """Wait until the end of a parent that sends nothing is closed."""
         try:
             self._stream.recv(1)
         except OSError:

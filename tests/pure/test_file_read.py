@@ -12,7 +12,6 @@ from agent.base.file_read import read_regular_file
 from agent.config.broker import BrokerConfig
 from agent.console.login import read_secret
 from agent.detection.scene import load_scene
-from agent.clips.https_request import load_authority
 from agent.detection.still_image import read_image
 from agent.recording.encryption.keys import read_private_key
 from agent.reporting.mqtt.certificate_expiry import read_validity
@@ -29,7 +28,6 @@ LOADERS: dict[str, Callable[[str], object]] = {
     "broker.password_file": lambda path: read_password(broker(password_file=path)),
     "broker.certificate": lambda path: read_validity(broker(certificate=path, key="k")),
     "broker.ca": lambda path: load_ssl_context(broker(ca=path)),
-    "link.ca": load_authority,
     "console.secret": lambda path: read_secret(Path(path)),
     "private key of a recipient": lambda path: read_private_key(Path(path)),
     "scene": lambda path: load_scene(Path(path)),

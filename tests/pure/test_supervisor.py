@@ -25,6 +25,7 @@ def test_actuators_stop_first_then_the_guard_then_stages_in_data_order() -> None
         "RETENTION",
         "CLIPS",
         "PREVIEW",
+        "LIVE",
         "CAMERA_WATCHDOG",
         "HEALTH",
         "CUSTODY",
@@ -117,7 +118,9 @@ def test_stages_stop_in_the_tables_order_and_start_in_reverse(
 
     monkeypatch.setattr(StageThread, "start", noted_start)
     # Given in any order: the table decides.
-    stages = {order: Noted(name=order.name) for order in random.Random(3).sample([*Order], 13)}
+    stages = {
+        order: Noted(name=order.name) for order in random.Random(3).sample([*Order], len(Order))
+    }
     supervisor = supervised(stages, ManualClock())
     supervisor.start()
     assert supervisor.stop(10)

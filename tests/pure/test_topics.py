@@ -147,6 +147,23 @@ def test_a_pictures_envelope_travels_in_user_properties() -> None:
     assert message.data.sha256 == sha256_hex(draft.data)
 
 
+def test_a_live_picture_has_no_number_and_replaces_one_that_waits() -> None:
+    draft = topics.build_live_message("north", bytes(60_000), 5)
+    assert (draft.topic, draft.newest_only) == ("live/north", True)
+    assert draft.expiry_s == topics.LIVE_EXPIRY_S
+    assert draft.header is not None
+    unstored = msgspec.structs.replace(STAMP, seq=None)
+    properties = dict(topics.snapshot_user_properties(unstored, draft.header))
+    topic = topics.parse_up_topic("vigie/v1/pole-17/up/live/north")
+    assert topic is not None
+    message = topics.decode(topic, draft.data, properties)
+    assert isinstance(message, payloads.SnapshotHeader)
+    assert (message.seq, message.data.size_bytes) == (None, 60_000)
+    envelope = topics.decode_envelope(topic, draft.data, properties)
+    assert envelope is not None
+    assert envelope.seq is None
+
+
 def test_a_picture_that_would_delay_emergencies_is_refused() -> None:
     with pytest.raises(ValueError, match="20001 bytes; allowed: at most 20000"):
         topics.build_snapshot_message("north", bytes(20_001), 5, event_id=None)

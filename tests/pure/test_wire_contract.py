@@ -58,7 +58,7 @@ def test_every_channel_has_an_example_on_the_page() -> None:
 @pytest.mark.parametrize(("name", "text"), EXAMPLES)
 def test_an_example_is_valid_against_its_schema(name: str, text: str) -> None:
     message = DOCUMENT["components"]["messages"][name]
-    schema = message["headers"] if name == "snapshot" else message["payload"]
+    schema = message["headers"] if name in ("snapshot", "live") else message["payload"]
     jsonschema.Draft202012Validator({**schema, "components": DOCUMENT["components"]}).validate(
         json.loads(text)
     )
@@ -84,6 +84,7 @@ def test_an_example_is_read_and_written_back_as_it_was(name: str, text: str) -> 
         "centreState": CentreState,
         "revocations": JwsMessage,
         "snapshot": SnapshotHeader,
+        "live": SnapshotHeader,
     }
     kinds |= {
         f"command{verb.VERB.title()}": build_command_struct(verb.VERB, verb.Args) for verb in VERBS

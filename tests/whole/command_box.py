@@ -145,11 +145,12 @@ class CommandBox:
 class CommandOperator(BareClient):
     """An operator at the centre who sends commands and receives the replies to them."""
 
-    def __init__(self, broker: BrokerConfig, name: str = "amina") -> None:
+    def __init__(self, broker: BrokerConfig, name: str = "amina", box: str = BOX) -> None:
         super().__init__(broker, f"operator-{name}")
         self._name = name
-        self.reply_topic = topics.up_topic(BOX, f"reply/{name}")
-        self.link.subscribe([topics.up_topic(BOX, "reply/#")])
+        self._box = box
+        self.reply_topic = topics.up_topic(box, f"reply/{name}")
+        self.link.subscribe([topics.up_topic(box, "reply/#")])
         self.wait_for(Suback)
 
     def send(
@@ -170,7 +171,7 @@ class CommandOperator(BareClient):
             "args": args,
         }
         self.link.publish(
-            topics.down_topic(BOX, f"command/{verb}"),
+            topics.down_topic(self._box, f"command/{verb}"),
             msgspec.json.encode(command),
             retained=retained,
             response_topic=response_topic or self.reply_topic,

@@ -17,9 +17,9 @@ from agent.reporting.mqtt.downlink import Downlink
 from agent.reporting.mqtt.message_forms import (
     ShrinkJpeg,
     birth_forms,
-    health_forms,
     retained_forms,
     stored_message_forms,
+    unstored_forms,
 )
 from agent.reporting.mqtt.packets import (
     Connack,
@@ -32,6 +32,7 @@ from agent.reporting.mqtt.packets import (
 from agent.reporting.mqtt.paho_transport import PahoTransport
 from agent.reporting.mqtt.publications import Publications
 from agent.reporting.mqtt.send_window import RESEND_AFTER_S, SendWindow
+from agent.reporting.mqtt.unstored import UnstoredMessages
 from agent.reporting.outbox.outbox import Outbox
 from agent.reporting.outbox.schema import OutboxRow
 from agent.reporting.outbox.store import merge_ranges
@@ -82,8 +83,7 @@ class BirthInputs(msgspec.Struct, frozen=True, kw_only=True):
 class MqttConnection:
     """One connection. `poll` raises MqttConnectionError once it has ended.
 
-    Received messages go to the `downlink`, on the thread that calls `poll`. `pop_unstored` returns the newest unstored
-    message once.
+    Received messages go to the `downlink`, on the thread that calls `poll`.
 
     The broker keeps the session for WILL_DELAY_S, with the acknowledgements and commands of that time. An
     acknowledgement is of use whenever it comes. A command that has waited is marked: it carries the identifier of an
@@ -97,23 +97,25 @@ class MqttConnection:
         faults: FaultRegistry,
         get_birth: Callable[[], BirthInputs],
         now_s: Callable[[], float],
-        pop_unstored: Callable[[], OutgoingMessage | None],
+        unstored: UnstoredMessages,
         downlink: Downlink,
         shrink_jpeg: ShrinkJpeg,
     ) -> None:
-        self._pop_unstored = pop_unstored
+        unstored.begin_connection()
+        self._unstored = unstored
         self._downlink = downlink
         self._shrink_jpeg = shrink_jpeg
         self._outbox = outbox
         self._faults = faults
         self._get_birth = get_birth
         self._now_s = now_s
-        self._session_number = outbox.next_session_number()
+        self.session_number = outbox.next_session_number()
+        """The number that the birth names."""
         self._epoch = outbox.epoch
         will = Will(
             topic=topics.up_topic(outbox.box, "status"),
             payload=topics.encode_status(
-                outbox.envelope_now(), LostStatus(session=self._session_number)
+                outbox.envelope_now(), LostStatus(session=self.session_number)
             ),
             expiry_s=topics.WILL_EXPIRY_S,
             delay_s=WILL_DELAY_S,
@@ -121,7 +123,7 @@ class MqttConnection:
         self._transport = PahoTransport(broker, outbox.box, will)
         self._subscription_id = secrets.randbelow(MAX_SUBSCRIPTION_ID) + 1
         self._commands = CommandReceiver(
-            outbox.box, self._session_number, self._subscription_id, downlink, now_s
+            outbox.box, self.session_number, self._subscription_id, downlink, now_s
         )
         self._publications = Publications(self._transport, faults, now_s)
         self._window: SendWindow | None = None
@@ -205,7 +207,7 @@ class MqttConnection:
         if self._window is not None and self._suback_s is not None:
             self._wait_for_quota(self._window, deadline_s, 1)
             self._publish_status(
-                self._window, StoppedStatus(session=self._session_number, reason=reason)
+                self._window, StoppedStatus(session=self.session_number, reason=reason)
             )
             self._wait_for_quota(
                 self._window, deadline_s + DISCONNECT_TIMEOUT_S, self._window.max_in_flight
@@ -262,7 +264,7 @@ class MqttConnection:
         for code in FAULT_CODES.values():
             self._faults.clear(code, "broker")
         self._publications.clear_faults()
-        log.info("connected: session %d of epoch %s", self._session_number, self._epoch)
+        log.info("connected: session %d of epoch %s", self.session_number, self._epoch)
         self._is_birth_due = True
 
     def _on_publish(self, event: ReceivedPublish) -> None:
@@ -301,8 +303,8 @@ class MqttConnection:
         if self._unsent_declaration is not None and window.send_quota() > 0:
             self._publish_declaration(window, self._unsent_declaration)
             self._unsent_declaration = None
-        if window.send_quota() > 0 and (outgoing := self._pop_unstored()) is not None:
-            self._publish_unstored(window, outgoing)
+        if window.send_quota() > 0:
+            self._publish_unstored(window, self._unstored.pop_report())
         if self._centre.ack_mode == "hold":
             return
         self._report_losses()
@@ -315,6 +317,8 @@ class MqttConnection:
             window.acknowledge(SeqRange(seq, seq) for seq in deleted)
         for message in self._outbox.fetch(window.new_message_quota(), window.quota_bytes()):
             self._publish(window, message)
+        if window.is_idle:
+            self._publish_unstored(window, self._unstored.pop_picture())
 
     def _report_losses(self) -> None:
         """Report losses at most every RESEND_AFTER_S seconds: a receipt names many."""
@@ -341,9 +345,12 @@ class MqttConnection:
             seq=message.seq,
         )
 
-    def _publish_unstored(self, window: SendWindow, outgoing: OutgoingMessage) -> None:
+    def _publish_unstored(self, window: SendWindow, outgoing: OutgoingMessage | None) -> None:
+        if outgoing is None:
+            return
         envelope = self._outbox.make_envelope(outgoing.t_ns, seq=None)
-        forms = health_forms(self._outbox.box, outgoing, envelope)
+        max_bytes = self._transport.max_packet_bytes
+        forms = unstored_forms(self._outbox.box, outgoing, envelope, max_bytes, self._shrink_jpeg)
         self._publications.send(window, forms, outgoing.type)
 
     def _publish_status(self, window: SendWindow, *forms: StatusData) -> None:
@@ -362,7 +369,7 @@ class MqttConnection:
     def _publish_birth(self, window: SendWindow) -> None:
         birth = self._get_birth()
         status = OnlineStatus(
-            session=self._session_number,
+            session=self.session_number,
             acked_upto=self._outbox.acked_upto(),
             site=birth.site,
             public_key=birth.public_key,

@@ -34,6 +34,7 @@ _OMISSIONS: tuple[tuple[str, Any], ...] = (
     ("heads", ()),
     ("disk", None),
     ("pins", None),
+    ("live", None),
     ("link", None),
     ("cameras", ()),
     ("faults", ()),
@@ -73,7 +74,7 @@ def stored_message_forms(
     """Yield the forms of a message of the outbox."""
     topic, envelope = topics.up_topic(box, row.topic), schema.envelope_of(row, box, epoch)
     if row.type == "snapshot" and row.header is not None:
-        yield from _snapshot_forms(topic, row, envelope, max_packet_bytes, shrink)
+        yield from _snapshot_forms(topic, row, row.header, envelope, max_packet_bytes, shrink)
         return
     for data in _receipt_data_forms(row.data) if row.type == "receipt" else (row.data,):
         yield Publication(
@@ -84,10 +85,20 @@ def stored_message_forms(
         )
 
 
-def health_forms(
-    box: str, outgoing: OutgoingMessage, envelope: EnvelopeFields
+def unstored_forms(
+    box: str,
+    outgoing: OutgoingMessage,
+    envelope: EnvelopeFields,
+    max_packet_bytes: int,
+    shrink: ShrinkJpeg,
 ) -> Iterator[Publication]:
-    """Yield the forms of a health report."""
+    """Yield the forms of a health report, or of a picture of a live look."""
+    if outgoing.type == "snapshot" and outgoing.header is not None:
+        topic = topics.up_topic(box, outgoing.topic)
+        yield from _snapshot_forms(
+            topic, outgoing, outgoing.header, envelope, max_packet_bytes, shrink
+        )
+        return
     for data in _health_data_forms(outgoing.data):
         yield Publication(
             topic=topics.up_topic(box, outgoing.topic),
@@ -132,7 +143,8 @@ def _receipt_data_forms(data: bytes) -> Iterator[bytes]:
 
 def _snapshot_forms(
     topic: str,
-    row: OutboxRow,
+    message: OutboxRow | OutgoingMessage,
+    header: bytes,
     envelope: EnvelopeFields,
     max_packet_bytes: int,
     shrink: ShrinkJpeg,
@@ -142,15 +154,15 @@ def _snapshot_forms(
             topic=topic,
             payload=jpeg,
             user_properties=topics.snapshot_user_properties(envelope, header),
-            expiry_s=row.expiry_s,
+            expiry_s=message.expiry_s,
         )
 
-    yield build(row.data, row.header or b"")
-    original = _SNAPSHOT_DECODER.decode(row.header or b"")
-    header = msgspec.structs.replace(original, original_sha256=original.sha256)
+    yield build(message.data, header)
+    original = _SNAPSHOT_DECODER.decode(header)
+    smaller = msgspec.structs.replace(original, original_sha256=original.sha256)
     # The size of a smaller picture has no more digits.
-    header_bytes = build(b"", msgspec.json.encode(header)).header_bytes
-    jpeg = shrink(row.data, max_packet_bytes - header_bytes)
+    header_bytes = build(b"", msgspec.json.encode(smaller)).header_bytes
+    jpeg = shrink(message.data, max_packet_bytes - header_bytes)
     if jpeg is not None:
-        header = msgspec.structs.replace(header, sha256=sha256_hex(jpeg), size_bytes=len(jpeg))
-        yield build(jpeg, msgspec.json.encode(header))
+        smaller = msgspec.structs.replace(smaller, sha256=sha256_hex(jpeg), size_bytes=len(jpeg))
+        yield build(jpeg, msgspec.json.encode(smaller))

@@ -59,6 +59,11 @@ class SendWindow:
         """True if a message has its PUBACK and no acknowledgement."""
         return any(not entry.is_in_flight for entry in self._unacked.values())
 
+    @property
+    def is_idle(self) -> bool:
+        """True if no publication is in flight."""
+        return not self._seq_by_mid
+
     def send_quota(self) -> int:
         """Number of publications of any kind that may be sent now."""
         return self.max_in_flight - len(self._seq_by_mid)

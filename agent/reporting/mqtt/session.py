@@ -21,8 +21,8 @@ from agent.reporting.mqtt.connection import (
 )
 from agent.reporting.mqtt.downlink import Downlink
 from agent.reporting.mqtt.message_forms import ShrinkJpeg
+from agent.reporting.mqtt.unstored import UnstoredMessages
 from agent.reporting.outbox.outbox import Outbox
-from agent.reporting.topics import OutgoingMessage
 from agent.runtime.pause import Pause
 
 log = logging.getLogger(__name__)
@@ -65,8 +65,8 @@ class MqttSession:
         self._backoff = ReconnectBackoff(rng)
         self._connect_pause = Pause()
         self._connection: MqttConnection | None = None
-        self._unstored: OutgoingMessage | None = None
-        self._unstored_lock = threading.Lock()
+        self.unstored = UnstoredMessages(self._now_s, self._wake)
+        """The messages that are not kept, such as health."""
         self._certificate_expiry = CertificateExpiry(broker, faults, clock)
         tls.load_ssl_context(broker)
         tls.read_password(broker)
@@ -87,7 +87,7 @@ class MqttSession:
                 self._faults,
                 self._get_birth,
                 self._now_s,
-                self._pop_unstored,
+                self.unstored,
                 self._downlink,
                 self._shrink_jpeg,
             )
@@ -128,11 +128,12 @@ class MqttSession:
             centre_listening=connection is not None and connection.is_centre_listening,
         )
 
-    def send_unstored(self, outgoing: OutgoingMessage) -> None:
-        """Send a message that is not kept: a newer one replaces it while it waits. Thread-safe."""
-        with self._unstored_lock:
-            self._unstored = outgoing
-        self._wake()
+    def online_session(self) -> int | None:
+        """Return the number of the present session, or None while there is none. Thread-safe."""
+        connection = self._connection
+        if connection is None or not connection.is_online:
+            return None
+        return connection.session_number
 
     def round_trip_ms(self) -> float | None:
         """Return the broker's round trip, or None while there is no connection. Thread-safe."""
@@ -155,15 +156,6 @@ class MqttSession:
         self._connect_pause.begin(
             self._clock.boottime_ns(), self._backoff.next_delay_s(connection.connected_s)
         )
-
-    def _pop_unstored(self) -> OutgoingMessage | None:
-        """Return the unstored message, unless it has expired."""
-        with self._unstored_lock:
-            outgoing, self._unstored = self._unstored, None
-        if outgoing is None or outgoing.expiry_s is None:
-            return outgoing
-        age_s = self._now_s() - outgoing.t_ns / 1e9
-        return outgoing if age_s < outgoing.expiry_s else None
 
     def _wake(self) -> None:
         connection = self._connection

@@ -133,7 +133,7 @@ def test_pictures_health_and_a_restart_are_made_small_enough_for_the_broker(
         )
         box.outbox.put(topics.build_receipt_message(RESTARTED, 1))
         assert box.outbox.put(make_event(1)).wait(10)
-        box.session.send_unstored(topics.build_health_message(large_report(), CLOCK.boottime_ns()))
+        box.session.unstored.put(topics.build_health_message(large_report(), CLOCK.boottime_ns()))
         wait_until(lambda: box.outbox.depth == 0)
         centre.wait_for(lambda: len(messages(centre, HealthMessage)) == 1)
         assert centre.event_numbers() == [1]

@@ -24,7 +24,7 @@ def config(broker: Mosquitto) -> BrokerConfig:
 def tell(box: ReportingBox, uptime_s: float, age_s: float = 0.0) -> None:
     report = msgspec.structs.replace(REPORT, uptime_s=uptime_s)
     t_ns = CLOCK.boottime_ns() - int(age_s * S)
-    box.session.send_unstored(topics.build_health_message(report, t_ns))
+    box.session.unstored.put(topics.build_health_message(report, t_ns))
 
 
 def reported(listener: CentreListener) -> list[float]:

@@ -274,7 +274,7 @@ def test_an_unreadable_outbox_is_a_fault_and_does_not_silence_health(
             health = session.health()
             assert (health.depth, health.oldest_age_s) == (3, None)
             assert "cannot be read" in (kept.reported("STO-01", "outbox reader") or "")
-            session.send_unstored(topics.build_health_message(REPORT, CLOCK.boottime_ns()))
+            session.unstored.put(topics.build_health_message(REPORT, CLOCK.boottime_ns()))
             while not reported():
                 session.run_once(never)
             # Through the connection's own trouble with it, too: it stays connected.
