@@ -71,6 +71,7 @@ bench: setup-bench ## measure, next to the bare libraries and the peers in the s
 
 docs: setup ## write again the documents that are generated from code
 	$(BIN)/python scripts/asyncapi.py
+	$(BIN)/python -m scripts.contract_page
 	$(BIN)/python scripts/runbook.py
 
 pictures: setup-test ## take the pictures of the docs again, from the running software (minutes)
@@ -98,7 +99,7 @@ $(VENV)/.done: requirements.lock pyproject.toml scripts/apt-packages
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
 
-setup-test: setup .cache/test-peers/.done .cache/chrony/.done $(VENV)/.virtual-camera
+setup-test: setup .cache/test-peers/.done .cache/asyncapi/.done .cache/chrony/.done $(VENV)/.virtual-camera
 	@scripts/apt-packages mosquitto openssl chromium chromium-driver ffmpeg lrzsz iproute2 xz-utils \
 	  python3-libcamera libcamera-ipa python3-prctl python3-gi gir1.2-gst-rtsp-server-1.0 \
 	  gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad \
@@ -110,6 +111,14 @@ setup-test: setup .cache/test-peers/.done .cache/chrony/.done $(VENV)/.virtual-c
 .cache/test-peers/.done: tests/contracts/ipycam.lock
 	$(PYTHON) -m venv .cache/test-peers
 	.cache/test-peers/bin/pip install --quiet --no-deps --require-hashes -r $<
+	touch $@
+
+# The official reader of the wire contract.
+.cache/asyncapi/.done: tests/contracts/asyncapi/package-lock.json
+	@scripts/apt-packages nodejs npm
+	mkdir -p $(@D)
+	cp tests/contracts/asyncapi/package.json $< $(@D)
+	cd $(@D) && npm ci --silent --no-audit --no-fund --ignore-scripts
 	touch $@
 
 # The image's time daemon. Not installed: it would replace the one that this machine has.

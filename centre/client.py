@@ -11,15 +11,27 @@ from agent.base.clock import rfc3339
 from agent.base.json_decode import MalformedJson, decode_any_json
 from agent.base.sha256 import sha256_hex
 from agent.config.broker import BrokerConfig
-from agent.reporting import topics
+from agent.reporting import centre_topics, topics
+from agent.reporting.centre_payloads import CentreState
 from agent.reporting.mqtt.packets import ReceivedPublish, Will
 from agent.reporting.mqtt.paho_transport import PahoTransport
-from agent.reporting.payloads import CentreState, Envelope, Message, SnapshotHeader
+from agent.reporting.payloads import (
+    Envelope,
+    Message,
+    OnlineStatus,
+    SnapshotHeader,
+    StatusMessage,
+)
 from centre.reconnecting_client import POLL_S, ReconnectingClient
 from centre.store import BoxEpoch, CentreStore, StoredArrival
 
 _AWAY_STATE = msgspec.json.encode(CentreState(state="away"))
 _LISTENING_STATE = msgspec.json.encode(CentreState(state="listening"))
+DEFAULT_CENTRE = "centre"
+"""Name of the only centre."""
+ASSERT_INTERVAL_S = 60.0
+MIN_ASSERT_INTERVAL_S = 2.0
+"""Boxes that come back together, as after a restart of the broker, are answered together."""
 _UNPRINTABLE = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 """C1 controls, line separators and marks of direction: JSON may have them unescaped in a text."""
 
@@ -92,15 +104,22 @@ def to_json_line(item: ReceivedMessage) -> bytes:
             fields["payload"] = None
             fields["size_bytes"] = len(item.payload)
             fields["sha256"] = sha256_hex(item.payload)
-    line = msgspec.json.encode(fields).decode()
+    return encode_line(fields)
+
+
+def encode_line(document: object) -> bytes:
+    """Encode a document as JSON on one line, without characters that a terminal obeys."""
+    line = msgspec.json.encode(document).decode()
     return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", line).encode()
 
 
 class CentreClient(ReconnectingClient):
     """A stage that subscribes to one box or all, and calls `on_message` for each message.
 
-    With a `store` it acts as the centre: it publishes its state (retained, with a will), stores each
-    message and then acknowledges it. `on_connection_change`: see `ReconnectingClient`.
+    With a `store` it acts as the centre of that name: it publishes its state (retained, with a will), stores each
+    message and then acknowledges it. It publishes its state again each minute, after each birth, and if its topic
+    has another state: the will of an earlier connection may come late. `on_connection_change`: see
+    `ReconnectingClient`.
     """
 
     name = "watch"
@@ -114,19 +133,25 @@ class CentreClient(ReconnectingClient):
         *,
         box: str | None = None,
         store: CentreStore | None = None,
+        centre: str = DEFAULT_CENTRE,
         on_connection_change: Callable[[str | None], None] = lambda _: None,
     ) -> None:
+        state_topic = centre_topics.centre_state_topic(centre)
         super().__init__(
             broker,
             f"vigie-{'centre' if store else 'watch'}-{rng.getrandbits(32):08x}",
-            [topics.up_topic(box or "+", "#"), topics.CENTRE_STATE_TOPIC],
+            [topics.up_topic(box or "+", "#"), centre_topics.CENTRE_STATE_FILTER],
             rng,
             clock_ns,
-            will=Will(topic=topics.CENTRE_STATE_TOPIC, payload=_AWAY_STATE) if store else None,
+            will=Will(topic=state_topic, payload=_AWAY_STATE) if store else None,
             on_connection_change=on_connection_change,
         )
         self._on_message = on_message
         self._store = store
+        self._centre = centre
+        self._state_topic = state_topic
+        self._asserted_s = 0.0
+        self._is_assertion_due = False
         self._arrivals: list[StoredArrival] = []
         """Received by this poll; stored before they are acknowledged."""
         self._to_ack: dict[BoxEpoch, None] = {}
@@ -138,12 +163,12 @@ class CentreClient(ReconnectingClient):
 
     def _on_subscribed(self, transport: PahoTransport) -> None:
         if self._store is not None:
-            transport.publish(topics.CENTRE_STATE_TOPIC, _LISTENING_STATE, retained=True)
-            self._in_flight += 1
+            self._publish_listening(transport)
 
     def _on_publish(self, received: ReceivedPublish) -> None:
         item = decode_received(received, datetime.now(UTC))
         self._on_message(item)
+        self._is_assertion_due |= self._calls_for_assertion(item)
         if item.envelope is not None:
             self._arrivals.append(_to_stored_arrival(item, item.envelope))
 
@@ -151,19 +176,43 @@ class CentreClient(ReconnectingClient):
         """Store what was received, and acknowledge as much as the broker accepts in flight."""
         if self._store is None:
             return
-        for key in self._store.commit(self._arrivals) if self._arrivals else ():
+        self._publish_listening_if_due(transport)
+        for key in self._store.commit(self._arrivals, self._centre) if self._arrivals else ():
             self._to_ack[key] = None
         while self._to_ack and self._has_send_quota:
             key = next(iter(self._to_ack))
             del self._to_ack[key]
             ack = self._store.deduplicator(key).build_ack()
-            transport.publish(topics.down_topic(key.box, "ack"), msgspec.json.encode(ack))
+            transport.publish(
+                centre_topics.ack_topic(key.box, self._centre), msgspec.json.encode(ack)
+            )
             self._in_flight += 1
+
+    def _publish_listening(self, transport: PahoTransport) -> None:
+        transport.publish(self._state_topic, _LISTENING_STATE, retained=True)
+        self._in_flight += 1
+        self._asserted_s = self._now_s()
+        self._is_assertion_due = False
+
+    def _publish_listening_if_due(self, transport: PahoTransport) -> None:
+        interval_s = MIN_ASSERT_INTERVAL_S if self._is_assertion_due else ASSERT_INTERVAL_S
+        if self._now_s() - self._asserted_s >= interval_s and self._has_send_quota:
+            self._publish_listening(transport)
+
+    def _calls_for_assertion(self, item: ReceivedMessage) -> bool:
+        """Return True after a birth, and if another state than `listening` is on this centre's topic."""
+        if item.topic == self._state_topic:
+            state = topics.decode_as(CentreState, item.payload)
+            return state is None or state.state != "listening"
+        is_birth = isinstance(item.message, StatusMessage) and isinstance(
+            item.message.data, OnlineStatus
+        )
+        return is_birth and not item.retained
 
     def _publish_last(self, transport: PahoTransport) -> None:
         """Publish that the centre is away."""
         if self._store is not None:
-            transport.publish(topics.CENTRE_STATE_TOPIC, _AWAY_STATE, retained=True)
+            transport.publish(self._state_topic, _AWAY_STATE, retained=True)
             transport.poll(POLL_S)
 
 

@@ -9,7 +9,8 @@ arrive late, and is new then.
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 
-from agent.reporting.payloads import Ack, SeqRange
+from agent.reporting.centre_payloads import Ack
+from agent.reporting.payloads import SeqRange
 
 MAX_ACK_RANGES = 64
 

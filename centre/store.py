@@ -88,8 +88,8 @@ class CentreStore:
         """Return the deduplicator of a box and epoch."""
         return self._deduplicators.setdefault(key, Deduplicator(key.epoch))
 
-    def commit(self, arrivals: Iterable[StoredArrival]) -> frozenset[BoxEpoch]:
-        """Commit messages without repeats. Return the boxes and epochs to acknowledge.
+    def commit(self, arrivals: Iterable[StoredArrival], centre: str) -> frozenset[BoxEpoch]:
+        """Commit messages without repeats. Return the boxes and epochs that `centre` is to acknowledge.
 
         Raises: UserError if the file is locked or its disk is full or fails; then none is committed.
         """
@@ -97,7 +97,9 @@ class CentreStore:
             if self._is_outdated:
                 self._load()
             self._db.execute("BEGIN IMMEDIATE")
-            to_ack = frozenset(filter(None, map(self._insert, arrivals)))
+            to_ack = frozenset(
+                filter(None, (self._insert(arrival, centre) for arrival in arrivals))
+            )
             self._db.execute("COMMIT")
         except BaseException as error:
             # The deduplicators have counted messages that are not on the disk: until they are read again none
@@ -142,12 +144,12 @@ class CentreStore:
             self.deduplicator(BoxEpoch(box, epoch)).mark_lost((SeqRange(first, last),))
         self._is_outdated = False
 
-    def _insert(self, arrival: StoredArrival) -> BoxEpoch | None:
+    def _insert(self, arrival: StoredArrival, centre: str) -> BoxEpoch | None:
         envelope, message = arrival.envelope, arrival.message
         key = BoxEpoch(envelope.box, envelope.epoch)
         deduplicator = self.deduplicator(key)
         if envelope.seq is None:
-            return self._store_floor(key, message)
+            return self._store_floor(key, message, centre)
         if deduplicator.add(envelope.seq):
             self._db.execute(
                 "INSERT OR IGNORE INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -171,13 +173,15 @@ class CentreStore:
                 )
         return key
 
-    def _store_floor(self, key: BoxEpoch, message: Message | None) -> BoxEpoch | None:
+    def _store_floor(self, key: BoxEpoch, message: Message | None, centre: str) -> BoxEpoch | None:
         if not isinstance(message, StatusMessage) or not isinstance(message.data, OnlineStatus):
             return None
-        self.deduplicator(key).set_floor(message.data.acked_upto)
+        birth = message.data
+        floor = birth.acked_upto_by_centre.get(centre, birth.acked_upto)
+        self.deduplicator(key).set_floor(floor)
         self._db.execute(
             "INSERT OR REPLACE INTO acked_floor VALUES (?, ?, ?)",
-            (*key_columns(key), message.data.acked_upto),
+            (*key_columns(key), floor),
         )
         return key
 

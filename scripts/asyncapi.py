@@ -14,10 +14,13 @@ from agent.authority.signed_message import JwsMessage
 from agent.capture import live_command, snapshot_command
 from agent.commands.command import build_command_struct
 from agent.commands.signed_command import build_claims_struct
+from agent.config.broker import BrokerConfig
 from agent.faults.registry import FAULTS
 from agent.gpio import gpio_command
 from agent.ptz import ptz_command
-from agent.reporting import payloads
+from agent.reporting import centre_payloads, payloads
+from agent.reporting.mqtt.connect_packet import MAX_PACKET_BYTES
+from agent.reporting.mqtt.connection import WILL_DELAY_S
 
 OUTPUT_FILE = Path(__file__).parents[1] / "docs" / "asyncapi.json"
 Document = dict[str, Any]
@@ -27,6 +30,9 @@ BOX_PARAMETER = {
 }
 CAMERA_PARAMETER = {
     "camera": {"description": "A camera of the box, by its name in the configuration."}
+}
+CENTRE_PARAMETER = {
+    "centre": {"description": "The name of the centre: lower case letters, digits, `-` and `_`."}
 }
 KIND_PARAMETER = {"kind": {"description": "The kind of event, as in its data."}}
 
@@ -68,6 +74,64 @@ PICTURE_ADDRESSES = {
     "snapshot": "vigie/v1/{box}/up/snapshot/{camera}",
     "live": "vigie/v1/{box}/up/live/{camera}",
 }
+SERVERS: Document = {
+    "broker": {
+        "host": "broker.example.org:8883",
+        "protocol": "secure-mqtt",
+        "protocolVersion": "5",
+        "description": "The city's broker. docs/centre.md has its configuration and access list.",
+        "security": [
+            {"$ref": "#/components/securitySchemes/certificate"},
+            {"$ref": "#/components/securitySchemes/password"},
+        ],
+        "bindings": {
+            "mqtt": {
+                "cleanSession": False,
+                "keepAlive": BrokerConfig(url="").keepalive_s,
+                "sessionExpiryInterval": WILL_DELAY_S,
+                "maximumPacketSize": MAX_PACKET_BYTES,
+                "bindingVersion": "0.2.0",
+            }
+        },
+    },
+    "bench": {
+        "host": "localhost:1883",
+        "protocol": "mqtt",
+        "protocolVersion": "5",
+        "description": "A broker on the same machine, as of the demonstration: no TLS, no names.",
+    },
+}
+SECURITY_SCHEMES: Document = {
+    "certificate": {
+        "type": "X509",
+        "description": "A client certificate. Its common name is the user name, the client id, and in the "
+        "topics the box's id or the centre's name; the broker's access list is by that name.",
+    },
+    "password": {
+        "type": "userPassword",
+        "description": "For a broker that asks for a password instead of a certificate, over TLS.",
+    },
+}
+REPLY_ADDRESSES: tuple[tuple[str, str | None, str, Document], ...] = (
+    (
+        "replyBelow",
+        "vigie/v1/{box}/up/reply/{subtopic}",
+        "Below `up/reply`, where the response topic of a command says so.",
+        {
+            **BOX_PARAMETER,
+            "subtopic": {
+                "description": "One level or more, with `/` between them, such as the requester's client id."
+            },
+        },
+    ),
+    (
+        "replyTo",
+        None,
+        "The response topic of a command: `up/reply` of the same box, or below it; any other is ignored.",
+        {},
+    ),
+)
+"""Channels of replies in addition to `up/reply`, with the same message."""
 COMMAND_HEADERS: Document = {
     "type": "object",
     "description": "MQTT 5 properties of the message; both may be left out.",
@@ -80,8 +144,20 @@ COMMAND_HEADERS: Document = {
     },
 }
 DOWN_CHANNELS: tuple[tuple[str, str, type, bool, Document], ...] = (
-    ("ack", "vigie/v1/{box}/down/ack", payloads.Ack, False, BOX_PARAMETER),
-    ("centreState", "vigie/v1/centre/state", payloads.CentreState, True, {}),
+    (
+        "ack",
+        "vigie/v1/{box}/down/ack/{centre}",
+        centre_payloads.Ack,
+        False,
+        {**BOX_PARAMETER, **CENTRE_PARAMETER},
+    ),
+    (
+        "centreState",
+        "vigie/v1/centre/{centre}/state",
+        centre_payloads.CentreState,
+        True,
+        CENTRE_PARAMETER,
+    ),
     ("revocations", "vigie/v1/centre/revocations", JwsMessage, True, {}),
 )
 
@@ -134,7 +210,8 @@ def build_document() -> Document:
             **_operation(name, "receive", signed, retained=False),
             "reply": {
                 "address": {"location": "$message.header#/responseTopic"},
-                "channel": {"$ref": "#/channels/reply"},
+                "channel": {"$ref": "#/channels/replyTo"},
+                "messages": [{"$ref": "#/channels/replyTo/messages/reply"}],
             },
         }
         messages[name] = {
@@ -165,6 +242,16 @@ def build_document() -> Document:
             "headers": _schema_ref(payloads.SnapshotHeader),
             "payload": {"type": "string", "format": "binary"},
         }
+    for name, address, description, parameters in REPLY_ADDRESSES:
+        channels[name] = {
+            **_channel("reply", address, parameters),
+            "description": description,
+        }
+    operations["replyBelow"] = {
+        **_operation("reply", "send", retained=False),
+        "channel": {"$ref": "#/channels/replyBelow"},
+        "messages": [{"$ref": "#/channels/replyBelow/messages/reply"}],
+    }
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -174,9 +261,14 @@ def build_document() -> Document:
             "license": {"name": "Apache-2.0"},
         },
         "defaultContentType": "application/json",
+        "servers": SERVERS,
         "channels": channels,
         "operations": operations,
-        "components": {"messages": messages, "schemas": _clean_descriptions(schemas)},
+        "components": {
+            "messages": messages,
+            "schemas": _to_draft_07(_clean_descriptions(schemas)),
+            "securitySchemes": SECURITY_SCHEMES,
+        },
     }
 
 
@@ -196,7 +288,7 @@ def render() -> str:
     return json.dumps(build_document(), indent=2, ensure_ascii=False) + "\n"
 
 
-def _channel(name: str, address: str, parameters: Document, *others: str) -> Document:
+def _channel(name: str, address: str | None, parameters: Document, *others: str) -> Document:
     channel: Document = {
         "address": address,
         "messages": {
@@ -229,6 +321,25 @@ def _clean_descriptions(node: Any) -> Any:
             for key, value in node.items()
         }
     return [_clean_descriptions(item) for item in node] if isinstance(node, list) else node
+
+
+def _to_draft_07(node: Any) -> Any:
+    """The same as AsyncAPI has it, whose schemas are JSON Schema draft 07.
+
+    A tuple is `items`. `discriminator` is left out: in AsyncAPI it is the name of a field whose value is the name
+    of a schema, and here the values are the wire's own words. Each alternative has its word as the only value
+    of that field, so exactly one of them is valid, and nothing is lost.
+    """
+    if isinstance(node, list):
+        return [_to_draft_07(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    converted = {key: _to_draft_07(value) for key, value in node.items()}
+    if "prefixItems" in converted:
+        converted["items"] = converted.pop("prefixItems")
+    if converted.pop("discriminator", None) is not None:
+        converted["oneOf"] = converted.pop("anyOf")
+    return converted
 
 
 def _schema_ref(kind: type) -> Document:

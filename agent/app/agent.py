@@ -96,6 +96,7 @@ class Agent:
             max_bytes=config.outbox.max_bytes,
             new_id=self._new_id,
             faults=self.faults,
+            centres=config.broker.centres,
         )
         self._submitter = MessageSubmitter(self.outbox)
         identity, self.custody = self._open_custody(state_dir, machine_root)

@@ -6,9 +6,10 @@ from typing import Annotated
 import msgspec
 
 ALLOWED_NAME = "lower case letters, digits, '-' and '_', at most 63; first a letter or a digit"
+NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 Name = Annotated[
     str,
-    msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$(?!\n)", extra={"allowed": ALLOWED_NAME}),
+    msgspec.Meta(pattern=rf"^{NAME_PATTERN.pattern}$(?!\n)", extra={"allowed": ALLOWED_NAME}),
 ]
 """A name used in topics, folder names and commands: lower case, digits, `-` and `_`.
 

@@ -7,6 +7,7 @@ from agent.base.errors import UserError
 from agent.base.message import Message
 from agent.config.broker import BrokerConfig
 from agent.console.check_result import CheckResult, failed, passed, unknown
+from agent.reporting import centre_topics
 from agent.reporting.mqtt.connect_error import MqttConnectionError
 from agent.reporting.mqtt.connection import FAULT_CODES
 from agent.reporting.mqtt.packets import Connack, Suback
@@ -52,7 +53,7 @@ def ping(
         )
         for number in range(1, count + 1):
             started_ns = clock.boottime_ns()
-            link.subscribe([f"vigie/v1/{box_id}/down/ack"])
+            link.subscribe([centre_topics.ack_topic(box_id, "+")])
             answer = link.wait_for(Suback, ANSWER_TIMEOUT_S)
             elapsed_ms = (clock.boottime_ns() - started_ns) / 1e6
             subject = Message("ping {number}", number=number)

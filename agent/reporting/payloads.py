@@ -24,7 +24,8 @@ Utc = Annotated[
 ]
 
 
-Seq = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
+MAX_SEQ = 2**53
+Seq = Annotated[int, msgspec.Meta(ge=1, le=MAX_SEQ)]
 """A message's number, small enough that no JSON reader rounds it: RFC 8259 section 6."""
 
 
@@ -91,8 +92,10 @@ class OnlineStatus(msgspec.Struct, frozen=True, kw_only=True, tag_field="state",
     """The birth: the box is connected. `session` counts its connections under this epoch.
 
     `acked_upto`: no number up to this one will be sent any more under this epoch. A centre that
-    acknowledges counts from there. `public_key` verifies the box's receipts of footage: Ed25519,
-    the base64 of its 32 bytes. `omitted` names the lists that are empty because the broker takes no packet as large.
+    acknowledges counts from there. `acked_upto_by_centre` is for the centres that the configuration
+    names: that centre has acknowledged each number up to this one, or it will not be sent any more.
+    `public_key` verifies the box's receipts of footage: Ed25519, the base64 of its 32 bytes. `omitted`
+    names the lists that are empty because the broker takes no packet as large.
     `commands_authenticated` is false if the box accepts unsigned commands and acknowledgements of whatever its broker
     carries: a bench.
     """
@@ -107,6 +110,7 @@ class OnlineStatus(msgspec.Struct, frozen=True, kw_only=True, tag_field="state",
     heads: tuple[HeadCapabilities, ...] = ()
     pins: tuple[PinCapabilities, ...] = ()
     omitted: tuple[str, ...] = ()
+    acked_upto_by_centre: dict[str, int] = {}
     commands_authenticated: bool = False
 
 
@@ -382,24 +386,3 @@ Message: TypeAlias = (
 )
 OutboxMessageType = Literal["status", "health", "event", "flow", "receipt", "snapshot", "reply"]
 """Types of outgoing messages except the declaration, which is neither stored nor expires."""
-
-
-class Ack(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """On `down/ack`: the centre has stored every message of this epoch up to `upto`, and those of
-    `also` above it.
-    """
-
-    epoch: str
-    upto: Annotated[int, msgspec.Meta(ge=0)]
-    also: tuple[SeqRange, ...] = ()
-
-
-class CentreState(msgspec.Struct, frozen=True, kw_only=True):
-    """On `vigie/v1/centre/state`, retained, and the centre's will.
-
-    listening: it stores and acknowledges. away: it will return; boxes keep their messages.
-    retired: there is no centre any more; a PUBACK frees messages. Each publication of `listening`
-    makes every connected box publish its birth again.
-    """
-
-    state: Literal["listening", "away", "retired"]

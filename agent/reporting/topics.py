@@ -34,7 +34,6 @@ from agent.reporting.payloads import (
 )
 
 TOPIC_ROOT = "vigie/v1"
-CENTRE_STATE_TOPIC = f"{TOPIC_ROOT}/centre/state"
 REVOCATIONS_TOPIC = f"{TOPIC_ROOT}/centre/revocations"
 MAX_SNAPSHOT_BYTES = 20_000
 HEALTH_EXPIRY_S = 120

@@ -18,12 +18,21 @@ from agent.base.clock import SystemClock, rfc3339
 from agent.base.errors import UserError
 from agent.cli.commands import Commands
 from agent.config.broker import BrokerConfig, check_broker
+from agent.config.names import ALLOWED_NAME, NAME_PATTERN
 from agent.reporting.payloads import Message
 from agent.runtime.stop_signals import STOP_SIGNALS
-from centre.client import CentreClient, ReceivedMessage, to_json_line
+from centre.client import (
+    DEFAULT_CENTRE,
+    CentreClient,
+    ReceivedMessage,
+    encode_line,
+    to_json_line,
+)
+from centre.cloudevents import to_cloud_event
 from centre.fleet.box_view import Arrival
 from centre.fleet.fleet_view import FleetView
 from centre.fleet.wire_text import clean_text
+from centre.onvif_messages import iter_onvif_messages
 from centre.store import CentreStore
 
 if TYPE_CHECKING:
@@ -31,11 +40,12 @@ if TYPE_CHECKING:
 
 
 class WatchOptions(NamedTuple):
-    """The broker, the box or None for all, and the store of a centre."""
+    """The broker, the box or None for all, and the name and store of a centre."""
 
     broker: BrokerConfig
     box: str | None
     store: CentreStore | None
+    centre: str = DEFAULT_CENTRE
 
 
 def add_parser(commands: Commands) -> None:
@@ -54,7 +64,19 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--certificate", metavar="FILE", help="the client certificate, PEM")
     parser.add_argument("--key", metavar="FILE", help="the key of the client certificate, PEM")
     parser.add_argument("--box", metavar="ID", help="only this box (default: all)")
-    parser.add_argument("--json", action="store_true", help="a line of JSON for each message")
+    parser.add_argument(
+        "--format",
+        choices=_LINE_FORMATS,
+        help="print a line of JSON for each message: as it was received, as a CloudEvent, or as topic and payload "
+        "of ONVIF Profile M, without the messages that ONVIF has no counterpart of",
+    )
+    parser.add_argument(
+        "--json",
+        action="store_const",
+        const="json",
+        dest="format",
+        help="the same as --format json",
+    )
     parser.add_argument(
         "--ack", action="store_true", help="act as the centre: store and acknowledge each message"
     )
@@ -63,6 +85,11 @@ def add_parser(commands: Commands) -> None:
         metavar="FILE",
         type=Path,
         help="with --ack: the file to store messages in, SQLite",
+    )
+    parser.add_argument(
+        "--centre",
+        metavar="NAME",
+        help=f"with --ack: the centre's name, its own if there are several (default: {DEFAULT_CENTRE})",
     )
     parser.set_defaults(run=run)
 
@@ -82,11 +109,16 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"{given} needs {missing}: a centre stores what it acknowledges")
     if args.ack and args.box:
         raise UserError("--ack: not with --box; a centre receives all boxes")
+    if args.centre is not None and not args.ack:
+        raise UserError("--centre needs --ack: it names what acknowledges")
+    centre = DEFAULT_CENTRE if args.centre is None else args.centre
+    if not NAME_PATTERN.fullmatch(centre):
+        raise UserError(f"--centre {centre!r}: allowed: {ALLOWED_NAME}")
     store = CentreStore.open(args.store) if args.store else None
-    options = WatchOptions(broker=broker, box=args.box, store=store)
+    options = WatchOptions(broker=broker, box=args.box, store=store, centre=centre)
     try:
-        if args.json:
-            _print_messages(options)
+        if args.format is not None:
+            _print_messages(options, _LINE_FORMATS[args.format])
         elif _is_interactive():
             _show_screen(options)
         else:
@@ -156,10 +188,30 @@ def _is_interactive() -> bool:
     return is_terminal and os.environ.get("TERM", "dumb") != "dumb"
 
 
-def _print_messages(options: WatchOptions) -> None:
+def _iter_json(item: ReceivedMessage) -> Iterator[bytes]:
+    yield to_json_line(item)
+
+
+def _iter_cloud_events(item: ReceivedMessage) -> Iterator[bytes]:
+    if (event := to_cloud_event(item)) is not None:
+        yield encode_line(event)
+
+
+def _iter_onvif(item: ReceivedMessage) -> Iterator[bytes]:
+    if item.message is not None:
+        yield from map(encode_line, iter_onvif_messages(item.message))
+
+
+_LINE_FORMATS = {"json": _iter_json, "cloudevents": _iter_cloud_events, "onvif": _iter_onvif}
+
+
+def _print_messages(
+    options: WatchOptions, iter_lines: Callable[[ReceivedMessage], Iterator[bytes]]
+) -> None:
     def print_message(item: ReceivedMessage) -> None:
-        sys.stdout.buffer.write(to_json_line(item) + b"\n")
-        sys.stdout.buffer.flush()
+        for line in iter_lines(item):
+            sys.stdout.buffer.write(line + b"\n")
+            sys.stdout.buffer.flush()
 
     _print_until_interrupt(options, print_message)
 
@@ -227,6 +279,7 @@ def _build_client(
         SystemClock().boottime_ns,
         box=options.box,
         store=options.store,
+        centre=options.centre,
         on_connection_change=on_connection_change,
     )
 

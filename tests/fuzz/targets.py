@@ -1,6 +1,8 @@
 """All parsers that read what others wrote."""
 
-from tests.fuzz import documents, signatures, streams
+from tests.fuzz import centres, documents, signatures, streams
 from tests.fuzz.target import FuzzTarget
 
-TARGETS: dict[str, FuzzTarget] = documents.TARGETS | signatures.TARGETS | streams.TARGETS
+TARGETS: dict[str, FuzzTarget] = (
+    documents.TARGETS | signatures.TARGETS | streams.TARGETS | centres.TARGETS
+)

@@ -219,7 +219,7 @@ def test_a_box_replies_under_its_own_reply_topic_and_nowhere_else(
         ("vigie/v1/pole-17/down/command/", None),
         ("vigie/v1/pole-17/down/command/ptz/x", None),
         ("vigie/v1/pole-18/down/command/ptz", None),
-        ("vigie/v1/pole-17/down/ack", None),
+        ("vigie/v1/pole-17/down/ack/city", None),
     ],
 )
 def test_a_commands_topic_names_its_verb(topic: str, verb: str | None) -> None:

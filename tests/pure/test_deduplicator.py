@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.reporting.payloads import Ack, SeqRange
+from agent.reporting.centre_payloads import Ack
+from agent.reporting.payloads import SeqRange
 from centre.deduplicator import MAX_ACK_RANGES, Deduplicator, SeqSet
 
 

@@ -37,7 +37,7 @@ def make_examples() -> dict[str, str]:
         serial=0x4D0C,
     )
     pem = keys.authority.certificate.public_bytes(serialization.Encoding.PEM).decode()
-    claims = msgspec.Raw(BLOCKS["json"].encode())
+    claims = msgspec.Raw(BLOCKS["json claimsPtz"].encode())
     issued = NOW.replace(hour=7, minute=0, second=0)
     return {
         "pem": pem.rstrip("\n"),
@@ -70,7 +70,7 @@ def test_the_command_is_verified_with_the_authority_of_the_page(
     assert (command.requester.by, command.session) == ("amina (operator)", 12)
     assert command.issued == NOW
     message = authority.verify(BLOCKS["jws"].encode(), "vigie-command+jws")
-    assert message.claims == msgspec.json.decode(BLOCKS["json"])
+    assert message.claims == msgspec.json.decode(BLOCKS["json claimsPtz"])
 
 
 def test_the_revocation_list_is_verified_with_the_authority_of_the_page(

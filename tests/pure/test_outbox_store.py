@@ -1,17 +1,16 @@
 """agent.reporting.outbox.store: its drop rule and its numbers, checked against a plain list."""
 
-import itertools
 import sqlite3
 
 import hypothesis.strategies as st
 import msgspec
-from hypothesis import given, settings
+from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from agent.reporting.outbox import schema
 from agent.reporting.outbox.in_flight import InFlightMessages
 from agent.reporting.outbox.schema import ROW_OVERHEAD_BYTES, OutboxRow, OutboxState
-from agent.reporting.outbox.store import Store, merge_ranges
+from agent.reporting.outbox.store import Store
 from agent.reporting.payloads import OutboxMessageType, SeqRange
 from agent.reporting.topics import Priority
 
@@ -44,7 +43,7 @@ def message(priority: Priority, data: bytes = b"", seq: int = 0) -> OutboxRow:
 
 def new_store(cap: int, book: InFlightMessages) -> tuple[sqlite3.Connection, Store]:
     connection = schema.open_connection(":memory:")  # type: ignore[arg-type]
-    state = OutboxState(epoch="e", last_seq=0, session=0, centre_known=False, lost=0)
+    state = OutboxState(epoch="e", last_seq=0, session=0, lost=0)
     schema.create_tables(connection, state)
     return connection, Store(connection, cap, book)
 
@@ -210,22 +209,6 @@ def test_a_message_settled_during_its_deletion_is_not_sent_again() -> None:
     assert not book.try_mark_in_flight(5, is_urgent=False)
     book.forget_deleted((SeqRange(1, 5),))
     assert book.tracked_count == 0
-
-
-@st.composite
-def ranges(draw: st.DrawFn) -> tuple[SeqRange, ...]:
-    firsts = draw(st.lists(st.integers(1, 60), max_size=8))
-    return tuple(SeqRange(first, first + draw(st.integers(0, 9))) for first in firsts)
-
-
-@given(ranges())
-def test_joined_ranges_hold_the_same_numbers_and_do_not_touch(spans: tuple[SeqRange, ...]) -> None:
-    def numbers(of: tuple[SeqRange, ...]) -> set[int]:
-        return {seq for span in of for seq in range(span.first, span.last + 1)}
-
-    out = merge_ranges(spans)
-    assert numbers(out) == numbers(spans)
-    assert all(left.last + 1 < right.first for left, right in itertools.pairwise(out))
 
 
 def test_a_rows_checksum_covers_its_types() -> None:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from agent.base.clock import ClockTrust
 from agent.base.model import BoundingBox, Event, LineCounts, TrafficCounts
 from agent.base.sha256 import sha256_hex
-from agent.reporting import payloads, topics
+from agent.reporting import centre_payloads, centre_topics, payloads, topics
+from agent.reporting.centre_payloads import MAX_ALSO_RANGES
 
 CLOCK = ClockTrust(synced=True, source="ntp", error_s=0.012)
 STAMP = topics.EnvelopeFields(
@@ -46,8 +47,8 @@ CROSSING = Event(
     [
         ("vigie/v1/pole-17/up/status", ("pole-17", "status", ())),
         ("vigie/v1/pole-17/up/event/north/line", ("pole-17", "event", ("north", "line"))),
-        ("vigie/v1/pole-17/down/ack", None),
-        ("vigie/v1/centre/state", None),
+        ("vigie/v1/pole-17/down/ack/city", None),
+        ("vigie/v1/centre/city/state", None),
         ("vigie/v1/up/status", None),
         ("vigie/v1//up/status", None),
         ("vigie/v2/pole-17/up/status", None),
@@ -198,20 +199,60 @@ def test_a_box_cannot_publish_for_another() -> None:
 )
 def test_an_acknowledgement_reads_back(upto: int, ranges: list[tuple[int, int]]) -> None:
     also = tuple(payloads.SeqRange(first, last) for first, last in ranges)
-    ack = payloads.Ack(epoch="e", upto=upto, also=also)
-    assert topics.decode_as(payloads.Ack, msgspec.json.encode(ack)) == ack
+    ack = centre_payloads.Ack(epoch="e", upto=upto, also=also)
+    assert topics.decode_as(centre_payloads.Ack, msgspec.json.encode(ack)) == ack
 
 
 @given(st.binary(max_size=60))
 def test_no_bytes_crash_the_decoders(payload: bytes) -> None:
-    topics.decode_as(payloads.Ack, payload)
-    topics.decode_as(payloads.CentreState, payload)
+    topics.decode_as(centre_payloads.Ack, payload)
+    topics.decode_as(centre_payloads.CentreState, payload)
     for what in ("event", "snapshot"):
         with pytest.raises(ValueError, match="not a message"):
             topics.decode(topics.UpTopic(box="b", kind=what, sublevels=()), payload, {})
 
 
 def test_unknown_fields_of_a_newer_centre_are_accepted() -> None:
-    assert topics.decode_as(payloads.Ack, b'{"epoch":"e","upto":3,"new":1}') == payloads.Ack(
-        epoch="e", upto=3
-    )
+    assert topics.decode_as(
+        centre_payloads.Ack, b'{"epoch":"e","upto":3,"new":1}'
+    ) == centre_payloads.Ack(epoch="e", upto=3)
+
+
+@pytest.mark.parametrize(
+    ("topic", "expected"),
+    [
+        ("vigie/v1/centre/city/state", "city"),
+        ("vigie/v1/centre/state", None),
+        ("vigie/v1/centre//state", None),
+        ("vigie/v1/centre/City/state", None),
+        ("vigie/v1/centre/a/b/state", None),
+        ("vigie/v1/centre/+/state", None),
+        (f"vigie/v1/centre/{'x' * 64}/state", None),
+        ("vigie/v2/centre/city/state", None),
+        ("vigie/v1/pole-17/down/ack/city", None),
+    ],
+)
+def test_a_centres_state_has_its_name_in_the_topic(topic: str, expected: str | None) -> None:
+    assert centre_topics.parse_centre_state_topic(topic) == expected
+
+
+@pytest.mark.parametrize(
+    ("topic", "expected"),
+    [
+        ("vigie/v1/pole-17/down/ack/city", "city"),
+        ("vigie/v1/pole-17/down/ack", None),
+        ("vigie/v1/pole-17/down/ack/", None),
+        ("vigie/v1/pole-17/down/ack/a b", None),
+        ("vigie/v1/pole-17/down/ack/city/x", None),
+        ("vigie/v1/pole-18/down/ack/city", None),
+        ("vigie/v1/centre/city/state", None),
+    ],
+)
+def test_an_acknowledgement_has_its_centre_in_the_topic(topic: str, expected: str | None) -> None:
+    assert centre_topics.parse_ack_topic("pole-17", topic) == expected
+
+
+def test_an_acknowledgement_of_too_many_ranges_is_refused_before_it_is_used() -> None:
+    also = tuple(payloads.SeqRange(n, n) for n in range(1, 2 * MAX_ALSO_RANGES + 3, 2))
+    ack = centre_payloads.Ack(epoch="e", upto=0, also=also)
+    assert topics.decode_as(centre_payloads.Ack, msgspec.json.encode(ack)) is None

@@ -13,14 +13,17 @@ import pytest
 from agent.authority.signed_message import JwsMessage
 from agent.commands.command import build_command_struct
 from agent.reporting import topics
-from agent.reporting.payloads import Ack, CentreState, Message, SnapshotHeader
+from agent.reporting.centre_payloads import Ack, CentreState
+from agent.reporting.payloads import Message, SnapshotHeader
+from scripts import contract_page
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = runpy.run_path(str(ROOT / "scripts" / "asyncapi.py"))
 VERBS: tuple[Any, ...] = SCRIPT["HANDLERS"]
 PAGE = (ROOT / "docs" / "wire-contract.md").read_text(encoding="utf-8")
 DOCUMENT = json.loads((ROOT / "docs" / "asyncapi.json").read_text(encoding="utf-8"))
-EXAMPLES = re.findall(r"^```json (\w+)\n(.*?)\n```$", PAGE, re.MULTILINE | re.DOTALL)
+EXAMPLES = re.findall(r"^```json (?!claims)(\w+)\n(.*?)\n```$", PAGE, re.MULTILINE | re.DOTALL)
+"""Of messages. What is signed is in another file, see test_docs_signed."""
 
 
 def test_the_document_equals_the_generated_one() -> None:
@@ -46,12 +49,14 @@ def test_every_reference_of_the_document_resolves() -> None:
 
 COMMANDS = {f"command{verb.VERB.title()}" for verb in VERBS}
 """The channels of commands. docs/commands.md has an example of each verb, see test_docs_commands."""
+REPLY_CHANNELS = {"replyBelow", "replyTo"}
+"""Other topics of the message on the channel `reply`."""
 
 
 def test_every_channel_has_an_example_on_the_page() -> None:
     shown = {name for name, _ in EXAMPLES}
     assert shown <= set(DOCUMENT["channels"])
-    assert shown | COMMANDS == set(DOCUMENT["channels"])
+    assert shown | COMMANDS | REPLY_CHANNELS == set(DOCUMENT["channels"])
     assert shown & COMMANDS
 
 
@@ -59,7 +64,7 @@ def test_every_channel_has_an_example_on_the_page() -> None:
 def test_an_example_is_valid_against_its_schema(name: str, text: str) -> None:
     message = DOCUMENT["components"]["messages"][name]
     schema = message["headers"] if name in ("snapshot", "live") else message["payload"]
-    jsonschema.Draft202012Validator({**schema, "components": DOCUMENT["components"]}).validate(
+    jsonschema.Draft7Validator({**schema, "components": DOCUMENT["components"]}).validate(
         json.loads(text)
     )
 
@@ -110,7 +115,7 @@ def test_the_decoder_refuses_every_value_that_the_schema_refuses(
     broken = {**json.loads(text), **change}
     schema = DOCUMENT["components"]["messages"]["event"]["payload"]
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.Draft202012Validator({**schema, "components": DOCUMENT["components"]}).validate(
+        jsonschema.Draft7Validator({**schema, "components": DOCUMENT["components"]}).validate(
             broken
         )
     with pytest.raises(ValueError, match=expected_message):
@@ -123,7 +128,47 @@ def test_the_decoder_refuses_every_value_that_the_schema_refuses(
 
 def test_the_page_names_every_topic() -> None:
     for name, channel in DOCUMENT["channels"].items():
-        if name in COMMANDS:
+        if name in COMMANDS | REPLY_CHANNELS:
             continue
         tail = channel["address"].removeprefix("vigie/v1/{box}/").replace("{", "<")
         assert f"`{tail.replace('}', '>')}`" in PAGE
+
+
+def test_no_schema_has_what_asyncapi_understands_otherwise() -> None:
+    def keys(node: Any) -> set[str]:
+        if isinstance(node, dict):
+            return set(node) | {key for value in node.values() for key in keys(value)}
+        return {key for item in node for key in keys(item)} if isinstance(node, list) else set()
+
+    assert not keys(DOCUMENT["components"]["schemas"]) & {"discriminator", "prefixItems", "$defs"}
+
+
+@pytest.mark.parametrize(
+    ("name", "broken"),
+    [
+        ("ack", {"epoch": "e", "upto": 1, "also": [[3]]}),
+        ("ack", {"epoch": "e", "upto": 1, "also": [[0, 1]]}),
+        ("centreState", {"state": "gone"}),
+    ],
+)
+def test_a_wrong_document_is_refused_by_its_schema(name: str, broken: dict[str, Any]) -> None:
+    schema = DOCUMENT["components"]["messages"][name]["payload"]
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.Draft7Validator({**schema, "components": DOCUMENT["components"]}).validate(
+            broken
+        )
+
+
+def test_each_alternative_of_a_message_is_told_apart_by_its_own_word() -> None:
+    schemas = DOCUMENT["components"]["schemas"]
+    alternatives = schemas["StatusMessage"]["properties"]["data"]["oneOf"]
+    words = [
+        schemas[each["$ref"].rpartition("/")[2]]["properties"]["state"]["enum"]
+        for each in alternatives
+    ]
+    assert words == [["online"], ["lost"], ["stopped"]]
+
+
+def test_the_reference_page_equals_the_generated_one() -> None:
+    page = (ROOT / "docs" / "contract.md").read_text(encoding="utf-8")
+    assert contract_page.render() == page, "run `make docs`"

@@ -21,7 +21,7 @@ from agent.commands.local_command import send_command
 from agent.config.configuration import Config
 from agent.diagnostics.selftest.checks import CheckFailed
 from agent.faults.registry import FaultRegistry
-from agent.reporting import topics
+from agent.reporting import centre_topics, topics
 from agent.reporting.mqtt.connect_error import MqttConnectionError
 from agent.reporting.mqtt.packets import Connack, Puback, Suback
 from agent.reporting.mqtt.paho_transport import PahoTransport
@@ -180,6 +180,7 @@ class BrokerRoundTrip:
             self._clock,
             self._new_id,
             self._config.outbox.max_bytes,
+            self._config.broker.centres,
         )
 
     def _publish_progress(self, outbox: Outbox) -> None:
@@ -192,7 +193,7 @@ class BrokerRoundTrip:
         try:
             transport.connect()
             transport.wait_for(Connack, REPLY_TIMEOUT_S)
-            transport.subscribe([topics.down_topic(outbox.box, "ack")])
+            transport.subscribe([centre_topics.ack_topic(outbox.box, "+")])
             subscribed = transport.wait_for(Suback, REPLY_TIMEOUT_S)
             if subscribed.failure_reason is not None:
                 reason = subscribed.failure_reason
@@ -216,6 +217,7 @@ def _open_outbox(
     clock: Clock,
     new_id: Callable[[int], str],
     max_bytes: int = 64_000_000,
+    centres: tuple[str, ...] = (),
 ) -> Iterator[Outbox]:
     """Open an outbox, and close it at the end. Raises OutboxError, or UserError if an agent uses it."""
     outbox = Outbox.open(
@@ -226,6 +228,7 @@ def _open_outbox(
         max_bytes=max_bytes,
         new_id=new_id,
         faults=FaultRegistry(clock.boottime_ns),
+        centres=centres,
     )
     try:
         yield outbox

@@ -1,14 +1,15 @@
-"""Which side frees a message: the centre, or the broker alone. Pure.
+"""Which side frees a message: a centre, or the broker alone. Pure.
 
 A broker's PUBACK is not durability: a mosquitto that was killed had lost every message that it
-had acknowledged (measured). So if there is a centre, only its acknowledgement counts. The centre
+had acknowledged (measured). So if there is a centre, only its acknowledgement counts. A centre
 is known from its retained state; a killed broker may have lost that too, so the box remembers that
 there was a centre, and does not take silence for its end.
 """
 
+from collections.abc import Collection
 from typing import Literal
 
-from agent.reporting.payloads import CentreState
+from agent.reporting.centre_payloads import CentreStateName
 
 CENTRE_STATE_WAIT_S = 2.0
 """Retained messages follow the SUBACK at once; this is for a slow link."""
@@ -16,28 +17,27 @@ CENTRE_STATE_WAIT_S = 2.0
 AckMode = Literal["undecided", "broker", "centre", "hold"]
 """undecided: a centre may still announce itself; send, and free nothing.
 broker: a PUBACK with success frees a message.
-centre: the centre's acknowledgement frees it.
-hold: the centre is away; send nothing that it would miss.
+centre: the acknowledgement of a centre, or of each named one, frees it.
+hold: all centres are away; send nothing that they would miss.
 """
-_MODE_BY_STATE: dict[str, AckMode] = {"listening": "centre", "away": "hold", "retired": "broker"}
 
 
 def choose_ack_mode(
     ack_setting: Literal["auto", "broker"],
-    centre_state: CentreState | None,
+    states: Collection[CentreStateName],
     *,
     centre_known: bool,
     subscribed_for_s: float,
 ) -> AckMode:
-    """Choose by the newest centre state of this connection, or None if none has come.
+    """Choose by the newest state of each centre on this connection.
 
-    `centre_known`: a centre has announced itself before, on this or an earlier connection.
-    `subscribed_for_s` is how long its retained state could have arrived.
+    `centre_known`: there is a centre, announced on this or an earlier connection or named in the
+    configuration, that has not retired. `subscribed_for_s` is how long retained states could have arrived.
     """
     if ack_setting == "broker":
         return "broker"
-    if centre_state is not None:
-        return _MODE_BY_STATE[centre_state.state]
+    if "listening" in states:
+        return "centre"
     if centre_known:
         return "hold"
-    return "broker" if subscribed_for_s >= CENTRE_STATE_WAIT_S else "undecided"
+    return "broker" if states or subscribed_for_s >= CENTRE_STATE_WAIT_S else "undecided"

@@ -1,85 +1,154 @@
-"""The centre as one connection sees it: its state, the acknowledgement mode, and the fault NET-03."""
+"""The centres as one connection sees them: their states, the acknowledgement mode, and the fault NET-03."""
 
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Mapping
 
+from agent.config.broker import MAX_CENTRES, BrokerConfig
 from agent.faults.registry import FaultRegistry
 from agent.reporting import topics
+from agent.reporting.centre_payloads import CentreState, CentreStateName
 from agent.reporting.mqtt.ack_mode import AckMode, choose_ack_mode
 from agent.reporting.mqtt.packets import ReceivedPublish
+from agent.reporting.mqtt.send_window import SendWindow
 from agent.reporting.outbox.outbox import Outbox
-from agent.reporting.payloads import CentreState
 
 CENTRE_ACK_TIMEOUT_S = 30.0
 """Without an acknowledgement for this long, a message was sent three times: NET-03."""
 
+_ANY = ""
+"""Without names in the configuration all centres are waited for as one."""
+
 
 class CentreLink:
-    """State of the centre since the connection began. Used by the connection's thread."""
+    """States of the centres since the connection began. Used by the connection's thread.
+
+    If the configuration names centres, only these count, and each is waited for. One that listens and does
+    not acknowledge for CENTRE_ACK_TIMEOUT_S is *silent*: as long as another listens it is treated as away,
+    so that it does not hold up the other, and its next acknowledgement ends that.
+    """
 
     def __init__(
         self,
-        ack_setting: Literal["auto", "broker"],
+        broker: BrokerConfig,
         outbox: Outbox,
         faults: FaultRegistry,
         now_s: Callable[[], float],
     ) -> None:
-        self._ack_setting = ack_setting
+        self._ack_setting = broker.ack
+        self._named = broker.centres
         self._outbox = outbox
         self._faults = faults
         self._now_s = now_s
-        self._state: CentreState | None = None
-        self._last_ack_s = now_s()
+        self._states: dict[str, CentreStateName] = {}
+        self._waiting_since_s: dict[str, float] = {}
+        self._silent: set[str] = set()
+        self._expected: frozenset[str] = frozenset()
         self.ack_mode: AckMode = "undecided"
 
     @property
     def is_listening(self) -> bool:
         """True if a centre acknowledges."""
-        return self._state is not None and self._state.state == "listening"
+        return "listening" in self._states.values()
 
-    def on_state(self, received: ReceivedPublish) -> bool:
-        """Take the centre's state. Return True if the centre needs a birth to count from."""
+    def on_state(self, centre: str, received: ReceivedPublish) -> bool:
+        """Take a centre's state. Return True if the centre needs a birth to count from."""
         state = topics.decode_as(CentreState, received.payload)
-        if state is None:
+        if state is None or not self._outbox.centres.may_acknowledge(centre):
             # An empty message removes the retained one, as a broker's restart does. Only
             # `retired` means that the centre is gone.
             return False
-        self._state = state
-        is_known = state.state != "retired"
-        if is_known != self._outbox.is_centre_known:
-            self._outbox.remember_centre(is_known=is_known)
-        if self.is_listening and (not received.retained or self.ack_mode == "broker"):
-            # The centre counts from the birth's floor; messages that a PUBACK freed are below it.
-            self._last_ack_s = self._now_s()
-            return True
-        return False
+        previous = self._states.pop(centre, None)
+        self._states[centre] = state.state
+        if len(self._states) > MAX_CENTRES:
+            others = [name for name, known in self._states.items() if known != "listening"]
+            del self._states[next(iter(others or self._states))]
+        self._outbox.remember_centre(centre, is_retired=state.state == "retired")
+        if state.state != "listening":
+            self._silent.discard(centre)
+            return False
+        if previous == "listening" or (received.retained and self.ack_mode != "broker"):
+            return False
+        # The centre counts from the birth's floor; messages that a PUBACK freed are below it.
+        self._end_wait(centre)
+        return True
 
-    def note_ack(self) -> None:
-        """Note an acknowledgement of the centre."""
-        self._last_ack_s = self._now_s()
+    def note_ack(self, centre: str) -> None:
+        """Note an acknowledgement of a centre."""
+        self._end_wait(centre)
+        self._silent.discard(centre)
 
-    def update_ack_mode(self, subscribed_for_s: float) -> None:
-        """Choose the acknowledgement mode."""
+    def update_ack_mode(self, window: SendWindow, subscribed_for_s: float) -> None:
+        """Choose the acknowledgement mode, and which of the named centres are expected to acknowledge."""
         self.ack_mode = choose_ack_mode(
             self._ack_setting,
-            self._state,
-            centre_known=self._outbox.is_centre_known,
+            self._states.values(),
+            centre_known=bool(self._outbox.centres.awaited),
             subscribed_for_s=subscribed_for_s,
         )
+        listening = {name for name, state in self._states.items() if state == "listening"}
+        expected = frozenset(listening - self._silent or listening)
+        if self._named and expected != self._expected:
+            self._expected = expected
+            window.acknowledge(self._outbox.expect_centres(expected))
 
-    def update_fault(self, *, is_waiting: bool) -> None:
-        """Raise or clear NET-03. `is_waiting`: sent messages wait for the centre's acknowledgement."""
-        is_waiting = is_waiting or (self.ack_mode == "hold" and self._outbox.depth > 0)
-        if not is_waiting or self.ack_mode not in ("centre", "hold"):
-            self._last_ack_s = self._now_s()
+    def update_fault(self, window: SendWindow) -> None:
+        """Raise or clear NET-03: messages wait for a centre's acknowledgement."""
+        now_s = self._now_s()
+        problems = self._find_problems(window)
+        for name in set(self._waiting_since_s) - set(problems):
+            del self._waiting_since_s[name]
+        lasting = [
+            name
+            for name in problems
+            if now_s - self._waiting_since_s.setdefault(name, now_s) >= CENTRE_ACK_TIMEOUT_S
+        ]
+        self._silent |= {name for name in lasting if self._states.get(name) == "listening"}
+        if lasting:
+            detail = "; ".join(problems[name] for name in lasting)
+            self._faults.raise_fault("NET-03", "centre", detail)
+        elif not any(self._is_absent(name) for name in problems):
             self._faults.clear("NET-03", "centre")
-        elif self._now_s() - self._last_ack_s < CENTRE_ACK_TIMEOUT_S:
-            if self.ack_mode == "centre":
-                self._faults.clear("NET-03", "centre")
-        else:
+
+    def _find_problems(self, window: SendWindow) -> Mapping[str, str]:
+        """Return why each centre that messages wait for has not acknowledged them yet."""
+        if self.ack_mode not in ("centre", "hold"):
+            return {}
+        waiting_seq, is_pending = window.oldest_waiting_seq(), self._outbox.depth > 0
+        if not self._named:
+            is_waiting = is_pending if self.ack_mode == "hold" else waiting_seq is not None
+            return {_ANY: self._describe_all()} if is_waiting else {}
+        problems = {}
+        for name in self._outbox.centres.awaited:
+            state = self._states.get(name)
+            if state == "listening" and name not in self._silent:
+                is_waiting = waiting_seq is not None and not self._outbox.centres.has_acked(
+                    name, waiting_seq
+                )
+            else:
+                is_waiting = is_pending
+            if is_waiting:
+                problems[name] = _describe(name, state)
+        return problems
+
+    def _is_absent(self, name: str) -> bool:
+        return self.ack_mode == "hold" if name == _ANY else self._states.get(name) != "listening"
+
+    def _describe_all(self) -> str:
+        wanted = "listening" if self.ack_mode == "centre" else "away"
+        concerned = [name for name, state in self._states.items() if state == wanted]
+        if not concerned:
+            return "no centre has announced itself since this connection began"
+        return "; ".join(_describe(name, self._states[name]) for name in concerned)
+
+    def _end_wait(self, centre: str) -> None:
+        self._waiting_since_s.pop(centre if self._named else _ANY, None)
+
+
+def _describe(centre: str, state: CentreStateName | None) -> str:
+    match state:
+        case "listening":
+            problem = "listens and does not acknowledge"
+        case None:
+            problem = "has not announced itself since this connection began"
+        case _:
             problem = "has said that it is away"
-            if self.ack_mode == "centre":
-                problem = "listens and does not acknowledge"
-            elif self._state is None:
-                problem = "has not announced itself since this connection began"
-            self._faults.raise_fault("NET-03", "centre", f"the centre {problem}")
+    return f"centre {centre!r} {problem}"

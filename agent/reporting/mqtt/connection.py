@@ -8,7 +8,8 @@ import msgspec
 
 from agent.config.broker import BrokerConfig
 from agent.faults.registry import FaultCode, FaultRegistry
-from agent.reporting import topics
+from agent.reporting import centre_topics, topics
+from agent.reporting.centre_payloads import Ack
 from agent.reporting.mqtt.centre_link import CentreLink
 from agent.reporting.mqtt.command_receiver import CommandReceiver
 from agent.reporting.mqtt.connect_error import ConnectionErrorKind, MqttConnectionError
@@ -35,10 +36,8 @@ from agent.reporting.mqtt.send_window import RESEND_AFTER_S, SendWindow
 from agent.reporting.mqtt.unstored import UnstoredMessages
 from agent.reporting.outbox.outbox import Outbox
 from agent.reporting.outbox.schema import OutboxRow
-from agent.reporting.outbox.store import merge_ranges
 from agent.reporting.outbox.writer import OutboxError
 from agent.reporting.payloads import (
-    Ack,
     CameraCapabilities,
     DeclarationData,
     HeadCapabilities,
@@ -49,6 +48,7 @@ from agent.reporting.payloads import (
     StatusData,
     StoppedStatus,
 )
+from agent.reporting.seq_ranges import merge_ranges
 from agent.reporting.topics import OutgoingMessage
 
 log = logging.getLogger(__name__)
@@ -130,7 +130,7 @@ class MqttConnection:
         self._connect_sent_s: float | None = None
         self._connack_s: float | None = None
         self._suback_s: float | None = None
-        self._centre = CentreLink(broker.ack, outbox, faults, now_s)
+        self._centre = CentreLink(broker, outbox, faults, now_s)
         self._losses_reported_s = 0.0
         self._is_birth_due = False
         self._unsent_declaration: DeclarationData | None = None
@@ -187,9 +187,9 @@ class MqttConnection:
             )
         if self._outbox.epoch != self._epoch:
             raise MqttConnectionError("unreachable", "the outbox was replaced: connecting again")
-        self._update_ack_mode()
+        self._update_ack_mode(self._window)
         self._send_pending(self._window)
-        self._centre.update_fault(is_waiting=self._window.is_waiting_for_centre)
+        self._centre.update_fault(self._window)
 
     def disconnect(self, idle_s: float, max_s: float, reason: str) -> None:
         """Flush until nothing was acknowledged for `idle_s`, for at most `max_s`; publish that the
@@ -221,7 +221,7 @@ class MqttConnection:
 
     def _should_flush(self) -> bool:
         # The last message, such as the chain's head at the stop, may not be on the disk yet.
-        is_pending = self._outbox.depth > 0 or self._outbox.is_writing
+        is_pending = self._outbox.has_unsettled() or self._outbox.is_writing
         return is_pending and self._centre.ack_mode not in ("hold", "undecided")
 
     def _handle_event(self, event: TransportEvent) -> None:
@@ -240,8 +240,8 @@ class MqttConnection:
                 )
                 self._transport.subscribe(
                     [
-                        topics.down_topic(self._outbox.box, "ack"),
-                        topics.CENTRE_STATE_TOPIC,
+                        centre_topics.ack_topic(self._outbox.box, "+"),
+                        centre_topics.CENTRE_STATE_FILTER,
                         *self._downlink.topic_handlers,
                     ],
                     command_filters,
@@ -268,32 +268,33 @@ class MqttConnection:
         self._is_birth_due = True
 
     def _on_publish(self, event: ReceivedPublish) -> None:
-        topic_handler = self._downlink.topic_handlers.get(event.topic)
-        if topic_handler is not None:
-            topic_handler(event)
-            return
-        if event.topic == topics.CENTRE_STATE_TOPIC:
-            self._is_birth_due |= self._centre.on_state(event)
-            return
-        if self._commands.receive(event):
-            return
+        if handler := self._downlink.topic_handlers.get(event.topic):
+            handler(event)
+        elif centre := centre_topics.parse_centre_state_topic(event.topic):
+            self._is_birth_due |= self._centre.on_state(centre, event)
+        elif centre := centre_topics.parse_ack_topic(self._outbox.box, event.topic):
+            self._on_ack(centre, event)
+        else:
+            self._commands.receive(event)
+
+    def _on_ack(self, centre: str, event: ReceivedPublish) -> None:
         ack = topics.decode_as(Ack, event.payload)
         if ack is None:
             log.warning("a message on %s is no acknowledgement", event.topic)
         elif ack.epoch == self._epoch:
-            self._acknowledge((SeqRange(1, ack.upto), *ack.also))
-            self._centre.note_ack()
+            self._acknowledge((SeqRange(1, ack.upto), *ack.also), centre)
+            self._centre.note_ack(centre)
 
-    def _update_ack_mode(self) -> None:
+    def _update_ack_mode(self, window: SendWindow) -> None:
         """Choose the acknowledgement mode. In mode `broker`, free the messages with a PUBACK."""
-        self._centre.update_ack_mode(self._now_s() - (self._suback_s or 0.0))
-        if self._centre.ack_mode == "broker" and self._window is not None:
-            pubacked = self._window.pubacked_seqs()
+        self._centre.update_ack_mode(window, self._now_s() - (self._suback_s or 0.0))
+        if self._centre.ack_mode == "broker":
+            pubacked = window.pubacked_seqs()
             if pubacked:
                 self._acknowledge(merge_ranges(tuple(SeqRange(seq, seq) for seq in pubacked)))
 
-    def _acknowledge(self, ranges: tuple[SeqRange, ...]) -> None:
-        acked = self._outbox.acknowledge(self._epoch, ranges)
+    def _acknowledge(self, ranges: tuple[SeqRange, ...], centre: str | None = None) -> None:
+        acked = self._outbox.acknowledge(self._epoch, ranges, centre)
         if self._window is not None:
             self._window.acknowledge(acked)
 
@@ -379,6 +380,7 @@ class MqttConnection:
             faults=self._faults.active(),
             heads=birth.heads,
             pins=birth.pins,
+            acked_upto_by_centre=self._outbox.acked_upto_by_centre(),
         )
         self._publish_status(window, *birth_forms(status))
         self._is_birth_due = False

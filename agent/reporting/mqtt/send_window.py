@@ -54,10 +54,10 @@ class SendWindow:
         """Number of messages that are not acknowledged."""
         return len(self._unacked)
 
-    @property
-    def is_waiting_for_centre(self) -> bool:
-        """True if a message has its PUBACK and no acknowledgement."""
-        return any(not entry.is_in_flight for entry in self._unacked.values())
+    def oldest_waiting_seq(self) -> int | None:
+        """Return the oldest message with a PUBACK and no acknowledgement, or None."""
+        waiting = (seq for seq, entry in self._unacked.items() if not entry.is_in_flight)
+        return min(waiting, default=None)
 
     @property
     def is_idle(self) -> bool:

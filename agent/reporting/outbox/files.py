@@ -17,9 +17,11 @@ import shutil
 import sqlite3
 import sys
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, cast
+
+import msgspec
 
 from agent.base.atomic_file import fsync_dir
 from agent.base.damaged_file import set_aside
@@ -28,9 +30,10 @@ from agent.base.file_read import is_regular_or_absent
 from agent.reporting.outbox import schema
 from agent.reporting.outbox.in_flight import InFlightMessages
 from agent.reporting.outbox.salvage import NOTHING_SALVAGED, needs_salvage, salvage
-from agent.reporting.outbox.schema import OutboxCorruptError, OutboxRow, OutboxState
+from agent.reporting.outbox.schema import CentreRow, OutboxCorruptError, OutboxRow, OutboxState
 from agent.reporting.outbox.store import Store
-from agent.reporting.payloads import OutboxDamaged, OutboxMessageType
+from agent.reporting.payloads import OutboxDamaged, OutboxMessageType, SeqRange
+from agent.reporting.seq_ranges import find_range, merge_ranges
 
 MAX_DAMAGED_COPIES = 3
 NO_LIMIT = sys.maxsize
@@ -69,7 +72,7 @@ def find_damage(folder: Path) -> str | None:
     current, new = folder / "current", folder / "new"
     if not os.path.lexists(current):
         if not new.exists():
-            _build_new(folder, (), {}, centre_known=False)
+            _build_new(folder, (), {}, ())
         _activate_new(folder)
     shutil.rmtree(new, ignore_errors=True)
     if not is_regular_or_absent(database_path(folder)):
@@ -120,9 +123,10 @@ def replace_damaged_database(
         recovered=len(salvaged.messages),
         unreadable=salvaged.unreadable,
     )
-    centre_known = salvaged.state is not None and salvaged.state.centre_known
-    messages = (make_receipt(damage), *salvaged.messages)
-    _build_new(folder, messages, salvaged.losses, centre_known=centre_known)
+    # The receipt comes last: a centre that has acknowledged all messages counts from the floor in the birth.
+    messages = (*salvaged.messages, make_receipt(damage))
+    centres = tuple(_renumber(centre, messages) for centre in salvaged.centres)
+    _build_new(folder, messages, salvaged.losses, centres)
     current.rename(damaged_dir)
     _activate_new(folder)
     for number in sorted([*damaged_numbers, int(damaged_dir.name.removeprefix("damaged-"))])[
@@ -132,16 +136,25 @@ def replace_damaged_database(
     return damaged_dir.name
 
 
+def _renumber(centre: CentreRow, messages: Sequence[OutboxRow]) -> CentreRow:
+    """Return what a centre has acknowledged of these messages, by their new numbers, which count from 1."""
+    acked = merge_ranges(
+        SeqRange(number, number)
+        for number, message in enumerate(messages, 1)
+        if find_range(centre.acked, message.seq)
+    )
+    return msgspec.structs.replace(centre, acked=acked)
+
+
 def _build_new(
     folder: Path,
     messages: Iterable[OutboxRow],
     losses: Mapping[str, int],
-    *,
-    centre_known: bool,
+    centres: Iterable[CentreRow],
 ) -> None:
     """Create `new`: a database under a new epoch with these messages, in their order.
 
-    `losses` counts earlier losses by type, for the next receipt of losses.
+    `losses` counts earlier losses by type, for the next receipt of losses. `centres` have the new numbers.
     """
     building = folder / "building"
     shutil.rmtree(building, ignore_errors=True)
@@ -149,12 +162,11 @@ def _build_new(
     connection = schema.open_connection(building / "messages.db")
     try:
         schema.set_pragmas(connection)
-        state = OutboxState(
-            epoch=str(uuid.uuid4()), last_seq=0, session=0, centre_known=centre_known, lost=0
-        )
+        state = OutboxState(epoch=str(uuid.uuid4()), last_seq=0, session=0, lost=0)
         schema.create_tables(connection, state)
         store = Store(connection, NO_LIMIT, InFlightMessages())
         store.begin()
+        store.write_centres(centres)
         for message in messages:
             store.add(message)
         for message_type, count in losses.items():

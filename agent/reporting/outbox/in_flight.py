@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterable
 
 from agent.reporting.payloads import SeqRange
+from agent.reporting.seq_ranges import find_range, intersect_ranges
 
 MAX_URGENT_IN_FLIGHT = 100
 """Emergencies sent ahead of the rest. Beyond it, a centre that acknowledges only in order would never
@@ -24,6 +25,7 @@ class InFlightMessages:
 
     reserved: an open transaction changes or deletes it. in flight: the session has it.
     acked: it has arrived, and its deletion is not committed yet.
+    settled: each centre that acknowledges now has it, and one that is away does not: it is kept, and not sent.
     """
 
     def __init__(self) -> None:
@@ -38,6 +40,8 @@ class InFlightMessages:
         self._in_flight: dict[int, bool] = {}
         self._reserved: set[int] = set()
         self._acked: set[int] = set()
+        self.settled: tuple[SeqRange, ...] = ()
+        """Ranges of settled messages, in order; some of them may be gone."""
 
     @property
     def urgent_quota(self) -> int:
@@ -64,7 +68,12 @@ class InFlightMessages:
 
     def try_mark_in_flight(self, seq: int, *, is_urgent: bool) -> bool:
         """Mark a message as in flight, or return False if it is not waiting."""
-        if seq in self._reserved or seq in self._in_flight or seq in self._acked:
+        if (
+            seq in self._reserved
+            or seq in self._in_flight
+            or seq in self._acked
+            or find_range(self.settled, seq)
+        ):
             return False
         self._in_flight[seq] = is_urgent
         return True
@@ -122,11 +131,20 @@ class InFlightMessages:
                 if not any(span.first <= seq <= span.last for span in ranges)
             }
 
+    def settle(self, ranges: tuple[SeqRange, ...]) -> None:
+        """Set the settled messages. Those in flight are waited for no more; those that were settled and are
+        not any more are fetched again.
+        """
+        with self.lock:
+            if intersect_ranges(self.settled, ranges) != self.settled:
+                self.cursor = 0
+            self.settled = ranges
+            self._end_flights({seq for seq in self._in_flight if find_range(ranges, seq)})
+
     def requeue_in_flight(self) -> None:
         """Let all messages in flight wait again, after the connection was lost."""
         with self.lock:
-            self._sent_ahead |= {seq for seq in self._in_flight if seq > self._fetched_upto}
-            self._in_flight.clear()
+            self._end_flights(set(self._in_flight))
             self.cursor = 0
 
     def reset(self) -> None:
@@ -136,4 +154,10 @@ class InFlightMessages:
             self._reserved.clear()
             self._acked.clear()
             self._sent_ahead.clear()
+            self.settled = ()
             self._fetched_upto = self.earlier_upto = 0
+
+    def _end_flights(self, seqs: set[int]) -> None:
+        self._sent_ahead |= {seq for seq in seqs if seq > self._fetched_upto}
+        for seq in seqs:
+            del self._in_flight[seq]

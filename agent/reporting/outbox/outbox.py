@@ -7,29 +7,30 @@ import logging
 import sqlite3
 import uuid
 from collections.abc import Callable, Iterable
-from datetime import datetime
 from pathlib import Path
 from typing import IO, Self, TypeVar
 
 import msgspec
 
-from agent.base.clock import Clock, rfc3339
+from agent.base.clock import Clock
 from agent.faults.registry import FaultRegistry
 from agent.reporting import topics
 from agent.reporting.outbox import files, schema
+from agent.reporting.outbox.centres import Centres
 from agent.reporting.outbox.in_flight import InFlightMessages
+from agent.reporting.outbox.read_fault import ReadFault
 from agent.reporting.outbox.reader import Reader
+from agent.reporting.outbox.rows import RowFactory
 from agent.reporting.outbox.schema import OutboxRow
 from agent.reporting.outbox.store import Store
 from agent.reporting.outbox.writer import CommitTicket, OutboxError, Writer
-from agent.reporting.payloads import ReceiptData, SeqRange
+from agent.reporting.payloads import SeqRange
+from agent.reporting.seq_ranges import merge_ranges
 from agent.reporting.topics import OutgoingMessage, Priority
 
 log = logging.getLogger(__name__)
 
 SESSION_TIMEOUT_S = 5.0
-READ_FAULT_CLEAR_NS = 30 * 1_000_000_000
-"""The fault of a failed read is cleared this long after the last one."""
 T = TypeVar("T")
 
 
@@ -59,14 +60,16 @@ class Outbox:
         max_bytes: int,
         new_id: Callable[[int], str],
         faults: FaultRegistry,
+        centres: tuple[str, ...] = (),
     ) -> Self:
         """Open or create the outbox in a folder. A damaged one is quarantined.
 
         If the disk does not allow it now, messages fail with STO-02 until a later message finds that it
         does: the box must record meanwhile. `boot` is the kernel's boot id, `new_id` makes a UUIDv7
-        of a `t_ns`. Raises: UserError if another agent uses the folder.
+        of a `t_ns`. Each of `centres` has to acknowledge each message; without any, a message is freed by
+        the first acknowledgement. Raises: UserError if another agent uses the folder.
         """
-        outbox = cls(folder, box, boot, clock, max_bytes, new_id, faults)
+        outbox = cls(folder, box, boot, clock, max_bytes, new_id, faults, centres)
         outbox._start()
         return outbox
 
@@ -79,6 +82,7 @@ class Outbox:
         max_bytes: int,
         new_id: Callable[[int], str],
         faults: FaultRegistry,
+        centres: tuple[str, ...],
     ) -> None:
         self.box = box
         self.boot = boot
@@ -87,18 +91,18 @@ class Outbox:
         self._is_checked = False
         """True once the database was found to be good, or was replaced."""
         self._epoch = str(uuid.uuid4())
-        self._is_centre_known = False
         self._clock = clock
         self._max_bytes = max_bytes
-        self._new_id = new_id
         self._faults = faults
+        self._rows = RowFactory(box, boot, clock, new_id)
         self._in_flight = InFlightMessages()
+        self.centres = Centres(centres, self._in_flight.lock)
         self._commit_listener: Callable[[], None] = lambda: None
         self._session_number = 0
         self._refused_ack_count = 0
         self._ack_callback: tuple[int, Callable[[], None]] | None = None
         self._reader: Reader | None = None
-        self._read_failed_ns: int | None = None
+        self._read_fault = ReadFault(faults, clock.boottime_ns)
         self._ackable_epoch: str | None = None
         """The epoch whose numbers may be acknowledged; None while a database is replaced."""
         self._writer = Writer(
@@ -107,6 +111,7 @@ class Outbox:
             self._in_flight,
             self._on_commit,
             self._on_write_error,
+            self._write_centres,
         )
 
     def _start(self) -> None:
@@ -122,11 +127,6 @@ class Outbox:
     def epoch(self) -> str:
         """Name of the database. It changes if a damaged one is replaced."""
         return self._epoch
-
-    @property
-    def is_centre_known(self) -> bool:
-        """True if a centre has announced itself to this box."""
-        return self._is_centre_known
 
     @property
     def has_losses(self) -> bool:
@@ -146,7 +146,7 @@ class Outbox:
         quick. Only the latest `on_acked` is kept. Raises: OutboxError if the outbox is closed or the
         disk has not kept up for seconds.
         """
-        row = self._make_row(outgoing)
+        row = self._rows.make(outgoing)
         newest_only = outgoing.newest_only
         is_urgent = outgoing.priority == Priority.EMERGENCY
 
@@ -173,41 +173,56 @@ class Outbox:
 
     def requeue_in_flight(self) -> None:
         """Let messages that were fetched and have not arrived be fetched again."""
+        self.expect_centres(frozenset())
         if self._reader:
             self._reader.requeue_in_flight()
 
-    def acknowledge(self, epoch: str, ranges: tuple[SeqRange, ...]) -> tuple[SeqRange, ...]:
-        """Free messages that have arrived, and return the accepted ranges. Numbers of another epoch are
-        ignored, numbers that were never sent are refused.
+    def acknowledge(
+        self, epoch: str, ranges: tuple[SeqRange, ...], centre: str | None = None
+    ) -> tuple[SeqRange, ...]:
+        """Note that messages have arrived, at a centre or, if that is None, at the broker. Return those that are
+        free, or settled. Numbers of another epoch are ignored; others that were never sent are refused.
         """
         last_seq = self._writer.counts.last_seq
         with self._in_flight.lock:
             # Not while a database is replaced: the new one assigns the same numbers again.
             if epoch != self._ackable_epoch:
                 return ()
+            may_acknowledge = centre is None or self.centres.may_acknowledge(centre)
             accepted = tuple(
                 span
                 for span in ranges
-                if 0 < span.first <= span.last <= last_seq and self._in_flight.was_sent(span)
+                if may_acknowledge
+                and 0 < span.first <= span.last <= last_seq
+                and self._in_flight.was_sent(span)
             )
             refused_count = sum(span.last > 0 for span in ranges) - len(accepted)
             if refused_count:
                 self._refused_ack_count += refused_count
-                log.warning("refused: %d acknowledgements of messages never sent", refused_count)
-            ranges = accepted
-            if not ranges:
+                reason = "of messages never sent" if may_acknowledge else f"of centre {centre!r}"
+                log.warning("refused: %d acknowledgements %s", refused_count, reason)
+            if not accepted:
                 return ()
-            self._in_flight.acknowledge(ranges)
-            self._writer.acknowledge(ranges)
+            free = accepted if centre is None else self.centres.acknowledge(centre, accepted)
+            settled = self._settle(free)
+            if self.centres.named:
+                self._writer.note_centres()
         ack_callback = self._ack_callback
-        if ack_callback is not None and any(s.first <= ack_callback[0] <= s.last for s in ranges):
+        if ack_callback is not None and any(s.first <= ack_callback[0] <= s.last for s in accepted):
             self._ack_callback = None
             ack_callback[1]()
-        return ranges
+        return merge_ranges((*free, *settled))
 
-    def acked_upto(self) -> int:
-        """Return the number up to which no message will be sent any more; 0 if it cannot be read."""
-        return self._read(Reader.acked_upto, 0)
+    def acked_upto(self, centre: str | None = None) -> int:
+        """Return the number up to which no message will be sent any more, or a named centre has each; 0 if
+        it cannot be read.
+        """
+        acked = () if centre is None else self.centres.acked_by(centre)
+        return self._read(lambda r: r.acked_upto(acked), 0)
+
+    def acked_upto_by_centre(self) -> dict[str, int]:
+        """Return `acked_upto` for each named centre."""
+        return {name: self.acked_upto(name) for name in self.centres.named}
 
     def next_session_number(self) -> int:
         """Return the number of a new connection. On a full disk it is counted in memory only, so that
@@ -223,22 +238,32 @@ class Outbox:
         self._session_number = max(self._session_number + 1, stored)
         return self._session_number
 
-    def remember_centre(self, *, is_known: bool) -> None:
-        """Store whether there is a centre, over restarts of the box and of the broker."""
-        self._is_centre_known = is_known
+    def remember_centre(self, name: str, *, is_retired: bool) -> None:
+        """Store that there is a centre, or no more, over restarts of the box and of the broker."""
+        with self._in_flight.lock:
+            if not self.centres.remember(name, is_retired=is_retired):
+                return
+            # What only that one lacked is free if it has retired.
+            self._settle(self.centres.free())
+        self._writer.note_centres()
 
-        def remember(store: Store) -> int:
-            store.remember_centre(is_known=is_known)
-            return 0
-
-        self._writer.submit(remember, is_urgent=True)
+    def expect_centres(self, names: frozenset[str]) -> tuple[SeqRange, ...]:
+        """Set the named centres that acknowledge now. Return the messages that all of them have, which are not
+        sent again until others are expected.
+        """
+        with self._in_flight.lock:
+            self.centres.expect(names)
+            settled = self._settle(())
+        if self._reader:
+            self._reader.note_change()
+        return settled
 
     def report_losses(self) -> None:
         """Write a receipt of the losses since the last one, if there are any."""
 
         def report(store: Store) -> int | None:
             losses = store.pop_losses()
-            return 0 if losses is None else store.add(self._make_receipt_row(losses))
+            return 0 if losses is None else store.add(self._rows.make_receipt(losses))
 
         self._writer.submit(report, is_urgent=False)
 
@@ -246,11 +271,11 @@ class Outbox:
         """Return the contents for health, without the age if the database cannot be read."""
         writer_counts = self._writer.counts
         oldest = self._read(Reader.oldest_unacked, None) if writer_counts.depth else None
-        self._clear_read_fault()
+        self._read_fault.clear_if_over()
         return OutboxCounts(
             depth=writer_counts.depth,
             total_bytes=writer_counts.total_bytes,
-            oldest_age_s=None if oldest is None else self._age_s(oldest),
+            oldest_age_s=None if oldest is None else self._rows.age_s(oldest),
             lost=writer_counts.lost,
             refused_acks=self._refused_ack_count,
         )
@@ -260,6 +285,10 @@ class Outbox:
         """Number of messages as of the last commit."""
         return self._writer.counts.depth
 
+    def has_unsettled(self) -> bool:
+        """Return True if there are messages that a listening centre, or the broker, has not acknowledged."""
+        return self.depth > 0 and self._read(Reader.has_unsettled, default=True)
+
     @property
     def is_writing(self) -> bool:
         """True if a message was put that is neither on the disk nor refused yet."""
@@ -267,15 +296,7 @@ class Outbox:
 
     def make_envelope(self, t_ns: int, *, seq: int | None) -> topics.EnvelopeFields:
         """Return the envelope of a message that is not stored."""
-        return topics.EnvelopeFields(
-            id=self._new_id(t_ns),
-            box=self.box,
-            epoch=self._epoch,
-            seq=seq,
-            boot=self.boot,
-            time=rfc3339(self._clock.utc(t_ns)),
-            clock=self._clock.trust(),
-        )
+        return self._rows.make_envelope(t_ns, self._epoch, seq)
 
     def envelope_now(self) -> topics.EnvelopeFields:
         """Return the envelope of a message of this moment that is not stored."""
@@ -291,25 +312,8 @@ class Outbox:
             self._lock_file.close()
 
     def _read(self, query: Callable[[Reader], T], default: T) -> T:
-        """Return a query's result, or `default` with a fault if the database cannot be read. Health is
-        still sent then.
-        """
         reader = self._reader
-        if reader is None:
-            return default
-        try:
-            return query(reader)
-        except sqlite3.Error as error:
-            self._read_failed_ns = self._clock.boottime_ns()
-            self._faults.raise_fault("STO-01", "outbox reader", f"it cannot be read: {error}")
-            return default
-
-    def _clear_read_fault(self) -> None:
-        failed_ns = self._read_failed_ns
-        if failed_ns is None or self._clock.boottime_ns() - failed_ns < READ_FAULT_CLEAR_NS:
-            return
-        self._read_failed_ns = None
-        self._faults.clear("STO-01", "outbox reader")
+        return default if reader is None else self._read_fault.guard(lambda: query(reader), default)
 
     def _open_store(self) -> Store:
         """Lock the folder, check the database once, and open it.
@@ -326,6 +330,8 @@ class Outbox:
         try:
             schema.set_pragmas(connection)
             store = Store(connection, self._max_bytes, self._in_flight)
+            if self._ackable_epoch is None:
+                self._load_centres(store)
         except BaseException:
             connection.close()
             raise
@@ -333,9 +339,16 @@ class Outbox:
             self._is_checked = True
             self._in_flight.earlier_upto = store.state.last_seq
         self._epoch = self._ackable_epoch = store.state.epoch
-        self._is_centre_known = store.state.centre_known
         self._session_number = max(self._session_number, store.state.session)
         return store
+
+    def _load_centres(self, store: Store) -> None:
+        """Read the table of centres. A change of the configuration may have freed messages."""
+        free = self.centres.load(store.read_centres())
+        if free:
+            store.begin()
+            store.acknowledge(free)
+            store.commit()
 
     def _replace_damaged(self, reason: str) -> None:
         """Replace the damaged database; the reader waits. Raises: OSError or sqlite3.Error, with a
@@ -347,7 +360,7 @@ class Outbox:
             self._ackable_epoch = None
             try:
                 damaged_name = files.replace_damaged_database(
-                    self._folder, reason, self._make_receipt_row
+                    self._folder, reason, self._rows.make_receipt
                 )
             except (OSError, sqlite3.Error) as error:
                 self._faults.raise_fault("STO-01", "outbox", f"{reason}; not set aside: {error}")
@@ -356,40 +369,24 @@ class Outbox:
         log.error("outbox damaged: %s; set aside as %s", reason, damaged_name)
         self._faults.raise_fault("STO-01", "outbox", f"{reason}; set aside as {damaged_name}")
 
-    def _make_row(self, outgoing: OutgoingMessage) -> OutboxRow:
-        """Return the row of a message, with time and clock trust of this moment, without a number."""
-        return OutboxRow(
-            seq=0,
-            id=self._new_id(outgoing.t_ns),
-            type=outgoing.type,
-            topic=outgoing.topic,
-            priority=outgoing.priority,
-            boot=self.boot,
-            t_ns=outgoing.t_ns,
-            time=rfc3339(self._clock.utc(outgoing.t_ns)),
-            clock=msgspec.json.encode(self._clock.trust()).decode(),
-            expiry_s=outgoing.expiry_s,
-            data=outgoing.data,
-            header=outgoing.header,
-        )
+    def _settle(self, free: tuple[SeqRange, ...]) -> tuple[SeqRange, ...]:
+        """Delete what is free, and return what all expected centres have. The caller holds the lock."""
+        if free:
+            self._in_flight.acknowledge(free)
+            self._writer.acknowledge(free)
+        settled = self.centres.settled()
+        self._in_flight.settle(settled)
+        return settled
 
-    def _make_receipt_row(self, data: ReceiptData) -> OutboxRow:
-        return self._make_row(topics.build_receipt_message(data, self._clock.boottime_ns()))
-
-    def _age_s(self, row: OutboxRow) -> float | None:
-        """Return the age by boot time for a row of this boot, else by UTC if that is not negative."""
-        now_ns = self._clock.boottime_ns()
-        if row.boot == self.boot:
-            return (now_ns - row.t_ns) / 1e9
-        age_s = (self._clock.utc(now_ns) - datetime.fromisoformat(row.time)).total_seconds()
-        return age_s if age_s >= 0 else None
+    def _write_centres(self, store: Store) -> None:
+        store.write_centres(self.centres.rows())
 
     def _on_damage(self, reason: str) -> None:
         self._writer.report_damage(reason)
 
     def _on_commit(self) -> None:
         if self._reader:
-            self._reader.note_commit()
+            self._reader.note_change()
         self._commit_listener()
 
     def _on_write_error(self, problem: str | None) -> None:

@@ -12,13 +12,17 @@ from agent.reporting.outbox import schema
 from agent.reporting.outbox.in_flight import InFlightMessages
 from agent.reporting.outbox.salvage import needs_salvage
 from agent.reporting.outbox.schema import SELECT_MESSAGES, OutboxCorruptError, OutboxRow
+from agent.reporting.payloads import MAX_SEQ, SeqRange
+from agent.reporting.seq_ranges import find_range, iter_gaps
 from agent.reporting.topics import Priority
 
 _SELECT_ONE = SELECT_MESSAGES + "WHERE seq = ?"
 _SELECT_URGENT = (
-    SELECT_MESSAGES + f"WHERE priority = {int(Priority.EMERGENCY)} ORDER BY seq DESC LIMIT ?"
+    SELECT_MESSAGES
+    + f"WHERE priority = {int(Priority.EMERGENCY)} AND seq BETWEEN ? AND ? ORDER BY seq DESC LIMIT ?"
 )
-_SELECT_IN_ORDER = SELECT_MESSAGES + "WHERE seq > ? ORDER BY seq LIMIT ?"
+_SELECT_IN_ORDER = SELECT_MESSAGES + "WHERE seq BETWEEN ? AND ? ORDER BY seq LIMIT ?"
+_SELECT_ANY = "SELECT 1 FROM message WHERE seq BETWEEN ? AND ? LIMIT 1"
 _SELECT_ACKED_UPTO = """
 SELECT COALESCE(
     (SELECT MIN(seq) FROM message WHERE seq > ?) - 1, (SELECT last_seq FROM state)
@@ -50,8 +54,8 @@ class Reader:
             if db is not None:
                 db.close()
 
-    def note_commit(self) -> None:
-        """Look for new emergencies at the next fetch."""
+    def note_change(self) -> None:
+        """Look for emergencies at the next fetch."""
         self._may_have_urgent = True
 
     def requeue_in_flight(self) -> None:
@@ -82,18 +86,31 @@ class Reader:
         with self._in_flight.lock:
             return [row for seq in seqs for row in self._select(_SELECT_ONE, seq)]
 
-    def acked_upto(self) -> int:
-        """Return the number up to which no message will be sent any more."""
+    def acked_upto(self, by_centre: tuple[SeqRange, ...] = ()) -> int:
+        """Return the number up to which no message will be sent any more, or `by_centre` has each."""
         with self._in_flight.lock:
             acked = self._acked_upto_above(0)
-            while self._in_flight.is_acked(acked + 1):
-                acked = self._acked_upto_above(acked + 1)
-            return acked
+            while True:
+                if self._in_flight.is_acked(acked + 1):
+                    acked = self._acked_upto_above(acked + 1)
+                elif span := find_range(by_centre, acked + 1):
+                    acked = self._acked_upto_above(span.last)
+                else:
+                    return acked
 
     def oldest_unacked(self) -> OutboxRow | None:
         """Return the oldest message that has not arrived."""
         with self._in_flight.lock:
-            return next(iter(self._select(_SELECT_IN_ORDER, self.acked_upto(), 1)), None)
+            first = self.acked_upto() + 1
+            return next(iter(self._select(_SELECT_IN_ORDER, first, MAX_SEQ, 1)), None)
+
+    def has_unsettled(self) -> bool:
+        """Return True if no message is settled, or if one is not."""
+        with self._in_flight.lock:
+            settled = self._in_flight.settled
+            return not settled or any(
+                self._rows(_SELECT_ANY, span.first, span.last) for span in iter_gaps(settled)
+            )
 
     def _acked_upto_above(self, seq: int) -> int:
         for row in self._rows(_SELECT_ACKED_UPTO, seq):
@@ -104,26 +121,32 @@ class Reader:
         quota = min(limit, self._in_flight.urgent_quota)
         if not quota:
             return
-        for row in self._select(_SELECT_URGENT, quota + self._in_flight.tracked_count):
+        limit = quota + self._in_flight.tracked_count
+        for span in reversed(tuple(iter_gaps(self._in_flight.settled))):
             if len(fetched) == quota:
                 break
-            if self._in_flight.try_mark_in_flight(row.seq, is_urgent=True):
-                fetched.append(row)
+            for row in self._select(_SELECT_URGENT, span.first, span.last, limit):
+                if len(fetched) == quota:
+                    break
+                if self._in_flight.try_mark_in_flight(row.seq, is_urgent=True):
+                    fetched.append(row)
         self._may_have_urgent = len(fetched) == quota
 
     def _fetch_in_order(self, limit: int, limit_bytes: int, fetched: list[OutboxRow]) -> None:
         """Fetch up to a reserved number; the commit causes the next fetch."""
-        while len(fetched) < limit:
-            rows = self._select(_SELECT_IN_ORDER, self._in_flight.cursor, limit - len(fetched))
-            for row in rows:
-                if limit_bytes <= 0 or self._in_flight.is_reserved(row.seq):
-                    return
-                if self._in_flight.try_mark_in_flight(row.seq, is_urgent=False):
-                    fetched.append(row)
-                    limit_bytes -= len(row.data)
-                self._in_flight.advance_cursor(row.seq)
-            if not rows:
-                return
+        for span in iter_gaps(self._in_flight.settled):
+            while len(fetched) < limit and self._in_flight.cursor < span.last:
+                first = max(span.first, self._in_flight.cursor + 1)
+                rows = self._select(_SELECT_IN_ORDER, first, span.last, limit - len(fetched))
+                for row in rows:
+                    if limit_bytes <= 0 or self._in_flight.is_reserved(row.seq):
+                        return
+                    if self._in_flight.try_mark_in_flight(row.seq, is_urgent=False):
+                        fetched.append(row)
+                        limit_bytes -= len(row.data)
+                    self._in_flight.advance_cursor(row.seq)
+                if not rows:
+                    break
 
     def _select(self, sql: str, *values: int) -> list[OutboxRow]:
         try:

@@ -7,6 +7,7 @@ damaged page can end early without an error: of 300 messages 13 were found, and 
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,7 +16,9 @@ import msgspec
 from agent.base.sqlite_damage import is_damage, is_read_error, is_transient
 from agent.reporting.outbox import page_scan, schema
 from agent.reporting.outbox.schema import (
+    SELECT_CENTRES,
     SELECT_MESSAGES,
+    CentreRow,
     OutboxCorruptError,
     OutboxRow,
     OutboxState,
@@ -33,12 +36,13 @@ class Salvage(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     state: OutboxState | None
+    centres: tuple[CentreRow, ...]
     messages: tuple[OutboxRow, ...]
     unreadable: int | None
     losses: Mapping[str, int]
 
 
-NOTHING_SALVAGED = Salvage(state=None, messages=(), unreadable=None, losses={})
+NOTHING_SALVAGED = Salvage(state=None, centres=(), messages=(), unreadable=None, losses={})
 """Of a database in whose place is no file."""
 
 
@@ -57,6 +61,7 @@ def salvage(file: Path) -> Salvage:
     connection = schema.open_connection(file)
     try:
         state = _read_or_none(lambda: schema.read_state(connection))
+        centres = _read_or_none(lambda: _read_centres(connection))
         losses = _read_or_none(lambda: _read_losses(connection))
         is_complete = _read_in_order(connection, "ASC", found, unreadable)
         is_counted = is_complete and losses is not None and _is_sound(connection)
@@ -69,6 +74,7 @@ def salvage(file: Path) -> Salvage:
         _scan_pages(file, found)
     return Salvage(
         state=state,
+        centres=centres or (),
         messages=tuple(found[seq] for seq in sorted(found)),
         unreadable=len(unreadable) if is_counted else None,
         losses=losses or {},
@@ -114,6 +120,14 @@ def _is_sound(connection: sqlite3.Connection) -> bool:
     """Return True if SQLite finds no damage in the structure of the file."""
     found = _read_or_none(lambda: connection.execute("PRAGMA quick_check(1)").fetchone()[0])
     return found == "ok"
+
+
+def _read_centres(connection: sqlite3.Connection) -> tuple[CentreRow, ...]:
+    centres = []
+    for row in connection.execute(SELECT_CENTRES):
+        with suppress(OutboxCorruptError):
+            centres.append(schema.decode_centre(row))
+    return tuple(centres)
 
 
 def _read_losses(connection: sqlite3.Connection) -> Mapping[str, int]:

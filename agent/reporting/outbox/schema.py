@@ -5,26 +5,29 @@ Invariants:
 1. `state` has one row. `last_seq` only grows; a number is never given twice in one epoch.
 2. Every number from 1 to `last_seq` is in `message`, or in `shed`, or acknowledged (the centre has
    it), or named in a receipt that is in `message` or acknowledged.
-3. A row's `crc` is the CRC-32 of its other columns. SQLite detects torn pages, but 18 of 200
+3. `centre` has the centres that the box knows, the one that was heard longest ago first. What one of them
+   has acknowledged may be too little after a power cut, never too much.
+4. A row's `crc` is the CRC-32 of its other columns. SQLite detects torn pages, but 18 of 200
    single flipped bits passed its integrity check (measured).
 """
 
 import sqlite3
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import cast
 
 import msgspec
 
 from agent.base.clock import ClockTrust
-from agent.base.json_decode import JsonDecoder
+from agent.base.json_decode import JsonDecoder, MalformedJson
 from agent.base.sqlite_damage import CheckedConnection
-from agent.reporting.payloads import OutboxMessageType
+from agent.reporting.payloads import OutboxMessageType, SeqRange
 from agent.reporting.topics import EnvelopeFields, Priority
 
 APPLICATION_ID = 0x56494F42
 """`VIOB`, in the header of the file: PRAGMA application_id."""
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 ROW_OVERHEAD_BYTES = 300
 """Size of a message in addition to its data: envelope, topic, index."""
 
@@ -36,8 +39,13 @@ CREATE TABLE state (
     epoch TEXT NOT NULL,
     last_seq INTEGER NOT NULL,
     session INTEGER NOT NULL,
-    centre_known INTEGER NOT NULL,
     lost INTEGER NOT NULL,
+    crc INTEGER NOT NULL
+);
+CREATE TABLE centre (
+    name TEXT NOT NULL UNIQUE,
+    retired INTEGER NOT NULL,
+    acked TEXT NOT NULL,
     crc INTEGER NOT NULL
 );
 CREATE TABLE message (
@@ -75,7 +83,10 @@ FROM message
 INSERT_MESSAGE = "INSERT OR REPLACE INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
+SELECT_CENTRES = "SELECT name, retired, acked, crc FROM centre ORDER BY rowid"
+
 _CLOCK_DECODER = JsonDecoder(ClockTrust)
+_ACKED_DECODER = JsonDecoder(tuple[SeqRange, ...])
 
 
 class OutboxCorruptError(Exception):
@@ -105,8 +116,15 @@ class OutboxState(msgspec.Struct, frozen=True, kw_only=True):
     epoch: str
     last_seq: int
     session: int
-    centre_known: bool
     lost: int
+
+
+class CentreRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A centre. `acked` are the messages that it has acknowledged, if the configuration names it."""
+
+    name: str
+    is_retired: bool
+    acked: tuple[SeqRange, ...] = ()
 
 
 def checksum(*values: object) -> int:
@@ -147,27 +165,45 @@ def create_tables(connection: sqlite3.Connection, state: OutboxState) -> None:
 
 def read_state(connection: sqlite3.Connection) -> OutboxState:
     """Read the row of table `state`. Raises: OutboxCorruptError."""
-    row = connection.execute(
-        "SELECT epoch, last_seq, session, centre_known, lost, crc FROM state"
-    ).fetchone()
+    row = connection.execute("SELECT epoch, last_seq, session, lost, crc FROM state").fetchone()
     if row is None or checksum(*row[:-1]) != row[-1]:
         raise OutboxCorruptError("the outbox's own row has a wrong checksum")
-    epoch, last_seq, session, centre_known, lost, _ = row
+    epoch, last_seq, session, lost, _ = row
     return OutboxState(
         epoch=epoch,
         last_seq=last_seq,
         session=session,
-        centre_known=bool(centre_known),
         lost=lost,
     )
 
 
 def write_state(connection: sqlite3.Connection, state: OutboxState) -> None:
     """Replace the row of table `state`."""
-    values = (state.epoch, state.last_seq, state.session, int(state.centre_known), state.lost)
+    values = (state.epoch, state.last_seq, state.session, state.lost)
     connection.execute(
-        "INSERT OR REPLACE INTO state VALUES (1, ?, ?, ?, ?, ?, ?)", (*values, checksum(*values))
+        "INSERT OR REPLACE INTO state VALUES (1, ?, ?, ?, ?, ?)", (*values, checksum(*values))
     )
+
+
+def write_centres(connection: sqlite3.Connection, centres: Iterable[CentreRow]) -> None:
+    """Replace the rows of table `centre`."""
+    connection.execute("DELETE FROM centre")
+    for centre in centres:
+        values = (centre.name, int(centre.is_retired), msgspec.json.encode(centre.acked).decode())
+        connection.execute("INSERT INTO centre VALUES (?, ?, ?, ?)", (*values, checksum(*values)))
+
+
+def decode_centre(row: tuple[object, ...]) -> CentreRow:
+    """Return the centre of a row of SELECT_CENTRES. Raises: OutboxCorruptError."""
+    *values, crc = row
+    if checksum(*values) != crc:
+        raise OutboxCorruptError(f"centre {values[0]!r} has a wrong checksum")
+    name, retired, acked = values
+    try:
+        ranges = _ACKED_DECODER.decode(cast("str", acked))
+    except MalformedJson as error:
+        raise OutboxCorruptError(f"centre {name!r}: {error}") from error
+    return CentreRow(name=cast("str", name), is_retired=bool(retired), acked=ranges)
 
 
 def encode_row(message: OutboxRow) -> tuple[object, ...]:
@@ -254,6 +290,8 @@ def check_integrity(connection: sqlite3.Connection) -> None:
     if found != "ok":
         raise OutboxCorruptError(f"SQLite finds: {found.splitlines()[-1]}")
     state = read_state(connection)
+    for row in connection.execute(SELECT_CENTRES):
+        decode_centre(row)
     last_seq = 0
     for row in connection.execute(SELECT_MESSAGES + "ORDER BY seq"):
         last_seq = decode_row(row).seq

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections import Counter
+from collections.abc import Iterable
 
 import msgspec
 
@@ -9,12 +10,14 @@ from agent.reporting.outbox import schema
 from agent.reporting.outbox.in_flight import InFlightMessages
 from agent.reporting.outbox.schema import (
     INSERT_MESSAGE,
+    CentreRow,
     OutboxRow,
     OutboxState,
     checksum,
     row_size_bytes,
 )
 from agent.reporting.payloads import LostMessages, OutboxMessageType, SeqRange
+from agent.reporting.seq_ranges import merge_ranges
 from agent.reporting.topics import Priority
 
 SHED_ORDER = (Priority.SNAPSHOT, Priority.TRAFFIC_COUNTS)
@@ -157,9 +160,13 @@ class Store:
         self._update_state(session=self.state.session + 1)
         return self.state.session
 
-    def remember_centre(self, *, is_known: bool) -> None:
-        """Store whether a centre has announced itself."""
-        self._update_state(centre_known=is_known)
+    def read_centres(self) -> tuple[CentreRow, ...]:
+        """Return the centres that the box knows. Raises: OutboxCorruptError."""
+        return tuple(map(schema.decode_centre, self._db.execute(schema.SELECT_CENTRES)))
+
+    def write_centres(self, centres: Iterable[CentreRow]) -> None:
+        """Replace the centres that the box knows, and what each has acknowledged."""
+        schema.write_centres(self._db, centres)
 
     def _free_space(self, row_bytes: int, priority: Priority) -> bool:
         """Shed lower priorities until `row_bytes` more fit. Return True if the message is accepted.
@@ -248,14 +255,3 @@ class Store:
     def _fetch_one(self, sql: str, *values: object) -> tuple[int, ...]:
         row: tuple[int, ...] = self._db.execute(sql, values).fetchone()
         return row
-
-
-def merge_ranges(ranges: tuple[SeqRange, ...]) -> tuple[SeqRange, ...]:
-    """Return the same numbers in the fewest ranges, in order."""
-    merged: list[SeqRange] = []
-    for span in sorted(ranges, key=lambda span: span.first):
-        if merged and span.first <= merged[-1].last + 1:
-            merged[-1] = SeqRange(merged[-1].first, max(merged[-1].last, span.last))
-        else:
-            merged.append(span)
-    return tuple(merged)

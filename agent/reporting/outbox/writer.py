@@ -16,8 +16,9 @@ from agent.base.errors import UserError
 from agent.reporting.outbox.in_flight import InFlightMessages
 from agent.reporting.outbox.salvage import needs_salvage
 from agent.reporting.outbox.schema import OutboxCorruptError
-from agent.reporting.outbox.store import Store, merge_ranges
+from agent.reporting.outbox.store import Store
 from agent.reporting.payloads import SeqRange
+from agent.reporting.seq_ranges import merge_ranges
 from agent.runtime.backoff import Backoff
 
 log = logging.getLogger(__name__)
@@ -34,9 +35,9 @@ this: an attempt reads it all, and writes as much as the disk takes.
 """
 DELETE_COMMIT_DELAY_S = 90.0
 MAX_UNCOMMITTED_DELETES = 500
-"""Acknowledged messages are deleted with the next message's commit, or after this time or number: a
-commit writes 10 to 40 kB, and a deletion that a power cut undoes costs only a repeated message, which
-the centre drops. On a quiet box traffic counts come once a minute.
+"""Acknowledged messages are deleted, and the table of centres is written, with the next message's commit, or
+after this time or number: a commit writes 10 to 40 kB, and a change that a power cut undoes costs only a repeated
+message, which the centre drops. On a quiet box traffic counts come once a minute.
 """
 
 WriteTask = Callable[[Store], int | None]
@@ -107,7 +108,7 @@ class Writer:
     `open_store` opens the database. `replace_damaged(reason)` replaces a damaged one, with no
     connection open, and is retried if it raises; until it returns nothing is written. `on_commit` is
     called after each commit on the writer's thread, and must be quick; `on_write_error` with one
-    line if a group could not be written, with None if one could.
+    line if a group could not be written, with None if one could. `write_centres` writes the table of centres.
     """
 
     def __init__(
@@ -117,18 +118,21 @@ class Writer:
         in_flight: InFlightMessages,
         on_commit: Callable[[], None],
         on_write_error: Callable[[str | None], None],
+        write_centres: Callable[[Store], None],
     ) -> None:
         self._open_store = open_store
         self._replace_damaged = replace_damaged
         self._in_flight = in_flight
         self._on_commit = on_commit
         self._on_write_error = on_write_error
+        self._write_centres = write_centres
         self._store: Store | None = None
         self._was_opened = False
         self._changed = threading.Condition()
         self._resolved = threading.Condition()
         self._pending: deque[CommitTicket] = deque()
         self._acked: tuple[SeqRange, ...] = ()
+        self._centres_changed = False
         self._damage: str | None = None
         self._repair_backoff = Backoff(RETRY_S, MAX_REPAIR_RETRY_S)
         self._urgent_count = 0
@@ -136,6 +140,7 @@ class Writer:
         self._is_writing_group = False
         self._uncommitted_deletes: tuple[SeqRange, ...] = ()
         self._uncommitted_delete_count = 0
+        self._has_uncommitted_centres = False
         self._last_counts = WriterCounts(depth=0, total_bytes=0, lost=0, last_seq=0)
         self._thread = threading.Thread(target=self._run, name="outbox writer", daemon=True)
 
@@ -189,6 +194,12 @@ class Writer:
             self._acked = merge_ranges((*self._acked, *ranges))
             self._changed.notify_all()
 
+    def note_centres(self) -> None:
+        """Write the table of centres with the next commit."""
+        with self._changed:
+            self._centres_changed = True
+            self._changed.notify_all()
+
     def report_damage(self, reason: str) -> None:
         """Have the database replaced, because the reader found a damaged row."""
         with self._changed:
@@ -208,7 +219,8 @@ class Writer:
         return self._is_stopping or len(self._pending) < MAX_PENDING
 
     def _has_work(self) -> bool:
-        return bool(self._pending or self._acked or self._damage) or self._is_stopping
+        has_changes = self._acked or self._centres_changed
+        return bool(self._pending or has_changes or self._damage) or self._is_stopping
 
     def _is_due(self) -> bool:
         return bool(self._urgent_count or self._damage or self._is_stopping) or (
@@ -219,13 +231,16 @@ class Writer:
         is_written = True
         while True:
             with self._changed:
+                has_uncommitted = self._uncommitted_deletes or self._has_uncommitted_centres
                 is_due = not self._changed.wait_for(
-                    self._has_work, DELETE_COMMIT_DELAY_S if self._uncommitted_deletes else None
+                    self._has_work, DELETE_COMMIT_DELAY_S if has_uncommitted else None
                 )
                 self._changed.wait_for(self._is_due, GROUP_WAIT_S)
                 group = [self._pending.popleft() for _ in range(min(MAX_GROUP, len(self._pending)))]
                 self._urgent_count -= sum(ticket.is_urgent for ticket in group)
                 acked, self._acked = self._acked, ()
+                if self._centres_changed:
+                    self._centres_changed, self._has_uncommitted_centres = False, True
                 damage, self._damage = self._damage, None
                 is_last = self._is_stopping and not self._pending
                 self._is_writing_group = bool(group)
@@ -288,6 +303,8 @@ class Writer:
             self._uncommitted_deletes = merge_ranges((*self._uncommitted_deletes, *acked))
             is_committing = is_due or bool(group) or not self._can_defer_commit()
             if is_committing:
+                if self._has_uncommitted_centres:
+                    self._write_centres(store)
                 store.commit()
         finally:
             # Committed or not, its messages may be fetched again.
@@ -297,6 +314,7 @@ class Writer:
             return
         self._in_flight.forget_deleted(self._uncommitted_deletes)
         self._uncommitted_deletes, self._uncommitted_delete_count = (), 0
+        self._has_uncommitted_centres = False
         with self._resolved:
             for ticket, seq in zip(group, seqs, strict=True):
                 error = "the outbox is full of messages of more worth" if seq is None else None

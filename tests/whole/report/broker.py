@@ -8,6 +8,7 @@ import subprocess
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import IO
 
 import pytest
 from cryptography import x509
@@ -46,6 +47,7 @@ class Mosquitto:
         self._file.write_text(f"user {Path.home().owner()}\nlog_dest stderr\n{text}")
         self._process: subprocess.Popen[str] | None = None
         self._drain_thread = threading.Thread()
+        self._reloaded = threading.Event()
         self.start()
 
     @property
@@ -66,12 +68,26 @@ class Mosquitto:
         for line in stderr:
             output.append(line)
             if " running" in line:
-                # A full pipe would stop it at its next line of log.
-                self._drain_thread = threading.Thread(target=stderr.read, daemon=True)
+                self._drain_thread = threading.Thread(
+                    target=self._drain, args=(stderr,), daemon=True
+                )
                 self._drain_thread.start()
                 return
         self._process.wait()
         raise AssertionError("mosquitto did not start:\n" + "".join(output))
+
+    def reload(self) -> None:
+        """Read the access list and the revoked certificates again, as `systemctl reload` does."""
+        assert self._process is not None
+        self._reloaded.clear()
+        self._process.send_signal(signal.SIGHUP)
+        assert self._reloaded.wait(30)
+
+    def _drain(self, stderr: IO[str]) -> None:
+        """A full pipe would stop the broker at its next line of log."""
+        for line in stderr:
+            if "Reloading config" in line:
+                self._reloaded.set()
 
     def stop(self, signal_number: signal.Signals) -> None:
         """SIGTERM, or SIGKILL as a crash."""
@@ -162,22 +178,8 @@ class Certificates:
         (self.folder / f"{name}.crt").write_bytes(reissued.public_bytes(serialization.Encoding.PEM))
 
     def revoke(self, name: str) -> None:
-        """Writes the authority's list of revoked certificates, `ca.crl`, with this one in it."""
-        authority = x509.load_pem_x509_certificate((self.folder / "ca.crt").read_bytes())
-        signer = serialization.load_pem_private_key((self.folder / "ca.key").read_bytes(), None)
-        revoked = x509.load_pem_x509_certificate((self.folder / f"{name}.crt").read_bytes())
-        assert isinstance(signer, ec.EllipticCurvePrivateKey)
-        now = datetime.now(UTC)
-        entry = x509.RevokedCertificateBuilder(revoked.serial_number, now).build()
-        revocation_list = x509.CertificateRevocationListBuilder(
-            authority.subject,
-            now - timedelta(days=1),
-            now + timedelta(days=1),
-            revoked_certificates=[entry],
-        ).sign(signer, hashes.SHA256())
-        (self.folder / "ca.crl").write_bytes(
-            revocation_list.public_bytes(serialization.Encoding.PEM)
-        )
+        """Write the authority's list of revoked certificates, `ca.crl`, with this one in it."""
+        self._run(f"{read_doc_block('centre.md', 'revocation')}\nrevoke {name}")
 
     def path(self, name: str) -> str:
         return str(self.folder / name)

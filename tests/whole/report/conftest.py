@@ -22,7 +22,11 @@ CLOCK = SystemClock()
 
 
 def open_outbox(
-    folder: Path, max_bytes: int = 50_000_000, box: str = "pole-17", clock: Clock = CLOCK
+    folder: Path,
+    max_bytes: int = 50_000_000,
+    box: str = "pole-17",
+    clock: Clock = CLOCK,
+    centres: tuple[str, ...] = (),
 ) -> Outbox:
     """An outbox as the agent opens it."""
     return Outbox.open(
@@ -33,6 +37,7 @@ def open_outbox(
         max_bytes=max_bytes,
         new_id=uuid7_factory(lambda t_ns: t_ns, random.Random(1)),
         faults=FaultRegistry(CLOCK.boottime_ns),
+        centres=centres,
     )
 
 

@@ -19,7 +19,7 @@ from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.outbox.outbox import Outbox
 from agent.reporting.payloads import DeclarationData, OnlineStatus, StatusMessage
 from agent.runtime.stage import StageThread
-from centre.client import CentreClient, ReceivedMessage
+from centre.client import DEFAULT_CENTRE, CentreClient, ReceivedMessage
 from centre.store import CentreStore
 from tests.whole.report.conftest import CLOCK, event_number, open_outbox
 
@@ -62,7 +62,7 @@ class ReportingBox:
         on_command: Callable[[IncomingCommand], None] | None = None,
     ) -> None:
         self.faults = FaultRegistry(CLOCK.boottime_ns)
-        self.outbox: Outbox = open_outbox(folder, box=box)
+        self.outbox: Outbox = open_outbox(folder, box=box, centres=broker.centres)
         self.session = MqttSession(
             broker,
             self.outbox,
@@ -105,7 +105,11 @@ class CentreListener:
     """`vigie watch` in a thread; with a file it is a centre."""
 
     def __init__(
-        self, broker: BrokerConfig, store: Path | None = None, box: str | None = None
+        self,
+        broker: BrokerConfig,
+        store: Path | None = None,
+        box: str | None = None,
+        centre: str = DEFAULT_CENTRE,
     ) -> None:
         self.received: list[ReceivedMessage] = []
         self._changed = threading.Condition()
@@ -117,6 +121,7 @@ class CentreListener:
             CLOCK.boottime_ns,
             box=box,
             store=self.store,
+            centre=centre,
         )
         self._thread = StageThread(self.client, CLOCK.boottime_ns, random.Random(5), vital=False)
 
@@ -192,8 +197,9 @@ class BareClient:
         broker: BrokerConfig,
         client_id: str,
         max_received_bytes: int = MAX_PACKET_BYTES,
+        will: packets.Will | None = None,
     ) -> None:
-        self.link = paho_transport.PahoTransport(broker, client_id, None, max_received_bytes)
+        self.link = paho_transport.PahoTransport(broker, client_id, will, max_received_bytes)
         self.events: list[packets.TransportEvent] = []
         self.link.connect()
         self.wait_for(packets.Connack)

@@ -15,7 +15,8 @@ from agent.base.clock import SystemClock
 from agent.base.sha256 import sha256_hex
 from agent.config.broker import BrokerConfig
 from agent.faults.registry import FaultRegistry
-from agent.reporting import topics
+from agent.reporting import centre_topics, topics
+from agent.reporting.centre_payloads import Ack, CentreState
 from agent.reporting.mqtt import connection
 from agent.reporting.mqtt.centre_link import CENTRE_ACK_TIMEOUT_S
 from agent.reporting.mqtt.connection import DISCONNECT_TIMEOUT_S
@@ -24,8 +25,6 @@ from agent.reporting.mqtt.session import MAX_FLUSH_S, MqttSession
 from agent.reporting.outbox import files
 from agent.reporting.outbox.outbox import Outbox
 from agent.reporting.payloads import (
-    Ack,
-    CentreState,
     LostStatus,
     SeqRange,
     SnapshotHeader,
@@ -42,6 +41,8 @@ from tests.whole.report.reporting_box import (
     ReportingBox,
     wait_until,
 )
+
+STATE_TOPIC = centre_topics.centre_state_topic("centre")
 
 
 def config(broker: Mosquitto, **options: object) -> BrokerConfig:
@@ -132,7 +133,7 @@ def test_at_the_stop_the_session_waits_for_the_centre_only_as_long_as_messages_l
 ) -> None:
     centre = BareClient(config(broker), "centre")
     listening = msgspec.json.encode(CentreState(state="listening"))
-    centre.publish(topics.CENTRE_STATE_TOPIC, listening, retained=True)
+    centre.publish(STATE_TOPIC, listening, retained=True)
     outbox, faults = outboxes(tmp_path), FaultRegistry(CLOCK.boottime_ns)
     closes, passed_s = False, 0.0
 
@@ -181,7 +182,7 @@ def test_a_puback_alone_settles_nothing_while_a_centre_is_listening(
     broker: Mosquitto, tmp_path: Path
 ) -> None:
     centre = BareClient(config(broker), "centre")
-    centre.publish(topics.CENTRE_STATE_TOPIC, b'{"state":"listening"}', retained=True)
+    centre.publish(STATE_TOPIC, b'{"state":"listening"}', retained=True)
     centre.link.subscribe(["vigie/v1/+/up/event/#"])
     with ReportingBox(config(broker), tmp_path) as box:
         tickets = [box.outbox.put(make_event(number)) for number in range(5)]
@@ -190,17 +191,17 @@ def test_a_puback_alone_settles_nothing_while_a_centre_is_listening(
         assert all(ticket.wait(10) for ticket in tickets)
         assert box.outbox.depth == 5
         ack = Ack(epoch=box.outbox.epoch, upto=3)
-        centre.publish("vigie/v1/pole-17/down/ack", msgspec.json.encode(ack))
+        centre.publish("vigie/v1/pole-17/down/ack/centre", msgspec.json.encode(ack))
         wait_until(lambda: box.outbox.depth == 2)
         strange = Ack(epoch="of another box", upto=5)
-        centre.publish("vigie/v1/pole-17/down/ack", msgspec.json.encode(strange))
+        centre.publish("vigie/v1/pole-17/down/ack/centre", msgspec.json.encode(strange))
         beyond = Ack(epoch=box.outbox.epoch, upto=1000)
-        centre.publish("vigie/v1/pole-17/down/ack", msgspec.json.encode(beyond))
-        centre.publish("vigie/v1/pole-17/down/ack", b"rubbish")
+        centre.publish("vigie/v1/pole-17/down/ack/centre", msgspec.json.encode(beyond))
+        centre.publish("vigie/v1/pole-17/down/ack/centre", b"rubbish")
         box.outbox.put(make_event(5)).wait(10)
         centre.wait_for(ReceivedPublish)
         assert box.outbox.depth == 3
-        centre.publish(topics.CENTRE_STATE_TOPIC, b'{"state":"retired"}', retained=True)
+        centre.publish(STATE_TOPIC, b'{"state":"retired"}', retained=True)
         wait_until(lambda: box.outbox.depth == 0)
     centre.link.close()
 
@@ -233,11 +234,7 @@ def test_while_the_centre_is_away_the_box_keeps_its_messages(
             wait_until(lambda: box.outbox.depth == 0)
         assert CentreState(state="away") == topics.decode_as(
             CentreState,
-            next(
-                m.payload
-                for m in reversed(watcher.received)
-                if m.topic == topics.CENTRE_STATE_TOPIC
-            ),
+            next(m.payload for m in reversed(watcher.received) if m.topic == STATE_TOPIC),
         )
         wait_until(lambda: not box.session.health().centre_listening)
         box.outbox.put(make_event(2)).wait(10)
@@ -255,7 +252,7 @@ def test_a_box_waits_for_a_known_centre_after_the_broker_forgot_it(
         CentreListener(config(broker), tmp_path / "centre.db"),
         ReportingBox(config(broker), tmp_path) as box,
     ):
-        wait_until(lambda: box.outbox.is_centre_known)
+        wait_until(lambda: box.outbox.centres.awaited)
     broker.stop(signal.SIGKILL)
     broker.start()
     with ReportingBox(config(broker), tmp_path) as box:
@@ -349,7 +346,7 @@ def test_a_centre_that_does_not_acknowledge_is_a_fault_until_it_does(
 ) -> None:
     centre = BareClient(config(broker), "centre")
     listening = msgspec.json.encode(CentreState(state="listening"))
-    centre.publish(topics.CENTRE_STATE_TOPIC, listening, retained=True)
+    centre.publish(STATE_TOPIC, listening, retained=True)
     outbox = outboxes(tmp_path)
     passed_s = 0.0
     faults = FaultRegistry(CLOCK.boottime_ns)
@@ -369,11 +366,11 @@ def test_a_centre_that_does_not_acknowledge_is_a_fault_until_it_does(
         session.run_once(never)
         passed_s += 1
     reported = [(f.code, f.detail) for f in faults.active()]
-    assert reported == [("NET-03", "the centre listens and does not acknowledge")]
+    assert reported == [("NET-03", "centre 'centre' listens and does not acknowledge")]
     last = outbox.put(make_event(2))
     assert last.wait(10)
     ack = Ack(epoch=outbox.epoch, upto=last.seq or 0)
-    centre.publish("vigie/v1/pole-17/down/ack", msgspec.json.encode(ack))
+    centre.publish("vigie/v1/pole-17/down/ack/centre", msgspec.json.encode(ack))
     while outbox.depth:
         session.run_once(never)
     assert faults.active() == ()

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from agent.config.broker import BrokerConfig
-from agent.reporting import topics
+from agent.reporting import centre_topics, topics
 from agent.reporting.payloads import HealthMessage
 from tests.pure.test_health_file import REPORT
 from tests.whole.report.broker import Mosquitto
@@ -71,7 +71,7 @@ def test_while_the_broker_is_away_only_the_newest_report_waits(
 
 def test_health_reports_are_sent_without_a_centre_too(broker: Mosquitto, tmp_path: Path) -> None:
     centre = BareClient(config(broker), "centre")
-    centre.publish(topics.CENTRE_STATE_TOPIC, b'{"state":"away"}', retained=True)
+    centre.publish(centre_topics.centre_state_topic("centre"), b'{"state":"away"}', retained=True)
     with CentreListener(config(broker)) as watcher, ReportingBox(config(broker), tmp_path) as box:
         watcher.wait_for(watcher.births)
         tell(box, 1.0)

@@ -18,7 +18,8 @@ from agent.faults.registry import FaultRegistry
 from agent.reporting import topics
 from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.outbox import files, writer
-from agent.reporting.outbox.outbox import READ_FAULT_CLEAR_NS, Outbox
+from agent.reporting.outbox.outbox import Outbox
+from agent.reporting.outbox.read_fault import CLEAR_AFTER_NS
 from agent.reporting.outbox.salvage import salvage
 from agent.reporting.outbox.schema import OutboxRow
 from agent.reporting.outbox.submit import MessageSubmitter
@@ -286,7 +287,7 @@ def test_an_unreadable_outbox_is_a_fault_and_does_not_silence_health(
         assert [birth.session for birth in received.births()] == [1]
         session.health()
         assert kept.reported("STO-01", "outbox reader")
-        kept.clock.advance_s(READ_FAULT_CLEAR_NS / 1e9)
+        kept.clock.advance_s(CLEAR_AFTER_NS / 1e9)
         session.health()
         assert kept.faults.active() == ()
         session.close()

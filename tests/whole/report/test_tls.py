@@ -31,25 +31,34 @@ from tests.whole.report.reporting_box import (
     wait_until,
 )
 
+CLIENTS = (
+    *("localhost", "centre", "active", "standby", "amina", "watch", "pole-17", "pole-18"),
+    *("pole-20", "revoked"),
+)
+
 
 class Secured:
     """The broker of docs/centre.md, and certificates for its clients."""
 
     def __init__(self, folder: Path, start: Callable[..., Mosquitto]) -> None:
         self.certificates = Certificates(folder)
-        for name in ("localhost", "centre", "pole-17", "pole-18", "revoked"):
+        for name in CLIENTS:
             self.certificates.make_certificate(name)
         self.certificates.revoke("revoked")
         self.certificates.issue("expired", days=(-90, -1))
         self.certificates.issue("early", days=(1, 90))
         self.certificates.issue("nameless", subject="O=Somebody", days=(-1, 90))
         acl = folder / "vigie.acl"
-        acl.write_text(read_doc_block("centre.md", "vigie.acl"))
+        acl.write_text(
+            "\n".join(
+                read_doc_block("centre.md", f"{name}.acl") for name in ("vigie", "two-centres")
+            )
+        )
         acl.chmod(0o600)
         text = read_doc_block("centre.md", "mosquitto.conf")
+        text += read_doc_block("centre.md", "revocation.conf")
         text = text.replace("/etc/mosquitto/certs/broker.", f"{folder}/localhost.")
         text = text.replace("/etc/mosquitto/certs/", f"{folder}/")
-        text += f"crlfile {folder}/ca.crl\n"
         self.broker = start(config=text.replace("/etc/mosquitto/vigie.acl", str(acl)))
         self.url = f"mqtts://localhost:{self.broker.port}"
 
@@ -219,7 +228,12 @@ def test_a_second_box_cannot_take_the_id_of_the_first(secured: Secured, tmp_path
 
 @pytest.mark.parametrize(
     "topic",
-    ["vigie/v1/pole-18/up/event/a/line", "vigie/v1/pole-17/down/ack", "vigie/v1/centre/state", "x"],
+    [
+        "vigie/v1/pole-18/up/event/a/line",
+        "vigie/v1/pole-17/down/ack/centre",
+        "vigie/v1/centre/centre/state",
+        "x",
+    ],
 )
 def test_a_box_publishes_under_its_own_name_only(secured: Secured, topic: str) -> None:
     box = BareClient(secured.config("pole-17"), "pole-17")
@@ -287,3 +301,70 @@ def test_a_connection_error_names_the_unreachable_address() -> None:
     ):
         link.connect()
     link.abort()
+
+
+@pytest.mark.parametrize(
+    ("client", "topic", "is_allowed"),
+    [
+        ("centre", "vigie/v1/pole-17/down/ack/centre", True),
+        ("centre", "vigie/v1/pole-17/down/ack/standby", False),
+        ("centre", "vigie/v1/centre/centre/state", True),
+        ("centre", "vigie/v1/centre/standby/state", False),
+        ("centre", "vigie/v1/pole-17/up/event/a/line", False),
+        ("standby", "vigie/v1/pole-17/down/ack/standby", True),
+        ("standby", "vigie/v1/pole-17/down/ack/active", False),
+        ("standby", "vigie/v1/centre/active/state", False),
+        ("amina", "vigie/v1/pole-17/down/command/ptz", True),
+        ("amina", "vigie/v1/pole-17/down/command/gpio", False),
+        ("amina", "vigie/v1/pole-17/down/ack/centre", False),
+        ("amina", "vigie/v1/centre/centre/state", False),
+        ("watch", "vigie/v1/pole-17/down/command/ptz", False),
+        ("pole-17", "vigie/v1/centre/pole-17/state", False),
+    ],
+)
+def test_each_client_publishes_only_what_the_access_list_has_for_it(
+    secured: Secured, client: str, topic: str, is_allowed: bool
+) -> None:
+    bare = BareClient(secured.config(client), client)
+    assert (bare.publish(topic, b"{}").reason_code != 0x87) == is_allowed
+    bare.link.close()
+
+
+def test_an_active_and_a_standby_centre_serve_a_box_with_the_documented_access_list(
+    secured: Secured, tmp_path: Path
+) -> None:
+    with (
+        CentreListener(secured.config("active"), tmp_path / "active.db", centre="active") as active,
+        ReportingBox(secured.config("pole-17"), tmp_path) as box,
+    ):
+        with CentreListener(
+            secured.config("standby"), tmp_path / "standby.db", centre="standby"
+        ) as standby:
+            wait_until(lambda: {"active", "standby"} <= set(box.outbox.centres.awaited))
+            box.outbox.put(make_event(1))
+            standby.wait_for(lambda: standby.event_numbers() == [1])
+            active.wait_for(lambda: active.event_numbers() == [1])
+            wait_until(lambda: box.outbox.depth == 0)
+        box.outbox.put(make_event(2))
+        active.wait_for(lambda: active.event_numbers() == [1, 2])
+        wait_until(lambda: box.outbox.depth == 0)
+
+
+@pytest.mark.raises_fault("NET-04")
+def test_a_revoked_box_is_refused_after_a_reload_and_thrown_out_by_a_restart(
+    secured: Secured, tmp_path: Path
+) -> None:
+    with ReportingBox(secured.config("pole-20"), tmp_path, box="pole-20") as box:
+        wait_until(lambda: box.session.health().connected)
+        secured.certificates.revoke("pole-20")
+        secured.broker.reload()
+        with ReportingBox(secured.config("pole-20"), tmp_path / "second", box="pole-20") as again:
+            again.wait_for_fault("NET-04")
+        # The session that was open stays open.
+        assert box.session.health().connected
+        secured.broker.stop(signal.SIGTERM)
+        secured.broker.start()
+        box.wait_for_fault("NET-04")
+    # Others are not concerned.
+    with ReportingBox(secured.config("pole-17"), tmp_path / "other") as other:
+        wait_until(lambda: other.session.health().connected)

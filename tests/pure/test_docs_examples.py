@@ -1,0 +1,93 @@
+"""Every JSON example of the documentation is valid by the schema of what it shows."""
+
+import json
+import re
+import runpy
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import msgspec
+import pytest
+
+from agent.recording.encryption.key_wrapping import WrappedKeyFile
+from agent.update.feed import Feed
+
+DOCS = Path(__file__).parents[2] / "docs"
+CONTRACT = json.loads((DOCS / "asyncapi.json").read_text(encoding="utf-8"))
+MESSAGES = CONTRACT["components"]["messages"]
+VERBS: tuple[Any, ...] = runpy.run_path(str(DOCS.parent / "scripts" / "asyncapi.py"))["HANDLERS"]
+OTHER_DOCUMENTS: dict[str, Any] = {"feed": Feed, "keyFile": WrappedKeyFile}
+"""Documents that are not messages, by the name behind ```json."""
+FENCE = re.compile(r"^```json *([a-zA-Z ]*)\n(.*?)\n```$", re.MULTILINE | re.DOTALL)
+PUBLISHED = re.compile(r"mosquitto_pub [^\n]*-t (\S+) -m '(\{.*?\})'$", re.MULTILINE | re.DOTALL)
+INLINE = re.compile(r"`(\{\"[^`…]*\})`")
+
+
+def contract_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    return {**schema, "components": CONTRACT["components"]}
+
+
+def schema_of(name: str, page: str) -> dict[str, Any]:
+    """The schema of the examples behind ```json NAME: a verb's arguments or its result, or a message, which
+    comes first on the page of the messages.
+    """
+    for module in VERBS if page != "wire-contract.md" else ():
+        message = MESSAGES[f"command{module.VERB.title()}"]
+        if name == f"result {module.VERB}":
+            return contract_schema(message["x-result"])
+        if name == module.VERB:
+            command = message["payload"]["$ref"].rpartition("/")[2]
+            args = CONTRACT["components"]["schemas"][command]["properties"]["args"]
+            return contract_schema(args)
+    if name.startswith("claims"):
+        return contract_schema(MESSAGES[f"command{name.removeprefix('claims')}Signed"]["x-claims"])
+    if name in MESSAGES:
+        message = MESSAGES[name]
+        return contract_schema(message["headers"] if name == "snapshot" else message["payload"])
+    return msgspec.json.schema(OTHER_DOCUMENTS[name])
+
+
+def documents_in(text: str) -> list[Any]:
+    """One document, or one on each line."""
+    try:
+        return [json.loads(text)]
+    except json.JSONDecodeError:
+        return [json.loads(line) for line in text.splitlines()]
+
+
+EXAMPLES = [
+    pytest.param(name.strip(), page.name, document, id=f"{page.name} {name.strip()} {number}")
+    for page in sorted(DOCS.glob("**/*.md"))
+    for number, (name, text) in enumerate(FENCE.findall(page.read_text(encoding="utf-8")))
+    for document in documents_in(text)
+]
+
+
+@pytest.mark.parametrize(("name", "page", "document"), EXAMPLES)
+def test_an_example_is_valid_by_its_schema(name: str, page: str, document: Any) -> None:
+    assert name, "an example needs the name of its schema: ```json NAME"
+    jsonschema.Draft7Validator(schema_of(name, page)).validate(document)
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload"), PUBLISHED.findall((DOCS / "commands.md").read_text(encoding="utf-8"))
+)
+def test_an_example_of_a_publication_is_valid_by_its_topic(topic: str, payload: str) -> None:
+    verb = topic.rpartition("/")[2]
+    schema = contract_schema(MESSAGES[f"command{verb.title()}"]["payload"])
+    jsonschema.Draft7Validator(schema).validate(json.loads(payload))
+
+
+def test_an_example_within_a_sentence_is_valid() -> None:
+    page = (DOCS / "centre.md").read_text(encoding="utf-8")
+    found = [json.loads(text) for text in INLINE.findall(page)]
+    assert {"state": "listening"} in found
+    for document in found:
+        jsonschema.Draft7Validator(schema_of("centreState", "centre.md")).validate(document)
+
+
+def test_the_examples_are_found() -> None:
+    names = {str(example.values[0]) for example in EXAMPLES}
+    assert {"status", "event", "ack", "centreState", "ptz", "result ptz", *OTHER_DOCUMENTS} <= names
+    assert PUBLISHED.search((DOCS / "commands.md").read_text(encoding="utf-8"))
