@@ -19,6 +19,7 @@ EXAMPLES = [
     for name, text in re.findall(r"^```json (\w+)\n(.*?)\n```$", PAGE, re.MULTILINE | re.DOTALL)
     if '"epoch":' in text and '"box":' in text
 ]
+PICTURES = ("snapshot", "live")
 JPEG = b"\xff\xd8 picture"
 
 
@@ -27,7 +28,7 @@ def received(name: str, text: str) -> ReceivedPublish:
     fields = msgspec.json.decode(text)
     kinds = {"custodyHead": "receipt", "flow": "flow/north", "event": "event/north/wrong_way"}
     topic = f"vigie/v1/{fields['box']}/up/{kinds.get(name, name)}"
-    if name != "snapshot":
+    if name not in PICTURES:
         return ReceivedPublish(topic=topic, payload=text.encode(), retained=False, properties=())
     properties = tuple(
         (key, value if isinstance(value, str) else msgspec.json.encode(value).decode())
@@ -63,7 +64,7 @@ def test_each_message_is_a_cloud_event(name: str, text: str) -> None:
             assert isinstance(value, str | bool)
             assert value != ""
     assert event.get("sequence") == (None if message["seq"] is None else str(message["seq"]))
-    if name == "snapshot":
+    if name in PICTURES:
         assert base64.b64decode(event["data_base64"]) == JPEG
         assert event["datacontenttype"] == "image/jpeg"
     else:

@@ -44,7 +44,8 @@ def schema_of(name: str, page: str) -> dict[str, Any]:
         return contract_schema(MESSAGES[f"command{name.removeprefix('claims')}Signed"]["x-claims"])
     if name in MESSAGES:
         message = MESSAGES[name]
-        return contract_schema(message["headers"] if name == "snapshot" else message["payload"])
+        is_picture = message["contentType"] == "image/jpeg"
+        return contract_schema(message["headers"] if is_picture else message["payload"])
     return msgspec.json.schema(OTHER_DOCUMENTS[name])
 
 
