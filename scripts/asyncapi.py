@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from agent.app import selftest_command
+from agent.app import declare_command, renew_command, selftest_command
 from agent.app.event_types import EVENT_TYPES
 from agent.authority.revocation import RevocationList
 from agent.authority.signed_message import JwsMessage
@@ -15,12 +15,15 @@ from agent.capture import live_command, snapshot_command
 from agent.commands.command import build_command_struct
 from agent.commands.signed_command import build_claims_struct
 from agent.config.broker import BrokerConfig
+from agent.diagnostics.agent_log import log_command
 from agent.faults.registry import FAULTS
 from agent.gpio import gpio_command
+from agent.health import reboot_command, restart_command
 from agent.ptz import ptz_command
 from agent.reporting import centre_payloads, payloads
 from agent.reporting.mqtt.connect_packet import MAX_PACKET_BYTES
 from agent.reporting.mqtt.connection import WILL_DELAY_S
+from agent.update import update_command
 
 OUTPUT_FILE = Path(__file__).parents[1] / "docs" / "asyncapi.json"
 Document = dict[str, Any]
@@ -163,11 +166,17 @@ DOWN_CHANNELS: tuple[tuple[str, str, type, bool, Document], ...] = (
 
 
 HANDLERS = (
+    declare_command,
     gpio_command,
     live_command,
+    log_command,
     ptz_command,
+    reboot_command,
+    renew_command,
+    restart_command,
     selftest_command,
     snapshot_command,
+    update_command,
 )
 """The module of each command."""
 COMMANDS = {module.VERB: build_command_struct(module.VERB, module.Args) for module in HANDLERS}

@@ -16,7 +16,7 @@ from agent.app.publisher import Publisher
 from agent.base.health_model import DegradationLevel
 from agent.base.model import IncomingCommand
 from agent.capture.snapshot_command import SnapshotCommandHandler
-from agent.commands.command import CommandHandler
+from agent.commands.command import CommandHandler, CommandProgressSink, Deferred, ValidCommand
 from agent.commands.dispatcher import CommandDispatcher
 from agent.commands.idempotency_store import IdempotencyStore
 from agent.commands.local_command import LocalCommand, LocalCommandHandler
@@ -84,6 +84,11 @@ class Actuators:
     def set_level(self, level: DegradationLevel) -> None:
         """Suspend tours from `record_only` on."""
         self._level = level
+
+    def resume_command(self, command: ValidCommand, deferred: Deferred) -> CommandProgressSink:
+        """Continue a command that an earlier run has accepted. Called before the stages start."""
+        publish_reply = partial(self._publisher.publish_reply, address=command.reply_address)
+        return self._dispatcher.resume(command, publish_reply, deferred)
 
     def on_command(self, incoming: IncomingCommand) -> None:
         """Queue a command that came over MQTT. Never blocks."""

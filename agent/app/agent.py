@@ -4,7 +4,7 @@ import base64
 import logging
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from agent.app.actuator_specs import ActuatorSpecs
 from agent.app.actuators import Actuators
 from agent.app.box_services import BoxServices
 from agent.app.camera_pipeline import CameraPipeline
+from agent.app.care_commands import CareCommands, MakeAddedCommands, no_added_commands
+from agent.app.custody import open_custody
 from agent.app.declaration import build_declaration
 from agent.app.health_reporter import HealthReporter
 from agent.app.live_service import LiveService, make_preview_worker
@@ -23,9 +25,6 @@ from agent.app.publisher import Publisher
 from agent.app.selftest_service import SelfTestService
 from agent.app.state_folder import set_damaged_aside
 from agent.base.clock import Clock, boot_id, unix_ns
-from agent.base.damaged_file import is_unreported
-from agent.base.device_identity import STATE_LOST_FLAG, DeviceIdentity
-from agent.base.errors import UserError
 from agent.base.health_model import HealthReport
 from agent.base.sha256 import sha256_hex
 from agent.base.update_keyring import trusts_test_authority
@@ -40,7 +39,6 @@ from agent.health.monitor import HealthMonitor
 from agent.health.vitals.procfs import DEFAULT_ROOT
 from agent.recording import owner_policy
 from agent.recording.custody import receipts
-from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.damage_reporter import DamageReporter
 from agent.recording.custody.head_publisher import ChainHeadPublisher
 from agent.recording.custody.receipt_queue import ReceiptQueue
@@ -55,6 +53,7 @@ from agent.reporting.mqtt.downlink import Downlink
 from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.outbox.outbox import Outbox
 from agent.reporting.outbox.submit import MessageSubmitter
+from agent.reporting.payloads import DeclarationData
 from agent.runtime.sd_notify import Notifier
 from agent.runtime.stage import Stage
 from agent.runtime.supervisor import STOP_DEADLINE_S, Order, Supervisor
@@ -75,9 +74,12 @@ class Agent:
         specs: ActuatorSpecs = ActuatorSpecs(),  # noqa: B008 - frozen
         notifier: Notifier,
         machine_root: Path = DEFAULT_ROOT,
+        stop_agent: Callable[[], None] | None = None,
+        make_added_commands: MakeAddedCommands = no_added_commands,
     ) -> None:
         """Open the outbox and the custody log. No thread starts before `start`.
 
+        `stop_agent` has the agent stopped, and started again by its service manager, if it has one.
         Raises: UserError if the state folder cannot be written or is in use by another agent, or if a
         certificate cannot be read.
         """
@@ -99,7 +101,9 @@ class Agent:
             centres=config.broker.centres,
         )
         self._submitter = MessageSubmitter(self.outbox)
-        identity, self.custody = self._open_custody(state_dir, machine_root)
+        identity, self.custody = open_custody(
+            config.box, state_dir, machine_root, clock, self.faults
+        )
         self._public_key = base64.b64encode(identity.public_key_raw).decode()
         self._receipt_queue = ReceiptQueue(
             self.custody.append, self.faults, self.custody.read_lines_backwards
@@ -132,11 +136,24 @@ class Agent:
             state_dir, self.outbox, self._publisher.publish_event, self._new_id, clock, self.faults
         )
         self._live = LiveService(self.pipelines, self._publisher, config.link, clock)
+        self._care = CareCommands(
+            config,
+            machine_root,
+            clock,
+            self.faults,
+            rng,
+            self._publisher.record_service_action,
+            self._build_declaration,
+            stop_agent,
+            make_added_commands,
+        )
         handlers: list[CommandHandler] = [
             selftest.handler,
             self._live.handler,
+            *self._care.handlers,
         ]
         self.actuators = Actuators(specs, services, self._publisher, self.pipelines, rng, handlers)
+        self._care.resume(self.actuators.resume_command)
         self._mqtt_session = MqttSession(
             config.broker,
             self.outbox,
@@ -152,6 +169,7 @@ class Agent:
             shrink_jpeg,
         )
         self._live.set_session(self._mqtt_session)
+        self._care.set_session(self._mqtt_session)
         self._health_reporter = HealthReporter(clock.boottime_ns, self.pipelines)
         self.health_monitor = HealthMonitor(
             state_dir,
@@ -229,28 +247,6 @@ class Agent:
         """Return the box's health; rates are means since the last call."""
         return self._health_reporter.report_since_last()
 
-    def _open_custody(
-        self, state_dir: Path, machine_root: Path
-    ) -> tuple[DeviceIdentity, CustodyLog]:
-        """Return the box's key and its custody log."""
-        config = self._config
-        try:
-            identity = DeviceIdentity.load_or_create(state_dir / "identity")
-            custody = CustodyLog.open(
-                state_dir / "custody", config.box.id, boot_id(), self._clock, identity
-            )
-        except OSError as error:
-            raise UserError(f"box.state = {config.box.state!r}: {error}") from error
-        if identity.damaged_key_file:
-            reason = f"the damaged key was kept as {identity.damaged_key_file}"
-            self.faults.raise_fault("CUS-02", "identity", reason)
-        elif is_unreported(state_dir / "identity"):
-            self.faults.raise_fault("CUS-02", "identity", "the folder of the key was damaged")
-        elif (state_lost := machine_root / STATE_LOST_FLAG).exists():
-            reason = f"the state partition is lost: {state_lost.read_text().strip()}"
-            self.faults.raise_fault("CUS-02", "identity", reason)
-        return identity, custody
-
     def _open_services(
         self,
         state_dir: Path,
@@ -312,6 +308,7 @@ class Agent:
                 make_preview_worker(pipelines, self.actuators.control_socket, self._clock)
             ],
             Order.LIVE: [self._live.stage],
+            Order.CARE: self._care.stages,
             Order.CAMERA_WATCHDOG: [
                 CameraWatchdog(
                     [pipeline.watch_spec() for pipeline in pipelines],
@@ -375,15 +372,18 @@ class Agent:
             versions=_versions(),
             commands_authenticated=self._authority is not None,
             cameras=tuple(pipeline.capabilities() for pipeline in self.pipelines),
-            declaration=build_declaration(
-                self._config,
-                self._owner_policies,
-                [pipeline.name for pipeline in self.pipelines if pipeline.is_masked],
-                self._public_key,
-                trusts_test_authority=trusts_test_authority(DEFAULT_ROOT),
-            ),
+            declaration=self._build_declaration(),
             heads=self.actuators.head_capabilities(),
             pins=self.actuators.pin_capabilities(),
+        )
+
+    def _build_declaration(self) -> DeclarationData:
+        return build_declaration(
+            self._config,
+            self._owner_policies,
+            [pipeline.name for pipeline in self.pipelines if pipeline.is_masked],
+            self._public_key,
+            trusts_test_authority=trusts_test_authority(DEFAULT_ROOT),
         )
 
     def _send_health(self) -> None:

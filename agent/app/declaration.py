@@ -5,7 +5,13 @@ from collections.abc import Collection, Mapping
 from agent import __version__
 from agent.base.model import LABELS
 from agent.config.configuration import MAX_AGE_DAYS, CameraConfig, Config, InstitutionConfig
-from agent.reporting.payloads import DeclarationData, DeclaredCamera
+from agent.config.declaration import DeclarationConfig
+from agent.reporting.payloads import (
+    DeclarationData,
+    DeclaredCamera,
+    DeclaredController,
+    DeclaredPurposes,
+)
 
 
 def build_declaration(
@@ -42,6 +48,19 @@ def build_declaration(
         software=f"vigie {__version__}",
         trusts_test_authority=trusts_test_authority,
         commands_authenticated=config.control.ca is not None,
+        controller=_declared_controller(config.declaration),
+    )
+
+
+def _declared_controller(declaration: DeclarationConfig) -> DeclaredController:
+    purposes = declaration.purposes
+    return DeclaredController(
+        name=declaration.controller,
+        contact=declaration.contact,
+        purposes=DeclaredPurposes(fr=purposes.fr, ar=purposes.ar, en=purposes.en),
+        cndp_receipt=declaration.cndp_receipt,
+        rights_contact=declaration.rights_contact,
+        page=declaration.page,
     )
 
 

@@ -5,7 +5,14 @@ from collections.abc import Collection
 from agent.app.event_types import EVENT_TYPES
 from agent.base.clock import Clock, rfc3339, utc_from_unix_ns
 from agent.base.event_lifecycle import NewId, momentary_event
-from agent.base.model import BOX_EVENT_SOURCE, ClockStep, Event, TrafficCounts
+from agent.base.model import (
+    BOX_EVENT_SOURCE,
+    ClockStep,
+    Event,
+    Reply,
+    ReplyAddress,
+    TrafficCounts,
+)
 from agent.base.sha256 import sha256_hex
 from agent.capture.live_looks import EndedLook, Look
 from agent.capture.snapshot_command import SNAPSHOT_MAX_BYTES
@@ -64,6 +71,18 @@ class Publisher:
         begin, end = self._clock.utc(counts.begin_ns), self._clock.utc(counts.end_ns)
         self._submitter.submit(topics.build_traffic_counts_message(counts, begin=begin, end=end))
 
+    def publish_reply(self, reply: Reply, address: ReplyAddress | None) -> None:
+        """Send a reply to a command of an earlier run; without an address nobody waits for it."""
+        if address is not None:
+            self._submitter.submit(
+                topics.build_reply_message(
+                    reply,
+                    self._clock.boottime_ns(),
+                    topic=address.topic,
+                    correlation=address.correlation,
+                )
+            )
+
     def publish_restart(self, restart: Restarted) -> None:
         """Send the report of a restart."""
         self._submitter.submit(topics.build_receipt_message(restart, self._clock.boottime_ns()))
@@ -112,6 +131,12 @@ class Publisher:
         """Send the head of the custody chain."""
         data = CustodyHead(seq=head.seq, sha256=head.sha256, time=head.time)
         self._submitter.submit(topics.build_receipt_message(data, t_ns))
+
+    def record_service_action(self, by: str, action: str) -> None:
+        """Write the receipt of an action on the box itself, or queue it while the disk takes none."""
+        self._receipt_queue.append(
+            receipts.ServiceAction(by=by, action=action), self._clock.boottime_ns()
+        )
 
     def record_clip_view(self, request: ClipRequest, by: str) -> None:
         """Write the receipt of a clip before it is delivered. Raises: OSError."""

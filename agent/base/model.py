@@ -250,11 +250,19 @@ Reply: TypeAlias = CommandAccepted | CommandProgress | CommandDone | CommandRefu
 """A reply to a command. `done` and `refused` are final."""
 
 
+class ReplyAddress(msgspec.Struct, frozen=True, kw_only=True):
+    """Address of the replies to a command: the topic after `up/`, and the command's correlation data."""
+
+    topic: str
+    correlation: bytes | None
+
+
 class IncomingCommand(msgspec.Struct, frozen=True, kw_only=True):
     """A command as it came in. `via` names its source.
 
     `send_reply` takes each reply, on any thread, and does not raise. `has_waited`: the broker received it before
-    this connection was subscribed. `session` is the number of this connection.
+    this connection was subscribed. `session` is the number of this connection. `reply_address` is for a reply that a
+    later run of the agent sends; None if the requester does not wait that long.
     """
 
     verb: str
@@ -264,3 +272,4 @@ class IncomingCommand(msgspec.Struct, frozen=True, kw_only=True):
     retained: bool = False
     has_waited: bool = False
     session: int | None = None
+    reply_address: ReplyAddress | None = None

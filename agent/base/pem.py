@@ -12,6 +12,7 @@ from cryptography import x509
 from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+from cryptography.hazmat.primitives.serialization import pkcs7
 from cryptography.x509.oid import NameOID
 
 from agent.base.errors import UserError
@@ -47,6 +48,18 @@ def decode_der_certificate(der: bytes) -> x509.Certificate:
         certificate = x509.load_der_x509_certificate(der)  # noqa: TID251 - the one place
         _read_dates(certificate)
         return certificate
+
+    return _decode(decode)
+
+
+def decode_pkcs7_certificates(der: bytes) -> list[x509.Certificate]:
+    """Return the certificates of a PKCS #7 message whose dates can be read. Raises: MalformedCertificate."""
+
+    def decode() -> list[x509.Certificate]:
+        certificates = pkcs7.load_der_pkcs7_certificates(der)
+        for certificate in certificates:
+            _read_dates(certificate)
+        return certificates
 
     return _decode(decode)
 

@@ -51,8 +51,8 @@ class FailedTrial(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SlotState(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole file. `came_up` is the slot on trial that booted far enough to record it. `refused` are
-    the versions that fell back or were rolled back; they are installed again only on request.
+    """The whole file. `came_up` is the slot on trial that booted far enough to record it, until it is found good.
+    `refused` are the versions that fell back or were rolled back; they are installed again only on request.
     """
 
     v: Literal[1] = 1
@@ -62,6 +62,11 @@ class SlotState(msgspec.Struct, frozen=True, kw_only=True):
     installing: InstallInProgress | None = None
     refused: tuple[str, ...] = ()
     failed_trial: FailedTrial | None = None
+
+    @property
+    def is_on_trial(self) -> bool:
+        """True while the slot on trial runs and was not found good yet. Root knows it from the bootloader."""
+        return self.came_up is not None and self.slot(self.came_up).state != "bad"
 
     def slot(self, name: Slot) -> SlotRecord:
         """Return the record of a slot; an unknown slot counts as bad."""

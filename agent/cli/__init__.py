@@ -23,6 +23,7 @@ COMMANDS = (
     "console-code",
     "selftest",
     "bundle",
+    "declare",
     "commission",
     "faults",
     "boot-good",

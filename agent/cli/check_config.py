@@ -9,6 +9,7 @@ from agent.app.actuator_specs import load_actuator_specs
 from agent.base.clock import SystemClock
 from agent.capture import camera_source
 from agent.cli.commands import Commands
+from agent.config.declaration import iter_missing
 from agent.recording.encryption.key_wrapping import parse_recipients
 
 
@@ -51,5 +52,8 @@ def run(args: argparse.Namespace) -> int:
     for pin in config.pin:
         print(f"pin {pin.name}: {type(pin).__struct_config__.tag}, number {pin.pin}")
     print(f"footage: sealed for {recipients}" if recipients else "footage: plain, not sealed")
+    missing = ", ".join(iter_missing(config.declaration))
+    if missing:
+        print(f"warning: the public declaration lacks {missing}")
     print(f"{args.config}: good; box {config.box.id} reports to {config.broker.url}")
     return 0

@@ -6,17 +6,24 @@ import os
 import random
 import signal
 import sys
+from functools import partial
+from pathlib import Path
 
 from agent.app.actuator_specs import load_actuator_specs
 from agent.app.agent import Agent
+from agent.app.care_commands import AddedCommands, CareServices
 from agent.base.clock import SystemClock, boot_id
 from agent.capture import camera_source
 from agent.cli.arguments import add_config
 from agent.cli.commands import Commands
 from agent.console.commit_confirm_watch import CommitConfirmWatch
+from agent.diagnostics.agent_log.journal import read_log
+from agent.diagnostics.agent_log.log_command import LogCommandHandler
+from agent.diagnostics.support_bundle.builder import build_redactor
 from agent.runtime.log_limit import limit_log_rate
 from agent.runtime.sd_notify import Notifier
 from agent.runtime.stop_signals import StopSignals
+from agent.update.update_command import UpdateCommandHandler
 
 EXIT_HUNG = 70
 """Exit code if a thread has not ended in time: EX_SOFTWARE of sysexits(3)."""
@@ -45,11 +52,21 @@ def run(args: argparse.Namespace) -> int:
     config, cameras = camera_source.load_sources(args.config, clock, on_bad_scene="close")
     actuator_specs = load_actuator_specs(config, clock, str(args.config))
     rng = random.Random()  # noqa: S311 - jitter, not secrets
+    notifier = Notifier()
     with StopSignals() as signals:
-        agent = Agent(config, cameras, clock, rng, specs=actuator_specs, notifier=Notifier())
+        agent = Agent(
+            config,
+            cameras,
+            clock,
+            rng,
+            specs=actuator_specs,
+            notifier=notifier,
+            stop_agent=_stop_agent if notifier.has_manager else None,
+            make_added_commands=partial(_make_added_commands, args.config),
+        )
         agent.start()
         # The agent is restarted by systemd, with the configuration from before the trial.
-        commit_confirm.start_thread(lambda: os.kill(os.getpid(), signal.SIGTERM))
+        commit_confirm.start_thread(_stop_agent)
         while not signals.wait(agent.supervisor.check_interval_s):
             agent.supervisor.check()
         stopped = agent.stop()
@@ -58,3 +75,28 @@ def run(args: argparse.Namespace) -> int:
         # its ports and pins to the failsafe process, which stops what is still moving.
         os._exit(EXIT_HUNG)
     return 0
+
+
+def _stop_agent() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _make_added_commands(config_path: Path, services: CareServices) -> AddedCommands:
+    """Return the commands of the packages above the agent."""
+    log_handler = LogCommandHandler(
+        read_log, partial(build_redactor, config_path), services.record_action
+    )
+    update_handler = UpdateCommandHandler(
+        Path("/"),
+        services.clock.boottime_ns,
+        services.boot,
+        services.pending,
+        services.record_action,
+        [services.find_obstacle],
+    )
+    return AddedCommands(
+        handlers=(log_handler, update_handler),
+        stages=(log_handler.stage, update_handler),
+        reboot_obstacles=(update_handler.find_obstacle,),
+        resume=update_handler.resume,
+    )

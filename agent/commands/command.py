@@ -12,7 +12,7 @@ import msgspec
 
 from agent.base.errors import UserError
 from agent.base.json_decode import MalformedJson, decode_any_json
-from agent.base.model import RefusalCode
+from agent.base.model import RefusalCode, ReplyAddress
 from agent.commands.permission import Permission
 from agent.commands.requester import CommandRejected, Requester
 from agent.config import toml_decode
@@ -82,7 +82,8 @@ class ValidCommand(msgspec.Struct, frozen=True, kw_only=True):
 
     `arrival_number` counts up in the order of arrival. `digest` is equal for equal commands,
     whenever they expire. `args` are of the verb's type. `cosigner` is the second person that signed it.
-    Only a signed command has `issued`; `session` is the connection that it names, if it names one.
+    Only a signed command has `issued`; `session` is the connection that it names, if it names one. `reply_address`:
+    see IncomingCommand.
     """
 
     arrival_number: int
@@ -95,6 +96,7 @@ class ValidCommand(msgspec.Struct, frozen=True, kw_only=True):
     cosigner: Requester | None = None
     issued: datetime | None = None
     session: int | None = None
+    reply_address: ReplyAddress | None = None
 
     @property
     def signers(self) -> tuple[Requester, ...]:
@@ -123,9 +125,14 @@ class MalformedCommand(UnacceptableCommand):
 class Deferred(msgspec.Struct, frozen=True, kw_only=True):
     """Result of a command that takes a while: `CommandProgressSink.finish` ends it within
     `timeout_s`, or it fails. The handler limits how many run at once.
+
+    `on_timeout` is called if it fails so, and returns the reason in one sentence. With `outlives_agent` a stop of the
+    agent does not end it: the next run resumes it, see `PendingCommandStore`.
     """
 
     timeout_s: float
+    on_timeout: Callable[[], str] = lambda: "it has not ended in time"
+    outlives_agent: bool = False
 
 
 class CommandProgressSink:

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from agent.base.model import IncomingCommand
 from agent.commands.command import (
     CommandHandler,
@@ -61,6 +63,12 @@ class CommandReader:
                 command.id,
             )
         return ReadCommand(command, handler)
+
+    def read_pending(self, command: ValidCommand) -> ReadCommand:
+        """Return a command of an earlier run, which was stored as JSON, with the arguments of its verb."""
+        handler = self._handlers[command.verb]
+        args = msgspec.convert(command.args, handler.args_type)
+        return ReadCommand(msgspec.structs.replace(command, args=args), handler)
 
     def check_freshness(self, command: ValidCommand, present_session: int | None) -> None:
         """Raise CommandRejected if a signed command is not fresh."""

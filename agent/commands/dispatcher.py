@@ -39,6 +39,7 @@ from agent.commands.idempotency_store import (
     IdempotencyStoreError,
     IdempotencyStoreFull,
 )
+from agent.commands.job import Job, RunningJob
 from agent.commands.refusals import (
     describe_store_error,
     refuse,
@@ -63,22 +64,7 @@ MAX_QUEUED_STOPS = 16
 """For one head. One more would do what those that wait do already."""
 
 
-class _Job(msgspec.Struct, frozen=True, kw_only=True):
-    command: ValidCommand
-    handler: CommandHandler
-    via: str
-    send_reply: Callable[[Reply], None]
-    received_ns: int
-    has_waited: bool
-    session: int | None
-
-
-_FinishCallback = Callable[[_Job, FinalReply], None]
-
-
-class _RunningJob(msgspec.Struct, frozen=True, kw_only=True):
-    job: _Job
-    deadline_ns: int
+_FinishCallback = Callable[[Job, FinalReply], None]
 
 
 class CommandDispatcher:
@@ -104,7 +90,7 @@ class CommandDispatcher:
         self._tasks: deque[Callable[[], None]] = deque()
         self._queued_count = 0
         self._arrival_number = 0
-        self._running: dict[str, _RunningJob] = {}
+        self._running: dict[str, RunningJob] = {}
         self._stats = CommandStats()
         self._is_closing = False
         self._priority_workers = {
@@ -130,6 +116,21 @@ class CommandDispatcher:
         """Queue a command of the control socket. Thread-safe; never blocks or raises."""
         self._submit(incoming, is_local=True)
 
+    def resume(
+        self, command: ValidCommand, send_reply: Callable[[Reply], None], deferred: Deferred
+    ) -> CommandProgressSink:
+        """Continue a command that an earlier run of the agent has accepted. For the time before the stages start."""
+        command, handler = self._reader.read_pending(command)
+        job = Job(
+            command=command,
+            handler=handler,
+            via="an earlier run",
+            send_reply=send_reply,
+            received_ns=self._clock.boottime_ns(),
+        )
+        self._add_running(job, deferred)
+        return self._make_progress_sink(command)
+
     def run_once(self, stopping: threading.Event) -> None:
         """Run one task, or return after waiting a second for one."""
         with self._changed:
@@ -138,11 +139,11 @@ class CommandDispatcher:
             task()
         now_ns = self._clock.boottime_ns()
         for running in [r for r in self._running.values() if now_ns >= r.deadline_ns]:
-            self._time_out(running, "it has not ended in time")
+            self._time_out(running, running.deferred.on_timeout())
         self._idempotency_store.probe_after_failure()
 
     def close(self) -> None:
-        """Refuse the commands that wait, and fail those that run.
+        """Refuse the commands that wait, and fail those that run and do not outlive the agent.
 
         The reply to a stop that a worker still carries out is not persisted: it may be repeated.
         """
@@ -150,7 +151,8 @@ class CommandDispatcher:
         while (task := self._pop_task()) is not None:
             task()
         for running in list(self._running.values()):
-            self._time_out(running, "the agent stopped before it was done")
+            if not running.deferred.outlives_agent:
+                self._time_out(running, "the agent stopped before it was done")
         self._idempotency_store.close()
 
     def _pop_task(self) -> Callable[[], None] | None:
@@ -167,8 +169,8 @@ class CommandDispatcher:
             refusal = refuse_at_arrival(incoming, error)
             self._enqueue_task(partial(self._refuse_at_arrival, incoming, refusal))
             return
-        job = _Job(
-            command=command,
+        job = Job(
+            command=msgspec.structs.replace(command, reply_address=incoming.reply_address),
             handler=handler,
             via=incoming.via,
             send_reply=incoming.send_reply,
@@ -183,7 +185,7 @@ class CommandDispatcher:
         elif not worker.put(job):
             self._stats.count_dropped(f"{command.id}: too many wait for {lane_name!r}")
 
-    def _enqueue_command(self, job: _Job) -> None:
+    def _enqueue_command(self, job: Job) -> None:
         with self._changed:
             has_capacity = self._queued_count < MAX_QUEUED_COMMANDS
             if has_capacity:
@@ -202,7 +204,7 @@ class CommandDispatcher:
         if not has_capacity:
             self._stats.count_dropped(f"{MAX_QUEUED_TASKS} things wait already")
 
-    def _run_priority(self, job: _Job) -> None:
+    def _run_priority(self, job: Job) -> None:
         """Carry out an urgent command on its worker. Its reply is persisted afterwards."""
         reply = self._run_handler(job, self._reply_final)
         if isinstance(reply, Deferred):
@@ -210,7 +212,7 @@ class CommandDispatcher:
         self._reply_final(job, reply)
         self._enqueue_task(partial(self._persist_reply, job, reply, at_most_once=False))
 
-    def _begin(self, job: _Job) -> None:
+    def _begin(self, job: Job) -> None:
         with self._changed:
             self._queued_count -= 1
         command = job.command
@@ -227,13 +229,18 @@ class CommandDispatcher:
             return
         reply = self._run_handler(job, self._finish)
         if isinstance(reply, Deferred):
-            deadline_ns = self._clock.boottime_ns() + int(reply.timeout_s * 1e9)
-            self._running[command.id] = _RunningJob(job=job, deadline_ns=deadline_ns)
+            self._add_running(job, reply)
             job.send_reply(CommandAccepted(command=command.id, verb=command.verb))
         else:
             self._finish(job, reply)
 
-    def _reply_if_repeated(self, job: _Job, *, at_most_once: bool) -> bool:
+    def _add_running(self, job: Job, deferred: Deferred) -> None:
+        deadline_ns = self._clock.boottime_ns() + int(deferred.timeout_s * 1e9)
+        self._running[job.command.id] = RunningJob(
+            job=job, deferred=deferred, deadline_ns=deadline_ns
+        )
+
+    def _reply_if_repeated(self, job: Job, *, at_most_once: bool) -> bool:
         """Answer a repeat as the first command was, and return True; False for a new command."""
         command = job.command
         running = self._running.get(command.id)
@@ -265,7 +272,7 @@ class CommandDispatcher:
         self._reply_final(job, reply)
         return True
 
-    def _check_acceptable(self, job: _Job) -> None:
+    def _check_acceptable(self, job: Job) -> None:
         """Raise CommandRejected if the command has waited or expired, or the agent stops.
 
         A command that waited at the broker is refused whatever its expiry: its requester had no answer meanwhile. So
@@ -289,16 +296,18 @@ class CommandDispatcher:
         except IdempotencyStoreError as error:
             raise CommandRejected("failed", describe_store_error(error)) from error
 
-    def _run_handler(self, job: _Job, finish: _FinishCallback) -> FinalReply | Deferred:
-        command = job.command
-        progress_sink = CommandProgressSink(
+    def _run_handler(self, job: Job, finish: _FinishCallback) -> FinalReply | Deferred:
+        progress_sink = self._make_progress_sink(job.command)
+        return self._run_to_reply(job, lambda: job.handler.run(job.command, progress_sink), finish)
+
+    def _make_progress_sink(self, command: ValidCommand) -> CommandProgressSink:
+        return CommandProgressSink(
             partial(self._enqueue_progress, command), partial(self._enqueue_finish, command.id)
         )
-        return self._run_to_reply(job, lambda: job.handler.run(command, progress_sink), finish)
 
     def _run_to_reply(
         self,
-        job: _Job,
+        job: Job,
         task: Callable[[], msgspec.Struct | Deferred],
         finish: _FinishCallback,
     ) -> FinalReply | Deferred:
@@ -349,24 +358,24 @@ class CommandDispatcher:
             )
         self._finish(running.job, reply)
 
-    def _time_out(self, running: _RunningJob, message: str) -> None:
+    def _time_out(self, running: RunningJob, message: str) -> None:
         self._running.pop(running.job.command.id, None)
         self._finish(running.job, refuse(running.job.command, "failed", message))
 
-    def _finish(self, job: _Job, reply: FinalReply) -> None:
+    def _finish(self, job: Job, reply: FinalReply) -> None:
         """Persist the reply, then send it: a reply that was sent is repeated after a crash too."""
         self._persist_reply(
             job, reply, at_most_once=not job.handler.is_idempotent(job.command.args)
         )
         self._reply_final(job, reply)
 
-    def _persist_reply(self, job: _Job, reply: FinalReply, *, at_most_once: bool) -> None:
+    def _persist_reply(self, job: Job, reply: FinalReply, *, at_most_once: bool) -> None:
         try:
             self._idempotency_store.record_reply(job.command, reply, at_most_once=at_most_once)
         except IdempotencyStoreError as error:
             log.error("command %s: its reply is not persisted: %s", job.command.id, error)
 
-    def _reply_final(self, job: _Job, reply: FinalReply) -> None:
+    def _reply_final(self, job: Job, reply: FinalReply) -> None:
         job.send_reply(reply)
         age_ms = (self._clock.boottime_ns() - job.received_ns) / 1e6
         description = job.handler.describe(job.command.args)

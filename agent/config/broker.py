@@ -2,6 +2,7 @@
 
 import ipaddress
 from typing import Annotated, Literal
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
@@ -14,13 +15,15 @@ MAX_CENTRES = 8
 
 
 class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[broker]`: destination of reports. `mqtts` needs `ca`, and `certificate` with `key` if the broker asks
-    for them. `mqtt` to another machine needs `insecure`: anybody on the way reads, changes and commands.
+    """`[broker]`: destination of reports. `standby_urls` are tried in this order while `url` cannot be reached, with
+    the same files. `mqtts` needs `ca`, and `certificate` with `key` if the broker asks for them. `mqtt` to another
+    machine needs `insecure`: anybody on the way reads, changes and commands.
     `ack` is the acknowledgement that removes a message, see docs/wire-contract.md. If `centres` names some, each of
     them has to acknowledge it, and no other may.
     """
 
     url: str
+    standby_urls: Annotated[tuple[str, ...], msgspec.Meta(max_length=4)] = ()
     ca: str | None = None
     certificate: str | None = None
     key: str | None = None
@@ -31,18 +34,41 @@ class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     centres: Annotated[tuple[Name, ...], msgspec.Meta(max_length=MAX_CENTRES)] = ()
     insecure: bool = False
 
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """All brokers, in the order of preference."""
+        return (self.url, *self.standby_urls)
+
 
 def check_broker(broker: BrokerConfig, context: str) -> None:
-    """Raise UserError if the URL, the credentials or the centres contradict each other."""
-    url = split_url(broker.url, "mqtt", "mqtts")
-    if url is None or url.path not in ("", "/") or url.username or url.query:
-        raise UserError(
-            f"{context}: broker.url = {broker.url!r}: not a broker's address; "
-            "allowed: mqtt://HOST[:1883] or mqtts://HOST[:8883], without user or path"
-        )
+    """Raise UserError if the URLs, the credentials or the centres contradict each other."""
+    _check_centres(broker, context)
+    first = _check_url(f"{context}: broker.url = {broker.url!r}", broker.url)
+    for index, text in enumerate(broker.standby_urls):
+        label = f"{context}: broker.standby_urls[{index}] = {text!r}"
+        if _check_url(label, text).scheme != first.scheme:
+            # A box must never report in plain text because an encrypted connection is cut.
+            raise UserError(f"{label}: allowed: {first.scheme}://, as in broker.url")
+        if text in broker.urls[: index + 1]:
+            raise UserError(f"{label}: named before; allowed: each broker once")
     if (broker.certificate is None) != (broker.key is None):
         given, missing = ("certificate", "key") if broker.certificate else ("key", "certificate")
         raise UserError(f"{context}: broker.{missing}: missing; broker.{given} needs it")
+    if first.scheme == "mqtt":
+        for key in ("ca", "certificate"):
+            if getattr(broker, key) is not None:
+                raise UserError(
+                    f"{context}: broker.{key}: has no use with {broker.url!r}; allowed: with mqtts://"
+                )
+        remote = next((url for url in broker.urls if not _is_this_machine(url)), None)
+        if remote is not None and not broker.insecure:
+            raise UserError(
+                f"{context}: broker.url = {remote!r}: neither encrypted nor authenticated; allowed: "
+                "mqtts://, or insecure = true for a network that nobody else reaches"
+            )
+
+
+def _check_centres(broker: BrokerConfig, context: str) -> None:
     for index, name in enumerate(broker.centres):
         if name in broker.centres[:index]:
             raise UserError(
@@ -52,20 +78,20 @@ def check_broker(broker: BrokerConfig, context: str) -> None:
         raise UserError(
             f'{context}: broker.centres: has no use with ack = "broker"; allowed: with ack = "auto"'
         )
-    if url.scheme == "mqtt":
-        for key in ("ca", "certificate"):
-            if getattr(broker, key) is not None:
-                raise UserError(
-                    f"{context}: broker.{key}: has no use with {broker.url!r}; allowed: with mqtts://"
-                )
-        if not broker.insecure and not _is_this_machine(url.hostname or ""):
-            raise UserError(
-                f"{context}: broker.url = {broker.url!r}: neither encrypted nor authenticated; allowed: "
-                "mqtts://, or insecure = true for a network that nobody else reaches"
-            )
 
 
-def _is_this_machine(host: str) -> bool:
+def _check_url(label: str, text: str) -> SplitResult:
+    url = split_url(text, "mqtt", "mqtts")
+    if url is None or url.path not in ("", "/") or url.username or url.query:
+        raise UserError(
+            f"{label}: not a broker's address; "
+            "allowed: mqtt://HOST[:1883] or mqtts://HOST[:8883], without user or path"
+        )
+    return url
+
+
+def _is_this_machine(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -20,10 +20,12 @@ from agent.config import toml_decode
 from agent.config.broker import BrokerConfig, check_broker
 from agent.config.console import ConsoleConfig
 from agent.config.control import ControlConfig
+from agent.config.declaration import DeclarationConfig
 from agent.config.heads import HeadConfig
 from agent.config.link import LinkConfig
 from agent.config.names import Name
 from agent.config.pins import GpioConfig, Pin
+from agent.config.renewal import RenewalConfig, iter_renewal_conflicts
 from agent.config.update import UpdateConfig
 from drivers.onvif.credentials import Url
 
@@ -216,6 +218,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     gpio: GpioConfig = GpioConfig()
     pin: Annotated[tuple[Pin, ...], msgspec.Meta(max_length=32)] = ()
     console: ConsoleConfig = ConsoleConfig()
+    declaration: DeclarationConfig = DeclarationConfig()
+    renewal: RenewalConfig | None = None
     update: UpdateConfig | None = None
     control: ControlConfig = ControlConfig()
     link: LinkConfig = LinkConfig()
@@ -270,6 +274,8 @@ def iter_conflicts(config: Config, context: str) -> Iterator[str]:
         check_broker(config.broker, context)
     except UserError as error:
         yield str(error)
+    if config.renewal is not None:
+        yield from iter_renewal_conflicts(config.broker, context)
     if config.update and split_url(config.update.feed, "https") is None:
         yield f"{context}: update.feed = {config.update.feed!r}; allowed: https://HOST/PATH"
     yield from pins_config.iter_conflicts(config.pin, names, context)
@@ -364,6 +370,8 @@ def resolve_paths(config: Config, base_dir: Path) -> Config:
         camera=cameras,
         head=heads,
         console=console_config.resolve_paths(config.console, base_dir),
+        renewal=config.renewal
+        and msgspec.structs.replace(config.renewal, ca_file=resolve(config.renewal.ca_file)),
         update=update and msgspec.structs.replace(update, ca_file=resolve(update.ca_file)),
         link=msgspec.structs.replace(config.link, ca=resolve(config.link.ca)),
     )

@@ -28,6 +28,11 @@ SHAREABLE_KEYS = frozenset(
         "link.upload_hosts",
         "record.recipient.id",
         "record.recipient.public_key",
+        "declaration.controller",
+        "declaration.contact",
+        "declaration.cndp_receipt",
+        "declaration.rights_contact",
+        "declaration.purposes.*",
         "hold.kinds",
         "camera.name",
         "camera.driver",
@@ -72,6 +77,8 @@ is not listed: the secret itself may have been entered there by mistake."""
 URL_KEYS = frozenset(
     {
         "broker.url",
+        "broker.standby_urls",
+        "renewal.url",
         "camera.options.url",
         "camera.detect_options.url",
         "camera.onvif.url",

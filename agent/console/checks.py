@@ -29,6 +29,7 @@ from agent.console.terminal import Terminal
 from agent.console.text_format import format_bytes
 from agent.faults import diagnosis
 from agent.faults.registry import FaultCode
+from agent.reporting.renewal.credentials import current_broker
 
 PICTURE_TIMEOUT_S = 10.0
 _SILENT_STATES = ("hung", "restarting")
@@ -236,7 +237,7 @@ def check_dns(context: ConsoleContext) -> Iterable[CheckResult]:
 
 def check_certificates(context: ConsoleContext) -> Iterable[CheckResult]:
     """Check the files of the box's certificate and of the broker's authority."""
-    broker = context.require_config().broker
+    broker = current_broker(context.require_config())
     return network_checks.check_certificates(broker, context.box_id, context.now())
 
 
@@ -245,7 +246,8 @@ def check_broker(context: ConsoleContext) -> Iterator[CheckResult]:
     report = context.live_report()
     if report is not None:
         yield result_of(Message("connection"), diagnosis.find_broker(report))
-    yield from network_checks.check_broker(context.require_config().broker, context.clock)
+    broker = current_broker(context.require_config())
+    yield from network_checks.check_broker(broker, context.clock)
 
 
 def check_centre(context: ConsoleContext) -> Iterator[CheckResult]:

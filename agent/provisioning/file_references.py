@@ -87,12 +87,13 @@ def iter_references(config: Config) -> Iterator[FileReference]:
 
 
 def _authority_references(config: Config) -> Iterator[FileReference]:
-    update = config.update
+    update, renewal = config.update, config.renewal
     for key, ca in (
         ("broker.ca", config.broker.ca),
         ("control.ca", config.control.ca),
         ("link.ca", config.link.ca),
         ("update.ca_file", None if update is None else update.ca_file),
+        ("renewal.ca_file", None if renewal is None else renewal.ca_file),
     ):
         if ca is not None:
             yield FileReference(key=key, value=ca)

@@ -69,8 +69,12 @@ def _collect_error(check: Callable[[], object]) -> Iterator[str]:
 def _file_problems(
     folder: Path, config: Config, embedded: EmbeddedFiles, source: str
 ) -> Iterator[str]:
-    broker, update = config.broker, config.update
-    for key, ca in (("broker.ca", broker.ca), ("update.ca", update.ca_file if update else None)):
+    broker, update, renewal = config.broker, config.update, config.renewal
+    for key, ca in (
+        ("broker.ca", broker.ca),
+        ("update.ca", update.ca_file if update else None),
+        ("renewal.ca_file", renewal.ca_file if renewal else None),
+    ):
         if ca is not None:
             authorities = _embedded_text(ca, embedded).encode()
             yield from _collect_error(lambda: pem.load_authorities(authorities, f"{source}: {key}"))  # noqa: B023 - called at once

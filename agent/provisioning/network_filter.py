@@ -35,8 +35,13 @@ IPAddressAllow=localhost {addresses}
 
 
 def find_peers(config: Config) -> frozenset[str]:
-    """Return the hosts of the broker, the cameras, the heads and for footage, without the box itself. Pure."""
-    urls = [config.broker.url]
+    """Return the hosts of the brokers, the EST server, the cameras, the heads and for footage, without the box itself.
+
+    Pure.
+    """
+    urls = list(config.broker.urls)
+    if config.renewal is not None:
+        urls.append(config.renewal.url)
     for camera in config.camera:
         urls += _iter_urls(camera.options)
         urls += _iter_urls(camera.detect_options or {})

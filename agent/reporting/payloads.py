@@ -155,6 +155,29 @@ class DeclaredCamera(msgspec.Struct, frozen=True, kw_only=True):
     onvif_topics: tuple[str, ...] = ()
 
 
+class DeclaredPurposes(msgspec.Struct, frozen=True, kw_only=True):
+    """The purposes of the cameras in each language, null if the configuration does not state them."""
+
+    fr: str | None = None
+    ar: str | None = None
+    en: str | None = None
+
+
+class DeclaredController(msgspec.Struct, frozen=True, kw_only=True):
+    """The controller of the cameras, as the configuration states it; null if it does not.
+
+    `rights_contact` is for the rights of data subjects, `cndp_receipt` the number of the declaration's receipt or of
+    the authorization, `page` the address of the whole declaration.
+    """
+
+    name: str | None = None
+    contact: str | None = None
+    purposes: DeclaredPurposes = DeclaredPurposes()
+    cndp_receipt: str | None = None
+    rights_contact: str | None = None
+    page: str | None = None
+
+
 class DeclarationData(msgspec.Struct, frozen=True, kw_only=True):
     """Use of cameras and footage, for the public. `detects` lists all labels that it distinguishes; no track
     continues beyond one camera's picture.
@@ -175,6 +198,7 @@ class DeclarationData(msgspec.Struct, frozen=True, kw_only=True):
     software: str
     trusts_test_authority: bool
     commands_authenticated: bool = False
+    controller: DeclaredController = DeclaredController()
 
 
 class SeqRange(msgspec.Struct, frozen=True, array_like=True):

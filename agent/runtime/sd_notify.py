@@ -21,6 +21,11 @@ class Notifier:
         watchdog_us = int(environ.get("WATCHDOG_USEC", "0"))
         self.watchdog_s: float | None = watchdog_us / 1e6 if watchdog_us else None
 
+    @property
+    def has_manager(self) -> bool:
+        """True if a service manager has started this process."""
+        return self._address is not None
+
     def ready(self) -> None:
         """Report that the stages are started. Cameras need not have answered."""
         self._send("READY=1")

@@ -36,6 +36,7 @@ class Order(IntEnum):
     CLIPS = auto()
     PREVIEW = auto()
     LIVE = auto()
+    CARE = auto()
     CAMERA_WATCHDOG = auto()
     HEALTH = auto()
     CUSTODY = auto()

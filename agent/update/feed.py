@@ -139,6 +139,39 @@ def select_release(feed: Feed, context: UpdateContext) -> FeedDecision:
     return FeedDecision(release=None, reason="; ".join(reasons))
 
 
+def find_release(feed: Feed, compatible: str, version: str) -> FeedRelease:
+    """Find a release by its version, whatever its schedule: it was requested by name. Raises: UpdateError."""
+    named = [
+        release
+        for release in feed.releases
+        if release.compatible == compatible
+        and versions.version_key(release.version) == versions.version_key(version)
+    ]
+    if not named:
+        offered = sorted(
+            {release.version for release in feed.releases if release.compatible == compatible},
+            key=versions.version_key,
+        )
+        raise UpdateError(
+            f"version {version}: not in the feed for {compatible}; allowed: {', '.join(offered) or 'none'}"
+        )
+    return named[0]
+
+
+def describe_releases(feed: Feed, context: UpdateContext) -> list[str]:
+    """Return a line for each release for this box, and whether it is selected by itself."""
+    decision = select_release(feed, context)
+    lines = []
+    for release in feed.releases:
+        if release.compatible != context.compatible:
+            continue
+        schedule = f"for {release.rollout_percent:g} % of the boxes"
+        if release.not_before is not None:
+            schedule += f", not before {release.not_before.isoformat()}"
+        lines.append(f"version {release.version}: {schedule}")
+    return [*lines, decision.reason]
+
+
 def _exclusion_reason(release: FeedRelease, context: UpdateContext) -> str | None:
     if release.version in context.refused_versions:
         return "fell back here or was rolled back"

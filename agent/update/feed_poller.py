@@ -1,4 +1,4 @@
-"""Hourly poll of the feed: download at any time, install and reboot within the window."""
+"""The feed's releases: polled each hour, installed and booted within the window, or requested by name."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -6,12 +6,13 @@ from pathlib import Path
 
 import msgspec
 
+from agent.base.message import Message
 from agent.config.configuration import Config
 from agent.config.update import UpdateConfig
 from agent.update import feed, versions
-from agent.update.download import DownloadSpec, WaitOrStop, fetch_bytes
+from agent.update.download import Download, DownloadSpec, WaitOrStop, fetch_bytes
 from agent.update.errors import UpdateError
-from agent.update.feed import FeedRelease, UpdateContext
+from agent.update.feed import Feed, FeedRelease, UpdateContext
 from agent.update.https_get import HttpGet
 from agent.update.updater import ProgressCallbacks, Updater
 
@@ -51,9 +52,7 @@ def poll_feed(
 
     selection = slots.read_selection()
     pending = selection.pending if selection.pending and not selection.tried else None
-    http_get = deps.make_http_get(
-        None if update_config.ca_file is None else Path(update_config.ca_file)
-    )
+    http_get = deps.make_http_get(_ca_file(update_config))
     release, reason = _select_from_feed(updater, config, update_config, http_get, deps.now())
     if pending is not None:
         pending_version = slots.read_state().slot(pending).version
@@ -62,20 +61,80 @@ def poll_feed(
     if release is None:
         updater.clean_downloads()
         return reason
-    spec = DownloadSpec(url=release.url, sha256=release.sha256, size_bytes=release.size_bytes)
-    path, download = updater.fetch(spec, http_get, deps.callbacks, deps.wait_or_stop)
+    path, download = _download(updater, release, http_get, deps)
     if not is_window_open():
         return f"version {release.version} is downloaded; it is installed within {update_config.window}"
-    # A bundle that fails the check is the one that the feed names: it is kept, not downloaded every hour.
-    bundle = updater.check_bundle(path, deps.callbacks, retry_refused=False)
+    _install(updater, release, path, download, deps.callbacks, REQUESTER)
+    return _reboot_if_open(updater, deps, release.version, is_window_open=is_window_open())
+
+
+def list_releases(
+    updater: Updater, config: Config, make_http_get: Callable[[Path | None], HttpGet]
+) -> list[str]:
+    """Return a line for each release of the feed that is for this box. Raises: UpdateError, OSError."""
+    update_config = _require_update_config(config)
+    offered_feed, context = _read_feed(
+        updater, config, update_config, make_http_get(_ca_file(update_config)), None
+    )
+    return feed.describe_releases(offered_feed, context)
+
+
+def install_release(
+    updater: Updater, config: Config, deps: PollerDeps, version: str, requester: str
+) -> Message:
+    """Install the release of this version, whatever its schedule; return where it is.
+
+    Raises: UpdateError, UserError, OSError.
+    """
+    update_config = _require_update_config(config)
+    updater.check_not_on_trial()
+    http_get = deps.make_http_get(_ca_file(update_config))
+    with updater.exclusive():
+        offered_feed, context = _read_feed(updater, config, update_config, http_get, None)
+        release = feed.find_release(offered_feed, context.compatible, version)
+        path, download = _download(updater, release, http_get, deps)
+        slot = _install(updater, release, path, download, deps.callbacks, requester)
+    return Message("version {version} is in slot {slot}", version=release.version, slot=slot)
+
+
+def _require_update_config(config: Config) -> UpdateConfig:
+    if config.update is None:
+        raise UpdateError("[update]: missing in the configuration; allowed: a feed and its key")
+    return config.update
+
+
+def _ca_file(update_config: UpdateConfig) -> Path | None:
+    return None if update_config.ca_file is None else Path(update_config.ca_file)
+
+
+def _download(
+    updater: Updater, release: FeedRelease, http_get: HttpGet, deps: PollerDeps
+) -> tuple[Path, Download]:
+    spec = DownloadSpec(url=release.url, sha256=release.sha256, size_bytes=release.size_bytes)
+    return updater.fetch(spec, http_get, deps.callbacks, deps.wait_or_stop)
+
+
+def _install(
+    updater: Updater,
+    release: FeedRelease,
+    path: Path,
+    download: Download,
+    callbacks: ProgressCallbacks,
+    requester: str,
+) -> str:
+    """Check and install a downloaded release, and return its slot.
+
+    A bundle that fails the check is the one that the feed names: it is kept, not downloaded every hour.
+    """
+    bundle = updater.check_bundle(path, callbacks, retry_refused=False)
     if versions.version_key(bundle.version) != versions.version_key(release.version):
         raise UpdateError(
             f"the bundle has version {bundle.version}; the feed says {release.version}"
         )
-    slot = updater.install(path, bundle, deps.callbacks)
+    slot = updater.install(path, bundle, callbacks)
     download.discard()
-    updater.record_action(REQUESTER, f"version {bundle.version} installed into slot {slot}")
-    return _reboot_if_open(updater, deps, bundle.version, is_window_open=is_window_open())
+    updater.record_action(requester, f"version {bundle.version} installed into slot {slot}")
+    return slot
 
 
 def _should_replace(
@@ -97,6 +156,18 @@ def _select_from_feed(
     http_get: HttpGet,
     now: datetime | None,
 ) -> tuple[FeedRelease | None, str]:
+    decision = feed.select_release(*_read_feed(updater, config, update_config, http_get, now))
+    return decision.release, decision.reason
+
+
+def _read_feed(
+    updater: Updater,
+    config: Config,
+    update_config: UpdateConfig,
+    http_get: HttpGet,
+    now: datetime | None,
+) -> tuple[Feed, UpdateContext]:
+    """Return the verified feed, and the box to select for. Raises: UpdateError."""
     offered_feed = feed.verify_feed(
         fetch_bytes(update_config.feed, feed.MAX_FEED_BYTES, http_get), update_config.public_key
     )
@@ -109,8 +180,7 @@ def _select_from_feed(
         refused_versions=updater.slots.read_state().refused,
         now=now,
     )
-    decision = feed.select_release(offered_feed, context)
-    return decision.release, decision.reason
+    return offered_feed, context
 
 
 def _reboot_if_open(

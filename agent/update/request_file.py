@@ -1,4 +1,4 @@
-"""Update requests of the console to root, as two small files.
+"""Update requests of the console and the agent to root, as two small files.
 
     /run/vigie-update/request.json    one request; every writer of the folder may make one
     /run/vigie-update/status.json     progress and outcome, written by root
@@ -22,7 +22,8 @@ from agent.base.file_read import read_regular_file
 from agent.base.json_decode import JsonDecoder, MalformedJson
 from agent.base.message import TextData
 from agent.base.state_file import StateFile
-from agent.config.names import TechnicianName
+from agent.commands.command import RequesterId
+from agent.update import versions
 
 REQUEST_DIR = Path("/run/vigie-update")
 REQUEST_FILE = "request.json"
@@ -30,25 +31,43 @@ STATUS_FILE = "status.json"
 MAX_REQUEST_BYTES = 8192
 _MAX_PATH_LENGTH = 1024
 
-UpdateAction: TypeAlias = Literal["status", "install", "rollback", "mark_good"]
+UpdateAction: TypeAlias = Literal[
+    "status", "install", "rollback", "mark_good", "check", "install_release"
+]
 RequestId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{16}$(?!\n)")]
+ReleaseVersion = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[0-9][0-9A-Za-z.+-]{0,63}$(?!\n)",
+        extra={"allowed": "a version such as 1.2.3 or 1.2.3-rc.1, at most 64 characters"},
+    ),
+]
 
 
 class UpdateRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A request. `bundle_path` is a file on a USB stick, of `install` alone. No field disables a check."""
+    """A request. `bundle_path` is a file on a USB stick, of `install` alone; `version` names a release of the signed
+    feed, of `install_release` alone. No field disables a check, and none is a URL.
+    """
 
     v: Literal[1] = 1
     id: RequestId
     action: UpdateAction
-    requester: TechnicianName
+    requester: RequesterId
     bundle_path: Annotated[str, msgspec.Meta(max_length=_MAX_PATH_LENGTH)] | None = None
+    version: ReleaseVersion | None = None
 
     def __post_init__(self) -> None:
-        """Raise ValueError unless exactly `install` has a bundle."""
-        if (self.bundle_path is not None) != (self.action == "install"):
-            raise ValueError(
-                f"{self.action}: bundle_path is required for install, and allowed for nothing else"
-            )
+        """Raise ValueError unless exactly the actions with an object have it."""
+        for field, value, action in (
+            ("bundle_path", self.bundle_path, "install"),
+            ("version", self.version, "install_release"),
+        ):
+            if (value is not None) != (self.action == action):
+                raise ValueError(
+                    f"{self.action}: {field} is required for {action}, and allowed for nothing else"
+                )
+        if self.version is not None:
+            versions.version_key(self.version)
 
 
 class UpdateRequestStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,14 +103,22 @@ def decode_request(data: bytes) -> UpdateRequest:
 
 
 def submit_request(
-    folder: Path, action: UpdateAction, requester: str, bundle_path: str | None = None
+    folder: Path,
+    action: UpdateAction,
+    requester: str,
+    bundle_path: str | None = None,
+    version: str | None = None,
 ) -> str:
     """Submit a request, and return its id.
 
     Raises: FileExistsError if another one is pending, UserError if it is not valid, OSError.
     """
     request = UpdateRequest(
-        id=secrets.token_hex(8), action=action, requester=requester, bundle_path=bundle_path
+        id=secrets.token_hex(8),
+        action=action,
+        requester=requester,
+        bundle_path=bundle_path,
+        version=version,
     )
     try:
         data = msgspec.json.encode(request)

@@ -1,4 +1,4 @@
-"""Execute the console's update request as root: `python -m agent.update.request_service [stopped]`.
+"""Execute an update request as root: `python -m agent.update.request_service [stopped]`.
 
 The pending request is executed by the same operations as `vigie update`, with all their checks; progress and
 outcome go to the status file. With `stopped`, after the unit has ended, a request still running is marked as failed.
@@ -9,21 +9,27 @@ import logging
 import os
 import pwd
 import sys
+import threading
 from collections.abc import Collection, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from agent.base.errors import UserError
 from agent.base.message import Message, Text, encode_message, message_of
-from agent.update import operations, request_file, status_text
+from agent.config import configuration
+from agent.config.configuration import Config
+from agent.update import fetch_client, operations, request_file, status_text
 from agent.update.errors import UpdateError
+from agent.update.feed_poller import PollerDeps, install_release, list_releases
 from agent.update.request_file import UpdateRequest, UpdateRequestStatus
 from agent.update.updater import ProgressCallbacks, Updater, VersionRefused, open_updater
 
 log = logging.getLogger(__name__)
 
 AGENT_USER = "vigie"
+CONFIG_FILE = Path("/etc/vigie/vigie.toml")
 INTERRUPTED_MESSAGE = Message(
     "interrupted before it was done; see the journal of {unit}", unit="vigie-update-request"
 )
@@ -125,13 +131,50 @@ def _execute(
         case "mark_good":
             return [operations.mark(updater, "good", request.requester)]
         case "install":
-            return [_install(updater, request, progress_writer)]
+            return [_install_from_usb(updater, request, progress_writer)]
+        case "check":
+            make_http_get = partial(fetch_client.make_http_get, updater.root)
+            return list_releases(updater, _load_config(updater.root), make_http_get)
+        case "install_release":
+            return [_install_release(updater, request, progress_writer)]
 
 
-def _install(updater: Updater, request: UpdateRequest, progress_writer: ProgressWriter) -> Message:
+def _install_from_usb(
+    updater: Updater, request: UpdateRequest, progress_writer: ProgressWriter
+) -> Message:
     bundle = request.bundle_path or ""
-    callbacks = ProgressCallbacks(
-        on_fetched=lambda done, total: progress_writer.report_step(Message("copying"), done, total),
+    callbacks = _report_steps(progress_writer, Message("copying"))
+    outcome = operations.install(
+        updater,
+        lambda: operations.copy_from_usb(updater, bundle, callbacks),
+        callbacks,
+        request.requester,
+    )
+    return _tried_at_reboot(outcome)
+
+
+def _install_release(
+    updater: Updater, request: UpdateRequest, progress_writer: ProgressWriter
+) -> Message:
+    deps = PollerDeps(
+        now=lambda: None,
+        callbacks=_report_steps(progress_writer, Message("downloading")),
+        wait_or_stop=threading.Event().wait,
+        make_http_get=partial(fetch_client.make_http_get, updater.root),
+        reboot=lambda: None,
+    )
+    config = _load_config(updater.root)
+    version = request.version or ""
+    return _tried_at_reboot(install_release(updater, config, deps, version, request.requester))
+
+
+def _tried_at_reboot(outcome: Message) -> Message:
+    return Message("{outcome}, and is tried once, at the next reboot.", outcome=outcome)
+
+
+def _report_steps(progress_writer: ProgressWriter, fetching: Message) -> ProgressCallbacks:
+    return ProgressCallbacks(
+        on_fetched=lambda done, total: progress_writer.report_step(fetching, done, total),
         on_checked=lambda done, total: progress_writer.report_step(
             Message("checking"), done, total
         ),
@@ -139,13 +182,10 @@ def _install(updater: Updater, request: UpdateRequest, progress_writer: Progress
             Message("writing"), percent, 100
         ),
     )
-    outcome = operations.install(
-        updater,
-        lambda: operations.copy_from_usb(updater, bundle, callbacks),
-        callbacks,
-        request.requester,
-    )
-    return Message("{outcome}, and is tried once, at the next reboot.", outcome=outcome)
+
+
+def _load_config(root: Path) -> Config:
+    return configuration.load(root / CONFIG_FILE.relative_to("/"))
 
 
 def main(arguments: list[str] | None = None) -> int:

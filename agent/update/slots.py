@@ -125,6 +125,7 @@ class Slots:
             if selection.pending in (None, slot):
                 # With another slot pending this may be a rollback from this version: it stays refused.
                 updated = updated.without_refused(record.version)
+            updated = msgspec.structs.replace(updated, came_up=None)
         self._save_if_changed(updated, state)
 
     def _mark_bad(self, slot: Slot) -> None:

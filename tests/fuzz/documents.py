@@ -1,5 +1,6 @@
 """Targets that read whole documents: files of people, messages of the network, files of the box and of exports."""
 
+import base64
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -28,6 +29,7 @@ from agent.config.configuration import Config, iter_conflicts
 from agent.config.placeholders import with_placeholders
 from agent.console.login import parse_challenge
 from agent.detection.scene import Scene, validate_scene
+from agent.diagnostics.agent_log.journal import decode_entry, select_lines, take_newest
 from agent.gpio.gpio_command import GpioCommandHandler
 from agent.provisioning.settings import InvalidSettings, parse_settings, scrub_secrets
 from agent.ptz.ptz_command import PtzCommandHandler
@@ -45,7 +47,9 @@ from agent.recording.custody.receipts import (
 )
 from agent.recording.export.manifest import Manifest
 from agent.reporting import topics
-from agent.reporting.payloads import HealthMessage
+from agent.reporting.declaration.page import render_page
+from agent.reporting.payloads import DeclarationMessage, HealthMessage
+from agent.reporting.renewal.est_client import EstError, decode_certs_only
 from agent.update.bootloader import decode_autoboot, decode_grubenv, encode_grubenv
 from agent.update.feed import BadFeed, verify_feed
 from agent.update.request_file import decode_request
@@ -55,6 +59,7 @@ from tests.pure.command_rig import MOVE_ARGS, encode_command
 from tests.pure.console_rig import make_health_report
 from tests.pure.test_damaged_state import OWNERS, restore
 from tests.settings_files import GOOD_SETTINGS, to_private_pem
+from tests.whole.report.broker import read_doc_block
 
 DOCS = Path(__file__).parents[2] / "docs"
 BOX = "pole-17"
@@ -143,6 +148,24 @@ def run_message(data: bytes) -> None:
     assert topic is None or topic.box
     chosen = topics.choose_reply_topic(BOX, data.decode("utf-8", "replace"))
     assert chosen == "reply" or chosen.startswith("reply/")
+
+
+def run_est_answer(data: bytes) -> None:
+    with suppress(EstError):
+        decode_certs_only("https://est", "application/pkcs7-mime", data)
+    with suppress(EstError):
+        decode_certs_only("https://est", "application/pkcs7-mime", base64.encodebytes(data))
+
+
+def run_journal(data: bytes) -> None:
+    entries = [entry for line in data.splitlines() if (entry := decode_entry(line)) is not None]
+    take_newest(select_lines(reversed(entries), "info"), 1000)
+
+
+def run_declaration(data: bytes) -> None:
+    message = topics.decode_as(DeclarationMessage, data)
+    if message is not None:
+        assert "<script" not in render_page(message.data, box=message.box, time=message.time)
 
 
 def message_seeds() -> Sequence[bytes]:
@@ -285,6 +308,21 @@ TARGETS = {
         ],
     ),
     "message": FuzzTarget(run_message, message_seeds),
+    "est_answer": FuzzTarget(run_est_answer, lambda: [b"MIIB", bytes.fromhex("3080")]),
+    "journal": FuzzTarget(
+        run_journal,
+        lambda: [
+            (
+                b'{"__REALTIME_TIMESTAMP":"1764028800000000","MESSAGE":"INFO connected"}\n'
+                b'{"__REALTIME_TIMESTAMP":"1764028801000000","MESSAGE":[255,7],"PRIORITY":"3"}'
+            )
+        ],
+    ),
+    "declaration": FuzzTarget(
+        run_declaration,
+        lambda: [read_doc_block("wire-contract.md", "declaration").encode()],
+        mutations=100,
+    ),
     "receipt": FuzzTarget(run_receipt, receipt_seeds),
     "manifest": FuzzTarget(run_manifest, lambda: [encode_sums({"a/b": "0" * 64}), b"{}"]),
     "state": FuzzTarget(run_state, state_seeds),

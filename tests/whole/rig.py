@@ -112,6 +112,14 @@ class AgentBox:
         self._manager.close()
         return code
 
+    def wait_for_exit(self) -> int:
+        """The exit code of an agent that ends by itself."""
+        assert self._process is not None
+        process, self._process = self._process, None
+        code = process.wait(TIMEOUT_S)
+        self._manager.close()
+        return code
+
     def kill(self) -> None:
         """Leave nothing behind, after whatever happened."""
         if self._process is not None:

@@ -36,7 +36,9 @@ def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.usefixtures("box")
 def test_valid_input_is_accepted(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check-config", "vigie.toml"]) == 0
-    assert "vigie.toml: good; box casa-0001" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "vigie.toml: good; box casa-0001" in printed
+    assert "warning: the public declaration lacks declaration.controller, " in printed
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from agent.console.check_result import print_results
 from agent.console.context import ConsoleContext
 from agent.console.session import ConsoleCommand
 from agent.console.terminal import Terminal
+from agent.reporting.renewal.credentials import current_broker
 
 DEFAULT_COUNT, MAX_COUNT = 4, 20
 
@@ -20,7 +21,7 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
     count = parse_int(argv[1], 1, MAX_COUNT) if len(argv) > 1 else DEFAULT_COUNT
     if count is None:
         raise usage_error(("mqtt", *argv), Message("1 to {max_count} times", max_count=MAX_COUNT))
-    broker, report = context.require_config().broker, context.live_report()
+    broker, report = current_broker(context.require_config()), context.live_report()
     connected = report is not None and report.outbox.connected
     if report is not None and connected and broker.certificate is not None:
         round_trip_ms = None if report.link is None else report.link.round_trip_ms

@@ -29,6 +29,7 @@ from agent.reporting.mqtt.send_window import MIN_FAILURE_CODE
 from agent.reporting.outbox.outbox import Outbox
 from agent.reporting.outbox.writer import OutboxError
 from agent.reporting.payloads import EventData, SeqRange
+from agent.reporting.renewal.credentials import current_broker
 
 REPLY_TIMEOUT_S = 10.0
 COMMIT_TIMEOUT_S = 30.0
@@ -189,7 +190,7 @@ class BrokerRoundTrip:
             command="selftest", verb=VERB, progress=0.0, detail="a self-test"
         )
         message = topics.encode("reply", outbox.envelope_now(), msgspec.json.encode(progress))
-        transport = PahoTransport(self._config.broker, outbox.box, None)
+        transport = PahoTransport(current_broker(self._config), outbox.box, None)
         try:
             transport.connect()
             transport.wait_for(Connack, REPLY_TIMEOUT_S)

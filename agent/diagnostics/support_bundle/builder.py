@@ -31,6 +31,7 @@ from agent.diagnostics.support_bundle.archive_format import (
 )
 from agent.diagnostics.support_bundle.sources import SupportBundleSources, query_journal
 from agent.health.health_file import get_runtime_dir
+from agent.reporting.renewal import credentials
 
 _MAX_SECRET_FILE_BYTES = 65_536
 _LIBRARIES = (
@@ -92,7 +93,7 @@ def make_bundle(
     tables, config_error = _read_tables(config)
     state_dir = _state_dir(tables, config)
     identity = DeviceIdentity.load_existing(state_dir, "bundle")
-    redactor = _build_redactor(tables, state_dir, config.absolute().parent)
+    redactor = _make_redactor(tables, state_dir, config.absolute().parent)
     now = clock.utc(clock.boottime_ns())
     box_id = _box_id(tables)
     sources = SupportBundleSources(
@@ -101,7 +102,7 @@ def make_bundle(
         root=root,
         redactor=redactor,
         footage_folder=_text(_table(tables, "record"), "folder") or "footage",
-        certificate_file=_config_path(tables, config, "broker", "certificate"),
+        certificate_file=_certificate_file(tables, config, state_dir),
         read_journal=read_journal,
     )
     bundle_files, omitted = sources.collect()
@@ -170,6 +171,13 @@ def _config_path(tables: dict[str, Any], config: Path, table: str, key: str) -> 
     return None if configured is None else config.absolute().parent / configured
 
 
+def _certificate_file(tables: dict[str, Any], config: Path, state_dir: Path) -> Path | None:
+    """Return the file of the renewed certificate if there is one, else that of the configuration."""
+    renewed = state_dir / credentials.FOLDER / credentials.CREDENTIALS_FILE
+    is_renewed = bool(_table(tables, "renewal")) and renewed.exists()
+    return renewed if is_renewed else _config_path(tables, config, "broker", "certificate")
+
+
 def _box_id(tables: dict[str, Any]) -> str:
     """Return the box's id if it can be a file's name."""
     box_id = _text(_table(tables, "box"), "id") or ""
@@ -177,11 +185,17 @@ def _box_id(tables: dict[str, Any]) -> str:
     return box_id[:64] if is_valid else "unknown"
 
 
-def _build_redactor(tables: dict[str, Any], state_dir: Path, folder: Path) -> Redactor:
-    """Return a redactor of every secret in this box's files."""
+def build_redactor(config: Path) -> Redactor:
+    """Return a redactor of every secret in the files of the box with this configuration."""
+    tables, _ = _read_tables(config)
+    return _make_redactor(tables, _state_dir(tables, config), config.absolute().parent)
+
+
+def _make_redactor(tables: dict[str, Any], state_dir: Path, folder: Path) -> Redactor:
     secrets = list(redacted_texts(tables))
     files = [folder / name for name in _iter_secret_files(tables)]
     files += [folder / "console.secret", *sorted((state_dir / "identity").glob("*"))]
+    files += sorted((state_dir / credentials.FOLDER).glob("*"))
     for file in files:
         try:
             with file.open("rb") as stream:

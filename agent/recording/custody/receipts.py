@@ -190,7 +190,9 @@ class ReceiptsPruned(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"
 class ServiceAction(
     msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="service_action"
 ):
-    """An action at the box's console by a technician, or a failed login as one."""
+    """An action on the box itself: by a technician at its console, or a failed login as one, or by the requester of a
+    command.
+    """
 
     by: str
     action: str

@@ -95,7 +95,8 @@ class CertificateExpiry:
     """Raises and clears NET-05 at each connection and once a day, if the clock is trusted."""
 
     def __init__(self, broker: BrokerConfig, faults: FaultRegistry, clock: Clock) -> None:
-        self._broker = broker
+        self.broker = broker
+        """The configuration with the pair that is in use."""
         self._faults = faults
         self._clock = clock
         self._pause = Pause()
@@ -115,7 +116,7 @@ class CertificateExpiry:
 
     def _update_fault(self, config_key: CertificateKey, now: datetime) -> None:
         try:
-            validity = read_validity(self._broker, config_key)
+            validity = read_validity(self.broker, config_key)
         except UserError:
             return
         subject = f"broker.{config_key}"

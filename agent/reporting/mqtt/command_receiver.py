@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 
-from agent.base.model import IncomingCommand, Reply
+from agent.base.model import IncomingCommand, Reply, ReplyAddress
 from agent.reporting import topics
 from agent.reporting.mqtt.downlink import Downlink
 from agent.reporting.mqtt.packets import ReceivedPublish
@@ -48,6 +48,7 @@ class CommandReceiver:
                 has_waited=bool(event.subscription_ids)
                 and self._subscription_id not in event.subscription_ids,
                 session=self._session_number,
+                reply_address=ReplyAddress(topic=reply_topic, correlation=correlation),
             )
         )
         return True

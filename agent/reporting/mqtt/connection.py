@@ -133,7 +133,8 @@ class MqttConnection:
         self._centre = CentreLink(broker, outbox, faults, now_s)
         self._losses_reported_s = 0.0
         self._is_birth_due = False
-        self._unsent_declaration: DeclarationData | None = None
+        self.is_declaration_due = False
+        """Set, on any thread, to publish the declaration of this moment."""
         outbox.requeue_in_flight()
 
     @property
@@ -301,9 +302,9 @@ class MqttConnection:
     def _send_pending(self, window: SendWindow) -> None:
         if self._is_birth_due and window.send_quota() > 0:
             self._publish_birth(window)
-        if self._unsent_declaration is not None and window.send_quota() > 0:
-            self._publish_declaration(window, self._unsent_declaration)
-            self._unsent_declaration = None
+        if self.is_declaration_due and window.send_quota() > 0:
+            self.is_declaration_due = False
+            self._publish_declaration(window, self._get_birth().declaration)
         if window.send_quota() > 0:
             self._publish_unstored(window, self._unstored.pop_report())
         if self._centre.ack_mode == "hold":
@@ -384,4 +385,4 @@ class MqttConnection:
         )
         self._publish_status(window, *birth_forms(status))
         self._is_birth_due = False
-        self._unsent_declaration = birth.declaration
+        self.is_declaration_due = True

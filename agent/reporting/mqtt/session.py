@@ -5,6 +5,8 @@ import random
 import threading
 from collections.abc import Callable
 
+import msgspec
+
 from agent.base.clock import Clock
 from agent.base.errors import UserError
 from agent.base.health_model import OutboxHealth
@@ -12,6 +14,7 @@ from agent.config.broker import BrokerConfig
 from agent.faults.registry import FaultRegistry
 from agent.reporting.mqtt import tls
 from agent.reporting.mqtt.backoff import ReconnectBackoff
+from agent.reporting.mqtt.broker_choice import BrokerChoice
 from agent.reporting.mqtt.certificate_expiry import CertificateExpiry
 from agent.reporting.mqtt.connect_error import MqttConnectionError
 from agent.reporting.mqtt.connection import (
@@ -38,7 +41,8 @@ that does not answer must not keep a box from stopping.
 class MqttSession:
     """Connects, sends the outbox, and reconnects after each failure.
 
-    A failure of the network raises a fault, never an exception.
+    A failure of the network raises a fault, never an exception. Of several brokers the first that answers is used, and
+    the first of all again when it is back; if it refuses a pair of `read_brokers`, the next pair is tried.
     `downlink` takes what is received. `shrink_jpeg` makes pictures fit the broker's packets.
     """
 
@@ -55,7 +59,11 @@ class MqttSession:
         downlink: Downlink = Downlink(),  # noqa: B008 - frozen
         shrink_jpeg: ShrinkJpeg = lambda _jpeg, _max_bytes: None,
     ) -> None:
-        self._broker = broker
+        self.read_brokers: Callable[[], tuple[BrokerConfig, ...]] = lambda: (broker,)
+        """Returns the configuration with each usable pair of key and certificate. Set before the stage starts."""
+        self._broker_index = 0
+        self._choice = BrokerChoice(broker.urls)
+        self._reconnect_reason: str | None = None
         self._downlink = downlink
         self._shrink_jpeg = shrink_jpeg
         self._outbox = outbox
@@ -80,9 +88,11 @@ class MqttSession:
             if wait_s > 0:
                 stopping.wait(min(wait_s, POLL_TIMEOUT_S))
                 return
+            broker = self._next_broker()
+            self._certificate_expiry.broker = broker
             self._certificate_expiry.check()
             connection = self._connection = MqttConnection(
-                self._broker,
+                broker,
                 self._outbox,
                 self._faults,
                 self._get_birth,
@@ -94,6 +104,8 @@ class MqttSession:
         self._certificate_expiry.check_if_due()
         try:
             connection.poll(POLL_TIMEOUT_S)
+            if connection.is_online:
+                self._check_online(connection)
         except MqttConnectionError as error:
             self._on_connection_error(connection, error)
         except UserError as error:
@@ -106,13 +118,13 @@ class MqttSession:
     def close(self) -> None:
         """Flush the outbox, publish that the box has stopped, and disconnect."""
         connection, self._connection = self._connection, None
-        if connection is None:
-            return
-        try:
-            connection.disconnect(FLUSH_IDLE_S, MAX_FLUSH_S, "asked to stop")
-        except MqttConnectionError as error:
-            log.warning("the last status did not reach the broker: %s", error)
-            connection.abort()
+        if connection is not None:
+            _leave(connection, FLUSH_IDLE_S, MAX_FLUSH_S, "asked to stop")
+
+    def reconnect(self, reason: str) -> None:
+        """Connect again, with the pair that is to be tried first. Thread-safe."""
+        self._reconnect_reason = reason
+        self._wake()
 
     def health(self) -> OutboxHealth:
         """Return the depth of the outbox and the state of the connection. Thread-safe."""
@@ -135,6 +147,13 @@ class MqttSession:
             return None
         return connection.session_number
 
+    def publish_declaration(self) -> None:
+        """Publish the declaration again, if there is a connection: each connection begins with it. Thread-safe."""
+        connection = self._connection
+        if connection is not None:
+            connection.is_declaration_due = True
+            connection.wake()
+
     def round_trip_ms(self) -> float | None:
         """Return the broker's round trip, or None while there is no connection. Thread-safe."""
         connection = self._connection
@@ -143,6 +162,11 @@ class MqttSession:
 
     def _on_connection_error(self, connection: MqttConnection, error: MqttConnectionError) -> None:
         log.warning("broker: %s", error)
+        if error.kind == "certificate" and self._has_another_pair():
+            self._broker_index += 1
+        else:
+            self._broker_index = 0
+            self._choice.note_ended()
         code = FAULT_CODES[error.kind]
         self._faults.raise_fault(code, "broker", str(error))
         for other in FAULT_CODES.values():
@@ -157,6 +181,33 @@ class MqttSession:
             self._clock.boottime_ns(), self._backoff.next_delay_s(connection.connected_s)
         )
 
+    def _next_broker(self) -> BrokerConfig:
+        brokers = self.read_brokers()
+        pair = brokers[min(self._broker_index, len(brokers) - 1)]
+        return msgspec.structs.replace(pair, url=self._choice.url)
+
+    def _has_another_pair(self) -> bool:
+        return self._broker_index + 1 < len(self.read_brokers())
+
+    def _check_online(self, connection: MqttConnection) -> None:
+        """Leave the broker if that was requested, or if a standby is connected and the first broker is back."""
+        now_ns = self._clock.boottime_ns()
+        self._choice.note_online(now_ns)
+        reason, self._reconnect_reason = self._reconnect_reason, None
+        if reason is not None:
+            self._broker_index = 0
+        elif self._choice.should_probe_first(now_ns):
+            if tls.can_reach(self._choice.first_url):
+                reason = f"{self._choice.first_url} is back"
+            else:
+                self._choice.note_first_is_away(now_ns)
+        if reason is None:
+            return
+        log.info("connecting again: %s", reason)
+        self._connection = None
+        self._choice.note_ended()
+        _leave(connection, 0, 0, f"connecting again: {reason}")
+
     def _wake(self) -> None:
         connection = self._connection
         if connection is not None:
@@ -164,3 +215,11 @@ class MqttSession:
 
     def _now_s(self) -> float:
         return self._clock.boottime_ns() / 1e9
+
+
+def _leave(connection: MqttConnection, idle_s: float, max_s: float, reason: str) -> None:
+    try:
+        connection.disconnect(idle_s, max_s, reason)
+    except MqttConnectionError as error:
+        log.warning("the last status did not reach the broker: %s", error)
+        connection.abort()

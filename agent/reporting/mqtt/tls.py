@@ -1,5 +1,6 @@
 """A broker's address, the TLS context of a connection to it, and TLS alerts in words."""
 
+import socket
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,8 @@ import msgspec
 from agent.base.errors import UserError
 from agent.base.file_read import MAX_PEM_BYTES, read_regular_file
 from agent.config.broker import BrokerConfig
+
+PROBE_TIMEOUT_S = 2.0
 
 
 class BrokerAddress(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +30,16 @@ def parse_broker_url(url: str) -> BrokerAddress:
     return BrokerAddress(
         host=parts.hostname or "", port=parts.port or (8883 if is_tls else 1883), is_tls=is_tls
     )
+
+
+def can_reach(url: str) -> bool:
+    """Return True if something listens at a broker's address. Blocks for up to PROBE_TIMEOUT_S."""
+    address = parse_broker_url(url)
+    try:
+        socket.create_connection((address.host, address.port), PROBE_TIMEOUT_S).close()
+    except (OSError, UnicodeError):
+        return False
+    return True
 
 
 def load_ssl_context(broker: BrokerConfig) -> ssl.SSLContext | None:

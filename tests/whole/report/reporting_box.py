@@ -60,6 +60,7 @@ class ReportingBox:
         folder: Path,
         box: str = "pole-17",
         on_command: Callable[[IncomingCommand], None] | None = None,
+        read_brokers: Callable[[], tuple[BrokerConfig, ...]] | None = None,
     ) -> None:
         self.faults = FaultRegistry(CLOCK.boottime_ns)
         self.outbox: Outbox = open_outbox(folder, box=box, centres=broker.centres)
@@ -73,6 +74,8 @@ class ReportingBox:
             Downlink(on_command=on_command),
             shrink_jpeg=shrink_jpeg,
         )
+        if read_brokers is not None:
+            self.session.read_brokers = read_brokers
         self._thread = StageThread(self.session, CLOCK.boottime_ns, random.Random(4), vital=False)
 
     def __enter__(self) -> Self:

@@ -1,0 +1,103 @@
+"""`vigie declare`: the public declaration of a box, as JSON or as a page for the public."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from agent.base.clock import SystemClock, rfc3339
+from agent.base.errors import UserError
+from agent.base.file_read import read_regular_file
+from agent.base.json_decode import decode_json
+from agent.base.model import CommandDone, CommandRefused
+from agent.cli.arguments import add_json, sudo_user
+from agent.cli.commands import Commands
+from agent.cli.output import print_json
+from agent.commands.local_command import send_command
+from agent.config import configuration
+from agent.reporting import topics
+from agent.reporting.declaration.page import LANGUAGES, render_page
+from agent.reporting.payloads import DeclarationData, DeclarationMessage
+
+REPLY_TIMEOUT_S = 30.0
+MAX_MESSAGE_BYTES = 262_144
+
+
+def add_parser(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "declare",
+        help="the public declaration of a box: JSON, or a page in French, Arabic and English",
+        description="Asks the running agent of this box for its declaration, or reads one that the centre has "
+        "received, and prints the page, or writes it to a file. It begins with what a sign at the box has to say.",
+    )
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "--config", metavar="FILE", type=Path, help="the configuration of this box, TOML"
+    )
+    source.add_argument(
+        "--message",
+        metavar="FILE",
+        type=Path,
+        help="a message of up/declaration, as the centre has received it",
+    )
+    parser.add_argument(
+        "--lang",
+        choices=LANGUAGES,
+        action="append",
+        help="one language only, or several in this order (default: all)",
+    )
+    parser.add_argument("--out", metavar="FILE", type=Path, help="write the page to this file")
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print or write the declaration. Raises: UserError."""
+    box, time, data = _read_message(args.message) if args.message else _ask_agent(args.config)
+    if args.json:
+        print_json(data)
+        return 0
+    page = render_page(data, box=box, time=time, languages=args.lang or LANGUAGES)
+    if args.out is None:
+        sys.stdout.write(page)
+        return 0
+    try:
+        args.out.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"--out {str(args.out)!r}: {error.strerror or error}") from error
+    return 0
+
+
+def _read_message(path: Path) -> tuple[str, str, DeclarationData]:
+    try:
+        message = topics.decode_as(DeclarationMessage, read_regular_file(path, MAX_MESSAGE_BYTES))
+    except OSError as error:
+        raise UserError(f"--message {str(path)!r}: {error.strerror or error}") from error
+    if message is None:
+        raise UserError(
+            f"--message {str(path)!r}: not a declaration; allowed: the JSON of up/declaration"
+        )
+    return message.box, message.time, message.data
+
+
+def _ask_agent(config_path: Path) -> tuple[str, str, DeclarationData]:
+    config = configuration.load(config_path)
+    state = Path(config.box.state)
+    try:
+        replies = send_command(state, "declare", {}, REPLY_TIMEOUT_S, sudo_user())
+    except PermissionError as error:
+        raise UserError(
+            f"{state}: no permission to ask the agent; allowed: its user, and root (sudo)"
+        ) from error
+    if replies is None:
+        raise UserError(
+            f"{state}: no agent is running; allowed: after `vigie run --config {config_path}`"
+        )
+    clock = SystemClock()
+    time = rfc3339(clock.utc(clock.boottime_ns()))
+    for reply in replies:
+        if isinstance(reply, CommandRefused):
+            raise UserError(f"declare: {reply.code}: {reply.message}")
+        if isinstance(reply, CommandDone):
+            return config.box.id, time, decode_json(reply.result, DeclarationData)
+    raise UserError("declare: the agent gave no answer")

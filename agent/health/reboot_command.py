@@ -1,0 +1,108 @@
+"""Command `reboot`: the board restarts, by the request file on which systemd acts with root's rights."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+import msgspec
+
+from agent.commands.command import CommandProgressSink, Deferred, ValidCommand
+from agent.commands.pending_commands import PendingCommand, PendingCommandStore, ResumeCommand
+from agent.commands.permission import Permission
+from agent.commands.requester import CommandRejected
+from agent.health.reboot_request import request_reboot, withdraw_reboot
+from agent.health.restart_command import (
+    FindObstacle,
+    RestartResult,
+    add_pending,
+    check_obstacles,
+)
+
+VERB = "reboot"
+TIMEOUT_S = 60.0
+"""systemd acts within a second; the stop of the agent takes up to 25 s."""
+
+
+class RebootArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """No arguments."""
+
+
+Args: TypeAlias = RebootArgs
+Result: TypeAlias = RestartResult
+
+
+class RebootCommandHandler:
+    """Handles `reboot`; see `agent.commands.command.CommandHandler`. `obstacles` are asked in turn."""
+
+    name = VERB
+    args_type = Args
+    priority_lanes = ()
+
+    def __init__(
+        self,
+        pending: PendingCommandStore,
+        boot: str,
+        runtime_dir: Path,
+        record_action: Callable[[str, str], None],
+        obstacles: Sequence[FindObstacle],
+    ) -> None:
+        self._pending = pending
+        self._boot = boot
+        self._runtime_dir = runtime_dir
+        self._record_action = record_action
+        self._obstacles = tuple(obstacles)
+
+    def describe(self, args: RebootArgs) -> str:
+        """Return what is restarted."""
+        return "the board"
+
+    def is_idempotent(self, args: RebootArgs) -> bool:
+        """Return False: a repeat must not reboot the board again."""
+        return False
+
+    def permission(self, args: RebootArgs) -> Permission:
+        """Return `maintain`."""
+        return Permission(action="maintain")
+
+    def priority_lane(self, args: RebootArgs) -> str | None:
+        """Return None: the command waits its turn."""
+        return None
+
+    def run(self, command: ValidCommand, progress_sink: CommandProgressSink) -> Deferred:
+        """Request the reboot. The run of the next boot replies `done`."""
+        check_obstacles(self._obstacles)
+        self._record_action(command.requester.id, "reboot of the board")
+        add_pending(self._pending, PendingCommand(command=command, boot=self._boot))
+        try:
+            request_reboot(self._runtime_dir)
+        except OSError as error:
+            self._pending.discard(command.id)
+            raise CommandRejected("failed", f"the reboot cannot be requested: {error}") from error
+
+        def on_timeout() -> str:
+            self._withdraw(command.id)
+            return f"no reboot within {TIMEOUT_S:.0f} s: vigie-reboot.path does not run"
+
+        return Deferred(timeout_s=TIMEOUT_S, on_timeout=on_timeout, outlives_agent=True)
+
+    def resume(self, resume_command: ResumeCommand) -> None:
+        """Reply to a reboot that an earlier run has requested. One that has not happened is withdrawn."""
+        for pending in self._pending.of_verb(VERB):
+            sink = resume_command(
+                pending.command, Deferred(timeout_s=TIMEOUT_S, outlives_agent=True)
+            )
+            if pending.boot == self._boot:
+                sink.finish(_fail_as_not_rebooted)
+            else:
+                sink.finish(lambda: RestartResult(boot=self._boot, new_boot=True))
+            self._withdraw(pending.command.id)
+
+    def _withdraw(self, command_id: str) -> None:
+        withdraw_reboot(self._runtime_dir)
+        self._pending.discard(command_id)
+
+
+def _fail_as_not_rebooted() -> RestartResult:
+    raise CommandRejected(
+        "failed", "the agent ended before the board was rebooted: not requested again"
+    )

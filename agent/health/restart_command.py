@@ -1,0 +1,117 @@
+"""Command `restart`: the agent stops in order, and its service manager starts it again."""
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import msgspec
+
+from agent.commands.command import CommandProgressSink, Deferred, ValidCommand
+from agent.commands.pending_commands import PendingCommand, PendingCommandStore, ResumeCommand
+from agent.commands.permission import Permission
+from agent.commands.requester import CommandRejected
+
+VERB = "restart"
+TIMEOUT_S = 120.0
+"""Of a stop that hangs: the unit's TimeoutStopSec= and TimeoutStartSec= together are longer than any other."""
+
+
+FindObstacle: TypeAlias = Callable[[], str | None]
+"""Returns in one sentence why an action would do harm now, or None."""
+
+
+class RestartArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """No arguments."""
+
+
+class RestartResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The boot of the run that follows, and whether it is another one than before."""
+
+    boot: str
+    new_boot: bool
+
+
+Args: TypeAlias = RestartArgs
+Result: TypeAlias = RestartResult
+
+
+class RestartCommandHandler:
+    """Handles `restart`; see `agent.commands.command.CommandHandler`.
+
+    `stop_agent` begins the agent's stop in order; None if nothing would start it again. `record_action` takes the
+    requester and the action for the custody log. `obstacles` are asked in turn.
+    """
+
+    name = VERB
+    args_type = Args
+    priority_lanes = ()
+
+    def __init__(
+        self,
+        pending: PendingCommandStore,
+        boot: str,
+        record_action: Callable[[str, str], None],
+        stop_agent: Callable[[], None] | None,
+        obstacles: Sequence[FindObstacle],
+    ) -> None:
+        self._pending = pending
+        self._boot = boot
+        self._record_action = record_action
+        self._stop_agent = stop_agent
+        self._obstacles = tuple(obstacles)
+
+    def describe(self, args: RestartArgs) -> str:
+        """Return what is restarted."""
+        return "the agent"
+
+    def is_idempotent(self, args: RestartArgs) -> bool:
+        """Return False: a repeat must not restart the agent again."""
+        return False
+
+    def permission(self, args: RestartArgs) -> Permission:
+        """Return `maintain`."""
+        return Permission(action="maintain")
+
+    def priority_lane(self, args: RestartArgs) -> str | None:
+        """Return None: the command waits its turn."""
+        return None
+
+    def run(self, command: ValidCommand, progress_sink: CommandProgressSink) -> Deferred:
+        """Begin the stop. The next run replies `done`."""
+        if self._stop_agent is None:
+            raise CommandRejected(
+                "unsupported",
+                "no service manager would start the agent again; allowed: an agent that systemd has started",
+            )
+        check_obstacles(self._obstacles)
+        self._record_action(command.requester.id, "restart of the agent")
+        add_pending(self._pending, PendingCommand(command=command, boot=self._boot))
+        self._stop_agent()
+        return Deferred(timeout_s=TIMEOUT_S, outlives_agent=True)
+
+    def resume(self, resume_command: ResumeCommand) -> None:
+        """Reply to the restarts that have led to this run: each run after the request is one."""
+        for pending in self._pending.of_verb(VERB):
+            result = RestartResult(boot=self._boot, new_boot=pending.boot != self._boot)
+            sink = resume_command(
+                pending.command, Deferred(timeout_s=TIMEOUT_S, outlives_agent=True)
+            )
+            sink.finish(lambda result=result: result)  # type: ignore[misc]
+            self._pending.discard(pending.command.id)
+
+
+def check_obstacles(obstacles: Sequence[FindObstacle]) -> None:
+    """Raise CommandRejected if an action would do harm now."""
+    for find_obstacle in obstacles:
+        obstacle = find_obstacle()
+        if obstacle is not None:
+            raise CommandRejected("busy", obstacle)
+
+
+def add_pending(store: PendingCommandStore, pending: PendingCommand) -> None:
+    """Store a command that ends this run. Raises: CommandRejected, before anything is done."""
+    try:
+        store.add(pending)
+    except OSError as error:
+        raise CommandRejected(
+            "failed", f"it ends this run of the agent, and cannot be stored: {error}"
+        ) from error

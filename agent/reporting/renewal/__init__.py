@@ -1,0 +1,1 @@
+"""Renewal of the box's certificate over the network, by EST (RFC 7030)."""
