@@ -26,17 +26,24 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from agent.base.clock import rfc3339
+from agent.config.broker import BrokerConfig
+from agent.reporting import topics
 from bench import box
 from bench.cpu import process_cpu_s
 from bench.mosquitto import running_mosquitto
 from bench.processes import running_process
+from bench.slow_link import slow_uplink
 from bench.table import Row
 from tests.contracts.video_receiver import ServerCertificate, VideoServer
+from tests.whole.report.conftest import CLOCK, make_event
+from tests.whole.report.reporting_box import ReportingBox, wait_until
 
 WIDTH_PX, HEIGHT_PX, FPS, CLIP_S = 1280, 720, 15, 20
 CELLS = 9
 CELL_ROWS = 64
 SETTLE_S, LOOK_S = 8.0, 20.0
+UPLINK_BYTES_S = 12_500
+EMERGENCIES, EMERGENCY_INTERVAL_S = 12, 2.3
 EXPIRES_S = 600.0
 
 Luma = npt.NDArray[np.uint8]
@@ -64,9 +71,71 @@ def rows() -> list[Row]:
                 with running_process(
                     (sys.executable, "-m", "agent", "run", "--config", config)
                 ) as pid:
-                    return _measure(pid, broker, server)
+                    look_rows = _measure(pid, broker, server)
         finally:
             server.kill()
+    return [*look_rows, *emergency_rows()]
+
+
+def emergency_rows() -> list[Row]:
+    """Return the delay of an emergency on a link of 100 kbit/s, with and without a live look."""
+    alone_ms = _emergency_delays_ms(has_look=False)
+    looked_ms = _emergency_delays_ms(has_look=True)
+    return [
+        Row(
+            name="an emergency at 100 kbit/s, p50",
+            value=statistics.median(alone_ms),
+            unit="ms",
+            target="-",
+            note=f"longest {max(alone_ms):.0f}; from the outbox to the centre",
+        ),
+        Row(
+            name="the same during a live look, p50",
+            value=statistics.median(looked_ms),
+            unit="ms",
+            target="-",
+            note=f"longest {max(looked_ms):.0f}; a picture takes half a second of the link",
+        ),
+    ]
+
+
+def _emergency_delays_ms(*, has_look: bool) -> list[float]:
+    """Send emergencies over a slow link, and pictures as fast as it takes them."""
+    with tempfile.TemporaryDirectory(prefix="vigie-bench-") as name:
+        folder = Path(name)
+        arrived_s: list[float] = []
+        with running_mosquitto(folder) as broker:
+            port = urlsplit(broker).port or 1883
+            client = mqtt.Client(CallbackAPIVersion.VERSION2)
+            client.on_connect = lambda it, *_: it.subscribe("vigie/v1/+/up/event/#", 1)
+            client.on_message = lambda *_: arrived_s.append(time.monotonic())
+            client.connect("127.0.0.1", port)
+            client.loop_start()
+            with slow_uplink(port, UPLINK_BYTES_S) as uplink:
+                config = BrokerConfig(url=f"mqtt://127.0.0.1:{uplink}", ack="broker")
+                with ReportingBox(config, folder / "outbox") as reporting:
+                    wait_until(lambda: reporting.session.health().connected)
+                    sent_s = _send_emergencies(reporting, has_look=has_look)
+                    wait_until(lambda: len(arrived_s) == EMERGENCIES)
+            client.disconnect()
+            client.loop_stop()
+        return [1e3 * (at - sent) for at, sent in zip(arrived_s, sent_s, strict=True)]
+
+
+def _send_emergencies(reporting: ReportingBox, *, has_look: bool) -> list[float]:
+    """Return when each was put into the outbox. A picture is always ready meanwhile."""
+    sent_s: list[float] = []
+    begin_s = time.monotonic()
+    while len(sent_s) < EMERGENCIES:
+        messages = reporting.session.unstored
+        if has_look and not messages.is_waiting("live/north"):
+            jpeg = bytes(messages.picture_limit_bytes)
+            messages.put(topics.build_live_message("north", jpeg, CLOCK.boottime_ns()))
+        if time.monotonic() - begin_s >= EMERGENCY_INTERVAL_S * (len(sent_s) + 1):
+            reporting.outbox.put(make_event(len(sent_s), "wrong_way"))
+            sent_s.append(time.monotonic())
+        time.sleep(0.01)
+    return sent_s
 
 
 def _measure(pid: int, broker: str, server: VideoServer) -> list[Row]:

@@ -42,7 +42,7 @@ class LiveService:
             self._cameras,
             self._looks,
             self._video,
-            link.upload_hosts,
+            link,
             self._wake,
             self._online_session,
             clock.boottime_ns,

@@ -1,6 +1,6 @@
 """The command `live`: a look at a camera now, for a limited time, with a receipt of its begin and its end."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, TypeAlias
 
 import msgspec
@@ -12,6 +12,7 @@ from agent.capture.video_target import parse_target
 from agent.commands.command import CommandProgressSink, Deferred, ValidCommand
 from agent.commands.permission import Permission
 from agent.commands.requester import CommandRejected
+from agent.config.link import LinkConfig
 from agent.config.names import Name
 from agent.reporting.mqtt.unstored import MAX_PICTURE_BYTES, MIN_PICTURE_BYTES
 from drivers.media import NS_PER_S
@@ -86,7 +87,7 @@ class LiveCommandHandler:
     """Begins and ends live looks. The reply to a look comes at its end.
 
     `wake` makes the stage `live` request the first picture. `online_session` returns the number of the
-    connection to the broker, or None without one. `upload_hosts` are those that video may be sent to.
+    connection to the broker, or None without one. `link` names the hosts that video may be sent to.
     """
 
     name = VERB
@@ -98,7 +99,7 @@ class LiveCommandHandler:
         cameras: Mapping[str, CameraAccess],
         looks: LiveLooks,
         video: LiveVideo,
-        upload_hosts: Collection[str],
+        link: LinkConfig,
         wake: Callable[[], None],
         online_session: Callable[[], int | None],
         clock_ns: Callable[[], int],
@@ -106,7 +107,7 @@ class LiveCommandHandler:
         self._cameras = dict(cameras)
         self._looks = looks
         self._video = video
-        self._upload_hosts = tuple(upload_hosts)
+        self._link = link
         self._wake = wake
         self._online_session = online_session
         self._clock_ns = clock_ns
@@ -191,7 +192,7 @@ class LiveCommandHandler:
         session: int,
         progress_sink: CommandProgressSink,
     ) -> None:
-        target = parse_target(args.to, self._upload_hosts)
+        target = parse_target(args.to, self._link.upload_hosts)
         tap = self._video.find_tap(args.camera)
         now_ns = self._clock_ns()
         look = Look(
@@ -204,6 +205,10 @@ class LiveCommandHandler:
             progress_sink=progress_sink,
             target=target,
         )
+        if self._link.metered and look.priority != "emergency":
+            raise CommandRejected(
+                "forbidden", "the link is metered; allowed: pictures, or the role incident"
+            )
         earlier = self._looks.find(lambda one: one.key == look.key)
         if earlier is not None and earlier.target != target:
             raise CommandRejected(

@@ -16,6 +16,7 @@ import pytest
 
 from agent.capture.live_video import AnnexBConverter
 from drivers import rtsp_push
+from drivers.child import syscall_filter
 from drivers.contracts import Camera
 from drivers.errors import DriverError
 from drivers.media import Packet
@@ -261,6 +262,20 @@ def test_a_server_that_reads_nothing_ends_the_push(
         with pytest.raises(DriverError, match="takes no data for 2 s"):
             push.send(large_packets(packets[0]))
     assert children_of(rtsp_push.FORK_SERVER) == []
+
+
+def test_the_child_is_confined(
+    camera: Camera, packets: list[Packet], servers: Callable[..., VideoServer]
+) -> None:
+    server = servers()
+    with Push(camera, f"rtsp://127.0.0.1:{server.port}/a") as push:
+        push.send(packets[:2])
+        proc = Path(f"/proc/{push.push.child_pid}")
+        status = proc.joinpath("status").read_text()
+        limits = proc.joinpath("limits").read_text()
+        assert "NoNewPrivs:\t1" in status
+        assert "Seccomp:\t2" in status or syscall_filter.load_library() is None
+        assert re.search(r"Max open files +128 +128", limits)
 
 
 def test_a_child_that_is_killed_ends_the_push(

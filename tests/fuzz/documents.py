@@ -17,13 +17,16 @@ from agent.base.clock import ClockTrust
 from agent.base.errors import UserError
 from agent.base.pem import load_authorities, load_box_certificate, load_public_key
 from agent.base.signed_manifest import BadManifest, decode_manifest, decode_sums, encode_sums
+from agent.capture.live_command import LiveCommandHandler
 from agent.capture.snapshot_command import SnapshotCommandHandler
+from agent.capture.video_target import parse_target
 from agent.commands.command import (
     CommandHandler,
     MalformedCommand,
     build_command_struct,
     parse_command,
 )
+from agent.commands.requester import CommandRejected
 from agent.config import toml_decode
 from agent.config.configuration import Config, iter_conflicts
 from agent.config.placeholders import with_placeholders
@@ -74,6 +77,7 @@ ENVELOPE = topics.EnvelopeFields(
     time=TIME,
     clock=CLOCK,
 )
+VIDEO_HOSTS = ("media.city.example", "127.0.0.1")
 UP_TOPIC = topics.UpTopic(box=BOX, kind="health", sublevels=())
 
 
@@ -121,6 +125,7 @@ def handlers() -> tuple[tuple[CommandHandler, type], ...]:
         PtzCommandHandler({}, lambda: 0),
         GpioCommandHandler(lambda *_: None),
         SnapshotCommandHandler({}, lambda *_: b"", lambda *_: None, lambda *_: None, lambda: 0),
+        LiveCommandHandler({}, *(lambda *_: None for _ in range(6))),  # type: ignore[call-arg,arg-type]
         SelfTestCommandHandler(*(lambda *_: None for _ in range(3))),  # type: ignore[call-arg]
     )
     return tuple((one, build_command_struct(one.name, one.args_type)) for one in found)
@@ -135,6 +140,17 @@ def run_command(data: bytes) -> None:
             continue
         handler.describe(command.args)
         handler.priority_lane(command.args)
+
+
+def run_video_target(data: bytes) -> None:
+    try:
+        target = parse_target(data.decode("utf-8", "surrogateescape"), VIDEO_HOSTS)
+    except CommandRejected as error:
+        check_one_line(error)
+        return
+    assert target.host in VIDEO_HOSTS
+    assert target.url.isascii()
+    assert target.url.isprintable()
 
 
 def run_message(data: bytes) -> None:
@@ -305,6 +321,13 @@ TARGETS = {
             encode_command(MOVE_ARGS),
             encode_command({"camera": "north", "width": 640}),
             encode_command({"pin": "lamp", "on": True, "for_s": 3}),
+        ],
+    ),
+    "video_target": FuzzTarget(
+        run_video_target,
+        lambda: [
+            b"rtsps://box:p%40ss@media.city.example:8322/pole-17/north",
+            b"rtsp://127.0.0.1:8554/a",
         ],
     ),
     "message": FuzzTarget(run_message, message_seeds),

@@ -13,7 +13,8 @@ from agent.capture.live_video import LiveVideo
 from agent.capture.snapshot_command import FRAME_TIMEOUT_S, CameraAccess
 from agent.commands.command import Deferred
 from agent.commands.permission import Permission
-from agent.commands.requester import CommandRejected, Requester
+from agent.commands.requester import CommandRejected, Requester, requester_of_certificate
+from agent.config.link import LinkConfig
 from agent.detection.image import encode_live_picture
 from agent.reporting.mqtt.unstored import UnstoredMessages
 from agent.runtime.link_budget import LinkBudget
@@ -55,7 +56,7 @@ class LiveRig(LookRig):
             self.cameras,
             self.looks,
             self.video,
-            ("127.0.0.1",),
+            LinkConfig(upload_hosts=("127.0.0.1",)),
             self.stage.wake,
             lambda: self.session,
             clock.boottime_ns,
@@ -237,11 +238,22 @@ def test_the_rate_of_the_link_skips_pictures_and_its_bytes_of_a_day_end_the_look
     assert rig.reasons() == ["link"]
 
 
-def test_an_incident_is_not_limited_by_the_bytes_of_a_day(clock: ManualClock) -> None:
+@pytest.mark.parametrize(
+    ("by", "reasons"),
+    [
+        (OMAR, []),
+        (AMINA, ["link"]),
+        (requester_of_certificate("omar", "incident"), []),
+        (requester_of_certificate("zineb", "viewer"), ["link"]),
+    ],
+)
+def test_an_incident_alone_is_not_limited_by_the_bytes_of_a_day(
+    clock: ManualClock, by: Requester, reasons: list[str]
+) -> None:
     rig = LiveRig(clock, LinkBudget(bytes_per_day=1_000))
-    rig.look(OMAR)
-    assert rig.turn() is not None
-    assert rig.reasons() == []
+    rig.look(by)
+    assert (rig.turn() is None) == bool(reasons)
+    assert rig.reasons() == reasons
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from agent.capture.video_target import parse_target
 from agent.commands.command import Deferred
 from agent.commands.permission import Permission
 from agent.commands.requester import CommandRejected, Requester
+from agent.config.link import LinkConfig
 from agent.runtime.link_budget import LinkBudget
 from drivers.media import Packet, StreamInfo
 from tests.conftest import ManualClock
@@ -20,6 +21,7 @@ from tests.pure.live_rig import AMINA, OMAR, SESSION, LookRig, live_command
 
 URL = "rtsps://box:s3cret@media.city.example/north"
 HOSTS = ("media.city.example",)
+LINK = LinkConfig(upload_hosts=HOSTS)
 SPS, PPS, IDR, SLICE = b"\x67sps", b"\x68pps", b"\x65idr", b"\x41slice"
 START = b"\x00\x00\x00\x01"
 
@@ -33,7 +35,7 @@ def info(codec: str = "h264", extradata: bytes = b"", *, masked: bool = False) -
 class VideoRig(LookRig):
     """A handler of one camera whose video is never pushed: nothing is accepted, or it is extended."""
 
-    def __init__(self, clock: ManualClock) -> None:
+    def __init__(self, clock: ManualClock, link: LinkConfig = LINK) -> None:
         super().__init__(clock)
         self.has_masks = False
         self.tap = PacketTap()
@@ -46,7 +48,7 @@ class VideoRig(LookRig):
         }
         video = LiveVideo(self.looks, self.cameras, LinkBudget(), clock)
         self.handler = LiveCommandHandler(
-            self.cameras, self.looks, video, HOSTS, lambda: None, lambda: SESSION, clock.boottime_ns
+            self.cameras, self.looks, video, link, lambda: None, lambda: SESSION, clock.boottime_ns
         )
 
     def look(self, by: Requester = AMINA, camera: str = "north", to: str = URL) -> object:
@@ -108,6 +110,15 @@ def test_videos_are_bounded(rig: VideoRig) -> None:
     for number in range(MAX_VIDEO_LOOKS):
         rig.begin(Requester(id=f"r{number}", role="operator"))
     assert refusal(rig).code == "busy"
+
+
+def test_a_metered_link_has_video_of_incidents_only(clock: ManualClock) -> None:
+    metered = LinkConfig(upload_hosts=HOSTS, metered=True, bytes_per_day=1_000_000)
+    rig = VideoRig(clock, metered)
+    rig.tap.open(info())
+    assert refusal(rig).code == "forbidden"
+    rig.begin(OMAR)
+    assert isinstance(rig.look(OMAR), Deferred)
 
 
 def test_a_server_that_took_nothing_refuses_the_command(rig: VideoRig) -> None:
