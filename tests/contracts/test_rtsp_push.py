@@ -163,6 +163,7 @@ def test_the_stream_arrives_over_tls_as_it_is(
         push.send(packets)
         assert push.started.is_set()
         units = nal_units(b"".join(packet.data for packet in packets))
+        wait_until(server.file().exists)
         wait_until(lambda: nal_units(server.file().read_bytes())[-len(units) :] == units)
     planes = server.luma_planes()
     assert len(planes) == len(packets)
