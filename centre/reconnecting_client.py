@@ -108,8 +108,8 @@ class ReconnectingClient:
     def _on_subscribed(self, transport: PahoTransport) -> None:
         """Publish the first messages of a connection."""
 
-    def _on_puback(self) -> None:
-        """Forget the oldest message in flight."""
+    def _on_puback(self, puback: Puback) -> None:
+        """Forget the oldest message in flight, which the broker took or refused."""
 
     def _publish_last(self, transport: PahoTransport) -> None:
         """Publish before the disconnection. Raises: MqttConnectionError."""
@@ -160,7 +160,7 @@ class ReconnectingClient:
                 self.online.set()
             case Puback():
                 self._in_flight -= 1
-                self._on_puback()
+                self._on_puback(event)
             case ReceivedPublish():
                 self._on_publish(event)
 

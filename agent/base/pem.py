@@ -11,7 +11,8 @@ from typing import TypeVar
 from cryptography import x509
 from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import pkcs7
 from cryptography.x509.oid import NameOID
 
@@ -103,8 +104,20 @@ def load_box_certificate(pem: bytes, box_id: str, label: Text) -> x509.Certifica
 
 def load_public_key(pem: bytes, label: Text) -> PublicKeyTypes:
     """Return the public key of a private key."""
+    return _load_private_key(pem, label).public_key()
+
+
+def load_signing_key(pem: bytes, label: Text) -> Ed25519PrivateKey:
+    """Return an Ed25519 key."""
+    key = _load_private_key(pem, label)
+    if not isinstance(key, Ed25519PrivateKey):
+        raise _error(label, Message("not an Ed25519 key"))
+    return key
+
+
+def _load_private_key(pem: bytes, label: Text) -> PrivateKeyTypes:
     try:
-        return serialization.load_pem_private_key(pem, password=None).public_key()
+        return serialization.load_pem_private_key(pem, password=None)
     except TypeError as error:
         raise _error(
             label, Message("encrypted with a password; allowed: a key without one")

@@ -16,6 +16,8 @@ COMMANDS = (
     "replay",
     "detect",
     "watch",
+    "send",
+    "key",
     "footage",
     "probe",
     "ptz",
@@ -33,7 +35,9 @@ COMMANDS = (
 )
 """All commands, in the order in which a newcomer needs them."""
 
-CENTRE_COMMANDS = frozenset({"demo", "replay", "detect", "watch", "console-code", "flash"})
+CENTRE_COMMANDS = frozenset(
+    {"demo", "replay", "detect", "watch", "send", "key", "console-code", "flash"}
+)
 """Commands in `centre.cli`, a package that is not installed on a box."""
 
 _EXTENDED_COMMANDS = frozenset({"provision"})

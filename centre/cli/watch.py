@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from agent.base.clock import SystemClock, rfc3339
 from agent.base.errors import UserError
 from agent.cli.commands import Commands
-from agent.config.broker import BrokerConfig, check_broker
+from agent.config.broker import BrokerConfig
 from agent.config.names import ALLOWED_NAME, NAME_PATTERN
 from agent.reporting.payloads import Message
 from agent.runtime.stop_signals import STOP_SIGNALS
+from centre.cli.broker_arguments import add_broker, parse_broker
 from centre.client import (
     DEFAULT_CENTRE,
     CentreClient,
@@ -57,12 +58,7 @@ def add_parser(commands: Commands) -> None:
         "events. Keys: arrows and page keys select a box, / filters by words, q ends it. Into a pipe it "
         "prints a line for each change.",
     )
-    parser.add_argument(
-        "--broker", metavar="URL", required=True, help="mqtt://HOST[:1883] or mqtts://HOST[:8883]"
-    )
-    parser.add_argument("--ca", metavar="FILE", help="the CA of the broker's certificate, PEM")
-    parser.add_argument("--certificate", metavar="FILE", help="the client certificate, PEM")
-    parser.add_argument("--key", metavar="FILE", help="the key of the client certificate, PEM")
+    add_broker(parser)
     parser.add_argument("--box", metavar="ID", help="only this box (default: all)")
     parser.add_argument(
         "--format",
@@ -96,14 +92,7 @@ def add_parser(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Watch until Ctrl-C. Raises: UserError if an argument is wrong."""
-    broker = BrokerConfig(
-        url=args.broker,
-        ca=args.ca,
-        certificate=args.certificate,
-        key=args.key,
-        insecure=True,  # typed by the person who sees it
-    )
-    check_broker(broker, "vigie watch")
+    broker = parse_broker(args, "vigie watch")
     if args.ack != (args.store is not None):
         given, missing = ("--ack", "--store FILE") if args.ack else ("--store", "--ack")
         raise UserError(f"{given} needs {missing}: a centre stores what it acknowledges")

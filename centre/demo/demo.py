@@ -19,7 +19,8 @@ from agent.reporting.payloads import EventData, SnapshotHeader
 from agent.runtime.sd_notify import Notifier
 from agent.runtime.stop_signals import StopSignals
 from centre.demo.broker import run_broker
-from centre.demo.demo_centre import DemoCentre
+from centre.demo.demo_authority import DemoAuthority
+from centre.demo.demo_centre import CENTRE_NAME, DemoCentre
 from centre.demo.display import open_display
 from centre.demo.files import DemoFiles
 from centre.demo.log_redirect import redirect_logs
@@ -80,8 +81,8 @@ class Scenario(Protocol):
         ...
 
 
-ScenarioFactory = Callable[[DemoFiles, str, Clock, Console], Scenario]
-"""Takes the files, the broker's URL, the clock, and the console for progress messages."""
+ScenarioFactory = Callable[[DemoFiles, str, DemoAuthority, Clock, Console], Scenario]
+"""Takes the files, the broker's URL, the control authority, the clock, and the console for progress messages."""
 
 
 def run_demo(open_scenario: ScenarioFactory, out: Path, console: Console) -> DemoSummary:
@@ -91,18 +92,21 @@ def run_demo(open_scenario: ScenarioFactory, out: Path, console: Console) -> Dem
     """
     files = DemoFiles(out)
     clock = SystemClock()
+    authority = DemoAuthority(files.control_ca, clock.utc(clock.boottime_ns()))
     with (
         redirect_logs(files.log),
         run_broker(files.state) as broker_url,
-        closing(open_scenario(files, broker_url, clock, console)) as scenario,
+        closing(open_scenario(files, broker_url, authority, clock, console)) as scenario,
         # Only now: Ctrl-C while a video is fetched ends the program, later it ends the scenario.
         StopSignals() as signals,
     ):
-        return _DemoRun(scenario, files, clock).run(console, signals)
+        return _DemoRun(scenario, files, authority, clock).run(console, signals)
 
 
 class _DemoRun:
-    def __init__(self, scenario: Scenario, files: DemoFiles, clock: Clock) -> None:
+    def __init__(
+        self, scenario: Scenario, files: DemoFiles, authority: DemoAuthority, clock: Clock
+    ) -> None:
         self._scenario = scenario
         self._files = files
         self._clock = clock
@@ -120,6 +124,7 @@ class _DemoRun:
             pipeline.frame_listeners.append(self._on_frame_result)
         self._centre = DemoCentre(
             scenario.config.broker,
+            authority.identity(CENTRE_NAME, "centre"),
             files,
             self._stats,
             scenario.on_event,

@@ -1,36 +1,29 @@
-"""The demo's operators: publish commands over MQTT and receive the replies."""
+"""The demo's operators: publish signed commands over MQTT and receive the replies."""
 
 import random
 import uuid
-from collections import deque
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 
-from agent.base.clock import Clock, rfc3339
+from agent.base.clock import Clock
 from agent.base.model import Reply
 from agent.config.broker import BrokerConfig
 from agent.reporting import topics
 from agent.reporting.mqtt.packets import ReceivedPublish
-from agent.reporting.mqtt.paho_transport import PahoTransport
 from agent.reporting.payloads import ReplyMessage
+from centre import signing
+from centre.demo.demo_authority import DemoAuthority
 from centre.demo.ptz_script import Person
-from centre.reconnecting_client import ReconnectingClient
+from centre.publisher import OutgoingPublish, Publisher
 
 COMMAND_TTL_S = 20.0
 
 
-class _QueuedCommand(msgspec.Struct, frozen=True, kw_only=True):
-    verb: str
-    payload: bytes
-    response_topic: str
-    correlation: bytes
-
-
-class DemoOperator(ReconnectingClient):
-    """A stage that sends commands and calls `on_reply` on its thread. `send` is thread-safe."""
+class DemoOperator(Publisher):
+    """A stage that sends commands and calls `on_reply` on its thread. `send_command` is thread-safe."""
 
     name = "demo operator"
 
@@ -38,6 +31,7 @@ class DemoOperator(ReconnectingClient):
         self,
         broker: BrokerConfig,
         box: str,
+        authority: DemoAuthority,
         on_reply: Callable[[Reply], None],
         clock: Clock,
         rng: random.Random,
@@ -46,55 +40,61 @@ class DemoOperator(ReconnectingClient):
             broker,
             f"demo-operator-{rng.getrandbits(32):08x}",
             [topics.up_topic(box, "reply/#")],
+            self._on_received_reply,
             rng,
             clock.boottime_ns,
         )
         self._box = box
+        self._authority = authority
         self._on_reply = on_reply
         self._clock = clock
         self._rng = rng
-        self._outgoing: deque[_QueuedCommand] = deque()
-        """Commands without a PUBACK, in order. After a reconnection they are sent again: the box
-        recognises a repeat by its id."""
 
-    def send(self, person: Person, verb: str, args: dict[str, Any]) -> str:
-        """Enqueue a command in a person's name. Return its id, which its replies carry."""
-        command_id = str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
-        expires = self._clock.utc(self._clock.boottime_ns()) + timedelta(seconds=COMMAND_TTL_S)
-        payload = {
+    def send_command(self, person: Person, verb: str, args: dict[str, Any]) -> str:
+        """Sign a command with a person's key, and enqueue it. Return its id, which its replies carry."""
+        command_id, now = self._new_id(), self._now()
+        payload = signing.sign_command(
+            box=self._box,
+            verb=verb,
+            args=args,
+            command_id=command_id,
+            issued=now,
+            expires=now + timedelta(seconds=COMMAND_TTL_S),
+            signers=[self._authority.identity(person.name, person.role)],
+        )
+        return self._enqueue(person, verb, command_id, payload)
+
+    def send_unsigned(self, person: Person, verb: str, args: dict[str, Any]) -> str:
+        """Enqueue a command that claims a person's name, as a forger would. Return its id."""
+        command_id = self._new_id()
+        command = {
             "id": command_id,
-            "expires": rfc3339(expires),
+            "expires": self._now() + timedelta(seconds=COMMAND_TTL_S),
             "by": person.name,
             "role": person.role,
             "args": args,
         }
-        self._outgoing.append(
-            _QueuedCommand(
-                verb=verb,
-                payload=msgspec.json.encode(payload),
+        return self._enqueue(person, verb, command_id, msgspec.json.encode(command))
+
+    def _enqueue(self, person: Person, verb: str, command_id: str, payload: bytes) -> str:
+        self.send(
+            OutgoingPublish(
+                topic=topics.down_topic(self._box, f"command/{verb}"),
+                payload=payload,
+                expiry_s=int(COMMAND_TTL_S),
                 response_topic=topics.up_topic(self._box, f"reply/{person.name}"),
                 correlation=command_id.encode(),
             )
         )
-        self._wake()
         return command_id
 
-    def _on_publish(self, received: ReceivedPublish) -> None:
+    def _new_id(self) -> str:
+        return str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
+
+    def _now(self) -> datetime:
+        return self._clock.utc(self._clock.boottime_ns())
+
+    def _on_received_reply(self, received: ReceivedPublish) -> None:
         message = topics.decode_as(ReplyMessage, received.payload)
         if message is not None:
             self._on_reply(message.data)
-
-    def _on_puback(self) -> None:
-        self._outgoing.popleft()
-
-    def _after_poll(self, transport: PahoTransport) -> None:
-        while self._has_send_quota and self._in_flight < len(self._outgoing):
-            queued = self._outgoing[self._in_flight]
-            transport.publish(
-                topics.down_topic(self._box, f"command/{queued.verb}"),
-                queued.payload,
-                expiry_s=int(COMMAND_TTL_S),
-                response_topic=queued.response_topic,
-                correlation=queued.correlation,
-            )
-            self._in_flight += 1

@@ -27,6 +27,7 @@ class DemoFiles:
         self.scene = folder / "scene.toml"
         self.panorama = folder / "panorama.jpg"
         self.config = folder / "vigie.toml"
+        self.control_ca = self.state / "control-ca.pem"
         self.scenes = folder / "scenes"
         try:
             self._prepare()

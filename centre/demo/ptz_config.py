@@ -33,6 +33,7 @@ def write_config(files: DemoFiles, broker_url: str, script: PtzScript) -> Config
     port_path = (files.state / "head-port").absolute()
     text = Template((SCENES_FOLDER / "ptz.toml").read_text(encoding="utf-8")).substitute(
         broker=broker_url,
+        control_ca=_escape_toml(files.control_ca.absolute()),
         port=_escape_toml(port_path),
         lease_s=script.lease_s,
         dwell_s=script.dwell_s,

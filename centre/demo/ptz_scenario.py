@@ -19,6 +19,7 @@ from agent.config.heads import FieldOfView
 from agent.reporting.payloads import EventData, SnapshotHeader
 from agent.runtime.stage import StageThread
 from centre.demo.demo import CONNECT_TIMEOUT_S
+from centre.demo.demo_authority import DemoAuthority
 from centre.demo.demo_operator import DemoOperator
 from centre.demo.files import DemoFiles
 from centre.demo.ptz_config import RenderedStreet, build_camera_source, visca_options, write_config
@@ -59,6 +60,7 @@ class PtzScenario:
         options: PtzOptions,
         files: DemoFiles,
         broker_url: str,
+        authority: DemoAuthority,
         clock: Clock,
         console: Console,
     ) -> None:
@@ -84,7 +86,7 @@ class PtzScenario:
         self._snapshots: dict[str, Path] = {}
         rng = random.Random()  # noqa: S311 - jitter, not secrets
         self._operator = DemoOperator(
-            self.config.broker, self.config.box.id, self._enqueue, clock, rng
+            self.config.broker, self.config.box.id, authority, self._enqueue, clock, rng
         )
         self._operator_thread = StageThread(self._operator, clock.boottime_ns, rng, vital=False)
         self._start_ns = clock.boottime_ns()
@@ -167,7 +169,7 @@ class PtzScenario:
         args = step.args
         if step.with_token:
             args = args | {"token": self._log.lease_token(step.person)}
-        command_id = self._operator.send(step.person, step.verb, args)
+        command_id = self._operator.send_command(step.person, step.verb, args)
         self._log.add_command(self._now_s(), command_id, step)
 
     def _process_inbox(self) -> None:

@@ -35,7 +35,8 @@ class PtzDemoResult(msgspec.Struct, frozen=True, kw_only=True):
         yield "Lease expired", _format_milestone(milestones.lease_expiry)
         yield "Tour resumed", _format_milestone(milestones.tour_resumption)
         sent, done = milestones.commands_sent, milestones.commands_done
-        yield "Commands", f"{sent} sent, {done} done, {len(milestones.refusals)} refused"
+        refused = len(milestones.refusals)
+        yield "Commands", f"{sent} sent, each signed by its operator; {done} done, {refused} refused"
         for line in milestones.refusals:
             yield "", f"{format_clock(line.t_s)} {line.text.strip()}"
         yield "In sight", f"at most {stats.max_concurrent_tracks} road users at once"

@@ -22,12 +22,15 @@ from agent.config.configuration import (
     HealthConfig,
     RecordConfig,
 )
+from agent.config.control import ControlConfig
 from agent.detection import scene as scenes
 from agent.reporting.payloads import EventData, SnapshotHeader
 from centre.annotated_video import AnnotatedVideoWriter
+from centre.demo.demo_authority import DemoAuthority
 from centre.demo.export_check import ExportCheck, check_export
 from centre.demo.files import DemoFiles
 from centre.demo.screen import ScreenContent
+from centre.demo.signed_request import SignedRequest
 from centre.demo.stats import StatsView
 from centre.demo.video_camera import DemoVideoCamera, FramePacer, OpenOnce
 from centre.demo.video_screen import video_screen
@@ -59,6 +62,7 @@ class VideoScenario:
         options: VideoOptions,
         files: DemoFiles,
         broker_url: str,
+        authority: DemoAuthority,
         clock: Clock,
         console: Console,
     ) -> None:
@@ -76,7 +80,7 @@ class VideoScenario:
         )
         # A copy, for the user to edit.
         shutil.copyfile(self._video.scene, files.scene)
-        self.config = _build_config(self._video, files, broker_url)
+        self.config = _build_config(self._video, files, broker_url, authority)
         (source,) = camera_source.build_sources(self.config, clock, "demo")
         self._pacer = FramePacer() if options.fast else None
         self._open_camera = source.open_main
@@ -84,6 +88,7 @@ class VideoScenario:
         self.source = msgspec.structs.replace(source, open_main=self._open_once)
         self._first_event_time: str | None = None
         self._agent: Agent | None = None
+        self._request = SignedRequest(self.config, CAMERA_NAME, authority, clock)
         self._annotated_video = AnnotatedVideoWriter(
             files.annotated_video,
             scenes.load_scene(self._video.scene),
@@ -93,8 +98,9 @@ class VideoScenario:
         )
 
     def start(self, agent: Agent) -> None:
-        """Keep the agent, to ask it for the video's end."""
+        """Keep the agent, to ask it for the video's end, and connect the operator. Raises: UserError."""
         self._agent = agent
+        self._request.start()
 
     def on_frame_result(self, frame: Frame, result: FrameResult) -> None:
         """Draw the frame, and let the camera give the next one."""
@@ -111,7 +117,9 @@ class VideoScenario:
         """Ignore the snapshot: it is only stored."""
 
     def advance(self, *, draining: bool) -> None:
-        """Do nothing: the video plays by itself."""
+        """Ask for a picture after the first event. Otherwise the video plays by itself."""
+        if self._first_event_time is not None and not draining:
+            self._request.send()
 
     def is_over(self) -> bool:
         """Return whether the video has ended."""
@@ -132,11 +140,13 @@ class VideoScenario:
             export_check=self._check_export(public_key),
             skipped_frames=queue.replaced if queue else 0,
             video_error=self._annotated_video.error,
+            command=self._request.result(),
         )
 
     def close(self) -> None:
-        """Finish the annotated video."""
+        """Finish the annotated video, and disconnect the operator."""
         self._annotated_video.close()
+        self._request.close()
 
     def _check_export(self, public_key: str | None) -> ExportCheck | None:
         begin = self._first_event_time
@@ -152,7 +162,9 @@ class VideoScenario:
         return DemoVideoCamera(camera, self._options.duration_s, self._pacer, base_ns)
 
 
-def _build_config(video: DemoVideo, files: DemoFiles, broker_url: str) -> Config:
+def _build_config(
+    video: DemoVideo, files: DemoFiles, broker_url: str, authority: DemoAuthority
+) -> Config:
     camera = CameraConfig(
         name=CAMERA_NAME,
         driver=video.driver,
@@ -162,6 +174,7 @@ def _build_config(video: DemoVideo, files: DemoFiles, broker_url: str) -> Config
     return Config(
         box=BoxConfig(id=BOX_ID, site="the demo", state=str(files.state)),
         broker=BrokerConfig(url=broker_url),
+        control=ControlConfig(ca=str(authority.ca_file)),
         camera=(camera,),
         record=RecordConfig(max_bytes=_MAX_FOOTAGE_BYTES),
         health=HealthConfig(interval_s=1.0),

@@ -19,6 +19,7 @@ class VideoDemoResult(msgspec.Struct, frozen=True, kw_only=True):
 
     video: DemoVideo
     export_check: ExportCheck | None
+    command: str
     skipped_frames: int
     video_error: str | None
 
@@ -39,6 +40,7 @@ class VideoDemoResult(msgspec.Struct, frozen=True, kw_only=True):
             "Frames",
             f"{stats.frames} processed, {skipped}; the detector ran {stats.inferences} times",
         )
+        yield "Command", self.command
         yield "Export", _format_export(self.export_check)
         if self.video_error is not None:
             yield "Annotation", f"FAILED: {self.video_error}"

@@ -1,0 +1,165 @@
+"""`vigie key`: makes the control authority, certifies people and systems, and revokes their certificates."""
+
+import argparse
+import random
+import secrets
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from agent.authority.certificate import (
+    MAX_CENTRE_LIFETIME,
+    MAX_PERSON_LIFETIME,
+    PERSON_LIFETIME,
+)
+from agent.base.clock import SystemClock, rfc3339
+from agent.base.control_role import CONTROL_ROLES
+from agent.base.errors import UserError
+from agent.cli.arguments import number_parser
+from agent.cli.commands import Commands
+from agent.cli.output import parse_text
+from agent.config.broker import BrokerConfig
+from agent.reporting import topics
+from centre import control_keys, signing
+from centre.cli.broker_arguments import add_broker, parse_broker
+from centre.publisher import OutgoingPublish, Publisher, run_until
+
+MAX_AUTHORITY_YEARS = 30.0
+CENTRE_LIFETIME = timedelta(days=90)
+PUBLISH_TIMEOUT_S = 15.0
+
+
+def add_parser(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "key",
+        help="make the keys and certificates of the people who may command boxes",
+        description="The control authority certifies the people and systems whose signed commands a box obeys. "
+        "Example: vigie key authority control 'Casablanca'; vigie key request amina --key amina.key; "
+        "vigie key issue control amina.csr --role operator --out amina.pem",
+    )
+    subcommands = parser.add_subparsers(metavar="COMMAND", required=True)
+    authority = subcommands.add_parser("authority", help="make a control authority")
+    authority.add_argument("folder", metavar="FOLDER", type=Path, help="a new folder")
+    authority.add_argument("name", metavar="NAME", help="name of the authority, such as the city")
+    authority.add_argument(
+        "--years",
+        metavar="N",
+        type=number_parser("--years", MAX_AUTHORITY_YEARS),
+        default=10.0,
+        help="validity (default: %(default)g)",
+    )
+    authority.set_defaults(run=_make_authority)
+    request = subcommands.add_parser(
+        "request", help="make one's key, which stays here, and the request for its certificate"
+    )
+    request.add_argument("name", metavar="NAME", help="name of the person or system")
+    request.add_argument("--key", metavar="FILE", type=Path, required=True, help="the new key")
+    request.set_defaults(run=_make_request)
+    issue = subcommands.add_parser("issue", help="certify a request")
+    issue.add_argument("folder", metavar="FOLDER", type=Path, help="the authority's folder")
+    issue.add_argument("request", metavar="REQUEST", type=Path, help="FILE.csr of `key request`")
+    issue.add_argument("--role", choices=CONTROL_ROLES, required=True, help="what it may command")
+    issue.add_argument(
+        "--hours",
+        metavar="N",
+        type=number_parser("--hours", MAX_CENTRE_LIFETIME.total_seconds() / 3600),
+        help=f"validity (default: {PERSON_LIFETIME.total_seconds() / 3600:g}, at most "
+        f"{MAX_PERSON_LIFETIME.total_seconds() / 3600:g}; role centre: {CENTRE_LIFETIME.days} days)",
+    )
+    issue.add_argument("--out", metavar="FILE", type=Path, required=True, help="the certificate")
+    issue.set_defaults(run=_issue)
+    revoke = subcommands.add_parser(
+        "revoke",
+        help="revoke certificates, and publish the revocation list",
+        description="Adds certificates to the revocation list, and publishes it, retained. Without a certificate "
+        "the list is published again.",
+    )
+    revoke.add_argument("folder", metavar="FOLDER", type=Path, help="the authority's folder")
+    revoke.add_argument(
+        "revoked", metavar="CERTIFICATE", type=Path, nargs="*", help="a certificate's file"
+    )
+    add_broker(revoke)
+    revoke.set_defaults(run=_revoke)
+
+
+def _make_authority(args: argparse.Namespace) -> int:
+    name = parse_text(args.name, "NAME")
+    lifetime = timedelta(days=args.years * 365)
+    control_keys.create_authority(args.folder, name, lifetime, datetime.now(UTC), _new_serial())
+    print(
+        f"{args.folder}: a new control authority. {control_keys.CA_FILE} goes onto each box, as `ca` of its "
+        f"[control]; {control_keys.CA_KEY_FILE} commands every box: keep it offline."
+    )
+    return 0
+
+
+def _make_request(args: argparse.Namespace) -> int:
+    name = parse_text(args.name, "NAME")
+    request_file = args.key.with_suffix(".csr")
+    control_keys.create_request(args.key, request_file, name)
+    print(f"{args.key}: a new key, which stays here. {request_file} goes to the control authority.")
+    return 0
+
+
+def _issue(args: argparse.Namespace) -> int:
+    if args.hours is not None:
+        lifetime = timedelta(hours=args.hours)
+    else:
+        lifetime = CENTRE_LIFETIME if args.role == "centre" else PERSON_LIFETIME
+    certificate = control_keys.issue(
+        control_keys.load_authority(args.folder),
+        args.request,
+        args.role,
+        lifetime,
+        datetime.now(UTC),
+        _new_serial(),
+    )
+    control_keys.write_new_file(args.out, certificate.public_bytes(Encoding.PEM), 0o644)
+    end = rfc3339(certificate.not_valid_after_utc)
+    print(f"{args.out}: role {args.role}, until {end}, serial {certificate.serial_number:x}")
+    return 0
+
+
+def _revoke(args: argparse.Namespace) -> int:
+    broker = parse_broker(args, "vigie key revoke")
+    authority = control_keys.load_authority(args.folder)
+    now = datetime.now(UTC)
+    certificates = [control_keys.load_certificate(file) for file in args.revoked]
+    revocations = control_keys.revoke(args.folder, certificates, now)
+    serials = [entry.serial for entry in revocations.certificates]
+    message = signing.sign_revocations(revocations.number, now, serials, authority)
+    _publish(broker, message, f"revocation list {revocations.number}")
+    print(f"revocation list {revocations.number}, certificates: {len(serials)}; published at {args.broker}")
+    return 0
+
+
+def _publish(broker: BrokerConfig, message: bytes, name: str) -> None:
+    """Publish the revocation list, retained. Raises: UserError if the broker does not take it."""
+    problems = [f"no answer in {PUBLISH_TIMEOUT_S:g} s"]
+    rng = random.Random()  # noqa: S311 - jitter and a client id, no secret
+    clock_ns = SystemClock().boottime_ns
+    publisher = Publisher(
+        broker,
+        f"vigie-key-{rng.getrandbits(32):08x}",
+        [topics.REVOCATIONS_TOPIC],
+        lambda _: None,
+        rng,
+        clock_ns,
+        on_refused=problems.append,
+        on_connection_change=lambda problem: problems.append(problem) if problem else None,
+    )
+    publisher.send(OutgoingPublish(topic=topics.REVOCATIONS_TOPIC, payload=message, retained=True))
+    is_sent = run_until(publisher, lambda: not publisher.has_unsent, PUBLISH_TIMEOUT_S, clock_ns)
+    publisher.close()
+    if not is_sent or len(problems) > 1:
+        raise UserError(
+            f"{broker.url}: {problems[-1]}: {name} is written, and not published; allowed: the same command "
+            "again, without a certificate"
+        )
+
+
+def _new_serial() -> int:
+    """Return a random serial number (RFC 5280, 4.1.2.2): positive, at most 20 bytes."""
+    return secrets.randbits(152) + 1

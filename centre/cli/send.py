@@ -1,0 +1,202 @@
+"""`vigie send BOX VERB ...`: signs a command, sends it, and shows its progress."""
+
+import argparse
+import random
+import sys
+import uuid
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, get_args
+
+import msgspec
+
+from agent.authority.signed_message import ParsedMessage, SigningIdentity
+from agent.base.clock import SystemClock, rfc3339
+from agent.base.errors import UserError
+from agent.base.file_read import read_regular_file
+from agent.base.model import CommandAccepted, CommandDone, CommandProgress, CommandRefused, Reply
+from agent.cli.arguments import number_parser
+from agent.cli.commands import Commands
+from agent.cli.output import check_interactive, parse_text, print_json
+from agent.commands.command import MAX_COMMAND_BYTES, MAX_EXPIRY_S, CommandRole
+from agent.reporting.payloads import OnlineStatus, StatusMessage
+from centre import control_keys, signing
+from centre.cli.broker_arguments import add_broker, parse_broker
+from centre.command_exchange import CommandExchange
+from centre.command_request import countersign, parse_arguments, read_request
+from centre.fleet.wire_text import clean_text
+
+DEFAULT_TIMEOUT_S = 60.0
+
+
+def add_parser(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "send",
+        help="send a signed command to a box, and show its progress",
+        description="Signs a command with one's control key, sends it, and shows the replies. The verbs and "
+        "their arguments are in docs/commands.md. Example: vigie send pole-17 ptz do=goto_preset head=mast "
+        "preset=gate --signer amina.pem --signer-key amina.key --broker mqtts://broker.example.org",
+    )
+    parser.add_argument("box", metavar="BOX", help="id of the box")
+    parser.add_argument("verb", metavar="VERB", help="such as ptz, snapshot, hold")
+    parser.add_argument("args", metavar="NAME=VALUE", nargs="*", help="or one JSON object")
+    signer = parser.add_argument_group("who asks")
+    signer.add_argument("--signer", metavar="FILE", type=Path, help="one's control certificate")
+    signer.add_argument("--signer-key", metavar="FILE", type=Path, help="its key")
+    signer.add_argument(
+        "--by", metavar="NAME", help="without a signature, to a box that has no control.ca"
+    )
+    signer.add_argument(
+        "--role",
+        choices=get_args(CommandRole),
+        default="operator",
+        help="with --by (default: %(default)s)",
+    )
+    two = parser.add_argument_group("commands that two people sign")
+    two.add_argument(
+        "--save", metavar="FILE", type=Path, help="do not send: write the signed command"
+    )
+    two.add_argument(
+        "--countersign", metavar="FILE", type=Path, help="sign a saved command too, and send it"
+    )
+    two.add_argument("--yes", action="store_true", help="countersign without a question")
+    parser.add_argument(
+        "--timeout",
+        metavar="S",
+        type=number_parser("--timeout", MAX_EXPIRY_S),
+        default=DEFAULT_TIMEOUT_S,
+        help="how long the command is valid, and each reply is waited for (default: %(default)g)",
+    )
+    parser.add_argument("--json", action="store_true", help="print each reply as a line of JSON")
+    add_broker(parser, required=False)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Send the command. Return 0 if it was done, 1 if it was refused. Raises: UserError."""
+    identity = _load_identity(args)
+    saved = _read_saved(args)
+    if args.save is not None:
+        if identity is None:
+            raise UserError("--save: allowed: with --signer and --signer-key")
+        message = _sign(args, identity, str(uuid.uuid4()), session=None)
+        control_keys.write_new_file(args.save, message, 0o644)
+        print(f"{args.save}: signed by one person; another one sends it with --countersign")
+        return 0
+    if args.broker is None:
+        raise UserError("send: --broker URL is missing")
+    broker = parse_broker(args, "vigie send")
+    command_id = str(uuid.uuid4()) if saved is None else str(saved.claims.get("id"))
+    rng = random.Random()  # noqa: S311 - jitter and a client id, no secret
+    exchange = CommandExchange(broker, args.box, command_id, rng, SystemClock().boottime_ns)
+    with closing(exchange):
+        session = _session(args.box, exchange.read_status())
+        if identity is None:
+            payload = _unsigned(args, command_id)
+        elif saved is None:
+            payload = _sign(args, identity, command_id, session)
+        else:
+            _confirm(args, saved)
+            payload = countersign(saved, identity)
+        exit_code = 1
+        for reply in exchange.send(args.verb, payload, args.timeout):
+            exit_code = _print_reply(reply, as_json=args.json)
+    return exit_code
+
+
+def _load_identity(args: argparse.Namespace) -> SigningIdentity | None:
+    if (args.signer is None) != (args.signer_key is None):
+        raise UserError("--signer and --signer-key go together: give both or neither")
+    if (args.signer is None) == (args.by is None):
+        raise UserError("send: allowed: --signer FILE --signer-key FILE, or --by NAME")
+    if args.signer is None:
+        return None
+    return control_keys.load_identity(args.signer, args.signer_key)
+
+
+def _read_saved(args: argparse.Namespace) -> ParsedMessage | None:
+    if args.countersign is None:
+        return None
+    if args.signer is None or args.save is not None or args.args:
+        raise UserError("--countersign: allowed: with --signer, without --save and arguments")
+    try:
+        saved = read_request(read_regular_file(args.countersign, 2 * MAX_COMMAND_BYTES))
+    except OSError as error:
+        raise UserError(f"{args.countersign}: {error.strerror or error}") from error
+    named = (saved.claims.get("box"), saved.claims.get("verb"))
+    if named != (args.box, args.verb):
+        raise UserError(f"{args.countersign}: is {named[1]!r} for {named[0]!r}; allowed: that")
+    return saved
+
+
+def _confirm(args: argparse.Namespace, saved: ParsedMessage) -> None:
+    """Show a saved command to the second person, and ask. Raises: UserError if they do not agree."""
+    claims = msgspec.json.encode(saved.claims).decode()
+    print(f"the other person has signed: {clean_text(claims)}", file=sys.stderr)
+    if args.yes:
+        return
+    check_interactive("send --countersign")
+    if input("sign this too, and send it? [y/N] ").strip().lower() != "y":
+        raise UserError("not sent")
+
+
+def _session(box: str, status: StatusMessage | None) -> int | None:
+    """Return the session that a box needs because its clock is not trusted, otherwise None.
+
+    A box that is not connected is named on standard error: its command waits for it, or expires.
+    """
+    if status is None:
+        print(f"vigie: {box}: the broker knows no box of this name", file=sys.stderr)
+    elif not isinstance(status.data, OnlineStatus):
+        state = status.data.__struct_config__.tag
+        print(f"vigie: {box}: {state} since {status.time}", file=sys.stderr)
+    elif not status.clock.synced:
+        return status.data.session
+    return None
+
+
+def _sign(
+    args: argparse.Namespace, identity: SigningIdentity, command_id: str, session: int | None
+) -> bytes:
+    issued = datetime.now(UTC)
+    return signing.sign_command(
+        box=args.box,
+        verb=args.verb,
+        args=parse_arguments(args.args),
+        command_id=command_id,
+        issued=issued,
+        expires=issued + timedelta(seconds=args.timeout),
+        signers=[identity],
+        session=session,
+    )
+
+
+def _unsigned(args: argparse.Namespace, command_id: str) -> bytes:
+    command: dict[str, Any] = {
+        "id": command_id,
+        "expires": rfc3339(datetime.now(UTC) + timedelta(seconds=args.timeout)),
+        "by": parse_text(args.by, "--by"),
+        "role": args.role,
+        "args": parse_arguments(args.args),
+    }
+    return msgspec.json.encode(command)
+
+
+def _print_reply(reply: Reply, *, as_json: bool) -> int:
+    """Print a reply. Return 1 if it refuses the command."""
+    if as_json:
+        print_json(reply)
+        return isinstance(reply, CommandRefused)
+    match reply:
+        case CommandAccepted():
+            print("accepted", file=sys.stderr)
+        case CommandProgress():
+            print(f"{reply.progress:4.0%} {clean_text(reply.detail)}", file=sys.stderr)
+        case CommandDone():
+            sys.stdout.buffer.write(msgspec.json.format(bytes(reply.result), indent=2) + b"\n")
+        case CommandRefused():
+            print(f"vigie: {reply.code}: {clean_text(reply.message)}", file=sys.stderr)
+            return 1
+    return 0

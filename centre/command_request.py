@@ -1,0 +1,70 @@
+"""A command as a person types it: arguments, names of files, a second signature. Pure."""
+
+import base64
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from agent.authority.refusal import RefusedMessage
+from agent.authority.signed_message import (
+    JwsMessage,
+    ParsedMessage,
+    SigningIdentity,
+    parse_message,
+    sign_message,
+)
+from agent.base.errors import UserError
+from agent.base.json_decode import MalformedJson, decode_any_json, decode_json
+
+
+def parse_arguments(words: Sequence[str]) -> dict[str, Any]:
+    """Return the `args` of a command: of one JSON object, or of NAME=VALUE words.
+
+    A value is JSON if it can be read as such, otherwise a text; `NAME.NAME=VALUE` is a member of an object.
+    Raises: UserError.
+    """
+    if len(words) == 1 and words[0].lstrip().startswith("{"):
+        try:
+            return decode_json(words[0], dict[str, Any])
+        except MalformedJson as error:
+            raise UserError(f"ARGS: not a JSON object: {error}") from error
+    args: dict[str, Any] = {}
+    for word in words:
+        path, separator, text = word.partition("=")
+        *parents, name = path.split(".")
+        if not separator or not all((*parents, name)):
+            raise UserError(f"ARGS: {word!r}: allowed: NAME=VALUE, or one JSON object")
+        target = args
+        for parent in parents:
+            target = target.setdefault(parent, {})
+            if not isinstance(target, dict):
+                raise UserError(f"ARGS: {word!r}: {parent!r} has a value already")
+        if name in target:
+            raise UserError(f"ARGS: {word!r}: given twice; allowed: once")
+        target[name] = _parse_value(text)
+    return args
+
+
+def read_request(data: bytes) -> ParsedMessage:
+    """Return a signed command that was saved. Raises: UserError if it is none."""
+    try:
+        return parse_message(data, "vigie-command+jws")
+    except RefusedMessage as error:
+        raise UserError(f"not a signed command: {error}") from error
+
+
+def countersign(request: ParsedMessage, identity: SigningIdentity) -> bytes:
+    """Return a signed command with the signature of a second person, over the same bytes."""
+    text = request.jws.payload
+    claims = msgspec.Raw(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    second = decode_json(sign_message(claims, "vigie-command+jws", identity), JwsMessage)
+    signatures = (*request.jws.signatures, *second.signatures)
+    return msgspec.json.encode(msgspec.structs.replace(request.jws, signatures=signatures))
+
+
+def _parse_value(text: str) -> Any:
+    try:
+        return decode_any_json(text)
+    except MalformedJson:
+        return text

@@ -1,0 +1,192 @@
+"""Files of a control authority, and of the people and systems that it certifies.
+
+    FOLDER/control-ca.pem      the authority's certificate: `[control] ca` of each box
+    FOLDER/control-ca.key      its key; the folder belongs on no machine that others use
+    FOLDER/revocations.json    the number and the serials of the newest revocation list
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
+from cryptography.x509.oid import NameOID
+
+from agent.authority import certificate as control_certificate
+from agent.authority.refusal import RefusedMessage
+from agent.authority.signed_message import SigningIdentity
+from agent.base import atomic_file, pem
+from agent.base.control_role import ControlRole
+from agent.base.errors import UserError
+from agent.base.file_read import MAX_PEM_BYTES, read_regular_file
+from agent.base.state_file import DamagedStateFile, StateFile
+from agent.console import login
+from agent.provisioning.atomic_folder import NewFile
+from centre.provisioning.new_folder import check_new_folder, create_folder
+
+CA_FILE, CA_KEY_FILE, REVOCATIONS_FILE = "control-ca.pem", "control-ca.key", "revocations.json"
+CLOCK_TOLERANCE = timedelta(minutes=5)
+"""A certificate is valid this long before it is issued: clocks of boxes differ."""
+
+
+class RevokedCertificate(msgspec.Struct, frozen=True, kw_only=True):
+    """A revoked certificate: its serial number in hexadecimal, and its end."""
+
+    serial: str
+    not_after: Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class Revocations(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest revocation list. `number` grows with each change."""
+
+    number: int = 0
+    certificates: tuple[RevokedCertificate, ...] = ()
+
+
+def create_authority(
+    folder: Path, name: str, lifetime: timedelta, now: datetime, serial: int
+) -> None:
+    """Write the folder of a new authority. Raises: UserError if it cannot be written."""
+    check_new_folder(folder)
+    key = Ed25519PrivateKey.generate()
+    certificate = control_certificate.make_authority(
+        name, key, not_before=now - CLOCK_TOLERANCE, not_after=now + lifetime, serial=serial
+    )
+    files = {
+        CA_FILE: NewFile(data=certificate.public_bytes(Encoding.PEM), mode=0o644),
+        CA_KEY_FILE: NewFile(data=_key_pem(key), mode=0o600),
+    }
+    try:
+        create_folder(folder, files)
+    except OSError as error:
+        raise UserError(f"{folder}: {error.strerror or error}") from error
+
+
+def load_authority(folder: Path) -> SigningIdentity:
+    """Return the authority of a folder. Raises: UserError."""
+    return load_identity(folder / CA_FILE, folder / CA_KEY_FILE)
+
+
+def load_identity(certificate_file: Path, key_file: Path) -> SigningIdentity:
+    """Return a certificate and its key. Raises: UserError, also if they do not match."""
+    certificate = load_certificate(certificate_file)
+    key = pem.load_signing_key(
+        login.read_secret_text(key_file).encode(), f"key {str(key_file)!r}"
+    )
+    if certificate.public_key() != key.public_key():
+        raise UserError(f"{key_file}: not the key of {certificate_file}")
+    return SigningIdentity(certificate=certificate, key=key)
+
+
+def load_certificate(file: Path) -> x509.Certificate:
+    """Return the first certificate of a file. Raises: UserError."""
+    certificate, *_ = pem.load_authorities(_read(file), f"certificate {str(file)!r}")
+    return certificate
+
+
+def create_request(key_file: Path, request_file: Path, name: str) -> None:
+    """Write a new key, which its owner alone may read, and the request for its certificate.
+
+    Raises: UserError if one of the files exists or cannot be written.
+    """
+    key = Ed25519PrivateKey.generate()
+    request = (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+        .sign(key, None)
+    )
+    write_new_file(request_file, request.public_bytes(Encoding.PEM), 0o644)
+    try:
+        write_new_file(key_file, _key_pem(key), 0o600)
+    except UserError:
+        request_file.unlink()
+        raise
+
+
+def issue(
+    authority: SigningIdentity,
+    request_file: Path,
+    role: ControlRole,
+    lifetime: timedelta,
+    now: datetime,
+    serial: int,
+) -> x509.Certificate:
+    """Return the certificate for a request, whose name it has.
+
+    Raises: UserError if the request is none, or if no box would take the certificate.
+    """
+    label = f"request {str(request_file)!r}"
+    try:
+        public_key, subject = pem.decode_request(_read(request_file))
+    except pem.MalformedCertificate as error:
+        raise UserError(f"{label}: not a signing request in PEM: {error}") from error
+    names = subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    if not isinstance(public_key, Ed25519PublicKey) or len(names) != 1:
+        raise UserError(f"{label}: allowed: an Ed25519 key and one CN, as of `vigie key request`")
+    certificate = control_certificate.issue_certificate(
+        public_key,
+        str(names[0].value),
+        role,
+        authority=authority,
+        not_before=now - CLOCK_TOLERANCE,
+        not_after=now - CLOCK_TOLERANCE + lifetime,
+        serial=serial,
+    )
+    try:
+        control_certificate.read_control_certificate(certificate.public_bytes(Encoding.DER))
+    except RefusedMessage as error:
+        raise UserError(f"{label}: {error}") from error
+    return certificate
+
+
+def revoke(folder: Path, certificates: Sequence[x509.Certificate], now: datetime) -> Revocations:
+    """Add certificates to the revocation list of a folder, and return it, without those that have ended.
+
+    Raises: UserError if the list cannot be read or written.
+    """
+    file = StateFile(folder / REVOCATIONS_FILE, Revocations)
+    try:
+        present = file.read_strictly() or Revocations()
+        revoked = {entry.serial: entry for entry in present.certificates}
+        for certificate in certificates:
+            serial = f"{certificate.serial_number:x}"
+            revoked[serial] = RevokedCertificate(
+                serial=serial, not_after=certificate.not_valid_after_utc
+            )
+        remaining = tuple(entry for entry in revoked.values() if entry.not_after > now)
+        if present.number and remaining == present.certificates:
+            return present
+        new = Revocations(number=present.number + 1, certificates=remaining)
+        file.write(new)
+    except (DamagedStateFile, OSError) as error:
+        raise UserError(f"{file.path}: {error}") from error
+    return new
+
+
+def write_new_file(path: Path, data: bytes, mode: int) -> None:
+    """Create a file. Raises: UserError if it exists or cannot be written."""
+    try:
+        atomic_file.create_durably(path, data, mode)
+    except FileExistsError as error:
+        raise UserError(f"{path}: exists; allowed: a new file") from error
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror or error}") from error
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return read_regular_file(file, MAX_PEM_BYTES)
+    except OSError as error:
+        raise UserError(f"{file}: {error.strerror or error}") from error
+
+
+def _key_pem(key: Ed25519PrivateKey) -> bytes:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

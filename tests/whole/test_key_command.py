@@ -1,0 +1,115 @@
+"""`vigie key`: from a new authority to a certificate that a box takes, and its revocation."""
+
+import stat
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from agent.__main__ import main
+from agent.authority.certificate import is_issued_by, read_control_certificate
+from agent.reporting import topics
+from centre import control_keys
+from tests.whole import demo_values
+from tests.whole.report.broker import Mosquitto
+from tests.whole.report.reporting_box import wait_until
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Path:
+    folder = tmp_path / "control"
+    assert main(["key", "authority", str(folder), "Casablanca"]) == 0
+    return folder
+
+
+def certify(authority: Path, name: str, *arguments: str) -> int:
+    folder = authority.parent
+    assert main(["key", "request", name, "--key", str(folder / f"{name}.key")]) == 0
+    return main(
+        ["key", "issue", str(authority), str(folder / f"{name}.csr"), *arguments]
+        + ["--out", str(folder / f"{name}.pem")]
+    )
+
+
+def test_a_person_makes_their_key_and_the_authority_certifies_it(authority: Path) -> None:
+    assert certify(authority, "amina", "--role", "operator") == 0
+    folder = authority.parent
+    identity = control_keys.load_identity(folder / "amina.pem", folder / "amina.key")
+    certificate = read_control_certificate(identity.certificate.public_bytes(Encoding.DER))
+    assert (certificate.name, certificate.role) == ("amina", "operator")
+    assert is_issued_by(identity.certificate, control_keys.load_authority(authority).certificate)
+    lifetime = (
+        identity.certificate.not_valid_after_utc - identity.certificate.not_valid_before_utc
+    )
+    assert lifetime.total_seconds() == 12 * 3600
+    secrets = (folder / "amina.key", authority / control_keys.CA_KEY_FILE)
+    assert [stat.S_IMODE(file.stat().st_mode) for file in secrets] == [0o600, 0o600]
+
+
+def test_a_system_has_a_certificate_for_three_months(authority: Path) -> None:
+    assert certify(authority, "city", "--role", "centre") == 0
+    certificate = control_keys.load_certificate(authority.parent / "city.pem")
+    assert (certificate.not_valid_after_utc - certificate.not_valid_before_utc).days == 90
+
+
+def test_a_person_gets_no_certificate_for_longer_than_a_day(
+    authority: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert certify(authority, "amina", "--role", "operator", "--hours", "25") == 2
+    assert "allowed for the role 'operator'" in capsys.readouterr().err
+    assert not (authority.parent / "amina.pem").exists()
+
+
+def test_nothing_is_overwritten(authority: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert certify(authority, "amina", "--role", "operator") == 0
+    key = (authority.parent / "amina.key").read_bytes()
+    assert main(["key", "request", "amina", "--key", str(authority.parent / "amina.key")]) == 2
+    assert main(["key", "authority", str(authority), "Other"]) == 2
+    assert (authority.parent / "amina.key").read_bytes() == key
+    assert "allowed: a new" in capsys.readouterr().err
+
+
+def test_the_key_of_another_certificate_is_refused_by_name(
+    authority: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("amina", "jonas"):
+        certify(authority, name, "--role", "operator")
+    folder = authority.parent
+    arguments = ["--signer", str(folder / "amina.pem"), "--signer-key", str(folder / "jonas.key")]
+    assert main(["send", "pole-17", "snapshot", *arguments, "--broker", "mqtt://localhost"]) == 2
+    assert f"not the key of {folder / 'amina.pem'}" in capsys.readouterr().err
+
+
+def test_a_revocation_list_is_published_retained_and_its_number_grows(
+    authority: Path, mosquitto: Mosquitto
+) -> None:
+    certify(authority, "amina", "--role", "operator")
+    revoke = ["key", "revoke", str(authority)]
+    broker = ["--broker", mosquitto.url]
+    assert main([*revoke, str(authority.parent / "amina.pem"), *broker]) == 0
+    assert main([*revoke, *broker]) == 0
+    received: list[bytes] = []
+    box = demo_values.connect_client("box", mosquitto.port)
+    box.on_message = lambda _client, _data, message: received.append(message.payload)
+    demo_values.subscribe(box, topics.REVOCATIONS_TOPIC)
+    wait_until(lambda: bool(received))
+    box.disconnect()
+    box.loop_stop()
+    certificates: list[x509.Certificate] = []
+    revocations = control_keys.revoke(authority, certificates, datetime.now(UTC))
+    amina = control_keys.load_certificate(authority.parent / "amina.pem")
+    assert revocations.number == 1
+    assert [entry.serial for entry in revocations.certificates] == [f"{amina.serial_number:x}"]
+    assert revocations.certificates[0].serial.encode() in __import__("base64").b64decode(
+        received[0].split(b'"payload":"')[1].split(b'"')[0] + b"=="
+    )
+
+
+def test_a_broker_that_does_not_answer_leaves_the_list_to_be_published_again(
+    authority: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("centre.cli.key.PUBLISH_TIMEOUT_S", 0.5)
+    assert main(["key", "revoke", str(authority), "--broker", "mqtt://127.0.0.1:1"]) == 2
+    assert "is written, and not published" in capsys.readouterr().err
