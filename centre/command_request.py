@@ -16,6 +16,7 @@ from agent.authority.signed_message import (
 )
 from agent.base.errors import UserError
 from agent.base.json_decode import MalformedJson, decode_any_json, decode_json
+from agent.reporting.payloads import OnlineStatus, StatusMessage
 
 
 def parse_arguments(words: Sequence[str]) -> dict[str, Any]:
@@ -61,6 +62,13 @@ def countersign(request: ParsedMessage, identity: SigningIdentity) -> bytes:
     second = decode_json(sign_message(claims, "vigie-command+jws", identity), JwsMessage)
     signatures = (*request.jws.signatures, *second.signatures)
     return msgspec.json.encode(msgspec.structs.replace(request.jws, signatures=signatures))
+
+
+def needed_session(status: StatusMessage) -> int | None:
+    """Return the session that a command must name, None for a box that is away or has a trusted clock."""
+    if not isinstance(status.data, OnlineStatus) or status.clock.synced:
+        return None
+    return status.data.session
 
 
 def _parse_value(text: str) -> Any:

@@ -1,8 +1,8 @@
 """Files of a control authority, and of the people and systems that it certifies.
 
-    FOLDER/control-ca.pem      the authority's certificate: `[control] ca` of each box
-    FOLDER/control-ca.key      its key; the folder belongs on no machine that others use
-    FOLDER/revocations.json    the number and the serials of the newest revocation list
+FOLDER/control-ca.pem      the authority's certificate: `[control] ca` of each box
+FOLDER/control-ca.key      its key; the folder belongs on no machine that others use
+FOLDER/revocations.json    the number and the serials of the newest revocation list
 """
 
 from collections.abc import Sequence
@@ -78,9 +78,7 @@ def load_authority(folder: Path) -> SigningIdentity:
 def load_identity(certificate_file: Path, key_file: Path) -> SigningIdentity:
     """Return a certificate and its key. Raises: UserError, also if they do not match."""
     certificate = load_certificate(certificate_file)
-    key = pem.load_signing_key(
-        login.read_secret_text(key_file).encode(), f"key {str(key_file)!r}"
-    )
+    key = pem.load_signing_key(login.read_secret_text(key_file).encode(), f"key {str(key_file)!r}")
     if certificate.public_key() != key.public_key():
         raise UserError(f"{key_file}: not the key of {certificate_file}")
     return SigningIdentity(certificate=certificate, key=key)

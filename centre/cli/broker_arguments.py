@@ -5,12 +5,12 @@ import argparse
 from agent.config.broker import BrokerConfig, check_broker
 
 
-def add_broker(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+def add_broker(parser: argparse.ArgumentParser) -> None:
     """Add the broker's URL, and the files of a connection by TLS."""
     parser.add_argument(
         "--broker",
         metavar="URL",
-        required=required,
+        required=True,
         help="mqtt://HOST[:1883] or mqtts://HOST[:8883]",
     )
     parser.add_argument("--ca", metavar="FILE", help="the CA of the broker's certificate, PEM")

@@ -131,7 +131,9 @@ def _revoke(args: argparse.Namespace) -> int:
     serials = [entry.serial for entry in revocations.certificates]
     message = signing.sign_revocations(revocations.number, now, serials, authority)
     _publish(broker, message, f"revocation list {revocations.number}")
-    print(f"revocation list {revocations.number}, certificates: {len(serials)}; published at {args.broker}")
+    print(
+        f"revocation list {revocations.number}, certificates: {len(serials)}; published at {args.broker}"
+    )
     return 0
 
 

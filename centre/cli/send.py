@@ -18,13 +18,18 @@ from agent.base.file_read import read_regular_file
 from agent.base.model import CommandAccepted, CommandDone, CommandProgress, CommandRefused, Reply
 from agent.cli.arguments import number_parser
 from agent.cli.commands import Commands
-from agent.cli.output import check_interactive, parse_text, print_json
+from agent.cli.output import check_interactive, escape_unprintable, parse_text, print_json
 from agent.commands.command import MAX_COMMAND_BYTES, MAX_EXPIRY_S, CommandRole
 from agent.reporting.payloads import OnlineStatus, StatusMessage
 from centre import control_keys, signing
 from centre.cli.broker_arguments import add_broker, parse_broker
 from centre.command_exchange import CommandExchange
-from centre.command_request import countersign, parse_arguments, read_request
+from centre.command_request import (
+    countersign,
+    needed_session,
+    parse_arguments,
+    read_request,
+)
 from centre.fleet.wire_text import clean_text
 
 DEFAULT_TIMEOUT_S = 60.0
@@ -70,7 +75,7 @@ def add_parser(commands: Commands) -> None:
         help="how long the command is valid, and each reply is waited for (default: %(default)g)",
     )
     parser.add_argument("--json", action="store_true", help="print each reply as a line of JSON")
-    add_broker(parser, required=False)
+    add_broker(parser)
     parser.set_defaults(run=run)
 
 
@@ -78,15 +83,8 @@ def run(args: argparse.Namespace) -> int:
     """Send the command. Return 0 if it was done, 1 if it was refused. Raises: UserError."""
     identity = _load_identity(args)
     saved = _read_saved(args)
-    if args.save is not None:
-        if identity is None:
-            raise UserError("--save: allowed: with --signer and --signer-key")
-        message = _sign(args, identity, str(uuid.uuid4()), session=None)
-        control_keys.write_new_file(args.save, message, 0o644)
-        print(f"{args.save}: signed by one person; another one sends it with --countersign")
-        return 0
-    if args.broker is None:
-        raise UserError("send: --broker URL is missing")
+    if args.save is not None and identity is None:
+        raise UserError("--save: allowed: with --signer and --signer-key")
     broker = parse_broker(args, "vigie send")
     command_id = str(uuid.uuid4()) if saved is None else str(saved.claims.get("id"))
     rng = random.Random()  # noqa: S311 - jitter and a client id, no secret
@@ -100,6 +98,10 @@ def run(args: argparse.Namespace) -> int:
         else:
             _confirm(args, saved)
             payload = countersign(saved, identity)
+        if args.save is not None:
+            control_keys.write_new_file(args.save, payload, 0o644)
+            print(f"{args.save}: signed by one person; another one sends it with --countersign")
+            return 0
         exit_code = 1
         for reply in exchange.send(args.verb, payload, args.timeout):
             exit_code = _print_reply(reply, as_json=args.json)
@@ -132,9 +134,12 @@ def _read_saved(args: argparse.Namespace) -> ParsedMessage | None:
 
 
 def _confirm(args: argparse.Namespace, saved: ParsedMessage) -> None:
-    """Show a saved command to the second person, and ask. Raises: UserError if they do not agree."""
-    claims = msgspec.json.encode(saved.claims).decode()
-    print(f"the other person has signed: {clean_text(claims)}", file=sys.stderr)
+    """Show all of a saved command to the second person, and ask. Raises: UserError if they do not agree."""
+    print("the other person has signed:", file=sys.stderr)
+    for line in (
+        msgspec.json.format(msgspec.json.encode(saved.claims), indent=2).decode().split("\n")
+    ):
+        print(escape_unprintable(line), file=sys.stderr)
     if args.yes:
         return
     check_interactive("send --countersign")
@@ -143,18 +148,14 @@ def _confirm(args: argparse.Namespace, saved: ParsedMessage) -> None:
 
 
 def _session(box: str, status: StatusMessage | None) -> int | None:
-    """Return the session that a box needs because its clock is not trusted, otherwise None.
-
-    A box that is not connected is named on standard error: its command waits for it, or expires.
-    """
+    """Return the session that the command must name. A box that is away is named on standard error."""
     if status is None:
         print(f"vigie: {box}: the broker knows no box of this name", file=sys.stderr)
-    elif not isinstance(status.data, OnlineStatus):
+        return None
+    if not isinstance(status.data, OnlineStatus):
         state = status.data.__struct_config__.tag
         print(f"vigie: {box}: {state} since {status.time}", file=sys.stderr)
-    elif not status.clock.synced:
-        return status.data.session
-    return None
+    return needed_session(status)
 
 
 def _sign(

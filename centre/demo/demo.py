@@ -20,7 +20,7 @@ from agent.runtime.sd_notify import Notifier
 from agent.runtime.stop_signals import StopSignals
 from centre.demo.broker import run_broker
 from centre.demo.demo_authority import DemoAuthority
-from centre.demo.demo_centre import CENTRE_NAME, DemoCentre
+from centre.demo.demo_centre import DemoCentre
 from centre.demo.display import open_display
 from centre.demo.files import DemoFiles
 from centre.demo.log_redirect import redirect_logs
@@ -100,13 +100,11 @@ def run_demo(open_scenario: ScenarioFactory, out: Path, console: Console) -> Dem
         # Only now: Ctrl-C while a video is fetched ends the program, later it ends the scenario.
         StopSignals() as signals,
     ):
-        return _DemoRun(scenario, files, authority, clock).run(console, signals)
+        return _DemoRun(scenario, files, clock).run(console, signals)
 
 
 class _DemoRun:
-    def __init__(
-        self, scenario: Scenario, files: DemoFiles, authority: DemoAuthority, clock: Clock
-    ) -> None:
+    def __init__(self, scenario: Scenario, files: DemoFiles, clock: Clock) -> None:
         self._scenario = scenario
         self._files = files
         self._clock = clock
@@ -124,7 +122,6 @@ class _DemoRun:
             pipeline.frame_listeners.append(self._on_frame_result)
         self._centre = DemoCentre(
             scenario.config.broker,
-            authority.identity(CENTRE_NAME, "centre"),
             files,
             self._stats,
             scenario.on_event,

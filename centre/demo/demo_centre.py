@@ -26,7 +26,6 @@ class DemoCentre:
     def __init__(
         self,
         broker: BrokerConfig,
-        identity: SigningIdentity,
         files: DemoFiles,
         stats: DemoStats,
         on_event: Callable[[EventData], None],

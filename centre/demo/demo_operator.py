@@ -13,8 +13,9 @@ from agent.base.model import Reply
 from agent.config.broker import BrokerConfig
 from agent.reporting import topics
 from agent.reporting.mqtt.packets import ReceivedPublish
-from agent.reporting.payloads import ReplyMessage
+from agent.reporting.payloads import ReplyMessage, StatusMessage
 from centre import signing
+from centre.command_request import needed_session
 from centre.demo.demo_authority import DemoAuthority
 from centre.demo.ptz_script import Person
 from centre.publisher import OutgoingPublish, Publisher
@@ -39,8 +40,8 @@ class DemoOperator(Publisher):
         super().__init__(
             broker,
             f"demo-operator-{rng.getrandbits(32):08x}",
-            [topics.up_topic(box, "reply/#")],
-            self._on_received_reply,
+            [topics.up_topic(box, "reply/#"), topics.up_topic(box, "status")],
+            self._on_box_message,
             rng,
             clock.boottime_ns,
         )
@@ -49,6 +50,7 @@ class DemoOperator(Publisher):
         self._on_reply = on_reply
         self._clock = clock
         self._rng = rng
+        self._session: int | None = None
 
     def send_command(self, person: Person, verb: str, args: dict[str, Any]) -> str:
         """Sign a command with a person's key, and enqueue it. Return its id, which its replies carry."""
@@ -61,6 +63,7 @@ class DemoOperator(Publisher):
             issued=now,
             expires=now + timedelta(seconds=COMMAND_TTL_S),
             signers=[self._authority.identity(person.name, person.role)],
+            session=self._session,
         )
         return self._enqueue(person, verb, command_id, payload)
 
@@ -94,7 +97,10 @@ class DemoOperator(Publisher):
     def _now(self) -> datetime:
         return self._clock.utc(self._clock.boottime_ns())
 
-    def _on_received_reply(self, received: ReceivedPublish) -> None:
-        message = topics.decode_as(ReplyMessage, received.payload)
-        if message is not None:
-            self._on_reply(message.data)
+    def _on_box_message(self, received: ReceivedPublish) -> None:
+        status = topics.decode_as(StatusMessage, received.payload)
+        reply = topics.decode_as(ReplyMessage, received.payload)
+        if status is not None:
+            self._session = needed_session(status)
+        elif reply is not None:
+            self._on_reply(reply.data)

@@ -36,7 +36,10 @@ class PtzDemoResult(msgspec.Struct, frozen=True, kw_only=True):
         yield "Tour resumed", _format_milestone(milestones.tour_resumption)
         sent, done = milestones.commands_sent, milestones.commands_done
         refused = len(milestones.refusals)
-        yield "Commands", f"{sent} sent, each signed by its operator; {done} done, {refused} refused"
+        yield (
+            "Commands",
+            f"{sent} sent, each signed by its operator; {done} done, {refused} refused",
+        )
         for line in milestones.refusals:
             yield "", f"{format_clock(line.t_s)} {line.text.strip()}"
         yield "In sight", f"at most {stats.max_concurrent_tracks} road users at once"

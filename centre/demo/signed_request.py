@@ -18,11 +18,9 @@ _STOP_TIMEOUT_S = 10.0
 
 
 class SignedRequest:
-    """Sends one signed command for a picture, and the same without a signature, as whoever holds the broker could."""
+    """Sends one signed command for a picture, and one without a signature, as an attacker at the broker could."""
 
-    def __init__(
-        self, config: Config, camera: str, authority: DemoAuthority, clock: Clock
-    ) -> None:
+    def __init__(self, config: Config, camera: str, authority: DemoAuthority, clock: Clock) -> None:
         self._url = config.broker.url
         self._camera = camera
         self._replies: dict[str, Reply] = {}

@@ -23,7 +23,7 @@ NOW = datetime(2026, 11, 27, 8, tzinfo=UTC)
         (["pan_deg=-42.5", "token=7", "active=true", "for_s=null"], {"pan_deg": -42.5, "token": 7, "active": True, "for_s": None}),
         (['name="7"'], {"name": "7"}),
         (["text=a=b"], {"text": "a=b"}),
-        (["cameras=[\"north\",\"south\"]"], {"cameras": ["north", "south"]}),
+        (['cameras=["north","south"]'], {"cameras": ["north", "south"]}),
         (["upload.url=https://s3.example.org/x", "upload.kind=put"], {"upload": {"url": "https://s3.example.org/x", "kind": "put"}}),
         (['{"do": "list"}'], {"do": "list"}),
     ],
@@ -45,7 +45,7 @@ def test_arguments_of_a_command(words: list[str], args: dict[str, Any]) -> None:
     ],
 )
 def test_other_words_are_refused_by_name(words: list[str], named: str) -> None:
-    with pytest.raises(UserError, match="^ARGS: ") as refusal:
+    with pytest.raises(UserError, match=r"^ARGS: ") as refusal:
         parse_arguments(words)
     assert named in str(refusal.value)
 

@@ -26,10 +26,8 @@ def authority(tmp_path: Path) -> Path:
 def certify(authority: Path, name: str, *arguments: str) -> int:
     folder = authority.parent
     assert main(["key", "request", name, "--key", str(folder / f"{name}.key")]) == 0
-    return main(
-        ["key", "issue", str(authority), str(folder / f"{name}.csr"), *arguments]
-        + ["--out", str(folder / f"{name}.pem")]
-    )
+    files = (str(folder / f"{name}.csr"), "--out", str(folder / f"{name}.pem"))
+    return main(["key", "issue", str(authority), *files, *arguments])
 
 
 def test_a_person_makes_their_key_and_the_authority_certifies_it(authority: Path) -> None:
@@ -39,9 +37,7 @@ def test_a_person_makes_their_key_and_the_authority_certifies_it(authority: Path
     certificate = read_control_certificate(identity.certificate.public_bytes(Encoding.DER))
     assert (certificate.name, certificate.role) == ("amina", "operator")
     assert is_issued_by(identity.certificate, control_keys.load_authority(authority).certificate)
-    lifetime = (
-        identity.certificate.not_valid_after_utc - identity.certificate.not_valid_before_utc
-    )
+    lifetime = identity.certificate.not_valid_after_utc - identity.certificate.not_valid_before_utc
     assert lifetime.total_seconds() == 12 * 3600
     secrets = (folder / "amina.key", authority / control_keys.CA_KEY_FILE)
     assert [stat.S_IMODE(file.stat().st_mode) for file in secrets] == [0o600, 0o600]

@@ -3,9 +3,11 @@
 import random
 import signal
 import threading
+from pathlib import Path
 
 from agent.base.clock import SystemClock
 from agent.config.broker import BrokerConfig
+from centre.demo.demo_authority import DemoAuthority
 from centre.demo.demo_operator import DemoOperator
 from centre.demo.ptz_script import AMINA
 from tests.whole import demo_values
@@ -15,11 +17,14 @@ MAX_TURNS = 40
 
 
 def test_a_command_that_could_not_be_published_is_sent_after_the_reconnection(
-    broker: Mosquitto,
+    broker: Mosquitto, tmp_path: Path
 ) -> None:
     stopping, received = threading.Event(), threading.Event()
     clock, rng = SystemClock(), random.Random(1)
-    operator = DemoOperator(BrokerConfig(url=broker.url), "pole", lambda _: None, clock, rng)
+    authority = DemoAuthority(tmp_path / "ca.pem", clock.utc(clock.boottime_ns()))
+    operator = DemoOperator(
+        BrokerConfig(url=broker.url), "pole", authority, lambda _: None, clock, rng
+    )
 
     def run_until(is_so: threading.Event) -> None:
         for _ in range(MAX_TURNS):
@@ -30,7 +35,7 @@ def test_a_command_that_could_not_be_published_is_sent_after_the_reconnection(
 
     run_until(operator.online)
     broker.stop(signal.SIGKILL)
-    operator.send(AMINA, "ptz", {"do": "stop"})
+    operator.send_command(AMINA, "ptz", {"do": "stop"})
     # The session still counts as online, so this turn publishes into a closed connection.
     operator.run_once(stopping)
     while operator.online.is_set():

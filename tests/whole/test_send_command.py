@@ -1,0 +1,126 @@
+"""`vigie send`: from the keys of a new authority to the reply of a box, over a real broker."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from agent.__main__ import main
+from agent.authority.control_authority import ControlAuthority
+from agent.config.broker import BrokerConfig
+from tests.whole.command_box import BOX, CommandBox
+from tests.whole.report.broker import Mosquitto
+from tests.whole.report.conftest import CLOCK
+
+Send = Callable[..., int]
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    """A folder with a control authority, and the keys of two supervisors and a viewer."""
+    assert main(["key", "authority", str(tmp_path / "control"), "Casablanca"]) == 0
+    for name, role in (("amina", "supervisor"), ("jonas", "supervisor"), ("salma", "viewer")):
+        file = str(tmp_path / name)
+        assert main(["key", "request", name, "--key", f"{file}.key"]) == 0
+        issue = ["key", "issue", str(tmp_path / "control"), f"{file}.csr", "--role", role]
+        assert main([*issue, "--out", f"{file}.pem"]) == 0
+    return tmp_path
+
+
+def signer(keys: Path, name: str) -> list[str]:
+    return ["--signer", str(keys / f"{name}.pem"), "--signer-key", str(keys / f"{name}.key")]
+
+
+@pytest.fixture
+def box(keys: Path, mosquitto: Mosquitto) -> Iterator[CommandBox]:
+    """A box with the authority, whose clock is not trusted: it obeys commands for its present session alone."""
+    state = keys / "box"
+    state.mkdir()
+    authority = ControlAuthority.load(keys / "control" / "control-ca.pem", state, CLOCK)
+    with CommandBox(state, BrokerConfig(url=mosquitto.url), authority=authority) as box:
+        yield box
+
+
+@pytest.fixture
+def send(mosquitto: Mosquitto) -> Send:
+    """`vigie send` to the box, with the broker's address."""
+    return lambda *words: main(["send", BOX, *words, "--broker", mosquitto.url, "--timeout", "10"])
+
+
+@pytest.mark.usefixtures("box")
+def test_a_signed_command_is_done_and_its_result_printed(
+    keys: Path, send: Send, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert send("ptz", "do=acquire", "head=mast", "lease_s=60", *signer(keys, "amina")) == 0
+    lease = msgspec.json.decode(capsys.readouterr().out)["lease"]
+    assert lease["by"].startswith("amina")
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (("ptz", "do=acquire", "head=mast"), "forbidden"),
+        (("ptz", "do=acquire", "head=pole"), "forbidden"),
+        (("dance",), "no such command"),
+    ],
+)
+@pytest.mark.usefixtures("box")
+def test_a_refusal_is_one_line_and_exit_code_1(
+    words: tuple[str, ...],
+    problem: str,
+    keys: Path,
+    send: Send,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert send(*words, *signer(keys, "salma")) == 1
+    errors = capsys.readouterr().err
+    assert problem in errors
+    assert errors.count("\n") == 1
+
+
+@pytest.mark.usefixtures("box")
+def test_a_command_without_a_signature_is_refused(
+    send: Send, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert send("ptz", "do=list", "--by", "amina") == 1
+    assert "unauthenticated" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("box")
+def test_a_second_person_signs_a_saved_command_and_sends_it(
+    keys: Path, send: Send, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved = str(keys / "request.jws")
+    assert send("ptz", "do=acquire", "head=mast", *signer(keys, "amina"), "--save", saved) == 0
+    countersign = ("ptz", "--countersign", saved, "--yes")
+    assert send(*countersign, *signer(keys, "amina")) == 1
+    assert "two signatures of amina; allowed: of two people" in capsys.readouterr().err
+    assert send(*countersign, *signer(keys, "jonas")) == 0
+    printed = capsys.readouterr()
+    assert '"do": "acquire"' in printed.err
+    assert msgspec.json.decode(printed.out)["lease"]["by"].startswith("amina")
+
+
+@pytest.mark.usefixtures("box")
+def test_a_saved_command_is_for_its_box_and_verb(
+    keys: Path, send: Send, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved = str(keys / "request.jws")
+    assert send("ptz", "do=list", *signer(keys, "amina"), "--save", saved) == 0
+    assert send("gpio", "--countersign", saved, *signer(keys, "jonas")) == 2
+    assert f"is 'ptz' for '{BOX}'; allowed: that" in capsys.readouterr().err
+
+
+def test_a_box_that_the_broker_does_not_know_is_named(
+    keys: Path,
+    mosquitto: Mosquitto,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("centre.command_exchange.BIRTH_TIMEOUT_S", 0.2)
+    words = ["send", "pole-99", "ptz", "do=list", *signer(keys, "amina"), "--timeout", "0.5"]
+    assert main([*words, "--broker", mosquitto.url]) == 2
+    errors = capsys.readouterr().err
+    assert "pole-99: the broker knows no box of this name" in errors
+    assert "pole-99: no reply to ptz in 0.5 s" in errors
