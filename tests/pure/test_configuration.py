@@ -100,6 +100,22 @@ def test_relative_paths_start_at_the_configurations_folder(tmp_path: Path) -> No
         (("mqtts://", "mqtt://"), "broker.ca: has no use with 'mqtt://centre.example:8883'"),
         (('key = "/etc/vigie/box.key"', ""), "broker.key: missing; broker.certificate needs it"),
         (
+            ("[broker]", "[broker]\ncentres = ['city', 'city']"),
+            "broker.centres[1] = 'city': named twice; allowed: each centre once",
+        ),
+        (
+            ("[broker]", "[broker]\ncentres = ['city']\nack = 'broker'"),
+            'broker.centres: has no use with ack = "broker"; allowed: with ack = "auto"',
+        ),
+        (
+            ("[broker]", "[broker]\ncentres = ['a/b']"),
+            "broker.centres[0] = 'a/b': allowed: lower case letters, digits",
+        ),
+        (
+            ("[broker]", f"[broker]\ncentres = {[f'c{n}' for n in range(9)]}"),
+            "allowed: at most 8 items",
+        ),
+        (
             (
                 "[camera.detect]",
                 '[[camera]]\nname = "north"\ndriver = "x"\noptions = {}\n[camera.detect]',
