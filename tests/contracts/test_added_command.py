@@ -16,6 +16,7 @@ def test_the_page_changes_few_files() -> None:
 def test_the_command_and_the_pages_pass_their_tests(tmp_path: Path) -> None:
     PAGE.follow(tmp_path)
     run(tmp_path, "scripts/asyncapi.py")
+    run(tmp_path, "-m", "scripts.contract_page")
     document = json.loads((tmp_path / "docs/asyncapi.json").read_text())
     assert "commandUptime" in document["channels"]
     names = ("test_uptime_command", "test_docs_commands", "test_wire_contract")
