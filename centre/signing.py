@@ -1,10 +1,11 @@
-"""Signed messages of the centre's side: commands and revocation lists. Pure."""
+"""Signed messages of the centre's side: commands, acknowledgements, states of centres, revocation lists. Pure."""
 
 from collections.abc import Sequence
 from datetime import datetime
 
 from agent.authority.revocation import RevocationList
 from agent.authority.signed_message import SigningIdentity, sign_message
+from agent.reporting.centre_payloads import Ack, CentreState, CentreStateName, SignedAck
 
 
 def sign_command(
@@ -30,6 +31,17 @@ def sign_command(
     if session is not None:
         claims["session"] = session
     return sign_message(claims, "vigie-command+jws", *signers)
+
+
+def sign_ack(ack: Ack, box: str, centre: SigningIdentity) -> bytes:
+    """Return the payload of `down/ack/<centre>` of a box. The centre of the topic is the name of the certificate."""
+    claims = SignedAck(epoch=ack.epoch, upto=ack.upto, also=ack.also, box=box)
+    return sign_message(claims, "vigie-ack+jws", centre)
+
+
+def sign_centre_state(state: CentreStateName, centre: SigningIdentity) -> bytes:
+    """Return the state of a centre. The centre of the topic is the name of the certificate."""
+    return sign_message(CentreState(state=state), "vigie-centre-state+jws", centre)
 
 
 def sign_revocations(

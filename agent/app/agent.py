@@ -164,6 +164,7 @@ class Agent:
             Downlink(
                 on_command=self.actuators.on_command,
                 submit_reply=self._submitter.submit,
+                authority=self._authority,
                 topic_handlers=topic_handlers(self._authority),
             ),
             shrink_jpeg,

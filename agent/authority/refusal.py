@@ -16,6 +16,7 @@ RefusalReason = Literal[
     "wrong_role",
     "other_box",
     "other_verb",
+    "other_centre",
     "stale",
     "early",
     "other_session",
@@ -36,6 +37,7 @@ same_person          two signatures are of one person
 wrong_role           the role of a signer does not permit it
 other_box            it is for another box
 other_verb           it is a command of another topic
+other_centre         it is on the topic of another centre than the one that signed it
 stale                it has expired, or is valid for too long
 early                it was issued in the future
 other_session        it names another session than the present one, or none though the clock is not trusted

@@ -20,6 +20,12 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     also: Annotated[tuple[SeqRange, ...], msgspec.Meta(max_length=MAX_ALSO_RANGES)] = ()
 
 
+class SignedAck(Ack, frozen=True, kw_only=True, omit_defaults=True):
+    """Signed claims of an acknowledgement: in addition the box that it is for."""
+
+    box: str
+
+
 CentreStateName = Literal["listening", "away", "retired"]
 
 

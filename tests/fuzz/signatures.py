@@ -17,6 +17,7 @@ from agent.commands.command import UnacceptableCommand
 from agent.commands.signed_command import CommandAuthenticator
 from agent.config.control import ControlConfig
 from agent.ptz.ptz_command import PtzCommandHandler
+from agent.reporting.mqtt.centre_messages import CentreMessages
 from centre.signing import sign_revocations
 from tests.authority_rig import NOW, ControlKeys, command_claims
 from tests.conftest import ManualClock
@@ -30,6 +31,9 @@ AMINA, BADR = (
         name, key=Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32), serial=number
     )
     for number, name in enumerate(("amina", "badr"), 1)
+)
+CITY = KEYS.identity(
+    "city", "centre", key=Ed25519PrivateKey.from_private_bytes(bytes([3]) * 32), serial=3
 )
 HANDLER = PtzCommandHandler({}, lambda: 0)
 
@@ -47,15 +51,18 @@ def authenticator() -> CommandAuthenticator:
 
 
 def run_signed_message(data: bytes) -> None:
-    """The first byte says whether the rest is a message, or the claims of a command or a list that is signed here."""
+    """The first byte says whether the rest is a message, or claims that are signed here."""
     kind, rest = data[:1], data[1:]
     if kind == b"\1":
         rest = sign_message(msgspec.Raw(rest), "vigie-command+jws", AMINA)
     elif kind == b"\2":
         rest = sign_message(msgspec.Raw(rest), "vigie-revocations+jws", KEYS.authority)
-    with suppress(RefusedMessage):
-        authority().verify(rest, "vigie-ack+jws", roles=("centre",))
+    elif kind == b"\3":
+        rest = sign_message(msgspec.Raw(rest), "vigie-ack+jws", CITY)
     authority().take_revocations(rest)
+    messages = CentreMessages("pole-17", authority())
+    messages.read_ack("city", rest)
+    messages.read_state("city", rest)
     try:
         authenticator().open_command(HANDLER, rest, 1)
     except UnacceptableCommand as error:
@@ -69,6 +76,7 @@ def message_seeds() -> Sequence[bytes]:
         b"\0" + sign_message(claims, "vigie-command+jws", AMINA, BADR),
         b"\0" + sign_revocations(1, NOW, ["4d"], KEYS.authority),
         b"\1" + msgspec.json.encode(claims),
+        b"\3" + b'{"box":"pole-17","epoch":"e","upto":7,"also":[[9,12]]}',
         b"\2" + msgspec.json.encode({"number": 2, "issued": NOW, "serials": ["4d"]}),
     ]
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.reporting.centre_payloads import CentreStateName
-from agent.reporting.mqtt.ack_mode import CENTRE_STATE_WAIT_S, choose_ack_mode
+from agent.reporting.mqtt.ack_mode import CENTRE_STATE_WAIT_S, AckMode, choose_ack_mode
 from agent.reporting.mqtt.backoff import MAX_DELAY_S, RESET_AFTER_S, ReconnectBackoff
 from agent.reporting.mqtt.send_window import (
     MAX_IN_FLIGHT_BYTES,
@@ -216,8 +216,19 @@ def test_a_message_is_freed_according_to_the_ack_mode(
     since_s: float,
     expected: str,
 ) -> None:
-    got = choose_ack_mode(ack, states, centre_known=known, subscribed_for_s=since_s)  # type: ignore[arg-type]
-    assert got == expected
+    def choose(*, are_acks_signed: bool) -> AckMode:
+        return choose_ack_mode(
+            ack,  # type: ignore[arg-type]
+            states,
+            centre_known=known,
+            are_acks_signed=are_acks_signed,
+            subscribed_for_s=since_s,
+        )
+
+    assert choose(are_acks_signed=False) == expected
+    # With a control authority no PUBACK frees a message; its configuration has no `ack = "broker"`.
+    signed = "hold" if (ack, expected) == ("auto", "broker") else expected
+    assert choose(are_acks_signed=True) == signed
 
 
 def test_waits_are_random_up_to_a_limit_that_doubles() -> None:

@@ -105,6 +105,7 @@ class CommandBox:
                 Downlink(
                     on_command=self.dispatcher.submit,
                     submit_reply=submitter.submit,
+                    authority=authority,
                     topic_handlers=topic_handlers(authority),
                 ),
             )

@@ -27,12 +27,14 @@ def choose_ack_mode(
     states: Collection[CentreStateName],
     *,
     centre_known: bool,
+    are_acks_signed: bool,
     subscribed_for_s: float,
 ) -> AckMode:
     """Choose by the newest state of each centre on this connection.
 
     `centre_known`: there is a centre, announced on this or an earlier connection or named in the
-    configuration, that has not retired. `subscribed_for_s` is how long retained states could have arrived.
+    configuration, that has not retired. `are_acks_signed`: the box has a control authority; no PUBACK frees a message
+    then. `subscribed_for_s` is how long retained states could have arrived.
     """
     if ack_setting == "broker":
         return "broker"
@@ -40,4 +42,6 @@ def choose_ack_mode(
         return "centre"
     if centre_known:
         return "hold"
-    return "broker" if states or subscribed_for_s >= CENTRE_STATE_WAIT_S else "undecided"
+    if states or subscribed_for_s >= CENTRE_STATE_WAIT_S:
+        return "hold" if are_acks_signed else "broker"
+    return "undecided"

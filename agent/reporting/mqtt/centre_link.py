@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 
 from agent.config.broker import MAX_CENTRES, BrokerConfig
 from agent.faults.registry import FaultRegistry
-from agent.reporting import topics
-from agent.reporting.centre_payloads import CentreState, CentreStateName
+from agent.reporting.centre_payloads import CentreStateName
 from agent.reporting.mqtt.ack_mode import AckMode, choose_ack_mode
+from agent.reporting.mqtt.centre_messages import CentreMessages
 from agent.reporting.mqtt.packets import ReceivedPublish
 from agent.reporting.mqtt.send_window import SendWindow
 from agent.reporting.outbox.outbox import Outbox
@@ -29,11 +29,13 @@ class CentreLink:
     def __init__(
         self,
         broker: BrokerConfig,
+        messages: CentreMessages,
         outbox: Outbox,
         faults: FaultRegistry,
         now_s: Callable[[], float],
     ) -> None:
         self._ack_setting = broker.ack
+        self._messages = messages
         self._named = broker.centres
         self._outbox = outbox
         self._faults = faults
@@ -51,7 +53,7 @@ class CentreLink:
 
     def on_state(self, centre: str, received: ReceivedPublish) -> bool:
         """Take a centre's state. Return True if the centre needs a birth to count from."""
-        state = topics.decode_as(CentreState, received.payload)
+        state = self._messages.read_state(centre, received.payload)
         if state is None or not self._outbox.centres.may_acknowledge(centre):
             # An empty message removes the retained one, as a broker's restart does. Only
             # `retired` means that the centre is gone.
@@ -82,6 +84,7 @@ class CentreLink:
             self._ack_setting,
             self._states.values(),
             centre_known=bool(self._outbox.centres.awaited),
+            are_acks_signed=self._messages.are_signed,
             subscribed_for_s=subscribed_for_s,
         )
         listening = {name for name, state in self._states.items() if state == "listening"}

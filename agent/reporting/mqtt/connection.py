@@ -9,8 +9,8 @@ import msgspec
 from agent.config.broker import BrokerConfig
 from agent.faults.registry import FaultCode, FaultRegistry
 from agent.reporting import centre_topics, topics
-from agent.reporting.centre_payloads import Ack
 from agent.reporting.mqtt.centre_link import CentreLink
+from agent.reporting.mqtt.centre_messages import CentreMessages
 from agent.reporting.mqtt.command_receiver import CommandReceiver
 from agent.reporting.mqtt.connect_error import ConnectionErrorKind, MqttConnectionError
 from agent.reporting.mqtt.connect_packet import MAX_SUBSCRIPTION_ID
@@ -130,7 +130,8 @@ class MqttConnection:
         self._connect_sent_s: float | None = None
         self._connack_s: float | None = None
         self._suback_s: float | None = None
-        self._centre = CentreLink(broker, outbox, faults, now_s)
+        self._centre_messages = CentreMessages(outbox.box, downlink.authority)
+        self._centre = CentreLink(broker, self._centre_messages, outbox, faults, now_s)
         self._losses_reported_s = 0.0
         self._is_birth_due = False
         self.is_declaration_due = False
@@ -279,10 +280,8 @@ class MqttConnection:
             self._commands.receive(event)
 
     def _on_ack(self, centre: str, event: ReceivedPublish) -> None:
-        ack = topics.decode_as(Ack, event.payload)
-        if ack is None:
-            log.warning("a message on %s is no acknowledgement", event.topic)
-        elif ack.epoch == self._epoch:
+        ack = self._centre_messages.read_ack(centre, event.payload)
+        if ack is not None and ack.epoch == self._epoch:
             self._acknowledge((SeqRange(1, ack.upto), *ack.also), centre)
             self._centre.note_ack(centre)
 

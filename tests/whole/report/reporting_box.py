@@ -7,11 +7,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from agent.authority.control_authority import ControlAuthority
 from agent.base.model import LABELS, IncomingCommand
 from agent.capture.jpeg import shrink_jpeg
 from agent.config.broker import BrokerConfig
 from agent.faults.registry import FaultRegistry
 from agent.reporting.mqtt import packets, paho_transport
+from agent.reporting.mqtt.ack_mode import AckMode
 from agent.reporting.mqtt.connect_packet import MAX_PACKET_BYTES
 from agent.reporting.mqtt.connection import BirthInputs
 from agent.reporting.mqtt.downlink import Downlink
@@ -61,6 +63,7 @@ class ReportingBox:
         box: str = "pole-17",
         on_command: Callable[[IncomingCommand], None] | None = None,
         read_brokers: Callable[[], tuple[BrokerConfig, ...]] | None = None,
+        authority: ControlAuthority | None = None,
     ) -> None:
         self.faults = FaultRegistry(CLOCK.boottime_ns)
         self.outbox: Outbox = open_outbox(folder, box=box, centres=broker.centres)
@@ -71,7 +74,7 @@ class ReportingBox:
             lambda: BIRTH,
             CLOCK,
             FastRandom(3),
-            Downlink(on_command=on_command),
+            Downlink(on_command=on_command, authority=authority),
             shrink_jpeg=shrink_jpeg,
         )
         if read_brokers is not None:
@@ -93,6 +96,15 @@ class ReportingBox:
         self.outbox.close()
         assert has_ended
         assert self._thread.health().last_error is None
+
+    def wait_for_mode(self, mode: AckMode) -> None:
+        """Until the connection has chosen this mode of acknowledgement."""
+
+        def is_chosen() -> bool:
+            connection = self.session._connection
+            return connection is not None and connection._centre.ack_mode == mode
+
+        wait_until(is_chosen)
 
     def wait_for_fault(self, code: str) -> str:
         """The detail of the fault, once it is raised."""
