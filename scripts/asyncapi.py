@@ -163,6 +163,11 @@ DOWN_CHANNELS: tuple[tuple[str, str, type, bool, Document], ...] = (
     ),
     ("revocations", "vigie/v1/centre/revocations", JwsMessage, True, {}),
 )
+SIGNED_CLAIMS: Document = {
+    "ack": centre_payloads.SignedAck,
+    "centreState": centre_payloads.CentreState,
+}
+"""What a centre signs, if the box has a control authority."""
 
 
 HANDLERS = (
@@ -192,6 +197,7 @@ def build_document() -> Document:
         payloads.SnapshotHeader
     ]
     kinds += [*COMMANDS.values(), *CLAIMS.values(), *RESULTS.values(), RevocationList]
+    kinds += SIGNED_CLAIMS.values()
     _, schemas = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
     codes = f"One of the runbook's: {', '.join(sorted(FAULTS))}."
     schemas["Fault"]["properties"]["code"]["description"] = codes
@@ -201,14 +207,17 @@ def build_document() -> Document:
     messages: Document = {}
     for action, rows in (("send", UP_CHANNELS), ("receive", DOWN_CHANNELS)):
         for name, address, kind, retained, parameters in rows:
-            channels[name] = _channel(name, address, parameters)
-            operations[name] = _operation(name, action, retained=retained)
+            signed = [f"{name}Signed"] if name in SIGNED_CLAIMS else []
+            channels[name] = _channel(name, address, parameters, *signed)
+            operations[name] = _operation(name, action, *signed, retained=retained)
             messages[name] = {
                 "name": name,
                 "summary": _first_line(kind),
                 "contentType": "application/json",
                 "payload": _schema_ref(kind),
             }
+    for name, kind in SIGNED_CLAIMS.items():
+        messages[f"{name}Signed"] = _sign(messages[name], kind)
     messages["revocations"]["x-claims"] = _schema_ref(RevocationList)
     for verb, kind in COMMANDS.items():
         name = f"command{verb.title()}"
@@ -232,14 +241,7 @@ def build_document() -> Document:
             "payload": _schema_ref(kind),
             "x-result": _schema_ref(RESULTS[verb]),
         }
-        messages[signed] = {
-            **messages[name],
-            "name": signed,
-            "summary": f"The same, signed: the only form that a box with `control.ca` accepts. {_first_line(JwsMessage)}",
-            "contentType": "application/jose+json",
-            "payload": _schema_ref(JwsMessage),
-            "x-claims": _schema_ref(CLAIMS[verb]),
-        }
+        messages[signed] = _sign(messages[name], CLAIMS[verb])
     for name, address in PICTURE_ADDRESSES.items():
         channels[name] = _channel(name, address, {**BOX_PARAMETER, **CAMERA_PARAMETER})
         operations[name] = _operation(name, "send", retained=False)
@@ -278,6 +280,19 @@ def build_document() -> Document:
             "schemas": _to_draft_07(_clean_descriptions(schemas)),
             "securitySchemes": SECURITY_SCHEMES,
         },
+    }
+
+
+def _sign(message: Document, claims: type) -> Document:
+    """Return the signed form of a message."""
+    return {
+        **message,
+        "name": f"{message['name']}Signed",
+        "summary": "The same, signed: the only form that a box with `control.ca` accepts. "
+        f"{_first_line(JwsMessage)}",
+        "contentType": "application/jose+json",
+        "payload": _schema_ref(JwsMessage),
+        "x-claims": _schema_ref(claims),
     }
 
 
