@@ -200,7 +200,7 @@ def test_a_box_keeps_its_messages_for_named_centres_that_it_never_heard(
     with ReportingBox(config(broker, centres=NAMED), tmp_path) as box:
         wait_until(lambda: box.session.health().connected)
         put(box, 1)
-        box.session.send_unstored(make_event(2))
+        box.session.unstored.put(make_event(2))
         wait_until(lambda: box.session.round_trip_ms() is not None)
         assert box.outbox.depth == 1
 
