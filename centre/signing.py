@@ -1,10 +1,11 @@
-"""Signed messages of the centre's side: commands, acknowledgements, states of centres, revocation lists. Pure."""
+"""Signed messages of the centre's side: commands, orders, acknowledgements, states, revocation lists. Pure."""
 
 from collections.abc import Sequence
 from datetime import datetime
 
 from agent.authority.revocation import RevocationList
 from agent.authority.signed_message import SigningIdentity, sign_message
+from agent.incident.order import IncidentOrder
 from agent.reporting.centre_payloads import Ack, CentreState, CentreStateName, SignedAck
 
 
@@ -50,3 +51,8 @@ def sign_revocations(
     """Return the revocation list of an authority, signed with the key of the authority itself."""
     claims = RevocationList(number=number, issued=issued, serials=tuple(serials))
     return sign_message(claims, "vigie-revocations+jws", authority)
+
+
+def sign_incident(order: IncidentOrder, *signers: SigningIdentity) -> bytes:
+    """Return the payload of `vigie/v1/incident/<id>`, to be published retained."""
+    return sign_message(order, "vigie-incident+jws", *signers)

@@ -87,6 +87,18 @@ class ReadingsSource(Protocol):
         ...
 
 
+@runtime_checkable
+class FrameRateControl(Protocol):
+    """A camera that changes its frame rate while it runs."""
+
+    def set_min_fps(self, fps: float | None) -> None:
+        """Deliver at least `fps` pictures a second, as far as the sensor's mode allows; None: as configured.
+
+        Thread-safe; never blocks. It applies within a second or two, and to this opening of the camera.
+        """
+        ...
+
+
 Aux = Literal["wiper", "heater", "ir"]
 """The auxiliary functions of a head."""
 

@@ -17,8 +17,10 @@ from agent.commands.signed_command import build_claims_struct
 from agent.config.broker import BrokerConfig
 from agent.diagnostics.agent_log import log_command
 from agent.faults.registry import FAULTS
+from agent.footage import hold_command, list_command, release_command
 from agent.gpio import gpio_command
 from agent.health import reboot_command, restart_command
+from agent.incident.order import UnsignedIncidentOrder
 from agent.ptz import ptz_command
 from agent.reporting import centre_payloads, payloads
 from agent.reporting.mqtt.connect_packet import MAX_PACKET_BYTES
@@ -38,6 +40,7 @@ CENTRE_PARAMETER = {
     "centre": {"description": "The name of the centre: lower case letters, digits, `-` and `_`."}
 }
 KIND_PARAMETER = {"kind": {"description": "The kind of event, as in its data."}}
+INCIDENT_PARAMETER = {"id": {"description": "The id of the incident, as in its order."}}
 
 UP_CHANNELS: tuple[tuple[str, str, type, bool, Document], ...] = (
     ("status", "vigie/v1/{box}/up/status", payloads.StatusMessage, True, BOX_PARAMETER),
@@ -75,6 +78,7 @@ UP_CHANNELS: tuple[tuple[str, str, type, bool, Document], ...] = (
 )
 PICTURE_ADDRESSES = {
     "snapshot": "vigie/v1/{box}/up/snapshot/{camera}",
+    "incidentSnapshot": "vigie/v1/{box}/up/snapshot/{camera}/incident",
     "live": "vigie/v1/{box}/up/live/{camera}",
 }
 SERVERS: Document = {
@@ -162,6 +166,7 @@ DOWN_CHANNELS: tuple[tuple[str, str, type, bool, Document], ...] = (
         CENTRE_PARAMETER,
     ),
     ("revocations", "vigie/v1/centre/revocations", JwsMessage, True, {}),
+    ("incident", "vigie/v1/incident/{id}", UnsignedIncidentOrder, True, INCIDENT_PARAMETER),
 )
 SIGNED_CLAIMS: Document = {
     "ack": centre_payloads.SignedAck,
@@ -173,10 +178,13 @@ SIGNED_CLAIMS: Document = {
 HANDLERS = (
     declare_command,
     gpio_command,
+    hold_command,
+    list_command,
     live_command,
     log_command,
     ptz_command,
     reboot_command,
+    release_command,
     renew_command,
     restart_command,
     selftest_command,

@@ -20,6 +20,7 @@ from agent.commands.command import CommandHandler, CommandProgressSink, Deferred
 from agent.commands.dispatcher import CommandDispatcher
 from agent.commands.idempotency_store import IdempotencyStore
 from agent.commands.local_command import LocalCommand, LocalCommandHandler
+from agent.commands.requester import Requester
 from agent.commands.signed_command import CommandAuthenticator
 from agent.config.pins import output_lines, switchable_by_name
 from agent.detection.image import encode_snapshot
@@ -101,6 +102,14 @@ class Actuators:
             "heads": () if self._heads is None else self._heads.health(),
             "pins": None if self._pins is None else self._pins.health(),
         }
+
+    def run_local_command(self, incoming: IncomingCommand) -> None:
+        """Queue a command of the box itself. Never blocks."""
+        self._dispatcher.submit_local(incoming)
+
+    def lease_holder(self, head: str) -> Requester | None:
+        """Return the holder of a head's lease, or None."""
+        return None if self._heads is None else self._heads.lease_holder(head)
 
     def head_capabilities(self) -> tuple[HeadCapabilities, ...]:
         """Return the heads' entries in the birth message."""

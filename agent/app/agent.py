@@ -16,9 +16,12 @@ from agent.app.actuators import Actuators
 from agent.app.box_services import BoxServices
 from agent.app.camera_pipeline import CameraPipeline
 from agent.app.care_commands import CareCommands, MakeAddedCommands, no_added_commands
+from agent.app.clip_workers import make_clip_workers
 from agent.app.custody import open_custody
 from agent.app.declaration import build_declaration
+from agent.app.footage_commands import FootageCommands
 from agent.app.health_reporter import HealthReporter
+from agent.app.incidents import make_incident_stage
 from agent.app.live_service import LiveService, make_preview_worker
 from agent.app.open_authority import open_authority, topic_handlers
 from agent.app.publisher import Publisher
@@ -42,8 +45,6 @@ from agent.recording.custody import receipts
 from agent.recording.custody.damage_reporter import DamageReporter
 from agent.recording.custody.head_publisher import ChainHeadPublisher
 from agent.recording.custody.receipt_queue import ReceiptQueue
-from agent.recording.export.clip_request import ClipRequest
-from agent.recording.export.clip_server import ClipHandler
 from agent.recording.retention.event_holds import EventHolds
 from agent.recording.retention.hold_store import HoldStore
 from agent.recording.retention.retention_stage import RetentionStage
@@ -147,13 +148,26 @@ class Agent:
             stop_agent,
             make_added_commands,
         )
+        self._footage_commands = FootageCommands(
+            config, services, hold_store, self._owner_policies, recorded_cameras
+        )
         handlers: list[CommandHandler] = [
             selftest.handler,
             self._live.handler,
             *self._care.handlers,
+            *self._footage_commands.handlers,
         ]
         self.actuators = Actuators(specs, services, self._publisher, self.pipelines, rng, handlers)
         self._care.resume(self.actuators.resume_command)
+        self._incident_stage = make_incident_stage(
+            config,
+            services,
+            hold_store,
+            self._owner_policies,
+            self.pipelines,
+            self._publisher,
+            self.actuators,
+        )
         self._mqtt_session = MqttSession(
             config.broker,
             self.outbox,
@@ -166,6 +180,7 @@ class Agent:
                 submit_reply=self._submitter.submit,
                 authority=self._authority,
                 topic_handlers=topic_handlers(self._authority),
+                on_incident=self._incident_stage.receive,
             ),
             shrink_jpeg,
         )
@@ -290,6 +305,7 @@ class Agent:
     def _stages(self, services: BoxServices) -> dict[Order, Sequence[Stage]]:
         """Return every stage of the agent; `Order` says when it starts and stops."""
         pipelines, guard = self.pipelines, self.actuators.guard
+        control_socket = self.actuators.control_socket
         return {
             Order.ACTUATORS: self.actuators.stages,
             Order.GUARD: [guard] if guard else [],
@@ -304,10 +320,12 @@ class Agent:
                 pipeline.onvif_stage for pipeline in pipelines if pipeline.onvif_stage
             ],
             Order.RETENTION: [self._retention],
-            Order.CLIPS: self._make_clip_workers(services),
-            Order.PREVIEW: [
-                make_preview_worker(pipelines, self.actuators.control_socket, self._clock)
-            ],
+            Order.CLIPS: make_clip_workers(
+                pipelines, services, control_socket, self._publisher.record_clip_view
+            ),
+            Order.FOOTAGE: self._footage_commands.stages,
+            Order.INCIDENTS: [self._incident_stage],
+            Order.PREVIEW: [make_preview_worker(pipelines, control_socket, self._clock)],
             Order.LIVE: [self._live.stage],
             Order.CARE: self._care.stages,
             Order.CAMERA_WATCHDOG: [
@@ -324,25 +342,6 @@ class Agent:
             Order.CUSTODY: [self._chain_head_publisher],
             Order.MQTT: [self._mqtt_session],
         }
-
-    def _make_clip_workers(self, services: BoxServices) -> list[Stage]:
-        """Return none if footage is not encrypted: clips are then cut from the files."""
-        if not self._config.record.recipient:
-            return []
-        key_rings = {
-            pipeline.name: pipeline.key_ring.get
-            for pipeline in self.pipelines
-            if pipeline.record_stage
-        }
-        clips = ClipHandler(
-            services.footage_dir,
-            key_rings,
-            self._clock.boottime_ns,
-            self._publisher.record_clip_view,
-        )
-        return [
-            self.actuators.control_socket.add_blocking_method("clips", ClipRequest, clips.handle)
-        ]
 
     def _health_fields(self) -> dict[str, Any]:
         recorders = [pipeline.record_stage for pipeline in self.pipelines if pipeline.record_stage]
@@ -376,6 +375,7 @@ class Agent:
             declaration=self._build_declaration(),
             heads=self.actuators.head_capabilities(),
             pins=self.actuators.pin_capabilities(),
+            groups=self._config.box.groups,
         )
 
     def _build_declaration(self) -> DeclarationData:

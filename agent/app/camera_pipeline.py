@@ -10,6 +10,7 @@ import msgspec
 from agent import __version__
 from agent.app.box_services import BoxServices
 from agent.app.camera_masks import CameraMasks
+from agent.app.camera_silence import CameraSilence
 from agent.base.health_model import CameraHealth, DegradationLevel, DetectorHealth
 from agent.base.model import FrameResult, Segment
 from agent.capture.camera_source import CameraSource, OpenCamera
@@ -25,7 +26,6 @@ from agent.detection.model_card import ModelRefused
 from agent.detection.pipeline import DetectionPipeline
 from agent.detection.ptz_detect_stage import PtzDetectStage
 from agent.detection.rule_engine import RuleEngine
-from agent.detection.rules.camera_lost import CameraLostRule
 from agent.detection.scene import Scene
 from agent.detection.tflite import TfliteDetector, open_detector
 from agent.health.camera_condition import CameraMonitor
@@ -64,9 +64,6 @@ class CameraPipeline:
         """Called with each closed footage file, on the record thread."""
         self.ended = threading.Event()
         """Set when the camera has played to its end."""
-        self._camera_lost_rule = CameraLostRule(
-            self.config.name, services.new_id, since_ns=services.clock.boottime_ns()
-        )
         self._refusal = source.scene_error
         self.active_scene = (
             None
@@ -74,6 +71,7 @@ class CameraPipeline:
             else ActiveScene(source.scenes, services.clock.boottime_ns)
         )
         self._masks = CameraMasks(source, services, self.active_scene)
+        self._silence = CameraSilence(self.config, services, lambda: self._masks.error)
         self.monitor = CameraMonitor(services.clock.boottime_ns())
         self.key_ring = KeyRing(KEY_RING_CAPACITY)
         self._track_numbers = count(1)
@@ -198,7 +196,7 @@ class CameraPipeline:
             name=self.name,
             monitor=self.monitor,
             counts=self.counts,
-            on_check=self._on_check,
+            on_check=self._silence.check,
             is_shed=self._is_shed,
             mask_error=lambda: self._masks.error,
             breaks_reader=lambda: self._reader_fault.is_active,
@@ -210,6 +208,10 @@ class CameraPipeline:
         gap = self.duty.set_level(level, self._services.clock.boottime_ns())
         if gap is not None and self.record_stage is not None:
             self._services.publisher.publish_gap(self.name, *gap, SUSPENDED_REASON)
+
+    def set_min_fps(self, fps: float | None) -> bool | None:
+        """Raise the frame rate of the recorded stream, see `CaptureStage.set_min_fps`. Thread-safe."""
+        return self.capture_stages[0].set_min_fps(fps) if self.capture_stages else None
 
     def read_night_mode(self) -> bool | None:
         """Return True if the camera is in night mode, or None if it does not report that."""
@@ -240,11 +242,6 @@ class CameraPipeline:
         return bool(self._stream_requests) and all(
             self.duty.limit(request) is None for request in self._stream_requests
         )
-
-    def _on_check(self, t_ns: int, last_ns: int | None) -> None:
-        """Publish that the camera is lost, and that it is back. Called by the camera watchdog."""
-        for event in self._camera_lost_rule.step(t_ns, last_ns):
-            self._services.publisher.publish_event(event)
 
     def _make_onvif_stage(
         self, open_feed: Callable[[], OnvifEventFeed] | None

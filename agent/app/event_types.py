@@ -7,9 +7,10 @@ from agent.base.event_type import EventType
 from agent.capture.camera_source import CAMERA_EVENT_TYPES
 from agent.gpio.contacts import DOOR, POWER, SHOCK
 from agent.health.clock_step_fault import CLOCK_STEP
+from agent.incident.incident_stage import INCIDENT
 
 EVENT_TYPES: Mapping[str, EventType] = {
     event_type.kind: event_type
-    for event_type in (*CAMERA_EVENT_TYPES, DOOR, SHOCK, POWER, SELFTEST, CLOCK_STEP)
+    for event_type in (*CAMERA_EVENT_TYPES, DOOR, SHOCK, POWER, SELFTEST, CLOCK_STEP, INCIDENT)
 }
 """Every event type, by its kind."""

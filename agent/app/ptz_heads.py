@@ -16,6 +16,7 @@ from agent.base.clock import Clock
 from agent.base.health_model import HeadHealth
 from agent.base.model import FrameResult, ShiftTolerance
 from agent.capture.snapshot_command import SnapshotSink
+from agent.commands.requester import Requester
 from agent.config.heads import ForbiddenSector, HeadConfig
 from agent.faults.registry import FaultRegistry
 from agent.ptz.automation.auto_tracking import AutoTracker
@@ -80,6 +81,11 @@ class PtzHeads:
     def health(self) -> tuple[HeadHealth, ...]:
         """Return the health of each head."""
         return tuple(assembly.head.health() for assembly in self._assemblies.values())
+
+    def lease_holder(self, head: str) -> Requester | None:
+        """Return the holder of a head's lease, or None. Thread-safe."""
+        lease = self._assemblies[head].head.state().lease
+        return None if lease is None else lease.holder
 
     def capabilities(self) -> tuple[HeadCapabilities, ...]:
         """Return the heads' entries in the birth message."""

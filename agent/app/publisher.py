@@ -180,6 +180,14 @@ class Publisher:
             )
         )
 
+    def publish_incident_picture(self, camera: str, jpeg: bytes, t_ns: int, event_id: str) -> None:
+        """Send a picture of a running incident. The receipt of its begin says how often."""
+        self._submitter.submit(topics.build_incident_picture(camera, jpeg, t_ns, event_id=event_id))
+
+    def append_incident_receipt(self, receipt: receipts.IncidentChanged, t_ns: int) -> None:
+        """Write the receipt of an incident, now or when the disk takes it."""
+        self._receipt_queue.append(receipt, t_ns)
+
     def _record_view(self, camera: str, begin: str, end: str, by: str, purpose: str) -> None:
         receipt = receipts.FootageViewed(
             camera=camera, begin_time=begin, end_time=end, by=by, purpose=purpose

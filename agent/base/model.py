@@ -92,6 +92,48 @@ class ClockStep(msgspec.Struct, frozen=True, kw_only=True):
     bound_s: float
 
 
+IncidentPart = Literal["footage", "heads", "pictures", "fps", "bitrate"]
+Outcome = Literal["done", "waiting", "unsupported", "forbidden", "unknown", "busy", "failed"]
+"""The outcome of a part of an incident's order.
+
+done         it is so, as long as the incident runs
+waiting      the camera or head has not answered yet
+unsupported  the device does not support it while it runs
+forbidden    the person who ordered it may not, or a limit of the box does not allow it
+unknown      there is no such preset
+busy         a requester of equal or higher priority holds the head; it is tried again
+failed       the device does not answer or failed; it is tried again
+"""
+
+
+class IncidentOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The outcome of a part of an incident's order at a camera or head, `of`. `detail` is the reason in words."""
+
+    part: IncidentPart
+    of: str
+    outcome: Outcome
+    detail: str | None = None
+
+
+class IncidentReport(msgspec.Struct, frozen=True, kw_only=True):
+    """An incident at a box.
+
+    `state` is `pending` while the box cannot know whether it still runs, because its clock is not trusted. `revision` is
+    that of the order in force, `by` and `role` of the person who ordered it, `ends` the end in RFC 3339. `reason` says
+    why it has ended or waits, else it is null.
+    """
+
+    incident: str
+    state: Literal["pending", "running", "ended"]
+    revision: int
+    by: str
+    role: str
+    case: str | None
+    ends: str
+    reason: str | None
+    outcomes: tuple[IncidentOutcome, ...] = ()
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """One revision of an event for the centre.
 
@@ -126,6 +168,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     """The steps of a self-test; unset for other kinds."""
     clock_step: ClockStep | msgspec.UnsetType = msgspec.UNSET
     """Both times of a step of the clock; unset for other kinds."""
+    incident: IncidentReport | msgspec.UnsetType = msgspec.UNSET
+    """The state of an incident at the box; unset for other kinds."""
 
 
 class FrameResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,13 @@ import msgspec
 from agent.capture.packet_tap import PacketTap
 from agent.capture.reader_fault import ReaderFault
 from agent.runtime.queues import LatestFrame, PacketQueue
-from drivers.contracts import Camera, CameraReadings, ReadingsSource, StreamRequest
+from drivers.contracts import (
+    Camera,
+    CameraReadings,
+    FrameRateControl,
+    ReadingsSource,
+    StreamRequest,
+)
 from drivers.errors import DriverError
 from drivers.media import Frame, Packet, StreamInfo
 
@@ -80,6 +86,7 @@ class CaptureStage:
         self._last_media_ns: int | None = None
         self._last_error: str | None = None
         self._stuck_error: str | None = None
+        self._min_fps: float | None = None
         self._is_suspended = False
 
     def run_once(self, stopping: threading.Event) -> None:
@@ -113,6 +120,20 @@ class CaptureStage:
         camera, self._camera = self._camera, None
         if camera is not None:
             camera.close()
+
+    def set_min_fps(self, fps: float | None) -> bool | None:
+        """Raise the frame rate while the camera runs, and at each opening; None: as configured. Thread-safe.
+
+        Return False if the camera cannot change it while it runs, None while it is not open.
+        """
+        self._min_fps = fps
+        camera = self._camera
+        if camera is None:
+            return None
+        if not isinstance(camera, FrameRateControl):
+            return False
+        camera.set_min_fps(fps)
+        return True
 
     def counts(self) -> CaptureCounts:
         """Return what the camera has delivered so far."""
@@ -155,6 +176,8 @@ class CaptureStage:
                 self._record_error(error)
                 raise
             self._open_count += 1
+            if self._min_fps is not None and isinstance(self._camera, FrameRateControl):
+                self._camera.set_min_fps(self._min_fps)
             self._announce(self._camera)
         return self._camera
 

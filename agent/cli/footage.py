@@ -89,6 +89,7 @@ def _add_holds(subcommands: Commands) -> None:
     _add_span(parser)
     parser.add_argument("--reason", metavar="TEXT", required=True, help="the reason")
     parser.add_argument("--by", metavar="NAME", required=True, help="the requester")
+    parser.add_argument("--case", metavar="TEXT", help="the reference of the case, for the receipt")
     parser.add_argument(
         "--days",
         metavar="N",

@@ -105,6 +105,7 @@ def hold(args: argparse.Namespace) -> int:
         owner=parse_text(args.by, "--by"),
         reason=parse_text(args.reason, "--reason"),
         days=args.days,
+        case=None if args.case is None else parse_text(args.case, "--case"),
     )
     if args.json:
         print_json(hold)
@@ -153,7 +154,10 @@ def list_holds(args: argparse.Namespace) -> int:
     for hold in holds:
         end = "now" if hold.ongoing else hold.end_time
         print(f"{hold.id}  {hold.camera}  {hold.begin_time} to {end}")
-        print(escape_unprintable(f"  held until {hold.expires} by {hold.owner}: {hold.reason}"))
+        case = "" if hold.case is None else f"case {hold.case}: "
+        print(
+            escape_unprintable(f"  held until {hold.expires} by {hold.owner}: {case}{hold.reason}")
+        )
     return 0
 
 

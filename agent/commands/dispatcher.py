@@ -113,7 +113,7 @@ class CommandDispatcher:
         self._submit(incoming, is_local=False)
 
     def submit_local(self, incoming: IncomingCommand) -> None:
-        """Queue a command of the control socket. Thread-safe; never blocks or raises."""
+        """Queue a command of the control socket, or of the box itself. Thread-safe; never blocks or raises."""
         self._submit(incoming, is_local=True)
 
     def resume(

@@ -6,7 +6,7 @@ the technician's.
 """
 
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,15 @@ class LocalCommand(
     by: RequesterId | None = None
 
 
+def encode_command(
+    args: object, *, command_id: str, expires: datetime, by: str, role: str
+) -> bytes:
+    """Return the payload of a command of the box itself."""
+    return msgspec.json.encode(
+        {"id": command_id, "expires": expires, "by": by, "role": role, "args": args}
+    )
+
+
 class LocalCommandHandler:
     """Passes commands of the control socket to the dispatcher, and their replies back.
 
@@ -59,17 +68,17 @@ class LocalCommandHandler:
     def handle(self, local: LocalCommand, request: ControlRequest) -> None:
         """Submit the command. Never blocks."""
         now_ns = self._clock.boottime_ns()
-        command = {
-            "id": local.id or self._new_id(now_ns),
-            "expires": self._clock.utc(now_ns) + timedelta(seconds=COMMAND_LIFETIME_S),
-            "by": local.by or request.peer.user_name,
-            "role": "operator",
-            "args": local.args,
-        }
+        payload = encode_command(
+            local.args,
+            command_id=local.id or self._new_id(now_ns),
+            expires=self._clock.utc(now_ns) + timedelta(seconds=COMMAND_LIFETIME_S),
+            by=local.by or request.peer.user_name,
+            role="operator",
+        )
         self._submit(
             IncomingCommand(
                 verb=local.verb,
-                payload=msgspec.json.encode(command),
+                payload=payload,
                 via="the control socket",
                 send_reply=lambda reply: request.reply(
                     reply, is_last=isinstance(reply, CommandDone | CommandRefused)

@@ -40,16 +40,19 @@ itself would fill the disk, and the box would shed detection and then recording.
 """
 
 
-RESERVED_BOX_IDS = ("centre", "watch")
-"""`vigie/v1/centre/...` are the centre's topics, and `vigie-watch-...` are MQTT clients."""
+RESERVED_BOX_IDS = ("centre", "incident", "watch")
+"""`vigie/v1/centre/...` and `vigie/v1/incident/...` are the centre's topics, and `vigie-watch-...` are MQTT clients."""
 
 
 class BoxConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[box]`: identity of the box. `state` is the folder that the agent may write to."""
+    """`[box]`: identity of the box. `state` is the folder that the agent may write to. `groups` are names that orders of
+    incidents address, such as a district or a road.
+    """
 
     id: Name
     site: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
     state: str = "/var/lib/vigie"
+    groups: Annotated[tuple[Name, ...], msgspec.Meta(max_length=32)] = ()
 
 
 class DetectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -181,7 +184,7 @@ class RecordConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 class HoldConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[hold]`: footage held for an event of `kinds`: from `pre_s` before its begin until `post_s` after its
-    end, for `event_days`.
+    end, for `event_days`. `command_days` is how long one requester may hold footage by command.
     """
 
     kinds: tuple[str, ...] = (
@@ -196,6 +199,7 @@ class HoldConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     pre_s: Annotated[float, msgspec.Meta(ge=0, le=600)] = 30.0
     post_s: Annotated[float, msgspec.Meta(ge=0, le=600)] = 30.0
     event_days: Annotated[float, msgspec.Meta(gt=0, le=MAX_AGE_DAYS)] = 7.0
+    command_days: Annotated[float, msgspec.Meta(gt=0, le=MAX_AGE_DAYS)] = 30.0
 
 
 class HealthConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

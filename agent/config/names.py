@@ -17,6 +17,15 @@ As in every pattern, `(?!\\n)` follows the `$`, which in Python also matches bef
 has no such exception and does not know Python's `\\Z`.
 """
 
+CaseText = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^(?=.*[^ ])[^\x00-\x1f\x7f]{1,100}$(?!\n)",
+        extra={"allowed": "one line of 1 to 100 characters, not all of them spaces"},
+    ),
+]
+"""The reference of a case, or a reason, as a requester writes it."""
+
 TECHNICIAN_NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")
 TechnicianName = Annotated[
     str,

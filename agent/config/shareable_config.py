@@ -16,6 +16,7 @@ SHAREABLE_KEYS = frozenset(
     {
         "box.id",
         "box.site",
+        "box.groups",
         "box.state",
         "broker.ca",
         "broker.certificate",

@@ -156,12 +156,22 @@ class FootageArchive:
         return exporter.export(request, snapshot, progress)
 
     def place_hold(
-        self, camera: str, begin: datetime, end: datetime, *, owner: str, reason: str, days: float
+        self,
+        camera: str,
+        begin: datetime,
+        end: datetime,
+        *,
+        owner: str,
+        reason: str,
+        days: float,
+        case: str | None = None,
     ) -> Hold:
         """Hold a span. The agent appends it to the custody log, now or at its next start."""
         (name,) = self.resolve_cameras(camera)
         self._load_identity()
-        return self._hold_store().place(name, begin, end, owner=owner, reason=reason, days=days)
+        return self._hold_store().place(
+            name, begin, end, owner=owner, reason=reason, days=days, case=case
+        )
 
     def release_hold(self, hold_id: str, *, by: str, reason: str) -> Hold:
         """Request the end of a hold."""

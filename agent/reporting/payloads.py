@@ -94,8 +94,8 @@ class OnlineStatus(msgspec.Struct, frozen=True, kw_only=True, tag_field="state",
     `acked_upto`: no number up to this one will be sent any more under this epoch. A centre that
     acknowledges counts from there. `acked_upto_by_centre` is for the centres that the configuration
     names: that centre has acknowledged each number up to this one, or it will not be sent any more.
-    `public_key` verifies the box's receipts of footage: Ed25519, the base64 of its 32 bytes. `omitted`
-    names the lists that are empty because the broker takes no packet as large.
+    `public_key` verifies the box's receipts of footage: Ed25519, the base64 of its 32 bytes. `groups` are those of
+    the configuration, which orders of incidents name. `omitted` names the lists that are empty because the broker takes no packet as large.
     `commands_authenticated` is false if the box accepts unsigned commands and acknowledgements of whatever its broker
     carries: a bench.
     """
@@ -109,6 +109,7 @@ class OnlineStatus(msgspec.Struct, frozen=True, kw_only=True, tag_field="state",
     faults: tuple[Fault, ...]
     heads: tuple[HeadCapabilities, ...] = ()
     pins: tuple[PinCapabilities, ...] = ()
+    groups: tuple[str, ...] = ()
     omitted: tuple[str, ...] = ()
     acked_upto_by_centre: dict[str, int] = {}
     commands_authenticated: bool = False

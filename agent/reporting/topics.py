@@ -35,6 +35,8 @@ from agent.reporting.payloads import (
 
 TOPIC_ROOT = "vigie/v1"
 REVOCATIONS_TOPIC = f"{TOPIC_ROOT}/centre/revocations"
+INCIDENT_FILTER = f"{TOPIC_ROOT}/incident/+"
+"""Orders of incidents, one topic for each."""
 MAX_SNAPSHOT_BYTES = 20_000
 HEALTH_EXPIRY_S = 120
 """Four reports. An older one is of no use."""
@@ -129,6 +131,13 @@ def parse_command_topic(box: str, topic: str) -> str | None:
     """Return the verb of a command's topic, or None if it is no command of this box."""
     verb = topic.removeprefix(down_topic(box, "command/"))
     return verb if verb != topic and verb and "/" not in verb else None
+
+
+def parse_incident_topic(topic: str) -> str | None:
+    """Return the id of an incident's topic, or None if it is another topic."""
+    incident_id = topic.removeprefix(INCIDENT_FILTER.removesuffix("+"))
+    is_one = incident_id not in (topic, "") and "/" not in incident_id
+    return incident_id if is_one else None
 
 
 def choose_reply_topic(box: str, requested: str | None) -> str:
@@ -282,6 +291,20 @@ def build_live_message(camera: str, jpeg: bytes, t_ns: int) -> OutgoingMessage:
     snapshot = build_snapshot_message(camera, jpeg, t_ns, event_id=None, max_bytes=len(jpeg))
     return msgspec.structs.replace(
         snapshot, topic=live_topic(camera), expiry_s=LIVE_EXPIRY_S, newest_only=True
+    )
+
+
+def build_incident_picture(
+    camera: str, jpeg: bytes, t_ns: int, *, event_id: str
+) -> OutgoingMessage:
+    """Return the message of a picture that an incident sends every few seconds. Only the newest one waits, and it is
+    sent before events: the centre decides by it.
+    """
+    return msgspec.structs.replace(
+        build_snapshot_message(camera, jpeg, t_ns, event_id=event_id),
+        topic=f"snapshot/{camera}/incident",
+        priority=Priority.EMERGENCY,
+        newest_only=True,
     )
 
 

@@ -34,6 +34,8 @@ class Order(IntEnum):
     ONVIF_EVENTS = auto()
     RETENTION = auto()
     CLIPS = auto()
+    FOOTAGE = auto()
+    INCIDENTS = auto()
     PREVIEW = auto()
     LIVE = auto()
     CARE = auto()

@@ -34,6 +34,7 @@ held too.
 import logging
 from collections.abc import Callable
 
+from drivers.child import messages
 from drivers.child.camera import ChildCamera, ChildPolicy
 from drivers.child.connection import KILL_TIMEOUT_S
 from drivers.child.process import ChildStarter, new_interpreter
@@ -41,7 +42,7 @@ from drivers.contracts import StreamRequest
 from drivers.csi.options import Options
 from drivers.media import NS_PER_S, Frame, Packet
 
-__all__ = ["Options", "open_camera"]
+__all__ = ["CsiCamera", "Options", "open_camera"]
 
 log = logging.getLogger(__name__)
 
@@ -59,14 +60,14 @@ def open_camera(
     *,
     start_process: ChildStarter = START_PROCESS,
     kill_timeout_s: float = KILL_TIMEOUT_S,
-) -> ChildCamera:
+) -> "CsiCamera":
     """Start the child and wait until its camera runs.
 
     Raises: DriverError absent (no such module, or no Picamera2), busy, unsupported (size, encoder),
     timeout, crashed, stuck; MaskError.
     """
     display_name = f"camera {name!r}: csi {options.camera}"
-    camera = ChildCamera(
+    camera = CsiCamera(
         display_name,
         options,
         request,
@@ -85,6 +86,14 @@ def open_camera(
         log.warning("%s: has no control %s", display_name, ", ".join(opened.missing_controls))
     log.info("%s: open, encoder %s", display_name, opened.encoder or "not wanted")
     return camera
+
+
+class CsiCamera(ChildCamera):
+    """A camera module in its child. It is a FrameRateControl too."""
+
+    def set_min_fps(self, fps: float | None) -> None:
+        """Send the frame rate to the child, which limits it to what the sensor's mode can."""
+        self._connection.send(messages.SetMinFps(fps=fps))
 
 
 def _silence_limits_ns(options: Options, request: StreamRequest) -> dict[type, int]:

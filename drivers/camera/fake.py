@@ -42,6 +42,7 @@ from drivers.rendered_street.fixed_view import FixedView, TruthBox, truth_boxes
 from drivers.rendered_street.planes import bgr_to_planes
 from drivers.rendered_street.renderer import SceneConditions, StreetRenderer
 
+MAX_FPS = 60
 EvenPixels = Annotated[int, msgspec.Meta(ge=64, le=4096, multiple_of=2)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 
@@ -51,7 +52,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     width_px: EvenPixels = 1280
     height_px: EvenPixels = 720
-    fps: Annotated[float, msgspec.Meta(ge=1, le=60)] = 15.0
+    fps: Annotated[float, msgspec.Meta(ge=1, le=MAX_FPS)] = 15.0
     seed: Annotated[int, msgspec.Meta(ge=0)] = 1
     pace: Literal["real", "fast"] = "real"
     night: bool = False
@@ -107,6 +108,8 @@ class FakeCamera:
             masked=request.has_masks,
         )
         self._next_frame = 0
+        self._base_frame, self._base_ns = 0, 0
+        """The frame since which the rate is in force, and its time."""
         self._start_ns = clock_ns() if options.pace == "real" else 0
 
     @property
@@ -138,6 +141,14 @@ class FakeCamera:
             if late and not self._closed.is_set():
                 return None
 
+    def set_min_fps(self, fps: float | None) -> None:
+        """Change the rate of the pictures; it is never below the configured one."""
+        wanted = self._options.fps if fps is None else max(fps, self._options.fps)
+        with self._lock:
+            self._base_ns = self._frame_time_ns(self._next_frame)
+            self._base_frame = self._next_frame
+            self._rate = Fraction(min(wanted, MAX_FPS)).limit_denominator(1001)
+
     def close(self) -> None:
         """Close; a waiting `read` ends at once."""
         self._closed.set()
@@ -147,7 +158,10 @@ class FakeCamera:
 
     def _frame_time_ns(self, frame: int) -> int:
         """Return the street's time of a picture."""
-        return frame * NS_PER_S * self._rate.denominator // self._rate.numerator
+        since_base = frame - self._base_frame
+        return (
+            self._base_ns + since_base * NS_PER_S * self._rate.denominator // self._rate.numerator
+        )
 
     def _raise_if_ended(self, street_ns: int) -> None:
         if (

@@ -23,11 +23,17 @@ class ControlChannel:
         self._query_number = 0
         self._masks: tuple[Polygon, ...] = ()
         self._answered_number = 0
+        self.min_fps: float | None = None
+        """The frame rate that the parent has requested last, None if it has not."""
+
+    def read_pending(self) -> None:
+        """Read the messages that have come."""
+        while self._receive(0.0):
+            pass
 
     def acquire_slot(self, timeout_s: float = 0.0) -> int | None:
         """Return a free slot, or None if the parent frees none within `timeout_s`."""
-        while self._receive(0.0):
-            pass
+        self.read_pending()
         if not self._free_slots and timeout_s > 0:
             self._receive(timeout_s)
         return self._free_slots.popleft() if self._free_slots else None
@@ -60,4 +66,6 @@ class ControlChannel:
             if message.masks != self._masks:
                 self._masks = message.masks
             self._answered_number = message.number
+        elif isinstance(message, messages.SetMinFps):
+            self.min_fps = message.fps
         return True

@@ -64,7 +64,13 @@ class MasksReply(msgspec.Struct, frozen=True, kw_only=True, tag="masks"):
     masks: tuple[Polygon, ...]
 
 
-ParentMessage: TypeAlias = Start | SlotFree | MasksReply
+class SetMinFps(msgspec.Struct, frozen=True, kw_only=True, tag="min_fps"):
+    """Deliver at least so many pictures a second; None: as configured."""
+
+    fps: float | None
+
+
+ParentMessage: TypeAlias = Start | SlotFree | MasksReply | SetMinFps
 
 
 class Opened(msgspec.Struct, frozen=True, kw_only=True, tag="opened"):

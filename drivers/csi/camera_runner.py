@@ -62,6 +62,7 @@ class CameraRunner:
         }
         self._night_rule = NightDetector(options.night)
         self._is_night = options.night.mode == "night"
+        self._min_fps: float | None = None
         self._control_sets_left = 0
         self._announced = threading.Event()
         self._seq = 0
@@ -222,11 +223,14 @@ class CameraRunner:
     def _on_second(self, metadata: dict[str, Any], t_ns: int) -> None:
         now = time.localtime() if self._options.night.clock == "local" else time.gmtime()
         is_night = self._night_rule.update(t_ns, read_lux(metadata), now.tm_hour * 60 + now.tm_min)
-        if is_night != self._is_night:
-            self._is_night, self._control_sets_left = is_night, CONTROL_SET_COUNT
+        self._control.read_pending()
+        min_fps = self._control.min_fps
+        if (is_night, min_fps) != (self._is_night, self._min_fps):
+            self._is_night, self._min_fps = is_night, min_fps
+            self._control_sets_left = CONTROL_SET_COUNT
         if self._control_sets_left:
             self._control_sets_left -= 1
-            changed = controls.light_controls(self._options, night=is_night)
+            changed = controls.light_controls(self._options, night=is_night, min_fps=min_fps)
             self._camera.set_controls(
                 controls.supported_controls(changed, self._camera.camera_controls).controls
             )

@@ -60,13 +60,16 @@ def initial_controls(options: Options) -> dict[str, ControlValue]:
     return controls
 
 
-def light_controls(options: Options, *, night: bool) -> dict[str, ControlValue]:
-    """Return the controls that differ between day and night.
+def light_controls(
+    options: Options, *, night: bool, min_fps: float | None = None
+) -> dict[str, ControlValue]:
+    """Return the controls that differ between day and night, and with a raised frame rate.
 
-    A frame's duration is the longest that an exposure may be, so `min_fps` is what limits it.
+    A frame's duration is the longest that an exposure may be, so `night.min_fps` is what limits it. With `min_fps`
+    pictures come at least as often, also at night.
     """
-    min_duration_us = round(_US_PER_S / options.fps)
-    night_fps = options.night.min_fps if night else None
+    min_duration_us = round(_US_PER_S / max(options.fps, min_fps or 0.0))
+    night_fps = options.night.min_fps if night and min_fps is None else None
     max_duration_us = round(_US_PER_S / night_fps) if night_fps else min_duration_us
     controls: dict[str, ControlValue] = {"FrameDurationLimits": (min_duration_us, max_duration_us)}
     if options.night.mode != "day":

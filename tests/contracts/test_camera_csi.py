@@ -25,7 +25,7 @@ from drivers.av_stream import frame_planes
 from drivers.camera import csi
 from drivers.child.camera import ChildCamera
 from drivers.child.process import ChildProcess
-from drivers.contracts import ReadingsSource, StreamRequest
+from drivers.contracts import FrameRateControl, ReadingsSource, StreamRequest
 from drivers.csi.options import Options
 from drivers.errors import DriverError, MaskError
 from drivers.masking import MASK_LUMA, WHOLE_PICTURE
@@ -139,6 +139,21 @@ def test_a_keyframe_comes_in_time_at_a_reduced_frame_rate(
     distances = keyframe_distances(packets)
     assert distances
     assert max(distances) <= 3
+
+
+def test_the_frame_rate_is_raised_while_the_camera_runs() -> None:
+    camera = open_driver("csi", {**TWO_SIZES, "fps": 5}, frames_fps=0)
+    assert isinstance(camera, FrameRateControl)
+    read_media(camera, Packet, 3)
+    camera.set_min_fps(15.0)
+
+    def spacing_ms() -> float:
+        times = [packet.t_ns for packet in read_media(camera, Packet, 2)]
+        return (times[1] - times[0]) / 1e6
+
+    # Twice a second after the next one, and a few pictures later.
+    assert any(spacing_ms() < 120 for _ in range(40))
+    camera.close()
 
 
 def test_a_child_that_is_silent_is_killed_and_the_camera_can_be_opened_again(

@@ -1,5 +1,6 @@
 """drivers.camera.fake beyond the contract: its own time, packets that decode, faults."""
 
+from itertools import pairwise
 from typing import Any
 
 import av
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from drivers.camera.fake import FakeCamera, Options
+from drivers.contracts import FrameRateControl
 from drivers.errors import DriverError
 from drivers.media import Frame, Packet
 from tests.conftest import ManualClock
@@ -97,3 +99,20 @@ def test_the_stream_falls_silent_when_configured(pace: str, clock: ManualClock) 
 def test_wrong_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(options, Options)
+
+
+def test_its_rate_is_raised_while_it_runs_and_restored() -> None:
+    camera = open_driver("fake", SMALL)
+    assert isinstance(camera, FrameRateControl)
+
+    def spacing_ms(count: int) -> list[int]:
+        times = [packet.t_ns for packet in read_media(camera, Packet, count)]
+        return [(later - earlier) // 1_000_000 for earlier, later in pairwise(times)]
+
+    assert spacing_ms(3) == [100, 100]
+    camera.set_min_fps(20.0)
+    assert spacing_ms(4) == [50, 50, 50]
+    camera.set_min_fps(5.0)
+    assert spacing_ms(3) == [100, 100], "never below the configured rate"
+    camera.set_min_fps(None)
+    assert spacing_ms(3) == [100, 100]

@@ -33,7 +33,11 @@ from agent.config.placeholders import with_placeholders
 from agent.console.login import parse_challenge
 from agent.detection.scene import Scene, validate_scene
 from agent.diagnostics.agent_log.journal import decode_entry, select_lines, take_newest
+from agent.footage.hold_command import HoldCommandHandler
+from agent.footage.list_command import ListCommandHandler
+from agent.footage.release_command import ReleaseCommandHandler
 from agent.gpio.gpio_command import GpioCommandHandler
+from agent.incident.order import MalformedOrder, order_from_claims, parse_unsigned_order
 from agent.provisioning.settings import InvalidSettings, parse_settings, scrub_secrets
 from agent.ptz.ptz_command import PtzCommandHandler
 from agent.recording.custody.receipts import (
@@ -127,6 +131,9 @@ def handlers() -> tuple[tuple[CommandHandler, type], ...]:
         SnapshotCommandHandler({}, lambda *_: b"", lambda *_: None, lambda *_: None, lambda: 0),
         LiveCommandHandler({}, *(lambda *_: None for _ in range(6))),  # type: ignore[call-arg,arg-type]
         SelfTestCommandHandler(*(lambda *_: None for _ in range(3))),  # type: ignore[call-arg]
+        ListCommandHandler(None, None, None, None),  # type: ignore[arg-type] # it is only parsed
+        HoldCommandHandler(None, None, None, 30),  # type: ignore[arg-type] # as above
+        ReleaseCommandHandler(None, None),  # type: ignore[arg-type] # as above
     )
     return tuple((one, build_command_struct(one.name, one.args_type)) for one in found)
 
@@ -151,6 +158,24 @@ def run_video_target(data: bytes) -> None:
     assert target.host in VIDEO_HOSTS
     assert target.url.isascii()
     assert target.url.isprintable()
+
+
+def run_incident(data: bytes) -> None:
+    try:
+        signed = parse_unsigned_order(data)
+    except MalformedOrder as error:
+        check_one_line(error)
+        return
+    signed.order.to.include(BOX, "site", ("group",))
+    if signed.order.heads is not None:
+        signed.order.heads.preset_of(BOX, "mast")
+    encoded = msgspec.json.encode(signed.order)
+    assert order_from_claims(msgspec.json.decode(encoded)) == signed.order
+
+
+def incident_seeds() -> Sequence[bytes]:
+    page = (DOCS / "wire-contract.md").read_text()
+    return [page.partition("```json incident\n")[2].partition("\n")[0].encode()]
 
 
 def run_message(data: bytes) -> None:
@@ -321,6 +346,10 @@ TARGETS = {
             encode_command(MOVE_ARGS),
             encode_command({"camera": "north", "width": 640}),
             encode_command({"pin": "lamp", "on": True, "for_s": 3}),
+            encode_command({"do": "footage", "camera": "north", "begin": TIME, "end": TIME}),
+            encode_command(
+                {"camera": "north", "begin": TIME, "end": TIME, "case": "1", "reason": "2"}
+            ),
         ],
     ),
     "video_target": FuzzTarget(
@@ -330,6 +359,7 @@ TARGETS = {
             b"rtsp://127.0.0.1:8554/a",
         ],
     ),
+    "incident": FuzzTarget(run_incident, incident_seeds),
     "message": FuzzTarget(run_message, message_seeds),
     "est_answer": FuzzTarget(run_est_answer, lambda: [b"MIIB", bytes.fromhex("3080")]),
     "journal": FuzzTarget(

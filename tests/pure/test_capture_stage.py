@@ -227,3 +227,41 @@ def test_another_error_is_not_that_fault(clock: ManualClock) -> None:
     with pytest.raises(DriverError, match="no more"):
         capture.run_once(threading.Event())
     assert not faults.active()
+
+
+class Adjustable(Listed):
+    """A camera whose frame rate can be changed."""
+
+    def __init__(self, *media: Packet | Frame | None) -> None:
+        super().__init__(*media)
+        self.rates: list[float | None] = []
+
+    def set_min_fps(self, fps: float | None) -> None:
+        self.rates.append(fps)
+
+
+def test_a_frame_rate_is_raised_while_the_camera_runs_and_at_each_opening(
+    clock: ManualClock,
+) -> None:
+    cameras = [Adjustable(PACKET, PACKET), Adjustable(PACKET), Listed(PACKET, PACKET)]
+    capture = CaptureStage(
+        "north",
+        iter(cameras).__next__,
+        clock.boottime_ns,
+        frames=None,
+        packets=PacketQueue(100, lambda _begin, _end: None),
+        on_open=lambda _info: None,
+    )
+    assert capture.set_min_fps(20.0) is None
+    capture.run_once(threading.Event())
+    assert capture.set_min_fps(25.0) is True
+    capture.close()
+    capture.run_once(threading.Event())
+    assert capture.set_min_fps(None) is True
+    capture.close()
+    capture.run_once(threading.Event())
+    assert capture.set_min_fps(25.0) is False
+    first, second, _ = cameras
+    assert isinstance(first, Adjustable)
+    assert isinstance(second, Adjustable)
+    assert (first.rates, second.rates) == ([20.0, 25.0], [25.0, None])

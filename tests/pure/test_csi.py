@@ -74,6 +74,15 @@ def test_night_mode_removes_colour_and_lengthens_exposure(
     assert controls.light_controls(given, night=True) == night_controls
 
 
+def test_a_raised_frame_rate_holds_by_day_and_at_night_and_lowers_none() -> None:
+    given = options(fps=20, night={"mode": "auto", "min_fps": 4})
+    for night in (False, True):
+        raised = controls.light_controls(given, night=night, min_fps=40)
+        assert raised["FrameDurationLimits"] == (25_000, 25_000)
+        lower = controls.light_controls(given, night=night, min_fps=5)
+        assert lower["FrameDurationLimits"] == (50_000, 50_000)
+
+
 def test_only_advertised_controls_are_set_within_their_limits() -> None:
     fitted = controls.supported_controls(
         {

@@ -17,6 +17,7 @@ from agent.base.device_identity import DeviceIdentity
 from agent.base.errors import UserError
 from agent.base.lockout import LOCKOUT_FILE, MAX_WAIT_S, Lockout
 from agent.base.slot_state import SlotState
+from agent.commands.requester import Requester
 from agent.config.configuration import CameraConfig, InstitutionConfig
 from agent.config.heads import RatedLife
 from agent.console.commit_confirm import CommitConfirm
@@ -24,6 +25,9 @@ from agent.health import flight_page, stuck_cameras
 from agent.health.flight_page import FlightPage
 from agent.health.flight_recorder import read_pages
 from agent.health.stuck_cameras import StuckCameras
+from agent.incident import record
+from agent.incident.order import Addressees, IncidentOrder
+from agent.incident.record import IncidentRecord, IncidentStore
 from agent.provisioning import atomic_folder
 from agent.ptz.fencing_tokens import FencingTokens
 from agent.ptz.odometer import Odometer, Wear
@@ -210,6 +214,26 @@ def write_request(folder: Path) -> Path:
     return folder / request_file.REQUEST_FILE
 
 
+def write_incidents(folder: Path) -> Path:
+    order = IncidentOrder(
+        id="i", revision=3, issued=BEGIN, ends=BEGIN + timedelta(hours=1), to=Addressees(all=True)
+    )
+    IncidentStore(folder).save(
+        IncidentRecord(
+            order=order,
+            signers=(Requester(id="amina", role="incident"),),
+            phase="running",
+            event="e",
+            begun_boot=BOOT,
+            begun_ns=1,
+            begun_time="2026-11-25T10:00:00Z",
+            deadline_boot=BOOT,
+            deadline_ns=2,
+        )
+    )
+    return folder / record.FILE_NAME
+
+
 OWNERS = {
     "presets": Owner(write_presets, lambda folder: PresetStore("mast", folder / "presets.json")),
     "tokens": Owner(write_tokens, lambda folder: FencingTokens(folder / "tokens.json")),
@@ -217,6 +241,7 @@ OWNERS = {
         write_odometer, lambda folder: Odometer(folder / "odometer.json", RatedLife())
     ),
     "lockout": Owner(write_lockout, read_lockout),
+    "incidents": Owner(write_incidents, IncidentStore),
     "stuck cameras": Owner(write_stuck, read_stuck),
     "slots": Owner(write_slots, slot_state.read),
     "owner policies": Owner(write_policies, read_policies),

@@ -15,7 +15,7 @@ KINDS = tuple(EVENT_TYPES)
 def test_no_kind_is_declared_twice() -> None:
     assert len({event_type.kind for event_type in CAMERA_EVENT_TYPES}) == len(CAMERA_EVENT_TYPES)
     assert len(EVENT_TYPES) == len(CAMERA_EVENT_TYPES) + len(
-        ("door", "shock", "power", "selftest", "clock_step")
+        ("door", "shock", "power", "selftest", "clock_step", "incident")
     )
 
 
@@ -26,7 +26,7 @@ def test_a_kind_is_a_level_of_a_topic(kind: str) -> None:
 
 def test_events_that_endanger_people_are_alarms() -> None:
     alarms = {kind for kind, event_type in EVENT_TYPES.items() if event_type.severity == "alarm"}
-    assert alarms == {"stopped", "wrong_way", "person_on_carriageway"}
+    assert alarms == {"stopped", "wrong_way", "person_on_carriageway", "incident"}
 
 
 def test_a_name_with_braces_is_text() -> None:

@@ -24,6 +24,8 @@ def test_actuators_stop_first_then_the_guard_then_stages_in_data_order() -> None
         "ONVIF_EVENTS",
         "RETENTION",
         "CLIPS",
+        "FOOTAGE",
+        "INCIDENTS",
         "PREVIEW",
         "LIVE",
         "CARE",

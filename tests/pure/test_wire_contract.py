@@ -12,6 +12,7 @@ import pytest
 
 from agent.authority.signed_message import JwsMessage
 from agent.commands.command import build_command_struct
+from agent.incident.order import UnsignedIncidentOrder
 from agent.reporting import topics
 from agent.reporting.centre_payloads import Ack, CentreState
 from agent.reporting.payloads import Message, SnapshotHeader
@@ -63,7 +64,8 @@ def test_every_channel_has_an_example_on_the_page() -> None:
 @pytest.mark.parametrize(("name", "text"), EXAMPLES)
 def test_an_example_is_valid_against_its_schema(name: str, text: str) -> None:
     message = DOCUMENT["components"]["messages"][name]
-    schema = message["headers"] if name in ("snapshot", "live") else message["payload"]
+    is_picture = message["contentType"] == "image/jpeg"
+    schema = message["headers"] if is_picture else message["payload"]
     jsonschema.Draft7Validator({**schema, "components": DOCUMENT["components"]}).validate(
         json.loads(text)
     )
@@ -87,6 +89,8 @@ def test_an_example_is_read_and_written_back_as_it_was(name: str, text: str) -> 
     kinds: dict[str, Any] = {
         "ack": Ack,
         "centreState": CentreState,
+        "incident": UnsignedIncidentOrder,
+        "incidentSnapshot": SnapshotHeader,
         "revocations": JwsMessage,
         "snapshot": SnapshotHeader,
         "live": SnapshotHeader,

@@ -59,6 +59,9 @@ events = true
 class AgentBox:
     """A folder with a configuration, and `vigie run` on it, as often as one likes."""
 
+    command: tuple[str, ...] = ("-m", "agent", "run", "--config", "vigie.toml")
+    """What runs the agent, after the interpreter."""
+
     def __init__(self, folder: Path, url: str, camera: str = "") -> None:
         self.folder = folder
         folder.mkdir(exist_ok=True)
@@ -88,7 +91,7 @@ class AgentBox:
         self._manager.settimeout(1)
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "agent", "run", "--config", "vigie.toml"],
+                [sys.executable, *self.command],
                 cwd=self.folder,
                 stdout=log,
                 stderr=log,

@@ -22,6 +22,7 @@ from agent.recording.custody.receipts import (
     FootageViewed,
     HoldPlaced,
     HoldReleased,
+    IncidentChanged,
     ReceiptBody,
     ReceiptsPruned,
     parse_line,
@@ -51,13 +52,23 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     box.append_serviced("amina")
     span = {"camera": "north", "begin_time": TIME, "end_time": TIME}
     for body in (
-        HoldPlaced(hold_id="h", owner="A", reason="B", expires=TIME, **span),
+        HoldPlaced(hold_id="h", owner="A", reason="B", case=None, expires=TIME, **span),
         HoldReleased(hold_id="h", by="A", reason="B"),
         FootageEvicted(camera="north", segments=("one.mp4", "x"), reason="age", oldest_time=TIME),
         FootageViewed(by="A", purpose="B", **span),
         FileQuarantined(camera=None, name="heads/mast/presets.json.damaged"),
         ReceiptsPruned(first_seq=1, last_seq=2),
         ClockStepped(expected_time=TIME, found_time=TIME, bound_ms=1),
+        IncidentChanged(
+            incident="i",
+            change="begun",
+            revision=1,
+            by="A",
+            role="incident",
+            case=None,
+            ends=TIME,
+            detail="B",
+        ),
     ):
         box.append_receipt(body)
     box.export("north", 1, 7, folder / "first")

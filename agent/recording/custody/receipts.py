@@ -97,7 +97,10 @@ class FootageGap(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", ta
 
 
 class HoldPlaced(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="held"):
-    """Footage of this span is protected from eviction until `expires`."""
+    """Footage of this span is protected from eviction until `expires`.
+
+    `case` is the requester's reference, None for the hold of an event.
+    """
 
     hold_id: str
     camera: str
@@ -105,6 +108,7 @@ class HoldPlaced(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", ta
     end_time: UtcText
     owner: str
     reason: str
+    case: str | None
     expires: UtcText
 
 
@@ -212,6 +216,23 @@ class ClockStepped(
     bound_ms: Count
 
 
+class IncidentChanged(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="incident"):
+    """An incident began, was extended or changed, or ended on this box.
+
+    `revision` is that of the order in force, `by` and `role` of its signer; `by` is `vigie` if the incident ended
+    because its time was over. `detail` has what the box does for it, or the reason of the end.
+    """
+
+    incident: str
+    change: Literal["begun", "extended", "ended"]
+    revision: Count
+    by: str
+    role: str
+    case: str | None
+    ends: UtcText
+    detail: str
+
+
 ReceiptBody: TypeAlias = (
     AgentStarted
     | SegmentOpened
@@ -227,6 +248,7 @@ ReceiptBody: TypeAlias = (
     | ReceiptsPruned
     | ServiceAction
     | ClockStepped
+    | IncidentChanged
 )
 
 

@@ -79,6 +79,7 @@ class ActiveHolds:
             end,
             owner=placed.owner,
             reason=placed.reason,
+            case=placed.case,
             term=term,
         )
         self._hold_store.save(msgspec.structs.replace(hold, in_custody_log=True))
@@ -147,5 +148,6 @@ def _to_receipt(hold: Hold) -> HoldPlaced:
         end_time=hold.end_time,
         owner=hold.owner,
         reason=hold.reason,
+        case=hold.case,
         expires=hold.expires,
     )

@@ -23,7 +23,7 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
     `ongoing`: the event has not ended; its footage is held up to now, or up to the end of the boot if
     the power failed. `created_boot`, `created_ns` and `created_time` are the time of its creation, and
     `created_synced` is True if that UTC was trusted; `expires` counts from there, so that a clock step
-    ends no hold. `in_custody_log`: the chain has this version of the hold.
+    ends no hold. `case` is the requester's reference. `in_custody_log`: the chain has this version of the hold.
     Times are RFC 3339; another program's file may use any of its forms.
     """
 
@@ -39,6 +39,7 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
     ongoing: bool = False
     owner: str
     reason: str
+    case: str | None = None
     created_boot: str
     created_ns: int
     created_time: str

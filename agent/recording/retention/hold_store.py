@@ -76,7 +76,15 @@ class HoldStore:
         self._damaged_ids: set[str] = set()
 
     def place(
-        self, camera: str, begin: datetime, end: datetime, *, owner: str, reason: str, days: float
+        self,
+        camera: str,
+        begin: datetime,
+        end: datetime,
+        *,
+        owner: str,
+        reason: str,
+        days: float,
+        case: str | None = None,
     ) -> Hold:
         """Hold a span of a camera's footage, in UTC, for `days` from now.
 
@@ -95,6 +103,7 @@ class HoldStore:
             end,
             owner=owner,
             reason=reason,
+            case=case,
             term=timedelta(days=days),
         )
         self.save(hold)
@@ -110,6 +119,7 @@ class HoldStore:
         owner: str,
         reason: str,
         term: timedelta,
+        case: str | None = None,
     ) -> Hold:
         """Return an operator's hold from now on, of a span in UTC. It is not saved."""
         now_ns = self._clock.boottime_ns()
@@ -125,6 +135,7 @@ class HoldStore:
             end_time=rfc3339(end),
             owner=owner,
             reason=reason,
+            case=case,
             created_boot=self._boot,
             created_ns=now_ns,
             created_time=rfc3339(created),

@@ -78,6 +78,7 @@ class BirthInputs(msgspec.Struct, frozen=True, kw_only=True):
     commands_authenticated: bool = False
     heads: tuple[HeadCapabilities, ...] = ()
     pins: tuple[PinCapabilities, ...] = ()
+    groups: tuple[str, ...] = ()
 
 
 class MqttConnection:
@@ -244,6 +245,7 @@ class MqttConnection:
                     [
                         centre_topics.ack_topic(self._outbox.box, "+"),
                         centre_topics.CENTRE_STATE_FILTER,
+                        *([topics.INCIDENT_FILTER] if self._downlink.on_incident else []),
                         *self._downlink.topic_handlers,
                     ],
                     command_filters,
@@ -276,6 +278,8 @@ class MqttConnection:
             self._is_birth_due |= self._centre.on_state(centre, event)
         elif centre := centre_topics.parse_ack_topic(self._outbox.box, event.topic):
             self._on_ack(centre, event)
+        elif (incident := topics.parse_incident_topic(event.topic)) and self._downlink.on_incident:
+            self._downlink.on_incident(incident, event)
         else:
             self._commands.receive(event)
 
@@ -380,6 +384,7 @@ class MqttConnection:
             faults=self._faults.active(),
             heads=birth.heads,
             pins=birth.pins,
+            groups=birth.groups,
             acked_upto_by_centre=self._outbox.acked_upto_by_centre(),
         )
         self._publish_status(window, *birth_forms(status))

@@ -98,6 +98,7 @@ class PacedCamera:
         self._requests: deque[Any] = deque()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
+        self.step_s = DEFAULT_STEP_S
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._camera, name)
@@ -105,9 +106,9 @@ class PacedCamera:
     def start(self, controls: dict[Any, Any]) -> None:
         self._camera.start(controls)
         limits_us = controls.get(libcamera.controls.FrameDurationLimits)
-        step_s = limits_us[0] / 1e6 if limits_us else DEFAULT_STEP_S
+        self.step_s = limits_us[0] / 1e6 if limits_us else DEFAULT_STEP_S
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._submit_paced, args=(step_s,), daemon=True)
+        self._thread = threading.Thread(target=self._submit_paced, daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -120,11 +121,11 @@ class PacedCamera:
     def queue_request(self, request: Any) -> None:
         self._requests.append(request)
 
-    def _submit_paced(self, step_s: float) -> None:
+    def _submit_paced(self) -> None:
         due_s = time.monotonic()
         while not self._stopping.wait(max(0.0, due_s - time.monotonic())):
             step_file = FOLDER / "step_s"
-            interval_s = float(step_file.read_text()) if step_file.exists() else step_s
+            interval_s = float(step_file.read_text()) if step_file.exists() else self.step_s
             due_s = max(due_s + interval_s, time.monotonic() - interval_s)
             if self._requests and not (FOLDER / "silent").exists():
                 self._camera.queue_request(self._requests.popleft())
@@ -135,6 +136,7 @@ def change(picamera2: ModuleType) -> None:
     camera_class = picamera2.Picamera2
     original_grab, original_modes = camera_class._grab_camera, camera_class._get_raw_modes
     original_get_metadata = CompletedRequest.get_metadata
+    original_set_controls = camera_class.set_controls
 
     def grab_paced(self: Any, index: int) -> Any:
         camera = original_grab(self, index)
@@ -150,6 +152,12 @@ def change(picamera2: ModuleType) -> None:
             for size in formats.formats.sizes(pixels)
         ]
 
+    def set_controls(self: Any, controls: dict[str, Any]) -> None:
+        original_set_controls(self, controls)
+        limits_us = controls.get("FrameDurationLimits")
+        if limits_us and isinstance(self.camera, PacedCamera):
+            self.camera.step_s = limits_us[0] / 1e6
+
     def get_metadata(self: Any) -> dict[str, Any]:
         if (FOLDER / "broken").exists():
             raise RuntimeError("the virtual camera was told to break")
@@ -162,3 +170,4 @@ def change(picamera2: ModuleType) -> None:
     camera_class._grab_camera = grab_paced
     camera_class._get_raw_modes = modes_without_raw
     CompletedRequest.get_metadata = get_metadata
+    camera_class.set_controls = set_controls

@@ -1,0 +1,116 @@
+"""The incidents of a box: their stage, with the holds, heads, pictures and rates that it works on."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from agent.app.actuators import Actuators
+from agent.app.box_services import BoxServices
+from agent.app.camera_pipeline import CameraPipeline
+from agent.app.publisher import Publisher
+from agent.base.clock import boot_id
+from agent.base.model import CommandAccepted, CommandProgress, IncomingCommand, Reply
+from agent.commands.local_command import COMMAND_LIFETIME_S, encode_command
+from agent.commands.requester import Requester
+from agent.config.configuration import Config, InstitutionConfig
+from agent.detection.image import encode_snapshot
+from agent.incident.incident_heads import IncidentHeads
+from agent.incident.incident_holds import IncidentHolds
+from agent.incident.incident_pictures import IncidentPictures
+from agent.incident.incident_rates import IncidentRates
+from agent.incident.incident_stage import IncidentStage
+from agent.incident.order import parse_unsigned_order
+from agent.incident.permissions import permits_by
+from agent.incident.record import IncidentStore
+from agent.incident.signed_order import order_verifier
+from agent.recording.retention.hold_store import HoldStore
+
+
+def make_incident_stage(
+    config: Config,
+    services: BoxServices,
+    hold_store: HoldStore,
+    policies: Mapping[str, InstitutionConfig],
+    pipelines: Sequence[CameraPipeline],
+    publisher: Publisher,
+    actuators: Actuators,
+) -> IncidentStage:
+    """Build the stage of a box."""
+    clock, boot = services.clock, boot_id()
+    permits, authority = permits_by(services.control), services.authority
+    recorded = [pipeline for pipeline in pipelines if pipeline.record_stage is not None]
+    holds = IncidentHolds(
+        hold_store,
+        clock,
+        boot,
+        services.new_id,
+        services.faults,
+        {pipeline.name: policies.get(pipeline.name) for pipeline in recorded},
+        config.hold.command_days,
+        permits,
+    )
+    cameras = {pipeline.name: pipeline.access() for pipeline in pipelines}
+
+    def make_heads(stage: IncidentStage) -> IncidentHeads:
+        return IncidentHeads(
+            config.box.id,
+            {head.name: head.camera for head in config.head},
+            _command_runner(services, actuators.run_local_command),
+            actuators.lease_holder,
+            stage.on_moved,
+            clock.boottime_ns,
+            stage.post,
+            permits,
+        )
+
+    def make_pictures(stage: IncidentStage) -> IncidentPictures:
+        return IncidentPictures(
+            cameras,
+            encode_snapshot,
+            publisher.publish_incident_picture,
+            clock.boottime_ns,
+            stage.post,
+            permits,
+        )
+
+    return IncidentStage(
+        config.box,
+        clock,
+        boot,
+        IncidentStore(services.state_dir),
+        read_order=parse_unsigned_order if authority is None else order_verifier(authority),
+        is_signed=authority is not None,
+        holds=holds,
+        make_heads=make_heads,
+        make_pictures=make_pictures,
+        rates=IncidentRates({pipeline.name: pipeline.set_min_fps for pipeline in recorded}),
+        publish_event=publisher.publish_event,
+        append_receipt=publisher.append_incident_receipt,
+        new_id=services.new_id,
+    )
+
+
+def _command_runner(
+    services: BoxServices, submit: Callable[[IncomingCommand], None]
+) -> Callable[[Requester, dict[str, Any], Callable[[Reply], None]], None]:
+    """Return a function that runs a `ptz` command of a requester."""
+
+    def run(requester: Requester, args: dict[str, Any], on_reply: Callable[[Reply], None]) -> None:
+        now_ns = services.clock.boottime_ns()
+        payload = encode_command(
+            args,
+            command_id=services.new_id(now_ns),
+            expires=services.clock.utc(now_ns) + timedelta(seconds=COMMAND_LIFETIME_S),
+            by=requester.id,
+            role=requester.role,
+        )
+
+        def take_last(reply: Reply) -> None:
+            if not isinstance(reply, CommandAccepted | CommandProgress):
+                on_reply(reply)
+
+        submit(
+            IncomingCommand(verb="ptz", payload=payload, via="an incident", send_reply=take_last)
+        )
+
+    return run

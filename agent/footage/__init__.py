@@ -1,0 +1,1 @@
+"""Commands about recorded footage: list, hold, release."""

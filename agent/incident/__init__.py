@@ -1,0 +1,1 @@
+"""Incidents: one order of the centre to many boxes, which ends by itself."""

@@ -1,0 +1,380 @@
+"""The stage `incidents`: takes orders, keeps their states, and has the box do what they say."""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Collection
+from datetime import datetime
+
+import msgspec
+
+from agent.base.clock import Clock, rfc3339
+from agent.base.event_type import EventType
+from agent.base.model import BOX_EVENT_SOURCE, Event, IncidentOutcome, IncidentReport
+from agent.config.configuration import BoxConfig
+from agent.incident.incident_heads import IncidentHeads
+from agent.incident.incident_holds import IncidentHolds
+from agent.incident.incident_pictures import IncidentPictures
+from agent.incident.incident_rates import IncidentRates
+from agent.incident.order import IncidentOrder, MalformedOrder, SignedOrder
+from agent.incident.record import MAX_OPEN, IncidentRecord, IncidentStore
+from agent.incident.state_machine import (
+    ON_ORDER,
+    ON_TICK,
+    Effect,
+    Moment,
+    Phase,
+    find_deadline_ns,
+    judge,
+)
+from agent.recording.custody.receipts import IncidentChanged
+from agent.reporting.mqtt.packets import ReceivedPublish
+from agent.runtime.pause import Pause
+
+log = logging.getLogger(__name__)
+
+INCIDENT = EventType(
+    kind="incident",
+    title="an incident",
+    begin="an incident runs:{zone}",
+    end="an incident is over:{zone}",
+    severity="alarm",
+    has_thumbnail=False,
+)
+TURN_S = 0.5
+MAX_QUEUED_ORDERS = 64
+REPORT_INTERVAL_S = 5.0
+"""Between reports of changed outcomes."""
+HOLD_CHECK_INTERVAL_S = 5.0
+WAIT_REASON = "the clock of the box is not trusted: it cannot know whether the incident still runs"
+TIME_OVER_REASON = "its time is over"
+
+
+class IncidentStage:
+    """The incidents of one box. `receive` and `post` are thread-safe; the rest is the stage's own thread."""
+
+    name = "incidents"
+
+    def __init__(  # noqa: PLR0913 - everything that an incident has to do with
+        self,
+        box: BoxConfig,
+        clock: Clock,
+        boot: str,
+        store: IncidentStore,
+        *,
+        read_order: Callable[[bytes], SignedOrder],
+        is_signed: bool,
+        holds: IncidentHolds,
+        make_heads: Callable[["IncidentStage"], IncidentHeads],
+        make_pictures: Callable[["IncidentStage"], IncidentPictures],
+        rates: IncidentRates,
+        publish_event: Callable[[Event], None],
+        append_receipt: Callable[[IncidentChanged, int], object],
+        new_id: Callable[[int], str],
+    ) -> None:
+        """`read_order` verifies and parses an order, or raises MalformedOrder. `is_signed`: a broker cannot have made it."""
+        self._box = box
+        self._clock = clock
+        self._boot = boot
+        self._store = store
+        self._read_order = read_order
+        self._is_signed = is_signed
+        self._holds = holds
+        self._publish_event = publish_event
+        self._append_receipt = append_receipt
+        self._new_id = new_id
+        self._changed = threading.Condition()
+        self._jobs: deque[Callable[[], None]] = deque()
+        self._queued_orders = 0
+        self._heads = make_heads(self)
+        self._pictures = make_pictures(self)
+        self._rates = rates
+        self._reported: dict[str, tuple[IncidentOutcome, ...]] = {}
+        self._report_pause, self._hold_pause = Pause(), Pause()
+        self._is_resumed = False
+
+    def receive(self, incident_id: str, received: ReceivedPublish) -> None:
+        """Queue a message of the topic of an incident. Thread-safe; never blocks or raises."""
+        with self._changed:
+            has_capacity = self._queued_orders < MAX_QUEUED_ORDERS
+            self._queued_orders += has_capacity
+        if not has_capacity:
+            log.warning("incident %s: left out, %d wait already", incident_id, MAX_QUEUED_ORDERS)
+            return
+        self.post(lambda: self._take_order(incident_id, received))
+
+    def post(self, job: Callable[[], None]) -> None:
+        """Run a function on the stage's thread. Thread-safe."""
+        with self._changed:
+            self._jobs.append(job)
+            self._changed.notify()
+
+    def on_moved(self, incident_id: str, head: str) -> None:
+        """Remember that a head has taken its preset, so that a restart does not turn it again."""
+        record = self._store.find(incident_id)
+        if record is not None:
+            self._store.save(
+                msgspec.structs.replace(record, moved_heads=(*record.moved_heads, head))
+            )
+
+    def run_once(self, stopping: threading.Event) -> None:
+        """Run what was queued, or wait for it; then check all incidents."""
+        if not self._is_resumed:
+            self._is_resumed = True
+            self._resume()
+        with self._changed:
+            self._changed.wait_for(lambda: self._jobs, TURN_S)
+            jobs, self._jobs = self._jobs, deque()
+        for job in jobs:
+            job()
+        self._tick()
+
+    def close(self) -> None:
+        """Do nothing: the state is on the disk, and leases end with the agent."""
+
+    def _resume(self) -> None:
+        """Continue the incidents of the previous agent."""
+        now = self._now()
+        for record in self._store.open:
+            if record.deadline_boot != self._boot:
+                # How long the box was off is unknown without a clock: the incident gets its whole time again.
+                is_running = record.phase == "running"
+                deadline_ns = find_deadline_ns(record.order, now, is_fresh=is_running)
+                record = msgspec.structs.replace(  # noqa: PLW2901 - the same one, in this boot
+                    record, deadline_boot=self._boot, deadline_ns=deadline_ns
+                )
+            if record.phase == "running":
+                record = self._holds.begin(record)  # noqa: PLW2901 - as above
+            self._store.save(record)
+
+    def _take_order(self, incident_id: str, received: ReceivedPublish) -> None:
+        with self._changed:
+            self._queued_orders -= 1
+        if not received.payload:
+            return  # the topic was emptied, which ends nothing: the broker itself can do that
+        try:
+            signed = self._read_order(received.payload)
+        except MalformedOrder as error:
+            log.warning("incident %s: left out: %s", incident_id, error)
+            return
+        order, box = signed.order, self._box
+        if order.id != incident_id:
+            log.warning("incident %s: left out: its id is %r", incident_id, order.id)
+            return
+        record = self._store.find(incident_id)
+        ended_revision = self._store.ended_revision(incident_id)
+        known = ended_revision if record is None else record.order.revision
+        is_addressed = order.to.include(box.id, box.site, box.groups)
+        if (known is not None and order.revision <= known) or not (is_addressed or record):
+            return
+        now = self._now()
+        deadline_ns = find_deadline_ns(
+            order, now, is_fresh=not (received.retained or self._is_signed)
+        )
+        verdict = judge(order, now, deadline_ns) if is_addressed else "over"
+        phase: Phase | None = None if ended_revision is None else "ended"
+        if record is not None:
+            phase = record.phase
+        transition = ON_ORDER[phase, verdict]
+        if record is None and transition.phase != "ended" and len(self._store.open) >= MAX_OPEN:
+            log.error("incident %s: left out: %d run already", incident_id, MAX_OPEN)
+            return
+        revised = self._revised(record, signed, now, deadline_ns)
+        reason = _end_reason(order, is_addressed=is_addressed)
+        self._execute(
+            msgspec.structs.replace(revised, phase=transition.phase),
+            transition.effect,
+            by=order_by(revised),
+            reason=reason,
+        )
+
+    def _revised(
+        self,
+        record: IncidentRecord | None,
+        signed: SignedOrder,
+        now: Moment,
+        deadline_ns: int | None,
+    ) -> IncidentRecord:
+        """Return the record with a newer revision, or a new record."""
+        if record is not None:
+            is_same_heads = record.order.heads == signed.order.heads
+            return msgspec.structs.replace(
+                record,
+                order=signed.order,
+                signers=signed.signers,
+                deadline_boot=self._boot,
+                deadline_ns=deadline_ns if deadline_ns is not None else record.deadline_ns,
+                moved_heads=record.moved_heads if is_same_heads else (),
+            )
+        return IncidentRecord(
+            order=signed.order,
+            signers=signed.signers,
+            phase="pending",
+            event=self._new_id(now.t_ns),
+            begun_boot=self._boot,
+            begun_ns=now.t_ns,
+            begun_time=rfc3339(now.utc),
+            deadline_boot=self._boot,
+            deadline_ns=deadline_ns,
+        )
+
+    def _tick(self) -> None:
+        self._store.write_unwritten()
+        now = self._now()
+        for record in self._store.open:
+            verdict = judge(record.order, now, record.deadline_ns)
+            transition = ON_TICK[record.phase, verdict]
+            deadline_ns = record.deadline_ns
+            if transition.effect == "begin":
+                deadline_ns = find_deadline_ns(record.order, now, is_fresh=False)
+            changed = msgspec.structs.replace(
+                record, phase=transition.phase, deadline_ns=deadline_ns
+            )
+            if transition.effect != "none":
+                self._execute(changed, transition.effect, by="vigie", reason=TIME_OVER_REASON)
+        running = [record for record in self._store.open if record.phase == "running"]
+        self._heads.sync(running)
+        self._pictures.sync(running)
+        self._rates.sync(running)
+        if self._hold_pause.is_over(now.t_ns):
+            self._hold_pause.begin(now.t_ns, HOLD_CHECK_INTERVAL_S)
+            for record in running:
+                self._holds.keep_open(record)
+        self._report_changes(running, now.t_ns)
+
+    def _execute(self, record: IncidentRecord, effect: Effect, *, by: str, reason: str) -> None:
+        """Execute the effect of a transition. A receipt comes before the action, and the state before the report."""
+        match effect:
+            case "none":
+                self._store.save(record)
+            case "wait":
+                self._report(record, WAIT_REASON)
+            case "begin":
+                self._write_receipt(record, "begun", order_by(record), describe(record.order))
+                self._store.save(record)
+                self._report(self._holds.begin(record), None)
+            case "revise":
+                self._write_receipt(record, "extended", order_by(record), describe(record.order))
+                self._store.save(record)
+                if record.order.footage is None:
+                    self._holds.end(record)
+                    record = msgspec.structs.replace(record, holds=())
+                record = self._holds.begin(record)
+                self._holds.keep_open(record)
+                self._report(record, None)
+            case "end":
+                count = self._pictures.pop_sent_count(record)
+                detail = f"{reason}; {count} pictures were sent" if count else reason
+                self._write_receipt(record, "ended", by, detail)
+                self._holds.end(record)
+                self._report(record, reason)
+            case "drop":
+                self._report(record, reason)
+
+    def _write_receipt(self, record: IncidentRecord, change: str, by: str, detail: str) -> None:
+        self._append_receipt(
+            IncidentChanged(
+                incident=record.id,
+                change=change,  # type: ignore[arg-type] # one of three
+                revision=record.order.revision,
+                by=by,
+                role=record.signer.certificate_role or record.signer.role,
+                case=record.order.case,
+                ends=rfc3339(record.order.ends),
+                detail=detail,
+            ),
+            self._clock.boottime_ns(),
+        )
+
+    def _report_changes(self, running: Collection[IncidentRecord], now_ns: int) -> None:
+        changed = [
+            record for record in running if self._reported.get(record.id) != self._outcomes(record)
+        ]
+        if changed and self._report_pause.is_over(now_ns):
+            self._report_pause.begin(now_ns, REPORT_INTERVAL_S)
+            for record in changed:
+                self._report(record, None)
+
+    def _report(self, record: IncidentRecord, reason: str | None) -> None:
+        """Save the record, and send its state as the next revision of its event."""
+        rev = record.event_rev + 1
+        record = msgspec.structs.replace(record, event_rev=rev)
+        self._store.save(record)
+        outcomes = self._outcomes(record) if record.phase == "running" else ()
+        self._reported[record.id] = outcomes
+        if record.phase == "ended":
+            del self._reported[record.id]
+        now = self._now()
+        begin_ns = self._begin_ns(record, now)
+        report = IncidentReport(
+            incident=record.id,
+            state=record.phase,
+            revision=record.order.revision,
+            by=record.signer.id,
+            role=record.signer.certificate_role or record.signer.role,
+            case=record.order.case,
+            ends=rfc3339(record.order.ends),
+            reason=reason,
+            outcomes=outcomes,
+        )
+        phase = "end" if record.phase == "ended" else "begin" if rev == 1 else "update"
+        self._publish_event(
+            Event(
+                event=record.event,
+                rev=rev,
+                kind=INCIDENT.kind,
+                phase=phase,  # type: ignore[arg-type] # one of three
+                camera=BOX_EVENT_SOURCE,
+                t_ns=now.t_ns,
+                begin_ns=begin_ns,
+                name=record.id,
+                duration_s=None if rev == 1 else max(0.0, (now.t_ns - begin_ns) / 1e9),
+                incident=report,
+            )
+        )
+
+    def _begin_ns(self, record: IncidentRecord, now: Moment) -> int:
+        """Return the begin in time of this boot: below zero if it was before the boot."""
+        if record.begun_boot == self._boot:
+            return record.begun_ns
+        age = now.utc - datetime.fromisoformat(record.begun_time)
+        return now.t_ns - int(age.total_seconds() * 1e9)
+
+    def _outcomes(self, record: IncidentRecord) -> tuple[IncidentOutcome, ...]:
+        return (
+            *self._holds.outcomes(record),
+            *self._heads.outcomes(record),
+            *self._pictures.outcomes(record),
+            *self._rates.outcomes(record),
+        )
+
+    def _now(self) -> Moment:
+        t_ns = self._clock.boottime_ns()
+        return Moment(t_ns=t_ns, utc=self._clock.utc(t_ns), synced=self._clock.trust().synced)
+
+
+def order_by(record: IncidentRecord) -> str:
+    """Return the names of the people who signed the order, for receipts."""
+    return " and ".join(signer.id for signer in record.signers)
+
+
+def describe(order: IncidentOrder) -> str:
+    """Return what an order has a box do, in words."""
+    parts = []
+    if order.footage is not None:
+        parts.append(f"footage is held from {order.footage.before_min:g} min before")
+    if order.heads is not None:
+        parts.append(f"heads are leased in the role {order.heads.role}")
+    if order.pictures is not None:
+        parts.append(f"a picture every {order.pictures.every_s:g} s")
+    if order.rates is not None and order.rates.fps is not None:
+        parts.append(f"{order.rates.fps:g} frames per second")
+    if order.rates is not None and order.rates.bitrate_kbit_s is not None:
+        parts.append(f"{order.rates.bitrate_kbit_s} kbit/s")
+    return "; ".join(parts) or "it is only reported"
+
+
+def _end_reason(order: IncidentOrder, *, is_addressed: bool) -> str:
+    if not is_addressed:
+        return "it is no longer for this box"
+    return "it was ended by an order" if order.ended else TIME_OVER_REASON

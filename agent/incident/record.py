@@ -1,0 +1,131 @@
+"""Records of incidents, kept over restarts and power cuts.
+
+incidents.json    a state file: the open incidents, and the newest revisions of those that have ended
+"""
+
+import logging
+from pathlib import Path
+
+import msgspec
+
+from agent.base.state_file import StateFile
+from agent.commands.requester import Requester
+from agent.incident.order import IncidentOrder
+from agent.incident.state_machine import Phase
+
+log = logging.getLogger(__name__)
+
+FILE_NAME = "incidents.json"
+MAX_OPEN = 8
+"""Incidents that are pending or run at once. One more is refused."""
+MAX_ENDED = 64
+"""Incidents that have ended and are remembered, so that no older revision is taken again."""
+
+
+class CameraHold(msgspec.Struct, frozen=True, kw_only=True):
+    """A hold of an incident: of the boot `boot`, open as long as the incident runs."""
+
+    hold: str
+    camera: str
+    boot: str
+
+
+class IncidentRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One incident on this box.
+
+    `signers` are of the revision in force. `deadline_ns` is its end in time of the boot `deadline_boot`, see
+    `state_machine.judge`. `event` is the id of the event that reports it, and `event_rev` its newest revision, 0 before
+    the first one; it began at `begun_ns` of `begun_boot`, `begun_time` in UTC. `moved_heads` have taken their presets.
+    """
+
+    order: IncidentOrder
+    signers: tuple[Requester, ...]
+    phase: Phase
+    event: str
+    event_rev: int = 0
+    begun_boot: str
+    begun_ns: int
+    begun_time: str
+    deadline_boot: str
+    deadline_ns: int | None
+    holds: tuple[CameraHold, ...] = ()
+    moved_heads: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """The incident's id."""
+        return self.order.id
+
+    @property
+    def signer(self) -> Requester:
+        """The person for whom it is executed."""
+        return self.signers[0]
+
+
+class EndedIncident(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest revision of an incident that has ended on this box."""
+
+    id: str
+    revision: int
+
+
+class IncidentRecords(msgspec.Struct, frozen=True, kw_only=True):
+    """The content of the state file, each in the order of its begin or end."""
+
+    open: tuple[IncidentRecord, ...] = ()
+    ended: tuple[EndedIncident, ...] = ()
+
+
+class IncidentStore:
+    """The records of one box. Used by one thread."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._file = StateFile(state_dir / FILE_NAME, IncidentRecords)
+        self._records = self._file.load() or IncidentRecords()
+        self._is_written = True
+
+    @property
+    def open(self) -> tuple[IncidentRecord, ...]:
+        """The incidents that are pending or run, the oldest first."""
+        return self._records.open
+
+    def find(self, incident_id: str) -> IncidentRecord | None:
+        """Return an open incident, or None."""
+        return next((record for record in self.open if record.id == incident_id), None)
+
+    def ended_revision(self, incident_id: str) -> int | None:
+        """Return the newest revision of an incident that has ended, or None."""
+        return next(
+            (ended.revision for ended in self._records.ended if ended.id == incident_id), None
+        )
+
+    def save(self, record: IncidentRecord) -> None:
+        """Add or replace a record; one that has ended is only remembered."""
+        others = tuple(other for other in self._records.open if other.id != record.id)
+        ended = tuple(other for other in self._records.ended if other.id != record.id)
+        if record.phase == "ended":
+            ended = (*ended, EndedIncident(id=record.id, revision=record.order.revision))
+            self._replace(IncidentRecords(open=others, ended=ended[-MAX_ENDED:]))
+            return
+        open_records = tuple(
+            record if other.id == record.id else other for other in self._records.open
+        )
+        if len(others) == len(self._records.open):
+            open_records = (*others, record)
+        self._replace(IncidentRecords(open=open_records, ended=ended))
+
+    def write_unwritten(self) -> None:
+        """Write the records again if the disk did not take them."""
+        if not self._is_written:
+            self._replace(self._records)
+
+    def _replace(self, records: IncidentRecords) -> None:
+        self._records = records
+        try:
+            self._file.write(records)
+            self._is_written = True
+        except OSError as error:
+            # It runs all the same; a restart before the next write would not know of it.
+            if self._is_written:
+                log.error("incidents cannot be written: %s", error)
+            self._is_written = False
