@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from agent.authority.signed_message import SigningIdentity
 from agent.base.clock import rfc3339
 from agent.base.json_decode import MalformedJson, decode_any_json
 from agent.base.sha256 import sha256_hex
 from agent.config.broker import BrokerConfig
 from agent.reporting import centre_topics, topics
-from agent.reporting.centre_payloads import CentreState
+from agent.reporting.centre_payloads import CentreState, CentreStateName
 from agent.reporting.mqtt.packets import ReceivedPublish, Will
 from agent.reporting.mqtt.paho_transport import PahoTransport
 from agent.reporting.payloads import (
@@ -23,10 +24,9 @@ from agent.reporting.payloads import (
     StatusMessage,
 )
 from centre.reconnecting_client import POLL_S, ReconnectingClient
+from centre.signing import sign_ack, sign_centre_state
 from centre.store import BoxEpoch, CentreStore, StoredArrival
 
-_AWAY_STATE = msgspec.json.encode(CentreState(state="away"))
-_LISTENING_STATE = msgspec.json.encode(CentreState(state="listening"))
 DEFAULT_CENTRE = "centre"
 """Name of the only centre."""
 ASSERT_INTERVAL_S = 60.0
@@ -118,8 +118,8 @@ class CentreClient(ReconnectingClient):
 
     With a `store` it acts as the centre of that name: it publishes its state (retained, with a will), stores each
     message and then acknowledges it. It publishes its state again each minute, after each birth, and if its topic
-    has another state: the will of an earlier connection may come late. `on_connection_change`: see
-    `ReconnectingClient`.
+    has another state: the will of an earlier connection may come late. With an `identity`, whose name is that of
+    the centre, states and acknowledgements are signed. `on_connection_change`: see `ReconnectingClient`.
     """
 
     name = "watch"
@@ -134,21 +134,25 @@ class CentreClient(ReconnectingClient):
         box: str | None = None,
         store: CentreStore | None = None,
         centre: str = DEFAULT_CENTRE,
+        identity: SigningIdentity | None = None,
         on_connection_change: Callable[[str | None], None] = lambda _: None,
     ) -> None:
         state_topic = centre_topics.centre_state_topic(centre)
+        self._away_state = _encode_state("away", identity)
+        self._listening_state = _encode_state("listening", identity)
         super().__init__(
             broker,
             f"vigie-{'centre' if store else 'watch'}-{rng.getrandbits(32):08x}",
             [topics.up_topic(box or "+", "#"), centre_topics.CENTRE_STATE_FILTER],
             rng,
             clock_ns,
-            will=Will(topic=state_topic, payload=_AWAY_STATE) if store else None,
+            will=Will(topic=state_topic, payload=self._away_state) if store else None,
             on_connection_change=on_connection_change,
         )
         self._on_message = on_message
         self._store = store
         self._centre = centre
+        self._identity = identity
         self._state_topic = state_topic
         self._asserted_s = 0.0
         self._is_assertion_due = False
@@ -183,13 +187,16 @@ class CentreClient(ReconnectingClient):
             key = next(iter(self._to_ack))
             del self._to_ack[key]
             ack = self._store.deduplicator(key).build_ack()
-            transport.publish(
-                centre_topics.ack_topic(key.box, self._centre), msgspec.json.encode(ack)
+            payload = (
+                msgspec.json.encode(ack)
+                if self._identity is None
+                else sign_ack(ack, key.box, self._identity)
             )
+            transport.publish(centre_topics.ack_topic(key.box, self._centre), payload)
             self._in_flight += 1
 
     def _publish_listening(self, transport: PahoTransport) -> None:
-        transport.publish(self._state_topic, _LISTENING_STATE, retained=True)
+        transport.publish(self._state_topic, self._listening_state, retained=True)
         self._in_flight += 1
         self._asserted_s = self._now_s()
         self._is_assertion_due = False
@@ -202,8 +209,7 @@ class CentreClient(ReconnectingClient):
     def _calls_for_assertion(self, item: ReceivedMessage) -> bool:
         """Return True after a birth, and if another state than `listening` is on this centre's topic."""
         if item.topic == self._state_topic:
-            state = topics.decode_as(CentreState, item.payload)
-            return state is None or state.state != "listening"
+            return item.payload != self._listening_state
         is_birth = isinstance(item.message, StatusMessage) and isinstance(
             item.message.data, OnlineStatus
         )
@@ -212,8 +218,14 @@ class CentreClient(ReconnectingClient):
     def _publish_last(self, transport: PahoTransport) -> None:
         """Publish that the centre is away."""
         if self._store is not None:
-            transport.publish(self._state_topic, _AWAY_STATE, retained=True)
+            transport.publish(self._state_topic, self._away_state, retained=True)
             transport.poll(POLL_S)
+
+
+def _encode_state(state: CentreStateName, identity: SigningIdentity | None) -> bytes:
+    if identity is not None:
+        return sign_centre_state(state, identity)
+    return msgspec.json.encode(CentreState(state=state))
 
 
 def _to_stored_arrival(item: ReceivedMessage, envelope: Envelope) -> StoredArrival:

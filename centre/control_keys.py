@@ -20,7 +20,12 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
-from agent.authority import certificate as control_certificate
+from agent.authority.certificate import (
+    ControlCertificate,
+    issue_certificate,
+    make_authority,
+    read_control_certificate,
+)
 from agent.authority.refusal import RefusedMessage
 from agent.authority.signed_message import SigningIdentity
 from agent.base import atomic_file, pem
@@ -57,7 +62,7 @@ def create_authority(
     """Write the folder of a new authority. Raises: UserError if it cannot be written."""
     check_new_folder(folder)
     key = Ed25519PrivateKey.generate()
-    certificate = control_certificate.make_authority(
+    certificate = make_authority(
         name, key, not_before=now - CLOCK_TOLERANCE, not_after=now + lifetime, serial=serial
     )
     files = {
@@ -82,6 +87,14 @@ def load_identity(certificate_file: Path, key_file: Path) -> SigningIdentity:
     if certificate.public_key() != key.public_key():
         raise UserError(f"{key_file}: not the key of {certificate_file}")
     return SigningIdentity(certificate=certificate, key=key)
+
+
+def read_identity(identity: SigningIdentity) -> ControlCertificate:
+    """Return name and role of an identity. Raises: UserError if its certificate is not one of a signer."""
+    try:
+        return read_control_certificate(identity.certificate.public_bytes(Encoding.DER))
+    except RefusedMessage as error:
+        raise UserError(str(error)) from error
 
 
 def load_certificate(file: Path) -> x509.Certificate:
@@ -129,7 +142,7 @@ def issue(
     names = subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     if not isinstance(public_key, Ed25519PublicKey) or len(names) != 1:
         raise UserError(f"{label}: allowed: an Ed25519 key and one CN, as of `vigie key request`")
-    certificate = control_certificate.issue_certificate(
+    certificate = issue_certificate(
         public_key,
         str(names[0].value),
         role,
@@ -139,7 +152,7 @@ def issue(
         serial=serial,
     )
     try:
-        control_certificate.read_control_certificate(certificate.public_bytes(Encoding.DER))
+        read_control_certificate(certificate.public_bytes(Encoding.DER))
     except RefusedMessage as error:
         raise UserError(f"{label}: {error}") from error
     return certificate

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NamedTuple
 
+from agent.authority.signed_message import SigningIdentity
 from agent.base.clock import SystemClock, rfc3339
 from agent.base.errors import UserError
 from agent.cli.commands import Commands
@@ -21,6 +22,7 @@ from agent.config.broker import BrokerConfig
 from agent.config.names import ALLOWED_NAME, NAME_PATTERN
 from agent.reporting.payloads import Message
 from agent.runtime.stop_signals import STOP_SIGNALS
+from centre import control_keys
 from centre.cli.broker_arguments import add_broker, parse_broker
 from centre.client import (
     DEFAULT_CENTRE,
@@ -41,12 +43,13 @@ if TYPE_CHECKING:
 
 
 class WatchOptions(NamedTuple):
-    """The broker, the box or None for all, and the name and store of a centre."""
+    """The broker, the box or None for all, and the name, the store and the control key of a centre."""
 
     broker: BrokerConfig
     box: str | None
     store: CentreStore | None
     centre: str = DEFAULT_CENTRE
+    identity: SigningIdentity | None = None
 
 
 def add_parser(commands: Commands) -> None:
@@ -87,6 +90,13 @@ def add_parser(commands: Commands) -> None:
         metavar="NAME",
         help=f"with --ack: the centre's name, its own if there are several (default: {DEFAULT_CENTRE})",
     )
+    parser.add_argument(
+        "--signer",
+        metavar="FILE",
+        type=Path,
+        help="with --ack: the centre's control certificate, of the role centre; boxes with control.ca need it",
+    )
+    parser.add_argument("--signer-key", metavar="FILE", type=Path, help="its key")
     parser.set_defaults(run=run)
 
 
@@ -98,13 +108,14 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"{given} needs {missing}: a centre stores what it acknowledges")
     if args.ack and args.box:
         raise UserError("--ack: not with --box; a centre receives all boxes")
-    if args.centre is not None and not args.ack:
-        raise UserError("--centre needs --ack: it names what acknowledges")
-    centre = DEFAULT_CENTRE if args.centre is None else args.centre
-    if not NAME_PATTERN.fullmatch(centre):
-        raise UserError(f"--centre {centre!r}: allowed: {ALLOWED_NAME}")
+    if not args.ack and (args.centre is not None or args.signer is not None):
+        raise UserError("--centre and --signer need --ack: they name what acknowledges")
+    identity = _load_identity(args)
+    centre = _centre_name(args.centre, identity)
     store = CentreStore.open(args.store) if args.store else None
-    options = WatchOptions(broker=broker, box=args.box, store=store, centre=centre)
+    options = WatchOptions(
+        broker=broker, box=args.box, store=store, centre=centre, identity=identity
+    )
     try:
         if args.format is not None:
             _print_messages(options, _LINE_FORMATS[args.format])
@@ -116,6 +127,30 @@ def run(args: argparse.Namespace) -> int:
         if store is not None:
             store.close()
     return 0
+
+
+def _load_identity(args: argparse.Namespace) -> SigningIdentity | None:
+    if (args.signer is None) != (args.signer_key is None):
+        raise UserError("--signer and --signer-key go together: give both or neither")
+    if args.signer is None:
+        return None
+    identity = control_keys.load_identity(args.signer, args.signer_key)
+    if control_keys.read_identity(identity).role != "centre":
+        raise UserError(
+            f"--signer {str(args.signer)!r}: allowed: a certificate of the role 'centre'"
+        )
+    return identity
+
+
+def _centre_name(given: str | None, identity: SigningIdentity | None) -> str:
+    """Return the name of the centre, which its certificate has too. Raises: UserError."""
+    certified = None if identity is None else control_keys.read_identity(identity).name
+    name = given or certified or DEFAULT_CENTRE
+    if not NAME_PATTERN.fullmatch(name):
+        raise UserError(f"--centre {name!r}: allowed: {ALLOWED_NAME}")
+    if certified not in (None, name):
+        raise UserError(f"--centre {name!r}: allowed: {certified!r}, as in the certificate")
+    return name
 
 
 @contextmanager
@@ -269,6 +304,7 @@ def _build_client(
         box=options.box,
         store=options.store,
         centre=options.centre,
+        identity=options.identity,
         on_connection_change=on_connection_change,
     )
 

@@ -18,6 +18,7 @@ from agent.config.configuration import Config
 from agent.reporting.payloads import EventData, SnapshotHeader
 from agent.runtime.sd_notify import Notifier
 from agent.runtime.stop_signals import StopSignals
+from centre.client import DEFAULT_CENTRE
 from centre.demo.broker import run_broker
 from centre.demo.demo_authority import DemoAuthority
 from centre.demo.demo_centre import DemoCentre
@@ -100,11 +101,13 @@ def run_demo(open_scenario: ScenarioFactory, out: Path, console: Console) -> Dem
         # Only now: Ctrl-C while a video is fetched ends the program, later it ends the scenario.
         StopSignals() as signals,
     ):
-        return _DemoRun(scenario, files, clock).run(console, signals)
+        return _DemoRun(scenario, files, authority, clock).run(console, signals)
 
 
 class _DemoRun:
-    def __init__(self, scenario: Scenario, files: DemoFiles, clock: Clock) -> None:
+    def __init__(
+        self, scenario: Scenario, files: DemoFiles, authority: DemoAuthority, clock: Clock
+    ) -> None:
         self._scenario = scenario
         self._files = files
         self._clock = clock
@@ -122,6 +125,7 @@ class _DemoRun:
             pipeline.frame_listeners.append(self._on_frame_result)
         self._centre = DemoCentre(
             scenario.config.broker,
+            authority.identity(DEFAULT_CENTRE, "centre"),
             files,
             self._stats,
             scenario.on_event,

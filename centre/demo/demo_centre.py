@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
+from agent.authority.signed_message import SigningIdentity
 from agent.config.broker import BrokerConfig
 from agent.reporting.payloads import (
     EventData,
@@ -26,6 +27,7 @@ class DemoCentre:
     def __init__(
         self,
         broker: BrokerConfig,
+        identity: SigningIdentity,
         files: DemoFiles,
         stats: DemoStats,
         on_event: Callable[[EventData], None],
@@ -44,7 +46,9 @@ class DemoCentre:
         self._event_kinds: dict[str, str] = {}
         self._message_file = files.messages.open("wb", buffering=0)
         self._store = CentreStore.open(files.state / "centre.sqlite")
-        self._client = CentreClient(broker, self._on_message, rng, clock_ns, store=self._store)
+        self._client = CentreClient(
+            broker, self._on_message, rng, clock_ns, store=self._store, identity=identity
+        )
         self._thread = StageThread(self._client, clock_ns, rng, vital=False)
 
     def start(self, timeout_s: float) -> bool:

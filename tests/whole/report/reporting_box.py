@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from agent.authority.control_authority import ControlAuthority
+from agent.authority.signed_message import SigningIdentity
 from agent.base.model import LABELS, IncomingCommand
 from agent.capture.jpeg import shrink_jpeg
 from agent.config.broker import BrokerConfig
@@ -125,6 +126,7 @@ class CentreListener:
         store: Path | None = None,
         box: str | None = None,
         centre: str = DEFAULT_CENTRE,
+        identity: SigningIdentity | None = None,
     ) -> None:
         self.received: list[ReceivedMessage] = []
         self._changed = threading.Condition()
@@ -137,6 +139,7 @@ class CentreListener:
             box=box,
             store=self.store,
             centre=centre,
+            identity=identity,
         )
         self._thread = StageThread(self.client, CLOCK.boottime_ns, random.Random(5), vital=False)
 

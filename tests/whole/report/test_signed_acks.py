@@ -20,7 +20,12 @@ from centre.signing import sign_ack, sign_centre_state
 from tests.authority_rig import ControlKeys
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.conftest import CLOCK, make_event
-from tests.whole.report.reporting_box import BareClient, ReportingBox, wait_until
+from tests.whole.report.reporting_box import (
+    BareClient,
+    CentreListener,
+    ReportingBox,
+    wait_until,
+)
 
 BOX, CENTRE = "pole-17", "city"
 ACK_TOPIC = centre_topics.ack_topic(BOX, CENTRE)
@@ -174,3 +179,21 @@ def test_an_unsigned_state_silences_no_box(city: City) -> None:
         city.wait_for_events(EVENTS)
         city.client.publish(ACK_TOPIC, sign_ack(whole_ack(box), BOX, city.centre))
         wait_until(lambda: box.outbox.depth == 0)
+
+
+def test_the_centre_of_the_project_signs_and_drains_the_box(city: City) -> None:
+    with city.box() as box:
+        put_events(box)
+        listener = CentreListener(
+            city.broker, city.folder / "centre.db", centre=CENTRE, identity=city.centre
+        )
+        with listener:
+            wait_until(lambda: box.outbox.depth == 0)
+    assert sorted(set(listener.event_numbers())) == list(range(EVENTS))
+
+
+def test_a_centre_without_a_certificate_gets_nothing_acknowledged(city: City) -> None:
+    with city.box() as box, CentreListener(city.broker, city.folder / "centre.db", centre=CENTRE):
+        put_events(box)
+        wait_until(lambda: city.authority.health().refused.get("unsigned", 0) > 0)
+        assert box.outbox.depth == EVENTS
