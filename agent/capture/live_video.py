@@ -115,7 +115,7 @@ class LiveVideo:
             detail = str(error)
         finally:
             ended = self._looks.end(lambda one: one.push is look.push, reason, detail)
-            if ended:
+            if ended and detail:
                 log.warning("live video of camera %s has ended: %s", look.camera, detail)
             with self._lock:
                 if self._threads.get(look.key) is threading.current_thread():
@@ -150,6 +150,8 @@ class LiveVideo:
         try:
             converter = AnnexBConverter(subscription.info)
             while (running := self._find(look.push)) is not None:
+                if self._clock.boottime_ns() >= running.until_ns:
+                    return "expired", ""
                 packet = subscription.get(POLL_S)
                 if subscription.is_ended:
                     return "camera", "its stream has begun again"

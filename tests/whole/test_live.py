@@ -274,9 +274,10 @@ def test_a_killed_agent_pushes_nothing_more(
     assert begin.end_time > begin.begin_time
 
 
-def test_video_without_its_masks_or_to_another_host_is_refused(
+def test_video_without_its_masks_is_refused_and_a_look_ends_with_the_connection(
     masked_box: Callable[..., AgentBox],
     lookers: Callable[..., Looker],
+    mosquitto: Mosquitto,
     tmp_path: Path,
     certificate: ServerCertificate,
 ) -> None:
@@ -299,6 +300,9 @@ def test_video_without_its_masks_or_to_another_host_is_refused(
     amina.send({"do": "pictures", "camera": "north"}, "3", verb="live")
     check_masked(amina.next_picture())
     assert "s3cret" not in box.log
+    mosquitto.stop(signal.SIGKILL)
+    wait_until(lambda: len(views(box)) == 2, TIMEOUT_S)
+    assert views(box)[1].purpose.startswith("a live look has ended (disconnected): pictures")
 
 
 def _descendants(pid: int) -> list[int]:
