@@ -39,6 +39,11 @@ class CameraMasks:
         return bool(self._masks)
 
     @property
+    def polygons(self) -> tuple[Polygon, ...]:
+        """The masks of all scenes."""
+        return self._masks
+
+    @property
     def version(self) -> str | None:
         """The version of the masks in receipts, or None if there are none."""
         return mask_store.version(self._masks) if self._masks else None

@@ -187,7 +187,7 @@ class CameraPipeline:
             is_suspended=lambda: not self.duty.can_detect,
             next_frame=self._next_frame,
             packet_tap=self._packet_tap if self.record_stage else None,
-            has_masks=lambda: self.is_masked,
+            masks=lambda: self._masks.polygons,
         )
 
     def watch_spec(self) -> WatchedCamera:

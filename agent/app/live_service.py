@@ -8,6 +8,7 @@ from agent.app.camera_pipeline import CameraPipeline
 from agent.app.publisher import Publisher
 from agent.base.clock import Clock
 from agent.capture.live_command import LiveCommandHandler
+from agent.capture.live_keyframes import LiveKeyframes
 from agent.capture.live_looks import LiveLooks
 from agent.capture.live_stage import LiveStage
 from agent.capture.live_video import SYSTEM_CA_FILE, LiveVideo
@@ -38,10 +39,12 @@ class LiveService:
         )
         ca_file = SYSTEM_CA_FILE if link.ca is None else Path(link.ca)
         self._video = LiveVideo(self._looks, self._cameras, self._budget, clock, ca_file)
+        self._keyframes = LiveKeyframes(self._looks, self._cameras, clock.boottime_ns)
         self.handler = LiveCommandHandler(
             self._cameras,
             self._looks,
             self._video,
+            self._keyframes,
             link,
             self._wake,
             self._online_session,
@@ -60,6 +63,7 @@ class LiveService:
             self._budget,
             self._clock,
             self._video,
+            self._keyframes,
         )
 
     def health_fields(self) -> dict[str, Any]:

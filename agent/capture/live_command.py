@@ -5,6 +5,7 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 
+from agent.capture.live_keyframes import LiveKeyframes
 from agent.capture.live_looks import MAX_LOOK_S, LiveLooks, LiveResult, Look, PictureLimits
 from agent.capture.live_video import MAX_VIDEO_LOOKS, LiveVideo
 from agent.capture.snapshot_command import CameraAccess
@@ -99,6 +100,7 @@ class LiveCommandHandler:
         cameras: Mapping[str, CameraAccess],
         looks: LiveLooks,
         video: LiveVideo,
+        keyframes: LiveKeyframes,
         link: LinkConfig,
         wake: Callable[[], None],
         online_session: Callable[[], int | None],
@@ -107,6 +109,7 @@ class LiveCommandHandler:
         self._cameras = dict(cameras)
         self._looks = looks
         self._video = video
+        self._keyframes = keyframes
         self._link = link
         self._wake = wake
         self._online_session = online_session
@@ -146,11 +149,10 @@ class LiveCommandHandler:
             raise CommandRejected(
                 "unavailable", "the box is not connected: no command could end the look"
             )
+        access.check_viewer(args.camera, command.requester)
         if isinstance(args, LivePictures):
-            access.check(args.camera, command.requester)
             self._begin_pictures(command, args, session, progress_sink)
         else:
-            access.check_viewer(args.camera, command.requester)
             self._begin_video(command, args, session, progress_sink)
         return Deferred(timeout_s=args.for_s + REPLY_MARGIN_S)
 
@@ -168,6 +170,8 @@ class LiveCommandHandler:
         session: int,
         progress_sink: CommandProgressSink,
     ) -> None:
+        needs_decoder = not self._cameras[args.camera].has_frames
+        tap = self._keyframes.find_tap(args.camera) if needs_decoder else None
         now_ns = self._clock_ns()
         self._looks.begin(
             Look(
@@ -183,6 +187,8 @@ class LiveCommandHandler:
                 ),
             )
         )
+        if tap is not None:
+            self._keyframes.start(args.camera, tap)
         self._wake()
 
     def _begin_video(

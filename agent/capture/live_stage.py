@@ -10,6 +10,7 @@ from functools import partial
 
 from agent.base.clock import Clock
 from agent.base.health_model import LiveHealth
+from agent.capture.live_keyframes import LiveKeyframes
 from agent.capture.live_looks import LiveLooks, Look
 from agent.capture.live_video import LiveVideo
 from agent.capture.snapshot_command import FRAME_TIMEOUT_S, CameraAccess
@@ -41,8 +42,10 @@ class LiveStage:
         budget: LinkBudget,
         clock: Clock,
         video: LiveVideo,
+        keyframes: LiveKeyframes,
     ) -> None:
         self._video = video
+        self._keyframes = keyframes
         self._looks = looks
         self._cameras = dict(cameras)
         self._encode = encode
@@ -93,9 +96,10 @@ class LiveStage:
                 self._send(camera, running, frame)
 
     def close(self) -> None:
-        """End all looks, and wait for the pushes of their videos."""
+        """End all looks, and wait for their pushes and decoders."""
         self._looks.end(lambda _look: True, "stopped", "the agent stops")
         self._video.close()
+        self._keyframes.close()
 
     def _end_looks(self) -> None:
         if not self._looks.running():

@@ -5,18 +5,16 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-import msgspec
-
 from agent.base.clock import Clock
+from agent.capture.annex_b_converter import AnnexBConverter
 from agent.capture.live_looks import EndReason, LiveLooks, Look
 from agent.capture.packet_tap import PacketSubscription, PacketTap
 from agent.capture.snapshot_command import CameraAccess
 from agent.capture.video_target import VideoTarget
 from agent.commands.requester import CommandRejected
-from agent.recording.annex_b import has_parameter_sets, parse_extradata, to_annex_b
 from agent.runtime.link_budget import LinkBudget
 from drivers.errors import DriverError
-from drivers.media import Packet, StreamInfo
+from drivers.media import StreamInfo
 from drivers.rtsp_push import CODECS, FORK_SERVER, RtspPush
 
 log = logging.getLogger(__name__)
@@ -189,25 +187,4 @@ class LiveVideo:
 
 def is_showable(access: CameraAccess, info: StreamInfo) -> bool:
     """Return False if masks of the camera are not in its packets."""
-    return info.masked or not access.has_masks()
-
-
-class AnnexBConverter:
-    """Converts the packets of a stream to Annex B, with the parameter sets before each keyframe.
-
-    A player that connects to the server later begins at a keyframe.
-    """
-
-    def __init__(self, info: StreamInfo) -> None:
-        """Raises: ValueError if the stream's parameter sets are damaged."""
-        self._codec = info.codec
-        self._format = parse_extradata(info.codec, info.extradata)
-
-    def convert(self, packet: Packet) -> Packet:
-        """Return the packet in Annex B. Raises: ValueError if it is damaged."""
-        data = packet.data
-        if self._format.length_bytes is not None:
-            data = to_annex_b(data, self._format.length_bytes)
-        if packet.is_key and not has_parameter_sets(self._codec, data):
-            data = self._format.parameter_sets + data
-        return msgspec.structs.replace(packet, data=data)
+    return info.masked or not access.masks()

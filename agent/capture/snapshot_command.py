@@ -15,7 +15,7 @@ from agent.commands.command import CommandProgressSink, Deferred, ValidCommand
 from agent.commands.permission import Permission
 from agent.commands.requester import CommandRejected, Requester
 from agent.config.names import Name
-from drivers.media import Frame
+from drivers.media import Frame, Polygon
 
 VERB = "snapshot"
 MIN_JPEG_BYTES = 4000
@@ -51,7 +51,7 @@ class CameraAccess(msgspec.Struct, frozen=True, kw_only=True):
     `viewers` are the requesters that may see it, or None if each of them may. `has_frames`: the
     camera delivers frames, which only detection requests. `is_suspended`: it delivers none now,
     because the box is degraded. `next_frame` takes requests for its next frame. `packet_tap` has its packets, None if
-    it is not recorded; `has_masks` says whether its pictures have masks, which its packets may lack.
+    it is not recorded; `masks` returns those of its pictures, which its packets may lack.
     """
 
     viewers: tuple[str, ...] | None = None
@@ -59,7 +59,7 @@ class CameraAccess(msgspec.Struct, frozen=True, kw_only=True):
     is_suspended: Callable[[], bool] = lambda: False
     next_frame: NextFrame = msgspec.field(default_factory=NextFrame)
     packet_tap: PacketTap | None = None
-    has_masks: Callable[[], bool] = lambda: False
+    masks: Callable[[], tuple[Polygon, ...]] = tuple
 
     def check(self, camera: str, requester: Requester) -> None:
         """Check a request. Raises: CommandRejected if the requester may not see it, or if there is no picture."""

@@ -129,7 +129,7 @@ def handlers() -> tuple[tuple[CommandHandler, type], ...]:
         PtzCommandHandler({}, lambda: 0),
         GpioCommandHandler(lambda *_: None),
         SnapshotCommandHandler({}, lambda *_: b"", lambda *_: None, lambda *_: None, lambda: 0),
-        LiveCommandHandler({}, *(lambda *_: None for _ in range(6))),  # type: ignore[call-arg,arg-type]
+        LiveCommandHandler({}, *(lambda *_: None for _ in range(7))),  # type: ignore[call-arg,arg-type]
         SelfTestCommandHandler(*(lambda *_: None for _ in range(3))),  # type: ignore[call-arg]
         ListCommandHandler(None, None, None, None),  # type: ignore[arg-type] # it is only parsed
         HoldCommandHandler(None, None, None, 30),  # type: ignore[arg-type] # as above

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from agent.capture.live_command import LiveCommandHandler, LivePictures, StopLive
+from agent.capture.live_keyframes import LiveKeyframes
 from agent.capture.live_looks import LiveResult
 from agent.capture.live_stage import LiveStage
 from agent.capture.live_video import LiveVideo
@@ -42,6 +43,7 @@ class LiveRig(LookRig):
         self.messages = UnstoredMessages(lambda: clock.now_ns / 1e9, lambda: None)
         budget = budget or LinkBudget()
         self.video = LiveVideo(self.looks, self.cameras, budget, clock)
+        self.keyframes = LiveKeyframes(self.looks, self.cameras, clock.boottime_ns)
         self.stage = LiveStage(
             self.looks,
             self.cameras,
@@ -51,11 +53,13 @@ class LiveRig(LookRig):
             budget,
             clock,
             self.video,
+            self.keyframes,
         )
         self.handler = LiveCommandHandler(
             self.cameras,
             self.looks,
             self.video,
+            self.keyframes,
             LinkConfig(upload_hosts=("127.0.0.1",)),
             self.stage.wake,
             lambda: self.session,
@@ -261,7 +265,7 @@ def test_an_incident_alone_is_not_limited_by_the_bytes_of_a_day(
     [
         ("south", "unknown", "none of that name; there are: north, tram, yard"),
         ("tram", "forbidden", "not among its viewers"),
-        ("yard", "unsupported", "only recorded"),
+        ("yard", "unsupported", "has no pictures"),
     ],
 )
 def test_a_look_at_another_camera_is_refused(

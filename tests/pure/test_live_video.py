@@ -4,9 +4,11 @@ import struct
 
 import pytest
 
+from agent.capture.annex_b_converter import AnnexBConverter
 from agent.capture.live_command import LiveCommandHandler, LiveVideoStream
+from agent.capture.live_keyframes import LiveKeyframes
 from agent.capture.live_looks import Look
-from agent.capture.live_video import MAX_VIDEO_LOOKS, AnnexBConverter, LiveVideo
+from agent.capture.live_video import MAX_VIDEO_LOOKS, LiveVideo
 from agent.capture.packet_tap import PacketTap
 from agent.capture.snapshot_command import CameraAccess
 from agent.capture.video_target import parse_target
@@ -15,7 +17,8 @@ from agent.commands.permission import Permission
 from agent.commands.requester import CommandRejected, Requester
 from agent.config.link import LinkConfig
 from agent.runtime.link_budget import LinkBudget
-from drivers.media import Packet, StreamInfo
+from drivers.masking import WHOLE_PICTURE
+from drivers.media import Packet, Polygon, StreamInfo
 from tests.conftest import ManualClock
 from tests.pure.live_rig import AMINA, OMAR, SESSION, LookRig, live_command
 
@@ -37,18 +40,24 @@ class VideoRig(LookRig):
 
     def __init__(self, clock: ManualClock, link: LinkConfig = LINK) -> None:
         super().__init__(clock)
-        self.has_masks = False
+        self.masks: tuple[Polygon, ...] = ()
         self.tap = PacketTap()
         self.cameras = {
-            "north": CameraAccess(
-                packet_tap=self.tap, has_frames=False, has_masks=lambda: self.has_masks
-            ),
+            "north": CameraAccess(packet_tap=self.tap, has_frames=False, masks=lambda: self.masks),
             "watched": CameraAccess(),
             "tram": CameraAccess(viewers=("omar",), packet_tap=self.tap),
         }
         video = LiveVideo(self.looks, self.cameras, LinkBudget(), clock)
+        keyframes = LiveKeyframes(self.looks, self.cameras, clock.boottime_ns)
         self.handler = LiveCommandHandler(
-            self.cameras, self.looks, video, link, lambda: None, lambda: SESSION, clock.boottime_ns
+            self.cameras,
+            self.looks,
+            video,
+            keyframes,
+            link,
+            lambda: None,
+            lambda: SESSION,
+            clock.boottime_ns,
         )
 
     def look(self, by: Requester = AMINA, camera: str = "north", to: str = URL) -> object:
@@ -86,7 +95,7 @@ def test_video_that_cannot_or_may_not_be_shown_is_refused(rig: VideoRig) -> None
     rig.tap.open(info("mjpeg"))
     assert refusal(rig).code == "unsupported"
     rig.tap.open(info())
-    rig.has_masks = True
+    rig.masks = WHOLE_PICTURE
     assert refusal(rig).code == "forbidden"
     assert refusal(rig, camera="watched").code == "unsupported"
     assert refusal(rig, camera="tram").code == "forbidden"
