@@ -54,7 +54,7 @@ install: ## put the units where systemd finds them: make install DESTDIR=tree PR
 
 test-crash: setup-test setup-crash ## power cuts, failing disks, kills, slow links: all of it (minutes, as root)
 	VIGIE_CRASH=long $(BIN)/pytest -s tests/crash tests/whole/test_provision_kill.py \
-	  tests/whole/report/test_slow_link.py $(ARGS)
+	  tests/whole/report/test_slow_link.py tests/faults/test_upload_kill.py $(ARGS)
 
 fuzz: setup-fuzz ## fuzz each parser of foreign input, guided by coverage: make fuzz ARGS="--minutes 10 mp4"
 	$(BIN)/python -m tests.fuzz $(ARGS)
@@ -99,7 +99,7 @@ $(VENV)/.done: requirements.lock pyproject.toml scripts/apt-packages
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
 
-setup-test: setup .cache/test-peers/.done .cache/asyncapi/.done .cache/chrony/.done $(VENV)/.virtual-camera
+setup-test: setup .cache/test-peers/.done .cache/asyncapi/.done .cache/upload-servers/.done .cache/chrony/.done $(VENV)/.virtual-camera
 	@scripts/apt-packages mosquitto openssl chromium chromium-driver ffmpeg lrzsz iproute2 xz-utils \
 	  python3-libcamera libcamera-ipa python3-prctl python3-gi gir1.2-gst-rtsp-server-1.0 \
 	  gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad \
@@ -119,6 +119,14 @@ setup-test: setup .cache/test-peers/.done .cache/asyncapi/.done .cache/chrony/.d
 	mkdir -p $(@D)
 	cp tests/contracts/asyncapi/package.json $< $(@D)
 	cd $(@D) && npm ci --silent --no-audit --no-fund --ignore-scripts
+	touch $@
+
+# A tus server and an S3-compatible server, for clips.
+.cache/upload-servers/.done: tests/whole/uploads/servers/package-lock.json tests/whole/uploads/servers/main.mjs
+	@scripts/apt-packages nodejs npm
+	mkdir -p .cache/upload-servers
+	cp tests/whole/uploads/servers/* .cache/upload-servers
+	cd .cache/upload-servers && npm ci --silent --ignore-scripts --no-audit --no-fund
 	touch $@
 
 # The image's time daemon. Not installed: it would replace the one that this machine has.

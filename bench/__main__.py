@@ -29,6 +29,7 @@ BENCHES = (
     "record",
     "ring",
     "clip",
+    "ladder",
     "outbox",
     "signature",
     "agent",

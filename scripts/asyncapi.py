@@ -12,6 +12,7 @@ from agent.app.event_types import EVENT_TYPES
 from agent.authority.revocation import RevocationList
 from agent.authority.signed_message import JwsMessage
 from agent.capture import live_command, snapshot_command
+from agent.clips import clip_command
 from agent.commands.command import build_command_struct
 from agent.commands.signed_command import build_claims_struct
 from agent.config.broker import BrokerConfig
@@ -176,6 +177,7 @@ SIGNED_CLAIMS: Document = {
 
 
 HANDLERS = (
+    clip_command,
     declare_command,
     gpio_command,
     hold_command,

@@ -16,6 +16,7 @@ from agent.app.actuators import Actuators
 from agent.app.box_services import BoxServices
 from agent.app.camera_pipeline import CameraPipeline
 from agent.app.care_commands import CareCommands, MakeAddedCommands, no_added_commands
+from agent.app.clip_service import ClipService, open_link_budget
 from agent.app.clip_workers import make_clip_workers
 from agent.app.custody import open_custody
 from agent.app.declaration import build_declaration
@@ -28,7 +29,7 @@ from agent.app.publisher import Publisher
 from agent.app.selftest_service import SelfTestService
 from agent.app.state_folder import set_damaged_aside
 from agent.base.clock import Clock, boot_id, unix_ns
-from agent.base.health_model import HealthReport
+from agent.base.health_model import HealthReport, OutboxHealth
 from agent.base.sha256 import sha256_hex
 from agent.base.update_keyring import trusts_test_authority
 from agent.base.uuid7 import uuid7_factory
@@ -136,7 +137,12 @@ class Agent:
         selftest = SelfTestService(
             state_dir, self.outbox, self._publisher.publish_event, self._new_id, clock, self.faults
         )
-        self._live = LiveService(self.pipelines, self._publisher, config.link, clock)
+        self._live = LiveService(
+            self.pipelines, self._publisher, config.link, services.link_budget, clock
+        )
+        self._clips = ClipService(
+            config, services, self._owner_policies, rng, self._publisher, self._outbox_health
+        )
         self._care = CareCommands(
             config,
             machine_root,
@@ -156,9 +162,11 @@ class Agent:
             self._live.handler,
             *self._care.handlers,
             *self._footage_commands.handlers,
+            self._clips.handler,
         ]
         self.actuators = Actuators(specs, services, self._publisher, self.pipelines, rng, handlers)
         self._care.resume(self.actuators.resume_command)
+        self._clips.resume(self.actuators.resume_command)
         self._incident_stage = make_incident_stage(
             config,
             services,
@@ -197,6 +205,7 @@ class Agent:
             level_listeners=[
                 *(pipeline.set_level for pipeline in self.pipelines),
                 self.actuators.set_level,
+                self._clips.stage.set_level,
             ],
             on_clock_step=self._publisher.publish_clock_step,
             root=machine_root,
@@ -295,6 +304,7 @@ class Agent:
             record_config=config.record,
             custody_log=self.custody,
             retention=retention,
+            link_budget=open_link_budget(config.link, state_dir),
             box_id=config.box.id,
             config_version=sha256_hex(msgspec.json.encode(config)),
             authority=self._authority,
@@ -325,6 +335,7 @@ class Agent:
             ),
             Order.FOOTAGE: self._footage_commands.stages,
             Order.INCIDENTS: [self._incident_stage],
+            Order.UPLOADS: [self._clips.stage],
             Order.PREVIEW: [make_preview_worker(pipelines, control_socket, self._clock)],
             Order.LIVE: [self._live.stage],
             Order.CARE: self._care.stages,
@@ -350,11 +361,14 @@ class Agent:
             "version": __version__,
             "stages": self.supervisor.health(),
             "footage": tuple(recorder.footage_health() for recorder in recorders),
-            "outbox": self._mqtt_session.health(),
+            "outbox": self._outbox_health(),
             "faults": self.faults.active(),
             "control": None if self._authority is None else self._authority.health(),
             "link": self.health_monitor.link(self._mqtt_session.round_trip_ms()),
         }
+
+    def _outbox_health(self) -> OutboxHealth:
+        return self._mqtt_session.health()
 
     def _cameras_needing_restart(self) -> tuple[str, ...]:
         """Return the cameras that only a restart of the agent may free."""

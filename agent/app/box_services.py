@@ -16,6 +16,7 @@ from agent.health.vitals.procfs import DEFAULT_ROOT
 from agent.recording import mask_store
 from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.retention.retention_stage import RetentionStage
+from agent.runtime.link_budget import LinkBudget
 
 
 class PipelinePublisher(Protocol):
@@ -49,6 +50,7 @@ class BoxServices(msgspec.Struct, frozen=True, kw_only=True):
     record_config: RecordConfig
     custody_log: CustodyLog
     retention: RetentionStage
+    link_budget: LinkBudget
     box_id: str
     config_version: str
     authority: ControlAuthority | None = None

@@ -51,6 +51,7 @@ def _loading_problems(config: Config, clock: Clock, context: str) -> Iterator[st
     from agent.app.actuator_specs import load_actuator_specs  # noqa: PLC0415
     from agent.authority.control_authority import read_authorities  # noqa: PLC0415
     from agent.capture import camera_source  # noqa: PLC0415
+    from agent.clips.https_request import load_authority  # noqa: PLC0415
     from agent.recording.encryption.key_wrapping import parse_recipients  # noqa: PLC0415
 
     for index in range(len(config.camera)):
@@ -75,6 +76,7 @@ def _loading_problems(config: Config, clock: Clock, context: str) -> Iterator[st
     control_ca = config.control.ca
     if control_ca is not None:
         yield from _collect_error(lambda: read_authorities(Path(control_ca)))
+    yield from _collect_error(lambda: load_authority(config.link.ca))
 
 
 _PLACEHOLDER_CAMERA = CameraConfig(name="x", driver="fake")

@@ -29,10 +29,11 @@ class LiveService:
         pipelines: Sequence[CameraPipeline],
         publisher: Publisher,
         link: LinkConfig,
+        budget: LinkBudget,
         clock: Clock,
     ) -> None:
         self._cameras = {pipeline.name: pipeline.access() for pipeline in pipelines}
-        self._budget = LinkBudget(link.rate_kbit_s, link.bytes_per_day)
+        self._budget = budget
         self._clock = clock
         self._looks = LiveLooks(
             publisher.record_live_begin, publisher.record_live_end, clock.boottime_ns

@@ -16,6 +16,8 @@ from agent.base.model import (
 from agent.base.sha256 import sha256_hex
 from agent.capture.live_looks import EndedLook, Look
 from agent.capture.snapshot_command import SNAPSHOT_MAX_BYTES
+from agent.clips.clip_task import MadeFile
+from agent.clips.upload_queue import UploadRecord
 from agent.health.clock_step_fault import CLOCK_STEP
 from agent.recording.custody import receipts
 from agent.recording.custody.chain import ChainHead
@@ -142,6 +144,11 @@ class Publisher:
         """Write the receipt of a clip before it is delivered. Raises: OSError."""
         begin, end = (rfc3339(utc_from_unix_ns(ns)) for ns in (request.begin_ns, request.end_ns))
         self._record_view(request.camera, begin, end, by, "a clip was cut")
+
+    def record_clip_sent(self, upload: UploadRecord, made: MadeFile) -> None:
+        """Write the receipt of a clip before its first byte is sent. Raises: OSError."""
+        purpose = f"{upload.purpose}: {upload.form} sent to {upload.host}, SHA-256 {made.sha256}"
+        self._record_view(upload.camera, made.begin, made.end, upload.by, purpose)
 
     def record_snapshot_view(self, camera: str, by: str, t_ns: int) -> None:
         """Write the receipt of a snapshot before it is delivered. Raises: OSError."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from agent.app import selftest_result
 from agent.base import lockout
 from agent.base.damaged_file import clear_folder_place
+from agent.clips.upload_queue import UPLOADS_DIR
 from agent.config.configuration import FOOTAGE_DIR
 from agent.recording import mask_store, owner_policy
 
@@ -20,6 +21,7 @@ _FOLDERS = (
     FOOTAGE_DIR,
     mask_store.MASKS_DIR,
     owner_policy.POLICIES_DIR,
+    UPLOADS_DIR,
 )
 
 

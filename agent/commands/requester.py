@@ -27,6 +27,11 @@ class Requester(msgspec.Struct, frozen=True, kw_only=True):
         """The requester in receipts: the name, and the role if it is authenticated."""
         return self.id if self.certificate_role is None else f"{self.id} ({self.certificate_role})"
 
+    @property
+    def coordinates_incident(self) -> bool:
+        """True for the coordinator of an incident; other certificates may have the same priority over a head."""
+        return (self.certificate_role or self.role) == "incident"
+
 
 def requester_of_certificate(name: str, role: ControlRole) -> Requester:
     """Return the requester of a certificate. A supervisor has an operator's priority over a head, all others that of

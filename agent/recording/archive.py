@@ -7,7 +7,7 @@ footage.
 import base64
 import contextlib
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from agent.base.progress import ProgressCallback
 from agent.base.uuid7 import uuid7_factory
 from agent.config import configuration
 from agent.config.configuration import FOOTAGE_DIR
-from agent.recording import catalogue, owner_policy
+from agent.recording import catalogue, mask_store, owner_policy
 from agent.recording.catalogue import FootageEntry
 from agent.recording.custody.chain import is_signed_by
 from agent.recording.custody.chain_files import read_lines_backwards
@@ -31,10 +31,11 @@ from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipts import BadReceipt, FootageAttested, parse_line
 from agent.recording.encryption import key_wrapping
 from agent.recording.encryption.keys import KeyLookup, SegmentKey
-from agent.recording.export import clip_server
+from agent.recording.export import clip, clip_server
+from agent.recording.export.clip_request import ClipRequest
 from agent.recording.export.export_request import ExportRequest
 from agent.recording.export.exporter import Exporter, ExportResult
-from agent.recording.export.span_snapshot import snapshot_span
+from agent.recording.export.span_snapshot import SpanSnapshot, snapshot_span
 from agent.recording.mask_store import MASKS_DIR
 from agent.recording.owner_policy import OwnerPolicies
 from agent.recording.retention.hold import Hold
@@ -128,20 +129,20 @@ class FootageArchive:
         request: ExportRequest,
         private_key: X25519PrivateKey | None,
         progress: ProgressCallback,
+        *,
+        viewer: str | None = None,
+        has_sealed_clip: bool = True,
     ) -> ExportResult:
         """Export a span. A recipient's `private_key` decrypts sealed footage.
 
-        Without it the running agent cuts the clip. Raises: ExportError if there is nothing to export;
-        UserError if `request.by` may not see the camera.
+        Without it the running agent cuts the clip, unless `has_sealed_clip` is False: then no plain picture
+        of sealed footage is written. `viewer` is the name that a camera's owner may have listed, by default
+        `request.by`. Raises: ExportError if there is nothing to export; UserError if they may not see the
+        camera.
         """
-        for policy in (
-            owner_policy.read(self._state_dir, request.camera),
-            self._configured_policies.get(request.camera),
-        ):
-            owner_policy.check_viewer(policy, request.camera, request.by)
-        (camera,) = self._check_span(request.camera, request.begin, request.end)
-        custody, public_key = self._open_custody_log()
-        snapshot = snapshot_span(custody, self._footage_dir, camera, request.begin, request.end)
+        custody, public_key, snapshot = self._open_span(
+            request.camera, request.begin, request.end, viewer or request.by
+        )
         exporter = Exporter(
             box=custody.box,
             public_key=public_key,
@@ -149,11 +150,46 @@ class FootageArchive:
             clock=self._clock,
             find_key=_unwrap_keys(snapshot.entries, private_key),
             masks_dir=self._state_dir / MASKS_DIR,
-            request_clip=lambda clip_request, out: clip_server.request_clip(
-                self._state_dir, clip_request, out
-            ),
+            request_clip=self._request_clip if has_sealed_clip else lambda _request, _out: None,
         )
         return exporter.export(request, snapshot, progress)
+
+    def snapshot(self, camera: str, begin: datetime, end: datetime, by: str) -> SpanSnapshot:
+        """List the footage of a span for `by`. Raises: UserError if they may not see the camera."""
+        return self._open_span(camera, begin, end, by)[2]
+
+    def write_clip(
+        self,
+        entries: Sequence[FootageEntry],
+        begin: datetime,
+        end: datetime,
+        out: Path,
+        progress: Callable[[], None],
+    ) -> clip.ClipInfo:
+        """Cut a span from plain segments of one camera into an MP4, with their masks painted.
+
+        `progress` is called before each group of pictures that is copied or painted. Raises: ClipError,
+        MaskingError, OSError.
+        """
+        closed = [entry.closed for entry in entries if entry.closed is not None]
+        masks = mask_store.masks_to_apply(self._state_dir / MASKS_DIR, closed)
+
+        def may_continue() -> bool:
+            progress()
+            return True
+
+        with (
+            mask_store.painted(masks, out, lambda _ratio: progress()) as unmasked,
+            unmasked.open("xb") as file,
+        ):
+            return clip.write_clip_to_fd(
+                [clip.clip_source(entry.path, entry.name) for entry in entries],
+                unix_ns(begin),
+                unix_ns(end),
+                file.fileno(),
+                lambda _kid: None,
+                may_continue,
+            )
 
     def place_hold(
         self,
@@ -205,6 +241,23 @@ class FootageArchive:
         if begin is not None and end is not None and end <= begin:
             raise UserError("--to: not after --from")
         return self.resolve_cameras(camera)
+
+    def _open_span(
+        self, camera: str, begin: datetime, end: datetime, by: str
+    ) -> tuple[CustodyLog, str, SpanSnapshot]:
+        """Return the custody log, its public key, and the footage of a span that `by` may see."""
+        for policy in (
+            owner_policy.read(self._state_dir, camera),
+            self._configured_policies.get(camera),
+        ):
+            owner_policy.check_viewer(policy, camera, by)
+        (name,) = self._check_span(camera, begin, end)
+        custody, public_key = self._open_custody_log()
+        return custody, public_key, snapshot_span(custody, self._footage_dir, name, begin, end)
+
+    def _request_clip(self, request: ClipRequest, out: Path) -> clip.ClipInfo | None:
+        """Have the running agent cut a clip of sealed footage."""
+        return clip_server.request_clip(self._state_dir, request, out)
 
     def _hold_store(self) -> HoldStore:
         new_id = uuid7_factory(lambda t_ns: unix_ns(self._clock.utc(t_ns)), random.Random())  # noqa: S311 - names, no secrets

@@ -139,6 +139,26 @@ def write_masked_clip(
         raise
 
 
+@contextlib.contextmanager
+def painted(
+    masks: Sequence[Polygon], out: Path, progress: Callable[[float], None]
+) -> Iterator[Path]:
+    """Yield the path for a clip without masks; it becomes `out`, painted, when the block ends well.
+
+    The clip without masks is deleted in any case. Without masks the path is `out` itself. Raises
+    MaskingError.
+    """
+    if not masks:
+        yield out
+        return
+    unmasked = out.with_name(f".{out.name}.without-masks")
+    try:
+        yield unmasked
+        write_masked_clip(unmasked, out, masks, progress)
+    finally:
+        unmasked.unlink(missing_ok=True)
+
+
 def _decode_frames(
     reader: av.container.InputContainer, progress: Callable[[float], None]
 ) -> Iterator[av.VideoFrame]:

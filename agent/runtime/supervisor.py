@@ -36,6 +36,7 @@ class Order(IntEnum):
     CLIPS = auto()
     FOOTAGE = auto()
     INCIDENTS = auto()
+    UPLOADS = auto()
     PREVIEW = auto()
     LIVE = auto()
     CARE = auto()

@@ -1,6 +1,8 @@
 """Targets that read whole documents: files of people, messages of the network, files of the box and of exports."""
 
 import base64
+import http.client
+import io
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -20,6 +22,10 @@ from agent.base.signed_manifest import BadManifest, decode_manifest, decode_sums
 from agent.capture.live_command import LiveCommandHandler
 from agent.capture.snapshot_command import SnapshotCommandHandler
 from agent.capture.video_target import parse_target
+from agent.clips.clip_command import ClipArgs, ClipCommandHandler
+from agent.clips.https_request import LinkError, Refused, receive_answer
+from agent.clips.upload_target import check_target
+from agent.clips.uploader import read_offset
 from agent.commands.command import (
     CommandHandler,
     MalformedCommand,
@@ -29,6 +35,7 @@ from agent.commands.command import (
 from agent.commands.requester import CommandRejected
 from agent.config import toml_decode
 from agent.config.configuration import Config, iter_conflicts
+from agent.config.link import LinkConfig
 from agent.config.placeholders import with_placeholders
 from agent.console.login import parse_challenge
 from agent.detection.scene import Scene, validate_scene
@@ -70,6 +77,15 @@ from tests.whole.report.broker import read_doc_block
 
 DOCS = Path(__file__).parents[2] / "docs"
 BOX = "pole-17"
+LINK = LinkConfig(upload_hosts=("media.example",))
+CLIP_ARGS = {
+    "camera": "north",
+    "begin": "2026-11-25T01:00:05Z",
+    "end": "2026-11-25T01:00:11Z",
+    "form": "light",
+    "purpose": "case 2026/118",
+    "upload": {"kind": "tus", "url": "https://media.example/files?ticket=5d"},
+}
 TIME = "2026-11-03T07:41:05.250Z"
 CLOCK = ClockTrust(synced=True, source="ntp", error_s=0.012)
 ENVELOPE = topics.EnvelopeFields(
@@ -130,12 +146,35 @@ def handlers() -> tuple[tuple[CommandHandler, type], ...]:
         GpioCommandHandler(lambda *_: None),
         SnapshotCommandHandler({}, lambda *_: b"", lambda *_: None, lambda *_: None, lambda: 0),
         LiveCommandHandler({}, *(lambda *_: None for _ in range(7))),  # type: ignore[call-arg,arg-type]
+        LiveCommandHandler({}, *(lambda *_: None for _ in range(6))),  # type: ignore[call-arg,arg-type]
+        ClipCommandHandler(LINK, *(None for _ in range(5))),  # type: ignore[arg-type]
         SelfTestCommandHandler(*(lambda *_: None for _ in range(3))),  # type: ignore[call-arg]
         ListCommandHandler(None, None, None, None),  # type: ignore[arg-type] # it is only parsed
         HoldCommandHandler(None, None, None, 30),  # type: ignore[arg-type] # as above
         ReleaseCommandHandler(None, None),  # type: ignore[arg-type] # as above
     )
     return tuple((one, build_command_struct(one.name, one.args_type)) for one in found)
+
+
+class _Received:
+    """A connection that has received these bytes, and then its end."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def makefile(self, _mode: str) -> io.BytesIO:
+        return io.BytesIO(self._data)
+
+
+def run_upload_answer(data: bytes) -> None:
+    def get_response() -> http.client.HTTPResponse:
+        response = http.client.HTTPResponse(_Received(data), method="PATCH")  # type: ignore[arg-type]
+        response.begin()
+        return response
+
+    with suppress(LinkError, Refused):
+        answer = receive_answer("media.example", "PATCH", get_response)
+        read_offset(answer, "https://media.example/files/1", 0, 1000)
 
 
 def run_command(data: bytes) -> None:
@@ -147,6 +186,9 @@ def run_command(data: bytes) -> None:
             continue
         handler.describe(command.args)
         handler.priority_lane(command.args)
+        if isinstance(command.args, ClipArgs):
+            with suppress(CommandRejected):
+                check_target(command.args.upload, LINK.upload_hosts)
 
 
 def run_video_target(data: bytes) -> None:
@@ -344,6 +386,7 @@ TARGETS = {
         run_command,
         lambda: [
             encode_command(MOVE_ARGS),
+            encode_command(CLIP_ARGS),
             encode_command({"camera": "north", "width": 640}),
             encode_command({"pin": "lamp", "on": True, "for_s": 3}),
             encode_command({"do": "footage", "camera": "north", "begin": TIME, "end": TIME}),
@@ -377,6 +420,14 @@ TARGETS = {
         mutations=100,
     ),
     "receipt": FuzzTarget(run_receipt, receipt_seeds),
+    "upload_answer": FuzzTarget(
+        run_upload_answer,
+        lambda: (
+            b"HTTP/1.1 204 No Content\r\nUpload-Offset: 10\r\n\r\n",
+            b"HTTP/1.1 429 Busy\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        ),
+    ),
     "manifest": FuzzTarget(run_manifest, lambda: [encode_sums({"a/b": "0" * 64}), b"{}"]),
     "state": FuzzTarget(run_state, state_seeds),
     "certificate": FuzzTarget(

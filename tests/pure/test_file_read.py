@@ -9,6 +9,7 @@ import pytest
 
 from agent.base.errors import UserError
 from agent.base.file_read import read_regular_file
+from agent.clips.https_request import load_authority
 from agent.config.broker import BrokerConfig
 from agent.console.login import read_secret
 from agent.detection.scene import load_scene
@@ -28,6 +29,7 @@ LOADERS: dict[str, Callable[[str], object]] = {
     "broker.password_file": lambda path: read_password(broker(password_file=path)),
     "broker.certificate": lambda path: read_validity(broker(certificate=path, key="k")),
     "broker.ca": lambda path: load_ssl_context(broker(ca=path)),
+    "link.ca": load_authority,
     "console.secret": lambda path: read_secret(Path(path)),
     "private key of a recipient": lambda path: read_private_key(Path(path)),
     "scene": lambda path: load_scene(Path(path)),

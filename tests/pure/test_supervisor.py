@@ -26,6 +26,7 @@ def test_actuators_stop_first_then_the_guard_then_stages_in_data_order() -> None
         "CLIPS",
         "FOOTAGE",
         "INCIDENTS",
+        "UPLOADS",
         "PREVIEW",
         "LIVE",
         "CARE",

@@ -36,6 +36,7 @@ from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.encryption.keys import encode_public_key
 from agent.recording.retention.hold_store import HoldStore
 from agent.recording.retention.retention_stage import RetentionStage
+from agent.runtime.link_budget import LinkBudget
 from agent.runtime.stage import StageThread
 from drivers import catalog
 from drivers.contracts import Camera, StreamRequest
@@ -210,6 +211,7 @@ class PipelineRun:
             publisher=self._publisher,
             record_config=self._record,
             custody_log=self.custody,
+            link_budget=LinkBudget(),
             retention=RetentionStage(
                 self.footage_folder,
                 self._record,

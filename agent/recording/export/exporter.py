@@ -48,7 +48,6 @@ from agent.recording.export.span_snapshot import SpanSnapshot
 from agent.recording.segment_name import KEYS_SUFFIX, PART_SUFFIX
 
 _COPY_BYTES = 1 << 20
-_UNMASKED_CLIP_FILE = ".clip-without-masks.mp4"
 
 
 class ExportError(Exception):
@@ -101,17 +100,11 @@ class Exporter:
     ) -> ExportResult:
         """Export the segments of `snapshot` that are closed and not evicted.
 
-        `progress` counts bytes. Raises: ExportError if there is none or one was evicted meanwhile;
+        `progress` counts bytes, and is called with all of them while masks are painted. Raises:
+        ExportError if there is none or one was evicted meanwhile;
         UserError if `out` is not empty; OSError.
         """
-        exportable = [
-            entry for entry in snapshot.entries if entry.closed is not None and not entry.evicted
-        ]
-        excluded = {
-            entry.segment_name: _exclusion_reason(entry) for entry in snapshot.entries
-        } | snapshot.misdated
-        for entry in exportable:
-            del excluded[entry.segment_name]
+        exportable, excluded = snapshot.exportable, snapshot.excluded
         if not exportable or not snapshot.head.seq:
             raise ExportError(_no_footage_message(request, excluded))
         check_new_folder(request.out)
@@ -258,18 +251,15 @@ class _ExportBuild:
     def _write_clip(self) -> tuple[ExportedClip | None, str | None]:
         """Write the clip, masked if necessary; return it, or None and the reason."""
         out = self._folder / CLIP_FILE
-        unmasked = self._folder / _UNMASKED_CLIP_FILE
         try:
             closed = [entry.closed for entry in self._entries if entry.closed is not None]
             masks = mask_store.masks_to_apply(self._exporter.masks_dir, closed)
-            target = unmasked if masks else out
-            clip = self._write_unmasked_clip(target)
-            if masks:
-                mask_store.write_masked_clip(unmasked, out, masks)
+            with mask_store.painted(
+                masks, out, lambda _ratio: self._progress(self._total_bytes, self._total_bytes)
+            ) as unmasked:
+                clip = self._write_unmasked_clip(unmasked)
         except (clip_writer.ClipError, mask_store.MaskingError) as error:
             return None, str(error)
-        finally:
-            unmasked.unlink(missing_ok=True)
         self._add_digest(CLIP_FILE)
         return ExportedClip(
             begin_time=rfc3339(utc_from_unix_ns(clip.begin_ns)),
@@ -347,12 +337,6 @@ def _open_first_existing(sources: Sequence[Path]) -> BinaryIO:
 
 def _evicted_message(name: str) -> Message:
     return Message("{file}: was evicted during the export", file=name.removesuffix(PART_SUFFIX))
-
-
-def _exclusion_reason(entry: FootageEntry) -> str:
-    if entry.is_being_written:
-        return "is still being written"
-    return "was just evicted" if entry.evicted else "has no receipt of its close"
 
 
 def _no_footage_message(request: ExportRequest, excluded: dict[str, str]) -> Message:

@@ -22,6 +22,20 @@ class SpanSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     entries: tuple[FootageEntry, ...]
     misdated: dict[str, str]
 
+    @property
+    def exportable(self) -> list[FootageEntry]:
+        """The segments that are closed and not evicted."""
+        return [entry for entry in self.entries if entry.closed is not None and not entry.evicted]
+
+    @property
+    def excluded(self) -> dict[str, str]:
+        """The other segments of the span, each with the reason why it is left out."""
+        excluded = {entry.segment_name: _exclusion_reason(entry) for entry in self.entries}
+        excluded |= self.misdated
+        for entry in self.exportable:
+            del excluded[entry.segment_name]
+        return excluded
+
 
 def snapshot_span(
     custody: CustodyLog, footage_dir: Path, camera: str, begin: datetime, end: datetime
@@ -39,3 +53,9 @@ def snapshot_span(
         ),
         misdated=catalogue.find_misdated(footage_dir / camera, begin, end),
     )
+
+
+def _exclusion_reason(entry: FootageEntry) -> str:
+    if entry.is_being_written:
+        return "is still being written"
+    return "was just evicted" if entry.evicted else "has no receipt of its close"

@@ -1,0 +1,123 @@
+"""The child that makes one clip and uploads it: `python -P -m agent.clips.clip_child`.
+
+It reads a ClipTask, a line of JSON, from its standard input, and writes ChildMessages to its standard output.
+What can hang, what takes long and what a hostile server sends stays out of the agent's process.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+
+from agent.base.errors import UserError
+from agent.base.json_decode import decode_json
+from agent.clips.clip_maker import ClipMaker, NoClip
+from agent.clips.clip_task import (
+    ChildMessage,
+    ClipTask,
+    Failed,
+    Made,
+    MadeFile,
+    Making,
+    Retry,
+    Sending,
+    Sent,
+    Uploaded,
+    UploadProgress,
+)
+from agent.clips.https_request import HttpsClient, LinkError, Refused, load_authority
+from agent.clips.pace import Pace
+from agent.clips.small_forms import SmallFormError
+from agent.clips.uploader import Uploader
+from agent.recording.export.clip import ClipError
+from agent.recording.export.exporter import ExportError
+from agent.recording.mask_store import MaskingError
+from drivers.errors import DriverError
+
+_REPORT_INTERVAL_S = 1.0
+"""Of the progress of making: each report waits for the agent's stage."""
+
+
+class AgentGone(Exception):
+    """The agent has closed the standard input."""
+
+
+class _Agent:
+    """The agent at the other end."""
+
+    def __init__(self) -> None:
+        self._next_report_s = 0.0
+        self._pace = Pace()
+
+    def report(self, message: ChildMessage) -> None:
+        """Send a message, and wait until the agent lets the child go on. Raises: AgentGone."""
+        try:
+            sys.stdout.buffer.write(msgspec.json.encode(message) + b"\n")
+            sys.stdout.buffer.flush()
+        except BrokenPipeError as error:
+            raise AgentGone from error
+        if not sys.stdin.buffer.readline(2):
+            raise AgentGone
+        self._pace.restart()
+
+    def on_work(self, ratio: float) -> None:
+        """Rest, and report that the file is being made."""
+        self._pace.rest()
+        now_s = time.monotonic()
+        if now_s >= self._next_report_s:
+            self._next_report_s = now_s + _REPORT_INTERVAL_S
+            self.report(Making(ratio=ratio))
+
+    def before_send(self, size_bytes: int, offset: int) -> None:
+        """Wait until the link has room."""
+        self.report(Sending(size_bytes=size_bytes, sent_bytes=offset))
+
+    def on_progress(self, progress: UploadProgress) -> None:
+        """Have the agent store a step."""
+        self.report(Sent(progress=progress))
+
+
+def main() -> int:
+    """Carry out one task. Return 0, also if there is no clip: the last message says so."""
+    agent = _Agent()
+    try:
+        task = decode_json(sys.stdin.buffer.readline(), ClipTask)
+        agent.report(_carry_out(task, agent))
+    except AgentGone:
+        return 1
+    return 0
+
+
+def _carry_out(task: ClipTask, agent: _Agent) -> ChildMessage:
+    """Return the last message."""
+    try:
+        made = _make(task, agent)
+    except (NoClip, ClipError, MaskingError, SmallFormError, ExportError) as error:
+        return Failed(reason=str(error), code="unsupported")
+    except UserError as error:
+        return Failed(reason=str(error), code="forbidden")
+    except (OSError, DriverError) as error:
+        return Failed(reason=f"the clip cannot be made: {error}")
+    try:
+        client = HttpsClient(load_authority(task.ca), task.chunk_bytes, agent.before_send)
+        Uploader(client, Path(task.file), made, task.progress, agent.on_progress).upload(
+            task.target
+        )
+    except LinkError as error:
+        return Retry(reason=str(error), after_s=error.after_s)
+    except (Refused, UserError, OSError) as error:
+        return Failed(reason=str(error))
+    return Uploaded()
+
+
+def _make(task: ClipTask, agent: _Agent) -> MadeFile:
+    if task.made is not None:
+        return task.made
+    made = ClipMaker(task, agent.on_work).make()
+    agent.report(Made(file=made))
+    return made
+
+
+if __name__ == "__main__":
+    sys.exit(main())

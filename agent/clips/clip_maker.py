@@ -1,0 +1,211 @@
+"""Clip maker: makes the file of a clip from the footage on the disk. Run in the child.
+
+Sealed footage stays sealed: no plain picture of it is written to the box's disk.
+"""
+
+import hashlib
+import os
+import shutil
+import zipfile
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from agent.base.atomic_file import fsync_dir
+from agent.base.clock import SystemClock, rfc3339, utc_from_unix_ns
+from agent.clips.clip_task import ClipTask, MadeFile
+from agent.clips.small_forms import write_light_clip, write_thumbnails
+from agent.config.configuration import FOOTAGE_DIR
+from agent.recording.archive import FootageArchive, is_sealed
+from agent.recording.catalogue import FootageEntry
+from agent.recording.export.clip import ClipInfo
+from agent.recording.export.export_request import ExportRequest
+from agent.recording.export.span_snapshot import SpanSnapshot
+from agent.recording.segment_name import KEYS_SUFFIX
+
+MAKING_SUFFIX = ".making"
+"""Suffix of the folder in which a clip's file is made."""
+_COPY_BYTES = 1 << 20
+_OVERHEAD_BYTES = 8_000_000
+"""Room for the pages, receipts and indexes of a clip."""
+_MAX_LEFT_OUT = 20
+_MP4, _JPEG, _ZIP = "video/mp4", "image/jpeg", "application/zip"
+
+
+class NoClip(Exception):
+    """There is no clip of this form. `str(error)` is one sentence."""
+
+
+class ClipMaker:
+    """Makes one file. `on_work(ratio)` is called at least once for each megabyte or picture; it may rest."""
+
+    def __init__(self, task: ClipTask, on_work: Callable[[float], None]) -> None:
+        self._task = task
+        self._on_work = on_work
+        state_dir = Path(task.state_dir)
+        self._archive = FootageArchive(
+            state_dir, state_dir / FOOTAGE_DIR, task.box, SystemClock(), {}
+        )
+        self._begin = datetime.fromisoformat(task.begin)
+        self._end = datetime.fromisoformat(task.end)
+        self._file = Path(task.file)
+        self._folder = self._file.with_name(self._file.name + MAKING_SUFFIX)
+
+    def make(self) -> MadeFile:
+        """Make the file durably, in place of an unfinished one.
+
+        Raises: NoClip, ClipError, MaskingError, SmallFormError, ExportError, UserError, DriverError, OSError.
+        """
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.mkdir()
+        try:
+            made = self._make_form()
+        finally:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        fsync_dir(self._file.parent)
+        return made
+
+    def _make_form(self) -> MadeFile:
+        task = self._task
+        snapshot = self._archive.snapshot(task.camera, self._begin, self._end, task.viewer)
+        entries = snapshot.exportable
+        if not entries:
+            raise NoClip(_no_footage_sentence(task, snapshot))
+        self._check_size(sum(entry.size_bytes for entry in entries))
+        if task.form == "export":
+            return self._make_export()
+        if any(is_sealed(entry) for entry in entries):
+            if task.form != "original":
+                raise NoClip(
+                    f"camera {task.camera!r}: its footage of this span is sealed, and its pictures stay "
+                    "so on this box; allowed: the forms original and export"
+                )
+            return self._make_sealed_original(snapshot)
+        return self._make_clip(snapshot)
+
+    def _check_size(self, source_bytes: int) -> None:
+        """Raise NoClip if there is no room. An export is copied, and then put into its ZIP."""
+        needed_bytes = source_bytes * (2 if self._task.form == "export" else 1) + _OVERHEAD_BYTES
+        if needed_bytes > self._task.max_file_bytes:
+            raise NoClip(
+                f"it needs up to {needed_bytes / 1e6:.0f} MB; allowed: "
+                f"{self._task.max_file_bytes / 1e6:.0f} MB, so a shorter span"
+            )
+
+    def _make_clip(self, snapshot: SpanSnapshot) -> MadeFile:
+        """Make a form that shows pictures, from plain footage."""
+        original, made = self._folder / "original.mp4", self._folder / "made"
+        info = self._archive.write_clip(
+            snapshot.exportable, self._begin, self._end, original, lambda: self._on_work(0.2)
+        )
+        times: tuple[str, ...] = ()
+        if self._task.form == "light":
+            write_light_clip(original, made, lambda: self._on_work(0.5))
+        elif self._task.form == "thumbs":
+            seconds = write_thumbnails(
+                original, info.duration_ns / 1e9, made, lambda: self._on_work(0.5)
+            )
+            begin = utc_from_unix_ns(info.begin_ns)
+            times = tuple(rfc3339(begin + timedelta(seconds=second)) for second in seconds)
+        else:
+            original.rename(made)
+        media_type = _JPEG if self._task.form == "thumbs" else _MP4
+        return self._finish(made, media_type, *_covered(info), snapshot.excluded, times)
+
+    def _make_sealed_original(self, snapshot: SpanSnapshot) -> MadeFile:
+        """Put the encrypted segments and their wrapped keys into a ZIP, as they are."""
+        files: dict[str, Path] = {}
+        for entry in snapshot.exportable:
+            keys = entry.path.with_name(entry.segment_name + KEYS_SUFFIX)
+            files[keys.name] = keys
+            files[entry.segment_name] = entry.path
+        made = self._folder / "made"
+        self._write_zip(made, files, deletes=False)
+        begin, end = _span_of(snapshot.exportable)
+        return self._finish(made, _ZIP, begin, end, snapshot.excluded)
+
+    def _make_export(self) -> MadeFile:
+        task, folder = self._task, self._folder / "export"
+        request = ExportRequest(
+            camera=task.camera,
+            begin=self._begin,
+            end=self._end,
+            by=task.by,
+            purpose=task.purpose,
+            out=folder,
+        )
+        result = self._archive.export(
+            request,
+            None,
+            lambda done, total: self._on_work(0.5 * done / max(1, total)),
+            viewer=task.viewer,
+            has_sealed_clip=False,
+        )
+        files = {
+            f"export/{path.relative_to(folder)}": path
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        }
+        made = self._folder / "made"
+        self._write_zip(made, files, deletes=True)
+        return self._finish(
+            made, _ZIP, rfc3339(self._begin), rfc3339(self._end), dict(result.excluded)
+        )
+
+    def _write_zip(self, out: Path, files: dict[str, Path], *, deletes: bool) -> None:
+        """Write files into a ZIP without compression; `deletes` each of them after that."""
+        with zipfile.ZipFile(out, "x", zipfile.ZIP_STORED) as archive:
+            for name, path in files.items():
+                info = zipfile.ZipInfo.from_file(path, name, strict_timestamps=False)
+                with path.open("rb") as reader, archive.open(info, "w") as writer:
+                    while data := reader.read(_COPY_BYTES):
+                        writer.write(data)
+                        self._on_work(0.6)
+                if deletes:
+                    path.unlink()
+
+    def _finish(
+        self,
+        made: Path,
+        media_type: str,
+        begin: str,
+        end: str,
+        excluded: dict[str, str],
+        times: tuple[str, ...] = (),
+    ) -> MadeFile:
+        """Hash the file, make it durable, and give it its name."""
+        digest, size_bytes = hashlib.sha256(), 0
+        with made.open("rb") as reader:
+            while data := reader.read(_COPY_BYTES):
+                digest.update(data)
+                size_bytes += len(data)
+                self._on_work(0.9)
+            os.fsync(reader.fileno())
+        made.rename(self._file)
+        return MadeFile(
+            sha256=digest.hexdigest(),
+            size_bytes=size_bytes,
+            media_type=media_type,
+            begin=begin,
+            end=end,
+            times=times,
+            left_out=dict(list(excluded.items())[:_MAX_LEFT_OUT]),
+        )
+
+
+def _no_footage_sentence(task: ClipTask, snapshot: SpanSnapshot) -> str:
+    sentence = f"camera {task.camera!r}: no complete footage from {task.begin} to {task.end}"
+    name, reason = next(iter(snapshot.excluded.items()), (None, None))
+    return sentence if name is None else f"{sentence}; {name}: {reason}"
+
+
+def _covered(info: ClipInfo) -> tuple[str, str]:
+    """Return begin and end of a clip's pictures."""
+    begin = utc_from_unix_ns(info.begin_ns)
+    return rfc3339(begin), rfc3339(begin + timedelta(microseconds=info.duration_ns // 1000))
+
+
+def _span_of(entries: list[FootageEntry]) -> tuple[str, str]:
+    """Return begin and end of segments."""
+    ends = [entry.end or entry.begin for entry in entries]
+    return rfc3339(entries[0].begin), rfc3339(max(ends))

@@ -1,0 +1,188 @@
+"""Upload queue: the clips that are to be uploaded, one state file each.
+
+    uploads/<command id>.json    a state file: the command, how far it is, and its outcome
+    uploads/<command id>.file    the file to upload, once it is made
+
+The folder has mode 0700. The addresses are removed from the state file when the upload has ended.
+"""
+
+import contextlib
+import logging
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from agent.base.damaged_file import is_set_aside
+from agent.base.model import RefusalCode
+from agent.base.state_file import StateFile
+from agent.clips.clip_task import ClipForm, MadeFile, UploadProgress
+from agent.clips.upload_target import UploadTarget
+from agent.commands.command import ValidCommand
+from agent.commands.requester import CommandRejected
+
+log = logging.getLogger(__name__)
+
+UPLOADS_DIR = "uploads"
+"""The folder in the state folder."""
+MAX_PENDING = 16
+MAX_ENDED = 64
+"""Outcomes that are kept, for a command that comes again."""
+LIFETIME_S = 3 * 86_400.0
+"""From the command to the end of the last try: a weekend without a link."""
+_RECORD_SUFFIX, _FILE_SUFFIX = ".json", ".file"
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How an upload has ended: without `code` it is complete."""
+
+    code: RefusalCode | None = None
+    message: str = ""
+
+
+class UploadRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One upload. `number` counts up in the order of the commands; `command` is without the addresses.
+    `accepted_unix_s` is None until the clock can be trusted.
+
+    `by` is the requester in receipts, `viewer` the name that an owner may have listed.
+    `sent_bytes` are all bytes that were sent, repeated ones too. `is_answered`: the requester's reply was
+    handed to the outbox.
+    """
+
+    id: str
+    number: int
+    command: ValidCommand
+    accepted_unix_s: float | None
+    camera: str
+    begin: str
+    end: str
+    form: ClipForm
+    by: str
+    viewer: str
+    is_emergency: bool
+    purpose: str
+    host: str
+    target: UploadTarget | None
+    made: MadeFile | None = None
+    progress: UploadProgress = UploadProgress()
+    sent_bytes: int = 0
+    outcome: Outcome | None = None
+    is_answered: bool = False
+
+
+class UploadQueue:
+    """The queue of one box. Thread-safe. Methods that change it raise OSError if the disk refuses."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._records: dict[str, UploadRecord] = {}
+
+    @classmethod
+    def open(cls, state_dir: Path) -> "UploadQueue":
+        """Read the records, set damaged ones aside, and delete files that belong to none."""
+        queue = cls(state_dir / UPLOADS_DIR)
+        try:
+            queue._load()
+        except OSError as error:
+            # A disk that takes nothing must not keep the box from recording.
+            log.error("%s: %s", queue._folder, error)
+        return queue
+
+    def _load(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        names = sorted(path.name for path in self._folder.iterdir())
+        for name in names:
+            if name.endswith(_RECORD_SUFFIX) and not name.startswith("."):
+                record = self._state_file(name.removesuffix(_RECORD_SUFFIX)).load()
+                if record is not None:
+                    self._records[record.id] = record
+        kept = {self.file_of(record.id).name for record in self._pending()}
+        for name in names:
+            path = self._folder / name
+            if name not in kept and not name.endswith(_RECORD_SUFFIX) and not is_set_aside(name):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def file_of(self, upload_id: str) -> Path:
+        """Return the path of the file to upload."""
+        return self._folder / (upload_id + _FILE_SUFFIX)
+
+    def find(self, upload_id: str) -> UploadRecord | None:
+        """Return a record, or None."""
+        with self._lock:
+            return self._records.get(upload_id)
+
+    def add(self, record: UploadRecord) -> None:
+        """Store a new upload, with the next number. Raises: CommandRejected if there are too many."""
+        with self._lock:
+            if len(self._pending()) >= MAX_PENDING:
+                raise CommandRejected("busy", f"{MAX_PENDING} clips wait already")
+            number = 1 + max((each.number for each in self._records.values()), default=0)
+            self._write(msgspec.structs.replace(record, number=number))
+
+    def update(
+        self, upload_id: str, change: Callable[[UploadRecord], UploadRecord]
+    ) -> UploadRecord:
+        """Store a change of a record, and return the new one."""
+        with self._lock:
+            record = change(self._records[upload_id])
+            self._write(record)
+            return record
+
+    def end(self, upload_id: str, outcome: Outcome) -> UploadRecord:
+        """Store an outcome, forget the addresses, and delete the file."""
+        record = self.update(
+            upload_id,
+            lambda old: msgspec.structs.replace(
+                old, outcome=outcome, target=None, progress=UploadProgress()
+            ),
+        )
+        self.file_of(upload_id).unlink(missing_ok=True)
+        self._forget_oldest()
+        return record
+
+    def pending(self) -> list[UploadRecord]:
+        """Return the uploads that have not ended: those of an emergency first, then in order."""
+        with self._lock:
+            return self._pending()
+
+    def unanswered(self) -> list[UploadRecord]:
+        """Return the uploads that have ended, and whose requester may not know."""
+        with self._lock:
+            return [
+                record
+                for record in self._records.values()
+                if record.outcome is not None and not record.is_answered
+            ]
+
+    def file_bytes(self) -> int:
+        """Return the bytes of all files that wait."""
+        total_bytes = 0
+        for path in self._folder.glob(f"*{_FILE_SUFFIX}"):
+            with contextlib.suppress(FileNotFoundError):
+                total_bytes += path.stat().st_size
+        return total_bytes
+
+    def _pending(self) -> list[UploadRecord]:
+        pending = (record for record in self._records.values() if record.outcome is None)
+        return sorted(pending, key=lambda record: (not record.is_emergency, record.number))
+
+    def _write(self, record: UploadRecord) -> None:
+        self._state_file(record.id).write(record)
+        self._records[record.id] = record
+
+    def _forget_oldest(self) -> None:
+        """Delete the oldest outcomes beyond MAX_ENDED that were answered."""
+        with self._lock:
+            ended = sorted(
+                (record for record in self._records.values() if record.is_answered),
+                key=lambda record: record.number,
+            )
+            for record in ended[:-MAX_ENDED]:
+                self._state_file(record.id).path.unlink(missing_ok=True)
+                del self._records[record.id]
+
+    def _state_file(self, upload_id: str) -> StateFile[UploadRecord]:
+        return StateFile(self._folder / (upload_id + _RECORD_SUFFIX), UploadRecord)

@@ -1,0 +1,375 @@
+"""The stage `uploads`: one clip at a time is made and uploaded by a child, within the link's budget.
+
+The stage waits for nothing but the child's next message. What a restart of the agent or a cut of the link
+needs is in the queue before the child goes on. The requester gets its reply in any case: a command that was
+accepted before a restart is answered by a message of the stage's own.
+"""
+
+import contextlib
+import logging
+import random
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import assert_never
+
+import msgspec
+
+from agent.base.clock import Clock
+from agent.base.health_model import DegradationLevel
+from agent.base.model import RefusalCode
+from agent.base.state_file import StateFile
+from agent.clips.clip_process import ChildEnded, ClipProcess
+from agent.clips.clip_task import (
+    ChildMessage,
+    ClipTask,
+    Failed,
+    Made,
+    MadeFile,
+    Making,
+    Retry,
+    Sending,
+    Sent,
+    Uploaded,
+)
+from agent.clips.upload_queue import LIFETIME_S, Outcome, UploadQueue, UploadRecord
+from agent.clips.upload_replies import UploadReplies
+from agent.clips.upload_schedule import UploadSchedule
+from agent.recording.retention.free_space import reserve_bytes
+from agent.runtime.link_budget import DayUsage, LinkBudget, SendPriority
+from agent.runtime.pause import Pause
+
+log = logging.getLogger(__name__)
+
+POLL_S = 1.0
+CHILD_TIMEOUT_S = 120.0
+"""Without a message. A hostile server may send a byte of its answer now and then, for ever."""
+MAX_CRASHES = 5
+MAX_FILE_BYTES = 4_000_000_000
+"""Of all files that wait, and of what is made."""
+MAX_SENT_RATIO, MAX_SENT_EXTRA_BYTES = 20, 64_000_000
+"""A server that forgets what it got does not use up the link for ever."""
+DAY_RETRY_S = 900.0
+"""Until the next try if the bytes of the day are used up."""
+PROGRESS_INTERVAL_S = 10.0
+OUTBOX_CHECK_S = 1.0
+USAGE_INTERVAL_S = 60.0
+USAGE_FILE = "link_usage.json"
+_MAKING_RATIO = 0.2
+"""The share of the making in the progress."""
+
+
+class UploadSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Constants of the box. `configured_reserve_bytes` are those of `[record]`."""
+
+    state_dir: Path
+    box: str
+    ca: str | None
+    rate_kbit_s: int | None
+    configured_reserve_bytes: int
+
+    @property
+    def chunk_bytes(self) -> int:
+        """Bytes that are sent at once: at most a quarter of a second's."""
+        rate_kbit_s = self.rate_kbit_s
+        return 65_536 if rate_kbit_s is None else max(4096, min(65_536, rate_kbit_s * 125 // 4))
+
+
+class _Run(msgspec.Struct):
+    """The child that runs now."""
+
+    record: UploadRecord
+    process: ClipProcess
+    heard_ns: int
+    pending_send: Sending | None = None
+    sent_bytes: int = 0
+    progress_pause: Pause = msgspec.field(default_factory=Pause)
+
+
+def usage_file(state_dir: Path) -> StateFile[DayUsage]:
+    """Return the file of the bytes that were sent today."""
+    return StateFile(state_dir / USAGE_FILE, DayUsage)
+
+
+class UploadStage:
+    """Runs the queue.
+
+    `record_sending` writes the receipt of a clip before its first byte is sent, and raises OSError if it
+    cannot. `is_outbox_behind` returns True while messages wait for the link.
+    """
+
+    name = "uploads"
+
+    def __init__(
+        self,
+        settings: UploadSettings,
+        queue: UploadQueue,
+        budget: LinkBudget,
+        clock: Clock,
+        rng: random.Random,
+        record_sending: Callable[[UploadRecord, MadeFile], None],
+        replies: UploadReplies,
+        is_outbox_behind: Callable[[], bool],
+    ) -> None:
+        self._settings = settings
+        self._queue = queue
+        self._budget = budget
+        self._clock = clock
+        self._schedule = UploadSchedule(rng)
+        self._record_sending = record_sending
+        self._replies = replies
+        self._is_outbox_behind = is_outbox_behind
+        self._run: _Run | None = None
+        self._level: DegradationLevel = "full"
+        self._has_answered_earlier = False
+        self._outbox_pause, self._has_outbox_priority = Pause(), False
+        self._usage_file = usage_file(settings.state_dir)
+        self._usage_pause, self._stored_usage = Pause(), budget.usage()
+
+    def set_level(self, level: DegradationLevel) -> None:
+        """Suspend uploads from `record_only` on. Thread-safe."""
+        self._level = level
+
+    def run_once(self, stopping: threading.Event) -> None:
+        """Start the next upload, or do a step of the one that runs. Raises: OSError of the state folder."""
+        if not self._has_answered_earlier:
+            self._has_answered_earlier = True
+            self._replies.answer_earlier()
+        self._store_usage()
+        try:
+            if self._run is not None:
+                self._step(self._run, stopping)
+            elif not self._start_next():
+                stopping.wait(POLL_S)
+        except BaseException:
+            self._end_run()
+            raise
+
+    def close(self) -> None:
+        """End the child. The next run of the agent resumes the upload."""
+        self._end_run()
+        with contextlib.suppress(OSError):
+            self._usage_file.write(self._budget.usage())
+
+    def _start_next(self) -> bool:
+        """Start the first upload that is due. Return False if there is none."""
+        now_ns = self._clock.boottime_ns()
+        for record in self._queue.pending():
+            if self._has_expired(record, now_ns):
+                reason = self._schedule.last_reason(record.id)
+                self._end(record, "failed", f"not uploaded in {LIFETIME_S / 3600:.0f} h: {reason}")
+            elif not self._is_suspended(record) and self._schedule.is_due(record.id, now_ns):
+                self._start(record)
+                return True
+        return False
+
+    def _has_expired(self, record: UploadRecord, now_ns: int) -> bool:
+        """Return True if an upload has been pending for LIFETIME_S, of which a clock that was set says nothing."""
+        if not self._clock.trust().synced:
+            return False
+        now_s = self._clock.utc(now_ns).timestamp()
+        if record.accepted_unix_s is None:
+            self._queue.update(
+                record.id, lambda old: msgspec.structs.replace(old, accepted_unix_s=now_s)
+            )
+            return False
+        return now_s - record.accepted_unix_s > LIFETIME_S
+
+    def _is_suspended(self, record: UploadRecord) -> bool:
+        return self._level == "heartbeat" or (
+            self._level == "record_only" and not record.is_emergency
+        )
+
+    def _start(self, record: UploadRecord) -> None:
+        settings = self._settings
+        if record.target is None:
+            raise ValueError(f"upload {record.id}: has ended")
+        task = ClipTask(
+            state_dir=str(settings.state_dir),
+            box=settings.box,
+            camera=record.camera,
+            begin=record.begin,
+            end=record.end,
+            form=record.form,
+            by=record.by,
+            viewer=record.viewer,
+            purpose=record.purpose,
+            file=str(self._queue.file_of(record.id)),
+            max_file_bytes=self._max_file_bytes(),
+            target=record.target,
+            ca=settings.ca,
+            chunk_bytes=settings.chunk_bytes,
+            made=record.made,
+            progress=record.progress,
+        )
+        self._run = _Run(
+            record=record, process=ClipProcess(task), heard_ns=self._clock.boottime_ns()
+        )
+
+    def _max_file_bytes(self) -> int:
+        """Return the room for a new file: half of the footage's reserve stays free in any case."""
+        disk = shutil.disk_usage(self._settings.state_dir)
+        kept_bytes = reserve_bytes(self._settings.configured_reserve_bytes, disk.total) // 2
+        return max(0, min(MAX_FILE_BYTES - self._queue.file_bytes(), disk.free - kept_bytes))
+
+    def _step(self, run: _Run, stopping: threading.Event) -> None:
+        if self._is_preempted(run) or self._is_suspended(run.record):
+            self._end_run()
+            return
+        if run.pending_send is not None:
+            self._try_send(run, run.pending_send, stopping)
+            return
+        try:
+            message = run.process.read(POLL_S)
+        except ChildEnded as error:
+            self._on_crash(run, str(error))
+            return
+        now_ns = self._clock.boottime_ns()
+        if message is not None:
+            run.heard_ns = now_ns
+            self._handle(run, message)
+        elif now_ns - run.heard_ns > CHILD_TIMEOUT_S * 1e9:
+            host = run.record.host
+            self._retry(run, f"{host}: no progress for {CHILD_TIMEOUT_S:.0f} s", None)
+
+    def _is_preempted(self, run: _Run) -> bool:
+        """Return True if a clip of an emergency is due, and another one runs."""
+        first = next(iter(self._queue.pending()), None)
+        return (
+            first is not None
+            and first.is_emergency > run.record.is_emergency
+            and self._schedule.is_due(first.id, self._clock.boottime_ns())
+        )
+
+    def _handle(self, run: _Run, message: ChildMessage) -> None:
+        match message:
+            case Making():
+                self._report(run, _MAKING_RATIO * message.ratio, "making the file")
+                run.process.let_go_on()
+            case Made():
+                self._on_made(run, message.file)
+            case Sending():
+                run.pending_send = message
+            case Sent():
+                progress = message.progress
+                run.record = self._queue.update(
+                    run.record.id, lambda old: msgspec.structs.replace(old, progress=progress)
+                )
+                run.process.let_go_on()
+            case Retry():
+                self._retry(run, message.reason, message.after_s)
+            case Failed():
+                self._end_run()
+                self._end(run.record, message.code, message.reason)
+            case Uploaded():
+                self._end_run()
+                self._end(run.record, None, "")
+            case _:
+                assert_never(message)
+
+    def _on_made(self, run: _Run, made: MadeFile) -> None:
+        """Write the receipt of a clip, store that it was made, and let the child send it."""
+        try:
+            self._record_sending(run.record, made)
+        except OSError as error:
+            self._retry(run, f"no clip without its receipt, which cannot be written: {error}", None)
+            return
+        run.record = self._queue.update(
+            run.record.id, lambda old: msgspec.structs.replace(old, made=made)
+        )
+        run.process.let_go_on()
+
+    def _try_send(self, run: _Run, message: Sending, stopping: threading.Event) -> None:
+        """Let the child send if the budget has room. Waits for up to POLL_S."""
+        record, now_ns = run.record, self._clock.boottime_ns()
+        if not record.is_emergency and self._must_yield_to_outbox(now_ns):
+            stopping.wait(POLL_S)
+            return
+        priority: SendPriority = "emergency" if record.is_emergency else "transfer"
+        day = self._clock.utc(now_ns).toordinal()
+        wait_s = self._budget.take(message.size_bytes, priority, now_ns, day)
+        if wait_s is None:
+            self._retry(
+                run, "the bytes of this day are used up ([link] bytes_per_day)", DAY_RETRY_S
+            )
+        elif wait_s > 0:
+            stopping.wait(min(wait_s, POLL_S))
+        else:
+            run.pending_send = None
+            run.sent_bytes += message.size_bytes
+            run.heard_ns = now_ns
+            run.process.let_go_on()
+            if record.made is not None:
+                self._report_sent(run, message, record.made.size_bytes)
+
+    def _must_yield_to_outbox(self, now_ns: int) -> bool:
+        if self._outbox_pause.is_over(now_ns):
+            self._outbox_pause.begin(now_ns, OUTBOX_CHECK_S)
+            self._has_outbox_priority = self._is_outbox_behind()
+        return self._has_outbox_priority
+
+    def _report_sent(self, run: _Run, message: Sending, total_bytes: int) -> None:
+        sent_ratio = message.sent_bytes / max(1, total_bytes)
+        detail = f"{message.sent_bytes / 1e6:.1f} of {total_bytes / 1e6:.1f} MB sent"
+        self._report(run, _MAKING_RATIO + (1 - _MAKING_RATIO) * sent_ratio, detail)
+
+    def _report(self, run: _Run, ratio: float, detail: str) -> None:
+        now_ns = self._clock.boottime_ns()
+        if not run.progress_pause.is_over(now_ns):
+            return
+        run.progress_pause.begin(now_ns, PROGRESS_INTERVAL_S)
+        self._replies.report(run.record.id, ratio, detail)
+
+    def _on_crash(self, run: _Run, reason: str) -> None:
+        if self._schedule.count_crash(run.record.id) < MAX_CRASHES:
+            self._retry(run, reason, None)
+            return
+        self._end_run()
+        self._end(run.record, "failed", reason)
+
+    def _retry(self, run: _Run, reason: str, after_s: float | None) -> None:
+        """End the child, and pause the upload."""
+        record_id, has_sent = run.record.id, run.sent_bytes > 0
+        self._end_run()
+        log.warning("clip %s: %s", record_id, reason)
+        record = self._queue.find(record_id) or run.record
+        made_bytes = 0 if record.made is None else record.made.size_bytes
+        if record.sent_bytes > MAX_SENT_RATIO * made_bytes + MAX_SENT_EXTRA_BYTES:
+            self._end(record, "failed", f"{record.sent_bytes} bytes were sent in vain: {reason}")
+            return
+        now_ns = self._clock.boottime_ns()
+        self._schedule.postpone(record_id, now_ns, reason, has_sent=has_sent, after_s=after_s)
+
+    def _end_run(self) -> None:
+        """End the child, and count what it has sent."""
+        run, self._run = self._run, None
+        if run is None:
+            return
+        run.process.end()
+        if run.sent_bytes:
+            self._queue.update(
+                run.record.id,
+                lambda old: msgspec.structs.replace(
+                    old, sent_bytes=old.sent_bytes + run.sent_bytes
+                ),
+            )
+
+    def _end(self, record: UploadRecord, code: RefusalCode | None, reason: str) -> None:
+        """Store the outcome, and answer the command."""
+        self._schedule.forget(record.id)
+        ended = self._queue.end(record.id, Outcome(code=code, message=reason))
+        if code is None and ended.made is not None:
+            log.info(
+                "clip %s: %s of %s sent to %s, %d bytes, SHA-256 %s",
+                *(record.id, record.form, record.camera, record.host),
+                *(ended.made.size_bytes, ended.made.sha256),
+            )
+        self._replies.answer(ended)
+
+    def _store_usage(self) -> None:
+        now_ns, usage = self._clock.boottime_ns(), self._budget.usage()
+        if usage != self._stored_usage and self._usage_pause.is_over(now_ns):
+            self._usage_pause.begin(now_ns, USAGE_INTERVAL_S)
+            self._usage_file.write(usage)
+            self._stored_usage = usage

@@ -1,0 +1,173 @@
+"""A box with footage, its dispatcher and its stage `uploads`, each in its thread."""
+
+import random
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from agent.base.clock import rfc3339
+from agent.base.model import (
+    CommandAccepted,
+    CommandDone,
+    CommandProgress,
+    CommandRefused,
+    IncomingCommand,
+    Reply,
+)
+from agent.clips.clip_command import ClipCommandHandler
+from agent.clips.clip_result import ClipResult
+from agent.clips.clip_task import MadeFile
+from agent.clips.upload_queue import UploadQueue, UploadRecord
+from agent.clips.upload_replies import UploadReplies
+from agent.clips.upload_stage import UploadSettings, UploadStage
+from agent.commands.dispatcher import CommandDispatcher
+from agent.commands.idempotency_store import IdempotencyStore
+from agent.config.configuration import InstitutionConfig
+from agent.config.link import LinkConfig
+from agent.faults.registry import FaultRegistry
+from agent.runtime.link_budget import LinkBudget
+from agent.runtime.stage import StageThread
+from tests.conftest import ManualClock
+from tests.vectors.street import StreetBox
+from tests.whole.report.reporting_box import wait_until
+
+BOX = "casa-0001"
+TIMEOUT_S = 60.0
+
+
+class UploadBox:
+    """One run of the agent's parts that a clip needs, on a state folder. Its clock is set by hand."""
+
+    def __init__(
+        self,
+        street: StreetBox,
+        link: LinkConfig,
+        policies: Mapping[str, InstitutionConfig] | None = None,
+        *,
+        is_outbox_behind: Callable[[], bool] = lambda: False,
+        record_sending: Callable[[UploadRecord, MadeFile], None] | None = None,
+    ) -> None:
+        self.street = street
+        self.clock = ManualClock()
+        self.clock.boot_utc = street.utc_at(60)
+        self.replies: list[Reply] = []
+        self.published: list[Reply] = []
+        self.receipts: list[tuple[UploadRecord, MadeFile]] = []
+        self.queue = UploadQueue.open(street.state)
+        self.budget = LinkBudget(link.rate_kbit_s, link.bytes_per_day)
+        upload_replies = UploadReplies(self.queue)
+        settings = UploadSettings(
+            state_dir=street.state,
+            box=BOX,
+            ca=link.ca,
+            rate_kbit_s=link.rate_kbit_s,
+            configured_reserve_bytes=0,
+        )
+        self.stage = UploadStage(
+            settings,
+            self.queue,
+            self.budget,
+            self.clock,
+            random.Random(5),
+            record_sending or (lambda record, made: self.receipts.append((record, made))),
+            upload_replies,
+            is_outbox_behind,
+        )
+        handler = ClipCommandHandler(
+            link, self.queue, upload_replies, lambda: ["north"], policies or {}, self.clock
+        )
+        self.faults = FaultRegistry(self.clock.boottime_ns)
+        store = IdempotencyStore(street.state / "commands.db", self.clock, self.faults)
+        self.dispatcher = CommandDispatcher([handler], store, self.clock)
+        upload_replies.resume(
+            lambda command, deferred: self.dispatcher.resume(
+                command, self.published.append, deferred
+            )
+        )
+        self._threads = [
+            StageThread(stage, self.clock.boottime_ns, random.Random(4), vital=False)
+            for stage in (self.dispatcher, self.stage)
+        ]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for thread in self._threads:
+            thread.stop()
+        for thread in self._threads:
+            assert thread.join(TIMEOUT_S)
+        assert [thread.health().last_error for thread in self._threads] == [None, None]
+
+    def send(
+        self,
+        upload: Mapping[str, object],
+        command_id: str = "one",
+        *,
+        form: str = "original",
+        by: str = "amina",
+        role: str = "operator",
+        **args: Any,
+    ) -> None:
+        """Give the command, as over MQTT."""
+        span = {"begin": self.street.utc_at(5), "end": self.street.utc_at(11)} | args
+        command = {
+            "id": command_id,
+            "expires": rfc3339(self.clock.utc(self.clock.boottime_ns() + 60 * 10**9)),
+            "by": by,
+            "role": role,
+            "args": {
+                "camera": "north",
+                "form": form,
+                "purpose": "case 2026/118",
+                "upload": upload,
+                **span,
+            },
+        }
+        self.dispatcher.submit(
+            IncomingCommand(
+                verb="clip",
+                payload=msgspec.json.encode(command),
+                via="a test",
+                send_reply=self.replies.append,
+            )
+        )
+
+    def wait_for_reply(self, command_id: str = "one") -> CommandDone | CommandRefused:
+        """The last reply to a command, whichever way it comes."""
+        found: list[CommandDone | CommandRefused] = []
+
+        def has_reply() -> bool:
+            # The pauses between two tries pass four times as fast.
+            self.clock.advance_s(0.02)
+            found[:] = [
+                reply
+                for reply in [*self.replies, *self.published]
+                if reply.command == command_id
+                and not isinstance(reply, CommandAccepted | CommandProgress)
+            ]
+            return bool(found)
+
+        wait_until(has_reply, TIMEOUT_S)
+        return found[0]
+
+    def wait_for_result(self, command_id: str = "one") -> ClipResult:
+        """The result of a command that has to succeed."""
+        reply = self.wait_for_reply(command_id)
+        assert isinstance(reply, CommandDone), reply
+        return msgspec.json.decode(reply.result, type=ClipResult)
+
+    def wait_for_refusal(self, command_id: str = "one") -> CommandRefused:
+        """The refusal of a command that has to fail."""
+        reply = self.wait_for_reply(command_id)
+        assert isinstance(reply, CommandRefused), reply
+        return reply
