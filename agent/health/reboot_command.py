@@ -71,7 +71,7 @@ class RebootCommandHandler:
     def run(self, command: ValidCommand, progress_sink: CommandProgressSink) -> Deferred:
         """Request the reboot. The run of the next boot replies `done`."""
         check_obstacles(self._obstacles)
-        self._record_action(command.requester.id, "reboot of the board")
+        self._record_action(command.requester.by, "reboot of the board")
         add_pending(self._pending, PendingCommand(command=command, boot=self._boot))
         try:
             request_reboot(self._runtime_dir)

@@ -83,7 +83,7 @@ class RestartCommandHandler:
                 "no service manager would start the agent again; allowed: an agent that systemd has started",
             )
         check_obstacles(self._obstacles)
-        self._record_action(command.requester.id, "restart of the agent")
+        self._record_action(command.requester.by, "restart of the agent")
         add_pending(self._pending, PendingCommand(command=command, boot=self._boot))
         self._stop_agent()
         return Deferred(timeout_s=TIMEOUT_S, outlives_agent=True)

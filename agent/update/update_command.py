@@ -152,7 +152,7 @@ class UpdateCommandHandler:
         if isinstance(args, UpdateInstall):
             check_obstacles(self._obstacles)
             version = args.version
-            self._record_action(command.requester.id, f"update: install version {version}")
+            self._record_action(command.requester.by, f"update: install version {version}")
         try:
             request_id = request_file.submit_request(
                 self._folder, _action_of(args), command.requester.id, version=version

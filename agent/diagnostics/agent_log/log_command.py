@@ -102,7 +102,7 @@ class LogCommandHandler:
             )
         if not self.stage.put(_LogRequest(args, progress_sink)):
             raise CommandRejected("busy", f"{MAX_QUEUED} requests for the log wait already")
-        self._record_action(command.requester.id, "the agent's log was read")
+        self._record_action(command.requester.by, "the agent's log was read")
         return Deferred(timeout_s=(MAX_QUEUED + 1) * TIMEOUT_S)
 
     def _handle(self, request: _LogRequest) -> None:
