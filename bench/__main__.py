@@ -35,6 +35,7 @@ BENCHES = (
     "agent",
     "latency",
     "live",
+    "scene_change",
     "start",
     "memory",
     "health",

@@ -14,14 +14,15 @@ class StreamRequest(msgspec.Struct, frozen=True, kw_only=True):
     `packets`: deliver the encoded stream. `frames_fps`: deliver at most this many decoded frames a
     second of the stream's time; 0 delivers none (nothing is decoded), infinity every one. `masks`
     are burnt into every frame, and into the packets if the driver encodes them itself; packets that
-    arrive encoded are delivered as they are. `current_masks`, for a camera on a head, is called
-    before each picture and replaces `masks`.
+    arrive encoded are delivered as they are. `current_masks` is called before each picture and replaces `masks`.
+    With `masks_may_lag` some pictures after a change may still have the masks before it, for a second at most.
     """
 
     packets: bool
     frames_fps: float
     masks: tuple[Polygon, ...] = ()
     current_masks: Callable[[], tuple[Polygon, ...]] | None = None
+    masks_may_lag: bool = False
 
     @property
     def has_masks(self) -> bool:

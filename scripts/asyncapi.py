@@ -16,6 +16,7 @@ from agent.clips import clip_command
 from agent.commands.command import build_command_struct
 from agent.commands.signed_command import build_claims_struct
 from agent.config.broker import BrokerConfig
+from agent.config.desired_config import DesiredConfig, PlainDesiredConfig
 from agent.diagnostics.agent_log import log_command
 from agent.faults.registry import FAULTS
 from agent.footage import hold_command, list_command, release_command
@@ -52,6 +53,7 @@ UP_CHANNELS: tuple[tuple[str, str, type, bool, Document], ...] = (
         True,
         BOX_PARAMETER,
     ),
+    ("config", "vigie/v1/{box}/up/config", payloads.ConfigMessage, True, BOX_PARAMETER),
     ("health", "vigie/v1/{box}/up/health", payloads.HealthMessage, False, BOX_PARAMETER),
     (
         "event",
@@ -160,6 +162,13 @@ DOWN_CHANNELS: tuple[tuple[str, str, type, bool, Document], ...] = (
         {**BOX_PARAMETER, **CENTRE_PARAMETER},
     ),
     (
+        "desiredConfig",
+        "vigie/v1/{box}/down/config",
+        PlainDesiredConfig,
+        True,
+        BOX_PARAMETER,
+    ),
+    (
         "centreState",
         "vigie/v1/centre/{centre}/state",
         centre_payloads.CentreState,
@@ -170,6 +179,7 @@ DOWN_CHANNELS: tuple[tuple[str, str, type, bool, Document], ...] = (
     ("incident", "vigie/v1/incident/{id}", UnsignedIncidentOrder, True, INCIDENT_PARAMETER),
 )
 SIGNED_CLAIMS: Document = {
+    "desiredConfig": DesiredConfig,
     "ack": centre_payloads.SignedAck,
     "centreState": centre_payloads.CentreState,
 }

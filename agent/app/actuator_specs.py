@@ -1,6 +1,7 @@
 """Specifications of the heads and pins of a configuration, with their drivers' options checked."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -14,12 +15,16 @@ from drivers import catalog
 from drivers.contracts import Gpio, GpioLine, Ptz
 from drivers.errors import DriverError
 
+if TYPE_CHECKING:
+    from agent.ptz.preset_store import Preset
+
 
 class HeadSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A configured head and the function that opens its driver."""
+    """A configured head and the function that opens its driver; `presets` are those of the centre's configuration."""
 
     config: HeadConfig
     open_ptz: Callable[[], Ptz]
+    presets: "Mapping[str, Preset]" = {}
 
 
 class PinSpec(msgspec.Struct, frozen=True, kw_only=True):

@@ -28,6 +28,7 @@ from agent.health.vitals.machine import soc_celsius
 from agent.reporting.payloads import HeadCapabilities, PinCapabilities
 from agent.runtime.control_socket import ControlSocket
 from agent.runtime.stage import Stage
+from drivers.contracts import Pose
 
 if TYPE_CHECKING:
     from agent.app.ptz_heads import PtzHeads
@@ -110,6 +111,15 @@ class Actuators:
     def lease_holder(self, head: str) -> Requester | None:
         """Return the holder of a head's lease, or None."""
         return None if self._heads is None else self._heads.lease_holder(head)
+
+    def stored_presets(self) -> dict[str, dict[str, Pose]]:
+        """Return the pose of each preset that the box itself stores, by head. Thread-safe."""
+        return {} if self._heads is None else self._heads.stored_presets()
+
+    def on_scenes_replaced(self, pipeline: CameraPipeline) -> None:
+        """Take the other presets that scenes of a camera were drawn at. Thread-safe."""
+        if self._heads is not None:
+            self._heads.on_scenes_replaced(pipeline)
 
     def head_capabilities(self) -> tuple[HeadCapabilities, ...]:
         """Return the heads' entries in the birth message."""

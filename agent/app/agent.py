@@ -18,6 +18,7 @@ from agent.app.camera_pipeline import CameraPipeline
 from agent.app.care_commands import CareCommands, MakeAddedCommands, no_added_commands
 from agent.app.clip_service import ClipService, open_link_budget
 from agent.app.clip_workers import make_clip_workers
+from agent.app.config_wiring import ConfigSource, config_topics, make_config_stage
 from agent.app.custody import open_custody
 from agent.app.declaration import build_declaration
 from agent.app.footage_commands import FootageCommands
@@ -64,9 +65,12 @@ log = logging.getLogger(__name__)
 
 
 class Agent:
-    """The whole agent of one box. `machine_root` is the folder that contains `proc` and `sys`."""
+    """The whole agent of one box. `machine_root` is the folder that contains `proc` and `sys`.
 
-    def __init__(
+    With a `config_source` it takes the centre's configuration.
+    """
+
+    def __init__(  # noqa: PLR0913 - one seam to the command line, all but the first four by name
         self,
         config: Config,
         sources: Sequence[CameraSource],
@@ -78,6 +82,7 @@ class Agent:
         machine_root: Path = DEFAULT_ROOT,
         stop_agent: Callable[[], None] | None = None,
         make_added_commands: MakeAddedCommands = no_added_commands,
+        config_source: ConfigSource | None = None,
     ) -> None:
         """Open the outbox and the custody log. No thread starts before `start`.
 
@@ -176,6 +181,14 @@ class Agent:
             self._publisher,
             self.actuators,
         )
+        self._config_stage = make_config_stage(
+            config_source,
+            services,
+            self.pipelines,
+            self.actuators,
+            self._receipt_queue,
+            lambda: self._mqtt_session.request_reports(),  # noqa: PLW0108 - it is made below
+        )
         self._mqtt_session = MqttSession(
             config.broker,
             self.outbox,
@@ -187,7 +200,10 @@ class Agent:
                 on_command=self.actuators.on_command,
                 submit_reply=self._submitter.submit,
                 authority=self._authority,
-                topic_handlers=topic_handlers(self._authority),
+                topic_handlers={
+                    **topic_handlers(self._authority),
+                    **config_topics(config.box.id, self._config_stage),
+                },
                 on_incident=self._incident_stage.receive,
             ),
             shrink_jpeg,
@@ -339,6 +355,7 @@ class Agent:
             Order.PREVIEW: [make_preview_worker(pipelines, control_socket, self._clock)],
             Order.LIVE: [self._live.stage],
             Order.CARE: self._care.stages,
+            Order.CONFIGURATION: [self._config_stage] if self._config_stage else [],
             Order.CAMERA_WATCHDOG: [
                 CameraWatchdog(
                     [pipeline.watch_spec() for pipeline in pipelines],
@@ -390,6 +407,7 @@ class Agent:
             heads=self.actuators.head_capabilities(),
             pins=self.actuators.pin_capabilities(),
             groups=self._config.box.groups,
+            config=self._config_stage.reported() if self._config_stage else None,
         )
 
     def _build_declaration(self) -> DeclarationData:

@@ -20,13 +20,13 @@ from agent.capture.onvif_events import OnvifEventFeed, OnvifEventStage
 from agent.capture.packet_tap import PacketTap
 from agent.capture.reader_fault import ReaderFault
 from agent.capture.snapshot_command import CameraAccess
-from agent.detection.active_scene import ActiveScene
+from agent.detection.active_scene import ActiveScene, FixedScene
 from agent.detection.detect_stage import DetectStage
 from agent.detection.model_card import ModelRefused
 from agent.detection.pipeline import DetectionPipeline
-from agent.detection.ptz_detect_stage import PtzDetectStage
 from agent.detection.rule_engine import RuleEngine
 from agent.detection.scene import Scene
+from agent.detection.scene_detect_stage import SceneDetectStage
 from agent.detection.tflite import TfliteDetector, open_detector
 from agent.health.camera_condition import CameraMonitor
 from agent.health.camera_watchdog import WatchedCamera
@@ -70,7 +70,8 @@ class CameraPipeline:
             if source.scenes is None
             else ActiveScene(source.scenes, services.clock.boottime_ns)
         )
-        self._masks = CameraMasks(source, services, self.active_scene)
+        self._scene = self.active_scene or FixedScene(source.scene)
+        self._masks = CameraMasks(source, services, self._scene)
         self._silence = CameraSilence(self.config, services, lambda: self._masks.error)
         self.monitor = CameraMonitor(services.clock.boottime_ns())
         self.key_ring = KeyRing(KEY_RING_CAPACITY)
@@ -82,9 +83,7 @@ class CameraPipeline:
         can_open = source.scene_error is None
         self.latest_frame = LatestFrame() if can_open and self.config.detect.enabled else None
         self.detector = self._load_detector() if self.latest_frame else None
-        self.detect_stage = (
-            self._make_detection(self.latest_frame, source.scene) if self.latest_frame else None
-        )
+        self.detect_stage = self._make_detection(self.latest_frame) if self.latest_frame else None
         self.packet_queue: PacketQueue | None = None
         self.record_stage: RecordStage | None = None
         if can_open and self.config.record:
@@ -97,8 +96,13 @@ class CameraPipeline:
                 services.clock,
                 services.faults,
                 retention=services.retention,
-                provenance=self._make_provenance(),
-                sealer=self._make_sealer(),
+                provenance=self._make_provenance,
+                sealer=Sealer.from_config(
+                    services.record_config.recipient,
+                    box=services.box_id,
+                    camera=self.name,
+                    key_ring=self.key_ring,
+                ),
                 on_gap=self._on_recorder_gap,
                 on_segment=self._on_segment,
                 is_suspended=lambda: not self.duty.can_record,
@@ -228,6 +232,14 @@ class CameraPipeline:
         """The scene file of each preset, empty if none has masks and all could be loaded."""
         return self.config.detect.scenes if self.is_masked or self._refusal else {}
 
+    def replace_scene(self, source: CameraSource) -> None:
+        """Use the scenes of another source of the same camera, while it is recorded.
+
+        Raises: MaskError if their masks cannot be stored or applied; the old ones stay then.
+        """
+        self._masks.replace(source)
+        self.config = source.config
+
     def capabilities(self) -> CameraCapabilities:
         """Return the camera's entry in the birth message."""
         return CameraCapabilities(
@@ -258,25 +270,18 @@ class CameraPipeline:
             self._reader_fault,
         )
 
-    def _make_sealer(self) -> Sealer | None:
-        return Sealer.from_config(
-            self._services.record_config.recipient,
-            box=self._services.box_id,
-            camera=self.name,
-            key_ring=self.key_ring,
-        )
-
-    def _make_provenance(self) -> SegmentProvenance:
-        """Return the provenance for the receipts of this camera's footage.
+    def _make_provenance(self, begin_ns: int) -> SegmentProvenance:
+        """Return the provenance for the receipt of footage since `begin_ns`. Thread-safe.
 
         If the driver encodes the stream, masks are burnt in: the segment writer corrects `mask_applied`.
         """
+        mask = self._masks.version_since(begin_ns)
         return SegmentProvenance(
             software=f"vigie {__version__}",
             model=self.detector.card.sha256 if self.detector else None,
-            mask=self._masks.version,
+            mask=mask,
             config=self._services.config_version,
-            mask_applied="export" if self._masks else "none",
+            mask_applied="none" if mask is None else "export",
         )
 
     def _make_capture_stages(self, source: CameraSource) -> tuple[CaptureStage, ...]:
@@ -340,13 +345,11 @@ class CameraPipeline:
             self._services.faults.raise_fault("DET-01", self.name, str(error))
             return None
 
-    def _make_detection(self, frames: LatestFrame, scene: Scene) -> DetectStage | PtzDetectStage:
-        if self.active_scene is None:
-            return self._make_detect_stage(frames, scene)
-        return PtzDetectStage(
+    def _make_detection(self, frames: LatestFrame) -> SceneDetectStage:
+        return SceneDetectStage(
             self.name,
             frames,
-            self.active_scene,
+            self._scene,
             lambda scene: self._make_detect_stage(frames, scene),
         )
 

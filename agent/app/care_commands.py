@@ -134,7 +134,7 @@ class CareCommands:
 
     def _publish_declaration(self) -> None:
         if self._session is not None:
-            self._session.publish_declaration()
+            self._session.request_reports()
 
     def _on_renewed(self, requester: str, not_after: str) -> None:
         self._record_action(requester, f"certificate renewed, valid until {not_after}")

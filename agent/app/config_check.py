@@ -8,8 +8,9 @@ import msgspec
 
 from agent.base.clock import Clock
 from agent.base.errors import UserError
-from agent.config import configuration, toml_decode
+from agent.config import configuration, desired_config, toml_decode
 from agent.config.configuration import CameraConfig, Config
+from agent.config.desired_store import DesiredStore, Overlay
 from agent.config.heads import HeadConfig
 from agent.config.placeholders import with_placeholders
 
@@ -33,6 +34,30 @@ def find_problems(path: Path, clock: Clock) -> list[str]:
         tables = toml_decode.read_toml(path, "configuration")
     except UserError as error:
         return [str(error)]
+    return list(dict.fromkeys(_problems(tables, path, clock)))
+
+
+def find_overlay_problems(
+    path: Path, overlay: Overlay, store: DesiredStore, clock: Clock
+) -> list[str]:
+    """Return a line for each problem of a version of the centre's configuration on a valid file.
+
+    The files of its scenes are written. Each line begins with the key. Raises: UserError if the file cannot be read.
+    """
+    tables = toml_decode.read_toml(path, "configuration")
+    refused = list(desired_config.iter_refused_keys(tables, overlay))
+    if refused:
+        return refused
+    store.write_scenes(overlay)
+    merged = desired_config.merge(tables, overlay, store.scene_files(overlay))
+    lines = (line.removeprefix(f"{path}: ") for line in _problems(merged, path, clock))
+    named = (
+        store.name_scenes(desired_config.name_entries(line, tables), overlay) for line in lines
+    )
+    return list(dict.fromkeys(named))
+
+
+def _problems(tables: dict[str, Any], path: Path, clock: Clock) -> list[str]:
     context = str(path)
     problems = list(toml_decode.iter_errors(tables, Config, context))
     if problems:
@@ -42,7 +67,7 @@ def find_problems(path: Path, clock: Clock) -> list[str]:
     problems += _loading_problems(
         configuration.resolve_paths(config, path.absolute().parent), clock, context
     )
-    return list(dict.fromkeys(problems))
+    return problems
 
 
 def _loading_problems(config: Config, clock: Clock, context: str) -> Iterator[str]:

@@ -28,7 +28,7 @@ from agent.ptz.motion import sun
 from agent.ptz.ptz_command import HeadAssembly, PtzCommandHandler
 from agent.reporting.payloads import HeadCapabilities
 from agent.runtime.stage import Stage
-from drivers.contracts import Ptz
+from drivers.contracts import Pose, Ptz
 from drivers.media import Frame
 from drivers.serial_bus import BUSES
 
@@ -91,6 +91,16 @@ class PtzHeads:
         """Return the heads' entries in the birth message."""
         return tuple(_head_capabilities(assembly) for assembly in self._assemblies.values())
 
+    def stored_presets(self) -> dict[str, dict[str, Pose]]:
+        """Return the pose of each preset that the box itself stores, by head."""
+        return {name: assembly.head.stored_presets() for name, assembly in self._assemblies.items()}
+
+    def on_scenes_replaced(self, pipeline: CameraPipeline) -> None:
+        """Take the other presets that scenes of a camera were drawn at."""
+        for assembly in self._assemblies.values():
+            if assembly.camera == pipeline.name:
+                assembly.head.replace_masked_scenes(pipeline.masked_presets)
+
     def _open(self, spec: HeadSpec) -> Ptz:
         ptz = spec.open_ptz()
         self._opened_heads.add(spec.config.name)
@@ -131,6 +141,7 @@ def assemble_head(
         movers=[tours],
         dynamic_sectors=lambda t_ns: _sun_sectors(config, trusted_utc(t_ns)),
         masked_scenes={} if pipeline is None or scene is None else pipeline.masked_presets,
+        fixed_presets=spec.presets,
         on_rest_change=_ignore_rest if scene is None else scene.update_position,
     )
     panorama_scan = tracker = None
@@ -143,7 +154,7 @@ def assemble_head(
             config.fov_deg,
             snapshot_sink,
             clock.boottime_ns,
-            is_masked=scene.has_masks,
+            is_masked=lambda: scene.has_masks,
         )
         if config.tracking.enabled and access.has_frames:
             tracker = AutoTracker(config.tracking, config.fov_deg, lambda: head.capabilities)

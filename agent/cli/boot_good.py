@@ -10,9 +10,9 @@ from agent.base.clock import SystemClock
 from agent.cli.arguments import add_config, number_parser
 from agent.cli.commands import Commands
 from agent.config import configuration
-from agent.health import health_file
+from agent.health import box_check, health_file
+from agent.health.box_check import BoxCheck, BoxSample, ExpectedCamera
 from agent.update import boot_check
-from agent.update.boot_check import BootCheck, BootSample, ExpectedCamera
 from agent.update.errors import UpdateError
 
 MAX_WAIT_S = 86_400.0
@@ -47,15 +47,13 @@ def run(args: argparse.Namespace) -> int:
     clock = SystemClock()
     names = [camera.name for camera in config.camera]
 
-    def take_sample() -> BootSample:
-        live = health_file.read(runtime)
-        newest = {name: boot_check.describe_newest_file(footage / name) for name in names}
-        return BootSample(t_ns=clock.boottime_ns(), health=live, newest_files=newest)
+    def sample() -> BoxSample:
+        return box_check.take_sample(runtime, footage, names, clock.boottime_ns())
 
     cameras = [ExpectedCamera(name=camera.name, record=camera.record) for camera in config.camera]
     start_ns, stopping = clock.boottime_ns(), threading.Event()
     missing = boot_check.wait_until_good(
-        BootCheck(cameras, start_ns), take_sample, clock, args.within, stopping
+        BoxCheck(cameras, start_ns), sample, clock, args.within, stopping
     )
     if missing:
         print(f"not good: {'; '.join(missing)}", file=sys.stderr)

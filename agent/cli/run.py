@@ -9,11 +9,11 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from agent.app.actuator_specs import load_actuator_specs
 from agent.app.agent import Agent
 from agent.app.care_commands import AddedCommands, CareServices
+from agent.app.config_wiring import ConfigSource
+from agent.app.start_config import load_start_config
 from agent.base.clock import SystemClock, boot_id
-from agent.capture import camera_source
 from agent.cli.arguments import add_config
 from agent.cli.commands import Commands
 from agent.console.commit_confirm_watch import CommitConfirmWatch
@@ -49,20 +49,20 @@ def run(args: argparse.Namespace) -> int:
     commit_confirm = CommitConfirmWatch(args.config, clock, boot_id())
     # Before the configuration is read: a boot ends a trial that was not confirmed.
     commit_confirm.on_agent_start()
-    config, cameras = camera_source.load_sources(args.config, clock, on_bad_scene="close")
-    actuator_specs = load_actuator_specs(config, clock, str(args.config))
+    start = load_start_config(args.config, clock, boot_id())
     rng = random.Random()  # noqa: S311 - jitter, not secrets
     notifier = Notifier()
     with StopSignals() as signals:
         agent = Agent(
-            config,
-            cameras,
+            start.config,
+            start.sources,
             clock,
             rng,
-            specs=actuator_specs,
+            specs=start.specs,
             notifier=notifier,
             stop_agent=_stop_agent if notifier.has_manager else None,
             make_added_commands=partial(_make_added_commands, args.config),
+            config_source=ConfigSource(path=args.config, start=start, restart=_stop_agent),
         )
         agent.start()
         # The agent is restarted by systemd, with the configuration from before the trial.

@@ -12,15 +12,17 @@ import msgspec
 
 from agent.base.errors import UserError
 from agent.base.model import BOX_EVENT_SOURCE
+from agent.base.state_file import DamagedStateFile
 from agent.base.url import split_url
 from agent.config import console as console_config
 from agent.config import control as control_config
+from agent.config import desired_config, toml_decode
 from agent.config import pins as pins_config
-from agent.config import toml_decode
 from agent.config.broker import BrokerConfig, check_broker
 from agent.config.console import ConsoleConfig
 from agent.config.control import ControlConfig
 from agent.config.declaration import DeclarationConfig
+from agent.config.desired_store import DesiredStore, Overlay
 from agent.config.heads import HeadConfig
 from agent.config.link import LinkConfig
 from agent.config.names import Name
@@ -230,12 +232,37 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 def load(path: Path) -> Config:
-    """Load a configuration file. Relative paths are resolved against the file's folder.
+    """Load the configuration in force: a file, with the centre's configuration of the box on top of it.
 
-    They become absolute, because a library may change the working directory while it is loaded.
+    Relative paths are resolved against the file's folder. They become absolute, because a library may change the
+    working directory while it is loaded. The file counts alone if the centre's does not fit it.
+    Raises: UserError with one line that names the mistake.
+    """
+    base = load_base(path)
+    store = DesiredStore(Path(base.box.state))
+    try:
+        return load_with(path, store.overlay(), store)
+    except (UserError, DamagedStateFile):
+        return base
+
+
+def load_base(path: Path) -> Config:
+    """Load a configuration file alone. Raises: UserError with one line that names the mistake."""
+    return _convert(toml_decode.read_toml(path, "configuration"), path)
+
+
+def load_with(path: Path, overlay: Overlay, store: DesiredStore) -> Config:
+    """Load a configuration file with a version of the centre's on top of it.
+
     Raises: UserError with one line that names the mistake.
     """
     tables = toml_decode.read_toml(path, "configuration")
+    for refusal in desired_config.iter_refused_keys(tables, overlay):
+        raise UserError(f"{path}: {refusal}")
+    return _convert(desired_config.merge(tables, overlay, store.scene_files(overlay)), path)
+
+
+def _convert(tables: dict[str, Any], path: Path) -> Config:
     config = toml_decode.convert(tables, Config, str(path))
     for conflict in iter_conflicts(config, str(path)):
         raise UserError(conflict)

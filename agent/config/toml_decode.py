@@ -60,12 +60,13 @@ def parse_toml(content: str | bytes, context: str) -> dict[str, Any]:
         raise UserError(f"{context}: not valid TOML: {error}") from error
     except (ValueError, RecursionError) as error:
         raise UserError(f"{context}: not valid TOML: a number or a nesting too large") from error
-    if _is_too_deep(tables):
+    if is_too_deep(tables):
         raise UserError(f"{context}: nested too deeply; allowed: {MAX_DEPTH} levels")
     return tables
 
 
-def _is_too_deep(tables: object) -> bool:
+def is_too_deep(tables: object) -> bool:
+    """Return whether tables and lists are nested for more than MAX_DEPTH levels."""
     level: list[object] = [tables]
     for _ in range(MAX_DEPTH):
         level = [

@@ -7,13 +7,24 @@ from pathlib import Path
 from agent.app import config_check
 from agent.base.clock import Clock
 from agent.base.message import Message, Text
+from agent.config.commit_confirm import CommitConfirm, PendingCommit, Rollback
 from agent.console import agent_process
-from agent.console.commit_confirm import CommitConfirm, PendingCommit, Rollback, format_reminder
 from agent.console.commit_confirm_watch import CommitConfirmWatch
 from agent.console.config_edit import KeyChange, list_editable_keys, plan_changes
 from agent.console.errors import ConsoleError
+from agent.console.text_format import format_duration
 
 log = logging.getLogger(__name__)
+
+
+def format_reminder(pending: PendingCommit, now_ns: int, boot_id: str) -> Message:
+    """Format a reminder that a change waits for its confirmation."""
+    return Message(
+        "ON TRIAL by {by}: {keys}. It is undone in {remaining} unless you type: config confirm",
+        by=pending.by,
+        keys=pending.keys,
+        remaining=format_duration(pending.remaining_s(now_ns, boot_id)),
+    )
 
 
 class ConfigEditor:
@@ -52,7 +63,7 @@ class ConfigEditor:
     def begin(self, changes: Sequence[KeyChange], by: str, minutes: float) -> bool:
         """Replace the file and restart the agent; False if no agent runs.
 
-        Raises: ConsoleError if another change waits for its confirmation; OSError.
+        Raises: UserError if another change waits for its confirmation; OSError.
         """
         keys = ", ".join(change.key for change in changes)
         until_ns = self._clock.boottime_ns() + int(minutes * 60e9)
@@ -62,7 +73,7 @@ class ConfigEditor:
         return agent_process.restart(self._reload())
 
     def confirm(self) -> PendingCommit:
-        """Keep the new file. Raises: ConsoleError if nothing is pending, or too late; OSError."""
+        """Keep the new file. Raises: UserError if nothing is pending, or too late; OSError."""
         self._last_pending = None
         return self._commit_confirm.confirm(self._clock.boottime_ns(), self._boot_id)
 

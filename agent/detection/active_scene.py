@@ -1,6 +1,7 @@
-"""The scene and the masks in force for a camera on a pan-tilt head.
+"""The scene and the masks in force for a camera: of one on a pan-tilt head they follow its position.
 
-The head's thread reports its position; the camera and the detect stage read.
+The head's thread reports its position; the camera and the detect stage read. A new scene replaces the one in force
+while both run: the masks of the next picture are the new ones.
 """
 
 import threading
@@ -28,6 +29,29 @@ class SceneInForce(msgspec.Struct, frozen=True, kw_only=True):
     since_ns: int
 
 
+class FixedScene:
+    """The scene of a camera that does not turn. Thread-safe."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._set(scene, generation=0)
+
+    def masks(self) -> tuple[Polygon, ...]:
+        """Return the masks of the next picture: the same object until they change."""
+        return self._masks
+
+    def current(self) -> SceneInForce:
+        """Return the scene in force. Frames of any time belong to it: the view is the same."""
+        return self._current
+
+    def replace_scene(self, scene: Scene) -> None:
+        """Use another scene, from the next picture on."""
+        self._set(scene, generation=self._current.generation + 1)
+
+    def _set(self, scene: Scene, generation: int) -> None:
+        self._masks = scene.masks
+        self._current = SceneInForce(generation=generation, preset=None, scene=scene, since_ns=0)
+
+
 class ActiveScene:
     """Thread-safe; `update_position` is called by the head's thread alone.
 
@@ -39,12 +63,9 @@ class ActiveScene:
     def __init__(self, scenes: Mapping[str, Scene], clock_ns: Callable[[], int]) -> None:
         """`scenes` by the preset that each was drawn at."""
         self._clock_ns = clock_ns
-        self._scenes = dict(scenes)
-        self._fallback_masks = (
-            WHOLE_PICTURE if any(scene.masks for scene in scenes.values()) else ()
-        )
-        self._expanded_masks: dict[str, tuple[ShiftTolerance, tuple[Polygon, ...]]] = {}
         self._lock = threading.Lock()
+        self._position: tuple[str | None, bool, ShiftTolerance | None] = (None, False, None)
+        self._set_scenes(scenes)
         self._masks: tuple[Polygon, ...] = self._fallback_masks
         self._current = SceneInForce(generation=0, preset=None, scene=None, since_ns=clock_ns())
 
@@ -73,26 +94,48 @@ class ActiveScene:
         shifted, or None if the head is only near the preset: then the whole picture is masked.
         """
         with self._lock:
-            is_exact = tolerance is not None or not self._fallback_masks
-            current_preset = preset if settled and is_exact and preset in self._scenes else None
-            self._masks = (
-                self._fallback_masks
-                if current_preset is None
-                else self._masks_at(current_preset, tolerance)
-            )
-            scene = None
-            if current_preset is not None:
-                scene = self._scenes[current_preset]
-            elif settled and not self._fallback_masks:
-                scene = Scene()
+            self._position = (preset, settled, tolerance)
+            scene, masks, current_preset = self._at_position()
+            self._masks = masks
             previous = self._current
             if (previous.preset, previous.scene) != (current_preset, scene):
-                self._current = SceneInForce(
-                    generation=previous.generation + 1,
-                    preset=current_preset,
-                    scene=scene,
-                    since_ns=self._clock_ns(),
-                )
+                self._change(current_preset, scene)
+
+    def replace_scenes(self, scenes: Mapping[str, Scene]) -> None:
+        """Use other scenes, from the next picture on. The rest is as for the last position.
+
+        Invariant: a preset whose tolerance is not known yet, because no scene had masks, is masked as a whole until
+        the head has reported it.
+        """
+        with self._lock:
+            self._set_scenes(scenes)
+            scene, masks, current_preset = self._at_position()
+            self._masks = masks
+            self._change(current_preset, scene)
+
+    def _set_scenes(self, scenes: Mapping[str, Scene]) -> None:
+        self._scenes = dict(scenes)
+        self._fallback_masks = (
+            WHOLE_PICTURE if any(scene.masks for scene in scenes.values()) else ()
+        )
+        self._expanded_masks: dict[str, tuple[ShiftTolerance, tuple[Polygon, ...]]] = {}
+
+    def _at_position(self) -> tuple[Scene | None, tuple[Polygon, ...], str | None]:
+        """Return the scene, the masks and the preset of the last position."""
+        preset, settled, tolerance = self._position
+        is_exact = tolerance is not None or not self._fallback_masks
+        if settled and is_exact and preset is not None and preset in self._scenes:
+            return self._scenes[preset], self._masks_at(preset, tolerance), preset
+        scene = Scene() if settled and not self._fallback_masks else None
+        return scene, self._fallback_masks, None
+
+    def _change(self, preset: str | None, scene: Scene | None) -> None:
+        self._current = SceneInForce(
+            generation=self._current.generation + 1,
+            preset=preset,
+            scene=scene,
+            since_ns=self._clock_ns(),
+        )
 
     def _masks_at(self, preset: str, tolerance: ShiftTolerance | None) -> tuple[Polygon, ...]:
         """Return the same object for the same tolerance: a painter draws another object again."""

@@ -32,7 +32,7 @@ from agent.ptz.preset_position import MaskedPresets, PresetPosition
 from agent.ptz.preset_store import Preset, PresetStore
 from agent.ptz.requests import AbsoluteMove, ContinuousMove, HeadState, Lease, MoveRequest
 from agent.ptz.rest_state import RestCallback, RestState
-from drivers.contracts import Aux, Ptz, PtzCapabilities, PtzPosition
+from drivers.contracts import Aux, Pose, Ptz, PtzCapabilities, PtzPosition
 from drivers.errors import DriverError
 
 MAX_POSITION_AGE_S = 0.5
@@ -52,12 +52,12 @@ class PtzHead:
     `folder` is its own, for presets, tokens and the odometer. `dynamic_sectors` returns the sectors
     of a moment in addition to the configured ones, such as the sun's; a head that rests where one
     of them passes stays. `masked_scenes` has the scene of each preset that one was drawn at, if
-    masks hide everything but those. `on_rest_change` is called each time that the preset, or
+    masks hide everything but those. `fixed_presets` are those of the centre's configuration. `on_rest_change` is called each time that the preset, or
     whether the picture is settled, changes, with how far the picture may have shifted at a masked
     preset; from any thread, and before the first order of a motion. It must not request a motion.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one seam to the wiring, all but the first five by name
         self,
         config: HeadConfig,
         open_ptz: Callable[[], Ptz],
@@ -68,6 +68,7 @@ class PtzHead:
         movers: Sequence[AutoMover] = (),
         dynamic_sectors: Callable[[int], tuple[ForbiddenSector, ...]] = _no_sectors,
         masked_scenes: Mapping[str, str] = MappingProxyType({}),
+        fixed_presets: Mapping[str, Preset] = MappingProxyType({}),
         on_rest_change: RestCallback = lambda _preset, _settled, _tolerance: None,
     ) -> None:
         self.name = config.name
@@ -80,7 +81,7 @@ class PtzHead:
         self.movers = Movers(movers, self.wake)
         self.last_request_ns = clock.boottime_ns()
         """When a request has acquired, moved or stopped the head last."""
-        self._preset_store = PresetStore(config.name, folder / "presets.json")
+        self._preset_store = PresetStore(config.name, folder / "presets.json", fixed_presets)
         self._masked_presets = MaskedPresets(config.name, masked_scenes, config.fov_deg)
         self._clock = clock
         self._lock = threading.Lock()
@@ -212,6 +213,10 @@ class PtzHead:
         """Return every preset, in the order of their names."""
         return self._preset_store.all()
 
+    def stored_presets(self) -> dict[str, Pose]:
+        """Return the pose of each preset that the box itself stores."""
+        return self._preset_store.stored_poses()
+
     def set_preset(self, name: str, requester: Requester, token: int | None = None) -> None:
         """Store the position of the head, which rests, under a name. No motion begins meanwhile.
 
@@ -304,6 +309,11 @@ class PtzHead:
         """Return the seconds that the present lease lasts, or None if there is none."""
         lease = self._lease(t_ns)
         return None if lease is None else lease.remaining_s(t_ns)
+
+    def replace_masked_scenes(self, scenes: Mapping[str, str]) -> None:
+        """Count other presets as those that scenes were drawn at: the camera has other scenes."""
+        self._masked_presets.replace(scenes)
+        self._rest_state.notify_again(self._clock.boottime_ns())
 
     def notify_at_rest(self) -> None:
         """Call `on_rest_change` if the preset, or whether the picture is settled, has changed."""

@@ -60,13 +60,17 @@ remembered  its own memory took it there, and nothing has moved it since
 class MaskedPresets:
     """The presets of one head that scenes were drawn at, if one of these scenes has masks.
 
-    `scenes` has the scene file of each preset; it is empty if no scene has masks. Pure.
+    `scenes` has the scene file of each preset; it is empty if no scene has masks.
     """
 
     def __init__(self, head_name: str, scenes: Mapping[str, str], fov: FieldOfView | None) -> None:
         self._head_name = head_name
         self._scenes = dict(scenes)
         self._fov = fov
+
+    def replace(self, scenes: Mapping[str, str]) -> None:
+        """Count other presets as those that scenes were drawn at. Thread-safe."""
+        self._scenes = dict(scenes)
 
     def __contains__(self, preset: str) -> bool:
         """Return whether a scene was drawn at the preset."""
@@ -128,7 +132,7 @@ class MaskedPresets:
         """Return why such a preset is neither set elsewhere nor deleted."""
         return CommandRejected(
             "forbidden",
-            f"head {self._head_name!r}: scene {self._scenes[preset]!r} was drawn at preset {preset!r}, "
+            f"head {self._head_name!r}: scene {self._scenes.get(preset)!r} was drawn at preset {preset!r}, "
             "and its camera has masks: for another view remove the scene from the configuration, "
             "set the preset, and draw the scene again",
         )

@@ -4,8 +4,9 @@ heads/mast/presets.json    a state file: {"presets": [{"name": "gate", "pose": {
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
@@ -38,11 +39,17 @@ class _PresetFile(msgspec.Struct, frozen=True):
 class PresetStore:
     """The presets of one head. Thread-safe.
 
+    `fixed` are those of the centre's configuration: they count instead of stored ones of their names, and are neither
+    set nor deleted.
+
     Invariant: a preset that is listed is on the disk.
     """
 
-    def __init__(self, head_name: str, path: Path) -> None:
+    def __init__(
+        self, head_name: str, path: Path, fixed: Mapping[str, Preset] = MappingProxyType({})
+    ) -> None:
         self._head_name = head_name
+        self._fixed = dict(fixed)
         self._file = StateFile(path, _PresetFile, label=f"{path.parent.name}/{path.name}")
         self._lock = threading.Lock()
         stored = self._file.load() or _PresetFile(presets=())
@@ -51,7 +58,12 @@ class PresetStore:
     def all(self) -> tuple[Preset, ...]:
         """Return every preset, in the order of their names."""
         with self._lock:
-            return tuple(preset for _, preset in sorted(self._by_name.items()))
+            return tuple(preset for _, preset in sorted({**self._by_name, **self._fixed}.items()))
+
+    def stored_poses(self) -> dict[str, Pose]:
+        """Return the pose of each preset that is stored, also under a fixed one."""
+        with self._lock:
+            return {name: preset.pose for name, preset in self._by_name.items()}
 
     def get(self, name: str) -> Preset:
         """Return the preset of a name. Raises: CommandRejected `unknown` if there is none."""
@@ -66,7 +78,7 @@ class PresetStore:
     def find(self, name: str | None) -> Preset | None:
         """Return the preset of a name, or None if there is none."""
         with self._lock:
-            return None if name is None else self._by_name.get(name)
+            return None if name is None else self._fixed.get(name) or self._by_name.get(name)
 
     def free_number(self, name: str, max_number: int) -> int | None:
         """Return the number in the head's memory for a preset of this name.
@@ -89,7 +101,7 @@ class PresetStore:
         a head that refuses changes nothing.
 
         Raises: CommandRejected `malformed` if the name is not allowed, `failed` if there are
-        MAX_PRESETS or the disk refuses, and as `store_on_device`.
+        MAX_PRESETS or the disk refuses, `forbidden` if it is fixed, and as `store_on_device`.
         """
         self._check_name(preset.name)
         is_on_device = preset.number is not None and store_on_device is not None
@@ -106,8 +118,12 @@ class PresetStore:
             raise CommandRejected(error.code, f"{error}; {note}") from error
 
     def delete(self, name: str) -> None:
-        """Delete a preset. Raises: CommandRejected `unknown`, or `failed` if the disk refuses."""
+        """Delete a preset.
+
+        Raises: CommandRejected `unknown`, `forbidden` if it is fixed, or `failed` if the disk refuses.
+        """
         self.get(name)
+        self._check_changeable(name)
         with self._lock:
             self._write({key: preset for key, preset in self._by_name.items() if key != name})
 
@@ -119,8 +135,17 @@ class PresetStore:
                 "malformed",
                 f"preset {name!r}: allowed: {ALLOWED_NAME}",
             ) from error
+        self._check_changeable(name)
         with self._lock:
             self._check_capacity(name)
+
+    def _check_changeable(self, name: str) -> None:
+        if name in self._fixed:
+            raise CommandRejected(
+                "forbidden",
+                f"head {self._head_name!r}: preset {name!r} is part of the centre's configuration; "
+                "allowed: another name, or a configuration without it",
+            )
 
     def _check_capacity(self, name: str) -> None:
         if name not in self._by_name and len(self._by_name) >= MAX_PRESETS:

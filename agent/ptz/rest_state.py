@@ -39,6 +39,12 @@ class RestState:
         is_settled = (t_ns - since_ns) / 1e9 >= self._settle_s
         return self._preset_position.current_preset(), is_settled
 
+    def notify_again(self, t_ns: int) -> None:
+        """Call `on_change`, also if nothing has changed: the scenes of the presets have."""
+        with self._lock:
+            self._last = None
+        self.notify(t_ns)
+
     def notify(self, t_ns: int) -> None:
         """Call `on_change` if the preset, or whether the picture is settled, has changed."""
         with self._lock:

@@ -17,7 +17,7 @@ from agent.recording.camera_recovery import SegmentProvenance
 from agent.recording.encryption.key_wrapping import Sealer
 from agent.recording.muxer import MuxerError, NoKeyframe, check_stream
 from agent.recording.retention.retention_stage import RetentionStage
-from agent.recording.segment_writer import SegmentWriter
+from agent.recording.segment_writer import FindProvenance, SegmentWriter
 from agent.runtime.backoff import Backoff
 from agent.runtime.pause import Pause
 from agent.runtime.queues import PacketQueue
@@ -49,7 +49,7 @@ long each time, up to an hour. A stream that is refused may last for weeks.
 
 OVERFLOW_REASON = "the disk or the recorder did not keep up"
 
-DEFAULT_PROVENANCE = SegmentProvenance(software=f"vigie {__version__}")
+_DEFAULT_PROVENANCE = SegmentProvenance(software=f"vigie {__version__}")
 
 
 class _StreamChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,7 +79,7 @@ class RecordStage:
         faults: FaultRegistry,
         *,
         retention: RetentionStage | None = None,
-        provenance: SegmentProvenance = DEFAULT_PROVENANCE,
+        provenance: FindProvenance = lambda _begin_ns: _DEFAULT_PROVENANCE,
         sealer: Sealer | None = None,
         on_gap: Callable[[int, int, str], None],
         on_segment: Callable[[Segment], None],

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 
@@ -25,6 +26,9 @@ from agent.recording.retention.segment_age import short_boot
 from agent.recording.segment_name import SegmentName
 from drivers.media import Packet, StreamInfo
 
+FindProvenance: TypeAlias = Callable[[int], SegmentProvenance]
+"""Returns the provenance of footage since a time. Called on the recorder's thread."""
+
 
 class SegmentWriter:
     """Writes the segments of one camera. Not thread-safe.
@@ -44,7 +48,7 @@ class SegmentWriter:
         settings: RecordConfig,
         clock: Clock,
         retention: RetentionStage,
-        provenance: SegmentProvenance,
+        provenance: FindProvenance,
         sealer: Sealer | None,
         on_segment: Callable[[Segment], None],
     ) -> None:
@@ -75,7 +79,8 @@ class SegmentWriter:
             self._folder,
             self._retention.receipt_queue,
             self._clock,
-            lambda _name: self._provenance,
+            # Of an earlier run: it may show what any mask of this one hides.
+            lambda _name: self._provenance(0),
         )
         self._note_abandoned_loss(recovered)
         if recovered:
@@ -187,8 +192,8 @@ class SegmentWriter:
         )
 
     def _record_closed(self, closed: ClosedSegment) -> None:
-        provenance = self._provenance
-        if self._masked_by_driver:
+        provenance = self._provenance(closed.begin_ns)
+        if self._masked_by_driver and provenance.mask is not None:
             provenance = msgspec.structs.replace(provenance, mask_applied="camera")
         body = build_close_receipt(self._camera, closed, provenance, recovered=False)
         self._retention.receipt_queue.append(body, self._clock.boottime_ns())

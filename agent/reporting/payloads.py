@@ -202,6 +202,34 @@ class DeclarationData(msgspec.Struct, frozen=True, kw_only=True):
     controller: DeclaredController = DeclaredController()
 
 
+class RefusedConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest version that was not taken, or not kept. `reasons` has a line for each key or condition.
+
+    `version` is null if the message could not be read.
+    """
+
+    version: int | None
+    digest: str | None
+    time: Utc
+    reasons: tuple[str, ...]
+
+
+class ReportedConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """The configuration in force. `version` 0 is the box's own file alone.
+
+    `state`: `on_trial` until the box is seen to work with it; `damaged` if the stored version cannot be read, and every
+    camera is closed until the centre sends one again. `digest` is the SHA-256 of the version's message, `since` the
+    time from which on it has been in force, `by` the people who have signed it.
+    """
+
+    state: Literal["in_force", "on_trial", "damaged"]
+    version: int
+    digest: str | None
+    since: Utc | None
+    by: str | None
+    refused: RefusedConfig | None
+
+
 class SeqRange(msgspec.Struct, frozen=True, array_like=True):
     """Numbers from `first` to `last`, inclusive. In JSON it is `[first, last]`."""
 
@@ -333,7 +361,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
 
     `id` is a UUIDv7 and never changes. `epoch` names the outbox database and `seq` counts its
     messages from 1, without gaps except those that a receipt names; a receiver drops repeats by
-    (box, epoch, seq). `seq` is null in a status, a declaration and a health report, which are not
+    (box, epoch, seq). `seq` is null in a status, a declaration, a configuration and a health report, which are not
     stored. `boot` is the kernel's boot id of the `_ns` times. `time` is when it happened.
     """
 
@@ -357,6 +385,12 @@ class DeclarationMessage(Envelope, frozen=True, kw_only=True, tag_field="type", 
     """On `up/declaration`, retained."""
 
     data: DeclarationData
+
+
+class ConfigMessage(Envelope, frozen=True, kw_only=True, tag_field="type", tag="config"):
+    """On `up/config`, retained."""
+
+    data: ReportedConfig
 
 
 class HealthMessage(Envelope, frozen=True, kw_only=True, tag_field="type", tag="health"):
@@ -402,6 +436,7 @@ class ReplyMessage(Envelope, frozen=True, kw_only=True, tag_field="type", tag="r
 Message: TypeAlias = (
     StatusMessage
     | DeclarationMessage
+    | ConfigMessage
     | HealthMessage
     | EventMessage
     | TrafficCountsMessage

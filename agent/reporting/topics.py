@@ -16,6 +16,7 @@ from agent.base.json_decode import JsonDecoder, MalformedJson, decode_any_json, 
 from agent.base.model import Event, Reply, TrafficCounts
 from agent.base.sha256 import sha256_hex
 from agent.reporting.payloads import (
+    ConfigMessage,
     CustodyHead,
     DeclarationData,
     DeclarationMessage,
@@ -25,6 +26,7 @@ from agent.reporting.payloads import (
     Message,
     OutboxMessageType,
     ReceiptData,
+    ReportedConfig,
     SnapshotData,
     SnapshotHeader,
     StatusData,
@@ -337,6 +339,11 @@ def encode_status(envelope: EnvelopeFields, data: StatusData) -> bytes:
 def encode_declaration(envelope: EnvelopeFields, data: DeclarationData) -> bytes:
     """Encode a declaration."""
     return msgspec.json.encode(DeclarationMessage(**msgspec.structs.asdict(envelope), data=data))
+
+
+def encode_config(envelope: EnvelopeFields, data: ReportedConfig) -> bytes:
+    """Encode the configuration in force."""
+    return msgspec.json.encode(ConfigMessage(**msgspec.structs.asdict(envelope), data=data))
 
 
 def snapshot_user_properties(

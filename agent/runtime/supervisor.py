@@ -40,6 +40,7 @@ class Order(IntEnum):
     PREVIEW = auto()
     LIVE = auto()
     CARE = auto()
+    CONFIGURATION = auto()
     CAMERA_WATCHDOG = auto()
     HEALTH = auto()
     CUSTODY = auto()

@@ -22,6 +22,8 @@ from drivers.media import NS_PER_S, Frame, Packet, StreamInfo
 log = logging.getLogger(__name__)
 
 MAX_QUEUED_FRAMES = 8
+MASKS_TIMEOUT_NS = NS_PER_S
+"""Time within which a child takes other masks."""
 
 
 class ChildPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +69,12 @@ class ChildCamera:
         # Masks that cannot be drawn are refused before the child is started.
         painter = MaskPainter(request.masks, display_name, request.current_masks)
         self._painter = None if policy.masks_in_child else painter
+        self._current_masks = request.current_masks if policy.masks_in_child else None
+        self._sent_masks = request.masks if policy.masks_in_child else ()
+        if self._current_masks is not None and request.masks_may_lag:
+            self._sent_masks = self._current_masks()
+        self._sent_number = self._taken_number = 0
+        self._sent_ns = 0
         self._queue: MediaQueue[Packet | Frame] = MediaQueue(MAX_QUEUED_FRAMES)
         self._readings: CameraReadings | None = None
         self._opened: messages.Opened | None = None
@@ -82,8 +90,8 @@ class ChildCamera:
                 options=messages.to_raw(options),
                 packets=request.packets,
                 frames_fps=request.frames_fps,
-                masks=request.masks if policy.masks_in_child else (),
-                query_masks=policy.masks_in_child and request.current_masks is not None,
+                masks=self._sent_masks,
+                query_masks=self._current_masks is not None and not request.masks_may_lag,
             ),
             start_process,
             messages.media_decoder,
@@ -97,7 +105,9 @@ class ChildCamera:
     @property
     def info(self) -> StreamInfo:
         """The main stream's parameters, or the frames' if no packets are requested."""
-        return self.opened.info
+        info = self.opened.info
+        is_masked = info.masked or self._current_masks is not None
+        return msgspec.structs.replace(info, masked=is_masked)
 
     @property
     def child_pid(self) -> int | None:
@@ -125,6 +135,7 @@ class ChildCamera:
             if self._failure is not None:
                 raise self._failure
             self._check_cpu()
+            self._send_changed_masks()
             left_s = max(0.0, deadline_s - monotonic())
             media = self._queue.get(min(left_s, self._silence_left_s()))
             if media is not None:
@@ -169,6 +180,8 @@ class ChildCamera:
             case messages.MasksQuery(number=number):
                 masks = self._request.current_masks() if self._request.current_masks else ()
                 self._connection.send(messages.MasksReply(number=number, masks=masks))
+            case messages.MasksTaken(number=number):
+                self._taken_number = number
             case messages.ReadingsUpdate(readings=readings):
                 self._readings = readings
             case messages.Opened():
@@ -221,6 +234,20 @@ class ChildCamera:
             for kind, limit_ns in self._policy.silence_limits_ns.items()
         )
         return max(0.0, min(left_ns) / NS_PER_S)
+
+    def _send_changed_masks(self) -> None:
+        """Raises: DriverError if the child does not take them: it is opened again with them."""
+        if self._current_masks is None or not self._request.masks_may_lag:
+            return
+        masks, now_ns = self._current_masks(), self._clock_ns()
+        if masks is not self._sent_masks:
+            self._sent_masks, self._sent_ns = masks, now_ns
+            self._sent_number += 1
+            self._connection.send(messages.MasksReply(number=self._sent_number, masks=masks))
+        elif self._taken_number < self._sent_number and now_ns - self._sent_ns >= MASKS_TIMEOUT_NS:
+            raise self._end_with_error(
+                DriverError("timeout", f"{self._display_name}: its process takes no masks")
+            )
 
     def _check_cpu(self) -> None:
         """Raises: DriverError if the child uses too much of the processor."""

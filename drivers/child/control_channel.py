@@ -22,7 +22,7 @@ class ControlChannel:
         self._free_slots = deque(range(slots))
         self._query_number = 0
         self._masks: tuple[Polygon, ...] = ()
-        self._answered_number = 0
+        self._answered_number = self._taken_number = 0
         self.min_fps: float | None = None
         """The frame rate that the parent has requested last, None if it has not."""
 
@@ -47,6 +47,15 @@ class ControlChannel:
             left_s = deadline_s - monotonic()
             if left_s <= 0 or not self._receive(left_s):
                 return None
+        return self._masks
+
+    def take_masks(self, on_taken: Callable[[int], None]) -> tuple[Polygon, ...] | None:
+        """Return the masks that the parent has sent without a query, or None if it has sent none since the last call."""
+        self.read_pending()
+        if self._answered_number == self._taken_number:
+            return None
+        self._taken_number = self._answered_number
+        on_taken(self._taken_number)
         return self._masks
 
     def _receive(self, timeout_s: float) -> bool:

@@ -41,7 +41,8 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, tag="start"):
 class MediaSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The settings of a camera's child: `options` are the driver's, the rest is the StreamRequest.
 
-    `query_masks`: the child asks for the masks before each picture, and `masks` is not used.
+    `query_masks`: the child asks for the masks before each picture, and `masks` is not used. Otherwise `masks` count
+    until the parent sends others.
     """
 
     options: msgspec.Raw
@@ -58,7 +59,7 @@ class SlotFree(msgspec.Struct, frozen=True, kw_only=True, tag="slot"):
 
 
 class MasksReply(msgspec.Struct, frozen=True, kw_only=True, tag="masks"):
-    """The answer to the MasksQuery of the same number."""
+    """The answer to the MasksQuery of the same number, or other masks from now on, which `MasksTaken` answers."""
 
     number: int
     masks: tuple[Polygon, ...]
@@ -107,6 +108,12 @@ class ReadingsUpdate(msgspec.Struct, frozen=True, kw_only=True, tag="readings"):
     readings: CameraReadings
 
 
+class MasksTaken(msgspec.Struct, frozen=True, kw_only=True, tag="masks_taken"):
+    """Pictures have the masks of this number from now on."""
+
+    number: int
+
+
 class MasksQuery(msgspec.Struct, frozen=True, kw_only=True, tag="asked"):
     """The query for the masks in force. A picture waits for the answer."""
 
@@ -126,7 +133,14 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
 
 
 MediaMessage: TypeAlias = (
-    Opened | EncodedPacket | FrameReady | ReadingsUpdate | MasksQuery | Heartbeat | Failed
+    Opened
+    | EncodedPacket
+    | FrameReady
+    | ReadingsUpdate
+    | MasksQuery
+    | MasksTaken
+    | Heartbeat
+    | Failed
 )
 
 media_decoder: msgspec.msgpack.Decoder[MediaMessage] = msgspec.msgpack.Decoder(MediaMessage)

@@ -156,6 +156,11 @@ class CameraRunner:
             )
             # Unknown masks hide everything.
             self._masks = WHOLE_PICTURE if masks is None else masks
+        else:
+            masks = self._control.take_masks(
+                lambda number: self._queue.put(messages.MasksTaken(number=number))
+            )
+            self._masks = self._masks if masks is None else masks
         if self._encoder is not None:
             if self._masks:
                 self._paint_masks(request, "main", self._streams["main"])

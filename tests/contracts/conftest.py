@@ -43,12 +43,17 @@ def open_driver(
     frames_fps: float = float("inf"),
     masks: tuple[Polygon, ...] = (),
     current_masks: Callable[[], tuple[Polygon, ...]] | None = None,
+    masks_may_lag: bool = False,
     transcode: bool = False,
     clock_ns: Callable[[], int] = boottime_ns,
 ) -> Camera:
     module = load_camera_driver(driver)
     request = StreamRequest(
-        packets=packets, frames_fps=frames_fps, masks=masks, current_masks=current_masks
+        packets=packets,
+        frames_fps=frames_fps,
+        masks=masks,
+        current_masks=current_masks,
+        masks_may_lag=masks_may_lag,
     )
 
     def opened(request: StreamRequest) -> Camera:

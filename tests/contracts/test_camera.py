@@ -191,9 +191,10 @@ def test_masked_areas_are_in_no_frame_and_in_no_locally_encoded_packet(device: D
         assert np.abs(v[:, : half // 2] - MASK_CHROMA).max() <= FLAT_WITHIN
 
 
-def test_masks_may_change_while_the_camera_is_open(device: Device) -> None:
+@pytest.mark.parametrize("may_lag", [False, True])
+def test_masks_may_change_while_the_camera_is_open(device: Device, may_lag: bool) -> None:
     now: list[tuple[Polygon, ...]] = [WHOLE_PICTURE]
-    with device.opened(current_masks=lambda: now[0]) as camera:
+    with device.opened(current_masks=lambda: now[0], masks_may_lag=may_lag) as camera:
         hidden = read_media(camera, Frame, 5)
         assert all((frame.y == MASK_LUMA).all() for frame in hidden)
         now[0] = ()

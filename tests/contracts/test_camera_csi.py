@@ -415,3 +415,38 @@ def test_masks_reach_the_large_picture_too() -> None:
     for picture in pictures:
         luma = frame_planes(picture)[0].astype(int)
         assert np.abs(luma - MASK_LUMA).max() <= 3
+
+
+def test_a_first_mask_reaches_a_running_camera_that_does_not_ask_for_each_picture() -> None:
+    now: list[tuple[Polygon, ...]] = [()]
+    camera = open_driver("csi", TWO_SIZES, current_masks=lambda: now[0], masks_may_lag=True)
+    assert isinstance(camera, ChildCamera)
+    try:
+        assert camera.info.masked
+        pid = camera.child_pid
+        assert not (read_media(camera, Frame, 3)[-1].y == MASK_LUMA).all()
+        now[0] = WHOLE_PICTURE
+        hidden = [(frame.y == MASK_LUMA).all() for frame in read_media(camera, Frame, 40)]
+        first = hidden.index(True)
+        assert all(hidden[first:])
+        assert camera.child_pid == pid
+    finally:
+        camera.close()
+
+
+def test_a_child_that_takes_no_masks_is_ended() -> None:
+    now: list[tuple[Polygon, ...]] = [()]
+    camera = open_driver(
+        "csi",
+        {**TWO_SIZES, "read_timeout_s": 15.0},
+        current_masks=lambda: now[0],
+        masks_may_lag=True,
+    )
+    assert isinstance(camera, ChildCamera)
+    read_media(camera, Frame, 3)
+    pid = camera.child_pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    now[0] = WHOLE_PICTURE
+    error = failure_of(camera)
+    assert (error.kind, "takes no masks" in str(error)) == ("timeout", True)

@@ -14,6 +14,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from agent.app.desired_message import read_plain, truncate_reasons
 from agent.app.selftest_command import SelfTestCommandHandler
 from agent.base.clock import ClockTrust
 from agent.base.errors import UserError
@@ -35,6 +36,7 @@ from agent.commands.command import (
 from agent.commands.requester import CommandRejected
 from agent.config import toml_decode
 from agent.config.configuration import Config, iter_conflicts
+from agent.config.desired_config import iter_refused_keys, merge, name_entries
 from agent.config.link import LinkConfig
 from agent.config.placeholders import with_placeholders
 from agent.console.login import parse_challenge
@@ -118,6 +120,22 @@ def run_configuration(data: bytes) -> None:
     for line in (*problems, *iter_conflicts(config, "configuration")):
         check_one_line(line)
     return None
+
+
+def run_desired_config(data: bytes) -> None:
+    try:
+        desired = read_plain(data).desired
+    except UserError as error:
+        check_one_line(truncate_reasons((str(error),))[0])
+        return
+    base = toml_decode.parse_toml((DOCS / "vigie.example.toml").read_bytes(), "base")
+    refused = list(iter_refused_keys(base, desired))
+    if not refused:
+        merged = merge(base, desired, desired.scenes)
+        refused = list(toml_decode.iter_errors(merged, Config, "base"))
+    for line in truncate_reasons(tuple(name_entries(line, base) for line in refused)):
+        check_one_line(line)
+    desired.keys()
 
 
 def run_scene(data: bytes) -> None:
@@ -373,10 +391,28 @@ def run_challenge(data: bytes) -> None:
         parse_challenge(data.decode("utf-8", "replace"))
 
 
+DESIRED = msgspec.json.encode(
+    {
+        "box": BOX,
+        "version": 8,
+        "settings": {
+            "record": {"max_age_h": 48},
+            "hold": {"kinds": ["stopped"]},
+            "camera": {"north": {"record": True, "detect": {"fps": 5}}},
+            "head": {"mast": {"home": None, "tour": []}},
+        },
+        "scenes": {"north": "[[line]]", "yard": {"gate": ""}},
+        "presets": {"mast": {"gate": {"pan_deg": 1, "tilt_deg": 2, "zoom": 0.5}}},
+        "by": "amina",
+        "role": "supervisor",
+    }
+)
+
 TARGETS = {
     "configuration": FuzzTarget(
         run_configuration, lambda: [(DOCS / "vigie.example.toml").read_bytes()]
     ),
+    "desired_config": FuzzTarget(run_desired_config, lambda: [DESIRED], mutations=300),
     "scene": FuzzTarget(run_scene, lambda: list(_scene_examples())),
     "settings": FuzzTarget(
         run_settings,

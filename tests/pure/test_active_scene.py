@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from agent.base.model import Event, ShiftTolerance
-from agent.detection.active_scene import ActiveScene
+from agent.detection.active_scene import ActiveScene, FixedScene
 from agent.detection.detect_stage import DetectStage
 from agent.detection.pipeline import DetectionPipeline
-from agent.detection.ptz_detect_stage import PtzDetectStage
 from agent.detection.rule_engine import RuleEngine
 from agent.detection.scene import PrivacyMask, Scene, SceneLine
+from agent.detection.scene_detect_stage import SceneDetectStage
 from agent.runtime.queues import LatestFrame
 from drivers.masking import WHOLE_PICTURE
 from drivers.media import Frame, Point
@@ -107,7 +107,7 @@ class Watched:
         self.events: list[Event] = []
         self.watches: list[Scene | None] = []
         self.results: list[int] = []
-        self.stage = PtzDetectStage("north", self.frames, self.viewpoint, self._watch)
+        self.stage = SceneDetectStage("north", self.frames, self.viewpoint, self._watch)
 
     def _watch(self, scene: Scene | None) -> DetectStage:
         self.watches.append(scene)
@@ -174,3 +174,56 @@ def test_a_picture_taken_before_the_rest_is_not_evaluated(is_queued: bool) -> No
     watched.stage.close()
     assert watched.events == []
     assert watched.results == [0, 1, 3, 4, 5]
+
+
+def test_other_scenes_count_at_once_for_the_last_position() -> None:
+    viewpoint = ActiveScene({"gate": GATE}, lambda: 0)
+    viewpoint.update_position("gate", settled=True, tolerance=NONE)
+    larger = Scene(mask=(PrivacyMask(polygon=WHOLE_PICTURE[0]),))
+    viewpoint.replace_scenes({"gate": larger})
+    assert viewpoint.masks() == larger.masks
+    assert (viewpoint.current().scene, viewpoint.current().generation) == (larger, 2)
+    viewpoint.replace_scenes({"road": ROAD})
+    assert viewpoint.masks() == ()
+    assert viewpoint.current().scene == Scene()
+
+
+def test_a_first_mask_hides_everything_until_the_head_has_reported_its_tolerance() -> None:
+    viewpoint = ActiveScene({"road": ROAD}, lambda: 0)
+    viewpoint.update_position("road", settled=True, tolerance=None)
+    viewpoint.replace_scenes({"road": GATE})
+    assert (viewpoint.masks(), viewpoint.current().scene) == (WHOLE_PICTURE, None)
+    viewpoint.update_position("road", settled=True, tolerance=NONE)
+    assert (viewpoint.masks(), viewpoint.current().scene) == (GATE.masks, GATE)
+
+
+def test_a_scene_of_a_fixed_camera_is_replaced_between_two_frames() -> None:
+    fixed = FixedScene(Scene())
+    made: list[Scene | None] = []
+    closed: list[Scene] = []
+    frames = LatestFrame()
+
+    class Recorded(DetectStage):
+        def close(self) -> None:
+            closed.append(fixed.current().scene or Scene())
+
+    def make(scene: Scene | None) -> DetectStage:
+        made.append(scene)
+        return Recorded(
+            "north",
+            frames,
+            DetectionPipeline(None),
+            None,
+            on_event=lambda _event, _jpeg: None,
+            on_traffic_counts=lambda _flow: None,
+        )
+
+    stage = SceneDetectStage("north", frames, fixed, make)
+    for replaced in (None, GATE, None):
+        if replaced is not None:
+            fixed.replace_scene(replaced)
+            assert fixed.masks() == GATE.masks
+        frames.put(make_frame(1, luma=90))
+        stage.run_once(threading.Event())
+    assert made == [Scene(), GATE]
+    assert closed == [GATE]

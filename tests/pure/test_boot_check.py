@@ -1,4 +1,4 @@
-"""agent.update.boot_check: a boot is good by the agent's health and by the footage on the disk."""
+"""agent.health.box_check, agent.update.boot_check: a boot is good by the agent's health and by the footage on the disk."""
 
 import subprocess
 import sys
@@ -11,9 +11,9 @@ import pytest
 
 from agent.base.health_model import CameraHealth, HealthReport, OutboxHealth, Vitals
 from agent.health import health_file
+from agent.health.box_check import BoxCheck, BoxSample, ExpectedCamera, describe_newest_file
 from agent.health.health_file import LiveHealth
 from agent.update import boot_check
-from agent.update.boot_check import BootCheck, BootSample, ExpectedCamera, describe_newest_file
 from agent.update.errors import UpdateError
 from tests.conftest import ManualClock
 
@@ -53,14 +53,14 @@ def live(t_s: float, cameras: Sequence[CameraHealth], *, connected: bool = True)
     return LiveHealth(time="2026-11-25T10:00:00Z", t_ns=int(t_s * S), boot="b", report=report)
 
 
-def make_check(*names: str, record: bool = True) -> BootCheck:
-    return BootCheck([ExpectedCamera(name=name, record=record) for name in names], 0)
+def make_check(*names: str, record: bool = True) -> BoxCheck:
+    return BoxCheck([ExpectedCamera(name=name, record=record) for name in names], 0)
 
 
 def missing(
-    check: BootCheck, t_s: float, health: LiveHealth | None, **newest: str
+    check: BoxCheck, t_s: float, health: LiveHealth | None, **newest: str
 ) -> tuple[str, ...]:
-    return check.unmet_conditions(BootSample(t_ns=int(t_s * S), health=health, newest_files=newest))
+    return check.unmet_conditions(BoxSample(t_ns=int(t_s * S), health=health, newest_files=newest))
 
 
 def test_a_boot_is_good_once_footage_has_grown_during_the_check() -> None:
@@ -114,7 +114,7 @@ def test_a_camera_that_stays_closed_is_named_and_does_not_block_the_check() -> N
     cameras = [camera("north"), camera("south", is_open=False, age_s=None)]
     assert missing(check, 60, live(60, cameras)) == ("camera south: not open yet",)
     assert missing(check, 61, live(61, cameras)) == ()
-    look = BootSample(t_ns=61 * S, health=live(61, cameras), newest_files={})
+    look = BoxSample(t_ns=61 * S, health=live(61, cameras), newest_files={})
     assert check.closed_cameras(look) == ("south",)
 
 
@@ -148,9 +148,9 @@ class Passing(threading.Event):
 def test_the_check_waits_until_its_deadline_and_names_missing_conditions(
     clock: ManualClock,
 ) -> None:
-    def look() -> BootSample:
+    def look() -> BoxSample:
         clock.advance_s(1)
-        return BootSample(t_ns=clock.now_ns, health=None, newest_files={})
+        return BoxSample(t_ns=clock.now_ns, health=None, newest_files={})
 
     began_ns = clock.now_ns
     reported = boot_check.wait_until_good(make_check("north"), look, clock, 30, Passing())

@@ -15,9 +15,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from agent.base.model import CommandRefused
+from agent.config.commit_confirm import CommitConfirm
+from agent.config.desired_store import DESIRED_DIR, DesiredStore, Overlay
 from agent.console.checks import CHECKS, LINK_CHECKS
 from agent.console.commands.camera import WATCH_TIMEOUT_S
-from agent.console.commit_confirm import CommitConfirm
 from agent.diagnostics.commissioning.certificate import InstallationRecord
 from agent.diagnostics.commissioning.session import format_comparison
 from agent.faults.texts import load_texts
@@ -521,3 +522,16 @@ def test_the_console_names_the_state_disk_and_that_of_the_footage(rig: ConsoleRi
     rig.state_free_bytes = 994_000_000
     screen = " ".join(rig.run_logged_in("status").split())
     assert "20.0 GB free for footage, 994.0 MB for the rest of the state" in screen
+
+
+def test_the_centres_version_on_top_of_the_file_is_named(rig: ConsoleRig) -> None:
+    store = DesiredStore(rig.state_dir)
+    settings = {"record": {"max_age_h": 24}}
+    store.begin(Overlay(version=8, by="brahim", settings=settings), "keys", "boot", 0)
+    screen = " ".join(rig.run_logged_in("config").split())
+    assert "On top of the file, from the centre: version 8 by brahim: record.max_age_h" in screen
+    path = rig.state_dir / DESIRED_DIR / "overlay.json"
+    path.write_bytes(path.read_bytes()[:-20])
+    assert "The centre's configuration on top of the file is damaged." in rig.run_logged_in(
+        "config"
+    )

@@ -1,4 +1,4 @@
-"""agent.console.commit_confirm: a change on trial stays if it is confirmed, and is rolled back otherwise."""
+"""agent.config.commit_confirm: a change on trial stays if it is confirmed, and is rolled back otherwise."""
 
 import stat
 import subprocess
@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.console.commit_confirm import MAX_STARTS, CommitConfirm
-from agent.console.errors import ConsoleError
+from agent.base.errors import UserError
+from agent.config.commit_confirm import MAX_STARTS, CommitConfirm
 
 OLD, NEW = "old = true\n", "new = true\n"
 BOOT, OTHER_BOOT = "boot-1", "boot-2"
@@ -83,15 +83,15 @@ def test_an_agent_started_after_a_boot_gets_the_previous_configuration(config: P
 
 def test_a_late_confirmation_is_refused(config: Path) -> None:
     trial = begun(config)
-    with pytest.raises(ConsoleError, match="too late"):
+    with pytest.raises(UserError, match="too late"):
         trial.confirm(UNTIL_NS, BOOT)
-    with pytest.raises(ConsoleError, match="too late"):
+    with pytest.raises(UserError, match="too late"):
         trial.confirm(0, OTHER_BOOT)
 
 
 def test_one_change_is_on_trial_at_a_time(config: Path) -> None:
     trial = begun(config)
-    with pytest.raises(ConsoleError, match="on trial already"):
+    with pytest.raises(UserError, match="on trial already"):
         trial.begin("third = true\n", "box.site", "amina", BOOT, UNTIL_NS)
     assert config.with_name("vigie.toml.before").read_text() == OLD
 
@@ -159,7 +159,7 @@ def test_an_unreadable_record_counts_as_not_confirmed(
 KILLED = """
 import os, sys
 from pathlib import Path
-from agent.console.commit_confirm import CommitConfirm
+from agent.config.commit_confirm import CommitConfirm
 
 def step(config, what, left):
     trial, armed = CommitConfirm(config), False

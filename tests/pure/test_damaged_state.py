@@ -17,10 +17,12 @@ from agent.base.device_identity import DeviceIdentity
 from agent.base.errors import UserError
 from agent.base.lockout import LOCKOUT_FILE, MAX_WAIT_S, Lockout
 from agent.base.slot_state import SlotState
+from agent.base.state_file import DamagedStateFile
 from agent.commands.requester import Requester
+from agent.config.commit_confirm import CommitConfirm
 from agent.config.configuration import CameraConfig, InstitutionConfig
+from agent.config.desired_store import DESIRED_DIR, DesiredStore, Overlay
 from agent.config.heads import RatedLife
-from agent.console.commit_confirm import CommitConfirm
 from agent.health import flight_page, stuck_cameras
 from agent.health.flight_page import FlightPage
 from agent.health.flight_recorder import read_pages
@@ -175,6 +177,12 @@ def write_pending_commit(folder: Path) -> Path:
     return next(folder.glob("vigie.toml.*pending*"))
 
 
+def write_overlay(folder: Path) -> Path:
+    store = DesiredStore(folder)
+    store.begin(Overlay(version=1, scenes={"north": ""}), "scenes.north", BOOT, 300)
+    return folder / DESIRED_DIR / "overlay.json"
+
+
 def write_commit_list(folder: Path) -> Path:
     staging = folder / atomic_folder.STAGING_DIR
     staging.mkdir()
@@ -256,6 +264,9 @@ OWNERS = {
         lambda folder: CommitConfirm(folder / "vigie.toml").undo_if_expired(1, OTHER_BOOT),
     ),
     "revocations": Owner(write_revocations, read_revocations),
+    "desired configuration": Owner(
+        write_overlay, lambda folder: DesiredStore(folder).overlay(), (DamagedStateFile,)
+    ),
     "identity": Owner(write_identity, DeviceIdentity.load_or_create),
     "flight recorder": Owner(write_flight, lambda folder: read_pages(folder / "flight.bin")),
     "update request": Owner(

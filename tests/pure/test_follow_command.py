@@ -44,7 +44,7 @@ class Corner:
         head.movers.add(self.tracker)
         clock_ns = self.rig.clock.boottime_ns
         self.sweep = PanoramaScan(
-            head, "street", CameraAccess(), FOV, NoPictures(), clock_ns, is_masked=False
+            head, "street", CameraAccess(), FOV, NoPictures(), clock_ns, is_masked=lambda: False
         )
         mounted = HeadAssembly(
             head=head, camera="street", panorama_scan=self.sweep, tracker=self.tracker

@@ -63,7 +63,7 @@ class Mast:
             FOV,
             self.shelf,
             self.rig.clock.boottime_ns,
-            is_masked=hidden,
+            is_masked=lambda: hidden,
         )
         self.street = SurroundRenderer(WIDTH_PX, HEIGHT_PX, px_per_deg=4)
         self.reported: list[float] = []

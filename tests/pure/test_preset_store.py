@@ -85,3 +85,23 @@ def test_a_preset_that_could_not_be_stored_is_not_listed(tmp_path: Path) -> None
             change()
         assert refused.value.code == "failed"
     assert presets.all() == (preset("gate"),)
+
+
+def test_a_preset_of_the_centre_counts_instead_of_a_stored_one_and_stays(tmp_path: Path) -> None:
+    path = tmp_path / "presets.json"
+    PresetStore("mast", path).save(preset("gate"))
+    presets = PresetStore("mast", path, {"gate": preset("gate", pan_deg=40.0)})
+    assert presets.get("gate").pose.pan_deg == 40
+    assert [each.pose.pan_deg for each in presets.all()] == [40]
+    assert presets.stored_poses() == {"gate": preset("gate").pose}
+    stored: list[int] = []
+    for change in (
+        lambda: presets.save(preset("gate", 3), stored.append),
+        lambda: presets.delete("gate"),
+    ):
+        with pytest.raises(CommandRejected, match="part of the centre's configuration") as refused:
+            change()
+        assert refused.value.code == "forbidden"
+    assert stored == []
+    presets.save(preset("crossing"))
+    assert PresetStore("mast", path).get("gate").pose.pan_deg == 10

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent import __version__
+from agent.config.commit_confirm import CommitConfirm
 from agent.console.command_table import COMMANDS
-from agent.console.commit_confirm import CommitConfirm
 from agent.console.context import ConsoleContext
 from agent.console.enrolment import ENROL_DIR
 from agent.console.session import tokenize

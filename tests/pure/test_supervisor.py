@@ -30,6 +30,7 @@ def test_actuators_stop_first_then_the_guard_then_stages_in_data_order() -> None
         "PREVIEW",
         "LIVE",
         "CARE",
+        "CONFIGURATION",
         "CAMERA_WATCHDOG",
         "HEALTH",
         "CUSTODY",

@@ -12,6 +12,7 @@ import pytest
 
 from agent.authority.signed_message import JwsMessage
 from agent.commands.command import build_command_struct
+from agent.config.desired_config import PlainDesiredConfig
 from agent.incident.order import UnsignedIncidentOrder
 from agent.reporting import topics
 from agent.reporting.centre_payloads import Ack, CentreState
@@ -92,6 +93,7 @@ def test_an_example_is_read_and_written_back_as_it_was(name: str, text: str) -> 
         "incident": UnsignedIncidentOrder,
         "incidentSnapshot": SnapshotHeader,
         "revocations": JwsMessage,
+        "desiredConfig": PlainDesiredConfig,
         "snapshot": SnapshotHeader,
         "live": SnapshotHeader,
     }

@@ -133,7 +133,7 @@ def test_within_its_sandbox_the_agent_rolls_back_an_unconfirmed_change(
 TRIED = """
 from pathlib import Path
 from agent.base.clock import boot_id
-from agent.console.commit_confirm import CommitConfirm
+from agent.config.commit_confirm import CommitConfirm
 file = Path("/etc/vigie/vigie.toml")
 text = file.read_text().replace("casa-0001", "casa-0002")
 CommitConfirm(file).begin(text, "box.site", "amina", boot_id(), 0)

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.console.commit_confirm import MAX_STARTS, CommitConfirm, PendingCommit
+from agent.config.commit_confirm import MAX_STARTS, CommitConfirm, PendingCommit
 from agent.recording.custody.receipts import ServiceAction, parse_line
 from centre.client import ReceivedMessage
 from tests.whole.rig import TIMEOUT_S, AgentBox, RunningCentre

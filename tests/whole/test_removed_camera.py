@@ -89,7 +89,7 @@ class Pole:
             self.clock,
             recording.faults,
             retention=retention,
-            provenance=self.provenance,
+            provenance=lambda _begin_ns: self.provenance,
             on_gap=lambda *_: None,
             on_segment=recording.segments.append,
         )

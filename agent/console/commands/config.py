@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 from agent.app import config_check
 from agent.base.message import Message
+from agent.base.state_file import DamagedStateFile
 from agent.config import toml_writer
+from agent.config.desired_store import DesiredStore
 from agent.config.shareable_config import redact_config, redact_url
 from agent.config.toml_decode import read_toml
 from agent.console.arguments import parse_int, usage_error
@@ -25,6 +27,7 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
             reminder = editor.reminder()
             if reminder is not None:
                 terminal.print(reminder)
+            _print_version(terminal, context)
             tables = redact_config(read_toml(context.config_path, "configuration"))
             terminal.print(f"# {context.config_path}", *toml_writer.dumps(tables).splitlines())
         case ["check"]:
@@ -53,6 +56,24 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
                 ("config", *_redact_args(argv)),
                 Message("show, check, set, confirm, undo; see help config"),
             )
+
+
+def _print_version(terminal: Terminal, context: ConsoleContext) -> None:
+    """Print which version of the centre's configuration lies on top of the file."""
+    try:
+        overlay = DesiredStore(context.state_dir).overlay()
+    except DamagedStateFile:
+        terminal.print(Message("The centre's configuration on top of the file is damaged."))
+        return
+    if overlay.version:
+        terminal.print(
+            Message(
+                "On top of the file, from the centre: version {version} by {name}: {keys}",
+                version=overlay.version,
+                name=overlay.by,
+                keys=", ".join(overlay.keys()) or Message("none"),
+            )
+        )
 
 
 def _is_modifying(argv: Sequence[str]) -> bool:

@@ -43,7 +43,7 @@ FinishCallback = Callable[[Callable[[], PanoramaResult]], None]
 class PanoramaScan:
     """The sweeps of one head, one at a time. Thread-safe.
 
-    `access` checks who may view the camera. With `is_masked` its masks hide everything but its
+    `access` checks who may view the camera. If `is_masked` returns True, its masks hide everything but its
     presets: then no sweep is allowed.
     """
 
@@ -56,7 +56,7 @@ class PanoramaScan:
         snapshot_sink: SnapshotSink,
         clock_ns: Callable[[], int],
         *,
-        is_masked: bool,
+        is_masked: Callable[[], bool],
     ) -> None:
         self._head = head
         self._camera = camera
@@ -118,7 +118,7 @@ class PanoramaScan:
 
     def _check_allowed(self, requester: Requester) -> PtzCapabilities:
         self._access.check(self._camera, requester)
-        if self._is_masked:
+        if self._is_masked():
             raise CommandRejected(
                 "forbidden",
                 f"camera {self._camera!r} has masks, which hide everything but the presets that they "

@@ -195,7 +195,7 @@ class ServiceAction(
     msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="service_action"
 ):
     """An action on the box itself: by a technician at its console, or a failed login as one, or by the requester of a
-    command.
+    command or of a configuration.
     """
 
     by: str

@@ -32,6 +32,7 @@ from agent.reporting.mqtt.packets import (
 )
 from agent.reporting.mqtt.paho_transport import PahoTransport
 from agent.reporting.mqtt.publications import Publications
+from agent.reporting.mqtt.retained_reports import RetainedReports
 from agent.reporting.mqtt.send_window import RESEND_AFTER_S, SendWindow
 from agent.reporting.mqtt.unstored import UnstoredMessages
 from agent.reporting.outbox.outbox import Outbox
@@ -44,6 +45,7 @@ from agent.reporting.payloads import (
     LostStatus,
     OnlineStatus,
     PinCapabilities,
+    ReportedConfig,
     SeqRange,
     StatusData,
     StoppedStatus,
@@ -68,7 +70,7 @@ FAULT_CODES: Mapping[ConnectionErrorKind, FaultCode] = {
 
 
 class BirthInputs(msgspec.Struct, frozen=True, kw_only=True):
-    """Contents of the birth, in addition to faults and counters, and the declaration after it."""
+    """Contents of the birth, in addition to faults and counters, and of the retained reports after it."""
 
     site: str
     public_key: str
@@ -79,6 +81,7 @@ class BirthInputs(msgspec.Struct, frozen=True, kw_only=True):
     heads: tuple[HeadCapabilities, ...] = ()
     pins: tuple[PinCapabilities, ...] = ()
     groups: tuple[str, ...] = ()
+    config: ReportedConfig | None = None
 
 
 class MqttConnection:
@@ -135,8 +138,7 @@ class MqttConnection:
         self._centre = CentreLink(broker, self._centre_messages, outbox, faults, now_s)
         self._losses_reported_s = 0.0
         self._is_birth_due = False
-        self.is_declaration_due = False
-        """Set, on any thread, to publish the declaration of this moment."""
+        self._reports = RetainedReports(outbox, self._publications, self._read_reports)
         outbox.requeue_in_flight()
 
     @property
@@ -158,6 +160,11 @@ class MqttConnection:
     def connected_s(self) -> float:
         """Time since the CONNACK, 0 before it."""
         return 0.0 if self._connack_s is None else self._now_s() - self._connack_s
+
+    def request_reports(self) -> None:
+        """Publish the declaration and the configuration again. Thread-safe."""
+        self._reports.request()
+        self.wake()
 
     def wake(self) -> None:
         """End the wait of `poll`. Thread-safe."""
@@ -305,9 +312,7 @@ class MqttConnection:
     def _send_pending(self, window: SendWindow) -> None:
         if self._is_birth_due and window.send_quota() > 0:
             self._publish_birth(window)
-        if self.is_declaration_due and window.send_quota() > 0:
-            self.is_declaration_due = False
-            self._publish_declaration(window, self._get_birth().declaration)
+        self._reports.send_due(window)
         if window.send_quota() > 0:
             self._publish_unstored(window, self._unstored.pop_report())
         if self._centre.ack_mode == "hold":
@@ -365,11 +370,9 @@ class MqttConnection:
             window, retained_forms(self._outbox.box, "status", *payloads), "status"
         )
 
-    def _publish_declaration(self, window: SendWindow, data: DeclarationData) -> None:
-        payload = topics.encode_declaration(self._outbox.envelope_now(), data)
-        self._publications.send(
-            window, retained_forms(self._outbox.box, "declaration", payload), "declaration"
-        )
+    def _read_reports(self) -> tuple[DeclarationData | ReportedConfig, ...]:
+        birth = self._get_birth()
+        return (birth.declaration, birth.config) if birth.config else (birth.declaration,)
 
     def _publish_birth(self, window: SendWindow) -> None:
         birth = self._get_birth()
@@ -389,4 +392,4 @@ class MqttConnection:
         )
         self._publish_status(window, *birth_forms(status))
         self._is_birth_due = False
-        self.is_declaration_due = True
+        self._reports.request()

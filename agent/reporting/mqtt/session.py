@@ -147,12 +147,11 @@ class MqttSession:
             return None
         return connection.session_number
 
-    def publish_declaration(self) -> None:
-        """Publish the declaration again, if there is a connection: each connection begins with it. Thread-safe."""
+    def request_reports(self) -> None:
+        """Publish the declaration and the configuration again; each connection begins with them. Thread-safe."""
         connection = self._connection
         if connection is not None:
-            connection.is_declaration_due = True
-            connection.wake()
+            connection.request_reports()
 
     def round_trip_ms(self) -> float | None:
         """Return the broker's round trip, or None while there is no connection. Thread-safe."""

@@ -1,34 +1,43 @@
-"""The detect stage of a camera on a pan-tilt head: rules run at rest and not during a move."""
+"""The detect stage of a camera: made again when its scene changes, such as with a head's position."""
 
 import threading
 from collections.abc import Callable
+from typing import Protocol
 
-from agent.detection.active_scene import ActiveScene
+from agent.detection.active_scene import SceneInForce
 from agent.detection.detect_stage import FRAME_TIMEOUT_S, DetectStage
 from agent.detection.scene import Scene
 from agent.runtime.queues import LatestFrame
 
 
-class PtzDetectStage:
-    """Makes a detect stage at each change of position, and ends the events of the one before.
+class SceneSource(Protocol):
+    """The scene in force: an `ActiveScene` or a `FixedScene`."""
 
-    `make_stage` gets the scene of the position, or None during a move. A frame from before the
-    change is dropped: it shows another view.
+    def current(self) -> SceneInForce:
+        """Return the scene in force."""
+        ...
+
+
+class SceneDetectStage:
+    """Makes a detect stage at each change of the scene, and ends the events of the one before.
+
+    `make_stage` gets the scene in force, or None while a head moves. A frame from before the change of a
+    position is dropped: it shows another view.
     """
 
     def __init__(
         self,
         camera: str,
         frames: LatestFrame,
-        active_scene: ActiveScene,
+        scenes: SceneSource,
         make_stage: Callable[[Scene | None], DetectStage],
     ) -> None:
         self.name = f"detect {camera}"
         self._frames = frames
-        self._active_scene = active_scene
+        self._scenes = scenes
         self._make_stage = make_stage
-        self._scene_generation = active_scene.current().generation
-        self._stage = make_stage(active_scene.current().scene)
+        self._scene_generation = scenes.current().generation
+        self._stage = make_stage(scenes.current().scene)
 
     @property
     def track_count(self) -> int:
@@ -39,7 +48,7 @@ class PtzDetectStage:
         """Process the next frame by the scene in force, if one comes within FRAME_TIMEOUT_S."""
         frame = self._frames.take(FRAME_TIMEOUT_S)
         # Read after the frame was taken: a frame from before the change is older than `since_ns`.
-        current = self._active_scene.current()
+        current = self._scenes.current()
         if current.generation != self._scene_generation:
             self._stage.close()
             self._scene_generation = current.generation

@@ -1,4 +1,4 @@
-"""Commit-confirm of the configuration file: kept if confirmed in time, else rolled back.
+"""Commit-confirm of a file: kept if confirmed in time, else rolled back.
 
     vigie.toml            the new configuration, active already
     vigie.toml.before     the previous one; stays after a confirmation
@@ -7,6 +7,9 @@
 All three are in one folder, so that the folder alone decides, whatever the configuration says. The power
 may fail after any step. A commit of an earlier boot counts as expired: a technician whose change keeps the
 box from working may have had no other way out than to cut the power.
+
+The technician at the console changes the configuration file so, and the centre its overlay
+(`agent.config.desired_store`).
 """
 
 import fcntl
@@ -19,12 +22,11 @@ from pathlib import Path
 import msgspec
 
 from agent.base import atomic_file
+from agent.base.errors import UserError
 from agent.base.file_read import read_regular_file
 from agent.base.json_decode import JsonDecoder, MalformedJson
 from agent.base.message import Message
 from agent.base.sha256 import sha256_hex
-from agent.console.errors import ConsoleError
-from agent.console.text_format import format_duration
 
 MAX_FILE_BYTES = 1_048_576
 BACKUP_SUFFIX, PENDING_SUFFIX, CANDIDATE_SUFFIX = ".before", ".pending", ".new"
@@ -77,18 +79,8 @@ _UNREADABLE = PendingCommit(
 )
 
 
-def format_reminder(pending: PendingCommit, now_ns: int, boot_id: str) -> Message:
-    """Format a reminder that a change waits for its confirmation."""
-    return Message(
-        "ON TRIAL by {by}: {keys}. It is undone in {remaining} unless you type: config confirm",
-        by=pending.by,
-        keys=pending.keys,
-        remaining=format_duration(pending.remaining_s(now_ns, boot_id)),
-    )
-
-
 class CommitConfirm:
-    """Commit-confirm of one configuration file. Safe for several processes at once."""
+    """Commit-confirm of one file. Safe for several processes at once."""
 
     def __init__(self, config_path: Path) -> None:
         self._config_path = Path(os.path.realpath(config_path))
@@ -129,11 +121,11 @@ class CommitConfirm:
     def begin(self, text: str, keys: str, by: str, boot_id: str, until_ns: int) -> PendingCommit:
         """Replace the configuration until it is confirmed or rolled back.
 
-        Raises: ConsoleError if another change waits for its confirmation; OSError.
+        Raises: UserError if another change waits for its confirmation; OSError.
         """
         with self._lock():
             if self.pending() is not None:
-                raise ConsoleError(
+                raise UserError(
                     Message("a change is on trial already: config confirm, or config undo")
                 )
             mode = _mode(self._config_path)
@@ -152,14 +144,14 @@ class CommitConfirm:
     def confirm(self, now_ns: int, boot_id: str) -> PendingCommit:
         """Keep the new configuration.
 
-        Raises: ConsoleError if nothing waits for a confirmation or the deadline has passed; OSError.
+        Raises: UserError if nothing waits for a confirmation or the deadline has passed; OSError.
         """
         with self._lock():
             pending = self.pending()
             if pending is None:
-                raise ConsoleError(Message("nothing is on trial"))
+                raise UserError(Message("nothing is on trial"))
             if pending.remaining_s(now_ns, boot_id) <= 0:
-                raise ConsoleError(Message("too late: the change is being undone"))
+                raise UserError(Message("too late: the change is being undone"))
             self._clear_pending()
             return pending
 

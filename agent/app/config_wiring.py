@@ -1,0 +1,85 @@
+"""The stage for the centre's configuration, with the parts of the agent that it acts on."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from agent.app.actuators import Actuators
+from agent.app.box_services import BoxServices
+from agent.app.camera_pipeline import CameraPipeline
+from agent.app.config_stage import ConfigActions, ConfigStage
+from agent.app.desired_message import ReceivedConfig, read_plain, read_signed
+from agent.app.start_config import StartConfig
+from agent.base.clock import boot_id
+from agent.health import health_file
+from agent.health.box_check import BoxSample, take_sample
+from agent.recording.custody.receipt_queue import ReceiptQueue
+from agent.recording.custody.receipts import ServiceAction
+from agent.reporting import topics
+from agent.reporting.mqtt.packets import ReceivedPublish
+
+
+class ConfigSource(msgspec.Struct, frozen=True, kw_only=True):
+    """The configuration file, what the agent has started with, and how it is ended in order to start again."""
+
+    path: Path
+    start: StartConfig
+    restart: Callable[[], None]
+
+
+def make_config_stage(
+    source: ConfigSource | None,
+    services: BoxServices,
+    pipelines: Sequence[CameraPipeline],
+    actuators: Actuators,
+    receipt_queue: ReceiptQueue,
+    report: Callable[[], None],
+) -> ConfigStage | None:
+    """Return the stage, or None without a source. `report` publishes what is in force."""
+    if source is None:
+        return None
+    clock = services.clock
+    runtime_dir = health_file.get_runtime_dir(services.state_dir)
+    names = [pipeline.name for pipeline in pipelines]
+    sources = {one.config.name: one for one in source.start.sources}
+
+    def read(payload: bytes, is_known: bool) -> ReceivedConfig:  # noqa: FBT001 - as the stage calls it
+        if services.authority is None:
+            return read_plain(payload)
+        return read_signed(payload, services.authority, is_known=is_known)
+
+    def replace_scenes(new: StartConfig) -> None:
+        new_sources = {one.config.name: one for one in new.sources}
+        for pipeline in pipelines:
+            old_one, new_one = sources[pipeline.name], new_sources[pipeline.name]
+            if (old_one.scene, old_one.scenes) != (new_one.scene, new_one.scenes):
+                pipeline.replace_scene(new_one)
+                actuators.on_scenes_replaced(pipeline)
+                sources[pipeline.name] = new_one
+
+    def sample() -> BoxSample:
+        return take_sample(runtime_dir, services.footage_dir, names, clock.boottime_ns())
+
+    def record(by: str, action: str) -> None:
+        receipt_queue.enqueue(ServiceAction(by=by, action=action), clock.boottime_ns())
+
+    actions = ConfigActions(
+        read_message=read,
+        replace_scenes=replace_scenes,
+        restart=source.restart,
+        take_sample=sample,
+        stored_presets=actuators.stored_presets,
+        record=record,
+        report=report,
+    )
+    return ConfigStage(source.path, source.start, clock, boot_id(), actions)
+
+
+def config_topics(
+    box: str, stage: ConfigStage | None
+) -> Mapping[str, Callable[[ReceivedPublish], None]]:
+    """Return the handler of `down/config`, if there is a stage for it."""
+    if stage is None:
+        return {}
+    return {topics.down_topic(box, "config"): lambda received: stage.submit(received.payload)}

@@ -1,0 +1,100 @@
+"""The message of `down/config`: its reading, and the people who have signed it."""
+
+import msgspec
+
+from agent.authority.certificate import read_control_certificate
+from agent.authority.control_authority import ControlAuthority
+from agent.authority.refusal import RefusedMessage
+from agent.authority.signed_message import MessageType, parse_message
+from agent.base.control_role import ControlRole
+from agent.base.errors import UserError
+from agent.base.json_decode import MalformedJson, decode_any_json
+from agent.config import toml_decode
+from agent.config.desired_config import MAX_MESSAGE_BYTES, DesiredConfig, PlainDesiredConfig
+
+MAX_REASONS, MAX_REASON_CHARS = 32, 500
+
+
+MAX_SIGNED_BYTES = 180_224
+"""A message of MAX_MESSAGE_BYTES in base64, and two certificates."""
+MESSAGE_TYPE: MessageType = "vigie-config+jws"
+
+
+class ConfigSigner(msgspec.Struct, frozen=True, kw_only=True):
+    """A person who stands for a version. `role` is that of the certificate, None if the name is a claim."""
+
+    name: str
+    role: ControlRole | None
+
+    @property
+    def by(self) -> str:
+        """The person in receipts and reports: the name, and the role if it is authenticated."""
+        return self.name if self.role is None else f"{self.name} ({self.role})"
+
+
+class ReceivedConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """A version that the centre wants, by one person or two."""
+
+    desired: DesiredConfig
+    signers: tuple[ConfigSigner, ...]
+
+
+def read_plain(payload: bytes) -> ReceivedConfig:
+    """Read the message of a box without a control authority. Raises: UserError with one line."""
+    tables = _read_json(payload)
+    desired = toml_decode.convert(tables, PlainDesiredConfig, "down/config")
+    return ReceivedConfig(desired=desired, signers=(ConfigSigner(name=desired.by, role=None),))
+
+
+def read_signed(payload: bytes, authority: ControlAuthority, *, is_known: bool) -> ReceivedConfig:
+    """Read the message of a box with a control authority.
+
+    If `is_known`, the same bytes were verified before: their certificates may have expired since. Raises: UserError with
+    one line.
+    """
+    try:
+        if is_known:
+            parsed = parse_message(payload, MESSAGE_TYPE, max_bytes=MAX_SIGNED_BYTES)
+            claims = parsed.claims
+            signers = tuple(
+                ConfigSigner(name=certificate.name, role=certificate.role)
+                for certificate in map(read_control_certificate, parsed.certificates)
+            )
+        else:
+            message = authority.verify(payload, MESSAGE_TYPE, max_bytes=MAX_SIGNED_BYTES)
+            claims = message.claims
+            signers = tuple(
+                ConfigSigner(name=signer.name, role=signer.role) for signer in message.signers
+            )
+    except RefusedMessage as refusal:
+        raise UserError(f"down/config: {refusal}") from refusal
+    _check_depth(claims)
+    desired = toml_decode.convert(claims, DesiredConfig, "down/config")
+    return ReceivedConfig(desired=desired, signers=signers)
+
+
+def _read_json(payload: bytes) -> object:
+    """Return the JSON of a payload. Raises: UserError if it is too large, or none."""
+    if len(payload) > MAX_MESSAGE_BYTES:
+        raise UserError(f"down/config: {len(payload)} bytes; allowed: {MAX_MESSAGE_BYTES}")
+    try:
+        decoded: object = decode_any_json(payload)
+    except MalformedJson as error:
+        raise UserError(f"down/config: not JSON: {error}") from error
+    _check_depth(decoded)
+    return decoded
+
+
+def _check_depth(decoded: object) -> None:
+    if toml_decode.is_too_deep(decoded):
+        raise UserError(f"down/config: nested too deeply; allowed: {toml_decode.MAX_DEPTH} levels")
+
+
+def truncate_reasons(reasons: tuple[str, ...]) -> tuple[str, ...]:
+    """Bound lines that may quote a key or a value of the message, and keep each on one line."""
+    return tuple(_truncate(reason) for reason in reasons[:MAX_REASONS])
+
+
+def _truncate(reason: str) -> str:
+    line = "".join(char if char.isprintable() else "?" for char in reason[: MAX_REASON_CHARS + 1])
+    return line if len(line) <= MAX_REASON_CHARS else f"{line[:MAX_REASON_CHARS]} ..."

@@ -1,0 +1,117 @@
+"""The configuration that the agent starts with: its file, and the centre's on top of it if that fits."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from agent.app import config_check
+from agent.app.actuator_specs import ActuatorSpecs, load_actuator_specs
+from agent.base.clock import Clock
+from agent.base.errors import UserError
+from agent.base.state_file import DamagedStateFile
+from agent.capture import camera_source
+from agent.capture.camera_source import CameraSource
+from agent.config import configuration
+from agent.config.configuration import Config
+from agent.config.desired_config import DesiredPreset
+from agent.config.desired_store import DesiredStore, Overlay
+from drivers.contracts import Pose
+
+log = logging.getLogger(__name__)
+
+
+class StartConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """The configuration in force, its cameras and actuators, and the centre's version in it.
+
+    `overlay` is None if the version cannot be read: then each camera is closed, because its masks are not known.
+    `refusal` has a line for each reason why the version that is stored does not count.
+    """
+
+    config: Config
+    sources: tuple[CameraSource, ...]
+    specs: ActuatorSpecs
+    overlay: Overlay | None
+    refusal: tuple[str, ...] = ()
+
+    @property
+    def presets(self) -> Mapping[str, Mapping[str, DesiredPreset]]:
+        """The presets of the centre's version, by head."""
+        return {} if self.overlay is None else self.overlay.presets
+
+
+def load_start_config(path: Path, clock: Clock, boot: str) -> StartConfig:
+    """Load a configuration for the agent's start; a trial that this start ends is rolled back first.
+
+    A stored version that does not fit a changed file is left out. Raises: UserError if the file is wrong.
+    """
+    base = configuration.load_base(path)
+    store = DesiredStore(Path(base.box.state))
+    try:
+        store.on_agent_start(clock.boottime_ns(), boot)
+    except OSError as error:
+        log.error("the centre's configuration: %s", error)
+    try:
+        overlay = store.overlay()
+    except DamagedStateFile as error:
+        return _load_closed(base, path, clock, f"the centre's configuration is damaged: {error}")
+    try:
+        return load_with(path, overlay, store, clock)
+    except UserError as error:
+        if not overlay.version:
+            raise
+        log.error("the centre's configuration %d is not used: %s", overlay.version, error)
+        refusal = config_check.find_overlay_problems(path, overlay, store, clock) or [str(error)]
+        start = load_with(path, Overlay(), store, clock)
+        return msgspec.structs.replace(start, refusal=tuple(refusal))
+
+
+def load_with(path: Path, overlay: Overlay, store: DesiredStore, clock: Clock) -> StartConfig:
+    """Load a configuration with a version of the centre's. Raises: UserError."""
+    config = configuration.load_with(path, overlay, store)
+    sources = camera_source.build_sources(config, clock, str(path), on_bad_scene="close")
+    specs = _with_presets(load_actuator_specs(config, clock, str(path)), overlay)
+    return StartConfig(config=config, sources=sources, specs=specs, overlay=overlay)
+
+
+def _with_presets(specs: ActuatorSpecs, overlay: Overlay) -> ActuatorSpecs:
+    if not overlay.presets:
+        return specs
+    # Imported here: most boxes have no head.
+    from agent.ptz.preset_store import Preset  # noqa: PLC0415
+
+    def presets_of(head: str) -> dict[str, Preset]:
+        return {
+            name: Preset(
+                name=name,
+                pose=to_pose(preset),
+                number=None,
+                stored_time=overlay.since or "",
+                stored_by=overlay.by or "",
+            )
+            for name, preset in overlay.presets.get(head, {}).items()
+        }
+
+    heads = tuple(
+        msgspec.structs.replace(spec, presets=presets_of(spec.config.name)) for spec in specs.heads
+    )
+    return msgspec.structs.replace(specs, heads=heads)
+
+
+def to_pose(preset: DesiredPreset) -> Pose:
+    """Return the pose of a preset."""
+    return Pose(pan_deg=preset.pan_deg, tilt_deg=preset.tilt_deg, zoom=preset.zoom)
+
+
+def _load_closed(base: Config, path: Path, clock: Clock, reason: str) -> StartConfig:
+    sources: Sequence[CameraSource] = camera_source.build_sources(
+        base, clock, str(path), on_bad_scene="close"
+    )
+    return StartConfig(
+        config=base,
+        sources=tuple(msgspec.structs.replace(source, scene_error=reason) for source in sources),
+        specs=load_actuator_specs(base, clock, str(path)),
+        overlay=None,
+        refusal=(reason,),
+    )

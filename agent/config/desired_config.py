@@ -1,0 +1,215 @@
+"""The configuration that the centre wants of a box: its message, and its merge with the box's own file. Pure.
+
+The box's file stays the base. Settings are named by their keys, of cameras and heads below their names, and
+scenes are whole files:
+
+    {"box": "pole-17", "version": 8, "settings": {"camera": {"north": {"detect": {"fps": 5}}}},
+     "scenes": {"north": "[[mask]]...", "dome": {"gate": "..."}}}
+
+A version is complete: a key or a scene that it does not name has the value of the base.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, TypeAlias
+
+import msgspec
+
+from agent.config import desired_keys
+from agent.config.heads import PanDeg, TiltDeg
+from agent.config.names import Name
+
+MAX_MESSAGE_BYTES = 131_072
+MIN_CONFIRM_S, MAX_CONFIRM_S = 30.0, 900.0
+MAX_SCENE_CHARS = 65_536
+
+SceneText = Annotated[str, msgspec.Meta(max_length=MAX_SCENE_CHARS)]
+SceneTexts: TypeAlias = dict[Name, SceneText | dict[Name, SceneText]]
+"""By camera: the text of its scene or, of a camera on a head, the text of each preset's."""
+SceneFiles: TypeAlias = Mapping[str, str | Mapping[str, str]]
+"""By camera: the path of its scene, or of each preset's."""
+_Line = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[^\x00-\x1f\x7f]{1,64}$(?!\n)",
+        extra={"allowed": "one line of 1 to 64 characters"},
+    ),
+]
+
+
+class DesiredPreset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The pose of a preset, in the head's own degrees."""
+
+    pan_deg: PanDeg
+    tilt_deg: TiltDeg
+    zoom: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+
+
+class DesiredContent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The part on top of the box's file: settings by their keys, scenes by camera, presets by head."""
+
+    settings: dict[str, Any] = {}
+    scenes: SceneTexts = {}
+    presets: dict[Name, Annotated[dict[Name, DesiredPreset], msgspec.Meta(max_length=256)]] = {}
+
+    def keys(self) -> tuple[str, ...]:
+        """Return the names of all that is set, such as `record.max_age_h` and `scenes.north`."""
+        return (
+            *_leaves(self.settings, ""),
+            *(f"scenes.{name}" for name in sorted(self.scenes)),
+            *(f"presets.{head}.{name}" for head in self.presets for name in self.presets[head]),
+        )
+
+
+class DesiredConfig(DesiredContent, frozen=True, kw_only=True):
+    """The configuration that the centre wants, as a whole. Its `version` grows with each change.
+
+    It is rolled back unless the box works within `confirm_s`.
+    """
+
+    box: Name
+    version: Annotated[int, msgspec.Meta(ge=1, le=2**53)]
+    confirm_s: Annotated[float, msgspec.Meta(ge=MIN_CONFIRM_S, le=MAX_CONFIRM_S)] = 180.0
+
+
+class PlainDesiredConfig(DesiredConfig, frozen=True, kw_only=True):
+    """On `down/config`, retained, of a box without a control authority: `by` and `role` are claims."""
+
+    by: _Line
+    role: _Line
+
+
+def iter_refused_keys(tables: Mapping[str, Any], content: DesiredContent) -> Iterator[str]:
+    """Yield a line for each key that the centre may not set, or that names nothing of the base `tables`."""
+    for key, value in content.settings.items():
+        if key not in desired_keys.LISTS_BY_NAME:
+            yield from _refused_below(value, key, key)
+        elif not isinstance(value, dict):
+            yield f"{key}: allowed: a table by the name of each {key}"
+        else:
+            names = _names(tables, key)
+            for name, table in value.items():
+                if name in names:
+                    yield from _refused_below(table, f"{key}.{name}", f"{key}[]")
+                else:
+                    yield _unknown_name(f"{key}.{name}", key, names)
+    for prefix, kind, named in (
+        ("scenes", "camera", content.scenes),
+        ("presets", "head", content.presets),
+    ):
+        names = _names(tables, kind)
+        for name in named:
+            if name not in names:
+                yield _unknown_name(f"{prefix}.{name}", kind, names)
+
+
+def merge(
+    tables: Mapping[str, Any], content: DesiredContent, scene_files: SceneFiles
+) -> dict[str, Any]:
+    """Return the base `tables` with the settings and scenes in place of its own; presets are no part of it.
+
+    All keys are allowed, see `iter_refused_keys`.
+    """
+    merged = dict(tables)
+    for key, value in content.settings.items():
+        if key in desired_keys.LISTS_BY_NAME:
+            merged[key] = [
+                _merge_value(item, value.get(item.get("name"), {})) for item in tables.get(key, [])
+            ]
+        else:
+            merged[key] = _merge_value(tables.get(key), value)
+    merged["camera"] = [
+        _with_scene(camera, scene_files.get(camera.get("name", "")))
+        for camera in merged.get("camera", [])
+    ]
+    return merged
+
+
+def changed_cameras(
+    old: DesiredContent, new: DesiredContent, camera_of_head: Mapping[str, str | None]
+) -> tuple[str, ...]:
+    """Return the cameras that another version changes something for, or none if that is the box as a whole."""
+    cameras = [*_differing(old.scenes, new.scenes)]
+    heads = [*_differing(old.presets, new.presets)]
+    for key in _differing(old.settings, new.settings):
+        tables = [content.settings.get(key, {}) for content in (old, new)]
+        if key == "camera":
+            cameras += _differing(*tables)
+        elif key == "head":
+            heads += _differing(*tables)
+        else:
+            return ()
+    names = [*cameras, *(camera_of_head.get(head) for head in heads)]
+    return tuple(sorted({name for name in names if name})) if all(names) else ()
+
+
+def name_entries(line: str, tables: Mapping[str, Any]) -> str:
+    """Replace the number of a camera or a head in a message by its name: the centre does not know the file."""
+
+    def name_of(match: re.Match[str]) -> str:
+        items = tables.get(match["list"], [])
+        index = int(match["index"])
+        return f"{match['list']}.{items[index]['name']}" if index < len(items) else match[0]
+
+    return _ENTRY.sub(name_of, line)
+
+
+_ENTRY = re.compile(r"\b(?P<list>camera|head)\[(?P<index>\d+)\]")
+
+
+def _refused_below(value: object, path: str, key: str) -> Iterator[str]:
+    """`path` is as in the message, and `key` as in the list of keys."""
+    if desired_keys.is_settable(key) and not isinstance(value, dict):
+        return
+    if isinstance(value, dict) and not desired_keys.refusal_reason(key):
+        for name, item in value.items():
+            yield from _refused_below(item, f"{path}.{name}", f"{key}.{name}")
+        return
+    reason = desired_keys.refusal_reason(key)
+    if reason is not None:
+        yield f"{path}: the centre may not set it: {reason}; allowed: {_allowed_keys()}"
+    else:
+        yield f"{path}: unknown key; allowed: {_allowed_keys()}"
+
+
+def _allowed_keys() -> str:
+    return ", ".join(sorted(desired_keys.CENTRE_KEYS)).replace("[]", ".NAME")
+
+
+def _leaves(table: Mapping[str, Any], prefix: str) -> Iterator[str]:
+    for key, value in sorted(table.items()):
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"
+
+
+def _differing(old: Mapping[str, object], new: Mapping[str, object]) -> list[str]:
+    return [key for key in {**old, **new} if old.get(key) != new.get(key)]
+
+
+def _names(tables: Mapping[str, Any], key: str) -> list[str]:
+    return [item["name"] for item in tables.get(key, [])]
+
+
+def _unknown_name(path: str, kind: str, names: list[str]) -> str:
+    return f"{path}: no such {kind}; there are: {', '.join(names) or 'none'}"
+
+
+def _merge_value(base: Any, value: Any) -> Any:
+    if not isinstance(base, dict) or not isinstance(value, dict):
+        return value
+    return {**base, **{key: _merge_value(base.get(key), item) for key, item in value.items()}}
+
+
+def _with_scene(
+    camera: Mapping[str, Any], scene: str | Mapping[str, str] | None
+) -> Mapping[str, Any]:
+    if scene is None:
+        return camera
+    detect = dict(camera.get("detect", {}))
+    if isinstance(scene, str):
+        detect["scene"] = scene
+    else:
+        detect["scenes"] = {**detect.get("scenes", {}), **scene}
+    return {**camera, "detect": detect}

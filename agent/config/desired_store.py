@@ -1,0 +1,175 @@
+"""The centre's configuration in the state folder: the version in force, the one before it, and the decisions.
+
+    desired/overlay.json            a state file: settings and scenes in force, on top of the box's own file
+    desired/overlay.json.before     those of the version before
+    desired/overlay.json.pending    the version is on trial, see commit_confirm.py
+    desired/decision.json           a state file: the newest version that the box has decided about
+    desired/scenes/<sha256>.toml    the texts of the scenes, by their hash
+
+One file has all settings and scenes of a version, so a power cut leaves the old or the new version. The files of
+the scenes are written before it, never change, and are written again from it if they are missing or damaged.
+"""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from agent.base.atomic_file import replace_atomically
+from agent.base.file_read import read_regular_file
+from agent.base.sha256 import sha256_hex
+from agent.base.state_file import MAX_BYTES, DamagedStateFile, StateFile
+from agent.config.commit_confirm import BACKUP_SUFFIX, CommitConfirm, PendingCommit, Rollback
+from agent.config.desired_config import DesiredContent, SceneFiles
+
+log = logging.getLogger(__name__)
+
+DESIRED_DIR = "desired"
+_MODE = 0o644
+
+
+class Overlay(DesiredContent, frozen=True, kw_only=True):
+    """A version of the centre's configuration. Version 0 is the box's own file alone.
+
+    `digest` is the SHA-256 of the message, `since` the UTC of its beginning.
+    """
+
+    version: int = 0
+    digest: str | None = None
+    by: str | None = None
+    since: str | None = None
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest version that the box has decided about. `reasons` are those of a refusal.
+
+    `cameras` are those that were open when it was tried: they have to be open again.
+    """
+
+    version: int = 0
+    digest: str | None = None
+    time: str = ""
+    cameras: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+
+
+class DesiredStore:
+    """The folder of one box. Not thread-safe, except for `overlay`."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._folder = state_dir / DESIRED_DIR
+        self._overlay = StateFile(self._folder / "overlay.json", Overlay, shared=True)
+        self._decision = StateFile(self._folder / "decision.json", Decision, shared=True)
+        self._commit_confirm = CommitConfirm(self._overlay.path)
+
+    def overlay(self) -> Overlay:
+        """Return the version in force or on trial. Raises DamagedStateFile."""
+        return self._overlay.read_strictly() or Overlay()
+
+    def previous(self) -> Overlay | None:
+        """Return the version before it, or None if it cannot be read."""
+        path = self._overlay.path.with_name(self._overlay.path.name + BACKUP_SUFFIX)
+        try:
+            return self._overlay.decode(read_regular_file(path, MAX_BYTES))
+        except (OSError, ValueError):
+            return None
+
+    def decision(self) -> Decision:
+        """Return the newest decision; a damaged one is set aside, and the version in force counts."""
+        decision = self._decision.load()
+        if decision is not None:
+            return decision
+        try:
+            overlay = self.overlay()
+        except DamagedStateFile:
+            return Decision()
+        return Decision(version=overlay.version, digest=overlay.digest, time=overlay.since or "")
+
+    def write_decision(self, decision: Decision) -> None:
+        """Store a decision durably. Raises OSError."""
+        self._decision.write(decision)
+
+    def pending(self) -> PendingCommit | None:
+        """Return the trial, or None. Raises OSError."""
+        return self._commit_confirm.pending()
+
+    def begin(self, overlay: Overlay, keys: str, boot_id: str, until_ns: int) -> None:
+        """Put a version on trial until `until_ns`. Raises: UserError if another one is on trial; OSError."""
+        self.write_scenes(overlay)
+        if not self._overlay.path.exists():
+            self._overlay.write(Overlay())
+        text = self._overlay.encode(overlay).decode()
+        self._commit_confirm.begin(text, keys, overlay.by or "", boot_id, until_ns)
+
+    def confirm(self, now_ns: int, boot_id: str) -> None:
+        """Keep the version on trial. Raises: UserError if it is too late; OSError."""
+        self._commit_confirm.confirm(now_ns, boot_id)
+
+    def undo(self) -> Rollback | None:
+        """Return to the version before. Raises OSError."""
+        return self._commit_confirm.undo()
+
+    def on_agent_start(self, now_ns: int, boot_id: str) -> Rollback | None:
+        """Count a start with a version on trial, or end the trial, see `CommitConfirm`; mend the scenes.
+
+        Raises OSError.
+        """
+        if not self._folder.is_dir():
+            return None
+        rollback = self._commit_confirm.on_agent_start(now_ns, boot_id)
+        try:
+            overlay = self.overlay()
+        except DamagedStateFile:
+            return rollback
+        self.write_scenes(overlay)
+        self._remove_unused_scenes(overlay)
+        return rollback
+
+    def scene_files(self, overlay: Overlay) -> SceneFiles:
+        """Return the paths of a version's scenes."""
+        return {
+            camera: str(self._scene_path(scene))
+            if isinstance(scene, str)
+            else {preset: str(self._scene_path(text)) for preset, text in scene.items()}
+            for camera, scene in overlay.scenes.items()
+        }
+
+    def name_scenes(self, line: str, overlay: Overlay) -> str:
+        """Replace the path of a scene's file in a message by its camera and preset."""
+        for camera, scene in overlay.scenes.items():
+            named = {"": scene} if isinstance(scene, str) else scene
+            for preset, text in named.items():
+                name = f"scenes.{camera}.{preset}".removesuffix(".")
+                line = line.replace(str(self._scene_path(text)), name)
+        return line
+
+    def write_scenes(self, overlay: Overlay) -> None:
+        """Write the files of a version's scenes. Raises OSError."""
+        for text in _texts(overlay):
+            path, data = self._scene_path(text), text.encode()
+            try:
+                if read_regular_file(path, MAX_BYTES) == data:
+                    continue
+            except OSError:
+                path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+            replace_atomically(path, data, _MODE)
+
+    def _scene_path(self, text: str) -> Path:
+        return self._folder / "scenes" / f"{sha256_hex(text.encode())}.toml"
+
+    def _remove_unused_scenes(self, overlay: Overlay) -> None:
+        used = {
+            self._scene_path(text)
+            for one in (overlay, self.previous() or Overlay())
+            for text in _texts(one)
+        }
+        folder = self._folder / "scenes"
+        for path in list(folder.iterdir()) if folder.is_dir() else ():
+            if path not in used:
+                path.unlink(missing_ok=True)
+
+
+def _texts(overlay: Overlay) -> Iterator[str]:
+    for scene in overlay.scenes.values():
+        yield from (scene,) if isinstance(scene, str) else scene.values()

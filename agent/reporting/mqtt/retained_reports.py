@@ -1,0 +1,47 @@
+"""The declaration and the configuration in force: retained, sent after each birth, and when they have changed."""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from agent.reporting import topics
+from agent.reporting.mqtt.message_forms import retained_forms
+from agent.reporting.mqtt.publications import Publications
+from agent.reporting.mqtt.send_window import SendWindow
+from agent.reporting.outbox.outbox import Outbox
+from agent.reporting.payloads import DeclarationData, ReportedConfig
+
+
+class RetainedReports:
+    """Used by the connection's thread, except `request`. `read` returns the present reports."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        publications: Publications,
+        read: Callable[[], Sequence[DeclarationData | ReportedConfig]],
+    ) -> None:
+        self._outbox = outbox
+        self._publications = publications
+        self._read = read
+        self._is_requested = threading.Event()
+        self._unsent: deque[DeclarationData | ReportedConfig] = deque()
+
+    def request(self) -> None:
+        """Send the reports again. Thread-safe."""
+        self._is_requested.set()
+
+    def send_due(self, window: SendWindow) -> None:
+        """Send the requested reports, as far as the broker takes messages. Raises: MqttConnectionError."""
+        if self._is_requested.is_set():
+            self._is_requested.clear()
+            self._unsent = deque(self._read())
+        while self._unsent and window.send_quota() > 0:
+            data = self._unsent.popleft()
+            envelope = self._outbox.envelope_now()
+            if isinstance(data, DeclarationData):
+                subtopic, payload = "declaration", topics.encode_declaration(envelope, data)
+            else:
+                subtopic, payload = "config", topics.encode_config(envelope, data)
+            forms = retained_forms(self._outbox.box, subtopic, payload)
+            self._publications.send(window, forms, subtopic)

@@ -1,0 +1,182 @@
+"""agent.config.desired_keys and desired_config: which keys the centre may set, and the merge with the box's file."""
+
+import re
+from typing import Any
+
+import pytest
+
+from agent.config import configuration, desired_keys, toml_decode
+from agent.config.desired_config import (
+    DesiredContent,
+    DesiredPreset,
+    changed_cameras,
+    iter_refused_keys,
+    merge,
+    name_entries,
+)
+from tests.pure.test_docs import keys
+
+ALL_KEYS = sorted(keys(configuration.Config))
+BASE: dict[str, Any] = {
+    "box": {"id": "pole-17", "site": "x"},
+    "broker": {"url": "mqtt://127.0.0.1:1"},
+    "record": {"max_age_h": 72.0},
+    "camera": [
+        {"name": "north", "driver": "fake", "detect": {"fps": 10.0, "scene": "north.toml"}},
+        {"name": "dome", "driver": "fake", "detect": {"scenes": {"gate": "gate.toml"}}},
+    ],
+    "head": [{"name": "mast", "driver": "fake", "camera": "dome"}],
+}
+
+
+@pytest.mark.parametrize("key", ALL_KEYS)
+def test_each_key_is_decided(key: str) -> None:
+    assert desired_keys.is_settable(key) or desired_keys.refusal_reason(key) is not None, (
+        f"{key}: a new key; put it into CENTRE_KEYS or BOX_KEYS of agent/config/desired_keys.py"
+    )
+
+
+def test_each_decision_is_of_a_key_that_exists() -> None:
+    for decided in (*desired_keys.CENTRE_KEYS, *desired_keys.BOX_KEYS):
+        assert any(re.match(rf"{re.escape(decided)}($|[.\[])", key) for key in ALL_KEYS), decided
+    assert not desired_keys.CENTRE_KEYS & desired_keys.BOX_KEYS.keys()
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "box.id",
+        "box.state",
+        "broker.url",
+        "broker.ca",
+        "camera[].driver",
+        "camera[].options",
+        "camera[].institution.viewers",
+        "camera[].onvif.url",
+        "console.technician[].public_key",
+        "head[].forbidden[].pan_deg",
+        "head[].options",
+        "outbox.max_bytes",
+        "pin[].pin",
+        "record.recipient[].public_key",
+        "update.feed",
+        "nonsense",
+    ],
+)
+def test_identity_keys_ways_in_and_addresses_are_the_boxs_own(key: str) -> None:
+    assert not desired_keys.is_settable(key)
+
+
+@pytest.mark.parametrize(
+    ("settings", "scenes", "line"),
+    [
+        ({"record": {"max_age_h": 24}}, {}, None),
+        ({"hold": {"kinds": []}, "health": {"interval_s": 60}}, {}, None),
+        ({"camera": {"north": {"detect": {"fps": 5}, "record": False}}}, {}, None),
+        ({"head": {"mast": {"tour": [], "home": None}}}, {"north": "", "dome": {"gate": ""}}, None),
+        ({"record": {"recipient": []}}, {}, r"record.recipient: the centre may not set it: keys"),
+        ({"broker": {"url": "mqtt://x"}}, {}, "broker: the centre may not set it: the way back"),
+        ({"broker": 7}, {}, "broker: the centre may not set it"),
+        ({"nonsense": {"x": 1}}, {}, "nonsense.x: unknown key; allowed: "),
+        (
+            {"camera": {"south": {"record": True}}},
+            {},
+            "camera.south: no such camera; there are: north",
+        ),
+        ({"camera": []}, {}, "camera: allowed: a table by the name of each camera"),
+        ({"camera": {"north": 7}}, {}, "camera.north: unknown key"),
+        ({"camera": {"north": {"detect": 7}}}, {}, "camera.north.detect: unknown key"),
+        ({"camera": {"north": {"name": "x"}}}, {}, "camera.north.name: the centre may not set it"),
+        (
+            {"camera": {"north": {"detect": {"scene": "/etc/passwd"}}}},
+            {},
+            "camera.north.detect.scene: the centre may not set it: a file of the box",
+        ),
+        ({"head": {"mast": {"options": {"port": "x"}}}}, {}, "head.mast.options: the centre may"),
+        ({}, {"south": ""}, "scenes.south: no such camera; there are: north, dome"),
+    ],
+)
+def test_a_key_that_the_centre_may_not_set_is_named(
+    settings: dict[str, Any], scenes: Any, line: str | None
+) -> None:
+    found = list(iter_refused_keys(BASE, DesiredContent(settings=settings, scenes=scenes)))
+    assert len(found) == (line is not None)
+    assert line is None or found[0].startswith(line)
+
+
+def test_presets_are_of_a_head_that_exists() -> None:
+    presets = {"mast": {"gate": DesiredPreset(pan_deg=1, tilt_deg=2)}}
+    assert list(iter_refused_keys(BASE, DesiredContent(presets=presets))) == []
+    assert list(iter_refused_keys(BASE, DesiredContent(presets={"pole": {}}))) == [
+        "presets.pole: no such head; there are: mast"
+    ]
+
+
+def test_settings_and_scenes_replace_those_of_the_file_key_by_key() -> None:
+    settings = {
+        "record": {"segment_s": 5},
+        "camera": {"north": {"detect": {"fps": 5}}},
+        "head": {"mast": {"home": "gate"}},
+    }
+    files = {"north": "/new.toml", "dome": {"road": "/road.toml"}}
+    merged = merge(BASE, DesiredContent(settings=settings), files)
+    assert merged["record"] == {"max_age_h": 72.0, "segment_s": 5}
+    assert merged["camera"][0]["detect"] == {"fps": 5, "scene": "/new.toml"}
+    assert merged["camera"][1]["detect"]["scenes"] == {"gate": "gate.toml", "road": "/road.toml"}
+    assert merged["head"] == [{"name": "mast", "driver": "fake", "camera": "dome", "home": "gate"}]
+    assert BASE["record"] == {"max_age_h": 72.0}
+    toml_decode.convert(merged, configuration.Config, "merged")
+
+
+def test_nothing_set_is_the_file_itself() -> None:
+    assert merge(BASE, DesiredContent(), {}) == BASE
+
+
+def test_a_message_names_cameras_and_heads_as_the_centre_knows_them() -> None:
+    line = "camera[1].detect.fps = 0: allowed: above 0; head[0].camera = 'x'; camera[7].name"
+    assert name_entries(line, BASE) == (
+        "camera.dome.detect.fps = 0: allowed: above 0; head.mast.camera = 'x'; camera[7].name"
+    )
+
+
+def test_the_keys_of_a_version_are_listed_for_its_receipt() -> None:
+    settings = {"record": {"max_age_h": 1}, "camera": {"north": {"detect": {"fps": 5}}}}
+    presets = {"mast": {"gate": DesiredPreset(pan_deg=1, tilt_deg=2)}}
+    content = DesiredContent(settings=settings, scenes={"north": ""}, presets=presets)
+    assert content.keys() == (
+        "camera.north.detect.fps",
+        "record.max_age_h",
+        "scenes.north",
+        "presets.mast.gate",
+    )
+
+
+ONE = {"gate": DesiredPreset(pan_deg=1, tilt_deg=2)}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "cameras"),
+    [
+        ({}, {"scenes": {"north": ""}}, ("north",)),
+        ({"scenes": {"north": ""}}, {}, ("north",)),
+        ({"scenes": {"north": ""}}, {"scenes": {"north": "", "dome": {}}}, ("dome",)),
+        ({}, {"settings": {"camera": {"north": {"record": False}}}}, ("north",)),
+        ({}, {"settings": {"head": {"mast": {"home": "gate"}}}}, ("dome",)),
+        ({}, {"presets": {"mast": ONE}, "scenes": {"north": ""}}, ("dome", "north")),
+        ({}, {"presets": {"pole": ONE}, "scenes": {"north": ""}}, ()),
+        ({}, {"settings": {"record": {"max_age_h": 1}}, "scenes": {"north": ""}}, ()),
+        (
+            {"settings": {"record": {"max_age_h": 1}}},
+            {"settings": {"record": {"max_age_h": 1}}, "scenes": {"north": ""}},
+            ("north",),
+        ),
+        ({}, {}, ()),
+    ],
+)
+def test_the_cameras_of_a_change_are_those_that_it_touches_alone(
+    old: dict[str, Any], new: dict[str, Any], cameras: tuple[str, ...]
+) -> None:
+    found = changed_cameras(
+        DesiredContent(**old), DesiredContent(**new), {"mast": "dome", "pole": None}
+    )
+    assert found == cameras

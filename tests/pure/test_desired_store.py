@@ -1,0 +1,150 @@
+"""agent.config.desired_store: versions of the centre's configuration, whole or not at all."""
+
+from pathlib import Path
+
+import pytest
+
+from agent.base.state_file import DamagedStateFile
+from agent.config import configuration
+from agent.config.desired_store import DESIRED_DIR, Decision, DesiredStore, Overlay
+
+BOOT = "boot-1"
+UNTIL_NS = 300_000_000_000
+SCENE, OTHER_SCENE = "# one\n", "# other\n"
+FIRST = Overlay(version=1, digest="a", by="amina", scenes={"north": SCENE})
+SECOND = Overlay(version=2, digest="b", by="amina", scenes={"dome": {"gate": OTHER_SCENE}})
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> DesiredStore:
+    return DesiredStore(tmp_path)
+
+
+def kept(store: DesiredStore, overlay: Overlay) -> None:
+    store.begin(overlay, "keys", BOOT, UNTIL_NS)
+    store.confirm(0, BOOT)
+
+
+def scene_texts(folder: Path) -> set[str]:
+    return {path.read_text() for path in (folder / DESIRED_DIR / "scenes").iterdir()}
+
+
+def test_without_a_version_the_file_counts_alone(store: DesiredStore, tmp_path: Path) -> None:
+    assert store.overlay() == Overlay()
+    assert store.decision() == Decision()
+    assert store.on_agent_start(0, BOOT) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_version_on_trial_is_in_force_and_gone_after_a_boot(store: DesiredStore) -> None:
+    kept(store, FIRST)
+    store.begin(SECOND, "keys", BOOT, UNTIL_NS)
+    assert store.overlay() == SECOND
+    assert store.previous() == FIRST
+    assert store.on_agent_start(1, BOOT) is None
+    rollback = store.on_agent_start(1, "boot-2")
+    assert rollback is not None
+    assert rollback.restored
+    assert store.overlay() == FIRST
+    assert store.pending() is None
+
+
+def test_scenes_are_files_by_their_hash_and_mended_at_a_start(
+    store: DesiredStore, tmp_path: Path
+) -> None:
+    kept(store, FIRST)
+    (path,) = (tmp_path / DESIRED_DIR / "scenes").iterdir()
+    assert store.scene_files(FIRST) == {"north": str(path)}
+    path.write_text("damaged")
+    store.on_agent_start(0, BOOT)
+    assert path.read_text() == SCENE
+    path.unlink()
+    store.on_agent_start(0, BOOT)
+    assert path.read_text() == SCENE
+
+
+def test_scenes_of_the_version_before_stay_and_older_ones_go(
+    store: DesiredStore, tmp_path: Path
+) -> None:
+    kept(store, FIRST)
+    kept(store, SECOND)
+    store.on_agent_start(0, BOOT)
+    assert scene_texts(tmp_path) == {SCENE, OTHER_SCENE}
+    kept(store, Overlay(version=3))
+    store.on_agent_start(0, BOOT)
+    assert scene_texts(tmp_path) == {OTHER_SCENE}
+
+
+def test_a_message_names_a_scene_by_its_camera_and_preset(store: DesiredStore) -> None:
+    line = f"{store.scene_files(FIRST)['north']}: mask[0]"
+    assert store.name_scenes(line, FIRST) == "scenes.north: mask[0]"
+    gate = store.scene_files(SECOND)["dome"]
+    assert isinstance(gate, dict)
+    assert store.name_scenes(f"{gate['gate']}: x", SECOND) == "scenes.dome.gate: x"
+
+
+def test_a_damaged_version_is_reported_and_stays_until_another_replaces_it(
+    store: DesiredStore, tmp_path: Path
+) -> None:
+    kept(store, FIRST)
+    file = tmp_path / DESIRED_DIR / "overlay.json"
+    file.write_bytes(file.read_bytes().replace(b"amina", b"amine"))
+    with pytest.raises(DamagedStateFile, match="checksum"):
+        store.overlay()
+    store.on_agent_start(0, BOOT)
+    store.begin(SECOND, "keys", BOOT, UNTIL_NS)
+    assert store.overlay() == SECOND
+    store.undo()
+    with pytest.raises(DamagedStateFile):
+        store.overlay()
+
+
+def test_without_a_decision_the_version_in_force_was_decided(
+    store: DesiredStore, tmp_path: Path
+) -> None:
+    kept(store, SECOND)
+    store.write_decision(Decision(version=7, digest="c"))
+    assert store.decision().version == 7
+    (tmp_path / DESIRED_DIR / "decision.json").write_text("{}")
+    assert store.decision().version == 2
+    assert (tmp_path / DESIRED_DIR / "decision.json.unreadable").exists()
+
+
+CONFIG = """
+[box]
+id = "pole-17"
+site = "x"
+state = "state"
+[broker]
+url = "mqtt://127.0.0.1:1"
+[[camera]]
+name = "north"
+driver = "fake"
+"""
+
+
+def test_each_program_of_the_box_loads_the_version_in_force(tmp_path: Path) -> None:
+    file = tmp_path / "vigie.toml"
+    file.write_text(CONFIG)
+    store = DesiredStore(tmp_path / "state")
+    settings = {"record": {"max_age_h": 24}, "camera": {"north": {"detect": {"fps": 5}}}}
+    kept(store, Overlay(version=1, settings=settings, scenes={"north": SCENE}))
+    loaded = configuration.load(file)
+    assert loaded.record.max_age_h == 24
+    assert loaded.camera[0].detect.fps == 5
+    assert loaded.camera[0].detect.scene == store.scene_files(FIRST)["north"]
+    assert configuration.load_base(file).record.max_age_h == 72
+
+
+@pytest.mark.parametrize("change", ["name", "damage"])
+def test_a_version_that_does_not_fit_the_file_is_left_out(tmp_path: Path, change: str) -> None:
+    file = tmp_path / "vigie.toml"
+    file.write_text(CONFIG)
+    store = DesiredStore(tmp_path / "state")
+    kept(store, Overlay(version=1, settings={"camera": {"north": {"record": False}}}))
+    assert not configuration.load(file).camera[0].record
+    if change == "name":
+        file.write_text(CONFIG.replace("north", "south"))
+    else:
+        (tmp_path / "state" / DESIRED_DIR / "overlay.json").write_text("{}")
+    assert configuration.load(file).camera[0].record

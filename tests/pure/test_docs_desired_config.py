@@ -1,0 +1,52 @@
+"""docs/desired-configuration.md: its examples are accepted, and its table has the keys of the list."""
+
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from agent.app.desired_message import read_plain
+from agent.config import desired_keys
+from agent.config.desired_config import iter_refused_keys
+from agent.detection.scene import Scene, load_scene
+from agent.reporting.payloads import ReportedConfig
+
+PAGE = (Path(__file__).parents[2] / "docs" / "desired-configuration.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```json (\w+)\n(.*?)\n```$", PAGE, re.MULTILINE | re.DOTALL)
+DOWN = [line for name, text in BLOCKS if name == "down" for line in text.splitlines()]
+UP = [line for name, text in BLOCKS if name == "up" for line in text.splitlines()]
+BASE = {
+    "camera": [{"name": "north"}, {"name": "dome"}],
+    "head": [{"name": "mast"}],
+}
+
+
+@pytest.mark.parametrize("line", DOWN)
+def test_an_example_of_a_version_is_accepted(line: str, tmp_path: Path) -> None:
+    desired = read_plain(line.encode()).desired
+    assert list(iter_refused_keys(BASE, desired)) == []
+    for scene in desired.scenes.values():
+        for text in (scene,) if isinstance(scene, str) else scene.values():
+            file = tmp_path / "scene.toml"
+            file.write_text(text)
+            assert isinstance(load_scene(file), Scene)
+
+
+@pytest.mark.parametrize("line", UP)
+def test_an_example_of_a_report_is_complete(line: str) -> None:
+    report = msgspec.json.decode(line, type=ReportedConfig)
+    assert msgspec.json.decode(msgspec.json.encode(report)) == msgspec.json.decode(line)
+
+
+def test_the_table_shows_the_keys_of_the_list() -> None:
+    shown = set()
+    rows = PAGE.partition("## Keys that may be set")[2].partition("\n\nA restart")[0]
+    for row in rows.replace("| `presets` |", "| |").splitlines():
+        prefix = ""
+        for name in re.findall(r"`([^`]+)`", row.split("|")[1] if "|" in row else ""):
+            key = f"{prefix}{name}" if name.startswith(".") else name
+            prefix = key.rpartition(".")[0]
+            shown.add(key.replace(".NAME", "[]"))
+    assert shown - {"record.recipient"} == desired_keys.CENTRE_KEYS
+    assert "record.recipient" in desired_keys.BOX_KEYS
