@@ -27,8 +27,8 @@ EXPIRES = "2099-01-01T00:00:00Z"
 class Operator(BareClient):
     """An operator who sees the box's births, declarations and replies."""
 
-    def __init__(self, broker: BrokerConfig) -> None:
-        super().__init__(broker, "operator-amina")
+    def __init__(self, broker: BrokerConfig, client_id: str = "operator-amina") -> None:
+        super().__init__(broker, client_id)
         self._waiting: list[ReceivedPublish] = []
         self.link.subscribe(
             [topics.up_topic(BOX, name) for name in ("reply/#", "status", "declaration")]
