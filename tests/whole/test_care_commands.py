@@ -97,7 +97,7 @@ def box(tmp_path: Path, mosquitto: Mosquitto) -> Iterator[AgentBox]:
 
 @pytest.fixture
 def operator(mosquitto: Mosquitto) -> Iterator[Operator]:
-    made = Operator(BrokerConfig(url=mosquitto.url, keepalive_s=5))
+    made = Operator(BrokerConfig(url=mosquitto.url, keepalive_s=600))
     yield made
     made.link.abort()
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from agent.recording.custody.receipts import FootageGap, ServiceAction, parse_line
@@ -74,7 +75,8 @@ def segments(box: AgentBox) -> int:
 def test_a_certificate_is_renewed_by_command_while_the_box_records(
     secured: Secured, est: EstServer, box: AgentBox
 ) -> None:
-    operator = Operator(secured.config("centre"), "centre")
+    patient = msgspec.structs.replace(secured.config("centre"), keepalive_s=600)
+    operator = Operator(patient, "centre")
     try:
         box.start()
         operator.wait_online()
