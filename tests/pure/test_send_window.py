@@ -67,9 +67,9 @@ def test_an_unsettled_message_is_due_again() -> None:
 def test_a_message_that_was_slow_to_send_is_not_due_again_at_once() -> None:
     window = SendWindow(20)
     window.note_sent(1, 1, 200_000, 0.0)
-    assert window.oldest_waiting_seq() is None
+    assert window.first_waiting_seq() is None
     window.note_puback(1, 0, 80.0)
-    assert window.oldest_waiting_seq() == 1
+    assert window.first_waiting_seq() == 1
     assert window.due_for_resend(80.0 + RESEND_AFTER_S - 0.1) == ()
     assert window.due_for_resend(80.0 + RESEND_AFTER_S) == (1,)
 

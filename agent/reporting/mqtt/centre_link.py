@@ -87,9 +87,11 @@ class CentreLink:
             are_acks_signed=self._messages.are_signed,
             subscribed_for_s=subscribed_for_s,
         )
+        if not self._named:
+            return
         listening = {name for name, state in self._states.items() if state == "listening"}
         expected = frozenset(listening - self._silent or listening)
-        if self._named and expected != self._expected:
+        if expected != self._expected:
             self._expected = expected
             window.acknowledge(self._outbox.expect_centres(expected))
 
@@ -115,7 +117,7 @@ class CentreLink:
         """Return why each centre that messages wait for has not acknowledged them yet."""
         if self.ack_mode not in ("centre", "hold"):
             return {}
-        waiting_seq, is_pending = window.oldest_waiting_seq(), self._outbox.depth > 0
+        waiting_seq, is_pending = window.first_waiting_seq(), self._outbox.depth > 0
         if not self._named:
             is_waiting = is_pending if self.ack_mode == "hold" else waiting_seq is not None
             return {_ANY: self._describe_all()} if is_waiting else {}

@@ -54,10 +54,9 @@ class SendWindow:
         """Number of messages that are not acknowledged."""
         return len(self._unacked)
 
-    def oldest_waiting_seq(self) -> int | None:
-        """Return the oldest message with a PUBACK and no acknowledgement, or None."""
-        waiting = (seq for seq, entry in self._unacked.items() if not entry.is_in_flight)
-        return min(waiting, default=None)
+    def first_waiting_seq(self) -> int | None:
+        """Return the message that was sent first of those with a PUBACK and no acknowledgement, or None."""
+        return next((seq for seq, entry in self._unacked.items() if not entry.is_in_flight), None)
 
     @property
     def is_idle(self) -> bool:

@@ -72,7 +72,7 @@ class InFlightMessages:
             seq in self._reserved
             or seq in self._in_flight
             or seq in self._acked
-            or find_range(self.settled, seq)
+            or (self.settled and find_range(self.settled, seq))
         ):
             return False
         self._in_flight[seq] = is_urgent
