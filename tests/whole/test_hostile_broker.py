@@ -18,12 +18,13 @@ from agent.base.model import CommandDone, CommandRefused, Reply
 from agent.commands.local_command import send_command
 from agent.config.broker import BrokerConfig
 from agent.reporting import topics
+from centre.client import DEFAULT_CENTRE
 from centre.signing import sign_command, sign_revocations
 from tests.authority_rig import ControlKeys
 from tests.pure.command_rig import encode_command, rejection_of
 from tests.whole.command_box import BOX, CommandBox, CommandOperator
 from tests.whole.report.broker import Mosquitto
-from tests.whole.report.reporting_box import wait_until
+from tests.whole.report.reporting_box import CentreListener, wait_until
 
 GOTO = {"do": "goto", "head": "mast", "pan_deg": -20.0, "tilt_deg": 5.0}
 LIST = {"do": "list"}
@@ -81,8 +82,12 @@ class City:
 
 
 @pytest.fixture
-def city(mosquitto: Mosquitto, tmp_path: Path) -> City:
-    return City(BrokerConfig(url=mosquitto.url, keepalive_s=5), tmp_path)
+def city(mosquitto: Mosquitto, tmp_path: Path) -> Iterator[City]:
+    """With a centre that acknowledges the replies."""
+    made = City(BrokerConfig(url=mosquitto.url, keepalive_s=5), tmp_path)
+    centre = made.keys.identity(DEFAULT_CENTRE, "centre")
+    with CentreListener(made.broker, tmp_path / "centre.db", identity=centre):
+        yield made
 
 
 class Attacker(CommandOperator):
