@@ -164,7 +164,6 @@ def handlers() -> tuple[tuple[CommandHandler, type], ...]:
         GpioCommandHandler(lambda *_: None),
         SnapshotCommandHandler({}, lambda *_: b"", lambda *_: None, lambda *_: None, lambda: 0),
         LiveCommandHandler({}, *(lambda *_: None for _ in range(7))),  # type: ignore[call-arg,arg-type]
-        LiveCommandHandler({}, *(lambda *_: None for _ in range(6))),  # type: ignore[call-arg,arg-type]
         ClipCommandHandler(LINK, *(None for _ in range(5))),  # type: ignore[arg-type]
         SelfTestCommandHandler(*(lambda *_: None for _ in range(3))),  # type: ignore[call-arg]
         ListCommandHandler(None, None, None, None),  # type: ignore[arg-type] # it is only parsed
