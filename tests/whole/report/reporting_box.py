@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from agent.app.open_authority import topic_handlers
 from agent.authority.control_authority import ControlAuthority
 from agent.authority.signed_message import SigningIdentity
 from agent.base.model import LABELS, IncomingCommand
@@ -75,7 +76,11 @@ class ReportingBox:
             lambda: BIRTH,
             CLOCK,
             FastRandom(3),
-            Downlink(on_command=on_command, authority=authority),
+            Downlink(
+                on_command=on_command,
+                authority=authority,
+                topic_handlers=topic_handlers(authority),
+            ),
             shrink_jpeg=shrink_jpeg,
         )
         if read_brokers is not None:

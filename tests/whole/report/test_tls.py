@@ -6,6 +6,7 @@ import signal
 import ssl
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -15,13 +16,16 @@ from agent.base.clock import ClockTrust, SystemClock
 from agent.base.errors import UserError
 from agent.config.broker import BrokerConfig
 from agent.faults.registry import FaultRegistry
+from agent.reporting import topics
 from agent.reporting.mqtt import packets, tls
 from agent.reporting.mqtt.connect_error import MqttConnectionError
 from agent.reporting.mqtt.paho_transport import PahoTransport
 from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.outbox.outbox import Outbox
+from centre.signing import sign_revocations
+from tests.authority_rig import ControlKeys
 from tests.whole.report.broker import Certificates, Mosquitto, read_doc_block
-from tests.whole.report.conftest import make_event
+from tests.whole.report.conftest import CLOCK, make_event
 from tests.whole.report.reporting_box import (
     BIRTH,
     BareClient,
@@ -348,6 +352,31 @@ def test_an_active_and_a_standby_centre_serve_a_box_with_the_documented_access_l
         box.outbox.put(make_event(2))
         active.wait_for(lambda: active.event_numbers() == [1, 2])
         wait_until(lambda: box.outbox.depth == 0)
+
+
+def test_a_box_with_a_control_authority_works_with_the_documented_access_list(
+    secured: Secured, tmp_path: Path
+) -> None:
+    now = datetime.now(UTC)
+    keys = ControlKeys(now)
+    authority = keys.load(tmp_path, CLOCK)
+    publisher = BareClient(secured.config("centre"), "centre")
+    revocations = sign_revocations(7, now, [], keys.authority)
+    assert (
+        publisher.publish(topics.REVOCATIONS_TOPIC, revocations, retained=True).reason_code < 0x80
+    )
+    publisher.link.close()
+    identity = keys.identity("centre", "centre")
+    with (
+        CentreListener(
+            secured.config("centre"), tmp_path / "centre.db", identity=identity
+        ) as centre,
+        ReportingBox(secured.config("pole-17"), tmp_path, authority=authority) as box,
+    ):
+        box.outbox.put(make_event(1))
+        centre.wait_for(lambda: centre.event_numbers() == [1])
+        wait_until(lambda: box.outbox.depth == 0)
+        wait_until(lambda: authority.health().revocation_list == 7)
 
 
 @pytest.mark.raises_fault("NET-04")
