@@ -11,13 +11,18 @@ import msgspec
 import pytest
 
 from agent.recording.encryption.key_wrapping import WrappedKeyFile
+from agent.reporting.payloads import ReportedConfig
 from agent.update.feed import Feed
 
 DOCS = Path(__file__).parents[2] / "docs"
 CONTRACT = json.loads((DOCS / "asyncapi.json").read_text(encoding="utf-8"))
 MESSAGES = CONTRACT["components"]["messages"]
 VERBS: tuple[Any, ...] = runpy.run_path(str(DOCS.parent / "scripts" / "asyncapi.py"))["HANDLERS"]
-OTHER_DOCUMENTS: dict[str, Any] = {"feed": Feed, "keyFile": WrappedKeyFile}
+OTHER_DOCUMENTS: dict[str, Any] = {
+    "feed": Feed,
+    "keyFile": WrappedKeyFile,
+    "reportedConfig": ReportedConfig,
+}
 """Documents that are not messages, by the name behind ```json."""
 FENCE = re.compile(r"^```json *([a-zA-Z ]*)\n(.*?)\n```$", re.MULTILINE | re.DOTALL)
 PUBLISHED = re.compile(r"mosquitto_pub [^\n]*-t (\S+) -m '(\{.*?\})'$", re.MULTILINE | re.DOTALL)

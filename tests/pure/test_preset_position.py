@@ -11,6 +11,7 @@ from agent.base.model import RefusalCode, ShiftTolerance
 from agent.commands.requester import CommandRejected
 from agent.config.heads import FieldOfView, HeadConfig
 from agent.detection.active_scene import ActiveScene
+from agent.detection.mask_cover import covers
 from agent.detection.scene import PrivacyMask, Scene
 from agent.ptz.preset_position import MAX_SHIFT_SHARE, REPEATABILITY_DEG, MaskedPresets, max_shift
 from agent.ptz.requests import AbsoluteMove, ContinuousMove, GotoPreset
@@ -483,3 +484,24 @@ def test_a_disk_error_after_the_head_stored_the_preset_is_reported(tmp_path: Pat
     with refused("failed", "cannot be saved: .*; the head itself has this position as its 1 now"):
         rig.head.set_preset("yard", ANNA)
     assert rig.head.presets() == ()
+
+
+# Other scenes while the head rests
+
+
+def test_the_first_masks_of_a_resting_head_hide_everything_for_a_moment_and_then_their_place(
+    tmp_path: Path,
+) -> None:
+    street = Street(tmp_path).at(WIDE)
+    street.viewpoint.replace_scenes({"gate": Scene()})
+    street.head.replace_masked_scenes({})
+    assert street.viewpoint.masks() == ()
+    masked = Scene(mask=(PrivacyMask(polygon=WINDOW),))
+    street.viewpoint.replace_scenes({"gate": masked})
+    assert street.hidden
+    street.head.replace_masked_scenes({"gate": "new.toml"})
+    assert not street.hidden
+    assert covers(street.viewpoint.masks(), [WINDOW])
+    assert street.viewpoint.current().scene == masked
+    with refused("forbidden", "was drawn at preset 'gate'"):
+        street.head.delete_preset("gate")
