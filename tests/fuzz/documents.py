@@ -234,7 +234,7 @@ def run_incident(data: bytes) -> None:
 
 def incident_seeds() -> Sequence[bytes]:
     page = (DOCS / "wire-contract.md").read_text()
-    return [page.partition("```json incident\n")[2].partition("\n")[0].encode()]
+    return [page.partition("```json IncidentReport\n")[2].partition("\n")[0].encode()]
 
 
 def run_message(data: bytes) -> None:

@@ -34,8 +34,8 @@ def contract_schema(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def schema_of(name: str, page: str) -> dict[str, Any]:
-    """The schema of the examples behind ```json NAME: a verb's arguments or its result, or a message, which
-    comes first on the page of the messages.
+    """The schema of the examples behind ```json NAME: a verb's arguments or its result, a type, or a message,
+    which comes first on the page of the messages.
     """
     for module in VERBS if page != "wire-contract.md" else ():
         message = MESSAGES[f"command{module.VERB.title()}"]
@@ -47,6 +47,8 @@ def schema_of(name: str, page: str) -> dict[str, Any]:
             return contract_schema(args)
     if name.startswith("claims"):
         return contract_schema(MESSAGES[f"command{name.removeprefix('claims')}Signed"]["x-claims"])
+    if name in CONTRACT["components"]["schemas"]:
+        return contract_schema(CONTRACT["components"]["schemas"][name])
     if name in MESSAGES:
         message = MESSAGES[name]
         is_picture = message["contentType"] == "image/jpeg"

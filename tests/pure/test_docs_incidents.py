@@ -25,7 +25,7 @@ def test_the_order_of_the_page_is_taken() -> None:
 
 
 def test_the_report_of_the_page_is_one() -> None:
-    found = re.search(r"^```json incident\n(.*?)\n```$", PAGE, re.MULTILINE | re.DOTALL)
+    found = re.search(r"^```json IncidentReport\n(.*?)\n```$", PAGE, re.MULTILINE | re.DOTALL)
     assert found
     report = msgspec.json.decode(found[1], type=IncidentReport)
     written: Any = json.loads(msgspec.json.encode(report))
