@@ -15,7 +15,7 @@ from agent.reporting.payloads import ReportedConfig
 PAGE = (Path(__file__).parents[2] / "docs" / "desired-configuration.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```json (\w+)\n(.*?)\n```$", PAGE, re.MULTILINE | re.DOTALL)
 DOWN = [line for name, text in BLOCKS if name == "desiredConfig" for line in text.splitlines()]
-UP = [line for name, text in BLOCKS if name == "reportedConfig" for line in text.splitlines()]
+UP = [line for name, text in BLOCKS if name == "ReportedConfig" for line in text.splitlines()]
 BASE = {
     "camera": [{"name": "north"}, {"name": "dome"}],
     "head": [{"name": "mast"}],

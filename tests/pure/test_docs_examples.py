@@ -11,7 +11,6 @@ import msgspec
 import pytest
 
 from agent.recording.encryption.key_wrapping import WrappedKeyFile
-from agent.reporting.payloads import ReportedConfig
 from agent.update.feed import Feed
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -21,7 +20,6 @@ VERBS: tuple[Any, ...] = runpy.run_path(str(DOCS.parent / "scripts" / "asyncapi.
 OTHER_DOCUMENTS: dict[str, Any] = {
     "feed": Feed,
     "keyFile": WrappedKeyFile,
-    "reportedConfig": ReportedConfig,
 }
 """Documents that are not messages, by the name behind ```json."""
 FENCE = re.compile(r"^```json *([a-zA-Z ]*)\n(.*?)\n```$", re.MULTILINE | re.DOTALL)
