@@ -181,6 +181,7 @@ class Agent:
             self._publisher,
             self.actuators,
         )
+        self._care.obstacles.append(self._incident_stage.find_obstacle)
         self._config_stage = make_config_stage(
             config_source,
             services,

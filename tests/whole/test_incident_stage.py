@@ -247,6 +247,14 @@ def test_an_incident_begins_holds_footage_and_ends_by_itself(box: IncidentBox) -
     assert (ended.id, ended.ongoing, ended.end_ns) == (hold.id, False, 7200 * NS)
 
 
+def test_the_box_is_not_restarted_or_updated_while_an_incident_runs(box: IncidentBox) -> None:
+    assert box.stage.find_obstacle() is None
+    box.order()
+    assert box.stage.find_obstacle() == "incident i runs: end it first"
+    box.turn(AN_HOUR)
+    assert box.stage.find_obstacle() is None
+
+
 def test_only_a_newer_revision_counts_and_extends(box: IncidentBox) -> None:
     box.order(revision=3, footage={})
     for revision in (1, 2, 3):
