@@ -18,6 +18,7 @@ from agent.commands.signed_command import build_claims_struct
 from agent.config.broker import BrokerConfig
 from agent.config.desired_config import DesiredConfig, PlainDesiredConfig
 from agent.diagnostics.agent_log import log_command
+from agent.diagnostics.support_bundle import bundle_command
 from agent.faults.registry import FAULTS
 from agent.footage import hold_command, list_command, release_command
 from agent.gpio import gpio_command
@@ -187,6 +188,7 @@ SIGNED_CLAIMS: Document = {
 
 
 HANDLERS = (
+    bundle_command,
     clip_command,
     declare_command,
     gpio_command,

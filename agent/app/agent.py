@@ -154,10 +154,11 @@ class Agent:
             clock,
             self.faults,
             rng,
+            self._clips,
             self._publisher.record_service_action,
             self._build_declaration,
-            stop_agent,
-            make_added_commands,
+            stop_agent=stop_agent,
+            make_added_commands=make_added_commands,
         )
         self._footage_commands = FootageCommands(
             config, services, hold_store, self._owner_policies, recorded_cameras

@@ -8,12 +8,16 @@ from typing import TypeAlias
 import msgspec
 
 from agent.app.certificate_renewal import CertificateRenewal
+from agent.app.clip_service import ClipService
 from agent.app.declare_command import DeclareCommandHandler
 from agent.base import slot_state
 from agent.base.clock import Clock, boot_id
+from agent.clips.upload_queue import UploadQueue
+from agent.clips.upload_replies import UploadReplies
 from agent.commands.command import CommandHandler
 from agent.commands.pending_commands import PendingCommandStore, ResumeCommand
 from agent.config.configuration import Config
+from agent.config.link import LinkConfig
 from agent.faults.registry import FaultRegistry
 from agent.health.health_file import get_runtime_dir
 from agent.health.reboot_command import RebootCommandHandler
@@ -28,10 +32,13 @@ class CareServices(msgspec.Struct, frozen=True, kw_only=True):
     """Services of the box for the commands of its care.
 
     `record_action` takes a requester and an action for the custody log. `find_obstacle` says why the box must not be
-    disturbed now.
+    disturbed now. `uploads` are sent within the link's budget; `upload_replies` answer their commands.
     """
 
     state_dir: Path
+    link: LinkConfig
+    uploads: UploadQueue
+    upload_replies: UploadReplies
     clock: Clock
     boot: str
     pending: PendingCommandStore
@@ -65,15 +72,17 @@ class CareCommands:
     `stop_agent` begins the agent's stop in order; None if nothing would start it again.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - everything that a box's care has to do with
         self,
         config: Config,
         machine_root: Path,
         clock: Clock,
         faults: FaultRegistry,
         rng: random.Random,
+        clips: ClipService,
         record_action: Callable[[str, str], None],
         build_declaration: Callable[[], DeclarationData],
+        *,
         stop_agent: Callable[[], None] | None,
         make_added_commands: MakeAddedCommands,
     ) -> None:
@@ -85,6 +94,9 @@ class CareCommands:
         state_dir = Path(config.box.state)
         services = CareServices(
             state_dir=state_dir,
+            link=config.link,
+            uploads=clips.queue,
+            upload_replies=clips.replies,
             clock=clock,
             boot=boot_id(),
             pending=PendingCommandStore(state_dir),

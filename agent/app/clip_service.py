@@ -35,8 +35,8 @@ class ClipService:
         outbox_health: Callable[[], OutboxHealth],
     ) -> None:
         self._outbox_health = outbox_health
-        queue = UploadQueue.open(services.state_dir)
-        replies = self._replies = UploadReplies(queue)
+        queue = self.queue = UploadQueue.open(services.state_dir)
+        replies = self.replies = UploadReplies(queue)
         settings = UploadSettings(
             state_dir=services.state_dir,
             box=services.box_id,
@@ -65,7 +65,7 @@ class ClipService:
 
     def resume(self, resume_command: ResumeCommand) -> None:
         """Continue the commands of an earlier run. Called before the stages start."""
-        self._replies.resume(resume_command)
+        self.replies.resume(resume_command)
 
     def _is_outbox_behind(self) -> bool:
         outbox = self._outbox_health()

@@ -19,7 +19,8 @@ from agent.cli.commands import Commands
 from agent.console.commit_confirm_watch import CommitConfirmWatch
 from agent.diagnostics.agent_log.journal import read_log
 from agent.diagnostics.agent_log.log_command import LogCommandHandler
-from agent.diagnostics.support_bundle.builder import build_redactor
+from agent.diagnostics.support_bundle.builder import build_redactor, make_bundle
+from agent.diagnostics.support_bundle.bundle_command import BundleCommandHandler
 from agent.runtime.log_limit import limit_log_rate
 from agent.runtime.sd_notify import Notifier
 from agent.runtime.stop_signals import StopSignals
@@ -86,6 +87,14 @@ def _make_added_commands(config_path: Path, services: CareServices) -> AddedComm
     log_handler = LogCommandHandler(
         read_log, partial(build_redactor, config_path), services.record_action
     )
+    bundle_handler = BundleCommandHandler(
+        services.link,
+        services.uploads,
+        services.upload_replies,
+        partial(make_bundle, config_path, clock=services.clock),
+        services.clock,
+        services.record_action,
+    )
     update_handler = UpdateCommandHandler(
         Path("/"),
         services.clock.boottime_ns,
@@ -95,8 +104,8 @@ def _make_added_commands(config_path: Path, services: CareServices) -> AddedComm
         [services.find_obstacle],
     )
     return AddedCommands(
-        handlers=(log_handler, update_handler),
-        stages=(log_handler.stage, update_handler),
+        handlers=(log_handler, bundle_handler, update_handler),
+        stages=(log_handler.stage, bundle_handler.stage, update_handler),
         reboot_obstacles=(update_handler.find_obstacle,),
         resume=update_handler.resume,
     )

@@ -11,7 +11,7 @@ from typing import Annotated, TypeAlias
 import msgspec
 
 from agent.base.clock import Clock, rfc3339
-from agent.clips.clip_result import ClipResult, result_of
+from agent.clips.clip_result import BundleResult, ClipResult, result_of
 from agent.clips.clip_task import ClipForm
 from agent.clips.upload_queue import UploadQueue, UploadRecord
 from agent.clips.upload_replies import DEFERRED, UploadReplies
@@ -95,7 +95,7 @@ class ClipCommandHandler:
 
     def run(
         self, command: ValidCommand, progress_sink: CommandProgressSink
-    ) -> ClipResult | Deferred:
+    ) -> ClipResult | BundleResult | Deferred:
         """Queue the clip, or return the outcome of the same command before. Raises: CommandRejected."""
         # Attached first: an upload that ends meanwhile is answered by the one or the other.
         self._replies.attach(command.id, progress_sink)

@@ -18,6 +18,8 @@ light     encoded again: at most 640 pixels wide, five pictures a second, H.264
 original  as recorded; masks are painted if the camera's stream arrives without them
 export    the signed export of `vigie footage export`, as a ZIP
 """
+UploadForm = ClipForm | Literal["bundle"]
+"""Forms of an uploaded file. A support bundle is made before it is queued."""
 
 
 class MadeFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +65,7 @@ class ClipTask(msgspec.Struct, frozen=True, kw_only=True):
     camera: str
     begin: str
     end: str
-    form: ClipForm
+    form: UploadForm
     by: str
     viewer: str
     purpose: str

@@ -18,7 +18,7 @@ import msgspec
 from agent.base.damaged_file import is_set_aside
 from agent.base.model import RefusalCode
 from agent.base.state_file import StateFile
-from agent.clips.clip_task import ClipForm, MadeFile, UploadProgress
+from agent.clips.clip_task import MadeFile, UploadForm, UploadProgress
 from agent.clips.upload_target import UploadTarget
 from agent.commands.command import ValidCommand
 from agent.commands.requester import CommandRejected
@@ -46,7 +46,8 @@ class UploadRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One upload. `number` counts up in the order of the commands; `command` is without the addresses.
     `accepted_unix_s` is None until the clock can be trusted.
 
-    `by` is the requester in receipts, `viewer` the name that an owner may have listed.
+    `by` is the requester in receipts, `viewer` the name that an owner may have listed. A support bundle has no
+    `camera`, and no span.
     `sent_bytes` are all bytes that were sent, repeated ones too. `is_answered`: the requester's reply was
     handed to the outbox.
     """
@@ -58,7 +59,7 @@ class UploadRecord(msgspec.Struct, frozen=True, kw_only=True):
     camera: str
     begin: str
     end: str
-    form: ClipForm
+    form: UploadForm
     by: str
     viewer: str
     is_emergency: bool
@@ -118,7 +119,7 @@ class UploadQueue:
         """Store a new upload, with the next number. Raises: CommandRejected if there are too many."""
         with self._lock:
             if len(self._pending()) >= MAX_PENDING:
-                raise CommandRejected("busy", f"{MAX_PENDING} clips wait already")
+                raise CommandRejected("busy", f"{MAX_PENDING} uploads wait already")
             number = 1 + max((each.number for each in self._records.values()), default=0)
             self._write(msgspec.structs.replace(record, number=number))
 

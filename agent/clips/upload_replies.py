@@ -5,7 +5,7 @@ import threading
 
 import msgspec
 
-from agent.clips.clip_result import ClipResult, result_of
+from agent.clips.clip_result import BundleResult, ClipResult, result_of
 from agent.clips.upload_queue import LIFETIME_S, UploadQueue, UploadRecord
 from agent.commands.command import CommandProgressSink, Deferred
 from agent.commands.pending_commands import ResumeCommand
@@ -56,7 +56,7 @@ class UploadReplies:
         for record in self._queue.unanswered():
             self.answer(record)
 
-    def _hand_over(self, record: UploadRecord) -> ClipResult:
+    def _hand_over(self, record: UploadRecord) -> ClipResult | BundleResult:
         """Return the result to the dispatcher. Raises: CommandRejected."""
         # A second answer at the next start does no harm.
         with contextlib.suppress(OSError):

@@ -361,8 +361,8 @@ class UploadStage:
         ended = self._queue.end(record.id, Outcome(code=code, message=reason))
         if code is None and ended.made is not None:
             log.info(
-                "clip %s: %s of %s sent to %s, %d bytes, SHA-256 %s",
-                *(record.id, record.form, record.camera, record.host),
+                "upload %s: %s of %s sent to %s, %d bytes, SHA-256 %s",
+                *(record.id, record.form, record.camera or "the box", record.host),
                 *(ended.made.size_bytes, ended.made.sha256),
             )
         self._replies.answer(ended)

@@ -10,12 +10,23 @@ T = TypeVar("T")
 
 
 class Worker(Generic[T]):
-    """Waits for nothing but its own items. At most `max_queued` of them wait; more are refused."""
+    """Waits for nothing but its own items. At most `max_queued` of them wait; more are refused.
 
-    def __init__(self, name: str, handle: Callable[[T], None], max_queued: int) -> None:
+    With `drops_at_close` those that wait at the stop are dropped: each takes longer than a stop may.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        handle: Callable[[T], None],
+        max_queued: int,
+        *,
+        drops_at_close: bool = False,
+    ) -> None:
         self.name = name
         self._handle = handle
         self._max_queued = max_queued
+        self._drops_at_close = drops_at_close
         self._changed = threading.Condition()
         self._queue: deque[T] = deque()
 
@@ -37,6 +48,6 @@ class Worker(Generic[T]):
         self._handle(item)
 
     def close(self) -> None:
-        """Handle the items that still wait: a stop of a head must not be lost."""
-        while self._queue:
+        """Handle the items that still wait, unless they are dropped: a stop of a head must not be lost."""
+        while self._queue and not self._drops_at_close:
             self._handle(self._queue.popleft())

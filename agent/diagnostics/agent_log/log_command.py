@@ -74,7 +74,7 @@ class LogCommandHandler:
         self._read_log = read_log
         self._make_redactor = make_redactor
         self._record_action = record_action
-        self.stage = Worker("log", self._handle, MAX_QUEUED)
+        self.stage = Worker("log", self._handle, MAX_QUEUED, drops_at_close=True)
 
     def describe(self, args: LogArgs) -> str:
         """Return the level."""

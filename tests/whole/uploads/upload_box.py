@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -26,6 +27,8 @@ from agent.commands.dispatcher import CommandDispatcher
 from agent.commands.idempotency_store import IdempotencyStore
 from agent.config.configuration import InstitutionConfig
 from agent.config.link import LinkConfig
+from agent.diagnostics.support_bundle.builder import make_bundle
+from agent.diagnostics.support_bundle.bundle_command import BundleCommandHandler
 from agent.faults.registry import FaultRegistry
 from agent.runtime.link_budget import LinkBudget
 from agent.runtime.stage import StageThread
@@ -80,7 +83,21 @@ class UploadBox:
         )
         self.faults = FaultRegistry(self.clock.boottime_ns)
         store = IdempotencyStore(street.state / "commands.db", self.clock, self.faults)
-        self.dispatcher = CommandDispatcher([handler], store, self.clock)
+        self.actions: list[tuple[str, str]] = []
+        bundles = BundleCommandHandler(
+            link,
+            self.queue,
+            upload_replies,
+            partial(
+                make_bundle,
+                street.state / "vigie.toml",
+                clock=self.clock,
+                read_journal=lambda: b"INFO connected\n",
+            ),
+            self.clock,
+            lambda by, action: self.actions.append((by, action)),
+        )
+        self.dispatcher = CommandDispatcher([handler, bundles], store, self.clock)
         upload_replies.resume(
             lambda command, deferred: self.dispatcher.resume(
                 command, self.published.append, deferred
@@ -88,7 +105,7 @@ class UploadBox:
         )
         self._threads = [
             StageThread(stage, self.clock.boottime_ns, random.Random(4), vital=False)
-            for stage in (self.dispatcher, self.stage)
+            for stage in (self.dispatcher, self.stage, bundles.stage)
         ]
 
     def __enter__(self) -> Self:
@@ -106,7 +123,7 @@ class UploadBox:
             thread.stop()
         for thread in self._threads:
             assert thread.join(TIMEOUT_S)
-        assert [thread.health().last_error for thread in self._threads] == [None, None]
+        assert [thread.health().last_error for thread in self._threads] == [None] * 3
 
     def send(
         self,
@@ -120,22 +137,21 @@ class UploadBox:
     ) -> None:
         """Give the command, as over MQTT."""
         span = {"begin": self.street.utc_at(5), "end": self.street.utc_at(11)} | args
-        command = {
-            "id": command_id,
-            "expires": rfc3339(self.clock.utc(self.clock.boottime_ns() + 60 * 10**9)),
-            "by": by,
-            "role": role,
-            "args": {
-                "camera": "north",
-                "form": form,
-                "purpose": "case 2026/118",
-                "upload": upload,
-                **span,
-            },
-        }
+        clip = {"camera": "north", "form": form, "purpose": "case 2026/118", "upload": upload}
+        self._submit("clip", clip | span, command_id, by=by, role=role)
+
+    def send_bundle(self, upload: Mapping[str, object], command_id: str = "one") -> None:
+        """Give the command `bundle`."""
+        self._submit("bundle", {"upload": upload}, command_id, by="amina", role="operator")
+
+    def _submit(
+        self, verb: str, args: Mapping[str, object], command_id: str, *, by: str, role: str
+    ) -> None:
+        expires = rfc3339(self.clock.utc(self.clock.boottime_ns() + 60 * 10**9))
+        command = {"id": command_id, "expires": expires, "by": by, "role": role, "args": args}
         self.dispatcher.submit(
             IncomingCommand(
-                verb="clip",
+                verb=verb,
                 payload=msgspec.json.encode(command),
                 via="a test",
                 send_reply=self.replies.append,

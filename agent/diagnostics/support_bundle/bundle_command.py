@@ -1,0 +1,160 @@
+"""Command `bundle`: a support bundle, uploaded to an address of the centre by the upload queue of clips."""
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+import msgspec
+
+from agent.base.clock import Clock, rfc3339
+from agent.base.errors import UserError
+from agent.base.sha256 import sha256_hex
+from agent.clips.clip_result import BundleResult, ClipResult, result_of
+from agent.clips.clip_task import MadeFile
+from agent.clips.upload_queue import UploadQueue, UploadRecord
+from agent.clips.upload_replies import DEFERRED, UploadReplies
+from agent.clips.upload_target import PresignedPut, UploadTarget, check_target, target_host
+from agent.commands.command import CommandProgressSink, Deferred, ValidCommand
+from agent.commands.permission import Permission
+from agent.commands.requester import CommandRejected
+from agent.config.link import LinkConfig
+from agent.diagnostics.support_bundle.builder import SupportBundleResult
+from agent.runtime.worker import Worker
+
+VERB = "bundle"
+MAX_QUEUED = 1
+MEDIA_TYPE = "application/gzip"
+PURPOSE = "support"
+
+
+class BundleArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The place that the file goes to, as of a clip."""
+
+    upload: UploadTarget
+
+
+Args: TypeAlias = BundleArgs
+Result: TypeAlias = BundleResult
+
+
+class _BundleRequest(msgspec.Struct, frozen=True):
+    command: ValidCommand
+    sink: CommandProgressSink
+
+
+class BundleCommandHandler:
+    """Handles `bundle`; see `agent.commands.command.CommandHandler`. `stage` makes the bundle in a thread of its own.
+
+    `make` writes a bundle into a folder, and raises UserError. `record_action` takes the requester and the action for
+    the custody log.
+    """
+
+    name = VERB
+    args_type = Args
+    priority_lanes = ()
+
+    def __init__(
+        self,
+        link: LinkConfig,
+        queue: UploadQueue,
+        replies: UploadReplies,
+        make: Callable[[Path], SupportBundleResult],
+        clock: Clock,
+        record_action: Callable[[str, str], None],
+    ) -> None:
+        self._link = link
+        self._queue = queue
+        self._replies = replies
+        self._make = make
+        self._clock = clock
+        self._record_action = record_action
+        self.stage = Worker("bundle", self._handle, MAX_QUEUED, drops_at_close=True)
+
+    def describe(self, args: BundleArgs) -> str:
+        """Return the host: the address itself is a secret."""
+        return f"to {target_host(args.upload)}"
+
+    def is_idempotent(self, args: BundleArgs) -> bool:
+        """Return True: the queue knows the command's id, and uploads it once."""
+        return True
+
+    def permission(self, args: BundleArgs) -> Permission:
+        """Return `maintain`."""
+        return Permission(action="maintain")
+
+    def priority_lane(self, args: BundleArgs) -> str | None:
+        """Return None: the command waits its turn."""
+        return None
+
+    def run(
+        self, command: ValidCommand, progress_sink: CommandProgressSink
+    ) -> BundleResult | ClipResult | Deferred:
+        """Queue the bundle, or return the outcome of the same command before. Raises: CommandRejected."""
+        earlier = self._queue.find(command.id)
+        if earlier is not None and earlier.command.digest != command.digest:
+            raise CommandRejected(
+                "malformed", f"the id {command.id!r} was that of another upload; allowed: its own"
+            )
+        if earlier is not None and earlier.outcome is not None:
+            return result_of(earlier)
+        check_target(command.args.upload, self._link.upload_hosts)
+        if earlier is not None:
+            self._replies.attach(command.id, progress_sink)
+        elif not self.stage.put(_BundleRequest(command, progress_sink)):
+            raise CommandRejected("busy", "another bundle is being made")
+        else:
+            host = target_host(command.args.upload)
+            self._record_action(command.requester.by, f"a support bundle for {host}")
+        return DEFERRED
+
+    def _handle(self, request: _BundleRequest) -> None:
+        command = request.command
+        try:
+            record = self._make_record(command)
+            self._replies.attach(command.id, request.sink)
+            self._queue.add(record)
+        except (UserError, OSError, CommandRejected) as error:
+            self._replies.detach(command.id)
+            with contextlib.suppress(OSError):  # the next start deletes it
+                self._queue.file_of(command.id).unlink(missing_ok=True)
+            reason = f"the bundle cannot be made: {error}"
+            request.sink.finish(lambda: _reject(reason))
+
+    def _make_record(self, command: ValidCommand) -> UploadRecord:
+        """Make the bundle, and return its record with the file in its place. Raises: UserError, OSError."""
+        args: BundleArgs = command.args
+        file = self._queue.file_of(command.id)
+        bundle = self._make(file.parent).path
+        data = bundle.read_bytes()
+        bundle.replace(file)
+        now = self._clock.utc(self._clock.boottime_ns())
+        host = target_host(args.upload)
+        public_args = BundleArgs(upload=PresignedPut(url=f"https://{host}"))
+        return UploadRecord(
+            id=command.id,
+            number=0,
+            command=msgspec.structs.replace(command, args=public_args),
+            accepted_unix_s=now.timestamp() if self._clock.trust().synced else None,
+            camera="",
+            begin=rfc3339(now),
+            end=rfc3339(now),
+            form="bundle",
+            by=command.requester.by,
+            viewer=command.requester.id,
+            is_emergency=False,
+            purpose=PURPOSE,
+            host=host,
+            target=args.upload,
+            made=MadeFile(
+                sha256=sha256_hex(data),
+                size_bytes=len(data),
+                media_type=MEDIA_TYPE,
+                begin=rfc3339(now),
+                end=rfc3339(now),
+            ),
+        )
+
+
+def _reject(reason: str) -> BundleResult:
+    raise CommandRejected("failed", reason)
