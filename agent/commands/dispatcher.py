@@ -23,6 +23,7 @@ from agent.base.model import (
     IncomingCommand,
     Reply,
 )
+from agent.commands.answer_limit import MAX_ANSWERS, MAX_STOP_ANSWERS, AnswerLimit
 from agent.commands.command import (
     CommandHandler,
     CommandProgressSink,
@@ -64,7 +65,7 @@ MAX_QUEUED_STOPS = 16
 """For one head. One more would do what those that wait do already."""
 
 
-_FinishCallback = Callable[[Job, FinalReply], None]
+_FinishCallback = Callable[[Job, FinalReply], object]
 
 
 class CommandDispatcher:
@@ -92,6 +93,8 @@ class CommandDispatcher:
         self._arrival_number = 0
         self._running: dict[str, RunningJob] = {}
         self._stats = CommandStats()
+        self._answer_limit = AnswerLimit(clock.boottime_ns, MAX_ANSWERS)
+        self._stop_answer_limit = AnswerLimit(clock.boottime_ns, MAX_STOP_ANSWERS)
         self._is_closing = False
         self._priority_workers = {
             name: Worker(f"stop {name}", self._run_priority, MAX_QUEUED_STOPS)
@@ -167,7 +170,8 @@ class CommandDispatcher:
             command, handler = self._reader.read(incoming, arrival_number, is_local=is_local)
         except UnacceptableCommand as error:
             refusal = refuse_at_arrival(incoming, error)
-            self._enqueue_task(partial(self._refuse_at_arrival, incoming, refusal))
+            task = partial(self._refuse_at_arrival, incoming, refusal, is_local=is_local)
+            self._enqueue_task(task)
             return
         job = Job(
             command=msgspec.structs.replace(command, reply_address=incoming.reply_address),
@@ -177,6 +181,7 @@ class CommandDispatcher:
             received_ns=self._clock.boottime_ns(),
             has_waited=incoming.has_waited,
             session=incoming.session,
+            is_local=is_local,
         )
         lane_name = handler.priority_lane(command.args)
         worker = None if lane_name is None else self._priority_workers.get(lane_name)
@@ -209,8 +214,8 @@ class CommandDispatcher:
         reply = self._run_handler(job, self._reply_final)
         if isinstance(reply, Deferred):
             raise TypeError(f"{job.handler.name}: an urgent command must not be Deferred")
-        self._reply_final(job, reply)
-        self._enqueue_task(partial(self._persist_reply, job, reply, at_most_once=False))
+        if self._reply_final(job, reply, self._stop_answer_limit):
+            self._enqueue_task(partial(self._persist_reply, job, reply, at_most_once=False))
 
     def _begin(self, job: Job) -> None:
         with self._changed:
@@ -225,7 +230,7 @@ class CommandDispatcher:
                 self._persist_begin(command)
         except CommandRejected as error:
             # It was not begun, so its id may come again.
-            self._reply_final(job, refuse(command, error.code, str(error)))
+            self._reply_final(job, refuse(command, error.code, str(error)), self._answer_limit)
             return
         reply = self._run_handler(job, self._finish)
         if isinstance(reply, Deferred):
@@ -246,11 +251,12 @@ class CommandDispatcher:
         running = self._running.get(command.id)
         if running is not None:
             if running.job.command.digest != command.digest:
-                self._reply_final(job, refuse_reused_id(command))
+                self._reply_final(job, refuse_reused_id(command), self._answer_limit)
                 return True
             # The requester has given up waiting for a reply to the first one.
             self._running[command.id] = msgspec.structs.replace(running, job=job)
-            job.send_reply(CommandAccepted(command=command.id, verb=command.verb))
+            if job.is_local or self._answer_limit.allow():
+                job.send_reply(CommandAccepted(command=command.id, verb=command.verb))
             return True
         try:
             record = self._idempotency_store.find(command.id)
@@ -269,7 +275,7 @@ class CommandDispatcher:
             self._persist_reply(job, reply, at_most_once=True)
         else:
             reply = record.reply
-        self._reply_final(job, reply)
+        self._reply_final(job, reply, self._answer_limit)
         return True
 
     def _check_acceptable(self, job: Job) -> None:
@@ -375,12 +381,19 @@ class CommandDispatcher:
         except IdempotencyStoreError as error:
             log.error("command %s: its reply is not persisted: %s", job.command.id, error)
 
-    def _reply_final(self, job: Job, reply: FinalReply) -> None:
-        job.send_reply(reply)
+    def _reply_final(self, job: Job, reply: FinalReply, limit: AnswerLimit | None = None) -> bool:
+        """Send a last reply, and return True, unless a `limit` leaves it out."""
+        is_sent = limit is None or job.is_local or limit.allow()
+        if is_sent:
+            job.send_reply(reply)
         age_ms = (self._clock.boottime_ns() - job.received_ns) / 1e6
         description = job.handler.describe(job.command.args)
         self._stats.count_reply(job.command, description, job.via, reply, age_ms)
+        return is_sent
 
-    def _refuse_at_arrival(self, incoming: IncomingCommand, refusal: CommandRefused) -> None:
+    def _refuse_at_arrival(
+        self, incoming: IncomingCommand, refusal: CommandRefused, *, is_local: bool
+    ) -> None:
         self._stats.count_refused_at_arrival(incoming.via, refusal)
-        incoming.send_reply(refusal)
+        if is_local or self._answer_limit.allow():
+            incoming.send_reply(refusal)

@@ -18,6 +18,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     received_ns: int
     has_waited: bool = False
     session: int | None = None
+    is_local: bool = False
 
 
 class RunningJob(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,13 +5,15 @@ import threading
 import msgspec
 import pytest
 
-from agent.base.model import CommandRefused
+from agent.base.model import CommandRefused, IncomingCommand, Reply
+from agent.commands.answer_limit import INTERVAL_S, MAX_ANSWERS, MAX_STOP_ANSWERS
 from agent.commands.command import MAX_COMMAND_BYTES
 from tests.conftest import ManualClock
 from tests.pure.command_rig import (
     MOVE_ARGS,
     STOP_ARGS,
     CommandRig,
+    decode_result,
     encode_command,
     make_rig,
     rejection_of,
@@ -98,3 +100,51 @@ def test_a_command_that_waited_at_the_broker_is_refused_and_a_stop_is_executed(
     # The id may come again, and a repeat of a command that was done is answered as that was.
     done = rig.run_command(MOVE_ARGS)
     assert rig.run_command(MOVE_ARGS, has_waited=True) == done
+
+
+def test_a_flood_of_refused_commands_is_answered_for_the_first_of_each_minute(
+    rig: CommandRig, clock: ManualClock
+) -> None:
+    """Each answer is written to the disk."""
+
+    def flood() -> int:
+        before = len(rig.replies)
+        for _ in range(MAX_ANSWERS + 20):
+            rig.submit(b"rubbish")
+            rig.run_once()
+        return len(rig.replies) - before
+
+    assert flood() == MAX_ANSWERS
+    assert flood() == 0
+    assert rig.dispatcher.health().refused == 2 * (MAX_ANSWERS + 20)
+    # A command of a requester who may is answered meanwhile.
+    decode_result(rig.run_command(MOVE_ARGS))
+    clock.advance_s(INTERVAL_S)
+    assert flood() == MAX_ANSWERS
+
+
+def test_each_refusal_at_the_box_itself_is_answered(rig: CommandRig) -> None:
+    replies: list[Reply] = []
+    for _ in range(MAX_ANSWERS + 20):
+        rig.dispatcher.submit_local(
+            IncomingCommand(verb="ptz", payload=b"", via="test", send_reply=replies.append)
+        )
+        rig.run_once()
+    assert len(replies) == MAX_ANSWERS + 20
+
+
+def test_a_flood_of_repeats_and_stops_is_answered_for_the_first_of_each_minute(
+    rig: CommandRig,
+) -> None:
+    first = rig.run_command(MOVE_ARGS)
+    for _ in range(MAX_ANSWERS + 20):
+        rig.send(MOVE_ARGS)
+        rig.run_once()
+    assert rig.replies == [first] * (MAX_ANSWERS + 1)
+    (lane,) = rig.dispatcher.stages[1:]
+    for _ in range(MAX_STOP_ANSWERS + 20):
+        rig.send(STOP_ARGS, "stop")
+        lane.run_once(threading.Event())
+        rig.run_once()
+    assert rig.head.calls == ["PtzMoveArgs", *["stop"] * (MAX_STOP_ANSWERS + 20)]
+    assert len(rig.replies) == MAX_ANSWERS + 1 + MAX_STOP_ANSWERS
