@@ -1,6 +1,6 @@
 """Transport over paho: one object for each connection, driven by its owner's thread.
 
-The only module that uses paho's client. It avoids what paho does badly:
+The only user of paho's client. It avoids what paho does badly:
 
 - Its network thread dies of an exception and leaves `is_connected()` true: no network thread is
   used. The owner calls `poll`, which raises the exception.
@@ -8,7 +8,7 @@ The only module that uses paho's client. It avoids what paho does badly:
   while offline: each connection has a client of its own, and `publish` needs a connection.
 - Its `disconnect` and `loop_stop` may block: only `poll` waits.
 - Its reconnect has no jitter: it is off.
-- It binds each socket before it connects, which a service that may not listen is forbidden: `_Client`.
+- It keeps all that a broker sends, and binds each socket before it connects: `BoundedClient`.
 - A PUBACK's reason code is passed to its callback only: `Puback` carries it.
 - Its keep-alive disconnects if the answer to a PINGREQ is late, though the PINGREQ waits behind a
   picture on a slow link: it is called only if no byte was acknowledged for a while.
@@ -21,8 +21,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, TypeVar, cast
 
-import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion, LogLevel, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.enums import LogLevel, MQTTErrorCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from agent.config.broker import BrokerConfig
@@ -44,6 +43,7 @@ from agent.reporting.mqtt.packets import (
     TransportEvent,
     Will,
 )
+from agent.reporting.mqtt.paho_client import BoundedClient
 from agent.reporting.mqtt.publish_packet import (
     JSON_CONTENT_TYPE,
     publish_header_bytes,
@@ -66,18 +66,9 @@ EventT = TypeVar("EventT", bound=TransportEvent)
 
 MAX_RECEIVED_BYTES = 262_144
 """A command has 16 kB at most, an acknowledgement with a thousand ranges some 20 kB. The broker drops what is
-larger (MQTT 5.0, 3.1.2.11.4): one message of 200 MB took 685 MB of memory.
+larger (MQTT 5.0, 3.1.2.11.4), and the connection of one that does not is closed: one message of 200 MB took 685 MB of
+memory.
 """
-
-
-class _Client(paho.Client):
-    """paho's client, with sockets that are not bound before they connect.
-
-    systemd.resource-control(5), SocketBindDeny=: a service that may not listen on TCP may not bind(2) either.
-    """
-
-    def _create_socket_connection(self) -> socket.socket:
-        return socket.create_connection((self._host, self._port), timeout=self._connect_timeout)
 
 
 class PahoTransport:
@@ -266,13 +257,8 @@ class PahoTransport:
             stream.close()
         self._wait.close()
 
-    def _new_client(self, client_id: str, will: Will | None) -> _Client:
-        client = _Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=client_id,
-            protocol=MQTTProtocolVersion.MQTTv5,
-            reconnect_on_failure=False,
-        )
+    def _new_client(self, client_id: str, will: Will | None) -> BoundedClient:
+        client = BoundedClient(client_id, self._max_received_bytes)
         client.connect_timeout = connect_error.CONNECT_TIMEOUT_S
         # SendWindow is smaller; this keeps paho from queueing behind a window of its own.
         client.max_inflight_messages_set(DEFAULT_RECEIVE_MAXIMUM)
