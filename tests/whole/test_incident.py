@@ -21,7 +21,7 @@ from tests.whole.report.broker import Mosquitto
 from tests.whole.report.reporting_box import BareClient
 from tests.whole.rig import AgentBox, RunningCentre
 
-CHILD = Path(__file__).parent / "incident_child.py"
+CHILD = Path(__file__).parent / "trusted_run.py"
 TOPIC = "vigie/v1/incident/2026-118"
 CAMERA = 'driver = "fake"\noptions = { width_px = 320, height_px = 180, fps = 5 }'
 EXTRA = """
