@@ -17,6 +17,7 @@ COMMANDS = (
     "detect",
     "watch",
     "send",
+    "incident",
     "key",
     "footage",
     "probe",
@@ -36,7 +37,7 @@ COMMANDS = (
 """All commands, in the order in which a newcomer needs them."""
 
 CENTRE_COMMANDS = frozenset(
-    {"demo", "replay", "detect", "watch", "send", "key", "console-code", "flash"}
+    {"demo", "replay", "detect", "watch", "send", "incident", "key", "console-code", "flash"}
 )
 """Commands in `centre.cli`, a package that is not installed on a box."""
 

@@ -22,6 +22,7 @@ MAX_ORDER_BYTES = 32_768
 MAX_DURATION = timedelta(hours=24)
 """From the issue of a revision to its end. A newer revision may extend the incident by as much again."""
 MAX_HEADS = 64
+MAX_REVISION = 1_000_000
 MIN_YEAR, MAX_YEAR = 2000, 2199
 """No zone and no duration leads out of the calendar."""
 
@@ -118,7 +119,7 @@ class IncidentOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """
 
     id: CommandId
-    revision: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+    revision: Annotated[int, msgspec.Meta(ge=1, le=MAX_REVISION)]
     issued: UtcTime
     ends: UtcTime
     to: Addressees

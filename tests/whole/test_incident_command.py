@@ -1,0 +1,99 @@
+"""`vigie incident`: from the keys of a new authority to the reports of a whole agent, over a real broker."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from agent.__main__ import main
+from agent.config.broker import BrokerConfig
+from agent.reporting.centre_topics import centre_state_topic
+from centre import control_keys
+from centre.incident_exchange import read_revision
+from centre.signing import sign_centre_state
+from tests.whole.report.broker import Mosquitto
+from tests.whole.report.reporting_box import BareClient
+from tests.whole.test_incident import IncidentAgent
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    """A folder with a control authority, and the keys of a coordinator, a viewer and a centre."""
+    assert main(["key", "authority", str(tmp_path / "control"), "Casablanca"]) == 0
+    for name, role in (("amina", "incident"), ("salma", "viewer"), ("centre", "centre")):
+        file = str(tmp_path / name)
+        assert main(["key", "request", name, "--key", f"{file}.key"]) == 0
+        issue = ["key", "issue", str(tmp_path / "control"), f"{file}.csr", "--role", role]
+        assert main([*issue, "--out", f"{file}.pem"]) == 0
+    return tmp_path
+
+
+@pytest.fixture
+def box(keys: Path, mosquitto: Mosquitto) -> Iterator[IncidentAgent]:
+    """A box that takes signed orders only."""
+    box = IncidentAgent(keys / "box", mosquitto.url, "pole-17")
+    configuration = box.folder / "vigie.toml"
+    ca = keys / "control" / "control-ca.pem"
+    configuration.write_text(configuration.read_text() + f'[control]\nca = "{ca}"\n')
+    # Without a centre that listens a box keeps its reports.
+    centre = control_keys.load_identity(keys / "centre.pem", keys / "centre.key")
+    client = BareClient(BrokerConfig(url=mosquitto.url), "centre")
+    state = sign_centre_state("listening", centre)
+    client.publish(centre_state_topic("centre"), state, retained=True)
+    client.link.abort()
+    box.start()
+    yield box
+    box.kill()
+
+
+def test_an_incident_is_ordered_extended_and_ended_with_a_signature(
+    keys: Path, box: IncidentAgent, mosquitto: Mosquitto, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def order(*words: str, by: str = "amina", wait_s: float = 8) -> tuple[int, list[Any]]:
+        signer = ["--signer", str(keys / f"{by}.pem"), "--signer-key", str(keys / f"{by}.key")]
+        where = ["--broker", mosquitto.url, "--wait", str(wait_s), "--json"]
+        capsys.readouterr()
+        code = main(["incident", "2026-118", *words, *signer, *where])
+        return code, [msgspec.json.decode(line) for line in capsys.readouterr().out.splitlines()]
+
+    assert order("to.all=true", by="salma", wait_s=1) == (1, [])
+    code, reports = order('to.groups=["street"]', "footage.before_min=5", "case=2026/118")
+    assert code == 0, box.log
+    assert {report["box"] for report in reports} == {"pole-17"}
+    assert (reports[-1]["report"]["state"], reports[-1]["report"]["revision"]) == ("running", 2)
+    assert reports[-1]["report"]["by"] == "amina"
+    code, reports = order("--end", wait_s=4)
+    assert code == 0
+    assert (reports[-1]["report"]["state"], reports[-1]["report"]["revision"]) == ("ended", 3)
+    assert box.stop(signal.SIGTERM) == 0
+    assert [receipt.change for receipt in box.receipts()] == ["begun", "ended"]
+    assert [(receipt.by, receipt.role) for receipt in box.receipts()] == [("amina", "incident")] * 2
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["a/b", "to.all=true"], "id = 'a/b'"),
+        (["i"], "to: missing"),
+        (["i", "to.all=true", "siren=true"], "siren: unknown key"),
+        (["i", "--end", "to.all=true"], "--end: allowed: without further arguments"),
+        (["i", "to.all=true", "--hours", "25"], "--hours 25"),
+    ],
+)
+def test_a_mistake_is_one_line_before_the_broker_is_asked(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["incident", *words, "--by", "amina", "--broker", "mqtt://127.0.0.1:1"]) == 2
+    errors = capsys.readouterr().err
+    assert message in errors
+    assert errors.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "payload", [b"", b"\xff", b"{}", b'{"revision":"x"}', b'{"payload":"%","signatures":[]}']
+)
+def test_what_is_no_order_has_no_revision(payload: bytes) -> None:
+    assert read_revision(payload) == 0
