@@ -8,7 +8,9 @@ import msgspec
 
 from agent.authority.refusal import RefusedMessage
 from agent.authority.signed_message import (
+    MAX_MESSAGE_BYTES,
     JwsMessage,
+    MessageType,
     ParsedMessage,
     SigningIdentity,
     parse_message,
@@ -47,19 +49,23 @@ def parse_arguments(words: Sequence[str]) -> dict[str, Any]:
     return args
 
 
-def read_request(data: bytes) -> ParsedMessage:
-    """Return a signed command that was saved. Raises: UserError if it is none."""
+def read_request(
+    data: bytes, message_type: MessageType, *, max_bytes: int = MAX_MESSAGE_BYTES
+) -> ParsedMessage:
+    """Return a signed message that was saved. Raises: UserError if it is none."""
     try:
-        return parse_message(data, "vigie-command+jws")
+        return parse_message(data, message_type, max_bytes=max_bytes)
     except RefusedMessage as error:
-        raise UserError(f"not a signed command: {error}") from error
+        raise UserError(f"not a {message_type}: {error}") from error
 
 
-def countersign(request: ParsedMessage, identity: SigningIdentity) -> bytes:
-    """Return a signed command with the signature of a second person, over the same bytes."""
+def countersign(
+    request: ParsedMessage, message_type: MessageType, identity: SigningIdentity
+) -> bytes:
+    """Return a signed message with the signature of a second person, over the same bytes."""
     text = request.jws.payload
     claims = msgspec.Raw(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-    second = decode_json(sign_message(claims, "vigie-command+jws", identity), JwsMessage)
+    second = decode_json(sign_message(claims, message_type, identity), JwsMessage)
     signatures = (*request.jws.signatures, *second.signatures)
     return msgspec.json.encode(msgspec.structs.replace(request.jws, signatures=signatures))
 

@@ -18,6 +18,7 @@ COMMANDS = (
     "watch",
     "send",
     "incident",
+    "configure",
     "key",
     "footage",
     "probe",
@@ -37,7 +38,18 @@ COMMANDS = (
 """All commands, in the order in which a newcomer needs them."""
 
 CENTRE_COMMANDS = frozenset(
-    {"demo", "replay", "detect", "watch", "send", "incident", "key", "console-code", "flash"}
+    {
+        "demo",
+        "replay",
+        "detect",
+        "watch",
+        "send",
+        "configure",
+        "incident",
+        "key",
+        "console-code",
+        "flash",
+    }
 )
 """Commands in `centre.cli`, a package that is not installed on a box."""
 

@@ -6,33 +6,32 @@ import sys
 import uuid
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, get_args
 
 import msgspec
 
-from agent.authority.signed_message import ParsedMessage, SigningIdentity
+from agent.authority.signed_message import MessageType, ParsedMessage, SigningIdentity
 from agent.base.clock import SystemClock, rfc3339
 from agent.base.errors import UserError
-from agent.base.file_read import read_regular_file
 from agent.base.model import CommandAccepted, CommandDone, CommandProgress, CommandRefused, Reply
 from agent.cli.arguments import number_parser
 from agent.cli.commands import Commands
-from agent.cli.output import check_interactive, escape_unprintable, parse_text, print_json
+from agent.cli.output import parse_text, print_json
 from agent.commands.command import MAX_COMMAND_BYTES, MAX_EXPIRY_S, CommandRole
 from agent.reporting.payloads import OnlineStatus, StatusMessage
-from centre import control_keys, signing
+from centre import signing
 from centre.cli.broker_arguments import add_broker, parse_broker
+from centre.cli.signer_arguments import add_signer, confirm, load_identity, read_saved, save
 from centre.command_exchange import CommandExchange
 from centre.command_request import (
     countersign,
     needed_session,
     parse_arguments,
-    read_request,
 )
 from centre.fleet.wire_text import clean_text
 
 DEFAULT_TIMEOUT_S = 60.0
+MESSAGE_TYPE: MessageType = "vigie-command+jws"
 
 
 def add_parser(commands: Commands) -> None:
@@ -47,26 +46,13 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("box", metavar="BOX", help="id of the box")
     parser.add_argument("verb", metavar="VERB", help="such as ptz, snapshot, hold")
     parser.add_argument("args", metavar="NAME=VALUE", nargs="*", help="or one JSON object")
-    signer = parser.add_argument_group("who asks")
-    signer.add_argument("--signer", metavar="FILE", type=Path, help="one's control certificate")
-    signer.add_argument("--signer-key", metavar="FILE", type=Path, help="its key")
-    signer.add_argument(
-        "--by", metavar="NAME", help="without a signature, to a box that has no control.ca"
-    )
-    signer.add_argument(
+    add_signer(parser, "send")
+    parser.add_argument(
         "--role",
         choices=get_args(CommandRole),
         default="operator",
         help="with --by (default: %(default)s)",
     )
-    two = parser.add_argument_group("commands that two people sign")
-    two.add_argument(
-        "--save", metavar="FILE", type=Path, help="do not send: write the signed command"
-    )
-    two.add_argument(
-        "--countersign", metavar="FILE", type=Path, help="sign a saved command too, and send it"
-    )
-    two.add_argument("--yes", action="store_true", help="countersign without a question")
     parser.add_argument(
         "--timeout",
         metavar="S",
@@ -81,10 +67,8 @@ def add_parser(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Send the command. Return 0 if it was done, 1 if it was refused. Raises: UserError."""
-    identity = _load_identity(args)
+    identity = load_identity(args, "send")
     saved = _read_saved(args)
-    if args.save is not None and identity is None:
-        raise UserError("--save: allowed: with --signer and --signer-key")
     broker = parse_broker(args, "vigie send")
     command_id = str(uuid.uuid4()) if saved is None else str(saved.claims.get("id"))
     rng = random.Random()  # noqa: S311 - jitter and a client id, no secret
@@ -96,26 +80,14 @@ def run(args: argparse.Namespace) -> int:
         elif saved is None:
             payload = _sign(args, identity, command_id, session)
         else:
-            _confirm(args, saved)
-            payload = countersign(saved, identity)
+            confirm(args, saved, "send")
+            payload = countersign(saved, MESSAGE_TYPE, identity)
         if args.save is not None:
-            control_keys.write_new_file(args.save, payload, 0o644)
-            print(f"{args.save}: signed by one person; another one sends it with --countersign")
-            return 0
+            return save(args, payload)
         exit_code = 1
         for reply in exchange.send(args.verb, payload, args.timeout):
             exit_code = _print_reply(reply, as_json=args.json)
     return exit_code
-
-
-def _load_identity(args: argparse.Namespace) -> SigningIdentity | None:
-    if (args.signer is None) != (args.signer_key is None):
-        raise UserError("--signer and --signer-key go together: give both or neither")
-    if (args.signer is None) == (args.by is None):
-        raise UserError("send: allowed: --signer FILE --signer-key FILE, or --by NAME")
-    if args.signer is None:
-        return None
-    return control_keys.load_identity(args.signer, args.signer_key)
 
 
 def _read_saved(args: argparse.Namespace) -> ParsedMessage | None:
@@ -123,28 +95,11 @@ def _read_saved(args: argparse.Namespace) -> ParsedMessage | None:
         return None
     if args.signer is None or args.save is not None or args.args:
         raise UserError("--countersign: allowed: with --signer, without --save and arguments")
-    try:
-        saved = read_request(read_regular_file(args.countersign, 2 * MAX_COMMAND_BYTES))
-    except OSError as error:
-        raise UserError(f"{args.countersign}: {error.strerror or error}") from error
+    saved = read_saved(args, MESSAGE_TYPE, 2 * MAX_COMMAND_BYTES)
     named = (saved.claims.get("box"), saved.claims.get("verb"))
     if named != (args.box, args.verb):
         raise UserError(f"{args.countersign}: is {named[1]!r} for {named[0]!r}; allowed: that")
     return saved
-
-
-def _confirm(args: argparse.Namespace, saved: ParsedMessage) -> None:
-    """Show all of a saved command to the second person, and ask. Raises: UserError if they do not agree."""
-    print("the other person has signed:", file=sys.stderr)
-    for line in (
-        msgspec.json.format(msgspec.json.encode(saved.claims), indent=2).decode().split("\n")
-    ):
-        print(escape_unprintable(line), file=sys.stderr)
-    if args.yes:
-        return
-    check_interactive("send --countersign")
-    if input("sign this too, and send it? [y/N] ").strip().lower() != "y":
-        raise UserError("not sent")
 
 
 def _session(box: str, status: StatusMessage | None) -> int | None:

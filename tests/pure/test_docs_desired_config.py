@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from agent.app.desired_message import read_plain
-from agent.config import desired_keys
-from agent.config.desired_config import iter_refused_keys
+from agent.config import desired_keys, toml_decode
+from agent.config.desired_config import DesiredContent, iter_refused_keys
 from agent.detection.scene import Scene, load_scene
 from agent.reporting.payloads import ReportedConfig
 
@@ -50,3 +50,12 @@ def test_the_table_shows_the_keys_of_the_list() -> None:
             shown.add(key.replace(".NAME", "[]"))
     assert shown - {"record.recipient"} == desired_keys.CENTRE_KEYS
     assert "record.recipient" in desired_keys.BOX_KEYS
+
+
+def test_the_example_of_a_file_is_the_content_of_a_version() -> None:
+    (text,) = re.findall(r"^```toml version.toml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    content = toml_decode.convert(
+        toml_decode.parse_toml(text, "version"), DesiredContent, "version.toml"
+    )
+    assert list(iter_refused_keys(BASE, content)) == []
+    assert content.presets["mast"]["tram-stop"].pan_deg == -42.5

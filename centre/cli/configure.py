@@ -1,0 +1,172 @@
+"""`vigie configure BOX ...`: signs a version of a box's configuration, publishes it, and shows what becomes of it."""
+
+import argparse
+import random
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from agent.authority.signed_message import MessageType, ParsedMessage, SigningIdentity, sign_message
+from agent.base.clock import SystemClock
+from agent.base.errors import UserError
+from agent.cli.arguments import number_parser
+from agent.cli.commands import Commands
+from agent.cli.output import parse_text, print_json
+from agent.config import toml_decode
+from agent.config.desired_config import MAX_CONFIRM_S, DesiredConfig, DesiredContent
+from agent.reporting.payloads import ReportedConfig
+from centre.cli.broker_arguments import add_broker, parse_broker
+from centre.cli.signer_arguments import add_signer, confirm, load_identity, read_saved, save
+from centre.command_request import countersign
+from centre.config_exchange import ConfigExchange
+from centre.fleet.wire_text import clean_text
+
+MESSAGE_TYPE: MessageType = "vigie-config+jws"
+MAX_SAVED_BYTES = 180_224
+REPORT_MARGIN_S = 120.0
+"""In addition to the trial: for the restart of the agent, and a check of the whole configuration."""
+PLAIN_ROLE = "supervisor"
+
+
+def add_parser(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "configure",
+        help="publish the configuration that a box is to have, and show what becomes of it",
+        description="Signs a version of a box's configuration with one's control key, publishes it, and waits until the "
+        "box keeps it, refuses it or rolls it back. A version is complete: docs/desired-configuration.md. Example: "
+        "vigie configure pole-17 version.toml --scene north=north.toml --signer amina.pem --signer-key amina.key "
+        "--broker mqtts://broker.example.org",
+    )
+    parser.add_argument("box", metavar="BOX", help="id of the box")
+    parser.add_argument(
+        "file",
+        metavar="FILE",
+        type=Path,
+        nargs="?",
+        help="TOML with the tables settings and presets",
+    )
+    parser.add_argument(
+        "--scene",
+        metavar="CAMERA[.PRESET]=FILE",
+        action="append",
+        default=[],
+        help="a scene file of a camera; of one on a head a file for each preset",
+    )
+    parser.add_argument(
+        "--number",
+        metavar="N",
+        type=number_parser("--number", 2.0**53),
+        help="number of the version (default: one more than the box has decided about)",
+    )
+    parser.add_argument(
+        "--confirm",
+        metavar="S",
+        type=number_parser("--confirm", MAX_CONFIRM_S),
+        default=180.0,
+        help="the box goes back unless it works with it within this time (default: %(default)g)",
+    )
+    add_signer(parser, "publish")
+    parser.add_argument("--json", action="store_true", help="print each report as a line of JSON")
+    add_broker(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Publish the version. Return 0 if the box keeps it, 1 if it does not. Raises: UserError."""
+    identity = load_identity(args, "configure")
+    saved = _read_saved(args)
+    broker = parse_broker(args, "vigie configure")
+    rng = random.Random()  # noqa: S311 - jitter and a client id, no secret
+    with closing(ConfigExchange(broker, args.box, rng, SystemClock().boottime_ns)) as exchange:
+        if saved is not None and identity is not None:
+            confirm(args, saved, "configure")
+            payload = countersign(saved, MESSAGE_TYPE, identity)
+        else:
+            payload = _write(args, identity, _next_number(args, exchange))
+        if args.save is not None:
+            return save(args, payload)
+        exit_code = 1
+        for report in exchange.send(payload, args.confirm + REPORT_MARGIN_S):
+            exit_code = _print_report(report, as_json=args.json)
+    return exit_code
+
+
+def _read_saved(args: argparse.Namespace) -> ParsedMessage | None:
+    if args.countersign is None:
+        return None
+    if args.signer is None or args.save is not None or args.file is not None or args.scene:
+        raise UserError("--countersign: allowed: with --signer, without --save, FILE and --scene")
+    saved = read_saved(args, MESSAGE_TYPE, MAX_SAVED_BYTES)
+    if saved.claims.get("box") != args.box:
+        raise UserError(f"{args.countersign}: is for {saved.claims.get('box')!r}; allowed: that")
+    return saved
+
+
+def _read_content(args: argparse.Namespace) -> DesiredContent:
+    """Return the settings, presets and scenes. Raises: UserError."""
+    tables: dict[str, Any] = {}
+    if args.file is not None:
+        tables = toml_decode.read_toml(args.file, "version")
+    scenes: dict[str, Any] = dict(tables.get("scenes", {}))
+    for word in args.scene:
+        name, _, file = word.partition("=")
+        camera, _, preset = name.partition(".")
+        if not camera or not file:
+            raise UserError(f"--scene {word!r}: allowed: CAMERA=FILE or CAMERA.PRESET=FILE")
+        text = _read_text(Path(file))
+        if not preset:
+            scenes[camera] = text
+        elif isinstance(scenes.setdefault(camera, {}), dict):
+            scenes[camera][preset] = text
+    return toml_decode.convert(
+        {**tables, "scenes": scenes}, DesiredContent, str(args.file or "scenes")
+    )
+
+
+def _read_text(file: Path) -> str:
+    toml_decode.read_toml(file, "scene")
+    return file.read_text(encoding="utf-8-sig")
+
+
+def _next_number(args: argparse.Namespace, exchange: ConfigExchange) -> int:
+    """Return the number of the version. Raises: UserError if the box has reported none."""
+    if args.number:
+        return int(args.number)
+    report = exchange.read_report()
+    if report is None:
+        raise UserError(f"{args.box}: has reported no configuration; allowed: --number N")
+    refused = 0 if report.refused is None else report.refused.version or 0
+    return max(report.version, refused) + 1
+
+
+def _write(args: argparse.Namespace, identity: SigningIdentity | None, number: int) -> bytes:
+    """Return the message of one person. Raises: UserError."""
+    claims = {
+        "box": args.box,
+        "version": number,
+        "confirm_s": args.confirm,
+        **msgspec.to_builtins(_read_content(args)),
+    }
+    desired = toml_decode.convert(claims, DesiredConfig, "configure")
+    if identity is not None:
+        return sign_message(desired, MESSAGE_TYPE, identity)
+    plain = {"by": parse_text(args.by, "--by"), "role": PLAIN_ROLE}
+    return msgspec.json.encode({**msgspec.to_builtins(desired), **plain})
+
+
+def _print_report(report: ReportedConfig, *, as_json: bool) -> int:
+    """Print a report. Return 1 if it refuses the version."""
+    refused = report.refused
+    if as_json:
+        print_json(report)
+    elif refused is not None:
+        for reason in refused.reasons:
+            print(f"vigie: version {refused.version}: {clean_text(reason)}", file=sys.stderr)
+    else:
+        words = "in force" if report.state == "in_force" else "on trial"
+        print(f"version {report.version}: {words}", file=sys.stderr)
+    return int(refused is not None)
