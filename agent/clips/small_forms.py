@@ -11,6 +11,7 @@ import av.video.stream
 import cv2
 import numpy as np
 import numpy.typing as npt
+from av.video.frame import PictureType
 
 from agent.capture.jpeg import encode_jpeg
 from drivers.av_stream import FrameSelector, VideoSource, open_video_source
@@ -54,6 +55,8 @@ def write_light_clip(source: Path, out: Path, on_packet: Callable[[], None]) -> 
                 small = frame.reformat(width=width, height=height, format="yuv420p")
                 last_pts = small.pts = max(last_pts + 1, frame.pts or 0)
                 small.time_base = video.stream.time_base
+                # Otherwise each keyframe of the source becomes one, which takes 1.4 times the bytes.
+                small.pict_type = PictureType.NONE
                 writer.mux(stream.encode(small))
             writer.mux(stream.encode(None))
     except av.error.FFmpegError as error:
