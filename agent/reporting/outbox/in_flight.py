@@ -36,7 +36,7 @@ class InFlightMessages:
         self.earlier_upto = 0
         """Messages up to this number were stored by an earlier run, which may have sent them."""
         self._sent_ahead: set[int] = set()
-        """Emergencies that an earlier connection sent ahead of the rest, and that the rest has not reached."""
+        """Emergencies that were sent ahead of the rest, are not in flight, and that the rest has not reached."""
         self._in_flight: dict[int, bool] = {}
         self._reserved: set[int] = set()
         self._acked: set[int] = set()
@@ -107,8 +107,8 @@ class InFlightMessages:
         """Return False if a message of the span was certainly never sent."""
         sent_upto = max(self.earlier_upto, self._fetched_upto)
         later = range(max(span.first, sent_upto + 1), span.last + 1)
-        # Emergencies are sent ahead of the rest.
-        return len(later) <= MAX_URGENT_IN_FLIGHT and all(
+        # Emergencies are sent ahead of the rest. The span may be of any length.
+        return len(later) <= self.tracked_count + len(self._sent_ahead) and all(
             seq in self._in_flight or seq in self._acked or seq in self._sent_ahead for seq in later
         )
 
@@ -118,8 +118,7 @@ class InFlightMessages:
             acked = {
                 seq for seq in self._in_flight for span in ranges if span.first <= seq <= span.last
             }
-            for seq in acked:
-                del self._in_flight[seq]
+            self._end_flights(acked)
             self._acked |= acked
 
     def forget_deleted(self, ranges: Iterable[SeqRange]) -> None:
@@ -158,6 +157,7 @@ class InFlightMessages:
             self._fetched_upto = self.earlier_upto = 0
 
     def _end_flights(self, seqs: set[int]) -> None:
-        self._sent_ahead |= {seq for seq in seqs if seq > self._fetched_upto}
+        ended = self._sent_ahead | seqs
+        self._sent_ahead = {seq for seq in ended if seq > self._fetched_upto}
         for seq in seqs:
             del self._in_flight[seq]

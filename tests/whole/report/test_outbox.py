@@ -241,6 +241,36 @@ def test_an_emergency_that_an_earlier_connection_sent_ahead_may_be_acknowledged(
     assert outbox.acknowledge(outbox.epoch, (SeqRange(4, 4),)) == (SeqRange(4, 4),)
 
 
+def test_an_emergency_that_was_sent_ahead_and_deleted_is_part_of_a_later_range(
+    outboxes: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "MAX_UNCOMMITTED_DELETES", 0)
+    outbox = outboxes(tmp_path)
+    for number in range(1, 5):
+        assert outbox.put(make_event(number)).wait(10)
+    assert outbox.put(make_event(5, "stopped")).wait(10)
+    assert [row.seq for row in outbox.fetch(1)] == [5]
+    outbox.acknowledge(outbox.epoch, (SeqRange(5, 5),))
+    wait_until(lambda: on_disk(tmp_path) == [1, 2, 3, 4])
+    assert [row.seq for row in outbox.fetch(100)] == [1, 2, 3, 4]
+    assert outbox.acknowledge(outbox.epoch, (SeqRange(1, 5),)) == (SeqRange(1, 5),)
+
+
+def test_more_emergencies_than_overtake_at_once_may_be_acknowledged_as_one_range(
+    outboxes: Open, tmp_path: Path
+) -> None:
+    outbox = outboxes(tmp_path)
+    outbox.put(make_event(1)).wait(10)
+    for number in range(2, 152):
+        ticket = outbox.put(make_event(number, "stopped"))
+    assert ticket.wait(10)
+    assert [row.seq for row in outbox.fetch(100)] == list(range(151, 51, -1))
+    assert outbox.acknowledge(outbox.epoch, (SeqRange(52, 151),)) == (SeqRange(52, 151),)
+    assert [row.seq for row in outbox.fetch(50)] == list(range(51, 1, -1))
+    assert outbox.acknowledge(outbox.epoch, (SeqRange(2, 151),)) == (SeqRange(2, 151),)
+    assert outbox.acknowledge(outbox.epoch, (SeqRange(1, 151),)) == ()
+
+
 def test_over_the_size_limit_pictures_are_dropped_with_a_receipt(
     outboxes: Open, tmp_path: Path
 ) -> None:

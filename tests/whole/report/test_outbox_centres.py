@@ -260,3 +260,16 @@ def test_a_damaged_row_of_a_centre_costs_repeated_messages_only(
     assert second.epoch != first.epoch
     second.expect_centres(BOTH)
     assert sent(second) == [1, 2, 3]
+
+
+def test_centres_without_end_cost_no_commit(outboxes: Open, tmp_path: Path) -> None:
+    outbox = outboxes(tmp_path)
+    commits: list[None] = []
+    outbox.on_commit(lambda: commits.append(None))
+    for number in range(100):
+        outbox.remember_centre(f"centre-{number}", is_retired=False)
+        outbox.remember_centre(f"centre-{number}", is_retired=True)
+    outbox.remember_centre("city", is_retired=False)
+    assert commits == []
+    outbox.close()
+    assert outboxes(tmp_path).centres.awaited == ("city",)
