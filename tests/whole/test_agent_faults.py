@@ -166,6 +166,7 @@ def test_each_field_of_health_has_one_provider(tmp_path: Path) -> None:
         agent._health_fields(),
         agent.health_monitor.health_fields(),
         agent.actuators.health_fields(),
+        agent._live.health_fields(),
     )
     given = [name for fields in providers for name in fields]
     assert sorted([*given, "cameras", "detectors", "omitted"]) == sorted(
