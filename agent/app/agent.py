@@ -13,6 +13,7 @@ import msgspec
 from agent import __version__
 from agent.app.actuator_specs import ActuatorSpecs
 from agent.app.actuators import Actuators
+from agent.app.birth import BirthBuilder
 from agent.app.box_services import BoxServices
 from agent.app.camera_pipeline import CameraPipeline
 from agent.app.care_commands import CareCommands, MakeAddedCommands, no_added_commands
@@ -20,7 +21,6 @@ from agent.app.clip_service import ClipService, open_link_budget
 from agent.app.clip_workers import make_clip_workers
 from agent.app.config_wiring import ConfigSource, config_topics, make_config_stage
 from agent.app.custody import open_custody
-from agent.app.declaration import build_declaration
 from agent.app.footage_commands import FootageCommands
 from agent.app.health_reporter import HealthReporter
 from agent.app.incidents import make_incident_stage
@@ -32,7 +32,6 @@ from agent.app.state_folder import set_damaged_aside
 from agent.base.clock import Clock, boot_id, unix_ns
 from agent.base.health_model import HealthReport, OutboxHealth
 from agent.base.sha256 import sha256_hex
-from agent.base.update_keyring import trusts_test_authority
 from agent.base.uuid7 import uuid7_factory
 from agent.capture.camera_source import CameraSource
 from agent.capture.jpeg import shrink_jpeg
@@ -51,12 +50,10 @@ from agent.recording.retention.event_holds import EventHolds
 from agent.recording.retention.hold_store import HoldStore
 from agent.recording.retention.retention_stage import RetentionStage
 from agent.reporting import topics
-from agent.reporting.mqtt.connection import BirthInputs
 from agent.reporting.mqtt.downlink import Downlink
 from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.outbox.outbox import Outbox
 from agent.reporting.outbox.submit import MessageSubmitter
-from agent.reporting.payloads import DeclarationData
 from agent.runtime.sd_notify import Notifier
 from agent.runtime.stage import Stage
 from agent.runtime.supervisor import STOP_DEADLINE_S, Order, Supervisor
@@ -111,7 +108,7 @@ class Agent:
         identity, self.custody = open_custody(
             config.box, state_dir, machine_root, clock, self.faults
         )
-        self._public_key = base64.b64encode(identity.public_key_raw).decode()
+        public_key = base64.b64encode(identity.public_key_raw).decode()
         self._receipt_queue = ReceiptQueue(
             self.custody.append, self.faults, self.custody.read_lines_backwards
         )
@@ -139,6 +136,7 @@ class Agent:
         services = self._open_services(state_dir, machine_root, hold_store, recorded_cameras)
         self._retention = services.retention
         self.pipelines = tuple(CameraPipeline(source, services) for source in sources)
+        self._births = BirthBuilder(config, public_key, self._owner_policies, self.pipelines)
         selftest = SelfTestService(
             state_dir, self.outbox, self._publisher.publish_event, self._new_id, clock, self.faults
         )
@@ -156,7 +154,7 @@ class Agent:
             rng,
             self._clips,
             self._publisher.record_service_action,
-            self._build_declaration,
+            self._births.build_declaration,
             stop_agent=stop_agent,
             make_added_commands=make_added_commands,
         )
@@ -195,7 +193,7 @@ class Agent:
             config.broker,
             self.outbox,
             self.faults,
-            self._birth_inputs,
+            lambda: self._births.build_birth(self.actuators, self._config_stage),
             clock,
             rng,
             Downlink(
@@ -253,11 +251,7 @@ class Agent:
 
     def start(self) -> None:
         """Write the receipt of the start, start every thread, and notify systemd."""
-        started = receipts.AgentStarted(
-            public_key=self._public_key,
-            versions=_versions(),
-            recipients=tuple(recipient.id for recipient in self._config.record.recipient),
-        )
+        started = self._births.build_started_receipt()
         self._receipt_queue.enqueue(started, self._clock.boottime_ns())
         self._chain_head_publisher.flush()
         if (restart := self.health_monitor.report_restart()) is not None:
@@ -398,35 +392,8 @@ class Agent:
             if pipeline.counts().is_stuck and wants_restart(pipeline.name)
         )
 
-    def _birth_inputs(self) -> BirthInputs:
-        return BirthInputs(
-            site=self._config.box.site,
-            public_key=self._public_key,
-            versions=_versions(),
-            commands_authenticated=self._authority is not None,
-            cameras=tuple(pipeline.capabilities() for pipeline in self.pipelines),
-            declaration=self._build_declaration(),
-            heads=self.actuators.head_capabilities(),
-            pins=self.actuators.pin_capabilities(),
-            groups=self._config.box.groups,
-            config=self._config_stage.reported() if self._config_stage else None,
-        )
-
-    def _build_declaration(self) -> DeclarationData:
-        return build_declaration(
-            self._config,
-            self._owner_policies,
-            [pipeline.name for pipeline in self.pipelines if pipeline.is_masked],
-            self._public_key,
-            trusts_test_authority=trusts_test_authority(DEFAULT_ROOT),
-        )
-
     def _send_health(self) -> None:
         self._submitter.resubmit_failed()
         self._mqtt_session.unstored.put(
             topics.build_health_message(self.health(), self._clock.boottime_ns())
         )
-
-
-def _versions() -> dict[str, str]:
-    return {"vigie": __version__}
