@@ -24,10 +24,10 @@ from agent.base.uuid7 import uuid7_factory
 from agent.config.broker import BrokerConfig
 from agent.faults.registry import FaultRegistry
 from agent.reporting import topics
+from agent.reporting.declaration.data import DeclarationData
 from agent.reporting.mqtt.connection import BirthInputs
 from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.outbox.outbox import Outbox
-from agent.reporting.payloads import DeclarationData
 from agent.reporting.topics import OutgoingMessage
 from agent.runtime.stage import StageThread
 from bench.mosquitto import running_mosquitto

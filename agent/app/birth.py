@@ -11,8 +11,8 @@ from agent.base.update_keyring import trusts_test_authority
 from agent.config.configuration import Config, InstitutionConfig
 from agent.health.vitals.procfs import DEFAULT_ROOT
 from agent.recording.custody.receipts import AgentStarted
+from agent.reporting.declaration.data import DeclarationData
 from agent.reporting.mqtt.connection import BirthInputs
-from agent.reporting.payloads import DeclarationData
 
 _VERSIONS = {"vigie": __version__}
 

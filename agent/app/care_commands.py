@@ -23,8 +23,8 @@ from agent.health.health_file import get_runtime_dir
 from agent.health.reboot_command import RebootCommandHandler
 from agent.health.restart_command import FindObstacle, RestartCommandHandler
 from agent.health.update_fault import SLOT_STATE_DIR
+from agent.reporting.declaration.data import DeclarationData
 from agent.reporting.mqtt.session import MqttSession
-from agent.reporting.payloads import DeclarationData
 from agent.runtime.stage import Stage
 
 

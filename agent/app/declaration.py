@@ -6,7 +6,7 @@ from agent import __version__
 from agent.base.model import LABELS
 from agent.config.configuration import MAX_AGE_DAYS, CameraConfig, Config, InstitutionConfig
 from agent.config.declaration import DeclarationConfig
-from agent.reporting.payloads import (
+from agent.reporting.declaration.data import (
     DeclarationData,
     DeclaredCamera,
     DeclaredController,

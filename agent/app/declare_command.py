@@ -7,7 +7,7 @@ import msgspec
 
 from agent.commands.command import CommandProgressSink, ValidCommand
 from agent.commands.permission import Permission
-from agent.reporting.payloads import DeclarationData
+from agent.reporting.declaration.data import DeclarationData
 
 VERB = "declare"
 

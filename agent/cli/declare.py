@@ -15,8 +15,9 @@ from agent.cli.output import print_json
 from agent.commands.local_command import send_command
 from agent.config import configuration
 from agent.reporting import topics
+from agent.reporting.declaration.data import DeclarationData
 from agent.reporting.declaration.page import LANGUAGES, render_page
-from agent.reporting.payloads import DeclarationData, DeclarationMessage
+from agent.reporting.payloads import DeclarationMessage
 
 REPLY_TIMEOUT_S = 30.0
 MAX_MESSAGE_BYTES = 262_144

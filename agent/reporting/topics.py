@@ -15,10 +15,10 @@ from agent.base.health_model import HealthReport
 from agent.base.json_decode import JsonDecoder, MalformedJson, decode_any_json, decode_json
 from agent.base.model import Event, Reply, TrafficCounts
 from agent.base.sha256 import sha256_hex
+from agent.reporting.declaration.data import DeclarationData
 from agent.reporting.payloads import (
     ConfigMessage,
     CustodyHead,
-    DeclarationData,
     DeclarationMessage,
     Envelope,
     EventData,

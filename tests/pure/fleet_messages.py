@@ -8,8 +8,8 @@ from agent.base.clock import ClockTrust
 from agent.base.health_model import CameraHealth, Fault, HealthReport, OutboxHealth, Vitals
 from agent.base.model import LABELS, Event
 from agent.reporting import topics
+from agent.reporting.declaration.data import DeclarationData
 from agent.reporting.payloads import (
-    DeclarationData,
     DeclarationMessage,
     EventMessage,
     HealthMessage,

@@ -8,7 +8,7 @@ import pytest
 from agent.app.declaration import build_declaration
 from agent.base.model import LABELS
 from agent.config.configuration import Config, InstitutionConfig
-from agent.reporting.payloads import DeclarationData
+from agent.reporting.declaration.data import DeclarationData
 
 TABLES = {
     "box": {"id": "casa-0001", "site": "Bd Zerktouni"},

@@ -15,13 +15,13 @@ from agent.base.model import LABELS
 from agent.config.configuration import Config
 from agent.config.declaration import iter_missing
 from agent.faults.texts import Language
-from agent.reporting.declaration.page import LANGUAGES, load_texts, render_page
-from agent.reporting.payloads import (
+from agent.reporting.declaration.data import (
     DeclarationData,
     DeclaredCamera,
     DeclaredController,
     DeclaredPurposes,
 )
+from agent.reporting.declaration.page import LANGUAGES, load_texts, render_page
 from tests.pure.test_declaration import CONFIG, TABLES, declare
 
 TIME = "2026-11-03T07:41:05.250Z"

@@ -17,7 +17,7 @@ import msgspec
 
 from agent.base.model import Label
 from agent.faults.texts import Language
-from agent.reporting.payloads import DeclarationData, DeclaredCamera
+from agent.reporting.declaration.data import DeclarationData, DeclaredCamera
 
 LANGUAGES: tuple[Language, ...] = ("fr", "ar", "en")
 """In the order of the page."""

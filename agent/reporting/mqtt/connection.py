@@ -9,6 +9,7 @@ import msgspec
 from agent.config.broker import BrokerConfig
 from agent.faults.registry import FaultCode, FaultRegistry
 from agent.reporting import centre_topics, topics
+from agent.reporting.declaration.data import DeclarationData
 from agent.reporting.mqtt.centre_link import CentreLink
 from agent.reporting.mqtt.centre_messages import CentreMessages
 from agent.reporting.mqtt.command_receiver import CommandReceiver
@@ -40,7 +41,6 @@ from agent.reporting.outbox.schema import OutboxRow
 from agent.reporting.outbox.writer import OutboxError
 from agent.reporting.payloads import (
     CameraCapabilities,
-    DeclarationData,
     HeadCapabilities,
     LostStatus,
     OnlineStatus,

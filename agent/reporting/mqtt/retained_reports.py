@@ -5,11 +5,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from agent.reporting import topics
+from agent.reporting.declaration.data import DeclarationData
 from agent.reporting.mqtt.message_forms import retained_forms
 from agent.reporting.mqtt.publications import Publications
 from agent.reporting.mqtt.send_window import SendWindow
 from agent.reporting.outbox.outbox import Outbox
-from agent.reporting.payloads import DeclarationData, ReportedConfig
+from agent.reporting.payloads import ReportedConfig
 
 
 class RetainedReports:

@@ -14,6 +14,7 @@ from agent.base.model import LABELS, IncomingCommand
 from agent.capture.jpeg import shrink_jpeg
 from agent.config.broker import BrokerConfig
 from agent.faults.registry import FaultRegistry
+from agent.reporting.declaration.data import DeclarationData
 from agent.reporting.mqtt import packets, paho_transport
 from agent.reporting.mqtt.ack_mode import AckMode
 from agent.reporting.mqtt.connect_packet import MAX_PACKET_BYTES
@@ -21,7 +22,7 @@ from agent.reporting.mqtt.connection import BirthInputs
 from agent.reporting.mqtt.downlink import Downlink
 from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.outbox.outbox import Outbox
-from agent.reporting.payloads import DeclarationData, OnlineStatus, StatusMessage
+from agent.reporting.payloads import OnlineStatus, StatusMessage
 from agent.runtime.stage import StageThread
 from centre.client import DEFAULT_CENTRE, CentreClient, ReceivedMessage
 from centre.store import CentreStore
