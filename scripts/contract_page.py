@@ -73,7 +73,9 @@ def _topic_lines(document: Document) -> Iterator[str]:
     for name, channel in document["channels"].items():
         if channel["address"] is None:
             continue
-        messages = ", ".join(f"[{message}](#{message.lower()})" for message in channel["messages"])
+        messages = ", ".join(
+            f"[{message}](#message-{message.lower()})" for message in channel["messages"]
+        )
         action = {"send": "publishes", "receive": "receives"}[actions[name]]
         kept = "yes" if retained[name] else "no"
         yield f"| `{channel['address']}` | {action} | {kept} | {messages} |"
@@ -89,7 +91,7 @@ def _topic_lines(document: Document) -> Iterator[str]:
 def _message_lines(document: Document) -> Iterator[str]:
     yield "## Messages\n"
     for name, message in document["components"]["messages"].items():
-        yield f"### {name}\n\n{message['summary']}\n"
+        yield f"### Message {name}\n\n{message['summary']}\n"
         is_picture = message["contentType"] == "image/jpeg"
         payload = f"`{message['contentType']}`"
         if not is_picture:

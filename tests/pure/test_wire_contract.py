@@ -178,3 +178,12 @@ def test_each_alternative_of_a_message_is_told_apart_by_its_own_word() -> None:
 def test_the_reference_page_equals_the_generated_one() -> None:
     page = (ROOT / "docs" / "contract.md").read_text(encoding="utf-8")
     assert contract_page.render() == page, "run `make docs`"
+
+
+def test_each_link_of_the_reference_page_leads_to_one_title() -> None:
+    page = contract_page.render()
+    titles = [
+        title.lower().replace(" ", "-") for title in re.findall(r"^#+ (.+)$", page, re.MULTILINE)
+    ]
+    assert len(titles) == len(set(titles))
+    assert set(re.findall(r"\]\(#([^)]+)\)", page)) <= set(titles)
