@@ -9,14 +9,13 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from agent.authority.signed_message import JwsMessage
-from agent.base.errors import UserError
 from agent.base.model import IncidentReport
 from agent.config.broker import BrokerConfig
 from agent.reporting import topics
 from agent.reporting.mqtt.packets import ReceivedPublish
 from agent.reporting.payloads import EventMessage
-from centre.command_exchange import CONNECT_TIMEOUT_S
-from centre.publisher import OutgoingPublish, Publisher, run_until
+from centre.broker_connection import BrokerConnection
+from centre.publisher import OutgoingPublish
 
 RETAINED_TIMEOUT_S = 3.0
 """For the order that the broker has, which follows the subscription at once."""
@@ -45,60 +44,40 @@ class IncidentExchange:
         clock_ns: Callable[[], int],
     ) -> None:
         """Raise UserError if a file of the broker's configuration cannot be read."""
-        self._broker = broker
         self._incident_id = incident_id
         self._topic = topics.INCIDENT_FILTER.removesuffix("+") + incident_id
         self._clock_ns = clock_ns
         self._reports: deque[BoxReport] = deque()
         self._has_order = False
         self._revision = 0
-        self._problem: str | None = None
-        self._refusal: str | None = None
-        self._publisher = Publisher(
-            broker,
-            f"vigie-incident-{rng.getrandbits(32):08x}",
-            [self._topic, REPORTS_FILTER],
-            self._on_publish,
-            rng,
-            clock_ns,
-            on_refused=self._set_refusal,
-            on_connection_change=self._set_problem,
+        self._connection = BrokerConnection(
+            broker, [self._topic, REPORTS_FILTER], self._on_publish, "incident", rng, clock_ns
         )
 
     def close(self) -> None:
         """Disconnect."""
-        self._publisher.close()
+        self._connection.close()
 
     def read_revision(self) -> int:
         """Return the revision of the order that the broker has, 0 if it has none. Raises: UserError if it cannot be
         reached.
         """
-        if not run_until(
-            self._publisher, self._publisher.online.is_set, CONNECT_TIMEOUT_S, self._clock_ns
-        ):
-            raise UserError(self._problem or f"{self._broker.url}: no answer")
-        run_until(self._publisher, lambda: self._has_order, RETAINED_TIMEOUT_S, self._clock_ns)
+        self._connection.connect()
+        self._connection.wait_until(lambda: self._has_order, RETAINED_TIMEOUT_S)
         return self._revision
 
     def publish(self, payload: bytes, expiry_s: int) -> None:
         """Publish an order, which the broker keeps for `expiry_s`. Raises: UserError if it does not take it."""
-        self._publisher.send(
+        self._connection.send(
             OutgoingPublish(topic=self._topic, payload=payload, retained=True, expiry_s=expiry_s)
         )
-        is_taken = run_until(
-            self._publisher,
-            lambda: not self._publisher.has_unsent or self._refusal is not None,
-            CONNECT_TIMEOUT_S,
-            self._clock_ns,
-        )
-        if self._refusal is not None or not is_taken:
-            raise UserError(self._refusal or self._problem or f"{self._broker.url}: no answer")
+        self._connection.flush()
 
     def reports(self, revision: int, timeout_s: float) -> Iterator[BoxReport]:
         """Yield the reports of a revision that come within `timeout_s`."""
         deadline_ns = self._clock_ns() + round(timeout_s * 1e9)
         while (left_s := (deadline_ns - self._clock_ns()) / 1e9) > 0:
-            run_until(self._publisher, lambda: bool(self._reports), left_s, self._clock_ns)
+            self._connection.wait_until(lambda: bool(self._reports), left_s)
             while self._reports:
                 report = self._reports.popleft()
                 if report.report.revision == revision:
@@ -116,12 +95,6 @@ class IncidentExchange:
         report = message.data.incident
         if isinstance(report, IncidentReport) and report.incident == self._incident_id:
             self._reports.append(BoxReport(box=message.box, report=report))
-
-    def _set_refusal(self, refusal: str) -> None:
-        self._refusal = refusal
-
-    def _set_problem(self, problem: str | None) -> None:
-        self._problem = problem
 
 
 def read_revision(payload: bytes) -> int:

@@ -3,6 +3,7 @@
 import argparse
 import random
 import secrets
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -22,12 +23,12 @@ from agent.cli.output import parse_text
 from agent.config.broker import BrokerConfig
 from agent.reporting import topics
 from centre import control_keys, signing
+from centre.broker_connection import BrokerConnection
 from centre.cli.broker_arguments import add_broker, parse_broker
-from centre.publisher import OutgoingPublish, Publisher, run_until
+from centre.publisher import OutgoingPublish
 
 MAX_AUTHORITY_YEARS = 30.0
 CENTRE_LIFETIME = timedelta(days=90)
-PUBLISH_TIMEOUT_S = 15.0
 
 
 def add_parser(commands: Commands) -> None:
@@ -139,27 +140,22 @@ def _revoke(args: argparse.Namespace) -> int:
 
 def _publish(broker: BrokerConfig, message: bytes, name: str) -> None:
     """Publish the revocation list, retained. Raises: UserError if the broker does not take it."""
-    problems = [f"no answer in {PUBLISH_TIMEOUT_S:g} s"]
     rng = random.Random()  # noqa: S311 - jitter and a client id, no secret
-    clock_ns = SystemClock().boottime_ns
-    publisher = Publisher(
-        broker,
-        f"vigie-key-{rng.getrandbits(32):08x}",
-        [topics.REVOCATIONS_TOPIC],
-        lambda _: None,
-        rng,
-        clock_ns,
-        on_refused=problems.append,
-        on_connection_change=lambda problem: problems.append(problem) if problem else None,
+    connection = BrokerConnection(
+        broker, [topics.REVOCATIONS_TOPIC], lambda _: None, "key", rng, SystemClock().boottime_ns
     )
-    publisher.send(OutgoingPublish(topic=topics.REVOCATIONS_TOPIC, payload=message, retained=True))
-    is_sent = run_until(publisher, lambda: not publisher.has_unsent, PUBLISH_TIMEOUT_S, clock_ns)
-    publisher.close()
-    if not is_sent or len(problems) > 1:
+    try:
+        with closing(connection):
+            connection.connect()
+            connection.send(
+                OutgoingPublish(topic=topics.REVOCATIONS_TOPIC, payload=message, retained=True)
+            )
+            connection.flush()
+    except UserError as error:
         raise UserError(
-            f"{broker.url}: {problems[-1]}: {name} is written, and not published; allowed: the same command "
-            "again, without a certificate"
-        )
+            f"{error}: {name} is written, and not published; allowed: the same command again, without a "
+            "certificate"
+        ) from error
 
 
 def _new_serial() -> int:

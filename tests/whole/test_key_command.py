@@ -100,6 +100,6 @@ def test_a_revocation_list_is_published_retained_and_its_number_grows(
 def test_a_broker_that_does_not_answer_leaves_the_list_to_be_published_again(
     authority: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("centre.cli.key.PUBLISH_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("centre.broker_connection.ANSWER_TIMEOUT_S", 0.5)
     assert main(["key", "revoke", str(authority), "--broker", "mqtt://127.0.0.1:1"]) == 2
     assert "is written, and not published" in capsys.readouterr().err
