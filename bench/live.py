@@ -32,7 +32,7 @@ from bench import box
 from bench.cpu import process_cpu_s
 from bench.mosquitto import running_mosquitto
 from bench.processes import running_process
-from bench.slow_link import slow_uplink
+from bench.slow_link import link_to
 from bench.table import Row
 from tests.contracts.video_receiver import ServerCertificate, VideoServer
 from tests.whole.report.conftest import CLOCK, make_event
@@ -111,8 +111,8 @@ def _emergency_delays_ms(*, has_look: bool) -> list[float]:
             client.on_message = lambda *_: arrived_s.append(time.monotonic())
             client.connect("127.0.0.1", port)
             client.loop_start()
-            with slow_uplink(port, UPLINK_BYTES_S) as uplink:
-                config = BrokerConfig(url=f"mqtt://127.0.0.1:{uplink}", ack="broker")
+            with link_to(port, UPLINK_BYTES_S) as link:
+                config = BrokerConfig(url=link.url, ack="broker")
                 with ReportingBox(config, folder / "outbox") as reporting:
                     wait_until(lambda: reporting.session.health().connected)
                     sent_s = _send_emergencies(reporting, has_look=has_look)

@@ -92,7 +92,7 @@ class InFlightMessages:
             if (
                 seq in self._in_flight
                 or seq in self._acked
-                or (unsent_only and seq <= self._fetched_upto)
+                or (unsent_only and (seq <= self._fetched_upto or seq in self._sent_ahead))
             ):
                 return False
             self._reserved.add(seq)

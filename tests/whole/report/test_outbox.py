@@ -18,7 +18,7 @@ from agent.reporting.outbox import files, writer
 from agent.reporting.outbox.outbox import Outbox
 from agent.reporting.outbox.writer import OutboxError
 from agent.reporting.payloads import LostMessages, OutboxDamaged, ReceiptData, SeqRange
-from agent.reporting.topics import build_snapshot_message
+from agent.reporting.topics import build_incident_picture, build_snapshot_message
 from tests.whole.report.conftest import event_number, make_event, open_outbox
 from tests.whole.report.reporting_box import wait_until
 
@@ -269,6 +269,28 @@ def test_more_emergencies_than_overtake_at_once_may_be_acknowledged_as_one_range
     assert [row.seq for row in outbox.fetch(50)] == list(range(51, 1, -1))
     assert outbox.acknowledge(outbox.epoch, (SeqRange(2, 151),)) == (SeqRange(2, 151),)
     assert outbox.acknowledge(outbox.epoch, (SeqRange(1, 151),)) == ()
+
+
+def test_a_picture_of_an_incident_that_was_sent_ahead_is_not_replaced_under_its_number(
+    outboxes: Open, tmp_path: Path
+) -> None:
+    outbox = outboxes(tmp_path)
+    for number in range(1, 4):
+        assert outbox.put(make_event(number)).wait(10)
+    pictures = [
+        build_incident_picture("north", bytes([number]), 1, event_id="incident-1")
+        for number in range(3)
+    ]
+    for picture in pictures[:2]:
+        ticket = outbox.put(picture)
+        assert ticket.wait(10)
+        assert ticket.seq == 4
+    assert [row.seq for row in outbox.fetch(1)] == [4]
+    # The centre may have it, and would take another one of this number for a repeat.
+    outbox.requeue_in_flight()
+    ticket = outbox.put(pictures[2])
+    assert ticket.wait(10)
+    assert ticket.seq == 5
 
 
 def test_over_the_size_limit_pictures_are_dropped_with_a_receipt(
