@@ -44,7 +44,8 @@ class StartConfig(msgspec.Struct, frozen=True, kw_only=True):
 def load_start_config(path: Path, clock: Clock, boot: str) -> StartConfig:
     """Load a configuration for the agent's start; a trial that this start ends is rolled back first.
 
-    A stored version that does not fit a changed file is left out. Raises: UserError if the file is wrong.
+    A stored version that does not fit a changed file is left out; one on trial is rolled back. Raises: UserError if the
+    file is wrong.
     """
     base = configuration.load_base(path)
     store = DesiredStore(Path(base.box.state))
@@ -63,8 +64,21 @@ def load_start_config(path: Path, clock: Clock, boot: str) -> StartConfig:
             raise
         log.error("the centre's configuration %d is not used: %s", overlay.version, error)
         refusal = config_check.find_overlay_problems(path, overlay, store, clock) or [str(error)]
-        start = load_with(path, Overlay(), store, clock)
+        start = (
+            load_start_config(path, clock, boot)
+            if _end_trial(store)
+            else load_with(path, Overlay(), store, clock)
+        )
         return msgspec.structs.replace(start, refusal=tuple(refusal))
+
+
+def _end_trial(store: DesiredStore) -> bool:
+    """Roll back the version on trial. Return False if there is none."""
+    try:
+        return store.undo() is not None
+    except OSError as error:
+        log.error("the centre's configuration: %s", error)
+        return False
 
 
 def load_with(path: Path, overlay: Overlay, store: DesiredStore, clock: Clock) -> StartConfig:

@@ -373,6 +373,20 @@ def test_a_version_that_no_longer_fits_a_changed_file_is_left_out_and_reported(p
     assert (pole.stage.reported().version, pole.reasons()) == (1, ())
 
 
+def test_a_version_on_trial_that_does_not_fit_a_changed_file_is_rolled_back(pole: Pole) -> None:
+    pole.send(1, settings={"record": {"max_age_h": 24}})
+    pole.start()
+    pole.live_s(MIN_TRIAL_S + 2)
+    pole.send(2, settings={"camera": {"north": {"detect": {"fps": 5}}}})
+    pole.path.write_text(CONFIG.replace("north", "south"))
+    start = pole.start()
+    assert start.config.record.max_age_h == 24
+    reported = pole.stage.reported()
+    assert (reported.state, reported.version) == ("in_force", 1)
+    assert pole.reasons() == ("camera.north: no such camera; there are: south",)
+    assert pole.store.pending() is None
+
+
 def damage(pole: Pole) -> None:
     file = pole.path.parent / "state" / DESIRED_DIR / "overlay.json"
     file.write_bytes(file.read_bytes().replace(b"amina", b"amine"))
