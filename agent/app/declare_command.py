@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from agent.commands.command import CommandProgressSink, ValidCommand
+from agent.commands.command import CommandProgressSink, QueuedCommandHandler, ValidCommand
 from agent.commands.permission import Permission
 from agent.reporting.declaration.data import DeclarationData
 
@@ -20,7 +20,7 @@ Args: TypeAlias = DeclareArgs
 Result: TypeAlias = DeclarationData
 
 
-class DeclareCommandHandler:
+class DeclareCommandHandler(QueuedCommandHandler):
     """Handles `declare`; see `agent.commands.command.CommandHandler`.
 
     `publish` has the retained declaration published again.
@@ -28,7 +28,6 @@ class DeclareCommandHandler:
 
     name = VERB
     args_type = Args
-    priority_lanes = ()
 
     def __init__(
         self, build_declaration: Callable[[], DeclarationData], publish: Callable[[], None]
@@ -47,10 +46,6 @@ class DeclareCommandHandler:
     def permission(self, args: DeclareArgs) -> Permission:
         """Return `see`, of no camera: a declaration is public."""
         return Permission(action="see")
-
-    def priority_lane(self, args: DeclareArgs) -> str | None:
-        """Return None: the command waits its turn."""
-        return None
 
     def run(self, command: ValidCommand, progress_sink: CommandProgressSink) -> DeclarationData:
         """Publish the declaration again, and return it."""

@@ -4,7 +4,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from agent.commands.command import CommandProgressSink, Deferred, ValidCommand
+from agent.commands.command import CommandProgressSink, Deferred, QueuedCommandHandler, ValidCommand
 from agent.commands.permission import Permission
 from agent.commands.requester import CommandRejected
 from agent.reporting.renewal.renewed import RenewalFailed, RenewedCertificate, RequestRenewal
@@ -22,12 +22,11 @@ Args: TypeAlias = RenewArgs
 Result: TypeAlias = RenewedCertificate
 
 
-class RenewCommandHandler:
+class RenewCommandHandler(QueuedCommandHandler):
     """Handles `renew`; see `agent.commands.command.CommandHandler`. `request` is None without `[renewal]`."""
 
     name = VERB
     args_type = Args
-    priority_lanes = ()
 
     def __init__(self, request: RequestRenewal | None) -> None:
         self._request = request
@@ -43,10 +42,6 @@ class RenewCommandHandler:
     def permission(self, args: RenewArgs) -> Permission:
         """Return `maintain`."""
         return Permission(action="maintain")
-
-    def priority_lane(self, args: RenewArgs) -> str | None:
-        """Return None: the command waits its turn."""
-        return None
 
     def run(self, command: ValidCommand, progress_sink: CommandProgressSink) -> Deferred:
         """Request the renewal. Raises: CommandRejected."""

@@ -10,7 +10,7 @@ from typing import Annotated, TypeAlias
 import msgspec
 
 from agent.base.model import SelfTestStep
-from agent.commands.command import CommandProgressSink, Deferred, ValidCommand
+from agent.commands.command import CommandProgressSink, Deferred, QueuedCommandHandler, ValidCommand
 from agent.commands.permission import Permission
 from agent.commands.requester import CommandRejected
 
@@ -54,7 +54,7 @@ Args: TypeAlias = Echo | PublishSelfTestResult
 Result: TypeAlias = SelfTestReply
 
 
-class SelfTestCommandHandler:
+class SelfTestCommandHandler(QueuedCommandHandler):
     """Handler of `selftest`.
 
     `send(command_id, on_acked)` puts a message into the outbox and raises CommandRejected if it is not
@@ -63,7 +63,6 @@ class SelfTestCommandHandler:
 
     name = VERB
     args_type = Args
-    priority_lanes = ()
 
     def __init__(
         self,
@@ -88,10 +87,6 @@ class SelfTestCommandHandler:
     def permission(self, args: Args) -> Permission:
         """Return `maintain`."""
         return Permission(action="maintain")
-
-    def priority_lane(self, args: Args) -> str | None:
-        """Return None: the command waits its turn."""
-        return None
 
     def run(
         self, command: ValidCommand, progress_sink: CommandProgressSink

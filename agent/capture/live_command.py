@@ -10,7 +10,7 @@ from agent.capture.live_looks import MAX_LOOK_S, LiveLooks, LiveResult, Look, Pi
 from agent.capture.live_video import MAX_VIDEO_LOOKS, LiveVideo
 from agent.capture.snapshot_command import CameraAccess
 from agent.capture.video_target import parse_target
-from agent.commands.command import CommandProgressSink, Deferred, ValidCommand
+from agent.commands.command import CommandProgressSink, Deferred, QueuedCommandHandler, ValidCommand
 from agent.commands.permission import Permission
 from agent.commands.requester import CommandRejected
 from agent.config.link import LinkConfig
@@ -84,7 +84,7 @@ Args: TypeAlias = LivePictures | LiveVideoStream | StopLive
 Result: TypeAlias = LiveResult
 
 
-class LiveCommandHandler:
+class LiveCommandHandler(QueuedCommandHandler):
     """Begins and ends live looks. The reply to a look comes at its end.
 
     `wake` makes the stage `live` request the first picture. `online_session` returns the number of the
@@ -93,7 +93,6 @@ class LiveCommandHandler:
 
     name = VERB
     args_type = Args
-    priority_lanes = ()
 
     def __init__(
         self,
@@ -126,10 +125,6 @@ class LiveCommandHandler:
     def permission(self, args: Args) -> Permission:
         """Return `see`, for the camera: video goes to hosts of the configuration only."""
         return Permission(action="see", cameras=(args.camera,))
-
-    def priority_lane(self, args: Args) -> str | None:
-        """Return None: a look waits for the commands before it."""
-        return None
 
     def run(
         self, command: ValidCommand, progress_sink: CommandProgressSink

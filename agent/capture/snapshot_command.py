@@ -11,7 +11,7 @@ import msgspec
 from agent.base.sha256 import sha256_hex
 from agent.capture.next_frame import NextFrame
 from agent.capture.packet_tap import PacketTap
-from agent.commands.command import CommandProgressSink, Deferred, ValidCommand
+from agent.commands.command import CommandProgressSink, Deferred, QueuedCommandHandler, ValidCommand
 from agent.commands.permission import Permission
 from agent.commands.requester import CommandRejected, Requester
 from agent.config.names import Name
@@ -95,7 +95,7 @@ class SnapshotSink(Protocol):
         ...
 
 
-class SnapshotCommandHandler:
+class SnapshotCommandHandler(QueuedCommandHandler):
     """Answers with the next frame of a camera.
 
     `encode` returns a JPEG of a frame within a limit of bytes. `publish` gets the camera, the JPEG
@@ -105,7 +105,6 @@ class SnapshotCommandHandler:
 
     name = VERB
     args_type = Args
-    priority_lanes = ()
 
     def __init__(
         self,
@@ -132,10 +131,6 @@ class SnapshotCommandHandler:
     def permission(self, args: SnapshotArgs) -> Permission:
         """Return `see`, for the camera."""
         return Permission(action="see", cameras=(args.camera,))
-
-    def priority_lane(self, args: SnapshotArgs) -> str | None:
-        """Return None: a snapshot waits for the commands before it."""
-        return None
 
     def run(self, command: ValidCommand, progress_sink: CommandProgressSink) -> Deferred:
         """Register for the camera's next frame. The reply is deferred."""

@@ -16,7 +16,7 @@ from agent.clips.clip_task import ClipForm
 from agent.clips.upload_queue import UploadQueue, UploadRecord
 from agent.clips.upload_replies import DEFERRED, UploadReplies
 from agent.clips.upload_target import PresignedPut, UploadTarget, check_target, target_host
-from agent.commands.command import CommandProgressSink, Deferred, ValidCommand
+from agent.commands.command import CommandProgressSink, Deferred, QueuedCommandHandler, ValidCommand
 from agent.commands.permission import Permission
 from agent.commands.requester import CommandRejected, Requester
 from agent.config.configuration import InstitutionConfig
@@ -54,12 +54,11 @@ Args: TypeAlias = ClipArgs
 Result: TypeAlias = ClipResult
 
 
-class ClipCommandHandler:
+class ClipCommandHandler(QueuedCommandHandler):
     """Accepts clips. `list_cameras` returns the cameras that have footage, `policies` are those of owners."""
 
     name = VERB
     args_type = Args
-    priority_lanes = ()
 
     def __init__(
         self,
@@ -88,10 +87,6 @@ class ClipCommandHandler:
     def permission(self, args: ClipArgs) -> Permission:
         """Return `export`, for the camera."""
         return Permission(action="export", cameras=(args.camera,))
-
-    def priority_lane(self, args: ClipArgs) -> str | None:
-        """Return None: the command waits its turn."""
-        return None
 
     def run(
         self, command: ValidCommand, progress_sink: CommandProgressSink

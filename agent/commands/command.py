@@ -206,6 +206,16 @@ class CommandHandler(Protocol):
         ...
 
 
+class QueuedCommandHandler:
+    """Base of a handler whose commands all wait their turn."""
+
+    priority_lanes: tuple[str, ...] = ()
+
+    def priority_lane(self, args: Any) -> str | None:
+        """Return None."""
+        return None
+
+
 def parse_command(
     handler: CommandHandler, command_struct: type[Command], payload: bytes, arrival_number: int
 ) -> ValidCommand:

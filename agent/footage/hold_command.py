@@ -5,7 +5,7 @@ from typing import Annotated, TypeAlias
 import msgspec
 
 from agent.base.errors import UserError
-from agent.commands.command import CommandProgressSink, Deferred, ValidCommand
+from agent.commands.command import CommandProgressSink, Deferred, QueuedCommandHandler, ValidCommand
 from agent.commands.permission import Permission
 from agent.commands.requester import CommandRejected, Requester
 from agent.config.configuration import MAX_AGE_DAYS
@@ -53,12 +53,11 @@ Args: TypeAlias = HoldArgs
 Result: TypeAlias = HoldResult
 
 
-class HoldCommandHandler:
+class HoldCommandHandler(QueuedCommandHandler):
     """Handles `hold`; see `agent.commands.command.CommandHandler`. `command_days` is the configuration's."""
 
     name = VERB
     args_type = Args
-    priority_lanes = ()
 
     def __init__(
         self,
@@ -84,10 +83,6 @@ class HoldCommandHandler:
         """Return `hold` for the camera; for longer than one requester may hold `lift_mask`, which two sign for."""
         is_long = args.days is not None and args.days > self._command_days
         return Permission(action="lift_mask" if is_long else "hold", cameras=(args.camera,))
-
-    def priority_lane(self, args: HoldArgs) -> str | None:
-        """Return None: footage is not evicted so fast."""
-        return None
 
     def run(self, command: ValidCommand, progress_sink: CommandProgressSink) -> Deferred:
         """Check the command, and queue it for the footage thread. Raises: CommandRejected."""

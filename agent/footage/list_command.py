@@ -11,7 +11,7 @@ from typing import Annotated, TypeAlias, TypeVar
 import msgspec
 
 from agent.base.clock import Clock, rfc3339
-from agent.commands.command import CommandProgressSink, Deferred, ValidCommand
+from agent.commands.command import CommandProgressSink, Deferred, QueuedCommandHandler, ValidCommand
 from agent.commands.permission import Permission
 from agent.commands.requester import CommandRejected
 from agent.config.names import Name
@@ -88,12 +88,11 @@ Result: TypeAlias = ListResult
 _Span: TypeAlias = RecordedSpan | MissingSpan
 
 
-class ListCommandHandler:
+class ListCommandHandler(QueuedCommandHandler):
     """Handles `list`; see `agent.commands.command.CommandHandler`."""
 
     name = VERB
     args_type = Args
-    priority_lanes = ()
 
     def __init__(
         self, access: FootageAccess, hold_store: HoldStore, worker: FootageWorker, clock: Clock
@@ -114,10 +113,6 @@ class ListCommandHandler:
     def permission(self, args: Args) -> Permission:
         """Return `see`, for the camera."""
         return Permission(action="see", cameras=(args.camera,))
-
-    def priority_lane(self, args: Args) -> str | None:
-        """Return None: a list waits its turn."""
-        return None
 
     def run(self, command: ValidCommand, progress_sink: CommandProgressSink) -> Deferred:
         """Queue the list for the footage thread. Raises: CommandRejected."""

@@ -5,7 +5,7 @@ from typing import TypeAlias
 import msgspec
 
 from agent.base.errors import UserError
-from agent.commands.command import CommandProgressSink, ValidCommand
+from agent.commands.command import CommandProgressSink, QueuedCommandHandler, ValidCommand
 from agent.commands.permission import Permission
 from agent.commands.requester import CommandRejected
 from agent.config.names import CaseText
@@ -34,12 +34,11 @@ Args: TypeAlias = ReleaseArgs
 Result: TypeAlias = ReleaseResult
 
 
-class ReleaseCommandHandler:
+class ReleaseCommandHandler(QueuedCommandHandler):
     """Handles `release`; see `agent.commands.command.CommandHandler`."""
 
     name = VERB
     args_type = Args
-    priority_lanes = ()
 
     def __init__(self, access: FootageAccess, hold_store: HoldStore) -> None:
         self._access = access
@@ -57,10 +56,6 @@ class ReleaseCommandHandler:
         """Return `hold`, for the hold's camera."""
         hold = self._find(args.hold)
         return Permission(action="hold", cameras=() if hold is None else (hold.camera,))
-
-    def priority_lane(self, args: ReleaseArgs) -> str | None:
-        """Return None: a release waits its turn."""
-        return None
 
     def run(self, command: ValidCommand, progress_sink: CommandProgressSink) -> ReleaseResult:
         """Request the end; the retention stage executes it within a second. Raises: CommandRejected."""

@@ -5,7 +5,7 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 
-from agent.commands.command import CommandProgressSink, ValidCommand
+from agent.commands.command import CommandProgressSink, QueuedCommandHandler, ValidCommand
 from agent.commands.permission import Permission
 from agent.config.names import Name
 
@@ -31,7 +31,7 @@ Args: TypeAlias = GpioArgs
 Result: TypeAlias = GpioResult
 
 
-class GpioCommandHandler:
+class GpioCommandHandler(QueuedCommandHandler):
     """Handles `gpio`; see `agent.commands.command.CommandHandler`.
 
     `set_output(name, active, for_s, by)` switches a pin, or raises CommandRejected.
@@ -39,7 +39,6 @@ class GpioCommandHandler:
 
     name = VERB
     args_type = Args
-    priority_lanes = ()
 
     def __init__(self, set_output: Callable[[str, bool, float | None, str], None]) -> None:
         self._set_output = set_output
@@ -55,10 +54,6 @@ class GpioCommandHandler:
     def permission(self, args: GpioArgs) -> Permission:
         """Return `switch`."""
         return Permission(action="switch")
-
-    def priority_lane(self, args: GpioArgs) -> str | None:
-        """Return None: the command waits in the queue."""
-        return None
 
     def run(self, command: ValidCommand, progress_sink: CommandProgressSink) -> GpioResult:
         """Switch the pin."""

@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from agent.commands.command import CommandProgressSink, Deferred, ValidCommand
+from agent.commands.command import CommandProgressSink, Deferred, QueuedCommandHandler, ValidCommand
 from agent.commands.pending_commands import PendingCommand, PendingCommandStore, ResumeCommand
 from agent.commands.permission import Permission
 from agent.commands.requester import CommandRejected
@@ -31,12 +31,11 @@ Args: TypeAlias = RebootArgs
 Result: TypeAlias = RestartResult
 
 
-class RebootCommandHandler:
+class RebootCommandHandler(QueuedCommandHandler):
     """Handles `reboot`; see `agent.commands.command.CommandHandler`. `obstacles` are asked in turn."""
 
     name = VERB
     args_type = Args
-    priority_lanes = ()
 
     def __init__(
         self,
@@ -63,10 +62,6 @@ class RebootCommandHandler:
     def permission(self, args: RebootArgs) -> Permission:
         """Return `maintain`."""
         return Permission(action="maintain")
-
-    def priority_lane(self, args: RebootArgs) -> str | None:
-        """Return None: the command waits its turn."""
-        return None
 
     def run(self, command: ValidCommand, progress_sink: CommandProgressSink) -> Deferred:
         """Request the reboot. The run of the next boot replies `done`."""

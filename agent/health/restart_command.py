@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from agent.commands.command import CommandProgressSink, Deferred, ValidCommand
+from agent.commands.command import CommandProgressSink, Deferred, QueuedCommandHandler, ValidCommand
 from agent.commands.pending_commands import PendingCommand, PendingCommandStore, ResumeCommand
 from agent.commands.permission import Permission
 from agent.commands.requester import CommandRejected
@@ -34,7 +34,7 @@ Args: TypeAlias = RestartArgs
 Result: TypeAlias = RestartResult
 
 
-class RestartCommandHandler:
+class RestartCommandHandler(QueuedCommandHandler):
     """Handles `restart`; see `agent.commands.command.CommandHandler`.
 
     `stop_agent` begins the agent's stop in order; None if nothing would start it again. `record_action` takes the
@@ -43,7 +43,6 @@ class RestartCommandHandler:
 
     name = VERB
     args_type = Args
-    priority_lanes = ()
 
     def __init__(
         self,
@@ -70,10 +69,6 @@ class RestartCommandHandler:
     def permission(self, args: RestartArgs) -> Permission:
         """Return `maintain`."""
         return Permission(action="maintain")
-
-    def priority_lane(self, args: RestartArgs) -> str | None:
-        """Return None: the command waits its turn."""
-        return None
 
     def run(self, command: ValidCommand, progress_sink: CommandProgressSink) -> Deferred:
         """Begin the stop. The next run replies `done`."""

@@ -14,7 +14,7 @@ import msgspec
 from agent.base.errors import UserError
 from agent.base.message import MessageData, decode_message
 from agent.base.model import RefusalCode
-from agent.commands.command import CommandProgressSink, Deferred, ValidCommand
+from agent.commands.command import CommandProgressSink, Deferred, QueuedCommandHandler, ValidCommand
 from agent.commands.pending_commands import PendingCommand, PendingCommandStore, ResumeCommand
 from agent.commands.permission import Permission
 from agent.commands.requester import CommandRejected
@@ -96,7 +96,7 @@ class _FollowedRequest(msgspec.Struct):
     progress_pause: Pause = msgspec.field(default_factory=Pause)
 
 
-class UpdateCommandHandler:
+class UpdateCommandHandler(QueuedCommandHandler):
     """Handles `update`; see `agent.commands.command.CommandHandler`. It is a stage too, which follows one request.
 
     `root` is the folder of /proc and /run. `obstacles` say why nothing may be installed now.
@@ -104,7 +104,6 @@ class UpdateCommandHandler:
 
     name = VERB
     args_type = Args
-    priority_lanes = ()
 
     def __init__(
         self,
@@ -136,10 +135,6 @@ class UpdateCommandHandler:
     def permission(self, args: Args) -> Permission:
         """Return `maintain`."""
         return Permission(action="maintain")
-
-    def priority_lane(self, args: Args) -> str | None:
-        """Return None: the command waits its turn."""
-        return None
 
     def run(self, command: ValidCommand, progress_sink: CommandProgressSink) -> Deferred:
         """Submit the request to root. Raises: CommandRejected."""

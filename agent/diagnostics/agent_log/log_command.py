@@ -7,7 +7,7 @@ from typing import Annotated, TypeAlias
 import msgspec
 
 from agent.base.clock import rfc3339
-from agent.commands.command import CommandProgressSink, Deferred, ValidCommand
+from agent.commands.command import CommandProgressSink, Deferred, QueuedCommandHandler, ValidCommand
 from agent.commands.permission import Permission
 from agent.commands.requester import CommandRejected
 from agent.config.redaction import Redactor
@@ -54,7 +54,7 @@ class _LogRequest(msgspec.Struct, frozen=True):
     sink: CommandProgressSink
 
 
-class LogCommandHandler:
+class LogCommandHandler(QueuedCommandHandler):
     """Handles `log`; see `agent.commands.command.CommandHandler`. `stage` reads the journal in a thread of its own.
 
     `make_redactor` reads the secrets of this box. `record_action` takes the requester and the action for the custody
@@ -63,7 +63,6 @@ class LogCommandHandler:
 
     name = VERB
     args_type = Args
-    priority_lanes = ()
 
     def __init__(
         self,
@@ -87,10 +86,6 @@ class LogCommandHandler:
     def permission(self, args: LogArgs) -> Permission:
         """Return `maintain`."""
         return Permission(action="maintain")
-
-    def priority_lane(self, args: LogArgs) -> str | None:
-        """Return None: the command waits its turn."""
-        return None
 
     def run(self, command: ValidCommand, progress_sink: CommandProgressSink) -> Deferred:
         """Queue the request. Raises: CommandRejected."""

@@ -15,7 +15,7 @@ from agent.clips.clip_task import MadeFile
 from agent.clips.upload_queue import UploadQueue, UploadRecord
 from agent.clips.upload_replies import DEFERRED, UploadReplies
 from agent.clips.upload_target import PresignedPut, UploadTarget, check_target, target_host
-from agent.commands.command import CommandProgressSink, Deferred, ValidCommand
+from agent.commands.command import CommandProgressSink, Deferred, QueuedCommandHandler, ValidCommand
 from agent.commands.permission import Permission
 from agent.commands.requester import CommandRejected
 from agent.config.link import LinkConfig
@@ -43,7 +43,7 @@ class _BundleRequest(msgspec.Struct, frozen=True):
     sink: CommandProgressSink
 
 
-class BundleCommandHandler:
+class BundleCommandHandler(QueuedCommandHandler):
     """Handles `bundle`; see `agent.commands.command.CommandHandler`. `stage` makes the bundle in a thread of its own.
 
     `make` writes a bundle into a folder, and raises UserError. `record_action` takes the requester and the action for
@@ -52,7 +52,6 @@ class BundleCommandHandler:
 
     name = VERB
     args_type = Args
-    priority_lanes = ()
 
     def __init__(
         self,
@@ -82,10 +81,6 @@ class BundleCommandHandler:
     def permission(self, args: BundleArgs) -> Permission:
         """Return `maintain`."""
         return Permission(action="maintain")
-
-    def priority_lane(self, args: BundleArgs) -> str | None:
-        """Return None: the command waits its turn."""
-        return None
 
     def run(
         self, command: ValidCommand, progress_sink: CommandProgressSink
