@@ -377,7 +377,8 @@ def test_a_version_on_trial_that_does_not_fit_a_changed_file_is_rolled_back(pole
     pole.send(1, settings={"record": {"max_age_h": 24}})
     pole.start()
     pole.live_s(MIN_TRIAL_S + 2)
-    pole.send(2, settings={"camera": {"north": {"detect": {"fps": 5}}}})
+    kept = {"record": {"max_age_h": 24}}
+    pole.send(2, settings={**kept, "camera": {"north": {"detect": {"fps": 5}}}})
     pole.path.write_text(CONFIG.replace("north", "south"))
     start = pole.start()
     assert start.config.record.max_age_h == 24
