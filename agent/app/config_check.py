@@ -10,7 +10,7 @@ from agent.base.clock import Clock
 from agent.base.errors import UserError
 from agent.config import configuration, desired_config, toml_decode
 from agent.config.configuration import CameraConfig, Config
-from agent.config.desired_store import DesiredStore, Overlay
+from agent.config.desired_store import ConfigLayer, DesiredStore
 from agent.config.heads import HeadConfig
 from agent.config.placeholders import with_placeholders
 
@@ -37,23 +37,21 @@ def find_problems(path: Path, clock: Clock) -> list[str]:
     return list(dict.fromkeys(_problems(tables, path, clock)))
 
 
-def find_overlay_problems(
-    path: Path, overlay: Overlay, store: DesiredStore, clock: Clock
+def find_layer_problems(
+    path: Path, layer: ConfigLayer, store: DesiredStore, clock: Clock
 ) -> list[str]:
     """Return a line for each problem of a version of the centre's configuration on a valid file.
 
     The files of its scenes are written. Each line begins with the key. Raises: UserError if the file cannot be read.
     """
     tables = toml_decode.read_toml(path, "configuration")
-    refused = list(desired_config.iter_refused_keys(tables, overlay))
+    refused = list(desired_config.iter_refused_keys(tables, layer))
     if refused:
         return refused
-    store.write_scenes(overlay)
-    merged = desired_config.merge(tables, overlay, store.scene_files(overlay))
+    store.write_scenes(layer)
+    merged = desired_config.merge(tables, layer, store.scene_files(layer))
     lines = (line.removeprefix(f"{path}: ") for line in _problems(merged, path, clock))
-    named = (
-        store.name_scenes(desired_config.name_entries(line, tables), overlay) for line in lines
-    )
+    named = (store.name_scenes(desired_config.name_entries(line, tables), layer) for line in lines)
     return list(dict.fromkeys(named))
 
 

@@ -23,7 +23,7 @@ from agent.base.sha256 import sha256_hex
 from agent.config.configuration import CameraConfig, Config
 from agent.config.control import Action
 from agent.config.desired_config import DesiredConfig, changed_cameras
-from agent.config.desired_store import Decision, DesiredStore, Overlay
+from agent.config.desired_store import ConfigLayer, Decision, DesiredStore
 from agent.health.box_check import BoxCheck, BoxSample, ExpectedCamera
 from agent.reporting.payloads import RefusedConfig, ReportedConfig
 from drivers.errors import MaskError
@@ -131,7 +131,7 @@ class ConfigStage:
             return
         digest, decision = sha256_hex(payload), self._store.decision()
         is_known = digest == decision.digest
-        is_restored = is_known and self._current.overlay is None and not decision.reasons
+        is_restored = is_known and self._current.layer is None and not decision.reasons
         if is_known and not is_restored:
             return
         try:
@@ -145,7 +145,7 @@ class ConfigStage:
             self._refuse(desired.version, digest, (reason,))
             return
         now_ns = self._clock.boottime_ns()
-        overlay = Overlay(
+        layer = ConfigLayer(
             version=desired.version,
             digest=digest,
             by=", ".join(signer.by for signer in received.signers),
@@ -154,20 +154,20 @@ class ConfigStage:
             scenes=desired.scenes,
             presets=desired.presets,
         )
-        new, reasons = self._check(overlay)
+        new, reasons = self._check(layer)
         if new is not None and not is_restored:
-            reasons = self._unpermitted(new, overlay, received.signers)
+            reasons = self._unpermitted(new, layer, received.signers)
         if new is None or reasons:
-            self._store.write_decision(self._decision(overlay, reasons=reasons))
+            self._store.write_decision(self._decision(layer, reasons=reasons))
             self._actions.record(
-                overlay.by or "", f"configuration {overlay.version}: refused: {reasons[0]}"
+                layer.by or "", f"configuration {layer.version}: refused: {reasons[0]}"
             )
-            self._refuse(overlay.version, overlay.digest, reasons)
+            self._refuse(layer.version, layer.digest, reasons)
             return
         try:
-            self._begin(new, overlay, desired.confirm_s)
+            self._begin(new, layer, desired.confirm_s)
         except OSError as error:
-            self._refuse(overlay.version, overlay.digest, (f"the disk refuses it: {error}",))
+            self._refuse(layer.version, layer.digest, (f"the disk refuses it: {error}",))
 
     def _outdated_reason(self, desired: DesiredConfig, decision: Decision) -> str | None:
         box = self._current.config.box.id
@@ -180,25 +180,23 @@ class ConfigStage:
             f"{decision.version + 1} or higher"
         )
 
-    def _check(self, overlay: Overlay) -> tuple[StartConfig | None, tuple[str, ...]]:
+    def _check(self, layer: ConfigLayer) -> tuple[StartConfig | None, tuple[str, ...]]:
         """Return the new configuration, or None and a line for each reason against it."""
         try:
-            problems = config_check.find_overlay_problems(
-                self._path, overlay, self._store, self._clock
-            )
+            problems = config_check.find_layer_problems(self._path, layer, self._store, self._clock)
             if problems:
                 return None, tuple(problems)
-            return start_config.load_with(self._path, overlay, self._store, self._clock), ()
+            return start_config.load_with(self._path, layer, self._store, self._clock), ()
         except UserError as error:
             return None, (str(error),)
 
     def _unpermitted(
-        self, new: StartConfig, overlay: Overlay, signers: Sequence[ConfigSigner]
+        self, new: StartConfig, layer: ConfigLayer, signers: Sequence[ConfigSigner]
     ) -> tuple[str, ...]:
         """Return a line for each reason why the people may not change this: their roles, or that it needs two."""
         config = self._current.config
         heads = {head.name: head.camera for head in config.head}
-        cameras = changed_cameras(self._current.overlay or Overlay(), overlay, heads)
+        cameras = changed_cameras(self._current.layer or ConfigLayer(), layer, heads)
         weakened = weakened_protections(self._current, new, self._actions.stored_presets())
         actions: tuple[Action, ...] = ("configure", "lift_mask") if weakened else ("configure",)
         refused = tuple(
@@ -212,19 +210,19 @@ class ConfigStage:
             return tuple(f"{line}; allowed: with signatures of two people" for line in weakened)
         return refused
 
-    def _begin(self, new: StartConfig, overlay: Overlay, confirm_s: float) -> None:
+    def _begin(self, new: StartConfig, layer: ConfigLayer, confirm_s: float) -> None:
         """Put a version on trial. Raises OSError."""
         sample = self._actions.take_sample()
         cameras = () if sample.health is None else sample.health.report.cameras
         open_cameras = tuple(camera.name for camera in cameras if camera.open)
-        self._store.write_decision(self._decision(overlay, cameras=open_cameras))
-        by, keys = overlay.by or "", ", ".join(overlay.keys())[:MAX_KEYS_CHARS]
+        self._store.write_decision(self._decision(layer, cameras=open_cameras))
+        by, keys = layer.by or "", ", ".join(layer.keys())[:MAX_KEYS_CHARS]
         self._actions.record(
-            by, f"configuration {overlay.version}: on trial: {keys or 'nothing set'}"
+            by, f"configuration {layer.version}: on trial: {keys or 'nothing set'}"
         )
         until_ns = self._clock.boottime_ns() + int(confirm_s * 1e9)
-        self._store.begin(overlay, keys, self._boot, until_ns)
-        log.info("configuration %d of %s: on trial: %s", overlay.version, by, keys)
+        self._store.begin(layer, keys, self._boot, until_ns)
+        log.info("configuration %d of %s: on trial: %s", layer.version, by, keys)
         before = self._current
         if not _differ_in_scenes_only(before, new):
             self._restart()
@@ -257,17 +255,17 @@ class ConfigStage:
 
     def _roll_back(self, trial: _Trial, unmet: tuple[str, ...]) -> None:
         """Return to the version before. Raises OSError."""
-        overlay = self._current.overlay or Overlay()
+        layer = self._current.layer or ConfigLayer()
         reasons = tuple(f"rolled back: {reason}" for reason in unmet)
         self._store.write_decision(
-            self._decision(overlay, cameras=self._store.decision().cameras, reasons=reasons)
+            self._decision(layer, cameras=self._store.decision().cameras, reasons=reasons)
         )
         self._store.undo()
-        self._refused = self._refusal(overlay.version, overlay.digest, reasons)
-        log.warning("configuration %d: %s", overlay.version, "; ".join(reasons))
+        self._refused = self._refusal(layer.version, layer.digest, reasons)
+        log.warning("configuration %d: %s", layer.version, "; ".join(reasons))
         before = trial.before
         if before is None:
-            self._actions.record(overlay.by or "", _action(overlay, f"rolled back: {unmet[0]}"))
+            self._actions.record(layer.by or "", _action(layer, f"rolled back: {unmet[0]}"))
             self._restart()
             return
         self._current = before
@@ -276,13 +274,13 @@ class ConfigStage:
         except MaskError as error:
             log.error("configuration: the scenes before cannot be put back: %s", error)
             self._restart()
-        self._end_trial(f"rolled back: {unmet[0]}", overlay)
+        self._end_trial(f"rolled back: {unmet[0]}", layer)
 
-    def _end_trial(self, outcome: str, overlay: Overlay | None = None) -> None:
-        overlay = overlay or self._current.overlay or Overlay()
+    def _end_trial(self, outcome: str, layer: ConfigLayer | None = None) -> None:
+        layer = layer or self._current.layer or ConfigLayer()
         self._trial = None
-        self._actions.record(overlay.by or "", _action(overlay, outcome))
-        log.info("configuration %d: %s", overlay.version, outcome)
+        self._actions.record(layer.by or "", _action(layer, outcome))
+        log.info("configuration %d: %s", layer.version, outcome)
         self._publish()
 
     def _restart(self) -> None:
@@ -299,17 +297,17 @@ class ConfigStage:
         self._actions.report()
 
     def _report(self) -> ReportedConfig:
-        overlay = self._current.overlay
-        if overlay is None:
+        layer = self._current.layer
+        if layer is None:
             return ReportedConfig(
                 state="damaged", version=0, digest=None, since=None, by=None, refused=self._refused
             )
         return ReportedConfig(
             state="in_force" if self._trial is None else "on_trial",
-            version=overlay.version,
-            digest=overlay.digest,
-            since=overlay.since,
-            by=overlay.by,
+            version=layer.version,
+            digest=layer.digest,
+            since=layer.since,
+            by=layer.by,
             refused=self._refused,
         )
 
@@ -327,7 +325,7 @@ class ConfigStage:
         if not decision.version:
             return None
         reasons = self._current.refusal or decision.reasons
-        in_force = self._current.overlay
+        in_force = self._current.layer
         if not reasons and in_force is not None and in_force.version != decision.version:
             reasons = ("rolled back: the box ended before it was seen to work",)
         return self._refusal(decision.version, decision.digest, reasons) if reasons else None
@@ -350,19 +348,19 @@ class ConfigStage:
         return _Trial(check=check, begin_ns=now_ns, before=before)
 
     def _decision(
-        self, overlay: Overlay, *, cameras: tuple[str, ...] = (), reasons: tuple[str, ...] = ()
+        self, layer: ConfigLayer, *, cameras: tuple[str, ...] = (), reasons: tuple[str, ...] = ()
     ) -> Decision:
         return Decision(
-            version=overlay.version,
-            digest=overlay.digest,
-            time=overlay.since or "",
+            version=layer.version,
+            digest=layer.digest,
+            time=layer.since or "",
             cameras=cameras,
             reasons=truncate_reasons(reasons),
         )
 
 
-def _action(overlay: Overlay, outcome: str) -> str:
-    return f"configuration {overlay.version}: {outcome}"
+def _action(layer: ConfigLayer, outcome: str) -> str:
+    return f"configuration {layer.version}: {outcome}"
 
 
 def _differ_in_scenes_only(old: StartConfig, new: StartConfig) -> bool:

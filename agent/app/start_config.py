@@ -16,7 +16,7 @@ from agent.capture.camera_source import CameraSource
 from agent.config import configuration
 from agent.config.configuration import Config
 from agent.config.desired_config import DesiredPreset
-from agent.config.desired_store import DesiredStore, Overlay
+from agent.config.desired_store import ConfigLayer, DesiredStore
 from drivers.contracts import Pose
 
 log = logging.getLogger(__name__)
@@ -25,20 +25,20 @@ log = logging.getLogger(__name__)
 class StartConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The configuration in force, its cameras and actuators, and the centre's version in it.
 
-    `overlay` is None if the version cannot be read: then each camera is closed, because its masks are not known.
+    `layer` is None if the version cannot be read: then each camera is closed, because its masks are not known.
     `refusal` has a line for each reason why the version that is stored does not count.
     """
 
     config: Config
     sources: tuple[CameraSource, ...]
     specs: ActuatorSpecs
-    overlay: Overlay | None
+    layer: ConfigLayer | None
     refusal: tuple[str, ...] = ()
 
     @property
     def presets(self) -> Mapping[str, Mapping[str, DesiredPreset]]:
         """The presets of the centre's version, by head."""
-        return {} if self.overlay is None else self.overlay.presets
+        return {} if self.layer is None else self.layer.presets
 
 
 def load_start_config(path: Path, clock: Clock, boot: str) -> StartConfig:
@@ -54,20 +54,20 @@ def load_start_config(path: Path, clock: Clock, boot: str) -> StartConfig:
     except OSError as error:
         log.error("the centre's configuration: %s", error)
     try:
-        overlay = store.overlay()
+        layer = store.layer()
     except DamagedStateFile as error:
         return _load_closed(base, path, clock, f"the centre's configuration is damaged: {error}")
     try:
-        return load_with(path, overlay, store, clock)
+        return load_with(path, layer, store, clock)
     except UserError as error:
-        if not overlay.version:
+        if not layer.version:
             raise
-        log.error("the centre's configuration %d is not used: %s", overlay.version, error)
-        refusal = config_check.find_overlay_problems(path, overlay, store, clock) or [str(error)]
+        log.error("the centre's configuration %d is not used: %s", layer.version, error)
+        refusal = config_check.find_layer_problems(path, layer, store, clock) or [str(error)]
         start = (
             load_start_config(path, clock, boot)
             if _end_trial(store)
-            else load_with(path, Overlay(), store, clock)
+            else load_with(path, ConfigLayer(), store, clock)
         )
         return msgspec.structs.replace(start, refusal=tuple(refusal))
 
@@ -81,16 +81,16 @@ def _end_trial(store: DesiredStore) -> bool:
         return False
 
 
-def load_with(path: Path, overlay: Overlay, store: DesiredStore, clock: Clock) -> StartConfig:
+def load_with(path: Path, layer: ConfigLayer, store: DesiredStore, clock: Clock) -> StartConfig:
     """Load a configuration with a version of the centre's. Raises: UserError."""
-    config = configuration.load_with(path, overlay, store)
+    config = configuration.load_with(path, layer, store)
     sources = camera_source.build_sources(config, clock, str(path), on_bad_scene="close")
-    specs = _with_presets(load_actuator_specs(config, clock, str(path)), overlay)
-    return StartConfig(config=config, sources=sources, specs=specs, overlay=overlay)
+    specs = _with_presets(load_actuator_specs(config, clock, str(path)), layer)
+    return StartConfig(config=config, sources=sources, specs=specs, layer=layer)
 
 
-def _with_presets(specs: ActuatorSpecs, overlay: Overlay) -> ActuatorSpecs:
-    if not overlay.presets:
+def _with_presets(specs: ActuatorSpecs, layer: ConfigLayer) -> ActuatorSpecs:
+    if not layer.presets:
         return specs
     # Imported here: most boxes have no head.
     from agent.ptz.preset_store import Preset  # noqa: PLC0415
@@ -101,10 +101,10 @@ def _with_presets(specs: ActuatorSpecs, overlay: Overlay) -> ActuatorSpecs:
                 name=name,
                 pose=to_pose(preset),
                 number=None,
-                stored_time=overlay.since or "",
-                stored_by=overlay.by or "",
+                stored_time=layer.since or "",
+                stored_by=layer.by or "",
             )
-            for name, preset in overlay.presets.get(head, {}).items()
+            for name, preset in layer.presets.get(head, {}).items()
         }
 
     heads = tuple(
@@ -126,6 +126,6 @@ def _load_closed(base: Config, path: Path, clock: Clock, reason: str) -> StartCo
         config=base,
         sources=tuple(msgspec.structs.replace(source, scene_error=reason) for source in sources),
         specs=load_actuator_specs(base, clock, str(path)),
-        overlay=None,
+        layer=None,
         refusal=(reason,),
     )

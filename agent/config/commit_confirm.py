@@ -8,7 +8,7 @@ All three are in one folder, so that the folder alone decides, whatever the conf
 may fail after any step. A commit of an earlier boot counts as expired: a technician whose change keeps the
 box from working may have had no other way out than to cut the power.
 
-The technician at the console changes the configuration file so, and the centre its overlay
+The technician at the console changes the configuration file so, and the centre its layer
 (`agent.config.desired_store`).
 """
 

@@ -22,7 +22,7 @@ from agent.config.broker import BrokerConfig, check_broker
 from agent.config.console import ConsoleConfig
 from agent.config.control import ControlConfig
 from agent.config.declaration import DeclarationConfig
-from agent.config.desired_store import DesiredStore, Overlay
+from agent.config.desired_store import ConfigLayer, DesiredStore
 from agent.config.heads import HeadConfig
 from agent.config.link import LinkConfig
 from agent.config.names import Name
@@ -241,7 +241,7 @@ def load(path: Path) -> Config:
     base = load_base(path)
     store = DesiredStore(Path(base.box.state))
     try:
-        return load_with(path, store.overlay(), store)
+        return load_with(path, store.layer(), store)
     except (UserError, DamagedStateFile):
         return base
 
@@ -251,15 +251,15 @@ def load_base(path: Path) -> Config:
     return _convert(toml_decode.read_toml(path, "configuration"), path)
 
 
-def load_with(path: Path, overlay: Overlay, store: DesiredStore) -> Config:
+def load_with(path: Path, layer: ConfigLayer, store: DesiredStore) -> Config:
     """Load a configuration file with a version of the centre's on top of it.
 
     Raises: UserError with one line that names the mistake.
     """
     tables = toml_decode.read_toml(path, "configuration")
-    for refusal in desired_config.iter_refused_keys(tables, overlay):
+    for refusal in desired_config.iter_refused_keys(tables, layer):
         raise UserError(f"{path}: {refusal}")
-    return _convert(desired_config.merge(tables, overlay, store.scene_files(overlay)), path)
+    return _convert(desired_config.merge(tables, layer, store.scene_files(layer)), path)
 
 
 def _convert(tables: dict[str, Any], path: Path) -> Config:

@@ -1,8 +1,8 @@
 """The centre's configuration in the state folder: the version in force, the one before it, and the decisions.
 
-    desired/overlay.json            a state file: settings and scenes in force, on top of the box's own file
-    desired/overlay.json.before     those of the version before
-    desired/overlay.json.pending    the version is on trial, see commit_confirm.py
+    desired/layer.json            a state file: settings and scenes in force, on top of the box's own file
+    desired/layer.json.before     those of the version before
+    desired/layer.json.pending    the version is on trial, see commit_confirm.py
     desired/decision.json           a state file: the newest version that the box has decided about
     desired/scenes/<sha256>.toml    the texts of the scenes, by their hash
 
@@ -29,7 +29,7 @@ DESIRED_DIR = "desired"
 _MODE = 0o644
 
 
-class Overlay(DesiredContent, frozen=True, kw_only=True):
+class ConfigLayer(DesiredContent, frozen=True, kw_only=True):
     """A version of the centre's configuration. Version 0 is the box's own file alone.
 
     `digest` is the SHA-256 of the message, `since` the UTC of its beginning.
@@ -55,23 +55,23 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DesiredStore:
-    """The folder of one box. Not thread-safe, except for `overlay`."""
+    """The folder of one box. Not thread-safe, except for `layer`."""
 
     def __init__(self, state_dir: Path) -> None:
         self._folder = state_dir / DESIRED_DIR
-        self._overlay = StateFile(self._folder / "overlay.json", Overlay, shared=True)
+        self._layer = StateFile(self._folder / "layer.json", ConfigLayer, shared=True)
         self._decision = StateFile(self._folder / "decision.json", Decision, shared=True)
-        self._commit_confirm = CommitConfirm(self._overlay.path)
+        self._commit_confirm = CommitConfirm(self._layer.path)
 
-    def overlay(self) -> Overlay:
+    def layer(self) -> ConfigLayer:
         """Return the version in force or on trial. Raises DamagedStateFile."""
-        return self._overlay.read_strictly() or Overlay()
+        return self._layer.read_strictly() or ConfigLayer()
 
-    def previous(self) -> Overlay | None:
+    def previous(self) -> ConfigLayer | None:
         """Return the version before it, or None if it cannot be read."""
-        path = self._overlay.path.with_name(self._overlay.path.name + BACKUP_SUFFIX)
+        path = self._layer.path.with_name(self._layer.path.name + BACKUP_SUFFIX)
         try:
-            return self._overlay.decode(read_regular_file(path, MAX_BYTES))
+            return self._layer.decode(read_regular_file(path, MAX_BYTES))
         except (OSError, ValueError):
             return None
 
@@ -81,10 +81,10 @@ class DesiredStore:
         if decision is not None:
             return decision
         try:
-            overlay = self.overlay()
+            layer = self.layer()
         except DamagedStateFile:
             return Decision()
-        return Decision(version=overlay.version, digest=overlay.digest, time=overlay.since or "")
+        return Decision(version=layer.version, digest=layer.digest, time=layer.since or "")
 
     def write_decision(self, decision: Decision) -> None:
         """Store a decision durably. Raises OSError."""
@@ -94,13 +94,13 @@ class DesiredStore:
         """Return the trial, or None. Raises OSError."""
         return self._commit_confirm.pending()
 
-    def begin(self, overlay: Overlay, keys: str, boot_id: str, until_ns: int) -> None:
+    def begin(self, layer: ConfigLayer, keys: str, boot_id: str, until_ns: int) -> None:
         """Put a version on trial until `until_ns`. Raises: UserError if another one is on trial; OSError."""
-        self.write_scenes(overlay)
-        if not self._overlay.path.exists():
-            self._overlay.write(Overlay())
-        text = self._overlay.encode(overlay).decode()
-        self._commit_confirm.begin(text, keys, overlay.by or "", boot_id, until_ns)
+        self.write_scenes(layer)
+        if not self._layer.path.exists():
+            self._layer.write(ConfigLayer())
+        text = self._layer.encode(layer).decode()
+        self._commit_confirm.begin(text, keys, layer.by or "", boot_id, until_ns)
 
     def confirm(self, now_ns: int, boot_id: str) -> None:
         """Keep the version on trial. Raises: UserError if it is too late; OSError."""
@@ -119,34 +119,34 @@ class DesiredStore:
             return None
         rollback = self._commit_confirm.on_agent_start(now_ns, boot_id)
         try:
-            overlay = self.overlay()
+            layer = self.layer()
         except DamagedStateFile:
             return rollback
-        self.write_scenes(overlay)
-        self._remove_unused_scenes(overlay)
+        self.write_scenes(layer)
+        self._remove_unused_scenes(layer)
         return rollback
 
-    def scene_files(self, overlay: Overlay) -> SceneFiles:
+    def scene_files(self, layer: ConfigLayer) -> SceneFiles:
         """Return the paths of a version's scenes."""
         return {
             camera: str(self._scene_path(scene))
             if isinstance(scene, str)
             else {preset: str(self._scene_path(text)) for preset, text in scene.items()}
-            for camera, scene in overlay.scenes.items()
+            for camera, scene in layer.scenes.items()
         }
 
-    def name_scenes(self, line: str, overlay: Overlay) -> str:
+    def name_scenes(self, line: str, layer: ConfigLayer) -> str:
         """Replace the path of a scene's file in a message by its camera and preset."""
-        for camera, scene in overlay.scenes.items():
+        for camera, scene in layer.scenes.items():
             named = {"": scene} if isinstance(scene, str) else scene
             for preset, text in named.items():
                 name = f"scenes.{camera}.{preset}".removesuffix(".")
                 line = line.replace(str(self._scene_path(text)), name)
         return line
 
-    def write_scenes(self, overlay: Overlay) -> None:
+    def write_scenes(self, layer: ConfigLayer) -> None:
         """Write the files of a version's scenes. Raises OSError."""
-        for text in _texts(overlay):
+        for text in _texts(layer):
             path, data = self._scene_path(text), text.encode()
             try:
                 if read_regular_file(path, MAX_BYTES) == data:
@@ -158,10 +158,10 @@ class DesiredStore:
     def _scene_path(self, text: str) -> Path:
         return self._folder / "scenes" / f"{sha256_hex(text.encode())}.toml"
 
-    def _remove_unused_scenes(self, overlay: Overlay) -> None:
+    def _remove_unused_scenes(self, layer: ConfigLayer) -> None:
         used = {
             self._scene_path(text)
-            for one in (overlay, self.previous() or Overlay())
+            for one in (layer, self.previous() or ConfigLayer())
             for text in _texts(one)
         }
         folder = self._folder / "scenes"
@@ -170,6 +170,6 @@ class DesiredStore:
                 path.unlink(missing_ok=True)
 
 
-def _texts(overlay: Overlay) -> Iterator[str]:
-    for scene in overlay.scenes.values():
+def _texts(layer: ConfigLayer) -> Iterator[str]:
+    for scene in layer.scenes.values():
         yield from (scene,) if isinstance(scene, str) else scene.values()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from agent.app.start_config import load_start_config
 from agent.base.clock import SystemClock
-from agent.config.desired_store import Decision, DesiredStore, Overlay
+from agent.config.desired_store import ConfigLayer, Decision, DesiredStore
 from tests.crash.block_log import CrashState, LogRecord, RecordKind, crash_states, read_log
 from tests.crash.conftest import CrashTestSize
 from tests.crash.disk import logged_ext4, make_ext4, mounted, skip_unless_available
@@ -34,10 +34,10 @@ driver = "fake"
 """
 
 
-def version(number: int) -> Overlay:
+def version(number: int) -> ConfigLayer:
     """A version whose settings and scene both have its number."""
     line = f'[[line]]\nname = "{number}"\nfrom = [0, 0.5]\nto = [1, 0.5]\n'
-    return Overlay(
+    return ConfigLayer(
         version=number,
         digest=str(number),
         by="amina",
@@ -86,11 +86,11 @@ def broken(point: Path, state: CrashState) -> Iterator[str]:
     """A line for each promise that is not kept on a disk, after the next boot."""
     path = point / "vigie.toml"
     start = load_start_config(path, SystemClock(), NEXT_BOOT)
-    if start.overlay is None or start.refusal:
+    if start.layer is None or start.refusal:
         yield f"no version counts: {start.refusal}"
         return
     found = {
-        start.overlay.version,
+        start.layer.version,
         int(start.config.record.max_age_h),
         int(start.sources[0].scene.line[0].name),
     }

@@ -16,7 +16,7 @@ from cryptography.x509.oid import NameOID
 
 from agent.base.model import CommandRefused
 from agent.config.commit_confirm import CommitConfirm
-from agent.config.desired_store import DESIRED_DIR, DesiredStore, Overlay
+from agent.config.desired_store import DESIRED_DIR, ConfigLayer, DesiredStore
 from agent.console.checks import CHECKS, LINK_CHECKS
 from agent.console.commands.camera import WATCH_TIMEOUT_S
 from agent.diagnostics.commissioning.certificate import InstallationRecord
@@ -527,10 +527,10 @@ def test_the_console_names_the_state_disk_and_that_of_the_footage(rig: ConsoleRi
 def test_the_centres_version_on_top_of_the_file_is_named(rig: ConsoleRig) -> None:
     store = DesiredStore(rig.state_dir)
     settings = {"record": {"max_age_h": 24}}
-    store.begin(Overlay(version=8, by="brahim", settings=settings), "keys", "boot", 0)
+    store.begin(ConfigLayer(version=8, by="brahim", settings=settings), "keys", "boot", 0)
     screen = " ".join(rig.run_logged_in("config").split())
     assert "On top of the file, from the centre: version 8 by brahim: record.max_age_h" in screen
-    path = rig.state_dir / DESIRED_DIR / "overlay.json"
+    path = rig.state_dir / DESIRED_DIR / "layer.json"
     path.write_bytes(path.read_bytes()[:-20])
     assert "The centre's configuration on top of the file is damaged." in rig.run_logged_in(
         "config"

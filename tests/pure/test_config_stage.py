@@ -297,9 +297,9 @@ def test_weaker_protections_need_two_people(
     pole.signers = tuple(ConfigSigner(name=name, role=None) for name in signers)
     pole.send(2, **fields)
     if is_taken:
-        assert pole.store.overlay().version == 2
+        assert pole.store.layer().version == 2
         return
-    assert pole.store.overlay().version == 1
+    assert pole.store.layer().version == 1
     assert pole.reasons() == (f"{reason}; allowed: with signatures of two people",)
 
 
@@ -309,7 +309,7 @@ def test_masks_that_cannot_be_applied_put_the_scenes_before_back(pole: Pole) -> 
     assert (reported.state, reported.version) == ("in_force", 0)
     assert pole.scenes == [Scene()]
     assert pole.reasons() == ("rolled back: camera 'north': masks cannot be stored: no space",)
-    assert pole.store.overlay().version == 0
+    assert pole.store.layer().version == 0
 
 
 def cut_power(pole: Pole) -> None:
@@ -389,7 +389,7 @@ def test_a_version_on_trial_that_does_not_fit_a_changed_file_is_rolled_back(pole
 
 
 def damage(pole: Pole) -> None:
-    file = pole.path.parent / "state" / DESIRED_DIR / "overlay.json"
+    file = pole.path.parent / "state" / DESIRED_DIR / "layer.json"
     file.write_bytes(file.read_bytes().replace(b"amina", b"amine"))
 
 
@@ -431,5 +431,5 @@ def test_a_disk_that_takes_nothing_refuses_and_changes_nothing(
     monkeypatch.setattr(DesiredStore, name.__name__, full)
     pole.send(2, scenes={"north": MASK})
     pole.live_s(MIN_TRIAL_S + 3)
-    assert pole.store.overlay().version == (1 if state == "a trial" else 0)
+    assert pole.store.layer().version == (1 if state == "a trial" else 0)
     assert "No space left" in pole.reasons()[0]

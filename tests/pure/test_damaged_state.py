@@ -21,7 +21,7 @@ from agent.base.state_file import DamagedStateFile
 from agent.commands.requester import Requester
 from agent.config.commit_confirm import CommitConfirm
 from agent.config.configuration import CameraConfig, InstitutionConfig
-from agent.config.desired_store import DESIRED_DIR, DesiredStore, Overlay
+from agent.config.desired_store import DESIRED_DIR, ConfigLayer, DesiredStore
 from agent.config.heads import RatedLife
 from agent.health import flight_page, stuck_cameras
 from agent.health.flight_page import FlightPage
@@ -177,10 +177,10 @@ def write_pending_commit(folder: Path) -> Path:
     return next(folder.glob("vigie.toml.*pending*"))
 
 
-def write_overlay(folder: Path) -> Path:
+def write_layer(folder: Path) -> Path:
     store = DesiredStore(folder)
-    store.begin(Overlay(version=1, scenes={"north": ""}), "scenes.north", BOOT, 300)
-    return folder / DESIRED_DIR / "overlay.json"
+    store.begin(ConfigLayer(version=1, scenes={"north": ""}), "scenes.north", BOOT, 300)
+    return folder / DESIRED_DIR / "layer.json"
 
 
 def write_commit_list(folder: Path) -> Path:
@@ -265,7 +265,7 @@ OWNERS = {
     ),
     "revocations": Owner(write_revocations, read_revocations),
     "desired configuration": Owner(
-        write_overlay, lambda folder: DesiredStore(folder).overlay(), (DamagedStateFile,)
+        write_layer, lambda folder: DesiredStore(folder).layer(), (DamagedStateFile,)
     ),
     "identity": Owner(write_identity, DeviceIdentity.load_or_create),
     "flight recorder": Owner(write_flight, lambda folder: read_pages(folder / "flight.bin")),

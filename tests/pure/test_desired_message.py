@@ -137,11 +137,11 @@ def test_a_version_needs_a_role_that_may_configure_what_it_changes(
 ) -> None:
     pole.sign(1, keys.identity("amina", role), **fields)
     if reason is None:
-        assert pole.store.overlay().version == 1
+        assert pole.store.layer().version == 1
         assert pole.receipts[0].startswith(f"amina ({role}): configuration 1: on trial")
     else:
         assert pole.reasons() == (f"the role {role} of 'amina' does not permit {reason}",)
-        assert pole.store.overlay().version == 0
+        assert pole.store.layer().version == 0
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_two_people_shrink_a_mask_if_both_may(
     pole.live_s(MIN_TRIAL_S + 2)
     people = [amina] if second is None else [amina, keys.identity("brahim", second)]
     pole.sign(2, *people, scenes={"north": ""})
-    assert (pole.store.overlay().version == 2) is is_taken
+    assert (pole.store.layer().version == 2) is is_taken
     assert bool(pole.reasons()) is not is_taken
 
 

@@ -6,13 +6,13 @@ import pytest
 
 from agent.base.state_file import DamagedStateFile
 from agent.config import configuration
-from agent.config.desired_store import DESIRED_DIR, Decision, DesiredStore, Overlay
+from agent.config.desired_store import DESIRED_DIR, ConfigLayer, Decision, DesiredStore
 
 BOOT = "boot-1"
 UNTIL_NS = 300_000_000_000
 SCENE, OTHER_SCENE = "# one\n", "# other\n"
-FIRST = Overlay(version=1, digest="a", by="amina", scenes={"north": SCENE})
-SECOND = Overlay(version=2, digest="b", by="amina", scenes={"dome": {"gate": OTHER_SCENE}})
+FIRST = ConfigLayer(version=1, digest="a", by="amina", scenes={"north": SCENE})
+SECOND = ConfigLayer(version=2, digest="b", by="amina", scenes={"dome": {"gate": OTHER_SCENE}})
 
 
 @pytest.fixture
@@ -20,8 +20,8 @@ def store(tmp_path: Path) -> DesiredStore:
     return DesiredStore(tmp_path)
 
 
-def kept(store: DesiredStore, overlay: Overlay) -> None:
-    store.begin(overlay, "keys", BOOT, UNTIL_NS)
+def kept(store: DesiredStore, layer: ConfigLayer) -> None:
+    store.begin(layer, "keys", BOOT, UNTIL_NS)
     store.confirm(0, BOOT)
 
 
@@ -30,7 +30,7 @@ def scene_texts(folder: Path) -> set[str]:
 
 
 def test_without_a_version_the_file_counts_alone(store: DesiredStore, tmp_path: Path) -> None:
-    assert store.overlay() == Overlay()
+    assert store.layer() == ConfigLayer()
     assert store.decision() == Decision()
     assert store.on_agent_start(0, BOOT) is None
     assert list(tmp_path.iterdir()) == []
@@ -39,13 +39,13 @@ def test_without_a_version_the_file_counts_alone(store: DesiredStore, tmp_path: 
 def test_a_version_on_trial_is_in_force_and_gone_after_a_boot(store: DesiredStore) -> None:
     kept(store, FIRST)
     store.begin(SECOND, "keys", BOOT, UNTIL_NS)
-    assert store.overlay() == SECOND
+    assert store.layer() == SECOND
     assert store.previous() == FIRST
     assert store.on_agent_start(1, BOOT) is None
     rollback = store.on_agent_start(1, "boot-2")
     assert rollback is not None
     assert rollback.restored
-    assert store.overlay() == FIRST
+    assert store.layer() == FIRST
     assert store.pending() is None
 
 
@@ -70,7 +70,7 @@ def test_scenes_of_the_version_before_stay_and_older_ones_go(
     kept(store, SECOND)
     store.on_agent_start(0, BOOT)
     assert scene_texts(tmp_path) == {SCENE, OTHER_SCENE}
-    kept(store, Overlay(version=3))
+    kept(store, ConfigLayer(version=3))
     store.on_agent_start(0, BOOT)
     assert scene_texts(tmp_path) == {OTHER_SCENE}
 
@@ -87,16 +87,16 @@ def test_a_damaged_version_is_reported_and_stays_until_another_replaces_it(
     store: DesiredStore, tmp_path: Path
 ) -> None:
     kept(store, FIRST)
-    file = tmp_path / DESIRED_DIR / "overlay.json"
+    file = tmp_path / DESIRED_DIR / "layer.json"
     file.write_bytes(file.read_bytes().replace(b"amina", b"amine"))
     with pytest.raises(DamagedStateFile, match="checksum"):
-        store.overlay()
+        store.layer()
     store.on_agent_start(0, BOOT)
     store.begin(SECOND, "keys", BOOT, UNTIL_NS)
-    assert store.overlay() == SECOND
+    assert store.layer() == SECOND
     store.undo()
     with pytest.raises(DamagedStateFile):
-        store.overlay()
+        store.layer()
 
 
 def test_without_a_decision_the_version_in_force_was_decided(
@@ -128,7 +128,7 @@ def test_each_program_of_the_box_loads_the_version_in_force(tmp_path: Path) -> N
     file.write_text(CONFIG)
     store = DesiredStore(tmp_path / "state")
     settings = {"record": {"max_age_h": 24}, "camera": {"north": {"detect": {"fps": 5}}}}
-    kept(store, Overlay(version=1, settings=settings, scenes={"north": SCENE}))
+    kept(store, ConfigLayer(version=1, settings=settings, scenes={"north": SCENE}))
     loaded = configuration.load(file)
     assert loaded.record.max_age_h == 24
     assert loaded.camera[0].detect.fps == 5
@@ -141,10 +141,10 @@ def test_a_version_that_does_not_fit_the_file_is_left_out(tmp_path: Path, change
     file = tmp_path / "vigie.toml"
     file.write_text(CONFIG)
     store = DesiredStore(tmp_path / "state")
-    kept(store, Overlay(version=1, settings={"camera": {"north": {"record": False}}}))
+    kept(store, ConfigLayer(version=1, settings={"camera": {"north": {"record": False}}}))
     assert not configuration.load(file).camera[0].record
     if change == "name":
         file.write_text(CONFIG.replace("north", "south"))
     else:
-        (tmp_path / "state" / DESIRED_DIR / "overlay.json").write_text("{}")
+        (tmp_path / "state" / DESIRED_DIR / "layer.json").write_text("{}")
     assert configuration.load(file).camera[0].record

@@ -11,7 +11,7 @@ from agent.app.start_config import StartConfig
 from agent.capture.camera_source import CameraSource
 from agent.config.configuration import Config
 from agent.config.desired_config import DesiredPreset
-from agent.config.desired_store import Overlay
+from agent.config.desired_store import ConfigLayer
 from agent.detection.scene import PrivacyMask, Scene
 from drivers.camera import fake
 from drivers.contracts import Pose
@@ -57,7 +57,7 @@ def start(
         config=config,
         sources=(source,),
         specs=ActuatorSpecs(),
-        overlay=Overlay(presets=presets or {}),
+        layer=ConfigLayer(presets=presets or {}),
     )
 
 

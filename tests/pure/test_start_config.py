@@ -7,7 +7,7 @@ import pytest
 from agent.app.start_config import load_start_config
 from agent.base.errors import UserError
 from agent.config.desired_config import DesiredPreset
-from agent.config.desired_store import DesiredStore, Overlay
+from agent.config.desired_store import ConfigLayer, DesiredStore
 from tests.conftest import ManualClock
 
 CONFIG = """
@@ -34,9 +34,9 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-def keep(path: Path, overlay: Overlay) -> None:
+def keep(path: Path, layer: ConfigLayer) -> None:
     store = DesiredStore(path.parent / "state")
-    store.begin(overlay, "keys", "boot", 1)
+    store.begin(layer, "keys", "boot", 1)
     store.confirm(0, "boot")
 
 
@@ -44,7 +44,7 @@ def test_heads_get_the_presets_and_tours_of_the_version(path: Path, clock: Manua
     tour = {"name": "night", "stop": [{"preset": "gate"}]}
     keep(
         path,
-        Overlay(
+        ConfigLayer(
             version=1,
             by="amina",
             since="2026-11-25T10:00:00.000Z",
@@ -61,7 +61,7 @@ def test_heads_get_the_presets_and_tours_of_the_version(path: Path, clock: Manua
 def test_a_version_with_a_wrong_tour_is_left_out_as_a_whole(path: Path, clock: ManualClock) -> None:
     keep(
         path,
-        Overlay(
+        ConfigLayer(
             version=1,
             settings={
                 "record": {"max_age_h": 24},
@@ -70,14 +70,14 @@ def test_a_version_with_a_wrong_tour_is_left_out_as_a_whole(path: Path, clock: M
         ),
     )
     start = load_start_config(path, clock, "boot")
-    assert start.overlay == Overlay()
+    assert start.layer == ConfigLayer()
     assert start.config.record.max_age_h == 72
     assert start.refusal
     assert start.refusal[0].startswith("head.mast.time_zone = 'Nowhere/City'")
 
 
 def test_a_wrong_file_is_refused_whatever_the_version_says(path: Path, clock: ManualClock) -> None:
-    keep(path, Overlay(version=1))
+    keep(path, ConfigLayer(version=1))
     path.write_text(CONFIG.replace('driver = "fake"', 'driver = "none"'))
     with pytest.raises(UserError, match="driver"):
         load_start_config(path, clock, "boot")

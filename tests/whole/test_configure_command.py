@@ -65,7 +65,7 @@ def test_two_people_shrink_a_mask_that_one_has_drawn(
     saved = str(keys / "version.jws")
     assert configure("amina", *empty, "--save", saved) == 0
     assert configure("jonas", "--countersign", saved, "--yes") == 0
-    assert DesiredStore(pole.folder / "state").overlay().version == 4
+    assert DesiredStore(pole.folder / "state").layer().version == 4
     assert pole.stop(signal.SIGTERM) == 0
     assert serviced(pole)[-1] == (
         "amina (supervisor), jonas (supervisor): configuration 4: in force"

@@ -61,17 +61,17 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
 def _print_version(terminal: Terminal, context: ConsoleContext) -> None:
     """Print which version of the centre's configuration lies on top of the file."""
     try:
-        overlay = DesiredStore(context.state_dir).overlay()
+        layer = DesiredStore(context.state_dir).layer()
     except DamagedStateFile:
         terminal.print(Message("The centre's configuration on top of the file is damaged."))
         return
-    if overlay.version:
+    if layer.version:
         terminal.print(
             Message(
                 "On top of the file, from the centre: version {version} by {name}: {keys}",
-                version=overlay.version,
-                name=overlay.by,
-                keys=", ".join(overlay.keys()) or Message("none"),
+                version=layer.version,
+                name=layer.by,
+                keys=", ".join(layer.keys()) or Message("none"),
             )
         )
 
