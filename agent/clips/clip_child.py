@@ -12,7 +12,6 @@ import msgspec
 
 from agent.base.errors import UserError
 from agent.base.json_decode import decode_json
-from agent.clips.clip_maker import ClipMaker, NoClip
 from agent.clips.clip_task import (
     ChildMessage,
     ClipTask,
@@ -28,11 +27,7 @@ from agent.clips.clip_task import (
 )
 from agent.clips.https_request import HttpsClient, LinkError, Refused, load_authority
 from agent.clips.pace import Pace
-from agent.clips.small_forms import SmallFormError
 from agent.clips.uploader import Uploader
-from agent.recording.export.clip import ClipError
-from agent.recording.export.exporter import ExportError
-from agent.recording.mask_store import MaskingError
 from drivers.errors import DriverError
 
 _REPORT_INTERVAL_S = 1.0
@@ -91,14 +86,13 @@ def main() -> int:
 
 def _carry_out(task: ClipTask, agent: _Agent) -> ChildMessage:
     """Return the last message."""
-    try:
-        made = _make(task, agent)
-    except (NoClip, ClipError, MaskingError, SmallFormError, ExportError) as error:
-        return Failed(reason=str(error), code="unsupported")
-    except UserError as error:
-        return Failed(reason=str(error), code="forbidden")
-    except (OSError, DriverError) as error:
-        return Failed(reason=f"the clip cannot be made: {error}")
+    made = task.made
+    if made is None:
+        outcome = _make(task, agent)
+        if isinstance(outcome, Failed):
+            return outcome
+        made = outcome
+        agent.report(Made(file=made))
     try:
         client = HttpsClient(load_authority(task.ca), task.chunk_bytes, agent.before_send)
         Uploader(client, Path(task.file), made, task.progress, agent.on_progress).upload(
@@ -111,12 +105,18 @@ def _carry_out(task: ClipTask, agent: _Agent) -> ChildMessage:
     return Uploaded()
 
 
-def _make(task: ClipTask, agent: _Agent) -> MadeFile:
-    if task.made is not None:
-        return task.made
-    made = ClipMaker(task, agent.on_work).make()
-    agent.report(Made(file=made))
-    return made
+def _make(task: ClipTask, agent: _Agent) -> MadeFile | Failed:
+    # Imported here: a child that resumes an upload needs none of the libraries of footage.
+    from agent.clips.clip_maker import CLIP_ERRORS, ClipMaker  # noqa: PLC0415
+
+    try:
+        return ClipMaker(task, agent.on_work).make()
+    except CLIP_ERRORS as error:
+        return Failed(reason=str(error), code="unsupported")
+    except UserError as error:
+        return Failed(reason=str(error), code="forbidden")
+    except (OSError, DriverError) as error:
+        return Failed(reason=f"the clip cannot be made: {error}")
 
 
 if __name__ == "__main__":

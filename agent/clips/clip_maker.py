@@ -14,13 +14,15 @@ from pathlib import Path
 from agent.base.atomic_file import fsync_dir
 from agent.base.clock import SystemClock, rfc3339, utc_from_unix_ns
 from agent.clips.clip_task import ClipTask, MadeFile
-from agent.clips.small_forms import write_light_clip, write_thumbnails
+from agent.clips.small_forms import SmallFormError, write_light_clip, write_thumbnails
 from agent.config.configuration import FOOTAGE_DIR
 from agent.recording.archive import FootageArchive, is_sealed
 from agent.recording.catalogue import FootageEntry
-from agent.recording.export.clip import ClipInfo
+from agent.recording.export.clip import ClipError, ClipInfo
 from agent.recording.export.export_request import ExportRequest
+from agent.recording.export.exporter import ExportError
 from agent.recording.export.span_snapshot import SpanSnapshot
+from agent.recording.mask_store import MaskingError
 from agent.recording.segment_name import KEYS_SUFFIX
 
 MAKING_SUFFIX = ".making"
@@ -34,6 +36,10 @@ _MP4, _JPEG, _ZIP = "video/mp4", "image/jpeg", "application/zip"
 
 class NoClip(Exception):
     """There is no clip of this form. `str(error)` is one sentence."""
+
+
+CLIP_ERRORS = (NoClip, ClipError, MaskingError, SmallFormError, ExportError)
+"""There is no such clip: another try does not help."""
 
 
 class ClipMaker:
@@ -54,7 +60,7 @@ class ClipMaker:
     def make(self) -> MadeFile:
         """Make the file durably, in place of an unfinished one.
 
-        Raises: NoClip, ClipError, MaskingError, SmallFormError, ExportError, UserError, DriverError, OSError.
+        Raises: CLIP_ERRORS, UserError, DriverError, OSError.
         """
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir()

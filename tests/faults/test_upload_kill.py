@@ -34,7 +34,7 @@ from tests.whole.uploads.upload_servers import UploadServers
 
 SEED = 20261127
 IS_LONG = os.environ.get("VIGIE_CRASH") == "long"
-KILLS = 50 if IS_LONG else 3
+KILLS = 50 if IS_LONG else 2
 LONGEST_LIFE_S = 0.4
 PART_BYTES = 5 * 1024 * 1024
 SLOW_KBIT_S = 200 if IS_LONG else 400
