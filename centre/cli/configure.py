@@ -19,7 +19,14 @@ from agent.config import toml_decode
 from agent.config.desired_config import MAX_CONFIRM_S, DesiredConfig, DesiredContent
 from agent.reporting.payloads import ReportedConfig
 from centre.cli.broker_arguments import add_broker, parse_broker
-from centre.cli.signer_arguments import add_signer, confirm, load_identity, read_saved, save
+from centre.cli.signer_arguments import (
+    add_second_signature,
+    add_signer,
+    confirm,
+    load_identity,
+    read_saved,
+    save,
+)
 from centre.command_request import countersign
 from centre.config_exchange import ConfigExchange
 from centre.fleet.wire_text import clean_text
@@ -69,7 +76,8 @@ def add_parser(commands: Commands) -> None:
         default=180.0,
         help="the box goes back unless it works with it within this time (default: %(default)g)",
     )
-    add_signer(parser, "publish")
+    add_signer(parser)
+    add_second_signature(parser, "publish")
     parser.add_argument("--json", action="store_true", help="print each report as a line of JSON")
     add_broker(parser)
     parser.set_defaults(run=run)

@@ -5,7 +5,6 @@ import random
 import sys
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, get_args
 
 import msgspec
@@ -24,8 +23,9 @@ from agent.incident.order import (
     IncidentOrder,
     UnsignedIncidentOrder,
 )
-from centre import control_keys, signing
+from centre import signing
 from centre.cli.broker_arguments import add_broker, parse_broker
+from centre.cli.signer_arguments import add_signer, load_identity
 from centre.command_request import parse_arguments
 from centre.fleet.wire_text import clean_text
 from centre.incident_exchange import BoxReport, IncidentExchange
@@ -56,13 +56,8 @@ def add_parser(commands: Commands) -> None:
         help="how long it runs from now (default: %(default)g)",
     )
     parser.add_argument("--end", action="store_true", help="end it at all boxes")
-    signer = parser.add_argument_group("the person who orders it")
-    signer.add_argument("--signer", metavar="FILE", type=Path, help="one's control certificate")
-    signer.add_argument("--signer-key", metavar="FILE", type=Path, help="its key")
-    signer.add_argument(
-        "--by", metavar="NAME", help="without a signature, for boxes that have no control.ca"
-    )
-    signer.add_argument(
+    add_signer(parser)
+    parser.add_argument(
         "--role",
         choices=get_args(CommandRole),
         default="incident",
@@ -82,7 +77,7 @@ def add_parser(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Publish the order. Return 1 if no box has reported it. Raises: UserError."""
-    identity, order = _load_identity(args), _build_order(args)
+    identity, order = load_identity(args, "incident"), _build_order(args)
     broker = parse_broker(args, "vigie incident")
     rng = random.Random()  # noqa: S311 - jitter and a client id, no secret
     exchange = IncidentExchange(broker, args.incident, rng, SystemClock().boottime_ns)
@@ -97,16 +92,6 @@ def run(args: argparse.Namespace) -> int:
             has_report = True
             _print_report(report, as_json=args.json)
     return 0 if has_report else 1
-
-
-def _load_identity(args: argparse.Namespace) -> SigningIdentity | None:
-    if (args.signer is None) != (args.signer_key is None):
-        raise UserError("--signer and --signer-key go together: give both or neither")
-    if (args.signer is None) == (args.by is None):
-        raise UserError("incident: allowed: --signer FILE --signer-key FILE, or --by NAME")
-    if args.signer is None:
-        return None
-    return control_keys.load_identity(args.signer, args.signer_key)
 
 
 def _build_order(args: argparse.Namespace) -> IncidentOrder:

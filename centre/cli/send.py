@@ -21,7 +21,14 @@ from agent.commands.command import MAX_COMMAND_BYTES, MAX_EXPIRY_S, CommandRole
 from agent.reporting.payloads import OnlineStatus, StatusMessage
 from centre import signing
 from centre.cli.broker_arguments import add_broker, parse_broker
-from centre.cli.signer_arguments import add_signer, confirm, load_identity, read_saved, save
+from centre.cli.signer_arguments import (
+    add_second_signature,
+    add_signer,
+    confirm,
+    load_identity,
+    read_saved,
+    save,
+)
 from centre.command_exchange import CommandExchange
 from centre.command_request import (
     countersign,
@@ -46,7 +53,8 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("box", metavar="BOX", help="id of the box")
     parser.add_argument("verb", metavar="VERB", help="such as ptz, snapshot, hold")
     parser.add_argument("args", metavar="NAME=VALUE", nargs="*", help="or one JSON object")
-    add_signer(parser, "send")
+    add_signer(parser)
+    add_second_signature(parser, "send")
     parser.add_argument(
         "--role",
         choices=get_args(CommandRole),

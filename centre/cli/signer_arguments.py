@@ -14,14 +14,18 @@ from centre import control_keys
 from centre.command_request import read_request
 
 
-def add_signer(parser: argparse.ArgumentParser, command: str) -> None:
-    """Add the certificate and the key of a person, and what two people need."""
+def add_signer(parser: argparse.ArgumentParser) -> None:
+    """Add the certificate and the key of a person."""
     signer = parser.add_argument_group("who asks")
     signer.add_argument("--signer", metavar="FILE", type=Path, help="one's control certificate")
     signer.add_argument("--signer-key", metavar="FILE", type=Path, help="its key")
     signer.add_argument(
         "--by", metavar="NAME", help="without a signature, to a box that has no control.ca"
     )
+
+
+def add_second_signature(parser: argparse.ArgumentParser, command: str) -> None:
+    """Add what two people need to sign one message."""
     two = parser.add_argument_group("what two people sign")
     two.add_argument(
         "--save", metavar="FILE", type=Path, help=f"do not {command}: write the signed message"
@@ -39,8 +43,6 @@ def load_identity(args: argparse.Namespace, command: str) -> SigningIdentity | N
     if (args.signer is None) == (args.by is None):
         raise UserError(f"{command}: allowed: --signer FILE --signer-key FILE, or --by NAME")
     if args.signer is None:
-        if args.save is not None:
-            raise UserError("--save: allowed: with --signer and --signer-key")
         return None
     return control_keys.load_identity(args.signer, args.signer_key)
 
@@ -70,7 +72,9 @@ def confirm(args: argparse.Namespace, saved: ParsedMessage, command: str) -> Non
 
 
 def save(args: argparse.Namespace, payload: bytes) -> int:
-    """Write a message for the second person. Return the exit code. Raises: UserError."""
+    """Write a signed message for the second person. Return the exit code. Raises: UserError."""
+    if args.signer is None:
+        raise UserError("--save: allowed: with --signer and --signer-key")
     control_keys.write_new_file(args.save, payload, 0o644)
     print(f"{args.save}: signed by one person; another one sends it with --countersign")
     return 0
