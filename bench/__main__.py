@@ -31,6 +31,8 @@ BENCHES = (
     "clip",
     "ladder",
     "outbox",
+    "outage",
+    "traffic",
     "signature",
     "agent",
     "latency",

@@ -6,31 +6,22 @@ in its own process) that commits before it acknowledges. Run: `python -m bench.o
 """
 
 import random
-import resource
 import sqlite3
 import statistics
-import subprocess
-import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
 import msgspec
 
-from agent.base.clock import SystemClock, boot_id
-from agent.base.model import LABELS, BoundingBox, Event
+from agent.base.clock import boot_id
+from agent.base.model import BoundingBox, Event
 from agent.base.uuid7 import uuid7_factory
-from agent.config.broker import BrokerConfig
 from agent.faults.registry import FaultRegistry
 from agent.reporting import topics
-from agent.reporting.declaration.data import DeclarationData
-from agent.reporting.mqtt.connection import BirthInputs
-from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.outbox.outbox import Outbox
 from agent.reporting.topics import OutgoingMessage
-from agent.runtime.stage import StageThread
-from bench.mosquitto import running_mosquitto
+from bench.drain import CLOCK, drain
 from bench.table import Row
 
 EVENTS = 20_000
@@ -38,24 +29,6 @@ SINGLE_EVENTS = 1_000
 TURNS = 5
 EMERGENCIES = 100
 BACKLOG = 100_000
-CLOCK = SystemClock()
-BIRTH = BirthInputs(
-    site="bench",
-    public_key="",
-    versions={},
-    cameras=(),
-    declaration=DeclarationData(
-        site="bench",
-        detects=LABELS,
-        cameras=(),
-        event_retention_days=7,
-        max_retention_days=90,
-        recipients=(),
-        public_key="",
-        software="bench",
-        trusts_test_authority=False,
-    ),
-)
 
 
 class CommitCost(msgspec.Struct, frozen=True, kw_only=True):
@@ -226,59 +199,15 @@ def drain_rows(folder: Path) -> list[Row]:
     for _ in range(BACKLOG):
         ticket = outbox.put(make_event())
     assert ticket.wait(60)
-    with running_mosquitto(folder) as url:
-        centre = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "agent",
-                "watch",
-                "--broker",
-                url,
-                "--json",
-                "--ack",
-                "--store",
-                str(folder / "centre.db"),
-            ],
-            stdout=subprocess.PIPE,
-        )
-        assert centre.stdout is not None
-        # Its own announcement comes back to it: from here on it listens.
-        centre.stdout.readline()
-        reader_thread = threading.Thread(target=lambda: [None for _ in centre.stdout or ()])
-        reader_thread.start()
-        session = MqttSession(
-            BrokerConfig(url=url),
-            outbox,
-            FaultRegistry(CLOCK.boottime_ns),
-            lambda: BIRTH,
-            CLOCK,
-            random.Random(1),
-        )
-        stage = StageThread(session, CLOCK.boottime_ns, random.Random(2), vital=False)
-        wall, cpu = time.perf_counter(), time.process_time()
-        stage.start()
-        pause = threading.Event()
-        while outbox.depth:
-            pause.wait(0.01)
-        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        stage.stop()
-        stage.join(30)
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        centre.terminate()
-        centre.wait()
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        reader_thread.join()
-        centre.stdout.close()
+    cost = drain(outbox, folder)
     outbox.close()
-    centre_cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return [
         Row(
             name=f"outbox: drain of {BACKLOG:,} events to a centre that commits",
-            value=wall,
+            value=cost.wall_s,
             unit="s",
             target="<= 600",
-            note=f"{BACKLOG / wall:.0f}/s; CPU: box {cpu:.1f} s, centre {centre_cpu_s:.1f} s",
+            note=f"{BACKLOG / cost.wall_s:.0f}/s; CPU: box {cost.cpu_s:.1f} s, centre {cost.centre_cpu_s:.1f} s",
         )
     ]
 
