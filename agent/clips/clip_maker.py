@@ -13,7 +13,7 @@ from pathlib import Path
 
 from agent.base.atomic_file import fsync_dir
 from agent.base.clock import SystemClock, rfc3339, utc_from_unix_ns
-from agent.clips.clip_task import ClipTask, MadeFile
+from agent.clips.clip_task import ClipTask, MadeFile, making_folder
 from agent.clips.small_forms import SmallFormError, write_light_clip, write_thumbnails
 from agent.config.configuration import FOOTAGE_DIR
 from agent.recording.archive import FootageArchive, is_sealed
@@ -25,8 +25,6 @@ from agent.recording.export.span_snapshot import SpanSnapshot
 from agent.recording.mask_store import MaskingError
 from agent.recording.segment_name import KEYS_SUFFIX
 
-MAKING_SUFFIX = ".making"
-"""Suffix of the folder in which a clip's file is made."""
 _COPY_BYTES = 1 << 20
 _OVERHEAD_BYTES = 8_000_000
 """Room for the pages, receipts and indexes of a clip."""
@@ -55,7 +53,7 @@ class ClipMaker:
         self._begin = datetime.fromisoformat(task.begin)
         self._end = datetime.fromisoformat(task.end)
         self._file = Path(task.file)
-        self._folder = self._file.with_name(self._file.name + MAKING_SUFFIX)
+        self._folder = making_folder(self._file)
 
     def make(self) -> MadeFile:
         """Make the file durably, in place of an unfinished one.

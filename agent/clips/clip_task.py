@@ -4,6 +4,7 @@ The child writes a message on a line and waits for an empty line before it goes 
 line for as long as the link's budget says. The end of its standard input ends the child.
 """
 
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -20,6 +21,11 @@ export    the signed export of `vigie footage export`, as a ZIP
 """
 UploadForm = ClipForm | Literal["bundle"]
 """Forms of an uploaded file. A support bundle is made before it is queued."""
+
+
+def making_folder(file: Path) -> Path:
+    """Return the folder in which a clip's file is made."""
+    return file.with_name(file.name + ".making")
 
 
 class MadeFile(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,7 +18,7 @@ import msgspec
 from agent.base.damaged_file import is_set_aside
 from agent.base.model import RefusalCode
 from agent.base.state_file import StateFile
-from agent.clips.clip_task import MadeFile, UploadForm, UploadProgress
+from agent.clips.clip_task import MadeFile, UploadForm, UploadProgress, making_folder
 from agent.clips.upload_target import UploadTarget
 from agent.commands.command import ValidCommand
 from agent.commands.requester import CommandRejected
@@ -140,7 +140,9 @@ class UploadQueue:
                 old, outcome=outcome, target=None, progress=UploadProgress()
             ),
         )
-        self.file_of(upload_id).unlink(missing_ok=True)
+        file = self.file_of(upload_id)
+        file.unlink(missing_ok=True)
+        shutil.rmtree(making_folder(file), ignore_errors=True)
         self._forget_oldest()
         return record
 
