@@ -17,7 +17,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from agent.base.clock import SystemClock
-from agent.config.configuration import Recipient
+from agent.config.recording import Recipient
 from agent.recording.encryption.key_wrapping import Sealer
 from agent.recording.encryption.keys import KeyRing, encode_public_key
 from agent.recording.export.clip import ClipSource, write_clip

@@ -30,7 +30,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from agent.base.clock import ClockTrust, boot_id
 from agent.base.device_identity import DeviceIdentity
-from agent.config.configuration import HoldConfig, Recipient, RecordConfig
+from agent.config.recording import HoldConfig, Recipient, RecordConfig
 from agent.faults.registry import FaultRegistry
 from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipt_queue import ReceiptQueue

@@ -17,7 +17,7 @@ from pathlib import Path
 from agent.base.clock import ClockTrust, SystemClock, boot_id, rfc3339
 from agent.base.device_identity import DeviceIdentity
 from agent.base.uuid7 import uuid7_factory
-from agent.config.configuration import HoldConfig, RecordConfig
+from agent.config.recording import HoldConfig, RecordConfig
 from agent.faults.registry import FaultRegistry
 from agent.recording.catalogue import find_segments
 from agent.recording.custody.chain_files import CHAIN_SUFFIX

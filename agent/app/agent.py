@@ -36,7 +36,8 @@ from agent.base.uuid7 import uuid7_factory
 from agent.capture.camera_source import CameraSource
 from agent.capture.jpeg import shrink_jpeg
 from agent.commands.command import CommandHandler
-from agent.config.configuration import FOOTAGE_DIR, Config
+from agent.config.configuration import Config
+from agent.config.recording import FOOTAGE_DIR
 from agent.faults.registry import FaultRegistry
 from agent.health.camera_watchdog import CameraWatchdog
 from agent.health.monitor import HealthMonitor

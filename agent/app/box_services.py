@@ -9,8 +9,8 @@ import msgspec
 from agent.authority.control_authority import ControlAuthority
 from agent.base.clock import Clock
 from agent.base.model import Event, TrafficCounts
-from agent.config.configuration import FOOTAGE_DIR, RecordConfig
 from agent.config.control import ControlConfig
+from agent.config.recording import FOOTAGE_DIR, RecordConfig
 from agent.faults.registry import FaultRegistry
 from agent.health.vitals.procfs import DEFAULT_ROOT
 from agent.recording import mask_store

@@ -4,8 +4,9 @@ from collections.abc import Collection, Mapping
 
 from agent import __version__
 from agent.base.model import LABELS
-from agent.config.configuration import MAX_AGE_DAYS, CameraConfig, Config, InstitutionConfig
+from agent.config.configuration import CameraConfig, Config, InstitutionConfig
 from agent.config.declaration import DeclarationConfig
+from agent.config.recording import MAX_AGE_DAYS
 from agent.reporting.declaration.data import (
     DeclarationData,
     DeclaredCamera,

@@ -6,7 +6,7 @@ from agent.app import selftest_result
 from agent.base import lockout
 from agent.base.damaged_file import clear_folder_place
 from agent.clips.upload_queue import UPLOADS_DIR
-from agent.config.configuration import FOOTAGE_DIR
+from agent.config.recording import FOOTAGE_DIR
 from agent.recording import mask_store, owner_policy
 
 _FOLDERS = (

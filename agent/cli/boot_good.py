@@ -10,6 +10,7 @@ from agent.base.clock import SystemClock
 from agent.cli.arguments import add_config, number_parser
 from agent.cli.commands import Commands
 from agent.config import configuration
+from agent.config.recording import FOOTAGE_DIR
 from agent.health import box_check, health_file
 from agent.health.box_check import BoxCheck, BoxSample, ExpectedCamera
 from agent.update import boot_check
@@ -43,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
     config = configuration.load(args.config)
     state = Path(config.box.state)
-    runtime, footage = health_file.get_runtime_dir(state), state / configuration.FOOTAGE_DIR
+    runtime, footage = health_file.get_runtime_dir(state), state / FOOTAGE_DIR
     clock = SystemClock()
     names = [camera.name for camera in config.camera]
 

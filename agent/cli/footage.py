@@ -10,7 +10,7 @@ from agent.base.time_argument import ALLOWED_FORMATS
 from agent.cli import footage_box, footage_offline
 from agent.cli.arguments import add_public_key, number_parser
 from agent.cli.commands import Commands
-from agent.config.configuration import MAX_AGE_DAYS
+from agent.config.recording import MAX_AGE_DAYS
 from agent.recording.export.exporter import ExportError
 
 _RELATIVE_TIME = re.compile(r"^-\d[\ddhms.]*$(?!\n)", re.ASCII)

@@ -15,7 +15,7 @@ from agent.base.atomic_file import fsync_dir
 from agent.base.clock import SystemClock, rfc3339, utc_from_unix_ns
 from agent.clips.clip_task import ClipTask, MadeFile, making_folder
 from agent.clips.small_forms import SmallFormError, write_light_clip, write_thumbnails
-from agent.config.configuration import FOOTAGE_DIR
+from agent.config.recording import FOOTAGE_DIR
 from agent.recording.archive import FootageArchive, is_sealed
 from agent.recording.catalogue import FootageEntry
 from agent.recording.export.clip import ClipError, ClipInfo

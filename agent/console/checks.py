@@ -12,7 +12,7 @@ from agent.app import config_check
 from agent.base import update_keyring
 from agent.base.errors import UserError
 from agent.base.message import Message, join_phrases, message_of
-from agent.config.configuration import FOOTAGE_DIR
+from agent.config.recording import FOOTAGE_DIR
 from agent.console import machine_checks, modem_checks, network_checks
 from agent.console.check_result import (
     CheckResult,

@@ -8,8 +8,8 @@ from agent.base.errors import UserError
 from agent.commands.command import CommandProgressSink, Deferred, QueuedCommandHandler, ValidCommand
 from agent.commands.permission import Permission
 from agent.commands.requester import CommandRejected, Requester
-from agent.config.configuration import MAX_AGE_DAYS
 from agent.config.names import CaseText, Name
+from agent.config.recording import MAX_AGE_DAYS
 from agent.footage.footage_access import FootageAccess, UtcTime, check_order, to_utc
 from agent.footage.footage_worker import FootageWorker
 from agent.footage.listed import ListedHold, ListedMissing, to_listed_hold, to_listed_missing

@@ -15,8 +15,8 @@ from agent.base.json_decode import MalformedJson, decode_any_json
 from agent.commands.command import CommandId, CommandRole, RequesterId, truncate
 from agent.commands.requester import Requester
 from agent.config import toml_decode
-from agent.config.configuration import MAX_AGE_DAYS
 from agent.config.names import CaseText, Name
+from agent.config.recording import MAX_AGE_DAYS
 
 MAX_ORDER_BYTES = 32_768
 MAX_DURATION = timedelta(hours=24)

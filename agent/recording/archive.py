@@ -22,7 +22,7 @@ from agent.base.message import Message
 from agent.base.progress import ProgressCallback
 from agent.base.uuid7 import uuid7_factory
 from agent.config import configuration
-from agent.config.configuration import FOOTAGE_DIR
+from agent.config.recording import FOOTAGE_DIR
 from agent.recording import catalogue, mask_store, owner_policy
 from agent.recording.catalogue import FootageEntry
 from agent.recording.custody.chain import is_signed_by

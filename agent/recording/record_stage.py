@@ -11,7 +11,7 @@ from agent import __version__
 from agent.base.clock import Clock
 from agent.base.health_model import FootageHealth
 from agent.base.model import Segment
-from agent.config.configuration import RecordConfig
+from agent.config.recording import RecordConfig
 from agent.faults.registry import FaultRegistry
 from agent.recording.camera_recovery import SegmentProvenance
 from agent.recording.encryption.key_wrapping import Sealer

@@ -9,7 +9,7 @@ import msgspec
 from agent.base.clock import Clock, boot_id, rfc3339
 from agent.base.health_model import FootageHealth
 from agent.base.model import Segment
-from agent.config.configuration import RecordConfig
+from agent.config.recording import RecordConfig
 from agent.recording.camera_recovery import (
     SegmentProvenance,
     build_close_receipt,

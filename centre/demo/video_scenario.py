@@ -14,15 +14,9 @@ from agent.base.clock import Clock
 from agent.base.model import FrameResult
 from agent.capture import camera_source
 from agent.config.broker import BrokerConfig
-from agent.config.configuration import (
-    BoxConfig,
-    CameraConfig,
-    Config,
-    DetectConfig,
-    HealthConfig,
-    RecordConfig,
-)
+from agent.config.configuration import BoxConfig, CameraConfig, Config, DetectConfig, HealthConfig
 from agent.config.control import ControlConfig
+from agent.config.recording import RecordConfig
 from agent.detection import scene as scenes
 from agent.reporting.payloads import EventData, SnapshotHeader
 from centre.annotated_video import AnnotatedVideoWriter

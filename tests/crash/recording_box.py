@@ -15,7 +15,7 @@ from agent.base.clock import ClockTrust, boot_id
 from agent.base.device_identity import DeviceIdentity
 from agent.base.model import Segment
 from agent.base.uuid7 import uuid7_factory
-from agent.config.configuration import HoldConfig, RecordConfig
+from agent.config.recording import HoldConfig, RecordConfig
 from agent.faults.registry import FaultRegistry
 from agent.health.flight_recorder import FILE_NAME, FlightRecorder
 from agent.recording.custody.custody_log import CustodyLog

@@ -12,8 +12,9 @@ import pytest
 from agent.capture import onvif_events
 from agent.capture.onvif_events import is_wanted
 from agent.cli import probe
-from agent.config.configuration import MAX_AGE_DAYS, CameraConfig, InstitutionConfig, OnvifConfig
+from agent.config.configuration import CameraConfig, InstitutionConfig, OnvifConfig
 from agent.config.heads import HeadConfig
+from agent.config.recording import MAX_AGE_DAYS
 from drivers.catalog import load_camera_driver, load_ptz_driver
 from drivers.onvif.camera_info import MIN_DETECT_WIDTH_PX, strip_prefixes
 

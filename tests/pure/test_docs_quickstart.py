@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent import cli
-from agent.config.configuration import MAX_AGE_DAYS, HoldConfig, RecordConfig
+from agent.config.recording import MAX_AGE_DAYS, HoldConfig, RecordConfig
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted((DOCS / "quickstart").glob("*.md"))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 
 from agent.base.health_model import DiskHealth, Vitals
-from agent.config.configuration import MIN_RESERVE_BYTES, RecordConfig
+from agent.config.recording import MIN_RESERVE_BYTES, RecordConfig
 from agent.faults.registry import FaultRegistry
 from agent.health.degradation import RECOVERY_S, DegradationPolicy, ResourceLoad, compute_load
 from agent.health.machine_faults import MachineFaults

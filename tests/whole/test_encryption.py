@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from rich.pretty import pretty_repr
 
 from agent.base.errors import UserError
-from agent.config.configuration import Recipient
+from agent.config.recording import Recipient
 from agent.recording.encryption.key_wrapping import Sealer, read_sidecar, unwrap_segment_key
 from agent.recording.encryption.keys import KeyRing, SegmentKey, generate_key_pair, read_private_key
 from agent.recording.muxer import MuxerError, check_stream

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from agent.config.configuration import FOOTAGE_DIR
+from agent.config.recording import FOOTAGE_DIR
 from agent.console import machine_checks
 from agent.health.degradation import compute_load
 from agent.health.vitals.machine import MachineMonitor

@@ -12,7 +12,7 @@ from agent.base.errors import UserError
 from agent.base.model import Event, EventPhase
 from agent.base.state_file import StateFile
 from agent.base.uuid7 import uuid7_factory
-from agent.config.configuration import HoldConfig, RecordConfig
+from agent.config.recording import HoldConfig, RecordConfig
 from agent.faults.registry import FaultRegistry
 from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.custody.receipts import FootageEvicted, HoldPlaced, HoldReleased, ReceiptBody

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from agent.base.model import Segment
-from agent.config.configuration import RecordConfig
+from agent.config.recording import RecordConfig
 from agent.faults.registry import FaultRegistry
 from agent.recording.quarantine import QUARANTINE_DIR
 from agent.recording.record_stage import MAX_BATCH_NS, MIN_RETRY_S, RecordStage

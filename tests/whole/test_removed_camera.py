@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from agent.base.clock import boot_id
-from agent.config.configuration import HoldConfig, RecordConfig
+from agent.config.recording import HoldConfig, RecordConfig
 from agent.faults.registry import FaultRegistry
 from agent.recording import mask_store
 from agent.recording.camera_recovery import SegmentProvenance

@@ -21,7 +21,7 @@ from agent.base.clock import ClockTrust
 from agent.base.errors import UserError
 from agent.base.model import Event
 from agent.base.uuid7 import uuid7_factory
-from agent.config.configuration import HoldConfig, RecordConfig
+from agent.config.recording import HoldConfig, RecordConfig
 from agent.faults.registry import FaultRegistry
 from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.custody.receipts import FootageEvicted, HoldPlaced, HoldReleased, ReceiptBody

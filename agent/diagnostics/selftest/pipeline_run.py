@@ -18,15 +18,8 @@ from agent.base.device_identity import DeviceIdentity
 from agent.base.model import Event, FrameResult, Segment, TrafficCounts
 from agent.base.uuid7 import uuid7_factory
 from agent.capture.camera_source import CameraSource, OpenCamera
-from agent.config.configuration import (
-    FOOTAGE_DIR,
-    CameraConfig,
-    Config,
-    DetectConfig,
-    HoldConfig,
-    Recipient,
-    RecordConfig,
-)
+from agent.config.configuration import CameraConfig, Config, DetectConfig
+from agent.config.recording import FOOTAGE_DIR, HoldConfig, Recipient, RecordConfig
 from agent.diagnostics.selftest import street_pattern
 from agent.diagnostics.selftest.street_pattern import FrameTracks
 from agent.faults.registry import FaultRegistry

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from agent.base.health_model import DiskHealth, LinkHealth, Vitals
-from agent.config.configuration import FOOTAGE_DIR
+from agent.config.recording import FOOTAGE_DIR
 from agent.health.vitals import parse
 from agent.health.vitals.disk import DiskMonitor, read_footage_space, read_space
 from agent.health.vitals.network_link import NetworkLink

@@ -10,7 +10,7 @@ from agent.base.damaged_file import (
     mark_reported,
     original_name,
 )
-from agent.config.configuration import FOOTAGE_DIR
+from agent.config.recording import FOOTAGE_DIR
 from agent.faults.registry import FaultRegistry
 from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.custody.receipts import FileQuarantined

@@ -20,7 +20,7 @@ from agent.base.atomic_file import create_durably
 from agent.base.errors import UserError
 from agent.base.file_read import read_regular_file
 from agent.base.json_decode import MalformedJson, decode_json
-from agent.config.configuration import Recipient
+from agent.config.recording import Recipient
 from agent.recording.encryption.keys import KEY_BYTES, KeyRing, SegmentKey, parse_public_key
 
 KEY_RING_CAPACITY = 360

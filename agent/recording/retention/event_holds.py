@@ -8,7 +8,7 @@ import msgspec
 
 from agent.base.clock import Clock, rfc3339
 from agent.base.model import Event
-from agent.config.configuration import HoldConfig
+from agent.config.recording import HoldConfig
 from agent.faults.registry import FaultRegistry
 from agent.recording.retention.hold import Hold
 from agent.recording.retention.hold_store import HoldStore, with_event_end

@@ -27,7 +27,7 @@ from agent.base.file_read import read_regular_file
 from agent.base.json_decode import MalformedJson, decode_json
 from agent.base.message import Message
 from agent.base.state_file import StateFile
-from agent.config.configuration import MAX_AGE_DAYS
+from agent.config.recording import MAX_AGE_DAYS
 from agent.recording.retention.hold import Hold
 
 log = logging.getLogger(__name__)

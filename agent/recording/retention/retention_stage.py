@@ -11,7 +11,8 @@ from types import MappingProxyType
 from agent.base.clock import Clock, boot_id, rfc3339, unix_ms
 from agent.base.health_model import FootageHealth
 from agent.base.uuid7 import uuid7_factory
-from agent.config.configuration import HoldConfig, InstitutionConfig, RecordConfig
+from agent.config.configuration import InstitutionConfig
+from agent.config.recording import HoldConfig, RecordConfig
 from agent.faults.registry import FaultRegistry
 from agent.recording import quarantine
 from agent.recording.custody.receipt_queue import ReceiptQueue
