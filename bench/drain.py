@@ -23,7 +23,7 @@ from agent.reporting.declaration.data import DeclarationData
 from agent.reporting.mqtt.connection import BirthInputs
 from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.outbox.outbox import Outbox
-from agent.reporting.topics import OutgoingMessage
+from agent.reporting.outgoing_messages import OutgoingMessage
 from agent.runtime.stage import StageThread
 from bench.mosquitto import running_mosquitto
 from bench.slow_link import link_to

@@ -27,7 +27,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from agent.base.clock import rfc3339
 from agent.config.broker import BrokerConfig
-from agent.reporting import topics
+from agent.reporting import outgoing_messages
 from bench import box
 from bench.cpu import process_cpu_s
 from bench.mosquitto import running_mosquitto
@@ -130,7 +130,7 @@ def _send_emergencies(reporting: ReportingBox, *, has_look: bool) -> list[float]
         messages = reporting.session.unstored
         if has_look and not messages.is_waiting("live/north"):
             jpeg = bytes(messages.picture_limit_bytes)
-            messages.put(topics.build_live_message("north", jpeg, CLOCK.boottime_ns()))
+            messages.put(outgoing_messages.build_live_message("north", jpeg, CLOCK.boottime_ns()))
         if time.monotonic() - begin_s >= EMERGENCY_INTERVAL_S * (len(sent_s) + 1):
             reporting.outbox.put(make_event(len(sent_s), "wrong_way"))
             sent_s.append(time.monotonic())

@@ -14,7 +14,7 @@ from agent.base.clock import SystemClock, boot_id
 from agent.base.uuid7 import uuid7_factory
 from agent.faults.registry import FaultRegistry
 from agent.reporting.outbox.outbox import Outbox
-from agent.reporting.topics import OutgoingMessage, Priority
+from agent.reporting.outgoing_messages import OutgoingMessage, Priority
 from bench.drain import CLOCK, DrainCost, drain
 from bench.street_day import MINUTES_A_DAY, NORMAL, StreetReports
 from bench.table import Row

@@ -18,9 +18,9 @@ from agent.base.clock import boot_id
 from agent.base.model import BoundingBox, Event
 from agent.base.uuid7 import uuid7_factory
 from agent.faults.registry import FaultRegistry
-from agent.reporting import topics
+from agent.reporting import outgoing_messages
 from agent.reporting.outbox.outbox import Outbox
-from agent.reporting.topics import OutgoingMessage
+from agent.reporting.outgoing_messages import OutgoingMessage
 from bench.drain import CLOCK, drain
 from bench.table import Row
 
@@ -71,8 +71,8 @@ def make_event(kind: str = "line", *, is_emergency: bool = False) -> OutgoingMes
         direction="towards centre",
         position=0.4,
     )
-    data = topics.build_event_data(event_struct, begin=CLOCK.utc(t_ns))
-    return topics.build_event_message(data, is_emergency=is_emergency)
+    data = outgoing_messages.build_event_data(event_struct, begin=CLOCK.utc(t_ns))
+    return outgoing_messages.build_event_message(data, is_emergency=is_emergency)
 
 
 def measure_outbox(

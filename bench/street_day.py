@@ -22,9 +22,9 @@ from agent.base.model import (
 )
 from agent.base.sha256 import sha256_hex
 from agent.base.uuid7 import uuid7_factory
-from agent.reporting import topics
+from agent.reporting import outgoing_messages
+from agent.reporting.outgoing_messages import OutgoingMessage
 from agent.reporting.payloads import CustodyHead, UtcSpan
-from agent.reporting.topics import OutgoingMessage
 
 CAMERA = "north"
 MINUTES_A_DAY = 1440
@@ -98,7 +98,7 @@ class StreetReports:
                 ),
             ),
         )
-        return topics.build_traffic_counts_message(
+        return outgoing_messages.build_traffic_counts_message(
             flow, begin=self._utc(begin_ns), end=self._utc(end_ns)
         )
 
@@ -106,7 +106,9 @@ class StreetReports:
         """Return the receipt with the newest head of the custody chain."""
         digest = sha256_hex(number.to_bytes(8, "big"))
         time = rfc3339(self._utc(t_ns))
-        return topics.build_receipt_message(CustodyHead(seq=number, sha256=digest, time=time), t_ns)
+        return outgoing_messages.build_receipt_message(
+            CustodyHead(seq=number, sha256=digest, time=time), t_ns
+        )
 
     def event(self, begin_ns: int, *, is_alarm: bool) -> list[OutgoingMessage]:
         """Return the revisions of an event, and the picture that follows the first."""
@@ -116,7 +118,9 @@ class StreetReports:
             self.revision(event_id, jpeg, rev, phase, begin_ns, after_s, is_alarm=is_alarm)
             for rev, (phase, after_s) in enumerate(_PHASES, start=1)
         ]
-        picture = topics.build_snapshot_message(CAMERA, jpeg, begin_ns, event_id=event_id)
+        picture = outgoing_messages.build_snapshot_message(
+            CAMERA, jpeg, begin_ns, event_id=event_id
+        )
         return [made[0], picture, *made[1:]]
 
     def revision(
@@ -148,10 +152,10 @@ class StreetReports:
             duration_s=float(after_s),
         )
         footage = UtcSpan(begin=rfc3339(self._utc(begin_ns)), end=rfc3339(self._utc(t_ns)))
-        data = topics.build_event_data(
+        data = outgoing_messages.build_event_data(
             event, begin=self._utc(begin_ns), footage=footage, thumbnail=sha256_hex(jpeg)
         )
-        return topics.build_event_message(data, is_emergency=is_alarm)
+        return outgoing_messages.build_event_message(data, is_emergency=is_alarm)
 
     def _draw(self, mean: float) -> int:
         """Return a whole number with this mean."""

@@ -35,7 +35,7 @@ from agent.authority.revocation import RevocationStore
 from agent.authority.signed_message import SigningIdentity
 from agent.base.health_model import HealthReport
 from agent.config.broker import BrokerConfig
-from agent.reporting import topics
+from agent.reporting import outgoing_messages
 from agent.reporting.payloads import HealthMessage
 from bench.drain import CLOCK
 from bench.mosquitto import running_mosquitto
@@ -163,7 +163,7 @@ def measure_box(folder: Path, *, is_signed: bool) -> Bytes:
         with centre, box:
             wait_until(lambda: box.session.health().centre_listening)
 
-            def send(message: topics.OutgoingMessage) -> None:
+            def send(message: outgoing_messages.OutgoingMessage) -> None:
                 assert box.outbox.put(message).wait(10)
                 wait_until(lambda: box.outbox.depth == 0)
 
@@ -181,7 +181,9 @@ def measure_box(folder: Path, *, is_signed: bool) -> Bytes:
 
             def send_health() -> None:
                 before = len(centre.received)
-                box.session.unstored.put(topics.build_health_message(report, CLOCK.boottime_ns()))
+                box.session.unstored.put(
+                    outgoing_messages.build_health_message(report, CLOCK.boottime_ns())
+                )
                 centre.wait_for(lambda: len(centre.received) > before)
 
             sizes["health"] = count(link, send_health)

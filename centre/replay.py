@@ -29,7 +29,7 @@ from agent.detection.pipeline import DetectionPipeline
 from agent.detection.rule_engine import RuleEngine
 from agent.detection.scene import Scene
 from agent.detection.tflite import TfliteDetector
-from agent.reporting import topics
+from agent.reporting import outgoing_messages, topics
 from agent.reporting.topics import EnvelopeFields
 from centre.annotated_video import AnnotatedVideo
 from drivers import catalog
@@ -226,7 +226,7 @@ class _EventFile:
     def write_event(self, event: Event) -> None:
         """Write one revision of an event."""
         self._file.write(
-            topics.encode_event(
+            outgoing_messages.encode_event(
                 event,
                 self._next_envelope(event.t_ns),
                 begin=_utc(event.begin_ns),
@@ -236,7 +236,7 @@ class _EventFile:
 
     def write_traffic(self, traffic: TrafficCounts) -> None:
         """Write the traffic counts of one minute."""
-        message = topics.build_traffic_counts_message(
+        message = outgoing_messages.build_traffic_counts_message(
             traffic, begin=_utc(traffic.begin_ns), end=_utc(traffic.end_ns)
         )
         self._file.write(topics.encode("flow", self._next_envelope(traffic.end_ns), message.data))

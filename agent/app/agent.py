@@ -50,7 +50,7 @@ from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.retention.event_holds import EventHolds
 from agent.recording.retention.hold_store import HoldStore
 from agent.recording.retention.retention_stage import RetentionStage
-from agent.reporting import topics
+from agent.reporting import outgoing_messages
 from agent.reporting.mqtt.downlink import Downlink
 from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.outbox.outbox import Outbox
@@ -396,5 +396,5 @@ class Agent:
     def _send_health(self) -> None:
         self._submitter.resubmit_failed()
         self._mqtt_session.unstored.put(
-            topics.build_health_message(self.health(), self._clock.boottime_ns())
+            outgoing_messages.build_health_message(self.health(), self._clock.boottime_ns())
         )

@@ -26,7 +26,7 @@ from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.export.clip_request import ClipRequest
 from agent.recording.retention.event_holds import EventHolds
 from agent.recording.retention.hold import Hold
-from agent.reporting import topics
+from agent.reporting import outgoing_messages
 from agent.reporting.outbox.submit import MessageSubmitter
 from agent.reporting.payloads import CustodyHead, HoldBroken, RecordingGap, Restarted, UtcSpan
 
@@ -55,29 +55,35 @@ class Publisher:
     def publish_event(self, event: Event, jpeg: bytes | None = None) -> None:
         """Send an event, with its thumbnail if it has one, and hold its footage."""
         hold = self._event_holds.on_event(event) if event.camera in self._recorded_cameras else None
-        data = topics.build_event_data(
+        data = outgoing_messages.build_event_data(
             event,
             begin=self._clock.utc(event.begin_ns),
             footage=None if hold is None else UtcSpan(begin=hold.begin_time, end=hold.end_time),
             thumbnail=None if jpeg is None else sha256_hex(jpeg),
         )
         is_emergency = EVENT_TYPES[event.kind].severity == "alarm"
-        self._submitter.submit(topics.build_event_message(data, is_emergency=is_emergency))
+        self._submitter.submit(
+            outgoing_messages.build_event_message(data, is_emergency=is_emergency)
+        )
         if jpeg is not None:
             self._submitter.submit(
-                topics.build_snapshot_message(event.camera, jpeg, event.t_ns, event_id=event.event)
+                outgoing_messages.build_snapshot_message(
+                    event.camera, jpeg, event.t_ns, event_id=event.event
+                )
             )
 
     def publish_traffic_counts(self, counts: TrafficCounts) -> None:
         """Send one minute of traffic counts."""
         begin, end = self._clock.utc(counts.begin_ns), self._clock.utc(counts.end_ns)
-        self._submitter.submit(topics.build_traffic_counts_message(counts, begin=begin, end=end))
+        self._submitter.submit(
+            outgoing_messages.build_traffic_counts_message(counts, begin=begin, end=end)
+        )
 
     def publish_reply(self, reply: Reply, address: ReplyAddress | None) -> None:
         """Send a reply to a command of an earlier run; without an address nobody waits for it."""
         if address is not None:
             self._submitter.submit(
-                topics.build_reply_message(
+                outgoing_messages.build_reply_message(
                     reply,
                     self._clock.boottime_ns(),
                     topic=address.topic,
@@ -87,7 +93,9 @@ class Publisher:
 
     def publish_restart(self, restart: Restarted) -> None:
         """Send the report of a restart."""
-        self._submitter.submit(topics.build_receipt_message(restart, self._clock.boottime_ns()))
+        self._submitter.submit(
+            outgoing_messages.build_receipt_message(restart, self._clock.boottime_ns())
+        )
 
     def publish_clock_step(self, step: ClockStep, t_ns: int) -> None:
         """Send the event of a step of the clock, and enqueue its receipt."""
@@ -111,7 +119,7 @@ class Publisher:
             end=rfc3339(self._clock.utc(end_ns)),
             reason=reason,
         )
-        self._submitter.submit(topics.build_receipt_message(gap, end_ns))
+        self._submitter.submit(outgoing_messages.build_receipt_message(gap, end_ns))
         self._receipt_queue.enqueue(
             receipts.FootageGap(camera=camera, begin_ns=begin_ns, end_ns=end_ns, reason=reason),
             end_ns,
@@ -127,12 +135,14 @@ class Publisher:
             owner=hold.owner,
             reason=hold.reason,
         )
-        self._submitter.submit(topics.build_receipt_message(data, self._clock.boottime_ns()))
+        self._submitter.submit(
+            outgoing_messages.build_receipt_message(data, self._clock.boottime_ns())
+        )
 
     def publish_chain_head(self, head: ChainHead, t_ns: int) -> None:
         """Send the head of the custody chain."""
         data = CustodyHead(seq=head.seq, sha256=head.sha256, time=head.time)
-        self._submitter.submit(topics.build_receipt_message(data, t_ns))
+        self._submitter.submit(outgoing_messages.build_receipt_message(data, t_ns))
 
     def record_service_action(self, by: str, action: str) -> None:
         """Write the receipt of an action on the box itself, or queue it while the disk takes none."""
@@ -182,14 +192,16 @@ class Publisher:
     def publish_snapshot(self, camera: str, jpeg: bytes, t_ns: int) -> None:
         """Send a snapshot that was requested."""
         self._submitter.submit(
-            topics.build_snapshot_message(
+            outgoing_messages.build_snapshot_message(
                 camera, jpeg, t_ns, event_id=None, max_bytes=SNAPSHOT_MAX_BYTES
             )
         )
 
     def publish_incident_picture(self, camera: str, jpeg: bytes, t_ns: int, event_id: str) -> None:
         """Send a picture of a running incident. The receipt of its begin says how often."""
-        self._submitter.submit(topics.build_incident_picture(camera, jpeg, t_ns, event_id=event_id))
+        self._submitter.submit(
+            outgoing_messages.build_incident_picture(camera, jpeg, t_ns, event_id=event_id)
+        )
 
     def append_incident_receipt(self, receipt: receipts.IncidentChanged, t_ns: int) -> None:
         """Write the receipt of an incident, now or when the disk takes it."""

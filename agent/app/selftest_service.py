@@ -15,7 +15,7 @@ from agent.base.event_type import EventType
 from agent.base.model import BOX_EVENT_SOURCE, CommandProgress, Event, SelfTestStep
 from agent.commands.requester import CommandRejected
 from agent.faults.registry import FaultCode, FaultRegistry
-from agent.reporting import topics
+from agent.reporting import outgoing_messages, topics
 from agent.reporting.outbox.outbox import Outbox
 from agent.reporting.outbox.writer import OutboxError
 
@@ -62,7 +62,7 @@ class SelfTestService:
             progress=0.0,
             detail="a self-test's message to the centre",
         )
-        outgoing = topics.build_reply_message(
+        outgoing = outgoing_messages.build_reply_message(
             progress,
             self._clock.boottime_ns(),
             topic=topics.choose_reply_topic(self._outbox.box, None),

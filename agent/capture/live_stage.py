@@ -14,7 +14,7 @@ from agent.capture.live_keyframes import LiveKeyframes
 from agent.capture.live_looks import LiveLooks, Look
 from agent.capture.live_video import LiveVideo
 from agent.capture.snapshot_command import FRAME_TIMEOUT_S, CameraAccess
-from agent.reporting import topics
+from agent.reporting import outgoing_messages
 from agent.reporting.mqtt.unstored import UnstoredMessages
 from agent.runtime.link_budget import LinkBudget, SendPriority
 from drivers.media import NS_PER_S, Frame
@@ -116,7 +116,7 @@ class LiveStage:
             groups.setdefault(look.camera, []).append(look)
         for camera in self._due_ns.keys() - groups.keys():
             del self._due_ns[camera]
-            self._messages.discard(topics.live_topic(camera))
+            self._messages.discard(outgoing_messages.live_topic(camera))
         return groups
 
     def _request_if_due(self, camera: str, looks: Sequence[Look]) -> None:
@@ -131,7 +131,7 @@ class LiveStage:
         interval_ns = min(look.pictures.interval_ns for look in looks)
         # The rate is kept on average; a late picture is not made up for.
         self._due_ns[camera] = max(due_ns + interval_ns, now_ns)
-        if self._messages.is_waiting(topics.live_topic(camera)):
+        if self._messages.is_waiting(outgoing_messages.live_topic(camera)):
             # The link is slower than the looks: the next frame will be newer.
             self._skipped += 1
             return
@@ -180,4 +180,4 @@ class LiveStage:
             self._sent += 1
             for look in looks:
                 look.count(len(jpeg))
-            self._messages.put(topics.build_live_message(camera, jpeg, frame.t_ns))
+            self._messages.put(outgoing_messages.build_live_message(camera, jpeg, frame.t_ns))

@@ -27,7 +27,7 @@ from agent.health import flight_recorder
 from agent.recording.custody import custody_log
 from agent.recording.custody.receipts import Receipt, encode_receipt, receipt_hash
 from agent.reporting.outbox.writer import OutboxError
-from agent.reporting.topics import OutgoingMessage, Priority
+from agent.reporting.outgoing_messages import OutgoingMessage, Priority
 from drivers.camera.replay import Options, open_camera
 from drivers.contracts import StreamRequest
 from drivers.media import Packet

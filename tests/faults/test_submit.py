@@ -10,11 +10,11 @@ import pytest
 
 from agent.base.uuid7 import uuid7_factory
 from agent.faults.registry import FaultRegistry
-from agent.reporting import topics
+from agent.reporting import outgoing_messages
 from agent.reporting.outbox.outbox import Outbox
 from agent.reporting.outbox.submit import MessageSubmitter
+from agent.reporting.outgoing_messages import OutgoingMessage, Priority
 from agent.reporting.payloads import CustodyHead, HoldBroken, ReceiptData, RecordingGap, Restarted
-from agent.reporting.topics import OutgoingMessage, Priority
 from tests.conftest import ManualClock
 
 
@@ -89,11 +89,11 @@ def test_refused_receipts_are_stored_later_and_superseded_messages_are_not(outbo
     intake = MessageSubmitter(outbox)
     lasting: list[ReceiptData] = [GAP, BROKEN, RESTARTED]
     passing = [
-        topics.build_receipt_message(CustodyHead(seq=7, sha256="0" * 64, time=TIME), 1),
+        outgoing_messages.build_receipt_message(CustodyHead(seq=7, sha256="0" * 64, time=TIME), 1),
         draft(1, Priority.TRAFFIC_COUNTS),
         draft(2, Priority.SNAPSHOT),
     ]
-    wanted = [topics.build_receipt_message(data, 1) for data in lasting]
+    wanted = [outgoing_messages.build_receipt_message(data, 1) for data in lasting]
     with a_full_disk():
         for each in (*wanted, *passing):
             intake.submit(each)

@@ -7,7 +7,7 @@ import msgspec
 from agent.base.clock import ClockTrust
 from agent.base.health_model import CameraHealth, Fault, HealthReport, OutboxHealth, Vitals
 from agent.base.model import LABELS, Event
-from agent.reporting import topics
+from agent.reporting import outgoing_messages, topics
 from agent.reporting.declaration.data import DeclarationData
 from agent.reporting.payloads import (
     DeclarationMessage,
@@ -149,5 +149,5 @@ def event(
         begin_ns=1,
         name=name,
     )
-    data = topics.build_event_data(made, begin=datetime(2026, 11, 3, 7, 44, tzinfo=UTC))
+    data = outgoing_messages.build_event_data(made, begin=datetime(2026, 11, 3, 7, 44, tzinfo=UTC))
     return EventMessage(**msgspec.structs.asdict(stamp(box)), data=data)

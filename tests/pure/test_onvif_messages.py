@@ -8,7 +8,7 @@ import pytest
 
 from agent.app.event_types import EVENT_TYPES
 from agent.base.model import LABELS, Event, LineCounts
-from agent.reporting import topics
+from agent.reporting import outgoing_messages
 from agent.reporting.payloads import EventMessage, Message, TrafficCountsData, TrafficCountsMessage
 from centre.onvif_messages import (
     COUNTER_TOPIC,
@@ -38,7 +38,7 @@ def event_message(kind: str, phase: str = "begin", **fields: object) -> EventMes
         begin_ns=1,
         **fields,  # type: ignore[arg-type]
     )
-    data = topics.build_event_data(event, begin=NOW)
+    data = outgoing_messages.build_event_data(event, begin=NOW)
     return EventMessage(**msgspec.structs.asdict(stamp("pole-17")), data=data)
 
 

@@ -11,8 +11,8 @@ from agent.reporting.outbox import schema
 from agent.reporting.outbox.in_flight import InFlightMessages
 from agent.reporting.outbox.schema import ROW_OVERHEAD_BYTES, OutboxRow, OutboxState
 from agent.reporting.outbox.store import Store
+from agent.reporting.outgoing_messages import Priority
 from agent.reporting.payloads import OutboxMessageType, SeqRange
-from agent.reporting.topics import Priority
 
 TYPES: dict[Priority, OutboxMessageType] = {
     Priority.EMERGENCY: "event",

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from agent.base.clock import ClockTrust
 from agent.base.model import BoundingBox, Event, LineCounts, TrafficCounts
 from agent.base.sha256 import sha256_hex
-from agent.reporting import centre_payloads, centre_topics, payloads, topics
+from agent.reporting import centre_payloads, centre_topics, outgoing_messages, payloads, topics
 from agent.reporting.centre_payloads import MAX_ALSO_RANGES
 
 CLOCK = ClockTrust(synced=True, source="ntp", error_s=0.012)
@@ -65,7 +65,7 @@ def test_an_event_line_contains_every_field_even_null_ones() -> None:
     bare = Event(
         event="e", rev=1, kind="view_dark", phase="begin", camera="north", t_ns=1, begin_ns=1
     )
-    got = msgspec.json.decode(topics.encode_event(bare, STAMP, begin=BEGIN))
+    got = msgspec.json.decode(outgoing_messages.encode_event(bare, STAMP, begin=BEGIN))
     assert {"v", "id", "box", "epoch", "seq", "boot", "time", "clock", "type", "data"} == set(got)
     wanted = [
         "event",
@@ -85,13 +85,13 @@ def test_an_event_line_contains_every_field_even_null_ones() -> None:
 
 
 def test_a_replay_adds_the_clips_time() -> None:
-    got = msgspec.json.decode(topics.encode_event(CROSSING, STAMP, begin=BEGIN, t_s=1.5))
+    got = msgspec.json.decode(outgoing_messages.encode_event(CROSSING, STAMP, begin=BEGIN, t_s=1.5))
     assert got["data"]["t_s"] == 1.5
     assert got["data"]["box"] == [0.1, 0.2, 0.3, 0.4]
 
 
 def test_an_event_message_reads_back_as_it_was() -> None:
-    payload = topics.encode_event(CROSSING, STAMP, begin=BEGIN, thumbnail="ab" * 32)
+    payload = outgoing_messages.encode_event(CROSSING, STAMP, begin=BEGIN, thumbnail="ab" * 32)
     topic = topics.parse_up_topic(topics.up_topic("pole-17", "event/north/line"))
     assert topic is not None
     message = topics.decode(topic, payload, {})
@@ -102,19 +102,23 @@ def test_an_event_message_reads_back_as_it_was() -> None:
 
 
 def test_a_stored_draft_encodes_to_the_same_bytes_as_a_direct_message() -> None:
-    draft = topics.build_event_message(topics.build_event_data(CROSSING, begin=BEGIN))
-    assert topics.encode(draft.type, STAMP, draft.data) == topics.encode_event(
+    draft = outgoing_messages.build_event_message(
+        outgoing_messages.build_event_data(CROSSING, begin=BEGIN)
+    )
+    assert topics.encode(draft.type, STAMP, draft.data) == outgoing_messages.encode_event(
         CROSSING, STAMP, begin=BEGIN
     )
 
 
 @pytest.mark.parametrize(
     ("is_emergency", "priority"),
-    [(False, topics.Priority.EVENT), (True, topics.Priority.EMERGENCY)],
+    [(False, outgoing_messages.Priority.EVENT), (True, outgoing_messages.Priority.EMERGENCY)],
 )
-def test_the_topic_of_an_event_has_its_kind(is_emergency: bool, priority: topics.Priority) -> None:
-    data = topics.build_event_data(CROSSING, begin=BEGIN)
-    draft = topics.build_event_message(data, is_emergency=is_emergency)
+def test_the_topic_of_an_event_has_its_kind(
+    is_emergency: bool, priority: outgoing_messages.Priority
+) -> None:
+    data = outgoing_messages.build_event_data(CROSSING, begin=BEGIN)
+    draft = outgoing_messages.build_event_message(data, is_emergency=is_emergency)
     assert (draft.priority, draft.topic) == (priority, "event/north/line")
 
 
@@ -127,7 +131,9 @@ def test_a_minute_of_traffic_counts_has_utc_times() -> None:
         lines=(LineCounts(name="stop line", counts={"in": {"car": 3}}),),
         zones=(),
     )
-    draft = topics.build_traffic_counts_message(flow, begin=BEGIN, end=BEGIN + timedelta(minutes=1))
+    draft = outgoing_messages.build_traffic_counts_message(
+        flow, begin=BEGIN, end=BEGIN + timedelta(minutes=1)
+    )
     data = msgspec.json.decode(draft.data, type=payloads.TrafficCountsData)
     assert (data.begin_time, data.end_time) == (
         "2026-11-03T07:41:05.250Z",
@@ -137,7 +143,7 @@ def test_a_minute_of_traffic_counts_has_utc_times() -> None:
 
 
 def test_a_pictures_envelope_travels_in_user_properties() -> None:
-    draft = topics.build_snapshot_message("north", b"\xff\xd8jpeg", 5, event_id="e1")
+    draft = outgoing_messages.build_snapshot_message("north", b"\xff\xd8jpeg", 5, event_id="e1")
     assert draft.header is not None
     properties = dict(topics.snapshot_user_properties(STAMP, draft.header))
     topic = topics.parse_up_topic("vigie/v1/pole-17/up/snapshot/north")
@@ -149,9 +155,9 @@ def test_a_pictures_envelope_travels_in_user_properties() -> None:
 
 
 def test_a_live_picture_has_no_number_and_replaces_one_that_waits() -> None:
-    draft = topics.build_live_message("north", bytes(60_000), 5)
+    draft = outgoing_messages.build_live_message("north", bytes(60_000), 5)
     assert (draft.topic, draft.newest_only) == ("live/north", True)
-    assert draft.expiry_s == topics.LIVE_EXPIRY_S
+    assert draft.expiry_s == outgoing_messages.LIVE_EXPIRY_S
     assert draft.header is not None
     unstored = msgspec.structs.replace(STAMP, seq=None)
     properties = dict(topics.snapshot_user_properties(unstored, draft.header))
@@ -167,7 +173,7 @@ def test_a_live_picture_has_no_number_and_replaces_one_that_waits() -> None:
 
 def test_a_picture_that_would_delay_emergencies_is_refused() -> None:
     with pytest.raises(ValueError, match="20001 bytes; allowed: at most 20000"):
-        topics.build_snapshot_message("north", bytes(20_001), 5, event_id=None)
+        outgoing_messages.build_snapshot_message("north", bytes(20_001), 5, event_id=None)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +194,7 @@ def test_an_invalid_message_gives_a_one_line_error(payload: bytes, expected_mess
 
 
 def test_a_box_cannot_publish_for_another() -> None:
-    payload = topics.encode_event(CROSSING, STAMP, begin=BEGIN)
+    payload = outgoing_messages.encode_event(CROSSING, STAMP, begin=BEGIN)
     with pytest.raises(ValueError, match="'pole-17' in a message on the topic of 'pole-18'"):
         topics.decode(topics.UpTopic(box="pole-18", kind="event", sublevels=()), payload, {})
 

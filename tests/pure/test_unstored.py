@@ -1,13 +1,13 @@
 """agent.reporting.mqtt.unstored: the newest of each topic, pictures in turn and of a size that the link takes."""
 
-from agent.reporting import topics
+from agent.reporting import outgoing_messages
 from agent.reporting.mqtt.unstored import (
     FIRST_PICTURE_BYTES,
     MAX_PICTURE_BYTES,
     MIN_PICTURE_BYTES,
     UnstoredMessages,
 )
-from agent.reporting.topics import OutgoingMessage
+from agent.reporting.outgoing_messages import OutgoingMessage
 from tests.pure.test_health_file import REPORT
 
 
@@ -22,7 +22,7 @@ class Waiting:
 
     def picture(self, camera: str = "north", size_bytes: int = 1000) -> None:
         t_ns = int(self.now_s * 1e9)
-        self.messages.put(topics.build_live_message(camera, bytes(size_bytes), t_ns))
+        self.messages.put(outgoing_messages.build_live_message(camera, bytes(size_bytes), t_ns))
 
     def pop_camera(self) -> str | None:
         outgoing = self.messages.pop_picture()
@@ -30,7 +30,7 @@ class Waiting:
 
 
 def report(t_s: float) -> OutgoingMessage:
-    return topics.build_health_message(REPORT, int(t_s * 1e9))
+    return outgoing_messages.build_health_message(REPORT, int(t_s * 1e9))
 
 
 def test_a_newer_message_of_a_topic_replaces_the_waiting_one() -> None:
@@ -69,7 +69,7 @@ def test_cameras_take_turns() -> None:
 def test_an_old_picture_is_not_sent() -> None:
     waiting = Waiting()
     waiting.picture("old")
-    waiting.now_s += topics.LIVE_EXPIRY_S
+    waiting.now_s += outgoing_messages.LIVE_EXPIRY_S
     waiting.picture("new")
     assert waiting.pop_camera() == "new"
     assert waiting.pop_camera() is None

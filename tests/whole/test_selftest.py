@@ -28,7 +28,7 @@ from agent.diagnostics.selftest.runner import LOCK_FILE, WORK_DIR, run_selftest
 from agent.recording.encryption.key_wrapping import unwrap_segment_key
 from agent.recording.encryption.keys import generate_key_pair
 from agent.recording.segment_name import KEYS_SUFFIX
-from agent.reporting import topics
+from agent.reporting import outgoing_messages, topics
 from agent.reporting.mqtt.packets import ReceivedPublish, Suback
 from agent.reporting.payloads import EventMessage, ReplyMessage
 from tests.whole.command_box import BOX, CommandBox
@@ -136,8 +136,8 @@ class Running:
         return SelfTestCommandHandler(send, tell, CLOCK.boottime_ns)
 
     def _event(self, event: Event) -> None:
-        data = topics.build_event_data(event, begin=CLOCK.utc(event.begin_ns))
-        self.box.outbox.put(topics.build_event_message(data))
+        data = outgoing_messages.build_event_data(event, begin=CLOCK.utc(event.begin_ns))
+        self.box.outbox.put(outgoing_messages.build_event_message(data))
 
 
 def test_a_running_agent_stays_connected_sends_the_message_and_reports_the_result(

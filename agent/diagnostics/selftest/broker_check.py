@@ -21,7 +21,7 @@ from agent.commands.local_command import send_command
 from agent.config.configuration import Config
 from agent.diagnostics.selftest.checks import CheckFailed
 from agent.faults.registry import FaultRegistry
-from agent.reporting import centre_topics, topics
+from agent.reporting import centre_topics, outgoing_messages, topics
 from agent.reporting.mqtt.connect_error import MqttConnectionError
 from agent.reporting.mqtt.packets import Connack, Puback, Suback
 from agent.reporting.mqtt.paho_transport import PahoTransport
@@ -59,7 +59,7 @@ def check_outbox(
         with _open_outbox(folder, "selftest", clock, new_id) as outbox:
             data = [msgspec.json.encode(_event_data(event, clock)) for event in events]
             tickets = [
-                outbox.put(topics.build_event_message(_event_data(event, clock)))
+                outbox.put(outgoing_messages.build_event_message(_event_data(event, clock)))
                 for event in events
             ]
             if not all(ticket.wait(COMMIT_TIMEOUT_S) for ticket in tickets):
@@ -136,9 +136,9 @@ class BrokerRoundTrip:
             return SENT_BY_AGENT, result.event
         try:
             with self._open_own_outbox() as outbox:
-                outbox.put(topics.build_event_message(_event_data(event, self._clock))).wait(
-                    COMMIT_TIMEOUT_S
-                )
+                outbox.put(
+                    outgoing_messages.build_event_message(_event_data(event, self._clock))
+                ).wait(COMMIT_TIMEOUT_S)
         except (OutboxError, UserError) as error:
             return Message("not delivered: {error}", error=message_of(error)), None
         return IN_OUTBOX, event.event
@@ -238,4 +238,4 @@ def _open_outbox(
 
 
 def _event_data(event: Event, clock: Clock) -> EventData:
-    return topics.build_event_data(event, begin=clock.utc(event.begin_ns))
+    return outgoing_messages.build_event_data(event, begin=clock.utc(event.begin_ns))

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 
 from agent.base.model import IncomingCommand, Reply, ReplyAddress
-from agent.reporting import topics
+from agent.reporting import outgoing_messages, topics
 from agent.reporting.mqtt.downlink import Downlink
 from agent.reporting.mqtt.packets import ReceivedPublish
 
@@ -58,5 +58,7 @@ class CommandReceiver:
         if self._downlink.submit_reply is not None:
             t_ns = int(self._now_s() * 1e9)
             self._downlink.submit_reply(
-                topics.build_reply_message(reply, t_ns, topic=topic, correlation=correlation)
+                outgoing_messages.build_reply_message(
+                    reply, t_ns, topic=topic, correlation=correlation
+                )
             )

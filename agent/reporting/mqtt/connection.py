@@ -39,6 +39,7 @@ from agent.reporting.mqtt.unstored import UnstoredMessages
 from agent.reporting.outbox.outbox import Outbox
 from agent.reporting.outbox.schema import OutboxRow
 from agent.reporting.outbox.writer import OutboxError
+from agent.reporting.outgoing_messages import OutgoingMessage
 from agent.reporting.payloads import (
     CameraCapabilities,
     HeadCapabilities,
@@ -51,7 +52,6 @@ from agent.reporting.payloads import (
     StoppedStatus,
 )
 from agent.reporting.seq_ranges import merge_ranges
-from agent.reporting.topics import OutgoingMessage
 
 log = logging.getLogger(__name__)
 

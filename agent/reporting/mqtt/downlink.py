@@ -7,7 +7,7 @@ import msgspec
 from agent.authority.control_authority import ControlAuthority
 from agent.base.model import IncomingCommand
 from agent.reporting.mqtt.packets import ReceivedPublish
-from agent.reporting.topics import OutgoingMessage
+from agent.reporting.outgoing_messages import OutgoingMessage
 
 
 class Downlink(msgspec.Struct, frozen=True, kw_only=True):

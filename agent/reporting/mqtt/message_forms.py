@@ -20,8 +20,9 @@ from agent.reporting.mqtt.publish_packet import (
 )
 from agent.reporting.outbox import schema
 from agent.reporting.outbox.schema import OutboxRow
+from agent.reporting.outgoing_messages import OutgoingMessage
 from agent.reporting.payloads import OnlineStatus, ReceiptData, Restarted, SnapshotData
-from agent.reporting.topics import EnvelopeFields, OutgoingMessage
+from agent.reporting.topics import EnvelopeFields
 
 ShrinkJpeg: TypeAlias = Callable[[bytes, int], bytes | None]
 """Returns a picture as a JPEG of at most so many bytes, or None if that would show nothing."""

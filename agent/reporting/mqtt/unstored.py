@@ -7,7 +7,7 @@ else is in flight, one at a time, so that a message that comes after it waits fo
 import threading
 from collections.abc import Callable
 
-from agent.reporting.topics import OutgoingMessage, Priority
+from agent.reporting.outgoing_messages import OutgoingMessage, Priority
 
 MAX_PICTURE_S = 0.5
 """Time that a picture may take on the link: an emergency waits no longer for it."""

@@ -24,9 +24,9 @@ from agent.reporting.outbox.rows import RowFactory
 from agent.reporting.outbox.schema import OutboxRow
 from agent.reporting.outbox.store import Store
 from agent.reporting.outbox.writer import CommitTicket, OutboxError, Writer
+from agent.reporting.outgoing_messages import OutgoingMessage, Priority
 from agent.reporting.payloads import SeqRange
 from agent.reporting.seq_ranges import merge_ranges
-from agent.reporting.topics import OutgoingMessage, Priority
 
 log = logging.getLogger(__name__)
 

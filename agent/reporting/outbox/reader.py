@@ -12,9 +12,9 @@ from agent.reporting.outbox import schema
 from agent.reporting.outbox.in_flight import InFlightMessages
 from agent.reporting.outbox.salvage import needs_salvage
 from agent.reporting.outbox.schema import SELECT_MESSAGES, OutboxCorruptError, OutboxRow
+from agent.reporting.outgoing_messages import Priority
 from agent.reporting.payloads import MAX_SEQ, SeqRange
 from agent.reporting.seq_ranges import find_range, iter_gaps
-from agent.reporting.topics import Priority
 
 _SELECT_ONE = SELECT_MESSAGES + "WHERE seq = ?"
 _SELECT_URGENT = (

@@ -6,10 +6,11 @@ from datetime import datetime
 import msgspec
 
 from agent.base.clock import Clock, rfc3339
-from agent.reporting import topics
+from agent.reporting import outgoing_messages
 from agent.reporting.outbox.schema import OutboxRow
+from agent.reporting.outgoing_messages import OutgoingMessage
 from agent.reporting.payloads import ReceiptData
-from agent.reporting.topics import EnvelopeFields, OutgoingMessage
+from agent.reporting.topics import EnvelopeFields
 
 
 class RowFactory:
@@ -40,7 +41,7 @@ class RowFactory:
 
     def make_receipt(self, data: ReceiptData) -> OutboxRow:
         """Return the row of a receipt of this moment, without a number."""
-        return self.make(topics.build_receipt_message(data, self._clock.boottime_ns()))
+        return self.make(outgoing_messages.build_receipt_message(data, self._clock.boottime_ns()))
 
     def make_envelope(self, t_ns: int, epoch: str, seq: int | None) -> EnvelopeFields:
         """Return the envelope of a message that is not stored."""

@@ -22,8 +22,9 @@ import msgspec
 from agent.base.clock import ClockTrust
 from agent.base.json_decode import JsonDecoder, MalformedJson
 from agent.base.sqlite_damage import CheckedConnection
+from agent.reporting.outgoing_messages import Priority
 from agent.reporting.payloads import OutboxMessageType, SeqRange
-from agent.reporting.topics import EnvelopeFields, Priority
+from agent.reporting.topics import EnvelopeFields
 
 APPLICATION_ID = 0x56494F42
 """`VIOB`, in the header of the file: PRAGMA application_id."""

@@ -16,9 +16,9 @@ from agent.reporting.outbox.schema import (
     checksum,
     row_size_bytes,
 )
+from agent.reporting.outgoing_messages import Priority
 from agent.reporting.payloads import LostMessages, OutboxMessageType, SeqRange
 from agent.reporting.seq_ranges import merge_ranges
-from agent.reporting.topics import Priority
 
 SHED_ORDER = (Priority.SNAPSHOT, Priority.TRAFFIC_COUNTS)
 """In the order of shedding. Receipts are never shed: they name the shed messages."""

@@ -8,7 +8,7 @@ import msgspec
 
 from agent.reporting.outbox.outbox import Outbox
 from agent.reporting.outbox.writer import CommitTicket, OutboxError
-from agent.reporting.topics import OutgoingMessage, Priority
+from agent.reporting.outgoing_messages import OutgoingMessage, Priority
 
 log = logging.getLogger(__name__)
 

@@ -13,9 +13,9 @@ from agent.base.clock import Clock, SystemClock
 from agent.base.model import Event
 from agent.base.uuid7 import uuid7_factory
 from agent.faults.registry import FaultRegistry
-from agent.reporting import topics
+from agent.reporting import outgoing_messages
 from agent.reporting.outbox.outbox import Outbox
-from agent.reporting.topics import OutgoingMessage
+from agent.reporting.outgoing_messages import OutgoingMessage
 from tests.whole.report.broker import Mosquitto
 
 CLOCK = SystemClock()
@@ -54,8 +54,10 @@ def make_event(number: int, kind: str = "line") -> OutgoingMessage:
         begin_ns=now_ns,
         track=number,
     )
-    data = topics.build_event_data(event_struct, begin=CLOCK.utc(now_ns))
-    return topics.build_event_message(data, is_emergency=EVENT_TYPES[kind].severity == "alarm")
+    data = outgoing_messages.build_event_data(event_struct, begin=CLOCK.utc(now_ns))
+    return outgoing_messages.build_event_message(
+        data, is_emergency=EVENT_TYPES[kind].severity == "alarm"
+    )
 
 
 def event_number(data: bytes, *field_path: str) -> int:

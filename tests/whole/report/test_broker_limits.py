@@ -19,11 +19,11 @@ from agent.base.sha256 import sha256_hex
 from agent.capture.jpeg import encode_jpeg
 from agent.capture.snapshot_command import SNAPSHOT_MAX_BYTES
 from agent.config.configuration import BrokerConfig
-from agent.reporting import topics
+from agent.reporting import outgoing_messages, topics
 from agent.reporting.mqtt.packets import ReceivedPublish, Suback
 from agent.reporting.mqtt.paho_transport import MAX_RECEIVED_BYTES
+from agent.reporting.outgoing_messages import build_snapshot_message
 from agent.reporting.payloads import HealthMessage, ReceiptMessage, Restarted, SnapshotHeader
-from agent.reporting.topics import build_snapshot_message
 from tests.whole.demo_values import make_health_report
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.conftest import CLOCK, make_event
@@ -131,9 +131,11 @@ def test_pictures_health_and_a_restart_are_made_small_enough_for_the_broker(
                 "north", requested, 1, event_id=None, max_bytes=SNAPSHOT_MAX_BYTES
             )
         )
-        box.outbox.put(topics.build_receipt_message(RESTARTED, 1))
+        box.outbox.put(outgoing_messages.build_receipt_message(RESTARTED, 1))
         assert box.outbox.put(make_event(1)).wait(10)
-        box.session.unstored.put(topics.build_health_message(large_report(), CLOCK.boottime_ns()))
+        box.session.unstored.put(
+            outgoing_messages.build_health_message(large_report(), CLOCK.boottime_ns())
+        )
         wait_until(lambda: box.outbox.depth == 0)
         centre.wait_for(lambda: len(messages(centre, HealthMessage)) == 1)
         assert centre.event_numbers() == [1]

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from agent.config.broker import BrokerConfig
-from agent.reporting import topics
+from agent.reporting import outgoing_messages
 from agent.reporting.payloads import SnapshotHeader
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.conftest import CLOCK, make_event
@@ -14,7 +14,9 @@ JPEG = b"\xff\xd8" + bytes(1000)
 
 
 def look(box: ReportingBox, camera: str = "north") -> None:
-    box.session.unstored.put(topics.build_live_message(camera, JPEG, CLOCK.boottime_ns()))
+    box.session.unstored.put(
+        outgoing_messages.build_live_message(camera, JPEG, CLOCK.boottime_ns())
+    )
 
 
 def kinds(listener: CentreListener) -> list[str]:

@@ -15,7 +15,7 @@ from agent.base.clock import SystemClock
 from agent.base.sha256 import sha256_hex
 from agent.config.broker import BrokerConfig
 from agent.faults.registry import FaultRegistry
-from agent.reporting import centre_topics, topics
+from agent.reporting import centre_topics, outgoing_messages, topics
 from agent.reporting.centre_payloads import Ack, CentreState
 from agent.reporting.mqtt import connection
 from agent.reporting.mqtt.centre_link import CENTRE_ACK_TIMEOUT_S
@@ -288,7 +288,9 @@ def test_a_picture_travels_as_bytes_with_its_envelope_in_user_properties(
         CentreListener(config(broker), tmp_path / "centre.db") as centre,
         ReportingBox(config(broker), tmp_path) as box,
     ):
-        box.outbox.put(topics.build_snapshot_message("north", jpeg, 1, event_id="event-1"))
+        box.outbox.put(
+            outgoing_messages.build_snapshot_message("north", jpeg, 1, event_id="event-1")
+        )
         centre.wait_for(lambda: "snapshot" in centre.received[-1].topic)
         wait_until(lambda: box.outbox.depth == 0)
     (picture,) = [item for item in centre.received if "snapshot" in item.topic]

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from agent.config.broker import BrokerConfig
-from agent.reporting import centre_topics, topics
+from agent.reporting import centre_topics, outgoing_messages
 from agent.reporting.payloads import HealthMessage
 from tests.pure.test_health_file import REPORT
 from tests.whole.report.broker import Mosquitto
@@ -24,7 +24,7 @@ def config(broker: Mosquitto) -> BrokerConfig:
 def tell(box: ReportingBox, uptime_s: float, age_s: float = 0.0) -> None:
     report = msgspec.structs.replace(REPORT, uptime_s=uptime_s)
     t_ns = CLOCK.boottime_ns() - int(age_s * S)
-    box.session.unstored.put(topics.build_health_message(report, t_ns))
+    box.session.unstored.put(outgoing_messages.build_health_message(report, t_ns))
 
 
 def reported(listener: CentreListener) -> list[float]:
@@ -62,7 +62,7 @@ def test_while_the_broker_is_away_only_the_newest_report_waits(
         tell(box, 2.0)
         with box:
             watcher.wait_for(lambda: reported(watcher) == [2.0])
-            tell(box, 3.0, age_s=topics.HEALTH_EXPIRY_S + 1)
+            tell(box, 3.0, age_s=outgoing_messages.HEALTH_EXPIRY_S + 1)
             watcher.wait_for(lambda: watcher.status_names() == ["OnlineStatus"])
             tell(box, 4.0)
             watcher.wait_for(lambda: reported(watcher)[-1:] == [4.0])

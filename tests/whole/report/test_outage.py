@@ -9,8 +9,8 @@ from pathlib import Path
 
 from agent.config.broker import BrokerConfig
 from agent.reporting.outbox.outbox import Outbox
+from agent.reporting.outgoing_messages import Priority
 from agent.reporting.payloads import EventMessage, OnlineStatus, StatusMessage
-from agent.reporting.topics import Priority
 from bench.street_day import BUSY, PICTURE_BYTES, StreetReports
 from centre.client import ReceivedMessage
 from tests.conftest import ManualClock

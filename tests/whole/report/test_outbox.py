@@ -17,8 +17,8 @@ from agent.base.errors import UserError
 from agent.reporting.outbox import files, writer
 from agent.reporting.outbox.outbox import Outbox
 from agent.reporting.outbox.writer import OutboxError
+from agent.reporting.outgoing_messages import build_incident_picture, build_snapshot_message
 from agent.reporting.payloads import LostMessages, OutboxDamaged, ReceiptData, SeqRange
-from agent.reporting.topics import build_incident_picture, build_snapshot_message
 from tests.whole.report.conftest import event_number, make_event, open_outbox
 from tests.whole.report.reporting_box import wait_until
 

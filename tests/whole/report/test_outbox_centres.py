@@ -10,8 +10,8 @@ import pytest
 
 from agent.reporting.outbox import files
 from agent.reporting.outbox.outbox import Outbox
+from agent.reporting.outgoing_messages import build_snapshot_message
 from agent.reporting.payloads import LostMessages, OutboxDamaged, ReceiptData, SeqRange
-from agent.reporting.topics import build_snapshot_message
 from tests.whole.report.conftest import event_number, make_event
 from tests.whole.report.reporting_box import wait_until
 

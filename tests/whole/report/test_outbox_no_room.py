@@ -15,7 +15,7 @@ import pytest
 from agent.base.uuid7 import uuid7_factory
 from agent.config.broker import BrokerConfig
 from agent.faults.registry import FaultRegistry
-from agent.reporting import topics
+from agent.reporting import outgoing_messages
 from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.outbox import files, writer
 from agent.reporting.outbox.outbox import Outbox
@@ -184,7 +184,7 @@ RECEIPT = OutboxRow(
     id="019a4901-3c62-7d2a-9f0e-5c1b7a20e4d7",
     type="receipt",
     topic="receipt",
-    priority=topics.Priority.RECEIPT,
+    priority=outgoing_messages.Priority.RECEIPT,
     boot="c0ffee00-0000-4000-8000-000000000000",
     t_ns=1,
     time="2026-11-03T07:41:05.250Z",
@@ -275,7 +275,9 @@ def test_an_unreadable_outbox_is_a_fault_and_does_not_silence_health(
             health = session.health()
             assert (health.depth, health.oldest_age_s) == (3, None)
             assert "cannot be read" in (kept.reported("STO-01", "outbox reader") or "")
-            session.unstored.put(topics.build_health_message(REPORT, CLOCK.boottime_ns()))
+            session.unstored.put(
+                outgoing_messages.build_health_message(REPORT, CLOCK.boottime_ns())
+            )
             while not reported():
                 session.run_once(never)
             # Through the connection's own trouble with it, too: it stays connected.

@@ -14,8 +14,8 @@ import pytest
 from agent.reporting.outbox import files, page_scan, schema
 from agent.reporting.outbox.outbox import Outbox
 from agent.reporting.outbox.salvage import salvage
+from agent.reporting.outgoing_messages import build_snapshot_message
 from agent.reporting.payloads import LostMessages, OutboxDamaged, ReceiptData
-from agent.reporting.topics import build_snapshot_message
 from tests.whole.report.conftest import event_number, make_event, open_outbox
 
 COUNT = 300

@@ -13,7 +13,7 @@ import pytest
 
 from agent.capture.snapshot_command import SNAPSHOT_MAX_BYTES
 from agent.config.broker import BrokerConfig
-from agent.reporting import topics
+from agent.reporting import outgoing_messages
 from agent.reporting.mqtt.paho_transport import TCP_USER_TIMEOUT_S
 from agent.reporting.mqtt.send_window import PUBACK_TIMEOUT_S
 from agent.reporting.payloads import SnapshotHeader
@@ -78,7 +78,7 @@ def slow_link(folder: Path, kbit_s: int) -> Iterator[tuple[CentreListener, Uplin
 
 def put_a_picture_and_three_events(box: ReportingBox) -> None:
     jpeg = bytes(range(250)) * (SNAPSHOT_MAX_BYTES // 250)
-    picture = topics.build_snapshot_message(
+    picture = outgoing_messages.build_snapshot_message(
         "north", jpeg, CLOCK.boottime_ns(), event_id=None, max_bytes=SNAPSHOT_MAX_BYTES
     )
     for draft in (picture, make_event(1), make_event(2), make_event(3)):

@@ -16,7 +16,7 @@ import pytest
 
 from agent.base.sha256 import sha256_hex
 from agent.config.broker import BrokerConfig
-from agent.reporting import topics
+from agent.reporting import outgoing_messages, topics
 from agent.reporting.mqtt.packets import Connack, Will
 from agent.reporting.mqtt.paho_transport import PahoTransport
 from agent.reporting.payloads import HealthMessage
@@ -64,7 +64,9 @@ def test_each_message_is_one_line_and_acknowledged_messages_are_stored(
         wait_until(lambda: box.session.health().centre_listening)
         box.outbox.put(make_event(1))
         box.outbox.put(
-            topics.build_snapshot_message("north", b"\xff\xd8jpeg", 1, event_id="event-1")
+            outgoing_messages.build_snapshot_message(
+                "north", b"\xff\xd8jpeg", 1, event_id="event-1"
+            )
         )
         wait_until(lambda: box.outbox.depth == 0)
         received = []
