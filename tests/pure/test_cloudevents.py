@@ -19,7 +19,11 @@ EXAMPLES = [
     for name, text in re.findall(r"^```json (\w+)\n(.*?)\n```$", PAGE, re.MULTILINE | re.DOTALL)
     if '"epoch":' in text and '"box":' in text
 ]
-PICTURES = ("snapshot", "live")
+PICTURES = {
+    "snapshot": "snapshot/north",
+    "live": "live/north",
+    "incidentSnapshot": "snapshot/north/incident",
+}
 JPEG = b"\xff\xd8 picture"
 
 
@@ -27,16 +31,14 @@ def received(name: str, text: str) -> ReceivedPublish:
     """The example as it comes from the broker."""
     fields = msgspec.json.decode(text)
     kinds = {"custodyHead": "receipt", "flow": "flow/north", "event": "event/north/wrong_way"}
-    topic = f"vigie/v1/{fields['box']}/up/{kinds.get(name, name)}"
+    topic = f"vigie/v1/{fields['box']}/up/{(kinds | PICTURES).get(name, name)}"
     if name not in PICTURES:
         return ReceivedPublish(topic=topic, payload=text.encode(), retained=False, properties=())
     properties = tuple(
         (key, value if isinstance(value, str) else msgspec.json.encode(value).decode())
         for key, value in fields.items()
     )
-    return ReceivedPublish(
-        topic=f"{topic}/north", payload=JPEG, retained=False, properties=properties
-    )
+    return ReceivedPublish(topic=topic, payload=JPEG, retained=False, properties=properties)
 
 
 def convert(name: str, text: str) -> dict[str, Any]:

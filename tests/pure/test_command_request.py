@@ -7,11 +7,17 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.authority.certificate import issue_certificate, make_authority
-from agent.authority.signed_message import SigningIdentity, parse_message, verify_signatures
+from agent.authority.signed_message import (
+    MessageType,
+    SigningIdentity,
+    parse_message,
+    verify_signatures,
+)
 from agent.base.errors import UserError
 from centre.command_request import countersign, parse_arguments, read_request
 from centre.signing import sign_command
 
+COMMAND: MessageType = "vigie-command+jws"
 NOW = datetime(2026, 11, 27, 8, tzinfo=UTC)
 
 
@@ -70,11 +76,11 @@ def test_a_second_person_signs_the_same_bytes() -> None:
         expires=NOW + timedelta(minutes=10),
         signers=people[:1],
     )
-    both = parse_message(countersign(read_request(first), people[1]), "vigie-command+jws")
-    assert both.claims == read_request(first).claims
+    both = parse_message(countersign(read_request(first, COMMAND), COMMAND, people[1]), COMMAND)
+    assert both.claims == read_request(first, COMMAND).claims
     verify_signatures(both, [person.key.public_key() for person in people])
 
 
 def test_a_file_that_is_no_signed_command_cannot_be_countersigned() -> None:
-    with pytest.raises(UserError, match="not a signed command"):
-        read_request(b"{}")
+    with pytest.raises(UserError, match="not a vigie-command"):
+        read_request(b"{}", COMMAND)

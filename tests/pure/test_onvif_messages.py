@@ -24,7 +24,7 @@ SECTION = (
     .read_text(encoding="utf-8")
     .split("## Other formats")[1]
 )
-WITHOUT_COUNTERPART = {"shock", "selftest", "clock_step", "reported"}
+WITHOUT_COUNTERPART = {"shock", "selftest", "clock_step", "reported", "incident"}
 
 
 def event_message(kind: str, phase: str = "begin", **fields: object) -> EventMessage:

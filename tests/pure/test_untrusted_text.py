@@ -79,7 +79,9 @@ def test_the_demo_shows_a_videos_name_unchanged_and_a_command_that_can_be_typed(
         title=name, driver="replay", options={}, scene=out, duration_s=1.0, path=Path(name)
     )
     problem = f"annotated video {name}: no"
-    result = VideoDemoResult(video=video, export_check=None, skipped_frames=0, video_error=problem)
+    result = VideoDemoResult(
+        video=video, export_check=None, skipped_frames=0, video_error=problem, command="none"
+    )
     print_summary(summary_of(result, name, out), console, "vigie")
     message = read(console)
     assert f"\n{name}, 0 s played" in message
