@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import av
 import msgspec
@@ -79,7 +79,7 @@ def encode_video(
 ) -> Path:
     """Four seconds of a bright square that wanders over grey, a keyframe each second."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=VIDEO_FPS)
+        stream = cast("av.VideoStream", container.add_stream(codec, rate=VIDEO_FPS))
         stream.width, stream.height, stream.pix_fmt = 160, 120, pix_fmt
         stream.codec_context.gop_size = VIDEO_FPS
         stream.codec_context.thread_count = 1
