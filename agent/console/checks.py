@@ -297,7 +297,7 @@ _CHECKS: tuple[
     (Message("pins"), check_pins, ("GPI-01", "GPI-02", "GPI-03", "GPI-04", "GPI-05")),
     (Message("network"), check_network, ()),
     (Message("names (DNS)"), check_dns, ()),
-    (Message("certificates"), check_certificates, ("NET-05",)),
+    (Message("certificates"), check_certificates, ("NET-05", "NET-06")),
     (Message("broker"), check_broker, diagnosis.BROKER_FAULTS),
     (Message("centre"), check_centre, ("NET-03",)),
     (Message("updates"), check_updates, ()),

@@ -30,7 +30,7 @@ RECORDER = """
     import random, sys, threading
     from pathlib import Path
     from agent.base.clock import SystemClock
-    from agent.config.configuration import RecordConfig, Recipient
+    from agent.config.recording import RecordConfig, Recipient
     from agent.faults.registry import FaultRegistry
     from agent.runtime.queues import PacketQueue
     from agent.recording.encryption.keys import KeyRing

@@ -26,7 +26,7 @@ RECORDER = """
     import random, sys, threading
     from pathlib import Path
     from agent.base.clock import SystemClock
-    from agent.config.configuration import RecordConfig
+    from agent.config.recording import RecordConfig
     from agent.faults.registry import FaultRegistry
     from agent.runtime.queues import PacketQueue
     from agent.recording.record_stage import RecordStage

@@ -230,7 +230,7 @@ import msgspec
 
 sys.path.insert(0, {project!r})
 from agent.base.clock import boot_id
-from agent.config.configuration import HoldConfig, RecordConfig
+from agent.config.recording import HoldConfig, RecordConfig
 from agent.faults.registry import FaultRegistry
 from agent.recording.retention.hold_store import HoldStore
 from agent.recording.retention.retention_stage import RetentionStage
