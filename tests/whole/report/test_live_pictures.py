@@ -28,6 +28,12 @@ def kinds(listener: CentreListener) -> list[str]:
     ]
 
 
+def has_message_in_flight(box: ReportingBox) -> bool:
+    connection = box.session._connection
+    window = None if connection is None else connection._window
+    return window is not None and window.send_quota() < window.max_in_flight
+
+
 def test_events_pass_a_waiting_picture_and_pictures_go_one_at_a_time(
     broker: Mosquitto, tmp_path: Path
 ) -> None:
@@ -40,6 +46,7 @@ def test_events_pass_a_waiting_picture_and_pictures_go_one_at_a_time(
         wait_until(lambda: box.session.round_trip_ms() is not None)
         proxy.freeze()
         box.outbox.put(make_event(1))
+        wait_until(lambda: has_message_in_flight(box))
         look(box)
         look(box, "south")
         box.outbox.put(make_event(2, "wrong_way"))
