@@ -114,7 +114,7 @@ class ConfigStage:
                 self._refuse(None, sha256_hex(payload), (f"the disk refuses it: {error}",))
 
     def close(self) -> None:
-        """Do nothing: a trial goes on at the next start."""
+        """Do nothing: the next start continues a trial."""
 
     def _is_message_due(self) -> bool:
         return self._payload is not None and self._trial is None and not self._is_restarting

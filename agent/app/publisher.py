@@ -80,7 +80,7 @@ class Publisher:
         )
 
     def publish_reply(self, reply: Reply, address: ReplyAddress | None) -> None:
-        """Send a reply to a command of an earlier run; without an address nobody waits for it."""
+        """Send a reply to a command of an earlier run. One without an address is dropped."""
         if address is not None:
             self._submitter.submit(
                 outgoing_messages.build_reply_message(

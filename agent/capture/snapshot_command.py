@@ -70,7 +70,7 @@ class CameraAccess(msgspec.Struct, frozen=True, kw_only=True):
             )
 
     def check_viewer(self, camera: str, requester: Requester) -> None:
-        """Raise CommandRejected if the requester may not see the camera, or nobody may now."""
+        """Raise CommandRejected if the requester may not see the camera, or if it has no pictures now."""
         if self.viewers is not None and requester.id not in self.viewers:
             raise CommandRejected(
                 "forbidden",

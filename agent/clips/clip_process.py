@@ -58,7 +58,7 @@ class ClipProcess:
         return self._pop_message()
 
     def let_go_on(self) -> None:
-        """Answer the last message: the child goes on. One that has just ended is found by `read`."""
+        """Answer the last message, so that the child continues. `read` finds a child that has just ended."""
         self._unwritten += b"\n"
         self._write_rest()
 

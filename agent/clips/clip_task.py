@@ -1,6 +1,6 @@
 """The task of a child that makes and uploads one clip, and its messages to the agent. Pure.
 
-The child writes a message on a line and waits for an empty line before it goes on; the agent delays that
+The child writes a message on a line and waits for an empty line before it continues; the agent delays that
 line for as long as the link's budget says. The end of its standard input ends the child.
 """
 

@@ -1,7 +1,7 @@
 """The stage `uploads`: one clip at a time is made and uploaded by a child, within the link's budget.
 
 The stage waits for nothing but the child's next message. What a restart of the agent or a cut of the link
-needs is in the queue before the child goes on. The requester gets its reply in any case: a command that was
+needs is in the queue before the child continues. The requester gets its reply in any case: a command that was
 accepted before a restart is answered by a message of the stage's own.
 """
 

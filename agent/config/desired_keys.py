@@ -22,7 +22,7 @@ CENTRE_KEYS = frozenset(
         "record",
     }
 )
-"""What a camera sees and keeps, and where a head looks by itself."""
+"""Keys that a version of the centre may set, apart from those of a list's entries."""
 
 BOX_KEYS = {
     "box": "the identity of the box",
@@ -60,7 +60,7 @@ BOX_KEYS = {
     "renewal": "keys",
     "update": "the way to new software",
 }
-"""What the box keeps for itself, and why."""
+"""Keys that only the box's own file sets, and the reason for each."""
 
 LISTS_BY_NAME = ("camera", "head")
 """Lists of tables whose entries are set by their names."""

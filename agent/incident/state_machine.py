@@ -20,7 +20,7 @@ Phase = Literal["pending", "running", "ended"]
 Verdict = Literal["runs", "unclear", "over"]
 """Whether an order is in force now."""
 Effect = Literal["none", "wait", "begin", "revise", "end", "drop"]
-"""What a transition has the box do.
+"""Actions of the box at a transition.
 
 none    nothing
 wait    report that it waits

@@ -38,10 +38,16 @@ def add_second_signature(parser: argparse.ArgumentParser, command: str) -> None:
 
 def load_identity(args: argparse.Namespace, command: str) -> SigningIdentity | None:
     """Return the person's certificate and key, or None with --by. Raises: UserError."""
+    identity = load_key_pair(args)
+    if (identity is None) == (args.by is None):
+        raise UserError(f"{command}: allowed: --signer FILE --signer-key FILE, or --by NAME")
+    return identity
+
+
+def load_key_pair(args: argparse.Namespace) -> SigningIdentity | None:
+    """Return the certificate and key of --signer and --signer-key, or None. Raises: UserError."""
     if (args.signer is None) != (args.signer_key is None):
         raise UserError("--signer and --signer-key go together: give both or neither")
-    if (args.signer is None) == (args.by is None):
-        raise UserError(f"{command}: allowed: --signer FILE --signer-key FILE, or --by NAME")
     if args.signer is None:
         return None
     return control_keys.load_identity(args.signer, args.signer_key)

@@ -24,6 +24,7 @@ from agent.reporting.payloads import Message
 from agent.runtime.stop_signals import STOP_SIGNALS
 from centre import control_keys
 from centre.cli.broker_arguments import add_broker, parse_broker
+from centre.cli.signer_arguments import load_key_pair
 from centre.client import (
     DEFAULT_CENTRE,
     CentreClient,
@@ -130,12 +131,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _load_identity(args: argparse.Namespace) -> SigningIdentity | None:
-    if (args.signer is None) != (args.signer_key is None):
-        raise UserError("--signer and --signer-key go together: give both or neither")
-    if args.signer is None:
-        return None
-    identity = control_keys.load_identity(args.signer, args.signer_key)
-    if control_keys.read_identity(identity).role != "centre":
+    identity = load_key_pair(args)
+    if identity is not None and control_keys.read_identity(identity).role != "centre":
         raise UserError(
             f"--signer {str(args.signer)!r}: allowed: a certificate of the role 'centre'"
         )

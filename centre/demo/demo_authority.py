@@ -1,6 +1,6 @@
 """The demo's control authority: it certifies the demo's operators, and is forgotten when the demo ends."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -9,8 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from agent.authority.certificate import PERSON_LIFETIME, issue_certificate, make_authority
 from agent.authority.signed_message import SigningIdentity
 from agent.base.control_role import ControlRole
-
-_CLOCK_TOLERANCE = timedelta(minutes=5)
+from centre.control_keys import CLOCK_TOLERANCE
 
 
 class DemoAuthority:
@@ -19,7 +18,7 @@ class DemoAuthority:
     def __init__(self, ca_file: Path, now: datetime) -> None:
         """Raise OSError if the file cannot be written."""
         self.ca_file = ca_file
-        self._begin = now - _CLOCK_TOLERANCE
+        self._begin = now - CLOCK_TOLERANCE
         self._end = self._begin + PERSON_LIFETIME
         key = Ed25519PrivateKey.generate()
         certificate = make_authority(

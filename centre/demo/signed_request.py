@@ -9,11 +9,11 @@ from agent.base.model import CommandDone, CommandRefused, Reply
 from agent.capture.snapshot_command import VERB, SnapshotResult
 from agent.config.configuration import Config
 from agent.runtime.stage import StageThread
+from centre.demo.demo import CONNECT_TIMEOUT_S
 from centre.demo.demo_authority import DemoAuthority
 from centre.demo.demo_operator import DemoOperator
 from centre.demo.ptz_script import AMINA
 
-CONNECT_TIMEOUT_S = 10.0
 _STOP_TIMEOUT_S = 10.0
 
 

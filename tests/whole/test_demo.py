@@ -84,7 +84,13 @@ def test_a_video_gives_counts_events_and_files(video: Path, tmp_path: Path) -> N
     done = run("--fast", "--video", video, "--seconds", "5", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stdout + done.stderr
-    for word in ("Tracked", "received by the centre", "none skipped", "Try next:"):
+    for word in (
+        "Tracked",
+        "received by the centre",
+        "none skipped",
+        "unsigned: refused",
+        "Try next:",
+    ):
         assert word in done.stdout
     assert re.search(r"^Faults +none", done.stdout, re.MULTILINE), done.stdout
     out = tmp_path / "demo-out"

@@ -1,7 +1,7 @@
 """Render a declaration as a page: a sign, which is the first layer, and the whole declaration, the second.
 
 EDPB guidelines 3/2019, section 7, and CNDP deliberation 350-2013 say what both have to state. The page is one file
-that loads nothing, and what nobody has stated is shown as missing. Pure.
+that loads nothing, and a missing text is shown as missing. Pure.
 """
 
 import base64
