@@ -31,7 +31,7 @@ check: lint ## the inner loop: lint and the pure tests, in under two minutes
 	$(BIN)/pytest -q -n $(WORKERS) -m "not slow" tests/pure $(ARGS)
 
 test: setup-test setup-crash setup-units lint ## all tests but the long ones, with all the set-up
-	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-units: setup-test setup-units ## the units started for real, killed, stopped and starved (as root)
 	VIGIE_UNITS=started $(BIN)/pytest tests/systemd $(ARGS)

@@ -19,6 +19,7 @@ settings.register_profile("any speed", deadline=None, suppress_health_check=[Hea
 settings.load_profile("any speed")
 
 SHARED_FOLDER = Path(__file__).parents[2] / "shared"
+PURE_FOLDER = Path(__file__).parent / "pure"
 FAULT_RECORDER = RaisedFaultRecorder()
 
 
@@ -28,6 +29,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "raises_fault(*codes): the agent raises these fault codes in this test"
     )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # The pure tests go last: their many short files keep all workers busy while the longest others end.
+    items.sort(key=lambda item: PURE_FOLDER in item.path.parents)
 
 
 @pytest.hookimpl(wrapper=True)
