@@ -6,7 +6,7 @@ and a step of 0.1 to the right is `0.1 * aspect` heights long.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from agent.base.model import BoundingBox
 from drivers.media import Point, Polygon
@@ -178,3 +178,47 @@ def heading_difference_deg(a: Point, b: Point, direction_deg: float, aspect: flo
     """
     heading_deg = math.degrees(math.atan2(a.y - b.y, (b.x - a.x) * aspect))
     return abs((heading_deg - direction_deg + 180) % 360 - 180)
+
+
+def clip_to_picture(polygon: Polygon) -> Polygon:
+    """Clip a polygon to the picture (Sutherland and Hodgman). It is empty if no part of it is in the picture."""
+    edges: tuple[tuple[Callable[[Point], float], Callable[[Point, Point, float], Point]], ...]
+    edges = (
+        (
+            lambda corner: corner.x,
+            lambda a, b, fraction: Point(0.0, _between(a.y, b.y, fraction)),
+        ),
+        (
+            lambda corner: 1 - corner.x,
+            lambda a, b, fraction: Point(1.0, _between(a.y, b.y, fraction)),
+        ),
+        (
+            lambda corner: corner.y,
+            lambda a, b, fraction: Point(_between(a.x, b.x, fraction), 0.0),
+        ),
+        (
+            lambda corner: 1 - corner.y,
+            lambda a, b, fraction: Point(_between(a.x, b.x, fraction), 1.0),
+        ),
+    )
+    corners = list(polygon)
+    for inside_distance, intersect in edges:
+        clipped: list[Point] = []
+        for previous, corner in zip(corners[-1:] + corners[:-1], corners, strict=True):
+            previous_distance, distance = inside_distance(previous), inside_distance(corner)
+            if (previous_distance < 0) != (distance < 0):
+                clipped.append(
+                    intersect(previous, corner, previous_distance / (previous_distance - distance))
+                )
+            if distance >= 0:
+                clipped.append(corner)
+        corners = clipped
+    return tuple(Point(_clamp_unit(corner.x), _clamp_unit(corner.y)) for corner in corners)
+
+
+def _between(a: float, b: float, fraction: float) -> float:
+    return a + (b - a) * fraction
+
+
+def _clamp_unit(value: float) -> float:
+    return min(1.0, max(0.0, value))

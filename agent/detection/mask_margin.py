@@ -4,10 +4,10 @@ A polygon is expanded by a rectangle: the result covers every point within `x` o
 and `y` of its height of the polygon.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from agent.base.model import ShiftTolerance
-from agent.detection.geometry import cross_product
+from agent.detection.geometry import clip_to_picture, cross_product
 from drivers.masking import MIN_AREA
 from drivers.media import Point, Polygon
 
@@ -27,9 +27,9 @@ def _expand_polygon(mask: Polygon, tolerance: ShiftTolerance) -> list[Polygon]:
     # At least a quarter of the rectangle is in the picture. Parts too small to be painted would be
     # refused: then the hull of the corners is masked.
     if _is_convex(mask) or tolerance.x * tolerance.y < 2 * MIN_AREA:
-        return [_clip_to_picture(_hull(_offset_corners(mask, tolerance)))]
+        return [clip_to_picture(_hull(_offset_corners(mask, tolerance)))]
     edges = zip(mask, (*mask[1:], mask[0]), strict=True)
-    return [mask, *(_clip_to_picture(_hull(_offset_corners(edge, tolerance))) for edge in edges)]
+    return [mask, *(clip_to_picture(_hull(_offset_corners(edge, tolerance))) for edge in edges)]
 
 
 def _offset_corners(corners: Sequence[Point], tolerance: ShiftTolerance) -> list[Point]:
@@ -60,47 +60,3 @@ def _hull(corners: Sequence[Point]) -> Polygon:
         return chain[:-1]
 
     return (*half_hull(ordered), *half_hull(ordered[::-1]))
-
-
-def _clip_to_picture(polygon: Polygon) -> Polygon:
-    """Clip a convex polygon to the picture (Sutherland and Hodgman)."""
-    edges: tuple[tuple[Callable[[Point], float], Callable[[Point, Point, float], Point]], ...]
-    edges = (
-        (
-            lambda corner: corner.x,
-            lambda a, b, fraction: Point(0.0, _interpolate(a.y, b.y, fraction)),
-        ),
-        (
-            lambda corner: 1 - corner.x,
-            lambda a, b, fraction: Point(1.0, _interpolate(a.y, b.y, fraction)),
-        ),
-        (
-            lambda corner: corner.y,
-            lambda a, b, fraction: Point(_interpolate(a.x, b.x, fraction), 0.0),
-        ),
-        (
-            lambda corner: 1 - corner.y,
-            lambda a, b, fraction: Point(_interpolate(a.x, b.x, fraction), 1.0),
-        ),
-    )
-    corners = list(polygon)
-    for inside_distance, intersect in edges:
-        clipped: list[Point] = []
-        for previous, corner in zip(corners[-1:] + corners[:-1], corners, strict=True):
-            previous_distance, distance = inside_distance(previous), inside_distance(corner)
-            if (previous_distance < 0) != (distance < 0):
-                clipped.append(
-                    intersect(previous, corner, previous_distance / (previous_distance - distance))
-                )
-            if distance >= 0:
-                clipped.append(corner)
-        corners = clipped
-    return tuple(Point(_clamp_unit(corner.x), _clamp_unit(corner.y)) for corner in corners)
-
-
-def _interpolate(a: float, b: float, fraction: float) -> float:
-    return a + (b - a) * fraction
-
-
-def _clamp_unit(value: float) -> float:
-    return min(1.0, max(0.0, value))

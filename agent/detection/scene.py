@@ -1,6 +1,7 @@
 """The scene: lines, zones and masks drawn on a camera's picture. `docs/scene.md` shows every key.
 
-Positions are in 0..1 of the picture, so a scene fits every size of the same view.
+Positions are in 0..1 of the picture, so a scene fits every size of the same view. With the marks of `[ground]`
+lines and zones may be in metres: they are placed on the picture when the file is read.
 """
 
 from pathlib import Path
@@ -12,6 +13,9 @@ from agent.base.errors import UserError
 from agent.base.model import LABELS, Label
 from agent.config import toml_decode
 from agent.detection.geometry import is_self_intersecting
+from agent.detection.ground_marks import GroundMarks, GroundPoint
+from agent.detection.ground_plane import GroundPlane, calibrate
+from agent.detection.scene_metres import GroundCorners, calibrate_ground, place_metres
 from drivers.masking import MIN_AREA, polygon_area
 from drivers.media import Point, Polygon
 
@@ -44,6 +48,8 @@ class SceneLine(
     name: SceneName
     start: Point
     to: Point
+    from_m: GroundPoint | None = None
+    to_m: GroundPoint | None = None
     forward_name: SceneName = "forward"
     backward_name: SceneName = "backward"
     events: bool = False
@@ -55,6 +61,7 @@ class Zone(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     name: SceneName
     polygon: Corners
+    polygon_m: GroundCorners | None = None
     kind: ZoneKind = "any"
     labels: Labels = LABELS
     events: bool = True
@@ -84,6 +91,12 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     zone: tuple[Zone, ...] = ()
     mask: tuple[PrivacyMask, ...] = ()
     ignore: tuple[IgnoreZone, ...] = ()
+    ground: GroundMarks | None = None
+
+    @property
+    def ground_plane(self) -> GroundPlane | None:
+        """The calibrated ground, or None without marks."""
+        return None if self.ground is None else calibrate(self.ground)
 
     @property
     def masks(self) -> tuple[Polygon, ...]:
@@ -98,7 +111,8 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 def load_scene(path: Path) -> Scene:
     """Read a scene file. Raises: UserError with one line for the first mistake."""
-    scene = toml_decode.convert(toml_decode.read_toml(path, "scene"), Scene, str(path))
+    tables = place_metres(toml_decode.read_toml(path, "scene"), str(path))
+    scene = toml_decode.convert(tables, Scene, str(path))
     validate_scene(scene, str(path))
     return scene
 
@@ -115,6 +129,8 @@ def validate_scene(scene: Scene, location: str) -> None:
                 f"{location}: {key} = {name!r}: used by {first_key} already; "
                 "allowed: a name of its own for each line and zone"
             )
+    if scene.ground is not None:
+        calibrate_ground(scene.ground, location)
     for index, line in enumerate(scene.line):
         _check_line(line, f"{location}: line[{index}]")
     for index, zone in enumerate(scene.zone):

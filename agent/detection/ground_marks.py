@@ -1,0 +1,164 @@
+"""The marks of `[ground]`: points of known place, or known lengths, on a camera's picture. Pure.
+
+`docs/ground-calibration.md` explains each key. A scene keeps the marks and not the matrix that follows from
+them, so that a person can check and correct them.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Annotated
+
+import msgspec
+
+from agent.base.errors import UserError
+from drivers.media import Point
+
+Metres = Annotated[float, msgspec.Meta(ge=-10_000, le=10_000)]
+
+DEFAULT_ASPECT = 16 / 9
+"""Of the picture, if the scene does not say it. A homography does not depend on it; the size of a pixel does,
+and few marks are placed so exactly that its shape matters.
+"""
+
+_MIN_APART, _MIN_APART_M = 0.004, 0.05
+_MAX_APART_M = 2000.0
+
+_EQUATOR_RADIUS_M = 6_378_137.0
+_ECCENTRICITY_SQUARED = 6.69437999014e-3
+"""WGS 84."""
+
+
+class GroundPoint(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A point on the ground in metres, x to the right and y ahead, or east and north. In TOML `[x, y]`."""
+
+    x_m: Metres
+    y_m: Metres
+
+
+class GeoPosition(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A position in degrees, WGS 84. In TOML `[latitude, longitude]`."""
+
+    latitude: Annotated[float, msgspec.Meta(ge=-85, le=85)]
+    longitude: Annotated[float, msgspec.Meta(ge=-180, le=180)]
+
+
+class MarkedPoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`point`: a point of the picture whose place on the ground is known, by one of two keys."""
+
+    at: Point
+    metres: GroundPoint | None = None
+    position: GeoPosition | None = None
+
+
+class KnownLength(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"start": "from"}
+):
+    """`length`: two points of the picture whose distance on the ground is known."""
+
+    start: Point
+    to: Point
+    metres: Annotated[float, msgspec.Meta(ge=0.5, le=1000)]
+
+
+StraightLine = Annotated[tuple[Point, ...], msgspec.Meta(min_length=3, max_length=32)]
+
+
+class GroundMarks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[ground]`. `aspect` is the width of the picture by its height."""
+
+    point: Annotated[tuple[MarkedPoint, ...], msgspec.Meta(min_length=4, max_length=32)] = ()
+    length: Annotated[tuple[KnownLength, ...], msgspec.Meta(min_length=2, max_length=16)] = ()
+    camera_height_m: Annotated[float, msgspec.Meta(ge=1, le=100)] | None = None
+    straight: Annotated[tuple[StraightLine, ...], msgspec.Meta(min_length=1, max_length=16)] = ()
+    aspect: Annotated[float, msgspec.Meta(ge=0.2, le=5)] | None = None
+
+
+def local_metres(origin: GeoPosition, position: GeoPosition) -> tuple[float, float]:
+    """Return a position in metres east and north of `origin`, on the plane that touches the earth there.
+
+    At 2 km from the origin it is 0.3 m below the ground, and distances on it are right to a few centimetres.
+    """
+    latitude = math.radians(origin.latitude)
+    curvature = 1 - _ECCENTRICITY_SQUARED * math.sin(latitude) ** 2
+    east_radius_m = _EQUATOR_RADIUS_M / math.sqrt(curvature)
+    north_radius_m = east_radius_m * (1 - _ECCENTRICITY_SQUARED) / curvature
+    east_deg = (position.longitude - origin.longitude + 540) % 360 - 180
+    return (
+        math.radians(east_deg) * math.cos(latitude) * east_radius_m,
+        math.radians(position.latitude - origin.latitude) * north_radius_m,
+    )
+
+
+def places_m(points: Sequence[MarkedPoint]) -> list[tuple[float, float]]:
+    """Return the places of points that passed `check_keys`: in metres as given, or from the first position."""
+    origin = points[0].position
+    places = []
+    for point in points:
+        if point.metres is not None:
+            places.append((point.metres.x_m, point.metres.y_m))
+        elif origin is not None and point.position is not None:
+            places.append(local_metres(origin, point.position))
+    return places
+
+
+def check_keys(marks: GroundMarks) -> None:
+    """Check which keys are given together. Raises: UserError that begins with `ground`."""
+    if bool(marks.point) == bool(marks.length):
+        found = "has both" if marks.point else "has neither"
+        raise UserError(f"ground: {found} of `point` and `length`; allowed: one of them")
+    if marks.length and marks.camera_height_m is None:
+        raise UserError("ground.camera_height_m: missing; it has to be given with `length`")
+    if marks.point and marks.camera_height_m is not None:
+        raise UserError(
+            f"ground.camera_height_m = {marks.camera_height_m:.1f}: has no use with `point`; allowed: with `length`"
+        )
+    if marks.aspect is None and (marks.straight or marks.length):
+        other = "straight" if marks.straight else "length"
+        raise UserError(
+            f"ground.aspect: missing; it has to be given with `{other}`: the picture's width by its height"
+        )
+    for index, mark in enumerate(marks.point):
+        if (mark.metres is None) == (mark.position is None):
+            found = "has neither" if mark.metres is None else "has both"
+            raise UserError(
+                f"ground.point[{index}]: {found} of `metres` and `position`; allowed: one of them"
+            )
+        if (mark.metres is None) != (marks.point[0].metres is None):
+            key = "position" if mark.metres is None else "metres"
+            raise UserError(
+                f"ground.point[{index}].{key}: another kind than point[0]; allowed: the same kind for all"
+            )
+    for index, length in enumerate(marks.length):
+        if math.dist((length.start.x, length.start.y), (length.to.x, length.to.y)) < _MIN_APART:
+            raise UserError(
+                f"ground.length[{index}].to = {_show(length.to)}: the same point as `from`; allowed: points apart from each other"
+            )
+
+
+def check_apart(
+    points: Sequence[MarkedPoint],
+    positions: Sequence[tuple[float, float]],
+    places: Sequence[tuple[float, float]],
+) -> None:
+    """Check that no two marks are the same. Raises: UserError that begins with `ground`.
+
+    `positions` are those of the points in picture heights, `places` those on the ground in metres.
+    """
+    for index in range(len(positions)):
+        for other in range(index):
+            if math.dist(positions[index], positions[other]) < _MIN_APART:
+                raise UserError(
+                    f"ground.point[{index}].at = {_show(points[index].at)}: the same point as point[{other}]; "
+                    "allowed: points apart from each other"
+                )
+            apart_m = math.dist(places[index], places[other])
+            if not _MIN_APART_M <= apart_m <= _MAX_APART_M:
+                key = "position" if points[index].metres is None else "metres"
+                raise UserError(
+                    f"ground.point[{index}].{key}: {apart_m:.2f} m from point[{other}]; "
+                    f"allowed: {_MIN_APART_M} to {_MAX_APART_M:.0f} m"
+                )
+
+
+def _show(point: Point) -> str:
+    return f"[{point.x:.3f}, {point.y:.3f}]"
