@@ -17,7 +17,8 @@ from agent.detection.ground_marks import GroundMarks, GroundPoint
 from agent.detection.ground_plane import GroundPlane, calibrate
 from drivers.media import Point
 
-GroundCorners = Annotated[tuple[GroundPoint, ...], msgspec.Meta(min_length=3, max_length=64)]
+GroundCorners = Annotated[tuple[GroundPoint, ...], msgspec.Meta(min_length=3, max_length=48)]
+"""Fewer than the 64 corners of a polygon: the edges of the picture may add some."""
 
 _MIN_DEPTH = 0.01
 """By that of the marks' middle: far below the picture's lower edge, and not yet behind the camera."""
