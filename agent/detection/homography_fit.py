@@ -61,11 +61,11 @@ class HomographyFit(msgspec.Struct, frozen=True, kw_only=True):
 def fit_homography(picture: Array, ground: Array, errors: MarkErrors) -> HomographyFit:
     """Fit a homography to marks, without those that do not agree with the others.
 
-    `picture` and `ground` have a row for each mark, with their means near zero. Marks are set aside only if
-    five or more, and two thirds of all, agree. Raises: DegenerateMarks.
+    `picture` and `ground` have a row for each mark, with their means near zero. One in five at most
+    is set aside, one of fewer than ten, and only if five agree. Raises: DegenerateMarks.
     """
     count = len(picture)
-    required = max(MIN_AGREEING, -(-2 * count // 3))
+    required = max(MIN_AGREEING, count - max(1, count // 5))
     used = _agreeing(picture, ground)
     if len(used) < required:
         used = tuple(range(count))
@@ -264,4 +264,3 @@ def _distance(
         _mark_covariances(fit.parameters, picture, errors)[0] + slopes @ fit.covariance @ slopes.T
     )
     return float(np.hypot(*(place - found[0]))), math.sqrt(float(np.trace(covariance)))
-

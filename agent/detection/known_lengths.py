@@ -93,9 +93,7 @@ def fit_lengths(
             continue
         others = _fit_view([*lengths[:index], *lengths[index + 1 :]], height_m, errors)
         distance = abs(_found_m(others.view, length, height_m) - length.metres)
-        slopes = _view_slopes(
-            lambda view, one=length: np.array([_found_m(view, one, height_m)]), others.view
-        )[0]
+        slopes = _length_slopes(others.view, length, height_m)
         expected = math.hypot(
             _sigma_m(others.view, length, height_m, errors),
             math.sqrt(slopes @ others.covariance @ slopes),
@@ -209,6 +207,11 @@ def _view_slopes(function: Callable[[_View], Array], view: _View) -> Array:
         below = function(_View(view.tilt - tilt, view.log_focal - focal))
         columns.append((above - below) / (2 * _DELTA))
     return np.stack(columns, axis=1)
+
+
+def _length_slopes(view: _View, length: MarkedLength, height_m: float) -> Array:
+    slopes = _view_slopes(lambda at: np.array([_found_m(at, length, height_m)]), view)
+    return np.asarray(slopes[0])
 
 
 def _found_m(view: _View, length: MarkedLength, height_m: float) -> float:

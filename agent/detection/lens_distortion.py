@@ -21,8 +21,8 @@ _GRID_STEPS = 90
 _GOLDEN = (math.sqrt(5) - 1) / 2
 _GOLDEN_STEPS = 40
 _TRIAL_CHANGE = 0.1
-_SIGNIFICANT = 4.0
-"""Two standard deviations, squared."""
+_SENSITIVE, _SIGNIFICANT = 9.0, 4.0
+"""Three and two standard deviations, squared."""
 _MAX_BEND = 0.01
 _MIN_EXTENT = 0.1
 
@@ -67,18 +67,14 @@ def estimate_distortion(lines: Sequence[Sequence[Position]]) -> float:
                 f"ground.straight[{index}]: off a straight line by {100 * rms:.1f} % of the picture's height; "
                 f"allowed: at most {100 * _MAX_BEND:.0f} %"
             )
-    noise = sum(
-        len(line) * POINT_ERROR**2 / _spread([undistort(position, k) for position in line])[1]
-        for line in lines
-    )
-    least = _bend(lines, k)
+    least = _misfit(lines, k)
     trial = k - _TRIAL_CHANGE if k > 0 else k + _TRIAL_CHANGE
-    if _bend(lines, trial) - least < _SIGNIFICANT * noise:
+    if _misfit(lines, trial) - least < _SENSITIVE:
         raise UserError(
             "ground.straight: too short, or too near to the picture's middle, to show the lens; "
             "allowed: long lines near the picture's edges"
         )
-    return k if _bend(lines, 0.0) - least >= _SIGNIFICANT * noise else 0.0
+    return k if _misfit(lines, 0.0) - least >= _SIGNIFICANT else 0.0
 
 
 def _golden_section(lines: Sequence[Sequence[Position]], low: float, high: float) -> float:
@@ -98,6 +94,14 @@ def _bend(lines: Sequence[Sequence[Position]], k: float) -> float:
         across, along = _spread([undistort(position, k) for position in line])
         total += across / along
     return total
+
+
+def _misfit(lines: Sequence[Sequence[Position]], k: float) -> float:
+    """Return the sum of squared distances from the lines, in standard deviations of a point."""
+    return (
+        sum(_spread([undistort(position, k) for position in line])[0] for line in lines)
+        / POINT_ERROR**2
+    )
 
 
 def _spread(positions: Sequence[Position]) -> tuple[float, float]:

@@ -63,15 +63,18 @@ def _placed(
             raise UserError(f"{location}: {key_path}.{in_metres}: missing; it has to be given")
     given = next(iter(keys))
     if "ground" not in tables:
-        raise UserError(f"{location}: {key_path}.{given}: there is no [ground]; allowed: with marks")
+        raise UserError(
+            f"{location}: {key_path}.{given}: there is no [ground]; allowed: with marks"
+        )
     plane = calibrate_ground(
         toml_decode.convert(tables["ground"], GroundMarks, location, "ground"), location
     )
     if given == "polygon_m":
-        corners = toml_decode.convert(
-            part[given], GroundCorners, location, f"{key_path}.{given}"
-        )
-        return {**part, "polygon": _to_lists(_place_polygon(plane, corners, location, f"{key_path}.{given}"))}
+        corners = toml_decode.convert(part[given], GroundCorners, location, f"{key_path}.{given}")
+        return {
+            **part,
+            "polygon": _to_lists(_place_polygon(plane, corners, location, f"{key_path}.{given}")),
+        }
     ends = [
         toml_decode.convert(part[key], GroundPoint, location, f"{key_path}.{key}") for key in keys
     ]

@@ -21,18 +21,20 @@ export const MIN_PX_PER_M = { person: 60, bicycle: 60, motorcycle: 60, car: 30, 
 
 const MEASURED_ERROR_M = 0.1;
 const MAP_ERROR_M = 0.3;
+const NEXT_TO_MARKS = 0.25;
 const MIN_DEPTH = 0.01;
 
 // The plane of the marks. Throws GroundError if they are refused; `fitPlane` shows how large their error is.
 export function calibrate(marks) {
   const plane = fitPlane(marks);
-  if (marks.point) checkError(plane, "point", marks.point.map((each) => each.at));
-  else checkError(plane, "length", marks.length.flatMap((each) => [each.from, each.to]));
+  if (marks.point) checkError(plane, "point", toNumbers(marks.point.map((each) => each.at)));
+  else checkError(plane, "length", toNumbers(marks.length.flatMap((each) => [each.from, each.to])));
   return plane;
 }
 
 // The plane of the marks, however large its error. Throws GroundError.
-export function fitPlane(marks) {
+export function fitPlane(table) {
+  const marks = toNumbers(table);
   checkKeys(marks);
   const aspect = marks.aspect ?? DEFAULT_ASPECT;
   const centred = ([x, y]) => [(x - 0.5) * aspect, y - 0.5];
@@ -121,7 +123,8 @@ export function unsupportedLabels(pxPerM, labels) {
 }
 
 // The part of a line that the picture shows, [from, to], or null if there is none.
-export function placeLine(plane, fromM, toM) {
+export function placeLine(plane, from, to) {
+  const [fromM, toM] = toNumbers([from, to]);
   const [before, after] = [fromM, toM].map((place) => depthOf(plane, place) - MIN_DEPTH);
   const fractions = [0, 1];
   if (before < 0 !== after < 0) fractions[before < 0 ? 0 : 1] = before / (before - after);
@@ -133,7 +136,8 @@ export function placeLine(plane, fromM, toM) {
 }
 
 // The part of a polygon that the picture shows, or null if there is none.
-export function placePolygon(plane, polygonM) {
+export function placePolygon(plane, polygon) {
+  const polygonM = toNumbers(polygon);
   const front = [];
   let previous = polygonM[polygonM.length - 1];
   for (const corner of polygonM) {
@@ -144,6 +148,14 @@ export function placePolygon(plane, polygonM) {
   }
   const seen = clipToPicture(projectAll(plane, front));
   return seen.length ? seen : null;
+}
+
+// A parser of TOML may give whole numbers as BigInt.
+function toNumbers(value) {
+  if (typeof value === "bigint") return Number(value);
+  if (Array.isArray(value)) return value.map(toNumbers);
+  if (value === null || typeof value !== "object") return value;
+  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, toNumbers(each)]));
 }
 
 function fitPoints(points, positions) {
@@ -218,12 +230,15 @@ function checkError(plane, key, points) {
       { index: worst, medianM, worstM },
     );
   }
-  const found = points.map((point) => toGround(plane, point));
+  const [x, y] = meanOf(points);
+  const side = NEXT_TO_MARKS / plane.aspect;
+  const probes = [[x - side, y], [x + side, y], [x, y + NEXT_TO_MARKS]];
+  const found = probes.map((probe) => toGround(plane, probe, 0));
   const expectedM = median(found.map((each) => (each === null ? BEYOND_HORIZON_M : each.errorM)));
   if (expectedM > MAX_ERROR_M) {
     throw new GroundError(
       "weak",
-      `ground.${key}: 2 pixels at a mark move positions by ${expectedM.toFixed(2)} m; ` +
+      `ground.${key}: 2 pixels at the marks move positions next to them by ${expectedM.toFixed(2)} m; ` +
         `allowed: at most ${MAX_ERROR_M} m, by marks farther apart and not nearly on a line`,
       { expectedM: expectedM.toFixed(2) },
     );

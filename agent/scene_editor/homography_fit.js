@@ -19,7 +19,7 @@ export class DegenerateMarks extends Error {}
 
 // errors: { point, groundM }. Return { parameters, covariance, used }.
 export function fitHomography(picture, ground, errors) {
-  const required = Math.max(MIN_AGREEING, Math.ceil((2 * picture.length) / 3));
+  const required = Math.max(MIN_AGREEING, picture.length - Math.max(1, Math.floor(picture.length / 5)));
   let used = agreeing(picture, ground);
   if (used.length < required) used = picture.map((_, index) => index);
   let fit;

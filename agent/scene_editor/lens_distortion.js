@@ -11,6 +11,7 @@ const GRID_STEPS = 90;
 const GOLDEN = (Math.sqrt(5) - 1) / 2;
 const GOLDEN_STEPS = 40;
 const TRIAL_CHANGE = 0.1;
+const SENSITIVE = 9;
 const SIGNIFICANT = 4;
 const MAX_BEND = 0.01;
 const MIN_EXTENT = 0.1;
@@ -58,18 +59,16 @@ export function estimateDistortion(lines) {
       );
     }
   });
-  let noise = 0;
-  for (const line of lines) noise += (line.length * POINT_ERROR ** 2) / spread(line, k).along;
-  const least = bend(lines, k);
+  const least = misfit(lines, k);
   const trial = k > 0 ? k - TRIAL_CHANGE : k + TRIAL_CHANGE;
-  if (bend(lines, trial) - least < SIGNIFICANT * noise) {
+  if (misfit(lines, trial) - least < SENSITIVE) {
     throw new GroundError(
       "straight_insensitive",
       "ground.straight: too short, or too near to the picture's middle, to show the lens; " +
         "allowed: long lines near the picture's edges",
     );
   }
-  return bend(lines, 0) - least >= SIGNIFICANT * noise ? k : 0;
+  return misfit(lines, 0) - least >= SIGNIFICANT ? k : 0;
 }
 
 function goldenSection(lines, lowest, highest) {
@@ -90,6 +89,10 @@ function bend(lines, k) {
     total += across / along;
   }
   return total;
+}
+
+function misfit(lines, k) {
+  return lines.reduce((sum, line) => sum + spread(line, k).across, 0) / POINT_ERROR ** 2;
 }
 
 function spread(line, k) {

@@ -8,10 +8,13 @@ import pytest
 
 from agent.capture.camera_source import CAMERA_EVENT_TYPES
 from agent.detection import scene
+from agent.detection.ground_marks import GroundMarks, KnownLength, MarkedPoint
 from agent.detection.scene import IgnoreZone, PrivacyMask, Scene, SceneLine, Zone
 
 PAGE = (Path(__file__).parents[2] / "docs" / "scene.md").read_text(encoding="utf-8")
 KINDS = [event_type.kind for event_type in CAMERA_EVENT_TYPES]
+KEY_TABLES = (SceneLine, Zone, PrivacyMask, IgnoreZone, GroundMarks)
+INLINE_TABLES = (MarkedPoint, KnownLength)
 BLOCKS = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
 
 
@@ -22,17 +25,23 @@ def test_every_example_is_a_valid_scene(block: str, tmp_path: Path) -> None:
     assert scene.load_scene(file) != Scene()
 
 
-@pytest.mark.parametrize("kind", [SceneLine, Zone, PrivacyMask, IgnoreZone])
+@pytest.mark.parametrize("kind", KEY_TABLES)
 def test_every_key_is_shown_and_explained(kind: type[msgspec.Struct]) -> None:
     for field in msgspec.structs.fields(kind):
         assert re.search(rf"^{field.encode_name} = ", "".join(BLOCKS), re.MULTILINE)
         assert f"`{field.encode_name}`" in PAGE
 
 
+@pytest.mark.parametrize("kind", INLINE_TABLES)
+def test_every_key_of_a_mark_is_explained(kind: type[msgspec.Struct]) -> None:
+    for field in msgspec.structs.fields(kind):
+        assert f"`{field.encode_name}`" in PAGE
+
+
 def test_the_page_names_no_unknown_key() -> None:
     keys = {
         field.encode_name
-        for kind in (SceneLine, Zone, PrivacyMask, IgnoreZone)
+        for kind in (*KEY_TABLES, *INLINE_TABLES)
         for field in msgspec.structs.fields(kind)
     }
     for row in re.findall(r"^\| ((?:`\w+`(?:, )?)+) \| .* \|", PAGE, re.MULTILINE):

@@ -1,0 +1,415 @@
+"""agent.detection.ground_plane and the modules below it, against cameras of known pose."""
+
+import math
+import random
+
+import msgspec
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from agent.base.errors import UserError
+from agent.detection.ground_marks import (
+    GeoPosition,
+    GroundMarks,
+    GroundPoint,
+    MarkedPoint,
+    local_metres,
+)
+from agent.detection.ground_plane import MAX_ERROR_M, calibrate, fit_plane
+from drivers.media import Point
+from tests.ground_camera import GroundCamera
+
+cameras = st.builds(
+    GroundCamera,
+    height_m=st.floats(4, 15),
+    tilt_deg=st.floats(12, 60),
+    focal=st.floats(0.6, 2),
+    pan_deg=st.floats(-180, 180),
+    roll_deg=st.floats(-3, 3),
+    aspect=st.sampled_from([16 / 9, 4 / 3, 1.0]),
+)
+seeds = st.integers(0, 10_000)
+STREET = [(-4.0, 8.0), (4.0, 8.0), (-4.0, 14.0), (4.0, 14.0), (-4.0, 25.0), (4.0, 25.0)]
+
+
+def replaced(marks: GroundMarks, index: int, **changes: object) -> GroundMarks:
+    points = list(marks.point)
+    points[index] = msgspec.structs.replace(points[index], **changes)
+    return msgspec.structs.replace(marks, point=tuple(points))
+
+
+def refusal(marks: GroundMarks) -> str:
+    with pytest.raises(UserError) as caught:
+        calibrate(marks)
+    message = str(caught.value)
+    assert message.startswith("ground")
+    assert "\n" not in message
+    return message
+
+
+@given(cameras, seeds, st.integers(4, 12))
+@settings(max_examples=60)
+def test_exact_marks_give_every_place_back(camera: GroundCamera, seed: int, count: int) -> None:
+    rng = random.Random(seed)
+    places = camera.visible_places(rng, count + 5, max_m=30)
+    assume(len(places) == count + 5)
+    try:
+        plane = calibrate(camera.mark(places[:count]))
+    except UserError:
+        assume(False)
+    assert plane.set_aside == ()
+    assert plane.fit_error_m < 1e-4
+    assert (plane.error_m is None) == (count == 4) or plane.mark_errors_m.count(None) == count
+    for x_m, y_m in places[count:]:
+        seen = camera.see(x_m, y_m)
+        assert seen is not None
+        point, depth = seen
+        found = plane.to_ground(point)
+        assert found is not None
+        assert math.dist((found.x_m, found.y_m), (x_m, y_m)) < 1e-3
+        back = plane.to_picture(x_m, y_m)
+        assert back is not None
+        assert math.dist((back.x, back.y), (point.x, point.y)) < 1e-5
+        width_px = round(1080 * camera.aspect)
+        density = plane.pixels_per_metre(point, width_px, 1080)
+        assert density == pytest.approx(camera.focal / depth * 1080, rel=1e-2)
+
+
+@given(cameras, seeds)
+@settings(max_examples=40)
+def test_marks_on_a_line_are_refused(camera: GroundCamera, seed: int) -> None:
+    rng = random.Random(seed)
+    places = camera.visible_places(rng, 3, max_m=30)
+    assume(len(places) == 3)
+    (x1, y1), (x2, y2), off_line = places
+    shares = (0.0, 0.25, 0.5, 0.75, 1.0)
+    on_line = [(x1 + (x2 - x1) * share, y1 + (y2 - y1) * share) for share in shares]
+    assert "on a line" in refusal(camera.mark([*on_line, off_line]))
+
+
+@given(cameras, seeds)
+@settings(max_examples=40)
+def test_a_mirrored_ground_is_refused(camera: GroundCamera, seed: int) -> None:
+    places = camera.visible_places(random.Random(seed), 6, max_m=30)
+    assume(len(places) == 6)
+    marks = camera.mark(places)
+    mirrored = tuple(
+        msgspec.structs.replace(one, metres=GroundPoint(-x_m, y_m))
+        for one, (x_m, y_m) in zip(marks.point, places, strict=True)
+    )
+    message = refusal(msgspec.structs.replace(marks, point=mirrored))
+    assert "mirrored" in message or "on a line" in message
+
+
+def test_two_exchanged_marks_are_refused() -> None:
+    marks = GroundCamera().mark(STREET[:4])
+    first, second = marks.point[0].metres, marks.point[1].metres
+    exchanged = replaced(replaced(marks, 0, metres=second), 1, metres=first)
+    assert "no camera sees these places" in refusal(exchanged)
+
+
+@pytest.mark.parametrize(
+    ("index", "changes", "message"),
+    [
+        (1, {"metres": None}, r"ground.point\[1\]: has neither of `metres` and `position`"),
+        (1, {"position": GeoPosition(33.5, -7.6)}, r"ground.point\[1\]: has both"),
+        (
+            1,
+            {"metres": None, "position": GeoPosition(33.5, -7.6)},
+            r"ground.point\[1\].position: another kind than point\[0\]; allowed: the same kind",
+        ),
+        (
+            3,
+            {"at": Point(0.25, 0.75)},
+            r"ground.point\[4\].at = \[0.250, 0.750\]: the same point as point\[3\]",
+        ),
+        (3, {"metres": GroundPoint(4.0, 8.0)}, r"ground.point\[3\].metres: 0.00 m from point\[1\]"),
+        (3, {"metres": GroundPoint(4.0, 9000.0)}, r"allowed: 0.05 to 2000 m"),
+    ],
+)
+def test_a_wrong_mark_is_named(index: int, changes: dict[str, object], message: str) -> None:
+    marks = replaced(GroundCamera().mark(STREET), 4, at=Point(0.25, 0.75))
+    with pytest.raises(UserError, match=message):
+        calibrate(replaced(marks, index, **changes))
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({}, "ground: has neither of `point` and `length`; allowed: one of them"),
+        ({"point": STREET, "length": True, "camera_height_m": 6.0}, "ground: has both"),
+        ({"length": True}, "ground.camera_height_m: missing; it has to be given with `length`"),
+        ({"point": STREET, "camera_height_m": 6.0}, "ground.camera_height_m = 6.0: has no use"),
+        (
+            {"length": True, "camera_height_m": 6.0, "aspect": None},
+            "ground.aspect: missing; it has to be given with `length`",
+        ),
+        (
+            {"point": STREET, "straight": True, "aspect": None},
+            "ground.aspect: missing; it has to be given with `straight`",
+        ),
+    ],
+)
+def test_keys_that_do_not_belong_together_are_named(keys: dict[str, object], message: str) -> None:
+    camera = GroundCamera()
+    values = keys | {"aspect": keys.get("aspect", camera.aspect)}
+    if "point" in keys:
+        values["point"] = camera.mark(STREET).point
+    if "length" in keys:
+        values["length"] = (
+            camera.mark_length((-3, 12), (3, 12)),
+            camera.mark_length((2, 10), (2, 22)),
+        )
+    if "straight" in keys:
+        values["straight"] = (camera.straight((-5, 8), (5, 8)),)
+    assert message in refusal(GroundMarks(**values))  # type: ignore[arg-type]
+
+
+def test_a_mistaken_mark_is_set_aside_and_its_error_is_known() -> None:
+    places = [*STREET, (0.0, 10.0), (0.0, 18.0)]
+    marks = GroundCamera().mark(places, digits=3)
+    wrong = replaced(marks, 5, metres=GroundPoint(14.0, 25.0))
+    plane = calibrate(wrong)
+    assert plane.set_aside == (5,)
+    assert plane.mark_errors_m[5] == pytest.approx(10, abs=1)
+    assert plane.worst_error_m == plane.mark_errors_m[5]
+    assert plane.error_m is not None
+    assert plane.error_m < 0.3
+
+
+def test_held_out_errors_are_larger_than_those_of_the_fit() -> None:
+    rng = random.Random(5)
+    marks = GroundCamera().mark([*STREET, (0.0, 10.0)])
+    for index, one in enumerate(marks.point):
+        at = Point(one.at.x + rng.gauss(0, 0.002), one.at.y + rng.gauss(0, 0.002))
+        marks = replaced(marks, index, at=at)
+    plane = calibrate(marks)
+    assert plane.error_m is not None
+    assert plane.error_m > 1.5 * plane.fit_error_m > 0
+
+
+def test_marks_that_contradict_each_other_are_refused_with_the_worst_one() -> None:
+    rng = random.Random(2)
+    places = [*STREET, (0.0, 10.0), (0.0, 18.0), (2.0, 12.0), (-2.0, 20.0)]
+    marks = GroundCamera().mark(places)
+    for index, (x_m, y_m) in enumerate(places):
+        metres = GroundPoint(x_m + rng.uniform(-2, 2), y_m + rng.uniform(-2, 2))
+        marks = replaced(marks, index, metres=metres)
+    message = refusal(marks)
+    assert "held out, a mark is" in message
+    assert "allowed: at most 1 m" in message
+    error_m = fit_plane(marks).error_m
+    assert error_m is not None
+    assert error_m > MAX_ERROR_M
+
+
+def test_marks_close_together_are_refused() -> None:
+    near = [(0.0, 40.0), (1.5, 40.0), (0.0, 43.0), (1.6, 43.5)]
+    assert "2 pixels at the marks move positions next to them by" in refusal(
+        GroundCamera(tilt_deg=12).mark(near)
+    )
+
+
+def test_the_error_of_a_place_is_that_of_cameras_marked_by_hand() -> None:
+    """With marks placed as people place them, most places are within the stated error, and not all."""
+    rng = random.Random(7)
+    camera = GroundCamera(tilt_deg=20)
+    places = [*STREET, (0.0, 35.0), (-8.0, 18.0)]
+    exact = camera.mark(places)
+    within = total = 0
+    for _ in range(30):
+        marks = exact
+        for index, one in enumerate(exact.point):
+            at = Point(
+                one.at.x + rng.gauss(0, 0.002) / camera.aspect, one.at.y + rng.gauss(0, 0.002)
+            )
+            x_m, y_m = places[index]
+            metres = GroundPoint(x_m + rng.gauss(0, 0.1), y_m + rng.gauss(0, 0.1))
+            marks = replaced(marks, index, at=at, metres=metres)
+        plane = fit_plane(marks)
+        for x_m, y_m in ((0.0, 12.0), (3.0, 20.0), (-2.0, 30.0), (6.0, 45.0), (2.0, 9.0)):
+            seen = camera.see(x_m, y_m)
+            assert seen is not None
+            found = plane.to_ground(seen[0], point_error=0.0)
+            assert found is not None
+            total += 1
+            within += math.dist((found.x_m, found.y_m), (x_m, y_m)) < found.error_m
+    assert 0.6 < within / total < 0.98
+
+
+def test_a_place_far_away_has_a_larger_error_and_the_sky_has_none() -> None:
+    camera = GroundCamera(tilt_deg=20)
+    plane = calibrate(camera.mark(STREET))
+    errors = []
+    for y_m in (8.0, 15.0, 30.0, 60.0):
+        seen = camera.see(0.0, y_m)
+        assert seen is not None
+        found = plane.to_ground(seen[0])
+        assert found is not None
+        errors.append(found.error_m)
+    assert errors == sorted(errors)
+    horizon = 0.5 - camera.focal * math.tan(math.radians(camera.tilt_deg))
+    above = Point(0.5, horizon - 0.01)
+    assert plane.to_ground(above) is None
+    assert plane.pixels_per_metre(above, 1920, 1080) == 0
+    assert plane.to_picture(0.0, -50.0) is None
+
+
+@given(cameras, st.floats(-0.35, 0.15))
+@settings(max_examples=30)
+def test_straight_lines_give_the_distortion(camera: GroundCamera, distortion: float) -> None:
+    camera = msgspec.structs.replace(camera, distortion=distortion)
+    places = camera.visible_places(random.Random(3), 12, max_m=25)
+    assume(len(places) == 12)
+    lines = []
+    for start, to in zip(places[:4], places[4:8], strict=True):
+        try:
+            lines.append(camera.straight(start, to))
+        except AssertionError:
+            assume(False)
+    marks = msgspec.structs.replace(camera.mark(places), straight=tuple(lines))
+    try:
+        plane = calibrate(marks)
+    except UserError as error:
+        # A line through the middle of the picture is straight with every lens.
+        assert "straight" in str(error)  # noqa: PT017
+        assume(False)
+    assert plane.distortion == 0 or plane.distortion == pytest.approx(distortion, abs=1e-3)
+    if plane.distortion:
+        assert plane.fit_error_m < 0.05
+
+
+def test_the_density_of_a_distorted_picture_is_that_of_a_metre_in_it() -> None:
+    camera = GroundCamera(distortion=-0.2, tilt_deg=30)
+    marks = msgspec.structs.replace(
+        camera.mark([*STREET, (-7.0, 12.0)]),
+        straight=(camera.straight((-4, 6.5), (4, 6.5)), camera.straight((-6, 9), (-6, 20))),
+    )
+    plane = calibrate(marks)
+    assert plane.distortion == pytest.approx(-0.2, abs=1e-3)
+    for x_m, y_m in ((0.0, 10.0), (3.0, 8.5), (-4.0, 20.0)):
+        left, right = camera.see(x_m - 0.005, y_m), camera.see(x_m + 0.005, y_m)
+        seen = camera.see(x_m, y_m)
+        assert left is not None
+        assert right is not None
+        assert seen is not None
+        step_px = math.hypot((right[0].x - left[0].x) * 1920, (right[0].y - left[0].y) * 1080)
+        density = plane.pixels_per_metre(seen[0], 1920, 1080)
+        assert density == pytest.approx(step_px / 0.01, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (((0.5, 0.2), (0.5, 0.5), (0.5, 0.9)), "too near to the picture's middle"),
+        (((0.5, 0.2), (0.51, 0.21), (0.52, 0.22)), r"straight[0]: 0.041 of the picture's height"),
+        (((0.1, 0.9), (0.5, 0.5), (0.9, 0.9)), r"straight[0]: off a straight line by"),
+    ],
+)
+def test_lines_that_do_not_show_the_lens_are_refused(
+    line: tuple[tuple[float, float], ...], message: str
+) -> None:
+    marks = GroundCamera().mark(STREET)
+    straight = (tuple(Point(*point) for point in line),)
+    assert message in refusal(msgspec.structs.replace(marks, straight=straight))
+
+
+def test_straight_lines_of_a_lens_without_distortion_change_nothing() -> None:
+    camera = GroundCamera()
+    marks = camera.mark(STREET)
+    straight = (camera.straight((-5, 8), (5, 8)),)
+    assert calibrate(msgspec.structs.replace(marks, straight=straight)).distortion == 0
+
+
+level_cameras = st.builds(
+    GroundCamera,
+    height_m=st.floats(4, 12),
+    tilt_deg=st.floats(20, 45),
+    focal=st.floats(0.7, 1.6),
+)
+
+
+@given(level_cameras)
+@settings(max_examples=25)
+def test_two_lengths_and_the_height_give_the_ground(camera: GroundCamera) -> None:
+    # At the place on which the camera looks, a length across and one along.
+    y_m = camera.height_m / math.tan(math.radians(camera.tilt_deg))
+    lengths = (
+        camera.mark_length((-0.3 * y_m, 0.85 * y_m), (0.3 * y_m, 0.85 * y_m)),
+        camera.mark_length((0.2 * y_m, 0.8 * y_m), (0.2 * y_m, 1.2 * y_m)),
+    )
+    marks = GroundMarks(length=lengths, camera_height_m=camera.height_m, aspect=camera.aspect)
+    plane = fit_plane(marks)
+    assert plane.error_m is None
+    for x_m, share in ((0.0, 1.0), (1.5, 0.9), (-2.0, 1.3)):
+        seen = camera.see(x_m, share * y_m)
+        assert seen is not None
+        found = plane.to_ground(seen[0])
+        assert found is not None
+        assert math.dist((found.x_m, found.y_m), (x_m, share * y_m)) < 0.01
+
+
+def test_three_lengths_have_held_out_errors_and_a_wrong_one_is_named() -> None:
+    camera = GroundCamera()
+    lengths = (
+        camera.mark_length((-3, 10), (3, 10)),
+        camera.mark_length((2, 9), (2, 16)),
+        camera.mark_length((-3, 18), (3, 18)),
+    )
+    marks = GroundMarks(length=lengths, camera_height_m=6.0, aspect=camera.aspect)
+    plane = calibrate(marks)
+    assert plane.error_m == pytest.approx(0, abs=1e-3)
+    wrong = (*lengths[:2], msgspec.structs.replace(lengths[2], metres=9.0))
+    assert "ground.length[" in refusal(msgspec.structs.replace(marks, length=wrong))
+
+
+def test_lengths_that_no_camera_sees_are_refused() -> None:
+    lengths = (
+        GroundCamera().mark_length((-3, 10), (3, 10)),
+        GroundCamera().mark_length((2, 9), (2, 16)),
+    )
+    marks = GroundMarks(length=lengths, camera_height_m=60.0, aspect=16 / 9)
+    assert "ground.length" in refusal(marks)
+    same = (msgspec.structs.replace(lengths[0], to=lengths[0].start), lengths[1])
+    assert "the same point as `from`" in refusal(msgspec.structs.replace(marks, length=same))
+
+
+@given(st.floats(-60, 60), st.floats(-180, 179.9), st.floats(-300, 300), st.floats(-300, 300))
+def test_a_position_is_as_far_away_as_on_the_earth(
+    latitude: float, longitude: float, east_m: float, north_m: float
+) -> None:
+    """Against the haversine formula on a sphere, which is right to 0.6 %."""
+    origin = GeoPosition(latitude, longitude)
+    other = GeoPosition(
+        latitude + math.degrees(north_m / 6_371_000),
+        (longitude + math.degrees(east_m / 6_371_000 / math.cos(math.radians(latitude))) + 540)
+        % 360
+        - 180,
+    )
+    found = local_metres(origin, other)
+    assert found == pytest.approx((east_m, north_m), rel=0.008, abs=0.01)
+
+
+def test_marks_by_position_are_east_and_north_of_the_first() -> None:
+    camera = GroundCamera(pan_deg=40)
+    places = camera.visible_places(random.Random(4), 7, max_m=30)
+    origin = GeoPosition(33.5731, -7.5898)
+    first = places[0]
+    unit_m = local_metres(origin, GeoPosition(origin.latitude + 0.001, origin.longitude + 0.001))
+    points = tuple(
+        MarkedPoint(
+            at=one.at,
+            position=GeoPosition(
+                origin.latitude + (y_m - first[1]) / unit_m[1] * 0.001,
+                origin.longitude + (x_m - first[0]) / unit_m[0] * 0.001,
+            ),
+        )
+        for one, (x_m, y_m) in zip(camera.mark(places).point, places, strict=True)
+    )
+    plane = calibrate(GroundMarks(point=points))
+    assert plane.origin == origin
+    found = plane.to_ground(points[3].at)
+    assert found is not None
+    expected = (places[3][0] - first[0], places[3][1] - first[1])
+    assert (found.x_m, found.y_m) == pytest.approx(expected, abs=0.01)
