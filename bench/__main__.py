@@ -42,6 +42,7 @@ BENCHES = (
     "memory",
     "health",
     "accuracy",
+    "ground",
     "street",
 )
 """In run order: benches that need a quiet machine come first."""
