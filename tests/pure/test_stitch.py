@@ -271,6 +271,7 @@ def test_the_jpeg_fits_its_size_limit(street: SurroundRenderer, max_bytes: int) 
     back = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
     assert len(jpeg) > max_bytes / 3 or max_bytes == 200_000
     assert back.shape[1] > 4 * back.shape[0]
+    assert b"GPano:FullPanoWidthPixels" in jpeg
 
 
 def test_large_pictures_are_made_smaller_first(street: SurroundRenderer) -> None:

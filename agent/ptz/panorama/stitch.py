@@ -20,6 +20,7 @@ import numpy as np
 from agent.capture.jpeg import encode_jpeg
 from agent.config.heads import FieldOfView
 from agent.ptz.panorama.align import align_strips, compensate_exposure
+from agent.ptz.panorama.geometry import geometry_segment, insert_segment
 from agent.ptz.panorama.shot import Image, Mask, Shot
 from agent.ptz.panorama.strip import CylinderStrip, project_shot
 from drivers.angles import FULL_TURN_DEG
@@ -51,12 +52,21 @@ class StitchedImage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def render_panorama(shots: Sequence[Shot], fov: FieldOfView, max_bytes: int) -> bytes:
-    """Return the panorama as a JPEG of at most `max_bytes`.
+    """Return the panorama as a JPEG of at most `max_bytes`, with its geometry.
 
     There is at least one shot, and all have one size; their poses have one tilt and zoom, but for
     errors.
     """
-    return encode_jpeg(stitch(shots, fov).image, max_bytes)
+    stitched = stitch(shots, fov)
+    height_px, width_px = stitched.image.shape[:2]
+    segment = geometry_segment(
+        (width_px, height_px),
+        stitched.pan_from_deg,
+        stitched.width_deg,
+        stitched.tilt_high_deg,
+        fov,
+    )
+    return insert_segment(encode_jpeg(stitched.image, max_bytes - len(segment)), segment)
 
 
 def stitch(shots: Sequence[Shot], fov: FieldOfView, *, refine: bool = True) -> StitchedImage:
