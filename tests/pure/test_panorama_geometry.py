@@ -63,6 +63,4 @@ def test_it_is_a_jpeg_as_before() -> None:
     assert tagged[:11] == plain[:11], "JFIF is the first segment"
     assert tagged[6:10] == b"JFIF"
     decoded = cv2.imdecode(np.frombuffer(tagged, np.uint8), cv2.IMREAD_COLOR)
-    assert np.array_equal(
-        decoded, cv2.imdecode(np.frombuffer(plain, np.uint8), cv2.IMREAD_COLOR)
-    )
+    assert np.array_equal(decoded, cv2.imdecode(np.frombuffer(plain, np.uint8), cv2.IMREAD_COLOR))
