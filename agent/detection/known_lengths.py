@@ -24,6 +24,7 @@ from agent.detection.lens_distortion import Position
 _TILTS_DEG = range(2, 90, 2)
 _FOCAL_LENGTHS = tuple(0.3 * 1.1**step for step in range(36))
 """In picture heights: from a vertical view of 118 degrees to one of 6."""
+_MAX_LOG_FOCAL = 4.0
 _DELTA = 1e-6
 _MAX_STEPS = 60
 _MAX_DAMPING = 1e8
@@ -182,17 +183,22 @@ def _refine(
         while True:
             step = np.linalg.solve(normal + damping * np.diag(np.diag(normal)), gradient)
             trial = _View(view.tilt + float(step[0]), view.log_focal + float(step[1]))
-            trial_residuals = _residuals(trial, lengths, height_m) / sigmas
-            trial_cost = float(trial_residuals @ trial_residuals)
-            if 0 < trial.tilt < math.pi / 2 and trial_cost <= cost * (1 + 1e-12) + 1e-15:
-                view, damping = trial, damping / 10 if damping > 1e-6 else 0.0  # noqa: PLR2004
-                break
+            if _is_possible(trial):
+                trial_residuals = _residuals(trial, lengths, height_m) / sigmas
+                trial_cost = float(trial_residuals @ trial_residuals)
+                if trial_cost <= cost * (1 + 1e-12) + 1e-15:
+                    view, damping = trial, damping / 10 if damping > 1e-6 else 0.0  # noqa: PLR2004
+                    break
             damping = max(damping * 10, 1e-4)
             if damping > _MAX_DAMPING:
                 return None
         if float(np.max(np.abs(step))) < _CONVERGED:
             break
     return _ViewFit(view, np.linalg.inv(normal), cost)
+
+
+def _is_possible(view: _View) -> bool:
+    return 0 < view.tilt < math.pi / 2 and abs(view.log_focal) < _MAX_LOG_FOCAL
 
 
 def _residuals(view: _View, lengths: Sequence[MarkedLength], height_m: float) -> Array:

@@ -1,7 +1,7 @@
 // Homography from the picture to the ground by marked points: agent/detection/homography_fit.py, step by step.
 // Only the search of the marks that agree differs: every four of them are tried, in place of OpenCV's RANSAC.
 
-import { invert3, invertScaled, median, multiply, solveScaled, transpose } from "./matrix.js";
+import { invert3, invertScaled, median, multiply, multiply3, solveScaled, transpose } from "./matrix.js";
 
 export const BEYOND_HORIZON_M = 9999;
 export const MIN_INVERSE_DEPTH = 0.005;
@@ -91,7 +91,7 @@ function agreeing(picture, ground) {
       for (let k = j + 1; k < count; k++)
         for (let l = k + 1; l < count; l++) {
           const four = [i, j, k, l];
-          const matrix = toPicture(four.map((at) => picture[at]), four.map((at) => ground[at]));
+          const matrix = throughFour(four.map((at) => picture[at]), four.map((at) => ground[at]));
           if (matrix === null) continue;
           const used = [];
           let cost = 0;
@@ -112,6 +112,23 @@ function agreeing(picture, ground) {
 function squaredDistance([a, b, c, d, e, f, g, h, i], [x, y], [u, v]) {
   const w = g * x + h * y + i;
   return ((a * x + b * y + c) / w - u) ** 2 + ((d * x + e * y + f) / w - v) ** 2;
+}
+
+// The homography from the ground to the picture through four marks: nine numbers, or null.
+function throughFour(picture, ground) {
+  const [to, from] = [projectiveBasis(picture), projectiveBasis(ground)];
+  const back = from && invert3(from);
+  return to && back && multiply3(to, back);
+}
+
+// The matrix that takes (1, 0, 0), (0, 1, 0), (0, 0, 1) and (1, 1, 1) to four points, or null.
+function projectiveBasis([[ax, ay], [bx, by], [cx, cy], [x, y]]) {
+  const inverse = invert3([ax, bx, cx, ay, by, cy, 1, 1, 1]);
+  if (inverse === null) return null;
+  const a = inverse[0] * x + inverse[1] * y + inverse[2];
+  const b = inverse[3] * x + inverse[4] * y + inverse[5];
+  const c = inverse[6] * x + inverse[7] * y + inverse[8];
+  return [ax * a, bx * b, cx * c, ay * a, by * b, cy * c, a, b, c];
 }
 
 // The homography from the ground to the picture, by linear least squares: nine numbers, or null.

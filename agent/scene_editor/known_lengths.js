@@ -7,6 +7,7 @@ import { median, multiply, solve, transpose } from "./matrix.js";
 
 const TILTS_DEG = Array.from({ length: 44 }, (_, index) => 2 + 2 * index);
 const FOCAL_LENGTHS = Array.from({ length: 36 }, (_, step) => 0.3 * 1.1 ** step);
+const MAX_LOG_FOCAL = 4;
 const DELTA = 1e-6;
 const MAX_STEPS = 60;
 const MAX_DAMPING = 1e8;
@@ -120,7 +121,7 @@ function refine(start, lengths, heightM, errors) {
       const damped = normal.map((row, i) => row.map((value, j) => (i === j ? value * (1 + damping) : value)));
       step = solve(damped, gradient);
       const trial = { tilt: at.tilt + step[0], logFocal: at.logFocal + step[1] };
-      if (trial.tilt > 0 && trial.tilt < Math.PI / 2 && squares(residualsAt(trial)) <= cost * (1 + 1e-12) + 1e-15) {
+      if (isPossible(trial) && squares(residualsAt(trial)) <= cost * (1 + 1e-12) + 1e-15) {
         view = trial;
         damping = damping > 1e-6 ? damping / 10 : 0;
         break;
@@ -136,6 +137,10 @@ function refine(start, lengths, heightM, errors) {
     [-normal[0][1] / determinant, normal[0][0] / determinant],
   ];
   return { view, covariance, cost };
+}
+
+function isPossible({ tilt, logFocal }) {
+  return tilt > 0 && tilt < Math.PI / 2 && Math.abs(logFocal) < MAX_LOG_FOCAL;
 }
 
 function squares(values) {

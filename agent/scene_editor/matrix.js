@@ -46,6 +46,14 @@ export function multiply(a, b) {
   return a.map((row) => b[0].map((_, column) => row.reduce((sum, value, at) => sum + value * b[at][column], 0)));
 }
 
+// The product of two matrices of nine numbers, by rows.
+export function multiply3(a, b) {
+  return a.map((_, at) => {
+    const [row, column] = [3 * Math.floor(at / 3), at % 3];
+    return a[row] * b[column] + a[row + 1] * b[column + 3] + a[row + 2] * b[column + 6];
+  });
+}
+
 export function determinant3([a, b, c, d, e, f, g, h, i]) {
   return a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g);
 }

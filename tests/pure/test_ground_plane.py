@@ -13,6 +13,7 @@ from agent.detection.ground_marks import (
     GeoPosition,
     GroundMarks,
     GroundPoint,
+    KnownLength,
     MarkedPoint,
     local_metres,
 )
@@ -413,3 +414,76 @@ def test_marks_by_position_are_east_and_north_of_the_first() -> None:
     assert found is not None
     expected = (places[3][0] - first[0], places[3][1] - first[1])
     assert (found.x_m, found.y_m) == pytest.approx(expected, abs=0.01)
+
+
+coarse = st.integers(0, 20).map(lambda step: step / 20)
+any_points = st.builds(Point, coarse | st.floats(0, 1), coarse | st.floats(0, 1))
+any_metres = st.integers(-20, 20).map(float) | st.floats(-10_000, 10_000)
+any_marks = st.builds(
+    GroundMarks,
+    point=st.lists(
+        st.builds(MarkedPoint, at=any_points, metres=st.builds(GroundPoint, any_metres, any_metres))
+        | st.builds(
+            MarkedPoint,
+            at=any_points,
+            position=st.builds(GeoPosition, st.floats(-85, 85), st.floats(-180, 180)),
+        ),
+        min_size=4,
+        max_size=8,
+    ).map(tuple)
+    | st.just(()),
+    length=st.lists(
+        st.builds(KnownLength, start=any_points, to=any_points, metres=st.floats(0.5, 1000)),
+        min_size=2,
+        max_size=4,
+    ).map(tuple)
+    | st.just(()),
+    camera_height_m=st.none() | st.floats(1, 100),
+    straight=st.lists(
+        st.lists(any_points, min_size=3, max_size=5).map(tuple), min_size=1, max_size=3
+    ).map(tuple)
+    | st.just(()),
+    aspect=st.none() | st.floats(0.2, 5),
+)
+
+
+@given(any_marks, any_points)
+@settings(max_examples=150)
+def test_any_marks_give_a_plane_or_one_line(marks: GroundMarks, point: Point) -> None:
+    try:
+        plane = calibrate(marks)
+    except UserError as error:
+        assert str(error).startswith("ground")  # noqa: PT017
+        assert "\n" not in str(error)  # noqa: PT017
+        return
+    found = plane.to_ground(point)
+    if found is not None:
+        assert math.isfinite(found.x_m + found.y_m + found.error_m)
+    assert plane.pixels_per_metre(point, 1920, 1080) >= 0
+
+
+@given(cameras, seeds, st.integers(4, 12), st.integers(0, 4), st.sampled_from([1, 2, 3, 12]))
+@settings(max_examples=60)
+def test_damaged_marks_give_a_plane_or_one_line(
+    camera: GroundCamera, seed: int, count: int, damaged: int, digits: int
+) -> None:
+    rng = random.Random(seed)
+    marks = camera.mark(camera.visible_places(rng, count), digits=digits)
+    assume(len(marks.point) == count)
+    for _ in range(damaged):
+        index = rng.randrange(count)
+        if rng.random() < 0.5:
+            marks = replaced(marks, index, at=Point(rng.random(), rng.random()))
+        else:
+            size_m = rng.choice((1.0, 30.0, 1000.0))
+            metres = GroundPoint(rng.uniform(-size_m, size_m), rng.uniform(-size_m, size_m))
+            marks = replaced(marks, index, metres=metres)
+    try:
+        plane = calibrate(marks)
+    except UserError as error:
+        assert str(error).startswith("ground.point")  # noqa: PT017
+        return
+    assert plane.error_m is None or plane.error_m <= MAX_ERROR_M
+    for x, y in ((0.5, 0.9), (0.1, 0.5), (0.9, 0.1)):
+        found = plane.to_ground(Point(x, y))
+        assert found is None or math.isfinite(found.x_m + found.y_m + found.error_m)
