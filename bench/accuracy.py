@@ -18,7 +18,8 @@ from agent.base.model import LABELS, BoundingBox, Detection, FrameResult
 from agent.detection.pipeline import DetectionPipeline, PipelineSettings
 from agent.detection.rules.line_crossing import LineCrossingDetector
 from agent.detection.rules.road_users import TrackMemory
-from agent.detection.scene import SceneLine
+from agent.detection.rules.scene_ground import SceneGround
+from agent.detection.scene import Scene, SceneLine
 from agent.detection.tflite import TfliteDetector, open_detector
 from bench import scoring
 from bench.prototype import BaselinePipeline
@@ -55,7 +56,7 @@ class LineCounter:
     """Counts line crossings with the product's rules."""
 
     def __init__(self, lines: list[SceneLine]) -> None:
-        self._track_memory = TrackMemory()
+        self._track_memory = TrackMemory(SceneGround(Scene()))
         self._detectors = [LineCrossingDetector(line, self._track_memory) for line in lines]
         self.crossings: dict[str, list[scoring.CountedCrossing]] = {line.name: [] for line in lines}
 

@@ -32,6 +32,8 @@ class BaselinePipeline:
         return FrameResult(
             seq=frame.seq,
             t_ns=frame.t_ns,
+            width_px=frame.width_px,
+            height_px=frame.height_px,
             gate_luma=frame.y,
             moving_ratio=0.0,
             tracks=visible,

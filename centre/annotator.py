@@ -14,6 +14,7 @@ from agent.detection.geometry import bottom_centre
 from agent.detection.image import Rgb
 from agent.detection.rules.line_crossing import LineCrossingDetector
 from agent.detection.rules.road_users import TrackMemory
+from agent.detection.rules.scene_ground import SceneGround
 from agent.detection.scene import Scene, SceneLine, Zone, ZoneKind
 from centre import draw as drawing
 from centre.draw import Colour, Pixel
@@ -58,7 +59,7 @@ class Annotator:
     def __init__(self, scene: Scene, title: str) -> None:
         self._scene = scene
         self._title = title
-        self._road_users = TrackMemory()
+        self._road_users = TrackMemory(SceneGround(scene))
         self._crossing_detectors = [
             LineCrossingDetector(line, self._road_users) for line in scene.line
         ]

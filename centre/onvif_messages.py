@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from agent.base.model import Label
+from agent.base.model import GroundMotion, Label
 from agent.reporting.payloads import EventData, EventMessage, Message, TrafficCountsMessage
 
 OBJECT_TYPES: Mapping[Label, str] = {
@@ -51,6 +51,8 @@ def _object(event: EventData) -> dict[str, Any]:
     if vehicle := VEHICLE_TYPES.get(event.label):
         appearance["VehicleInfo"] = {"Type": {"@Likelihood": event.score, "#text": vehicle}}
     found: dict[str, Any] = {"@ObjectId": event.track, "Appearance": appearance}
+    if isinstance(event.ground, GroundMotion) and event.ground.speed_km_h is not None:
+        found["Behaviour"] = {"Speed": round(event.ground.speed_km_h / 3.6, 2)}
     return {"Object": {"Object": found}}
 
 

@@ -36,7 +36,8 @@ class Camera(Protocol):
     A driver's module has `Options`, a frozen msgspec struct, and
     `open_camera(name, options, wanted, clock_ns)`, which raises DriverError, or MaskError before
     the device is opened if a mask cannot be drawn. `clock_ns` reads CLOCK_BOOTTIME; a test passes
-    a clock of its own.
+    a clock of its own. Options that choose the size of the pictures are named `width_px` and `height_px`, for
+    smaller frames `detect_width_px` and `detect_height_px`.
     """
 
     @property

@@ -155,7 +155,7 @@ class Agent:
             rng,
             self._clips,
             self._publisher.record_service_action,
-            self._births.build_declaration,
+            self._births,
             stop_agent=stop_agent,
             make_added_commands=make_added_commands,
         )

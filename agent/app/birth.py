@@ -1,6 +1,6 @@
 """The box about itself: its birth, its declaration, and the receipt of its start."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from agent import __version__
 from agent.app.actuators import Actuators
@@ -46,9 +46,20 @@ class BirthBuilder:
             self._config,
             self._owner_policies,
             [pipeline.name for pipeline in self._pipelines if pipeline.is_masked],
+            {
+                pipeline.name: pipeline.detection.ground.rule_counts()
+                for pipeline in self._pipelines
+                if pipeline.detection is not None
+            },
             self._public_key,
             trusts_test_authority=trusts_test_authority(DEFAULT_ROOT),
         )
+
+    def set_change_listener(self, on_change: Callable[[], None]) -> None:
+        """Have `on_change` called when the declaration has changed: a picture has come, or a view has moved."""
+        for pipeline in self._pipelines:
+            if pipeline.detection is not None:
+                pipeline.detection.ground.on_change = on_change
 
     def build_birth(self, actuators: Actuators, config_stage: ConfigStage | None) -> BirthInputs:
         """Build the birth, and the declaration that follows it."""

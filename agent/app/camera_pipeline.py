@@ -1,14 +1,13 @@
 """Camera pipeline: the stages of one camera, from capture to recording, detection and ONVIF events."""
 
-import logging
 import threading
 from collections.abc import Callable, Mapping
-from itertools import count
 
 import msgspec
 
 from agent import __version__
 from agent.app.box_services import BoxServices
+from agent.app.camera_detection import CameraDetection
 from agent.app.camera_masks import CameraMasks
 from agent.app.camera_silence import CameraSilence
 from agent.base.health_model import CameraHealth, DegradationLevel, DetectorHealth
@@ -21,13 +20,6 @@ from agent.capture.packet_tap import PacketTap
 from agent.capture.reader_fault import ReaderFault
 from agent.capture.snapshot_command import CameraAccess
 from agent.detection.active_scene import ActiveScene, FixedScene
-from agent.detection.detect_stage import DetectStage
-from agent.detection.model_card import ModelRefused
-from agent.detection.pipeline import DetectionPipeline
-from agent.detection.rule_engine import RuleEngine
-from agent.detection.scene import Scene
-from agent.detection.scene_detect_stage import SceneDetectStage
-from agent.detection.tflite import TfliteDetector, open_detector
 from agent.health.camera_condition import CameraMonitor
 from agent.health.camera_watchdog import WatchedCamera
 from agent.health.load_shedding import CameraDuty
@@ -40,8 +32,6 @@ from agent.reporting.payloads import CameraCapabilities
 from agent.runtime.queues import LatestFrame, PacketQueue
 from drivers.contracts import StreamRequest
 from drivers.media import Frame, StreamInfo
-
-log = logging.getLogger(__name__)
 
 QUEUE_BYTES = 16_000_000
 """Bound of the packets that wait for the recorder: half a minute of a 4 Mbit/s stream."""
@@ -75,15 +65,19 @@ class CameraPipeline:
         self._silence = CameraSilence(self.config, services, lambda: self._masks.error)
         self.monitor = CameraMonitor(services.clock.boottime_ns())
         self.key_ring = KeyRing(KEY_RING_CAPACITY)
-        self._track_numbers = count(1)
-        self._detected_frames = 0
         self.duty = CameraDuty()
         self._stream_requests: list[StreamRequest] = []
         self._stream_fps: float | None = None
         can_open = source.scene_error is None
-        self.latest_frame = LatestFrame() if can_open and self.config.detect.enabled else None
-        self.detector = self._load_detector() if self.latest_frame else None
-        self.detect_stage = self._make_detection(self.latest_frame) if self.latest_frame else None
+        self.detection = (
+            CameraDetection(source, services, self._scene, self._on_frame_result)
+            if can_open and self.config.detect.enabled
+            else None
+        )
+        """None if nothing is detected on this camera."""
+        self.latest_frame = self.detection.frames if self.detection else None
+        self.detector = self.detection.detector if self.detection else None
+        self.detect_stage = self.detection.stage if self.detection else None
         self.packet_queue: PacketQueue | None = None
         self.record_stage: RecordStage | None = None
         if can_open and self.config.record:
@@ -146,7 +140,7 @@ class CameraPipeline:
         return CameraCounters(
             t_ns=self._services.clock.boottime_ns(),
             captured=counts.packets if self.packet_queue else counts.frames,
-            detected=self._detected_frames,
+            detected=self.detection.detected_frames if self.detection else 0,
             inferences=detector.inference_count if detector else 0,
             inference_cpu_ns=detector.cpu_ns if detector else 0,
         )
@@ -168,19 +162,12 @@ class CameraPipeline:
             last_error=counts.last_error,
             readings=counts.readings,
             target_detect_fps=self._target_detect_fps(),
+            ground=self.detection.ground.health() if self.detection else None,
         )
 
     def detector_health(self, rates: CameraRates) -> DetectorHealth | None:
         """Return the detector's health, or None if nothing is detected on this camera."""
-        if self.detect_stage is None:
-            return None
-        return DetectorHealth(
-            camera=self.name,
-            model=self.detector.card.name if self.detector else None,
-            inferences_per_s=rates.inferences_per_s,
-            inference_ms=rates.inference_ms,
-            tracks=self.detect_stage.track_count,
-        )
+        return None if self.detection is None else self.detection.health(rates)
 
     def access(self) -> CameraAccess:
         """Return the access to the camera's pictures."""
@@ -238,6 +225,8 @@ class CameraPipeline:
         Raises: MaskError if their masks cannot be stored or applied; the old ones stay then.
         """
         self._masks.replace(source)
+        if self.detection is not None:
+            self.detection.replace_scenes(source)
         self.config = source.config
 
     def capabilities(self) -> CameraCapabilities:
@@ -336,40 +325,6 @@ class CameraPipeline:
             return None
         return min(self.config.detect.fps, self._stream_fps or self.config.detect.fps)
 
-    def _load_detector(self) -> TfliteDetector | None:
-        """Return the detector, or raise DET-01 and return None if the model does not match its card."""
-        try:
-            return open_detector(self.config.detect.model)
-        except ModelRefused as error:
-            log.error("camera %s: %s; it runs without detection", self.name, error)
-            self._services.faults.raise_fault("DET-01", self.name, str(error))
-            return None
-
-    def _make_detection(self, frames: LatestFrame) -> SceneDetectStage:
-        return SceneDetectStage(
-            self.name,
-            frames,
-            self._scene,
-            lambda scene: self._make_detect_stage(frames, scene),
-        )
-
-    def _make_detect_stage(self, frames: LatestFrame, scene: Scene | None) -> DetectStage:
-        config = self.config
-        return DetectStage(
-            config.name,
-            frames,
-            DetectionPipeline(
-                self.detector,
-                excluded_polygons=() if scene is None else scene.excluded_polygons,
-                track_ids=self._track_numbers,
-            ),
-            None if scene is None else RuleEngine(config.name, scene, self._services.new_id),
-            on_event=self._services.publisher.publish_event,
-            on_traffic_counts=self._services.publisher.publish_traffic_counts,
-            on_result=self._on_frame_result,
-            snapshots=config.detect.snapshots,
-        )
-
     def _on_open(
         self, info: StreamInfo, frames: LatestFrame | None, packets: PacketQueue | None
     ) -> None:
@@ -387,8 +342,6 @@ class CameraPipeline:
         self._services.publisher.publish_gap(self.name, begin_ns, end_ns, reason)
 
     def _on_frame_result(self, frame: Frame, result: FrameResult) -> None:
-        # Without a model the motion gate alone has seen it.
-        self._detected_frames += self.detector is not None
         self._next_frame.offer(frame)
         for listener in self.frame_listeners:
             listener(frame, result)

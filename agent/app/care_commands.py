@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from agent.app.birth import BirthBuilder
 from agent.app.certificate_renewal import CertificateRenewal
 from agent.app.clip_service import ClipService
 from agent.app.declare_command import DeclareCommandHandler
@@ -23,7 +24,6 @@ from agent.health.health_file import get_runtime_dir
 from agent.health.reboot_command import RebootCommandHandler
 from agent.health.restart_command import FindObstacle, RestartCommandHandler
 from agent.health.update_fault import SLOT_STATE_DIR
-from agent.reporting.declaration.data import DeclarationData
 from agent.reporting.mqtt.session import MqttSession
 from agent.runtime.stage import Stage
 
@@ -81,7 +81,7 @@ class CareCommands:
         rng: random.Random,
         clips: ClipService,
         record_action: Callable[[str, str], None],
-        build_declaration: Callable[[], DeclarationData],
+        births: BirthBuilder,
         *,
         stop_agent: Callable[[], None] | None,
         make_added_commands: MakeAddedCommands,
@@ -90,6 +90,7 @@ class CareCommands:
         """Say why the box must not be disturbed now. A part of the box that runs such a thing adds its own."""
         self._machine_root = machine_root
         self._record_action = record_action
+        self._births = births
         self._session: MqttSession | None = None
         state_dir = Path(config.box.state)
         services = CareServices(
@@ -119,7 +120,7 @@ class CareCommands:
             self._restart,
             self._reboot,
             self._renewal.handler,
-            DeclareCommandHandler(build_declaration, self._publish_declaration),
+            DeclareCommandHandler(births.build_declaration, self._publish_declaration),
             *self._added.handlers,
         )
         self.stages = (*self._added.stages, *self._renewal.stages)
@@ -128,6 +129,7 @@ class CareCommands:
         """Set the session that publishes the declaration and uses a renewed certificate. Before it starts."""
         self._session = session
         session.read_brokers = self._renewal.read_brokers
+        self._births.set_change_listener(session.request_reports)
 
     def resume(self, resume_command: ResumeCommand) -> None:
         """Continue the commands that an earlier run has accepted. Called before the stages start."""

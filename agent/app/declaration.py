@@ -12,6 +12,7 @@ from agent.reporting.declaration.data import (
     DeclaredCamera,
     DeclaredController,
     DeclaredPurposes,
+    RuleCounts,
 )
 
 
@@ -19,6 +20,7 @@ def build_declaration(
     config: Config,
     owner_policies: Mapping[str, InstitutionConfig],
     masked_cameras: Collection[str],
+    rule_counts: Mapping[str, RuleCounts],
     public_key: str,
     *,
     trusts_test_authority: bool,
@@ -27,9 +29,15 @@ def build_declaration(
 
     `owner_policies` are those of lent cameras, of removed ones too as long as their footage is kept.
     `masked_cameras` are the cameras whose scenes have masks.
+    `rule_counts` are by the name of each camera that detects.
     """
     configured = [
-        _configured_camera(camera, config, camera.name in masked_cameras)
+        _configured_camera(
+            camera,
+            config,
+            camera.name in masked_cameras,
+            rule_counts.get(camera.name, RuleCounts()),
+        )
         for camera in config.camera
     ]
     names = {camera.name for camera in config.camera}
@@ -65,7 +73,12 @@ def _declared_controller(declaration: DeclarationConfig) -> DeclaredController:
     )
 
 
-def _configured_camera(camera: CameraConfig, config: Config, is_masked: bool) -> DeclaredCamera:  # noqa: FBT001 - passed by a named expression
+def _configured_camera(
+    camera: CameraConfig,
+    config: Config,
+    is_masked: bool,  # noqa: FBT001 - passed by a named expression
+    rule_counts: RuleCounts,
+) -> DeclaredCamera:
     owner_policy = camera.institution
     return DeclaredCamera(
         name=camera.name,
@@ -78,6 +91,8 @@ def _configured_camera(camera: CameraConfig, config: Config, is_masked: bool) ->
         masked=is_masked,
         retention_h=_retention_h(owner_policy, config) if camera.record else None,
         onvif_topics=() if camera.onvif is None else camera.onvif.events,
+        rules=rule_counts.total,
+        trusted_rules=rule_counts.trusted,
     )
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from agent.app import selftest_result
+from agent.app.camera_ground import GROUND_DIR
 from agent.base import lockout
 from agent.base.damaged_file import clear_folder_place
 from agent.clips.upload_queue import UPLOADS_DIR
@@ -22,6 +23,7 @@ _FOLDERS = (
     mask_store.MASKS_DIR,
     owner_policy.POLICIES_DIR,
     UPLOADS_DIR,
+    GROUND_DIR,
 )
 
 

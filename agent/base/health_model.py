@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 import msgspec
 
+from agent.base.model import Label
 from drivers.contracts import CameraReadings
 
 
@@ -67,6 +68,28 @@ shed          SYS-07: the box has closed it to shed load
 """
 
 
+class AreaDensity(msgspec.Struct, frozen=True, kw_only=True):
+    """The least pixels per metre of a line or zone, and how many those of its labels need that need more."""
+
+    kind: Literal["line", "zone"]
+    name: str
+    px_per_m: float
+    needed_px_per_m: dict[Label, int]
+
+
+class GroundHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """The ground calibration in force of a camera.
+
+    `error_m` is the median error of marks that were left out in turn, None if there are too few to leave one out.
+    `moved` is the reason why it is stale (CAM-06), None if it is in force. `low_density` are the lines and zones with
+    too few pixels per metre for one of their labels.
+    """
+
+    error_m: float | None
+    moved: str | None
+    low_density: tuple[AreaDensity, ...]
+
+
 class CameraHealth(msgspec.Struct, frozen=True, kw_only=True):
     """A camera's media. Rates are means since the previous report; counts since the agent started."""
 
@@ -88,6 +111,8 @@ class CameraHealth(msgspec.Struct, frozen=True, kw_only=True):
     """The camera's own readings of the last second; None if it reports none."""
     target_detect_fps: float | None = None
     """The rate that detection requests; None if it requests no frames now."""
+    ground: GroundHealth | None = None
+    """None if the scene in force has no calibrated ground."""
 
 
 class DetectorHealth(msgspec.Struct, frozen=True, kw_only=True):

@@ -68,6 +68,22 @@ class Track(msgspec.Struct, frozen=True, kw_only=True):
     seen_ns: int
 
 
+class GroundMotion(msgspec.Struct, frozen=True, kw_only=True):
+    """Place and motion of a road user on the ground of a calibrated scene.
+
+    `x_m` and `y_m` are metres of the scene's `[ground]`: x to the right and y ahead, or x to the east and y to the
+    north of its first mark. `error_m` is the error of the place: of the calibration there and of the bounding box.
+    `heading_deg` is clockwise from the y axis, 0 or more and less than 360. Both `speed_km_h` and `heading_deg` are
+    means over up to two seconds, and None if they are not known well enough.
+    """
+
+    x_m: float
+    y_m: float
+    error_m: float
+    speed_km_h: float | None
+    heading_deg: float | None
+
+
 SelfTestName = Literal["capture", "detect", "record", "seal", "export", "outbox", "broker"]
 
 
@@ -170,11 +186,16 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     """Both times of a step of the clock; unset for other kinds."""
     incident: IncidentReport | msgspec.UnsetType = msgspec.UNSET
     """The state of an incident at the box; unset for other kinds."""
+    ground: GroundMotion | msgspec.UnsetType = msgspec.UNSET
+    """Its road user on the ground; unset without a calibration in force, or if the foot of it is not in the picture."""
+    low_density: bool | msgspec.UnsetType = msgspec.UNSET
+    """Whether its line or zone has too few pixels per metre for the label; unset without a calibration in force."""
 
 
 class FrameResult(msgspec.Struct, frozen=True, kw_only=True):
     """Result of the detection pipeline for one frame.
 
+    `width_px` and `height_px` are the size of the frame.
     `gate_luma` is the motion gate's luma plane (H x W, about 320 wide, read-only), and `moving_ratio`
     the share of it that moves, 0..1. `tracks` are the live, confirmed tracks. `inference_count` is the
     number of runs of the detector for this frame.
@@ -182,6 +203,8 @@ class FrameResult(msgspec.Struct, frozen=True, kw_only=True):
 
     seq: int
     t_ns: int
+    width_px: int
+    height_px: int
     gate_luma: Plane
     moving_ratio: float
     tracks: tuple[Track, ...]

@@ -1,6 +1,6 @@
 """Camera sources: from the configuration to drivers, options, scenes and models, checked."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -14,8 +14,10 @@ from agent.config import configuration, toml_decode
 from agent.config.configuration import CameraConfig, Config
 from agent.detection import model_card
 from agent.detection import scene as scenes
+from agent.detection.rule_trust import iter_weak_areas
 from agent.detection.rules import registry
 from agent.detection.scene import Scene
+from agent.faults import diagnosis
 from drivers import catalog
 from drivers.contracts import Camera, StreamRequest
 from drivers.errors import DriverError
@@ -34,7 +36,8 @@ class CameraSource(msgspec.Struct, frozen=True, kw_only=True):
     `open_detect` opens the second stream, if detection has one of its own. `scenes` are those of a
     camera on a head, by preset, and None for a fixed camera. With a `scene_error` the camera is not
     opened, because its masks are not known. `open_feed` subscribes to the camera's own events, and
-    is None if the configuration wants none.
+    is None if the configuration wants none. `frame_size_px` is the width and height of the frames for detection, None if
+    only the stream itself tells them.
     """
 
     config: CameraConfig
@@ -44,6 +47,12 @@ class CameraSource(msgspec.Struct, frozen=True, kw_only=True):
     open_main: OpenCamera
     open_detect: OpenCamera | None
     open_feed: Callable[[], OnvifEventFeed] | None = None
+    frame_size_px: tuple[int, int] | None = None
+
+    @property
+    def all_scenes(self) -> Mapping[str, Scene]:
+        """The scenes by preset; that of a fixed camera is by `""`."""
+        return {"": self.scene} if self.scenes is None else self.scenes
 
 
 BadScenePolicy = Literal["refuse", "close"]
@@ -60,6 +69,21 @@ def load_sources(
     """
     config = configuration.load(path)
     return config, build_sources(config, clock, str(path), on_bad_scene)
+
+
+def iter_ground_warnings(sources: Iterable[CameraSource]) -> Iterator[str]:
+    """Yield a line for each mark that does not agree with the others, and for each line and zone of too few pixels.
+
+    The pixels per metre are known if the configuration states the size of the pictures: else the running agent knows.
+    """
+    for source in sources:
+        for preset, scene in source.all_scenes.items():
+            place = f"camera {source.config.name}" + (f", preset {preset}" if preset else "")
+            for index in () if scene.ground_plane is None else scene.ground_plane.set_aside:
+                yield f"{place}: ground.point[{index}] does not agree with the other marks and is set aside"
+            if source.frame_size_px is not None:
+                for area in iter_weak_areas(scene, *source.frame_size_px):
+                    yield f"{place}: {diagnosis.describe_density(area)}"
 
 
 def build_sources(
@@ -124,18 +148,22 @@ def _build_source(
         if on_bad_scene == "refuse":
             raise
         scene_error = str(error)
-    main = _opener(camera, camera.options, clock, location, f"{key}.options")
-    detect_options = camera.detect_options
+    main_options = _load_options(camera, camera.options, location, f"{key}.options")
+    main = _opener(camera, main_options, clock)
+    detect_options = (
+        None
+        if camera.detect_options is None
+        else _load_options(camera, camera.detect_options, location, f"{key}.detect_options")
+    )
     return CameraSource(
         config=camera,
         scene=scene,
         scenes=preset_scenes if is_on_head else None,
         scene_error=scene_error,
         open_main=_transcoding_opener(camera.name, main) if camera.transcode else main,
-        open_detect=None
-        if detect_options is None
-        else _opener(camera, detect_options, clock, location, f"{key}.detect_options"),
+        open_detect=None if detect_options is None else _opener(camera, detect_options, clock),
         open_feed=_feed_opener(camera),
+        frame_size_px=_frame_size_px(detect_options or main_options),
     )
 
 
@@ -155,16 +183,30 @@ def _transcoding_opener(name: str, open_camera: OpenCamera) -> OpenCamera:
     return lambda wanted: open_transcoded(f"camera {name!r}", open_camera, wanted)
 
 
-def _opener(
-    camera: CameraConfig, raw_options: dict[str, object], clock: Clock, location: str, key: str
-) -> OpenCamera:
+def _load_options(
+    camera: CameraConfig, raw_options: dict[str, object], location: str, key: str
+) -> msgspec.Struct:
     try:
         module = catalog.load_camera_driver(camera.driver)
     except DriverError as error:
         raise UserError(f"{location}: {key.rsplit('.', 1)[0]}.driver: {error}") from error
-    options: msgspec.Struct = toml_decode.convert(raw_options, module.Options, location, key)
+    return toml_decode.convert(raw_options, module.Options, location, key)
+
+
+def _opener(camera: CameraConfig, options: msgspec.Struct, clock: Clock) -> OpenCamera:
+    module = catalog.load_camera_driver(camera.driver)
 
     def open_camera(wanted: StreamRequest) -> Camera:
         return module.open_camera(camera.name, options, wanted, clock.boottime_ns)
 
     return open_camera
+
+
+def _frame_size_px(options: msgspec.Struct) -> tuple[int, int] | None:
+    """Return the size of the frames for detection that a driver's options state, or None if they state none."""
+    for prefix in ("detect_", ""):
+        width_px = getattr(options, f"{prefix}width_px", None)
+        height_px = getattr(options, f"{prefix}height_px", None)
+        if isinstance(width_px, int) and isinstance(height_px, int):
+            return width_px, height_px
+    return None

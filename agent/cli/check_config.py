@@ -52,6 +52,8 @@ def run(args: argparse.Namespace) -> int:
     for pin in config.pin:
         print(f"pin {pin.name}: {type(pin).__struct_config__.tag}, number {pin.pin}")
     print(f"footage: sealed for {recipients}" if recipients else "footage: plain, not sealed")
+    for warning in camera_source.iter_ground_warnings(cameras):
+        print(f"warning: {warning}")
     missing = ", ".join(iter_missing(config.declaration))
     if missing:
         print(f"warning: the public declaration lacks {missing}")

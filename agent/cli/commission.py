@@ -20,7 +20,12 @@ from agent.cli.output import (
     print_json,
 )
 from agent.diagnostics.commissioning import certificate
-from agent.diagnostics.commissioning.certificate import ALLOWED_ANSWERS, ItemAnswer, parse_answer
+from agent.diagnostics.commissioning.certificate import (
+    ALLOWED_ANSWERS,
+    SHOWN_ITEMS,
+    ItemAnswer,
+    parse_answer,
+)
 from agent.diagnostics.commissioning.session import (
     CommissioningSession,
     format_comparison,
@@ -143,7 +148,7 @@ def _print_item(answer: ItemAnswer, finding: Text, _picture: Plane | None) -> It
 
 
 def _ask_item(answer: ItemAnswer, finding: Text, picture: Plane | None) -> ItemAnswer:
-    if picture is not None and answer.item == "aim":
+    if picture is not None and answer.item in SHOWN_ITEMS:
         print("\n".join(to_ascii(picture, _COLUMNS, _ROWS)))
     print(f"{answer.title}: {finding}")
     while True:

@@ -11,6 +11,7 @@ import msgspec
 from agent.app import config_check
 from agent.base import update_keyring
 from agent.base.errors import UserError
+from agent.base.health_model import HealthReport
 from agent.base.message import Message, join_phrases, message_of
 from agent.config.recording import FOOTAGE_DIR
 from agent.console import machine_checks, modem_checks, network_checks
@@ -125,10 +126,18 @@ def check_cameras(context: ConsoleContext) -> Iterator[CheckResult]:
         subject = Message("camera {name}", name=name)
         if report is not None:
             yield result_of(subject, diagnosis.find_camera(report, name))
+            yield from _check_density(subject, report, name)
         elif agent_state in _SILENT_STATES:
             yield unknown(subject, _AGENT_SILENT)
         else:
             yield _open_camera_directly(context, subject, name)
+
+
+def _check_density(subject: Message, report: HealthReport, name: str) -> Iterator[CheckResult]:
+    """Name the lines and zones whose picture is too coarse: for information, because the camera works."""
+    camera = next((camera for camera in report.cameras if camera.name == name), None)
+    for area in () if camera is None or camera.ground is None else camera.ground.low_density:
+        yield unknown(subject, diagnosis.describe_density(area))
 
 
 def _open_camera_directly(context: ConsoleContext, subject: Message, name: str) -> CheckResult:

@@ -57,6 +57,12 @@ def half_extent(box: BoundingBox, start: Point, end: Point, aspect: float) -> fl
     return projected_extent / math.hypot(dx, dy) / 2
 
 
+def mean_point(corners: Sequence[Point]) -> Point:
+    """Return the mean of at least one point."""
+    count = len(corners)
+    return Point(sum(one.x for one in corners) / count, sum(one.y for one in corners) / count)
+
+
 def interpolate(a: Point, b: Point, fraction: float) -> Point:
     """Return the point at a fraction of the way from `a` to `b`."""
     return Point(a.x + (b.x - a.x) * fraction, a.y + (b.y - a.y) * fraction)
@@ -177,7 +183,12 @@ def heading_difference_deg(a: Point, b: Point, direction_deg: float, aspect: flo
     Directions are as seen on the picture: 0 to the right, 90 up, 180 to the left, 270 down.
     """
     heading_deg = math.degrees(math.atan2(a.y - b.y, (b.x - a.x) * aspect))
-    return abs((heading_deg - direction_deg + 180) % 360 - 180)
+    return angle_between_deg(heading_deg, direction_deg)
+
+
+def angle_between_deg(a_deg: float, b_deg: float) -> float:
+    """Return the angle, 0..180, between two directions."""
+    return abs((a_deg - b_deg + 180) % 360 - 180)
 
 
 def clip_to_picture(polygon: Polygon) -> Polygon:

@@ -317,6 +317,8 @@ def _frame_result(frame: Frame, gate_luma: Plane, motion: MotionResult) -> Frame
     return FrameResult(
         seq=frame.seq,
         t_ns=frame.t_ns,
+        width_px=frame.width_px,
+        height_px=frame.height_px,
         gate_luma=gate_luma,
         moving_ratio=motion.moving_ratio,
         tracks=(),

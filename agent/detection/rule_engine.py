@@ -1,11 +1,14 @@
 """The rule engine of one camera: frame results and a scene in, events and traffic counts out."""
 
+from collections.abc import Callable
+
 from agent.base.event_lifecycle import NewId
 from agent.base.model import Event, FrameResult, TrafficCounts
 from agent.detection.rules.line_crossing import LineCrossingDetector
 from agent.detection.rules.registry import LINE_RULES, SCENE_RULES, ZONE_RULES
 from agent.detection.rules.road_users import TrackMemory
 from agent.detection.rules.rule import Rule, RuleContext
+from agent.detection.rules.scene_ground import SceneGround
 from agent.detection.rules.zone_occupancy import ZoneOccupancy
 from agent.detection.scene import Scene
 from agent.detection.traffic_counter import TrafficCounter
@@ -18,11 +21,20 @@ class RuleEngine:
     neither a clock nor randomness in a rule.
     """
 
-    def __init__(self, camera: str, scene: Scene, new_id: NewId) -> None:
-        self._road_users = TrackMemory()
+    def __init__(
+        self,
+        camera: str,
+        scene: Scene,
+        new_id: NewId,
+        is_ground_stale: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`is_ground_stale` says whether the view has moved since the scene's ground was calibrated."""
+        ground = SceneGround(scene, is_ground_stale)
+        self._road_users = TrackMemory(ground)
         self._context = RuleContext(
             camera=camera,
             new_id=new_id,
+            ground=ground,
             road_users=self._road_users,
             crossing_detectors={
                 line.name: LineCrossingDetector(line, self._road_users) for line in scene.line
@@ -40,6 +52,7 @@ class RuleEngine:
     def evaluate(self, result: FrameResult) -> tuple[Event, ...]:
         """Return the events of one frame. Call `completed_counts` before this."""
         context = self._context
+        context.ground.step(result)
         self._road_users.step(result)
         for occupancy in context.occupancies.values():
             occupancy.step(result.t_ns)

@@ -6,7 +6,6 @@ from typing import Protocol
 
 from agent.detection.active_scene import SceneInForce
 from agent.detection.detect_stage import FRAME_TIMEOUT_S, DetectStage
-from agent.detection.scene import Scene
 from agent.runtime.queues import LatestFrame
 
 
@@ -21,7 +20,7 @@ class SceneSource(Protocol):
 class SceneDetectStage:
     """Makes a detect stage at each change of the scene, and ends the events of the one before.
 
-    `make_stage` gets the scene in force, or None while a head moves. A frame from before the change of a
+    `make_stage` gets the scene in force, which is None while a head moves. A frame from before the change of a
     position is dropped: it shows another view.
     """
 
@@ -30,14 +29,15 @@ class SceneDetectStage:
         camera: str,
         frames: LatestFrame,
         scenes: SceneSource,
-        make_stage: Callable[[Scene | None], DetectStage],
+        make_stage: Callable[[SceneInForce], DetectStage],
     ) -> None:
         self.name = f"detect {camera}"
         self._frames = frames
         self._scenes = scenes
         self._make_stage = make_stage
-        self._scene_generation = scenes.current().generation
-        self._stage = make_stage(scenes.current().scene)
+        current = scenes.current()
+        self._scene_generation = current.generation
+        self._stage = make_stage(current)
 
     @property
     def track_count(self) -> int:
@@ -52,7 +52,7 @@ class SceneDetectStage:
         if current.generation != self._scene_generation:
             self._stage.close()
             self._scene_generation = current.generation
-            self._stage = self._make_stage(current.scene)
+            self._stage = self._make_stage(current)
         if frame is not None and frame.t_ns >= current.since_ns:
             self._stage.process(frame)
 

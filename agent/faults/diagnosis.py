@@ -6,11 +6,19 @@ shed.
 """
 
 from collections.abc import Sequence
+from functools import reduce
 
 import msgspec
 
-from agent.base.health_model import CameraHealth, Fault, HealthReport, StageHealth
-from agent.base.message import Message, Text, join_phrases
+from agent.base.health_model import (
+    AreaDensity,
+    CameraHealth,
+    Fault,
+    HealthReport,
+    StageHealth,
+)
+from agent.base.message import Message, Text, join_phrases, join_sentences
+from agent.base.model import Label
 from agent.faults.registry import FaultCode
 
 CAMERA_FAULTS: tuple[FaultCode, ...] = (
@@ -20,6 +28,7 @@ CAMERA_FAULTS: tuple[FaultCode, ...] = (
     "CAM-01",
     "CAM-02",
     "CAM-04",
+    "CAM-06",
     "DET-01",
 )
 RECORDING_FAULTS: tuple[FaultCode, ...] = ("STO-02", "STO-03")
@@ -120,6 +129,23 @@ def find_centre(report: HealthReport) -> Finding:
     if report.outbox.centre_listening:
         return Finding(words=Message("listens"), is_good=True)
     return Finding(words=Message("none listens, and the box does not wait for one"), is_good=None)
+
+
+def describe_density(area: AreaDensity) -> Message:
+    """Return a line that names a line or zone, its pixels per metre, and those that its labels need."""
+    by_need: dict[int, list[Label]] = {}
+    for label, px_per_m in area.needed_px_per_m.items():
+        by_need.setdefault(px_per_m, []).append(label)
+    needs = [
+        Message("{px_per_m} for {labels}", px_per_m=px_per_m, labels=", ".join(labels))
+        for px_per_m, labels in sorted(by_need.items())
+    ]
+    return Message(
+        "{area}: {px_per_m:.1f} pixels per metre; needed: {needed}",
+        area=f"{area.kind} {area.name!r}",
+        px_per_m=area.px_per_m,
+        needed=reduce(join_sentences, needs),
+    )
 
 
 def unexplained_stages(report: HealthReport) -> tuple[StageHealth, ...]:

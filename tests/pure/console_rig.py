@@ -15,6 +15,7 @@ from agent.base.health_model import (
     CameraHealth,
     Fault,
     FootageHealth,
+    GroundHealth,
     HealthReport,
     OutboxHealth,
     Vitals,
@@ -142,6 +143,7 @@ def make_health_report(
     *,
     centre_listening: bool = True,
     state_free_bytes: int = 20_000_000_000,
+    ground: GroundHealth | None = None,
 ) -> HealthReport:
     return HealthReport(
         uptime_s=7200.0,
@@ -169,6 +171,7 @@ def make_health_report(
                 frames_replaced=0,
                 packets_dropped=0,
                 last_error=None,
+                ground=ground,
             ),
         ),
         detectors=(),
@@ -385,6 +388,7 @@ class ConsoleRig:
         self.random_bytes = bytes(5)
         self.is_alive = True
         self.faults: tuple[str, ...] = ()
+        self.ground: GroundHealth | None = None
         self.centre_listening = True
         self.state_free_bytes = 20_000_000_000
         self.views: list[np.ndarray] = [make_picture()]
@@ -428,6 +432,7 @@ class ConsoleRig:
             self.faults,
             centre_listening=self.centre_listening,
             state_free_bytes=self.state_free_bytes,
+            ground=self.ground,
         )
         health_file.write(self.state_dir / "run", report, self.clock, self.boot)
 

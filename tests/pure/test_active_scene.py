@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from agent.base.model import Event, ShiftTolerance
-from agent.detection.active_scene import ActiveScene, FixedScene
+from agent.detection.active_scene import ActiveScene, FixedScene, SceneInForce
 from agent.detection.detect_stage import DetectStage
 from agent.detection.pipeline import DetectionPipeline
 from agent.detection.rule_engine import RuleEngine
@@ -109,7 +109,8 @@ class Watched:
         self.results: list[int] = []
         self.stage = SceneDetectStage("north", self.frames, self.viewpoint, self._watch)
 
-    def _watch(self, scene: Scene | None) -> DetectStage:
+    def _watch(self, current: SceneInForce) -> DetectStage:
+        scene = current.scene
         self.watches.append(scene)
         return DetectStage(
             "north",
@@ -207,8 +208,8 @@ def test_a_scene_of_a_fixed_camera_is_replaced_between_two_frames() -> None:
         def close(self) -> None:
             closed.append(fixed.current().scene or Scene())
 
-    def make(scene: Scene | None) -> DetectStage:
-        made.append(scene)
+    def make(current: SceneInForce) -> DetectStage:
+        made.append(current.scene)
         return Recorded(
             "north",
             frames,

@@ -113,6 +113,8 @@ class Corner:
         return FrameResult(
             seq=self.seq,
             t_ns=int(taken_s * NS),
+            width_px=1,
+            height_px=1,
             gate_luma=np.zeros((1, 1), np.uint8),
             moving_ratio=0.1,
             tracks=tuple(tracks),

@@ -42,3 +42,28 @@ def test_footage_is_held_for_each_kind_that_a_rule_declares(tmp_path: Path) -> N
     kinds = [event_type.kind for event_type in camera_source.CAMERA_EVENT_TYPES]
     config, _ = camera_source.load_sources(written(tmp_path, str(kinds)), ManualClock())
     assert config.hold.kinds == tuple(kinds)
+
+
+@pytest.mark.parametrize(
+    ("driver", "options", "size_px"),
+    [
+        ("fake", "{}", (1280, 720)),
+        ("csi", "{}", (640, 360)),
+        ("csi", "{ detect_width_px = 960, detect_height_px = 540 }", (960, 540)),
+        ("v4l2", "{ width_px = 1920, height_px = 1080 }", (1920, 1080)),
+        ("rtsp", '{ url = "rtsp://camera.example/1" }', None),
+        (
+            "rtsp",
+            '{ url = "rtsp://camera.example/1" }\ndetect_options = { url = "rtsp://camera.example/2" }',
+            None,
+        ),
+    ],
+)
+def test_the_size_of_the_frames_for_detection_is_that_of_the_options(
+    tmp_path: Path, driver: str, options: str, size_px: tuple[int, int] | None
+) -> None:
+    text = CONFIG.replace("{kinds}", "[]").replace('"fake"', f'"{driver}"')
+    path = tmp_path / "vigie.toml"
+    path.write_text(text.replace("options = {}", f"options = {options}"), encoding="utf-8")
+    _, (source,) = camera_source.load_sources(path, ManualClock())
+    assert source.frame_size_px == size_px

@@ -1,14 +1,15 @@
-"""agent.diagnostics.commissioning.items: a focus is judged by the best one that was seen."""
+"""agent.diagnostics.commissioning.items: a focus is judged by the best one that was seen, a ground by its view."""
 
 import pytest
 
+from agent.base.health_model import AreaDensity, GroundHealth
 from agent.diagnostics.commissioning.certificate import CameraRecord, InstallationRecord
 from agent.diagnostics.commissioning.items import iter_items
 
 SHA256 = "0" * 64
 
 
-def record(focus: float | None) -> InstallationRecord:
+def record(focus: float | None, ground: GroundHealth | None = None) -> InstallationRecord:
     camera = CameraRecord(
         name="north",
         picture=SHA256,
@@ -22,6 +23,7 @@ def record(focus: float | None) -> InstallationRecord:
         scenes={},
         model=None,
         preset=None,
+        ground=ground,
     )
     return InstallationRecord(
         box="casa-0001",
@@ -58,3 +60,41 @@ def test_a_focus_is_judged_by_the_best_seen_or_left_to_the_technician(
     percents = {} if percent is None else {"north": percent}
     (item,) = [item for item, _ in iter_items(record(focus), percents) if item.item == "focus"]
     assert (item.finding, item.good) == (finding, good)
+
+
+WEAK = AreaDensity(kind="line", name="street", px_per_m=22.0, needed_px_per_m={"car": 30})
+
+
+@pytest.mark.parametrize(
+    ("ground", "finding", "good"),
+    [
+        (
+            GroundHealth(error_m=0.31, moved=None, low_density=()),
+            "error 0.31 m, at marks left out in turn",
+            None,
+        ),
+        (
+            GroundHealth(error_m=None, moved=None, low_density=(WEAK,)),
+            (
+                "the error is not known: too few marks to leave one out; "
+                "line 'street': 22.0 pixels per metre; needed: 30 for car"
+            ),
+            None,
+        ),
+        (
+            GroundHealth(error_m=0.31, moved="the camera was moved", low_density=(WEAK,)),
+            "stale: the camera was moved",
+            False,
+        ),
+    ],
+)
+def test_a_ground_whose_view_has_moved_is_rejected_any_other_is_for_the_technician(
+    ground: GroundHealth, finding: str, good: bool | None
+) -> None:
+    (item,) = [item for item, _ in iter_items(record(30.0, ground), {}) if item.item == "ground"]
+    assert (item.finding, item.good) == (finding, good)
+    assert str(item.title) == "ground of north"
+
+
+def test_without_a_calibration_there_is_no_such_item() -> None:
+    assert "ground" not in [item.item for item, _ in iter_items(record(30.0), {})]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import simplejpeg
 
+from agent.base.health_model import AreaDensity, GroundHealth
 from agent.console import file_transfer, xmodem
 from agent.console.commands.camera import GRAPHICS_SIZE_PX, MAX_JPEG_BYTES
 from tests.conftest import ManualClock
@@ -171,3 +172,14 @@ def test_a_picture_file_is_announced_with_its_time_and_its_receipts(rig: Console
     assert rig.purposes == ["took a picture over the cable of the box's console"]
     assert ("amina", f"sends {name[0]}, sha256 {digest[1]}") in rig.receipts
     assert rig.previews[0].closed
+
+
+def test_check_6_names_the_lines_and_zones_with_too_few_pixels_and_passes_the_camera(
+    rig: ConsoleRig,
+) -> None:
+    weak = AreaDensity(kind="line", name="street", px_per_m=22.0, needed_px_per_m={"car": 30})
+    rig.ground = GroundHealth(error_m=0.3, moved=None, low_density=(weak,))
+    screen = " ".join(rig.run_logged_in("check 6").split())
+    assert "pass camera north: 15.0 frames/s captured" in screen
+    assert "- camera north: line 'street': 22.0 pixels per metre; needed: 30 for car" in screen
+    assert "FAIL" not in screen

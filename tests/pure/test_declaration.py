@@ -1,6 +1,7 @@
 """agent.app.declaration: the public declaration matches the configuration, and contains no more."""
 
 from collections.abc import Collection, Mapping
+from types import MappingProxyType
 
 import msgspec
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from agent.app.declaration import build_declaration
 from agent.base.model import LABELS
 from agent.config.configuration import Config, InstitutionConfig
-from agent.reporting.declaration.data import DeclarationData
+from agent.reporting.declaration.data import DeclarationData, RuleCounts
 
 TABLES = {
     "box": {"id": "casa-0001", "site": "Bd Zerktouni"},
@@ -42,11 +43,12 @@ def declare(
     config: Config,
     owner_policies: Mapping[str, InstitutionConfig],
     masked: Collection[str],
+    rule_counts: Mapping[str, RuleCounts] = MappingProxyType({}),
     *,
     test_authority: bool = False,
 ) -> DeclarationData:
     return build_declaration(
-        config, owner_policies, masked, "key", trusts_test_authority=test_authority
+        config, owner_policies, masked, rule_counts, "key", trusts_test_authority=test_authority
     )
 
 
@@ -102,3 +104,14 @@ def test_unencrypted_footage_is_declared() -> None:
 def test_an_image_that_trusts_the_test_authority_is_declared(test_authority: bool) -> None:
     declared = declare(CONFIG, {}, [], test_authority=test_authority)
     assert declared.trusts_test_authority == test_authority
+
+
+def test_the_rules_with_enough_picture_detail_are_counted() -> None:
+    counts = {"north": RuleCounts(total=4, trusted=3), "yard": RuleCounts(total=2, trusted=None)}
+    declared = declare(CONFIG, {"bank": BANK}, [], counts).cameras
+    assert [(one.name, one.rules, one.trusted_rules) for one in declared] == [
+        ("north", 4, 3),
+        ("tram", 0, None),
+        ("yard", 2, None),
+        ("bank", 0, None),
+    ]

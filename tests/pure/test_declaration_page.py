@@ -150,6 +150,20 @@ def test_the_page_tells_what_the_box_does_and_does_not(language: Language) -> No
         assert expected in row
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize(
+    ("rules", "trusted", "cell"), [(0, None, "0"), (4, 3, "3 / 4"), (4, None, "{unknown} / 4")]
+)
+def test_the_page_says_how_many_lines_and_zones_can_be_trusted(
+    language: Language, rules: int, trusted: int | None, cell: str
+) -> None:
+    texts = load_texts(language)
+    counted = msgspec.structs.replace(CAMERA, rules=rules, trusted_rules=trusted)
+    page = html.unescape(page_of(msgspec.structs.replace(DATA, cameras=(counted,)), language))
+    assert f"<th>{texts.trusted_rules}</th>" in page
+    assert f"<td>{cell.format(unknown=texts.not_measured)}</td>" in page
+
+
 def test_a_box_that_keeps_nothing_says_so() -> None:
     nothing = msgspec.structs.replace(
         DATA, cameras=(msgspec.structs.replace(CAMERA, recorded=False, retention_h=None),)

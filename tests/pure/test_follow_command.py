@@ -61,7 +61,7 @@ class Corner:
             seen_ns=t_ns,
         )  # fmt: skip
         self.tracker.on_frame_result(
-            FrameResult(seq=0, t_ns=t_ns, gate_luma=np.zeros((1, 1), np.uint8), moving_ratio=0.1, tracks=(track,),
+            FrameResult(seq=0, t_ns=t_ns, width_px=1, height_px=1, gate_luma=np.zeros((1, 1), np.uint8), moving_ratio=0.1, tracks=(track,),
                   inference_count=1)
         )  # fmt: skip
 

@@ -75,7 +75,11 @@ class Box:
             uptime_s=1.0,
             version="1",
             stages=(late,),
-            cameras=(CameraHealth(**{**camera, "readings": None, "target_detect_fps": 10.0}),),
+            cameras=(
+                CameraHealth(
+                    **{**camera, "readings": None, "ground": None, "target_detect_fps": 10.0}
+                ),
+            ),
             detectors=(),
             footage=(),
             outbox=OUTBOX,

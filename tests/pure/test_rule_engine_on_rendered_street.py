@@ -31,6 +31,8 @@ def sights(seed: int) -> Iterator[FrameResult]:
         yield FrameResult(
             seq=seq,
             t_ns=t_ns,
+            width_px=640,
+            height_px=360,
             gate_luma=pictures[seq % 3],
             moving_ratio=0.0,
             tracks=tracks,

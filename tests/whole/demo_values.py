@@ -65,7 +65,14 @@ def make_frame_result() -> FrameResult:
     )
     gate = np.full((180, 320), 90, np.uint8)
     return FrameResult(
-        seq=0, t_ns=0, gate_luma=gate, moving_ratio=0.1, tracks=(track, edge), inference_count=1
+        seq=0,
+        t_ns=0,
+        width_px=1280,
+        height_px=720,
+        gate_luma=gate,
+        moving_ratio=0.1,
+        tracks=(track, edge),
+        inference_count=1,
     )
 
 

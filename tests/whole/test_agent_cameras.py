@@ -9,12 +9,14 @@ from pathlib import Path
 import av
 import pytest
 
+from agent.base.model import GroundMotion
 from agent.reporting.payloads import EventMessage, HealthMessage
 from centre.client import ReceivedMessage
 from tests.contracts.conftest import RtspServer, _missing_rtsp_reason
+from tests.pure.rules.street_ground import street_ground_toml
 from tests.whole.drawn_clip import write_street_clip
 from tests.whole.report.broker import Mosquitto
-from tests.whole.rig import AgentBox, RunningCentre
+from tests.whole.rig import SCENE, AgentBox, RunningCentre
 
 
 @pytest.fixture
@@ -36,6 +38,17 @@ def kinds(received: list[ReceivedMessage]) -> list[tuple[str, str]]:
     return [(event.kind, event.phase) for event in events]
 
 
+def speeds_km_h(received: list[ReceivedMessage]) -> list[float]:
+    """Speeds of cars on the ground, in events."""
+    events = (h.message.data for h in received if isinstance(h.message, EventMessage))
+    grounds = (event.ground for event in events if event.label == "car")
+    return [
+        ground.speed_km_h
+        for ground in grounds
+        if isinstance(ground, GroundMotion) and ground.speed_km_h is not None
+    ]
+
+
 def test_a_looped_video_is_detected_and_recorded(
     mosquitto: Mosquitto, centre: RunningCentre, tmp_path: Path
 ) -> None:
@@ -44,16 +57,26 @@ def test_a_looped_video_is_detected_and_recorded(
     box = AgentBox(
         tmp_path / "box", mosquitto.url, f'driver = "replay"\n[camera.options]\n{options}'
     )
+    (box.folder / "scene.toml").write_text(SCENE + street_ground_toml())
     box.start()
     try:
         centre.wait_for(lambda all_: kinds(all_).count(("line", "moment")) >= 5, "five crossings")
+        centre.wait_for(lambda all_: bool(speeds_km_h(all_)), "a speed on the ground")
         centre.wait_for(lambda all_: healths(all_)[-1].data.uptime_s > 10, "second time around")
-        report = healths(centre.wait_for(lambda _: True, ""))[-1].data
+        received = centre.wait_for(lambda _: True, "")
+        report = healths(received)[-1].data
     finally:
         box.kill()
     assert report.cameras[0].reconnects == 0
     assert report.faults == ()
     assert report.footage[0].gaps == 0
+    assert all(5 < speed < 60 for speed in speeds_km_h(received))
+    ground = report.cameras[0].ground
+    assert ground is not None
+    assert (ground.error_m, ground.moved) == (0.0, None)
+    assert "line 5" in [area.name for area in ground.low_density]
+    (reference,) = (box.folder / "state" / "ground" / "north").iterdir()
+    assert reference.suffix == ".json"
 
 
 def test_an_rtsp_camera_with_two_streams_is_recorded_and_detected_until_it_disappears(

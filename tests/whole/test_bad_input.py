@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from agent.__main__ import main
+from tests.pure.rules.street_ground import STREET_MARKS
 
 CONFIG = """
 [box]
@@ -228,3 +229,49 @@ def test_a_state_folder_that_cannot_be_written_to_is_named(
 def test_a_missing_file_is_named(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
     assert main(arguments) == 2
     assert "'none.toml': No such file or directory" in capsys.readouterr().err
+
+
+GROUND = """
+[ground]
+point = [
+  {{ at = [0.31, 0.90], metres = [-3.0, 8.0] }},
+  {{ at = [0.69, 0.90], metres = [3.0, 8.0] }},
+  {{ at = [0.46, 0.60], metres = [-3.0, {far}] }},
+  {{ at = [0.54, 0.60], metres = [3.0, {far}] }},
+]
+"""
+
+
+def test_check_config_warns_of_lines_and_zones_with_too_few_pixels(
+    box: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (box / "scene.toml").write_text(SCENE.replace("0.5]", "0.62]") + GROUND.format(far=38.0))
+    assert main(["check-config", "vigie.toml"]) == 0
+    (warning,) = [line for line in capsys.readouterr().out.splitlines() if "pixels" in line]
+    assert warning == (
+        "warning: camera north: line 'stop': 21.3 pixels per metre; "
+        "needed: 30 for car, bus, truck; 60 for person, bicycle, motorcycle"
+    )
+    config = (box / "vigie.toml").read_text()
+    (box / "vigie.toml").write_text(
+        config.replace("options = {}", "options = { width_px = 3840, height_px = 2160 }")
+    )
+    assert main(["check-config", "vigie.toml"]) == 0
+    assert "pixels" not in capsys.readouterr().out
+
+
+def test_check_config_names_a_mark_that_does_not_agree_with_the_others(
+    box: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    marks = [
+        f"{{ at = [{mark.at.x + (0.1 if index == 3 else 0):.4f}, {mark.at.y:.4f}], "
+        f"metres = [{mark.metres.x_m}, {mark.metres.y_m}] }}"
+        for index, mark in enumerate(STREET_MARKS.point)
+        if mark.metres is not None
+    ]
+    (box / "scene.toml").write_text(f"[ground]\npoint = [{', '.join(marks)}]\n")
+    assert main(["check-config", "vigie.toml"]) == 0
+    (warning,) = [line for line in capsys.readouterr().out.splitlines() if "ground" in line]
+    assert warning == (
+        "warning: camera north: ground.point[3] does not agree with the other marks and is set aside"
+    )

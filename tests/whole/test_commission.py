@@ -12,18 +12,28 @@ from pathlib import Path
 from typing import Self
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 
 from agent.__main__ import main
 from agent.base.device_identity import DeviceIdentity
 from agent.base.errors import UserError
-from agent.base.health_model import CameraHealth, Degradation, HealthReport, OutboxHealth, Vitals
+from agent.base.health_model import (
+    CameraHealth,
+    Degradation,
+    GroundHealth,
+    HealthReport,
+    OutboxHealth,
+    Vitals,
+)
+from agent.base.message import Text
 from agent.base.signed_manifest import BadManifest
 from agent.capture.preview import PreviewHandler, PreviewRequest
 from agent.capture.snapshot_command import CameraAccess
 from agent.detection.image import encode_snapshot
 from agent.diagnostics.commissioning import certificate
+from agent.diagnostics.commissioning.certificate import ItemAnswer
 from agent.diagnostics.commissioning.session import (
     PREVIEW_HEIGHT_PX,
     PREVIEW_WIDTH_PX,
@@ -33,7 +43,7 @@ from agent.diagnostics.selftest import street_pattern
 from agent.health import health_file
 from agent.recording.custody.receipts import FootageViewed, ServiceAction, parse_line
 from agent.runtime.stage import StageThread
-from drivers.media import Frame
+from drivers.media import Frame, Plane
 from tests.whole.command_box import CommandBox
 from tests.whole.report.conftest import CLOCK
 from tests.whole.report.reporting_box import wait_until
@@ -71,7 +81,12 @@ PICTURES = [frame for frame in street_pattern.render_frames() if frame.seq >= 20
 SHED = Degradation(level="heartbeat", reason="heat: 97 °C", since_ns=0, cause="SYS-02")
 
 
-def health(*, connected: bool, degradation: Degradation | None = None) -> HealthReport:
+def health(
+    *,
+    connected: bool,
+    degradation: Degradation | None = None,
+    ground: GroundHealth | None = None,
+) -> HealthReport:
     tram = CameraHealth(
         name="tram",
         open=False,
@@ -98,7 +113,7 @@ def health(*, connected: bool, degradation: Degradation | None = None) -> Health
             footage_total_bytes=None,
         ),
         stages=(),
-        cameras=(tram,),
+        cameras=(msgspec.structs.replace(tram, name="north", ground=ground), tram),
         detectors=(),
         footage=(),
         outbox=OutboxHealth(
@@ -120,6 +135,7 @@ class Agent:
         self.lens: Callable[[Frame], Frame] = lambda frame: frame
         self.connected = True
         self.degradation: Degradation | None = None
+        self.ground: GroundHealth | None = None
         self.box = CommandBox(folder, None)
         self.north = CameraAccess()
         previews = PreviewHandler(
@@ -150,7 +166,9 @@ class Agent:
                     return
                 self.north.next_frame.offer(self.lens(frame))
                 if frame.seq % 10 == 0:
-                    report = health(connected=self.connected, degradation=self.degradation)
+                    report = health(
+                        connected=self.connected, degradation=self.degradation, ground=self.ground
+                    )
                     health_file.write(self.folder / "run", report, CLOCK)
 
     def run(self, *words: str) -> int:
@@ -345,3 +363,45 @@ def test_without_an_agent_a_terminal_or_a_record_one_line_explains_it(
         CommissioningSession(other / "vigie.toml", CLOCK, "omar").commission(
             lambda answer, _finding, _picture: answer, None
         )
+
+
+GROUND = """
+[ground]
+point = [
+  { at = [0.31, 0.90], metres = [-3.0, 8.0] },
+  { at = [0.69, 0.90], metres = [3.0, 8.0] },
+  { at = [0.46, 0.60], metres = [-3.0, 38.0] },
+  { at = [0.54, 0.60], metres = [3.0, 38.0] },
+]
+"""
+
+
+def test_a_calibrated_ground_is_judged_by_its_marks_on_the_picture_and_is_not_good_once_it_moved(
+    agent: Agent,
+) -> None:
+    (agent.folder / "north.scene.toml").write_text(SCENE + GROUND)
+    shown: dict[tuple[str, str | None], Plane | None] = {}
+
+    def ask(item: ItemAnswer, _finding: Text, picture: Plane | None) -> ItemAnswer:
+        shown[item.item, item.subject] = picture
+        return item
+
+    agent.ground = GroundHealth(error_m=0.4, moved="the camera was moved", low_density=())
+    wait_until(lambda: _reports_ground(agent))
+    session = CommissioningSession(agent.folder / "vigie.toml", CLOCK, "omar")
+    record = session.commission(ask, None).record
+    (item,) = [item for item in record.answers if item.item == "ground"]
+    assert (item.subject, item.good) == ("north", False)
+    assert record.cameras[0].ground == agent.ground
+    aim, marked = shown["aim", "north"], shown["ground", "north"]
+    assert aim is not None
+    assert marked is not None
+    changed = aim != marked
+    assert changed[243, 149]
+    assert changed[162, 221]
+    assert changed.mean() < 0.02
+
+
+def _reports_ground(agent: Agent) -> bool:
+    report = health_file.read(agent.folder / "run")
+    return report is not None and report.report.cameras[0].ground == agent.ground

@@ -21,10 +21,13 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
     """Commission the box, or compare it with its newest record."""
     # Imported here: OpenCV and the models come with it.
     from agent.diagnostics.commissioning import session as commissioning  # noqa: PLC0415
-    from agent.diagnostics.commissioning.certificate import parse_answer  # noqa: PLC0415
+    from agent.diagnostics.commissioning.certificate import (  # noqa: PLC0415
+        SHOWN_ITEMS,
+        parse_answer,
+    )
 
     def ask(item: "ItemAnswer", finding: Text, picture: Plane | None) -> "ItemAnswer":
-        if picture is not None and item.item == "aim":
+        if picture is not None and item.item in SHOWN_ITEMS:
             terminal.new_page()
             print_picture(terminal, picture, _TEXT_ROWS)
         is_judged = item.item == "focus" and item.good is not None

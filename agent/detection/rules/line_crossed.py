@@ -42,6 +42,9 @@ class LineCrossedRule:
             box=round_box(track.box),
             direction=crossing.direction,
             position=round(crossing.position, 4),
+            **self._context.ground.event_fields(
+                crossing.line.name, (track.label,), crossing.ground
+            ),
         )
 
 

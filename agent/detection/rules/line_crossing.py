@@ -9,7 +9,7 @@ hidden has crossed it.
 
 import msgspec
 
-from agent.base.model import Track
+from agent.base.model import GroundMotion, Track
 from agent.detection.geometry import half_extent, interpolate, line_parameter, signed_line_distance
 from agent.detection.rules.road_users import RoadUser, TimedPosition, TrackMemory
 from agent.detection.scene import SceneLine
@@ -24,13 +24,17 @@ MIN_BAND = 0.002
 
 
 class Crossing(msgspec.Struct, frozen=True, kw_only=True):
-    """One crossing of one line. `position` is 0 at the line's `from` and 1 at its `to`."""
+    """One crossing of one line. `position` is 0 at the line's `from` and 1 at its `to`.
+
+    `ground` is the motion on the ground once the crossing was certain, None if it is not known.
+    """
 
     line: SceneLine
     direction: str
     t_ns: int
     position: float
     track: Track
+    ground: GroundMotion | None
 
 
 class _LineState(msgspec.Struct):
@@ -98,6 +102,7 @@ class LineCrossingDetector:
             t_ns=crossed_at.t_ns,
             position=position,
             track=user.track,
+            ground=user.ground_motion(),
         )
 
     def _initial_state(self, user: RoadUser, offset: float, band: float) -> _LineState:

@@ -9,8 +9,10 @@ from collections.abc import Iterator
 
 import msgspec
 
-from agent.base.model import FrameResult, Label, Track
+from agent.base.model import FrameResult, GroundMotion, Label, Track
 from agent.detection.geometry import box_centre, box_size, distance, iou
+from agent.detection.rules.ground_track import GroundTrack
+from agent.detection.rules.scene_ground import SceneGround
 from drivers.media import NS_PER_S, Point
 
 VEHICLES: frozenset[Label] = frozenset({"bicycle", "motorcycle", "car", "bus", "truck"})
@@ -52,7 +54,7 @@ class RoadUser:
     saw it. `previous` and `current` are its last two positions; `previous` is None if there is one.
     """
 
-    def __init__(self, user_id: int, track: Track, aspect: float) -> None:
+    def __init__(self, user_id: int, track: Track, aspect: float, ground: SceneGround) -> None:
         self.id = user_id
         self.track = track
         self.is_visible = False
@@ -61,6 +63,8 @@ class RoadUser:
         self.previous: TimedPosition | None = None
         self.current = TimedPosition(track.seen_ns, box_centre(track.box))
         self._aspect = aspect
+        self._ground = ground
+        self._ground_track = GroundTrack()
         self._trail: deque[TimedPosition] = deque()
         self._rest_position = self.current
         self._rest_position_count = 1
@@ -117,6 +121,10 @@ class RoadUser:
         moved = distance(start.point, end.point, self._aspect)
         return moved / max(self.size, 1e-6) / ((end.t_ns - start.t_ns) / NS_PER_S)
 
+    def ground_motion(self) -> GroundMotion | None:
+        """Return its place and motion on the ground as it was last seen, or None if that is not known."""
+        return self._ground_track.motion() if self._ground.is_known else None
+
     def update(self, track: Track, t_ns: int) -> None:
         """Take its track from a new frame."""
         self.track = track
@@ -126,6 +134,7 @@ class RoadUser:
             return
         self.last_seen_ns = t_ns
         self._add_position(TimedPosition(t_ns, box_centre(track.box)))
+        self._add_ground_position(t_ns)
 
     def backdate(self, track: Track, t_ns: int) -> None:
         """Begin at the position that its velocity gives for its first detection.
@@ -173,11 +182,20 @@ class RoadUser:
             )
             self._rest_position = TimedPosition(rest.t_ns, mean)
 
+    def _add_ground_position(self, t_ns: int) -> None:
+        """Take the place of its foot. Without one, or after a gap, its motion on the ground begins again."""
+        position = self._ground.locate(self.track.box)
+        if position is None or self.continuous_since_ns == t_ns:
+            self._ground_track.restart()
+        if position is not None:
+            self._ground_track.add(t_ns, position)
+
 
 class TrackMemory:
     """The road users that are tracked or remembered. Its ids are its own and never used again."""
 
-    def __init__(self) -> None:
+    def __init__(self, ground: SceneGround) -> None:
+        self._ground = ground
         self._by_track_id: dict[int, RoadUser] = {}
         self._lost: list[RoadUser] = []
         self._road_users: tuple[RoadUser, ...] = ()
@@ -214,7 +232,7 @@ class TrackMemory:
         if user is not None:
             self._lost.remove(user)
         else:
-            user = RoadUser(self._next_id, track, self.aspect)
+            user = RoadUser(self._next_id, track, self.aspect, self._ground)
             user.backdate(track, t_ns)
             self._next_id += 1
         self._by_track_id[track.id] = user

@@ -10,6 +10,7 @@ from agent.base.event_type import EventType
 from agent.base.model import Event, FrameResult
 from agent.detection.rules.line_crossing import LineCrossingDetector
 from agent.detection.rules.road_users import TrackMemory
+from agent.detection.rules.scene_ground import SceneGround
 from agent.detection.rules.zone_occupancy import ZoneOccupancy
 
 AreaT = TypeVar("AreaT")
@@ -35,6 +36,7 @@ class RuleContext(msgspec.Struct, frozen=True, kw_only=True):
 
     camera: str
     new_id: NewId
+    ground: SceneGround
     road_users: TrackMemory
     crossing_detectors: Mapping[str, LineCrossingDetector]
     occupancies: Mapping[str, ZoneOccupancy]

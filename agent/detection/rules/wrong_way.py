@@ -3,12 +3,14 @@
 import msgspec
 
 from agent.base.event_type import EventType
-from agent.detection.geometry import distance, heading_difference_deg
-from agent.detection.rules.road_users import VEHICLES, TimedPosition, TrackMemory
+from agent.detection.geometry import angle_between_deg, distance, heading_difference_deg, mean_point
+from agent.detection.rules.road_users import VEHICLES, RoadUser, TimedPosition, TrackMemory
 from agent.detection.rules.rule import RuleContext, RuleType
+from agent.detection.rules.scene_ground import SceneGround
 from agent.detection.rules.zone_occupancy import ZoneVisit
 from agent.detection.rules.zone_rule import ZoneRule
 from agent.detection.scene import Zone
+from drivers.media import Point
 
 WRONG_WAY = EventType(
     kind="wrong_way",
@@ -47,10 +49,19 @@ class WrongWayCondition:
 
     A tracker that loses one vehicle of a column for the next one makes a track that hops
     backwards. A vehicle that is far away and small, or goes back and forth, is no evidence.
+
+    If the heading on the ground is known, it is compared with the lawful one there, at the middle of the zone: on the
+    picture the lanes of a road converge, and one that leads away is foreshortened, so that a vehicle which goes
+    back along it seems to cross it. Lengths stay on the picture: they are what a small box is evidence of, and a straight path
+    is straight in both.
     """
 
-    def __init__(self, direction_deg: float, road_users: TrackMemory) -> None:
+    def __init__(
+        self, middle: Point, direction_deg: float, road_users: TrackMemory, ground: SceneGround
+    ) -> None:
+        self._middle = middle
         self._direction_deg = direction_deg
+        self._ground = ground
         self._road_users = road_users
         self._paths: dict[int, _WrongWayPath] = {}
 
@@ -67,7 +78,7 @@ class WrongWayCondition:
                 self._paths.pop(user.id, None)
             return None
         start, end = recent
-        deviation_deg = heading_difference_deg(start.point, end.point, self._direction_deg, aspect)
+        deviation_deg = self._deviation_deg(user, start.point, end.point)
         if (user.speed() or 0.0) < MIN_SPEED or deviation_deg < WRONG_WAY_CLEAR_DEG:
             self._paths.pop(user.id, None)
             return None
@@ -83,6 +94,15 @@ class WrongWayCondition:
             path.is_confirmed = is_far_enough and net_distance >= MIN_STRAIGHTNESS * path.length
         return path.start.t_ns if path.is_confirmed else None
 
+    def _deviation_deg(self, user: RoadUser, start: Point, end: Point) -> float:
+        """Return the angle between the heading and the lawful one, on the ground if both are known there."""
+        aspect, motion = self._road_users.aspect, user.ground_motion()
+        if motion is not None and motion.heading_deg is not None:
+            lawful_deg = self._ground.heading_deg(self._middle, self._direction_deg, aspect)
+            if lawful_deg is not None:
+                return angle_between_deg(motion.heading_deg, lawful_deg)
+        return heading_difference_deg(start, end, self._direction_deg, aspect)
+
 
 def _make(zone: Zone, context: RuleContext) -> ZoneRule | None:
     if zone.direction_deg is None:
@@ -91,7 +111,9 @@ def _make(zone: Zone, context: RuleContext) -> ZoneRule | None:
         WRONG_WAY,
         zone,
         context,
-        WrongWayCondition(zone.direction_deg, context.road_users),
+        WrongWayCondition(
+            mean_point(zone.polygon), zone.direction_deg, context.road_users, context.ground
+        ),
         after_s=BEGIN_AFTER_S,
         clear_s=CLEAR_AFTER_S,
     )

@@ -90,6 +90,9 @@ class ZoneRule:
             "track": track.id,
             "score": round(track.score, 4),
             "box": round_box(track.box),
+            **self._context.ground.event_fields(
+                self._zone.name, (track.label,), visit.user.ground_motion()
+            ),
         }
 
 

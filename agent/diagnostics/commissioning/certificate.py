@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from agent.base import atomic_file
+from agent.base.health_model import GroundHealth
 from agent.base.json_format import encode_indented
 from agent.base.message import Message
 from agent.base.sha256 import Sha256, sha256_hex
@@ -29,7 +30,9 @@ RECORD_FILE = "record.json"
 SIGNATURE_FILE = "record.json.sig"
 _MAX_FILE_BYTES = 4_000_000
 
-ItemKind = Literal["aim", "focus", "masks", "head", "link", "clock"]
+ItemKind = Literal["aim", "focus", "masks", "ground", "head", "link", "clock"]
+SHOWN_ITEMS: frozenset[ItemKind] = frozenset({"aim", "ground"})
+"""Items that the technician judges by the picture."""
 
 
 class ItemAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +60,7 @@ _ITEM_TITLES: Mapping[ItemKind, Message] = {
     "aim": Message("aim"),
     "focus": Message("focus"),
     "masks": Message("masks"),
+    "ground": Message("ground"),
     "head": Message("head"),
     "link": Message("link"),
     "clock": Message("clock"),
@@ -78,7 +82,8 @@ class CameraRecord(msgspec.Struct, frozen=True, kw_only=True):
     """State of a camera. `picture` is None if it showed none, for the `reason`.
 
     `focus` is 0 to about 70, None if the view has no detail to focus on. `scenes` are the hashes of
-    the scene files by preset, `""` for a fixed camera. `preset` is the preset of its head.
+    the scene files by preset, `""` for a fixed camera. `preset` is the preset of its head, `ground` the
+    calibration of the scene there, None without one.
     """
 
     name: Name
@@ -93,6 +98,7 @@ class CameraRecord(msgspec.Struct, frozen=True, kw_only=True):
     scenes: dict[str, Sha256]
     model: Sha256 | None
     preset: str | None
+    ground: GroundHealth | None = None
 
 
 class HeadRecord(msgspec.Struct, frozen=True, kw_only=True):

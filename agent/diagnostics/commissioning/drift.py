@@ -3,27 +3,17 @@
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
-import cv2
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
 from agent.base.message import Message, Text
 from agent.detection.rules.tamper import compare_to_reference
+from agent.detection.view_shift import MIN_SHIFT, measure_shift
 from agent.diagnostics.commissioning.certificate import CameraRecord, InstallationRecord
 from drivers.media import Plane
 
 MIN_FOCUS_RATIO = 0.5
 """Ratio of the focus scores. On 22 street clips, about a minute apart, 0.61 or more if nothing was
 touched: a crowd has edges of its own. The picture's finest detail is compared in addition.
-"""
-MIN_SHIFT = 0.01
-"""Share of the picture's width and height. On the same clips at most 0.002 without a shift, and within
-0.002 of the true shift.
-"""
-MIN_SHIFT_CONFIDENCE = 0.3
-"""Peak of the correlation: lower if more of the view moves than is still. On the same clips 0.34 or
-more, except for one that shows little but a passing car.
 """
 MAX_LEAN_CHANGE_DEG = 1.5
 MAX_POSE_CHANGE_DEG = 0.5
@@ -161,12 +151,12 @@ def _view_drifts(
         yield ConfigurationDrift(kind="camera", subject=name, message=message)
         return
     tamper_kind = compare_to_reference(current_plane, recorded_plane)
-    shift_x, shift_y = _measure_shift(recorded_plane, current_plane)
-    if tamper_kind in (None, "view_moved") and max(abs(shift_x), abs(shift_y)) >= MIN_SHIFT:
+    shift = measure_shift(recorded_plane, current_plane)
+    if tamper_kind in (None, "view_moved") and shift is not None and shift.size >= MIN_SHIFT:
         message = Message(
             "the view has moved by {shift_x:+.1%} of its width and {shift_y:+.1%} of its height",
-            shift_x=shift_x,
-            shift_y=shift_y,
+            shift_x=shift.x,
+            shift_y=shift.y,
         )
         yield ConfigurationDrift(kind="moved", subject=name, message=message)
     elif tamper_kind is not None:
@@ -182,28 +172,6 @@ def _view_drifts(
             "the lean is {now:+.1f} degrees, was {then:+.1f}", now=new.lean_deg, then=old.lean_deg
         )
         yield ConfigurationDrift(kind="moved", subject=name, message=message)
-
-
-def _measure_shift(recorded_plane: Plane, current_plane: Plane) -> tuple[float, float]:
-    """Return the view's shift to the right and down, in shares of the picture; 0 if not measurable.
-
-    Correlates the edges, which neither light nor weather moves.
-    """
-    window = cv2.createHanningWindow((recorded_plane.shape[1], recorded_plane.shape[0]), cv2.CV_32F)
-    (shift_x_px, shift_y_px), confidence = cv2.phaseCorrelate(
-        _edge_strength(recorded_plane), _edge_strength(current_plane), window
-    )
-    if confidence < MIN_SHIFT_CONFIDENCE:
-        return 0.0, 0.0
-    return shift_x_px / recorded_plane.shape[1], shift_y_px / recorded_plane.shape[0]
-
-
-def _edge_strength(plane: Plane) -> npt.NDArray[np.float32]:
-    blurred = cv2.GaussianBlur(plane, (0, 0), 1.5).astype(np.float32)
-    gradient = cv2.magnitude(
-        cv2.Sobel(blurred, cv2.CV_32F, 1, 0), cv2.Sobel(blurred, cv2.CV_32F, 0, 1)
-    )
-    return np.asarray(np.sqrt(gradient), np.float32)
 
 
 def _has_lost_focus(old: float | None, new: float | None) -> bool:

@@ -1,8 +1,10 @@
 """Items of a commissioning: the findings on a record that a technician confirms or rejects. Pure."""
 
 from collections.abc import Iterator, Mapping
+from functools import reduce
 
-from agent.base.message import Message
+from agent.base.health_model import GroundHealth
+from agent.base.message import Message, join_sentences
 from agent.capture import focus_search
 from agent.diagnostics.commissioning.certificate import (
     CameraRecord,
@@ -10,6 +12,7 @@ from agent.diagnostics.commissioning.certificate import (
     ItemAnswer,
     ItemKind,
 )
+from agent.faults import diagnosis
 
 _NO_MASKS = Message("no masks")
 
@@ -30,6 +33,8 @@ def iter_items(
         yield _focus_item(camera, focus_percents.get(camera.name))
         masks = Message("{count} masks", count=camera.masks) if camera.masks else _NO_MASKS
         yield _make_item("masks", camera.name, masks, good=None)
+        if camera.ground is not None:
+            yield _ground_item(camera.name, camera.ground)
     for head in record.heads:
         if head.presets is None:
             yield _make_item("head", head.name, Message("no answer"), good=False)
@@ -65,6 +70,21 @@ def _focus_item(camera: CameraRecord, percent: int | None) -> tuple[ItemAnswer, 
         threshold=focus_search.PASS_PERCENT,
     )
     return _make_item("focus", camera.name, finding, good=percent >= focus_search.PASS_PERCENT)
+
+
+def _ground_item(camera: str, ground: GroundHealth) -> tuple[ItemAnswer, Message]:
+    """Reject a calibration whose view has moved; whether the marks are where they belong is for the technician."""
+    if ground.moved is not None:
+        return _make_item(
+            "ground", camera, Message("stale: {reason}", reason=ground.moved), good=False
+        )
+    error = (
+        Message("the error is not known: too few marks to leave one out")
+        if ground.error_m is None
+        else Message("error {error_m:.2f} m, at marks left out in turn", error_m=ground.error_m)
+    )
+    densities = [diagnosis.describe_density(area) for area in ground.low_density]
+    return _make_item("ground", camera, reduce(join_sentences, densities, error), good=None)
 
 
 def _make_item(

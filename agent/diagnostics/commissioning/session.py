@@ -39,6 +39,7 @@ from agent.diagnostics.commissioning.certificate import (
 )
 from agent.diagnostics.commissioning.drift import DRIFT_TITLES, ConfigurationDrift, find_drifts
 from agent.diagnostics.commissioning.items import iter_items
+from agent.diagnostics.commissioning.marks_picture import draw_marks
 from agent.faults import diagnosis
 from agent.health import health_file
 from agent.health.health_file import LiveHealth, get_runtime_dir
@@ -159,7 +160,7 @@ class CommissioningSession:
         inspection = self._inspect(f"commissioned by {self._by}")
         record, planes = inspection.record, inspection.planes
         answers = [
-            ask_technician(item, finding, planes.get(item.subject or ""))
+            ask_technician(item, finding, self._item_picture(item, record, planes))
             for item, finding in iter_items(record, inspection.focus_percents(best_focus))
         ]
         pictures = {name: _encode_png(plane) for name, plane in planes.items()}
@@ -172,6 +173,19 @@ class CommissioningSession:
         if copy_folder is not None:
             _copy_record(folder, copy_folder)
         return CommissioningResult(record=record, folder=folder, copied_to=copy_folder)
+
+    def _item_picture(
+        self, item: ItemAnswer, record: InstallationRecord, planes: Mapping[str, Plane]
+    ) -> Plane | None:
+        """Return the picture of an item: of a ground with its marks."""
+        plane = planes.get(item.subject or "")
+        if plane is None or item.item != "ground":
+            return plane
+        (detect,) = (camera.detect for camera in self._config.camera if camera.name == item.subject)
+        (preset,) = (camera.preset for camera in record.cameras if camera.name == item.subject)
+        path = detect.scene or detect.scenes.get(preset or "")
+        marks = None if path is None else scenes.load_scene(Path(path)).ground
+        return plane if marks is None else draw_marks(plane, marks)
 
     def compare(self) -> tuple[InstallationRecord, tuple[ConfigurationDrift, ...]]:
         """Compare the box with its newest record. Raises UserError if no record verifies."""
@@ -261,6 +275,9 @@ class CommissioningSession:
                 if camera.detect.enabled
                 else None,
                 preset=head_presets[0] if head_presets else None,
+                ground=next(
+                    (one.ground for one in report.cameras if one.name == camera.name), None
+                ),
             ),
             plane,
             aims,

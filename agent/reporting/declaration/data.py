@@ -12,7 +12,9 @@ class DeclaredCamera(msgspec.Struct, frozen=True, kw_only=True):
 
     `on_ptz_head`: it is mounted on a pan-tilt head. `masked`: its scene hides parts of the picture.
     `retention_h` is how long its footage is kept, null if there is none. `onvif_topics` are the
-    camera's own events that the box receives. For a camera that was removed and still has footage,
+    camera's own events that the box receives. `rules` is the number of lines and zones in which
+    it counts or reports, `trusted_rules` of those with enough pixels per metre for all that they count, null if the
+    ground is not calibrated or no picture has come yet. For a camera that was removed and still has footage,
     `detection` and `recorded` are false.
     """
 
@@ -26,6 +28,15 @@ class DeclaredCamera(msgspec.Struct, frozen=True, kw_only=True):
     masked: bool
     retention_h: float | None
     onvif_topics: tuple[str, ...] = ()
+    rules: int = 0
+    trusted_rules: int | None = None
+
+
+class RuleCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """Lines and zones of a camera, and those with enough pixels per metre for all their labels; None if unknown."""
+
+    total: int = 0
+    trusted: int | None = None
 
 
 class DeclaredPurposes(msgspec.Struct, frozen=True, kw_only=True):

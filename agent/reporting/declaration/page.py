@@ -56,6 +56,8 @@ class PageTexts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     detection: str
     masked: str
     movable: str
+    trusted_rules: str
+    not_measured: str
     kept_days: str
     yes: str
     no: str
@@ -216,7 +218,7 @@ class _Article:
         texts = self._texts
         headings = (
             *(texts.camera, texts.owner, texts.purpose, texts.viewers, texts.recorded),
-            *(texts.detection, texts.masked, texts.movable, texts.kept_days),
+            *(texts.detection, texts.trusted_rules, texts.masked, texts.movable, texts.kept_days),
         )
         head = "".join(f"<th>{_escape(heading)}</th>" for heading in headings)
         rows = "\n".join(self._render_camera(camera) for camera in self._data.cameras)
@@ -230,18 +232,24 @@ class _Article:
             f"<bdi>{_escape(camera.owner or texts.own)}</bdi>",
             self._render_value(own_purpose if camera.owner is None else camera.purpose),
             f"<bdi>{_escape(texts.any_viewer if camera.viewers is None else ', '.join(camera.viewers))}</bdi>",
-            *(
-                _escape(texts.yes if value else texts.no)
-                for value in (
-                    camera.recorded,
-                    camera.detection,
-                    camera.masked,
-                    camera.on_ptz_head,
-                )
-            ),
+            _escape(self._yes_or_no(camera.recorded)),
+            _escape(self._yes_or_no(camera.detection)),
+            _escape(self._format_rules(camera)),
+            _escape(self._yes_or_no(camera.masked)),
+            _escape(self._yes_or_no(camera.on_ptz_head)),
             _escape(self._format_days(camera.retention_h)),
         )
         return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+
+    def _yes_or_no(self, value: bool) -> str:  # noqa: FBT001 - the value that is printed
+        return self._texts.yes if value else self._texts.no
+
+    def _format_rules(self, camera: DeclaredCamera) -> str:
+        """Return such as `3 / 4`: the trusted rules, and all of them."""
+        if not camera.rules:
+            return "0"
+        trusted = camera.trusted_rules
+        return f"{self._texts.not_measured if trusted is None else trusted} / {camera.rules}"
 
     def _longest_retention_h(self) -> float | None:
         """Return the longest retention of all cameras, with the footage of events; None if nothing is kept."""

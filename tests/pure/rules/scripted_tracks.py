@@ -15,11 +15,13 @@ NS_PER_S = 1_000_000_000
 STEP_NS = NS_PER_S // 10
 
 _BUSY_PICTURE = np.random.default_rng(3).integers(60, 200, (90, 160), dtype=np.uint8)
-_PICTURES = tuple(
+BUSY_PICTURES = tuple(
     _BUSY_PICTURE + np.random.default_rng(seed).integers(0, 4, _BUSY_PICTURE.shape, dtype=np.uint8)
     for seed in range(3)
 )
 """One view, with noise: nothing is ever wrong with it."""
+
+PICTURE_SIZE_PX = (1280, 720)
 
 PicturePoint = tuple[float, float]
 """The centre of a road user."""
@@ -119,7 +121,9 @@ def frame_results(
         yield FrameResult(
             seq=seq,
             t_ns=t_ns,
-            gate_luma=_PICTURES[seq % 3],
+            width_px=PICTURE_SIZE_PX[0],
+            height_px=PICTURE_SIZE_PX[1],
+            gate_luma=BUSY_PICTURES[seq % 3],
             moving_ratio=0.0,
             tracks=tuple(tracks),
             inference_count=1,

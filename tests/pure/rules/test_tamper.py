@@ -12,7 +12,9 @@ from agent.base.model import Event, FrameResult
 from agent.detection.rules.camera_lost import CameraLostRule
 from agent.detection.rules.road_users import TrackMemory
 from agent.detection.rules.rule import RuleContext
+from agent.detection.rules.scene_ground import SceneGround
 from agent.detection.rules.tamper import TamperRule
+from agent.detection.scene import Scene
 from drivers.media import Plane
 from tests.pure.rules.scripted_tracks import NS_PER_S, event_names
 
@@ -87,7 +89,14 @@ def pictures(*parts: tuple[float, Change], spread: float = 2.0) -> Iterator[Fram
         while t_ns < end_ns:
             gate = noisy(changed, t_ns // NS_PER_S, spread)
             yield FrameResult(
-                seq=0, t_ns=t_ns, gate_luma=gate, moving_ratio=0.0, tracks=(), inference_count=0
+                seq=0,
+                t_ns=t_ns,
+                width_px=gate.shape[1],
+                height_px=gate.shape[0],
+                gate_luma=gate,
+                moving_ratio=0.0,
+                tracks=(),
+                inference_count=0,
             )
             t_ns += NS_PER_S
 
@@ -97,7 +106,8 @@ def evaluate(sights: Iterator[FrameResult]) -> list[Event]:
     context = RuleContext(
         camera="north",
         new_id=lambda _t_ns: f"event-{next(numbers)}",
-        road_users=TrackMemory(),
+        ground=SceneGround(Scene()),
+        road_users=TrackMemory(SceneGround(Scene())),
         crossing_detectors={},
         occupancies={},
     )

@@ -1,0 +1,108 @@
+"""Detection on one camera: its model, its detect stage by the scene in force, and the ground of its scenes."""
+
+import logging
+from collections.abc import Callable
+from itertools import count
+
+from agent.app.box_services import BoxServices
+from agent.app.camera_ground import GROUND_DIR, CameraGround
+from agent.base.health_model import DetectorHealth
+from agent.base.model import Event, FrameResult
+from agent.capture.camera_source import CameraSource
+from agent.detection.active_scene import ActiveScene, FixedScene, SceneInForce
+from agent.detection.detect_stage import DetectStage
+from agent.detection.model_card import ModelRefused
+from agent.detection.pipeline import DetectionPipeline
+from agent.detection.rule_engine import RuleEngine
+from agent.detection.scene_detect_stage import SceneDetectStage
+from agent.detection.tflite import TfliteDetector, open_detector
+from agent.health.rates import CameraRates
+from agent.runtime.queues import LatestFrame
+from drivers.media import Frame
+
+log = logging.getLogger(__name__)
+
+
+class CameraDetection:
+    """`on_result` gets each frame with its result, on the detect thread, before the frame's events."""
+
+    def __init__(
+        self,
+        source: CameraSource,
+        services: BoxServices,
+        scene: ActiveScene | FixedScene,
+        on_result: Callable[[Frame, FrameResult], None],
+    ) -> None:
+        self._config = source.config
+        self._services = services
+        self._on_result = on_result
+        self._track_numbers = count(1)
+        self.frames = LatestFrame()
+        self.detected_frames = 0
+        self.ground = CameraGround(
+            source.config.name,
+            services.state_dir / GROUND_DIR / source.config.name,
+            services.faults,
+            source.all_scenes,
+            on_head=source.scenes is not None,
+            frame_size_px=source.frame_size_px,
+        )
+        self.detector = self._load_detector()
+        self.stage = SceneDetectStage(
+            source.config.name, self.frames, scene, self._make_detect_stage
+        )
+
+    def replace_scenes(self, source: CameraSource) -> None:
+        """Use the scenes of another source of the same camera, which are in force."""
+        self._config = source.config
+        self.ground.replace_scenes(source.all_scenes)
+
+    def health(self, rates: CameraRates) -> DetectorHealth:
+        """Return the detector's health."""
+        return DetectorHealth(
+            camera=self._config.name,
+            model=self.detector.card.name if self.detector else None,
+            inferences_per_s=rates.inferences_per_s,
+            inference_ms=rates.inference_ms,
+            tracks=self.stage.track_count,
+        )
+
+    def _load_detector(self) -> TfliteDetector | None:
+        """Return the detector, or raise DET-01 and return None if the model does not match its card."""
+        name = self._config.name
+        try:
+            return open_detector(self._config.detect.model)
+        except ModelRefused as error:
+            log.error("camera %s: %s; it runs without detection", name, error)
+            self._services.faults.raise_fault("DET-01", name, str(error))
+            return None
+
+    def _make_detect_stage(self, current: SceneInForce) -> DetectStage:
+        name, scene = self._config.name, current.scene
+        self.ground.begin_scene(current)
+        return DetectStage(
+            name,
+            self.frames,
+            DetectionPipeline(
+                self.detector,
+                excluded_polygons=() if scene is None else scene.excluded_polygons,
+                track_ids=self._track_numbers,
+            ),
+            None
+            if scene is None
+            else RuleEngine(name, scene, self._services.new_id, self.ground.is_stale),
+            on_event=self._on_event,
+            on_traffic_counts=self._services.publisher.publish_traffic_counts,
+            on_result=self._on_frame_result,
+            snapshots=self._config.detect.snapshots,
+        )
+
+    def _on_event(self, event: Event, thumbnail: bytes | None) -> None:
+        self.ground.on_event(event)
+        self._services.publisher.publish_event(event, thumbnail)
+
+    def _on_frame_result(self, frame: Frame, result: FrameResult) -> None:
+        # Without a model the motion gate alone has seen it.
+        self.detected_frames += self.detector is not None
+        self.ground.on_result(result)
+        self._on_result(frame, result)

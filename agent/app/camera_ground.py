@@ -1,0 +1,179 @@
+"""Ground of one camera: whether its calibrations still hold, and which lines and zones can be trusted."""
+
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from agent.base.health_model import GroundHealth
+from agent.base.model import Event, FrameResult
+from agent.base.sha256 import Sha256
+from agent.base.state_file import StateFile
+from agent.detection.active_scene import SceneInForce
+from agent.detection.ground_watch import (
+    MAX_SHIFT,
+    MAX_SHIFT_ON_HEAD,
+    GroundReference,
+    GroundWatch,
+    marks_digest,
+)
+from agent.detection.rule_trust import area_densities, iter_weak_areas
+from agent.detection.rules.tamper import TAMPER_EVENTS
+from agent.detection.scene import Scene
+from agent.faults.registry import FaultRegistry
+from agent.reporting.declaration.data import RuleCounts
+
+log = logging.getLogger(__name__)
+
+GROUND_DIR = "ground"
+"""Folder of the reference pictures, in the state folder."""
+MAX_REFERENCES = 64
+"""Of a camera. Old ones stay for a while: a version of the scenes that is rolled back finds its own again."""
+
+
+class _View(NamedTuple):
+    """A scene, and the watch of its view if its ground is calibrated."""
+
+    scene: Scene
+    watch: GroundWatch | None
+
+
+class CameraGround:
+    """The scenes of one camera and their grounds. CAM-06 is raised while the view of a calibrated one has moved.
+
+    The detect thread calls `begin_scene`, `on_result` and `on_event`; the rest may be called from any thread.
+    """
+
+    def __init__(
+        self,
+        camera: str,
+        folder: Path,
+        faults: FaultRegistry,
+        scenes: Mapping[str, Scene],
+        *,
+        on_head: bool,
+        frame_size_px: tuple[int, int] | None,
+    ) -> None:
+        """`scenes` are by preset, that of a fixed camera is by `""`. `frame_size_px` is that of the configuration."""
+        self._camera = camera
+        self._folder = folder
+        self._faults = faults
+        self._max_shift = MAX_SHIFT_ON_HEAD if on_head else MAX_SHIFT
+        self._frame_size_px = frame_size_px
+        self._views: Mapping[str, _View] = {}
+        self._current: str | None = None
+        self.on_change: Callable[[], None] = lambda: None
+        """Called when `rule_counts` may have changed."""
+        self.replace_scenes(scenes)
+
+    def replace_scenes(self, scenes: Mapping[str, Scene]) -> None:
+        """Use other scenes. A calibration by the same marks keeps its reference."""
+        known = {view.watch.marks: view.watch for view in self._views.values() if view.watch}
+        views: dict[str, _View] = {}
+        for preset, scene in scenes.items():
+            watch = None
+            if scene.ground is not None:
+                marks = marks_digest(scene.ground)
+                watch = known.get(marks) or self._open_watch(marks)
+            views[preset] = _View(scene, watch)
+        self._views = views
+        self._update_fault()
+
+    def begin_scene(self, current: SceneInForce) -> None:
+        """Watch the view of the scene in force."""
+        self._current = None if current.scene is None else current.preset or ""
+        watch = self._current_watch()
+        if watch is not None:
+            watch.begin_stay()
+
+    def is_stale(self) -> bool:
+        """Whether the view has moved since the scene in force was calibrated."""
+        watch = self._current_watch()
+        return watch is not None and watch.moved is not None
+
+    def on_result(self, result: FrameResult) -> None:
+        """Take the picture of a frame."""
+        size_px = (result.width_px, result.height_px)
+        watch = self._current_watch()
+        was_known, was_stale = size_px == self._frame_size_px, self.is_stale()
+        self._frame_size_px = size_px
+        if watch is None:
+            return
+        if watch.observe(result.gate_luma, result.t_ns):
+            self._store(watch)
+        if not was_known or self.is_stale() != was_stale:
+            self.on_change()
+
+    def on_event(self, event: Event) -> None:
+        """Take an event of the camera: that it was moved makes the calibration stale at once."""
+        watch = self._current_watch()
+        is_move = event.kind == TAMPER_EVENTS["view_moved"].kind and event.phase == "begin"
+        if watch is not None and is_move and watch.mark_moved("the camera was moved"):
+            self._store(watch)
+            self.on_change()
+
+    def health(self) -> GroundHealth | None:
+        """Return the state of the calibration in force, or None if there is none."""
+        current, size_px = self._current, self._frame_size_px
+        view = None if current is None else self._views.get(current)
+        plane = None if view is None else view.scene.ground_plane
+        if view is None or view.watch is None or plane is None:
+            return None
+        return GroundHealth(
+            error_m=None if plane.error_m is None else round(plane.error_m, 2),
+            moved=view.watch.moved,
+            low_density=() if size_px is None else tuple(iter_weak_areas(view.scene, *size_px)),
+        )
+
+    def rule_counts(self) -> RuleCounts:
+        """Return the number of lines and zones, and of those with enough pixels per metre for all their labels."""
+        views, size_px = self._views.values(), self._frame_size_px
+        total = sum(len(scene.line) + len(scene.zone) for scene, _ in views)
+        calibrated = [(scene, watch) for scene, watch in views if watch is not None]
+        if not calibrated or size_px is None:
+            return RuleCounts(total=total, trusted=None)
+        trusted = sum(
+            not area.needed_px_per_m
+            for scene, watch in calibrated
+            if watch.moved is None
+            for area in area_densities(scene, *size_px)
+        )
+        return RuleCounts(total=total, trusted=trusted)
+
+    def _current_watch(self) -> GroundWatch | None:
+        view = None if self._current is None else self._views.get(self._current)
+        return None if view is None else view.watch
+
+    def _open_watch(self, marks: Sha256) -> GroundWatch:
+        return GroundWatch(marks, self._state_file(marks).load(), self._max_shift)
+
+    def _store(self, watch: GroundWatch) -> None:
+        self._update_fault()
+        if watch.reference is None:
+            return
+        try:
+            self._state_file(watch.marks).write(watch.reference)
+            newest_first = sorted(
+                self._folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns, reverse=True
+            )
+            for path in newest_first[MAX_REFERENCES:]:
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            log.error(
+                "camera %s: the picture of its ground cannot be kept: %s", self._camera, error
+            )
+
+    def _state_file(self, marks: Sha256) -> StateFile[GroundReference]:
+        path = self._folder / f"{marks}.json"
+        return StateFile(path, GroundReference, label=f"{self._camera}/{marks}")
+
+    def _update_fault(self) -> None:
+        reasons = [
+            f"preset {preset}: {watch.moved}" if preset else watch.moved
+            for preset, (_, watch) in self._views.items()
+            if watch is not None and watch.moved is not None
+        ]
+        if reasons:
+            self._faults.raise_fault("CAM-06", self._camera, "; ".join(reasons))
+        else:
+            self._faults.clear("CAM-06", self._camera)

@@ -1,0 +1,82 @@
+"""The calibrated ground of a scene, as its rules see it. Nothing is known of it while the calibration is stale."""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from agent.base.model import BoundingBox, FrameResult, GroundMotion, Label
+from agent.detection.geometry import bottom_centre
+from agent.detection.ground_plane import GroundPlane, GroundPosition
+from agent.detection.pixel_density import unsupported_labels
+from agent.detection.rule_trust import area_densities
+from agent.detection.rules.ground_track import is_foot_visible
+from agent.detection.scene import Scene
+from drivers.media import Point
+
+_DIRECTION_STEP = 0.02
+"""In picture heights: the length of the arrow by which a direction on the picture becomes one on the ground."""
+
+
+class SceneGround:
+    """The ground plane in force, and the pixels per metre of each line and zone.
+
+    `is_stale` says whether the view has moved since the calibration.
+    """
+
+    def __init__(self, scene: Scene, is_stale: Callable[[], bool] = lambda: False) -> None:
+        self._scene = scene
+        self._is_stale = is_stale
+        self._plane: GroundPlane | None = None
+        self._frame_size_px: tuple[int, int] | None = None
+        self._densities: dict[str, float] = {}
+
+    def step(self, result: FrameResult) -> None:
+        """Take the size of a new frame, and whether the calibration is in force."""
+        self._plane = None if self._is_stale() else self._scene.ground_plane
+        size_px = (result.width_px, result.height_px)
+        if self._plane is not None and size_px != self._frame_size_px:
+            self._frame_size_px = size_px
+            self._densities = {
+                area.name: area.px_per_m for area in area_densities(self._scene, *size_px)
+            }
+
+    @property
+    def is_known(self) -> bool:
+        """Whether a calibration is in force."""
+        return self._plane is not None
+
+    def locate(self, box: BoundingBox) -> GroundPosition | None:
+        """Return where the foot of a box is on the ground, or None if that is not known."""
+        if self._plane is None or not is_foot_visible(box):
+            return None
+        return self._plane.to_ground(bottom_centre(box))
+
+    def heading_deg(self, at: Point, direction_deg: float, aspect: float) -> float | None:
+        """Return the heading on the ground of a direction on the picture, or None if that is not known.
+
+        Directions are those of `heading_difference_deg`.
+        """
+        if self._plane is None:
+            return None
+        angle = math.radians(direction_deg)
+        half_x = _DIRECTION_STEP / 2 * math.cos(angle) / aspect
+        half_y = -_DIRECTION_STEP / 2 * math.sin(angle)
+        start = self._plane.to_ground(Point(at.x - half_x, at.y - half_y))
+        end = self._plane.to_ground(Point(at.x + half_x, at.y + half_y))
+        if start is None or end is None:
+            return None
+        return math.degrees(math.atan2(end.x_m - start.x_m, end.y_m - start.y_m)) % 360
+
+    def event_fields(
+        self, area: str, labels: Iterable[Label], motion: GroundMotion | None = None
+    ) -> dict[str, Any]:
+        """Return the fields of an event in a line or zone that say how far the picture supports it."""
+        density = self._densities.get(area) if self._plane is not None else None
+        return {
+            "ground": msgspec.UNSET if motion is None else motion,
+            "low_density": msgspec.UNSET
+            if density is None
+            else bool(unsupported_labels(density, labels)),
+        }
