@@ -5,7 +5,7 @@ lines and zones may be in metres: they are placed on the picture when the file i
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -111,9 +111,13 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 def load_scene(path: Path) -> Scene:
     """Read a scene file. Raises: UserError with one line for the first mistake."""
-    tables = place_metres(toml_decode.read_toml(path, "scene"), str(path))
-    scene = toml_decode.convert(tables, Scene, str(path))
-    validate_scene(scene, str(path))
+    return decode_scene(toml_decode.read_toml(path, "scene"), str(path))
+
+
+def decode_scene(tables: dict[str, Any], location: str) -> Scene:
+    """Convert and check the tables of a scene file. Raises: UserError that begins with `location`."""
+    scene = toml_decode.convert(place_metres(tables, location), Scene, location)
+    validate_scene(scene, location)
     return scene
 
 

@@ -3,6 +3,7 @@
 import base64
 import http.client
 import io
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -40,7 +41,7 @@ from agent.config.desired_config import iter_refused_keys, merge, name_entries
 from agent.config.link import LinkConfig
 from agent.config.placeholders import with_placeholders
 from agent.console.login import parse_challenge
-from agent.detection.scene import Scene, validate_scene
+from agent.detection.scene import decode_scene
 from agent.diagnostics.agent_log.journal import decode_entry, select_lines, take_newest
 from agent.footage.hold_command import HoldCommandHandler
 from agent.footage.list_command import ListCommandHandler
@@ -140,8 +141,7 @@ def run_desired_config(data: bytes) -> None:
 
 def run_scene(data: bytes) -> None:
     try:
-        tables = toml_decode.parse_toml(data, "scene")
-        validate_scene(toml_decode.convert(tables, Scene, "scene"), "scene")
+        decode_scene(toml_decode.parse_toml(data, "scene"), "scene")
     except UserError as error:
         check_one_line(error)
 
@@ -487,4 +487,6 @@ TARGETS = {
 
 def _scene_examples() -> Sequence[bytes]:
     scenes = sorted((Path(__file__).parents[2] / "centre/demo/scenes").glob("*.toml"))
-    return [path.read_bytes() for path in scenes]
+    page = (Path(__file__).parents[2] / "docs/scene.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    return [*(path.read_bytes() for path in scenes), *(each.encode() for each in examples)]

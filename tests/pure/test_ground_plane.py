@@ -20,33 +20,9 @@ from agent.detection.ground_marks import (
 from agent.detection.ground_plane import MAX_ERROR_M, calibrate, fit_plane
 from drivers.media import Point
 from tests.ground_camera import GroundCamera
+from tests.pure.ground_rig import STREET, cameras, refusal, replaced
 
-cameras = st.builds(
-    GroundCamera,
-    height_m=st.floats(4, 15),
-    tilt_deg=st.floats(12, 60),
-    focal=st.floats(0.6, 2),
-    pan_deg=st.floats(-180, 180),
-    roll_deg=st.floats(-3, 3),
-    aspect=st.sampled_from([16 / 9, 4 / 3, 1.0]),
-)
 seeds = st.integers(0, 10_000)
-STREET = [(-4.0, 8.0), (4.0, 8.0), (-4.0, 14.0), (4.0, 14.0), (-4.0, 25.0), (4.0, 25.0)]
-
-
-def replaced(marks: GroundMarks, index: int, **changes: object) -> GroundMarks:
-    points = list(marks.point)
-    points[index] = msgspec.structs.replace(points[index], **changes)
-    return msgspec.structs.replace(marks, point=tuple(points))
-
-
-def refusal(marks: GroundMarks) -> str:
-    with pytest.raises(UserError) as caught:
-        calibrate(marks)
-    message = str(caught.value)
-    assert message.startswith("ground")
-    assert "\n" not in message
-    return message
 
 
 @given(cameras, seeds, st.integers(4, 12))
@@ -255,125 +231,6 @@ def test_a_place_far_away_has_a_larger_error_and_the_sky_has_none() -> None:
     assert plane.to_ground(above) is None
     assert plane.pixels_per_metre(above, 1920, 1080) == 0
     assert plane.to_picture(0.0, -50.0) is None
-
-
-@given(cameras, st.floats(-0.35, 0.15))
-@settings(max_examples=30)
-def test_straight_lines_give_the_distortion(camera: GroundCamera, distortion: float) -> None:
-    camera = msgspec.structs.replace(camera, distortion=distortion)
-    places = camera.visible_places(random.Random(3), 12, max_m=25)
-    assume(len(places) == 12)
-    lines = []
-    for start, to in zip(places[:4], places[4:8], strict=True):
-        try:
-            lines.append(camera.straight(start, to))
-        except AssertionError:
-            assume(False)
-    marks = msgspec.structs.replace(camera.mark(places), straight=tuple(lines))
-    try:
-        plane = calibrate(marks)
-    except UserError as error:
-        # A line through the middle of the picture is straight with every lens.
-        assert "straight" in str(error)  # noqa: PT017
-        assume(False)
-    assert plane.distortion == 0 or plane.distortion == pytest.approx(distortion, abs=1e-3)
-    if plane.distortion:
-        assert plane.fit_error_m < 0.05
-
-
-def test_the_density_of_a_distorted_picture_is_that_of_a_metre_in_it() -> None:
-    camera = GroundCamera(distortion=-0.2, tilt_deg=30)
-    marks = msgspec.structs.replace(
-        camera.mark([*STREET, (-7.0, 12.0)]),
-        straight=(camera.straight((-4, 6.5), (4, 6.5)), camera.straight((-6, 9), (-6, 20))),
-    )
-    plane = calibrate(marks)
-    assert plane.distortion == pytest.approx(-0.2, abs=1e-3)
-    for x_m, y_m in ((0.0, 10.0), (3.0, 8.5), (-4.0, 20.0)):
-        left, right = camera.see(x_m - 0.005, y_m), camera.see(x_m + 0.005, y_m)
-        seen = camera.see(x_m, y_m)
-        assert left is not None
-        assert right is not None
-        assert seen is not None
-        step_px = math.hypot((right[0].x - left[0].x) * 1920, (right[0].y - left[0].y) * 1080)
-        density = plane.pixels_per_metre(seen[0], 1920, 1080)
-        assert density == pytest.approx(step_px / 0.01, rel=0.01)
-
-
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        (((0.5, 0.2), (0.5, 0.5), (0.5, 0.9)), "too near to the picture's middle"),
-        (((0.5, 0.2), (0.51, 0.21), (0.52, 0.22)), r"straight[0]: 0.041 of the picture's height"),
-        (((0.1, 0.9), (0.5, 0.5), (0.9, 0.9)), r"straight[0]: off a straight line by"),
-    ],
-)
-def test_lines_that_do_not_show_the_lens_are_refused(
-    line: tuple[tuple[float, float], ...], message: str
-) -> None:
-    marks = GroundCamera().mark(STREET)
-    straight = (tuple(Point(*point) for point in line),)
-    assert message in refusal(msgspec.structs.replace(marks, straight=straight))
-
-
-def test_straight_lines_of_a_lens_without_distortion_change_nothing() -> None:
-    camera = GroundCamera()
-    marks = camera.mark(STREET)
-    straight = (camera.straight((-5, 8), (5, 8)),)
-    assert calibrate(msgspec.structs.replace(marks, straight=straight)).distortion == 0
-
-
-level_cameras = st.builds(
-    GroundCamera,
-    height_m=st.floats(4, 12),
-    tilt_deg=st.floats(20, 45),
-    focal=st.floats(0.7, 1.6),
-)
-
-
-@given(level_cameras)
-@settings(max_examples=25)
-def test_two_lengths_and_the_height_give_the_ground(camera: GroundCamera) -> None:
-    # At the place on which the camera looks, a length across and one along.
-    y_m = camera.height_m / math.tan(math.radians(camera.tilt_deg))
-    lengths = (
-        camera.mark_length((-0.3 * y_m, 0.85 * y_m), (0.3 * y_m, 0.85 * y_m)),
-        camera.mark_length((0.2 * y_m, 0.8 * y_m), (0.2 * y_m, 1.2 * y_m)),
-    )
-    marks = GroundMarks(length=lengths, camera_height_m=camera.height_m, aspect=camera.aspect)
-    plane = fit_plane(marks)
-    assert plane.error_m is None
-    for x_m, share in ((0.0, 1.0), (1.5, 0.9), (-2.0, 1.3)):
-        seen = camera.see(x_m, share * y_m)
-        assert seen is not None
-        found = plane.to_ground(seen[0])
-        assert found is not None
-        assert math.dist((found.x_m, found.y_m), (x_m, share * y_m)) < 0.01
-
-
-def test_three_lengths_have_held_out_errors_and_a_wrong_one_is_named() -> None:
-    camera = GroundCamera()
-    lengths = (
-        camera.mark_length((-3, 10), (3, 10)),
-        camera.mark_length((2, 9), (2, 16)),
-        camera.mark_length((-3, 18), (3, 18)),
-    )
-    marks = GroundMarks(length=lengths, camera_height_m=6.0, aspect=camera.aspect)
-    plane = calibrate(marks)
-    assert plane.error_m == pytest.approx(0, abs=1e-3)
-    wrong = (*lengths[:2], msgspec.structs.replace(lengths[2], metres=9.0))
-    assert "ground.length[" in refusal(msgspec.structs.replace(marks, length=wrong))
-
-
-def test_lengths_that_no_camera_sees_are_refused() -> None:
-    lengths = (
-        GroundCamera().mark_length((-3, 10), (3, 10)),
-        GroundCamera().mark_length((2, 9), (2, 16)),
-    )
-    marks = GroundMarks(length=lengths, camera_height_m=60.0, aspect=16 / 9)
-    assert "ground.length" in refusal(marks)
-    same = (msgspec.structs.replace(lengths[0], to=lengths[0].start), lengths[1])
-    assert "the same point as `from`" in refusal(msgspec.structs.replace(marks, length=same))
 
 
 @given(st.floats(-60, 60), st.floats(-180, 179.9), st.floats(-300, 300), st.floats(-300, 300))

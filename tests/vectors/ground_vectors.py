@@ -14,8 +14,7 @@ import msgspec
 from agent.base.errors import UserError
 from agent.detection.ground_marks import GroundMarks, GroundPoint, MarkedPoint
 from agent.detection.ground_plane import GroundPlane, calibrate
-from agent.detection.scene import Scene
-from agent.detection.scene_metres import place_metres
+from agent.detection.scene import decode_scene
 from drivers.media import Point
 from tests.ground_camera import GroundCamera
 
@@ -80,7 +79,7 @@ def placed(marks: dict[str, Any], kind: str, keys: dict[str, Any]) -> list[list[
     """Return the part of a line or a zone in metres that the picture shows, or None."""
     tables = {"ground": marks, kind: [{"name": "a", **keys}]}
     try:
-        scene = msgspec.convert(place_metres(tables, "scene.toml"), Scene)
+        scene = decode_scene(tables, "scene.toml")
     except UserError:
         return None
     corners = scene.zone[0].polygon if scene.zone else (scene.line[0].start, scene.line[0].to)
