@@ -14,6 +14,7 @@ COMMANDS = (
     "run",
     "check-config",
     "replay",
+    "scene",
     "detect",
     "watch",
     "send",
@@ -41,6 +42,7 @@ CENTRE_COMMANDS = frozenset(
     {
         "demo",
         "replay",
+        "scene",
         "detect",
         "watch",
         "send",

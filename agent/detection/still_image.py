@@ -33,10 +33,19 @@ def read_image(path: Path) -> Rgb:
 
     Raises: UserError if it is missing, unreadable or not an image.
     """
+    return decode_image(read_image_file(path), path)
+
+
+def read_image_file(path: Path) -> bytes:
+    """Read the bytes of an image file. Raises: UserError if it is missing, unreadable or too large."""
     try:
-        content = read_regular_file(path, MAX_FILE_BYTES)
+        return read_regular_file(path, MAX_FILE_BYTES)
     except OSError as error:
         raise UserError(f"image {str(path)!r}: {error.strerror or error}") from error
+
+
+def decode_image(content: bytes, path: Path) -> Rgb:
+    """Decode an image as `read_image` does; `path` is for the messages. Raises: UserError."""
     try:
         flat = np.frombuffer(content, np.uint8)
         decoded = cv2.imdecode(flat, cv2.IMREAD_COLOR_RGB) if content else None

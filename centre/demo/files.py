@@ -25,6 +25,7 @@ class DemoFiles:
         self.export = folder / "export"
         self.log = folder / "agent.log"
         self.scene = folder / "scene.toml"
+        self.picture = folder / "street.jpg"
         self.panorama = folder / "panorama.jpg"
         self.config = folder / "vigie.toml"
         self.control_ca = self.state / "control-ca.pem"
@@ -44,7 +45,7 @@ class DemoFiles:
             for old_folder in (self.snapshots, self.state, self.export, self.scenes):
                 shutil.rmtree(old_folder, ignore_errors=True)
             old_files = (self.annotated_video, self.messages, self.log, self.scene)
-            for old_file in (*old_files, self.panorama, self.config):
+            for old_file in (*old_files, self.panorama, self.picture, self.config):
                 old_file.unlink(missing_ok=True)
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / MARKER_FILE).touch()

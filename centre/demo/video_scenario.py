@@ -11,6 +11,7 @@ from rich.text import Text
 from agent.app.actuator_specs import ActuatorSpecs
 from agent.app.agent import Agent
 from agent.base.clock import Clock
+from agent.base.errors import UserError
 from agent.base.model import FrameResult
 from agent.capture import camera_source
 from agent.config.broker import BrokerConfig
@@ -18,6 +19,7 @@ from agent.config.configuration import BoxConfig, CameraConfig, Config, DetectCo
 from agent.config.control import ControlConfig
 from agent.config.recording import RecordConfig
 from agent.detection import scene as scenes
+from agent.detection.image import encode_snapshot
 from agent.reporting.payloads import EventData, SnapshotHeader
 from centre.annotated_video import AnnotatedVideoWriter
 from centre.demo.demo_authority import DemoAuthority
@@ -36,12 +38,14 @@ from drivers.media import Frame
 CAMERA_NAME = "street"
 BOX_ID = "demo-box"
 _MAX_FOOTAGE_BYTES = 2_000_000_000
+_MAX_PICTURE_BYTES = 1_000_000
 
 
 class VideoOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Which video to play, and how much of it; None plays the default one, or all of it."""
 
     video: Path | None = None
+        self._first_frame: Frame | None = None
     fast: bool = False
     duration_s: float | None = None
 
@@ -98,6 +102,7 @@ class VideoScenario:
 
     def on_frame_result(self, frame: Frame, result: FrameResult) -> None:
         """Draw the frame, and let the camera give the next one."""
+        self._first_frame = self._first_frame or frame
         self._annotated_video.add_frame(frame, result)
         if self._pacer is not None:
             self._pacer.mark_free()
@@ -128,6 +133,7 @@ class VideoScenario:
     def finish(self, public_key: str | None) -> VideoDemoResult:
         """Finish the annotated video, and export and verify the footage of the first events."""
         self._annotated_video.close()
+        self._save_picture()
         queue = None if self._agent is None else self._agent.pipelines[0].latest_frame
         return VideoDemoResult(
             video=self._video,
@@ -141,6 +147,17 @@ class VideoScenario:
         """Finish the annotated video, and disconnect the operator."""
         self._annotated_video.close()
         self._request.close()
+
+    def _save_picture(self) -> None:
+        """Save the first frame, for the scene editor."""
+        if self._first_frame is None:
+            return
+        try:
+            self._files.picture.write_bytes(
+                encode_snapshot(self._first_frame, _MAX_PICTURE_BYTES)
+            )
+        except OSError as error:
+            raise UserError(f"{self._files.picture}: {error.strerror or error}") from error
 
     def _check_export(self, public_key: str | None) -> ExportCheck | None:
         begin = self._first_event_time

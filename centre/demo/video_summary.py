@@ -48,6 +48,7 @@ class VideoDemoResult(msgspec.Struct, frozen=True, kw_only=True):
     def files(self, stats: StatsView, files: DemoFiles) -> Iterator[tuple[Path, str]]:
         """Yield the files of this scenario, and what is in them."""
         yield files.annotated_video, "the video with tracks, lines and events drawn on it"
+        yield files.picture, "a picture of the camera, to draw a scene on"
         yield files.snapshots, f"{stats.snapshots} snapshots of events"
         yield (
             files.export,
@@ -55,13 +56,17 @@ class VideoDemoResult(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def next_command(self, files: DemoFiles, program: str) -> str:
-        """Return the command that replays the video against a scene that the user has edited."""
+        """Return the commands that edit the scene, and that replay the video against it."""
+        edit = f"{program} scene edit {shlex.join([str(files.picture), str(files.scene)])}"
         if self.video.path is None:
-            return f"{program} demo --video YOUR-VIDEO.mp4"
+            return f"{edit}\n  {program} demo --video YOUR-VIDEO.mp4"
         arguments = ["replay", str(self.video.path), "--scene", str(files.scene)]
         arguments += ["--events", str(files.folder / "again.jsonl")]
         arguments += ["--annotate", str(files.folder / "again.mp4")]
-        return f"{program} {shlex.join(arguments)}\n  (after moving a line in {files.scene})"
+        return (
+            f"{edit}\n  {program} {shlex.join(arguments)}\n"
+            "  (the first draws the scene in a browser, the second evaluates the video against it again)"
+        )
 
 
 def _format_export(export_check: ExportCheck | None) -> str:

@@ -1,0 +1,138 @@
+"""Put the editor's page into one file: its modules, styles and texts, a picture and a scene. Pure but for the package's own files.
+
+A browser does not load modules from a file next to a page that was opened from a disk, so they are put into one
+program: each becomes a function in the order of its imports. The modules keep to the few forms of `import` and `export`
+that are translated here, and an unknown form is an error, not a guess.
+"""
+
+import base64
+import hashlib
+import posixpath
+import re
+import string
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import msgspec
+
+LANGUAGES = ("en", "fr", "ar")
+_ENTRY = "main.js"
+_IMPORT = re.compile(r'^import \{([^}]*)\} from "(\.{1,2}/[^"]+)";\n', re.MULTILINE)
+_EXPORTED = re.compile(r"^export (?=(?:async function|function|class|const) (\w+))", re.MULTILINE)
+_EXPORT_LIST = re.compile(r"^export \{([^}]*)\};?\n?", re.MULTILINE)
+_UNKNOWN_FORM = re.compile(r"^(?:import|export)\b.*|\bimport\(.*|</script.*", re.MULTILINE)
+
+
+class EditorPicture(msgspec.Struct, frozen=True, kw_only=True):
+    """The picture that the scene is drawn on. `name` is shown to people."""
+
+    name: str
+    jpeg: bytes
+    width_px: int
+    height_px: int
+
+
+class SceneText(msgspec.Struct, frozen=True, kw_only=True):
+    """The text of a scene file, and the name under which the page saves it."""
+
+    name: str
+    text: str
+
+
+class AssemblyError(Exception):
+    """A module has a form of import or export that is not translated."""
+
+
+def assemble_page(
+    picture: EditorPicture | None = None,
+    scene: SceneText | None = None,
+    data: dict[str, Any] | None = None,
+) -> str:
+    """Return the page, which loads nothing and sends nothing. `data` is for the panels: `options.data`."""
+    program, style = assemble_program(), read_source("page.css")
+    content = {"picture": _picture_data(picture), "scene": scene, "data": data or {}}
+    policy = (
+        f"default-src 'none'; script-src '{_hash_source(program)}'; style-src '{_hash_source(style)}'; "
+        "img-src data: blob:; media-src blob:; base-uri 'none'; form-action 'none'"
+    )
+    return string.Template(read_source("page.html")).substitute(
+        policy=policy,
+        style=style,
+        texts=_json_block({name: load_texts(name) for name in LANGUAGES}),
+        content=_json_block(content),
+        program=program,
+    )
+
+
+@cache
+def assemble_program() -> str:
+    """Return all modules as one program. Raises: AssemblyError."""
+    bodies: dict[str, str] = {}
+    _add_module(_ENTRY, bodies, ())
+    return "".join(bodies.values())
+
+
+def read_source(name: str) -> str:
+    """Return a file of this package."""
+    return (resources.files("agent.scene_editor") / name).read_text(encoding="utf-8")
+
+
+def load_texts(language: str) -> dict[str, str]:
+    """Return the texts of the page in a language."""
+    return msgspec.json.decode(read_source(f"texts/{language}.json"), type=dict[str, str])  # noqa: TID251 - the package's
+
+
+def _add_module(path: str, bodies: dict[str, str], importers: tuple[str, ...]) -> None:
+    if path in importers:
+        raise AssemblyError(f"{path}: imports itself through {' > '.join(importers)}")
+    if path in bodies:
+        return
+    source = read_source(path)
+    imports = []
+    for names, target in _IMPORT.findall(source):
+        imported = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
+        _add_module(imported, bodies, (*importers, path))
+        imports.append(f"const {{{_rename(names)}}} = {_identifier(imported)};\n")
+    exports = [*_EXPORTED.findall(source)]
+    for names in _EXPORT_LIST.findall(source):
+        exports += [_rename(name, exporting=True) for name in names.split(",") if name.strip()]
+    body = _EXPORT_LIST.sub("", _EXPORTED.sub("", _IMPORT.sub("", source)))
+    if unknown := _UNKNOWN_FORM.search(body):
+        raise AssemblyError(f"{path}: {unknown[0][:80]!r}: allowed: import and export by name")
+    bodies[path] = (
+        f"const {_identifier(path)} = (() => {{\n{''.join(imports)}{body}"
+        f"return {{ {', '.join(exports)} }};\n}})();\n"
+    )
+
+
+def _rename(names: str, *, exporting: bool = False) -> str:
+    """Return `a as b` as JavaScript's `a: b`; for an export, whose outer name comes second, as `b: a`."""
+    pairs = [name.split(" as ") for name in names.split(",") if name.strip()]
+    return ", ".join(
+        ": ".join(part.strip() for part in (reversed(pair) if exporting else pair)) for pair in pairs
+    )
+
+
+def _identifier(path: str) -> str:
+    return "module_" + re.sub(r"\W", "_", path.removesuffix(".js"))
+
+
+def _hash_source(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def _json_block(value: object) -> str:
+    """Return JSON that no browser takes for the end of its block."""
+    return msgspec.json.encode(value).decode().replace("<", "\\u003c")
+
+
+def _picture_data(picture: EditorPicture | None) -> dict[str, Any] | None:
+    if picture is None:
+        return None
+    return {
+        "url": f"data:image/jpeg;base64,{base64.b64encode(picture.jpeg).decode()}",
+        "name": picture.name,
+        "width_px": picture.width_px,
+        "height_px": picture.height_px,
+    }

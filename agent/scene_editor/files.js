@@ -1,0 +1,72 @@
+// Files that a person opens, drops or saves. They never leave the page but by saving.
+
+import { SceneDocument } from "./scene_document.js";
+import { MAX_TEXT_BYTES } from "./toml_text.js";
+
+const MAX_PICTURE_BYTES = 134_217_728;
+const MAX_PICTURE_PX = 16_384;
+const PICTURE_TYPES = ["image/jpeg", "image/png", "image/webp"];
+const URL_LIFE_MS = 60_000;
+
+/** Open a picture, a scene, or a file that a panel knows. Throws an Error with a text for the person. */
+export async function openFile(editor, file) {
+  const handler = editor.fileHandlers.find((each) => each.matches(file));
+  if (handler) await handler.open(file);
+  else if (PICTURE_TYPES.includes(file.type)) editor.setPicture(await readPicture(editor, file));
+  else if (file.name.endsWith(".toml")) editor.open(await readScene(editor, file), editor.picture);
+  else throw new Error(editor.t("unknown_file", { name: file.name }));
+}
+
+async function readPicture(editor, file) {
+  if (file.size > MAX_PICTURE_BYTES) throw new Error(editor.t("file_too_large", { name: file.name }));
+  const url = URL.createObjectURL(file);
+  const image = new Image();
+  image.src = url;
+  try {
+    await image.decode();
+  } catch {
+    URL.revokeObjectURL(url);
+    throw new Error(editor.t("not_a_picture", { name: file.name }));
+  }
+  const [width_px, height_px] = [image.naturalWidth, image.naturalHeight];
+  if (Math.max(width_px, height_px) > MAX_PICTURE_PX) {
+    URL.revokeObjectURL(url);
+    throw new Error(editor.t("file_too_large", { name: file.name }));
+  }
+  return { url, name: file.name, width_px, height_px };
+}
+
+async function readScene(editor, file) {
+  if (file.size > MAX_TEXT_BYTES) throw new Error(editor.t("file_too_large", { name: file.name }));
+  try {
+    return new SceneDocument(new TextDecoder("utf-8", { fatal: true }).decode(await file.arrayBuffer()), file.name);
+  } catch {
+    throw new Error(editor.t("not_text", { name: file.name }));
+  }
+}
+
+/** Save the text: to a place that the person chooses, or as a download if the browser cannot ask. */
+export async function saveScene(editor) {
+  const { text, name } = editor.document;
+  const blob = new Blob([text], { type: "application/toml" });
+  if (window.showSaveFilePicker) {
+    let target;
+    try {
+      target = await window.showSaveFilePicker({ suggestedName: name, types: [{ description: "TOML", accept: { "application/toml": [".toml"] } }] });
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      throw error;
+    }
+    const writable = await target.createWritable();
+    await writable.write(blob);
+    await writable.close();
+  } else {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(blob);
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), URL_LIFE_MS);
+  }
+  editor.document.markSaved();
+  editor.announce(editor.t("saved", { name }));
+}

@@ -1,0 +1,94 @@
+// The keyboard: everything that a pointer does on the stage, and the shortcuts.
+
+import { clamp } from "./geometry.js";
+
+const STEP_PX = 10;
+const FINE_STEP_PX = 1;
+const ANGLE_STEP = 5;
+const PAN_PX = 60;
+const ZOOM = 1.25;
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+export class Keyboard {
+  constructor(editor, root, stage) {
+    this.editor = editor;
+    this.stage = stage;
+    root.addEventListener("keydown", (event) => this.#shortcut(event));
+    stage.node.addEventListener("keydown", (event) => this.#onStage(event));
+  }
+
+  #shortcut(event) {
+    const isText = event.target.matches("textarea, input:not([type=checkbox]), select");
+    if (!(event.ctrlKey || event.metaKey) || event.altKey) return;
+    const key = event.key.toLowerCase();
+    if (key === "s") this.editor.runMainAction();
+    else if (isText) return;
+    else if (key === "z" && !event.shiftKey) this.editor.document.undo();
+    else if (key === "y" || key === "z") this.editor.document.redo();
+    else return;
+    event.preventDefault();
+  }
+
+  #onStage(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const handle = this.stage.handleOf(event.target);
+    const isTaken = (handle && this.#onHandle(event, handle)) || (this.editor.tool && this.#onTool(event)) || this.#onPicture(event);
+    if (isTaken) event.preventDefault();
+  }
+
+  #step(event) {
+    const arrow = ARROWS[event.key];
+    const length = event.shiftKey ? FINE_STEP_PX : STEP_PX;
+    return arrow && arrow.map((part) => part * length);
+  }
+
+  #onHandle(event, handle) {
+    const step = this.#step(event);
+    if (step && handle.onStep) {
+      const turn = step[0] < 0 || step[1] < 0 ? 1 : -1;
+      handle.onStep(turn * (event.shiftKey ? 1 : ANGLE_STEP));
+    } else if (step) {
+      const { x, y } = this.editor.viewport.pxPerPicture;
+      const point = [clamp(handle.point[0] + step[0] / x, 0, 1), clamp(handle.point[1] + step[1] / y, 0, 1)];
+      handle.onDrag(point, true, `keys ${handle.id}`);
+    } else if (event.key === "Delete" || event.key === "Backspace") {
+      handle.onDelete?.();
+    } else if ((event.key === "Enter" || event.key === " ") && handle.kind === "middle") {
+      handle.onDrag(handle.point, true);
+    } else return false;
+    return true;
+  }
+
+  #onTool(event) {
+    const { editor } = this;
+    const { tool } = editor;
+    const step = this.#step(event);
+    if (step) {
+      editor.moveCrosshair(step);
+      tool.onMove?.(editor.crosshair, editor);
+    } else if (event.key === "Enter" || event.key === " ") {
+      if (editor.crosshair) tool.onPoint(editor.crosshair, editor);
+      else editor.moveCrosshair([0, 0]);
+    } else if (event.key === "Backspace" && tool.isDrawing) {
+      tool.onBackspace?.(editor);
+    } else if (event.key === "Escape" && tool.isDrawing) {
+      tool.onCancel?.(editor);
+    } else return false;
+    return true;
+  }
+
+  #onPicture(event) {
+    const { editor } = this;
+    const arrow = ARROWS[event.key];
+    if (arrow) editor.viewport.panBy(-arrow[0] * PAN_PX, -arrow[1] * PAN_PX);
+    else if (event.key === "Escape" && editor.tool) editor.setTool(null);
+    else if (event.key === "Escape") editor.select(null);
+    else if (event.key === "Delete") editor.deleteSelected();
+    else if (event.key === "+" || event.key === "=") editor.viewport.zoomBy(ZOOM);
+    else if (event.key === "-") editor.viewport.zoomBy(1 / ZOOM);
+    else if (event.key === "0") editor.viewport.fit();
+    else if (event.key === "v") editor.setTool(null);
+    else return editor.chooseToolByKey(event.key);
+    return true;
+  }
+}

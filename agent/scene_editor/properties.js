@@ -1,0 +1,162 @@
+// The form of the selected element: one field for each key of the scene file.
+
+import { element } from "./dom.js";
+import { tableAt } from "./elements.js";
+import { LABELS, LINE_DEFAULTS, ZONE_DEFAULTS, ZONE_KINDS } from "./scene_schema.js";
+
+const FIELDS = {
+  line: [["name", "text"], ["forward_name", "text"], ["backward_name", "text"], ["events", "check"], ["labels", "labels"]],
+  zone: [["name", "text"], ["kind", "kind"], ["direction_deg", "number"], ["stopped_after_s", "number"], ["dwell_after_s", "number"], ["crowd_min_count", "number"], ["queue_min_count", "number"], ["events", "check"], ["labels", "labels"]],
+  mask: [],
+  ignore: [],
+};
+const DEFAULTS = { line: LINE_DEFAULTS, zone: ZONE_DEFAULTS };
+const DEFAULT_DIRECTION_DEG = 90;
+
+export class Properties {
+  #shown = "";
+  #fields = [];
+
+  constructor(editor) {
+    this.editor = editor;
+    this.node = element("div", { class: "properties" });
+  }
+
+  /** Show the selected element. Fields are made again only for another element: the focus stays. */
+  update() {
+    const { selection, language } = this.editor;
+    const table = tableAt(this.editor.document.tables, selection);
+    const key = table ? `${language} ${selection.list} ${selection.index}` : `${language} none`;
+    if (key !== this.#shown) {
+      this.#shown = key;
+      this.#build(selection, table);
+    }
+    for (const update of this.#fields) update(table);
+  }
+
+  focusName() {
+    const name = this.node.querySelector("input[name=name]");
+    name?.focus();
+    name?.select();
+    return Boolean(name);
+  }
+
+  #build(selection, table) {
+    const { editor } = this;
+    this.#fields = [];
+    this.node.replaceChildren();
+    if (!table) {
+      this.node.append(element("p", { class: "hint" }, editor.t("nothing_selected")));
+      return;
+    }
+    this.node.append(element("h3", {}, editor.t(`list_${selection.list}`)), element("p", { class: "hint" }, editor.t(`about_${selection.list}`)));
+    for (const [key, kind] of FIELDS[selection.list]) this.node.append(this.#field(selection, key, kind));
+    const buttons = element("div", { class: "buttons" });
+    if (selection.list === "line") buttons.append(this.#button("swap_directions", () => this.#swap(selection)));
+    buttons.append(this.#button("delete_element", () => editor.deleteSelected(), "danger"));
+    this.node.append(buttons);
+  }
+
+  #button(textKey, click, className = "") {
+    return element("button", { type: "button", class: className, "data-action": textKey, click }, this.editor.t(textKey));
+  }
+
+  #field(selection, key, kind) {
+    if (kind === "labels") return this.#labels(selection);
+    const { editor } = this;
+    const id = `field-${key}`;
+    const fallback = DEFAULTS[selection.list][key];
+    const options = kind === "kind" ? ZONE_KINDS.map((name) => element("option", { value: name }, editor.t(`kind_${name}`))) : [];
+    const input = kind === "kind" ? element("select", { id, name: key }, ...options) : element("input", {
+      id,
+      name: key,
+      type: { text: "text", number: "number", check: "checkbox" }[kind],
+      dir: kind === "text" ? "auto" : null,
+      step: kind === "number" ? "any" : null,
+      maxlength: kind === "text" ? 200 : null,
+      autocomplete: "off",
+      spellcheck: "false",
+      placeholder: kind === "text" ? fallback ?? null : null,
+    });
+    const problem = element("p", { class: "problem", id: `${id}-problem`, lang: "en", dir: "ltr" });
+    const help = editor.hasText(`help_${key}`) ? element("p", { class: "hint", id: `${id}-help` }, editor.t(`help_${key}`)) : null;
+    input.setAttribute("aria-describedby", `${id}-problem${help ? ` ${id}-help` : ""}`);
+    input.addEventListener(kind === "text" || kind === "number" ? "input" : "change", () => this.#changed(selection, key, kind, input));
+    input.addEventListener("change", () => editor.document.endStep());
+    const label = element("label", { for: id }, editor.t(`key_${key}`));
+    const row = element("div", { class: `field ${kind}` }, ...(kind === "check" ? [input, label] : [label, input]), help, problem);
+    if (key === "direction_deg") row.insertBefore(this.#arrowButton(selection), problem);
+    this.#fields.push((table) => {
+      row.hidden = key === "queue_min_count" && table.kind !== "queue" && table.queue_min_count === undefined;
+      const value = table[key] ?? fallback;
+      if (kind === "check") input.checked = value === true;
+      else if (document.activeElement !== input || kind === "kind") input.value = table[key] ?? (kind === "kind" ? fallback : "");
+      this.#showProblem(input, problem, selection, key);
+    });
+    return row;
+  }
+
+  #showProblem(input, problem, selection, key) {
+    const finding = this.editor.findings().find(({ path }) => path[0] === selection.list && path[1] === selection.index && path[2] === key);
+    problem.textContent = finding?.message ?? "";
+    problem.hidden = !finding;
+    if (finding) input.setAttribute("aria-invalid", "true");
+    else input.removeAttribute("aria-invalid");
+  }
+
+  #arrowButton(selection) {
+    const { editor } = this;
+    const button = element("button", { type: "button", class: "small", "data-action": "arrow", click: () => {
+      const table = tableAt(editor.document.tables, selection);
+      const hasArrow = table.direction_deg !== undefined;
+      this.#set(selection, "direction_deg", hasArrow ? undefined : DEFAULT_DIRECTION_DEG);
+      if (!hasArrow) editor.focusHandle("direction");
+    } });
+    this.#fields.push((table) => { button.textContent = editor.t(table.direction_deg === undefined ? "add_arrow" : "remove_arrow"); });
+    return button;
+  }
+
+  #labels(selection) {
+    const { editor } = this;
+    const boxes = LABELS.map((label) => {
+      const id = `label-${label}`;
+      const box = element("input", { type: "checkbox", id, name: label });
+      return { label, box, row: element("div", { class: "field check" }, box, element("label", { for: id }, editor.t(`label_${label}`))) };
+    });
+    for (const { box } of boxes) {
+      box.addEventListener("change", () => {
+        const chosen = boxes.filter((each) => each.box.checked).map(({ label }) => label);
+        this.#set(selection, "labels", chosen.length === LABELS.length ? undefined : chosen);
+      });
+    }
+    const problem = element("p", { class: "problem", lang: "en", dir: "ltr" });
+    this.#fields.push((table) => {
+      const chosen = Array.isArray(table.labels) ? table.labels : LABELS;
+      for (const { label, box } of boxes) box.checked = chosen.includes(label);
+      this.#showProblem(boxes[0].box, problem, selection, "labels");
+    });
+    return element("fieldset", {}, element("legend", {}, editor.t("key_labels")), ...boxes.map(({ row }) => row), problem);
+  }
+
+  #changed(selection, key, kind, input) {
+    if (kind === "check") this.#set(selection, key, input.checked === DEFAULTS[selection.list][key] ? undefined : input.checked);
+    else if (kind === "kind") this.#set(selection, key, input.value);
+    else if (kind === "number") this.#set(selection, key, input.value === "" ? undefined : Number(input.value), `field ${key}`);
+    else this.#set(selection, key, input.value === "" && key !== "name" ? undefined : input.value, `field ${key}`);
+  }
+
+  /** Set a key of the element; undefined removes it. A key that another kind of zone has no use for goes with the kind. */
+  #set(selection, key, value, merge = null) {
+    const table = { ...tableAt(this.editor.document.tables, selection) };
+    if (value === undefined) delete table[key];
+    else table[key] = value;
+    if (key === "kind" && value !== "queue") delete table.queue_min_count;
+    this.editor.changeTable(selection, table, true, merge && `${merge} ${selection.list} ${selection.index}`);
+  }
+
+  /** Forward becomes backward: the ends of the line change places. */
+  #swap(selection) {
+    const table = tableAt(this.editor.document.tables, selection);
+    this.editor.changeTable(selection, { ...table, from: table.to, to: table.from }, true);
+  }
+}

@@ -1,0 +1,162 @@
+// Checks a scene as agent/detection/scene.py does, with the same messages. The page shows every mistake; the first of
+// them is the one that Python raises. tests/vectors/scene has the cases that both pass.
+
+import { isSamePoint, isSelfIntersecting, MIN_AREA, polygonArea } from "./geometry.js";
+import { formatFloat, formatPoints, formatString, formatValue } from "./python_format.js";
+import { LINE_DEFAULTS, SCENE, ZONE_DEFAULTS } from "./scene_schema.js";
+
+const BARE_KEY = /^[A-Za-z0-9_-]+$/;
+const TYPE_WORDS = { str: "a text", int: "a whole number", float: "a number", bool: "true or false", table: "a table", list: "a list", tuple: "a list" };
+const BOUNDS = [
+  ["ge", (value, limit) => value >= limit, (limit) => `${limit} or more`],
+  ["gt", (value, limit) => value > limit, (limit) => `above ${limit}`],
+  ["le", (value, limit) => value <= limit, (limit) => `at most ${limit}`],
+  ["lt", (value, limit) => value < limit, (limit) => `below ${limit}`],
+];
+
+/**
+ * The mistakes of a scene: `[{ path: ["line", 0, "to"], message }]`, none for a good one. `tables` are those of the
+ * file with whole numbers as BigInt, `location` the name that begins each message.
+ */
+export function checkScene(tables, location) {
+  let found = [...typeErrors(tables, SCENE, [])];
+  if (!found.length) found = [...sceneErrors(tables)];
+  return found.map(({ path, text }) => ({ path, message: `${location}: ${text}` }));
+}
+
+// ---- types and limits
+
+function* typeErrors(value, type, path) {
+  const wrong = findWrongValue(value, type);
+  if (wrong) {
+    yield { path, text: describeWrongValue(value, type, path, wrong) };
+    return;
+  }
+  if (type.kind === "list") {
+    for (const [index, item] of value.entries()) yield* typeErrors(item, type.item, [...path, index]);
+  } else if (type.kind === "tuple") {
+    for (const [index, item] of value.entries()) yield* typeErrors(item, type.items[index], [...path, index]);
+  } else if (type.kind === "table") {
+    yield* tableErrors(value, type, path);
+  }
+}
+
+function* tableErrors(table, type, path) {
+  for (const [key, value] of Object.entries(table)) {
+    if (Object.hasOwn(type.fields, key)) yield* typeErrors(value, type.fields[key], [...path, key]);
+    else yield { path: [...path, key], text: `${joinPath([...path, key])}: unknown key; allowed: ${Object.keys(type.fields).join(", ")}` };
+  }
+  for (const [key, field] of Object.entries(type.fields)) {
+    if (field.required && !Object.hasOwn(table, key)) yield { path: [...path, key], text: `${joinPath([...path, key])}: missing; it has to be given` };
+  }
+}
+
+/** Returns null, or the reason as `{ allowed, isWrongType }` or `{ raw }`. */
+function findWrongValue(value, type) {
+  if (!hasKind(value, type.kind)) {
+    return { allowed: type.kind === "literal" ? describeChoices(type) : TYPE_WORDS[type.kind], isWrongType: true };
+  }
+  if (type.kind === "literal") return type.values.includes(value) ? null : { allowed: describeChoices(type) };
+  if (type.kind === "int" || type.kind === "float") {
+    const bound = BOUNDS.find(([name, holds]) => name in type && !holds(Number(value), type[name]));
+    return bound ? { allowed: bound[2](type[bound[0]]) } : null;
+  }
+  if (type.kind === "tuple" && value.length !== type.items.length) return describeTupleLength(value, type);
+  if (type.kind === "list") return findWrongLength(value.length, type, "items");
+  if (type.kind === "str") {
+    const wrong = findWrongLength([...value].length, type, "characters");
+    return wrong ?? (type.pattern && !type.pattern.test(value) ? { allowed: type.allowed } : null);
+  }
+  return null;
+}
+
+function hasKind(value, kind) {
+  switch (kind) {
+    case "str": case "literal": return typeof value === "string";
+    case "bool": return typeof value === "boolean";
+    case "int": return typeof value === "bigint";
+    case "float": return typeof value === "bigint" || typeof value === "number";
+    case "list": case "tuple": return Array.isArray(value);
+    default: return typeof value === "object" && !Array.isArray(value) && !(value instanceof Date);
+  }
+}
+
+const describeChoices = (type) => [...type.values].sort().map(formatString).join(", ");
+
+function describeTupleLength(value, type) {
+  const bound = value.length < type.items.length ? "at least" : "at most";
+  return { raw: `expected \`array\` of ${bound} length ${type.items.length}, got ${value.length}` };
+}
+
+function findWrongLength(length, type, unit) {
+  if (length < (type.minLength ?? 0)) {
+    return { allowed: unit === "characters" && type.minLength === 1 ? "a text that is not empty" : `${type.minLength} or more ${unit}` };
+  }
+  return length > (type.maxLength ?? Infinity) ? { allowed: `at most ${type.maxLength} ${unit}` } : null;
+}
+
+function describeWrongValue(value, type, path, wrong) {
+  const isShown = typeof value !== "object" || value instanceof Date;
+  const location = path.length ? `${joinPath(path)}${isShown ? ` = ${formatValue(value)}` : ""}: ` : "";
+  if (wrong.raw) return `${location}${wrong.raw}`;
+  const kind = wrong.isWrongType && !isShown ? `${formatValue(value)}; ` : "";
+  return `${location}${kind}allowed: ${wrong.allowed}`;
+}
+
+function joinPath(path) {
+  return path.map((step) => {
+    if (typeof step === "number") return `[${step}]`;
+    return `.${BARE_KEY.test(step) ? step : formatString(step)}`;
+  }).join("").replace(/^\.+/, "");
+}
+
+// ---- what no single value shows
+
+function* sceneErrors({ line = [], zone = [], mask = [], ignore = [] }) {
+  yield* nameErrors(line, zone);
+  for (const [index, table] of line.entries()) yield* lineErrors(table, index);
+  for (const [index, table] of zone.entries()) {
+    yield* polygonErrors(table.polygon, ["zone", index]);
+    yield* zoneErrors(table, index);
+  }
+  for (const [index, table] of mask.entries()) yield* polygonErrors(table.polygon, ["mask", index]);
+  for (const [index, table] of ignore.entries()) yield* polygonErrors(table.polygon, ["ignore", index]);
+}
+
+function* nameErrors(line, zone) {
+  const named = [...line.map(({ name }, index) => ["line", index, name]), ...zone.map(({ name }, index) => ["zone", index, name])];
+  const first = new Map();
+  for (const [list, index, name] of named) {
+    const key = `${list}[${index}].name`;
+    if (!first.has(name)) first.set(name, key);
+    else yield { path: [list, index, "name"], text: `${key} = ${formatString(name)}: used by ${first.get(name)} already; allowed: a name of its own for each line and zone` };
+  }
+}
+
+function* lineErrors(table, index) {
+  const [from, to] = [table.from.map(Number), table.to.map(Number)];
+  if (isSamePoint(from, to)) {
+    yield { path: ["line", index, "to"], text: `line[${index}].to = [${to.map(formatFloat).join(", ")}]: the same point as \`from\`; allowed: a line that has a length` };
+  }
+  const names = { ...LINE_DEFAULTS, ...table };
+  if (names.forward_name === names.backward_name) {
+    yield { path: ["line", index, "backward_name"], text: `line[${index}].backward_name = ${formatString(names.backward_name)}: the same as \`forward_name\`; allowed: a name of its own for each direction` };
+  }
+}
+
+function* polygonErrors(corners, [list, index]) {
+  const polygon = corners.map((corner) => corner.map(Number));
+  const start = `${list}[${index}].polygon = ${formatPoints(polygon)}`;
+  if (isSelfIntersecting(polygon)) {
+    yield { path: [list, index, "polygon"], text: `${start}: its edges cross; allowed: corners in order around the area` };
+  } else if (polygonArea(polygon) < MIN_AREA) {
+    yield { path: [list, index, "polygon"], text: `${start}: has no area; allowed: corners not all on one line` };
+  }
+}
+
+function* zoneErrors(table, index) {
+  const kind = table.kind ?? ZONE_DEFAULTS.kind;
+  if (table.queue_min_count !== undefined && kind !== "queue") {
+    yield { path: ["zone", index, "queue_min_count"], text: `zone[${index}].queue_min_count = ${table.queue_min_count}: has no use with kind ${formatString(kind)}; allowed: with kind 'queue'` };
+  }
+}

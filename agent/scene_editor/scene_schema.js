@@ -1,0 +1,69 @@
+// The keys of a scene file, in the order of agent/detection/scene.py.
+
+const UNIT = { kind: "float", ge: 0, le: 1 };
+const POINT = { kind: "tuple", items: [UNIT, UNIT] };
+const NAME = {
+  kind: "str",
+  minLength: 1,
+  maxLength: 80,
+  // eslint-disable-next-line no-control-regex
+  pattern: /^[^\x00-\x1f\x7f]+$/u,
+  allowed: "one line of 1 to 80 characters",
+};
+const SECONDS = { kind: "float", gt: 0, le: 86400 };
+
+export const LABELS = ["person", "bicycle", "motorcycle", "car", "bus", "truck"];
+export const ZONE_KINDS = ["carriageway", "pavement", "queue", "any"];
+
+const LABEL_LIST = { kind: "list", item: { kind: "literal", values: LABELS }, minLength: 1 };
+const CORNERS = { kind: "list", item: POINT, minLength: 3, maxLength: 64 };
+const BOOL = { kind: "bool" };
+const required = (type) => ({ ...type, required: true });
+
+const LINE = {
+  kind: "table",
+  fields: {
+    name: required(NAME),
+    from: required(POINT),
+    to: required(POINT),
+    forward_name: NAME,
+    backward_name: NAME,
+    events: BOOL,
+    labels: LABEL_LIST,
+  },
+};
+
+const ZONE = {
+  kind: "table",
+  fields: {
+    name: required(NAME),
+    polygon: required(CORNERS),
+    kind: { kind: "literal", values: ZONE_KINDS },
+    labels: LABEL_LIST,
+    events: BOOL,
+    dwell_after_s: SECONDS,
+    crowd_min_count: { kind: "int", ge: 2, le: 1000 },
+    stopped_after_s: SECONDS,
+    direction_deg: { kind: "float", ge: 0, lt: 360 },
+    queue_min_count: { kind: "int", ge: 1, le: 1000 },
+  },
+};
+
+const AREA = { kind: "table", fields: { polygon: required(CORNERS) } };
+
+export const SCENE = {
+  kind: "table",
+  fields: {
+    line: { kind: "list", item: LINE },
+    zone: { kind: "list", item: ZONE },
+    mask: { kind: "list", item: AREA },
+    ignore: { kind: "list", item: AREA },
+  },
+};
+
+/** The lists of a scene whose tables are drawn. */
+export const DRAWN_LISTS = ["line", "zone", "mask", "ignore"];
+
+/** Values of keys that are not in the file. */
+export const LINE_DEFAULTS = { forward_name: "forward", backward_name: "backward", events: false };
+export const ZONE_DEFAULTS = { kind: "any", events: true };

@@ -1,0 +1,47 @@
+// The panels beside the picture, one tab each.
+
+import { element } from "./dom.js";
+
+export class SidePanel {
+  #tabs = [];
+
+  constructor(editor) {
+    this.editor = editor;
+    this.bar = element("div", { class: "tabs", role: "tablist" });
+    editor.bindText(this.bar, "group_panels", "aria-label");
+    this.node = element("div", { class: "panels" }, this.bar);
+    this.bar.addEventListener("keydown", (event) => this.#onKey(event));
+  }
+
+  /** Add a panel; `mount(container, editor)` fills it at once. */
+  add({ id, textKey, mount }) {
+    const tab = element("button", { type: "button", role: "tab", id: `tab-${id}`, "aria-controls": `panel-${id}`, click: () => this.show(id) });
+    this.editor.bindText(tab, textKey);
+    const container = element("section", { class: `panel panel-${id}`, role: "tabpanel", id: `panel-${id}`, "aria-labelledby": `tab-${id}` });
+    this.#tabs.push({ id, tab, container });
+    this.bar.append(tab);
+    this.node.append(container);
+    mount(container, this.editor);
+    this.show(this.#tabs[0].id);
+  }
+
+  show(id) {
+    for (const each of this.#tabs) {
+      const isShown = each.id === id;
+      each.tab.setAttribute("aria-selected", String(isShown));
+      each.tab.tabIndex = isShown ? 0 : -1;
+      each.container.hidden = !isShown;
+    }
+  }
+
+  #onKey(event) {
+    const at = this.#tabs.findIndex(({ tab }) => tab === document.activeElement);
+    const isRtl = this.editor.language === "ar";
+    const step = { ArrowRight: isRtl ? -1 : 1, ArrowLeft: isRtl ? 1 : -1 }[event.key];
+    if (at < 0 || !step) return;
+    const next = this.#tabs[(at + step + this.#tabs.length) % this.#tabs.length];
+    this.show(next.id);
+    next.tab.focus();
+    event.preventDefault();
+  }
+}

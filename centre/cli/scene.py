@@ -1,0 +1,43 @@
+"""`vigie scene edit PICTURE [SCENE]`: opens the scene editor on a picture of a camera."""
+
+import argparse
+import os
+import sys
+import webbrowser
+from collections.abc import Mapping
+from pathlib import Path
+
+from agent.cli.commands import Commands
+from centre.scene_page import write_scene_page
+
+_GRAPHICAL = ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY")
+"""With none of these a Linux machine has at most a browser of text, which would take over the terminal."""
+
+
+def add_parser(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "scene",
+        help="draw a scene on a picture, in a browser",
+        description="The scene editor is a page in one file, which loads nothing and sends nothing. "
+        "Example: vigie scene edit snapshot.jpg scene.toml",
+    )
+    subcommands = parser.add_subparsers(metavar="COMMAND", required=True)
+    edit = subcommands.add_parser("edit", help="open the editor on a picture")
+    edit.add_argument("picture", metavar="PICTURE", type=Path, help="a JPEG or PNG of the camera")
+    edit.add_argument(
+        "scene", metavar="SCENE", type=Path, nargs="?", help="the scene file; without it a new one"
+    )
+    edit.set_defaults(run=_edit)
+
+
+def _edit(args: argparse.Namespace) -> int:
+    """Write the page, and open it in a browser if there is one."""
+    path = write_scene_page(args.picture, args.scene)
+    is_opened = _has_browser(os.environ) and webbrowser.open(path.resolve().as_uri())
+    print(f"{path}: {'opened in the browser' if is_opened else 'open it in a browser'}")
+    return 0
+
+
+def _has_browser(environ: Mapping[str, str]) -> bool:
+    return sys.platform in {"darwin", "win32"} or any(environ.get(name) for name in _GRAPHICAL)

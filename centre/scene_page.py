@@ -1,0 +1,89 @@
+"""The scene editor for one picture: reads the picture and the scene, and writes the page that has both in it."""
+
+import struct
+from pathlib import Path
+
+import cv2
+import simplejpeg
+
+from agent.base.atomic_file import replace_atomically
+from agent.base.errors import UserError
+from agent.base.file_read import read_regular_file
+from agent.config.toml_decode import MAX_FILE_BYTES
+from agent.detection.still_image import decode_image, read_image_file
+from agent.scene_editor.assemble import EditorPicture, SceneText, assemble_page
+
+NEW_SCENE = SceneText(name="scene.toml", text="")
+MAX_PIXELS = 100_000_000
+"""A picture of 8192 x 4320 has 35 million, a panorama of a whole turn less than 80; a file of a few kB may claim a billion."""
+MAX_SIDE_PX = 16_384
+_JPEG_QUALITY = 90
+_JPEG_START = b"\xff\xd8\xff"
+_PNG_START = b"\x89PNG\r\n\x1a\n"
+_PNG_SIZE = struct.Struct(">16x2I")
+
+
+def write_scene_page(picture: Path, scene: Path | None) -> Path:
+    """Write the page next to the picture, as `NAME.scene.html`, and return its path.
+
+    The page replaces one of the same name. Raises: UserError if a file cannot be read, used or written.
+    """
+    page = assemble_page(read_picture(picture), NEW_SCENE if scene is None else read_scene(scene))
+    path = picture.with_name(f"{picture.stem}.scene.html")
+    try:
+        # The picture is of people: as private as a file of the user can be.
+        replace_atomically(path, page.encode(), 0o600)
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror or error}") from error
+    return path
+
+
+def read_picture(path: Path) -> EditorPicture:
+    """Read a JPEG or PNG, and encode it again: nothing of the file but its pixels goes into the page.
+
+    Raises: UserError if it is missing, no such picture, damaged or too large.
+    """
+    content = read_image_file(path)
+    width_px, height_px = _read_size_px(content, path)
+    if max(width_px, height_px) > MAX_SIDE_PX or width_px * height_px > MAX_PIXELS:
+        raise UserError(
+            f"image {str(path)!r}: {width_px} x {height_px} pixels; allowed: at most {MAX_SIDE_PX} "
+            f"to each side and {MAX_PIXELS} in all"
+        )
+    image = decode_image(content, path)
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1]
+    return EditorPicture(
+        name=path.name,
+        jpeg=encoded.tobytes(),
+        width_px=image.shape[1],
+        height_px=image.shape[0],
+    )
+
+
+def read_scene(path: Path) -> SceneText:
+    """Read the text of a scene file. A scene with mistakes is for the editor to show.
+
+    Raises: UserError if it is missing, too large or not UTF-8.
+    """
+    try:
+        text = read_regular_file(path, MAX_FILE_BYTES).decode("utf-8-sig")
+    except OSError as error:
+        raise UserError(f"scene {str(path)!r}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"scene {str(path)!r}: not UTF-8 text, at byte {error.start}") from error
+    return SceneText(name=path.name, text=text)
+
+
+def _read_size_px(content: bytes, path: Path) -> tuple[int, int]:
+    """Return the width and height that the file claims, before anything is decoded."""
+    if content.startswith(_JPEG_START):
+        try:
+            height_px, width_px, *_ = simplejpeg.decode_jpeg_header(content)
+        except ValueError as error:
+            raise UserError(f"image {str(path)!r}: not a whole picture: {error}") from error
+        return int(width_px), int(height_px)
+    if content.startswith(_PNG_START) and len(content) >= _PNG_SIZE.size:
+        width_px, height_px = _PNG_SIZE.unpack_from(content)
+        return width_px, height_px
+    raise UserError(f"image {str(path)!r}: not a picture that can be used; allowed: JPEG, PNG")
