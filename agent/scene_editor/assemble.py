@@ -19,8 +19,8 @@ import msgspec
 LANGUAGES = ("en", "fr", "ar")
 _ENTRY = "main.js"
 _IMPORT = re.compile(r'^import \{([^}]*)\} from "(\.{1,2}/[^"]+)";\n', re.MULTILINE)
-_EXPORTED = re.compile(r"^export (?=(?:async function|function|class|const) (\w+))", re.MULTILINE)
-_EXPORT_LIST = re.compile(r"^export \{([^}]*)\};?\n?", re.MULTILINE)
+_EXPORTED = re.compile(r"^export (?=(?:async function|function\*?|class|const) (\w+))", re.MULTILINE)
+_EXPORT_LIST = re.compile(r"\bexport ?\{([^}]*)\};?\s*\Z")
 _UNKNOWN_FORM = re.compile(r"^(?:import|export)\b.*|\bimport\(.*|</script.*", re.MULTILINE)
 
 

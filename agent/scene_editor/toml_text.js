@@ -1,10 +1,12 @@
 // The TOML text of a scene: read, and changed without loss of its comments and layout.
 
-import { parse, patch } from "./vendor/toml-patch.js";
+import { joinBlocks, splitBlocks, tomlTokens } from "./toml_blocks.js";
+import { parse, patch, stringify } from "./vendor/toml-patch.js";
 
 /** As `MAX_FILE_BYTES` of agent/config/toml_decode.py. */
 export const MAX_TEXT_BYTES = 1_048_576;
 const MAX_DEPTH = 24;
+const FORMAT = { bracketSpacing: false };
 
 /**
  * Parse a text. Returns `tables`, and `typed`, the same with whole numbers as BigInt. Throws an Error of one line if it is
@@ -27,9 +29,70 @@ export function parseToml(text) {
 
 /** Return the text of `tables`, with the comments and the layout of `text`. Throws an Error if that cannot be done. */
 export function patchToml(text, tables) {
-  const patched = patch(text, tables);
-  if (!isSame(parse(patched, { integersAsBigInt: false }), tables)) throw new Error("the text could not be changed");
-  return patched;
+  const old = parse(text, { integersAsBigInt: false });
+  let changed = patchBlocks(text, old, tables);
+  if (changed === null || !isSame(parse(changed, { integersAsBigInt: false }), tables)) changed = patch(text, tables, FORMAT);
+  if (!isSame(parse(changed, { integersAsBigInt: false }), tables)) throw new Error("the text could not be changed");
+  return changed;
+}
+
+/** Change the blocks of a text; null if its tables are not written as blocks. */
+function patchBlocks(text, old, tables) {
+  const split = splitBlocks(text);
+  const eol = text.includes("\r\n") ? "\r\n" : "\n";
+  for (const key of new Set([...Object.keys(old), ...Object.keys(tables)])) {
+    if (isSame(old[key], tables[key])) continue;
+    const rows = toRows(old[key]);
+    const newRows = toRows(tables[key]);
+    const own = split.blocks.filter((block) => block.key === key);
+    if (own.length !== rows.length || !rows.concat(newRows).every(isTable)) return null;
+    replaceRows(split, key, Array.isArray(tables[key] ?? old[key]), { own, rows, newRows, eol });
+  }
+  return joinBlocks(split);
+}
+
+const isTable = (value) => typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Date);
+const toRows = (value) => (value === undefined ? [] : [value].flat());
+
+/** Rows that are equal at both ends stay; of those between, old ones are changed, and the rest added or removed. */
+function replaceRows(split, key, isList, { own, rows, newRows, eol }) {
+  const shorter = Math.min(rows.length, newRows.length);
+  let head = 0;
+  while (head < shorter && isSame(rows[head], newRows[head])) head += 1;
+  let tail = 0;
+  while (tail < shorter - head && isSame(rows.at(-1 - tail), newRows.at(-1 - tail))) tail += 1;
+  const middle = newRows.slice(head, newRows.length - tail);
+  const changed = own.slice(head, own.length - tail);
+  const wrap = (row) => ({ [key]: isList ? [row] : row });
+  changed.forEach((block, at) => {
+    if (at < middle.length) block.body = patch(block.body, wrap(middle[at]), FORMAT);
+    else removeBlock(split, block);
+  });
+  const after = changed.at(-1) ?? own[head - 1] ?? split.blocks.at(-1);
+  let place = split.blocks.indexOf(after) + 1;
+  for (const row of middle.slice(changed.length)) {
+    split.blocks.splice(place, 0, newBlock(split, place, key, isList, row, eol));
+    place += 1;
+  }
+}
+
+function removeBlock(split, block) {
+  const at = split.blocks.indexOf(block);
+  split.blocks.splice(at, 1);
+  // Comments that follow after an empty line are not the block's own: they stay.
+  if (!block.below.trim()) return;
+  if (at > 0) split.blocks[at - 1].below += block.below;
+  else split.root += block.below;
+}
+
+function newBlock(split, place, key, isList, row, eol) {
+  const before = place > 0 ? split.blocks[place - 1] : null;
+  const text = before ? before.body + before.below : split.root;
+  const gap = !text || text.endsWith(eol + eol) ? "" : text.endsWith(eol) ? eol : eol + eol;
+  const isLast = place === split.blocks.length;
+  const header = isList ? `[[${key}]]` : `[${key}]`;
+  const lines = stringify(row, FORMAT).trimEnd().split(/\r?\n/);
+  return { key, isList, above: gap, body: [header, ...lines, ""].join(eol), below: isLast ? "" : eol };
 }
 
 function isSame(a, b) {
@@ -49,13 +112,11 @@ function isTooDeep(tables) {
   return true;
 }
 
-const TOKEN = /"""[\s\S]*?(?<!\\)(?:\\\\)*"""|'''[\s\S]*?'''|"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|#[^\n]*|[{}[\],\n]|[^"'#{}[\],\n]+/g;
-
 /** Return what in a TOML text only 1.1 allows: line breaks and last commas in inline tables, `\e` and `\x`. */
 function findToml11(text) {
   const open = [];
   let last = "";
-  for (const [token] of text.matchAll(TOKEN)) {
+  for (const { token } of tomlTokens(text)) {
     if (token.startsWith('"') && /(?<!\\)(?:\\\\)*\\[ex]/.test(token)) return "the escapes \\e and \\x";
     if (token === "{" || token === "[") open.push(token);
     if (token === "}" && last === ",") return "a comma before }";

@@ -45,7 +45,6 @@ class VideoOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Which video to play, and how much of it; None plays the default one, or all of it."""
 
     video: Path | None = None
-        self._first_frame: Frame | None = None
     fast: bool = False
     duration_s: float | None = None
 
@@ -86,6 +85,7 @@ class VideoScenario:
         self.source = msgspec.structs.replace(source, open_main=self._open_once)
         self._first_event_time: str | None = None
         self._agent: Agent | None = None
+        self._first_frame: Frame | None = None
         self._request = SignedRequest(self.config, CAMERA_NAME, authority, clock)
         self._annotated_video = AnnotatedVideoWriter(
             files.annotated_video,
