@@ -101,7 +101,7 @@ $(VENV)/.done: requirements.lock pyproject.toml scripts/apt-packages
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
 
-setup-test: setup .cache/test-peers/.done .cache/asyncapi/.done .cache/upload-servers/.done .cache/chrony/.done $(VENV)/.virtual-camera
+setup-test: setup .cache/test-peers/.done .cache/asyncapi/.done .cache/axe/.done .cache/upload-servers/.done .cache/chrony/.done $(VENV)/.virtual-camera
 	@scripts/apt-packages mosquitto openssl chromium chromium-driver ffmpeg lrzsz iproute2 xz-utils \
 	  python3-libcamera libcamera-ipa python3-prctl python3-gi gir1.2-gst-rtsp-server-1.0 \
 	  gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad \
@@ -120,6 +120,14 @@ setup-test: setup .cache/test-peers/.done .cache/asyncapi/.done .cache/upload-se
 	@scripts/apt-packages nodejs npm
 	mkdir -p $(@D)
 	cp tests/contracts/asyncapi/package.json $< $(@D)
+	cd $(@D) && npm ci --silent --no-audit --no-fund --ignore-scripts
+	touch $@
+
+# The rules of accessibility for pages.
+.cache/axe/.done: tests/axe/package-lock.json
+	@scripts/apt-packages nodejs npm
+	mkdir -p $(@D)
+	cp tests/axe/package.json $< $(@D)
 	cd $(@D) && npm ci --silent --no-audit --no-fund --ignore-scripts
 	touch $@
 

@@ -35,7 +35,8 @@ function* typeErrors(value, type, path) {
   if (type.kind === "list") {
     for (const [index, item] of value.entries()) yield* typeErrors(item, type.item, [...path, index]);
   } else if (type.kind === "tuple") {
-    for (const [index, item] of value.entries()) yield* typeErrors(item, type.items[index], [...path, index]);
+    for (const [index, item] of type.items.entries()) yield* typeErrors(value[index], item, [...path, index]);
+    if (value.length > type.items.length) yield { path, text: describeWrongValue(value, type, path, { raw: describeLength("most", value, type) }) };
   } else if (type.kind === "table") {
     yield* tableErrors(value, type, path);
   }
@@ -61,7 +62,7 @@ function findWrongValue(value, type) {
     const bound = BOUNDS.find(([name, holds]) => name in type && !holds(Number(value), type[name]));
     return bound ? { allowed: bound[2](type[bound[0]]) } : null;
   }
-  if (type.kind === "tuple" && value.length !== type.items.length) return describeTupleLength(value, type);
+  if (type.kind === "tuple") return value.length < type.items.length ? { raw: describeLength("least", value, type) } : null;
   if (type.kind === "list") return findWrongLength(value.length, type, "items");
   if (type.kind === "str") {
     const wrong = findWrongLength([...value].length, type, "characters");
@@ -83,9 +84,8 @@ function hasKind(value, kind) {
 
 const describeChoices = (type) => [...type.values].sort().map(formatString).join(", ");
 
-function describeTupleLength(value, type) {
-  const bound = value.length < type.items.length ? "at least" : "at most";
-  return { raw: `expected \`array\` of ${bound} length ${type.items.length}, got ${value.length}` };
+function describeLength(bound, value, type) {
+  return `expected \`array\` of at ${bound} length ${type.items.length}, got ${value.length}`;
 }
 
 function findWrongLength(length, type, unit) {

@@ -43,7 +43,6 @@ export class SceneDocument {
     if (this.syntaxError) throw new Error(this.syntaxError);
     const draft = structuredClone(this.tables);
     change(draft);
-    for (const [key, value] of Object.entries(draft)) if (Array.isArray(value) && !value.length) delete draft[key];
     const text = patchToml(this.text, draft);
     if (text !== this.text) this.#replace(text, merge);
   }

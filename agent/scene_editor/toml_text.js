@@ -17,7 +17,7 @@ export function parseToml(text) {
   let typed, tables;
   try {
     typed = parse(text, { integersAsBigInt: true });
-    tables = parse(text, { integersAsBigInt: false });
+    tables = read(text);
   } catch (error) {
     throw new Error(`not valid TOML: ${String(error.message).split("\n")[0]}`);
   }
@@ -29,25 +29,31 @@ export function parseToml(text) {
 
 /** Return the text of `tables`, with the comments and the layout of `text`. Throws an Error if that cannot be done. */
 export function patchToml(text, tables) {
-  const old = parse(text, { integersAsBigInt: false });
-  let changed = patchBlocks(text, old, tables);
-  if (changed === null || !isSame(parse(changed, { integersAsBigInt: false }), tables)) changed = patch(text, tables, FORMAT);
-  if (!isSame(parse(changed, { integersAsBigInt: false }), tables)) throw new Error("the text could not be changed");
+  const old = read(text);
+  let changed = text;
+  for (const key of new Set([...Object.keys(old), ...Object.keys(tables)])) {
+    if (!isSameValue(old, tables, key)) changed = patchKey(changed, key, tables[key]);
+  }
+  const result = read(changed);
+  for (const key of new Set([...Object.keys(result), ...Object.keys(tables)])) {
+    if (!isSameValue(result, tables, key)) throw new Error("the text could not be changed");
+  }
   return changed;
 }
 
-/** Change the blocks of a text; null if its tables are not written as blocks. */
-function patchBlocks(text, old, tables) {
+const read = (text) => parse(text, { integersAsBigInt: false });
+
+/** Whether both have the same value of a key; an empty list is as good as none. */
+const isSameValue = (a, b, key) => isSame(a[key] ?? [], b[key] ?? []);
+
+function patchKey(text, key, value) {
+  const tables = read(text);
   const split = splitBlocks(text);
-  const eol = text.includes("\r\n") ? "\r\n" : "\n";
-  for (const key of new Set([...Object.keys(old), ...Object.keys(tables)])) {
-    if (isSame(old[key], tables[key])) continue;
-    const rows = toRows(old[key]);
-    const newRows = toRows(tables[key]);
-    const own = split.blocks.filter((block) => block.key === key);
-    if (own.length !== rows.length || !rows.concat(newRows).every(isTable)) return null;
-    replaceRows(split, key, Array.isArray(tables[key] ?? old[key]), { own, rows, newRows, eol });
-  }
+  const [rows, newRows] = [toRows(tables[key]), toRows(value)];
+  const own = split.blocks.filter((block) => block.key === key);
+  const isInBlocks = own.length === rows.length && (rows.length > 0 || !Object.hasOwn(tables, key));
+  if (!isInBlocks || ![...rows, ...newRows].every(isTable)) return patch(text, { ...tables, [key]: value }, FORMAT);
+  replaceRows(split, key, Array.isArray(value ?? tables[key]), { own, rows, newRows, eol: text.includes("\r\n") ? "\r\n" : "\n" });
   return joinBlocks(split);
 }
 

@@ -1,0 +1,107 @@
+"""The page's check and the box's: the same scenes, the same messages."""
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import msgspec
+import pytest
+import tomlkit
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.base.errors import UserError
+from agent.base.model import LABELS
+from agent.detection import scene
+from agent.detection.scene import ZoneKind
+from tests.scene_editor.node_runner import NodeScript
+
+VECTORS = Path(__file__).parents[1] / "vectors" / "scene"
+FILES = sorted(VECTORS.glob("*.json"))
+CASES = [
+    pytest.param(case, id=f"{file.stem}: {case['name']}")
+    for file in FILES
+    for case in json.loads(file.read_text(encoding="utf-8"))
+]
+NOT_TOML = "not TOML"
+
+
+def check_in_python(text: str) -> str | None:
+    """The message of the first mistake as `load_scene` raises it, without the file's name."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "scene.toml"
+        file.write_bytes(text.encode())
+        try:
+            scene.load_scene(file)
+        except UserError as error:
+            message = str(error)
+            is_toml = "not valid TOML" not in message
+            return message.removeprefix(f"{file}: ") if is_toml else NOT_TOML
+    return None
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_python_passes_each_vector(case: Mapping[str, Any]) -> None:
+    assert check_in_python(case["toml"]) == case["error"]
+
+
+@pytest.fixture(scope="module")
+def page_check() -> Iterator[NodeScript]:
+    with NodeScript("check.mjs") as script:
+        yield script
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_page_passes_each_vector(page_check: NodeScript, case: Mapping[str, Any]) -> None:
+    assert page_check.ask(case["toml"]) == case["error"]
+
+
+COORDINATES = st.one_of(
+    st.integers(0, 1),
+    st.floats(0, 1),
+    st.sampled_from([0.0, 0.1, 0.25, 0.5, 1.0]),
+    st.sampled_from([-0.1, 1.2, 2, -1, float("nan"), float("inf"), "a", True]),
+)
+POINTS = st.one_of(st.lists(COORDINATES, min_size=2, max_size=2), st.lists(COORDINATES, max_size=3))
+NAMES = st.one_of(st.text(max_size=8), st.sampled_from(["l", "z", "it's", "forward", "x" * 81, 5]))
+NUMBERS = st.one_of(
+    st.integers(-2, 90_000), st.floats(width=32), st.sampled_from([0, 1, 2, 1000, 1001, 360, "1"])
+)
+LABEL_LISTS = st.lists(st.sampled_from([*LABELS, "tram", 1]), max_size=3)
+VALUES = {
+    "name": NAMES,
+    "from": POINTS,
+    "to": POINTS,
+    "forward_name": NAMES,
+    "backward_name": NAMES,
+    "events": st.one_of(st.booleans(), st.integers(0, 1)),
+    "labels": LABEL_LISTS,
+    "polygon": st.lists(POINTS, max_size=6),
+    "kind": st.sampled_from([*get_args(ZoneKind), "road", 1]),
+}
+TABLES: dict[str, type[msgspec.Struct]] = {
+    "line": scene.SceneLine,
+    "zone": scene.Zone,
+    "mask": scene.PrivacyMask,
+    "ignore": scene.IgnoreZone,
+}
+
+
+def rows(kind: type[msgspec.Struct]) -> st.SearchStrategy[dict[str, Any]]:
+    fields = msgspec.structs.fields(kind)
+    required = {f.encode_name: VALUES[f.encode_name] for f in fields if f.required}
+    optional = {f.encode_name: VALUES.get(f.encode_name, NUMBERS) for f in fields if not f.required}
+    return st.fixed_dictionaries(required, optional={**optional, "colour": st.just("red")})
+
+
+SCENES = st.fixed_dictionaries(
+    {}, optional={name: st.lists(rows(kind), max_size=3) for name, kind in TABLES.items()}
+).map(lambda tables: tomlkit.dumps({name: rows for name, rows in tables.items() if rows}))
+
+
+@settings(max_examples=300)
+@given(text=SCENES)
+def test_the_page_and_python_find_the_same_first_mistake(page_check: NodeScript, text: str) -> None:
+    assert page_check.ask(text) == check_in_python(text)
