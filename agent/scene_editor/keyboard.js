@@ -31,6 +31,7 @@ export class Keyboard {
 
   #onStage(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
+    this.editor.pointerType = "keyboard";
     const handle = this.stage.handleOf(event.target);
     const isTaken = (handle && this.#onHandle(event, handle)) || (this.editor.tool && this.#onTool(event)) || this.#onPicture(event);
     if (isTaken) event.preventDefault();

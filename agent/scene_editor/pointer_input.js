@@ -28,6 +28,7 @@ export class PointerInput {
     this.#pointers.set(event.pointerId, place);
     this.stage.node.setPointerCapture(event.pointerId);
     this.editor.crosshair = null;
+    this.editor.pointerType = event.pointerType;
     if (this.#pointers.size === 2) {
       this.#gesture?.abort?.();
       this.#gesture = this.#pinch();

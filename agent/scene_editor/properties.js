@@ -81,8 +81,11 @@ export class Properties {
     const problem = element("p", { class: "problem", id: `${id}-problem`, lang: "en", dir: "ltr" });
     const help = editor.hasText(`help_${key}`) ? element("p", { class: "hint", id: `${id}-help` }, editor.t(`help_${key}`)) : null;
     input.setAttribute("aria-describedby", `${id}-problem${help ? ` ${id}-help` : ""}`);
-    input.addEventListener(kind === "text" || kind === "number" ? "input" : "change", () => this.#changed(selection, key, kind, input));
-    input.addEventListener("change", () => editor.document.endStep());
+    if (kind === "text" || kind === "number") input.addEventListener("input", () => this.#changed(selection, key, kind, input));
+    input.addEventListener("change", () => {
+      this.#changed(selection, key, kind, input);
+      editor.document.endStep();
+    });
     const label = element("label", { for: id }, editor.t(`key_${key}`));
     const row = element("div", { class: `field ${kind}` }, ...(kind === "check" ? [input, label] : [label, input]), help, problem);
     if (key === "direction_deg") row.insertBefore(this.#arrowButton(selection), problem);

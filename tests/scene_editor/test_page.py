@@ -1,0 +1,359 @@
+"""The scene editor's page in a real browser."""
+
+import re
+from pathlib import Path
+
+import pytest
+from selenium.webdriver.common.keys import Keys
+
+from agent.detection.scene import load_scene
+from tests.scene_editor.browser import PHONE_PX, EditorPage
+from tests.scene_editor.conftest import STREET_SCENE, write_picture
+from tests.scene_editor.test_check import check_in_python
+
+pytestmark = pytest.mark.slow
+
+JUNCTION_MAX_CLICKS, JUNCTION_MAX_KEYS = 20, 40
+"""With a click a second and a key a second it takes a minute; the issue allows five."""
+TRIANGLE = ((0.2, 0.3), (0.6, 0.3), (0.4, 0.7))
+CROSSING = "[[zone]]\nname = \"z\"\npolygon = [[0.1, 0.1], [0.9, 0.9], [0.9, 0.1], [0.1, 0.9]]\n"
+HOSTILE = (
+    "<script>window.hostile = 1</script>",
+    "<img src=x onerror='window.hostile = 1'>",
+    "\"'&amp;</text><script>",
+    "\u202eevil\u202c \u200f\u2067abc",
+    "${window.hostile = 1} {name}",
+)
+
+
+def close_to(place: tuple[float, float], expected: tuple[float, float]) -> bool:
+    return all(abs(a - b) < 0.004 for a, b in zip(place, expected, strict=True))
+
+
+def test_a_junction_is_drawn_with_few_clicks_and_keys(editor: EditorPage, tmp_path: Path) -> None:
+    # The name of a new line or zone is selected: typing replaces it.
+    for name, begin, end in (("north arm", (0.2, 0.45), (0.8, 0.45)), ("east arm", (0.7, 0.3), (0.7, 0.8))):
+        editor.click("draw-line")
+        editor.drag(begin, end)
+        editor.press(name)
+    editor.click("draw-zone")
+    editor.click_at((0.3, 0.5), (0.65, 0.5), (0.8, 0.9), (0.15, 0.9), (0.3, 0.5))
+    editor.press("middle")
+    editor.click("draw-mask")
+    editor.drag((0.02, 0.05), (0.2, 0.35))
+    assert editor.clicks <= JUNCTION_MAX_CLICKS, editor.clicks
+    assert editor.keys <= JUNCTION_MAX_KEYS, editor.keys
+    saved = tmp_path / "scene.toml"
+    saved.write_text(editor.save("scene.toml"), encoding="utf-8")
+    scene = load_scene(saved)
+    assert [line.name for line in scene.line] == ["north arm", "east arm"]
+    assert (scene.zone[0].name, len(scene.zone[0].polygon)) == ("middle", 4)
+    (mask,) = scene.mask
+    assert close_to((mask.polygon[0].x, mask.polygon[0].y), (0.02, 0.05))
+    assert close_to((mask.polygon[2].x, mask.polygon[2].y), (0.2, 0.35))
+    assert editor.find(".check").get_attribute("data-level") == "good"
+
+
+def test_each_key_of_a_zone_is_set_and_removed_in_the_form(editor: EditorPage) -> None:
+    editor.click("draw-zone")
+    editor.drag((0.2, 0.3), (0.7, 0.8))
+    editor.find("[name=kind] option[value=queue]").click()
+    for name, value in (
+        ("queue_min_count", "4"), ("stopped_after_s", "20"), ("dwell_after_s", "600.5"), ("crowd_min_count", "10"), ("direction_deg", "238"),
+    ):  # fmt: skip
+        editor.type_into(name, value)
+    editor.find("#field-events").click()
+    for label in ("person", "bicycle"):
+        editor.find(f"#label-{label}").click()
+    text = editor.scene_text()
+    for row in (
+        'kind = "queue"', "queue_min_count = 4", "stopped_after_s = 20", "dwell_after_s = 600.5", "crowd_min_count = 10",
+        "direction_deg = 238", "events = false", 'labels = ["motorcycle", "car", "bus", "truck"]',
+    ):  # fmt: skip
+        assert row in text
+    assert check_in_python(text) is None
+    editor.find("[name=kind] option[value=pavement]").click()
+    editor.find("#field-events").click()
+    for label in ("person", "bicycle"):
+        editor.find(f"#label-{label}").click()
+    for key in ("queue_min_count", "events", "labels"):
+        assert key not in editor.scene_text()
+    editor.find("[name=stopped_after_s]").clear()
+    assert "stopped_after_s" not in editor.scene_text()
+
+
+def test_the_arrow_of_a_direction_is_dragged(editor: EditorPage) -> None:
+    editor.click("draw-zone")
+    editor.drag((0.2, 0.3), (0.7, 0.8))
+    editor.click("arrow")
+    assert "direction_deg = 90" in editor.scene_text()
+    x, y = editor.handle_place("direction")
+    editor.drag((x, y), (0.8, 0.55))
+    assert "direction_deg = 0" in editor.scene_text()
+    editor.click("arrow")
+    assert "direction_deg" not in editor.scene_text()
+
+
+def test_a_line_shows_both_directions_and_swaps_them(editor: EditorPage) -> None:
+    editor.click("draw-line")
+    editor.drag((0.2, 0.5), (0.8, 0.5))
+    editor.type_into("forward_name", "down")
+    script = """
+        const [forward, backward] = ["forward", "backward"].map((name) => document.querySelector(`.arrow.${name}`).getBoundingClientRect());
+        return [forward.top, backward.top];
+    """
+    forward, backward = editor.run(script)
+    assert forward > backward, "forward is to the right hand: down the picture"
+    editor.click("swap_directions")
+    forward, backward = editor.run(script)
+    assert forward < backward
+    assert editor.run("return [...document.querySelectorAll('.direction-name')].map((e) => e.textContent)") == ["down", "backward"]  # fmt: skip
+
+
+def test_handles_move_add_and_remove_corners(editor: EditorPage) -> None:
+    editor.click("draw-mask")
+    editor.click_at(*TRIANGLE, TRIANGLE[0])
+    editor.drag(editor.handle_place("mask-0-corner-1"), (0.8, 0.2))
+    assert close_to(editor.handle_place("mask-0-corner-1"), (0.8, 0.2))
+    editor.drag(editor.handle_place("mask-0-middle-0"), (0.5, 0.1))
+    assert editor.scene_text().count("[0.") + editor.scene_text().count("[1,") >= 4
+    assert len(editor.find_all(".handle.corner")) == 4
+    # The whole mask is dragged by its inside.
+    before = editor.handle_place("mask-0-corner-0")
+    editor.drag((0.45, 0.4), (0.5, 0.45))
+    after = editor.handle_place("mask-0-corner-0")
+    assert close_to(after, (before[0] + 0.05, before[1] + 0.05))
+
+
+def test_points_snap_to_corners_and_to_the_pictures_edge(editor: EditorPage) -> None:
+    editor.click("draw-mask")
+    editor.drag((0.003, 0.005), (0.3, 0.3))
+    assert "[[0, 0]," in editor.scene_text()
+    corner = re.findall(r"polygon = \[\[0, 0\], \[[^]]*\], (\[[^]]*\])", editor.scene_text())[0]
+    editor.click("draw-ignore")
+    editor.drag((0.304, 0.306), (0.6, 0.6))
+    assert f"[[ignore]]\npolygon = [{corner}" in editor.scene_text()
+    editor.click("snap")
+    editor.click("draw-ignore")
+    editor.drag((0.304, 0.306), (0.5, 0.6))
+    assert editor.scene_text().count(corner) == 2
+
+
+def test_undo_and_redo(editor: EditorPage) -> None:
+    editor.click("draw-line")
+    editor.drag((0.2, 0.5), (0.8, 0.5))
+    editor.press("renamed")
+    named = editor.scene_text()
+    editor.click("delete_element")
+    assert editor.scene_text() == ""
+    editor.click("undo")
+    assert editor.scene_text() == named
+    for _ in range(2):
+        editor.click("undo")
+    assert editor.scene_text() == ""
+    assert not editor.find("[data-action=undo]").is_enabled()
+    for _ in range(2):
+        editor.click("redo")
+    assert editor.scene_text() == named
+
+
+def test_everything_is_done_by_keys_alone(editor: EditorPage) -> None:
+    editor.run("document.querySelector('.stage').focus()")
+    editor.press("l", Keys.ENTER, *[Keys.ARROW_LEFT] * 10, Keys.ENTER)
+    assert editor.elements() == []
+    editor.press(*[Keys.ARROW_RIGHT] * 20, Keys.ENTER, "by keys")
+    assert editor.elements() == ["by keys"]
+    # The first handle, from the list of elements.
+    editor.run("document.querySelector('.elements button').focus()")
+    editor.press(Keys.ENTER)
+    assert editor.run("return document.activeElement.dataset.handle") == "line-0-corner-0"
+    before = editor.handle_place("line-0-corner-0")
+    editor.press(*[Keys.ARROW_UP] * 5)
+    after = editor.handle_place("line-0-corner-0")
+    assert after[1] < before[1] - 0.02
+    assert editor.run("return document.activeElement.dataset.handle") == "line-0-corner-0"
+    # Five steps in a row are one step of undo.
+    editor.press_with(Keys.CONTROL, "z")
+    assert close_to(editor.handle_place("line-0-corner-0"), before)
+    editor.press(Keys.ESCAPE, "m", Keys.ENTER, Keys.ENTER)
+    editor.press(*[Keys.ARROW_RIGHT] * 8, Keys.ENTER, *[Keys.ARROW_DOWN] * 8, Keys.ENTER, Keys.ENTER)
+    assert editor.elements() == ["by keys", "Mask 1"]
+    editor.run("document.querySelector('[data-handle=\"mask-0-middle-0\"]').focus()")
+    editor.press(Keys.ENTER)
+    assert len(editor.find_all(".handle.corner")) == 4
+    editor.press(Keys.DELETE)
+    assert len(editor.find_all(".handle.corner")) == 3
+    editor.press(Keys.DELETE)
+    assert "three corners" in editor.status()
+    assert check_in_python(editor.scene_text()) is None
+
+
+def test_the_focus_reaches_each_part_by_tab(editor: EditorPage, street_page: Path) -> None:
+    editor.open(street_page)
+    seen = []
+    editor.run("document.querySelector('[data-lang=en]').focus()")
+    for _ in range(40):
+        editor.press(Keys.TAB)
+        seen.append(
+            editor.run(
+                "const e = document.activeElement; return e.dataset.action ?? e.dataset.row ?? e.id ?? e.className"
+            )
+        )
+    for name in ("draw-zone", "snap", "zoom_in", "open", "save", "zone-1", "tab-element"):
+        assert name in seen
+
+
+def test_a_finger_draws_moves_and_zooms(editor: EditorPage) -> None:
+    editor.click("draw-zone")
+    for place in (*TRIANGLE, TRIANGLE[0]):
+        editor.tap(place)
+    assert editor.elements() == ["zone 1"]
+    # The keyboard of a phone would cover the picture.
+    assert editor.run("return document.activeElement.tagName") != "INPUT"
+    editor.swipe(editor.handle_place("zone-0-corner-2"), (0.5, 0.8))
+    assert close_to(editor.handle_place("zone-0-corner-2"), (0.5, 0.8))
+    width_px = editor.picture_width_px()
+    editor.pinch((0.5, 0.5), 100, 200)
+    assert editor.picture_width_px() > 1.7 * width_px
+    editor.click("draw-mask")
+    editor.swipe((0.4, 0.45), (0.6, 0.6))
+    assert editor.elements() == ["zone 1", "Mask 1"]
+    # A shape is finished and given up without keys.
+    editor.click("draw-ignore")
+    for place in ((0.4, 0.4), (0.6, 0.4), (0.6, 0.6)):
+        editor.tap(place)
+    editor.click("draw_back")
+    editor.tap((0.5, 0.6))
+    editor.click("draw_finish")
+    assert editor.elements() == ["zone 1", "Mask 1", "Ignored area 1"]
+
+
+def test_the_text_and_the_picture_follow_each_other(editor: EditorPage, street_page: Path) -> None:
+    editor.open(street_page)
+    text = editor.scene_text()
+    assert text == STREET_SCENE.read_text(encoding="utf-8")
+    editor.set_scene_text(text.replace('"left lane"', '"bus lane"'))
+    assert "bus lane" in editor.elements()
+    editor.find("[data-row=zone-0]").click()
+    editor.drag(editor.handle_place("zone-0-corner-3"), (0.1, 0.7))
+    after = editor.scene_text()
+    kept = [line for line in after.splitlines() if "#" in line]
+    assert kept == [line for line in text.splitlines() if "#" in line]
+    changed = set(after.splitlines()) - set(text.splitlines())
+    assert len(changed) == 2, "the name and the polygon"
+
+
+def test_a_text_that_is_not_toml_keeps_the_picture_and_is_named(editor: EditorPage) -> None:
+    editor.click("draw-line")
+    editor.drag((0.2, 0.5), (0.8, 0.5))
+    good = editor.scene_text()
+    editor.set_scene_text(f"{good}[[zone]\n")
+    assert editor.elements() == ["line 1"]
+    assert "not valid TOML" in editor.findings()[0]
+    editor.drag(editor.handle_place("line-0-corner-0"), (0.3, 0.6))
+    assert "Not changed" in editor.status()
+    assert editor.scene_text() == f"{good}[[zone]\n"
+
+
+def test_mistakes_have_the_messages_of_the_box(editor: EditorPage) -> None:
+    editor.set_scene_text(CROSSING)
+    assert editor.findings() == [f"scene.toml: {check_in_python(CROSSING)}"]
+    assert "A box refuses this scene" in editor.find(".check .summary").text
+    editor.find(".findings button").click()
+    editor.settle()
+    assert editor.find("[name=name]").get_attribute("value") == "z"
+    editor.type_into("dwell_after_s", "0")
+    assert editor.findings() == ["scene.toml: zone[0].dwell_after_s = 0: allowed: above 0"]
+    assert editor.find("#field-dwell_after_s").get_attribute("aria-invalid") == "true"
+    assert "above 0" in editor.find("#field-dwell_after_s-problem").text
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_name_is_a_text(editor: EditorPage, name: str) -> None:
+    editor.click("draw-line")
+    editor.drag((0.2, 0.5), (0.8, 0.5))
+    editor.run(
+        "const f = document.querySelector('[name=name]'); f.value = arguments[0]; f.dispatchEvent(new Event('input'))",
+        name,
+    )
+    editor.settle()
+    assert editor.run("return document.querySelector('.elements bdi').textContent") == name
+    assert editor.run("return document.querySelector('text.name').textContent") == name
+    assert editor.run("return window.hostile") is None
+    assert check_in_python(editor.scene_text()) is None
+
+
+def test_pictures_and_scenes_are_opened_and_others_refused(
+    editor: EditorPage, tmp_path: Path
+) -> None:
+    picture = write_picture(tmp_path / "other.png", 640, 480)
+    scene = tmp_path / "<b>mine.toml"
+    scene.write_text("# mine\n[[mask]]\npolygon = [[0, 0], [1, 0], [1, 1]]\n")
+    editor.open_files(picture, scene)
+    assert editor.elements() == ["Mask 1"]
+    assert editor.find(".file-name").text == "<b>mine.toml"
+    assert editor.run("return document.querySelector('svg.picture image').getAttribute('width')") == "640"  # fmt: skip
+    for name, content, words in (
+        ("torn.jpg", b"no picture", "not a whole picture"),
+        ("latin.toml", b"# caf\xe9\n", "not UTF-8"),
+        ("run.exe", b"MZ", "allowed: a picture"),
+        ("large.toml", b"#" * 1_048_577, "too large"),
+    ):
+        file = tmp_path / name
+        file.write_bytes(content)
+        editor.open_files(file)
+        assert words in editor.status(), name
+    assert editor.elements() == ["Mask 1"]
+
+
+def test_saving_marks_the_scene_as_saved(editor: EditorPage) -> None:
+    editor.click("draw-mask")
+    editor.drag((0.2, 0.2), (0.5, 0.5))
+    assert editor.find(".file-name").text.startswith("•")
+    assert editor.save("scene.toml") == editor.scene_text()
+    assert editor.find(".file-name").text == "scene.toml"
+    editor.press_with(Keys.CONTROL, "s")
+
+
+def test_arabic_is_mirrored_but_the_picture_is_not(editor: EditorPage, street_page: Path) -> None:
+    editor.open(street_page)
+    place = "return document.querySelector(arguments[0]).getBoundingClientRect().x"
+    assert editor.run(place, ".side") > editor.run(place, ".stage")
+    corner = editor.run(place, ".element.line .shape")
+    offset = corner - editor.run(place, ".stage")
+    editor.choose_language("ar")
+    assert editor.run("return document.documentElement.dir") == "rtl"
+    assert editor.run(place, ".side") < editor.run(place, ".stage")
+    mirrored = editor.run(place, ".element.line .shape") - editor.run(place, ".stage")
+    assert abs(mirrored - offset) < 1
+    assert "محرّر المشهد" in editor.find("h1").text
+
+
+@pytest.mark.parametrize("language", ["en", "fr", "ar"])
+def test_a_phone_of_360_px_shows_all_of_it(editor: EditorPage, street_page: Path, language: str) -> None:
+    editor.open(street_page)
+    editor.set_screen(*PHONE_PX)
+    editor.choose_language(language)
+    editor.find("[data-row=zone-0]").click()
+    editor.settle()
+    assert editor.run("return document.documentElement.scrollWidth") <= PHONE_PX[0]
+    small = editor.run(
+        "return [...document.querySelectorAll('.scene-editor button')].filter((b) => b.offsetParent && Math.min(b.offsetWidth, b.offsetHeight) < 24).length"
+    )
+    assert small == 0
+
+
+def test_the_policy_allows_no_request(editor: EditorPage, empty_page: Path) -> None:
+    policy = re.findall(r'Content-Security-Policy" content="([^"]*)"', empty_page.read_text(encoding="utf-8"))[0]  # fmt: skip
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    assert rules["default-src"] == "'none'"
+    assert re.fullmatch(r"'sha256-[^']*'", rules["script-src"])
+    assert re.fullmatch(r"'sha256-[^']*'", rules["style-src"])
+    assert set(rules["img-src"].split()) == {"data:", "blob:"}
+    blocked = editor.driver.execute_async_script(
+        "const done = arguments[0]; fetch('https://example.org/').then(() => done('sent'), () => done('blocked'))"
+    )
+    assert blocked == "blocked"
+    # The refusal is logged: it is the one message of this test.
+    assert any("Content Security Policy" in message for message in editor.console_messages())
+    assert editor.foreign_requests() == []
