@@ -10,6 +10,7 @@ import hashlib
 import posixpath
 import re
 import string
+from collections.abc import Callable
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -17,9 +18,10 @@ from typing import Any
 import msgspec
 
 LANGUAGES = ("en", "fr", "ar")
-_ENTRY = "main.js"
 _IMPORT = re.compile(r'^import \{([^}]*)\} from "(\.{1,2}/[^"]+)";\n', re.MULTILINE)
-_EXPORTED = re.compile(r"^export (?=(?:async function|function\*?|class|const) (\w+))", re.MULTILINE)
+_EXPORTED = re.compile(
+    r"^export (?=(?:async function|function\*?|class|const) (\w+))", re.MULTILINE
+)
 _EXPORT_LIST = re.compile(r"\bexport ?\{([^}]*)\};?\s*\Z")
 _UNKNOWN_FORM = re.compile(r"^(?:import|export)\b.*|\bimport\(.*|</script.*", re.MULTILINE)
 
@@ -67,9 +69,17 @@ def assemble_page(
 
 @cache
 def assemble_program() -> str:
-    """Return all modules as one program. Raises: AssemblyError."""
+    """Return all modules of the page as one program. Raises: AssemblyError."""
+    return link_modules("main.js", read_source)
+
+
+def link_modules(entry: str, read: Callable[[str], str]) -> str:
+    """Return a module and all that it imports as one program; `read` returns the source of a path.
+
+    Raises: AssemblyError for a form of import or export that is not translated, and for a circle.
+    """
     bodies: dict[str, str] = {}
-    _add_module(_ENTRY, bodies, ())
+    _add_module(entry, read, bodies, ())
     return "".join(bodies.values())
 
 
@@ -83,16 +93,18 @@ def load_texts(language: str) -> dict[str, str]:
     return msgspec.json.decode(read_source(f"texts/{language}.json"), type=dict[str, str])  # noqa: TID251 - the package's
 
 
-def _add_module(path: str, bodies: dict[str, str], importers: tuple[str, ...]) -> None:
+def _add_module(
+    path: str, read: Callable[[str], str], bodies: dict[str, str], importers: tuple[str, ...]
+) -> None:
     if path in importers:
         raise AssemblyError(f"{path}: imports itself through {' > '.join(importers)}")
     if path in bodies:
         return
-    source = read_source(path)
+    source = read(path)
     imports = []
     for names, target in _IMPORT.findall(source):
         imported = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
-        _add_module(imported, bodies, (*importers, path))
+        _add_module(imported, read, bodies, (*importers, path))
         imports.append(f"const {{{_rename(names)}}} = {_identifier(imported)};\n")
     exports = [*_EXPORTED.findall(source)]
     for names in _EXPORT_LIST.findall(source):
@@ -110,7 +122,8 @@ def _rename(names: str, *, exporting: bool = False) -> str:
     """Return `a as b` as JavaScript's `a: b`; for an export, whose outer name comes second, as `b: a`."""
     pairs = [name.split(" as ") for name in names.split(",") if name.strip()]
     return ", ".join(
-        ": ".join(part.strip() for part in (reversed(pair) if exporting else pair)) for pair in pairs
+        ": ".join(part.strip() for part in (reversed(pair) if exporting else pair))
+        for pair in pairs
     )
 
 

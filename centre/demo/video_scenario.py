@@ -153,9 +153,7 @@ class VideoScenario:
         if self._first_frame is None:
             return
         try:
-            self._files.picture.write_bytes(
-                encode_snapshot(self._first_frame, _MAX_PICTURE_BYTES)
-            )
+            self._files.picture.write_bytes(encode_snapshot(self._first_frame, _MAX_PICTURE_BYTES))
         except OSError as error:
             raise UserError(f"{self._files.picture}: {error.strerror or error}") from error
 

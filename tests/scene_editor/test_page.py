@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 JUNCTION_MAX_CLICKS, JUNCTION_MAX_KEYS = 20, 40
 """With a click a second and a key a second it takes a minute; the issue allows five."""
 TRIANGLE = ((0.2, 0.3), (0.6, 0.3), (0.4, 0.7))
-CROSSING = "[[zone]]\nname = \"z\"\npolygon = [[0.1, 0.1], [0.9, 0.9], [0.9, 0.1], [0.1, 0.9]]\n"
+CROSSING = '[[zone]]\nname = "z"\npolygon = [[0.1, 0.1], [0.9, 0.9], [0.9, 0.1], [0.1, 0.9]]\n'
 HOSTILE = (
     "<script>window.hostile = 1</script>",
     "<img src=x onerror='window.hostile = 1'>",
@@ -32,7 +32,10 @@ def close_to(place: tuple[float, float], expected: tuple[float, float]) -> bool:
 
 def test_a_junction_is_drawn_with_few_clicks_and_keys(editor: EditorPage, tmp_path: Path) -> None:
     # The name of a new line or zone is selected: typing replaces it.
-    for name, begin, end in (("north arm", (0.2, 0.45), (0.8, 0.45)), ("east arm", (0.7, 0.3), (0.7, 0.8))):
+    for name, begin, end in (
+        ("north arm", (0.2, 0.45), (0.8, 0.45)),
+        ("east arm", (0.7, 0.3), (0.7, 0.8)),
+    ):
         editor.click("draw-line")
         editor.drag(begin, end)
         editor.press(name)
@@ -176,7 +179,9 @@ def test_everything_is_done_by_keys_alone(editor: EditorPage) -> None:
     editor.press_with(Keys.CONTROL, "z")
     assert close_to(editor.handle_place("line-0-corner-0"), before)
     editor.press(Keys.ESCAPE, "m", Keys.ENTER, Keys.ENTER)
-    editor.press(*[Keys.ARROW_RIGHT] * 8, Keys.ENTER, *[Keys.ARROW_DOWN] * 8, Keys.ENTER, Keys.ENTER)
+    editor.press(
+        *[Keys.ARROW_RIGHT] * 8, Keys.ENTER, *[Keys.ARROW_DOWN] * 8, Keys.ENTER, Keys.ENTER
+    )
     assert editor.elements() == ["by keys", "Mask 1"]
     editor.run("document.querySelector('[data-handle=\"mask-0-middle-0\"]').focus()")
     editor.press(Keys.ENTER)
@@ -330,7 +335,9 @@ def test_arabic_is_mirrored_but_the_picture_is_not(editor: EditorPage, street_pa
 
 
 @pytest.mark.parametrize("language", ["en", "fr", "ar"])
-def test_a_phone_of_360_px_shows_all_of_it(editor: EditorPage, street_page: Path, language: str) -> None:
+def test_a_phone_of_360_px_shows_all_of_it(
+    editor: EditorPage, street_page: Path, language: str
+) -> None:
     editor.open(street_page)
     editor.set_screen(*PHONE_PX)
     editor.choose_language(language)

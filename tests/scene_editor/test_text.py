@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from tests.scene_editor.node_runner import NodeScript
 
-STREET = (
-    Path(__file__).parents[2] / "centre" / "demo" / "scenes" / "street.toml"
-).read_text(encoding="utf-8")
+STREET = (Path(__file__).parents[2] / "centre" / "demo" / "scenes" / "street.toml").read_text(
+    encoding="utf-8"
+)
 SCENE = """\
 # The junction of two streets, drawn in May.
 
@@ -82,7 +82,9 @@ def test_a_moved_corner_keeps_the_comments_beside_the_others(editing: NodeScript
 def test_a_new_key_is_written_to_its_own_table(editing: NodeScript) -> None:
     text = edited(editing, SCENE, ["set", "mask", 0, "polygon", TRIANGLE])
     text = edited(editing, text, ["set", "zone", 0, "stopped_after_s", 20])
-    assert text.index("direction_deg") < text.index("stopped_after_s = 20") < text.index("# windows")
+    assert (
+        text.index("direction_deg") < text.index("stopped_after_s = 20") < text.index("# windows")
+    )
     assert comments(text) == comments(SCENE)
 
 
@@ -109,7 +111,9 @@ def test_a_new_element_follows_those_of_its_kind(editing: NodeScript) -> None:
 def test_tables_within_a_list_are_changed_too(editing: NodeScript) -> None:
     text = edited(editing, INLINE, ["set", "line", 0, "name", "b"])
     assert text == INLINE.replace('"a"', '"b"')
-    text = edited(editing, INLINE, ["add", "line", 0, "", {"name": "b", "from": [0, 1], "to": [1, 0]}])
+    text = edited(
+        editing, INLINE, ["add", "line", 0, "", {"name": "b", "from": [0, 1], "to": [1, 0]}]
+    )
     assert [line["name"] for line in tomllib.loads(text)["line"]] == ["a", "b"]
     assert comments(text) == ["# one"]
 
@@ -136,10 +140,24 @@ VALUES = st.sampled_from(
 )
 LISTS = st.sampled_from(["line", "zone", "mask", "ignore"])
 EDITS = st.one_of(
-    st.tuples(st.just("add"), LISTS, st.just(0), st.just(""), st.lists(POINTS, min_size=3, max_size=5)),
+    st.tuples(
+        st.just("add"), LISTS, st.just(0), st.just(""), st.lists(POINTS, min_size=3, max_size=5)
+    ),
     st.tuples(st.just("remove"), LISTS, st.integers(0, 3), st.just(""), st.none()),
-    st.tuples(st.just("unset"), LISTS, st.integers(0, 3), st.sampled_from(["name", "events", "direction_deg"]), st.none()),
-    st.tuples(st.just("set"), LISTS, st.integers(0, 3), st.just("polygon"), st.lists(POINTS, min_size=1, max_size=6)),
+    st.tuples(
+        st.just("unset"),
+        LISTS,
+        st.integers(0, 3),
+        st.sampled_from(["name", "events", "direction_deg"]),
+        st.none(),
+    ),
+    st.tuples(
+        st.just("set"),
+        LISTS,
+        st.integers(0, 3),
+        st.just("polygon"),
+        st.lists(POINTS, min_size=1, max_size=6),
+    ),
     st.tuples(st.just("set"), LISTS, st.integers(0, 3), st.just(""), VALUES),
 )
 
@@ -165,7 +183,9 @@ def applied(tables: dict[str, Any], edit: tuple[Any, ...]) -> list[Any] | None:
 
 
 @settings(max_examples=150)
-@given(text=st.sampled_from([SCENE, STREET, INLINE, ""]), edits=st.lists(EDITS, min_size=1, max_size=8))
+@given(
+    text=st.sampled_from([SCENE, STREET, INLINE, ""]), edits=st.lists(EDITS, min_size=1, max_size=8)
+)
 def test_any_edits_give_their_tables_and_keep_the_comments(
     editing: NodeScript, text: str, edits: list[tuple[Any, ...]]
 ) -> None:
