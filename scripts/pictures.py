@@ -33,8 +33,10 @@ from agent.detection.scene import load_scene
 from centre import draw
 from centre.cli.watch import WatchOptions, receiving_screen
 from centre.replay import ReplayRequest, replay
+from centre.scene_page import write_scene_page
 from centre.store import CentreStore
 from scripts.terminal_window import TerminalWindow
+from tests.scene_editor.browser import PHONE_PX, EditorPage
 from tests.vectors.browser import VerifierPage
 from tests.vectors.street import StreetBox
 from tests.vectors.workbench import Workbench
@@ -49,6 +51,7 @@ MAX_WIDTH_PX = 1200
 JPEG_QUALITY = 82
 WATCH_COLUMNS, WATCH_ROWS = 112, 20
 PAGE_WIDTH_PX = 780
+EDITOR_WIDTH_PX, EDITOR_HEIGHT_PX = 1200, 780
 BLACK, MAX_BLACK_RATIO = 16, 0.01
 """The upper and lower edges of a panorama's frames are curved, and black beyond: such rows are cut off."""
 
@@ -71,11 +74,8 @@ def take_street(folder: Path) -> None:
 
 def take_scene(folder: Path) -> None:
     """The example of docs/scene.md, drawn on the rendered street."""
-    (example,) = re.findall(
-        r"^```toml\n(.*?)^```", (DOCS / "scene.md").read_text(), re.MULTILINE | re.DOTALL
-    )
     path = folder / "scene.toml"
-    path.write_text(example)
+    path.write_text(_scene_example())
     canvas, scene = _replayed_frame(folder, path, 42.6), load_scene(path)
     height_px, width_px = canvas.shape[:2]
     for text, polygon in (("mask", scene.mask[0].polygon), ("ignore", scene.ignore[0].polygon)):
@@ -84,6 +84,13 @@ def take_scene(folder: Path) -> None:
         left = round(x - draw.text_width_px(text, 14, bold=True) / 2)
         draw.draw_text(canvas, text, (left, round(y) + 5), 14, bold=True)
     _write_jpeg("scene.jpg", canvas)
+
+
+def _scene_example() -> str:
+    (example,) = re.findall(
+        r"^```toml\n(.*?)^```", (DOCS / "scene.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    return str(example)
 
 
 def _replayed_frame(folder: Path, scene: Path, at_s: float) -> npt.NDArray[Any]:
@@ -96,6 +103,36 @@ def _replayed_frame(folder: Path, scene: Path, at_s: float) -> npt.NDArray[Any]:
     with av.open(str(annotated)) as video:
         *_, last = video.decode(video=0)
     return last.to_ndarray(format="bgr24")
+
+
+def take_editor(folder: Path) -> None:
+    """The scene editor on the rendered street: an office screen in English, and a phone in Arabic."""
+    clip, picture, scene = folder / "street.mp4", folder / "street.png", folder / "scene.toml"
+    write_street_clip(clip, 26.5, 1280, 720)
+    with av.open(str(clip)) as video:
+        *_, last = video.decode(video=0)
+    cv2.imwrite(str(picture), last.to_ndarray(format="bgr24"))
+    scene.write_text(_scene_example())
+    page = EditorPage(write_scene_page(picture, scene), folder)
+    page.set_screen(EDITOR_WIDTH_PX, EDITOR_HEIGHT_PX)
+    page.find("[data-row=zone-0]").click()
+    page.settle()
+    _write_screenshot("scene-editor.jpg", page, EDITOR_WIDTH_PX, EDITOR_HEIGHT_PX)
+    page.open()
+    page.set_screen(*PHONE_PX, dark=True)
+    page.choose_language("ar")
+    page.find("[data-row=zone-2]").click()
+    page.run("scrollTo(0, 0)")
+    page.settle()
+    _write_screenshot("scene-editor-phone.jpg", page, *PHONE_PX)
+    page.close()
+
+
+def _write_screenshot(name: str, page: EditorPage, width_px: int, height_px: int) -> None:
+    clip = {"x": 0, "y": 0, "width": width_px, "height": height_px, "scale": 1}
+    options = {"format": "jpeg", "quality": JPEG_QUALITY, "clip": clip}
+    shot = page.driver.execute_cdp_cmd("Page.captureScreenshot", options)
+    (DOCS / name).write_bytes(base64.b64decode(shot["data"]))
 
 
 def take_panorama(folder: Path) -> None:
@@ -271,6 +308,7 @@ def _write_jpeg(name: str, picture: npt.NDArray[Any]) -> None:
 PICTURES: dict[str, Callable[[Path], None]] = {
     "street": take_street,
     "scene": take_scene,
+    "editor": take_editor,
     "panorama": take_panorama,
     "console": take_console,
     "graphics": take_graphics,
