@@ -319,7 +319,7 @@ export class Editor {
     const point = roundPoint(this.viewport.toPicture(place.x, place.y));
     if (!this.isSnapping) return point;
     const own = handle ? this.selection : null;
-    const corners = drawnElements(this.document.tables).filter((each) => !own || each.list !== own.list || each.index !== own.index).flatMap(({ points }) => points);
+    const corners = drawnElements(this.document.placed).filter((each) => !own || each.list !== own.list || each.index !== own.index).flatMap(({ points }) => points);
     const options = { corners: [...corners, ...this.tool?.snapPoints ?? []], previous: this.tool?.previous ?? null, scale: this.viewport.pxPerPicture, isTouch };
     return snapPoint(point, options).point;
   }

@@ -2,6 +2,7 @@
 
 import { element } from "./dom.js";
 import { tableAt } from "./elements.js";
+import { isInMetres } from "./scene_metres.js";
 import { LABELS, LINE_DEFAULTS, ZONE_DEFAULTS, ZONE_KINDS } from "./scene_schema.js";
 
 const FIELDS = {
@@ -50,6 +51,7 @@ export class Properties {
       return;
     }
     this.node.append(element("h3", {}, editor.t(`list_${selection.list}`)), element("p", { class: "hint" }, editor.t(`about_${selection.list}`)));
+    if (isInMetres(selection.list, table)) this.node.append(element("p", { class: "hint" }, editor.t("in_metres")));
     for (const [key, kind] of FIELDS[selection.list]) this.node.append(this.#field(selection, key, kind));
     const buttons = element("div", { class: "buttons" });
     if (selection.list === "line") buttons.append(this.#button("swap_directions", () => this.#swap(selection)));
@@ -160,6 +162,7 @@ export class Properties {
   /** Forward becomes backward: the ends of the line change places. */
   #swap(selection) {
     const table = tableAt(this.editor.document.tables, selection);
-    this.editor.changeTable(selection, { ...table, from: table.to, to: table.from }, true);
+    const ends = isInMetres("line", table) ? { from_m: table.to_m, to_m: table.from_m } : { from: table.to, to: table.from };
+    this.editor.changeTable(selection, { ...table, ...ends }, true);
   }
 }

@@ -3,7 +3,8 @@
 
 import { isSamePoint, isSelfIntersecting, MIN_AREA, polygonArea } from "./geometry.js";
 import { formatFloat, formatPoints, formatString, formatValue } from "./python_format.js";
-import { LINE_DEFAULTS, SCENE, ZONE_DEFAULTS } from "./scene_schema.js";
+import { placeMetres, readGround } from "./scene_metres.js";
+import { GROUND, LINE_DEFAULTS, SCENE, ZONE_DEFAULTS } from "./scene_schema.js";
 
 const BARE_KEY = /^[A-Za-z0-9_-]+$/;
 const TYPE_WORDS = { str: "a text", int: "a whole number", float: "a number", bool: "true or false", table: "a table", list: "a list", tuple: "a list" };
@@ -19,9 +20,22 @@ const BOUNDS = [
  * file with whole numbers as BigInt, `location` the name that begins each message.
  */
 export function checkScene(tables, location) {
-  let found = [...typeErrors(tables, SCENE, [])];
-  if (!found.length) found = [...sceneErrors(tables)];
+  const { placed, errors } = placeMetres(tables, findPlaceMistake);
+  let found = errors;
+  if (!found.length) found = [...typeErrors(placed, SCENE, [])];
+  if (!found.length) found = [...sceneErrors(placed)];
   return found.map(({ path, text }) => ({ path, message: `${location}: ${text}` }));
+}
+
+/** The tables with everything that is in metres placed on the picture, as far as it can be. */
+export const placeScene = (tables) => placeMetres(tables, findPlaceMistake).placed;
+
+/** The first mistake of what the place of an element in metres depends on: its own keys, or the marks. */
+function findPlaceMistake(list, value, path) {
+  const types = list === "ground" ? [[GROUND, value, path]]
+    : ["from_m", "to_m", "polygon_m"].filter((key) => Object.hasOwn(value, key)).map((key) => [SCENE.fields[list].item.fields[key], value[key], [...path, key]]);
+  for (const [type, each, at] of types) for (const mistake of typeErrors(each, type, at)) return mistake;
+  return null;
 }
 
 // ---- types and limits
@@ -112,8 +126,10 @@ function joinPath(path) {
 
 // ---- what no single value shows
 
-function* sceneErrors({ line = [], zone = [], mask = [], ignore = [] }) {
+function* sceneErrors({ line = [], zone = [], mask = [], ignore = [], ground }) {
   yield* nameErrors(line, zone);
+  const { mistake } = ground === undefined ? {} : readGround({ ground }, () => null);
+  if (mistake) yield mistake;
   for (const [index, table] of line.entries()) yield* lineErrors(table, index);
   for (const [index, table] of zone.entries()) {
     yield* polygonErrors(table.polygon, ["zone", index]);

@@ -1,6 +1,6 @@
 // The scene that is edited: its TOML text, its tables, its mistakes, undo. The text is the truth; comments are kept.
 
-import { checkScene } from "./scene_check.js";
+import { checkScene, placeScene } from "./scene_check.js";
 import { parseToml, patchToml } from "./toml_text.js";
 
 const MAX_UNDO_STEPS = 500;
@@ -16,6 +16,7 @@ export class SceneDocument {
   constructor(text, name) {
     this.name = name;
     this.tables = {};
+    this.placed = {};
     this.#savedText = text;
     this.#read(text);
   }
@@ -82,6 +83,7 @@ export class SceneDocument {
     try {
       const { tables, typed } = parseToml(text);
       this.tables = tables;
+      this.placed = placeScene(tables);
       this.syntaxError = null;
       this.errors = checkScene(typed, this.name);
     } catch (error) {

@@ -17,6 +17,10 @@ export const ZONE_KINDS = ["carriageway", "pavement", "queue", "any"];
 
 const LABEL_LIST = { kind: "list", item: { kind: "literal", values: LABELS }, minLength: 1 };
 const CORNERS = { kind: "list", item: POINT, minLength: 3, maxLength: 64 };
+const METRES = { kind: "float", ge: -10000, le: 10000 };
+const GROUND_POINT = { kind: "tuple", items: [METRES, METRES] };
+const GEO_POSITION = { kind: "tuple", items: [{ kind: "float", ge: -85, le: 85 }, { kind: "float", ge: -180, le: 180 }] };
+const GROUND_CORNERS = { kind: "list", item: GROUND_POINT, minLength: 3, maxLength: 48 };
 const BOOL = { kind: "bool" };
 const required = (type) => ({ ...type, required: true });
 
@@ -26,6 +30,8 @@ const LINE = {
     name: required(NAME),
     from: required(POINT),
     to: required(POINT),
+    from_m: GROUND_POINT,
+    to_m: GROUND_POINT,
     forward_name: NAME,
     backward_name: NAME,
     events: BOOL,
@@ -38,6 +44,7 @@ const ZONE = {
   fields: {
     name: required(NAME),
     polygon: required(CORNERS),
+    polygon_m: GROUND_CORNERS,
     kind: { kind: "literal", values: ZONE_KINDS },
     labels: LABEL_LIST,
     events: BOOL,
@@ -46,6 +53,23 @@ const ZONE = {
     stopped_after_s: SECONDS,
     direction_deg: { kind: "float", ge: 0, lt: 360 },
     queue_min_count: { kind: "int", ge: 1, le: 1000 },
+  },
+};
+
+const MARKED_POINT = { kind: "table", fields: { at: required(POINT), metres: GROUND_POINT, position: GEO_POSITION } };
+const KNOWN_LENGTH = {
+  kind: "table",
+  fields: { from: required(POINT), to: required(POINT), metres: required({ kind: "float", ge: 0.5, le: 1000 }) },
+};
+
+export const GROUND = {
+  kind: "table",
+  fields: {
+    point: { kind: "list", item: MARKED_POINT, minLength: 4, maxLength: 32 },
+    length: { kind: "list", item: KNOWN_LENGTH, minLength: 2, maxLength: 16 },
+    camera_height_m: { kind: "float", ge: 1, le: 100 },
+    straight: { kind: "list", item: { kind: "list", item: POINT, minLength: 3, maxLength: 32 }, minLength: 1, maxLength: 16 },
+    aspect: { kind: "float", ge: 0.2, le: 5 },
   },
 };
 
@@ -58,6 +82,7 @@ export const SCENE = {
     zone: { kind: "list", item: ZONE },
     mask: { kind: "list", item: AREA },
     ignore: { kind: "list", item: AREA },
+    ground: GROUND,
   },
 };
 

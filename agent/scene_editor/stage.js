@@ -122,6 +122,6 @@ export class Stage {
   }
 
   shownElements() {
-    return elementsWithPreview(this.editor.document.tables, this.editor.activePreview);
+    return elementsWithPreview(this.editor.document.placed, this.editor.activePreview);
   }
 }

@@ -81,6 +81,27 @@ VALUES = {
     "polygon": st.lists(POINTS, max_size=6),
     "kind": st.sampled_from([*get_args(ZoneKind), "road", 1]),
 }
+MARKS = [
+    {"at": [0.3, 0.6], "metres": [0, 0]},
+    {"at": [0.7, 0.6], "metres": [7, 0]},
+    {"at": [0.6, 0.4], "metres": [7.0, 15]},
+    {"at": [0.4, 0.4], "metres": [0, 15]},
+]
+LEVEL = [{**mark, "at": [mark["at"][0], 0.5]} for mark in MARKS]
+GROUNDS = st.sampled_from(
+    [
+        {"point": MARKS},
+        {"point": MARKS},
+        {"point": MARKS[:3]},
+        {"point": LEVEL},
+        {"aspect": 9},
+        5,
+        {},
+    ]
+)
+PLACES = st.lists(st.sampled_from([0, 3.5, 7, 12, 400, -10_001, "a"]), min_size=2, max_size=2)
+VALUES |= {"from_m": PLACES, "to_m": PLACES, "polygon_m": st.lists(PLACES, max_size=5)}
+PLACE_KEYS = ("from", "to", "from_m", "to_m", "polygon", "polygon_m")
 TABLES: dict[str, type[msgspec.Struct]] = {
     "line": scene.SceneLine,
     "zone": scene.Zone,
@@ -90,14 +111,34 @@ TABLES: dict[str, type[msgspec.Struct]] = {
 
 
 def rows(kind: type[msgspec.Struct]) -> st.SearchStrategy[dict[str, Any]]:
-    fields = msgspec.structs.fields(kind)
-    required = {f.encode_name: VALUES[f.encode_name] for f in fields if f.required}
-    optional = {f.encode_name: VALUES.get(f.encode_name, NUMBERS) for f in fields if not f.required}
-    return st.fixed_dictionaries(required, optional={**optional, "colour": st.just("red")})
+    fields = {
+        field.encode_name: VALUES.get(field.encode_name, NUMBERS)
+        for field in msgspec.structs.fields(kind)
+    }
+    given = [
+        {name: fields[name] for name in names}
+        for names in (["name", "from", "to"], ["from_m", "to_m"], ["polygon"], ["polygon_m"], [])
+        if set(names) <= fields.keys()
+    ]
+    others = {name: value for name, value in fields.items() if name not in PLACE_KEYS}
+    others["colour"] = st.just("red")
+    return st.one_of(
+        *(
+            st.fixed_dictionaries(
+                keys, optional={name: value for name, value in others.items() if name not in keys}
+            )
+            for keys in given
+        ),
+        st.fixed_dictionaries({}, optional={**fields, **others}),
+    )
 
 
 SCENES = st.fixed_dictionaries(
-    {}, optional={name: st.lists(rows(kind), max_size=3) for name, kind in TABLES.items()}
+    {},
+    optional={
+        **{name: st.lists(rows(kind), max_size=3) for name, kind in TABLES.items()},
+        "ground": GROUNDS,
+    },
 ).map(lambda tables: tomlkit.dumps({name: rows for name, rows in tables.items() if rows}))
 
 
