@@ -35,13 +35,17 @@ DEFAULT_SIZE_PX = (DEFAULT_COLUMNS, DEFAULT_ROWS)
 
 
 class PreviewPicture(msgspec.Struct, frozen=True, kw_only=True):
-    """A camera's newest picture, reduced to a small grey one, and the aim of the whole one."""
+    """A camera's newest picture, reduced to a small grey one, and the aim of the whole one.
+
+    `jpeg` is the whole picture in colour, empty if it was not requested.
+    """
 
     luma: Plane
     width_px: int
     height_px: int
     aim: LensAim
     readings: CameraReadings | None = None
+    jpeg: bytes = b""
 
 
 class CameraPreview(Protocol):
@@ -53,13 +57,12 @@ class CameraPreview(Protocol):
         ...
 
     def read(
-        self, timeout_s: float, size_px: tuple[int, int] = DEFAULT_SIZE_PX
+        self,
+        timeout_s: float,
+        size_px: tuple[int, int] = DEFAULT_SIZE_PX,
+        jpeg_max_bytes: int | None = None,
     ) -> PreviewPicture | None:
         """Return the next picture, within a size, or None if none came in time. Raises ConsoleError."""
-        ...
-
-    def read_jpeg(self, timeout_s: float, max_bytes: int) -> bytes | None:
-        """Return the next picture as a JPEG, or None if none came in time. Raises ConsoleError."""
         ...
 
     def close(self) -> None:
@@ -90,23 +93,23 @@ class AgentPreview:
         self._get_readings = get_readings
 
     def read(
-        self, timeout_s: float, size_px: tuple[int, int] = DEFAULT_SIZE_PX
+        self,
+        timeout_s: float,
+        size_px: tuple[int, int] = DEFAULT_SIZE_PX,
+        jpeg_max_bytes: int | None = None,
     ) -> PreviewPicture | None:
         """Request the next picture."""
         frame, self._first_frame = self._first_frame, None
-        if frame is None or size_px != DEFAULT_SIZE_PX:
-            frame = self._request(size_px, None)
+        if frame is None or size_px != DEFAULT_SIZE_PX or jpeg_max_bytes is not None:
+            frame = self._request(size_px, jpeg_max_bytes)
         return PreviewPicture(
             luma=frame.plane,
             width_px=frame.width_px,
             height_px=frame.height_px,
             aim=frame.aim,
             readings=self._get_readings(),
+            jpeg=frame.jpeg,
         )
-
-    def read_jpeg(self, timeout_s: float, max_bytes: int) -> bytes | None:
-        """Request the next picture as a JPEG."""
-        return self._request(DEFAULT_SIZE_PX, max_bytes).jpeg
 
     def _request(self, size_px: tuple[int, int], jpeg_max_bytes: int | None) -> PreviewFrame:
         try:
@@ -133,7 +136,10 @@ class DirectPreview:
         self._clock_ns = clock_ns
 
     def read(
-        self, timeout_s: float, size_px: tuple[int, int] = DEFAULT_SIZE_PX
+        self,
+        timeout_s: float,
+        size_px: tuple[int, int] = DEFAULT_SIZE_PX,
+        jpeg_max_bytes: int | None = None,
     ) -> PreviewPicture | None:
         """Return the newest picture that waits, or the next one."""
         frame = self._read_frame(timeout_s)
@@ -146,18 +152,8 @@ class DirectPreview:
             height_px=frame.height_px,
             aim=measure_aim(frame.y),
             readings=readings,
+            jpeg=b"" if jpeg_max_bytes is None else _encode(frame, jpeg_max_bytes),
         )
-
-    def read_jpeg(self, timeout_s: float, max_bytes: int) -> bytes | None:
-        """Return the newest picture that waits, or the next one, as a JPEG."""
-        # Imported here: OpenCV is large, an idle console is not.
-        from agent.detection.image import encode_snapshot  # noqa: PLC0415
-
-        frame = self._read_frame(timeout_s)
-        try:
-            return None if frame is None else encode_within(encode_snapshot, frame, max_bytes)
-        except CommandRejected as error:
-            raise ConsoleError(str(error)) from error
 
     def _read_frame(self, timeout_s: float) -> Frame | None:
         deadline_ns = self._clock_ns() + int(timeout_s * 1e9)
@@ -177,6 +173,16 @@ class DirectPreview:
     def close(self) -> None:
         """Close the camera."""
         self._camera.close()
+
+
+def _encode(frame: Frame, max_bytes: int) -> bytes:
+    # Imported here: OpenCV is large, an idle console is not.
+    from agent.detection.image import encode_snapshot  # noqa: PLC0415
+
+    try:
+        return encode_within(encode_snapshot, frame, max_bytes)
+    except CommandRejected as error:
+        raise ConsoleError(str(error)) from error
 
 
 def open_preview(context: "ConsoleContext", name: str, purpose: str) -> CameraPreview:

@@ -20,13 +20,11 @@ from agent.console.check_result import (
     agree_with_faults,
     failed,
     passed,
-    print_results,
     result_of,
     unknown,
 )
 from agent.console.context import ConsoleContext
 from agent.console.errors import ConsoleError
-from agent.console.terminal import Terminal
 from agent.console.text_format import format_bytes
 from agent.faults import diagnosis
 from agent.faults.registry import FaultCode
@@ -50,8 +48,21 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     codes: tuple[FaultCode, ...]
 
 
-def run_check(terminal: Terminal, context: ConsoleContext, check: Check, prefix: str = "") -> bool:
-    """Run a check and print its results; False if one of them is bad."""
+class CheckOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """The results of one check."""
+
+    number: int
+    name: Message
+    results: tuple[CheckResult, ...]
+
+    @property
+    def is_good(self) -> bool:
+        """True if none of the results is bad."""
+        return all(result.ok is not False for result in self.results)
+
+
+def run_check(context: ConsoleContext, check: Check) -> CheckOutcome:
+    """Run a check and return its results, with advice for those that are bad."""
     with context.one_agent_state():
         try:
             results = list(check.run(context))
@@ -60,9 +71,9 @@ def run_check(terminal: Terminal, context: ConsoleContext, check: Check, prefix:
         report = context.live_report()
         if report is not None:
             results = list(agree_with_faults(results, report.faults, check.codes))
-    results = list(context.with_advice(results))
-    print_results(terminal, results, prefix)
-    return all(result.ok is not False for result in results)
+    return CheckOutcome(
+        number=check.number, name=check.name, results=tuple(context.with_advice(results))
+    )
 
 
 def check_board(context: ConsoleContext) -> Iterable[CheckResult]:

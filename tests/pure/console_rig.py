@@ -217,7 +217,10 @@ class RecordedPreview:
         self.closed = False
 
     def read(
-        self, timeout_s: float, size_px: tuple[int, int] = DEFAULT_SIZE_PX
+        self,
+        timeout_s: float,
+        size_px: tuple[int, int] = DEFAULT_SIZE_PX,
+        jpeg_max_bytes: int | None = None,
     ) -> PreviewPicture | None:
         if not self.views:
             self._clock.advance_s(timeout_s)
@@ -229,18 +232,16 @@ class RecordedPreview:
             width_px=width,
             height_px=height,
             aim=measure_aim(luma),
+            jpeg=b"" if jpeg_max_bytes is None else _encode(luma, jpeg_max_bytes),
         )
-
-    def read_jpeg(self, timeout_s: float, max_bytes: int) -> bytes | None:
-        if not self.views:
-            self._clock.advance_s(timeout_s)
-            return None
-        luma = self.views[0]
-        grey = np.full((luma.shape[0] // 2, luma.shape[1] // 2), 128, np.uint8)
-        return encode_snapshot(Frame(seq=1, t_ns=1, y=luma, u=grey, v=grey), max_bytes)
 
     def close(self) -> None:
         self.closed = True
+
+
+def _encode(luma: np.ndarray, max_bytes: int) -> bytes:
+    grey = np.full((luma.shape[0] // 2, luma.shape[1] // 2), 128, np.uint8)
+    return encode_snapshot(Frame(seq=1, t_ns=1, y=luma, u=grey, v=grey), max_bytes)
 
 
 class UpdateUnit:

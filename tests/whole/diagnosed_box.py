@@ -14,6 +14,7 @@ from agent.app.agent import Agent
 from agent.base.clock import boot_id
 from agent.capture import camera_source
 from agent.console import console_settings
+from agent.console.check_result import print_results
 from agent.console.checks import CHECKS, run_check
 from agent.console.command_table import COMMANDS
 from agent.console.context import ConsoleContext
@@ -198,7 +199,7 @@ class DiagnosedBox:
         screens = []
         for check in CHECKS:
             line, terminal, context = self._sit_down()
-            run_check(terminal, context, check)
+            print_results(terminal, run_check(context, check).results)
             screens.append(f"{check.number} {' '.join(line.screen.split())}")
             codes = re.findall(r"^FAIL(?: ([A-Z]{3}-\d\d))? ", line.screen, re.MULTILINE)
             failed |= {f"{check.number} {code}".strip() for code in codes}

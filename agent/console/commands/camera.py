@@ -4,11 +4,21 @@ aim and focus it.
 
 from collections.abc import Iterator, Sequence
 
-from agent.base.message import Message, Text, join_phrases
+from agent.base.message import Message, Text
 from agent.base.sha256 import sha256_hex
 from agent.capture import focus_search, lens_aim
 from agent.capture.focus_search import FocusSearch
 from agent.console import file_transfer, terminal_graphics, xmodem
+from agent.console.acts.aiming import (
+    LEVEL_TOLERANCE_DEG,
+    NOTHING_TO_FOCUS_ON,
+    focus_verdict,
+    glass_text,
+    head_of,
+    read_horizon,
+    read_level,
+    read_light,
+)
 from agent.console.arguments import choose_arg, usage_error
 from agent.console.camera_preview import DEFAULT_SIZE_PX, CameraPreview, PreviewPicture
 from agent.console.context import VIEW_PURPOSE, ConsoleContext
@@ -17,7 +27,6 @@ from agent.console.keystrokes import Key
 from agent.console.session import ConsoleCommand, always
 from agent.console.terminal import Terminal
 from agent.console.terminal_graphics import GraphicsProtocol
-from drivers.contracts import CameraReadings
 from drivers.media import Plane
 
 PICTURE_TIMEOUT_S = 10.0
@@ -25,7 +34,6 @@ WATCH_TIMEOUT_S = 1.0
 """Wait for a picture while keys are to be answered."""
 REFRESH_S = 0.25
 LIVE_REFRESH_S = 1.0
-LEVEL_TOLERANCE_DEG = 1.0
 MAX_LEVEL_DEG, LEVEL_BAR_CELLS = 15.0, 15
 MIN_PICTURE_ROWS = 8
 GRAPHICS_SIZE_PX = (240, 180)
@@ -36,33 +44,10 @@ MAX_JPEG_BYTES = xmodem.SHORT_BLOCK_BYTES * int(
     JPEG_TRANSFER_S * file_transfer.LINE_BYTES_PER_S / xmodem.SHORT_BLOCK_BYTES
 )
 """100,096: as many whole blocks as take JPEG_TRANSFER_S at 115200 baud."""
-_MODES = ("focus", "level", "live", "picture", "xmodem")
+_MODES = ("aim", "focus", "level", "live", "picture", "xmodem")
 _FILE_PURPOSE = "took a picture over the cable of the box's console"
-_FOCUS_VERDICTS = {
-    True: Message("pass"),
-    False: Message("FAIL: below the mark"),
-    None: Message("turn on past the sharpest"),
-}
 _QUIT_KEYS = ("q", "Q", "cancel", "eof")
 _TEXT_ROWS = 8
-_PLACES = {
-    str(place): place
-    for place in (
-        Message("top left"),
-        Message("top centre left"),
-        Message("top centre right"),
-        Message("top right"),
-        Message("middle left"),
-        Message("middle centre left"),
-        Message("middle centre right"),
-        Message("middle right"),
-        Message("bottom left"),
-        Message("bottom centre left"),
-        Message("bottom centre right"),
-        Message("bottom right"),
-    )
-}
-_NOTHING_TO_FOCUS_ON = Message("nothing in the middle to focus on")
 
 
 def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> None:
@@ -80,6 +65,8 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
     jpeg: bytes | None = None
     try:
         match mode:
+            case "aim":
+                _print_aim(terminal, context, preview, name)
             case "focus":
                 _run_focus(terminal, context, preview, name)
             case "level":
@@ -87,11 +74,13 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
             case "live":
                 _run_live(terminal, preview)
             case "xmodem":
-                jpeg = preview.read_jpeg(PICTURE_TIMEOUT_S, MAX_JPEG_BYTES)
-                if jpeg is None:
+                picture = preview.read(PICTURE_TIMEOUT_S, jpeg_max_bytes=MAX_JPEG_BYTES)
+                if picture is None:
                     _print_no_picture(terminal, preview)
+                else:
+                    jpeg = picture.jpeg
             case _:
-                _print_once(terminal, preview, name, protocol)
+                _print_once(terminal, context, preview, name, protocol)
     finally:
         preview.close()
     if jpeg is not None:
@@ -136,7 +125,11 @@ def _print_no_picture(terminal: Terminal, preview: CameraPreview) -> None:
 
 
 def _print_once(
-    terminal: Terminal, preview: CameraPreview, name: str, protocol: GraphicsProtocol | None
+    terminal: Terminal,
+    context: ConsoleContext,
+    preview: CameraPreview,
+    name: str,
+    protocol: GraphicsProtocol | None,
 ) -> None:
     size_px = DEFAULT_SIZE_PX if protocol is None else GRAPHICS_SIZE_PX
     picture = preview.read(PICTURE_TIMEOUT_S, size_px)
@@ -157,62 +150,26 @@ def _print_once(
         print_picture(terminal, picture.luma, _TEXT_ROWS)
     else:
         terminal.draw(terminal_graphics.encode(picture.luma, protocol))
-    terminal.table(_describe(picture))
+    rows = _describe(picture)
+    if head_of(context, name) is not None:
+        level = read_level(picture.aim.lean_deg)
+        aspect = picture.width_px / picture.height_px
+        rows.append((Message("horizon"), read_horizon(context, name, level, aspect).text))
+    terminal.table(rows)
 
 
 def _describe(picture: PreviewPicture) -> list[tuple[Text, Text]]:
     aim = picture.aim
-    focus: Text = _NOTHING_TO_FOCUS_ON
+    focus: Text = NOTHING_TO_FOCUS_ON
     if aim.focus is not None:
         bar = lens_aim.focus_bar(aim.focus)
         focus = Message("{focus:4.1f} [{bar}]", focus=aim.focus, bar=bar)
-    light = Message("{exposure}; mean {mean:.0f} of 255", exposure=aim.exposure, mean=aim.mean)
     return [
         (Message("focus"), focus),
-        (Message("light"), join_phrases(light, *_readings_texts(picture.readings))),
-        (Message("level"), _level_text(aim.lean_deg)),
-        (Message("glass"), _glass_text(aim)),
+        (Message("light"), read_light(aim, picture.readings).text),
+        (Message("level"), read_level(aim.lean_deg).text),
+        (Message("glass"), glass_text(aim)),
     ]
-
-
-def _readings_texts(readings: CameraReadings | None) -> Iterator[Message]:
-    if readings is None:
-        return
-    if readings.exposure_us is not None:
-        yield Message("{exposure_ms:.1f} ms", exposure_ms=readings.exposure_us / 1000)
-    if readings.analogue_gain is not None:
-        yield Message("gain {gain:.1f}", gain=readings.analogue_gain)
-    if readings.night:
-        yield Message("night")
-
-
-def _level_text(lean_deg: float | None) -> Message:
-    if lean_deg is None:
-        return Message("unknown: too few upright lines")
-    if abs(lean_deg) < LEVEL_TOLERANCE_DEG:
-        return Message("good: upright lines are upright")
-    if lean_deg > 0:
-        return Message(
-            "upright lines lean {lean_deg:.1f} degrees to the right: turn the camera clockwise, seen "
-            "from behind it",
-            lean_deg=lean_deg,
-        )
-    return Message(
-        "upright lines lean {lean_deg:.1f} degrees to the left: turn the camera counter-clockwise, "
-        "seen from behind it",
-        lean_deg=-lean_deg,
-    )
-
-
-def _glass_text(aim: lens_aim.LensAim) -> Message:
-    if aim.hazy:
-        return Message("hazy, as through fog or dirt: wipe the glass")
-    if aim.soft_spots:
-        return Message(
-            "no detail at {places}: sky, wall, or dirt on the glass",
-            places=join_phrases(*(_PLACES.get(place, place) for place in aim.soft_spots)),
-        )
-    return Message("clear")
 
 
 def _watch(
@@ -255,14 +212,14 @@ def _run_focus(
             search = FocusSearch()
         search.add(picture.aim.focus_blocks)
         if search.percent is None:
-            terminal.overwrite_line(Message("focus  --- {reason}", reason=_NOTHING_TO_FOCUS_ON))
+            terminal.overwrite_line(Message("focus  --- {reason}", reason=NOTHING_TO_FOCUS_ON))
             continue
         terminal.overwrite_line(
             Message(
                 "focus: {percent} % of the best seen [{bar}] {verdict}",
                 percent=search.percent,
                 bar=focus_search.percent_bar(search.percent),
-                verdict=_FOCUS_VERDICTS[search.is_in_focus],
+                verdict=focus_verdict(search),
             )
         )
     if search.has_passed_peak:
@@ -270,7 +227,7 @@ def _run_focus(
     terminal.print(
         Message(
             "focus: {verdict}; allowed: {threshold} % of the best seen or more",
-            verdict=_FOCUS_VERDICTS[search.is_in_focus],
+            verdict=focus_verdict(search),
             threshold=focus_search.PASS_PERCENT,
         )
     )
@@ -312,9 +269,26 @@ def _run_live(terminal: Terminal, preview: CameraPreview) -> None:
                 "focus {focus}, light {exposure}, level {level}",
                 focus="---" if focus is None else Message("{focus:.1f}", focus=focus),
                 exposure=picture.aim.exposure,
-                level=_level_text(picture.aim.lean_deg),
+                level=read_level(picture.aim.lean_deg).text,
             )
         )
+
+
+def _print_aim(
+    terminal: Terminal, context: ConsoleContext, preview: CameraPreview, name: str
+) -> None:
+    # Imported here: OpenCV and the models come with it.
+    from agent.console.acts.aim_comparison import compare_aim  # noqa: PLC0415
+
+    comparison = compare_aim(context, name, preview)
+    terminal.print(
+        Message(
+            "commissioned {time} by {name}",
+            time=comparison.certificate_time,
+            name=comparison.technician,
+        ),
+        *comparison.lines,
+    )
 
 
 CAMERA = ConsoleCommand(
@@ -334,6 +308,10 @@ CAMERA = ConsoleCommand(
         (
             "camera [NAME] level",
             Message("the lean of upright lines as you turn the camera (q ends)"),
+        ),
+        (
+            "camera [NAME] aim",
+            Message("the shift of the view since the newest certificate, and how to undo it"),
         ),
         ("camera [NAME] live", Message("picture after picture (q ends)")),
     ),

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from agent.base.message import Message
 from agent.console.arguments import no_more_args, usage_error
+from agent.console.check_result import print_results
 from agent.console.checks import CHECKS, LINK_CHECKS, Check, run_check
 from agent.console.context import ConsoleContext
 from agent.console.session import ConsoleCommand
@@ -18,12 +19,20 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
     failed = [
         str(check.number)
         for check in _select_checks(argv)
-        if not run_check(terminal, context, check, f"{check.number:>2} ")
+        if not _print_check(terminal, context, check, f"{check.number:>2} ")
     ]
     if failed:
         terminal.print(Message("Failed: check {numbers}.", numbers=", ".join(failed)))
     elif not argv:
         terminal.print(Message("All checks passed."))
+
+
+def _print_check(
+    terminal: Terminal, context: ConsoleContext, check: Check, prefix: str = ""
+) -> bool:
+    outcome = run_check(context, check)
+    print_results(terminal, outcome.results, prefix)
+    return outcome.is_good
 
 
 def _select_checks(argv: Sequence[str]) -> Sequence[Check]:
@@ -40,7 +49,7 @@ def _select_checks(argv: Sequence[str]) -> Sequence[Check]:
 def run_net(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> None:
     """Run the checks of the link. The first that fails explains those after it."""
     no_more_args("net", argv)
-    failed = [check.name for check in LINK_CHECKS if not run_check(terminal, context, check)]
+    failed = [check.name for check in LINK_CHECKS if not _print_check(terminal, context, check)]
     if failed:
         terminal.print(Message("Begin with: {check}.", check=failed[0]))
     else:

@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 
 from agent.base.message import Message
+from agent.console.acts.faults import describe_all_faults, describe_fault, list_faults
 from agent.console.arguments import usage_error
 from agent.console.context import ConsoleContext
-from agent.console.errors import ConsoleError
 from agent.console.session import ConsoleCommand
 from agent.console.terminal import Terminal
 from agent.console.text_format import format_duration
-from agent.faults.registry import FAULTS, FaultCode
 
 
 def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> None:
@@ -18,22 +17,16 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
         case []:
             _print_active(terminal, context)
         case ["all"]:
-            texts = context.fault_texts().faults
             terminal.table(
-                [(code, _severity(context, code), texts[code].title) for code in sorted(FAULTS)]
+                [(text.code, text.severity, text.title) for text in describe_all_faults(context)]
             )
         case [given]:
-            code = next((code for code in FAULTS if code == given.upper()), None)
-            if code is None:
-                raise ConsoleError(
-                    Message("faults {given}: no such code; faults all lists them", given=given)
-                )
-            text = context.fault_texts().faults[code]
+            text = describe_fault(context, given)
             terminal.print(
                 Message(
                     "{code} ({severity}): {title}",
-                    code=code,
-                    severity=_severity(context, code),
+                    code=text.code,
+                    severity=text.severity,
                     title=text.title,
                 ),
                 f"  {text.means}",
@@ -44,37 +37,31 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
             raise usage_error(("faults", *argv), Message("one code, all, or nothing"))
 
 
-def _severity(context: ConsoleContext, code: FaultCode) -> str:
-    return context.fault_texts().headings.severity_name(FAULTS[code].severity)
-
-
 def _print_active(terminal: Terminal, context: ConsoleContext) -> None:
-    agent_state = context.agent_state()
-    if agent_state.report is None:
+    found = list_faults(context)
+    if found.faults is None:
         terminal.print(
-            Message("Agent: {state}. It has left no report: use check.", state=agent_state.words)
+            Message("Agent: {state}. It has left no report: use check.", state=found.agent)
         )
         return
-    if agent_state.state != "running":
-        terminal.print(Message("Agent: {state}. Its last report:", state=agent_state.words))
-    for fault in agent_state.report.faults:
-        guidance = context.fault_guidance(fault.code)
-        age_s = max(0.0, (context.clock.boottime_ns() - fault.since_ns) / 1e9)
+    if not found.is_current:
+        terminal.print(Message("Agent: {state}. Its last report:", state=found.agent))
+    for fault in found.faults:
         terminal.print(
             Message(
                 "{code} {severity}: {title} ({subject}), for {age}",
                 code=fault.code,
-                severity=context.fault_texts().headings.severity_name(fault.severity),
-                title=guidance.title if guidance else fault.title,
+                severity=fault.severity,
+                title=fault.title,
                 subject=fault.subject,
-                age=format_duration(age_s),
+                age=format_duration(fault.age_s),
             )
         )
         if fault.detail:
             terminal.print(f"  {fault.detail}")
-        if guidance is not None:
-            terminal.print_hanging("  > ", guidance.at_box)
-    if not agent_state.report.faults:
+        if fault.advice is not None:
+            terminal.print_hanging("  > ", fault.advice)
+    if not found.faults:
         terminal.print(Message("No faults."))
 
 

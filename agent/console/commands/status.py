@@ -1,145 +1,50 @@
 """`status`: the state of the box on one screen."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from agent.app import config_check
-from agent.base import update_keyring
-from agent.base.health_model import HealthReport, Vitals
-from agent.base.message import Message, Text, join_phrases
-from agent.console.agent_process import AgentState
+from agent.base.message import Message, join_phrases
+from agent.console.acts.status import BoxStatus, read_status
 from agent.console.arguments import no_more_args
 from agent.console.context import ConsoleContext
 from agent.console.session import ConsoleCommand
 from agent.console.terminal import Terminal
-from agent.console.text_format import format_bytes, format_duration, format_time
-from agent.faults import diagnosis
 
 
 def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> None:
     """Print the state."""
     no_more_args("status", argv)
-    agent_state = context.agent_state()
+    status = read_status(context)
     clock = (
         Message("clock synchronised")
-        if context.clock.trust().synced
+        if status.is_clock_synced
         else Message("clock NOT synchronised")
     )
     terminal.print(
-        Message("Box {box}, {site}", box=context.box_id, site=context.site),
-        join_phrases(format_time(context.now()), clock),
+        Message("Box {box}, {site}", box=status.box, site=status.site),
+        join_phrases(status.time, clock),
     )
-    terminal.table([(Message("Agent"), agent_state.words), *_status_rows(agent_state)])
-    problem = config_check.find_load_problem(context.config_path)
-    if problem is not None:
-        terminal.print(Message("Configuration is not valid: {problem}", problem=problem))
-    if context.config is not None and context.config.control.ca is None:
-        terminal.print(Message("Commands of the centre: NOT authenticated, control.ca is not set"))
-    if update_keyring.trusts_test_authority(context.root):
-        terminal.print(Message("Updates: {problem}", problem=update_keyring.TEST_AUTHORITY_WARNING))
-    _print_faults(terminal, context, agent_state)
+    terminal.table(
+        [(Message("Agent"), status.agent), *((row.label, row.text) for row in status.rows)]
+    )
+    if status.problems:
+        terminal.print(*status.problems)
+    _print_faults(terminal, status)
     terminal.print(
         Message("Next: check finds out what is wrong, faults shows what to do about it.")
     )
 
 
-def _print_faults(terminal: Terminal, context: ConsoleContext, agent_state: AgentState) -> None:
-    if agent_state.report is None:
+def _print_faults(terminal: Terminal, status: BoxStatus) -> None:
+    if status.faults is None:
         terminal.print(Message("Faults: unknown without a report of the agent; see check"))
         return
-    faults = agent_state.report.faults
-    count: object = len(faults) or Message("none")
+    count: object = len(status.faults) or Message("none")
     terminal.print(
         Message("Faults: {count}", count=count)
-        if agent_state.state == "running"
+        if status.is_current
         else Message("Faults in its last report: {count}", count=count)
     )
-    rows = []
-    for fault in faults:
-        guidance = context.fault_guidance(fault.code)
-        rows.append((fault.code, fault.subject, guidance.title if guidance else fault.title))
-    terminal.table(rows, indent="  ")
-
-
-def _status_rows(agent_state: AgentState) -> Iterator[tuple[Text, Text]]:
-    report = agent_state.report
-    if report is None:
-        return
-    if diagnosis.is_shedding(report):
-        yield Message("Sheds load"), diagnosis.shed_reason(report)
-    for camera in report.cameras:
-        yield (
-            Message("Camera {name}", name=camera.name),
-            diagnosis.find_camera(report, camera.name).words,
-        )
-    for footage in report.footage:
-        since = (
-            Message("since {time}", time=footage.oldest_utc)
-            if footage.oldest_utc
-            else Message("nothing yet")
-        )
-        yield (
-            Message("Footage {camera}", camera=footage.camera),
-            join_phrases(format_bytes(footage.bytes), since),
-        )
-    for head in report.heads:
-        position = (
-            diagnosis.find_head(report, head.name).words
-            if head.pan_deg is None or head.tilt_deg is None
-            else Message(
-                "pan {pan_deg:.0f}, tilt {tilt_deg:.0f} degrees",
-                pan_deg=head.pan_deg,
-                tilt_deg=head.tilt_deg,
-            )
-        )
-        yield (
-            Message("Head {name}", name=head.name),
-            join_phrases(position, Message("moving") if head.moving else None),
-        )
-    yield Message("Centre"), _format_centre(report)
-    yield Message("Machine"), _format_machine(report)
-
-
-def _format_centre(report: HealthReport) -> Message:
-    outbox = report.outbox
-    broker = diagnosis.find_broker(report)
-    if broker.is_good is False:
-        link = Message("broker NOT connected: {reason}", reason=broker.words)
-    elif not outbox.connected:
-        link = Message("broker not connected yet")
-    elif outbox.centre_listening:
-        link = Message("broker connected, centre listens")
-    else:
-        link = Message("broker connected, centre does not listen")
-    backlog = Message("{link}; {count} messages wait", link=link, count=outbox.depth)
-    if outbox.oldest_age_s is None:
-        return backlog
-    duration = format_duration(outbox.oldest_age_s)
-    return Message("{backlog}, the oldest for {duration}", backlog=backlog, duration=duration)
-
-
-def _format_machine(report: HealthReport) -> Text:
-    vitals = report.vitals
-    celsius, load = vitals.soc_celsius, vitals.load_1min
-    memory = vitals.memory_available_bytes
-    return join_phrases(
-        None if celsius is None else Message("{celsius:.0f} C", celsius=celsius),
-        None if load is None else Message("load {load:.1f}", load=load),
-        None if memory is None else Message("{size} of memory free", size=format_bytes(memory)),
-        _format_disks(vitals),
-    ) or Message("unknown")
-
-
-def _format_disks(vitals: Vitals) -> Message | None:
-    state, footage = vitals.state_free_bytes, vitals.footage_free_bytes
-    if state is None or footage is None:
-        return None
-    if not vitals.is_footage_separate:
-        return Message("{size} of disk free", size=format_bytes(footage))
-    return Message(
-        "{footage} free for footage, {state} for the rest of the state",
-        footage=format_bytes(footage),
-        state=format_bytes(state),
-    )
+    terminal.table([(fault.code, fault.subject, fault.title) for fault in status.faults], "  ")
 
 
 STATUS = ConsoleCommand(

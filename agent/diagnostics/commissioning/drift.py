@@ -93,7 +93,7 @@ def find_drifts(
         if old is None:
             yield ConfigurationDrift(kind="camera", subject=camera.name, message=Message("added"))
             continue
-        yield from _view_drifts(
+        yield from find_view_drifts(
             old, camera, recorded_planes.get(camera.name), current_planes.get(camera.name)
         )
         yield from _settings_drifts(old, camera)
@@ -118,9 +118,10 @@ def find_drifts(
         )
 
 
-def _view_drifts(
+def find_view_drifts(
     old: CameraRecord, new: CameraRecord, recorded_plane: Plane | None, current_plane: Plane | None
 ) -> Iterator[ConfigurationDrift]:
+    """Yield the differences of one camera's view, of which there is one at most."""
     name = new.name
     if recorded_plane is None:
         yield ConfigurationDrift(
