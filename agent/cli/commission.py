@@ -129,6 +129,8 @@ def verify(args: argparse.Namespace) -> int:
         return 1
     result_text = verified_text(is_origin_verified=args.public_key is not None)
     count = f"{len(pictures)} picture{'' if len(pictures) == 1 else 's'}"
+    if record.photos:
+        count += f" and {len(record.photos)} photo{'' if len(record.photos) == 1 else 's'}"
     print(f"{args.folder}: {result_text}: box {record.box}, {record.site}")
     print(f"  made {record.created_time} by {record.technician}, with {count}")
     print(f"  signed by {record.public_key}")

@@ -4,10 +4,11 @@
   record.json        the record, with the hashes of the pictures
   record.json.sig    the box's Ed25519 signature of its bytes, 64 bytes
   <camera>.png       the view of each camera: grey, without passers-by
+  photo-1.jpg        photos of the installation, in the order of the record
 """
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -29,6 +30,7 @@ RECORDS_DIR = "commissioned"
 RECORD_FILE = "record.json"
 SIGNATURE_FILE = "record.json.sig"
 _MAX_FILE_BYTES = 4_000_000
+MAX_PHOTOS = 12
 
 ItemKind = Literal["aim", "focus", "masks", "ground", "head", "link", "clock"]
 SHOWN_ITEMS: frozenset[ItemKind] = frozenset({"aim", "ground"})
@@ -67,6 +69,7 @@ _ITEM_TITLES: Mapping[ItemKind, Message] = {
 }
 ALLOWED_ANSWERS = "y, or n and a reason"
 MAX_NOTE_CHARS = 200
+MAX_NOTES_CHARS = 2000
 
 
 def parse_answer(item: ItemAnswer, line: str) -> ItemAnswer | None:
@@ -108,11 +111,20 @@ class HeadRecord(msgspec.Struct, frozen=True, kw_only=True):
     presets: dict[str, tuple[float, float, float]] | None
 
 
+class PhotoRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A photo of the installation. The first one is in photo-1.jpg."""
+
+    title: str
+    sha256: Sha256
+    width_px: int
+    height_px: int
+
+
 class InstallationRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Installation record of a box. `created_time` is RFC 3339.
 
     `config` is the hash of the checked configuration; `connected`, `centre_listening` and
-    `round_trip_ms` are of the link.
+    `round_trip_ms` are of the link. `notes` are the technician's.
     """
 
     v: Annotated[int, msgspec.Meta(ge=1, le=1)] = 1
@@ -132,6 +144,8 @@ class InstallationRecord(msgspec.Struct, frozen=True, kw_only=True):
     round_trip_ms: float | None
     faults: tuple[str, ...]
     answers: tuple[ItemAnswer, ...] = ()
+    photos: Annotated[tuple[PhotoRecord, ...], msgspec.Meta(max_length=MAX_PHOTOS)] = ()
+    notes: str | None = None
 
     @property
     def rejected_items(self) -> tuple[ItemAnswer, ...]:
@@ -145,11 +159,13 @@ def write_record(
     record: InstallationRecord,
     pictures: Mapping[str, bytes],
     sign: Callable[[bytes], bytes],
+    photos: Sequence[bytes] = (),
 ) -> Path:
-    """Write a record into the state folder, atomically. Raises OSError."""
+    """Write a record into the state folder, atomically. `photos` are those that it names. Raises OSError."""
     data = encode_indented(record)
     files = {RECORD_FILE: data, SIGNATURE_FILE: sign(data)}
     files |= {f"{camera}.png": picture for camera, picture in pictures.items()}
+    files |= {photo_file(number): photo for number, photo in enumerate(photos, 1)}
     folder = state_dir / RECORDS_DIR
     temp_folder = folder / f".{name}.making"
     shutil.rmtree(temp_folder, ignore_errors=True)
@@ -160,6 +176,11 @@ def write_record(
     temp_folder.rename(folder / name)
     atomic_file.fsync_dir(folder)
     return folder / name
+
+
+def photo_file(number: int) -> str:
+    """Return the file of a photo, from 1 on."""
+    return f"photo-{number}.jpg"
 
 
 def find_newest(state_dir: Path) -> Path:
@@ -174,7 +195,7 @@ def find_newest(state_dir: Path) -> Path:
 def read_verified(
     folder: Path, known_key: str | None = None
 ) -> tuple[InstallationRecord, dict[str, bytes]]:
-    """Return the record of a folder and its pictures, verified. Raises BadManifest.
+    """Return the record of a folder and its pictures of cameras, verified, as its photos are. Raises BadManifest.
 
     `known_key` is the box's public key in base64: without it the record is only consistent.
     """
@@ -190,6 +211,9 @@ def read_verified(
         if sha256_hex(picture) != camera.picture:
             raise BadManifest(f"{camera.name}.png", "was changed after it was made")
         pictures[camera.name] = picture
+    for number, photo in enumerate(record.photos, 1):
+        if sha256_hex(_read_file(folder / photo_file(number))) != photo.sha256:
+            raise BadManifest(photo_file(number), "was changed after it was made")
     return record, pictures
 
 

@@ -2,10 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from functools import reduce
+from types import MappingProxyType
+
+import msgspec
 
 from agent.base.health_model import GroundHealth
 from agent.base.message import Message, join_sentences
 from agent.capture import focus_search
+from agent.capture.lens_aim import FocusBlocks
 from agent.diagnostics.commissioning.certificate import (
     CameraRecord,
     InstallationRecord,
@@ -13,9 +17,31 @@ from agent.diagnostics.commissioning.certificate import (
     ItemKind,
 )
 from agent.faults import diagnosis
+from drivers.media import Plane
 
 _NO_MASKS = Message("no masks")
 
+
+class Inspection(msgspec.Struct, frozen=True):
+    """A measured box: its record, the picture of each camera, and the focus of each by blocks."""
+
+    record: InstallationRecord
+    planes: dict[str, Plane]
+    focus_blocks: dict[str, FocusBlocks]
+
+    def items(
+        self, best_focus: Mapping[str, FocusBlocks] = MappingProxyType({})
+    ) -> tuple[tuple[ItemAnswer, Message], ...]:
+        """Return item by item for the technician's verdict, each with its finding.
+
+        `best_focus` has the best focus of each camera whose lens was turned past it.
+        """
+        percents = {
+            name: focus_search.percent_of(blocks, best_focus.get(name, ()))
+            for name, blocks in self.focus_blocks.items()
+        }
+        known = {name: percent for name, percent in percents.items() if percent is not None}
+        return tuple(iter_items(self.record, known))
 
 def iter_items(
     record: InstallationRecord, focus_percents: Mapping[str, int]

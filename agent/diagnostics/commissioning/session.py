@@ -38,8 +38,9 @@ from agent.diagnostics.commissioning.certificate import (
     ItemAnswer,
 )
 from agent.diagnostics.commissioning.drift import DRIFT_TITLES, ConfigurationDrift, find_drifts
-from agent.diagnostics.commissioning.items import iter_items
+from agent.diagnostics.commissioning.items import Inspection
 from agent.diagnostics.commissioning.marks_picture import draw_marks
+from agent.diagnostics.commissioning.photos import Photo
 from agent.faults import diagnosis
 from agent.health import health_file
 from agent.health.health_file import LiveHealth, get_runtime_dir
@@ -107,22 +108,6 @@ def format_comparison(
     ]
 
 
-class _Inspection(msgspec.Struct, frozen=True):
-    """A measured box: its record, the picture of each camera, and the focus of each by blocks."""
-
-    record: InstallationRecord
-    planes: dict[str, Plane]
-    focus_blocks: dict[str, FocusBlocks]
-
-    def focus_percents(self, best_focus: Mapping[str, FocusBlocks]) -> dict[str, int]:
-        """Return the share of the best focus, of the cameras that have one."""
-        percents = {
-            name: focus_search.percent_of(blocks, best_focus.get(name, ()))
-            for name, blocks in self.focus_blocks.items()
-        }
-        return {name: percent for name, percent in percents.items() if percent is not None}
-
-
 class CommissioningSession:
     """A box whose agent runs. Raises UserError if it does not, or another user owns the state."""
 
@@ -157,32 +142,55 @@ class CommissioningSession:
         """
         if copy_folder is not None and copy_folder.exists():
             raise UserError(f"--out {str(copy_folder)!r}: already exists; allowed: a new folder")
-        inspection = self._inspect(f"commissioned by {self._by}")
-        record, planes = inspection.record, inspection.planes
+        inspection = self.inspect()
         answers = [
-            ask_technician(item, finding, self._item_picture(item, record, planes))
-            for item, finding in iter_items(record, inspection.focus_percents(best_focus))
+            ask_technician(item, finding, self.item_picture(inspection, item))
+            for item, finding in inspection.items(best_focus)
         ]
-        pictures = {name: _encode_png(plane) for name, plane in planes.items()}
-        record = msgspec.structs.replace(record, answers=tuple(answers))
+        result = self.sign(inspection, answers)
+        if copy_folder is not None:
+            _copy_record(result.folder, copy_folder)
+        return msgspec.structs.replace(result, copied_to=copy_folder)
+
+    def inspect(self) -> Inspection:
+        """Measure all items; the receipt is written before."""
+        return self._inspect(f"commissioned by {self._by}")
+
+    def sign(
+        self,
+        inspection: Inspection,
+        answers: Sequence[ItemAnswer],
+        photos: Sequence[Photo] = (),
+        notes: str | None = None,
+    ) -> CommissioningResult:
+        """Write the record of an inspection with the technician's answers, photos and notes."""
+        pictures = {name: _encode_png(plane) for name, plane in inspection.planes.items()}
+        record = msgspec.structs.replace(
+            inspection.record,
+            answers=tuple(answers),
+            photos=tuple(photo.record for photo in photos),
+            notes=notes,
+        )
         name = f"{self._clock.utc(self._clock.boottime_ns()):%Y%m%dT%H%M%S.%fZ}"
         with self._reporting_disk_errors():
             folder = certificate.write_record(
-                self._state_dir, name, record, pictures, self._identity.sign
+                self._state_dir,
+                name,
+                record,
+                pictures,
+                self._identity.sign,
+                [photo.jpeg for photo in photos],
             )
-        if copy_folder is not None:
-            _copy_record(folder, copy_folder)
-        return CommissioningResult(record=record, folder=folder, copied_to=copy_folder)
+        return CommissioningResult(record=record, folder=folder, copied_to=None)
 
-    def _item_picture(
-        self, item: ItemAnswer, record: InstallationRecord, planes: Mapping[str, Plane]
-    ) -> Plane | None:
+    def item_picture(self, inspection: Inspection, item: ItemAnswer) -> Plane | None:
         """Return the picture of an item: of a ground with its marks."""
-        plane = planes.get(item.subject or "")
+        plane = inspection.planes.get(item.subject or "")
         if plane is None or item.item != "ground":
             return plane
         (detect,) = (camera.detect for camera in self._config.camera if camera.name == item.subject)
-        (preset,) = (camera.preset for camera in record.cameras if camera.name == item.subject)
+        cameras = inspection.record.cameras
+        (preset,) = (camera.preset for camera in cameras if camera.name == item.subject)
         path = detect.scene or detect.scenes.get(preset or "")
         marks = None if path is None else scenes.load_scene(Path(path)).ground
         return plane if marks is None else draw_marks(plane, marks)
@@ -202,7 +210,7 @@ class CommissioningSession:
             find_drifts(recorded, current.record, recorded_planes, current.planes)
         )
 
-    def _inspect(self, purpose: str) -> _Inspection:
+    def _inspect(self, purpose: str) -> Inspection:
         report = self._read_live_health().report
         self._append_receipt(ServiceAction(by=self._by, action=purpose))
         planes: dict[str, Plane] = {}
@@ -235,7 +243,7 @@ class CommissioningSession:
             round_trip_ms=None if report.link is None else report.link.round_trip_ms,
             faults=tuple(f"{fault.code} {fault.subject}" for fault in report.faults),
         )
-        return _Inspection(record, planes, focus_blocks)
+        return Inspection(record, planes, focus_blocks)
 
     def _inspect_camera(
         self, camera: CameraConfig, report: HealthReport
