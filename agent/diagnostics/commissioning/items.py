@@ -43,6 +43,7 @@ class Inspection(msgspec.Struct, frozen=True):
         known = {name: percent for name, percent in percents.items() if percent is not None}
         return tuple(iter_items(self.record, known))
 
+
 def iter_items(
     record: InstallationRecord, focus_percents: Mapping[str, int]
 ) -> Iterator[tuple[ItemAnswer, Message]]:

@@ -1,0 +1,133 @@
+"""Wire between the page's web process and its act server: one request and its replies over a unix(7) socket.
+
+A request is one line of JSON, and may pass one open file. The replies are one line of JSON each; the connection is
+closed after the last one. A reply may pass one open file too.
+"""
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from agent.base.json_decode import JsonDecoder, MalformedJson
+
+SOCKET_NAME = "acts.sock"
+MAX_REQUEST_BYTES = 1 << 17
+MAX_REPLY_BYTES = 1 << 22
+_READ_BYTES = 65_536
+
+ActErrorCode = Literal[
+    "agent_down", "busy", "failed", "malformed", "no_receipt", "refused", "unknown"
+]
+
+
+class ActRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A request for an act, with its arguments; texts of the replies are in `language`."""
+
+    act: str
+    args: msgspec.Raw
+    language: Literal["en", "fr", "ar"]
+
+
+class ActError(msgspec.Struct, frozen=True, kw_only=True):
+    """The reason why an act is not done, in one line. `fault` is the fault code behind it.
+
+    agent_down  it needs the running agent
+    busy        another act of its kind runs
+    failed      the disk or a device refuses it
+    malformed   its arguments are not those of the act
+    no_receipt  its receipt cannot be written, so nothing is done
+    refused     the box or the agent does not allow it
+    unknown     there is no such act
+    """
+
+    code: ActErrorCode
+    message: str
+    fault: str | None = None
+
+
+class ReplyLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One reply: a value, with a JPEG or an open file (`has_file`) if it is of such an act, or an error."""
+
+    value: msgspec.Raw | None = None
+    error: ActError | None = None
+    jpeg: bytes = b""
+    has_file: bool = False
+
+
+class ActReply(msgspec.Struct, frozen=True, kw_only=True):
+    """One reply, as the caller gets it; the caller closes `fd`."""
+
+    value: msgspec.Raw | None
+    error: ActError | None
+    jpeg: bytes = b""
+    fd: int | None = None
+
+
+_REPLY_DECODER = JsonDecoder(ReplyLine)
+
+
+def call_act(
+    folder: Path,
+    name: str,
+    args: msgspec.Raw,
+    language: Literal["en", "fr", "ar"],
+    timeout_s: float,
+    upload_fd: int | None = None,
+) -> Iterator[ActReply]:
+    """Yield the replies of an act, up to the last. Each may take `timeout_s`.
+
+    Raises TimeoutError if one takes longer, and another OSError if no act server answers.
+    """
+    request = ActRequest(act=name, args=args, language=language)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(timeout_s)
+        connection.connect(str(folder / SOCKET_NAME))
+        line = msgspec.json.encode(request) + b"\n"
+        sent = socket.send_fds(connection, [line], [] if upload_fd is None else [upload_fd])
+        connection.sendall(line[sent:])
+        yield from _read_replies(connection)
+
+
+def _read_replies(connection: socket.socket) -> Iterator[ActReply]:
+    received, fds = bytearray(), list[int]()
+    is_answered = False
+    try:
+        while True:
+            data, new_fds, _, _ = socket.recv_fds(
+                connection, _READ_BYTES, 1, socket.MSG_CMSG_CLOEXEC
+            )
+            received += data
+            fds += new_fds
+            while b"\n" in received:
+                line, _, rest = received.partition(b"\n")
+                received = rest
+                is_answered = True
+                yield _to_reply(bytes(line), fds)
+            if len(received) > MAX_REPLY_BYTES:
+                raise ConnectionError(f"a reply of more than {MAX_REPLY_BYTES} bytes")
+            if not data:
+                break
+    finally:
+        for fd in fds:
+            os.close(fd)
+    if not is_answered or received:
+        raise ConnectionError("the act server has ended")
+
+
+def _to_reply(line: bytes, fds: list[int]) -> ActReply:
+    try:
+        reply = _REPLY_DECODER.decode(line)
+    except MalformedJson as error:
+        raise ConnectionError(f"not a reply: {error}") from error
+    if reply.has_file and not fds:
+        raise ConnectionError("a reply without its file")
+    return ActReply(
+        value=reply.value,
+        error=reply.error,
+        jpeg=reply.jpeg,
+        fd=fds.pop(0) if reply.has_file else None,
+    )
