@@ -8,23 +8,25 @@ ends a trial too (`agent/config/commit_confirm.py`), so the box has the old vers
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 
 from agent.app import config_check, start_config
-from agent.app.desired_message import ConfigSigner, ReceivedConfig, truncate_reasons
-from agent.app.second_signature import StoredPresets, weakened_protections
+from agent.app.config_actions import ConfigActions, ConfigTrial
+from agent.app.desired_message import outdated_reason, truncate_reasons
+from agent.app.scene_change import differ_in_scenes_only, find_scene_problems, with_scene
+from agent.app.scene_request import SceneDone, SceneRequest, SceneView
+from agent.app.second_signature import unpermitted_changes
 from agent.app.start_config import StartConfig
 from agent.base.clock import Clock, rfc3339
 from agent.base.errors import UserError
 from agent.base.sha256 import sha256_hex
-from agent.config.configuration import CameraConfig, Config
-from agent.config.control import Action
-from agent.config.desired_config import DesiredConfig, changed_cameras
 from agent.config.desired_store import ConfigLayer, Decision, DesiredStore
-from agent.health.box_check import BoxCheck, BoxSample, ExpectedCamera
+from agent.health.box_check import BoxCheck, ExpectedCamera
 from agent.reporting.payloads import RefusedConfig, ReportedConfig
 from drivers.errors import MaskError
 
@@ -34,32 +36,10 @@ CHECK_INTERVAL_S = 1.0
 MIN_TRIAL_S = 5.0
 """A version that makes the agent crash does so within this time. It is shorter than the shortest trial."""
 MAX_KEYS_CHARS = 1000
+MAX_SCENE_REQUESTS = 4
 
-
-class ConfigActions(msgspec.Struct, frozen=True, kw_only=True):
-    """The agent's part. None of them blocks for long.
-
-    `read_message` reads a message and checks its signature, unless the same bytes were decided about already; it raises
-    UserError. `replace_scenes` puts other scenes in force, and raises MaskError. `restart` ends the agent in order.
-    `take_sample` is the evidence of a trial. `stored_presets` are the box's own. `record` writes a receipt of a person's
-    action. `report` publishes what is in force.
-    """
-
-    read_message: Callable[[bytes, bool], ReceivedConfig]
-    replace_scenes: Callable[[StartConfig], None]
-    restart: Callable[[], None]
-    take_sample: Callable[[], BoxSample]
-    stored_presets: Callable[[], StoredPresets]
-    record: Callable[[str, str], None]
-    report: Callable[[], None]
-
-
-class _Trial(msgspec.Struct, frozen=True, kw_only=True):
-    """The version in force is on trial; `before` is the one that it replaced live, None after a restart."""
-
-    check: BoxCheck
-    begin_ns: int
-    before: StartConfig | None
+SceneAnswer: TypeAlias = Callable[[SceneDone | str], None]
+"""Called with the outcome of a technician's request, or with the reason of its refusal."""
 
 
 class ConfigStage:
@@ -84,6 +64,7 @@ class ConfigStage:
         self._store = DesiredStore(Path(start.config.box.state))
         self._changed = threading.Condition()
         self._payload: bytes | None = None
+        self._scene_requests: deque[tuple[SceneRequest, SceneAnswer]] = deque()
         self._is_restarting = False
         self._refused = self._refusal_before_start()
         self._trial = self._trial_at_start()
@@ -95,6 +76,16 @@ class ConfigStage:
             self._payload = payload
             self._changed.notify()
 
+    def submit_scene(self, request: SceneRequest, answer: SceneAnswer) -> None:
+        """Take a request of a technician. Never blocks; `answer` is called once, on the stage's thread or at once."""
+        with self._changed:
+            is_accepted = len(self._scene_requests) < MAX_SCENE_REQUESTS
+            if is_accepted:
+                self._scene_requests.append((request, answer))
+                self._changed.notify()
+        if not is_accepted:
+            answer("other requests wait already")
+
     def reported(self) -> ReportedConfig:
         """Return what is in force, and the newest refusal."""
         return self._reported
@@ -102,10 +93,15 @@ class ConfigStage:
     def run_once(self, stopping: threading.Event) -> None:
         """Check the trial, or decide about a message, or return after waiting a second for one."""
         with self._changed:
-            self._changed.wait_for(self._is_message_due, CHECK_INTERVAL_S)
+            self._changed.wait_for(self._has_work, CHECK_INTERVAL_S)
+            scene_request = self._scene_requests.popleft() if self._scene_requests else None
         if self._is_restarting or stopping.is_set():
+            if scene_request is not None:
+                scene_request[1]("the agent stops")
             return
-        if self._trial is not None:
+        if scene_request is not None:
+            self._run_scene_request(*scene_request)
+        elif self._trial is not None:
             self._check_trial(self._trial)
         elif (payload := self._pop_payload()) is not None:
             try:
@@ -115,6 +111,9 @@ class ConfigStage:
 
     def close(self) -> None:
         """Do nothing: the next start continues a trial."""
+
+    def _has_work(self) -> bool:
+        return bool(self._scene_requests) or self._is_message_due()
 
     def _is_message_due(self) -> bool:
         return self._payload is not None and self._trial is None and not self._is_restarting
@@ -140,7 +139,8 @@ class ConfigStage:
             self._refuse(None, digest, (str(error),))
             return
         desired = received.desired
-        reason = None if is_restored else self._outdated_reason(desired, decision)
+        box = self._current.config.box.id
+        reason = None if is_restored else outdated_reason(desired, box, decision)
         if reason is not None:
             self._refuse(desired.version, digest, (reason,))
             return
@@ -156,7 +156,8 @@ class ConfigStage:
         )
         new, reasons = self._check(layer)
         if new is not None and not is_restored:
-            reasons = self._unpermitted(new, layer, received.signers)
+            stored = self._actions.stored_presets()
+            reasons = unpermitted_changes(self._current, new, layer, received.signers, stored)
         if new is None or reasons:
             self._store.write_decision(self._decision(layer, reasons=reasons))
             self._actions.record(
@@ -165,20 +166,9 @@ class ConfigStage:
             self._refuse(layer.version, layer.digest, reasons)
             return
         try:
-            self._begin(new, layer, desired.confirm_s)
+            self._begin(new, layer, desired.confirm_s, None)
         except OSError as error:
             self._refuse(layer.version, layer.digest, (f"the disk refuses it: {error}",))
-
-    def _outdated_reason(self, desired: DesiredConfig, decision: Decision) -> str | None:
-        box = self._current.config.box.id
-        if desired.box != box:
-            return f"box = {desired.box!r}: another box; allowed: {box!r}"
-        if desired.version > decision.version:
-            return None
-        return (
-            f"version = {desired.version}: {decision.version} was decided already; allowed: "
-            f"{decision.version + 1} or higher"
-        )
 
     def _check(self, layer: ConfigLayer) -> tuple[StartConfig | None, tuple[str, ...]]:
         """Return the new configuration, or None and a line for each reason against it."""
@@ -190,45 +180,28 @@ class ConfigStage:
         except UserError as error:
             return None, (str(error),)
 
-    def _unpermitted(
-        self, new: StartConfig, layer: ConfigLayer, signers: Sequence[ConfigSigner]
-    ) -> tuple[str, ...]:
-        """Return a line for each reason why the people may not change this: their roles, or that it needs two."""
-        config = self._current.config
-        heads = {head.name: head.camera for head in config.head}
-        cameras = changed_cameras(self._current.layer or ConfigLayer(), layer, heads)
-        weakened = weakened_protections(self._current, new, self._actions.stored_presets())
-        actions: tuple[Action, ...] = ("configure", "lift_mask") if weakened else ("configure",)
-        refused = tuple(
-            f"the role {signer.role} of {signer.name!r} does not permit {action!r} on "
-            f"{', '.join(cameras) or 'the box'}"
-            for signer in signers
-            for action in actions
-            if signer.role is not None and not config.control.permits(signer.role, action, cameras)
-        )
-        if not refused and len(signers) < 2:  # noqa: PLR2004 - people
-            return tuple(f"{line}; allowed: with signatures of two people" for line in weakened)
-        return refused
-
-    def _begin(self, new: StartConfig, layer: ConfigLayer, confirm_s: float) -> None:
-        """Put a version on trial. Raises OSError."""
+    def _begin(
+        self, new: StartConfig, layer: ConfigLayer, confirm_s: float, technician: str | None
+    ) -> None:
+        """Put a version on trial, or a technician's scene. Raises OSError."""
         sample = self._actions.take_sample()
         cameras = () if sample.health is None else sample.health.report.cameras
         open_cameras = tuple(camera.name for camera in cameras if camera.open)
-        self._store.write_decision(self._decision(layer, cameras=open_cameras))
-        by, keys = layer.by or "", ", ".join(layer.keys())[:MAX_KEYS_CHARS]
-        self._actions.record(
-            by, f"configuration {layer.version}: on trial: {keys or 'nothing set'}"
-        )
+        decision = self._decision(layer) if technician is None else self._store.decision()
+        self._store.write_decision(msgspec.structs.replace(decision, cameras=open_cameras))
+        by, keys = technician or layer.by or "", ", ".join(layer.keys())[:MAX_KEYS_CHARS]
+        if technician is not None:
+            keys = layer.at_box[-1].key
+        self._actions.record(by, _action(layer, f"on trial: {keys or 'nothing set'}"))
         until_ns = self._clock.boottime_ns() + int(confirm_s * 1e9)
-        self._store.begin(layer, keys, self._boot, until_ns)
+        self._store.begin(layer, keys, by, self._boot, until_ns)
         log.info("configuration %d of %s: on trial: %s", layer.version, by, keys)
         before = self._current
-        if not _differ_in_scenes_only(before, new):
+        if not differ_in_scenes_only(before, new):
             self._restart()
             return
         self._current, self._refused = new, None
-        self._trial = self._make_trial(open_cameras, before)
+        self._trial = self._make_trial(open_cameras, before, technician)
         try:
             self._actions.replace_scenes(new)
         except MaskError as error:
@@ -236,9 +209,11 @@ class ConfigStage:
         else:
             self._publish()
 
-    def _check_trial(self, trial: _Trial) -> None:
+    def _check_trial(self, trial: ConfigTrial) -> None:
         sample = self._actions.take_sample()
         unmet = trial.check.unmet_conditions(sample)
+        if trial.technician is not None:
+            unmet = ("not confirmed in time",)
         try:
             pending = self._store.pending()
             remaining_s = 0.0 if pending is None else pending.remaining_s(sample.t_ns, self._boot)
@@ -253,19 +228,20 @@ class ConfigStage:
         except OSError as error:
             log.error("configuration: %s", error)
 
-    def _roll_back(self, trial: _Trial, unmet: tuple[str, ...]) -> None:
+    def _roll_back(self, trial: ConfigTrial, unmet: tuple[str, ...]) -> None:
         """Return to the version before. Raises OSError."""
         layer = self._current.layer or ConfigLayer()
         reasons = tuple(f"rolled back: {reason}" for reason in unmet)
-        self._store.write_decision(
-            self._decision(layer, cameras=self._store.decision().cameras, reasons=reasons)
-        )
+        if trial.technician is None:
+            cameras = self._store.decision().cameras
+            self._store.write_decision(self._decision(layer, cameras=cameras, reasons=reasons))
+            self._refused = self._refusal(layer.version, layer.digest, reasons)
         self._store.undo()
-        self._refused = self._refusal(layer.version, layer.digest, reasons)
         log.warning("configuration %d: %s", layer.version, "; ".join(reasons))
         before = trial.before
         if before is None:
-            self._actions.record(layer.by or "", _action(layer, f"rolled back: {unmet[0]}"))
+            by = trial.technician or layer.by or ""
+            self._actions.record(by, _action(layer, f"rolled back: {unmet[0]}"))
             self._restart()
             return
         self._current = before
@@ -278,10 +254,52 @@ class ConfigStage:
 
     def _end_trial(self, outcome: str, layer: ConfigLayer | None = None) -> None:
         layer = layer or self._current.layer or ConfigLayer()
+        technician = None if self._trial is None else self._trial.technician
         self._trial = None
-        self._actions.record(layer.by or "", _action(layer, outcome))
+        self._actions.record(technician or layer.by or "", _action(layer, outcome))
         log.info("configuration %d: %s", layer.version, outcome)
         self._publish()
+
+    def _run_scene_request(self, request: SceneRequest, answer: SceneAnswer) -> None:
+        try:
+            answer(self._do_scene_request(request))
+        except UserError as error:
+            answer(str(error))
+        except OSError as error:
+            answer(f"the disk refuses it: {error}")
+
+    def _do_scene_request(self, request: SceneRequest) -> SceneDone:
+        """Raises: UserError, OSError."""
+        trial = self._trial
+        if request.do == "try":
+            if trial is not None or request.view is None:
+                raise UserError("another change is on trial; allowed: after its end")
+            self._try_scene(request, request.view)
+        elif trial is None or trial.technician is None:
+            raise UserError("no scene is on trial")
+        elif request.do == "confirm":
+            self._store.confirm(self._clock.boottime_ns(), self._boot)
+            self._end_trial(f"in force: confirmed by {request.by}")
+        else:
+            self._roll_back(trial, (f"undone by {request.by}",))
+        return SceneDone(restarts=self._is_restarting)
+
+    def _try_scene(self, request: SceneRequest, view: SceneView) -> None:
+        """Raises: UserError, OSError."""
+        current = self._current
+        if current.layer is None:
+            raise UserError("the centre's configuration is damaged; allowed: after its next version")
+        since = rfc3339(self._clock.utc(self._clock.boottime_ns()))
+        layer = with_scene(
+            current.layer, current.config, view, request.toml, request.by, since
+        )
+        problems = find_scene_problems(self._path, current, layer, self._store, self._clock)
+        if problems:
+            raise UserError(problems[0])
+        new = start_config.load_with(self._path, layer, self._store, self._clock)
+        self._begin(new, layer, request.confirm_s, request.by)
+        if self._trial is None and not self._is_restarting:
+            raise UserError(f"{view.key}: its masks cannot be put in force; see the log")
 
     def _restart(self) -> None:
         self._is_restarting = True
@@ -309,6 +327,7 @@ class ConfigStage:
             since=layer.since,
             by=layer.by,
             refused=self._refused,
+            scenes_at_box=tuple(scene.key for scene in layer.at_box),
         )
 
     def _refusal(
@@ -330,14 +349,18 @@ class ConfigStage:
             reasons = ("rolled back: the box ended before it was seen to work",)
         return self._refusal(decision.version, decision.digest, reasons) if reasons else None
 
-    def _trial_at_start(self) -> _Trial | None:
+    def _trial_at_start(self) -> ConfigTrial | None:
         try:
-            has_trial = self._store.pending() is not None
+            if self._store.pending() is None:
+                return None
+            technician = self._store.trial_technician()
         except OSError:
-            has_trial = False
-        return self._make_trial(self._store.decision().cameras, None) if has_trial else None
+            return None
+        return self._make_trial(self._store.decision().cameras, None, technician)
 
-    def _make_trial(self, open_cameras: Sequence[str], before: StartConfig | None) -> _Trial:
+    def _make_trial(
+        self, open_cameras: Sequence[str], before: StartConfig | None, technician: str | None
+    ) -> ConfigTrial:
         now_ns = self._clock.boottime_ns()
         cameras = [
             ExpectedCamera(name=camera.name, record=camera.record)
@@ -345,7 +368,7 @@ class ConfigStage:
             if camera.name in open_cameras
         ]
         check = BoxCheck(cameras, now_ns, open_timeout_s=float("inf"))
-        return _Trial(check=check, begin_ns=now_ns, before=before)
+        return ConfigTrial(check=check, begin_ns=now_ns, before=before, technician=technician)
 
     def _decision(
         self, layer: ConfigLayer, *, cameras: tuple[str, ...] = (), reasons: tuple[str, ...] = ()
@@ -363,16 +386,3 @@ def _action(layer: ConfigLayer, outcome: str) -> str:
     return f"configuration {layer.version}: {outcome}"
 
 
-def _differ_in_scenes_only(old: StartConfig, new: StartConfig) -> bool:
-    """Return whether a version can be put in force live: nothing but scenes differs, and each camera is open to it."""
-    is_open = all(source.scene_error is None for source in (*old.sources, *new.sources))
-    is_same = old.presets == new.presets
-    return is_open and is_same and _without_scenes(old.config) == _without_scenes(new.config)
-
-
-def _without_scenes(config: Config) -> Config:
-    def strip(camera: CameraConfig) -> CameraConfig:
-        detect = msgspec.structs.replace(camera.detect, scene=None, scenes={})
-        return msgspec.structs.replace(camera, detect=detect)
-
-    return msgspec.structs.replace(config, camera=tuple(map(strip, config.camera)))

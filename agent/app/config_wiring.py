@@ -8,8 +8,10 @@ import msgspec
 from agent.app.actuators import Actuators
 from agent.app.box_services import BoxServices
 from agent.app.camera_pipeline import CameraPipeline
-from agent.app.config_stage import ConfigActions, ConfigStage
+from agent.app.config_actions import ConfigActions
+from agent.app.config_stage import ConfigStage
 from agent.app.desired_message import ReceivedConfig, read_plain, read_signed
+from agent.app.scene_request import SceneDone, SceneRequest
 from agent.app.start_config import StartConfig
 from agent.base.clock import boot_id
 from agent.health import health_file
@@ -18,6 +20,7 @@ from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.custody.receipts import ServiceAction
 from agent.reporting import topics
 from agent.reporting.mqtt.packets import ReceivedPublish
+from agent.runtime.control_socket import ControlRequest
 
 
 class ConfigSource(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +76,19 @@ def make_config_stage(
         record=record,
         report=report,
     )
-    return ConfigStage(source.path, source.start, clock, boot_id(), actions)
+    stage = ConfigStage(source.path, source.start, clock, boot_id(), actions)
+
+    def handle_scene(scene: SceneRequest, request: ControlRequest) -> None:
+        def answer(outcome: SceneDone | str) -> None:
+            if isinstance(outcome, SceneDone):
+                request.reply(outcome)
+            else:
+                request.refuse("failed", outcome)
+
+        stage.submit_scene(scene, answer)
+
+    actuators.control_socket.add_method(SceneRequest, handle_scene)
+    return stage
 
 
 def config_topics(

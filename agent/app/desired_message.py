@@ -11,6 +11,7 @@ from agent.base.errors import UserError
 from agent.base.json_decode import MalformedJson, decode_any_json
 from agent.config import toml_decode
 from agent.config.desired_config import MAX_MESSAGE_BYTES, DesiredConfig, PlainDesiredConfig
+from agent.config.desired_store import Decision
 
 MAX_REASONS, MAX_REASON_CHARS = 32, 500
 
@@ -98,3 +99,15 @@ def truncate_reasons(reasons: tuple[str, ...]) -> tuple[str, ...]:
 def _truncate(reason: str) -> str:
     line = "".join(char if char.isprintable() else "?" for char in reason[: MAX_REASON_CHARS + 1])
     return line if len(line) <= MAX_REASON_CHARS else f"{line[:MAX_REASON_CHARS]} ..."
+
+
+def outdated_reason(desired: DesiredConfig, box: str, decision: Decision) -> str | None:
+    """Return why a version is not for this box, or is not newer than the one decided about; None if it is."""
+    if desired.box != box:
+        return f"box = {desired.box!r}: another box; allowed: {box!r}"
+    if desired.version > decision.version:
+        return None
+    return (
+        f"version = {desired.version}: {decision.version} was decided already; allowed: "
+        f"{decision.version + 1} or higher"
+    )

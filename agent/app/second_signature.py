@@ -3,9 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
+from agent.app.desired_message import ConfigSigner
 from agent.app.start_config import StartConfig, to_pose
 from agent.capture.camera_source import CameraSource
 from agent.config.configuration import CameraConfig, Config
+from agent.config.control import Action
+from agent.config.desired_config import changed_cameras, scene_key
+from agent.config.desired_store import ConfigLayer
 from agent.detection.mask_cover import covers
 from drivers.contracts import Pose
 from drivers.masking import WHOLE_PICTURE
@@ -26,6 +30,31 @@ def weakened_protections(
         *(line for source in after for line in _weaker_masks(before[source.config.name], source)),
         *_moved_presets(old, new, stored),
     )
+
+
+def unpermitted_changes(
+    old: StartConfig,
+    new: StartConfig,
+    layer: ConfigLayer,
+    signers: Sequence[ConfigSigner],
+    stored: StoredPresets,
+) -> tuple[str, ...]:
+    """Return a line for each reason why the people may not change this: their roles, or that it needs two."""
+    config = old.config
+    heads = {head.name: head.camera for head in config.head}
+    cameras = changed_cameras(old.layer or ConfigLayer(), layer, heads)
+    weakened = weakened_protections(old, new, stored)
+    actions: tuple[Action, ...] = ("configure", "lift_mask") if weakened else ("configure",)
+    refused = tuple(
+        f"the role {signer.role} of {signer.name!r} does not permit {action!r} on "
+        f"{', '.join(cameras) or 'the box'}"
+        for signer in signers
+        for action in actions
+        if signer.role is not None and not config.control.permits(signer.role, action, cameras)
+    )
+    if not refused and len(signers) < 2:  # noqa: PLR2004 - people
+        return tuple(f"{line}; allowed: with signatures of two people" for line in weakened)
+    return refused
 
 
 def _longer_retention(old: Config, new: Config) -> Iterator[str]:
@@ -57,8 +86,7 @@ def _weaker_masks(old: CameraSource, new: CameraSource) -> Iterator[str]:
     name = new.config.name
     for preset in sorted({"", *_scenes(old), *_scenes(new)}):
         if not covers(_masks_at(new, preset), _masks_at(old, preset)):
-            view = f"scenes.{name}.{preset}".removesuffix(".")
-            yield f"{view}: its masks hide less than those in force"
+            yield f"{scene_key(name, preset)}: its masks hide less than those in force"
     has_masks = any(_masks_at(old, preset) for preset in ("", *_scenes(old)))
     if has_masks and old.config.transcode and not new.config.transcode:
         yield f"camera.{name}.transcode = false: the pixels under its masks would be stored"

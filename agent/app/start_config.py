@@ -60,7 +60,7 @@ def load_start_config(path: Path, clock: Clock, boot: str) -> StartConfig:
     try:
         return load_with(path, layer, store, clock)
     except UserError as error:
-        if not layer.version:
+        if not layer.keys():
             raise
         log.error("the centre's configuration %d is not used: %s", layer.version, error)
         refusal = config_check.find_layer_problems(path, layer, store, clock) or [str(error)]

@@ -1,11 +1,15 @@
 """JPEG pictures within a limit of bytes: the quality falls first, then the size."""
 
+import math
+
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 _QUALITIES = (85, 75, 65, 55, 45, 35)
 _SHRINK_FACTOR = 0.75
+_MIDDLE_MEAN, _MIN_GAMMA = 110.0, 0.25
+"""Grey levels; a lower gamma shows little else than noise."""
 _MIN_WIDTH_PX = 64
 """Nothing smaller shows anything."""
 
@@ -37,3 +41,14 @@ def shrink_jpeg(jpeg: bytes, max_bytes: int) -> bytes | None:
         return None
     shrunk = encode_jpeg(np.asarray(image, np.uint8), max_bytes)
     return shrunk if len(shrunk) <= max_bytes else None
+
+
+def brighten_jpeg(jpeg: bytes, max_bytes: int) -> bytes:
+    """Raise the dark parts of a JPEG of our own to a middle mean, by its gamma; a bright one stays as it is."""
+    image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    mean = 0.0 if image is None else float(image.mean())
+    if image is None or not 0 < mean < _MIDDLE_MEAN:
+        return jpeg
+    gamma = max(_MIN_GAMMA, math.log(_MIDDLE_MEAN / 255) / math.log(mean / 255))
+    table = (255 * (np.arange(256) / 255) ** gamma).round().astype(np.uint8)
+    return encode_jpeg(np.asarray(cv2.LUT(image, table), np.uint8), max_bytes)

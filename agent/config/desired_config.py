@@ -125,6 +125,11 @@ def merge(
     return merged
 
 
+def scene_key(camera: str, preset: str | None) -> str:
+    """Return the name of a scene in messages, such as `scenes.north` and `scenes.dome.gate`."""
+    return f"scenes.{camera}.{preset or ''}".removesuffix(".")
+
+
 def changed_cameras(
     old: DesiredContent, new: DesiredContent, camera_of_head: Mapping[str, str | None]
 ) -> tuple[str, ...]:

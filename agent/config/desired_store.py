@@ -21,7 +21,7 @@ from agent.base.file_read import read_regular_file
 from agent.base.sha256 import sha256_hex
 from agent.base.state_file import MAX_BYTES, DamagedStateFile, StateFile
 from agent.config.commit_confirm import BACKUP_SUFFIX, CommitConfirm, PendingCommit, Rollback
-from agent.config.desired_config import DesiredContent, SceneFiles
+from agent.config.desired_config import DesiredContent, SceneFiles, scene_key
 
 log = logging.getLogger(__name__)
 
@@ -29,16 +29,32 @@ DESIRED_DIR = "desired"
 _MODE = 0o644
 
 
+class BoxScene(msgspec.Struct, frozen=True, kw_only=True):
+    """A scene that the technician `by` has put in force at the box. `preset` is None for a camera on no head."""
+
+    camera: str
+    preset: str | None
+    by: str
+    since: str
+
+    @property
+    def key(self) -> str:
+        """The scene in messages, such as `scenes.dome.gate`."""
+        return scene_key(self.camera, self.preset)
+
+
 class ConfigLayer(DesiredContent, frozen=True, kw_only=True):
     """A version of the centre's configuration. Version 0 is the box's own file alone.
 
-    `digest` is the SHA-256 of the message, `since` the UTC of its beginning.
+    `digest` is the SHA-256 of the message, `since` the UTC of its beginning. `at_box` names the scenes that technicians
+    have put in place of the version's, the newest last; the next version has none.
     """
 
     version: int = 0
     digest: str | None = None
     by: str | None = None
     since: str | None = None
+    at_box: tuple[BoxScene, ...] = ()
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,13 +110,24 @@ class DesiredStore:
         """Return the trial, or None. Raises OSError."""
         return self._commit_confirm.pending()
 
-    def begin(self, layer: ConfigLayer, keys: str, boot_id: str, until_ns: int) -> None:
+    def trial_technician(self) -> str | None:
+        """Return the technician whose scene is on trial; None if a version of the centre is, or nothing. Raises OSError."""
+        if self.pending() is None:
+            return None
+        try:
+            layer = self.layer()
+        except DamagedStateFile:
+            return None
+        before = self.previous() or ConfigLayer()
+        return layer.at_box[-1].by if layer.at_box and layer.at_box != before.at_box else None
+
+    def begin(self, layer: ConfigLayer, keys: str, by: str, boot_id: str, until_ns: int) -> None:
         """Put a version on trial until `until_ns`. Raises: UserError if another one is on trial; OSError."""
         self.write_scenes(layer)
         if not self._layer.path.exists():
             self._layer.write(ConfigLayer())
         text = self._layer.encode(layer).decode()
-        self._commit_confirm.begin(text, keys, layer.by or "", boot_id, until_ns)
+        self._commit_confirm.begin(text, keys, by, boot_id, until_ns)
 
     def confirm(self, now_ns: int, boot_id: str) -> None:
         """Keep the version on trial. Raises: UserError if it is too late; OSError."""
@@ -140,8 +167,7 @@ class DesiredStore:
         for camera, scene in layer.scenes.items():
             named = {"": scene} if isinstance(scene, str) else scene
             for preset, text in named.items():
-                name = f"scenes.{camera}.{preset}".removesuffix(".")
-                line = line.replace(str(self._scene_path(text)), name)
+                line = line.replace(str(self._scene_path(text)), scene_key(camera, preset))
         return line
 
     def write_scenes(self, layer: ConfigLayer) -> None:

@@ -20,7 +20,7 @@ from agent.capture.preview import (
 from agent.capture.snapshot_command import encode_within
 from agent.commands.requester import CommandRejected
 from agent.config.configuration import Config
-from agent.console.errors import ConsoleError
+from agent.console.errors import AgentDown, ConsoleError
 from agent.recording.custody.receipts import FootageViewed
 from drivers.contracts import Camera, CameraReadings, ReadingsSource, StreamRequest
 from drivers.errors import DriverError, MaskError
@@ -119,7 +119,7 @@ class AgentPreview:
         except PreviewUnavailable as error:
             raise ConsoleError(str(error)) from error
         if frame is None:
-            raise ConsoleError(Message("the agent has ended: try again"))
+            raise AgentDown(Message("the agent has ended: try again"))
         return frame
 
     def close(self) -> None:

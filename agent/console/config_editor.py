@@ -86,12 +86,9 @@ class ConfigEditor:
         agent_process.restart(self._reload())
         return rollback
 
-    def reminder(self) -> Message | None:
-        """Return a reminder of the change that waits for its confirmation. Raises OSError."""
-        pending = self._commit_confirm.pending()
-        if pending is None:
-            return None
-        return format_reminder(pending, self._clock.boottime_ns(), self._boot_id)
+    def pending(self) -> PendingCommit | None:
+        """Return the change that waits for its confirmation. Raises OSError."""
+        return self._commit_confirm.pending()
 
     def undo_if_expired(self) -> Message | None:
         """Roll back after the deadline; return a notice, also if another process has ended it.

@@ -23,7 +23,7 @@ from agent.console.camera_preview import CameraPreview
 from agent.console.check_result import CheckResult, failed
 from agent.console.config_editor import ConfigEditor
 from agent.console.console_settings import ConsoleSettings
-from agent.console.errors import ConsoleError
+from agent.console.errors import AgentDown, ConsoleError
 from agent.faults import texts as fault_texts
 from agent.faults.registry import FAULTS, FaultCode
 from agent.faults.texts import FaultGuidance, FaultTexts, Language
@@ -164,7 +164,7 @@ class ConsoleContext:
                 Message("the agent's control socket: {error}", error=str(error.strerror or error))
             ) from error
         if replies is None:
-            raise ConsoleError(Message("the agent does not run: see check 5"))
+            raise AgentDown(Message("the agent does not run: see check 5"))
         for reply in replies:
             if isinstance(reply, CommandRefused):
                 raise ConsoleError(

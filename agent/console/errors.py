@@ -1,4 +1,4 @@
-"""The error that ends a console command."""
+"""The errors that end a console command."""
 
 from collections.abc import Sequence
 
@@ -19,3 +19,7 @@ class ConsoleError(Exception):
         super().__init__(message)
         self.usage = tuple(usage)
         self.code = code
+
+
+class AgentDown(ConsoleError):
+    """A command needs the running agent."""

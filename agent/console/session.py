@@ -17,6 +17,7 @@ from agent.base.lockout import Lockout
 from agent.base.message import Message, Text, message_of
 from agent.config.names import TECHNICIAN_NAME_PATTERN
 from agent.console import login_screens
+from agent.console.acts.trial import find_trial
 from agent.console.context import ConsoleContext
 from agent.console.errors import ConsoleError
 from agent.console.login import Authenticator
@@ -276,12 +277,12 @@ class ConsoleSession:
 
     def _print_reminder(self) -> None:
         try:
-            reminder = self._context.config_editor.reminder()
+            trial = find_trial(self._context)
         except OSError as error:
             log.error("console: commit-confirm of the configuration: %s", error)
         else:
-            if reminder is not None:
-                self._terminal.print(reminder)
+            if trial is not None:
+                self._terminal.print(trial.text)
 
     def _log_out(self, reason: str | None) -> None:
         if reason is not None:

@@ -18,6 +18,7 @@ SOCKET_NAME = "acts.sock"
 MAX_REQUEST_BYTES = 1 << 17
 MAX_REPLY_BYTES = 1 << 22
 _READ_BYTES = 65_536
+_NULL = msgspec.Raw(b"null")
 
 ActErrorCode = Literal[
     "agent_down", "busy", "failed", "malformed", "no_receipt", "refused", "unknown"
@@ -52,7 +53,7 @@ class ActError(msgspec.Struct, frozen=True, kw_only=True):
 class ReplyLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One reply: a value, with a JPEG or an open file (`has_file`) if it is of such an act, or an error."""
 
-    value: msgspec.Raw | None = None
+    value: msgspec.Raw = _NULL
     error: ActError | None = None
     jpeg: bytes = b""
     has_file: bool = False
@@ -126,7 +127,7 @@ def _to_reply(line: bytes, fds: list[int]) -> ActReply:
     if reply.has_file and not fds:
         raise ConnectionError("a reply without its file")
     return ActReply(
-        value=reply.value,
+        value=None if reply.error else reply.value,
         error=reply.error,
         jpeg=reply.jpeg,
         fd=fds.pop(0) if reply.has_file else None,

@@ -151,7 +151,8 @@ class ReportedConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     `state`: `on_trial` until the box is seen to work with it; `damaged` if the stored version cannot be read, and every
     camera is closed until the centre sends one again. `digest` is the SHA-256 of the version's message, `since` the
-    time from which on it has been in force, `by` the people who have signed it.
+    time from which on it has been in force, `by` the people who have signed it. `scenes_at_box` are the scenes that
+    technicians have put in place of the version's at the page at the pole, such as `scenes.north`.
     """
 
     state: Literal["in_force", "on_trial", "damaged"]
@@ -160,6 +161,7 @@ class ReportedConfig(msgspec.Struct, frozen=True, kw_only=True):
     since: Utc | None
     by: str | None
     refused: RefusedConfig | None
+    scenes_at_box: tuple[str, ...] = ()
 
 
 class SeqRange(msgspec.Struct, frozen=True, array_like=True):

@@ -45,8 +45,8 @@ ReleaseVersion = Annotated[
 
 
 class UpdateRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A request. `bundle_path` is a file on a USB stick, of `install` alone; `version` names a release of the signed
-    feed, of `install_release` alone. No field disables a check, and none is a URL.
+    """A request. `bundle_path` is a file on a USB stick or an upload, of `install` alone;
+    `version` names a release of the signed feed, of `install_release` alone. No field disables a check, and none is a URL.
     """
 
     v: Literal[1] = 1

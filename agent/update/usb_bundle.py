@@ -1,4 +1,4 @@
-"""Copy a bundle from a USB stick into the box before it is checked.
+"""Copy a bundle from a USB stick, or from an upload at the page at the pole, before it is checked.
 
 So the checked file is the installed one, even if the stick is written or pulled out meanwhile. RAUC also refuses a
 file of another user whose owner it cannot change, as on FAT.
@@ -6,6 +6,7 @@ file of another user whose owner it cannot change, as on FAT.
 
 import os
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 from agent.base.errors import UserError
@@ -16,6 +17,9 @@ from agent.update.feed import MAX_BUNDLE_BYTES
 
 MOUNT_ROOTS = ("/media", "/run/media", "/mnt")
 """Folders that USB sticks are mounted below."""
+UPLOAD_ROOT = "/var/lib/vigie/uploads"
+"""The folder of the agent's user that a technician's upload is stored in."""
+UPLOAD_NAME = "page.raucb"
 BUNDLE_SUFFIX = ".raucb"
 COPY_NAME = f"stick{BUNDLE_SUFFIX}"
 _GLOB_PATTERNS = tuple(f"{'*/' * depth}*{BUNDLE_SUFFIX}" for depth in (0, 1, 2))
@@ -48,7 +52,7 @@ def single_bundle(root: Path) -> str:
 def copy_to_box(root: Path, bundle: str, folder: Path, on_progress: ProgressCallback) -> Path:
     """Copy a bundle into `folder`.
 
-    Raises: UserError if it is not on a USB stick, UpdateError if there is no room, OSError.
+    Raises: UserError if it is neither on a USB stick nor an upload, UpdateError if there is no room, OSError.
     """
     base = root.resolve()
     path = base / bundle.lstrip("/")
@@ -69,10 +73,21 @@ def copy_to_box(root: Path, bundle: str, folder: Path, on_progress: ProgressCall
     return target
 
 
+def store_upload(path: Path, parts: Iterable[bytes]) -> int:
+    """Write an upload to a new file, flush it, and return its size. Raises OSError, and what `parts` raises."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "wb") as file:
+        size_bytes = sum(map(file.write, parts))
+        file.flush()
+        os.fsync(fd)
+    return size_bytes
+
+
 def _open_on_usb(base: Path, path: Path, bundle: str) -> int:
     """Open a regular file without following links, also ones made at this moment."""
-    allowed = f"allowed: a file *{BUNDLE_SUFFIX} below {', '.join(MOUNT_ROOTS)}"
-    mount_roots = [base / place.lstrip("/") for place in MOUNT_ROOTS]
+    places = (*MOUNT_ROOTS, UPLOAD_ROOT)
+    allowed = f"allowed: a file *{BUNDLE_SUFFIX} below {', '.join(places)}"
+    mount_roots = [base / place.lstrip("/") for place in places]
     is_suspicious = ".." in path.parts or "\0" in bundle or path.suffix != BUNDLE_SUFFIX
     if is_suspicious or not any(mount_root in path.parents for mount_root in mount_roots):
         raise UserError(f"{bundle!r}: {allowed}")

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from agent.app import config_stage
-from agent.app.config_stage import MIN_TRIAL_S, ConfigActions, ConfigStage
+from agent.app.config_actions import ConfigActions
+from agent.app.config_stage import MIN_TRIAL_S, ConfigStage
 from agent.app.desired_message import ConfigSigner, ReceivedConfig, read_plain
 from agent.app.start_config import StartConfig, load_start_config
 from agent.config.desired_store import DESIRED_DIR, DesiredStore

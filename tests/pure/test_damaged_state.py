@@ -179,7 +179,7 @@ def write_pending_commit(folder: Path) -> Path:
 
 def write_layer(folder: Path) -> Path:
     store = DesiredStore(folder)
-    store.begin(ConfigLayer(version=1, scenes={"north": ""}), "scenes.north", BOOT, 300)
+    store.begin(ConfigLayer(version=1, scenes={"north": ""}), "scenes.north", "omar", BOOT, 300)
     return folder / DESIRED_DIR / "layer.json"
 
 

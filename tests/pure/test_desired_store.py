@@ -21,7 +21,7 @@ def store(tmp_path: Path) -> DesiredStore:
 
 
 def kept(store: DesiredStore, layer: ConfigLayer) -> None:
-    store.begin(layer, "keys", BOOT, UNTIL_NS)
+    store.begin(layer, "keys", "omar", BOOT, UNTIL_NS)
     store.confirm(0, BOOT)
 
 
@@ -38,7 +38,7 @@ def test_without_a_version_the_file_counts_alone(store: DesiredStore, tmp_path: 
 
 def test_a_version_on_trial_is_in_force_and_gone_after_a_boot(store: DesiredStore) -> None:
     kept(store, FIRST)
-    store.begin(SECOND, "keys", BOOT, UNTIL_NS)
+    store.begin(SECOND, "keys", "omar", BOOT, UNTIL_NS)
     assert store.layer() == SECOND
     assert store.previous() == FIRST
     assert store.on_agent_start(1, BOOT) is None
@@ -92,7 +92,7 @@ def test_a_damaged_version_is_reported_and_stays_until_another_replaces_it(
     with pytest.raises(DamagedStateFile, match="checksum"):
         store.layer()
     store.on_agent_start(0, BOOT)
-    store.begin(SECOND, "keys", BOOT, UNTIL_NS)
+    store.begin(SECOND, "keys", "omar", BOOT, UNTIL_NS)
     assert store.layer() == SECOND
     store.undo()
     with pytest.raises(DamagedStateFile):

@@ -30,13 +30,12 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
         if picture is not None and item.item in SHOWN_ITEMS:
             terminal.new_page()
             print_picture(terminal, picture, _TEXT_ROWS)
-        is_judged = item.item == "focus" and item.good is not None
-        if item.item == "focus" and not is_judged:
+        if item.item == "focus" and not item.is_judged:
             finding = Message(
                 "{finding}; judged after: camera {name} focus", finding=finding, name=item.subject
             )
         terminal.print(Message("{item}: {finding}", item=item.title, finding=finding))
-        if is_judged:
+        if item.is_judged:
             terminal.print(Message("  pass") if item.good else Message("  FAIL"))
             return item
         while (answer := parse_answer(item, terminal.read_line(Message("  good? ")))) is None:

@@ -9,6 +9,7 @@ from agent.config import toml_writer
 from agent.config.desired_store import DesiredStore
 from agent.config.shareable_config import redact_config, redact_url
 from agent.config.toml_decode import read_toml
+from agent.console.acts.trial import confirm_trial, find_trial, undo_trial
 from agent.console.arguments import parse_int, usage_error
 from agent.console.context import ConsoleContext
 from agent.console.errors import ConsoleError
@@ -24,9 +25,9 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
     editor = context.config_editor
     match list(argv):
         case [] | ["show"]:
-            reminder = editor.reminder()
-            if reminder is not None:
-                terminal.print(reminder)
+            trial = find_trial(context)
+            if trial is not None:
+                terminal.print(trial.text)
             _print_version(terminal, context)
             tables = redact_config(read_toml(context.config_path, "configuration"))
             terminal.print(f"# {context.config_path}", *toml_writer.dumps(tables).splitlines())
@@ -41,16 +42,9 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
         case ["set", *rest]:
             _set_keys(terminal, context, rest)
         case ["confirm"]:
-            terminal.print(Message("Kept: {keys}.", keys=editor.confirm().keys))
+            terminal.print(confirm_trial(context))
         case ["undo"]:
-            rollback = editor.undo()
-            terminal.print(
-                Message(
-                    "Undone: {keys}; {outcome}. The agent restarts.",
-                    keys=rollback.commit.keys,
-                    outcome=rollback.outcome,
-                )
-            )
+            terminal.print(undo_trial(context))
         case _:
             raise usage_error(
                 ("config", *_redact_args(argv)),

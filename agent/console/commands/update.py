@@ -1,34 +1,22 @@
 """`update`: the system's two slots; install a bundle from a USB disk; roll back."""
 
 from collections.abc import Sequence
-from functools import reduce
 from pathlib import Path
 
-from agent.base.message import (
-    Message,
-    Text,
-    TextData,
-    decode_message,
-    join_phrases,
-    join_sentences,
-)
+from agent.base.message import Message, Text, TextData, decode_message
+from agent.console.acts import updates
 from agent.console.arguments import usage_error
 from agent.console.context import ConsoleContext
 from agent.console.errors import ConsoleError
 from agent.console.session import ConsoleCommand
 from agent.console.stick_mount import mount_stick
 from agent.console.terminal import Terminal
-from agent.update import rauc_backend, request_file, usb_bundle
+from agent.update import request_file, usb_bundle
 from agent.update.request_file import UpdateAction, UpdateRequestStatus
 
 POLL_INTERVAL_S = 0.5
 ANSWER_TIMEOUT_S = 60.0
 """On a slow board root's unit takes seconds to start."""
-_OUTCOMES = {
-    "running": Message("running"),
-    "done": Message("done"),
-    "failed": Message("NOT done"),
-}
 _MODIFYING = ("usb", "rollback", "good")
 
 
@@ -60,16 +48,16 @@ def _is_modifying(argv: Sequence[str]) -> bool:
 
 def _print_status(terminal: Terminal, context: ConsoleContext) -> None:
     """Print the slots, after the outcome of the last request: its requester may have been cut off."""
-    last_status = request_file.status_file(request_file.request_dir(context.root)).read()
+    last_status = updates.read_status(context)
     if last_status is not None and last_status.action != "status":
-        terminal.print(_summarize(last_status))
+        terminal.print(updates.summarize(last_status))
         if last_status.state == "running":
             return
     terminal.print(*_run_action(terminal, context, "status"))
 
 
 def _install(terminal: Terminal, context: ConsoleContext) -> None:
-    _require_slots(context)
+    updates.require_slots(context)
     with mount_stick(terminal, context, writable=False):
         _install_from_stick(terminal, context)
 
@@ -99,20 +87,10 @@ def _run_action(
 
     Raises ConsoleError if it fails, is not answered, or is not waited for any more.
     """
-    folder = request_file.request_dir(context.root)
-    last_status = request_file.status_file(folder).read()
-    if last_status is not None and last_status.state == "running":
-        raise ConsoleError(_summarize(last_status))
-    _require_slots(context)
-    try:
-        request_id = request_file.submit_request(folder, action, context.technician, bundle)
-    except FileExistsError as error:
-        raise ConsoleError(
-            Message("another request waits already: try again in a minute")
-        ) from error
-    status = _follow(terminal, folder, request_id)
+    request_id = updates.submit(context, action, bundle)
+    status = _follow(terminal, request_file.request_dir(context.root), request_id)
     if status.state == "failed":
-        raise ConsoleError(Message("Not done: {reason}", reason=_join_lines(status)))
+        raise ConsoleError(Message("Not done: {reason}", reason=updates.join_lines(status)))
     return tuple(map(decode_message, status.lines))
 
 
@@ -148,37 +126,6 @@ def _follow(terminal: Terminal, folder: Path, request_id: str) -> UpdateRequestS
                 if withdrawn
                 else Message("It continues by itself: update status shows its progress.")
             )
-
-
-def _require_slots(context: ConsoleContext) -> None:
-    """Raise ConsoleError on a system that was set up without an image."""
-    try:
-        # Firmware may add bytes of any kind to the kernel's command line.
-        cmdline = (context.root / "proc/cmdline").read_text(encoding="utf-8", errors="replace")
-        rauc_backend.booted_slot(cmdline)
-    except rauc_backend.NoSlots as error:
-        raise ConsoleError(
-            Message("this system was set up without an image: it has no slots, and no update here")
-        ) from error
-
-
-def _summarize(status: UpdateRequestStatus) -> Message:
-    """Format a request and its outcome in one line."""
-    outcome: Text = _OUTCOMES[status.state]
-    if status.state == "running":
-        outcome = join_phrases(outcome, decode_message(status.step))
-    if status.lines:
-        outcome = Message("{outcome}: {details}", outcome=outcome, details=_join_lines(status))
-    return Message(
-        "{action} by {name}: {outcome}",
-        action=status.action,
-        name=status.requester,
-        outcome=outcome,
-    )
-
-
-def _join_lines(status: UpdateRequestStatus) -> Text:
-    return reduce(join_sentences, map(decode_message, status.lines))
 
 
 UPDATE = ConsoleCommand(

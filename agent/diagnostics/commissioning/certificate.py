@@ -50,6 +50,11 @@ class ItemAnswer(msgspec.Struct, frozen=True, kw_only=True):
     note: str | None = None
 
     @property
+    def is_judged(self) -> bool:
+        """True for a focus that was judged by the best one seen: the technician gives no verdict."""
+        return self.item == "focus" and self.good is not None
+
+    @property
     def title(self) -> Message:
         """The item and its subject."""
         item = _ITEM_TITLES[self.item]

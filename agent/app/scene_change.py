@@ -1,0 +1,77 @@
+"""A technician's scene in place of the one in force. Pure, apart from the files that are read.
+
+The scene becomes part of the configuration on top of the box's file. The next version of the centre is complete, so it
+replaces the scene, unless it has it too.
+"""
+
+from pathlib import Path
+
+import msgspec
+
+from agent.app import config_check, start_config
+from agent.app.scene_request import SceneView
+from agent.app.second_signature import weakened_protections
+from agent.app.start_config import StartConfig
+from agent.base.clock import Clock
+from agent.base.errors import UserError
+from agent.config.configuration import CameraConfig, Config
+from agent.config.desired_store import BoxScene, ConfigLayer, DesiredStore
+
+
+def with_scene(
+    layer: ConfigLayer, config: Config, view: SceneView, toml: str, by: str, since: str
+) -> ConfigLayer:
+    """Return a version with a technician's scene in it. Raises UserError if there is no such view."""
+    camera = next((one for one in config.camera if one.name == view.camera), None)
+    if camera is None:
+        names = ", ".join(one.name for one in config.camera)
+        raise UserError(f"{view.key}: no such camera; allowed: {names}")
+    on_head = any(head.camera == view.camera for head in config.head)
+    if on_head and view.preset is None:
+        raise UserError(f"{view.key}: the camera is on a head; allowed: a preset")
+    if not on_head and view.preset is not None:
+        raise UserError(f"{view.key}: the camera is on no head; allowed: no preset")
+    scene: str | dict[str, str] = toml
+    if view.preset is not None:
+        earlier = layer.scenes.get(view.camera, {})
+        scene = {**(earlier if isinstance(earlier, dict) else {}), view.preset: toml}
+    others = tuple(
+        one for one in layer.at_box if (one.camera, one.preset) != (view.camera, view.preset)
+    )
+    at_box = BoxScene(camera=view.camera, preset=view.preset, by=by, since=since)
+    return msgspec.structs.replace(
+        layer, scenes={**layer.scenes, view.camera: scene}, at_box=(*others, at_box)
+    )
+
+
+def find_scene_problems(
+    path: Path, current: StartConfig, layer: ConfigLayer, store: DesiredStore, clock: Clock
+) -> list[str]:
+    """Return a line for each reason why a technician may not put a version with their scene in force.
+
+    A scene that hides less than the one in force needs two people, who sign a version of the centre. Raises: UserError
+    if the configuration file cannot be read.
+    """
+    problems = config_check.find_layer_problems(path, layer, store, clock)
+    if problems:
+        return problems
+    new = start_config.load_with(path, layer, store, clock)
+    return [
+        f"{line}; allowed: by the centre, with signatures of two people"
+        for line in weakened_protections(current, new, {})
+    ]
+
+
+def differ_in_scenes_only(old: StartConfig, new: StartConfig) -> bool:
+    """Return whether a version can be put in force live: nothing but scenes differs, and each camera is open to it."""
+    is_open = all(source.scene_error is None for source in (*old.sources, *new.sources))
+    is_same = old.presets == new.presets
+    return is_open and is_same and _without_scenes(old.config) == _without_scenes(new.config)
+
+
+def _without_scenes(config: Config) -> Config:
+    def strip(camera: CameraConfig) -> CameraConfig:
+        detect = msgspec.structs.replace(camera.detect, scene=None, scenes={})
+        return msgspec.structs.replace(camera, detect=detect)
+
+    return msgspec.structs.replace(config, camera=tuple(map(strip, config.camera)))

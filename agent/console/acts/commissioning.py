@@ -1,0 +1,98 @@
+"""Commissioning in steps: inspect the box, take photos, answer each item, and sign the record."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from agent.base.message import Message
+from agent.capture.lens_aim import FocusBlocks
+from agent.console.context import ConsoleContext
+from agent.console.errors import ConsoleError
+from agent.diagnostics.commissioning.certificate import (
+    MAX_NOTE_CHARS,
+    MAX_NOTES_CHARS,
+    MAX_PHOTOS,
+    ItemAnswer,
+)
+from drivers.media import Plane
+
+if TYPE_CHECKING:
+    from agent.diagnostics.commissioning.photos import Photo
+    from agent.diagnostics.commissioning.session import CommissioningResult
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """A technician's verdict on the item of a number, with a note if it is not good."""
+
+    id: int
+    good: bool
+    note: str | None = None
+
+
+class Commissioning:
+    """One commissioning, from the inspection to the signature. Used by one thread at a time.
+
+    Its constructor inspects the box: that takes pictures, each with its receipt. Raises UserError.
+    """
+
+    def __init__(self, context: ConsoleContext, best_focus: Mapping[str, FocusBlocks]) -> None:
+        # Imported here: OpenCV and the models come with it.
+        from agent.diagnostics.commissioning.session import CommissioningSession  # noqa: PLC0415
+
+        self._session = CommissioningSession(context.config_path, context.clock, context.technician)
+        self._inspection = self._session.inspect()
+        self.items: tuple[tuple[ItemAnswer, Message], ...] = self._inspection.items(best_focus)
+        """The items, numbered from 0, each with its finding."""
+        self.photos: dict[int, "Photo"] = {}
+        self._next_photo = 1
+
+    def picture(self, camera: str) -> Plane:
+        """Return the inspected picture of a camera. Raises ConsoleError."""
+        plane = self._inspection.planes.get(camera)
+        if plane is None:
+            raise ConsoleError(Message("camera {camera}: no picture", camera=camera))
+        return plane
+
+    def add_photo(self, data: bytes, title: str) -> int:
+        """Add a photo, and return its number. Raises UserError if it is none, or one too many."""
+        # Imported here: OpenCV comes with it.
+        from agent.diagnostics.commissioning.photos import read_photo  # noqa: PLC0415
+
+        if len(self.photos) >= MAX_PHOTOS:
+            raise ConsoleError(Message("photos: allowed: {max_photos}", max_photos=MAX_PHOTOS))
+        number, self._next_photo = self._next_photo, self._next_photo + 1
+        self.photos[number] = read_photo(data, title)
+        return number
+
+    def remove_photo(self, number: int) -> None:
+        """Remove a photo; one that is not there is removed already."""
+        self.photos.pop(number, None)
+
+    def sign(self, answers: Sequence[Answer], notes: str) -> "CommissioningResult":
+        """Write the signed record. Raises ConsoleError if an item has no answer; UserError."""
+        given = {answer.id: answer for answer in answers}
+        answered = []
+        for number, (item, _) in enumerate(self.items):
+            answer = given.get(number)
+            if item.is_judged:
+                answered.append(item)
+            elif answer is None:
+                raise ConsoleError(
+                    Message("{item}: allowed: an answer, good or not", item=item.title)
+                )
+            else:
+                note = _clean(answer.note or "", MAX_NOTE_CHARS) or None
+                answered.append(msgspec.structs.replace(item, good=answer.good, note=note))
+        return self._session.sign(
+            self._inspection,
+            answered,
+            tuple(self.photos.values()),
+            _clean(notes, MAX_NOTES_CHARS) or None,
+        )
+
+
+def _clean(text: str, max_chars: int) -> str:
+    """Return printable text in lines, cut off."""
+    lines = text.strip()[:max_chars].splitlines()
+    return "\n".join("".join(c if c.isprintable() else " " for c in line) for line in lines)

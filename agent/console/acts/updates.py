@@ -1,0 +1,123 @@
+"""Updates of the system, requested of root: from a stick, from an uploaded file, back, and kept."""
+
+from collections.abc import Iterable
+from functools import reduce
+from pathlib import Path
+
+from agent.base.errors import UserError
+from agent.base.message import Message, Text, decode_message, join_phrases, join_sentences
+from agent.console.context import ConsoleContext
+from agent.console.errors import ConsoleError
+from agent.update import rauc_backend, request_file, usb_bundle
+from agent.update.download import check_free_space
+from agent.update.errors import UpdateError
+from agent.update.request_file import UpdateAction, UpdateRequestStatus
+
+_OUTCOMES = {
+    "running": Message("running"),
+    "done": Message("done"),
+    "failed": Message("NOT done"),
+}
+
+
+def submit(context: ConsoleContext, action: UpdateAction, bundle: str | None = None) -> str:
+    """Have root execute a request, and return its id. Raises ConsoleError if another one runs or waits."""
+    _require_idle(context)
+    folder = request_file.request_dir(context.root)
+    try:
+        return request_file.submit_request(folder, action, context.technician, bundle)
+    except FileExistsError as error:
+        raise ConsoleError(
+            Message("another request waits already: try again in a minute")
+        ) from error
+
+
+def read_status(context: ConsoleContext) -> UpdateRequestStatus | None:
+    """Return the request that root has taken last, with its progress or outcome; None if there is none."""
+    return request_file.status_file(request_file.request_dir(context.root)).read()
+
+
+def install_upload(context: ConsoleContext, parts: Iterable[bytes], size_bytes: int) -> str:
+    """Store an uploaded bundle, and have root install it; return the id of the request.
+
+    Root checks it as any update: its signature, its version, the trial. Raises ConsoleError, UserError or OSError;
+    nothing of the file is left then.
+    """
+    _require_idle(context)
+    remove_upload(context)
+    path = _upload_path(context)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        check_free_space(path.parent, size_bytes)
+        received_bytes = usb_bundle.store_upload(path, parts)
+        if received_bytes != size_bytes:
+            raise UserError(
+                Message(
+                    "the file: {received} bytes have come; allowed: {size}",
+                    received=received_bytes,
+                    size=size_bytes,
+                )
+            )
+        return submit(context, "install", f"/{path.relative_to(context.root)}")
+    except UpdateError as error:
+        remove_upload(context)
+        raise ConsoleError(str(error)) from error
+    except BaseException:
+        remove_upload(context)
+        raise
+
+
+def remove_upload(context: ConsoleContext) -> None:
+    """Remove an uploaded bundle that root does not need any more."""
+    _upload_path(context).unlink(missing_ok=True)
+
+
+def _upload_path(context: ConsoleContext) -> Path:
+    return context.root / usb_bundle.UPLOAD_ROOT.lstrip("/") / usb_bundle.UPLOAD_NAME
+
+
+def remove_unused_upload(context: ConsoleContext) -> None:
+    """Remove an upload that a power cut or a crash has left, unless root installs it."""
+    status = read_status(context)
+    if status is None or status.state != "running":
+        remove_upload(context)
+
+
+def _require_idle(context: ConsoleContext) -> None:
+    """Raise ConsoleError if another request runs, or on a system without slots."""
+    last_status = read_status(context)
+    if last_status is not None and last_status.state == "running":
+        raise ConsoleError(summarize(last_status))
+    require_slots(context)
+
+
+def require_slots(context: ConsoleContext) -> None:
+    """Raise ConsoleError on a system that was set up without an image."""
+    try:
+        # Firmware may add bytes of any kind to the kernel's command line.
+        cmdline = (context.root / "proc/cmdline").read_text(encoding="utf-8", errors="replace")
+        rauc_backend.booted_slot(cmdline)
+    except rauc_backend.NoSlots as error:
+        raise ConsoleError(
+            Message("this system was set up without an image: it has no slots, and no update here")
+        ) from error
+
+
+def summarize(status: UpdateRequestStatus) -> Message:
+    """Format a request and its outcome in one line."""
+    outcome: Text = _OUTCOMES[status.state]
+    if status.state == "running":
+        outcome = join_phrases(outcome, decode_message(status.step))
+    if status.lines:
+        outcome = Message("{outcome}: {details}", outcome=outcome, details=join_lines(status))
+    return Message(
+        "{action} by {name}: {outcome}",
+        action=status.action,
+        name=status.requester,
+        outcome=outcome,
+    )
+
+
+def join_lines(status: UpdateRequestStatus) -> Text:
+    """Return the lines of an outcome in one."""
+    return reduce(join_sentences, map(decode_message, status.lines))

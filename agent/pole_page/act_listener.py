@@ -1,0 +1,217 @@
+"""The socket of the act server: reads requests, runs each act in its lane, writes its receipt before, and replies."""
+
+import logging
+import os
+import socket
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from agent.base.errors import UserError
+from agent.base.json_decode import JsonDecoder, MalformedJson, decode_json
+from agent.base.message import Message, message_of
+from agent.console.context import ConsoleContext
+from agent.console.errors import AgentDown, ConsoleError
+from agent.console.messages import render
+from agent.console.terminal import sanitize
+from agent.faults.texts import Language
+from agent.pole_page.act import Act, ActCall, Download, Lines, Picture, PoleState
+from agent.pole_page.act_wire import (
+    MAX_REQUEST_BYTES,
+    ActError,
+    ActErrorCode,
+    ActRequest,
+    ReplyLine,
+)
+from agent.pole_page.acts.table import ACTS
+from agent.pole_page.lanes import LaneBusy, Lanes
+from drivers.errors import DriverError
+
+log = logging.getLogger(__name__)
+
+MAX_CONNECTIONS = 16
+REQUEST_TIMEOUT_S = 5.0
+"""For the whole request, and for each reply to be taken."""
+LANE_WAIT_S = 15.0
+_READ_BYTES = 65_536
+_REQUEST_DECODER = JsonDecoder(ActRequest)
+
+
+class ActListener:
+    """The listening socket. `run` serves it in the caller's thread, each connection in one of its own."""
+
+    def __init__(self, path: Path, lanes: Lanes, state: PoleState) -> None:
+        """Bind the socket; one that an earlier server has left is replaced. Raises OSError."""
+        self._path = path
+        self._lanes = lanes
+        self._state = state
+        self._places = threading.BoundedSemaphore(MAX_CONNECTIONS)
+        path.unlink(missing_ok=True)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._socket.bind(str(path))
+            # Its folder is the gate: user namespaces hide the user at the other end.
+            path.chmod(0o666)
+            self._socket.listen(MAX_CONNECTIONS)
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def run(self) -> None:
+        """Accept connections until `close`."""
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return
+            if not self._places.acquire(blocking=False):
+                log.warning("acts: a request is refused: %d are open", MAX_CONNECTIONS)
+                connection.close()
+                continue
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def close(self) -> None:
+        """Accept nothing more, and remove the socket."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        self._path.unlink(missing_ok=True)
+
+    def _serve(self, connection: socket.socket) -> None:
+        fds: list[int] = []
+        try:
+            with connection:
+                connection.settimeout(REQUEST_TIMEOUT_S)
+                reply = _Replies(connection)
+                try:
+                    self._run(_read_request(connection, fds), fds, reply)
+                except MalformedJson as error:
+                    reply.refuse("malformed", str(error))
+                finally:
+                    # An act that fails in a way of its own is answered too.
+                    reply.end()
+        except (OSError, _PeerGone) as error:
+            log.info("acts: a request is not answered: %s", error)
+        finally:
+            for fd in fds:
+                os.close(fd)
+            self._places.release()
+
+    def _run(self, request: ActRequest, fds: list[int], reply: "_Replies") -> None:
+        """Run an act. Raises MalformedJson and _PeerGone."""
+        act = ACTS.get(request.act)
+        if act is None:
+            reply.refuse("unknown", f"act {request.act[:40]!r}: there is none of that name")
+            return
+        args = decode_json(request.args, act.args_type)
+        try:
+            with self._lanes.enter(act.lane, LANE_WAIT_S) as context:
+                context.session_language = reply.language = request.language
+                upload_fd = fds[0] if fds else None
+                call = ActCall(context=context, state=self._state, upload_fd=upload_fd)
+                self._run_in_lane(act, call, args, reply)
+        except LaneBusy:
+            reply.refuse("busy", Message("another act takes longer: try again"))
+
+    @staticmethod
+    def _run_in_lane(act: Act, call: ActCall, args: msgspec.Struct, reply: "_Replies") -> None:
+        words = act.receipt(call, args)
+        if words is not None and not _write_receipt(call.context, words, reply):
+            return
+        try:
+            result = act.run(call, args)
+            if isinstance(result, Lines):
+                for value in result.values:
+                    reply.send(value)
+            elif isinstance(result, Picture):
+                reply.send(result.value, jpeg=result.jpeg)
+            elif isinstance(result, Download):
+                try:
+                    reply.send(result.value, fd=result.fd)
+                finally:
+                    os.close(result.fd)
+            else:
+                reply.send(result)
+        except AgentDown as error:
+            reply.refuse("agent_down", message_of(error))
+        except ConsoleError as error:
+            reply.refuse("refused", message_of(error), error.code)
+        except UserError as error:
+            reply.refuse("refused", message_of(error))
+        except DriverError as error:
+            reply.refuse("failed", str(error))
+        except OSError as error:
+            reply.refuse("failed", f"{error.filename or ''} {error.strerror or error}".strip())
+
+
+class _PeerGone(Exception):
+    """The other end takes no reply."""
+
+
+class _Replies:
+    """The replies on one connection, with their texts in `language`."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._is_answered = False
+        self.language: Language = "en"
+
+    def send(self, value: object, *, jpeg: bytes = b"", fd: int | None = None) -> None:
+        """Send a value, with a picture or an open file. Raises _PeerGone."""
+        encoded = msgspec.Raw(msgspec.json.encode(value, enc_hook=self._encode_text))
+        self._send(ReplyLine(value=encoded, jpeg=jpeg, has_file=fd is not None), fd)
+
+    def refuse(
+        self, code: ActErrorCode, message: Message | str, fault: str | None = None
+    ) -> None:
+        """Send an error as the last reply. Raises _PeerGone."""
+        text = self._encode_text(message) if isinstance(message, Message) else message
+        self._send(ReplyLine(error=ActError(code=code, message=text, fault=fault)), None)
+
+    def end(self) -> None:
+        """Send an error if there was no reply at all."""
+        if not self._is_answered:
+            with suppress(_PeerGone):
+                self.refuse("failed", "the act server failed at it")
+
+    def _encode_text(self, value: object) -> str:
+        if isinstance(value, Message):
+            return render(value, self.language, lambda text: sanitize(text, utf8=True))
+        raise NotImplementedError(f"{type(value).__name__} in a reply")
+
+    def _send(self, line: ReplyLine, fd: int | None) -> None:
+        self._is_answered = True
+        data = msgspec.json.encode(line) + b"\n"
+        try:
+            sent = socket.send_fds(self._connection, [data], [] if fd is None else [fd])
+            self._connection.sendall(data[sent:])
+        except OSError as error:
+            raise _PeerGone(str(error)) from error
+
+
+def _write_receipt(context: ConsoleContext, words: str, reply: _Replies) -> bool:
+    """Write the receipt of an act; False, with a refusal, if it cannot be written. Raises _PeerGone."""
+    try:
+        context.write_receipt(f"page: {words}")
+    except ConsoleError as error:
+        log.error("acts: %s: no receipt: %s", words, error)
+        reply.refuse("no_receipt", Message("It is not done without a receipt."), error.code)
+        return False
+    return True
+
+
+def _read_request(connection: socket.socket, fds: list[int]) -> ActRequest:
+    """Read one line, and an open file if one comes along. Raises MalformedJson or OSError."""
+    received = b""
+    while b"\n" not in received:
+        data, new_fds, _, _ = socket.recv_fds(connection, _READ_BYTES, 1, socket.MSG_CMSG_CLOEXEC)
+        fds += new_fds
+        received += data
+        if not data or len(received) > MAX_REQUEST_BYTES:
+            raise MalformedJson(f"allowed: one line of JSON, of {MAX_REQUEST_BYTES} bytes")
+    line, _, rest = received.partition(b"\n")
+    if rest or len(fds) > 1:
+        raise MalformedJson("allowed: one line of JSON, and one open file")
+    return _REQUEST_DECODER.decode(line)

@@ -1,0 +1,114 @@
+"""Act server of the page at the pole: `python -P -m agent.pole_page.act_server --config FILE --socket PATH`.
+
+The console starts it, as the user of the agent: it has the keys of the box, which the page's web process has not, and
+the technician's name of the console's login, on the first line of its input. It prints `ready` once it listens, and
+ends with its input, so that no act is done after the logout.
+"""
+
+import argparse
+import logging
+import os
+import sys
+import threading
+from pathlib import Path
+
+import msgspec
+
+from agent.base.clock import Clock, SystemClock, boot_id
+from agent.base.errors import UserError
+from agent.base.json_decode import MalformedJson, decode_json
+from agent.config.names import TECHNICIAN_NAME_PATTERN
+from agent.console import console_settings
+from agent.console.acts.updates import remove_unused_upload
+from agent.console.context import ConsoleContext
+from agent.faults.texts import Language
+from agent.pole_page.act import PoleState
+from agent.pole_page.act_listener import ActListener
+from agent.pole_page.lanes import Lanes
+
+log = logging.getLogger(__name__)
+
+MAX_GREETING_BYTES = 1024
+CLOSE_INTERVAL_S = 2.0
+"""Between two looks for live views that are not used any more."""
+
+
+class Greeting(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The first line of the input: the technician who has logged in at the console, and their language."""
+
+    technician: str
+    language: Language
+
+
+def read_greeting(line: bytes) -> Greeting:
+    """Decode the first line of the input. Raises UserError."""
+    try:
+        greeting = decode_json(line, Greeting)
+    except MalformedJson as error:
+        raise UserError(f"first line: {error}") from error
+    if not TECHNICIAN_NAME_PATTERN.fullmatch(greeting.technician):
+        raise UserError(f"technician {greeting.technician!r}: allowed: the name of a login")
+    return greeting
+
+
+def serve(config: Path, socket_path: Path, root: Path, greeting: Greeting, clock: Clock) -> None:
+    """Serve acts until the input ends. Raises UserError if the socket cannot be made."""
+    state = PoleState(clock)
+
+    def make_context() -> ConsoleContext:
+        context = ConsoleContext(console_settings.read(config), clock, boot_id(), root=root)
+        context.technician = greeting.technician
+        context.session_language = greeting.language
+        context.best_focus = state.best_focus
+        return context
+
+    remove_unused_upload(make_context())
+    lanes = Lanes(config, make_context)
+    try:
+        listener = ActListener(socket_path, lanes, state)
+    except OSError as error:
+        raise UserError(f"{socket_path}: {error.strerror or error}") from error
+    ended = threading.Event()
+    threading.Thread(target=listener.run, name="acts", daemon=True).start()
+    threading.Thread(
+        target=_close_idle_views, args=(lanes, state, ended), name="live views", daemon=True
+    ).start()
+    print("ready", flush=True)
+    # It has no more to say: its end is that of the console's session.
+    while sys.stdin.buffer.read(MAX_GREETING_BYTES):
+        pass
+    ended.set()
+    listener.close()
+    with lanes.hold("picture"):
+        state.live.close()
+
+
+def _close_idle_views(lanes: Lanes, state: PoleState, ended: threading.Event) -> None:
+    while not ended.wait(CLOSE_INTERVAL_S):
+        with lanes.hold("picture"):
+            state.live.close_idle()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve acts; exit code 1, with one line, if that is not possible."""
+    parser = argparse.ArgumentParser(prog="act_server", description=__doc__)
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--socket", type=Path, required=True)
+    parser.add_argument("--root", type=Path, default=Path("/"), help=argparse.SUPPRESS)
+    args = parser.parse_args(arguments)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
+    try:
+        greeting = read_greeting(sys.stdin.buffer.readline(MAX_GREETING_BYTES))
+        serve(args.config, args.socket, args.root, greeting, SystemClock())
+    except UserError as error:
+        print(error, flush=True)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr] # a text stream
+    # An act that hangs must not outlive the session.
+    exit_code = main()
+    sys.stdout.flush()
+    os._exit(exit_code)

@@ -1,0 +1,249 @@
+"""Acts of a commissioning: inspect, photos, answers, signature; and the drift since the newest certificate."""
+
+from typing import Annotated
+
+import cv2
+import msgspec
+import numpy as np
+
+from agent.base.message import Message, Text
+from agent.capture.jpeg import encode_jpeg
+from agent.capture.snapshot_command import SNAPSHOT_MAX_BYTES
+from agent.config.names import Name
+from agent.console.acts.commissioning import Answer, Commissioning
+from agent.console.errors import ConsoleError
+from agent.diagnostics.commissioning.certificate import (
+    MAX_NOTE_CHARS,
+    MAX_NOTES_CHARS,
+    ItemKind,
+)
+from agent.diagnostics.commissioning.drift import DRIFT_TITLES
+from agent.diagnostics.commissioning.photos import MAX_TITLE_CHARS, MAX_UPLOAD_BYTES
+from agent.diagnostics.commissioning.session import (
+    CommissioningSession,
+    format_comparison,
+    format_result,
+)
+from agent.pole_page.act import Act, ActCall, NoArgs, Picture
+from agent.pole_page.acts.cameras import CameraArgs
+from agent.pole_page.upload import read_upload
+
+MAX_ITEMS = 256
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True):
+    """An item to answer. `good` is the box's own verdict; `is_judged`: the technician gives none."""
+
+    id: int
+    item: ItemKind
+    subject: str | None
+    title: Text
+    finding: Text
+    good: bool | None
+    is_judged: bool
+
+
+class ItemList(msgspec.Struct, frozen=True):
+    """The items of a commissioning."""
+
+    items: tuple[Item, ...]
+
+
+class InspectedPicture(msgspec.Struct, frozen=True):
+    """A camera of the inspection."""
+
+    camera: str
+
+
+class PhotoArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The title of a photo."""
+
+    title: Annotated[str, msgspec.Meta(max_length=MAX_TITLE_CHARS)] = ""
+
+
+class PhotoValue(msgspec.Struct, frozen=True, kw_only=True):
+    """A photo of the commissioning."""
+
+    photo: int
+    title: str
+    width_px: int
+    height_px: int
+    size_bytes: int
+
+
+class PhotoList(msgspec.Struct, frozen=True):
+    """The photos of the commissioning."""
+
+    photos: tuple[PhotoValue, ...]
+
+
+class RemoveArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The number of a photo."""
+
+    photo: int
+
+
+class AnswerArgs(Answer, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An answer as it is sent."""
+
+    note: Annotated[str, msgspec.Meta(max_length=MAX_NOTE_CHARS)] | None = None
+
+
+class SignArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The answers to all items, and notes."""
+
+    answers: Annotated[tuple[AnswerArgs, ...], msgspec.Meta(max_length=MAX_ITEMS)]
+    notes: Annotated[str, msgspec.Meta(max_length=MAX_NOTES_CHARS)] = ""
+
+
+class Rejected(msgspec.Struct, frozen=True, kw_only=True):
+    """An item that is not good."""
+
+    title: Text
+    reason: str
+
+
+class SignedValue(msgspec.Struct, frozen=True, kw_only=True):
+    """The signed record."""
+
+    folder: str
+    public_key: str
+    lines: tuple[Text, ...]
+    rejected: tuple[Rejected, ...]
+
+
+class Drift(msgspec.Struct, frozen=True, kw_only=True):
+    """One difference from the newest certificate."""
+
+    kind: str
+    title: Text
+    subject: str | None
+    message: Text
+    is_actionable: bool
+
+
+class DriftList(msgspec.Struct, frozen=True, kw_only=True):
+    """All differences from the newest certificate."""
+
+    time: str
+    technician: str
+    drifts: tuple[Drift, ...]
+    lines: tuple[Text, ...]
+
+
+def begin(call: ActCall, _args: NoArgs) -> ItemList:
+    """Inspect the box; a commissioning that was begun before is dropped, with its photos."""
+    commissioning = Commissioning(call.context, call.context.best_focus)
+    call.state.commissioning = commissioning
+    return ItemList(
+        tuple(
+            Item(
+                id=number,
+                item=item.item,
+                subject=item.subject,
+                title=item.title,
+                finding=finding,
+                good=item.good,
+                is_judged=item.is_judged,
+            )
+            for number, (item, finding) in enumerate(commissioning.items)
+        )
+    )
+
+
+def read_picture(call: ActCall, args: CameraArgs) -> Picture:
+    """Return the inspected picture of a camera."""
+    plane = _require(call).picture(args.camera)
+    image = np.asarray(cv2.cvtColor(plane, cv2.COLOR_GRAY2BGR), np.uint8)
+    return Picture(encode_jpeg(image, SNAPSHOT_MAX_BYTES), InspectedPicture(args.camera))
+
+
+def add_photo(call: ActCall, args: PhotoArgs) -> PhotoValue:
+    """Add a photo."""
+    commissioning = _require(call)
+    data = read_upload(call.upload_fd, MAX_UPLOAD_BYTES)
+    number = commissioning.add_photo(data, args.title)
+    return _photos(commissioning)[number]
+
+
+def remove_photo(call: ActCall, args: RemoveArgs) -> PhotoList:
+    """Remove a photo."""
+    commissioning = _require(call)
+    commissioning.remove_photo(args.photo)
+    return PhotoList(tuple(_photos(commissioning).values()))
+
+
+def sign(call: ActCall, args: SignArgs) -> SignedValue:
+    """Write the signed record, and end the commissioning."""
+    result = _require(call).sign(args.answers, args.notes)
+    call.state.commissioning = None
+    return SignedValue(
+        folder=str(result.folder),
+        public_key=result.record.public_key,
+        lines=tuple(format_result(result)),
+        rejected=tuple(
+            Rejected(title=item.title, reason=item.note or item.finding)
+            for item in result.record.rejected_items
+        ),
+    )
+
+
+def compare(call: ActCall, _args: NoArgs) -> DriftList:
+    """Compare the box with its newest certificate."""
+    context = call.context
+    session = CommissioningSession(context.config_path, context.clock, context.technician)
+    record, drifts = session.compare()
+    return DriftList(
+        time=record.created_time,
+        technician=record.technician,
+        drifts=tuple(
+            Drift(
+                kind=drift.kind,
+                title=DRIFT_TITLES[drift.kind],
+                subject=drift.subject,
+                message=drift.message,
+                is_actionable=drift.is_actionable,
+            )
+            for drift in drifts
+        ),
+        lines=tuple(format_comparison(record, drifts)),
+    )
+
+
+def _require(call: ActCall) -> Commissioning:
+    if call.state.commissioning is None:
+        raise ConsoleError(Message("no commissioning was begun; allowed: after commission_begin"))
+    return call.state.commissioning
+
+
+def _photos(commissioning: Commissioning) -> dict[int, PhotoValue]:
+    return {
+        number: PhotoValue(
+            photo=number,
+            title=photo.title,
+            width_px=photo.width_px,
+            height_px=photo.height_px,
+            size_bytes=len(photo.jpeg),
+        )
+        for number, photo in commissioning.photos.items()
+    }
+
+
+ACTS = {
+    "commission_begin": Act(run=begin, lane="work"),
+    "commission_picture": Act(run=read_picture, lane="work", args_type=CameraArgs),
+    "commission_photo": Act(
+        run=add_photo,
+        lane="work",
+        args_type=PhotoArgs,
+        receipt=lambda _call, _args: "a photo of the installation is added",
+    ),
+    "commission_photo_remove": Act(run=remove_photo, lane="work", args_type=RemoveArgs),
+    "commission_sign": Act(
+        run=sign,
+        lane="work",
+        args_type=SignArgs,
+        receipt=lambda _call, _args: "the as-installed certificate is signed",
+    ),
+    "commission_compare": Act(run=compare, lane="work"),
+}

@@ -1,0 +1,60 @@
+"""Lanes of acts: those of one lane run one after the other, each with a console's context of its own."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import get_args
+
+from agent.console.context import ConsoleContext
+from agent.pole_page.act import Lane
+
+
+class LaneBusy(Exception):
+    """Another act of the lane takes too long."""
+
+
+class _Lane:
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.context: ConsoleContext | None = None
+        self.stamp: tuple[int, int, int] | None = None
+
+
+class Lanes:
+    """All lanes. Thread-safe.
+
+    `make_context` reads the configuration of `config`, again after each change of the file.
+    """
+
+    def __init__(self, config: Path, make_context: Callable[[], ConsoleContext]) -> None:
+        self._config = config
+        self._make_context = make_context
+        self._lanes: dict[Lane, _Lane] = {name: _Lane() for name in get_args(Lane)}
+
+    @contextmanager
+    def enter(self, name: Lane, timeout_s: float) -> Iterator[ConsoleContext]:
+        """Yield the context of a lane, which belongs to the caller until the end. Raises LaneBusy."""
+        lane = self._lanes[name]
+        if not lane.lock.acquire(timeout=timeout_s):
+            raise LaneBusy
+        try:
+            stamp = self._read_stamp()
+            if lane.context is None or stamp != lane.stamp:
+                lane.context, lane.stamp = self._make_context(), stamp
+            yield lane.context
+        finally:
+            lane.lock.release()
+
+    @contextmanager
+    def hold(self, name: Lane) -> Iterator[None]:
+        """Wait for a lane, and keep its acts out until the end."""
+        with self._lanes[name].lock:
+            yield
+
+    def _read_stamp(self) -> tuple[int, int, int] | None:
+        try:
+            stat = self._config.stat()
+        except OSError:
+            return None
+        return stat.st_mtime_ns, stat.st_ino, stat.st_size
