@@ -1,4 +1,4 @@
-"""What the stage of the configuration acts on, and the trial of a version."""
+"""The parts of the agent that the stage of the configuration acts on, and the trial of a version."""
 
 from collections.abc import Callable
 

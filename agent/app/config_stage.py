@@ -288,11 +288,11 @@ class ConfigStage:
         """Raises: UserError, OSError."""
         current = self._current
         if current.layer is None:
-            raise UserError("the centre's configuration is damaged; allowed: after its next version")
+            raise UserError(
+                "the centre's configuration is damaged; allowed: after its next version"
+            )
         since = rfc3339(self._clock.utc(self._clock.boottime_ns()))
-        layer = with_scene(
-            current.layer, current.config, view, request.toml, request.by, since
-        )
+        layer = with_scene(current.layer, current.config, view, request.toml, request.by, since)
         problems = find_scene_problems(self._path, current, layer, self._store, self._clock)
         if problems:
             raise UserError(problems[0])
@@ -384,5 +384,3 @@ class ConfigStage:
 
 def _action(layer: ConfigLayer, outcome: str) -> str:
     return f"configuration {layer.version}: {outcome}"
-
-

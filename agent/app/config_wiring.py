@@ -1,6 +1,7 @@
 """The stage for the centre's configuration, with the parts of the agent that it acts on."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -77,18 +78,18 @@ def make_config_stage(
         report=report,
     )
     stage = ConfigStage(source.path, source.start, clock, boot_id(), actions)
-
-    def handle_scene(scene: SceneRequest, request: ControlRequest) -> None:
-        def answer(outcome: SceneDone | str) -> None:
-            if isinstance(outcome, SceneDone):
-                request.reply(outcome)
-            else:
-                request.refuse("failed", outcome)
-
-        stage.submit_scene(scene, answer)
-
-    actuators.control_socket.add_method(SceneRequest, handle_scene)
+    actuators.control_socket.add_method(SceneRequest, partial(_handle_scene, stage))
     return stage
+
+
+def _handle_scene(stage: ConfigStage, scene: SceneRequest, request: ControlRequest) -> None:
+    def answer(outcome: SceneDone | str) -> None:
+        if isinstance(outcome, SceneDone):
+            request.reply(outcome)
+        else:
+            request.refuse("failed", outcome)
+
+    stage.submit_scene(scene, answer)
 
 
 def config_topics(

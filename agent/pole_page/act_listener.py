@@ -121,19 +121,7 @@ class ActListener:
         if words is not None and not _write_receipt(call.context, words, reply):
             return
         try:
-            result = act.run(call, args)
-            if isinstance(result, Lines):
-                for value in result.values:
-                    reply.send(value)
-            elif isinstance(result, Picture):
-                reply.send(result.value, jpeg=result.jpeg)
-            elif isinstance(result, Download):
-                try:
-                    reply.send(result.value, fd=result.fd)
-                finally:
-                    os.close(result.fd)
-            else:
-                reply.send(result)
+            reply.send_result(act.run(call, args))
         except AgentDown as error:
             reply.refuse("agent_down", message_of(error))
         except ConsoleError as error:
@@ -163,9 +151,22 @@ class _Replies:
         encoded = msgspec.Raw(msgspec.json.encode(value, enc_hook=self._encode_text))
         self._send(ReplyLine(value=encoded, jpeg=jpeg, has_file=fd is not None), fd)
 
-    def refuse(
-        self, code: ActErrorCode, message: Message | str, fault: str | None = None
-    ) -> None:
+    def send_result(self, result: object) -> None:
+        """Send the result of an act. Raises _PeerGone, and what the act raises between its values."""
+        if isinstance(result, Lines):
+            for value in result.values:
+                self.send(value)
+        elif isinstance(result, Picture):
+            self.send(result.value, jpeg=result.jpeg)
+        elif isinstance(result, Download):
+            try:
+                self.send(result.value, fd=result.fd)
+            finally:
+                os.close(result.fd)
+        else:
+            self.send(result)
+
+    def refuse(self, code: ActErrorCode, message: Message | str, fault: str | None = None) -> None:
         """Send an error as the last reply. Raises _PeerGone."""
         text = self._encode_text(message) if isinstance(message, Message) else message
         self._send(ReplyLine(error=ActError(code=code, message=text, fault=fault)), None)

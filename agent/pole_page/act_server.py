@@ -73,7 +73,7 @@ def serve(config: Path, socket_path: Path, root: Path, greeting: Greeting, clock
     threading.Thread(
         target=_close_idle_views, args=(lanes, state, ended), name="live views", daemon=True
     ).start()
-    print("ready", flush=True)
+    _say("ready")
     # It has no more to say: its end is that of the console's session.
     while sys.stdin.buffer.read(MAX_GREETING_BYTES):
         pass
@@ -89,6 +89,12 @@ def _close_idle_views(lanes: Lanes, state: PoleState, ended: threading.Event) ->
             state.live.close_idle()
 
 
+def _say(line: str) -> None:
+    """Print a line for the console, which waits for it."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Serve acts; exit code 1, with one line, if that is not possible."""
     parser = argparse.ArgumentParser(prog="act_server", description=__doc__)
@@ -101,14 +107,11 @@ def main(arguments: list[str] | None = None) -> int:
         greeting = read_greeting(sys.stdin.buffer.readline(MAX_GREETING_BYTES))
         serve(args.config, args.socket, args.root, greeting, SystemClock())
     except UserError as error:
-        print(error, flush=True)
+        _say(str(error))
         return 1
     return 0
 
 
 if __name__ == "__main__":
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr] # a text stream
-    # An act that hangs must not outlive the session.
-    exit_code = main()
-    sys.stdout.flush()
-    os._exit(exit_code)
+    # Without waiting for threads: an act that hangs must not outlive the session.
+    os._exit(main())

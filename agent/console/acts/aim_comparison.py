@@ -96,9 +96,7 @@ def compare_aim(context: ConsoleContext, camera: str, preview: CameraPreview) ->
             Message("no picture came within {timeout_s:.0f} s", timeout_s=PICTURE_TIMEOUT_S)
         )
     current = _record_now(context, reference.camera, picture.aim)
-    drift = next(
-        find_view_drifts(reference.camera, current, reference.plane, picture.luma), None
-    )
+    drift = next(find_view_drifts(reference.camera, current, reference.plane, picture.luma), None)
     shift = (
         measure_shift(reference.plane, picture.luma)
         if reference.plane.shape == picture.luma.shape and reference.camera.preset == current.preset
@@ -119,9 +117,7 @@ def compare_aim(context: ConsoleContext, camera: str, preview: CameraPreview) ->
         tilt_deg=tilt_deg,
         roll_deg=roll_deg,
         lines=(
-            Message(
-                "{kind}: {message}", kind=DRIFT_TITLES[drift.kind], message=drift.message
-            )
+            Message("{kind}: {message}", kind=DRIFT_TITLES[drift.kind], message=drift.message)
             if drift is not None
             else Message("the view is as in the certificate"),
             *_correction_lines(shift, pan_deg, tilt_deg, roll_deg),

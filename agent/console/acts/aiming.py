@@ -231,9 +231,7 @@ def read_horizon(
     ):
         return _unknown_horizon(Message("unknown: the head does not know its tilt"))
     pose = Pose(pan_deg=head.pan_deg, tilt_deg=head.tilt_deg, zoom=head.zoom or 0.0)
-    point = direction_to_point(
-        config.fov_deg, pose, Direction(pan_deg=head.pan_deg, tilt_deg=0.0)
-    )
+    point = direction_to_point(config.fov_deg, pose, Direction(pan_deg=head.pan_deg, tilt_deg=0.0))
     text = Message(
         "estimated from the head's tilt of {tilt_deg:.1f} degrees, not measured in the picture",
         tilt_deg=head.tilt_deg,

@@ -44,7 +44,7 @@ class Commissioning:
         self._inspection = self._session.inspect()
         self.items: tuple[tuple[ItemAnswer, Message], ...] = self._inspection.items(best_focus)
         """The items, numbered from 0, each with its finding."""
-        self.photos: dict[int, "Photo"] = {}
+        self.photos: dict[int, Photo] = {}
         self._next_photo = 1
 
     def picture(self, camera: str) -> Plane:

@@ -49,15 +49,7 @@ def install_upload(context: ConsoleContext, parts: Iterable[bytes], size_bytes: 
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
         check_free_space(path.parent, size_bytes)
-        received_bytes = usb_bundle.store_upload(path, parts)
-        if received_bytes != size_bytes:
-            raise UserError(
-                Message(
-                    "the file: {received} bytes have come; allowed: {size}",
-                    received=received_bytes,
-                    size=size_bytes,
-                )
-            )
+        _check_size(usb_bundle.store_upload(path, parts), size_bytes)
         return submit(context, "install", f"/{path.relative_to(context.root)}")
     except UpdateError as error:
         remove_upload(context)
@@ -65,6 +57,17 @@ def install_upload(context: ConsoleContext, parts: Iterable[bytes], size_bytes: 
     except BaseException:
         remove_upload(context)
         raise
+
+
+def _check_size(received_bytes: int, size_bytes: int) -> None:
+    if received_bytes != size_bytes:
+        raise UserError(
+            Message(
+                "the file: {received} bytes have come; allowed: {size}",
+                received=received_bytes,
+                size=size_bytes,
+            )
+        )
 
 
 def remove_upload(context: ConsoleContext) -> None:

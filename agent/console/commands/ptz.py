@@ -66,11 +66,8 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
             terminal.print(Message("{head} is stopped.", head=head))
         case ["presets"]:
             _print_presets(terminal, context, head)
-        case ["set", preset]:
-            _set_preset(terminal, context, head, preset)
-        case ["delete", preset]:
-            heads.delete_preset(context, head, preset)
-            terminal.print(Message("{head}: {preset} is deleted.", head=head, preset=preset))
+        case ["set" | "delete" as change, preset]:
+            _change_preset(terminal, context, head, change, preset)
         case ["goto", preset]:
             heads.go_to_preset(context, head, preset)
             terminal.print(Message("{head} moves to {target}.", head=head, target=preset))
@@ -79,12 +76,8 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
             terminal.print(
                 Message("{head} moves to {target}.", head=head, target=format_pose(pose))
             )
-        case ["tour", tour]:
-            heads.start_tour(context, head, tour)
-            terminal.print(Message("{head}: the tour {tour} is started.", head=head, tour=tour))
-        case ["tour"]:
-            heads.stop_tour(context, head)
-            terminal.print(Message("{head}: the tour is stopped.", head=head))
+        case ["tour", *tour] if len(tour) <= 1:
+            _set_tour(terminal, context, head, *tour)
         case _:
             raise usage_error(("ptz", *argv), *(form for form, _ in _USAGE))
 
@@ -105,7 +98,24 @@ def _print_presets(terminal: Terminal, context: ConsoleContext, head: str) -> No
         terminal.print(Message("No presets yet."))
 
 
-def _set_preset(terminal: Terminal, context: ConsoleContext, head: str, name: str) -> None:
+def _set_tour(
+    terminal: Terminal, context: ConsoleContext, head: str, tour: str | None = None
+) -> None:
+    if tour is None:
+        heads.stop_tour(context, head)
+        terminal.print(Message("{head}: the tour is stopped.", head=head))
+    else:
+        heads.start_tour(context, head, tour)
+        terminal.print(Message("{head}: the tour {tour} is started.", head=head, tour=tour))
+
+
+def _change_preset(
+    terminal: Terminal, context: ConsoleContext, head: str, change: str, name: str
+) -> None:
+    if change == "delete":
+        heads.delete_preset(context, head, name)
+        terminal.print(Message("{head}: {preset} is deleted.", head=head, preset=name))
+        return
     for preset in heads.set_preset(context, head, name):
         if preset.name == name:
             terminal.print(

@@ -15,7 +15,6 @@ from drivers.errors import DriverError
 from drivers.keyframe_decoder import KeyframeDecoder
 from drivers.media import Packet
 
-MAX_UPLOAD_BYTES = 12_000_000
 MAX_PHOTO_BYTES = 400_000
 MAX_TITLE_CHARS = 80
 _JPEG_START = b"\xff\xd8\xff"
@@ -41,15 +40,7 @@ class Photo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_photo(data: bytes, title: str) -> Photo:
-    """Return a photo of an uploaded JPEG. Raises UserError with one line."""
-    if len(data) > MAX_UPLOAD_BYTES:
-        raise UserError(
-            Message(
-                "photo: {size} bytes or more; allowed: {max_bytes}",
-                size=len(data),
-                max_bytes=MAX_UPLOAD_BYTES,
-            )
-        )
+    """Return a photo of a JPEG of any size. Raises UserError with one line."""
     if not data.startswith(_JPEG_START):
         raise _not_a_photo()
     decoder = KeyframeDecoder("photo", "mjpeg")

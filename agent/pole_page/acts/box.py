@@ -146,9 +146,7 @@ def read_session(call: ActCall, _args: NoArgs) -> Session:
 def run_checks(call: ActCall, args: CheckArgs) -> Lines:
     """Run the checks, one after the other."""
     return Lines(
-        _run(
-            call, [check for check in CHECKS if not args.numbers or check.number in args.numbers]
-        )
+        _run(call, [check for check in CHECKS if not args.numbers or check.number in args.numbers])
     )
 
 

@@ -11,7 +11,13 @@ from agent.capture.jpeg import brighten_jpeg, encode_jpeg
 from agent.capture.snapshot_command import MIN_JPEG_BYTES, SNAPSHOT_MAX_BYTES
 from agent.config.names import Name
 from agent.console.acts.aim_comparison import compare_aim, read_reference
-from agent.console.acts.aiming import CameraReading, FocusReading, Horizon, LevelReading, LightReading
+from agent.console.acts.aiming import (
+    CameraReading,
+    FocusReading,
+    Horizon,
+    LevelReading,
+    LightReading,
+)
 from agent.console.errors import ConsoleError
 from agent.diagnostics.commissioning.drift import DriftKind
 from agent.pole_page.act import Act, ActCall, Done, Picture

@@ -9,7 +9,6 @@ import numpy as np
 from agent.base.message import Message, Text
 from agent.capture.jpeg import encode_jpeg
 from agent.capture.snapshot_command import SNAPSHOT_MAX_BYTES
-from agent.config.names import Name
 from agent.console.acts.commissioning import Answer, Commissioning
 from agent.console.errors import ConsoleError
 from agent.diagnostics.commissioning.certificate import (
@@ -18,13 +17,14 @@ from agent.diagnostics.commissioning.certificate import (
     ItemKind,
 )
 from agent.diagnostics.commissioning.drift import DRIFT_TITLES
-from agent.diagnostics.commissioning.photos import MAX_TITLE_CHARS, MAX_UPLOAD_BYTES
+from agent.diagnostics.commissioning.photos import MAX_TITLE_CHARS
 from agent.diagnostics.commissioning.session import (
     CommissioningSession,
     format_comparison,
     format_result,
 )
 from agent.pole_page.act import Act, ActCall, NoArgs, Picture
+from agent.pole_page.act_kinds import MAX_PHOTO_UPLOAD_BYTES
 from agent.pole_page.acts.cameras import CameraArgs
 from agent.pole_page.upload import read_upload
 
@@ -161,7 +161,7 @@ def read_picture(call: ActCall, args: CameraArgs) -> Picture:
 def add_photo(call: ActCall, args: PhotoArgs) -> PhotoValue:
     """Add a photo."""
     commissioning = _require(call)
-    data = read_upload(call.upload_fd, MAX_UPLOAD_BYTES)
+    data = read_upload(call.upload_fd, MAX_PHOTO_UPLOAD_BYTES)
     number = commissioning.add_photo(data, args.title)
     return _photos(commissioning)[number]
 
