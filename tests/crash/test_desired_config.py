@@ -54,7 +54,7 @@ class Recorded:
         with mounted(image, folder / "first") as point:
             (point / "vigie.toml").write_text(CONFIG)
             store = DesiredStore(point / "state")
-            store.begin(version(1), "keys", BOOT, UNTIL_NS)
+            store.begin(version(1), "keys", "omar", BOOT, UNTIL_NS)
             store.confirm(0, BOOT)
             os.sync()
         self.base = image.read_bytes()
@@ -63,7 +63,7 @@ class Recorded:
             handle = os.open(marks, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
             for number in (2, 3):
                 store.write_decision(Decision(version=number, digest=str(number)))
-                store.begin(version(number), "keys", BOOT, UNTIL_NS)
+                store.begin(version(number), "keys", "omar", BOOT, UNTIL_NS)
                 os.write(handle, f"begun {number}\n".encode())
                 if number == 2:
                     store.confirm(0, BOOT)
@@ -105,7 +105,7 @@ def broken(point: Path, state: CrashState) -> Iterator[str]:
     newest = 3 if "begun 3" in state.marks else 2 if "begun 2" in state.marks else 1
     if store.decision().version < newest:
         yield f"version {newest} could be decided again"
-    store.begin(version(9), "keys", NEXT_BOOT, UNTIL_NS)
+    store.begin(version(9), "keys", "omar", NEXT_BOOT, UNTIL_NS)
     if load_start_config(path, SystemClock(), NEXT_BOOT).config.record.max_age_h != 9:
         yield "takes no further version"
 

@@ -527,7 +527,7 @@ def test_the_console_names_the_state_disk_and_that_of_the_footage(rig: ConsoleRi
 def test_the_centres_version_on_top_of_the_file_is_named(rig: ConsoleRig) -> None:
     store = DesiredStore(rig.state_dir)
     settings = {"record": {"max_age_h": 24}}
-    store.begin(ConfigLayer(version=8, by="brahim", settings=settings), "keys", "boot", 0)
+    store.begin(ConfigLayer(version=8, by="brahim", settings=settings), "keys", "brahim", "boot", 0)
     screen = " ".join(rig.run_logged_in("config").split())
     assert "On top of the file, from the centre: version 8 by brahim: record.max_age_h" in screen
     path = rig.state_dir / DESIRED_DIR / "layer.json"

@@ -36,7 +36,7 @@ def path(tmp_path: Path) -> Path:
 
 def keep(path: Path, layer: ConfigLayer) -> None:
     store = DesiredStore(path.parent / "state")
-    store.begin(layer, "keys", "boot", 1)
+    store.begin(layer, "keys", "omar", "boot", 1)
     store.confirm(0, "boot")
 
 
