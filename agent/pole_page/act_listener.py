@@ -187,7 +187,8 @@ class _Replies:
         data = msgspec.json.encode(line) + b"\n"
         try:
             sent = socket.send_fds(self._connection, [data], [] if fd is None else [fd])
-            self._connection.sendall(data[sent:])
+            if sent < len(data):
+                self._connection.sendall(data[sent:])
         except OSError as error:
             raise _PeerGone(str(error)) from error
 

@@ -7,6 +7,7 @@ closed after the last one. A reply may pass one open file too.
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -88,8 +89,9 @@ def call_act(
         connection.settimeout(timeout_s)
         connection.connect(str(folder / SOCKET_NAME))
         line = msgspec.json.encode(request) + b"\n"
-        sent = socket.send_fds(connection, [line], [] if upload_fd is None else [upload_fd])
-        connection.sendall(line[sent:])
+        with suppress(BrokenPipeError):  # it is answered already, by a refusal
+            sent = socket.send_fds(connection, [line], [] if upload_fd is None else [upload_fd])
+            connection.sendall(line[sent:])
         yield from _read_replies(connection)
 
 

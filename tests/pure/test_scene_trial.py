@@ -64,9 +64,7 @@ def test_a_scene_that_nobody_confirms_is_undone(pole: Pole) -> None:
     assert (reported.state, reported.scenes_at_box, reported.refused) == ("in_force", (), None)
     assert pole.scenes[-1].line == ()
     assert pole.store.pending() is None
-    assert pole.receipts[-1] == (
-        "omar: configuration 0: rolled back: not confirmed in time"
-    )
+    assert pole.receipts[-1] == ("omar: configuration 0: rolled back: not confirmed in time")
     assert confirm(pole) == "no scene is on trial"
 
 

@@ -10,6 +10,7 @@ from agent.console.acts.aiming import CameraReading, read_camera
 from agent.console.arguments import choose_arg
 from agent.console.camera_preview import DEFAULT_SIZE_PX, CameraPreview, DirectPreview
 from agent.console.context import ConsoleContext
+from agent.console.errors import AgentDown, ConsoleError
 
 IDLE_NS = 10_000_000_000
 """A preview that is not used for so long is closed; the next picture is another view, with its own receipt."""
@@ -45,10 +46,15 @@ class LiveViews:
 
         The receipt of a view is written when it is opened.
         """
-        preview = self.open(context, camera)
         try:
+            preview = self.open(context, camera)
             picture = preview.read(timeout_s, DEFAULT_SIZE_PX, jpeg_max_bytes)
-        except BaseException:
+        except AgentDown:
+            # It has ended since the last picture: the camera is free to be opened here.
+            self._close(camera)
+            preview = self.open(context, camera)
+            picture = preview.read(timeout_s, DEFAULT_SIZE_PX, jpeg_max_bytes)
+        except ConsoleError:
             self._close(camera)
             raise
         if picture is None:
@@ -95,4 +101,6 @@ class LiveViews:
         )
 
     def _close(self, camera: str) -> None:
-        self._views.pop(camera).preview.close()
+        view = self._views.pop(camera, None)
+        if view is not None:
+            view.preview.close()

@@ -1,0 +1,427 @@
+"""Acts of the page at the pole: each has the values that the console prints, on a real box with a real agent."""
+
+import os
+import re
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import msgspec
+import numpy as np
+import pytest
+
+from agent.__main__ import main
+from agent.diagnostics.commissioning import certificate
+from agent.faults.texts import Language
+from agent.pole_page.act_kinds import ACT_KINDS
+from agent.pole_page.acts.table import ACTS
+from agent.recording.custody.receipts import FootageViewed, ServiceAction, parse_line
+from agent.update import request_file, usb_bundle
+from tests.whole.act_box import ActFailed, ActServer
+from tests.whole.report.broker import Mosquitto
+from tests.whole.report.reporting_box import wait_until
+from tests.whole.rig import AgentBox
+from tests.whole.technician import ConsoleTechnician, write_console_secret
+
+HEAD = """
+[[head]]
+name = "mast"
+driver = "fake"
+[[head.tour]]
+name = "round"
+[[head.tour.stop]]
+preset = "gate"
+"""
+LINE = '[[line]]\nname = "stop line"\nfrom = [0.1, 0.5]\nto = [0.9, 0.5]\n'
+MASK = "[[mask]]\npolygon = [[0.1, 0.1], [0.5, 0.1], [0.5, 0.5]]\n"
+
+
+@pytest.fixture(scope="module")
+def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentBox]:
+    """A box whose agent runs, with a camera and a head, and a broker."""
+    folder = tmp_path_factory.mktemp("pole")
+    (folder / "broker").mkdir()
+    broker = Mosquitto(folder / "broker")
+    box = AgentBox(folder / "box", broker.url)
+    file = box.folder / "vigie.toml"
+    file.write_text(file.read_text() + HEAD)
+    write_console_secret(box.folder)
+    box.start()
+    yield box
+    box.kill()
+    broker.stop(signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def acts(box: AgentBox) -> Iterator[ActServer]:
+    server = ActServer(box.folder)
+    assert server.first_line == "ready"
+    wait_until(lambda: server.value("status")["is_current"])
+    yield server
+    assert server.close() == 0
+
+
+@pytest.fixture(scope="module")
+def console(box: AgentBox, acts: ActServer) -> Iterator[ConsoleTechnician]:
+    assert acts
+    technician = ConsoleTechnician(box.folder)
+    technician.log_in()
+    technician.run_command("pages off")
+    yield technician
+    technician.unplug()
+
+
+def receipts(folder: Path) -> list[object]:
+    return [
+        parse_line(line).receipt.body
+        for file in sorted((folder / "state" / "custody").glob("*.chain"))
+        for line in file.read_bytes().splitlines()
+    ]
+
+
+def page_actions(folder: Path) -> list[str]:
+    """The technician's actions at the page, in the custody log."""
+    bodies = [body for body in receipts(folder) if isinstance(body, ServiceAction)]
+    assert {body.by for body in bodies if body.action.startswith("page: ")} <= {"amina"}
+    return [
+        body.action.removeprefix("page: ") for body in bodies if body.action.startswith("page: ")
+    ]
+
+
+def comparable(text: str) -> str:
+    """A text without its line breaks, and with # for each number: those of two moments differ."""
+    joined = " ".join(re.sub("[\u2068\u2069\u00a0]", " ", text).split())
+    return re.sub(r"[0-9]+([.,][0-9]+)?", "#", joined)
+
+
+def check_texts(values: Sequence[Any]) -> list[str]:
+    results = [result for value in values for result in value["results"]]
+    return [result["message"] for result in results] + [result["subject"] for result in results]
+
+
+CONTRACT: tuple[tuple[str, str, dict[str, Any], Callable[[list[Any]], list[str]]], ...] = (
+    ("check 4 8 9 10 13", "check", {"numbers": [4, 8, 9, 10, 13]}, check_texts),
+    ("net", "net", {}, check_texts),
+    (
+        "status",
+        "status",
+        {},
+        lambda values: [row["label"] for row in values[0]["rows"]] + values[0]["problems"],
+    ),
+    (
+        "faults",
+        "faults",
+        {},
+        lambda values: (
+            [
+                f"{fault['code']} {fault['severity']}: {fault['title']}"
+                for fault in values[0]["faults"]
+            ]
+            + [fault["advice"] for fault in values[0]["faults"]]
+        ),
+    ),
+    (
+        "faults CAM-01",
+        "fault",
+        {"code": "CAM-01"},
+        lambda values: [values[0][key] for key in ("title", "means", "at_box", "at_centre")],
+    ),
+    ("mqtt ping 2", "mqtt_ping", {"count": 2}, lambda values: [v["subject"] for v in values]),
+    ("ptz mast status", "heads", {}, lambda values: [values[0]["heads"][0]["text"]]),
+    ("camera north", "picture", {"camera": "north"}, lambda values: [values[0]["glass"]["text"]]),
+    ("config", "trial", {}, lambda values: [values[0]["text"]]),
+)
+"""The line at the console, the act of the page with its arguments, and its texts, which the console prints too."""
+
+
+@pytest.mark.parametrize("language", ["en", "fr", "ar"])
+@pytest.mark.parametrize(("line", "act", "args", "texts"), CONTRACT, ids=[c[1] for c in CONTRACT])
+def test_the_console_and_the_page_have_the_same_words(
+    acts: ActServer,
+    console: ConsoleTechnician,
+    language: Language,
+    line: str,
+    act: str,
+    args: dict[str, Any],
+    texts: Callable[[list[Any]], list[str]],
+) -> None:
+    console.run_command(f"language {language}")
+    acts.language = language
+    found = [comparable(text) for text in texts(acts.lines(act, **args)) if text]
+    screen = comparable(console.run_command(line))
+    acts.language = "en"
+    missing = [text for text in found if text not in screen]
+    assert not missing, screen
+
+
+def test_each_act_has_its_kind() -> None:
+    assert ACTS.keys() == ACT_KINDS.keys()
+
+
+def test_a_live_picture_has_its_readings_and_one_receipt(acts: ActServer, box: AgentBox) -> None:
+    before = len(page_views(box.folder))
+    pictures = [acts.replies("picture", camera="north", max_bytes=30_000)[0] for _ in range(3)]
+    for picture in pictures:
+        assert picture.jpeg.startswith(b"\xff\xd8")
+        assert len(picture.jpeg) <= 30_000
+    reading = msgspec.json.decode(pictures[-1].value or b"")
+    assert (reading["width_px"], reading["height_px"]) == (640, 360)
+    assert reading["focus"]["percent"] is not None
+    assert reading["focus"]["pass_percent"] == 85
+    assert reading["horizon"]["basis"] is None
+    views = page_views(box.folder)
+    assert len(views) <= before + 1
+    assert {(view.camera, view.by) for view in views} == {("north", "amina")}
+    dark = acts.replies("picture", camera="north", view="night")[0]
+    assert mean(dark.jpeg) >= mean(pictures[-1].jpeg) - 5
+
+
+def page_views(folder: Path) -> list[FootageViewed]:
+    """The receipts of looks through a camera at the page."""
+    return [
+        body
+        for body in receipts(folder)
+        if isinstance(body, FootageViewed)
+        and body.purpose == "looked through it at the page at the pole"
+    ]
+
+
+def mean(jpeg: bytes) -> float:
+    image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
+    assert image is not None
+    return float(image.mean())
+
+
+def test_a_head_moves_only_as_long_as_it_is_touched(acts: ActServer, box: AgentBox) -> None:
+    before = head(acts)["position"]["pan_deg"]
+    moved = acts.value("jog", head="mast", pan=1.0)
+    assert moved["lease"]["by"] == "amina"
+    acts.value("jog", head="mast", pan=1.0)
+    # Nobody touches it any more, and no stop is sent.
+    wait_until(lambda: not head(acts)["is_moving"])
+    assert head(acts)["position"]["pan_deg"] > before
+    acts.value("jog", head="mast", tilt=0.5)
+    assert acts.value("head_stop", head="mast") == {}
+    wait_until(lambda: not head(acts)["is_moving"])
+    presets = acts.value("preset_set", head="mast", preset="gate")["presets"]
+    assert [preset["name"] for preset in presets] == ["gate"]
+    assert acts.value("goto", head="mast", preset="gate")["target"] == "gate"
+    assert acts.value("goto", head="mast", pan_deg=10, tilt_deg=-5)["target"].startswith("pan 10.0")
+    assert acts.value("tour_start", head="mast", tour="round") == {}
+    assert acts.value("tour_stop", head="mast") == {}
+    assert acts.value("preset_delete", head="mast", preset="gate")["presets"] == []
+    with pytest.raises(ActFailed, match=r"tilt 95\.0000: allowed: ") as refused:
+        acts.value("goto", head="mast", pan_deg=10, tilt_deg=95)
+    assert refused.value.code == "refused"
+    actions = page_actions(box.folder)
+    assert actions.count("head mast is moved by hand") == 1
+    assert "preset gate of head mast is stored" in actions
+
+
+def head(acts: ActServer) -> Any:
+    return acts.value("heads")["heads"][0]
+
+
+def test_a_scene_is_tried_on_the_live_picture_and_confirmed(acts: ActServer, box: AgentBox) -> None:
+    scene = acts.value("scene", camera="north")
+    assert (scene["origin"], scene["toml"]) == ("box", (box.folder / "scene.toml").read_text())
+    wrong = acts.value("scene_check", camera="north", toml="[[line]]\n")
+    assert wrong["problems"][0].startswith("scenes.north: line[0].name")
+    assert acts.value("scene_check", camera="north", toml=LINE)["problems"] == []
+    pid = box.pid
+    trial = acts.value("scene_try", camera="north", toml=LINE, minutes=2)
+    assert (trial["kind"], trial["keys"], trial["by"]) == ("scene", "scenes.north", "amina")
+    assert 60 < trial["remaining_s"] <= 120
+    assert acts.value("scene", camera="north")["origin"] == "technician"
+    assert acts.value("trial_undo") == {"text": "Undone: scenes.north."}
+    assert acts.value("scene", camera="north")["origin"] == "box"
+    acts.value("scene_try", camera="north", toml=LINE + MASK)
+    assert acts.value("trial_confirm") == {"text": "Kept: scenes.north."}
+    assert acts.value("trial")["kind"] is None
+    assert acts.value("scene", camera="north")["toml"] == LINE + MASK
+    with pytest.raises(ActFailed, match="its masks hide less than those in force"):
+        acts.value("scene_try", camera="north", toml=LINE)
+    assert box.pid == pid
+    assert "scenes.north: on trial for 2 minutes" in page_actions(box.folder)
+
+
+def test_a_box_is_commissioned_with_photos_and_notes(
+    acts: ActServer, box: AgentBox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    items = acts.value("commission_begin")["items"]
+    assert {item["item"] for item in items} == {"aim", "focus", "masks", "head", "link", "clock"}
+    assert acts.replies("commission_picture", camera="north")[0].jpeg.startswith(b"\xff\xd8")
+    photo = acts.value("commission_photo", photo_of_a_phone(), title="the pole")
+    assert (photo["photo"], photo["title"]) == (1, "the pole")
+    assert max(photo["width_px"], photo["height_px"]) <= 1280
+    second = acts.value("commission_photo", photo_of_a_phone(), title="a mistake")
+    assert acts.value("commission_photo_remove", photo=second["photo"])["photos"] == [photo]
+    for wrong in (b"", b"\xff\xd8\xff not a picture", b"\x89PNG\r\n"):
+        with pytest.raises(ActFailed, match="photo: cannot be read; allowed: a whole JPEG"):
+            acts.value("commission_photo", wrong)
+    answers = [{"id": item["id"], "good": True} for item in items if not item["is_judged"]]
+    with pytest.raises(ActFailed, match="allowed: an answer, good or not"):
+        acts.value("commission_sign", answers=answers[1:])
+    answers[0] |= {"good": False, "note": "the sign hides it"}
+    signed = acts.value("commission_sign", answers=answers, notes="second lamp from the corner")
+    assert [one["reason"] for one in signed["rejected"]] == ["the sign hides it"]
+    folder = certificate.find_newest(box.folder / "state")
+    record, _ = certificate.read_verified(folder, signed["public_key"])
+    assert (record.technician, record.notes) == ("amina", "second lamp from the corner")
+    stored = (folder / "photo-1.jpg").read_bytes()
+    assert b"Exif" not in stored
+    assert [photo.title for photo in record.photos] == ["the pole"]
+    assert main(["commission", "verify", str(folder), "--public-key", signed["public_key"]]) == 0
+    assert "1 picture and 1 photo" in capsys.readouterr().out
+    (folder / "photo-1.jpg").write_bytes(stored[:-9] + b"\0" + stored[-8:])
+    assert main(["commission", "verify", str(folder)]) == 1
+    (folder / "photo-1.jpg").write_bytes(stored)
+    drifts = acts.value("commission_compare")
+    assert (drifts["technician"], drifts["drifts"]) == ("amina", [])
+
+
+def photo_of_a_phone() -> bytes:
+    """A JPEG with EXIF data, larger than a record takes."""
+    image = np.random.default_rng(3).integers(0, 255, (75, 100, 3)).astype(np.uint8)
+    large = cv2.resize(image, (2000, 1500), interpolation=cv2.INTER_CUBIC)
+    jpeg = bytes(cv2.imencode(".jpg", large)[1].tobytes())
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\0 33.5883 N 7.6114 W"
+    return jpeg[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + jpeg[2:]
+
+
+def test_the_aim_is_compared_with_the_newest_certificate(acts: ActServer) -> None:
+    items = acts.value("commission_begin")["items"]
+    answers = [{"id": item["id"], "good": True} for item in items if not item["is_judged"]]
+    acts.value("commission_sign", answers=answers)
+    aim = acts.value("aim", camera="north")
+    assert aim["certificate"]["technician"] == "amina"
+    assert aim["is_good"] is True
+    assert aim["lines"][0] == "the view is as in the certificate"
+    reference = acts.replies("aim_reference", camera="north")[0]
+    assert reference.jpeg.startswith(b"\xff\xd8")
+    assert msgspec.json.decode(reference.value or b"")["width_px"] == 480
+
+
+def test_a_support_bundle_is_downloaded_and_the_box_keeps_nothing(
+    acts: ActServer, tmp_path: Path
+) -> None:
+    (reply,) = acts.replies("bundle")
+    value = msgspec.json.decode(reply.value or b"")
+    assert reply.fd is not None
+    with os.fdopen(reply.fd, "rb") as file:
+        data = file.read()
+    assert len(data) == value["size_bytes"]
+    path = tmp_path / value["name"]
+    path.write_bytes(data)
+    assert main(["bundle", "verify", str(path)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("act", "args", "code", "message"),
+    [
+        ("fly", {}, "unknown", "act 'fly': there is none of that name"),
+        ("check", {"numbers": [99]}, "malformed", "Expected `int` <= 16"),
+        ("check", {"number": 1}, "malformed", "unknown field `number`"),
+        ("picture", {"camera": "../etc"}, "malformed", "camera"),
+        ("picture", {"camera": "south"}, "refused", "no such camera; allowed: north"),
+        ("aim", {"camera": "south"}, "refused", "no such camera; allowed: north"),
+        ("scene", {"camera": "south"}, "refused", "no such camera; allowed: north"),
+        ("jog", {"head": "mast", "pan": 2}, "malformed", "pan"),
+        ("jog", {"head": "crane", "pan": 1}, "refused", "no head of this name"),
+        ("goto", {"head": "mast"}, "refused", "allowed: a preset, or pan_deg and tilt_deg"),
+        ("reboot", {"box": "pole-1"}, "refused", "allowed: casa-0001, as a confirmation"),
+        ("update_rollback", {"box": "casa-0001"}, "refused", "set up without an image"),
+        ("commission_sign", {"answers": []}, "refused", "no commissioning was begun"),
+        ("fault", {"code": "XYZ-99"}, "refused", "no such code"),
+    ],
+)
+def test_bad_input_is_refused_in_one_line(
+    acts: ActServer, act: str, args: dict[str, Any], code: str, message: str
+) -> None:
+    with pytest.raises(ActFailed, match=re.escape(message)) as refused:
+        acts.value(act, **args)
+    assert refused.value.code == code
+    assert "\n" not in str(refused.value)
+
+
+def test_an_update_is_stored_for_root_whole_or_not_at_all(box: AgentBox, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    (root / "proc").mkdir(parents=True)
+    (root / "proc/cmdline").write_text("console=tty1 rauc.slot=A\n")
+    folder = request_file.request_dir(root)
+    folder.mkdir(parents=True)
+    upload = root / usb_bundle.UPLOAD_ROOT.lstrip("/") / usb_bundle.UPLOAD_NAME
+    server = ActServer(box.folder, root=root)
+    bundle = bytes(range(256)) * 1000
+    with pytest.raises(ActFailed, match="256000 bytes have come; allowed: 256001"):
+        server.value("update_install", bundle, size_bytes=len(bundle) + 1)
+    with pytest.raises(ActFailed, match="the file: allowed: 255999 bytes"):
+        server.value("update_install", bundle, size_bytes=len(bundle) - 1)
+    assert not upload.exists()
+    request_id = server.value("update_install", bundle, size_bytes=len(bundle))["id"]
+    assert upload.read_bytes() == bundle
+    request = request_file.decode_request((folder / request_file.REQUEST_FILE).read_bytes())
+    assert (request.id, request.requester) == (request_id, "amina")
+    copied = usb_bundle.copy_to_box(root, request.bundle_path or "", tmp_path / "downloads", print)
+    assert copied.read_bytes() == bundle
+    status = request_file.UpdateRequestStatus(
+        id=request_id, action="install", requester="amina", state="running", step="checking"
+    )
+    request_file.status_file(folder).write(status)
+    assert server.value("update_status")["step"] == "checking"
+    assert upload.exists()
+    done = msgspec.structs.replace(status, state="done", lines=("version 2 is in slot B",))
+    request_file.status_file(folder).write(done)
+    assert server.value("update_status")["lines"] == ["version 2 is in slot B"]
+    assert not upload.exists()
+    assert server.close() == 0
+
+
+def test_without_an_agent_the_page_works_as_far_as_the_console_does(
+    box: AgentBox, acts: ActServer
+) -> None:
+    box.stop(signal.SIGKILL)
+    # Its last report counts until it is stale.
+    wait_until(lambda: acts.value("session")["agent"]["state"] == "dead")
+    for act, args in (
+        ("heads", {}),
+        ("jog", {"head": "mast", "pan": 1}),
+        ("head_stop", {"head": "mast"}),
+        ("scene_try", {"camera": "north", "toml": LINE}),
+    ):
+        with pytest.raises(ActFailed) as refused:
+            acts.value(act, **args)
+        assert refused.value.code == "agent_down", act
+    assert acts.value("scene", camera="north")["origin"] == "technician"
+    assert len(acts.lines("check")) == 16
+    (bundle,) = acts.replies("bundle")
+    assert bundle.error is None
+    reply = acts.replies("picture", camera="north")[0]
+    assert reply.error is None
+    assert msgspec.json.decode(reply.value or b"")["source"] == "the console itself"
+    box.start()
+    wait_until(lambda: acts.replies("picture", camera="north")[0].error is None)
+
+
+def test_no_act_is_done_without_its_receipt_or_after_the_session(tmp_path: Path) -> None:
+    folder = tmp_path / "box"
+    AgentBox(folder, "mqtt://127.0.0.1:1")
+    (folder / "state").mkdir()
+    (folder / "state" / "custody").write_text("not a folder")
+    server = ActServer(folder)
+    with pytest.raises(ActFailed, match="It is not done without a receipt") as refused:
+        server.lines("check", numbers=[4])
+    assert (refused.value.code, refused.value.fault) == ("no_receipt", "CUS-01")
+    socket_dir = server.socket_dir
+    assert server.close() == 0
+    assert not socket_dir.exists()
+
+
+def test_a_wrong_first_line_ends_the_server(tmp_path: Path) -> None:
+    folder = tmp_path / "box"
+    AgentBox(folder, "mqtt://127.0.0.1:1")
+    server = ActServer(folder, technician="Robert'); DROP")
+    assert "allowed: the name of a login" in server.first_line
+    assert server.close() == 1
