@@ -6,10 +6,13 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from agent.base.clock import Clock
+from agent.base.errors import UserError
+from agent.base.message import Message
 from agent.capture.lens_aim import FocusBlocks
 from agent.console.acts.commissioning import Commissioning
 from agent.console.acts.live_view import LiveViews
 from agent.console.context import ConsoleContext
+from agent.pole_page.upload import Upload
 
 VIEW_PURPOSE = "looked through it at the page at the pole"
 
@@ -31,11 +34,17 @@ class PoleState:
 
 
 class ActCall(msgspec.Struct, frozen=True, kw_only=True):
-    """One call of an act. `upload_fd` is the file that came along, None if the act takes none."""
+    """One call of an act. `upload` is the file that came along, None for an act that takes none."""
 
     context: ConsoleContext
     state: PoleState
-    upload_fd: int | None = None
+    upload: Upload | None = None
+
+    def require_upload(self) -> Upload:
+        """Return the file that came along. Raises UserError without one."""
+        if self.upload is None:
+            raise UserError(Message("allowed: with a file"))
+        return self.upload
 
 
 class Lines(msgspec.Struct, frozen=True):

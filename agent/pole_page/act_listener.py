@@ -18,6 +18,7 @@ from agent.console.messages import render
 from agent.console.terminal import sanitize
 from agent.faults.texts import Language
 from agent.pole_page.act import Act, ActCall, Download, Lines, Picture, PoleState
+from agent.pole_page.act_kinds import ACT_KINDS
 from agent.pole_page.act_wire import (
     MAX_REQUEST_BYTES,
     ActError,
@@ -27,6 +28,7 @@ from agent.pole_page.act_wire import (
 )
 from agent.pole_page.acts.table import ACTS
 from agent.pole_page.lanes import LaneBusy, Lanes
+from agent.pole_page.upload import Upload
 from drivers.errors import DriverError
 
 log = logging.getLogger(__name__)
@@ -105,12 +107,16 @@ class ActListener:
         if act is None:
             reply.refuse("unknown", f"act {request.act[:40]!r}: there is none of that name")
             return
+        max_bytes = ACT_KINDS[request.act].upload_max_bytes
+        if request.upload_bytes > max_bytes or bool(fds) != bool(max_bytes):
+            reply.refuse("malformed", f"the file: allowed: {max_bytes} bytes at most")
+            return
         args = decode_json(request.args, act.args_type)
         try:
             with self._lanes.enter(act.lane, LANE_WAIT_S) as context:
                 context.session_language = reply.language = request.language
-                upload_fd = fds[0] if fds else None
-                call = ActCall(context=context, state=self._state, upload_fd=upload_fd)
+                upload = Upload(fd=fds[0], size_bytes=request.upload_bytes) if fds else None
+                call = ActCall(context=context, state=self._state, upload=upload)
                 self._run_in_lane(act, call, args, reply)
         except LaneBusy:
             reply.refuse("busy", Message("another act takes longer: try again"))

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -27,11 +27,15 @@ ActErrorCode = Literal[
 
 
 class ActRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A request for an act, with its arguments; texts of the replies are in `language`."""
+    """A request for an act, with its arguments; texts of the replies are in `language`.
+
+    `upload_bytes` is the size of the file that comes along, 0 without one.
+    """
 
     act: str
     args: msgspec.Raw
     language: Literal["en", "fr", "ar"]
+    upload_bytes: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 class ActError(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,12 +83,15 @@ def call_act(
     language: Literal["en", "fr", "ar"],
     timeout_s: float,
     upload_fd: int | None = None,
+    upload_bytes: int = 0,
 ) -> Iterator[ActReply]:
     """Yield the replies of an act, up to the last. Each may take `timeout_s`.
 
+    `upload_fd` is read to its end, and has `upload_bytes`.
+
     Raises TimeoutError if one takes longer, and another OSError if no act server answers.
     """
-    request = ActRequest(act=name, args=args, language=language)
+    request = ActRequest(act=name, args=args, language=language, upload_bytes=upload_bytes)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout_s)
         connection.connect(str(folder / SOCKET_NAME))

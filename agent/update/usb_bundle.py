@@ -73,14 +73,13 @@ def copy_to_box(root: Path, bundle: str, folder: Path, on_progress: ProgressCall
     return target
 
 
-def store_upload(path: Path, parts: Iterable[bytes]) -> int:
-    """Write an upload to a new file, flush it, and return its size. Raises OSError, and what `parts` raises."""
+def store_upload(path: Path, parts: Iterable[bytes]) -> None:
+    """Write an upload to a new file, and flush it. Raises OSError, and the errors of `parts`."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(fd, "wb") as file:
-        size_bytes = sum(map(file.write, parts))
+        file.writelines(parts)
         file.flush()
         os.fsync(fd)
-    return size_bytes
 
 
 def _open_on_usb(base: Path, path: Path, bundle: str) -> int:

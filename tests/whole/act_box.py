@@ -50,24 +50,31 @@ class ActServer:
         self.process.stdin.flush()
         self.first_line = self.process.stdout.readline().decode().strip()
 
-    def replies(self, act: str, upload: bytes | None = None, **args: Any) -> Sequence[ActReply]:
-        """All replies of an act; a file that is uploaded comes through a pipe."""
+    def replies(
+        self,
+        act: str,
+        upload: bytes | None = None,
+        upload_bytes: int | None = None,
+        **args: Any,
+    ) -> Sequence[ActReply]:
+        """All replies of an act, with an uploaded file, of which another size may be announced."""
         encoded = msgspec.Raw(msgspec.json.encode(args))
         if upload is None:
             return list(call_act(self.socket_dir, act, encoded, self.language, TIMEOUT_S))
         with tempfile.TemporaryFile() as file:
             file.write(upload)
             file.seek(0)
-            fd = file.fileno()
-            return list(call_act(self.socket_dir, act, encoded, self.language, TIMEOUT_S, fd))
+            fd, size = file.fileno(), len(upload) if upload_bytes is None else upload_bytes
+            call = (self.socket_dir, act, encoded, self.language, TIMEOUT_S, fd, size)
+            return list(call_act(*call))
 
-    def lines(self, act: str, upload: bytes | None = None, **args: Any) -> list[Any]:
+    def lines(self, act: str, *upload: Any, **args: Any) -> list[Any]:
         """The values of an act. Raises ActFailed."""
-        return [decoded(reply) for reply in self.replies(act, upload, **args)]
+        return [decoded(reply) for reply in self.replies(act, *upload, **args)]
 
-    def value(self, act: str, upload: bytes | None = None, **args: Any) -> Any:
+    def value(self, act: str, *upload: Any, **args: Any) -> Any:
         """The one value of an act. Raises ActFailed."""
-        (value,) = self.lines(act, upload, **args)
+        (value,) = self.lines(act, *upload, **args)
         return value
 
     def close(self) -> int:

@@ -356,11 +356,15 @@ def test_an_update_is_stored_for_root_whole_or_not_at_all(box: AgentBox, tmp_pat
     server = ActServer(box.folder, root=root)
     bundle = bytes(range(256)) * 1000
     with pytest.raises(ActFailed, match="256000 bytes have come; allowed: 256001"):
-        server.value("update_install", bundle, size_bytes=len(bundle) + 1)
-    with pytest.raises(ActFailed, match="the file: allowed: 255999 bytes"):
-        server.value("update_install", bundle, size_bytes=len(bundle) - 1)
+        server.value("update_install", bundle, len(bundle) + 1)
+    with pytest.raises(ActFailed, match="256000 bytes have come; allowed: 255999"):
+        server.value("update_install", bundle, len(bundle) - 1)
+    with pytest.raises(ActFailed, match="the file: allowed: 2000000000 bytes at most"):
+        server.value("update_install", bundle, 2_000_000_001)
+    with pytest.raises(ActFailed, match="the file: allowed: 0 bytes at most"):
+        server.value("status", bundle)
     assert not upload.exists()
-    request_id = server.value("update_install", bundle, size_bytes=len(bundle))["id"]
+    request_id = server.value("update_install", bundle)["id"]
     assert upload.read_bytes() == bundle
     request = request_file.decode_request((folder / request_file.REQUEST_FILE).read_bytes())
     assert (request.id, request.requester) == (request_id, "amina")

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from functools import reduce
 from pathlib import Path
 
-from agent.base.errors import UserError
 from agent.base.message import Message, Text, decode_message, join_phrases, join_sentences
 from agent.console.context import ConsoleContext
 from agent.console.errors import ConsoleError
@@ -38,7 +37,7 @@ def read_status(context: ConsoleContext) -> UpdateRequestStatus | None:
 
 
 def install_upload(context: ConsoleContext, parts: Iterable[bytes], size_bytes: int) -> str:
-    """Store an uploaded bundle, and have root install it; return the id of the request.
+    """Store an uploaded bundle of a size, and have root install it; return the id of the request.
 
     Root checks it as any update: its signature, its version, the trial. Raises ConsoleError, UserError or OSError;
     nothing of the file is left then.
@@ -49,7 +48,7 @@ def install_upload(context: ConsoleContext, parts: Iterable[bytes], size_bytes: 
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
         check_free_space(path.parent, size_bytes)
-        _check_size(usb_bundle.store_upload(path, parts), size_bytes)
+        usb_bundle.store_upload(path, parts)
         return submit(context, "install", f"/{path.relative_to(context.root)}")
     except UpdateError as error:
         remove_upload(context)
@@ -57,17 +56,6 @@ def install_upload(context: ConsoleContext, parts: Iterable[bytes], size_bytes: 
     except BaseException:
         remove_upload(context)
         raise
-
-
-def _check_size(received_bytes: int, size_bytes: int) -> None:
-    if received_bytes != size_bytes:
-        raise UserError(
-            Message(
-                "the file: {received} bytes have come; allowed: {size}",
-                received=received_bytes,
-                size=size_bytes,
-            )
-        )
 
 
 def remove_upload(context: ConsoleContext) -> None:

@@ -24,9 +24,7 @@ from agent.diagnostics.commissioning.session import (
     format_result,
 )
 from agent.pole_page.act import Act, ActCall, NoArgs, Picture
-from agent.pole_page.act_kinds import MAX_PHOTO_UPLOAD_BYTES
 from agent.pole_page.acts.cameras import CameraArgs
-from agent.pole_page.upload import read_upload
 
 MAX_ITEMS = 256
 
@@ -161,7 +159,7 @@ def read_picture(call: ActCall, args: CameraArgs) -> Picture:
 def add_photo(call: ActCall, args: PhotoArgs) -> PhotoValue:
     """Add a photo."""
     commissioning = _require(call)
-    data = read_upload(call.upload_fd, MAX_PHOTO_UPLOAD_BYTES)
+    data = call.require_upload().read()
     number = commissioning.add_photo(data, args.title)
     return _photos(commissioning)[number]
 

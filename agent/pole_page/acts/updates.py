@@ -1,21 +1,11 @@
 """Acts on the system's two slots: an update from an uploaded file, back, keep."""
 
-from typing import Annotated
-
 import msgspec
 
 from agent.base.message import Text, decode_message
 from agent.console.acts import updates
 from agent.pole_page.act import Act, ActCall, NoArgs
-from agent.pole_page.act_kinds import MAX_UPDATE_UPLOAD_BYTES
 from agent.pole_page.acts.box import BoxArgs
-from agent.pole_page.upload import iter_upload
-
-
-class InstallArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The size of the file that comes along."""
-
-    size_bytes: Annotated[int, msgspec.Meta(ge=1, le=MAX_UPDATE_UPLOAD_BYTES)]
 
 
 class RequestId(msgspec.Struct, frozen=True):
@@ -53,11 +43,11 @@ def read_status(call: ActCall, _args: NoArgs) -> UpdateValue:
     )
 
 
-def install(call: ActCall, args: InstallArgs) -> RequestId:
+def install(call: ActCall, _args: NoArgs) -> RequestId:
     """Store the uploaded bundle, and have root check and install it."""
     call.state.upload_request_id = None
-    parts = iter_upload(call.upload_fd, args.size_bytes)
-    request_id = updates.install_upload(call.context, parts, args.size_bytes)
+    upload = call.require_upload()
+    request_id = updates.install_upload(call.context, upload.parts(), upload.size_bytes)
     call.state.upload_request_id = request_id
     return RequestId(request_id)
 
@@ -85,8 +75,9 @@ ACTS = {
     "update_install": Act(
         run=install,
         lane="upload",
-        args_type=InstallArgs,
-        receipt=lambda _call, args: f"update from a file of {args.size_bytes} bytes",
+        receipt=lambda call, _args: (
+            f"update from a file of {call.require_upload().size_bytes} bytes"
+        ),
     ),
     "update_rollback": Act(
         run=roll_back,
