@@ -14,6 +14,7 @@ from agent.diagnostics.commissioning.certificate import (
     MAX_NOTES_CHARS,
     MAX_PHOTOS,
     ItemAnswer,
+    ItemKind,
 )
 from drivers.media import Plane
 
@@ -47,12 +48,14 @@ class Commissioning:
         self.photos: dict[int, Photo] = {}
         self._next_photo = 1
 
-    def picture(self, camera: str) -> Plane:
-        """Return the inspected picture of a camera. Raises ConsoleError."""
-        plane = self._inspection.planes.get(camera)
-        if plane is None:
-            raise ConsoleError(Message("camera {camera}: no picture", camera=camera))
-        return plane
+    def picture(self, camera: str, kind: ItemKind) -> Plane:
+        """Return the picture of a camera's item: of its ground with the marks. Raises ConsoleError."""
+        for item, _ in self.items:
+            if (item.subject, item.item) == (camera, kind):
+                plane = self._session.item_picture(self._inspection, item)
+                if plane is not None:
+                    return plane
+        raise ConsoleError(Message("camera {camera}: no picture", camera=camera))
 
     def add_photo(self, data: bytes, title: str) -> int:
         """Add a photo, and return its number. Raises UserError if it is none, or one too many."""

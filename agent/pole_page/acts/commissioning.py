@@ -9,6 +9,7 @@ import numpy as np
 from agent.base.message import Message, Text
 from agent.capture.jpeg import encode_jpeg
 from agent.capture.snapshot_command import SNAPSHOT_MAX_BYTES
+from agent.config.names import Name
 from agent.console.acts.commissioning import Answer, Commissioning
 from agent.console.errors import ConsoleError
 from agent.diagnostics.commissioning.certificate import (
@@ -24,7 +25,6 @@ from agent.diagnostics.commissioning.session import (
     format_result,
 )
 from agent.pole_page.act import Act, ActCall, NoArgs, Picture
-from agent.pole_page.acts.cameras import CameraArgs
 
 MAX_ITEMS = 256
 
@@ -45,6 +45,13 @@ class ItemList(msgspec.Struct, frozen=True):
     """The items of a commissioning."""
 
     items: tuple[Item, ...]
+
+
+class ItemPictureArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An item of a camera: that of its ground has the marks in its picture."""
+
+    camera: Name
+    item: ItemKind = "aim"
 
 
 class InspectedPicture(msgspec.Struct, frozen=True):
@@ -149,9 +156,9 @@ def begin(call: ActCall, _args: NoArgs) -> ItemList:
     )
 
 
-def read_picture(call: ActCall, args: CameraArgs) -> Picture:
-    """Return the inspected picture of a camera."""
-    plane = _require(call).picture(args.camera)
+def read_picture(call: ActCall, args: ItemPictureArgs) -> Picture:
+    """Return the inspected picture of an item."""
+    plane = _require(call).picture(args.camera, args.item)
     image = np.asarray(cv2.cvtColor(plane, cv2.COLOR_GRAY2BGR), np.uint8)
     return Picture(encode_jpeg(image, SNAPSHOT_MAX_BYTES), InspectedPicture(args.camera))
 
@@ -229,7 +236,7 @@ def _photos(commissioning: Commissioning) -> dict[int, PhotoValue]:
 
 ACTS = {
     "commission_begin": Act(run=begin, lane="work"),
-    "commission_picture": Act(run=read_picture, lane="work", args_type=CameraArgs),
+    "commission_picture": Act(run=read_picture, lane="work", args_type=ItemPictureArgs),
     "commission_photo": Act(
         run=add_photo,
         lane="work",
