@@ -1,10 +1,11 @@
-"""Cost of the parts of detection: motion gate, detector step, tracker, thumbnail.
+"""Cost of the parts of detection: motion gate, detector step, tracker, ground, thumbnail.
 
 Run: `python -m bench detect`.
 """
 
 import contextlib
 import itertools
+import random
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -15,12 +16,16 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from agent.base.model import BoundingBox, Detection, Label
+from agent.base.model import BoundingBox, Detection, FrameResult, Label, Track
 from agent.detection import image
+from agent.detection.geometry import bottom_centre
 from agent.detection.image import Region
 from agent.detection.model_card import load_card
 from agent.detection.motion_gate import MotionGate
 from agent.detection.nms import merge_detections
+from agent.detection.rules.ground_track import GroundTrack
+from agent.detection.rules.scene_ground import SceneGround
+from agent.detection.scene import Scene
 from agent.detection.tflite import TfliteDetector, open_detector
 from agent.detection.tracker import ObjectTracker
 from bench import videos
@@ -28,6 +33,7 @@ from bench.cpu import TurnTimes, cpu_s, one_core, run_in_turns
 from bench.table import Row
 from drivers.av_stream import frame_planes
 from drivers.media import Frame, Plane
+from tests.ground_camera import GroundCamera
 
 MODEL = "ssdlite_mobilenet_v2"
 GATE_WIDTH_PX = 320
@@ -38,7 +44,7 @@ PEER_PYTHON = videos.ROOT / ".cache" / "bench-peers" / "bin" / "python"
 def rows() -> list[Row]:
     """Return the rows of the table."""
     with one_core():
-        return [*gate_rows(), *step_rows(), *tracker_rows(), *thumbnail_rows()]
+        return [*gate_rows(), *step_rows(), *tracker_rows(), *ground_rows(), *thumbnail_rows()]
 
 
 def read_video_frames(count: int, every: int = 1) -> list[Frame]:
@@ -205,6 +211,80 @@ def tracker_rows() -> list[Row]:
         name = f"tracker / trackers.ByteTrack, {objects} objects"
         rows.append(Row(name=name, value=value, unit=unit, target=target, note=note))
     return rows
+
+
+def ground_rows() -> list[Row]:
+    """Compare a frame's ground step, which places the foot of each track, with the tracker.
+
+    The motion is computed only if it is asked for: of road users in an event, and of vehicles in a queue or wrong-way zone.
+    """
+    rows = []
+    for objects in (5, 20, 50):
+        frames = synthetic_detections(objects)
+        tracked = _track_frames(frames)
+        turns = run_in_turns(
+            {
+                "ground": _ground_work(tracked, fits_motion=False),
+                "motion": _ground_work(tracked, fits_motion=True),
+                "tracker": _tracker_work(frames, [0]),
+            },
+            turns=5,
+        )
+        own_ms, motion_ms, tracker_ms = (turns.ms(name, len(frames)) for name in turns.seconds)
+        rows.append(
+            Row(
+                name=f"ground step / tracker, {objects} objects",
+                value=turns.ratio("ground", "tracker"),
+                unit="ratio",
+                target="<= 0.5",
+                note=f"{own_ms:.3f} : {tracker_ms:.3f} ms a frame; with the motion of all of them {motion_ms:.3f} ms",
+            )
+        )
+    return rows
+
+
+def _track_frames(frames: Sequence[Sequence[Detection]]) -> list[tuple[Track, ...]]:
+    """Return the tracks of each frame."""
+    tracker = ObjectTracker(load_card(MODEL).thresholds)
+    found = []
+    for index, detections in enumerate(frames):
+        tracker.predict(index * 1_000_000_000 // GATE_FPS)
+        searched = [1.0] * len(tracker.live_tracks)
+        found.append(tracker.update(detections, [True] * len(detections), searched))
+    return found
+
+
+def _ground_work(frames: Sequence[tuple[Track, ...]], *, fits_motion: bool) -> Callable[[], None]:
+    camera = GroundCamera()
+    marks = camera.mark(camera.visible_places(random.Random(1), 8, 40.0))
+
+    def work() -> None:
+        ground = SceneGround(Scene(ground=marks))
+        ground_tracks: dict[int, GroundTrack] = {}
+        for index, tracks in enumerate(frames):
+            t_ns = index * 1_000_000_000 // GATE_FPS
+            ground.step(_empty_result(t_ns))
+            for track in tracks:
+                ground_track = ground_tracks.setdefault(track.id, GroundTrack())
+                if ground.plane is not None:
+                    ground_track.add(t_ns, bottom_centre(track.box), ground.plane)
+                    if fits_motion:
+                        ground_track.motion(ground.plane)
+
+    return work
+
+
+def _empty_result(t_ns: int) -> FrameResult:
+    return FrameResult(
+        seq=0,
+        t_ns=t_ns,
+        width_px=1920,
+        height_px=1080,
+        gate_luma=np.zeros((1, 1), np.uint8),
+        moving_ratio=0.0,
+        tracks=(),
+        inference_count=0,
+    )
 
 
 def _tracker_work(

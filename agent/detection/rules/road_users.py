@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import msgspec
 
 from agent.base.model import FrameResult, GroundMotion, Label, Track
-from agent.detection.geometry import box_centre, box_size, distance, iou
-from agent.detection.rules.ground_track import GroundTrack
+from agent.detection.geometry import bottom_centre, box_centre, box_size, distance, iou
+from agent.detection.rules.ground_track import GroundTrack, is_foot_visible
 from agent.detection.rules.scene_ground import SceneGround
 from drivers.media import NS_PER_S, Point
 
@@ -123,7 +123,8 @@ class RoadUser:
 
     def ground_motion(self) -> GroundMotion | None:
         """Return its place and motion on the ground as it was last seen, or None if that is not known."""
-        return self._ground_track.motion() if self._ground.is_known else None
+        plane = self._ground.plane
+        return None if plane is None else self._ground_track.motion(plane)
 
     def update(self, track: Track, t_ns: int) -> None:
         """Take its track from a new frame."""
@@ -184,11 +185,12 @@ class RoadUser:
 
     def _add_ground_position(self, t_ns: int) -> None:
         """Take the place of its foot. Without one, or after a gap, its motion on the ground begins again."""
-        position = self._ground.locate(self.track.box)
-        if position is None or self.continuous_since_ns == t_ns:
+        plane, box = self._ground.plane, self.track.box
+        is_known = plane is not None and is_foot_visible(box)
+        if not is_known or self.continuous_since_ns == t_ns:
             self._ground_track.restart()
-        if position is not None:
-            self._ground_track.add(t_ns, position)
+        if plane is not None and is_known:
+            self._ground_track.add(t_ns, bottom_centre(box), plane)
 
 
 class TrackMemory:

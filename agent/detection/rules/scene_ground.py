@@ -6,12 +6,10 @@ from typing import Any
 
 import msgspec
 
-from agent.base.model import BoundingBox, FrameResult, GroundMotion, Label
-from agent.detection.geometry import bottom_centre
-from agent.detection.ground_plane import GroundPlane, GroundPosition
+from agent.base.model import FrameResult, GroundMotion, Label
+from agent.detection.ground_plane import GroundPlane
 from agent.detection.pixel_density import unsupported_labels
 from agent.detection.rule_trust import area_densities
-from agent.detection.rules.ground_track import is_foot_visible
 from agent.detection.scene import Scene
 from drivers.media import Point
 
@@ -43,15 +41,9 @@ class SceneGround:
             }
 
     @property
-    def is_known(self) -> bool:
-        """Whether a calibration is in force."""
-        return self._plane is not None
-
-    def locate(self, box: BoundingBox) -> GroundPosition | None:
-        """Return where the foot of a box is on the ground, or None if that is not known."""
-        if self._plane is None or not is_foot_visible(box):
-            return None
-        return self._plane.to_ground(bottom_centre(box))
+    def plane(self) -> GroundPlane | None:
+        """The ground plane, None without a calibration in force."""
+        return self._plane
 
     def heading_deg(self, at: Point, direction_deg: float, aspect: float) -> float | None:
         """Return the heading on the ground of a direction on the picture, or None if that is not known.
@@ -63,11 +55,11 @@ class SceneGround:
         angle = math.radians(direction_deg)
         half_x = _DIRECTION_STEP / 2 * math.cos(angle) / aspect
         half_y = -_DIRECTION_STEP / 2 * math.sin(angle)
-        start = self._plane.to_ground(Point(at.x - half_x, at.y - half_y))
-        end = self._plane.to_ground(Point(at.x + half_x, at.y + half_y))
+        start = self._plane.place_m(Point(at.x - half_x, at.y - half_y))
+        end = self._plane.place_m(Point(at.x + half_x, at.y + half_y))
         if start is None or end is None:
             return None
-        return math.degrees(math.atan2(end.x_m - start.x_m, end.y_m - start.y_m)) % 360
+        return math.degrees(math.atan2(end[0] - start[0], end[1] - start[1])) % 360
 
     def event_fields(
         self, area: str, labels: Iterable[Label], motion: GroundMotion | None = None

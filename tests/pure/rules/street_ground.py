@@ -4,6 +4,8 @@ from agent.detection.ground_marks import GroundMarks, GroundPoint, MarkedPoint
 from drivers.media import Point
 from drivers.rendered_street.fixed_view import FixedView
 
+Place = tuple[float, float]
+"""In metres: x across, y along the street."""
 VIEW = FixedView(1280, 720)
 MARKED_M = (
     *((-5.6, 10.0), (5.6, 10.0), (-1.9, 18.0), (1.9, 18.0)),

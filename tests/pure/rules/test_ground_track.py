@@ -5,11 +5,12 @@ import random
 from collections import defaultdict
 from collections.abc import Iterator
 
+import msgspec
 import numpy as np
 import pytest
 
-from agent.base.model import BoundingBox, FrameResult, GroundMotion, Track
-from agent.detection.ground_plane import GroundPosition
+from agent.base.model import BoundingBox, FrameResult, GroundMotion, Label, Track
+from agent.detection.ground_plane import calibrate
 from agent.detection.rules.ground_track import GroundTrack, is_foot_visible
 from agent.detection.rules.road_users import TrackMemory
 from agent.detection.rules.scene_ground import SceneGround
@@ -17,7 +18,7 @@ from agent.detection.scene import Scene
 from drivers.media import NS_PER_S, Point
 from drivers.rendered_street.fixed_view import TruthBox, truth_boxes
 from drivers.rendered_street.world import CAR_SPEED_MPS, RoadUser, road_users_at
-from tests.pure.rules.street_ground import STREET_MARKS, VIEW, point_at
+from tests.pure.rules.street_ground import STREET_MARKS, VIEW, Place, point_at
 
 STEP_NS = NS_PER_S // 10
 LENGTH_S = 40
@@ -26,70 +27,82 @@ JITTER = 0.02
 PICTURE = np.zeros((90, 160), np.uint8)
 
 
-def positions(
-    *fixes: tuple[float, float, float], error_m: float = 0.1
-) -> list[tuple[int, GroundPosition]]:
-    return [
-        (round(t_s * NS_PER_S), GroundPosition(x_m=x_m, y_m=y_m, error_m=error_m))
-        for t_s, x_m, y_m in fixes
-    ]
+PLANE = calibrate(STREET_MARKS)
+BEGIN_M = (0.0, 30.0)
+Fix = tuple[int, Place]
 
 
-def motion_of(fixes: list[tuple[int, GroundPosition]]) -> GroundMotion:
+def motion_of(fixes: list[Fix]) -> GroundMotion:
     track = GroundTrack()
-    for t_ns, position in fixes:
-        track.add(t_ns, position)
-    motion = track.motion()
+    for t_ns, place in fixes:
+        track.add(t_ns, point_at(*place), PLANE)
+    motion = track.motion(PLANE)
     assert motion is not None
     return motion
 
 
+def error_at(x_m: float, y_m: float) -> float:
+    """The error of the calibration alone."""
+    found = PLANE.to_ground(point_at(x_m, y_m))
+    assert found is not None
+    return found.error_m
+
+
 def straight(
     speed_m_s: float, heading_deg: float, *, seconds: float = 2.0, spread_m: float = 0.0
-) -> list[tuple[int, GroundPosition]]:
-    """Ten positions a second along a heading, which scatter."""
+) -> list[Fix]:
+    """Ten places a second along a heading, which scatter."""
     rng = random.Random(f"{speed_m_s} {heading_deg} {spread_m}")
     vx = speed_m_s * math.sin(math.radians(heading_deg))
     vy = speed_m_s * math.cos(math.radians(heading_deg))
-    return positions(
-        *(
-            (t / 10, vx * t / 10 + rng.gauss(0, spread_m), vy * t / 10 + rng.gauss(0, spread_m))
-            for t in range(round(seconds * 10) + 1)
+    return [
+        (
+            t * STEP_NS,
+            (
+                BEGIN_M[0] + vx * t / 10 + rng.gauss(0, spread_m),
+                BEGIN_M[1] + vy * t / 10 + rng.gauss(0, spread_m),
+            ),
         )
-    )
+        for t in range(round(seconds * 10) + 1)
+    ]
 
 
 @pytest.mark.parametrize("heading_deg", [0, 45, 90, 135, 180, 225, 270, 315, 359.96])
 def test_a_heading_is_clockwise_from_the_y_axis(heading_deg: float) -> None:
-    motion = motion_of(straight(10.0, heading_deg))
+    fixes = straight(10.0, heading_deg)
+    motion = motion_of(fixes)
     assert motion.speed_km_h == 36.0
     assert motion.heading_deg == pytest.approx(heading_deg % 359.96, abs=0.06)
-    assert motion.error_m == 0.1
+    assert motion.error_m == pytest.approx(error_at(*fixes[-1][1]), abs=0.01)
 
 
 def test_a_speed_needs_a_second_and_no_gap() -> None:
     assert motion_of(straight(10.0, 0, seconds=0.9)).speed_km_h is None
     track = GroundTrack()
-    for t_ns, position in straight(10.0, 0):
-        track.add(t_ns, position)
+    for t_ns, place in straight(10.0, 0):
+        track.add(t_ns, point_at(*place), PLANE)
     track.restart()
-    assert track.motion() is None
-    track.add(3 * NS_PER_S, GroundPosition(x_m=50.0, y_m=0.0, error_m=0.5))
-    assert track.motion() == GroundMotion(
-        x_m=50.0, y_m=0.0, error_m=0.5, speed_km_h=None, heading_deg=None
-    )
+    assert track.motion(PLANE) is None
+    track.add(3 * NS_PER_S, point_at(2.0, 50.0), PLANE)
+    motion = track.motion(PLANE)
+    assert motion is not None
+    assert (motion.x_m, motion.y_m, motion.speed_km_h, motion.heading_deg) == (2, 50, None, None)
+    track.add(4 * NS_PER_S, Point(0.5, 0.1), PLANE)
+    assert track.motion(PLANE) is None
 
 
 def test_what_is_older_than_two_seconds_does_not_count() -> None:
-    stopped = [*straight(10.0, 0), *positions(*((2.0 + t / 10, 0.0, 20.0) for t in range(1, 23)))]
+    standing = [(2 * NS_PER_S + t * STEP_NS, (0.0, 50.0)) for t in range(1, 23)]
+    stopped: list[Fix] = [*straight(10.0, 0), *standing]
     assert motion_of(stopped).speed_km_h == pytest.approx(0, abs=0.4)
 
 
 def test_a_place_scatters_less_than_its_foot_and_the_error_says_by_how_much() -> None:
     found = [motion_of(straight(8.0, 0, spread_m=0.3 + n / 1000)) for n in range(100)]
-    off_m = [math.hypot(motion.x_m, motion.y_m - 16.0) for motion in found]
+    off_m = [math.hypot(motion.x_m, motion.y_m - 46.0) for motion in found]
     assert np.sqrt(np.mean(np.square(off_m))) < 0.7 * 0.3 * math.sqrt(2)
-    assert all(0.25 < motion.error_m < 0.7 for motion in found)
+    scatter_m = [math.sqrt(motion.error_m**2 - error_at(0.0, 46.0) ** 2) for motion in found]
+    assert np.mean(scatter_m) == pytest.approx(0.33 * math.sqrt(2), rel=0.15)
 
 
 def test_a_speed_that_would_be_a_guess_is_not_given() -> None:
@@ -121,14 +134,19 @@ def test_a_box_that_the_edge_of_the_picture_cuts_has_no_foot(
 ) -> None:
     assert is_foot_visible(box) == visible
     ground = SceneGround(Scene(ground=STREET_MARKS))
-    ground.step(frame_result(0, ()))
-    assert (ground.locate(box) is not None) == (visible and box.y > 0.1)
+    memory = TrackMemory(ground)
+    track = detected(box, 0)
+    for t_ns in (0, STEP_NS):
+        result = frame_result(t_ns, (msgspec.structs.replace(track, seen_ns=t_ns),))
+        ground.step(result)
+        memory.step(result)
+    (user,) = memory
+    assert (user.ground_motion() is not None) == (visible and box.y > 0.1)
 
 
-def test_beyond_the_horizon_there_is_no_place_and_no_direction() -> None:
+def test_beyond_the_horizon_there_is_no_direction() -> None:
     ground = SceneGround(Scene(ground=STREET_MARKS))
     ground.step(frame_result(0, ()))
-    assert ground.locate(BoundingBox(0.4, 0.1, 0.05, 0.05)) is None
     assert ground.heading_deg(Point(0.5, 0.1), 90, 16 / 9) is None
 
 
@@ -160,21 +178,26 @@ def frame_result(t_ns: int, tracks: tuple[Track, ...]) -> FrameResult:
     )
 
 
-def detected(box: TruthBox, t_ns: int, rng: random.Random) -> Track:
-    x, y, w, h = (
-        value + rng.gauss(0, JITTER * size)
-        for value, size in ((box.x, box.w), (box.y, box.h), (box.w, box.w), (box.h, box.h))
-    )
+def detected(box: BoundingBox, t_ns: int, number: int = 1, label: Label = "car") -> Track:
     return Track(
-        id=box.id + 1,
-        label=box.label,
+        id=number,
+        label=label,
         score=0.9,
-        box=BoundingBox(x, y, w, h),
+        box=box,
         vx=0.0,
         vy=0.0,
         begin_ns=0,
         seen_ns=t_ns,
     )
+
+
+def with_jitter(box: TruthBox, rng: random.Random) -> BoundingBox:
+    """A box as a good detector finds it."""
+    x, y, w, h = (
+        value + rng.gauss(0, JITTER * size)
+        for value, size in ((box.x, box.w), (box.y, box.h), (box.w, box.w), (box.h, box.h))
+    )
+    return BoundingBox(x, y, w, h)
 
 
 def drive(ground: SceneGround) -> Iterator[tuple[RoadUser, GroundMotion | None]]:
@@ -183,7 +206,9 @@ def drive(ground: SceneGround) -> Iterator[tuple[RoadUser, GroundMotion | None]]
     for t_ns in range(0, LENGTH_S * NS_PER_S, STEP_NS):
         t_s = t_ns / NS_PER_S
         tracks = tuple(
-            detected(box, t_ns, rng) for box in truth_boxes(1, t_s, VIEW) if box.hidden < 0.6
+            detected(with_jitter(box, rng), t_ns, box.id + 1, box.label)
+            for box in truth_boxes(1, t_s, VIEW)
+            if box.hidden < 0.6
         )
         result = frame_result(t_ns, tracks)
         ground.step(result)
