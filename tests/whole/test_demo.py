@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -94,6 +95,19 @@ def test_a_video_gives_counts_events_and_files(video: Path, tmp_path: Path) -> N
         assert word in done.stdout
     assert re.search(r"^Faults +none", done.stdout, re.MULTILINE), done.stdout
     out = tmp_path / "demo-out"
+    (edit,) = re.findall(r"^  vigie (scene edit .*)$", done.stdout, re.MULTILINE)
+    page = subprocess.run(
+        [*VIGIE, *shlex.split(edit)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(PROJECT), "DISPLAY": "", "BROWSER": ""},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert page.stdout == "demo-out/street.scene.html: open it in a browser\n"
+    assert (out / "scene.toml").read_text() in json.loads(
+        re.findall(r'id="editor-content">(.*?)</script>', (out / "street.scene.html").read_text())[0]
+    )["scene"]["text"]
     assert frames_in(out / "annotated.mp4") == 50
     footage = sorted((out / "box" / "footage" / "street").glob("*.mp4"))
     assert sum(frames_in(path) for path in footage) == 50
