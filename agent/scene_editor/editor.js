@@ -2,7 +2,7 @@
 
 import { element } from "./dom.js";
 import { drawTools } from "./draw_tools.js";
-import { drawnElements, freeName, isNamed, moveElement, newTable, pointsOf, tableAt, withPoints } from "./elements.js";
+import { drawnElements, freeName, isNamed, moveElement, nameOf, newTable, pointsOf, tableAt, withPoints } from "./elements.js";
 import { openFile, saveScene } from "./files.js";
 import { clamp, roundPoint } from "./geometry.js";
 import { Keyboard } from "./keyboard.js";
@@ -252,7 +252,7 @@ export class Editor {
   deleteSelected() {
     const { selection } = this;
     if (!selection) return;
-    const name = tableAt(this.document.tables, selection)?.name ?? this.t(`list_${selection.list}`);
+    const name = nameOf(tableAt(this.document.tables, selection)) ?? this.t(`list_${selection.list}`);
     this.selection = null;
     this.#edit((draft) => { draft[selection.list].splice(selection.index, 1); });
     this.announce(this.t("element_deleted", { name }));

@@ -1,7 +1,7 @@
 // The drawn tables of a scene, each a list of points: the two ends of a line, or the corners of an area. Pure.
 
 import { middle, movePoints, roundPoint } from "./geometry.js";
-import { DRAWN_LISTS } from "./scene_schema.js";
+import { DRAWN_LISTS, ZONE_DEFAULTS, ZONE_KINDS } from "./scene_schema.js";
 
 export const MAX_CORNERS = 64;
 const MIN_CORNERS = 3;
@@ -34,6 +34,12 @@ export function tableAt(tables, selection) {
   const rows = selection ? tables[selection.list] : null;
   return (Array.isArray(rows) && rows[selection.index]) || null;
 }
+
+/** The name of a table, or null if it has none that is a text. */
+export const nameOf = (table) => (typeof table?.name === "string" ? table.name : null);
+
+/** The kind of a zone, the default if it has none that there is. */
+export const kindOf = (table) => (ZONE_KINDS.includes(table?.kind) ? table.kind : ZONE_DEFAULTS.kind);
 
 /** A name that no line and no zone has: `base 1`, `base 2` ... */
 export function freeName(tables, base) {

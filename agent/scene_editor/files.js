@@ -45,19 +45,24 @@ async function readScene(editor, file) {
   }
 }
 
-/** Save the text: to a place that the person chooses, or as a download if the browser cannot ask. */
+const savedTo = new WeakMap();
+
+/**
+ * Save the text: to a file that the person chooses at the first time, or as a download if the browser cannot ask. The
+ * file is written aside and replaced as a whole when it is closed.
+ */
 export async function saveScene(editor) {
-  const { text, name } = editor.document;
+  const scene = editor.document;
+  const { text, name } = scene;
   const blob = new Blob([text], { type: "application/toml" });
   if (window.showSaveFilePicker) {
-    let target;
     try {
-      target = await window.showSaveFilePicker({ suggestedName: name, types: [{ description: "TOML", accept: { "application/toml": [".toml"] } }] });
+      if (!savedTo.has(scene)) savedTo.set(scene, await window.showSaveFilePicker({ suggestedName: name, types: [{ description: "TOML", accept: { "application/toml": [".toml"] } }] }));
     } catch (error) {
       if (error.name === "AbortError") return;
       throw error;
     }
-    const writable = await target.createWritable();
+    const writable = await savedTo.get(scene).createWritable();
     await writable.write(blob);
     await writable.close();
   } else {
@@ -67,6 +72,6 @@ export async function saveScene(editor) {
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), URL_LIFE_MS);
   }
-  editor.document.markSaved();
+  scene.markSaved(text);
   editor.announce(editor.t("saved", { name }));
 }

@@ -1,6 +1,6 @@
 // Handles of the selected element: its corners, new corners in the middle of its edges, and the arrow of a direction.
 
-import { insertCorner, isArea, MAX_CORNERS, movePoint, pointsOf, removeCorner, tableAt, withPoints } from "./elements.js";
+import { insertCorner, isArea, MAX_CORNERS, movePoint, nameOf, pointsOf, removeCorner, tableAt, withPoints } from "./elements.js";
 import { directionDeg, middle, pointInDirection, polygonCentre } from "./geometry.js";
 import { DIRECTION_LENGTH } from "./scene_drawing.js";
 
@@ -21,7 +21,7 @@ export function selectedHandles(editor) {
     kind: "corner",
     corner: at,
     point,
-    label: editor.t(isArea(selection.list) ? "handle_corner" : "handle_end", { number: at + 1, name: nameOf(editor, selection, table) }),
+    label: editor.t(isArea(selection.list) ? "handle_corner" : "handle_end", { number: at + 1, name: describe(editor, selection, table) }),
     onDrag: (to, done, merge) => change(withPoints(selection.list, table, movePoint(points, at, to)), done, merge),
     onDelete: () => deleteCorner(editor, selection, table, points, at),
   }));
@@ -30,8 +30,8 @@ export function selectedHandles(editor) {
   return handles;
 }
 
-function nameOf(editor, selection, table) {
-  return table.name ?? editor.t("numbered", { name: editor.t(`list_${selection.list}`), number: selection.index + 1 });
+function describe(editor, selection, table) {
+  return nameOf(table) ?? editor.t("numbered", { name: editor.t(`list_${selection.list}`), number: selection.index + 1 });
 }
 
 function middleHandles(editor, selection, { table, points, shown, change }) {

@@ -14,6 +14,12 @@ const FIELDS = {
 const DEFAULTS = { line: LINE_DEFAULTS, zone: ZONE_DEFAULTS };
 const DEFAULT_DIRECTION_DEG = 90;
 
+/** A value as its field shows it: empty if it is of another type, which the check names. */
+function shownValue(value, kind) {
+  if (kind === "number") return Number.isFinite(value) ? String(value) : "";
+  return typeof value === "string" ? value : "";
+}
+
 export class Properties {
   #shown = "";
   #fields = [];
@@ -95,7 +101,7 @@ export class Properties {
       row.hidden = key === "queue_min_count" && table.kind !== "queue" && table.queue_min_count === undefined;
       const value = table[key] ?? fallback;
       if (kind === "check") input.checked = value === true;
-      else if (document.activeElement !== input || kind === "kind") input.value = table[key] ?? (kind === "kind" ? fallback : "");
+      else if (document.activeElement !== input || kind === "kind") input.value = shownValue(table[key] ?? (kind === "kind" ? fallback : ""), kind);
       this.#showProblem(input, problem, selection, key);
     });
     return row;

@@ -31,8 +31,9 @@ export class SceneDocument {
     return () => this.#listeners.delete(listener);
   }
 
-  markSaved() {
-    this.#savedText = this.text;
+  /** Note that `text` is saved: the person may have typed on meanwhile. */
+  markSaved(text = this.text) {
+    this.#savedText = text;
     this.#tell();
   }
 

@@ -1,7 +1,7 @@
 // Draws the elements of a scene. Coordinates of the SVG layers are picture pixels.
 
 import { svgElement } from "./dom.js";
-import { drawnElements, isArea } from "./elements.js";
+import { drawnElements, isArea, kindOf, nameOf } from "./elements.js";
 import { middle, pointInDirection, polygonCentre } from "./geometry.js";
 import { LINE_DEFAULTS } from "./scene_schema.js";
 
@@ -27,8 +27,6 @@ export function drawScene(layer, editor, flags) {
   }
 }
 
-const kindOf = (table) => (/^[a-z]+$/.test(table.kind) ? table.kind : "any");
-
 /** Both directions of a line: an arrow to each side, with its name. Forward is to the right hand. */
 function drawDirections(group, [from, to], table, editor) {
   const [dx, dy] = [to[0] - from[0], to[1] - from[1]];
@@ -41,7 +39,7 @@ function drawDirections(group, [from, to], table, editor) {
   for (const [side, name, kind] of [[1, names.forward_name, "forward"], [-1, names.backward_name, "backward"]]) {
     const tip = centre.map((value, axis) => value + right[axis] * side * ARROW_PX / scale);
     const label = centre.map((value, axis) => value + right[axis] * side * (ARROW_PX + LABEL_GAP_PX) / scale);
-    group.append(arrow(centre, tip, scale, `arrow ${kind}`), text(label, String(name), scale, "direction-name"));
+    group.append(arrow(centre, tip, scale, `arrow ${kind}`), text(label, typeof name === "string" ? name : "", scale, "direction-name"));
   }
 }
 
@@ -64,7 +62,7 @@ function drawLabel(group, list, points, table, editor, level) {
   const { scale, size } = editor.viewport;
   const at = isArea(list) ? polygonCentre(points) : points[0];
   const place = [at[0] * size.width, at[1] * size.height - (isArea(list) ? 0 : LABEL_GAP_PX / scale)];
-  const name = typeof table.name === "string" ? table.name : editor.t(`list_${list}`);
+  const name = nameOf(table) ?? editor.t(`list_${list}`);
   group.append(text(place, level ? `⚠ ${name}` : name, scale, `name ${level ?? ""}`));
 }
 

@@ -1,6 +1,7 @@
 // The lists beside the picture: the elements of the scene, and the result of the check.
 
 import { element } from "./dom.js";
+import { kindOf, nameOf } from "./elements.js";
 import { DRAWN_LISTS } from "./scene_schema.js";
 
 export class ElementList {
@@ -23,7 +24,7 @@ export class ElementList {
     const { editor } = this;
     const isSelected = editor.isSelected({ list, index });
     const kind = editor.t(`list_${list}`);
-    const name = typeof table?.name === "string" ? table.name : editor.t("numbered", { name: kind, number: index + 1 });
+    const name = nameOf(table) ?? editor.t("numbered", { name: kind, number: index + 1 });
     const level = editor.findingLevels().get(`${list} ${index}`);
     const button = element("button", {
       type: "button",
@@ -33,7 +34,7 @@ export class ElementList {
         if (editor.isSelected({ list, index })) editor.focusFirstHandle();
         else editor.select({ list, index });
       },
-    }, element("span", { class: `swatch ${list} kind-${/^[a-z]+$/.test(table?.kind) ? table.kind : "any"}`, "aria-hidden": "true" }), element("bdi", {}, name), element("span", { class: "kind" }, kind));
+    }, element("span", { class: `swatch ${list} kind-${kindOf(table)}`, "aria-hidden": "true" }), element("bdi", {}, name), element("span", { class: "kind" }, kind));
     if (level) button.append(element("span", { class: `badge ${level}` }, editor.t(level)));
     return element("li", {}, button);
   }

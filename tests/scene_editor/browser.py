@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,11 @@ class EditorPage:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
         self.settle()
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Wait for what must come."""
+        wait = WebDriverWait(self.driver, TIMEOUT_S, poll_frequency=0.02)
+        wait.until(lambda _: condition())
 
     def settle(self) -> None:
         """Wait until the page is drawn."""
@@ -231,8 +236,9 @@ class EditorPage:
     def open_files(self, *paths: Path) -> None:
         """Open files with the button."""
         self.find("#open-files").send_keys("\n".join(map(str, paths)))
-        wait = WebDriverWait(self.driver, TIMEOUT_S, poll_frequency=0.02)
-        wait.until(lambda _: self.run("return document.getElementById('open-files').value") == "")
+        self.wait_until(
+            lambda: self.run("return document.getElementById('open-files').value") == ""
+        )
         self.settle()
 
     def save(self, name: str) -> str:
@@ -240,8 +246,7 @@ class EditorPage:
         file = self.downloads / name
         file.unlink(missing_ok=True)
         self.click("save")
-        wait = WebDriverWait(self.driver, TIMEOUT_S, poll_frequency=0.02)
-        wait.until(lambda _: file.exists() and not list(self.downloads.glob("*.crdownload")))
+        self.wait_until(lambda: file.exists() and not list(self.downloads.glob("*.crdownload")))
         return file.read_text(encoding="utf-8")
 
     def console_messages(self) -> list[str]:

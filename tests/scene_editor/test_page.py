@@ -9,7 +9,7 @@ from selenium.webdriver.common.keys import Keys
 from agent.detection.scene import load_scene
 from tests.scene_editor.browser import PHONE_PX, EditorPage
 from tests.scene_editor.conftest import STREET_SCENE, write_picture
-from tests.scene_editor.test_check import check_in_python
+from tests.scene_editor.test_check import CASES, check_in_python
 
 pytestmark = pytest.mark.slow
 
@@ -346,6 +346,42 @@ def test_saving_marks_the_scene_as_saved(editor: EditorPage) -> None:
     assert editor.save("scene.toml") == editor.scene_text()
     assert editor.find(".file-name").text == "scene.toml"
     editor.press_with(Keys.CONTROL, "s")
+
+
+def test_a_chosen_file_is_written_again_without_a_question(editor: EditorPage) -> None:
+    # Instead of the browser's dialogue, which no test can answer, and the file that a person chooses in it.
+    editor.run("""
+        window.asked = 0;
+        const writable = async () => ({ write: async (blob) => { window.written = await blob.text(); }, close: async () => {} });
+        window.showSaveFilePicker = async () => { window.asked += 1; return { createWritable: writable }; };
+    """)
+    for begin, end in (((0.2, 0.2), (0.5, 0.5)), ((0.6, 0.6), (0.8, 0.8))):
+        editor.click("draw-mask")
+        editor.drag(begin, end)
+        editor.click("save")
+        editor.wait_until(lambda: editor.find(".file-name").text == "scene.toml")
+        assert editor.run("return window.written") == editor.scene_text()
+    assert editor.run("return window.asked") == 1
+
+
+def test_any_table_is_shown_without_an_error(editor: EditorPage) -> None:
+    script = """
+        const [texts, done] = arguments;
+        const area = document.getElementById("scene-text");
+        const frame = () => new Promise((drawn) => requestAnimationFrame(drawn));
+        (async () => {
+            for (const text of texts) {
+                area.value = text;
+                area.dispatchEvent(new Event("input"));
+                for (const row of [...document.querySelectorAll("[data-row]")].map((each) => each.dataset.row)) {
+                    document.querySelector(`[data-row="${row}"]`).click();
+                    await frame();
+                }
+            }
+        })().then(() => done(null), (error) => done(String(error)));
+    """
+    texts = [param.values[0]["toml"] for param in CASES]  # type: ignore[call-overload, index]
+    assert editor.driver.execute_async_script(script, texts) is None
 
 
 def test_arabic_is_mirrored_but_the_picture_is_not(editor: EditorPage, street_page: Path) -> None:

@@ -106,7 +106,9 @@ def test_a_video_gives_counts_events_and_files(video: Path, tmp_path: Path) -> N
     )
     assert page.stdout == "demo-out/street.scene.html: open it in a browser\n"
     assert (out / "scene.toml").read_text() in json.loads(
-        re.findall(r'id="editor-content">(.*?)</script>', (out / "street.scene.html").read_text())[0]
+        re.findall(r'id="editor-content">(.*?)</script>', (out / "street.scene.html").read_text())[
+            0
+        ]
     )["scene"]["text"]
     assert frames_in(out / "annotated.mp4") == 50
     footage = sorted((out / "box" / "footage" / "street").glob("*.mp4"))
