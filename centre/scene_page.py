@@ -29,7 +29,11 @@ def write_scene_page(picture: Path, scene: Path | None) -> Path:
     The page replaces one of the same name. Raises: UserError if a file cannot be read, used or written.
     """
     page = assemble_page(read_picture(picture), NEW_SCENE if scene is None else read_scene(scene))
-    path = picture.with_name(f"{picture.stem}.scene.html")
+    return write_page(picture.with_name(f"{picture.stem}.scene.html"), page)
+
+
+def write_page(path: Path, page: str) -> Path:
+    """Write a page, and return its path. Raises: UserError."""
     try:
         # The picture is of people: as private as a file of the user can be.
         replace_atomically(path, page.encode(), 0o600)

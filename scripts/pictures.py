@@ -35,6 +35,7 @@ from centre.cli.watch import WatchOptions, receiving_screen
 from centre.replay import ReplayRequest, replay
 from centre.scene_page import write_scene_page
 from centre.store import CentreStore
+from scripts.editor_pictures import take_views
 from scripts.terminal_window import TerminalWindow
 from tests.scene_editor.browser import PHONE_PX, EditorPage
 from tests.vectors.browser import VerifierPage
@@ -126,6 +127,12 @@ def take_editor(folder: Path) -> None:
     page.settle()
     _write_screenshot("scene-editor-phone.jpg", page, *PHONE_PX)
     page.close()
+
+
+def take_editor_views(folder: Path) -> None:
+    """The scene editor's replay, its presets of a head, and its ground panel."""
+    for name, jpeg in take_views(folder, STREET_SCENE):
+        (DOCS / name).write_bytes(jpeg)
 
 
 def _write_screenshot(name: str, page: EditorPage, width_px: int, height_px: int) -> None:
@@ -309,6 +316,7 @@ PICTURES: dict[str, Callable[[Path], None]] = {
     "street": take_street,
     "scene": take_scene,
     "editor": take_editor,
+    "editor-views": take_editor_views,
     "panorama": take_panorama,
     "console": take_console,
     "graphics": take_graphics,

@@ -130,7 +130,7 @@ export class Editor {
   }
 
   #changed(event) {
-    if (event === "change" || event === "open" || event === "language") this.#findings = null;
+    if (event !== "view" && event !== "select" && event !== "tool") this.#findings = null;
     if (event !== "view") this.#update();
     for (const listener of [...this.#listeners.get(event) ?? []]) listener();
     this.stage?.render();
@@ -205,6 +205,9 @@ export class Editor {
     ];
     return this.#findings;
   }
+
+  /** Check again: the answer of a panel's check may have changed without the scene. */
+  checkAgain() { this.#changed("check"); }
 
   /** The worst level of the findings of an element, by "list index". */
   findingLevels() {
@@ -317,7 +320,7 @@ export class Editor {
   /** The point of the picture at a place on the stage, snapped unless that is turned off. */
   snapped(place, isTouch, handle = null) {
     const point = roundPoint(this.viewport.toPicture(place.x, place.y));
-    if (!this.isSnapping) return point;
+    if (!this.isSnapping || this.tool?.isExact || handle?.isExact) return point;
     const own = handle ? this.selection : null;
     const corners = drawnElements(this.document.placed).filter((each) => !own || each.list !== own.list || each.index !== own.index).flatMap(({ points }) => points);
     const options = { corners: [...corners, ...this.tool?.snapPoints ?? []], previous: this.tool?.previous ?? null, scale: this.viewport.pxPerPicture, isTouch };

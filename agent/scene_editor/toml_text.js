@@ -51,7 +51,8 @@ function patchKey(text, key, value) {
   const split = splitBlocks(text);
   const [rows, newRows] = [toRows(tables[key]), toRows(value)];
   const own = split.blocks.filter((block) => block.key === key);
-  const isInBlocks = own.length === rows.length && (rows.length > 0 || !Object.hasOwn(tables, key));
+  const isInBlocks = own.length === rows.length && (rows.length > 0 || !Object.hasOwn(tables, key))
+    && own.every(({ body }, at) => isSame(toRows(read(body)[key])[0], rows[at]));
   if (!isInBlocks || ![...rows, ...newRows].every(isTable)) return patch(text, { ...tables, [key]: value }, FORMAT);
   replaceRows(split, key, Array.isArray(value ?? tables[key]), { own, rows, newRows, eol: text.includes("\r\n") ? "\r\n" : "\n" });
   return joinBlocks(split);
@@ -71,7 +72,7 @@ function replaceRows(split, key, isList, { own, rows, newRows, eol }) {
   const changed = own.slice(head, own.length - tail);
   const wrap = (row) => ({ [key]: isList ? [row] : row });
   changed.forEach((block, at) => {
-    if (at < middle.length) block.body = patch(block.body, wrap(middle[at]), FORMAT);
+    if (at < middle.length) block.body = patchBody(block.body, rows[head + at], middle[at], wrap, eol);
     else removeBlock(split, block);
   });
   const after = changed.at(-1) ?? own[head - 1] ?? split.blocks.at(-1);
@@ -80,6 +81,23 @@ function replaceRows(split, key, isList, { own, rows, newRows, eol }) {
     split.blocks.splice(place, 0, newBlock(split, place, key, isList, row, eol));
     place += 1;
   }
+}
+
+/** Change a block. New lists of tables are written inline: as blocks of their own they would not be in this one. */
+function patchBody(body, row, newRow, wrap, eol) {
+  const isNewList = ([key, value]) => !Object.hasOwn(row, key) && isListOfTables(value);
+  const entries = Object.entries(newRow);
+  const patched = patch(body, wrap(Object.fromEntries(entries.filter((entry) => !isNewList(entry)))), FORMAT);
+  const added = entries.filter(isNewList);
+  return added.length ? [patched.trimEnd(), ...added.flatMap(keyLines), ""].join(eol) : patched;
+}
+
+const isListOfTables = (value) => Array.isArray(value) && value.length > 0 && value.every(isTable);
+
+function keyLines([key, value]) {
+  if (!isListOfTables(value)) return stringify({ [key]: value }, FORMAT).trimEnd().split(/\r?\n/);
+  const inline = (row) => Object.entries(row).flatMap((entry) => keyLines(entry)).join(", ");
+  return [`${key} = [`, ...value.map((row) => `  {${inline(row)}},`), "]"];
 }
 
 function removeBlock(split, block) {
@@ -97,7 +115,7 @@ function newBlock(split, place, key, isList, row, eol) {
   const gap = !text || text.endsWith(eol + eol) ? "" : text.endsWith(eol) ? eol : eol + eol;
   const isLast = place === split.blocks.length;
   const header = isList ? `[[${key}]]` : `[${key}]`;
-  const lines = stringify(row, FORMAT).trimEnd().split(/\r?\n/);
+  const lines = Object.entries(row).flatMap(keyLines);
   return { key, isList, above: gap, body: [header, ...lines, ""].join(eol), below: isLast ? "" : eol };
 }
 

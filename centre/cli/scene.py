@@ -7,7 +7,9 @@ import webbrowser
 from collections.abc import Mapping
 from pathlib import Path
 
+from agent.base.errors import UserError
 from agent.cli.commands import Commands
+from centre.preset_page import write_preset_page
 from centre.scene_page import write_scene_page
 
 _GRAPHICAL = ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY")
@@ -24,7 +26,12 @@ def add_parser(commands: Commands) -> None:
     )
     subcommands = parser.add_subparsers(metavar="COMMAND", required=True)
     edit = subcommands.add_parser("edit", help="open the editor on a picture")
-    edit.add_argument("picture", metavar="PICTURE", type=Path, help="a JPEG or PNG of the camera")
+    edit.add_argument(
+        "picture",
+        metavar="PICTURE",
+        type=Path,
+        help="a JPEG or PNG of the camera; or of a camera on a head, a folder of its presets",
+    )
     edit.add_argument(
         "scene", metavar="SCENE", type=Path, nargs="?", help="the scene file; without it a new one"
     )
@@ -33,10 +40,18 @@ def add_parser(commands: Commands) -> None:
 
 def _edit(args: argparse.Namespace) -> int:
     """Write the page, and open it in a browser if there is one."""
-    path = write_scene_page(args.picture, args.scene)
+    path = _write(args.picture, args.scene)
     is_opened = _has_browser(os.environ) and webbrowser.open(path.resolve().as_uri())
     print(f"{path}: {'opened in the browser' if is_opened else 'open it in a browser'}")
     return 0
+
+
+def _write(picture: Path, scene: Path | None) -> Path:
+    if not picture.is_dir():
+        return write_scene_page(picture, scene)
+    if scene is not None:
+        raise UserError(f"{scene}: allowed: no scene with a folder, which has the scene of each preset")
+    return write_preset_page(picture)
 
 
 def _has_browser(environ: Mapping[str, str]) -> bool:

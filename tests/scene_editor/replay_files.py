@@ -1,0 +1,120 @@
+"""A short film with the events and tracks that `vigie replay` writes for it, without the detector: the tracks are drawn.
+
+A rectangle drives from the left to the right in six seconds and crosses the line in the middle; a second one follows.
+"""
+
+import random
+from datetime import UTC, datetime
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import msgspec
+import numpy as np
+
+from agent.base.model import BoundingBox, FrameResult
+from agent.base.uuid7 import uuid7_factory
+from agent.detection.rule_engine import RuleEngine
+from agent.detection.scene import load_scene
+from centre import replay
+from tests.pure.rules.scripted_tracks import ScriptedRoadUser, frame_results, straight_path
+
+WIDTH_PX, HEIGHT_PX, FPS = 640, 360, 10
+END_S = 8.0
+CROSSING_S = 3.0
+"""The time at which the first one is on the line."""
+SCENE = """\
+# Two directions.
+[[line]]
+name = "gate"
+from = [0.5, 0.9]
+to = [0.5, 0.1]
+forward_name = "to the right"
+backward_name = "to the left"
+events = true
+
+[[line]]
+name = "quiet"
+from = [0.7, 0.9]
+to = [0.7, 0.1]
+
+[[zone]]
+name = "yard"
+polygon = [[0.55, 0.2], [0.95, 0.2], [0.95, 0.8], [0.55, 0.8]]
+kind = "any"
+"""
+
+
+class ReplayFiles(msgspec.Struct, frozen=True):
+    """The four files."""
+
+    film: Path
+    events: Path
+    tracks: Path
+    scene: Path
+
+
+def road_users() -> list[ScriptedRoadUser]:
+    return [
+        ScriptedRoadUser(straight_path((0, 0.2, 0.5), (6, 0.8, 0.5)), track=1),
+        ScriptedRoadUser(straight_path((1, 0.9, 0.3), (7, 0.3, 0.3)), track=2, label="truck"),
+    ]
+
+
+def write_replay(folder: Path, *, first_s: float = 0.0) -> ReplayFiles:
+    """Write the files. The first picture of the film is presented at `first_s` of the file's own time."""
+    files = ReplayFiles(
+        folder / "film.mp4", folder / "events.jsonl", folder / "tracks.jsonl", folder / "gate.toml"
+    )
+    files.scene.write_text(SCENE)
+    results = list(frame_results(road_users(), END_S))
+    write_film(files.film, results, first_s)
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    new_id = uuid7_factory(lambda t_ns: int(start.timestamp()) * 10**9 + t_ns, random.Random(1))
+    engine = RuleEngine(replay.REPLAY_NAME, load_scene(files.scene), new_id)
+    with replay._LineFile(files.events) as events, replay._LineFile(files.tracks) as tracks:
+        event_file = replay._EventFile(events, new_id)
+        for result in results:
+            for event in engine.evaluate(result):
+                event_file.write_event(event)
+            for track in result.tracks:
+                record = replay.TrackRecord(
+                    t_s=round(result.t_ns / 1e9, 3),
+                    frame=result.seq,
+                    track=track.id,
+                    label=track.label,
+                    score=track.score,
+                    box=track.box,
+                )
+                tracks.write(msgspec.json.encode(record))
+        for event in engine.flush(results[-1].t_ns):
+            event_file.write_event(event)
+        for counts in engine.flush_counts(results[-1].t_ns):
+            event_file.write_traffic(counts)
+    return files
+
+
+def write_film(path: Path, results: list[FrameResult], first_s: float) -> None:
+    """Draw each track as a white rectangle on grey."""
+    with av.open(str(path), "w") as video:
+        stream = video.add_stream("libx264", rate=FPS, options={"bf": "2"})
+        stream.width, stream.height, stream.pix_fmt = WIDTH_PX, HEIGHT_PX, "yuv420p"
+        stream.time_base = Fraction(1, 1000)
+        for result in results:
+            picture = np.full((HEIGHT_PX, WIDTH_PX, 3), 90, np.uint8)
+            for track in result.tracks:
+                left, top, right, bottom = corners_px(track.box)
+                picture[top:bottom, left:right] = 255
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts, frame.time_base = round(result.t_ns / 1e6 + first_s * 1000), Fraction(1, 1000)
+            video.mux(stream.encode(frame))
+        video.mux(stream.encode(None))
+
+
+def corners_px(box: BoundingBox) -> tuple[int, int, int, int]:
+    return (
+        round(box.x * WIDTH_PX),
+        round(box.y * HEIGHT_PX),
+        round((box.x + box.w) * WIDTH_PX),
+        round((box.y + box.h) * HEIGHT_PX),
+    )

@@ -1,0 +1,166 @@
+"""The ground panel in a real browser: marks, their errors, and the map of pixels per metre."""
+
+import math
+from pathlib import Path
+
+import pytest
+from selenium.webdriver.common.keys import Keys
+
+from agent.detection.ground_plane import GroundPlane
+from agent.detection.pixel_density import least_px_per_m
+from agent.detection.scene import load_scene
+from drivers.media import Point
+from tests.scene_editor.browser import EditorPage
+
+pytestmark = pytest.mark.slow
+
+GROUND = """
+# Paced out along the kerb.
+[ground]
+point = [
+  { at = [0.3, 0.9], metres = [0.0, 0.0] },  # the hydrant
+  { at = [0.7, 0.9], metres = [7.0, 0.0] },
+  { at = [0.4, 0.5], metres = [0.0, 20.0] },
+  { at = [0.6, 0.5], metres = [7.0, 20.0] },
+  { at = [0.35, 0.7], metres = [0.0, 6.6667] },
+]
+"""
+MARKS = [((0.3, 0.9), (0, 0)), ((0.7, 0.9), (7, 0)), ((0.4, 0.5), (0, 20)), ((0.6, 0.5), (7, 20))]
+FAR_LINE = """
+[[line]]
+name = "far"
+from = [0.4, 0.48]
+to = [0.6, 0.48]
+labels = ["car", "person"]
+"""
+
+
+def open_ground(page: EditorPage, text: str = GROUND) -> None:
+    page.set_scene_text(text)
+    page.find("#tab-ground").click()
+    page.settle()
+
+
+def plane_of(page: EditorPage, folder: Path) -> GroundPlane:
+    """The plane that Python makes of the page's text."""
+    path = folder / "scene.toml"
+    path.write_text(page.scene_text())
+    plane = load_scene(path).ground_plane
+    assert plane is not None
+    return plane
+
+
+def test_four_points_are_marked_by_clicks_and_typed_metres(editor: EditorPage, tmp_path: Path) -> None:
+    editor.find("#tab-ground").click()
+    editor.click("ground-point")
+    for count, (place, (x_m, y_m)) in enumerate(MARKS):
+        editor.click_at(place)
+        editor.press(str(x_m), Keys.TAB, str(y_m))
+        if count < 3:
+            assert f"still missing: {3 - count}" in editor.find(".ground-status").text
+    assert "The error is not known" in editor.find(".ground-status").text
+    plane = plane_of(editor, tmp_path)
+    at = plane.to_ground(Point(0.3, 0.9))
+    assert at is not None
+    assert (at.x_m, at.y_m) == pytest.approx((0, 0), abs=0.05)
+    editor.find("[data-action=select]").click()
+    editor.settle()
+    assert [handle.get_attribute("aria-label") for handle in editor.find_all("[data-handle^=ground]")] == [
+        f"mark {number} of the ground" for number in (1, 2, 3, 4)
+    ]
+
+
+def test_the_errors_are_those_of_python(editor: EditorPage, tmp_path: Path) -> None:
+    open_ground(editor)
+    plane = plane_of(editor, tmp_path)
+    assert plane.error_m is not None
+    assert f"Error: {plane.error_m:.2f} m" in editor.find(".ground-status").text
+    shown = [cell.text for cell in editor.find_all(".ground-marks [data-error]")]
+    assert shown == [
+        "–" if error is None else f"{error:.2f} m" for error in plane.mark_errors_m
+    ]
+
+
+def test_a_mark_is_moved_typed_and_deleted_without_loss_of_comments(editor: EditorPage) -> None:
+    open_ground(editor)
+    first = editor.find("input[data-list=point][data-index='4'][data-part='1']")
+    first.clear()
+    first.send_keys("6.7")
+    editor.run("document.querySelector('[data-handle=ground-point-1-at]').focus()")
+    editor.press(Keys.ARROW_LEFT)
+    text = editor.scene_text()
+    assert "# Paced out along the kerb." in text
+    assert "# the hydrant" in text
+    assert "metres = [0.0, 6.7]" in text
+    assert "at = [0.7, 0.9]" not in text
+    editor.find("[aria-label='Delete mark 5']").click()
+    editor.settle()
+    assert len(editor.find_all(".ground-marks tr")) == 5
+    editor.click("undo")
+    assert len(editor.find_all(".ground-marks tr")) == 6
+
+
+def test_wrong_marks_are_refused_with_the_reason_in_the_persons_language(editor: EditorPage) -> None:
+    open_ground(editor, GROUND.replace("[7.0, 20.0]", "[0.0, 20.0]"))
+    assert "Refused: marks 4 and 3 are 0.00 m apart" in editor.find(".ground-status").text
+    editor.choose_language("fr")
+    assert "Refusé" in editor.find(".ground-status").text
+    assert "ground.point[3].metres: 0.00 m from point[2]" in editor.findings()[0]
+
+
+def test_lines_on_too_few_pixels_are_marked_in_the_words_of_the_check(
+    editor: EditorPage, tmp_path: Path
+) -> None:
+    open_ground(editor, GROUND + FAR_LINE)
+    path = tmp_path / "scene.toml"
+    path.write_text(editor.scene_text())
+    scene = load_scene(path)
+    assert scene.ground_plane is not None
+    (line,) = scene.line
+    px_per_m = math.floor(least_px_per_m(scene.ground_plane, (line.start, line.to), 1280, 720) * 10) / 10
+    assert px_per_m < 60
+    words = f"line 'far': {px_per_m} pixels per metre; needed: "
+    assert editor.findings() in ([f"{words}60 for person"], [f"{words}30 for car; 60 for person"])
+    assert "far: " in editor.find(".ground-sparse").text
+    assert "⚠ far" in editor.find("svg.picture").text
+    size = editor.find_all("#panel-ground input[type=number]")[-2]
+    size.clear()
+    size.send_keys("16000" + Keys.TAB)
+    editor.settle()
+    assert editor.find_all(".ground-sparse li") == []
+
+
+def test_the_map_has_the_levels_of_the_standard(editor: EditorPage) -> None:
+    open_ground(editor)
+    labels = [item.text.split("\n") for item in editor.find_all(".density-legend li")]
+    legend = [" ".join(label) for label in labels]
+    assert legend[0] == "1500 px/m scrutinise"
+    assert legend[-2:] == ["20 px/m overview", "less than 20 px/m"]
+    for box in editor.find_all("#panel-ground input[type=checkbox]"):
+        box.click()
+    editor.settle()
+    shown = editor.run("""
+        return [...document.querySelectorAll("[data-layer=density] rect")].map((rect) => [
+            Number(rect.getAttribute("y")), rect.getAttribute("class"),
+        ]);
+    """)
+    top = {name for y, name in shown if y < 330}
+    bottom = {name for y, name in shown if y > 680}
+    assert top <= {"density density-none", "density density-overview"}
+    assert bottom & {"density density-perceive", "density density-discern"}
+    assert len(editor.find_all("[data-layer=ground] .ground-grid")) > 10
+
+
+def test_known_lengths_and_a_height_in_place_of_points(editor: EditorPage) -> None:
+    editor.find("#tab-ground").click()
+    editor.click("ground-length")
+    for begin, end in (((0.3, 0.9), (0.7, 0.9)), ((0.3, 0.9), (0.4, 0.5))):
+        editor.click_at(begin, end)
+        editor.press("7" if begin[1] == end[1] else "20")
+    editor.click("ground-straight")
+    editor.click_at((0.05, 0.2), (0.5, 0.15))
+    editor.press(Keys.ENTER)
+    assert "length = [" in editor.scene_text()
+    assert "camera_height_m = 6" in editor.scene_text()
+    assert "aspect = 1.7778" in editor.scene_text()
+    assert len(editor.find_all("input[data-list=length]")) == 2

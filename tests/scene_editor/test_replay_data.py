@@ -1,0 +1,177 @@
+"""agent/scene_editor/replay_data.js: events and tracks of a replay, bounded and checked."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.scene_editor.node_views import run_views
+from tests.scene_editor.replay_files import CROSSING_S, ReplayFiles, write_replay
+
+GOOD_EVENT: dict[str, Any] = {
+    "event": "019b76da-a800-7000-8000-000000000001",
+    "rev": 1,
+    "kind": "line",
+    "phase": "moment",
+    "camera": "replay",
+    "t_ns": 3_000_000_000,
+    "begin_ns": 3_000_000_000,
+    "name": "gate",
+    "direction": "to the right",
+    "label": "car",
+    "track": 1,
+    "t_s": 3.0,
+}
+GOOD_TRACK: dict[str, Any] = {
+    "t_s": 1.0,
+    "frame": 10,
+    "track": 1,
+    "label": "car",
+    "score": 0.8,
+    "box": [0.1, 0.1, 0.2, 0.2],
+}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> ReplayFiles:
+    return write_replay(tmp_path_factory.mktemp("replay"))
+
+
+def event_line(**changed: Any) -> str:
+    return json.dumps({"type": "event", "data": {**GOOD_EVENT, **changed}})
+
+
+def read(kind: str, text: str, **limits: int) -> dict[str, Any]:
+    (answer,) = run_views({"do": "lines", "kind": kind, "text": text, "limits": limits})
+    assert isinstance(answer, dict)
+    return answer
+
+
+def test_each_event_is_one_entry_whatever_its_revisions(files: ReplayFiles) -> None:
+    events = read("events", files.events.read_text())["read"]["events"]
+    messages = [json.loads(line) for line in files.events.read_text().splitlines()]
+    ids = {message["data"]["event"] for message in messages if message["type"] == "event"}
+    assert {event["id"] for event in events} == ids
+    assert len(events) == len(ids)
+    shown = [event["shown_s"] for event in events]
+    assert shown == sorted(shown)
+    (crossing, *_) = [event for event in events if event["kind"] == "line"]
+    assert crossing["shown_s"] == pytest.approx(CROSSING_S, abs=0.1)
+    zones = [event for event in events if event["kind"] == "zone"]
+    assert all(event["begin_s"] <= event["shown_s"] <= event["end_s"] for event in zones)
+
+
+def test_counts_grow_with_the_time_up_to_those_of_the_traffic_counts(files: ReplayFiles) -> None:
+    before, after = run_views(
+        {"do": "counts", "text": files.events.read_text(), "t_s": [0.0, 60.0]}
+    )[0]
+    by_line = {(row["name"], row["direction"]): row for row in after}
+    assert by_line["gate", "to the right"] == {
+        "name": "gate",
+        "direction": "to the right",
+        "so_far": 1,
+        "total": 1,
+    }
+    assert by_line["gate", "to the left"]["so_far"] == 1
+    assert by_line["quiet", "forward"]["so_far"] == 1, "without events: by the minute"
+    assert all(row["so_far"] == 0 for row in before)
+
+
+def test_a_filter_leaves_one_rule_or_one_element(files: ReplayFiles) -> None:
+    text = files.events.read_text()
+    lines, yard, none = run_views(
+        {"do": "filter", "text": text, "kind": "line", "name": ""},
+        {"do": "filter", "text": text, "kind": "", "name": "yard"},
+        {"do": "filter", "text": text, "kind": "line", "name": "yard"},
+    )
+    assert {event["kind"] for event in lines} == {"line"}
+    assert {event["name"] for event in yard} == {"yard"}
+    assert none == []
+
+
+def test_tracks_are_those_of_the_newest_processed_frame(files: ReplayFiles) -> None:
+    (answers,) = run_views(
+        {"do": "tracks", "text": files.tracks.read_text(), "t_s": [3.0, 3.04, 7.4, 20.0], "track": 1}
+    )
+    exact, between, late, over = answers
+    assert [track["track"] for track in exact["at"]] == [1, 2]
+    assert exact["at"] == between["at"]
+    x, _, w, _ = exact["at"][0]["box"]
+    assert x + w / 2 == pytest.approx(0.5, abs=1e-6)
+    assert exact["at"][0]["label"] == "car"
+    assert exact["trail"][0][0] == pytest.approx(0.4, abs=1e-6)
+    assert exact["trail"][-1][0] == pytest.approx(0.5, abs=1e-6)
+    assert late["at"], "kept for half a second"
+    assert over["at"] == []
+
+
+def test_the_two_files_are_told_apart_by_their_first_line(files: ReplayFiles) -> None:
+    first = [path.read_text().splitlines()[0] for path in (files.events, files.tracks)]
+    jobs = [{"do": "kind", "line": line} for line in (*first, "{}", "film", "[1]", "null")]
+    assert run_views(*jobs) == ["events", "tracks", None, None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("changed", "key"),
+    [
+        ({"t_s": None}, "t_s"),
+        ({"t_s": -1}, "t_s"),
+        ({"t_s": 1e300}, "t_s"),
+        ({"t_ns": "3"}, "t_ns"),
+        ({"kind": "<script>"}, "kind"),
+        ({"kind": "__proto__"}, "kind"),
+        ({"event": 7}, "event"),
+        ({"name": "x" * 81}, "name"),
+        ({"name": ["gate"]}, "name"),
+        ({"label": "face"}, "label"),
+        ({"track": 1e12}, "track"),
+        ({"direction": {}}, "direction"),
+        ({"count": -1}, "count"),
+    ],
+)
+def test_a_wrong_event_refuses_the_file_with_its_line(changed: dict[str, Any], key: str) -> None:
+    text = f"{event_line()}\n{event_line(**changed)}\n"
+    answer = read("events", text)
+    assert (answer["refused"], answer["line"], answer["key"]) == ("replay_wrong_value", 2, key)
+    assert len(answer["value"]) <= 60
+
+
+@pytest.mark.parametrize(
+    ("changed", "key"),
+    [
+        ({"t_s": "1"}, "t_s"),
+        ({"t_s": 0.5}, "t_s"),
+        ({"box": [0, 0, 1]}, "box"),
+        ({"box": [0, 0, 1, 1e9]}, "box"),
+        ({"box": "box"}, "box"),
+        ({"label": "dog"}, "label"),
+        ({"track": None}, "track"),
+    ],
+)
+def test_a_wrong_track_refuses_the_file_with_its_line(changed: dict[str, Any], key: str) -> None:
+    text = f"{json.dumps(GOOD_TRACK)}\n{json.dumps({**GOOD_TRACK, **changed})}"
+    answer = read("tracks", text)
+    assert (answer["refused"], answer["line"], answer["key"]) == ("replay_wrong_value", 2, key)
+
+
+@pytest.mark.parametrize("line", ["{", '"text"', "[]", "null", '{"type": "health"}', "\x00"])
+def test_a_line_of_another_program_refuses_the_file(line: str) -> None:
+    assert read("events", f"{event_line()}\n\n{line}")["line"] == 3
+
+
+def test_files_are_bounded() -> None:
+    assert read("events", "\n".join([event_line()] * 4), lines=3) == {
+        "refused": "replay_too_many_lines",
+        "allowed": 3,
+    }
+    long = read("events", "x" * 5000, line_chars=1000)
+    assert (long["refused"], long["line"]) == ("replay_long_line", 1)
+    many = "\n".join([json.dumps({**GOOD_TRACK, "t_s": float(t_s)}) for t_s in range(9000)])
+    assert read("tracks", many)["read"]["length"] == 9000
+
+
+def test_names_are_kept_as_they_are() -> None:
+    hostile = "<img src=x onerror=alert(1)>"
+    events = read("events", event_line(name=hostile, direction=hostile))["read"]["events"]
+    assert (events[0]["name"], events[0]["direction"]) == (hostile, hostile)
+

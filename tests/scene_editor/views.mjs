@@ -1,0 +1,44 @@
+// Of a job `{ "do": "lines" | "panorama" ... }`: what the pure parts of the views make of it.
+
+import { densify, PICTURE_EDGE, projectPoints, readGeometry, readPresets } from "../../agent/scene_editor/panorama.js";
+import {
+  EVENT_LIMITS, EventCollector, fileKind, filterEvents, lineCounts, LineReader, RefusedFile, TRACK_LIMITS, TrackCollector,
+} from "../../agent/scene_editor/replay_data.js";
+import { answer } from "./run.mjs";
+
+const COLLECTORS = { events: [EventCollector, EVENT_LIMITS], tracks: [TrackCollector, TRACK_LIMITS] };
+
+function collect(kind, text, limits = {}) {
+  const [Collector, ownLimits] = COLLECTORS[kind];
+  const collector = new Collector();
+  const reader = new LineReader({ ...ownLimits, ...limits }, (line, number) => collector.take(line, number));
+  for (let at = 0; at < text.length; at += 7) reader.push(text.slice(at, at + 7));
+  reader.end();
+  return collector.end();
+}
+
+const ACTS = {
+  kind: ({ line }) => fileKind(line),
+  lines({ kind, text, limits }) {
+    try {
+      return { read: collect(kind, text, limits) };
+    } catch (error) {
+      if (!(error instanceof RefusedFile)) throw error;
+      return { refused: error.key, ...error.values };
+    }
+  },
+  counts({ text, t_s }) { return t_s.map((time) => lineCounts(collect("events", text), time)); },
+  filter({ text, kind, name }) { return filterEvents(collect("events", text).events, kind, name); },
+  tracks({ text, t_s, track }) {
+    const tracks = collect("tracks", text);
+    return t_s.map((time) => ({ at: tracks.at(time), trail: tracks.trail(track, time, 1) }));
+  },
+  panorama({ jpeg, width_px, pose, points }) {
+    const geometry = readGeometry(Uint8Array.from(Buffer.from(jpeg, "base64")), width_px);
+    if (geometry === null) return null;
+    return { geometry, copies: projectPoints(geometry, width_px, pose, points), edge: densify(PICTURE_EDGE, true).length };
+  },
+  presets: ({ text }) => readPresets(text),
+};
+
+await answer((job) => ACTS[job.do](job));
