@@ -29,7 +29,7 @@ _PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 class HeadViews(msgspec.Struct, frozen=True, kw_only=True):
-    """What the page shows of a head: pictures and scenes by preset, and the panorama as it was sent."""
+    """The views of a head: pictures and scenes by preset, and the panorama as it was sent."""
 
     presets: tuple[Preset, ...]
     panorama: bytes | None
@@ -45,7 +45,7 @@ class _Answer(msgspec.Struct, frozen=True):
 
 
 def write_preset_page(folder: Path) -> Path:
-    """Write the page into the folder, and return its path. Raises: UserError that names a file."""
+    """Write the page into the folder and return its path. Raises: UserError that names a file."""
     return write_page(folder / PAGE_NAME, assemble_page(data={"head": read_head_views(folder)}))
 
 
