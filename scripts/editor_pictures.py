@@ -29,7 +29,9 @@ JPEG_QUALITY = 82
 
 def take_views(folder: Path, scene: Path) -> Iterator[tuple[str, bytes]]:
     """Yield the name and the JPEG of each picture. `scene` is the one of the rendered street."""
-    film, events, tracks = (folder / name for name in ("street.mp4", "events.jsonl", "tracks.jsonl"))
+    film, events, tracks = (
+        folder / name for name in ("street.mp4", "events.jsonl", "tracks.jsonl")
+    )
     write_street_clip(film, FILM_S, *FILM_PX)
     replay(ReplayRequest(clip=film, scene=scene, events=events, tracks=tracks))
     with av.open(str(film)) as video:
@@ -64,7 +66,9 @@ def _marks() -> str:
     lines = ["[ground]", "point = ["]
     for z_m in (*CROSSING_Z_M, *FAR_MARKS_Z_M):
         for x_m in (-ROAD_HALF_M, ROAD_HALF_M):
-            x_px, y_px = (value + rng.gauss(0, MARK_ERROR_PX) for value in view.pixel(x_m, 0.0, z_m))
+            x_px, y_px = (
+                value + rng.gauss(0, MARK_ERROR_PX) for value in view.pixel(x_m, 0.0, z_m)
+            )
             at = f"[{x_px / FILM_PX[0]:.4f}, {y_px / FILM_PX[1]:.4f}]"
             lines.append(f"  {{at = {at}, metres = [{x_m + ROAD_HALF_M:.1f}, {z_m:.1f}]}},")
     return "\n".join([*lines, "]", ""])

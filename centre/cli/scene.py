@@ -50,7 +50,9 @@ def _write(picture: Path, scene: Path | None) -> Path:
     if not picture.is_dir():
         return write_scene_page(picture, scene)
     if scene is not None:
-        raise UserError(f"{scene}: allowed: no scene with a folder, which has the scene of each preset")
+        raise UserError(
+            f"{scene}: allowed: no scene with a folder, which has the scene of each preset"
+        )
     return write_preset_page(picture)
 
 

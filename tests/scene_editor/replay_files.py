@@ -106,7 +106,10 @@ def write_film(path: Path, results: list[FrameResult], first_s: float) -> None:
                 left, top, right, bottom = corners_px(track.box)
                 picture[top:bottom, left:right] = 255
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            frame.pts, frame.time_base = round(result.t_ns / 1e6 + first_s * 1000), Fraction(1, 1000)
+            frame.pts, frame.time_base = (
+                round(result.t_ns / 1e6 + first_s * 1000),
+                Fraction(1, 1000),
+            )
             video.mux(stream.encode(frame))
         video.mux(stream.encode(None))
 

@@ -50,7 +50,9 @@ def plane_of(page: EditorPage, folder: Path) -> GroundPlane:
     return plane
 
 
-def test_four_points_are_marked_by_clicks_and_typed_metres(editor: EditorPage, tmp_path: Path) -> None:
+def test_four_points_are_marked_by_clicks_and_typed_metres(
+    editor: EditorPage, tmp_path: Path
+) -> None:
     editor.find("#tab-ground").click()
     editor.click("ground-point")
     for count, (place, (x_m, y_m)) in enumerate(MARKS):
@@ -65,9 +67,9 @@ def test_four_points_are_marked_by_clicks_and_typed_metres(editor: EditorPage, t
     assert (at.x_m, at.y_m) == pytest.approx((0, 0), abs=0.05)
     editor.find("[data-action=select]").click()
     editor.settle()
-    assert [handle.get_attribute("aria-label") for handle in editor.find_all("[data-handle^=ground]")] == [
-        f"mark {number} of the ground" for number in (1, 2, 3, 4)
-    ]
+    assert [
+        handle.get_attribute("aria-label") for handle in editor.find_all("[data-handle^=ground]")
+    ] == [f"mark {number} of the ground" for number in (1, 2, 3, 4)]
 
 
 def test_the_errors_are_those_of_python(editor: EditorPage, tmp_path: Path) -> None:
@@ -77,7 +79,7 @@ def test_the_errors_are_those_of_python(editor: EditorPage, tmp_path: Path) -> N
     assert f"Error: {plane.error_m:.2f} m" in editor.find(".ground-status").text
     shown = [cell.text for cell in editor.find_all(".ground-marks [data-error]")]
     assert shown == [
-        "–" if error is None else f"{error:.2f} m" for error in plane.mark_errors_m
+        "\u2013" if error is None else f"{error:.2f} m" for error in plane.mark_errors_m
     ]
 
 
@@ -100,7 +102,9 @@ def test_a_mark_is_moved_typed_and_deleted_without_loss_of_comments(editor: Edit
     assert len(editor.find_all(".ground-marks tr")) == 6
 
 
-def test_wrong_marks_are_refused_with_the_reason_in_the_persons_language(editor: EditorPage) -> None:
+def test_wrong_marks_are_refused_with_the_reason_in_the_persons_language(
+    editor: EditorPage,
+) -> None:
     open_ground(editor, GROUND.replace("[7.0, 20.0]", "[0.0, 20.0]"))
     assert "Refused: marks 4 and 3 are 0.00 m apart" in editor.find(".ground-status").text
     editor.choose_language("fr")
@@ -117,7 +121,9 @@ def test_lines_on_too_few_pixels_are_marked_in_the_words_of_the_check(
     scene = load_scene(path)
     assert scene.ground_plane is not None
     (line,) = scene.line
-    px_per_m = math.floor(least_px_per_m(scene.ground_plane, (line.start, line.to), 1280, 720) * 10) / 10
+    px_per_m = (
+        math.floor(least_px_per_m(scene.ground_plane, (line.start, line.to), 1280, 720) * 10) / 10
+    )
     assert px_per_m < 60
     words = f"line 'far': {px_per_m} pixels per metre; needed: "
     assert editor.findings() in ([f"{words}60 for person"], [f"{words}30 for car; 60 for person"])

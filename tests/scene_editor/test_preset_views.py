@@ -71,7 +71,9 @@ def test_the_map_shows_where_each_preset_looks(editor: EditorPage, head_page: Pa
     for view in found:
         pan_deg = PRESETS[view["name"]][0]
         assert any(low < pan_deg < high for low, high in view["spans"])
-        assert all(58 < high - low < 75 for low, high in view["spans"]), "60 degrees, and the corners"
+        assert all(58 < high - low < 75 for low, high in view["spans"]), (
+            "60 degrees, and the corners"
+        )
         assert view["elements"] >= 1
     editor.find("[data-preset=square] .preset-edge").click()
     editor.settle()
@@ -91,7 +93,9 @@ def test_tabs_are_changed_by_keys(editor: EditorPage, head_page: Path) -> None:
     assert selected(editor) == "square", "mirrored"
 
 
-def test_files_dropped_into_the_page_do_the_same(editor: EditorPage, folder: Path, tmp_path: Path) -> None:
+def test_files_dropped_into_the_page_do_the_same(
+    editor: EditorPage, folder: Path, tmp_path: Path
+) -> None:
     editor.open_files(
         folder / "presets.json",
         folder / "panorama.jpg",

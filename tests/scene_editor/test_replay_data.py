@@ -91,7 +91,12 @@ def test_a_filter_leaves_one_rule_or_one_element(files: ReplayFiles) -> None:
 
 def test_tracks_are_those_of_the_newest_processed_frame(files: ReplayFiles) -> None:
     (answers,) = run_views(
-        {"do": "tracks", "text": files.tracks.read_text(), "t_s": [3.0, 3.04, 7.4, 20.0], "track": 1}
+        {
+            "do": "tracks",
+            "text": files.tracks.read_text(),
+            "t_s": [3.0, 3.04, 7.4, 20.0],
+            "track": 1,
+        }
     )
     exact, between, late, over = answers
     assert [track["track"] for track in exact["at"]] == [1, 2]
@@ -174,4 +179,3 @@ def test_names_are_kept_as_they_are() -> None:
     hostile = "<img src=x onerror=alert(1)>"
     events = read("events", event_line(name=hostile, direction=hostile))["read"]["events"]
     assert (events[0]["name"], events[0]["direction"]) == (hostile, hostile)
-

@@ -10,7 +10,6 @@ from selenium.webdriver.support.ui import WebDriverWait
 from agent.scene_editor.assemble import assemble_page
 from tests.scene_editor.browser import TIMEOUT_S, EditorPage
 from tests.scene_editor.replay_files import (
-    CROSSING_S,
     HEIGHT_PX,
     WIDTH_PX,
     ReplayFiles,
@@ -77,17 +76,19 @@ def wait_for_film(page: EditorPage, track: int, near_px: float) -> None:
 def shown_line(page: EditorPage, line: str) -> list[str]:
     """The table's row of a line's first direction."""
     return next(
-        row.text.split()
-        for row in page.find_all(".replay-counts tr")
-        if row.text.startswith(line)
+        row.text.split() for row in page.find_all(".replay-counts tr") if row.text.startswith(line)
     )
 
 
 def test_a_click_on_an_event_shows_the_film_and_the_track_at_it(replay: EditorPage) -> None:
     page = replay
     assert page.find("#panel-replay").is_displayed()
-    assert [row.split(", ")[0] for row in rows(page)] == sorted(row.split(", ")[0] for row in rows(page))
-    (crossing,) = [row for row in page.find_all(".replay-events button") if "to the right" in row.text]
+    assert [row.split(", ")[0] for row in rows(page)] == sorted(
+        row.split(", ")[0] for row in rows(page)
+    )
+    (crossing,) = [
+        row for row in page.find_all(".replay-events button") if "to the right" in row.text
+    ]
     assert shown_line(page, "gate")[-2:] == ["0", "1"]
     crossing.click()
     left_px = (0.5 - 0.05) * WIDTH_PX * 1280 / WIDTH_PX
@@ -98,7 +99,9 @@ def test_a_click_on_an_event_shows_the_film_and_the_track_at_it(replay: EditorPa
     (box,) = [box for box in page.run(BOXES) if box["track"] == 1]
     assert box["marked"], "the one of the event"
     columns = page.run(BRIGHT_COLUMNS, HEIGHT_PX // 2)
-    assert columns[0] * 1280 / WIDTH_PX == pytest.approx(box["left"], abs=8), "on the film's own picture"
+    assert columns[0] * 1280 / WIDTH_PX == pytest.approx(box["left"], abs=8), (
+        "on the film's own picture"
+    )
 
 
 def test_the_filter_leaves_one_rule_or_one_line(replay: EditorPage) -> None:
@@ -137,7 +140,9 @@ def test_a_film_whose_first_picture_comes_late_keeps_the_time_base(
 ) -> None:
     late = write_replay(tmp_path, first_s=0.7)
     editor.open_files(late.scene, late.film, late.events, late.tracks)
-    (crossing,) = [row for row in editor.find_all(".replay-events button") if "to the right" in row.text]
+    (crossing,) = [
+        row for row in editor.find_all(".replay-events button") if "to the right" in row.text
+    ]
     crossing.click()
     wait_for_film(editor, 1, 0.45 * 1280)
     columns = editor.run(BRIGHT_COLUMNS, HEIGHT_PX // 2)
@@ -150,7 +155,9 @@ def test_a_film_alone_gives_the_picture_to_draw_on(
     editor.open(bare_page)
     editor.open_files(files.film)
     assert not editor.find(".empty-hint").is_displayed()
-    assert editor.run("return document.querySelector('svg.picture image').getAttribute('width')") == str(WIDTH_PX)
+    assert editor.run(
+        "return document.querySelector('svg.picture image').getAttribute('width')"
+    ) == str(WIDTH_PX)
 
 
 def test_files_that_replay_did_not_write_are_refused_by_name_and_line(
@@ -173,7 +180,9 @@ def test_files_that_replay_did_not_write_are_refused_by_name_and_line(
     editor.console_messages()
 
 
-def test_hostile_names_are_shown_as_text(editor: EditorPage, files: ReplayFiles, tmp_path: Path) -> None:
+def test_hostile_names_are_shown_as_text(
+    editor: EditorPage, files: ReplayFiles, tmp_path: Path
+) -> None:
     events = tmp_path / "events.jsonl"
     messages = [json.loads(line) for line in files.events.read_text().splitlines()]
     for message in messages:

@@ -13,9 +13,7 @@ from tests.scene_editor.test_ground_panel import FAR_LINE, GROUND
 
 pytestmark = pytest.mark.slow
 
-OVERFLOW_PX = (
-    "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
-)
+OVERFLOW_PX = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
 @pytest.fixture(scope="module")
