@@ -19,7 +19,7 @@ from tests.scene_editor.browser import TIMEOUT_S, EditorPage
 from tests.scene_editor.head_folder import write_head_folder
 from tests.whole.drawn_clip import write_street_clip
 
-WIDTH_PX, HEIGHT_PX = 1280, 800
+WIDTH_PX, HEIGHT_PX = 1200, 860
 FILM_PX, FILM_S = (1280, 720), 24
 HEAD_PX, HEAD_PX_PER_DEG = (1280, 720), 12.0
 MARK_ERROR_PX = 1.0
@@ -42,22 +42,27 @@ def take_views(folder: Path, scene: Path) -> Iterator[tuple[str, bytes]]:
     head = write_head_folder(folder / "mast", HEAD_PX, HEAD_PX_PER_DEG)
     page = EditorPage(write_scene_page(picture, scene), folder)
     try:
-        page.driver.set_window_size(WIDTH_PX, HEIGHT_PX)
+        _show(page, write_scene_page(picture, scene))
         page.open_files(film, events, tracks)
         _jump_to_crossing(page)
         yield "scene-editor-replay.jpg", _screenshot(page)
-        page.open(write_scene_page(picture, marked))
+        _show(page, write_scene_page(picture, marked))
         page.find("#tab-ground").click()
         for box in page.find_all("#panel-ground input[type=checkbox]"):
             box.click()
         page.settle()
         yield "scene-editor-ground.jpg", _screenshot(page)
-        page.open(write_preset_page(head))
-        page.settle()
+        _show(page, write_preset_page(head))
         yield "scene-editor-presets.jpg", _screenshot(page)
     finally:
         page.close()
         shutil.rmtree(head)
+
+
+def _show(page: EditorPage, path: Path) -> None:
+    page.open(path)
+    page.driver.set_window_size(WIDTH_PX, HEIGHT_PX)
+    page.settle()
 
 
 def _marks() -> str:
