@@ -81,10 +81,14 @@ class CameraGround:
 
     def begin_scene(self, current: SceneInForce) -> None:
         """Watch the view of the scene in force."""
-        self._current = None if current.scene is None else current.preset or ""
+        scene = current.scene
+        self._current = None if scene is None else current.preset or ""
         watch = self._current_watch()
-        if watch is not None:
-            watch.begin_stay()
+        if watch is None or scene is None:
+            return
+        watch.begin_stay()
+        if watch.cover(scene.masks):
+            self._store(watch)
 
     def is_stale(self) -> bool:
         """Whether the view has moved since the scene in force was calibrated."""

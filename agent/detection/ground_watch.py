@@ -7,6 +7,7 @@ far is reported at once by the rule `view_moved`, which compares with the last m
 """
 
 from collections import deque
+from collections.abc import Sequence
 
 import cv2
 import msgspec
@@ -16,7 +17,8 @@ from agent.base.sha256 import Sha256, sha256_hex
 from agent.detection.ground_marks import GroundMarks
 from agent.detection.rules.tamper import compare_to_reference
 from agent.detection.view_shift import MIN_SHIFT, measure_shift
-from drivers.media import NS_PER_S, Plane
+from drivers.masking import MASK_LUMA
+from drivers.media import NS_PER_S, Plane, Polygon
 
 SAMPLE_INTERVAL_NS = NS_PER_S
 SAMPLES = 5
@@ -74,6 +76,18 @@ class GroundWatch:
         """Forget pictures from before: the camera is back at its view."""
         self._samples.clear()
 
+    def cover(self, masks: Sequence[Polygon]) -> bool:
+        """Paint masks over the reference: what a newer mask hides must not stay in it. Return as `observe`."""
+        reference, picture = self.reference, self._picture
+        if reference is None or picture is None or not masks:
+            return False
+        painted = _paint(picture, masks)
+        if np.array_equal(painted, picture):
+            return False
+        self._picture = painted
+        self.reference = msgspec.structs.replace(reference, picture=_encode(painted))
+        return True
+
     def observe(self, gate_luma: Plane, t_ns: int) -> bool:
         """Take a frame's picture. Return True if the reference has changed, and is to be stored."""
         last_ns = self._last_sample_ns
@@ -104,9 +118,8 @@ class GroundWatch:
         """Keep a picture as the reference unless it is dark or flat."""
         if compare_to_reference(picture, picture) is not None:
             return False
-        encoded = bytes(cv2.imencode(".png", picture)[1].tobytes())
         self._picture = picture
-        self.reference = GroundReference(marks=self.marks, picture=encoded, moved=None)
+        self.reference = GroundReference(marks=self.marks, picture=_encode(picture), moved=None)
         return True
 
     def _compare(self, reference: Plane, picture: Plane, t_ns: int) -> bool:
@@ -143,6 +156,19 @@ class GroundWatch:
 def marks_digest(marks: GroundMarks) -> Sha256:
     """Return the hash of a scene's marks, which names their reference."""
     return sha256_hex(msgspec.json.encode(marks))
+
+
+def _paint(picture: Plane, masks: Sequence[Polygon]) -> Plane:
+    painted = np.array(picture, np.uint8)
+    height, width = picture.shape
+    for mask in masks:
+        corners = [[round(corner.x * width), round(corner.y * height)] for corner in mask]
+        cv2.fillPoly(painted, [np.array(corners, np.int32)], MASK_LUMA)
+    return painted
+
+
+def _encode(picture: Plane) -> bytes:
+    return bytes(cv2.imencode(".png", picture)[1].tobytes())
 
 
 def _decode(picture: bytes) -> Plane | None:

@@ -1,18 +1,22 @@
 """agent.app.camera_ground: the fault of a calibration whose view has moved, over restarts and new scenes."""
 
+import base64
 from pathlib import Path
 
+import cv2
 import msgspec
+import numpy as np
 import pytest
 
 from agent.app.camera_ground import MAX_REFERENCES, CameraGround
 from agent.base.model import Event, FrameResult
 from agent.detection.active_scene import ActiveScene, FixedScene
 from agent.detection.ground_watch import CHECK_INTERVAL_NS, CONFIRMING_CHECKS, SAMPLES
-from agent.detection.scene import Scene, SceneLine, Zone
+from agent.detection.scene import PrivacyMask, Scene, SceneLine, Zone
 from agent.faults.registry import FaultRegistry
 from agent.reporting.declaration.data import RuleCounts
-from drivers.media import NS_PER_S
+from drivers.masking import MASK_LUMA
+from drivers.media import NS_PER_S, Point
 from tests.pure.moving_view import street, turned
 from tests.pure.rules.street_ground import STREET_MARKS, point_at
 
@@ -198,6 +202,32 @@ def test_a_scene_without_marks_is_neither_watched_nor_trusted(tmp_path: Path) ->
     assert (camera.details(), camera.ground.health(), camera.changes) == ([], None, 0)
     assert camera.ground.rule_counts() == RuleCounts(total=1, trusted=None)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_mask_that_is_drawn_later_hides_its_area_in_the_kept_picture_too(tmp_path: Path) -> None:
+    camera = Camera(tmp_path)
+    camera.see(1)
+    (file,) = tmp_path.iterdir()
+
+    def kept() -> np.ndarray:
+        state = msgspec.json.decode(file.read_bytes())["state"]
+        return cv2.imdecode(
+            np.frombuffer(base64.b64decode(state["picture"]), np.uint8), cv2.IMREAD_GRAYSCALE
+        )
+
+    assert kept().shape == (180, 320)
+    assert kept()[:90, :160].std() > 5
+    corners = (Point(0, 0), Point(0.5, 0), Point(0.5, 0.5), Point(0, 0.5))
+    masked = msgspec.structs.replace(SCENE, mask=(PrivacyMask(polygon=corners),))
+    camera.ground.replace_scenes({"": masked})
+    camera.ground.begin_scene(FixedScene(masked).current())
+    assert (kept()[:90, :160] == MASK_LUMA).all()
+    assert kept()[91:].std() > 5
+    before = file.stat().st_mtime_ns
+    again = Camera(tmp_path, masked)
+    assert file.stat().st_mtime_ns == before
+    again.see(CONFIRMING_CHECKS, turn=0.03)
+    assert again.ground.is_stale()
 
 
 def test_old_references_are_deleted_and_a_full_disk_stops_nothing(tmp_path: Path) -> None:

@@ -10,12 +10,14 @@ from typing import NamedTuple
 
 import pytest
 
+from agent.app.camera_ground import CameraGround
 from agent.authority.revocation import REVOCATIONS_FILE, RevocationList, RevocationStore
 from agent.base import device_identity, slot_state
 from agent.base.clock import rfc3339
 from agent.base.device_identity import DeviceIdentity
 from agent.base.errors import UserError
 from agent.base.lockout import LOCKOUT_FILE, MAX_WAIT_S, Lockout
+from agent.base.model import FrameResult
 from agent.base.slot_state import SlotState
 from agent.base.state_file import DamagedStateFile
 from agent.commands.requester import Requester
@@ -23,6 +25,10 @@ from agent.config.commit_confirm import CommitConfirm
 from agent.config.configuration import CameraConfig, InstitutionConfig
 from agent.config.desired_store import DESIRED_DIR, ConfigLayer, DesiredStore
 from agent.config.heads import RatedLife
+from agent.detection.active_scene import FixedScene
+from agent.detection.ground_watch import SAMPLES
+from agent.detection.scene import Scene
+from agent.faults.registry import FaultRegistry
 from agent.health import flight_page, stuck_cameras
 from agent.health.flight_page import FlightPage
 from agent.health.flight_recorder import read_pages
@@ -39,7 +45,10 @@ from agent.recording.mask_store import MaskingError
 from agent.recording.retention.hold_store import HoldStore
 from agent.update import request_file, update_log
 from drivers.contracts import Pose
+from drivers.media import NS_PER_S
 from tests.conftest import ManualClock
+from tests.pure.moving_view import street
+from tests.pure.rules.street_ground import STREET_MARKS
 
 BOOT, OTHER_BOOT = "boot-1", "boot-2"
 MAX_FLIPS = 400
@@ -242,6 +251,31 @@ def write_incidents(folder: Path) -> Path:
     return folder / record.FILE_NAME
 
 
+def read_ground(folder: Path) -> CameraGround:
+    scene = {"": Scene(ground=STREET_MARKS)}
+    faults = FaultRegistry(lambda: 0)
+    return CameraGround("north", folder, faults, scene, on_head=False, frame_size_px=None)
+
+
+def write_ground(folder: Path) -> Path:
+    ground = read_ground(folder)
+    ground.begin_scene(FixedScene(Scene(ground=STREET_MARKS)).current())
+    for second in range(SAMPLES):
+        ground.on_result(
+            FrameResult(
+                seq=0,
+                t_ns=second * NS_PER_S,
+                width_px=320,
+                height_px=180,
+                gate_luma=street(1),
+                moving_ratio=0.0,
+                tracks=(),
+                inference_count=0,
+            )
+        )
+    return next(folder.glob("*.json"))
+
+
 OWNERS = {
     "presets": Owner(write_presets, lambda folder: PresetStore("mast", folder / "presets.json")),
     "tokens": Owner(write_tokens, lambda folder: FencingTokens(folder / "tokens.json")),
@@ -251,6 +285,7 @@ OWNERS = {
     "lockout": Owner(write_lockout, read_lockout),
     "incidents": Owner(write_incidents, IncidentStore),
     "stuck cameras": Owner(write_stuck, read_stuck),
+    "ground": Owner(write_ground, read_ground),
     "slots": Owner(write_slots, slot_state.read),
     "owner policies": Owner(write_policies, read_policies),
     "masks": Owner(

@@ -90,7 +90,7 @@ class DiagnosedBox:
         self.clock.now_ns = 3600 * 10**9
         self.folder = folder
         self.state_dir = folder / "state"
-        self.state_dir.mkdir()
+        self.state_dir.mkdir(exist_ok=True)
         self.is_silent = False
         self.camera_error: DriverError | None = None
         self.fps = FPS

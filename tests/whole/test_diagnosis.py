@@ -10,18 +10,25 @@ import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import cv2
 import msgspec
+import numpy as np
 import pytest
 
+from agent.app.camera_ground import GROUND_DIR
 from agent.base.damaged_file import set_aside
+from agent.base.state_file import StateFile
 from agent.config import configuration
 from agent.console.agent_process import CGROUP_PROCESSES
 from agent.console.checks import CHECKS
 from agent.detection import model_card
+from agent.detection.ground_watch import GroundReference, marks_digest
+from agent.detection.scene import load_scene
 from agent.diagnostics.selftest.runner import run_selftest
 from agent.faults.registry import FAULTS
 from agent.gpio.status_led import blink_counts
 from drivers.errors import DriverError
+from tests.pure.rules.street_ground import street_ground_toml
 from tests.whole.diagnosed_box import DiagnosedBox
 from tests.whole.report.broker import Mosquitto
 
@@ -207,6 +214,24 @@ def test_a_slow_camera_is_told_by_its_rates(start: Start) -> None:
     box.fps = 3
     box.pass_s(75)
     confirm(box, "camera slow")
+
+
+@pytest.mark.raises_fault("CAM-06")
+def test_a_camera_whose_view_has_moved_works_and_its_ground_is_stale(
+    start: Start, tmp_path: Path
+) -> None:
+    """An earlier run of the agent has found that."""
+    (tmp_path / "north.toml").write_text(street_ground_toml())
+    marks = load_scene(tmp_path / "north.toml").ground
+    assert marks is not None
+    digest = marks_digest(marks)
+    picture = bytes(cv2.imencode(".png", np.zeros((120, 160), np.uint8))[1].tobytes())
+    moved = GroundReference(marks=digest, picture=picture, moved="the camera was moved")
+    path = tmp_path / "state" / GROUND_DIR / "north" / f"{digest}.json"
+    StateFile(path, GroundReference, label=f"north/{digest}").write(moved)
+    box = start(more='[camera.detect]\nscene = "north.toml"\n')
+    box.pass_s(12)
+    confirm(box, "view moved since its ground was calibrated")
 
 
 @pytest.mark.raises_fault("DET-01")
