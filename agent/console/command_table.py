@@ -10,6 +10,7 @@ from agent.console.commands.faults import FAULTS_COMMAND
 from agent.console.commands.footage import FOOTAGE
 from agent.console.commands.gpio import GPIO
 from agent.console.commands.mqtt import MQTT
+from agent.console.commands.page import PAGE
 from agent.console.commands.ptz import PTZ
 from agent.console.commands.simple import LANGUAGE, LOG, LOGOUT, PAGES, REBOOT, SELFTEST, SERIAL
 from agent.console.commands.status import STATUS
@@ -31,6 +32,7 @@ COMMANDS = (
     ENROL,
     SELFTEST,
     COMMISSION,
+    PAGE,
     BUNDLE,
     UPDATE,
     PAGES,

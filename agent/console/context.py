@@ -24,6 +24,7 @@ from agent.console.check_result import CheckResult, failed
 from agent.console.config_editor import ConfigEditor
 from agent.console.console_settings import ConsoleSettings
 from agent.console.errors import AgentDown, ConsoleError
+from agent.console.page_switch import PageSwitch
 from agent.faults import texts as fault_texts
 from agent.faults.registry import FAULTS, FaultCode
 from agent.faults.texts import FaultGuidance, FaultTexts, Language
@@ -70,6 +71,7 @@ class ConsoleContext:
         self._custody_log: CustodyLog | None = None
         self._agent_state: AgentState | None = None
         self.config_editor = ConfigEditor(settings.path, clock, boot_id, self._reload_settings)
+        self.page_switch = PageSwitch(root, settings.path, clock.boottime_ns, self.write_receipt)
 
     def _reload_settings(self) -> Path:
         self._settings = console_settings.read(self.config_path)

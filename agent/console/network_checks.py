@@ -92,6 +92,15 @@ def _check_default_route(root: Path) -> CheckResult:
     return unknown(Message("default route"), Message("none: the box reaches its own network only"))
 
 
+def own_addresses(root: Path) -> tuple[str, ...]:
+    """Return the box's addresses, IPv4 first; those of the loopback if it has no other."""
+    names = [path.name for path in list_interfaces(root)]
+    found = [one for name in names if name != "lo" for one in _interface_addresses(name, root)]
+    if not found and "lo" in names:
+        found = _interface_addresses("lo", root)
+    return tuple(sorted(found, key=lambda one: ipaddress.ip_address(one).version))
+
+
 def _interface_addresses(name: str, root: Path) -> list[str]:
     found = []
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:

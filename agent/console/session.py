@@ -102,7 +102,10 @@ class ConsoleSession:
                 self._print_greeting()
             else:
                 break
-        self._run_command_prompt()
+        try:
+            self._run_command_prompt()
+        finally:
+            self._context.page_switch.turn_off()
 
     def _print_greeting(self) -> None:
         self._terminal.language = self._context.language
@@ -243,7 +246,8 @@ class ConsoleSession:
         terminal, context = self._terminal, self._context
         self._history.clear()
         terminal.idle_timeout_s = self._idle_timeout_s
-        terminal.poll_notice = context.config_editor.undo_if_expired
+        terminal.poll_notice = self._poll_notice
+        terminal.is_used_elsewhere = context.page_switch.was_used_within
         terminal.print(
             Message(
                 "Welcome, {name}. Type status to begin, help for more.", name=context.technician
@@ -270,6 +274,10 @@ class ConsoleSession:
         except HungUp:
             self._write_receipt("the line hung up")
             raise
+
+    def _poll_notice(self) -> Text | None:
+        context = self._context
+        return context.config_editor.undo_if_expired() or context.page_switch.poll_notice()
 
     def _undo_expired_silently(self) -> None:
         """Check commit-confirm before a login, without a notice to an unknown person."""

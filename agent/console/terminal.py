@@ -89,6 +89,8 @@ class Terminal:
         self.paging = True
         self.poll_notice: Callable[[], Text | None] = lambda: None
         """Called each second while a line is read: returns a notice to print, or None."""
+        self.is_used_elsewhere: Callable[[float], bool] = lambda _duration_s: False
+        """True if the technician has been active within this time, though not at the keys."""
         self._byte_line = byte_line
         self.clock_ns = clock_ns
         self._decoder = KeyDecoder()
@@ -288,6 +290,7 @@ class Terminal:
         return (
             self.idle_timeout_s is not None
             and self.clock_ns() - self._last_key_ns > self.idle_timeout_s * 1_000_000_000
+            and not self.is_used_elsewhere(self.idle_timeout_s)
         )
 
     def _pause_at_page_end(self) -> None:

@@ -1,8 +1,12 @@
 """All parsers that read what others wrote."""
 
-from tests.fuzz import centres, documents, signatures, streams
+from tests.fuzz import centres, documents, signatures, streams, web_requests
 from tests.fuzz.target import FuzzTarget
 
 TARGETS: dict[str, FuzzTarget] = (
-    documents.TARGETS | signatures.TARGETS | streams.TARGETS | centres.TARGETS
+    documents.TARGETS
+    | signatures.TARGETS
+    | streams.TARGETS
+    | centres.TARGETS
+    | web_requests.TARGETS
 )

@@ -1,0 +1,280 @@
+"""The switch of the page at the pole: the console's connection to vigie-page.service, and the child that does its acts.
+
+The page is on as long as this process keeps both. The child does what the page asks for, under the technician's name,
+as the agent's user; the process that serves the network has another user, and reads no file of the box.
+"""
+
+import os
+import select
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from agent.base.json_decode import MalformedJson
+from agent.base.message import Message, Text, decode_message, message_of
+from agent.console import page_wire
+from agent.console.errors import ConsoleError
+from agent.console.page_wire import (
+    PAGE_REPORT_DECODER,
+    PageEnded,
+    PageJoined,
+    PageLink,
+    PageOrder,
+    PageReady,
+    PageRefused,
+    PageReport,
+    PageStart,
+    PageUsed,
+)
+from agent.faults.texts import Language
+
+ANSWER_TIMEOUT_S = 30.0
+"""On a slow board a unit and a child take seconds to start."""
+ACT_SERVER_STOP_S = 5.0
+ACT_SERVER_MODULE = "agent.pole_page.act_server"
+_READ_BYTES = 65_536
+PageReportT = TypeVar("PageReportT", bound=PageReport)
+
+
+class ActServerStart(msgspec.Struct, frozen=True, kw_only=True):
+    """The first line of the act server's standard input. At its end the act server ends."""
+
+    technician: str
+    language: Language
+
+
+class PageSwitch:
+    """Turns the page of one box on and off. Used by one thread.
+
+    `root` is the folder that contains `run`. `write_receipt` takes the action of a receipt, and may raise
+    ConsoleError.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        config_path: Path,
+        clock_ns: Callable[[], int],
+        write_receipt: Callable[[str], None],
+    ) -> None:
+        self._root = root
+        self._config_path = config_path
+        self._clock_ns = clock_ns
+        self._write_receipt = write_receipt
+        self._connection: socket.socket | None = None
+        self._act_server: subprocess.Popen[bytes] | None = None
+        self._received = b""
+        self._reports: deque[PageReport] = deque()
+        self._notices: deque[Message] = deque()
+        self._last_use_ns = 0
+        self._ends_ns = 0
+        self.port = 0
+        self.addresses: tuple[str, ...] = ()
+        self.fingerprint = ""
+        self.sessions = 0
+        """Phones that are logged in, as of the last report."""
+
+    def is_on(self) -> bool:
+        """Handle the reports that have come; True from `turn_on` until the page has ended."""
+        while self._connection is not None and self._read(0.0):
+            pass
+        while self._reports:
+            self._handle(self._reports.popleft())
+        return self._connection is not None
+
+    @property
+    def remaining_s(self) -> float:
+        """Seconds until the page ends by itself."""
+        return max(0.0, (self._ends_ns - self._clock_ns()) / 1e9)
+
+    def turn_on(
+        self,
+        port: int,
+        *,
+        box_id: str,
+        addresses: Sequence[str],
+        technician: str,
+        language: Language,
+    ) -> str:
+        """Turn the page on, and return the token of its first link. Raises ConsoleError."""
+        if self.is_on():
+            raise ConsoleError(
+                Message("the page is on already, on port {port}: page off ends it", port=self.port)
+            )
+        self._notices.clear()
+        start = PageStart(port=port, box_id=box_id, addresses=tuple(addresses), language=language)
+        try:
+            self._start_act_server(ActServerStart(technician=technician, language=language))
+            self._connect()
+            self._send(start)
+            ready = self._wait_for(PageReady)
+        except BaseException:
+            self.turn_off()
+            raise
+        self.port, self.addresses, self.sessions = port, start.addresses, 0
+        self.fingerprint = ready.fingerprint
+        self._last_use_ns = self._clock_ns()
+        self._ends_ns = self._last_use_ns + int(start.duration_s * 1e9)
+        return ready.token
+
+    def new_link(self) -> str:
+        """Return the token of a new one-time link. Raises ConsoleError."""
+        if not self.is_on():
+            raise ConsoleError(Message("the page is off; allowed: page on"))
+        self._send(PageOrder(order="link"))
+        return self._wait_for(PageLink).token
+
+    def turn_off(self) -> None:
+        """End the page, if it is on."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+        self._received = b""
+        self._reports.clear()
+        act_server, self._act_server = self._act_server, None
+        if act_server is not None:
+            _stop_act_server(act_server)
+
+    def poll_notice(self) -> Text | None:
+        """Return the next notice, or None: a phone has logged in, or the page has ended."""
+        self.is_on()
+        return self._notices.popleft() if self._notices else None
+
+    def was_used_within(self, duration_s: float) -> bool:
+        """True if a phone that is logged in has sent a request within this time."""
+        return self.is_on() and self._clock_ns() - self._last_use_ns <= duration_s * 1e9
+
+    def _start_act_server(self, start: ActServerStart) -> None:
+        folder = self._root / page_wire.ACTS_DIR
+        if not folder.is_dir():
+            raise _not_on(Message("{folder} is not there", folder=str(folder)))
+        act_server = subprocess.Popen(  # noqa: S603 - fixed words, and paths of the box
+            (
+                *(sys.executable, "-P", "-m", ACT_SERVER_MODULE),
+                *("--config", str(self._config_path), "--root", str(self._root)),
+                *("--socket", str(folder / page_wire.ACTS_SOCKET_NAME)),
+            ),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        self._act_server = act_server
+        assert act_server.stdin is not None  # noqa: S101 - for mypy
+        assert act_server.stdout is not None  # noqa: S101 - for mypy
+        # If it has ended already, its last line has the reason.
+        with suppress(BrokenPipeError):
+            act_server.stdin.write(msgspec.json.encode(start) + b"\n")
+            act_server.stdin.flush()
+        is_readable, _, _ = select.select((act_server.stdout,), (), (), ANSWER_TIMEOUT_S)
+        line = b""
+        if is_readable:
+            line = os.read(act_server.stdout.fileno(), page_wire.MAX_LINE_BYTES)
+        if line != b"ready\n":
+            reason = line.decode("utf-8", "replace").strip()
+            raise _not_on(reason or Message("the process of its acts does not start"))
+
+    def _connect(self) -> None:
+        self._connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._connection.settimeout(ANSWER_TIMEOUT_S)
+        path = self._root / page_wire.SOCKET
+        try:
+            self._connection.connect(str(path))
+        except OSError as error:
+            raise _not_on(f"{path}: {error.strerror or error}") from error
+
+    def _send(self, message: PageStart | PageOrder) -> None:
+        assert self._connection is not None  # noqa: S101 - for mypy
+        # If it has refused already, its report says why.
+        with suppress(BrokenPipeError, TimeoutError):
+            self._connection.sendall(msgspec.json.encode(message) + b"\n")
+
+    def _wait_for(self, kind: type[PageReportT]) -> PageReportT:
+        """Wait for a report of a kind, and handle others. Raises ConsoleError if the page ends, or refuses."""
+        deadline_ns = self._clock_ns() + int(ANSWER_TIMEOUT_S * 1e9)
+        while True:
+            while self._reports:
+                report = self._reports.popleft()
+                if isinstance(report, kind):
+                    return report
+                if isinstance(report, PageRefused):
+                    raise self._lost(decode_message(report.reason))
+                self._handle(report)
+            remaining_s = (deadline_ns - self._clock_ns()) / 1e9
+            if self._connection is None or remaining_s <= 0:
+                raise self._lost(Message("no answer"))
+            self._read(remaining_s)
+
+    def _read(self, timeout_s: float) -> bool:
+        """Read reports for up to `timeout_s`; return False if none came, or the page has ended."""
+        assert self._connection is not None  # noqa: S101 - for mypy
+        is_readable, _, _ = select.select((self._connection,), (), (), timeout_s)
+        if not is_readable:
+            return False
+        try:
+            data = self._connection.recv(_READ_BYTES)
+            *lines, self._received = (self._received + data).split(b"\n")
+            self._reports.extend(map(PAGE_REPORT_DECODER.decode, lines))
+        except (OSError, MalformedJson):
+            data = b""
+        if data and len(self._received) <= page_wire.MAX_LINE_BYTES:
+            return True
+        reports = tuple(self._reports)
+        self.turn_off()
+        self._reports.extend(reports)
+        if not any(isinstance(report, PageEnded) for report in reports):
+            self._notices.append(Message("The page is off: its unit has ended."))
+        return False
+
+    def _handle(self, report: PageReport) -> None:
+        match report:
+            case PageUsed():
+                self._last_use_ns = self._clock_ns()
+            case PageJoined():
+                self._last_use_ns = self._clock_ns()
+                self.sessions = report.sessions
+                self._notices.append(
+                    Message("The page: a phone at {address} is logged in.", address=report.address)
+                )
+                self._record(f"page: a phone at {report.address} is logged in")
+            case PageEnded():
+                self.turn_off()
+                self._notices.append(Message("The page is off: its time is over."))
+            case _:
+                pass  # an answer that was no longer waited for
+
+    def _record(self, action: str) -> None:
+        try:
+            self._write_receipt(action)
+        except ConsoleError as error:
+            self._notices.append(
+                Message(
+                    "CUS-01: no receipt of this could be written: {error}", error=message_of(error)
+                )
+            )
+
+    def _lost(self, reason: Text) -> ConsoleError:
+        self.turn_off()
+        self._notices.clear()
+        return _not_on(reason)
+
+
+def _stop_act_server(act_server: subprocess.Popen[bytes]) -> None:
+    """Close its standard input, which ends it. One that waits for a camera or a disk is killed."""
+    with act_server:
+        assert act_server.stdin is not None  # noqa: S101 - for mypy
+        with suppress(BrokenPipeError):
+            act_server.stdin.close()
+        try:
+            act_server.wait(ACT_SERVER_STOP_S)
+        except subprocess.TimeoutExpired:
+            act_server.kill()
+
+
+def _not_on(reason: Text) -> ConsoleError:
+    return ConsoleError(Message("the page is not on: {reason}", reason=reason))

@@ -1,0 +1,234 @@
+"""Acts as HTTP responses: each request of a phone is one call of the act server, which the console runs."""
+
+import asyncio
+import json
+import logging
+import os
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+from anyio import CapacityLimiter, to_thread
+from starlette.concurrency import iterate_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from agent.base.json_decode import decode_any_json
+from agent.faults.texts import Language
+from agent.pole_page.act_kinds import ACT_KINDS, ActKind
+from agent.pole_page.act_wire import ActReply, call_act
+from agent.pole_page.request_guard import ApiError
+
+log = logging.getLogger(__name__)
+
+MAX_ACTS = 8
+"""At once, of all phones. One more is refused, and not queued: its phone asks again."""
+MIN_UPLOAD_BYTES_PER_S = 1600
+UPLOAD_SLACK_S = 10.0
+FILE_CHUNK_BYTES = 65_536
+_UNSAFE_PATTERN = re.compile(r"[^A-Za-z0-9._-]")
+
+
+class _HeldResponse(StreamingResponse):
+    """A response whose act runs, or whose file is open, until it is sent or its phone has gone."""
+
+    def __init__(
+        self, release: Callable[[], None], content: AsyncIterator[bytes], **options: Any
+    ) -> None:
+        super().__init__(content, **options)
+        self._release = release
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it, and release what it holds."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._release()
+
+
+class ActCalls:
+    """Calls acts in threads. `folder` has the act server's socket, `language` that of a request that names none."""
+
+    def __init__(self, folder: Path, language: Language) -> None:
+        self._folder = folder
+        self._language = language
+        self._running = 0
+        # The calls, and as many pumps of uploads.
+        self._limiter = CapacityLimiter(2 * MAX_ACTS)
+
+    async def respond(
+        self,
+        request: Request,
+        name: str,
+        args: msgspec.Raw,
+        language: Language | None,
+        upload_bytes: int = 0,
+    ) -> Response:
+        """Call an act, and return its response; the body of the request is its upload. Raises ApiError."""
+        kind = ACT_KINDS[name]
+        if self._running >= MAX_ACTS:
+            raise ApiError(429, "too_many", f"{MAX_ACTS} acts run already", 1.0)
+        self._running += 1
+        response: Response | None = None
+        try:
+            call = partial(
+                call_act, self._folder, name, args, language or self._language, kind.timeout_s
+            )
+            if upload_bytes:
+                replies, reply = await self._call_with_upload(call, request, upload_bytes)
+            else:
+                replies = call()
+                reply = await self._next(replies)
+            if reply.error is not None:
+                return _json(msgspec.json.encode({"error": reply.error}), 409)
+            response = self._respond(kind, replies, reply)
+            return response
+        finally:
+            if not isinstance(response, _HeldResponse):
+                self._release()
+
+    async def value(self, name: str, language: Language | None) -> object:
+        """Return the value of an act without arguments. Raises ApiError."""
+        timeout_s = ACT_KINDS[name].timeout_s
+        args = msgspec.Raw(b"{}")
+        replies = call_act(self._folder, name, args, language or self._language, timeout_s)
+        reply = await self._next(replies)
+        if reply.error is not None:
+            raise ApiError(409, reply.error.code, reply.error.message)
+        return decode_any_json(_value_of(reply))
+
+    def _respond(self, kind: ActKind, replies: Iterator[ActReply], reply: ActReply) -> Response:
+        value = _value_of(reply)
+        if kind.kind == "picture":
+            return Response(
+                reply.jpeg,
+                headers={"Vigie-Reading": escape_json(value)},
+                media_type="image/jpeg",
+            )
+        if kind.kind == "lines":
+            return _HeldResponse(
+                self._release, self._lines(replies, value), media_type="application/x-ndjson"
+            )
+        if kind.kind == "file" and reply.fd is not None:
+            name = _UNSAFE_PATTERN.sub("_", str(decode_any_json(value)["name"]))
+            file = os.fdopen(reply.fd, "rb")
+            return _HeldResponse(
+                partial(self._release, file),
+                _chunks(file),
+                media_type="application/octet-stream",
+                headers={
+                    "Content-Disposition": f'attachment; filename="{name}"',
+                    "Content-Length": str(os.fstat(reply.fd).st_size),
+                    "Vigie-Reading": escape_json(value),
+                },
+            )
+        return _json(value)
+
+    async def _lines(self, replies: Iterator[ActReply], first: bytes) -> AsyncIterator[bytes]:
+        try:
+            yield first + b"\n"
+            async for reply in iterate_in_threadpool(replies):
+                if reply.error is not None:
+                    yield msgspec.json.encode({"error": reply.error}) + b"\n"
+                    return
+                yield _value_of(reply) + b"\n"
+        except OSError:
+            error = {"code": "acts", "message": "the act server gave no answer"}
+            yield msgspec.json.encode({"error": error}) + b"\n"
+
+    def _release(self, file: BinaryIO | None = None) -> None:
+        self._running -= 1
+        if file is not None:
+            file.close()
+
+    async def _next(self, replies: Iterator[ActReply]) -> ActReply:
+        """Return the next reply. Raises ApiError if there is none."""
+        try:
+            reply = await to_thread.run_sync(
+                next, replies, None, limiter=self._limiter, abandon_on_cancel=True
+            )
+        except TimeoutError as error:
+            raise ApiError(504, "timeout", "the act took too long") from error
+        except OSError as error:
+            log.warning("the act server gave no answer: %s", error)
+            raise _no_act_server() from error
+        if reply is None:
+            raise _no_act_server()
+        return reply
+
+    async def _call_with_upload(
+        self,
+        call: "partial[Iterator[ActReply]]",
+        request: Request,
+        upload_bytes: int,
+    ) -> tuple[Iterator[ActReply], ActReply]:
+        """Call an act with a pipe that its upload is written into, and return its first reply."""
+        read_fd, write_fd = os.pipe()
+        replies = call(upload_fd=read_fd, upload_bytes=upload_bytes)
+        pump = asyncio.create_task(self._pump(request, write_fd))
+        try:
+            reply = await self._next(replies)
+        finally:
+            # The act has its own descriptor of this end: a pump that still writes gets EPIPE.
+            os.close(read_fd)
+            await asyncio.wait((pump,), timeout=UPLOAD_SLACK_S)
+            pump.cancel()
+        failure = pump.result() if pump.done() else None
+        if failure is not None and reply.error is not None:
+            raise failure
+        return replies, reply
+
+    async def _pump(self, request: Request, write_fd: int) -> ApiError | None:
+        """Write the body into the pipe and close it. Return the reason if it has ended early."""
+        loop = asyncio.get_running_loop()
+        begin_s, received_bytes = loop.time(), 0
+        stream = request.stream()
+        try:
+            while True:
+                allowed_s = UPLOAD_SLACK_S + received_bytes / MIN_UPLOAD_BYTES_PER_S
+                async with asyncio.timeout_at(begin_s + allowed_s):
+                    chunk = await anext(stream, b"")
+                if not chunk:
+                    return None
+                received_bytes += len(chunk)
+                await to_thread.run_sync(_write_all, write_fd, chunk, limiter=self._limiter)
+        except TimeoutError:
+            return ApiError(408, "slow", "the upload is too slow")
+        except ClientDisconnect:
+            return ApiError(400, "malformed", "the upload has ended early")
+        except BrokenPipeError:
+            return None  # the act has read enough, and its reply says why
+        finally:
+            os.close(write_fd)
+
+
+def escape_json(document: bytes) -> str:
+    """Return a JSON document in ASCII, for a header."""
+    return json.dumps(decode_any_json(document), separators=(",", ":"))
+
+
+async def _chunks(file: BinaryIO) -> AsyncIterator[bytes]:
+    while chunk := await to_thread.run_sync(file.read, FILE_CHUNK_BYTES):
+        yield chunk
+
+
+def _value_of(reply: ActReply) -> bytes:
+    return b"null" if reply.value is None else bytes(reply.value)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def _json(content: bytes, status: int = 200) -> Response:
+    return Response(content, status, media_type="application/json")
+
+
+def _no_act_server() -> ApiError:
+    return ApiError(503, "acts", "the console has ended: type page on there again")

@@ -1,0 +1,223 @@
+"""The HTTP interface of the page at the pole. docs/pole-page.md has its table of routes."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import get_args
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from agent.base.json_decode import MalformedJson, decode_any_json, decode_json
+from agent.faults.texts import Language
+from agent.pole_page.act_calls import ActCalls
+from agent.pole_page.act_kinds import ACT_KINDS
+from agent.pole_page.page_files import EDITOR_DIR, INDEX_NAME, PAGE_DIR, PageFile, load_files
+from agent.pole_page.page_sessions import LinkRefused, PageSessions, sender_of
+from agent.pole_page.request_guard import ApiError, RequestGuard
+
+COOKIE = "__Host-vigie"
+"""The prefix binds it to this origin: browsers refuse it from anywhere else (RFC 6265bis, 4.1.3.2)."""
+LANGUAGE_HEADER = "vigie-language"
+MAX_JSON_BYTES = 96 * 1024
+JSON_TIMEOUT_S = 15.0
+MAX_ARGS_CHARS = 4096
+LANGUAGES: tuple[Language, ...] = get_args(Language)
+_HTTP_CODES = {404: "unknown", 405: "method"}
+
+
+class LinkToken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of a login."""
+
+    link: str
+
+
+class WebApp:
+    """The routes. `asgi` is the application.
+
+    `remaining_s` returns the time until the page ends; `on_login` takes the address of a phone that has
+    logged in, `on_use` is called for each request of a session.
+    """
+
+    def __init__(
+        self,
+        sessions: PageSessions,
+        acts: ActCalls,
+        *,
+        clock_ns: Callable[[], int],
+        remaining_s: Callable[[], float],
+        on_login: Callable[[str], None],
+        on_use: Callable[[], None],
+    ) -> None:
+        self._sessions = sessions
+        self._acts = acts
+        self._clock_ns = clock_ns
+        self._remaining_s = remaining_s
+        self._on_login = on_login
+        self._on_use = on_use
+        self._page_files = load_files(PAGE_DIR)
+        self._editor_files = load_files(EDITOR_DIR)
+        routes = (
+            Route("/", self._get_index),
+            Route("/page/{path:path}", self._get_page_file),
+            Route("/editor/{path:path}", self._get_editor_file),
+            Route("/api/session", self._get_session),
+            Route("/api/session", self._log_in, methods=["POST"]),
+            Route("/api/session", self._log_out, methods=["DELETE"]),
+            Route("/api/acts/{name}", self._run_act, methods=["POST"]),
+            Route("/api/uploads/{name}", self._upload, methods=["POST"]),
+        )
+        handlers = {
+            ApiError: _respond_api_error,
+            MalformedJson: _respond_malformed,
+            HTTPException: _respond_http_error,
+        }
+        self.asgi: ASGIApp = RequestGuard(Starlette(routes=routes, exception_handlers=handlers))
+
+    async def _get_index(self, _request: Request) -> Response:
+        return _file(self._page_files, INDEX_NAME)
+
+    async def _get_page_file(self, request: Request) -> Response:
+        return _file(self._page_files, request.path_params["path"])
+
+    async def _get_editor_file(self, request: Request) -> Response:
+        return _file(self._editor_files, request.path_params["path"])
+
+    async def _log_in(self, request: Request) -> Response:
+        token = decode_json(await _read_json(request), LinkToken).link
+        address = request.client.host if request.client else ""
+        try:
+            key = self._sessions.log_in(token, sender_of(address))
+        except LinkRefused as error:
+            if error.wait_s > 0:
+                raise ApiError(429, "too_many", str(error), error.wait_s) from error
+            raise ApiError(403, "link", str(error)) from error
+        self._on_login(sender_of(address))
+        response = Response(status_code=204)
+        response.set_cookie(COOKIE, key, secure=True, httponly=True, samesite="strict")
+        return response
+
+    async def _get_session(self, request: Request) -> Response:
+        self._require_session(request)
+        value = await self._acts.value("session", _language(request))
+        body = {"ends_in_s": int(self._remaining_s())}
+        return Response(
+            msgspec.json.encode({**value, **body} if isinstance(value, dict) else body),
+            media_type="application/json",
+        )
+
+    async def _log_out(self, request: Request) -> Response:
+        self._require_session(request)
+        self._sessions.log_out(request.cookies[COOKIE])
+        response = Response(status_code=204)
+        response.delete_cookie(COOKIE, secure=True, httponly=True, samesite="strict")
+        return response
+
+    async def _run_act(self, request: Request) -> Response:
+        self._require_session(request)
+        name = _act_name(request)
+        args = _check_args(await _read_json(request))
+        return await self._acts.respond(request, name, args, _language(request))
+
+    async def _upload(self, request: Request) -> Response:
+        self._require_session(request)
+        name = _act_name(request)
+        limit_bytes = ACT_KINDS[name].upload_max_bytes
+        _require_media_type(request, "application/octet-stream")
+        size_bytes = _content_length(request)
+        if size_bytes is None or not 0 < size_bytes <= limit_bytes:
+            raise ApiError(
+                413, "too_large", f"allowed: 1 to {limit_bytes} bytes, with their length"
+            )
+        typed = request.query_params.get("args", "{}")
+        if len(typed) > MAX_ARGS_CHARS:
+            raise ApiError(413, "too_large", f"args: allowed: {MAX_ARGS_CHARS} characters")
+        args = _check_args(typed.encode("utf-8", "surrogatepass"))
+        return await self._acts.respond(request, name, args, _language(request), size_bytes)
+
+    def _require_session(self, request: Request) -> None:
+        """Count a request of a session. Raises ApiError if it has none, or sends too many."""
+        rate = self._sessions.find(request.cookies.get(COOKIE, ""))
+        if rate is None:
+            raise ApiError(401, "session", "log in with a link: type page link at the console")
+        wait_s = rate.take(self._clock_ns())
+        if wait_s > 0:
+            raise ApiError(429, "too_many", "too many requests", wait_s)
+        self._on_use()
+
+
+def _file(files: Mapping[str, PageFile], path: str) -> Response:
+    file = files.get(path)
+    if file is None:
+        raise ApiError(404, "unknown", "no such file")
+    return Response(file.content, headers={"Content-Type": file.media_type})
+
+
+def _act_name(request: Request) -> str:
+    name = str(request.path_params["name"])
+    if name not in ACT_KINDS:
+        raise ApiError(404, "unknown", "no such act")
+    return name
+
+
+def _language(request: Request) -> Language | None:
+    asked = request.headers.get(LANGUAGE_HEADER)
+    return next((language for language in LANGUAGES if language == asked), None)
+
+
+async def _read_json(request: Request) -> bytes:
+    """Read a small body. Raises ApiError."""
+    _require_media_type(request, "application/json")
+    body = bytearray()
+    too_large = ApiError(413, "too_large", f"allowed: {MAX_JSON_BYTES} bytes")
+    if (_content_length(request) or 0) > MAX_JSON_BYTES:
+        raise too_large
+    try:
+        async with asyncio.timeout(JSON_TIMEOUT_S):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_JSON_BYTES:
+                    raise too_large
+    except TimeoutError as error:
+        raise ApiError(408, "slow", f"allowed: a body within {JSON_TIMEOUT_S:g} s") from error
+    except ClientDisconnect as error:
+        raise ApiError(400, "malformed", "the body has ended early") from error
+    return bytes(body)
+
+
+def _check_args(text: bytes) -> msgspec.Raw:
+    """Return an act's arguments on one line. Raises ApiError or MalformedJson."""
+    if not isinstance(decode_any_json(text), dict):
+        raise ApiError(400, "malformed", "allowed: a JSON object")
+    # A string has no line break in it, RFC 8259, section 7: these are blanks between tokens.
+    return msgspec.Raw(text.replace(b"\r", b" ").replace(b"\n", b" "))
+
+
+def _content_length(request: Request) -> int | None:
+    """Return the length of the body, which the HTTP parser has checked, or None if it is sent in chunks."""
+    length = request.headers.get("content-length")
+    return None if length is None else int(length)
+
+
+def _require_media_type(request: Request, media_type: str) -> None:
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != media_type:
+        raise ApiError(415, "type", f"allowed: {media_type}")
+
+
+async def _respond_api_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)  # noqa: S101 - by its registration
+    return error.response()
+
+
+async def _respond_malformed(_request: Request, error: Exception) -> Response:
+    return ApiError(400, "malformed", str(error)).response()
+
+
+async def _respond_http_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - by its registration
+    code = _HTTP_CODES.get(error.status_code, "malformed")
+    return ApiError(error.status_code, code, error.detail).response()

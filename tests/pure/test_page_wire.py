@@ -1,0 +1,35 @@
+"""agent.console.page_wire: what the process of the page accepts from a console."""
+
+import msgspec
+import pytest
+
+from agent.base.json_decode import JsonDecoder, MalformedJson
+from agent.console.page_wire import DURATION_S, MAX_ADDRESSES, PageOrder, PageStart
+
+START = {"port": 8443, "box_id": "casa-0001", "addresses": ["10.0.0.1"], "language": "en"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"port": 1023},
+        {"port": 65_536},
+        {"box_id": "../casa"},
+        {"addresses": ["10.0.0.1"] * (MAX_ADDRESSES + 1)},
+        {"addresses": ["1" * 46]},
+        {"language": "de"},
+        {"duration_s": DURATION_S + 1},
+        {"duration_s": 0},
+        {"technician": "amina"},
+    ],
+)
+def test_a_start_that_is_not_allowed_is_refused(change: dict[str, object]) -> None:
+    decoder = JsonDecoder(PageStart)
+    assert decoder.decode(msgspec.json.encode(START)).duration_s == DURATION_S
+    with pytest.raises(MalformedJson):
+        decoder.decode(msgspec.json.encode(START | change))
+
+
+def test_the_only_order_is_a_new_link() -> None:
+    with pytest.raises(MalformedJson):
+        JsonDecoder(PageOrder).decode(b'{"order":"run"}')

@@ -1,0 +1,149 @@
+"""The web process of the page at the pole, with a console and an act server that a test plays."""
+
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from agent.console import page_wire
+from agent.console.page_wire import (
+    PAGE_REPORT_DECODER,
+    PageLink,
+    PageOrder,
+    PageReady,
+    PageReport,
+    PageStart,
+)
+from tests.whole.pole_page_box import TIMEOUT_S, PageUnit, Phone, free_port
+
+ReportT = TypeVar("ReportT", bound=PageReport)
+
+
+class ScriptedActs:
+    """An act server whose next answers a test sets: `answer` gets a request, its connection and its file."""
+
+    def __init__(self, root: Path) -> None:
+        self.path = root / page_wire.ACTS_DIR / page_wire.ACTS_SOCKET_NAME
+        self.requests: list[dict[str, object]] = []
+        self.answer: Callable[[dict[str, object], socket.socket, int | None], None] = reply_done
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.bind(str(self.path))
+        self._listener.listen(64)
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+        self._workers: list[threading.Thread] = []
+
+    def _run(self) -> None:
+        while True:
+            connection, _ = self._listener.accept()
+            data, fds, _, _ = socket.recv_fds(connection, 1 << 18, 1)
+            if not data:
+                connection.close()
+                return
+            while not data.endswith(b"\n"):
+                data += connection.recv(1 << 18)
+            request = msgspec.json.decode(data)
+            self.requests.append(request)
+            worker = threading.Thread(
+                target=self._answer, args=(request, connection, fds[0] if fds else None)
+            )
+            self._workers.append(worker)
+            worker.start()
+
+    def _answer(
+        self, request: dict[str, object], connection: socket.socket, fd: int | None
+    ) -> None:
+        try:
+            with connection, contextlib.suppress(OSError):
+                self.answer(request, connection, fd)
+        finally:
+            if fd is not None:
+                os.close(fd)
+
+    def close(self) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as last:
+            last.connect(str(self.path))
+        for thread in (self._thread, *self._workers):
+            thread.join(TIMEOUT_S)
+            assert not thread.is_alive()
+        self._listener.close()
+        self.path.unlink()
+
+
+def send(connection: socket.socket, **reply: object) -> None:
+    connection.sendall(msgspec.json.encode(reply) + b"\n")
+
+
+def reply_done(request: dict[str, object], connection: socket.socket, _fd: int | None) -> None:
+    """Answer with the request itself."""
+    send(connection, value=request)
+
+
+class ServedPage:
+    """A page that is on: the console's connection, and phones."""
+
+    def __init__(self, root: Path, *, port: int | None = None, duration_s: float = 600.0) -> None:
+        self.port = free_port() if port is None else port
+        self.connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.connection.settimeout(TIMEOUT_S)
+        self.connection.connect(str(root / page_wire.SOCKET))
+        self._reader = self.connection.makefile("rb")
+        start = PageStart(
+            port=self.port,
+            box_id="casa-0001",
+            addresses=("127.0.0.1",),
+            language="fr",
+            duration_s=duration_s,
+        )
+        self.connection.sendall(msgspec.json.encode(start) + b"\n")
+
+    def next_report(self) -> PageReport | None:
+        line = self._reader.readline()
+        return PAGE_REPORT_DECODER.decode(line) if line else None
+
+    def wait_for(self, kind: type[ReportT]) -> ReportT:
+        while True:
+            report = self.next_report()
+            assert report is not None
+            if isinstance(report, kind):
+                return report
+
+    def ready(self) -> PageReady:
+        report = self.wait_for(PageReady)
+        self.fingerprint = report.fingerprint
+        return report
+
+    def new_token(self) -> str:
+        self.connection.sendall(msgspec.json.encode(PageOrder(order="link")) + b"\n")
+        return self.wait_for(PageLink).token
+
+    def phone(self, host: str = "127.0.0.1") -> Phone:
+        return Phone(self.port, self.fingerprint, host)
+
+    def logged_in(self) -> Phone:
+        phone = self.phone()
+        assert phone.log_in(self.new_token()).status == 204
+        return phone
+
+    def close(self) -> None:
+        self._reader.close()
+        self.connection.close()
+
+
+@contextlib.contextmanager
+def served_page(root: Path) -> Iterator[tuple[ServedPage, ScriptedActs]]:
+    """A page that is on for the time of a `with`."""
+    unit, acts = PageUnit(root), ScriptedActs(root)
+    page = ServedPage(root)
+    try:
+        page.ready()
+        yield page, acts
+    finally:
+        page.close()
+        unit.close()
+        acts.close()
