@@ -4,7 +4,6 @@ The page is on as long as this process keeps both. The child does what the page 
 as the agent's user; the process that serves the network has another user, and reads no file of the box.
 """
 
-import os
 import select
 import socket
 import subprocess
@@ -172,9 +171,7 @@ class PageSwitch:
             act_server.stdin.write(msgspec.json.encode(start) + b"\n")
             act_server.stdin.flush()
         is_readable, _, _ = select.select((act_server.stdout,), (), (), ANSWER_TIMEOUT_S)
-        line = b""
-        if is_readable:
-            line = os.read(act_server.stdout.fileno(), page_wire.MAX_LINE_BYTES)
+        line = act_server.stdout.readline(page_wire.MAX_LINE_BYTES) if is_readable else b""
         if line != b"ready\n":
             reason = line.decode("utf-8", "replace").strip()
             raise _not_on(reason or Message("the process of its acts does not start"))

@@ -173,7 +173,7 @@ def _is_modifying(argv: Sequence[str]) -> bool:
 
 PAGE = ConsoleCommand(
     name="page",
-    help=Message("the page at the pole for a phone: live picture, checks, scene; 30 minutes"),
+    help=Message("the page at the pole, for a phone; on for 30 minutes"),
     usage=(
         ("page", Message("whether it is on, and where")),
         (
