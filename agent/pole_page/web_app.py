@@ -1,4 +1,4 @@
-"""The HTTP interface of the page at the pole. docs/pole-page.md has its table of routes."""
+"""The HTTP interface of the page at the pole. docs/pole-page-api.md has its table of routes."""
 
 import asyncio
 from collections.abc import Callable, Mapping

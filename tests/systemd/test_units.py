@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.console import page_wire
+from agent.console.commands import page
 from agent.provisioning import network_filter
 
 ROOT = Path(__file__).parents[2]
@@ -213,3 +215,32 @@ def test_the_device_names_are_valid_udev_rules() -> None:
         "udevadm", "verify", "--resolve-names=never", HOME / "udev/70-vigie.rules"
     )
     assert code == 0, reported
+
+
+def test_the_pages_unit_accepts_the_networks_that_the_console_prints_links_of() -> None:
+    lines = (HOME / "vigie-page.service").read_text().splitlines()
+    (allowed,) = (line.split("=", 1)[1].split() for line in lines if "IPAddressAllow" in line)
+    keywords = {
+        "localhost": ["127.0.0.0/8", "::1/128"],
+        "link-local": ["169.254.0.0/16", "fe80::/64"],
+    }
+    networks = {network for word in allowed for network in keywords.get(word, [word])}
+    assert networks == set(map(str, page.NETWORKS))
+    assert "SocketBindDeny=any" in lines
+    assert f"SocketBindAllow=tcp:{page_wire.MIN_PORT}-{page_wire.MAX_PORT}" in lines
+
+
+def test_only_the_agents_user_and_the_page_pass_the_folder_of_the_acts(tmp_path: Path) -> None:
+    for kind, program in (("sysusers.d", "systemd-sysusers"), ("tmpfiles.d", "systemd-tmpfiles")):
+        create = ["--create"] if kind == "tmpfiles.d" else []
+        code, reported = message(program, f"--root={tmp_path}", *create, HOME / kind / "vigie.conf")
+        assert code == 0, reported
+    found, agents = (tmp_path / page_wire.ACTS_DIR).stat(), (tmp_path / "run/vigie").stat()
+    assert found.st_mode & 0o7777 == 0o710
+    assert (found.st_uid, found.st_gid != agents.st_gid) == (agents.st_uid, True)
+    (user,) = (
+        line.split(":")
+        for line in (tmp_path / "etc/passwd").read_text().splitlines()
+        if line.startswith("vigie-page:")
+    )
+    assert (int(user[3]), user[6]) == (found.st_gid, "/usr/sbin/nologin")
