@@ -37,6 +37,7 @@ BENCHES = (
     "agent",
     "latency",
     "live",
+    "page",
     "scene_change",
     "start",
     "memory",

@@ -1,6 +1,8 @@
 """`page` at the console: the real unit's process, the real act server, a phone, and the technician at the cable."""
 
 import re
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 
 from agent.console import page_wire
 from agent.console.errors import ConsoleError
+from agent.console.page_wire import PageEnded, PageJoined, PageReady, PageRefused, PageReport
 from tests.conftest import ManualClock
 from tests.pure.console_rig import CONFIG_TEXT, ConsoleRig
 from tests.whole.pole_page_box import (
@@ -166,6 +169,52 @@ def test_a_unit_that_dies_is_reported(pole: Pole) -> None:
 
     screen = pole.run(f"page on {pole.port}", silence_s=4, at_prompt=(kill,))
     assert "The page is off: its unit has ended." in screen
+
+
+READY = PageReady(fingerprint="ab" * 32, token="k3v7qd2m5xwz4n6rjt2yahbc7e")  # noqa: S106
+JOINED = PageJoined(address="192.168.4.20", sessions=1)
+
+
+@pytest.mark.parametrize(
+    ("reports", "said"),
+    [
+        ((READY, JOINED, PageEnded()), "The page is off: its time is over."),
+        ((READY, b"no report\n"), "The page is off: its unit has ended."),
+        ((READY, b"x" * 10_000), "The page is off: its unit has ended."),
+        ((PageRefused(reason="port 8443: Address already in use"),), "port 8443: Address already"),
+        ((), "the page is not on: no answer"),
+    ],
+)
+def test_the_console_reports_how_the_page_ends(
+    clock: ManualClock,
+    tmp_path_factory: pytest.TempPathFactory,
+    reports: tuple[PageReport | bytes, ...],
+    said: str,
+) -> None:
+    """The service is played by the test: it may end, and it may lie."""
+    rig = ConsoleRig(clock, tmp_path_factory.mktemp("pole"))
+    (rig.root / page_wire.ACTS_DIR).mkdir(parents=True)
+    (rig.root / "sys/class/net/lo").mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(rig.root / page_wire.SOCKET))
+        listener.listen()
+        service = threading.Thread(target=play_service, args=(listener, reports))
+        service.start()
+        screen = rig.run_logged_in("page on", silence_s=4)
+        service.join(TIMEOUT_S)
+    assert said in " ".join(screen.split())
+    if JOINED in reports:
+        assert "The page: a phone at 192.168.4.20 is logged in." in screen
+        assert ("amina", "page: a phone at 192.168.4.20 is logged in") in rig.receipts
+
+
+def play_service(listener: socket.socket, reports: tuple[PageReport | bytes, ...]) -> None:
+    connection, _ = listener.accept()
+    with connection:
+        connection.recv(page_wire.MAX_LINE_BYTES)
+        for report in reports:
+            data = report if isinstance(report, bytes) else msgspec.json.encode(report) + b"\n"
+            connection.sendall(data)
 
 
 def test_without_the_unit_the_reason_is_shown(clock: ManualClock, tmp_path: Path) -> None:
