@@ -12,6 +12,7 @@ from tests.image.disk import make_fat
 from tests.image.form import not_short
 from tests.image.guest import Guest
 from tests.image.serial_console import ANSWER_TIMEOUT_S, ConsoleCable
+from tests.image.test_system import LISTENING, sockets
 
 pytestmark = pytest.mark.slow
 
@@ -32,6 +33,27 @@ def test_a_technician_sees_the_boxs_status_and_the_reason_of_a_dead_agent(
     guest.run("systemctl stop vigie-agent.service")
     assert "STOPPED in order" in cable.type_line("status")
     assert "Stopped vigie-agent.service" in cable.type_line("log")
+
+
+def test_the_port_of_the_page_is_open_while_the_console_has_it_on(
+    guest: Guest, cable: ConsoleCable
+) -> None:
+    assert listening_ports(guest) == set()
+    cable.press_enter(ANSWER_TIMEOUT_S)
+    cable.log_in()
+    shown = cable.type_line("page on")
+    assert re.search(r"https://10\.0\.2\.\d+:8443/#[a-z2-7]{26}", shown), shown
+    assert listening_ports(guest) == {8443}
+    cable.type_line("logout")
+    guest.wait_for("! grep -qs ':20FB .* 0A ' /proc/net/tcp /proc/net/tcp6")
+    assert listening_ports(guest) == set()
+    guest.wait_for("! systemctl is-active vigie-page.service")
+
+
+def listening_ports(guest: Guest) -> set[int]:
+    """TCP ports that are open to other machines."""
+    found = [*sockets(guest, "tcp"), *sockets(guest, "tcp6")]
+    return {port for state, port in found if state == LISTENING}
 
 
 def test_a_killed_console_is_restarted(guest: Guest, cable: ConsoleCable) -> None:
