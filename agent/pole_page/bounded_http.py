@@ -28,7 +28,8 @@ MAX_HEAD_BYTES = 8192
 TLS_HANDSHAKE_TIMEOUT_S = 5.0
 HEAD_TIMEOUT_S = 10.0
 """For a whole head, from the connection or from its first byte on."""
-KEEP_ALIVE_S = 15.0
+KEEP_ALIVE_S = 30.0
+WRITE_BUFFER_BYTES = 65_536
 READ_STALL_S = 20.0
 """A peer that has read nothing of what waits for it for so long is dropped."""
 ACCEPT_RETRY_S = 1.0
@@ -65,6 +66,8 @@ class BoundedProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Expect a head."""
+        # By default TLS holds half a megabyte before it counts as a peer that does not read.
+        transport.set_write_buffer_limits(WRITE_BUFFER_BYTES)
         super().connection_made(transport)
         self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self.transport.abort)
 

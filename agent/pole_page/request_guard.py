@@ -27,6 +27,8 @@ HEADERS = {
 """No Strict-Transport-Security: it would forbid the browser to accept a certificate that signs itself."""
 SAFE_METHODS = ("GET", "HEAD")
 FIRST_ERROR_STATUS = 400
+MAX_PIECE_BYTES = 65_536
+"""Of a body: asyncio's TLS holds the whole of a single write, whether its peer reads or not."""
 
 
 class ApiError(Exception):
@@ -61,7 +63,8 @@ class RequestGuard:
                 if message["status"] >= FIRST_ERROR_STATUS:
                     # The rest of a refused body is not read.
                     headers["Connection"] = "close"
-            await send(message)
+            for piece in _split(message):
+                await send(piece)
 
         try:
             check_request(scope["method"], Headers(scope=scope), *scope["server"])
@@ -69,6 +72,16 @@ class RequestGuard:
             await error.response()(scope, receive, send_with_headers)
         else:
             await self._app(scope, receive, send_with_headers)
+
+
+def _split(message: Message) -> Iterator[Message]:
+    """Yield the pieces of a body, or another message itself: the server waits for its peer between two."""
+    body = message.get("body", b"")
+    last = max(0, (len(body) - 1) // MAX_PIECE_BYTES) * MAX_PIECE_BYTES
+    for begin in range(0, last, MAX_PIECE_BYTES):
+        piece = body[begin : begin + MAX_PIECE_BYTES]
+        yield {"type": message["type"], "body": piece, "more_body": True}
+    yield {**message, "body": body[last:]} if last else message
 
 
 def check_request(method: str, headers: Headers, address: str, port: int) -> None:

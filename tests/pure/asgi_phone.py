@@ -8,10 +8,10 @@ from urllib.parse import unquote
 
 import msgspec
 
+from agent.base.clock import Clock
 from agent.pole_page.act_calls import ActCalls
 from agent.pole_page.page_sessions import PageSessions
 from agent.pole_page.web_app import COOKIE, WebApp
-from tests.conftest import ManualClock
 
 HOST, PORT = "192.168.4.1", 8443
 AUTHORITY = f"{HOST}:{PORT}"
@@ -29,7 +29,7 @@ class AsgiReply(msgspec.Struct, frozen=True):
 class AsgiPhone:
     """One page and one phone. There is no act server: acts are answered by 503."""
 
-    def __init__(self, clock: ManualClock) -> None:
+    def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.sessions = PageSessions(clock, random.Random(7).randbytes)
         self.logins: list[str] = []
