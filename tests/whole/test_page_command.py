@@ -200,8 +200,14 @@ def test_the_console_reports_how_the_page_ends(
         listener.listen()
         service = threading.Thread(target=play_service, args=(listener, reports))
         service.start()
+
+        def wait_for_reports() -> bool:
+            if not rig.line.input_chunks:
+                service.join(TIMEOUT_S)
+            return False
+
+        rig.line.on_read = wait_for_reports
         screen = rig.run_logged_in("page on", silence_s=4)
-        service.join(TIMEOUT_S)
     assert said in " ".join(screen.split())
     if JOINED in reports:
         assert "The page: a phone at 192.168.4.20 is logged in." in screen
