@@ -66,10 +66,9 @@ class ActCalls:
         name: str,
         args: msgspec.Raw,
         language: Language | None,
-        *,
-        has_upload: bool = False,
+        upload_bytes: int = 0,
     ) -> Response:
-        """Call an act, and return its response; with `has_upload` the body of the request is its file. Raises ApiError."""
+        """Call an act, and return its response; the body of the request is its upload, if that has bytes. Raises ApiError."""
         kind = ACT_KINDS[name]
         if self._running >= MAX_ACTS:
             raise ApiError(429, "too_many", f"{MAX_ACTS} acts run already", 1.0)
@@ -79,8 +78,8 @@ class ActCalls:
             call = partial(
                 call_act, self._folder, name, args, language or self._language, kind.timeout_s
             )
-            if has_upload:
-                replies, reply = await self._call_with_upload(call, request)
+            if upload_bytes:
+                replies, reply = await self._call_with_upload(call, request, upload_bytes)
             else:
                 replies = call()
                 reply = await self._next(replies)
@@ -162,11 +161,11 @@ class ActCalls:
         return reply
 
     async def _call_with_upload(
-        self, call: "partial[Iterator[ActReply]]", request: Request
+        self, call: "partial[Iterator[ActReply]]", request: Request, upload_bytes: int
     ) -> tuple[Iterator[ActReply], ActReply]:
         """Call an act with a pipe that its upload is written into, and return its first reply."""
         read_fd, write_fd = os.pipe()
-        replies = call(upload_fd=read_fd)
+        replies = call(upload_fd=read_fd, upload_bytes=upload_bytes)
         pump = asyncio.create_task(self._pump(request, write_fd))
         try:
             reply = await self._next(replies)

@@ -137,7 +137,7 @@ class WebApp:
         if len(typed) > MAX_ARGS_CHARS:
             raise ApiError(413, "too_large", f"args: allowed: {MAX_ARGS_CHARS} characters")
         args = _check_args(typed.encode("utf-8", "surrogatepass"))
-        return await self._acts.respond(request, name, args, _language(request), has_upload=True)
+        return await self._acts.respond(request, name, args, _language(request), size_bytes)
 
     def _require_session(self, request: Request) -> None:
         """Count a request of a session. Raises ApiError if it has none, or sends too many."""

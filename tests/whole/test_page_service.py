@@ -116,7 +116,7 @@ def test_the_technicians_name_cannot_come_from_the_browser(
     phone: Phone, acts: ScriptedActs
 ) -> None:
     phone.request("POST", "/api/acts/aim?technician=omar", b"{}", {"X-Technician": "omar"})
-    assert set(acts.requests[-1]) == {"act", "args", "language"}
+    assert set(acts.requests[-1]) == {"act", "args", "language", "upload_bytes"}
 
 
 def test_a_picture_has_its_reading_in_a_header(phone: Phone, acts: ScriptedActs) -> None:
@@ -186,7 +186,8 @@ def test_an_upload_reaches_its_act_as_it_comes(phone: Phone, acts: ScriptedActs)
     assert reply.status == 200
     assert bytes(received) == data
     assert msgspec.json.decode(reply.body) == {"photo": 1}
-    assert acts.requests[-1]["args"] == {"title": "mast"}
+    sent = acts.requests[-1]
+    assert (sent["args"], sent["upload_bytes"]) == ({"title": "mast"}, len(data))
 
 
 def test_an_upload_that_its_act_refuses_early_ends(phone: Phone, acts: ScriptedActs) -> None:
