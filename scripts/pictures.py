@@ -88,7 +88,7 @@ def take_scene(folder: Path) -> None:
 
 
 def _scene_example() -> str:
-    (example,) = re.findall(
+    example, *_ = re.findall(
         r"^```toml\n(.*?)^```", (DOCS / "scene.md").read_text(), re.MULTILINE | re.DOTALL
     )
     return str(example)

@@ -83,7 +83,7 @@ export class Editor {
       element("div", { class: "bar" }, element("div", { class: "heading" }, title, this.fileName, languages), this.toolbar.node),
       element("div", { class: "work" },
         element("div", { class: "stage-box" }, this.stage.node, this.emptyHint, this.drawingBar.node),
-        element("div", { class: "side" }, element("div", { class: "list" }, elementsTitle, this.elementList.node), this.panel.node, this.findingList.node, this.help)),
+        element("div", { class: "side" }, element("div", { class: "list" }, elementsTitle, this.elementList.node), this.findingList.node, this.panel.node, this.help)),
       this.status,
     );
     for (const tool of drawTools(this)) this.addTool(tool);

@@ -50,7 +50,7 @@ export class Toolbar {
   }
 
   #group(textKey, buttons) {
-    const group = element("div", { class: "group", role: "group" }, ...buttons);
+    const group = element("div", { class: `group ${textKey}`, role: "group" }, ...buttons);
     this.editor.bindText(group, textKey, "aria-label");
     this.node.append(group);
   }
