@@ -15,6 +15,7 @@ export const MIN_LENGTHS = 2;
 const MAX_MARKS = 32;
 
 const isPoint = (value) => Array.isArray(value) && value.length === 2 && value.every(Number.isFinite);
+const isPositive = (value) => Number.isFinite(value) && value > 0;
 const listOf = (value) => (Array.isArray(value) ? value : []);
 const wholeList = (value, isGood) => (listOf(value).every(isGood) ? listOf(value) : []);
 
@@ -41,9 +42,9 @@ export class GroundMarks {
     const { point, length, straight, camera_height_m: height_m, aspect } = this.table;
     const hasPlace = (mark) => isPoint(mark.metres) || isPoint(mark.position);
     const isRight = this.points.length === listOf(point).length && this.points.every(hasPlace)
-      && this.lengths.length === listOf(length).length && this.lengths.every((mark) => mark.metres > 0)
+      && this.lengths.length === listOf(length).length && this.lengths.every((mark) => isPositive(mark.metres))
       && this.straights.length === listOf(straight).length && this.straights.every((line) => line.length >= 3)
-      && [height_m, aspect].every((value) => value === undefined || value > 0);
+      && [height_m, aspect].every((value) => value === undefined || isPositive(value));
     return isRight && (this.points.length >= MIN_POINTS || this.lengths.length >= MIN_LENGTHS)
       && this.points.length <= MAX_MARKS && this.lengths.length <= MAX_MARKS;
   }
