@@ -70,12 +70,17 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     reasons: tuple[str, ...] = ()
 
 
+def layer_file(state_dir: Path) -> Path:
+    """Return the file of the version in force."""
+    return state_dir / DESIRED_DIR / "layer.json"
+
+
 class DesiredStore:
     """The folder of one box. Not thread-safe, except for `layer`."""
 
     def __init__(self, state_dir: Path) -> None:
         self._folder = state_dir / DESIRED_DIR
-        self._layer = StateFile(self._folder / "layer.json", ConfigLayer, shared=True)
+        self._layer = StateFile(layer_file(state_dir), ConfigLayer, shared=True)
         self._decision = StateFile(self._folder / "decision.json", Decision, shared=True)
         self._commit_confirm = CommitConfirm(self._layer.path)
 

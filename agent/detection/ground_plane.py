@@ -51,6 +51,9 @@ MEASURED_ERROR_M, MAP_ERROR_M = 0.1, 0.3
 _NEXT_TO_MARKS = 0.25
 """In picture heights from the middle of the marks. At four marks themselves any homography is right."""
 
+_LEVEL = 1e-9
+"""A smaller slope of the depth down the picture has its horizon at infinity."""
+
 Matrix = tuple[float, ...]
 """Nine numbers, by rows."""
 
@@ -111,6 +114,21 @@ class GroundPlane(msgspec.Struct, frozen=True, kw_only=True):
         variance += point_error**2 * sum(slope * slope for slope in slopes)
         middle_x, middle_y = self.ground_middle
         return GroundPosition(x_m=x + middle_x, y_m=y + middle_y, error_m=math.sqrt(variance))
+
+    def horizon(self) -> tuple[float, float] | None:
+        """Return the horizon at the picture's left and right edge, in shares of its height from the top.
+
+        It is that of the picture without lens distortion, and may be outside of it. None if the camera looks straight
+        down or is turned on its side.
+        """
+        *_, g, h, _ = self.to_ground_matrix
+        if abs(h) < _LEVEL:
+            return None
+        middle_x, middle_y = self.picture_middle
+        left, right = (
+            0.5 + middle_y - (1 + g * (side * self.aspect - middle_x)) / h for side in (-0.5, 0.5)
+        )
+        return left, right
 
     def to_picture(self, x_m: float, y_m: float) -> Point | None:
         """Return the point that shows a place, or None if it is behind the camera.

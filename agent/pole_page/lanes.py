@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import get_args
 
+from agent.config.desired_store import layer_file
 from agent.console.context import ConsoleContext
 from agent.pole_page.act import Lane
 
@@ -18,13 +19,14 @@ class _Lane:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.context: ConsoleContext | None = None
-        self.stamp: tuple[int, int, int] | None = None
+        self.stamp: object = None
 
 
 class Lanes:
     """All lanes. Thread-safe.
 
-    `make_context` reads the configuration of `config`, again after each change of the file.
+    `make_context` reads the configuration in force, again after each change of the file `config` and of the version
+    on top of it.
     """
 
     def __init__(self, config: Path, make_context: Callable[[], ConsoleContext]) -> None:
@@ -39,9 +41,9 @@ class Lanes:
         if not lane.lock.acquire(timeout=timeout_s):
             raise LaneBusy
         try:
-            stamp = self._read_stamp()
-            if lane.context is None or stamp != lane.stamp:
-                lane.context, lane.stamp = self._make_context(), stamp
+            if lane.context is None or lane.stamp != self._read_stamp(lane.context.state_dir):
+                lane.context = self._make_context()
+                lane.stamp = self._read_stamp(lane.context.state_dir)
             yield lane.context
         finally:
             lane.lock.release()
@@ -52,9 +54,14 @@ class Lanes:
         with self._lanes[name].lock:
             yield
 
-    def _read_stamp(self) -> tuple[int, int, int] | None:
-        try:
-            stat = self._config.stat()
-        except OSError:
-            return None
-        return stat.st_mtime_ns, stat.st_ino, stat.st_size
+    def _read_stamp(self, state_dir: Path) -> object:
+        """Return a value that differs after a change of the configuration or of the version on top of it."""
+        return tuple(map(_read_stat, (self._config, layer_file(state_dir))))
+
+
+def _read_stat(path: Path) -> tuple[int, int, int] | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_ino, stat.st_size

@@ -1,5 +1,6 @@
 """agent.console.acts.aiming: readings of a camera, and what is measured and what is estimated."""
 
+import random
 from pathlib import Path
 
 import msgspec
@@ -11,6 +12,7 @@ from agent.console.acts.aiming import CameraReading, read_camera, read_level
 from agent.console.acts.live_view import IDLE_NS, LiveViews
 from agent.health import health_file
 from tests.conftest import ManualClock
+from tests.ground_camera import GroundCamera
 from tests.pure.console_rig import (
     CONFIG_TEXT,
     ConsoleRig,
@@ -118,3 +120,33 @@ def test_a_live_view_has_one_receipt_until_it_is_idle_and_keeps_its_peak(
     assert live is not None
     assert live.reading.focus.percent == 100
     assert rig.purposes == ["looked", "looked"]
+
+
+@pytest.mark.parametrize("roll_deg", [0.0, -2.0, 3.0])
+def test_the_horizon_of_a_fixed_camera_is_that_of_its_ground(
+    clock: ManualClock, tmp_path: Path, roll_deg: float
+) -> None:
+    camera = GroundCamera(tilt_deg=20, focal=1.1, roll_deg=roll_deg)
+    marks = camera.mark(camera.visible_places(random.Random(4), 8))
+    points = "".join(
+        f"{{ at = [{one.at.x}, {one.at.y}], metres = [{one.metres.x_m}, {one.metres.y_m}] }},\n"
+        for one in marks.point
+        if one.metres is not None
+    )
+    (tmp_path / "north.toml").write_text(f"[ground]\npoint = [\n{points}]\n")
+    config = CONFIG_TEXT.replace('camera = "north"\n', "").replace(
+        "enabled = false", 'enabled = false\nscene = "north.toml"'
+    )
+    horizon = read(ConsoleRig(clock, tmp_path, config_text=config), None).horizon
+    assert horizon.basis == "ground"
+    assert str(horizon.text) == (
+        "estimated from the ground calibration, not measured in the picture"
+    )
+    assert horizon.left_y is not None
+    assert horizon.right_y is not None
+    for far_m in (-1e8, 1e8):
+        seen = camera.see(far_m, 1e9)
+        assert seen is not None
+        far = seen[0]
+        y = horizon.left_y + (horizon.right_y - horizon.left_y) * far.x
+        assert y == pytest.approx(far.y, abs=0.001)

@@ -9,10 +9,13 @@ import pytest
 
 from agent.ptz.ptz_args import (
     HeadPosition,
+    PtzDeletePresetArgs,
     PtzGotoArgs,
     PtzGotoPresetArgs,
     PtzSetPresetArgs,
+    PtzStartTourArgs,
     PtzStatusArgs,
+    PtzStopTourArgs,
 )
 from drivers.contracts import PtzCapabilities, Range
 from tests.conftest import ManualClock
@@ -46,6 +49,29 @@ def test_a_preset_is_stored_and_recalled_by_its_name(
     commands = [args for _, args in agent.commands]
     assert commands[0] == PtzSetPresetArgs(head="mast", preset="gate")
     assert commands[-1] == PtzGotoPresetArgs(head="mast", preset="gate")
+
+
+@pytest.mark.parametrize(
+    ("line", "args", "said"),
+    [
+        (
+            "ptz delete gate",
+            PtzDeletePresetArgs(head="mast", preset="gate"),
+            "mast: gate is deleted.",
+        ),
+        (
+            "ptz tour round",
+            PtzStartTourArgs(head="mast", tour="round"),
+            "mast: the tour round is started.",
+        ),
+        ("ptz mast tour", PtzStopTourArgs(head="mast"), "mast: the tour is stopped."),
+    ],
+)
+def test_presets_are_deleted_and_tours_started_and_stopped(
+    rig: ConsoleRig, agent: RecordingAgent, line: str, args: object, said: str
+) -> None:
+    assert said in rig.run_logged_in(line)
+    assert ("ptz", args) in agent.commands
 
 
 @pytest.mark.parametrize(

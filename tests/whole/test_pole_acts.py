@@ -291,7 +291,9 @@ def photo_of_a_phone() -> bytes:
     return jpeg[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + jpeg[2:]
 
 
-def test_the_aim_is_compared_with_the_newest_certificate(acts: ActServer) -> None:
+def test_the_aim_is_compared_with_the_newest_certificate(
+    acts: ActServer, console: ConsoleTechnician
+) -> None:
     items = acts.value("commission_begin")["items"]
     answers = [{"id": item["id"], "good": True} for item in items if not item["is_judged"]]
     acts.value("commission_sign", answers=answers)
@@ -299,6 +301,9 @@ def test_the_aim_is_compared_with_the_newest_certificate(acts: ActServer) -> Non
     assert aim["certificate"]["technician"] == "amina"
     assert aim["is_good"] is True
     assert aim["lines"][0] == "the view is as in the certificate"
+    console.run_command("language en")
+    screen = comparable(console.run_command("camera north aim"))
+    assert all(comparable(line)[:40] in screen for line in aim["lines"])
     reference = acts.replies("aim_reference", camera="north")[0]
     assert reference.jpeg.startswith(b"\xff\xd8")
     assert msgspec.json.decode(reference.value or b"")["width_px"] == 480

@@ -12,7 +12,7 @@ from agent.base.device_identity import DeviceIdentity
 from agent.base.message import Message, Text
 from agent.base.signed_manifest import BadManifest
 from agent.capture.lens_aim import LensAim
-from agent.console.acts.aiming import head_of
+from agent.console.acts.aiming import preset_of
 from agent.console.camera_preview import CameraPreview
 from agent.console.context import ConsoleContext
 from agent.console.errors import ConsoleError
@@ -126,14 +126,11 @@ def compare_aim(context: ConsoleContext, camera: str, preview: CameraPreview) ->
 
 
 def _record_now(context: ConsoleContext, old: CameraRecord, aim: LensAim) -> CameraRecord:
-    report = context.live_report()
-    head_name = head_of(context, old.name)
-    heads = () if report is None else report.heads
     return msgspec.structs.replace(
         old,
         focus=aim.focus,
         lean_deg=aim.lean_deg,
-        preset=next((head.preset for head in heads if head.name == head_name), None),
+        preset=preset_of(context, old.name),
     )
 
 

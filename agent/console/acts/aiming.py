@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Literal
 
 import msgspec
 
+from agent.base.errors import UserError
 from agent.base.message import Message, Text, join_phrases
 from agent.capture import focus_search
 from agent.capture.focus_search import FocusSearch
@@ -69,7 +71,7 @@ class Horizon(msgspec.Struct, frozen=True, kw_only=True):
 
     left_y: float | None
     right_y: float | None
-    basis: Literal["head"] | None
+    basis: Literal["ground", "head"] | None
     text: Text
 
 
@@ -111,9 +113,7 @@ def read_camera(
     if search.has_passed_peak:
         context.best_focus[camera] = search.best
     level = read_level(aim.lean_deg)
-    report = context.live_report()
-    head_name = head_of(context, camera)
-    heads = () if report is None else report.heads
+    preset = preset_of(context, camera)
     return CameraReading(
         camera=camera,
         width_px=picture.width_px,
@@ -129,8 +129,16 @@ def read_camera(
         horizon=read_horizon(context, camera, level, picture.width_px / picture.height_px),
         light=read_light(aim, picture.readings),
         glass=glass_text(aim),
-        preset=next((head.preset for head in heads if head.name == head_name), None),
+        preset=preset,
     )
+
+
+def preset_of(context: ConsoleContext, camera: str) -> str | None:
+    """Return the preset at which a camera's head rests, or None."""
+    report = context.live_report()
+    heads = () if report is None else report.heads
+    head_name = head_of(context, camera)
+    return next((head.preset for head in heads if head.name == head_name), None)
 
 
 def head_of(context: ConsoleContext, camera: str) -> str | None:
@@ -211,7 +219,42 @@ def _level_text(lean_deg: float | None) -> Message:
 def read_horizon(
     context: ConsoleContext, camera: str, level: LevelReading, aspect: float
 ) -> Horizon:
-    """Estimate the horizon from the tilt that the camera's head reports; a picture alone does not show it."""
+    """Estimate the horizon from the ground calibration, or from the tilt that the camera's head reports.
+
+    A picture alone does not show it.
+    """
+    ground = _ground_horizon(context, camera)
+    return _head_horizon(context, camera, level, aspect) if ground is None else ground
+
+
+def _ground_horizon(context: ConsoleContext, camera: str) -> Horizon | None:
+    """Return the horizon of the scene in force, or None if its ground is not calibrated."""
+    # Imported here: OpenCV comes with it, and an idle console is small.
+    from agent.detection.scene import load_scene  # noqa: PLC0415
+
+    cameras = () if context.config is None else context.config.camera
+    detect = next((one.detect for one in cameras if one.name == camera), None)
+    if detect is None:
+        return None
+    path = detect.scene or detect.scenes.get(preset_of(context, camera) or "")
+    try:
+        plane = None if path is None else load_scene(Path(path)).ground_plane
+    except UserError:
+        return None
+    edges = None if plane is None else plane.horizon()
+    if edges is None:
+        return None
+    return Horizon(
+        left_y=round(edges[0], 4),
+        right_y=round(edges[1], 4),
+        basis="ground",
+        text=Message("estimated from the ground calibration, not measured in the picture"),
+    )
+
+
+def _head_horizon(
+    context: ConsoleContext, camera: str, level: LevelReading, aspect: float
+) -> Horizon:
     heads = () if context.config is None else context.config.head
     config = next((head for head in heads if head.camera == camera), None)
     if config is None:

@@ -14,7 +14,6 @@ from agent.console.acts.aiming import (
     NOTHING_TO_FOCUS_ON,
     focus_verdict,
     glass_text,
-    head_of,
     read_horizon,
     read_level,
     read_light,
@@ -151,10 +150,10 @@ def _print_once(
     else:
         terminal.draw(terminal_graphics.encode(picture.luma, protocol))
     rows = _describe(picture)
-    if head_of(context, name) is not None:
-        level = read_level(picture.aim.lean_deg)
-        aspect = picture.width_px / picture.height_px
-        rows.append((Message("horizon"), read_horizon(context, name, level, aspect).text))
+    level = read_level(picture.aim.lean_deg)
+    horizon = read_horizon(context, name, level, picture.width_px / picture.height_px)
+    if horizon.basis is not None:
+        rows.append((Message("horizon"), horizon.text))
     terminal.table(rows)
 
 
