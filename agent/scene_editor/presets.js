@@ -40,9 +40,6 @@ class Presets {
     editor.on("open", () => this.#keep());
     editor.on("language", () => this.#show());
     this.#tabs.addEventListener("keydown", (press) => this.#onKey(press));
-    addEventListener("beforeunload", (leaving) => {
-      if ([...this.#views.values()].some(({ document }) => !document.isSaved)) leaving.preventDefault();
-    });
   }
 
   /** Take what `vigie scene edit FOLDER` put into the page. */
@@ -92,6 +89,11 @@ class Presets {
   #setPresets(list) {
     if (list === null) throw new Error(this.#editor.t("preset_list_refused"));
     const old = this.#views;
+    if (!old.size) {
+      addEventListener("beforeunload", (leaving) => {
+        if ([...this.#views.values()].some(({ document }) => !document.isSaved)) leaving.preventDefault();
+      });
+    }
     this.#views = new Map(list.map((pose) => [pose.name, {
       pose,
       picture: old.get(pose.name)?.picture ?? null,

@@ -45,7 +45,7 @@ class Replay {
   constructor(editor) {
     this.#editor = editor;
     editor.on("view", () => this.#place());
-    editor.on("picture", () => this.#place());
+    editor.on("picture", () => this.#keepToPicture());
   }
 
   /** The newest events and minutes, for tests and the list. */
@@ -130,7 +130,7 @@ class Replay {
       throw new RefusedFile("replay_film_refused", {});
     }
     this.#closeFilm();
-    this.#film = { name: file.name, url };
+    this.#film = { name: file.name, url, picture: this.#editor.picture };
     this.#video = video;
     this.#first_s = null;
     this.#editor.stage.node.prepend(video);
@@ -150,6 +150,17 @@ class Replay {
     this.#video.remove();
     URL.revokeObjectURL(this.#film.url);
     this.#film = null;
+    this.#editor.root.classList.remove("has-film");
+  }
+
+  /** A film is of the view that is shown: another picture ends it, such as that of another preset. */
+  #keepToPicture() {
+    if (this.#film && this.#film.picture !== this.#editor.picture) {
+      this.#closeFilm();
+      this.#list.updateTime();
+      this.#draw();
+    }
+    this.#place();
   }
 
   /** Draw with each picture of the film that is presented. */
@@ -181,9 +192,10 @@ class Replay {
     [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
     canvas.getContext("2d").drawImage(video, 0, 0);
     const blob = await new Promise((resolve) => { canvas.toBlob(resolve, "image/jpeg"); });
-    this.#editor.setPicture({
+    this.#film.picture = {
       url: URL.createObjectURL(blob), name: this.#film.name, width_px: canvas.width, height_px: canvas.height,
-    });
+    };
+    this.#editor.setPicture(this.#film.picture);
   }
 
   /** Lay the film below the scene, where the picture is. */

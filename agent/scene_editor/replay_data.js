@@ -249,31 +249,41 @@ export function filterEvents(events, kind, elementName) {
 }
 
 /**
- * Crossings by line and direction: `[{ name, direction, so_far, total }]`. `total` is that of the traffic counts. `so_far`
- * is of the events up to `t_s` if the line has events, else of the minutes that are over.
+ * Crossings by line and direction. The total is that of the traffic counts; up to a time it is that of the events if the
+ * line has events, else of the minutes that are over. Made once for a file: a film asks thirty times a second.
  */
-export function lineCounts({ events, minutes }, t_s) {
-  const rows = new Map();
-  const row = (name_, direction) => {
-    const key = JSON.stringify([name_, direction]);
-    if (!rows.has(key)) {
-      rows.set(key, { name: name_, direction, so_far: 0, total: 0 });
+export class LineCounter {
+  constructor({ events, minutes }) {
+    this.rows = new Map();
+    const crossings = events.filter((event) => event.kind === "line" && event.name !== null);
+    const withEvents = new Set(crossings.map((event) => event.name));
+    for (const { end_s, counts } of minutes) {
+      for (const { name: lineName, direction, total } of counts) {
+        const row = this.row(lineName, direction);
+        row.total += total;
+        if (!withEvents.has(lineName)) row.steps.push([end_s, total]);
+      }
     }
-    return rows.get(key);
-  };
-  const crossings = events.filter((event) => event.kind === "line" && event.name !== null);
-  const withEvents = new Set(crossings.map((event) => event.name));
-  for (const { end_s, counts } of minutes) {
-    for (const { name: name_, direction, total } of counts) {
-      const counted = row(name_, direction);
-      counted.total += total;
-      counted.so_far += !withEvents.has(name_) && end_s <= t_s ? total : 0;
-    }
+    for (const event of crossings) this.row(event.name, event.direction).steps.push([event.shown_s, 1]);
   }
-  for (const event of crossings) {
-    row(event.name, event.direction).so_far += event.shown_s <= t_s ? 1 : 0;
+
+  /** The rows as they are at `t_s`: `[{ name, direction, so_far, total }]`. */
+  at(t_s) {
+    return [...this.rows.values()].map(({ name: lineName, direction, steps, total }) => {
+      let so_far = 0;
+      for (const [step_s, count] of steps) {
+        if (step_s > t_s) break;
+        so_far += count;
+      }
+      return { name: lineName, direction, so_far, total };
+    });
   }
-  return [...rows.values()];
+
+  row(lineName, direction) {
+    const key = JSON.stringify([lineName, direction]);
+    if (!this.rows.has(key)) this.rows.set(key, { name: lineName, direction, steps: [], total: 0 });
+    return this.rows.get(key);
+  }
 }
 
 function parse(line, number) {

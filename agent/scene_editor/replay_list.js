@@ -1,7 +1,7 @@
 // The panel of a replay: the film's controls, the filter, the counts of each line, and the list of events.
 
 import { element } from "./dom.js";
-import { filterEvents, lineCounts } from "./replay_data.js";
+import { filterEvents, LineCounter } from "./replay_data.js";
 
 /** A list of a busy junction has thousands of events: a browser lays out so many at once. */
 const PAGE_EVENTS = 100;
@@ -10,6 +10,7 @@ export class ReplayList {
   #editor;
   #replay;
   #nodes = {};
+  #counter = null;
   #page = 0;
   #current = -1;
   filtered = [];
@@ -41,6 +42,7 @@ export class ReplayList {
   update() {
     const { t } = this.#texts();
     const { events } = this.#replay.counted;
+    this.#counter = new LineCounter(this.#replay.counted);
     for (const [key, textKey] of [
       ["hint", "replay_hint"], ["previous", "replay_previous"], ["next", "replay_next"], ["tracksText", "replay_show_tracks"],
       ["kindText", "replay_kind"], ["nameText", "replay_element"], ["countsTitle", "replay_counts"], ["scrubText", "replay_time"],
@@ -155,7 +157,7 @@ export class ReplayList {
   #showCounts(now_s) {
     const { t } = this.#texts();
     const wanted = this.#nodes.name.value;
-    const rows = lineCounts(this.#replay.counted, now_s).filter(({ name }) => !wanted || name === wanted);
+    const rows = this.#counter.at(now_s).filter(({ name }) => !wanted || name === wanted);
     this.#nodes.countsTitle.hidden = rows.length === 0;
     const head = tableRow("th", [t("replay_line"), t("replay_direction"), t("replay_so_far"), t("replay_total")]);
     this.#nodes.counts.hidden = rows.length === 0;

@@ -32,6 +32,8 @@ export class SidePanel {
       each.tab.tabIndex = isShown ? 0 : -1;
       each.container.hidden = !isShown;
     }
+    // Some panels draw on the picture while they are shown.
+    this.editor.render();
   }
 
   #onKey(event) {

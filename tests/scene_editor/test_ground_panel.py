@@ -10,7 +10,8 @@ from agent.detection.ground_plane import GroundPlane
 from agent.detection.pixel_density import least_px_per_m
 from agent.detection.scene import load_scene
 from drivers.media import Point
-from tests.scene_editor.browser import EditorPage
+from drivers.rendered_street.fixed_view import FixedView
+from tests.scene_editor.browser import PHONE_PX, EditorPage
 
 pytestmark = pytest.mark.slow
 
@@ -170,3 +171,38 @@ def test_known_lengths_and_a_height_in_place_of_points(editor: EditorPage) -> No
     assert "camera_height_m = 6" in editor.scene_text()
     assert "aspect = 1.7778" in editor.scene_text()
     assert len(editor.find_all("input[data-list=length]")) == 2
+
+
+def test_a_mark_is_placed_by_keys_alone(editor: EditorPage) -> None:
+    editor.run("document.querySelector('.stage').focus()")
+    editor.press("g", Keys.ENTER, Keys.ARROW_DOWN, Keys.ARROW_DOWN, Keys.ENTER)
+    editor.press("3.5", Keys.TAB, "12")
+    assert "metres = [3.5, 12]" in editor.scene_text()
+    assert editor.find("#panel-ground").is_displayed()
+
+
+def test_marks_are_placed_by_a_finger_on_a_phone(editor: EditorPage) -> None:
+    editor.set_screen(*PHONE_PX)
+    editor.find("#tab-ground").click()
+    editor.click("ground-length")
+    editor.tap((0.3, 0.8))
+    editor.tap((0.7, 0.8))
+    assert "length = [" in editor.scene_text()
+    editor.click("select")
+    editor.swipe((0.3, 0.8), (0.3, 0.6))
+    assert "from = [0.3" in editor.scene_text()
+    assert "from = [0.3, 0.8" not in editor.scene_text()
+
+
+def test_a_mark_that_does_not_fit_is_named_and_left_out(editor: EditorPage, tmp_path: Path) -> None:
+    view, wrong = FixedView(1280, 720), 5
+    lines = []
+    for index, (x_m, z_m) in enumerate((x, z) for z in (14, 18, 26, 40) for x in (-5.6, 0.0, 5.6)):
+        x_px, y_px = view.pixel(x_m, 0.0, z_m)
+        z_m += 9 if index == wrong else 0
+        lines.append(f"{{at = [{x_px / 1280:.4f}, {y_px / 720:.4f}], metres = [{x_m}, {z_m}]}}")
+    open_ground(editor, f"[ground]\npoint = [{', '.join(lines)}]\n")
+    assert plane_of(editor, tmp_path).set_aside == (wrong,)
+    assert f"left out: {wrong + 1}." in editor.find(".ground-status").text
+    assert editor.find(f".ground-marks [data-error='{wrong}']").text == "does not fit"
+    assert editor.find(".ground-mark.aside").text == f"{wrong + 1} ✕"

@@ -1,10 +1,14 @@
 """agent/scene_editor/replay_data.js: events and tracks of a replay, bounded and checked."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from tests.scene_editor.node_runner import NodeScript
 from tests.scene_editor.node_views import run_views
 from tests.scene_editor.replay_files import CROSSING_S, ReplayFiles, write_replay
 
@@ -179,3 +183,37 @@ def test_names_are_kept_as_they_are() -> None:
     hostile = "<img src=x onerror=alert(1)>"
     events = read("events", event_line(name=hostile, direction=hostile))["read"]["events"]
     assert (events[0]["name"], events[0]["direction"]) == (hostile, hostile)
+
+
+@pytest.fixture(scope="module")
+def script() -> Iterator[NodeScript]:
+    with NodeScript("views.mjs") as opened:
+        yield opened
+
+
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**40), 2**40),
+    st.floats(allow_nan=False),
+    st.text(max_size=5),
+)
+VALUES = st.one_of(SCALARS, st.lists(SCALARS, max_size=5), st.dictionaries(st.text(max_size=3), SCALARS))
+FLOW = {"lines": [{"name": "gate", "counts": {"to the right": {"car": 1}}}], "end_ns": 1}
+
+
+@settings(max_examples=150)
+@given(key=st.sampled_from([*GOOD_EVENT, *GOOD_TRACK, *FLOW, "type", "data"]), value=VALUES)
+def test_any_value_is_read_or_refused_and_breaks_nothing(
+    script: NodeScript, key: str, value: Any
+) -> None:
+    lines = [
+        {"type": "event", "data": {**GOOD_EVENT, key: value}},
+        {"type": "flow", "data": {**FLOW, key: value}},
+        {"type": "event", "data": GOOD_EVENT, key: value},
+        {**GOOD_TRACK, key: value},
+    ]
+    for line in lines:
+        for kind in ("events", "tracks"):
+            answer = script.ask({"do": "lines", "kind": kind, "text": json.dumps(line)})
+            assert answer.keys() & {"read", "refused"}

@@ -9,6 +9,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from agent.scene_editor.assemble import assemble_page
 from tests.scene_editor.browser import TIMEOUT_S, EditorPage
+from tests.scene_editor.conftest import write_picture
 from tests.scene_editor.replay_files import (
     HEIGHT_PX,
     WIDTH_PX,
@@ -195,3 +196,25 @@ def test_hostile_names_are_shown_as_text(
     editor.settle()
     assert editor.run("return window.hostile") is None
     assert editor.find_all("#panel-replay img") == []
+
+
+def test_the_film_plays_and_pauses(replay: EditorPage) -> None:
+    page = replay
+    play = page.find(".replay-transport button")
+    play.click()
+    wait = WebDriverWait(page.driver, TIMEOUT_S, poll_frequency=0.02)
+    wait.until(lambda _: page.find(".replay-clock").text[:6] > "0:00.2")
+    assert play.text == "Pause"
+    play.click()
+    wait.until(lambda _: play.text == "Play")
+
+
+def test_another_picture_ends_the_film(replay: EditorPage, tmp_path: Path) -> None:
+    page = replay
+    assert len(page.find_all(".replay-film")) == 1
+    page.open_files(write_picture(tmp_path / "other.jpg", 640, 360))
+    assert page.find_all(".replay-film") == []
+    assert page.find("svg.picture image").is_displayed()
+    assert len(rows(page)) == 4, "the events stay"
+    page.find(".replay-events button").click()
+    assert page.find(".replay-transport button").get_attribute("disabled")

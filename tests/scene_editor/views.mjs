@@ -2,7 +2,7 @@
 
 import { densify, PICTURE_EDGE, projectPoints, readGeometry, readPresets } from "../../agent/scene_editor/panorama.js";
 import {
-  EVENT_LIMITS, EventCollector, fileKind, filterEvents, lineCounts, LineReader, RefusedFile, TRACK_LIMITS, TrackCollector,
+  EVENT_LIMITS, EventCollector, fileKind, filterEvents, LineCounter, LineReader, RefusedFile, TRACK_LIMITS, TrackCollector,
 } from "../../agent/scene_editor/replay_data.js";
 import { answer } from "./run.mjs";
 
@@ -27,7 +27,10 @@ const ACTS = {
       return { refused: error.key, ...error.values };
     }
   },
-  counts({ text, t_s }) { return t_s.map((time) => lineCounts(collect("events", text), time)); },
+  counts({ text, t_s }) {
+    const counter = new LineCounter(collect("events", text));
+    return t_s.map((time) => counter.at(time));
+  },
   filter({ text, kind, name }) { return filterEvents(collect("events", text).events, kind, name); },
   tracks({ text, t_s, track }) {
     const tracks = collect("tracks", text);

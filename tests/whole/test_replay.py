@@ -15,6 +15,7 @@ import pytest
 from agent.__main__ import main
 from agent.base.model import LABELS
 from agent.reporting.payloads import EventMessage, TrafficCountsMessage
+from tests.scene_editor.node_views import run_views
 from tests.whole.drawn_clip import FPS, write_street_clip
 
 ROOT = Path(__file__).parents[2]
@@ -102,6 +103,16 @@ def test_a_track_line_has_every_field_of_a_scorer(replayed: Replayed) -> None:
         assert line["label"] in LABELS
         assert line["t_s"] == pytest.approx(line["frame"] / FPS, abs=0.001)
         assert len(line["box"]) == 4
+
+
+def test_the_scene_editor_reads_both_files(replayed: Replayed) -> None:
+    events, tracks = run_views(
+        {"do": "lines", "kind": "events", "text": replayed.events.read_text()},
+        {"do": "lines", "kind": "tracks", "text": replayed.tracks.read_text()},
+    )
+    ids = {line["data"]["event"] for line in replayed.messages("event")}
+    assert {event["id"] for event in events["read"]["events"]} == ids
+    assert tracks["read"]["length"] == len(replayed.tracks.read_bytes().splitlines())
 
 
 def test_the_annotated_video_plays_in_common_players(replayed: Replayed) -> None:
