@@ -134,7 +134,7 @@ export class EventCollector {
   /** The events in the order of the time at which each became known, and the minutes. */
   end() {
     const events = [...this.byId.values()].sort((a, b) => a.shown_s - b.shown_s || (a.id < b.id ? -1 : 1));
-    return { events, minutes: this.minutes };
+    return { events, minutes: this.minutes.sort((a, b) => a.end_s - b.end_s) };
   }
 }
 

@@ -199,8 +199,8 @@ def test_a_mark_that_does_not_fit_is_named_and_left_out(editor: EditorPage, tmp_
     lines = []
     for index, (x_m, z_m) in enumerate((x, z) for z in (14, 18, 26, 40) for x in (-5.6, 0.0, 5.6)):
         x_px, y_px = view.pixel(x_m, 0.0, z_m)
-        z_m += 9 if index == wrong else 0
-        lines.append(f"{{at = [{x_px / 1280:.4f}, {y_px / 720:.4f}], metres = [{x_m}, {z_m}]}}")
+        metres = [x_m, z_m + 9 if index == wrong else z_m]
+        lines.append(f"{{at = [{x_px / 1280:.4f}, {y_px / 720:.4f}], metres = {metres}}}")
     open_ground(editor, f"[ground]\npoint = [{', '.join(lines)}]\n")
     assert plane_of(editor, tmp_path).set_aside == (wrong,)
     assert f"left out: {wrong + 1}." in editor.find(".ground-status").text

@@ -198,7 +198,9 @@ SCALARS = st.one_of(
     st.floats(allow_nan=False),
     st.text(max_size=5),
 )
-VALUES = st.one_of(SCALARS, st.lists(SCALARS, max_size=5), st.dictionaries(st.text(max_size=3), SCALARS))
+VALUES = st.one_of(
+    SCALARS, st.lists(SCALARS, max_size=5), st.dictionaries(st.text(max_size=3), SCALARS)
+)
 FLOW = {"lines": [{"name": "gate", "counts": {"to the right": {"car": 1}}}], "end_ns": 1}
 
 
