@@ -1,8 +1,8 @@
 // The marks of `[ground]` in a scene's tables: read, and changed as steps of undo. Pure but for the document.
 
 import { roundPoint, roundTo } from "./geometry.js";
+import { findMarkMistake } from "./scene_check.js";
 
-export const KINDS = ["metres", "position", "length"];
 const DEFAULT_HEIGHT_M = 6;
 const DEFAULT_LENGTH_M = 3.5;
 /** Centimetres. */
@@ -12,10 +12,8 @@ const DEGREE_DECIMALS = 7;
 
 export const MIN_POINTS = 4;
 export const MIN_LENGTHS = 2;
-const MAX_MARKS = 32;
 
 const isPoint = (value) => Array.isArray(value) && value.length === 2 && value.every(Number.isFinite);
-const isPositive = (value) => Number.isFinite(value) && value > 0;
 const listOf = (value) => (Array.isArray(value) ? value : []);
 const wholeList = (value, isGood) => (listOf(value).every(isGood) ? listOf(value) : []);
 
@@ -39,14 +37,7 @@ export class GroundMarks {
 
   /** Whether the marks are enough, and each of them is whole: what they mean is for the calibration to judge. */
   get isWhole() {
-    const { point, length, straight, camera_height_m: height_m, aspect } = this.table;
-    const hasPlace = (mark) => isPoint(mark.metres) || isPoint(mark.position);
-    const isRight = this.points.length === listOf(point).length && this.points.every(hasPlace)
-      && this.lengths.length === listOf(length).length && this.lengths.every((mark) => isPositive(mark.metres))
-      && this.straights.length === listOf(straight).length && this.straights.every((line) => line.length >= 3)
-      && [height_m, aspect].every((value) => value === undefined || isPositive(value));
-    return isRight && (this.points.length >= MIN_POINTS || this.lengths.length >= MIN_LENGTHS)
-      && this.points.length <= MAX_MARKS && this.lengths.length <= MAX_MARKS;
+    return (this.points.length >= MIN_POINTS || this.lengths.length >= MIN_LENGTHS) && findMarkMistake(this.table) === null;
   }
 
   /** The kind of the marks that are there, or null. */

@@ -30,6 +30,9 @@ export function checkScene(tables, location) {
 /** The tables with everything that is in metres placed on the picture, as far as it can be. */
 export const placeScene = (tables) => placeMetres(tables, findPlaceMistake).placed;
 
+/** The first mistake in the types and limits of marks, or null. */
+export const findMarkMistake = (ground) => findPlaceMistake("ground", ground, ["ground"]);
+
 /** The first mistake of what the place of an element in metres depends on: its own keys, or the marks. */
 function findPlaceMistake(list, value, path) {
   const types = list === "ground" ? [[GROUND, value, path]]
