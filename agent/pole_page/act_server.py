@@ -12,8 +12,6 @@ import sys
 import threading
 from pathlib import Path
 
-import msgspec
-
 from agent.base.clock import Clock, SystemClock, boot_id
 from agent.base.errors import UserError
 from agent.base.json_decode import MalformedJson, decode_json
@@ -21,44 +19,37 @@ from agent.config.names import TECHNICIAN_NAME_PATTERN
 from agent.console import console_settings
 from agent.console.acts.updates import remove_unused_upload
 from agent.console.context import ConsoleContext
-from agent.faults.texts import Language
+from agent.console.page_switch import ActServerStart
 from agent.pole_page.act import PoleState
 from agent.pole_page.act_listener import ActListener
 from agent.pole_page.lanes import Lanes
 
 log = logging.getLogger(__name__)
 
-MAX_GREETING_BYTES = 1024
+MAX_LINE_BYTES = 1024
 CLOSE_INTERVAL_S = 2.0
 """Between two looks for live views that are not used any more."""
 
 
-class Greeting(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The first line of the input: the technician who has logged in at the console, and their language."""
-
-    technician: str
-    language: Language
-
-
-def read_greeting(line: bytes) -> Greeting:
-    """Decode the first line of the input. Raises UserError."""
+def read_start(line: bytes) -> ActServerStart:
+    """Decode the first line of the input: the technician who has logged in at the console. Raises UserError."""
     try:
-        greeting = decode_json(line, Greeting)
+        start = decode_json(line, ActServerStart)
     except MalformedJson as error:
         raise UserError(f"first line: {error}") from error
-    if not TECHNICIAN_NAME_PATTERN.fullmatch(greeting.technician):
-        raise UserError(f"technician {greeting.technician!r}: allowed: the name of a login")
-    return greeting
+    if not TECHNICIAN_NAME_PATTERN.fullmatch(start.technician):
+        raise UserError(f"technician {start.technician!r}: allowed: the name of a login")
+    return start
 
 
-def serve(config: Path, socket_path: Path, root: Path, greeting: Greeting, clock: Clock) -> None:
+def serve(config: Path, socket_path: Path, root: Path, start: ActServerStart, clock: Clock) -> None:
     """Serve acts until the input ends. Raises UserError if the socket cannot be made."""
     state = PoleState(clock)
 
     def make_context() -> ConsoleContext:
         context = ConsoleContext(console_settings.read(config), clock, boot_id(), root=root)
-        context.technician = greeting.technician
-        context.session_language = greeting.language
+        context.technician = start.technician
+        context.session_language = start.language
         context.best_focus = state.best_focus
         return context
 
@@ -75,7 +66,7 @@ def serve(config: Path, socket_path: Path, root: Path, greeting: Greeting, clock
     ).start()
     _say("ready")
     # It has no more to say: its end is that of the console's session.
-    while sys.stdin.buffer.read(MAX_GREETING_BYTES):
+    while sys.stdin.buffer.read(MAX_LINE_BYTES):
         pass
     ended.set()
     listener.close()
@@ -104,8 +95,8 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
     try:
-        greeting = read_greeting(sys.stdin.buffer.readline(MAX_GREETING_BYTES))
-        serve(args.config, args.socket, args.root, greeting, SystemClock())
+        start = read_start(sys.stdin.buffer.readline(MAX_LINE_BYTES))
+        serve(args.config, args.socket, args.root, start, SystemClock())
     except UserError as error:
         _say(str(error))
         return 1

@@ -14,8 +14,8 @@ from typing import Annotated, Literal
 import msgspec
 
 from agent.base.json_decode import JsonDecoder, MalformedJson
+from agent.console.page_wire import ACTS_SOCKET_NAME
 
-SOCKET_NAME = "acts.sock"
 MAX_REQUEST_BYTES = 1 << 17
 MAX_REPLY_BYTES = 1 << 22
 _READ_BYTES = 65_536
@@ -94,7 +94,7 @@ def call_act(
     request = ActRequest(act=name, args=args, language=language, upload_bytes=upload_bytes)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout_s)
-        connection.connect(str(folder / SOCKET_NAME))
+        connection.connect(str(folder / ACTS_SOCKET_NAME))
         line = msgspec.json.encode(request) + b"\n"
         with suppress(BrokenPipeError):  # it is answered already, by a refusal
             sent = socket.send_fds(connection, [line], [] if upload_fd is None else [upload_fd])

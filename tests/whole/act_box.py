@@ -9,8 +9,9 @@ from typing import Any
 
 import msgspec
 
+from agent.console.page_wire import ACTS_SOCKET_NAME
 from agent.faults.texts import Language
-from agent.pole_page.act_wire import SOCKET_NAME, ActReply, call_act
+from agent.pole_page.act_wire import ActReply, call_act
 from tests.whole.rig import TIMEOUT_S
 
 
@@ -35,7 +36,7 @@ class ActServer:
         self.process = subprocess.Popen(
             [
                 *(sys.executable, "-P", "-m", "agent.pole_page.act_server"),
-                *("--config", "vigie.toml", "--socket", str(self.socket_dir / SOCKET_NAME)),
+                *("--config", "vigie.toml", "--socket", str(self.socket_dir / ACTS_SOCKET_NAME)),
                 *roots,
             ],
             cwd=folder,

@@ -3,7 +3,9 @@
 import os
 import re
 import signal
+import socket
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,11 @@ import numpy as np
 import pytest
 
 from agent.__main__ import main
+from agent.console.page_wire import ACTS_SOCKET_NAME
 from agent.diagnostics.commissioning import certificate
 from agent.faults.texts import Language
 from agent.pole_page.act_kinds import ACT_KINDS
+from agent.pole_page.act_wire import MAX_REQUEST_BYTES
 from agent.pole_page.acts.table import ACTS
 from agent.recording.custody.receipts import FootageViewed, ServiceAction, parse_line
 from agent.update import request_file, usb_bundle
@@ -426,6 +430,29 @@ def test_no_act_is_done_without_its_receipt_or_after_the_session(tmp_path: Path)
     socket_dir = server.socket_dir
     assert server.close() == 0
     assert not socket_dir.exists()
+
+
+def test_a_request_that_is_none_is_refused_and_the_server_goes_on_serving(acts: ActServer) -> None:
+    for sent in (
+        b"",
+        b"\n",
+        b"not JSON\n",
+        b'{"act":"status"}\n',
+        b'{"act":"status","args":{},"language":"en"}\n{}\n',
+        b'{"act":"status","args":[],"language":"en"}\n',
+        b'{"act":"status","args":{},"language":"de"}\n',
+        b"[" * (MAX_REQUEST_BYTES + 1),
+        b'{"act":"status","args":' + b"[" * 60_000,
+    ):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.connect(str(acts.socket_dir / ACTS_SOCKET_NAME))
+            with suppress(BrokenPipeError):
+                connection.sendall(sent)
+            connection.shutdown(socket.SHUT_WR)
+            with suppress(ConnectionResetError):
+                reply = msgspec.json.decode(connection.makefile("rb").readline())
+                assert reply["error"]["code"] == "malformed", sent[:60]
+    assert acts.value("session")["technician"] == "amina"
 
 
 def test_a_wrong_first_line_ends_the_server(tmp_path: Path) -> None:
