@@ -19,7 +19,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.vectors.browser import CHROMIUM_FLAGS, TIMEOUT_S
 
-WIDTH_PX, HEIGHT_PX = 1280, 900
+WIDTH_PX, HEIGHT_PX = 1000, 760
 PHONE_PX = (360, 740)
 OWN_SCHEMES = ("file:", "data:", "blob:")
 SETTLED = "requestAnimationFrame(() => requestAnimationFrame(arguments[0]))"

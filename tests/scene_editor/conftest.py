@@ -16,7 +16,7 @@ from tests.scene_editor.browser import EditorPage
 STREET_SCENE = Path(__file__).parents[2] / "centre" / "demo" / "scenes" / "street.toml"
 
 
-def write_picture(path: Path, width_px: int = 1280, height_px: int = 720) -> Path:
+def write_picture(path: Path, width_px: int = 640, height_px: int = 360) -> Path:
     """A grey ramp as a picture."""
     ramp = np.linspace(60, 200, width_px).astype(np.uint8)
     cv2.imwrite(str(path), np.tile(ramp, (height_px, 1)))

@@ -142,7 +142,7 @@ SCENES = st.fixed_dictionaries(
 ).map(lambda tables: tomlkit.dumps({name: rows for name, rows in tables.items() if rows}))
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(text=SCENES)
 def test_the_page_and_python_find_the_same_first_mistake(page_check: NodeScript, text: str) -> None:
     assert page_check.ask(text) == check_in_python(text)

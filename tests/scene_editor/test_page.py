@@ -208,15 +208,15 @@ def test_everything_is_done_by_keys_alone(editor: EditorPage) -> None:
 
 def test_the_focus_reaches_each_part_by_tab(editor: EditorPage, street_page: Path) -> None:
     editor.open(street_page)
-    seen = []
-    editor.run("document.querySelector('[data-lang=en]').focus()")
-    for _ in range(40):
-        editor.press(Keys.TAB)
-        seen.append(
-            editor.run(
-                "const e = document.activeElement; return e.dataset.action ?? e.dataset.row ?? e.id ?? e.className"
-            )
-        )
+    editor.run("""
+        window.seen = [];
+        document.addEventListener("focusin", ({ target }) => {
+            window.seen.push(target.dataset.action ?? target.dataset.row ?? target.id);
+        });
+        document.querySelector("[data-lang=en]").focus();
+    """)
+    editor.press(Keys.TAB * 40)
+    seen = editor.run("return window.seen")
     for name in ("draw-zone", "snap", "zoom_in", "open", "save", "zone-1", "tab-element"):
         assert name in seen
 
@@ -373,14 +373,18 @@ def test_any_table_is_shown_without_an_error(editor: EditorPage) -> None:
             for (const text of texts) {
                 area.value = text;
                 area.dispatchEvent(new Event("input"));
-                for (const row of [...document.querySelectorAll("[data-row]")].map((each) => each.dataset.row)) {
-                    document.querySelector(`[data-row="${row}"]`).click();
-                    await frame();
-                }
+                const rows = [...document.querySelectorAll("[data-row]")].map((each) => each.dataset.row);
+                for (const row of rows) document.querySelector(`[data-row="${row}"]`).click();
+                await frame();
             }
         })().then(() => done(null), (error) => done(String(error)));
     """
-    texts = [param.values[0]["toml"] for param in CASES]  # type: ignore[call-overload, index]
+    unusual = ("keys: ", "metres: ", "ground: ")
+    texts = [
+        param.values[0]["toml"]  # type: ignore[call-overload, index]
+        for param in CASES
+        if str(param.id).startswith(unusual)
+    ]
     assert editor.driver.execute_async_script(script, texts) is None
 
 

@@ -182,7 +182,7 @@ def applied(tables: dict[str, Any], edit: tuple[Any, ...]) -> list[Any] | None:
     return [kind, name, index, key, value]
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(
     text=st.sampled_from([SCENE, STREET, INLINE, ""]), edits=st.lists(EDITS, min_size=1, max_size=8)
 )
