@@ -76,7 +76,10 @@ class WebApp:
             MalformedJson: _respond_malformed,
             HTTPException: _respond_http_error,
         }
-        self.asgi: ASGIApp = RequestGuard(Starlette(routes=routes, exception_handlers=handlers))
+        routed = Starlette(routes=routes, exception_handlers=handlers)
+        # A path with a slash too many is unknown: no response sends a phone elsewhere.
+        routed.router.redirect_slashes = False
+        self.asgi: ASGIApp = RequestGuard(routed)
 
     async def _get_index(self, _request: Request) -> Response:
         return _file(self._page_files, INDEX_NAME)
