@@ -162,6 +162,8 @@ class PageSwitch:
             ),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            # At the box's own terminal its log would be in the middle of the technician's screen.
+            stderr=subprocess.DEVNULL if sys.stderr.isatty() else None,
         )
         self._act_server = act_server
         assert act_server.stdin is not None  # noqa: S101 - for mypy
