@@ -42,6 +42,7 @@ export class Editor {
     this.layers = [];
     this.fileHandlers = [];
     this.selection = null;
+    this.corner = null;
     this.activePreview = null;
     this.crosshair = null;
     this.tool = null;
@@ -285,8 +286,15 @@ export class Editor {
 
   select(selection) {
     this.selection = selection && { list: selection.list, index: selection.index };
+    this.corner = null;
     if (this.selection) this.panel.show("element");
     this.#changed("select");
+  }
+
+  /** Note the corner of the selected element that had the focus last, or null. */
+  chooseCorner(corner) {
+    this.corner = corner;
+    this.properties.update();
   }
 
   isSelected({ list, index }) { return this.selection?.list === list && this.selection.index === index; }

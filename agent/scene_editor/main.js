@@ -1,4 +1,4 @@
-// The page in one file: the texts, the picture and the scene are in blocks of data beside this program.
+// The page in one file: the texts, the picture and the scene are in blocks of data next to this program.
 
 import { startEditor } from "./editor.js";
 import { PANELS } from "./panels.js";

@@ -113,7 +113,7 @@ export class PointerInput {
   }
 
   #dragHandle(handle, start, hasMoved, isTouch) {
-    // The finger may have met the target beside its middle: the handle keeps its distance to it.
+    // The finger may have met the target off its middle: the handle keeps its distance to it.
     const centre = this.editor.viewport.toScreen(handle.point);
     const shift = { x: centre.x - start.x, y: centre.y - start.y };
     let moved = false;

@@ -1,7 +1,8 @@
 // The form of the selected element: one field for each key of the scene file.
 
 import { element } from "./dom.js";
-import { tableAt } from "./elements.js";
+import { isArea, pointsOf, tableAt } from "./elements.js";
+import { deleteCorner } from "./handles.js";
 import { isInMetres } from "./scene_metres.js";
 import { LABELS, LINE_DEFAULTS, ZONE_DEFAULTS, ZONE_KINDS } from "./scene_schema.js";
 
@@ -61,6 +62,7 @@ export class Properties {
     for (const [key, kind] of FIELDS[selection.list]) this.node.append(this.#field(selection, key, kind));
     const buttons = element("div", { class: "buttons" });
     if (selection.list === "line") buttons.append(this.#button("swap_directions", () => this.#swap(selection)));
+    else if (isArea(selection.list)) buttons.append(this.#cornerButton(selection));
     buttons.append(this.#button("delete_element", () => editor.deleteSelected(), "danger"));
     this.node.append(buttons);
   }
@@ -124,6 +126,21 @@ export class Properties {
       if (!hasArrow) editor.focusHandle("direction");
     } });
     this.#fields.push((table) => { button.textContent = editor.t(table.direction_deg === undefined ? "add_arrow" : "remove_arrow"); });
+    return button;
+  }
+
+  /** Removes the corner that had the focus last: a finger has no key for that. */
+  #cornerButton(selection) {
+    const { editor } = this;
+    const button = this.#button("remove_corner", () => {
+      const table = tableAt(editor.document.tables, selection);
+      deleteCorner(editor, selection, table, pointsOf(selection.list, table), editor.corner);
+    });
+    this.#fields.push((table) => {
+      const points = pointsOf(selection.list, table);
+      button.disabled = editor.corner === null || !points?.[editor.corner];
+      button.textContent = button.disabled ? editor.t("remove_corner") : editor.t("remove_corner_number", { number: editor.corner + 1 });
+    });
     return button;
   }
 

@@ -10,7 +10,7 @@ const PARTS = { line: { from_m: "from", to_m: "to" }, zone: { polygon_m: "polygo
 export const isInMetres = (list, table) => Object.keys(PARTS[list] ?? {}).some((key) => Object.hasOwn(table ?? {}, key));
 
 /**
- * Place everything that is in metres. Returns the tables with `from`, `to` and `polygon` beside those keys, and the
+ * Place everything that is in metres. Returns the tables with `from`, `to` and `polygon` next to those keys, and the
  * mistakes that prevent it. `findMistake(key, value, path)` returns the first mistake of a value that is needed, as `{ path, text }`.
  */
 export function placeMetres(tables, findMistake) {

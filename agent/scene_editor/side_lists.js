@@ -1,4 +1,4 @@
-// The lists beside the picture: the elements of the scene, and the result of the check.
+// The lists next to the picture: the elements of the scene, and the result of the check.
 
 import { element } from "./dom.js";
 import { kindOf, nameOf } from "./elements.js";

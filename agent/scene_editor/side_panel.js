@@ -1,4 +1,4 @@
-// The panels beside the picture, one tab each.
+// The panels next to the picture, one tab each.
 
 import { element } from "./dom.js";
 

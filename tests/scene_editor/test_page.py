@@ -228,8 +228,14 @@ def test_a_finger_draws_moves_and_zooms(editor: EditorPage) -> None:
     assert editor.elements() == ["zone 1"]
     # The keyboard of a phone would cover the picture.
     assert editor.run("return document.activeElement.tagName") != "INPUT"
+    assert not editor.find("[data-action=remove_corner]").is_enabled()
     editor.swipe(editor.handle_place("zone-0-corner-2"), (0.5, 0.8))
     assert close_to(editor.handle_place("zone-0-corner-2"), (0.5, 0.8))
+    editor.tap(editor.handle_place("zone-0-middle-0"))
+    assert len(editor.find_all(".handle.corner")) == 4
+    editor.tap(editor.handle_place("zone-0-corner-1"))
+    editor.click("remove_corner")
+    assert len(editor.find_all(".handle.corner")) == 3
     width_px = editor.picture_width_px()
     editor.pinch((0.5, 0.5), 100, 200)
     assert editor.picture_width_px() > 1.7 * width_px

@@ -73,7 +73,7 @@ def test_a_moved_point_changes_its_line_alone(editing: NodeScript) -> None:
     assert text == SCENE.replace("to = [0.8, 0.2]", "to = [0.8, 0.25]")
 
 
-def test_a_moved_corner_keeps_the_comments_beside_the_others(editing: NodeScript) -> None:
+def test_a_moved_corner_keeps_the_comments_next_to_the_others(editing: NodeScript) -> None:
     polygon = [[0.1, 0.1], [0.9, 0.15], [0.9, 0.9]]
     text = edited(editing, SCENE, ["set", "zone", 0, "polygon", polygon])
     assert text == SCENE.replace("[0.9, 0.1],", "[0.9, 0.15],")
