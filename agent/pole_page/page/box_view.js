@@ -1,0 +1,129 @@
+// The box itself: who is at it, the support bundle, an update from a file, the language, and the way out.
+
+import { act, actFile, closeSession, sentenceOf, uploadFile } from "./box_api.js";
+import { button, element, setText, show, value } from "./dom.js";
+import { pause } from "./live_picture.js";
+import { format, text } from "./texts.js";
+
+const POLL_MS = 1000;
+
+/** Return the view. */
+export function boxView({ session, status, languageButtons }) {
+  const stopped = new AbortController();
+  const facts = element("dl", { className: "facts" });
+  const problems = element("ul", { className: "items" });
+
+  function drawFacts() {
+    const state = status.value;
+    const own = [["box", session.box], ["site", session.site], ["technician", session.technician], ["agent", (state ?? session).agent.words]];
+    const rows = [...own.map(([key, content]) => [text(key), content]), ...(state?.rows ?? []).map((row) => [row.label, row.text])];
+    show(facts, rows.map(([label, content]) => [element("dt", {}, label), element("dd", {}, content)]).flat());
+    show(problems, (state?.problems ?? []).map((line) => element("li", {}, value(line))));
+  }
+
+  drawFacts();
+  status.addEventListener("change", drawFacts);
+  return {
+    element: element("div", {}, facts, problems, bundlePart(), updatePart(session.box, stopped.signal), element("h2", {}, text("language")), languageButtons(), leavePart()),
+    close() {
+      stopped.abort();
+      status.removeEventListener("change", drawFacts);
+    },
+  };
+}
+
+function bundlePart() {
+  const answer = element("p", { className: "words", role: "status" });
+  const make = button(text("bundle_make"), async () => {
+    make.disabled = true;
+    setText(answer, text("working"));
+    try {
+      const { blob, fileName } = await actFile("bundle");
+      const url = URL.createObjectURL(blob);
+      const link = element("a", { href: url, download: fileName });
+      document.body.append(link);
+      link.click();
+      link.remove();
+      setTimeout(() => URL.revokeObjectURL(url), 60_000);
+      setText(answer, text("bundle_made", { name: fileName, size: format(blob.size / 1000, 0) }));
+    } catch (error) {
+      setText(answer, sentenceOf(error));
+    } finally {
+      make.disabled = false;
+    }
+  });
+  return element("section", { "aria-label": text("bundle") }, element("h2", {}, text("bundle")), element("p", {}, text("bundle_how")), element("div", { className: "row" }, make), answer);
+}
+
+function updatePart(box, signal) {
+  const answer = element("p", { className: "words", role: "status" });
+  const lines = element("ul", { className: "items" });
+  const bar = element("progress", { max: 1, value: 0, hidden: true, "aria-label": text("update_progress") });
+  const file = element("input", { type: "file", id: "update-file", accept: ".raucb", onchange: () => send() });
+  const label = element("label", { htmlFor: "update-file" }, text("update_choose"));
+  const typed = element("input", { type: "text", autocapitalize: "none", autocomplete: "off", spellcheck: false });
+  const slots = button(text("update_slots"), () => run(() => act("update_slots")));
+  const sure = ["update_rollback", "update_good", "reboot"].map((name) => button(text(name), () => run(() => act(name, { box: typed.value.trim() }))));
+  const pressed = [file, slots, ...sure];
+
+  async function read() {
+    const state = await act("update_status", {}, { signal });
+    show(lines, state.lines.map((line) => element("li", {}, value(line))));
+    if (state.state !== null) setText(answer, [state.action, state.requester, text(`update_${state.state}`), state.step].filter(Boolean).join(" · "));
+    return state;
+  }
+
+  /** Follow a request to its end: root's unit does it, whatever becomes of the phone. */
+  async function follow() {
+    while ((await read()).state === "running" && !signal.aborted) await pause(POLL_MS, signal);
+  }
+
+  async function run(begin) {
+    for (const one of pressed) one.disabled = true;
+    try {
+      const { text: words } = await begin();
+      await follow();
+      if (words) setText(answer, words);
+    } catch (error) {
+      if (!signal.aborted) setText(answer, sentenceOf(error));
+    } finally {
+      for (const one of pressed) one.disabled = false;
+      bar.hidden = true;
+      file.value = "";
+    }
+  }
+
+  function send() {
+    const [chosen] = file.files;
+    if (chosen === undefined) return;
+    bar.hidden = false;
+    run(() => uploadFile("update_install", {}, chosen, (share) => {
+      bar.value = share;
+      setText(answer, share < 1 ? text("update_sent", { percent: Math.floor(100 * share) }) : text("update_checked"));
+    }));
+  }
+
+  follow().catch((error) => signal.aborted || setText(answer, sentenceOf(error)));
+  return element(
+    "section",
+    { "aria-label": text("update") },
+    element("h2", {}, text("update")),
+    element("p", {}, text("update_how")),
+    lines,
+    answer,
+    bar,
+    element("div", { className: "row" }, slots),
+    element("div", { className: "file" }, file, label),
+    element("label", {}, text("type_box", { box }), typed),
+    element("div", { className: "row" }, sure),
+  );
+}
+
+function leavePart() {
+  const leave = button(text("sign_out"), async () => {
+    leave.disabled = true;
+    await closeSession().catch(() => {});
+    location.reload();
+  });
+  return element("section", { "aria-label": text("sign_out") }, element("h2", {}, text("sign_out")), element("p", {}, text("sign_out_how")), element("div", { className: "row" }, leave));
+}

@@ -1,0 +1,139 @@
+// Faults with the runbook's sentence, the numbered checks in the console's words, and the test of the link.
+
+import { act, actLines, sentenceOf } from "./box_api.js";
+import { button, element, setText, show, value } from "./dom.js";
+import { text } from "./texts.js";
+
+const PINGS = 4;
+
+/** Return the view. */
+export function checksView() {
+  const stopped = new AbortController();
+  const options = { signal: stopped.signal };
+  return {
+    element: element("div", {}, faultsPart(options), checksPart(options), linkPart(options)),
+    close: () => stopped.abort(),
+  };
+}
+
+/** Return a status line, and a function that runs work with a button disabled and its error in that line. */
+function worker(signal) {
+  const answer = element("p", { className: "words", role: "status" });
+  async function work(pressed, run) {
+    pressed.disabled = true;
+    setText(answer, text("working"));
+    try {
+      setText(answer, (await run()) ?? "");
+    } catch (error) {
+      if (!signal.aborted) setText(answer, sentenceOf(error));
+    } finally {
+      pressed.disabled = false;
+    }
+  }
+  return { answer, work };
+}
+
+function faultsPart(options) {
+  const list = element("ul", { className: "items" });
+  const { answer, work } = worker(options.signal);
+  const read = async () => {
+    const { agent, is_current, faults } = await act("faults", {}, options);
+    show(list, (faults ?? []).map((fault) => faultItem(fault, options)));
+    const found = faults === null ? text("faults_unknown") : text("faults_count", { count: faults.length });
+    return is_current ? found : `${agent} · ${found}`;
+  };
+  const again = button(text("read_again"), () => work(again, read));
+  work(again, read);
+  return element("section", { "aria-label": text("faults") }, element("h2", {}, text("faults")), answer, list, element("div", { className: "row" }, again));
+}
+
+function faultItem(fault, options) {
+  const meaning = element("p", { role: "status" });
+  const more = element("details", { ontoggle: () => more.open && explain() }, element("summary", {}, text("fault_means")), meaning);
+
+  async function explain() {
+    try {
+      setText(meaning, (await act("fault", { code: fault.code }, options)).means);
+    } catch (error) {
+      if (!options.signal.aborted) setText(meaning, sentenceOf(error));
+    }
+  }
+
+  return element(
+    "li",
+    {},
+    element("p", {}, element("strong", { className: "verdict", dataset: { ok: "false" } }, value(fault.code)), " ", value(fault.severity), ": ", value(fault.title), " (", value(fault.subject), ")"),
+    fault.detail ? element("p", { className: "words" }, fault.detail) : null,
+    fault.advice ? element("p", { className: "advice" }, fault.advice) : null,
+    more,
+  );
+}
+
+function checksPart(options) {
+  const list = element("ol", { className: "items" });
+  const items = new Map();
+  const { answer, work } = worker(options.signal);
+
+  async function run(args) {
+    let failed = 0;
+    for await (const check of actLines("check", args, options)) {
+      draw(check);
+      failed += check.is_good === false ? 1 : 0;
+    }
+    return failed === 0 ? text("checks_passed") : text("checks_failed", { count: failed });
+  }
+
+  function draw(check) {
+    const item = items.get(check.number) ?? element("li");
+    if (!items.has(check.number)) {
+      items.set(check.number, item);
+      list.append(item);
+    }
+    const again = button(text("again"), () => work(again, () => run({ numbers: [check.number] })), { "aria-label": text("check_again", { number: check.number, name: check.name }) });
+    show(item, element("div", { className: "finding" }, element("span", { className: "number" }, String(check.number)), element("strong", {}, value(check.name)), check.results.map(findings)), element("div", { className: "row" }, again));
+    item.dataset.number = String(check.number);
+  }
+
+  const all = button(text("run_checks"), () => work(all, () => run({})), { className: "first" });
+  return element("section", { "aria-label": text("checks") }, element("h2", {}, text("checks")), element("div", { className: "row" }, all), answer, list);
+}
+
+/** Return the paragraphs of one result: verdict, code, subject and message as the console prints them, then the advice. */
+function findings(result) {
+  return [
+    element(
+      "p",
+      {},
+      element("span", { className: "verdict", dataset: { ok: String(result.ok) } }, verdictOf(result.ok)),
+      " ",
+      result.code ? [element("span", { className: "code" }, value(result.code)), " "] : null,
+      value(result.subject),
+      ": ",
+      value(result.message),
+    ),
+    result.advice ? element("p", { className: "advice" }, result.advice) : null,
+  ];
+}
+
+function verdictOf(ok) {
+  return ok === null ? "–" : text(ok ? "pass" : "fail");
+}
+
+function linkPart(options) {
+  const list = element("ul", { className: "items" });
+  const { answer, work } = worker(options.signal);
+
+  async function run() {
+    show(list);
+    let failed = null;
+    for await (const check of actLines("net", {}, options)) {
+      list.append(element("li", {}, element("strong", {}, value(check.name)), check.results.map(findings)));
+      if (failed === null && check.is_good === false) failed = check.name;
+    }
+    for await (const result of actLines("mqtt_ping", { count: PINGS }, options)) list.append(element("li", {}, findings(result)));
+    return failed === null ? text("link_good") : text("link_begin", { check: failed });
+  }
+
+  const test = button(text("test_link"), () => work(test, run), { className: "first" });
+  return element("section", { "aria-label": text("link") }, element("h2", {}, text("link")), element("div", { className: "row" }, test), answer, list);
+}

@@ -1,0 +1,108 @@
+// The head of a camera: its state, by hand, presets and tours.
+
+import { act, sentenceOf } from "./box_api.js";
+import { button, element, setText, show, value } from "./dom.js";
+import { jogPad } from "./jog.js";
+import { pause } from "./live_picture.js";
+import { text } from "./texts.js";
+
+const PERIOD_MS = 3000;
+
+/** Return the panel of a head. */
+export function headPanel(head) {
+  const state = element("p", { className: "words" });
+  const answer = element("p", { className: "words", role: "status" });
+  const presets = element("ul", { className: "items" });
+  const tours = element("div", { className: "row" });
+  const toursPart = element("div", { hidden: true }, element("h2", {}, text("tours")), tours);
+  const lamp = element("div", { className: "row", role: "group", "aria-label": text("lamp") });
+  const name = element("input", { type: "text", maxLength: 32, autocapitalize: "none", autocomplete: "off", spellcheck: false });
+  const stopped = new AbortController();
+  let drawn = "";
+
+  /** Have the head do an act, and show `done` of its value, or the refusal. */
+  async function ask(name, args, done = () => "", options = {}) {
+    try {
+      setText(answer, done(await act(name, { head, ...args }, options)));
+    } catch (error) {
+      setText(answer, sentenceOf(error));
+    }
+  }
+
+  const pad = jogPad({
+    move: (velocities) => ask("jog", velocities),
+    // Also from a page that is left: a stop must reach the box.
+    stop: () => ask("head_stop", {}, undefined, { keepalive: true }),
+  });
+
+  async function store(preset) {
+    await ask("preset_set", { preset }, () => text("preset_stored", { preset }));
+    return read();
+  }
+
+  async function storeNew() {
+    const preset = name.value.trim();
+    if (preset === "") return name.focus();
+    name.value = "";
+    return store(preset);
+  }
+
+  const tourButton = (tour, running) => button(tour, () => ask("tour_start", { tour }).then(read), { "aria-pressed": String(running === tour) });
+  const lampButtons = (aux) => [true, false].map((on) => button(text(on ? "lamp_on" : "lamp_off"), () => ask("aux", { aux, on })));
+  const presetItem = ({ name: preset }) => element("li", {}, value(preset), element(
+    "div",
+    { className: "row" },
+    button(text("preset_go"), () => ask("goto", { preset }, ({ target }) => text("preset_moves", { target })), { "aria-label": text("preset_go_to", { preset }) }),
+    button(text("preset_store"), () => store(preset), { "aria-label": text("preset_store_at", { preset }) }),
+  ));
+
+  async function read() {
+    try {
+      draw((await act("heads", {}, { signal: stopped.signal })).heads);
+    } catch (error) {
+      if (!stopped.signal.aborted) setText(state, sentenceOf(error));
+    }
+  }
+
+  function draw(heads) {
+    const found = heads.find((one) => one.name === head);
+    if (found === undefined) return;
+    setText(state, found.text);
+    const key = JSON.stringify([found.presets, found.tours, found.tour, found.aux]);
+    if (key === drawn) return;
+    drawn = key;
+    show(presets, found.presets.map(presetItem));
+    show(tours, found.tours.map((tour) => tourButton(tour, found.tour)), found.tour === null ? null : button(text("tour_stop"), () => ask("tour_stop").then(read)));
+    show(lamp, found.aux.includes("ir") ? lampButtons("ir") : null);
+    toursPart.hidden = found.tours.length === 0;
+  }
+
+  async function watch() {
+    while (!stopped.signal.aborted) {
+      if (!document.hidden) await read();
+      await pause(PERIOD_MS, stopped.signal);
+    }
+  }
+
+  watch();
+  return {
+    element: element(
+      "section",
+      { "aria-label": text("head_of", { head }) },
+      element("h2", {}, text("head_of", { head })),
+      state,
+      pad.element,
+      answer,
+      element("h2", {}, text("presets")),
+      presets,
+      element("label", {}, text("preset_name"), name),
+      element("div", { className: "row" }, button(text("preset_new"), storeNew)),
+      toursPart,
+      lamp,
+    ),
+    close() {
+      pad.close();
+      stopped.abort();
+    },
+  };
+}

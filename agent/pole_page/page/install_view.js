@@ -1,0 +1,146 @@
+// Commissioning: each item with its finding, the technician's verdict, photos and notes, into the signed certificate.
+
+import { act, actPicture, BoxError, sentenceOf, uploadFile } from "./box_api.js";
+import { button, element, setText, show, value } from "./dom.js";
+import { shrinkPhoto } from "./photo.js";
+import { text } from "./texts.js";
+
+const MAX_NOTE_CHARS = 200;
+const MAX_NOTES_CHARS = 2000;
+
+/** The commissioning in hand: it outlives a look at another view. */
+let draft = null;
+
+/** Return the view. */
+export function installView({ status }) {
+  const place = element("div");
+  const answer = element("p", { className: "words", role: "status" });
+
+  async function work(pressed, run) {
+    pressed.disabled = true;
+    setText(answer, text("working"));
+    try {
+      setText(answer, (await run()) ?? "");
+    } catch (error) {
+      setText(answer, sentenceOf(error));
+    } finally {
+      pressed.disabled = false;
+    }
+  }
+
+  const begin = button(text("commission_begin"), () => work(begin, async () => {
+    const { items } = await act("commission_begin");
+    draft = { answers: items.map((item) => ({ ...item, isAsked: item.good === null, note: "" })), photos: [], notes: "" };
+    show(place, form(work, signed));
+    place.querySelector("h2").focus();
+  }), { className: "first" });
+  const compare = button(text("commission_compare"), () => work(compare, async () => {
+    const { lines } = await act("commission_compare");
+    show(place, linesList(lines));
+  }));
+
+  function signed(result) {
+    draft = null;
+    show(place, element("h2", { tabIndex: -1 }, text("signed")), linesList(result.lines));
+    place.querySelector("h2").focus();
+    status.refresh();
+  }
+
+  if (draft !== null) show(place, form(work, signed));
+  return { element: element("div", {}, element("p", {}, text("commission_how")), element("div", { className: "row" }, begin, compare), answer, place) };
+}
+
+function linesList(lines) {
+  return element("ul", { className: "items" }, lines.map((line) => element("li", {}, value(line))));
+}
+
+function form(work, signed) {
+  const notes = element("textarea", { maxLength: MAX_NOTES_CHARS, value: draft.notes, oninput: () => (draft.notes = notes.value) });
+  const photos = element("ul", { className: "photos" });
+  const file = element("input", { type: "file", id: "photo", accept: "image/*", onchange: () => addPhoto() });
+  file.setAttribute("capture", "environment");
+  const fileLabel = element("label", { htmlFor: "photo" }, text("photo_take"));
+  const open = element("p", { className: "words", role: "alert" });
+  const sign = button(text("sign"), () => {
+    const missing = draft.answers.find((one) => one.good === null);
+    if (missing !== undefined) {
+      setText(open, text("sign_missing", { item: missing.title }));
+      return undefined;
+    }
+    setText(open, "");
+    return work(sign, async () => {
+      const answers = draft.answers.filter((one) => one.isAsked).map(({ id, good, note }) => ({ id, good, note: good ? null : note.trim() || null }));
+      signed(await act("commission_sign", { answers, notes: draft.notes }));
+      return "";
+    });
+  }, { className: "first" });
+
+  function addPhoto() {
+    const [chosen] = file.files;
+    if (chosen === undefined) return;
+    work(file, async () => {
+      let small;
+      try {
+        small = await shrinkPhoto(chosen);
+      } catch {
+        return text("photo_bad", { name: chosen.name });
+      }
+      const { photo } = await uploadFile("commission_photo", { title: text("photo_number", { number: draft.photos.length + 1 }) }, small);
+      draft.photos.push({ photo, url: URL.createObjectURL(small) });
+      drawPhotos();
+      file.value = "";
+      return text("photo_kept", { count: draft.photos.length });
+    });
+  }
+
+  function drawPhotos() {
+    show(photos, draft.photos.map((one, at) => {
+      const name = text("photo_number", { number: at + 1 });
+      const remove = button(text("photo_remove"), () => work(remove, async () => {
+        await act("commission_photo_remove", { photo: one.photo });
+        draft.photos.splice(draft.photos.indexOf(one), 1);
+        drawPhotos();
+      }), { "aria-label": text("photo_remove_number", { number: at + 1 }) });
+      return element("li", {}, element("img", { src: one.url, alt: name }), remove);
+    }));
+  }
+
+  drawPhotos();
+  return element(
+    "form",
+    { onsubmit: (event) => event.preventDefault() },
+    element("h2", { tabIndex: -1 }, text("commission_items")),
+    draft.answers.map(itemFields),
+    element("h2", {}, text("photos")),
+    photos,
+    element("div", { className: "file" }, file, fileLabel),
+    element("h2", {}, text("notes")),
+    element("label", {}, text("notes_how"), notes),
+    open,
+    element("div", { className: "row" }, sign),
+  );
+}
+
+
+/** Return a place for the picture that the certificate will have of a camera. */
+function inspectedPicture(camera) {
+  const image = element("img", { alt: text("picture_inspected", { camera }), hidden: true });
+  actPicture("commission_picture", { camera }).then(({ blob }) => {
+    image.src = URL.createObjectURL(blob);
+    image.hidden = false;
+  }, (error) => error instanceof BoxError || Promise.reject(error));
+  return element("div", { className: "inspected" }, image);
+}
+
+function itemFields(answer, at) {
+  const verdict = (good) => {
+    const radio = element("input", { type: "radio", name: `item-${at}`, checked: answer.good === good, disabled: !answer.isAsked, onchange: () => {
+      answer.good = good;
+      note.hidden = good;
+    } });
+    return element("label", { className: "choice" }, radio, text(good ? "is_good" : "is_not_good"));
+  };
+  const input = element("input", { type: "text", maxLength: MAX_NOTE_CHARS, value: answer.note, oninput: () => (answer.note = input.value) });
+  const note = element("label", { hidden: answer.good !== false || !answer.isAsked }, text("reason"), input);
+  return element("fieldset", {}, element("legend", {}, value(answer.title)), element("p", { className: "words" }, answer.finding), answer.item === "aim" && answer.isAsked ? inspectedPicture(answer.subject) : null, verdict(true), verdict(false), note);
+}

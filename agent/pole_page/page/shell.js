@@ -1,0 +1,151 @@
+// The frame around the views: place and time above, what the box lacks, the trial, and five tabs in reach of a thumb.
+
+import { act, sentenceOf } from "./box_api.js";
+import { button, drawing, element, setText, show, value } from "./dom.js";
+import { clockTime, text } from "./texts.js";
+
+const SOON_S = 300;
+/** Faults of cameras and of the disk. The others are in the view of the checks. */
+const LACKS = /^(CAM|STO)-/;
+const MAX_LINES = 3;
+const ICONS = {
+  picture: "M4 8h3l2-3h6l2 3h3v11H4z M12 10a3.5 3.5 0 1 0 0 7a3.5 3.5 0 1 0 0-7",
+  scene: "M4 18L10 6l10 3-3 10z M4 18h.01 M10 6h.01 M20 9h.01 M17 19h.01",
+  checks: "M4 6l2 2 3-4 M4 13l2 2 3-4 M4 20l2 1 3-3 M13 7h7 M13 14h7 M13 20h7",
+  install: "M6 3h9l4 4v14H6z M9 13l2 2 4-4",
+  box: "M4 8l8-4 8 4v9l-8 4-8-4z M4 8l8 4 8-4 M12 12v9",
+};
+
+/** The page after the sign-in. `views` are functions that return `{ element, close }`. */
+export class Shell {
+  #views;
+  #session;
+  #status;
+  #languageButtons;
+  #view = null;
+  #parts = null;
+  #onHash = () => this.#open(true);
+  #onChange = () => this.#drawStatus();
+  #onTick = () => this.#drawTime();
+  #trialEnds_ms = 0;
+
+  constructor({ views, session, status, languageButtons }) {
+    this.#views = views;
+    this.#session = session;
+    this.#status = status;
+    this.#languageButtons = languageButtons;
+    addEventListener("hashchange", this.#onHash);
+    status.addEventListener("change", this.#onChange);
+    status.addEventListener("tick", this.#onTick);
+  }
+
+  /** Draw the whole page, in the language that is chosen now. */
+  draw() {
+    const { box, site } = this.#session;
+    document.title = `Vigie: ${box}`;
+    const main = element("main", { id: "main", tabIndex: -1 });
+    this.#parts = {
+      main,
+      left: element("span", { className: "left" }),
+      lacks: element("div", { className: "lacks", role: "status", "aria-live": "polite", "aria-label": text("state") }),
+      trial: element("section", { className: "notice", hidden: true, "aria-label": text("trial") }),
+      tabs: Object.keys(this.#views).map((name) => this.#tab(name)),
+    };
+    const { left, lacks, trial, tabs } = this.#parts;
+    show(
+      document.body,
+      element("a", { className: "skip", href: "#main", onclick: (event) => (event.preventDefault(), main.focus()) }, text("skip")),
+      element("header", { className: "top" }, element("span", { className: "place" }, value(box), " · ", value(site)), left),
+      lacks,
+      trial,
+      main,
+      element("nav", { className: "views", "aria-label": text("views") }, element("ul", {}, tabs.map((tab) => element("li", {}, tab)))),
+    );
+    this.#drawStatus();
+    this.#drawTime();
+    this.#open(false);
+  }
+
+  /** Close the view and forget the page's events. */
+  close() {
+    this.#view?.close?.();
+    this.#view = null;
+    removeEventListener("hashchange", this.#onHash);
+    this.#status.removeEventListener("change", this.#onChange);
+    this.#status.removeEventListener("tick", this.#onTick);
+  }
+
+  #tab(name) {
+    const icon = drawing("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, drawing("path", { d: ICONS[name] }));
+    return element("a", { href: `#${name}`, dataset: { view: name } }, icon, element("span", {}, text(`view_${name}`)));
+  }
+
+  #open(byHand) {
+    const wanted = location.hash.slice(1);
+    const name = wanted in this.#views ? wanted : Object.keys(this.#views)[0];
+    this.#view?.close?.();
+    for (const tab of this.#parts.tabs) {
+      if (tab.dataset.view === name) tab.setAttribute("aria-current", "page");
+      else tab.removeAttribute("aria-current");
+    }
+    this.#view = this.#views[name]({ session: this.#session, status: this.#status, languageButtons: this.#languageButtons });
+    show(this.#parts.main, element("h1", {}, text(`view_${name}`)), this.#view.element);
+    if (byHand) {
+      scrollTo(0, 0);
+      this.#parts.main.focus({ preventScroll: true });
+    }
+  }
+
+  #drawStatus() {
+    const { lacks } = this.#parts;
+    const { value: state, isUnreachable } = this.#status;
+    const lines = isUnreachable ? [text("lacks_link")] : lackingLines(state);
+    const same = lines.length === lacks.children.length && lines.every((line, at) => lacks.children[at].textContent === line);
+    if (!same) show(lacks, lines.map((line) => element("p", {}, value(line))));
+    this.#drawTrial(this.#status.trial);
+  }
+
+  #drawTrial(trial) {
+    const part = this.#parts.trial;
+    const trialText = trial?.kind ? trial.text : null;
+    part.hidden = trialText === null;
+    if (trialText === null) return show(part);
+    this.#trialEnds_ms = performance.now() + 1000 * trial.remaining_s;
+    if (part.dataset.trial === trialText && part.children.length > 0) return undefined;
+    part.dataset.trial = trialText;
+    const answer = element("p", { role: "alert" });
+    const end = (name) => async () => {
+      try {
+        const { text: words } = await act(name);
+        setText(answer, words);
+      } catch (error) {
+        setText(answer, sentenceOf(error));
+      }
+      this.#status.refresh();
+    };
+    show(
+      part,
+      element("p", {}, element("strong", {}, text("trial")), " ", value(trialText), " ", element("span", { className: "trial-left" })),
+      element("div", { className: "row" }, button(text("trial_keep"), end("trial_confirm"), { className: "first" }), button(text("trial_undo"), end("trial_undo"))),
+      answer,
+    );
+    return this.#drawTime();
+  }
+
+  #drawTime() {
+    const { left, trial } = this.#parts;
+    const left_s = this.#status.left_s;
+    setText(left, text("time_left", { time: clockTime(left_s) }));
+    left.classList.toggle("soon", left_s < SOON_S);
+    const remaining = trial.querySelector(".trial-left");
+    if (remaining !== null) setText(remaining, text("trial_left", { time: clockTime((this.#trialEnds_ms - performance.now()) / 1000) }));
+  }
+}
+
+/** Return one line for each thing that keeps the box from its work: the agent, cameras, the disk. */
+function lackingLines(state) {
+  if (state === null) return [];
+  if (state.agent.state !== "running") return [`${text("agent")}: ${state.agent.words}`];
+  const lacking = (state.faults ?? []).filter(({ code }) => LACKS.test(code));
+  return lacking.slice(0, MAX_LINES).map(({ code, subject, title }) => `${code} ${title} (${subject})`);
+}

@@ -1,0 +1,100 @@
+"""A box at the rendered street with its agent, its page turned on, and a phone in a technician's hand."""
+
+import re
+import signal
+from pathlib import Path
+
+from selenium.webdriver.support.ui import Select
+
+from centre.demo.video_source import SCENES_FOLDER
+from tests.whole.drawn_clip import write_street_clip
+from tests.whole.pole_page_box import PolePageBox
+from tests.whole.pole_phone import PolePhone
+from tests.whole.report.broker import Mosquitto
+from tests.whole.rig import AgentBox, fake_camera_toml
+
+VIEWS = {
+    "en": ("Picture", "Scene", "Checks", "Install", "Box"),
+    "fr": ("Image", "Scène", "Contrôles", "Pose", "Boîtier"),
+    "ar": ("الصورة", "المشهد", "الفحوص", "التركيب", "الصندوق"),
+}
+LANGUAGE_NAMES = {"en": "English", "fr": "Français", "ar": "العربية"}
+MORE = """
+[[camera]]
+name = "mast"
+driver = "fake"
+record = false
+options = {{ width_px = 320, height_px = 180, fps = 5 }}
+detect = {{ enabled = false }}
+
+[[camera]]
+name = "yard"
+driver = "replay"
+record = false
+options = {{ path = "{clip}", loop = true }}
+detect = {{ enabled = false }}
+
+[[head]]
+name = "mast"
+driver = "fake"
+camera = "mast"
+fov_deg = {{ wide = 60.0, tele = 6.0 }}
+
+[[head.tour]]
+name = "round"
+
+[[head.tour.stop]]
+preset = "gate"
+"""
+
+
+class PoleStreet:
+    """The box, its page and the phone. `mark` is put into the site, a line of the scene and a camera's path."""
+
+    def __init__(self, folder: Path, mark: str = "") -> None:
+        self.broker = Mosquitto(folder)
+        self.box = AgentBox(folder / "box", self.broker.url, fake_camera_toml("fps = 8\n"))
+        self.clip = self.box.folder / f"yard{mark}.mp4"
+        write_street_clip(self.clip, 1.0, 320, 180)
+        toml = self.box.folder / "vigie.toml"
+        site = f'site = "Bd Mohammed V{mark}"'
+        text = re.sub(r"^site = .*$", site, toml.read_text(), flags=re.MULTILINE)
+        toml.write_text(text + MORE.format(clip=self.clip))
+        scene = (SCENES_FOLDER / "street.toml").read_text()
+        self.scene = self.box.folder / "scene.toml"
+        self.scene.write_text(scene.replace('"zebra"', f'"zebra{mark}"'))
+        self.box.start()
+        self.page = PolePageBox(self.box.folder)
+        self.phone = PolePhone(folder / "profile")
+
+    def log_in(self) -> PolePhone:
+        """Log the phone in with a fresh link, if it is not, and return it in English, in the light, at the first view."""
+        phone = self.phone
+        phone.prefer(prefers_color_scheme="light", prefers_reduced_motion="no-preference")
+        if "casa-0001" not in phone.text(".top"):
+            phone.open(self.page.new_link())
+            phone.wait_for_text("casa-0001", ".top")
+        choose_language(phone, "en")
+        phone.show_view("Picture")
+        choose_camera(phone, "north")
+        return phone
+
+    def close(self) -> None:
+        self.phone.close()
+        self.page.off()
+        self.box.kill()
+        self.broker.stop(signal.SIGKILL)
+
+
+def choose_language(phone: PolePhone, language: str) -> None:
+    """Choose a language in the last view, whatever the page's language is."""
+    phone.run("location.hash = '#box'")
+    phone.tap(LANGUAGE_NAMES[language], within="main")
+    phone.wait_for_text(VIEWS[language][0], ".views")
+
+
+def choose_camera(phone: PolePhone, camera: str) -> None:
+    """Choose a camera of the view that is shown, by a touch of the field and one of the name."""
+    (field,) = phone.select_all("main label select")
+    phone.touches += 2
+    Select(field).select_by_value(camera)

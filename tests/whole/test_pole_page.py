@@ -1,0 +1,334 @@
+"""The page at the pole on a phone: real Chromium, the real server, a real agent at the rendered street."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("selenium", reason="needs selenium, of the extra `dev`")
+
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select
+
+from drivers.rendered_street.fixed_view import FixedView
+from tests.scene_editor.browser import axe_violations
+from tests.whole.pole_phone import PolePhone, iter_small_targets, request
+from tests.whole.pole_street import VIEWS, PoleStreet, choose_camera, choose_language
+
+pytestmark = pytest.mark.slow
+
+MARKUP = "<img src=x onerror=document.body.remove()>"
+MIN_TOUCH_PX = 44
+MAX_TOUCHES = 60
+"""Of the run from mounted to calibrated: at one in ten seconds it takes ten minutes."""
+GROUND_M = ((-3.0, 12.0), (3.0, 12.0), (-3.0, 30.0), (3.0, 30.0))
+"""Corners of a rectangle on the street: metres to the right of its middle, and ahead of the camera."""
+
+
+@pytest.fixture(scope="module")
+def street(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PoleStreet]:
+    street = PoleStreet(tmp_path_factory.mktemp("pole"), MARKUP)
+    yield street
+    street.close()
+
+
+@pytest.fixture
+def phone(street: PoleStreet) -> PolePhone:
+    return street.log_in()
+
+
+def test_a_link_opens_one_phone_once(street: PoleStreet) -> None:
+    phone, link = street.phone, street.page.new_link()
+    phone.open(link)
+    phone.wait_for_text("casa-0001", ".top")
+    # The token is gone from the address, and so from the phone's history.
+    assert link.partition("#")[2] not in phone.driver.current_url
+    assert re.search(r"off in [12]?\d:\d\d", phone.text(".top"))
+    status, _ = request(f"{street.page.url}/api/session", {"link": link.partition("#")[2]})
+    assert status == 403
+    phone.open(link)
+    phone.wait_for_text("This link is no longer good")
+
+
+def test_from_mounted_to_calibrated_by_touch_alone(
+    street: PoleStreet, phone: PolePhone, tmp_path: Path
+) -> None:
+    phone.touches = phone.keys = 0
+    phone.wait_for_pictures()
+    phone.tap("Level")
+    assert phone.select_all(".screen svg")[0].is_displayed()
+    assert "of 255" in phone.text("main")
+    _draw_calibrate_and_keep(street, phone)
+    phone.show_view("Checks")
+    phone.tap("Run all checks")
+    phone.wait_for_text("Checks that failed", "main")
+    phone.tap("Test the link")
+    phone.wait_for_text("ping", "main")
+    _commission(street, phone, tmp_path / "mast.jpg")
+    print(f"from mounted to calibrated: {phone.touches} touches, {phone.keys} keys")  # noqa: T201
+    assert phone.touches <= MAX_TOUCHES
+
+
+def _draw_calibrate_and_keep(street: PoleStreet, phone: PolePhone) -> None:
+    phone.show_view("Scene")
+    phone.wait_for_text("zebra", ".scene-editor")
+    draw(phone, "Line", (0.3, 0.8), (0.7, 0.8))
+    draw(phone, "Mask", (0.02, 0.05), (0.2, 0.05), (0.2, 0.3), (0.02, 0.3), (0.02, 0.05))
+    view = FixedView(640, 360)
+    for metres in GROUND_M:
+        x_px, y_px = view.pixel(metres[0], 0.0, metres[1])
+        draw(phone, "Ground point", (x_px / 640, y_px / 360))
+    fields = phone.select_all("input[data-list=point]")
+    for field, value in zip(fields, (str(one) for point in GROUND_M for one in point), strict=True):
+        field.clear()
+        phone.type_into(field, value)
+    phone.tap("Try it")
+    phone.wait_for_text("On trial")
+    # From any view.
+    phone.show_view("Picture")
+    phone.wait_for_pictures()
+    phone.tap("Keep it")
+    phone.wait(lambda: "On trial" not in phone.text(), "end of the trial")
+    text = street.scene.read_text()
+    assert text.startswith("# The scene for the rendered street")
+    assert (text.count("[[line]]"), text.count("[[mask]]")) == (3, 1)
+    assert "[ground]" in text
+
+
+def draw(phone: PolePhone, tool: str, *points: tuple[float, float]) -> None:
+    """Choose a tool of the scene editor, and touch points of the picture."""
+    phone.tap(tool, within=".scene-editor .toolbar")
+    for point in points:
+        x_px, y_px = phone.run(
+            "const image = document.querySelector('.scene-editor .picture image');"
+            "image.closest('.stage').scrollIntoView({ block: 'center', behavior: 'instant' });"
+            "const { left, top, width, height } = image.getBoundingClientRect();"
+            "return [left + arguments[0] * width, top + arguments[1] * height]",
+            *point,
+        )
+        phone.tap_at(x_px, y_px)
+
+
+def _commission(street: PoleStreet, phone: PolePhone, photo: Path) -> None:
+    cv2.imwrite(str(photo), np.full((1200, 2400, 3), 90, np.uint8))
+    phone.show_view("Install")
+    phone.tap("Begin")
+    phone.wait_for_text("Notes for the certificate")
+    phone.tap("Sign")
+    phone.wait_for_text("Still open:")
+    for fields in phone.select_all("fieldset"):
+        good = fields.find_element(By.CSS_SELECTOR, "label.choice")
+        if good.find_element(By.TAG_NAME, "input").is_enabled():
+            phone.tap(good)
+    phone.attach("#photo", photo)
+    phone.wait_for_text("Photos kept: 1")
+    phone.type_into(phone.select_all("textarea")[0], f"mast 7 {MARKUP}")
+    phone.tap("Sign")
+    phone.wait_for_text("Signed", "main")
+    (path,) = (street.box.folder / "state" / "commissioned").glob("*/record.json")
+    record = json.loads(path.read_text())
+    assert record["technician"] == street.page.technician
+    assert f"mast 7 {MARKUP}" in json.dumps(record)
+
+
+def test_the_aim_is_compared_with_the_certificate(phone: PolePhone) -> None:
+    phone.wait_for_pictures()
+    phone.tap("Aim")
+    phone.wait_for_text("the view is as in the certificate")
+    recorded = phone.select_all("img.recorded")[0]
+    phone.wait(recorded.is_displayed, "picture of the certificate")
+    phone.tap("Night view")
+    phone.wait_for_pictures()
+    phone.tap("Start again")
+    phone.show_view("Install")
+    phone.tap("Compare with the last")
+    phone.wait_for_text("commissioned", "main")
+
+
+def test_a_second_phone_works_beside_the_first(street: PoleStreet, phone: PolePhone) -> None:
+    url, token = street.page.url, street.page.new_link().partition("#")[2]
+    status, headers = request(f"{url}/api/session", {"link": token})
+    assert status == 204
+    cookie = {name.lower(): value for name, value in headers.items()}["set-cookie"].split(";")[0]
+    phone.wait_for_pictures()
+    assert request(f"{url}/api/acts/picture", {"camera": "north"}, cookie)[0] == 200
+    phone.wait_for_pictures()
+    assert request(f"{url}/api/session", {}, cookie, "DELETE")[0] == 204
+    assert request(f"{url}/api/acts/picture", {"camera": "north"}, cookie)[0] == 401
+    phone.wait_for_pictures()
+
+
+def test_no_picture_is_requested_while_the_page_is_hidden(phone: PolePhone) -> None:
+    def pictures_requested() -> int:
+        return sum(url.endswith("/api/acts/picture") for url in phone.requested())
+
+    def set_hidden(word: str) -> None:
+        phone.run(
+            f"Object.defineProperty(document, 'hidden', {{ value: {word}, configurable: true }});"
+            "document.dispatchEvent(new Event('visibilitychange'))"
+        )
+
+    phone.wait_for_pictures()
+    set_hidden("true")
+    phone.show_view("Box")
+    before = pictures_requested()
+    phone.show_view("Picture")
+    phone.show_view("Checks")
+    phone.wait_for_text("active faults", "main")
+    phone.show_view("Picture")
+    assert pictures_requested() == before
+    set_hidden("false")
+    phone.wait_for_pictures()
+
+
+def test_a_held_button_moves_the_head_until_it_is_let_go(phone: PolePhone) -> None:
+    choose_camera(phone, "mast")
+    phone.wait_for_text("pan 0.0")
+    phone.press("Right")
+    phone.wait_for_text("moving")
+    phone.release()
+    phone.wait(lambda: "moving" not in phone.text(), "stop")
+    found = re.search(r"pan ([\d.]+)", phone.text())
+    assert found is not None
+    assert float(found[1]) > 0
+    # A touch that the phone takes for itself, such as for a call, ends it too.
+    phone.press("Left")
+    phone.wait_for_text("moving")
+    phone.release("touchCancel")
+    phone.wait(lambda: "moving" not in phone.text(), "stop")
+    phone.type_into(phone.select_all("main input[type=text]")[0], "gate")
+    phone.tap("Store the position")
+    phone.wait_for_text("gate is stored.")
+    phone.tap("Move to preset gate")
+    phone.wait_for_text("Moves to gate")
+    phone.tap("round")
+    phone.wait_for_text("tour round")
+    phone.tap("Stop the tour")
+    phone.wait(lambda: "tour round" not in phone.text(), "end of the tour")
+
+
+def test_the_support_bundle_is_saved_and_an_update_without_slots_is_refused(
+    phone: PolePhone, tmp_path: Path
+) -> None:
+    phone.show_view("Box")
+    phone.tap("Make the bundle")
+    phone.wait_for_text("Saved: vigie-bundle-casa-0001-")
+    phone.wait(lambda: list(phone.downloads.glob("*.tar.gz")), "bundle")
+    update = tmp_path / "next.raucb"
+    update.write_bytes(b"no bundle" * 1000)
+    phone.attach("#update-file", update)
+    phone.wait_for_text("set up without an image")
+
+
+@pytest.mark.parametrize(
+    ("language", "scheme"), [("en", "light"), ("fr", "light"), ("ar", "dark"), ("en", "dark")]
+)
+def test_each_view_is_accessible_and_fits_into_360_pixels(
+    phone: PolePhone, language: str, scheme: str
+) -> None:
+    phone.prefer(prefers_color_scheme=scheme, prefers_reduced_motion="reduce")
+    choose_language(phone, language)
+    found = []
+    for view in VIEWS[language]:
+        phone.show_view(view)
+        phone.wait(lambda: "…" not in phone.text("main"), "end of the work")
+        width_px = phone.run("return document.scrollingElement.scrollWidth")
+        if width_px > 360:
+            found.append(f"{view}: {width_px} px wide")
+        found += [f"{view}: {small}" for small in iter_small_targets(phone, MIN_TOUCH_PX)]
+        found += [f"{view}: {violation}" for violation in axe_violations(phone.driver)]
+    assert found == []
+    moving = phone.run(
+        "return [...document.querySelectorAll('*')].map((one) => getComputedStyle(one))"
+        ".filter((style) => parseFloat(style.transitionDuration) > 0).length"
+    )
+    assert moving == 0
+
+
+def test_arabic_is_mirrored_but_for_the_picture_and_the_pad(phone: PolePhone) -> None:
+    def left_px(selector: str) -> float:
+        script = "return document.querySelector(arguments[0]).getBoundingClientRect().left"
+        return float(phone.run(script, selector))
+
+    choose_language(phone, "ar")
+    phone.show_view(VIEWS["ar"][0])
+    choose_camera(phone, "mast")
+    phone.wait(lambda: phone.select_all(".pad"), "head")
+    assert left_px(".views li:first-child") > left_px(".views li:last-child")
+    assert left_px(".pad [aria-label='يسار']") < left_px(".pad [aria-label='يمين']")
+    direction = "return getComputedStyle(document.querySelector('.screen')).direction"
+    assert phone.run(direction) == "ltr"
+
+
+def test_the_page_is_worked_by_keys_alone(phone: PolePhone) -> None:
+    def tab_to(name: str) -> None:
+        for _ in range(60):
+            phone.driver.switch_to.active_element.send_keys(Keys.TAB)
+            focused = phone.driver.switch_to.active_element
+            if name in (focused.get_attribute("aria-label"), focused.text.strip()):
+                assert focused.value_of_css_property("outline-style") == "solid", name
+                return
+        raise AssertionError(f"{name} is not reached by the tabulator")
+
+    phone.run("document.activeElement.blur()")
+    tab_to("Checks")
+    phone.driver.switch_to.active_element.send_keys(Keys.ENTER)
+    assert phone.driver.switch_to.active_element.tag_name == "main"
+    tab_to("Run all checks")
+    phone.driver.switch_to.active_element.send_keys(Keys.ENTER)
+    phone.wait_for_text("Checks that failed", "main")
+    tab_to("Run check 6 again: cameras")
+    phone.driver.switch_to.active_element.send_keys(Keys.ENTER)
+    phone.wait_for_text("frames/s captured", "[data-number='6']")
+
+
+def test_names_and_labels_are_text(phone: PolePhone) -> None:
+    assert MARKUP in phone.text(".top")
+    phone.show_view("Scene")
+    phone.wait_for_text(MARKUP, ".scene-editor")
+    assert phone.select_all("img[src=x]") == []
+
+
+@pytest.mark.raises_fault("CAM-01")
+def test_the_page_goes_on_without_the_agent_a_camera_and_room_on_the_disk(
+    street: PoleStreet, phone: PolePhone
+) -> None:
+    phone.wait_for_pictures()
+    street.box.kill()
+    line = phone.wait_for_text("Agent: DEAD", ".lacks")
+    assert "\n" not in line.strip()
+    # The picture is now read from the camera itself.
+    phone.wait_for_pictures()
+    street.clip.unlink()
+    street.box.start()
+    line = phone.wait_for_text("CAM-01", ".lacks")
+    assert "\n" not in line.strip()
+    Select(phone.select_all("main label select")[0]).select_by_value("yard")
+    phone.wait_for_text("no picture came", ".screen")
+    choose_camera(phone, "north")
+    phone.wait_for_pictures()
+    phone.show_view("Checks")
+    assert MARKUP in phone.wait_for_text("CAM-01", "main")
+    with street.page.no_room():
+        phone.show_view("Install")
+        phone.tap("Begin")
+        phone.wait_for_text("CUS-01", "main")
+        phone.show_view("Checks")
+        phone.tap("Run all checks")
+        phone.wait_for_text("Checks that failed", "main")
+    phone.show_view("Picture")
+    phone.wait_for_pictures()
+
+
+def test_no_request_left_the_origin_and_the_console_of_the_browser_is_silent(
+    street: PoleStreet, phone: PolePhone
+) -> None:
+    allowed = (f"{street.page.url}/", "blob:", "about:", "data:", "chrome")
+    assert [url for url in phone.requested() if not url.startswith(allowed)] == []
+    refusals = re.compile(r"status of (401|403|409)")
+    assert [one for one in phone.console_messages() if not refusals.search(one)] == []
