@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import ssl
-import urllib.parse
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -209,21 +207,3 @@ def iter_small_targets(phone: PolePhone, min_px: float) -> Iterator[str]:
     """
     yield from phone.run(script, min_px)
 
-
-def request(
-    url: str, body: object, cookie: str | None = None, method: str = "POST"
-) -> tuple[int, dict[str, str]]:
-    """Send a request as a phone's browser does, and return its status and headers: a second phone."""
-    from http.client import HTTPSConnection  # noqa: PLC0415
-
-    parts = urllib.parse.urlsplit(url)
-    context = ssl._create_unverified_context()
-    connection = HTTPSConnection(parts.netloc, timeout=TIMEOUT_S, context=context)
-    headers = {"Content-Type": "application/json", "Origin": f"https://{parts.netloc}"}
-    if cookie is not None:
-        headers["Cookie"] = cookie
-    connection.request(method, parts.path, json.dumps(body), headers)
-    response = connection.getresponse()
-    response.read()
-    connection.close()
-    return response.status, dict(response.getheaders())

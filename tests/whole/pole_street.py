@@ -2,13 +2,16 @@
 
 import re
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from selenium.webdriver.support.ui import Select
 
 from centre.demo.video_source import SCENES_FOLDER
 from tests.whole.drawn_clip import write_street_clip
-from tests.whole.pole_page_box import PolePageBox
+from tests.whole.no_room import no_room_for
+from tests.whole.pole_page_box import PolePageBox, make_root
 from tests.whole.pole_phone import PolePhone
 from tests.whole.report.broker import Mosquitto
 from tests.whole.rig import AgentBox, fake_camera_toml
@@ -64,7 +67,8 @@ class PoleStreet:
         self.scene = self.box.folder / "scene.toml"
         self.scene.write_text(scene.replace('"zebra"', f'"zebra{mark}"'))
         self.box.start()
-        self.page = PolePageBox(self.box.folder)
+        self.page = PolePageBox(self.box.folder, make_root(folder / "root"))
+        self.page.turn_on()
         self.phone = PolePhone(folder / "profile")
 
     def log_in(self) -> PolePhone:
@@ -72,16 +76,24 @@ class PoleStreet:
         phone = self.phone
         phone.prefer(prefers_color_scheme="light", prefers_reduced_motion="no-preference")
         if "casa-0001" not in phone.text(".top"):
-            phone.open(self.page.new_link())
+            phone.open(self.page.link())
             phone.wait_for_text("casa-0001", ".top")
         choose_language(phone, "en")
         phone.show_view("Picture")
         choose_camera(phone, "north")
         return phone
 
+    @contextmanager
+    def no_room(self) -> Iterator[None]:
+        """Let the disk be full for the process that does the acts."""
+        act_server = self.page.switch._act_server
+        assert act_server is not None
+        with no_room_for(act_server.pid):
+            yield
+
     def close(self) -> None:
         self.phone.close()
-        self.page.off()
+        self.page.close()
         self.box.kill()
         self.broker.stop(signal.SIGKILL)
 

@@ -5,11 +5,12 @@ import { language, text } from "./texts.js";
 const JSON_TYPE = "application/json";
 const FILE_TYPE = "application/octet-stream";
 
-/** An act that the box did not do. `code` is the box's, or `unreachable` if no answer came. */
+/** An act that the box did not do. `code` is the box's, or `unreachable` if no answer came; `fault` is a fault code or null. */
 export class BoxError extends Error {
-  constructor(code, message, retryAfterS = 0) {
+  constructor(code, message, { fault = null, retryAfterS = 0 } = {}) {
     super(message);
     this.code = code;
+    this.fault = fault;
     this.retryAfterS = retryAfterS;
   }
 }
@@ -17,7 +18,8 @@ export class BoxError extends Error {
 /** Return an error as one line for the technician. A mistake of the page itself is thrown on. */
 export function sentenceOf(error) {
   if (!(error instanceof BoxError)) throw error;
-  return error.code === "unreachable" ? text("lacks_link") : error.message;
+  if (error.code === "unreachable") return text("lacks_link");
+  return error.fault === null ? error.message : `${error.fault}: ${error.message}`;
 }
 
 const ended = new EventTarget();
@@ -48,7 +50,7 @@ async function readError(response) {
 function failure(status, error, retryAfterS) {
   const code = String(error?.code ?? status);
   if (code === "session" || code === "acts") ended.dispatchEvent(new CustomEvent("ended", { detail: code }));
-  return new BoxError(code, String(error?.message ?? status), retryAfterS || 0);
+  return new BoxError(code, String(error?.message ?? status), { fault: error?.fault ?? null, retryAfterS: retryAfterS || 0 });
 }
 
 /** Log in with the token of a one-time link. */

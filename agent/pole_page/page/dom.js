@@ -20,7 +20,7 @@ function fill(made, properties, children) {
     else if (name in made && !name.startsWith("aria-") && !(made instanceof SVGElement)) made[name] = value;
     else made.setAttribute(name, value === true ? "" : String(value));
   }
-  made.append(...children.flat().filter((child) => child !== undefined && child !== null));
+  made.append(...children.flat(Infinity).filter((child) => child !== undefined && child !== null));
   return made;
 }
 
@@ -36,7 +36,7 @@ export function value(content, properties = {}) {
 
 /** Replace the children of an element. */
 export function show(parent, ...children) {
-  parent.replaceChildren(...children.flat().filter((child) => child !== undefined && child !== null));
+  parent.replaceChildren(...children.flat(Infinity).filter((child) => child !== undefined && child !== null));
 }
 
 /** Set an element's text only if it differs: a screen reader reads a change. */
