@@ -15,8 +15,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,8 @@ from tests.vectors.browser import VerifierPage
 from tests.vectors.street import StreetBox
 from tests.vectors.workbench import Workbench
 from tests.whole.drawn_clip import write_street_clip
+from tests.whole.pole_phone import PolePhone
+from tests.whole.pole_street import VIEWS, PoleStreet, choose_camera, choose_language
 from tests.whole.report.broker import Mosquitto
 from tests.whole.rig import AgentBox, RunningCentre
 from tests.whole.technician import LOGGED_OUT_PROMPT, ConsoleTechnician, write_console_secret
@@ -262,6 +264,69 @@ def take_verify(folder: Path) -> None:
         page.close()
 
 
+def take_pole(folder: Path) -> None:
+    """The page at the pole of a box whose yard's camera is gone, on phones side by side."""
+    street = PoleStreet(folder)
+    with closing(street):
+        street.box.kill()
+        street.clip.unlink()
+        street.box.start()
+        phone = street.log_in()
+        phone.wait_for_text("CAM-01", ".lacks")
+        _write_jpeg("pole-page.jpg", _side_by_side(*_photograph_work(phone)))
+        _write_jpeg("pole-install.jpg", _side_by_side(*_photograph_leave(phone)))
+
+
+def _photograph_work(phone: PolePhone) -> Iterator[bytes]:
+    """Yield the views of the picture, the scene and the checks."""
+    phone.tap("Level")
+    phone.wait_for_pictures()
+    yield phone.screenshot()
+    phone.show_view("Scene")
+    phone.wait_for_text("zebra", ".scene-editor")
+    phone.wait(
+        lambda: phone.run("return document.querySelector('.picture image').href.baseVal"), ""
+    )
+    phone.run("document.querySelector('.scene-editor').scrollIntoView()")
+    yield phone.screenshot()
+    phone.show_view("Checks")
+    phone.tap("Run all checks")
+    phone.wait_for_text("Checks that failed", "main")
+    phone.run("document.querySelector('[data-number=\"6\"]').scrollIntoView({ block: 'center' })")
+    yield phone.screenshot()
+
+
+def _photograph_leave(phone: PolePhone) -> Iterator[bytes]:
+    """Yield the commissioning, the box in French, and the picture in Arabic and in the dark."""
+    phone.show_view("Install")
+    phone.tap("Begin")
+    phone.wait_for_text("Notes for the certificate")
+    phone.run("document.querySelector('main h2').scrollIntoView()")
+    yield phone.screenshot()
+    choose_language(phone, "fr")
+    phone.wait(lambda: "…" not in phone.text("main"), "end of the work")
+    phone.run("scrollTo(0, 0)")
+    yield phone.screenshot()
+    phone.prefer(prefers_color_scheme="dark")
+    choose_language(phone, "ar")
+    phone.show_view(VIEWS["ar"][0])
+    choose_camera(phone, "mast")
+    phone.wait_for_pictures()
+    yield phone.screenshot()
+
+
+def _side_by_side(*screenshots: bytes) -> npt.NDArray[Any]:
+    """Join screenshots of one height, with white between them."""
+    pictures = [
+        np.asarray(cv2.imdecode(np.frombuffer(shot, np.uint8), cv2.IMREAD_COLOR))
+        for shot in screenshots
+    ]
+    height_px, width_px = pictures[0].shape[:2]
+    gap_px = (MAX_WIDTH_PX - width_px * len(pictures)) // (len(pictures) - 1)
+    gap = np.full((height_px, gap_px, 3), 255, np.uint8)
+    return np.hstack([part for picture in pictures for part in (picture, gap)][:-1])
+
+
 def _start_broker(folder: Path, stack: ExitStack) -> Mosquitto:
     broker = Mosquitto(folder)
     stack.callback(broker.stop, signal.SIGKILL)
@@ -322,6 +387,7 @@ PICTURES: dict[str, Callable[[Path], None]] = {
     "graphics": take_graphics,
     "fleet": take_fleet,
     "verify": take_verify,
+    "pole": take_pole,
 }
 
 if __name__ == "__main__":

@@ -45,9 +45,7 @@ def test_each_sentence_is_used_and_each_that_is_used_is_there() -> None:
     assert literal <= set(sentences("en"))
     begun = tuple(re.findall(r"text\(`(\w+)\$\{", SOURCES))
     unused = {
-        key
-        for key in sentences("en")
-        if f'"{key}"' not in SOURCES and not key.startswith(begun)
+        key for key in sentences("en") if f'"{key}"' not in SOURCES and not key.startswith(begun)
     }
     assert unused == set()
 

@@ -58,9 +58,7 @@ class PolePhone:
         self._requested: list[str] = []
         self.resize(WIDTH_PX, HEIGHT_PX)
         self.send("Emulation.setTouchEmulationEnabled", enabled=True, maxTouchPoints=1)
-        self.send(
-            "Browser.setDownloadBehavior", behavior="allow", downloadPath=str(self.downloads)
-        )
+        self.send("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(self.downloads))
 
     def send(self, method: str, **params: object) -> Any:
         """Send a command of the DevTools protocol, and return its result."""
@@ -97,9 +95,7 @@ class PolePhone:
     def wait_for_text(self, words: str, selector: str = "body") -> str:
         """Wait until a part of the page has these words, and return its text."""
         return str(
-            self.wait(
-                lambda: text if words in (text := self.text(selector)) else None, repr(words)
-            )
+            self.wait(lambda: text if words in (text := self.text(selector)) else None, repr(words))
         )
 
     def text(self, selector: str = "body") -> str:
@@ -206,4 +202,3 @@ def iter_small_targets(phone: PolePhone, min_px: float) -> Iterator[str]:
             .map((one) => `${one.outerHTML.slice(0, 90)}: ${size(one).width} x ${size(one).height}`);
     """
     yield from phone.run(script, min_px)
-
