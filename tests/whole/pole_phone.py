@@ -27,7 +27,8 @@ _FIND = """
     const [name, within] = arguments;
     const named = (one) => (one.getAttribute("aria-label") ?? one.innerText ?? "").trim();
     const root = within === "" ? document : document.querySelector(within);
-    const all = [...root.querySelectorAll("button, a, summary, label, select, input, textarea, [role=tab]")];
+    const controls = "button, a, summary, label, select, input, textarea, [role=tab]";
+    const all = [...(root?.querySelectorAll(controls) ?? [])];
     return all.filter((one) => one.checkVisibility() && named(one) === name);
 """
 _REACH = """
@@ -53,6 +54,7 @@ class PolePhone:
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
         for flag in (*_FLAGS, f"--user-data-dir={profile}"):
             options.add_argument(flag)
+        options.add_argument("about:blank")  # else the browser's own first page
         self.driver = webdriver.Chrome(options=options, service=Service(driver))
         self.touches = self.keys = 0
         self._requested: list[str] = []

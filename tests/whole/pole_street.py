@@ -3,7 +3,7 @@
 import re
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from selenium.webdriver.support.ui import Select
@@ -26,16 +26,12 @@ MORE = """
 [[camera]]
 name = "mast"
 driver = "fake"
-record = false
 options = {{ width_px = 320, height_px = 180, fps = 5 }}
-detect = {{ enabled = false }}
 
 [[camera]]
 name = "yard"
 driver = "replay"
-record = false
 options = {{ path = "{clip}", loop = true }}
-detect = {{ enabled = false }}
 
 [[head]]
 name = "mast"
@@ -55,21 +51,30 @@ class PoleStreet:
     """The box, its page and the phone. `mark` is put into the site, a line of the scene and a camera's path."""
 
     def __init__(self, folder: Path, mark: str = "") -> None:
-        self.broker = Mosquitto(folder)
-        self.box = AgentBox(folder / "box", self.broker.url, fake_camera_toml("fps = 8\n"))
-        self.clip = self.box.folder / f"yard{mark}.mp4"
+        with ExitStack() as stack:
+            broker = Mosquitto(folder)
+            stack.callback(broker.stop, signal.SIGKILL)
+            self.box = AgentBox(folder / "box", broker.url, fake_camera_toml("fps = 8\n"))
+            self.clip = self.box.folder / f"yard{mark}.mp4"
+            self.scene = self.box.folder / "scene.toml"
+            self._configure(mark)
+            stack.callback(self.box.kill)
+            self.box.start()
+            self.page = PolePageBox(self.box.folder, make_root(folder / "root"))
+            stack.callback(self.page.close)
+            self.page.turn_on()
+            self.phone = PolePhone(folder / "profile")
+            stack.callback(self.phone.close)
+            self._stack = stack.pop_all()
+
+    def _configure(self, mark: str) -> None:
         write_street_clip(self.clip, 1.0, 320, 180)
         toml = self.box.folder / "vigie.toml"
         site = f'site = "Bd Mohammed V{mark}"'
         text = re.sub(r"^site = .*$", site, toml.read_text(), flags=re.MULTILINE)
         toml.write_text(text + MORE.format(clip=self.clip))
         scene = (SCENES_FOLDER / "street.toml").read_text()
-        self.scene = self.box.folder / "scene.toml"
         self.scene.write_text(scene.replace('"zebra"', f'"zebra{mark}"'))
-        self.box.start()
-        self.page = PolePageBox(self.box.folder, make_root(folder / "root"))
-        self.page.turn_on()
-        self.phone = PolePhone(folder / "profile")
 
     def log_in(self) -> PolePhone:
         """Log the phone in with a fresh link, if it is not, and return it in English, in the light, at the first view."""
@@ -92,10 +97,7 @@ class PoleStreet:
             yield
 
     def close(self) -> None:
-        self.phone.close()
-        self.page.close()
-        self.box.kill()
-        self.broker.stop(signal.SIGKILL)
+        self._stack.close()
 
 
 def choose_language(phone: PolePhone, language: str) -> None:

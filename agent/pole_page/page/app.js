@@ -1,6 +1,6 @@
 // The page at the pole: sign-in by the one-time link, then five views over one session.
 
-import { BoxError, onEnded, openSession, readSession } from "./box_api.js";
+import { BoxError, onLoggedOut, openSession, readSession } from "./box_api.js";
 import { BoxStatus } from "./box_status.js";
 import { boxView } from "./box_view.js";
 import { checksView } from "./checks_view.js";
@@ -76,12 +76,14 @@ async function begin(token) {
   const status = new BoxStatus(session);
   const shell = new Shell({ views: VIEWS, session, status, languageButtons });
   shown = () => shell.draw();
-  onEnded((code) => {
+  const end = (reason) => {
     shell.close();
     status.close();
-    shown = () => showEnd(text("page_over"), text(code === "acts" ? "page_over_console" : "page_over_session"));
+    shown = () => showEnd(text("page_over"), text(reason));
     shown();
-  });
+  };
+  onLoggedOut(() => end("page_over_session"));
+  status.addEventListener("off", () => end("page_over_console"));
   shell.draw();
   status.start();
 }

@@ -24,9 +24,9 @@ export function sentenceOf(error) {
 
 const ended = new EventTarget();
 
-/** Call `listener` with the code (`session` or `acts`) of an answer after which this page is over. */
-export function onEnded(listener) {
-  ended.addEventListener("ended", (event) => listener(event.detail));
+/** Call `listener` once the box knows this phone no more. */
+export function onLoggedOut(listener) {
+  ended.addEventListener("ended", listener);
 }
 
 async function send(method, path, type, body, options = {}) {
@@ -49,7 +49,7 @@ async function readError(response) {
 
 function failure(status, error, retryAfterS) {
   const code = String(error?.code ?? status);
-  if (code === "session" || code === "acts") ended.dispatchEvent(new CustomEvent("ended", { detail: code }));
+  if (code === "session") ended.dispatchEvent(new Event("ended"));
   return new BoxError(code, String(error?.message ?? status), { fault: error?.fault ?? null, retryAfterS: retryAfterS || 0 });
 }
 

@@ -5,13 +5,16 @@ import { pause } from "./live_picture.js";
 
 const PERIOD_MS = 4000;
 const SESSION_EACH = 5;
+/** Answers in a row without a process that does acts, after which the console's session has ended. */
+const MAX_SILENT = 2;
 
-/** The newest answers of the acts `status` and `trial`. `change` fires after each, `tick` each second. */
+/** The newest answers of the acts `status` and `trial`. `change` fires after each, `tick` each second, `off` once the page is. */
 export class BoxStatus extends EventTarget {
   #stopped = new AbortController();
   #wake = () => {};
   #ends_ms;
   #clock = 0;
+  #silent = 0;
 
   constructor(session) {
     super();
@@ -69,10 +72,13 @@ export class BoxStatus extends EventTarget {
       this.value = await act("status", {}, { signal });
       this.trial = await act("trial", {}, { signal });
       this.isUnreachable = false;
+      this.#silent = 0;
     } catch (error) {
       if (signal.aborted) return;
       if (!(error instanceof BoxError)) throw error;
       this.isUnreachable = error.code === "unreachable";
+      this.#silent = error.code === "acts" ? this.#silent + 1 : 0;
+      if (this.#silent >= MAX_SILENT) this.dispatchEvent(new Event("off"));
     }
     this.dispatchEvent(new Event("change"));
   }

@@ -15,7 +15,7 @@ export function boxView({ session, status, languageButtons }) {
 
   function drawFacts() {
     const state = status.value;
-    const own = [["box", session.box], ["site", session.site], ["technician", session.technician], ["agent", (state ?? session).agent.words]];
+    const own = [["box", session.box], ["site", session.site], ["technician", session.technician], ["agent", state?.agent ?? session.agent.words]];
     const rows = [...own.map(([key, content]) => [text(key), content]), ...(state?.rows ?? []).map((row) => [row.label, row.text])];
     show(facts, rows.map(([label, content]) => [element("dt", {}, label), element("dd", {}, content)]).flat());
     show(problems, (state?.problems ?? []).map((line) => element("li", {}, value(line))));

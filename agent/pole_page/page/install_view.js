@@ -30,7 +30,7 @@ export function installView({ status }) {
 
   const begin = button(text("commission_begin"), () => work(begin, async () => {
     const { items } = await act("commission_begin");
-    draft = { answers: items.map((item) => ({ ...item, isAsked: item.good === null, note: "" })), photos: [], notes: "" };
+    draft = { answers: items.map((item) => ({ ...item, note: "" })), photos: [], notes: "" };
     show(place, form(work, signed));
     place.querySelector("h2").focus();
   }), { className: "first" });
@@ -69,7 +69,7 @@ function form(work, signed) {
     }
     setText(open, "");
     return work(sign, async () => {
-      const answers = draft.answers.filter((one) => one.isAsked).map(({ id, good, note }) => ({ id, good, note: good ? null : note.trim() || null }));
+      const answers = draft.answers.filter((one) => !one.is_judged).map(({ id, good, note }) => ({ id, good, note: good ? null : note.trim() || null }));
       signed(await act("commission_sign", { answers, notes: draft.notes }));
       return "";
     });
@@ -134,13 +134,13 @@ function inspectedPicture(camera) {
 
 function itemFields(answer, at) {
   const verdict = (good) => {
-    const radio = element("input", { type: "radio", name: `item-${at}`, checked: answer.good === good, disabled: !answer.isAsked, onchange: () => {
+    const radio = element("input", { type: "radio", name: `item-${at}`, checked: answer.good === good, disabled: answer.is_judged, onchange: () => {
       answer.good = good;
       note.hidden = good;
     } });
     return element("label", { className: "choice" }, radio, text(good ? "is_good" : "is_not_good"));
   };
   const input = element("input", { type: "text", maxLength: MAX_NOTE_CHARS, value: answer.note, oninput: () => (answer.note = input.value) });
-  const note = element("label", { hidden: answer.good !== false || !answer.isAsked }, text("reason"), input);
-  return element("fieldset", {}, element("legend", {}, value(answer.title)), element("p", { className: "words" }, answer.finding), answer.item === "aim" && answer.isAsked ? inspectedPicture(answer.subject) : null, verdict(true), verdict(false), note);
+  const note = element("label", { hidden: answer.good !== false || answer.is_judged }, text("reason"), input);
+  return element("fieldset", {}, element("legend", {}, value(answer.title)), element("p", { className: "words" }, answer.finding), answer.item === "aim" && answer.good !== false ? inspectedPicture(answer.subject) : null, verdict(true), verdict(false), note);
 }

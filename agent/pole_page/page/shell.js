@@ -145,7 +145,7 @@ export class Shell {
 /** Return one line for each thing that keeps the box from its work: the agent, cameras, the disk. */
 function lackingLines(state) {
   if (state === null) return [];
-  if (state.agent.state !== "running") return [`${text("agent")}: ${state.agent.words}`];
+  if (!state.is_current) return [`${text("agent")}: ${state.agent}`];
   const lacking = (state.faults ?? []).filter(({ code }) => LACKS.test(code));
   return lacking.slice(0, MAX_LINES).map(({ code, subject, title }) => `${code} ${title} (${subject})`);
 }
