@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import TimeoutException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
@@ -16,7 +17,8 @@ from selenium.webdriver.support.ui import WebDriverWait
 from tests.vectors.browser import CHROMIUM_FLAGS, TIMEOUT_S
 
 WIDTH_PX, HEIGHT_PX = 360, 740
-POLL_S = 0.05
+POLL_S = 0.2
+"""Of what the page shows. More often would keep it from its own work on a machine that is busy."""
 _FLAGS = (
     *(flag for flag in CHROMIUM_FLAGS if not flag.startswith("--host-resolver-rules")),
     # The page's address is a number: any name would be a request to elsewhere.
@@ -25,7 +27,7 @@ _FLAGS = (
 )
 _FIND = """
     const [name, within] = arguments;
-    const named = (one) => (one.getAttribute("aria-label") ?? one.innerText ?? "").trim();
+    const named = (one) => (one.getAttribute("aria-label") ?? one.innerText ?? "").replace(/[\u2068\u2069]/g, "").trim();
     const root = within === "" ? document : document.querySelector(within);
     const controls = "button, a, summary, label, select, input, textarea, [role=tab]";
     const all = [...(root?.querySelectorAll(controls) ?? [])];
@@ -92,7 +94,10 @@ class PolePhone:
     def wait(self, condition: Callable[[], Any], wanted: str) -> Any:
         """Wait until a condition returns something, and return that."""
         wait = WebDriverWait(self.driver, TIMEOUT_S, poll_frequency=POLL_S)
-        return wait.until(lambda _: condition(), f"no {wanted} in: {self.text()}")
+        try:
+            return wait.until(lambda _: condition())
+        except TimeoutException:
+            pytest.fail(f"no {wanted} in: {self.text()}\n{self.console_messages()}")
 
     def wait_for_text(self, words: str, selector: str = "body") -> str:
         """Wait until a part of the page has these words, and return its text."""

@@ -101,10 +101,11 @@ class PoleStreet:
 
 
 def choose_language(phone: PolePhone, language: str) -> None:
-    """Choose a language in the last view, whatever the page's language is."""
-    phone.run("location.hash = '#box'")
-    phone.tap(LANGUAGE_NAMES[language], within="main")
-    phone.wait_for_text(VIEWS[language][0], ".views")
+    """Choose a language in the last view, unless it is chosen."""
+    if phone.run("return document.documentElement.lang") != language:
+        phone.run("location.hash = '#box'")
+        phone.tap(LANGUAGE_NAMES[language], within="main")
+        phone.wait_for_text(VIEWS[language][0], ".views")
 
 
 def choose_camera(phone: PolePhone, camera: str) -> None:

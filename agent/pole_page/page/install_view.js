@@ -30,7 +30,7 @@ export function installView({ status }) {
 
   const begin = button(text("commission_begin"), () => work(begin, async () => {
     const { items } = await act("commission_begin");
-    draft = { answers: items.map((item) => ({ ...item, note: "" })), photos: [], notes: "" };
+    draft = { answers: items.map((item) => ({ ...item, hasPicture: item.item === "aim" && item.good !== false, note: "" })), photos: [], notes: "" };
     show(place, form(work, signed));
     place.querySelector("h2").focus();
   }), { className: "first" });
@@ -142,5 +142,5 @@ function itemFields(answer, at) {
   };
   const input = element("input", { type: "text", maxLength: MAX_NOTE_CHARS, value: answer.note, oninput: () => (answer.note = input.value) });
   const note = element("label", { hidden: answer.good !== false || answer.is_judged }, text("reason"), input);
-  return element("fieldset", {}, element("legend", {}, value(answer.title)), element("p", { className: "words" }, answer.finding), answer.item === "aim" && answer.good !== false ? inspectedPicture(answer.subject) : null, verdict(true), verdict(false), note);
+  return element("fieldset", {}, element("legend", {}, value(answer.title)), element("p", { className: "words" }, answer.finding), answer.hasPicture ? inspectedPicture(answer.subject) : null, verdict(true), verdict(false), note);
 }
