@@ -1,7 +1,7 @@
 // A photo of the installation, made small on the phone: a mast's link need not carry twelve megapixels.
 
-const MAX_EDGE_PX = 1600;
-const JPEG_QUALITY = 0.8;
+const MAX_EDGE_PX = 1280;
+const JPEG_QUALITY = 0.85;
 
 /** Return a picture file as a JPEG of at most MAX_EDGE_PX, without the place and the names that phones write into it. */
 export async function shrinkPhoto(file) {

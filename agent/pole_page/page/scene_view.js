@@ -2,7 +2,7 @@
 
 import { act, sentenceOf } from "./box_api.js";
 import { cameraChoice, chosenCamera } from "./camera_choice.js";
-import { element, setText, show } from "./dom.js";
+import { button, element, setText, show } from "./dom.js";
 import { LivePicture } from "./live_picture.js";
 import { language, LANGUAGES, text } from "./texts.js";
 
@@ -26,10 +26,14 @@ export function sceneView({ session, status }) {
     if (camera === null) return setText(answer, text("no_camera"));
     setText(answer, text("working"));
     try {
-      const made = await editorPanel(camera, preset, status);
+      const { head } = session.cameras.find((one) => one.name === camera);
+      const presets = head === null ? [] : await presetsOf(head);
+      if (head !== null && presets.length === 0) return setText(answer, text("scene_needs_preset"));
+      const view = head === null ? { camera } : { camera, preset: preset ?? presets[0] };
+      const made = await editorPanel(view, head, status);
       if (closed) return made.close();
       shown = made;
-      show(place, presetChoice(made.scene, open), made.element);
+      show(place, head === null ? null : presetChoice(presets, view.preset, open), made.element);
       made.start();
       return setText(answer, "");
     } catch (error) {
@@ -47,29 +51,42 @@ export function sceneView({ session, status }) {
   };
 }
 
-function presetChoice({ preset: current, presets }, onChoice) {
-  if (presets.length < 2) return null;
+async function presetsOf(head) {
+  const { heads } = await act("heads");
+  return heads.find((one) => one.name === head)?.presets.map((preset) => preset.name) ?? [];
+}
+
+function presetChoice(presets, current, onChoice) {
   const options = presets.map((preset) => element("option", { value: preset, selected: preset === current }, preset));
   const select = element("select", { onchange: () => onChoice(select.value) }, options);
   return element("label", {}, text("preset"), select);
 }
 
-async function editorPanel(camera, wanted, status) {
+/** Return the editor of a view: a camera, and a preset if it is on a head. The scene holds where the head rests there. */
+async function editorPanel(view, head, status) {
+  const { camera, preset } = view;
   const [{ startEditor }, { PANELS }, texts, scene] = await Promise.all([
     import("/editor/editor.js"),
     import("/editor/panels.js"),
     editorTexts(),
-    act("scene", wanted === undefined ? { camera } : { camera, preset: wanted }),
+    act("scene", view),
   ]);
-  const { preset } = scene;
-  const target = preset ? { camera, preset } : { camera };
   const key = JSON.stringify([camera, preset]);
   const root = element("div", { className: "scene-editor" });
+  const refusal = element("p", { role: "status" });
+  const goThere = () => act("goto", { head, preset }).then(() => setText(refusal, ""), (error) => setText(refusal, sentenceOf(error)));
+  const elsewhere = element(
+    "div",
+    { className: "notice", hidden: true },
+    element("p", {}, text("scene_elsewhere", { preset })),
+    element("div", { className: "row" }, button(text("preset_go"), goThere)),
+    refusal,
+  );
   let editor = null;
   let isOpen = true;
 
   async function applyOnTrial() {
-    const { text: words } = await act("scene_try", { ...target, toml: editor.document.text, minutes: TRIAL_MINUTES });
+    const { text: words } = await act("scene_try", { ...view, toml: editor.document.text, minutes: TRIAL_MINUTES });
     editor.document.markSaved();
     drafts.delete(key);
     editor.announce(words);
@@ -80,12 +97,12 @@ async function editorPanel(camera, wanted, status) {
     // A picture that is not decoded yet would leave the stage empty for a moment.
     const ready = element("img", { src: url });
     await ready.decode().catch(() => {});
+    elsewhere.hidden = head === null || reading.preset === preset;
     if (isOpen) editor.setPicture({ url, name: camera, width_px: reading.width_px, height_px: reading.height_px });
   }, (error) => editor.announce(sentenceOf(error)));
 
   return {
-    scene,
-    element: root,
+    element: element("div", {}, elsewhere, root),
     start() {
       editor = startEditor(root, {
         texts,
