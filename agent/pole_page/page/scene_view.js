@@ -17,11 +17,13 @@ export function sceneView({ session, status }) {
   const place = element("div");
   const answer = element("p", { className: "words", role: "status" });
   let shown = null;
-  let closed = false;
+  let turn = 0;
 
   async function open(preset) {
+    const mine = (turn += 1);
     shown?.close();
     shown = null;
+    show(place);
     const camera = chosenCamera(session);
     if (camera === null) return setText(answer, text("no_camera"));
     setText(answer, text("working"));
@@ -31,13 +33,13 @@ export function sceneView({ session, status }) {
       if (head !== null && presets.length === 0) return setText(answer, text("scene_needs_preset"));
       const view = head === null ? { camera } : { camera, preset: preset ?? presets[0] };
       const made = await editorPanel(view, head, status);
-      if (closed) return made.close();
+      if (mine !== turn) return made.close();
       shown = made;
       show(place, head === null ? null : presetChoice(presets, view.preset, open), made.element);
       made.start();
       return setText(answer, "");
     } catch (error) {
-      return setText(answer, sentenceOf(error));
+      return mine === turn ? setText(answer, sentenceOf(error)) : undefined;
     }
   }
 
@@ -45,7 +47,7 @@ export function sceneView({ session, status }) {
   return {
     element: element("div", {}, cameraChoice(session, () => open()), answer, place),
     close() {
-      closed = true;
+      turn += 1;
       shown?.close();
     },
   };
