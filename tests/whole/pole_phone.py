@@ -109,7 +109,7 @@ class PolePhone:
         """Return the text of a part of the page, without the characters that isolate values."""
         script = "return document.querySelector(arguments[0])?.innerText ?? ''"
         text = str(self.driver.execute_script(script, selector))
-        return "".join(char for char in text if char not in "\u2068\u2069")
+        return without_isolates(text)
 
     def run(self, script: str, *args: object) -> Any:
         return self.driver.execute_script(script, *args)
@@ -168,6 +168,7 @@ class PolePhone:
     def show_view(self, name: str) -> None:
         """Touch a tab, by the English word for it or its translation."""
         self.tap(name, within=".views")
+        self.wait(lambda: self.text(".views [aria-current]").strip() == name, f"view {name}")
 
     def pictures(self) -> int:
         """Return how many live pictures were shown since the view was opened."""
@@ -196,6 +197,11 @@ class PolePhone:
 
     def close(self) -> None:
         self.driver.quit()
+
+
+def without_isolates(text: str) -> str:
+    """Return a text without the characters around values that keep their direction."""
+    return "".join(char for char in text if char not in "\u2068\u2069")
 
 
 def iter_small_targets(phone: PolePhone, min_px: float) -> Iterator[str]:

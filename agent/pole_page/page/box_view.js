@@ -97,7 +97,7 @@ function updatePart(box, signal) {
     const [chosen] = file.files;
     if (chosen === undefined) return;
     bar.hidden = false;
-    run(() => uploadFile("update_install", { size_bytes: chosen.size }, chosen, (share) => {
+    run(() => uploadFile("update_install", {}, chosen, (share) => {
       bar.value = share;
       setText(answer, share < 1 ? text("update_sent", { percent: Math.floor(100 * share) }) : text("update_checked"));
     }));

@@ -123,7 +123,7 @@ function focusMeter(camera) {
   const fill = element("div", { className: "fill" });
   const threshold = element("div", { className: "threshold" });
   const peak = element("div", { className: "peak" });
-  const bar = element("div", { className: "gauge", role: "meter", "aria-valuemin": 0, "aria-valuemax": 100, "aria-label": text("focus") }, fill, threshold, peak);
+  const bar = element("div", { className: "gauge", role: "meter", "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": 0, "aria-label": text("focus") }, fill, threshold, peak);
   const amount = element("span", { className: "amount" });
   const verdict = element("span", { className: "words verdict", role: "status" });
   const reset = button(text("focus_again"), () => act("focus_reset", { camera }).catch((error) => setText(verdict, sentenceOf(error))));
