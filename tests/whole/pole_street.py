@@ -27,16 +27,19 @@ MORE = """
 name = "mast"
 driver = "fake"
 options = {{ width_px = 320, height_px = 180, fps = 5 }}
+detect = {{ fps = 5 }}
 
 [[camera]]
 name = "yard"
 driver = "replay"
 options = {{ path = "{clip}", loop = true }}
+detect = {{ fps = 1 }}
 
 [[head]]
 name = "mast"
 driver = "fake"
 camera = "mast"
+lease_s = 2.0
 fov_deg = {{ wide = 60.0, tele = 6.0 }}
 
 [[head.tour]]

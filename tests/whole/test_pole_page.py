@@ -224,9 +224,7 @@ def test_the_support_bundle_is_saved_and_an_update_without_slots_is_refused(
     phone.wait_for_text("set up without an image")
 
 
-@pytest.mark.parametrize(
-    ("language", "scheme"), [("en", "light"), ("fr", "light"), ("ar", "dark"), ("en", "dark")]
-)
+@pytest.mark.parametrize(("language", "scheme"), [("fr", "light"), ("ar", "dark")])
 def test_each_view_is_accessible_and_fits_into_360_pixels(
     phone: PolePhone, language: str, scheme: str
 ) -> None:
@@ -294,7 +292,6 @@ def test_names_and_labels_are_text(phone: PolePhone) -> None:
     assert phone.select_all("img[src=x]") == []
 
 
-@pytest.mark.raises_fault("CAM-01")
 def test_the_page_goes_on_without_the_agent_a_camera_and_room_on_the_disk(
     street: PoleStreet, phone: PolePhone
 ) -> None:
