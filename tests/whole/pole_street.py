@@ -26,8 +26,7 @@ MORE = """
 [[camera]]
 name = "mast"
 driver = "fake"
-options = {{ width_px = 320, height_px = 180, fps = 5 }}
-detect = {{ fps = 5 }}
+options = {{ width_px = 320, height_px = 180, fps = 4 }}
 
 [[camera]]
 name = "yard"
@@ -57,7 +56,7 @@ class PoleStreet:
         with ExitStack() as stack:
             broker = Mosquitto(folder)
             stack.callback(broker.stop, signal.SIGKILL)
-            self.box = AgentBox(folder / "box", broker.url, fake_camera_toml("fps = 8\n"))
+            self.box = AgentBox(folder / "box", broker.url, fake_camera_toml("fps = 4\n"))
             self.clip = self.box.folder / f"yard{mark}.mp4"
             self.scene = self.box.folder / "scene.toml"
             self._configure(mark)

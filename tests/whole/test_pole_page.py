@@ -1,6 +1,7 @@
 """The page at the pole on a phone: real Chromium, the real server, a real agent at the rendered street."""
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,8 @@ pytestmark = pytest.mark.slow
 
 MARKUP = "<img src=x onerror=document.body.remove()>"
 MIN_TOUCH_PX = 44
+IS_LONG = os.environ.get("VIGIE_CRASH") == "long"
+LOOKS = [("ar", "dark"), ("fr", "light"), ("en", "light"), ("en", "dark"), ("ar", "light")]
 LAST_CHECK = "[data-number='16']"
 MAX_TOUCHES = 60
 """Of the run from mounted to calibrated: at one in ten seconds it takes ten minutes."""
@@ -64,6 +67,7 @@ def test_from_mounted_to_calibrated_by_touch_alone(
     assert "of 255" in phone.text("main")
     _draw_calibrate_and_keep(street, phone)
     phone.show_view("Checks")
+    phone.wait_for_text("active faults", "main")
     phone.tap("Run all checks")
     phone.wait_for_text("updates", LAST_CHECK)
     phone.tap("Test the link")
@@ -208,7 +212,6 @@ def test_a_held_button_moves_the_head_until_it_is_let_go(phone: PolePhone) -> No
     phone.tap("round")
     phone.wait_for_text("tour round")
     phone.tap("Stop the tour")
-    phone.wait(lambda: "tour round" not in phone.text(), "end of the tour")
 
 
 def test_the_support_bundle_is_saved_and_an_update_without_slots_is_refused(
@@ -224,7 +227,7 @@ def test_the_support_bundle_is_saved_and_an_update_without_slots_is_refused(
     phone.wait_for_text("set up without an image")
 
 
-@pytest.mark.parametrize(("language", "scheme"), [("fr", "light"), ("ar", "dark")])
+@pytest.mark.parametrize(("language", "scheme"), LOOKS if IS_LONG else LOOKS[:1])
 def test_each_view_is_accessible_and_fits_into_360_pixels(
     phone: PolePhone, language: str, scheme: str
 ) -> None:
@@ -310,12 +313,13 @@ def test_the_page_goes_on_without_the_agent_a_camera_and_room_on_the_disk(
     choose_camera(phone, "north")
     phone.wait_for_pictures()
     phone.show_view("Checks")
-    assert MARKUP in phone.wait_for_text("CAM-01", "main")
+    assert MARKUP in phone.wait_for_text("active faults: ", "main")
     with street.no_room():
         phone.show_view("Install")
         phone.tap("Begin")
         phone.wait_for_text("File too large", "main")
         phone.show_view("Checks")
+        phone.wait_for_text("active faults", "main")
         phone.tap("Run all checks")
         phone.wait_for_text("CUS-01", "main")
     phone.show_view("Picture")
