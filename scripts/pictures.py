@@ -61,6 +61,8 @@ BLACK, MAX_BLACK_RATIO = 16, 0.01
 CONSOLE_PROMPT = b"casa-0001> "
 READ_BYTES = 4096
 MASK = "[[mask]]\npolygon = [[0.02, 0.05], [0.3, 0.05], [0.3, 0.45], [0.02, 0.45]]\n"
+YARD = r'driver = "replay"\noptions = .*'
+NO_YARD = 'driver = "v4l2"\noptions = { device = "/dev/v4l/by-id/yard" }'
 DARK = """
 [[camera]]
 name = "yard"
@@ -269,7 +271,8 @@ def take_pole(folder: Path) -> None:
     street = PoleStreet(folder)
     with closing(street):
         street.box.kill()
-        street.clip.unlink()
+        toml = street.box.folder / "vigie.toml"
+        toml.write_text(re.sub(YARD, NO_YARD, toml.read_text()))
         street.box.start()
         phone = street.log_in()
         phone.wait_for_text("CAM-01", ".lacks")
@@ -301,16 +304,19 @@ def _photograph_leave(phone: PolePhone) -> Iterator[bytes]:
     phone.show_view("Install")
     phone.tap("Begin")
     phone.wait_for_text("Notes for the certificate")
+    phone.wait(lambda: phone.select_all(".inspected img:not([hidden])"), "inspected picture")
     phone.run("document.querySelector('main h2').scrollIntoView()")
     yield phone.screenshot()
     choose_language(phone, "fr")
     phone.wait(lambda: "…" not in phone.text("main"), "end of the work")
-    phone.run("scrollTo(0, 0)")
+    phone.wait_for_text("CAM-01 caméra inaccessible", ".lacks")
+    phone.run("document.querySelector('main section').scrollIntoView()")
     yield phone.screenshot()
     phone.prefer(prefers_color_scheme="dark")
     choose_language(phone, "ar")
     phone.show_view(VIEWS["ar"][0])
     choose_camera(phone, "mast")
+    phone.wait_for_text("CAM-01 تعذر", ".lacks")
     phone.wait_for_pictures()
     yield phone.screenshot()
 

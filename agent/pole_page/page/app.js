@@ -75,7 +75,11 @@ async function begin(token) {
   if (localStorage.getItem(LANGUAGE_KEY) === null) await useLanguage(session.language);
   const status = new BoxStatus(session);
   const shell = new Shell({ views: VIEWS, session, status, languageButtons });
-  shown = () => shell.draw();
+  shown = () => {
+    shell.draw();
+    // Its words are in the language of the request.
+    status.refresh();
+  };
   const end = (reason) => {
     shell.close();
     status.close();
