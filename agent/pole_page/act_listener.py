@@ -103,6 +103,7 @@ class ActListener:
 
     def _run(self, request: ActRequest, fds: list[int], reply: "_Replies") -> None:
         """Run an act. Raises MalformedJson and _PeerGone."""
+        reply.language = request.language
         act = ACTS.get(request.act)
         if act is None:
             reply.refuse("unknown", f"act {request.act[:40]!r}: there is none of that name")
@@ -114,7 +115,7 @@ class ActListener:
         args = decode_json(request.args, act.args_type)
         try:
             with self._lanes.enter(act.lane, LANE_WAIT_S) as context:
-                context.session_language = reply.language = request.language
+                context.session_language = request.language
                 upload = Upload(fd=fds[0], size_bytes=request.upload_bytes) if fds else None
                 call = ActCall(context=context, state=self._state, upload=upload)
                 self._run_in_lane(act, call, args, reply)
