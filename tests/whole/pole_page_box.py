@@ -9,6 +9,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import urllib.parse
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -157,6 +158,11 @@ class Phone:
 
     def act(self, name: str, args: Mapping[str, object] | None = None) -> HttpReply:
         return self.request("POST", f"/api/acts/{name}", msgspec.json.encode(args or {}))
+
+    def upload(self, name: str, data: bytes, args: Mapping[str, object] | None = None) -> HttpReply:
+        query = urllib.parse.urlencode({"args": msgspec.json.encode(args or {}).decode()})
+        headers = {"Content-Type": "application/octet-stream"}
+        return self.request("POST", f"/api/uploads/{name}?{query}", data, headers)
 
     def log_in(self, token: str) -> HttpReply:
         reply = self.request("POST", "/api/session", msgspec.json.encode({"link": token}))

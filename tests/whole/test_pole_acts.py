@@ -24,6 +24,7 @@ from agent.pole_page.acts.table import ACTS
 from agent.recording.custody.receipts import FootageViewed, ServiceAction, parse_line
 from agent.update import request_file, usb_bundle
 from tests.whole.act_box import ActFailed, ActServer
+from tests.whole.pole_page_box import PolePageBox, make_root
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.reporting_box import wait_until
 from tests.whole.rig import AgentBox
@@ -325,6 +326,38 @@ def test_a_support_bundle_is_downloaded_and_the_box_keeps_nothing(
     path = tmp_path / value["name"]
     path.write_bytes(data)
     assert main(["bundle", "verify", str(path)]) == 0
+
+
+def test_a_phone_gets_the_same_over_https(
+    acts: ActServer, box: AgentBox, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    # A path of a test is too long for a socket's address.
+    root = make_root(tmp_path_factory.mktemp("r"))
+    page = PolePageBox(box.folder, root)
+    try:
+        page.turn_on()
+        phone = page.logged_in_phone()
+        for _, act, args, texts in CONTRACT:
+            reply = phone.act(act, args)
+            assert reply.status == 200, (act, reply)
+            if ACT_KINDS[act].kind == "picture":
+                assert reply.body.startswith(b"\xff\xd8")
+                values = [msgspec.json.decode(reply.headers["vigie-reading"])]
+            else:
+                values = [msgspec.json.decode(line) for line in reply.body.splitlines()]
+            expected = [comparable(text) for text in texts(acts.lines(act, **args)) if text]
+            assert [comparable(text) for text in texts(values) if text] == expected, act
+        assert phone.act("commission_begin").status == 200
+        photo = phone.upload("commission_photo", photo_of_a_phone(), {"title": "the pole"})
+        assert msgspec.json.decode(photo.body)["title"] == "the pole"
+        refused = phone.upload("update_install", b"not a bundle")
+        assert (refused.status, refused.error) == (409, "refused")
+        bundle = phone.act("bundle")
+        assert bundle.body.startswith(b"\x1f\x8b")
+        assert phone.act("jog", {"head": "mast", "pan": 1}).status == 200
+        assert phone.act("head_stop", {"head": "mast"}).status == 200
+    finally:
+        page.close()
 
 
 @pytest.mark.parametrize(
