@@ -130,9 +130,9 @@ export class Editor {
     return () => this.#listeners.get(event).delete(listener);
   }
 
-  #changed(event) {
-    if (event !== "view" && event !== "select" && event !== "tool") this.#findings = null;
-    if (event !== "view") this.#update();
+  #changed(event, isUpdated = event !== "view") {
+    if (isUpdated && event !== "select" && event !== "tool") this.#findings = null;
+    if (isUpdated) this.#update();
     for (const listener of [...this.#listeners.get(event) ?? []]) listener();
     this.stage?.render();
   }
@@ -195,7 +195,8 @@ export class Editor {
     this.stage.setPicture(shown);
     this.emptyHint.hidden = Boolean(picture?.url);
     if (!isSameSize) this.viewport.setPicture(shown.width_px, shown.height_px);
-    this.#changed("picture");
+    // Live pictures come five times a second: the lists with the focus in them are not made again.
+    this.#changed("picture", !isSameSize);
   }
 
   /** Mistakes and warnings: `{ path, message, level }`, the check's first. */

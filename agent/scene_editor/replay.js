@@ -22,6 +22,8 @@ const MAX_SIDE_PX = 16_384;
 const FILM_NAME = /\.(mp4|m4v|webm|mov|mkv)$/i;
 
 export function installReplay(editor) {
+  // A page that opens no files has no film.
+  if (editor.options.canOpenFiles === false) return;
   const replay = new Replay(editor);
   editor.addLayer({ id: "replay", above: "scene", draw: (group) => replay.setLayer(group) });
   editor.addPanel({ id: "replay", textKey: "replay_title", mount: (container) => replay.mount(container) });

@@ -13,10 +13,13 @@ pytest.importorskip("selenium", reason="needs selenium, of the extra `dev`")
 
 from tests.scene_editor.browser import EditorPage
 
+PICTURE_PX = (640, 360)
 STREET_SCENE = Path(__file__).parents[2] / "centre" / "demo" / "scenes" / "street.toml"
 
 
-def write_picture(path: Path, width_px: int = 640, height_px: int = 360) -> Path:
+def write_picture(
+    path: Path, width_px: int = PICTURE_PX[0], height_px: int = PICTURE_PX[1]
+) -> Path:
     """A grey ramp as a picture."""
     ramp = np.linspace(60, 200, width_px).astype(np.uint8)
     cv2.imwrite(str(path), np.tile(ramp, (height_px, 1)))

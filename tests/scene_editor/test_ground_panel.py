@@ -12,6 +12,7 @@ from agent.detection.scene import load_scene
 from drivers.media import Point
 from drivers.rendered_street.fixed_view import FixedView
 from tests.scene_editor.browser import PHONE_PX, EditorPage
+from tests.scene_editor.conftest import PICTURE_PX, write_picture
 
 pytestmark = pytest.mark.slow
 
@@ -123,7 +124,7 @@ def test_lines_on_too_few_pixels_are_marked_in_the_words_of_the_check(
     assert scene.ground_plane is not None
     (line,) = scene.line
     px_per_m = (
-        math.floor(least_px_per_m(scene.ground_plane, (line.start, line.to), 1280, 720) * 10) / 10
+        math.floor(least_px_per_m(scene.ground_plane, (line.start, line.to), *PICTURE_PX) * 10) / 10
     )
     assert px_per_m < 60
     words = f"line 'far': {px_per_m} pixels per metre; needed: "
@@ -151,10 +152,10 @@ def test_the_map_has_the_levels_of_the_standard(editor: EditorPage) -> None:
             Number(rect.getAttribute("y")), rect.getAttribute("class"),
         ]);
     """)
-    top = {name for y, name in shown if y < 330}
-    bottom = {name for y, name in shown if y > 680}
-    assert top <= {"density density-none", "density density-overview"}
-    assert bottom & {"density density-perceive", "density density-discern"}
+    top = {name for y, name in shown if y < PICTURE_PX[1] * 0.45}
+    bottom = {name for y, name in shown if y > PICTURE_PX[1] * 0.95}
+    assert top == {"density density-none"}
+    assert bottom == {"density density-outline"}
     assert len(editor.find_all("[data-layer=ground] .ground-grid")) > 10
 
 
@@ -206,3 +207,18 @@ def test_a_mark_that_does_not_fit_is_named_and_left_out(editor: EditorPage, tmp_
     assert f"left out: {wrong + 1}." in editor.find(".ground-status").text
     assert editor.find(f".ground-marks [data-error='{wrong}']").text == "does not fit"
     assert editor.find(".ground-mark.aside").text == f"{wrong + 1} ✕"
+
+
+def test_another_picture_of_the_same_size_leaves_the_lists_and_their_focus(
+    editor: EditorPage, tmp_path: Path
+) -> None:
+    open_ground(editor, GROUND + FAR_LINE)
+    editor.run("document.querySelector('.findings button').focus()")
+    focused = "return document.activeElement.closest('.findings') !== null"
+    assert editor.run(focused)
+    editor.open_files(write_picture(tmp_path / "next.jpg"))
+    assert "next.jpg" not in editor.status()
+    assert editor.run(focused)
+    editor.open_files(write_picture(tmp_path / "larger.jpg", 2560, 1440))
+    width = editor.find_all("#panel-ground input[type=number]")[-2]
+    assert width.get_attribute("value") == "2560"

@@ -9,7 +9,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from agent.scene_editor.assemble import assemble_page
 from tests.scene_editor.browser import TIMEOUT_S, EditorPage
-from tests.scene_editor.conftest import write_picture
+from tests.scene_editor.conftest import PICTURE_PX, write_picture
 from tests.scene_editor.replay_files import (
     HEIGHT_PX,
     WIDTH_PX,
@@ -67,7 +67,7 @@ def wait_for_film(page: EditorPage, track: int, near_px: float) -> None:
 
     def is_shown(_: object) -> bool:
         return any(
-            box["track"] == track and abs(box["left"] - near_px) < WIDTH_PX * 0.02
+            box["track"] == track and abs(box["left"] - near_px) < PICTURE_PX[0] * 0.02
             for box in page.run(BOXES)
         )
 
@@ -92,7 +92,7 @@ def test_a_click_on_an_event_shows_the_film_and_the_track_at_it(replay: EditorPa
     ]
     assert shown_line(page, "gate")[-2:] == ["0", "1"]
     crossing.click()
-    left_px = (0.5 - 0.05) * WIDTH_PX * 1280 / WIDTH_PX
+    left_px = (0.5 - 0.05) * PICTURE_PX[0]
     wait_for_film(page, 1, left_px)
     assert shown_line(page, "gate")[-2:] == ["1", "1"]
     assert crossing.get_attribute("aria-current") == "time"
@@ -100,7 +100,7 @@ def test_a_click_on_an_event_shows_the_film_and_the_track_at_it(replay: EditorPa
     (box,) = [box for box in page.run(BOXES) if box["track"] == 1]
     assert box["marked"], "the one of the event"
     columns = page.run(BRIGHT_COLUMNS, HEIGHT_PX // 2)
-    assert columns[0] * 1280 / WIDTH_PX == pytest.approx(box["left"], abs=8), (
+    assert columns[0] * PICTURE_PX[0] / WIDTH_PX == pytest.approx(box["left"], abs=8), (
         "on the film's own picture"
     )
 
@@ -145,7 +145,7 @@ def test_a_film_whose_first_picture_comes_late_keeps_the_time_base(
         row for row in editor.find_all(".replay-events button") if "to the right" in row.text
     ]
     crossing.click()
-    wait_for_film(editor, 1, 0.45 * 1280)
+    wait_for_film(editor, 1, 0.45 * PICTURE_PX[0])
     columns = editor.run(BRIGHT_COLUMNS, HEIGHT_PX // 2)
     assert (columns[0] + columns[-1]) / 2 == pytest.approx(WIDTH_PX / 2, abs=WIDTH_PX * 0.02)
 
