@@ -7,11 +7,14 @@ import cv2
 import numpy as np
 import pytest
 
+from agent.__main__ import main
 from centre.scene_page import write_scene_page
 
 pytest.importorskip("selenium", reason="needs selenium, of the extra `dev`")
 
 from tests.scene_editor.browser import EditorPage
+from tests.scene_editor.head_folder import write_head_folder
+from tests.scene_editor.replay_files import ReplayFiles, write_replay
 
 PICTURE_PX = (640, 360)
 STREET_SCENE = Path(__file__).parents[2] / "centre" / "demo" / "scenes" / "street.toml"
@@ -56,3 +59,22 @@ def editor(browser: EditorPage) -> Iterator[EditorPage]:
     yield browser
     assert browser.console_messages() == []
     assert browser.foreign_requests() == []
+
+
+@pytest.fixture(scope="session")
+def head_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a head, with the page that `vigie scene edit` writes into it."""
+    folder = write_head_folder(tmp_path_factory.mktemp("head") / "mast")
+    assert main(["scene", "edit", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
+def head_page(head_folder: Path) -> Path:
+    return head_folder / "presets.scene.html"
+
+
+@pytest.fixture(scope="session")
+def replay_files(tmp_path_factory: pytest.TempPathFactory) -> ReplayFiles:
+    """A film with its events and tracks."""
+    return write_replay(tmp_path_factory.mktemp("replay"))

@@ -9,22 +9,10 @@ from selenium.webdriver.common.keys import Keys
 from agent.__main__ import main
 from centre.demo.ptz_script import PRESETS
 from tests.scene_editor.browser import EditorPage
-from tests.scene_editor.head_folder import write_head_folder
 
 pytestmark = pytest.mark.slow
 
 NAMES = list(PRESETS)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_head_folder(tmp_path_factory.mktemp("head") / "mast")
-
-
-@pytest.fixture(scope="module")
-def head_page(folder: Path) -> Path:
-    assert main(["scene", "edit", str(folder)]) == 0
-    return folder / "presets.scene.html"
 
 
 def tabs(page: EditorPage) -> list[str]:
@@ -36,7 +24,7 @@ def selected(page: EditorPage) -> str:
 
 
 def test_each_preset_has_its_own_scene_picture_and_undo(
-    editor: EditorPage, head_page: Path, folder: Path
+    editor: EditorPage, head_page: Path, head_folder: Path
 ) -> None:
     editor.open(head_page)
     assert tabs(editor) == NAMES
@@ -48,7 +36,7 @@ def test_each_preset_has_its_own_scene_picture_and_undo(
     editor.settle()
     assert tabs(editor)[0] == "avenue\nnot saved"
     assert editor.elements() == ["square"]
-    assert editor.scene_text() == (folder / "square.toml").read_text()
+    assert editor.scene_text() == (head_folder / "square.toml").read_text()
     assert editor.find("[data-action=undo]").get_attribute("disabled")
     editor.find_all(".preset-tabs [role=tab]")[0].click()
     editor.settle()
@@ -94,20 +82,20 @@ def test_tabs_are_changed_by_keys(editor: EditorPage, head_page: Path) -> None:
 
 
 def test_files_dropped_into_the_page_do_the_same(
-    editor: EditorPage, folder: Path, tmp_path: Path
+    editor: EditorPage, head_folder: Path, tmp_path: Path
 ) -> None:
     editor.open_files(
-        folder / "presets.json",
-        folder / "panorama.jpg",
-        folder / "square.jpg",
-        folder / "square.toml",
+        head_folder / "presets.json",
+        head_folder / "panorama.jpg",
+        head_folder / "square.jpg",
+        head_folder / "square.toml",
     )
     assert selected(editor) == "square"
     assert tabs(editor)[0] == "avenue\nno picture"
     assert editor.elements() == ["square"]
     assert len(editor.find_all("[data-preset]")) == len(NAMES)
     plain = tmp_path / "panorama-plain.jpg"
-    shutil.copyfile(folder / "square.jpg", plain)
+    shutil.copyfile(head_folder / "square.jpg", plain)
     editor.open_files(plain)
     assert "panorama: has no geometry" in editor.status()
     wrong = tmp_path / "presets.json"
@@ -130,7 +118,7 @@ def test_files_dropped_into_the_page_do_the_same(
     ],
 )
 def test_a_folder_with_a_wrong_file_is_refused(
-    folder: Path,
+    head_folder: Path,
     tmp_path: Path,
     name: str,
     content: bytes | None,
@@ -138,7 +126,7 @@ def test_a_folder_with_a_wrong_file_is_refused(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     copy = tmp_path / "mast"
-    shutil.copytree(folder, copy)
+    shutil.copytree(head_folder, copy)
     (copy / "presets.scene.html").unlink(missing_ok=True)
     if content is None:
         (copy / name).unlink()
@@ -149,6 +137,6 @@ def test_a_folder_with_a_wrong_file_is_refused(
     assert not (copy / "presets.scene.html").exists()
 
 
-def test_a_folder_takes_no_scene(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["scene", "edit", str(folder), str(folder / "square.toml")]) == 2
+def test_a_folder_takes_no_scene(head_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["scene", "edit", str(head_folder), str(head_folder / "square.toml")]) == 2
     assert "allowed: no scene with a folder" in capsys.readouterr().err

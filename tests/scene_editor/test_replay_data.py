@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.scene_editor.node_runner import NodeScript
 from tests.scene_editor.node_views import run_views
-from tests.scene_editor.replay_files import CROSSING_S, ReplayFiles, write_replay
+from tests.scene_editor.replay_files import CROSSING_S, ReplayFiles
 
 GOOD_EVENT: dict[str, Any] = {
     "event": "019b76da-a800-7000-8000-000000000001",
@@ -36,11 +36,6 @@ GOOD_TRACK: dict[str, Any] = {
 }
 
 
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> ReplayFiles:
-    return write_replay(tmp_path_factory.mktemp("replay"))
-
-
 def event_line(**changed: Any) -> str:
     return json.dumps({"type": "event", "data": {**GOOD_EVENT, **changed}})
 
@@ -51,9 +46,9 @@ def read(kind: str, text: str, **limits: int) -> dict[str, Any]:
     return answer
 
 
-def test_each_event_is_one_entry_whatever_its_revisions(files: ReplayFiles) -> None:
-    events = read("events", files.events.read_text())["read"]["events"]
-    messages = [json.loads(line) for line in files.events.read_text().splitlines()]
+def test_each_event_is_one_entry_whatever_its_revisions(replay_files: ReplayFiles) -> None:
+    events = read("events", replay_files.events.read_text())["read"]["events"]
+    messages = [json.loads(line) for line in replay_files.events.read_text().splitlines()]
     ids = {message["data"]["event"] for message in messages if message["type"] == "event"}
     assert {event["id"] for event in events} == ids
     assert len(events) == len(ids)
@@ -65,9 +60,11 @@ def test_each_event_is_one_entry_whatever_its_revisions(files: ReplayFiles) -> N
     assert all(event["begin_s"] <= event["shown_s"] <= event["end_s"] for event in zones)
 
 
-def test_counts_grow_with_the_time_up_to_those_of_the_traffic_counts(files: ReplayFiles) -> None:
+def test_counts_grow_with_the_time_up_to_those_of_the_traffic_counts(
+    replay_files: ReplayFiles,
+) -> None:
     before, after = run_views(
-        {"do": "counts", "text": files.events.read_text(), "t_s": [0.0, 60.0]}
+        {"do": "counts", "text": replay_files.events.read_text(), "t_s": [0.0, 60.0]}
     )[0]
     by_line = {(row["name"], row["direction"]): row for row in after}
     assert by_line["gate", "to the right"] == {
@@ -81,8 +78,8 @@ def test_counts_grow_with_the_time_up_to_those_of_the_traffic_counts(files: Repl
     assert all(row["so_far"] == 0 for row in before)
 
 
-def test_a_filter_leaves_one_rule_or_one_element(files: ReplayFiles) -> None:
-    text = files.events.read_text()
+def test_a_filter_leaves_one_rule_or_one_element(replay_files: ReplayFiles) -> None:
+    text = replay_files.events.read_text()
     lines, yard, none = run_views(
         {"do": "filter", "text": text, "kind": "line", "name": ""},
         {"do": "filter", "text": text, "kind": "", "name": "yard"},
@@ -93,11 +90,11 @@ def test_a_filter_leaves_one_rule_or_one_element(files: ReplayFiles) -> None:
     assert none == []
 
 
-def test_tracks_are_those_of_the_newest_processed_frame(files: ReplayFiles) -> None:
+def test_tracks_are_those_of_the_newest_processed_frame(replay_files: ReplayFiles) -> None:
     (answers,) = run_views(
         {
             "do": "tracks",
-            "text": files.tracks.read_text(),
+            "text": replay_files.tracks.read_text(),
             "t_s": [3.0, 3.04, 7.4, 20.0],
             "track": 1,
         }
@@ -114,8 +111,10 @@ def test_tracks_are_those_of_the_newest_processed_frame(files: ReplayFiles) -> N
     assert over["at"] == []
 
 
-def test_the_two_files_are_told_apart_by_their_first_line(files: ReplayFiles) -> None:
-    first = [path.read_text().splitlines()[0] for path in (files.events, files.tracks)]
+def test_the_two_files_are_told_apart_by_their_first_line(replay_files: ReplayFiles) -> None:
+    first = [
+        path.read_text().splitlines()[0] for path in (replay_files.events, replay_files.tracks)
+    ]
     jobs = [{"do": "kind", "line": line} for line in (*first, "{}", "film", "[1]", "null")]
     assert run_views(*jobs) == ["events", "tracks", None, None, None, None]
 

@@ -39,14 +39,11 @@ BRIGHT_COLUMNS = """
 """The columns of a row in which the film shows a white rectangle."""
 
 
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> ReplayFiles:
-    return write_replay(tmp_path_factory.mktemp("replay"))
-
-
 @pytest.fixture
-def replay(editor: EditorPage, files: ReplayFiles) -> EditorPage:
-    editor.open_files(files.scene, files.film, files.events, files.tracks)
+def replay(editor: EditorPage, replay_files: ReplayFiles) -> EditorPage:
+    editor.open_files(
+        replay_files.scene, replay_files.film, replay_files.events, replay_files.tracks
+    )
     return editor
 
 
@@ -151,10 +148,10 @@ def test_a_film_whose_first_picture_comes_late_keeps_the_time_base(
 
 
 def test_a_film_alone_gives_the_picture_to_draw_on(
-    editor: EditorPage, files: ReplayFiles, bare_page: Path
+    editor: EditorPage, replay_files: ReplayFiles, bare_page: Path
 ) -> None:
     editor.open(bare_page)
-    editor.open_files(files.film)
+    editor.open_files(replay_files.film)
     assert not editor.find(".empty-hint").is_displayed()
     assert editor.run(
         "return document.querySelector('svg.picture image').getAttribute('width')"
@@ -162,9 +159,9 @@ def test_a_film_alone_gives_the_picture_to_draw_on(
 
 
 def test_files_that_replay_did_not_write_are_refused_by_name_and_line(
-    editor: EditorPage, files: ReplayFiles, tmp_path: Path
+    editor: EditorPage, replay_files: ReplayFiles, tmp_path: Path
 ) -> None:
-    lines = files.events.read_text().splitlines()
+    lines = replay_files.events.read_text().splitlines()
     broken, other, film = (tmp_path / name for name in ("e.jsonl", "other.jsonl", "f.mp4"))
     broken.write_text("\n".join([*lines[:2], lines[2].replace('"t_s":', '"t_x":'), *lines[3:]]))
     other.write_text('{"a": 1}\n')
@@ -182,10 +179,10 @@ def test_files_that_replay_did_not_write_are_refused_by_name_and_line(
 
 
 def test_hostile_names_are_shown_as_text(
-    editor: EditorPage, files: ReplayFiles, tmp_path: Path
+    editor: EditorPage, replay_files: ReplayFiles, tmp_path: Path
 ) -> None:
     events = tmp_path / "events.jsonl"
-    messages = [json.loads(line) for line in files.events.read_text().splitlines()]
+    messages = [json.loads(line) for line in replay_files.events.read_text().splitlines()]
     for message in messages:
         if message["type"] == "event":
             message["data"] |= {"name": HOSTILE, "direction": HOSTILE, "kind": "some_kind"}

@@ -4,11 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.__main__ import main
 from tests.axe import axe_violations
 from tests.scene_editor.browser import PHONE_PX, EditorPage
-from tests.scene_editor.head_folder import write_head_folder
-from tests.scene_editor.replay_files import write_replay
+from tests.scene_editor.replay_files import ReplayFiles
 from tests.scene_editor.test_ground_panel import FAR_LINE, GROUND
 
 pytestmark = pytest.mark.slow
@@ -16,22 +14,14 @@ pytestmark = pytest.mark.slow
 OVERFLOW_PX = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
-@pytest.fixture(scope="module")
-def head_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = write_head_folder(tmp_path_factory.mktemp("head") / "mast")
-    assert main(["scene", "edit", str(folder)]) == 0
-    return folder / "presets.scene.html"
-
-
 @pytest.mark.parametrize(("language", "dark"), [("en", True), ("fr", False), ("ar", False)])
 def test_the_views_have_no_violation(
-    editor: EditorPage, head_page: Path, tmp_path: Path, language: str, dark: bool
+    editor: EditorPage, head_page: Path, replay_files: ReplayFiles, language: str, dark: bool
 ) -> None:
-    files = write_replay(tmp_path)
     editor.open(head_page)
     editor.set_dark(dark=dark)
     editor.choose_language(language)
-    editor.open_files(files.film, files.events, files.tracks)
+    editor.open_files(replay_files.film, replay_files.events, replay_files.tracks)
     assert axe_violations(editor.driver) == []
     editor.set_scene_text(GROUND + FAR_LINE)
     editor.find("#tab-ground").click()
@@ -47,10 +37,9 @@ def test_the_views_have_no_violation(
     assert editor.run(OVERFLOW_PX) <= 0
 
 
-def test_arabic_is_mirrored(editor: EditorPage, head_page: Path, tmp_path: Path) -> None:
-    files = write_replay(tmp_path)
+def test_arabic_is_mirrored(editor: EditorPage, head_page: Path, replay_files: ReplayFiles) -> None:
     editor.open(head_page)
-    editor.open_files(files.events)
+    editor.open_files(replay_files.events)
     for language, begins_right in (("fr", False), ("ar", True)):
         editor.choose_language(language)
         first, second = editor.find_all(".preset-tabs [role=tab]")[:2]
