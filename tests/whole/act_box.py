@@ -25,9 +25,9 @@ class ActFailed(Exception):
 
 
 class ActServer:
-    """The act server of a technician at a box's folder."""
+    """The act server of the technician amina at a box's folder."""
 
-    def __init__(self, folder: Path, technician: str = "amina", root: Path | None = None) -> None:
+    def __init__(self, folder: Path, root: Path | None = None) -> None:
         # A path of a test is too long for a socket's address.
         self.socket_dir = Path(tempfile.mkdtemp(prefix="acts-"))
         self.language: Language = "en"
@@ -46,7 +46,7 @@ class ActServer:
         )
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        greeting = {"technician": technician, "language": self.language}
+        greeting = {"technician": "amina", "language": self.language}
         self.process.stdin.write(msgspec.json.encode(greeting) + b"\n")
         self.process.stdin.flush()
         self.first_line = self.process.stdout.readline().decode().strip()

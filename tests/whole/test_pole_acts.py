@@ -15,10 +15,12 @@ import numpy as np
 import pytest
 
 from agent.__main__ import main
+from agent.base.errors import UserError
 from agent.console.page_wire import ACTS_SOCKET_NAME
 from agent.diagnostics.commissioning import certificate
 from agent.faults.texts import Language
 from agent.pole_page.act_kinds import ACT_KINDS
+from agent.pole_page.act_server import read_start
 from agent.pole_page.act_wire import MAX_REQUEST_BYTES
 from agent.pole_page.acts.table import ACTS
 from agent.recording.custody.receipts import FootageViewed, ServiceAction, parse_line
@@ -488,9 +490,15 @@ def test_a_request_that_is_none_is_refused_and_the_server_goes_on_serving(acts: 
     assert acts.value("session")["technician"] == "amina"
 
 
-def test_a_wrong_first_line_ends_the_server(tmp_path: Path) -> None:
-    folder = tmp_path / "box"
-    AgentBox(folder, "mqtt://127.0.0.1:1")
-    server = ActServer(folder, technician="Robert'); DROP")
-    assert "allowed: the name of a login" in server.first_line
-    assert server.close() == 1
+@pytest.mark.parametrize(
+    ("line", "allowed"),
+    [
+        (b"", "first line: "),
+        (b"amina\n", "first line: "),
+        (b'{"technician":"amina","language":"de"}\n', "first line: "),
+        (b'{"technician":"Robert DROP","language":"en"}\n', "allowed: the name of a login"),
+    ],
+)
+def test_a_wrong_first_line_is_refused(line: bytes, allowed: str) -> None:
+    with pytest.raises(UserError, match=allowed):
+        read_start(line)
