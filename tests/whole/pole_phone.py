@@ -154,6 +154,15 @@ class PolePhone:
         """Lift the finger; with `touchCancel` the phone takes the touch for itself."""
         self.send("Input.dispatchTouchEvent", type=type_, touchPoints=[])
 
+    def set_hidden(self, *, hidden: bool) -> None:
+        """Let the phone show another program, or the page again."""
+        self.run(
+            "const [value] = arguments;"
+            "Object.defineProperty(document, 'hidden', { value, configurable: true });"
+            "document.dispatchEvent(new Event('visibilitychange'))",
+            hidden,
+        )
+
     def type_into(self, element: WebElement, text: str) -> None:
         """Touch a field, and type."""
         self.tap(element)

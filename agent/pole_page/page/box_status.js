@@ -78,7 +78,8 @@ export class BoxStatus extends EventTarget {
       if (!(error instanceof BoxError)) throw error;
       this.isUnreachable = error.code === "unreachable";
       this.#silent = error.code === "acts" ? this.#silent + 1 : 0;
-      if (this.#silent >= MAX_SILENT) this.dispatchEvent(new Event("off"));
+      const isOver = this.isUnreachable && this.left_s === 0;
+      if (isOver || this.#silent >= MAX_SILENT) this.dispatchEvent(new Event("off"));
     }
     this.dispatchEvent(new Event("change"));
   }
