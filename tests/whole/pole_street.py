@@ -32,7 +32,7 @@ options = {{ width_px = 320, height_px = 180, fps = 4 }}
 name = "yard"
 driver = "replay"
 options = {{ path = "{clip}", loop = true }}
-detect = {{ fps = 1 }}
+detect = {{ fps = 4 }}
 
 [[head]]
 name = "mast"

@@ -3,7 +3,7 @@
 import { act, BoxError, readSession } from "./box_api.js";
 import { pause } from "./live_picture.js";
 
-const PERIOD_MS = 4000;
+const PERIOD_MS = 3000;
 const SESSION_EACH = 5;
 /** Answers in a row without a process that does acts, after which the console's session has ended. */
 const MAX_SILENT = 2;

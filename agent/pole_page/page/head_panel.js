@@ -6,7 +6,7 @@ import { jogPad } from "./jog.js";
 import { pause } from "./live_picture.js";
 import { text } from "./texts.js";
 
-const PERIOD_MS = 3000;
+const PERIOD_MS = 1000;
 
 /** Return the panel of a head. */
 export function headPanel(head) {
