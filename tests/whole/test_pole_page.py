@@ -349,3 +349,10 @@ def test_no_request_left_the_origin_and_the_console_of_the_browser_is_silent(
     assert [url for url in phone.requested() if not url.startswith(allowed)] == []
     refusals = re.compile(r"status of (401|403|409)")
     assert [one for one in phone.console_messages() if not refusals.search(one)] == []
+
+
+def test_the_page_ends_with_the_session_at_the_console(
+    street: PoleStreet, phone: PolePhone
+) -> None:
+    street.page.switch.turn_off()
+    assert phone.wait_for_text("The box does not answer", ".lacks").strip().count("\n") == 0

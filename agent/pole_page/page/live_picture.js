@@ -65,16 +65,26 @@ export class LivePicture {
 function whileHidden(signal) {
   if (!document.hidden) return Promise.resolve();
   return new Promise((resolve) => {
-    const look = () => (!document.hidden || signal.aborted) && (document.removeEventListener("visibilitychange", look), resolve());
+    const look = () => {
+      if (document.hidden && !signal.aborted) return;
+      document.removeEventListener("visibilitychange", look);
+      signal.removeEventListener("abort", look);
+      resolve();
+    };
     document.addEventListener("visibilitychange", look);
-    signal.addEventListener("abort", look, { once: true });
+    signal.addEventListener("abort", look);
   });
 }
 
 /** Wait for a time, or until the signal. */
 export function pause(milliseconds, signal) {
   return new Promise((resolve) => {
-    const timer = setTimeout(resolve, Math.max(0, milliseconds));
-    signal?.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
+    const end = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", end);
+      resolve();
+    };
+    const timer = setTimeout(end, Math.max(0, milliseconds));
+    signal?.addEventListener("abort", end);
   });
 }
