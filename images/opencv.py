@@ -65,14 +65,14 @@ WHEEL_DATE = (1980, 1, 1, 0, 0, 0)
 """The first that a ZIP archive can have."""
 
 
-def build_wheel(source: Path, architecture: str, numpy_wheel: Path, folder: Path) -> None:
-    """Build a wheel of OpenCV's source package for a box. The same source gives the same bytes."""
+def build_wheel(source: Path, architecture: str, numpy_wheel: Path, folder: Path) -> Path:
+    """Build a wheel of OpenCV's source package for a box. The same source gives the same bytes. Returns the wheel."""
     with tempfile.TemporaryDirectory(dir=folder) as work_folder:
         work = Path(work_folder)
         shutil.unpack_archive(source, work, filter="data")
         extracted = work / source.name.removesuffix(".tar.gz")
         installed = compile_module(extracted, architecture, numpy_wheel, work)
-        pack_wheel(extracted, installed, architecture, folder)
+        return pack_wheel(extracted, installed, architecture, folder)
 
 
 def python_headers(architecture: str, folder: Path) -> list[Path]:
@@ -188,12 +188,14 @@ def pack_wheel(source: Path, installed: Path, architecture: str, folder: Path) -
         [*(record_line(name, contents[name]) for name in sorted(contents)), f"{record},,\n"]
     ).encode()
     wheel = folder / f"{stem}-{tag}.whl"
-    with zipfile.ZipFile(wheel, "w") as archive:
+    partial = wheel.with_suffix(".partial")
+    with zipfile.ZipFile(partial, "w") as archive:
         for name in sorted(contents):
             entry = zipfile.ZipInfo(name, date_time=WHEEL_DATE)
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = 0o100644 << 16
             archive.writestr(entry, contents[name])
+    partial.rename(wheel)
     return wheel
 
 

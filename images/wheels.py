@@ -1,6 +1,7 @@
 """Python packages of a box: fetched by hash for its architecture, never built on it."""
 
 import hashlib
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -14,6 +15,8 @@ PYTHON_VERSION = "3.13"
 
 GLIBC_TAGS = ("2_34", "2_31", "2_28", "2_27", "2_26", "2_17", "2_12", "2_5")
 """The manylinux tags that trixie's glibc satisfies and that wheels in the lock file carry."""
+
+OPENCV_RECIPE = Path(opencv.__file__)
 
 PIP_COMMAND = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
 
@@ -37,10 +40,9 @@ def pip_platform_args(architecture: str) -> list[str]:
 def fetch_wheels(lock: Path, architecture: str, cache: Path) -> Path:
     """Return a folder with a wheel of each locked package.
 
-    Downloads, and builds OpenCV, only if the lock or OpenCV's recipe has changed.
+    Downloads only if the lock or OpenCV's recipe has changed.
     """
-    recipe = Path(opencv.__file__).read_bytes()
-    key = hashlib.sha256(lock.read_bytes() + recipe).hexdigest()[:16]
+    key = _hash(lock, OPENCV_RECIPE)
     folder = cache / "wheels" / f"{architecture}-{key}"
     done_marker = folder / ".done"
     if done_marker.exists():
@@ -59,12 +61,26 @@ def fetch_wheels(lock: Path, architecture: str, cache: Path) -> Path:
     (numpy_wheel,) = folder.glob("numpy-*.whl")
     for source in folder.glob("*.tar.gz"):
         if source.match(opencv.SOURCE_PATTERN):
-            opencv.build_wheel(source, architecture, numpy_wheel, folder)
+            shutil.copy(_fetch_opencv(source, architecture, numpy_wheel, cache), folder)
         else:
             build_wheel(source, folder)
         source.unlink()
     done_marker.touch()
     return folder
+
+
+def _fetch_opencv(source: Path, architecture: str, numpy_wheel: Path, cache: Path) -> Path:
+    """Return the wheel of OpenCV. Builds it only if its source, its recipe or numpy has changed."""
+    folder = cache / "opencv" / f"{architecture}-{_hash(source, OPENCV_RECIPE, numpy_wheel)}"
+    wheels = list(folder.glob("*.whl"))
+    if wheels:
+        return wheels[0]
+    folder.mkdir(parents=True, exist_ok=True)
+    return opencv.build_wheel(source, architecture, numpy_wheel, folder)
+
+
+def _hash(*files: Path) -> str:
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
 def build_wheel(source: Path, folder: Path) -> None:
