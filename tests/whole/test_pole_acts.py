@@ -462,6 +462,9 @@ def test_no_act_is_done_without_its_receipt_or_after_the_session(tmp_path: Path)
     with pytest.raises(ActFailed, match="It is not done without a receipt") as refused:
         server.lines("check", numbers=[4])
     assert (refused.value.code, refused.value.fault) == ("no_receipt", "CUS-01")
+    for _ in range(2):
+        with pytest.raises(ActFailed, match="It is not done without a receipt"):
+            server.value("jog", head="mast", pan=1)
     socket_dir = server.socket_dir
     assert server.close() == 0
     assert not socket_dir.exists()

@@ -132,6 +132,8 @@ def list_heads(call: ActCall, _args: NoArgs) -> HeadList:
 
 def jog(call: ActCall, args: JogArgs) -> JogValue:
     """Move a head for JOG_S; the agent stops it then, unless it is sent again."""
+    # Here and not with the receipt: a move without one must not begin a jog.
+    call.state.last_jog_ns[args.head] = call.context.clock.boottime_ns()
     move = PtzMoveArgs(
         head=args.head,
         pan=args.pan,
@@ -145,9 +147,7 @@ def jog(call: ActCall, args: JogArgs) -> JogValue:
 
 def jog_receipt(call: ActCall, args: JogArgs) -> str | None:
     """Return the receipt of the first move of a jog; the others are part of it."""
-    now_ns = call.context.clock.boottime_ns()
-    last_ns = call.state.last_jog_ns.get(args.head)
-    call.state.last_jog_ns[args.head] = now_ns
+    now_ns, last_ns = call.context.clock.boottime_ns(), call.state.last_jog_ns.get(args.head)
     is_same = last_ns is not None and now_ns - last_ns < JOG_PAUSE_NS
     return None if is_same else f"head {args.head} is moved by hand"
 
