@@ -12,8 +12,6 @@ from agent.config.desired_config import changed_cameras, scene_key
 from agent.config.desired_store import ConfigLayer
 from agent.detection.mask_cover import covers
 from drivers.contracts import Pose
-from drivers.masking import WHOLE_PICTURE
-from drivers.media import Polygon
 
 StoredPresets: TypeAlias = Mapping[str, Mapping[str, Pose]]
 """The pose of each preset that is stored in the box itself, by head."""
@@ -85,9 +83,9 @@ def _retention_h(config: Config, camera: CameraConfig | None) -> float:
 def _weaker_masks(old: CameraSource, new: CameraSource) -> Iterator[str]:
     name = new.config.name
     for preset in sorted({"", *_scenes(old), *_scenes(new)}):
-        if not covers(_masks_at(new, preset), _masks_at(old, preset)):
+        if not covers(new.masks_at(preset), old.masks_at(preset)):
             yield f"{scene_key(name, preset)}: its masks hide less than those in force"
-    has_masks = any(_masks_at(old, preset) for preset in ("", *_scenes(old)))
+    has_masks = any(old.masks_at(preset) for preset in ("", *_scenes(old)))
     if has_masks and old.config.transcode and not new.config.transcode:
         yield f"camera.{name}.transcode = false: the pixels under its masks would be stored"
 
@@ -99,7 +97,7 @@ def _moved_presets(old: StartConfig, new: StartConfig, stored: StoredPresets) ->
     )
     for head in new.config.head:
         camera = head.camera or ""
-        if camera not in old_sources or not _masks_at(old_sources[camera], ""):
+        if camera not in old_sources or not old_sources[camera].masks_at(""):
             continue
         before, after = (_poses(one, head.name, stored) for one in (old, new))
         for preset in sorted(_scenes(sources[camera])):
@@ -114,17 +112,3 @@ def _poses(config: StartConfig, head: str, stored: StoredPresets) -> dict[str, P
 
 def _scenes(source: CameraSource) -> Mapping[str, object]:
     return source.scenes or {}
-
-
-def _masks_at(source: CameraSource, preset: str) -> Sequence[Polygon]:
-    """Return the masks at a preset, or of a camera that does not turn; "" is any other view of a head.
-
-    They are those of `ActiveScene`. Unknown masks hide everything.
-    """
-    if source.scene_error is not None:
-        return WHOLE_PICTURE
-    if source.scenes is None:
-        return source.scene.masks
-    if preset in source.scenes:
-        return source.scenes[preset].masks
-    return WHOLE_PICTURE if any(scene.masks for scene in source.scenes.values()) else ()

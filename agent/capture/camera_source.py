@@ -1,6 +1,6 @@
 """Camera sources: from the configuration to drivers, options, scenes and models, checked."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +21,8 @@ from agent.faults import diagnosis
 from drivers import catalog
 from drivers.contracts import Camera, StreamRequest
 from drivers.errors import DriverError
+from drivers.masking import WHOLE_PICTURE
+from drivers.media import Polygon
 from drivers.onvif.credentials import OnvifAccess
 from drivers.onvif.events import open_event_feed
 from drivers.transcoding import open_transcoded
@@ -48,6 +50,19 @@ class CameraSource(msgspec.Struct, frozen=True, kw_only=True):
     open_detect: OpenCamera | None
     open_feed: Callable[[], OnvifEventFeed] | None = None
     frame_size_px: tuple[int, int] | None = None
+
+    def masks_at(self, preset: str) -> Sequence[Polygon]:
+        """Return the masks at a preset, or of a camera that does not turn; "" is any other view of a head.
+
+        They are those of `ActiveScene`. Unknown masks hide everything.
+        """
+        if self.scene_error is not None:
+            return WHOLE_PICTURE
+        if self.scenes is None:
+            return self.scene.masks
+        if preset in self.scenes:
+            return self.scenes[preset].masks
+        return WHOLE_PICTURE if any(scene.masks for scene in self.scenes.values()) else ()
 
     @property
     def all_scenes(self) -> Mapping[str, Scene]:

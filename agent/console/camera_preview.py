@@ -235,7 +235,10 @@ def _read_readings(context: "ConsoleContext", name: str) -> CameraReadings | Non
 
 
 def _open_direct(config: Config, name: str, clock: Clock, config_source: str) -> DirectPreview:
-    """Open a camera with the masks of all its scenes. Raises ConsoleError."""
+    """Open a camera with its masks. Raises ConsoleError.
+
+    Without the agent the position of a head is unknown: as during a move, a mask of any preset hides the whole picture.
+    """
     # Imported here: the drivers and the detector's libraries are large, an idle console is not.
     from agent.capture import camera_source  # noqa: PLC0415
 
@@ -251,8 +254,7 @@ def _open_direct(config: Config, name: str, clock: Clock, config_source: str) ->
             ),
             code="MSK-01",
         )
-    scenes = (source.scene, *(source.scenes or {}).values())
-    masks = tuple(mask for scene in scenes for mask in scene.masks)
+    masks = tuple(source.masks_at(""))
     open_camera = source.open_detect or source.open_main
     try:
         camera = open_camera(StreamRequest(packets=False, frames_fps=PREVIEW_FPS, masks=masks))

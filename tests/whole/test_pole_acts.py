@@ -25,6 +25,7 @@ from agent.pole_page.act_wire import MAX_REQUEST_BYTES
 from agent.pole_page.acts.table import ACTS
 from agent.recording.custody.receipts import FootageViewed, ServiceAction, parse_line
 from agent.update import request_file, usb_bundle
+from drivers.masking import MASK_LUMA
 from tests.whole.act_box import ActFailed, ActServer
 from tests.whole.pole_page_box import PolePageBox, make_root
 from tests.whole.report.broker import Mosquitto
@@ -505,3 +506,27 @@ def test_a_request_that_is_none_is_refused_and_the_server_goes_on_serving(acts: 
 def test_a_wrong_first_line_is_refused(line: bytes, allowed: str) -> None:
     with pytest.raises(UserError, match=allowed):
         read_start(line)
+
+
+def test_without_an_agent_a_mask_of_any_preset_hides_the_whole_picture_of_a_head(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "box"
+    AgentBox(folder, "mqtt://127.0.0.1:1")
+    (folder / "state").mkdir()
+    file = folder / "vigie.toml"
+    scenes = file.read_text().replace('scene = "scene.toml"', 'scenes = { gate = "scene.toml" }')
+    file.write_text(f'{scenes}[[head]]\nname = "mast"\ndriver = "fake"\ncamera = "north"\n')
+    (folder / "scene.toml").write_text(MASK)
+    server = ActServer(folder)
+    picture = server.replies("picture", camera="north")[0]
+    assert picture.error is None
+    assert is_painted(picture.jpeg, slice(None), slice(None))
+    assert server.close() == 0
+
+
+def is_painted(jpeg: bytes, rows: slice, columns: slice) -> bool:
+    """Whether a part of a picture has nothing but the paint of masks."""
+    image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
+    assert image is not None
+    return bool((abs(image[rows, columns].astype(int) - MASK_LUMA) < 8).all())
