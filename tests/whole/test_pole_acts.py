@@ -44,6 +44,7 @@ preset = "gate"
 """
 LINE = '[[line]]\nname = "stop line"\nfrom = [0.1, 0.5]\nto = [0.9, 0.5]\n'
 MASK = "[[mask]]\npolygon = [[0.1, 0.1], [0.5, 0.1], [0.5, 0.5]]\n"
+NEWER_MASK = "[[mask]]\npolygon = [[0.5, 0.6], [0.9, 0.6], [0.9, 0.9], [0.5, 0.9]]\n"
 
 
 @pytest.fixture(scope="module")
@@ -315,6 +316,13 @@ def test_the_aim_is_compared_with_the_newest_certificate(
     reference = acts.replies("aim_reference", camera="north")[0]
     assert reference.jpeg.startswith(b"\xff\xd8")
     assert msgspec.json.decode(reference.value or b"")["width_px"] == 480
+    rows, columns = slice(170, 230), slice(250, 420)
+    assert not is_painted(reference.jpeg, rows, columns)
+    # A mask that is newer than the certificate hides its part of the old picture too.
+    acts.value("scene_try", camera="north", toml=LINE + MASK + NEWER_MASK)
+    masked = acts.replies("aim_reference", camera="north")[0]
+    assert is_painted(masked.jpeg, rows, columns)
+    acts.value("trial_undo")
 
 
 def test_a_support_bundle_is_downloaded_and_the_box_keeps_nothing(

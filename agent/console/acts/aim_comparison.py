@@ -9,8 +9,10 @@ import msgspec
 import numpy as np
 
 from agent.base.device_identity import DeviceIdentity
+from agent.base.errors import UserError
 from agent.base.message import Message, Text
 from agent.base.signed_manifest import BadManifest
+from agent.capture import camera_source
 from agent.capture.lens_aim import LensAim
 from agent.console.acts.aiming import preset_of
 from agent.console.camera_preview import CameraPreview
@@ -27,13 +29,18 @@ from agent.diagnostics.commissioning.drift import (
 )
 from agent.diagnostics.commissioning.session import PREVIEW_HEIGHT_PX, PREVIEW_WIDTH_PX
 from agent.ptz.motion.field_of_view import horizontal_fov_deg
+from drivers.errors import MaskError
+from drivers.masking import MaskPainter
 from drivers.media import Plane
 
 PICTURE_TIMEOUT_S = 10.0
 
 
 class Reference(msgspec.Struct, frozen=True):
-    """A camera in the newest certificate, whose signature was checked: its record and its picture in grey."""
+    """A camera in the newest certificate, whose signature was checked: its record and its picture in grey.
+
+    The masks in force are painted over it: a picture from before a mask must not show what the mask hides.
+    """
 
     certificate: InstallationRecord
     camera: CameraRecord
@@ -84,7 +91,23 @@ def read_reference(context: ConsoleContext, camera: str) -> Reference:
     plane = cv2.imdecode(np.frombuffer(pictures[camera], np.uint8), cv2.IMREAD_GRAYSCALE)
     if plane is None:
         raise ConsoleError(Message("{name}: is not a picture", name=f"{camera}.png"))
-    return Reference(record, camera_record, np.asarray(plane, np.uint8))
+    return Reference(record, camera_record, _paint_masks(context, camera_record, np.asarray(plane, np.uint8)))
+
+
+def _paint_masks(context: ConsoleContext, camera: CameraRecord, plane: Plane) -> Plane:
+    """Return a picture of a certificate with the masks in force for its view. Raises ConsoleError."""
+    try:
+        sources = camera_source.build_sources(
+            context.require_config(), context.clock, str(context.config_path), on_bad_scene="close"
+        )
+        (source,) = (one for one in sources if one.config.name == camera.name)
+        painter = MaskPainter(source.masks_at(camera.preset or ""), f"camera {camera.name!r}")
+        chroma = np.zeros([(size + 1) // 2 for size in plane.shape], np.uint8)
+        return painter.paint_planes((plane, chroma, chroma))[0]
+    except UserError as error:
+        raise ConsoleError(str(error)) from error
+    except MaskError as error:
+        raise ConsoleError(str(error), code="MSK-01") from error
 
 
 def compare_aim(context: ConsoleContext, camera: str, preview: CameraPreview) -> AimComparison:
