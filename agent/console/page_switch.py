@@ -39,6 +39,11 @@ ANSWER_TIMEOUT_S = 30.0
 ACT_SERVER_STOP_S = 5.0
 ACT_SERVER_MODULE = "agent.pole_page.act_server"
 _READ_BYTES = 65_536
+END_GRACE_NS = 30_000_000_000
+"""After the end of its time a unit that has not ended its page loses its console."""
+MAX_READS = 4
+"""At once: a unit that never stops reporting does not hold the console."""
+_UNIT_ENDED = Message("The page is off: its unit has ended.")
 PageReportT = TypeVar("PageReportT", bound=PageReport)
 
 
@@ -74,6 +79,7 @@ class PageSwitch:
         self._notices: deque[Message] = deque()
         self._last_use_ns = 0
         self._ends_ns = 0
+        self._unused_links = 0
         self.port = 0
         self.addresses: tuple[str, ...] = ()
         self.fingerprint = ""
@@ -82,10 +88,14 @@ class PageSwitch:
 
     def is_on(self) -> bool:
         """Handle the reports that have come; True from `turn_on` until the page has ended."""
-        while self._connection is not None and self._read(0.0):
-            pass
+        for _ in range(MAX_READS):
+            if self._connection is None or not self._read(0.0):
+                break
         while self._reports:
             self._handle(self._reports.popleft())
+        if self._connection is not None and self._clock_ns() - self._ends_ns > END_GRACE_NS:
+            # The unit ends its page itself, unless a phone has taken it over.
+            self._handle(PageEnded())
         return self._connection is not None
 
     @property
@@ -108,6 +118,7 @@ class PageSwitch:
                 Message("the page is on already, on port {port}: page off ends it", port=self.port)
             )
         self._notices.clear()
+        self._unused_links = 0
         start = PageStart(port=port, box_id=box_id, addresses=tuple(addresses), language=language)
         try:
             self._start_act_server(ActServerStart(technician=technician, language=language))
@@ -119,6 +130,7 @@ class PageSwitch:
             raise
         self.port, self.addresses, self.sessions = port, start.addresses, 0
         self.fingerprint = ready.fingerprint
+        self._unused_links = 1
         self._last_use_ns = self._clock_ns()
         self._ends_ns = self._last_use_ns + int(start.duration_s * 1e9)
         return ready.token
@@ -128,7 +140,9 @@ class PageSwitch:
         if not self.is_on():
             raise ConsoleError(Message("the page is off; allowed: page on"))
         self._send(PageOrder(order="link"))
-        return self._wait_for(PageLink).token
+        token = self._wait_for(PageLink).token
+        self._unused_links += 1
+        return token
 
     def turn_off(self) -> None:
         """End the page, if it is on."""
@@ -227,14 +241,19 @@ class PageSwitch:
         self.turn_off()
         self._reports.extend(reports)
         if not any(isinstance(report, PageEnded) for report in reports):
-            self._notices.append(Message("The page is off: its unit has ended."))
+            self._notices.append(_UNIT_ENDED)
         return False
 
     def _handle(self, report: PageReport) -> None:
         match report:
             case PageUsed():
                 self._last_use_ns = self._clock_ns()
+            case PageJoined() if not self._unused_links:
+                # A link logs one phone in: the unit reports what cannot be, and each report is a receipt.
+                self.turn_off()
+                self._notices.append(_UNIT_ENDED)
             case PageJoined():
+                self._unused_links -= 1
                 self._last_use_ns = self._clock_ns()
                 self.sessions = report.sessions
                 self._notices.append(

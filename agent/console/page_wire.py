@@ -29,6 +29,10 @@ MAX_ADDRESSES = 16
 
 Port = Annotated[int, msgspec.Meta(ge=MIN_PORT, le=MAX_PORT)]
 IpAddress = Annotated[str, msgspec.Meta(max_length=45)]
+Sender = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f.:/]{2,45}$(?!\n)")]
+"""An IP address, or an IPv6 network, as it is in a receipt."""
+Token = Annotated[str, msgspec.Meta(pattern=r"^[a-z2-7]{26}$(?!\n)")]
+Fingerprint = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 
 
 class PageStart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -53,8 +57,8 @@ class PageOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class PageReady(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="ready"):
     """The page listens. `fingerprint` is the SHA-256 of its certificate in hex, `token` that of the first link."""
 
-    fingerprint: str
-    token: str
+    fingerprint: Fingerprint
+    token: Token
 
 
 class PageRefused(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="refused"):
@@ -66,13 +70,13 @@ class PageRefused(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", t
 class PageLink(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="link"):
     """A new one-time link."""
 
-    token: str
+    token: Token
 
 
 class PageJoined(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="joined"):
     """A phone at `address` has used a link; `sessions` are logged in now."""
 
-    address: IpAddress
+    address: Sender
     sessions: int
 
 

@@ -4,6 +4,7 @@ import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -11,7 +12,15 @@ import pytest
 
 from agent.console import page_wire
 from agent.console.errors import ConsoleError
-from agent.console.page_wire import PageEnded, PageJoined, PageReady, PageRefused, PageReport
+from agent.console.page_switch import END_GRACE_NS, PageSwitch
+from agent.console.page_wire import (
+    PageEnded,
+    PageJoined,
+    PageReady,
+    PageRefused,
+    PageReport,
+    PageUsed,
+)
 from tests.conftest import ManualClock
 from tests.pure.console_rig import CONFIG_TEXT, ConsoleRig
 from tests.whole.pole_page_box import (
@@ -181,6 +190,15 @@ JOINED = PageJoined(address="192.168.4.20", sessions=1)
         ((READY, JOINED, PageEnded()), "The page is off: its time is over."),
         ((READY, b"no report\n"), "The page is off: its unit has ended."),
         ((READY, b"x" * 10_000), "The page is off: its unit has ended."),
+        ((READY, JOINED, JOINED), "The page is off: its unit has ended."),
+        (
+            (READY, b'{"kind":"joined","address":"10.0.0.1; reboot","sessions":1}\n'),
+            "The page is off: its unit has ended.",
+        ),
+        (
+            (PageReady(fingerprint=READY.fingerprint, token="a" * 3000),),
+            "the page is not on: no answer",
+        ),
         ((PageRefused(reason="port 8443: Address already in use"),), "port 8443: Address already"),
         ((), "the page is not on: no answer"),
     ],
@@ -209,9 +227,45 @@ def test_the_console_reports_how_the_page_ends(
         rig.line.on_read = wait_for_reports
         screen = rig.run_logged_in("page on", silence_s=4)
     assert said in " ".join(screen.split())
-    if JOINED in reports:
-        assert "The page: a phone at 192.168.4.20 is logged in." in screen
-        assert ("amina", "page: a phone at 192.168.4.20 is logged in") in rig.receipts
+    # A link logs one phone in, whatever the service reports.
+    joined = [action for _, action in rig.receipts if action.startswith("page: ")]
+    assert joined == ["page: a phone at 192.168.4.20 is logged in"] * (JOINED in reports)
+    assert screen.count("The page: a phone at 192.168.4.20 is logged in.") == len(joined)
+
+
+def test_a_unit_that_floods_its_console_neither_holds_it_nor_outlives_its_time(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    folder = tmp_path_factory.mktemp("pole")
+    (folder / "vigie.toml").write_text(CONFIG_TEXT)
+    root = make_root(folder / "root")
+    now_ns = [0]
+    receipts: list[str] = []
+    switch = PageSwitch(root, folder / "vigie.toml", lambda: now_ns[0], receipts.append)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(root / page_wire.SOCKET))
+        listener.listen()
+        service = threading.Thread(target=flood_console, args=(listener,))
+        service.start()
+        switch.turn_on(
+            8443, box_id="casa-0001", addresses=("127.0.0.1",), technician="amina", language="en"
+        )
+        assert all(switch.is_on() for _ in range(5))
+        now_ns[0] = int(page_wire.DURATION_S * 1e9) + END_GRACE_NS + 1
+        assert not switch.is_on()
+        assert str(switch.poll_notice()) == "The page is off: its time is over."
+        service.join(TIMEOUT_S)
+    assert not service.is_alive()
+    assert receipts == []
+
+
+def flood_console(listener: socket.socket) -> None:
+    connection, _ = listener.accept()
+    with connection, suppress(OSError):
+        connection.recv(page_wire.MAX_LINE_BYTES)
+        connection.sendall(msgspec.json.encode(READY) + b"\n")
+        while True:
+            connection.sendall(msgspec.json.encode(PageUsed()) + b"\n")
 
 
 def play_service(listener: socket.socket, reports: tuple[PageReport | bytes, ...]) -> None:
