@@ -70,6 +70,8 @@ def serve(config: Path, socket_path: Path, root: Path, start: ActServerStart, cl
         pass
     ended.set()
     listener.close()
+    # One that is still written is gone with this process.
+    remove_unused_upload(make_context())
     with lanes.hold("picture"):
         state.live.close()
 

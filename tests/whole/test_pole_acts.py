@@ -5,6 +5,7 @@ import re
 import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from agent.diagnostics.commissioning import certificate
 from agent.faults.texts import Language
 from agent.pole_page.act_kinds import ACT_KINDS
 from agent.pole_page.act_server import read_start
-from agent.pole_page.act_wire import MAX_REQUEST_BYTES
+from agent.pole_page.act_wire import MAX_REQUEST_BYTES, call_act
 from agent.pole_page.acts.table import ACTS
 from agent.recording.custody.receipts import FootageViewed, ServiceAction, parse_line
 from agent.update import request_file, usb_bundle
@@ -30,7 +31,7 @@ from tests.whole.act_box import ActFailed, ActServer
 from tests.whole.pole_page_box import PolePageBox, make_root
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.reporting_box import wait_until
-from tests.whole.rig import AgentBox
+from tests.whole.rig import TIMEOUT_S, AgentBox
 from tests.whole.technician import ConsoleTechnician, write_console_secret
 
 HEAD = """
@@ -400,12 +401,8 @@ def test_bad_input_is_refused_in_one_line(
 
 
 def test_an_update_is_stored_for_root_whole_or_not_at_all(box: AgentBox, tmp_path: Path) -> None:
-    root = tmp_path / "root"
-    (root / "proc").mkdir(parents=True)
-    (root / "proc/cmdline").write_text("console=tty1 rauc.slot=A\n")
+    root, upload = make_image_root(tmp_path)
     folder = request_file.request_dir(root)
-    folder.mkdir(parents=True)
-    upload = root / usb_bundle.UPLOAD_ROOT.lstrip("/") / usb_bundle.UPLOAD_NAME
     server = ActServer(box.folder, root=root)
     bundle = bytes(range(256)) * 1000
     with pytest.raises(ActFailed, match="256000 bytes have come; allowed: 256001"):
@@ -434,6 +431,41 @@ def test_an_update_is_stored_for_root_whole_or_not_at_all(box: AgentBox, tmp_pat
     assert server.value("update_status")["lines"] == ["version 2 is in slot B"]
     assert not upload.exists()
     assert server.close() == 0
+
+
+def make_image_root(folder: Path) -> tuple[Path, Path]:
+    """Make the root of a system with slots. Return it, and the path of an upload in it."""
+    root = folder / "root"
+    (root / "proc").mkdir(parents=True)
+    (root / "proc/cmdline").write_text("console=tty1 rauc.slot=A\n")
+    request_file.request_dir(root).mkdir(parents=True)
+    return root, root / usb_bundle.UPLOAD_ROOT.lstrip("/") / usb_bundle.UPLOAD_NAME
+
+
+def test_the_end_of_the_session_leaves_no_upload_but_one_that_root_is_asked_for(
+    box: AgentBox, tmp_path: Path
+) -> None:
+    root, upload = make_image_root(tmp_path)
+    server = ActServer(box.folder, root=root)
+    read_fd, write_fd = os.pipe()
+    no_args = msgspec.Raw(b"{}")
+    replies = call_act(
+        server.socket_dir, "update_install", no_args, "en", TIMEOUT_S, read_fd, 2000
+    )
+    with ThreadPoolExecutor(1) as phone:
+        reply = phone.submit(next, replies)
+        os.write(write_fd, bytes(1000))
+        wait_until(upload.exists)
+        assert server.close() == 0
+        with pytest.raises(ConnectionError):
+            reply.result(TIMEOUT_S)
+    os.close(read_fd)
+    os.close(write_fd)
+    assert not upload.exists()
+    server = ActServer(box.folder, root=root)
+    server.value("update_install", b"a bundle")
+    assert server.close() == 0
+    assert upload.read_bytes() == b"a bundle"
 
 
 def test_without_an_agent_the_page_works_as_far_as_the_console_does(

@@ -68,9 +68,10 @@ def _upload_path(context: ConsoleContext) -> Path:
 
 
 def remove_unused_upload(context: ConsoleContext) -> None:
-    """Remove an upload that a power cut or a crash has left, unless root installs it."""
+    """Remove an upload that the end of a session, a power cut or a crash has left, unless root installs it."""
+    is_waiting = (request_file.request_dir(context.root) / request_file.REQUEST_FILE).exists()
     status = read_status(context)
-    if status is None or status.state != "running":
+    if not is_waiting and (status is None or status.state != "running"):
         remove_upload(context)
 
 
