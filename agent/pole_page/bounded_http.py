@@ -79,12 +79,15 @@ class BoundedProtocol(H11Protocol):
         self.ended.set()
 
     def data_received(self, data: bytes) -> None:
-        """Parse what has come, and bound the time of an incomplete head."""
+        """Parse what has come, and bound the time of an incomplete head and of a body that is not used."""
         super().data_received(data)
         if self.conn.their_state is not h11.IDLE:
             self._stop_head_timer()
         elif self._head_timer is None:
             self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self.transport.abort)
+        if self.conn.our_state is h11.DONE and self.conn.their_state is h11.SEND_BODY:
+            # The request is answered: uvicorn would read the rest of its body for any time.
+            self.transport.abort()
 
     def pause_writing(self) -> None:
         """Bound the time in which the peer reads nothing."""

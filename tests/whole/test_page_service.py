@@ -1,5 +1,6 @@
 """agent.pole_page: the web process, over real TLS, with hostile phones, acts and consoles."""
 
+import http.client
 import os
 import socket
 import threading
@@ -317,6 +318,19 @@ def test_a_chunked_body_without_end_is_refused(phone: Phone) -> None:
                 connection.sendall(chunk)
         answer = connection.recv(4096)
         assert answer.startswith(b"HTTP/1.1 413")
+
+
+def test_a_body_after_its_answer_ends_the_connection(page: ServedPage) -> None:
+    phone = page.phone()
+    with phone.connect() as connection:
+        head = f"GET / HTTP/1.1\r\nHost: {phone.authority}\r\nContent-Length: 1000000\r\n\r\n"
+        connection.sendall(head.encode())
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        assert answer.read().startswith(b"<!DOCTYPE html>")
+        with suppress(ConnectionError):
+            connection.sendall(b"x")
+            assert connection.recv(1) == b""
 
 
 @pytest.mark.parametrize(
