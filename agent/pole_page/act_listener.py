@@ -4,6 +4,7 @@ import logging
 import os
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from agent.pole_page.act_wire import (
 )
 from agent.pole_page.acts.table import ACTS
 from agent.pole_page.lanes import LaneBusy, Lanes
+from agent.pole_page.token_bucket import TokenBucket
 from agent.pole_page.upload import Upload
 from drivers.errors import DriverError
 
@@ -37,6 +39,8 @@ MAX_CONNECTIONS = 16
 REQUEST_TIMEOUT_S = 5.0
 """For the whole request, and for each reply to be taken."""
 LANE_WAIT_S = 15.0
+RECEIPTS_PER_S, RECEIPT_BURST = 1.0, 60.0
+"""Acts with a receipt: no phone, and no process of the page that a phone has taken over, fills the custody log."""
 _READ_BYTES = 65_536
 _REQUEST_DECODER = JsonDecoder(ActRequest)
 
@@ -44,12 +48,17 @@ _REQUEST_DECODER = JsonDecoder(ActRequest)
 class ActListener:
     """The listening socket. `run` serves it in the caller's thread, each connection in one of its own."""
 
-    def __init__(self, path: Path, lanes: Lanes, state: PoleState) -> None:
+    def __init__(
+        self, path: Path, lanes: Lanes, state: PoleState, clock_ns: Callable[[], int]
+    ) -> None:
         """Bind the socket; one that an earlier server has left is replaced. Raises OSError."""
         self._path = path
         self._lanes = lanes
         self._state = state
         self._places = threading.BoundedSemaphore(MAX_CONNECTIONS)
+        self._receipts = TokenBucket(RECEIPTS_PER_S, RECEIPT_BURST, clock_ns())
+        self._receipts_lock = threading.Lock()
+        self._clock_ns = clock_ns
         path.unlink(missing_ok=True)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -122,9 +131,13 @@ class ActListener:
         except LaneBusy:
             reply.refuse("busy", Message("another act takes longer: try again"))
 
-    @staticmethod
-    def _run_in_lane(act: Act, call: ActCall, args: msgspec.Struct, reply: "_Replies") -> None:
+    def _run_in_lane(
+        self, act: Act, call: ActCall, args: msgspec.Struct, reply: "_Replies"
+    ) -> None:
         words = act.receipt(call, args)
+        if words is not None and not self._may_write_receipt():
+            reply.refuse("busy", Message("too many acts in a row: try again in a few seconds"))
+            return
         if words is not None and not _write_receipt(call.context, words, reply):
             return
         try:
@@ -139,6 +152,10 @@ class ActListener:
             reply.refuse("failed", str(error))
         except OSError as error:
             reply.refuse("failed", f"{error.filename or ''} {error.strerror or error}".strip())
+
+    def _may_write_receipt(self) -> bool:
+        with self._receipts_lock:
+            return self._receipts.take(self._clock_ns()) == 0
 
 
 class _PeerGone(Exception):

@@ -56,7 +56,7 @@ def serve(config: Path, socket_path: Path, root: Path, start: ActServerStart, cl
     remove_unused_upload(make_context())
     lanes = Lanes(config, make_context)
     try:
-        listener = ActListener(socket_path, lanes, state)
+        listener = ActListener(socket_path, lanes, state, clock.boottime_ns)
     except OSError as error:
         raise UserError(f"{socket_path}: {error.strerror or error}") from error
     ended = threading.Event()

@@ -21,6 +21,7 @@ from agent.console.page_wire import ACTS_SOCKET_NAME
 from agent.diagnostics.commissioning import certificate
 from agent.faults.texts import Language
 from agent.pole_page.act_kinds import ACT_KINDS
+from agent.pole_page.act_listener import RECEIPT_BURST
 from agent.pole_page.act_server import read_start
 from agent.pole_page.act_wire import MAX_REQUEST_BYTES, call_act
 from agent.pole_page.acts.table import ACTS
@@ -418,6 +419,8 @@ def test_an_update_is_stored_for_root_whole_or_not_at_all(box: AgentBox, tmp_pat
     assert upload.read_bytes() == bundle
     request = request_file.decode_request((folder / request_file.REQUEST_FILE).read_bytes())
     assert (request.id, request.requester) == (request_id, "amina")
+    with pytest.raises(ActFailed, match="another request waits already"):
+        server.value("update_install", b"another bundle")
     copied = usb_bundle.copy_to_box(root, request.bundle_path or "", tmp_path / "downloads", print)
     assert copied.read_bytes() == bundle
     status = request_file.UpdateRequestStatus(
@@ -509,6 +512,22 @@ def test_no_act_is_done_without_its_receipt_or_after_the_session(tmp_path: Path)
     socket_dir = server.socket_dir
     assert server.close() == 0
     assert not socket_dir.exists()
+
+
+def test_acts_in_a_row_do_not_fill_the_custody_log(tmp_path: Path) -> None:
+    folder = tmp_path / "box"
+    AgentBox(folder, "mqtt://127.0.0.1:1")
+    (folder / "state").mkdir()
+    server = ActServer(folder)
+    codes: list[str] = []
+    while "busy" not in codes and len(codes) < 10 * RECEIPT_BURST:
+        with pytest.raises(ActFailed) as refused:
+            server.value("aux", head="mast", aux="wiper", on=True)
+        codes.append(refused.value.code)
+    assert codes[:-1] == ["agent_down"] * (len(codes) - 1)
+    assert codes[-1] == "busy"
+    assert len(page_actions(folder)) == len(codes) - 1
+    assert server.close() == 0
 
 
 def test_a_request_that_is_none_is_refused_and_the_server_goes_on_serving(acts: ActServer) -> None:
