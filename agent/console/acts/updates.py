@@ -17,6 +17,7 @@ _OUTCOMES = {
     "done": Message("done"),
     "failed": Message("NOT done"),
 }
+_ANOTHER_WAITS = Message("another request waits already: try again in a minute")
 
 
 def submit(context: ConsoleContext, action: UpdateAction, bundle: str | None = None) -> str:
@@ -26,9 +27,7 @@ def submit(context: ConsoleContext, action: UpdateAction, bundle: str | None = N
     try:
         return request_file.submit_request(folder, action, context.technician, bundle)
     except FileExistsError as error:
-        raise ConsoleError(
-            Message("another request waits already: try again in a minute")
-        ) from error
+        raise ConsoleError(_ANOTHER_WAITS) from error
 
 
 def read_status(context: ConsoleContext) -> UpdateRequestStatus | None:
@@ -69,14 +68,20 @@ def _upload_path(context: ConsoleContext) -> Path:
 
 def remove_unused_upload(context: ConsoleContext) -> None:
     """Remove an upload that the end of a session, a power cut or a crash has left, unless root installs it."""
-    is_waiting = (request_file.request_dir(context.root) / request_file.REQUEST_FILE).exists()
     status = read_status(context)
-    if not is_waiting and (status is None or status.state != "running"):
+    if not _is_waiting(context) and (status is None or status.state != "running"):
         remove_upload(context)
 
 
+def _is_waiting(context: ConsoleContext) -> bool:
+    """Return True if root has not taken the last request yet."""
+    return (request_file.request_dir(context.root) / request_file.REQUEST_FILE).exists()
+
+
 def _require_idle(context: ConsoleContext) -> None:
-    """Raise ConsoleError if another request runs, or on a system without slots."""
+    """Raise ConsoleError if another request waits or runs, or on a system without slots."""
+    if _is_waiting(context):
+        raise ConsoleError(_ANOTHER_WAITS)
     last_status = read_status(context)
     if last_status is not None and last_status.state == "running":
         raise ConsoleError(summarize(last_status))
