@@ -19,6 +19,8 @@ from drivers.stream_child import MAX_MEMORY_BYTES
 
 MAX_SIDE_PX = 1280
 """A larger picture is scaled down: it has to pass through a message."""
+MAX_PIXELS = 50_000_000
+"""Of a picture before that: 8K has 33 million. A photo of a megabyte may have a thousand million, and take all memory."""
 
 
 class KeyframeSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +68,7 @@ def run(end: ChildEnd) -> None:
 def _open_decoder(codec: str) -> VideoCodecContext:
     decoder: VideoCodecContext = VideoCodecContext.create(codec, "r")  # type: ignore[assignment] # of a video codec
     decoder.thread_count = 1
+    decoder.options = {"max_pixels": str(MAX_PIXELS)}
     decoder.open()
     return decoder
 

@@ -269,7 +269,8 @@ def test_a_box_is_commissioned_with_photos_and_notes(
     assert max(photo["width_px"], photo["height_px"]) <= 1280
     second = acts.value("commission_photo", photo_of_a_phone(), title="a mistake")
     assert acts.value("commission_photo_remove", photo=second["photo"])["photos"] == [photo]
-    for wrong in (b"", b"\xff\xd8\xff not a picture", b"\x89PNG\r\n"):
+    bomb = bytes(cv2.imencode(".jpg", np.zeros((7200, 7200), np.uint8))[1].tobytes())
+    for wrong in (b"", b"\xff\xd8\xff not a picture", b"\x89PNG\r\n", bomb):
         with pytest.raises(ActFailed, match="photo: cannot be read; allowed: a whole JPEG"):
             acts.value("commission_photo", wrong)
     answers = [{"id": item["id"], "good": True} for item in items if not item["is_judged"]]
