@@ -453,9 +453,7 @@ def test_the_end_of_the_session_leaves_no_upload_but_one_that_root_is_asked_for(
     server = ActServer(box.folder, root=root)
     read_fd, write_fd = os.pipe()
     no_args = msgspec.Raw(b"{}")
-    replies = call_act(
-        server.socket_dir, "update_install", no_args, "en", TIMEOUT_S, read_fd, 2000
-    )
+    replies = call_act(server.socket_dir, "update_install", no_args, "en", TIMEOUT_S, read_fd, 2000)
     with ThreadPoolExecutor(1) as phone:
         reply = phone.submit(next, replies)
         os.write(write_fd, bytes(1000))

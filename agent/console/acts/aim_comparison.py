@@ -91,7 +91,9 @@ def read_reference(context: ConsoleContext, camera: str) -> Reference:
     plane = cv2.imdecode(np.frombuffer(pictures[camera], np.uint8), cv2.IMREAD_GRAYSCALE)
     if plane is None:
         raise ConsoleError(Message("{name}: is not a picture", name=f"{camera}.png"))
-    return Reference(record, camera_record, _paint_masks(context, camera_record, np.asarray(plane, np.uint8)))
+    return Reference(
+        record, camera_record, _paint_masks(context, camera_record, np.asarray(plane, np.uint8))
+    )
 
 
 def _paint_masks(context: ConsoleContext, camera: CameraRecord, plane: Plane) -> Plane:

@@ -22,7 +22,7 @@ _ANOTHER_WAITS = Message("another request waits already: try again in a minute")
 
 def submit(context: ConsoleContext, action: UpdateAction, bundle: str | None = None) -> str:
     """Have root execute a request, and return its id. Raises ConsoleError if another one runs or waits."""
-    _require_idle(context)
+    require_idle(context)
     folder = request_file.request_dir(context.root)
     try:
         return request_file.submit_request(folder, action, context.technician, bundle)
@@ -41,7 +41,7 @@ def install_upload(context: ConsoleContext, parts: Iterable[bytes], size_bytes: 
     Root checks it as any update: its signature, its version, the trial. Raises ConsoleError, UserError or OSError;
     nothing of the file is left then.
     """
-    _require_idle(context)
+    require_idle(context)
     remove_upload(context)
     path = _upload_path(context)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -78,7 +78,7 @@ def _is_waiting(context: ConsoleContext) -> bool:
     return (request_file.request_dir(context.root) / request_file.REQUEST_FILE).exists()
 
 
-def _require_idle(context: ConsoleContext) -> None:
+def require_idle(context: ConsoleContext) -> None:
     """Raise ConsoleError if another request waits or runs, or on a system without slots."""
     if _is_waiting(context):
         raise ConsoleError(_ANOTHER_WAITS)

@@ -61,4 +61,6 @@ def read_photo(data: bytes, title: str) -> Photo:
 
 
 def _not_a_photo() -> UserError:
-    return UserError(Message("photo: cannot be read; allowed: a whole JPEG of at most 50 megapixels"))
+    return UserError(
+        Message("photo: cannot be read; allowed: a whole JPEG of at most 50 megapixels")
+    )

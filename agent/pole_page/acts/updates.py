@@ -45,8 +45,9 @@ def read_status(call: ActCall, _args: NoArgs) -> UpdateValue:
 
 def install(call: ActCall, _args: NoArgs) -> RequestId:
     """Store the uploaded bundle, and have root check and install it."""
-    call.state.upload_request_id = None
     upload = call.require_upload()
+    updates.require_idle(call.context)
+    call.state.upload_request_id = None
     request_id = updates.install_upload(call.context, upload.parts(), upload.size_bytes)
     call.state.upload_request_id = request_id
     return RequestId(request_id)
