@@ -316,13 +316,13 @@ def test_the_page_goes_on_without_the_agent_a_camera_and_room_on_the_disk(
 ) -> None:
     phone.wait_for_pictures()
     street.box.kill()
-    line = phone.wait_for_text("Agent: DEAD", ".lacks")
+    line = phone.wait_for_text("Agent: DEAD", ".problems")
     assert "\n" not in line.strip()
     # The picture is now read from the camera itself.
     phone.wait_for_pictures()
     street.clip.unlink()
     street.box.start()
-    line = phone.wait_for_text("CAM-01", ".lacks")
+    line = phone.wait_for_text("CAM-01", ".problems")
     assert "\n" not in line.strip()
     choose_camera(phone, "yard")
     phone.wait_for_text("Waiting for a picture", ".screen")

@@ -2,7 +2,7 @@
 
 import { act, actPicture, sentenceOf } from "./box_api.js";
 import { element, show, value } from "./dom.js";
-import { pause } from "./live_picture.js";
+import { pause } from "./pause.js";
 import { text } from "./texts.js";
 
 const PERIOD_MS = 2000;

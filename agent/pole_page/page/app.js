@@ -1,4 +1,4 @@
-// The page at the pole: sign-in by the one-time link, then five views over one session.
+// The page at the pole: login by the one-time link, then five views over one session.
 
 import { BoxError, onLoggedOut, openSession, readSession } from "./box_api.js";
 import { BoxStatus } from "./box_status.js";
@@ -28,7 +28,7 @@ function takeToken() {
   return token;
 }
 
-async function signIn(token) {
+async function logIn(token) {
   if (token !== null) await openSession(token);
   return readSession();
 }
@@ -38,7 +38,7 @@ function showEnd(heading, sentence, retry = null) {
   document.title = `Vigie: ${text("page_title")}`;
   const again = retry === null ? null : element("button", { type: "button", className: "first", onclick: retry }, text("try_again"));
   const head = element("h1", { tabIndex: -1 }, heading);
-  show(document.body, element("main", { className: "sign-in" }, head, element("p", { id: "end" }, sentence), again, languageButtons()));
+  show(document.body, element("main", { className: "login" }, head, element("p", { id: "end" }, sentence), again, languageButtons()));
   head.focus();
 }
 
@@ -60,11 +60,11 @@ async function chooseLanguage(key) {
 async function begin(token) {
   let session;
   try {
-    session = await signIn(token);
+    session = await logIn(token);
   } catch (error) {
     if (!(error instanceof BoxError)) throw error;
     shown = () => {
-      if (error.code === "session") showEnd(text("sign_in"), text("sign_in_how"));
+      if (error.code === "session") showEnd(text("log_in"), text("log_in_how"));
       else if (error.code === "link") showEnd(text("link_refused"), text("link_refused_how"));
       else if (error.code === "too_many") showEnd(text("too_many"), text("too_many_how", { seconds: error.retryAfterS }), () => begin(token));
       else showEnd(text("not_reached"), text("not_reached_how"), () => begin(token));

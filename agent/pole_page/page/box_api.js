@@ -18,7 +18,7 @@ export class BoxError extends Error {
 /** Return an error as one line for the technician. A mistake of the page itself is thrown on. */
 export function sentenceOf(error) {
   if (!(error instanceof BoxError)) throw error;
-  if (error.code === "unreachable") return text("lacks_link");
+  if (error.code === "unreachable") return text("no_answer");
   return error.fault === null ? error.message : `${error.fault}: ${error.message}`;
 }
 

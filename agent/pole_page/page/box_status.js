@@ -1,7 +1,7 @@
 // The state of the box, asked for each few seconds while the page is looked at, its trial, and the time that is left.
 
 import { act, BoxError, readSession } from "./box_api.js";
-import { pause } from "./live_picture.js";
+import { pause } from "./pause.js";
 
 const PERIOD_MS = 3000;
 const SESSION_EACH = 5;

@@ -2,8 +2,9 @@
 
 import { act, actFile, closeSession, sentenceOf, uploadFile } from "./box_api.js";
 import { button, element, setText, show, value } from "./dom.js";
-import { pause } from "./live_picture.js";
+import { pause } from "./pause.js";
 import { format, text } from "./texts.js";
+import { worker } from "./work.js";
 
 const POLL_MS = 1000;
 
@@ -33,25 +34,17 @@ export function boxView({ session, status, languageButtons }) {
 }
 
 function bundlePart() {
-  const answer = element("p", { className: "words", role: "status" });
-  const make = button(text("bundle_make"), async () => {
-    make.disabled = true;
-    setText(answer, text("working"));
-    try {
-      const { blob, fileName } = await actFile("bundle");
-      const url = URL.createObjectURL(blob);
-      const link = element("a", { href: url, download: fileName });
-      document.body.append(link);
-      link.click();
-      link.remove();
-      setTimeout(() => URL.revokeObjectURL(url), 60_000);
-      setText(answer, text("bundle_made", { name: fileName, size: format(blob.size / 1000, 0) }));
-    } catch (error) {
-      setText(answer, sentenceOf(error));
-    } finally {
-      make.disabled = false;
-    }
-  });
+  const { answer, work } = worker();
+  const make = button(text("bundle_make"), () => work(make, async () => {
+    const { blob, fileName } = await actFile("bundle");
+    const url = URL.createObjectURL(blob);
+    const link = element("a", { href: url, download: fileName });
+    document.body.append(link);
+    link.click();
+    link.remove();
+    setTimeout(() => URL.revokeObjectURL(url), 60_000);
+    return text("bundle_made", { name: fileName, size: format(blob.size / 1000, 0) });
+  }));
   return element("section", { "aria-label": text("bundle") }, element("h2", {}, text("bundle")), element("p", {}, text("bundle_how")), element("div", { className: "row" }, make), answer);
 }
 
@@ -120,10 +113,10 @@ function updatePart(box, signal) {
 }
 
 function leavePart() {
-  const leave = button(text("sign_out"), async () => {
+  const leave = button(text("log_out"), async () => {
     leave.disabled = true;
     await closeSession().catch(() => {});
     location.reload();
   });
-  return element("section", { "aria-label": text("sign_out") }, element("h2", {}, text("sign_out")), element("p", {}, text("sign_out_how")), element("div", { className: "row" }, leave));
+  return element("section", { "aria-label": text("log_out") }, element("h2", {}, text("log_out")), element("p", {}, text("log_out_how")), element("div", { className: "row" }, leave));
 }

@@ -3,6 +3,7 @@
 import { act, actLines, sentenceOf } from "./box_api.js";
 import { button, element, setText, show, value } from "./dom.js";
 import { text } from "./texts.js";
+import { worker } from "./work.js";
 
 const PINGS = 4;
 
@@ -14,23 +15,6 @@ export function checksView() {
     element: element("div", {}, faultsPart(options), checksPart(options), linkPart(options)),
     close: () => stopped.abort(),
   };
-}
-
-/** Return a status line, and a function that runs work with a button disabled and its error in that line. */
-function worker(signal) {
-  const answer = element("p", { className: "words", role: "status" });
-  async function work(pressed, run) {
-    pressed.disabled = true;
-    setText(answer, text("working"));
-    try {
-      setText(answer, (await run()) ?? "");
-    } catch (error) {
-      if (!signal.aborted) setText(answer, sentenceOf(error));
-    } finally {
-      pressed.disabled = false;
-    }
-  }
-  return { answer, work };
 }
 
 function faultsPart(options) {

@@ -3,7 +3,7 @@
 import { act, sentenceOf } from "./box_api.js";
 import { button, element, setText, show, value } from "./dom.js";
 import { jogPad } from "./jog.js";
-import { pause } from "./live_picture.js";
+import { pause } from "./pause.js";
 import { text } from "./texts.js";
 
 const PERIOD_MS = 1000;

@@ -1,12 +1,15 @@
 // Commissioning: each item with its finding, the technician's verdict, photos and notes, into the signed certificate.
 
-import { act, actPicture, BoxError, sentenceOf, uploadFile } from "./box_api.js";
+import { act, actPicture, BoxError, uploadFile } from "./box_api.js";
 import { button, element, setText, show, value } from "./dom.js";
 import { shrinkPhoto } from "./photo.js";
 import { text } from "./texts.js";
+import { worker } from "./work.js";
 
 const MAX_NOTE_CHARS = 200;
 const MAX_NOTES_CHARS = 2000;
+/** Items that are judged by the picture of their camera; that of a ground has its marks. */
+const PICTURED_ITEMS = ["aim", "ground"];
 
 /** The commissioning in hand: it outlives a look at another view. */
 let draft = null;
@@ -14,23 +17,11 @@ let draft = null;
 /** Return the view. */
 export function installView({ status }) {
   const place = element("div");
-  const answer = element("p", { className: "words", role: "status" });
-
-  async function work(pressed, run) {
-    pressed.disabled = true;
-    setText(answer, text("working"));
-    try {
-      setText(answer, (await run()) ?? "");
-    } catch (error) {
-      setText(answer, sentenceOf(error));
-    } finally {
-      pressed.disabled = false;
-    }
-  }
+  const { answer, work } = worker();
 
   const begin = button(text("commission_begin"), () => work(begin, async () => {
     const { items } = await act("commission_begin");
-    draft = { answers: items.map((item) => ({ ...item, hasPicture: item.item === "aim" && item.good !== false, note: "" })), photos: [], notes: "" };
+    draft = { answers: items.map((item) => ({ ...item, hasPicture: PICTURED_ITEMS.includes(item.item) && item.good !== false, note: "" })), photos: [], notes: "" };
     show(place, form(work, signed));
     place.querySelector("h2").focus();
   }), { className: "first" });
@@ -121,11 +112,10 @@ function form(work, signed) {
   );
 }
 
-
-/** Return a place for the picture that the certificate will have of a camera. */
-function inspectedPicture(camera) {
+/** Return a place for the inspected picture of an item. */
+function inspectedPicture({ subject: camera, item }) {
   const image = element("img", { alt: text("picture_inspected", { camera }), hidden: true });
-  actPicture("commission_picture", { camera }).then(({ blob }) => {
+  actPicture("commission_picture", { camera, item }).then(({ blob }) => {
     image.src = URL.createObjectURL(blob);
     image.hidden = false;
   }, (error) => error instanceof BoxError || Promise.reject(error));
@@ -142,5 +132,5 @@ function itemFields(answer, at) {
   };
   const input = element("input", { type: "text", maxLength: MAX_NOTE_CHARS, value: answer.note, oninput: () => (answer.note = input.value) });
   const note = element("label", { hidden: answer.good !== false || answer.is_judged }, text("reason"), input);
-  return element("fieldset", {}, element("legend", {}, value(answer.title)), element("p", { className: "words" }, answer.finding), answer.hasPicture ? inspectedPicture(answer.subject) : null, verdict(true), verdict(false), note);
+  return element("fieldset", {}, element("legend", {}, value(answer.title)), element("p", { className: "words" }, answer.finding), answer.hasPicture ? inspectedPicture(answer) : null, verdict(true), verdict(false), note);
 }

@@ -3,7 +3,7 @@
 // The box ends each motion 0.6 s after it was asked for last: a phone that is lost stops the head.
 
 import { button, element } from "./dom.js";
-import { pause } from "./live_picture.js";
+import { pause } from "./pause.js";
 import { text } from "./texts.js";
 
 const REPEAT_MS = 200;

@@ -1,6 +1,7 @@
 // The picture of a camera, five a second at most, while the page is looked at.
 
 import { actPicture, BoxError } from "./box_api.js";
+import { pause } from "./pause.js";
 
 const PERIOD_MS = 200;
 const RETRY_MS = 1000;
@@ -73,18 +74,5 @@ function whileHidden(signal) {
     };
     document.addEventListener("visibilitychange", look);
     signal.addEventListener("abort", look);
-  });
-}
-
-/** Wait for a time, or until the signal. */
-export function pause(milliseconds, signal) {
-  return new Promise((resolve) => {
-    const end = () => {
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", end);
-      resolve();
-    };
-    const timer = setTimeout(end, Math.max(0, milliseconds));
-    signal?.addEventListener("abort", end);
   });
 }

@@ -1,4 +1,4 @@
-// The frame around the views: place and time above, what the box lacks, the trial, and five tabs in reach of a thumb.
+// The frame around the views: place and time above, the problems of the box, the trial, and five tabs in reach of a thumb.
 
 import { act, sentenceOf } from "./box_api.js";
 import { button, drawing, element, setText, show, value } from "./dom.js";
@@ -6,7 +6,7 @@ import { clockTime, text } from "./texts.js";
 
 const SOON_S = 300;
 /** Faults of cameras and of the disk. The others are in the view of the checks. */
-const LACKS = /^(CAM|STO)-/;
+const PROBLEM_CODES = /^(CAM|STO)-/;
 const MAX_LINES = 3;
 const ICONS = {
   picture: "M4 8h3l2-3h6l2 3h3v11H4z M12 10a3.5 3.5 0 1 0 0 7a3.5 3.5 0 1 0 0-7",
@@ -16,7 +16,7 @@ const ICONS = {
   box: "M4 8l8-4 8 4v9l-8 4-8-4z M4 8l8 4 8-4 M12 12v9",
 };
 
-/** The page after the sign-in. `views` are functions that return `{ element, close }`. */
+/** The page after the login. `views` are functions that return `{ element, close }`. */
 export class Shell {
   #views;
   #session;
@@ -47,16 +47,16 @@ export class Shell {
     this.#parts = {
       main,
       left: element("span", { className: "left" }),
-      lacks: element("div", { className: "lacks", role: "status", "aria-live": "polite", "aria-label": text("state") }),
+      problems: element("div", { className: "problems", role: "status", "aria-live": "polite", "aria-label": text("state") }),
       trial: element("section", { className: "notice", hidden: true, "aria-label": text("trial") }),
       tabs: Object.keys(this.#views).map((name) => this.#tab(name)),
     };
-    const { left, lacks, trial, tabs } = this.#parts;
+    const { left, problems, trial, tabs } = this.#parts;
     show(
       document.body,
       element("a", { className: "skip", href: "#main", onclick: (event) => (event.preventDefault(), main.focus()) }, text("skip")),
       element("header", { className: "top" }, element("span", { className: "place" }, value(box), " · ", value(site)), left),
-      lacks,
+      problems,
       trial,
       main,
       element("nav", { className: "views", "aria-label": text("views") }, element("ul", {}, tabs.map((tab) => element("li", {}, tab)))),
@@ -97,11 +97,11 @@ export class Shell {
   }
 
   #drawStatus() {
-    const { lacks } = this.#parts;
+    const { problems } = this.#parts;
     const { value: state, isUnreachable } = this.#status;
-    const lines = isUnreachable ? [text("lacks_link")] : lackingLines(state);
-    const same = lines.length === lacks.children.length && lines.every((line, at) => lacks.children[at].textContent === line);
-    if (!same) show(lacks, lines.map((line) => element("p", {}, value(line))));
+    const lines = isUnreachable ? [text("no_answer")] : problemLines(state);
+    const same = lines.length === problems.children.length && lines.every((line, at) => problems.children[at].textContent === line);
+    if (!same) show(problems, lines.map((line) => element("p", {}, value(line))));
     this.#drawTrial(this.#status.trial);
   }
 
@@ -143,9 +143,9 @@ export class Shell {
 }
 
 /** Return one line for each thing that keeps the box from its work: the agent, cameras, the disk. */
-function lackingLines(state) {
+function problemLines(state) {
   if (state === null) return [];
   if (!state.is_current) return [`${text("agent")}: ${state.agent}`];
-  const lacking = (state.faults ?? []).filter(({ code }) => LACKS.test(code));
-  return lacking.slice(0, MAX_LINES).map(({ code, subject, title }) => `${code} ${title} (${subject})`);
+  const problems = (state.faults ?? []).filter(({ code }) => PROBLEM_CODES.test(code));
+  return problems.slice(0, MAX_LINES).map(({ code, subject, title }) => `${code} ${title} (${subject})`);
 }
