@@ -17,7 +17,7 @@ from agent.detection.ground_watch import (
     GroundWatch,
     marks_digest,
 )
-from agent.detection.rule_trust import area_densities, iter_weak_areas
+from agent.detection.rule_trust import area_densities, iter_low_density_areas
 from agent.detection.rules.tamper import TAMPER_EVENTS
 from agent.detection.scene import Scene
 from agent.faults.registry import FaultRegistry
@@ -126,7 +126,9 @@ class CameraGround:
         return GroundHealth(
             error_m=None if plane.error_m is None else round(plane.error_m, 2),
             moved=view.watch.moved,
-            low_density=() if size_px is None else tuple(iter_weak_areas(view.scene, *size_px)),
+            low_density=()
+            if size_px is None
+            else tuple(iter_low_density_areas(view.scene, *size_px)),
         )
 
     def rule_counts(self) -> RuleCounts:

@@ -14,7 +14,7 @@ from agent.config import configuration, toml_decode
 from agent.config.configuration import CameraConfig, Config
 from agent.detection import model_card
 from agent.detection import scene as scenes
-from agent.detection.rule_trust import iter_weak_areas
+from agent.detection.rule_trust import iter_low_density_areas
 from agent.detection.rules import registry
 from agent.detection.scene import Scene
 from agent.faults import diagnosis
@@ -97,7 +97,7 @@ def iter_ground_warnings(sources: Iterable[CameraSource]) -> Iterator[str]:
             for index in () if scene.ground_plane is None else scene.ground_plane.set_aside:
                 yield f"{place}: ground.point[{index}] does not agree with the other marks and is set aside"
             if source.frame_size_px is not None:
-                for area in iter_weak_areas(scene, *source.frame_size_px):
+                for area in iter_low_density_areas(scene, *source.frame_size_px):
                     yield f"{place}: {diagnosis.describe_density(area)}"
 
 

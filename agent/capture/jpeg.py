@@ -15,7 +15,7 @@ _MIN_WIDTH_PX = 64
 
 
 def encode_jpeg(image: npt.NDArray[np.uint8], max_bytes: int) -> bytes:
-    """Encode an image, H x W x 3, BGR. The JPEG is larger than `max_bytes` only if the smallest one is."""
+    """Encode an image, H x W x 3, BGR, or H x W, grey. The JPEG is larger than `max_bytes` only if the smallest one is."""
     while True:
         for quality in _QUALITIES:
             encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TypeAlias, get_args
+from typing import TypeAlias
 
 import msgspec
 
@@ -27,7 +27,7 @@ from agent.console.errors import AgentDown, ConsoleError
 from agent.console.page_switch import PageSwitch
 from agent.faults import texts as fault_texts
 from agent.faults.registry import FAULTS, FaultCode
-from agent.faults.texts import FaultGuidance, FaultTexts, Language
+from agent.faults.texts import LANGUAGES, FaultGuidance, FaultTexts, Language
 from agent.health import health_file
 from agent.recording.archive import FootageArchive
 from agent.recording.custody.custody_log import CustodyLog
@@ -35,7 +35,6 @@ from agent.recording.custody.receipts import FootageViewed, ServiceAction
 
 REPLY_TIMEOUT_S = 30.0
 VIEW_PURPOSE = "looked through it at the box's console"
-LANGUAGES: tuple[Language, ...] = get_args(Language)
 
 PreviewOpener: TypeAlias = Callable[["ConsoleContext", str, str], CameraPreview]
 """Opens the preview of a camera by its name, for a purpose. Raises ConsoleError."""

@@ -2,8 +2,9 @@
 
 from agent import __version__
 from agent.base.message import Message
-from agent.console.context import LANGUAGES, ConsoleContext
+from agent.console.context import ConsoleContext
 from agent.console.terminal import Terminal
+from agent.faults.texts import LANGUAGES
 
 NOT_PROVISIONED = Message("Nobody can log in yet: type about for how to provision this console.")
 

@@ -5,7 +5,7 @@ Both the marked point and the place on the ground have an error. A fit of positi
 ones, of which a metre is hundreds of pixels. Each mark counts here by both errors (first-order maximum
 likelihood). docs/ground-calibration.md has what that changes on public cameras.
 
-`agent/scene_editor/ground_fit.js` computes the same, step by step.
+`agent/scene_editor/homography_fit.js` computes the same, step by step.
 """
 
 import math

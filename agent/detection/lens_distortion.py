@@ -2,7 +2,7 @@
 
 The division model of Fitzgibbon with one parameter: a point at `d` from the picture's centre is seen without the
 lens at `d / (1 + k |d|^2)`. It is enough for lenses of up to some 120 degrees, and both directions are closed
-forms. Lengths are in picture heights. `agent/scene_editor/ground_fit.js` computes the same, step by step.
+forms. Lengths are in picture heights. `agent/scene_editor/lens_distortion.js` computes the same, step by step.
 """
 
 import math

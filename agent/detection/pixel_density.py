@@ -1,21 +1,10 @@
-"""Pixels per metre: the levels of IEC 62676-4:2025, and how many a road user needs to be detected. Pure."""
+"""Pixels per metre: how many a road user needs to be detected, and how many a line or zone has. Pure."""
 
 from collections.abc import Iterable, Mapping
 
 from agent.base.model import Label
 from agent.detection.ground_plane import GroundPlane
 from drivers.media import Point
-
-LEVELS_PX_PER_M: Mapping[str, int] = {
-    "overview": 20,
-    "outline": 40,
-    "discern": 80,
-    "perceive": 125,
-    "characterise": 250,
-    "validate": 500,
-    "scrutinise": 1500,
-}
-"""The levels of detail of IEC 62676-4:2025, each with its least number of pixels per metre."""
 
 MIN_PX_PER_M: Mapping[Label, int] = {
     "person": 60,
@@ -26,12 +15,6 @@ MIN_PX_PER_M: Mapping[Label, int] = {
     "truck": 30,
 }
 """Below it road users of a label are missed, and a rule on them is not to be trusted."""
-
-
-def detail_level(px_per_m: float) -> str | None:
-    """Return the highest level of detail that a number of pixels per metre reaches, or None below the lowest."""
-    reached = [name for name, limit in LEVELS_PX_PER_M.items() if px_per_m >= limit]
-    return reached[-1] if reached else None
 
 
 def least_px_per_m(

@@ -26,7 +26,7 @@ def area_densities(scene: Scene, width_px: int, height_px: int) -> tuple[AreaDen
     )
 
 
-def iter_weak_areas(scene: Scene, width_px: int, height_px: int) -> Iterator[AreaDensity]:
+def iter_low_density_areas(scene: Scene, width_px: int, height_px: int) -> Iterator[AreaDensity]:
     """Yield the lines and zones that have too few pixels per metre for one of their labels."""
     return (area for area in area_densities(scene, width_px, height_px) if area.needed_px_per_m)
 

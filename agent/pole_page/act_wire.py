@@ -15,6 +15,7 @@ import msgspec
 
 from agent.base.json_decode import JsonDecoder, MalformedJson
 from agent.console.page_wire import ACTS_SOCKET_NAME
+from agent.faults.texts import Language
 
 MAX_REQUEST_BYTES = 1 << 17
 MAX_REPLY_BYTES = 1 << 22
@@ -34,7 +35,7 @@ class ActRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     act: str
     args: msgspec.Raw
-    language: Literal["en", "fr", "ar"]
+    language: Language
     upload_bytes: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
@@ -80,7 +81,7 @@ def call_act(
     folder: Path,
     name: str,
     args: msgspec.Raw,
-    language: Literal["en", "fr", "ar"],
+    language: Language,
     timeout_s: float,
     upload_fd: int | None = None,
     upload_bytes: int = 0,

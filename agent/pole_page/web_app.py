@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import get_args
 
 import msgspec
 from starlette.applications import Starlette
@@ -13,7 +12,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from agent.base.json_decode import MalformedJson, decode_any_json, decode_json
-from agent.faults.texts import Language
+from agent.faults.texts import LANGUAGES, Language
 from agent.pole_page.act_calls import ActCalls
 from agent.pole_page.act_kinds import ACT_KINDS
 from agent.pole_page.page_files import EDITOR_DIR, INDEX_NAME, PAGE_DIR, PageFile, load_files
@@ -26,7 +25,6 @@ LANGUAGE_HEADER = "vigie-language"
 MAX_JSON_BYTES = 96 * 1024
 JSON_TIMEOUT_S = 15.0
 MAX_ARGS_CHARS = 4096
-LANGUAGES: tuple[Language, ...] = get_args(Language)
 _HTTP_CODES = {404: "unknown", 405: "method"}
 
 

@@ -17,7 +17,8 @@ from typing import Any
 
 import msgspec
 
-LANGUAGES = ("en", "fr", "ar")
+from agent.faults.texts import LANGUAGES
+
 _IMPORT = re.compile(r'^import \{([^}]*)\} from "(\.{1,2}/[^"]+)";\n', re.MULTILINE)
 _EXPORTED = re.compile(
     r"^export (?=(?:async function|function\*?|class|const) (\w+))", re.MULTILINE

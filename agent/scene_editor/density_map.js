@@ -36,7 +36,7 @@ export function densityCells(plane, [width_px, height_px], [camera_width_px, cam
  * The lines and zones with labels that their pixels do not suffice for:
  * `[{ list, index, name, px_per_m, needs: [{ px_per_m, labels }] }]`, as agent/detection/rule_trust.py has them.
  */
-export function sparseElements(plane, tables, [camera_width_px, camera_height_px]) {
+export function lowDensityElements(plane, tables, [camera_width_px, camera_height_px]) {
   return drawnElements(tables).filter(({ list }) => list === "line" || list === "zone").map(({ list, index, table, points }) => {
     const px_per_m = leastPxPerM(plane, points, camera_width_px, camera_height_px);
     const labels = unsupportedLabels(px_per_m, Array.isArray(table.labels) ? table.labels : LABELS);
@@ -47,7 +47,7 @@ export function sparseElements(plane, tables, [camera_width_px, camera_height_px
 }
 
 /** The words of the check. */
-export function describeSparse({ list, name, px_per_m, needs }) {
+export function describeLowDensity({ list, name, px_per_m, needs }) {
   const needed = needs.map((need) => `${need.px_per_m} for ${need.labels.join(", ")}`).join("; ");
   return `${list} ${formatString(String(name))}: ${px_per_m.toFixed(1)} pixels per metre; needed: ${needed}`;
 }

@@ -2,9 +2,9 @@
 
 import { element } from "./dom.js";
 import { drawTools } from "./draw_tools.js";
-import { drawnElements, freeName, isNamed, moveElement, nameOf, newTable, pointsOf, tableAt, withPoints } from "./elements.js";
+import { drawnElements, freeName, isNamed, nameOf, newTable, pointsOf, tableAt, withPoints } from "./elements.js";
 import { openFile, saveScene } from "./files.js";
-import { clamp, roundPoint } from "./geometry.js";
+import { clamp, movePoints, roundPoint } from "./geometry.js";
 import { Keyboard } from "./keyboard.js";
 import { PointerInput } from "./pointer_input.js";
 import { Properties } from "./properties.js";
@@ -123,7 +123,7 @@ export class Editor {
     this.toolbar.addTool(tool, tool);
   }
 
-  /** Calls `listener` at each "change", "select", "picture", "open", "language", "view" or "tool". Returns its end. */
+  /** Calls `listener` at each "change", "select", "picture", "open", "language", "view" or "tool". Returns a function that removes it. */
   on(event, listener) {
     if (!this.#listeners.has(event)) this.#listeners.set(event, new Set());
     this.#listeners.get(event).add(listener);
@@ -268,7 +268,7 @@ export class Editor {
     const { selection } = this;
     const table = tableAt(this.document.tables, selection);
     const points = table && pointsOf(selection.list, table);
-    if (points) this.changeTable(selection, withPoints(selection.list, table, moveElement(points, dx, dy)), done);
+    if (points) this.changeTable(selection, withPoints(selection.list, table, movePoints(points, dx, dy)), done);
   }
 
   /** Returns whether the document could be changed. */
@@ -333,7 +333,7 @@ export class Editor {
     const own = handle ? this.selection : null;
     const corners = drawnElements(this.document.placed).filter((each) => !own || each.list !== own.list || each.index !== own.index).flatMap(({ points }) => points);
     const options = { corners: [...corners, ...this.tool?.snapPoints ?? []], previous: this.tool?.previous ?? null, scale: this.viewport.pxPerPicture, isTouch };
-    return snapPoint(point, options).point;
+    return snapPoint(point, options);
   }
 
   /** Move the cross that draws by keys. */

@@ -1,6 +1,6 @@
 // The drawn tables of a scene, each a list of points: the two ends of a line, or the corners of an area. Pure.
 
-import { middle, movePoints, roundPoint } from "./geometry.js";
+import { middle, roundPoint } from "./geometry.js";
 import { DRAWN_LISTS, ZONE_DEFAULTS, ZONE_KINDS } from "./scene_schema.js";
 
 export const MAX_CORNERS = 64;
@@ -69,5 +69,3 @@ export function insertCorner(points, after) {
 export function removeCorner(points, index) {
   return points.length > MIN_CORNERS ? points.filter((_, at) => at !== index) : null;
 }
-
-export const moveElement = (points, dx, dy) => movePoints(points, dx, dy);

@@ -17,26 +17,33 @@ export async function openFile(editor, file) {
   else throw new Error(editor.t("unknown_file", { name: file.name }));
 }
 
-async function readPicture(editor, file) {
+/** Read a picture within the bounds. Throws an Error with a text for the person. */
+export async function readPicture(editor, file) {
   if (file.size > MAX_PICTURE_BYTES) throw new Error(editor.t("file_too_large", { name: file.name }));
   const url = URL.createObjectURL(file);
+  const size = await pictureSize(url);
+  const isTooLarge = size !== null && Math.max(size.width_px, size.height_px) > MAX_PICTURE_PX;
+  if (size === null || isTooLarge) {
+    URL.revokeObjectURL(url);
+    throw new Error(editor.t(isTooLarge ? "file_too_large" : "not_a_picture", { name: file.name }));
+  }
+  return { url, name: file.name, ...size };
+}
+
+/** The size of a picture, or null if the browser cannot show it. */
+export async function pictureSize(url) {
   const image = new Image();
   image.src = url;
   try {
     await image.decode();
   } catch {
-    URL.revokeObjectURL(url);
-    throw new Error(editor.t("not_a_picture", { name: file.name }));
+    return null;
   }
-  const [width_px, height_px] = [image.naturalWidth, image.naturalHeight];
-  if (Math.max(width_px, height_px) > MAX_PICTURE_PX) {
-    URL.revokeObjectURL(url);
-    throw new Error(editor.t("file_too_large", { name: file.name }));
-  }
-  return { url, name: file.name, width_px, height_px };
+  return { width_px: image.naturalWidth, height_px: image.naturalHeight };
 }
 
-async function readScene(editor, file) {
+/** Read a scene file within the bounds. Throws an Error with a text for the person. */
+export async function readScene(editor, file) {
   if (file.size > MAX_TEXT_BYTES) throw new Error(editor.t("file_too_large", { name: file.name }));
   try {
     return new SceneDocument(new TextDecoder("utf-8", { fatal: true }).decode(await file.arrayBuffer()), file.name);

@@ -75,20 +75,6 @@ export function polygonCentre(polygon) {
   return [x / (6 * area), y / (6 * area)];
 }
 
-/** Whether a point is in a polygon, by the even-odd rule. */
-export function isInside(polygon, [x, y]) {
-  let odd = false;
-  let previous = polygon.at(-1);
-  for (const corner of polygon) {
-    if ((corner[1] > y) !== (previous[1] > y)) {
-      const fraction = (y - corner[1]) / (previous[1] - corner[1]);
-      if (x < corner[0] + fraction * (previous[0] - corner[0])) odd = !odd;
-    }
-    previous = corner;
-  }
-  return odd;
-}
-
 /** The direction from `a` to `b` in degrees, 0..359: 0 to the right, 90 up. `aspect` is the picture's width by its height. */
 export function directionDeg(a, b, aspect) {
   const degrees = Math.atan2(a[1] - b[1], (b[0] - a[0]) * aspect) * 180 / Math.PI;
@@ -107,4 +93,26 @@ export function movePoints(points, dx, dy) {
   const x = clamp(dx, -Math.min(...limits[0]), 1 - Math.max(...limits[0]));
   const y = clamp(dy, -Math.min(...limits[1]), 1 - Math.max(...limits[1]));
   return points.map((point) => roundPoint([point[0] + x, point[1] + y]));
+}
+
+/** The part of a polygon that is in the picture, by Sutherland and Hodgman. */
+export function clipToPicture(polygon) {
+  const edges = [
+    [([x]) => x, (a, b, f) => [0, a[1] + (b[1] - a[1]) * f]],
+    [([x]) => 1 - x, (a, b, f) => [1, a[1] + (b[1] - a[1]) * f]],
+    [([, y]) => y, (a, b, f) => [a[0] + (b[0] - a[0]) * f, 0]],
+    [([, y]) => 1 - y, (a, b, f) => [a[0] + (b[0] - a[0]) * f, 1]],
+  ];
+  let corners = polygon;
+  for (const [inside, intersect] of edges) {
+    const clipped = [];
+    corners.forEach((corner, index) => {
+      const previous = corners[(index + corners.length - 1) % corners.length];
+      const [before, here] = [inside(previous), inside(corner)];
+      if (before < 0 !== here < 0) clipped.push(intersect(previous, corner, before / (before - here)));
+      if (here >= 0) clipped.push(corner);
+    });
+    corners = clipped;
+  }
+  return corners.map((corner) => corner.map((value) => clamp(value, 0, 1)));
 }

@@ -4,6 +4,7 @@
 // Points are [x, y] in 0..1 of the picture, places [x, y] in metres. Marks are the table [ground] of a scene whose
 // keys and types were checked.
 
+import { clipToPicture } from "./geometry.js";
 import { GroundError } from "./ground_error.js";
 import { DEFAULT_ASPECT, checkApart, checkKeys, placesM } from "./ground_marks.js";
 import {
@@ -276,26 +277,4 @@ function projectAll(plane, places) {
 
 function between(from, to, fraction) {
   return [from[0] + (to[0] - from[0]) * fraction, from[1] + (to[1] - from[1]) * fraction];
-}
-
-// Sutherland and Hodgman, as agent/detection/geometry.py.
-function clipToPicture(polygon) {
-  const edges = [
-    [([x]) => x, (a, b, f) => [0, a[1] + (b[1] - a[1]) * f]],
-    [([x]) => 1 - x, (a, b, f) => [1, a[1] + (b[1] - a[1]) * f]],
-    [([, y]) => y, (a, b, f) => [a[0] + (b[0] - a[0]) * f, 0]],
-    [([, y]) => 1 - y, (a, b, f) => [a[0] + (b[0] - a[0]) * f, 1]],
-  ];
-  let corners = polygon;
-  for (const [inside, intersect] of edges) {
-    const clipped = [];
-    corners.forEach((corner, index) => {
-      const previous = corners[(index + corners.length - 1) % corners.length];
-      const [before, here] = [inside(previous), inside(corner)];
-      if (before < 0 !== here < 0) clipped.push(intersect(previous, corner, before / (before - here)));
-      if (here >= 0) clipped.push(corner);
-    });
-    corners = clipped;
-  }
-  return corners.map((corner) => corner.map((value) => Math.min(1, Math.max(0, value))));
 }

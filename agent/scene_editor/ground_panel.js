@@ -1,6 +1,6 @@
 // The ground panel: marks of known place, the error of the calibration that they give, and the map of pixels per metre.
 
-import { densityCells, describeSparse, NO_LEVEL, sparseElements } from "./density_map.js";
+import { densityCells, describeLowDensity, NO_LEVEL, lowDensityElements } from "./density_map.js";
 import { element, svgElement } from "./dom.js";
 import { calibrate, fitPlane, LEVELS_PX_PER_M, toPicture } from "./ground.js";
 import { GroundError } from "./ground_error.js";
@@ -88,7 +88,7 @@ class Ground {
     nodes.kind = element("select", { change: () => this.#marks.setKind(nodes.kind.value) },
       ...["metres", "position"].map((kind) => text(element("option", { value: kind }), `ground_kind_${kind}`)));
     nodes.status = element("div", { class: "ground-status", role: "status" });
-    nodes.sparse = element("ul", { class: "ground-sparse" });
+    nodes.lowDensity = element("ul", { class: "ground-low-density" });
     nodes.density = element("input", { type: "checkbox", change: update });
     nodes.grid = element("input", { type: "checkbox", change: update });
     nodes.size = [0, 1].map((axis) => element("input", {
@@ -105,7 +105,7 @@ class Ground {
       text(element("p", { class: "hint" }), "ground_hint"), field("ground_kind", nodes.kind), tableNode, nodes.status,
       check("ground_grid", nodes.grid), check("ground_density", nodes.density), nodes.legend,
       field("ground_width", nodes.size[0]), field("ground_height", nodes.size[1]),
-      text(element("p", { class: "hint" }), "ground_size_hint"), nodes.sparse,
+      text(element("p", { class: "hint" }), "ground_size_hint"), nodes.lowDensity,
     );
     this.#table = new GroundTable(this.#editor, this.#marks, tableNode);
     this.#show();
@@ -137,12 +137,12 @@ class Ground {
 
   /** Lines and zones that have too few pixels for what they count, as warnings in the words of the check. */
   findings() {
-    return this.#sparse().map((found) => ({ path: [found.list, found.index], level: "warning", message: describeSparse(found) }));
+    return this.#lowDensity().map((found) => ({ path: [found.list, found.index], level: "warning", message: describeLowDensity(found) }));
   }
 
-  #sparse() {
+  #lowDensity() {
     const { plane } = this.calibration;
-    return plane ? sparseElements(plane, this.#editor.document.placed, this.size_px) : [];
+    return plane ? lowDensityElements(plane, this.#editor.document.placed, this.size_px) : [];
   }
 
   drawDensity(group) {
@@ -222,14 +222,14 @@ class Ground {
     const { plane, error, rough } = this.calibration;
     this.#table.show(rough);
     nodes.status.replaceChildren(...this.#statusLines(plane, error).map(([className, words]) => element("p", { class: className }, words)));
-    nodes.sparse.replaceChildren(...this.#sparse().map((found) => element("li", { class: "warning" }, this.#sparseText(found))));
+    nodes.lowDensity.replaceChildren(...this.#lowDensity().map((found) => element("li", { class: "warning" }, this.#lowDensityText(found))));
     this.#editor.render();
   }
 
-  #sparseText({ name, px_per_m, needs }) {
+  #lowDensityText({ name, px_per_m, needs }) {
     const t = (key, values) => this.#editor.t(key, values);
     const needed = needs.map((need) => t("ground_need", { px_per_m: need.px_per_m, labels: need.labels.map((label) => t(`label_${label}`)).join(", ") }));
-    return t("ground_sparse", { name, px_per_m: px_per_m.toFixed(1), needed: needed.join("; ") });
+    return t("ground_low_density", { name, px_per_m: px_per_m.toFixed(1), needed: needed.join("; ") });
   }
 
   #statusLines(plane, error) {

@@ -6,11 +6,13 @@
 
 import { element, svgElement } from "./dom.js";
 import { drawnElements, isArea } from "./elements.js";
+import { pictureSize, readPicture, readScene } from "./files.js";
 import { densify, listPresets, PICTURE_EDGE, projectPoints, readGeometry, readPresets } from "./panorama.js";
 import { SceneDocument } from "./scene_document.js";
 
-const MAX_FILE_BYTES = 32 * 2 ** 20;
-const MAX_JSON_BYTES = 2 ** 20;
+/** As those of centre/preset_page.py. */
+const MAX_PANORAMA_BYTES = 16_777_216;
+const MAX_PRESETS_BYTES = 1_048_576;
 const PICTURE_NAME = /^(.+)\.(jpe?g|png|webp)$/i;
 const SCENE_NAME = /^(.+)\.toml$/i;
 const PANORAMA_NAME = /^panorama.*\.jpe?g$/i;
@@ -65,23 +67,26 @@ class Presets {
 
   /** Open `presets.json`, a panorama, or the picture or scene of a preset. */
   async open(file) {
-    if (file.size > (file.name.endsWith(".json") ? MAX_JSON_BYTES : MAX_FILE_BYTES)) {
-      throw new Error(this.#editor.t("preset_too_large", { file: file.name }));
-    }
     if (file.name === "presets.json") {
+      this.#checkSize(file, MAX_PRESETS_BYTES);
       this.#setPresets(readPresets(await file.text()));
       this.#activate([...this.#views.keys()][0]);
     } else if (PANORAMA_NAME.test(file.name)) {
+      this.#checkSize(file, MAX_PANORAMA_BYTES);
       await this.#setPanorama(new Uint8Array(await file.arrayBuffer()));
     } else if (SCENE_NAME.test(file.name)) {
       const name = SCENE_NAME.exec(file.name)[1];
-      this.#view(name).document = new SceneDocument(await file.text(), file.name);
+      this.#view(name).document = await readScene(this.#editor, file);
       this.#activate(name);
     } else {
       const name = PICTURE_NAME.exec(file.name)[1];
-      await this.#setPicture(name, URL.createObjectURL(file));
+      this.#view(name).picture = await readPicture(this.#editor, file);
       this.#activate(name);
     }
+  }
+
+  #checkSize({ name, size }, allowed_bytes) {
+    if (size > allowed_bytes) throw new Error(this.#editor.t("file_too_large", { name }));
   }
 
   #view(name) { return this.#views.get(name); }
@@ -100,12 +105,6 @@ class Presets {
       document: old.get(pose.name)?.document ?? new SceneDocument("", `${pose.name}.toml`),
     }]));
     this.#active = null;
-  }
-
-  async #setPicture(name, url) {
-    const size = await pictureSize(url);
-    if (size === null) throw new Error(this.#editor.t("preset_picture_refused", { file: name }));
-    this.#view(name).picture = { url, name, ...size };
   }
 
   async #setPanorama(bytes) {
@@ -205,16 +204,4 @@ class Presets {
     }
     this.#map.replaceChildren(map);
   }
-}
-
-/** The size of a picture, or null if the browser cannot show it. */
-async function pictureSize(url) {
-  const image = new Image();
-  image.src = url;
-  try {
-    await image.decode();
-  } catch {
-    return null;
-  }
-  return { width_px: image.naturalWidth, height_px: image.naturalHeight };
 }

@@ -5,9 +5,10 @@
 //
 // Times are `t_s`, seconds since the first picture of the film.
 
+import { LABELS } from "./scene_schema.js";
+
 export const EVENT_LIMITS = { size_bytes: 64 * 2 ** 20, lines: 200_000, line_chars: 32_768 };
 export const TRACK_LIMITS = { size_bytes: 512 * 2 ** 20, lines: 2_000_000, line_chars: 1024 };
-export const LABELS = ["person", "bicycle", "motorcycle", "car", "bus", "truck"];
 /** How long a track is shown after its last record: replay processes at least this often. */
 export const STALE_AFTER_S = 0.5;
 const MAX_T_S = 7 * 86_400;

@@ -38,7 +38,7 @@ export class ReplayList {
     return [kindText(this.#editor, event.kind), event.name, event.direction].filter((part) => part !== null).join(" · ");
   }
 
-  /** Show everything anew: other files, another filter or language. */
+  /** Show everything again: other files, another filter or language. */
   update() {
     const { t } = this.#texts();
     const { events } = this.#replay.counted;

@@ -1,4 +1,4 @@
-// Where a point goes that is near a corner, an edge of the picture, or level with the point before it. Pure.
+// Snapping of a point to a corner, to an edge of the picture, or to the level of the point before it. Pure.
 
 import { roundPoint } from "./geometry.js";
 
@@ -7,8 +7,8 @@ const TOUCH_RADIUS_PX = 18;
 const ALIGN_PX = 6;
 
 /**
- * Snap `point`. `corners` are points to snap to, `previous` is the point before it or null, `scale` is
- * `{ x, y }`: screen pixels by the picture's width and height. Returns `{ point, snapped }`.
+ * The point that `point` is snapped to. `corners` are points to snap to, `previous` is the point before it or null, `scale` is
+ * `{ x, y }`: screen pixels by the picture's width and height.
  */
 export function snapPoint(point, { corners, previous, scale, isTouch }) {
   const radius = isTouch ? TOUCH_RADIUS_PX : RADIUS_PX;
@@ -17,7 +17,7 @@ export function snapPoint(point, { corners, previous, scale, isTouch }) {
   for (const corner of corners) {
     if (distance(corner) <= radius && (!nearest || distance(corner) < distance(nearest))) nearest = corner;
   }
-  if (nearest) return { point: [...nearest], snapped: true };
+  if (nearest) return [...nearest];
   const sides = [scale.x, scale.y];
   const snapped = point.map((value, axis) => {
     if (Math.abs(value) * sides[axis] <= radius) return 0;
@@ -25,5 +25,5 @@ export function snapPoint(point, { corners, previous, scale, isTouch }) {
     if (previous && Math.abs(value - previous[axis]) * sides[axis] <= ALIGN_PX && distance(previous) > radius) return previous[axis];
     return value;
   });
-  return { point: roundPoint(snapped), snapped: snapped.some((value, axis) => value !== point[axis]) };
+  return roundPoint(snapped);
 }

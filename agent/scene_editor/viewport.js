@@ -70,7 +70,7 @@ export class Viewport {
     return { x: this.offset.x + x * this.pxPerPicture.x, y: this.offset.y + y * this.pxPerPicture.y };
   }
 
-  /** The point of the picture at a place on the stage; it may lie outside of 0..1. */
+  /** The point of the picture at a place on the stage; it may be outside of 0..1. */
   toPicture(x, y) {
     return [(x - this.offset.x) / this.pxPerPicture.x, (y - this.offset.y) / this.pxPerPicture.y];
   }

@@ -1,7 +1,7 @@
 """agent.detection.rule_trust: the least pixels per metre of lines and zones, and their words."""
 
 from agent.base.health_model import AreaDensity
-from agent.detection.rule_trust import area_densities, iter_weak_areas
+from agent.detection.rule_trust import area_densities, iter_low_density_areas
 from agent.detection.scene import Scene, SceneLine, Zone
 from agent.faults.diagnosis import describe_density
 from drivers.media import Point
@@ -32,7 +32,7 @@ def test_a_line_is_as_good_as_its_far_end() -> None:
 
 def test_a_zone_that_reaches_the_sky_has_no_pixels_there() -> None:
     corners = (Point(0.2, 0.9), Point(0.8, 0.9), Point(0.8, 0.05))
-    (zone,) = iter_weak_areas(scene(Zone(name="all", polygon=corners)), *SIZE_PX)
+    (zone,) = iter_low_density_areas(scene(Zone(name="all", polygon=corners)), *SIZE_PX)
     assert zone.px_per_m == 0
     assert zone.needed_px_per_m == {
         **dict.fromkeys(("person", "bicycle", "motorcycle"), 60),

@@ -129,13 +129,13 @@ def test_lines_on_too_few_pixels_are_marked_in_the_words_of_the_check(
     assert px_per_m < 60
     words = f"line 'far': {px_per_m} pixels per metre; needed: "
     assert editor.findings() in ([f"{words}60 for person"], [f"{words}30 for car; 60 for person"])
-    assert "far: " in editor.find(".ground-sparse").text
+    assert "far: " in editor.find(".ground-low-density").text
     assert "⚠ far" in editor.find("svg.picture").text
     size = editor.find_all("#panel-ground input[type=number]")[-2]
     size.clear()
     size.send_keys("16000" + Keys.TAB)
     editor.settle()
-    assert editor.find_all(".ground-sparse li") == []
+    assert editor.find_all(".ground-low-density li") == []
 
 
 def test_the_map_has_the_levels_of_the_standard(editor: EditorPage) -> None:

@@ -84,7 +84,7 @@ def find_drifts(
     recorded_planes: Mapping[str, Plane],
     current_planes: Mapping[str, Plane],
 ) -> Iterator[ConfigurationDrift]:
-    """Yield all differences; `before` and `after` are the cameras' pictures."""
+    """Yield all differences; the planes are the cameras' pictures."""
     recorded_cameras = {camera.name: camera for camera in recorded.cameras}
     for name in sorted(recorded_cameras.keys() - {camera.name for camera in current.cameras}):
         yield ConfigurationDrift(kind="camera", subject=name, message=Message("removed"))

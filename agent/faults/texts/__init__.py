@@ -5,13 +5,14 @@ For the runbook, the console and `vigie faults`; the running agent does not load
 
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
 from agent.faults.registry import FAULTS, FaultCode, Severity
 
 Language = Literal["en", "fr", "ar"]
+LANGUAGES: tuple[Language, ...] = get_args(Language)
 
 TEXTS_DIR = Path(__file__).parent
 

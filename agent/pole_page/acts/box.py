@@ -12,9 +12,10 @@ from agent.base.message import Message, Text
 from agent.console.acts import faults, link, status
 from agent.console.check_result import CheckResult
 from agent.console.checks import CHECKS, LINK_CHECKS, Check, run_check
-from agent.console.context import LANGUAGES, ConsoleContext
+from agent.console.context import ConsoleContext
 from agent.console.errors import ConsoleError
 from agent.diagnostics.support_bundle.builder import format_result, make_bundle
+from agent.faults.texts import LANGUAGES
 from agent.health.reboot_request import request_reboot
 from agent.pole_page.act import Act, ActCall, Download, Lines, NoArgs
 

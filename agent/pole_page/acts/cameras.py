@@ -2,9 +2,7 @@
 
 from typing import Annotated, Literal
 
-import cv2
 import msgspec
-import numpy as np
 
 from agent.base.message import Message, Text
 from agent.capture.jpeg import brighten_jpeg, encode_jpeg
@@ -138,9 +136,8 @@ def read_reference_picture(call: ActCall, args: CameraArgs) -> Picture:
     call.state.live.open(call.context, args.camera)
     reference = read_reference(call.context, args.camera)
     height_px, width_px = reference.plane.shape
-    image = np.asarray(cv2.cvtColor(reference.plane, cv2.COLOR_GRAY2BGR), np.uint8)
     return Picture(
-        encode_jpeg(image, SNAPSHOT_MAX_BYTES),
+        encode_jpeg(reference.plane, SNAPSHOT_MAX_BYTES),
         ReferenceValue(
             camera=args.camera,
             time=reference.certificate.created_time,

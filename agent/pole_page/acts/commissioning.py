@@ -2,9 +2,7 @@
 
 from typing import Annotated
 
-import cv2
 import msgspec
-import numpy as np
 
 from agent.base.message import Message, Text
 from agent.capture.jpeg import encode_jpeg
@@ -159,8 +157,7 @@ def begin(call: ActCall, _args: NoArgs) -> ItemList:
 def read_picture(call: ActCall, args: ItemPictureArgs) -> Picture:
     """Return the inspected picture of an item."""
     plane = _require(call).picture(args.camera, args.item)
-    image = np.asarray(cv2.cvtColor(plane, cv2.COLOR_GRAY2BGR), np.uint8)
-    return Picture(encode_jpeg(image, SNAPSHOT_MAX_BYTES), InspectedPicture(args.camera))
+    return Picture(encode_jpeg(plane, SNAPSHOT_MAX_BYTES), InspectedPicture(args.camera))
 
 
 def add_photo(call: ActCall, args: PhotoArgs) -> PhotoValue:
