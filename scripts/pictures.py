@@ -15,8 +15,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +36,13 @@ from centre.replay import ReplayRequest, replay
 from centre.scene_page import write_scene_page
 from centre.store import CentreStore
 from scripts.editor_pictures import take_views
+from scripts.pole_pictures import take_phones
 from scripts.terminal_window import TerminalWindow
 from tests.scene_editor.browser import PHONE_PX, EditorPage
 from tests.vectors.browser import VerifierPage
 from tests.vectors.street import StreetBox
 from tests.vectors.workbench import Workbench
 from tests.whole.drawn_clip import write_street_clip
-from tests.whole.pole_phone import PolePhone
-from tests.whole.pole_street import VIEWS, PoleStreet, choose_camera, choose_language
 from tests.whole.report.broker import Mosquitto
 from tests.whole.rig import AgentBox, RunningCentre
 from tests.whole.technician import LOGGED_OUT_PROMPT, ConsoleTechnician, write_console_secret
@@ -61,8 +60,6 @@ BLACK, MAX_BLACK_RATIO = 16, 0.01
 CONSOLE_PROMPT = b"casa-0001> "
 READ_BYTES = 4096
 MASK = "[[mask]]\npolygon = [[0.02, 0.05], [0.3, 0.05], [0.3, 0.45], [0.02, 0.45]]\n"
-YARD = r'driver = "replay"\noptions = .*'
-NO_YARD = 'driver = "v4l2"\noptions = { device = "/dev/v4l/by-id/yard" }'
 DARK = """
 [[camera]]
 name = "yard"
@@ -267,70 +264,9 @@ def take_verify(folder: Path) -> None:
 
 
 def take_pole(folder: Path) -> None:
-    """The page at the pole of a box whose yard's camera is gone, on phones side by side."""
-    street = PoleStreet(folder)
-    with closing(street):
-        street.box.kill()
-        toml = street.box.folder / "vigie.toml"
-        toml.write_text(re.sub(YARD, NO_YARD, toml.read_text()))
-        street.box.start()
-        phone = street.log_in()
-        phone.wait_for_text("CAM-01", ".problems")
-        _write_jpeg("pole-page.jpg", _side_by_side(*_photograph_work(phone)))
-        _write_jpeg("pole-install.jpg", _side_by_side(*_photograph_leave(phone)))
-
-
-def _photograph_work(phone: PolePhone) -> Iterator[bytes]:
-    """Yield the views of the picture, the scene and the checks."""
-    phone.tap("Level")
-    phone.wait_for_pictures()
-    yield phone.screenshot()
-    phone.show_view("Scene")
-    phone.wait_for_text("zebra", ".scene-editor")
-    phone.wait(
-        lambda: phone.run("return document.querySelector('.picture image').href.baseVal"), ""
-    )
-    phone.run("document.querySelector('.scene-editor').scrollIntoView()")
-    yield phone.screenshot()
-    phone.show_view("Checks")
-    phone.tap("Run all checks")
-    phone.wait_for_text("Checks that failed", "main")
-    phone.run("document.querySelector('[data-number=\"6\"]').scrollIntoView({ block: 'center' })")
-    yield phone.screenshot()
-
-
-def _photograph_leave(phone: PolePhone) -> Iterator[bytes]:
-    """Yield the commissioning, the box in French, and the picture in Arabic and in the dark."""
-    phone.show_view("Install")
-    phone.tap("Begin")
-    phone.wait_for_text("Notes for the certificate")
-    phone.wait(lambda: phone.select_all(".inspected img:not([hidden])"), "inspected picture")
-    phone.run("document.querySelector('main h2').scrollIntoView()")
-    yield phone.screenshot()
-    choose_language(phone, "fr")
-    phone.wait(lambda: "…" not in phone.text("main"), "end of the work")
-    phone.wait_for_text("CAM-01 caméra inaccessible", ".problems")
-    phone.run("document.querySelector('main section').scrollIntoView()")
-    yield phone.screenshot()
-    phone.prefer(prefers_color_scheme="dark")
-    choose_language(phone, "ar")
-    phone.show_view(VIEWS["ar"][0])
-    choose_camera(phone, "mast")
-    phone.wait_for_text("CAM-01 تعذر", ".problems")
-    phone.wait_for_pictures()
-    yield phone.screenshot()
-
-
-def _side_by_side(*screenshots: bytes) -> npt.NDArray[Any]:
-    """Join screenshots of one height, with white between them."""
-    pictures = [
-        np.asarray(cv2.imdecode(np.frombuffer(shot, np.uint8), cv2.IMREAD_COLOR))
-        for shot in screenshots
-    ]
-    height_px, width_px = pictures[0].shape[:2]
-    gap_px = (MAX_WIDTH_PX - width_px * len(pictures)) // (len(pictures) - 1)
-    gap = np.full((height_px, gap_px, 3), 255, np.uint8)
-    return np.hstack([part for picture in pictures for part in (picture, gap)][:-1])
+    """The page at the pole, on phones side by side."""
+    for name, picture in take_phones(folder, MAX_WIDTH_PX):
+        _write_jpeg(name, picture)
 
 
 def _start_broker(folder: Path, stack: ExitStack) -> Mosquitto:
