@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from agent.faults.texts import LANGUAGES
 from agent.scene_editor import assemble
 from agent.scene_editor.assemble import (
-    LANGUAGES,
     AssemblyError,
     EditorPicture,
     SceneText,
