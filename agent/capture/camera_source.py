@@ -39,7 +39,7 @@ class CameraSource(msgspec.Struct, frozen=True, kw_only=True):
     camera on a head, by preset, and None for a fixed camera. With a `scene_error` the camera is not
     opened, because its masks are not known. `open_feed` subscribes to the camera's own events, and
     is None if the configuration wants none. `frame_size_px` is the width and height of the frames for detection, None if
-    only the stream itself tells them.
+    only the stream itself states it.
     """
 
     config: CameraConfig
