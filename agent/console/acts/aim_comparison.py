@@ -14,7 +14,7 @@ from agent.base.message import Message, Text
 from agent.base.signed_manifest import BadManifest
 from agent.capture import camera_source
 from agent.capture.lens_aim import LensAim
-from agent.console.acts.aiming import preset_of
+from agent.console.acts.aiming import head_of, preset_of
 from agent.console.camera_preview import CameraPreview
 from agent.console.context import ConsoleContext
 from agent.console.errors import ConsoleError
@@ -163,8 +163,7 @@ def _correction_deg(
     context: ConsoleContext, camera: str, shift: ViewShift | None
 ) -> tuple[float | None, float | None]:
     """Return the turns to the right and up that undo a shift, or None without a field of view."""
-    heads = () if context.config is None else context.config.head
-    head = next((head for head in heads if head.camera == camera), None)
+    head = head_of(context, camera)
     if shift is None or head is None or head.fov_deg is None:
         return None, None
     report = context.live_report()

@@ -12,6 +12,7 @@ from agent.base.message import Message, Text, join_phrases
 from agent.capture import focus_search
 from agent.capture.focus_search import FocusSearch
 from agent.capture.lens_aim import LensAim
+from agent.config.heads import HeadConfig
 from agent.console.camera_preview import PreviewPicture
 from agent.console.context import ConsoleContext
 from agent.ptz.motion.field_of_view import Direction, direction_to_point
@@ -137,14 +138,15 @@ def preset_of(context: ConsoleContext, camera: str) -> str | None:
     """Return the preset at which a camera's head rests, or None."""
     report = context.live_report()
     heads = () if report is None else report.heads
-    head_name = head_of(context, camera)
+    config = head_of(context, camera)
+    head_name = None if config is None else config.name
     return next((head.preset for head in heads if head.name == head_name), None)
 
 
-def head_of(context: ConsoleContext, camera: str) -> str | None:
+def head_of(context: ConsoleContext, camera: str) -> HeadConfig | None:
     """Return the head that a camera is mounted on, or None."""
     heads = () if context.config is None else context.config.head
-    return next((head.name for head in heads if head.camera == camera), None)
+    return next((head for head in heads if head.camera == camera), None)
 
 
 def focus_verdict(search: FocusSearch) -> Message:
@@ -255,8 +257,7 @@ def _ground_horizon(context: ConsoleContext, camera: str) -> Horizon | None:
 def _head_horizon(
     context: ConsoleContext, camera: str, level: LevelReading, aspect: float
 ) -> Horizon:
-    heads = () if context.config is None else context.config.head
-    config = next((head for head in heads if head.camera == camera), None)
+    config = head_of(context, camera)
     if config is None:
         return _unknown_horizon(Message("unknown: the camera has no head that reports its tilt"))
     if config.fov_deg is None:
