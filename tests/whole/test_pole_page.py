@@ -355,4 +355,4 @@ def test_the_page_ends_with_the_session_at_the_console(
     street: PoleStreet, phone: PolePhone
 ) -> None:
     street.page.switch.turn_off()
-    assert phone.wait_for_text("The box does not answer", ".lacks").strip().count("\n") == 0
+    assert phone.wait_for_text("The box does not answer", ".problems").strip().count("\n") == 0
