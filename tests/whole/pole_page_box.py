@@ -69,7 +69,7 @@ class PageUnit:
 
     def _run(self) -> None:
         while True:
-            ready, _, _ = select.select((self._listener, self._stop_read), (), ())
+            ready, _, _ = select.select((self._listener.fileno(), self._stop_read), (), ())
             if self._stop_read in ready:
                 return
             fd = self._listener.fileno()
