@@ -105,7 +105,7 @@ def test_a_large_picture_and_later_messages_are_sent_in_one_connection(
             return box.outbox.depth == 0
 
         with box:
-            wait_until(all_has_left, 2 * alone_s)
+            wait_until(all_has_left, 5 * alone_s)
             assert (pictures(centre), centre.event_numbers()) == (1, [1, 2, 3])
             assert {birth.session for birth in centre.births()} == {1}
             # NET-03 neither: the centre had nothing to acknowledge while the picture was on its way.
