@@ -24,7 +24,7 @@ from agent.recording.export.clip import ClipSource, write_clip
 from agent.recording.open_segment import OpenSegment
 from agent.recording.segment_name import SegmentName
 from bench.cpu import Work, cpu_s, one_core, run_in_turns
-from bench.record import write_looped_video, write_short_video
+from bench.recorded_video import write_looped_video, write_short_video
 from bench.table import Row
 from drivers.av_stream import open_video_source, to_media_packet
 

@@ -20,12 +20,10 @@ import tempfile
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from fractions import Fraction
 from pathlib import Path
 
 import av
 import av.video.stream
-import numpy as np
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from agent.base.clock import ClockTrust, boot_id
@@ -41,14 +39,19 @@ from agent.recording.retention.hold_store import HoldStore
 from agent.recording.retention.retention_stage import RetentionStage
 from agent.runtime.queues import PacketQueue
 from bench.cpu import TurnTimes, Work, cpu_s, one_core, run_in_turns
+from bench.recorded_video import (
+    FPS,
+    LOOPS,
+    VIDEO_S,
+    count_packets,
+    video_bytes,
+    write_looped_video,
+    write_short_video,
+)
 from bench.table import Row
 from drivers.av_stream import VideoPacket, open_video_source, to_media_packet
 
-FPS = 25
-VIDEO_S = 25
-LOOPS = 10
 TURNS = 5
-BIT_RATE = 4_000_000
 SEGMENT_S = 10
 LONG_FLUSH_S = 60.0
 """Longer than a segment: its bytes are synced once, at its end."""
@@ -90,34 +93,6 @@ class NeverStopping(threading.Event):
     def wait(self, timeout: float | None = None) -> bool:
         """Return False at once."""
         return False
-
-
-def write_short_video(path: Path) -> None:
-    """Make a video with packets as large as a camera's."""
-    rng = np.random.default_rng(1)
-    noise = rng.integers(90, 130, (1080 + 64, 1920 + 64), np.uint8)
-    with av.open(str(path), "w") as out:
-        options = {"preset": "ultrafast", "sc_threshold": "0", "bf": "0", "threads": "1"}
-        stream = out.add_stream("libx264", rate=FPS, options=options)
-        stream.width, stream.height, stream.pix_fmt = 1920, 1080, "yuv420p"
-        stream.codec_context.gop_size = FPS
-        stream.bit_rate = BIT_RATE
-        for index in range(VIDEO_S * FPS):
-            at = index * 7 % 64
-            gray = np.ascontiguousarray(noise[at : at + 1080, at : at + 1920])
-            frame = av.VideoFrame.from_ndarray(gray, "gray").reformat(format="yuv420p")
-            frame.pts, frame.time_base = index, Fraction(1, FPS)
-            out.mux(stream.encode(frame))
-        out.mux(stream.encode(None))
-
-
-def count_packets(video: Path) -> int:
-    """Read the packets, and nothing else."""
-    count = 0
-    with av.open(str(video)) as source:
-        for packet in source.demux(video=0):
-            count += packet.size > 0
-    return count
 
 
 def stream_copy(video: Path, folder: Path) -> None:
@@ -367,28 +342,6 @@ def sealer_for_one() -> Sealer | None:
     return Sealer.from_config(
         [centre], box="bench", camera="bench", key_ring=KeyRing(KEY_RING_CAPACITY)
     )
-
-
-def write_looped_video(short: Path, video: Path) -> None:
-    """Concatenate the video several times into one file, as a long stream."""
-    with av.open(str(video), "w") as out:
-        with av.open(str(short)) as source:
-            stream = out.add_stream_from_template(source.streams.video[0])
-        for loop in range(LOOPS):
-            with av.open(str(short)) as source:
-                for packet in source.demux(video=0):
-                    if packet.size and packet.pts is not None and packet.dts is not None:
-                        shift = int(loop * VIDEO_S / packet.time_base)
-                        packet.pts += shift
-                        packet.dts += shift
-                        packet.stream = stream
-                        out.mux(packet)
-
-
-def video_bytes(video: Path) -> int:
-    """Return the bytes of the packets alone."""
-    with av.open(str(video)) as source:
-        return sum(packet.size for packet in source.demux(video=0))
 
 
 def make_row(name: str, value: float, unit: str, target: str, note: str) -> Row:

@@ -31,7 +31,7 @@ HEAD_TIMEOUT_S = 10.0
 KEEP_ALIVE_S = 30.0
 WRITE_BUFFER_BYTES = 65_536
 READ_STALL_S = 20.0
-"""A peer that has read nothing of what waits for it for so long is dropped."""
+"""A peer that has read nothing for this time, while bytes wait for it, is dropped."""
 ACCEPT_RETRY_S = 1.0
 
 

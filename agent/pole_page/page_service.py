@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 LISTENER_FD = 3
 """The socket that systemd passes, sd_listen_fds(3)."""
 IDLE_TIMEOUT_S = 60.0
-"""The process ends if no connection comes for so long; systemd starts it again with the next one."""
+"""Without a connection for this time the process ends; systemd starts it again with the next one."""
 REQUEST_TIMEOUT_S = 5.0
 
 _START_DECODER = JsonDecoder(PageStart)

@@ -32,7 +32,7 @@ print(switch.turn_on(
 ), flush=True)
 sys.stdin.read()
 """
-"""What `page on` does, and then a session that waits."""
+"""The console turns the page on, and its session waits."""
 PHONE = f"""
 import http.client, json, ssl, sys
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

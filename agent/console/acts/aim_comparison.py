@@ -47,6 +47,13 @@ class Reference(msgspec.Struct, frozen=True):
     plane: Plane
 
 
+class CertificateInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """The as-installed certificate that a view is compared with."""
+
+    time: str
+    technician: str
+
+
 class AimComparison(msgspec.Struct, frozen=True, kw_only=True):
     """A camera's view now and then. `kind` and `is_good` are those of `vigie commission --compare`.
 
@@ -56,8 +63,7 @@ class AimComparison(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     camera: str
-    certificate_time: str
-    technician: str
+    certificate: CertificateInfo
     kind: DriftKind | None
     is_good: bool | None
     shift_x: float | None
@@ -132,8 +138,9 @@ def compare_aim(context: ConsoleContext, camera: str, preview: CameraPreview) ->
     roll_deg = None if then_deg is None or now_deg is None else round(now_deg - then_deg, 1)
     return AimComparison(
         camera=camera,
-        certificate_time=reference.certificate.created_time,
-        technician=reference.certificate.technician,
+        certificate=CertificateInfo(
+            time=reference.certificate.created_time, technician=reference.certificate.technician
+        ),
         kind=None if drift is None else drift.kind,
         is_good=True if drift is None else None if drift.kind in INFORMATIONAL_KINDS else False,
         shift_x=None if shift is None else round(shift.x, 4),

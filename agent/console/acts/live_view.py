@@ -13,7 +13,7 @@ from agent.console.context import ConsoleContext
 from agent.console.errors import AgentDown, ConsoleError
 
 IDLE_NS = 10_000_000_000
-"""A preview that is not used for so long is closed; the next picture is another view, with its own receipt."""
+"""A preview that is unused for this time is closed; the next picture is another view, with its own receipt."""
 
 
 class LivePicture(msgspec.Struct, frozen=True):

@@ -283,8 +283,8 @@ def _print_aim(
     terminal.print(
         Message(
             "commissioned {time} by {name}",
-            time=comparison.certificate_time,
-            name=comparison.technician,
+            time=comparison.certificate.time,
+            name=comparison.certificate.technician,
         ),
         *comparison.lines,
     )

@@ -8,7 +8,7 @@ from agent.base.message import Message, Text
 from agent.capture.jpeg import brighten_jpeg, encode_jpeg
 from agent.capture.snapshot_command import MIN_JPEG_BYTES, SNAPSHOT_MAX_BYTES
 from agent.config.names import Name
-from agent.console.acts.aim_comparison import compare_aim, read_reference
+from agent.console.acts.aim_comparison import AimComparison, compare_aim, read_reference
 from agent.console.acts.aiming import (
     CameraReading,
     FocusReading,
@@ -17,7 +17,6 @@ from agent.console.acts.aiming import (
     LightReading,
 )
 from agent.console.errors import ConsoleError
-from agent.diagnostics.commissioning.drift import DriftKind
 from agent.pole_page.act import Act, ActCall, Done, Picture
 
 PICTURE_TIMEOUT_S = 10.0
@@ -62,28 +61,6 @@ class PictureValue(msgspec.Struct, frozen=True, kw_only=True):
     preset: str | None
 
 
-class CertificateInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """The as-installed certificate that a view is compared with."""
-
-    time: str
-    technician: str
-
-
-class AimValue(msgspec.Struct, frozen=True, kw_only=True):
-    """A view compared with the newest certificate, see `AimComparison`."""
-
-    camera: str
-    certificate: CertificateInfo
-    kind: DriftKind | None
-    is_good: bool | None
-    shift_x: float | None
-    shift_y: float | None
-    pan_deg: float | None
-    tilt_deg: float | None
-    roll_deg: float | None
-    lines: tuple[Text, ...]
-
-
 class ReferenceValue(msgspec.Struct, frozen=True, kw_only=True):
     """The camera's picture in the newest certificate."""
 
@@ -112,22 +89,10 @@ def restart_focus(call: ActCall, args: CameraArgs) -> Done:
     return Done()
 
 
-def compare(call: ActCall, args: CameraArgs) -> AimValue:
+def compare(call: ActCall, args: CameraArgs) -> AimComparison:
     """Compare the view with the newest certificate."""
     preview = call.state.live.open(call.context, args.camera)
-    found = compare_aim(call.context, args.camera, preview)
-    return AimValue(
-        camera=found.camera,
-        certificate=CertificateInfo(time=found.certificate_time, technician=found.technician),
-        kind=found.kind,
-        is_good=found.is_good,
-        shift_x=found.shift_x,
-        shift_y=found.shift_y,
-        pan_deg=found.pan_deg,
-        tilt_deg=found.tilt_deg,
-        roll_deg=found.roll_deg,
-        lines=found.lines,
-    )
+    return compare_aim(call.context, args.camera, preview)
 
 
 def read_reference_picture(call: ActCall, args: CameraArgs) -> Picture:
