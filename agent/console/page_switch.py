@@ -34,8 +34,8 @@ from agent.console.page_wire import (
 )
 from agent.faults.texts import Language
 
-ANSWER_TIMEOUT_S = 30.0
-"""On a slow board a unit and a child take seconds to start."""
+ANSWER_TIMEOUT_S = 120.0
+"""On a slow board a unit and a child take seconds to start, on one with all processors busy more than 30."""
 ACT_SERVER_STOP_S = 5.0
 ACT_SERVER_MODULE = "agent.pole_page.act_server"
 _READ_BYTES = 65_536

@@ -28,8 +28,9 @@ Blocks = npt.NDArray[np.float32]
 
 CAMERA = "north"
 WIDTH_PX, HEIGHT_PX, FPS = 320, 180, 5
-STREET_S = 300
-"""As much of the street as is drawn here to compare with. No test videos for longer after a start."""
+STREET_S = 900
+"""As much of the street as is drawn here to compare with. On a busy machine the camera runs for 7 minutes before
+a test begins."""
 CAMERA_TEXT = f"""
 [[camera]]
 name = "{CAMERA}"

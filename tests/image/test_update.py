@@ -114,7 +114,7 @@ UNFIT: dict[str, Callable[[BundleFactory, BuiltImage], tuple[Path | None, Path]]
 }
 
 
-@pytest.mark.parametrize("what", cases(UNFIT, ["its kernel is none", "its agent never runs"]))
+@pytest.mark.parametrize("what", cases(UNFIT, ["its kernel is none"]))
 def test_a_bad_update_is_rolled_back_and_reported(
     what: str, guest: Guest, kitchen: BundleFactory, built: BuiltImage, world: OutsideWorld
 ) -> None:
