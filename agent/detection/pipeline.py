@@ -5,20 +5,21 @@ detector finds road users in them, and the tracker links these over frames.
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from typing import Annotated, Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated
 
 import cv2
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from agent.base.model import BoundingBox, Detection, FrameResult
+from agent.base.model import BoundingBox, Detection, FrameResult, Label
 from agent.detection import crop_planner, headlights, image
 from agent.detection.crop_planner import CropCandidate
+from agent.detection.detector import Detector, SearchedRegion
 from agent.detection.geometry import covered_ratio
 from agent.detection.image import Region
-from agent.detection.model_card import ModelCard
+from agent.detection.model_card import LabelThresholds
 from agent.detection.motion_gate import MotionGate, MotionResult
 from agent.detection.nms import merge_detections
 from agent.detection.optical_flow import FlowShift, track_boxes
@@ -58,13 +59,20 @@ class PipelineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     gate_width_px: Annotated[int, msgspec.Meta(ge=80, le=1280)] = 320
 
 
-class ObjectDetector(Protocol):
-    """A detector of road users, such as `agent.detection.tflite.TfliteDetector`."""
+class _ThresholdsInForce(Mapping[Label, LabelThresholds]):
+    """The thresholds of the model that a detector uses now: a fallback changes it."""
 
-    card: ModelCard
+    def __init__(self, detector: Detector) -> None:
+        self._detector = detector
 
-    def detect(self, rgb: npt.NDArray[np.uint8], /) -> tuple[Detection, ...]:
-        """Return the detections in a picture, in 0..1 of it."""
+    def __getitem__(self, label: Label) -> LabelThresholds:
+        return self._detector.card.thresholds[label]
+
+    def __iter__(self) -> Iterator[Label]:
+        return iter(self._detector.card.thresholds)
+
+    def __len__(self) -> int:
+        return len(self._detector.card.thresholds)
 
 
 class DetectionPipeline:
@@ -72,7 +80,7 @@ class DetectionPipeline:
 
     def __init__(
         self,
-        detector: ObjectDetector | None,
+        detector: Detector | None,
         settings: PipelineSettings = PipelineSettings(),  # noqa: B008 - frozen
         excluded_polygons: Sequence[Sequence[Point]] = (),
         track_ids: Iterator[int] | None = None,
@@ -84,7 +92,7 @@ class DetectionPipeline:
         self._ignored_mask: npt.NDArray[np.bool_] | None = None
         self._gate: MotionGate | None = None
         self._gate_shape: tuple[int, ...] = ()
-        self._tracker = ObjectTracker(detector.card.thresholds, track_ids) if detector else None
+        self._tracker = ObjectTracker(_ThresholdsInForce(detector), track_ids) if detector else None
         self._inference_budget = 1.0
         self._last_frame_ns: int | None = None
         self._previous_luma: Plane | None = None
@@ -104,10 +112,14 @@ class DetectionPipeline:
         if self._tracker is None or self._detector is None:
             return _frame_result(frame, gate_luma, motion)
         self._predict_tracks(gate_luma, motion, frame.t_ns)
-        regions = self._plan_regions(frame, motion, self._tracker.live_tracks)
+        searched = self._detector.search(
+            frame, self._plan_regions(frame, motion, self._tracker.live_tracks)
+        )
+        regions = tuple(one.region for one in searched)
         detections: list[Detection] = []
-        for region in regions:
-            detections.extend(self._detect_in(frame, region, self._detector))
+        for one in searched:
+            self._mark_searched(one.region, frame)
+            detections.extend(self._keep_in_frame(frame, one, self._detector))
         boxes = [track.box for track in self._tracker.live_tracks]
         visibility = crop_planner.visibility(boxes, regions, frame.width_px, frame.height_px)
         merged = merge_detections(detections)
@@ -175,8 +187,6 @@ class DetectionPipeline:
                 max_crops,
                 _MIN_CROP_VALUE,
             )
-        for region in chosen:
-            self._mark_searched(region, frame)
         self._inference_budget -= len(chosen)
         return chosen
 
@@ -219,12 +229,13 @@ class DetectionPipeline:
             found.append(CropCandidate(part, min(_MAX_OVERDUE_RATIO, overdue) * _size_weight(part)))
         return found
 
-    def _detect_in(self, frame: Frame, region: Region, detector: ObjectDetector) -> list[Detection]:
-        """Return the detections in a region, in 0..1 of the frame, without cut and masked ones."""
-        size = (detector.card.input.width_px, detector.card.input.height_px)
-        width, height = frame.width_px, frame.height_px
+    def _keep_in_frame(
+        self, frame: Frame, searched: SearchedRegion, detector: Detector
+    ) -> list[Detection]:
+        """Return the detections of a region, in 0..1 of the frame, without cut and masked ones."""
+        region, width, height = searched.region, frame.width_px, frame.height_px
         found: list[Detection] = []
-        for detection in detector.detect(image.crop_rgb(frame, region, size)):
+        for detection in searched.detections:
             box = detection.box
             if detection.score < detector.card.thresholds[detection.label].keep_track:
                 continue

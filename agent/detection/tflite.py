@@ -6,6 +6,7 @@ thread costs more CPU for the same picture, so there is one.
 """
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -14,8 +15,10 @@ import numpy.typing as npt
 
 from agent.base.model import Detection
 from agent.detection.decoders import DECODERS
-from agent.detection.image import Rgb
+from agent.detection.detector import SearchedRegion
+from agent.detection.image import Region, Rgb, crop_rgb
 from agent.detection.model_card import ModelCard, ModelRefused, load_card, read_verified_model
+from drivers.media import Frame
 
 try:
     from ai_edge_litert.interpreter import Interpreter
@@ -65,6 +68,13 @@ class TfliteDetector:
     def input_size_px(self) -> tuple[int, int]:
         """Width and height of the model's input."""
         return self.card.input.width_px, self.card.input.height_px
+
+    def search(self, frame: Frame, regions: Sequence[Region]) -> tuple[SearchedRegion, ...]:
+        """Search the regions of a frame."""
+        return tuple(
+            SearchedRegion(region, self.detect(crop_rgb(frame, region, self.input_size_px)))
+            for region in regions
+        )
 
     def detect(self, rgb: Rgb) -> tuple[Detection, ...]:
         """Return the detections in a picture of any size, in 0..1 of it.

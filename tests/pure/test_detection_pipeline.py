@@ -1,11 +1,13 @@
 """agent.detection.pipeline: from frame to tracks, with a detector that knows the truth."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from agent.base.model import BoundingBox, Detection, FrameResult
+from agent.detection.detector import SearchedRegion
+from agent.detection.image import Region, crop_rgb
 from agent.detection.model_card import load_card
 from agent.detection.pipeline import DetectionPipeline, PipelineSettings
 from agent.detection.tflite import open_detector
@@ -21,10 +23,15 @@ class BrightCars:
 
     def __init__(self) -> None:
         self.card = CARD
-        self.passes = 0
+        self.inference_count = 0
+        self.cpu_ns = 0
 
-    def detect(self, rgb: npt.NDArray[np.uint8], /) -> tuple[Detection, ...]:
-        self.passes += 1
+    def search(self, frame: Frame, regions: Sequence[Region]) -> tuple[SearchedRegion, ...]:
+        size = (CARD.input.width_px, CARD.input.height_px)
+        return tuple(SearchedRegion(r, self._detect(crop_rgb(frame, r, size))) for r in regions)
+
+    def _detect(self, rgb: npt.NDArray[np.uint8]) -> tuple[Detection, ...]:
+        self.inference_count += 1
         bright = rgb.min(axis=2) > 200
         rows, columns = np.nonzero(bright)
         if len(rows) < 12:
@@ -70,14 +77,16 @@ def test_a_car_that_drives_through_is_one_track_near_its_position() -> None:
 def test_a_still_picture_gets_survey_crops_only() -> None:
     detector = BrightCars()
     sights = _watch(DetectionPipeline(detector), (_frame(seq) for seq in range(101)))
-    assert detector.passes == sum(s.inference_count for s in sights) == 6  # at 0 s, then every 2 s
+    assert (
+        detector.inference_count == sum(s.inference_count for s in sights) == 6
+    )  # at 0 s, then every 2 s
     assert all(s.moving_ratio == 0 for s in sights)
 
 
 def test_a_parked_car_stays_tracked_without_inference_on_each_frame() -> None:
     detector = BrightCars()
     sights = _watch(DetectionPipeline(detector), (_frame(seq, 300) for seq in range(150)))
-    assert detector.passes <= 12  # three to know it, then every 2 s
+    assert detector.inference_count <= 12  # three to know it, then every 2 s
     assert {t.id for s in sights[60:] for t in s.tracks} == {1}
     assert all(len(s.tracks) == 1 for s in sights[60:])
 

@@ -1,11 +1,14 @@
 """agent.detection.headlights."""
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 import pytest
 
-from agent.base.model import Detection
 from agent.detection import headlights
+from agent.detection.detector import SearchedRegion
+from agent.detection.image import Region
 from agent.detection.model_card import load_card
 from agent.detection.pipeline import DetectionPipeline
 from drivers.media import Frame, Plane
@@ -60,10 +63,12 @@ def test_night_is_a_dark_picture_without_bright_areas_for_a_while() -> None:
 
 class _Blind:
     card = load_card("ssdlite_mobilenet_v2")
+    inference_count = 0
+    cpu_ns = 0
 
-    def detect(self, _rgb: object, /) -> tuple[Detection, ...]:
+    def search(self, _frame: Frame, regions: Sequence[Region]) -> tuple[SearchedRegion, ...]:
         """Nothing: no detector knows headlights."""
-        return ()
+        return tuple(SearchedRegion(region, ()) for region in regions)
 
 
 def _seen(step_px: int) -> set[str]:
