@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import NoReturn
 
 from agent.base.errors import UserError
-from agent.base.signed_manifest import decode_public_key
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -33,27 +32,6 @@ def add_config(parser: argparse.ArgumentParser, *, required: bool = True) -> Non
 def add_json(parser: argparse._ActionsContainer) -> None:
     """Add the output for machines."""
     parser.add_argument("--json", action="store_true", help="one line of JSON, for machines")
-
-
-def add_public_key(parser: argparse.ArgumentParser) -> None:
-    """Add the key that the centre knows a box by."""
-    parser.add_argument(
-        "--public-key",
-        metavar="KEY",
-        type=_parse_public_key,
-        help="the box's key as the centre knows it, base64",
-    )
-
-
-def _parse_public_key(text: str) -> str:
-    """Return the key. Raises UserError: a mistyped key must not read as a broken signature."""
-    try:
-        decode_public_key(text)
-    except ValueError as error:
-        raise UserError(
-            f"--public-key {text!r}: not a public key; allowed: the base64 of 32 bytes, 44 characters"
-        ) from error
-    return text
 
 
 def sudo_user() -> str | None:

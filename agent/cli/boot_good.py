@@ -8,7 +8,6 @@ from pathlib import Path
 
 from agent.base.clock import SystemClock
 from agent.cli.arguments import add_config, number_parser
-from agent.cli.commands import Commands
 from agent.config import configuration
 from agent.config.recording import FOOTAGE_DIR
 from agent.health import box_check, health_file
@@ -19,14 +18,12 @@ from agent.update.errors import UpdateError
 MAX_WAIT_S = 86_400.0
 
 
-def add_parser(commands: Commands) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "boot-good",
-        help="wait until cameras, footage and broker work, then mark the update good",
-        description="Waits until the running agent receives frames from every open camera, records "
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.description = (
+        "Waits until the running agent receives frames from every open camera, records "
         "them and is connected to the broker. Then marks the system good, if it was installed by "
-        "RAUC. Exit code 1: not good within the time, nothing was marked.",
+        "RAUC. Exit code 1: not good within the time, nothing was marked."
     )
     add_config(parser)
     parser.add_argument(

@@ -8,22 +8,20 @@ import msgspec
 
 from agent.base.clock import SystemClock
 from agent.base.errors import UserError
-from agent.cli.arguments import add_config, add_json, add_public_key
-from agent.cli.commands import Commands
+from agent.cli.arguments import add_config, add_json
 from agent.cli.output import COMPARE_KEY_HINT, print_json
+from agent.cli.public_key_argument import add_public_key
 from agent.diagnostics.support_bundle import builder
 from agent.diagnostics.support_bundle.archive_format import SupportBundleVerification
 from agent.diagnostics.support_bundle.archive_format import verify as verify_bundle
 
 
-def add_parser(commands: Commands) -> None:
-    """Add the command and its subcommand."""
-    parser = commands.add_parser(
-        "bundle",
-        help="write a signed support bundle of this box, without secrets",
-        description="Writes configuration without secrets, health, faults, flight recorder, journal, "
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments and the subcommand."""
+    parser.description = (
+        "Writes configuration without secrets, health, faults, flight recorder, journal, "
         "receipts, disk, network and self-test into one signed file. It contains no footage, and "
-        "needs no running agent. Exit code 1: it was written, without a readable configuration.",
+        "needs no running agent. Exit code 1: it was written, without a readable configuration."
     )
     subcommands = parser.add_subparsers(metavar="COMMAND")
     add_config(parser, required=False)

@@ -8,18 +8,15 @@ from agent.app import config_check
 from agent.app.actuator_specs import load_actuator_specs
 from agent.base.clock import SystemClock
 from agent.capture import camera_source
-from agent.cli.commands import Commands
 from agent.config.declaration import iter_missing
 from agent.recording.encryption.key_wrapping import parse_recipients
 
 
-def add_parser(commands: Commands) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "check-config",
-        help="check a configuration without running it",
-        description="Checks a configuration with its drivers' options, scenes, tours, models and keys, "
-        "and prints all that is wrong. Exit code 2: something is.",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.description = (
+        "Checks a configuration with its drivers' options, scenes, tours, models and keys, "
+        "and prints all that is wrong. Exit code 2: something is."
     )
     parser.add_argument("config", metavar="FILE", type=Path, help="the configuration, TOML")
     parser.set_defaults(run=run)

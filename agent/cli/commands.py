@@ -1,4 +1,4 @@
-"""Type of the argument of every command's `add_parser`."""
+"""Type of a parser's subcommands."""
 
 import argparse
 from typing import TYPE_CHECKING, TypeAlias

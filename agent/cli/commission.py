@@ -11,14 +11,14 @@ from agent.base.errors import UserError
 from agent.base.message import Text
 from agent.base.signed_manifest import BadManifest, verified_text
 from agent.capture.lens_aim import to_ascii
-from agent.cli.arguments import add_config, add_json, add_public_key, sudo_user
-from agent.cli.commands import Commands
+from agent.cli.arguments import add_config, add_json, sudo_user
 from agent.cli.output import (
     COMPARE_KEY_HINT,
     check_interactive,
     parse_text,
     print_json,
 )
+from agent.cli.public_key_argument import add_public_key
 from agent.diagnostics.commissioning import certificate
 from agent.diagnostics.commissioning.certificate import (
     ALLOWED_ANSWERS,
@@ -36,14 +36,12 @@ from drivers.media import Plane
 _COLUMNS, _ROWS = 78, 22
 
 
-def add_parser(commands: Commands) -> None:
-    """Add the command and its subcommand."""
-    parser = commands.add_parser(
-        "commission",
-        help="commission a box, or compare it with its commissioning",
-        description="Inspects aim, focus, masks, heads, link and clock of a box whose agent is "
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments and the subcommand."""
+    parser.description = (
+        "Inspects aim, focus, masks, heads, link and clock of a box whose agent is "
         "running, asks whether each is good, and writes a signed record with pictures. With "
-        "--compare it prints the drift since commissioning. Exit code 0: none; 1: drift.",
+        "--compare it prints the drift since commissioning. Exit code 0: none; 1: drift."
     )
     subcommands = parser.add_subparsers(metavar="COMMAND")
     add_config(parser, required=False)

@@ -8,7 +8,6 @@ from pathlib import Path
 from types import FrameType
 
 from agent.base.clock import SystemClock
-from agent.cli.commands import Commands
 from agent.console import serve
 from agent.console.byte_line import BAUD_RATES
 
@@ -16,13 +15,11 @@ DEFAULT_CONFIG = Path("/etc/vigie/vigie.toml")
 DEFAULT_BAUD = 115_200
 
 
-def add_parser(commands: Commands) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "console",
-        help="run the technician's console, here or on a serial port",
-        description="Runs the technician's console on this terminal, or with --port on a serial port "
-        "until it is stopped. It works without a running agent, and asks for a login.",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.description = (
+        "Runs the technician's console on this terminal, or with --port on a serial port "
+        "until it is stopped. It works without a running agent, and asks for a login."
     )
     parser.add_argument(
         "--config",

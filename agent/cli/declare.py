@@ -10,7 +10,6 @@ from agent.base.file_read import read_regular_file
 from agent.base.json_decode import decode_json
 from agent.base.model import CommandDone, CommandRefused
 from agent.cli.arguments import add_json, sudo_user
-from agent.cli.commands import Commands
 from agent.cli.output import print_json
 from agent.commands.local_command import send_command
 from agent.config import configuration
@@ -23,13 +22,11 @@ REPLY_TIMEOUT_S = 30.0
 MAX_MESSAGE_BYTES = 262_144
 
 
-def add_parser(commands: Commands) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "declare",
-        help="the public declaration of a box: JSON, or a page in French, Arabic and English",
-        description="Asks the running agent of this box for its declaration, or reads one that the centre has "
-        "received, and prints the page, or writes it to a file. It begins with what a sign at the box has to say.",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.description = (
+        "Asks the running agent of this box for its declaration, or reads one that the centre has "
+        "received, and prints the page, or writes it to a file. It begins with what a sign at the box has to say."
     )
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument(

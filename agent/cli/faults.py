@@ -8,7 +8,6 @@ import msgspec
 
 from agent.base.errors import UserError
 from agent.cli.arguments import add_json
-from agent.cli.commands import Commands
 from agent.cli.output import print_json
 from agent.faults.registry import FAULTS, FaultCode, Severity
 from agent.faults.texts import FaultTexts, Language, load_texts
@@ -31,13 +30,11 @@ class FaultExplanation(msgspec.Struct, frozen=True, kw_only=True):
     at_centre: str
 
 
-def add_parser(commands: Commands) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "faults",
-        help="explain a fault code",
-        description="Lists the fault codes with their blinks of the status LED, or explains one: its "
-        "meaning, and what to do at the box and at the centre.",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.description = (
+        "Lists the fault codes with their blinks of the status LED, or explains one: its "
+        "meaning, and what to do at the box and at the centre."
     )
     parser.add_argument("code", metavar="CODE", nargs="?", help="such as CAM-02")
     parser.add_argument(

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from agent.base.time_argument import ALLOWED_FORMATS
 from agent.cli import footage_box, footage_offline
-from agent.cli.arguments import add_public_key, number_parser
+from agent.cli.arguments import number_parser
 from agent.cli.commands import Commands
+from agent.cli.public_key_argument import add_public_key
 from agent.config.recording import MAX_AGE_DAYS
 from agent.recording.export.exporter import ExportError
 
@@ -17,13 +18,11 @@ _RELATIVE_TIME = re.compile(r"^-\d[\ddhms.]*$(?!\n)", re.ASCII)
 _DEFAULT_HOLD_DAYS = 30.0
 
 
-def add_parser(commands: Commands) -> None:
-    """Add the command and its subcommands."""
-    parser = commands.add_parser(
-        "footage",
-        help="list, export, verify, hold and unseal footage",
-        description="Works on the state folder of a box, whether its agent is running or not; verify, "
-        f"unseal and keygen need no box. A time T is {ALLOWED_FORMATS}.",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments and subcommands."""
+    parser.description = (
+        "Works on the state folder of a box, whether its agent is running or not; verify, "
+        f"unseal and keygen need no box. A time T is {ALLOWED_FORMATS}."
     )
     subcommands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_list(subcommands)

@@ -11,7 +11,6 @@ from rich.console import Console
 from agent.base.errors import UserError
 from agent.cli import probe_tables
 from agent.cli.arguments import add_json
-from agent.cli.commands import Commands
 from agent.cli.output import print_json
 from agent.diagnostics.probe.config_snippet import render_snippet
 from agent.diagnostics.probe.scan import NetworkProbeRequest, ProbeRequest, probe
@@ -32,14 +31,10 @@ moment; nothing moves and nothing is sent. Options that send queries:
 """
 
 
-def add_parser(commands: Commands) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "probe",
-        help="list the connected cameras, serial ports, heads and pins",
-        description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.description = _DESCRIPTION
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     format_group = parser.add_mutually_exclusive_group()
     add_json(format_group)
     format_group.add_argument(

@@ -5,20 +5,17 @@ import logging
 import sys
 from pathlib import Path
 
-from agent.cli.commands import Commands
 from agent.provisioning import first_boot, settings
 from agent.provisioning.first_boot import BootPaths
 from agent.provisioning.settings import InvalidSettings
 
 
-def add_parser(commands: Commands) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "provision",
-        help="set up a box from the settings file on its card, or check such a file",
-        description="Applies vigie-settings.toml from the card: writes the configuration, makes the "
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.description = (
+        "Applies vigie-settings.toml from the card: writes the configuration, makes the "
         "box's keys and the certificate request, sets network and host name, and removes the secrets "
-        "from the file. Wrong settings change nothing. Exit code 2: the settings are wrong.",
+        "from the file. Wrong settings change nothing. Exit code 2: the settings are wrong."
     )
     parser.add_argument("--check", metavar="FILE", type=Path, help="only check this settings file")
     for name, value, help_text in (

@@ -34,13 +34,11 @@ _DIRECTIONS: dict[str, tuple[str, float]] = {
 }
 
 
-def add_parser(commands: Commands) -> None:
-    """Add the command and its subcommands."""
-    parser = commands.add_parser(
-        "ptz",
-        help="show and move the heads of this box",
-        description="Commands the agent of this box, as an operator with the name of this user. A head "
-        "that was moved is leased for a while; then its tour or home position resumes.",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments and subcommands."""
+    parser.description = (
+        "Commands the agent of this box, as an operator with the name of this user. A head "
+        "that was moved is leased for a while; then its tour or home position resumes."
     )
     _add_common(parser, default=None)
     subcommands = parser.add_subparsers(metavar="COMMAND", required=True)

@@ -15,7 +15,6 @@ from agent.app.config_wiring import ConfigSource
 from agent.app.start_config import load_start_config
 from agent.base.clock import SystemClock, boot_id
 from agent.cli.arguments import add_config
-from agent.cli.commands import Commands
 from agent.console.commit_confirm_watch import CommitConfirmWatch
 from agent.diagnostics.agent_log.journal import read_log
 from agent.diagnostics.agent_log.log_command import LogCommandHandler
@@ -30,13 +29,9 @@ EXIT_HUNG = 70
 """Exit code if a thread has not ended in time: EX_SOFTWARE of sysexits(3)."""
 
 
-def add_parser(commands: Commands) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "run",
-        help="run the agent of a box, as systemd does",
-        description="Runs the agent until SIGTERM or SIGINT.",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.description = "Runs the agent until SIGTERM or SIGINT."
     add_config(parser)
     parser.set_defaults(run=run)
 

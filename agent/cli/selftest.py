@@ -11,7 +11,6 @@ from agent.base.clock import SystemClock
 from agent.base.message import Text
 from agent.base.model import SelfTestStep
 from agent.cli.arguments import add_config, add_json
-from agent.cli.commands import Commands
 from agent.cli.output import print_json
 from agent.config import configuration
 from agent.diagnostics.selftest.runner import format_report, format_step, run_selftest
@@ -20,14 +19,12 @@ NICENESS = 10
 """Priority below that of the running agent."""
 
 
-def add_parser(commands: Commands) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "selftest",
-        help="send a test pattern through all parts of the box",
-        description="Sends a rendered street through capture, detection, recording, sealing, export, "
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.description = (
+        "Sends a rendered street through capture, detection, recording, sealing, export, "
         "outbox and broker. It takes about 15 s and disturbs neither the agent nor its footage. Exit "
-        "code 0: passed; 1: a step failed.",
+        "code 0: passed; 1: a step failed."
     )
     add_config(parser)
     add_json(parser)

@@ -14,7 +14,6 @@ from pathlib import Path
 from agent.base.clock import SystemClock
 from agent.base.message import Text
 from agent.cli.arguments import add_config, add_json, sudo_user
-from agent.cli.commands import Commands
 from agent.cli.output import print_json, progress_bar
 from agent.config import configuration
 from agent.update import download, fetch_client, https_get, operations, status_text, usb_bundle
@@ -35,13 +34,11 @@ REBOOT_COMMAND = (
 """As in vigie-reboot.service: `systemctl reboot` prints a failure on an image, which has no systemd-logind."""
 
 
-def add_parser(commands: Commands) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "update",
-        help="show, install, mark and roll back updates of the system",
-        description="Updates the whole system, which has two slots: an update is written to the inactive "
-        "slot, booted once on trial, and kept if it works. Needs root.",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.description = (
+        "Updates the whole system, which has two slots: an update is written to the inactive "
+        "slot, booted once on trial, and kept if it works. Needs root."
     )
     parser.add_argument("--root", type=Path, default=Path("/"), help=argparse.SUPPRESS)
     subcommands = parser.add_subparsers(metavar="COMMAND", required=True)

@@ -13,7 +13,6 @@ from agent.authority.signed_message import MessageType, ParsedMessage, SigningId
 from agent.base.clock import SystemClock
 from agent.base.errors import UserError
 from agent.cli.arguments import number_parser
-from agent.cli.commands import Commands
 from agent.cli.output import parse_text, print_json
 from agent.config import toml_decode
 from agent.config.desired_config import MAX_CONFIRM_S, DesiredConfig, DesiredContent
@@ -38,15 +37,13 @@ REPORT_MARGIN_S = 120.0
 PLAIN_ROLE = "supervisor"
 
 
-def add_parser(commands: Commands) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "configure",
-        help="publish the configuration that a box is to have, and show what becomes of it",
-        description="Signs a version of a box's configuration with one's control key, publishes it, and waits until the "
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.description = (
+        "Signs a version of a box's configuration with one's control key, publishes it, and waits until the "
         "box keeps it, refuses it or rolls it back. A version is complete: docs/desired-configuration.md. Example: "
         "vigie configure pole-17 version.toml --scene north=north.toml --signer amina.pem --signer-key amina.key "
-        "--broker mqtts://broker.example.org",
+        "--broker mqtts://broker.example.org"
     )
     parser.add_argument("box", metavar="BOX", help="id of the box")
     parser.add_argument(

@@ -5,18 +5,15 @@ import os
 from pathlib import Path
 
 from agent.base.errors import UserError
-from agent.cli.commands import Commands
 from agent.console import login
 from centre.provisioning import console_secrets
 
 
-def add_parser(commands: Commands) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "console-code",
-        help="answer the challenge of a box's console, or make a secret",
-        description="Answers the challenge that a technician reads out. Example: vigie console-code --secret "
-        "casa-0001.secret casa-0001 amina 7K2M-9QXD",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.description = (
+        "Answers the challenge that a technician reads out. Example: vigie console-code --secret "
+        "casa-0001.secret casa-0001 amina 7K2M-9QXD"
     )
     group = parser.add_mutually_exclusive_group(required=True)
     group.add_argument(

@@ -8,7 +8,6 @@ from pathlib import Path
 from rich.console import Console
 
 from agent.base.errors import UserError
-from agent.cli.commands import Commands
 from centre.demo.demo import run_demo
 from centre.demo.ptz_scenario import PtzOptions, PtzScenario
 from centre.demo.summary import print_summary, program_name
@@ -17,16 +16,14 @@ from centre.demo.video_scenario import VideoOptions, VideoScenario
 PIPE_COLUMNS = 200
 
 
-def add_parser(commands: Commands) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "demo",
-        help="play a video of a street through the complete agent",
-        description="Plays a video of a street through the complete agent: road users are detected, "
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.description = (
+        "Plays a video of a street through the complete agent: road users are detected, "
         "tracked and counted, and events are reported over MQTT to a centre on this machine. Nothing "
         "leaves this machine. The first run downloads a video of 98 MB; without a network a rendered "
         "street is played. With --ptz: a camera on a pan-tilt head in a rendered street, with a guard "
-        "tour, operators who take over the head over MQTT, and a panorama.",
+        "tour, operators who take over the head over MQTT, and a panorama."
     )
     parser.add_argument("--video", metavar="FILE", type=Path, help="play this video")
     parser.add_argument(

@@ -9,20 +9,15 @@ from rich.console import Console
 from rich.table import Table
 
 from agent.base.errors import UserError
-from agent.cli.commands import Commands
 from agent.config.configuration import DetectConfig
 from agent.detection import model_card
 from agent.detection.still_image import StillResult, detect_in_file
 from agent.detection.tflite import open_detector
 
 
-def add_parser(commands: Commands) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "detect",
-        help="detect road users in still images",
-        description="Lists the road users that the detector finds in still images.",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.description = "Lists the road users that the detector finds in still images."
     parser.add_argument("images", metavar="IMAGE", nargs="+", type=Path, help="a JPEG, PNG, ...")
     add_model_argument(parser)
     parser.add_argument("--json", action="store_true", help="one line of JSON for each image")

@@ -22,7 +22,6 @@ from rich.text import Text
 from agent.base.errors import UserError
 from agent.base.progress import ProgressCallback
 from agent.cli.arguments import add_json
-from agent.cli.commands import Commands
 from agent.cli.output import check_interactive, print_json, progress_bar
 from agent.health.vitals.procfs import ProcFs
 from agent.provisioning.settings import InvalidSettings
@@ -34,13 +33,11 @@ from centre.flash.safety_checks import NOT_REMOVABLE_FLAG, SMALL_FLAG
 _EXIT_INTERRUPTED = 130
 
 
-def add_parser(commands: Commands) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "flash",
-        help="write an image and the settings of a box to a card",
-        description="Checks settings, image and card, writes, and reads everything back from the card. "
-        "The card is named on the command line; a disk that is in use or built in is refused.",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.description = (
+        "Checks settings, image and card, writes, and reads everything back from the card. "
+        "The card is named on the command line; a disk that is in use or built in is refused."
     )
     parser.add_argument(
         "image", metavar="IMAGE", type=Path, nargs="?", help="an image of Vigie, see docs/flash.md"

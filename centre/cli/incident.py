@@ -13,7 +13,6 @@ from agent.authority.signed_message import SigningIdentity
 from agent.base.clock import SystemClock
 from agent.base.errors import UserError
 from agent.cli.arguments import number_parser
-from agent.cli.commands import Commands
 from agent.cli.output import parse_text, print_json
 from agent.commands.command import CommandRole
 from agent.config import toml_decode
@@ -36,15 +35,13 @@ MAX_WAIT_S = 3600.0
 DEFAULT_WAIT_S = 15.0
 
 
-def add_parser(commands: Commands) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "incident",
-        help="order an incident at many boxes, extend or end it",
-        description="Signs an order with one's control key and publishes it, retained, as the next revision. Its "
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.description = (
+        "Signs an order with one's control key and publishes it, retained, as the next revision. Its "
         "parts are in docs/incidents.md. Example: vigie incident 2026-118 to.groups='[\"zerktouni\"]' "
         "case=2026/118 footage.before_min=10 pictures.every_s=10 --signer amina.pem --signer-key amina.key "
-        "--broker mqtts://broker.example.org",
+        "--broker mqtts://broker.example.org"
     )
     parser.add_argument("incident", metavar="ID", help="names the incident")
     parser.add_argument("args", metavar="NAME=VALUE", nargs="*", help="or one JSON object")

@@ -18,7 +18,6 @@ from agent.base.clock import SystemClock, rfc3339
 from agent.base.control_role import CONTROL_ROLES
 from agent.base.errors import UserError
 from agent.cli.arguments import number_parser
-from agent.cli.commands import Commands
 from agent.cli.output import parse_text
 from agent.config.broker import BrokerConfig
 from agent.reporting import topics
@@ -31,14 +30,12 @@ MAX_AUTHORITY_YEARS = 30.0
 CENTRE_LIFETIME = timedelta(days=90)
 
 
-def add_parser(commands: Commands) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "key",
-        help="make the keys and certificates of the people who may command boxes",
-        description="The control authority certifies the people and systems whose signed commands a box obeys. "
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.description = (
+        "The control authority certifies the people and systems whose signed commands a box obeys. "
         "Example: vigie key authority control 'Casablanca'; vigie key request amina --key amina.key; "
-        "vigie key issue control amina.csr --role operator --out amina.pem",
+        "vigie key issue control amina.csr --role operator --out amina.pem"
     )
     subcommands = parser.add_subparsers(metavar="COMMAND", required=True)
     authority = subcommands.add_parser("authority", help="make a control authority")

@@ -8,7 +8,6 @@ from pathlib import Path
 from agent.base.errors import UserError
 from agent.base.file_read import read_regular_file
 from agent.cli import provision
-from agent.cli.commands import Commands
 from agent.cli.output import progress_bar
 from agent.provisioning.atomic_folder import NewFile
 from agent.provisioning.settings import MAX_SETTINGS_BYTES, InvalidSettings
@@ -17,10 +16,9 @@ from centre.provisioning.fleet_settings import SourceFile, build_fleet_settings
 from centre.provisioning.settings_table import MAX_TABLE_BYTES
 
 
-def add_parser(commands: Commands) -> None:
-    """Add the command of a box, and the options of the office."""
-    provision.add_parser(commands)
-    parser = commands.choices["provision"]
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of a box, and the options of the office."""
+    provision.add_arguments(parser)
     group = parser.add_argument_group(
         "settings of many boxes",
         "Writes a settings file for each line of the table, and the secrets of their consoles, once all "

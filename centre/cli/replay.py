@@ -4,19 +4,16 @@ import argparse
 import sys
 from pathlib import Path
 
-from agent.cli.commands import Commands
 from agent.detection.model_card import ModelRefused
 from centre import replay
 from centre.cli.detect import add_model_argument
 
 
-def add_parser(commands: Commands) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "replay",
-        help="evaluate a video against a scene, to tune the scene",
-        description="Plays a video through detection and rules, as fast as possible and in the video's "
-        "own time. Two runs produce the same output.",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.description = (
+        "Plays a video through detection and rules, as fast as possible and in the video's "
+        "own time. Two runs produce the same output."
     )
     parser.add_argument("clip", metavar="VIDEO", type=Path, help="the video")
     parser.add_argument(

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from agent.base.errors import UserError
-from agent.cli.commands import Commands
 from centre.preset_page import write_preset_page
 from centre.scene_page import write_scene_page
 
@@ -16,13 +15,11 @@ _GRAPHICAL = ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY")
 """With none of these a Linux machine has at most a browser of text, which would take over the terminal."""
 
 
-def add_parser(commands: Commands) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "scene",
-        help="draw a scene on a picture, in a browser",
-        description="The scene editor is a page in one file, which loads nothing and sends nothing. "
-        "Example: vigie scene edit snapshot.jpg scene.toml",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.description = (
+        "The scene editor is a page in one file, which loads nothing and sends nothing. "
+        "Example: vigie scene edit snapshot.jpg scene.toml"
     )
     subcommands = parser.add_subparsers(metavar="COMMAND", required=True)
     edit = subcommands.add_parser("edit", help="open the editor on a picture")

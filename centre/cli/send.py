@@ -15,7 +15,6 @@ from agent.base.clock import SystemClock, rfc3339
 from agent.base.errors import UserError
 from agent.base.model import CommandAccepted, CommandDone, CommandProgress, CommandRefused, Reply
 from agent.cli.arguments import number_parser
-from agent.cli.commands import Commands
 from agent.cli.output import parse_text, print_json
 from agent.commands.command import MAX_COMMAND_BYTES, MAX_EXPIRY_S, CommandRole
 from agent.reporting.payloads import OnlineStatus, StatusMessage
@@ -41,14 +40,12 @@ DEFAULT_TIMEOUT_S = 60.0
 MESSAGE_TYPE: MessageType = "vigie-command+jws"
 
 
-def add_parser(commands: Commands) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "send",
-        help="send a signed command to a box, and show its progress",
-        description="Signs a command with one's control key, sends it, and shows the replies. The verbs and "
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.description = (
+        "Signs a command with one's control key, sends it, and shows the replies. The verbs and "
         "their arguments are in docs/commands.md. Example: vigie send pole-17 ptz do=goto_preset head=mast "
-        "preset=gate --signer amina.pem --signer-key amina.key --broker mqtts://broker.example.org",
+        "preset=gate --signer amina.pem --signer-key amina.key --broker mqtts://broker.example.org"
     )
     parser.add_argument("box", metavar="BOX", help="id of the box")
     parser.add_argument("verb", metavar="VERB", help="such as ptz, snapshot, hold")

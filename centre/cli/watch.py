@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from agent.authority.signed_message import SigningIdentity
 from agent.base.clock import SystemClock, rfc3339
 from agent.base.errors import UserError
-from agent.cli.commands import Commands
 from agent.config.broker import BrokerConfig
 from agent.config.names import ALLOWED_NAME, NAME_PATTERN
 from agent.reporting.payloads import Message
@@ -53,14 +52,12 @@ class WatchOptions(NamedTuple):
     identity: SigningIdentity | None = None
 
 
-def add_parser(commands: Commands) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "watch",
-        help="show the boxes of a broker, live",
-        description="Shows every box at a broker, the worst first: its state, health, faults and newest "
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.description = (
+        "Shows every box at a broker, the worst first: its state, health, faults and newest "
         "events. Keys: arrows and page keys select a box, / filters by words, q ends it. Into a pipe it "
-        "prints a line for each change.",
+        "prints a line for each change."
     )
     add_broker(parser)
     parser.add_argument("--box", metavar="ID", help="only this box (default: all)")

@@ -29,11 +29,8 @@ COMMANDS = [
 
 def flags() -> set[str]:
     parser = argparse.ArgumentParser()
-    commands = parser.add_subparsers()
-    flash.add_parser(commands)
-    return {
-        option for option in commands.choices["flash"].format_help().split() if option[:2] == "--"
-    }
+    flash.add_arguments(parser)
+    return {option for option in parser.format_help().split() if option[:2] == "--"}
 
 
 @pytest.mark.parametrize(("block", "line"), COMMANDS)

@@ -184,8 +184,8 @@ def test_a_pending_stop_is_repeated_as_documented() -> None:
 def test_the_commands_are_accepted(line: str) -> None:
     parser = argparse.ArgumentParser()
     commands = parser.add_subparsers()
-    for command in (probe, ptz):
-        command.add_parser(commands)
+    probe.add_arguments(commands.add_parser("probe"))
+    ptz.add_arguments(commands.add_parser("ptz"))
     assert callable(parser.parse_args(shlex.split(line)).run)
 
 

@@ -61,7 +61,7 @@ def test_the_numbers_equal_the_codes_constants(words: str) -> None:
 @pytest.mark.parametrize("line", re.findall(r"^\$ vigie (.*)$", PAGE, re.MULTILINE))
 def test_the_commands_are_accepted(line: str) -> None:
     parser = argparse.ArgumentParser()
-    probe.add_parser(parser.add_subparsers())
+    probe.add_arguments(parser.add_subparsers().add_parser("probe"))
     assert callable(parser.parse_args(shlex.split(line)).run)
 
 

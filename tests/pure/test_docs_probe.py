@@ -20,16 +20,9 @@ PORT = "/dev/serial/by-id/usb-FTDI_FT232R_USB_UART_A50285BI-if00-port0"
 
 def options() -> set[str]:
     parser = argparse.ArgumentParser()
-    probe.add_parser(parser.add_subparsers())
-    (help_text,) = re.findall(r"usage:.*", parser_of(parser).format_help(), re.DOTALL)
+    probe.add_arguments(parser)
+    (help_text,) = re.findall(r"usage:.*", parser.format_help(), re.DOTALL)
     return set(re.findall(r"--[a-z-]+", help_text)) - {"--help"}
-
-
-def parser_of(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    (commands,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
-    found = commands.choices["probe"]
-    assert isinstance(found, argparse.ArgumentParser)
-    return found
 
 
 def test_each_option_is_named() -> None:

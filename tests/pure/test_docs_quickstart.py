@@ -84,7 +84,7 @@ def test_each_command_of_a_quick_start_is_accepted(command: str) -> None:
         assert set(arguments[:1]) <= set(TARGETS)
     elif program == "vigie":
         parser = argparse.ArgumentParser()
-        cli.add_parsers(parser.add_subparsers(required=True), None)
+        cli.add_parsers(parser.add_subparsers(required=True), arguments[0])
         parser.parse_args(arguments)
     else:
         assert program == "cp"
