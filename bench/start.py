@@ -1,4 +1,5 @@
-"""Start-up time: from `vigie run` to READY and to footage on the disk, and detection of a failed stage.
+"""Start-up: CPU of a command's start next to bare Python, time from `vigie run` to READY and to footage on the
+disk, and detection of a failed stage.
 
 Run: `python -m bench start`; it takes about two minutes, most of it for a stage that hangs.
 """
@@ -7,6 +8,7 @@ import contextlib
 import logging
 import os
 import random
+import resource
 import shutil
 import signal
 import socket
@@ -27,6 +29,8 @@ from agent.runtime.sd_notify import Notifier
 from agent.runtime.stage import StageThread
 from agent.runtime.supervisor import Order, Supervisor
 from bench import box, videos
+from bench.cpu import Work, cpu_s, run_in_turns
+from bench.memory import compiled_code
 from bench.mosquitto import running_mosquitto
 from bench.table import Row
 
@@ -106,7 +110,42 @@ def rows() -> list[Row]:
                 note="the same run",
             ),
         ]
-    return [*rows, failing_row(), hanging_row()]
+    return [*command_rows(), *rows, failing_row(), hanging_row()]
+
+
+def command_rows() -> list[Row]:
+    """Measure the CPU of the start of short commands, next to an interpreter that does nothing."""
+    commands = {
+        "--help": ("aim <= 1.5", "imports no command's module"),
+        "faults": ("-", "the list of fault codes"),
+        "run --help": ("-", "what `vigie run` imports at its start, libraries included"),
+    }
+    works = {words: command_work("-m", "agent", *words.split()) for words in commands}
+    with tempfile.TemporaryDirectory(prefix="vigie-bench-") as name, compiled_code(Path(name)):
+        turns = run_in_turns({"python": command_work("-c", "pass"), **works})
+    return [
+        Row(
+            name=f"start of `vigie {words}` / bare Python",
+            value=turns.ratio(words, "python"),
+            unit="ratio",
+            target=target,
+            note=f"CPU {turns.ms(words, 1):.0f} : {turns.ms('python', 1):.0f} ms; {note}",
+        )
+        for words, (target, note) in commands.items()
+    ]
+
+
+def command_work(*arguments: str) -> Work:
+    """Run Python with these arguments in its own process."""
+
+    def measure() -> float:
+        start_s = cpu_s(resource.RUSAGE_CHILDREN)
+        subprocess.run(
+            [sys.executable, *arguments], cwd=videos.ROOT, stdout=subprocess.DEVNULL, check=True
+        )
+        return cpu_s(resource.RUSAGE_CHILDREN) - start_s
+
+    return measure
 
 
 def drop_caches() -> bool:
