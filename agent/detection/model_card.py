@@ -19,6 +19,7 @@ MAX_MODEL_BYTES = 268_435_456
 MODELS_FOLDER = Path(__file__).parent / "models"
 """Folder of the models that come with the agent."""
 
+DecoderName = Literal["ssd", "nanodet", "nanodet_plus", "yolox"]
 Score = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Channels = tuple[float, float, float]
 
@@ -34,7 +35,7 @@ class ModelInput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """The model's input: one picture of `width_px` x `height_px`.
 
     Values are 0..255 if `dtype` is `uint8`, else `(value - mean) / scale` per channel, in the order
-    of `colour`.
+    of `colour`. A picture of another shape is stretched, or keeps its shape at the top left (`letterbox`).
     """
 
     width_px: Annotated[int, msgspec.Meta(ge=32, le=2048, multiple_of=4)]
@@ -42,8 +43,16 @@ class ModelInput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     layout: Literal["nhwc", "nchw"]
     colour: Literal["rgb", "bgr"]
     dtype: Literal["uint8", "float32"]
+    resize: Literal["stretch", "letterbox"] = "stretch"
     mean: Channels = (0.0, 0.0, 0.0)
     scale: Channels = (1.0, 1.0, 1.0)
+
+    def fitted_size_px(self, width_px: int, height_px: int) -> tuple[int, int]:
+        """Return the even width and height that a picture of this size takes in the input."""
+        if self.resize == "stretch":
+            return self.width_px, self.height_px
+        ratio = min(self.width_px / width_px, self.height_px / height_px)
+        return max(2, round(width_px * ratio / 2) * 2), max(2, round(height_px * ratio / 2) * 2)
 
 
 class LabelThresholds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -78,17 +87,16 @@ class ModelBenchmark(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One model. `labels` maps the project's labels to the model's class numbers, from zero.
 
-    A detection below `min_score` is not reported at all. `decoder` names a
-    function of `agent.detection.decoders`.
+    A detection below its label's `keep_track` is not decoded. `decoder` is one of
+    `agent.detection.decoders`.
     """
 
     name: str
     title: str
     sha256: Sha256
-    decoder: Literal["ssd", "nanodet"]
+    decoder: DecoderName
     licence: str
     attribution: str
-    min_score: Score
     input: ModelInput
     labels: dict[Label, int]
     thresholds: dict[Label, LabelThresholds]
@@ -117,10 +125,36 @@ def load_card(name: str, folder: Path = MODELS_FOLDER) -> ModelCard:
         raise ModelRefused(str(error)) from error
     if card.name != name:
         raise ModelRefused(f"{path.name}: name = {card.name!r}: is not the file's name")
+    if problem := _find_problem(card):
+        raise ModelRefused(f"{path.name}: {problem}")
+    return card
+
+
+def _find_problem(card: ModelCard) -> str | None:
+    """Return what is wrong between the keys of a card, or None."""
+    if len(set(card.labels.values())) < max(1, len(card.labels)):
+        return "labels: allowed: one or more, each of its own class number"
     missing = [label for label in LABELS if label in card.labels and label not in card.thresholds]
     if missing:
-        raise ModelRefused(f"{path.name}: thresholds: missing for {', '.join(missing)}")
-    return card
+        return f"thresholds: missing for {', '.join(missing)}"
+    for label, thresholds in card.thresholds.items():
+        if thresholds.keep_track > thresholds.start_track:
+            return (
+                f"thresholds.{label}.keep_track = {thresholds.keep_track}: "
+                f"allowed: start_track = {thresholds.start_track} or less"
+            )
+    return None
+
+
+def with_score_floor(card: ModelCard, min_score: float) -> ModelCard:
+    """Return the card with one least score for all labels: average precision counts the low ones too."""
+    return msgspec.structs.replace(
+        card,
+        thresholds={
+            label: msgspec.structs.replace(thresholds, keep_track=min_score)
+            for label, thresholds in card.thresholds.items()
+        },
+    )
 
 
 def read_verified_model(card: ModelCard, folder: Path = MODELS_FOLDER) -> bytes:

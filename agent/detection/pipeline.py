@@ -237,8 +237,6 @@ class DetectionPipeline:
         found: list[Detection] = []
         for detection in searched.detections:
             box = detection.box
-            if detection.score < detector.card.thresholds[detection.label].keep_track:
-                continue
             if (
                 detection.label == "person"
                 and box.w * region.w > _MAX_PERSON_ASPECT * box.h * region.h

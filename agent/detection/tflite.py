@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import cv2
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from agent.base.model import Detection
-from agent.detection.decoders import DECODERS
+from agent.base.model import BoundingBox, Detection
+from agent.detection.decoders import make_decoder
 from agent.detection.detector import SearchedRegion
 from agent.detection.image import Region, Rgb, crop_rgb
 from agent.detection.model_card import ModelCard, ModelRefused, load_card, read_verified_model
@@ -24,6 +25,9 @@ try:
     from ai_edge_litert.interpreter import Interpreter
 except ImportError:  # pragma: no cover - the older name of the same thing, for Python 3.11
     from tflite_runtime.interpreter import Interpreter
+
+_LETTERBOX_VALUE = 114
+"""Grey beside and below a letterboxed picture, as in YOLOX's training."""
 
 
 class TfliteDetector:
@@ -44,10 +48,14 @@ class TfliteDetector:
             reason = (str(error).splitlines() or ["no reason given"])[0]
             raise ModelRefused(f"model {card.name!r}: the runtime refuses it: {reason}") from error
         self._input_index: int = input_details["index"]
-        # By name: the order in the file is not guaranteed.
-        outputs = sorted(self._interpreter.get_output_details(), key=lambda detail: detail["name"])
+        # By index, which is the order of an operation's outputs; the order of the file's outputs is any.
+        outputs = sorted(self._interpreter.get_output_details(), key=lambda detail: detail["index"])
         self._output_indices: list[int] = [detail["index"] for detail in outputs]
-        self._decode = DECODERS[card.decoder]
+        if any(detail["dtype"] is not np.float32 for detail in outputs):
+            types = ", ".join(np.dtype(detail["dtype"]).name for detail in outputs)
+            raise ModelRefused(f"model {card.name!r}: its outputs are {types}; allowed: float32")
+        shapes = [tuple(detail["shape"].tolist()) for detail in outputs]
+        self._decode = make_decoder(card, shapes)
         size = (card.input.height_px, card.input.width_px)
         shape = (1, *size, 3) if card.input.layout == "nhwc" else (1, 3, *size)
         if (
@@ -63,6 +71,8 @@ class TfliteDetector:
             (pixel_values - np.float32(mean)) / np.float32(scale)
             for mean, scale in zip(card.input.mean, card.input.scale, strict=True)
         ]
+        # Written again for each picture: fresh memory of this size costs as much as the lookup.
+        self._planar_floats = np.empty((3, *size), np.float32)
 
     @property
     def input_size_px(self) -> tuple[int, int]:
@@ -71,10 +81,11 @@ class TfliteDetector:
 
     def search(self, frame: Frame, regions: Sequence[Region]) -> tuple[SearchedRegion, ...]:
         """Search the regions of a frame."""
-        return tuple(
-            SearchedRegion(region, self.detect(crop_rgb(frame, region, self.input_size_px)))
-            for region in regions
-        )
+        searched = []
+        for region in regions:
+            size = self.card.input.fitted_size_px(region.w, region.h)
+            searched.append(SearchedRegion(region, self.detect(crop_rgb(frame, region, size))))
+        return tuple(searched)
 
     def detect(self, rgb: Rgb) -> tuple[Detection, ...]:
         """Return the detections in a picture of any size, in 0..1 of it.
@@ -82,31 +93,58 @@ class TfliteDetector:
         One object may have two labels; `agent.detection.nms` merges them.
         """
         start_cpu_ns = time.thread_time_ns()
-        self._interpreter.set_tensor(self._input_index, self._preprocess(rgb))
+        fitted_size = self.card.input.fitted_size_px(rgb.shape[1], rgb.shape[0])
+        self._interpreter.set_tensor(self._input_index, self._preprocess(rgb, fitted_size))
         self._interpreter.invoke()
         tensors = [self._interpreter.get_tensor(index) for index in self._output_indices]
-        found = self._decode(tensors, self.card)
+        found = self._decode(tensors)
+        if fitted_size != self.input_size_px:
+            found = _without_border(found, self.input_size_px, fitted_size)
         self.inference_count += 1
         self.cpu_ns += time.thread_time_ns() - start_cpu_ns
         return found
 
-    def _preprocess(self, rgb: Rgb) -> npt.NDArray[Any]:
-        if (rgb.shape[1], rgb.shape[0]) != self.input_size_px:
-            rgb = np.asarray(
-                cv2.resize(rgb, self.input_size_px, interpolation=cv2.INTER_LINEAR), np.uint8
-            )
+    def _preprocess(self, rgb: Rgb, fitted_size: tuple[int, int]) -> npt.NDArray[Any]:
+        if (rgb.shape[1], rgb.shape[0]) != fitted_size:
+            rgb = np.asarray(cv2.resize(rgb, fitted_size, interpolation=cv2.INTER_LINEAR), np.uint8)
+        if fitted_size != self.input_size_px:
+            width, height = self.input_size_px
+            padded = np.full((height, width, 3), _LETTERBOX_VALUE, np.uint8)
+            padded[: rgb.shape[0], : rgb.shape[1]] = rgb
+            rgb = padded
+        is_planar = self.card.input.layout == "nchw"
+        if self.card.input.colour == "bgr":
+            rgb = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), np.uint8)
         if self.card.input.dtype == "uint8":
-            picture: npt.NDArray[Any] = rgb if self.card.input.colour == "rgb" else rgb[:, :, ::-1]
-            planar = picture.transpose(2, 0, 1) if self.card.input.layout == "nchw" else picture
-            return np.ascontiguousarray(planar)[np.newaxis]
-        # A table for each channel: a lookup costs a fifth of the calculation.
-        channels = cv2.split(rgb if self.card.input.colour == "rgb" else rgb[:, :, ::-1])
-        floats = [
-            cv2.LUT(channel, table)
-            for channel, table in zip(channels, self._lookup_tables, strict=True)
-        ]
-        axis = 0 if self.card.input.layout == "nchw" else 2
-        return np.stack(floats, axis=axis)[np.newaxis]
+            return np.ascontiguousarray(rgb.transpose(2, 0, 1) if is_planar else rgb)[np.newaxis]
+        # A lookup costs a fifth of the calculation.
+        if is_planar:
+            for channel, table, target in zip(
+                cv2.split(rgb), self._lookup_tables, self._planar_floats, strict=True
+            ):
+                cv2.LUT(channel, table, target)
+            return self._planar_floats[np.newaxis]
+        table = np.stack(self._lookup_tables, axis=1)[np.newaxis]
+        return np.asarray(cv2.LUT(rgb, table), np.float32)[np.newaxis]
+
+
+def _without_border(
+    found: Sequence[Detection], input_size: tuple[int, int], fitted_size: tuple[int, int]
+) -> tuple[Detection, ...]:
+    """Return detections in a letterboxed input as detections in its picture, clipped to it."""
+    x_ratio, y_ratio = input_size[0] / fitted_size[0], input_size[1] / fitted_size[1]
+    clipped = []
+    for detection in found:
+        box = detection.box
+        left, top = box.x * x_ratio, box.y * y_ratio
+        right, bottom = min(1.0, left + box.w * x_ratio), min(1.0, top + box.h * y_ratio)
+        if right > left and bottom > top:
+            clipped.append(
+                msgspec.structs.replace(
+                    detection, box=BoundingBox(left, top, right - left, bottom - top)
+                )
+            )
+    return tuple(clipped)
 
 
 def open_detector(name: str) -> TfliteDetector:

@@ -3,7 +3,10 @@
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.base.errors import UserError
 from agent.base.model import LABELS
@@ -27,10 +30,7 @@ def test_every_model_that_is_shipped_is_the_one_its_card_describes(name: str) ->
     card = load_card(name)
     assert len(read_verified_model(card)) > 1_000_000
     assert set(card.labels) == set(card.thresholds) == set(LABELS)
-    assert all(
-        card.min_score <= t.keep_track <= t.start_track <= t.show_still
-        for t in card.thresholds.values()
-    )
+    assert all(0 < t.keep_track <= t.start_track <= t.show_still for t in card.thresholds.values())
     assert "Apache-2.0" in card.licence
     assert card.attribution
 
@@ -70,8 +70,14 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
         ("width_px = 416", "width_px = 415", "width_px"),
         ("person = 0\n", "face = 0\n", "face"),
         ('name = "nanodet"', 'name = "other"', "is not the file's name"),
-        ("min_score = 0.1", "min_score = 0.1\ncolour = 3", "unknown key"),
+        ('colour = "bgr"', 'colour = "bgr"\nbits = 3', "unknown key"),
         ("car = { start", "# car = { start", "missing for car"),
+        ("truck = 7", "truck = 5", "each of its own class number"),
+        (
+            "keep_track = 0.25",
+            "keep_track = 0.45",
+            r"person\.keep_track = 0\.45: allowed.* 0\.4 or",
+        ),
     ],
 )
 def test_a_malformed_card_is_refused_with_the_position(
@@ -83,3 +89,19 @@ def test_a_malformed_card_is_refused_with_the_position(
     path.write_text(text.replace(old, new, 1))
     with pytest.raises(ModelRefused, match=message):
         load_card("nanodet", tmp_path)
+
+
+sizes = st.integers(2, 4000)
+
+
+@given(sizes, sizes)
+def test_a_letterboxed_picture_keeps_its_shape_fills_one_side_and_fits_as_it_is(
+    width: int, height: int
+) -> None:
+    letterbox = msgspec.structs.replace(load_card("nanodet").input, resize="letterbox")
+    fitted_width, fitted_height = letterbox.fitted_size_px(width, height)
+    assert max(fitted_width, fitted_height) == 416
+    assert fitted_width % 2 == fitted_height % 2 == 0
+    assert fitted_width == pytest.approx(416 * min(1, width / height), abs=2)
+    assert fitted_height == pytest.approx(416 * min(1, height / width), abs=2)
+    assert letterbox.fitted_size_px(fitted_width, fitted_height) == (fitted_width, fitted_height)
