@@ -36,6 +36,15 @@ def read_regular_file(path: Path, max_bytes: int) -> bytes:
     return data
 
 
+def read_stamp(path: Path) -> tuple[int, int, int] | None:
+    """Return a value that differs after each change of a file, or None if there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_ino, status.st_size
+
+
 def is_regular_or_absent(path: Path) -> bool:
     """Return False if a folder, a loop of links, a device or a pipe is in the place of a file."""
     try:

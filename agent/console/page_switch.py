@@ -121,10 +121,11 @@ class PageSwitch:
         self._unused_links = 0
         start = PageStart(port=port, box_id=box_id, addresses=tuple(addresses), language=language)
         try:
-            self._start_act_server(ActServerStart(technician=technician, language=language))
             self._connect()
             self._send(start)
             ready = self._wait_for(PageReady)
+            # After the unit's answer: it refuses a second console, whose act server would replace the first one's.
+            self._start_act_server(ActServerStart(technician=technician, language=language))
         except BaseException:
             self.turn_off()
             raise

@@ -8,6 +8,7 @@ import difflib
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TypeAlias
 
 import msgspec
@@ -17,6 +18,7 @@ from agent.base.lockout import Lockout
 from agent.base.message import Message, Text, message_of
 from agent.config.names import TECHNICIAN_NAME_PATTERN
 from agent.console import login_screens
+from agent.console.acts import updates
 from agent.console.acts.trial import find_trial
 from agent.console.context import ConsoleContext
 from agent.console.errors import ConsoleError
@@ -117,7 +119,7 @@ class ConsoleSession:
         """Return after a login. Raises EndOfInput or HungUp."""
         terminal, context = self._terminal, self._context
         terminal.idle_timeout_s = None
-        terminal.poll_notice = self._undo_expired_silently
+        terminal.poll_notice = self._poll_silently
         terminal.discard_input()
         prompt = Message("{box} (not logged in)> ", box=context.box_id)
         while True:
@@ -235,7 +237,7 @@ class ConsoleSession:
             if key == "cancel":
                 raise Cancelled
             is_shown = key is None
-            self._undo_expired_silently()
+            self._poll_silently()
 
     def _remaining_s(self) -> float:
         self._lockout.reload()
@@ -277,11 +279,18 @@ class ConsoleSession:
 
     def _poll_notice(self) -> Text | None:
         context = self._context
+        self._remove_uploads()
         return context.config_editor.undo_if_expired() or context.page_switch.poll_notice()
 
-    def _undo_expired_silently(self) -> None:
-        """Check commit-confirm before a login, without a notice to an unknown person."""
+    def _poll_silently(self) -> None:
+        """Check commit-confirm and uploads before a login, without a notice to an unknown person."""
+        self._remove_uploads()
         self._context.config_editor.undo_if_expired()
+
+    def _remove_uploads(self) -> None:
+        """Remove uploads of the page at the pole once root is done with them, also after the end of their session."""
+        with suppress(OSError):  # a disk that takes no writes: it is tried again
+            updates.remove_unused_uploads(self._context, updates.WRITTEN_WITHIN_S)
 
     def _print_reminder(self) -> None:
         try:

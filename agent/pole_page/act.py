@@ -29,8 +29,6 @@ class PoleState:
         """The sharpest focus of each camera whose lens was turned past it."""
         self.commissioning: Commissioning | None = None
         self.last_jog_ns: dict[str, int] = {}
-        self.upload_request_id: str | None = None
-        """The request to root that installs the uploaded bundle."""
 
 
 class ActCall(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -25,8 +26,8 @@ from agent.pole_page.request_guard import ApiError
 
 log = logging.getLogger(__name__)
 
-MAX_ACTS = 8
-"""At once, of all phones. One more is refused, and not queued: its phone asks again."""
+MAX_ACTS, MAX_URGENT_ACTS = 8, 4
+"""At once, of all phones. One more is refused, and not queued: its phone asks again. Urgent ones have their own places."""
 MIN_UPLOAD_BYTES_PER_S = 1600
 UPLOAD_SLACK_S = 10.0
 FILE_CHUNK_BYTES = 65_536
@@ -56,9 +57,9 @@ class ActCalls:
     def __init__(self, folder: Path, language: Language) -> None:
         self._folder = folder
         self._language = language
-        self._running = 0
+        self._running: Counter[bool] = Counter()
         # The calls, and as many pumps of uploads.
-        self._limiter = CapacityLimiter(2 * MAX_ACTS)
+        self._limiter = CapacityLimiter(2 * MAX_ACTS + MAX_URGENT_ACTS)
 
     async def respond(
         self,
@@ -70,9 +71,7 @@ class ActCalls:
     ) -> Response:
         """Call an act, and return its response; the body of the request is its upload, if that has bytes. Raises ApiError."""
         kind = ACT_KINDS[name]
-        if self._running >= MAX_ACTS:
-            raise ApiError(429, "too_many", f"{MAX_ACTS} acts run already", 1.0)
-        self._running += 1
+        self._count(kind)
         response: Response | None = None
         try:
             call = partial(
@@ -89,14 +88,18 @@ class ActCalls:
             return response
         finally:
             if not isinstance(response, _HeldResponse):
-                self._release()
+                self._release(kind)
 
     async def value(self, name: str, language: Language | None) -> object:
         """Return the value of an act without arguments. Raises ApiError."""
-        timeout_s = ACT_KINDS[name].timeout_s
+        kind = ACT_KINDS[name]
         args = msgspec.Raw(b"{}")
-        replies = call_act(self._folder, name, args, language or self._language, timeout_s)
-        reply = await self._next(replies)
+        self._count(kind)
+        try:
+            replies = call_act(self._folder, name, args, language or self._language, kind.timeout_s)
+            reply = await self._next(replies)
+        finally:
+            self._release(kind)
         if reply.error is not None:
             raise ApiError(409, reply.error.code, reply.error.message)
         return decode_any_json(_value_of(reply))
@@ -111,13 +114,15 @@ class ActCalls:
             )
         if kind.kind == "lines":
             return _HeldResponse(
-                self._release, self._lines(replies, value), media_type="application/x-ndjson"
+                partial(self._release, kind),
+                self._lines(replies, value),
+                media_type="application/x-ndjson",
             )
         if kind.kind == "file" and reply.fd is not None:
             name = _UNSAFE_PATTERN.sub("_", str(decode_any_json(value)["name"]))
             file = os.fdopen(reply.fd, "rb")
             return _HeldResponse(
-                partial(self._release, file),
+                partial(self._release, kind, file),
                 _chunks(file),
                 media_type="application/octet-stream",
                 headers={
@@ -140,8 +145,15 @@ class ActCalls:
             error = {"code": "acts", "message": "the act server gave no answer"}
             yield msgspec.json.encode({"error": error}) + b"\n"
 
-    def _release(self, file: BinaryIO | None = None) -> None:
-        self._running -= 1
+    def _count(self, kind: ActKind) -> None:
+        """Count an act that begins. Raises ApiError if it is one too many."""
+        limit = MAX_URGENT_ACTS if kind.is_urgent else MAX_ACTS
+        if self._running[kind.is_urgent] >= limit:
+            raise ApiError(429, "too_many", f"{limit} acts run already", 1.0)
+        self._running[kind.is_urgent] += 1
+
+    def _release(self, kind: ActKind, file: BinaryIO | None = None) -> None:
+        self._running[kind.is_urgent] -= 1
         if file is not None:
             file.close()
 

@@ -17,12 +17,14 @@ class ActKind(msgspec.Struct, frozen=True, kw_only=True):
     picture  a JPEG and its readings
     file     an open file to download
 
-    With `upload_max_bytes` the request brings a file of at most that size.
+    With `upload_max_bytes` the request brings a file of at most that size. An act that `is_urgent` waits neither for
+    other acts nor for the rate of its session.
     """
 
     kind: Literal["json", "lines", "picture", "file"] = "json"
     upload_max_bytes: int = 0
     timeout_s: float = 30.0
+    is_urgent: bool = False
 
 
 _AGENT_COMMAND_S = 45.0
@@ -44,7 +46,7 @@ ACT_KINDS: Mapping[str, ActKind] = {
     "aim_reference": ActKind(kind="picture"),
     "heads": ActKind(timeout_s=_AGENT_COMMAND_S),
     "jog": ActKind(timeout_s=_AGENT_COMMAND_S),
-    "head_stop": ActKind(timeout_s=_AGENT_COMMAND_S),
+    "head_stop": ActKind(timeout_s=_AGENT_COMMAND_S, is_urgent=True),
     "goto": ActKind(timeout_s=_AGENT_COMMAND_S),
     "preset_set": ActKind(timeout_s=_AGENT_COMMAND_S),
     "preset_delete": ActKind(timeout_s=_AGENT_COMMAND_S),

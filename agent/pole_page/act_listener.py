@@ -35,7 +35,8 @@ from drivers.errors import DriverError
 
 log = logging.getLogger(__name__)
 
-MAX_CONNECTIONS = 16
+MAX_CONNECTIONS = 24
+"""More than the web process calls at once, with an act in each lane that it no longer waits for."""
 REQUEST_TIMEOUT_S = 5.0
 """For the whole request, and for each reply to be taken."""
 LANE_WAIT_S = 15.0

@@ -17,7 +17,7 @@ from agent.base.errors import UserError
 from agent.base.json_decode import MalformedJson, decode_json
 from agent.config.names import TECHNICIAN_NAME_PATTERN
 from agent.console import console_settings
-from agent.console.acts.updates import remove_unused_upload
+from agent.console.acts.updates import remove_unused_uploads
 from agent.console.context import ConsoleContext
 from agent.console.page_switch import ActServerStart
 from agent.pole_page.act import PoleState
@@ -53,7 +53,7 @@ def serve(config: Path, socket_path: Path, root: Path, start: ActServerStart, cl
         context.best_focus = state.best_focus
         return context
 
-    remove_unused_upload(make_context())
+    remove_unused_uploads(make_context())
     lanes = Lanes(config, make_context)
     try:
         listener = ActListener(socket_path, lanes, state, clock.boottime_ns)
@@ -71,7 +71,7 @@ def serve(config: Path, socket_path: Path, root: Path, start: ActServerStart, cl
     ended.set()
     listener.close()
     # One that is still written is gone with this process.
-    remove_unused_upload(make_context())
+    remove_unused_uploads(make_context())
     with lanes.hold("picture"):
         state.live.close()
 

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 
 import h11
@@ -17,12 +17,11 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
+from agent.pole_page.connection_limit import ConnectionLimit
 from agent.pole_page.page_sessions import sender_of
 
 log = logging.getLogger(__name__)
 
-MAX_CONNECTIONS, MAX_PER_SENDER = 32, 12
-"""A browser opens six. What is beyond is closed at once, without a byte."""
 BACKLOG = 16
 MAX_HEAD_BYTES = 8192
 TLS_HANDSHAKE_TIMEOUT_S = 5.0
@@ -33,26 +32,6 @@ WRITE_BUFFER_BYTES = 65_536
 READ_STALL_S = 20.0
 """A peer that has read nothing for this time, while bytes wait for it, is dropped."""
 ACCEPT_RETRY_S = 1.0
-
-
-class ConnectionLimit:
-    """Counts connections, from accept(2) on. Pure."""
-
-    def __init__(self) -> None:
-        self._by_sender: Counter[str] = Counter()
-
-    def enter(self, sender: str) -> bool:
-        """Count a connection; False if it is one too many."""
-        if self._by_sender.total() >= MAX_CONNECTIONS or self._by_sender[sender] >= MAX_PER_SENDER:
-            return False
-        self._by_sender[sender] += 1
-        return True
-
-    def leave(self, sender: str) -> None:
-        """Count the end of a connection."""
-        self._by_sender[sender] -= 1
-        if not self._by_sender[sender]:
-            del self._by_sender[sender]
 
 
 class BoundedProtocol(H11Protocol):
@@ -112,9 +91,14 @@ class BoundedProtocol(H11Protocol):
 
 
 class BoundedServer:
-    """Serves an application at a listening socket, in the running event loop."""
+    """Serves an application at a listening socket, in the running event loop.
 
-    def __init__(self, app: ASGIApp, tls: ssl.SSLContext) -> None:
+    `has_session` returns True for a sender that is logged in.
+    """
+
+    def __init__(
+        self, app: ASGIApp, tls: ssl.SSLContext, has_session: Callable[[str], bool]
+    ) -> None:
         self._tls = tls
         self._config = Config(
             app,
@@ -131,7 +115,7 @@ class BoundedServer:
         )
         self._config.load()
         self._state = ServerState()
-        self._limit = ConnectionLimit()
+        self._limit = ConnectionLimit(has_session, _shut_down)
         self._connections: set[asyncio.Task[None]] = set()
 
     async def serve(self, listener: socket.socket) -> None:
@@ -148,7 +132,7 @@ class BoundedServer:
                     await asyncio.sleep(ACCEPT_RETRY_S)
                     continue
                 sender = sender_of(address[0])
-                if not self._limit.enter(sender):
+                if not self._limit.enter(sender, connection):
                     log.warning("a connection of %s is refused: too many are open", sender)
                     connection.close()
                     continue
@@ -176,4 +160,10 @@ class BoundedServer:
             if protocol.transport is not None:
                 protocol.transport.abort()
             connection.close()
-            self._limit.leave(sender)
+            self._limit.leave(sender, connection)
+
+
+def _shut_down(connection: socket.socket) -> None:
+    """End a connection, whatever reads it."""
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)

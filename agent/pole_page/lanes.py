@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import get_args
 
+from agent.base.file_read import read_stamp
 from agent.config.desired_store import layer_file
 from agent.console.context import ConsoleContext
 from agent.pole_page.act import Lane
@@ -56,12 +57,4 @@ class Lanes:
 
     def _read_stamp(self, state_dir: Path) -> object:
         """Return a value that differs after a change of the configuration or of the version on top of it."""
-        return tuple(map(_read_stat, (self._config, layer_file(state_dir))))
-
-
-def _read_stat(path: Path) -> tuple[int, int, int] | None:
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    return stat.st_mtime_ns, stat.st_ino, stat.st_size
+        return tuple(map(read_stamp, (self._config, layer_file(state_dir))))

@@ -142,7 +142,8 @@ async def _serve_page(
         ),
         on_use=console.report_use,
     )
-    server = BoundedServer(app.asgi, make_tls_context(certificate, runtime_dir))
+    tls = make_tls_context(certificate, runtime_dir)
+    server = BoundedServer(app.asgi, tls, sessions.has_session)
     with _listen(start.port) as listener:
         log.info("the page of %s is on, port %d", start.box_id, start.port)
         serving = loop.create_task(server.serve(listener))

@@ -10,6 +10,8 @@ import ipaddress
 import logging
 from collections.abc import Callable
 
+import msgspec
+
 from agent.base.clock import Clock
 from agent.base.lockout import Lockout
 from agent.pole_page.token_bucket import TokenBucket
@@ -35,6 +37,13 @@ class LinkRefused(Exception):
         self.wait_s = wait_s
 
 
+class _Session(msgspec.Struct, frozen=True):
+    """A session: the request rate, and the sender that has logged in."""
+
+    rate: TokenBucket
+    sender: str
+
+
 class PageSessions:
     """Links and sessions of one page. Used by one thread. `random_bytes` returns bytes that cannot be guessed."""
 
@@ -45,7 +54,7 @@ class PageSessions:
         self._link_ends_ns = 0
         self._wrong_tokens = 0
         self._lockouts: dict[str, Lockout] = {}
-        self._sessions: dict[bytes, TokenBucket] = {}
+        self._sessions: dict[bytes, _Session] = {}
 
     @property
     def count(self) -> int:
@@ -69,15 +78,19 @@ class PageSessions:
             if len(self._sessions) >= MAX_SESSIONS:
                 del self._sessions[next(iter(self._sessions))]
             key = self._new_secret()
-            self._sessions[_hash(key)] = TokenBucket(
-                REQUESTS_PER_S, REQUEST_BURST, self._clock.boottime_ns()
-            )
+            rate = TokenBucket(REQUESTS_PER_S, REQUEST_BURST, self._clock.boottime_ns())
+            self._sessions[_hash(key)] = _Session(rate, sender)
             return key
         raise LinkRefused(self._count_wrong(sender))
 
     def find(self, key: str) -> TokenBucket | None:
         """Return the request rate of a session, or None if no session has this key."""
-        return self._sessions.get(_hash(key))
+        session = self._sessions.get(_hash(key))
+        return None if session is None else session.rate
+
+    def has_session(self, sender: str) -> bool:
+        """Return True if a session was begun by this sender."""
+        return any(session.sender == sender for session in self._sessions.values())
 
     def log_out(self, key: str) -> None:
         """End a session, if there is one of this key."""

@@ -119,7 +119,8 @@ class WebApp:
         return response
 
     async def _run_act(self, request: Request) -> Response:
-        self._require_session(request)
+        kind = ACT_KINDS.get(request.path_params["name"])
+        self._require_session(request, is_urgent=kind is not None and kind.is_urgent)
         name = _act_name(request)
         args = _check_args(await _read_json(request))
         return await self._acts.respond(request, name, args, _language(request))
@@ -140,13 +141,13 @@ class WebApp:
         args = _check_args(typed.encode("utf-8", "surrogatepass"))
         return await self._acts.respond(request, name, args, _language(request), size_bytes)
 
-    def _require_session(self, request: Request) -> None:
-        """Count a request of a session. Raises ApiError if it has none, or sends too many."""
+    def _require_session(self, request: Request, *, is_urgent: bool = False) -> None:
+        """Count a request of a session. Raises ApiError if it has none, or sends too many that are not urgent."""
         rate = self._sessions.find(request.cookies.get(COOKIE, ""))
         if rate is None:
             raise ApiError(401, "session", "log in with a link: type page link at the console")
         wait_s = rate.take(self._clock_ns())
-        if wait_s > 0:
+        if wait_s > 0 and not is_urgent:
             raise ApiError(429, "too_many", "too many requests", wait_s)
         self._on_use()
 

@@ -19,7 +19,6 @@ MOUNT_ROOTS = ("/media", "/run/media", "/mnt")
 """Folders that USB sticks are mounted below."""
 UPLOAD_ROOT = "/var/lib/vigie/uploads"
 """The folder of the agent's user that a technician's upload is stored in."""
-UPLOAD_NAME = "page.raucb"
 BUNDLE_SUFFIX = ".raucb"
 COPY_NAME = f"stick{BUNDLE_SUFFIX}"
 _GLOB_PATTERNS = tuple(f"{'*/' * depth}*{BUNDLE_SUFFIX}" for depth in (0, 1, 2))

@@ -29,7 +29,8 @@ from drivers.pelco_codec import PelcoDecoder
 from drivers.visca_codec import ReplyDecoder
 from tests.conftest import ManualClock
 from tests.fuzz.target import FuzzTarget, make_work_dir
-from tests.pure.console_rig import ConsoleRig, MemoryByteLine
+from tests.pure.console_peers import MemoryByteLine
+from tests.pure.console_rig import ConsoleRig
 from tests.pure.test_mp4_reader import FILES
 
 work_dir = cache(make_work_dir)

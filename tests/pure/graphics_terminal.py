@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 
-from tests.pure.console_rig import MemoryByteLine
+from tests.pure.console_peers import MemoryByteLine
 
 
 class GraphicsTerminal:

@@ -13,13 +13,8 @@ from agent.console.acts.live_view import IDLE_NS, LiveViews
 from agent.health import health_file
 from tests.conftest import ManualClock
 from tests.ground_camera import GroundCamera
-from tests.pure.console_rig import (
-    CONFIG_TEXT,
-    ConsoleRig,
-    RecordedPreview,
-    make_health_report,
-    make_picture,
-)
+from tests.pure.console_peers import RecordedPreview, make_picture
+from tests.pure.console_rig import CONFIG_TEXT, ConsoleRig, make_health_report
 
 FOV = "[head.fov_deg]\nwide = 60\ntele = 6\n"
 
@@ -137,7 +132,8 @@ def test_the_horizon_of_a_fixed_camera_is_that_of_its_ground(
     config = CONFIG_TEXT.replace('camera = "north"\n', "").replace(
         "enabled = false", 'enabled = false\nscene = "north.toml"'
     )
-    horizon = read(ConsoleRig(clock, tmp_path, config_text=config), None).horizon
+    rig = ConsoleRig(clock, tmp_path, config_text=config)
+    horizon = read(rig, None).horizon
     assert horizon.basis == "ground"
     assert str(horizon.text) == (
         "estimated from the ground calibration, not measured in the picture"
@@ -150,3 +146,6 @@ def test_the_horizon_of_a_fixed_camera_is_that_of_its_ground(
         far = seen[0]
         y = horizon.left_y + (horizon.right_y - horizon.left_y) * far.x
         assert y == pytest.approx(far.y, abs=0.001)
+    # A scene that was put in force since then counts for the next picture.
+    (tmp_path / "north.toml").write_text("")
+    assert read(rig, None).horizon.basis is None

@@ -25,13 +25,8 @@ from agent.faults.texts import load_texts
 from agent.ptz.ptz_args import PtzMoveArgs, PtzStopArgs
 from agent.recording.archive import FootageArchive
 from tests.conftest import ManualClock
-from tests.pure.console_rig import (
-    BOX,
-    CONFIG_TEXT,
-    STICK,
-    ConsoleRig,
-    RecordingAgent,
-)
+from tests.pure.console_peers import RecordingAgent
+from tests.pure.console_rig import BOX, CONFIG_TEXT, STICK, ConsoleRig
 from tests.vectors.street import BOOT_UTC, StreetBox
 
 

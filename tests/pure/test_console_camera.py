@@ -12,7 +12,8 @@ from agent.base.health_model import AreaDensity, GroundHealth
 from agent.console import file_transfer, xmodem
 from agent.console.commands.camera import GRAPHICS_SIZE_PX, MAX_JPEG_BYTES
 from tests.conftest import ManualClock
-from tests.pure.console_rig import ConsoleRig, make_picture
+from tests.pure.console_peers import make_picture
+from tests.pure.console_rig import ConsoleRig
 from tests.pure.graphics_terminal import GraphicsTerminal, decode_sixel
 
 

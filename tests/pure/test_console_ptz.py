@@ -19,7 +19,8 @@ from agent.ptz.ptz_args import (
 )
 from drivers.contracts import PtzCapabilities, Range
 from tests.conftest import ManualClock
-from tests.pure.console_rig import HEAD, ConsoleRig, RecordingAgent
+from tests.pure.console_peers import HEAD, RecordingAgent
+from tests.pure.console_rig import ConsoleRig
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """agent.console.commands.update: the requests to root's unit, and the progress and outcome on the screen."""
 
+import os
 import re
 from pathlib import Path
 from typing import Literal
@@ -9,8 +10,10 @@ import pytest
 from agent.console.commands.update import ANSWER_TIMEOUT_S
 from agent.update import request_file
 from agent.update.request_file import UpdateAction, UpdateRequestStatus
+from agent.update.usb_bundle import UPLOAD_ROOT
 from tests.conftest import ManualClock
-from tests.pure.console_rig import STICK, ConsoleRig, UpdateUnit
+from tests.pure.console_peers import UpdateUnit
+from tests.pure.console_rig import STICK, ConsoleRig
 
 BUNDLE = f"/{STICK}/vigie-2.0.0.raucb"
 INSTALLED = "version 2.0.0 is in slot B, and is tried once, at the next reboot."
@@ -238,3 +241,40 @@ def test_invalid_arguments_are_refused_in_one_line(
     screen = rig.run_logged_in(f"update {words}")
     assert f"update {words}: allowed:\n  update status\n  update usb\n" in screen
     assert unit.requests == []
+
+
+def put_upload(rig: ConsoleRig, name: str, age_s: float) -> Path:
+    """Store an upload of the page at the pole that was written some time ago."""
+    path = rig.root / UPLOAD_ROOT.lstrip("/") / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"a bundle")
+    written_s = rig.context.now().timestamp() - age_s
+    os.utime(path, (written_s, written_s))
+    return path
+
+
+@pytest.mark.parametrize("is_logged_in", [True, False])
+def test_an_upload_is_removed_once_root_is_done_with_it(
+    rig: ConsoleRig, unit: UpdateUnit, is_logged_in: bool
+) -> None:
+    def idle() -> None:
+        rig.run_logged_in(silence_s=3.0) if is_logged_in else rig.type_lines(silence_s=3.0)
+
+    upload = put_upload(rig, "1.raucb", 3600.0)
+    bundle = f"/{upload.relative_to(rig.root)}"
+    request_file.submit_request(unit.folder, "install", "amina", bundle)
+    rig.line.on_read = lambda: False
+    idle()
+    assert upload.exists()
+    unit.next_statuses = [
+        told("running", do="install"),
+        told("done", "version 2.0.0 is in slot B", do="install"),
+    ]
+    unit.step()
+    idle()
+    assert upload.exists()
+    unit.step()
+    on_its_way = put_upload(rig, "2.raucb", 1.0)
+    idle()
+    assert not upload.exists()
+    assert on_its_way.exists()

@@ -164,3 +164,12 @@ def test_a_request_is_allowed_after_the_wait_that_was_named(clock: ManualClock) 
     assert wait_s == 0.5
     clock.advance_s(wait_s)
     assert bucket.take(clock.boottime_ns()) == 0
+
+
+def test_a_sender_has_a_session_from_its_login_to_its_logout(sessions: PageSessions) -> None:
+    assert not sessions.has_session(PHONE)
+    key = sessions.log_in(sessions.new_link(), PHONE)
+    assert sessions.has_session(PHONE)
+    assert not sessions.has_session(STRANGER)
+    sessions.log_out(key)
+    assert not sessions.has_session(PHONE)

@@ -20,7 +20,8 @@ from agent.console.enrolment import ENROL_DIR
 from agent.console.session import tokenize
 from agent.console.terminal import HungUp, Terminal
 from tests.conftest import ManualClock
-from tests.pure.console_rig import ConsoleRig, MemoryByteLine, RecordingAgent
+from tests.pure.console_peers import MemoryByteLine, RecordingAgent
+from tests.pure.console_rig import ConsoleRig
 
 NAMES = [command.name for command in COMMANDS]
 BEFORE = ("help", "about", "language", "login")

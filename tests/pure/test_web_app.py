@@ -25,6 +25,8 @@ def test_a_session_that_sends_too_much_is_slowed_down_alone(phone: AsgiPhone) ->
     assert msgspec.json.decode(refused.body)["error"]["code"] == "too_many"
     assert refused.headers["retry-after"] == "1"
     assert phone.request("POST", "/api/acts/none", other, b"{}").status == 404
+    # A stop of a head is never withheld: it is only without an act server that it fails here.
+    assert phone.request("POST", "/api/acts/head_stop", hasty, b"{}").status == 503
     phone.clock.advance_s(2.5 / REQUESTS_PER_S)
     statuses = [phone.request("POST", "/api/acts/none", hasty, b"{}").status for _ in range(3)]
     assert statuses == [404, 404, 429]

@@ -8,7 +8,7 @@ from selenium.webdriver.common.keys import Keys
 
 from agent.detection.scene import load_scene
 from tests.scene_editor.browser import PHONE_PX, EditorPage
-from tests.scene_editor.conftest import STREET_SCENE, write_picture
+from tests.scene_editor.conftest import STREET_SCENE
 from tests.scene_editor.test_check import CASES, check_in_python
 
 pytestmark = pytest.mark.slow
@@ -320,54 +320,6 @@ def test_an_element_in_metres_is_shown_and_changed_in_the_text(editor: EditorPag
     assert "from_m = [7, 5.0]" in editor.scene_text()
     editor.set_scene_text(GROUND.replace("0.4]", "0.6]"))
     assert "lie on a line" in editor.findings()[0]
-
-
-def test_pictures_and_scenes_are_opened_and_others_refused(
-    editor: EditorPage, tmp_path: Path
-) -> None:
-    picture = write_picture(tmp_path / "other.png", 640, 480)
-    scene = tmp_path / "<b>mine.toml"
-    scene.write_text("# mine\n[[mask]]\npolygon = [[0, 0], [1, 0], [1, 1]]\n")
-    editor.open_files(picture, scene)
-    assert editor.elements() == ["Mask 1"]
-    assert editor.find(".file-name").text == "<b>mine.toml"
-    assert editor.run("return document.querySelector('svg.picture image').getAttribute('width')") == "640"  # fmt: skip
-    for name, content, words in (
-        ("torn.jpg", b"no picture", "not a whole picture"),
-        ("latin.toml", b"# caf\xe9\n", "not UTF-8"),
-        ("run.exe", b"MZ", "allowed: a picture"),
-        ("large.toml", b"#" * 1_048_577, "too large"),
-    ):
-        file = tmp_path / name
-        file.write_bytes(content)
-        editor.open_files(file)
-        assert words in editor.status(), name
-    assert editor.elements() == ["Mask 1"]
-
-
-def test_saving_marks_the_scene_as_saved(editor: EditorPage) -> None:
-    editor.click("draw-mask")
-    editor.drag((0.2, 0.2), (0.5, 0.5))
-    assert editor.find(".file-name").text.startswith("•")
-    assert editor.save("scene.toml") == editor.scene_text()
-    assert editor.find(".file-name").text == "scene.toml"
-    editor.press_with(Keys.CONTROL, "s")
-
-
-def test_a_chosen_file_is_written_again_without_a_question(editor: EditorPage) -> None:
-    # Instead of the browser's dialogue, which no test can answer, and the file that a person chooses in it.
-    editor.run("""
-        window.asked = 0;
-        const writable = async () => ({ write: async (blob) => { window.written = await blob.text(); }, close: async () => {} });
-        window.showSaveFilePicker = async () => { window.asked += 1; return { createWritable: writable }; };
-    """)
-    for begin, end in (((0.2, 0.2), (0.5, 0.5)), ((0.6, 0.6), (0.8, 0.8))):
-        editor.click("draw-mask")
-        editor.drag(begin, end)
-        editor.click("save")
-        editor.wait_until(lambda: editor.find(".file-name").text == "scene.toml")
-        assert editor.run("return window.written") == editor.scene_text()
-    assert editor.run("return window.asked") == 1
 
 
 def test_any_table_is_shown_without_an_error(editor: EditorPage) -> None:

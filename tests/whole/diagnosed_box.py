@@ -29,7 +29,7 @@ from drivers.errors import DriverError
 from drivers.media import Frame, Packet, StreamInfo
 from tests.conftest import ManualClock
 from tests.machine_tree import FakeProcFs
-from tests.pure.console_rig import MemoryByteLine
+from tests.pure.console_peers import MemoryByteLine
 from tests.pure.fleet_messages import arrival, stamp
 from tests.pure.test_status_led import lights, read
 

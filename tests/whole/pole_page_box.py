@@ -178,9 +178,13 @@ class PolePageBox:
         self.receipts: list[str] = []
         self.unit = PageUnit(root)
         self.port = free_port()
-        self.switch = PageSwitch(
-            root, folder / "vigie.toml", SystemClock().boottime_ns, self.receipts.append
-        )
+        self._folder, self._root = folder, root
+        self.switch = self.new_console()
+
+    def new_console(self) -> PageSwitch:
+        """Return the switch of a console."""
+        config = self._folder / "vigie.toml"
+        return PageSwitch(self._root, config, SystemClock().boottime_ns, self.receipts.append)
 
     def turn_on(self) -> str:
         """Turn it on, and return the token of the first link."""

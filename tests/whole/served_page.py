@@ -19,7 +19,8 @@ from agent.console.page_wire import (
     PageReport,
     PageStart,
 )
-from tests.whole.pole_page_box import TIMEOUT_S, PageUnit, Phone, free_port
+from agent.pole_page.request_guard import HEADERS
+from tests.whole.pole_page_box import TIMEOUT_S, HttpReply, PageUnit, Phone, free_port
 
 ReportT = TypeVar("ReportT", bound=PageReport)
 
@@ -147,3 +148,10 @@ def served_page(root: Path) -> Iterator[tuple[ServedPage, ScriptedActs]]:
         page.close()
         unit.close()
         acts.close()
+
+
+def assert_protected(reply: HttpReply) -> None:
+    for name, value in HEADERS.items():
+        assert reply.headers[name.lower()] == value
+    assert "server" not in reply.headers
+    assert "strict-transport-security" not in reply.headers

@@ -26,7 +26,11 @@ class Server:
         clock = SystemClock()
         certificate = make_certificate("casa-0001", (), clock.utc(clock.boottime_ns()))
         self.app = AsgiPhone(clock)
-        self._server = BoundedServer(self.app.app.asgi, make_tls_context(certificate, folder))
+        self._server = BoundedServer(
+            self.app.app.asgi,
+            make_tls_context(certificate, folder),
+            self.app.sessions.has_session,
+        )
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.phone = Phone(self._listener.getsockname()[1], certificate.fingerprint)
         self._loop = asyncio.new_event_loop()

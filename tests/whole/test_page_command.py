@@ -280,7 +280,9 @@ def play_service(listener: socket.socket, reports: tuple[PageReport | bytes, ...
 def test_without_the_unit_the_reason_is_shown(clock: ManualClock, tmp_path: Path) -> None:
     rig = ConsoleRig(clock, tmp_path)
     (rig.root / "sys/class/net/lo").mkdir(parents=True)
-    assert "run/vigie-page is not there" in "".join(rig.run_logged_in("page on").split("\n"))
+    assert "run/vigie-page.socket: No such file" in "".join(
+        rig.run_logged_in("page on").split("\n")
+    )
     (rig.root / page_wire.ACTS_DIR).mkdir(parents=True)
     assert "No such file or directory" in " ".join(rig.run_logged_in("page on").split())
 

@@ -3,10 +3,7 @@
 import os
 import re
 import signal
-import socket
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +13,26 @@ import numpy as np
 import pytest
 
 from agent.__main__ import main
-from agent.base.errors import UserError
-from agent.console.page_wire import ACTS_SOCKET_NAME
 from agent.diagnostics.commissioning import certificate
+from agent.console.errors import ConsoleError
 from agent.faults.texts import Language
 from agent.pole_page.act_kinds import ACT_KINDS
-from agent.pole_page.act_listener import RECEIPT_BURST
-from agent.pole_page.act_server import read_start
-from agent.pole_page.act_wire import MAX_REQUEST_BYTES, call_act
 from agent.pole_page.acts.table import ACTS
-from agent.recording.custody.receipts import FootageViewed, ServiceAction, parse_line
-from agent.update import request_file, usb_bundle
-from drivers.masking import MASK_LUMA
+from agent.recording.custody.receipts import FootageViewed
 from tests.whole.act_box import ActFailed, ActServer
-from tests.whole.pole_page_box import PolePageBox, make_root
+from tests.whole.act_values import (
+    CONTRACT,
+    comparable,
+    is_painted,
+    mean,
+    page_actions,
+    photo_of_a_phone,
+    receipts,
+)
+from tests.whole.pole_page_box import PolePageBox, free_port, make_root
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.reporting_box import wait_until
-from tests.whole.rig import TIMEOUT_S, AgentBox
+from tests.whole.rig import AgentBox
 from tests.whole.technician import ConsoleTechnician, write_console_secret
 
 HEAD = """
@@ -82,69 +82,6 @@ def console(box: AgentBox, acts: ActServer) -> Iterator[ConsoleTechnician]:
     technician.run_command("pages off")
     yield technician
     technician.unplug()
-
-
-def receipts(folder: Path) -> list[object]:
-    return [
-        parse_line(line).receipt.body
-        for file in sorted((folder / "state" / "custody").glob("*.chain"))
-        for line in file.read_bytes().splitlines()
-    ]
-
-
-def page_actions(folder: Path) -> list[str]:
-    """The technician's actions at the page, in the custody log."""
-    bodies = [body for body in receipts(folder) if isinstance(body, ServiceAction)]
-    assert {body.by for body in bodies if body.action.startswith("page: ")} <= {"amina"}
-    return [
-        body.action.removeprefix("page: ") for body in bodies if body.action.startswith("page: ")
-    ]
-
-
-def comparable(text: str) -> str:
-    """A text without its line breaks, and with # for each number: those of two moments differ."""
-    joined = " ".join(re.sub("[\u2068\u2069\u00a0]", " ", text).split())
-    return re.sub(r"[+-]?[0-9]+([.,][0-9]+)?", "#", joined)
-
-
-def check_texts(values: Sequence[Any]) -> list[str]:
-    results = [result for value in values for result in value["results"]]
-    return [result["message"] for result in results] + [result["subject"] for result in results]
-
-
-CONTRACT: tuple[tuple[str, str, dict[str, Any], Callable[[list[Any]], list[str]]], ...] = (
-    ("check 4 8 9 10 13", "check", {"numbers": [4, 8, 9, 10, 13]}, check_texts),
-    ("net", "net", {}, check_texts),
-    (
-        "status",
-        "status",
-        {},
-        lambda values: [row["label"] for row in values[0]["rows"]] + values[0]["problems"],
-    ),
-    (
-        "faults",
-        "faults",
-        {},
-        lambda values: (
-            [
-                f"{fault['code']} {fault['severity']}: {fault['title']}"
-                for fault in values[0]["faults"]
-            ]
-            + [fault["advice"] for fault in values[0]["faults"]]
-        ),
-    ),
-    (
-        "faults CAM-01",
-        "fault",
-        {"code": "CAM-01"},
-        lambda values: [values[0][key] for key in ("title", "means", "at_box", "at_centre")],
-    ),
-    ("mqtt ping 2", "mqtt_ping", {"count": 2}, lambda values: [v["subject"] for v in values]),
-    ("ptz mast status", "heads", {}, lambda values: [values[0]["heads"][0]["text"]]),
-    ("camera north", "picture", {"camera": "north"}, lambda values: [values[0]["level"]["text"]]),
-    ("config", "trial", {}, lambda values: [values[0]["text"]]),
-)
-"""The line at the console, the act of the page with its arguments, and its texts, which the console prints too."""
 
 
 @pytest.mark.parametrize("language", ["en", "fr", "ar"])
@@ -200,12 +137,6 @@ def page_views(folder: Path) -> list[FootageViewed]:
         if isinstance(body, FootageViewed)
         and body.purpose == "looked through it at the page at the pole"
     ]
-
-
-def mean(jpeg: bytes) -> float:
-    image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
-    assert image is not None
-    return float(image.mean())
 
 
 def test_a_head_moves_only_as_long_as_it_is_touched(acts: ActServer, box: AgentBox) -> None:
@@ -297,15 +228,6 @@ def test_a_box_is_commissioned_with_photos_and_notes(
     assert (drifts["technician"], drifts["drifts"]) == ("amina", [])
 
 
-def photo_of_a_phone() -> bytes:
-    """A JPEG with EXIF data, larger than a record takes."""
-    image = np.random.default_rng(3).integers(0, 255, (75, 100, 3)).astype(np.uint8)
-    large = cv2.resize(image, (2000, 1500), interpolation=cv2.INTER_CUBIC)
-    jpeg = bytes(cv2.imencode(".jpg", large)[1].tobytes())
-    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\0 33.5883 N 7.6114 W"
-    return jpeg[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + jpeg[2:]
-
-
 def test_the_aim_is_compared_with_the_newest_certificate(
     acts: ActServer, console: ConsoleTechnician
 ) -> None:
@@ -354,6 +276,11 @@ def test_a_phone_gets_the_same_over_https(
     try:
         page.turn_on()
         phone = page.logged_in_phone()
+        # A second console is refused, and takes nothing from the first one's page.
+        with pytest.raises(ConsoleError, match="another console has turned it on"):
+            page.new_console().turn_on(
+                free_port(), box_id="a", addresses=(), technician="omar", language="en"
+            )
         for _, act, args, texts in CONTRACT:
             reply = phone.act(act, args)
             assert reply.status == 200, (act, reply)
@@ -405,74 +332,6 @@ def test_bad_input_is_refused_in_one_line(
     assert "\n" not in str(refused.value)
 
 
-def test_an_update_is_stored_for_root_whole_or_not_at_all(box: AgentBox, tmp_path: Path) -> None:
-    root, upload = make_image_root(tmp_path)
-    folder = request_file.request_dir(root)
-    server = ActServer(box.folder, root=root)
-    bundle = bytes(range(256)) * 1000
-    with pytest.raises(ActFailed, match="256000 bytes have come; allowed: 256001"):
-        server.value("update_install", bundle, len(bundle) + 1)
-    with pytest.raises(ActFailed, match="256000 bytes have come; allowed: 255999"):
-        server.value("update_install", bundle, len(bundle) - 1)
-    with pytest.raises(ActFailed, match="the file: allowed: 2000000000 bytes at most"):
-        server.value("update_install", bundle, 2_000_000_001)
-    with pytest.raises(ActFailed, match="the file: allowed: 0 bytes at most"):
-        server.value("status", bundle)
-    assert not upload.exists()
-    request_id = server.value("update_install", bundle)["id"]
-    assert upload.read_bytes() == bundle
-    request = request_file.decode_request((folder / request_file.REQUEST_FILE).read_bytes())
-    assert (request.id, request.requester) == (request_id, "amina")
-    with pytest.raises(ActFailed, match="another request waits already"):
-        server.value("update_install", b"another bundle")
-    copied = usb_bundle.copy_to_box(root, request.bundle_path or "", tmp_path / "downloads", print)
-    assert copied.read_bytes() == bundle
-    status = request_file.UpdateRequestStatus(
-        id=request_id, action="install", requester="amina", state="running", step="checking"
-    )
-    request_file.status_file(folder).write(status)
-    assert server.value("update_status")["step"] == "checking"
-    assert upload.exists()
-    done = msgspec.structs.replace(status, state="done", lines=("version 2 is in slot B",))
-    request_file.status_file(folder).write(done)
-    assert server.value("update_status")["lines"] == ["version 2 is in slot B"]
-    assert not upload.exists()
-    assert server.close() == 0
-
-
-def make_image_root(folder: Path) -> tuple[Path, Path]:
-    """Make the root of a system with slots. Return it, and the path of an upload in it."""
-    root = folder / "root"
-    (root / "proc").mkdir(parents=True)
-    (root / "proc/cmdline").write_text("console=tty1 rauc.slot=A\n")
-    request_file.request_dir(root).mkdir(parents=True)
-    return root, root / usb_bundle.UPLOAD_ROOT.lstrip("/") / usb_bundle.UPLOAD_NAME
-
-
-def test_the_end_of_the_session_leaves_no_upload_but_one_that_root_is_asked_for(
-    box: AgentBox, tmp_path: Path
-) -> None:
-    root, upload = make_image_root(tmp_path)
-    server = ActServer(box.folder, root=root)
-    read_fd, write_fd = os.pipe()
-    no_args = msgspec.Raw(b"{}")
-    replies = call_act(server.socket_dir, "update_install", no_args, "en", TIMEOUT_S, read_fd, 2000)
-    with ThreadPoolExecutor(1) as phone:
-        reply = phone.submit(next, replies)
-        os.write(write_fd, bytes(1000))
-        wait_until(upload.exists)
-        assert server.close() == 0
-        with pytest.raises(ConnectionError):
-            reply.result(TIMEOUT_S)
-    os.close(read_fd)
-    os.close(write_fd)
-    assert not upload.exists()
-    server = ActServer(box.folder, root=root)
-    server.value("update_install", b"a bundle")
-    assert server.close() == 0
-    assert upload.read_bytes() == b"a bundle"
-
-
 def test_without_an_agent_the_page_works_as_far_as_the_console_does(
     box: AgentBox, acts: ActServer
 ) -> None:
@@ -497,98 +356,3 @@ def test_without_an_agent_the_page_works_as_far_as_the_console_does(
     assert msgspec.json.decode(reply.value or b"")["source"] == "the console itself"
     box.start()
     wait_until(lambda: acts.replies("picture", camera="north")[0].error is None)
-
-
-def test_no_act_is_done_without_its_receipt_or_after_the_session(tmp_path: Path) -> None:
-    folder = tmp_path / "box"
-    AgentBox(folder, "mqtt://127.0.0.1:1")
-    (folder / "state").mkdir()
-    (folder / "state" / "custody").write_text("not a folder")
-    server = ActServer(folder)
-    with pytest.raises(ActFailed, match="It is not done without a receipt") as refused:
-        server.lines("check", numbers=[4])
-    assert (refused.value.code, refused.value.fault) == ("no_receipt", "CUS-01")
-    for _ in range(2):
-        with pytest.raises(ActFailed, match="It is not done without a receipt"):
-            server.value("jog", head="mast", pan=1)
-    socket_dir = server.socket_dir
-    assert server.close() == 0
-    assert not socket_dir.exists()
-
-
-def test_acts_in_a_row_do_not_fill_the_custody_log(tmp_path: Path) -> None:
-    folder = tmp_path / "box"
-    AgentBox(folder, "mqtt://127.0.0.1:1")
-    (folder / "state").mkdir()
-    server = ActServer(folder)
-    codes: list[str] = []
-    while "busy" not in codes and len(codes) < 10 * RECEIPT_BURST:
-        with pytest.raises(ActFailed) as refused:
-            server.value("aux", head="mast", aux="wiper", on=True)
-        codes.append(refused.value.code)
-    assert codes[:-1] == ["agent_down"] * (len(codes) - 1)
-    assert codes[-1] == "busy"
-    assert len(page_actions(folder)) == len(codes) - 1
-    assert server.close() == 0
-
-
-def test_a_request_that_is_none_is_refused_and_the_server_goes_on_serving(acts: ActServer) -> None:
-    for sent in (
-        b"",
-        b"\n",
-        b"not JSON\n",
-        b'{"act":"status"}\n',
-        b'{"act":"status","args":{},"language":"en"}\n{}\n',
-        b'{"act":"status","args":[],"language":"en"}\n',
-        b'{"act":"status","args":{},"language":"de"}\n',
-        b"[" * (MAX_REQUEST_BYTES + 1),
-        b'{"act":"status","args":' + b"[" * 60_000,
-    ):
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.connect(str(acts.socket_dir / ACTS_SOCKET_NAME))
-            with suppress(BrokenPipeError):
-                connection.sendall(sent)
-            connection.shutdown(socket.SHUT_WR)
-            with suppress(ConnectionResetError):
-                reply = msgspec.json.decode(connection.makefile("rb").readline())
-                assert reply["error"]["code"] == "malformed", sent[:60]
-    assert acts.value("session")["technician"] == "amina"
-
-
-@pytest.mark.parametrize(
-    ("line", "allowed"),
-    [
-        (b"", "first line: "),
-        (b"amina\n", "first line: "),
-        (b'{"technician":"amina","language":"de"}\n', "first line: "),
-        (b'{"technician":"Robert DROP","language":"en"}\n', "allowed: the name of a login"),
-    ],
-)
-def test_a_wrong_first_line_is_refused(line: bytes, allowed: str) -> None:
-    with pytest.raises(UserError, match=allowed):
-        read_start(line)
-
-
-def test_without_an_agent_a_mask_of_any_preset_hides_the_whole_picture_of_a_head(
-    tmp_path: Path,
-) -> None:
-    folder = tmp_path / "box"
-    AgentBox(folder, "mqtt://127.0.0.1:1")
-    (folder / "state").mkdir()
-    file = folder / "vigie.toml"
-    scenes = file.read_text().replace('scene = "scene.toml"', 'scenes = { gate = "scene.toml" }')
-    file.write_text(f'{scenes}[[head]]\nname = "mast"\ndriver = "fake"\ncamera = "north"\n')
-    (folder / "scene.toml").write_text(MASK)
-    server = ActServer(folder)
-    picture = server.replies("picture", camera="north")[0]
-    assert picture.error is None
-    assert is_painted(picture.jpeg, slice(None), slice(None))
-    assert server.close() == 0
-
-
-def is_painted(jpeg: bytes, rows: slice, columns: slice) -> bool:
-    """Whether a part of a picture has nothing but the paint of masks."""
-    image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
-    assert image is not None
-    part = image[rows, columns].astype(int)
-    return bool(part.max() - part.min() < 8 and part.max() < MASK_LUMA + 8)

@@ -22,7 +22,7 @@ from agent.detection.image import encode_snapshot
 from agent.runtime.control_socket import SOCKET_NAME, ControlSocket
 from agent.runtime.stage import StageThread
 from drivers.media import Frame
-from tests.pure.console_rig import make_picture
+from tests.pure.console_peers import make_picture
 from tests.whole.rig import TIMEOUT_S
 
 CLOCK = SystemClock()

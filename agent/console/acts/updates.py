@@ -1,6 +1,8 @@
 """Updates of the system, requested of root: from a stick, from an uploaded file, back, and kept."""
 
-from collections.abc import Iterable
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import reduce
 from pathlib import Path
 
@@ -18,6 +20,8 @@ _OUTCOMES = {
     "failed": Message("NOT done"),
 }
 _ANOTHER_WAITS = Message("another request waits already: try again in a minute")
+WRITTEN_WITHIN_S = 60.0
+"""An upload that was written within this time may be one that is still on its way."""
 
 
 def submit(context: ConsoleContext, action: UpdateAction, bundle: str | None = None) -> str:
@@ -42,35 +46,47 @@ def install_upload(context: ConsoleContext, parts: Iterable[bytes], size_bytes: 
     nothing of the file is left then.
     """
     require_idle(context)
-    remove_upload(context)
-    path = _upload_path(context)
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    remove_unused_uploads(context)
+    folder = _upload_folder(context)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # A name of its own: a process that removes an earlier upload at this moment removes that one alone.
+    path = folder / f"{secrets.token_hex(8)}{usb_bundle.BUNDLE_SUFFIX}"
     try:
-        check_free_space(path.parent, size_bytes)
+        check_free_space(folder, size_bytes)
         usb_bundle.store_upload(path, parts)
         return submit(context, "install", f"/{path.relative_to(context.root)}")
     except UpdateError as error:
-        remove_upload(context)
+        path.unlink(missing_ok=True)
         raise ConsoleError(str(error)) from error
     except BaseException:
-        remove_upload(context)
+        path.unlink(missing_ok=True)
         raise
 
 
-def remove_upload(context: ConsoleContext) -> None:
-    """Remove an uploaded bundle that root does not need any more."""
-    _upload_path(context).unlink(missing_ok=True)
+def remove_unused_uploads(context: ConsoleContext, unchanged_s: float = 0.0) -> None:
+    """Remove uploads that root has installed or refused, and those that a session, a power cut or a crash has left.
 
-
-def _upload_path(context: ConsoleContext) -> Path:
-    return context.root / usb_bundle.UPLOAD_ROOT.lstrip("/") / usb_bundle.UPLOAD_NAME
-
-
-def remove_unused_upload(context: ConsoleContext) -> None:
-    """Remove an upload that the end of a session, a power cut or a crash has left, unless root installs it."""
+    Those that were written within `unchanged_s` are kept. Raises OSError.
+    """
+    old = list(_iter_uploads(context, unchanged_s))
+    if not old or _is_waiting(context):
+        return
     status = read_status(context)
-    if not _is_waiting(context) and (status is None or status.state != "running"):
-        remove_upload(context)
+    if status is None or status.state != "running":
+        for path in old:
+            path.unlink(missing_ok=True)
+
+
+def _iter_uploads(context: ConsoleContext, unchanged_s: float) -> Iterator[Path]:
+    now_s = context.now().timestamp()
+    for path in _upload_folder(context).glob(f"*{usb_bundle.BUNDLE_SUFFIX}"):
+        with suppress(FileNotFoundError):  # another process has removed it
+            if abs(now_s - path.stat().st_mtime) >= unchanged_s:
+                yield path
+
+
+def _upload_folder(context: ConsoleContext) -> Path:
+    return context.root / usb_bundle.UPLOAD_ROOT.lstrip("/")
 
 
 def _is_waiting(context: ConsoleContext) -> bool:

@@ -26,13 +26,10 @@ class UpdateValue(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_status(call: ActCall, _args: NoArgs) -> UpdateValue:
-    """Return the progress or the outcome of the last request; an upload that it has used is removed."""
+    """Return the progress or the outcome of the last request."""
     status = updates.read_status(call.context)
     if status is None:
         return UpdateValue()
-    if status.id == call.state.upload_request_id and status.state != "running":
-        call.state.upload_request_id = None
-        updates.remove_upload(call.context)
     return UpdateValue(
         id=status.id,
         state=status.state,
@@ -46,11 +43,7 @@ def read_status(call: ActCall, _args: NoArgs) -> UpdateValue:
 def install(call: ActCall, _args: NoArgs) -> RequestId:
     """Store the uploaded bundle, and have root check and install it."""
     upload = call.require_upload()
-    updates.require_idle(call.context)
-    call.state.upload_request_id = None
-    request_id = updates.install_upload(call.context, upload.parts(), upload.size_bytes)
-    call.state.upload_request_id = request_id
-    return RequestId(request_id)
+    return RequestId(updates.install_upload(call.context, upload.parts(), upload.size_bytes))
 
 
 def roll_back(call: ActCall, args: BoxArgs) -> RequestId:

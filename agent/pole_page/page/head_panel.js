@@ -32,7 +32,7 @@ export function headPanel(head) {
   const pad = jogPad({
     move: (velocities) => ask("jog", velocities),
     // Also from a page that is left: a stop must reach the box.
-    stop: () => ask("head_stop", {}, undefined, { keepalive: true }),
+    stop: () => ask("head_stop", {}, undefined, { keepalive: true, priority: "high" }),
   });
 
   async function store(preset) {
