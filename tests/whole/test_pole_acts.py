@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from agent.__main__ import main
-from agent.diagnostics.commissioning import certificate
 from agent.console.errors import ConsoleError
+from agent.diagnostics.commissioning import certificate
 from agent.faults.texts import Language
 from agent.pole_page.act_kinds import ACT_KINDS
 from agent.pole_page.acts.table import ACTS
