@@ -63,8 +63,30 @@ class Packet(msgspec.Struct, frozen=True, kw_only=True):
     data: bytes
 
 
+MAX_OBJECTS = 300
+"""The most objects of one inference; those of the best score are kept."""
+
+
+class FoundObject(msgspec.Struct, frozen=True, array_like=True):
+    """An object that a network found: its class by number, and its box in 0..1 of a picture.
+
+    `x` and `y` are of the upper left corner.
+    """
+
+    class_number: Annotated[int, msgspec.Meta(ge=0, le=10_000)]
+    score: UnitInterval
+    x: UnitInterval
+    y: UnitInterval
+    w: UnitInterval
+    h: UnitInterval
+
+
+FoundObjects = Annotated[tuple[FoundObject, ...], msgspec.Meta(max_length=MAX_OBJECTS)]
+
+
 class Frame(msgspec.Struct, frozen=True, kw_only=True):
     """One decoded picture, 4:2:0 planar: `y` is H x W, `u` and `v` are (H+1)//2 x (W+1)//2.
+
 
     Invariant: planes are never written to, so a frame can be passed to several threads. The
         planes keep the decoder's buffer alive; a frame that is kept for long costs that memory.

@@ -11,6 +11,7 @@ from agent.base.clock import Clock
 from agent.base.model import Event, TrafficCounts
 from agent.config.control import ControlConfig
 from agent.config.recording import FOOTAGE_DIR, RecordConfig
+from agent.detection.hailo_detector import HailoPool
 from agent.faults.registry import FaultRegistry
 from agent.health.vitals.procfs import DEFAULT_ROOT
 from agent.recording import mask_store
@@ -39,7 +40,7 @@ class BoxServices(msgspec.Struct, frozen=True, kw_only=True):
     """The services that all pipelines and actuators of a box share.
 
     `authority` verifies signed messages, None if `control.ca` is not configured. `machine_root` is the folder that
-    contains the machine's `proc` and `sys`.
+    contains the machine's `proc` and `sys`. `hailo` is used by the cameras whose accelerator it is.
     """
 
     state_dir: Path
@@ -56,6 +57,7 @@ class BoxServices(msgspec.Struct, frozen=True, kw_only=True):
     authority: ControlAuthority | None = None
     control: ControlConfig = ControlConfig()
     machine_root: Path = DEFAULT_ROOT
+    hailo: HailoPool = msgspec.field(default_factory=HailoPool)
 
     @property
     def footage_dir(self) -> Path:

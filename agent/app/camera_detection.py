@@ -1,26 +1,22 @@
 """Detection on one camera: its model, its detect stage by the scene in force, and the ground of its scenes."""
 
-import logging
 from collections.abc import Callable
 from itertools import count
 
 from agent.app.box_services import BoxServices
+from agent.app.camera_detector import CameraDetector
 from agent.app.camera_ground import GROUND_DIR, CameraGround
 from agent.base.health_model import DetectorHealth
 from agent.base.model import Event, FrameResult
 from agent.capture.camera_source import CameraSource
 from agent.detection.active_scene import ActiveScene, FixedScene, SceneInForce
 from agent.detection.detect_stage import DetectStage
-from agent.detection.model_card import ModelRefused
 from agent.detection.pipeline import DetectionPipeline
 from agent.detection.rule_engine import RuleEngine
 from agent.detection.scene_detect_stage import SceneDetectStage
-from agent.detection.tflite import TfliteDetector, open_detector
 from agent.health.rates import CameraRates
 from agent.runtime.queues import LatestFrame
 from drivers.media import Frame
-
-log = logging.getLogger(__name__)
 
 
 class CameraDetection:
@@ -47,9 +43,14 @@ class CameraDetection:
             on_head=source.scenes is not None,
             frame_size_px=source.frame_size_px,
         )
-        self.detector = self._load_detector()
+        camera_detector = CameraDetector(source.config, services)
+        self.detector = camera_detector.detector
         self.stage = SceneDetectStage(
-            source.config.name, self.frames, scene, self._make_detect_stage
+            source.config.name,
+            self.frames,
+            scene,
+            self._make_detect_stage,
+            on_close=camera_detector.close,
         )
 
     def replace_scenes(self, source: CameraSource) -> None:
@@ -66,16 +67,6 @@ class CameraDetection:
             inference_ms=rates.inference_ms,
             tracks=self.stage.track_count,
         )
-
-    def _load_detector(self) -> TfliteDetector | None:
-        """Return the detector, or raise DET-01 and return None if the model does not match its card."""
-        name = self._config.name
-        try:
-            return open_detector(self._config.detect.model)
-        except ModelRefused as error:
-            log.error("camera %s: %s; it runs without detection", name, error)
-            self._services.faults.raise_fault("DET-01", name, str(error))
-            return None
 
     def _make_detect_stage(self, current: SceneInForce) -> DetectStage:
         name, scene = self._config.name, current.scene

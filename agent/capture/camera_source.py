@@ -9,6 +9,7 @@ import msgspec
 from agent.base.clock import Clock
 from agent.base.errors import UserError
 from agent.base.event_type import EventType
+from agent.capture import accelerator_check
 from agent.capture.onvif_events import REPORTED, OnvifEventFeed
 from agent.config import configuration, toml_decode
 from agent.config.configuration import CameraConfig, Config
@@ -115,6 +116,8 @@ def build_sources(
                 f"{location}: hold.kinds[{index}] = {kind!r}: unknown; "
                 f"allowed: {', '.join(allowed_kinds)}"
             )
+    for conflict in accelerator_check.iter_conflicts(config.camera):
+        raise UserError(f"{location}: {conflict}")
     cameras_on_heads = {head.camera for head in config.head}
     return tuple(
         _build_source(

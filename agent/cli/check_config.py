@@ -8,6 +8,7 @@ from agent.app import config_check
 from agent.app.actuator_specs import load_actuator_specs
 from agent.base.clock import SystemClock
 from agent.capture import camera_source
+from agent.config.configuration import DetectConfig
 from agent.config.declaration import iter_missing
 from agent.recording.encryption.key_wrapping import parse_recipients
 
@@ -36,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     for source in cameras:
         camera = source.config
         camera_facts = [
-            f"watched by {camera.detect.model}" if camera.detect.enabled else "not watched",
+            _describe_detection(camera.detect),
             "recorded" if camera.record else "not recorded",
         ]
         print(f"camera {camera.name}: {camera.driver}, {', '.join(camera_facts)}")
@@ -56,3 +57,11 @@ def run(args: argparse.Namespace) -> int:
         print(f"warning: the public declaration lacks {missing}")
     print(f"{args.config}: good; box {config.box.id} reports to {config.broker.url}")
     return 0
+
+
+def _describe_detection(detect: DetectConfig) -> str:
+    if not detect.enabled:
+        return "not watched"
+    if detect.accelerator is None:
+        return f"watched by {detect.model}"
+    return f"watched by {detect.accelerator.model}, without it by {detect.model}"

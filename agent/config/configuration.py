@@ -18,6 +18,7 @@ from agent.config import console as console_config
 from agent.config import control as control_config
 from agent.config import desired_config, toml_decode
 from agent.config import pins as pins_config
+from agent.config.accelerator import AcceleratorConfig
 from agent.config.broker import BrokerConfig, check_broker
 from agent.config.console import ConsoleConfig
 from agent.config.control import ControlConfig
@@ -49,7 +50,7 @@ class BoxConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 class DetectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[camera.detect]`: detection on a camera. `fps` counts in the stream's time. `scene` is for a fixed
-    camera, `scenes` for one on a head: a file for each preset.
+    camera, `scenes` for one on a head: a file for each preset. With `accelerator`, `model` is used while that fails.
     """
 
     enabled: bool = True
@@ -58,6 +59,7 @@ class DetectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     scene: str | None = None
     scenes: dict[Name, str] = {}
     snapshots: bool = True
+    accelerator: AcceleratorConfig | None = None
 
 
 Topic = Annotated[
@@ -320,6 +322,10 @@ def resolve_paths(config: Config, base_dir: Path) -> Config:
                 camera.detect,
                 scene=resolve(camera.detect.scene),
                 scenes={name: str(base_dir / path) for name, path in camera.detect.scenes.items()},
+                accelerator=camera.detect.accelerator
+                and msgspec.structs.replace(
+                    camera.detect.accelerator, file=resolve(camera.detect.accelerator.file)
+                ),
             ),
             onvif=camera.onvif
             and msgspec.structs.replace(

@@ -31,6 +31,7 @@ BOX_KEYS = {
     "camera[].name": "footage and receipts have this name",
     "camera[].options": "an address of a driver",
     "camera[].detect_options": "an address of a driver",
+    "camera[].detect.accelerator": "the hardware of the box",
     "camera[].detect.scene": "a file of the box; scenes are sent as texts",
     "camera[].detect.scenes": "a file of the box; scenes are sent as texts",
     "camera[].onvif": "an address of a driver",

@@ -30,11 +30,13 @@ class SceneDetectStage:
         frames: LatestFrame,
         scenes: SceneSource,
         make_stage: Callable[[SceneInForce], DetectStage],
+        on_close: Callable[[], None] = lambda: None,
     ) -> None:
         self.name = f"detect {camera}"
         self._frames = frames
         self._scenes = scenes
         self._make_stage = make_stage
+        self._on_close = on_close
         current = scenes.current()
         self._scene_generation = current.generation
         self._stage = make_stage(current)
@@ -57,5 +59,6 @@ class SceneDetectStage:
             self._stage.process(frame)
 
     def close(self) -> None:
-        """End every open event."""
+        """End every open event, and release the detector."""
         self._stage.close()
+        self._on_close()

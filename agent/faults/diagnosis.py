@@ -30,6 +30,7 @@ CAMERA_FAULTS: tuple[FaultCode, ...] = (
     "CAM-04",
     "CAM-06",
     "DET-01",
+    "DET-02",
 )
 RECORDING_FAULTS: tuple[FaultCode, ...] = ("STO-02", "STO-03")
 BOX_SUBJECT = "box"

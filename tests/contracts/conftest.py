@@ -17,6 +17,8 @@ import pytest
 from drivers.catalog import load_camera_driver
 from drivers.child.fork_server import ForkServer
 from drivers.contracts import Camera, StreamRequest
+from drivers.errors import DriverError
+from drivers.hailo.accelerator import HailoModel
 from drivers.media import Polygon
 from drivers.transcoding import open_transcoded
 from tests import virtual_camera
@@ -72,6 +74,21 @@ def read_media(camera: Camera, kind: type | tuple[type, ...], count: int) -> lis
         if isinstance(media, kind):
             found.append(media)
     return found
+
+
+def wait_for_hailo(model: HailoModel, after: DriverError | None = None) -> DriverError | None:
+    """Wait until a model is loaded, or has failed otherwise than before."""
+    deadline_s = time.monotonic() + 30.0
+    while time.monotonic() < deadline_s:
+        try:
+            model.input_size_px()
+        except DriverError as error:
+            if error.kind != "busy" and error is not after:
+                return error
+        else:
+            return None
+        model.wait(0.2)
+    raise AssertionError("neither loaded nor failed within 30 s")
 
 
 def encode_video(

@@ -1,16 +1,25 @@
 """The contract of every detector, `agent.detection.detector`."""
 
+from collections.abc import Iterator, Sequence
+
 import pytest
 
 from agent.base.model import LABELS
 from agent.detection import image
-from agent.detection.detector import Detector
+from agent.detection.detector import Detector, SearchedRegion
+from agent.detection.fallback_detector import FallbackDetector
+from agent.detection.hailo_detector import HailoDetector
 from agent.detection.image import Region
 from agent.detection.tflite import open_detector
+from drivers.errors import DriverError
+from drivers.hailo.accelerator import HailoModel
 from drivers.media import Frame
 from drivers.rendered_street.fixed_view import FixedView
 from drivers.rendered_street.planes import bgr_to_planes
 from drivers.rendered_street.renderer import SceneConditions, StreetRenderer
+from tests import hailo_runtime, virtual_camera
+
+from .conftest import boottime_ns, wait_for_hailo
 
 
 @pytest.fixture(scope="module")
@@ -20,8 +29,48 @@ def frame() -> Frame:
     return Frame(seq=1, t_ns=1_000_000_000, y=y, u=u, v=v)
 
 
-@pytest.fixture(params=["ssdlite_mobilenet_v2", "nanodet"])
+@pytest.fixture(scope="module")
+def hailo_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HailoModel]:
+    if (reason := virtual_camera.skip_reason()) is not None:
+        pytest.skip(reason)
+    device = tmp_path_factory.mktemp("hailo")
+    (device / "fitted").touch()
+    card = hailo_runtime.card()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in hailo_runtime.environment(device).items():
+            patch.setenv(name, value)
+        model = HailoModel(
+            hailo_runtime.MODEL_FILE, tuple(card.labels.values()), card.min_score, boottime_ns
+        )
+        assert wait_for_hailo(model) is None
+        yield model
+        model.close()
+
+
+class Missing:
+    """An accelerator that is not there."""
+
+    card = hailo_runtime.card()
+    inference_count = 0
+    cpu_ns = 0
+
+    def search(self, _frame: Frame, _regions: Sequence[Region]) -> tuple[SearchedRegion, ...]:
+        raise DriverError("absent", "no accelerator")
+
+
+def falls_back() -> Detector:
+    fallback = open_detector("ssdlite_mobilenet_v2")
+    return FallbackDetector(
+        Missing, fallback, Missing.card, on_failure=lambda _reason: None, on_recovery=lambda: None
+    )
+
+
+@pytest.fixture(params=["ssdlite_mobilenet_v2", "nanodet", "hailo", "without an accelerator"])
 def detector(request: pytest.FixtureRequest) -> Detector:
+    if request.param == "hailo":
+        return HailoDetector(hailo_runtime.card(), request.getfixturevalue("hailo_model"))
+    if request.param == "without an accelerator":
+        return falls_back()
     return open_detector(request.param)
 
 

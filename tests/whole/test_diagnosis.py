@@ -248,6 +248,14 @@ def test_a_missing_model_is_no_fault_of_the_camera(
     confirm(box, "model missing")
 
 
+@pytest.mark.raises_fault("DET-02")
+def test_a_missing_accelerator_is_named_while_its_fallback_detects(start: Start) -> None:
+    accelerator = f'model = "hailo_yolox_s"\nfile = "street.hef"\nsha256 = "{"0" * 64}"\n'
+    box = start(more=f"[camera.detect.accelerator]\n{accelerator}")
+    box.pass_s(12)
+    confirm(box, "accelerator missing")
+
+
 @pytest.mark.raises_fault("MSK-01")
 def test_a_camera_that_stays_closed_for_its_masks_is_not_blamed(
     start: Start, tmp_path: Path

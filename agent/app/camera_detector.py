@@ -1,0 +1,67 @@
+"""The detector of one camera: LiteRT, or an accelerator that falls back to it, with the faults of both."""
+
+import logging
+from collections.abc import Callable
+
+from agent.app.box_services import BoxServices
+from agent.config.accelerator import AcceleratorConfig
+from agent.config.configuration import CameraConfig
+from agent.detection import accelerator_card
+from agent.detection.accelerator_card import AcceleratorCard
+from agent.detection.detector import Detector
+from agent.detection.fallback_detector import FallbackDetector
+from agent.detection.hailo_detector import HailoDetector
+from agent.detection.model_card import ModelRefused
+from agent.detection.tflite import open_detector
+
+log = logging.getLogger(__name__)
+
+
+class CameraDetector:
+    """`detector` is None if the model was refused, and there is no accelerator: DET-01.
+
+    DET-02 is raised while the accelerator does not work.
+    """
+
+    def __init__(self, config: CameraConfig, services: BoxServices) -> None:
+        self._camera = config.name
+        self._services = services
+        self._releases: list[Callable[[], None]] = []
+        litert = self._open_litert(config.detect.model)
+        accelerator = config.detect.accelerator
+        if accelerator is None:
+            self.detector = litert
+            return
+        card = accelerator_card.load_card(accelerator.model)
+        self.detector = FallbackDetector(
+            lambda: self._open_accelerator(card, accelerator),
+            litert,
+            card,
+            on_failure=lambda reason: services.faults.raise_fault("DET-02", config.name, reason),
+            on_recovery=lambda: services.faults.clear("DET-02", config.name),
+        )
+
+    detector: Detector | None
+
+    def close(self) -> None:
+        """Release the accelerator. Called on the detect thread, after the last search."""
+        for release in self._releases:
+            release()
+        self._releases.clear()
+
+    def _open_litert(self, model: str) -> Detector | None:
+        """Return the detector, or raise DET-01 and return None if the model does not match its card."""
+        try:
+            return open_detector(model)
+        except ModelRefused as error:
+            log.error("camera %s: %s; it runs without this model", self._camera, error)
+            self._services.faults.raise_fault("DET-01", self._camera, str(error))
+            return None
+
+    def _open_accelerator(self, card: AcceleratorCard, config: AcceleratorConfig) -> Detector:
+        """Raises: DriverError if the model's file is missing or another one."""
+        card = accelerator_card.verify_file(card, config)
+        file = accelerator_card.model_file(card, config)
+        model = self._services.hailo.acquire(file, card, self._services.clock.boottime_ns)
+        self._releases.append(lambda: self._services.hailo.release(file))
+        return HailoDetector(card, model)

@@ -1,0 +1,170 @@
+"""A model on a Hailo, as its users see it: pictures in, objects out.
+
+The child is started when a picture comes, and again a while after it has failed: `infer` never waits for that.
+"""
+
+import mmap
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from drivers.child import messages as child_messages
+from drivers.child.connection import KILL_TIMEOUT_S, ChildConnection
+from drivers.child.frame_memory import FrameMemory, create_memory
+from drivers.child.process import ChildStarter, new_interpreter
+from drivers.errors import DriverError
+from drivers.hailo import messages
+from drivers.media import NS_PER_S, FoundObject
+
+START_PROCESS = new_interpreter("drivers.hailo.child")
+LOAD_TIMEOUT_NS = 60 * NS_PER_S
+"""Picamera2 and HailoRT alone take seconds to load on a small board."""
+INFER_TIMEOUT_S = 2.0
+"""A pass takes hundredths of a second, and less than one with as many cameras as a box may have."""
+MIN_PAUSE_NS, MAX_PAUSE_NS = 10 * NS_PER_S, 600 * NS_PER_S
+"""From a failure to the next try: doubled with each."""
+
+
+class HailoModel:
+    """One model on the box's Hailo. Thread-safe: the cameras of a box share it."""
+
+    def __init__(
+        self,
+        file: Path,
+        class_numbers: tuple[int, ...],
+        min_score: float,
+        clock_ns: Callable[[], int],
+        start_process: ChildStarter = START_PROCESS,
+    ) -> None:
+        self._display_name = f"hailo: {file.name}"
+        self._settings = messages.ModelSettings(
+            file=str(file), min_score=min_score, class_numbers=class_numbers
+        )
+        self._clock_ns = clock_ns
+        self._start_process = start_process
+        self._lock = threading.Lock()
+        self._connection: ChildConnection[messages.ChildMessage] | None = None
+        self._memory_fd = -1
+        self._memory: mmap.mmap | None = None
+        self._loaded: messages.Loaded | None = None
+        self._inferred: messages.Inferred | None = None
+        self._number = 0
+        self._failure: DriverError | None = None
+        self._try_at_ns = 0
+        self._pause_ns = MIN_PAUSE_NS
+        self._load_deadline_ns = 0
+
+    @property
+    def child_pid(self) -> int | None:
+        """The process of the model, None if there is none."""
+        connection = self._connection
+        return None if connection is None else connection.pid
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait until the model is loaded or has failed, at most so long."""
+        connection = self._connection
+        if connection is not None:
+            connection.wait_for(lambda: self._loaded is not None, timeout_s)
+
+    def input_size_px(self) -> tuple[int, int]:
+        """Return the width and height of the pictures for `infer`.
+
+        Raises: DriverError `busy` while the model is loaded; otherwise the last failure.
+        """
+        with self._lock:
+            loaded = self._ensure_loaded()
+            return loaded.width_px, loaded.height_px
+
+    def infer(self, rgb: npt.NDArray[np.uint8]) -> tuple[FoundObject, ...]:
+        """Return the objects in a picture of `input_size_px`, best first.
+
+        Raises: DriverError as `input_size_px`, and if the child fails or does not answer.
+        """
+        with self._lock:
+            self._ensure_loaded()
+            connection, memory = self._connection, self._memory
+            if connection is None or memory is None:
+                raise DriverError("closed", f"{self._display_name}: is closed")
+            np.frombuffer(memory, np.uint8)[:] = rgb.reshape(-1)
+            self._number += 1
+            connection.send(messages.Infer(number=self._number))
+            if not connection.wait_for(self._has_answer, INFER_TIMEOUT_S):
+                error = connection.error or DriverError(
+                    "timeout", f"{self._display_name}: no result within {INFER_TIMEOUT_S:g} s"
+                )
+                raise self._fail(error)
+            self._failure, self._pause_ns = None, MIN_PAUSE_NS
+            return () if self._inferred is None else self._inferred.objects
+
+    def close(self) -> None:
+        """End the child."""
+        with self._lock:
+            self._end_child()
+            self._failure = DriverError("closed", f"{self._display_name}: is closed")
+            self._try_at_ns = 1 << 63
+
+    def _has_answer(self) -> bool:
+        return self._inferred is not None and self._inferred.number == self._number
+
+    def _ensure_loaded(self) -> messages.Loaded:
+        now_ns = self._clock_ns()
+        if self._connection is None:
+            if self._failure is not None and now_ns < self._try_at_ns:
+                raise self._failure
+            self._start(now_ns)
+        connection = self._connection
+        if connection is not None and connection.error is not None:
+            raise self._fail(connection.error)
+        if self._loaded is None:
+            if now_ns >= self._load_deadline_ns:
+                raise self._fail(
+                    DriverError(
+                        "timeout", f"{self._display_name}: the model was not loaded in time"
+                    )
+                )
+            raise self._failure or DriverError("busy", f"{self._display_name}: is being loaded")
+        if self._memory is None:
+            FrameMemory.seal(self._memory_fd)
+            self._memory = mmap.mmap(self._memory_fd, messages.input_bytes(self._loaded))
+        return self._loaded
+
+    def _start(self, now_ns: int) -> None:
+        self._loaded = self._inferred = None
+        self._load_deadline_ns = now_ns + LOAD_TIMEOUT_NS
+        self._memory_fd = create_memory()
+        self._connection = ChildConnection(
+            self._display_name,
+            self._settings,
+            self._start_process,
+            messages.child_decoder,
+            self._handle,
+            memory_fd=self._memory_fd,
+        )
+
+    def _handle(self, message: messages.ChildMessage) -> None:
+        """Handle a message, on the connection's thread. Raises: DriverError."""
+        match message:
+            case messages.Inferred():
+                self._inferred = message
+            case messages.Loaded():
+                self._loaded = message
+            case child_messages.Failed(kind=kind, message=text):
+                raise DriverError(kind, text)
+
+    def _fail(self, error: DriverError) -> DriverError:
+        self._end_child()
+        self._failure = error
+        self._try_at_ns = self._clock_ns() + self._pause_ns
+        self._pause_ns = min(MAX_PAUSE_NS, 2 * self._pause_ns)
+        return error
+
+    def _end_child(self) -> None:
+        connection, self._connection = self._connection, None
+        memory, self._memory = self._memory, None
+        if memory is not None:
+            memory.close()
+        if connection is not None:
+            connection.end(graceful=False, kill_timeout_s=KILL_TIMEOUT_S)
