@@ -16,7 +16,7 @@ CROSS_arm64 := -aarch64-linux-gnu
 COMPILER = g++-14$(if $(filter $(ARCH),$(shell dpkg --print-architecture)),,$(CROSS_$(ARCH)))
 OF_IMAGE := $(PROFILE) $(ARCH) $(if $(VERSION),--version $(VERSION)) $(if $(KEYRING),--keyring $(KEYRING))
 
-.PHONY: help setup setup-test setup-crash setup-units setup-bench setup-image setup-fuzz demo check test test-crash test-units fuzz \
+.PHONY: help setup setup-test setup-crash setup-units setup-bench setup-image setup-fuzz setup-onnx demo check test test-crash test-units fuzz \
   image bundle image-test install lint bench docs pictures lock clean
 
 help: ## list the targets
@@ -168,6 +168,14 @@ setup-fuzz: setup-test $(VENV)/.fuzz
 
 $(VENV)/.fuzz: tests/fuzz/requirements.lock $(VENV)/.done
 	$(BIN)/pip install --quiet --no-deps --only-binary :all: --require-hashes -r $<
+	touch $@
+
+setup-onnx: .cache/onnx/.done ## install the converter of `vigie model add FILE.onnx` (650 MB)
+
+.cache/onnx/.done: scripts/onnx2tf/requirements.lock
+	@scripts/apt-packages python3-venv
+	$(PYTHON) -m venv .cache/onnx
+	.cache/onnx/bin/pip install --quiet --no-deps --require-hashes -r $<
 	touch $@
 
 setup-bench: setup-test .cache/bench-peers/.done

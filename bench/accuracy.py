@@ -5,6 +5,7 @@ Needs the folder `shared` next to the project. Run: `python -m bench.accuracy`.
 
 import argparse
 import json
+import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,27 +13,29 @@ from typing import Any
 
 import av
 import cv2
+import msgspec
 import numpy as np
 
 from agent.base.model import LABELS, BoundingBox, Detection, FrameResult
 from agent.detection.model_card import ModelCard, read_verified_model, with_score_floor
+from agent.detection.model_child import AP_SCORE_FLOOR
 from agent.detection.pipeline import DetectionPipeline, PipelineSettings
 from agent.detection.rules.line_crossing import LineCrossingDetector
 from agent.detection.rules.road_users import TrackMemory
 from agent.detection.rules.scene_ground import SceneGround
 from agent.detection.scene import Scene, SceneLine
+from agent.detection.still_image import read_image
 from agent.detection.tflite import TfliteDetector, open_detector
 from bench import scoring
 from bench.prototype import BaselinePipeline
 from bench.table import Row
+from centre.models.labelled_folder import read_labelled_folder
 from drivers.media import Frame, Point
 
 SHARED_FOLDER = Path(__file__).parents[2] / "shared"
 FOOTAGE_FOLDER = SHARED_FOLDER / "footage"
 LABEL_FOLDER = SHARED_FOLDER / "labelled"
 DIRECTIONS = ("A->B", "B->A")
-_AP50_SCORE_FLOOR = 0.05
-"""Average precision counts detections that the product does not decode."""
 
 
 def read_frames(path: Path) -> Iterator[Frame]:
@@ -203,46 +206,21 @@ def score_pictures(
     card: ModelCard, content: bytes, max_pictures: int | None = None
 ) -> dict[str, Any]:
     """Return the AP50 of `detect` in the product, and of the bare interpreter."""
-    detector = TfliteDetector(with_score_floor(card, _AP50_SCORE_FLOOR), content)
-    folder = LABEL_FOLDER / "coco_val_road"
-    labels = json.loads((folder / "instances_road_dev.json").read_text())
-    category_names = {c["id"]: c["name"] for c in labels["categories"]}
-    truth: dict[str, dict[int, list[BoundingBox]]] = {label: {} for label in LABELS}
-    crowds: dict[str, dict[int, list[BoundingBox]]] = {label: {} for label in LABELS}
-    pictures = labels["images"][:max_pictures]
-    picture_ids = {entry["id"] for entry in pictures}
-    for entry in labels["annotations"]:
-        if entry["image_id"] not in picture_ids:
-            continue
-        target = crowds if entry.get("iscrowd") else truth
-        target[category_names[entry["category_id"]]].setdefault(entry["image_id"], []).append(
-            BoundingBox(*entry["bbox"])
-        )
-    detections_by_variant: dict[str, dict[str, list[scoring.PictureDetection]]] = {
-        "product": {label: [] for label in LABELS},
-        "bare": {label: [] for label in LABELS},
-    }
-    for entry in pictures:
-        bgr = cv2.imread(str(folder / "images" / entry["file_name"]))
-        assert bgr is not None
-        rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
-        w, h = entry["width"], entry["height"]
-        detected = {"product": detector.detect(rgb)}
-        detected["bare"] = _bare_detections(detector, rgb, detected["product"])
-        for variant, detections in detected.items():
-            for d in detections:
-                box = BoundingBox(d.box.x * w, d.box.y * h, d.box.w * w, d.box.h * h)
-                detections_by_variant[variant][d.label].append(
-                    scoring.PictureDetection(entry["id"], d.score, box)
-                )
+    detector = TfliteDetector(with_score_floor(card, AP_SCORE_FLOOR), content)
+    folder = read_labelled_folder(LABEL_FOLDER / "coco_val_road")
+    folder = msgspec.structs.replace(folder, pictures=folder.pictures[:max_pictures])
+    found: dict[str, dict[int, tuple[Detection, ...]]] = {"product": {}, "bare": {}}
+    for picture in folder.pictures:
+        rgb = read_image(picture.path)
+        detections = detector.detect(rgb)
+        found["product"][picture.id] = detections
+        found["bare"][picture.id] = _bare_detections(detector, rgb, detections)
     rows: dict[str, Any] = {}
-    for variant, by_label in detections_by_variant.items():
-        rows[variant] = {
-            label: round(scoring.average_precision(by_label[label], truth[label], crowds[label]), 3)
-            for label in LABELS
-        }
+    for variant, by_picture in found.items():
+        ap50 = folder.measure(by_picture)
+        rows[variant] = {label: round(ap50.get(label, math.nan), 3) for label in LABELS}
         rows[variant]["mean"] = round(sum(rows[variant].values()) / len(LABELS), 3)
-    rows["pictures"] = len(pictures)
+    rows["pictures"] = len(folder.pictures)
     return rows
 
 

@@ -9,7 +9,7 @@ from agent.base.event_lifecycle import EventLifecycle, NewId, momentary_event
 from agent.base.event_type import EventType
 from agent.base.model import Event
 from agent.capture.reader_fault import ReaderFault
-from agent.config.configuration import is_identifying_topic
+from agent.config.names import is_identifying
 from drivers.errors import DriverError
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ def is_wanted(topic: str, wanted: Sequence[str]) -> bool:
     A topic that identifies a person is never wanted.
     """
     parts = topic.split("/")
-    return not is_identifying_topic(topic) and any(
+    return not is_identifying(topic) and any(
         parts[-len(suffix) :] == suffix for suffix in (pattern.split("/") for pattern in wanted)
     )
 

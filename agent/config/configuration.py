@@ -3,7 +3,6 @@
 `docs/configuration.md` documents every key; a test compares that page with these structs.
 """
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,7 +25,7 @@ from agent.config.declaration import DeclarationConfig
 from agent.config.desired_store import ConfigLayer, DesiredStore
 from agent.config.heads import HeadConfig
 from agent.config.link import LinkConfig
-from agent.config.names import Name
+from agent.config.names import Name, is_identifying
 from agent.config.pins import GpioConfig, Pin
 from agent.config.recording import MAX_AGE_DAYS, HoldConfig, RecordConfig
 from agent.config.renewal import RenewalConfig, iter_renewal_conflicts
@@ -72,16 +71,6 @@ Topic = Annotated[
 ]
 ShortText = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 
-_IDENTIFYING_PREFIXES = ("face", "facial", "plate", "licen", "lpr", "anpr", "alpr")
-_CAMEL_CASE_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-
-
-def is_identifying_topic(topic: str) -> bool:
-    """Return whether an ONVIF topic identifies people: faces, number plates. Pure."""
-    return any(
-        word.lower().startswith(_IDENTIFYING_PREFIXES) for word in _CAMEL_CASE_WORD.findall(topic)
-    )
-
 
 class OnvifConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[camera.onvif]`: events that the camera reports over ONVIF. `events` are the topics that become events
@@ -100,7 +89,7 @@ class OnvifConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         if split_url(self.url, "http", "https") is None:
             raise ValueError(f"url = {self.url!r}: not a URL; allowed: such as http://10.0.0.31")
         for topic in self.events:
-            if is_identifying_topic(topic):
+            if is_identifying(topic):
                 raise ValueError(f"events: {topic!r} identifies people; allowed: any other topic")
 
 

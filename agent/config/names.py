@@ -53,3 +53,13 @@ HttpsUrl = Annotated[
         extra={"allowed": "https://HOST/PATH, without a user name"},
     ),
 ]
+
+_IDENTIFYING_PREFIXES = ("face", "facial", "plate", "licen", "lpr", "anpr", "alpr")
+_CAMEL_CASE_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+
+
+def is_identifying(name: str) -> bool:
+    """Return whether an ONVIF topic or the class of a model identifies people: faces, number plates."""
+    return any(
+        word.lower().startswith(_IDENTIFYING_PREFIXES) for word in _CAMEL_CASE_WORD.findall(name)
+    )

@@ -40,13 +40,8 @@ class TfliteDetector:
         self.card = card
         self.inference_count = 0
         self.cpu_ns = 0
-        try:
-            self._interpreter: Any = Interpreter(model_content=content, num_threads=1)
-            self._interpreter.allocate_tensors()
-            input_details = self._interpreter.get_input_details()[0]
-        except (ValueError, RuntimeError) as error:
-            reason = (str(error).splitlines() or ["no reason given"])[0]
-            raise ModelRefused(f"model {card.name!r}: the runtime refuses it: {reason}") from error
+        self._interpreter = open_interpreter(card.name, content)
+        input_details = self._interpreter.get_input_details()[0]
         self._input_index: int = input_details["index"]
         # By index, which is the order of an operation's outputs; the order of the file's outputs is any.
         outputs = sorted(self._interpreter.get_output_details(), key=lambda detail: detail["index"])
@@ -145,6 +140,17 @@ def _without_border(
                 )
             )
     return tuple(clipped)
+
+
+def open_interpreter(name: str, content: bytes) -> Any:
+    """Return the runtime with a model. Raises: ModelRefused if it refuses the file; `name` is for the message."""
+    try:
+        interpreter: Any = Interpreter(model_content=content, num_threads=1)
+        interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        reason = (str(error).splitlines() or ["no reason given"])[0]
+        raise ModelRefused(f"model {name!r}: the runtime refuses it: {reason}") from error
+    return interpreter
 
 
 def open_detector(name: str) -> TfliteDetector:

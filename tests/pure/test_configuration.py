@@ -7,6 +7,7 @@ import pytest
 
 from agent.base.errors import UserError
 from agent.config import configuration
+from agent.config.names import is_identifying
 
 BROKER = """url = "mqtts://centre.example:8883"
 ca = "ca.pem"
@@ -233,4 +234,4 @@ options = { url = "http://10.0.0.31", password_file = "tram.password", username 
     ],
 )
 def test_onvif_topics_that_identify_persons_are_recognised(topic: str, identifies: bool) -> None:
-    assert configuration.is_identifying_topic(topic) == identifies
+    assert is_identifying(topic) == identifies

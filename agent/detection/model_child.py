@@ -1,0 +1,211 @@
+"""The child that loads a foreign model: the runtime reads its file here, with no more rights than that takes.
+
+A model's file is a program for the runtime, whose reader is written in C++. A file that crashes it, loops or takes all
+memory ends this process alone.
+"""
+
+import io
+import os
+import sys
+import time
+import zipfile
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import cv2
+import msgspec
+
+from agent.base.errors import UserError
+from agent.base.file_read import read_regular_file
+from agent.base.model import Detection
+from agent.detection.model_card import MAX_MODEL_BYTES, ModelCard, ModelRefused, with_score_floor
+from agent.detection.still_image import read_image
+from agent.detection.tflite import TfliteDetector, open_interpreter
+from drivers.child import messages
+from drivers.child.confinement import Confinement, confine
+from drivers.child.control_channel import DATAGRAM_BYTES
+from drivers.child.main import ChildEnd
+
+MAX_MEMORY_BYTES = 1_073_741_824
+PROCESSOR_PATHS = ("/proc/cpuinfo", "/sys/devices/system/cpu")
+"""The runtime selects its kernels by them: without them it takes slow ones."""
+MAX_TENSORS = 64
+MAX_CLASS_NAMES = 4096
+MAX_CLASS_FILE_BYTES = 65_536
+MAX_REASON_CHARS = 300
+AP_SCORE_FLOOR = 0.05
+"""Average precision is measured over all scores down to this one, not down to the thresholds of the card."""
+
+_Word = Annotated[str, msgspec.Meta(max_length=200)]
+
+
+class ModelChildSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`readable` are the files and folders of the requests to come; `cpu_s` is for all of them together."""
+
+    readable: tuple[str, ...]
+    cpu_s: int
+
+
+class Inspect(msgspec.Struct, frozen=True, kw_only=True, tag="inspect"):
+    """Report the tensors of a file."""
+
+    path: str
+
+
+class Load(msgspec.Struct, frozen=True, kw_only=True, tag="load"):
+    """Load a file by its card, after the models that are loaded already."""
+
+    card: ModelCard
+    path: str
+
+
+class Detect(msgspec.Struct, frozen=True, kw_only=True, tag="detect"):
+    """Run all loaded models on a picture."""
+
+    picture: str
+
+
+class TensorFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """Shape and type of an input or output. `dtype` is numpy's name."""
+
+    shape: Annotated[tuple[int, ...], msgspec.Meta(max_length=8)]
+    dtype: Annotated[str, msgspec.Meta(max_length=32)]
+
+
+class ModelFacts(msgspec.Struct, frozen=True, kw_only=True, tag="facts"):
+    """Facts that a file itself states. `class_names` are those of TensorFlow Lite's metadata, mostly none."""
+
+    inputs: Annotated[tuple[TensorFacts, ...], msgspec.Meta(max_length=MAX_TENSORS)]
+    outputs: Annotated[tuple[TensorFacts, ...], msgspec.Meta(max_length=MAX_TENSORS)]
+    class_names: Annotated[tuple[_Word, ...], msgspec.Meta(max_length=MAX_CLASS_NAMES)]
+
+
+class Loaded(msgspec.Struct, frozen=True, kw_only=True, tag="loaded"):
+    """The model is loaded, and its outputs are those of its decoder."""
+
+
+class ModelPass(msgspec.Struct, frozen=True, kw_only=True):
+    """One model on one picture.
+
+    `detections` go down to AP_SCORE_FLOOR. `cpu_ns` is of a pass with the thresholds of the card: resizing, inference and
+    decoding.
+    """
+
+    detections: tuple[Detection, ...]
+    cpu_ns: Annotated[int, msgspec.Meta(ge=0)]
+
+
+class Detected(msgspec.Struct, frozen=True, kw_only=True, tag="detected"):
+    """The passes of all loaded models, in their order."""
+
+    passes: tuple[ModelPass, ...]
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True, tag="refusal"):
+    """The request cannot be carried out, for a reason of one line."""
+
+    reason: Annotated[str, msgspec.Meta(max_length=MAX_REASON_CHARS)]
+
+
+ModelRequest: TypeAlias = Inspect | Load | Detect
+ModelAnswer: TypeAlias = ModelFacts | Loaded | Detected | Refusal | messages.Failed
+
+_request_decoder: msgspec.msgpack.Decoder[ModelRequest] = msgspec.msgpack.Decoder(ModelRequest)
+
+
+def run(end: ChildEnd) -> None:
+    """Answer requests until the parent's end is closed."""
+    settings = messages.from_raw(end.settings, ModelChildSettings)
+    cv2.setNumThreads(1)
+    _silence_runtime()
+    confine(
+        Confinement(
+            memory_bytes=MAX_MEMORY_BYTES,
+            readable_files=(*PROCESSOR_PATHS, *settings.readable),
+            cpu_s=settings.cpu_s,
+        )
+    )
+    loaded: list[_LoadedModel] = []
+    while data := end.control.recv(DATAGRAM_BYTES):
+        end.send(_answer(_request_decoder.decode(data), loaded))
+
+
+def _silence_runtime() -> None:
+    """Drop what the runtime writes to standard error at each load; its errors are exceptions too."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stderr.fileno())
+    os.close(null)
+
+
+class _LoadedModel:
+    """A model twice: with the thresholds of its card, and with the floor of average precision."""
+
+    def __init__(self, card: ModelCard, content: bytes) -> None:
+        self._detector = TfliteDetector(card, content)
+        self._scorer = TfliteDetector(with_score_floor(card, AP_SCORE_FLOOR), content)
+
+    def run(self, picture: str) -> ModelPass:
+        """Raises: UserError if the picture cannot be read."""
+        rgb = read_image(Path(picture))
+        start_ns = time.thread_time_ns()
+        self._detector.detect(rgb)
+        cpu_ns = time.thread_time_ns() - start_ns
+        return ModelPass(detections=self._scorer.detect(rgb), cpu_ns=cpu_ns)
+
+
+def _answer(request: ModelRequest, loaded: list[_LoadedModel]) -> msgspec.Struct:
+    try:
+        match request:
+            case Inspect(path=path):
+                return _inspect(Path(path).name, _read(path))
+            case Load(card=card, path=path):
+                loaded.append(_LoadedModel(card, _read(path)))
+                return Loaded()
+            case Detect(picture=picture):
+                return Detected(passes=tuple(model.run(picture) for model in loaded))
+    except (ModelRefused, UserError) as error:
+        return Refusal(reason=str(error)[:MAX_REASON_CHARS])
+
+
+def _read(path: str) -> bytes:
+    """Raises: UserError."""
+    try:
+        return read_regular_file(Path(path), MAX_MODEL_BYTES)
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror or error}") from error
+
+
+def _inspect(name: str, content: bytes) -> ModelFacts:
+    """Raises: ModelRefused if the runtime cannot read the model."""
+    interpreter = open_interpreter(name, content)
+    return ModelFacts(
+        inputs=_tensor_facts(interpreter.get_input_details()),
+        outputs=_tensor_facts(interpreter.get_output_details()),
+        class_names=_class_names(content),
+    )
+
+
+def _tensor_facts(details: list[dict[str, object]]) -> tuple[TensorFacts, ...]:
+    if len(details) > MAX_TENSORS:
+        raise ModelRefused(f"{len(details)} tensors; allowed: {MAX_TENSORS}")
+    return tuple(
+        TensorFacts(
+            shape=tuple(int(side) for side in detail["shape"]),  # type: ignore[attr-defined] # numpy's
+            dtype=detail["dtype"].__name__,  # type: ignore[attr-defined] # a type of numpy
+        )
+        for detail in details
+    )
+
+
+def _class_names(content: bytes) -> tuple[str, ...]:
+    """Return the lines of the text files of TensorFlow Lite's metadata: a ZIP archive behind the model."""
+    names: list[str] = []
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            for item in archive.infolist()[:MAX_TENSORS]:
+                if item.filename.endswith(".txt") and item.file_size <= MAX_CLASS_FILE_BYTES:
+                    text = archive.read(item).decode("utf-8", "replace")
+                    names += (line.strip()[:200] for line in text.splitlines())
+    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, ValueError, EOFError):
+        return ()
+    return tuple(names[:MAX_CLASS_NAMES])
