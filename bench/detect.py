@@ -4,14 +4,12 @@ Run: `python -m bench detect`.
 """
 
 import contextlib
-import itertools
 import random
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -19,19 +17,16 @@ import numpy.typing as npt
 from agent.base.model import BoundingBox, Detection, FrameResult, Label, Track
 from agent.detection import image
 from agent.detection.geometry import bottom_centre
-from agent.detection.image import Region
 from agent.detection.model_card import load_card
 from agent.detection.motion_gate import MotionGate
 from agent.detection.nms import merge_detections
 from agent.detection.rules.ground_track import GroundTrack
 from agent.detection.rules.scene_ground import SceneGround
 from agent.detection.scene import Scene
-from agent.detection.tflite import TfliteDetector, open_detector
 from agent.detection.tracker import ObjectTracker
-from bench import videos
-from bench.cpu import TurnTimes, cpu_s, one_core, run_in_turns
+from bench import detect_step, videos
+from bench.cpu import TurnTimes, one_core, run_in_turns
 from bench.table import Row
-from drivers.av_stream import frame_planes
 from drivers.media import Frame, Plane
 from tests.ground_camera import GroundCamera
 
@@ -44,19 +39,13 @@ PEER_PYTHON = videos.ROOT / ".cache" / "bench-peers" / "bin" / "python"
 def rows() -> list[Row]:
     """Return the rows of the table."""
     with one_core():
-        return [*gate_rows(), *step_rows(), *tracker_rows(), *ground_rows(), *thumbnail_rows()]
-
-
-def read_video_frames(count: int, every: int = 1) -> list[Frame]:
-    """Return 1080p frames of the busy street, one of `every`, copied out of the decoder."""
-    found = []
-    with av.open(str(videos.video_path(videos.BUSY_MAIN))) as source:
-        pictures = itertools.islice(source.decode(video=0), 0, count * every, every)
-        for seq, one in enumerate(pictures):
-            y, u, v = (plane.copy() for plane in frame_planes(one))
-            t_ns = round(seq * every * 1e9 / videos.BUSY_MAIN.fps)
-            found.append(Frame(seq=seq, t_ns=t_ns, y=y, u=u, v=v))
-    return found
+        return [
+            *gate_rows(),
+            *detect_step.rows(),
+            *tracker_rows(),
+            *ground_rows(),
+            *thumbnail_rows(),
+        ]
 
 
 def gate_rows() -> list[Row]:
@@ -64,7 +53,10 @@ def gate_rows() -> list[Row]:
 
     A still street is one image with new sensor noise in each frame.
     """
-    busy = [image.downscale_luma(frame.y, GATE_WIDTH_PX) for frame in read_video_frames(120)]
+    busy = [
+        image.downscale_luma(frame.y, GATE_WIDTH_PX)
+        for frame in videos.read_frames(videos.BUSY_MAIN, 120)
+    ]
     rng = np.random.default_rng(1)
     still = [
         np.clip(busy[0] + rng.normal(0, videos.NOISE, busy[0].shape), 0, 255).astype(np.uint8)
@@ -106,58 +98,6 @@ def _mog2_work(luma_planes: Sequence[Plane]) -> Callable[[], None]:
             subtractor.apply(one)
 
     return work
-
-
-def step_rows() -> list[Row]:
-    """Compare a frame's way from planes to detections with the interpreter's bare `invoke`.
-
-    Both take turns frame by frame on one interpreter, so that both find its weights in the cache
-    equally. A frame is written before its step, outside of the measured time: in the agent the decoder
-    has just written it, while here the previous invoke has evicted it from the cache.
-    """
-    frames = read_video_frames(2, every=15) * 15
-    detector = open_detector(MODEL)
-    runtime = detector._interpreter  # noqa: SLF001 - the floor is this very interpreter
-    parts = {
-        "crop of 424 px": Region(700, 400, 424, 424),
-        "whole 1080p": image.full_region(frames[0]),
-    }
-    rows = []
-    for name, region in parts.items():
-        for frame in frames:
-            detector.detect(image.crop_rgb(frame, region, detector.input_size_px))
-        turns = _step_turns(detector, runtime.invoke, frames, region)
-        rows.append(
-            Row(
-                name=f"detect step / bare invoke, {name}",
-                value=turns.ratio("ours", "invoke"),
-                unit="ratio",
-                target="<= 1.1",
-                note=f"{_format_ms(turns, len(frames))}, {detector.card.title}",
-            )
-        )
-    return rows
-
-
-def _step_turns(
-    detector: TfliteDetector, invoke: Callable[[], None], frames: Sequence[Frame], region: Region
-) -> TurnTimes:
-    """Return the CPU of the step, and of the invoke that follows each."""
-    seconds_by_work: dict[str, list[float]] = {"ours": [], "invoke": []}
-    for _ in range(7):
-        step_s = invoke_s = 0.0
-        for frame in frames:
-            for plane in (frame.y, frame.u, frame.v):
-                np.copyto(plane, plane.copy())
-            start_s = cpu_s()
-            detector.detect(image.crop_rgb(frame, region, detector.input_size_px))
-            step_end_s = cpu_s()
-            invoke()
-            step_s += step_end_s - start_s
-            invoke_s += cpu_s() - step_end_s
-        seconds_by_work["ours"].append(step_s)
-        seconds_by_work["invoke"].append(invoke_s)
-    return TurnTimes({name: tuple(seconds) for name, seconds in seconds_by_work.items()})
 
 
 def synthetic_detections(objects: int, seconds: int = 20) -> list[list[Detection]]:
@@ -345,7 +285,7 @@ def _corners(box: BoundingBox) -> tuple[float, float, float, float]:
 
 def thumbnail_rows() -> list[Row]:
     """Compare a thumbnail from planes with the way through colour, at the same quality."""
-    frames = read_video_frames(10, every=30)
+    frames = videos.read_frames(videos.BUSY_MAIN, 10, every=30)
     flats = [np.concatenate([f.y.ravel(), f.u.ravel(), f.v.ravel()]) for f in frames]
     i420_pictures = [flat.reshape(-1, frames[0].width_px) for flat in flats]
     rows = []

@@ -7,6 +7,7 @@ all the time. Encoded as cameras do: H.264 Main, no B-frames, a keyframe every 2
 kept in `.cache/bench/`.
 """
 
+import itertools
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -18,6 +19,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from drivers.av_stream import frame_planes
 from drivers.camera import fake
 from drivers.contracts import StreamRequest
 from drivers.media import Frame
@@ -79,6 +81,18 @@ def video_path(video: Video) -> Path:
         _encode(video, unfinished)
         unfinished.rename(path)
     return path
+
+
+def read_frames(video: Video, count: int, every: int = 1) -> list[Frame]:
+    """Return frames of a video, one of `every`, copied out of the decoder."""
+    found = []
+    with av.open(str(video_path(video))) as source:
+        pictures = itertools.islice(source.decode(video=0), 0, count * every, every)
+        for seq, picture in enumerate(pictures):
+            y, u, v = (plane.copy() for plane in frame_planes(picture))
+            t_ns = round(seq * every * 1e9 / video.fps)
+            found.append(Frame(seq=seq, t_ns=t_ns, y=y, u=u, v=v))
+    return found
 
 
 def _encode(video: Video, path: Path) -> None:

@@ -116,30 +116,24 @@ def _visibility_matrix(
     height_px: int,
 ) -> npt.NDArray[np.float64]:
     """M windows x N boxes: how well each window shows each box."""
-    window_begin, window_end = (
-        windows[:, np.newaxis, :2],
-        windows[:, np.newaxis, :2] + windows[:, np.newaxis, 2:],
-    )
-    margin = boxes[:, 2:] * _MARGIN_RATIO
-    picture_size = (width_px, height_px)
+    # Columns of windows and rows of boxes: numpy reduces an axis of two elements at ten times the cost.
+    window_x, window_y, window_w, window_h = windows.T[:, :, np.newaxis]
+    x, y, w, h = boxes.T
+    even_width, even_height = width_px // 2 * 2, height_px // 2 * 2
     # There is nothing to show beyond the picture's border, so no margin is needed there.
-    box_begin = np.maximum(boxes[:, :2] - margin, 0)
-    box_end = np.minimum(
-        boxes[:, :2] + boxes[:, 2:] + margin, (picture_size[0] // 2 * 2, picture_size[1] // 2 * 2)
+    is_inside = (
+        (np.maximum(x - w * _MARGIN_RATIO, 0) >= window_x)
+        & (np.maximum(y - h * _MARGIN_RATIO, 0) >= window_y)
+        & (np.minimum(x + w + w * _MARGIN_RATIO, even_width) <= window_x + window_w)
+        & (np.minimum(y + h + h * _MARGIN_RATIO, even_height) <= window_y + window_h)
     )
-    is_inside = ((box_begin >= window_begin) & (box_end <= window_end)).all(axis=2)
-    size_ratio = (boxes[np.newaxis, :, 2:] / windows[:, np.newaxis, 2:]).max(axis=2)
-    scores = np.clip((size_ratio - _MIN_SIZE_RATIO) / (_GOOD_SIZE_RATIO - _MIN_SIZE_RATIO), 0, 1)
-    scores = scores * np.clip(
-        (_MAX_SIZE_RATIO - size_ratio) / (_MAX_SIZE_RATIO - _LARGE_SIZE_RATIO), 0.3, 1
+    size_ratio = np.maximum(w / window_w, h / window_h)
+    recognition = np.minimum(
+        np.maximum((size_ratio - _MIN_SIZE_RATIO) / (_GOOD_SIZE_RATIO - _MIN_SIZE_RATIO), 0), 1
     )
-    scores = np.asarray(scores * is_inside)
+    fit = (_MAX_SIZE_RATIO - size_ratio) / (_MAX_SIZE_RATIO - _LARGE_SIZE_RATIO)
+    scores = recognition * np.minimum(np.maximum(fit, 0.3), 1) * is_inside
     # The whole picture cuts no object, however large.
-    if (
-        len(windows)
-        and (windows[0, 2:] >= (picture_size[0] // 2 * 2, picture_size[1] // 2 * 2)).all()
-    ):
-        scores[0] = np.clip(
-            (size_ratio[0] - _MIN_SIZE_RATIO) / (_GOOD_SIZE_RATIO - _MIN_SIZE_RATIO), 0, 1
-        )
-    return scores
+    if len(windows) and windows[0, 2] >= even_width and windows[0, 3] >= even_height:
+        scores[0] = recognition[0]
+    return np.asarray(scores)

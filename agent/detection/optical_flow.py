@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import cv2
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from agent.base.model import BoundingBox
-from agent.detection.image import median
 from drivers.media import Plane
 
 _POINTS_PER_SIDE = 5
@@ -75,26 +75,40 @@ def track_boxes(
         flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
         minEigThreshold=1e-3,
     )
-    displacements = np.asarray(end_points - start_points).reshape(len(boxes), -1, 2)
+    displacements = np.asarray(end_points - start_points, np.float32).reshape(len(boxes), -1, 2)
     is_valid = (status.reshape(len(boxes), -1) == 1) & (error.reshape(len(boxes), -1) < _MAX_ERROR)
+    shifts, is_clear = _consensus_shifts(displacements, is_valid, sizes)
     return [
-        _consensus_shift(w[g], s, scale)
-        for w, g, s in zip(displacements, is_valid, sizes, strict=True)
+        FlowShift(dx, dy) if clear else None
+        for (dx, dy), clear in zip((shifts / scale).tolist(), is_clear.tolist(), strict=True)
     ]
 
 
-def _consensus_shift(
-    displacements: np.ndarray, size: np.ndarray, scale: np.ndarray
-) -> FlowShift | None:
-    """Return the median displacement of the moving points, or of all if most points stay."""
-    if len(displacements) < _MIN_POINTS:
-        return None
-    moving = displacements[np.abs(displacements).max(axis=1) > _MIN_MOTION_PX]
-    if len(moving) >= max(_MIN_POINTS, 0.3 * len(displacements)):
-        displacements = moving
-    median_shift = median(displacements)
-    spread = median(np.abs(displacements - median_shift))
-    if (spread > np.maximum(_MAX_SPREAD * size, 0.5)).any():
-        return None
-    dx, dy = (median_shift / scale).tolist()
-    return FlowShift(dx, dy)
+def _consensus_shifts(
+    displacements: npt.NDArray[np.float32],
+    is_valid: npt.NDArray[np.bool_],
+    sizes: npt.NDArray[np.float32],
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    """Return for each box the median displacement of its moving points, or of all if most stay, and if they agree.
+
+    `displacements` are boxes x points x 2. All boxes at once: one by one they cost as much as the flow itself.
+    """
+    is_moving = is_valid & (np.abs(displacements).max(axis=2) > _MIN_MOTION_PX)
+    valid_count, moving_count = is_valid.sum(axis=1), is_moving.sum(axis=1)
+    is_mostly_moving = moving_count >= np.maximum(_MIN_POINTS, 0.3 * valid_count)
+    is_used = np.where(is_mostly_moving[:, np.newaxis], is_moving, is_valid)
+    shifts = _medians(displacements, is_used)
+    spreads = _medians(np.abs(displacements - shifts[:, np.newaxis]), is_used)
+    is_agreed = (spreads <= np.maximum(_MAX_SPREAD * sizes, 0.5)).all(axis=1)
+    return shifts, is_agreed & (valid_count >= _MIN_POINTS)
+
+
+def _medians(
+    values: npt.NDArray[np.float32], is_used: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float32]:
+    """Return for each box the median of its used points; of a box without any, a number without meaning."""
+    ordered = np.sort(np.where(is_used[:, :, np.newaxis], values, np.inf), axis=1)
+    counts = is_used.sum(axis=1)
+    rows = np.arange(len(values))
+    middle = ordered[rows, (counts - 1) // 2] + ordered[rows, counts // 2]
+    return np.asarray(middle / 2, np.float32)
