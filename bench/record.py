@@ -17,7 +17,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,7 +33,7 @@ from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.encryption.key_wrapping import KEY_RING_CAPACITY, Sealer
 from agent.recording.encryption.keys import KeyRing, encode_public_key
-from agent.recording.record_stage import POLL_INTERVAL_S, RecordStage
+from agent.recording.record_stage import MAX_BATCH_NS, RecordStage
 from agent.recording.retention.hold_store import HoldStore
 from agent.recording.retention.retention_stage import RetentionStage
 from agent.runtime.queues import PacketQueue
@@ -85,14 +84,6 @@ class StreamClock:
     def trust(self) -> ClockTrust:
         """Return full trust."""
         return ClockTrust(synced=True, source="bench", error_s=None)
-
-
-class NeverStopping(threading.Event):
-    """A stop flag that is never set, and a wait that returns at once: the stream is the clock."""
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Return False at once."""
-        return False
 
 
 def stream_copy(video: Path, folder: Path) -> None:
@@ -194,10 +185,8 @@ class BenchRecorder:
     def record(self, video: Path) -> None:
         """Record the whole video."""
         clock, queue, stage = self._clock, self._queue, self._stage
-        running = NeverStopping()
         source = open_video_source(str(video), "bench")
         stage.on_stream_opened(source.info)
-        batch_ns = int(POLL_INTERVAL_S * 1e9)
         last_turn_ns = 0
         for packet in source.packets():
             if not packet.size or packet.dts is None or packet.pts is None:
@@ -211,9 +200,10 @@ class BenchRecorder:
                     dts_ns=clock.now_ns,
                 )
             )
-            if clock.now_ns - last_turn_ns >= batch_ns:
+            # The stage's own wait ends if a keyframe comes or packets are due.
+            if queue.has_keyframe or clock.now_ns - last_turn_ns >= MAX_BATCH_NS:
                 last_turn_ns = clock.now_ns
-                stage.run_once(running)
+                stage.write_due()
         stage.close()
         source.close()
 

@@ -78,24 +78,36 @@ class OpenSegment:
             raise
         self._last_sync_ns = clock.boottime_ns()
         self._synced_bytes = 0
+        self._is_entry_durable = self._sealed
 
     def add(self, packet: Packet) -> None:
         """Write a packet. A keyframe completes the fragment before it."""
-        self._first_packet = self._first_packet or packet
         self._last_packet = packet
         self._muxer.add(packet)
         self.gops.add(packet, self.size_bytes)
-        self.flush()
+        if self._first_packet is None:
+            self._first_packet = packet
+            # The header. Recovery keeps nothing of a file without a fragment: it is synced with the first one.
+            self._synced_bytes = self.size_bytes
+
+    @property
+    def sync_due_ns(self) -> int | None:
+        """The boot time at which `flush` has to sync, or None if all fragments are durable."""
+        if self.size_bytes == self._synced_bytes:
+            return None
+        return self._last_sync_ns + self._flush_ns
 
     def flush(self) -> None:
         """Sync the file if the flush interval has passed."""
         now_ns = self._clock.boottime_ns()
-        if self.size_bytes > self._synced_bytes and now_ns - self._last_sync_ns >= self._flush_ns:
-            os.fdatasync(self._fd)
-            if self._synced_bytes == 0 and not self._sealed:
-                fsync_dir(self._folder)
-            self._synced_bytes = self.size_bytes
-            self._last_sync_ns = now_ns
+        if self.sync_due_ns is None or now_ns < self.sync_due_ns:
+            return
+        os.fdatasync(self._fd)
+        if not self._is_entry_durable:
+            fsync_dir(self._folder)
+            self._is_entry_durable = True
+        self._synced_bytes = self.size_bytes
+        self._last_sync_ns = now_ns
 
     def should_rotate(self, packet: Packet, segment_s: float) -> bool:
         """Return True if a new file begins with this packet.

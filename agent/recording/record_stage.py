@@ -25,12 +25,10 @@ from drivers.media import Packet, StreamInfo
 
 log = logging.getLogger(__name__)
 
-POLL_INTERVAL_S = 0.2
-"""Interval of checks for a keyframe in the queue: it completes a fragment."""
-
-MAX_BATCH_NS = 1_000_000_000
-"""The longest wait of other packets in the queue. They would be no safer in the muxer, which keeps a
-fragment in memory until the next keyframe completes it, and a batch costs less than single packets.
+MAX_BATCH_NS = 1_500_000_000
+"""The longest wait of packets in the queue without a keyframe, which completes a fragment and is taken at once.
+They would be no safer in the muxer, which keeps a fragment in memory until then, and a batch costs less than
+single packets. A second and a half: the keyframe of each second comes first, though it be late.
 """
 
 MIN_RETRY_S = 5.0
@@ -132,13 +130,27 @@ class RecordStage:
             self._stream_changes.append(_StreamChange(info=info, pending=self._queue.drain()))
 
     def run_once(self, stopping: threading.Event) -> None:
-        """Wait, then write the queued packets if a keyframe is among them or they are due."""
-        stopping.wait(POLL_INTERVAL_S)
-        since_drain_ns = self._clock.boottime_ns() - self._last_drain_ns
-        if self._queue.has_keyframe or since_drain_ns >= MAX_BATCH_NS or stopping.is_set():
+        """Wait for a keyframe, or until other packets or a sync are due, and write."""
+        due_ns = self._last_drain_ns + MAX_BATCH_NS
+        sync_due_ns = self._writer.sync_due_ns
+        if sync_due_ns is not None:
+            due_ns = min(due_ns, sync_due_ns)
+        wait_s = max(0.0, (due_ns - self._clock.boottime_ns()) / 1e9)
+        self._queue.wait_for_keyframe(wait_s, stopping)
+        if stopping.is_set():
             self._drain()
-        else:
-            self._attempt(self._writer.flush)
+        self.write_due()
+
+    def wake(self) -> None:
+        """End the wait of `run_once` if it is to stop. Thread-safe."""
+        self._queue.wake()
+
+    def write_due(self) -> None:
+        """Write the queued packets if a keyframe is among them or they are due, and sync if that is due."""
+        since_drain_ns = self._clock.boottime_ns() - self._last_drain_ns
+        if self._queue.has_keyframe or since_drain_ns >= MAX_BATCH_NS:
+            self._drain()
+        self._attempt(self._writer.flush)
 
     def close(self) -> None:
         """Write the rest, close the file, and report an open gap."""
@@ -197,7 +209,7 @@ class RecordStage:
         info = self._info
         if info is None or self._is_stream_refused:
             return
-        if self._can_retry():
+        if not self._is_failing or self._can_retry():
             try:
                 written = self._writer.add(packet, info)
             except (OSError, MuxerError) as error:

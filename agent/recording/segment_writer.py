@@ -124,8 +124,13 @@ class SegmentWriter:
             raise
         return True
 
+    @property
+    def sync_due_ns(self) -> int | None:
+        """The boot time at which `flush` has to sync, or None if there is nothing to sync."""
+        return None if self._open_segment is None else self._open_segment.sync_due_ns
+
     def flush(self) -> None:
-        """Sync the open file if it is due, also while no packet arrives."""
+        """Sync the open file if it is due."""
         if self._open_segment is None:
             return
         try:

@@ -45,7 +45,7 @@ class PacketQueue:
     """
 
     def __init__(self, max_bytes: int, on_gap: Callable[[int, int], None]) -> None:
-        self._lock = threading.Lock()
+        self._changed = threading.Condition(threading.Lock())
         self._packets: deque[Packet] = deque()
         self._bytes = 0
         self._has_keyframe = False
@@ -68,7 +68,7 @@ class PacketQueue:
     def put(self, packet: Packet) -> bool:
         """Queue a packet. Never blocks. Return False if it was dropped."""
         gap: tuple[int, int] | None = None
-        with self._lock:
+        with self._changed:
             fits = self._bytes + len(packet.data) <= self._max_bytes
             if self._gap_begin_ns is not None and packet.is_key and fits:
                 gap = (self._gap_begin_ns, packet.t_ns)
@@ -81,21 +81,33 @@ class PacketQueue:
                 return False
             self._packets.append(packet)
             self._bytes += len(packet.data)
-            self._has_keyframe = self._has_keyframe or packet.is_key
+            if packet.is_key and not self._has_keyframe:
+                self._has_keyframe = True
+                self._changed.notify()
         if gap is not None:
             self._on_gap(*gap)
         return True
 
+    def wait_for_keyframe(self, timeout_s: float, stopping: threading.Event) -> None:
+        """Return if a keyframe is queued, after `timeout_s`, or after `wake` if `stopping` is set."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._has_keyframe or stopping.is_set(), timeout_s)
+
+    def wake(self) -> None:
+        """Have `wait_for_keyframe` look at its `stopping`."""
+        with self._changed:
+            self._changed.notify()
+
     def close(self) -> None:
         """Report an open gap up to the last packet lost. Called after the last `put`."""
-        with self._lock:
+        with self._changed:
             begin_ns, self._gap_begin_ns = self._gap_begin_ns, None
         if begin_ns is not None:
             self._on_gap(begin_ns, self._gap_end_ns)
 
     def drain(self) -> list[Packet]:
         """Remove and return all queued packets, the oldest first."""
-        with self._lock:
+        with self._changed:
             packets = list(self._packets)
             self._packets.clear()
             self._bytes = 0

@@ -4,7 +4,7 @@ import logging
 import random
 import threading
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from agent.base.health_model import StageHealth, StageState
 from agent.runtime.backoff import Backoff
@@ -36,6 +36,15 @@ class Stage(Protocol):
 
     def close(self) -> None:
         """Release everything. Called after the last turn, in the stage's own thread."""
+        ...
+
+
+@runtime_checkable
+class WakeableStage(Protocol):
+    """A stage that waits for its own work and not on `stopping`: a stop wakes it up."""
+
+    def wake(self) -> None:
+        """End the wait of `run_once` if its `stopping` is set. Thread-safe; never blocks."""
         ...
 
 
@@ -73,6 +82,8 @@ class StageThread:
     def stop(self) -> None:
         """Ask the loop to end after its current turn. Does not wait."""
         self._stopping.set()
+        if isinstance(self._stage, WakeableStage):
+            self._stage.wake()
 
     def join(self, timeout_s: float) -> bool:
         """Wait for the thread. Return False if it still runs after `timeout_s` seconds."""

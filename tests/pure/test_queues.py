@@ -1,5 +1,6 @@
 """agent.runtime.queues: bounded, with a drop rule and a counter."""
 
+import threading
 from itertools import pairwise
 
 import numpy as np
@@ -62,6 +63,24 @@ def test_the_queue_reports_a_waiting_keyframe_until_it_is_taken() -> None:
     assert queue.has_keyframe
     queue.drain()
     assert not queue.has_keyframe
+
+
+def test_a_keyframe_ends_the_wait_for_one_and_so_does_a_stop() -> None:
+    queue = PacketQueue(100, lambda _begin, _end: None)
+    stopping = threading.Event()
+    waiting = threading.Thread(target=queue.wait_for_keyframe, args=(3600.0, stopping))
+    waiting.start()
+    queue.put(packet(0, is_key=False))
+    queue.put(packet(1, is_key=True))
+    waiting.join(10)
+    assert not waiting.is_alive()
+    queue.drain()
+    waiting = threading.Thread(target=queue.wait_for_keyframe, args=(3600.0, stopping))
+    waiting.start()
+    stopping.set()
+    queue.wake()
+    waiting.join(10)
+    assert not waiting.is_alive()
 
 
 @given(

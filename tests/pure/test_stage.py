@@ -83,3 +83,29 @@ class RecordingNotifier(Notifier):
 
     def _send(self, line: str) -> None:
         self.lines.append(line)
+
+
+class WaitsForWork:
+    """A stage that waits for work which never comes."""
+
+    name = "waits"
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+
+    def run_once(self, stopping: threading.Event) -> None:
+        with self._changed:
+            self._changed.wait_for(stopping.is_set)
+
+    def wake(self) -> None:
+        with self._changed:
+            self._changed.notify()
+
+    def close(self) -> None: ...
+
+
+def test_a_stop_wakes_a_stage_that_waits_for_work() -> None:
+    thread = StageThread(WaitsForWork(), ManualClock().boottime_ns, Swift(), vital=False)
+    thread.start()
+    thread.stop()
+    assert thread.join(10)

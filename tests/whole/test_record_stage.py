@@ -213,30 +213,22 @@ def test_the_ring_stays_in_its_budget_and_keeps_the_newest(video: Path, tmp_path
     assert len(kept) in (1, 2)
 
 
-class Running(threading.Event):
-    """Of a stage that is not to stop; a turn does not wait for a batch."""
-
-    def wait(self, timeout: float | None = None) -> bool:
-        return False
-
-
 def test_a_keyframe_writes_the_fragment_before_it_at_the_next_turn(
     video: Path, tmp_path: Path
 ) -> None:
     info, packets = packets_of(video)
     recording = Recording(tmp_path, ManualClock())
-    running = Running()
     recording.stage.on_stream_opened(info)
     first, *rest = packets
     (second_key, *_) = [number for number, packet in enumerate(rest) if packet.is_key]
     recording.queue.put(first)
-    recording.stage.run_once(running)
+    recording.stage.write_due()
     for packet in rest[:second_key]:
         recording.queue.put(packet)
-        recording.stage.run_once(running)
+        recording.stage.write_due()
     head_bytes = recording.stage.footage_health().bytes
     recording.queue.put(rest[second_key])
-    recording.stage.run_once(running)
+    recording.stage.write_due()
     assert not recording.queue.drain()
     fragment_bytes = sum(len(packet.data) for packet in packets[: second_key + 1])
     assert recording.stage.footage_health().bytes - head_bytes >= fragment_bytes - len(
@@ -244,20 +236,19 @@ def test_a_keyframe_writes_the_fragment_before_it_at_the_next_turn(
     )
 
 
-def test_packets_without_a_keyframe_wait_for_a_second_at_most(video: Path, tmp_path: Path) -> None:
+def test_packets_without_a_keyframe_wait_for_a_batch_at_most(video: Path, tmp_path: Path) -> None:
     info, packets = packets_of(video)
     recording = Recording(tmp_path, ManualClock())
-    running = Running()
     recording.stage.on_stream_opened(info)
     recording.queue.put(packets[0])
-    recording.stage.run_once(running)
+    recording.stage.write_due()
     recording.queue.put(packets[1])
     recording.clock.now_ns += MAX_BATCH_NS - 1
-    recording.stage.run_once(running)
+    recording.stage.write_due()
     assert recording.queue.drain() == [packets[1]]
     recording.queue.put(packets[1])
     recording.clock.now_ns += 1
-    recording.stage.run_once(running)
+    recording.stage.write_due()
     assert recording.queue.drain() == []
 
 
@@ -266,7 +257,6 @@ def test_a_fragment_becomes_durable_though_no_packet_follows(
 ) -> None:
     info, packets = packets_of(video)
     recording = Recording(tmp_path, ManualClock(), flush_s=5.0, segment_s=60.0)
-    running = Running()
     durable_bytes: list[int] = []
     fdatasync = os.fdatasync
 
@@ -278,15 +268,34 @@ def test_a_fragment_becomes_durable_though_no_packet_follows(
     recording.stage.on_stream_opened(info)
     for packet in packets:
         recording.queue.put(packet)
-    recording.stage.run_once(running)
+    recording.stage.write_due()
     recording.clock.advance_s(4.9)
-    recording.stage.run_once(running)
+    recording.stage.write_due()
     assert durable_bytes == []
     recording.clock.advance_s(0.1)
-    recording.stage.run_once(running)
-    recording.stage.run_once(running)
+    recording.stage.write_due()
+    recording.stage.write_due()
     assert durable_bytes == [recording.stage.footage_health().bytes]
     assert durable_bytes[0] > 0
+
+
+def test_a_keyframe_syncs_the_fragment_before_it_and_never_a_header_alone(
+    video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info, packets = packets_of(video)
+    recording = Recording(tmp_path, ManualClock(), flush_s=1.0, segment_s=60.0)
+    durable_bytes: list[int] = []
+    monkeypatch.setattr(os, "fdatasync", lambda fd: durable_bytes.append(os.fstat(fd).st_size))
+    recording.stage.on_stream_opened(info)
+    (second_key, *_) = [number for number, packet in enumerate(packets[1:], 1) if packet.is_key]
+    recording.put(packets[:second_key])
+    recording.clock.advance_s(2.0)
+    recording.stage.write_due()
+    assert durable_bytes == []
+    recording.queue.put(packets[second_key])
+    recording.stage.write_due()
+    assert durable_bytes == [recording.stage.footage_health().bytes]
+    assert durable_bytes[0] >= sum(len(packet.data) for packet in packets[:second_key])
 
 
 def test_a_reopened_camera_starts_a_new_file(video: Path, tmp_path: Path) -> None:
