@@ -45,7 +45,8 @@ class PacketQueue:
     """
 
     def __init__(self, max_bytes: int, on_gap: Callable[[int, int], None]) -> None:
-        self._changed = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._packets: deque[Packet] = deque()
         self._bytes = 0
         self._has_keyframe = False
@@ -68,7 +69,7 @@ class PacketQueue:
     def put(self, packet: Packet) -> bool:
         """Queue a packet. Never blocks. Return False if it was dropped."""
         gap: tuple[int, int] | None = None
-        with self._changed:
+        with self._lock:
             fits = self._bytes + len(packet.data) <= self._max_bytes
             if self._gap_begin_ns is not None and packet.is_key and fits:
                 gap = (self._gap_begin_ns, packet.t_ns)
@@ -100,14 +101,14 @@ class PacketQueue:
 
     def close(self) -> None:
         """Report an open gap up to the last packet lost. Called after the last `put`."""
-        with self._changed:
+        with self._lock:
             begin_ns, self._gap_begin_ns = self._gap_begin_ns, None
         if begin_ns is not None:
             self._on_gap(begin_ns, self._gap_end_ns)
 
     def drain(self) -> list[Packet]:
         """Remove and return all queued packets, the oldest first."""
-        with self._changed:
+        with self._lock:
             packets = list(self._packets)
             self._packets.clear()
             self._bytes = 0
