@@ -1,7 +1,7 @@
 """CPU of the agent on one street: its stages against bare decoding and `motion`, and the whole agent.
 
 CPU seconds are of all threads, on one core, for 60 s of video.
-Run: `python -m bench agent`; it takes about six minutes, since some runs play in real time.
+Run: `python -m bench agent`; it takes about eight minutes, since some runs play in real time.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from pathlib import Path
 import av
 
 from agent.detection.pipeline import DetectionPipeline
-from bench import box, record, videos
+from bench import box, on_demand, record, videos
 from bench.cpu import TurnTimes, one_core, process_cpu_s, run_in_turns
 from bench.mosquitto import running_mosquitto
 from bench.peers import motion
@@ -39,7 +39,12 @@ def rows() -> list[Row]:
         main, sub = videos.video_path(videos.MAIN), videos.video_path(videos.SUB)
         full_speed = full_speed_rows(main, sub, Path(folder))
         real_time = real_time_rows(main, sub, Path(folder))
-        return [*full_speed, *real_time, *agent_rows(main, sub, Path(folder))]
+        return [
+            *full_speed,
+            *on_demand.rows(),
+            *real_time,
+            *agent_rows(main, sub, Path(folder)),
+        ]
 
 
 def run_detection(video: Path, fps: float) -> None:

@@ -20,7 +20,6 @@ import av.error
 import msgspec
 
 from drivers.av_stream import (
-    FrameDecoder,
     FrameSelector,
     VideoPacket,
     VideoSource,
@@ -29,6 +28,7 @@ from drivers.av_stream import (
 )
 from drivers.contracts import StreamRequest
 from drivers.errors import DriverError
+from drivers.frame_decoder import FrameDecoder
 from drivers.media import NS_PER_S, Frame, Packet, Planes, StreamInfo
 from drivers.timeline import PacketTimes, StreamTimeline
 
@@ -86,7 +86,7 @@ class LiveCamera:
         self._closed = False
         self._last_arrival_ns = 0
         self._pending_media: Iterator[Packet | Frame] = iter(())
-        self._frame_decoder = FrameDecoder(request.frames_fps, paint)
+        self._frame_decoder = FrameDecoder(request.frames_fps, paint, request.keyframe_watch)
         self._keyframe_seen = False
         self._last_packet_ns = 0
         self._thread = threading.Thread(target=self._run, name=f"read {display_name}", daemon=True)
@@ -232,7 +232,8 @@ class LiveCamera:
                 None if packet.dts is None else source.ticks_to_ns(packet.dts),
                 now_ns,
             )
-            is_due = wake_selector.select(times.pts_ns)
+            is_still = self._frame_decoder.keyframes_only
+            is_due = packet.is_keyframe if is_still else wake_selector.select(times.pts_ns)
             with self._condition:
                 self._condition.wait_for(
                     lambda: len(self._queue) < MAX_QUEUED_PACKETS or self._closed
@@ -248,8 +249,9 @@ class LiveCamera:
                     continue
                 self._burst_is_due = True
                 self._condition.notify_all()
-                if pause_s > 0:
-                    self._condition.wait_for(lambda: self._closed, pause_s)
+                burst_pause_s = MAX_PAUSE_S if is_still and self._can_pause else pause_s
+                if burst_pause_s > 0:
+                    self._condition.wait_for(lambda: self._closed, burst_pause_s)
 
     def _pause_s(self, fps: float) -> float:
         """Return the time to wait after a burst: up to shortly before the next one."""

@@ -5,7 +5,7 @@ Nothing in this module waits or reads a clock; a driver decides when it reads.
 
 import ctypes
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -17,7 +17,7 @@ import av.video.stream
 import numpy as np
 
 from drivers.errors import DriverError, DriverErrorKind, errno_kind
-from drivers.media import NS_PER_S, Frame, Packet, Plane, Planes, StreamInfo
+from drivers.media import NS_PER_S, Packet, Plane, Planes, StreamInfo
 
 MAX_ALLOCATION_BYTES = 134_217_728
 """A camera names the length of its description and the size of its picture. A decoded picture of 8192x4320
@@ -129,6 +129,16 @@ class VideoSource:
         """
         return self._context.decode(packet)
 
+    def decode_alone(self, packet: VideoPacket) -> list[av.VideoFrame]:
+        """Return the picture of a keyframe. The decoder forgets all before and after it.
+
+        Raises: as `decode`.
+        """
+        self._context.flush_buffers()
+        pictures = self._context.decode(packet) + self._context.decode(None)
+        self._context.flush_buffers()
+        return pictures
+
     def close(self) -> None:
         """Close the container. No other method may be running."""
         self._container.close()
@@ -213,45 +223,3 @@ class FrameSelector:
             # The stream is slower than `fps`, or there was a gap.
             self._due_ns = t_ns + self._step_ns
         return True
-
-
-class FrameDecoder:
-    """Decodes packets to the selected frames; no more is decoded than the codec needs.
-
-    `seq` numbers all pictures of the stream, selected or not. `t_ns` never steps back. `paint` masks the
-    planes of each frame. Not thread-safe.
-    """
-
-    def __init__(self, fps: float, paint: Callable[[Planes], Planes]) -> None:
-        self._selector = FrameSelector(fps)
-        self._paint = paint
-        self._seq = 0
-        self._last_ns: int | None = None
-
-    def decode(
-        self,
-        source: VideoSource,
-        packet: VideoPacket,
-        pts_ns: int,
-        to_stream_ns: Callable[[int], int],
-        to_boottime_ns: Callable[[int], int],
-    ) -> Iterator[Frame]:
-        """Yield the selected frames that this packet completes; an empty packet drains the decoder.
-
-        `stream_ns` maps a timestamp to the stream's time, and `t_ns` maps that to the frame's time. A
-        picture without a timestamp has the packet's `pts_ns`. Raises: InvalidDataError of PyAV if the
-        packet is damaged; what `paint` raises.
-        """
-        is_independent = source.is_intra_only or packet.is_disposable
-        if packet.size and is_independent and not self._selector.is_due(pts_ns):
-            self._seq += 1
-            return
-        for picture in source.decode(packet):
-            seq, self._seq = self._seq, self._seq + 1
-            ticks = picture.pts if picture.pts is not None else picture.dts
-            at_ns = pts_ns if ticks is None else to_stream_ns(ticks)
-            if self._selector.select(at_ns) and not picture.is_corrupt:
-                at_ns = to_boottime_ns(at_ns)
-                self._last_ns = at_ns if self._last_ns is None else max(self._last_ns, at_ns)
-                y, u, v = self._paint(frame_planes(picture))
-                yield Frame(seq=seq, t_ns=self._last_ns, y=y, u=u, v=v)

@@ -16,6 +16,8 @@ class StreamRequest(msgspec.Struct, frozen=True, kw_only=True):
     are burnt into every frame, and into the packets if the driver encodes them itself; packets that
     arrive encoded are delivered as they are. `current_masks` is called before each picture and replaces `masks`.
     With `masks_may_lag` some pictures after a change may still have the masks before it, for a second at most.
+    `keyframe_watch` decides whether the pictures between keyframes are decoded: see
+    `drivers.frame_decoder.FrameDecoder`. A driver that does not decode, or decodes each picture alone, never calls it.
     """
 
     packets: bool
@@ -23,6 +25,7 @@ class StreamRequest(msgspec.Struct, frozen=True, kw_only=True):
     masks: tuple[Polygon, ...] = ()
     current_masks: Callable[[], tuple[Polygon, ...]] | None = None
     masks_may_lag: bool = False
+    keyframe_watch: Callable[[Frame], bool] | None = None
 
     @property
     def has_masks(self) -> bool:

@@ -90,6 +90,7 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
 
     Invariant: planes are never written to, so a frame can be passed to several threads. The
         planes keep the decoder's buffer alive; a frame that is kept for long costs that memory.
+    `is_late`: it was decoded after later packets had come, so that the next one does not replace it.
     """
 
     seq: int
@@ -97,6 +98,7 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
     y: Plane
     u: Plane
     v: Plane
+    is_late: bool = False
 
     @property
     def width_px(self) -> int:

@@ -61,6 +61,11 @@ def run(end: ChildEnd) -> None:
     settings = messages.from_raw(end.settings, messages.MediaSettings)
     options = messages.from_raw(settings.options, StreamOptions)
     confine(Confinement(memory_bytes=MAX_MEMORY_BYTES, tcp_ports=(options.tcp_port,)))
+    frame_copier: _FrameCopier | None = None
+
+    def watch_keyframe(frame: Frame) -> bool:
+        return frame_copier is None or frame_copier.query_keyframe(frame)
+
     camera = LiveCamera(
         end.display_name,
         lambda: open_video_source(
@@ -69,7 +74,11 @@ def run(end: ChildEnd) -> None:
             options=options.av_options,
             timeout=options.av_timeouts_s,
         ),
-        StreamRequest(packets=settings.packets, frames_fps=settings.frames_fps),
+        StreamRequest(
+            packets=settings.packets,
+            frames_fps=settings.frames_fps,
+            keyframe_watch=watch_keyframe if settings.query_keyframes else None,
+        ),
         _boottime_ns,
         paint=lambda planes: planes,
         open_timeout_s=options.open_timeout_s,
@@ -79,7 +88,9 @@ def run(end: ChildEnd) -> None:
     closing = threading.Thread(target=_close_with_parent, args=(end, camera), daemon=True)
     closing.start()
     try:
-        _deliver(end, camera, _FrameCopier(end, camera.info) if settings.frames_fps > 0 else None)
+        if settings.frames_fps > 0:
+            frame_copier = _FrameCopier(end, camera.info)
+        _deliver(end, camera, frame_copier)
     except DriverError as error:
         if error.kind != "closed":
             raise
@@ -129,6 +140,7 @@ class _FrameCopier:
     """Copies frames into the shared memory."""
 
     def __init__(self, end: ChildEnd, info: StreamInfo) -> None:
+        self._end = end
         self._display_name = end.display_name
         self._size_px = (info.width_px, info.height_px)
         (memory_fd,) = end.memory_fds
@@ -142,6 +154,25 @@ class _FrameCopier:
 
         Raises: DriverError if the stream has another size now, which the parent does not expect.
         """
+        slot = self._copy_to_slot(frame)
+        if slot is None:
+            self._dropped += 1
+            return messages.ReadingsUpdate(readings=CameraReadings(dropped_frames=self._dropped))
+        return messages.FrameReady(slot=slot, seq=frame.seq, t_ns=frame.t_ns, is_late=frame.is_late)
+
+    def query_keyframe(self, frame: Frame) -> bool:
+        """Return whether the parent wants the pictures around a keyframe. Raises: as `copy`."""
+        slot = self._copy_to_slot(frame)
+        if slot is None:
+            return True
+
+        def send_query(number: int) -> None:
+            self._end.send(messages.KeyframeQuery(number=number, slot=slot, t_ns=frame.t_ns))
+
+        return self._control.query_keyframe(send_query)
+
+    def _copy_to_slot(self, frame: Frame) -> int | None:
+        """Copy a frame; return its slot, or None if the parent frees none in time. Raises: as `copy`."""
         if (frame.width_px, frame.height_px) != self._size_px:
             width_px, height_px = self._size_px
             raise DriverError(
@@ -150,14 +181,12 @@ class _FrameCopier:
                 f"not {width_px}x{height_px}",
             )
         slot = self._control.acquire_slot(SLOT_TIMEOUT_S)
-        if slot is None:
-            self._dropped += 1
-            return messages.ReadingsUpdate(readings=CameraReadings(dropped_frames=self._dropped))
-        for target, plane in zip(
-            self._memory.writable_planes(slot), (frame.y, frame.u, frame.v), strict=True
-        ):
-            np.copyto(target, plane)
-        return messages.FrameReady(slot=slot, seq=frame.seq, t_ns=frame.t_ns)
+        if slot is not None:
+            for target, plane in zip(
+                self._memory.writable_planes(slot), (frame.y, frame.u, frame.v), strict=True
+            ):
+                np.copyto(target, plane)
+        return slot
 
 
 def _boottime_ns() -> int:

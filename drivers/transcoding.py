@@ -30,7 +30,9 @@ def open_transcoded(
     """
     if not request.packets:
         return open_camera(request)
-    frame_request = msgspec.structs.replace(request, packets=False, frames_fps=float("inf"))
+    frame_request = msgspec.structs.replace(
+        request, packets=False, frames_fps=float("inf"), keyframe_watch=None
+    )
     camera = open_camera(frame_request)
     try:
         return TranscodingCamera(display_name, camera, request)

@@ -11,6 +11,7 @@ from agent.base.model import Event, FrameResult
 from agent.capture.camera_source import CameraSource
 from agent.detection.active_scene import ActiveScene, FixedScene, SceneInForce
 from agent.detection.detect_stage import DetectStage
+from agent.detection.keyframe_watch import KeyframeWatch
 from agent.detection.pipeline import DetectionPipeline
 from agent.detection.rule_engine import RuleEngine
 from agent.detection.scene_detect_stage import SceneDetectStage
@@ -34,6 +35,7 @@ class CameraDetection:
         self._on_result = on_result
         self._track_numbers = count(1)
         self.frames = LatestFrame()
+        self.keyframe_watch = KeyframeWatch()
         self.detected_frames = 0
         self.ground = CameraGround(
             source.config.name,
@@ -70,13 +72,15 @@ class CameraDetection:
 
     def _make_detect_stage(self, current: SceneInForce) -> DetectStage:
         name, scene = self._config.name, current.scene
+        excluded_polygons = () if scene is None else scene.excluded_polygons
         self.ground.begin_scene(current)
+        self.keyframe_watch.begin_scene(excluded_polygons)
         return DetectStage(
             name,
             self.frames,
             DetectionPipeline(
                 self.detector,
-                excluded_polygons=() if scene is None else scene.excluded_polygons,
+                excluded_polygons=excluded_polygons,
                 track_ids=self._track_numbers,
             ),
             None
@@ -95,5 +99,6 @@ class CameraDetection:
     def _on_frame_result(self, frame: Frame, result: FrameResult) -> None:
         # Without a model the motion gate alone has seen it.
         self.detected_frames += self.detector is not None
+        self.keyframe_watch.on_result(result)
         self.ground.on_result(result)
         self._on_result(frame, result)

@@ -10,7 +10,12 @@ from agent.app.box_services import BoxServices
 from agent.app.camera_detection import CameraDetection
 from agent.app.camera_masks import CameraMasks
 from agent.app.camera_silence import CameraSilence
-from agent.base.health_model import CameraHealth, DegradationLevel, DetectorHealth
+from agent.base.health_model import (
+    CameraHealth,
+    DecodingState,
+    DegradationLevel,
+    DetectorHealth,
+)
 from agent.base.model import FrameResult, Segment
 from agent.capture.camera_source import CameraSource, OpenCamera
 from agent.capture.capture_stage import CaptureCounts, CaptureStage
@@ -162,6 +167,7 @@ class CameraPipeline:
             last_error=counts.last_error,
             readings=counts.readings,
             target_detect_fps=self._target_detect_fps(),
+            decoding=self._decoding(),
             ground=self.detection.ground.health() if self.detection else None,
         )
 
@@ -281,6 +287,7 @@ class CameraPipeline:
             detect_wanted,
             packets=self.packet_queue is not None,
             frames_fps=0.0 if open_detect else fps,
+            keyframe_watch=self._keyframe_watch(source),
         )
         stages: list[CaptureStage] = []
         if main_wanted.packets or main_wanted.frames_fps:
@@ -297,6 +304,20 @@ class CameraPipeline:
                 )
             )
         return tuple(stages)
+
+    def _keyframe_watch(self, source: CameraSource) -> Callable[[Frame], bool] | None:
+        """Return the watch of a stream that is decoded on demand, or None.
+
+        A second stream costs little to decode, a head needs its pictures at once, and transcoding needs all of them.
+        """
+        if (
+            self.detection is None
+            or source.open_detect
+            or self.active_scene
+            or self.config.transcode
+        ):
+            return None
+        return self.detection.keyframe_watch.is_wanted
 
     def _make_capture_stage(
         self,
@@ -320,8 +341,11 @@ class CameraPipeline:
             reader_fault=self._reader_fault,
         )
 
+    def _decoding(self) -> DecodingState | None:
+        return self.detection.keyframe_watch.state if self.detection else None
+
     def _target_detect_fps(self) -> float | None:
-        if self.latest_frame is None or not self.duty.can_detect:
+        if self.latest_frame is None or not self.duty.can_detect or self._decoding() == "keyframes":
             return None
         return min(self.config.detect.fps, self._stream_fps or self.config.detect.fps)
 

@@ -90,6 +90,15 @@ class GroundHealth(msgspec.Struct, frozen=True, kw_only=True):
     low_density: tuple[AreaDensity, ...]
 
 
+DecodingState = Literal["keyframes", "motion", "long_interval"]
+"""The pictures of a stream that are decoded for detection, if they are decoded on demand.
+
+keyframes     nothing moves: keyframes alone
+motion        all of them
+long_interval all of them at all times: keyframes are more than 4 s apart, which would hide too much
+"""
+
+
 class CameraHealth(msgspec.Struct, frozen=True, kw_only=True):
     """A camera's media. Rates are means since the previous report; counts since the agent started."""
 
@@ -110,7 +119,9 @@ class CameraHealth(msgspec.Struct, frozen=True, kw_only=True):
     readings: CameraReadings | None = None
     """The camera's own readings of the last second; None if it reports none."""
     target_detect_fps: float | None = None
-    """The rate that detection requests; None if it requests no frames now."""
+    """The rate that detection requests; None if it requests no frames now, or keyframes alone."""
+    decoding: DecodingState | None = None
+    """None if the stream is not decoded on demand, or has had no keyframe yet."""
     ground: GroundHealth | None = None
     """None if the scene in force has no calibrated ground."""
 

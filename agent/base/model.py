@@ -198,7 +198,7 @@ class FrameResult(msgspec.Struct, frozen=True, kw_only=True):
     `width_px` and `height_px` are the size of the frame.
     `gate_luma` is the motion gate's luma plane (H x W, about 320 wide, read-only), and `moving_ratio`
     the share of it that moves, 0..1. `tracks` are the live, confirmed tracks. `inference_count` is the
-    number of runs of the detector for this frame.
+    number of runs of the detector for this frame. `is_still`: nothing moves, and no track is new.
     """
 
     seq: int
@@ -209,6 +209,7 @@ class FrameResult(msgspec.Struct, frozen=True, kw_only=True):
     moving_ratio: float
     tracks: tuple[Track, ...]
     inference_count: int
+    is_still: bool = False
 
 
 class LineCounts(msgspec.Struct, frozen=True, kw_only=True):

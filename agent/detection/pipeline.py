@@ -104,7 +104,7 @@ class DetectionPipeline:
         gate_luma = image.downscale_luma(frame.y, self._settings.gate_width_px)
         if self._gate is None or self._gate_shape != gate_luma.shape:
             self._gate_shape, self._previous_luma = gate_luma.shape, None
-            self._ignored_mask = _rasterize_polygons(
+            self._ignored_mask = rasterize_polygons(
                 self._excluded_polygons, gate_luma.shape[1], gate_luma.shape[0]
             )
             self._gate = MotionGate(self._ignored_mask)
@@ -127,8 +127,13 @@ class DetectionPipeline:
         tracks = self._tracker.update(
             merged, has_motion, visibility.tolist(), _large_blobs(gate_luma, motion)
         )
+        result = _frame_result(frame, gate_luma, motion)
         return msgspec.structs.replace(
-            _frame_result(frame, gate_luma, motion), tracks=tracks, inference_count=len(regions)
+            result,
+            tracks=tracks,
+            inference_count=len(regions),
+            is_still=result.is_still
+            and all(track.id and not track.is_moving for track in self._tracker.live_tracks),
         )
 
     def _predict_tracks(self, gate_luma: Plane, motion: MotionResult, t_ns: int) -> None:
@@ -300,7 +305,7 @@ def _has_motion(motion: MotionResult, box: BoundingBox) -> bool:
     return any(covered_ratio(blob.box, box) > 0.2 for blob in motion.blobs)  # noqa: PLR2004 - a corner
 
 
-def _rasterize_polygons(
+def rasterize_polygons(
     polygons: Sequence[Sequence[Point]], width_px: int, height_px: int
 ) -> npt.NDArray[np.bool_] | None:
     """Return a mask that is True inside of the polygons, or None if there are none."""
@@ -332,4 +337,5 @@ def _frame_result(frame: Frame, gate_luma: Plane, motion: MotionResult) -> Frame
         moving_ratio=motion.moving_ratio,
         tracks=(),
         inference_count=0,
+        is_still=not motion.blobs and not motion.is_global_change,
     )

@@ -78,6 +78,8 @@ def camera_rates(report: HealthReport, camera: CameraHealth) -> Text:
         detected = None
     elif is_shedding(report):
         detected = Message("detection is shed: {reason}", reason=shed_reason(report))
+    elif camera.decoding == "keyframes":
+        detected = Message("nothing moves: {fps:.1f} frames/s detected", fps=camera.detect_fps)
     else:
         detected = Message("{fps:.1f} frames/s detected", fps=camera.detect_fps)
     return join_phrases(Message("{fps:.1f} frames/s captured", fps=camera.stream_fps), detected)

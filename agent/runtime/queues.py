@@ -6,9 +6,15 @@ from collections.abc import Callable
 
 from drivers.media import Frame, Packet
 
+LATE_FRAME_TIMEOUT_S = 0.2
+"""Time that a late frame waits for the one before; packets for recording wait for as long."""
+
 
 class LatestFrame:
-    """A queue of one frame. A new frame replaces one that was not taken: the newest wins."""
+    """A queue of one frame. A new frame replaces one that was not taken: the newest wins.
+
+    A late frame, of which more follow at once, waits for LATE_FRAME_TIMEOUT_S first.
+    """
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
@@ -21,18 +27,21 @@ class LatestFrame:
         return self._replaced
 
     def put(self, frame: Frame) -> None:
-        """Store a frame. Never blocks."""
+        """Store a frame. Blocks if it is late, see above."""
         with self._condition:
+            if frame.is_late:
+                self._condition.wait_for(lambda: self._frame is None, LATE_FRAME_TIMEOUT_S)
             if self._frame is not None:
                 self._replaced += 1
             self._frame = frame
-            self._condition.notify()
+            self._condition.notify_all()
 
     def take(self, timeout_s: float) -> Frame | None:
         """Return the newest frame, or None if none comes within `timeout_s` seconds."""
         with self._condition:
             self._condition.wait_for(lambda: self._frame is not None, timeout_s)
             frame, self._frame = self._frame, None
+            self._condition.notify_all()
             return frame
 
 

@@ -24,7 +24,6 @@ import av.error
 import msgspec
 
 from drivers.av_stream import (
-    FrameDecoder,
     FrameSelector,
     VideoPacket,
     VideoSource,
@@ -34,6 +33,7 @@ from drivers.av_stream import (
 )
 from drivers.contracts import StreamRequest
 from drivers.errors import DriverError
+from drivers.frame_decoder import FrameDecoder
 from drivers.masking import MaskPainter
 from drivers.media import NS_PER_S, Frame, Packet, StreamInfo
 
@@ -81,6 +81,7 @@ class ReplayCamera:
         self._frame_decoder = FrameDecoder(
             request.frames_fps,
             MaskPainter(request.masks, self._display_name, request.current_masks).paint_planes,
+            request.keyframe_watch,
         )
         self._wake_selector = FrameSelector(request.frames_fps)
         self._start_ns: int | None = None
@@ -175,11 +176,12 @@ class ReplayCamera:
             due_ns = max(due_ns, timed.dts_ns, timed.pts_ns if self._request.frames_fps > 0 else 0)
             is_last = not timed.packet.size
             burst_ns = timed.dts_ns - self._burst[0].dts_ns
-            if (
-                is_last
-                or self._wake_selector.select(timed.pts_ns)
-                or burst_ns >= MAX_WAKE_INTERVAL_NS
-            ):
+            is_requested = (
+                timed.packet.is_keyframe
+                if self._frame_decoder.keyframes_only
+                else self._wake_selector.select(timed.pts_ns)
+            )
+            if is_last or is_requested or burst_ns >= MAX_WAKE_INTERVAL_NS:
                 return due_ns
 
     def _burst_media(self, packets: list[_TimedPacket], base_ns: int) -> Iterator[Packet | Frame]:

@@ -17,7 +17,7 @@ from drivers.child.process import ChildStarter
 from drivers.contracts import CameraReadings, StreamRequest
 from drivers.errors import DriverError, DriverErrorKind, MaskError
 from drivers.masking import MaskPainter
-from drivers.media import NS_PER_S, Frame, Packet, StreamInfo
+from drivers.media import NS_PER_S, Frame, Packet, Planes, StreamInfo
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +69,12 @@ class ChildCamera:
         # Masks that cannot be drawn are refused before the child is started.
         painter = MaskPainter(request.masks, display_name, request.current_masks)
         self._painter = None if policy.masks_in_child else painter
+        self._keyframe_painter = (
+            None
+            if policy.masks_in_child
+            else MaskPainter(request.masks, display_name, request.current_masks)
+        )
+        """For the connection's thread, which answers the queries of keyframes."""
         self._current_masks = request.current_masks if policy.masks_in_child else None
         self._sent_masks = request.masks if policy.masks_in_child else ()
         if self._current_masks is not None and request.masks_may_lag:
@@ -92,6 +98,7 @@ class ChildCamera:
                 frames_fps=request.frames_fps,
                 masks=self._sent_masks,
                 query_masks=self._current_masks is not None and not request.masks_may_lag,
+                query_keyframes=request.keyframe_watch is not None,
             ),
             start_process,
             messages.media_decoder,
@@ -177,6 +184,8 @@ class ChildCamera:
             case messages.FrameReady():
                 self._checks.check_frame(message, self._slots)
                 self._deliver_frame(message)
+            case messages.KeyframeQuery():
+                self._answer_keyframe(message)
             case messages.MasksQuery(number=number):
                 masks = self._request.current_masks() if self._request.current_masks else ()
                 self._connection.send(messages.MasksReply(number=number, masks=masks))
@@ -196,9 +205,32 @@ class ChildCamera:
     def _deliver_frame(self, ready: messages.FrameReady) -> None:
         if self._memory is None:
             return
-        y, u, v = self._memory.copy_planes(ready.slot)
-        self._connection.send(messages.SlotFree(slot=ready.slot))
-        self._deliver(Frame(seq=ready.seq, t_ns=ready.t_ns, y=y, u=u, v=v))
+        self._deliver(
+            _frame(
+                self._take_planes(self._memory, ready.slot),
+                seq=ready.seq,
+                t_ns=ready.t_ns,
+                is_late=ready.is_late,
+            )
+        )
+
+    def _answer_keyframe(self, query: messages.KeyframeQuery) -> None:
+        """Raises: DriverError if no keyframe is watched, MaskError if its masks cannot be drawn."""
+        watch = self._request.keyframe_watch
+        self._checks.check_keyframe(query, 0 if watch is None else self._slots)
+        if watch is None or self._memory is None:
+            return
+        planes = self._take_planes(self._memory, query.slot)
+        if self._keyframe_painter is not None:
+            planes = self._keyframe_painter.paint_planes(planes)
+        is_wanted = watch(_frame(planes, seq=0, t_ns=query.t_ns))
+        self._connection.send(messages.KeyframeReply(number=query.number, is_wanted=is_wanted))
+
+    def _take_planes(self, memory: FrameMemory, slot: int) -> Planes:
+        """Return copies of the planes of a slot, and free it."""
+        planes = memory.copy_planes(slot)
+        self._connection.send(messages.SlotFree(slot=slot))
+        return planes
 
     def _on_opened(self, opened: messages.Opened) -> None:
         self._checks.check_opened(opened, is_first=self._opened is None)
@@ -291,3 +323,8 @@ class ChildCamera:
         )
         self._queue.close()
         return has_ended
+
+
+def _frame(planes: Planes, *, seq: int, t_ns: int, is_late: bool = False) -> Frame:
+    y, u, v = planes
+    return Frame(seq=seq, t_ns=t_ns, y=y, u=u, v=v, is_late=is_late)

@@ -8,8 +8,8 @@ from time import monotonic
 from drivers.child import messages
 from drivers.media import Polygon
 
-MASKS_TIMEOUT_S = 1.0
-"""Time within which the parent sends the masks."""
+ANSWER_TIMEOUT_S = 1.0
+"""Time within which the parent answers a query."""
 
 DATAGRAM_BYTES = 1 << 18
 
@@ -23,6 +23,8 @@ class ControlChannel:
         self._query_number = 0
         self._masks: tuple[Polygon, ...] = ()
         self._answered_number = self._taken_number = 0
+        self._keyframe_number = 0
+        self._keyframe_reply = messages.KeyframeReply(number=0, is_wanted=True)
         self.min_fps: float | None = None
         """The frame rate that the parent has requested last, None if it has not."""
 
@@ -42,12 +44,25 @@ class ControlChannel:
         """Query the masks in force and wait for the answer. Return None without one."""
         self._query_number += 1
         send_query(self._query_number)
-        deadline_s = monotonic() + MASKS_TIMEOUT_S
-        while self._answered_number < self._query_number:
+        is_answered = self._wait(lambda: self._answered_number >= self._query_number)
+        return self._masks if is_answered else None
+
+    def query_keyframe(self, send_query: Callable[[int], None]) -> bool:
+        """Query whether the pictures around a keyframe are wanted; they are without an answer."""
+        self._keyframe_number += 1
+        send_query(self._keyframe_number)
+        self._wait(lambda: self._keyframe_reply.number >= self._keyframe_number)
+        reply = self._keyframe_reply
+        return reply.is_wanted or reply.number < self._keyframe_number
+
+    def _wait(self, is_answered: Callable[[], bool]) -> bool:
+        """Read messages until an answer has come. Return False if none comes in time."""
+        deadline_s = monotonic() + ANSWER_TIMEOUT_S
+        while not is_answered():
             left_s = deadline_s - monotonic()
             if left_s <= 0 or not self._receive(left_s):
-                return None
-        return self._masks
+                return False
+        return True
 
     def take_masks(self, on_taken: Callable[[int], None]) -> tuple[Polygon, ...] | None:
         """Return the masks that the parent has sent without a query, or None if it has sent none since the last call."""
@@ -75,6 +90,8 @@ class ControlChannel:
             if message.masks != self._masks:
                 self._masks = message.masks
             self._answered_number = message.number
+        elif isinstance(message, messages.KeyframeReply):
+            self._keyframe_reply = message
         elif isinstance(message, messages.SetMinFps):
             self.min_fps = message.fps
         return True

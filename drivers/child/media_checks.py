@@ -60,6 +60,11 @@ class MediaChecks:
         )
         self._last_seq, self._last_frame_ns = ready.seq, ready.t_ns
 
+    def check_keyframe(self, query: messages.KeyframeQuery, slots: int) -> None:
+        """Check a keyframe's place and time; `slots` is 0 if no keyframe is watched."""
+        self._require(query.slot < slots, "place of a keyframe")
+        self._require(query.t_ns <= self._latest_ns(), "time of a keyframe")
+
     def _latest_ns(self) -> int:
         return self._clock_ns() + MAX_AHEAD_NS
 

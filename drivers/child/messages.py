@@ -42,7 +42,7 @@ class MediaSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The settings of a camera's child: `options` are the driver's, the rest is the StreamRequest.
 
     `query_masks`: the child asks for the masks before each picture, and `masks` is not used. Otherwise `masks` count
-    until the parent sends others.
+    until the parent sends others. `query_keyframes`: the request has a watch of keyframes, which the child queries.
     """
 
     options: msgspec.Raw
@@ -50,6 +50,7 @@ class MediaSettings(msgspec.Struct, frozen=True, kw_only=True):
     frames_fps: float
     masks: tuple[Polygon, ...] = ()
     query_masks: bool = False
+    query_keyframes: bool = False
 
 
 class SlotFree(msgspec.Struct, frozen=True, kw_only=True, tag="slot"):
@@ -71,7 +72,14 @@ class SetMinFps(msgspec.Struct, frozen=True, kw_only=True, tag="min_fps"):
     fps: float | None
 
 
-ParentMessage: TypeAlias = Start | SlotFree | MasksReply | SetMinFps
+class KeyframeReply(msgspec.Struct, frozen=True, kw_only=True, tag="keyframe"):
+    """The answer to the KeyframeQuery of the same number: whether the pictures around the keyframe are wanted."""
+
+    number: int
+    is_wanted: bool
+
+
+ParentMessage: TypeAlias = Start | SlotFree | MasksReply | SetMinFps | KeyframeReply
 
 
 class Opened(msgspec.Struct, frozen=True, kw_only=True, tag="opened"):
@@ -99,6 +107,15 @@ class FrameReady(msgspec.Struct, frozen=True, kw_only=True, tag="frame"):
 
     slot: Count
     seq: Count
+    t_ns: Count
+    is_late: bool = False
+
+
+class KeyframeQuery(msgspec.Struct, frozen=True, kw_only=True, tag="keyframe"):
+    """A keyframe is in a slot for the watch of keyframes, as in FrameReady. The child waits for the answer."""
+
+    number: int
+    slot: Count
     t_ns: Count
 
 
@@ -136,6 +153,7 @@ MediaMessage: TypeAlias = (
     Opened
     | EncodedPacket
     | FrameReady
+    | KeyframeQuery
     | ReadingsUpdate
     | MasksQuery
     | MasksTaken

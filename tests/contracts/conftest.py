@@ -19,7 +19,7 @@ from drivers.child.fork_server import ForkServer
 from drivers.contracts import Camera, StreamRequest
 from drivers.errors import DriverError
 from drivers.hailo.accelerator import HailoModel
-from drivers.media import Polygon
+from drivers.media import Frame, Polygon
 from drivers.transcoding import open_transcoded
 from tests import virtual_camera
 
@@ -37,7 +37,7 @@ def boottime_ns() -> int:
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
-def open_driver(
+def open_driver(  # noqa: PLR0913 - the fields of a StreamRequest, by name
     driver: str,
     options: dict[str, Any],
     *,
@@ -46,6 +46,7 @@ def open_driver(
     masks: tuple[Polygon, ...] = (),
     current_masks: Callable[[], tuple[Polygon, ...]] | None = None,
     masks_may_lag: bool = False,
+    keyframe_watch: Callable[[Frame], bool] | None = None,
     transcode: bool = False,
     clock_ns: Callable[[], int] = boottime_ns,
 ) -> Camera:
@@ -56,6 +57,7 @@ def open_driver(
         masks=masks,
         current_masks=current_masks,
         masks_may_lag=masks_may_lag,
+        keyframe_watch=keyframe_watch,
     )
 
     def opened(request: StreamRequest) -> Camera:
@@ -92,13 +94,19 @@ def wait_for_hailo(model: HailoModel, after: DriverError | None = None) -> Drive
 
 
 def encode_video(
-    path: Path, codec: str, options: dict[str, str] | None = None, pix_fmt: str = "yuv420p"
+    path: Path,
+    codec: str,
+    options: dict[str, str] | None = None,
+    pix_fmt: str = "yuv420p",
+    *,
+    fps: int = VIDEO_FPS,
+    gop_size: int = VIDEO_FPS,
 ) -> Path:
     """Four seconds of a bright square that wanders over grey, a keyframe each second."""
     with av.open(str(path), "w") as container:
-        stream = cast("av.VideoStream", container.add_stream(codec, rate=VIDEO_FPS))
+        stream = cast("av.VideoStream", container.add_stream(codec, rate=fps))
         stream.width, stream.height, stream.pix_fmt = 160, 120, pix_fmt
-        stream.codec_context.gop_size = VIDEO_FPS
+        stream.codec_context.gop_size = gop_size
         stream.codec_context.thread_count = 1
         stream.codec_context.options = options or {}
         for index in range(VIDEO_FRAMES):
@@ -124,6 +132,13 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "mpeg4": encode_video(folder / "mpeg4.avi", "mpeg4"),
         "422": encode_video(folder / "wide.mkv", "libx264", {"preset": "ultrafast"}, "yuv422p"),
     }
+    paths["one keyframe"] = encode_video(
+        folder / "long.mp4",
+        "libx264",
+        {"bf": "0", "preset": "ultrafast"},
+        fps=VIDEO_FPS // 2,
+        gop_size=VIDEO_FRAMES,
+    )
     paths["streamable"] = folder / "streamable.mp4"
     with (
         av.open(str(paths["h264"])) as source,

@@ -140,6 +140,8 @@ def pose(end: ChildEnd) -> None:
     )
     if misdeed == "frame-elsewhere":
         end.send(messages.FrameReady(slot=4, seq=0, t_ns=0))
+    if misdeed == "keyframe-unasked":
+        end.send(messages.KeyframeQuery(number=1, slot=0, t_ns=0))
     packet = Packet(
         t_ns=2**62 if misdeed == "time-of-tomorrow" else 0,
         pts_ns=NS_PER_S,

@@ -158,6 +158,36 @@ def test_a_returned_plane_is_never_modified(device: Device) -> None:
     assert prints(kept) == before
 
 
+def test_a_still_stream_delivers_the_keyframes_that_were_watched_alone(device: Device) -> None:
+    watched: list[Frame] = []
+
+    def watch(frame: Frame) -> bool:
+        watched.append(frame)
+        return False
+
+    with device.opened(packets=False, keyframe_watch=watch) as camera:
+        frames = read_media(camera, Frame, 4)
+    if not watched:  # The driver decodes each picture alone, or none.
+        assert [frame.seq - frames[0].seq for frame in frames] == [0, 1, 2, 3]
+        return
+    for frame, keyframe in zip(frames, watched, strict=False):
+        assert frame.t_ns == keyframe.t_ns
+        assert np.array_equal(frame.y, keyframe.y)
+    assert all(after.seq - before.seq >= 5 for before, after in pairwise(frames))
+
+
+def test_the_watch_of_keyframes_sees_no_masked_area(device: Device) -> None:
+    watched: list[Frame] = []
+
+    def watch(frame: Frame) -> bool:
+        watched.append(frame)
+        return True
+
+    with device.opened(masks=WHOLE_PICTURE, keyframe_watch=watch) as camera:
+        read_media(camera, Frame, 15)
+    assert all((frame.y == MASK_LUMA).all() for frame in watched)
+
+
 LEFT_HALF = (Point(0, 0), Point(0.5, 0), Point(0.5, 1), Point(0, 1))
 FLAT_WITHIN = 3
 """Of luma and chroma, after an encoder that loses."""

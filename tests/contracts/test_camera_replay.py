@@ -61,6 +61,69 @@ def test_frames_keep_their_numbers_at_a_reduced_rate(videos: dict[str, Path], ki
     assert [f.seq for f in frames if isinstance(f, Frame)] == list(range(0, VIDEO_FRAMES, 5))
 
 
+class Watch:
+    """Answers for each keyframe in turn; True after the last one."""
+
+    def __init__(self, *answers: bool) -> None:
+        self._answers = iter(answers)
+        self.watched: list[Frame] = []
+
+    def __call__(self, frame: Frame) -> bool:
+        self.watched.append(frame)
+        return next(self._answers, True)
+
+
+@pytest.mark.parametrize("kind", ["h264", "reordered", "mpeg4", "422"])
+def test_motion_at_a_keyframe_brings_all_pictures_since_the_one_before(
+    videos: dict[str, Path], kind: str
+) -> None:
+    all_frames = [m for m in play(videos[kind]) if isinstance(m, Frame)]
+    watch = Watch(False, True, False, False)
+    frames = [m for m in play(videos[kind], keyframe_watch=watch) if isinstance(m, Frame)]
+    # The third keyframe stops the decoding, and what is left at the video's end is decoded.
+    assert [f.seq for f in frames] == [*range(21), *range(30, 40)]
+    assert [f.seq for f in watch.watched] == [0, 10, 20, 30]
+    for frame in frames:
+        whole = all_frames[frame.seq]
+        assert frame.t_ns == whole.t_ns
+        assert np.array_equal(frame.y, whole.y)
+    late = [f.seq for f in frames if f.is_late and f.seq <= 20]
+    assert late[0] == 1
+    assert 20 not in late, "at twice the stream's pace it has caught up after another group"
+
+
+def test_recorded_packets_come_as_if_every_picture_was_decoded(videos: dict[str, Path]) -> None:
+    def packets(watch: Watch | None) -> list[Packet]:
+        media = play(videos["reordered"], frames_fps=4, keyframe_watch=watch)
+        return [m for m in media if isinstance(m, Packet)]
+
+    assert packets(Watch(False, True, False)) == packets(None)
+
+
+def test_a_group_of_more_than_four_seconds_is_decoded_unasked(videos: dict[str, Path]) -> None:
+    watch = Watch(False)
+    frames = [m for m in play(videos["one keyframe"], keyframe_watch=watch) if isinstance(m, Frame)]
+    assert [f.seq for f in frames] == list(range(VIDEO_FRAMES))
+    assert len(watch.watched) == 1
+
+
+@pytest.mark.parametrize("kind", ["h264", "reordered"])
+def test_a_still_loop_gives_its_keyframes_and_the_rest_of_each_end(
+    videos: dict[str, Path], kind: str
+) -> None:
+    camera = open_driver(
+        "replay",
+        {"path": str(videos[kind]), "pace": "fast", "loop": True},
+        packets=False,
+        keyframe_watch=lambda _frame: False,
+    )
+    frames = read_media(camera, Frame, 26)
+    camera.close()
+    once = [0, 10, 20, *range(30, 40)]
+    assert [f.seq for f in frames] == [*once, *(seq + VIDEO_FRAMES for seq in once)]
+    assert all(b.t_ns > a.t_ns for a, b in pairwise(frames))
+
+
 def test_at_real_pace_no_frame_comes_before_its_time(
     videos: dict[str, Path], clock: ManualClock
 ) -> None:

@@ -3,6 +3,7 @@
 import re
 import threading
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -145,6 +146,32 @@ def test_a_killed_server_ends_the_stream_and_reopening_works(
             assert isinstance(media, Packet)
             assert media.is_key
             camera.close()
+
+
+def test_motion_at_a_keyframe_brings_all_pictures_since_the_one_before(
+    rtsp_server: RtspServer,
+) -> None:
+    answers = iter([True, False, True])
+    watched: list[Frame] = []
+
+    def watch(frame: Frame) -> bool:
+        watched.append(frame)
+        return next(answers, True)
+
+    camera = open_driver(
+        "rtsp", {"url": rtsp_server.url("open")}, packets=False, keyframe_watch=watch
+    )
+    frames: list[Frame] = []
+    while len(watched) < 4:
+        media = camera.read(10.0)
+        assert isinstance(media, Frame)
+        frames.append(media)
+    camera.close()
+    still_ns, moving_ns = watched[1].t_ns, watched[2].t_ns
+    onset = [frame for frame in frames if still_ns <= frame.t_ns <= moving_ns]
+    assert len(onset) == onset[-1].seq - onset[0].seq + 1
+    assert (onset[0].t_ns, onset[-1].t_ns) == (still_ns, moving_ns)
+    assert all(after.t_ns >= before.t_ns for before, after in pairwise(frames))
 
 
 def test_no_thread_stays_behind(rtsp_server: RtspServer) -> None:

@@ -161,6 +161,7 @@ def test_a_camera_is_read_again_after_the_fork_server_was_killed(rtsp_server: Rt
         ("wrong size", "sends no message"),
         ("shrunk memory", "sends no message"),
         ("frame elsewhere", "wrong place of a frame"),
+        ("keyframe unasked", "wrong place of a keyframe"),
         ("time of tomorrow", "wrong times of a packet"),
         ("endless packet", "sends no message"),
     ],

@@ -70,7 +70,7 @@ class Box:
         )
         camera: dict[str, Any] = dict.fromkeys(CameraHealth.__struct_fields__, 0)
         camera |= {"name": "north", "open": True, "state": "delivering", "stream_fps": 14.96}
-        camera |= {"detect_fps": 9.87, "age_s": 0.1, "last_error": None}
+        camera |= {"detect_fps": 9.87, "age_s": 0.1, "last_error": None, "decoding": "motion"}
         return HealthReport(
             uptime_s=1.0,
             version="1",

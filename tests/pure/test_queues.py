@@ -3,6 +3,7 @@
 import threading
 from itertools import pairwise
 
+import msgspec
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,6 +31,21 @@ def test_the_newest_frame_wins_and_the_others_are_counted() -> None:
     assert taken.seq == 2
     assert latest.replaced == 2
     assert latest.take(0) is None
+
+
+def test_a_late_frame_waits_for_the_one_before() -> None:
+    latest = LatestFrame()
+    latest.put(frame(0))
+    taker = threading.Thread(target=lambda: latest.take(0))
+    taker.start()
+    latest.put(msgspec.structs.replace(frame(1), is_late=True))
+    taker.join()
+    taken = latest.take(0)
+    assert taken is not None
+    assert (taken.seq, latest.replaced) == (1, 0)
+    latest.put(frame(2))
+    latest.put(msgspec.structs.replace(frame(3), is_late=True))
+    assert latest.replaced == 1, "nobody takes it: the reader waits no longer"
 
 
 def test_an_overflow_drops_to_the_next_keyframe_and_reports_the_gap() -> None:
