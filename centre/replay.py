@@ -99,15 +99,15 @@ def replay(request: ReplayRequest) -> ReplaySummary:
     """
     _check_outputs(request)
     scene = scenes.load_scene(request.scene)
-    card = model_card.load_card(request.model)
-    content = model_card.read_verified_model(card)
+    model = model_card.find_model(request.model)
+    content = model_card.read_verified_model(model.card, model.path.parent)
     camera = _open_clip(request, scene)
     try:
         with ExitStack() as stack:
             run = _ReplayRun(request, scene, camera, stack)
             return run.run(
                 DetectionPipeline(
-                    TfliteDetector(card, content), excluded_polygons=scene.excluded_polygons
+                    TfliteDetector(model.card, content), excluded_polygons=scene.excluded_polygons
                 )
             )
     finally:

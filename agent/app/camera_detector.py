@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from agent.app.box_services import BoxServices
 from agent.config.accelerator import AcceleratorConfig
-from agent.config.configuration import CameraConfig
+from agent.config.configuration import CameraConfig, DetectConfig
 from agent.detection import accelerator_card
 from agent.detection.accelerator_card import AcceleratorCard
 from agent.detection.detector import Detector
@@ -15,6 +15,8 @@ from agent.detection.model_card import ModelRefused
 from agent.detection.tflite import open_detector
 
 log = logging.getLogger(__name__)
+
+DEFAULT_MODEL = DetectConfig().model
 
 
 class CameraDetector:
@@ -50,12 +52,21 @@ class CameraDetector:
         self._releases.clear()
 
     def _open_litert(self, model: str) -> Detector | None:
-        """Return the detector, or raise DET-01 and return None if the model does not match its card."""
+        """Return the detector. Raise DET-01 if the model does not match its card, and return the default one's.
+
+        None if that is refused too.
+        """
         try:
             return open_detector(model)
         except ModelRefused as error:
             log.error("camera %s: %s; it runs without this model", self._camera, error)
             self._services.faults.raise_fault("DET-01", self._camera, str(error))
+        if model == DEFAULT_MODEL:
+            return None
+        try:
+            return open_detector(DEFAULT_MODEL)
+        except ModelRefused as error:
+            log.error("camera %s: %s; it runs without detection", self._camera, error)
             return None
 
     def _open_accelerator(self, card: AcceleratorCard, config: AcceleratorConfig) -> Detector:

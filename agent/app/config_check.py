@@ -12,6 +12,7 @@ from agent.config import configuration, desired_config, toml_decode
 from agent.config.configuration import CameraConfig, Config
 from agent.config.desired_store import ConfigLayer, DesiredStore
 from agent.config.heads import HeadConfig
+from agent.config.model_name import is_card_path
 from agent.config.placeholders import with_placeholders
 
 
@@ -34,7 +35,7 @@ def find_problems(path: Path, clock: Clock) -> list[str]:
         tables = toml_decode.read_toml(path, "configuration")
     except UserError as error:
         return [str(error)]
-    return list(dict.fromkeys(_problems(tables, path, clock)))
+    return list(dict.fromkeys(_problems(tables, path, clock, has_model_files=True)))
 
 
 def find_layer_problems(
@@ -50,22 +51,45 @@ def find_layer_problems(
         return refused
     store.write_scenes(layer)
     merged = desired_config.merge(tables, layer, store.scene_files(layer))
-    lines = (line.removeprefix(f"{path}: ") for line in _problems(merged, path, clock))
+    lines = (
+        line.removeprefix(f"{path}: ")
+        for line in _problems(merged, path, clock, has_model_files=False)
+    )
     named = (store.name_scenes(desired_config.name_entries(line, tables), layer) for line in lines)
     return list(dict.fromkeys(named))
 
 
-def _problems(tables: dict[str, Any], path: Path, clock: Clock) -> list[str]:
+def _problems(
+    tables: dict[str, Any], path: Path, clock: Clock, *, has_model_files: bool
+) -> list[str]:
     context = str(path)
     problems = list(toml_decode.iter_errors(tables, Config, context))
     if problems:
         tables = with_placeholders(tables)
     config = toml_decode.convert(tables, Config, context)
     problems += configuration.iter_conflicts(config, context)
-    problems += _loading_problems(
-        configuration.resolve_paths(config, path.absolute().parent), clock, context
-    )
+    config = configuration.resolve_paths(config, path.absolute().parent)
+    problems += _loading_problems(config, clock, context)
+    if has_model_files:
+        problems += _model_problems(config, context)
     return problems
+
+
+def _model_problems(config: Config, context: str) -> Iterator[str]:
+    """Compare the files of models that are not the agent's own with their cards."""
+    from agent.detection.model_card import (  # noqa: PLC0415 - as below
+        ModelRefused,
+        find_model,
+        read_verified_model,
+    )
+
+    for index, camera in enumerate(config.camera):
+        if camera.detect.enabled and is_card_path(camera.detect.model):
+            try:
+                model = find_model(camera.detect.model)
+                read_verified_model(model.card, model.path.parent)
+            except ModelRefused as error:
+                yield f"{context}: camera[{index}].detect.model: {error}"
 
 
 def _loading_problems(config: Config, clock: Clock, context: str) -> Iterator[str]:

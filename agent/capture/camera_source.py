@@ -13,8 +13,10 @@ from agent.capture import accelerator_check
 from agent.capture.onvif_events import REPORTED, OnvifEventFeed
 from agent.config import configuration, toml_decode
 from agent.config.configuration import CameraConfig, Config
+from agent.config.model_name import is_card_path
 from agent.detection import model_card
 from agent.detection import scene as scenes
+from agent.detection.model_card import ModelRefused
 from agent.detection.rule_trust import iter_low_density_areas
 from agent.detection.rules import registry
 from agent.detection.scene import Scene
@@ -132,6 +134,21 @@ def build_sources(
     )
 
 
+def _check_model(model: str, key: str, on_bad_scene: BadScenePolicy) -> None:
+    """Raises: UserError. A box on a pole runs without a card that is wrong: the fault DET-01 says so."""
+    if not is_card_path(model):
+        names = model_card.list_model_names()
+        if model not in names:
+            raise UserError(
+                f"{key} = {model!r}: unknown; allowed: {', '.join(names)}, or the path of a card"
+            )
+    elif on_bad_scene == "refuse":
+        try:
+            model_card.find_model(model)
+        except ModelRefused as error:
+            raise UserError(f"{key}: {error}") from error
+
+
 def _build_source(
     camera: CameraConfig,
     clock: Clock,
@@ -141,11 +158,8 @@ def _build_source(
     *,
     is_on_head: bool,
 ) -> CameraSource:
-    if camera.detect.enabled and camera.detect.model not in model_card.list_model_names():
-        allowed = ", ".join(model_card.list_model_names())
-        raise UserError(
-            f"{location}: {key}.detect.model = {camera.detect.model!r}: unknown; allowed: {allowed}"
-        )
+    if camera.detect.enabled:
+        _check_model(camera.detect.model, f"{location}: {key}.detect.model", on_bad_scene)
     if not camera.detect.enabled and not camera.record:
         raise UserError(
             f"{location}: {key}: neither watched nor recorded; "

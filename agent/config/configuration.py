@@ -25,6 +25,7 @@ from agent.config.declaration import DeclarationConfig
 from agent.config.desired_store import ConfigLayer, DesiredStore
 from agent.config.heads import HeadConfig
 from agent.config.link import LinkConfig
+from agent.config.model_name import ModelName, is_card_path
 from agent.config.names import Name, is_identifying
 from agent.config.pins import GpioConfig, Pin
 from agent.config.recording import MAX_AGE_DAYS, HoldConfig, RecordConfig
@@ -49,11 +50,12 @@ class BoxConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 class DetectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[camera.detect]`: detection on a camera. `fps` counts in the stream's time. `scene` is for a fixed
-    camera, `scenes` for one on a head: a file for each preset. With `accelerator`, `model` is used while that fails.
+    camera, `scenes` for one on a head: a file for each preset. `model` is the name of a shipped one, or the path of a
+    card. With `accelerator`, `model` is used while that fails.
     """
 
     enabled: bool = True
-    model: Name = "ssdlite_mobilenet_v2"
+    model: ModelName = "ssdlite_mobilenet_v2"
     fps: Annotated[float, msgspec.Meta(gt=0, le=60)] = 10.0
     scene: str | None = None
     scenes: dict[Name, str] = {}
@@ -309,6 +311,11 @@ def resolve_paths(config: Config, base_dir: Path) -> Config:
             detect_options=camera.detect_options and resolve_options(camera.detect_options),
             detect=msgspec.structs.replace(
                 camera.detect,
+                model=(
+                    str(base_dir / camera.detect.model)
+                    if is_card_path(camera.detect.model)
+                    else camera.detect.model
+                ),
                 scene=resolve(camera.detect.scene),
                 scenes={name: str(base_dir / path) for name, path in camera.detect.scenes.items()},
                 accelerator=camera.detect.accelerator

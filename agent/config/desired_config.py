@@ -17,11 +17,13 @@ import msgspec
 
 from agent.config import desired_keys
 from agent.config.heads import PanDeg, TiltDeg
+from agent.config.model_name import is_card_path
 from agent.config.names import Name
 
 MAX_MESSAGE_BYTES = 131_072
 MIN_CONFIRM_S, MAX_CONFIRM_S = 30.0, 900.0
 MAX_SCENE_CHARS = 65_536
+MODEL_KEY = "camera[].detect.model"
 
 SceneText = Annotated[str, msgspec.Meta(max_length=MAX_SCENE_CHARS)]
 SceneTexts: TypeAlias = dict[Name, SceneText | dict[Name, SceneText]]
@@ -165,6 +167,8 @@ _ENTRY = re.compile(r"\b(?P<list>camera|head)\[(?P<index>\d+)\]")
 def _refused_below(value: object, path: str, key: str) -> Iterator[str]:
     """`path` is as in the message, and `key` as in the list of keys."""
     if desired_keys.is_settable(key) and not isinstance(value, dict):
+        if key == MODEL_KEY and isinstance(value, str) and is_card_path(value):
+            yield f"{path} = {value!r}: a file of the box; allowed: the name of a model"
         return
     if isinstance(value, dict) and not desired_keys.refusal_reason(key):
         for name, item in value.items():

@@ -1,7 +1,7 @@
 """Model cards: a model's labels, input, thresholds, licence, provenance and hash.
 
-A model is a `.tflite` file in the folder `models/` with a TOML card of the same name. A file whose
-hash differs from its card's is not loaded.
+A model is a `.tflite` file with a TOML card of the same name next to it: in the folder `models/`, or in any other
+if it is named by the path of its card. A file whose hash differs from its card's is not loaded.
 """
 
 from pathlib import Path
@@ -14,6 +14,7 @@ from agent.base.file_read import read_regular_file
 from agent.base.model import LABELS, Label
 from agent.base.sha256 import Sha256, sha256_hex
 from agent.config import toml_decode
+from agent.config.model_name import is_card_path
 
 MAX_MODEL_BYTES = 268_435_456
 MODELS_FOLDER = Path(__file__).parent / "models"
@@ -105,16 +106,38 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     notes: str = ""
 
 
-def list_model_names(folder: Path = MODELS_FOLDER) -> tuple[str, ...]:
-    """Return the names of the models in a folder, sorted."""
-    return tuple(sorted(card.stem for card in folder.glob("*.toml")))
+class ModelFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A card, and the path of its model's file."""
+
+    card: ModelCard
+    path: Path
 
 
-def load_card(name: str, folder: Path = MODELS_FOLDER) -> ModelCard:
-    """Read the card of a model.
+def list_model_names(folder: Path | None = None) -> tuple[str, ...]:
+    """Return the names of the models in a folder, by default of the shipped ones, sorted."""
+    return tuple(sorted(card.stem for card in (folder or MODELS_FOLDER).glob("*.toml")))
+
+
+def find_model(model: str) -> ModelFile:
+    """Return a shipped model by its name, or another one by the path of its card.
+
+    Raises: UserError if there is no shipped model of that name; ModelRefused if the card is invalid or missing.
+    """
+    if not is_card_path(model):
+        return ModelFile(card=load_card(model), path=MODELS_FOLDER / f"{model}.tflite")
+    card_path = Path(model)
+    if not card_path.is_file():
+        raise ModelRefused(f"model {model!r}: no such card")
+    card = load_card(card_path.stem, card_path.parent)
+    return ModelFile(card=card, path=card_path.with_suffix(".tflite"))
+
+
+def load_card(name: str, folder: Path | None = None) -> ModelCard:
+    """Read the card of a model, by default of a shipped one.
 
     Raises: UserError if there is no model of that name; ModelRefused if its card is invalid.
     """
+    folder = folder or MODELS_FOLDER
     allowed = list_model_names(folder)
     if name not in allowed:
         raise UserError(f"model {name!r}: unknown; allowed: {', '.join(allowed) or 'none'}")
@@ -157,12 +180,12 @@ def with_score_floor(card: ModelCard, min_score: float) -> ModelCard:
     )
 
 
-def read_verified_model(card: ModelCard, folder: Path = MODELS_FOLDER) -> bytes:
-    """Read a model's file and compare its hash with the card's.
+def read_verified_model(card: ModelCard, folder: Path | None = None) -> bytes:
+    """Read a model's file, by default of a shipped one, and compare its hash with the card's.
 
     Raises: ModelRefused if the file is missing, unreadable, or of another hash.
     """
-    path = folder / f"{card.name}.tflite"
+    path = (folder or MODELS_FOLDER) / f"{card.name}.tflite"
     try:
         content = read_regular_file(path, MAX_MODEL_BYTES)
     except OSError as error:

@@ -18,7 +18,7 @@ from agent.base.model import BoundingBox, Detection
 from agent.detection.decoders import make_decoder
 from agent.detection.detector import SearchedRegion
 from agent.detection.image import Region, Rgb, crop_rgb
-from agent.detection.model_card import ModelCard, ModelRefused, load_card, read_verified_model
+from agent.detection.model_card import ModelCard, ModelRefused, find_model, read_verified_model
 from drivers.media import Frame
 
 try:
@@ -153,10 +153,10 @@ def open_interpreter(name: str, content: bytes) -> Any:
     return interpreter
 
 
-def open_detector(name: str) -> TfliteDetector:
-    """Load a model by its name.
+def open_detector(model: str) -> TfliteDetector:
+    """Load a shipped model by its name, or another one by the path of its card.
 
     Raises: UserError if the name is unknown; ModelRefused if the model does not match or does not run.
     """
-    card = load_card(name)
-    return TfliteDetector(card, read_verified_model(card))
+    found = find_model(model)
+    return TfliteDetector(found.card, read_verified_model(found.card, found.path.parent))

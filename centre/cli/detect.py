@@ -31,7 +31,7 @@ def add_model_argument(parser: argparse.ArgumentParser) -> None:
         "--model",
         metavar="NAME",
         default=DetectConfig().model,
-        help=f"the model: {known} (default: %(default)s)",
+        help=f"the model: {known}, or the path of a card (default: %(default)s)",
     )
 
 

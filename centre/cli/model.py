@@ -19,11 +19,12 @@ from agent.detection.model_card import (
     DecoderName,
     ModelCard,
     ModelRefused,
+    find_model,
     list_model_names,
 )
 from centre.models.class_labels import parse_labels
 from centre.models.labelled_folder import read_labelled_folder
-from centre.models.measurement import Measurement, find_model, measure
+from centre.models.measurement import Measurement, measure
 from centre.models.own_model import Colour, OwnModel, add_model, default_name
 
 DEFAULT_FOLDER = Path("models")

@@ -6,25 +6,17 @@ Numbers of CPU time compare within a run alone. So the models take turns at each
 import math
 import statistics
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import msgspec
 
 from agent.base.model import Detection, Label
-from agent.detection.model_card import MODELS_FOLDER, ModelBenchmark, ModelCard, load_card
+from agent.detection.model_card import ModelBenchmark, ModelCard, ModelFile
 from agent.detection.model_process import ModelProcess
 from centre.models.labelled_folder import LabelledFolder
 
 CPU_S_PER_PASS = 10
 """Bound of the child's CPU time; the largest that runs on a box takes a hundredth of it."""
 START_CPU_S = 60
-
-
-class ModelFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A card, and the file of its model."""
-
-    card: ModelCard
-    path: Path
 
 
 class Measurement(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,16 +36,6 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
             inference_ms=self.cpu_ms,
             inference_on="one core of the office's computer, CPU time, median of a pass",
         )
-
-
-def find_model(model: str) -> ModelFile:
-    """Return a shipped model by its name, or another one by the path of its card.
-
-    Raises: UserError, ModelRefused as `load_card`.
-    """
-    path = Path(model)
-    name, folder = (path.stem, path.parent) if path.suffix == ".toml" else (model, MODELS_FOLDER)
-    return ModelFile(card=load_card(name, folder), path=folder / f"{name}.tflite")
 
 
 def measure(

@@ -22,16 +22,18 @@ from agent.detection.model_card import (
     LabelThresholds,
     ModelBenchmark,
     ModelCard,
+    ModelFile,
     ModelInput,
     ModelProvenance,
     ModelRefused,
+    find_model,
     list_model_names,
 )
 from agent.detection.model_child import ModelFacts
 from agent.detection.model_process import ModelProcess
 from centre.models.class_labels import refuse_identifying
 from centre.models.labelled_folder import LabelledFolder
-from centre.models.measurement import Measurement, ModelFile, find_model, measure
+from centre.models.measurement import Measurement, measure
 from centre.models.onnx_converter import converted
 
 Colour = Literal["rgb", "bgr"]

@@ -92,6 +92,12 @@ def test_identity_keys_ways_in_and_addresses_are_the_boxs_own(key: str) -> None:
             {},
             "camera.north.detect.scene: the centre may not set it: a file of the box",
         ),
+        ({"camera": {"north": {"detect": {"model": "nanodet"}}}}, {}, None),
+        (
+            {"camera": {"north": {"detect": {"model": "/etc/vigie.toml"}}}},
+            {},
+            "camera.north.detect.model = '/etc/vigie.toml': a file of the box; allowed: the name of a model",
+        ),
         ({"head": {"mast": {"options": {"port": "x"}}}}, {}, "head.mast.options: the centre may"),
         ({}, {"south": ""}, "scenes.south: no such camera; there are: north, dome"),
     ],

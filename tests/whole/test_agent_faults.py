@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.app import config_check
 from agent.app.agent import Agent
 from agent.base.device_identity import STATE_LOST_FLAG
 from agent.base.health_model import HealthReport
@@ -91,13 +92,64 @@ def test_a_model_that_does_not_match_its_card_is_not_loaded_and_the_box_records(
     shutil.copytree(model_card.MODELS_FOLDER, installed)
     for model in installed.glob("*.tflite"):
         model.write_bytes(b"another model")
-    monkeypatch.setattr(model_card.read_verified_model, "__defaults__", (installed,))
+    monkeypatch.setattr(model_card, "MODELS_FOLDER", installed)
     agent = built(tmp_path)
     agent.start()
     agent.wait_until_ended(60)
     agent.stop()
     assert "not loaded" in reported(agent)["DET-01"]
     assert list((tmp_path / "state" / "footage").rglob("*.mp4"))
+
+
+def own_model(folder: Path) -> Path:
+    """Write a model of one's own, a copy of a shipped one, and a configuration with it. Return its card."""
+    card = folder / "own.toml"
+    shipped = model_card.MODELS_FOLDER / "nanodet.toml"
+    card.write_text(shipped.read_text().replace('name = "nanodet"', 'name = "own"', 1))
+    shutil.copy(shipped.with_suffix(".tflite"), card.with_suffix(".tflite"))
+    config = CONFIG.format(url="mqtt://127.0.0.1:1", camera=fake_camera_toml(ENDS))
+    (folder / "scene.toml").touch()
+    (folder / "vigie.toml").write_text(f'{config}model = "own.toml"\n')
+    return card
+
+
+def test_a_model_of_one_s_own_is_named_by_the_path_of_its_card(tmp_path: Path) -> None:
+    own_model(tmp_path)
+    assert config_check.find_problems(tmp_path / "vigie.toml", CLOCK) == []
+    agent = built(tmp_path)
+    agent.start()
+    agent.stop()
+    assert "DET-01" not in reported(agent)
+    assert models_of(agent) == ["own"]
+
+
+def models_of(agent: Agent) -> list[str | None]:
+    return [detector.model for detector in agent.health().detectors]
+
+
+@pytest.mark.raises_fault("DET-01")
+@pytest.mark.parametrize("damage", ["file", "card", "no file", "no card"])
+def test_in_place_of_a_damaged_model_of_one_s_own_the_default_one_detects(
+    damage: str, tmp_path: Path
+) -> None:
+    card = own_model(tmp_path)
+    model = card.with_suffix(".tflite")
+    match damage:
+        case "file":
+            model.write_bytes(model.read_bytes()[:-1])
+        case "card":
+            card.write_text("decoder = ")
+        case "no file":
+            model.unlink()
+        case _:
+            card.unlink()
+    problems = config_check.find_problems(tmp_path / "vigie.toml", CLOCK)
+    assert ["camera[0].detect.model: " in problem for problem in problems] == [True]
+    agent = built(tmp_path, on_bad_scene="close")
+    agent.start()
+    agent.stop()
+    assert "own" in reported(agent)["DET-01"]
+    assert models_of(agent) == ["ssdlite_mobilenet_v2"]
 
 
 @pytest.mark.raises_fault("SYS-06")

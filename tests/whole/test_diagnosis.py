@@ -242,7 +242,7 @@ def test_a_missing_model_is_no_fault_of_the_camera(
     shutil.copytree(model_card.MODELS_FOLDER, installed)
     for model in installed.glob("*.tflite"):
         model.unlink()
-    monkeypatch.setattr(model_card.read_verified_model, "__defaults__", (installed,))
+    monkeypatch.setattr(model_card, "MODELS_FOLDER", installed)
     box = start()
     box.pass_s(12)
     confirm(box, "model missing")

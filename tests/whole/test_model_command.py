@@ -109,6 +109,9 @@ def test_an_own_model_is_measured_beside_the_shipped_ones_and_gets_a_card(
     card_path = str(folder / "my-ssd.toml")
     assert main(["model", "measure", card_path, "--labelled", str(labelled)]) == 0
     assert "my-ssd" in capsys.readouterr().out
+    picture = str(labelled / "images" / "street.png")
+    assert main(["detect", "--json", "--model", card_path, picture]) == 0
+    assert json.loads(capsys.readouterr().out)["detections"]
     assert add(file, labelled, folder) == 2
     assert capsys.readouterr().err == (
         "vigie: --name my-ssd: there is such a model; allowed: another name\n"

@@ -1,0 +1,21 @@
+"""The name of a detection model in the configuration. Pure."""
+
+from typing import Annotated
+
+import msgspec
+
+from agent.config.names import NAME_PATTERN
+
+CARD_SUFFIX = ".toml"
+ModelName = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=rf"^({NAME_PATTERN.pattern}|[^\x00-\x1f\x7f]{{1,1000}}\{CARD_SUFFIX})$(?!\n)",
+        extra={"allowed": "the name of a shipped model, or the path of a card *.toml"},
+    ),
+]
+
+
+def is_card_path(model: str) -> bool:
+    """Return whether a model is named by the path of its card. Others are shipped ones, by their name."""
+    return model.endswith(CARD_SUFFIX)
