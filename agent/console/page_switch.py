@@ -6,8 +6,6 @@ as the agent's user; the process that serves the network has another user, and r
 
 import select
 import socket
-import subprocess
-import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -19,6 +17,7 @@ import msgspec
 from agent.base.json_decode import MalformedJson
 from agent.base.message import Message, Text, decode_message, message_of
 from agent.console import page_wire
+from agent.console.act_server_process import ActServerFailed, ActServerProcess, ActServerStart
 from agent.console.errors import ConsoleError
 from agent.console.page_wire import (
     PAGE_REPORT_DECODER,
@@ -36,8 +35,6 @@ from agent.faults.texts import Language
 
 ANSWER_TIMEOUT_S = 120.0
 """On a slow board a unit and a child take seconds to start, on one with all processors busy more than 30."""
-ACT_SERVER_STOP_S = 5.0
-ACT_SERVER_MODULE = "agent.pole_page.act_server"
 _READ_BYTES = 65_536
 END_GRACE_NS = 30_000_000_000
 """After the end of its time a unit that has not ended its page loses its console."""
@@ -45,13 +42,6 @@ MAX_READS = 4
 """At once: a unit that never stops reporting does not hold the console."""
 _UNIT_ENDED = Message("The page is off: its unit has ended.")
 PageReportT = TypeVar("PageReportT", bound=PageReport)
-
-
-class ActServerStart(msgspec.Struct, frozen=True, kw_only=True):
-    """The first line of the act server's standard input. At its end the act server ends."""
-
-    technician: str
-    language: Language
 
 
 class PageSwitch:
@@ -73,7 +63,7 @@ class PageSwitch:
         self._clock_ns = clock_ns
         self._write_receipt = write_receipt
         self._connection: socket.socket | None = None
-        self._act_server: subprocess.Popen[bytes] | None = None
+        self._act_server: ActServerProcess | None = None
         self._received = b""
         self._reports: deque[PageReport] = deque()
         self._notices: deque[Message] = deque()
@@ -125,7 +115,13 @@ class PageSwitch:
             self._send(start)
             ready = self._wait_for(PageReady)
             # After the unit's answer: it refuses a second console, whose act server would replace the first one's.
-            self._start_act_server(ActServerStart(technician=technician, language=language))
+            self._act_server = ActServerProcess(
+                self._root,
+                self._config_path,
+                ActServerStart(technician=technician, language=language),
+            )
+        except ActServerFailed as error:
+            raise self._lost(message_of(error)) from error
         except BaseException:
             self.turn_off()
             raise
@@ -154,7 +150,7 @@ class PageSwitch:
         self._reports.clear()
         act_server, self._act_server = self._act_server, None
         if act_server is not None:
-            _stop_act_server(act_server)
+            act_server.stop()
 
     def poll_notice(self) -> Text | None:
         """Return the next notice, or None: a phone has logged in, or the page has ended."""
@@ -164,34 +160,6 @@ class PageSwitch:
     def was_used_within(self, duration_s: float) -> bool:
         """True if a phone that is logged in has sent a request within this time."""
         return self.is_on() and self._clock_ns() - self._last_use_ns <= duration_s * 1e9
-
-    def _start_act_server(self, start: ActServerStart) -> None:
-        folder = self._root / page_wire.ACTS_DIR
-        if not folder.is_dir():
-            raise _not_on(Message("{folder} is not there", folder=str(folder)))
-        act_server = subprocess.Popen(  # noqa: S603 - fixed words, and paths of the box
-            (
-                *(sys.executable, "-P", "-m", ACT_SERVER_MODULE),
-                *("--config", str(self._config_path), "--root", str(self._root)),
-                *("--socket", str(folder / page_wire.ACTS_SOCKET_NAME)),
-            ),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            # At the box's own terminal its log would be in the middle of the technician's screen.
-            stderr=subprocess.DEVNULL if sys.stderr.isatty() else None,
-        )
-        self._act_server = act_server
-        assert act_server.stdin is not None  # noqa: S101 - for mypy
-        assert act_server.stdout is not None  # noqa: S101 - for mypy
-        # If it has ended already, its last line has the reason.
-        with suppress(BrokenPipeError):
-            act_server.stdin.write(msgspec.json.encode(start) + b"\n")
-            act_server.stdin.flush()
-        is_readable, _, _ = select.select((act_server.stdout,), (), (), ANSWER_TIMEOUT_S)
-        line = act_server.stdout.readline(page_wire.MAX_LINE_BYTES) if is_readable else b""
-        if line != b"ready\n":
-            reason = line.decode("utf-8", "replace").strip()
-            raise _not_on(reason or Message("the process of its acts does not start"))
 
     def _connect(self) -> None:
         self._connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -281,18 +249,6 @@ class PageSwitch:
         self.turn_off()
         self._notices.clear()
         return _not_on(reason)
-
-
-def _stop_act_server(act_server: subprocess.Popen[bytes]) -> None:
-    """Close its standard input, which ends it. One that waits for a camera or a disk is killed."""
-    with act_server:
-        assert act_server.stdin is not None  # noqa: S101 - for mypy
-        with suppress(BrokenPipeError):
-            act_server.stdin.close()
-        try:
-            act_server.wait(ACT_SERVER_STOP_S)
-        except subprocess.TimeoutExpired:
-            act_server.kill()
 
 
 def _not_on(reason: Text) -> ConsoleError:

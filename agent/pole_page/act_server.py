@@ -17,9 +17,9 @@ from agent.base.errors import UserError
 from agent.base.json_decode import MalformedJson, decode_json
 from agent.config.names import TECHNICIAN_NAME_PATTERN
 from agent.console import console_settings
+from agent.console.act_server_process import ActServerStart
 from agent.console.acts.updates import remove_unused_uploads
 from agent.console.context import ConsoleContext
-from agent.console.page_switch import ActServerStart
 from agent.pole_page.act import PoleState
 from agent.pole_page.act_listener import ActListener
 from agent.pole_page.lanes import Lanes

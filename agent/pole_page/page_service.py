@@ -27,12 +27,11 @@ from agent.console.page_wire import (
     PageOrder,
     PageReady,
     PageRefused,
-    PageReport,
     PageStart,
-    PageUsed,
 )
 from agent.pole_page.act_calls import ActCalls
 from agent.pole_page.bounded_http import BACKLOG, BoundedServer
+from agent.pole_page.console_link import ConsoleLink
 from agent.pole_page.page_certificate import make_certificate, make_tls_context
 from agent.pole_page.page_sessions import PageSessions
 from agent.pole_page.web_app import WebApp
@@ -49,26 +48,6 @@ REQUEST_TIMEOUT_S = 5.0
 _START_DECODER = JsonDecoder(PageStart)
 _ORDER_DECODER = JsonDecoder(PageOrder)
 _TAKEN = PageRefused(reason=encode_message(Message("another console has turned it on")))
-
-
-class ConsoleLink:
-    """The console's connection: reports to it. A console that does not read loses them."""
-
-    def __init__(self, writer: asyncio.StreamWriter) -> None:
-        self._writer = writer
-        self._last_used_s = float("-inf")
-
-    def report(self, report: PageReport) -> None:
-        """Send a report."""
-        if self._writer.transport.get_write_buffer_size() <= page_wire.MAX_LINE_BYTES:
-            self._writer.write(msgspec.json.encode(report) + b"\n")
-
-    def report_use(self) -> None:
-        """Report that a phone is active, once in a while."""
-        now_s = asyncio.get_running_loop().time()
-        if now_s - self._last_used_s >= page_wire.USED_INTERVAL_S:
-            self._last_used_s = now_s
-            self.report(PageUsed())
 
 
 async def serve(listener: socket.socket, root: Path, runtime_dir: Path) -> None:

@@ -9,6 +9,7 @@ import { drawnElements, isArea } from "./elements.js";
 import { pictureSize, readPicture, readScene } from "./files.js";
 import { densify, listPresets, PICTURE_EDGE, projectPoints, readGeometry, readPresets } from "./panorama.js";
 import { SceneDocument } from "./scene_document.js";
+import { tabAfterKey } from "./tab_keys.js";
 
 /** As those of centre/preset_page.py. */
 const MAX_PANORAMA_BYTES = 16_777_216;
@@ -142,14 +143,8 @@ class Presets {
 
   #onKey(press) {
     const names = [...this.#views.keys()];
-    const at = names.indexOf(this.#active);
-    const forward = getComputedStyle(this.#tabs).direction === "rtl" ? "ArrowLeft" : "ArrowRight";
-    const backward = forward === "ArrowLeft" ? "ArrowRight" : "ArrowLeft";
-    const next = { [forward]: at + 1, [backward]: at - 1, Home: 0, End: names.length - 1 }[press.key];
-    if (next === undefined) return;
-    press.preventDefault();
-    press.stopPropagation();
-    this.#activate(names[(next + names.length) % names.length], true);
+    const next = tabAfterKey(press, this.#tabs, names.indexOf(this.#active), names.length);
+    if (next !== null) this.#activate(names[next], true);
   }
 
   #show() {

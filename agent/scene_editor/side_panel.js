@@ -1,6 +1,7 @@
 // The panels next to the picture, one tab each.
 
 import { element } from "./dom.js";
+import { tabAfterKey } from "./tab_keys.js";
 
 export class SidePanel {
   #tabs = [];
@@ -38,12 +39,9 @@ export class SidePanel {
 
   #onKey(event) {
     const at = this.#tabs.findIndex(({ tab }) => tab === document.activeElement);
-    const isRtl = this.editor.language === "ar";
-    const step = { ArrowRight: isRtl ? -1 : 1, ArrowLeft: isRtl ? 1 : -1 }[event.key];
-    if (at < 0 || !step) return;
-    const next = this.#tabs[(at + step + this.#tabs.length) % this.#tabs.length];
-    this.show(next.id);
-    next.tab.focus();
-    event.preventDefault();
+    const next = tabAfterKey(event, this.bar, at, this.#tabs.length);
+    if (next === null) return;
+    this.show(this.#tabs[next].id);
+    this.#tabs[next].tab.focus();
   }
 }

@@ -8,7 +8,6 @@ from agent.app.scene_request import SceneView
 from agent.base.message import Text
 from agent.config.desired_config import MAX_CONFIRM_S
 from agent.config.desired_config import SceneText as SceneToml
-from agent.config.names import Name
 from agent.console.acts import scenes
 from agent.console.acts.trial import confirm_trial, find_trial, undo_trial
 from agent.pole_page.act import Act, ActCall, NoArgs
@@ -29,16 +28,6 @@ class TrySceneArgs(CheckSceneArgs, frozen=True, kw_only=True, forbid_unknown_fie
     minutes: Annotated[int, msgspec.Meta(ge=1, le=MAX_MINUTES)] = DEFAULT_MINUTES
 
 
-class SceneValue(msgspec.Struct, frozen=True, kw_only=True):
-    """The scene in force for a view, see `agent.console.acts.scenes.SceneText`."""
-
-    camera: Name
-    preset: Name | None
-    toml: str
-    origin: scenes.SceneOrigin
-    presets: tuple[str, ...]
-
-
 class Problems(msgspec.Struct, frozen=True):
     """The reasons why a scene would not be put in force."""
 
@@ -53,18 +42,6 @@ class TrialValue(msgspec.Struct, frozen=True, kw_only=True):
     by: str = ""
     remaining_s: float = 0.0
     text: Text = ""
-
-
-def read(call: ActCall, args: SceneView) -> SceneValue:
-    """Return the scene in force for a view."""
-    found = scenes.read_scene(call.context, args)
-    return SceneValue(
-        camera=args.camera,
-        preset=args.preset,
-        toml=found.toml,
-        origin=found.origin,
-        presets=found.presets,
-    )
 
 
 def check(call: ActCall, args: CheckSceneArgs) -> Problems:
@@ -97,7 +74,11 @@ def _view(args: CheckSceneArgs) -> SceneView:
 
 
 ACTS = {
-    "scene": Act(run=read, lane="status", args_type=SceneView),
+    "scene": Act(
+        run=lambda call, args: scenes.read_scene(call.context, args),
+        lane="status",
+        args_type=SceneView,
+    ),
     "scene_check": Act(run=check, lane="work", args_type=CheckSceneArgs),
     "scene_try": Act(
         run=try_scene,

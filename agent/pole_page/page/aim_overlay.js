@@ -1,9 +1,10 @@
 // The aim, against the picture of the last certificate: that picture over the live one, and the difference in degrees.
 
+import { element } from "/editor/dom.js";
 import { act, actPicture, sentenceOf } from "./box_api.js";
-import { element, show, value } from "./dom.js";
 import { pause } from "./pause.js";
 import { text } from "./texts.js";
+import { show, value } from "./widgets.js";
 
 const PERIOD_MS = 2000;
 
@@ -17,10 +18,10 @@ export class AimOverlay {
 
   constructor(camera, screen) {
     this.#camera = camera;
-    this.#image = element("img", { className: "recorded", alt: "", hidden: true });
+    this.#image = element("img", { class: "recorded", alt: "", hidden: true });
     screen.append(this.#image);
-    this.#words = element("div", { className: "verdict", role: "status" });
-    const slider = element("input", { type: "range", min: 0, max: 100, value: 50, oninput: () => this.#fade(slider.value) });
+    this.#words = element("div", { class: "verdict", role: "status" });
+    const slider = element("input", { type: "range", min: 0, max: 100, value: 50, input: () => this.#fade(slider.value) });
     this.#fade(slider.value);
     this.element = element("div", { hidden: true }, this.#words, element("label", {}, text("aim_fade"), slider));
   }

@@ -1,15 +1,16 @@
 // The page at the pole: login by the one-time link, then five views over one session.
 
+import { element } from "/editor/dom.js";
 import { BoxError, onLoggedOut, openSession, readSession } from "./box_api.js";
 import { BoxStatus } from "./box_status.js";
 import { boxView } from "./box_view.js";
 import { checksView } from "./checks_view.js";
-import { element, show } from "./dom.js";
 import { installView } from "./install_view.js";
 import { pictureView } from "./picture_view.js";
 import { sceneView } from "./scene_view.js";
 import { Shell } from "./shell.js";
 import { language, LANGUAGES, text, useLanguage } from "./texts.js";
+import { show } from "./widgets.js";
 
 const VIEWS = { picture: pictureView, scene: sceneView, checks: checksView, install: installView, box: boxView };
 const LANGUAGE_KEY = "vigie-language";
@@ -36,17 +37,17 @@ async function logIn(token) {
 /** Show one sentence in place of the page, with a button that tries again if that may help. */
 function showEnd(heading, sentence, retry = null) {
   document.title = `Vigie: ${text("page_title")}`;
-  const again = retry === null ? null : element("button", { type: "button", className: "first", onclick: retry }, text("try_again"));
-  const head = element("h1", { tabIndex: -1 }, heading);
-  show(document.body, element("main", { className: "login" }, head, element("p", { id: "end" }, sentence), again, languageButtons()));
+  const again = retry === null ? null : element("button", { type: "button", class: "first", click: retry }, text("try_again"));
+  const head = element("h1", { tabindex: -1 }, heading);
+  show(document.body, element("main", { class: "login" }, head, element("p", { id: "end" }, sentence), again, languageButtons()));
   head.focus();
 }
 
 function languageButtons() {
   const buttons = Object.entries(LANGUAGES).map(([key, name]) => element("button", {
-    type: "button", lang: key, "aria-pressed": String(key === language()), onclick: () => chooseLanguage(key),
+    type: "button", lang: key, "aria-pressed": String(key === language()), click: () => chooseLanguage(key),
   }, name));
-  return element("nav", { className: "row", "aria-label": text("language") }, buttons);
+  return element("nav", { class: "row", "aria-label": text("language") }, buttons);
 }
 
 let shown = () => {};

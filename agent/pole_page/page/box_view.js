@@ -1,9 +1,10 @@
 // The box itself: who is at it, the support bundle, an update from a file, the language, and the way out.
 
+import { element } from "/editor/dom.js";
 import { act, actFile, closeSession, sentenceOf, uploadFile } from "./box_api.js";
-import { button, element, setText, show, value } from "./dom.js";
 import { pause } from "./pause.js";
 import { format, text } from "./texts.js";
+import { button, setText, show, value } from "./widgets.js";
 import { worker } from "./work.js";
 
 const POLL_MS = 1000;
@@ -11,8 +12,8 @@ const POLL_MS = 1000;
 /** Return the view. */
 export function boxView({ session, status, languageButtons }) {
   const stopped = new AbortController();
-  const facts = element("dl", { className: "facts" });
-  const problems = element("ul", { className: "items" });
+  const facts = element("dl", { class: "facts" });
+  const problems = element("ul", { class: "items" });
 
   function drawFacts() {
     const state = status.value;
@@ -45,16 +46,16 @@ function bundlePart() {
     setTimeout(() => URL.revokeObjectURL(url), 60_000);
     return text("bundle_made", { name: fileName, size: format(blob.size / 1000, 0) });
   }));
-  return element("section", { "aria-label": text("bundle") }, element("h2", {}, text("bundle")), element("p", {}, text("bundle_how")), element("div", { className: "row" }, make), answer);
+  return element("section", { "aria-label": text("bundle") }, element("h2", {}, text("bundle")), element("p", {}, text("bundle_how")), element("div", { class: "row" }, make), answer);
 }
 
 function updatePart(box, signal) {
-  const answer = element("p", { className: "words", role: "status" });
-  const lines = element("ul", { className: "items" });
+  const answer = element("p", { class: "words", role: "status" });
+  const lines = element("ul", { class: "items" });
   const bar = element("progress", { max: 1, value: 0, hidden: true, "aria-label": text("update_progress") });
-  const file = element("input", { type: "file", id: "update-file", accept: ".raucb", onchange: () => send() });
-  const label = element("label", { htmlFor: "update-file" }, text("update_choose"));
-  const typed = element("input", { type: "text", autocapitalize: "none", autocomplete: "off", spellcheck: false });
+  const file = element("input", { type: "file", id: "update-file", accept: ".raucb", change: () => send() });
+  const label = element("label", { for: "update-file" }, text("update_choose"));
+  const typed = element("input", { type: "text", autocapitalize: "none", autocomplete: "off", spellcheck: "false" });
   const slots = button(text("update_slots"), () => run(() => act("update_slots")));
   const sure = ["update_rollback", "update_good", "reboot"].map((name) => button(text(name), () => run(() => act(name, { box: typed.value.trim() }))));
   const pressed = [file, slots, ...sure];
@@ -105,10 +106,10 @@ function updatePart(box, signal) {
     lines,
     answer,
     bar,
-    element("div", { className: "row" }, slots),
-    element("div", { className: "file" }, file, label),
+    element("div", { class: "row" }, slots),
+    element("div", { class: "file" }, file, label),
     element("label", {}, text("type_box", { box }), typed),
-    element("div", { className: "row" }, sure),
+    element("div", { class: "row" }, sure),
   );
 }
 
@@ -118,5 +119,5 @@ function leavePart() {
     await closeSession().catch(() => {});
     location.reload();
   });
-  return element("section", { "aria-label": text("log_out") }, element("h2", {}, text("log_out")), element("p", {}, text("log_out_how")), element("div", { className: "row" }, leave));
+  return element("section", { "aria-label": text("log_out") }, element("h2", {}, text("log_out")), element("p", {}, text("log_out_how")), element("div", { class: "row" }, leave));
 }

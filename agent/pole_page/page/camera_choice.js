@@ -1,6 +1,6 @@
 // The choice of a camera, if the box has several; it is kept from view to view.
 
-import { element } from "./dom.js";
+import { element } from "/editor/dom.js";
 import { text } from "./texts.js";
 
 let chosen = null;
@@ -18,7 +18,7 @@ export function cameraChoice(session, onChoice) {
   const current = chosenCamera(session);
   const options = session.cameras.map(({ name }) => element("option", { value: name, selected: name === current }, name));
   const select = element("select", {
-    onchange: () => {
+    change: () => {
       chosen = select.value;
       onChoice(chosen);
     },

@@ -1,8 +1,9 @@
 // Faults with the runbook's sentence, the numbered checks in the console's words, and the test of the link.
 
+import { element } from "/editor/dom.js";
 import { act, actLines, sentenceOf } from "./box_api.js";
-import { button, element, setText, show, value } from "./dom.js";
 import { text } from "./texts.js";
+import { button, setText, show, value } from "./widgets.js";
 import { worker } from "./work.js";
 
 const PINGS = 4;
@@ -18,7 +19,7 @@ export function checksView() {
 }
 
 function faultsPart(options) {
-  const list = element("ul", { className: "items" });
+  const list = element("ul", { class: "items" });
   const { answer, work } = worker(options.signal);
   const read = async () => {
     const { agent, is_current, faults } = await act("faults", {}, options);
@@ -28,12 +29,12 @@ function faultsPart(options) {
   };
   const again = button(text("read_again"), () => work(again, read));
   work(again, read);
-  return element("section", { "aria-label": text("faults") }, element("h2", {}, text("faults")), answer, list, element("div", { className: "row" }, again));
+  return element("section", { "aria-label": text("faults") }, element("h2", {}, text("faults")), answer, list, element("div", { class: "row" }, again));
 }
 
 function faultItem(fault, options) {
   const meaning = element("p", { role: "status" });
-  const more = element("details", { ontoggle: () => more.open && explain() }, element("summary", {}, text("fault_means")), meaning);
+  const more = element("details", { toggle: () => more.open && explain() }, element("summary", {}, text("fault_means")), meaning);
 
   async function explain() {
     try {
@@ -46,15 +47,15 @@ function faultItem(fault, options) {
   return element(
     "li",
     {},
-    element("p", {}, element("strong", { className: "verdict", dataset: { ok: "false" } }, value(fault.code)), " ", value(fault.severity), ": ", value(fault.title), " (", value(fault.subject), ")"),
-    fault.detail ? element("p", { className: "words" }, fault.detail) : null,
-    fault.advice ? element("p", { className: "advice" }, fault.advice) : null,
+    element("p", {}, element("strong", { class: "verdict", "data-ok": "false" }, value(fault.code)), " ", value(fault.severity), ": ", value(fault.title), " (", value(fault.subject), ")"),
+    fault.detail ? element("p", { class: "words" }, fault.detail) : null,
+    fault.advice ? element("p", { class: "advice" }, fault.advice) : null,
     more,
   );
 }
 
 function checksPart(options) {
-  const list = element("ol", { className: "items" });
+  const list = element("ol", { class: "items" });
   const items = new Map();
   const { answer, work } = worker(options.signal);
 
@@ -74,12 +75,12 @@ function checksPart(options) {
       list.append(item);
     }
     const again = button(text("again"), () => work(again, () => run({ numbers: [check.number] })), { "aria-label": text("check_again", { number: check.number, name: check.name }) });
-    show(item, element("div", { className: "finding" }, element("span", { className: "number" }, String(check.number)), element("strong", {}, value(check.name)), check.results.map(findings)), element("div", { className: "row" }, again));
+    show(item, element("div", { class: "finding" }, element("span", { class: "number" }, String(check.number)), element("strong", {}, value(check.name)), check.results.map(findings)), element("div", { class: "row" }, again));
     item.dataset.number = String(check.number);
   }
 
-  const all = button(text("run_checks"), () => work(all, () => run({})), { className: "first" });
-  return element("section", { "aria-label": text("checks") }, element("h2", {}, text("checks")), element("div", { className: "row" }, all), answer, list);
+  const all = button(text("run_checks"), () => work(all, () => run({})), { class: "first" });
+  return element("section", { "aria-label": text("checks") }, element("h2", {}, text("checks")), element("div", { class: "row" }, all), answer, list);
 }
 
 /** Return the paragraphs of one result: verdict, code, subject and message as the console prints them, then the advice. */
@@ -88,14 +89,14 @@ function findings(result) {
     element(
       "p",
       {},
-      element("span", { className: "verdict", dataset: { ok: String(result.ok) } }, verdictOf(result.ok)),
+      element("span", { class: "verdict", "data-ok": String(result.ok) }, verdictOf(result.ok)),
       " ",
-      result.code ? [element("span", { className: "code" }, value(result.code)), " "] : null,
+      result.code ? [element("span", { class: "code" }, value(result.code)), " "] : null,
       value(result.subject),
       ": ",
       value(result.message),
     ),
-    result.advice ? element("p", { className: "advice" }, result.advice) : null,
+    result.advice ? element("p", { class: "advice" }, result.advice) : null,
   ];
 }
 
@@ -104,7 +105,7 @@ function verdictOf(ok) {
 }
 
 function linkPart(options) {
-  const list = element("ul", { className: "items" });
+  const list = element("ul", { class: "items" });
   const { answer, work } = worker(options.signal);
 
   async function run() {
@@ -118,6 +119,6 @@ function linkPart(options) {
     return failed === null ? text("link_good") : text("link_begin", { check: failed });
   }
 
-  const test = button(text("test_link"), () => work(test, run), { className: "first" });
-  return element("section", { "aria-label": text("link") }, element("h2", {}, text("link")), element("div", { className: "row" }, test), answer, list);
+  const test = button(text("test_link"), () => work(test, run), { class: "first" });
+  return element("section", { "aria-label": text("link") }, element("h2", {}, text("link")), element("div", { class: "row" }, test), answer, list);
 }

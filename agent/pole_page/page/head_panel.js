@@ -1,22 +1,23 @@
 // The head of a camera: its state, by hand, presets and tours.
 
+import { element } from "/editor/dom.js";
 import { act, sentenceOf } from "./box_api.js";
-import { button, element, setText, show, value } from "./dom.js";
 import { jogPad } from "./jog.js";
 import { pause } from "./pause.js";
 import { text } from "./texts.js";
+import { button, setText, show, value } from "./widgets.js";
 
 const PERIOD_MS = 1000;
 
 /** Return the panel of a head. */
 export function headPanel(head) {
-  const state = element("p", { className: "words" });
-  const answer = element("p", { className: "words", role: "status" });
-  const presets = element("ul", { className: "items" });
-  const tours = element("div", { className: "row" });
+  const state = element("p", { class: "words" });
+  const answer = element("p", { class: "words", role: "status" });
+  const presets = element("ul", { class: "items" });
+  const tours = element("div", { class: "row" });
   const toursPart = element("div", { hidden: true }, element("h2", {}, text("tours")), tours);
-  const lamp = element("div", { className: "row", role: "group", "aria-label": text("lamp") });
-  const name = element("input", { type: "text", maxLength: 32, autocapitalize: "none", autocomplete: "off", spellcheck: false });
+  const lamp = element("div", { class: "row", role: "group", "aria-label": text("lamp") });
+  const name = element("input", { type: "text", maxlength: 32, autocapitalize: "none", autocomplete: "off", spellcheck: "false" });
   const stopped = new AbortController();
   let drawn = "";
 
@@ -51,7 +52,7 @@ export function headPanel(head) {
   const lampButtons = (aux) => [true, false].map((on) => button(text(on ? "lamp_on" : "lamp_off"), () => ask("aux", { aux, on })));
   const presetItem = ({ name: preset }) => element("li", {}, value(preset), element(
     "div",
-    { className: "row" },
+    { class: "row" },
     button(text("preset_go"), () => ask("goto", { preset }, ({ target }) => text("preset_moves", { target })), { "aria-label": text("preset_go_to", { preset }) }),
     button(text("preset_store"), () => store(preset), { "aria-label": text("preset_store_at", { preset }) }),
   ));
@@ -96,7 +97,7 @@ export function headPanel(head) {
       element("h2", {}, text("presets")),
       presets,
       element("label", {}, text("preset_name"), name),
-      element("div", { className: "row" }, button(text("preset_new"), storeNew)),
+      element("div", { class: "row" }, button(text("preset_new"), storeNew)),
       toursPart,
       lamp,
     ),

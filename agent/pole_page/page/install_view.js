@@ -1,9 +1,10 @@
 // Commissioning: each item with its finding, the technician's verdict, photos and notes, into the signed certificate.
 
+import { element } from "/editor/dom.js";
 import { act, actPicture, BoxError, uploadFile } from "./box_api.js";
-import { button, element, setText, show, value } from "./dom.js";
 import { shrinkPhoto } from "./photo.js";
 import { text } from "./texts.js";
+import { button, setText, show, value } from "./widgets.js";
 import { worker } from "./work.js";
 
 const MAX_NOTE_CHARS = 200;
@@ -24,7 +25,7 @@ export function installView({ status }) {
     draft = { answers: items.map((item) => ({ ...item, hasPicture: PICTURED_ITEMS.includes(item.item) && item.good !== false, note: "" })), photos: [], notes: "" };
     show(place, form(work, signed));
     place.querySelector("h2").focus();
-  }), { className: "first" });
+  }), { class: "first" });
   const compare = button(text("commission_compare"), () => work(compare, async () => {
     const { lines } = await act("commission_compare");
     show(place, linesList(lines));
@@ -32,26 +33,26 @@ export function installView({ status }) {
 
   function signed(result) {
     draft = null;
-    show(place, element("h2", { tabIndex: -1 }, text("signed")), linesList(result.lines));
+    show(place, element("h2", { tabindex: -1 }, text("signed")), linesList(result.lines));
     place.querySelector("h2").focus();
     status.refresh();
   }
 
   if (draft !== null) show(place, form(work, signed));
-  return { element: element("div", {}, element("p", {}, text("commission_how")), element("div", { className: "row" }, begin, compare), answer, place) };
+  return { element: element("div", {}, element("p", {}, text("commission_how")), element("div", { class: "row" }, begin, compare), answer, place) };
 }
 
 function linesList(lines) {
-  return element("ul", { className: "items" }, lines.map((line) => element("li", {}, value(line))));
+  return element("ul", { class: "items" }, lines.map((line) => element("li", {}, value(line))));
 }
 
 function form(work, signed) {
-  const notes = element("textarea", { maxLength: MAX_NOTES_CHARS, value: draft.notes, oninput: () => (draft.notes = notes.value) });
-  const photos = element("ul", { className: "photos" });
-  const file = element("input", { type: "file", id: "photo", accept: "image/*", onchange: () => addPhoto() });
+  const notes = element("textarea", { maxlength: MAX_NOTES_CHARS, input: () => (draft.notes = notes.value) }, draft.notes);
+  const photos = element("ul", { class: "photos" });
+  const file = element("input", { type: "file", id: "photo", accept: "image/*", change: () => addPhoto() });
   file.setAttribute("capture", "environment");
-  const fileLabel = element("label", { htmlFor: "photo" }, text("photo_take"));
-  const open = element("p", { className: "words", role: "alert" });
+  const fileLabel = element("label", { for: "photo" }, text("photo_take"));
+  const open = element("p", { class: "words", role: "alert" });
   const sign = button(text("sign"), () => {
     const missing = draft.answers.find((one) => one.good === null);
     if (missing !== undefined) {
@@ -64,7 +65,7 @@ function form(work, signed) {
       signed(await act("commission_sign", { answers, notes: draft.notes }));
       return "";
     });
-  }, { className: "first" });
+  }, { class: "first" });
 
   function addPhoto() {
     const [chosen] = file.files;
@@ -99,16 +100,16 @@ function form(work, signed) {
   drawPhotos();
   return element(
     "form",
-    { onsubmit: (event) => event.preventDefault() },
-    element("h2", { tabIndex: -1 }, text("commission_items")),
+    { submit: (event) => event.preventDefault() },
+    element("h2", { tabindex: -1 }, text("commission_items")),
     draft.answers.map(itemFields),
     element("h2", {}, text("photos")),
     photos,
-    element("div", { className: "file" }, file, fileLabel),
+    element("div", { class: "file" }, file, fileLabel),
     element("h2", {}, text("notes")),
     element("label", {}, text("notes_how"), notes),
     open,
-    element("div", { className: "row" }, sign),
+    element("div", { class: "row" }, sign),
   );
 }
 
@@ -119,18 +120,18 @@ function inspectedPicture({ subject: camera, item }) {
     image.src = URL.createObjectURL(blob);
     image.hidden = false;
   }, (error) => error instanceof BoxError || Promise.reject(error));
-  return element("div", { className: "inspected" }, image);
+  return element("div", { class: "inspected" }, image);
 }
 
 function itemFields(answer, at) {
   const verdict = (good) => {
-    const radio = element("input", { type: "radio", name: `item-${at}`, checked: answer.good === good, disabled: answer.is_judged, onchange: () => {
+    const radio = element("input", { type: "radio", name: `item-${at}`, checked: answer.good === good, disabled: answer.is_judged, change: () => {
       answer.good = good;
       note.hidden = good;
     } });
-    return element("label", { className: "choice" }, radio, text(good ? "is_good" : "is_not_good"));
+    return element("label", { class: "choice" }, radio, text(good ? "is_good" : "is_not_good"));
   };
-  const input = element("input", { type: "text", maxLength: MAX_NOTE_CHARS, value: answer.note, oninput: () => (answer.note = input.value) });
+  const input = element("input", { type: "text", maxlength: MAX_NOTE_CHARS, value: answer.note, input: () => (answer.note = input.value) });
   const note = element("label", { hidden: answer.good !== false || answer.is_judged }, text("reason"), input);
-  return element("fieldset", {}, element("legend", {}, value(answer.title)), element("p", { className: "words" }, answer.finding), answer.hasPicture ? inspectedPicture(answer) : null, verdict(true), verdict(false), note);
+  return element("fieldset", {}, element("legend", {}, value(answer.title)), element("p", { class: "words" }, answer.finding), answer.hasPicture ? inspectedPicture(answer) : null, verdict(true), verdict(false), note);
 }

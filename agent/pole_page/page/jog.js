@@ -2,9 +2,10 @@
 //
 // The box ends each motion 0.6 s after it was asked for last: a phone that is lost stops the head.
 
-import { button, element } from "./dom.js";
+import { element } from "/editor/dom.js";
 import { pause } from "./pause.js";
 import { text } from "./texts.js";
+import { button } from "./widgets.js";
 
 const REPEAT_MS = 200;
 const SPEEDS = { slow: 0.15, medium: 0.4, fast: 1 };
@@ -53,7 +54,7 @@ export function jogPad({ move, stop }) {
   }
 
   function directionButton(direction) {
-    if (direction.sign === null) return button(text("jog_stop"), () => { release(); stop(); }, { className: "stop" });
+    if (direction.sign === null) return button(text("jog_stop"), () => { release(); stop(); }, { class: "stop" });
     const pressed = button(element("span", { "aria-hidden": "true" }, direction.sign), null, { "aria-label": text(direction.key) });
     pressed.addEventListener("pointerdown", (event) => {
       if (event.button !== 0) return;
@@ -73,8 +74,8 @@ export function jogPad({ move, stop }) {
     return pressed;
   }
 
-  const pad = element("div", { className: "pad", role: "group", "aria-label": text("jog") }, BUTTONS.map(directionButton));
-  const choice = element("div", { className: "row", role: "group", "aria-label": text("jog_speed") }, Object.keys(SPEEDS).map((name) =>
+  const pad = element("div", { class: "pad", role: "group", "aria-label": text("jog") }, BUTTONS.map(directionButton));
+  const choice = element("div", { class: "row", role: "group", "aria-label": text("jog_speed") }, Object.keys(SPEEDS).map((name) =>
     button(text(`jog_${name}`), (event) => {
       speed = name;
       for (const one of choice.children) one.setAttribute("aria-pressed", String(one === event.currentTarget));

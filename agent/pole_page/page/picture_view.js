@@ -1,12 +1,13 @@
 // The live picture: focus, level, aim and night view for the one on the ladder, and the head by hand.
 
+import { element, svgElement } from "/editor/dom.js";
 import { act, sentenceOf } from "./box_api.js";
 import { AimOverlay } from "./aim_overlay.js";
 import { cameraChoice, chosenCamera } from "./camera_choice.js";
-import { button, drawing, element, setText, show } from "./dom.js";
 import { headPanel } from "./head_panel.js";
 import { LivePicture } from "./live_picture.js";
 import { format, text } from "./texts.js";
+import { button, setText, show } from "./widgets.js";
 
 const VIEW_BOX_PX = 1000;
 
@@ -22,7 +23,7 @@ export function pictureView({ session }) {
     const camera = chosenCamera(session);
     if (camera === null) {
       shown = null;
-      show(place, element("p", { className: "notice" }, text("no_camera")));
+      show(place, element("p", { class: "notice" }, text("no_camera")));
       return;
     }
     shown = cameraPanel(camera, session);
@@ -34,10 +35,10 @@ export function pictureView({ session }) {
 }
 
 function cameraPanel(camera, session) {
-  const image = element("img", { className: "live", alt: text("picture_of", { camera }) });
+  const image = element("img", { class: "live", alt: text("picture_of", { camera }) });
   const level = levelDrawing();
-  const blank = element("p", { className: "blank", role: "status" }, text("waiting"));
-  const screen = element("div", { className: "screen" }, image, level.element, blank);
+  const blank = element("p", { class: "blank", role: "status" }, text("waiting"));
+  const screen = element("div", { class: "screen" }, image, level.element, blank);
   const meters = focusMeter(camera);
   const words = element("div");
   const aim = new AimOverlay(camera, screen);
@@ -64,7 +65,7 @@ function cameraPanel(camera, session) {
     const lines = READINGS.map((name) => reading[name].text);
     if (lines.every((line, at) => line === shownLines[at])) return;
     shownLines = lines;
-    show(words, element("dl", { className: "facts" }, lines.map((line, at) => (line ? [element("dt", {}, text(READINGS[at])), element("dd", {}, line)] : []))));
+    show(words, element("dl", { class: "facts" }, lines.map((line, at) => (line ? [element("dt", {}, text(READINGS[at])), element("dd", {}, line)] : []))));
   }
 
   const toggle = (key, onSwitch) => {
@@ -77,7 +78,7 @@ function cameraPanel(camera, session) {
   };
   const switches = element(
     "div",
-    { className: "row", role: "group", "aria-label": text("picture_tools") },
+    { class: "row", role: "group", "aria-label": text("picture_tools") },
     toggle("level_lines", (on) => level.show(on)),
     toggle("aim", (on) => aim.show(on)),
     toggle("night_view", (on) => live.setView(on ? "night" : "plain")),
@@ -86,7 +87,7 @@ function cameraPanel(camera, session) {
   const heads = head === null ? null : headPanel(head);
   live.start();
   return {
-    element: element("div", { className: "beside" }, element("div", {}, screen, switches, aim.element, meters.element), element("div", {}, words, heads?.element)),
+    element: element("div", { class: "beside" }, element("div", {}, screen, switches, aim.element, meters.element), element("div", {}, words, heads?.element)),
     close() {
       live.stop();
       aim.close();
@@ -97,9 +98,9 @@ function cameraPanel(camera, session) {
 
 /** The horizon, or without one a line through the middle that leans as the upright lines do, over a level one. */
 function levelDrawing() {
-  const line = (name) => drawing("line", { class: name, x1: 0, x2: VIEW_BOX_PX, y1: VIEW_BOX_PX / 2, y2: VIEW_BOX_PX / 2, "vector-effect": "non-scaling-stroke" });
+  const line = (name) => svgElement("line", { class: name, x1: 0, x2: VIEW_BOX_PX, y1: VIEW_BOX_PX / 2, y2: VIEW_BOX_PX / 2, "vector-effect": "non-scaling-stroke" });
   const found = [line("level-edge"), line("level")];
-  const made = drawing("svg", { viewBox: `0 0 ${VIEW_BOX_PX} ${VIEW_BOX_PX}`, preserveAspectRatio: "none", "aria-hidden": "true" }, line("mark"), found);
+  const made = svgElement("svg", { viewBox: `0 0 ${VIEW_BOX_PX} ${VIEW_BOX_PX}`, preserveAspectRatio: "none", "aria-hidden": "true" }, line("mark"), found);
   made.style.display = "none";
   return {
     element: made,
@@ -120,16 +121,16 @@ function levelDrawing() {
 
 /** The focus as a share of the sharpest picture seen, which stays marked while the lens is turned on. */
 function focusMeter(camera) {
-  const fill = element("div", { className: "fill" });
-  const threshold = element("div", { className: "threshold" });
-  const peak = element("div", { className: "peak" });
-  const bar = element("div", { className: "gauge", role: "meter", "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": 0, "aria-label": text("focus") }, fill, threshold, peak);
-  const amount = element("span", { className: "amount" });
-  const verdict = element("span", { className: "words verdict", role: "status" });
+  const fill = element("div", { class: "fill" });
+  const threshold = element("div", { class: "threshold" });
+  const peak = element("div", { class: "peak" });
+  const bar = element("div", { class: "gauge", role: "meter", "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": 0, "aria-label": text("focus") }, fill, threshold, peak);
+  const amount = element("span", { class: "amount" });
+  const verdict = element("span", { class: "words verdict", role: "status" });
   const reset = button(text("focus_again"), () => act("focus_reset", { camera }).catch((error) => setText(verdict, sentenceOf(error))));
   peak.style.insetInlineStart = "calc(100% - 3px)";
   return {
-    element: element("div", { className: "meter" }, element("span", { className: "name" }, text("focus")), bar, amount, verdict, reset),
+    element: element("div", { class: "meter" }, element("span", { class: "name" }, text("focus")), bar, amount, verdict, reset),
     draw(focus) {
       const percent = focus.percent;
       fill.style.inlineSize = `${percent ?? 0}%`;

@@ -1,10 +1,11 @@
 // The scene editor on the live picture. A scene is applied on trial, and undone by itself unless it is kept.
 
+import { element } from "/editor/dom.js";
 import { act, sentenceOf } from "./box_api.js";
 import { cameraChoice, chosenCamera } from "./camera_choice.js";
-import { button, element, setText, show } from "./dom.js";
 import { LivePicture } from "./live_picture.js";
 import { language, LANGUAGES, text } from "./texts.js";
+import { button, setText, show } from "./widgets.js";
 
 const TRIAL_MINUTES = 5;
 const TRY_ICON = "M7 4l12 8l-12 8z";
@@ -15,7 +16,7 @@ const drafts = new Map();
 /** Return the view. */
 export function sceneView({ session, status }) {
   const place = element("div");
-  const answer = element("p", { className: "words", role: "status" });
+  const answer = element("p", { class: "words", role: "status" });
   let shown = null;
   let turn = 0;
 
@@ -60,7 +61,7 @@ async function presetsOf(head) {
 
 function presetChoice(presets, current, onChoice) {
   const options = presets.map((preset) => element("option", { value: preset, selected: preset === current }, preset));
-  const select = element("select", { onchange: () => onChoice(select.value) }, options);
+  const select = element("select", { change: () => onChoice(select.value) }, options);
   return element("label", {}, text("preset"), select);
 }
 
@@ -74,14 +75,14 @@ async function editorPanel(view, head, status) {
     act("scene", view),
   ]);
   const key = JSON.stringify([camera, preset]);
-  const root = element("div", { className: "scene-editor" });
+  const root = element("div", { class: "scene-editor" });
   const refusal = element("p", { role: "status" });
   const goThere = () => act("goto", { head, preset }).then(() => setText(refusal, ""), (error) => setText(refusal, sentenceOf(error)));
   const elsewhere = element(
     "div",
-    { className: "notice", hidden: true },
+    { class: "notice", hidden: true },
     element("p", {}, text("scene_elsewhere", { preset })),
-    element("div", { className: "row" }, button(text("preset_go"), goThere)),
+    element("div", { class: "row" }, button(text("preset_go"), goThere)),
     refusal,
   );
   let editor = null;

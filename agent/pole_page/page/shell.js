@@ -1,8 +1,9 @@
 // The frame around the views: place and time above, the problems of the box, the trial, and five tabs in reach of a thumb.
 
+import { element, svgElement } from "/editor/dom.js";
 import { act, sentenceOf } from "./box_api.js";
-import { button, drawing, element, setText, show, value } from "./dom.js";
 import { clockTime, text } from "./texts.js";
+import { button, setText, show, value } from "./widgets.js";
 
 const SOON_S = 300;
 /** Faults of cameras and of the disk. The others are in the view of the checks. */
@@ -43,23 +44,23 @@ export class Shell {
   draw() {
     const { box, site } = this.#session;
     document.title = `Vigie: ${box}`;
-    const main = element("main", { id: "main", tabIndex: -1 });
+    const main = element("main", { id: "main", tabindex: -1 });
     this.#parts = {
       main,
-      left: element("span", { className: "left" }),
-      problems: element("div", { className: "problems", role: "status", "aria-live": "polite", "aria-label": text("state") }),
-      trial: element("section", { className: "notice", hidden: true, "aria-label": text("trial") }),
+      left: element("span", { class: "left" }),
+      problems: element("div", { class: "problems", role: "status", "aria-live": "polite", "aria-label": text("state") }),
+      trial: element("section", { class: "notice", hidden: true, "aria-label": text("trial") }),
       tabs: Object.keys(this.#views).map((name) => this.#tab(name)),
     };
     const { left, problems, trial, tabs } = this.#parts;
     show(
       document.body,
-      element("a", { className: "skip", href: "#main", onclick: (event) => (event.preventDefault(), main.focus()) }, text("skip")),
-      element("header", { className: "top" }, element("span", { className: "place" }, value(box), " · ", value(site)), left),
+      element("a", { class: "skip", href: "#main", click: (event) => (event.preventDefault(), main.focus()) }, text("skip")),
+      element("header", { class: "top" }, element("span", { class: "place" }, value(box), " · ", value(site)), left),
       problems,
       trial,
       main,
-      element("nav", { className: "views", "aria-label": text("views") }, element("ul", {}, tabs.map((tab) => element("li", {}, tab)))),
+      element("nav", { class: "views", "aria-label": text("views") }, element("ul", {}, tabs.map((tab) => element("li", {}, tab)))),
     );
     this.#drawStatus();
     this.#drawTime();
@@ -76,8 +77,8 @@ export class Shell {
   }
 
   #tab(name) {
-    const icon = drawing("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, drawing("path", { d: ICONS[name] }));
-    return element("a", { href: `#${name}`, dataset: { view: name } }, icon, element("span", {}, text(`view_${name}`)));
+    const icon = svgElement("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, svgElement("path", { d: ICONS[name] }));
+    return element("a", { href: `#${name}`, "data-view": name }, icon, element("span", {}, text(`view_${name}`)));
   }
 
   #open(byHand) {
@@ -125,8 +126,8 @@ export class Shell {
     };
     show(
       part,
-      element("p", {}, element("strong", {}, text("trial")), " ", value(trialText), " ", element("span", { className: "trial-left" })),
-      element("div", { className: "row" }, button(text("trial_keep"), end("trial_confirm"), { className: "first" }), button(text("trial_undo"), end("trial_undo"))),
+      element("p", {}, element("strong", {}, text("trial")), " ", value(trialText), " ", element("span", { class: "trial-left" })),
+      element("div", { class: "row" }, button(text("trial_keep"), end("trial_confirm"), { class: "first" }), button(text("trial_undo"), end("trial_undo"))),
       answer,
     );
     return this.#drawTime();
