@@ -29,7 +29,7 @@ _FIND = """
     const [name, within] = arguments;
     const named = (one) => (one.getAttribute("aria-label") ?? one.innerText ?? "").replace(/[\u2068\u2069]/g, "").trim();
     const root = within === "" ? document : document.querySelector(within);
-    const controls = "button, a, summary, label, select, input, textarea, [role=tab]";
+    const controls = "button, a, summary, label, select, input, textarea, [role=tab], [role=application]";
     const all = [...(root?.querySelectorAll(controls) ?? [])];
     return all.filter((one) => one.checkVisibility() && named(one) === name);
 """

@@ -115,3 +115,17 @@ def choose_camera(phone: PolePhone, camera: str) -> None:
     (field,) = phone.select_all("main label select")
     phone.touches += 2
     Select(field).select_by_value(camera)
+
+
+def draw(phone: PolePhone, tool: str, *points: tuple[float, float]) -> None:
+    """Choose a tool of the scene editor, and touch points of the picture."""
+    phone.tap(tool, within=".scene-editor .toolbar")
+    for point in points:
+        x_px, y_px = phone.run(
+            "const image = document.querySelector('.scene-editor .picture image');"
+            "image.closest('.stage').scrollIntoView({ block: 'center', behavior: 'instant' });"
+            "const { left, top, width, height } = image.getBoundingClientRect();"
+            "return [left + arguments[0] * width, top + arguments[1] * height]",
+            *point,
+        )
+        phone.tap_at(x_px, y_px)

@@ -18,8 +18,9 @@ from selenium.webdriver.common.keys import Keys
 
 from drivers.rendered_street.fixed_view import FixedView
 from tests.axe import axe_violations
-from tests.whole.pole_phone import PolePhone, iter_small_targets, without_isolates
-from tests.whole.pole_street import VIEWS, PoleStreet, choose_camera, choose_language
+from tests.whole.pole_keys import PoleKeys
+from tests.whole.pole_phone import PolePhone, iter_small_targets
+from tests.whole.pole_street import VIEWS, PoleStreet, choose_camera, choose_language, draw
 
 pytestmark = pytest.mark.slow
 
@@ -33,6 +34,10 @@ FAINT = """
 """Text with a contrast of less than 7:1, outside of the scene editor, after axe-core is loaded."""
 IS_LONG = os.environ.get("VIGIE_CRASH") == "long"
 LOOKS = [("ar", "dark"), ("fr", "light"), ("en", "light"), ("en", "dark"), ("ar", "light")]
+STAGE = (
+    "Picture. With a tool, arrow keys move a cross and Enter sets a point. "
+    "Without a tool, Tab reaches the handles."
+)
 LAST_CHECK = "[data-number='16']"
 TOUCH_S, KEY_S, MAX_RUN_S = 10, 1, 600
 """A technician's pace, and the ten minutes from mounted to calibrated."""
@@ -110,20 +115,6 @@ def _draw_calibrate_and_keep(street: PoleStreet, phone: PolePhone) -> None:
     assert text.startswith("# The scene for the rendered street")
     assert (text.count("[[line]]"), text.count("[[mask]]")) == (3, 1)
     assert "[ground]" in text
-
-
-def draw(phone: PolePhone, tool: str, *points: tuple[float, float]) -> None:
-    """Choose a tool of the scene editor, and touch points of the picture."""
-    phone.tap(tool, within=".scene-editor .toolbar")
-    for point in points:
-        x_px, y_px = phone.run(
-            "const image = document.querySelector('.scene-editor .picture image');"
-            "image.closest('.stage').scrollIntoView({ block: 'center', behavior: 'instant' });"
-            "const { left, top, width, height } = image.getBoundingClientRect();"
-            "return [left + arguments[0] * width, top + arguments[1] * height]",
-            *point,
-        )
-        phone.tap_at(x_px, y_px)
 
 
 def _commission(street: PoleStreet, phone: PolePhone, photo: Path) -> None:
@@ -222,11 +213,6 @@ def test_a_held_button_moves_the_head_until_it_is_let_go(phone: PolePhone) -> No
     phone.wait_for_text("gate is stored.")
     phone.tap("Move to preset gate")
     phone.wait_for_text("Moves to gate")
-    if IS_LONG:  # it begins once the lease of the technician is over
-        phone.tap("round")
-        phone.wait_for_text("tour round")
-        phone.tap("Stop the tour")
-        phone.wait(lambda: "tour round" not in phone.text(), "end of the tour")
 
 
 def test_the_support_bundle_is_saved_and_an_update_without_slots_is_refused(
@@ -281,27 +267,74 @@ def test_arabic_is_mirrored_but_for_the_picture_and_the_pad(phone: PolePhone) ->
     assert phone.run(direction) == "ltr"
 
 
-def test_the_page_is_worked_by_keys_alone(phone: PolePhone) -> None:
-    def tab_to(name: str) -> None:
-        for _ in range(60):
-            phone.driver.switch_to.active_element.send_keys(Keys.TAB)
-            focused = phone.driver.switch_to.active_element
-            label = focused.get_attribute("aria-label") or focused.text
-            if without_isolates(label).strip() == name:
-                assert focused.value_of_css_property("outline-style") == "solid", name
-                return
-        raise AssertionError(f"{name} is not reached by the tabulator")
+def test_the_tabulator_reaches_each_control_of_each_view_and_shows_where_it_is(
+    phone: PolePhone,
+) -> None:
+    choose_camera(phone, "mast")
+    keys, found = PoleKeys(phone), []
+    first, *others = VIEWS["en"]
+    for view in (*others, first):
+        keys.show_view(view)
+        phone.wait(lambda: "…" not in phone.text("main"), "end of the work")
+        found += [f"{view}: {one}" for one in keys.find_unreached()]
+    assert found == []
 
-    phone.run("document.activeElement.blur()")
-    tab_to("Checks")
-    phone.driver.switch_to.active_element.send_keys(Keys.ENTER)
-    assert phone.driver.switch_to.active_element.tag_name == "main"
-    tab_to("Run all checks")
-    phone.driver.switch_to.active_element.send_keys(Keys.ENTER)
+
+def test_the_page_is_worked_by_keys_alone(phone: PolePhone) -> None:
+    keys = PoleKeys(phone)
+    _aim_and_tour(phone, keys)
+    keys.show_view("Scene")
+    phone.wait_for_text("zebra", ".scene-editor")
+    left, right = (Keys.ARROW_LEFT * 10, Keys.ARROW_RIGHT * 20)
+    keys.use(STAGE, "l", Keys.ENTER, left, Keys.ENTER, right, Keys.ENTER, "by keys")
+    phone.wait_for_text("by keys", ".scene-editor .elements")
+    keys.use("Try it")
+    phone.wait_for_text("On trial", ".notice")
+    keys.use("Undo it")
+    phone.wait(lambda: "On trial" not in phone.text(), "end of the trial")
+    keys.show_view("Checks")
+    keys.use("Run all checks")
     phone.wait_for_text("updates", LAST_CHECK)
-    tab_to("Run check 6 again: cameras")
-    phone.driver.switch_to.active_element.send_keys(Keys.ENTER)
+    keys.use("Run check 6 again: cameras")
     phone.wait_for_text("frames/s captured", "[data-number='6']")
+    keys.show_view("Install")
+    keys.use("Begin")
+    phone.wait_for_text("Notes for the certificate")
+    for _ in phone.select_all("fieldset"):
+        keys.press(Keys.TAB)
+        if phone.run("return document.activeElement.type") == "radio":
+            keys.press(Keys.SPACE)
+    keys.use("Sign")
+    phone.wait_for_text("Signed", "main")
+    keys.show_view("Box")
+    keys.use("Show the versions")
+    phone.wait_for_text("set up without an image")
+    keys.use("Français")
+    phone.wait_for_text("Boîtier", ".views")
+    keys.use("English")
+    phone.wait_for_text("Box", ".views")
+    keys.use("Log out")
+    phone.wait_for_text("Open the link of the console")
+
+
+def _aim_and_tour(phone: PolePhone, keys: PoleKeys) -> None:
+    """Use the aids on the picture and the head by keys, up to a tour, which begins once the technician's lease is over."""
+    choose_camera(phone, "mast")
+    phone.wait_for_pictures()
+    keys.use("Level")
+    assert phone.select_all(".screen svg")[0].is_displayed()
+    keys.use("Night view", Keys.SPACE)
+    phone.wait_for_pictures()
+    keys.use("Name of a new preset", "gate")
+    keys.use("Store the position")
+    phone.wait_for_text("gate is stored.")
+    keys.use("Move to preset gate")
+    phone.wait_for_text("Moves to gate")
+    keys.use("round")
+    phone.wait_for_text("tour round")
+    keys.use("Stop the tour")
+    phone.wait(lambda: "tour round" not in phone.text(), "end of the tour")
+    choose_camera(phone, "north")
 
 
 def test_names_and_labels_are_text(phone: PolePhone) -> None:
