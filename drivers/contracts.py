@@ -5,7 +5,15 @@ from typing import Literal, Protocol, runtime_checkable
 
 import msgspec
 
-from drivers.media import Frame, Packet, Polygon, StreamInfo
+from drivers.media import Frame, Packet, PictureArea, Polygon, StreamInfo
+
+
+class SensorNetwork(msgspec.Struct, frozen=True, kw_only=True):
+    """A network for the camera's sensor: its file, the class numbers that are used by their names, and the least score."""
+
+    file: str
+    labels: dict[str, int]
+    min_score: float
 
 
 class StreamRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,6 +26,7 @@ class StreamRequest(msgspec.Struct, frozen=True, kw_only=True):
     With `masks_may_lag` some pictures after a change may still have the masks before it, for a second at most.
     `keyframe_watch` decides whether the pictures between keyframes are decoded: see
     `drivers.frame_decoder.FrameDecoder`. A driver that does not decode, or decodes each picture alone, never calls it.
+    `network` runs in the sensor, if the driver can do that: its results are in the frames.
     """
 
     packets: bool
@@ -26,6 +35,7 @@ class StreamRequest(msgspec.Struct, frozen=True, kw_only=True):
     current_masks: Callable[[], tuple[Polygon, ...]] | None = None
     masks_may_lag: bool = False
     keyframe_watch: Callable[[Frame], bool] | None = None
+    network: SensorNetwork | None = None
 
     @property
     def has_masks(self) -> bool:
@@ -100,6 +110,23 @@ class FrameRateControl(Protocol):
         """Deliver at least `fps` pictures a second, as far as the sensor's mode allows; None: as configured.
 
         Thread-safe; never blocks. It applies within a second or two, and to this opening of the camera.
+        """
+        ...
+
+
+@runtime_checkable
+class SensorNetworkControl(Protocol):
+    """A camera with a network in its sensor, if the request has one."""
+
+    @property
+    def network_error(self) -> str | None:
+        """The reason why the network of the request does not run, None if it does."""
+        ...
+
+    def set_search_area(self, area: PictureArea) -> None:
+        """Let the sensor search this part of the pictures to come. Thread-safe; never blocks.
+
+        For a fifth of a second no results come. Drivers take the nearest area that the sensor can search.
         """
         ...
 

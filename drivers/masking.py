@@ -149,7 +149,11 @@ def polygon_area(polygon: Polygon) -> float:
     return abs(double_area) / 2
 
 
-def _rasterize(masks: Sequence[Polygon], width_px: int, height_px: int) -> _MaskPatches:
+def mask_plane(masks: Sequence[Polygon], width_px: int, height_px: int) -> Plane:
+    """Return a plane that is not 0 at each pixel that a mask touches, and next to it.
+
+    Odd sides are rounded up to even ones.
+    """
     rows, columns = (height_px + 1) // 2, (width_px + 1) // 2
     # OpenCV misses pixels if it clips a thin polygon at the picture's edge.
     bordered = np.zeros((2 * rows + 2 * _BORDER_PX, 2 * columns + 2 * _BORDER_PX), np.uint8)
@@ -168,7 +172,12 @@ def _rasterize(masks: Sequence[Polygon], width_px: int, height_px: int) -> _Mask
         # If edges cross, filling leaves holes: everything enclosed is covered.
         outlines, _ = cv2.findContours(single, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(bordered, outlines, -1, 255, cv2.FILLED)
-    canvas = bordered[_BORDER_PX:-_BORDER_PX, _BORDER_PX:-_BORDER_PX]
+    return bordered[_BORDER_PX:-_BORDER_PX, _BORDER_PX:-_BORDER_PX]
+
+
+def _rasterize(masks: Sequence[Polygon], width_px: int, height_px: int) -> _MaskPatches:
+    rows, columns = (height_px + 1) // 2, (width_px + 1) // 2
+    canvas = mask_plane(masks, width_px, height_px)
     chroma = canvas.reshape(rows, 2, columns, 2).max(axis=(1, 3))
     luma = chroma.repeat(2, axis=0).repeat(2, axis=1)[:height_px, :width_px]
     return _MaskPatches(

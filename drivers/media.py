@@ -84,9 +84,32 @@ class FoundObject(msgspec.Struct, frozen=True, array_like=True):
 FoundObjects = Annotated[tuple[FoundObject, ...], msgspec.Meta(max_length=MAX_OBJECTS)]
 
 
+class PictureArea(msgspec.Struct, frozen=True, array_like=True):
+    """A rectangle in 0..1 of a picture; `x` and `y` are of the upper left corner."""
+
+    x: UnitInterval
+    y: UnitInterval
+    w: UnitInterval
+    h: UnitInterval
+
+
+WHOLE_AREA = PictureArea(0.0, 0.0, 1.0, 1.0)
+
+
+class SensorInference(msgspec.Struct, frozen=True, kw_only=True):
+    """The objects that the network in a camera's sensor found in the `area` that it saw, in 0..1 of the picture.
+
+    Invariant: no box touches a mask. The sensor sees what masks hide, so the driver drops these.
+    """
+
+    area: PictureArea
+    objects: FoundObjects
+
+
 class Frame(msgspec.Struct, frozen=True, kw_only=True):
     """One decoded picture, 4:2:0 planar: `y` is H x W, `u` and `v` are (H+1)//2 x (W+1)//2.
 
+    `inference` is of the network in the camera's sensor, None without one or if it has finished none.
 
     Invariant: planes are never written to, so a frame can be passed to several threads. The
         planes keep the decoder's buffer alive; a frame that is kept for long costs that memory.
@@ -99,6 +122,7 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
     u: Plane
     v: Plane
     is_late: bool = False
+    inference: SensorInference | None = None
 
     @property
     def width_px(self) -> int:

@@ -17,6 +17,7 @@ from agent.detection.rule_engine import RuleEngine
 from agent.detection.scene_detect_stage import SceneDetectStage
 from agent.health.rates import CameraRates
 from agent.runtime.queues import LatestFrame
+from drivers.contracts import SensorNetworkControl
 from drivers.media import Frame
 
 
@@ -29,6 +30,7 @@ class CameraDetection:
         services: BoxServices,
         scene: ActiveScene | FixedScene,
         on_result: Callable[[Frame, FrameResult], None],
+        sensor: Callable[[], SensorNetworkControl | None],
     ) -> None:
         self._config = source.config
         self._services = services
@@ -45,7 +47,7 @@ class CameraDetection:
             on_head=source.scenes is not None,
             frame_size_px=source.frame_size_px,
         )
-        camera_detector = CameraDetector(source.config, services)
+        camera_detector = CameraDetector(source.config, services, sensor)
         self.detector = camera_detector.detector
         self.stage = SceneDetectStage(
             source.config.name,

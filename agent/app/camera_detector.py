@@ -4,6 +4,8 @@ import logging
 from collections.abc import Callable
 
 from agent.app.box_services import BoxServices
+from agent.base.clock import Clock
+from agent.capture.sensor_network import SensorNetworkOpenings
 from agent.config.accelerator import AcceleratorConfig
 from agent.config.configuration import CameraConfig, DetectConfig
 from agent.detection import accelerator_card
@@ -12,7 +14,10 @@ from agent.detection.detector import Detector
 from agent.detection.fallback_detector import FallbackDetector
 from agent.detection.hailo_detector import HailoDetector
 from agent.detection.model_card import ModelRefused
+from agent.detection.sensor_detector import SensorDetector
 from agent.detection.tflite import open_detector
+from drivers.contracts import SensorNetwork, SensorNetworkControl
+from drivers.errors import DriverError
 
 log = logging.getLogger(__name__)
 
@@ -25,9 +30,16 @@ class CameraDetector:
     DET-02 is raised while the accelerator does not work.
     """
 
-    def __init__(self, config: CameraConfig, services: BoxServices) -> None:
+    def __init__(
+        self,
+        config: CameraConfig,
+        services: BoxServices,
+        sensor: Callable[[], SensorNetworkControl | None],
+    ) -> None:
+        """`sensor` returns the open camera, if it can have a network in its sensor."""
         self._camera = config.name
         self._services = services
+        self._sensor = sensor
         self._releases: list[Callable[[], None]] = []
         litert = self._open_litert(config.detect.model)
         accelerator = config.detect.accelerator
@@ -72,7 +84,30 @@ class CameraDetector:
     def _open_accelerator(self, card: AcceleratorCard, config: AcceleratorConfig) -> Detector:
         """Raises: DriverError if the model's file is missing or another one."""
         card = accelerator_card.verify_file(card, config)
+        if card.accelerator == "imx500":
+            return SensorDetector(card, self._sensor)
         file = accelerator_card.model_file(card, config)
         model = self._services.hailo.acquire(file, card, self._services.clock.boottime_ns)
         self._releases.append(lambda: self._services.hailo.release(file))
         return HailoDetector(card, model)
+
+
+def sensor_openings(config: CameraConfig, clock: Clock) -> SensorNetworkOpenings | None:
+    """Return the openings of a camera whose sensor has a network, or None if it has none."""
+    accelerator = config.detect.accelerator
+    if not config.detect.enabled or accelerator is None:
+        return None
+    card = accelerator_card.load_card(accelerator.model)
+    if card.accelerator != "imx500":
+        return None
+
+    def read_network() -> SensorNetwork | None:
+        try:
+            accelerator_card.verify_file(card, accelerator)
+        except DriverError as error:
+            log.warning("camera %s: %s", config.name, error)
+            return None
+        file = accelerator_card.model_file(card, accelerator)
+        return SensorNetwork(file=str(file), labels={**card.labels}, min_score=card.min_score)
+
+    return SensorNetworkOpenings(read_network, clock.boottime_ns)

@@ -8,6 +8,7 @@ import msgspec
 from agent import __version__
 from agent.app.box_services import BoxServices
 from agent.app.camera_detection import CameraDetection
+from agent.app.camera_detector import sensor_openings
 from agent.app.camera_masks import CameraMasks
 from agent.app.camera_silence import CameraSilence
 from agent.base.health_model import (
@@ -35,7 +36,7 @@ from agent.recording.encryption.keys import KeyRing
 from agent.recording.record_stage import RecordStage
 from agent.reporting.payloads import CameraCapabilities
 from agent.runtime.queues import LatestFrame, PacketQueue
-from drivers.contracts import StreamRequest
+from drivers.contracts import SensorNetworkControl, StreamRequest
 from drivers.media import Frame, StreamInfo
 
 QUEUE_BYTES = 16_000_000
@@ -73,9 +74,12 @@ class CameraPipeline:
         self.duty = CameraDuty()
         self._stream_requests: list[StreamRequest] = []
         self._stream_fps: float | None = None
+        self._sensor_openings = sensor_openings(self.config, services.clock)
         can_open = source.scene_error is None
         self.detection = (
-            CameraDetection(source, services, self._scene, self._on_frame_result)
+            CameraDetection(
+                source, services, self._scene, self._on_frame_result, self._sensor_network
+            )
             if can_open and self.config.detect.enabled
             else None
         )
@@ -330,7 +334,9 @@ class CameraPipeline:
         self._stream_requests.append(wanted)
         return CaptureStage(
             self.name + name_suffix,
-            lambda: self._masks.open_camera(open_camera, self.duty.limit(wanted) or wanted),
+            lambda: self._masks.open_camera(
+                open_camera, self._with_network(self.duty.limit(wanted) or wanted)
+            ),
             self._services.clock.boottime_ns,
             frames=frames,
             packets=packets,
@@ -343,6 +349,13 @@ class CameraPipeline:
 
     def _decoding(self) -> DecodingState | None:
         return self.detection.keyframe_watch.state if self.detection else None
+
+    def _with_network(self, wanted: StreamRequest) -> StreamRequest:
+        openings = self._sensor_openings
+        return wanted if openings is None else openings.apply(wanted)
+
+    def _sensor_network(self) -> SensorNetworkControl | None:
+        return self.capture_stages[0].sensor_network() if self.capture_stages else None
 
     def _target_detect_fps(self) -> float | None:
         if self.latest_frame is None or not self.duty.can_detect or self._decoding() == "keyframes":
@@ -367,6 +380,8 @@ class CameraPipeline:
 
     def _on_frame_result(self, frame: Frame, result: FrameResult) -> None:
         self._next_frame.offer(frame)
+        if frame.inference is not None and self._sensor_openings is not None:
+            self._sensor_openings.on_result()
         for listener in self.frame_listeners:
             listener(frame, result)
 

@@ -14,6 +14,7 @@ from drivers.contracts import (
     CameraReadings,
     FrameRateControl,
     ReadingsSource,
+    SensorNetworkControl,
     StreamRequest,
 )
 from drivers.errors import DriverError
@@ -134,6 +135,11 @@ class CaptureStage:
             return False
         camera.set_min_fps(fps)
         return True
+
+    def sensor_network(self) -> SensorNetworkControl | None:
+        """Return the open camera if it can have a network in its sensor. Thread-safe."""
+        camera = self._camera
+        return camera if isinstance(camera, SensorNetworkControl) else None
 
     def counts(self) -> CaptureCounts:
         """Return what the camera has delivered so far."""

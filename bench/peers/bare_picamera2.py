@@ -79,7 +79,8 @@ def main() -> None:
     """Run the camera, and print the measurement."""
     variant, plan = sys.argv[1], msgspec.json.decode(sys.argv[2], type=MeasurementPlan)
     options, counts, selector = plan.options, MediaCounts(), FrameSelector(plan.frames_fps)
-    camera = picamera2_setup.open_camera(picamera2, options, variant)
+    number, _ = picamera2_setup.find_camera(picamera2, options, variant)
+    camera = picamera2_setup.open_camera(picamera2, number, variant)
     picamera2_setup.configure(camera, options, variant, lores=True)
     step_us = round(1e6 / options.fps)
     camera.set_controls({"FrameDurationLimits": (step_us, step_us)})

@@ -28,7 +28,8 @@ silent for too long is killed, and `read` raises an error so that the camera is 
 that SIGKILL does not end is held by the kernel: that is the error `stuck`, and a second child would be
 held too.
 
-`t_ns` is the sensor's own time.
+`t_ns` is the sensor's own time. An IMX500 runs a network in the sensor, if the request has one
+([docs/accelerators.md](../../docs/accelerators.md)).
 """
 
 import logging
@@ -40,7 +41,7 @@ from drivers.child.connection import KILL_TIMEOUT_S
 from drivers.child.process import ChildStarter, new_interpreter
 from drivers.contracts import StreamRequest
 from drivers.csi.options import Options
-from drivers.media import NS_PER_S, Frame, Packet
+from drivers.media import NS_PER_S, Frame, Packet, PictureArea
 
 __all__ = ["CsiCamera", "Options", "open_camera"]
 
@@ -82,6 +83,8 @@ def open_camera(
         ),
     )
     opened = camera.opened
+    if opened.network_error is not None:
+        log.warning("%s: no network in the sensor: %s", display_name, opened.network_error)
     if opened.missing_controls:
         log.warning("%s: has no control %s", display_name, ", ".join(opened.missing_controls))
     log.info("%s: open, encoder %s", display_name, opened.encoder or "not wanted")
@@ -89,7 +92,16 @@ def open_camera(
 
 
 class CsiCamera(ChildCamera):
-    """A camera module in its child. It is a FrameRateControl too."""
+    """A camera module in its child. It is a FrameRateControl and a SensorNetworkControl too."""
+
+    @property
+    def network_error(self) -> str | None:
+        """The reason why the requested network does not run."""
+        return self.opened.network_error
+
+    def set_search_area(self, area: PictureArea) -> None:
+        """Send the area to the child, which moves the sensor's region of interest."""
+        self._connection.send(messages.SetSearchArea(area=area))
 
     def set_min_fps(self, fps: float | None) -> None:
         """Send the frame rate to the child, which limits it to what the sensor's mode can."""

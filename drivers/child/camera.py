@@ -17,13 +17,17 @@ from drivers.child.process import ChildStarter
 from drivers.contracts import CameraReadings, StreamRequest
 from drivers.errors import DriverError, DriverErrorKind, MaskError
 from drivers.masking import MaskPainter
-from drivers.media import NS_PER_S, Frame, Packet, Planes, StreamInfo
+from drivers.media import NS_PER_S, Frame, Packet, Planes, SensorInference, StreamInfo
 
 log = logging.getLogger(__name__)
 
 MAX_QUEUED_FRAMES = 8
 MASKS_TIMEOUT_NS = NS_PER_S
 """Time within which a child takes other masks."""
+MAX_LOADING_NS = 900 * NS_PER_S
+"""A network goes to the sensor over a slow bus: minutes, once for each new one."""
+LOADING_GRACE_NS = 3 * NS_PER_S
+"""Its progress is reported each second."""
 
 
 class ChildPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,6 +88,8 @@ class ChildCamera:
         self._queue: MediaQueue[Packet | Frame] = MediaQueue(MAX_QUEUED_FRAMES)
         self._readings: CameraReadings | None = None
         self._opened: messages.Opened | None = None
+        self._opened_ns = 0
+        self._loaded_tenths = -1
         self._slots = 0
         self._memory: FrameMemory | None = None
         self._memory_fd = create_memory()
@@ -99,6 +105,7 @@ class ChildCamera:
                 masks=self._sent_masks,
                 query_masks=self._current_masks is not None and not request.masks_may_lag,
                 query_keyframes=request.keyframe_watch is not None,
+                network=request.network,
             ),
             start_process,
             messages.media_decoder,
@@ -195,6 +202,8 @@ class ChildCamera:
                 self._readings = readings
             case messages.Opened():
                 self._on_opened(message)
+            case messages.Loading():
+                self._on_loading(message)
             case messages.Failed(kind=kind, message=text):
                 raise MaskError(text) if message.is_mask_error else DriverError(kind, text)
 
@@ -211,6 +220,7 @@ class ChildCamera:
                 seq=ready.seq,
                 t_ns=ready.t_ns,
                 is_late=ready.is_late,
+                inference=ready.inference,
             )
         )
 
@@ -242,7 +252,19 @@ class ChildCamera:
             self._slots = opened.slots
         now_ns = self._clock_ns()
         self._last_received_ns = dict.fromkeys((Packet, Frame, object), now_ns)
-        self._opened = opened
+        self._opened, self._opened_ns = opened, now_ns
+
+    def _on_loading(self, loading: messages.Loading) -> None:
+        """A camera whose sensor is being loaded is not silent, for MAX_LOADING_NS."""
+        now_ns = self._clock_ns()
+        if now_ns - self._opened_ns < MAX_LOADING_NS:
+            self._last_received_ns = dict.fromkeys(
+                (Packet, Frame, object), now_ns + LOADING_GRACE_NS
+            )
+        tenths = 10 * loading.done_bytes // loading.total_bytes if loading.total_bytes else 0
+        if tenths != self._loaded_tenths:
+            self._loaded_tenths = tenths
+            log.info("%s: the sensor's network is loaded to %d0 %%", self._display_name, tenths)
 
     def _on_child_end(self) -> None:
         """Wake the reader, on the connection's thread."""
@@ -325,6 +347,13 @@ class ChildCamera:
         return has_ended
 
 
-def _frame(planes: Planes, *, seq: int, t_ns: int, is_late: bool = False) -> Frame:
+def _frame(
+    planes: Planes,
+    *,
+    seq: int,
+    t_ns: int,
+    is_late: bool = False,
+    inference: SensorInference | None = None,
+) -> Frame:
     y, u, v = planes
-    return Frame(seq=seq, t_ns=t_ns, y=y, u=u, v=v, is_late=is_late)
+    return Frame(seq=seq, t_ns=t_ns, y=y, u=u, v=v, is_late=is_late, inference=inference)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from time import monotonic
 
 from drivers.child import messages
-from drivers.media import Polygon
+from drivers.media import WHOLE_AREA, Polygon
 
 ANSWER_TIMEOUT_S = 1.0
 """Time within which the parent answers a query."""
@@ -27,6 +27,8 @@ class ControlChannel:
         self._keyframe_reply = messages.KeyframeReply(number=0, is_wanted=True)
         self.min_fps: float | None = None
         """The frame rate that the parent has requested last, None if it has not."""
+        self.search_area = WHOLE_AREA
+        """The part of the picture that the sensor's network is to search."""
 
     def read_pending(self) -> None:
         """Read the messages that have come."""
@@ -94,4 +96,6 @@ class ControlChannel:
             self._keyframe_reply = message
         elif isinstance(message, messages.SetMinFps):
             self.min_fps = message.fps
+        elif isinstance(message, messages.SetSearchArea):
+            self.search_area = message.area
         return True

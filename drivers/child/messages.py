@@ -13,9 +13,9 @@ from typing import Annotated, TypeAlias, TypeVar
 import msgspec
 
 from drivers.child.bounded_queue import MAX_PACKET_BYTES
-from drivers.contracts import CameraReadings
+from drivers.contracts import CameraReadings, SensorNetwork
 from drivers.errors import DriverErrorKind
-from drivers.media import Packet, Polygon, StreamInfo
+from drivers.media import Packet, PictureArea, Polygon, SensorInference, StreamInfo
 
 T = TypeVar("T")
 
@@ -51,6 +51,7 @@ class MediaSettings(msgspec.Struct, frozen=True, kw_only=True):
     masks: tuple[Polygon, ...] = ()
     query_masks: bool = False
     query_keyframes: bool = False
+    network: SensorNetwork | None = None
 
 
 class SlotFree(msgspec.Struct, frozen=True, kw_only=True, tag="slot"):
@@ -79,13 +80,20 @@ class KeyframeReply(msgspec.Struct, frozen=True, kw_only=True, tag="keyframe"):
     is_wanted: bool
 
 
-ParentMessage: TypeAlias = Start | SlotFree | MasksReply | SetMinFps | KeyframeReply
+class SetSearchArea(msgspec.Struct, frozen=True, kw_only=True, tag="area"):
+    """The sensor's network searches this part of the pictures to come."""
+
+    area: PictureArea
+
+
+ParentMessage: TypeAlias = Start | SlotFree | MasksReply | SetMinFps | KeyframeReply | SetSearchArea
 
 
 class Opened(msgspec.Struct, frozen=True, kw_only=True, tag="opened"):
     """The camera runs. `missing_controls` are requested controls that it does not have.
 
-    Frames have the given size, in as many slots.
+    Frames have the given size, in as many slots. `network_error` is the reason why the requested network does not run.
+    With a network this comes before the camera is started, which takes minutes if the sensor does not have it yet.
     """
 
     info: StreamInfo
@@ -94,6 +102,14 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True, tag="opened"):
     slots: Annotated[int, msgspec.Meta(ge=1, le=MAX_SLOTS)]
     encoder: str | None = None
     missing_controls: tuple[str, ...] = ()
+    network_error: Annotated[str, msgspec.Meta(max_length=MAX_MESSAGE_CHARS)] | None = None
+
+
+class Loading(msgspec.Struct, frozen=True, kw_only=True, tag="loading"):
+    """The network is being sent to the sensor; 0 of 0 if the kernel does not say how much of it."""
+
+    done_bytes: Count
+    total_bytes: Count
 
 
 class EncodedPacket(msgspec.Struct, frozen=True, kw_only=True, tag="packet"):
@@ -109,6 +125,7 @@ class FrameReady(msgspec.Struct, frozen=True, kw_only=True, tag="frame"):
     seq: Count
     t_ns: Count
     is_late: bool = False
+    inference: SensorInference | None = None
 
 
 class KeyframeQuery(msgspec.Struct, frozen=True, kw_only=True, tag="keyframe"):
@@ -151,6 +168,7 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
 
 MediaMessage: TypeAlias = (
     Opened
+    | Loading
     | EncodedPacket
     | FrameReady
     | KeyframeQuery

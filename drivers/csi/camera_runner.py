@@ -6,6 +6,7 @@ thread; `child` ends the process then.
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -15,17 +16,21 @@ from drivers.child import messages
 from drivers.child.bounded_queue import MediaQueue
 from drivers.child.control_channel import ControlChannel
 from drivers.child.frame_memory import SLOT_COUNT, FrameMemory
-from drivers.contracts import CameraReadings
+from drivers.contracts import CameraReadings, SensorNetwork
 from drivers.csi import controls, encoders, picamera2_setup
 from drivers.csi.night_detector import NightDetector
 from drivers.csi.nv12 import nv12_views, write_planar
 from drivers.csi.options import Options
 from drivers.csi.picamera2_setup import CsiStream
 from drivers.csi.readings import read_lux, to_readings
+from drivers.csi.sensor_network import SETUP_ERRORS, SensorResults
 from drivers.masking import WHOLE_PICTURE, MaskPainter
 from drivers.media import NS_PER_S, Packet, Plane, Polygon, StreamInfo
 
 NS_PER_US = 1000
+PROGRESS_INTERVAL_S = 1.0
+UPLOAD_STALLS_AFTER_S = 60.0
+"""An upload that has not moved for so long is not reported any more: the camera is silent then."""
 CONTROL_SET_COUNT = 2
 """Picamera2 takes new controls while it returns a buffer, which is on another thread with the hardware
 encoder: controls that are set at that moment may be lost. So they are set again a second later."""
@@ -41,15 +46,19 @@ class CameraRunner:
         memory_fd: int,
         control: ControlChannel,
         queue: MediaQueue[Packet | msgspec.Struct],
+        send: Callable[[msgspec.Struct], bool],
     ) -> None:
-        """Raises: DriverError absent, busy, unsupported."""
+        """`send` sends a message past the queue. Raises: DriverError absent, busy, unsupported."""
         self._display_name = display_name
         self._settings = settings
         self._options = options = messages.from_raw(settings.options, Options)
         self._control = control
         self._queue = queue
+        self._send = send
         self._picamera2 = picamera2_setup.import_picamera2(display_name)
-        self._camera = picamera2_setup.open_camera(self._picamera2, options, display_name)
+        number, camera_id = picamera2_setup.find_camera(self._picamera2, options, display_name)
+        self._network, self._network_error = _open_network(settings.network, camera_id)
+        self._camera = picamera2_setup.open_camera(self._picamera2, number, display_name)
         self._streams = picamera2_setup.configure(
             self._camera, options, display_name, lores=settings.frames_fps > 0
         )
@@ -98,12 +107,39 @@ class CameraRunner:
         self._camera.set_controls(supported.controls)
         kind = self._start_encoder() if self._settings.packets else None
         self._camera.pre_callback = self._on_picture
+        opened = self._opened_message(kind, supported.missing)
         try:
-            self._camera.start()
+            if self._network is None:
+                self._camera.start()
+                self._queue.put(opened)
+            else:
+                self._send(opened)
+                self._start_with_network(self._network)
         except (RuntimeError, OSError) as error:
             raise picamera2_setup.to_driver_error(error, self._display_name) from error
-        self._queue.put(self._opened_message(kind, supported.missing))
         self._announced.set()
+
+    def _start_with_network(self, network: SensorResults) -> None:
+        """Start the camera, which uploads the network first; report the upload's progress meanwhile."""
+        is_started = threading.Event()
+
+        def report() -> None:
+            progress, since_s = (-1, -1), time.monotonic()
+            self._send(messages.Loading(done_bytes=0, total_bytes=0))
+            while not is_started.wait(PROGRESS_INTERVAL_S):
+                last, progress = progress, network.upload_progress()
+                since_s = time.monotonic() if progress != last else since_s
+                # Without a source of progress nothing is known of it: the parent has a limit of its own.
+                if not progress[1] or time.monotonic() - since_s < UPLOAD_STALLS_AFTER_S:
+                    done, total = progress
+                    self._send(messages.Loading(done_bytes=done, total_bytes=total))
+
+        reporter = threading.Thread(target=report, name="upload progress", daemon=True)
+        reporter.start()
+        try:
+            self._camera.start()
+        finally:
+            is_started.set()
 
     def _start_encoder(self) -> encoders.EncoderKind:
         main = self._streams["main"]
@@ -139,6 +175,7 @@ class CameraRunner:
             slots=SLOT_COUNT,
             encoder=kind,
             missing_controls=missing_controls,
+            network_error=self._network_error,
         )
 
     def _on_picture(self, request: Any) -> None:
@@ -161,6 +198,8 @@ class CameraRunner:
                 lambda number: self._queue.put(messages.MasksTaken(number=number))
             )
             self._masks = self._masks if masks is None else masks
+        if self._network is not None:
+            self._network.update_masks(self._masks, t_ns)
         if self._encoder is not None:
             if self._masks:
                 self._paint_masks(request, "main", self._streams["main"])
@@ -199,7 +238,12 @@ class CameraRunner:
             self._painters["lores"].paint_nv12(luma, chroma)
             write_planar(luma, chroma, memory.writable_planes(slot))
             del luma, chroma
-        self._queue.put(messages.FrameReady(slot=slot, seq=seq, t_ns=t_ns))
+        inference = None
+        if self._network is not None:
+            metadata = request.get_metadata()
+            inference = self._network.read(metadata, self._camera, "lores", t_ns)
+            self._network.move(self._control.search_area, metadata, t_ns)
+        self._queue.put(messages.FrameReady(slot=slot, seq=seq, t_ns=t_ns, inference=inference))
 
     def _request_keyframe(self, encoder: encoders.PicameraEncoder, t_ns: int) -> None:
         """Request a keyframe if one is due by time, or after packets were dropped.
@@ -248,6 +292,19 @@ class CameraRunner:
             dropped_frames=self._dropped_frames,
             dropped_packets=self._queue.dropped_packets,
         )
+
+
+def _open_network(
+    request: SensorNetwork | None, camera_id: str
+) -> tuple[SensorResults | None, str | None]:
+    """Return the sensor's network, or the reason why there is none: the camera works without it."""
+    if request is None:
+        return None, None
+    try:
+        return SensorResults(request, camera_id), None
+    except SETUP_ERRORS as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        return None, reason[: messages.MAX_MESSAGE_CHARS]
 
 
 def _buffer_views(buffer: Plane, stream: CsiStream) -> tuple[Plane, Plane]:

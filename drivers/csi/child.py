@@ -28,7 +28,12 @@ def run(end: ChildEnd) -> None:
     (memory_fd,) = end.memory_fds
     queue: MediaQueue[Packet | msgspec.Struct] = MediaQueue(SLOT_COUNT)
     runner = CameraRunner(
-        end.display_name, settings, memory_fd, ControlChannel(end.control, SLOT_COUNT), queue
+        end.display_name,
+        settings,
+        memory_fd,
+        ControlChannel(end.control, SLOT_COUNT),
+        queue,
+        end.send,
     )
     is_open = True
     while is_open:

@@ -36,10 +36,10 @@ def import_picamera2(display_name: str) -> Any:
         ) from error
 
 
-def open_camera(picamera2: Any, options: Options, display_name: str) -> Any:
-    """Open the camera module that the options name.
+def find_camera(picamera2: Any, options: Options, display_name: str) -> tuple[int, str]:
+    """Return the number and the id of the camera module that the options name.
 
-    Raises: DriverError absent, busy, unsupported.
+    Raises: DriverError absent.
     """
     ids = [str(info["Id"]) for info in picamera2.Picamera2.global_camera_info()]
     requested = options.camera
@@ -49,6 +49,11 @@ def open_camera(picamera2: Any, options: Options, display_name: str) -> Any:
         raise DriverError(
             "absent", f"{display_name}: libcamera has no such camera; there are: {available}"
         )
+    return number, ids[number]
+
+
+def open_camera(picamera2: Any, number: int, display_name: str) -> Any:
+    """Open a camera module. Raises: DriverError busy, unsupported."""
     try:
         return picamera2.Picamera2(number)
     except (RuntimeError, OSError) as error:

@@ -8,6 +8,7 @@
 
 A test tells it how to misbehave by files in the folder that VIRTUAL_CAMERA names:
 `silent`: no request is filled any more. `step_s`: seconds from one picture to the next. `broken`: reading a picture's metadata raises.
+`uploading`: the camera does not start while it is there.
 `metadata.json`: joined to each picture's metadata, such as `{"Lux": 3.5}`.
 """
 
@@ -27,6 +28,8 @@ from picamera2.request import CompletedRequest
 
 SUCCESS = libcamera.FrameMetadata.Status.Success
 DEFAULT_STEP_S = 1 / 30
+RAW_SIZE_PX = (2028, 1520)
+"""Of an IMX500's binned mode: the pipeline has no raw stream."""
 FOLDER = Path(os.environ.get("VIRTUAL_CAMERA", "/nonexistent"))
 
 
@@ -104,6 +107,8 @@ class PacedCamera:
         return getattr(self._camera, name)
 
     def start(self, controls: dict[Any, Any]) -> None:
+        while (FOLDER / "uploading").exists():
+            time.sleep(0.02)
         self._camera.start(controls)
         limits_us = controls.get(libcamera.controls.FrameDurationLimits)
         self.step_s = limits_us[0] / 1e6 if limits_us else DEFAULT_STEP_S
@@ -137,6 +142,7 @@ def change(picamera2: ModuleType) -> None:
     original_grab, original_modes = camera_class._grab_camera, camera_class._get_raw_modes
     original_get_metadata = CompletedRequest.get_metadata
     original_set_controls = camera_class.set_controls
+    original_configuration = camera_class.camera_configuration
 
     def grab_paced(self: Any, index: int) -> Any:
         camera = original_grab(self, index)
@@ -151,6 +157,9 @@ def change(picamera2: ModuleType) -> None:
             for pixels in formats.formats.pixel_formats
             for size in formats.formats.sizes(pixels)
         ]
+
+    def configuration_with_raw(self: Any) -> Any:
+        return original_configuration(self) | {"raw": {"size": RAW_SIZE_PX}}
 
     def set_controls(self: Any, controls: dict[str, Any]) -> None:
         original_set_controls(self, controls)
@@ -171,3 +180,4 @@ def change(picamera2: ModuleType) -> None:
     camera_class._get_raw_modes = modes_without_raw
     CompletedRequest.get_metadata = get_metadata
     camera_class.set_controls = set_controls
+    camera_class.camera_configuration = configuration_with_raw

@@ -1,0 +1,46 @@
+"""Whether the next opening of a camera gives its sensor a network: recording never waits for one that fails."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from drivers.contracts import SensorNetwork, StreamRequest
+from drivers.media import NS_PER_S
+
+MAX_TRIES = 2
+"""Openings without a single result; after them the camera is opened without the network for a while."""
+MIN_PAUSE_NS, MAX_PAUSE_NS = 600 * NS_PER_S, 21_600 * NS_PER_S
+
+
+class SensorNetworkOpenings:
+    """`read_network` returns the network, or None if its file is not the configured one. Thread-safe by its use: one
+    thread opens the camera, another one reports results.
+    """
+
+    def __init__(
+        self, read_network: Callable[[], SensorNetwork | None], clock_ns: Callable[[], int]
+    ) -> None:
+        self._read_network = read_network
+        self._clock_ns = clock_ns
+        self._tries = 0
+        self._pause_ns = MIN_PAUSE_NS
+        self._paused_until_ns = 0
+
+    def apply(self, request: StreamRequest) -> StreamRequest:
+        """Return the request of the next opening, with the network or without it."""
+        now_ns = self._clock_ns()
+        if self._tries >= MAX_TRIES:
+            self._tries = 0
+            self._paused_until_ns = now_ns + self._pause_ns
+            self._pause_ns = min(MAX_PAUSE_NS, 2 * self._pause_ns)
+        if now_ns < self._paused_until_ns or not request.frames_fps:
+            return request
+        network = self._read_network()
+        if network is None:
+            return request
+        self._tries += 1
+        return msgspec.structs.replace(request, network=network)
+
+    def on_result(self) -> None:
+        """A frame had a result of the network."""
+        self._tries, self._pause_ns = 0, MIN_PAUSE_NS

@@ -1,0 +1,186 @@
+"""A network in the sensor (IMX500), by picamera2's own code: its upload, its results, its region of interest.
+
+Runs in the child, on Picamera2's thread. The network's input, which is the unmasked picture, is never requested
+(`CnnEnableInputTensor`), and its results pass the masks' filter before they leave.
+"""
+
+import importlib
+import json
+import struct
+import subprocess
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from drivers.contracts import SensorNetwork
+from drivers.csi.mask_filter import MaskFilter
+from drivers.found_objects import Values, to_objects
+from drivers.media import (
+    NS_PER_S,
+    WHOLE_AREA,
+    FoundObject,
+    PictureArea,
+    Polygon,
+    SensorInference,
+)
+
+FULL_SENSOR_PX = (4056, 3040)
+"""The pixels that regions of interest and ScalerCrop count in, as picamera2 has them."""
+SETTLE_NS = NS_PER_S // 5
+"""After a move of the region results may still be of the one before: three pictures at 15 a second."""
+NETWORK_STAGE = 2
+"""Stage of the upload, by the kernel's driver: loader, firmware, network."""
+
+SETUP_ERRORS = (
+    ImportError,
+    RuntimeError,
+    OSError,
+    ValueError,
+    KeyError,
+    StopIteration,
+    struct.error,
+    json.JSONDecodeError,
+)
+"""What picamera2 raises without a sensor, its driver, or a network's file that it can read."""
+
+
+class SensorResults:
+    """The network of one camera module. Raises SETUP_ERRORS if it cannot be used."""
+
+    def __init__(self, request: SensorNetwork, camera_id: str) -> None:
+        """To be constructed before Picamera2 is opened: the upload begins when the camera is started."""
+        self._module = importlib.import_module("picamera2.devices.imx500")
+        self._imx500 = self._module.IMX500(request.file, camera_id)
+        self._request = request
+        self._class_numbers = frozenset(request.labels.values())
+        intrinsics = self._imx500.network_intrinsics
+        if intrinsics is None or intrinsics.task != "object detection" or intrinsics.postprocess:
+            raise ValueError(
+                f"{request.file}: allowed: a network for object detection with its post-processing (pp)"
+            )
+        self._intrinsics = intrinsics
+        _check_labels(intrinsics.labels, request)
+        self._mask_filter = MaskFilter()
+        self._area = WHOLE_AREA
+        self._settled_ns = 0
+
+    def upload_progress(self) -> tuple[int, int]:
+        """Return the bytes that the sensor has and all bytes, or 0 of 0 if the kernel does not say."""
+        if self._imx500.fw_progress == self._module.IMX500.FwProgressType.NONE:
+            return 0, 0
+        try:
+            done, total = self._imx500.get_fw_upload_progress(NETWORK_STAGE)
+        except (subprocess.CalledProcessError, OSError, ValueError, IndexError):
+            return 0, 0
+        return int(done), int(total)
+
+    def update_masks(self, masks: tuple[Polygon, ...], t_ns: int) -> None:
+        """Take the masks of each picture, before `read`."""
+        self._mask_filter.update(masks, t_ns)
+
+    def move(self, area: PictureArea, metadata: Mapping[str, Any], t_ns: int) -> None:
+        """Move the region of interest to a part of the picture."""
+        if area == self._area:
+            return
+        self._area, self._settled_ns = area, t_ns + SETTLE_NS
+        crop_x, crop_y, crop_w, crop_h = metadata["ScalerCrop"]
+        region = (
+            (0, 0, *FULL_SENSOR_PX)
+            if area == WHOLE_AREA
+            else (
+                round(crop_x + area.x * crop_w) // 2 * 2,
+                round(crop_y + area.y * crop_h) // 2 * 2,
+                round(area.w * crop_w) // 2 * 2,
+                round(area.h * crop_h) // 2 * 2,
+            )
+        )
+        self._imx500.set_inference_roi_abs(region)
+
+    def read(
+        self, metadata: Mapping[str, Any], camera: Any, stream: str, t_ns: int
+    ) -> SensorInference | None:
+        """Return a picture's results in 0..1 of a stream, or None if the sensor has finished none.
+
+        Objects that touch a mask are left out.
+        """
+        outputs = self._imx500.get_outputs(metadata, add_batch=True)
+        if outputs is None or t_ns < self._settled_ns:
+            return None
+        boxes, scores, classes = self._parse(outputs)
+        found = to_objects(boxes, scores, classes, self._class_numbers, self._request.min_score)
+        size_px = camera.camera_configuration()[stream]["size"]
+        placed = [self._place(one, metadata, camera, stream, size_px) for one in found]
+        return SensorInference(
+            area=self._searched_area(metadata),
+            objects=self._mask_filter.keep(one for one in placed if one.w > 0 and one.h > 0),
+        )
+
+    def _parse(self, outputs: list[Values]) -> tuple[Values, Values, Values]:
+        """Return boxes (y0, x0, y1, x1 in 0..1 of the network's input), scores and classes."""
+        width_px, height_px = self._imx500.get_input_size()
+        boxes, scores, classes = (np.asarray(output[0]) for output in outputs[:3])
+        if self._intrinsics.bbox_order == "xy":
+            boxes = boxes[:, [1, 0, 3, 2]]
+        if self._intrinsics.bbox_normalization:
+            boxes = boxes / (height_px, width_px, height_px, width_px)
+        return boxes, scores, classes
+
+    def _place(
+        self,
+        one: FoundObject,
+        metadata: Mapping[str, Any],
+        camera: Any,
+        stream: str,
+        size_px: tuple[int, int],
+    ) -> FoundObject:
+        """Return an object in 0..1 of the picture. picamera2 takes shares of the whole sensor."""
+        left, top, width, height = self._region()
+        full_width, full_height = FULL_SENSOR_PX
+        x, y, w, h = self._imx500.convert_inference_coords(
+            (
+                (top + one.y * height) / full_height,
+                (left + one.x * width) / full_width,
+                (top + (one.y + one.h) * height) / full_height,
+                (left + (one.x + one.w) * width) / full_width,
+            ),
+            metadata,
+            camera,
+            stream,
+        )
+        return FoundObject(
+            one.class_number,
+            one.score,
+            *_clip_box(x / size_px[0], y / size_px[1], w / size_px[0], h / size_px[1]),
+        )
+
+    def _region(self) -> tuple[int, int, int, int]:
+        """Return the region of interest that the driver has taken, in pixels of the sensor."""
+        region = self._imx500.config.get("roi")
+        return (0, 0, *FULL_SENSOR_PX) if region is None else tuple(region.to_tuple())
+
+    def _searched_area(self, metadata: Mapping[str, Any]) -> PictureArea:
+        left, top, width, height = self._region()
+        crop_x, crop_y, crop_w, crop_h = metadata["ScalerCrop"]
+        return PictureArea(
+            *_clip_box(
+                (left - crop_x) / crop_w,
+                (top - crop_y) / crop_h,
+                width / crop_w,
+                height / crop_h,
+            )
+        )
+
+
+def _clip_box(x: float, y: float, w: float, h: float) -> tuple[float, float, float, float]:
+    """Return a box clipped to the picture."""
+    left, top = min(1.0, max(0.0, x)), min(1.0, max(0.0, y))
+    right, bottom = min(1.0, max(0.0, x + w)), min(1.0, max(0.0, y + h))
+    return left, top, right - left, bottom - top
+
+
+def _check_labels(names: list[str] | None, request: SensorNetwork) -> None:
+    """Raise ValueError if the network's own names of the classes are not those of the request."""
+    for label, number in request.labels.items():
+        if names and (number >= len(names) or names[number] != label):
+            raise ValueError(f"{request.file}: its class {number} is not {label!r}")

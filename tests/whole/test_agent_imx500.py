@@ -1,0 +1,87 @@
+"""An agent whose camera module has a network in its sensor: it detects there, falls back, and returns."""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.app.agent import Agent
+from agent.base.clock import SystemClock
+from agent.base.sha256 import sha256_hex
+from agent.capture import camera_source
+from agent.runtime.sd_notify import Notifier
+from tests import virtual_camera
+from tests.virtual_camera import imx500
+
+CONFIG = """
+[box]
+id = "casa-0001"
+site = "a corner"
+state = "state"
+[broker]
+url = "mqtt://127.0.0.1:1"
+[[camera]]
+name = "street"
+driver = "csi"
+record = false
+options = {{ camera = "Virtual0", width_px = 640, height_px = 360, detect_width_px = 320, detect_height_px = 240 }}
+[camera.detect]
+fps = 10
+[camera.detect.accelerator]
+model = "imx500_ssd_mobilenetv2"
+file = "street.rpk"
+sha256 = "{sha256}"
+"""
+CAR = (0.4, 0.25, 0.6, 0.5, 0.9, 2)
+WAIT_S = 40.0
+
+
+@pytest.fixture
+def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Agent]:
+    if (reason := virtual_camera.skip_reason()) is not None:
+        pytest.skip(reason)
+    for name, value in virtual_camera.picamera2_environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("VIRTUAL_CAMERA", str(tmp_path))
+    imx500.fit_sensor(tmp_path)
+    network = imx500.write_network(tmp_path / "street.rpk")
+    imx500.write_metadata(tmp_path, imx500.detections(CAR))
+    path = tmp_path / "vigie.toml"
+    path.write_text(CONFIG.format(sha256=sha256_hex(network.read_bytes())))
+    clock = SystemClock()
+    config, cameras = camera_source.load_sources(path, clock)
+    with virtual_camera.installed_pipeline():
+        started = Agent(config, cameras, clock, random.Random(1), notifier=Notifier({}))
+        started.start()
+        yield started
+        started.stop()
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline_s, pause = time.monotonic() + WAIT_S, threading.Event()
+    while not condition():
+        assert time.monotonic() < deadline_s, "it did not happen"
+        pause.wait(0.1)
+
+
+@pytest.mark.raises_fault("DET-02")
+def test_the_sensor_detects_and_litert_takes_over_while_it_is_silent(
+    agent: Agent, tmp_path: Path
+) -> None:
+    (pipeline,) = agent.pipelines
+    detector, tracks = pipeline.detector, list[int]()
+    assert detector is not None
+    pipeline.frame_listeners.append(lambda _frame, result: tracks.append(len(result.tracks)))
+    wait_until(lambda: detector.inference_count > 5)
+    assert detector.card.name == "imx500_ssd_mobilenetv2"
+    wait_until(lambda: 1 in tracks)
+    imx500.write_metadata(tmp_path, {"ScalerCrop": list(imx500.SCALER_CROP)})
+    wait_until(lambda: detector.card.name == "ssdlite_mobilenet_v2")
+    (fault,) = [fault for fault in agent.faults.active() if fault.code == "DET-02"]
+    assert (fault.subject, "no result of the sensor for 5 s" in fault.detail) == ("street", True)
+    imx500.write_metadata(tmp_path, imx500.detections(CAR))
+    wait_until(lambda: all(fault.code != "DET-02" for fault in agent.faults.active()))
+    assert detector.card.name == "imx500_ssd_mobilenetv2"
