@@ -108,6 +108,7 @@ def sensor_openings(config: CameraConfig, clock: Clock) -> SensorNetworkOpenings
             log.warning("camera %s: %s", config.name, error)
             return None
         file = accelerator_card.model_file(card, accelerator)
-        return SensorNetwork(file=str(file), labels={**card.labels}, min_score=card.min_score)
+        labels = {str(label): number for label, number in card.labels.items()}
+        return SensorNetwork(file=str(file), labels=labels, min_score=card.min_score)
 
     return SensorNetworkOpenings(read_network, clock.boottime_ns)
