@@ -8,13 +8,13 @@ import av.error
 import msgspec
 
 from drivers.av_stream import FrameSelector, VideoPacket, VideoSource, frame_planes
-from drivers.media import NS_PER_S, Frame, Planes
+from drivers.media import Frame, Planes
 
-MAX_KEYFRAME_INTERVAL_NS = 4 * NS_PER_S
+MAX_KEYFRAME_INTERVAL_NS = 2_500_000_000
 """Keyframes further apart hide too much: a car crosses a street's picture in about three seconds."""
 
 MAX_GROUP_BYTES = 16_000_000
-"""Bound of the packets that wait undecoded: four seconds of 32 Mbit/s."""
+"""Bound of the packets that wait undecoded: two and a half seconds of 51 Mbit/s."""
 
 CATCH_UP_PACKETS = 2
 """Packets decoded for each one that comes while others wait: twice the stream's pace, so that packets for recording

@@ -95,7 +95,7 @@ DecodingState = Literal["keyframes", "motion", "long_interval"]
 
 keyframes     nothing moves: keyframes alone
 motion        all of them
-long_interval all of them at all times: keyframes are more than 4 s apart, which would hide too much
+long_interval all of them at all times: keyframes are more than 2.5 s apart, which would hide too much
 """
 
 

@@ -9,8 +9,8 @@ from agent.detection.rules.zone_occupancy import ZoneOccupancy
 from agent.detection.scene import Scene, SceneLine, Zone
 
 MINUTE_NS = 60_000_000_000
-MAX_STEP_NS = 5_000_000_000
-"""A longer gap between two frames does not count as observed. Keyframes of a still street are up to 4 s apart."""
+MAX_STEP_NS = 3_000_000_000
+"""A longer gap between two frames does not count as observed. Keyframes of a still street are up to 2.5 s apart."""
 
 
 class TrafficCounter:

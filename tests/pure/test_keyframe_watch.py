@@ -70,9 +70,9 @@ def test_motion_between_keyframes_that_detection_saw_counts() -> None:
     assert watch.is_wanted(keyframe(22))
 
 
-@pytest.mark.parametrize(("interval_s", "state"), [(4.0, "keyframes"), (4.5, "long_interval")])
+@pytest.mark.parametrize(("interval_s", "state"), [(2.5, "keyframes"), (3.0, "long_interval")])
 def test_keyframes_too_far_apart_do_not_suffice(interval_s: float, state: str) -> None:
-    assert MAX_KEYFRAME_INTERVAL_NS == 4 * NS_PER_S
+    assert MAX_KEYFRAME_INTERVAL_NS == 2.5 * NS_PER_S
     watch = still_watch(interval_s)
     assert watch.state == state
     assert watch.is_wanted(keyframe(30)), "this one is late in either stream"
