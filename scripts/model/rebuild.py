@@ -81,7 +81,7 @@ def find_outputs(graph: Any) -> tuple[str, str]:
         'name: "TFLite_Detection_PostProcess" '
         f'attr {{ key: "max_detections" value {{ i: {MAX_DETECTIONS} }} }} '
         'attr { key: "max_classes_per_detection" value { i: 1 } } '
-        'attr { key: "use_regular_nms" value { b: false } } '
+        'attr { key: "use_regular_nms" value { b: true } } '
         f'attr {{ key: "nms_score_threshold" value {{ f: {MIN_SCORE} }} }} '
         f'attr {{ key: "nms_iou_threshold" value {{ f: {NMS_IOU} }} }} '
         f'attr {{ key: "y_scale" value {{ f: {BOX_CODE[0]} }} }} '

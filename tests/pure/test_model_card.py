@@ -91,6 +91,7 @@ def test_a_malformed_card_is_refused_with_the_position(
         load_card("nanodet", tmp_path)
 
 
+LETTERBOX = msgspec.structs.replace(load_card("nanodet").input, resize="letterbox")
 sizes = st.integers(2, 4000)
 
 
@@ -98,10 +99,9 @@ sizes = st.integers(2, 4000)
 def test_a_letterboxed_picture_keeps_its_shape_fills_one_side_and_fits_as_it_is(
     width: int, height: int
 ) -> None:
-    letterbox = msgspec.structs.replace(load_card("nanodet").input, resize="letterbox")
-    fitted_width, fitted_height = letterbox.fitted_size_px(width, height)
+    fitted_width, fitted_height = LETTERBOX.fitted_size_px(width, height)
     assert max(fitted_width, fitted_height) == 416
     assert fitted_width % 2 == fitted_height % 2 == 0
     assert fitted_width == pytest.approx(416 * min(1, width / height), abs=2)
     assert fitted_height == pytest.approx(416 * min(1, height / width), abs=2)
-    assert letterbox.fitted_size_px(fitted_width, fitted_height) == (fitted_width, fitted_height)
+    assert LETTERBOX.fitted_size_px(fitted_width, fitted_height) == (fitted_width, fitted_height)
