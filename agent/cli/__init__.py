@@ -24,7 +24,7 @@ COMMANDS = {
     "configure": "publish the configuration that a box is to have, and show what becomes of it",
     "key": "make the keys and certificates of the people who may command boxes",
     "footage": "list, export, verify, hold and unseal footage",
-    "probe": "list the connected cameras, serial ports, heads and pins",
+    "probe": "list the connected cameras, serial ports, heads, pins and accelerators",
     "ptz": "show and move the heads of this box",
     "console": "run the technician's console, here or on a serial port",
     "console-code": "answer the challenge of a box's console, or make a secret",

@@ -20,7 +20,7 @@ from drivers.onvif.credentials import ALLOWED_URL, OnvifAccess, read_password
 from drivers.serial_port import ALLOWED_PORT, MAX_TCP_PORT, SerialSettings
 
 _DESCRIPTION = """\
-Always listed: camera modules, video devices, serial ports, pins. Devices are only opened for a
+Always listed: camera modules, video devices, serial ports, pins, accelerators. Devices are only opened for a
 moment; nothing moves and nothing is sent. Options that send queries:
 
 --heads     queries the serial lines in Pelco-D and VISCA. It never moves a head. VISCA's broadcast

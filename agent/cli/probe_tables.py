@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.diagnostics.probe.results import (
+    FoundAccelerators,
     FoundOnvif,
     FoundPins,
     ProbeProblem,
@@ -31,6 +32,7 @@ def print_results(result: ProbeResult, console: Console) -> None:
     _print_devices(result.video_devices, console)
     _print_ports(result.serial_ports, console)
     _print_pins(result.pins, console)
+    _print_accelerators(result.accelerators, console)
     if result.heads is not None:
         _print_heads(result.heads, console)
     if result.onvif is not None:
@@ -116,6 +118,19 @@ def _print_pins(pins: FoundPins, console: Console) -> None:
     if pins.factory is not None:
         board = f"{pins.factory.board}, " if pins.factory.board else ""
         _print_text(console, f"{board}reached through {pins.factory.name}")
+
+
+def _print_accelerators(accelerators: FoundAccelerators, console: Console) -> None:
+    rows = [
+        (one.name, one.place, one.device or "", _format_state(one.state))
+        for one in accelerators.found
+    ]
+    _print_table(console, "accelerators", ("accelerator", "place", "device", "state"), rows, None)
+    for model in accelerators.models:
+        _print_text(console, f"model {model.model}: {model.file}, sha256 {model.sha256}")
+    for kind in sorted({one.kind for one in accelerators.found}):
+        if not any(model.kind == kind for model in accelerators.models):
+            _print_text(console, f"{kind}: no model is installed, see docs/accelerators.md")
 
 
 def _print_heads(section: ProbeSection[PortSearch], console: Console) -> None:

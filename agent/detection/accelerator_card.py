@@ -83,6 +83,11 @@ def model_file(card: AcceleratorCard, config: AcceleratorConfig) -> Path:
     return Path(config.file or card.file)
 
 
+def read_digest(path: Path) -> str:
+    """Return the SHA-256 of a model's file. Raises: OSError if it cannot be read or is too large."""
+    return sha256_hex(read_regular_file(path, MAX_MODEL_BYTES))
+
+
 def verify_file(card: AcceleratorCard, config: AcceleratorConfig) -> AcceleratorCard:
     """Read the model's file and return the card with its hash.
 
@@ -90,7 +95,7 @@ def verify_file(card: AcceleratorCard, config: AcceleratorConfig) -> Accelerator
     """
     path = model_file(card, config)
     try:
-        digest = sha256_hex(read_regular_file(path, MAX_MODEL_BYTES))
+        digest = read_digest(path)
     except OSError as error:
         raise DriverError(
             "absent",

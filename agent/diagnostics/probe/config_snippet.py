@@ -11,7 +11,12 @@ from urllib.parse import urlsplit
 
 from agent.base.model import BOX_EVENT_SOURCE
 from agent.config.toml_writer import format_value
-from agent.diagnostics.probe.results import FoundOnvif, ProbeResult
+from agent.diagnostics.probe.results import (
+    FoundAccelerators,
+    FoundModel,
+    FoundOnvif,
+    ProbeResult,
+)
 from drivers.csi.camera_modules import CameraModule
 from drivers.head_search import FoundHead
 from drivers.rtsp_search import FoundRtspServer
@@ -56,7 +61,7 @@ def render_snippet(
     tables += _rtsp_camera_tables(result, adopted_cameras, names)
     for port in result.heads.found if result.heads else ():
         heads += [_serial_head_table(head, names) for head in port.heads]
-    tables += [*heads, *_pins_comment(result)]
+    tables += [*heads, *_hailo_comments(result.accelerators), *_pins_comment(result)]
     return "\n".join(tables) if tables else "# nothing found that could be configured\n"
 
 
@@ -96,17 +101,22 @@ class _UniqueNames:
 def _local_camera_tables(result: ProbeResult, names: _UniqueNames) -> Iterator[str]:
     for module in result.camera_modules.found:
         if not module.is_usb:
-            yield _csi_camera_table(module, names.allocate(f"csi{module.number}"))
+            yield _csi_camera_table(
+                module, names.allocate(f"csi{module.number}"), result.accelerators
+            )
     for device in result.video_devices.found:
         if device.is_capture:
             yield _v4l2_camera_table(device, names.allocate(f"usb-{device.name or 'camera'}"))
 
 
-def _csi_camera_table(module: CameraModule, name: str) -> str:
+def _csi_camera_table(module: CameraModule, name: str, accelerators: FoundAccelerators) -> str:
+    lines = [*_render_values("[camera.options]", {"camera": module.id})]
+    if any(one.kind == "imx500" and one.place == module.id for one in accelerators.found):
+        lines += ["", *_accelerator_lines("imx500", accelerators.models)]
     return _render_table(
         "camera",
         {"name": name, "driver": "csi"},
-        _render_values("[camera.options]", {"camera": module.id}),
+        lines,
         note=f"camera module {module.number}: {module.model}",
     )
 
@@ -227,6 +237,29 @@ def _onvif_head_table(
     ]
     head_values: dict[str, object] = {"name": name, "driver": "onvif", "camera": name}
     yield _render_table("head", head_values, lines, note=f"the head of camera {name}")
+
+
+def _accelerator_lines(kind: str, models: Sequence[FoundModel]) -> Iterator[str]:
+    """Yield the table of the first model of a kind, and a comment for each further one."""
+    fitting = [model for model in models if model.kind == kind]
+    if not fitting:
+        yield f"# {kind}: no model is installed, see docs/accelerators.md"
+        return
+    yield from _render_values(
+        "[camera.detect.accelerator]", {"model": fitting[0].model, "sha256": fitting[0].sha256}
+    )
+    for model in fitting[1:]:
+        yield f"# or model = {format_value(model.model)}, sha256 = {format_value(model.sha256)}"
+
+
+def _hailo_comments(accelerators: FoundAccelerators) -> Iterator[str]:
+    for one in accelerators.found:
+        if one.kind == "hailo":
+            lines = [
+                f"{one.name} at {one.place}: in the table of each camera that it is to watch",
+                *_accelerator_lines("hailo", accelerators.models),
+            ]
+            yield "".join(_render_comment(line.removeprefix("# ")) for line in lines)
 
 
 def _pins_comment(result: ProbeResult) -> Iterator[str]:

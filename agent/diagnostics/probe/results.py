@@ -4,6 +4,7 @@ from typing import Generic, Literal, TypeVar
 
 import msgspec
 
+from drivers.accelerators import Accelerator
 from drivers.csi.camera_modules import CameraModule
 from drivers.errors import DriverError
 from drivers.gpio_chips import PinChip, PinFactory
@@ -43,6 +44,22 @@ class FoundPins(msgspec.Struct, frozen=True, kw_only=True):
     problem: ProbeProblem | None = None
 
 
+class FoundModel(msgspec.Struct, frozen=True, kw_only=True):
+    """The file of an accelerator's model, and the name of its card."""
+
+    model: str
+    kind: str
+    file: str
+    sha256: str
+
+
+class FoundAccelerators(msgspec.Struct, frozen=True, kw_only=True):
+    """Accelerators, and the models of their kinds whose files upstream's packages have installed."""
+
+    found: tuple[Accelerator, ...] = ()
+    models: tuple[FoundModel, ...] = ()
+
+
 class FoundOnvif(msgspec.Struct, frozen=True, kw_only=True):
     """A camera that answered a search, or that the command line names.
 
@@ -66,6 +83,7 @@ class ProbeResult(msgspec.Struct, frozen=True, kw_only=True):
     video_devices: ProbeSection[VideoDevice] = ProbeSection()
     serial_ports: ProbeSection[FoundPort] = ProbeSection()
     pins: FoundPins = FoundPins()
+    accelerators: FoundAccelerators = FoundAccelerators()
     heads: ProbeSection[PortSearch] | None = None
     onvif: ProbeSection[FoundOnvif] | None = None
     rtsp: ProbeSection[FoundRtspServer] | None = None

@@ -10,7 +10,10 @@ from pathlib import Path
 
 import msgspec
 
+from agent.detection import accelerator_card
 from agent.diagnostics.probe.results import (
+    FoundAccelerators,
+    FoundModel,
     FoundOnvif,
     FoundPins,
     ProbeProblem,
@@ -19,6 +22,7 @@ from agent.diagnostics.probe.results import (
     problem_from,
 )
 from drivers import head_search, rtsp_search
+from drivers.accelerators import Accelerator, find_accelerators
 from drivers.csi import camera_modules
 from drivers.errors import DriverError
 from drivers.gpio_chips import find_chips, open_factory
@@ -78,6 +82,7 @@ def probe(request: ProbeRequest, on_progress: OnProgress) -> ProbeResult:
         video_devices=ProbeSection(found=find_devices()),
         serial_ports=ProbeSection(found=ports),
         pins=_find_pins(),
+        accelerators=find_models(find_accelerators()),
     )
     if request.heads is not None:
         port_paths = request.ports or searchable_ports(ports)
@@ -95,6 +100,22 @@ def probe(request: ProbeRequest, on_progress: OnProgress) -> ProbeResult:
             rtsp = ProbeSection(problem=problem_from(error))
         result = msgspec.structs.replace(result, rtsp=rtsp)
     return result
+
+
+def find_models(found: tuple[Accelerator, ...]) -> FoundAccelerators:
+    """Return the accelerators with the models of their kinds that are installed."""
+    kinds = {accelerator.kind for accelerator in found}
+    models = []
+    for card in map(accelerator_card.load_card, accelerator_card.list_card_names()):
+        if card.accelerator in kinds:
+            with contextlib.suppress(OSError):
+                digest = accelerator_card.read_digest(Path(card.file))
+                models.append(
+                    FoundModel(
+                        model=card.name, kind=card.accelerator, file=card.file, sha256=digest
+                    )
+                )
+    return FoundAccelerators(found=found, models=tuple(models))
 
 
 def read_board_model(model_file: Path = BOARD_MODEL_FILE) -> str | None:
