@@ -43,6 +43,7 @@ BENCHES = (
     "memory",
     "health",
     "accuracy",
+    "track",
     "ground",
     "street",
 )

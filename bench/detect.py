@@ -5,10 +5,7 @@ Run: `python -m bench detect`.
 
 import contextlib
 import random
-import subprocess
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
@@ -27,13 +24,13 @@ from agent.detection.tracker import ObjectTracker
 from bench import detect_step, videos
 from bench.cpu import TurnTimes, one_core, run_in_turns
 from bench.table import Row
+from bench.tracking_peers import PEER_PYTHON, open_peers
 from drivers.media import Frame, Plane
 from tests.ground_camera import GroundCamera
 
 MODEL = "ssdlite_mobilenet_v2"
 GATE_WIDTH_PX = 320
 GATE_FPS = 10
-PEER_PYTHON = videos.ROOT / ".cache" / "bench-peers" / "bin" / "python"
 
 
 def rows() -> list[Row]:
@@ -138,7 +135,11 @@ def tracker_rows() -> list[Row]:
         works: dict[str, Callable[[], float | None]] = {"ours": _tracker_work(frames, track_count)}
         with contextlib.ExitStack() as stack:
             if PEER_PYTHON.exists():
-                works["bytetrack"] = stack.enter_context(_bytetrack_work(frames))
+                peers = stack.enter_context(open_peers())
+                film = peers.write_film("synthetic", frames, (1920, 1080), GATE_FPS, 0.6)
+                works["bytetrack"] = lambda peers=peers, film=film: peers.track("bytetrack", film)[
+                    0
+                ]  # type: ignore[misc]
             turns = run_in_turns({**works, "merge": _merge_work(frames)}, turns=5)
         merge_note = f"joining of detections, not in it: {turns.ms('merge', len(frames)):.3f} ms"
         if not PEER_PYTHON.exists():
@@ -248,39 +249,6 @@ def _merge_work(frames: Sequence[Sequence[Detection]]) -> Callable[[], None]:
             merge_detections(detections)
 
     return work
-
-
-@contextlib.contextmanager
-def _bytetrack_work(frames: Sequence[Sequence[Detection]]) -> Iterator[Callable[[], float]]:
-    """Run the peer as a work that returns its own CPU time. Its boxes are in pixels of 1080p."""
-    table = [
-        (number, *_corners(detection.box), detection.score, detection.label == "car")
-        for number, detections in enumerate(frames)
-        for detection in detections
-    ]
-    script = Path(__file__).parent / "peers" / "bytetrack.py"
-    with tempfile.TemporaryDirectory(prefix="vigie-bench-") as folder:
-        boxes = Path(folder) / "boxes.npz"
-        np.savez(boxes, rows=np.array(table, np.float64))
-        command = [str(PEER_PYTHON), str(script), str(boxes), str(GATE_FPS)]
-        with subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        ) as peer:
-            assert peer.stdin is not None
-            assert peer.stdout is not None
-            requests, answers = peer.stdin, peer.stdout
-
-            def work() -> float:
-                requests.write("again\n")
-                requests.flush()
-                return float(answers.readline().split()[0])
-
-            yield work
-            requests.close()
-
-
-def _corners(box: BoundingBox) -> tuple[float, float, float, float]:
-    return box.x * 1920, box.y * 1080, (box.x + box.w) * 1920, (box.y + box.h) * 1080
 
 
 def thumbnail_rows() -> list[Row]:
