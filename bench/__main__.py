@@ -43,6 +43,7 @@ BENCHES = (
     "memory",
     "health",
     "accuracy",
+    "models",
     "track",
     "ground",
     "street",

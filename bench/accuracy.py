@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 
 from agent.base.model import LABELS, BoundingBox, Detection, FrameResult
+from agent.config.configuration import DetectConfig
 from agent.detection.model_card import ModelCard, read_verified_model, with_score_floor
 from agent.detection.model_child import AP_SCORE_FLOOR
 from agent.detection.pipeline import DetectionPipeline, PipelineSettings
@@ -259,7 +260,7 @@ def rows() -> list[Row]:
             f"{LABEL_FOLDER}: missing; the labels are in a folder next to the project"
         )
     cv2.setNumThreads(1)
-    detector = open_detector("ssdlite_mobilenet_v2")
+    detector = open_detector(DetectConfig().model)
     settings = PipelineSettings()
     ap50 = score_pictures(detector.card, read_verified_model(detector.card))
     gap = abs(ap50["bare"]["mean"] - ap50["product"]["mean"])
@@ -332,7 +333,7 @@ def _summary(row: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, help="write the numbers to this file")
-    parser.add_argument("--model", default="ssdlite_mobilenet_v2")
+    parser.add_argument("--model", default=DetectConfig().model)
     parser.add_argument(
         "--inferences-per-s", type=float, default=PipelineSettings().max_inferences_per_s
     )

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.base.model import BoundingBox, Detection, FrameResult, Label, Track
+from agent.config.configuration import DetectConfig
 from agent.detection import image
 from agent.detection.geometry import bottom_centre
 from agent.detection.model_card import load_card
@@ -28,7 +29,7 @@ from bench.tracking_peers import PEER_PYTHON, open_peers
 from drivers.media import Frame, Plane
 from tests.ground_camera import GroundCamera
 
-MODEL = "ssdlite_mobilenet_v2"
+MODEL = DetectConfig().model
 GATE_WIDTH_PX = 320
 GATE_FPS = 10
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from agent.config.configuration import DetectConfig
 from agent.detection import image
 from agent.detection.image import Region
 from agent.detection.model_card import list_model_names
@@ -14,7 +15,7 @@ from bench.cpu import TurnTimes, cpu_s
 from bench.table import Row
 from drivers.media import Frame
 
-MODEL = "ssdlite_mobilenet_v2"
+MODEL = DetectConfig().model
 CLIPS = {"busy junction": "jamcamdet_raw1", "quiet night": "tfl_625_201709042122"}
 CLIP_EVERY = 20
 

@@ -22,6 +22,7 @@ import numpy as np
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
+from agent.config.configuration import DetectConfig
 from bench import box, videos
 from bench.cpu import one_core, resident_mb, run_in_turns
 from bench.mosquitto import running_mosquitto
@@ -33,7 +34,7 @@ import agent.cli.run
 from drivers import catalog
 catalog.load_camera_driver("replay")
 """
-MODEL = "ssdlite_mobilenet_v2"
+MODEL = DetectConfig().model
 
 SETTLE_S, MEASURE_S = 20.0, 20.0
 LOOP_S = 150.0

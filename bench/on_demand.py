@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 
 from agent.base.model import FrameResult
+from agent.config.configuration import DetectConfig
 from agent.detection.keyframe_watch import KeyframeWatch
 from agent.detection.pipeline import DetectionPipeline
 from agent.detection.tflite import open_detector
@@ -35,7 +36,7 @@ GOP_S = 2
 STILL_BEFORE_S, STILL_AFTER_S = 21, 9
 QUIET = msgspec.structs.replace(videos.MAIN, name="1080p15-quiet", busy_s=0)
 FILMS = {"quiet": QUIET, "mixed": videos.MAIN, "busy": videos.BUSY_MAIN}
-MODEL = "ssdlite_mobilenet_v2"
+MODEL = DetectConfig().model
 
 
 def rows() -> list[Row]:

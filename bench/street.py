@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.base.model import BoundingBox
+from agent.config.configuration import DetectConfig
 from agent.detection.geometry import iou
 from agent.detection.tflite import TfliteDetector, open_detector
 from bench.table import Row
@@ -62,7 +63,7 @@ def crop_around(box: TruthBox) -> tuple[int, int, int, int]:
 
 def rows() -> list[Row]:
     """Return the recall by appearance, label and height in pixels."""
-    detector = open_detector("ssdlite_mobilenet_v2")
+    detector = open_detector(DetectConfig().model)
     view = FixedView(WIDTH_PX, HEIGHT_PX)
     found: list[Row] = []
     for name, conditions in CONDITIONS.items():

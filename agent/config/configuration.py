@@ -55,7 +55,7 @@ class DetectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """
 
     enabled: bool = True
-    model: ModelName = "ssdlite_mobilenet_v2"
+    model: ModelName = "nanodet_320"
     fps: Annotated[float, msgspec.Meta(gt=0, le=60)] = 10.0
     scene: str | None = None
     scenes: dict[Name, str] = {}

@@ -59,13 +59,15 @@ class Missing:
 
 
 def falls_back() -> Detector:
-    fallback = open_detector("ssdlite_mobilenet_v2")
+    fallback = open_detector("nanodet_320")
     return FallbackDetector(
         Missing, fallback, Missing.card, on_failure=lambda _reason: None, on_recovery=lambda: None
     )
 
 
-@pytest.fixture(params=["ssdlite_mobilenet_v2", "nanodet", "hailo", "without an accelerator"])
+@pytest.fixture(
+    params=["nanodet_320", "nanodet", "ssdlite_mobilenet_v2", "hailo", "without an accelerator"]
+)
 def detector(request: pytest.FixtureRequest) -> Detector:
     if request.param == "hailo":
         return HailoDetector(hailo_runtime.card(), request.getfixturevalue("hailo_model"))

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from agent.base.model import BoundingBox, Detection, FrameResult
 from agent.detection.detector import SearchedRegion
 from agent.detection.image import Region, crop_rgb
-from agent.detection.model_card import load_card
+from agent.detection.model_card import list_model_names, load_card
 from agent.detection.pipeline import DetectionPipeline, PipelineSettings
 from agent.detection.tflite import open_detector
 from drivers.media import Frame, Point
@@ -124,14 +124,14 @@ def test_two_runs_give_the_same_tracks() -> None:
 
 
 def test_the_real_detector_runs_on_frames_and_counts_its_inferences() -> None:
-    detector = open_detector("ssdlite_mobilenet_v2")
+    detector = open_detector("nanodet_320")
     sights = _watch(DetectionPipeline(detector), _drive(40))
     assert detector.inference_count == sum(s.inference_count for s in sights) > 0
     assert detector.cpu_ns > 0
 
 
 def test_every_shipped_model_accepts_pictures_of_any_size() -> None:
-    for name in ("ssdlite_mobilenet_v2", "nanodet"):
+    for name in list_model_names():
         detector = open_detector(name)
         for shape in ((40, 60, 3), (detector.input_size_px[1], detector.input_size_px[0], 3)):
             found = detector.detect(np.full(shape, 90, np.uint8))

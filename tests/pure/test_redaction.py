@@ -63,7 +63,7 @@ def test_configuration_values_that_support_needs_are_shown() -> None:
     assert shown["broker"]["keepalive_s"] == 30
     camera = shown["camera"][0]
     assert camera["options"] == {"url": f"rtsp://10.0.0.21/{REDACTED}"}
-    assert camera["detect"]["model"] == "ssdlite_mobilenet_v2"
+    assert camera["detect"]["model"] == "nanodet_320"
     assert camera["detect"]["scene"] == "north.scene.toml"
 
 

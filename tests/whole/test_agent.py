@@ -41,7 +41,7 @@ def test_events_of_a_street_reach_the_centre(box: AgentBox, centre: RunningCentr
     )
     (birth,) = [s for s in statuses(received) if isinstance(s, OnlineStatus)]
     assert birth.site == "Bd Mohammed V / Rue Chaouia"
-    assert birth.cameras[0].model == "ssdlite_mobilenet_v2"
+    assert birth.cameras[0].model == "nanodet_320"
     for event in events(received):
         assert event.box == "casa-0001"
         assert event.data.camera == "north"

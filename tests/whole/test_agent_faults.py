@@ -149,7 +149,7 @@ def test_in_place_of_a_damaged_model_of_one_s_own_the_default_one_detects(
     agent.start()
     agent.stop()
     assert "own" in reported(agent)["DET-01"]
-    assert models_of(agent) == ["ssdlite_mobilenet_v2"]
+    assert models_of(agent) == ["nanodet_320"]
 
 
 @pytest.mark.raises_fault("SYS-06")

@@ -14,9 +14,9 @@ from tests.whole.drawn_clip import write_street_clip
 
 @pytest.fixture(scope="module")
 def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The last picture of 21 s of the street."""
+    """The last picture of 13 s of the street."""
     folder = tmp_path_factory.mktemp("picture")
-    write_street_clip(folder / "street.mp4", 21)
+    write_street_clip(folder / "street.mp4", 13)
     with av.open(str(folder / "street.mp4")) as video:
         *_, last = video.decode(video=0)
     path = folder / "straße.png"
