@@ -1,6 +1,6 @@
 """All parsers that read what others wrote."""
 
-from tests.fuzz import centres, documents, signatures, streams, web_requests
+from tests.fuzz import centres, documents, page_wires, signatures, streams, web_requests
 from tests.fuzz.target import FuzzTarget
 
 TARGETS: dict[str, FuzzTarget] = (
@@ -9,4 +9,5 @@ TARGETS: dict[str, FuzzTarget] = (
     | streams.TARGETS
     | centres.TARGETS
     | web_requests.TARGETS
+    | page_wires.TARGETS
 )
