@@ -2,7 +2,9 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from tests.image.box_settings import BOX
@@ -10,9 +12,10 @@ from tests.image.built_image import BuiltImage
 from tests.image.bundles import BundleFactory
 from tests.image.disk import make_fat
 from tests.image.form import not_short
-from tests.image.guest import Guest
+from tests.image.guest import GOOD_TIMEOUT_S, Guest
 from tests.image.serial_console import ANSWER_TIMEOUT_S, ConsoleCable
 from tests.image.test_system import LISTENING, sockets
+from tests.whole.pole_page_box import Phone, free_port, without_isolates
 
 pytestmark = pytest.mark.slow
 
@@ -64,6 +67,7 @@ def test_a_killed_console_is_restarted(guest: Guest, cable: ConsoleCable) -> Non
 
 
 NEW = "99.0.0"
+PROGRESS_INTERVAL_S = 0.5
 
 
 @not_short
@@ -90,6 +94,65 @@ def test_a_technician_updates_the_box_from_a_usb_disk_without_root(
     assert "fail" not in said.lower()
     for reported in ("update usb", f"version {NEW} installed into slot B"):
         guest.wait_for(f"grep -qs '{reported}' /var/lib/vigie/custody/*")
+
+
+@not_short
+def test_a_technician_updates_the_box_from_a_phone_and_sees_the_progress(
+    guest: Guest, cable: ConsoleCable, kitchen: BundleFactory, built: BuiltImage
+) -> None:
+    bundle = kitchen.make_bundle("good", NEW, root=kitchen.make_root(NEW), boot=built.boot)
+    cable.press_enter(ANSWER_TIMEOUT_S)
+    cable.log_in()
+    phone = log_phone_in(guest, cable.type_line("page on"))
+    sent = phone.upload_file("update_install", bundle)
+    assert sent.status == 200, sent
+    state, percents = follow(guest, phone, msgspec.json.decode(sent.body)["id"])
+    assert (state["state"], state["requester"]) == ("done", "amina"), state
+    assert f"version {NEW} is in slot B" in without_isolates("".join(state["lines"]))
+    for activity, seen in percents.items():
+        assert seen == sorted(seen), (activity, seen)
+    assert any(len(set(seen)) > 1 for seen in percents.values()), percents
+    # Root is done with it: the console removes it, which is still logged in.
+    guest.wait_for("! ls /var/lib/vigie/uploads/*.raucb")
+    guest.expect_boot()
+    assert phone.act("reboot", {"box": BOX}).status == 200
+    guest.wait_until_up()
+    assert (guest.booted_slot(), guest.image_version()) == ("B", NEW)
+    guest.wait_until_good()
+    for reported in ("page: update from a file", f"version {NEW} installed into slot B"):
+        guest.wait_for(f"grep -qs '{reported}' /var/lib/vigie/custody/*")
+
+
+def follow(guest: Guest, phone: Phone, request_id: str) -> tuple[Any, dict[str, list[int]]]:
+    """Read the progress until the request has ended. Return its last state, and the percents of each activity."""
+    percents: dict[str, list[int]] = {}
+    for _ in range(int(GOOD_TIMEOUT_S / PROGRESS_INTERVAL_S)):
+        reply = phone.act("update_status")
+        assert reply.status == 200, reply
+        state = msgspec.json.decode(reply.body)
+        if state["id"] == request_id and state["state"] != "running":
+            return state, percents
+        if found := re.fullmatch(r"(\w+) (\d+) %", without_isolates(state["step"])):
+            percents.setdefault(found[1], []).append(int(found[2]))
+        guest.run(f"sleep {PROGRESS_INTERVAL_S}")
+    raise AssertionError(f"it does not end: {percents}")
+
+
+def log_phone_in(guest: Guest, shown: str) -> Phone:
+    """Open the link that the console has shown, from outside of the guest, as its certificate has the shown fingerprint."""
+    link = re.search(r"https://(10\.0\.2\.\d+:8443)/#([a-z2-7]{26})", shown)
+    fingerprint = "".join(re.findall(r"(?:[0-9A-F]{2}:){15}[0-9A-F]{2}", shown))
+    assert link, shown
+    port = free_port()
+    added = guest.machine.qmp.run_monitor_command(f"hostfwd_add net tcp:127.0.0.1:{port}-{link[1]}")
+    assert not added.strip(), added
+    phone = Phone(port, fingerprint.replace(":", "").lower())
+    # The box knows itself by the address at which the connection arrives.
+    phone.authority = link[1]
+    phone.timeout_s = ANSWER_TIMEOUT_S
+    joined = phone.log_in(link[2])
+    assert joined.status == 204, joined
+    return phone
 
 
 def stick_with(file: Path, image: Path) -> Path:

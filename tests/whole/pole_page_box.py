@@ -12,6 +12,7 @@ import threading
 import urllib.parse
 from collections.abc import Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
@@ -32,6 +33,11 @@ def free_port() -> int:
     with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
         probe.bind(("", 0))
         return int(probe.getsockname()[1])
+
+
+def without_isolates(text: str) -> str:
+    """Return a text without the characters around values that keep their direction."""
+    return "".join(char for char in text if char not in "\u2068\u2069")
 
 
 def listening_ports() -> set[int]:
@@ -111,17 +117,15 @@ class Phone:
 
     def __init__(self, port: int, fingerprint: str = "", host: str = "127.0.0.1") -> None:
         self.host, self.port, self.fingerprint = host, port, fingerprint
+        self.authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self.cookie = ""
-
-    @property
-    def authority(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        self.timeout_s = TIMEOUT_S
 
     def connect(self) -> ssl.SSLSocket:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         connection = context.wrap_socket(
-            socket.create_connection((self.host, self.port), timeout=TIMEOUT_S)
+            socket.create_connection((self.host, self.port), timeout=self.timeout_s)
         )
         der = connection.getpeercert(binary_form=True)
         assert der is not None
@@ -133,7 +137,7 @@ class Phone:
         self,
         method: str,
         path: str,
-        body: bytes | None = None,
+        body: bytes | BinaryIO | None = None,
         headers: Mapping[str, str | None] | None = None,
     ) -> HttpReply:
         """Send a request as the page does; a header that is None is left out."""
@@ -148,7 +152,7 @@ class Phone:
             for name, value in sent.items():
                 if value is not None:
                     connection.putheader(name, value)
-            if body is not None and "Content-Length" not in sent:
+            if isinstance(body, bytes) and "Content-Length" not in sent:
                 connection.putheader("Content-Length", str(len(body)))
             connection.endheaders(body)
             reply = connection.getresponse()
@@ -163,6 +167,13 @@ class Phone:
         query = urllib.parse.urlencode({"args": msgspec.json.encode(args or {}).decode()})
         headers = {"Content-Type": "application/octet-stream"}
         return self.request("POST", f"/api/uploads/{name}?{query}", data, headers)
+
+    def upload_file(self, name: str, path: Path) -> HttpReply:
+        """Upload a file that is too large for the memory."""
+        headers = {"Content-Type": "application/octet-stream"}
+        headers["Content-Length"] = str(path.stat().st_size)
+        with path.open("rb") as file:
+            return self.request("POST", f"/api/uploads/{name}", file, headers)
 
     def log_in(self, token: str) -> HttpReply:
         reply = self.request("POST", "/api/session", msgspec.json.encode({"link": token}))

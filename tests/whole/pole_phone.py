@@ -15,6 +15,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.vectors.browser import CHROMIUM_FLAGS, TIMEOUT_S
+from tests.whole.pole_page_box import without_isolates
 
 WIDTH_PX, HEIGHT_PX = 360, 740
 POLL_S = 0.2
@@ -206,11 +207,6 @@ class PolePhone:
 
     def close(self) -> None:
         self.driver.quit()
-
-
-def without_isolates(text: str) -> str:
-    """Return a text without the characters around values that keep their direction."""
-    return "".join(char for char in text if char not in "\u2068\u2069")
 
 
 def iter_small_targets(phone: PolePhone, min_px: float) -> Iterator[str]:
