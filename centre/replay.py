@@ -18,7 +18,7 @@ import msgspec
 
 from agent.base.clock import ClockTrust, rfc3339
 from agent.base.errors import UserError
-from agent.base.model import BoundingBox, Event, FrameResult, Label, TrafficCounts
+from agent.base.model import BoundingBox, Event, FrameResult, GroundMotion, Label, TrafficCounts
 from agent.base.uuid7 import uuid7_factory
 from agent.config import toml_decode
 from agent.config.configuration import DetectConfig
@@ -70,6 +70,8 @@ class TrackRecord(msgspec.Struct, frozen=True, kw_only=True):
     label: Label
     score: float
     box: BoundingBox
+    ground: GroundMotion | msgspec.UnsetType = msgspec.UNSET
+    """Unset without a calibration, or if its foot is not in the picture."""
 
 
 class ReplayLineCount(msgspec.Struct, frozen=True, kw_only=True):
@@ -203,16 +205,23 @@ class _ReplayRun:
     def _write_tracks(self, result: FrameResult) -> None:
         if self._track_file is None:
             return
-        for track in result.tracks:
-            record = TrackRecord(
-                t_s=_to_s(result.t_ns),
-                frame=result.seq,
-                track=track.id,
-                label=track.label,
-                score=round(track.score, 4),
-                box=round_box(track.box),
-            )
+        for record in track_records(result, self._rule_engine):
             self._track_file.write(msgspec.json.encode(record))
+
+
+def track_records(result: FrameResult, rule_engine: RuleEngine) -> Iterator[TrackRecord]:
+    """Yield the lines of a frame that the engine has evaluated last."""
+    motions = rule_engine.ground_motions()
+    for track in result.tracks:
+        yield TrackRecord(
+            t_s=_to_s(result.t_ns),
+            frame=result.seq,
+            track=track.id,
+            label=track.label,
+            score=round(track.score, 4),
+            box=round_box(track.box),
+            ground=motions.get(track.id, msgspec.UNSET),
+        )
 
 
 class _EventFile:

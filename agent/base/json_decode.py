@@ -13,8 +13,23 @@ import msgspec
 DocumentT = TypeVar("DocumentT")
 
 
+MAX_ERROR_CHARS = 300
+
+
 class MalformedJson(ValueError):
-    """Bytes are not the JSON document that was expected. `str(error)` is one line."""
+    """Bytes are not the JSON document that was expected. `str(error)` is one line, of at most MAX_ERROR_CHARS characters.
+
+    msgspec quotes unknown keys as they are: one may be long, or have line breaks and control characters.
+    """
+
+    def __init__(self, reason: str) -> None:
+        shown = reason[:MAX_ERROR_CHARS]
+        super().__init__(
+            "".join(
+                char if char.isprintable() else char.encode("unicode_escape").decode()
+                for char in shown
+            )[:MAX_ERROR_CHARS]
+        )
 
 
 class JsonDecoder(Generic[DocumentT]):

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from agent.base.event_lifecycle import NewId
-from agent.base.model import Event, FrameResult, TrafficCounts
+from agent.base.model import Event, FrameResult, GroundMotion, TrafficCounts
 from agent.detection.rules.line_crossing import LineCrossingDetector
 from agent.detection.rules.registry import LINE_RULES, SCENE_RULES, ZONE_RULES
 from agent.detection.rules.road_users import TrackMemory
@@ -61,6 +61,14 @@ class RuleEngine:
             detector.step()
             self._traffic_counter.count_crossings(detector.crossings)
         return tuple(event for rule in self._rules for event in rule.step(result))
+
+    def ground_motions(self) -> dict[int, GroundMotion]:
+        """Return place and motion on the ground of the tracks of the last frame, by their ids, as far as they are known."""
+        return {
+            user.track.id: motion
+            for user in self._road_users
+            if user.is_visible and (motion := user.ground_motion()) is not None
+        }
 
     def completed_counts(self, t_ns: int) -> tuple[TrafficCounts, ...]:
         """Return the counts of the minute that is over at `t_ns`, if one is."""

@@ -220,7 +220,7 @@ class Replay {
     const marked = this.#events ? this.#markedEvents() : [];
     const markedTracks = new Set(marked.map((event) => event.track));
     this.#drawElements(group, marked, { width_px, height_px, unit });
-    for (const { track, label, box: [x, y, w, h] } of shown) {
+    for (const { track, label, speed_km_h, box: [x, y, w, h] } of shown) {
       const trail = this.#tracks.trail(track, this.#shown_s, TRAIL_S)
         .map(([px, py]) => `${px * width_px},${py * height_px}`).join(" ");
       const isMarked = markedTracks.has(track);
@@ -231,9 +231,14 @@ class Replay {
           x: x * width_px, y: y * height_px, width: Math.max(0, w * width_px), height: Math.max(0, h * height_px),
           "stroke-width": (isMarked ? 4 : 2) * unit,
         }),
-        svgText(`${this.#editor.t(`user_${label}`)} ${track}`, (x + w / 2) * width_px, y * height_px - 9 * unit, unit),
+        svgText(this.#trackText(track, label, speed_km_h), (x + w / 2) * width_px, y * height_px - 9 * unit, unit),
       );
     }
+  }
+
+  #trackText(track, label, speed_km_h) {
+    const name = `${this.#editor.t(`user_${label}`)} ${track}`;
+    return speed_km_h === null ? name : this.#editor.t("replay_speed", { name, speed: Math.round(speed_km_h) });
   }
 
   /** The events of the filter that are open now, or were a moment ago. */

@@ -13,6 +13,7 @@ export const TRACK_LIMITS = { size_bytes: 512 * 2 ** 20, lines: 2_000_000, line_
 export const STALE_AFTER_S = 0.5;
 const MAX_T_S = 7 * 86_400;
 const MAX_NAME_CHARS = 80;
+const MAX_SPEED_KM_H = 10_000;
 const KIND = /^[a-z][a-z_]{0,39}$/;
 const UUID = /^[0-9a-f-]{36}$/;
 
@@ -139,7 +140,7 @@ export class EventCollector {
   }
 }
 
-/** The tracks of a film in columns: 26 bytes for each record. */
+/** The tracks of a film in columns: 33 bytes for each record. */
 export class TrackCollector {
   constructor() {
     this.capacity = 4096;
@@ -148,6 +149,8 @@ export class TrackCollector {
       t_s: new Float64Array(this.capacity),
       track: new Int32Array(this.capacity),
       label: new Uint8Array(this.capacity),
+      // NaN: the scene is not calibrated, or the speed is not known yet.
+      speed_km_h: new Float32Array(this.capacity),
       boxes: new Float32Array(this.capacity * 4),
     };
   }
@@ -169,6 +172,7 @@ export class TrackCollector {
     this.columns.t_s[at] = t_s;
     this.columns.track[at] = inRange(record.track, 0, 2 ** 31 - 1, "track", number);
     this.columns.label[at] = LABELS.indexOf(label(record.label, number));
+    this.columns.speed_km_h[at] = optional(record.ground, (value) => speed(value, number)) ?? NaN;
     this.columns.boxes.set(box.map((value) => inRange(value, -2, 3, "box", number)), at * 4);
     this.length += 1;
   }
@@ -194,7 +198,7 @@ export class Tracks {
     this.length = length;
   }
 
-  /** The tracks of the newest processed frame at `t_s`: `[{ track, label, box: [x, y, w, h] }]`. */
+  /** The tracks of the newest processed frame at `t_s`: `[{ track, label, speed_km_h, box: [x, y, w, h] }]`. */
   at(t_s) {
     const end = this.indexAfter(t_s);
     if (end === 0 || t_s - this.columns.t_s[end - 1] > STALE_AFTER_S) {
@@ -221,9 +225,11 @@ export class Tracks {
   }
 
   record(at) {
+    const speed_km_h = this.columns.speed_km_h[at];
     return {
       track: this.columns.track[at],
       label: LABELS[this.columns.label[at]],
+      speed_km_h: Number.isNaN(speed_km_h) ? null : speed_km_h,
       box: [...this.columns.boxes.subarray(at * 4, at * 4 + 4)],
     };
   }
@@ -315,6 +321,12 @@ function name(value, key, number) {
 
 function label(value, number) {
   return LABELS.includes(value) ? value : refuse("label", value, number);
+}
+
+/** The speed of a place on the ground, null if it is not known. */
+function speed(ground, number) {
+  const value = object(ground, "ground", number).speed_km_h;
+  return optional(value, (known) => inRange(known, 0, MAX_SPEED_KM_H, "ground.speed_km_h", number));
 }
 
 function inRange(value, low, high, key, number) {

@@ -1,5 +1,6 @@
 """agent.base.json_decode and agent.base.file_read: one error for all that is malformed, bounded reads."""
 
+import json
 import os
 from pathlib import Path
 
@@ -9,7 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.base.file_read import read_regular_file
-from agent.base.json_decode import JsonDecoder, MalformedJson, decode_any_json, decode_json
+from agent.base.json_decode import (
+    MAX_ERROR_CHARS,
+    JsonDecoder,
+    MalformedJson,
+    decode_any_json,
+    decode_json,
+)
+
+
+class NoMembers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    pass
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -36,6 +47,14 @@ def test_malformed_json_raises_one_error_of_one_line(data: bytes) -> None:
         with pytest.raises(MalformedJson) as raised:
             decode(data)
         assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("key", ["a\nb", "\x1b[2J", "\u2028", "\ud800", "k" * 70_000])
+def test_a_hostile_key_is_named_in_one_short_line(key: str) -> None:
+    with pytest.raises(MalformedJson) as error:
+        decode_json(json.dumps({key: 1}), NoMembers)
+    assert str(error.value).isprintable()
+    assert len(str(error.value)) <= MAX_ERROR_CHARS
 
 
 @given(st.binary(max_size=200))

@@ -42,6 +42,14 @@ to = [0.7, 0.1]
 name = "yard"
 polygon = [[0.55, 0.2], [0.95, 0.2], [0.95, 0.8], [0.55, 0.8]]
 kind = "any"
+
+[ground]
+point = [
+  { at = [0.3, 0.6], metres = [0.0, 0.0] },
+  { at = [0.7, 0.6], metres = [7.0, 0.0] },
+  { at = [0.6, 0.4], metres = [7.0, 15.0] },
+  { at = [0.4, 0.4], metres = [0.0, 15.0] },
+]
 """
 
 
@@ -77,15 +85,7 @@ def write_replay(folder: Path, *, first_s: float = 0.0) -> ReplayFiles:
         for result in results:
             for event in engine.evaluate(result):
                 event_file.write_event(event)
-            for track in result.tracks:
-                record = replay.TrackRecord(
-                    t_s=round(result.t_ns / 1e9, 3),
-                    frame=result.seq,
-                    track=track.id,
-                    label=track.label,
-                    score=track.score,
-                    box=track.box,
-                )
+            for record in replay.track_records(result, engine):
                 tracks.write(msgspec.json.encode(record))
         for event in engine.flush(results[-1].t_ns):
             event_file.write_event(event)

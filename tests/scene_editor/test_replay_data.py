@@ -105,6 +105,7 @@ def test_tracks_are_those_of_the_newest_processed_frame(replay_files: ReplayFile
     x, _, w, _ = exact["at"][0]["box"]
     assert x + w / 2 == pytest.approx(0.5, abs=1e-6)
     assert exact["at"][0]["label"] == "car"
+    assert exact["at"][0]["speed_km_h"] > 0
     assert exact["trail"][0][0] == pytest.approx(0.4, abs=1e-6)
     assert exact["trail"][-1][0] == pytest.approx(0.5, abs=1e-6)
     assert late["at"], "kept for half a second"
@@ -154,12 +155,28 @@ def test_a_wrong_event_refuses_the_file_with_its_line(changed: dict[str, Any], k
         ({"box": "box"}, "box"),
         ({"label": "dog"}, "label"),
         ({"track": None}, "track"),
+        ({"ground": 5}, "ground"),
+        ({"ground": {"speed_km_h": -1}}, "ground.speed_km_h"),
+        ({"ground": {"speed_km_h": "fast"}}, "ground.speed_km_h"),
     ],
 )
 def test_a_wrong_track_refuses_the_file_with_its_line(changed: dict[str, Any], key: str) -> None:
     text = f"{json.dumps(GOOD_TRACK)}\n{json.dumps({**GOOD_TRACK, **changed})}"
     answer = read("tracks", text)
     assert (answer["refused"], answer["line"], answer["key"]) == ("replay_wrong_value", 2, key)
+
+
+def test_a_track_has_a_speed_if_it_is_known() -> None:
+    grounds: list[dict[str, Any]] = [
+        {},
+        {"ground": None},
+        {"ground": {"speed_km_h": None}},
+        {"ground": {"speed_km_h": 43.2}},
+    ]
+    lines = [json.dumps({**GOOD_TRACK, "track": at, **ground}) for at, ground in enumerate(grounds)]
+    ((found,),) = run_views({"do": "tracks", "text": "\n".join(lines), "t_s": [1.0], "track": 1})
+    speeds = [track["speed_km_h"] for track in found["at"]]
+    assert speeds == [None, None, None, pytest.approx(43.2, abs=1e-4)]
 
 
 @pytest.mark.parametrize("line", ["{", '"text"', "[]", "null", '{"type": "health"}', "\x00"])

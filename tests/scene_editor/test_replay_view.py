@@ -1,6 +1,7 @@
 """The replay over the picture, in a real browser: a film, its events and its tracks."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,9 @@ BOXES = """
         left: Number(rect.getAttribute("x")),
         marked: rect.classList.contains("marked"),
     }));
+"""
+LABELS = """
+    return [...document.querySelectorAll("[data-layer=replay] .replay-text")].map((each) => each.textContent.replace(/[\u2068\u2069]/g, ""));
 """
 BRIGHT_COLUMNS = """
     const video = document.querySelector(".replay-film");
@@ -96,6 +100,8 @@ def test_a_click_on_an_event_shows_the_film_and_the_track_at_it(replay: EditorPa
     assert "0:03.0, crossing · gate · to the right, car" in page.status()
     (box,) = [box for box in page.run(BOXES) if box["track"] == 1]
     assert box["marked"], "the one of the event"
+    (label,) = [text for text in page.run(LABELS) if text.startswith("car 1")]
+    assert re.fullmatch(r"car 1, \d+ km/h", label)
     columns = page.run(BRIGHT_COLUMNS, HEIGHT_PX // 2)
     assert columns[0] * PICTURE_PX[0] / WIDTH_PX == pytest.approx(box["left"], abs=8), (
         "on the film's own picture"
