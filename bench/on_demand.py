@@ -1,4 +1,4 @@
-"""Decoding on demand: CPU and counts against decoding every picture, on quiet, mixed and busy film, in one run.
+"""Decoding on demand and the pass budget: CPU and counts, on quiet, mixed and busy film, in one run.
 
 The CPU is of decoding and the motion gate on one core. The counts are of the labelled clips, encoded again with a
 keyframe every 2 s: as they are (busy), and between still stretches of the clip's own background with new noise (mixed),
@@ -7,7 +7,7 @@ of which the first one ends in the middle of a group of pictures. Rows of the be
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -20,6 +20,7 @@ import numpy as np
 from agent.base.model import FrameResult
 from agent.config.configuration import DetectConfig
 from agent.detection.keyframe_watch import KeyframeWatch
+from agent.detection.pass_budget import PassBudget
 from agent.detection.pipeline import DetectionPipeline
 from agent.detection.tflite import open_detector
 from bench import accuracy, scoring, videos
@@ -43,7 +44,7 @@ def rows() -> list[Row]:
     """Return the rows; those of the counts if the labels are there."""
     table = [cpu_row(name, videos.video_path(video)) for name, video in FILMS.items()]
     if accuracy.LABEL_FOLDER.is_dir():
-        table += [count_row(name) for name in ("mixed", "busy")]
+        table += [*(count_row(name) for name in ("mixed", "busy")), *budget_rows()]
     return table
 
 
@@ -91,35 +92,83 @@ def cpu_row(name: str, video: Path) -> Row:
     )
 
 
+class ClipCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """The counts of the labelled clips, and the passes and the CPU that they took."""
+
+    score: scoring.Score
+    passes: int
+    cpu_s: float
+
+
+def count_clips(
+    film: str, make_pipeline: Callable[[], DetectionPipeline], *, on_demand: bool
+) -> ClipCounts:
+    """Count the labelled clips in one of their films."""
+    clips = json.loads((accuracy.LABEL_FOLDER / "counts.json").read_text())
+    films = {name: film_path(name, film) for name in clips}
+    before_s, score, passes = cpu_s(), scoring.Score(), 0
+    for name, labels in clips.items():
+        counter = accuracy.LineCounter([accuracy.make_line(name, *labels["line"])])
+        for result in run_pipeline(films[name], make_pipeline(), on_demand=on_demand):
+            counter.update(result)
+            passes += result.inference_count
+        shift_s = STILL_BEFORE_S if film == "mixed" else 0
+        counted = [
+            msgspec.structs.replace(crossing, t_s=crossing.t_s - shift_s)
+            for crossing in counter.crossings[name]
+        ]
+        score += scoring.score_counts(counted, labels).score
+    return ClipCounts(score=score, passes=passes, cpu_s=cpu_s() - before_s)
+
+
 def count_row(film: str) -> Row:
     """Compare the counts of the labelled clips."""
     detector = open_detector(MODEL)
-    scores, cpu = {}, {}
-    clips = json.loads((accuracy.LABEL_FOLDER / "counts.json").read_text())
-    films = {name: film_path(name, film) for name in clips}
-    for on_demand in (False, True):
-        before_s, scores[on_demand] = cpu_s(), scoring.Score()
-        for name, labels in clips.items():
-            counter = accuracy.LineCounter([accuracy.make_line(name, *labels["line"])])
-            pipeline = DetectionPipeline(detector)
-            for result in run_pipeline(films[name], pipeline, on_demand=on_demand):
-                counter.update(result)
-            shift_s = STILL_BEFORE_S if film == "mixed" else 0
-            counted = [
-                msgspec.structs.replace(crossing, t_s=crossing.t_s - shift_s)
-                for crossing in counter.crossings[name]
-            ]
-            scores[on_demand] += scoring.score_counts(counted, labels).score
-        cpu[on_demand] = cpu_s() - before_s
-    demand, decoded = scores[True], scores[False]
+    every, demand = (
+        count_clips(film, lambda: DetectionPipeline(detector), on_demand=on_demand)
+        for on_demand in (False, True)
+    )
     return Row(
         name=f"labelled clips, {film}: F1 of decoding on demand, less that of decoding all",
-        value=demand.f1 - decoded.f1,
+        value=demand.score.f1 - every.score.f1,
         unit="",
         target=">= -0.01",
-        note=f"{demand.f1:.3f} : {decoded.f1:.3f}, misses {demand.misses} : {decoded.misses}, extras "
-        f"{demand.extras} : {decoded.extras}; CPU with inference {cpu[True]:.1f} : {cpu[False]:.1f} s",
+        note=f"{demand.score.f1:.3f} : {every.score.f1:.3f}, misses {demand.score.misses} : "
+        f"{every.score.misses}, extras {demand.score.extras} : {every.score.extras}; CPU with "
+        f"inference {demand.cpu_s:.1f} : {every.cpu_s:.1f} s",
     )
+
+
+def budget_rows() -> list[Row]:
+    """Compare the counts under strain: a busy camera with an equal part of the passes, or next to a still one."""
+    detector = open_detector(MODEL)
+
+    def count(needs_of_others: Sequence[float] | None) -> ClipCounts:
+        def make_pipeline() -> DetectionPipeline:
+            budget = PassBudget()
+            budget.set_strained(is_strained=needs_of_others is not None)
+            passes = budget.join()
+            for need_per_s in needs_of_others or ():
+                budget.report(budget.join(), need_per_s)
+            return DetectionPipeline(detector, passes=passes)
+
+        return count_clips("busy", make_pipeline, on_demand=False)
+
+    free, shared, equal = count(None), count((0.5,)), count(())
+    return [
+        Row(
+            name=f"labelled clips, busy, under strain, {title}: F1, less that without strain",
+            value=strained.score.f1 - free.score.f1,
+            unit="",
+            target=target,
+            note=f"{strained.score.f1:.3f} : {free.score.f1:.3f}, passes {strained.passes} : {free.passes}, "
+            f"CPU {strained.cpu_s:.1f} : {free.cpu_s:.1f} s",
+        )
+        for title, strained, target in (
+            ("next to a still camera", shared, ">= -0.01"),
+            ("as one of busy cameras", equal, ">= -0.05"),
+        )
+    ]
 
 
 def film_path(clip: str, film: str) -> Path:

@@ -12,6 +12,7 @@ from agent.base.model import Event, TrafficCounts
 from agent.config.control import ControlConfig
 from agent.config.recording import FOOTAGE_DIR, RecordConfig
 from agent.detection.hailo_detector import HailoPool
+from agent.detection.pass_budget import PassBudget
 from agent.faults.registry import FaultRegistry
 from agent.health.vitals.procfs import DEFAULT_ROOT
 from agent.recording import mask_store
@@ -58,6 +59,7 @@ class BoxServices(msgspec.Struct, frozen=True, kw_only=True):
     control: ControlConfig = ControlConfig()
     machine_root: Path = DEFAULT_ROOT
     hailo: HailoPool = msgspec.field(default_factory=HailoPool)
+    pass_budget: PassBudget = msgspec.field(default_factory=PassBudget)
 
     @property
     def footage_dir(self) -> Path:

@@ -38,6 +38,7 @@ class CameraDetection:
         self._track_numbers = count(1)
         self.frames = LatestFrame()
         self.keyframe_watch = KeyframeWatch()
+        self._passes = services.pass_budget.join()
         self.detected_frames = 0
         self.ground = CameraGround(
             source.config.name,
@@ -70,6 +71,7 @@ class CameraDetection:
             inferences_per_s=rates.inferences_per_s,
             inference_ms=rates.inference_ms,
             tracks=self.stage.track_count,
+            inferences_limit_per_s=self._passes.share_per_s,
         )
 
     def _make_detect_stage(self, current: SceneInForce) -> DetectStage:
@@ -84,6 +86,7 @@ class CameraDetection:
                 self.detector,
                 excluded_polygons=excluded_polygons,
                 track_ids=self._track_numbers,
+                passes=self._passes,
             ),
             None
             if scene is None

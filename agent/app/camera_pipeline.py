@@ -206,6 +206,7 @@ class CameraPipeline:
 
     def set_level(self, level: DegradationLevel) -> None:
         """Limit the stages to a degradation level, from their next turn on."""
+        self._services.pass_budget.set_strained(is_strained=level == "reduced_detection")
         gap = self.duty.set_level(level, self._services.clock.boottime_ns())
         if gap is not None and self.record_stage is not None:
             self._services.publisher.publish_gap(self.name, *gap, SUSPENDED_REASON)

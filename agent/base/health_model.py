@@ -91,11 +91,8 @@ class GroundHealth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 DecodingState = Literal["keyframes", "motion", "long_interval"]
-"""The pictures of a stream that are decoded for detection, if they are decoded on demand.
-
-keyframes     nothing moves: keyframes alone
-motion        all of them
-long_interval all of them at all times: keyframes are more than 2.5 s apart, which would hide too much
+"""The pictures that are decoded for detection if they are decoded on demand: keyframes while nothing moves, all at motion, or
+all at all times because keyframes are more than 2.5 s apart.
 """
 
 
@@ -127,7 +124,10 @@ class CameraHealth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DetectorHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """The detector of one camera. `inference_ms` is the mean CPU time of an inference."""
+    """The detector of one camera. `inference_ms` is the mean CPU time of an inference.
+
+    `inferences_limit_per_s` is its share of the box's passes at the level `reduced_detection`, None otherwise.
+    """
 
     camera: str
     model: str | None
@@ -135,6 +135,7 @@ class DetectorHealth(msgspec.Struct, frozen=True, kw_only=True):
     inferences_per_s: float
     inference_ms: float | None
     tracks: int
+    inferences_limit_per_s: float | None = None
 
 
 class OutboxHealth(msgspec.Struct, frozen=True, kw_only=True):
@@ -255,10 +256,10 @@ class LinkHealth(msgspec.Struct, frozen=True, kw_only=True):
     round_trip_ms: float | None = None
 
 
-DegradationLevel = Literal["full", "no_detection", "record_only", "heartbeat"]
+DegradationLevel = Literal["full", "reduced_detection", "no_detection", "record_only", "heartbeat"]
 DEGRADATION_LEVELS: tuple[DegradationLevel, ...] = get_args(DegradationLevel)
-"""The levels, from full operation down. no_detection: records, moves heads and reports. record_only: tours
-and snapshots are suspended too. heartbeat: reports health, and nothing else.
+"""The levels, from full operation down. reduced_detection: cameras share fewer passes of the detector. no_detection:
+records, moves heads and reports. record_only: tours and snapshots are suspended too. heartbeat: reports health alone.
 """
 
 

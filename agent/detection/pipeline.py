@@ -23,6 +23,7 @@ from agent.detection.model_card import LabelThresholds
 from agent.detection.motion_gate import MotionGate, MotionResult
 from agent.detection.nms import merge_detections
 from agent.detection.optical_flow import FlowShift, track_boxes
+from agent.detection.pass_budget import CameraPasses
 from agent.detection.tracker import LiveTrack, ObjectTracker
 from drivers.media import Frame, Plane, Point
 
@@ -84,8 +85,12 @@ class DetectionPipeline:
         settings: PipelineSettings = PipelineSettings(),  # noqa: B008 - frozen
         excluded_polygons: Sequence[Sequence[Point]] = (),
         track_ids: Iterator[int] | None = None,
+        passes: CameraPasses | None = None,
     ) -> None:
-        """Nothing is detected in `excluded_polygons`. Without a detector there are no tracks."""
+        """Nothing is detected in `excluded_polygons`. Without a detector there are no tracks.
+
+        `passes` limits the detector's budget further while the box is under strain.
+        """
         self._detector = detector
         self._settings = settings
         self._excluded_polygons = excluded_polygons
@@ -93,6 +98,7 @@ class DetectionPipeline:
         self._gate: MotionGate | None = None
         self._gate_shape: tuple[int, ...] = ()
         self._tracker = ObjectTracker(_ThresholdsInForce(detector), track_ids) if detector else None
+        self._passes = passes
         self._inference_budget = 1.0
         self._last_frame_ns: int | None = None
         self._previous_luma: Plane | None = None
@@ -172,28 +178,40 @@ class DetectionPipeline:
         self._last_frame_ns = t_ns
         self._inference_budget = min(
             _MAX_INFERENCES_PER_FRAME,
-            self._inference_budget + elapsed_s * self._settings.max_inferences_per_s,
+            self._inference_budget + elapsed_s * self._max_inferences_per_s(t_ns),
         )
         max_crops = int(self._inference_budget)
-        if max_crops < 1:
-            return ()
+        chosen = self._choose_regions(frame, motion, live_tracks, max_crops) if max_crops else ()
+        if self._passes is not None:
+            is_limited = bool(motion.blobs) and len(chosen) == max_crops
+            self._passes.note(len(chosen), is_limited=is_limited)
+        self._inference_budget -= len(chosen)
+        return chosen
+
+    def _max_inferences_per_s(self, t_ns: int) -> float:
+        limit_per_s = None if self._passes is None else self._passes.limit_per_s(t_ns)
+        own_per_s = self._settings.max_inferences_per_s
+        return own_per_s if limit_per_s is None else min(own_per_s, limit_per_s)
+
+    def _choose_regions(
+        self, frame: Frame, motion: MotionResult, live_tracks: Sequence[LiveTrack], max_crops: int
+    ) -> tuple[Region, ...]:
+        """Return the whole picture if it is due, and otherwise the best crops."""
+        t_ns = frame.t_ns
         if (
             self._last_full_frame_ns is None
             or motion.is_global_change
             or (t_ns - self._last_full_frame_ns) / 1e9 >= self._settings.full_frame_interval_s
         ):
-            chosen: tuple[Region, ...] = (image.full_region(frame),)
-        else:
-            chosen = crop_planner.plan_crops(
-                self._crop_candidates(motion, live_tracks, t_ns),
-                frame.width_px,
-                frame.height_px,
-                self._detector.card.input.width_px if self._detector else 0,
-                max_crops,
-                _MIN_CROP_VALUE,
-            )
-        self._inference_budget -= len(chosen)
-        return chosen
+            return (image.full_region(frame),)
+        return crop_planner.plan_crops(
+            self._crop_candidates(motion, live_tracks, t_ns),
+            frame.width_px,
+            frame.height_px,
+            self._detector.card.input.width_px if self._detector else 0,
+            max_crops,
+            _MIN_CROP_VALUE,
+        )
 
     def _mark_searched(self, region: Region, frame: Frame) -> None:
         if region == image.full_region(frame):

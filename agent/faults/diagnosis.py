@@ -76,6 +76,12 @@ def camera_rates(report: HealthReport, camera: CameraHealth) -> Text:
     """Return the stream rate and the detection rate, and why nothing is detected."""
     if camera.detect_fps is None:
         detected = None
+    elif is_detection_reduced(report):
+        detected = Message(
+            "{fps:.1f} frames/s detected with fewer passes: {reason}",
+            fps=camera.detect_fps,
+            reason=shed_reason(report),
+        )
     elif is_shedding(report):
         detected = Message("detection is shed: {reason}", reason=shed_reason(report))
     elif camera.decoding == "keyframes":
@@ -179,6 +185,11 @@ def _is_explained(report: HealthReport, stage: str) -> bool:
 def is_shedding(report: HealthReport) -> bool:
     """Return True if the box does less than it is configured for."""
     return report.degradation is not None and report.degradation.level != "full"
+
+
+def is_detection_reduced(report: HealthReport) -> bool:
+    """Return True if the box detects, with fewer passes than it is configured for."""
+    return report.degradation is not None and report.degradation.level == "reduced_detection"
 
 
 def shed_reason(report: HealthReport) -> str:

@@ -130,6 +130,11 @@ VOLTAGE = LoadSignal(
     cause="SYS-03",
     reason_format="voltage: the supply is too low",
 )
+THROTTLED = LoadSignal(
+    read_value=lambda s: s.throttled,
+    cause="SYS-03",
+    reason_format="the board is throttled",
+)
 MEMORY = LoadSignal(
     read_value=lambda s: s.memory_free_ratio,
     cause="SYS-04",
@@ -170,14 +175,17 @@ FULL_STATE_DISK = LoadSignal(
 
 STEPS: tuple[DegradationStep, ...] = (
     # signal, level, enter_at, leave_at, enter_after_s
+    DegradationStep(HEAT, "reduced_detection", 80, 74, 10),
     DegradationStep(HEAT, "no_detection", 83, 76, 10),
     DegradationStep(HEAT, "record_only", 88, 80, 10),
     DegradationStep(HEAT, "heartbeat", 95, 85, 10),
     DegradationStep(VOLTAGE, "no_detection", 1, 1, 10),
     DegradationStep(VOLTAGE, "record_only", 1, 1, 120),
+    DegradationStep(THROTTLED, "reduced_detection", 1, 1, 30),
     DegradationStep(MEMORY, "no_detection", 0.06, 0.10, 5),
     DegradationStep(MEMORY, "record_only", 0.03, 0.08, 5),
     DegradationStep(MEMORY_STALLS, "no_detection", 0.25, 0.05, 20),
+    DegradationStep(LOAD, "reduced_detection", 3, 2, 60),
     DegradationStep(LOAD, "no_detection", 6, 3, 120),
     DegradationStep(LOAD, "record_only", 12, 5, 120),
     DegradationStep(SLOW_DISK, "record_only", 5000, 1000, 60),

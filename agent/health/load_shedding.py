@@ -16,7 +16,7 @@ class CameraDuty:
     @property
     def can_detect(self) -> bool:
         """True if frames may be detected on."""
-        return self._level == "full"
+        return self._level in ("full", "reduced_detection")
 
     @property
     def can_record(self) -> bool:

@@ -67,7 +67,9 @@ def of(**strained: Any) -> ResourceLoad:
         ({"write_ms": 6000.0}, "record_only", "disk: a write takes 6000 ms"),
         ({"footage_space_ratio": 0.4}, "record_only", "disk: full"),
         ({"footage_space_ratio": 0.1}, "heartbeat", "disk: full"),
-        ({"throttled": True}, "full", ""),
+        ({"throttled": True}, "reduced_detection", "the board is throttled"),
+        ({"celsius": 81.0}, "reduced_detection", "heat: 81 °C"),
+        ({"load_per_core": 4.0}, "reduced_detection", "load: 4.0 per core"),
     ],
 )
 def test_each_kind_of_load_lowers_the_level_to_its_own(

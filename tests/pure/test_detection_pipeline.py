@@ -9,6 +9,7 @@ from agent.base.model import BoundingBox, Detection, FrameResult
 from agent.detection.detector import SearchedRegion
 from agent.detection.image import Region, crop_rgb
 from agent.detection.model_card import list_model_names, load_card
+from agent.detection.pass_budget import PASSES_PER_CAMERA, PassBudget
 from agent.detection.pipeline import DetectionPipeline, PipelineSettings
 from agent.detection.tflite import open_detector
 from drivers.media import Frame, Point
@@ -156,3 +157,17 @@ def test_detection_continues_after_a_camera_changes_its_size() -> None:
     sights = [pipeline.process(f if i < 30 else halved(f)) for i, f in enumerate(frames)]
     assert sights[29].tracks
     assert {t.id for s in sights[40:] for t in s.tracks} == {sights[29].tracks[0].id}
+
+
+def test_under_strain_a_camera_uses_its_share_of_passes() -> None:
+    def passes_of(*, is_strained: bool) -> int:
+        budget = PassBudget()
+        budget.set_strained(is_strained=is_strained)
+        pipeline = DetectionPipeline(BrightCars(), passes=budget.join())
+        return sum(pipeline.process(frame).inference_count for frame in _drive())
+
+    frames = sum(1 for _ in _drive())
+    limit = PASSES_PER_CAMERA * frames * STEP_NS / 1e9
+    strained, free = passes_of(is_strained=True), passes_of(is_strained=False)
+    assert strained <= limit + 1
+    assert 0.4 * free < strained < free

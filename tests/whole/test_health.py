@@ -204,6 +204,14 @@ def test_a_step_of_the_clock_is_a_fault_an_event_and_a_receipt_with_both_times(
 @pytest.mark.raises_fault("SYS-02", "SYS-07")
 def test_a_hot_box_stops_detection_and_keeps_recording(pole: Pole, centre: RunningCentre) -> None:
     newest(centre, lambda report: report.detectors[0].inferences_per_s > 0, "a box that detects")
+    pole.machine.set_celsius(81.5)
+    report = newest(
+        centre,
+        lambda report: level(report) == "reduced_detection",
+        "a box that detects with fewer passes",
+    )
+    assert report.detectors[0].inferences_limit_per_s == 8.0
+    assert report.cameras[0].target_detect_fps == 10.0
     pole.machine.set_celsius(84.5)
     report = newest(
         centre,
