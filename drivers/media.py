@@ -89,8 +89,8 @@ class PictureArea(msgspec.Struct, frozen=True, array_like=True):
 
     x: UnitInterval
     y: UnitInterval
-    w: UnitInterval
-    h: UnitInterval
+    w: Annotated[float, msgspec.Meta(gt=0, le=1)]
+    h: Annotated[float, msgspec.Meta(gt=0, le=1)]
 
 
 WHOLE_AREA = PictureArea(0.0, 0.0, 1.0, 1.0)

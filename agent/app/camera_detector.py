@@ -88,7 +88,7 @@ class CameraDetector:
             return SensorDetector(card, self._sensor)
         file = accelerator_card.model_file(card, config)
         model = self._services.hailo.acquire(file, card, self._services.clock.boottime_ns)
-        self._releases.append(lambda: self._services.hailo.release(file))
+        self._releases.append(lambda: self._services.hailo.release(card.sha256))
         return HailoDetector(card, model)
 
 

@@ -19,21 +19,23 @@ class HailoPool:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._models: dict[Path, tuple[HailoModel, int]] = {}
+        self._models: dict[str, tuple[HailoModel, int]] = {}
+        """By the hash of the file: the model and the number of its users."""
 
     def acquire(self, file: Path, card: AcceleratorCard, clock_ns: Callable[[], int]) -> HailoModel:
-        """Return the model of a file, for one more user."""
+        """Return the model of a file, for one more user. The card has the file's hash."""
         with self._lock:
-            model, users = self._models.get(file) or (_make_model(file, card, clock_ns), 0)
-            self._models[file] = (model, users + 1)
+            found = self._models.get(card.sha256)
+            model, users = found or (_make_model(file, card, clock_ns), 0)
+            self._models[card.sha256] = (model, users + 1)
             return model
 
-    def release(self, file: Path) -> None:
+    def release(self, sha256: str) -> None:
         """Close the model with its last user."""
         with self._lock:
-            model, users = self._models.pop(file)
+            model, users = self._models.pop(sha256)
             if users > 1:
-                self._models[file] = (model, users - 1)
+                self._models[sha256] = (model, users - 1)
                 return
         model.close()
 

@@ -220,7 +220,8 @@ class ChildCamera:
                 seq=ready.seq,
                 t_ns=ready.t_ns,
                 is_late=ready.is_late,
-                inference=ready.inference,
+                # Of a driver that reads foreign streams it could only be forged.
+                inference=ready.inference if self._request.network else None,
             )
         )
 

@@ -9,6 +9,7 @@ import json
 import struct
 import subprocess
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from drivers.media import (
     SensorInference,
 )
 
+DEBUGFS_FOLDER = Path("/sys/kernel/debug")
 FULL_SENSOR_PX = (4056, 3040)
 """The pixels that regions of interest and ScalerCrop count in, as picamera2 has them."""
 SETTLE_NS = NS_PER_S // 5
@@ -45,13 +47,38 @@ SETUP_ERRORS = (
 """What picamera2 raises without a sensor, its driver, or a network's file that it can read."""
 
 
+class ProgressFilesMixin:
+    """Combined with picamera2's IMX500: reads the upload's progress from debugfs, which is root's on most systems.
+
+    picamera2 starts `cat` and `sudo` for it, and fails without them.
+    """
+
+    imx500_device_id: str
+    spi_device_id: str
+
+    def _fw_progress_read(self) -> str:
+        return _read_progress(f"imx500-fw:{self.imx500_device_id}/fw_progress")
+
+    def _fw_progress_chunk_read(self) -> str:
+        return _read_progress(f"rp2040-spi:{self.spi_device_id}/transfer_progress")
+
+
+def _read_progress(name: str) -> str:
+    """Return the text of a file of debugfs. Raises CalledProcessError, as picamera2 expects, if it cannot be read."""
+    try:
+        return (DEBUGFS_FOLDER / name).read_text(encoding="ascii")
+    except OSError as error:
+        raise subprocess.CalledProcessError(1, name) from error
+
+
 class SensorResults:
     """The network of one camera module. Raises SETUP_ERRORS if it cannot be used."""
 
     def __init__(self, request: SensorNetwork, camera_id: str) -> None:
         """To be constructed before Picamera2 is opened: the upload begins when the camera is started."""
         self._module = importlib.import_module("picamera2.devices.imx500")
-        self._imx500 = self._module.IMX500(request.file, camera_id)
+        imx500_class = type("Imx500", (ProgressFilesMixin, self._module.IMX500), {})
+        self._imx500 = imx500_class(request.file, camera_id)
         self._request = request
         self._class_numbers = frozenset(request.labels.values())
         intrinsics = self._imx500.network_intrinsics
@@ -71,7 +98,7 @@ class SensorResults:
             return 0, 0
         try:
             done, total = self._imx500.get_fw_upload_progress(NETWORK_STAGE)
-        except (subprocess.CalledProcessError, OSError, ValueError, IndexError):
+        except (subprocess.CalledProcessError, ValueError, IndexError):
             return 0, 0
         return int(done), int(total)
 
@@ -105,14 +132,15 @@ class SensorResults:
         Objects that touch a mask are left out.
         """
         outputs = self._imx500.get_outputs(metadata, add_batch=True)
-        if outputs is None or t_ns < self._settled_ns:
+        area = self._searched_area(metadata)
+        if outputs is None or t_ns < self._settled_ns or not (area.w and area.h):
             return None
         boxes, scores, classes = self._parse(outputs)
         found = to_objects(boxes, scores, classes, self._class_numbers, self._request.min_score)
         size_px = camera.camera_configuration()[stream]["size"]
         placed = [self._place(one, metadata, camera, stream, size_px) for one in found]
         return SensorInference(
-            area=self._searched_area(metadata),
+            area=area,
             objects=self._mask_filter.keep(one for one in placed if one.w > 0 and one.h > 0),
         )
 

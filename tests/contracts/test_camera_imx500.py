@@ -4,6 +4,7 @@ picamera2's own IMX500 runs in the child, on the device nodes of `tests/virtual_
 """
 
 import logging
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -199,6 +200,19 @@ def test_the_upload_keeps_the_camera_open_and_its_progress_is_logged(
         finally:
             camera.close()
     assert any("loaded to 40 %" in record.message for record in caplog.records)
+
+
+def test_without_a_readable_progress_the_upload_keeps_the_camera_open_too(folder: Path) -> None:
+    """debugfs is root's, and a box has no sudo."""
+    shutil.rmtree(folder / "sys/kernel/debug")
+    (folder / "uploading").touch()
+    camera = open_imx500(folder)
+    try:
+        assert camera.read(2.0) is None
+        (folder / "uploading").unlink()
+        next_result(camera)
+    finally:
+        camera.close()
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from agent.detection.accelerator_card import AcceleratorCard, verify_file
 from agent.detection.detector import SearchedRegion
 from agent.detection.fallback_detector import REOPEN_AFTER_NS, FallbackDetector
 from agent.detection.found_detections import to_detections
+from agent.detection.hailo_detector import HailoPool
 from agent.detection.image import Region
 from drivers.errors import DriverError
 from drivers.media import FoundObject, Frame
@@ -114,6 +115,18 @@ def test_one_that_cannot_be_opened_is_opened_again_each_minute() -> None:
     camera.open_error = None
     assert camera.search(REOPEN_AFTER_NS) == "hailo_yolox_s"
     assert camera.reports == ["no file", None]
+
+
+def test_cameras_share_a_model_until_the_last_of_them_closes(clock: ManualClock) -> None:
+    pool, card = HailoPool(), msgspec.structs.replace(CARD, sha256="1" * 64)
+    first = pool.acquire(Path("a.hef"), card, clock.boottime_ns)
+    assert pool.acquire(Path("b.hef"), card, clock.boottime_ns) is first
+    pool.release(card.sha256)
+    assert pool.acquire(Path("a.hef"), card, clock.boottime_ns) is first
+    pool.release(card.sha256)
+    pool.release(card.sha256)
+    with pytest.raises(DriverError, match="is closed"):
+        first.input_size_px()
 
 
 def test_a_file_of_another_hash_is_not_loaded(tmp_path: Path) -> None:
