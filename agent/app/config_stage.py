@@ -28,6 +28,7 @@ from agent.base.sha256 import sha256_hex
 from agent.config.desired_store import ConfigLayer, Decision, DesiredStore
 from agent.health.box_check import BoxCheck, ExpectedCamera
 from agent.reporting.payloads import RefusedConfig, ReportedConfig
+from agent.runtime.stage import IDLE_WAIT_S
 from drivers.errors import MaskError
 
 log = logging.getLogger(__name__)
@@ -91,9 +92,10 @@ class ConfigStage:
         return self._reported
 
     def run_once(self, stopping: threading.Event) -> None:
-        """Check the trial, or decide about a message, or return after waiting a second for one."""
+        """Check the trial once a second, or decide about a message, or return after waiting for one."""
+        wait_s = IDLE_WAIT_S if self._trial is None else CHECK_INTERVAL_S
         with self._changed:
-            self._changed.wait_for(self._has_work, CHECK_INTERVAL_S)
+            self._changed.wait_for(lambda: self._has_work() or stopping.is_set(), wait_s)
             scene_request = self._scene_requests.popleft() if self._scene_requests else None
         if self._is_restarting or stopping.is_set():
             if scene_request is not None:
@@ -108,6 +110,11 @@ class ConfigStage:
                 self._decide(payload)
             except OSError as error:
                 self._refuse(None, sha256_hex(payload), (f"the disk refuses it: {error}",))
+
+    def wake(self) -> None:
+        """End the wait of `run_once` if it is to stop. Thread-safe; never blocks."""
+        with self._changed:
+            self._changed.notify()
 
     def close(self) -> None:
         """Do nothing: the next start continues a trial."""

@@ -87,8 +87,8 @@ Result: TypeAlias = LiveResult
 class LiveCommandHandler(QueuedCommandHandler):
     """Begins and ends live looks. The reply to a look comes at its end.
 
-    `wake` makes the stage `live` request the first picture. `online_session` returns the number of the
-    connection to the broker, or None without one. `link` names the hosts that video may be sent to.
+    `wake` makes the stage `live` request the first picture, and watch for the look's end. `online_session` returns the
+    number of the connection to the broker, or None without one. `link` names the hosts that video may be sent to.
     """
 
     name = VERB
@@ -223,3 +223,4 @@ class LiveCommandHandler(QueuedCommandHandler):
         if self._looks.begin(look) is None:
             look.push = object()
             self._video.start(look, target, tap)
+            self._wake()

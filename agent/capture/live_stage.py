@@ -17,9 +17,10 @@ from agent.capture.snapshot_command import FRAME_TIMEOUT_S, CameraAccess
 from agent.reporting import outgoing_messages
 from agent.reporting.mqtt.unstored import UnstoredMessages
 from agent.runtime.link_budget import LinkBudget, SendPriority
+from agent.runtime.stage import IDLE_WAIT_S
 from drivers.media import NS_PER_S, Frame
 
-IDLE_TURN_S = 1.0
+MAX_TURN_S = 1.0
 """Interval at which the ends of looks are checked."""
 
 
@@ -156,7 +157,9 @@ class LiveStage:
             if camera not in self._requested_ns
         ]
         waits_ns += [look.until_ns - now_ns for look in self._looks.running()]
-        return min(max(0.0, min(waits_ns, default=NS_PER_S) / NS_PER_S), IDLE_TURN_S)
+        if not waits_ns:
+            return IDLE_WAIT_S
+        return min(max(0.0, min(waits_ns) / NS_PER_S), MAX_TURN_S)
 
     def _send(self, camera: str, looks: Sequence[Look], frame: Frame) -> None:
         limit_bytes = min(

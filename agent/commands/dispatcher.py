@@ -50,7 +50,7 @@ from agent.commands.refusals import (
 )
 from agent.commands.requester import CommandRejected
 from agent.commands.signed_command import CommandAuthenticator
-from agent.runtime.stage import Stage
+from agent.runtime.stage import IDLE_WAIT_S, Stage
 from agent.runtime.worker import Worker
 from drivers.errors import DriverError
 
@@ -135,15 +135,21 @@ class CommandDispatcher:
         return self._make_progress_sink(command)
 
     def run_once(self, stopping: threading.Event) -> None:
-        """Run one task, or return after waiting a second for one."""
+        """Run one task, or return after waiting for one, for a second if a command may time out."""
+        wait_s = POLL_TIMEOUT_S if self._running else IDLE_WAIT_S
         with self._changed:
-            self._changed.wait_for(lambda: self._tasks, POLL_TIMEOUT_S)
+            self._changed.wait_for(lambda: self._tasks or stopping.is_set(), wait_s)
         if (task := self._pop_task()) is not None:
             task()
         now_ns = self._clock.boottime_ns()
         for running in [r for r in self._running.values() if now_ns >= r.deadline_ns]:
             self._time_out(running, running.deferred.on_timeout())
         self._idempotency_store.probe_after_failure()
+
+    def wake(self) -> None:
+        """End the wait of `run_once` if it is to stop. Thread-safe; never blocks."""
+        with self._changed:
+            self._changed.notify()
 
     def close(self) -> None:
         """Refuse the commands that wait, and fail those that run and do not outlive the agent.

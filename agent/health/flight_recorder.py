@@ -20,6 +20,7 @@ from agent.base.file_read import read_regular_file
 from agent.base.health_model import FlightSample
 from agent.health import flight_page
 from agent.health.flight_page import PAGE_BYTES, FlightPage, PageKind
+from agent.runtime.stage import IDLE_WAIT_S
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,6 @@ RETENTION_NS = 30 * 60 * 1_000_000_000
 FLUSH_INTERVAL_NS = 15_000_000_000
 MIN_EARLY_FLUSH_INTERVAL_NS = 60_000_000_000
 """The least time between two early flushes."""
-POLL_INTERVAL_S = 0.5
 MEDIAN_WRITES = 4
 MAX_BUFFERED_SAMPLES = 120
 """Samples kept in memory while the disk cannot be written; one per second."""
@@ -58,6 +58,7 @@ class FlightRecorder:
         self._boot = boot
         self._run = run
         self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._buffered: deque[FlightSample] = deque(maxlen=MAX_BUFFERED_SAMPLES)
         self._is_early_flush_requested = False
         self._early_flushed_ns: int | None = None
@@ -84,7 +85,9 @@ class FlightRecorder:
 
     def flush_soon(self) -> None:
         """Write before the next interval is over: a fault or a level changed, the power may fail next."""
-        self._is_early_flush_requested = True
+        with self._changed:
+            self._is_early_flush_requested = True
+            self._changed.notify()
 
     def write_ms(self) -> float | None:
         """Return the median duration of the last writes, or that of a running write if it is longer."""
@@ -97,10 +100,19 @@ class FlightRecorder:
         return elapsed_ms if median_ms is None or elapsed_ms > median_ms else median_ms
 
     def run_once(self, stopping: threading.Event) -> None:
-        """Wait, then write a page if one is due."""
+        """Wait until a page is due or an early flush is requested, then write it."""
         self.write_begin()
-        if not stopping.wait(POLL_INTERVAL_S):
+        with self._changed:
+            wait_s = min(IDLE_WAIT_S, (self._due_ns() - self._clock.boottime_ns()) / 1e9)
+            if wait_s > 0 and not stopping.is_set():
+                self._changed.wait(wait_s)
+        if not stopping.is_set():
             self.flush_if_due()
+
+    def wake(self) -> None:
+        """End the wait of `run_once`. Thread-safe."""
+        with self._changed:
+            self._changed.notify()
 
     def write_begin(self) -> None:
         """Write the page that marks the begin of a run. Retried until it succeeds."""
@@ -110,15 +122,23 @@ class FlightRecorder:
     def flush_if_due(self) -> None:
         """Write a page if the interval is over or an early flush is requested."""
         now_ns = self._clock.boottime_ns()
-        is_due = now_ns - self._flushed_ns >= FLUSH_INTERVAL_NS
-        if self._is_early_flush_requested and (
-            self._early_flushed_ns is None
-            or now_ns - self._early_flushed_ns >= MIN_EARLY_FLUSH_INTERVAL_NS
-        ):
-            self._is_early_flush_requested, self._early_flushed_ns, is_due = False, now_ns, True
-        if is_due:
-            self._flushed_ns = now_ns
-            self._write("flight")
+        if now_ns < self._due_ns():
+            return
+        if self._is_early_flush_requested and now_ns >= self._early_due_ns():
+            self._is_early_flush_requested, self._early_flushed_ns = False, now_ns
+        self._flushed_ns = now_ns
+        self._write("flight")
+
+    def _due_ns(self) -> int:
+        """Return the time of the next page."""
+        due_ns = self._flushed_ns + FLUSH_INTERVAL_NS
+        return min(due_ns, self._early_due_ns()) if self._is_early_flush_requested else due_ns
+
+    def _early_due_ns(self) -> int:
+        """Return the time from which on an early flush is allowed."""
+        if self._early_flushed_ns is None:
+            return 0
+        return self._early_flushed_ns + MIN_EARLY_FLUSH_INTERVAL_NS
 
     def close(self) -> None:
         """Write the page that marks an ordered stop."""

@@ -30,6 +30,7 @@ from agent.incident.state_machine import (
 from agent.recording.custody.receipts import IncidentChanged
 from agent.reporting.mqtt.packets import ReceivedPublish
 from agent.runtime.pause import Pause
+from agent.runtime.stage import IDLE_WAIT_S
 
 log = logging.getLogger(__name__)
 
@@ -128,11 +129,17 @@ class IncidentStage:
             self._is_resumed = True
             self._resume()
         with self._changed:
-            self._changed.wait_for(lambda: self._jobs, TURN_S)
+            wait_s = TURN_S if self._store.open else IDLE_WAIT_S
+            self._changed.wait_for(lambda: self._jobs or stopping.is_set(), wait_s)
             jobs, self._jobs = self._jobs, deque()
         for job in jobs:
             job()
         self._tick()
+
+    def wake(self) -> None:
+        """End the wait of `run_once` if it is to stop. Thread-safe; never blocks."""
+        with self._changed:
+            self._changed.notify()
 
     def close(self) -> None:
         """Do nothing: the state is on the disk, and leases end with the agent."""

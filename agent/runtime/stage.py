@@ -15,6 +15,10 @@ log = logging.getLogger(__name__)
 INITIAL_BACKOFF_S = 0.5
 MAX_BACKOFF_S = 30.0
 LATE_AFTER_S = 30.0
+IDLE_WAIT_S = 4.0
+"""The longest wait of a stage that an event wakes: each wait that ends costs a wakeup of an idle box. Health calls
+a stage late whose heart has not beaten for 5 s.
+"""
 
 
 class Stage(Protocol):
@@ -28,8 +32,8 @@ class Stage(Protocol):
     def run_once(self, stopping: threading.Event) -> None:
         """Do one turn of work.
 
-        Returns within a second or two if there is nothing to do, and waits on `stopping` instead of
-        sleeping. May raise anything: the loop reports it, waits and calls again, so a failed turn
+        Returns within IDLE_WAIT_S if there is nothing to do, and waits on `stopping` instead of
+        sleeping, or has `wake`. May raise anything: the loop reports it, waits and calls again, so a failed turn
         leaves the stage fit for the next one.
         """
         ...

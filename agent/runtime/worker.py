@@ -5,7 +5,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-POLL_TIMEOUT_S = 1.0
+from agent.runtime.stage import IDLE_WAIT_S
+
 T = TypeVar("T")
 
 
@@ -40,12 +41,18 @@ class Worker(Generic[T]):
             return True
 
     def run_once(self, stopping: threading.Event) -> None:
-        """Handle one item, or return after waiting a second for one."""
+        """Handle one item, or return after waiting for one."""
         with self._changed:
-            if not self._changed.wait_for(lambda: self._queue, POLL_TIMEOUT_S):
+            self._changed.wait_for(lambda: self._queue or stopping.is_set(), IDLE_WAIT_S)
+            if not self._queue:
                 return
             item = self._queue.popleft()
         self._handle(item)
+
+    def wake(self) -> None:
+        """End the wait of `run_once` if it is to stop. Thread-safe; never blocks."""
+        with self._changed:
+            self._changed.notify()
 
     def close(self) -> None:
         """Handle the items that still wait, unless they are dropped: a stop of a head must not be lost."""

@@ -20,6 +20,7 @@ from agent.commands.permission import Permission
 from agent.commands.requester import CommandRejected
 from agent.health.restart_command import FindObstacle, add_pending, check_obstacles
 from agent.runtime.pause import Pause
+from agent.runtime.stage import IDLE_WAIT_S
 from agent.update import rauc_backend, request_file, versions
 from agent.update.request_file import ReleaseVersion, UpdateAction, UpdateRequestStatus
 
@@ -121,7 +122,7 @@ class UpdateCommandHandler(QueuedCommandHandler):
         self._pending = pending
         self._record_action = record_action
         self._obstacles = tuple(obstacles)
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._followed: _FollowedRequest | None = None
 
     def describe(self, args: Args) -> str:
@@ -188,16 +189,24 @@ class UpdateCommandHandler(QueuedCommandHandler):
         return f"an update is being installed for {status.requester}: wait for its end"
 
     def run_once(self, stopping: threading.Event) -> None:
-        """Look at the status of the request, once a second."""
-        if not stopping.wait(POLL_INTERVAL_S):
+        """Look at the status of the request once a second, or wait for a request."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._followed or stopping.is_set(), IDLE_WAIT_S)
+            is_idle = self._followed is None
+        if not is_idle and not stopping.wait(POLL_INTERVAL_S):
             self.check()
+
+    def wake(self) -> None:
+        """End the wait of `run_once` if it is to stop. Thread-safe; never blocks."""
+        with self._changed:
+            self._changed.notify()
 
     def close(self) -> None:
         """Leave the request to root, and to the next run."""
 
     def check(self) -> None:
         """Pass the progress or the outcome of the request on."""
-        with self._lock:
+        with self._changed:
             followed = self._followed
         if followed is None:
             return
@@ -227,8 +236,9 @@ class UpdateCommandHandler(QueuedCommandHandler):
         return request_file.status_file(self._folder).read()
 
     def _follow(self, command_id: str, request_id: str, sink: CommandProgressSink) -> None:
-        with self._lock:
+        with self._changed:
             self._followed = _FollowedRequest(command_id, request_id, sink, self._clock_ns())
+            self._changed.notify()
 
     def _check_answered(self, followed: _FollowedRequest) -> None:
         if self._clock_ns() - followed.submitted_ns < ANSWER_TIMEOUT_S * 1e9:
@@ -254,7 +264,7 @@ class UpdateCommandHandler(QueuedCommandHandler):
         followed.sink.report_progress(fraction, str(decode_message(step)))
 
     def _finish(self, followed: _FollowedRequest, make_result: Callable[[], UpdateResult]) -> None:
-        with self._lock:
+        with self._changed:
             self._followed = None
         followed.sink.finish(make_result)
         self._pending.discard(followed.command_id)

@@ -124,6 +124,7 @@ class Pole:
 @pytest.fixture
 def pole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pole:
     monkeypatch.setattr(config_stage, "CHECK_INTERVAL_S", 0)
+    monkeypatch.setattr(config_stage, "IDLE_WAIT_S", 0)
     return Pole(tmp_path)
 
 
