@@ -1,6 +1,6 @@
 // The drawn tables of a scene, each a list of points: the two ends of a line, or the corners of an area. Pure.
 
-import { middle, roundPoint } from "./geometry.js";
+import { roundPoint } from "./geometry.js";
 import { DRAWN_LISTS, ZONE_DEFAULTS, ZONE_KINDS } from "./scene_schema.js";
 
 export const MAX_CORNERS = 64;
@@ -56,16 +56,7 @@ export function newTable(list, points, name) {
   return withPoints(list, isNamed(list) ? { name } : {}, rounded);
 }
 
-export function movePoint(points, index, point) {
-  return points.map((old, at) => (at === index ? roundPoint(point) : old));
-}
-
-export function insertCorner(points, after) {
-  const corner = roundPoint(middle(points[after], points[(after + 1) % points.length]));
-  return [...points.slice(0, after + 1), corner, ...points.slice(after + 1)];
-}
-
 /** The corners without one of them, or null if too few would be left. */
-export function removeCorner(points, index) {
-  return points.length > MIN_CORNERS ? points.filter((_, at) => at !== index) : null;
+export function removeCorner(corners, index) {
+  return corners.length > MIN_CORNERS ? corners.filter((_, at) => at !== index) : null;
 }

@@ -1,7 +1,8 @@
 // The form of the selected element: one field for each key of the scene file.
 
 import { element } from "./dom.js";
-import { isArea, pointsOf, tableAt } from "./elements.js";
+import { shapeOf } from "./element_shape.js";
+import { isArea, tableAt } from "./elements.js";
 import { deleteCorner } from "./handles.js";
 import { isInMetres } from "./scene_metres.js";
 import { LABELS, LINE_DEFAULTS, ZONE_DEFAULTS, ZONE_KINDS } from "./scene_schema.js";
@@ -133,12 +134,11 @@ export class Properties {
   #cornerButton(selection) {
     const { editor } = this;
     const button = this.#button("remove_corner", () => {
-      const table = tableAt(editor.document.tables, selection);
-      deleteCorner(editor, selection, table, pointsOf(selection.list, table), editor.corner);
+      deleteCorner(editor, selection, editor.corner);
     });
     this.#fields.push((table) => {
-      const points = pointsOf(selection.list, table);
-      button.disabled = editor.corner === null || !points?.[editor.corner];
+      const corners = shapeOf(editor.document.tables, selection.list, table)?.corners;
+      button.disabled = editor.corner === null || !corners?.[editor.corner];
       button.textContent = button.disabled ? editor.t("remove_corner") : editor.t("remove_corner_number", { number: editor.corner + 1 });
     });
     return button;

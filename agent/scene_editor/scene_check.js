@@ -30,6 +30,14 @@ export function checkScene(tables, location) {
 /** The tables with everything that is in metres placed on the picture, as far as it can be. */
 export const placeScene = (tables) => placeMetres(tables, findPlaceMistake).placed;
 
+const planes = new WeakMap();
+
+/** The calibrated ground of the tables, or null. The tables of a document are new ones after each change. */
+export function groundPlaneOf(tables) {
+  if (!planes.has(tables)) planes.set(tables, readGround(tables, findPlaceMistake).plane ?? null);
+  return planes.get(tables);
+}
+
 /** The first mistake in the types and limits of marks, or null. */
 export const findMarkMistake = (ground) => findPlaceMistake("ground", ground, ["ground"]);
 

@@ -274,3 +274,7 @@ class EditorPage:
         """
         x, y = self.run(script, *place)
         return round(x), round(y)
+
+
+def close_to(place: tuple[float, float], expected: tuple[float, float]) -> bool:
+    return all(abs(a - b) < 0.004 for a, b in zip(place, expected, strict=True))

@@ -7,7 +7,7 @@ import pytest
 from selenium.webdriver.common.keys import Keys
 
 from agent.detection.scene import load_scene
-from tests.scene_editor.browser import PHONE_PX, EditorPage
+from tests.scene_editor.browser import PHONE_PX, EditorPage, close_to
 from tests.scene_editor.conftest import STREET_SCENE
 from tests.scene_editor.test_check import CASES, check_in_python
 
@@ -17,19 +17,6 @@ JUNCTION_MAX_CLICKS, JUNCTION_MAX_KEYS = 14, 24
 """At a click in three seconds and a key a second: about a minute."""
 TRIANGLE = ((0.2, 0.3), (0.6, 0.3), (0.4, 0.7))
 CROSSING = '[[zone]]\nname = "z"\npolygon = [[0.1, 0.1], [0.9, 0.9], [0.9, 0.1], [0.1, 0.9]]\n'
-GROUND = """\
-[ground]
-point = [
-  { at = [0.3, 0.6], metres = [0.0, 0.0] },
-  { at = [0.7, 0.6], metres = [7.0, 0.0] },
-  { at = [0.6, 0.4], metres = [7.0, 15.0] },
-  { at = [0.4, 0.4], metres = [0.0, 15.0] },
-]
-[[line]]
-name = "stop line"
-from_m = [0.0, 5.0]
-to_m = [7.0, 5.0]
-"""
 HOSTILE = (
     "<script>window.hostile = 1</script>",
     "<img src=x onerror='window.hostile = 1'>",
@@ -37,10 +24,6 @@ HOSTILE = (
     "\u202eevil\u202c \u200f\u2067abc",
     "${window.hostile = 1} {name}",
 )
-
-
-def close_to(place: tuple[float, float], expected: tuple[float, float]) -> bool:
-    return all(abs(a - b) < 0.004 for a, b in zip(place, expected, strict=True))
 
 
 def test_a_junction_is_drawn_with_few_clicks_and_keys(editor: EditorPage, tmp_path: Path) -> None:
@@ -306,20 +289,6 @@ def test_a_hostile_name_is_a_text(editor: EditorPage) -> None:
             assert editor.run(script, shown) == name
         assert editor.run("return window.hostile") is None
         assert check_in_python(editor.scene_text()) is None
-
-
-def test_an_element_in_metres_is_shown_and_changed_in_the_text(editor: EditorPage) -> None:
-    editor.set_scene_text(GROUND)
-    assert editor.elements() == ["stop line"]
-    assert editor.find(".element.line .shape").get_attribute("points")
-    editor.find("[data-row=line-0]").click()
-    editor.settle()
-    assert "in metres" in editor.find(".properties").text
-    assert editor.find_all(".handle") == []
-    editor.click("swap_directions")
-    assert "from_m = [7, 5.0]" in editor.scene_text()
-    editor.set_scene_text(GROUND.replace("0.4]", "0.6]"))
-    assert "lie on a line" in editor.findings()[0]
 
 
 def test_any_table_is_shown_without_an_error(editor: EditorPage) -> None:
