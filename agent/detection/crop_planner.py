@@ -96,17 +96,15 @@ def _candidate_windows(
         sides.append(side)
         side *= _WINDOW_SCALE_STEP
     sides.append(largest)
+    size = np.array(sides)[:, np.newaxis, np.newaxis]
     centres = boxes[:, :2] + boxes[:, 2:] / 2
-    longer_sides = boxes[:, 2:].max(axis=1)
-    windows = [full_picture]
-    for size in sides:
-        is_fitting = longer_sides < size * _MAX_SIZE_RATIO
-        if not is_fitting.any():
-            continue
-        corner = np.clip(centres[is_fitting] - size / 2, 0, (width_px - size, height_px - size))
-        extents = np.full((len(corner), 2), size)
-        windows.append(np.hstack([corner // 2 * 2, extents // 2 * 2]))
-    return np.vstack(windows)
+    corners = np.minimum(np.maximum(centres - size / 2, 0), (width_px, height_px) - size)
+    # Sizes x boxes x (x, y, w, h).
+    windows = np.empty((len(sides), len(boxes), 4))
+    windows[:, :, :2] = corners // 2 * 2
+    windows[:, :, 2:] = size // 2 * 2
+    is_fitting = boxes[:, 2:].max(axis=1) < size[:, :, 0] * _MAX_SIZE_RATIO
+    return np.vstack([full_picture, windows[is_fitting]])
 
 
 def _visibility_matrix(

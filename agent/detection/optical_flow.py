@@ -20,6 +20,12 @@ _POINTS_PER_SIDE = 5
 _SAMPLED_RATIO = 0.7
 """Part of a box, in each direction, in which the points are placed."""
 
+_OFFSETS = (
+    np.arange(_POINTS_PER_SIDE, dtype=np.float32) / (_POINTS_PER_SIDE - 1) - 0.5
+) * _SAMPLED_RATIO + 0.5
+_POINTS = np.stack(np.meshgrid(_OFFSETS, _OFFSETS), axis=-1).reshape(-1, 2)
+"""The points in 0..1 of a box: P x (x, y)."""
+
 _WINDOW_PX = 9
 _PYRAMID_LEVELS = 3
 _MIN_MOTION_PX = 0.25
@@ -56,11 +62,7 @@ def track_boxes(
     scale = np.array([width, height], np.float32)
     corners = np.array([[b.x, b.y] for b in boxes], np.float32) * scale
     sizes = np.array([[b.w, b.h] for b in boxes], np.float32) * scale
-    offsets = (
-        np.arange(_POINTS_PER_SIDE, dtype=np.float32) / (_POINTS_PER_SIDE - 1) - 0.5
-    ) * _SAMPLED_RATIO + 0.5
-    grid = np.stack(np.meshgrid(offsets, offsets), axis=-1).reshape(-1, 2)
-    points = corners[:, np.newaxis] + grid * sizes[:, np.newaxis]
+    points = corners[:, np.newaxis] + _POINTS * sizes[:, np.newaxis]
     predicted = np.array([[g.dx, g.dy] for g in initial_shifts], np.float32) * scale
     start_points = np.ascontiguousarray(points.reshape(-1, 1, 2))
     initial_points = np.ascontiguousarray((points + predicted[:, np.newaxis]).reshape(-1, 1, 2))
@@ -68,7 +70,7 @@ def track_boxes(
         previous,
         current,
         start_points,
-        initial_points.copy(),
+        initial_points,
         winSize=(_WINDOW_PX, _WINDOW_PX),
         maxLevel=_PYRAMID_LEVELS,
         criteria=(cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 8, 0.05),
