@@ -78,6 +78,10 @@ class Detector(Protocol):
         """The CPU time so far."""
         ...
 
+    def input_width_px(self, frame_width_px: int) -> int:
+        """Return the width of the model's input, in pixels of a frame of this width."""
+        ...
+
     def search(self, frame: Frame, regions: Sequence[Region]) -> tuple[SearchedRegion, ...]:
         """Search a frame and return what was searched.
 

@@ -55,6 +55,15 @@ class FallbackDetector:
         """The CPU time of both."""
         return sum(detector.cpu_ns for detector in self._detectors())
 
+    def input_width_px(self, frame_width_px: int) -> int:
+        """Return the input's width of the detector that was used last."""
+        detector = self._accelerator if self._failure is None else self._fallback
+        return (
+            self._card.input.width_px
+            if detector is None
+            else detector.input_width_px(frame_width_px)
+        )
+
     def search(self, frame: Frame, regions: Sequence[Region]) -> tuple[SearchedRegion, ...]:
         """Search a frame with the accelerator, or with LiteRT if that fails. Raises nothing."""
         try:

@@ -53,6 +53,10 @@ class HailoDetector:
         self.cpu_ns = 0
         self._model = model
 
+    def input_width_px(self, frame_width_px: int) -> int:
+        """Return the width of the model's input."""
+        return self.card.input.width_px
+
     def search(self, frame: Frame, regions: Sequence[Region]) -> tuple[SearchedRegion, ...]:
         """Search the regions of a frame. Raises: DriverError, `busy` while the model is loaded."""
         start_cpu_ns = time.thread_time_ns()

@@ -208,7 +208,7 @@ class DetectionPipeline:
             self._crop_candidates(motion, live_tracks, t_ns),
             frame.width_px,
             frame.height_px,
-            self._detector.card.input.width_px if self._detector else 0,
+            self._detector.input_width_px(frame.width_px) if self._detector else 0,
             max_crops,
             _MIN_CROP_VALUE,
         )

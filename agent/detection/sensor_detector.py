@@ -14,6 +14,7 @@ from drivers.contracts import SensorNetworkControl
 from drivers.errors import DriverError
 from drivers.media import NS_PER_S, WHOLE_AREA, FoundObject, Frame, PictureArea
 
+SENSOR_WIDTH_PX = 4056
 MAX_SILENCE_NS = 5 * NS_PER_S
 """The sensor infers several times a second; its results are missing for a fifth of one after each move of its region."""
 AREA_DWELL_NS = NS_PER_S
@@ -37,6 +38,10 @@ class SensorDetector:
         self._area = WHOLE_AREA
         self._area_since_ns = 0
         self._last_ns: int | None = None
+
+    def input_width_px(self, frame_width_px: int) -> int:
+        """Return the width of the network's input in pixels of a frame: the sensor has several to each of them."""
+        return max(2, round(self.card.input.width_px * frame_width_px / SENSOR_WIDTH_PX))
 
     def search(self, frame: Frame, regions: Sequence[Region]) -> tuple[SearchedRegion, ...]:
         """Return what the sensor found, and move its region of interest to `regions`.

@@ -74,6 +74,10 @@ class TfliteDetector:
         """Width and height of the model's input."""
         return self.card.input.width_px, self.card.input.height_px
 
+    def input_width_px(self, frame_width_px: int) -> int:
+        """Return the width of the model's input."""
+        return self.card.input.width_px
+
     def search(self, frame: Frame, regions: Sequence[Region]) -> tuple[SearchedRegion, ...]:
         """Search the regions of a frame."""
         searched = []

@@ -54,6 +54,9 @@ class Missing:
     inference_count = 0
     cpu_ns = 0
 
+    def input_width_px(self, _frame_width_px: int) -> int:
+        return self.card.input.width_px
+
     def search(self, _frame: Frame, _regions: Sequence[Region]) -> tuple[SearchedRegion, ...]:
         raise DriverError("absent", "no accelerator")
 

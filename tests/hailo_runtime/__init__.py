@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import msgspec
+import tomlkit
 
 from agent.base.sha256 import sha256_hex
 from agent.detection import accelerator_card, model_card
@@ -26,9 +27,24 @@ def environment(device: Path) -> dict[str, str]:
     }
 
 
+def write_card(path: Path) -> None:
+    """Write that card as a file, under its name."""
+    own = card()
+    upstream = (accelerator_card.CARDS_FOLDER / "hailo_yolox_s.toml").read_text(encoding="utf-8")
+    tables = tomlkit.parse(upstream)
+    tables["name"] = path.stem
+    tables["labels"] = {**own.labels}
+    tables["input"] = msgspec.to_builtins(own.input)
+    path.parent.mkdir()
+    path.write_text(tomlkit.dumps(tables), encoding="utf-8")
+
+
 def card() -> AcceleratorCard:
     """Return a card of the model that runs on this device."""
     upstream = accelerator_card.load_card("hailo_yolox_s")
     size = AcceleratorInput(width_px=300, height_px=300)
     digest = sha256_hex(MODEL_FILE.read_bytes())
-    return msgspec.structs.replace(upstream, input=size, file=str(MODEL_FILE), sha256=digest)
+    labels = model_card.load_card(MODEL_FILE.stem).labels
+    return msgspec.structs.replace(
+        upstream, input=size, labels=labels, file=str(MODEL_FILE), sha256=digest
+    )

@@ -27,6 +27,9 @@ class BrightCars:
         self.inference_count = 0
         self.cpu_ns = 0
 
+    def input_width_px(self, _frame_width_px: int) -> int:
+        return self.card.input.width_px
+
     def search(self, frame: Frame, regions: Sequence[Region]) -> tuple[SearchedRegion, ...]:
         size = (CARD.input.width_px, CARD.input.height_px)
         return tuple(SearchedRegion(r, self._detect(crop_rgb(frame, r, size))) for r in regions)

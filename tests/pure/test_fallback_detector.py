@@ -52,6 +52,9 @@ class Finder:
         self.cpu_ns = 0
         self.error: DriverError | None = None
 
+    def input_width_px(self, _frame_width_px: int) -> int:
+        return self.card.input.width_px
+
     def search(self, _frame: Frame, regions: Sequence[Region]) -> tuple[SearchedRegion, ...]:
         if self.error is not None:
             raise self.error

@@ -66,6 +66,9 @@ class _Blind:
     inference_count = 0
     cpu_ns = 0
 
+    def input_width_px(self, _frame_width_px: int) -> int:
+        return self.card.input.width_px
+
     def search(self, _frame: Frame, regions: Sequence[Region]) -> tuple[SearchedRegion, ...]:
         """Nothing: no detector knows headlights."""
         return tuple(SearchedRegion(region, ()) for region in regions)

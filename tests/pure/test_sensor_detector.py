@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.base.errors import UserError
+from agent.base.model import BoundingBox
 from agent.capture.sensor_network import MAX_TRIES, MIN_PAUSE_NS, SensorNetworkOpenings
 from agent.detection import accelerator_card, image
+from agent.detection.crop_planner import CropCandidate, plan_crops
 from agent.detection.image import Region
 from agent.detection.sensor_detector import (
     AREA_DWELL_NS,
@@ -86,6 +88,15 @@ def test_the_region_of_interest_follows_the_wanted_regions_but_not_often() -> No
     detector.search(frame(t_ns + AREA_DWELL_NS, found()), (other,))
     detector.search(frame(t_ns + 2 * AREA_DWELL_NS, found()), (image.full_region(frame(0, None)),))
     assert sensor.areas[1:] == [PictureArea(0, 0, 0.25, 0.25), WHOLE_AREA]
+
+
+def test_a_region_is_worth_it_down_to_the_sensors_own_pixels() -> None:
+    """The planner would never plan less than the picture for a network of 416 pixels on frames of 360 lines."""
+    detector = SensorDetector(CARD, Sensor)
+    assert detector.input_width_px(640) == 66
+    candidate = CropCandidate(BoundingBox(0.5, 0.5, 0.03, 0.05), 1.0)
+    (planned,) = plan_crops([candidate], 640, 360, detector.input_width_px(640), 1, 0.4)
+    assert choose_area([planned], 640, 360).w == 0.25
 
 
 def test_a_camera_that_was_opened_again_searches_the_whole_picture() -> None:

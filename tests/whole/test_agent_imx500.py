@@ -12,6 +12,7 @@ from agent.app.agent import Agent
 from agent.base.clock import SystemClock
 from agent.base.sha256 import sha256_hex
 from agent.capture import camera_source
+from agent.config.configuration import DetectConfig
 from agent.runtime.sd_notify import Notifier
 from tests import virtual_camera
 from tests.virtual_camera import imx500
@@ -79,7 +80,7 @@ def test_the_sensor_detects_and_litert_takes_over_while_it_is_silent(
     assert detector.card.name == "imx500_ssd_mobilenetv2"
     wait_until(lambda: 1 in tracks)
     imx500.write_metadata(tmp_path, {"ScalerCrop": list(imx500.SCALER_CROP)})
-    wait_until(lambda: detector.card.name == "ssdlite_mobilenet_v2")
+    wait_until(lambda: detector.card.name == DetectConfig().model)
     (fault,) = [fault for fault in agent.faults.active() if fault.code == "DET-02"]
     assert (fault.subject, "no result of the sensor for 5 s" in fault.detail) == ("street", True)
     imx500.write_metadata(tmp_path, imx500.detections(CAR))

@@ -1,0 +1,96 @@
+"""An agent with two cameras that share the box's Hailo."""
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agent.app.agent import Agent
+from agent.base.clock import SystemClock
+from agent.capture import camera_source
+from agent.config.configuration import DetectConfig
+from agent.detection import accelerator_card
+from agent.runtime.sd_notify import Notifier
+from tests import hailo_runtime, virtual_camera
+
+CONFIG = """
+[box]
+id = "casa-0001"
+site = "a corner"
+state = "state"
+[broker]
+url = "mqtt://127.0.0.1:1"
+"""
+CAMERA = """
+[[camera]]
+name = "{name}"
+driver = "fake"
+record = false
+options = {{ width_px = 640, height_px = 360, fps = 5 }}
+[camera.detect.accelerator]
+model = "street"
+file = "{file}"
+sha256 = "{sha256}"
+"""
+WAIT_S = 40.0
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline_s, pause = time.monotonic() + WAIT_S, threading.Event()
+    while not condition():
+        assert time.monotonic() < deadline_s, "it did not happen"
+        pause.wait(0.1)
+
+
+def hailo_processes() -> list[str]:
+    """The children of this process that run a model on the device."""
+    return [
+        pid
+        for task in Path("/proc/self/task").iterdir()
+        for pid in (task / "children").read_text().split()
+        if b"drivers.hailo.child" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+
+
+@pytest.mark.raises_fault("DET-02")
+def test_cameras_share_the_device_and_both_fall_back_when_it_is_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if (reason := virtual_camera.skip_reason()) is not None:
+        pytest.skip(reason)
+    for name, value in hailo_runtime.environment(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "fitted").touch()
+    digest = hailo_runtime.card().sha256
+    hailo_runtime.write_card(tmp_path / "cards" / "street.toml")
+    monkeypatch.setattr(accelerator_card, "CARDS_FOLDER", tmp_path / "cards")
+    tables = (
+        CAMERA.format(name=name, file=hailo_runtime.MODEL_FILE, sha256=digest)
+        for name in ("north", "south")
+    )
+    (tmp_path / "vigie.toml").write_text(CONFIG + "".join(tables))
+    clock = SystemClock()
+    config, cameras = camera_source.load_sources(tmp_path / "vigie.toml", clock)
+    agent = Agent(config, cameras, clock, random.Random(1), notifier=Notifier({}))
+    agent.start()
+    detectors = [pipeline.detector for pipeline in agent.pipelines]
+    assert None not in detectors
+
+    def names() -> set[str]:
+        return {detector.card.name for detector in detectors if detector is not None}
+
+    try:
+        # LiteRT detects until the model is loaded.
+        wait_until(lambda: names() == {DetectConfig().model})
+        wait_until(lambda: names() == {"street"})
+        assert len(hailo_processes()) == 1
+        (tmp_path / "silent").touch()
+        wait_until(lambda: names() == {DetectConfig().model})
+        failed = {(fault.code, fault.subject) for fault in agent.faults.active()}
+        assert {("DET-02", "north"), ("DET-02", "south")} <= failed
+    finally:
+        assert agent.stop()
+    assert hailo_processes() == []
