@@ -235,12 +235,12 @@ def _bare_detections(
     card = detector.card
     if card.decoder != "ssd":
         return detections
-    runtime = detector._interpreter  # noqa: SLF001 - the point is to go round the product
     resized = cv2.resize(rgb, (card.input.width_px, card.input.height_px))
-    runtime.set_tensor(runtime.get_input_details()[0]["index"], resized[np.newaxis])
-    runtime.invoke()
-    outputs = sorted(runtime.get_output_details(), key=lambda o: o["index"])
-    boxes, classes, scores, count = (runtime.get_tensor(o["index"]) for o in outputs)
+    with detector.interpreters.borrowed() as runtime:
+        runtime.set_tensor(runtime.get_input_details()[0]["index"], resized[np.newaxis])
+        runtime.invoke()
+        outputs = sorted(runtime.get_output_details(), key=lambda o: o["index"])
+        boxes, classes, scores, count = (runtime.get_tensor(o["index"]) for o in outputs)
     label_of = {number: label for label, number in card.labels.items()}
     return tuple(
         Detection(

@@ -27,8 +27,10 @@ class CameraSetup(msgspec.Struct, frozen=True, kw_only=True):
     loop: bool = False
 
 
-def write_config(folder: Path, camera: CameraSetup, broker: str) -> Path:
+def write_config(folder: Path, camera: CameraSetup, broker: str, *, cameras: int = 1) -> Path:
     """Write a configuration and its scene into a folder. Return the configuration's path.
+
+    More than one camera all play the same video.
 
     No centre acknowledges at `broker`, so the broker's acknowledgement is used.
     """
@@ -48,7 +50,10 @@ def write_config(folder: Path, camera: CameraSetup, broker: str) -> Path:
     file.write_text(
         f'[box]\nid = "{BOX}"\nsite = "bench"\nstate = "state"\n'
         f'[broker]\nurl = "{broker}"\nack = "broker"\n'
-        f"[[camera]]\n{_to_toml(tables)}",
+        + "".join(
+            f"[[camera]]\n{_to_toml(tables | {'name': name})}"
+            for name in (CAMERA, *(f"{CAMERA}-{number}" for number in range(2, cameras + 1)))
+        ),
         encoding="utf-8",
     )
     return file

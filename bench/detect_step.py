@@ -112,7 +112,8 @@ def _in_turns_with_invoke(
 
     Both take turns on one interpreter, so that both find its weights in the cache equally.
     """
-    invoke = detector._interpreter.invoke  # noqa: SLF001 - the floor is this very interpreter
+    with detector.interpreters.borrowed() as interpreter:
+        invoke = interpreter.invoke
     seconds_by_work: dict[str, list[float]] = {"ours": [], "invoke": []}
     for work in works:
         work()

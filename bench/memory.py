@@ -1,7 +1,7 @@
 """Memory of the agent, the CPU of its imports, and its growth over time.
 
 The floor is a process that imports numpy, cv2, av, LiteRT and paho and loads the model. The code is
-compiled beforehand, as on an installed box. Run: `python -m bench memory`; it takes about six minutes.
+compiled beforehand, as on an installed box. Run: `python -m bench memory`; it takes about eight minutes.
 """
 
 import contextlib
@@ -54,7 +54,12 @@ def rows() -> list[Row]:
     with tempfile.TemporaryDirectory(prefix="vigie-bench-") as name:
         folder = Path(name)
         with compiled_code(folder / "compiled"), running_mosquitto(folder) as broker:
-            return [*import_rows(), *resident_rows(folder, broker), growth_row(folder, broker)]
+            return [
+                *import_rows(),
+                *resident_rows(folder, broker),
+                *camera_rows(folder, broker),
+                growth_row(folder, broker),
+            ]
 
 
 @contextlib.contextmanager
@@ -179,6 +184,31 @@ def resident_rows(folder: Path, broker: str) -> list[Row]:
             )
         )
     return rows
+
+
+def camera_rows(folder: Path, broker: str) -> list[Row]:
+    """Measure `vigie run` with several cameras: what each further one adds."""
+    resident: dict[int, float] = {}
+    for cameras in (1, 4, 8):
+        setup = box.CameraSetup(video=videos.video_path(videos.SUB), loop=True)
+        config = box.write_config(folder / f"{cameras} cameras", setup, broker, cameras=cameras)
+        with running_process((sys.executable, "-m", "agent", "run", "--config", config)) as pid:
+            time.sleep(SETTLE_S)
+            samples = []
+            for _ in range(5):
+                time.sleep(1.0)
+                samples.append(resident_mb(pid))
+            resident[cameras] = statistics.median(samples)
+    return [
+        Row(
+            name=f"resident memory, {cameras} cameras of 360p5, recording: each further camera",
+            value=(resident[cameras] - resident[1]) / (cameras - 1),
+            unit="MB",
+            target="<= 15",
+            note=f"{resident[cameras]:.0f} MB; one camera: {resident[1]:.0f} MB",
+        )
+        for cameras in (4, 8)
+    ]
 
 
 class VideoProgress:

@@ -13,6 +13,7 @@ from agent.config.control import ControlConfig
 from agent.config.recording import FOOTAGE_DIR, RecordConfig
 from agent.detection.hailo_detector import HailoPool
 from agent.detection.pass_budget import PassBudget
+from agent.detection.shared_models import SharedModels
 from agent.faults.registry import FaultRegistry
 from agent.health.vitals.procfs import DEFAULT_ROOT
 from agent.recording import mask_store
@@ -60,6 +61,7 @@ class BoxServices(msgspec.Struct, frozen=True, kw_only=True):
     machine_root: Path = DEFAULT_ROOT
     hailo: HailoPool = msgspec.field(default_factory=HailoPool)
     pass_budget: PassBudget = msgspec.field(default_factory=PassBudget)
+    models: SharedModels = msgspec.field(default_factory=SharedModels)
 
     @property
     def footage_dir(self) -> Path:

@@ -15,7 +15,6 @@ from agent.detection.fallback_detector import FallbackDetector
 from agent.detection.hailo_detector import HailoDetector
 from agent.detection.model_card import ModelRefused
 from agent.detection.sensor_detector import SensorDetector
-from agent.detection.tflite import open_detector
 from drivers.contracts import SensorNetwork, SensorNetworkControl
 from drivers.errors import DriverError
 
@@ -69,14 +68,14 @@ class CameraDetector:
         None if that is refused too.
         """
         try:
-            return open_detector(model)
+            return self._services.models.open_detector(model)
         except ModelRefused as error:
             log.error("camera %s: %s; it runs without this model", self._camera, error)
             self._services.faults.raise_fault("DET-01", self._camera, str(error))
         if model == DEFAULT_MODEL:
             return None
         try:
-            return open_detector(DEFAULT_MODEL)
+            return self._services.models.open_detector(DEFAULT_MODEL)
         except ModelRefused as error:
             log.error("camera %s: %s; it runs without detection", self._camera, error)
             return None

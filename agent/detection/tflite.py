@@ -18,6 +18,7 @@ from agent.base.model import BoundingBox, Detection
 from agent.detection.decoders import make_decoder
 from agent.detection.detector import SearchedRegion
 from agent.detection.image import Region, Rgb, crop_rgb
+from agent.detection.interpreter_pool import InterpreterPool
 from agent.detection.model_card import ModelCard, ModelRefused, find_model, read_verified_model
 from drivers.media import Frame
 
@@ -31,20 +32,27 @@ _LETTERBOX_VALUE = 114
 
 
 class TfliteDetector:
-    """One loaded model. Not thread-safe.
+    """A model for one camera. Not thread-safe; its interpreters may be shared with other detectors of the model.
 
     `cpu_ns` is the thread's CPU time over all inferences, resizing and decoding included.
     """
 
-    def __init__(self, card: ModelCard, content: bytes) -> None:
+    def __init__(self, card: ModelCard, model: bytes | InterpreterPool) -> None:
+        """`model` is its file, for an interpreter of its own, or the interpreters to share."""
         self.card = card
         self.inference_count = 0
         self.cpu_ns = 0
-        self._interpreter = open_interpreter(card.name, content)
-        input_details = self._interpreter.get_input_details()[0]
+        self.interpreters = (
+            InterpreterPool(lambda: open_interpreter(card.name, model))
+            if isinstance(model, bytes)
+            else model
+        )
+        with self.interpreters.borrowed() as interpreter:
+            input_details = interpreter.get_input_details()[0]
+            output_details = interpreter.get_output_details()
         self._input_index: int = input_details["index"]
         # By index, which is the order of an operation's outputs; the order of the file's outputs is any.
-        outputs = sorted(self._interpreter.get_output_details(), key=lambda detail: detail["index"])
+        outputs = sorted(output_details, key=lambda detail: detail["index"])
         self._output_indices: list[int] = [detail["index"] for detail in outputs]
         if any(detail["dtype"] is not np.float32 for detail in outputs):
             types = ", ".join(np.dtype(detail["dtype"]).name for detail in outputs)
@@ -93,9 +101,11 @@ class TfliteDetector:
         """
         start_cpu_ns = time.thread_time_ns()
         fitted_size = self.card.input.fitted_size_px(rgb.shape[1], rgb.shape[0])
-        self._interpreter.set_tensor(self._input_index, self._preprocess(rgb, fitted_size))
-        self._interpreter.invoke()
-        tensors = [self._interpreter.get_tensor(index) for index in self._output_indices]
+        picture = self._preprocess(rgb, fitted_size)
+        with self.interpreters.borrowed() as interpreter:
+            interpreter.set_tensor(self._input_index, picture)
+            interpreter.invoke()
+            tensors = [interpreter.get_tensor(index) for index in self._output_indices]
         found = self._decode(tensors)
         if fitted_size != self.input_size_px:
             found = _without_border(found, self.input_size_px, fitted_size)

@@ -1,5 +1,6 @@
 """agent.detection.tflite: real models on real runtimes."""
 
+import threading
 from pathlib import Path
 
 import msgspec
@@ -16,6 +17,7 @@ from agent.detection.model_card import (
     read_verified_model,
     with_score_floor,
 )
+from agent.detection.shared_models import SharedModels
 from agent.detection.tflite import TfliteDetector
 from bench.accuracy import score_pictures
 
@@ -46,6 +48,30 @@ def test_a_letterboxed_picture_gives_boxes_of_the_picture(shape: tuple[int, int,
         assert msgspec.structs.astuple(one.box) == pytest.approx(
             msgspec.structs.astuple(other.box), abs=1e-9
         )
+
+
+def test_cameras_that_share_a_model_find_what_each_finds_alone() -> None:
+    card = load_card("ssdlite_mobilenet_v2")
+    alone = TfliteDetector(card, read_verified_model(card))
+    models, cameras = SharedModels(), 3
+    random = np.random.default_rng(1)
+    pictures = [random.integers(0, 255, (300, 300, 3), np.uint8) for _ in range(cameras)]
+    found: dict[int, list[tuple[Detection, ...]]] = {}
+
+    def detect(camera: int) -> None:
+        detector = models.open_detector(card.name)
+        found[camera] = [detector.detect(pictures[camera]) for _ in range(5)]
+        assert detector.inference_count == 5
+
+    threads = [threading.Thread(target=detect, args=(camera,)) for camera in range(cameras)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for camera, picture in enumerate(pictures):
+        assert found[camera] == [alone.detect(picture)] * 5
+    first, second = models.open_detector(card.name), models.open_detector(card.name)
+    assert first.interpreters is second.interpreters
 
 
 def _in_picture(found: tuple[Detection, ...], width: int, height: int) -> list[Detection]:
