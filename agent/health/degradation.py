@@ -185,7 +185,7 @@ STEPS: tuple[DegradationStep, ...] = (
     DegradationStep(MEMORY, "no_detection", 0.06, 0.10, 5),
     DegradationStep(MEMORY, "record_only", 0.03, 0.08, 5),
     DegradationStep(MEMORY_STALLS, "no_detection", 0.25, 0.05, 20),
-    DegradationStep(LOAD, "reduced_detection", 3, 2, 60),
+    DegradationStep(LOAD, "reduced_detection", 4, 2, 120),
     DegradationStep(LOAD, "no_detection", 6, 3, 120),
     DegradationStep(LOAD, "record_only", 12, 5, 120),
     DegradationStep(SLOW_DISK, "record_only", 5000, 1000, 60),

@@ -69,7 +69,7 @@ def of(**strained: Any) -> ResourceLoad:
         ({"footage_space_ratio": 0.1}, "heartbeat", "disk: full"),
         ({"throttled": True}, "reduced_detection", "the board is throttled"),
         ({"celsius": 81.0}, "reduced_detection", "heat: 81 °C"),
-        ({"load_per_core": 4.0}, "reduced_detection", "load: 4.0 per core"),
+        ({"load_per_core": 5.0}, "reduced_detection", "load: 5.0 per core"),
     ],
 )
 def test_each_kind_of_load_lowers_the_level_to_its_own(
