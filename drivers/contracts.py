@@ -126,7 +126,7 @@ class SensorNetworkControl(Protocol):
     def set_search_area(self, area: PictureArea) -> None:
         """Let the sensor search this part of the pictures to come. Thread-safe; never blocks.
 
-        For a fifth of a second no results come. Drivers take the nearest area that the sensor can search.
+        For a fifth of a second or three frames no results come. Drivers take the nearest area that the sensor can search.
         """
         ...
 

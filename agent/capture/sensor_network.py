@@ -13,8 +13,9 @@ MIN_PAUSE_NS, MAX_PAUSE_NS = 600 * NS_PER_S, 21_600 * NS_PER_S
 
 
 class SensorNetworkOpenings:
-    """`read_network` returns the network, or None if its file is not the configured one. Thread-safe by its use: one
-    thread opens the camera, another one reports results.
+    """`read_network` returns the network, or None if its file is not the configured one.
+
+    One thread opens the camera; another one may report results.
     """
 
     def __init__(

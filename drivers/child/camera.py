@@ -265,7 +265,7 @@ class ChildCamera:
         tenths = 10 * loading.done_bytes // loading.total_bytes if loading.total_bytes else 0
         if tenths != self._loaded_tenths:
             self._loaded_tenths = tenths
-            log.info("%s: the sensor's network is loaded to %d0 %%", self._display_name, tenths)
+            log.info("%s: the sensor's network is loaded to %d %%", self._display_name, 10 * tenths)
 
     def _on_child_end(self) -> None:
         """Wake the reader, on the connection's thread."""

@@ -29,8 +29,9 @@ from drivers.media import (
 DEBUGFS_FOLDER = Path("/sys/kernel/debug")
 FULL_SENSOR_PX = (4056, 3040)
 """The pixels that regions of interest and ScalerCrop count in, as picamera2 has them."""
-SETTLE_NS = NS_PER_S // 5
-"""After a move of the region results may still be of the one before: three pictures at 15 a second."""
+SETTLE_NS, SETTLE_FRAMES = NS_PER_S // 5, 3
+"""After a move of the region results may still be of the one before, which nothing in them shows: for so long, and for so
+many frames, they are dropped. An object that is placed by the wrong region would pass the masks' filter."""
 NETWORK_STAGE = 2
 """Stage of the upload, by the kernel's driver: loader, firmware, network."""
 
@@ -90,7 +91,7 @@ class SensorResults:
         _check_labels(intrinsics.labels, request)
         self._mask_filter = MaskFilter()
         self._area = WHOLE_AREA
-        self._settled_ns = 0
+        self._settled_ns, self._unsettled_frames = 0, 0
 
     def upload_progress(self) -> tuple[int, int]:
         """Return the bytes that the sensor has and all bytes, or 0 of 0 if the kernel does not say."""
@@ -110,7 +111,8 @@ class SensorResults:
         """Move the region of interest to a part of the picture."""
         if area == self._area:
             return
-        self._area, self._settled_ns = area, t_ns + SETTLE_NS
+        self._area = area
+        self._settled_ns, self._unsettled_frames = t_ns + SETTLE_NS, SETTLE_FRAMES
         crop_x, crop_y, crop_w, crop_h = metadata["ScalerCrop"]
         region = (
             (0, 0, *FULL_SENSOR_PX)
@@ -131,9 +133,11 @@ class SensorResults:
 
         Objects that touch a mask are left out.
         """
+        is_settled = t_ns >= self._settled_ns and not self._unsettled_frames
+        self._unsettled_frames = max(0, self._unsettled_frames - 1)
         outputs = self._imx500.get_outputs(metadata, add_batch=True)
         area = self._searched_area(metadata)
-        if outputs is None or t_ns < self._settled_ns or not (area.w and area.h):
+        if outputs is None or not is_settled or not (area.w and area.h):
             return None
         boxes, scores, classes = self._parse(outputs)
         found = to_objects(boxes, scores, classes, self._class_numbers, self._request.min_score)

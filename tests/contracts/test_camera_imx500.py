@@ -107,7 +107,7 @@ def test_a_region_of_interest_is_moved_on_the_sensor_and_its_objects_are_placed_
         frame, inference = next_result(camera)
         if inference.area != WHOLE_AREA:
             break
-    assert frame.t_ns - begin_ns > 0.1e9  # no result of the time of the move
+    assert frame.t_ns - begin_ns >= 0.2e9  # no result of the time of the move
     assert (folder / "roi").read_text() == "2028 950 2028 1140"
     area = inference.area
     assert (area.x, area.y, area.w, area.h) == pytest.approx((0.5, 0.25, 0.5, 0.5), abs=0.001)
