@@ -42,6 +42,7 @@ BENCHES = (
     "start",
     "memory",
     "health",
+    "idle",
     "accuracy",
     "models",
     "track",

@@ -79,6 +79,7 @@ class UploadQueue:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._records: dict[str, UploadRecord] = {}
 
     @classmethod
@@ -122,6 +123,17 @@ class UploadQueue:
                 raise CommandRejected("busy", f"{MAX_PENDING} uploads wait already")
             number = 1 + max((each.number for each in self._records.values()), default=0)
             self._write(msgspec.structs.replace(record, number=number))
+            self._changed.notify()
+
+    def wait_for_upload(self, timeout_s: float, stopping: threading.Event) -> None:
+        """Return if an upload is pending, after `timeout_s`, or after `wake` if `stopping` is set."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._pending() or stopping.is_set(), timeout_s)
+
+    def wake(self) -> None:
+        """Have `wait_for_upload` look at its `stopping`."""
+        with self._changed:
+            self._changed.notify()
 
     def update(
         self, upload_id: str, change: Callable[[UploadRecord], UploadRecord]

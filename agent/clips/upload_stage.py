@@ -39,6 +39,7 @@ from agent.clips.upload_schedule import UploadSchedule
 from agent.recording.retention.free_space import reserve_bytes
 from agent.runtime.link_budget import DayUsage, LinkBudget, SendPriority
 from agent.runtime.pause import Pause
+from agent.runtime.stage import IDLE_WAIT_S
 
 log = logging.getLogger(__name__)
 
@@ -141,10 +142,17 @@ class UploadStage:
             if self._run is not None:
                 self._step(self._run, stopping)
             elif not self._start_next():
-                stopping.wait(POLL_S)
+                if self._queue.pending():
+                    stopping.wait(POLL_S)
+                else:
+                    self._queue.wait_for_upload(IDLE_WAIT_S, stopping)
         except BaseException:
             self._end_run()
             raise
+
+    def wake(self) -> None:
+        """End the wait of `run_once` if it is to stop. Thread-safe; never blocks."""
+        self._queue.wake()
 
     def close(self) -> None:
         """End the child. The next run of the agent resumes the upload."""

@@ -17,7 +17,7 @@ from agent.recording.custody.receipts import ServiceAction
 
 log = logging.getLogger(__name__)
 
-CHECK_INTERVAL_S = 1.0
+CHECK_INTERVAL_S = 4.0
 
 
 class CommitConfirmWatch:
@@ -53,7 +53,7 @@ class CommitConfirmWatch:
         return rollback
 
     def start_thread(self, on_undone: Callable[[], None]) -> None:
-        """Check every second in a daemon thread until a rollback, then call `on_undone`.
+        """Check every four seconds in a daemon thread until a rollback, then call `on_undone`.
 
         Not in the main thread: that one feeds the watchdog, and must never wait for a disk.
         """

@@ -1,6 +1,6 @@
 """Live health file: the newest report, for other programs of the box.
 
-Every four seconds, and within one if a fault or the degradation level has changed, the agent replaces `health.json`
+Every six seconds, and within one if a fault or the degradation level has changed, the agent replaces `health.json`
 in the runtime folder. A file older than STALE_S means that the agent is dead or hangs; one that says `has_stopped`, that it was stopped.
 """
 
@@ -16,7 +16,7 @@ from agent.base.health_model import HealthReport
 from agent.base.json_decode import JsonDecoder, MalformedJson
 
 FILE_NAME = "health.json"
-STALE_S = 8.0
+STALE_S = 10.0
 _MAX_BYTES = 1_048_576
 INSTALLED_STATE_DIR = Path("/var/lib/vigie")
 INSTALLED_RUNTIME_DIR = Path("/run/vigie")

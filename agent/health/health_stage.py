@@ -32,7 +32,7 @@ from agent.runtime.pause import Pause
 log = logging.getLogger(__name__)
 
 CHECK_INTERVAL_NS = 1_000_000_000
-FILE_INTERVAL_S = 4.0
+FILE_INTERVAL_S = 6.0
 """Between two files in which neither a fault nor the level has changed: 4 kB each second are 14 MB an hour on a disk."""
 STAGE_LATE_S = 5.0
 MS_NS = 1_000_000

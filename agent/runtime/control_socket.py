@@ -28,13 +28,14 @@ import msgspec
 
 from agent.base.json_decode import JsonDecoder, MalformedJson, decode_json
 from agent.base.model import CommandRefused, RefusalCode
-from agent.runtime.stage import Stage
+from agent.runtime.stage import IDLE_WAIT_S, Stage
 from agent.runtime.worker import Worker
 
 log = logging.getLogger(__name__)
 
 SOCKET_NAME = "control.sock"
 POLL_TIMEOUT_S = 1.0
+"""While a request is open: it has a deadline."""
 REQUEST_TIMEOUT_S = 1.0
 """For the whole line, from the connection on: a slow client must not keep a place for long."""
 SEND_TIMEOUT_S = 1.0
@@ -141,6 +142,9 @@ class ControlSocket:
         self._methods: dict[str, Callable[[ControlRequest, bytes], None]] = {}
         self._listener: socket.socket | None = None
         self._selector = selectors.DefaultSelector()
+        self._wake_lock = threading.Lock()
+        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._selector.register(self._wake_fd, selectors.EVENT_READ)
         self._requests: dict[socket.socket, ControlRequest] = {}
 
     def add_method(
@@ -180,11 +184,13 @@ class ControlSocket:
         return worker
 
     def run_once(self, stopping: threading.Event) -> None:
-        """Accept and read what has come, or return after waiting a second."""
+        """Accept and read what has come, or return after waiting for it."""
         if self._listener is None:
             self._listener = self._listen()
             self._selector.register(self._listener, selectors.EVENT_READ)
-        for key, _ in self._selector.select(POLL_TIMEOUT_S):
+        for key, _ in self._selector.select(POLL_TIMEOUT_S if self._requests else IDLE_WAIT_S):
+            if key.fd == self._wake_fd:
+                continue
             if key.data is None:
                 self._accept(self._listener)
             else:
@@ -197,11 +203,21 @@ class ControlSocket:
             if is_late or not request.is_open:
                 self._drop(request)
 
+    def wake(self) -> None:
+        """End the wait of `run_once`, for good: it is to stop. Thread-safe; never blocks."""
+        with self._wake_lock:
+            if self._wake_fd >= 0:
+                os.eventfd_write(self._wake_fd, 1)
+
     def close(self) -> None:
         """Remove the socket and close every connection. Requests that wait are not begun."""
         for request in list(self._requests.values()):
             self._drop(request)
         self._selector.close()
+        with self._wake_lock:
+            if self._wake_fd >= 0:
+                os.close(self._wake_fd)
+                self._wake_fd = -1
         if self._listener is not None:
             self._listener.close()
             self._listener = None
