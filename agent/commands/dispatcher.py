@@ -64,15 +64,13 @@ MAX_QUEUED_TASKS = 128
 MAX_QUEUED_STOPS = 16
 """For one head. One more would do what those that wait do already."""
 
-
 _FinishCallback = Callable[[Job, FinalReply], object]
 
 
 class CommandDispatcher:
     """The stage `dispatcher`, and the stages of urgent commands.
 
-    `submit` is for the network: with an `authenticator` a command needs a signature. `submit_local` is for the control
-    socket.
+    `submit` is for the network: with an `authenticator` a command needs a signature. `submit_local` is for the box.
     """
 
     name = "dispatcher"
@@ -139,11 +137,12 @@ class CommandDispatcher:
         wait_s = POLL_TIMEOUT_S if self._running else IDLE_WAIT_S
         with self._changed:
             self._changed.wait_for(lambda: self._tasks or stopping.is_set(), wait_s)
-        if (task := self._pop_task()) is not None:
+            task = self._tasks.popleft() if self._tasks else None
+        if task is not None:
             task()
-        now_ns = self._clock.boottime_ns()
-        for running in [r for r in self._running.values() if now_ns >= r.deadline_ns]:
-            self._time_out(running, running.deferred.on_timeout())
+        for running in list(self._running.values()):
+            if self._clock.boottime_ns() >= running.deadline_ns:
+                self._time_out(running, running.deferred.on_timeout())
         self._idempotency_store.probe_after_failure()
 
     def wake(self) -> None:
@@ -157,16 +156,12 @@ class CommandDispatcher:
         The reply to a stop that a worker still carries out is not persisted: it may be repeated.
         """
         self._is_closing = True
-        while (task := self._pop_task()) is not None:
-            task()
+        while self._tasks:
+            self._tasks.popleft()()
         for running in list(self._running.values()):
             if not running.deferred.outlives_agent:
                 self._time_out(running, "the agent stopped before it was done")
         self._idempotency_store.close()
-
-    def _pop_task(self) -> Callable[[], None] | None:
-        with self._changed:
-            return self._tasks.popleft() if self._tasks else None
 
     def _submit(self, incoming: IncomingCommand, *, is_local: bool) -> None:
         with self._changed:
@@ -247,9 +242,8 @@ class CommandDispatcher:
 
     def _add_running(self, job: Job, deferred: Deferred) -> None:
         deadline_ns = self._clock.boottime_ns() + int(deferred.timeout_s * 1e9)
-        self._running[job.command.id] = RunningJob(
-            job=job, deferred=deferred, deadline_ns=deadline_ns
-        )
+        running = RunningJob(job=job, deferred=deferred, deadline_ns=deadline_ns)
+        self._running[job.command.id] = running
 
     def _reply_if_repeated(self, job: Job, *, at_most_once: bool) -> bool:
         """Answer a repeat as the first command was, and return True; False for a new command."""

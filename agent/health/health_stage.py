@@ -137,6 +137,7 @@ class HealthStage:
             if not self._has_write_failed:
                 log.warning("%s: the health file cannot be written: %s", self._folder, error)
             self._has_write_failed = True
+            self._file_pause.end()
         else:
             self._has_write_failed = False
 
