@@ -5,6 +5,7 @@ from collections.abc import Callable
 import msgspec
 
 from agent.app.desired_message import ReceivedConfig
+from agent.app.model_fetch import FetchModels
 from agent.app.second_signature import StoredPresets
 from agent.app.start_config import StartConfig
 from agent.health.box_check import BoxCheck, BoxSample
@@ -26,6 +27,7 @@ class ConfigActions(msgspec.Struct, frozen=True, kw_only=True):
     stored_presets: Callable[[], StoredPresets]
     record: Callable[[str, str], None]
     report: Callable[[], None]
+    fetch_models: FetchModels
 
 
 class ConfigTrial(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from agent.app import delivered_models
 from agent.base.clock import Clock
 from agent.base.errors import UserError
 from agent.config import configuration, desired_config, toml_decode
@@ -43,14 +44,17 @@ def find_layer_problems(
 ) -> list[str]:
     """Return a line for each problem of a version of the centre's configuration on a valid file.
 
-    The files of its scenes are written. Each line begins with the key. Raises: UserError if the file cannot be read.
+    The files of its scenes and cards are written. Each line begins with the key. Raises: UserError if the file cannot be read.
     """
     tables = toml_decode.read_toml(path, "configuration")
     refused = list(desired_config.iter_refused_keys(tables, layer))
     if refused:
         return refused
-    store.write_scenes(layer)
-    merged = desired_config.merge(tables, layer, store.scene_files(layer))
+    store.write_files(layer)
+    refused = list(delivered_models.iter_refused(store.card_files(layer)))
+    if refused:
+        return refused
+    merged = desired_config.merge(tables, layer, store.scene_files(layer), store.card_files(layer))
     lines = (
         line.removeprefix(f"{path}: ")
         for line in _problems(merged, path, clock, has_model_files=False)

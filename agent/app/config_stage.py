@@ -17,7 +17,10 @@ import msgspec
 
 from agent.app import config_check, start_config
 from agent.app.config_actions import ConfigActions, ConfigTrial
-from agent.app.desired_message import outdated_reason, truncate_reasons
+from agent.app.config_report import make_decision, make_refusal, make_report
+from agent.app.delivered_models import expected_cameras, missing_models
+from agent.app.desired_message import outdated_reason
+from agent.app.model_fetch import FetchedModels, ModelFetch, PendingFetch
 from agent.app.scene_change import differ_in_scenes_only, find_scene_problems, with_scene
 from agent.app.scene_request import SceneDone, SceneRequest, SceneView
 from agent.app.second_signature import unpermitted_changes
@@ -25,8 +28,8 @@ from agent.app.start_config import StartConfig
 from agent.base.clock import Clock, rfc3339
 from agent.base.errors import UserError
 from agent.base.sha256 import sha256_hex
-from agent.config.desired_store import ConfigLayer, Decision, DesiredStore
-from agent.health.box_check import BoxCheck, ExpectedCamera
+from agent.config.desired_store import ConfigLayer, DesiredStore
+from agent.health.box_check import BoxCheck
 from agent.reporting.payloads import RefusedConfig, ReportedConfig
 from agent.runtime.stage import IDLE_WAIT_S
 from drivers.errors import MaskError
@@ -67,14 +70,20 @@ class ConfigStage:
         self._payload: bytes | None = None
         self._scene_requests: deque[tuple[SceneRequest, SceneAnswer]] = deque()
         self._is_restarting = False
+        self._fetch = PendingFetch(actions.fetch_models, self._wake)
         self._refused = self._refusal_before_start()
         self._trial = self._trial_at_start()
         self._reported = self._report()
+        self._fetch_damaged_models()
 
     def submit(self, payload: bytes) -> None:
         """Take a message of `down/config`; a newer one replaces it while it waits. Never blocks."""
         with self._changed:
             self._payload = payload
+            self._changed.notify()
+
+    def _wake(self) -> None:
+        with self._changed:
             self._changed.notify()
 
     def submit_scene(self, request: SceneRequest, answer: SceneAnswer) -> None:
@@ -105,11 +114,10 @@ class ConfigStage:
             self._run_scene_request(*scene_request)
         elif self._trial is not None:
             self._check_trial(self._trial)
+        elif (fetched := self._fetch.pop()) is not None:
+            self._end_fetch(*fetched)
         elif (payload := self._pop_payload()) is not None:
-            try:
-                self._decide(payload)
-            except OSError as error:
-                self._refuse(None, sha256_hex(payload), (f"the disk refuses it: {error}",))
+            self._decide_or_refuse(payload)
 
     def wake(self) -> None:
         """End the wait of `run_once` if it is to stop. Thread-safe; never blocks."""
@@ -123,17 +131,24 @@ class ConfigStage:
         return bool(self._scene_requests) or self._is_message_due()
 
     def _is_message_due(self) -> bool:
-        return self._payload is not None and self._trial is None and not self._is_restarting
+        is_waiting = self._payload is not None or self._fetch.has_outcome
+        return is_waiting and self._trial is None and not self._is_restarting
 
     def _pop_payload(self) -> bytes | None:
         with self._changed:
             payload, self._payload = self._payload, None
             return payload
 
+    def _decide_or_refuse(self, payload: bytes) -> None:
+        try:
+            self._decide(payload)
+        except OSError as error:
+            self._refuse(None, sha256_hex(payload), (f"the disk refuses it: {error}",))
+
     def _decide(self, payload: bytes) -> None:
         """Raises OSError."""
-        if not payload:
-            # The retained message was removed: what is in force stays.
+        if not payload or self._fetch.is_of(payload):
+            # The retained message was removed, and what is in force stays; or its models are being fetched.
             return
         digest, decision = sha256_hex(payload), self._store.decision()
         is_known = digest == decision.digest
@@ -151,6 +166,7 @@ class ConfigStage:
         if reason is not None:
             self._refuse(desired.version, digest, (reason,))
             return
+        self._fetch.drop()
         now_ns = self._clock.boottime_ns()
         layer = ConfigLayer(
             version=desired.version,
@@ -160,22 +176,50 @@ class ConfigStage:
             settings=desired.settings,
             scenes=desired.scenes,
             presets=desired.presets,
+            models=desired.models,
         )
         new, reasons = self._check(layer)
         if new is not None and not is_restored:
             stored = self._actions.stored_presets()
             reasons = unpermitted_changes(self._current, new, layer, received.signers, stored)
         if new is None or reasons:
-            self._store.write_decision(self._decision(layer, reasons=reasons))
+            self._store.write_decision(make_decision(layer, reasons=reasons))
             self._actions.record(
                 layer.by or "", f"configuration {layer.version}: refused: {reasons[0]}"
             )
             self._refuse(layer.version, layer.digest, reasons)
             return
+        self._try(new, layer, desired.confirm_s, payload)
+
+    def _try(self, new: StartConfig, layer: ConfigLayer, confirm_s: float, payload: bytes) -> None:
+        """Put a version on trial, or fetch its models first."""
+        if missing_models(self._store.card_files(layer)):
+            log.info("configuration %d: its models are fetched", layer.version)
+            self._fetch.begin(payload, layer)
+            return
         try:
-            self._begin(new, layer, desired.confirm_s, None)
+            self._begin(new, layer, confirm_s, None)
         except OSError as error:
             self._refuse(layer.version, layer.digest, (f"the disk refuses it: {error}",))
+
+    def _fetch_damaged_models(self) -> None:
+        """Fetch models of the version in force again if their files are damaged; the default one detects until then."""
+        layer = self._current.layer
+        if layer is not None and missing_models(self._store.card_files(layer)):
+            self._fetch.begin(b"", layer)
+
+    def _end_fetch(self, fetch: ModelFetch, fetched: FetchedModels) -> None:
+        """Continue with a version whose models were fetched."""
+        layer = fetch.layer
+        if not fetched.reasons:
+            self._decide_or_refuse(fetch.payload) if fetch.payload else self._restart()
+        elif not fetch.payload:
+            log.warning("configuration: %s", "; ".join(fetched.reasons))
+        else:
+            if fetched.is_final:
+                # Else the version stays undecided, and the broker delivers it again after a reconnection.
+                self._store.write_decision(make_decision(layer, reasons=fetched.reasons))
+            self._refuse(layer.version, layer.digest, fetched.reasons)
 
     def _check(self, layer: ConfigLayer) -> tuple[StartConfig | None, tuple[str, ...]]:
         """Return the new configuration, or None and a line for each reason against it."""
@@ -194,7 +238,7 @@ class ConfigStage:
         sample = self._actions.take_sample()
         cameras = () if sample.health is None else sample.health.report.cameras
         open_cameras = tuple(camera.name for camera in cameras if camera.open)
-        decision = self._decision(layer) if technician is None else self._store.decision()
+        decision = make_decision(layer) if technician is None else self._store.decision()
         self._store.write_decision(msgspec.structs.replace(decision, cameras=open_cameras))
         by, keys = technician or layer.by or "", ", ".join(layer.keys())[:MAX_KEYS_CHARS]
         if technician is not None:
@@ -241,7 +285,7 @@ class ConfigStage:
         reasons = tuple(f"rolled back: {reason}" for reason in unmet)
         if trial.technician is None:
             cameras = self._store.decision().cameras
-            self._store.write_decision(self._decision(layer, cameras=cameras, reasons=reasons))
+            self._store.write_decision(make_decision(layer, cameras=cameras, reasons=reasons))
             self._refused = self._refusal(layer.version, layer.digest, reasons)
         self._store.undo()
         log.warning("configuration %d: %s", layer.version, "; ".join(reasons))
@@ -322,28 +366,13 @@ class ConfigStage:
         self._actions.report()
 
     def _report(self) -> ReportedConfig:
-        layer = self._current.layer
-        if layer is None:
-            return ReportedConfig(
-                state="damaged", version=0, digest=None, since=None, by=None, refused=self._refused
-            )
-        return ReportedConfig(
-            state="in_force" if self._trial is None else "on_trial",
-            version=layer.version,
-            digest=layer.digest,
-            since=layer.since,
-            by=layer.by,
-            refused=self._refused,
-            scenes_at_box=tuple(scene.key for scene in layer.at_box),
-        )
+        return make_report(self._current.layer, self._refused, is_on_trial=self._trial is not None)
 
     def _refusal(
         self, version: int | None, digest: str | None, reasons: tuple[str, ...]
     ) -> RefusedConfig:
         time = rfc3339(self._clock.utc(self._clock.boottime_ns()))
-        return RefusedConfig(
-            version=version, digest=digest, time=time, reasons=truncate_reasons(reasons)
-        )
+        return make_refusal(version, digest, time, reasons)
 
     def _refusal_before_start(self) -> RefusedConfig | None:
         """Return the refusal of the newest version, also if a power cut or a changed file has refused it."""
@@ -369,24 +398,9 @@ class ConfigStage:
         self, open_cameras: Sequence[str], before: StartConfig | None, technician: str | None
     ) -> ConfigTrial:
         now_ns = self._clock.boottime_ns()
-        cameras = [
-            ExpectedCamera(name=camera.name, record=camera.record)
-            for camera in self._current.config.camera
-            if camera.name in open_cameras
-        ]
+        cameras = expected_cameras(self._current.config, open_cameras)
         check = BoxCheck(cameras, now_ns, open_timeout_s=float("inf"))
         return ConfigTrial(check=check, begin_ns=now_ns, before=before, technician=technician)
-
-    def _decision(
-        self, layer: ConfigLayer, *, cameras: tuple[str, ...] = (), reasons: tuple[str, ...] = ()
-    ) -> Decision:
-        return Decision(
-            version=layer.version,
-            digest=layer.digest,
-            time=layer.since or "",
-            cameras=cameras,
-            reasons=truncate_reasons(reasons),
-        )
 
 
 def _action(layer: ConfigLayer, outcome: str) -> str:

@@ -12,6 +12,7 @@ from agent.app.camera_pipeline import CameraPipeline
 from agent.app.config_actions import ConfigActions
 from agent.app.config_stage import ConfigStage
 from agent.app.desired_message import ReceivedConfig, read_plain, read_signed
+from agent.app.model_fetch import FetchModels
 from agent.app.scene_request import SceneDone, SceneRequest
 from agent.app.start_config import StartConfig
 from agent.base.clock import boot_id
@@ -25,11 +26,14 @@ from agent.runtime.control_socket import ControlRequest
 
 
 class ConfigSource(msgspec.Struct, frozen=True, kw_only=True):
-    """The configuration file, what the agent has started with, and how it is ended in order to start again."""
+    """The configuration file, what the agent has started with, how it is ended in order to start again, and how models
+    of a version are fetched.
+    """
 
     path: Path
     start: StartConfig
     restart: Callable[[], None]
+    fetch_models: FetchModels
 
 
 def make_config_stage(
@@ -76,6 +80,7 @@ def make_config_stage(
         stored_presets=actuators.stored_presets,
         record=record,
         report=report,
+        fetch_models=source.fetch_models,
     )
     stage = ConfigStage(source.path, source.start, clock, boot_id(), actions)
     actuators.control_socket.add_method(SceneRequest, partial(_handle_scene, stage))

@@ -23,6 +23,7 @@ from agent.diagnostics.support_bundle.bundle_command import BundleCommandHandler
 from agent.runtime.log_limit import limit_log_rate
 from agent.runtime.sd_notify import Notifier
 from agent.runtime.stop_signals import StopSignals
+from agent.update.model_fetcher import ModelFetcher
 from agent.update.update_command import UpdateCommandHandler
 
 EXIT_HUNG = 70
@@ -47,6 +48,7 @@ def run(args: argparse.Namespace) -> int:
     commit_confirm.on_agent_start()
     start = load_start_config(args.config, clock, boot_id())
     rng = random.Random()  # noqa: S311 - jitter, not secrets
+    link_ca = start.config.link.ca
     notifier = Notifier()
     with StopSignals() as signals:
         agent = Agent(
@@ -58,7 +60,14 @@ def run(args: argparse.Namespace) -> int:
             notifier=notifier,
             stop_agent=_stop_agent if notifier.has_manager else None,
             make_added_commands=partial(_make_added_commands, args.config),
-            config_source=ConfigSource(path=args.config, start=start, restart=_stop_agent),
+            config_source=ConfigSource(
+                path=args.config,
+                start=start,
+                restart=_stop_agent,
+                fetch_models=ModelFetcher(
+                    Path(start.config.box.state), None if link_ca is None else Path(link_ca)
+                ).fetch,
+            ),
         )
         agent.start()
         # The agent is restarted by systemd, with the configuration from before the trial.

@@ -192,7 +192,9 @@ def load_with(path: Path, layer: ConfigLayer, store: DesiredStore) -> Config:
     tables = toml_decode.read_toml(path, "configuration")
     for refusal in desired_config.iter_refused_keys(tables, layer):
         raise UserError(f"{path}: {refusal}")
-    return _convert(desired_config.merge(tables, layer, store.scene_files(layer)), path)
+    return _convert(
+        desired_config.merge(tables, layer, store.scene_files(layer), store.card_files(layer)), path
+    )
 
 
 def _convert(tables: dict[str, Any], path: Path) -> Config:

@@ -18,18 +18,21 @@ import msgspec
 from agent.config import desired_keys
 from agent.config.heads import PanDeg, TiltDeg
 from agent.config.model_name import is_card_path
-from agent.config.names import Name
+from agent.config.names import HttpsUrl, Name
 
 MAX_MESSAGE_BYTES = 131_072
 MIN_CONFIRM_S, MAX_CONFIRM_S = 30.0, 900.0
 MAX_SCENE_CHARS = 65_536
 MODEL_KEY = "camera[].detect.model"
+MAX_MODELS, MAX_CARD_CHARS, MAX_DELIVERED_BYTES = 8, 16_384, 67_108_864
 
 SceneText = Annotated[str, msgspec.Meta(max_length=MAX_SCENE_CHARS)]
 SceneTexts: TypeAlias = dict[Name, SceneText | dict[Name, SceneText]]
 """By camera: the text of its scene or, of a camera on a head, the text of each preset's."""
 SceneFiles: TypeAlias = Mapping[str, str | Mapping[str, str]]
 """By camera: the path of its scene, or of each preset's."""
+CardFiles: TypeAlias = Mapping[str, str]
+"""By model: the path of its card."""
 _Line = Annotated[
     str,
     msgspec.Meta(
@@ -47,12 +50,21 @@ class DesiredPreset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     zoom: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
 
 
+class DesiredModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A model of one's own: the text of its card, which has the hash of its file, and the address of the file."""
+
+    card: Annotated[str, msgspec.Meta(max_length=MAX_CARD_CHARS)]
+    url: HttpsUrl
+    size_bytes: Annotated[int, msgspec.Meta(ge=1, le=MAX_DELIVERED_BYTES)]
+
+
 class DesiredContent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The part on top of the box's file: settings by their keys, scenes by camera, presets by head."""
+    """The part on top of the box's file: settings by their keys, scenes by camera, presets by head, models by name."""
 
     settings: dict[str, Any] = {}
     scenes: SceneTexts = {}
     presets: dict[Name, Annotated[dict[Name, DesiredPreset], msgspec.Meta(max_length=256)]] = {}
+    models: Annotated[dict[Name, DesiredModel], msgspec.Meta(max_length=MAX_MODELS)] = {}
 
     def keys(self) -> tuple[str, ...]:
         """Return the names of all that is set, such as `record.max_age_h` and `scenes.north`."""
@@ -60,6 +72,7 @@ class DesiredContent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             *_leaves(self.settings, ""),
             *(f"scenes.{name}" for name in sorted(self.scenes)),
             *(f"presets.{head}.{name}" for head in self.presets for name in self.presets[head]),
+            *(f"models.{name}" for name in sorted(self.models)),
         )
 
 
@@ -106,9 +119,12 @@ def iter_refused_keys(tables: Mapping[str, Any], content: DesiredContent) -> Ite
 
 
 def merge(
-    tables: Mapping[str, Any], content: DesiredContent, scene_files: SceneFiles
+    tables: Mapping[str, Any],
+    content: DesiredContent,
+    scene_files: SceneFiles,
+    card_files: CardFiles,
 ) -> dict[str, Any]:
-    """Return the base `tables` with the settings and scenes in place of its own; presets are no part of it.
+    """Return the base `tables` with the settings, scenes and models in place of its own; presets are no part of it.
 
     All keys are allowed, see `iter_refused_keys`.
     """
@@ -121,7 +137,7 @@ def merge(
         else:
             merged[key] = _merge_value(tables.get(key), value)
     merged["camera"] = [
-        _with_scene(camera, scene_files.get(camera.get("name", "")))
+        _with_model(_with_scene(camera, scene_files.get(camera.get("name", ""))), card_files)
         for camera in merged.get("camera", [])
     ]
     return merged
@@ -136,6 +152,8 @@ def changed_cameras(
     old: DesiredContent, new: DesiredContent, camera_of_head: Mapping[str, str | None]
 ) -> tuple[str, ...]:
     """Return the cameras that another version changes something for, or none if that is the box as a whole."""
+    if old.models != new.models:
+        return ()
     cameras = [*_differing(old.scenes, new.scenes)]
     heads = [*_differing(old.presets, new.presets)]
     for key in _differing(old.settings, new.settings):
@@ -209,6 +227,12 @@ def _merge_value(base: Any, value: Any) -> Any:
     if not isinstance(base, dict) or not isinstance(value, dict):
         return value
     return {**base, **{key: _merge_value(base.get(key), item) for key, item in value.items()}}
+
+
+def _with_model(camera: Mapping[str, Any], card_files: CardFiles) -> Mapping[str, Any]:
+    detect = camera.get("detect", {})
+    card = card_files.get(detect.get("model"))
+    return camera if card is None else {**camera, "detect": {**detect, "model": card}}
 
 
 def _with_scene(

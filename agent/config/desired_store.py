@@ -5,12 +5,14 @@
     desired/layer.json.pending    the version is on trial, see commit_confirm.py
     desired/decision.json           a state file: the newest version that the box has decided about
     desired/scenes/<sha256>.toml    the texts of the scenes, by their hash
+    desired/models/<sha256>/        a folder by the hash of a card: NAME.toml, and NAME.tflite once it is fetched
 
-One file has all settings and scenes of a version, so a power cut leaves the old or the new version. The files of
-the scenes are written before it, never change, and are written again from it if they are missing or damaged.
+One file has all settings, scenes and cards of a version, so a power cut leaves the old or the new version. The files of
+the scenes and cards are written before it, never change, and are written again from it if they are missing or damaged.
 """
 
 import logging
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from agent.base.file_read import read_regular_file
 from agent.base.sha256 import sha256_hex
 from agent.base.state_file import MAX_BYTES, DamagedStateFile, StateFile
 from agent.config.commit_confirm import BACKUP_SUFFIX, CommitConfirm, PendingCommit, Rollback
-from agent.config.desired_config import DesiredContent, SceneFiles, scene_key
+from agent.config.desired_config import CardFiles, DesiredContent, SceneFiles, scene_key
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +130,7 @@ class DesiredStore:
 
     def begin(self, layer: ConfigLayer, keys: str, by: str, boot_id: str, until_ns: int) -> None:
         """Put a version on trial until `until_ns`. Raises: UserError if another one is on trial; OSError."""
-        self.write_scenes(layer)
+        self.write_files(layer)
         if not self._layer.path.exists():
             self._layer.write(ConfigLayer())
         text = self._layer.encode(layer).decode()
@@ -143,7 +145,7 @@ class DesiredStore:
         return self._commit_confirm.undo()
 
     def on_agent_start(self, now_ns: int, boot_id: str) -> Rollback | None:
-        """Count a start with a version on trial, or end the trial, see `CommitConfirm`; mend the scenes.
+        """Count a start with a version on trial, or end the trial, see `CommitConfirm`; mend scenes and cards.
 
         Raises OSError.
         """
@@ -154,8 +156,8 @@ class DesiredStore:
             layer = self.layer()
         except DamagedStateFile:
             return rollback
-        self.write_scenes(layer)
-        self._remove_unused_scenes(layer)
+        self.write_files(layer)
+        self._remove_unused(layer)
         return rollback
 
     def scene_files(self, layer: ConfigLayer) -> SceneFiles:
@@ -167,6 +169,10 @@ class DesiredStore:
             for camera, scene in layer.scenes.items()
         }
 
+    def card_files(self, layer: ConfigLayer) -> CardFiles:
+        """Return the paths of the cards of a version's models. The model's file is next to its card."""
+        return {name: str(self._card_path(name, one.card)) for name, one in layer.models.items()}
+
     def name_scenes(self, line: str, layer: ConfigLayer) -> str:
         """Replace the path of a scene's file in a message by its camera and preset."""
         for camera, scene in layer.scenes.items():
@@ -175,10 +181,12 @@ class DesiredStore:
                 line = line.replace(str(self._scene_path(text)), scene_key(camera, preset))
         return line
 
-    def write_scenes(self, layer: ConfigLayer) -> None:
-        """Write the files of a version's scenes. Raises OSError."""
-        for text in _texts(layer):
-            path, data = self._scene_path(text), text.encode()
+    def write_files(self, layer: ConfigLayer) -> None:
+        """Write the files of a version's scenes and cards. Raises OSError."""
+        texts = [(self._scene_path(text), text) for text in _texts(layer)]
+        texts += [(self._card_path(name, one.card), one.card) for name, one in layer.models.items()]
+        for path, text in texts:
+            data = text.encode()
             try:
                 if read_regular_file(path, MAX_BYTES) == data:
                     continue
@@ -189,16 +197,21 @@ class DesiredStore:
     def _scene_path(self, text: str) -> Path:
         return self._folder / "scenes" / f"{sha256_hex(text.encode())}.toml"
 
-    def _remove_unused_scenes(self, layer: ConfigLayer) -> None:
-        used = {
-            self._scene_path(text)
-            for one in (layer, self.previous() or ConfigLayer())
-            for text in _texts(one)
-        }
-        folder = self._folder / "scenes"
-        for path in list(folder.iterdir()) if folder.is_dir() else ():
-            if path not in used:
-                path.unlink(missing_ok=True)
+    def _card_path(self, name: str, card: str) -> Path:
+        return self._folder / "models" / sha256_hex(card.encode()) / f"{name}.toml"
+
+    def _remove_unused(self, layer: ConfigLayer) -> None:
+        versions = (layer, self.previous() or ConfigLayer())
+        used = {self._scene_path(text) for one in versions for text in _texts(one)}
+        used |= {Path(card).parent for one in versions for card in self.card_files(one).values()}
+        for folder in (self._folder / "scenes", self._folder / "models"):
+            for path in list(folder.iterdir()) if folder.is_dir() else ():
+                if path in used:
+                    continue
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
 
 
 def _texts(layer: ConfigLayer) -> Iterator[str]:

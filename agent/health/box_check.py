@@ -4,11 +4,12 @@ After the boot of a new system, and after a change of the configuration. The evi
 the agent replaces each second, and the footage on the disk.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
+from agent.base.health_model import CameraHealth
 from agent.health import health_file
 from agent.health.health_file import LiveHealth
 
@@ -22,10 +23,11 @@ system: it is logged, and no longer waited for."""
 
 
 class ExpectedCamera(msgspec.Struct, frozen=True, kw_only=True):
-    """A configured camera, and whether it records."""
+    """A configured camera, and whether it records. `model` is the one that it has to detect with, if that matters."""
 
     name: str
     record: bool
+    model: str | None = None
 
 
 class BoxSample(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +65,7 @@ class BoxCheck:
             )
         report = sample.health.report
         health_by_name = {camera.name: camera for camera in report.cameras}
+        models = {detector.camera: detector.model for detector in report.detectors}
         problems: list[str] = []
         open_count = 0
         for camera in self._cameras:
@@ -72,15 +75,23 @@ class BoxCheck:
                     problems.append(f"camera {camera.name}: not open yet")
                 continue
             open_count += 1
-            if health.age_s is None or health.age_s > MAX_FRAME_AGE_S:
-                problems.append(f"camera {camera.name}: sends no frames")
-            if camera.record and not self._is_footage_growing(camera.name, sample.t_ns):
-                problems.append(f"camera {camera.name}: its footage does not grow")
+            problems += self._camera_problems(camera, health, models.get(camera.name), sample.t_ns)
         if self._cameras and not open_count and not problems:
             problems.append("no camera is open")
         if not report.outbox.connected:
             problems.append("not connected to the broker")
         return tuple(problems)
+
+    def _camera_problems(
+        self, camera: ExpectedCamera, health: CameraHealth, model: str | None, t_ns: int
+    ) -> Iterator[str]:
+        """Yield what an open camera does not do."""
+        if health.age_s is None or health.age_s > MAX_FRAME_AGE_S:
+            yield f"camera {camera.name}: sends no frames"
+        if camera.record and not self._is_footage_growing(camera.name, t_ns):
+            yield f"camera {camera.name}: its footage does not grow"
+        if camera.model is not None and model != camera.model:
+            yield f"camera {camera.name}: does not detect with {camera.model}"
 
     def closed_cameras(self, sample: BoxSample) -> tuple[str, ...]:
         """Return the cameras that are not open."""

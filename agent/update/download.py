@@ -121,7 +121,7 @@ class Download:
             return
         if 0 <= age_s < REJECTED_RETRY_S:
             raise DownloadRejected(
-                f"{self._spec.url}: had another SHA-256 than the feed less than a day ago"
+                f"{self._spec.url}: had another SHA-256 than expected less than a day ago"
             )
         self._rejected_marker.unlink(missing_ok=True)
 
@@ -184,7 +184,7 @@ class Download:
         expected_bytes = self._spec.size_bytes
         if expected_bytes is not None and total_bytes != expected_bytes:
             raise DownloadRejected(
-                f"{self._spec.url}: {total_bytes} bytes; the feed says {expected_bytes}"
+                f"{self._spec.url}: {total_bytes} bytes; expected: {expected_bytes}"
             )
         if total_bytes > MAX_BUNDLE_BYTES:
             raise DownloadRejected(
@@ -228,7 +228,7 @@ class Download:
         if not self._is_complete(self._part_path):
             self.discard()
             self._rejected_marker.touch()
-            raise DownloadRejected(f"{self._spec.url}: its SHA-256 is another than the feed's")
+            raise DownloadRejected(f"{self._spec.url}: its SHA-256 is another than expected")
         self._part_path.replace(self.path)
         atomic_file.fsync_dir(self.path.parent)
         self._part_info_file.path.unlink(missing_ok=True)

@@ -16,6 +16,8 @@ from agent.cli.arguments import number_parser
 from agent.cli.output import parse_text, print_json
 from agent.config import toml_decode
 from agent.config.desired_config import MAX_CONFIRM_S, DesiredConfig, DesiredContent
+from agent.config.model_name import is_card_path
+from agent.detection.model_card import ModelRefused, find_model, read_verified_model
 from agent.reporting.payloads import ReportedConfig
 from centre.cli.broker_arguments import add_broker, parse_broker
 from centre.cli.signer_arguments import (
@@ -61,6 +63,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a scene file of a camera; of one on a head a file for each preset",
     )
     parser.add_argument(
+        "--model",
+        metavar="CARD=URL",
+        action="append",
+        default=[],
+        help="a model of your own: the card's path, and the address from which the box fetches the file",
+    )
+    parser.add_argument(
         "--number",
         metavar="N",
         type=number_parser("--number", 2.0**53),
@@ -103,8 +112,16 @@ def run(args: argparse.Namespace) -> int:
 def _read_saved(args: argparse.Namespace) -> ParsedMessage | None:
     if args.countersign is None:
         return None
-    if args.signer is None or args.save is not None or args.file is not None or args.scene:
-        raise UserError("--countersign: allowed: with --signer, without --save, FILE and --scene")
+    if (
+        args.signer is None
+        or args.save is not None
+        or args.file is not None
+        or args.scene
+        or args.model
+    ):
+        raise UserError(
+            "--countersign: allowed: with --signer, without --save, FILE, --scene and --model"
+        )
     saved = read_saved(args, MESSAGE_TYPE, MAX_SAVED_BYTES)
     if saved.claims.get("box") != args.box:
         raise UserError(f"{args.countersign}: is for {saved.claims.get('box')!r}; allowed: that")
@@ -127,9 +144,27 @@ def _read_content(args: argparse.Namespace) -> DesiredContent:
             scenes[camera] = text
         elif isinstance(scenes.setdefault(camera, {}), dict):
             scenes[camera][preset] = text
+    models: dict[str, Any] = dict(tables.get("models", {}))
+    for word in args.model:
+        card, _, url = word.partition("=")
+        if not is_card_path(card) or not url:
+            raise UserError(f"--model {word!r}: allowed: CARD.toml=https://HOST/PATH")
+        models[Path(card).stem] = {**_read_model(card), "url": url}
     return toml_decode.convert(
-        {**tables, "scenes": scenes}, DesiredContent, str(args.file or "scenes")
+        {**tables, "scenes": scenes, "models": models},
+        DesiredContent,
+        str(args.file or "scenes and models"),
     )
+
+
+def _read_model(card: str) -> dict[str, Any]:
+    """Return the text of a card, and the size of the file that it describes. Raises: UserError."""
+    try:
+        model = find_model(card)
+        content = read_verified_model(model.card, model.path.parent)
+    except ModelRefused as error:
+        raise UserError(f"--model {card}: {error}") from error
+    return {"card": Path(card).read_text(encoding="utf-8"), "size_bytes": len(content)}
 
 
 def _read_text(file: Path) -> str:

@@ -132,7 +132,7 @@ def run_desired_config(data: bytes) -> None:
     base = toml_decode.parse_toml((DOCS / "vigie.example.toml").read_bytes(), "base")
     refused = list(iter_refused_keys(base, desired))
     if not refused:
-        merged = merge(base, desired, desired.scenes)
+        merged = merge(base, desired, desired.scenes, {})
         refused = list(toml_decode.iter_errors(merged, Config, "base"))
     for line in truncate_reasons(tuple(name_entries(line, base) for line in refused)):
         check_one_line(line)

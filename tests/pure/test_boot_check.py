@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.base.health_model import CameraHealth, HealthReport, OutboxHealth, Vitals
+from agent.base.health_model import CameraHealth, DetectorHealth, HealthReport, OutboxHealth, Vitals
 from agent.health import health_file
 from agent.health.box_check import BoxCheck, BoxSample, ExpectedCamera, describe_newest_file
 from agent.health.health_file import LiveHealth
@@ -35,7 +35,13 @@ def camera(name: str, *, is_open: bool = True, age_s: float | None = 0.1) -> Cam
     )
 
 
-def live(t_s: float, cameras: Sequence[CameraHealth], *, connected: bool = True) -> LiveHealth:
+def live(
+    t_s: float,
+    cameras: Sequence[CameraHealth],
+    detectors: Sequence[DetectorHealth] = (),
+    *,
+    connected: bool = True,
+) -> LiveHealth:
     nothing = dict.fromkeys(Vitals.__struct_fields__)
     report = HealthReport(
         uptime_s=t_s,
@@ -43,7 +49,7 @@ def live(t_s: float, cameras: Sequence[CameraHealth], *, connected: bool = True)
         vitals=msgspec.convert(nothing, Vitals),
         stages=(),
         cameras=tuple(cameras),
-        detectors=(),
+        detectors=tuple(detectors),
         footage=(),
         outbox=OutboxHealth(
             depth=0, bytes=0, oldest_age_s=None, lost=0, connected=connected, centre_listening=False

@@ -125,7 +125,7 @@ def test_settings_and_scenes_replace_those_of_the_file_key_by_key() -> None:
         "head": {"mast": {"home": "gate"}},
     }
     files = {"north": "/new.toml", "dome": {"road": "/road.toml"}}
-    merged = merge(BASE, DesiredContent(settings=settings), files)
+    merged = merge(BASE, DesiredContent(settings=settings), files, {})
     assert merged["record"] == {"max_age_h": 72.0, "segment_s": 5}
     assert merged["camera"][0]["detect"] == {"fps": 5, "scene": "/new.toml"}
     assert merged["camera"][1]["detect"]["scenes"] == {"gate": "gate.toml", "road": "/road.toml"}
@@ -134,8 +134,15 @@ def test_settings_and_scenes_replace_those_of_the_file_key_by_key() -> None:
     toml_decode.convert(merged, configuration.Config, "merged")
 
 
+def test_a_model_of_the_version_is_named_by_the_path_of_its_card() -> None:
+    content = DesiredContent(settings={"camera": {"north": {"detect": {"model": "own"}}}})
+    merged = merge(BASE, content, {}, {"own": "/state/own.toml"})
+    assert merged["camera"][0]["detect"]["model"] == "/state/own.toml"
+    assert merged["camera"][1:] == BASE["camera"][1:]
+
+
 def test_nothing_set_is_the_file_itself() -> None:
-    assert merge(BASE, DesiredContent(), {}) == BASE
+    assert merge(BASE, DesiredContent(), {}, {}) == BASE
 
 
 def test_a_message_names_cameras_and_heads_as_the_centre_knows_them() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from agent.base.state_file import DamagedStateFile
 from agent.config import configuration
+from agent.config.desired_config import DesiredModel
 from agent.config.desired_store import DESIRED_DIR, ConfigLayer, Decision, DesiredStore
 
 BOOT = "boot-1"
@@ -73,6 +74,25 @@ def test_scenes_of_the_version_before_stay_and_older_ones_go(
     kept(store, ConfigLayer(version=3))
     store.on_agent_start(0, BOOT)
     assert scene_texts(tmp_path) == {OTHER_SCENE}
+
+
+def test_cards_are_in_folders_by_their_hash_which_go_with_their_version(
+    store: DesiredStore,
+) -> None:
+    model = DesiredModel(card='name = "own"', url="https://files.example/own", size_bytes=1)
+    with_model = ConfigLayer(version=1, models={"own": model})
+    kept(store, with_model)
+    card = Path(store.card_files(with_model)["own"])
+    assert card.read_text() == 'name = "own"'
+    card.with_suffix(".tflite").write_bytes(b"x")
+    card.unlink()
+    store.on_agent_start(0, BOOT)
+    assert card.is_file()
+    for version in (2, 3):
+        assert card.with_suffix(".tflite").is_file()
+        kept(store, ConfigLayer(version=version))
+        store.on_agent_start(0, BOOT)
+    assert not card.parent.exists()
 
 
 def test_a_message_names_a_scene_by_its_camera_and_preset(store: DesiredStore) -> None:

@@ -42,7 +42,7 @@ def test_an_example_of_a_report_is_complete(line: str) -> None:
 def test_the_table_shows_the_keys_of_the_list() -> None:
     shown = set()
     rows = PAGE.partition("## Keys that may be set")[2].partition("\n\nA restart")[0]
-    for row in rows.replace("| `presets` |", "| |").splitlines():
+    for row in rows.replace("| `presets`, `models` |", "| |").splitlines():
         prefix = ""
         for name in re.findall(r"`([^`]+)`", row.split("|")[1] if "|" in row else ""):
             key = f"{prefix}{name}" if name.startswith(".") else name

@@ -131,7 +131,7 @@ def test_a_file_with_another_hash_is_deleted_and_not_fetched_again_that_day(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"size_bytes": 5}, "700000 bytes; the feed says 5"),
+        ({"size_bytes": 5}, "700000 bytes; expected: 5"),
         ({"path": "/b.raucb"}, "404"),
         ({"says_length": False}, "no Content-Length"),
         ({"huge": True}, "MB free"),

@@ -6,16 +6,11 @@ import base64
 import hashlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 
 import msgspec
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.x509.oid import NameOID
 
 from agent.base.clock import SystemClock
 from agent.config import configuration
@@ -25,7 +20,7 @@ from agent.update.https_get import HttpError
 from agent.update.rauc import RaucClient
 from agent.update.updater import ProgressCallbacks, Updater, VersionRefused
 from tests.updates.conftest import COMPATIBLE, BundleAuthority, UpdateBox
-from tests.updates.file_server import FileServer
+from tests.updates.file_server import CERTIFICATE_FILE, FileServer, https_server
 from tests.updates.test_update_command import (
     CAN_MOUNT_VERITY,
     CONFIG,
@@ -50,36 +45,8 @@ def newer(tmp_path: Path, authority: BundleAuthority) -> Path:
 
 @pytest.fixture
 def https(tmp_path: Path) -> Iterator[tuple[FileServer, Path]]:
-    """A server with a certificate of its own, and the file that vouches for it."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
-        )
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    certificate, key_file = tmp_path / "server.pem", tmp_path / "server.key"
-    certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    key_file.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    server = FileServer((certificate, key_file))
-    yield server, certificate
-    server.close()
+    with https_server(tmp_path) as server:
+        yield server, tmp_path / CERTIFICATE_FILE
 
 
 class Centre:

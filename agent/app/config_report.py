@@ -1,0 +1,46 @@
+"""Reports of the configuration in force, and of a refused version. Pure."""
+
+from agent.app.desired_message import truncate_reasons
+from agent.config.desired_store import ConfigLayer, Decision
+from agent.reporting.payloads import RefusedConfig, ReportedConfig
+
+
+def make_report(
+    layer: ConfigLayer | None, refused: RefusedConfig | None, *, is_on_trial: bool
+) -> ReportedConfig:
+    """Return the report of a version in force; None is one that cannot be read."""
+    if layer is None:
+        return ReportedConfig(
+            state="damaged", version=0, digest=None, since=None, by=None, refused=refused
+        )
+    return ReportedConfig(
+        state="on_trial" if is_on_trial else "in_force",
+        version=layer.version,
+        digest=layer.digest,
+        since=layer.since,
+        by=layer.by,
+        refused=refused,
+        scenes_at_box=tuple(scene.key for scene in layer.at_box),
+    )
+
+
+def make_refusal(
+    version: int | None, digest: str | None, time: str, reasons: tuple[str, ...]
+) -> RefusedConfig:
+    """Return the refusal of a version, at a time in RFC 3339."""
+    return RefusedConfig(
+        version=version, digest=digest, time=time, reasons=truncate_reasons(reasons)
+    )
+
+
+def make_decision(
+    layer: ConfigLayer, *, cameras: tuple[str, ...] = (), reasons: tuple[str, ...] = ()
+) -> Decision:
+    """Return the decision about a version."""
+    return Decision(
+        version=layer.version,
+        digest=layer.digest,
+        time=layer.since or "",
+        cameras=cameras,
+        reasons=truncate_reasons(reasons),
+    )

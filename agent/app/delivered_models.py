@@ -1,0 +1,60 @@
+"""Models that a version of the centre's configuration brings: their cards are in it, their files are fetched."""
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from agent.config.configuration import Config, DetectConfig
+from agent.config.desired_config import CardFiles
+from agent.config.model_name import is_card_path
+from agent.detection.model_card import (
+    ModelRefused,
+    find_model,
+    list_model_names,
+    read_verified_model,
+)
+from agent.health.box_check import ExpectedCamera
+
+
+def iter_refused(card_files: CardFiles) -> Iterator[str]:
+    """Yield a line, which begins with the key, for each model that is refused by its card alone."""
+    shipped = list_model_names()
+    for name, card_path in card_files.items():
+        if name in shipped:
+            yield f"models.{name}: the agent has a model of this name; allowed: another name"
+            continue
+        try:
+            find_model(card_path)
+        except ModelRefused as error:
+            yield f"models.{name}.card: {error}"
+
+
+def missing_models(card_files: CardFiles) -> tuple[str, ...]:
+    """Return the names of the models whose file is not there, or is not that of its card."""
+    return tuple(name for name, path in card_files.items() if not is_complete(Path(path)))
+
+
+def is_complete(card_path: Path) -> bool:
+    """Return whether the file of a valid card is there, and has its hash."""
+    try:
+        read_verified_model(find_model(str(card_path)).card, card_path.parent)
+    except ModelRefused:
+        return False
+    return True
+
+
+def expected_cameras(config: Config, names: Collection[str]) -> tuple[ExpectedCamera, ...]:
+    """Return the cameras of these names as a trial expects them."""
+    return tuple(
+        ExpectedCamera(
+            name=camera.name, record=camera.record, model=_delivered_model(camera.detect)
+        )
+        for camera in config.camera
+        if camera.name in names
+    )
+
+
+def _delivered_model(detect: DetectConfig) -> str | None:
+    """Return the name of a camera's model if it is not the agent's own, and no accelerator detects in its place."""
+    if not detect.enabled or detect.accelerator is not None or not is_card_path(detect.model):
+        return None
+    return Path(detect.model).stem

@@ -1,0 +1,83 @@
+"""The fetch of models that a version of the centre's configuration waits for."""
+
+import threading
+from collections.abc import Callable
+from typing import TypeAlias
+
+import msgspec
+
+from agent.config.desired_store import ConfigLayer
+
+
+class FetchedModels(msgspec.Struct, frozen=True, kw_only=True):
+    """The outcome of fetching the models of a version: no `reasons` if all are there, and each could be loaded.
+
+    `is_final`: another try does not help.
+    """
+
+    reasons: tuple[str, ...] = ()
+    is_final: bool = False
+
+
+FetchModels: TypeAlias = Callable[[ConfigLayer, Callable[[FetchedModels], None]], None]
+"""Begins to fetch the models of a version in a thread of its own, in place of those of an earlier call, and calls its
+second argument with the outcome.
+"""
+
+
+class ModelFetch(msgspec.Struct, frozen=True, kw_only=True):
+    """The version whose models are fetched, and its message, which is empty if the version is in force already."""
+
+    payload: bytes
+    layer: ConfigLayer
+
+
+class PendingFetch:
+    """One fetch at a time: a new one replaces that before it, whose outcome is dropped. Thread-safe."""
+
+    def __init__(self, fetch_models: FetchModels, notify: Callable[[], None]) -> None:
+        """`notify` is called once an outcome is there."""
+        self._fetch_models = fetch_models
+        self._notify = notify
+        self._lock = threading.Lock()
+        self._fetch: ModelFetch | None = None
+        self._outcome: FetchedModels | None = None
+
+    @property
+    def has_outcome(self) -> bool:
+        """Whether the fetch has ended."""
+        return self._outcome is not None
+
+    def is_of(self, payload: bytes) -> bool:
+        """Return whether the models of this message are fetched."""
+        fetch = self._fetch
+        return fetch is not None and fetch.payload == payload
+
+    def begin(self, payload: bytes, layer: ConfigLayer) -> None:
+        """Fetch the models of a version."""
+        fetch = ModelFetch(payload=payload, layer=layer)
+        with self._lock:
+            self._fetch, self._outcome = fetch, None
+
+        def on_fetched(outcome: FetchedModels) -> None:
+            with self._lock:
+                if fetch is not self._fetch:
+                    return
+                self._outcome = outcome
+            self._notify()
+
+        self._fetch_models(layer, on_fetched)
+
+    def drop(self) -> None:
+        """Forget the fetch: another version is decided."""
+        with self._lock:
+            self._fetch = self._outcome = None
+
+    def pop(self) -> tuple[ModelFetch, FetchedModels] | None:
+        """Return the fetch that has ended, and its outcome."""
+        with self._lock:
+            if self._fetch is None or self._outcome is None:
+                return None
+            ended = self._fetch, self._outcome
+            self._fetch = self._outcome = None
+            return ended

@@ -1,0 +1,83 @@
+"""Fetch of the detection models of a configuration: downloaded, compared with their cards, and loaded once.
+
+    desired/models/<sha256>/NAME.toml       the card, from the configuration
+    desired/models/<sha256>/<sha256>.raucb  the file while it is fetched, see `download`
+    desired/models/<sha256>/NAME.tflite     the file, once it has the hash of the card and was loaded in a child
+
+A file is loaded for the first time in a process with bounds of its own, because it is a program for the runtime.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from agent.app.delivered_models import is_complete
+from agent.app.model_fetch import FetchedModels
+from agent.base.atomic_file import fsync_dir
+from agent.base.errors import UserError
+from agent.config.desired_config import DesiredModel
+from agent.config.desired_store import ConfigLayer, DesiredStore
+from agent.detection.model_card import ModelRefused, find_model
+from agent.update.download import Download, DownloadRejected, DownloadSpec
+from agent.update.errors import UpdateError
+from agent.update.https_get import HttpGet, direct_get
+
+log = logging.getLogger(__name__)
+
+LOAD_CPU_S = 120
+
+
+class ModelFetcher:
+    """Fetches the models of one version at a time; a later one ends the fetch before it. Called on one thread.
+
+    `ca_file` has the authorities of the servers, by default the system's.
+    """
+
+    def __init__(self, state_dir: Path, ca_file: Path | None) -> None:
+        self._store = DesiredStore(state_dir)
+        self._ca_file = ca_file
+        self._stop = threading.Event()
+
+    def fetch(self, layer: ConfigLayer, on_done: Callable[[FetchedModels], None]) -> None:
+        """Fetch the models of a version whose cards are written. `on_done` is called on the fetch's thread."""
+        self._stop.set()
+        self._stop = stop = threading.Event()
+        threading.Thread(
+            target=lambda: on_done(self._fetch_all(layer, stop)), name="fetch models", daemon=True
+        ).start()
+
+    def _fetch_all(self, layer: ConfigLayer, stop: threading.Event) -> FetchedModels:
+        cards = self._store.card_files(layer)
+        for name, model in layer.models.items():
+            try:
+                _fetch(name, model, Path(cards[name]), direct_get(self._ca_file), stop)
+            except (DownloadRejected, ModelRefused) as error:
+                return FetchedModels(reasons=(f"models.{name}: {error}",), is_final=True)
+            except (UpdateError, UserError, OSError) as error:
+                return FetchedModels(reasons=(f"models.{name}: {error}",))
+        return FetchedModels()
+
+
+def _fetch(
+    name: str, model: DesiredModel, card_path: Path, http_get: HttpGet, stop: threading.Event
+) -> None:
+    """Raises: DownloadRejected, UpdateError, ModelRefused, OSError."""
+    # Imported here: it is needed once in the life of most boxes, if at all.
+    from agent.detection.model_process import ModelProcess  # noqa: PLC0415
+
+    if is_complete(card_path):
+        return
+    found = find_model(str(card_path))
+    spec = DownloadSpec(url=model.url, sha256=found.card.sha256, size_bytes=model.size_bytes)
+    download = Download(spec, card_path.parent, http_get)
+    path = download.fetch(lambda _done, _total: None, stop.wait)
+    try:
+        with ModelProcess(f"model {name!r}", [path], LOAD_CPU_S) as process:
+            process.load(found.card, path)
+    except ModelRefused:
+        download.discard()
+        raise
+    path.replace(found.path)
+    fsync_dir(card_path.parent)
+    log.info("model %s: fetched from %s", name, model.url)

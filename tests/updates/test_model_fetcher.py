@@ -1,0 +1,97 @@
+"""agent.update.model_fetcher: real servers, real models, and what is no model."""
+
+import queue
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.app.model_fetch import FetchedModels
+from agent.base.sha256 import sha256_hex
+from agent.config.desired_config import DesiredModel
+from agent.config.desired_store import ConfigLayer, DesiredStore
+from agent.detection.model_card import MODELS_FOLDER
+from agent.update.model_fetcher import ModelFetcher
+from tests.updates.file_server import CERTIFICATE_FILE, FileServer, https_server
+
+CONTENT = (MODELS_FOLDER / "ssdlite_mobilenet_v2.tflite").read_bytes()
+CARD = (MODELS_FOLDER / "ssdlite_mobilenet_v2.toml").read_text()
+TIMEOUT_S = 60
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[FileServer]:
+    with https_server(tmp_path) as server:
+        server.files["/own.tflite"] = CONTENT
+        yield server
+
+
+def version(server: FileServer, content: bytes = CONTENT, path: str = "/own.tflite") -> ConfigLayer:
+    """A version with a model of this content."""
+    card = CARD.replace('name = "ssdlite_mobilenet_v2"', 'name = "own"', 1)
+    card = card.replace(sha256_hex(CONTENT), sha256_hex(content))
+    model = DesiredModel(card=card, url=server.url(path), size_bytes=len(content))
+    return ConfigLayer(version=1, models={"own": model})
+
+
+def fetch(folder: Path, layer: ConfigLayer) -> tuple[FetchedModels, Path]:
+    """The outcome, and the path of the model."""
+    store = DesiredStore(folder)
+    store.write_files(layer)
+    outcomes: queue.SimpleQueue[FetchedModels] = queue.SimpleQueue()
+    ModelFetcher(folder, folder / CERTIFICATE_FILE).fetch(layer, outcomes.put)
+    path = Path(store.card_files(layer)["own"]).with_suffix(".tflite")
+    return outcomes.get(timeout=TIMEOUT_S), path
+
+
+def test_a_model_is_fetched_once_and_nothing_else_is_left(
+    server: FileServer, tmp_path: Path
+) -> None:
+    outcome, path = fetch(tmp_path, version(server))
+    assert outcome == FetchedModels()
+    assert path.read_bytes() == CONTENT
+    assert sorted(one.name for one in path.parent.iterdir()) == ["own.tflite", "own.toml"]
+    assert fetch(tmp_path, version(server))[0] == FetchedModels()
+    assert len(server.ranges) == 1
+
+
+def test_a_broken_connection_is_resumed(server: FileServer, tmp_path: Path) -> None:
+    server.tags["/own.tflite"] = '"1"'
+    server.break_after_bytes = [1_000_000]
+    outcome, path = fetch(tmp_path, version(server))
+    assert outcome == FetchedModels()
+    assert path.read_bytes() == CONTENT
+    assert server.ranges == [None, "bytes=1000000-"]
+
+
+def test_a_file_of_another_hash_is_refused_for_good(server: FileServer, tmp_path: Path) -> None:
+    server.files["/own.tflite"] = CONTENT[:-1] + b"x"
+    outcome, path = fetch(tmp_path, version(server))
+    assert outcome.is_final
+    assert "its SHA-256 is another than expected" in outcome.reasons[0]
+    assert not path.exists()
+
+
+def test_a_file_of_another_size_is_refused_before_it_is_fetched(
+    server: FileServer, tmp_path: Path
+) -> None:
+    server.files["/own.tflite"] = CONTENT + b"x"
+    outcome, _ = fetch(tmp_path, version(server))
+    assert outcome.is_final
+    assert outcome.reasons[0].endswith(f"{len(CONTENT) + 1} bytes; expected: {len(CONTENT)}")
+
+
+def test_a_file_that_the_runtime_refuses_is_deleted(server: FileServer, tmp_path: Path) -> None:
+    """It has the hash of its card: the office has signed what is no model."""
+    content = CONTENT[: len(CONTENT) // 2]
+    server.files["/half.tflite"] = content
+    outcome, path = fetch(tmp_path, version(server, content, "/half.tflite"))
+    assert outcome.is_final
+    assert outcome.reasons[0].startswith("models.own: model 'own': the runtime refuses it: ")
+    assert [one.name for one in path.parent.iterdir()] == ["own.toml"]
+
+
+def test_a_file_that_is_missing_is_refused_for_good(server: FileServer, tmp_path: Path) -> None:
+    outcome, _ = fetch(tmp_path, version(server, path="/none"))
+    assert outcome.is_final
+    assert "404" in outcome.reasons[0]
