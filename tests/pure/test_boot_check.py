@@ -102,7 +102,7 @@ def test_a_file_that_vanishes_for_a_moment_has_not_grown() -> None:
     ("health", "reported"),
     [
         (None, "the agent has reported no health"),
-        (live(4, [camera("north")]), "the agent has reported no health for 6 s"),
+        (live(1, [camera("north")]), "the agent has reported no health for 9 s"),
         (live(10, [camera("north", age_s=None)]), "camera north: sends no frames"),
         (live(10, [camera("north", age_s=6.0)]), "camera north: sends no frames"),
         (live(10, [camera("north", is_open=False)]), "camera north: not open yet"),
