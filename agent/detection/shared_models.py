@@ -4,7 +4,7 @@ import os
 import threading
 
 from agent.detection.interpreter_pool import InterpreterPool
-from agent.detection.model_card import load_card, read_verified_model
+from agent.detection.model_card import find_model, read_verified_model
 from agent.detection.tflite import TfliteDetector, open_interpreter
 
 
@@ -15,16 +15,17 @@ class SharedModels:
         self._lock = threading.Lock()
         self._pools: dict[str, InterpreterPool] = {}
 
-    def open_detector(self, name: str) -> TfliteDetector:
-        """Open a detector of a model.
+    def open_detector(self, model: str) -> TfliteDetector:
+        """Open a detector of a shipped model by its name, or of another one by the path of its card.
 
         Raises: UserError if the name is unknown; ModelRefused if the model does not match or does not run.
         """
-        card = load_card(name)
+        found = find_model(model)
+        card = found.card
         with self._lock:
             pool = self._pools.get(card.sha256)
             if pool is None:
-                content = read_verified_model(card)
+                content = read_verified_model(card, found.path.parent)
                 pool = self._pools[card.sha256] = InterpreterPool(
                     lambda: open_interpreter(card.name, content), len(os.sched_getaffinity(0))
                 )
