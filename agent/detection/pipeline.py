@@ -19,12 +19,13 @@ from agent.detection.crop_planner import CropCandidate
 from agent.detection.detector import Detector, SearchedRegion
 from agent.detection.geometry import covered_ratio
 from agent.detection.image import Region
+from agent.detection.live_track import LiveTrack
 from agent.detection.model_card import LabelThresholds
 from agent.detection.motion_gate import MotionGate, MotionResult
 from agent.detection.nms import merge_detections
 from agent.detection.optical_flow import FlowShift, track_boxes
 from agent.detection.pass_budget import CameraPasses
-from agent.detection.tracker import LiveTrack, ObjectTracker
+from agent.detection.tracker import ObjectTracker
 from drivers.media import Frame, Plane, Point
 
 _EDGE_MARGIN_RATIO = 0.02

@@ -6,29 +6,27 @@ filter, one for each axis. The detector sees only parts of the picture, so a tra
 only if it was searched for.
 """
 
-import math
-from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count, zip_longest
 
 from agent.base.model import BoundingBox, Detection, Label, Track
+from agent.detection.assignment import match
 from agent.detection.geometry import containment, iou
-from agent.detection.kalman import POSITION_NOISE, KalmanAxis
+from agent.detection.live_track import LiveTrack
 from agent.detection.model_card import LabelThresholds
 from agent.detection.nms import SUPERCATEGORY, is_duplicate
 from agent.detection.optical_flow import FlowShift
 
-_SIZE_GAIN = 0.35
 _HIGH_SCORE_MIN_IOU, _LOW_SCORE_MIN_IOU = 0.2, 0.3
-_CROSS_CATEGORY_FACTOR = 0.6
-"""Weight of the similarity of two supercategories, such as a person and a vehicle."""
 _CONFIRM_MIN_HITS, _CONFIRM_MIN_SCORE_SUM = 3, 0.9
 _TENTATIVE_MAX_MISSES, _TENTATIVE_MAX_UNSEEN_S = 3, 0.7
 _CONFIRMED_MAX_MISSES, _CONFIRMED_MIN_KEEP_S = 6, 1.5
 _REPORTED_MAX_MISSES = 1
 _OCCLUSION_MIN_OVERLAP = 0.4
-_FLOW_CARRY_MAX_S = 0.8
-"""Time after a detection in which a track that optical flow moves counts as seen."""
+_FLOW_CARRY_MAX_S, _HIDDEN_CARRY_MAX_S = 0.8, 0.4
+"""Time after a detection in which a track that optical flow moves counts as seen: one that was not
+searched for since, and one that was searched for and not found, so that it is hidden.
+"""
 _STATIONARY_MAX_UNSEEN_S = 6.0
 
 _BLOB_SCORE = 0.1
@@ -36,82 +34,6 @@ _BLOB_SCORE = 0.1
 _BLOB_MIN_IOU, _BLOB_MAX_CONTAINMENT = 0.5, 0.1
 _BLOB_MIN_HITS, _BLOB_MIN_TRAVEL = 6, 0.45
 """A track of large blobs alone is confirmed after these hits and this travel, in its own sizes."""
-
-
-class LiveTrack:
-    """The state of a track. `id` is 0 until it is confirmed."""
-
-    __slots__ = (
-        "begin_ns",
-        "begin_x",
-        "begin_y",
-        "best_score",
-        "detected_ns",
-        "h",
-        "hits",
-        "id",
-        "is_occluded",
-        "label",
-        "misses",
-        "score_sum",
-        "searched_ns",
-        "seen_ns",
-        "votes",
-        "w",
-        "x",
-        "y",
-    )  # fmt: skip
-
-    def __init__(self, detection: Detection, t_ns: int) -> None:
-        box = detection.box
-        self.id = 0
-        self.x = KalmanAxis(box.x + box.w / 2, box.w)
-        self.y = KalmanAxis(box.y + box.h / 2, box.h)
-        self.begin_x, self.begin_y = self.x.position, self.y.position
-        self.w, self.h = box.w, box.h
-        self.votes: dict[Label, float] = {detection.label: detection.score}
-        self.label: Label = detection.label
-        """The label of most of its detections, weighted by score."""
-        self.best_score = self.score_sum = detection.score
-        self.hits, self.misses, self.is_occluded = 1, 0, False
-        self.begin_ns = self.seen_ns = self.searched_ns = self.detected_ns = t_ns
-
-    @property
-    def box(self) -> BoundingBox:
-        """The detected or predicted box."""
-        return BoundingBox(
-            self.x.position - self.w / 2, self.y.position - self.h / 2, self.w, self.h
-        )
-
-    @property
-    def travel(self) -> float:
-        """Distance from its begin, in its own sizes."""
-        return max(
-            abs(self.x.position - self.begin_x) / self.w,
-            abs(self.y.position - self.begin_y) / self.h,
-        )
-
-    @property
-    def is_moving(self) -> bool:
-        """Whether it moves faster than a detector's jitter."""
-        return abs(self.x.velocity) > 0.15 * self.w or abs(self.y.velocity) > 0.15 * self.h
-
-    def update(self, detection: Detection, t_ns: int) -> None:
-        """Continue with a matched detection."""
-        box = detection.box
-        self.x.correct(box.x + box.w / 2, POSITION_NOISE * self.w)
-        self.y.correct(box.y + box.h / 2, POSITION_NOISE * self.h)
-        self.w += _SIZE_GAIN * (box.w - self.w)
-        self.h += _SIZE_GAIN * (box.h - self.h)
-        votes = self.votes
-        votes[detection.label] = votes.get(detection.label, 0.0) + detection.score
-        if len(votes) > 1:
-            self.label = max(votes, key=lambda label: (votes[label], label))
-        self.best_score = max(self.best_score, detection.score)
-        self.score_sum += detection.score
-        self.hits += 1
-        self.misses, self.is_occluded = 0, False
-        self.seen_ns = self.searched_ns = self.detected_ns = t_ns
 
 
 class ObjectTracker:
@@ -150,7 +72,8 @@ class ObjectTracker:
             if shift is not None and dt_s > 0 and not track.is_occluded:
                 track.x.apply_flow(x, shift.dx, dt_s, track.w)
                 track.y.apply_flow(y, shift.dy, dt_s, track.h)
-                if (t_ns - track.detected_ns) / 1e9 < _FLOW_CARRY_MAX_S:
+                carry_s = _HIDDEN_CARRY_MAX_S if track.misses else _FLOW_CARRY_MAX_S
+                if (t_ns - track.detected_ns) / 1e9 < carry_s:
                     track.seen_ns = t_ns
 
     def _elapsed_s(self, t_ns: int) -> float:
@@ -214,62 +137,17 @@ class ObjectTracker:
     def _match(
         self, tracks: list[LiveTrack], detections: list[Detection], min_similarity: float
     ) -> tuple[list[LiveTrack], list[Detection]]:
-        """Pair greedily, highest similarity first, and return the unmatched of both."""
-        if not tracks or not detections:
+        """Continue the tracks by their detections, and return the unmatched of both."""
+        t_ns = self._last_frame_ns or 0
+        pairs = match(tracks, detections, min_similarity, t_ns)
+        if not pairs:
             return tracks, detections
-        pairs: list[tuple[float, int, int]] = []
-        detections_by_x = sorted(
-            (
-                d.box.x + d.box.w / 2,
-                j,
-                d.box.y + d.box.h / 2,
-                d.box.w,
-                d.box.h,
-                SUPERCATEGORY[d.label],
-            )
-            for j, d in enumerate(detections)
-        )
-        max_half_width = max(d.box.w for d in detections) / 2
-        for i, track in enumerate(tracks):
-            category, centre_x, centre_y = (
-                SUPERCATEGORY[track.label],
-                track.x.position,
-                track.y.position,
-            )
-            # Both boxes are enlarged by the uncertainty of the position.
-            grow_x = min(track.w, 0.2 * track.w + 2.0 * math.sqrt(track.x.p00))
-            grow_y = min(track.h, 0.2 * track.h + 2.0 * math.sqrt(track.y.p00))
-            w1, h1 = track.w + grow_x, track.h + grow_y
-            max_distance = (w1 + grow_x) / 2 + max_half_width
-            for k in range(
-                bisect_left(detections_by_x, (centre_x - max_distance,)), len(detections_by_x)
-            ):
-                x, j, y, w, h, other_category = detections_by_x[k]
-                if x > centre_x + max_distance:
-                    break
-                w2, h2 = w + grow_x, h + grow_y
-                overlap_h = (h1 + h2) / 2 - abs(centre_y - y)
-                overlap_w = (w1 + w2) / 2 - abs(centre_x - x)
-                if overlap_h <= 0 or overlap_w <= 0:
-                    continue
-                common = min(overlap_w, w1, w2) * min(overlap_h, h1, h2)
-                similarity = common / (w1 * h1 + w2 * h2 - common)
-                if other_category != category:
-                    similarity *= _CROSS_CATEGORY_FACTOR
-                if similarity >= min_similarity:
-                    pairs.append((-similarity, i, j))
-        pairs.sort()
-        matched_tracks: set[int] = set()
-        matched_detections: set[int] = set()
-        for _, i, j in pairs:
-            if i in matched_tracks or j in matched_detections:
-                continue
-            matched_tracks.add(i)
-            matched_detections.add(j)
-            tracks[i].update(detections[j], self._last_frame_ns or 0)
+        for i, j in pairs.items():
+            tracks[i].update(detections[j], t_ns)
+        matched = set(pairs.values())
         return (
-            [track for i, track in enumerate(tracks) if i not in matched_tracks],
-            [d for j, d in enumerate(detections) if j not in matched_detections],
+            [track for i, track in enumerate(tracks) if i not in pairs],
+            [d for j, d in enumerate(detections) if j not in matched],
         )
 
     def _match_blobs(
@@ -346,7 +224,7 @@ class ObjectTracker:
         self.live_tracks = [track for track in self.live_tracks if is_alive(track)]
 
     def _remove_duplicates(self) -> None:
-        """Of two confirmed tracks of one object, drop the younger one."""
+        """Of two confirmed tracks of one object, drop the younger one. Two motions are two objects."""
         by_left_edge = sorted(
             (track.x.position - track.w / 2, track.id, track.x.position + track.w / 2, track)
             for track in self.live_tracks
@@ -362,6 +240,7 @@ class ObjectTracker:
                     not is_apart
                     and not removed_ids & {track_id, other_id}
                     and is_duplicate(track.label, track.box, other.label, other.box)
+                    and not track.moves_apart_from(other)
                 ):
                     removed_ids.add(max(track_id, other_id))
         if removed_ids:

@@ -163,6 +163,92 @@ def test_optical_flow_alone_does_not_keep_a_track_for_long() -> None:
     assert all(t.seen_ns < video.now for t in tracks)
 
 
+def test_a_hidden_track_is_carried_by_optical_flow_for_half_as_long() -> None:
+    def last_seen(searched: float) -> int:
+        video = Video()
+        for _ in range(6):
+            video.show(_seen(0.1))
+        begin = video.now
+        for _ in range(12):
+            video.now += STEP_NS
+            tracker = video.tracker
+            tracker.predict(video.now, [FlowShift(0.01, 0.0)] * len(tracker.live_tracks))
+            tracks = tracker.update((), (), [searched] * len(tracker.live_tracks))
+        return (tracker.live_tracks[0].seen_ns if tracks or tracker.live_tracks else 0) - begin
+
+    assert last_seen(0.0) == 7 * STEP_NS
+    assert last_seen(1.0) == 3 * STEP_NS
+
+
+def test_a_standing_track_does_not_jump_to_a_road_user_that_passes() -> None:
+    video = Video()
+    for _ in range(15):
+        video.show(_seen(0.4))
+    # The parked car is hidden by one that passes in the lane in front, and is then seen again.
+    boxes = set()
+    for i in range(12):
+        passing = _seen(0.2 + 0.035 * i, 0.545)
+        tracks = video.show(passing, searched=1.0)
+        boxes |= {(round(t.box.x, 2), round(t.box.y, 2)) for t in tracks if t.id == 1}
+    assert boxes == {(0.4, 0.5)}
+    tracks = video.show(_seen(0.4), _seen(0.64, 0.545))
+    assert 1 in {t.id for t in tracks if t.seen_ns == video.now}
+
+
+def test_a_standing_track_that_drives_off_keeps_its_id() -> None:
+    video = Video()
+    for _ in range(15):
+        video.show(_seen(0.3))
+    x = 0.3
+    for i in range(15):
+        x += 0.003 * i
+        tracks = video.show(_seen(x))
+    assert [t.id for t in tracks] == [1]
+
+
+def test_two_people_who_pass_each_other_are_two_tracks() -> None:
+    def person(x: float) -> Detection:
+        return Detection(label="person", score=0.8, box=BoundingBox(x, 0.4, 0.04, 0.2))
+
+    video = Video()
+    for i in range(30):
+        left, right = person(0.2 + 0.01 * i), person(0.5 - 0.01 * i)
+        tracks = video.show(*merge_detections([left, right]))
+    assert [(t.id, t.vx > 0) for t in sorted(tracks, key=lambda t: t.id)] == [(1, True), (2, False)]
+
+
+def test_two_tracks_with_one_motion_on_one_place_are_one() -> None:
+    video = Video()
+    for i in range(6):
+        video.show(_seen(0.1 + 0.02 * i), _seen(0.1 + 0.02 * i, 0.55))
+    for i in range(6, 12):
+        tracks = video.show(_seen(0.1 + 0.02 * i, 0.51))
+    assert len(tracks) == 1
+
+
+def test_a_box_over_two_people_does_not_move_the_track_to_the_middle() -> None:
+    def person(x: float, w: float = 0.04) -> Detection:
+        return Detection(label="person", score=0.8, box=BoundingBox(x, 0.4, w, 0.2))
+
+    video = Video()
+    for _ in range(10):
+        video.show(person(0.3))
+    for _ in range(3):
+        (track,) = video.show(person(0.3, 0.08))
+    assert track.box.w < 0.06
+    assert track.box.x == pytest.approx(0.3, abs=0.01)
+
+
+def test_a_vehicle_may_grow_at_once() -> None:
+    video = Video()
+    for _ in range(10):
+        video.show(_seen(0.3))
+    lorry = Detection(label="car", score=0.8, box=BoundingBox(0.3, 0.5, 0.2, 0.08))
+    for _ in range(4):
+        (track,) = video.show(lorry)
+    assert track.box.w > 0.17
+
+
 def test_a_large_moving_shape_is_a_car_and_a_static_one_is_not() -> None:
     video = Video()
     for i in range(12):

@@ -1,0 +1,122 @@
+"""A track's state, from one detection to the next. Pure."""
+
+from agent.base.model import BoundingBox, Detection, Label
+from agent.detection.kalman import POSITION_NOISE, KalmanAxis
+
+_SIZE_GAIN = 0.35
+
+_STANDING_MIN_NS = 1_000_000_000
+"""Least age of a standing track: the velocity of a younger one is not certain."""
+
+_APART_MIN_SPEED = 1.0
+"""Difference of two velocities, in sizes of the smaller object a second, from which they are two objects."""
+
+_MAX_GROWTH, _GROWTH_MIN_HITS = 1.3, 3
+"""Largest growth of a person at a match, once so many detections have given their size. A vehicle
+grows faster: one that approaches or turns, and one that was seen in part.
+"""
+
+
+class LiveTrack:
+    """The state of a track. `id` is 0 until it is confirmed."""
+
+    __slots__ = (
+        "begin_ns",
+        "begin_x",
+        "begin_y",
+        "best_score",
+        "detected_ns",
+        "h",
+        "hits",
+        "id",
+        "is_occluded",
+        "label",
+        "misses",
+        "score_sum",
+        "searched_ns",
+        "seen_ns",
+        "votes",
+        "w",
+        "x",
+        "y",
+    )  # fmt: skip
+
+    def __init__(self, detection: Detection, t_ns: int) -> None:
+        box = detection.box
+        self.id = 0
+        self.x = KalmanAxis(box.x + box.w / 2, box.w)
+        self.y = KalmanAxis(box.y + box.h / 2, box.h)
+        self.begin_x, self.begin_y = self.x.position, self.y.position
+        self.w, self.h = box.w, box.h
+        self.votes: dict[Label, float] = {detection.label: detection.score}
+        self.label: Label = detection.label
+        """The label of most of its detections, weighted by score."""
+        self.best_score = self.score_sum = detection.score
+        self.hits, self.misses, self.is_occluded = 1, 0, False
+        self.begin_ns = self.seen_ns = self.searched_ns = self.detected_ns = t_ns
+
+    @property
+    def box(self) -> BoundingBox:
+        """The detected or predicted box."""
+        return BoundingBox(
+            self.x.position - self.w / 2, self.y.position - self.h / 2, self.w, self.h
+        )
+
+    @property
+    def travel(self) -> float:
+        """Distance from its begin, in its own sizes."""
+        return max(
+            abs(self.x.position - self.begin_x) / self.w,
+            abs(self.y.position - self.begin_y) / self.h,
+        )
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether it moves faster than a detector's jitter."""
+        return abs(self.x.velocity) > 0.15 * self.w or abs(self.y.velocity) > 0.15 * self.h
+
+    def is_standing(self, t_ns: int) -> bool:
+        """Whether it is confirmed, does not move and has been followed for a while."""
+        return bool(self.id) and t_ns - self.begin_ns > _STANDING_MIN_NS and not self.is_moving
+
+    def moves_apart_from(self, other: "LiveTrack") -> bool:
+        """Whether the two move so differently that they are not one object."""
+        limit_x, limit_y = min(self.w, other.w), min(self.h, other.h)
+        return (
+            abs(self.x.velocity - other.x.velocity) > _APART_MIN_SPEED * limit_x
+            or abs(self.y.velocity - other.y.velocity) > _APART_MIN_SPEED * limit_y
+        )
+
+    def update(self, detection: Detection, t_ns: int) -> None:
+        """Continue with a matched detection."""
+        box = detection.box
+        if self.label == "person" and self.hits >= _GROWTH_MIN_HITS:
+            box = self._limit_growth(box)
+        self.x.correct(box.x + box.w / 2, POSITION_NOISE * self.w)
+        self.y.correct(box.y + box.h / 2, POSITION_NOISE * self.h)
+        self.w += _SIZE_GAIN * (box.w - self.w)
+        self.h += _SIZE_GAIN * (box.h - self.h)
+        votes = self.votes
+        votes[detection.label] = votes.get(detection.label, 0.0) + detection.score
+        if len(votes) > 1:
+            self.label = max(votes, key=lambda label: (votes[label], label))
+        self.best_score = max(self.best_score, detection.score)
+        self.score_sum += detection.score
+        self.hits += 1
+        self.misses, self.is_occluded = 0, False
+        self.seen_ns = self.searched_ns = self.detected_ns = t_ns
+
+    def _limit_growth(self, box: BoundingBox) -> BoundingBox:
+        """Return the part of a larger box that the track explains: the rest is another person."""
+        x, w = _nearest_part(self.x.position, self.w * _MAX_GROWTH, box.x, box.w)
+        y, h = _nearest_part(self.y.position, self.h * _MAX_GROWTH, box.y, box.h)
+        return BoundingBox(x, y, w, h)
+
+
+def _nearest_part(
+    centre: float, max_length: float, start: float, length: float
+) -> tuple[float, float]:
+    """Return the start and length of the part of an interval, at most `max_length`, nearest to `centre`."""
+    if length <= max_length:
+        return start, length
+    return min(max(centre - max_length / 2, start), start + length - max_length), max_length
