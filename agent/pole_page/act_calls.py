@@ -68,8 +68,12 @@ class ActCalls:
         args: msgspec.Raw,
         language: Language | None,
         upload_bytes: int = 0,
+        on_received: Callable[[], None] = lambda: None,
     ) -> Response:
-        """Call an act, and return its response; the body of the request is its upload, if that has bytes. Raises ApiError."""
+        """Call an act, and return its response. Raises ApiError.
+
+        The body of the request is its upload, if that has bytes; `on_received` is called for each part of it.
+        """
         kind = ACT_KINDS[name]
         self._count(kind)
         response: Response | None = None
@@ -78,7 +82,9 @@ class ActCalls:
                 call_act, self._folder, name, args, language or self._language, kind.timeout_s
             )
             if upload_bytes:
-                replies, reply = await self._call_with_upload(call, request, upload_bytes)
+                replies, reply = await self._call_with_upload(
+                    call, request, upload_bytes, on_received
+                )
             else:
                 replies = call()
                 reply = await self._next(replies)
@@ -173,12 +179,16 @@ class ActCalls:
         return reply
 
     async def _call_with_upload(
-        self, call: "partial[Iterator[ActReply]]", request: Request, upload_bytes: int
+        self,
+        call: "partial[Iterator[ActReply]]",
+        request: Request,
+        upload_bytes: int,
+        on_received: Callable[[], None],
     ) -> tuple[Iterator[ActReply], ActReply]:
         """Call an act with a pipe that its upload is written into, and return its first reply."""
         read_fd, write_fd = os.pipe()
         replies = call(upload_fd=read_fd, upload_bytes=upload_bytes)
-        pump = asyncio.create_task(self._pump(request, write_fd))
+        pump = asyncio.create_task(self._pump(request, write_fd, on_received))
         try:
             reply = await self._next(replies)
         finally:
@@ -191,7 +201,9 @@ class ActCalls:
             raise failure
         return replies, reply
 
-    async def _pump(self, request: Request, write_fd: int) -> ApiError | None:
+    async def _pump(
+        self, request: Request, write_fd: int, on_received: Callable[[], None]
+    ) -> ApiError | None:
         """Write the body into the pipe and close it. Return the reason if it has ended early."""
         loop = asyncio.get_running_loop()
         begin_s, received_bytes = loop.time(), 0
@@ -204,6 +216,7 @@ class ActCalls:
                 if not chunk:
                     return None
                 received_bytes += len(chunk)
+                on_received()
                 await to_thread.run_sync(_write_all, write_fd, chunk, limiter=self._limiter)
         except TimeoutError:
             return ApiError(408, "slow", "the upload is too slow")

@@ -38,7 +38,7 @@ class WebApp:
     """The routes. `asgi` is the application.
 
     `remaining_s` returns the time until the page ends; `on_login` takes the address of a phone that has
-    logged in, `on_use` is called for each request of a session.
+    logged in, `on_use` is called for each request of a session, and for each part of an upload.
     """
 
     def __init__(
@@ -139,7 +139,10 @@ class WebApp:
         if len(typed) > MAX_ARGS_CHARS:
             raise ApiError(413, "too_large", f"args: allowed: {MAX_ARGS_CHARS} characters")
         args = _check_args(typed.encode("utf-8", "surrogatepass"))
-        return await self._acts.respond(request, name, args, _language(request), size_bytes)
+        # An upload may take longer than the console's idle time, with the phone in a pocket.
+        return await self._acts.respond(
+            request, name, args, _language(request), size_bytes, self._on_use
+        )
 
     def _require_session(self, request: Request, *, is_urgent: bool = False) -> None:
         """Count a request of a session. Raises ApiError if it has none, or sends too many that are not urgent."""

@@ -41,6 +41,14 @@ def test_a_request_counts_as_use_only_with_a_session(phone: AsgiPhone) -> None:
     assert phone.uses == 1
 
 
+def test_each_part_of_an_upload_counts_as_use(phone: AsgiPhone) -> None:
+    headers = dict(phone.own_headers(phone.log_in()))
+    headers |= {b"content-type": b"application/octet-stream", b"content-length": b"5"}
+    path = "/api/uploads/commission_photo"
+    assert phone.request("POST", path, list(headers.items()), b"photo").status == 503
+    assert phone.uses == 2
+
+
 def test_a_login_names_the_phones_address(phone: AsgiPhone) -> None:
     body = msgspec.json.encode({"link": phone.sessions.new_link()})
     assert phone.request("POST", "/api/session", phone.own_headers(), body).status == 204
