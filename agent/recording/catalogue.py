@@ -116,7 +116,7 @@ def find_segments(
     cameras: Iterable[str],
     begin: datetime | None,
     end: datetime | None,
-    is_valid_line: Callable[[bytes], bool] = lambda _line: True,
+    is_valid_line: Callable[[bytes], bool] | None = None,
 ) -> list[FootageEntry]:
     """Return the segments that overlap the span, in the order of recording.
 
@@ -125,30 +125,33 @@ def find_segments(
     too slow for a list of the whole archive. Raises OSError.
     """
     found = [
-        (camera, *segment_file)
-        for camera in cameras
-        for segment_file in _iter_segment_files(footage_dir / camera, begin, end)
+        (camera, folder, *segment_file)
+        for camera, folder in [(camera, footage_dir / camera) for camera in cameras]
+        for segment_file in _iter_segment_files(folder, begin, end)
     ]
     closed_receipts, evicted = _find_close_and_evict_receipts(
         custody_dir,
-        {(camera, file_name.removesuffix(PART_SUFFIX)) for camera, file_name, _, _, _ in found},
+        {(camera, file_name.removesuffix(PART_SUFFIX)) for camera, _, file_name, _, _, _ in found},
         is_valid_line,
     )
     entries = []
-    for camera, file_name, name, size_bytes, may_overlap in found:
+    for camera, folder, file_name, name, size_bytes, may_overlap in found:
         segment_name = file_name.removesuffix(PART_SUFFIX)
         entry = FootageEntry(
             camera=camera,
             name=name,
             segment_name=segment_name,
             file_name=file_name,
-            folder=footage_dir / camera,
+            folder=folder,
             size_bytes=size_bytes,
             closed=closed_receipts.get((camera, segment_name)),
             evicted=(camera, segment_name) in evicted,
         )
-        if begin is None or (may_overlap if entry.end is None else entry.end > begin):
-            entries.append(entry)
+        if begin is not None:
+            entry_end = entry.end
+            if not (may_overlap if entry_end is None else entry_end > begin):
+                continue
+        entries.append(entry)
     return entries
 
 
@@ -291,7 +294,7 @@ _SegmentId: TypeAlias = tuple[str, str]
 
 
 def _find_close_and_evict_receipts(
-    custody_dir: Path, wanted: set[_SegmentId], is_valid_line: Callable[[bytes], bool]
+    custody_dir: Path, wanted: set[_SegmentId], is_valid_line: Callable[[bytes], bool] | None
 ) -> tuple[dict[_SegmentId, SegmentClosed], set[_SegmentId]]:
     """Return the `closed` receipts of these segments, and the evicted ones among them.
 
@@ -307,14 +310,14 @@ def _find_close_and_evict_receipts(
             receipt = _decode_receipt_at(data, offset)
             if receipt is not None and isinstance(receipt.body, FootageEvicted):
                 names = {(receipt.body.camera, text) for text in receipt.body.segments} & wanted
-                if names and is_valid_line(_line_at(data, offset)):
+                if names and (is_valid_line is None or is_valid_line(_line_at(data, offset))):
                     evicted |= names
         for offset, closed_receipt in _iter_segment_receipts(data, _CLOSED_MARK, encoded_names):
             body = closed_receipt.body
             if (
                 isinstance(body, SegmentClosed)
                 and (body.camera, body.segment) in wanted
-                and is_valid_line(_line_at(data, offset))
+                and (is_valid_line is None or is_valid_line(_line_at(data, offset)))
             ):
                 closed.setdefault((body.camera, body.segment), body)
                 if len(closed) == len(wanted):

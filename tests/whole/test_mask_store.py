@@ -19,7 +19,7 @@ from agent.base.clock import SystemClock
 from agent.base.model import FrameResult
 from agent.capture import camera_source
 from agent.detection import image
-from agent.recording import catalogue, mask_store
+from agent.recording import catalogue, clip_masking, mask_store
 from agent.recording.catalogue import FootageEntry
 from agent.recording.mask_store import MaskingError
 from agent.reporting.payloads import HealthMessage
@@ -171,7 +171,7 @@ def test_an_encoded_stream_is_recorded_unmasked_and_masked_on_export(
     assert masks == (POLYGON,)
     clip = tmp_path / "clip.mp4"
     reported: list[float] = []
-    mask_store.write_masked_clip(entry.path, clip, masks, reported.append)
+    clip_masking.write_masked_clip(entry.path, clip, masks, reported.append)
     shown = pictures(clip)
     assert len(shown) == len(pictures(entry.path))
     assert all(is_masked(*one) for one in shown)
@@ -272,7 +272,7 @@ def test_a_clip_that_cannot_be_masked_is_not_written(tmp_path: Path) -> None:
         (whole, POLYGON[:2]),
     ):
         with pytest.raises(MaskingError) as caught:
-            mask_store.write_masked_clip(source, out, [mask])
+            clip_masking.write_masked_clip(source, out, [mask])
         assert "\n" not in str(caught.value)
         assert not out.exists()
 
