@@ -44,3 +44,8 @@ def make_decision(
         cameras=cameras,
         reasons=truncate_reasons(reasons),
     )
+
+
+def describe_action(layer: ConfigLayer, outcome: str) -> str:
+    """Return the text of a receipt about a version."""
+    return f"configuration {layer.version}: {outcome}"

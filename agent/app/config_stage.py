@@ -17,7 +17,7 @@ import msgspec
 
 from agent.app import config_check, start_config
 from agent.app.config_actions import ConfigActions, ConfigTrial
-from agent.app.config_report import make_decision, make_refusal, make_report
+from agent.app.config_report import describe_action, make_decision, make_refusal, make_report
 from agent.app.delivered_models import expected_cameras, missing_models
 from agent.app.desired_message import outdated_reason
 from agent.app.model_fetch import FetchedModels, ModelFetch, PendingFetch
@@ -70,7 +70,7 @@ class ConfigStage:
         self._payload: bytes | None = None
         self._scene_requests: deque[tuple[SceneRequest, SceneAnswer]] = deque()
         self._is_restarting = False
-        self._fetch = PendingFetch(actions.fetch_models, self._wake)
+        self._fetch = PendingFetch(actions.fetch_models, self.wake)
         self._refused = self._refusal_before_start()
         self._trial = self._trial_at_start()
         self._reported = self._report()
@@ -80,10 +80,6 @@ class ConfigStage:
         """Take a message of `down/config`; a newer one replaces it while it waits. Never blocks."""
         with self._changed:
             self._payload = payload
-            self._changed.notify()
-
-    def _wake(self) -> None:
-        with self._changed:
             self._changed.notify()
 
     def submit_scene(self, request: SceneRequest, answer: SceneAnswer) -> None:
@@ -120,7 +116,7 @@ class ConfigStage:
             self._decide_or_refuse(payload)
 
     def wake(self) -> None:
-        """End the wait of `run_once` if it is to stop. Thread-safe; never blocks."""
+        """End the wait of `run_once` if it is to stop or models were fetched. Thread-safe; never blocks."""
         with self._changed:
             self._changed.notify()
 
@@ -194,7 +190,6 @@ class ConfigStage:
     def _try(self, new: StartConfig, layer: ConfigLayer, confirm_s: float, payload: bytes) -> None:
         """Put a version on trial, or fetch its models first."""
         if missing_models(self._store.card_files(layer)):
-            log.info("configuration %d: its models are fetched", layer.version)
             self._fetch.begin(payload, layer)
             return
         try:
@@ -210,7 +205,6 @@ class ConfigStage:
 
     def _end_fetch(self, fetch: ModelFetch, fetched: FetchedModels) -> None:
         """Continue with a version whose models were fetched."""
-        layer = fetch.layer
         if not fetched.reasons:
             self._decide_or_refuse(fetch.payload) if fetch.payload else self._restart()
         elif not fetch.payload:
@@ -218,8 +212,8 @@ class ConfigStage:
         else:
             if fetched.is_final:
                 # Else the version stays undecided, and the broker delivers it again after a reconnection.
-                self._store.write_decision(make_decision(layer, reasons=fetched.reasons))
-            self._refuse(layer.version, layer.digest, fetched.reasons)
+                self._store.write_decision(make_decision(fetch.layer, reasons=fetched.reasons))
+            self._refuse(fetch.layer.version, fetch.layer.digest, fetched.reasons)
 
     def _check(self, layer: ConfigLayer) -> tuple[StartConfig | None, tuple[str, ...]]:
         """Return the new configuration, or None and a line for each reason against it."""
@@ -243,7 +237,7 @@ class ConfigStage:
         by, keys = technician or layer.by or "", ", ".join(layer.keys())[:MAX_KEYS_CHARS]
         if technician is not None:
             keys = layer.at_box[-1].key
-        self._actions.record(by, _action(layer, f"on trial: {keys or 'nothing set'}"))
+        self._actions.record(by, describe_action(layer, f"on trial: {keys or 'nothing set'}"))
         until_ns = self._clock.boottime_ns() + int(confirm_s * 1e9)
         self._store.begin(layer, keys, by, self._boot, until_ns)
         log.info("configuration %d of %s: on trial: %s", layer.version, by, keys)
@@ -292,7 +286,7 @@ class ConfigStage:
         before = trial.before
         if before is None:
             by = trial.technician or layer.by or ""
-            self._actions.record(by, _action(layer, f"rolled back: {unmet[0]}"))
+            self._actions.record(by, describe_action(layer, f"rolled back: {unmet[0]}"))
             self._restart()
             return
         self._current = before
@@ -307,7 +301,7 @@ class ConfigStage:
         layer = layer or self._current.layer or ConfigLayer()
         technician = None if self._trial is None else self._trial.technician
         self._trial = None
-        self._actions.record(technician or layer.by or "", _action(layer, outcome))
+        self._actions.record(technician or layer.by or "", describe_action(layer, outcome))
         log.info("configuration %d: %s", layer.version, outcome)
         self._publish()
 
@@ -398,10 +392,6 @@ class ConfigStage:
         self, open_cameras: Sequence[str], before: StartConfig | None, technician: str | None
     ) -> ConfigTrial:
         now_ns = self._clock.boottime_ns()
-        cameras = expected_cameras(self._current.config, open_cameras)
-        check = BoxCheck(cameras, now_ns, open_timeout_s=float("inf"))
+        expected = expected_cameras(self._current.config, open_cameras)
+        check = BoxCheck(expected, now_ns, open_timeout_s=float("inf"))
         return ConfigTrial(check=check, begin_ns=now_ns, before=before, technician=technician)
-
-
-def _action(layer: ConfigLayer, outcome: str) -> str:
-    return f"configuration {layer.version}: {outcome}"

@@ -68,6 +68,7 @@ def _fetch(
 
     if is_complete(card_path):
         return
+    log.info("model %s: it is fetched from %s", name, model.url)
     found = find_model(str(card_path))
     spec = DownloadSpec(url=model.url, sha256=found.card.sha256, size_bytes=model.size_bytes)
     download = Download(spec, card_path.parent, http_get)
@@ -80,4 +81,3 @@ def _fetch(
         raise
     path.replace(found.path)
     fsync_dir(card_path.parent)
-    log.info("model %s: fetched from %s", name, model.url)
