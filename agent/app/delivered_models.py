@@ -5,7 +5,7 @@ from pathlib import Path
 
 from agent.config.configuration import Config, DetectConfig
 from agent.config.desired_config import CardFiles
-from agent.config.model_name import is_card_path
+from agent.config.model_name import is_card_path, name_of_model
 from agent.detection.model_card import (
     ModelRefused,
     find_model,
@@ -57,4 +57,4 @@ def _delivered_model(detect: DetectConfig) -> str | None:
     """Return the name of a camera's model if it is not the agent's own, and no accelerator detects in its place."""
     if not detect.enabled or detect.accelerator is not None or not is_card_path(detect.model):
         return None
-    return Path(detect.model).stem
+    return name_of_model(detect.model)

@@ -1,5 +1,6 @@
 """The name of a detection model in the configuration. Pure."""
 
+from pathlib import PurePath
 from typing import Annotated
 
 import msgspec
@@ -19,3 +20,8 @@ ModelName = Annotated[
 def is_card_path(model: str) -> bool:
     """Return whether a model is named by the path of its card. Others are shipped ones, by their name."""
     return model.endswith(CARD_SUFFIX)
+
+
+def name_of_model(model: str) -> str:
+    """Return the name of a model that is named by itself or by the path of its card."""
+    return PurePath(model).stem if is_card_path(model) else model

@@ -132,6 +132,14 @@ def find_model(model: str) -> ModelFile:
     return ModelFile(card=card, path=card_path.with_suffix(".tflite"))
 
 
+def find_sha256(model: str) -> str | None:
+    """Return the hash of a model by its card, or None if the card is refused."""
+    try:
+        return find_model(model).card.sha256
+    except ModelRefused:
+        return None
+
+
 def load_card(name: str, folder: Path | None = None) -> ModelCard:
     """Read the card of a model, by default of a shipped one.
 

@@ -375,6 +375,9 @@ def test_a_model_without_detections_or_a_silent_rule_is_found(played: Left) -> N
     )
     with pytest.raises(CheckFailed, match="DET-01 model refused: its hash"):
         checks.check_detection(rehearsal, refused)
+    in_its_place = msgspec.structs.replace(refused, frame_tracks=done.frame_tracks)
+    with pytest.raises(CheckFailed, match="DET-01 model refused: its hash"):
+        checks.check_detection(rehearsal, in_its_place)
 
 
 def test_an_unwritable_folder_fails_the_outbox(tmp_path: Path) -> None:

@@ -279,7 +279,7 @@ class CommissioningSession:
                     for preset, path in scene_files.items()
                     if path
                 },
-                model=model_card.find_model(camera.detect.model).card.sha256
+                model=model_card.find_sha256(camera.detect.model)
                 if camera.detect.enabled
                 else None,
                 preset=head_presets[0] if head_presets else None,

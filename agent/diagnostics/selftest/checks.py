@@ -16,6 +16,7 @@ from agent.base.errors import UserError
 from agent.base.message import Message, join_sentences, message_of
 from agent.base.model import Segment
 from agent.base.sha256 import sha256_hex
+from agent.config.model_name import name_of_model
 from agent.detection.model_card import ModelRefused
 from agent.detection.pipeline import DetectionPipeline
 from agent.detection.tflite import open_detector
@@ -75,6 +76,10 @@ def check_capture(result: PipelineRunResult) -> Message:
 
 def check_detection(run: PipelineRun, result: PipelineRunResult) -> Message:
     """Check that each configured model finds the road users, and that a rule reports a crossing."""
+    # The default model detects in place of a refused one.
+    for fault in result.faults:
+        if fault.startswith("DET-01"):
+            raise CheckFailed(fault)
     summary = _check_tracks(f"{result.model}", result.frame_tracks, result.faults)
     if not result.events:
         raise CheckFailed(
@@ -92,7 +97,7 @@ def check_detection(run: PipelineRun, result: PipelineRunResult) -> Message:
 
 def _check_tracks(model: str, frames: Sequence[FrameTracks], faults: Sequence[str] = ()) -> Message:
     score = street_pattern.score_detections(frames)
-    summary = Message("{model}: {score}", model=model, score=score.summary)
+    summary = Message("{model}: {score}", model=name_of_model(model), score=score.summary)
     if not score.ok:
         raise CheckFailed(reduce(join_sentences, faults, summary))
     return summary
