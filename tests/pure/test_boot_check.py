@@ -102,7 +102,7 @@ def test_a_file_that_vanishes_for_a_moment_has_not_grown() -> None:
     ("health", "reported"),
     [
         (None, "the agent has reported no health"),
-        (live(1, [camera("north")]), "the agent has reported no health for 9 s"),
+        (live(1, [camera("north")]), "the agent has reported no health for 19 s"),
         (live(10, [camera("north", age_s=None)]), "camera north: sends no frames"),
         (live(10, [camera("north", age_s=6.0)]), "camera north: sends no frames"),
         (live(10, [camera("north", is_open=False)]), "camera north: not open yet"),
@@ -112,7 +112,7 @@ def test_a_file_that_vanishes_for_a_moment_has_not_grown() -> None:
 )
 def test_missing_conditions_are_named(health: LiveHealth | None, reported: str) -> None:
     check = make_check("north", record=False)
-    assert missing(check, 10, health) == (reported,)
+    assert missing(check, 20, health) == (reported,)
 
 
 def test_a_camera_that_stays_closed_is_named_and_does_not_block_the_check() -> None:
