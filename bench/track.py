@@ -242,11 +242,14 @@ def _name(who: str) -> str:
 
 
 def _people(film: Film) -> Iterator[tuple[float, ...]]:
-    """Yield the rows of a MOT file for the people among our tracks."""
+    """Yield the rows of a MOT file for the people among our tracks that the frame shows.
+
+    The peers return no predictions, so ours are left out.
+    """
     width, height = film.size_px
-    for number, tracks in enumerate(film.tracks, 1):
+    for number, (one, tracks) in enumerate(zip(film.inputs, film.tracks, strict=True), 1):
         for track in tracks:
-            if track.label == "person":
+            if track.label == "person" and track.seen_ns == one.t_ns:
                 box = track.box
                 size = (box.x * width, box.y * height, box.w * width, box.h * height)
                 yield (number, track.id, *size)

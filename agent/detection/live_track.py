@@ -27,6 +27,7 @@ class LiveTrack:
         "best_score",
         "detected_ns",
         "h",
+        "high_score_ns",
         "hits",
         "id",
         "is_occluded",
@@ -54,6 +55,8 @@ class LiveTrack:
         self.best_score = self.score_sum = detection.score
         self.hits, self.misses, self.is_occluded = 1, 0, False
         self.begin_ns = self.seen_ns = self.searched_ns = self.detected_ns = t_ns
+        self.high_score_ns = t_ns
+        """Time of its last detection of high score."""
 
     @property
     def box(self) -> BoundingBox:

@@ -18,6 +18,10 @@ from agent.detection.nms import SUPERCATEGORY, is_duplicate
 from agent.detection.optical_flow import FlowShift
 
 _HIGH_SCORE_MIN_IOU, _LOW_SCORE_MIN_IOU = 0.2, 0.3
+_PERSON_LOW_SCORE_MIN_IOU, _PERSON_LOW_SCORE_MAX_NS = 0.5, 500_000_000
+"""For people, and the time for which detections of low score alone continue them. Textures have low scores too,
+and hold a track back whose person walks on; a vehicle leaves them behind.
+"""
 _CONFIRM_MIN_HITS, _CONFIRM_MIN_SCORE_SUM = 3, 0.9
 _TENTATIVE_MAX_MISSES, _TENTATIVE_MAX_UNSEEN_S = 3, 0.7
 _CONFIRMED_MAX_MISSES, _CONFIRMED_MIN_KEEP_S = 6, 1.5
@@ -108,7 +112,10 @@ class ObjectTracker:
         confirmed = [track for track in self.live_tracks if track.id]
         tentative = [track for track in self.live_tracks if not track.id]
         unmatched, high_score = self._match(confirmed, high_score, _HIGH_SCORE_MIN_IOU)
-        unmatched, low_score = self._match(unmatched, low_score, _LOW_SCORE_MIN_IOU)
+        for track in confirmed:
+            if track.detected_ns == t_ns:
+                track.high_score_ns = t_ns
+        unmatched, low_score = self._match_low_score(unmatched, low_score, t_ns)
         unmatched_tentative, high_score = self._match(tentative, high_score, _HIGH_SCORE_MIN_IOU)
         unmatched_tentative, _ = self._match(unmatched_tentative, low_score, _LOW_SCORE_MIN_IOU)
         blob_matched = self._match_blobs((*unmatched, *unmatched_tentative), large_blobs)
@@ -149,6 +156,20 @@ class ObjectTracker:
             [track for i, track in enumerate(tracks) if i not in pairs],
             [d for j, d in enumerate(detections) if j not in matched],
         )
+
+    def _match_low_score(
+        self, tracks: list[LiveTrack], detections: list[Detection], t_ns: int
+    ) -> tuple[list[LiveTrack], list[Detection]]:
+        """Continue confirmed tracks by detections of low score, and return the unmatched of both."""
+        if not tracks or not detections:
+            return tracks, detections
+        people = [track for track in tracks if track.label == "person"]
+        vehicles = [track for track in tracks if track.label != "person"]
+        doubtful = [t for t in people if t_ns - t.high_score_ns >= _PERSON_LOW_SCORE_MAX_NS]
+        people = [t for t in people if t_ns - t.high_score_ns < _PERSON_LOW_SCORE_MAX_NS]
+        vehicles, detections = self._match(vehicles, detections, _LOW_SCORE_MIN_IOU)
+        people, detections = self._match(people, detections, _PERSON_LOW_SCORE_MIN_IOU)
+        return [*vehicles, *people, *doubtful], detections
 
     def _match_blobs(
         self, tracks: Sequence[LiveTrack], large_blobs: Sequence[BoundingBox]

@@ -237,6 +237,21 @@ def test_a_box_over_two_people_does_not_move_the_track_to_the_middle() -> None:
     assert track.box.x == pytest.approx(0.3, abs=0.01)
 
 
+def test_low_scores_alone_hold_a_person_for_half_a_second_and_a_vehicle_for_longer() -> None:
+    def last_seen(label: Label) -> int:
+        video = Video()
+        for _ in range(6):
+            video.show(_seen(0.3, label=label))
+        begin, last = video.now, 0
+        for _ in range(10):
+            tracks = video.show(_seen(0.3, label=label, score=0.25))
+            last = max([last, *(t.seen_ns - begin for t in tracks)])
+        return last
+
+    assert last_seen("person") == 4 * STEP_NS
+    assert last_seen("car") == 10 * STEP_NS
+
+
 def test_a_vehicle_may_grow_at_once() -> None:
     video = Video()
     for _ in range(10):
