@@ -9,7 +9,7 @@ _STANDING_MIN_NS = 1_000_000_000
 """Least age of a standing track: the velocity of a younger one is not certain."""
 
 _APART_MIN_SPEED = 1.0
-"""Difference of two velocities, in sizes of the smaller object a second, from which they are two objects."""
+"""Difference of two velocities, in sizes of the smaller person a second, from which they are two people."""
 
 _MAX_GROWTH, _GROWTH_MIN_HITS = 1.3, 3
 """Largest growth of a person at a match, once so many detections have given their size. A vehicle
@@ -83,7 +83,12 @@ class LiveTrack:
         return bool(self.id) and t_ns - self.begin_ns > _STANDING_MIN_NS and not self.is_moving
 
     def moves_apart_from(self, other: "LiveTrack") -> bool:
-        """Whether the two move so differently that they are not one object."""
+        """Whether two people move so differently that they are not one.
+
+        The parts of a vehicle that approaches do that too, so it is of people only.
+        """
+        if self.label != "person" or other.label != "person":
+            return False
         limit_x, limit_y = min(self.w, other.w), min(self.h, other.h)
         return (
             abs(self.x.velocity - other.x.velocity) > _APART_MIN_SPEED * limit_x

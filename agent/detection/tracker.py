@@ -245,7 +245,7 @@ class ObjectTracker:
         self.live_tracks = [track for track in self.live_tracks if is_alive(track)]
 
     def _remove_duplicates(self) -> None:
-        """Of two confirmed tracks of one object, drop the younger one. Two motions are two objects."""
+        """Of two confirmed tracks of one object, drop the younger one."""
         by_left_edge = sorted(
             (track.x.position - track.w / 2, track.id, track.x.position + track.w / 2, track)
             for track in self.live_tracks
