@@ -180,9 +180,7 @@ class ConfigStage:
             reasons = unpermitted_changes(self._current, new, layer, received.signers, stored)
         if new is None or reasons:
             self._store.write_decision(make_decision(layer, reasons=reasons))
-            self._actions.record(
-                layer.by or "", f"configuration {layer.version}: refused: {reasons[0]}"
-            )
+            self._record_refusal(layer, reasons)
             self._refuse(layer.version, layer.digest, reasons)
             return
         self._try(new, layer, desired.confirm_s, payload)
@@ -213,6 +211,7 @@ class ConfigStage:
             if fetched.is_final:
                 # Else the version stays undecided, and the broker delivers it again after a reconnection.
                 self._store.write_decision(make_decision(fetch.layer, reasons=fetched.reasons))
+                self._record_refusal(fetch.layer, fetched.reasons)
             self._refuse(fetch.layer.version, fetch.layer.digest, fetched.reasons)
 
     def _check(self, layer: ConfigLayer) -> tuple[StartConfig | None, tuple[str, ...]]:
@@ -265,7 +264,8 @@ class ConfigStage:
             if unmet or remaining_s <= 0:
                 if remaining_s <= 0:
                     self._roll_back(trial, unmet or ("the box was not seen to work in time",))
-            elif (sample.t_ns - trial.begin_ns) / 1e9 >= MIN_TRIAL_S:
+            # By the time of the report: an older one may be of the version before.
+            elif sample.health and (sample.health.t_ns - trial.begin_ns) / 1e9 >= MIN_TRIAL_S:
                 self._store.confirm(sample.t_ns, self._boot)
                 self._end_trial("in force")
         except UserError as error:
@@ -354,6 +354,9 @@ class ConfigStage:
         self._refused = self._refusal(version, digest, reasons)
         log.warning("configuration %s refused: %s", version, "; ".join(self._refused.reasons))
         self._publish()
+
+    def _record_refusal(self, layer: ConfigLayer, reasons: tuple[str, ...]) -> None:
+        self._actions.record(layer.by or "", describe_action(layer, f"refused: {reasons[0]}"))
 
     def _publish(self) -> None:
         self._reported = self._report()

@@ -6,6 +6,7 @@ from pathlib import Path
 from agent.config.configuration import Config, DetectConfig
 from agent.config.desired_config import CardFiles
 from agent.config.model_name import is_card_path, name_of_model
+from agent.config.names import is_identifying
 from agent.detection.model_card import (
     ModelRefused,
     find_model,
@@ -21,6 +22,9 @@ def iter_refused(card_files: CardFiles) -> Iterator[str]:
     for name, card_path in card_files.items():
         if name in shipped:
             yield f"models.{name}: the agent has a model of this name; allowed: another name"
+            continue
+        if is_identifying(name):
+            yield f"models.{name}: identifies people; allowed: models of road users alone"
             continue
         try:
             find_model(card_path)

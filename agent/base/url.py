@@ -3,6 +3,12 @@
 from urllib.parse import SplitResult, urlsplit
 
 
+def without_query(url: str) -> str:
+    """Return a URL for messages and logs: the query of a signed address is a secret."""
+    address, mark, _ = url.partition("?")
+    return f"{address}{mark and '?..'}"
+
+
 def split_url(url: str, *schemes: str) -> SplitResult | None:
     """Split a URL, or return None if it has none of these schemes or lacks a host."""
     try:

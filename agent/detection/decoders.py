@@ -17,6 +17,7 @@ import numpy.typing as npt
 from agent.base.model import BoundingBox, Detection
 from agent.detection.model_card import DecoderName, ModelCard, ModelRefused
 from agent.detection.nms import suppress_overlapping
+from drivers.media import MAX_OBJECTS
 
 Tensor = npt.NDArray[Any]
 Shape = tuple[int, ...]
@@ -24,6 +25,11 @@ Decode = Callable[[Sequence[Tensor]], tuple[Detection, ...]]
 
 _NANODET_MIN_IOU, _YOLOX_MIN_IOU = 0.6, 0.45
 """Intersection over union from which two boxes of one label are one object, as published."""
+
+MAX_CANDIDATES = 1000
+"""Boxes of one tensor that are decoded and suppressed, as upstream has it. Without it a model that finds something in
+each cell takes seconds for a pass, or gigabytes.
+"""
 
 _YOLOX_STRIDES = (8, 16, 32)
 _YOLOX_MAX_LOG_SIDE = 10.0
@@ -61,15 +67,17 @@ def _make_ssd(card: ModelCard, output_shapes: Sequence[Shape]) -> Decode:
     keep_score_of = {n: card.thresholds[label].keep_track for n, label in label_of.items()}
 
     def decode(tensors: Sequence[Tensor]) -> tuple[Detection, ...]:
-        count = int(tensors[3][0])
-        boxes, numbers, scores = (tensor[0, :count].tolist() for tensor in tensors[:3])
+        # A model of one's own may return what is no number, also as the count.
+        counted = np.arange(n) < tensors[3][0]
+        rows = np.column_stack([tensors[0][0], tensors[1][0], tensors[2][0]])[counted]
         found: list[Detection] = []
-        for (y1, x1, y2, x2), number, score in zip(boxes, numbers, scores, strict=True):
+        for y1, x1, y2, x2, number, score in rows[np.isfinite(rows).all(axis=1)].tolist():
             if score >= keep_score_of.get(int(number), math.inf):
                 left, top, right, bottom = max(0.0, x1), max(0.0, y1), min(1.0, x2), min(1.0, y2)
                 if right > left and bottom > top:
                     box = BoundingBox(left, top, right - left, bottom - top)
-                    found.append(Detection(label=label_of[int(number)], score=score, box=box))
+                    label = label_of[int(number)]
+                    found.append(Detection(label=label, score=min(score, 1.0), box=box))
         return tuple(found)
 
     return decode
@@ -92,8 +100,14 @@ class _GridLabels:
         self.columns = slice(self._first, last + 1)
 
     def find(self, scores: Tensor) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-        """Return the cells and columns of the scores that are enough; `scores` are cells x `columns`."""
+        """Return the cells and columns of the scores that are enough, of the best MAX_CANDIDATES; `scores` are cells x
+        `columns`.
+        """
         cells, columns = np.nonzero(scores >= self._keep_scores)
+        if len(cells) > MAX_CANDIDATES:
+            best = np.argpartition(-scores[cells, columns], MAX_CANDIDATES)[:MAX_CANDIDATES]
+            best.sort()
+            cells, columns = cells[best], columns[best]
         return cells, columns
 
     def to_detections(
@@ -109,12 +123,12 @@ class _GridLabels:
         sides = sides.clip(0, 1)
         is_valid = (sides[:, 2:] > sides[:, :2]).all(axis=1)
         sides, scores, columns = sides[is_valid], scores[is_valid], columns[is_valid]
-        kept = suppress_overlapping(sides, scores, columns, self._min_iou)
+        kept = suppress_overlapping(sides, scores, columns, self._min_iou)[:MAX_OBJECTS]
         rows = zip(sides[kept].tolist(), scores[kept].tolist(), columns[kept].tolist(), strict=True)
         return tuple(
             Detection(
                 label=self._label_of[self._first + column],
-                score=score,
+                score=min(score, 1.0),
                 box=BoundingBox(left, top, right - left, bottom - top),
             )
             for (left, top, right, bottom), score, column in rows

@@ -41,7 +41,7 @@ class HailoPool:
 
 
 def _make_model(file: Path, card: AcceleratorCard, clock_ns: Callable[[], int]) -> HailoModel:
-    return HailoModel(file, tuple(card.labels.values()), card.min_score, clock_ns)
+    return HailoModel(file, card.sha256, tuple(card.labels.values()), card.min_score, clock_ns)
 
 
 class HailoDetector:

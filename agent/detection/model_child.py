@@ -14,10 +14,12 @@ from typing import Annotated, TypeAlias
 
 import cv2
 import msgspec
+import numpy as np
 
 from agent.base.errors import UserError
 from agent.base.file_read import read_regular_file
 from agent.base.model import Detection
+from agent.config.names import is_identifying
 from agent.detection.model_card import MAX_MODEL_BYTES, ModelCard, ModelRefused, with_score_floor
 from agent.detection.still_image import read_image
 from agent.detection.tflite import TfliteDetector, open_interpreter
@@ -141,8 +143,21 @@ class _LoadedModel:
     """A model twice: with the thresholds of its card, and with the floor of average precision."""
 
     def __init__(self, card: ModelCard, content: bytes) -> None:
+        """Raises: ModelRefused, also if the model has a class that identifies people, or does not survive a pass."""
+        for name in _class_names(content):
+            if is_identifying(name):
+                raise ModelRefused(
+                    f"model {card.name!r}: its class {name!r}: identifies people; allowed: models of road users alone"
+                )
         self._detector = TfliteDetector(card, content)
         self._scorer = TfliteDetector(with_score_floor(card, AP_SCORE_FLOOR), content)
+        # Here and not first in the agent: a pass runs the operations that the file names.
+        grey = np.full((card.input.height_px, card.input.width_px, 3), 114, np.uint8)
+        try:
+            self._detector.detect(grey)
+        except (RuntimeError, ValueError) as error:
+            reason = (str(error).splitlines() or ["no reason given"])[0]
+            raise ModelRefused(f"model {card.name!r}: a pass fails: {reason}") from error
 
     def run(self, picture: str) -> ModelPass:
         """Raises: UserError if the picture cannot be read."""

@@ -1,7 +1,7 @@
 """Check that a box does its work: cameras send frames, footage grows, the broker answers.
 
 After the boot of a new system, and after a change of the configuration. The evidence is the health file, which
-the agent replaces each second, and the footage on the disk.
+the agent replaces every few seconds, and the footage on the disk.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -24,6 +24,7 @@ from agent.base.errors import UserError
 from agent.base.progress import ProgressCallback
 from agent.base.sha256 import file_sha256_hex, sha256_hex
 from agent.base.state_file import StateFile
+from agent.base.url import without_query
 from agent.update.errors import UpdateError
 from agent.update.feed import MAX_BUNDLE_BYTES
 from agent.update.https_get import HttpError, HttpGet, HttpResponse
@@ -35,7 +36,8 @@ RESERVE_BYTES = 64_000_000
 SYNC_EVERY_BYTES = 16_000_000
 REJECTED_RETRY_S = 86_400.0
 MAX_ATTEMPTS = 6
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)", re.ASCII)
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18})", re.ASCII)
+_CONTENT_LENGTH = re.compile(r"\d{1,18}", re.ASCII)
 _OK, _PARTIAL, _NOT_SATISFIABLE = 200, 206, 416
 WaitOrStop = Callable[[float], bool]
 """Waits for a number of seconds; returns True if the download is to stop."""
@@ -47,6 +49,11 @@ class DownloadSpec(msgspec.Struct, frozen=True, kw_only=True):
     url: str
     sha256: str | None = None
     size_bytes: int | None = None
+
+    @property
+    def shown_url(self) -> str:
+        """The URL for messages and logs."""
+        return without_query(self.url)
 
     @property
     def file_name(self) -> str:
@@ -121,7 +128,7 @@ class Download:
             return
         if 0 <= age_s < REJECTED_RETRY_S:
             raise DownloadRejected(
-                f"{self._spec.url}: had another SHA-256 than expected less than a day ago"
+                f"{self._spec.shown_url}: had another SHA-256 than expected less than a day ago"
             )
         self._rejected_marker.unlink(missing_ok=True)
 
@@ -160,9 +167,9 @@ class Download:
         """Return the offset of the body and the total size. Raises: DownloadRejected, HttpError."""
         if response.status == _NOT_SATISFIABLE:
             self.discard()
-            raise HttpError(f"{self._spec.url}: the file has become shorter; starting again")
+            raise HttpError(f"{self._spec.shown_url}: the file has become shorter; starting again")
         if response.status >= 500 or response.status in (408, 429):  # noqa: PLR2004
-            raise HttpError(f"{self._spec.url}: {response.status} {response.reason}")
+            raise HttpError(f"{self._spec.shown_url}: {response.status} {response.reason}")
         if response.status == _PARTIAL and part_info:
             content_range = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range") or "")
             if content_range and (int(content_range[1]), int(content_range[2])) == (
@@ -171,12 +178,12 @@ class Download:
             ):
                 return offset, part_info.total_bytes
             self.discard()
-            raise HttpError(f"{self._spec.url}: sent another range than requested")
+            raise HttpError(f"{self._spec.shown_url}: sent another range than requested")
         if response.status != _OK:
-            raise DownloadRejected(f"{self._spec.url}: {response.status} {response.reason}")
+            raise DownloadRejected(f"{self._spec.shown_url}: {response.status} {response.reason}")
         length = response.headers.get("Content-Length") or ""
-        if not length.isdecimal():
-            raise DownloadRejected(f"{self._spec.url}: no Content-Length")
+        if not _CONTENT_LENGTH.fullmatch(length):
+            raise DownloadRejected(f"{self._spec.shown_url}: no Content-Length")
         self._check_size(int(length))
         return 0, int(length)
 
@@ -184,11 +191,11 @@ class Download:
         expected_bytes = self._spec.size_bytes
         if expected_bytes is not None and total_bytes != expected_bytes:
             raise DownloadRejected(
-                f"{self._spec.url}: {total_bytes} bytes; expected: {expected_bytes}"
+                f"{self._spec.shown_url}: {total_bytes} bytes; expected: {expected_bytes}"
             )
         if total_bytes > MAX_BUNDLE_BYTES:
             raise DownloadRejected(
-                f"{self._spec.url}: {total_bytes} bytes; allowed: {MAX_BUNDLE_BYTES}"
+                f"{self._spec.shown_url}: {total_bytes} bytes; allowed: {MAX_BUNDLE_BYTES}"
             )
         self._part_path.unlink(missing_ok=True)
         check_free_space(self.path.parent, total_bytes)
@@ -211,7 +218,7 @@ class Download:
                     offset += len(chunk)
                     if offset > total_bytes:
                         raise HttpError(
-                            f"{self._spec.url}: sent more than the {total_bytes} bytes announced"
+                            f"{self._spec.shown_url}: sent more than the {total_bytes} bytes announced"
                         )
                     file.write(chunk)
                     unsynced_bytes += len(chunk)
@@ -228,7 +235,7 @@ class Download:
         if not self._is_complete(self._part_path):
             self.discard()
             self._rejected_marker.touch()
-            raise DownloadRejected(f"{self._spec.url}: its SHA-256 is another than expected")
+            raise DownloadRejected(f"{self._spec.shown_url}: its SHA-256 is another than expected")
         self._part_path.replace(self.path)
         atomic_file.fsync_dir(self.path.parent)
         self._part_info_file.path.unlink(missing_ok=True)
@@ -244,12 +251,12 @@ def fetch_bytes(url: str, max_bytes: int, http_get: HttpGet) -> bytes:
     """Download a small file. Raises: HttpError."""
     with http_get(url, {"User-Agent": "vigie"}) as response:
         if response.status != _OK:
-            raise HttpError(f"{url}: {response.status} {response.reason}")
+            raise HttpError(f"{without_query(url)}: {response.status} {response.reason}")
         body = b""
         for chunk in response.iter_body():
             body += chunk
             if len(body) > max_bytes:
-                raise HttpError(f"{url}: more than {max_bytes} bytes")
+                raise HttpError(f"{without_query(url)}: more than {max_bytes} bytes")
         return body
 
 

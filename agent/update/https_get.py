@@ -11,7 +11,7 @@ from typing import TypeAlias
 from urllib.parse import urljoin, urlsplit
 
 from agent.base.errors import UserError
-from agent.base.url import split_url
+from agent.base.url import split_url, without_query
 from agent.update.errors import UpdateError
 
 TIMEOUT_S = 30.0
@@ -52,7 +52,7 @@ def check_url(url: str) -> None:
     """Raise UserError if `url` is not one of http or https without a user."""
     parts = split_url(url, *_DEFAULT_PORTS)
     if parts is None or parts.username or " " in url or not url.isprintable():
-        raise UserError(f"{url!r}: {_INVALID_URL}")
+        raise UserError(f"{without_query(url)!r}: {_INVALID_URL}")
 
 
 def direct_get(ca_file: Path | None, ca_pem: str | None = None) -> HttpGet:
@@ -90,7 +90,7 @@ def _get(
             url = _redirect_target(url, response)
         finally:
             connection.close()
-    raise HttpError(f"{url}: more than {_MAX_REDIRECTS} redirects")
+    raise HttpError(f"{without_query(url)}: more than {_MAX_REDIRECTS} redirects")
 
 
 def _open_connection(url: str, tls_context: ssl.SSLContext) -> http.client.HTTPConnection:
@@ -139,11 +139,15 @@ def _redirect_target(url: str, response: HttpResponse) -> str:
         target = urljoin(url, location)
         check_url(target)
     except ValueError as error:
-        raise HttpError(f"{url}: redirects to {location!r}: {_INVALID_URL}") from error
+        raise HttpError(
+            f"{without_query(url)}: redirects to {without_query(location)!r}: {_INVALID_URL}"
+        ) from error
     except UserError as error:
-        raise HttpError(f"{url}: redirects to {error}") from error
+        raise HttpError(f"{without_query(url)}: redirects to {error}") from error
     if urlsplit(url).scheme == "https" != urlsplit(target).scheme:
-        raise HttpError(f"{url}: redirects to {target}, which is not https")
+        raise HttpError(
+            f"{without_query(url)}: redirects to {without_query(target)}, which is not https"
+        )
     return target
 
 

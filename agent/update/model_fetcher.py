@@ -1,8 +1,9 @@
 """Fetch of the detection models of a configuration: downloaded, compared with their cards, and loaded once.
 
     desired/models/<sha256>/NAME.toml       the card, from the configuration
-    desired/models/<sha256>/<sha256>.raucb  the file while it is fetched, see `download`
     desired/models/<sha256>/NAME.tflite     the file, once it has the hash of the card and was loaded in a child
+
+Until then it is next to them under the names of `download`.
 
 A file is loaded for the first time in a process with bounds of its own, because it is a program for the runtime.
 """
@@ -16,6 +17,7 @@ from agent.app.delivered_models import is_complete
 from agent.app.model_fetch import FetchedModels
 from agent.base.atomic_file import fsync_dir
 from agent.base.errors import UserError
+from agent.base.url import without_query
 from agent.config.desired_config import DesiredModel
 from agent.config.desired_store import ConfigLayer, DesiredStore
 from agent.detection.model_card import ModelRefused, find_model
@@ -29,7 +31,8 @@ LOAD_CPU_S = 120
 
 
 class ModelFetcher:
-    """Fetches the models of one version at a time; a later one ends the fetch before it. Called on one thread.
+    """Fetches the models of one version at a time; a later one ends the fetch before it, and begins after its end: two
+    versions may have the same model, whose bytes go into one file. Called on one thread.
 
     `ca_file` has the authorities of the servers, by default the system's.
     """
@@ -38,14 +41,34 @@ class ModelFetcher:
         self._store = DesiredStore(state_dir)
         self._ca_file = ca_file
         self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
 
     def fetch(self, layer: ConfigLayer, on_done: Callable[[FetchedModels], None]) -> None:
-        """Fetch the models of a version whose cards are written. `on_done` is called on the fetch's thread."""
+        """Fetch the models of a version whose cards are written. `on_done` is called once, on the fetch's thread."""
         self._stop.set()
-        self._stop = stop = threading.Event()
-        threading.Thread(
-            target=lambda: on_done(self._fetch_all(layer, stop)), name="fetch models", daemon=True
-        ).start()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(
+            target=self._run,
+            args=(layer, on_done, self._stop, self._thread),
+            name="fetch models",
+            daemon=True,
+        )
+        self._thread.start()
+
+    def _run(
+        self,
+        layer: ConfigLayer,
+        on_done: Callable[[FetchedModels], None],
+        stop: threading.Event,
+        before: threading.Thread | None,
+    ) -> None:
+        outcome = FetchedModels(reasons=("models: the fetch has failed; see the log",))
+        try:
+            if before is not None:
+                before.join()
+            outcome = self._fetch_all(layer, stop)
+        finally:
+            on_done(outcome)
 
     def _fetch_all(self, layer: ConfigLayer, stop: threading.Event) -> FetchedModels:
         cards = self._store.card_files(layer)
@@ -68,11 +91,16 @@ def _fetch(
 
     if is_complete(card_path):
         return
-    log.info("model %s: it is fetched from %s", name, model.url)
+    log.info("model %s: it is fetched from %s", name, without_query(model.url))
     found = find_model(str(card_path))
     spec = DownloadSpec(url=model.url, sha256=found.card.sha256, size_bytes=model.size_bytes)
     download = Download(spec, card_path.parent, http_get)
-    path = download.fetch(lambda _done, _total: None, stop.wait)
+
+    def check_stop(_done: int, _total: int) -> None:
+        if stop.is_set():
+            raise UpdateError("the fetch is ended: another version is decided")
+
+    path = download.fetch(check_stop, stop.wait)
     try:
         with ModelProcess(f"model {name!r}", [path], LOAD_CPU_S) as process:
             process.load(found.card, path)

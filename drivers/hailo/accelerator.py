@@ -34,14 +34,16 @@ class HailoModel:
     def __init__(
         self,
         file: Path,
+        sha256: str,
         class_numbers: tuple[int, ...],
         min_score: float,
         clock_ns: Callable[[], int],
         start_process: ChildStarter = START_PROCESS,
     ) -> None:
+        """A file of another hash than `sha256` is not loaded, also if it was replaced since the last time."""
         self._display_name = f"hailo: {file.name}"
         self._settings = messages.ModelSettings(
-            file=str(file), min_score=min_score, class_numbers=class_numbers
+            file=str(file), sha256=sha256, min_score=min_score, class_numbers=class_numbers
         )
         self._clock_ns = clock_ns
         self._start_process = start_process
@@ -127,8 +129,13 @@ class HailoModel:
                 )
             raise self._failure or DriverError("busy", f"{self._display_name}: is being loaded")
         if self._memory is None:
-            FrameMemory.seal(self._memory_fd)
-            self._memory = mmap.mmap(self._memory_fd, messages.input_bytes(self._loaded))
+            try:
+                FrameMemory.seal(self._memory_fd)
+                self._memory = mmap.mmap(self._memory_fd, messages.input_bytes(self._loaded))
+            except (OSError, ValueError) as error:
+                raise self._fail(
+                    DriverError("crashed", f"{self._display_name}: no memory for pictures: {error}")
+                ) from error
         return self._loaded
 
     def _start(self, now_ns: int) -> None:
@@ -150,6 +157,10 @@ class HailoModel:
             case messages.Inferred():
                 self._inferred = message
             case messages.Loaded():
+                if self._loaded is not None:
+                    raise DriverError(
+                        "crashed", f"{self._display_name}: its process loads another model"
+                    )
                 self._loaded = message
             case child_messages.Failed(kind=kind, message=text):
                 raise DriverError(kind, text)

@@ -1,5 +1,6 @@
 """The child that runs a model on a Hailo: `python -P -m drivers.child.main drivers.hailo.child ...`."""
 
+import hashlib
 import importlib
 import mmap
 import os
@@ -44,7 +45,7 @@ def run(end: ChildEnd) -> None:
 
 
 def _load(settings: messages.ModelSettings, display_name: str) -> Any:
-    """Load the model into the device. Raises: DriverError absent, unsupported."""
+    """Load the model into the device if it has its hash. Raises: DriverError absent, unsupported."""
     try:
         module = importlib.import_module("picamera2.devices.hailo")
         platform = importlib.import_module("hailo_platform")
@@ -53,10 +54,22 @@ def _load(settings: messages.ModelSettings, display_name: str) -> Any:
             "absent", f"{display_name}: needs HailoRT and Picamera2 (hailo-all): {error}"
         ) from error
     try:
+        _check_hash(settings, display_name)
         return module.Hailo(settings.file)
     except (platform.HailoRTException, RuntimeError, OSError, ValueError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DriverError("absent", f"{display_name}: {reason}") from error
+
+
+def _check_hash(settings: messages.ModelSettings, display_name: str) -> None:
+    """A package may have replaced the file since the agent has started. Raises: OSError, DriverError unsupported."""
+    with open(settings.file, "rb") as file:  # noqa: PTH123 - as a path of the message
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != settings.sha256:
+        raise DriverError(
+            "unsupported",
+            f"{display_name}: has sha256 {digest[:12]}.., the configuration says {settings.sha256[:12]}..: not loaded",
+        )
 
 
 def parse_output(

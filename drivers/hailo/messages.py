@@ -11,9 +11,10 @@ MAX_INPUT_SIDE_PX = 2048
 
 
 class ModelSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The model's file, and the least score of an object that is reported."""
+    """The model's file, the hash that it has to have, and the least score of an object that is reported."""
 
     file: str
+    sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
     min_score: UnitInterval
     class_numbers: tuple[int, ...]
 

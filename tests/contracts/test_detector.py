@@ -40,7 +40,11 @@ def hailo_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HailoModel
         for name, value in hailo_runtime.environment(device).items():
             patch.setenv(name, value)
         model = HailoModel(
-            hailo_runtime.MODEL_FILE, tuple(card.labels.values()), card.min_score, boottime_ns
+            hailo_runtime.MODEL_FILE,
+            card.sha256,
+            tuple(card.labels.values()),
+            card.min_score,
+            boottime_ns,
         )
         assert wait_for_hailo(model) is None
         yield model

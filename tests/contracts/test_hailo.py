@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agent.base.sha256 import sha256_hex
+from drivers.child.process import new_interpreter
 from drivers.errors import DriverError
 from drivers.hailo import messages
 from drivers.hailo.accelerator import MIN_PAUSE_NS, HailoModel
@@ -21,8 +23,11 @@ from tests.conftest import ManualClock
 from .conftest import wait_for_hailo
 
 CARD = hailo_runtime.card()
+HOSTILE_CHILD = "tests.contracts.hostile_hailo"
 GREY = np.full((300, 300, 3), 90, np.uint8)
-SETTINGS = messages.ModelSettings(file="x.hef", min_score=0.25, class_numbers=(0, 2, 7))
+SETTINGS = messages.ModelSettings(
+    file="x.hef", sha256="0" * 64, min_score=0.25, class_numbers=(0, 2, 7)
+)
 
 
 @pytest.fixture
@@ -38,7 +43,11 @@ def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def model(device: Path, clock: ManualClock) -> Iterator[HailoModel]:  # noqa: ARG001 - it has to be there first
     opened = HailoModel(
-        hailo_runtime.MODEL_FILE, tuple(CARD.labels.values()), CARD.min_score, clock.boottime_ns
+        hailo_runtime.MODEL_FILE,
+        CARD.sha256,
+        tuple(CARD.labels.values()),
+        CARD.min_score,
+        clock.boottime_ns,
     )
     yield opened
     opened.close()
@@ -100,10 +109,46 @@ def test_a_killed_process_is_an_error(model: HailoModel) -> None:
 
 def test_a_file_that_is_no_model_is_named(device: Path, clock: ManualClock) -> None:
     (device / "street.hef").write_bytes(b"no model")
-    model = HailoModel(device / "street.hef", (0,), 0.25, clock.boottime_ns)
+    model = HailoModel(
+        device / "street.hef", sha256_hex(b"no model"), (0,), 0.25, clock.boottime_ns
+    )
     error = wait_for_hailo(model)
     model.close()
     assert "HAILO_INVALID_HEF" in str(error)
+
+
+def test_a_file_that_was_replaced_since_is_not_loaded_again(
+    device: Path, clock: ManualClock
+) -> None:
+    """By an update of its package: receipts would name the model of before."""
+    file = device / "street.hef"
+    file.write_bytes(hailo_runtime.MODEL_FILE.read_bytes())
+    model = HailoModel(file, CARD.sha256, (0,), CARD.min_score, clock.boottime_ns)
+    assert wait_for_hailo(model) is None
+    file.write_bytes(file.read_bytes() + b"newer")
+    assert model.child_pid is not None
+    os.kill(model.child_pid, signal.SIGKILL)
+    crashed = failure_of(model)
+    clock.advance_s(MIN_PAUSE_NS / 1e9 + 1)
+    error = wait_for_hailo(model, after=crashed)
+    model.close()
+    assert error is not None
+    assert error.kind == "unsupported"
+    assert ": not loaded" in str(error)
+
+
+@pytest.mark.parametrize("loads", [1, 2])
+def test_a_process_that_lies_about_its_model_is_an_error_of_the_device(
+    loads: int, clock: ManualClock
+) -> None:
+    """No memory for a picture of the size that it names; and a second model of another size."""
+    model = HailoModel(
+        Path("x"), "0" * 64, (loads,), 0.25, clock.boottime_ns, new_interpreter(HOSTILE_CHILD)
+    )
+    error = wait_for_hailo(model)
+    model.close()
+    assert error is not None
+    assert error.kind == "crashed"
 
 
 def test_the_objects_of_each_class_are_clipped_and_sorted_and_others_are_left_out() -> None:

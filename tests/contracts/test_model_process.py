@@ -1,6 +1,8 @@
 """agent.detection.model_process: a foreign model's file ends its own process at most."""
 
+import io
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +45,36 @@ def test_it_reads_no_file_that_it_was_not_given(tmp_path: Path) -> None:
         pytest.raises(ModelRefused, match="Permission denied"),
     ):
         process.inspect(other)
+
+
+def test_one_whose_passes_fail_is_refused_before_a_camera_needs_one(tmp_path: Path) -> None:
+    """The runtime reads it, and refuses what it does: here a number of classes that its tensors do not have."""
+    content = bytearray(CONTENT)
+    place = CONTENT.index(b"num_classes") + 129
+    assert content[place] == len(CARD.labels)
+    content[place] = 2
+    file = tmp_path / "own.tflite"
+    file.write_bytes(content)
+    with (
+        ModelProcess("model", [file], 60) as process,
+        pytest.raises(ModelRefused, match=r": a pass fails: .*num_classes"),
+    ):
+        process.load(CARD, file)
+
+
+def test_one_with_a_class_that_identifies_people_is_refused_also_with_a_card_of_road_users(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "own.tflite"
+    metadata = io.BytesIO()
+    with zipfile.ZipFile(metadata, "w") as archive:
+        archive.writestr("labels.txt", "face\nbody\n")
+    file.write_bytes(CONTENT + metadata.getvalue())
+    with (
+        ModelProcess("model", [file], 60) as process,
+        pytest.raises(ModelRefused, match="its class 'face': identifies people"),
+    ):
+        process.load(CARD, file)
 
 
 def test_one_that_uses_up_its_processor_time_is_ended(picture: Path) -> None:

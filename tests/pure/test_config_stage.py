@@ -62,6 +62,7 @@ class Pole:
         self.signers: tuple[ConfigSigner, ...] | None = None
         self.fetches: list[tuple[ConfigLayer, Callable[[FetchedModels], None]]] = []
         self.detects_with: str | None = None
+        self.report_age_s = 0.0
         self.start()
 
     def start(self) -> StartConfig:
@@ -132,7 +133,7 @@ class Pole:
         ]
         return BoxSample(
             t_ns=self.clock.now_ns,
-            health=live(self.clock.now_ns / 1e9, cameras, detectors),
+            health=live(self.clock.now_ns / 1e9 - self.report_age_s, cameras, detectors),
             newest_files={"north": f"1.mp4 {self.size}"},
         )
 
@@ -156,6 +157,14 @@ def test_a_scene_alone_is_put_in_force_without_a_restart_and_kept(pole: Pole) ->
         "amina: configuration 1: on trial: scenes.north",
         "amina: configuration 1: in force",
     ]
+
+
+def test_a_version_is_not_kept_by_a_report_of_the_time_before_it(pole: Pole) -> None:
+    """The health file is some seconds old: the camera may have stopped since."""
+    pole.send(1, scenes={"north": LINE})
+    pole.report_age_s = 6.0
+    assert pole.live_s(MIN_TRIAL_S + 5).state == "on_trial"
+    assert pole.live_s(3).state == "in_force"
 
 
 def test_a_setting_restarts_the_agent_which_tries_it(pole: Pole) -> None:
@@ -515,6 +524,7 @@ def test_a_model_that_is_another_one_is_refused_for_good(pole: Pole) -> None:
     pole.fetches[-1][1](FetchedModels(reasons=("models.own: another",), is_final=True))
     pole.turn()
     assert pole.reasons() == ("models.own: another",)
+    assert pole.receipts == ["amina: configuration 1: refused: models.own: another"]
     pole.send(1, **own_model())
     assert len(pole.fetches) == 1
 
@@ -562,6 +572,7 @@ def test_a_damaged_model_in_force_is_fetched_again_and_the_agent_restarts(pole: 
             "models.own.card: own.toml: invalid enum value 'face'",
         ),
         ("own", 'name = "own"', 'name = "other"', "models.own.card: own.toml: name = 'other'"),
+        ("face-finder", "", "", "models.face-finder: identifies people; allowed: models of road"),
     ],
 )
 def test_a_model_is_refused_by_its_card_before_it_is_fetched(

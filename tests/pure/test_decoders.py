@@ -18,6 +18,7 @@ from agent.detection.model_card import (
     ModelRefused,
     load_card,
 )
+from drivers.media import MAX_OBJECTS
 
 KEEP = 0.25
 SIDE_PX = 320
@@ -227,6 +228,42 @@ def test_numbers_that_are_none_give_no_detection() -> None:
         with np.errstate(all="ignore"):
             found = make_decoder(_card("yolox"), [tensor.shape])([tensor])
         assert all(np.isfinite(msgspec.structs.astuple(d.box)).all() for d in found)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_ssd_survives_numbers_that_are_none(value: float) -> None:
+    car = (2, 0.9, (0.1, 0.2, 0.4, 0.6))
+    decode = make_decoder(_card("ssd"), _shapes(_ssd_tensors(car, car)))
+    for index in range(3):
+        tensors = _ssd_tensors(car, car)
+        tensors[index][0, 1] = value
+        assert len(decode(tensors)) == 1
+    tensors = _ssd_tensors(car, car)
+    tensors[3][0] = value
+    assert len(decode(tensors)) == (2 if value == np.inf else 0)
+
+
+def test_a_score_that_is_none_of_a_probability_is_at_most_1() -> None:
+    tensors = _ssd_tensors((2, 7.5, (0.1, 0.2, 0.4, 0.6)))
+    (found,) = make_decoder(_card("ssd"), _shapes(tensors))(tensors)
+    assert found.score == 1.0
+    tensor, _ = _encode_yolox([Placed("car", 0.9, BoundingBox(100, 100, 40, 40))])
+    tensor[0, :, 4] *= 10
+    (found,) = make_decoder(_card("yolox"), [tensor.shape])([tensor])
+    assert found.score == 1.0
+
+
+def test_a_model_that_finds_something_everywhere_is_bounded() -> None:
+    """All classes in each cell, in boxes that suppression keeps: the best of them are decoded."""
+    by_stride = _nanodet_tensors("nanodet")
+    for scores, distances in by_stride.values():
+        scores[:] = 0.5
+        distances[:, :, 1::11] = 50.0
+    by_stride[16][0][0, 210, 2] = 0.9
+    tensors = [tensor for pair in by_stride.values() for tensor in pair]
+    found = make_decoder(_card("nanodet"), _shapes(tensors))(tensors)
+    assert len(found) == MAX_OBJECTS
+    assert (found[0].label, found[0].score) == ("car", pytest.approx(0.9))
 
 
 @pytest.mark.parametrize(

@@ -20,10 +20,18 @@ from agent.detection.sensor_detector import (
     choose_area,
 )
 from drivers.contracts import SensorNetwork, StreamRequest
-from drivers.csi.mask_filter import MASK_MEMORY_NS, MaskFilter
+from drivers.csi.mask_filter import MASK_MEMORY_NS, MASK_MEMORY_PICTURES, MaskFilter
 from drivers.errors import DriverError
 from drivers.masking import WHOLE_PICTURE
-from drivers.media import WHOLE_AREA, FoundObject, Frame, PictureArea, Point, SensorInference
+from drivers.media import (
+    WHOLE_AREA,
+    FoundObject,
+    Frame,
+    PictureArea,
+    Point,
+    Polygon,
+    SensorInference,
+)
 from tests.conftest import ManualClock
 
 CARD = accelerator_card.load_card("imx500_nanodet_plus")
@@ -155,13 +163,32 @@ def test_former_masks_count_for_a_while_and_unknown_ones_hide_everything() -> No
     assert mask_filter.keep([CAR]) == ()
     mask_filter.update((CORNER,), 10)
     assert mask_filter.keep([CAR]) == ()
-    mask_filter.update((CORNER,), 10 + MASK_MEMORY_NS)
+    show_pictures(mask_filter, (CORNER,), 10 + MASK_MEMORY_NS)
     assert mask_filter.keep([CAR]) == (CAR,)
     mask_filter.update((), 10 + 2 * MASK_MEMORY_NS)
     at_corner = msgspec.structs.replace(CAR, x=0.1, y=0.1)
     assert mask_filter.keep([at_corner]) == ()
+    show_pictures(mask_filter, (), 9 + 3 * MASK_MEMORY_NS)
+    assert mask_filter.keep([at_corner]) == ()
     mask_filter.update((), 11 + 3 * MASK_MEMORY_NS)
     assert mask_filter.keep([at_corner]) == (at_corner,)
+
+
+def test_former_masks_count_for_some_pictures_if_these_are_seconds_apart() -> None:
+    """At night: the result in the next picture is of the one before, which the head may have taken elsewhere."""
+    mask_filter = MaskFilter()
+    mask_filter.update((CORNER,), 0)
+    at_corner = msgspec.structs.replace(CAR, x=0.1, y=0.1)
+    for number in range(1, MASK_MEMORY_PICTURES + 1):
+        mask_filter.update((), number * 10 * MASK_MEMORY_NS)
+        assert mask_filter.keep([at_corner]) == ()
+    mask_filter.update((), 100 * MASK_MEMORY_NS)
+    assert mask_filter.keep([at_corner]) == (at_corner,)
+
+
+def show_pictures(mask_filter: MaskFilter, masks: tuple[Polygon, ...], t_ns: int) -> None:
+    for _ in range(MASK_MEMORY_PICTURES):
+        mask_filter.update(masks, t_ns)
 
 
 def test_recording_does_not_wait_for_a_network_that_gives_no_result(clock: ManualClock) -> None:

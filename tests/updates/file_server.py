@@ -4,7 +4,7 @@ import http.server
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -19,7 +19,9 @@ CERTIFICATE_FILE = "server.pem"
 
 
 class FileServer:
-    """Files by path. `cuts`: after how many bytes the next answers break off."""
+    """Files by path. `cuts`: after how many bytes the next answers break off. `held_until`: each answer waits for it in
+    its middle. `length`: sent in place of the body's.
+    """
 
     def __init__(self, certificate: tuple[Path, Path] | None = None) -> None:
         self.files: dict[str, bytes] = {}
@@ -30,6 +32,9 @@ class FileServer:
         self.ranges: list[str | None] = []
         self.supports_ranges = True
         self.sends_length = True
+        self.length: str | None = None
+        self.held_until: threading.Event | None = None
+        self.is_holding = threading.Event()
         self.sent_bytes = 0
         server = self
 
@@ -79,7 +84,7 @@ class FileServer:
         body = data[begin or 0 :]
         request.send_response(200 if begin is None else 206)
         if self.sends_length:
-            request.send_header("Content-Length", str(len(body)))
+            request.send_header("Content-Length", self.length or str(len(body)))
         if tag:
             request.send_header("ETag", tag)
         if begin is not None:
@@ -88,7 +93,13 @@ class FileServer:
         request.end_headers()
         sent = body[: self.break_after_bytes.pop(0)] if self.break_after_bytes else body
         self.sent_bytes += len(sent)
-        request.wfile.write(sent)
+        if self.held_until is not None:
+            request.wfile.write(sent[: len(sent) // 2])
+            self.is_holding.set()
+            self.held_until.wait()
+            sent = sent[len(sent) // 2 :]
+        with suppress(OSError):  # the client has gone
+            request.wfile.write(sent)
 
     def _range_begin(self, request: http.server.BaseHTTPRequestHandler, tag: str) -> int | None:
         range_header, if_range = request.headers.get("Range"), request.headers.get("If-Range")

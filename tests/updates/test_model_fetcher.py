@@ -1,6 +1,8 @@
 """agent.update.model_fetcher: real servers, real models, and what is no model."""
 
+import logging
 import queue
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -95,3 +97,46 @@ def test_a_file_that_is_missing_is_refused_for_good(server: FileServer, tmp_path
     outcome, _ = fetch(tmp_path, version(server, path="/none"))
     assert outcome.is_final
     assert "404" in outcome.reasons[0]
+
+
+def test_a_later_version_with_the_same_model_waits_for_the_end_of_the_fetch_before(
+    server: FileServer, tmp_path: Path
+) -> None:
+    """Both write one file: bytes of two connections in it would be another file, refused for a day."""
+    server.tags["/own.tflite"] = '"1"'
+    server.held_until = threading.Event()
+    store, layer = DesiredStore(tmp_path), version(server)
+    store.write_files(layer)
+    fetcher = ModelFetcher(tmp_path, tmp_path / CERTIFICATE_FILE)
+    first: queue.SimpleQueue[FetchedModels] = queue.SimpleQueue()
+    second: queue.SimpleQueue[FetchedModels] = queue.SimpleQueue()
+    fetcher.fetch(layer, first.put)
+    assert server.is_holding.wait(TIMEOUT_S)
+    fetcher.fetch(ConfigLayer(version=2, models=layer.models), second.put)
+    server.held_until.set()
+    assert first.get(timeout=TIMEOUT_S).reasons == (
+        "models.own: the fetch is ended: another version is decided",
+    )
+    assert second.get(timeout=TIMEOUT_S) == FetchedModels()
+    assert Path(store.card_files(layer)["own"]).with_suffix(".tflite").read_bytes() == CONTENT
+
+
+def test_a_length_of_thousands_of_digits_is_refused_and_the_fetch_ends(
+    server: FileServer, tmp_path: Path
+) -> None:
+    server.length = "9" * 5000
+    outcome, _ = fetch(tmp_path, version(server))
+    assert outcome.is_final
+    assert outcome.reasons[0].endswith(": no Content-Length")
+
+
+def test_the_query_of_a_signed_address_is_in_no_message(
+    server: FileServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    server.redirects["/signed?token=secret"] = server.url("/gone?token=secret")
+    for path in ("/signed?token=secret", "/none?token=secret"):
+        outcome, _ = fetch(tmp_path, version(server, path=path))
+        assert "404" in outcome.reasons[0]
+        assert "secret" not in outcome.reasons[0] + caplog.text
+    assert "?.." in caplog.text
