@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 CHECK_INTERVAL_S = 1.0
 MIN_TRIAL_S = 5.0
-"""A version that makes the agent crash does so within this time. It is shorter than the shortest trial."""
+"""By the time of the health report, which may be older than the trial. A version that makes the agent crash does so in it."""
 MAX_KEYS_CHARS = 1000
 MAX_SCENE_REQUESTS = 4
 
@@ -264,7 +264,6 @@ class ConfigStage:
             if unmet or remaining_s <= 0:
                 if remaining_s <= 0:
                     self._roll_back(trial, unmet or ("the box was not seen to work in time",))
-            # By the time of the report: an older one may be of the version before.
             elif sample.health and (sample.health.t_ns - trial.begin_ns) / 1e9 >= MIN_TRIAL_S:
                 self._store.confirm(sample.t_ns, self._boot)
                 self._end_trial("in force")
