@@ -1,6 +1,7 @@
 """Reports of the configuration in force, and of a refused version. Pure."""
 
 from agent.app.desired_message import truncate_reasons
+from agent.app.start_config import StartConfig
 from agent.config.desired_store import ConfigLayer, Decision
 from agent.reporting.payloads import RefusedConfig, ReportedConfig
 
@@ -49,3 +50,13 @@ def make_decision(
 def describe_action(layer: ConfigLayer, outcome: str) -> str:
     """Return the text of a receipt about a version."""
     return f"configuration {layer.version}: {outcome}"
+
+
+def reasons_before_start(start: StartConfig, decision: Decision) -> tuple[str, ...]:
+    """Return the reasons against the newest version, also if a power cut or a changed file has refused it."""
+    if not decision.version:
+        return ()
+    reasons = start.refusal or decision.reasons
+    if not reasons and start.layer is not None and start.layer.version != decision.version:
+        return ("rolled back: the box ended before it was seen to work",)
+    return reasons

@@ -17,7 +17,13 @@ import msgspec
 
 from agent.app import config_check, start_config
 from agent.app.config_actions import ConfigActions, ConfigTrial
-from agent.app.config_report import describe_action, make_decision, make_refusal, make_report
+from agent.app.config_report import (
+    describe_action,
+    make_decision,
+    make_refusal,
+    make_report,
+    reasons_before_start,
+)
 from agent.app.delivered_models import expected_cameras, missing_models
 from agent.app.desired_message import outdated_reason
 from agent.app.model_fetch import FetchedModels, ModelFetch, PendingFetch
@@ -371,14 +377,8 @@ class ConfigStage:
         return make_refusal(version, digest, time, reasons)
 
     def _refusal_before_start(self) -> RefusedConfig | None:
-        """Return the refusal of the newest version, also if a power cut or a changed file has refused it."""
         decision = self._store.decision()
-        if not decision.version:
-            return None
-        reasons = self._current.refusal or decision.reasons
-        in_force = self._current.layer
-        if not reasons and in_force is not None and in_force.version != decision.version:
-            reasons = ("rolled back: the box ended before it was seen to work",)
+        reasons = reasons_before_start(self._current, decision)
         return self._refusal(decision.version, decision.digest, reasons) if reasons else None
 
     def _trial_at_start(self) -> ConfigTrial | None:

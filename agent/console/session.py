@@ -7,11 +7,8 @@ custody log first, as it was typed.
 import difflib
 import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import TypeAlias
-
-import msgspec
 
 from agent.base.errors import UserError
 from agent.base.lockout import Lockout
@@ -20,6 +17,7 @@ from agent.config.names import TECHNICIAN_NAME_PATTERN
 from agent.console import login_screens
 from agent.console.acts import updates
 from agent.console.acts.trial import find_trial
+from agent.console.console_command import ConsoleCommand
 from agent.console.context import ConsoleContext
 from agent.console.errors import ConsoleError
 from agent.console.login import Authenticator
@@ -30,36 +28,6 @@ log = logging.getLogger(__name__)
 
 MIN_PREFIX_CHARS = 2
 _WORD_PATTERN = re.compile(r"""'([^']*)'|"([^"]*)"|(\S+)""")
-
-CommandFunction: TypeAlias = Callable[[Terminal, ConsoleContext, Sequence[str]], None]
-"""Runs a command with its arguments. Raises ConsoleError, UserError, DriverError or OSError."""
-
-
-def always(_argv: Sequence[str]) -> bool:
-    """Return True: each use of the command needs a receipt."""
-    return True
-
-
-def never(_argv: Sequence[str]) -> bool:
-    """Return False: no use of the command needs a receipt."""
-    return False
-
-
-class ConsoleCommand(msgspec.Struct, frozen=True, kw_only=True):
-    """A command with its texts. `usage`: forms of the command, each with its explanation.
-
-    `needs_receipt`: with these arguments it is not run if its receipt cannot be written.
-    `redact_args` takes secrets out of the arguments in the receipt. `requires_full_name`: no prefix of
-    its name is enough.
-    """
-
-    name: str
-    help: Message
-    usage: tuple[tuple[str, Text], ...]
-    run: CommandFunction
-    needs_receipt: Callable[[Sequence[str]], bool] = never
-    redact_args: Callable[[Sequence[str]], Sequence[str]] = tuple
-    requires_full_name: bool = False
 
 
 class LogoutRequested(Exception):

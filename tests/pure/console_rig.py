@@ -21,9 +21,10 @@ from agent.base.lockout import LOCKOUT_FILE, Lockout
 from agent.console import console_settings
 from agent.console.camera_preview import CameraPreview
 from agent.console.command_table import COMMANDS
+from agent.console.console_command import ConsoleCommand
 from agent.console.context import ConsoleContext
 from agent.console.login import Authenticator, compute_code, parse_challenge
-from agent.console.session import ConsoleCommand, ConsoleSession
+from agent.console.session import ConsoleSession
 from agent.console.terminal import HungUp, Terminal
 from agent.faults.registry import FAULTS
 from agent.health import health_file

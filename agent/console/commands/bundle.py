@@ -8,8 +8,8 @@ from pathlib import Path
 from agent.base.message import Message
 from agent.console import file_transfer, usb_export
 from agent.console.arguments import usage_error
+from agent.console.console_command import ConsoleCommand
 from agent.console.context import ConsoleContext
-from agent.console.session import ConsoleCommand
 from agent.console.stick_mount import mount_stick
 from agent.console.terminal import Terminal
 from agent.diagnostics.support_bundle.builder import (

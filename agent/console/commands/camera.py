@@ -20,10 +20,10 @@ from agent.console.acts.aiming import (
 )
 from agent.console.arguments import choose_arg, usage_error
 from agent.console.camera_preview import DEFAULT_SIZE_PX, CameraPreview, PreviewPicture
+from agent.console.console_command import ConsoleCommand, always
 from agent.console.context import VIEW_PURPOSE, ConsoleContext
 from agent.console.errors import ConsoleError
 from agent.console.keystrokes import Key
-from agent.console.session import ConsoleCommand, always
 from agent.console.terminal import Terminal
 from agent.console.terminal_graphics import GraphicsProtocol
 from drivers.media import Plane

@@ -6,8 +6,8 @@ from agent.base.message import Message
 from agent.console.arguments import no_more_args, usage_error
 from agent.console.check_result import print_results
 from agent.console.checks import CHECKS, LINK_CHECKS, Check, run_check
+from agent.console.console_command import ConsoleCommand
 from agent.console.context import ConsoleContext
-from agent.console.session import ConsoleCommand
 from agent.console.terminal import Terminal
 
 

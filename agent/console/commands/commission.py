@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from agent.base.message import Message, Text
 from agent.console.arguments import usage_error
 from agent.console.commands.camera import print_picture
+from agent.console.console_command import ConsoleCommand, always
 from agent.console.context import ConsoleContext
-from agent.console.session import ConsoleCommand, always
 from agent.console.terminal import Terminal
 from drivers.media import Plane
 

@@ -11,9 +11,9 @@ from agent.config.shareable_config import redact_config, redact_url
 from agent.config.toml_decode import read_toml
 from agent.console.acts.trial import confirm_trial, find_trial, undo_trial
 from agent.console.arguments import parse_int, usage_error
+from agent.console.console_command import ConsoleCommand
 from agent.console.context import ConsoleContext
 from agent.console.errors import ConsoleError
-from agent.console.session import ConsoleCommand
 from agent.console.terminal import Terminal
 
 DEFAULT_MINUTES, MAX_MINUTES = 5, 60

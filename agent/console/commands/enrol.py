@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from agent.base.message import Message
 from agent.console import file_transfer
 from agent.console.arguments import usage_error
+from agent.console.console_command import ConsoleCommand, always
 from agent.console.context import ConsoleContext
 from agent.console.enrolment import Enrolment
 from agent.console.errors import ConsoleError
-from agent.console.session import ConsoleCommand, always
 from agent.console.terminal import Terminal
 
 MAX_LINES = 200

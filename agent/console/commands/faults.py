@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from agent.base.message import Message
 from agent.console.acts.faults import describe_all_faults, describe_fault, list_faults
 from agent.console.arguments import usage_error
+from agent.console.console_command import ConsoleCommand
 from agent.console.context import ConsoleContext
-from agent.console.session import ConsoleCommand
 from agent.console.terminal import Terminal
 from agent.console.text_format import format_duration
 

@@ -8,9 +8,9 @@ from agent.base.errors import UserError
 from agent.base.message import Message, Text, join_phrases
 from agent.console import usb_export
 from agent.console.arguments import choose_arg
+from agent.console.console_command import ConsoleCommand, always
 from agent.console.context import ConsoleContext
 from agent.console.errors import ConsoleError
-from agent.console.session import ConsoleCommand, always
 from agent.console.stick_mount import mount_stick
 from agent.console.terminal import Terminal
 from agent.console.text_format import format_bytes, format_time

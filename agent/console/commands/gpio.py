@@ -6,8 +6,8 @@ from agent.base.health_model import PinHealth
 from agent.base.message import Message
 from agent.config.pins import Pin, switchable_by_name
 from agent.console.arguments import parse_int, usage_error
+from agent.console.console_command import ConsoleCommand, always
 from agent.console.context import ConsoleContext
-from agent.console.session import ConsoleCommand, always
 from agent.console.terminal import Terminal
 
 DEFAULT_ON_S, MAX_ON_S = 5, 86_400

@@ -6,8 +6,8 @@ from agent.base.message import Message
 from agent.console.acts.link import DEFAULT_PINGS, MAX_PINGS, ping_broker
 from agent.console.arguments import parse_int, usage_error
 from agent.console.check_result import print_results
+from agent.console.console_command import ConsoleCommand
 from agent.console.context import ConsoleContext
-from agent.console.session import ConsoleCommand
 from agent.console.terminal import Terminal
 
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from agent.base.message import Message
 from agent.console import network_checks, page_wire
 from agent.console.arguments import parse_int, usage_error
+from agent.console.console_command import ConsoleCommand
 from agent.console.context import ConsoleContext
 from agent.console.errors import ConsoleError
-from agent.console.session import ConsoleCommand
 from agent.console.terminal import Terminal
 from agent.console.text_format import format_duration
 

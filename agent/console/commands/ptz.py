@@ -8,9 +8,9 @@ from agent.base.message import Message, message_of
 from agent.console.acts import heads
 from agent.console.acts.heads import format_pose, format_status, read_head
 from agent.console.arguments import choose_arg, usage_error
+from agent.console.console_command import ConsoleCommand, always
 from agent.console.context import ConsoleContext
 from agent.console.errors import ConsoleError
-from agent.console.session import ConsoleCommand, always
 from agent.console.terminal import Terminal
 from agent.ptz.ptz_args import PtzMoveArgs
 

@@ -9,9 +9,10 @@ from agent.base.message import Message, Text, join_phrases
 from agent.base.model import SelfTestStep
 from agent.console import system_commands
 from agent.console.arguments import no_more_args, parse_int, usage_error
+from agent.console.console_command import ConsoleCommand
 from agent.console.context import ConsoleContext
 from agent.console.errors import ConsoleError
-from agent.console.session import ConsoleCommand, LogoutRequested
+from agent.console.session import LogoutRequested
 from agent.console.terminal import Terminal, pad
 from agent.faults.texts import LANGUAGES
 from agent.health.reboot_request import request_reboot

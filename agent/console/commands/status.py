@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from agent.base.message import Message, join_phrases
 from agent.console.acts.status import BoxStatus, read_status
 from agent.console.arguments import no_more_args
+from agent.console.console_command import ConsoleCommand
 from agent.console.context import ConsoleContext
-from agent.console.session import ConsoleCommand
 from agent.console.terminal import Terminal
 
 

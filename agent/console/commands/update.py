@@ -6,9 +6,9 @@ from pathlib import Path
 from agent.base.message import Message, Text, TextData, decode_message
 from agent.console.acts import updates
 from agent.console.arguments import usage_error
+from agent.console.console_command import ConsoleCommand
 from agent.console.context import ConsoleContext
 from agent.console.errors import ConsoleError
-from agent.console.session import ConsoleCommand
 from agent.console.stick_mount import mount_stick
 from agent.console.terminal import Terminal
 from agent.update import request_file, usb_bundle
