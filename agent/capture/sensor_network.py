@@ -4,12 +4,13 @@ from collections.abc import Callable
 
 import msgspec
 
+from agent.runtime.backoff import Backoff
 from drivers.contracts import SensorNetwork, StreamRequest
 from drivers.media import NS_PER_S
 
 MAX_TRIES = 2
 """Openings without a single result; after them the camera is opened without the network for a while."""
-MIN_PAUSE_NS, MAX_PAUSE_NS = 600 * NS_PER_S, 21_600 * NS_PER_S
+MIN_PAUSE_S, MAX_PAUSE_S = 600.0, 21_600.0
 
 
 class SensorNetworkOpenings:
@@ -24,7 +25,7 @@ class SensorNetworkOpenings:
         self._read_network = read_network
         self._clock_ns = clock_ns
         self._tries = 0
-        self._pause_ns = MIN_PAUSE_NS
+        self._pause = Backoff(MIN_PAUSE_S, MAX_PAUSE_S)
         self._paused_until_ns = 0
 
     def apply(self, request: StreamRequest) -> StreamRequest:
@@ -32,8 +33,7 @@ class SensorNetworkOpenings:
         now_ns = self._clock_ns()
         if self._tries >= MAX_TRIES:
             self._tries = 0
-            self._paused_until_ns = now_ns + self._pause_ns
-            self._pause_ns = min(MAX_PAUSE_NS, 2 * self._pause_ns)
+            self._paused_until_ns = now_ns + int(self._pause.next_s() * NS_PER_S)
         if now_ns < self._paused_until_ns or not request.frames_fps:
             return request
         network = self._read_network()
@@ -44,4 +44,5 @@ class SensorNetworkOpenings:
 
     def on_result(self) -> None:
         """A frame had a result of the network."""
-        self._tries, self._pause_ns = 0, MIN_PAUSE_NS
+        self._tries = 0
+        self._pause.reset()

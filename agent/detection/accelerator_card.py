@@ -15,11 +15,10 @@ from agent.base.model import Label
 from agent.base.sha256 import sha256_hex
 from agent.config import toml_decode
 from agent.config.accelerator import AcceleratorConfig
-from agent.detection.model_card import LabelThresholds, Score
+from agent.detection.model_card import MAX_MODEL_BYTES, LabelThresholds, Score
 from drivers.errors import DriverError
 
 CARDS_FOLDER = Path(__file__).parent / "accelerators"
-MAX_MODEL_BYTES = 268_435_456
 
 AcceleratorKind = Literal["imx500", "hailo"]
 

@@ -28,7 +28,7 @@ Channels = tuple[float, float, float]
 class ModelRefused(Exception):
     """A model's file is missing, or is not the one of its card. One line says which.
 
-    The agent runs without detection then.
+    The default model detects in its place, or none if that is refused.
     """
 
 

@@ -1,6 +1,6 @@
 """The detector's runtime: LiteRT, or tflite-runtime on a board that has only that.
 
-On x86 LiteRT runs the quantised default model about eleven times faster than tflite-runtime 2.14,
+On x86 LiteRT runs the quantised default model about seven times faster than tflite-runtime 2.14,
 which has no fast kernels for it. Both release the interpreter lock while they run. More than one
 thread costs more CPU for the same picture, so there is one.
 """
@@ -28,7 +28,7 @@ except ImportError:  # pragma: no cover - the older name of the same thing, for 
     from tflite_runtime.interpreter import Interpreter
 
 _LETTERBOX_VALUE = 114
-"""Grey beside and below a letterboxed picture, as in YOLOX's training."""
+"""Grey to the right of and below a letterboxed picture, as in YOLOX's training."""
 
 
 class TfliteDetector:

@@ -22,6 +22,7 @@ from agent.detection.model_card import (
     find_model,
     list_model_names,
 )
+from centre.models.average_precision import mean_ap50
 from centre.models.class_labels import parse_labels
 from centre.models.labelled_folder import read_labelled_folder
 from centre.models.measurement import Measurement, measure
@@ -158,14 +159,13 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _listed(card: ModelCard, path: Path | None) -> ListedModel:
-    ap50 = card.measured.ap50.values()
     return ListedModel(
         name=card.name,
         card=None if path is None else str(path),
         decoder=card.decoder,
         width_px=card.input.width_px,
         height_px=card.input.height_px,
-        mean_ap50=round(sum(ap50) / len(ap50), 3) if ap50 else 0.0,
+        mean_ap50=mean_ap50(card.measured.ap50),
         inference_ms=card.measured.inference_ms,
         licence=card.licence,
         sha256=card.sha256,

@@ -1,11 +1,11 @@
 """Average precision of detections at an overlap of 0.5, as COCO defines it. Pure."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from agent.base.model import BoundingBox
+from agent.base.model import BoundingBox, Label
 from agent.detection.geometry import covered_ratio, iou
 
 _MIN_OVERLAP = 0.5
@@ -62,3 +62,8 @@ def average_precision(
     for k in range(_RECALL_STEPS + 1):
         total += next((p for r, p in steps if r >= k / _RECALL_STEPS - 1e-12), 0.0)
     return total / (_RECALL_STEPS + 1)
+
+
+def mean_ap50(ap50: Mapping[Label, float]) -> float:
+    """Return the mean over the labels, of the three digits that cards and tables have; 0 without labels."""
+    return round(sum(ap50.values()) / len(ap50), 3) if ap50 else 0.0

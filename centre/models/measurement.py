@@ -3,7 +3,6 @@
 Numbers of CPU time compare within a run alone. So the models take turns at each picture, in one child process.
 """
 
-import math
 import statistics
 from collections.abc import Callable, Sequence
 
@@ -12,6 +11,7 @@ import msgspec
 from agent.base.model import Detection, Label
 from agent.detection.model_card import ModelBenchmark, ModelCard, ModelFile
 from agent.detection.model_process import ModelProcess
+from centre.models.average_precision import mean_ap50
 from centre.models.labelled_folder import LabelledFolder
 
 CPU_S_PER_PASS = 10
@@ -65,6 +65,6 @@ def _summarize(card: ModelCard, ap50: dict[Label, float], cpu_ms: float) -> Meas
         model=card.name,
         decoder=card.decoder,
         ap50={label: round(value, 3) for label, value in ap50.items()},
-        mean_ap50=round(math.fsum(ap50.values()) / len(ap50), 3),
+        mean_ap50=mean_ap50(ap50),
         cpu_ms=round(cpu_ms, 1),
     )

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from agent.base.errors import UserError
 from agent.base.model import BoundingBox
-from agent.capture.sensor_network import MAX_TRIES, MIN_PAUSE_NS, SensorNetworkOpenings
+from agent.capture.sensor_network import MAX_TRIES, MIN_PAUSE_S, SensorNetworkOpenings
 from agent.detection import accelerator_card, image
 from agent.detection.crop_planner import CropCandidate, plan_crops
 from agent.detection.image import Region
@@ -197,7 +197,7 @@ def test_recording_does_not_wait_for_a_network_that_gives_no_result(clock: Manua
     openings = SensorNetworkOpenings(lambda: network, clock.boottime_ns)
     tries = [openings.apply(request).network for _ in range(MAX_TRIES + 1)]
     assert tries == [network] * MAX_TRIES + [None]
-    clock.advance_s(MIN_PAUSE_NS / 1e9)
+    clock.advance_s(MIN_PAUSE_S)
     assert openings.apply(request).network == network
     openings.on_result()
     assert [openings.apply(request).network for _ in range(MAX_TRIES)] == [network] * MAX_TRIES

@@ -1,9 +1,6 @@
 """An agent with two cameras that share the box's Hailo."""
 
 import random
-import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +12,7 @@ from agent.config.configuration import DetectConfig
 from agent.detection import accelerator_card
 from agent.runtime.sd_notify import Notifier
 from tests import hailo_runtime, virtual_camera
+from tests.whole.waiting import wait_until
 
 CONFIG = """
 [box]
@@ -35,14 +33,6 @@ model = "street"
 file = "{file}"
 sha256 = "{sha256}"
 """
-WAIT_S = 40.0
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline_s, pause = time.monotonic() + WAIT_S, threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline_s, "it did not happen"
-        pause.wait(0.1)
 
 
 def hailo_processes() -> list[str]:

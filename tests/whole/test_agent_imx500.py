@@ -1,9 +1,7 @@
 """An agent whose camera module has a network in its sensor: it detects there, falls back, and returns."""
 
 import random
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +14,7 @@ from agent.config.configuration import DetectConfig
 from agent.runtime.sd_notify import Notifier
 from tests import virtual_camera
 from tests.virtual_camera import imx500
+from tests.whole.waiting import wait_until
 
 CONFIG = """
 [box]
@@ -37,7 +36,6 @@ file = "street.rpk"
 sha256 = "{sha256}"
 """
 CAR = (0.4, 0.25, 0.6, 0.5, 0.9, 2)
-WAIT_S = 40.0
 
 
 @pytest.fixture
@@ -59,13 +57,6 @@ def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Agent]:
         started.start()
         yield started
         started.stop()
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline_s, pause = time.monotonic() + WAIT_S, threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline_s, "it did not happen"
-        pause.wait(0.1)
 
 
 @pytest.mark.raises_fault("DET-02")
