@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent.app.config_stage import ConfigStage
+from agent.app.config_stage import MIN_TRIAL_S, ConfigStage
 from agent.app.desired_message import (
     MAX_REASONS,
     ConfigSigner,
@@ -20,8 +20,7 @@ from agent.base.errors import UserError
 from agent.config.desired_config import MAX_MESSAGE_BYTES
 from tests.authority_rig import ControlKeys
 from tests.conftest import ManualClock
-from tests.pure import test_config_stage
-from tests.pure.test_config_stage import CONFIG, LINE, MASK, MIN_TRIAL_S, Pole
+from tests.pure.config_stage_rig import CONFIG, LINE, MASK, Pole, skip_waits
 
 CLAIMS: dict[str, Any] = {"box": "pole-17", "version": 1, "scenes": {"north": LINE}}
 TYPE: MessageType = "vigie-config+jws"
@@ -117,7 +116,7 @@ class SignedPole(Pole):
 
 @pytest.fixture
 def pole(tmp_path: Path, keys: ControlKeys, monkeypatch: pytest.MonkeyPatch) -> SignedPole:
-    monkeypatch.setattr(test_config_stage.config_stage, "CHECK_INTERVAL_S", 0)
+    skip_waits(monkeypatch)
     return SignedPole(tmp_path, keys)
 
 

@@ -4,10 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.app import config_stage
 from agent.app.config_stage import MIN_TRIAL_S
 from agent.app.scene_request import SceneDone, SceneRequest, SceneView
-from tests.pure.test_config_stage import LINE, MASK, Pole
+from tests.pure.config_stage_rig import LINE, MASK, Pole, skip_waits
 
 SMALL_MASK = "[[mask]]\npolygon = [[0.1, 0.1], [0.2, 0.1], [0.2, 0.2]]\n"
 NORTH = SceneView(camera="north")
@@ -15,7 +14,7 @@ NORTH = SceneView(camera="north")
 
 @pytest.fixture
 def pole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pole:
-    monkeypatch.setattr(config_stage, "CHECK_INTERVAL_S", 0)
+    skip_waits(monkeypatch)
     return Pole(tmp_path)
 
 

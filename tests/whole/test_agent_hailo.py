@@ -12,7 +12,7 @@ from agent.config.configuration import DetectConfig
 from agent.detection import accelerator_card
 from agent.runtime.sd_notify import Notifier
 from tests import hailo_runtime, virtual_camera
-from tests.whole.waiting import wait_until
+from tests.whole.report.reporting_box import wait_until
 
 CONFIG = """
 [box]

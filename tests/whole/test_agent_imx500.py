@@ -14,7 +14,7 @@ from agent.config.configuration import DetectConfig
 from agent.runtime.sd_notify import Notifier
 from tests import virtual_camera
 from tests.virtual_camera import imx500
-from tests.whole.waiting import wait_until
+from tests.whole.report.reporting_box import wait_until
 
 CONFIG = """
 [box]
