@@ -13,6 +13,7 @@ from agent.config import configuration, desired_config, toml_decode
 from agent.config.configuration import CameraConfig, Config
 from agent.config.desired_store import ConfigLayer, DesiredStore
 from agent.config.heads import HeadConfig
+from agent.config.link import LinkConfig
 from agent.config.model_name import is_card_path
 from agent.config.placeholders import with_placeholders
 
@@ -60,7 +61,11 @@ def find_layer_problems(
         for line in _problems(merged, path, clock, has_model_files=False)
     )
     named = (store.name_scenes(desired_config.name_entries(line, tables), layer) for line in lines)
-    return list(dict.fromkeys(named))
+    problems = list(dict.fromkeys(named))
+    if problems:
+        return problems
+    link = msgspec.convert(merged.get("link", {}), LinkConfig)
+    return list(delivered_models.iter_too_large(layer.models, store.card_files(layer), link))
 
 
 def _problems(

@@ -1,10 +1,11 @@
 """Models that a version of the centre's configuration brings: their cards are in it, their files are fetched."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from agent.config.configuration import Config, DetectConfig
-from agent.config.desired_config import CardFiles
+from agent.config.desired_config import CardFiles, DesiredModel
+from agent.config.link import LinkConfig
 from agent.config.model_name import is_card_path, name_of_model
 from agent.config.names import is_identifying
 from agent.detection.model_card import (
@@ -30,6 +31,21 @@ def iter_refused(card_files: CardFiles) -> Iterator[str]:
             find_model(card_path)
         except ModelRefused as error:
             yield f"models.{name}.card: {error}"
+
+
+def iter_too_large(
+    models: Mapping[str, DesiredModel], card_files: CardFiles, link: LinkConfig
+) -> Iterator[str]:
+    """Yield a line, which begins with the key, for each model whose fetch alone takes more than a metered link's day."""
+    if not link.metered or link.bytes_per_day is None:
+        return
+    for name in missing_models(card_files):
+        size_bytes = models[name].size_bytes
+        if size_bytes > link.bytes_per_day:
+            yield (
+                f"models.{name}.size_bytes = {size_bytes}: the link is metered; "
+                f"allowed: link.bytes_per_day = {link.bytes_per_day} or less"
+            )
 
 
 def missing_models(card_files: CardFiles) -> tuple[str, ...]:

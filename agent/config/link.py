@@ -18,7 +18,7 @@ class LinkConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     They are sent to `upload_hosts` only, whatever address a command names. `ca` has the authorities of
     these hosts, by default the system's. `bytes_per_day` counts from midnight UTC. A `metered` link has
-    clips of the small forms only, except for an incident.
+    clips of the small forms only, except for an incident, and no detection model of more than its `bytes_per_day`.
     """
 
     upload_hosts: Annotated[tuple[Host, ...], msgspec.Meta(max_length=8)] = ()

@@ -203,6 +203,7 @@ class ChildCamera:
             case messages.Opened():
                 self._on_opened(message)
             case messages.Loading():
+                self._checks.check_loading(has_network=self._request.network is not None)
                 self._on_loading(message)
             case messages.Failed(kind=kind, message=text):
                 raise MaskError(text) if message.is_mask_error else DriverError(kind, text)

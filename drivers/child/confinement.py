@@ -1,5 +1,6 @@
 """Limits of a child that reads a foreign device: memory, files, TCP ports, other processes."""
 
+import contextlib
 import resource
 import sys
 import threading
@@ -16,6 +17,9 @@ MAX_FILE_BYTES = frame_bytes(MAX_SIDE_PX, MAX_SIDE_PX) * SLOT_COUNT
 MAX_OPEN_FILES = 128
 THREAD_STACK_BYTES = 2_097_152
 """A stack counts as memory; glibc's default is 8 MB for each thread."""
+
+OOM_SCORE = "500"
+"""If the box runs out of memory the kernel kills a child before the agent, which has -500."""
 
 RESOLVER_FILE = Path("/etc/resolv.conf")
 """A link into a folder of the resolver's own, in which it replaces the file."""
@@ -50,6 +54,7 @@ class Confinement(msgspec.Struct, frozen=True, kw_only=True):
 
 def confine(confinement: Confinement) -> None:
     """Give up the rest, for ever. Call it while the process has one thread. Raises: OSError."""
+    end_before_agent()
     memory_bytes = _data_bytes() + confinement.memory_bytes
     limits = {
         resource.RLIMIT_DATA: memory_bytes,
@@ -65,6 +70,12 @@ def confine(confinement: Confinement) -> None:
     readable = (*_readable_paths(), *map(Path, confinement.readable_files))
     landlock.restrict(readable, confinement.tcp_ports)
     syscall_filter.forbid()
+
+
+def end_before_agent() -> None:
+    """Have the kernel kill this process first if memory runs out."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(OOM_SCORE, encoding="ascii")
 
 
 def _readable_paths() -> tuple[Path, ...]:

@@ -13,28 +13,24 @@ import select
 import signal
 import socket
 import sys
-from pathlib import Path
 from typing import NoReturn
 
 import msgspec
 
-from drivers.child import landlock, main, syscall_filter
+from drivers.child import confinement, landlock, main, syscall_filter
 from drivers.child.fork_server import PID, ExitReport
 
 log = logging.getLogger(__name__)
 
 MAX_REQUEST_BYTES = 16
 MAX_DESCRIPTORS = 8
-OOM_SCORE = "500"
-"""If the box runs out of memory the kernel kills a child before the agent, which has -500."""
 
 
 def run_server() -> None:
     """Serve until the parent closes its end."""
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signal_number, signal.SIG_IGN)
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text(OOM_SCORE, encoding="ascii")
+    confinement.end_before_agent()
     channel = socket.socket(fileno=int(sys.argv[2]))
     if landlock.abi_version() == 0:
         log.warning("%s: the kernel has no Landlock to confine it by", sys.argv[1])

@@ -65,6 +65,10 @@ class MediaChecks:
         self._require(query.slot < slots, "place of a keyframe")
         self._require(query.t_ns <= self._latest_ns(), "time of a keyframe")
 
+    def check_loading(self, *, has_network: bool) -> None:
+        """Check that a network was to be loaded: meanwhile a silent camera is no fault, and the progress is logged."""
+        self._require(has_network, "progress of a network")
+
     def _latest_ns(self) -> int:
         return self._clock_ns() + MAX_AHEAD_NS
 

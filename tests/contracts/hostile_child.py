@@ -142,6 +142,8 @@ def pose(end: ChildEnd) -> None:
         end.send(messages.FrameReady(slot=4, seq=0, t_ns=0))
     if misdeed == "keyframe-unasked":
         end.send(messages.KeyframeQuery(number=1, slot=0, t_ns=0))
+    if misdeed == "loading-unasked":
+        end.send(messages.Loading(done_bytes=1, total_bytes=10))
     packet = Packet(
         t_ns=2**62 if misdeed == "time-of-tomorrow" else 0,
         pts_ns=NS_PER_S,

@@ -162,6 +162,7 @@ def test_a_camera_is_read_again_after_the_fork_server_was_killed(rtsp_server: Rt
         ("shrunk memory", "sends no message"),
         ("frame elsewhere", "wrong place of a frame"),
         ("keyframe unasked", "wrong place of a keyframe"),
+        ("loading unasked", "wrong progress of a network"),
         ("time of tomorrow", "wrong times of a packet"),
         ("endless packet", "sends no message"),
     ],

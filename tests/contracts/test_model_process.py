@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from agent.detection.model_card import MODELS_FOLDER, ModelRefused, load_card
 from agent.detection.model_process import ModelProcess
 from drivers.child import landlock
+from drivers.child.confinement import OOM_SCORE
 
 EXAMPLES = 100 if os.environ.get("VIGIE_CRASH") == "long" else 4
 SSD = MODELS_FOLDER / "ssdlite_mobilenet_v2.tflite"
@@ -45,6 +46,17 @@ def test_it_reads_no_file_that_it_was_not_given(tmp_path: Path) -> None:
         pytest.raises(ModelRefused, match="Permission denied"),
     ):
         process.inspect(other)
+
+
+def test_it_ends_before_the_agent_if_memory_runs_out() -> None:
+    """A file may take all that its bounds allow, and they share the memory of the agent's service."""
+    with ModelProcess("model", [SSD], 60) as process:
+        process.load(CARD, SSD)
+        children = [path.read_text().split() for path in Path("/proc/self/task").glob("*/children")]
+        scores = {
+            Path(f"/proc/{pid}/oom_score_adj").read_text() for pids in children for pid in pids
+        }
+    assert f"{OOM_SCORE}\n" in scores
 
 
 def test_one_whose_passes_fail_is_refused_before_a_camera_needs_one(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from agent.app.config_stage import MIN_TRIAL_S
 from agent.app.model_fetch import FetchedModels
 from agent.detection.model_card import MODELS_FOLDER
-from tests.pure.config_stage_rig import LINE, Pole, skip_waits
+from tests.pure.config_stage_rig import CONFIG, LINE, Pole, skip_waits
 
 
 @pytest.fixture
@@ -83,6 +83,17 @@ def test_a_model_that_is_another_one_is_refused_for_good(pole: Pole) -> None:
     assert pole.receipts == ["amina: configuration 1: refused: models.own: another"]
     pole.send(1, **own_model())
     assert len(pole.fetches) == 1
+
+
+def test_a_model_of_more_than_a_metered_links_day_is_not_fetched(pole: Pole) -> None:
+    pole.path.write_text(f"{CONFIG}[link]\nmetered = true\nbytes_per_day = 1_000_000\n")
+    pole.start()
+    pole.send(1, **own_model())
+    assert pole.reasons() == (
+        "models.own.size_bytes = 3878888: the link is metered; "
+        "allowed: link.bytes_per_day = 1000000 or less",
+    )
+    assert pole.fetches == []
 
 
 def test_a_newer_version_takes_the_place_of_one_that_waits_for_its_models(pole: Pole) -> None:
