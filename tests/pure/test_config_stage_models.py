@@ -89,10 +89,8 @@ def test_a_model_of_more_than_a_metered_links_day_is_not_fetched(pole: Pole) -> 
     pole.path.write_text(f"{CONFIG}[link]\nmetered = true\nbytes_per_day = 1_000_000\n")
     pole.start()
     pole.send(1, **own_model())
-    assert pole.reasons() == (
-        "models.own.size_bytes = 3878888: the link is metered; "
-        "allowed: link.bytes_per_day = 1000000 or less",
-    )
+    (reason,) = pole.reasons()
+    assert reason.startswith("models.own.size_bytes = 3878888: the link is metered; allowed: ")
     assert pole.fetches == []
 
 
