@@ -142,9 +142,11 @@ def test_a_flood_of_repeats_and_stops_is_answered_for_the_first_of_each_minute(
         rig.run_once()
     assert rig.replies == [first] * (MAX_ANSWERS + 1)
     (lane,) = rig.dispatcher.stages[1:]
+    without_wait = threading.Event()
+    without_wait.set()
     for _ in range(MAX_STOP_ANSWERS + 20):
         rig.send(STOP_ARGS, "stop")
-        lane.run_once(threading.Event())
-        rig.run_once()
+        lane.run_once(without_wait)
+        rig.dispatcher.run_once(without_wait)
     assert rig.head.calls == ["PtzMoveArgs", *["stop"] * (MAX_STOP_ANSWERS + 20)]
     assert len(rig.replies) == MAX_ANSWERS + 1 + MAX_STOP_ANSWERS
