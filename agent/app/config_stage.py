@@ -156,6 +156,7 @@ class ConfigStage:
         is_known = digest == decision.digest
         is_restored = is_known and self._current.layer is None and not decision.reasons
         if is_known and not is_restored:
+            self._fetch_damaged_models()  # at the start there may have been no link
             return
         try:
             received = self._actions.read_message(payload, is_known)
@@ -185,9 +186,7 @@ class ConfigStage:
             stored = self._actions.stored_presets()
             reasons = unpermitted_changes(self._current, new, layer, received.signers, stored)
         if new is None or reasons:
-            self._store.write_decision(make_decision(layer, reasons=reasons))
-            self._record_refusal(layer, reasons)
-            self._refuse(layer.version, layer.digest, reasons)
+            self._refuse_for_good(layer, reasons)
             return
         self._try(new, layer, desired.confirm_s, payload)
 
@@ -205,7 +204,7 @@ class ConfigStage:
         """Fetch models of the version in force again if their files are damaged; the default one detects until then."""
         layer = self._current.layer
         if layer is not None and missing_models(self._store.card_files(layer)):
-            self._fetch.begin(b"", layer)
+            self._fetch.begin_again(layer)
 
     def _end_fetch(self, fetch: ModelFetch, fetched: FetchedModels) -> None:
         """Continue with a version whose models were fetched."""
@@ -213,11 +212,10 @@ class ConfigStage:
             self._decide_or_refuse(fetch.payload) if fetch.payload else self._restart()
         elif not fetch.payload:
             log.warning("configuration: %s", "; ".join(fetched.reasons))
+        elif fetched.is_final:
+            self._refuse_for_good(fetch.layer, fetched.reasons)
         else:
-            if fetched.is_final:
-                # Else the version stays undecided, and the broker delivers it again after a reconnection.
-                self._store.write_decision(make_decision(fetch.layer, reasons=fetched.reasons))
-                self._record_refusal(fetch.layer, fetched.reasons)
+            # It stays undecided, and the broker delivers it again after a reconnection.
             self._refuse(fetch.layer.version, fetch.layer.digest, fetched.reasons)
 
     def _check(self, layer: ConfigLayer) -> tuple[StartConfig | None, tuple[str, ...]]:
@@ -360,8 +358,11 @@ class ConfigStage:
         log.warning("configuration %s refused: %s", version, "; ".join(self._refused.reasons))
         self._publish()
 
-    def _record_refusal(self, layer: ConfigLayer, reasons: tuple[str, ...]) -> None:
+    def _refuse_for_good(self, layer: ConfigLayer, reasons: tuple[str, ...]) -> None:
+        """Raises OSError."""
+        self._store.write_decision(make_decision(layer, reasons=reasons))
         self._actions.record(layer.by or "", describe_action(layer, f"refused: {reasons[0]}"))
+        self._refuse(layer.version, layer.digest, reasons)
 
     def _publish(self) -> None:
         self._reported = self._report()

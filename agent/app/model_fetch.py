@@ -19,9 +19,10 @@ class FetchedModels(msgspec.Struct, frozen=True, kw_only=True):
     is_final: bool = False
 
 
-FetchModels: TypeAlias = Callable[[ConfigLayer, Callable[[FetchedModels], None]], None]
+EndFetch: TypeAlias = Callable[[], None]
+FetchModels: TypeAlias = Callable[[ConfigLayer, Callable[[FetchedModels], None]], EndFetch]
 """Begins to fetch the models of a version in a thread of its own, in place of those of an earlier call, and calls its
-second argument with the outcome.
+second argument with the outcome. What it returns ends the fetch early, and never blocks.
 """
 
 
@@ -42,6 +43,8 @@ class PendingFetch:
         self._lock = threading.Lock()
         self._fetch: ModelFetch | None = None
         self._outcome: FetchedModels | None = None
+        self._end_fetch: EndFetch = lambda: None
+        self._is_refused_again = False
 
     @property
     def has_outcome(self) -> bool:
@@ -66,12 +69,18 @@ class PendingFetch:
                 self._outcome = outcome
             self._notify()
 
-        self._fetch_models(layer, on_fetched)
+        self._end_fetch = self._fetch_models(layer, on_fetched)
+
+    def begin_again(self, layer: ConfigLayer) -> None:
+        """Fetch the models of the version in force, unless they are being fetched or were refused for good."""
+        if not self.is_of(b"") and not self._is_refused_again:
+            self.begin(b"", layer)
 
     def drop(self) -> None:
-        """Forget the fetch: another version is decided."""
+        """End and forget the fetch: another version is decided. Called on the thread of `begin`."""
         with self._lock:
             self._fetch = self._outcome = None
+        self._end_fetch()
 
     def pop(self) -> tuple[ModelFetch, FetchedModels] | None:
         """Return the fetch that has ended, and its outcome."""
@@ -79,5 +88,7 @@ class PendingFetch:
             if self._fetch is None or self._outcome is None:
                 return None
             ended = self._fetch, self._outcome
+            if not self._fetch.payload:
+                self._is_refused_again = self._outcome.is_final
             self._fetch = self._outcome = None
             return ended

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agent.app.delivered_models import is_complete
-from agent.app.model_fetch import FetchedModels
+from agent.app.model_fetch import EndFetch, FetchedModels
 from agent.base.atomic_file import fsync_dir
 from agent.base.errors import UserError
 from agent.base.url import without_query
@@ -43,7 +43,7 @@ class ModelFetcher:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def fetch(self, layer: ConfigLayer, on_done: Callable[[FetchedModels], None]) -> None:
+    def fetch(self, layer: ConfigLayer, on_done: Callable[[FetchedModels], None]) -> EndFetch:
         """Fetch the models of a version whose cards are written. `on_done` is called once, on the fetch's thread."""
         self._stop.set()
         self._stop = threading.Event()
@@ -54,6 +54,7 @@ class ModelFetcher:
             daemon=True,
         )
         self._thread.start()
+        return self._stop.set
 
     def _run(
         self,

@@ -59,6 +59,7 @@ class Pole:
         self.mask_error: str | None = None
         self.signers: tuple[ConfigSigner, ...] | None = None
         self.fetches: list[tuple[ConfigLayer, Callable[[FetchedModels], None]]] = []
+        self.ended_fetches = 0
         self.detects_with: str | None = None
         self.report_age_s = 0.0
         self.start()
@@ -73,7 +74,7 @@ class Pole:
             stored_presets=dict,
             record=lambda by, action: self.receipts.append(f"{by}: {action}"),
             report=self._report,
-            fetch_models=lambda layer, on_done: self.fetches.append((layer, on_done)),
+            fetch_models=self._fetch_models,
         )
         self.stage = ConfigStage(self.path, self.started, self.clock, self.boot, actions)
         return self.started
@@ -110,6 +111,15 @@ class Pole:
             error, self.mask_error = self.mask_error, None
             raise MaskError(error)
         self.scenes.append(new.sources[0].scene)
+
+    def _fetch_models(
+        self, layer: ConfigLayer, on_done: Callable[[FetchedModels], None]
+    ) -> Callable[[], None]:
+        self.fetches.append((layer, on_done))
+        return self._end_fetch
+
+    def _end_fetch(self) -> None:
+        self.ended_fetches += 1
 
     def _restart(self) -> None:
         self.restarts += 1

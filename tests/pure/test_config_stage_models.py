@@ -98,6 +98,7 @@ def test_a_newer_version_takes_the_place_of_one_that_waits_for_its_models(pole: 
     pole.send(1, **own_model())
     reported = pole.send(2, scenes={"north": LINE})
     assert (reported.state, reported.version) == ("on_trial", 2)
+    assert pole.ended_fetches == 1
     deliver(pole)
     assert pole.live_s(MIN_TRIAL_S + 2).version == 2
     assert pole.restarts == 0
@@ -118,6 +119,27 @@ def test_a_damaged_model_in_force_is_fetched_again_and_the_agent_restarts(pole: 
     deliver(pole)
     pole.turn()
     assert pole.restarts == restarts + 1
+
+
+@pytest.mark.parametrize("is_final", [False, True])
+def test_a_damaged_model_that_cannot_be_fetched_at_the_start_is_fetched_after_a_reconnection(
+    pole: Pole, *, is_final: bool
+) -> None:
+    """A box has no link yet when its agent starts. The broker delivers the version in force again."""
+    pole.send(1, **own_model())
+    path = deliver(pole)
+    pole.turn()
+    pole.start()
+    pole.detects_with = "own"
+    assert pole.live_s(MIN_TRIAL_S + 2).state == "in_force"
+    path.write_bytes(b"damaged")
+    pole.start()
+    pole.send(1, **own_model())
+    assert len(pole.fetches) == 2
+    pole.fetches[-1][1](FetchedModels(reasons=("models.own: no link",), is_final=is_final))
+    pole.turn()
+    pole.send(1, **own_model())
+    assert len(pole.fetches) == (2 if is_final else 3)
 
 
 @pytest.mark.parametrize(
