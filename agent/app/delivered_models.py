@@ -6,7 +6,7 @@ from pathlib import Path
 from agent.config.configuration import Config, DetectConfig
 from agent.config.desired_config import CardFiles, DesiredModel
 from agent.config.link import LinkConfig
-from agent.config.model_name import is_card_path, name_of_model
+from agent.config.model_name import IDENTIFYING_REFUSAL, is_card_path, name_of_model
 from agent.config.names import is_identifying
 from agent.detection.model_card import (
     ModelRefused,
@@ -25,7 +25,7 @@ def iter_refused(card_files: CardFiles) -> Iterator[str]:
             yield f"models.{name}: the agent has a model of this name; allowed: another name"
             continue
         if is_identifying(name):
-            yield f"models.{name}: identifies people; allowed: models of road users alone"
+            yield f"models.{name}: {IDENTIFYING_REFUSAL}"
             continue
         try:
             find_model(card_path)

@@ -1,13 +1,16 @@
-"""The name of a detection model in the configuration. Pure."""
+"""The name of a detection model, and of its classes. Pure."""
 
+from collections.abc import Iterable
 from pathlib import PurePath
 from typing import Annotated
 
 import msgspec
 
-from agent.config.names import NAME_PATTERN
+from agent.base.errors import UserError
+from agent.config.names import NAME_PATTERN, is_identifying
 
 CARD_SUFFIX = ".toml"
+IDENTIFYING_REFUSAL = "identifies people; allowed: models of road users alone"
 ModelName = Annotated[
     str,
     msgspec.Meta(
@@ -25,3 +28,10 @@ def is_card_path(model: str) -> bool:
 def name_of_model(model: str) -> str:
     """Return the name of a model that is named by itself or by the path of its card."""
     return PurePath(model).stem if is_card_path(model) else model
+
+
+def refuse_identifying(context: str, names: Iterable[str]) -> None:
+    """Raise UserError if the name of a model, a file or a class identifies people."""
+    for name in names:
+        if is_identifying(name):
+            raise UserError(f"{context} {name!r}: {IDENTIFYING_REFUSAL}")

@@ -19,7 +19,7 @@ import numpy as np
 from agent.base.errors import UserError
 from agent.base.file_read import read_regular_file
 from agent.base.model import Detection
-from agent.config.names import is_identifying
+from agent.config.model_name import refuse_identifying
 from agent.detection.model_card import MAX_MODEL_BYTES, ModelCard, ModelRefused, with_score_floor
 from agent.detection.still_image import read_image
 from agent.detection.tflite import TfliteDetector, open_interpreter
@@ -143,12 +143,8 @@ class _LoadedModel:
     """A model twice: with the thresholds of its card, and with the floor of average precision."""
 
     def __init__(self, card: ModelCard, content: bytes) -> None:
-        """Raises: ModelRefused, also if the model has a class that identifies people, or does not survive a pass."""
-        for name in _class_names(content):
-            if is_identifying(name):
-                raise ModelRefused(
-                    f"model {card.name!r}: its class {name!r}: identifies people; allowed: models of road users alone"
-                )
+        """Raises: UserError if the model has a class that identifies people; ModelRefused, also if a pass fails."""
+        refuse_identifying(f"model {card.name!r}: its class", _class_names(content))
         self._detector = TfliteDetector(card, content)
         self._scorer = TfliteDetector(with_score_floor(card, AP_SCORE_FLOOR), content)
         # Here and not first in the agent: a pass runs the operations that the file names.

@@ -1,11 +1,10 @@
 """The classes of a model: `--labels`, by the project's labels. Pure."""
 
 import re
-from collections.abc import Iterable
 
 from agent.base.errors import UserError
 from agent.base.model import LABELS, Label
-from agent.config.names import is_identifying
+from agent.config.model_name import refuse_identifying
 
 COCO_LABELS: dict[Label, int] = {
     "person": 0,
@@ -51,12 +50,3 @@ def _parse_label(name: str) -> Label:
             return label
     refuse_identifying("--labels", (name,))
     raise UserError(f"--labels {name!r}: no road user; allowed: {_ALLOWED}")
-
-
-def refuse_identifying(context: str, names: Iterable[str]) -> None:
-    """Raise UserError if the name of a class or a file identifies people."""
-    for name in names:
-        if is_identifying(name):
-            raise UserError(
-                f"{context} {name!r}: identifies people; allowed: models of road users alone"
-            )

@@ -14,6 +14,7 @@ from agent.base.file_read import read_regular_file
 from agent.base.model import Label
 from agent.base.sha256 import sha256_hex
 from agent.config import toml_decode, toml_writer
+from agent.config.model_name import refuse_identifying
 from agent.config.names import ALLOWED_NAME, NAME_PATTERN
 from agent.detection.model_card import (
     MAX_MODEL_BYTES,
@@ -31,7 +32,6 @@ from agent.detection.model_card import (
 )
 from agent.detection.model_child import ModelFacts
 from agent.detection.model_process import ModelProcess
-from centre.models.class_labels import refuse_identifying
 from centre.models.labelled_folder import LabelledFolder
 from centre.models.measurement import Measurement, measure
 from centre.models.onnx_converter import converted

@@ -4,7 +4,8 @@ import pytest
 
 from agent.base.errors import UserError
 from agent.base.model import LABELS
-from centre.models.class_labels import parse_labels, refuse_identifying
+from agent.config.model_name import refuse_identifying
+from centre.models.class_labels import parse_labels
 
 
 def test_coco_names_its_six_classes_of_road_users() -> None:
