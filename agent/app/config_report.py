@@ -5,6 +5,8 @@ from agent.app.start_config import StartConfig
 from agent.config.desired_store import ConfigLayer, Decision
 from agent.reporting.payloads import RefusedConfig, ReportedConfig
 
+MAX_KEYS_CHARS = 1000
+
 
 def make_report(
     layer: ConfigLayer | None, refused: RefusedConfig | None, *, is_on_trial: bool
@@ -45,6 +47,11 @@ def make_decision(
         cameras=cameras,
         reasons=truncate_reasons(reasons),
     )
+
+
+def describe_keys(layer: ConfigLayer, *, is_at_box: bool) -> str:
+    """Return the keys that a version sets, or the key of the scene that a technician has put on trial."""
+    return layer.at_box[-1].key if is_at_box else ", ".join(layer.keys())[:MAX_KEYS_CHARS]
 
 
 def describe_action(layer: ConfigLayer, outcome: str) -> str:

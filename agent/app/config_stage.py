@@ -19,6 +19,7 @@ from agent.app import config_check, start_config
 from agent.app.config_actions import ConfigActions, ConfigTrial
 from agent.app.config_report import (
     describe_action,
+    describe_keys,
     make_decision,
     make_refusal,
     make_report,
@@ -45,7 +46,6 @@ log = logging.getLogger(__name__)
 CHECK_INTERVAL_S = 1.0
 MIN_TRIAL_S = 5.0
 """By the time of the health report, which may be older than the trial. A version that makes the agent crash does so in it."""
-MAX_KEYS_CHARS = 1000
 MAX_SCENE_REQUESTS = 4
 
 SceneAnswer: TypeAlias = Callable[[SceneDone | str], None]
@@ -237,9 +237,8 @@ class ConfigStage:
         open_cameras = tuple(camera.name for camera in cameras if camera.open)
         decision = make_decision(layer) if technician is None else self._store.decision()
         self._store.write_decision(msgspec.structs.replace(decision, cameras=open_cameras))
-        by, keys = technician or layer.by or "", ", ".join(layer.keys())[:MAX_KEYS_CHARS]
-        if technician is not None:
-            keys = layer.at_box[-1].key
+        by = technician or layer.by or ""
+        keys = describe_keys(layer, is_at_box=technician is not None)
         self._actions.record(by, describe_action(layer, f"on trial: {keys or 'nothing set'}"))
         until_ns = self._clock.boottime_ns() + int(confirm_s * 1e9)
         self._store.begin(layer, keys, by, self._boot, until_ns)
