@@ -207,7 +207,7 @@ class ConfigStage:
             self._fetch.begin_again(layer)
 
     def _end_fetch(self, fetch: ModelFetch, fetched: FetchedModels) -> None:
-        """Continue with a version whose models were fetched."""
+        """Continue with a version; one that cannot be fetched now stays undecided, and the broker delivers it again."""
         if not fetched.reasons:
             self._decide_or_refuse(fetch.payload) if fetch.payload else self._restart()
         elif not fetch.payload:
@@ -215,7 +215,6 @@ class ConfigStage:
         elif fetched.is_final:
             self._refuse_for_good(fetch.layer, fetched.reasons)
         else:
-            # It stays undecided, and the broker delivers it again after a reconnection.
             self._refuse(fetch.layer.version, fetch.layer.digest, fetched.reasons)
 
     def _check(self, layer: ConfigLayer) -> tuple[StartConfig | None, tuple[str, ...]]:

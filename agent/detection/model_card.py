@@ -200,10 +200,15 @@ def read_verified_model(card: ModelCard, folder: Path | None = None) -> bytes:
         raise ModelRefused(
             f"model {card.name!r}: {path.name}: {error.strerror or error}"
         ) from error
+    check_hash(card, content)
+    return content
+
+
+def check_hash(card: ModelCard, content: bytes) -> None:
+    """Raise ModelRefused if the content of a model's file has not the hash of its card."""
     digest = sha256_hex(content)
     if digest != card.sha256:
         raise ModelRefused(
-            f"model {card.name!r}: {path.name} has sha256 {digest[:12]}.., "
+            f"model {card.name!r}: {card.name}.tflite has sha256 {digest[:12]}.., "
             f"its card says {card.sha256[:12]}..: not loaded"
         )
-    return content

@@ -20,7 +20,13 @@ from agent.base.errors import UserError
 from agent.base.file_read import read_regular_file
 from agent.base.model import Detection
 from agent.config.model_name import refuse_identifying
-from agent.detection.model_card import MAX_MODEL_BYTES, ModelCard, ModelRefused, with_score_floor
+from agent.detection.model_card import (
+    MAX_MODEL_BYTES,
+    ModelCard,
+    ModelRefused,
+    check_hash,
+    with_score_floor,
+)
 from agent.detection.still_image import read_image
 from agent.detection.tflite import TfliteDetector, open_interpreter
 from drivers.child import messages
@@ -143,7 +149,10 @@ class _LoadedModel:
     """A model twice: with the thresholds of its card, and with the floor of average precision."""
 
     def __init__(self, card: ModelCard, content: bytes) -> None:
-        """Raises: UserError if the model has a class that identifies people; ModelRefused, also if a pass fails."""
+        """Raises: UserError if the model has a class that identifies people; ModelRefused, also if its hash is another than the
+        card's, or a pass fails.
+        """
+        check_hash(card, content)
         refuse_identifying(f"model {card.name!r}: its class", _class_names(content))
         self._detector = TfliteDetector(card, content)
         self._scorer = TfliteDetector(with_score_floor(card, AP_SCORE_FLOOR), content)

@@ -5,12 +5,14 @@ import os
 import zipfile
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.detection.model_card import MODELS_FOLDER, ModelRefused, load_card
+from agent.base.sha256 import sha256_hex
+from agent.detection.model_card import MODELS_FOLDER, ModelCard, ModelRefused, load_card
 from agent.detection.model_process import ModelProcess
 from drivers.child import landlock
 from drivers.child.confinement import OOM_SCORE
@@ -19,6 +21,10 @@ EXAMPLES = 100 if os.environ.get("VIGIE_CRASH") == "long" else 4
 SSD = MODELS_FOLDER / "ssdlite_mobilenet_v2.tflite"
 CONTENT = SSD.read_bytes()
 CARD = load_card("ssdlite_mobilenet_v2")
+
+
+def card_of(content: bytes) -> ModelCard:
+    return msgspec.structs.replace(CARD, sha256=sha256_hex(content))
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +77,17 @@ def test_one_whose_passes_fail_is_refused_before_a_camera_needs_one(tmp_path: Pa
         ModelProcess("model", [file], 60) as process,
         pytest.raises(ModelRefused, match=r": a pass fails: .*num_classes"),
     ):
+        process.load(card_of(bytes(content)), file)
+
+
+def test_one_of_another_hash_than_its_card_is_not_loaded(tmp_path: Path) -> None:
+    """Also if it was replaced after its hash was compared: figures and receipts would name another model."""
+    file = tmp_path / "own.tflite"
+    file.write_bytes(CONTENT + b"x")
+    with (
+        ModelProcess("model", [file], 60) as process,
+        pytest.raises(ModelRefused, match=r": not loaded$"),
+    ):
         process.load(CARD, file)
 
 
@@ -81,12 +98,13 @@ def test_one_with_a_class_that_identifies_people_is_refused_also_with_a_card_of_
     metadata = io.BytesIO()
     with zipfile.ZipFile(metadata, "w") as archive:
         archive.writestr("labels.txt", "face\nbody\n")
-    file.write_bytes(CONTENT + metadata.getvalue())
+    content = CONTENT + metadata.getvalue()
+    file.write_bytes(content)
     with (
         ModelProcess("model", [file], 60) as process,
         pytest.raises(ModelRefused, match="its class 'face': identifies people"),
     ):
-        process.load(CARD, file)
+        process.load(card_of(content), file)
 
 
 def test_one_that_uses_up_its_processor_time_is_ended(picture: Path) -> None:
@@ -128,7 +146,7 @@ def _first_refusal(file: Path, picture: Path) -> str | None:
     with ModelProcess("model 'damaged.tflite'", [file, picture], 60) as process:
         try:
             process.inspect(file)
-            process.load(CARD, file)
+            process.load(card_of(file.read_bytes()), file)
             process.detect(picture)
         except ModelRefused as error:
             return str(error)
