@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from drivers.camera import rtsp
-from drivers.contracts import Camera
+from drivers.contracts import Camera, ReadingsSource
 from drivers.errors import DriverError
 from drivers.media import Frame, Packet
 
@@ -166,10 +166,14 @@ def test_motion_at_a_keyframe_brings_all_pictures_since_the_one_before(
         media = camera.read(10.0)
         assert isinstance(media, Frame)
         frames.append(media)
+    assert isinstance(camera, ReadingsSource)
+    readings = camera.readings()
     camera.close()
+    assert readings is not None
     still_ns, moving_ns = watched[1].t_ns, watched[2].t_ns
     onset = [frame for frame in frames if still_ns <= frame.t_ns <= moving_ns]
-    assert len(onset) == onset[-1].seq - onset[0].seq + 1
+    missing = onset[-1].seq - onset[0].seq + 1 - len(onset)
+    assert 0 <= missing <= readings.dropped_frames, "a busy machine may drop some, counted"
     assert (onset[0].t_ns, onset[-1].t_ns) == (still_ns, moving_ns)
     assert all(after.t_ns >= before.t_ns for before, after in pairwise(frames))
 

@@ -62,16 +62,18 @@ def test_a_box_whose_session_is_taken_over_again_and_again_delivers_each_message
         CentreListener(config, tmp_path / "centre.db") as centre,
         ReportingBox(config, tmp_path) as box,
     ):
-        for turn in range(4):
+        for turn in range(5):
             wait_until(lambda: box.session.health().connected)
             session = box.session.online_session()
-            for number in range(25):
-                box.outbox.put(make_event(25 * turn + number))
+            for number in range(25 * turn, min(25 * turn + 25, 100)):
+                box.outbox.put(make_event(number))
             rival = BareClient(config, "pole-17")
             wait_until(partial(taken_over, box, session))
             rival.link.abort()
-        centre.wait_for(lambda: set(centre.event_numbers()) == set(range(100)))
-        wait_until(lambda: box.outbox.depth == 0)
+            if turn == 3:
+                centre.wait_for(lambda: set(centre.event_numbers()) == set(range(100)))
+                wait_until(lambda: box.outbox.depth == 0)
+    # While it sends, a reset may come before the reason. In the last turn it sends nothing.
     assert "the broker says: Session taken over" in caplog.text
 
 
