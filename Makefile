@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 WORKERS := 2
 MODEL_PYTHON := python3.11
 # The tests together wait more than they compute.
-TEST_WORKERS := 3
+TEST_WORKERS := 4
 
 # The image: which, and what differs from the defaults, images/README.md.
 PROFILE := virt

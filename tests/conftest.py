@@ -19,7 +19,13 @@ settings.register_profile("any speed", deadline=None, suppress_health_check=[Hea
 settings.load_profile("any speed")
 
 SHARED_FOLDER = Path(__file__).parents[2] / "shared"
-PURE_FOLDER = Path(__file__).parent / "pure"
+TESTS_FOLDER = Path(__file__).parent
+PURE_FOLDER = TESTS_FOLDER / "pure"
+BEGIN_APART = {
+    "contracts/test_camera_csi.py": "updates",
+    "contracts/test_camera_imx500.py": "whole/test_h",
+}
+"""The machine has one virtual camera: files that use it begin apart, so that no worker waits for another's."""
 FAULT_RECORDER = RaisedFaultRecorder()
 
 
@@ -33,7 +39,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # The pure tests go last: their many short files keep all workers busy while the longest others end.
-    items.sort(key=lambda item: PURE_FOLDER in item.path.parents)
+    items.sort(key=lambda item: (PURE_FOLDER in item.path.parents, turn_of(item.path)))
+
+
+def turn_of(file: Path) -> str:
+    """Return the place of a test file in the order of files."""
+    name = file.relative_to(TESTS_FOLDER).as_posix()
+    return BEGIN_APART.get(name, name)
 
 
 @pytest.hookimpl(wrapper=True)
