@@ -127,9 +127,9 @@ def record(detector: TfliteDetector, path: Path, way: str) -> Film:
     )
 
 
-def peer_film(peers: TrackingPeers, detector: TfliteDetector, film: Film) -> Path:
-    """Write the detections of a film for the peers."""
-    start_score = min(one.start_track for one in detector.card.thresholds.values())
+def peer_film(peers: TrackingPeers, detector: TfliteDetector, film: Film, label: Label) -> Path:
+    """Write the detections of a film for the peers, which have one threshold: that of `label`."""
+    start_score = detector.card.thresholds[label].start_track
     detections = [one.detections for one in film.inputs]
     return peers.write_film("film", detections, film.size_px, film.fps, start_score)
 
@@ -146,7 +146,7 @@ def mot_rows(
             else folder / f"{name}.mp4"
         )
         film = record(detector, path, way)
-        written = peer_film(peers, detector, film)
+        written = peer_film(peers, detector, film, "person")
         truth = [
             fields[:6]
             for fields in (
@@ -175,7 +175,7 @@ def crossing_rows(
     pooled = {who: scoring.Score() for who in ("ours", *PEERS)}
     for name, labels in truth.items():
         film = record(detector, accuracy.clip_path(name), way)
-        written = peer_film(peers, detector, film)
+        written = peer_film(peers, detector, film, "car")
         tracked: dict[str, Iterable[tuple[Track, ...]]] = {"ours": film.tracks}
         for peer in PEERS:
             tracked[peer] = _peer_tracks(peers.identities(peer, written), film)
