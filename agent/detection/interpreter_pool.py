@@ -74,7 +74,12 @@ class InterpreterPool:
                 ticket = _Ticket()
                 self._queue.append(ticket)
         if is_growing:
-            return self._open_interpreter()
+            try:
+                return self._open_interpreter()
+            except BaseException:
+                with self._lock:
+                    self._size -= 1
+                raise
         began_ns = self._clock_ns()
         ticket.is_served.wait()
         with self._lock:

@@ -110,3 +110,27 @@ def test_waits_of_long_ago_do_not_count(clock: ManualClock) -> None:
             clock.advance_s(0.5 * MAX_WAIT_RATIO * WINDOW_NS / 1e9)
         clock.advance_s(WINDOW_NS / 1e9)
     assert pool.size == 1
+
+
+def test_a_pool_that_could_not_grow_grows_later(clock: ManualClock) -> None:
+    """Memory may be short for a moment."""
+    opened, order = Opened(), list[str]()
+    is_short = False
+
+    def open_interpreter() -> int:
+        if is_short:
+            raise MemoryError
+        return opened()
+
+    pool = InterpreterPool(open_interpreter, max_size=2, clock_ns=clock.boottime_ns)
+    for is_short in (True, False):
+        with waiting_cameras(pool, Camera(pool, "a", order)):
+            clock.advance_s(2 * MAX_WAIT_RATIO * WINDOW_NS / 1e9)
+        with pool.borrowed():
+            if is_short:
+                with pytest.raises(MemoryError), pool.borrowed():
+                    pass
+                assert pool.size == 1
+            else:
+                with pool.borrowed():
+                    assert pool.size == 2
