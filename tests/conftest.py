@@ -44,7 +44,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def turn_of(file: Path) -> str:
     """Return the place of a test file in the order of files."""
-    name = file.relative_to(TESTS_FOLDER).as_posix()
+    name = file.relative_to(TESTS_FOLDER, walk_up=True).as_posix()
     return BEGIN_APART.get(name, name)
 
 

@@ -14,7 +14,7 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The model's file, the hash that it has to have, and the least score of an object that is reported."""
 
     file: str
-    sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+    sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
     min_score: UnitInterval
     class_numbers: tuple[int, ...]
 
