@@ -30,7 +30,7 @@ from drivers.media import NS_PER_S, Packet, Plane, Polygon, StreamInfo
 NS_PER_US = 1000
 PROGRESS_INTERVAL_S = 1.0
 UPLOAD_STALLS_AFTER_S = 60.0
-"""An upload that has not moved for so long is not reported any more: the camera is silent then."""
+"""Time without progress after which an upload is no longer reported, so that the camera counts as silent."""
 CONTROL_SET_COUNT = 2
 """Picamera2 takes new controls while it returns a buffer, which is on another thread with the hardware
 encoder: controls that are set at that moment may be lost. So they are set again a second later."""

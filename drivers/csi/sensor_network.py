@@ -30,8 +30,8 @@ DEBUGFS_FOLDER = Path("/sys/kernel/debug")
 FULL_SENSOR_PX = (4056, 3040)
 """The pixels that regions of interest and ScalerCrop count in, as picamera2 has them."""
 SETTLE_NS, SETTLE_FRAMES = NS_PER_S // 5, 3
-"""After a move of the region results may still be of the one before, which nothing in them shows: for so long, and for so
-many frames, they are dropped. An object that is placed by the wrong region would pass the masks' filter."""
+"""Time and frames after a move of the region in which the driver drops results: they may still be of the region before, and
+do not show it. An object that is placed by the wrong region would pass the masks' filter."""
 NETWORK_STAGE = 2
 """Stage of the upload, by the kernel's driver: loader, firmware, network."""
 
@@ -45,7 +45,7 @@ SETUP_ERRORS = (
     struct.error,
     json.JSONDecodeError,
 )
-"""What picamera2 raises without a sensor, its driver, or a network's file that it can read."""
+"""Errors that picamera2 raises without a sensor, its driver, or a network's file that it can read."""
 
 
 class ProgressFilesMixin:

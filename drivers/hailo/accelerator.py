@@ -66,7 +66,7 @@ class HailoModel:
         return None if connection is None else connection.pid
 
     def wait(self, timeout_s: float) -> None:
-        """Wait until the model is loaded or has failed, at most so long."""
+        """Wait until the model is loaded or has failed, or the timeout has passed."""
         connection = self._connection
         if connection is not None:
             connection.wait_for(lambda: self._loaded is not None, timeout_s)

@@ -45,7 +45,7 @@ def test_a_late_frame_waits_for_the_one_before() -> None:
     assert (taken.seq, latest.replaced) == (1, 0)
     latest.put(frame(2))
     latest.put(msgspec.structs.replace(frame(3), is_late=True))
-    assert latest.replaced == 1, "nobody takes it: the reader waits no longer"
+    assert latest.replaced == 1, "no frame was taken: the writer waits no longer"
 
 
 def test_an_overflow_drops_to_the_next_keyframe_and_reports_the_gap() -> None:
