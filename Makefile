@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS := 2
 MODEL_PYTHON := python3.11
+# Where pip finds the CPU build of PyTorch, which is not on PyPI: a page or a folder.
+TORCH_WHEELS := https://download.pytorch.org/whl/cpu/torch/
 # The tests together wait more than they compute.
 TEST_WORKERS := 4
 
@@ -18,7 +20,7 @@ COMPILER = g++-14$(if $(filter $(ARCH),$(shell dpkg --print-architecture)),,$(CR
 OF_IMAGE := $(PROFILE) $(ARCH) $(if $(VERSION),--version $(VERSION)) $(if $(KEYRING),--keyring $(KEYRING))
 
 .PHONY: help setup setup-test setup-crash setup-units setup-bench setup-image setup-fuzz setup-onnx demo check test test-crash test-units fuzz \
-  image bundle image-test install lint bench docs pictures models lock clean
+  image bundle image-test install lint bench docs pictures models finetune lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -85,6 +87,15 @@ models: .cache/tensorflow/.done .cache/human-models/.done ## make the NanoDet fi
 	for name in nanodet_320 nanodet; do .cache/tensorflow/bin/python scripts/model/build_nanodet.py \
 	  .cache/human-models/package "$(CLIPS)" agent/detection/models/$$name.toml || exit 1; done
 
+finetune: setup .cache/tensorflow/.done .cache/torch/.done .cache/human-models/.done ## train nanodet_320 for poles: make finetune CLIPS=FOLDER OUT=FOLDER
+	mkdir -p $(OUT)
+	PYTHONPATH=. $(BIN)/python scripts/model/pseudo_labels.py "$(CLIPS)" scripts/model/finetune-clips.txt $(OUT)/labels
+	.cache/torch/bin/python scripts/model/finetune.py \
+	  .cache/human-models/package $(OUT)/labels scripts/model/finetune-clips.txt $(OUT)/weights.npz
+	cp agent/detection/models/nanodet_320.toml $(OUT)/
+	.cache/tensorflow/bin/python scripts/model/build_nanodet.py .cache/human-models/package "$(CLIPS)" \
+	  $(OUT)/nanodet_320.toml --weights $(OUT)/weights.npz --clips scripts/model/finetune-clips.txt
+
 lock: ## resolve requirements.lock from pyproject.toml again, with hashes
 	$(PYTHON) -m venv .cache/lock
 	.cache/lock/bin/pip install --quiet uv==0.13.8
@@ -124,6 +135,12 @@ setup-test: setup .cache/test-peers/.done .cache/asyncapi/.done .cache/axe/.done
 .cache/tensorflow/.done: scripts/model/tensorflow.lock
 	$(MODEL_PYTHON) -m venv .cache/tensorflow
 	.cache/tensorflow/bin/pip install --quiet --no-deps --require-hashes -r $<
+	touch $@
+
+# PyTorch's CPU build.
+.cache/torch/.done: scripts/model/torch.lock
+	$(MODEL_PYTHON) -m venv .cache/torch
+	.cache/torch/bin/pip install --quiet --no-deps --require-hashes --find-links $(TORCH_WHEELS) -r $<
 	touch $@
 
 .cache/human-models/.done:

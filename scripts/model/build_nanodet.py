@@ -15,7 +15,14 @@ import numpy as np
 import tensorflow as tf
 from calibration import Rgb, read_pictures
 from nanodet_graph import NanodetGraph
-from nanodet_layers import DEVIATION, ZERO_POINT, fold_input, keep_road_classes, read_layers
+from nanodet_layers import (
+    DEVIATION,
+    ZERO_POINT,
+    fold_input,
+    keep_road_classes,
+    load_layers,
+    read_layers,
+)
 from tfjs_weights import read_weights
 
 
@@ -43,15 +50,25 @@ def main() -> None:
     """Build one file and compare its hash with the card's."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("package", type=Path, help="folder of the unpacked npm package")
-    parser.add_argument("footage", type=Path, help="folder of the clips of calibration-clips.txt")
+    parser.add_argument("footage", type=Path, help="folder of the calibration clips")
     parser.add_argument("card", type=Path, help="the model's card; the file is written next to it")
+    parser.add_argument("--weights", type=Path, help="take the weights of finetune.py instead")
+    parser.add_argument(
+        "--clips",
+        type=Path,
+        default=Path(__file__).parent / "calibration-clips.txt",
+        help="file with the names of the calibration clips, one a line",
+    )
     args = parser.parse_args()
     card = tomllib.loads(args.card.read_text())
     size_px = card["input"]["width_px"]
-    names = (Path(__file__).parent / "calibration-clips.txt").read_text().split()
-    layers = read_layers(read_weights(args.package / "models" / "nanodet.json"))
-    graph = NanodetGraph(fold_input(keep_road_classes(layers)), size_px)
-    content = quantise(graph, read_pictures([args.footage / name for name in names], size_px))
+    if args.weights:
+        layers = load_layers(args.weights)
+    else:
+        published = read_layers(read_weights(args.package / "models" / "nanodet.json"))
+        layers = fold_input(keep_road_classes(published))
+    clips = [args.footage / name for name in args.clips.read_text().split()]
+    content = quantise(NanodetGraph(layers, size_px), read_pictures(clips, size_px))
     output = args.card.with_suffix(".tflite")
     output.write_bytes(content)
     digest = hashlib.sha256(content).hexdigest()

@@ -10,25 +10,27 @@ import numpy.typing as npt
 
 Rgb = npt.NDArray[np.uint8]
 
-FRAMES_OF_CLIP = 5
+FRAME_COUNT = 60
+"""Of all clips together; each gives as many."""
+
 CROP_RATIO = 0.5
 """The side of a crop, of the picture's shorter side."""
 
 
 def read_pictures(clips: list[Path], size_px: int) -> Iterator[Rgb]:
-    """Yield `FRAMES_OF_CLIP` frames of each clip, evenly spread: the whole frame, then two crops of it."""
+    """Yield frames of each clip, evenly spread: the whole frame, then two crops of it."""
     for path in clips:
-        for rgb in _spread_frames(path):
+        for rgb in _spread_frames(path, FRAME_COUNT // len(clips)):
             yield _resize(rgb, size_px)
             for crop in _crops(rgb):
                 yield _resize(crop, size_px)
 
 
-def _spread_frames(path: Path) -> list[Rgb]:
+def _spread_frames(path: Path, count: int) -> list[Rgb]:
     with av.open(str(path)) as container:
         container.streams.video[0].thread_count = 1
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
-    picks = np.linspace(0, len(frames) - 1, FRAMES_OF_CLIP + 2).round().astype(int)[1:-1]
+    picks = np.linspace(0, len(frames) - 1, count + 2).round().astype(int)[1:-1]
     return [np.asarray(frames[i], np.uint8) for i in picks]
 
 

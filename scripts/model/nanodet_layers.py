@@ -5,6 +5,7 @@ less its channel's mean and divided by its channel's deviation; here it takes RG
 """
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -81,3 +82,17 @@ def fold_input(layers: list[Layer]) -> list[Layer]:
         (first.bias + offset).astype(np.float32),
     )
     return [folded, *layers[1:]]
+
+
+def save_layers(layers: list[Layer], path: Path) -> None:
+    """Store layers as .npz."""
+    arrays = {f"weights_{i}": layer.weights for i, layer in enumerate(layers)}
+    arrays |= {f"bias_{i}": layer.bias for i, layer in enumerate(layers)}
+    with path.open("wb") as file:
+        np.savez(file, **arrays)
+
+
+def load_layers(path: Path) -> list[Layer]:
+    """Read what `save_layers` stored."""
+    with np.load(path) as stored:
+        return [Layer(stored[f"weights_{i}"], stored[f"bias_{i}"]) for i in range(LAYER_COUNT)]
