@@ -1,21 +1,22 @@
 """Label frames of street clips with the shipped models, as a teacher for `finetune.py`.
 
 Writes CLIP.npz for each clip: `frames` (RGB) and `labels`, one row for each box: number of the frame,
-x0, y0, x1, y1 in pixels, class. Runs in the project's own environment.
+x0, y0, x1, y1 in pixels, class (as the card of `nanodet` numbers them). Runs in the project's own environment.
 """
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Self
 
 import av
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from agent.base.model import LABELS
+from agent.base.model import Label
 from agent.detection.model_card import load_card, read_verified_model, with_score_floor
 from agent.detection.tflite import TfliteDetector
 
@@ -46,24 +47,23 @@ PURITY_MIN = 0.5
 
 @dataclass
 class Candidate:
-    """One object of one frame, as several views saw it."""
+    """One object of one frame, as several views saw it; the box is their mean by score."""
 
-    boxes: list[Array]
-    scores: list[float]
+    box: Array
+    score: float
+    views: set[tuple[str, int]]
     votes: Array
-    score_of_view: dict[tuple[str, int], float] = field(default_factory=dict)
-    earlier: "Candidate | None" = None
-    later: "Candidate | None" = None
+    score_sum: float
+    earlier: Self | None = None
+    later: Self | None = None
 
-    @property
-    def box(self) -> Array:
-        """The mean of its boxes, by score."""
-        return np.average(self.boxes, axis=0, weights=self.scores)
-
-    @property
-    def score(self) -> float:
-        """The highest of its scores."""
-        return max(self.scores)
+    def join(self, other: Self) -> None:
+        """Take in what another view saw."""
+        self.score_sum += other.score_sum
+        self.box = self.box + (other.box - self.box) * other.score_sum / self.score_sum
+        self.score = max(self.score, other.score)
+        self.views |= other.views
+        self.votes = self.votes + other.votes
 
     def is_agreed(self) -> bool:
         """Whether enough views of this frame have it."""
@@ -79,7 +79,7 @@ class Candidate:
 
     def _is_seen(self, least: tuple[float, int]) -> bool:
         score_min, views_min = least
-        return self.score >= score_min and len(self.score_of_view) >= views_min
+        return self.score >= score_min and len(self.views) >= views_min
 
 
 def overlap(one: Array, other: Array) -> float:
@@ -117,8 +117,8 @@ def windows_of(rgb: Rgb) -> list[Window]:
 
 def detect_in(
     detector: TfliteDetector, rgb: Rgb, window: Window, *, mirrored: bool = False
-) -> Iterator[tuple[Array, float, int]]:
-    """Yield box (pixels of the picture), score and class of what is whole in the window."""
+) -> Iterator[tuple[Array, float, Label]]:
+    """Yield box (pixels of the picture), score and label of what is whole in the window."""
     x0, y0, x1, y1 = window
     height, width = rgb.shape[:2]
     crop = rgb[y0:y1, x0:x1]
@@ -137,7 +137,7 @@ def detect_in(
         )
         if not cut:
             corners = np.array([[left, top], [right, bottom]]) * [x1 - x0, y1 - y0] + [x0, y0]
-            yield corners.ravel(), found.score, LABELS.index(found.label)
+            yield corners.ravel(), found.score, found.label
 
 
 def find_candidates(teachers: dict[str, TfliteDetector], rgb: Rgb) -> list[Candidate]:
@@ -152,16 +152,17 @@ def find_candidates(teachers: dict[str, TfliteDetector], rgb: Rgb) -> list[Candi
     first = TEACHERS[0]
     mirrored = detect_in(teachers[first], rgb, windows[0], mirrored=True)
     found += [((first, len(windows)), *detection) for detection in mirrored]
+    numbers = teachers[first].card.labels
     candidates: list[Candidate] = []
     for view, box, score, label in sorted(found, key=lambda detection: -detection[2]):
-        same = max(candidates, key=lambda known: overlap(known.box, box), default=None)
-        if same is None or overlap(same.box, box) <= SAME_OBJECT_IOU:
-            same = Candidate([], [], np.zeros(len(LABELS)))
-            candidates.append(same)
-        same.boxes.append(box)
-        same.scores.append(score)
-        same.votes[label] += score
-        same.score_of_view.setdefault(view, score)
+        votes = np.zeros(len(numbers))
+        votes[numbers[label]] = score
+        one = Candidate(box, score, {view}, votes, score)
+        shares = [overlap(known.box, box) for known in candidates]
+        if max(shares, default=0) > SAME_OBJECT_IOU:
+            candidates[int(np.argmax(shares))].join(one)
+        else:
+            candidates.append(one)
     return candidates
 
 
