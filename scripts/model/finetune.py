@@ -14,10 +14,13 @@ import cv2
 import numpy as np
 import torch
 from finetune_views import Array, Cells, Rgb, read_views
-from nanodet_layers import fold_input, keep_road_classes, read_layers, save_layers
+from nanodet_layers import Layer, fold_input, keep_road_classes, read_layers, save_layers
 from nanodet_torch import Maps, Nanodet
 from tfjs_weights import read_weights
 from torch.nn import functional
+
+SEEDS = (1, 2, 3)
+"""One training each; their weights are averaged, which evens out what is chance in one."""
 
 EPOCHS = 6
 BATCH = 16
@@ -90,7 +93,7 @@ class Trainer:
         """Train; the network gets the running average of its weights."""
         trained = self._network.trained
         optimiser = torch.optim.AdamW(trained, lr=LEARNING_RATE, weight_decay=0.0)
-        average = [values.detach().clone() for values in trained]
+        means = [values.detach().clone() for values in trained]
         batches = len(views) // BATCH
         for step in range(EPOCHS * batches):
             if step % batches == 0:
@@ -106,12 +109,12 @@ class Trainer:
             )
             optimiser.step()
             with torch.no_grad():
-                for mean, values in zip(average, trained, strict=True):
+                for mean, values in zip(means, trained, strict=True):
                     mean.lerp_(values, AVERAGE_RATE)
             if step % batches == 0:
                 print(f"epoch {step // batches}: loss {loss.item():.4f}", flush=True)
         with torch.no_grad():
-            for mean, values in zip(average, trained, strict=True):
+            for mean, values in zip(means, trained, strict=True):
                 values.copy_(mean)
 
     def _loss(self, views: list[View]) -> torch.Tensor:
@@ -166,6 +169,31 @@ class Trainer:
         return iou.detach(), BOX_WEIGHT * (1 - generalised) + BIN_WEIGHT * of_bins
 
 
+def fine_tune(layers: list[Layer], clips: list[Path], size_px: int, seed: int) -> list[Layer]:
+    """Train once, on views of the seed's."""
+    random = np.random.default_rng(seed)
+    network = Nanodet(layers)
+    trainer = Trainer(network, size_px)
+    views = [
+        view for clip in clips for view in trainer.prepare(list(read_views(clip, size_px, random)))
+    ]
+    cell_count = sum(len(view.cells) for view in views)
+    print(f"seed {seed}: {len(views)} views, {cell_count} labelled cells", flush=True)
+    trainer.train(views, random)
+    return network.layers()
+
+
+def average(trainings: list[list[Layer]]) -> list[Layer]:
+    """Return the mean of the weights of several trainings."""
+    return [
+        Layer(
+            np.mean([layer.weights for layer in same], axis=0, dtype=float).astype(np.float32),
+            np.mean([layer.bias for layer in same], axis=0, dtype=float).astype(np.float32),
+        )
+        for same in zip(*trainings, strict=True)
+    ]
+
+
 def main() -> None:
     """Train on the clips of a list."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -178,22 +206,12 @@ def main() -> None:
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(mode=True)
-    random = np.random.default_rng(1)
     published = read_layers(read_weights(args.package / "models" / "nanodet.json"))
-    network = Nanodet(fold_input(keep_road_classes(published)))
-    trainer = Trainer(network, args.size)
-    views = [
-        view
-        for clip in args.clips.read_text().split()
-        for view in trainer.prepare(
-            list(read_views((args.labels / clip).with_suffix(".npz"), args.size, random))
-        )
-    ]
-    print(
-        f"{len(views)} views, {sum(len(view.cells) for view in views)} labelled cells", flush=True
-    )
-    trainer.train(views, random)
-    save_layers(network.layers(), args.output)
+    layers = fold_input(keep_road_classes(published))
+    names = args.clips.read_text().split()
+    clips = [(args.labels / name).with_suffix(".npz") for name in names]
+    trainings = [fine_tune(layers, clips, args.size, seed) for seed in SEEDS]
+    save_layers(average(trainings), args.output)
 
 
 if __name__ == "__main__":
