@@ -83,11 +83,11 @@ pictures: setup-test ## take the pictures of the docs again, from the running so
 	@scripts/apt-packages xvfb xterm
 	$(BIN)/python -m scripts.pictures $(ARGS)
 
-models: .cache/tensorflow/.done .cache/human-models/.done ## make the NanoDet files again: make models CLIPS=FOLDER
-	for name in nanodet_320 nanodet; do .cache/tensorflow/bin/python scripts/model/build_nanodet.py \
-	  .cache/human-models/package "$(CLIPS)" agent/detection/models/$$name.toml || exit 1; done
+models: .cache/tensorflow/.done .cache/human-models/.done ## make the file of `nanodet` again: make models CLIPS=FOLDER
+	.cache/tensorflow/bin/python scripts/model/build_nanodet.py \
+	  .cache/human-models/package "$(CLIPS)" agent/detection/models/nanodet.toml
 
-finetune: setup .cache/tensorflow/.done .cache/torch/.done .cache/human-models/.done ## train nanodet_320 for poles: make finetune CLIPS=FOLDER OUT=FOLDER
+finetune: setup .cache/tensorflow/.done .cache/torch/.done .cache/human-models/.done ## make nanodet_320 again: make finetune CLIPS=FOLDER OUT=FOLDER
 	mkdir -p $(OUT)
 	PYTHONPATH=. $(BIN)/python scripts/model/pseudo_labels.py "$(CLIPS)" scripts/model/finetune-clips.txt $(OUT)/labels
 	.cache/torch/bin/python scripts/model/finetune.py \
