@@ -41,7 +41,6 @@ class ClipService:
             state_dir=services.state_dir,
             box=services.box_id,
             ca=config.link.ca,
-            rate_kbit_s=config.link.rate_kbit_s,
             configured_reserve_bytes=config.record.reserve_bytes,
         )
         self.stage = UploadStage(

@@ -23,17 +23,18 @@ from agent.recording.custody.receipts import ServiceAction
 from agent.reporting import topics
 from agent.reporting.mqtt.packets import ReceivedPublish
 from agent.runtime.control_socket import ControlRequest
+from agent.runtime.link_budget import LinkBudget
 
 
 class ConfigSource(msgspec.Struct, frozen=True, kw_only=True):
     """The configuration file, what the agent has started with, how it is ended in order to start again, and how models
-    of a version are fetched.
+    of a version are fetched within the link's budget.
     """
 
     path: Path
     start: StartConfig
     restart: Callable[[], None]
-    fetch_models: FetchModels
+    make_fetch_models: Callable[[LinkBudget], FetchModels]
 
 
 def make_config_stage(
@@ -80,7 +81,7 @@ def make_config_stage(
         stored_presets=actuators.stored_presets,
         record=record,
         report=report,
-        fetch_models=source.fetch_models,
+        fetch_models=source.make_fetch_models(services.link_budget),
     )
     stage = ConfigStage(source.path, source.start, clock, boot_id(), actions)
     actuators.control_socket.add_method(SceneRequest, partial(_handle_scene, stage))

@@ -12,14 +12,17 @@ from pathlib import Path
 from agent.app.agent import Agent
 from agent.app.care_commands import AddedCommands, CareServices
 from agent.app.config_wiring import ConfigSource
+from agent.app.model_fetch import FetchModels
 from agent.app.start_config import load_start_config
-from agent.base.clock import SystemClock, boot_id
+from agent.base.clock import Clock, SystemClock, boot_id
 from agent.cli.arguments import add_config
+from agent.config.configuration import Config
 from agent.console.commit_confirm_watch import CommitConfirmWatch
 from agent.diagnostics.agent_log.journal import read_log
 from agent.diagnostics.agent_log.log_command import LogCommandHandler
 from agent.diagnostics.support_bundle.builder import build_redactor, make_bundle
 from agent.diagnostics.support_bundle.bundle_command import BundleCommandHandler
+from agent.runtime.link_budget import LinkBudget
 from agent.runtime.log_limit import limit_log_rate
 from agent.runtime.sd_notify import Notifier
 from agent.runtime.stop_signals import StopSignals
@@ -48,7 +51,6 @@ def run(args: argparse.Namespace) -> int:
     commit_confirm.on_agent_start()
     start = load_start_config(args.config, clock, boot_id())
     rng = random.Random()  # noqa: S311 - jitter, not secrets
-    link_ca = start.config.link.ca
     notifier = Notifier()
     with StopSignals() as signals:
         agent = Agent(
@@ -64,9 +66,7 @@ def run(args: argparse.Namespace) -> int:
                 path=args.config,
                 start=start,
                 restart=_stop_agent,
-                fetch_models=ModelFetcher(
-                    Path(start.config.box.state), None if link_ca is None else Path(link_ca)
-                ).fetch,
+                make_fetch_models=partial(_make_fetch_models, start.config, clock),
             ),
         )
         agent.start()
@@ -80,6 +80,11 @@ def run(args: argparse.Namespace) -> int:
         # its ports and pins to the failsafe process, which stops what is still moving.
         os._exit(EXIT_HUNG)
     return 0
+
+
+def _make_fetch_models(config: Config, clock: Clock, budget: LinkBudget) -> FetchModels:
+    ca_file = None if config.link.ca is None else Path(config.link.ca)
+    return ModelFetcher(Path(config.box.state), ca_file, budget, clock).fetch
 
 
 def _stop_agent() -> None:

@@ -37,7 +37,13 @@ from agent.clips.upload_queue import LIFETIME_S, Outcome, UploadQueue, UploadRec
 from agent.clips.upload_replies import UploadReplies
 from agent.clips.upload_schedule import UploadSchedule
 from agent.recording.retention.free_space import reserve_bytes
-from agent.runtime.link_budget import DayUsage, LinkBudget, SendPriority
+from agent.runtime.link_budget import (
+    DAY_RETRY_S,
+    DAY_USED_UP,
+    DayUsage,
+    LinkBudget,
+    SendPriority,
+)
 from agent.runtime.pause import Pause
 from agent.runtime.stage import IDLE_WAIT_S
 
@@ -51,8 +57,6 @@ MAX_FILE_BYTES = 4_000_000_000
 """Of all files that wait, and of what is made."""
 MAX_SENT_RATIO, MAX_SENT_EXTRA_BYTES = 20, 64_000_000
 """A server that forgets what it got does not use up the link for ever."""
-DAY_RETRY_S = 900.0
-"""Until the next try if the bytes of the day are used up."""
 PROGRESS_INTERVAL_S = 10.0
 OUTBOX_CHECK_S = 1.0
 USAGE_INTERVAL_S = 60.0
@@ -67,14 +71,7 @@ class UploadSettings(msgspec.Struct, frozen=True, kw_only=True):
     state_dir: Path
     box: str
     ca: str | None
-    rate_kbit_s: int | None
     configured_reserve_bytes: int
-
-    @property
-    def chunk_bytes(self) -> int:
-        """Bytes that are sent at once: at most a quarter of a second's."""
-        rate_kbit_s = self.rate_kbit_s
-        return 65_536 if rate_kbit_s is None else max(4096, min(65_536, rate_kbit_s * 125 // 4))
 
 
 class _Run(msgspec.Struct):
@@ -207,7 +204,7 @@ class UploadStage:
             max_file_bytes=self._max_file_bytes(),
             target=record.target,
             ca=settings.ca,
-            chunk_bytes=settings.chunk_bytes,
+            chunk_bytes=self._budget.piece_bytes,
             made=record.made,
             progress=record.progress,
         )
@@ -298,9 +295,7 @@ class UploadStage:
         day = self._clock.utc(now_ns).toordinal()
         wait_s = self._budget.take(message.size_bytes, priority, now_ns, day)
         if wait_s is None:
-            self._retry(
-                run, "the bytes of this day are used up ([link] bytes_per_day)", DAY_RETRY_S
-            )
+            self._retry(run, DAY_USED_UP, DAY_RETRY_S)
         elif wait_s > 0:
             stopping.wait(min(wait_s, POLL_S))
         else:

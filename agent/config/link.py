@@ -1,4 +1,4 @@
-"""`[link]` of the configuration: the hosts that footage may be sent to, and the budget of the uplink."""
+"""`[link]` of the configuration: the hosts that footage may be sent to, and the budget of the link."""
 
 from typing import Annotated
 
@@ -14,10 +14,11 @@ Host = Annotated[
 
 
 class LinkConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[link]`: the uplink, as far as footage and live pictures use it.
+    """`[link]`: the link, as far as footage, live pictures and models use it.
 
     They are sent to `upload_hosts` only, whatever address a command names. `ca` has the authorities of
-    these hosts, by default the system's. `bytes_per_day` counts from midnight UTC. A `metered` link has
+    these hosts, by default the system's. `bytes_per_day` counts from midnight UTC, in
+    both directions. A `metered` link has
     clips of the small forms only, except for an incident, and no detection model of more than its `bytes_per_day`.
     """
 

@@ -1,4 +1,4 @@
-"""Budget of the uplink: the rate and the bytes a day of clips and live pictures. Pure.
+"""Budget of the link: the rate and the bytes a day of clips, live pictures and fetched models. Pure.
 
 The box's own reports over MQTT are not counted: they are small, and must not wait for footage.
 """
@@ -13,18 +13,22 @@ SendPriority = Literal["emergency", "view", "transfer"]
 
 emergency  pictures and clips of an incident: never refused by the bytes of a day
 view       a live look, up to all bytes of a day
-transfer   clips, up to TRANSFER_RATIO of the bytes of a day
+transfer   clips and models, up to TRANSFER_RATIO of the bytes of a day
 """
 _PRIORITIES: tuple[SendPriority, ...] = get_args(SendPriority)
 TRANSFER_RATIO = 0.8
+MIN_PIECE_BYTES, MAX_PIECE_BYTES = 4096, 65_536
 BURST_S = 1.0
 """The bucket holds the bytes of this time."""
 CLAIM_S = 1.0
 """For this long after a refusal of the rate, the next bytes are kept for that priority and the higher ones."""
+DAY_RETRY_S = 900.0
+"""Until the next try if the bytes of the day are used up."""
+DAY_USED_UP = "the bytes of this day are used up ([link] bytes_per_day)"
 
 
 class DayUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """Bytes that were sent on one day, the ordinal of a UTC date."""
+    """Bytes that were sent and fetched on one day, the ordinal of a UTC date."""
 
     day: int = 0
     size_bytes: int = 0
@@ -49,6 +53,13 @@ class LinkBudget:
         self._refilled_ns: int | None = None
         self._claims_ns = dict.fromkeys(_PRIORITIES, 0)
         self._lock = threading.Lock()
+
+    @property
+    def piece_bytes(self) -> int:
+        """Return the size of the pieces of a transfer: at most a quarter of a second's, so that others get their turn."""
+        if self._bytes_per_s is None:
+            return MAX_PIECE_BYTES
+        return max(MIN_PIECE_BYTES, min(MAX_PIECE_BYTES, self._bytes_per_s // 4))
 
     def take(self, size_bytes: int, priority: SendPriority, now_ns: int, day: int) -> float | None:
         """Count bytes that are sent now, and return 0; else return the seconds until another try.

@@ -227,6 +227,9 @@ class Download:
                         os.fsync(file.fileno())
                         unsynced_bytes = 0
                     on_progress(offset, total_bytes)
+                    if offset == total_bytes:
+                        # Before the body's end is read, for which a budget may have to be waited for.
+                        return
             finally:
                 file.flush()
                 os.fsync(file.fileno())

@@ -16,30 +16,39 @@ from pathlib import Path
 from agent.app.delivered_models import is_complete
 from agent.app.model_fetch import EndFetch, FetchedModels
 from agent.base.atomic_file import fsync_dir
+from agent.base.clock import Clock
 from agent.base.errors import UserError
 from agent.base.url import without_query
 from agent.config.desired_config import DesiredModel
 from agent.config.desired_store import ConfigLayer, DesiredStore
 from agent.detection.model_card import ModelRefused, find_model
+from agent.runtime.link_budget import DAY_RETRY_S, LinkBudget
 from agent.update.download import Download, DownloadRejected, DownloadSpec
 from agent.update.errors import UpdateError
-from agent.update.https_get import HttpGet, direct_get
+from agent.update.https_get import direct_get
+from agent.update.metered_get import DayUsedUp, MeteredGet
 
 log = logging.getLogger(__name__)
 
 LOAD_CPU_S = 120
+ENDED = "the fetch is ended: another version is decided"
 
 
 class ModelFetcher:
     """Fetches the models of one version at a time; a later one ends the fetch before it, and begins after its end: two
     versions may have the same model, whose bytes go into one file. Called on one thread.
 
-    `ca_file` has the authorities of the servers, by default the system's.
+    `ca_file` has the authorities of the servers, by default the system's. Bytes are counted towards `budget`: if those of
+    the day are used up, the fetch continues on the next one.
     """
 
-    def __init__(self, state_dir: Path, ca_file: Path | None) -> None:
+    def __init__(
+        self, state_dir: Path, ca_file: Path | None, budget: LinkBudget, clock: Clock
+    ) -> None:
         self._store = DesiredStore(state_dir)
         self._ca_file = ca_file
+        self._budget = budget
+        self._clock = clock
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -75,38 +84,49 @@ class ModelFetcher:
         cards = self._store.card_files(layer)
         for name, model in layer.models.items():
             try:
-                _fetch(name, model, Path(cards[name]), direct_get(self._ca_file), stop)
+                self._fetch(name, model, Path(cards[name]), stop)
             except (DownloadRejected, ModelRefused) as error:
                 return FetchedModels(reasons=(f"models.{name}: {error}",), is_final=True)
             except (UpdateError, UserError, OSError) as error:
                 return FetchedModels(reasons=(f"models.{name}: {error}",))
         return FetchedModels()
 
+    def _fetch(
+        self, name: str, model: DesiredModel, card_path: Path, stop: threading.Event
+    ) -> None:
+        """Raises: DownloadRejected, UpdateError, ModelRefused, OSError."""
+        # Imported here: it is needed once in the life of most boxes, if at all.
+        from agent.detection.model_process import ModelProcess  # noqa: PLC0415
 
-def _fetch(
-    name: str, model: DesiredModel, card_path: Path, http_get: HttpGet, stop: threading.Event
-) -> None:
-    """Raises: DownloadRejected, UpdateError, ModelRefused, OSError."""
-    # Imported here: it is needed once in the life of most boxes, if at all.
-    from agent.detection.model_process import ModelProcess  # noqa: PLC0415
+        if is_complete(card_path):
+            return
+        log.info("model %s: it is fetched from %s", name, without_query(model.url))
+        found = find_model(str(card_path))
+        spec = DownloadSpec(url=model.url, sha256=found.card.sha256, size_bytes=model.size_bytes)
+        http_get = MeteredGet(direct_get(self._ca_file), self._budget, self._clock, stop.wait)
+        download = Download(spec, card_path.parent, http_get)
+        path = _download(name, download, stop)
+        try:
+            with ModelProcess(f"model {name!r}", [path], LOAD_CPU_S) as process:
+                process.load(found.card, path)
+        except ModelRefused:
+            download.discard()
+            raise
+        path.replace(found.path)
+        fsync_dir(card_path.parent)
 
-    if is_complete(card_path):
-        return
-    log.info("model %s: it is fetched from %s", name, without_query(model.url))
-    found = find_model(str(card_path))
-    spec = DownloadSpec(url=model.url, sha256=found.card.sha256, size_bytes=model.size_bytes)
-    download = Download(spec, card_path.parent, http_get)
+
+def _download(name: str, download: Download, stop: threading.Event) -> Path:
+    """Return the file's path; if the bytes of the day are used up, wait for the next one."""
 
     def check_stop(_done: int, _total: int) -> None:
         if stop.is_set():
-            raise UpdateError("the fetch is ended: another version is decided")
+            raise UpdateError(ENDED)
 
-    path = download.fetch(check_stop, stop.wait)
-    try:
-        with ModelProcess(f"model {name!r}", [path], LOAD_CPU_S) as process:
-            process.load(found.card, path)
-    except ModelRefused:
-        download.discard()
-        raise
-    path.replace(found.path)
-    fsync_dir(card_path.parent)
+    while True:
+        try:
+            return download.fetch(check_stop, stop.wait)
+        except DayUsedUp as error:
+            log.warning("model %s: %s", name, error)
+            if stop.wait(DAY_RETRY_S):
+                raise UpdateError(ENDED) from error

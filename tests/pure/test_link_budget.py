@@ -37,6 +37,12 @@ def test_every_piece_is_sent_in_the_end_and_the_rate_is_used(sizes: list[int]) -
     assert seconds <= sum(sizes) / 125_000 + 0.1
 
 
+def test_a_piece_of_a_transfer_is_a_quarter_of_a_second_within_bounds() -> None:
+    assert LinkBudget().piece_bytes == LinkBudget(1_000_000).piece_bytes == 65_536
+    assert LinkBudget(1000).piece_bytes == 31_250
+    assert LinkBudget(16).piece_bytes == 4096
+
+
 def test_without_limits_everything_is_sent_at_once() -> None:
     budget = LinkBudget()
     assert all(budget.take(10**9, "transfer", 0, 1) == 0 for _ in range(100))

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from agent.app.model_fetch import FetchedModels
+from agent.base.clock import SystemClock
 from agent.base.sha256 import sha256_hex
 from agent.config.desired_config import DesiredModel
 from agent.config.desired_store import ConfigLayer, DesiredStore
 from agent.detection.model_card import MODELS_FOLDER
+from agent.runtime.link_budget import LinkBudget
 from agent.update.model_fetcher import ModelFetcher
 from tests.updates.file_server import CERTIFICATE_FILE, FileServer, https_server
 
@@ -36,12 +38,18 @@ def version(server: FileServer, content: bytes = CONTENT, path: str = "/own.tfli
     return ConfigLayer(version=1, models={"own": model})
 
 
-def fetch(folder: Path, layer: ConfigLayer) -> tuple[FetchedModels, Path]:
+def make_fetcher(folder: Path, budget: LinkBudget) -> ModelFetcher:
+    return ModelFetcher(folder, folder / CERTIFICATE_FILE, budget, SystemClock())
+
+
+def fetch(
+    folder: Path, layer: ConfigLayer, budget: LinkBudget | None = None
+) -> tuple[FetchedModels, Path]:
     """The outcome, and the path of the model."""
     store = DesiredStore(folder)
     store.write_files(layer)
     outcomes: queue.SimpleQueue[FetchedModels] = queue.SimpleQueue()
-    ModelFetcher(folder, folder / CERTIFICATE_FILE).fetch(layer, outcomes.put)
+    make_fetcher(folder, budget or LinkBudget()).fetch(layer, outcomes.put)
     path = Path(store.card_files(layer)["own"]).with_suffix(".tflite")
     return outcomes.get(timeout=TIMEOUT_S), path
 
@@ -55,6 +63,12 @@ def test_a_model_is_fetched_once_and_nothing_else_is_left(
     assert sorted(one.name for one in path.parent.iterdir()) == ["own.tflite", "own.toml"]
     assert fetch(tmp_path, version(server))[0] == FetchedModels()
     assert len(server.ranges) == 1
+
+
+def test_it_counts_towards_the_links_bytes_of_the_day(server: FileServer, tmp_path: Path) -> None:
+    budget = LinkBudget()
+    fetch(tmp_path, version(server), budget)
+    assert budget.usage().size_bytes >= len(CONTENT)
 
 
 def test_a_broken_connection_is_resumed(server: FileServer, tmp_path: Path) -> None:
@@ -107,7 +121,7 @@ def test_a_later_version_with_the_same_model_waits_for_the_end_of_the_fetch_befo
     server.held_until = threading.Event()
     store, layer = DesiredStore(tmp_path), version(server)
     store.write_files(layer)
-    fetcher = ModelFetcher(tmp_path, tmp_path / CERTIFICATE_FILE)
+    fetcher = make_fetcher(tmp_path, LinkBudget())
     first: queue.SimpleQueue[FetchedModels] = queue.SimpleQueue()
     second: queue.SimpleQueue[FetchedModels] = queue.SimpleQueue()
     fetcher.fetch(layer, first.put)

@@ -65,7 +65,6 @@ class UploadBox:
             state_dir=street.state,
             box=BOX,
             ca=link.ca,
-            rate_kbit_s=link.rate_kbit_s,
             configured_reserve_bytes=0,
         )
         self.stage = UploadStage(
