@@ -49,7 +49,7 @@ class ConfigExchange:
     def send(self, payload: bytes, timeout_s: float) -> Iterator[ReportedConfig]:
         """Yield the reports about this version, up to the one that it is kept or refused.
 
-        Raises: UserError if none has come after `timeout_s`.
+        Raises: UserError if none has come after `timeout_s`; one of a model that is fetched begins this time again.
         """
         digest = sha256_hex(payload)
         topic = topics.down_topic(self._box, "config")
@@ -61,9 +61,10 @@ class ConfigExchange:
             )
             report = self._reports.popleft()
             is_refused = report.refused is not None and report.refused.digest == digest
-            if is_refused or report.digest == digest:
+            is_fetching = report.fetching is not None and report.fetching.digest == digest
+            if is_refused or is_fetching or report.digest == digest:
                 yield report if is_refused else msgspec.structs.replace(report, refused=None)
-                if is_refused or report.state == "in_force":
+                if is_refused or (report.state == "in_force" and not is_fetching):
                     return
 
     def _on_publish(self, received: ReceivedPublish) -> None:

@@ -3,18 +3,28 @@
 from agent.app.desired_message import truncate_reasons
 from agent.app.start_config import StartConfig
 from agent.config.desired_store import ConfigLayer, Decision
-from agent.reporting.payloads import RefusedConfig, ReportedConfig
+from agent.reporting.payloads import FetchingModel, RefusedConfig, ReportedConfig
 
 MAX_KEYS_CHARS = 1000
 
 
 def make_report(
-    layer: ConfigLayer | None, refused: RefusedConfig | None, *, is_on_trial: bool
+    layer: ConfigLayer | None,
+    refused: RefusedConfig | None,
+    fetching: FetchingModel | None,
+    *,
+    is_on_trial: bool,
 ) -> ReportedConfig:
     """Return the report of a version in force; None is one that cannot be read."""
     if layer is None:
         return ReportedConfig(
-            state="damaged", version=0, digest=None, since=None, by=None, refused=refused
+            state="damaged",
+            version=0,
+            digest=None,
+            since=None,
+            by=None,
+            refused=refused,
+            fetching=fetching,
         )
     return ReportedConfig(
         state="on_trial" if is_on_trial else "in_force",
@@ -24,6 +34,7 @@ def make_report(
         by=layer.by,
         refused=refused,
         scenes_at_box=tuple(scene.key for scene in layer.at_box),
+        fetching=fetching,
     )
 
 

@@ -99,7 +99,7 @@ class ConfigStage:
             answer("other requests wait already")
 
     def reported(self) -> ReportedConfig:
-        """Return what is in force, and the newest refusal."""
+        """Return what is in force, the newest refusal, and the fetch of models."""
         return self._reported
 
     def run_once(self, stopping: threading.Event) -> None:
@@ -118,6 +118,8 @@ class ConfigStage:
             self._check_trial(self._trial)
         elif (fetched := self._fetch.pop()) is not None:
             self._end_fetch(*fetched)
+        elif self._fetch.pop_progress():
+            self._publish()
         elif (payload := self._pop_payload()) is not None:
             self._decide_or_refuse(payload)
 
@@ -130,11 +132,9 @@ class ConfigStage:
         """Do nothing: the next start continues a trial."""
 
     def _has_work(self) -> bool:
-        return bool(self._scene_requests) or self._is_message_due()
-
-    def _is_message_due(self) -> bool:
-        is_waiting = self._payload is not None or self._fetch.has_outcome
-        return is_waiting and self._trial is None and not self._is_restarting
+        is_waiting = self._payload is not None or self._fetch.has_news
+        is_due = is_waiting and self._trial is None and not self._is_restarting
+        return bool(self._scene_requests) or is_due
 
     def _pop_payload(self) -> bytes | None:
         with self._changed:
@@ -212,6 +212,7 @@ class ConfigStage:
             self._decide_or_refuse(fetch.payload) if fetch.payload else self._restart()
         elif not fetch.payload:
             log.warning("configuration: %s", "; ".join(fetched.reasons))
+            self._publish()
         elif fetched.is_final:
             self._refuse_for_good(fetch.layer, fetched.reasons)
         else:
@@ -367,7 +368,8 @@ class ConfigStage:
         self._actions.report()
 
     def _report(self) -> ReportedConfig:
-        return make_report(self._current.layer, self._refused, is_on_trial=self._trial is not None)
+        fetching, is_on_trial = self._fetch.progress, self._trial is not None
+        return make_report(self._current.layer, self._refused, fetching, is_on_trial=is_on_trial)
 
     def _refusal(
         self, version: int | None, digest: str | None, reasons: tuple[str, ...]

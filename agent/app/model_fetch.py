@@ -7,6 +7,7 @@ from typing import TypeAlias
 import msgspec
 
 from agent.config.desired_store import ConfigLayer
+from agent.reporting.payloads import FetchingModel
 
 
 class FetchedModels(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,9 +21,13 @@ class FetchedModels(msgspec.Struct, frozen=True, kw_only=True):
 
 
 EndFetch: TypeAlias = Callable[[], None]
-FetchModels: TypeAlias = Callable[[ConfigLayer, Callable[[FetchedModels], None]], EndFetch]
-"""Begins to fetch the models of a version in a thread of its own, in place of those of an earlier call, and calls its
-second argument with the outcome. What it returns ends the fetch early, and never blocks.
+ReportFetch: TypeAlias = Callable[[FetchingModel], None]
+FetchModels: TypeAlias = Callable[
+    [ConfigLayer, ReportFetch, Callable[[FetchedModels], None]], EndFetch
+]
+"""Begins to fetch the models of a version in a thread of its own, in place of those of an earlier call. Calls its second
+argument with the progress now and then, and its third one with the outcome. What it returns ends the fetch early, and
+never blocks.
 """
 
 
@@ -37,19 +42,26 @@ class PendingFetch:
     """One fetch at a time: a new one replaces that before it, whose outcome is dropped. Thread-safe."""
 
     def __init__(self, fetch_models: FetchModels, notify: Callable[[], None]) -> None:
-        """`notify` is called once an outcome is there."""
+        """`notify` is called when there is progress, and once an outcome is there."""
         self._fetch_models = fetch_models
         self._notify = notify
         self._lock = threading.Lock()
         self._fetch: ModelFetch | None = None
+        self._progress: FetchingModel | None = None
+        self._has_progressed = False
         self._outcome: FetchedModels | None = None
         self._end_fetch: EndFetch = lambda: None
         self._is_refused_again = False
 
     @property
-    def has_outcome(self) -> bool:
-        """Whether the fetch has ended."""
-        return self._outcome is not None
+    def has_news(self) -> bool:
+        """Whether there is progress, or the fetch has ended."""
+        return self._has_progressed or self._outcome is not None
+
+    @property
+    def progress(self) -> FetchingModel | None:
+        """The progress of the fetch, None if there is none."""
+        return self._progress
 
     def is_of(self, payload: bytes) -> bool:
         """Return whether the models of this message are fetched."""
@@ -60,16 +72,23 @@ class PendingFetch:
         """Fetch the models of a version."""
         fetch = ModelFetch(payload=payload, layer=layer)
         with self._lock:
-            self._fetch, self._outcome = fetch, None
+            self._fetch, self._progress, self._outcome = fetch, None, None
+
+        def on_progress(progress: FetchingModel) -> None:
+            with self._lock:
+                if fetch is not self._fetch:
+                    return
+                self._progress, self._has_progressed = progress, True
+            self._notify()
 
         def on_fetched(outcome: FetchedModels) -> None:
             with self._lock:
                 if fetch is not self._fetch:
                     return
-                self._outcome = outcome
+                self._progress, self._outcome = None, outcome
             self._notify()
 
-        self._end_fetch = self._fetch_models(layer, on_fetched)
+        self._end_fetch = self._fetch_models(layer, on_progress, on_fetched)
 
     def begin_again(self, layer: ConfigLayer) -> None:
         """Fetch the models of the version in force, unless they are being fetched or were refused for good."""
@@ -79,8 +98,15 @@ class PendingFetch:
     def drop(self) -> None:
         """End and forget the fetch: another version is decided. Called on the thread of `begin`."""
         with self._lock:
-            self._fetch = self._outcome = None
+            self._fetch = self._progress = self._outcome = None
+            self._has_progressed = False
         self._end_fetch()
+
+    def pop_progress(self) -> bool:
+        """Return whether there was progress since the last call."""
+        with self._lock:
+            has_progressed, self._has_progressed = self._has_progressed, False
+            return has_progressed
 
     def pop(self) -> tuple[ModelFetch, FetchedModels] | None:
         """Return the fetch that has ended, and its outcome."""

@@ -146,13 +146,24 @@ class RefusedConfig(msgspec.Struct, frozen=True, kw_only=True):
     reasons: tuple[str, ...]
 
 
+class FetchingModel(msgspec.Struct, frozen=True, kw_only=True):
+    """The progress, 0..1, of fetching `model` for a version, whose message has the SHA-256 `digest`, and the current step."""
+
+    version: int
+    digest: str | None
+    model: str
+    progress: float
+    detail: str
+
+
 class ReportedConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The configuration in force. `version` 0 is the box's own file alone.
 
     `state`: `on_trial` until the box is seen to work with it; `damaged` if the stored version cannot be read, and every
     camera is closed until the centre sends one again. `digest` is the SHA-256 of the version's message, `since` the
     time from which on it has been in force, `by` the people who have signed it. `scenes_at_box` are the scenes that
-    technicians have put in place of the version's at the page at the pole, such as `scenes.north`.
+    technicians have put in place of the version's at the page at the pole, such as `scenes.north`. `fetching` is
+    the model that a version waits for.
     """
 
     state: Literal["in_force", "on_trial", "damaged"]
@@ -162,6 +173,7 @@ class ReportedConfig(msgspec.Struct, frozen=True, kw_only=True):
     by: str | None
     refused: RefusedConfig | None
     scenes_at_box: tuple[str, ...] = ()
+    fetching: FetchingModel | None = None
 
 
 class SeqRange(msgspec.Struct, frozen=True, array_like=True):

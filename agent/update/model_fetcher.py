@@ -14,15 +14,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agent.app.delivered_models import is_complete
-from agent.app.model_fetch import EndFetch, FetchedModels
+from agent.app.model_fetch import EndFetch, FetchedModels, ReportFetch
 from agent.base.atomic_file import fsync_dir
 from agent.base.clock import Clock
 from agent.base.errors import UserError
+from agent.base.message import Message
+from agent.base.progress import describe_progress
 from agent.base.url import without_query
 from agent.config.desired_config import DesiredModel
 from agent.config.desired_store import ConfigLayer, DesiredStore
 from agent.detection.model_card import ModelRefused, find_model
+from agent.reporting.payloads import FetchingModel
 from agent.runtime.link_budget import DAY_RETRY_S, LinkBudget
+from agent.runtime.pause import Pause
 from agent.update.download import Download, DownloadRejected, DownloadSpec
 from agent.update.errors import UpdateError
 from agent.update.https_get import direct_get
@@ -31,6 +35,8 @@ from agent.update.metered_get import DayUsedUp, MeteredGet
 log = logging.getLogger(__name__)
 
 LOAD_CPU_S = 120
+PROGRESS_INTERVAL_S = 10.0
+"""Each progress is a message of its own."""
 ENDED = "the fetch is ended: another version is decided"
 
 
@@ -52,13 +58,18 @@ class ModelFetcher:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def fetch(self, layer: ConfigLayer, on_done: Callable[[FetchedModels], None]) -> EndFetch:
+    def fetch(
+        self,
+        layer: ConfigLayer,
+        report: ReportFetch,
+        on_done: Callable[[FetchedModels], None],
+    ) -> EndFetch:
         """Fetch the models of a version whose cards are written. `on_done` is called once, on the fetch's thread."""
         self._stop.set()
         self._stop = threading.Event()
         self._thread = threading.Thread(
             target=self._run,
-            args=(layer, on_done, self._stop, self._thread),
+            args=(layer, report, on_done, self._stop, self._thread),
             name="fetch models",
             daemon=True,
         )
@@ -68,6 +79,7 @@ class ModelFetcher:
     def _run(
         self,
         layer: ConfigLayer,
+        report: ReportFetch,
         on_done: Callable[[FetchedModels], None],
         stop: threading.Event,
         before: threading.Thread | None,
@@ -76,15 +88,18 @@ class ModelFetcher:
         try:
             if before is not None:
                 before.join()
-            outcome = self._fetch_all(layer, stop)
+            outcome = self._fetch_all(layer, report, stop)
         finally:
             on_done(outcome)
 
-    def _fetch_all(self, layer: ConfigLayer, stop: threading.Event) -> FetchedModels:
+    def _fetch_all(
+        self, layer: ConfigLayer, report: ReportFetch, stop: threading.Event
+    ) -> FetchedModels:
         cards = self._store.card_files(layer)
         for name, model in layer.models.items():
+            progress = _Progress(layer, name, report, self._clock, stop)
             try:
-                self._fetch(name, model, Path(cards[name]), stop)
+                self._fetch(model, Path(cards[name]), progress, stop)
             except (DownloadRejected, ModelRefused) as error:
                 return FetchedModels(reasons=(f"models.{name}: {error}",), is_final=True)
             except (UpdateError, UserError, OSError) as error:
@@ -92,7 +107,7 @@ class ModelFetcher:
         return FetchedModels()
 
     def _fetch(
-        self, name: str, model: DesiredModel, card_path: Path, stop: threading.Event
+        self, model: DesiredModel, card_path: Path, progress: "_Progress", stop: threading.Event
     ) -> None:
         """Raises: DownloadRejected, UpdateError, ModelRefused, OSError."""
         # Imported here: it is needed once in the life of most boxes, if at all.
@@ -100,12 +115,15 @@ class ModelFetcher:
 
         if is_complete(card_path):
             return
+        name = card_path.stem
         log.info("model %s: it is fetched from %s", name, without_query(model.url))
         found = find_model(str(card_path))
         spec = DownloadSpec(url=model.url, sha256=found.card.sha256, size_bytes=model.size_bytes)
         http_get = MeteredGet(direct_get(self._ca_file), self._budget, self._clock, stop.wait)
         download = Download(spec, card_path.parent, http_get)
-        path = _download(name, download, stop)
+        progress.on_fetched(0, model.size_bytes)
+        path = _download(download, progress, stop)
+        progress.report("checking")
         try:
             with ModelProcess(f"model {name!r}", [path], LOAD_CPU_S) as process:
                 process.load(found.card, path)
@@ -116,17 +134,54 @@ class ModelFetcher:
         fsync_dir(card_path.parent)
 
 
-def _download(name: str, download: Download, stop: threading.Event) -> Path:
-    """Return the file's path; if the bytes of the day are used up, wait for the next one."""
+class _Progress:
+    """Reports the progress of one model, at intervals; `stop` ends the fetch at the next bytes."""
 
-    def check_stop(_done: int, _total: int) -> None:
-        if stop.is_set():
+    def __init__(
+        self,
+        layer: ConfigLayer,
+        name: str,
+        report: ReportFetch,
+        clock: Clock,
+        stop: threading.Event,
+    ) -> None:
+        self._layer = layer
+        self._name = name
+        self._report = report
+        self._clock = clock
+        self._stop = stop
+        self._pause = Pause()
+        self._fraction = 0.0
+
+    def on_fetched(self, done: int, total: int) -> None:
+        """Raises UpdateError if the fetch is to end."""
+        if self._stop.is_set():
             raise UpdateError(ENDED)
+        self._fraction = done / max(1, total)
+        now_ns = self._clock.boottime_ns()
+        if self._pause.is_over(now_ns):
+            self._pause.begin(now_ns, PROGRESS_INTERVAL_S)
+            self.report(str(describe_progress(Message("downloading"), done, total)))
 
+    def report(self, detail: str) -> None:
+        """Report the current step at once."""
+        self._report(
+            FetchingModel(
+                version=self._layer.version,
+                digest=self._layer.digest,
+                model=self._name,
+                progress=self._fraction,
+                detail=detail,
+            )
+        )
+
+
+def _download(download: Download, progress: _Progress, stop: threading.Event) -> Path:
+    """Return the file's path; if the bytes of the day are used up, wait for the next one."""
     while True:
         try:
-            return download.fetch(check_stop, stop.wait)
+            return download.fetch(progress.on_fetched, stop.wait)
         except DayUsedUp as error:
-            log.warning("model %s: %s", name, error)
+            progress.report(f"waiting: {error}")
             if stop.wait(DAY_RETRY_S):
                 raise UpdateError(ENDED) from error

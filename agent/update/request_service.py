@@ -18,6 +18,7 @@ import msgspec
 
 from agent.base.errors import UserError
 from agent.base.message import Message, Text, encode_message, message_of
+from agent.base.progress import describe_progress
 from agent.config import configuration
 from agent.config.configuration import Config
 from agent.update import fetch_client, operations, request_file, status_text
@@ -47,9 +48,7 @@ class ProgressWriter:
 
     def report_step(self, activity: Message, done: int, total: int) -> None:
         """Write the progress."""
-        percent = done * 100 // max(1, total)
-        step = Message("{activity} {percent} %", activity=activity, percent=percent)
-        self._update(step=encode_message(step))
+        self._update(step=encode_message(describe_progress(activity, done, total)))
 
     def finish(self, lines: Sequence[Text]) -> None:
         """Write the success."""

@@ -180,7 +180,8 @@ def _next_number(args: argparse.Namespace, exchange: ConfigExchange) -> int:
     if report is None:
         raise UserError(f"{args.box}: has reported no configuration; allowed: --number N")
     refused = 0 if report.refused is None else report.refused.version or 0
-    return max(report.version, refused) + 1
+    fetching = 0 if report.fetching is None else report.fetching.version
+    return max(report.version, refused, fetching) + 1
 
 
 def _write(args: argparse.Namespace, identity: SigningIdentity | None, number: int) -> bytes:
@@ -206,6 +207,10 @@ def _print_report(report: ReportedConfig, *, as_json: bool) -> int:
     elif refused is not None:
         for reason in refused.reasons:
             print(f"vigie: version {refused.version}: {clean_text(reason)}", file=sys.stderr)
+    elif report.fetching is not None:
+        fetching = report.fetching
+        step = f"{clean_text(fetching.model)}: {clean_text(fetching.detail)}"
+        print(f"version {fetching.version}: {step}", file=sys.stderr)
     else:
         words = "in force" if report.state == "in_force" else "on trial"
         print(f"version {report.version}: {words}", file=sys.stderr)

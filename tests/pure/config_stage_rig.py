@@ -12,7 +12,7 @@ from agent.app import config_stage
 from agent.app.config_actions import ConfigActions
 from agent.app.config_stage import ConfigStage
 from agent.app.desired_message import ConfigSigner, ReceivedConfig, read_plain
-from agent.app.model_fetch import FetchedModels
+from agent.app.model_fetch import EndFetch, FetchedModels, ReportFetch
 from agent.app.start_config import StartConfig, load_start_config
 from agent.base.health_model import DetectorHealth
 from agent.config.desired_store import ConfigLayer, DesiredStore
@@ -59,6 +59,7 @@ class Pole:
         self.mask_error: str | None = None
         self.signers: tuple[ConfigSigner, ...] | None = None
         self.fetches: list[tuple[ConfigLayer, Callable[[FetchedModels], None]]] = []
+        self.report_fetch: ReportFetch | None = None
         self.ended_fetches = 0
         self.detects_with: str | None = None
         self.report_age_s = 0.0
@@ -113,9 +114,10 @@ class Pole:
         self.scenes.append(new.sources[0].scene)
 
     def _fetch_models(
-        self, layer: ConfigLayer, on_done: Callable[[FetchedModels], None]
-    ) -> Callable[[], None]:
+        self, layer: ConfigLayer, report: ReportFetch, on_done: Callable[[FetchedModels], None]
+    ) -> EndFetch:
         self.fetches.append((layer, on_done))
+        self.report_fetch = report
         return self._end_fetch
 
     def _end_fetch(self) -> None:

@@ -9,6 +9,7 @@ import pytest
 from agent.app.config_stage import MIN_TRIAL_S
 from agent.app.model_fetch import FetchedModels
 from agent.detection.model_card import MODELS_FOLDER
+from agent.reporting.payloads import FetchingModel
 from tests.pure.config_stage_rig import CONFIG, LINE, Pole, skip_waits
 
 
@@ -73,6 +74,26 @@ def test_a_model_that_cannot_be_fetched_now_is_fetched_at_the_next_delivery(pole
     assert pole.reasons() == ("models.own: the connection broke",)
     pole.send(1, **own_model())
     assert len(pole.fetches) == 2
+
+
+def test_the_progress_of_a_fetch_is_reported_until_it_ends(pole: Pole) -> None:
+    pole.send(1, **own_model())
+    report = pole.report_fetch
+    assert report is not None
+    progress = FetchingModel(
+        version=1, digest="a", model="own", progress=0.4, detail="downloading 40 %"
+    )
+    reports = pole.reports
+    report(progress)
+    pole.turn()
+    assert (pole.stage.reported().fetching, pole.reports) == (progress, reports + 1)
+    pole.fetches[-1][1](FetchedModels(reasons=("models.own: the connection broke",)))
+    pole.turn()
+    assert (pole.stage.reported().fetching, pole.reports) == (None, reports + 2)
+    pole.send(1, **own_model())
+    report(progress)
+    pole.turn()
+    assert pole.stage.reported().fetching is None, "of a fetch that was replaced"
 
 
 def test_a_model_that_is_another_one_is_refused_for_good(pole: Pole) -> None:

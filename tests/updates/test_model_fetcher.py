@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 
 from agent.app.model_fetch import FetchedModels
-from agent.base.clock import SystemClock
+from agent.base.clock import Clock, SystemClock
 from agent.base.sha256 import sha256_hex
 from agent.config.desired_config import DesiredModel
 from agent.config.desired_store import ConfigLayer, DesiredStore
 from agent.detection.model_card import MODELS_FOLDER
+from agent.reporting.payloads import FetchingModel
 from agent.runtime.link_budget import LinkBudget
+from agent.update import model_fetcher
 from agent.update.model_fetcher import ModelFetcher
+from tests.conftest import ManualClock
 from tests.updates.file_server import CERTIFICATE_FILE, FileServer, https_server
 
 CONTENT = (MODELS_FOLDER / "ssdlite_mobilenet_v2.tflite").read_bytes()
@@ -38,8 +41,12 @@ def version(server: FileServer, content: bytes = CONTENT, path: str = "/own.tfli
     return ConfigLayer(version=1, models={"own": model})
 
 
-def make_fetcher(folder: Path, budget: LinkBudget) -> ModelFetcher:
-    return ModelFetcher(folder, folder / CERTIFICATE_FILE, budget, SystemClock())
+def make_fetcher(folder: Path, budget: LinkBudget, clock: Clock | None = None) -> ModelFetcher:
+    return ModelFetcher(folder, folder / CERTIFICATE_FILE, budget, clock or SystemClock())
+
+
+def ignore_progress(_progress: FetchingModel) -> None:
+    """For tests of the outcome alone."""
 
 
 def fetch(
@@ -49,7 +56,7 @@ def fetch(
     store = DesiredStore(folder)
     store.write_files(layer)
     outcomes: queue.SimpleQueue[FetchedModels] = queue.SimpleQueue()
-    make_fetcher(folder, budget or LinkBudget()).fetch(layer, outcomes.put)
+    make_fetcher(folder, budget or LinkBudget()).fetch(layer, ignore_progress, outcomes.put)
     path = Path(store.card_files(layer)["own"]).with_suffix(".tflite")
     return outcomes.get(timeout=TIMEOUT_S), path
 
@@ -69,6 +76,33 @@ def test_it_counts_towards_the_links_bytes_of_the_day(server: FileServer, tmp_pa
     budget = LinkBudget()
     fetch(tmp_path, version(server), budget)
     assert budget.usage().size_bytes >= len(CONTENT)
+
+
+def test_progress_is_reported_also_while_it_waits_for_the_bytes_of_the_next_day(
+    server: FileServer, tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_fetcher, "DAY_RETRY_S", 0)
+    server.tags["/own.tflite"] = '"1"'
+    steps: list[FetchingModel] = []
+    outcomes: queue.SimpleQueue[FetchedModels] = queue.SimpleQueue()
+
+    def report(progress: FetchingModel) -> None:
+        steps.append(progress)
+        if progress.detail.startswith("waiting"):
+            clock.advance_s(86_400)
+
+    layer = version(server)
+    DesiredStore(tmp_path).write_files(layer)
+    budget = LinkBudget(bytes_per_day=len(CONTENT))
+    make_fetcher(tmp_path, budget, clock).fetch(layer, report, outcomes.put)
+    assert outcomes.get(timeout=TIMEOUT_S) == FetchedModels()
+    first, waiting, resumed, checking = steps
+    assert (first.version, first.model, first.progress) == (1, "own", 0)
+    assert first.detail == "downloading 0 %"
+    assert waiting.detail == "waiting: the bytes of this day are used up ([link] bytes_per_day)"
+    assert 0.5 < waiting.progress < 0.8
+    assert resumed.progress > waiting.progress
+    assert (checking.progress, checking.detail) == (1, "checking")
 
 
 def test_a_broken_connection_is_resumed(server: FileServer, tmp_path: Path) -> None:
@@ -124,9 +158,9 @@ def test_a_later_version_with_the_same_model_waits_for_the_end_of_the_fetch_befo
     fetcher = make_fetcher(tmp_path, LinkBudget())
     first: queue.SimpleQueue[FetchedModels] = queue.SimpleQueue()
     second: queue.SimpleQueue[FetchedModels] = queue.SimpleQueue()
-    fetcher.fetch(layer, first.put)
+    fetcher.fetch(layer, ignore_progress, first.put)
     assert server.is_holding.wait(TIMEOUT_S)
-    fetcher.fetch(ConfigLayer(version=2, models=layer.models), second.put)
+    fetcher.fetch(ConfigLayer(version=2, models=layer.models), ignore_progress, second.put)
     server.held_until.set()
     assert first.get(timeout=TIMEOUT_S).reasons == (
         "models.own: the fetch is ended: another version is decided",

@@ -72,11 +72,15 @@ def test_it_is_fetched_tried_kept_and_fetched_again_once_its_file_is_damaged(
     centre.wait_for_report("in_force", 0)
     words = ["configure", BOX, str(office), "--model", f"{card}={server.url('/own.tflite')}"]
     words += ["--by", "amina", "--broker", mosquitto.url]
-    configure = subprocess.Popen([sys.executable, "-m", "agent", *words])
+    configure = subprocess.Popen(
+        [sys.executable, "-m", "agent", *words], stderr=subprocess.PIPE, text=True
+    )
     assert pole.wait_for_exit() == 0
     pole.start()
     centre.wait_for_report("on_trial", 1)
-    assert configure.wait(TIMEOUT_S) == 0
+    _, shown = configure.communicate(timeout=TIMEOUT_S)
+    assert configure.returncode == 0
+    assert "version 1: own: " in shown
     assert detecting_with(pole) == "own"
     assert pole.stop(signal.SIGTERM) == 0
 
