@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -12,6 +13,7 @@ from urllib.parse import urljoin, urlsplit
 
 from agent.base.errors import UserError
 from agent.base.url import split_url, without_query
+from agent.update.bounded_socket import BoundedSocket
 from agent.update.errors import UpdateError
 
 TIMEOUT_S = 30.0
@@ -81,9 +83,9 @@ def _get(
     except UserError as error:
         raise HttpError(str(error)) from error
     for _ in range(_MAX_REDIRECTS + 1):
-        connection = _open_connection(url, tls_context)
+        connection, bounded = _open_connection(url, tls_context)
         try:
-            response = _send_get(connection, url, headers)
+            response = _send_get(connection, bounded, url, headers)
             if response.status not in _REDIRECT_CODES:
                 yield response
                 return
@@ -93,18 +95,33 @@ def _get(
     raise HttpError(f"{without_query(url)}: more than {_MAX_REDIRECTS} redirects")
 
 
-def _open_connection(url: str, tls_context: ssl.SSLContext) -> http.client.HTTPConnection:
+def _open_connection(
+    url: str, tls_context: ssl.SSLContext
+) -> tuple[http.client.HTTPConnection, BoundedSocket]:
+    """Connect. Raises: HttpError."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     # Without a port http.client looks for one in the host, and misreads the end of an IPv6 address as one.
     port = parts.port or _DEFAULT_PORTS[parts.scheme]
-    if parts.scheme == "https":
-        return http.client.HTTPSConnection(host, port, timeout=TIMEOUT_S, context=tls_context)
-    return http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
+    connection: http.client.HTTPConnection
+    try:
+        connected = socket.create_connection((host, port), TIMEOUT_S)
+        if parts.scheme == "https":
+            connection = http.client.HTTPSConnection(host, port, context=tls_context)
+            connected = tls_context.wrap_socket(connected, server_hostname=host)
+        else:
+            connection = http.client.HTTPConnection(host, port)
+    except (OSError, ValueError) as error:
+        raise HttpError(f"{parts.scheme}://{parts.netloc}: {_error_text(error)}") from error
+    connection.sock = bounded = BoundedSocket(connected)
+    return connection, bounded
 
 
 def _send_get(
-    connection: http.client.HTTPConnection, url: str, headers: Mapping[str, str]
+    connection: http.client.HTTPConnection,
+    bounded: BoundedSocket,
+    url: str,
+    headers: Mapping[str, str],
 ) -> HttpResponse:
     parts = urlsplit(url)
     target = parts.path or "/"
@@ -115,6 +132,7 @@ def _send_get(
         response = connection.getresponse()
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise HttpError(f"{parts.scheme}://{parts.netloc}: {_error_text(error)}") from error
+    bounded.is_head = False
     found = {name: response.headers.get(name) for name in RESPONSE_HEADERS}
     headers = {name: value for name, value in found.items() if value is not None}
     return HttpResponse(response.status, response.reason, headers, _iter_body(response))
@@ -123,7 +141,8 @@ def _send_get(
 def _iter_body(response: http.client.HTTPResponse) -> Iterator[bytes]:
     while True:
         try:
-            chunk = response.read(MAX_CHUNK_BYTES)
+            # What has arrived: a slow server would have a whole chunk waited for, and no end of the fetch seen.
+            chunk = response.read1(MAX_CHUNK_BYTES)
         except (OSError, http.client.HTTPException) as error:
             raise HttpError(f"the connection broke: {_error_text(error)}") from error
         if not chunk:

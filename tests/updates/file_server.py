@@ -20,7 +20,7 @@ CERTIFICATE_FILE = "server.pem"
 
 class FileServer:
     """Files by path. `cuts`: after how many bytes the next answers break off. `held_until`: each answer waits for it in
-    its middle. `length`: sent in place of the body's.
+    its middle. `length`: sent in place of the body's. `sends_no_answer`: it sends that it continues, without end.
     """
 
     def __init__(self, certificate: tuple[Path, Path] | None = None) -> None:
@@ -33,6 +33,7 @@ class FileServer:
         self.supports_ranges = True
         self.sends_length = True
         self.length: str | None = None
+        self.sends_no_answer = False
         self.held_until: threading.Event | None = None
         self.is_holding = threading.Event()
         self.sent_bytes = 0
@@ -72,6 +73,9 @@ class FileServer:
             request.end_headers()
             return
         self.ranges.append(request.headers.get("Range"))
+        with suppress(OSError):  # the client has gone
+            while self.sends_no_answer:
+                request.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         data = self.files.get(request.path)
         if data is None or self.next_statuses:
             request.send_error(self.next_statuses.pop(0) if self.next_statuses else 404)
