@@ -2,7 +2,6 @@
 
 import contextlib
 import http.client
-import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -15,6 +14,7 @@ from agent.base.errors import UserError
 from agent.base.url import split_url, without_query
 from agent.update.bounded_socket import BoundedSocket
 from agent.update.errors import UpdateError
+from agent.update.server_address import AddressRefused, connect
 
 TIMEOUT_S = 30.0
 """Without any byte: a slow link is no error, a dead one is."""
@@ -47,7 +47,10 @@ class HttpResponse:
 
 
 HttpGet: TypeAlias = Callable[[str, Mapping[str, str]], AbstractContextManager[HttpResponse]]
-"""Sends a GET for a URL with headers, and yields the response. Raises: HttpError."""
+"""Sends a GET for a URL with headers, and yields the response.
+
+Raises: HttpError, UpdateError if the server has an address that is not allowed.
+"""
 
 
 def check_url(url: str) -> None:
@@ -77,7 +80,10 @@ def direct_get(ca_file: Path | None, ca_pem: str | None = None) -> HttpGet:
 def _get(
     tls_context: ssl.SSLContext, url: str, headers: Mapping[str, str]
 ) -> Iterator[HttpResponse]:
-    """Send a GET and follow redirects, except from https to http. Raises: HttpError."""
+    """Send a GET and follow redirects to other allowed addresses, except from https to http.
+
+    Raises: HttpError, UpdateError.
+    """
     try:
         check_url(url)
     except UserError as error:
@@ -98,19 +104,21 @@ def _get(
 def _open_connection(
     url: str, tls_context: ssl.SSLContext
 ) -> tuple[http.client.HTTPConnection, BoundedSocket]:
-    """Connect. Raises: HttpError."""
+    """Connect. Raises: HttpError, UpdateError if the server may not be reached."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     # Without a port http.client looks for one in the host, and misreads the end of an IPv6 address as one.
     port = parts.port or _DEFAULT_PORTS[parts.scheme]
     connection: http.client.HTTPConnection
     try:
-        connected = socket.create_connection((host, port), TIMEOUT_S)
+        connected = connect(host, port, TIMEOUT_S)
         if parts.scheme == "https":
             connection = http.client.HTTPSConnection(host, port, context=tls_context)
             connected = tls_context.wrap_socket(connected, server_hostname=host)
         else:
             connection = http.client.HTTPConnection(host, port)
+    except AddressRefused as error:
+        raise UpdateError(f"{parts.scheme}://{parts.netloc}: {error}") from error
     except (OSError, ValueError) as error:
         raise HttpError(f"{parts.scheme}://{parts.netloc}: {_error_text(error)}") from error
     connection.sock = bounded = BoundedSocket(connected)

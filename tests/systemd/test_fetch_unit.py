@@ -10,7 +10,9 @@ pytestmark = [
 ]
 
 DROP_IN = "[Unit]\nConditionKernelCommandLine=\n"
-WEB = f"{CHECKOUT}/.venv/bin/python -m http.server 8080 --bind 127.0.0.1 --directory {CHECKOUT}"
+SERVER = "198.18.0.1"
+"""Not loopback, which is refused."""
+WEB = f"{CHECKOUT}/.venv/bin/python -m http.server 8080 --bind {SERVER} --directory {CHECKOUT}"
 FETCH = """
 import sys
 from pathlib import Path
@@ -27,9 +29,10 @@ def test_root_downloads_by_another_user(container: Container) -> None:
     (folder / "test.conf").write_text(DROP_IN)
     container.run("systemctl", "daemon-reload")
     container.run("systemctl", "start", "vigie-fetch.socket")
+    container.run("ip", "address", "add", f"{SERVER}/32", "dev", "lo")
     container.run("systemd-run", "--unit=web", *WEB.split())
     container.wait_for(lambda: "8080" in container.run("ss", "-ltn"), "web server")
-    fetch = ("/opt/vigie/bin/python", "-P", "-c", FETCH, "http://127.0.0.1:8080/LICENSE")
+    fetch = ("/opt/vigie/bin/python", "-P", "-c", FETCH, f"http://{SERVER}:8080/LICENSE")
     size = (container.root / CHECKOUT.lstrip("/") / "LICENSE").stat().st_size
     assert container.run(*fetch).strip() == str(size)
     as_vigie = ("setpriv", "--reuid=vigie", "--regid=vigie", "--clear-groups")

@@ -15,6 +15,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tests.own_address import own_address
+
 CERTIFICATE_FILE = "server.pem"
 
 
@@ -23,7 +25,9 @@ class FileServer:
     its middle. `length`: sent in place of the body's. `sends_no_answer`: it sends that it continues, without end.
     """
 
-    def __init__(self, certificate: tuple[Path, Path] | None = None) -> None:
+    def __init__(
+        self, certificate: tuple[Path, Path] | None = None, address: str | None = None
+    ) -> None:
         self.files: dict[str, bytes] = {}
         self.tags: dict[str, str] = {}
         self.redirects: dict[str, str] = {}
@@ -48,7 +52,8 @@ class FileServer:
             def log_message(self, *_args: Any) -> None:
                 pass
 
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = address or own_address()
+        self._server = http.server.ThreadingHTTPServer((self.address, 0), Handler)
         self.scheme = "http"
         if certificate is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -61,7 +66,7 @@ class FileServer:
 
     def url(self, path: str) -> str:
         """Return the URL of a file."""
-        return f"{self.scheme}://127.0.0.1:{self._server.server_port}{path}"
+        return f"{self.scheme}://{self.address}:{self._server.server_port}{path}"
 
     def handle_get(self, request: http.server.BaseHTTPRequestHandler) -> None:
         """One GET."""
@@ -122,7 +127,7 @@ class FileServer:
 def https_server(folder: Path) -> Iterator[FileServer]:
     """A server with a certificate of its own, which is CERTIFICATE_FILE in the folder."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, own_address())])
     now = datetime.now(UTC)
     made = (
         x509.CertificateBuilder()
@@ -133,7 +138,7 @@ def https_server(folder: Path) -> Iterator[FileServer]:
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=1))
         .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
+            x509.SubjectAlternativeName([x509.IPAddress(ip_address(own_address()))]), critical=False
         )
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())

@@ -12,6 +12,7 @@ import pytest
 
 from agent.update import download, fetch_client, fetch_service
 from agent.update.download import Download, DownloadSpec
+from agent.update.errors import UpdateError
 from agent.update.fetch_client import FetchReply
 from agent.update.https_get import HttpError, HttpGet
 from tests.updates.file_server import FileServer
@@ -97,7 +98,7 @@ def test_a_redirect_is_followed(server: FileServer, file: str, service: Service)
 
 @pytest.mark.parametrize("url", ["http://[::1", "file:///etc/shadow", "http://127.0.0.1:1/x"])
 def test_a_failed_get_has_the_reason_of_a_direct_one(service: Service, url: str) -> None:
-    with pytest.raises(HttpError) as direct:
+    with pytest.raises(UpdateError) as direct:
         download.fetch_bytes(url, 100, fetch_client.direct_get(None))
     with pytest.raises(HttpError) as served:
         download.fetch_bytes(url, 100, service.http_get)

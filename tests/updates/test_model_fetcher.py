@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from agent.app.model_fetch import FetchedModels
@@ -176,6 +177,29 @@ def test_a_length_of_thousands_of_digits_is_refused_and_the_fetch_ends(
     outcome, _ = fetch(tmp_path, version(server))
     assert outcome.is_final
     assert outcome.reasons[0].endswith(": no Content-Length")
+
+
+@pytest.mark.parametrize("by", ["address", "name", "redirect"])
+def test_a_server_on_the_box_itself_gets_no_request(
+    server: FileServer, tmp_path: Path, by: str
+) -> None:
+    inside = FileServer((tmp_path / CERTIFICATE_FILE, tmp_path / "server.key"), "127.0.0.1")
+    inside.files["/own.tflite"] = CONTENT
+    url = inside.url("/own.tflite")
+    if by == "redirect":
+        server.redirects["/moved.tflite"], url = url, server.url("/moved.tflite")
+    elif by == "name":
+        url = url.replace("127.0.0.1", "localhost")
+    layer = version(server)
+    model = msgspec.structs.replace(layer.models["own"], url=url)
+    try:
+        outcome, path = fetch(tmp_path, ConfigLayer(version=1, models={"own": model}))
+    finally:
+        inside.close()
+    assert "allowed: a public or private address, not loopback, link-local" in outcome.reasons[0]
+    assert not outcome.is_final
+    assert not path.exists()
+    assert inside.ranges == []
 
 
 def test_the_query_of_a_signed_address_is_in_no_message(
