@@ -15,7 +15,7 @@ PACE_S, MIN_PACE_BYTES = 60.0, 6000
 
 
 class BoundedSocket:
-    """What http.client uses of a connected socket. `is_head` is True until the headers are read."""
+    """A connected socket, with the calls that http.client makes. `is_head` is True until the headers are read."""
 
     def __init__(self, connected: socket.socket) -> None:
         self._connected = connected
