@@ -63,8 +63,15 @@ class BenchResult(msgspec.Struct, frozen=True, kw_only=True):
 
     bench: str
     rows: tuple[Row, ...] = ()
+    beside: tuple[Row, ...] = ()
+    """The rows of the other checkout, with `--beside`."""
+
     failed: str | None = None
     took_s: float = 0.0
+
+    def find_beside(self, name: str) -> str:
+        """Return the other checkout's value of a row, `-` if it has none."""
+        return next((row.format_value() for row in self.beside if row.name == name), "-")
 
 
 class MachineInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,27 +93,48 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--markdown", type=Path, metavar="FILE", help="insert the table into a page"
     )
+    parser.add_argument(
+        "--beside",
+        type=Path,
+        metavar="FOLDER",
+        help="another checkout, set up by `make setup-bench`: each bench runs in it too, next to its row here",
+    )
     parser.add_argument("--strict", action="store_true", help="exit 1 if a target is missed")
     args = parser.parse_args(argv)
     unknown = [name for name in args.names if name not in ALL_BENCHES]
     if unknown:
         parser.error(f"{unknown[0]!r}: no such bench; allowed: {', '.join(ALL_BENCHES)}")
+    if args.beside and not python_of(args.beside).exists():
+        parser.error(
+            f"{args.beside}: no checkout with a .venv; allowed: one after `make setup-bench`"
+        )
     console = Console(stderr=True)
     results = []
     for name in args.names or BENCHES:
         with console.status(f"{name} ..."):
-            results.append(run_bench(name))
-    print_results(results)
+            result = run_bench(name, videos.ROOT)
+            if args.beside:
+                other = run_bench(name, args.beside.resolve())
+                if other.failed:
+                    console.print(f"{args.beside}: {name}: failed: {escape(other.failed)}")
+                result = msgspec.structs.replace(result, beside=other.rows)
+            results.append(result)
+    print_results(results, beside=args.beside is not None)
     if args.json:
         args.json.write_bytes(msgspec.json.format(msgspec.json.encode([read_machine(), *results])))
     if args.markdown:
-        insert_table(args.markdown, to_markdown(results))
+        insert_table(args.markdown, to_markdown(results, beside=args.beside is not None))
     has_failed = any(o.failed or any(row.verdict() == "missed" for row in o.rows) for o in results)
     return 1 if args.strict and has_failed else 0
 
 
-def run_bench(name: str) -> BenchResult:
-    """Run one bench in its own process, so that it leaves nothing behind for the next.
+def python_of(checkout: Path) -> Path:
+    """Return the interpreter of a checkout's environment."""
+    return checkout / ".venv" / "bin" / "python"
+
+
+def run_bench(name: str, checkout: Path) -> BenchResult:
+    """Run one bench of a checkout in its own process, so that it leaves nothing behind for the next.
 
     A failure becomes one line; the other benches still run.
     """
@@ -118,7 +146,12 @@ def run_bench(name: str) -> BenchResult:
         "sys.stdout.buffer.write(b'\\n' + made)"
     )
     process = subprocess.run(
-        [sys.executable, "-c", script], cwd=videos.ROOT, capture_output=True, text=True, check=False
+        [python_of(checkout), "-c", script],
+        cwd=checkout,
+        env={**os.environ, "PYTHONPATH": str(checkout)},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     duration_s = time.monotonic() - start_s
     if process.returncode:
@@ -128,20 +161,23 @@ def run_bench(name: str) -> BenchResult:
     return BenchResult(bench=name, rows=rows, took_s=duration_s)
 
 
-def print_results(results: Sequence[BenchResult]) -> None:
+def print_results(results: Sequence[BenchResult], *, beside: bool) -> None:
     """Print the table, then the failures and the missed targets."""
     table = Table(title=f"{read_machine().cpu}, {read_machine().cores} cores", title_justify="left")
-    for heading, justify in (("what", "left"), ("value", "right"), ("target", "left")):
-        table.add_column(heading, justify="right" if justify == "right" else "left")
+    table.add_column("what")
+    if beside:
+        table.add_column("before", justify="right")
+    table.add_column("value", justify="right")
+    table.add_column("target")
     table.add_column("verdict")
     table.add_column("note", style="dim", ratio=1)
     for result in results:
         for row in result.rows:
             verdict = row.verdict()
             styled_verdict = f"[{VERDICT_STYLES[verdict]}]{verdict}"
-            table.add_row(
-                row.name, row.format_value(), row.target, styled_verdict, escape(row.note)
-            )
+            values = [result.find_beside(row.name)] if beside else []
+            values += [row.format_value(), row.target, styled_verdict, escape(row.note)]
+            table.add_row(row.name, *values)
         table.add_section()
     console = Console()
     console.print(table)
@@ -152,19 +188,20 @@ def print_results(results: Sequence[BenchResult]) -> None:
         console.print(videos.NO_LABELS_NOTE)
 
 
-def to_markdown(results: Sequence[BenchResult]) -> str:
+def to_markdown(results: Sequence[BenchResult], *, beside: bool) -> str:
     """Format the table for a page."""
     machine_info = read_machine()
     lines = [
         f"Measured on {machine_info.date}: {machine_info.cpu}, {machine_info.cores} cores, {machine_info.system}.",
         f"Python {machine_info.python}; the street is {machine_info.street}.",
         "",
-        "| What | Value | Target | Verdict | Note |",
-        "|---|---:|---|---|---|",
+        f"| What |{' Before |' if beside else ''} Value | Target | Verdict | Note |",
+        f"|---|{'---:|' if beside else ''}---:|---|---|---|",
     ]
     for result in results:
         for row in result.rows:
-            cells = (row.name, row.format_value(), row.target, row.verdict(), row.note)
+            before = [result.find_beside(row.name)] if beside else []
+            cells = (row.name, *before, row.format_value(), row.target, row.verdict(), row.note)
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     lines += [f"\n{o.bench}: failed: {o.failed}" for o in results if o.failed]
     return "\n".join(lines)
