@@ -137,7 +137,7 @@ def _fetch_bundle(
 ) -> FetchedBundle:
     if "://" in args.bundle:
         https_get.check_url(args.bundle)
-        spec = DownloadSpec(url=args.bundle, sha256=sha256)
+        spec = DownloadSpec(url=args.bundle, suffix=usb_bundle.BUNDLE_SUFFIX, sha256=sha256)
         path, fetched_download = updater.fetch(
             spec, fetch_client.make_http_get(args.root, None), steps, threading.Event().wait
         )

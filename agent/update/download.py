@@ -44,9 +44,10 @@ WaitOrStop = Callable[[float], bool]
 
 
 class DownloadSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """The file to download. `sha256` and `size_bytes` are checked if given."""
+    """The file to download. `suffix` is that of its kind; `sha256` and `size_bytes` are checked if given."""
 
     url: str
+    suffix: str
     sha256: str | None = None
     size_bytes: int | None = None
 
@@ -58,7 +59,7 @@ class DownloadSpec(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def file_name(self) -> str:
         """The local name, which does not depend on the server."""
-        return (self.sha256 or sha256_hex(self.url.encode()))[:32] + ".raucb"
+        return (self.sha256 or sha256_hex(self.url.encode()))[:32] + self.suffix
 
 
 class _PartInfo(msgspec.Struct, frozen=True, kw_only=True):

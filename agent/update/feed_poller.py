@@ -15,6 +15,7 @@ from agent.update.errors import UpdateError
 from agent.update.feed import Feed, FeedRelease, UpdateContext
 from agent.update.https_get import HttpGet
 from agent.update.updater import ProgressCallbacks, Updater
+from agent.update.usb_bundle import BUNDLE_SUFFIX
 
 REQUESTER = "feed"
 
@@ -110,7 +111,12 @@ def _ca_file(update_config: UpdateConfig) -> Path | None:
 def _download(
     updater: Updater, release: FeedRelease, http_get: HttpGet, deps: PollerDeps
 ) -> tuple[Path, Download]:
-    spec = DownloadSpec(url=release.url, sha256=release.sha256, size_bytes=release.size_bytes)
+    spec = DownloadSpec(
+        url=release.url,
+        suffix=BUNDLE_SUFFIX,
+        sha256=release.sha256,
+        size_bytes=release.size_bytes,
+    )
     return updater.fetch(spec, http_get, deps.callbacks, deps.wait_or_stop)
 
 

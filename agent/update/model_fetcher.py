@@ -118,7 +118,12 @@ class ModelFetcher:
         name = card_path.stem
         log.info("model %s: it is fetched from %s", name, without_query(model.url))
         found = find_model(str(card_path))
-        spec = DownloadSpec(url=model.url, sha256=found.card.sha256, size_bytes=model.size_bytes)
+        spec = DownloadSpec(
+            url=model.url,
+            suffix=found.path.suffix,
+            sha256=found.card.sha256,
+            size_bytes=model.size_bytes,
+        )
         http_get = MeteredGet(direct_get(self._ca_file), self._budget, self._clock, stop.wait)
         download = Download(spec, card_path.parent, http_get)
         progress.on_fetched(0, model.size_bytes)

@@ -48,7 +48,7 @@ def fetch(wanted: DownloadSpec, folder: Path, waits: Waits | None = None) -> byt
 def test_a_whole_file_comes_in_one_go_and_is_not_fetched_twice(
     server: FileServer, file: str, tmp_path: Path
 ) -> None:
-    wanted = DownloadSpec(url=file, sha256=SHA256, size_bytes=len(DATA))
+    wanted = DownloadSpec(suffix=".raucb", url=file, sha256=SHA256, size_bytes=len(DATA))
     assert fetch(wanted, tmp_path) == DATA
     assert [path.name for path in tmp_path.iterdir()] == [wanted.file_name]
     assert fetch(wanted, tmp_path) == DATA
@@ -58,7 +58,7 @@ def test_a_whole_file_comes_in_one_go_and_is_not_fetched_twice(
 def test_an_interrupted_download_is_resumed(server: FileServer, file: str, tmp_path: Path) -> None:
     server.break_after_bytes = [100_000, 250_000, 10]
     waits = Waits()
-    assert fetch(DownloadSpec(url=file), tmp_path, waits) == DATA
+    assert fetch(DownloadSpec(suffix=".raucb", url=file), tmp_path, waits) == DATA
     assert server.ranges == [None, "bytes=100000-", "bytes=350000-", "bytes=350010-"]
     assert server.sent_bytes == len(DATA)
     assert waits.seconds == [1.0, 1.0, 1.0]
@@ -69,8 +69,8 @@ def test_a_partial_download_survives_a_restart(
 ) -> None:
     server.break_after_bytes = [300_000]
     with pytest.raises(HttpError, match="400000 bytes are missing"):
-        fetch(DownloadSpec(url=file), tmp_path, Waits(stop_after=1))
-    assert fetch(DownloadSpec(url=file), tmp_path) == DATA
+        fetch(DownloadSpec(suffix=".raucb", url=file), tmp_path, Waits(stop_after=1))
+    assert fetch(DownloadSpec(suffix=".raucb", url=file), tmp_path) == DATA
     assert server.ranges == [None, "bytes=300000-"]
 
 
@@ -82,13 +82,13 @@ def test_a_download_starts_again_without_proof_that_the_file_is_the_same(
     if how == "no tag":
         server.tags.clear()
     with pytest.raises(HttpError):
-        fetch(DownloadSpec(url=file), tmp_path, Waits(stop_after=1))
+        fetch(DownloadSpec(suffix=".raucb", url=file), tmp_path, Waits(stop_after=1))
     fresh = DATA
     if how == "another file":
         fresh = DATA[::-1]
         server.files["/a.raucb"], server.tags["/a.raucb"] = fresh, '"two"'
     server.supports_ranges = how != "no ranges"
-    assert fetch(DownloadSpec(url=file), tmp_path) == fresh
+    assert fetch(DownloadSpec(suffix=".raucb", url=file), tmp_path) == fresh
 
 
 def test_a_download_with_a_known_hash_is_resumed_without_an_etag(
@@ -96,7 +96,7 @@ def test_a_download_with_a_known_hash_is_resumed_without_an_etag(
 ) -> None:
     server.tags.clear()
     server.break_after_bytes = [300_000]
-    assert fetch(DownloadSpec(url=file, sha256=SHA256), tmp_path) == DATA
+    assert fetch(DownloadSpec(suffix=".raucb", url=file, sha256=SHA256), tmp_path) == DATA
     assert server.ranges == [None, "bytes=300000-"]
 
 
@@ -106,7 +106,7 @@ def test_an_absent_server_is_retried_with_longer_waits_and_then_given_up(
     server.next_statuses = [503] * 20
     waits = Waits()
     with pytest.raises(HttpError, match="503"):
-        fetch(DownloadSpec(url=file), tmp_path, waits)
+        fetch(DownloadSpec(suffix=".raucb", url=file), tmp_path, waits)
     assert waits.seconds == [1.0, 4.0, 16.0, 60.0, 60.0]
     assert len(server.ranges) == download.MAX_ATTEMPTS
 
@@ -117,11 +117,11 @@ def test_a_slow_server_is_given_up_and_what_it_sent_is_kept(
     monkeypatch.setattr(bounded_socket, "PACE_S", 0)
     monkeypatch.setattr(bounded_socket, "MIN_PACE_BYTES", len(DATA) + 1)
     with pytest.raises(HttpError, match=r"the connection broke: too slow: \d+ bytes in 0 s"):
-        fetch(DownloadSpec(url=file), tmp_path, Waits(stop_after=1))
+        fetch(DownloadSpec(suffix=".raucb", url=file), tmp_path, Waits(stop_after=1))
     (part,) = tmp_path.glob("*.part")
     part_bytes = part.stat().st_size
     monkeypatch.undo()
-    assert fetch(DownloadSpec(url=file), tmp_path) == DATA
+    assert fetch(DownloadSpec(suffix=".raucb", url=file), tmp_path) == DATA
     assert server.ranges == [None, f"bytes={part_bytes}-"]
     assert part_bytes > 0
 
@@ -138,7 +138,7 @@ def test_a_server_that_answers_without_end_is_given_up(
 def test_a_file_with_another_hash_is_deleted_and_not_fetched_again_that_day(
     server: FileServer, file: str, tmp_path: Path
 ) -> None:
-    wanted = DownloadSpec(url=file, sha256="0" * 64)
+    wanted = DownloadSpec(suffix=".raucb", url=file, sha256="0" * 64)
     with pytest.raises(DownloadRejected, match="its SHA-256 is another"):
         fetch(wanted, tmp_path)
     assert not list(tmp_path.glob("*.raucb"))
@@ -175,7 +175,9 @@ def test_an_impossible_download_is_not_started(
         monkeypatch.setattr(download, "RESERVE_BYTES", 1 << 60)
     size = change.get("size_bytes")
     url = server.url(str(change.get("path", "/a.raucb")))
-    wanted = DownloadSpec(url=url, size_bytes=size if isinstance(size, int) else None)
+    wanted = DownloadSpec(
+        suffix=".raucb", url=url, size_bytes=size if isinstance(size, int) else None
+    )
     with pytest.raises(UpdateError, match=message):
         fetch(wanted, tmp_path)
     assert not list(tmp_path.iterdir())
@@ -186,13 +188,15 @@ def test_redirects_are_followed_up_to_a_limit(
     server: FileServer, file: str, tmp_path: Path
 ) -> None:
     server.redirects["/moved"] = file
-    assert fetch(DownloadSpec(url=server.url("/moved")), tmp_path) == DATA
+    assert fetch(DownloadSpec(suffix=".raucb", url=server.url("/moved")), tmp_path) == DATA
     server.redirects["/round"] = server.url("/round")
     with pytest.raises(HttpError, match="more than 3 redirects"):
-        fetch(DownloadSpec(url=server.url("/round")), tmp_path, Waits(stop_after=1))
+        fetch(
+            DownloadSpec(suffix=".raucb", url=server.url("/round")), tmp_path, Waits(stop_after=1)
+        )
     server.redirects["/file"] = "file:///etc/passwd"
     with pytest.raises(HttpError, match="not a URL"):
-        fetch(DownloadSpec(url=server.url("/file")), tmp_path, Waits(stop_after=1))
+        fetch(DownloadSpec(suffix=".raucb", url=server.url("/file")), tmp_path, Waits(stop_after=1))
 
 
 @pytest.mark.parametrize("to", ["http://[::1", "http://127.0.0.1:99999/x", "http://a\x01b/"])
@@ -202,7 +206,7 @@ def test_a_redirect_to_an_invalid_address_is_reported(
     server.redirects["/moved"] = to
     url = server.url("/moved")
     with pytest.raises(HttpError) as caught:
-        fetch(DownloadSpec(url=url), tmp_path, Waits(stop_after=1))
+        fetch(DownloadSpec(suffix=".raucb", url=url), tmp_path, Waits(stop_after=1))
     assert str(caught.value).startswith(f"{url}: redirects to {to!r}: not a URL; allowed: ")
 
 
@@ -224,10 +228,10 @@ def test_a_partial_file_longer_than_the_whole_is_downloaded_again(
 ) -> None:
     server.break_after_bytes = [300_000]
     with pytest.raises(HttpError):
-        fetch(DownloadSpec(url=file), tmp_path, Waits(stop_after=1))
+        fetch(DownloadSpec(suffix=".raucb", url=file), tmp_path, Waits(stop_after=1))
     (part,) = tmp_path.glob("*.part")
     part.write_bytes(bytes(len(DATA) + 1))
-    assert fetch(DownloadSpec(url=file), tmp_path) == DATA
+    assert fetch(DownloadSpec(suffix=".raucb", url=file), tmp_path) == DATA
 
 
 def test_a_small_file_has_a_bound(server: FileServer) -> None:

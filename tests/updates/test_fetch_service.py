@@ -84,7 +84,7 @@ def test_an_interrupted_download_is_resumed(
     server: FileServer, file: str, service: Service, tmp_path: Path
 ) -> None:
     server.break_after_bytes = [100_000, 250_000]
-    spec = DownloadSpec(url=file, sha256=SHA256, size_bytes=len(DATA))
+    spec = DownloadSpec(suffix=".raucb", url=file, sha256=SHA256, size_bytes=len(DATA))
     assert fetched(spec, tmp_path, service.http_get) == DATA
     assert server.ranges[0] is None
     assert all(text and text.startswith("bytes=") for text in server.ranges[1:])

@@ -29,7 +29,9 @@ class Link:
         self.waited_s = 0.0
         self.is_stopped = False
         http_get = MeteredGet(direct_get(None), budget, clock, self._wait)
-        spec = DownloadSpec(url=server.url("/a"), sha256=hashlib.sha256(DATA).hexdigest())
+        spec = DownloadSpec(
+            suffix=".tflite", url=server.url("/a"), sha256=hashlib.sha256(DATA).hexdigest()
+        )
         self._download = Download(spec, folder, http_get)
 
     def fetch(self) -> bytes:

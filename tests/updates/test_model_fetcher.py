@@ -121,6 +121,8 @@ def test_a_file_of_another_hash_is_refused_for_good(server: FileServer, tmp_path
     assert outcome.is_final
     assert "its SHA-256 is another than expected" in outcome.reasons[0]
     assert not path.exists()
+    (marker,) = path.parent.glob("*.wrong")
+    assert marker.suffixes == [".tflite", ".wrong"]
 
 
 def test_a_file_of_another_size_is_refused_before_it_is_fetched(
