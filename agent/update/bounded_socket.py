@@ -51,8 +51,9 @@ class _BoundedReader(io.RawIOBase):
                 raise TimeoutError(f"too slow: {self._read_bytes} bytes in {self._read_s:.0f} s")
             self._read_s, self._read_bytes = 0.0, 0
         size_bytes = self._raw.readinto(buffer)
-        self._read_s += time.monotonic() - begin_s
-        self._read_bytes += size_bytes or 0
+        if not self._answer.is_head:
+            self._read_s += time.monotonic() - begin_s
+            self._read_bytes += size_bytes or 0
         return size_bytes
 
     def close(self) -> None:
