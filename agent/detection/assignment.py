@@ -1,13 +1,13 @@
 """Assignment of detections to tracks: greedy, the most similar pair first. Pure."""
 
 import math
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
 from agent.base.model import Detection
 from agent.detection.geometry import iou
 from agent.detection.live_track import LiveTrack
-from agent.detection.nms import SUPERCATEGORY
+from agent.detection.nms import SUPERCATEGORY, Supercategory
 
 _CROSS_CATEGORY_FACTOR = 0.6
 """Weight of the similarity of two supercategories, such as a person and a vehicle."""
@@ -16,43 +16,46 @@ _STANDING_MIN_IOU = 0.35
 """A standing track is where it was: with less it would jump to a road user that passes."""
 
 
+Candidate = tuple[float, int, float, float, float, Supercategory, Detection]
+"""A detection that may continue a track: its centre's x, its index, its centre's y, its width, height and supercategory."""
+
+
+def make_candidate(index: int, detection: Detection) -> Candidate:
+    """Return the candidate of a detection, the `index`-th of its frame."""
+    box, category = detection.box, SUPERCATEGORY[detection.label]
+    w, h = box.w, box.h
+    return (box.x + w / 2, index, box.y + h / 2, w, h, category, detection)
+
+
 def match(
-    tracks: Sequence[LiveTrack], detections: Sequence[Detection], min_similarity: float, t_ns: int
-) -> dict[int, int]:
-    """Return the index of the detection of each matched track, by the track's index.
+    tracks: Sequence[LiveTrack], candidates: Sequence[Candidate], min_similarity: float, t_ns: int
+) -> list[tuple[LiveTrack, Candidate]]:
+    """Return the matched tracks and their candidates, the most similar pair first.
 
     The similarity is the intersection over union of both bounding boxes, each enlarged by the uncertainty
-    of the track's position.
+    of the track's position. It is computed only for candidates near enough along x to overlap.
     """
-    if not tracks or not detections:
-        return {}
-    pairs: list[tuple[float, int, int]] = []
-    detections_by_x = sorted(
-        (d.box.x + d.box.w / 2, j, d.box.y + d.box.h / 2, d.box.w, d.box.h, SUPERCATEGORY[d.label])
-        for j, d in enumerate(detections)
-    )
-    max_half_width = max(d.box.w for d in detections) / 2
+    pairs: list[tuple[float, int, int, Candidate]] = []
+    centres_x = [candidate[0] for candidate in candidates]
+    max_half_width = max([candidate[3] for candidate in candidates]) / 2
     for i, track in enumerate(tracks):
-        category, centre_x, centre_y = (
-            SUPERCATEGORY[track.label],
-            track.x.position,
-            track.y.position,
-        )
-        is_standing = track.is_standing(t_ns)
-        grow_x = min(track.w, 0.2 * track.w + 2.0 * math.sqrt(track.x.p00))
-        grow_y = min(track.h, 0.2 * track.h + 2.0 * math.sqrt(track.y.p00))
-        w1, h1 = track.w + grow_x, track.h + grow_y
+        category, track_w, track_h = SUPERCATEGORY[track.label], track.w, track.h
+        centre_x, centre_y = track.x.position, track.y.position
+        grow_x = min(track_w, 0.2 * track_w + 2.0 * math.sqrt(track.x.p00))
+        grow_y = min(track_h, 0.2 * track_h + 2.0 * math.sqrt(track.y.p00))
+        w1, h1 = track_w + grow_x, track_h + grow_y
         max_distance = (w1 + grow_x) / 2 + max_half_width
-        for k in range(
-            bisect_left(detections_by_x, (centre_x - max_distance,)), len(detections_by_x)
-        ):
-            x, j, y, w, h, other_category = detections_by_x[k]
-            if x > centre_x + max_distance:
-                break
-            w2, h2 = w + grow_x, h + grow_y
+        first = bisect_left(centres_x, centre_x - max_distance)
+        last = bisect_right(centres_x, centre_x + max_distance, first)
+        for candidate in candidates[first:last]:
+            x, j, y, w, h, other_category, detection = candidate
+            h2 = h + grow_y
             overlap_h = (h1 + h2) / 2 - abs(centre_y - y)
+            if overlap_h <= 0:
+                continue
+            w2 = w + grow_x
             overlap_w = (w1 + w2) / 2 - abs(centre_x - x)
-            if overlap_h <= 0 or overlap_w <= 0:
+            if overlap_w <= 0:
                 continue
             common = min(overlap_w, w1, w2) * min(overlap_h, h1, h2)
             similarity = common / (w1 * h1 + w2 * h2 - common)
@@ -60,18 +63,21 @@ def match(
                 similarity *= _CROSS_CATEGORY_FACTOR
             if similarity < min_similarity:
                 continue
-            if is_standing and iou(track.box, detections[j].box) < _STANDING_MIN_IOU:
+            if track.is_standing(t_ns) and iou(track.box, detection.box) < _STANDING_MIN_IOU:
                 continue
-            pairs.append((-similarity, i, j))
-    return _assign_greedily(pairs)
+            pairs.append((-similarity, i, j, candidate))
+    return _assign_greedily(tracks, pairs)
 
 
-def _assign_greedily(pairs: list[tuple[float, int, int]]) -> dict[int, int]:
-    """Return the pairs, each track and each detection once, the least cost first."""
-    found: dict[int, int] = {}
+def _assign_greedily(
+    tracks: Sequence[LiveTrack], pairs: list[tuple[float, int, int, Candidate]]
+) -> list[tuple[LiveTrack, Candidate]]:
+    """Return the pairs, each track and each candidate once, the least cost first."""
+    pairs.sort()
+    found: dict[int, Candidate] = {}
     taken: set[int] = set()
-    for _, i, j in sorted(pairs):
+    for _, i, j, candidate in pairs:
         if i not in found and j not in taken:
-            found[i] = j
+            found[i] = candidate
             taken.add(j)
-    return found
+    return [(tracks[i], candidate) for i, candidate in found.items()]

@@ -141,21 +141,27 @@ def _is_between(a: Point, b: Point, c: Point) -> bool:
 def intersection_area(a: BoundingBox, b: BoundingBox) -> float:
     """Return the area that two boxes have in common, by the picture's area."""
     overlap_w = min(a.x + a.w, b.x + b.w) - max(a.x, b.x)
-    overlap_h = min(a.y + a.h, b.y + b.h) - max(a.y, b.y)
-    return max(0.0, overlap_w) * max(0.0, overlap_h)
+    if overlap_w <= 0:
+        return 0.0
+    return overlap_w * max(0.0, min(a.y + a.h, b.y + b.h) - max(a.y, b.y))
 
 
 def iou(a: BoundingBox, b: BoundingBox) -> float:
     """Return intersection over union: 1 if the boxes are equal, 0 if they do not meet."""
     common = intersection_area(a, b)
+    if common == 0:
+        return 0.0
     union = a.w * a.h + b.w * b.h - common
     return common / union if union > 0 else 0.0
 
 
 def containment(a: BoundingBox, b: BoundingBox) -> float:
     """Return intersection over the area of the smaller box."""
+    common = intersection_area(a, b)
+    if common == 0:
+        return 0.0
     smaller = min(a.w * a.h, b.w * b.h)
-    return intersection_area(a, b) / smaller if smaller > 0 else 0.0
+    return common / smaller if smaller > 0 else 0.0
 
 
 def covered_ratio(covering: BoundingBox, box: BoundingBox) -> float:

@@ -2,6 +2,7 @@
 
 from agent.base.model import BoundingBox, Detection, Label
 from agent.detection.kalman import POSITION_NOISE, KalmanAxis
+from agent.detection.optical_flow import FlowShift
 
 _SIZE_GAIN = 0.35
 
@@ -21,6 +22,7 @@ class LiveTrack:
     """The state of a track. `id` is 0 until it is confirmed."""
 
     __slots__ = (
+        "_box",
         "begin_ns",
         "begin_x",
         "begin_y",
@@ -30,6 +32,7 @@ class LiveTrack:
         "high_score_ns",
         "hits",
         "id",
+        "is_matched",
         "is_occluded",
         "label",
         "misses",
@@ -49,21 +52,26 @@ class LiveTrack:
         self.y = KalmanAxis(box.y + box.h / 2, box.h)
         self.begin_x, self.begin_y = self.x.position, self.y.position
         self.w, self.h = box.w, box.h
+        self._box: BoundingBox | None = None
         self.votes: dict[Label, float] = {detection.label: detection.score}
         self.label: Label = detection.label
         """The label of most of its detections, weighted by score."""
         self.best_score = self.score_sum = detection.score
         self.hits, self.misses, self.is_occluded = 1, 0, False
+        self.is_matched = True
+        """Whether a detection of the frame of the last prediction continues it."""
         self.begin_ns = self.seen_ns = self.searched_ns = self.detected_ns = t_ns
         self.high_score_ns = t_ns
         """Time of its last detection of high score."""
 
     @property
     def box(self) -> BoundingBox:
-        """The detected or predicted box."""
-        return BoundingBox(
-            self.x.position - self.w / 2, self.y.position - self.h / 2, self.w, self.h
-        )
+        """The detected or predicted box. Kept until the state changes: a frame reads it about six times."""
+        box = self._box
+        if box is None:
+            w, h = self.w, self.h
+            box = self._box = BoundingBox(self.x.position - w / 2, self.y.position - h / 2, w, h)
+        return box
 
     @property
     def travel(self) -> float:
@@ -95,29 +103,44 @@ class LiveTrack:
             or abs(self.y.velocity - other.y.velocity) > _APART_MIN_SPEED * limit_y
         )
 
+    def predict(self, dt_s: float, shift: FlowShift | None) -> None:
+        """Predict the state of the next frame, `dt_s` later, by its velocity or by optical flow."""
+        self.is_matched, self._box = False, None
+        if shift is None:
+            self.x.predict(dt_s, self.w)
+            self.y.predict(dt_s, self.h)
+        else:
+            self.x.predict(dt_s, self.w, shift.dx)
+            self.y.predict(dt_s, self.h, shift.dy)
+
     def update(self, detection: Detection, t_ns: int) -> None:
         """Continue with a matched detection."""
-        box = detection.box
+        box, score = detection.box, detection.score
         if self.label == "person" and self.hits >= _GROWTH_MIN_HITS:
             box = self._limit_growth(box)
-        self.x.correct(box.x + box.w / 2, POSITION_NOISE * self.w)
-        self.y.correct(box.y + box.h / 2, POSITION_NOISE * self.h)
-        self.w += _SIZE_GAIN * (box.w - self.w)
-        self.h += _SIZE_GAIN * (box.h - self.h)
+        w, h = self.w, self.h
+        self.x.correct(box.x + box.w / 2, POSITION_NOISE * w)
+        self.y.correct(box.y + box.h / 2, POSITION_NOISE * h)
+        self.w = w + _SIZE_GAIN * (box.w - w)
+        self.h = h + _SIZE_GAIN * (box.h - h)
         votes = self.votes
-        votes[detection.label] = votes.get(detection.label, 0.0) + detection.score
+        votes[detection.label] = votes.get(detection.label, 0.0) + score
         if len(votes) > 1:
             self.label = max(votes, key=lambda label: (votes[label], label))
-        self.best_score = max(self.best_score, detection.score)
-        self.score_sum += detection.score
+        self.best_score = max(self.best_score, score)
+        self.score_sum += score
         self.hits += 1
-        self.misses, self.is_occluded = 0, False
+        self._box = None
+        self.misses, self.is_occluded, self.is_matched = 0, False, True
         self.seen_ns = self.searched_ns = self.detected_ns = t_ns
 
     def _limit_growth(self, box: BoundingBox) -> BoundingBox:
         """Return the part of a larger box that the track explains: the rest is another person."""
-        x, w = _nearest_part(self.x.position, self.w * _MAX_GROWTH, box.x, box.w)
-        y, h = _nearest_part(self.y.position, self.h * _MAX_GROWTH, box.y, box.h)
+        max_w, max_h = self.w * _MAX_GROWTH, self.h * _MAX_GROWTH
+        if box.w <= max_w and box.h <= max_h:
+            return box
+        x, w = _nearest_part(self.x.position, max_w, box.x, box.w)
+        y, h = _nearest_part(self.y.position, max_h, box.y, box.h)
         return BoundingBox(x, y, w, h)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import count, zip_longest
 
 from agent.base.model import BoundingBox, Detection, Label, Track
-from agent.detection.assignment import match
+from agent.detection.assignment import Candidate, make_candidate, match
 from agent.detection.geometry import containment, iou
 from agent.detection.live_track import LiveTrack
 from agent.detection.model_card import LabelThresholds
@@ -23,15 +23,15 @@ _PERSON_LOW_SCORE_MIN_IOU, _PERSON_LOW_SCORE_MAX_NS = 0.5, 500_000_000
 and hold a track back whose person walks on; a vehicle leaves them behind.
 """
 _CONFIRM_MIN_HITS, _CONFIRM_MIN_SCORE_SUM = 3, 0.9
-_TENTATIVE_MAX_MISSES, _TENTATIVE_MAX_UNSEEN_S = 3, 0.7
-_CONFIRMED_MAX_MISSES, _CONFIRMED_MIN_KEEP_S = 6, 1.5
+_TENTATIVE_MAX_MISSES, _TENTATIVE_MAX_UNSEEN_NS = 3, 700_000_000
+_CONFIRMED_MAX_MISSES, _CONFIRMED_MIN_KEEP_NS = 6, 1_500_000_000
 _REPORTED_MAX_MISSES = 1
 _OCCLUSION_MIN_OVERLAP = 0.4
-_FLOW_CARRY_MAX_S, _HIDDEN_CARRY_MAX_S = 0.8, 0.4
+_FLOW_CARRY_MAX_NS, _HIDDEN_CARRY_MAX_NS = 800_000_000, 400_000_000
 """Time after a detection in which a track that optical flow moves counts as seen: one that was not
 searched for since, and one that was searched for and not found, so that it is hidden.
 """
-_STATIONARY_MAX_UNSEEN_S = 6.0
+_STATIONARY_MAX_UNSEEN_NS = 6_000_000_000
 
 _BLOB_SCORE = 0.1
 """Score of a large blob among the detections of a track: next to nothing."""
@@ -70,15 +70,13 @@ class ObjectTracker:
         dt_s = self._elapsed_s(t_ns)
         self._last_frame_ns = t_ns
         for track, shift in zip_longest(self.live_tracks, shifts):
-            x, y = track.x.position, track.y.position
-            track.x.predict(dt_s, track.w)
-            track.y.predict(dt_s, track.h)
-            if shift is not None and dt_s > 0 and not track.is_occluded:
-                track.x.apply_flow(x, shift.dx, dt_s, track.w)
-                track.y.apply_flow(y, shift.dy, dt_s, track.h)
-                carry_s = _HIDDEN_CARRY_MAX_S if track.misses else _FLOW_CARRY_MAX_S
-                if (t_ns - track.detected_ns) / 1e9 < carry_s:
-                    track.seen_ns = t_ns
+            if shift is None or dt_s == 0 or track.is_occluded:
+                track.predict(dt_s, None)
+                continue
+            track.predict(dt_s, shift)
+            carry_ns = _HIDDEN_CARRY_MAX_NS if track.misses else _FLOW_CARRY_MAX_NS
+            if t_ns - track.detected_ns < carry_ns:
+                track.seen_ns = t_ns
 
     def _elapsed_s(self, t_ns: int) -> float:
         return 0.0 if self._last_frame_ns is None else max(0.0, (t_ns - self._last_frame_ns) / 1e9)
@@ -98,37 +96,35 @@ class ObjectTracker:
         other track is a vehicle that the detector misses, as it does with most from above.
         """
         t_ns = self._last_frame_ns or 0
-        visibility_by_track = {
-            id(track): score for track, score in zip(self.live_tracks, visibility, strict=True)
-        }
-        high_score: list[Detection] = []
-        low_score: list[Detection] = []
-        for detection, is_moving in zip(detections, has_motion, strict=True):
+        high_score: list[Candidate] = []
+        low_score: list[Candidate] = []
+        for index, (detection, is_moving) in enumerate(zip(detections, has_motion, strict=True)):
             threshold = self._thresholds[detection.label]
             if detection.score >= (threshold.start_track if is_moving else threshold.show_still):
-                high_score.append(detection)
+                high_score.append(make_candidate(index, detection))
             elif detection.score >= threshold.keep_track:
-                low_score.append(detection)
+                low_score.append(make_candidate(index, detection))
+        high_score.sort()
+        low_score.sort()
         confirmed = [track for track in self.live_tracks if track.id]
         tentative = [track for track in self.live_tracks if not track.id]
-        unmatched, high_score = self._match(confirmed, high_score, _HIGH_SCORE_MIN_IOU)
+        high_score = self._match(confirmed, high_score, _HIGH_SCORE_MIN_IOU)
         for track in confirmed:
-            if track.detected_ns == t_ns:
+            if track.is_matched:
                 track.high_score_ns = t_ns
-        unmatched, low_score = self._match_low_score(unmatched, low_score, t_ns)
-        unmatched_tentative, high_score = self._match(tentative, high_score, _HIGH_SCORE_MIN_IOU)
-        unmatched_tentative, _ = self._match(unmatched_tentative, low_score, _LOW_SCORE_MIN_IOU)
-        blob_matched = self._match_blobs((*unmatched, *unmatched_tentative), large_blobs)
-        for track in (*unmatched, *unmatched_tentative):
-            if id(track) not in blob_matched and visibility_by_track[id(track)] > 0.5:  # noqa: PLR2004 - it would have been recognised
+        low_score = self._match_low_score(confirmed, low_score, t_ns)
+        high_score = self._match(tentative, high_score, _HIGH_SCORE_MIN_IOU)
+        self._match(tentative, low_score, _LOW_SCORE_MIN_IOU)
+        self._match_blobs(large_blobs)
+        for track, searched in zip(self.live_tracks, visibility, strict=True):
+            if not track.is_matched and searched > 0.5:  # noqa: PLR2004 - it would have been recognised
                 track.misses += 1
                 track.searched_ns = t_ns
-        self._mark_occluded([track for track in unmatched if id(track) not in blob_matched], t_ns)
-        confirmed_boxes = [(track.label, track.box) for track in confirmed] if high_score else []
-        for detection in high_score:
+        self._mark_occluded(confirmed)
+        for detection in [detections[j] for j in sorted(candidate[1] for candidate in high_score)]:
             if not any(
-                is_duplicate(*labelled_box, detection.label, detection.box)
-                for labelled_box in confirmed_boxes
+                is_duplicate(track.label, track.box, detection.label, detection.box)
+                for track in confirmed
             ):
                 self.live_tracks.append(LiveTrack(detection, t_ns))
         self._start_blob_tracks(large_blobs)
@@ -136,57 +132,56 @@ class ObjectTracker:
         self._drop_stale(t_ns)
         self._remove_duplicates()
         return tuple(
-            self._to_track(track)
-            for track in self.live_tracks
-            if track.id and self._is_reported(track, t_ns)
+            [
+                self._to_track(track)
+                for track in self.live_tracks
+                if track.id and (track.seen_ns == t_ns or track.misses <= _REPORTED_MAX_MISSES)
+            ]
         )
 
     def _match(
-        self, tracks: list[LiveTrack], detections: list[Detection], min_similarity: float
-    ) -> tuple[list[LiveTrack], list[Detection]]:
-        """Continue the tracks by their detections, and return the unmatched of both."""
+        self, tracks: Sequence[LiveTrack], candidates: list[Candidate], min_similarity: float
+    ) -> list[Candidate]:
+        """Continue the unmatched of the tracks, and return the candidates that are left."""
+        if not tracks or not candidates:
+            return candidates
+        unmatched = [track for track in tracks if not track.is_matched]
         t_ns = self._last_frame_ns or 0
-        pairs = match(tracks, detections, min_similarity, t_ns)
-        if not pairs:
-            return tracks, detections
-        for i, j in pairs.items():
-            tracks[i].update(detections[j], t_ns)
-        matched = set(pairs.values())
-        return (
-            [track for i, track in enumerate(tracks) if i not in pairs],
-            [d for j, d in enumerate(detections) if j not in matched],
-        )
+        pairs = match(unmatched, candidates, min_similarity, t_ns)
+        for track, candidate in pairs:
+            track.update(candidate[-1], t_ns)
+        matched = {candidate[1] for _, candidate in pairs}
+        return [candidate for candidate in candidates if candidate[1] not in matched]
 
     def _match_low_score(
-        self, tracks: list[LiveTrack], detections: list[Detection], t_ns: int
-    ) -> tuple[list[LiveTrack], list[Detection]]:
-        """Continue confirmed tracks by detections of low score, and return the unmatched of both."""
-        if not tracks or not detections:
-            return tracks, detections
-        people = [track for track in tracks if track.label == "person"]
-        vehicles = [track for track in tracks if track.label != "person"]
-        doubtful = [t for t in people if t_ns - t.high_score_ns >= _PERSON_LOW_SCORE_MAX_NS]
-        people = [t for t in people if t_ns - t.high_score_ns < _PERSON_LOW_SCORE_MAX_NS]
-        vehicles, detections = self._match(vehicles, detections, _LOW_SCORE_MIN_IOU)
-        people, detections = self._match(people, detections, _PERSON_LOW_SCORE_MIN_IOU)
-        return [*vehicles, *people, *doubtful], detections
+        self, confirmed: Sequence[LiveTrack], candidates: list[Candidate], t_ns: int
+    ) -> list[Candidate]:
+        """Continue confirmed tracks by detections of low score, and return the candidates that are left."""
+        if not candidates:
+            return candidates
+        vehicles = [track for track in confirmed if track.label != "person"]
+        people = [
+            track
+            for track in confirmed
+            if track.label == "person" and t_ns - track.high_score_ns < _PERSON_LOW_SCORE_MAX_NS
+        ]
+        candidates = self._match(vehicles, candidates, _LOW_SCORE_MIN_IOU)
+        return self._match(people, candidates, _PERSON_LOW_SCORE_MIN_IOU)
 
-    def _match_blobs(
-        self, tracks: Sequence[LiveTrack], large_blobs: Sequence[BoundingBox]
-    ) -> set[int]:
+    def _match_blobs(self, large_blobs: Sequence[BoundingBox]) -> None:
         """Continue undetected vehicles with the large blob that they overlap."""
-        matched: set[int] = set()
-        for track in tracks:
-            if SUPERCATEGORY[track.label] != "vehicle":
+        if not large_blobs:
+            return
+        for track in self.live_tracks:
+            if track.is_matched or SUPERCATEGORY[track.label] != "vehicle":
                 continue
-            candidates = [(iou(track.box, blob), blob) for blob in large_blobs]
-            best_iou, blob = max(candidates, key=lambda pair: pair[0], default=(0.0, None))
-            if blob is not None and best_iou > _BLOB_MIN_IOU:
+            best_iou, blob = max(
+                ((iou(track.box, blob), blob) for blob in large_blobs), key=lambda pair: pair[0]
+            )
+            if best_iou > _BLOB_MIN_IOU:
                 track.update(
                     Detection(label="car", score=_BLOB_SCORE, box=blob), self._last_frame_ns or 0
                 )
-                matched.add(id(track))
-        return matched
 
     def _start_blob_tracks(self, large_blobs: Sequence[BoundingBox]) -> None:
         """Begin a track for each large blob that no track overlaps."""
@@ -197,16 +192,14 @@ class ObjectTracker:
                 detection = Detection(label="car", score=_BLOB_SCORE, box=blob)
                 self.live_tracks.append(LiveTrack(detection, self._last_frame_ns or 0))
 
-    def _mark_occluded(self, missed: Sequence[LiveTrack], t_ns: int) -> None:
-        """Mark missed tracks behind a detected one: the optical flow there is the other's."""
-        if not missed:
-            return
+    def _mark_occluded(self, confirmed: Sequence[LiveTrack]) -> None:
+        """Mark unmatched tracks behind a detected one: the optical flow there is the other's."""
         visible = [
-            (SUPERCATEGORY[track.label], track.box)
-            for track in self.live_tracks
-            if track.id and track.detected_ns == t_ns
+            (SUPERCATEGORY[track.label], track.box) for track in confirmed if track.is_matched
         ]
-        for track in missed:
+        for track in confirmed:
+            if track.is_matched:
+                continue
             category, box = SUPERCATEGORY[track.label], track.box
             track.is_occluded = any(
                 other_category == category and containment(other, box) > _OCCLUSION_MIN_OVERLAP
@@ -215,61 +208,51 @@ class ObjectTracker:
 
     def _confirm(self) -> None:
         for track in self.live_tracks:
-            is_confirmed = (
-                track.hits >= _CONFIRM_MIN_HITS and track.score_sum >= _CONFIRM_MIN_SCORE_SUM
-            )
-            if track.best_score <= _BLOB_SCORE:
+            if track.id:
+                continue
+            if track.best_score > _BLOB_SCORE:
+                is_confirmed = (
+                    track.hits >= _CONFIRM_MIN_HITS and track.score_sum >= _CONFIRM_MIN_SCORE_SUM
+                )
+            else:
                 is_confirmed = track.hits >= _BLOB_MIN_HITS and track.travel >= _BLOB_MIN_TRAVEL
-            if is_confirmed and not track.id:
+            if is_confirmed:
                 track.id = next(self._track_ids)
 
     def _drop_stale(self, t_ns: int) -> None:
         """Drop tracks that were searched for and not found, and those that left the picture."""
-
-        def is_alive(track: LiveTrack) -> bool:
-            if not (0 < track.x.position < 1 and 0 < track.y.position < 1):
-                return False
-            if track.detected_ns == t_ns:
-                return True
-            unseen_s = (t_ns - track.detected_ns) / 1e9
-            if not track.id:
-                return track.misses < _TENTATIVE_MAX_MISSES and unseen_s < _TENTATIVE_MAX_UNSEEN_S
-            if unseen_s < _CONFIRMED_MIN_KEEP_S:
-                return True
-            return (
-                track.misses < _CONFIRMED_MAX_MISSES
-                and unseen_s < _STATIONARY_MAX_UNSEEN_S
-                and not track.is_moving
-            )
-
-        self.live_tracks = [track for track in self.live_tracks if is_alive(track)]
+        self.live_tracks = [
+            track
+            for track in self.live_tracks
+            if 0 < track.x.position < 1
+            and 0 < track.y.position < 1
+            and (track.is_matched or _is_kept_unseen(track, t_ns - track.detected_ns))
+        ]
 
     def _remove_duplicates(self) -> None:
         """Of two confirmed tracks of one object, drop the younger one."""
-        by_left_edge = sorted(
-            (track.x.position - track.w / 2, track.id, track.x.position + track.w / 2, track)
-            for track in self.live_tracks
-            if track.id
-        )
+        by_left_edge = []
+        for track in self.live_tracks:
+            if track.id:
+                box = track.box
+                by_left_edge.append((box.x, track.id, box.y, box.y + box.h, box, track))
+        by_left_edge.sort()
         removed_ids: set[int] = set()
-        for n, (_, track_id, right, track) in enumerate(by_left_edge):
-            for left, other_id, _, other in by_left_edge[n + 1 :]:
+        for n, (_, track_id, top, bottom, box, track) in enumerate(by_left_edge, 1):
+            right = box.x + box.w
+            for left, other_id, other_top, other_bottom, other_box, other in by_left_edge[n:]:
                 if left >= right:
                     break
-                is_apart = abs(track.y.position - other.y.position) >= (track.h + other.h) / 2
                 if (
-                    not is_apart
-                    and not removed_ids & {track_id, other_id}
-                    and is_duplicate(track.label, track.box, other.label, other.box)
+                    top < other_bottom
+                    and other_top < bottom
+                    and is_duplicate(track.label, box, other.label, other_box)
                     and not track.moves_apart_from(other)
+                    and not removed_ids & {track_id, other_id}
                 ):
                     removed_ids.add(max(track_id, other_id))
         if removed_ids:
             self.live_tracks = [track for track in self.live_tracks if track.id not in removed_ids]
-
-    @staticmethod
-    def _is_reported(track: LiveTrack, t_ns: int) -> bool:
-        return track.seen_ns == t_ns or track.misses <= _REPORTED_MAX_MISSES
 
     @staticmethod
     def _to_track(track: LiveTrack) -> Track:
@@ -283,3 +266,14 @@ class ObjectTracker:
             begin_ns=track.begin_ns,
             seen_ns=track.seen_ns,
         )
+
+
+def _is_kept_unseen(track: LiveTrack, unseen_ns: int) -> bool:
+    """Whether a track without a detection since `unseen_ns` is kept."""
+    if not track.id:
+        return track.misses < _TENTATIVE_MAX_MISSES and unseen_ns < _TENTATIVE_MAX_UNSEEN_NS
+    return unseen_ns < _CONFIRMED_MIN_KEEP_NS or (
+        track.misses < _CONFIRMED_MAX_MISSES
+        and unseen_ns < _STATIONARY_MAX_UNSEEN_NS
+        and not track.is_moving
+    )

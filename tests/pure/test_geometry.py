@@ -125,6 +125,16 @@ def test_overlap_is_symmetric_and_one_with_itself(a: BoundingBox, b: BoundingBox
     assert 0 <= geometry.iou(a, b) <= 1 + 1e-9
 
 
+@given(boxes, boxes)
+def test_the_common_area_is_the_product_of_both_overlaps(a: BoundingBox, b: BoundingBox) -> None:
+    overlap_w = min(a.x + a.w, b.x + b.w) - max(a.x, b.x)
+    overlap_h = min(a.y + a.h, b.y + b.h) - max(a.y, b.y)
+    common = max(0.0, overlap_w) * max(0.0, overlap_h)
+    assert geometry.intersection_area(a, b) == common
+    assert geometry.iou(a, b) == common / (a.w * a.h + b.w * b.h - common)
+    assert geometry.containment(a, b) == common / min(a.w * a.h, b.w * b.h)
+
+
 @given(st.lists(boxes, min_size=1, max_size=5))
 def test_a_hull_contains_every_bounding_box_and_no_more(many: list[BoundingBox]) -> None:
     hull = geometry.enclosing_box(many)
