@@ -39,6 +39,9 @@ from agent.recording.retention.hold_store import HoldStore
 from agent.recording.retention.retention_stage import RetentionStage
 from agent.recording.retention.segment_age import BootTimeline, ClockReading, short_boot
 from agent.recording.segment_name import SegmentName
+from bench.cpu import run_in_turns
+from bench.memory import compiled_code
+from bench.start import command_work
 from bench.table import Row
 
 SEGMENT_COUNT = 26_000
@@ -176,7 +179,23 @@ def startup_rows(folder: Path) -> list[Row]:
     return [
         make_row("ring: start-up", duration_s, "s", "<= 5", note),
         make_row("ring: list a day", 1e3 * best_s, "ms", "<= 100", list_note),
+        command_row(folder, day),
     ]
+
+
+def command_row(state: Path, day: tuple[datetime, datetime]) -> Row:
+    """Measure `vigie footage list` of a day, with the start of Python."""
+    span = ("--from", rfc3339(day[0]), "--to", rfc3339(day[1]))
+    listing = ("-m", "agent", "footage", "list", "--state", str(state), *span)
+    with compiled_code(state / "compiled"):
+        turns = run_in_turns({"list": command_work(*listing), "python": command_work("-c", "pass")})
+    return make_row(
+        "ring: `vigie footage list` of a day",
+        turns.ms("list", 1) / 1e3,
+        "s",
+        "aim <= 0.2",
+        f"CPU, the start of bare Python included: {turns.ms('python', 1):.0f} ms",
+    )
 
 
 def planning_rows() -> list[Row]:

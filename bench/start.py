@@ -117,7 +117,7 @@ def command_rows() -> list[Row]:
     """Measure the CPU of the start of short commands, next to an interpreter that does nothing."""
     commands = {
         "--help": ("aim <= 1.5", "imports no command's module"),
-        "faults": ("-", "the list of fault codes"),
+        "faults": ("aim <= 2", "the list of fault codes"),
         "run --help": ("-", "what `vigie run` imports at its start, libraries included"),
     }
     works = {words: command_work("-m", "agent", *words.split()) for words in commands}

@@ -5,16 +5,22 @@ there it is the presentation timestamp. `pts_ns` and `dts_ns` are the stream's o
 begin near zero.
 """
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Plane: TypeAlias = npt.NDArray[np.uint8]
+else:
+    # The configuration and most commands need the other types of this module, and the import of numpy
+    # is a third of their start.
+    Plane = Any
+"""One plane of a picture, rows first. It may be a view with a stride, and is never written to."""
 
 NS_PER_S = 1_000_000_000
-
-Plane = npt.NDArray[np.uint8]
-"""One plane of a picture, rows first. It may be a view with a stride, and is never written to."""
 
 Planes = tuple[Plane, Plane, Plane]
 """Y, U and V of a picture, 4:2:0."""

@@ -55,8 +55,8 @@ def is_regular_or_absent(path: Path) -> bool:
         return False
 
 
-def read_around_damage(path: Path, offset: int = 0) -> bytes:
-    """Read a regular file from an offset to its end; what the disk cannot read of it are zeros.
+def read_around_damage(path: Path, offset: int = 0, end: int | None = None) -> bytes:
+    """Read a regular file from an offset to `end`, by default its end; what the disk cannot read of it are zeros.
 
     Raises: OSError if it cannot be opened or is no regular file.
     """
@@ -65,14 +65,15 @@ def read_around_damage(path: Path, offset: int = 0) -> bytes:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "not a regular file", str(path))
+        end = status.st_size if end is None else min(end, status.st_size)
         try:
-            return _pread(fd, status.st_size - offset, offset)
+            return _pread(fd, end - offset, offset)
         except OSError:
-            blocks = range(offset, status.st_size, _BLOCK_BYTES)
-            ends = (min(begin + _BLOCK_BYTES, status.st_size) for begin in blocks)
+            blocks = range(offset, end, _BLOCK_BYTES)
+            ends = (min(begin + _BLOCK_BYTES, end) for begin in blocks)
             return b"".join(
-                _pread_or_zeros(fd, end - begin, begin)
-                for begin, end in zip(blocks, ends, strict=True)
+                _pread_or_zeros(fd, block_end - begin, begin)
+                for begin, block_end in zip(blocks, ends, strict=True)
             )
     finally:
         os.close(fd)

@@ -34,6 +34,29 @@ def add_json(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--json", action="store_true", help="one line of JSON, for machines")
 
 
+def add_public_key(parser: argparse.ArgumentParser) -> None:
+    """Add the key that the centre knows a box by."""
+    parser.add_argument(
+        "--public-key",
+        metavar="KEY",
+        type=_parse_public_key,
+        help="the box's key as the centre knows it, base64",
+    )
+
+
+def _parse_public_key(text: str) -> str:
+    """Return the key. Raises UserError: a mistyped key must not read as a broken signature."""
+    from agent.base.signed_manifest import decode_public_key  # noqa: PLC0415 - it imports cryptography
+
+    try:
+        decode_public_key(text)
+    except ValueError as error:
+        raise UserError(
+            f"--public-key {text!r}: not a public key; allowed: the base64 of 32 bytes, 44 characters"
+        ) from error
+    return text
+
+
 def sudo_user() -> str | None:
     """Return the name of the user who has become root by sudo, otherwise None."""
     return os.environ.get("SUDO_USER")

@@ -8,9 +8,8 @@ import msgspec
 
 from agent.base.clock import SystemClock
 from agent.base.errors import UserError
-from agent.cli.arguments import add_config, add_json
+from agent.cli.arguments import add_config, add_json, add_public_key
 from agent.cli.output import COMPARE_KEY_HINT, print_json
-from agent.cli.public_key_argument import add_public_key
 from agent.diagnostics.support_bundle import builder
 from agent.diagnostics.support_bundle.archive_format import SupportBundleVerification
 from agent.diagnostics.support_bundle.archive_format import verify as verify_bundle

@@ -11,14 +11,13 @@ from agent.base.errors import UserError
 from agent.base.message import Text
 from agent.base.signed_manifest import BadManifest, verified_text
 from agent.capture.lens_aim import to_ascii
-from agent.cli.arguments import add_config, add_json, sudo_user
+from agent.cli.arguments import add_config, add_json, add_public_key, sudo_user
 from agent.cli.output import (
     COMPARE_KEY_HINT,
     check_interactive,
     parse_text,
     print_json,
 )
-from agent.cli.public_key_argument import add_public_key
 from agent.diagnostics.commissioning import certificate
 from agent.diagnostics.commissioning.certificate import (
     ALLOWED_ANSWERS,

@@ -1,18 +1,15 @@
 """`vigie footage`: list, export, verify, hold and unseal what the cameras recorded."""
 
 import argparse
+import importlib
 import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 from agent.base.time_argument import ALLOWED_FORMATS
-from agent.cli import footage_box, footage_offline
-from agent.cli.arguments import number_parser
+from agent.cli.arguments import add_public_key, number_parser
 from agent.cli.commands import Commands
-from agent.cli.public_key_argument import add_public_key
 from agent.config.recording import MAX_AGE_DAYS
-from agent.recording.export.exporter import ExportError
 
 _RELATIVE_TIME = re.compile(r"^-\d[\ddhms.]*$(?!\n)", re.ASCII)
 _DEFAULT_HOLD_DAYS = 30.0
@@ -35,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_list(subcommands: Commands) -> None:
     parser = _add_subcommand(
-        subcommands, "list", "list the footage on the disk", footage_box.list_footage, box=True
+        subcommands, "list", "list the footage on the disk", "footage_list.list_footage", box=True
     )
     parser.add_argument("--camera", metavar="C", help="only this camera (default: all)")
     parser.add_argument("--from", dest="begin", metavar="T", help="only footage that ends after T")
@@ -47,7 +44,7 @@ def _add_export(subcommands: Commands) -> None:
         subcommands,
         "export",
         "export a time span with everything to verify it",
-        footage_box.export,
+        "footage_box.export",
         box=True,
     )
     _add_span(parser)
@@ -72,7 +69,10 @@ def _add_export(subcommands: Commands) -> None:
 
 def _add_verify(subcommands: Commands) -> None:
     parser = _add_subcommand(
-        subcommands, "verify", "check that an export is what its box signed", footage_offline.verify
+        subcommands,
+        "verify",
+        "check that an export is what its box signed",
+        "footage_offline.verify",
     )
     parser.add_argument("path", metavar="PATH", type=Path, help="the export's folder")
     add_public_key(parser)
@@ -83,7 +83,7 @@ def _add_verify(subcommands: Commands) -> None:
 
 def _add_holds(subcommands: Commands) -> None:
     parser = _add_subcommand(
-        subcommands, "hold", "protect a time span from eviction", footage_box.hold, box=True
+        subcommands, "hold", "protect a time span from eviction", "footage_box.hold", box=True
     )
     _add_span(parser)
     parser.add_argument("--reason", metavar="TEXT", required=True, help="the reason")
@@ -96,7 +96,7 @@ def _add_holds(subcommands: Commands) -> None:
         default=_DEFAULT_HOLD_DAYS,
         help="the hold's duration in days from now (default: %(default)g)",
     )
-    parser = _add_subcommand(subcommands, "release", "end a hold", footage_box.release, box=True)
+    parser = _add_subcommand(subcommands, "release", "end a hold", "footage_box.release", box=True)
     parser.add_argument("hold", metavar="ID", help="the hold's id, see `holds`")
     parser.add_argument("--reason", metavar="TEXT", required=True, help="the reason")
     parser.add_argument("--by", metavar="NAME", required=True, help="the requester")
@@ -104,7 +104,7 @@ def _add_holds(subcommands: Commands) -> None:
         subcommands,
         "holds",
         "list the holds, with owner and expiry",
-        footage_box.list_holds,
+        "footage_box.list_holds",
         box=True,
     )
 
@@ -114,14 +114,14 @@ def _add_attest(subcommands: Commands) -> None:
         subcommands,
         "attest",
         "add a receipt about the existing footage to the chain of custody",
-        footage_box.attest,
+        "footage_box.attest",
         box=True,
     )
 
 
 def _add_unseal(subcommands: Commands) -> None:
     parser = _add_subcommand(
-        subcommands, "unseal", "decrypt sealed footage, at the centre", footage_offline.unseal
+        subcommands, "unseal", "decrypt sealed footage, at the centre", "footage_offline.unseal"
     )
     parser.add_argument("path", metavar="PATH", type=Path, help="an export, a folder or a segment")
     parser.add_argument(
@@ -134,7 +134,7 @@ def _add_unseal(subcommands: Commands) -> None:
         subcommands,
         "keygen",
         "make a key pair for the encryption of footage",
-        footage_offline.keygen,
+        "footage_offline.keygen",
     )
     parser.add_argument("--out", metavar="FILE", type=Path, required=True, help="the private key")
 
@@ -143,10 +143,13 @@ def _add_subcommand(
     subcommands: Commands,
     name: str,
     help_text: str,
-    run: Callable[[argparse.Namespace], int],
+    function: str,
     *,
     box: bool = False,
 ) -> argparse.ArgumentParser:
+    """Add a subcommand. `function` is in a module of this package, which is imported when it runs: a list needs
+    nothing of what an export imports.
+    """
     parser = subcommands.add_parser(
         name, help=help_text, description=f"{help_text[0].upper()}{help_text[1:]}."
     )
@@ -159,7 +162,7 @@ def _add_subcommand(
     parser.add_argument(
         "--json", action="store_true", help="for machines: one JSON document per line"
     )
-    parser.set_defaults(run=lambda args: _run(run, args))
+    parser.set_defaults(run=lambda args: _run(function, args))
     return parser
 
 
@@ -171,12 +174,12 @@ def _add_span(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", dest="end", metavar="T", required=True, help="the end of the span")
 
 
-def _run(command: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
-    """Run a command; print one line if the disk or the footage prevents it."""
+def _run(function: str, args: argparse.Namespace) -> int:
+    """Run a subcommand; print one line if the disk prevents it."""
+    module, name = function.split(".")
+    command = getattr(importlib.import_module(f"agent.cli.{module}"), name)
     try:
-        return command(args)
-    except ExportError as error:
-        print(f"vigie: {error}", file=sys.stderr)
+        return int(command(args))
     except BrokenPipeError:
         raise
     except OSError as error:

@@ -1,56 +1,20 @@
-"""`vigie footage` on a box: list, export, attest, hold, release, holds."""
+"""`vigie footage` on a box: export, attest, hold, release, holds."""
 
 import argparse
 import sys
 from datetime import datetime
-from typing import Literal
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-from agent.base.clock import SystemClock, rfc3339
+from agent.base.clock import SystemClock
 from agent.base.time_argument import parse_time
 from agent.cli.output import escape_unprintable, parse_text, print_json, progress_bar
-from agent.recording.archive import FootageArchive, RecordedSpan, is_sealed, merge_segments
-from agent.recording.catalogue import FootageEntry
+from agent.recording.archive import FootageArchive
 from agent.recording.encryption import keys
 from agent.recording.export.export_request import ExportRequest
-
-
-def list_footage(args: argparse.Namespace) -> int:
-    """Print the footage as spans, or as JSON each segment. Return 1 if there is none."""
-    archive = _open_archive(args)
-    begin = None if args.begin is None else _parse_time(args.begin, archive, "--from")
-    end = None if args.end is None else _parse_time(args.end, archive, "--to")
-    entries = archive.find_segments(args.camera, begin, end)
-    if not entries:
-        print("vigie: no footage found", file=sys.stderr)
-        return 1
-    if args.json:
-        for entry in entries:
-            print_json(_entry_json(entry))
-        return 0
-    console = Console()
-    table = Table()
-    for heading in ("camera", "from", "to", "segments", "MB", "remarks"):
-        justify: Literal["right", "left"] = "right" if heading in ("segments", "MB") else "left"
-        table.add_column(heading, justify=justify, overflow="fold")
-    for span in merge_segments(entries):
-        table.add_row(
-            Text(span.camera),
-            _format_time(span.begin),
-            "now" if span.end is None else _format_time(span.end),
-            str(span.segment_count),
-            f"{span.size_bytes / 1e6:.1f}",
-            _format_remarks(span),
-        )
-    console.print(table)
-    return 0
+from agent.recording.export.exporter import ExportError
 
 
 def export(args: argparse.Namespace) -> int:
-    """Export a time span."""
+    """Export a time span. Return 1 if there is nothing to export."""
     archive = _open_archive(args)
     request = ExportRequest(
         camera=args.camera,
@@ -62,8 +26,12 @@ def export(args: argparse.Namespace) -> int:
         unmasked=args.unmasked,
     )
     key = None if args.key is None else keys.read_private_key(args.key)
-    with progress_bar("exporting") as progress:
-        result = archive.export(request, key, progress)
+    try:
+        with progress_bar("exporting") as progress:
+            result = archive.export(request, key, progress)
+    except ExportError as error:
+        print(f"vigie: {error}", file=sys.stderr)
+        return 1
     receipt = {"seq": result.receipt.seq}
     if args.json:
         print_json(
@@ -170,31 +138,3 @@ def _open_archive(args: argparse.Namespace) -> FootageArchive:
 
 def _parse_time(text: str, archive: FootageArchive, option: str) -> datetime:
     return parse_time(text, archive.now(), option)
-
-
-def _entry_json(entry: FootageEntry) -> dict[str, object]:
-    closed = entry.closed
-    return {
-        "camera": entry.camera,
-        "segment": entry.segment_name,
-        "begin_time": rfc3339(entry.begin),
-        "end_time": None if entry.end is None else rfc3339(entry.end),
-        "size_bytes": entry.size_bytes,
-        "clock_synced": entry.name.synced,
-        "sealed": is_sealed(entry),
-        "writing": entry.is_being_written,
-        "sha256": None if closed is None else closed.sha256,
-    }
-
-
-def _format_remarks(span: RecordedSpan) -> str:
-    remarks = ["sealed" if span.sealed else "plain"]
-    if not span.clock_synced:
-        remarks.append("clock not synced")
-    if not span.has_receipts:
-        remarks.append("no receipts")
-    return ", ".join(remarks)
-
-
-def _format_time(utc: datetime) -> str:
-    return f"{utc:%Y-%m-%d %H:%M:%S}Z"

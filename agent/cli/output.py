@@ -3,13 +3,15 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import msgspec
-from rich.console import Console
-from rich.progress import Progress, ProgressColumn
 
 from agent.base.errors import UserError
 from agent.base.progress import ProgressCallback
+
+if TYPE_CHECKING:
+    from rich.progress import ProgressColumn
 
 MAX_TEXT_CHARS = 300
 """Length of a person's name or reason, as an argument."""
@@ -50,11 +52,15 @@ def check_interactive(command: str) -> None:
 
 
 @contextmanager
-def progress_bar(label: str, *columns: ProgressColumn) -> Iterator[ProgressCallback]:
+def progress_bar(label: str, *columns: "ProgressColumn") -> Iterator[ProgressCallback]:
     """Yield a function that is called with what is done and the total.
 
     The bar is drawn on standard error, if that is a terminal, with rich's default columns or these.
     """
+    # Few commands draw one, and the import of rich takes longer than the start of all the others.
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import Progress  # noqa: PLC0415
+
     console = Console(stderr=True)
     is_disabled = not console.is_terminal
     with Progress(*columns, console=console, transient=True, disable=is_disabled) as bar:

@@ -5,10 +5,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 from agent.base.errors import UserError
 from agent.base.json_decode import decode_json
 from agent.base.model import CommandAccepted, CommandDone, CommandProgress, CommandRefused
@@ -17,7 +13,7 @@ from agent.cli.commands import Commands
 from agent.cli.output import print_json
 from agent.commands.local_command import send_command
 from agent.config import configuration
-from agent.ptz.ptz_args import HeadInfo, LeaseInfo, PtzResult
+from agent.ptz.ptz_args import PtzResult
 from agent.ptz.requests import MAX_MOVE_S
 
 REPLY_TIMEOUT_S = 30.0
@@ -131,7 +127,7 @@ def _add_common(parser: argparse.ArgumentParser, default: Any) -> None:
 
 def _list_heads(args: argparse.Namespace) -> int:
     if not _load_config(args).head:
-        _print_heads(())
+        print("no heads")
         return 0
     return _send_command(args, {"do": "list"})
 
@@ -255,23 +251,14 @@ def _send_command(
 
 
 def _print_result(command_args: dict[str, Any], result: PtzResult) -> None:
-    if result.heads is not None:
-        _print_heads(result.heads)
-    elif result.presets is not None:
-        table = Table()
-        for heading in ("preset", "pan", "tilt", "zoom", "stored", "by"):
-            table.add_column(heading)
-        for preset in result.presets:
-            pose = preset.pose
-            table.add_row(
-                preset.name,
-                f"{pose.pan_deg:.1f}°",
-                f"{pose.tilt_deg:.1f}°",
-                f"{pose.zoom:.2f}",
-                preset.stored_time,
-                Text(preset.stored_by),
-            )
-        Console().print(table if result.presets else "no presets yet")
+    if result.heads is not None or result.presets is not None:
+        # The import of rich takes as long as the rest of the start, and a move needs none of it.
+        from agent.cli.ptz_tables import print_heads, print_presets  # noqa: PLC0415
+
+        if result.heads is not None:
+            print_heads(result.heads)
+        if result.presets is not None:
+            print_presets(result.presets)
     elif result.panorama is not None:
         panorama = result.panorama
         print(
@@ -279,62 +266,5 @@ def _print_result(command_args: dict[str, Any], result: PtzResult) -> None:
             f"{panorama.sha256}"
         )
     else:
-        lease = "" if result.lease is None else f"; {_format_lease(result.lease)}"
+        lease = "" if result.lease is None else f"; {result.lease.describe()}"
         print(f"{command_args['head']}: {command_args['do'].replace('_', ' ')}: done{lease}")
-
-
-def _print_heads(heads: tuple[HeadInfo, ...]) -> None:
-    table = Table()
-    for heading in ("head", "camera", "position", "state", "holder", "capabilities"):
-        table.add_column(heading, overflow="fold")
-    for head in heads:
-        table.add_row(
-            head.name,
-            head.camera or "",
-            _format_position(head),
-            Text(_format_state(head)),
-            Text(_format_holder(head)),
-            _format_capabilities(head),
-        )
-    Console().print(table if heads else "no heads")
-
-
-def _format_position(head: HeadInfo) -> str:
-    position = head.position
-    if position is None:
-        return "?"
-    accuracy = "error unknown" if position.error_deg >= 180 else f"±{position.error_deg:.1f}°"  # noqa: PLR2004 - see PtzPosition
-    return f"pan {position.pan_deg:.1f}° tilt {position.tilt_deg:.1f}° zoom {position.zoom:.2f}\n{accuracy}"
-
-
-def _format_state(head: HeadInfo) -> str:
-    parts = [
-        "moving" if head.moving else "settled" if head.settled else "settling",
-        f"at {head.preset}" if head.preset else "",
-        head.error or "",
-    ]
-    return "\n".join(part for part in parts if part)
-
-
-def _format_holder(head: HeadInfo) -> str:
-    if head.lease is not None:
-        return _format_lease(head.lease)
-    return f"tour {head.tour}" if head.tour else ""
-
-
-def _format_lease(lease: LeaseInfo) -> str:
-    return f"{lease.by} ({lease.role}) for {lease.remaining_s:.0f} s"
-
-
-def _format_capabilities(head: HeadInfo) -> str:
-    capabilities = head.capabilities
-    if capabilities is None:
-        return "not open"
-    parts = [
-        "absolute" if capabilities.absolute else "dead reckoning",
-        f"{capabilities.pan_max_deg_s:.0f}°/s",
-        f"zoom x{capabilities.zoom_ratio:g}" if capabilities.zoom_ratio > 1 else "",
-        "focus" if capabilities.focus else "",
-        *capabilities.aux,
-    ]
-    return " ".join(part for part in parts if part)

@@ -16,13 +16,14 @@ from agent.base.clock import SystemClock, rfc3339, utc_from_unix_ns
 from agent.clips.clip_task import ClipTask, MadeFile, making_folder
 from agent.clips.small_forms import SmallFormError, write_light_clip, write_thumbnails
 from agent.config.recording import FOOTAGE_DIR
-from agent.recording.archive import FootageArchive, is_sealed
+from agent.recording.archive import FootageArchive
 from agent.recording.catalogue import FootageEntry
 from agent.recording.export.clip import ClipError, ClipInfo
 from agent.recording.export.export_request import ExportRequest
 from agent.recording.export.exporter import ExportError
 from agent.recording.export.span_snapshot import SpanSnapshot
 from agent.recording.mask_store import MaskingError
+from agent.recording.recorded_span import is_sealed
 from agent.recording.segment_name import KEYS_SUFFIX
 
 _COPY_BYTES = 1 << 20

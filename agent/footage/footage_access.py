@@ -12,12 +12,12 @@ from agent.base.clock import Clock, rfc3339
 from agent.commands.requester import CommandRejected, Requester
 from agent.config.configuration import InstitutionConfig
 from agent.recording import catalogue
-from agent.recording.archive import RecordedSpan, merge_segments
 from agent.recording.catalogue import MAX_SEGMENT_DURATION, FootageEntry
 from agent.recording.chain_notes import read_chain_notes
 from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipts import FootageViewed
 from agent.recording.missing_footage import Interval, MissingSpan, find_missing
+from agent.recording.recorded_span import RecordedSpan, merge_segments
 from agent.recording.segment_name import max_length_ms
 
 UtcTime = Annotated[datetime, msgspec.Meta(tz=True)]

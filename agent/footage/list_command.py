@@ -26,8 +26,8 @@ from agent.footage.listed import (
     to_listed_hold,
     to_listed_missing,
 )
-from agent.recording.archive import RecordedSpan
 from agent.recording.missing_footage import MissingSpan
+from agent.recording.recorded_span import RecordedSpan
 from agent.recording.retention.hold_store import HoldStore
 
 VERB = "list"

@@ -5,8 +5,8 @@ from typing import Annotated
 import msgspec
 
 from agent.base.clock import rfc3339
-from agent.recording.archive import RecordedSpan
 from agent.recording.missing_footage import MissingReason, MissingSpan
+from agent.recording.recorded_span import RecordedSpan
 from agent.recording.retention.hold import Hold, HoldKind
 
 HoldId = Annotated[

@@ -170,6 +170,10 @@ class LeaseInfo(msgspec.Struct, frozen=True, kw_only=True):
     role: str
     remaining_s: float
 
+    def describe(self) -> str:
+        """Return the holder, their role and the time left."""
+        return f"{self.by} ({self.role}) for {self.remaining_s:.0f} s"
+
 
 class HeadPosition(msgspec.Struct, frozen=True, kw_only=True):
     """The position of a head, within `error_deg`; 180 means that it is unknown."""

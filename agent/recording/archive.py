@@ -7,11 +7,10 @@ footage.
 import base64
 import contextlib
 import random
-from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 
-import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
@@ -23,7 +22,7 @@ from agent.base.progress import ProgressCallback
 from agent.base.uuid7 import uuid7_factory
 from agent.config import configuration
 from agent.config.recording import FOOTAGE_DIR
-from agent.recording import catalogue, mask_store, owner_policy
+from agent.recording import mask_store, owner_policy
 from agent.recording.catalogue import FootageEntry
 from agent.recording.custody.chain import is_signed_by
 from agent.recording.custody.chain_files import read_lines_backwards
@@ -36,32 +35,15 @@ from agent.recording.export.clip_request import ClipRequest
 from agent.recording.export.export_request import ExportRequest
 from agent.recording.export.exporter import Exporter, ExportResult
 from agent.recording.export.span_snapshot import SpanSnapshot, snapshot_span
+from agent.recording.footage_listing import FootageListing, check_state_dir
 from agent.recording.mask_store import MASKS_DIR
 from agent.recording.owner_policy import OwnerPolicies
 from agent.recording.retention.hold import Hold
 from agent.recording.retention.hold_store import HoldStore
 from agent.recording.segment_name import KEYS_SUFFIX
 
-_MAX_JOIN_GAP = timedelta(seconds=2)
 
-
-class RecordedSpan(msgspec.Struct, frozen=True, kw_only=True):
-    """Uniform footage of one camera without a gap.
-
-    `end` is None while it is being written.
-    """
-
-    camera: str
-    begin: datetime
-    end: datetime | None
-    segment_count: int
-    size_bytes: int
-    clock_synced: bool
-    sealed: bool
-    has_receipts: bool
-
-
-class FootageArchive:
+class FootageArchive(FootageListing):
     """Footage of one box.
 
     Its methods raise UserError for invalid arguments, and OSError.
@@ -75,12 +57,10 @@ class FootageArchive:
         clock: Clock,
         policies: OwnerPolicies,
     ) -> None:
+        super().__init__(state_dir, footage_dir, clock)
         self._configured_policies = policies
         self._state_dir = state_dir
-        self._footage_dir = footage_dir
-        self._custody_dir = state_dir / "custody"
         self._cached_box_id = box_id
-        self._clock = clock
 
     @classmethod
     def from_config(cls, path: Path, clock: Clock) -> "FootageArchive":
@@ -93,36 +73,8 @@ class FootageArchive:
     @classmethod
     def from_state_dir(cls, state_dir: Path, clock: Clock) -> "FootageArchive":
         """Open the archive of a state folder with the default footage folder."""
-        if not state_dir.is_dir():
-            raise UserError(f"--state {str(state_dir)!r}: no such folder")
+        check_state_dir(state_dir)
         return cls(state_dir, state_dir / FOOTAGE_DIR, None, clock, {})
-
-    def now(self) -> datetime:
-        """Return the reference of relative times."""
-        return self._clock.utc(self._clock.boottime_ns())
-
-    def resolve_cameras(self, camera: str | None) -> list[str]:
-        """Return this camera, or every one that has footage."""
-        names = catalogue.list_cameras(self._footage_dir)
-        if camera is None:
-            return names
-        if camera not in names:
-            allowed = ", ".join(names) or Message("none, no camera has footage")
-            raise UserError(
-                Message(
-                    "--camera {camera!r}: no such camera; allowed: {names}",
-                    camera=camera,
-                    names=allowed,
-                )
-            )
-        return [camera]
-
-    def find_segments(
-        self, camera: str | None, begin: datetime | None, end: datetime | None
-    ) -> list[FootageEntry]:
-        """Return the segments that overlap a span."""
-        names = self._check_span(camera, begin, end)
-        return catalogue.find_segments(self._footage_dir, self._custody_dir, names, begin, end)
 
     def export(
         self,
@@ -224,23 +176,17 @@ class FootageArchive:
         attested: list[FootageAttested] = []
         for camera in self.resolve_cameras(None):
             entries = self.find_segments(camera, None, None)
+            sized = [(entry, entry.size_on_disk_bytes()) for entry in entries]
+            present = [(entry, size) for entry, size in sized if size is not None]
             body = FootageAttested(
                 camera=camera,
-                oldest_time=rfc3339(entries[0].name.utc) if entries else None,
-                segment_count=len(entries),
-                size_bytes=sum(entry.size_bytes for entry in entries),
+                oldest_time=rfc3339(present[0][0].begin) if present else None,
+                segment_count=len(present),
+                size_bytes=sum(size for _, size in present),
             )
             custody.append(body, self._clock.boottime_ns())
             attested.append(body)
         return tuple(attested)
-
-    def _check_span(
-        self, camera: str | None, begin: datetime | None, end: datetime | None
-    ) -> list[str]:
-        """Check a span and return its cameras."""
-        if begin is not None and end is not None and end <= begin:
-            raise UserError("--to: not after --from")
-        return self.resolve_cameras(camera)
 
     def _open_span(
         self, camera: str, begin: datetime, end: datetime, by: str
@@ -251,7 +197,7 @@ class FootageArchive:
             self._configured_policies.get(camera),
         ):
             owner_policy.check_viewer(policy, camera, by)
-        (name,) = self._check_span(camera, begin, end)
+        (name,) = self.check_span(camera, begin, end)
         custody, public_key = self._open_custody_log()
         return custody, public_key, snapshot_span(custody, self._footage_dir, name, begin, end)
 
@@ -288,56 +234,6 @@ class FootageArchive:
         if self._cached_box_id is None:
             raise UserError(f"state folder {str(self._state_dir)!r}: its custody log is empty")
         return self._cached_box_id
-
-
-def merge_segments(entries: Sequence[FootageEntry]) -> Iterator[RecordedSpan]:
-    """Merge contiguous segments into spans."""
-    span: RecordedSpan | None = None
-    for index, entry in enumerate(entries):
-        next_entry = entries[index + 1] if index + 1 < len(entries) else None
-        end = entry.end
-        if end is None and not entry.is_being_written and next_entry is not None:
-            end = next_entry.begin if next_entry.camera == entry.camera else None
-        current = RecordedSpan(
-            camera=entry.camera,
-            begin=entry.begin,
-            end=end,
-            segment_count=1,
-            size_bytes=entry.size_bytes,
-            clock_synced=entry.name.synced,
-            sealed=is_sealed(entry),
-            has_receipts=entry.closed is not None or entry.is_being_written,
-        )
-        if span is not None and _is_contiguous(span, current):
-            span = msgspec.structs.replace(
-                span,
-                end=current.end,
-                segment_count=span.segment_count + 1,
-                size_bytes=span.size_bytes + current.size_bytes,
-            )
-            continue
-        if span is not None:
-            yield span
-        span = current
-    if span is not None:
-        yield span
-
-
-def is_sealed(entry: FootageEntry) -> bool:
-    """Return True if a segment is sealed."""
-    if entry.closed is not None:
-        return entry.closed.sealed
-    return entry.path.with_name(entry.segment_name + KEYS_SUFFIX).exists()
-
-
-def _is_contiguous(earlier: RecordedSpan, later: RecordedSpan) -> bool:
-    same_kind = (earlier.camera, earlier.clock_synced, earlier.sealed, earlier.has_receipts) == (
-        later.camera,
-        later.clock_synced,
-        later.sealed,
-        later.has_receipts,
-    )
-    return same_kind and earlier.end is not None and abs(later.begin - earlier.end) < _MAX_JOIN_GAP
 
 
 def _unwrap_keys(

@@ -14,16 +14,17 @@ import msgspec
 
 from agent.base.clock import rfc3339, unix_ms
 from agent.base.json_decode import JsonDecoder, MalformedJson
-from agent.recording.custody.chain_files import read_files_backwards
-from agent.recording.custody.custody_log import CustodyLog
+from agent.recording.custody.chain_files import read_blocks_backwards
 from agent.recording.custody.receipts import FootageEvicted, SegmentClosed, SegmentOpened
 from agent.recording.retention.segment_age import BootTimeline
 from agent.recording.segment_name import (
+    BOOT_LABEL,
     PART_SUFFIX,
+    UTC_LABEL,
     SegmentName,
+    filter_segment_files,
     format_utc_label,
     max_length_ms,
-    parse_label,
     parse_segment_name,
 )
 
@@ -35,8 +36,12 @@ _CLOSED_MARK = b'"kind":"closed"'
 _EVICTED_MARK = b'"kind":"evicted"'
 _SEGMENT_MARK = b'"segment":"'
 """In the receipts of a segment's opening and close."""
+_EVICTED_SEGMENTS_MARK = b'"segments":["'
 _JSON_OFFSET = 89
 """Offset of the JSON in a line, after the signature and a space."""
+
+_LAST_LABEL = "~"
+"""Sorts after the label of any time."""
 
 
 class _ReceiptExcerpt(msgspec.Struct):
@@ -49,9 +54,9 @@ class _ReceiptExcerpt(msgspec.Struct):
 _EXCERPT_DECODER = JsonDecoder(_ReceiptExcerpt)
 
 
-SegmentFile: TypeAlias = tuple[str, SegmentName, int, bool]
-"""A segment's file: its name, the parsed name, its bytes, and True if it overlaps the span by names
-alone.
+SegmentFile: TypeAlias = tuple[str, str, SegmentName, int | None, bool]
+"""A segment's file: its name, that of the segment, the parsed name, the bytes of an open one, and True if it overlaps
+the span by names alone.
 """
 
 
@@ -59,8 +64,8 @@ class FootageEntry(msgspec.Struct, frozen=True, kw_only=True):
     """A segment on the disk.
 
     `segment_name` is its name in receipts, `file_name` that of its file. `closed` is its receipt,
-    or None if the chain has none. `evicted`: the chain has the receipt of its eviction, and the
-    file still exists.
+    or None if the chain has none. `size_bytes` is that of the receipt, or of the file without one.
+    `evicted`: the chain has the receipt of its eviction, and the file still exists.
     """
 
     camera: str
@@ -86,6 +91,11 @@ class FootageEntry(msgspec.Struct, frozen=True, kw_only=True):
     def candidate_paths(self) -> tuple[Path, ...]:
         """Its possible paths now: it may have been renamed since."""
         return tuple(dict.fromkeys((self.path, self.folder / self.segment_name)))
+
+    def size_on_disk_bytes(self) -> int | None:
+        """Return the size of its file now, or None if it was deleted since. Raises OSError."""
+        sizes_bytes = map(_size_bytes, self.candidate_paths)
+        return next((size_bytes for size_bytes in sizes_bytes if size_bytes is not None), None)
 
     @property
     def begin(self) -> datetime:
@@ -131,12 +141,19 @@ def find_segments(
     ]
     closed_receipts, evicted = _find_close_and_evict_receipts(
         custody_dir,
-        {(camera, file_name.removesuffix(PART_SUFFIX)) for camera, _, file_name, _, _, _ in found},
+        {(camera, segment_name) for camera, _, _, segment_name, _, _, _ in found},
         is_valid_line,
     )
     entries = []
-    for camera, folder, file_name, name, size_bytes, may_overlap in found:
-        segment_name = file_name.removesuffix(PART_SUFFIX)
+    for camera, folder, file_name, segment_name, name, open_bytes, may_overlap in found:
+        closed = closed_receipts.get((camera, segment_name))
+        size_bytes = open_bytes
+        if closed is not None:
+            size_bytes = closed.size_bytes
+        elif size_bytes is None:
+            size_bytes = _size_bytes(folder / file_name)
+            if size_bytes is None:
+                continue  # deleted since the folder was read
         entry = FootageEntry(
             camera=camera,
             name=name,
@@ -144,10 +161,10 @@ def find_segments(
             file_name=file_name,
             folder=folder,
             size_bytes=size_bytes,
-            closed=closed_receipts.get((camera, segment_name)),
+            closed=closed,
             evicted=(camera, segment_name) in evicted,
         )
-        if begin is not None:
+        if begin is not None and name.utc <= begin:
             entry_end = entry.end
             if not (may_overlap if entry_end is None else entry_end > begin):
                 continue
@@ -160,8 +177,8 @@ def find_misdated(folder: Path, begin: datetime, end: datetime) -> dict[str, str
 
     Their boot's clock was set after they were recorded.
     """
-    files = _list_file_names(folder) if folder.is_dir() else []
-    names = [name for name in map(parse_segment_name, files) if name is not None]
+    parsed = map(parse_segment_name, _list_file_names(folder))
+    names = [name for name in parsed if name is not None]
     boot_epochs_ms = BootTimeline(names).boot_epochs()
     begin_ms, end_ms = unix_ms(begin), unix_ms(end)
     found = []
@@ -181,7 +198,9 @@ def find_misdated(folder: Path, begin: datetime, end: datetime) -> dict[str, str
     return {str(name): reason for name in found}
 
 
-def first_receipt_seq(custody: CustodyLog, entries: Iterable[FootageEntry]) -> int:
+def first_receipt_seq(
+    custody_dir: Path, entries: Iterable[FootageEntry], is_valid_line: Callable[[bytes], bool]
+) -> int:
     """Return the number of the first valid receipt of these segments, or 0. Raises OSError.
 
     An export begins with it: a damaged receipt of an opening may stay outside.
@@ -189,12 +208,12 @@ def first_receipt_seq(custody: CustodyLog, entries: Iterable[FootageEntry]) -> i
     unopened = {(entry.camera, entry.segment_name) for entry in entries}
     encoded_names = frozenset(entry.segment_name.encode() for entry in entries)
     first = 0
-    for data in read_files_backwards(custody.folder):
+    for data in read_blocks_backwards(custody_dir):
         for offset, receipt in _iter_segment_receipts(data, _SEGMENT_MARK, encoded_names):
             body = receipt.body
             if isinstance(body, FootageEvicted) or (body.camera, body.segment) not in unopened:
                 continue
-            if not custody.is_own_line(_line_at(data, offset)):
+            if not is_valid_line(_line_at(data, offset)):
                 continue
             first = receipt.seq
             if isinstance(body, SegmentOpened):
@@ -208,36 +227,38 @@ def _iter_segment_files(
     folder: Path, begin: datetime | None, end: datetime | None
 ) -> Iterator[SegmentFile]:
     """Yield the segments of a folder that may overlap the span, in order."""
-    try:
-        folder_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return
-    try:
-        previous = None
-        for file_name, may_overlap in _filter_by_span(_list_file_names(folder_fd), begin, end):
-            name = parse_segment_name(file_name.removesuffix(PART_SUFFIX))
-            if name is None or name == previous or (end is not None and name.utc >= end):
-                continue
-            # An open file may have been closed and renamed since the folder was read; a file that
-            # exists under neither name is evicted.
-            previous = name
-            for candidate in (file_name, file_name.removesuffix(PART_SUFFIX)):
-                size_bytes = _size_bytes(candidate, folder_fd)
-                if size_bytes is not None:
-                    yield candidate, name, size_bytes, may_overlap
-                    break
-    finally:
-        os.close(folder_fd)
+    previous = None
+    for file_name, may_overlap in _filter_by_span(_list_file_names(folder), begin, end):
+        segment_name = file_name.removesuffix(PART_SUFFIX)
+        if segment_name == previous:
+            continue
+        name = parse_segment_name(segment_name)
+        if name is None or (end is not None and name.utc >= end):
+            continue
+        previous = segment_name
+        if file_name == segment_name:
+            yield file_name, segment_name, name, None, may_overlap
+            continue
+        # An open file may have been closed and renamed since the folder was read; its receipt was written before. A
+        # file that exists under neither name is evicted.
+        for candidate in (file_name, segment_name):
+            size_bytes = _size_bytes(folder / candidate)
+            if size_bytes is not None:
+                yield candidate, segment_name, name, size_bytes, may_overlap
+                break
 
 
-def _list_file_names(folder: Path | int) -> list[str]:
+def _list_file_names(folder: Path) -> list[str]:
     """List names only: a Path or a DirEntry costs more than all other work on a name."""
-    return sorted(os.listdir(folder))  # noqa: PTH208
-
-
-def _size_bytes(file_name: str, folder_fd: int) -> int | None:
     try:
-        return os.stat(file_name, dir_fd=folder_fd).st_size
+        return sorted(os.listdir(folder))  # noqa: PTH208
+    except FileNotFoundError:
+        return []
+
+
+def _size_bytes(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
     except FileNotFoundError:
         return None
 
@@ -251,24 +272,22 @@ def _filter_by_span(
     end of a segment: the clock may have been set back between them, and network delay may make a
     segment end shortly after the next one's begin.
     """
-    begin_label = None if begin is None else format_utc_label(begin)
-    earliest_label = None if begin is None else _utc_label_before(begin, MAX_SEGMENT_DURATION)
-    end_label = None if end is None else format_utc_label(end)
-    labelled_or_none = (
-        (file_name, parse_label(file_name.removesuffix(PART_SUFFIX))) for file_name in file_names
-    )
-    labelled = [(file_name, label) for file_name, label in labelled_or_none if label is not None]
-    for (file_name, (boot, utc)), next_labelled in zip_longest(labelled, labelled[1:]):
-        if end_label is not None and utc > end_label:
+    names = filter_segment_files(file_names)
+    boots = [name[BOOT_LABEL] for name in names]
+    utcs = [name[UTC_LABEL] for name in names]
+    begin_label = "" if begin is None else format_utc_label(begin)
+    earliest_label = "" if begin is None else _utc_label_before(begin, MAX_SEGMENT_DURATION)
+    end_label = _LAST_LABEL if end is None else format_utc_label(end)
+    # After the last one comes the empty text, which is no boot.
+    for name, boot, utc, next_name, next_boot, next_utc in zip_longest(
+        names, boots, utcs, names[1:], boots[1:], utcs[1:], fillvalue=""
+    ):
+        if utc > end_label:
             continue
-        if begin is None or begin_label is None or earliest_label is None or next_labelled is None:
-            yield file_name, True
-            continue
-        next_file_name, (next_boot, next_utc) = next_labelled
         if next_boot != boot or next_utc > begin_label:
-            yield file_name, True
-        elif utc > earliest_label:
-            yield file_name, _ends_after(file_name, next_file_name, begin)
+            yield name, True
+        elif begin is not None and utc > earliest_label:
+            yield name, _ends_after(name, next_name, begin)
 
 
 def _utc_label_before(utc: datetime, duration: timedelta) -> str:
@@ -305,8 +324,10 @@ def _find_close_and_evict_receipts(
     if not wanted:
         return closed, evicted
     encoded_names = frozenset(text.encode() for _, text in wanted)
-    for data in read_files_backwards(custody_dir):
+    for data in read_blocks_backwards(custody_dir):
         for offset in _iter_marks_backwards(data, _EVICTED_MARK):
+            if encoded_names.isdisjoint(_evicted_segments_at(data, offset)):
+                continue
             receipt = _decode_receipt_at(data, offset)
             if receipt is not None and isinstance(receipt.body, FootageEvicted):
                 names = {(receipt.body.camera, text) for text in receipt.body.segments} & wanted
@@ -329,7 +350,8 @@ def _iter_segment_receipts(
     data: bytes, mark: bytes, encoded_names: frozenset[bytes]
 ) -> Iterator[tuple[int, _ReceiptExcerpt]]:
     """Yield receipts with the mark that may be of these segments, and an offset in each, the newest first."""
-    for offset in _iter_marks_backwards(data, mark):
+    offset = len(data)
+    while (offset := data.rfind(mark, 0, offset)) >= 0:
         begin = data.find(_SEGMENT_MARK, offset) + len(_SEGMENT_MARK)
         if data[begin : data.find(b'"', begin)] in encoded_names:
             receipt = _decode_receipt_at(data, offset)
@@ -343,10 +365,17 @@ def _iter_marks_backwards(data: bytes, mark: bytes) -> Iterator[int]:
         yield offset
 
 
-def _line_at(data: bytes, offset: int) -> bytes:
-    """Return the line around an offset, without its newline."""
+def _evicted_segments_at(data: bytes, offset: int) -> list[bytes]:
+    """Return the segments of a receipt of an eviction, without decoding it."""
+    begin = data.find(_EVICTED_SEGMENTS_MARK, offset) + len(_EVICTED_SEGMENTS_MARK)
+    return data[begin : data.find(b'"]', begin)].split(b'","')
+
+
+def _line_at(data: bytes, offset: int, skipped_bytes: int = 0) -> bytes:
+    """Return the line around an offset, without its first bytes and its newline."""
     end = data.find(b"\n", offset)
-    return data[data.rfind(b"\n", 0, offset) + 1 : end if end >= 0 else len(data)]
+    begin = data.rfind(b"\n", 0, offset) + 1 + skipped_bytes
+    return data[begin : end if end >= 0 else len(data)]
 
 
 def _decode_receipt_at(data: bytes, offset: int) -> _ReceiptExcerpt | None:
@@ -355,6 +384,6 @@ def _decode_receipt_at(data: bytes, offset: int) -> _ReceiptExcerpt | None:
     Its signature is not checked.
     """
     try:
-        return _EXCERPT_DECODER.decode(_line_at(data, offset)[_JSON_OFFSET:])
+        return _EXCERPT_DECODER.decode(_line_at(data, offset, _JSON_OFFSET))
     except MalformedJson:
         return None

@@ -12,8 +12,8 @@ deleted with it.
 """
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import TypeAlias
 
 import msgspec
 
@@ -25,8 +25,18 @@ KEYS_SUFFIX = ".keys"
 
 _NAME_PATTERN = re.compile(
     r"(?P<counter>\d{10})_(?P<boot>[0-9a-f]{8})_(?P<begin_ms>\d{12})"
-    r"_(?P<utc>\d{8}T\d{6}\.\d{3})Z(?P<unsynced>_unsynced)?\.mp4"
+    r"_(?P<utc>\d{8}T\d{6}\.\d{3})Z(?P<unsynced>_unsynced)?\.mp4",
+    re.ASCII,
 )
+_FILE_PATTERN = re.compile(
+    rf"{_NAME_PATTERN.pattern}(?:{re.escape(PART_SUFFIX)})?", _NAME_PATTERN.flags
+)
+
+BOOT_LABEL = slice(11, 19)
+"""The boot in a segment's name."""
+
+UTC_LABEL = slice(33, 52)
+"""UTC in a segment's name. In this form it sorts as time."""
 
 
 class SegmentName(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,35 +72,30 @@ def parse_segment_name(text: str) -> SegmentName | None:
     match = _NAME_PATTERN.fullmatch(text)
     if match is None:
         return None
+    counter, boot, begin_ms, utc_label, unsynced = match.groups()
     try:
-        utc = datetime.fromisoformat(match["utc"] + "+00:00")
+        utc = datetime.fromisoformat(utc_label + "Z")
     except ValueError:
         return None
     return SegmentName(
-        counter=int(match["counter"]),
-        boot=match["boot"],
-        begin_ms=int(match["begin_ms"]),
+        counter=int(counter),
+        boot=boot,
+        begin_ms=int(begin_ms),
         utc=utc,
-        synced=match["unsynced"] is None,
+        synced=unsynced is None,
     )
 
 
-BootUtcLabel: TypeAlias = tuple[str, str]
-"""Boot and UTC of a name, as text. UTC in this form sorts as time."""
+def filter_segment_files(file_names: Iterable[str]) -> list[str]:
+    """Return the names of segments' files, closed or open, in their order.
 
-
-def parse_label(text: str) -> BootUtcLabel | None:
-    """Parse the label of a file name without `.part`.
-
-    Returns None if it is not a segment's. Much cheaper than `parse_segment_name`, and folders have
-    many names.
+    Their labels can be compared without parsing them, which costs more than all else that a list of a folder does.
     """
-    match = _NAME_PATTERN.fullmatch(text)
-    return None if match is None else (match["boot"], match["utc"])
+    return list(filter(_FILE_PATTERN.fullmatch, file_names))
 
 
 def format_utc_label(utc: datetime) -> str:
-    """Format UTC like a label, to the microsecond.
+    """Format UTC like UTC_LABEL, to the microsecond.
 
     It sorts after the label of its millisecond.
     """

@@ -7,7 +7,8 @@ from typing import NamedTuple
 from rich.text import Text
 
 from centre.fleet.box_view import BoxView, Condition, HealthView, format_time
-from centre.fleet.wire_text import clean_text, format_cell
+from centre.fleet.text_cell import format_cell
+from centre.fleet.wire_text import clean_text
 
 STYLES: Mapping[Condition, str] = {
     "lost": "bold red",

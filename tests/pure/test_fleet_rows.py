@@ -16,7 +16,8 @@ from centre.fleet.rows import (
     heading_row,
     totals_line,
 )
-from centre.fleet.wire_text import MAX_MARKS, clean_text, format_cell
+from centre.fleet.text_cell import format_cell
+from centre.fleet.wire_text import MAX_MARKS, clean_text
 from tests.pure.fleet_messages import NOW, arrival, event, fault, health, status
 
 HOSTILE = [

@@ -421,7 +421,7 @@ def _alike(text: str) -> list[str]:
         r"[A-Za-z0-9+/]{43}=",
         r"until .*",
         r"\d+\.\d MB",
-        r"│ +\d+\.\d │",
+        r" +\d+\.\d  ",
     ):
         text = re.sub(varies, "?", text)
     return [line.rstrip() for line in text.strip().splitlines()]

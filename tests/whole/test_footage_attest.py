@@ -43,6 +43,16 @@ def test_the_footage_of_each_camera_is_attested_in_the_chain(
     assert [body.camera for body in attested] == ["north", "south"]
 
 
+def test_the_sizes_are_those_of_the_files_whatever_their_receipts_say(
+    state: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = sorted((state / "footage" / "south").glob("*.mp4"))
+    first.write_bytes(first.read_bytes()[:100])
+    assert main(["footage", "attest", "--state", str(state), "--json"]) == 0
+    reported = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert reported[1]["size_bytes"] == 100 + second.stat().st_size
+
+
 def test_a_folder_without_an_agents_state_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -9,8 +9,9 @@ from agent.__main__ import main
 from agent.base.clock import SystemClock
 from agent.console import usb_export
 from agent.console.errors import ConsoleError
-from agent.recording.archive import FootageArchive, merge_segments
+from agent.recording.archive import FootageArchive
 from agent.recording.custody.receipts import FootageExported, parse_line
+from agent.recording.recorded_span import merge_segments
 from tests.vectors.street import BOOT_UTC, StreetBox
 
 CLOCK = SystemClock()

@@ -14,7 +14,7 @@ from agent.console.errors import ConsoleError
 from agent.console.stick_mount import mount_stick
 from agent.console.terminal import Terminal
 from agent.console.text_format import format_bytes, format_time
-from agent.recording.archive import merge_segments
+from agent.recording.recorded_span import merge_segments
 
 HOLD_DAYS = 30
 

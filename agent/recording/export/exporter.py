@@ -162,7 +162,10 @@ class _ExportBuild:
         ).items():
             self._write_file(path, content)
         # The exported section of the chain must include the head.
-        first_seq = min(catalogue.first_receipt_seq(custody, self._entries), self._head.seq)
+        first_seq = min(
+            catalogue.first_receipt_seq(custody.folder, self._entries, custody.is_own_line),
+            self._head.seq,
+        )
         manifest = self._build_manifest(clip, first_seq)
         self._write_file(MANIFEST_FILE, encode_indented(manifest))
         body = FootageExported(

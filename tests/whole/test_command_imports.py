@@ -1,0 +1,75 @@
+"""The libraries that the start of a command imports: each takes CPU time of every call."""
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from agent.recording.segment_name import SegmentName
+
+LIBRARIES = {
+    "ai_edge_litert",
+    "av",
+    "cryptography",
+    "cv2",
+    "numpy",
+    "paho",
+    "rich",
+    "sqlite3",
+    "ssl",
+    "tomlkit",
+}
+"""Those that a command may import only if it needs them: from 5 to 90 ms of CPU."""
+
+IMPORTED = """
+import json, sys
+from agent.__main__ import main
+try:
+    main(sys.argv[1:])
+except SystemExit:
+    pass
+print(json.dumps(sorted(sys.modules)), file=sys.stderr)
+"""
+
+
+def imported_libraries(*arguments: str) -> set[str]:
+    result = subprocess.run(
+        [sys.executable, "-c", IMPORTED, *arguments], capture_output=True, check=True
+    )
+    return LIBRARIES & set(json.loads(result.stderr.splitlines()[-1]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "libraries"),
+    [
+        ("--help", set()),
+        ("faults", set()),
+        ("footage --help", set()),
+        ("declare --help", set()),
+        ("boot-good --help", set()),
+        ("ptz --help", set()),
+        ("bundle --help", {"cryptography"}),
+        ("provision --help", {"cryptography", "tomlkit"}),
+        ("update --help", {"cryptography", "ssl"}),
+        ("console-code --help", {"cryptography"}),
+        ("send --help", {"cryptography", "paho", "sqlite3", "ssl"}),
+        ("watch --help", {"cryptography", "paho", "sqlite3", "ssl"}),
+    ],
+)
+def test_a_command_imports_only_the_libraries_that_it_needs(
+    arguments: str, libraries: set[str]
+) -> None:
+    assert imported_libraries(*arguments.split()) <= libraries
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_list_of_footage_imports_none_of_them(tmp_path: Path, form: list[str]) -> None:
+    camera = tmp_path / "footage" / "north"
+    camera.mkdir(parents=True)
+    begin = datetime(2026, 11, 25, tzinfo=UTC)
+    name = SegmentName(counter=1, boot="0000000a", begin_ms=0, utc=begin, synced=True)
+    (camera / str(name)).write_bytes(b"12")
+    assert imported_libraries("footage", "list", "--state", str(tmp_path), *form) == set()
