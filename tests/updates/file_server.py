@@ -78,9 +78,11 @@ class FileServer:
             request.end_headers()
             return
         self.ranges.append(request.headers.get("Range"))
-        with suppress(OSError):  # the client has gone
-            while self.sends_no_answer:
-                request.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if self.sends_no_answer:
+            with suppress(OSError):  # the client has gone
+                while True:
+                    request.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            return
         data = self.files.get(request.path)
         if data is None or self.next_statuses:
             request.send_error(self.next_statuses.pop(0) if self.next_statuses else 404)
