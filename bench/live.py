@@ -34,7 +34,8 @@ from bench.mosquitto import running_mosquitto
 from bench.processes import running_process
 from bench.slow_link import link_to
 from bench.table import Row
-from tests.contracts.video_receiver import ServerCertificate, VideoServer
+from tests.contracts.video_receiver import VideoServer
+from tests.server_certificate import ServerCertificate
 from tests.whole.report.conftest import CLOCK, make_event
 from tests.whole.report.reporting_box import ReportingBox, wait_until
 

@@ -26,10 +26,10 @@ from tests.contracts.peer_memory import children_of, peak_memory_bytes, reset_pe
 from tests.contracts.video_receiver import (
     PASSWORD,
     USER,
-    ServerCertificate,
     VideoServer,
     skip_without_server,
 )
+from tests.server_certificate import ServerCertificate
 from tests.whole.report.reporting_box import wait_until
 
 TIMEOUT_S = 30.0

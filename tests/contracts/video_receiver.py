@@ -4,20 +4,16 @@ import os
 import signal
 import subprocess
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import av
 import numpy as np
 import numpy.typing as npt
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from drivers.av_stream import frame_planes
 from tests.contracts.conftest import HERE, SYSTEM_PYTHON
+from tests.server_certificate import ServerCertificate
 from tests.whole.report.broker import free_port
 
 USER, PASSWORD = "pole-17", "br:ead @ö/"  # as video_server.py has them
@@ -36,47 +32,6 @@ def skip_without_server() -> None:
     probe = subprocess.run([SYSTEM_PYTHON, "-c", PROBE], capture_output=True, check=False)
     if probe.returncode:
         pytest.skip("needs gir1.2-gst-rtsp-server-1.0 and glib-networking: make setup-test")
-
-
-class ServerCertificate:
-    """An authority, and a certificate of it for a name: `ca.crt`, `server.crt` and `server.key`."""
-
-    def __init__(self, folder: Path, name: str = "localhost") -> None:
-        folder.mkdir(exist_ok=True)
-        self.ca, self.certificate, self.key = (
-            folder / file for file in ("ca.crt", "server.crt", "server.key")
-        )
-        now = datetime.now(UTC)
-        ca_key, server_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-        ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "centre")])
-
-        def builder(subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
-            return x509.CertificateBuilder(
-                ca_name,
-                subject,
-                key.public_key(),
-                x509.random_serial_number(),
-                now - timedelta(days=1),
-                now + timedelta(days=1),
-            )
-
-        ca = builder(ca_name, ca_key).add_extension(
-            x509.BasicConstraints(ca=True, path_length=None), critical=True
-        )
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        server = builder(subject, server_key).add_extension(
-            x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False
-        )
-        for file, request in ((self.ca, ca), (self.certificate, server)):
-            certificate = request.sign(ca_key, hashes.SHA256())
-            file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        self.key.write_bytes(
-            server_key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-        )
 
 
 class VideoServer:

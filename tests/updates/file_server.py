@@ -5,19 +5,11 @@ import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-
 from tests.own_address import own_address
-
-CERTIFICATE_FILE = "server.pem"
+from tests.server_certificate import ServerCertificate
 
 
 class FileServer:
@@ -26,7 +18,7 @@ class FileServer:
     """
 
     def __init__(
-        self, certificate: tuple[Path, Path] | None = None, address: str | None = None
+        self, certificate: ServerCertificate | None = None, address: str | None = None
     ) -> None:
         self.files: dict[str, bytes] = {}
         self.tags: dict[str, str] = {}
@@ -52,12 +44,13 @@ class FileServer:
             def log_message(self, *_args: Any) -> None:
                 pass
 
+        self.certificate = certificate
         self.address = address or own_address()
         self._server = http.server.ThreadingHTTPServer((self.address, 0), Handler)
         self.scheme = "http"
         if certificate is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(*certificate)
+            context.load_cert_chain(certificate.certificate, certificate.key)
             self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
             self.scheme = "https"
         self._server.daemon_threads = True
@@ -127,34 +120,8 @@ class FileServer:
 
 @contextmanager
 def https_server(folder: Path) -> Iterator[FileServer]:
-    """A server with a certificate of its own, which is CERTIFICATE_FILE in the folder."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, own_address())])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ip_address(own_address()))]), critical=False
-        )
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    certificate, key_file = folder / CERTIFICATE_FILE, folder / "server.key"
-    certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    key_file.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    server = FileServer((certificate, key_file))
+    """A server with a ServerCertificate in the folder."""
+    server = FileServer(ServerCertificate(folder, own_address()))
     try:
         yield server
     finally:

@@ -19,8 +19,9 @@ from agent.update.feed_poller import PollerDeps, poll_feed
 from agent.update.https_get import HttpError
 from agent.update.rauc import RaucClient
 from agent.update.updater import ProgressCallbacks, Updater, VersionRefused
+from tests.server_certificate import CA_FILE
 from tests.updates.conftest import COMPATIBLE, BundleAuthority, UpdateBox
-from tests.updates.file_server import CERTIFICATE_FILE, FileServer, https_server
+from tests.updates.file_server import FileServer, https_server
 from tests.updates.test_update_command import (
     CAN_MOUNT_VERITY,
     CONFIG,
@@ -46,7 +47,7 @@ def newer(tmp_path: Path, authority: BundleAuthority) -> Path:
 @pytest.fixture
 def https(tmp_path: Path) -> Iterator[tuple[FileServer, Path]]:
     with https_server(tmp_path) as server:
-        yield server, tmp_path / CERTIFICATE_FILE
+        yield server, tmp_path / CA_FILE
 
 
 class Centre:

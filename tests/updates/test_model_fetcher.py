@@ -20,7 +20,8 @@ from agent.runtime.link_budget import LinkBudget
 from agent.update import model_fetcher
 from agent.update.model_fetcher import ModelFetcher
 from tests.conftest import ManualClock
-from tests.updates.file_server import CERTIFICATE_FILE, FileServer, https_server
+from tests.server_certificate import CA_FILE
+from tests.updates.file_server import FileServer, https_server
 
 CONTENT = (MODELS_FOLDER / "ssdlite_mobilenet_v2.tflite").read_bytes()
 CARD = (MODELS_FOLDER / "ssdlite_mobilenet_v2.toml").read_text()
@@ -43,7 +44,7 @@ def version(server: FileServer, content: bytes = CONTENT, path: str = "/own.tfli
 
 
 def make_fetcher(folder: Path, budget: LinkBudget, clock: Clock | None = None) -> ModelFetcher:
-    return ModelFetcher(folder, folder / CERTIFICATE_FILE, budget, clock or SystemClock())
+    return ModelFetcher(folder, folder / CA_FILE, budget, clock or SystemClock())
 
 
 def ignore_progress(_progress: FetchingModel) -> None:
@@ -185,7 +186,7 @@ def test_a_length_of_thousands_of_digits_is_refused_and_the_fetch_ends(
 def test_a_server_on_the_box_itself_gets_no_request(
     server: FileServer, tmp_path: Path, by: str
 ) -> None:
-    inside = FileServer((tmp_path / CERTIFICATE_FILE, tmp_path / "server.key"), "127.0.0.1")
+    inside = FileServer(server.certificate, "127.0.0.1")
     inside.files["/own.tflite"] = CONTENT
     url = inside.url("/own.tflite")
     if by == "redirect":

@@ -14,7 +14,8 @@ from agent.config.configuration import DetectConfig
 from agent.config.desired_store import DESIRED_DIR
 from agent.detection.model_card import MODELS_FOLDER
 from agent.health import health_file
-from tests.updates.file_server import CERTIFICATE_FILE, FileServer, https_server
+from tests.server_certificate import CA_FILE
+from tests.updates.file_server import FileServer, https_server
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.reporting_box import wait_until
 from tests.whole.rig import TIMEOUT_S, AgentBox
@@ -42,7 +43,7 @@ def pole(mosquitto: Mosquitto, tmp_path: Path) -> Iterator[AgentBox]:
     camera = 'driver = "fake"\n[camera.options]\nwidth_px = 320\nheight_px = 180\nfps = 10\n'
     box = AgentBox(tmp_path / "box", mosquitto.url, camera)
     with (box.folder / "vigie.toml").open("a") as file:
-        file.write(f'[record]\nsegment_s = 3\n[link]\nca = "{tmp_path / CERTIFICATE_FILE}"\n')
+        file.write(f'[record]\nsegment_s = 3\n[link]\nca = "{tmp_path / CA_FILE}"\n')
     yield box
     box.kill()
 

@@ -19,7 +19,8 @@ from agent.reporting.mqtt.packets import ReceivedPublish, Suback
 from agent.reporting.payloads import HealthMessage, ReplyMessage
 from centre.client import ReceivedMessage
 from drivers.masking import MASK_LUMA
-from tests.contracts.video_receiver import ServerCertificate, VideoServer, skip_without_server
+from tests.contracts.video_receiver import VideoServer, skip_without_server
+from tests.server_certificate import ServerCertificate
 from tests.whole.command_box import CommandOperator
 from tests.whole.drawn_clip import write_street_clip
 from tests.whole.report.broker import Mosquitto

@@ -14,10 +14,10 @@ import pytest
 
 from agent.__main__ import main
 from agent.base.device_identity import DeviceIdentity
+from tests.server_certificate import ServerCertificate
 from tests.whole.report.broker import DOCS, Mosquitto, free_port
 from tests.whole.rig import AgentBox, fake_camera_toml
 from tests.whole.test_footage_while_recording import wait_for_segments
-from tests.whole.uploads.upload_servers import make_certificate
 
 PROGRAM = DOCS / "examples" / "small_centre.py"
 BOX = "casa-0001"
@@ -49,7 +49,7 @@ def keys(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def box(keys: Path, mosquitto: Mosquitto) -> Iterator[CommandedAgent]:
-    media_ca, _ = make_certificate(keys)
+    media = ServerCertificate(keys)
     box = CommandedAgent(keys / "box", mosquitto.url, fake_camera_toml("fps = 5"))
     config = box.folder / "vigie.toml"
     config.write_text(
@@ -60,7 +60,7 @@ segment_s = 1.0
 ca = "{keys / "control" / "control-ca.pem"}"
 [link]
 upload_hosts = ["localhost"]
-ca = "{media_ca}"
+ca = "{media.ca}"
 [[head]]
 name = "mast"
 driver = "fake"

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.whole.uploads.upload_servers import make_certificate
+from tests.server_certificate import ServerCertificate
 
 
 class ScriptedServer:
@@ -19,9 +19,10 @@ class ScriptedServer:
     """
 
     def __init__(self, folder: Path, *scripts: bytes | None) -> None:
-        self.ca, key = make_certificate(folder)
+        certificate = ServerCertificate(folder)
+        self.ca = certificate.ca
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._context.load_cert_chain(self.ca, key)
+        self._context.load_cert_chain(certificate.certificate, certificate.key)
         self._scripts = scripts
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])

@@ -7,7 +7,7 @@ import shutil
 import ssl
 import subprocess
 import urllib.request
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,45 +15,13 @@ from urllib.parse import urlencode
 from xml.etree import ElementTree as ET
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+
+from tests.server_certificate import ServerCertificate
 
 PROGRAM_DIR = Path(__file__).parent / "servers"
 INSTALLED_DIR = Path(__file__).parents[3] / ".cache" / "upload-servers"
 ACCESS_KEY = SECRET_KEY = "S3RVER"  # noqa: S105 - what this server is made with
 BUCKET = "clips"
-
-
-def make_certificate(folder: Path) -> tuple[Path, Path]:
-    """A certificate of `localhost`, signed by itself, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=30))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    certificate_file, key_file = folder / "server.crt", folder / "server.key"
-    certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    key_file.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return certificate_file, key_file
 
 
 class UploadServers:
@@ -64,12 +32,13 @@ class UploadServers:
         if node is None or not (INSTALLED_DIR / "node_modules").is_dir():
             pytest.skip("needs node and the upload servers: make setup-test")
         self.folder = folder
-        self.ca, key = make_certificate(folder)
+        certificate = ServerCertificate(folder)
+        self.ca = certificate.ca
         for name in ("tus", "s3"):
             (folder / name).mkdir()
         program = INSTALLED_DIR / "main.mjs"
         self._process = subprocess.Popen(
-            [node, program, folder, self.ca, key],
+            [node, program, folder, certificate.certificate, certificate.key],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
