@@ -15,23 +15,13 @@ from agent.config.desired_store import ConfigLayer, Decision, DesiredStore
 from tests.crash.block_log import CrashState, LogRecord, RecordKind, crash_states, read_log
 from tests.crash.conftest import CrashTestSize
 from tests.crash.disk import logged_ext4, make_ext4, mounted, skip_unless_available
+from tests.pole_config import POLE_CONFIG
 
 DISK_BYTES = 16 << 20
 SEED = 13
 MOST_CUTS = 50
 BOOT, NEXT_BOOT = "boot-1", "boot-2"
 UNTIL_NS = 1 << 62
-CONFIG = """
-[box]
-id = "pole-17"
-site = "x"
-state = "state"
-[broker]
-url = "mqtt://127.0.0.1:1"
-[[camera]]
-name = "north"
-driver = "fake"
-"""
 
 
 def version(number: int) -> ConfigLayer:
@@ -52,7 +42,7 @@ class Recorded:
     def __init__(self, folder: Path) -> None:
         image = make_ext4(folder / "disk.img", DISK_BYTES)
         with mounted(image, folder / "first") as point:
-            (point / "vigie.toml").write_text(CONFIG)
+            (point / "vigie.toml").write_text(POLE_CONFIG)
             store = DesiredStore(point / "state")
             store.begin(version(1), "keys", "omar", BOOT, UNTIL_NS)
             store.confirm(0, BOOT)

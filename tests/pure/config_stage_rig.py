@@ -21,21 +21,10 @@ from agent.health.box_check import BoxSample
 from agent.reporting.payloads import ReportedConfig
 from drivers.errors import MaskError
 from tests.conftest import ManualClock
+from tests.pole_config import POLE_CONFIG
 from tests.pure.test_boot_check import camera, live
 
-CONFIG = """
-[box]
-id = "pole-17"
-site = "x"
-state = "state"
-[broker]
-url = "mqtt://127.0.0.1:1"
-[[camera]]
-name = "north"
-driver = "fake"
-[camera.detect]
-enabled = false
-"""
+CONFIG = f"{POLE_CONFIG}[camera.detect]\nenabled = false\n"
 MASK = "[[mask]]\npolygon = [[0.1, 0.1], [0.5, 0.1], [0.5, 0.5]]\n"
 LINE = '[[line]]\nname = "a"\nfrom = [0, 0.5]\nto = [1, 0.5]\n'
 BOOT = "boot-1"

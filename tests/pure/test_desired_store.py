@@ -8,6 +8,7 @@ from agent.base.state_file import DamagedStateFile
 from agent.config import configuration
 from agent.config.desired_config import DesiredModel
 from agent.config.desired_store import DESIRED_DIR, ConfigLayer, Decision, DesiredStore
+from tests.pole_config import POLE_CONFIG
 
 BOOT = "boot-1"
 UNTIL_NS = 300_000_000_000
@@ -130,22 +131,9 @@ def test_without_a_decision_the_version_in_force_was_decided(
     assert (tmp_path / DESIRED_DIR / "decision.json.unreadable").exists()
 
 
-CONFIG = """
-[box]
-id = "pole-17"
-site = "x"
-state = "state"
-[broker]
-url = "mqtt://127.0.0.1:1"
-[[camera]]
-name = "north"
-driver = "fake"
-"""
-
-
 def test_each_program_of_the_box_loads_the_version_in_force(tmp_path: Path) -> None:
     file = tmp_path / "vigie.toml"
-    file.write_text(CONFIG)
+    file.write_text(POLE_CONFIG)
     store = DesiredStore(tmp_path / "state")
     settings = {"record": {"max_age_h": 24}, "camera": {"north": {"detect": {"fps": 5}}}}
     kept(store, ConfigLayer(version=1, settings=settings, scenes={"north": SCENE}))
@@ -159,12 +147,12 @@ def test_each_program_of_the_box_loads_the_version_in_force(tmp_path: Path) -> N
 @pytest.mark.parametrize("change", ["name", "damage"])
 def test_a_version_that_does_not_fit_the_file_is_left_out(tmp_path: Path, change: str) -> None:
     file = tmp_path / "vigie.toml"
-    file.write_text(CONFIG)
+    file.write_text(POLE_CONFIG)
     store = DesiredStore(tmp_path / "state")
     kept(store, ConfigLayer(version=1, settings={"camera": {"north": {"record": False}}}))
     assert not configuration.load(file).camera[0].record
     if change == "name":
-        file.write_text(CONFIG.replace("north", "south"))
+        file.write_text(POLE_CONFIG.replace("north", "south"))
     else:
         (tmp_path / "state" / DESIRED_DIR / "layer.json").write_text("{}")
     assert configuration.load(file).camera[0].record

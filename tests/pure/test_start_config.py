@@ -9,18 +9,9 @@ from agent.base.errors import UserError
 from agent.config.desired_config import DesiredPreset
 from agent.config.desired_store import ConfigLayer, DesiredStore
 from tests.conftest import ManualClock
+from tests.pole_config import POLE_CONFIG
 
-CONFIG = """
-[box]
-id = "pole-17"
-site = "x"
-state = "state"
-[broker]
-url = "mqtt://127.0.0.1:1"
-[[camera]]
-name = "north"
-driver = "fake"
-[[head]]
+CONFIG = f"""{POLE_CONFIG}[[head]]
 name = "mast"
 driver = "fake"
 camera = "north"
