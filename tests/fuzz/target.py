@@ -38,6 +38,11 @@ def make_work_dir() -> Path:
     return Path(folder)
 
 
+def check_one_line(message: object) -> None:
+    """Messages reach a console, a log and the wire: each is one line, without characters that a terminal obeys."""
+    assert str(message).isprintable(), f"not one printable line: {str(message)!r}"
+
+
 class FuzzTarget(NamedTuple):
     """A parser: `run` returns for any input whatever, and raises on a defect alone.
 

@@ -1,10 +1,21 @@
 """All parsers that read what others wrote."""
 
-from tests.fuzz import centres, documents, page_wires, signatures, streams, web_requests
+from tests.fuzz import (
+    box_files,
+    centres,
+    configurations,
+    messages,
+    page_wires,
+    signatures,
+    streams,
+    web_requests,
+)
 from tests.fuzz.target import FuzzTarget
 
 TARGETS: dict[str, FuzzTarget] = (
-    documents.TARGETS
+    configurations.TARGETS
+    | messages.TARGETS
+    | box_files.TARGETS
     | signatures.TARGETS
     | streams.TARGETS
     | centres.TARGETS

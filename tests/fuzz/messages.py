@@ -1,0 +1,233 @@
+"""Targets that read messages of the network and answers of servers."""
+
+import base64
+import http.client
+import io
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from agent.app.selftest_command import SelfTestCommandHandler
+from agent.base.clock import ClockTrust
+from agent.capture.live_command import LiveCommandHandler
+from agent.capture.snapshot_command import SnapshotCommandHandler
+from agent.capture.video_target import parse_target
+from agent.clips.clip_command import ClipArgs, ClipCommandHandler
+from agent.clips.https_request import LinkError, Refused, receive_answer
+from agent.clips.upload_target import check_target
+from agent.clips.uploader import read_offset
+from agent.commands.command import (
+    CommandHandler,
+    MalformedCommand,
+    build_command_struct,
+    parse_command,
+)
+from agent.commands.requester import CommandRejected
+from agent.config.link import LinkConfig
+from agent.footage.hold_command import HoldCommandHandler
+from agent.footage.list_command import ListCommandHandler
+from agent.footage.release_command import ReleaseCommandHandler
+from agent.gpio.gpio_command import GpioCommandHandler
+from agent.incident.order import MalformedOrder, order_from_claims, parse_unsigned_order
+from agent.ptz.ptz_command import PtzCommandHandler
+from agent.reporting import topics
+from agent.reporting.declaration.page import render_page
+from agent.reporting.payloads import DeclarationMessage, HealthMessage
+from agent.reporting.renewal.est_client import EstError, decode_certs_only
+from agent.update.feed import BadFeed, verify_feed
+from tests.fuzz.target import FuzzTarget, check_one_line
+from tests.pure.command_rig import MOVE_ARGS, encode_command
+from tests.pure.console_rig import make_health_report
+from tests.whole.report.broker import read_doc_block
+
+DOCS = Path(__file__).parents[2] / "docs"
+BOX = "pole-17"
+LINK = LinkConfig(upload_hosts=("media.example",))
+CLIP_ARGS = {
+    "camera": "north",
+    "begin": "2026-11-25T01:00:05Z",
+    "end": "2026-11-25T01:00:11Z",
+    "form": "light",
+    "purpose": "case 2026/118",
+    "upload": {"kind": "tus", "url": "https://media.example/files?ticket=5d"},
+}
+TIME = "2026-11-03T07:41:05.250Z"
+CLOCK = ClockTrust(synced=True, source="ntp", error_s=0.012)
+ENVELOPE = topics.EnvelopeFields(
+    id="0193a8e0-7d3c-7000-8000-000000000001",
+    box=BOX,
+    epoch="5a0c6f7e-7f1f-4c0f-9d0b-2f3a4b5c6d7e",
+    seq=42,
+    boot="c0ffee00-0000-4000-8000-000000000000",
+    time=TIME,
+    clock=CLOCK,
+)
+VIDEO_HOSTS = ("media.city.example", "127.0.0.1")
+UP_TOPIC = topics.UpTopic(box=BOX, kind="health", sublevels=())
+
+
+@cache
+def handlers() -> tuple[tuple[CommandHandler, type], ...]:
+    found: tuple[Any, ...] = (
+        PtzCommandHandler({}, lambda: 0),
+        GpioCommandHandler(lambda *_: None),
+        SnapshotCommandHandler({}, lambda *_: b"", lambda *_: None, lambda *_: None, lambda: 0),
+        LiveCommandHandler({}, *(lambda *_: None for _ in range(7))),  # type: ignore[call-arg,arg-type]
+        ClipCommandHandler(LINK, *(None for _ in range(5))),  # type: ignore[arg-type]
+        SelfTestCommandHandler(*(lambda *_: None for _ in range(3))),  # type: ignore[call-arg]
+        ListCommandHandler(None, None, None, None),  # type: ignore[arg-type] # it is only parsed
+        HoldCommandHandler(None, None, None, 30),  # type: ignore[arg-type] # as above
+        ReleaseCommandHandler(None, None),  # type: ignore[arg-type] # as above
+    )
+    return tuple((one, build_command_struct(one.name, one.args_type)) for one in found)
+
+
+class _Received:
+    """A connection that has received these bytes, and then its end."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def makefile(self, _mode: str) -> io.BytesIO:
+        return io.BytesIO(self._data)
+
+
+def run_upload_answer(data: bytes) -> None:
+    def get_response() -> http.client.HTTPResponse:
+        response = http.client.HTTPResponse(_Received(data), method="PATCH")  # type: ignore[arg-type]
+        response.begin()
+        return response
+
+    with suppress(LinkError, Refused):
+        answer = receive_answer("media.example", "PATCH", get_response)
+        read_offset(answer, "https://media.example/files/1", 0, 1000)
+
+
+def run_command(data: bytes) -> None:
+    for handler, command_struct in handlers():
+        try:
+            command = parse_command(handler, command_struct, data, 1)
+        except MalformedCommand as error:
+            check_one_line(error)
+            continue
+        handler.describe(command.args)
+        handler.priority_lane(command.args)
+        if isinstance(command.args, ClipArgs):
+            with suppress(CommandRejected):
+                check_target(command.args.upload, LINK.upload_hosts)
+
+
+def run_video_target(data: bytes) -> None:
+    try:
+        target = parse_target(data.decode("utf-8", "surrogateescape"), VIDEO_HOSTS)
+    except CommandRejected as error:
+        check_one_line(error)
+        return
+    assert target.host in VIDEO_HOSTS
+    assert target.url.isascii()
+    assert target.url.isprintable()
+
+
+def run_incident(data: bytes) -> None:
+    try:
+        signed = parse_unsigned_order(data)
+    except MalformedOrder as error:
+        check_one_line(error)
+        return
+    signed.order.to.include(BOX, "site", ("group",))
+    if signed.order.heads is not None:
+        signed.order.heads.preset_of(BOX, "mast")
+    encoded = msgspec.json.encode(signed.order)
+    assert order_from_claims(msgspec.json.decode(encoded)) == signed.order
+
+
+def incident_seeds() -> Sequence[bytes]:
+    page = (DOCS / "wire-contract.md").read_text()
+    return [page.partition("```json IncidentReport\n")[2].partition("\n")[0].encode()]
+
+
+def run_message(data: bytes) -> None:
+    with suppress(ValueError):
+        topics.decode(UP_TOPIC, data, {})
+    topics.decode_envelope(UP_TOPIC, data, {})
+    properties = dict.fromkeys(("v", "seq", "clock", "data", "box", "id"), data.decode("latin-1"))
+    with suppress(ValueError):
+        topics.decode(msgspec.structs.replace(UP_TOPIC, kind="snapshot"), b"", properties)
+    topic = topics.parse_up_topic(data.decode("utf-8", "replace"))
+    assert topic is None or topic.box
+    chosen = topics.choose_reply_topic(BOX, data.decode("utf-8", "replace"))
+    assert chosen == "reply" or chosen.startswith("reply/")
+
+
+def run_est_answer(data: bytes) -> None:
+    with suppress(EstError):
+        decode_certs_only("https://est", "application/pkcs7-mime", data)
+    with suppress(EstError):
+        decode_certs_only("https://est", "application/pkcs7-mime", base64.encodebytes(data))
+
+
+def run_declaration(data: bytes) -> None:
+    message = topics.decode_as(DeclarationMessage, data)
+    if message is not None:
+        assert "<script" not in render_page(message.data, box=message.box, time=message.time)
+
+
+def message_seeds() -> Sequence[bytes]:
+    health = HealthMessage(**msgspec.structs.asdict(ENVELOPE), data=make_health_report(("CAM-01",)))
+    return [msgspec.json.encode(health), b"vigie/v1/pole-17/up/reply/ops/1"]
+
+
+def run_feed(data: bytes) -> None:
+    key = Ed25519PrivateKey.from_private_bytes(bytes(32))
+    public_key = msgspec.json.encode(key.public_key().public_bytes_raw()).decode().strip('"')
+    with suppress(BadFeed):
+        verify_feed(data, public_key)
+    signature = msgspec.json.encode(key.sign(data)).strip(b'"')
+    with suppress(BadFeed):
+        verify_feed(signature + b"\n" + data, public_key)
+
+
+TARGETS = {
+    "command": FuzzTarget(
+        run_command,
+        lambda: [
+            encode_command(MOVE_ARGS),
+            encode_command(CLIP_ARGS),
+            encode_command({"camera": "north", "width": 640}),
+            encode_command({"pin": "lamp", "on": True, "for_s": 3}),
+            encode_command({"do": "footage", "camera": "north", "begin": TIME, "end": TIME}),
+            encode_command(
+                {"camera": "north", "begin": TIME, "end": TIME, "case": "1", "reason": "2"}
+            ),
+        ],
+    ),
+    "video_target": FuzzTarget(
+        run_video_target,
+        lambda: [
+            b"rtsps://box:p%40ss@media.city.example:8322/pole-17/north",
+            b"rtsp://127.0.0.1:8554/a",
+        ],
+    ),
+    "incident": FuzzTarget(run_incident, incident_seeds),
+    "message": FuzzTarget(run_message, message_seeds),
+    "declaration": FuzzTarget(
+        run_declaration,
+        lambda: [read_doc_block("wire-contract.md", "declaration").encode()],
+        mutations=100,
+    ),
+    "est_answer": FuzzTarget(run_est_answer, lambda: [b"MIIB", bytes.fromhex("3080")]),
+    "upload_answer": FuzzTarget(
+        run_upload_answer,
+        lambda: (
+            b"HTTP/1.1 204 No Content\r\nUpload-Offset: 10\r\n\r\n",
+            b"HTTP/1.1 429 Busy\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        ),
+    ),
+    "feed": FuzzTarget(run_feed, lambda: [b'{"releases":[]}']),
+}
