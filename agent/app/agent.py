@@ -188,7 +188,7 @@ class Agent:
             self.pipelines,
             self.actuators,
             self._receipt_queue,
-            lambda: self._mqtt_session.request_reports(),  # noqa: PLW0108 - it is made below
+            lambda: self._mqtt_session.request_reports(changed_only=True),
         )
         self._mqtt_session = MqttSession(
             config.broker,

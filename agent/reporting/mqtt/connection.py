@@ -161,9 +161,9 @@ class MqttConnection:
         """Time since the CONNACK, 0 before it."""
         return 0.0 if self._connack_s is None else self._now_s() - self._connack_s
 
-    def request_reports(self) -> None:
-        """Publish the declaration and the configuration again. Thread-safe."""
-        self._reports.request()
+    def request_reports(self, *, changed_only: bool = False) -> None:
+        """Publish the declaration and the configuration again, or those that have changed. Thread-safe."""
+        self._reports.request(changed_only=changed_only)
         self.wake()
 
     def wake(self) -> None:

@@ -26,17 +26,26 @@ class RetainedReports:
         self._publications = publications
         self._read = read
         self._is_requested = threading.Event()
+        self._is_all_requested = threading.Event()
+        self._sent: dict[type, DeclarationData | ReportedConfig] = {}
         self._unsent: deque[DeclarationData | ReportedConfig] = deque()
 
-    def request(self) -> None:
-        """Send the reports again. Thread-safe."""
+    def request(self, *, changed_only: bool = False) -> None:
+        """Send the reports again, all or those that this connection has not sent as they are now. Thread-safe."""
+        if not changed_only:
+            self._is_all_requested.set()
         self._is_requested.set()
 
     def send_due(self, window: SendWindow) -> None:
         """Send the requested reports, as far as the broker takes messages. Raises: MqttConnectionError."""
         if self._is_requested.is_set():
             self._is_requested.clear()
-            self._unsent = deque(self._read())
+            if self._is_all_requested.is_set():
+                self._is_all_requested.clear()
+                self._sent.clear()
+            self._unsent = deque(
+                data for data in self._read() if data != self._sent.get(type(data))
+            )
         while self._unsent and window.send_quota() > 0:
             data = self._unsent.popleft()
             envelope = self._outbox.envelope_now()
@@ -46,3 +55,4 @@ class RetainedReports:
                 subtopic, payload = "config", topics.encode_config(envelope, data)
             forms = retained_forms(self._outbox.box, subtopic, payload)
             self._publications.send(window, forms, subtopic)
+            self._sent[type(data)] = data

@@ -147,11 +147,14 @@ class MqttSession:
             return None
         return connection.session_number
 
-    def request_reports(self) -> None:
-        """Publish the declaration and the configuration again; each connection begins with them. Thread-safe."""
+    def request_reports(self, *, changed_only: bool = False) -> None:
+        """Publish the declaration and the configuration again, or those that have changed. Thread-safe.
+
+        Each connection begins with both.
+        """
         connection = self._connection
         if connection is not None:
-            connection.request_reports()
+            connection.request_reports(changed_only=changed_only)
 
     def round_trip_ms(self) -> float | None:
         """Return the broker's round trip, or None while there is no connection. Thread-safe."""

@@ -70,11 +70,12 @@ class ReportingBox:
     ) -> None:
         self.faults = FaultRegistry(CLOCK.boottime_ns)
         self.outbox: Outbox = open_outbox(folder, box=box, centres=broker.centres)
+        self.birth = BIRTH
         self.session = MqttSession(
             broker,
             self.outbox,
             self.faults,
-            lambda: BIRTH,
+            lambda: self.birth,
             CLOCK,
             FastRandom(3),
             Downlink(
