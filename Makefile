@@ -213,7 +213,7 @@ setup-onnx: .cache/onnx/.done ## install the converter of `vigie model add FILE.
 	touch $@
 
 setup-bench: setup-test .cache/bench-peers/.done
-	@scripts/apt-packages motion
+	@scripts/apt-packages motion gstreamer1.0-tools gstreamer1.0-libav
 
 .cache/bench-peers/.done: bench/peers/requirements.lock
 	$(PYTHON) -m venv .cache/bench-peers

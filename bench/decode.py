@@ -22,14 +22,16 @@ FRAMES = 300
 PACED_S = 10.0
 
 
-def decode_bare(video: Path, thread_type: str = "NONE") -> None:
-    """Decode with PyAV as in its manual, in one thread."""
+def decode_bare(
+    video: Path, thread_type: str = "NONE", frames: int | None = FRAMES
+) -> None:
+    """Decode with PyAV as in its manual, in one thread: the first frames, or all."""
     with av.open(str(video)) as container:
         stream = container.streams.video[0]
         stream.thread_type = thread_type
         stream.codec_context.thread_count = 1
         for number, _ in enumerate(container.decode(stream), 1):
-            if number == FRAMES:
+            if number == frames:
                 return
 
 
