@@ -61,7 +61,11 @@ def full_speed_rows(main: Path, sub: Path, folder: Path) -> list[Row]:
         record.BenchRecorder(ring, 1.0, None).record(main)
 
     turns = run_in_turns(
-        {"one": lambda: run_detection(main, on_demand.FPS), "decode": lambda: decode_bare(main, frames=None)}, turns=5
+        {
+            "one": lambda: run_detection(main, on_demand.FPS),
+            "decode": lambda: decode_bare(main, frames=None),
+        },
+        turns=5,
     )
     extra_turns = run_in_turns(
         {
@@ -72,7 +76,9 @@ def full_speed_rows(main: Path, sub: Path, folder: Path) -> list[Row]:
         },
         turns=2,
     )
-    dual_turns = run_in_turns({"two": run_two_streams, "decode": lambda: decode_bare(sub, frames=None)})
+    dual_turns = run_in_turns(
+        {"two": run_two_streams, "decode": lambda: decode_bare(sub, frames=None)}
+    )
     five_fps_ratio = extra_turns.ratio("five", "decode")
     busy_ratio = extra_turns.ratio("busy", "decode busy")
     return [

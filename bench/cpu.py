@@ -71,9 +71,7 @@ Work = Callable[[], float | None]
 """A piece of work to measure. It may return its own CPU seconds if they are spent elsewhere."""
 
 
-def run_in_turns(
-    works: Mapping[str, Work], turns: int = 7, *, warm_up: bool = True
-) -> TurnTimes:
+def run_in_turns(works: Mapping[str, Work], turns: int = 7, *, warm_up: bool = True) -> TurnTimes:
     """Run each work once to warm up, then all in turns, every second turn in reverse order."""
     seconds_by_work: dict[str, list[float]] = {name: [] for name in works}
     for work in works.values() if warm_up else ():

@@ -22,9 +22,7 @@ FRAMES = 300
 PACED_S = 10.0
 
 
-def decode_bare(
-    video: Path, thread_type: str = "NONE", frames: int | None = FRAMES
-) -> None:
+def decode_bare(video: Path, thread_type: str = "NONE", frames: int | None = FRAMES) -> None:
     """Decode with PyAV as in its manual, in one thread: the first frames, or all."""
     with av.open(str(video)) as container:
         stream = container.streams.video[0]

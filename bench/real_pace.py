@@ -15,7 +15,7 @@ import msgspec
 from agent.detection.pipeline import DetectionPipeline
 from agent.detection.tflite import TfliteDetector, open_detector
 from bench import box, on_demand, record, videos
-from bench.cpu import TurnTimes, Work, cpu_s, process_cpu_s, run_in_turns
+from bench.cpu import TurnTimes, Work, process_cpu_s, run_in_turns
 from bench.decode import decode_bare
 from bench.mosquitto import running_mosquitto
 from bench.peers import gstreamer, motion
@@ -152,9 +152,7 @@ def agent_command(camera: box.CameraSetup, broker: str, folder: Path) -> Command
 
 def take_turns(programs: Mapping[str, MakeCommand], folder: Path) -> TurnTimes:
     """Run programs on a film that is still for three quarters of the time."""
-    return run_in_turns(
-        program_works(programs, folder, MIXED_S), turns=MIXED_TURNS, warm_up=False
-    )
+    return run_in_turns(program_works(programs, folder, MIXED_S), turns=MIXED_TURNS, warm_up=False)
 
 
 def program_works(
@@ -203,9 +201,7 @@ def run_floor(
             interpreter.invoke()
 
 
-def peer_row(
-    turns: TurnTimes, name: str, works: tuple[str, str], target: str, note: str
-) -> Row:
+def peer_row(turns: TurnTimes, name: str, works: tuple[str, str], target: str, note: str) -> Row:
     """Return the row of a work next to a peer, or of the work alone if the peer is not installed."""
     own, peer = works
     if peer not in turns.seconds:

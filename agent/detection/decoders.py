@@ -97,13 +97,20 @@ class _GridLabels:
         self._keep_scores = np.full(last + 1 - self._first, np.inf, np.float32)
         for number, label in self._label_of.items():
             self._keep_scores[number - self._first] = card.thresholds[label].keep_track
+        self._min_score = float(min(self._keep_scores))
         self.columns = slice(self._first, last + 1)
 
     def find(self, scores: Tensor) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
         """Return the cells and columns of the scores that are enough, of the best MAX_CANDIDATES; `scores` are cells x
         `columns`.
         """
-        cells, columns = np.nonzero(scores >= self._keep_scores)
+        # To compare each score with its label's takes four times as long, and nearly all are below the least one.
+        (places,) = (scores >= self._min_score).ravel().nonzero()
+        cells, columns = np.divmod(places, scores.shape[1])
+        if not places.size:
+            return cells, columns
+        is_enough = scores[cells, columns] >= self._keep_scores[columns]
+        cells, columns = cells[is_enough], columns[is_enough]
         if len(cells) > MAX_CANDIDATES:
             best = np.argpartition(-scores[cells, columns], MAX_CANDIDATES)[:MAX_CANDIDATES]
             best.sort()
@@ -120,8 +127,8 @@ class _GridLabels:
 
         `sides` are N x (left, top, right, bottom) in 0..1 of the picture.
         """
-        sides = sides.clip(0, 1)
-        is_valid = (sides[:, 2:] > sides[:, :2]).all(axis=1)
+        sides = np.minimum(np.maximum(sides, 0), 1)
+        is_valid = (sides[:, 2] > sides[:, 0]) & (sides[:, 3] > sides[:, 1])
         sides, scores, columns = sides[is_valid], scores[is_valid], columns[is_valid]
         kept = suppress_overlapping(sides, scores, columns, self._min_iou)[:MAX_OBJECTS]
         rows = zip(sides[kept].tolist(), scores[kept].tolist(), columns[kept].tolist(), strict=True)
