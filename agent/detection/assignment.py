@@ -29,13 +29,13 @@ def make_candidate(index: int, detection: Detection) -> Candidate:
 
 def match(
     tracks: Sequence[LiveTrack], candidates: Sequence[Candidate], min_similarity: float, t_ns: int
-) -> list[tuple[LiveTrack, Candidate]]:
-    """Return the matched tracks and their candidates, the most similar pair first.
+) -> dict[int, LiveTrack]:
+    """Return the tracks of the matched candidates, by the candidate's index, the most similar pair first.
 
     The similarity is the intersection over union of both bounding boxes, each enlarged by the uncertainty
     of the track's position. It is computed only for candidates near enough along x to overlap.
     """
-    pairs: list[tuple[float, int, int, Candidate]] = []
+    pairs: list[tuple[float, int, int]] = []
     centres_x = [candidate[0] for candidate in candidates]
     max_half_width = max([candidate[3] for candidate in candidates]) / 2
     for i, track in enumerate(tracks):
@@ -47,8 +47,7 @@ def match(
         max_distance = (w1 + grow_x) / 2 + max_half_width
         first = bisect_left(centres_x, centre_x - max_distance)
         last = bisect_right(centres_x, centre_x + max_distance, first)
-        for candidate in candidates[first:last]:
-            x, j, y, w, h, other_category, detection = candidate
+        for x, j, y, w, h, other_category, detection in candidates[first:last]:
             h2 = h + grow_y
             overlap_h = (h1 + h2) / 2 - abs(centre_y - y)
             if overlap_h <= 0:
@@ -65,19 +64,19 @@ def match(
                 continue
             if track.is_standing(t_ns) and iou(track.box, detection.box) < _STANDING_MIN_IOU:
                 continue
-            pairs.append((-similarity, i, j, candidate))
+            pairs.append((-similarity, i, j))
     return _assign_greedily(tracks, pairs)
 
 
 def _assign_greedily(
-    tracks: Sequence[LiveTrack], pairs: list[tuple[float, int, int, Candidate]]
-) -> list[tuple[LiveTrack, Candidate]]:
+    tracks: Sequence[LiveTrack], pairs: list[tuple[float, int, int]]
+) -> dict[int, LiveTrack]:
     """Return the pairs, each track and each candidate once, the least cost first."""
     pairs.sort()
-    found: dict[int, Candidate] = {}
+    found: dict[int, LiveTrack] = {}
     taken: set[int] = set()
-    for _, i, j, candidate in pairs:
-        if i not in found and j not in taken:
-            found[i] = candidate
-            taken.add(j)
-    return [(tracks[i], candidate) for i, candidate in found.items()]
+    for _, i, j in pairs:
+        if j not in found and i not in taken:
+            found[j] = tracks[i]
+            taken.add(i)
+    return found

@@ -147,11 +147,15 @@ class ObjectTracker:
             return candidates
         unmatched = [track for track in tracks if not track.is_matched]
         t_ns = self._last_frame_ns or 0
-        pairs = match(unmatched, candidates, min_similarity, t_ns)
-        for track, candidate in pairs:
-            track.update(candidate[-1], t_ns)
-        matched = {candidate[1] for _, candidate in pairs}
-        return [candidate for candidate in candidates if candidate[1] not in matched]
+        matched = match(unmatched, candidates, min_similarity, t_ns)
+        left: list[Candidate] = []
+        for candidate in candidates:
+            track = matched.get(candidate[1])
+            if track is None:
+                left.append(candidate)
+            else:
+                track.update(candidate[-1], t_ns)
+        return left
 
     def _match_low_score(
         self, confirmed: Sequence[LiveTrack], candidates: list[Candidate], t_ns: int

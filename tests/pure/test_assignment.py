@@ -87,4 +87,4 @@ def test_candidates_along_x_give_the_same_pairs_as_comparing_all(
 ) -> None:
     matched = match(live, _candidates(found), min_similarity, NOW_NS)
     expected = _match_all(live, found, min_similarity)
-    assert [(live.index(track), candidate[1]) for track, candidate in matched] == expected
+    assert [(live.index(track), index) for index, track in matched.items()] == expected
