@@ -1,6 +1,7 @@
 """Messages of the console: complete catalogues, and whole sessions in French and Arabic."""
 
 import ast
+import functools
 import re
 import string
 import unicodedata
@@ -55,6 +56,7 @@ def iter_calls(folder: Path) -> Iterator[tuple[str, str, ast.Call]]:
                 yield f"{path.relative_to(PACKAGE)}:{node.lineno}", name, node
 
 
+@functools.cache
 def find_sentences() -> dict[str, str]:
     """Return the place of each message's sentence."""
     found = {}
@@ -77,17 +79,14 @@ def placeholders(sentence: str) -> dict[str, tuple[str | None, str | None]]:
     return {name: (conversion, spec) for _, name, spec, conversion in fields if name is not None}
 
 
-SENTENCES = find_sentences()
-
-
 @pytest.mark.parametrize("language", TRANSLATIONS)
 def test_each_sentence_is_translated_and_each_translation_has_a_sentence(
     language: Language,
 ) -> None:
-    catalogue = load_catalogue(language)
-    missing = [f"{place}: {text!r}" for text, place in SENTENCES.items() if text not in catalogue]
+    catalogue, sentences = load_catalogue(language), find_sentences()
+    missing = [f"{place}: {text!r}" for text, place in sentences.items() if text not in catalogue]
     assert not missing, "\n".join(missing)
-    assert catalogue.keys() - SENTENCES.keys() == set()
+    assert catalogue.keys() - sentences.keys() == set()
 
 
 @pytest.mark.parametrize("language", TRANSLATIONS)
@@ -101,7 +100,7 @@ def test_a_translation_has_the_placeholders_and_the_edges_of_its_sentence(
 
 
 def test_the_english_sentences_are_ascii() -> None:
-    assert all(sentence.isascii() for sentence in SENTENCES)
+    assert all(sentence.isascii() for sentence in find_sentences())
 
 
 def test_a_translation_is_printable_and_in_its_own_alphabet() -> None:

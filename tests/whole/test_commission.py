@@ -1,5 +1,6 @@
 """Commissioning of a box with a running agent, over its real sockets, and the later reports on it."""
 
+import functools
 import json
 import os
 import pty
@@ -74,11 +75,13 @@ name = "mast"
 driver = "fake"
 """
 SCENE = "[[mask]]\npolygon = [[0.0, 0.0], [0.1, 0.0], [0.1, 0.1]]\n"
-PICTURES = [frame for frame in street_pattern.render_frames() if frame.seq >= 20]
-"""Eight seconds of the street, as a camera gives them."""
-
-
 SHED = Degradation(level="heartbeat", reason="heat: 97 °C", since_ns=0, cause="SYS-02")
+
+
+@functools.cache
+def pictures() -> list[Frame]:
+    """Eight seconds of the street, as a camera gives them."""
+    return [frame for frame in street_pattern.render_frames() if frame.seq >= 20]
 
 
 def health(
@@ -161,7 +164,7 @@ class Agent:
 
     def _give(self) -> None:
         while not self._stopping.is_set():
-            for frame in PICTURES:
+            for frame in pictures():
                 if self._stopping.wait(0.05):
                     return
                 self.north.next_frame.offer(self.lens(frame))
