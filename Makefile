@@ -9,7 +9,7 @@ MODEL_PYTHON := python3.11
 TORCH_WHEELS := https://download.pytorch.org/whl/cpu/torch/
 # The tests together wait more than they compute.
 TEST_WORKERS := 4
-# They start the agent hundreds of times, and each start would compile 650 modules: .3 s of CPU.
+# They start the agent hundreds of times, and each start would compile 430 modules, .3 s of CPU.
 unexport PYTHONDONTWRITEBYTECODE
 
 # The image: which, and what differs from the defaults, images/README.md.
