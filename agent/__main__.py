@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import errno
 import io
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -40,6 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Standard output may be closed or full, end early as with `head`, or know ASCII only.
     """
+    # OpenBLAS, in numpy and in OpenCV, would start a thread for each further core when it is loaded: 50 ms of CPU. As
+    # for OpenCV's own workers, each stage has a thread of its own.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     original = sys.__stdout__
     if original is not None and sys.stdout is original:
         sys.stdout = io.TextIOWrapper(

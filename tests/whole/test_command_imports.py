@@ -25,21 +25,29 @@ LIBRARIES = {
 """Those that a command may import only if it needs them: from 5 to 90 ms of CPU."""
 
 IMPORTED = """
-import json, sys
+import json, os, sys
 from agent.__main__ import main
 try:
     main(sys.argv[1:])
 except SystemExit:
     pass
-print(json.dumps(sorted(sys.modules)), file=sys.stderr)
+print(json.dumps([sorted(sys.modules), len(os.listdir("/proc/self/task"))]), file=sys.stderr)
 """
 
 
-def imported_libraries(*arguments: str) -> set[str]:
+def start_of(*arguments: str) -> tuple[set[str], int]:
+    """Return the libraries that a command imports, and the number of its threads."""
     result = subprocess.run(
         [sys.executable, "-c", IMPORTED, *arguments], capture_output=True, check=True
     )
-    return LIBRARIES & set(json.loads(result.stderr.splitlines()[-1]))
+    modules, thread_count = json.loads(result.stderr.splitlines()[-1])
+    return LIBRARIES & set(modules), thread_count
+
+
+def test_the_libraries_of_the_agent_start_no_thread() -> None:
+    libraries, thread_count = start_of("run", "--help")
+    assert {"numpy", "cv2"} <= libraries
+    assert thread_count == 1
 
 
 @pytest.mark.parametrize(
@@ -62,7 +70,7 @@ def imported_libraries(*arguments: str) -> set[str]:
 def test_a_command_imports_only_the_libraries_that_it_needs(
     arguments: str, libraries: set[str]
 ) -> None:
-    assert imported_libraries(*arguments.split()) <= libraries
+    assert start_of(*arguments.split())[0] <= libraries
 
 
 @pytest.mark.parametrize("form", [[], ["--json"]])
@@ -72,4 +80,4 @@ def test_a_list_of_footage_imports_none_of_them(tmp_path: Path, form: list[str])
     begin = datetime(2026, 11, 25, tzinfo=UTC)
     name = SegmentName(counter=1, boot="0000000a", begin_ms=0, utc=begin, synced=True)
     (camera / str(name)).write_bytes(b"12")
-    assert imported_libraries("footage", "list", "--state", str(tmp_path), *form) == set()
+    assert start_of("footage", "list", "--state", str(tmp_path), *form)[0] == set()
