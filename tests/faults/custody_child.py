@@ -1,10 +1,12 @@
 """A process that appends receipts: `custody_child.py FOLDER FIRST [HOW_MANY]`, else until killed.
 
-Prints the number of each receipt that was returned, with its own count; `refused` with its own
+Writes the number of each receipt that was returned, with its own count; `refused` with its own
 count for each that the disk did not take.
 """
 
 import sys
+from collections.abc import Callable
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -14,7 +16,9 @@ from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipts import SegmentOpened
 
 
-def main(folder: Path, first: int, receipt_count: int | None) -> None:
+def main(
+    write_line: Callable[[str], None], folder: Path, first: int, receipt_count: int | None = None
+) -> None:
     clock = SystemClock()
     identity = DeviceIdentity.load_or_create(folder / "identity")
     custody = CustodyLog.open(folder / "custody", "pole-17", boot_id(), clock, identity)
@@ -24,9 +28,8 @@ def main(folder: Path, first: int, receipt_count: int | None) -> None:
             outcome = str(custody.append(body, clock.boottime_ns()).seq)
         except OSError:
             outcome = "refused"
-        sys.stdout.write(f"{outcome} {number}\n")
-        sys.stdout.flush()
+        write_line(f"{outcome} {number}")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]) if sys.argv[3:] else None)
+    main(partial(print, flush=True), Path(sys.argv[1]), *map(int, sys.argv[2:]))

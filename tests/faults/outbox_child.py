@@ -1,14 +1,12 @@
-"""A box's reporting half, to be killed: puts numbered events, and prints which are on the disk.
+"""A box's reporting half, to be killed: puts numbered events, and writes which are on the disk.
 
-    outbox_child.py FOLDER BROKER_URL FIRST_NUMBER HOW_MANY
-
-Writes the number of the last event of each group that is durable to standard output, all before
-it in this run being durable too. After HOW_MANY it prints `drained` when nothing waits any more.
+Writes the number of the last event of each group that is durable, all before it in this run being durable too.
+After `event_count` it writes `drained` when nothing waits any more.
 """
 
 import random
-import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from agent.config.broker import BrokerConfig
@@ -21,12 +19,9 @@ from tests.whole.report.reporting_box import BIRTH, FastRandom
 GROUP = 20
 
 
-def write_line(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
-
-
-def main(folder: Path, url: str, first: int, event_count: int) -> None:
+def main(
+    write_line: Callable[[str], None], folder: Path, url: str, first: int, event_count: int
+) -> None:
     outbox = open_outbox(folder)
     session = MqttSession(
         BrokerConfig(url=url),
@@ -48,7 +43,3 @@ def main(folder: Path, url: str, first: int, event_count: int) -> None:
     while outbox.depth:
         never_set.wait(0.01)
     write_line("drained")
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))

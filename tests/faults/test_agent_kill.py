@@ -15,7 +15,7 @@ from tests.whole.report.broker import Mosquitto
 from tests.whole.rig import AgentBox, RunningCentre, fake_camera_toml
 
 KILLS = 50
-LONGEST_LIFE_S = 1.5
+LONGEST_LIFE_S = 1.0
 
 
 def outbox_of(box: AgentBox) -> tuple[schema.OutboxState, set[int]]:

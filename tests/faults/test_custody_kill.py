@@ -2,8 +2,6 @@
 
 import base64
 import random
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -12,8 +10,9 @@ from agent.base.device_identity import DeviceIdentity
 from agent.recording.custody.chain import verify_chain
 from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipts import SegmentOpened
+from tests.faults import custody_child
+from tests.faults.forked_child import ForkedChild
 
-ROOT = Path(__file__).parents[2]
 KILLS = 100
 AT_ONCE = 4
 SEED = 20261125
@@ -24,31 +23,18 @@ class Child:
     """One process, and its output on the receipts that it appended."""
 
     def __init__(self, folder: Path, first: int) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.custody_child", str(folder), str(first)],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
         self.begun = threading.Event()
         self.message: dict[int, str] = {}
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
+        self._process = ForkedChild(custody_child.main, (folder, first), self._note_line)
 
     def kill(self) -> dict[int, str]:
         self._process.kill()
-        self._process.wait()
-        self._reader.join()
         return self.message
 
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        with self._process.stdout as lines:
-            for line in lines:
-                if line.endswith("\n"):
-                    seq, number = line.split()
-                    self.message[int(seq)] = f"{number}.mp4"
-                    self.begun.set()
+    def _note_line(self, line: str) -> None:
+        seq, number = line.split()
+        self.message[int(seq)] = f"{number}.mp4"
+        self.begun.set()
 
 
 def test_each_returned_receipt_survives_a_hundred_kills(

@@ -1,9 +1,6 @@
 """agent.reporting.outbox under fifty kills of the process: no durable message is lost."""
 
 import random
-import signal
-import subprocess
-import sys
 import threading
 from collections import Counter
 from pathlib import Path
@@ -11,11 +8,12 @@ from pathlib import Path
 from agent.config.broker import BrokerConfig
 from agent.reporting.outbox import schema
 from agent.reporting.outbox.files import database_path
+from tests.faults import outbox_child
+from tests.faults.forked_child import ForkedChild
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.conftest import event_number
 from tests.whole.report.reporting_box import CentreListener
 
-ROOT = Path(__file__).parents[2]
 KILLS = 50
 SEED = 20261103
 PER_RUN = 100_000
@@ -24,43 +22,26 @@ PER_RUN = 100_000
 class Child:
     """One life of the box."""
 
-    def __init__(self, folder: Path, url: str, first: int, how_many: int) -> None:
-        self._process = subprocess.Popen(
-            [
-                sys.executable,
-                "-W",
-                "ignore",
-                "-m",
-                "tests.faults.outbox_child",
-                *map(str, (folder, url, first, how_many)),
-            ],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+    def __init__(self, folder: Path, url: str, first: int, event_count: int) -> None:
         self._first = first
+        self._last = first - 1
         self.begun = threading.Event()
         self.drained = threading.Event()
-        self._last = first - 1
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
+        self._process = ForkedChild(
+            outbox_child.main, (folder, url, first, event_count), self._note_line
+        )
 
     def kill(self) -> range:
-        """Kill it. The numbers that it printed are on the disk."""
-        self._process.send_signal(signal.SIGKILL)
-        self._process.wait()
-        self._reader.join()
+        """Kill it. The numbers that it wrote are on the disk."""
+        self._process.kill()
         return range(self._first, self._last + 1)
 
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        with self._process.stdout as message:
-            for line in message:
-                if line == "drained\n":
-                    self.drained.set()
-                elif line.endswith("\n"):
-                    self._last = int(line)
-                    self.begun.set()
+    def _note_line(self, line: str) -> None:
+        if line == "drained":
+            self.drained.set()
+        else:
+            self._last = int(line)
+            self.begun.set()
 
 
 def test_each_durable_event_arrives_once_despite_fifty_kills_of_the_box(
