@@ -106,9 +106,9 @@ class _GridLabels:
         """
         # To compare each score with its label's takes four times as long, and nearly all are below the least one.
         (places,) = (scores >= self._min_score).ravel().nonzero()
-        cells, columns = np.divmod(places, scores.shape[1])
         if not places.size:
-            return cells, columns
+            return places, places
+        cells, columns = np.divmod(places, scores.shape[1])
         is_enough = scores[cells, columns] >= self._keep_scores[columns]
         cells, columns = cells[is_enough], columns[is_enough]
         if len(cells) > MAX_CANDIDATES:
