@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from agent.base.message import decode_message
 from agent.update import request_file
 from agent.update.request_file import UpdateRequestStatus
+from tests.server_certificate import CA_FILE
 from tests.updates.conftest import COMPATIBLE, BundleAuthority, UpdateBox
 from tests.updates.test_feed_poller import Centre, centre, https, newer
 from tests.updates.test_request_service import requests, story_of, unit
@@ -22,7 +23,7 @@ def configured(box: UpdateBox, centre: Centre) -> Centre:
     """The centre's feed is that of the box's own configuration."""
     folder = box.root / "etc/vigie"
     folder.mkdir(parents=True, exist_ok=True)
-    for file in (centre.config, *centre.config.parent.glob("*.pem")):
+    for file in (centre.config, centre.config.parent / CA_FILE):
         shutil.copy(file, folder)
     return centre
 
