@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import ssl
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
@@ -21,6 +22,9 @@ TIMEOUT_S = 30.0
 _MAX_REDIRECTS = 3
 _REDIRECT_CODES = (301, 302, 303, 307, 308)
 MAX_CHUNK_BYTES = 1 << 16
+CHUNK_S = 1.0
+"""Of a slow server a chunk is what arrives in this time, so that its reader can end the download. A chunk of each
+packet would wake it a hundred thousand times in a bundle."""
 RESPONSE_HEADERS = ("Content-Length", "Content-Range", "ETag", "Last-Modified", "Location")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _INVALID_URL = "not a URL; allowed: https://HOST/PATH or http://HOST/PATH"
@@ -147,15 +151,22 @@ def _send_get(
 
 
 def _iter_body(response: http.client.HTTPResponse) -> Iterator[bytes]:
-    while True:
+    """Yield the body in chunks of up to MAX_CHUNK_BYTES, of a slow server what arrives in a second."""
+    has_ended = False
+    while not has_ended:
+        chunk = bytearray()
+        end_s = time.monotonic() + CHUNK_S
         try:
-            # What has arrived: a slow server would have a whole chunk waited for, and no end of the fetch seen.
-            chunk = response.read1(MAX_CHUNK_BYTES)
+            while len(chunk) < MAX_CHUNK_BYTES and time.monotonic() < end_s and not has_ended:
+                piece = response.read1(MAX_CHUNK_BYTES - len(chunk))
+                has_ended = not piece
+                chunk += piece
         except (OSError, http.client.HTTPException) as error:
+            if chunk:
+                yield bytes(chunk)
             raise HttpError(f"the connection broke: {_error_text(error)}") from error
-        if not chunk:
-            break
-        yield chunk
+        if chunk:
+            yield bytes(chunk)
     if response.length:
         raise HttpError(f"the connection broke: {response.length} bytes are missing")
 
