@@ -7,7 +7,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -69,9 +69,17 @@ class BenchResult(msgspec.Struct, frozen=True, kw_only=True):
     failed: str | None = None
     took_s: float = 0.0
 
-    def find_beside(self, name: str) -> str:
-        """Return the other checkout's value of a row, `-` if it has none."""
-        return next((row.format_value() for row in self.beside if row.name == name), "-")
+    def iter_beside(self) -> Iterator[tuple[Row, str]]:
+        """Yield each row and the other checkout's value, `-` if it has none.
+
+        Of rows with one name the first belongs to the first, the second to the second.
+        """
+        others: dict[str, list[Row]] = {}
+        for row in self.beside:
+            others.setdefault(row.name, []).append(row)
+        for row in self.rows:
+            same = others.get(row.name)
+            yield row, same.pop(0).format_value() if same else "-"
 
 
 class MachineInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -172,10 +180,10 @@ def print_results(results: Sequence[BenchResult], *, beside: bool) -> None:
     table.add_column("verdict")
     table.add_column("note", style="dim", ratio=1)
     for result in results:
-        for row in result.rows:
+        for row, other_value in result.iter_beside():
             verdict = row.verdict()
             styled_verdict = f"[{VERDICT_STYLES[verdict]}]{verdict}"
-            values = [result.find_beside(row.name)] if beside else []
+            values = [other_value] if beside else []
             values += [row.format_value(), row.target, styled_verdict, escape(row.note)]
             table.add_row(row.name, *values)
         table.add_section()
@@ -199,8 +207,8 @@ def to_markdown(results: Sequence[BenchResult], *, beside: bool) -> str:
         f"|---|{'---:|' if beside else ''}---:|---|---|---|",
     ]
     for result in results:
-        for row in result.rows:
-            before = [result.find_beside(row.name)] if beside else []
+        for row, other_value in result.iter_beside():
+            before = [other_value] if beside else []
             cells = (row.name, *before, row.format_value(), row.target, row.verdict(), row.note)
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     lines += [f"\n{o.bench}: failed: {o.failed}" for o in results if o.failed]

@@ -308,8 +308,10 @@ def cost_rows(turns: TurnTimes, count: int) -> list[Row]:
     ]
     if "ffmpeg" in turns.seconds:
         result += [
-            ratio("record / ffmpeg -f segment", "record", "ffmpeg", "<= 0.7", unlike_note),
-            ratio("same, durable once a segment", "lazy", "ffmpeg", "<= 0.7", "hashed, receipted"),
+            ratio("record / ffmpeg -f segment", "record", "ffmpeg", "aim <= 1.25", unlike_note),
+            ratio(
+                "same, durable once a segment", "lazy", "ffmpeg", "aim <= 1.25", "hashed, receipted"
+            ),
             ratio(
                 "copy with the same promises / ffmpeg -f segment", "kept", "ffmpeg", "-", alike_note
             ),
