@@ -3,17 +3,7 @@
 from typing import Any
 
 import tensorflow as tf
-from nanodet_layers import ROAD_CLASSES, Layer
-
-_SLOPE = 0.1
-"""Of the leaky rectifier, below zero."""
-
-_PAIRS_OF_STAGES = (1, 2, 2, 3)
-_LATERALS = (25, 26, 27)
-"""The convolutions that bring the maps of strides 8, 16 and 32 to one number of channels."""
-
-_HEADS = (28, 30, 32)
-"""The first of the two convolutions that read each map."""
+from nanodet_layers import HEADS, LATERALS, PAIRS_OF_STAGES, ROAD_CLASSES, SLOPE, Layer
 
 
 class NanodetGraph(tf.Module):
@@ -35,7 +25,7 @@ class NanodetGraph(tf.Module):
         outputs = [
             self._head(first, features)
             for first, features in zip(
-                (_HEADS[1], _HEADS[2], _HEADS[0]), (middle, coarse, fine), strict=True
+                (HEADS[1], HEADS[2], HEADS[0]), (middle, coarse, fine), strict=True
             )
         ]
         return tuple(scores for scores, _ in outputs) + tuple(far for _, far in outputs)
@@ -47,7 +37,7 @@ class NanodetGraph(tf.Module):
         features = tf.nn.max_pool2d(_pad_for_stride(features), 3, 2, "VALID")
         stages = []
         number = 1
-        for pairs in _PAIRS_OF_STAGES:
+        for pairs in PAIRS_OF_STAGES:
             first = self._activated(number, features, stride=1 if number == 1 else 2)
             features = first
             for _ in range(pairs):
@@ -64,7 +54,7 @@ class NanodetGraph(tf.Module):
         """Add each map to its finer one, enlarged, and then back to its coarser one, reduced."""
         fine, middle, coarse = (
             self._convolution(number, features)
-            for number, features in zip(_LATERALS, stages, strict=True)
+            for number, features in zip(LATERALS, stages, strict=True)
         )
         middle_down = middle + _resize_to(coarse, middle)
         fine = fine + _resize_to(middle_down, fine)
@@ -84,7 +74,7 @@ class NanodetGraph(tf.Module):
         )
 
     def _activated(self, number: int, features: Any, stride: int = 1) -> Any:
-        return tf.nn.leaky_relu(self._convolution(number, features, stride), _SLOPE)
+        return tf.nn.leaky_relu(self._convolution(number, features, stride), SLOPE)
 
     def _convolution(self, number: int, features: Any, stride: int = 1) -> Any:
         layer = self._layers[number]

@@ -14,6 +14,18 @@ from tfjs_weights import Weights
 Array = npt.NDArray[np.float32]
 
 LAYER_COUNT = 34
+PAIRS_OF_STAGES = (1, 2, 2, 3)
+"""Pairs of convolutions in each stage of the backbone."""
+
+LATERALS = (25, 26, 27)
+"""The convolutions that bring the maps of strides 8, 16 and 32 to one number of channels."""
+
+HEADS = (28, 30, 32)
+"""The first of the two convolutions that read each map."""
+
+SLOPE = 0.1
+"""Of the leaky rectifier, below zero."""
+
 HEAD_LAYERS = (29, 31, 33)
 """The last convolution of the maps of strides 8, 16 and 32: 80 class scores, then 44 distances."""
 

@@ -2,13 +2,17 @@
 
 import numpy as np
 import torch
-from nanodet_layers import DEVIATION, ROAD_CLASSES, ZERO_POINT, Layer
+from nanodet_layers import (
+    DEVIATION,
+    HEADS,
+    LATERALS,
+    PAIRS_OF_STAGES,
+    ROAD_CLASSES,
+    SLOPE,
+    ZERO_POINT,
+    Layer,
+)
 from torch.nn import functional
-
-SLOPE = 0.1
-PAIRS_OF_STAGES = (1, 2, 2, 3)
-LATERALS = (25, 26, 27)
-HEADS = (28, 30, 32)
 
 Maps = list[torch.Tensor]
 
