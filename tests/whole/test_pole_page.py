@@ -38,6 +38,12 @@ STAGE = (
     "Picture. With a tool, arrow keys move a cross and Enter sets a point. "
     "Without a tool, Tab reaches the handles."
 )
+KEPT = """
+    const typed = document.querySelector("main input[type=text]");
+    const level = [...document.querySelectorAll("main button")].find((one) => one.innerText === "Level");
+    return [document.querySelector("main select").value, typed.value, level.getAttribute("aria-pressed"), scrollY > 0];
+"""
+"""What a technician has chosen, typed and scrolled to in the view of a camera on a head."""
 LAST_CHECK = "[data-number='16']"
 TOUCH_S, KEY_S, MAX_RUN_S = 10, 1, 600
 """A technician's pace, and the ten minutes from mounted to calibrated."""
@@ -67,6 +73,29 @@ def test_a_link_opens_one_phone_once(street: PoleStreet) -> None:
     assert street.page.phone().log_in(link.partition("#")[2]).status == 403
     phone.open(link)
     phone.wait_for_text("This link is no longer good")
+
+
+def test_the_tab_of_the_open_view_keeps_what_was_typed_chosen_and_scrolled(
+    street: PoleStreet,
+) -> None:
+    phone = street.phone
+    phone.open(street.page.link())
+    phone.wait_for_text("casa-0001", ".top")
+    choose_language(phone, "en")
+    # As after a login: the address names no view.
+    phone.open(street.page.origin)
+    phone.wait_for_pictures()
+    choose_camera(phone, "mast")
+    phone.tap("Level")
+    phone.type_into(phone.select_all("main input[type=text]")[0], "gate")
+    kept = ["mast", "gate", "true", True]
+    assert phone.run(KEPT) == kept
+    # The page's own listener has run before this one.
+    phone.run("addEventListener('hashchange', () => { window.hasChanged = true; })")
+    phone.tap("Picture", within=".views")
+    phone.wait(lambda: phone.run("return window.hasChanged"), "change of the address")
+    assert phone.run("return location.hash") == "#picture"
+    assert phone.run(KEPT) == kept
 
 
 def test_from_mounted_to_calibrated_by_touch_alone(

@@ -24,8 +24,9 @@ export class Shell {
   #status;
   #languageButtons;
   #view = null;
+  #name = null;
   #parts = null;
-  #onHash = () => this.#open(true);
+  #onHash = () => this.#onAddress();
   #onChange = () => this.#drawStatus();
   #onTick = () => this.#drawTime();
   #trialEnds_ms = 0;
@@ -64,7 +65,7 @@ export class Shell {
     );
     this.#drawStatus();
     this.#drawTime();
-    this.#open(false);
+    this.#open(this.#wanted());
   }
 
   /** Close the view and forget the page's events. */
@@ -81,9 +82,23 @@ export class Shell {
     return element("a", { href: `#${name}`, "data-view": name }, icon, element("span", {}, text(`view_${name}`)));
   }
 
-  #open(byHand) {
-    const wanted = location.hash.slice(1);
-    const name = wanted in this.#views ? wanted : Object.keys(this.#views)[0];
+  /** Return the name of the view in the address, or of the first view: after the login the address has none. */
+  #wanted() {
+    const name = location.hash.slice(1);
+    return name in this.#views ? name : Object.keys(this.#views)[0];
+  }
+
+  /** Open another view. The tab of the open one changes nothing: typed text, choices and the place on the page are kept. */
+  #onAddress() {
+    const name = this.#wanted();
+    if (name === this.#name) return;
+    this.#open(name);
+    scrollTo(0, 0);
+    this.#parts.main.focus({ preventScroll: true });
+  }
+
+  #open(name) {
+    this.#name = name;
     this.#view?.close?.();
     for (const tab of this.#parts.tabs) {
       if (tab.dataset.view === name) tab.setAttribute("aria-current", "page");
@@ -91,10 +106,6 @@ export class Shell {
     }
     this.#view = this.#views[name]({ session: this.#session, status: this.#status, languageButtons: this.#languageButtons });
     show(this.#parts.main, element("h1", {}, text(`view_${name}`)), this.#view.element);
-    if (byHand) {
-      scrollTo(0, 0);
-      this.#parts.main.focus({ preventScroll: true });
-    }
   }
 
   #drawStatus() {
