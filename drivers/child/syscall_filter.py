@@ -11,27 +11,57 @@ import socket
 
 _LIBRARY = "libseccomp.so.2"
 _ACT_ALLOW, _ACT_ERRNO = 0x7FFF0000, 0x00050000
-_CMP_EQ, _CMP_MASKED_EQ = 4, 7
+_CMP_NE, _CMP_MASKED_EQ = 1, 7
 _CLONE_THREAD = 0x00010000
+_LOW_HALF = 0xFFFFFFFF
+"""The kernel takes an argument of type int from the low half of its register; a comparison of libseccomp is of all of it."""
+_IPPROTO_MPTCP = 262
 
 _FORBIDDEN = (
     "add_key",
     "bpf",
+    # Modes, owners and attributes, which Landlock does not know.
+    "chmod",
+    "chown",
     "execve",
     "execveat",
+    "fchmod",
+    "fchmodat",
+    "fchmodat2",
+    "fchown",
+    "fchownat",
+    "fremovexattr",
+    "fsetxattr",
     "fork",
+    "futimesat",
     # Its operations pass the filter.
     "io_uring_setup",
+    "ioprio_set",
     "keyctl",
+    "lchown",
+    "lremovexattr",
+    "lsetxattr",
     "perf_event_open",
     "pidfd_getfd",
     "process_vm_readv",
     "process_vm_writev",
     "ptrace",
+    "removexattr",
+    "removexattrat",
     "request_key",
+    "sched_setaffinity",
+    "sched_setattr",
+    "sched_setparam",
+    "sched_setscheduler",
+    "setpriority",
     "setns",
+    "setxattr",
+    "setxattrat",
     "unshare",
     "userfaultfd",
+    "utime",
+    "utimensat",
+    "utimes",
     "vfork",
 )
 
@@ -43,6 +73,11 @@ class _Comparison(ctypes.Structure):
         ("first", ctypes.c_uint64),
         ("second", ctypes.c_uint64),
     )
+
+
+def _is(argument: int, value: int) -> _Comparison:
+    """Return whether an argument of type int has a value, as the kernel reads it."""
+    return _Comparison(argument, _CMP_MASKED_EQ, _LOW_HALF, value)
 
 
 def load_library() -> ctypes.CDLL | None:
@@ -74,8 +109,14 @@ def forbid() -> None:
         _add_rule(library, context, "clone3", errno.ENOSYS)
         no_thread = _Comparison(0, _CMP_MASKED_EQ, _CLONE_THREAD, 0)
         _add_rule(library, context, "clone", errno.EPERM, no_thread)
-        unix_family = _Comparison(0, _CMP_EQ, socket.AF_UNIX, 0)
-        _add_rule(library, context, "socket", errno.EPERM, unix_family)
+        _add_rule(library, context, "socket", errno.EPERM, _is(0, socket.AF_UNIX))
+        # Landlock knows the ports of connect() and of plain TCP.
+        _add_rule(library, context, "socket", errno.EPERM, _is(2, _IPPROTO_MPTCP))
+        for call, flags in (("sendto", 3), ("sendmsg", 2), ("sendmmsg", 3)):
+            fast_open = _Comparison(flags, _CMP_MASKED_EQ, socket.MSG_FASTOPEN, socket.MSG_FASTOPEN)
+            _add_rule(library, context, call, errno.EPERM, fast_open)
+        # Limits of another process, 0 is this one.
+        _add_rule(library, context, "prlimit64", errno.EPERM, _Comparison(0, _CMP_NE, 0, 0))
         _check(library.seccomp_load(context))
     finally:
         library.seccomp_release(context)

@@ -6,6 +6,7 @@ camera it never answers, and for `test_child_confinement` it tries what its Misd
 
 import ctypes
 import os
+import resource
 import socket
 import subprocess
 import threading
@@ -24,17 +25,28 @@ from drivers.stream_child import StreamOptions
 
 MEMORY_BYTES = 33_554_432
 PTRACE_ATTACH = 16  # sys/ptrace.h
+IPPROTO_MPTCP = 262  # linux/in.h
+SYS_SOCKET = {"x86_64": 41, "aarch64": 198}  # asm/unistd.h
 Deed = Literal[
     "fork",
     "unix",
+    "wide unix",
     "allocate",
+    "attribute",
     "connect",
     "crash",
     "execute",
+    "fast open",
+    "limit",
     "listen",
+    "mode",
+    "multipath",
     "open",
+    "owner",
+    "priority",
     "signal",
     "spin",
+    "times",
     "trace",
     "wait",
     "write",
@@ -101,17 +113,47 @@ def trace(target: str) -> None:
         raise OSError(ctypes.get_errno(), "ptrace")
 
 
+def connect_wide_unix(target: str) -> None:
+    """Connect to a Unix socket of a family that is AF_UNIX in its low 32 bits."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    number, family = SYS_SOCKET[os.uname().machine], 2**32 + socket.AF_UNIX
+    words = (ctypes.c_long(word) for word in (number, family, socket.SOCK_STREAM, 0))
+    if (descriptor := libc.syscall(*words)) < 0:
+        raise OSError(ctypes.get_errno(), "socket")
+    with socket.socket(socket.AF_UNIX, fileno=descriptor) as client:
+        client.connect(target)
+
+
+def connect_by_multipath(port: str) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, IPPROTO_MPTCP) as client:
+        client.connect(("127.0.0.1", int(port)))
+
+
+def connect_by_fast_open(port: str) -> None:
+    with socket.socket() as client:
+        client.sendto(b"x", socket.MSG_FASTOPEN, ("127.0.0.1", int(port)))
+
+
 DEEDS: dict[Deed, Callable[[str], object]] = {
     "allocate": allocate,
+    "attribute": lambda path: os.setxattr(path, "user.vigie", b"x"),
     "connect": lambda port: socket.create_connection(("127.0.0.1", int(port)), timeout=2).close(),
     "crash": lambda _: ctypes.string_at(0),
     "fork": fork,
     "unix": connect_unix,
+    "wide unix": connect_wide_unix,
     "execute": lambda path: subprocess.run([path], check=True),
+    "fast open": connect_by_fast_open,
+    "limit": lambda pid: resource.prlimit(int(pid), resource.RLIMIT_CPU, (1, 1)),
     "listen": lambda _: socket.create_server(("127.0.0.1", 0)).close(),
+    "mode": lambda path: Path(path).chmod(0o666),
+    "multipath": connect_by_multipath,
     "open": lambda path: Path(path).read_bytes(),
+    "owner": lambda path: os.chown(path, os.geteuid(), os.getegid()),
+    "priority": lambda pid: os.setpriority(os.PRIO_PROCESS, int(pid), 19),
     "signal": lambda pid: os.kill(int(pid), 0),
     "spin": spin,
+    "times": lambda path: os.utime(path, (0, 0)),
     "trace": trace,
     "wait": lambda _: None,
     "write": lambda path: Path(path).write_bytes(b"x"),

@@ -1,6 +1,7 @@
 """drivers.child: what a child that was taken over cannot do, and what its parent notices."""
 
 import os
+import resource
 import secrets
 import select
 import signal
@@ -155,14 +156,57 @@ def test_no_process_can_be_started(attempt: Callable[..., Attempt]) -> None:
     assert attempt("fork").result() == "PermissionError"
 
 
+def assert_not_connected(listener: socket.socket) -> None:
+    listener.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        listener.accept()
+
+
 @needs_libseccomp
+@pytest.mark.parametrize("deed", ["unix", "wide unix"])
 def test_the_agents_control_socket_cannot_be_connected_to(
-    attempt: Callable[..., Attempt], tmp_path: Path
+    attempt: Callable[..., Attempt], tmp_path: Path, deed: str
 ) -> None:
     with socket.socket(socket.AF_UNIX) as control:
         control.bind(str(tmp_path / "control.sock"))
         control.listen()
-        assert attempt("unix", tmp_path / "control.sock").result() == "PermissionError"
+        assert attempt(deed, tmp_path / "control.sock").result() == "PermissionError"
+        assert_not_connected(control)
+
+
+@needs_libseccomp
+@pytest.mark.parametrize("deed", ["fast open", "multipath"])
+def test_no_other_way_of_connecting_reaches_another_port(
+    attempt: Callable[..., Attempt], deed: str
+) -> None:
+    """Landlock compares the port of connect(2) on plain TCP."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        assert attempt(deed, other.getsockname()[1]).result() == "PermissionError"
+        assert_not_connected(other)
+
+
+@needs_libseccomp
+@pytest.mark.parametrize("deed", ["attribute", "mode", "owner", "times"])
+def test_mode_owner_attributes_and_times_of_a_file_stay(
+    attempt: Callable[..., Attempt], key_file: Path, deed: str
+) -> None:
+    before = key_file.stat()
+    assert attempt(deed, key_file).result() == "PermissionError"
+    assert key_file.stat() == before
+    assert os.listxattr(key_file) == []
+
+
+@needs_libseccomp
+def test_limits_and_priority_of_another_process_stay(attempt: Callable[..., Attempt]) -> None:
+    with subprocess.Popen(["sleep", "60"]) as victim:
+        try:
+            before = resource.prlimit(victim.pid, resource.RLIMIT_CPU)
+            assert attempt("limit", victim.pid).result() == "PermissionError"
+            assert attempt("priority", victim.pid).result() == "PermissionError"
+            assert resource.prlimit(victim.pid, resource.RLIMIT_CPU) == before
+            assert os.getpriority(os.PRIO_PROCESS, victim.pid) == 0
+        finally:
+            victim.kill()
 
 
 @needs_landlock_of_signals
