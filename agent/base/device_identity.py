@@ -1,17 +1,18 @@
 """Device identity: the box's Ed25519 key (RFC 8032), created at the first start, never exported.
 
-It signs the custody log. The file is PKCS #8 in PEM, readable only by the agent's user.
+It signs the custody log. The file has the private key (PKCS #8) and the public key that belongs to it, both in
+PEM, and is readable only by the agent's user. Of the flips of one bit in a private key alone, a fifth gave another
+valid key; a file is read only if it has exactly the bytes that its key has when it is written.
 """
 
 import logging
 import os
 from pathlib import Path
 
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent.base import atomic_file
+from agent.base import atomic_file, pem
 from agent.base.errors import UserError
 from agent.base.file_read import read_regular_file
 
@@ -55,6 +56,12 @@ class DeviceIdentity:
         return cls(key, damaged_key_file)
 
     @classmethod
+    def load(cls, folder: Path) -> "DeviceIdentity | None":
+        """Return the folder's key, or None if it is missing or damaged. Changes no file. Raises: PermissionError."""
+        key = _read_private_key(folder / KEY_FILE)
+        return None if key is None else cls(key)
+
+    @classmethod
     def load_existing(cls, state_dir: Path, command: str) -> "DeviceIdentity | None":
         """Load the key for a command run by a person, or return None if no agent has run here.
 
@@ -82,23 +89,29 @@ class DeviceIdentity:
 def _read_private_key(path: Path) -> Ed25519PrivateKey | None:
     """Return the key, or None if it is damaged. Raises: PermissionError."""
     try:
-        pem = read_regular_file(path, _MAX_KEY_BYTES)
-        key = serialization.load_pem_private_key(pem, password=None)
+        data = read_regular_file(path, _MAX_KEY_BYTES)
+        key = pem.load_signing_key(data, str(path))
     except PermissionError:
         raise
-    except (OSError, ValueError, TypeError, UnsupportedAlgorithm):
+    except (OSError, UserError):
         return None
-    return key if isinstance(key, Ed25519PrivateKey) else None
+    return key if _encode_key(key) == data else None
+
+
+def _encode_key(key: Ed25519PrivateKey) -> bytes:
+    """Return the file of a key: the private key, and the public key, by which a changed one is found."""
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    ) + key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
 
 
 def _write_key(path: Path, key: Ed25519PrivateKey) -> None:
     """Write the key durably: a power cut leaves no key or a complete one."""
-    pem = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    atomic_file.replace_atomically(path, pem, 0o600)
+    atomic_file.replace_atomically(path, _encode_key(key), 0o600)
     atomic_file.fsync_dir(path.parent.parent)
 
 

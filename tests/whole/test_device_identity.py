@@ -1,5 +1,6 @@
 """agent.base.device_identity: the box's own key."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,42 @@ OTHER_KIND = X25519PrivateKey.generate().private_bytes(
     serialization.PrivateFormat.PKCS8,
     serialization.NoEncryption(),
 )
+
+
+def test_each_single_flipped_bit_of_the_key_file_is_found(tmp_path: Path) -> None:
+    own = DeviceIdentity.load_or_create(tmp_path).public_key_raw
+    data = (tmp_path / KEY_FILE).read_bytes()
+    assert DeviceIdentity.load(tmp_path).public_key_raw == own  # type: ignore[union-attr] # it is there
+    for bit in range(8 * len(data)):
+        damaged = bytearray(data)
+        damaged[bit // 8] ^= 1 << bit % 8
+        (tmp_path / KEY_FILE).write_bytes(damaged)
+        assert DeviceIdentity.load(tmp_path) is None
+
+
+def test_a_private_key_without_its_public_key_or_with_another_one_is_damaged(
+    tmp_path: Path,
+) -> None:
+    DeviceIdentity.load_or_create(tmp_path / "own")
+    DeviceIdentity.load_or_create(tmp_path / "other")
+    path = tmp_path / "own" / KEY_FILE
+    own, other = path.read_bytes(), (tmp_path / "other" / KEY_FILE).read_bytes()
+    half = own.index(b"-----BEGIN PUBLIC KEY-----")
+    for damaged in (own[:half], own[half:], own[:half] + other[half:], own + b"\n"):
+        path.write_bytes(damaged)
+        assert DeviceIdentity.load(path.parent) is None
+
+
+def test_openssl_reads_both_keys_of_the_file(tmp_path: Path) -> None:
+    identity = DeviceIdentity.load_or_create(tmp_path)
+    for arguments in (["pkey", "-pubout"], ["pkey", "-pubin"]):
+        made = subprocess.run(
+            ["openssl", *arguments, "-in", tmp_path / KEY_FILE, "-outform", "DER"],
+            capture_output=True,
+            check=True,
+            timeout=30,
+        )
+        assert made.stdout[-32:] == identity.public_key_raw
 
 
 @pytest.mark.parametrize(
