@@ -12,6 +12,14 @@ from images.target import BuildTarget
 
 SQUASHFS_ARGS = "-comp zstd -Xcompression-level 3"
 """Low level: the root is compressed already, and the boot image is mostly empty."""
+VERIFICATION_CONFIG = """[system]
+compatible={compatible}
+bootloader=noop
+[keyring]
+path={keyring}
+check-purpose=codesign
+"""
+"""As a box verifies: rauc-system.conf. By default, RAUC demands a certificate for mail."""
 
 
 class BundleSigner(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +58,13 @@ def make_bundle(
     unfinished = output.with_suffix(".new")
     unfinished.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent) as name:
-        folder = Path(name)
+        config, folder = Path(name) / "verification.conf", Path(name) / "content"
+        config.write_text(
+            VERIFICATION_CONFIG.format(
+                compatible=target.compatible, keyring=signer.keyring.absolute()
+            )
+        )
+        folder.mkdir()
         (folder / "manifest.raucm").write_text(
             bundle_manifest(target, allow_downgrade=allow_downgrade)
         )
@@ -59,18 +73,14 @@ def make_bundle(
                 os.link(source, folder / name_in_bundle)
             except OSError:
                 shutil.copyfile(source, folder / name_in_bundle)
+        rauc_command = ("rauc", "-c", config)
         subprocess.run(
             [
-                *("rauc", "bundle", f"--cert={signer.certificate}", f"--key={signer.key}"),
-                *(f"--keyring={signer.keyring}", f"--mksquashfs-args={SQUASHFS_ARGS}"),
-                *(folder, unfinished),
+                *(*rauc_command, "bundle", f"--cert={signer.certificate}", f"--key={signer.key}"),
+                *(f"--mksquashfs-args={SQUASHFS_ARGS}", folder, unfinished),
             ],
             check=True,
             stdout=subprocess.DEVNULL,
         )
-    subprocess.run(
-        ["rauc", "info", f"--keyring={signer.keyring}", unfinished],
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
+        subprocess.run([*rauc_command, "info", unfinished], check=True, stdout=subprocess.DEVNULL)
     unfinished.replace(output)

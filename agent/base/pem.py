@@ -102,6 +102,18 @@ def load_box_certificate(pem: bytes, box_id: str, label: Text) -> x509.Certifica
     return certificate
 
 
+def public_key_der(certificate: x509.Certificate, label: Text) -> bytes:
+    """Return the public key of a certificate (SubjectPublicKeyInfo)."""
+    try:
+        return certificate.public_key().public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+    except _ERRORS as error:
+        raise _error(
+            label, Message("its key cannot be read: {error}", error=_one_line(error))
+        ) from error
+
+
 def load_public_key(pem: bytes, label: Text) -> PublicKeyTypes:
     """Return the public key of a private key."""
     return _load_private_key(pem, label).public_key()

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from agent.base import pem
@@ -20,15 +21,19 @@ MAX_BYTES = 1 << 20
 
 def read_authorities(path: Path) -> tuple[str, ...]:
     """Return the names of the authorities in a keyring. Raises: OSError; UserError if it is none."""
-    certificates = pem.load_authorities(read_regular_file(path, MAX_BYTES), str(path))
-    try:
-        return tuple(
-            str(name.value)
-            for certificate in certificates
-            for name in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-        )
-    except ValueError as error:
-        raise UserError(f"{path}: its name cannot be read: {error}") from error
+    return tuple(name for certificate in _load(path) for name in _names(certificate, path))
+
+
+def find_shared_authority(keyring: Path, other: Path) -> str | None:
+    """Return the name of an authority of a keyring whose key is one of another file's too, or None.
+
+    Raises: OSError; UserError if one of the two holds no certificates.
+    """
+    others = {pem.public_key_der(certificate, str(other)) for certificate in _load(other)}
+    for certificate in _load(keyring):
+        if pem.public_key_der(certificate, str(keyring)) in others:
+            return ", ".join(_names(certificate, keyring))
+    return None
 
 
 def trusts_test_authority(root: Path) -> bool:
@@ -37,3 +42,15 @@ def trusts_test_authority(root: Path) -> bool:
         return TEST_AUTHORITY in read_authorities(root / KEYRING_FILE)
     except (OSError, UserError):
         return False
+
+
+def _load(path: Path) -> list[x509.Certificate]:
+    return pem.load_authorities(read_regular_file(path, MAX_BYTES), str(path))
+
+
+def _names(certificate: x509.Certificate, path: Path) -> list[str]:
+    try:
+        names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    except ValueError as error:
+        raise UserError(f"{path}: its name cannot be read: {error}") from error
+    return [str(name.value) for name in names]

@@ -5,6 +5,7 @@ decide: a check fails with a code if, and only if, `faults` lists it.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 import msgspec
 
@@ -284,18 +285,34 @@ def check_centre(context: ConsoleContext) -> Iterator[CheckResult]:
 
 
 def check_updates(context: ConsoleContext) -> Iterator[CheckResult]:
-    """Check which authority signs the updates that the box installs."""
+    """Check which authority signs the updates that the box installs, and that it signs nothing else."""
     subject = Message("updates")
+    keyring = context.root / update_keyring.KEYRING_FILE
     try:
-        names = update_keyring.read_authorities(context.root / update_keyring.KEYRING_FILE)
+        names = update_keyring.read_authorities(keyring)
     except FileNotFoundError:
         yield unknown(subject, Message("this system was set up without an image"))
         return
     if update_keyring.TEST_AUTHORITY in names:
         advice = Message("Tell the centre: the box needs an image that was built with KEYRING=.")
         yield failed(subject, update_keyring.TEST_AUTHORITY_WARNING, advice=advice)
-    else:
-        yield passed(subject, Message("signed by {names}", names=", ".join(names)))
+        return
+    config = context.config
+    others = (
+        {} if config is None else {"broker.ca": config.broker.ca, "control.ca": config.control.ca}
+    )
+    for key, path in others.items():
+        shared = update_keyring.find_shared_authority(keyring, Path(path)) if path else None
+        if shared is not None:
+            advice = Message(
+                "Tell the centre: the box needs an image with an authority for updates alone."
+            )
+            finding = Message(
+                "the authority of updates {name} is in {key} too", name=shared, key=key
+            )
+            yield failed(subject, finding, advice=advice)
+            return
+    yield passed(subject, Message("signed by {names}", names=", ".join(names)))
 
 
 _CHECKS: tuple[

@@ -17,15 +17,15 @@ from agent.base.update_keyring import KEYRING_FILE, TEST_AUTHORITY
 from images import image
 from images.target import BuildTarget
 from tests.conftest import ManualClock
-from tests.pure.console_rig import ConsoleRig
+from tests.pure.console_rig import CONFIG_TEXT, ConsoleRig
 
 WARNING = str(update_keyring.TEST_AUTHORITY_WARNING)
 
 
-def authority_pem(*names: str) -> bytes:
+def authority_pem(*names: str, key: ec.EllipticCurvePrivateKey | None = None) -> bytes:
     pem = b""
     for name in names:
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = key or ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         now = datetime.now(UTC)
         builder = x509.CertificateBuilder(
@@ -70,6 +70,51 @@ def test_a_system_without_an_image_has_no_keyring(rig: ConsoleRig) -> None:
         rig.run_logged_in("check 16")
     )
     assert "Updates:" not in rig.run_logged_in("status")
+
+
+def rig_with_authorities(clock: ManualClock, folder: Path, pems: dict[str, bytes]) -> ConsoleRig:
+    """A box with `broker.ca`, `control.ca` and the authority of updates."""
+    folder.mkdir()
+    for key in ("broker.ca", "control.ca"):
+        (folder / key).write_bytes(pems.get(key) or authority_pem("others"))
+    config_text = CONFIG_TEXT.replace(
+        'url = "mqtt://127.0.0.1:1"',
+        'url = "mqtts://127.0.0.1:1"\nca = "broker.ca"\n[control]\nca = "control.ca"',
+    )
+    rig = ConsoleRig(clock, folder, config_text=config_text)
+    write_keyring(rig.root, pems["updates"])
+    return rig
+
+
+def test_an_authority_for_updates_alone_passes_the_check(
+    clock: ManualClock, tmp_path: Path
+) -> None:
+    rig = rig_with_authorities(clock, tmp_path / "box", {"updates": authority_pem("a city")})
+    assert "16 pass updates: signed by a city" in rig.run_logged_in("check 16")
+
+
+@pytest.mark.parametrize("name", ["a city", "another name"])
+@pytest.mark.parametrize("key", ["broker.ca", "control.ca"])
+def test_the_check_fails_if_an_authority_of_updates_has_another_role(
+    clock: ManualClock, tmp_path: Path, key: str, name: str
+) -> None:
+    own_key = ec.generate_private_key(ec.SECP256R1())
+    pems = {
+        "updates": authority_pem("first") + authority_pem("a city", key=own_key),
+        key: authority_pem("first") + authority_pem(name, key=own_key),
+    }
+    reported = rig_with_authorities(clock, tmp_path / "box", pems).run_logged_in("check 16")
+    expected = f"16 FAIL updates: the authority of updates a city is in {key} too"
+    assert expected in " ".join(reported.split())
+
+
+@pytest.mark.parametrize("key", ["broker.ca", "control.ca"])
+def test_an_authority_that_cannot_be_compared_fails_the_check(
+    clock: ManualClock, tmp_path: Path, key: str
+) -> None:
+    pems = {"updates": authority_pem("a city"), key: b"no certificate"}
+    rig = rig_with_authorities(clock, tmp_path / "box", pems)
+    assert "16 FAIL updates" in rig.run_logged_in("check 16")
 
 
 @pytest.mark.parametrize("content", [b"", b"no certificate", b"\xff" * 100])

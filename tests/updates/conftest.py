@@ -5,18 +5,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from agent.update import bootloader
 from agent.update.rauc_backend import open_slots
 from agent.update.slots import Slots
+from images import certificates, tree
 from tests.updates.file_server import FileServer
 
 COMPATIBLE = "vigie-virt-amd64"
@@ -29,65 +25,36 @@ BUS_CONFIG = """<busconfig><type>system</type><listen>unix:path={path}</listen>
 <policy context="default"><allow user="*"/><allow own="*"/><allow send_destination="*"/>
 <allow receive_sender="*"/></policy></busconfig>
 """
-RAUC_CONFIG = """[system]
-compatible={compatible}
-bootloader=custom
-bundle-formats=verity plain
-data-directory={root}/state/rauc
-mountprefix={root}/mounts
-[handlers]
-bootloader-custom-backend={root}/slots
-pre-install={root}/pre-install
-[keyring]
-path={root}/keyring.pem
-"""
-SLOT_CONFIG = """[slot.rootfs.{n}]
-device={root}/root_{s}
-type=raw
-bootname={S}
-[slot.boot.{n}]
-device={root}/boot_{s}
-type=raw
-parent=rootfs.{n}
-"""
+RAUC_PATHS = {
+    "bundle-formats=verity": "bundle-formats=verity plain",
+    "/usr/lib/vigie/": "{root}/",
+    "/etc/rauc/": "{root}/",
+    "/run/rauc": "{root}/mounts",
+    "/state/rauc": "{root}/state/rauc",
+    "/dev/disk/by-partlabel/": "{root}/",
+}
+"""The image's configuration, on files."""
 
 
 class BundleAuthority:
     """The authority that signs bundles."""
 
-    def __init__(self, folder: Path, name: str) -> None:
-        self.cert, self.key = folder / f"{name}.pem", folder / f"{name}.key"
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        now = datetime.now(UTC)
-        usage = {
-            field: field in ("digital_signature", "key_cert_sign")
-            for field in (
-                *("digital_signature", "content_commitment", "key_encipherment", "crl_sign"),
-                *("data_encipherment", "key_agreement", "key_cert_sign"),
-                *("encipher_only", "decipher_only"),
+    def __init__(self, folder: Path) -> None:
+        certificates.make_test_ca(folder)
+        self.folder = folder
+        self.cert, self.key = folder / "signer.pem", folder / "signer.key"
+
+    def issue(self, extensions: str) -> tuple[Path, Path]:
+        """Return the certificate and the key of another subject of this authority."""
+        (self.folder / "other.ext").write_text(extensions)
+        for words in (
+            "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout other.key -out other.csr -subj /CN=casa-0001",
+            "x509 -req -days 1 -in other.csr -out other.pem -extfile other.ext -CA ca.pem -CAkey ca.key",
+        ):
+            subprocess.run(
+                ["openssl", *words.split()], cwd=self.folder, check=True, capture_output=True
             )
-        }
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(subject)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(days=1))
-            .not_valid_after(now + timedelta(days=1))
-            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-            .add_extension(x509.KeyUsage(**usage), critical=True)
-            .sign(key, hashes.SHA256())
-        )
-        self.cert.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        self.key.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-        )
+        return self.folder / "other.pem", self.folder / "other.key"
 
     def make_bundle(
         self,
@@ -98,6 +65,7 @@ class BundleAuthority:
         compatible: str = COMPATIBLE,
         meta: str = "",
         size_bytes: int = 600_000,
+        signer: tuple[Path, Path] | None = None,
     ) -> Path:
         """A bundle whose images repeat the version's name."""
         content = path.with_suffix(".content")
@@ -108,7 +76,8 @@ class BundleAuthority:
             f"[update]\ncompatible={compatible}\nversion={version}\n[bundle]\nformat={bundle_format}\n{meta}"
             "[image.rootfs]\nfilename=root.img\n[image.boot]\nfilename=boot.img\n"
         )
-        command = ["rauc", "bundle", f"--cert={self.cert}", f"--key={self.key}", content, path]
+        cert, key = signer or (self.cert, self.key)
+        command = ["rauc", "bundle", f"--cert={cert}", f"--key={key}", content, path]
         subprocess.run(command, check=True, capture_output=True)
         shutil.rmtree(content)
         return path
@@ -132,12 +101,15 @@ class UpdateBox:
         for name in ("root_a", "root_b", "boot_a", "boot_b"):
             (root / name).write_bytes(bytes(1 << 20))
         self.set_running_slot("A", "1.0.0")
-        shutil.copy(authority.cert, root / "keyring.pem")
-        conf = RAUC_CONFIG.format(compatible=COMPATIBLE, root=root)
-        conf += "".join(SLOT_CONFIG.format(n=n, s="ab"[n], S="AB"[n], root=root) for n in (0, 1))
+        shutil.copy(authority.folder / "ca.pem", root / "keyring.pem")
+        conf = (tree.RECIPE / "rauc-system.conf").read_text().replace("@COMPATIBLE@", COMPATIBLE)
+        for path, path_here in RAUC_PATHS.items():
+            assert path in conf
+            conf = conf.replace(path, path_here.format(root=root))
         self.conf = root / "etc/rauc/system.conf"
         self.conf.write_text(conf)
         self.write_handlers()
+        (root / "post-install").symlink_to("/bin/true")
         bus = root / "bus"
         (root / "bus.conf").write_text(BUS_CONFIG.format(path=bus))
         self.environ = {**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={bus}"}
@@ -246,7 +218,7 @@ class UpdateBox:
 
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> BundleAuthority:
-    return BundleAuthority(tmp_path_factory.mktemp("authority"), "centre")
+    return BundleAuthority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture

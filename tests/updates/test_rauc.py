@@ -84,7 +84,7 @@ def test_a_bundle_for_another_box_is_not_written(
     box: UpdateBox, newer: Path, tmp_path: Path, authority: BundleAuthority, what: str
 ) -> None:
     if what == "signer":
-        other_authority = BundleAuthority(tmp_path, "other")
+        other_authority = BundleAuthority(tmp_path / "other")
         newer = other_authority.make_bundle(tmp_path / "bad.raucb", "2.0.0", bundle_format="plain")
     elif what == "compatible":
         newer = authority.make_bundle(

@@ -109,7 +109,7 @@ def tampered(authority: BundleAuthority, path: Path) -> None:
 
 
 def strangers(_authority: BundleAuthority, path: Path) -> None:
-    BundleAuthority(path.parent, "other").make_bundle(path, "2.0.0")
+    BundleAuthority(path.parent / "other").make_bundle(path, "2.0.0")
 
 
 @pytest.mark.parametrize(

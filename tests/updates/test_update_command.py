@@ -152,7 +152,7 @@ def test_a_payload_that_was_tampered_with_is_found_though_its_signature_is_good(
 
 
 def test_another_signer_is_refused(box: UpdateBox, tmp_path: Path) -> None:
-    bad = BundleAuthority(tmp_path, "other").make_bundle(tmp_path / "bad.raucb", "2.0.0")
+    bad = BundleAuthority(tmp_path / "other").make_bundle(tmp_path / "bad.raucb", "2.0.0")
     done = box.run_vigie_update("install", bad)
     was_refused(box, done.returncode, done.stderr, "signature verification failed")
 
