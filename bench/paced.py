@@ -13,6 +13,7 @@ from agent.base.clock import SystemClock
 from agent.capture.capture_stage import CaptureStage
 from agent.config.recording import RecordConfig
 from agent.detection.detect_stage import DetectStage
+from agent.detection.event_limit import EventLimit
 from agent.detection.pipeline import DetectionPipeline
 from agent.detection.rule_engine import RuleEngine
 from agent.detection.scene import Scene
@@ -73,6 +74,7 @@ def run(args: argparse.Namespace, signals: StopSignals) -> None:
             frames,
             DetectionPipeline(None),
             RuleEngine("bench", Scene(), str),
+            EventLimit("bench"),
             on_event=lambda _event, _jpeg: None,
             on_traffic_counts=lambda _flow: None,
         )

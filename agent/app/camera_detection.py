@@ -11,6 +11,7 @@ from agent.base.model import Event, FrameResult
 from agent.capture.camera_source import CameraSource
 from agent.detection.active_scene import ActiveScene, FixedScene, SceneInForce
 from agent.detection.detect_stage import DetectStage
+from agent.detection.event_limit import EventLimit
 from agent.detection.keyframe_watch import KeyframeWatch
 from agent.detection.pipeline import DetectionPipeline
 from agent.detection.rule_engine import RuleEngine
@@ -40,6 +41,7 @@ class CameraDetection:
         self.keyframe_watch = KeyframeWatch()
         self._passes = services.pass_budget.join()
         self.detected_frames = 0
+        self.event_limit = EventLimit(source.config.name)
         self.ground = CameraGround(
             source.config.name,
             services.state_dir / GROUND_DIR / source.config.name,
@@ -91,6 +93,7 @@ class CameraDetection:
             None
             if scene is None
             else RuleEngine(name, scene, self._services.new_id, self.ground.is_stale),
+            self.event_limit,
             on_event=self._on_event,
             on_traffic_counts=self._services.publisher.publish_traffic_counts,
             on_result=self._on_frame_result,

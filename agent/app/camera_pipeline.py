@@ -173,6 +173,7 @@ class CameraPipeline:
             target_detect_fps=self._target_detect_fps(),
             decoding=self._decoding(),
             ground=self.detection.ground.health() if self.detection else None,
+            events_left_out=self.detection.event_limit.left_out if self.detection else 0,
         )
 
     def detector_health(self, rates: CameraRates) -> DetectorHealth | None:

@@ -121,6 +121,8 @@ class CameraHealth(msgspec.Struct, frozen=True, kw_only=True):
     """None if the stream is not decoded on demand, or has had no keyframe yet."""
     ground: GroundHealth | None = None
     """None if the scene in force has no calibrated ground."""
+    events_left_out: int = 0
+    """Events that were not sent, because there were too many of their kind in a minute."""
 
 
 class DetectorHealth(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 
 from agent.base.model import Event, FrameResult, TrafficCounts
 from agent.detection import image
+from agent.detection.event_limit import EventLimit
 from agent.detection.pipeline import DetectionPipeline
 from agent.detection.rule_engine import RuleEngine
 from agent.detection.rules.registry import EVENT_TYPES
@@ -23,6 +24,7 @@ THUMBNAIL_MAX_BYTES = 20_000
 class DetectStage:
     """Detects on the frames of one camera. Without a rule engine there are no events.
 
+    Events that `event_limit` does not admit are left out.
     `on_event` gets a thumbnail with an event's first revision if `snapshots` is set. `on_result`
     gets each frame with its result before the frame's events. All callbacks are called on the
     stage's thread.
@@ -34,6 +36,7 @@ class DetectStage:
         frames: LatestFrame,
         pipeline: DetectionPipeline,
         rule_engine: RuleEngine | None,
+        event_limit: EventLimit,
         *,
         on_event: Callable[[Event, bytes | None], None],
         on_traffic_counts: Callable[[TrafficCounts], None],
@@ -44,6 +47,7 @@ class DetectStage:
         self._frames = frames
         self._pipeline = pipeline
         self._rule_engine = rule_engine
+        self._event_limit = event_limit
         self._on_event = on_event
         self._on_traffic_counts = on_traffic_counts
         self._on_result = on_result
@@ -72,14 +76,16 @@ class DetectStage:
             return
         self._emit_traffic_counts(self._rule_engine.completed_counts(result.t_ns))
         for event in self._rule_engine.evaluate(result):
-            self._on_event(event, self._encode_thumbnail(frame, event))
+            if self._event_limit.admits(event, result.t_ns):
+                self._on_event(event, self._encode_thumbnail(frame, event))
 
     def close(self) -> None:
         """End every open event, as of the last frame."""
         if self._last_frame_ns is None or self._rule_engine is None:
             return
         for event in self._rule_engine.flush(self._last_frame_ns):
-            self._on_event(event, None)
+            if self._event_limit.admits(event, self._last_frame_ns):
+                self._on_event(event, None)
         self._emit_traffic_counts(self._rule_engine.flush_counts(self._last_frame_ns))
 
     def _emit_traffic_counts(self, minutes: Iterable[TrafficCounts]) -> None:

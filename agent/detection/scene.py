@@ -35,6 +35,11 @@ Labels = Annotated[tuple[Label, ...], msgspec.Meta(min_length=1)]
 Corners = Annotated[tuple[Point, ...], msgspec.Meta(min_length=3, max_length=64)]
 ZoneKind = Literal["carriageway", "pavement", "queue", "any"]
 
+MAX_TABLES = {"line": 64, "zone": 64, "mask": 128, "ignore": 64}
+"""Of one scene. A junction of four roads with seven lanes each has 28 lines and some 50 zones."""
+MAX_SCENE_CORNERS = 1024
+"""Of all zones, masks and ignored areas of one scene: each is compared with each road user of a frame."""
+
 
 class SceneLine(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"start": "from"}
@@ -116,6 +121,10 @@ def load_scene(path: Path) -> Scene:
 
 def decode_scene(tables: dict[str, Any], location: str) -> Scene:
     """Convert and check the tables of a scene file. Raises: UserError that begins with `location`."""
+    for kind, limit in MAX_TABLES.items():
+        found = tables.get(kind)
+        if isinstance(found, list) and len(found) > limit:
+            raise UserError(f"{location}: {kind}: {len(found)} of them; allowed: at most {limit}")
     scene = toml_decode.convert(place_metres(tables, location), Scene, location)
     validate_scene(scene, location)
     return scene
@@ -123,6 +132,13 @@ def decode_scene(tables: dict[str, Any], location: str) -> Scene:
 
 def validate_scene(scene: Scene, location: str) -> None:
     """Check what no single value shows. Raises: UserError that begins with `location`."""
+    polygons = (*(zone.polygon for zone in scene.zone), *scene.excluded_polygons)
+    corners = sum(map(len, polygons))
+    if corners > MAX_SCENE_CORNERS:
+        raise UserError(
+            f"{location}: {corners} corners of zones, masks and ignored areas; "
+            f"allowed: at most {MAX_SCENE_CORNERS}"
+        )
     names: dict[str, str] = {}
     named_keys = [(f"line[{index}].name", line.name) for index, line in enumerate(scene.line)]
     named_keys += [(f"zone[{index}].name", zone.name) for index, zone in enumerate(scene.zone)]

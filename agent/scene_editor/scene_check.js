@@ -4,7 +4,7 @@
 import { isSamePoint, isSelfIntersecting, MIN_AREA, polygonArea } from "./geometry.js";
 import { formatFloat, formatPoints, formatString, formatValue } from "./python_format.js";
 import { placeMetres, readGround } from "./scene_metres.js";
-import { GROUND, LINE_DEFAULTS, SCENE, ZONE_DEFAULTS } from "./scene_schema.js";
+import { GROUND, LINE_DEFAULTS, MAX_SCENE_CORNERS, MAX_TABLES, SCENE, ZONE_DEFAULTS } from "./scene_schema.js";
 
 const BARE_KEY = /^[A-Za-z0-9_-]+$/;
 const TYPE_WORDS = { str: "a text", int: "a whole number", float: "a number", bool: "true or false", table: "a table", list: "a list", tuple: "a list" };
@@ -20,10 +20,13 @@ const BOUNDS = [
  * file with whole numbers as BigInt, `location` the name that begins each message.
  */
 export function checkScene(tables, location) {
-  const { placed, errors } = placeMetres(tables, findPlaceMistake);
-  let found = errors;
-  if (!found.length) found = [...typeErrors(placed, SCENE, [])];
-  if (!found.length) found = [...sceneErrors(placed)];
+  let found = [...numberErrors(tables)];
+  if (!found.length) {
+    const { placed, errors } = placeMetres(tables, findPlaceMistake);
+    found = errors;
+    if (!found.length) found = [...typeErrors(placed, SCENE, [])];
+    if (!found.length) found = [...sceneErrors(placed)];
+  }
   return found.map(({ path, text }) => ({ path, message: `${location}: ${text}` }));
 }
 
@@ -47,6 +50,13 @@ function findPlaceMistake(list, value, path) {
     : ["from_m", "to_m", "polygon_m"].filter((key) => Object.hasOwn(value, key)).map((key) => [SCENE.fields[list].item.fields[key], value[key], [...path, key]]);
   for (const [type, each, at] of types) for (const mistake of typeErrors(each, type, at)) return mistake;
   return null;
+}
+
+function* numberErrors(tables) {
+  for (const [list, limit] of Object.entries(MAX_TABLES)) {
+    const rows = tables[list];
+    if (Array.isArray(rows) && rows.length > limit) yield { path: [list], text: `${list}: ${rows.length} of them; allowed: at most ${limit}` };
+  }
 }
 
 // ---- types and limits
@@ -138,6 +148,8 @@ function joinPath(path) {
 // ---- what no single value shows
 
 function* sceneErrors({ line = [], zone = [], mask = [], ignore = [], ground }) {
+  const corners = [...zone, ...mask, ...ignore].reduce((sum, { polygon }) => sum + polygon.length, 0);
+  if (corners > MAX_SCENE_CORNERS) yield { path: [], text: `${corners} corners of zones, masks and ignored areas; allowed: at most ${MAX_SCENE_CORNERS}` };
   yield* nameErrors(line, zone);
   const { mistake } = ground === undefined ? {} : readGround({ ground }, () => null);
   if (mistake) yield mistake;

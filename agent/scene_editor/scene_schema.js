@@ -86,6 +86,12 @@ export const SCENE = {
   },
 };
 
+/** The tables of a scene, by list. */
+export const MAX_TABLES = { line: 64, zone: 64, mask: 128, ignore: 64 };
+
+/** Corners of all zones, masks and ignored areas together. */
+export const MAX_SCENE_CORNERS = 1024;
+
 /** The lists of a scene whose tables are drawn. */
 export const DRAWN_LISTS = ["line", "zone", "mask", "ignore"];
 

@@ -8,6 +8,7 @@ import pytest
 from agent.base.model import Event, ShiftTolerance
 from agent.detection.active_scene import ActiveScene, FixedScene, SceneInForce
 from agent.detection.detect_stage import DetectStage
+from agent.detection.event_limit import EventLimit
 from agent.detection.pipeline import DetectionPipeline
 from agent.detection.rule_engine import RuleEngine
 from agent.detection.scene import PrivacyMask, Scene, SceneLine
@@ -117,6 +118,7 @@ class Watched:
             self.frames,
             DetectionPipeline(None),
             None if scene is None else RuleEngine("north", scene, id_maker()),
+            EventLimit("north"),
             on_event=lambda event, _jpeg: self.events.append(event),
             on_traffic_counts=lambda _flow: None,
             on_result=lambda frame, _result: self.results.append(frame.seq),
@@ -215,6 +217,7 @@ def test_a_scene_of_a_fixed_camera_is_replaced_between_two_frames() -> None:
             frames,
             DetectionPipeline(None),
             None,
+            EventLimit("north"),
             on_event=lambda _event, _jpeg: None,
             on_traffic_counts=lambda _flow: None,
         )

@@ -127,6 +127,7 @@ def test_a_version_that_was_rolled_back_is_not_tried_again(pole: Pole) -> None:
         ),
         ({"settings": {"record": {"nonsense": 1}}}, "record.nonsense: unknown key"),
         ({"scenes": {"north": "[[mask]]"}}, "scenes.north: mask[0].polygon: missing"),
+        ({"scenes": {"north": LINE * 65}}, "scenes.north: line: 65 of them; allowed: at most 64"),
         ({"scenes": {"north": "= no TOML"}}, "scene 'scenes.north': not valid TOML"),
         ({"scenes": {"north": {"gate": ""}}}, "camera.north.detect.scenes: the camera sits on no"),
         ({"confirm_s": 5}, "down/config: confirm_s = 5: allowed: 30 or more"),

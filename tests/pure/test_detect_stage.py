@@ -6,6 +6,7 @@ import numpy as np
 
 from agent.base.model import Event, FrameResult, TrafficCounts
 from agent.detection.detect_stage import THUMBNAIL_MAX_BYTES, DetectStage
+from agent.detection.event_limit import MAX_EVENTS_PER_MINUTE, EventLimit
 from agent.detection.pipeline import DetectionPipeline
 from agent.detection.rule_engine import RuleEngine
 from agent.detection.scene import Scene
@@ -21,6 +22,7 @@ class Office:
     """Takes what the stage gives, in the order in which it comes."""
 
     def __init__(self, *, snapshots: bool = True) -> None:
+        self.event_limit = EventLimit("north")
         self.message: list[Event | TrafficCounts | FrameResult] = []
         self.jpegs: dict[str, bytes | None] = {}
         self.frames = LatestFrame()
@@ -29,6 +31,7 @@ class Office:
             self.frames,
             DetectionPipeline(None),
             RuleEngine("north", Scene(), id_maker()),
+            self.event_limit,
             on_event=self._event,
             on_traffic_counts=self.message.append,
             on_result=lambda _frame, sight: self.message.append(sight),
@@ -96,6 +99,19 @@ def test_the_end_of_the_stage_ends_open_events() -> None:
     office.watch(0, 40, gain=0.1)
     office.stage.close()
     assert [event.phase for event in office.events()] == ["begin", "end"]
+
+
+def test_an_event_beyond_the_cameras_limit_is_left_out_up_to_its_end_and_counted() -> None:
+    office = Office()
+    office.watch(0, 40, gain=0.1)
+    (sent,) = office.events()
+    office.watch(40, 60)
+    for _ in range(MAX_EVENTS_PER_MINUTE):
+        office.event_limit.admits(sent, 60 * NS_PER_S)
+    office.watch(60, 100, gain=0.1)
+    office.stage.close()
+    assert [event.phase for event in office.events()] == ["begin", "end"]
+    assert office.event_limit.left_out == 1
 
 
 def test_a_stage_that_never_saw_a_frame_closes_in_silence() -> None:

@@ -17,6 +17,7 @@ from agent.faults.registry import FaultRegistry
 from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.custody.receipts import FootageEvicted, HoldPlaced, HoldReleased, ReceiptBody
 from agent.recording.recovery import StoredSegment
+from agent.recording.retention import event_holds
 from agent.recording.retention.active_holds import ActiveHolds
 from agent.recording.retention.event_holds import EventFootageSpan, EventHolds
 from agent.recording.retention.hold import Hold
@@ -244,6 +245,64 @@ def test_an_instant_event_is_held_and_a_line_crossing_is_not(
     assert events.on_event(event("moment", 100, "line")) is None
     assert events.on_event(event("moment", 100, "wrong_way")) is not None
     assert [hold.ongoing for hold in holds.active()] == [False]
+
+
+def many(phase: EventPhase, t_s: float, count: int) -> list[Event]:
+    """A revision of as many events, which have begun together."""
+    return [
+        msgspec.structs.replace(event(phase, t_s), event=f"{EVENT_ID[:-3]}{number:03x}")
+        for number in range(count)
+    ]
+
+
+def test_events_at_one_time_share_eight_holds_and_all_their_footage_is_held(
+    clock: ManualClock, tmp_path: Path
+) -> None:
+    holds = holds_of(tmp_path, clock)
+    events = EventHolds(
+        holds, HoldConfig(pre_s=20, post_s=5), clock, FaultRegistry(clock.boottime_ns)
+    )
+    spans = {events.on_event(one) for one in many("begin", 100, 560)}
+    assert spans == {held("00:01:20", "00:01:45")}
+    assert len(holds.active()) == 8
+    long = many("end", 300, 560)[559]
+    assert {events.on_event(one) for one in many("end", 200, 559)} == {held("00:01:20", "00:03:25")}
+    assert len(holds.active()) == 8
+    assert events.on_event(long) == held("00:01:20", "00:05:05")
+    assert [hold.id for hold in holds.active() if hold.end_ns == 305 * 10**9] == [long.event]
+
+
+def test_an_event_whose_footage_others_hold_no_longer_is_held_itself(
+    clock: ManualClock, tmp_path: Path
+) -> None:
+    holds = holds_of(tmp_path, clock)
+    events = EventHolds(holds, HoldConfig(), clock, FaultRegistry(clock.boottime_ns))
+    *others, last = many("begin", 100, 9)
+    for one in (*others, last):
+        events.on_event(one)
+    assert len(holds.active()) == 8
+    holds_of(tmp_path, clock).request_release(others[0].event, by="amina", reason="no case")
+    events.on_event(many("update", 160, 9)[8])
+    assert last.event in {hold.id for hold in holds.active()}
+
+
+@pytest.mark.raises_fault("STO-04")
+def test_a_camera_with_too_many_holds_of_events_says_so_and_holds_again_once_some_have_ended(
+    clock: ManualClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_holds, "MAX_EVENT_HOLDS", 3)
+    holds, faults = holds_of(tmp_path, clock), FaultRegistry(clock.boottime_ns)
+    events = EventHolds(holds, HoldConfig(), clock, faults)
+    *first, fourth = (
+        msgspec.structs.replace(one, t_ns=one.t_ns + number * 10**12, phase="moment")
+        for number, one in enumerate(many("begin", 100, 4))
+    )
+    assert all(events.on_event(one) for one in first)
+    assert events.on_event(fourth) is None
+    assert [(fault.code, fault.subject) for fault in faults.active()] == [("STO-04", "north")]
+    holds.request_release(first[0].event, by="amina", reason="no case")
+    assert events.on_event(fourth) is not None
+    assert faults.active() == ()
 
 
 @pytest.mark.raises_fault("STO-04")

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections.abc import Sequence
 from datetime import timedelta
 
 import msgspec
@@ -16,6 +17,9 @@ from agent.recording.retention.hold_store import HoldStore, with_event_end
 log = logging.getLogger(__name__)
 
 EVENT_HOLD_OWNER = "event"
+MAX_HOLDS_OF_A_SPAN = 8
+MAX_EVENT_HOLDS = 4096
+"""Of one camera: 585 a day if they last a week. Each is a file that is looked at each second."""
 
 
 class EventFootageSpan(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +38,9 @@ class EventHolds:
     Thread-safe. The hold has the event's id. While the event is ongoing its file is marked so and
     is not rewritten. A file that cannot be written raises the fault STO-04; the hold is valid in
     memory and is written when the disk accepts it.
+
+    Footage that MAX_HOLDS_OF_A_SPAN events hold gets no further hold as long as they hold it. With MAX_EVENT_HOLDS of a
+    camera the footage of its further events is not held, which raises STO-04 too.
     """
 
     def __init__(
@@ -61,6 +68,12 @@ class EventHolds:
         with self._lock:
             previous = self._ongoing.get(event.event)
             hold = previous or self._new_hold(event, end_ns)
+            if previous is None:
+                others = self._other_holds(event.camera)
+                if _is_covered(hold, others):
+                    return EventFootageSpan(begin_time=hold.begin_time, end_time=hold.end_time)
+                if self._is_full(event.camera, len(others)):
+                    return None
             is_over = event.phase in ("end", "moment")
             if is_over:
                 self._ongoing.pop(event.event, None)
@@ -71,6 +84,23 @@ class EventHolds:
                 return None
             end_time = hold.end_time if is_over else rfc3339(self._clock.utc(end_ns))
             return EventFootageSpan(begin_time=hold.begin_time, end_time=end_time)
+
+    def _other_holds(self, camera: str) -> list[Hold]:
+        """Return the holds of a camera's events, those of the last read if the folder cannot be read now."""
+        try:
+            holds = self._hold_store.active()
+        except OSError:
+            holds = self._hold_store.all()
+        return [hold for hold in holds if hold.camera == camera and hold.kind == "event"]
+
+    def _is_full(self, camera: str, count: int) -> bool:
+        if count < MAX_EVENT_HOLDS:
+            self._faults.clear("STO-04", camera)
+            return False
+        self._faults.raise_fault(
+            "STO-04", camera, f"{count} holds of events; footage of further ones is not held"
+        )
+        return True
 
     def _store(self, hold: Hold, previous: Hold | None, *, is_over: bool) -> bool:
         """Return True if the hold is active; a release or a full disk may have ended it."""
@@ -106,3 +136,15 @@ class EventHolds:
             end_ns=end_ns,
             ongoing=True,
         )
+
+
+def _is_covered(hold: Hold, others: Sequence[Hold]) -> bool:
+    """Return whether enough other holds of the same run have the whole span."""
+    covering = [
+        other
+        for other in others
+        if other.boot == hold.boot
+        and (other.begin_ns or 0) <= (hold.begin_ns or 0)
+        and (other.ongoing or (other.end_ns or 0) >= (hold.end_ns or 0))
+    ]
+    return len(covering) >= MAX_HOLDS_OF_A_SPAN
