@@ -28,6 +28,7 @@ from agent.app.live_service import LiveService, make_preview_worker
 from agent.app.open_authority import open_authority, topic_handlers
 from agent.app.publisher import Publisher
 from agent.app.selftest_service import SelfTestService
+from agent.app.start_config import StartConfig
 from agent.app.state_folder import set_damaged_aside
 from agent.base.clock import Clock, boot_id, unix_ns
 from agent.base.health_model import HealthReport, OutboxHealth
@@ -124,17 +125,26 @@ class Agent:
             for source in sources
             if source.config.record and source.scene_error is None
         )
+        start = None if config_source is None else config_source.start
+        rules, before = config.footage_rules, None if start is None else start.rules_before
+        event_holds = EventHolds(
+            hold_store,
+            rules.hold,
+            clock,
+            self.faults,
+            None if before is None else rules.during_trial(before).hold,
+        )
         self._publisher = Publisher(
             self._submitter,
             self._receipt_queue,
             self.custody,
-            EventHolds(hold_store, config.hold, clock, self.faults),
+            event_holds,
             recorded_cameras,
             clock,
             self._new_id,
         )
         self._authority = open_authority(config, clock)
-        services = self._open_services(state_dir, machine_root, hold_store, recorded_cameras)
+        services = self._open_services(state_dir, machine_root, hold_store, recorded_cameras, start)
         self._retention = services.retention
         self.pipelines = tuple(CameraPipeline(source, services) for source in sources)
         self._births = BirthBuilder(config, public_key, self._owner_policies, self.pipelines)
@@ -182,12 +192,18 @@ class Agent:
             self.actuators,
         )
         self._care.obstacles.append(self._incident_stage.find_obstacle)
+
+        def end_trial() -> None:
+            self._retention.end_trial()
+            event_holds.end_trial()
+
         self._config_stage = make_config_stage(
             config_source,
             services,
             self.pipelines,
             self.actuators,
             self._receipt_queue,
+            end_trial,
             lambda: self._mqtt_session.request_reports(changed_only=True),
         )
         self._mqtt_session = MqttSession(
@@ -291,6 +307,7 @@ class Agent:
         machine_root: Path,
         hold_store: HoldStore,
         recorded_cameras: frozenset[str],
+        start: StartConfig | None,
     ) -> BoxServices:
         config, clock = self._config, self._clock
         footage_dir = state_dir / FOOTAGE_DIR
@@ -307,6 +324,10 @@ class Agent:
             cameras=sorted(recorded_cameras),
             on_hold_broken=self._publisher.publish_hold_broken,
             policies=self._owner_policies,
+            own_settings=None
+            if start is None or start.own_rules is None
+            else start.own_rules.record,
+            before=None if start is None else start.rules_before,
         )
         return BoxServices(
             state_dir=state_dir,

@@ -269,6 +269,7 @@ class ConfigStage:
                     self._roll_back(trial, unmet or ("the box was not seen to work in time",))
             elif sample.health and (sample.health.t_ns - trial.begin_ns) / 1e9 >= MIN_TRIAL_S:
                 self._store.confirm(sample.t_ns, self._boot)
+                self._actions.keep()
                 self._end_trial("in force")
         except UserError as error:
             log.warning("configuration: %s", error)
@@ -326,6 +327,7 @@ class ConfigStage:
             raise UserError("no scene is on trial")
         elif request.do == "confirm":
             self._store.confirm(self._clock.boottime_ns(), self._boot)
+            self._actions.keep()
             self._end_trial(f"in force: confirmed by {request.by}")
         else:
             self._roll_back(trial, (f"undone by {request.by}",))

@@ -43,9 +43,13 @@ def make_config_stage(
     pipelines: Sequence[CameraPipeline],
     actuators: Actuators,
     receipt_queue: ReceiptQueue,
+    keep: Callable[[], None],
     report: Callable[[], None],
 ) -> ConfigStage | None:
-    """Return the stage, or None without a source. `report` publishes what is in force."""
+    """Return the stage, or None without a source.
+
+    `keep` is called when a version is kept. `report` publishes what is in force.
+    """
     if source is None:
         return None
     clock = services.clock
@@ -77,6 +81,7 @@ def make_config_stage(
         read_message=read,
         replace_scenes=replace_scenes,
         restart=source.restart,
+        keep=keep,
         take_sample=sample,
         stored_presets=actuators.stored_presets,
         record=record,

@@ -17,6 +17,7 @@ from agent.config import configuration
 from agent.config.configuration import Config
 from agent.config.desired_config import DesiredPreset
 from agent.config.desired_store import ConfigLayer, DesiredStore
+from agent.config.recording import FootageRules
 from drivers.contracts import Pose
 
 log = logging.getLogger(__name__)
@@ -25,7 +26,8 @@ log = logging.getLogger(__name__)
 class StartConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The configuration in force, its cameras and actuators, and the centre's version in it.
 
-    `layer` is None if the version cannot be read: then each camera is closed, because its masks are not known.
+    `own_rules` are the rules of footage of the box's file alone, and `rules_before` those before a version that was on
+    trial at this start, None without one. `layer` is None if the version cannot be read: then each camera is closed, because its masks are not known.
     `refusal` has a line for each reason why the version that is stored does not count.
     """
 
@@ -34,6 +36,8 @@ class StartConfig(msgspec.Struct, frozen=True, kw_only=True):
     specs: ActuatorSpecs
     layer: ConfigLayer | None
     refusal: tuple[str, ...] = ()
+    own_rules: FootageRules | None = None
+    rules_before: FootageRules | None = None
 
     @property
     def presets(self) -> Mapping[str, Mapping[str, DesiredPreset]]:
@@ -58,7 +62,10 @@ def load_start_config(path: Path, clock: Clock, boot: str) -> StartConfig:
     except DamagedStateFile as error:
         return _load_closed(base, path, clock, f"the centre's configuration is damaged: {error}")
     try:
-        return load_with(path, layer, store, clock)
+        start = load_with(path, layer, store, clock)
+        return msgspec.structs.replace(
+            start, own_rules=base.footage_rules, rules_before=_rules_before_trial(path, base, store)
+        )
     except UserError as error:
         if not layer.keys():
             raise
@@ -70,6 +77,19 @@ def load_start_config(path: Path, clock: Clock, boot: str) -> StartConfig:
             else load_with(path, ConfigLayer(), store, clock)
         )
         return msgspec.structs.replace(start, refusal=tuple(refusal))
+
+
+def _rules_before_trial(path: Path, base: Config, store: DesiredStore) -> FootageRules | None:
+    """Return the rules of footage before the version on trial, or None if none is on trial.
+
+    If the version before cannot be read, or does not fit the file, they are those of the file.
+    """
+    try:
+        if store.pending() is None:
+            return None
+        return configuration.load_with(path, store.previous() or ConfigLayer(), store).footage_rules
+    except (OSError, UserError):
+        return base.footage_rules
 
 
 def _end_trial(store: DesiredStore) -> bool:

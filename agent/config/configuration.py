@@ -28,7 +28,7 @@ from agent.config.link import LinkConfig
 from agent.config.model_name import ModelName, is_card_path
 from agent.config.names import Name, is_identifying
 from agent.config.pins import GpioConfig, Pin
-from agent.config.recording import MAX_AGE_DAYS, HoldConfig, RecordConfig
+from agent.config.recording import MAX_AGE_DAYS, FootageRules, HoldConfig, RecordConfig
 from agent.config.renewal import RenewalConfig, iter_renewal_conflicts
 from agent.config.update import UpdateConfig
 from drivers.onvif.credentials import Url
@@ -162,6 +162,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     update: UpdateConfig | None = None
     control: ControlConfig = ControlConfig()
     link: LinkConfig = LinkConfig()
+
+    @property
+    def footage_rules(self) -> FootageRules:
+        """How long footage is kept, and which is held."""
+        return FootageRules(record=self.record, hold=self.hold)
 
 
 def load(path: Path) -> Config:

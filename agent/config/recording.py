@@ -66,3 +66,29 @@ class HoldConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     post_s: Annotated[float, msgspec.Meta(ge=0, le=600)] = 30.0
     event_days: Annotated[float, msgspec.Meta(gt=0, le=MAX_AGE_DAYS)] = 7.0
     command_days: Annotated[float, msgspec.Meta(gt=0, le=MAX_AGE_DAYS)] = 30.0
+
+
+class FootageRules(msgspec.Struct, frozen=True, kw_only=True):
+    """`[record]` and `[hold]` of one configuration."""
+
+    record: RecordConfig = RecordConfig()
+    hold: HoldConfig = HoldConfig()
+
+    def during_trial(self, before: "FootageRules") -> "FootageRules":
+        """Return the rules while this configuration is on trial: nothing goes that would not go by those `before`.
+
+        The quotas are those before, also if they are smaller: a larger one of a camera takes the room of another. Ages, and
+        holds of events, are the longer of both.
+        """
+        return FootageRules(
+            record=msgspec.structs.replace(
+                before.record, max_age_h=max(self.record.max_age_h, before.record.max_age_h)
+            ),
+            hold=HoldConfig(
+                kinds=tuple(dict.fromkeys((*before.hold.kinds, *self.hold.kinds))),
+                **{
+                    name: max(getattr(self.hold, name), getattr(before.hold, name))
+                    for name in ("pre_s", "post_s", "event_days", "command_days")
+                },
+            ),
+        )

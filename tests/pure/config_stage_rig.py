@@ -42,6 +42,7 @@ class Pole:
         self.scenes: list[Scene] = []
         self.receipts: list[str] = []
         self.restarts = 0
+        self.kept = 0
         self.reports = 0
         self.works = True
         self.size = 0
@@ -60,6 +61,7 @@ class Pole:
             read_message=self._read,
             replace_scenes=self._replace_scenes,
             restart=self._restart,
+            keep=self._keep,
             take_sample=self._sample,
             stored_presets=dict,
             record=lambda by, action: self.receipts.append(f"{by}: {action}"),
@@ -114,6 +116,9 @@ class Pole:
 
     def _restart(self) -> None:
         self.restarts += 1
+
+    def _keep(self) -> None:
+        self.kept += 1
 
     def _report(self) -> None:
         self.reports += 1

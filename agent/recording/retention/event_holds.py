@@ -49,12 +49,12 @@ class EventHolds:
         settings: HoldConfig,
         clock: Clock,
         faults: FaultRegistry,
+        trial_settings: HoldConfig | None = None,
     ) -> None:
+        """While the `settings` are on trial, `trial_settings` count until `end_trial`."""
         self._hold_store = hold_store
-        self._kinds = frozenset(settings.kinds)
-        self._pre_ns = int(settings.pre_s * 1e9)
-        self._post_ns = int(settings.post_s * 1e9)
-        self._term = timedelta(days=settings.event_days)
+        self._confirmed = settings
+        self._settings = trial_settings or settings
         self._clock = clock
         self._faults = faults
         self._lock = threading.Lock()
@@ -62,11 +62,11 @@ class EventHolds:
 
     def on_event(self, event: Event) -> EventFootageSpan | None:
         """Hold the event's footage and return the span, or None for other kinds."""
-        if event.kind not in self._kinds:
-            return None
-        end_ns = event.t_ns + self._post_ns
         with self._lock:
             previous = self._ongoing.get(event.event)
+            if previous is None and event.kind not in self._settings.kinds:
+                return None
+            end_ns = event.t_ns + int(self._settings.post_s * 1e9)
             hold = previous or self._new_hold(event, end_ns)
             if previous is None:
                 others = self._other_holds(event.camera)
@@ -102,6 +102,11 @@ class EventHolds:
         )
         return True
 
+    def end_trial(self) -> None:
+        """Apply the settings that were on trial. Thread-safe."""
+        with self._lock:
+            self._settings = self._confirmed
+
     def _store(self, hold: Hold, previous: Hold | None, *, is_over: bool) -> bool:
         """Return True if the hold is active; a release or a full disk may have ended it."""
         try:
@@ -117,7 +122,7 @@ class EventHolds:
         return True
 
     def _new_hold(self, event: Event, end_ns: int) -> Hold:
-        begin_ns = max(0, event.begin_ns - self._pre_ns)
+        begin_ns = max(0, event.begin_ns - int(self._settings.pre_s * 1e9))
         reason = event.kind if event.name is None else f"{event.kind} {event.name}"
         hold = self._hold_store.build(
             event.event,
@@ -126,7 +131,7 @@ class EventHolds:
             self._clock.utc(end_ns),
             owner=EVENT_HOLD_OWNER,
             reason=reason,
-            term=self._term,
+            term=timedelta(days=self._settings.event_days),
         )
         return msgspec.structs.replace(
             hold,

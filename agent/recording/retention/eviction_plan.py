@@ -10,7 +10,8 @@ hold:
 2. The pre-roll: it serves an event that may happen; the holds below serve one that did.
 3. Holds placed by operators, the newest first: the earliest promise is kept for the longest.
 
-The open file is never deleted: recording outlasts every hold.
+The open file is never deleted: recording outlasts every hold. Held footage and the pre-roll are sacrificed to the limits of the
+box's own file (`held_...`), never to those of a version of the centre.
 """
 
 import heapq
@@ -37,6 +38,7 @@ class RetentionLimits(msgspec.Struct, frozen=True, kw_only=True):
 
     `pre_roll_ms` of each camera's newest footage is kept for a future event.
     `max_age_ms_by_camera` is for cameras whose owner allows less than `max_age_ms`, never more.
+    Held footage goes above `held_camera_bytes` and `held_box_bytes`, by default above the same bytes as other footage.
     """
 
     camera_bytes: int
@@ -46,6 +48,8 @@ class RetentionLimits(msgspec.Struct, frozen=True, kw_only=True):
     pre_roll_ms: int
     max_age_ms_by_camera: Mapping[str, int] = {}
     files_per_segment: int = 1
+    held_camera_bytes: int | None = None
+    held_box_bytes: int | None = None
 
     def max_age_ms_of(self, camera: str) -> int:
         """Return the maximum age of a camera's footage."""
@@ -101,20 +105,25 @@ def plan_eviction(
     limits: RetentionLimits,
     shortfall_bytes: int = 0,
     shortfall_files: int = 0,
+    held_shortfall_bytes: int | None = None,
 ) -> EvictionPlan:
     """Plan the deletions that the limits require now.
 
-    The shortfall is that of the disk's free space.
+    The shortfall is that of the disk's free space; held footage makes room for the held one, by default for the same.
     """
     planner = _Planner(storages, holds, limits)
     planner.evict_by_age()
     for camera, storage in storages.items():
-        planner.free_space(
-            [camera], "bytes", excess_bytes(storage.total_bytes, limits.camera_bytes)
-        )
+        excess = _excess(storage.total_bytes, limits.camera_bytes, limits.held_camera_bytes)
+        planner.free_space([camera], "bytes", *excess)
     total_bytes = sum(storage.total_bytes for storage in storages.values())
-    planner.free_space(list(storages), "bytes", excess_bytes(total_bytes, limits.box_bytes))
-    planner.free_space(list(storages), "space", shortfall_bytes, shortfall_files)
+    excess = _excess(total_bytes, limits.box_bytes, limits.held_box_bytes)
+    planner.free_space(list(storages), "bytes", *excess)
+    if held_shortfall_bytes is None:
+        held_shortfall_bytes = shortfall_bytes
+    planner.free_space(
+        list(storages), "space", shortfall_bytes, held_shortfall_bytes, shortfall_files
+    )
     if planner.broken_holds:
         planner.evict_by_age()  # footage that only a broken hold had kept
     return EvictionPlan(
@@ -129,6 +138,12 @@ def excess_bytes(total_bytes: int, limit_bytes: int) -> int:
     if total_bytes <= limit_bytes:
         return 0
     return total_bytes - limit_bytes + min(limit_bytes // SLACK_DIVISOR, MAX_SLACK_BYTES)
+
+
+def _excess(total_bytes: int, limit_bytes: int, held_limit_bytes: int | None) -> tuple[int, int]:
+    """Return the bytes to delete, and those that held footage makes room for."""
+    held_limit_bytes = limit_bytes if held_limit_bytes is None else held_limit_bytes
+    return excess_bytes(total_bytes, limit_bytes), excess_bytes(total_bytes, held_limit_bytes)
 
 
 def iter_segment_intervals(
@@ -243,31 +258,34 @@ class _Planner:
         camera_names: list[str],
         reason: EvictionReason,
         required_bytes: int,
+        held_required_bytes: int,
         required_files: int = 0,
     ) -> None:
-        """Select at least so much for deletion, counting earlier selections."""
+        """Select at least so much for deletion, counting earlier selections; held footage only for the held bytes."""
         cameras = [self._cameras[name] for name in camera_names]
 
-        def is_enough() -> bool:
+        def is_enough(wanted_bytes: int) -> bool:
             return (
-                sum(camera.freed_bytes for camera in cameras) >= required_bytes
+                sum(camera.freed_bytes for camera in cameras) >= wanted_bytes
                 and sum(camera.freed_files for camera in cameras) >= required_files
             )
 
-        while not is_enough() and (name := self._camera_with_oldest_quarantined(camera_names)):
-            self._delete_oldest_quarantined(name, reason)
-        for iter_candidates in (
-            self._iter_unprotected,
-            self._iter_event_held,
-            self._iter_not_manually_held,
-            self._iter_manually_held,
+        while not is_enough(required_bytes) and (
+            name := self._camera_with_oldest_quarantined(camera_names)
         ):
-            if is_enough():
-                return
+            self._delete_oldest_quarantined(name, reason)
+        for iter_candidates, wanted_bytes in (
+            (self._iter_unprotected, required_bytes),
+            (self._iter_event_held, held_required_bytes),
+            (self._iter_not_manually_held, held_required_bytes),
+            (self._iter_manually_held, held_required_bytes),
+        ):
+            if is_enough(wanted_bytes):
+                continue
             for candidate in iter_candidates(camera_names):
                 self._evict(candidate, reason)
-                if is_enough():
-                    return
+                if is_enough(wanted_bytes):
+                    break
 
     def _camera_with_oldest_quarantined(self, camera_names: list[str]) -> str | None:
         candidates = [

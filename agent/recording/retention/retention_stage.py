@@ -12,7 +12,7 @@ from agent.base.clock import Clock, boot_id, rfc3339, unix_ms
 from agent.base.health_model import FootageHealth
 from agent.base.uuid7 import uuid7_factory
 from agent.config.configuration import InstitutionConfig
-from agent.config.recording import HoldConfig, RecordConfig
+from agent.config.recording import FootageRules, HoldConfig, RecordConfig
 from agent.faults.registry import FaultRegistry
 from agent.recording import quarantine
 from agent.recording.custody.receipt_queue import ReceiptQueue
@@ -83,32 +83,25 @@ class RetentionStage:
         cameras: Sequence[str],
         on_hold_broken: Callable[[Hold], None],
         policies: Mapping[str, InstitutionConfig] = MappingProxyType({}),
+        own_settings: RecordConfig | None = None,
+        before: FootageRules | None = None,
     ) -> None:
         """`cameras` are the recorded ones, whose segment writers report; others only age.
 
         `on_hold_broken` is called for each hold that could not be kept. `policies` include those of
-        removed cameras.
+        removed cameras. `own_settings` are those of the box's own file: held footage makes room for nothing less.
+        While the settings are on trial, those `before` count until `end_trial`.
         """
         self._footage_dir = footage_dir
-        self._settings = settings
+        self._own_settings = own_settings or settings
+        self._policies = policies
+        self._confirmed = FootageRules(record=settings, hold=hold_settings)
+        self._apply(self._confirmed if before is None else self._confirmed.during_trial(before))
         self._clock = clock
         self._boot = short_boot(boot)
         self._faults = faults
         self.receipt_queue = receipt_queue
         self._recorded_cameras = frozenset(cameras)
-        self._limits = RetentionLimits(
-            camera_bytes=settings.max_bytes,
-            box_bytes=settings.box_max_bytes,
-            max_age_ms=round(settings.max_age_h * _MS_PER_H),
-            max_segment_ms=round(settings.segment_s * 1000) + MAX_GOP_NS // _NS_PER_MS,
-            pre_roll_ms=round(hold_settings.pre_s * 1000),
-            max_age_ms_by_camera={
-                camera: round(policy.max_age_h * _MS_PER_H)
-                for camera, policy in policies.items()
-                if policy.max_age_h is not None
-            },
-            files_per_segment=2 if settings.recipient else 1,  # the second has its keys
-        )
         self._lock = threading.RLock()
         self._segments_by_camera: dict[str, CameraSegments] = {}
         self._total_bytes = 0
@@ -137,6 +130,32 @@ class RetentionStage:
             cameras=[camera],
             on_hold_broken=lambda _hold: None,
         )
+
+    def _apply(self, rules: FootageRules) -> None:
+        settings, own = rules.record, self._own_settings
+        self._reserve_bytes = settings.reserve_bytes
+        self._held_reserve_bytes = min(settings.reserve_bytes, own.reserve_bytes)
+        segment_s = max(settings.segment_s, own.segment_s, self._confirmed.record.segment_s)
+        self._limits = RetentionLimits(
+            camera_bytes=settings.max_bytes,
+            box_bytes=settings.box_max_bytes,
+            held_camera_bytes=max(settings.max_bytes, own.max_bytes),
+            held_box_bytes=max(settings.box_max_bytes, own.box_max_bytes),
+            max_age_ms=round(settings.max_age_h * _MS_PER_H),
+            max_segment_ms=round(segment_s * 1000) + MAX_GOP_NS // _NS_PER_MS,
+            pre_roll_ms=round(rules.hold.pre_s * 1000),
+            max_age_ms_by_camera={
+                camera: round(policy.max_age_h * _MS_PER_H)
+                for camera, policy in self._policies.items()
+                if policy.max_age_h is not None
+            },
+            files_per_segment=2 if settings.recipient else 1,  # the second has its keys
+        )
+
+    def end_trial(self) -> None:
+        """Apply the settings that were on trial. Thread-safe."""
+        with self._lock:
+            self._apply(self._confirmed)
 
     def run_once(self, stopping: threading.Event) -> None:
         """Wait a second, then enforce the limits."""
@@ -207,7 +226,7 @@ class RetentionStage:
             )
             # Free space is checked once a second; age is checked by `run_once`.
             is_check_due = self._disk_check_pause.is_over(self._clock.boottime_ns())
-            if is_over_limit or (is_check_due and self._space_shortfall()):
+            if is_over_limit or (is_check_due and self._space_shortfall(self._reserve_bytes)):
                 self._make_room()
 
     def footage_health(self, camera: str, gaps: int) -> FootageHealth:
@@ -229,7 +248,7 @@ class RetentionStage:
                 gaps=gaps,
                 held_bytes=camera_segments.held_bytes,
                 holds=camera_segments.hold_count,
-                sealed=bool(self._settings.recipient),
+                sealed=bool(self._confirmed.record.recipient),
             )
 
     def _initialize(self) -> None:
@@ -265,7 +284,8 @@ class RetentionStage:
     def _make_room(self) -> None:
         if not self._segments_by_camera:
             return
-        shortfall = self._space_shortfall()
+        shortfall = self._space_shortfall(self._reserve_bytes)
+        held_shortfall = self._space_shortfall(self._held_reserve_bytes)
         ages_of = self._read_ages()
         storages = {
             name: camera_segments.snapshot(ages_of(name))
@@ -274,7 +294,12 @@ class RetentionStage:
 
         def plan() -> EvictionPlan:
             return plan_eviction(
-                storages, self._holds.current, self._limits, shortfall.bytes, shortfall.files
+                storages,
+                self._holds.current,
+                self._limits,
+                shortfall.bytes,
+                shortfall.files,
+                held_shortfall.bytes,
             )
 
         eviction_plan, planned_holds = plan(), self._holds.current
@@ -331,16 +356,16 @@ class RetentionStage:
                 quarantine.delete(camera_segments.folder, name)
                 camera_segments.remove_quarantined(name)
 
-    def _space_shortfall(self) -> SpaceShortfall:
-        """Return how far the free space is below the reserve."""
+    def _space_shortfall(self, reserve_bytes: int) -> SpaceShortfall:
+        """Return how far the free space is below a reserve."""
         self._disk_check_pause.begin(self._clock.boottime_ns(), POLL_INTERVAL_S)
-        if not self._settings.reserve_bytes:
+        if not reserve_bytes:
             return NO_SHORTFALL
         try:
             disk_stats = os.statvfs(self._footage_dir)
         except OSError:
             return NO_SHORTFALL  # the recorder reports a missing folder
-        return space_shortfall(disk_stats, self._settings.reserve_bytes)
+        return space_shortfall(disk_stats, reserve_bytes)
 
     def _check_held_ratio(self) -> None:
         """Count the held bytes periodically, and raise or clear STO-03."""
