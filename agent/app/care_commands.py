@@ -89,7 +89,6 @@ class CareCommands:
         self.obstacles: list[FindObstacle] = []
         """Say why the box must not be disturbed now. A part of the box that runs such a thing adds its own."""
         self._machine_root = machine_root
-        self._record_action = record_action
         self._births = births
         self._session: MqttSession | None = None
         state_dir = Path(config.box.state)
@@ -104,7 +103,7 @@ class CareCommands:
             record_action=record_action,
             find_obstacle=self._find_obstacle,
         )
-        self._renewal = CertificateRenewal(config, clock, faults, rng, self._on_renewed)
+        self._renewal = CertificateRenewal(config, clock, faults, rng, record_action)
         self._added = make_added_commands(services)
         self._restart = RestartCommandHandler(
             services.pending, services.boot, record_action, stop_agent, [self._find_obstacle]
@@ -128,7 +127,7 @@ class CareCommands:
     def set_session(self, session: MqttSession) -> None:
         """Set the session that publishes the declaration and uses a renewed certificate. Before it starts."""
         self._session = session
-        session.read_brokers = self._renewal.read_brokers
+        self._renewal.set_session(session)
         self._births.set_change_listener(session.request_reports)
 
     def resume(self, resume_command: ResumeCommand) -> None:
@@ -149,8 +148,3 @@ class CareCommands:
     def _publish_declaration(self) -> None:
         if self._session is not None:
             self._session.request_reports()
-
-    def _on_renewed(self, requester: str, not_after: str) -> None:
-        self._record_action(requester, f"certificate renewed, valid until {not_after}")
-        if self._session is not None:
-            self._session.reconnect("the certificate was renewed")

@@ -9,18 +9,15 @@ from pathlib import Path
 
 from agent.app.renew_command import RenewCommandHandler
 from agent.base.clock import Clock
-from agent.config.broker import BrokerConfig
 from agent.config.configuration import Config
 from agent.faults.registry import FaultRegistry
+from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.renewal.renewed import RequestRenewal
 from agent.runtime.stage import Stage
 
 
 class CertificateRenewal:
-    """`read_brokers` returns `[broker]` with each usable pair of key and certificate, the first to try at first.
-
-    `on_renewed` is called with the requester and the end of the new certificate.
-    """
+    """`record_action` takes a requester and an action for the custody log."""
 
     def __init__(
         self,
@@ -28,20 +25,22 @@ class CertificateRenewal:
         clock: Clock,
         faults: FaultRegistry,
         rng: random.Random,
-        on_renewed: Callable[[str, str], None],
+        record_action: Callable[[str, str], None],
     ) -> None:
         self.stages: tuple[Stage, ...] = ()
-        self.read_brokers: Callable[[], tuple[BrokerConfig, ...]] = lambda: (config.broker,)
+        self._set_session: Callable[[MqttSession], None] = lambda _: None
         request: RequestRenewal | None = None
         if config.renewal is not None:
             from agent.reporting.renewal.credentials import BoxCredentials  # noqa: PLC0415 - see the module's docstring
             from agent.reporting.renewal.renewal_stage import RenewalStage  # noqa: PLC0415
 
             credentials = BoxCredentials(config.broker, Path(config.box.state), config.box.id)
-            stage = RenewalStage(
-                config.renewal, config.broker, credentials, clock, faults, rng, on_renewed
-            )
+            stage = RenewalStage(config.renewal, credentials, clock, faults, rng, record_action)
             self.stages = (stage,)
-            self.read_brokers = credentials.candidates
+            self._set_session = stage.set_session
             request = stage.request
         self.handler = RenewCommandHandler(request)
+
+    def set_session(self, session: MqttSession) -> None:
+        """Have a session connect with the renewed pairs. Before it starts."""
+        self._set_session(session)

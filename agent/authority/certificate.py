@@ -10,14 +10,14 @@ from typing import TypeVar
 
 import msgspec
 from cryptography import x509
-from cryptography.exceptions import InternalError, InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID, ObjectIdentifier
 
 from agent.authority.refusal import RefusedMessage
 from agent.authority.signed_message import SigningIdentity
 from agent.base.control_role import CONTROL_ROLES, ControlRole
-from agent.base.pem import MalformedCertificate, decode_der_certificate
+from agent.base.pem import FIELD_ERRORS, MalformedCertificate, decode_der_certificate
 
 PERSON_LIFETIME = timedelta(hours=12)
 """Of the certificates that `vigie key` issues: a shift."""
@@ -36,15 +36,6 @@ _KNOWN_EXTENSIONS = frozenset(
     }
 )
 """A certificate with another critical extension is refused (RFC 5280, 4.2)."""
-_ERRORS = (
-    ValueError,
-    TypeError,
-    UnsupportedAlgorithm,
-    InternalError,
-    x509.InvalidVersion,
-    x509.DuplicateExtension,
-    x509.UnsupportedGeneralNameType,
-)
 T = TypeVar("T")
 ExtensionT = TypeVar("ExtensionT", bound=x509.ExtensionType)
 
@@ -137,7 +128,7 @@ def is_issued_by(certificate: x509.Certificate, authority: x509.Certificate) -> 
     """Return whether an authority has issued a certificate directly."""
     try:
         certificate.verify_directly_issued_by(authority)
-    except (InvalidSignature, *_ERRORS):
+    except (InvalidSignature, *FIELD_ERRORS):
         return False
     return True
 
@@ -242,7 +233,7 @@ def _read(read: Callable[[], T]) -> T:
     """Return what `read` returns. The library raises unrelated errors when a field is read: here they are one."""
     try:
         return read()
-    except _ERRORS as error:
+    except FIELD_ERRORS as error:
         raise _bad(f"it cannot be read: {error}") from error
 
 

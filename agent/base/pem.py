@@ -22,7 +22,16 @@ from agent.base.message import Message, Text
 _NO_CERTIFICATE = Message(
     "not a certificate in PEM; allowed: its whole text, from -----BEGIN CERTIFICATE----- on"
 )
-_ERRORS = (ValueError, UnsupportedAlgorithm, InternalError, x509.InvalidVersion)
+FIELD_ERRORS = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    InternalError,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+"""The library's errors of a malformed certificate, when it is decoded or a field of it is read."""
 ValueT = TypeVar("ValueT")
 
 
@@ -89,7 +98,7 @@ def load_box_certificate(pem: bytes, box_id: str, label: Text) -> x509.Certifica
     try:
         certificate.public_key()
         names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    except _ERRORS as error:
+    except FIELD_ERRORS as error:
         raise _error(
             label, Message("its key or its name cannot be read: {error}", error=_one_line(error))
         ) from error
@@ -108,7 +117,7 @@ def public_key_der(certificate: x509.Certificate, label: Text) -> bytes:
         return certificate.public_key().public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
         )
-    except _ERRORS as error:
+    except FIELD_ERRORS as error:
         raise _error(
             label, Message("its key cannot be read: {error}", error=_one_line(error))
         ) from error
@@ -134,7 +143,7 @@ def _load_private_key(pem: bytes, label: Text) -> PrivateKeyTypes:
         raise _error(
             label, Message("encrypted with a password; allowed: a key without one")
         ) from error
-    except _ERRORS as error:
+    except FIELD_ERRORS as error:
         raise _error(label, Message("not a private key in PEM; allowed: its whole text")) from error
 
 
@@ -146,7 +155,7 @@ def _read_dates(certificate: x509.Certificate) -> None:
 def _decode(decode: Callable[[], ValueT]) -> ValueT:
     try:
         return decode()
-    except _ERRORS as error:
+    except FIELD_ERRORS as error:
         raise MalformedCertificate(_one_line(error)) from error
 
 

@@ -1,4 +1,7 @@
-"""A process that installs renewed pairs until it is killed: `renewal_child.py FOLDER`. Prints a line for each."""
+"""A process that renews pairs and connects with each until it is killed: `renewal_child.py FOLDER`.
+
+Prints a line for each that is on trial, and one for each that is kept.
+"""
 
 import sys
 from datetime import UTC, datetime, timedelta
@@ -31,9 +34,15 @@ def main(folder: Path) -> None:
     credentials = BoxCredentials(broker, folder, BOX)
     for number in count(1):
         key = credentials.load_request_key()
-        credentials.install(key, (make_certificate(key, number),))
-        sys.stdout.write(f"{number}\n")
-        sys.stdout.flush()
+        credentials.begin_trial(key, (make_certificate(key, number),))
+        report(f"trial {number}")
+        credentials.keep_trial()
+        report(f"kept {number}")
+
+
+def report(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

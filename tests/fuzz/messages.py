@@ -5,12 +5,18 @@ import http.client
 import io
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
+from cryptography.x509.oid import NameOID
 
 from agent.app.selftest_command import SelfTestCommandHandler
 from agent.base.clock import ClockTrust
@@ -39,11 +45,13 @@ from agent.reporting import topics
 from agent.reporting.declaration.page import render_page
 from agent.reporting.payloads import DeclarationMessage, HealthMessage
 from agent.reporting.renewal.est_client import EstError, decode_certs_only
+from agent.reporting.renewal.issued import NotUsable, select_issued
 from agent.update.feed import BadFeed, verify_feed
 from tests.fuzz.target import FuzzTarget, check_one_line
 from tests.pure.command_rig import MOVE_ARGS, encode_command
 from tests.pure.console_rig import make_health_report
 from tests.whole.report.broker import read_doc_block
+from tests.whole.report.est_server import SigningAuthority, key_usage
 
 DOCS = Path(__file__).parents[2] / "docs"
 BOX = "pole-17"
@@ -171,6 +179,54 @@ def run_est_answer(data: bytes) -> None:
         decode_certs_only("https://est", "application/pkcs7-mime", base64.encodebytes(data))
 
 
+REQUEST_KEY = ec.derive_private_key(17, ec.SECP256R1())
+BOX_NAME = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, BOX)])
+
+
+@cache
+def renewal_authority() -> SigningAuthority:
+    key = ec.derive_private_key(18, ec.SECP256R1())
+    begin, end = datetime(2026, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "authority")])
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, begin, end)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(key_usage("key_cert_sign"), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    return SigningAuthority(certificate, key)
+
+
+@cache
+def present_certificate() -> x509.Certificate:
+    begin = datetime(2026, 1, 1, tzinfo=UTC)
+    return x509.CertificateBuilder(
+        BOX_NAME, BOX_NAME, REQUEST_KEY.public_key(), 1, begin, begin + timedelta(days=1)
+    ).sign(REQUEST_KEY, hashes.SHA256())
+
+
+def run_renewed_certificate(data: bytes) -> None:
+    try:
+        answer = decode_certs_only(
+            "https://est", "application/pkcs7-mime", base64.encodebytes(data)
+        )
+    except EstError:
+        return
+    authorities = [renewal_authority().certificate]
+    now = answer[0].not_valid_before_utc if answer else datetime.now(UTC)
+    try:
+        select_issued(answer, REQUEST_KEY, present_certificate(), BOX, authorities, now)
+    except NotUsable as error:
+        check_one_line(error)
+
+
+def renewed_certificate_seeds() -> Sequence[bytes]:
+    request = x509.CertificateSigningRequestBuilder(BOX_NAME).sign(REQUEST_KEY, hashes.SHA256())
+    authority, intermediate = renewal_authority(), renewal_authority().make_intermediate("street")
+    answers = ([authority.sign(request)], [intermediate.sign(request), intermediate.certificate])
+    return [pkcs7.serialize_certificates(answer, Encoding.DER) for answer in answers]
+
+
 def run_declaration(data: bytes) -> None:
     message = topics.decode_as(DeclarationMessage, data)
     if message is not None:
@@ -221,6 +277,7 @@ TARGETS = {
         mutations=100,
     ),
     "est_answer": FuzzTarget(run_est_answer, lambda: [b"MIIB", bytes.fromhex("3080")]),
+    "renewed_certificate": FuzzTarget(run_renewed_certificate, renewed_certificate_seeds),
     "upload_answer": FuzzTarget(
         run_upload_answer,
         lambda: (

@@ -4,6 +4,7 @@ import logging
 import random
 import threading
 from collections.abc import Callable
+from typing import TypeAlias
 
 import msgspec
 
@@ -24,6 +25,7 @@ from agent.reporting.mqtt.connection import (
 )
 from agent.reporting.mqtt.downlink import Downlink
 from agent.reporting.mqtt.message_forms import ShrinkJpeg
+from agent.reporting.mqtt.pair_choice import ClientPair, PairChoice
 from agent.reporting.mqtt.unstored import UnstoredMessages
 from agent.reporting.outbox.outbox import Outbox
 from agent.runtime.pause import Pause
@@ -37,12 +39,15 @@ MAX_FLUSH_S = 10.0
 that does not answer must not keep a box from stopping.
 """
 
+SettleTrial: TypeAlias = Callable[[ClientPair, tuple[ClientPair, ...]], BrokerConfig]
+"""Takes the pair that has connected, and those that were given up before it. Returns the pair under its present file."""
+
 
 class MqttSession:
     """Connects, sends the outbox, and reconnects after each failure.
 
     A failure of the network raises a fault, never an exception. Of several brokers the first that answers is used, and
-    the first of all again when it is back; if it refuses a pair of `read_brokers`, the next pair is tried.
+    the first of all again when it is back; if it refuses a pair of `read_pairs`, the next pair is tried.
     `downlink` takes what is received. `shrink_jpeg` makes pictures fit the broker's packets.
     """
 
@@ -59,10 +64,14 @@ class MqttSession:
         downlink: Downlink = Downlink(),  # noqa: B008 - frozen
         shrink_jpeg: ShrinkJpeg = lambda _jpeg, _max_bytes: None,
     ) -> None:
-        self.read_brokers: Callable[[], tuple[BrokerConfig, ...]] = lambda: (broker,)
-        """Returns the configuration with each usable pair of key and certificate. Set before the stage starts."""
-        self._broker_index = 0
+        self.read_pairs: Callable[[], tuple[ClientPair, ...]] = lambda: (ClientPair(broker=broker),)
+        """Returns each usable pair of key and certificate. Set before the stage starts."""
+        self.settle_trial: SettleTrial = lambda pair, _given_up: pair.broker
+        """Called once each connection is online. Set before the stage starts."""
+        self._pair = ClientPair(broker=broker)
+        self._pair_choice = PairChoice(len(broker.urls))
         self._choice = BrokerChoice(broker.urls)
+        self._is_settled = False
         self._reconnect_reason: str | None = None
         self._downlink = downlink
         self._shrink_jpeg = shrink_jpeg
@@ -88,11 +97,12 @@ class MqttSession:
             if wait_s > 0:
                 stopping.wait(min(wait_s, POLL_TIMEOUT_S))
                 return
-            broker = self._next_broker()
-            self._certificate_expiry.broker = broker
+            self._pair = self._pair_choice.choose(self.read_pairs())
+            self._is_settled = False
+            self._certificate_expiry.broker = self._pair.broker
             self._certificate_expiry.check()
             connection = self._connection = MqttConnection(
-                broker,
+                msgspec.structs.replace(self._pair.broker, url=self._choice.url),
                 self._outbox,
                 self._faults,
                 self._get_birth,
@@ -164,10 +174,8 @@ class MqttSession:
 
     def _on_connection_error(self, connection: MqttConnection, error: MqttConnectionError) -> None:
         log.warning("broker: %s", error)
-        if error.kind == "certificate" and self._has_another_pair():
-            self._broker_index += 1
-        else:
-            self._broker_index = 0
+        is_refused = error.kind == "certificate"
+        if not self._pair_choice.note_failed(self._pair, is_refused=is_refused):
             self._choice.note_ended()
         code = FAULT_CODES[error.kind]
         self._faults.raise_fault(code, "broker", str(error))
@@ -183,22 +191,17 @@ class MqttSession:
             self._clock.boottime_ns(), self._backoff.next_delay_s(connection.connected_s)
         )
 
-    def _next_broker(self) -> BrokerConfig:
-        brokers = self.read_brokers()
-        pair = brokers[min(self._broker_index, len(brokers) - 1)]
-        return msgspec.structs.replace(pair, url=self._choice.url)
-
-    def _has_another_pair(self) -> bool:
-        return self._broker_index + 1 < len(self.read_brokers())
-
     def _check_online(self, connection: MqttConnection) -> None:
         """Leave the broker if that was requested, or if a standby is connected and the first broker is back."""
         now_ns = self._clock.boottime_ns()
         self._choice.note_online(now_ns)
+        if not self._is_settled:
+            self._is_settled = True
+            given_up = self._pair_choice.note_online()
+            self._pair = ClientPair(broker=self.settle_trial(self._pair, given_up))
+            self._certificate_expiry.broker = self._pair.broker
         reason, self._reconnect_reason = self._reconnect_reason, None
-        if reason is not None:
-            self._broker_index = 0
-        elif self._choice.should_probe_first(now_ns):
+        if reason is None and self._choice.should_probe_first(now_ns):
             if tls.can_reach(self._choice.first_url):
                 reason = f"{self._choice.first_url} is back"
             else:

@@ -1,4 +1,7 @@
-"""Renewal stage: renews the box's certificate before two thirds of its life, or on request."""
+"""Renewal stage: renews the box's certificate before two thirds of its life, or on request.
+
+A renewed pair is on trial until the broker has accepted it; if the broker accepts an older one only, it is discarded.
+"""
 
 import logging
 import random
@@ -18,6 +21,8 @@ from agent.config.broker import BrokerConfig
 from agent.config.renewal import RenewalConfig
 from agent.faults.registry import FaultRegistry
 from agent.reporting.mqtt import tls
+from agent.reporting.mqtt.pair_choice import ClientPair
+from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.renewal import est_client, issued
 from agent.reporting.renewal.credentials import BoxCredentials
 from agent.reporting.renewal.est_client import EstError
@@ -36,34 +41,63 @@ MAX_EARLY_RATIO = 0.05
 """Boxes that got their certificates together do not renew them together: by up to 4 days of 90."""
 FAULT_SUBJECT = "broker.certificate"
 AUTOMATIC = "the box itself"
+DISCARDED = "renewed certificate discarded: the broker accepted the one before only"
 
 
 class RenewalStage:
-    """Stage `renewal`. `on_renewed` is called with the requester and the certificate's end, and has it used."""
+    """Stage `renewal`. `record_action` takes a requester and an action for the custody log."""
 
     name = "renewal"
 
     def __init__(
         self,
         renewal: RenewalConfig,
-        broker: BrokerConfig,
         credentials: BoxCredentials,
         clock: Clock,
         faults: FaultRegistry,
         rng: random.Random,
-        on_renewed: Callable[[str, str], None],
+        record_action: Callable[[str, str], None],
     ) -> None:
         self._renewal = renewal
-        self._broker = broker
         self._credentials = credentials
         self._clock = clock
         self._faults = faults
-        self._on_renewed = on_renewed
+        self._record_action = record_action
+        self._session: MqttSession | None = None
         self._early_ratio = rng.uniform(0, MAX_EARLY_RATIO)
         self._pause = Pause()
         self._backoff = Backoff(RETRY_S, MAX_RETRY_S)
         self._changed = threading.Condition()
         self._request: tuple[str, OnRenewalEnd] | None = None
+        self._is_trial_kept: bool | None = None
+
+    def set_session(self, session: MqttSession) -> None:
+        """Have a session connect with the renewed pairs. Before it starts."""
+        self._session = session
+        session.read_pairs = self._credentials.candidates
+        session.settle_trial = self.settle_trial
+
+    def settle_trial(self, pair: ClientPair, given_up: tuple[ClientPair, ...]) -> BrokerConfig:
+        """Keep the pair on trial if the broker has accepted it; discard it if it was given up before this one.
+
+        Return the configuration with the pair under its present file. Called on the session's thread.
+        """
+        is_kept = pair.is_on_trial
+        if not is_kept and not any(other.is_on_trial for other in given_up):
+            return pair.broker
+        try:
+            if is_kept:
+                broker = self._credentials.keep_trial()
+            else:
+                broker = pair.broker
+                self._credentials.discard_trial()
+        except OSError as error:
+            log.warning("the renewed certificate stays on trial: %s", error)
+            return pair.broker
+        with self._changed:
+            self._is_trial_kept = is_kept
+            self._changed.notify()
+        return broker
 
     def request(self, requester: str, on_end: OnRenewalEnd) -> bool:
         """Request a renewal now; return False if another request waits. `on_end` is called on this stage's thread."""
@@ -75,10 +109,15 @@ class RenewalStage:
             return True
 
     def run_once(self, stopping: threading.Event) -> None:
-        """Serve a request, renew if it is due, or return after waiting a second."""
+        """Report the end of a trial, serve a request, renew if it is due, or return after waiting a second."""
         with self._changed:
-            self._changed.wait_for(lambda: self._request, POLL_TIMEOUT_S)
+            self._changed.wait_for(
+                lambda: self._request or self._is_trial_kept is not None, POLL_TIMEOUT_S
+            )
             request, self._request = self._request, None
+            is_trial_kept, self._is_trial_kept = self._is_trial_kept, None
+        if is_trial_kept is not None:
+            self._report_trial(is_kept=is_trial_kept)
         if request is not None:
             requester, on_end = request
             try:
@@ -101,8 +140,11 @@ class RenewalStage:
         self._pause.begin(now_ns, CHECK_INTERVAL_S if is_synced else UNSYNCED_RETRY_S)
         if not is_synced:
             return
+        present = self._credentials.candidates()[0]
+        if present.is_on_trial:
+            return
         try:
-            current = self._load_current(self._credentials.current())
+            current = self._load_current(present.broker)
         except UserError as error:
             # The connection that needs it reports it.
             log.warning("%s", error)
@@ -121,21 +163,37 @@ class RenewalStage:
             renewed = self._enroll()
         except (EstError, issued.NotUsable, UserError, OSError) as error:
             wished_s = error.retry_after_s if isinstance(error, EstError) else None
-            wait_s = self._backoff.next_s() if wished_s is None else max(RETRY_S, wished_s)
-            self._pause.begin(self._clock.boottime_ns(), wait_s)
-            self._faults.raise_fault("NET-06", FAULT_SUBJECT, str(error))
+            self._note_failure(str(error), wished_s)
             raise RenewalFailed(str(error)) from error
-        self._backoff.reset()
-        self._faults.clear("NET-06", FAULT_SUBJECT)
-        log.info("the certificate is renewed: valid until %s", renewed.not_after)
-        self._on_renewed(requester, renewed.not_after)
+        log.info("the certificate is renewed, on trial: valid until %s", renewed.not_after)
+        self._record_action(requester, f"certificate renewed, valid until {renewed.not_after}")
+        if self._session is not None:
+            self._session.reconnect("the certificate was renewed")
         return renewed
 
+    def _report_trial(self, *, is_kept: bool) -> None:
+        if is_kept:
+            log.info("the broker has accepted the renewed certificate: the one before is dropped")
+            self._backoff.reset()
+            self._faults.clear("NET-06", FAULT_SUBJECT)
+            return
+        self._note_failure(DISCARDED)
+        log.warning("%s", DISCARDED)
+        self._record_action(AUTOMATIC, DISCARDED)
+
+    def _note_failure(self, reason: str, wished_s: float | None = None) -> None:
+        wait_s = self._backoff.next_s() if wished_s is None else max(RETRY_S, wished_s)
+        self._pause.begin(self._clock.boottime_ns(), wait_s)
+        self._faults.raise_fault("NET-06", FAULT_SUBJECT, reason)
+
     def _enroll(self) -> RenewedCertificate:
-        present = self._credentials.current()
+        pair = self._credentials.candidates()[0]
+        if pair.is_on_trial:
+            raise issued.NotUsable("a renewed certificate waits for the broker to accept it")
+        present = pair.broker
         current = self._load_current(present)
         authorities = pem.load_authorities(
-            read_regular_file(Path(self._broker.ca or ""), MAX_PEM_BYTES), "broker.ca"
+            read_regular_file(Path(present.ca or ""), MAX_PEM_BYTES), "broker.ca"
         )
         key = self._credentials.load_request_key()
         try:
@@ -144,8 +202,10 @@ class RenewalStage:
             raise issued.NotUsable(f"the present certificate cannot be read: {error}") from error
         answer = est_client.reenroll(self._renewal.url, self._make_context(present), request)
         now = self._clock.utc(self._clock.boottime_ns())
-        chain = issued.select_issued(answer, key, current, authorities, now)
-        self._credentials.install(key, chain)
+        chain = issued.select_issued(
+            answer, key, current, self._credentials.box_id, authorities, now
+        )
+        self._credentials.begin_trial(key, chain)
         return describe_certificate(chain[0])
 
     def _load_current(self, present: BrokerConfig) -> x509.Certificate:

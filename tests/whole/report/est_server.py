@@ -16,6 +16,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from tests.server_certificate import CA_USAGES, OTHER_USAGES
 
 PKCS7_TYPE = "application/pkcs7-mime; smime-type=certs-only"
 Answer = tuple[int, dict[str, str], bytes]
@@ -24,14 +27,50 @@ CertificateHook = Callable[[x509.CertificateBuilder], x509.CertificateBuilder]
 
 
 class SigningAuthority:
-    """An authority of a folder, ca.crt and ca.key, that signs requests for `valid`."""
+    """An authority, or a certificate and key that pose as one, that signs requests for `valid`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
         self.valid = timedelta(days=90)
-        self.certificate = x509.load_pem_x509_certificate((folder / "ca.crt").read_bytes())
-        signer = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
-        assert isinstance(signer, ec.EllipticCurvePrivateKey)
-        self._signer = signer
+        self.certificate = certificate
+        self._signer = key
+
+    @classmethod
+    def load(cls, folder: Path, name: str = "ca") -> "SigningAuthority":
+        """That of `name`.crt and `name`.key in a folder."""
+        certificate = x509.load_pem_x509_certificate((folder / f"{name}.crt").read_bytes())
+        key = serialization.load_pem_private_key((folder / f"{name}.key").read_bytes(), None)
+        assert isinstance(key, ec.EllipticCurvePrivateKey)
+        return cls(certificate, key)
+
+    def make_intermediate(
+        self,
+        name: str,
+        *,
+        days: tuple[int, int] = (-1, 900),
+        path_length: int | None = None,
+        may_sign: bool = True,
+    ) -> "SigningAuthority":
+        """An authority below this one."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        now = datetime.now(UTC)
+        certificate = (
+            x509.CertificateBuilder(
+                self.certificate.subject,
+                x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]),
+                key.public_key(),
+                x509.random_serial_number(),
+                now + timedelta(days=days[0]),
+                now + timedelta(days=days[1]),
+            )
+            .add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
+            .add_extension(key_usage("key_cert_sign" if may_sign else "crl_sign"), critical=True)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._signer.public_key()),
+                critical=False,
+            )
+            .sign(self._signer, hashes.SHA256())
+        )
+        return SigningAuthority(certificate, key)
 
     def sign(
         self,
@@ -52,10 +91,18 @@ class SigningAuthority:
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(self._signer.public_key()),
                 critical=False,
             )
+            .add_extension(key_usage("digital_signature"), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
         )
         for extension in request.extensions:
             builder = builder.add_extension(extension.value, critical=extension.critical)
         return change(builder).sign(self._signer, hashes.SHA256())
+
+
+def key_usage(*usages: str) -> x509.KeyUsage:
+    """A key usage with these bits."""
+    fields = (*CA_USAGES, *OTHER_USAGES)
+    return x509.KeyUsage(**{field: field in usages for field in fields})
 
 
 class EstServer:
@@ -69,7 +116,7 @@ class EstServer:
         self.requests: list[x509.CertificateSigningRequest] = []
         self.peers: list[str] = []
         self.answers: list[Answer] = []
-        self.authority = SigningAuthority(folder)
+        self.authority = SigningAuthority.load(folder)
         self.make_answer: Callable[[x509.CertificateSigningRequest], Answer] = self.sign
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(folder / "ca.crt"))
         context.verify_mode = ssl.CERT_REQUIRED

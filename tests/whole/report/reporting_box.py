@@ -23,6 +23,7 @@ from agent.reporting.mqtt.downlink import Downlink
 from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.outbox.outbox import Outbox
 from agent.reporting.payloads import OnlineStatus, StatusMessage
+from agent.reporting.renewal.renewal_stage import RenewalStage
 from agent.runtime.stage import StageThread
 from centre.client import DEFAULT_CENTRE, CentreClient, ReceivedMessage
 from centre.store import CentreStore
@@ -65,7 +66,7 @@ class ReportingBox:
         folder: Path,
         box: str = "pole-17",
         on_command: Callable[[IncomingCommand], None] | None = None,
-        read_brokers: Callable[[], tuple[BrokerConfig, ...]] | None = None,
+        renewal: RenewalStage | None = None,
         authority: ControlAuthority | None = None,
     ) -> None:
         self.faults = FaultRegistry(CLOCK.boottime_ns)
@@ -85,8 +86,8 @@ class ReportingBox:
             ),
             shrink_jpeg=shrink_jpeg,
         )
-        if read_brokers is not None:
-            self.session.read_brokers = read_brokers
+        if renewal is not None:
+            renewal.set_session(self.session)
         self._thread = StageThread(self.session, CLOCK.boottime_ns, random.Random(4), vital=False)
 
     def __enter__(self) -> Self:

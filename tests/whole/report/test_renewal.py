@@ -7,13 +7,15 @@ import subprocess
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,19 +23,25 @@ from agent.base.clock import ClockTrust, SystemClock
 from agent.config.broker import BrokerConfig
 from agent.config.renewal import RenewalConfig
 from agent.faults.registry import FaultRegistry
+from agent.reporting.mqtt.pair_choice import ClientPair
 from agent.reporting.renewal import est_client
-from agent.reporting.renewal.credentials import CREDENTIALS_FILE, FOLDER, BoxCredentials
+from agent.reporting.renewal.credentials import (
+    CREDENTIALS_FILE,
+    FOLDER,
+    TRIAL_FILE,
+    BoxCredentials,
+)
 from agent.reporting.renewal.est_client import EstError
-from agent.reporting.renewal.renewal_stage import AUTOMATIC, RenewalStage
+from agent.reporting.renewal.renewal_stage import AUTOMATIC, DISCARDED, RenewalStage
 from agent.reporting.renewal.renewed import RenewalFailed, RenewedCertificate
 from tests.whole.report.broker import Certificates, Mosquitto
 from tests.whole.report.conftest import make_event
 from tests.whole.report.est_server import (
     Answer,
-    CertificateHook,
     EstServer,
     SigningAuthority,
     encode_certs_only,
+    key_usage,
 )
 from tests.whole.report.reporting_box import CentreListener, ReportingBox, wait_until
 from tests.whole.report.test_tls import Secured
@@ -49,6 +57,9 @@ class TrustedClock(SystemClock):
     def boottime_ns(self) -> int:
         return super().boottime_ns() + int(self.ahead_s * 1e9)
 
+    def utc(self, t_ns: int) -> datetime:
+        return super().utc(t_ns) + timedelta(seconds=self.ahead_s)
+
     def trust(self) -> ClockTrust:
         return ClockTrust(synced=True, source="ntp", error_s=0.01)
 
@@ -63,16 +74,15 @@ class RenewingBox:
         self.faults = FaultRegistry(self.clock.boottime_ns)
         self.credentials = BoxCredentials(broker, state_dir, BOX)
         self.file = state_dir / FOLDER / CREDENTIALS_FILE
-        self.renewals: list[tuple[str, str]] = []
-        self.on_renewed: Callable[[], None] = lambda: None
+        self.trial_file = state_dir / FOLDER / TRIAL_FILE
+        self.actions: list[tuple[str, str]] = []
         self.stage = RenewalStage(
             RenewalConfig(url=url),
-            broker,
             self.credentials,
             self.clock,
             self.faults,
             random.Random(1),
-            self._note,
+            lambda requester, action: self.actions.append((requester, action)),
         )
 
     def fault(self) -> str:
@@ -87,9 +97,11 @@ class RenewingBox:
         self.stage.run_once(threading.Event())
         return outcomes[0]
 
-    def _note(self, requester: str, not_after: str) -> None:
-        self.renewals.append((requester, not_after))
-        self.on_renewed()
+    def connect(self, *, given_up: tuple[ClientPair, ...] = ()) -> None:
+        """Report that the broker has accepted the first pair that was not given up."""
+        pair = next(pair for pair in self.credentials.candidates() if pair not in given_up)
+        self.stage.settle_trial(pair, given_up)
+        self.stage.run_once(threading.Event())
 
 
 @pytest.fixture(scope="module")
@@ -145,21 +157,22 @@ def test_a_certificate_is_renewed_at_two_thirds_of_its_life_with_a_new_key(
 ) -> None:
     before = box.credentials.current()
     box.stage.check()
-    ((requester, not_after),) = box.renewals
-    assert requester == AUTOMATIC
     (request,) = est.requests
     assert est.peers == [f"CN={BOX}"]
-    after = box.credentials.current()
-    assert after.certificate == after.key == str(box.file)
-    assert box.file.stat().st_mode & 0o777 == 0o600
-    renewed = x509.load_pem_x509_certificate(box.file.read_bytes())
+    on_trial = box.credentials.current()
+    assert on_trial.certificate == on_trial.key == str(box.trial_file)
+    assert box.trial_file.stat().st_mode & 0o777 == 0o600
+    renewed = x509.load_pem_x509_certificate(box.trial_file.read_bytes())
     assert renewed.public_key() == request.public_key()
-    assert renewed.not_valid_after_utc.isoformat()[:16] == not_after[:16]
+    end = f"{renewed.not_valid_after_utc:%Y-%m-%dT%H:%M:%S}.000Z"
+    assert box.actions == [(AUTOMATIC, f"certificate renewed, valid until {end}")]
     assert isinstance(request.public_key(), ec.EllipticCurvePublicKey)
     old = x509.load_pem_x509_certificate(Path(before.certificate or "").read_bytes())
     assert renewed.public_key() != old.public_key()
-    assert box.faults.active() == ()
     assert not (box.file.parent / "request.key").exists()
+    box.connect()
+    assert box.credentials.current().certificate == str(box.file)
+    assert box.faults.active() == ()
 
     box.clock.ahead_s = 3600 * 24 * 30
     box.stage.check()
@@ -176,7 +189,7 @@ def test_a_young_certificate_is_renewed_on_request_alone(
     outcome = box.renew()
     assert isinstance(outcome, RenewedCertificate), outcome
     assert outcome.issuer == "CN=Vigie authority"
-    assert box.renewals[0][0] == "amina"
+    assert box.actions[0][0] == "amina"
 
 
 def test_the_box_reports_on_with_its_new_certificate_and_loses_no_message(
@@ -184,44 +197,88 @@ def test_the_box_reports_on_with_its_new_certificate_and_loses_no_message(
 ) -> None:
     with (
         CentreListener(secured.config("centre"), tmp_path / "centre.db") as centre,
-        ReportingBox(
-            secured.config("due"), tmp_path / "outbox", read_brokers=box.credentials.candidates
-        ) as reporting,
+        ReportingBox(secured.config("due"), tmp_path / "outbox", renewal=box.stage) as reporting,
     ):
-        box.on_renewed = lambda: reporting.session.reconnect("the certificate was renewed")
         wait_until(lambda: reporting.session.health().connected)
         for number in range(200):
             reporting.outbox.put(make_event(number))
             if number == 50:
                 box.stage.check()
-        assert len(box.renewals) == 1
+        assert len(box.actions) == 1
         centre.wait_for(lambda: set(range(200)) <= set(centre.event_numbers()))
         centre.wait_for(lambda: len(centre.births()) >= 2)
         wait_until(lambda: reporting.outbox.depth == 0)
+        wait_until(box.file.exists)
         assert centre.status_names().count("LostStatus") == 0
         assert reporting.faults.active() == ()
 
 
-@pytest.mark.raises_fault("NET-04")
-def test_a_new_certificate_that_the_broker_refuses_gives_way_to_the_old_one(
-    secured: Secured, box: RenewingBox, tmp_path: Path
+def test_the_pair_before_is_kept_until_the_broker_has_accepted_the_new_one(
+    secured: Secured, box: RenewingBox, est: EstServer, tmp_path: Path
 ) -> None:
-    other = Certificates(tmp_path)
-    other.make_certificate(BOX)
-    box.file.parent.mkdir()
-    box.file.write_bytes(
-        Path(other.path(f"{BOX}.key")).read_bytes() + Path(other.path(f"{BOX}.crt")).read_bytes()
-    )
-    assert box.credentials.current().certificate == str(box.file)
+    box.stage.check()
+    box.connect()
+    before = box.file.read_bytes()
+    box.clock.ahead_s = 3600 * 24 * 61
+    est.authority.valid = timedelta(days=200)
+    box.stage.check()
+    assert box.file.read_bytes() == before
+    new = box.trial_file.read_bytes()
+    restarted = BoxCredentials(secured.config("due"), tmp_path, BOX)
+    assert [pair.is_on_trial for pair in restarted.candidates()] == [True, False, False]
     with (
         CentreListener(secured.config("centre"), tmp_path / "centre.db") as centre,
-        ReportingBox(
-            secured.config("due"), tmp_path / "outbox", read_brokers=box.credentials.candidates
-        ) as reporting,
+        ReportingBox(secured.config("due"), tmp_path / "outbox", renewal=box.stage),
+    ):
+        centre.wait_for(centre.births)
+        wait_until(lambda: not box.trial_file.exists())
+    assert box.file.read_bytes() == new
+
+
+@pytest.mark.raises_fault("NET-04", "NET-06")
+def test_a_new_certificate_that_the_broker_refuses_is_discarded_and_the_one_before_stays(
+    secured: Secured, box: RenewingBox, est: EstServer, tmp_path: Path
+) -> None:
+    box.stage.check()
+    box.connect()
+    before = box.file.read_bytes()
+    other = Certificates(tmp_path)
+    other.make_certificate(BOX)
+    box.trial_file.write_bytes(
+        Path(other.path(f"{BOX}.key")).read_bytes() + Path(other.path(f"{BOX}.crt")).read_bytes()
+    )
+    assert box.credentials.current().certificate == str(box.trial_file)
+    with (
+        CentreListener(secured.config("centre"), tmp_path / "centre.db") as centre,
+        ReportingBox(secured.config("due"), tmp_path / "outbox", renewal=box.stage) as reporting,
     ):
         reporting.wait_for_fault("NET-04")
         centre.wait_for(centre.births)
         wait_until(lambda: reporting.faults.active() == ())
+    assert not box.trial_file.exists()
+    assert box.file.read_bytes() == before
+    box.stage.run_once(threading.Event())
+    assert box.fault() == DISCARDED
+    assert box.actions[-1] == (AUTOMATIC, DISCARDED)
+    asked = len(est.requests)
+    box.stage.run_once(threading.Event())
+    assert len(est.requests) == asked
+    box.clock.ahead_s = 3600 * 24 * 61
+    est.authority.valid = timedelta(days=200)
+    box.stage.run_once(threading.Event())
+    assert len(est.requests) == asked + 1, "it is renewed again after a pause"
+
+
+@pytest.mark.raises_fault("NET-06")
+def test_as_long_as_a_certificate_is_on_trial_no_other_is_requested(
+    box: RenewingBox, est: EstServer
+) -> None:
+    box.stage.check()
+    box.clock.ahead_s = 3600 * 24 * 30
+    box.stage.check()
+    outcome = box.renew()
+    assert "waits for the broker to accept it" in str(outcome)
+    assert len(est.requests) == 1
 
 
 @pytest.mark.raises_fault("NET-06")
@@ -247,11 +304,12 @@ def test_a_server_that_signs_nothing_leaves_the_present_certificate(
     est.answers = [answer]
     box.stage.check()
     assert why in box.fault()
-    assert not box.file.exists()
+    assert not box.trial_file.exists()
     first_key = (box.file.parent / "request.key").read_bytes()
     box.stage.check()
     assert est.requests[0].public_key() == est.requests[1].public_key()
-    assert first_key in box.file.read_bytes()
+    assert first_key in box.trial_file.read_bytes()
+    box.connect()
     assert box.faults.active() == ()
 
 
@@ -264,69 +322,207 @@ def test_the_servers_wish_for_the_next_try_is_kept(box: RenewingBox, est: EstSer
     assert len(est.requests) == 1
 
 
-def other_name(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
-    name = x509.Name.from_rfc4514_string("CN=pole-18")
-    return _rebuilt(builder, subject=name)
+Sign = Callable[[SigningAuthority, x509.CertificateSigningRequest], list[x509.Certificate]]
 
 
-def other_key(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
-    return _rebuilt(builder, key=ec.generate_private_key(ec.SECP256R1()).public_key())
-
-
-def short_life(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
-    return _rebuilt(builder, days=10)
-
-
-def _rebuilt(
-    builder: x509.CertificateBuilder,
+def _change(
     *,
-    subject: x509.Name | None = None,
+    subject: str | None = None,
     key: ec.EllipticCurvePublicKey | None = None,
-    days: float | None = None,
-) -> x509.CertificateBuilder:
-    begin, end = builder._not_valid_before, builder._not_valid_after
-    assert begin is not None
-    return x509.CertificateBuilder(
-        builder._issuer_name,
-        subject or builder._subject_name,
-        key or builder._public_key,
-        builder._serial_number,
-        begin,
-        end if days is None else begin + timedelta(days=days),
-        builder._extensions,
+    days: tuple[float, float] | None = None,
+    replaced: tuple[x509.ExtensionType, ...] = (),
+    left_out: type[x509.ExtensionType] | None = None,
+) -> Sign:
+    """Sign a certificate that differs in one point. An extension is replaced by its kind, or added as critical."""
+
+    def change(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
+        begin, end = builder._not_valid_before, builder._not_valid_after
+        if days is not None:
+            now = datetime.now(UTC)
+            begin, end = now + timedelta(days=days[0]), now + timedelta(days=days[1])
+        new = {value.oid: value for value in replaced}
+        kept = [
+            extension
+            for extension in builder._extensions
+            if extension.oid not in new and (left_out is None or extension.oid != left_out.oid)
+        ]
+        added = [x509.Extension(oid, True, value) for oid, value in new.items()]
+        name = builder._subject_name if subject is None else _name(subject)
+        return x509.CertificateBuilder(
+            builder._issuer_name,
+            name,
+            key or builder._public_key,
+            builder._serial_number,
+            begin,
+            end,
+            [*kept, *added],
+        )
+
+    return lambda authority, request: [authority.sign(request, change)]
+
+
+def _name(text: str) -> x509.Name:
+    return x509.Name.from_rfc4514_string(text)
+
+
+def _by_intermediate(
+    *,
+    days: tuple[int, int] = (-1, 900),
+    path_lengths: tuple[int | None, ...] = (None,),
+    may_sign: bool = True,
+) -> Sign:
+    """Sign by authorities below the pinned one, each below the one before, all of them in the answer."""
+
+    def sign(
+        authority: SigningAuthority, request: x509.CertificateSigningRequest
+    ) -> list[x509.Certificate]:
+        chain: list[x509.Certificate] = []
+        for number, path_length in enumerate(path_lengths):
+            authority = authority.make_intermediate(
+                f"authority {number}", days=days, path_length=path_length, may_sign=may_sign
+            )
+            chain.insert(0, authority.certificate)
+        return [authority.sign(request), *chain]
+
+    return sign
+
+
+def _as_other_box(
+    authority: SigningAuthority, request: x509.CertificateSigningRequest
+) -> list[x509.Certificate]:
+    """Sign with the key of another box, whose certificate is of the pinned authority."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    other = authority.sign(
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(_name("CN=pole-18"))
+        .sign(key, hashes.SHA256())
     )
+    return [SigningAuthority(other, key).sign(request), other]
+
+
+def _under_the_same_name(
+    authority: SigningAuthority, request: x509.CertificateSigningRequest
+) -> list[x509.Certificate]:
+    """Sign with a key of one's own, under the name of the pinned authority."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    return [SigningAuthority(authority.certificate, key).sign(request), authority.certificate]
+
+
+HOSTILE: dict[str, tuple[Sign, str]] = {
+    "another box": (_change(subject="CN=pole-18"), "its name is 'pole-18'; allowed: 'pole-17'"),
+    "two names": (_change(subject="CN=pole-17,CN=pole-18"), "its name is 'pole-18, pole-17'"),
+    "another subject": (_change(subject="CN=pole-17,O=x"), "not that of the present certificate"),
+    "another alternative name": (
+        _change(replaced=(x509.SubjectAlternativeName([x509.DNSName("broker.example.org")]),)),
+        "its alternative names are not those",
+    ),
+    "another key": (
+        _change(key=ec.generate_private_key(ec.SECP256R1()).public_key()),
+        "no certificate for the key of the request",
+    ),
+    "a shorter life": (_change(days=(-1, 10)), "not after the present one"),
+    "a life of 1,000 years": (_change(days=(-1, 365_000)), "allowed: 400 days"),
+    "a life that is over": (_change(days=(-90, -1)), "not now"),
+    "a life that has not begun": (_change(days=(1, 90)), "not now"),
+    "of an authority": (
+        _change(replaced=(x509.BasicConstraints(ca=True, path_length=None),)),
+        "it is one of an authority",
+    ),
+    "serverAuth only": (
+        _change(replaced=(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]),)),
+        "its extended key usage is not clientAuth",
+    ),
+    "no extended key usage": (
+        _change(left_out=x509.ExtendedKeyUsage),
+        "missing required extension",
+    ),
+    "no key usage": (_change(left_out=x509.KeyUsage), "missing required extension"),
+    "a key that signs certificates": (
+        _change(replaced=(key_usage("digital_signature", "key_cert_sign"),)),
+        "its key usage is not digitalSignature",
+    ),
+    "a critical extension that is unknown": (
+        _change(
+            replaced=(x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00"),)
+        ),
+        "unaccounted-for critical extensions",
+    ),
+    "signed by another box": (_as_other_box, "CA certificate has no basicConstraints"),
+    "signed under the authority's name": (_under_the_same_name, "validation failed"),
+    "an intermediate that has expired": (
+        _by_intermediate(days=(-90, -1)),
+        "cert is not valid at validation time",
+    ),
+    "an intermediate that may not sign": (
+        _by_intermediate(may_sign=False),
+        "keyCertSign must be asserted",
+    ),
+    "an intermediate below one that allows none": (
+        _by_intermediate(path_lengths=(0, None)),
+        "path length constraint violated",
+    ),
+    "too long a path": (
+        _by_intermediate(path_lengths=(None, None, None, None)),
+        "exceeds max depth",
+    ),
+}
 
 
 @pytest.mark.raises_fault("NET-06")
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_certificate_that_a_box_must_not_have_is_not_tried(
+    box: RenewingBox, est: EstServer, case: str
+) -> None:
+    sign, why = HOSTILE[case]
+    est.make_answer = lambda request: encode_certs_only(sign(est.authority, request))
+    box.stage.check()
+    assert len(est.requests) == 1
+    assert why in box.fault()
+    assert "\n" not in box.fault()
+    assert not box.trial_file.exists()
+
+
 @pytest.mark.parametrize(
-    ("change", "why"),
+    "sign",
     [
-        (other_name, "its name is not that of the present certificate"),
-        (other_key, "no certificate for the key of the request"),
-        (short_life, "not after the present one"),
+        _change(),
+        _change(days=(-1, 398)),
+        _change(replaced=(x509.BasicConstraints(ca=False, path_length=None),)),
+        _by_intermediate(),
+        _by_intermediate(path_lengths=(2, 1, 0)),
     ],
 )
-def test_a_certificate_that_is_not_for_this_box_is_not_installed(
-    box: RenewingBox,
-    est: EstServer,
-    change: CertificateHook,
-    why: str,
+def test_a_certificate_of_the_profile_is_tried_with_its_intermediate_ones(
+    box: RenewingBox, est: EstServer, sign: Sign
 ) -> None:
-    est.make_answer = lambda request: encode_certs_only([est.authority.sign(request, change)])
+    sent: list[x509.Certificate] = []
+
+    def answer(request: x509.CertificateSigningRequest) -> Answer:
+        sent.extend(sign(est.authority, request))
+        return encode_certs_only(sent)
+
+    est.make_answer = answer
     box.stage.check()
-    assert why in box.fault()
-    assert not box.file.exists()
+    assert box.faults.active() == ()
+    assert x509.load_pem_x509_certificates(box.trial_file.read_bytes()) == sent
+
+
+def test_the_clock_of_the_authority_may_be_ahead(box: RenewingBox, est: EstServer) -> None:
+    ahead = _change(days=(4 / 1440, 90))
+    est.make_answer = lambda request: encode_certs_only(ahead(est.authority, request))
+    box.stage.check()
+    assert box.trial_file.exists()
 
 
 @pytest.mark.raises_fault("NET-06")
-def test_a_certificate_of_another_authority_is_not_installed(
+def test_a_certificate_of_another_authority_is_not_tried(
     box: RenewingBox, est: EstServer, tmp_path: Path
 ) -> None:
-    rogue = SigningAuthority(Certificates(tmp_path).folder)
+    rogue = SigningAuthority.load(Certificates(tmp_path).folder)
     est.make_answer = lambda request: encode_certs_only([rogue.sign(request), rogue.certificate])
     box.stage.check()
-    assert box.fault() == "it is not signed by broker.ca"
-    assert not box.file.exists()
+    assert "candidates exhausted" in box.fault()
+    assert not box.trial_file.exists()
 
 
 @pytest.mark.raises_fault("NET-06")
@@ -346,22 +542,27 @@ def test_a_server_with_a_certificate_of_another_authority_gets_no_request(
 
 
 @pytest.mark.parametrize("rest", [b"", b"-----BEGIN", b"\0" * 900, b"x"])
-def test_a_pair_that_is_damaged_is_not_used(box: RenewingBox, rest: bytes) -> None:
+def test_a_pair_that_is_damaged_is_not_used(
+    secured: Secured, box: RenewingBox, rest: bytes
+) -> None:
     box.stage.check()
+    box.connect()
     assert len(box.credentials.candidates()) == 2
     box.file.write_bytes(rest)
-    assert box.credentials.candidates() == (box.credentials._broker,)
+    box.trial_file.write_bytes(rest)
+    assert box.credentials.candidates() == (ClientPair(broker=secured.config("due")),)
 
 
 def test_a_newer_pair_of_the_configuration_is_tried_first(
     secured: Secured, box: RenewingBox, tmp_path: Path
 ) -> None:
     box.stage.check()
+    box.connect()
     secured.certificates.issue("newer", subject=f"CN={BOX}", days=(0, 90))
     newer = BoxCredentials(secured.config("newer"), tmp_path, BOX)
     first, second = newer.candidates()
-    assert first == secured.config("newer")
-    assert second.certificate == str(box.file)
+    assert first.broker == secured.config("newer")
+    assert second.broker.certificate == str(box.file)
 
 
 def test_without_a_trusted_clock_nothing_is_renewed(
