@@ -12,7 +12,7 @@ import msgspec
 from agent.app.actuator_specs import HeadSpec
 from agent.app.box_services import BoxServices
 from agent.app.camera_pipeline import CameraPipeline
-from agent.base.clock import Clock
+from agent.base.clock import Clock, trusted_utc
 from agent.base.health_model import HeadHealth
 from agent.base.model import FrameResult, ShiftTolerance
 from agent.capture.snapshot_command import SnapshotSink
@@ -122,11 +122,11 @@ def assemble_head(
     `folder` is the head's own. A camera without scenes per preset counts as not mounted.
     """
     config = spec.config
-    trusted_utc = partial(_trusted_utc, clock)
+    utc_if_trusted = partial(trusted_utc, clock)
     tours = GuardTours(
         config.tour,
         config.time_zone,
-        trusted_utc,
+        utc_if_trusted,
         rng,
         partial(log.warning, "head %s: %s", config.name),
         should_suspend_tours,
@@ -139,7 +139,7 @@ def assemble_head(
         clock,
         faults,
         movers=[tours],
-        dynamic_sectors=lambda t_ns: _sun_sectors(config, trusted_utc(t_ns)),
+        dynamic_sectors=lambda t_ns: _sun_sectors(config, utc_if_trusted(t_ns)),
         masked_scenes={} if pipeline is None or scene is None else pipeline.masked_presets,
         fixed_presets=spec.presets,
         on_rest_change=_ignore_rest if scene is None else scene.update_position,
@@ -196,10 +196,6 @@ def _head_capabilities(assembly: HeadAssembly) -> HeadCapabilities:
 def _sun_sectors(config: HeadConfig, utc: datetime | None) -> tuple[ForbiddenSector, ...]:
     sector = None if config.sun is None else sun.sun_sector(config.sun, utc)
     return () if sector is None else (sector,)
-
-
-def _trusted_utc(clock: Clock, t_ns: int) -> datetime | None:
-    return clock.utc(t_ns) if clock.trust().synced else None
 
 
 def _ignore_rest(_preset: str | None, _settled: bool, _tolerance: ShiftTolerance | None) -> None:  # noqa: FBT001 - as the head calls it

@@ -101,6 +101,11 @@ class SystemClock:
         )
 
 
+def trusted_utc(clock: Clock, t_ns: int) -> datetime | None:
+    """Convert a boot time to UTC, or return None while UTC cannot be trusted."""
+    return clock.utc(t_ns) if clock.trust().synced else None
+
+
 def read_time_source(file: Path) -> Literal["ntp", "nts"]:
     """Return `nts` if the file says so. Any other, or none, makes no such claim: `ntp`."""
     try:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from agent.base.clock import SystemClock
+from agent.base.clock import SystemClock, trusted_utc
 from agent.base.message import Text
 from agent.cli.arguments import add_config, add_json, sudo_user
 from agent.cli.output import print_json, progress_bar
@@ -175,7 +175,7 @@ def _check(args: argparse.Namespace) -> int:
         updater = _updater(args)
         with updater.exclusive(), _steps() as steps:
             deps = PollerDeps(
-                now=lambda: clock.utc(clock.boottime_ns()) if clock.trust().synced else None,
+                now=lambda: trusted_utc(clock, clock.boottime_ns()),
                 callbacks=steps,
                 wait_or_stop=threading.Event().wait,
                 make_http_get=partial(fetch_client.make_http_get, args.root),

@@ -2,12 +2,16 @@
 
 A feed is a line with the base64 of an Ed25519 signature, followed by JSON; the signature covers the JSON byte for
 byte. It decides which boxes update and when. What may run is decided by the bundle's own signature.
+
+`issued` is the feed's number: a box refuses a feed with an older one than it has seen, so that a replayed feed offers no
+withdrawn release. A date in place of a count needs no memory at the centre, and a date far ahead, after which no other feed
+would count, is seen for what it is. `expires` bounds for how long a feed may be replayed to a box that has seen no newer one.
 """
 
 import base64
 import binascii
 import hashlib
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
 import msgspec
@@ -22,9 +26,13 @@ from agent.update.errors import UpdateError
 
 MAX_FEED_BYTES = 262_144
 MAX_BUNDLE_BYTES = 2_000_000_000
+MAX_VALIDITY = timedelta(days=90)
+MAX_AHEAD = timedelta(days=1)
+"""Of the box's clock: by this much that of the machine which signs feeds may be ahead."""
 ALL_PERCENT = 100.0
 
 Version = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+FeedTime = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class BadFeed(UpdateError):
@@ -40,23 +48,28 @@ class FeedRelease(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     sha256: Sha256
     size_bytes: Annotated[int, msgspec.Meta(ge=1, le=MAX_BUNDLE_BYTES)]
     rollout_percent: Annotated[float, msgspec.Meta(ge=0, le=100)]
-    not_before: datetime | None = None
+    not_before: FeedTime | None = None
 
     def __post_init__(self) -> None:
-        """Raise ValueError if the version or the time is not valid."""
+        """Raise ValueError if the version is not valid."""
         versions.version_key(self.version)
-        if self.not_before is not None and self.not_before.utcoffset() is None:
-            raise ValueError(
-                "not_before: without a time zone; allowed: such as 2026-11-25T02:00:00Z"
-            )
 
 
 class Feed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All releases."""
+    """All releases, as of `issued`; not valid any more from `expires` on."""
 
     v: Literal[1]
     kind: Literal["vigie-feed"]
+    issued: FeedTime
+    expires: FeedTime
     releases: Annotated[tuple[FeedRelease, ...], msgspec.Meta(max_length=256)]
+
+    def __post_init__(self) -> None:
+        """Raise ValueError if it is valid for too long, or never."""
+        if not timedelta(0) < self.expires - self.issued <= MAX_VALIDITY:
+            raise ValueError(
+                f"expires = {self.expires.isoformat()}: allowed: after `issued`, by {MAX_VALIDITY.days} days at most"
+            )
 
 
 class UpdateContext(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,6 +109,27 @@ def verify_feed(data: bytes, public_key: str) -> Feed:
         return _FEED_DECODER.decode(body)
     except MalformedJson as error:
         raise BadFeed(f"signed, but not a feed: {error}") from error
+
+
+def check_current(feed: Feed, seen: datetime | None, now: datetime | None) -> None:
+    """Raise BadFeed if a feed is older than the newest one that the box has `seen`, expired, or of the future.
+
+    `now` is None while the clock cannot be trusted: then `seen` alone is compared.
+    """
+    issued, expires = feed.issued.isoformat(), feed.expires.isoformat()
+    if seen is not None and feed.issued < seen:
+        raise BadFeed(
+            f"issued {issued}: older than the feed of {seen.isoformat()}, which this box has seen"
+        )
+    if now is None:
+        return
+    if feed.issued > now + MAX_AHEAD:
+        raise BadFeed(
+            f"issued {issued}: this box's clock says {now.isoformat(timespec='seconds')}; "
+            f"allowed: ahead by {MAX_AHEAD.days} day at most"
+        )
+    if feed.expires <= now:
+        raise BadFeed(f"expired {expires}; allowed: a feed that is signed again before it expires")
 
 
 def rollout_position_percent(box_id: str, version: str) -> float:

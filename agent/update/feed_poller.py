@@ -3,21 +3,33 @@
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
+from agent.base import damaged_file
 from agent.base.message import Message
+from agent.base.state_file import StateFile
 from agent.config.configuration import Config
 from agent.config.update import UpdateConfig
 from agent.update import feed, versions
 from agent.update.download import Download, DownloadSpec, WaitOrStop, fetch_bytes
 from agent.update.errors import UpdateError
-from agent.update.feed import Feed, FeedRelease, UpdateContext
+from agent.update.feed import Feed, FeedRelease, FeedTime, UpdateContext
 from agent.update.https_get import HttpGet
+from agent.update.rauc_backend import RAUC_STATE_DIR
 from agent.update.updater import ProgressCallbacks, Updater
 from agent.update.usb_bundle import BUNDLE_SUFFIX
 
 REQUESTER = "feed"
+SEEN_FILE = "feed.json"
+
+
+class SeenFeed(msgspec.Struct, frozen=True, kw_only=True):
+    """`issued` of the newest feed that this box has accepted, with a trusted clock."""
+
+    v: Literal[1] = 1
+    issued: FeedTime
 
 
 class PollerDeps(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,14 +50,16 @@ def poll_feed(
     """Poll the feed, do the next step, and return what was done in one sentence.
 
     The feed is read before a reboot into a pending version too: a box that does not reach the centre would
-    fail its trial. Raises: UpdateError, UserError, OSError.
+    fail its trial. Without a trusted clock the feed waits, since it may have expired. Raises: UpdateError, UserError,
+    OSError.
     """
     update_config = config.update
     if update_config is None:
         return "no [update] in the configuration: no feed to poll"
-    slots = updater.slots
-    if slots.is_on_trial():
-        return f"slot {slots.booted} is on trial: the feed is not polled"
+    slots, now = updater.slots, deps.now()
+    obstacle = _find_obstacle(updater, is_clock_needed=now is None and not ignore_window)
+    if obstacle is not None:
+        return obstacle
 
     def is_window_open() -> bool:
         now = deps.now()
@@ -54,7 +68,7 @@ def poll_feed(
     selection = slots.read_selection()
     pending = selection.pending if selection.pending and not selection.tried else None
     http_get = deps.make_http_get(_ca_file(update_config))
-    release, reason = _select_from_feed(updater, config, update_config, http_get, deps.now())
+    release, reason = _select_from_feed(updater, config, update_config, http_get, now)
     if pending is not None:
         pending_version = slots.read_state().slot(pending).version
         if release is None or not _should_replace(release, pending_version, updater.booted_version):
@@ -70,12 +84,15 @@ def poll_feed(
 
 
 def list_releases(
-    updater: Updater, config: Config, make_http_get: Callable[[Path | None], HttpGet]
+    updater: Updater,
+    config: Config,
+    make_http_get: Callable[[Path | None], HttpGet],
+    now: datetime | None,
 ) -> list[str]:
     """Return a line for each release of the feed that is for this box. Raises: UpdateError, OSError."""
     update_config = _require_update_config(config)
     offered_feed, context = _read_feed(
-        updater, config, update_config, make_http_get(_ca_file(update_config)), None
+        updater, config, update_config, make_http_get(_ca_file(update_config)), now
     )
     return feed.describe_releases(offered_feed, context)
 
@@ -91,11 +108,19 @@ def install_release(
     updater.check_not_on_trial()
     http_get = deps.make_http_get(_ca_file(update_config))
     with updater.exclusive():
-        offered_feed, context = _read_feed(updater, config, update_config, http_get, None)
+        offered_feed, context = _read_feed(updater, config, update_config, http_get, deps.now())
         release = feed.find_release(offered_feed, context.compatible, version)
         path, download = _download(updater, release, http_get, deps)
         slot = _install(updater, release, path, download, deps.callbacks, requester)
     return Message("version {version} is in slot {slot}", version=release.version, slot=slot)
+
+
+def _find_obstacle(updater: Updater, *, is_clock_needed: bool) -> str | None:
+    """Return why the feed is not polled now, if so."""
+    slots = updater.slots
+    if slots.is_on_trial():
+        return f"slot {slots.booted} is on trial: the feed is not polled"
+    return "the feed waits for a trusted clock: it may have expired" if is_clock_needed else None
 
 
 def _require_update_config(config: Config) -> UpdateConfig:
@@ -173,10 +198,11 @@ def _read_feed(
     http_get: HttpGet,
     now: datetime | None,
 ) -> tuple[Feed, UpdateContext]:
-    """Return the verified feed, and the box to select for. Raises: UpdateError."""
+    """Return the verified and current feed, and the box to select for. Raises: UpdateError, OSError."""
     offered_feed = feed.verify_feed(
         fetch_bytes(update_config.feed, feed.MAX_FEED_BYTES, http_get), update_config.public_key
     )
+    _check_current(updater, offered_feed, now)
     if updater.booted_version is None:
         raise UpdateError("os-release has no IMAGE_VERSION: the booted version is unknown")
     context = UpdateContext(
@@ -187,6 +213,21 @@ def _read_feed(
         now=now,
     )
     return offered_feed, context
+
+
+def _check_current(updater: Updater, offered_feed: Feed, now: datetime | None) -> None:
+    """Check that the feed is current, and store its number. Raises: BadFeed, OSError.
+
+    Without a trusted clock nothing is stored: a feed of the future would lock out all others.
+    """
+    file = StateFile(updater.root / RAUC_STATE_DIR.relative_to("/") / SEEN_FILE, SeenFeed)
+    seen = file.load()
+    if seen is None and damaged_file.is_unreported(file.path):
+        updater.record_action(REQUESTER, f"{SEEN_FILE} was damaged, and begins again")
+        damaged_file.mark_reported(damaged_file.unreported_path(file.path))
+    feed.check_current(offered_feed, None if seen is None else seen.issued, now)
+    if now is not None and (seen is None or offered_feed.issued > seen.issued):
+        file.write(SeenFeed(issued=offered_feed.issued))
 
 
 def _reboot_if_open(

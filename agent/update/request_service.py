@@ -11,11 +11,13 @@ import pwd
 import sys
 import threading
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
 import msgspec
 
+from agent.base.clock import SystemClock, trusted_utc
 from agent.base.errors import UserError
 from agent.base.message import Message, Text, encode_message, message_of
 from agent.base.progress import describe_progress
@@ -133,7 +135,8 @@ def _execute(
             return [_install_from_usb(updater, request, progress_writer)]
         case "check":
             make_http_get = partial(fetch_client.make_http_get, updater.root)
-            return list_releases(updater, _load_config(updater.root), make_http_get)
+            config = _load_config(updater.root)
+            return list_releases(updater, config, make_http_get, _trusted_now())
         case "install_release":
             return [_install_release(updater, request, progress_writer)]
 
@@ -156,7 +159,7 @@ def _install_release(
     updater: Updater, request: UpdateRequest, progress_writer: ProgressWriter
 ) -> Message:
     deps = PollerDeps(
-        now=lambda: None,
+        now=_trusted_now,
         callbacks=_report_steps(progress_writer, Message("downloading")),
         wait_or_stop=threading.Event().wait,
         make_http_get=partial(fetch_client.make_http_get, updater.root),
@@ -181,6 +184,11 @@ def _report_steps(progress_writer: ProgressWriter, fetching: Message) -> Progres
             Message("writing"), percent, 100
         ),
     )
+
+
+def _trusted_now() -> datetime | None:
+    clock = SystemClock()
+    return trusted_utc(clock, clock.boottime_ns())
 
 
 def _load_config(root: Path) -> Config:

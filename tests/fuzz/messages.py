@@ -46,7 +46,7 @@ from agent.reporting.declaration.page import render_page
 from agent.reporting.payloads import DeclarationMessage, HealthMessage
 from agent.reporting.renewal.est_client import EstError, decode_certs_only
 from agent.reporting.renewal.issued import NotUsable, select_issued
-from agent.update.feed import BadFeed, verify_feed
+from agent.update.feed import MAX_AHEAD, MAX_VALIDITY, BadFeed, check_current, verify_feed
 from tests.fuzz.target import FuzzTarget, check_one_line
 from tests.pure.command_rig import MOVE_ARGS, encode_command
 from tests.pure.console_rig import make_health_report
@@ -65,6 +65,7 @@ CLIP_ARGS = {
     "upload": {"kind": "tus", "url": "https://media.example/files?ticket=5d"},
 }
 TIME = "2026-11-03T07:41:05.250Z"
+FEED_TIME = datetime(2026, 12, 1, tzinfo=UTC)
 CLOCK = ClockTrust(synced=True, source="ntp", error_s=0.012)
 ENVELOPE = topics.EnvelopeFields(
     id="0193a8e0-7d3c-7000-8000-000000000001",
@@ -245,7 +246,10 @@ def run_feed(data: bytes) -> None:
         verify_feed(data, public_key)
     signature = msgspec.json.encode(key.sign(data)).strip(b'"')
     with suppress(BadFeed):
-        verify_feed(signature + b"\n" + data, public_key)
+        signed_feed = verify_feed(signature + b"\n" + data, public_key)
+        check_current(signed_feed, FEED_TIME, FEED_TIME)
+        assert FEED_TIME <= signed_feed.issued <= FEED_TIME + MAX_AHEAD
+        assert FEED_TIME < signed_feed.expires <= FEED_TIME + MAX_AHEAD + MAX_VALIDITY
 
 
 TARGETS = {
@@ -286,5 +290,8 @@ TARGETS = {
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
         ),
     ),
-    "feed": FuzzTarget(run_feed, lambda: [b'{"releases":[]}']),
+    "feed": FuzzTarget(
+        run_feed,
+        lambda: [read_doc_block("update.md", "feed").encode(), b'{"releases":[]}'],
+    ),
 }

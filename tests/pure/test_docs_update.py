@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import tomllib
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -48,7 +49,9 @@ def test_the_feed_on_the_page_is_valid() -> None:
     shown = msgspec.json.decode(block("json feed"), type=Feed)
     assert shown.releases[0].version == "2.0.0"
     keys = {key for row in re.findall(r"^\| (`.*?) \|", PAGE, re.MULTILINE) for key in key_of(row)}
-    assert {field.name for field in msgspec.structs.fields(feed.FeedRelease)} - {"url"} <= keys
+    fields = [*msgspec.structs.fields(feed.FeedRelease), *msgspec.structs.fields(Feed)]
+    explained_by_the_example = {"url", "v", "kind", "releases"}
+    assert {field.name for field in fields} - explained_by_the_example <= keys
 
 
 def key_of(row: str) -> list[str]:
@@ -64,4 +67,7 @@ def test_the_shell_lines_on_the_page_make_a_key_and_sign_a_feed(tmp_path: Path) 
     public_key = done.stdout.strip()
     reported = feed.verify_feed((tmp_path / "feed").read_bytes(), public_key)
     assert reported.releases[0].compatible == "vigie-pi-arm64"
+    now = datetime.now(UTC)
+    feed.check_current(reported, now - timedelta(minutes=1), now)
+    assert timedelta(days=29) < reported.expires - now < timedelta(days=31)
     msgspec.convert({"feed": "https://h/f", "public_key": public_key}, UpdateConfig)

@@ -1,7 +1,8 @@
 """agent.update.feed and versions: the rollout share, the order of versions, and the window."""
 
 import base64
-from datetime import UTC, datetime
+import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import hypothesis.strategies as st
@@ -18,6 +19,7 @@ KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
 OTHER_KEY = Ed25519PrivateKey.from_private_bytes(bytes(31) + b"x")
 PUBLIC = base64.b64encode(KEY.public_key().public_bytes_raw()).decode()
 NOW = datetime(2026, 11, 25, 2, 0, tzinfo=UTC)
+ISSUED, EXPIRES = NOW - timedelta(days=3), NOW + timedelta(days=30)
 
 ORDERED = [
     *("0.9", "1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-beta.2"),
@@ -92,7 +94,7 @@ def situation(box: str = "casa-0001", **more: Any) -> UpdateContext:
 
 
 def listed(*releases: FeedRelease) -> Feed:
-    return Feed(v=1, kind="vigie-feed", releases=releases)
+    return Feed(v=1, kind="vigie-feed", issued=ISSUED, expires=EXPIRES, releases=releases)
 
 
 BOXES = [f"casa-{number:04}" for number in range(4000)]
@@ -161,9 +163,10 @@ def signed(text: bytes, key: Ed25519PrivateKey = KEY) -> bytes:
     return base64.b64encode(key.sign(text)) + b"\n" + text
 
 
-def text(**more: Any) -> bytes:
+def text(dates: dict[str, str | None] | None = None, **more: Any) -> bytes:
     entry = msgspec.to_builtins(release()) | more
-    return msgspec.json.encode({"v": 1, "kind": "vigie-feed", "releases": [entry]})
+    document = msgspec.to_builtins(listed()) | {"releases": [entry]} | (dates or {})
+    return msgspec.json.encode({key: one for key, one in document.items() if one is not None})
 
 
 def test_a_signed_feed_is_read() -> None:
@@ -188,12 +191,46 @@ def test_a_signed_feed_is_read() -> None:
         (signed(text(version="next")), "not a feed"),
         (signed(text(extra=1)), "not a feed"),
         (signed(text(not_before="2026-11-25T02:00:00")), "not a feed"),
+        (signed(text({"issued": None})), "not a feed"),
+        (signed(text({"expires": None})), "not a feed"),
+        (signed(text({"issued": "2026-11-22T02:00:00"})), "not a feed"),
+        (signed(text({"expires": "2026-11-22T02:00:00Z"})), "allowed: after `issued`"),
+        (signed(text({"expires": "2027-02-20T02:00:01Z"})), "by 90 days at most"),
         (bytes(feed.MAX_FEED_BYTES + 1), "more than"),
     ],
 )
 def test_a_feed_without_the_centres_signature_is_refused_in_one_line(data: bytes, why: str) -> None:
     with pytest.raises(BadFeed, match=why) as reported:
         feed.verify_feed(data, PUBLIC)
+    assert "\n" not in str(reported.value)
+
+
+SECOND = timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("seen", "now", "why"),
+    [
+        (None, NOW, None),
+        (ISSUED, NOW, None),
+        (ISSUED - SECOND, NOW, None),
+        (ISSUED + SECOND, NOW, "older than the feed of 2026-11-22T02:00:01+00:00"),
+        (ISSUED + SECOND, None, "older than the feed of 2026-11-22T02:00:01+00:00"),
+        (None, EXPIRES - SECOND, None),
+        (None, EXPIRES, "expired 2026-12-25T02:00:00+00:00"),
+        (None, None, None),
+        (None, ISSUED - feed.MAX_AHEAD, None),
+        (None, ISSUED - feed.MAX_AHEAD - SECOND, "ahead by 1 day at most"),
+    ],
+)
+def test_a_feed_is_valid_until_it_expires_and_as_long_as_no_newer_one_was_seen(
+    seen: datetime | None, now: datetime | None, why: str | None
+) -> None:
+    if why is None:
+        feed.check_current(listed(), seen, now)
+        return
+    with pytest.raises(BadFeed, match=re.escape(why)) as reported:
+        feed.check_current(listed(), seen, now)
     assert "\n" not in str(reported.value)
 
 

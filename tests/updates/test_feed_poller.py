@@ -14,8 +14,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.base.clock import SystemClock
 from agent.config import configuration
-from agent.update import https_get, operations
-from agent.update.feed_poller import PollerDeps, poll_feed
+from agent.update import https_get, operations, update_log
+from agent.update.feed import BadFeed
+from agent.update.feed_poller import PollerDeps, list_releases, poll_feed
 from agent.update.https_get import HttpError
 from agent.update.rauc import RaucClient
 from agent.update.updater import ProgressCallbacks, Updater, VersionRefused
@@ -31,6 +32,9 @@ from tests.updates.test_update_command import (
 )
 
 KEY = Ed25519PrivateKey.generate()
+NIGHT = datetime.now(UTC).replace(hour=2, minute=0, second=0, microsecond=0)
+"""Of today: `vigie update` compares the feed with the clock of this machine."""
+DAY = NIGHT.replace(hour=12)
 UPDATE = """
 [update]
 feed = "{feed}"
@@ -61,7 +65,15 @@ class Centre:
             CONFIG.format() + UPDATE.format(feed=server.url("/feed"), key=key, ca=ca.name)
         )
 
-    def offers(self, bundle: Path, signer: Ed25519PrivateKey = KEY, **more: object) -> None:
+    def offers(
+        self,
+        bundle: Path,
+        signer: Ed25519PrivateKey = KEY,
+        *,
+        issued: datetime | None = None,
+        valid: timedelta = timedelta(days=30),
+        **more: object,
+    ) -> None:
         data = bundle.read_bytes()
         self.server.files["/new.raucb"] = data
         release = {
@@ -73,7 +85,16 @@ class Centre:
             "rollout_percent": 100,
             **more,
         }
-        text = msgspec.json.encode({"v": 1, "kind": "vigie-feed", "releases": [release]})
+        issued = issued or NIGHT
+        text = msgspec.json.encode(
+            {
+                "v": 1,
+                "kind": "vigie-feed",
+                "issued": issued,
+                "expires": issued + valid,
+                "releases": [release],
+            }
+        )
         line = base64.b64encode(signer.sign(text)) + b"\n"
         self.server.files["/feed"] = line + text
 
@@ -121,8 +142,6 @@ STEPS = ProgressCallbacks(
     on_checked=lambda _done, _total: None,
     on_installed=lambda _percent, _step: None,
 )
-NIGHT = datetime(2026, 11, 25, 2, 0, tzinfo=UTC)
-DAY = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 
 
 def looks(
@@ -154,19 +173,79 @@ def looks(
     )
 
 
-@pytest.mark.parametrize("now", [DAY, None], ids=["by day", "without a clock"])
+def test_without_a_trusted_clock_the_feed_waits(
+    box: UpdateBox, centre: Centre, newer: Path
+) -> None:
+    centre.offers(newer)
+    reported = looks(box, centre, None, Reboots())
+    assert reported == "the feed waits for a trusted clock: it may have expired"
+    assert not centre.server.ranges
+
+
+def test_an_old_feed_that_is_replayed_installs_no_withdrawn_release(
+    box: UpdateBox, centre: Centre, newer: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", box.environ["DBUS_SYSTEM_BUS_ADDRESS"])
+    earlier, later = NIGHT - timedelta(hours=2), NIGHT - timedelta(hours=1)
+    centre.offers(newer, issued=earlier)
+    replayed = centre.server.files["/feed"]
+    centre.offers(newer, issued=later, version="1.0.0")
+    assert looks(box, centre, NIGHT, Reboots()) == "nothing newer than 1.0.0"
+    centre.server.files["/feed"] = replayed
+    with pytest.raises(BadFeed, match="which this box has seen"):
+        looks(box, centre, NIGHT, Reboots())
+    done = box.run_vigie_update("check", "--config", centre.config, "--now")
+    was_refused(box, done.returncode, done.stderr, "which this box has seen")
+    assert len(centre.server.ranges) == 3, "three feeds and no bundle"
+
+
+def test_an_expired_feed_is_refused(box: UpdateBox, centre: Centre, newer: Path) -> None:
+    centre.offers(newer, issued=NIGHT - timedelta(days=2), valid=timedelta(days=2))
+    with pytest.raises(BadFeed, match="expired"):
+        looks(box, centre, NIGHT, Reboots())
+    assert box.is_empty("B")
+
+
+def test_a_feed_of_the_future_does_not_lock_out_the_next_one(
+    box: UpdateBox, centre: Centre, newer: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", box.environ["DBUS_SYSTEM_BUS_ADDRESS"])
+    centre.offers(newer, issued=NIGHT + timedelta(days=3650), version="1.0.0")
+    with pytest.raises(BadFeed, match="ahead by 1 day at most"):
+        looks(box, centre, NIGHT, Reboots())
+    updater = Updater(box.root, RaucClient(("-c", str(box.conf))))
+    config = configuration.load(centre.config)
+    listed = list_releases(updater, config, https_get.direct_get, None)
+    assert listed[-1] == "nothing newer than 1.0.0", "a person may look at it without a clock"
+    centre.offers(newer, version="1.0.0")
+    assert looks(box, centre, NIGHT, Reboots()) == "nothing newer than 1.0.0"
+
+
+def test_a_damaged_record_of_the_newest_feed_is_reported_and_begins_again(
+    box: UpdateBox, centre: Centre, newer: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", box.environ["DBUS_SYSTEM_BUS_ADDRESS"])
+    centre.offers(newer, version="1.0.0")
+    file = box.root / "state/rauc/feed.json"
+    for _ in range(2):
+        assert looks(box, centre, NIGHT, Reboots()) == "nothing newer than 1.0.0"
+        file.write_bytes(file.read_bytes().replace(b"2", b"3"))
+    assert looks(box, centre, NIGHT, Reboots()) == "nothing newer than 1.0.0"
+    entries = update_log.read_entries(box.root / "state/rauc")
+    assert {entry.action for entry in entries} == {
+        "update: feed.json was damaged, and begins again"
+    }
+    assert len(entries) == 2
+
+
 def test_outside_the_window_a_release_is_downloaded_once_and_not_installed(
-    box: UpdateBox,
-    centre: Centre,
-    newer: Path,
-    now: datetime | None,
-    monkeypatch: pytest.MonkeyPatch,
+    box: UpdateBox, centre: Centre, newer: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", box.environ["DBUS_SYSTEM_BUS_ADDRESS"])
     centre.offers(newer)
     reboots = Reboots()
     for _ in range(2):
-        reported = looks(box, centre, now, reboots)
+        reported = looks(box, centre, DAY, reboots)
         assert reported == "version 2.0.0 is downloaded; it is installed within 01:30-04:30"
     assert len(centre.server.ranges) == 3, "two feeds and one bundle"
     assert box.is_empty("B")
@@ -281,7 +360,7 @@ def test_the_units_command_installs_within_the_window_with_a_trusted_clock(
         message = (done.stdout + done.stderr).replace("nothing updated", "not installed")
         was_installed(box, 0 if box.contains_version("B", "2.0.0") else done.returncode, message)
     else:
-        message = f"version 2.0.0 is downloaded; it is installed within {begin}-{end}\n"
+        message = "the feed waits for a trusted clock: it may have expired\n"
         assert (done.returncode, done.stdout) == (0, message), done.stderr
 
 
