@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
+from agent.app.restart_limit import WINDOW_S
 from agent.base.sha256 import sha256_hex
 from agent.config.broker import BrokerConfig
 from agent.reporting import topics
@@ -49,22 +50,27 @@ class ConfigExchange:
     def send(self, payload: bytes, timeout_s: float) -> Iterator[ReportedConfig]:
         """Yield the reports about this version, up to the one that it is kept or refused.
 
-        Raises: UserError if none has come after `timeout_s`; one of a model that is fetched begins this time again.
+        Raises: UserError if none has come after `timeout_s`; one of a model that is fetched begins this time again, and a
+        version that waits for a restart has the time of its wait in addition.
         """
         digest = sha256_hex(payload)
         topic = topics.down_topic(self._box, "config")
         self._reports.clear()
         self._connection.send(OutgoingPublish(topic=topic, payload=payload, retained=True))
+        wait_s = timeout_s
         while True:
             self._connection.wait_for(
-                lambda: bool(self._reports), timeout_s, f"{self._box}: no report"
+                lambda: bool(self._reports), wait_s, f"{self._box}: no report"
             )
             report = self._reports.popleft()
             is_refused = report.refused is not None and report.refused.digest == digest
             is_fetching = report.fetching is not None and report.fetching.digest == digest
-            if is_refused or is_fetching or report.digest == digest:
+            is_deferred = report.deferred is not None and report.deferred.digest == digest
+            wait_s = timeout_s + WINDOW_S if is_deferred else timeout_s
+            is_waiting = is_fetching or is_deferred
+            if is_refused or is_waiting or report.digest == digest:
                 yield report if is_refused else msgspec.structs.replace(report, refused=None)
-                if is_refused or (report.state == "in_force" and not is_fetching):
+                if is_refused or (report.state == "in_force" and not is_waiting):
                     return
 
     def _on_publish(self, received: ReceivedPublish) -> None:

@@ -205,6 +205,7 @@ class Agent:
             self._receipt_queue,
             end_trial,
             lambda: self._mqtt_session.request_reports(changed_only=True),
+            stop_agent,
         )
         self._mqtt_session = MqttSession(
             config.broker,

@@ -15,15 +15,15 @@ class ConfigActions(msgspec.Struct, frozen=True, kw_only=True):
     """The agent's part. None of them blocks for long.
 
     `read_message` reads a message and checks its signature, unless the same bytes were decided about already; it raises
-    UserError. `replace_scenes` puts other scenes in force, and raises MaskError. `restart` ends the agent in order.
-    `keep` ends what counts during a trial alone.
+    UserError. `replace_scenes` puts other scenes in force, and raises MaskError. `restart` ends the agent in order; None if
+    nothing would start it again. `keep` ends what counts during a trial alone.
     `take_sample` is the evidence of a trial. `stored_presets` are the box's own. `record` writes a receipt of a person's
     action. `report` publishes what is in force.
     """
 
     read_message: Callable[[bytes, bool], ReceivedConfig]
     replace_scenes: Callable[[StartConfig], None]
-    restart: Callable[[], None]
+    restart: Callable[[], None] | None
     keep: Callable[[], None]
     take_sample: Callable[[], BoxSample]
     stored_presets: Callable[[], StoredPresets]

@@ -3,7 +3,7 @@
 from agent.app.desired_message import truncate_reasons
 from agent.app.start_config import StartConfig
 from agent.config.desired_store import ConfigLayer, Decision
-from agent.reporting.payloads import FetchingModel, RefusedConfig, ReportedConfig
+from agent.reporting.payloads import DeferredConfig, FetchingModel, RefusedConfig, ReportedConfig
 
 MAX_KEYS_CHARS = 1000
 
@@ -12,6 +12,7 @@ def make_report(
     layer: ConfigLayer | None,
     refused: RefusedConfig | None,
     fetching: FetchingModel | None,
+    deferred: DeferredConfig | None,
     *,
     is_on_trial: bool,
 ) -> ReportedConfig:
@@ -25,6 +26,7 @@ def make_report(
             by=None,
             refused=refused,
             fetching=fetching,
+            deferred=deferred,
         )
     return ReportedConfig(
         state="on_trial" if is_on_trial else "in_force",
@@ -35,6 +37,7 @@ def make_report(
         refused=refused,
         scenes_at_box=tuple(scene.key for scene in layer.at_box),
         fetching=fetching,
+        deferred=deferred,
     )
 
 

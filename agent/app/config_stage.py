@@ -28,6 +28,7 @@ from agent.app.config_report import (
 from agent.app.delivered_models import expected_cameras, missing_models
 from agent.app.desired_message import outdated_reason
 from agent.app.model_fetch import FetchedModels, ModelFetch, PendingFetch
+from agent.app.restart_limit import DeferredVersion, next_restart_ns, with_restart
 from agent.app.scene_change import differ_in_scenes_only, find_scene_problems, with_scene
 from agent.app.scene_request import SceneDone, SceneRequest, SceneView
 from agent.app.second_signature import unpermitted_changes
@@ -37,7 +38,8 @@ from agent.base.errors import UserError
 from agent.base.sha256 import sha256_hex
 from agent.config.desired_store import ConfigLayer, DesiredStore
 from agent.health.box_check import BoxCheck
-from agent.reporting.payloads import RefusedConfig, ReportedConfig
+from agent.health.restart_command import NO_SERVICE_MANAGER
+from agent.reporting.payloads import DeferredConfig, RefusedConfig, ReportedConfig
 from agent.runtime.stage import IDLE_WAIT_S
 from drivers.errors import MaskError
 
@@ -77,6 +79,7 @@ class ConfigStage:
         self._scene_requests: deque[tuple[SceneRequest, SceneAnswer]] = deque()
         self._is_restarting = False
         self._fetch = PendingFetch(actions.fetch_models, self.wake)
+        self._deferred: DeferredVersion | None = None
         self._refused = self._refusal_before_start()
         self._trial = self._trial_at_start()
         self._reported = self._report()
@@ -122,6 +125,8 @@ class ConfigStage:
             self._publish()
         elif (payload := self._pop_payload()) is not None:
             self._decide_or_refuse(payload)
+        elif (deferred := self._pop_deferred()) is not None:
+            self._decide_or_refuse(deferred.payload, is_deferred=True)
 
     def wake(self) -> None:
         """End the wait of `run_once` if it is to stop or models were fetched. Thread-safe; never blocks."""
@@ -141,16 +146,25 @@ class ConfigStage:
             payload, self._payload = self._payload, None
             return payload
 
-    def _decide_or_refuse(self, payload: bytes) -> None:
+    def _pop_deferred(self) -> DeferredVersion | None:
+        """Return the version whose time has come."""
+        deferred = self._deferred
+        if deferred is None or self._clock.boottime_ns() < deferred.until_ns:
+            return None
+        self._deferred = None
+        return deferred
+
+    def _decide_or_refuse(self, payload: bytes, *, is_deferred: bool = False) -> None:
         try:
-            self._decide(payload)
+            self._decide(payload, is_deferred=is_deferred)
         except OSError as error:
             self._refuse(None, sha256_hex(payload), (f"the disk refuses it: {error}",))
 
-    def _decide(self, payload: bytes) -> None:
+    def _decide(self, payload: bytes, *, is_deferred: bool) -> None:
         """Raises OSError."""
-        if not payload or self._fetch.is_of(payload):
-            # The retained message was removed, and what is in force stays; or its models are being fetched.
+        is_waiting = self._deferred is not None and self._deferred.payload == payload
+        if not payload or self._fetch.is_of(payload) or is_waiting:
+            # The retained message was removed, and what is in force stays; or it waits for its models or its time.
             return
         digest, decision = sha256_hex(payload), self._store.decision()
         is_known = digest == decision.digest
@@ -165,7 +179,9 @@ class ConfigStage:
             return
         desired = received.desired
         box = self._current.config.box.id
-        reason = None if is_restored else outdated_reason(desired, box, decision)
+        # A newer version that was refused meanwhile takes nothing from the deferred one.
+        is_due = is_restored or is_deferred
+        reason = None if is_due else outdated_reason(desired, box, decision)
         if reason is not None:
             self._refuse(desired.version, digest, (reason,))
             return
@@ -191,9 +207,21 @@ class ConfigStage:
         self._try(new, layer, desired.confirm_s, payload)
 
     def _try(self, new: StartConfig, layer: ConfigLayer, confirm_s: float, payload: bytes) -> None:
-        """Put a version on trial, or fetch its models first."""
+        """Put a version on trial, or fetch its models first, or wait until the agent may restart for it."""
+        self._deferred = None
+        obstacle = self._restart_obstacle(new)
+        if obstacle is not None:
+            self._refuse(layer.version, layer.digest, (obstacle,))
+            return
         if missing_models(self._store.card_files(layer)):
             self._fetch.begin(payload, layer)
+            return
+        until_ns = next_restart_ns(self._store.restarts(), self._boot)
+        # Cameras that a damaged version closes do not wait.
+        can_wait = self._current.layer is not None and self._needs_restart(new)
+        if can_wait and self._clock.boottime_ns() < until_ns:
+            self._deferred = DeferredVersion(payload=payload, layer=layer, until_ns=until_ns)
+            self._publish()
             return
         try:
             self._begin(new, layer, confirm_s, None)
@@ -203,13 +231,17 @@ class ConfigStage:
     def _fetch_damaged_models(self) -> None:
         """Fetch models of the version in force again if their files are damaged; the default one detects until then."""
         layer = self._current.layer
-        if layer is not None and missing_models(self._store.card_files(layer)):
+        if layer is None or self._actions.restart is None:
+            return
+        if missing_models(self._store.card_files(layer)):
             self._fetch.begin_again(layer)
 
     def _end_fetch(self, fetch: ModelFetch, fetched: FetchedModels) -> None:
         """Continue with a version; one that cannot be fetched now stays undecided, and the broker delivers it again."""
-        if not fetched.reasons:
-            self._decide_or_refuse(fetch.payload) if fetch.payload else self._restart()
+        if not fetched.reasons and fetch.payload:
+            self._decide_or_refuse(fetch.payload)
+        elif not fetched.reasons:
+            self._restart()
         elif not fetch.payload:
             log.warning("configuration: %s", "; ".join(fetched.reasons))
             self._publish()
@@ -235,16 +267,22 @@ class ConfigStage:
         sample = self._actions.take_sample()
         cameras = () if sample.health is None else sample.health.report.cameras
         open_cameras = tuple(camera.name for camera in cameras if camera.open)
-        decision = make_decision(layer) if technician is None else self._store.decision()
+        decision = self._store.decision()
+        if technician is None and layer.version > decision.version:
+            decision = make_decision(layer)
         self._store.write_decision(msgspec.structs.replace(decision, cameras=open_cameras))
         by = technician or layer.by or ""
         keys = describe_keys(layer, is_at_box=technician is not None)
         self._actions.record(by, describe_action(layer, f"on trial: {keys or 'nothing set'}"))
-        until_ns = self._clock.boottime_ns() + int(confirm_s * 1e9)
+        now_ns, needs_restart = self._clock.boottime_ns(), self._needs_restart(new)
+        if needs_restart:
+            restarts = with_restart(self._store.restarts(), self._boot, now_ns)
+            self._store.write_restarts(restarts)
+        until_ns = now_ns + int(confirm_s * 1e9)
         self._store.begin(layer, keys, by, self._boot, until_ns)
         log.info("configuration %d of %s: on trial: %s", layer.version, by, keys)
         before = self._current
-        if not differ_in_scenes_only(before, new):
+        if needs_restart:
             self._restart()
             return
         self._current, self._refused = new, None
@@ -346,13 +384,30 @@ class ConfigStage:
         if problems:
             raise UserError(problems[0])
         new = start_config.load_with(self._path, layer, self._store, self._clock)
+        obstacle = self._restart_obstacle(new)
+        if obstacle is not None:
+            raise UserError(obstacle)
         self._begin(new, layer, request.confirm_s, request.by)
         if self._trial is None and not self._is_restarting:
             raise UserError(f"{view.key}: its masks cannot be put in force; see the log")
 
+    def _needs_restart(self, new: StartConfig) -> bool:
+        return not differ_in_scenes_only(self._current, new)
+
+    def _restart_obstacle(self, new: StartConfig) -> str | None:
+        """Return why a version cannot be tried, or None."""
+        if self._actions.restart is None and self._needs_restart(new):
+            return f"it takes effect by a restart: {NO_SERVICE_MANAGER}"
+        return None
+
     def _restart(self) -> None:
+        """End the agent, or decide nothing any more until it is started again by hand."""
         self._is_restarting = True
-        self._actions.restart()
+        if self._actions.restart is None:
+            log.error("configuration: it takes effect by a restart: %s", NO_SERVICE_MANAGER)
+            self._publish()
+        else:
+            self._actions.restart()
 
     def _refuse(self, version: int | None, digest: str | None, reasons: tuple[str, ...]) -> None:
         self._refused = self._refusal(version, digest, reasons)
@@ -370,8 +425,21 @@ class ConfigStage:
         self._actions.report()
 
     def _report(self) -> ReportedConfig:
-        fetching, is_on_trial = self._fetch.progress, self._trial is not None
-        return make_report(self._current.layer, self._refused, fetching, is_on_trial=is_on_trial)
+        waiting, is_on_trial = self._deferred, self._trial is not None
+        deferred = None
+        if waiting is not None:
+            deferred = DeferredConfig(
+                version=waiting.layer.version,
+                digest=waiting.layer.digest,
+                until=rfc3339(self._clock.utc(waiting.until_ns)),
+            )
+        return make_report(
+            self._current.layer,
+            self._refused,
+            self._fetch.progress,
+            deferred,
+            is_on_trial=is_on_trial,
+        )
 
     def _refusal(
         self, version: int | None, digest: str | None, reasons: tuple[str, ...]

@@ -27,13 +27,12 @@ from agent.runtime.link_budget import LinkBudget
 
 
 class ConfigSource(msgspec.Struct, frozen=True, kw_only=True):
-    """The configuration file, what the agent has started with, how it is ended in order to start again, and how models
-    of a version are fetched within the link's budget.
+    """The configuration file, what the agent has started with, and how models of a version are fetched within the link's
+    budget.
     """
 
     path: Path
     start: StartConfig
-    restart: Callable[[], None]
     make_fetch_models: Callable[[LinkBudget], FetchModels]
 
 
@@ -45,10 +44,12 @@ def make_config_stage(
     receipt_queue: ReceiptQueue,
     keep: Callable[[], None],
     report: Callable[[], None],
+    stop_agent: Callable[[], None] | None,
 ) -> ConfigStage | None:
     """Return the stage, or None without a source.
 
     `keep` is called when a version is kept. `report` publishes what is in force.
+    `stop_agent` has the agent stopped, and started again by its service manager, if it has one.
     """
     if source is None:
         return None
@@ -80,7 +81,7 @@ def make_config_stage(
     actions = ConfigActions(
         read_message=read,
         replace_scenes=replace_scenes,
-        restart=source.restart,
+        restart=stop_agent,
         keep=keep,
         take_sample=sample,
         stored_presets=actuators.stored_presets,

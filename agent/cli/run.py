@@ -65,7 +65,6 @@ def run(args: argparse.Namespace) -> int:
             config_source=ConfigSource(
                 path=args.config,
                 start=start,
-                restart=_stop_agent,
                 make_fetch_models=partial(_make_fetch_models, start.config, clock),
             ),
         )

@@ -4,6 +4,7 @@
     desired/layer.json.before     those of the version before
     desired/layer.json.pending    the version is on trial, see commit_confirm.py
     desired/decision.json           a state file: the newest version that the box has decided about
+    desired/restarts.json           a state file: when the agent has restarted for versions
     desired/scenes/<sha256>.toml    the texts of the scenes, by their hash
     desired/models/<sha256>/        a folder by the hash of a card: NAME.toml, and NAME.tflite once it is fetched
 
@@ -72,6 +73,13 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     reasons: tuple[str, ...] = ()
 
 
+class VersionRestarts(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest times at which the agent has restarted for versions, in one boot."""
+
+    boot: str = ""
+    times_ns: tuple[int, ...] = ()
+
+
 def layer_file(state_dir: Path) -> Path:
     """Return the file of the version in force."""
     return state_dir / DESIRED_DIR / "layer.json"
@@ -84,6 +92,7 @@ class DesiredStore:
         self._folder = state_dir / DESIRED_DIR
         self._layer = StateFile(layer_file(state_dir), ConfigLayer, shared=True)
         self._decision = StateFile(self._folder / "decision.json", Decision, shared=True)
+        self._restarts = StateFile(self._folder / "restarts.json", VersionRestarts, shared=True)
         self._commit_confirm = CommitConfirm(self._layer.path)
 
     def layer(self) -> ConfigLayer:
@@ -112,6 +121,14 @@ class DesiredStore:
     def write_decision(self, decision: Decision) -> None:
         """Store a decision durably. Raises OSError."""
         self._decision.write(decision)
+
+    def restarts(self) -> VersionRestarts:
+        """Return the restarts for versions; a damaged file is set aside."""
+        return self._restarts.load() or VersionRestarts()
+
+    def write_restarts(self, restarts: VersionRestarts) -> None:
+        """Store the restarts durably. Raises OSError."""
+        self._restarts.write(restarts)
 
     def pending(self) -> PendingCommit | None:
         """Return the trial, or None. Raises OSError."""

@@ -15,6 +15,10 @@ TIMEOUT_S = 120.0
 """Of a stop that hangs: the unit's TimeoutStopSec= and TimeoutStartSec= together are longer than any other."""
 
 
+NO_SERVICE_MANAGER = (
+    "no service manager would start the agent again; allowed: an agent that systemd has started"
+)
+
 FindObstacle: TypeAlias = Callable[[], str | None]
 """Returns in one sentence why an action would do harm now, or None."""
 
@@ -73,10 +77,7 @@ class RestartCommandHandler(QueuedCommandHandler):
     def run(self, command: ValidCommand, progress_sink: CommandProgressSink) -> Deferred:
         """Begin the stop. The next run replies `done`."""
         if self._stop_agent is None:
-            raise CommandRejected(
-                "unsupported",
-                "no service manager would start the agent again; allowed: an agent that systemd has started",
-            )
+            raise CommandRejected("unsupported", NO_SERVICE_MANAGER)
         check_obstacles(self._obstacles)
         self._record_action(command.requester.by, "restart of the agent")
         add_pending(self._pending, PendingCommand(command=command, boot=self._boot))

@@ -156,6 +156,17 @@ class FetchingModel(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
 
 
+class DeferredConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """A version that waits until the agent may restart for it: it has restarted for others a short time ago.
+
+    `digest` is the SHA-256 of its message.
+    """
+
+    version: int
+    digest: str | None
+    until: Utc
+
+
 class ReportedConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The configuration in force. `version` 0 is the box's own file alone.
 
@@ -163,7 +174,7 @@ class ReportedConfig(msgspec.Struct, frozen=True, kw_only=True):
     camera is closed until the centre sends one again. `digest` is the SHA-256 of the version's message, `since` the
     time from which on it has been in force, `by` the people who have signed it. `scenes_at_box` are the scenes that
     technicians have put in place of the version's at the page at the pole, such as `scenes.north`. `fetching` is
-    the model that a version waits for.
+    the model that a version waits for, `deferred` a version that waits for a restart.
     """
 
     state: Literal["in_force", "on_trial", "damaged"]
@@ -174,6 +185,7 @@ class ReportedConfig(msgspec.Struct, frozen=True, kw_only=True):
     refused: RefusedConfig | None
     scenes_at_box: tuple[str, ...] = ()
     fetching: FetchingModel | None = None
+    deferred: DeferredConfig | None = None
 
 
 class SeqRange(msgspec.Struct, frozen=True, array_like=True):

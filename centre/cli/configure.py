@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from agent.app.restart_limit import MAX_RESTARTS, WINDOW_S
 from agent.authority.signed_message import MessageType, ParsedMessage, SigningIdentity, sign_message
 from agent.base.clock import SystemClock
 from agent.base.errors import UserError
@@ -211,6 +212,12 @@ def _print_report(report: ReportedConfig, *, as_json: bool) -> int:
         fetching = report.fetching
         step = f"{clean_text(fetching.model)}: {clean_text(fetching.detail)}"
         print(f"version {fetching.version}: {step}", file=sys.stderr)
+    elif report.deferred is not None:
+        deferred = report.deferred
+        reason = f"the agent has restarted for {MAX_RESTARTS} versions in {WINDOW_S / 60:g} minutes"
+        print(
+            f"version {deferred.version}: waits until {deferred.until}: {reason}", file=sys.stderr
+        )
     else:
         words = "in force" if report.state == "in_force" else "on trial"
         print(f"version {report.version}: {words}", file=sys.stderr)

@@ -43,6 +43,7 @@ class Pole:
         self.receipts: list[str] = []
         self.restarts = 0
         self.kept = 0
+        self.has_manager = True
         self.reports = 0
         self.works = True
         self.size = 0
@@ -60,7 +61,7 @@ class Pole:
         actions = ConfigActions(
             read_message=self._read,
             replace_scenes=self._replace_scenes,
-            restart=self._restart,
+            restart=self._restart if self.has_manager else None,
             keep=self._keep,
             take_sample=self._sample,
             stored_presets=dict,

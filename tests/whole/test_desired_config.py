@@ -1,6 +1,9 @@
 """The centre's configuration reaches a running box: over a real broker, a real agent, real footage."""
 
+import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +15,7 @@ import numpy as np
 import pytest
 
 from agent.config.broker import BrokerConfig
+from agent.health.restart_command import NO_SERVICE_MANAGER
 from agent.recording import catalogue, mask_store
 from agent.recording.custody.receipts import ServiceAction, parse_line
 from agent.reporting import topics
@@ -190,6 +194,28 @@ def test_a_setting_takes_a_restart_and_an_older_version_is_refused(
         pass
     assert refused.reasons[0].startswith("broker: the centre may not set it: the way back")
     assert pole.stop(signal.SIGTERM) == 0
+
+
+def test_an_agent_that_nothing_would_start_again_refuses_settings_and_records_on(
+    pole: AgentBox, centre: Centre
+) -> None:
+    environ = {key: value for key, value in os.environ.items() if key != "NOTIFY_SOCKET"}
+    with (pole.folder / "log").open("ab") as log:
+        agent = subprocess.Popen(
+            [sys.executable, *pole.command], cwd=pole.folder, stdout=log, stderr=log, env=environ
+        )
+    try:
+        centre.wait_for_report("in_force", 0)
+        centre.send(1, settings={"record": {"max_age_h": 24}})
+        while (refused := centre.wait_for_report("in_force", 0).refused) is None:
+            pass
+        assert refused.reasons == (f"it takes effect by a restart: {NO_SERVICE_MANAGER}",)
+        before = closed_files(pole)
+        wait_until(lambda: closed_files(pole) > before)
+        assert agent.poll() is None
+    finally:
+        agent.kill()
+        agent.wait(TIMEOUT_S)
 
 
 def test_without_the_broker_a_version_is_rolled_back(
