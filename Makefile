@@ -22,7 +22,7 @@ COMPILER = g++-14$(if $(filter $(ARCH),$(shell dpkg --print-architecture)),,$(CR
 OF_IMAGE := $(PROFILE) $(ARCH) $(if $(VERSION),--version $(VERSION)) $(if $(KEYRING),--keyring $(KEYRING))
 
 .PHONY: help setup setup-test setup-crash setup-units setup-bench setup-image setup-fuzz setup-onnx demo check test test-crash test-units fuzz \
-  image bundle image-test install lint bench docs pictures models finetune lock clean
+  image bundle image-test audit install lint bench docs pictures models finetune lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -55,6 +55,9 @@ bundle: setup-image ## the signed update to the image that was built last
 image-test: setup-test setup-units image bundle ## build, boot, update and cut the image in a virtual machine
 	VIGIE_IMAGE=$(or $(FORM),full) VIGIE_IMAGE_TARGET=$(PROFILE)-$(ARCH) \
 	  $(BIN)/pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder --durations 10 tests/image $(ARGS)
+
+audit: .cache/audit/.done ## compare the Python packages of a box with the known vulnerabilities: asks PyPI
+	.cache/audit/bin/pip-audit --strict --disable-pip --require-hashes --requirement images/requirements-box.lock
 
 install: ## put the units where systemd finds them: make install DESTDIR=tree PREFIX=/usr
 	systemd/install "$(DESTDIR)" "$(or $(PREFIX),/usr/local)"
@@ -119,7 +122,8 @@ $(VENV)/.done: requirements.lock pyproject.toml scripts/apt-packages
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
 
-setup-test: setup .cache/test-peers/.done .cache/asyncapi/.done .cache/axe/.done .cache/upload-servers/.done .cache/chrony/.done $(VENV)/.virtual-camera
+setup-test: setup .cache/test-peers/.done .cache/asyncapi/.done .cache/axe/.done .cache/upload-servers/.done .cache/chrony/.done \
+  .cache/audit/.done $(VENV)/.virtual-camera
 	@scripts/apt-packages mosquitto openssl chromium chromium-driver ffmpeg lrzsz iproute2 xz-utils \
 	  python3-libcamera libcamera-ipa python3-prctl python3-gi gir1.2-gst-rtsp-server-1.0 \
 	  gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad \
@@ -131,6 +135,13 @@ setup-test: setup .cache/test-peers/.done .cache/asyncapi/.done .cache/axe/.done
 .cache/test-peers/.done: tests/contracts/ipycam.lock
 	$(PYTHON) -m venv .cache/test-peers
 	.cache/test-peers/bin/pip install --quiet --no-deps --require-hashes -r $<
+	touch $@
+
+# pip-audit, and the schemas of CycloneDX.
+.cache/audit/.done: scripts/audit/requirements.lock
+	@scripts/apt-packages python3-venv
+	$(PYTHON) -m venv .cache/audit
+	.cache/audit/bin/pip install --quiet --no-deps --require-hashes -r $<
 	touch $@
 
 # TensorFlow, which has no release for the project's Python.
