@@ -59,7 +59,7 @@ def prepare() -> None:
 def run(end: ChildEnd) -> None:
     """Answer each packet with its picture, until the parent's end is closed."""
     settings = messages.from_raw(end.settings, KeyframeSettings)
-    confine(Confinement(memory_bytes=MAX_MEMORY_BYTES))
+    confine(Confinement(memory_bytes=MAX_MEMORY_BYTES), end)
     decoder = _open_decoder(settings.codec)
     for packet in end.read_stream(_packet_decoder):
         end.send(_decode(decoder, packet.data))

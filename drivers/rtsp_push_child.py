@@ -71,9 +71,11 @@ def run(end: ChildEnd) -> None:
     confine(
         Confinement(
             memory_bytes=MAX_MEMORY_BYTES,
+            network="client",
             tcp_ports=(settings.tcp_port,),
             readable_files=(settings.ca_file,),
-        )
+        ),
+        end,
     )
     av.logging.set_level(av.logging.ERROR)
     push = _Push(end, settings)

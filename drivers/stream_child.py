@@ -60,7 +60,10 @@ def run(end: ChildEnd) -> None:
     """Read the stream until the parent's end is closed. Raises: DriverError."""
     settings = messages.from_raw(end.settings, messages.MediaSettings)
     options = messages.from_raw(settings.options, StreamOptions)
-    confine(Confinement(memory_bytes=MAX_MEMORY_BYTES, tcp_ports=(options.tcp_port,)))
+    confine(
+        Confinement(memory_bytes=MAX_MEMORY_BYTES, network="client", tcp_ports=(options.tcp_port,)),
+        end,
+    )
     frame_copier: _FrameCopier | None = None
 
     def watch_keyframe(frame: Frame) -> bool:

@@ -131,7 +131,8 @@ def run(end: ChildEnd) -> None:
             memory_bytes=MAX_MEMORY_BYTES,
             readable_files=(*PROCESSOR_PATHS, *settings.readable),
             cpu_s=settings.cpu_s,
-        )
+        ),
+        end,
     )
     loaded: list[_LoadedModel] = []
     while data := end.control.recv(DATAGRAM_BYTES):

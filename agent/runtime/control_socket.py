@@ -1,6 +1,7 @@
 """The control socket: requests of programs on the box to the running agent, over unix(7).
 
-    control.sock    in the state folder, mode 0600: for the agent's own user and root
+    control.sock    in the state folder, mode 0600: for the agent's own user and root, and for no child that parses
+                    what foreign devices send
 
 A request is one line of JSON with a `method`, and may pass one open file. The replies are one line
 of JSON each; the connection is closed after the last one. One thread accepts and reads all
@@ -30,6 +31,7 @@ from agent.base.json_decode import JsonDecoder, MalformedJson, decode_json
 from agent.base.model import CommandRefused, RefusalCode
 from agent.runtime.stage import IDLE_WAIT_S, Stage
 from agent.runtime.worker import Worker
+from drivers.child.process import is_child
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +63,11 @@ class PeerCredentials(msgspec.Struct, frozen=True, kw_only=True):
     def is_allowed(self) -> bool:
         """True if it is the agent's own user, or root."""
         return self.uid in (os.geteuid(), 0)
+
+    @property
+    def is_child(self) -> bool:
+        """True if it is a child that a driver has started, or has ended. Children have the agent's own user."""
+        return self.uid == os.geteuid() and is_child(self.pid)
 
     @property
     def user_name(self) -> str:
@@ -251,6 +258,9 @@ class ControlSocket:
         if not request.peer.is_allowed:
             log.warning("control socket: user %d is refused", request.peer.uid)
             request.refuse("forbidden", f"user {request.peer.uid} may not ask")
+        elif request.peer.is_child:
+            log.warning("control socket: process %d, a child, is refused", request.peer.pid)
+            request.refuse("forbidden", "a child of the agent may not ask")
         elif len(self._requests) >= MAX_CLIENTS:
             log.warning("control socket: a request is refused: %d are open", MAX_CLIENTS)
             request.refuse("busy", f"{MAX_CLIENTS} requests are open already")

@@ -1,4 +1,4 @@
-"""Limits of a child that reads a foreign device: memory, files, TCP ports, other processes."""
+"""Limits of a child that reads a foreign device: memory, files, TCP ports, system calls."""
 
 import contextlib
 import resource
@@ -10,7 +10,9 @@ import msgspec
 
 from drivers.child import landlock, syscall_filter
 from drivers.child.frame_memory import SLOT_COUNT, frame_bytes
+from drivers.child.main import ChildEnd
 from drivers.child.messages import MAX_SIDE_PX
+from drivers.errors import DriverError
 
 MAX_FILE_BYTES = frame_bytes(MAX_SIDE_PX, MAX_SIDE_PX) * SLOT_COUNT
 """The memory of frames is a file."""
@@ -41,19 +43,27 @@ READABLE_PATHS = (
 class Confinement(msgspec.Struct, frozen=True, kw_only=True):
     """The limits of a child.
 
-    `memory_bytes` is private memory on top of the loaded libraries'; `tcp_ports` are those that it may
-    connect to, and `readable_files` those that it may read in addition to READABLE_PATHS. `cpu_s`, for a
-    child with one short task, ends it by SIGXCPU.
+    `memory_bytes` is private memory on top of the loaded libraries'. `tcp_ports` are those
+    that it may connect to, and `readable_files` those that it may read in addition to READABLE_PATHS. `cpu_s`, for a child with one short task, ends it by SIGXCPU.
     """
 
     memory_bytes: int
+    network: syscall_filter.Network = "none"
     tcp_ports: tuple[int, ...] = ()
     readable_files: tuple[str, ...] = ()
     cpu_s: int | None = None
 
 
-def confine(confinement: Confinement) -> None:
-    """Give up the rest, for ever. Call it while the process has one thread. Raises: OSError."""
+def confine(confinement: Confinement, end: ChildEnd) -> None:
+    """Give up the rest, for ever. Call it while the process has one thread. Raises: OSError.
+
+    A system call that is not in the list ends the process as a failure, which names the call.
+    """
+
+    def fail(call: str) -> None:
+        text = f"{end.display_name}: its process called {call}(2), which is not in its list of system calls"
+        end.fail(DriverError("crashed", text))
+
     end_before_agent()
     memory_bytes = _data_bytes() + confinement.memory_bytes
     limits = {
@@ -67,9 +77,10 @@ def confine(confinement: Confinement) -> None:
     for kind, limit in limits.items():
         resource.setrlimit(kind, (limit, limit))
     threading.stack_size(THREAD_STACK_BYTES)
+    sys.dont_write_bytecode = True
     readable = (*_readable_paths(), *map(Path, confinement.readable_files))
     landlock.restrict(readable, confinement.tcp_ports)
-    syscall_filter.forbid()
+    syscall_filter.allow_listed(confinement.network, fail)
 
 
 def end_before_agent() -> None:

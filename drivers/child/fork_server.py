@@ -19,7 +19,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from drivers.child.process import ChildProcess, describe_status
+from drivers.child.process import ChildProcess, describe_status, forget, remember
 
 SERVER_MODULE = "drivers.child.fork_server_main"
 START_TIMEOUT_S = 30.0
@@ -110,6 +110,7 @@ class ForkServer:
                 pass_fds=(server_channel.fileno(),),
                 process_group=0,
             )
+        remember(self._process.pid)
         self._channel = channel
         atexit.register(self.close)
         return channel
@@ -125,6 +126,7 @@ class ForkServer:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        forget(process.pid)
         atexit.unregister(self.close)
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Protocol
 
 MAIN_MODULE = "drivers.child.main"
+_started_pids: set[int] = set()
+"""The interpreters of children and the fork servers that run. A process that is not reaped keeps its number."""
 
 
 class ChildProcess(Protocol):
@@ -50,14 +52,49 @@ def _start_interpreter(module: str, descriptors: Sequence[int]) -> ChildProcess:
     Ctrl-C in a terminal.
     """
     arguments = [module, str(os.getpid()), *map(str, descriptors)]
-    return _SubprocessChild(
-        subprocess.Popen(  # noqa: S603 - this interpreter and a module of ours
-            [sys.executable, "-P", "-m", MAIN_MODULE, *arguments],
-            stdin=subprocess.DEVNULL,
-            pass_fds=descriptors,
-            process_group=0,
-        )
+    process = subprocess.Popen(  # noqa: S603 - this interpreter and a module of ours
+        [sys.executable, "-P", "-m", MAIN_MODULE, *arguments],
+        stdin=subprocess.DEVNULL,
+        pass_fds=descriptors,
+        process_group=0,
     )
+    remember(process.pid)
+    return _SubprocessChild(process)
+
+
+def remember(pid: int) -> None:
+    """Count a process as a child, and what it starts too, until `forget`."""
+    _started_pids.add(pid)
+
+
+def forget(pid: int) -> None:
+    """Call it when a process has been reaped: its number may be another's from now on."""
+    _started_pids.discard(pid)
+
+
+def is_child(pid: int) -> bool:
+    """Return whether a process is a child of this one, or was started by a child. True if it has ended: proc(5)."""
+    while True:
+        ancestors = _ancestors(pid)
+        if not _started_pids.isdisjoint(ancestors):
+            return True
+        # One that ends meanwhile leaves its children to another parent; one of another user may be hidden.
+        if ancestors == _ancestors(pid):
+            return _stat_fields(pid) is None
+
+
+def _ancestors(pid: int) -> list[int]:
+    """Return a process and its ancestors, as far as they can be read."""
+    found = [pid]
+    while parent_pid := _parent_pid(found[-1]):
+        found.append(parent_pid)
+    return found
+
+
+def _parent_pid(pid: int) -> int:
+    """Return the number of a process's parent, 0 if it has none here, or has ended."""
+    fields = _stat_fields(pid)
+    return 0 if fields is None else int(fields[1])
 
 
 def describe_status(code: int) -> str:
@@ -67,13 +104,21 @@ def describe_status(code: int) -> str:
 
 def cpu_time_s(pid: int) -> float | None:
     """Return the processor time that a process has used, or None if it has ended: proc(5)."""
+    fields = _stat_fields(pid)
+    if fields is None:
+        return None
+    user_ticks, system_ticks = fields[11:13]
+    return (int(user_ticks) + int(system_ticks)) / os.sysconf("SC_CLK_TCK")
+
+
+def _stat_fields(pid: int) -> list[str] | None:
+    """Return the fields of a process from the third on, or None if it has ended: proc(5)."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
     except OSError:
         return None
     # The name may hold spaces and brackets; after its last bracket the third field follows.
-    user_ticks, system_ticks = stat.rpartition(")")[2].split()[11:13]
-    return (int(user_ticks) + int(system_ticks)) / os.sysconf("SC_CLK_TCK")
+    return stat.rpartition(")")[2].split()
 
 
 class _SubprocessChild:
@@ -89,6 +134,7 @@ class _SubprocessChild:
             self._process.wait(max(0.0, timeout_s))
         except subprocess.TimeoutExpired:
             return False
+        forget(self.pid)
         return True
 
     def describe_exit(self) -> str:

@@ -1,69 +1,81 @@
-"""A filter of system calls, for what Landlock does not cover: seccomp(2) through libseccomp.
+"""A list of the system calls that a child may make, for what Landlock does not cover: seccomp(2) through libseccomp.
 
-libseccomp is on every system with systemd. The filter names what a parser never does; what the unit of the
-agent forbids holds for its children too.
+libseccomp is on every system with systemd. A call that is not in the list is not made: the process names it and
+ends. So a library that needs another call since its last version is a fault with a name, and no wrong result.
+Decision 37 has the reasons.
 """
 
 import ctypes
 import errno
 import os
+import signal
 import socket
+from collections.abc import Callable
+from typing import Literal
+
+Network = Literal["none", "client", "search"]
+"""The sockets of a child: none, TCP and UDP with the resolver of names, or UDP with the list of the box's interfaces."""
 
 _LIBRARY = "libseccomp.so.2"
-_ACT_ALLOW, _ACT_ERRNO = 0x7FFF0000, 0x00050000
-_CMP_NE, _CMP_MASKED_EQ = 1, 7
-_CLONE_THREAD = 0x00010000
+_ACT_ALLOW, _ACT_TRAP, _ACT_ERRNO = 0x7FFF0000, 0x00030000, 0x00050000
+_CMP_EQ, _CMP_MASKED_EQ = 4, 7
 _LOW_HALF = 0xFFFFFFFF
-"""The kernel takes an argument of type int from the low half of its register; a comparison of libseccomp is of all of it."""
-_IPPROTO_MPTCP = 262
+"""The kernel reads an int from the low half of its register; a comparison of libseccomp is of the whole one."""
+_SA_SIGINFO = 4
+_SIGSET_BYTES = 128
 
-_FORBIDDEN = (
-    "add_key",
-    "bpf",
-    # Modes, owners and attributes, which Landlock does not know.
-    "chmod",
-    "chown",
-    "execve",
-    "execveat",
-    "fchmod",
-    "fchmodat",
-    "fchmodat2",
-    "fchown",
-    "fchownat",
-    "fremovexattr",
-    "fsetxattr",
-    "fork",
-    "futimesat",
-    # Its operations pass the filter.
-    "io_uring_setup",
-    "ioprio_set",
-    "keyctl",
-    "lchown",
-    "lremovexattr",
-    "lsetxattr",
-    "perf_event_open",
-    "pidfd_getfd",
-    "process_vm_readv",
-    "process_vm_writev",
-    "ptrace",
-    "removexattr",
-    "removexattrat",
-    "request_key",
-    "sched_setaffinity",
-    "sched_setattr",
-    "sched_setparam",
-    "sched_setscheduler",
-    "setpriority",
-    "setns",
-    "setxattr",
-    "setxattrat",
-    "unshare",
-    "userfaultfd",
-    "utime",
-    "utimensat",
-    "utimes",
-    "vfork",
+_CALLS = (
+    # Memory.
+    *("brk", "madvise", "mmap", "mprotect", "mremap", "munmap"),
+    # Threads of this process, and their signals.
+    *("exit", "exit_group", "futex", "getcpu", "getpid", "getppid", "gettid", "membarrier", "rseq"),
+    *("restart_syscall", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sched_getaffinity"),
+    *("sched_getparam", "sched_getscheduler", "sched_get_priority_max", "sched_get_priority_min"),
+    *("sched_yield", "set_robust_list", "set_tid_address", "sigaltstack"),
+    # Open files and channels.
+    *("close", "close_range", "dup", "dup2", "dup3", "fstat", "ftruncate", "getsockname"),
+    *("getsockopt", "lseek", "pread64", "read", "readv", "recvfrom", "recvmsg", "shutdown"),
+    *("write", "writev", "epoll_create1", "epoll_ctl", "epoll_pwait", "epoll_wait", "poll"),
+    *("ppoll", "pselect6", "select"),
+    # Files to read: Landlock has those that may be.
+    *("access", "faccessat", "faccessat2", "getcwd", "getdents64", "lstat", "newfstatat", "open"),
+    *("openat", "readlink", "readlinkat", "stat", "statx"),
+    # Time, chance and facts of this process.
+    *("clock_getres", "clock_gettime", "clock_nanosleep", "getegid", "geteuid", "getgid"),
+    *("getrandom", "getrlimit", "getrusage", "gettimeofday", "getuid", "nanosleep", "sysinfo"),
+    *("time", "times", "uname"),
 )
+_NETWORK_CALLS = ("bind", "connect", "getpeername", "recvmmsg")
+_FILE_COMMANDS = (0, 1, 2, 3, 4, 1030, 1033, 1034)
+"""fcntl(2): F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC, F_ADD_SEALS, F_GET_SEALS. With F_SETOWN
+the kernel would signal another process."""
+_DEVICE_COMMANDS = (0x5401, 0x802C542A, 0x5421, 0x541B, 0x5450, 0x5451, 0x8933)
+"""ioctl(2): TCGETS, TCGETS2, FIONBIO, FIONREAD, FIONCLEX, FIOCLEX, SIOCGIFINDEX."""
+_PROCESS_COMMANDS = (15, 16, 0x53564D41)
+"""prctl(2): PR_SET_NAME, PR_GET_NAME, PR_SET_VMA. PR_SET_PDEATHSIG would let it outlive the agent."""
+_SEND_FLAGS = {"sendto": 3, "sendmsg": 2, "sendmmsg": 3}
+"""The argument with the flags of a call that sends."""
+_PROTOCOLS = {
+    socket.SOCK_STREAM: (0, socket.IPPROTO_TCP),
+    socket.SOCK_DGRAM: (0, socket.IPPROTO_UDP),
+}
+"""TCP and UDP alone: Landlock compares no port of Multipath TCP or SCTP."""
+_NETLINK_ROUTE = 0
+_TYPE_BITS = 0xF
+"""The other bits of a socket's type are flags."""
+_SOCKET_OPTIONS = {
+    # SO_REUSEADDR, SO_TYPE, SO_ERROR, SO_BROADCAST, SO_SNDBUF, SO_RCVBUF, SO_KEEPALIVE, SO_LINGER, SO_REUSEPORT, SO_RCVTIMEO, SO_SNDTIMEO
+    socket.SOL_SOCKET: (2, 3, 4, 6, 7, 8, 9, 13, 15, 20, 21),
+    # TCP_NODELAY, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT, TCP_USER_TIMEOUT
+    socket.IPPROTO_TCP: (1, 4, 5, 6, 18),
+    # IP_TOS, IP_TTL, IP_MTU_DISCOVER, IP_RECVERR, IP_MULTICAST_IF, _TTL and _LOOP, IP_ADD_ and IP_DROP_MEMBERSHIP
+    socket.IPPROTO_IP: (1, 2, 10, 11, 32, 33, 34, 35, 36),
+    # IPV6_UNICAST_HOPS, IPV6_MULTICAST_IF, _HOPS and _LOOP, IPV6_JOIN_ and _LEAVE_GROUP, IPV6_MTU_DISCOVER, IPV6_RECVERR, IPV6_V6ONLY
+    socket.IPPROTO_IPV6: (16, 17, 18, 19, 20, 21, 23, 25, 26),
+}
+_CLONE_THREAD = 0x00010000
+_CLONE_NEW_NAMESPACES = 0x7E020000 | 0x80
+"""CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID and NEWNET; NEWTIME."""
 
 
 class _Comparison(ctypes.Structure):
@@ -75,9 +87,33 @@ class _Comparison(ctypes.Structure):
     )
 
 
-def _is(argument: int, value: int) -> _Comparison:
-    """Return whether an argument of type int has a value, as the kernel reads it."""
-    return _Comparison(argument, _CMP_MASKED_EQ, _LOW_HALF, value)
+class _SignalInfo(ctypes.Structure):
+    """`siginfo_t` of a refused call: sigaction(2)."""
+
+    _fields_ = (
+        ("number", ctypes.c_int),
+        ("error", ctypes.c_int),
+        ("code", ctypes.c_int),
+        ("address", ctypes.c_void_p),
+        ("call", ctypes.c_int),
+        ("architecture", ctypes.c_uint),
+    )
+
+
+_Handler = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.POINTER(_SignalInfo), ctypes.c_void_p)
+
+
+class _SignalAction(ctypes.Structure):
+    _fields_ = (
+        ("handler", _Handler),
+        ("mask", ctypes.c_byte * _SIGSET_BYTES),
+        ("flags", ctypes.c_int),
+        ("restorer", ctypes.c_void_p),
+    )
+
+
+_kept_handlers: list[object] = []
+"""The handler is called until the process ends."""
 
 
 def load_library() -> ctypes.CDLL | None:
@@ -87,60 +123,139 @@ def load_library() -> ctypes.CDLL | None:
     except OSError:
         return None
     library.seccomp_init.restype = ctypes.c_void_p
+    library.seccomp_syscall_resolve_num_arch.restype = ctypes.c_char_p
     return library
 
 
-def forbid() -> None:
-    """Forbid Unix sockets, new processes, programs, and access to other processes, for ever.
+def allow_listed(network: Network, on_refusal: Callable[[str], object]) -> None:
+    """Give up all system calls but the listed ones, for ever.
 
-    In the calling thread, which should be the only one, and in those that it starts. Without libseccomp nothing
-    changes. Raises: OSError.
+    In the calling thread, which should be the only one, and in those that it starts. `on_refusal` gets the name of a
+    call that is not in the list, and ends the process. Without libseccomp nothing changes. Raises: OSError.
     """
     library = load_library()
     if library is None:
         return
-    context = ctypes.c_void_p(library.seccomp_init(ctypes.c_uint32(_ACT_ALLOW)))
+    _handle_refusals(library, on_refusal)
+    context = ctypes.c_void_p(library.seccomp_init(ctypes.c_uint32(_ACT_TRAP)))
     if not context:
         raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+    rules = _Rules(library, context)
     try:
-        for name in _FORBIDDEN:
-            _add_rule(library, context, name, errno.EPERM)
-        # Its flags are behind a pointer: glibc falls back to clone.
-        _add_rule(library, context, "clone3", errno.ENOSYS)
-        no_thread = _Comparison(0, _CMP_MASKED_EQ, _CLONE_THREAD, 0)
-        _add_rule(library, context, "clone", errno.EPERM, no_thread)
-        _add_rule(library, context, "socket", errno.EPERM, _is(0, socket.AF_UNIX))
-        # Landlock knows the ports of connect() and of plain TCP.
-        _add_rule(library, context, "socket", errno.EPERM, _is(2, _IPPROTO_MPTCP))
-        for call, flags in (("sendto", 3), ("sendmsg", 2), ("sendmmsg", 3)):
-            fast_open = _Comparison(flags, _CMP_MASKED_EQ, socket.MSG_FASTOPEN, socket.MSG_FASTOPEN)
-            _add_rule(library, context, call, errno.EPERM, fast_open)
-        # Limits of another process, 0 is this one.
-        _add_rule(library, context, "prlimit64", errno.EPERM, _Comparison(0, _CMP_NE, 0, 0))
+        _add_calls(rules)
+        if network != "none":
+            _add_network(rules, network)
         _check(library.seccomp_load(context))
     finally:
         library.seccomp_release(context)
 
 
-def _add_rule(
-    library: ctypes.CDLL,
-    context: ctypes.c_void_p,
-    name: str,
-    error_number: int,
-    *comparisons: _Comparison,
-) -> None:
-    number = library.seccomp_syscall_resolve_name(name.encode())
-    if number < 0:
-        return  # this architecture or version has no such call
-    _check(
-        library.seccomp_rule_add_array(
-            context,
-            ctypes.c_uint32(_ACT_ERRNO | error_number),
-            ctypes.c_int(number),
-            ctypes.c_uint(len(comparisons)),
-            (_Comparison * len(comparisons))(*comparisons),
+class _Rules:
+    """The rules of a filter. Comparisons of one rule hold together; of several rules of a call, one is enough."""
+
+    def __init__(self, library: ctypes.CDLL, context: ctypes.c_void_p) -> None:
+        self._library = library
+        self._context = context
+
+    def allow(self, name: str, *comparisons: _Comparison) -> None:
+        self._add(_ACT_ALLOW, name, comparisons)
+
+    def answer(self, name: str, error_number: int, *comparisons: _Comparison) -> None:
+        """Have a call fail, if libraries try it first and can do without."""
+        self._add(_ACT_ERRNO | error_number, name, comparisons)
+
+    def _add(self, action: int, name: str, comparisons: tuple[_Comparison, ...]) -> None:
+        number = self._library.seccomp_syscall_resolve_name(name.encode())
+        if number < 0:
+            return  # this architecture or version has no such call
+        _check(
+            self._library.seccomp_rule_add_array(
+                self._context,
+                ctypes.c_uint32(action),
+                ctypes.c_int(number),
+                ctypes.c_uint(len(comparisons)),
+                (_Comparison * len(comparisons))(*comparisons),
+            )
         )
-    )
+
+
+def _add_calls(rules: _Rules) -> None:
+    """Add the calls of every child."""
+    for name in _CALLS:
+        rules.allow(name)
+    for name, commands in (
+        ("fcntl", _FILE_COMMANDS),
+        ("ioctl", _DEVICE_COMMANDS),
+    ):
+        for command in commands:
+            rules.allow(name, _is(1, command))
+    for command in _PROCESS_COMMANDS:
+        rules.allow("prctl", _is(0, command))
+    for name, flags in _SEND_FLAGS.items():
+        rules.allow(name, _has_bits(flags, socket.MSG_FASTOPEN, 0))
+    # Limits of this process, to read; a signal to itself, with which abort(3) ends it.
+    rules.allow("prlimit64", _is(0, 0), _Comparison(2, _CMP_EQ, 0, 0))
+    rules.allow("tgkill", _is(0, os.getpid()))
+    # A thread and no process, for which glibc holds locks that a handler would wait for. The flags of clone3 are behind
+    # a pointer: glibc falls back to clone.
+    rules.allow("clone", _has_bits(0, _CLONE_THREAD | _CLONE_NEW_NAMESPACES, _CLONE_THREAD))
+    rules.answer("clone", errno.EPERM, _has_bits(0, _CLONE_THREAD, 0))
+    for name in ("fork", "vfork"):
+        rules.answer(name, errno.EPERM)
+    rules.answer("clone3", errno.ENOSYS)
+
+
+def _add_network(rules: _Rules, network: Network) -> None:
+    """Add the calls of a child with a network."""
+    for name in _NETWORK_CALLS:
+        rules.allow(name)
+    kinds = (socket.SOCK_DGRAM,) if network == "search" else (socket.SOCK_STREAM, socket.SOCK_DGRAM)
+    for family in (socket.AF_INET, socket.AF_INET6):
+        for kind in kinds:
+            for protocol in _PROTOCOLS[kind]:
+                rules.allow(
+                    "socket", _is(0, family), _has_bits(1, _TYPE_BITS, kind), _is(2, protocol)
+                )
+    # The resolver asks services of the system first, and the kernel for the box's addresses.
+    rules.answer("socket", errno.EPERM, _is(0, socket.AF_UNIX))
+    if network == "search":
+        rules.allow("socket", _is(0, socket.AF_NETLINK), _is(2, _NETLINK_ROUTE))
+    else:
+        rules.answer("socket", errno.EPERM, _is(0, socket.AF_NETLINK))
+    # A pair is connected for ever; one of datagrams could send to any socket of the file system.
+    rules.allow("socketpair", _is(0, socket.AF_UNIX), _has_bits(1, _TYPE_BITS, socket.SOCK_STREAM))
+    for level, options in _SOCKET_OPTIONS.items():
+        for option in options:
+            rules.allow("setsockopt", _is(1, level), _is(2, option))
+
+
+def _is(argument: int, value: int) -> _Comparison:
+    """Return whether an argument of type int has a value, as the kernel reads it."""
+    return _has_bits(argument, _LOW_HALF, value)
+
+
+def _has_bits(argument: int, mask: int, value: int) -> _Comparison:
+    """Return whether an argument has a value in the bits of a mask."""
+    return _Comparison(argument, _CMP_MASKED_EQ, mask, value)
+
+
+def _handle_refusals(library: ctypes.CDLL, on_refusal: Callable[[str], object]) -> None:
+    """Handle SIGSYS, which the kernel sends to a thread in the place of its call. Raises: OSError.
+
+    Python's own handlers run later, after the call seems to have returned.
+    """
+
+    def handle(_signal_number: int, info: "ctypes._Pointer[_SignalInfo]", _: int | None) -> None:
+        number, architecture = info.contents.call, info.contents.architecture
+        name = library.seccomp_syscall_resolve_num_arch(architecture, number)
+        on_refusal(str(number) if name is None else name.decode())
+
+    action = _SignalAction(handler=_Handler(handle), flags=_SA_SIGINFO)
+    _kept_handlers.append(action)
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.sigaction(signal.SIGSYS, ctypes.byref(action), None):
+        number_of_error = ctypes.get_errno()
+        raise OSError(number_of_error, os.strerror(number_of_error))
 
 
 def _check(result: int) -> None:

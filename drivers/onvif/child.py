@@ -36,9 +36,10 @@ def run(end: ChildEnd) -> None:
     """Answer requests until the parent's end is closed. They run at the same time."""
     device = messages.from_raw(end.settings, operations.OnvifSettings).device
     confine(
-        Confinement(memory_bytes=MAX_MEMORY_BYTES, cpu_s=SEARCH_CPU_S)
+        Confinement(memory_bytes=MAX_MEMORY_BYTES, network="search", cpu_s=SEARCH_CPU_S)
         if device is None
-        else Confinement(memory_bytes=MAX_MEMORY_BYTES, tcp_ports=(device.port,))
+        else Confinement(memory_bytes=MAX_MEMORY_BYTES, network="client", tcp_ports=(device.port,)),
+        end,
     )
     executor = _DiscoveryExecutor() if device is None else _DeviceExecutor(end, device)
     while data := end.control.recv(DATAGRAM_BYTES):

@@ -11,6 +11,8 @@ import socket
 import subprocess
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +21,7 @@ import msgspec
 from drivers.child import messages
 from drivers.child.confinement import Confinement, confine
 from drivers.child.main import ChildEnd
+from drivers.child.syscall_filter import Network
 from drivers.media import NS_PER_S, Packet, StreamInfo
 from drivers.onvif.operations import OnvifSettings
 from drivers.stream_child import StreamOptions
@@ -33,6 +36,9 @@ Deed = Literal[
     "wide unix",
     "allocate",
     "attribute",
+    "call",
+    "command",
+    "command by a fork",
     "connect",
     "crash",
     "execute",
@@ -43,7 +49,10 @@ Deed = Literal[
     "multipath",
     "open",
     "owner",
+    "pair",
     "priority",
+    "resolve",
+    "sctp",
     "signal",
     "spin",
     "times",
@@ -56,6 +65,8 @@ Deed = Literal[
 class Misdeed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     deed: Deed
     argument: str = ""
+    is_confined: bool = True
+    network: Network = "client"
     tcp_ports: tuple[int, ...] = ()
     cpu_s: int | None = None
 
@@ -74,12 +85,19 @@ def run(end: ChildEnd) -> None:
     except msgspec.ValidationError:
         pose(end)
         return
-    confine(
-        Confinement(memory_bytes=MEMORY_BYTES, tcp_ports=misdeed.tcp_ports, cpu_s=misdeed.cpu_s)
-    )
+    if misdeed.is_confined:
+        confine(
+            Confinement(
+                memory_bytes=MEMORY_BYTES,
+                network=misdeed.network,
+                tcp_ports=misdeed.tcp_ports,
+                cpu_s=misdeed.cpu_s,
+            ),
+            end,
+        )
     try:
-        DEEDS[misdeed.deed](misdeed.argument)
-        text = "done"
+        answer = DEEDS[misdeed.deed](misdeed.argument)
+        text = answer if isinstance(answer, str) else "done"
     except OSError as error:
         text = type(error).__name__
     end.send(Outcome(text=text))
@@ -107,6 +125,23 @@ def connect_unix(target: str) -> None:
         client.connect(target)
 
 
+def command(target: str) -> str:
+    """Send a request to the agent's control socket; return its answer."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(target)
+        with suppress(BrokenPipeError):  # it is refused already
+            client.sendall(b'{"method":"move"}\n')
+        return client.recv(1000).decode()
+
+
+def command_by_fork(target: str) -> str:
+    read_end, write_end = os.pipe()
+    if os.fork() == 0:
+        os.write(write_end, command(target).encode())
+        os._exit(0)
+    return os.read(read_end, 1000).decode()
+
+
 def trace(target: str) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.ptrace(PTRACE_ATTACH, int(target), None, None):
@@ -124,9 +159,25 @@ def connect_wide_unix(target: str) -> None:
         client.connect(target)
 
 
-def connect_by_multipath(port: str) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, IPPROTO_MPTCP) as client:
+def connect_by(protocol: int, port: str) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, protocol) as client:
         client.connect(("127.0.0.1", int(port)))
+
+
+def send_by_pair(target: str) -> None:
+    with socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)[0] as end:
+        end.connect(target)
+        end.send(b"WATCHDOG=1")
+
+
+def call(words: str) -> None:
+    """Call the kernel: the name of a call, and its arguments."""
+    name, *arguments = words.split()
+    number = ctypes.CDLL("libseccomp.so.2").seccomp_syscall_resolve_name(name.encode())
+    padded = [*map(int, arguments), 0, 0, 0, 0, 0, 0][:6]
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syscall(*(ctypes.c_long(word) for word in (number, *padded))) < 0:
+        raise OSError(ctypes.get_errno(), name)
 
 
 def connect_by_fast_open(port: str) -> None:
@@ -137,6 +188,9 @@ def connect_by_fast_open(port: str) -> None:
 DEEDS: dict[Deed, Callable[[str], object]] = {
     "allocate": allocate,
     "attribute": lambda path: os.setxattr(path, "user.vigie", b"x"),
+    "call": call,
+    "command": command,
+    "command by a fork": command_by_fork,
     "connect": lambda port: socket.create_connection(("127.0.0.1", int(port)), timeout=2).close(),
     "crash": lambda _: ctypes.string_at(0),
     "fork": fork,
@@ -147,10 +201,13 @@ DEEDS: dict[Deed, Callable[[str], object]] = {
     "limit": lambda pid: resource.prlimit(int(pid), resource.RLIMIT_CPU, (1, 1)),
     "listen": lambda _: socket.create_server(("127.0.0.1", 0)).close(),
     "mode": lambda path: Path(path).chmod(0o666),
-    "multipath": connect_by_multipath,
+    "multipath": partial(connect_by, IPPROTO_MPTCP),
     "open": lambda path: Path(path).read_bytes(),
     "owner": lambda path: os.chown(path, os.geteuid(), os.getegid()),
+    "pair": send_by_pair,
     "priority": lambda pid: os.setpriority(os.PRIO_PROCESS, int(pid), 19),
+    "resolve": lambda name: socket.getaddrinfo(name, 80),
+    "sctp": partial(connect_by, socket.IPPROTO_SCTP),
     "signal": lambda pid: os.kill(int(pid), 0),
     "spin": spin,
     "times": lambda path: os.utime(path, (0, 0)),

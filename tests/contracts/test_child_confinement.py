@@ -1,6 +1,9 @@
 """drivers.child: what a child that was taken over cannot do, and what its parent notices."""
 
+import json
 import os
+import random
+import re
 import resource
 import secrets
 import select
@@ -9,18 +12,24 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from agent.base.clock import SystemClock
+from agent.runtime.control_client import find_agent
+from agent.runtime.control_socket import SOCKET_NAME, ControlRequest, ControlSocket
+from agent.runtime.stage import StageThread
 from drivers.camera import rtsp
 from drivers.child import fork_server, landlock, syscall_filter
 from drivers.child.camera import ChildCamera
 from drivers.child.connection import ChildConnection
 from drivers.child.fork_server import ForkServer
 from drivers.child.messages import Failed
+from drivers.child.process import ChildStarter, new_interpreter
 from drivers.errors import DriverError
 from drivers.onvif.client import OnvifClient
 from drivers.onvif.credentials import OnvifAccess
@@ -32,6 +41,12 @@ from tests.contracts.peer_memory import children_of, sampled_growth
 WITHIN_S = 20.0
 CHUNK_BYTES = 1 << 20
 
+CLONE_NEWUSER, CLONE_THREAD = 0x10000000, 0x00010000  # sched.h
+F_SETOWN = 8  # fcntl.h
+TIOCSTI = 0x5412  # termios.h
+PR_SET_PDEATHSIG = 1  # sys/prctl.h
+SO_ATTACH_FILTER = 26  # sys/socket.h
+
 needs_libseccomp = pytest.mark.skipif(
     syscall_filter.load_library() is None, reason="needs libseccomp"
 )
@@ -39,21 +54,20 @@ needs_landlock = pytest.mark.skipif(landlock.abi_version() == 0, reason="needs L
 needs_landlock_of_ports = pytest.mark.skipif(
     landlock.abi_version() < 4, reason="needs Linux 6.7: Landlock with TCP ports"
 )
-needs_landlock_of_signals = pytest.mark.skipif(
-    landlock.abi_version() < 6, reason="needs Linux 6.12: Landlock with signals"
-)
 
 
 class Attempt:
     """A child that tries something."""
 
-    def __init__(self, server: ForkServer, deed: str, argument: object = "", **how: Any) -> None:
+    def __init__(
+        self, start_child: ChildStarter, deed: str, argument: object = "", **how: Any
+    ) -> None:
         self.outcome: str | None = None
         settings = msgspec.convert({"deed": deed, "argument": str(argument), **how}, Misdeed)
         self.connection: ChildConnection[Outcome | Failed] = ChildConnection(
             "camera 'test'",
             settings,
-            server.start_child,
+            start_child,
             msgspec.msgpack.Decoder(Outcome | Failed),
             self._handle,
         )
@@ -62,6 +76,14 @@ class Attempt:
         """The name of the error in the child, `done`, or None if the child failed."""
         self.connection.wait_for(lambda: self.outcome is not None, WITHIN_S)
         return self.outcome
+
+    def refused_call(self) -> str | None:
+        """The system call that the child was ended for, or None if there was none."""
+        assert self.result() is None
+        found = re.search(
+            r"its process called (\w+)\(2\), which is not in", str(self.connection.error)
+        )
+        return None if found is None else found[1]
 
     def end(self) -> str:
         assert self.connection.end(graceful=False, kill_timeout_s=WITHIN_S)
@@ -78,7 +100,7 @@ def attempt(hostile_server: ForkServer) -> Iterator[Callable[..., Attempt]]:
     attempts: list[Attempt] = []
 
     def start(*arguments: Any, **how: Any) -> Attempt:
-        attempts.append(Attempt(hostile_server, *arguments, **how))
+        attempts.append(Attempt(hostile_server.start_child, *arguments, **how))
         return attempts[-1]
 
     yield start
@@ -141,19 +163,23 @@ def test_nothing_else_can_be_read(attempt: Callable[..., Attempt], path: str) ->
     assert attempt("open", path).result() == "PermissionError"
 
 
-@needs_landlock
-def test_no_program_can_be_executed(attempt: Callable[..., Attempt]) -> None:
-    assert attempt("execute", "/bin/true").result() == "PermissionError"
-
-
-@needs_landlock
-def test_the_agent_cannot_be_traced(attempt: Callable[..., Attempt]) -> None:
-    assert attempt("trace", os.getpid()).result() == "PermissionError"
+@needs_libseccomp
+@pytest.mark.parametrize("deed", ["execute", "fork"])
+def test_no_program_and_no_process_can_be_started(
+    attempt: Callable[..., Attempt], deed: str
+) -> None:
+    assert attempt(deed, "/bin/true").result() == "PermissionError"
 
 
 @needs_libseccomp
-def test_no_process_can_be_started(attempt: Callable[..., Attempt]) -> None:
-    assert attempt("fork").result() == "PermissionError"
+def test_the_agent_can_be_neither_traced_nor_signalled(attempt: Callable[..., Attempt]) -> None:
+    with subprocess.Popen(["sleep", "60"]) as victim:
+        try:
+            assert attempt("trace", victim.pid).refused_call() == "ptrace"
+            assert attempt("signal", victim.pid).refused_call() == "kill"
+            assert victim.poll() is None
+        finally:
+            victim.kill()
 
 
 def assert_not_connected(listener: socket.socket) -> None:
@@ -174,24 +200,120 @@ def test_the_agents_control_socket_cannot_be_connected_to(
         assert_not_connected(control)
 
 
+class Move(msgspec.Struct, frozen=True, tag_field="method", tag="move"):
+    pass
+
+
+@contextmanager
+def control_socket(state_dir: Path) -> Iterator[list[int]]:
+    """The agent's control socket. Yields the processes that had a request carried out."""
+    moved_by: list[int] = []
+
+    def move(_: Move, request: ControlRequest) -> None:
+        moved_by.append(request.peer.pid)
+        request.reply({"state": "done"})
+
+    clock = SystemClock()
+    control = ControlSocket(state_dir, clock.boottime_ns)
+    control.add_method(Move, move)
+    thread = StageThread(control, clock.boottime_ns, random.Random(1), vital=False)
+    thread.start()
+    try:
+        while find_agent(state_dir) is None:
+            assert thread.health().last_error is None
+        yield moved_by
+    finally:
+        thread.stop()
+        assert thread.join(WITHIN_S)
+
+
+@pytest.mark.parametrize("deed", ["command", "command by a fork"])
+@pytest.mark.parametrize("own_interpreter", [False, True])
+def test_the_control_socket_takes_nothing_of_a_child(
+    hostile_server: ForkServer, tmp_path: Path, deed: str, own_interpreter: bool
+) -> None:
+    """Also of one that no filter holds, on a kernel or a system without one."""
+    starter = new_interpreter("tests.contracts.hostile_child")
+    with control_socket(tmp_path) as moved_by:
+        tried = Attempt(
+            starter if own_interpreter else hostile_server.start_child,
+            deed,
+            tmp_path / SOCKET_NAME,
+            is_confined=False,
+        )
+        assert "a child of the agent may not ask" in (tried.result() or "")
+        tried.end()
+        assert moved_by == []
+
+
+def test_the_control_socket_serves_a_program_that_is_no_child(tmp_path: Path) -> None:
+    with control_socket(tmp_path) as moved_by:
+        client = subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                "import sys; from tests.contracts.hostile_child import command; print(command(sys.argv[1]))",
+                str(tmp_path / SOCKET_NAME),
+            ],
+            stdout=subprocess.PIPE,
+            cwd=Path(__file__).parents[2],
+        )
+        answer, _ = client.communicate(timeout=WITHIN_S)
+        assert json.loads(answer) == {"state": "done"}
+        assert moved_by == [client.pid]
+
+
 @needs_libseccomp
-@pytest.mark.parametrize("deed", ["fast open", "multipath"])
+def test_no_datagram_reaches_a_service_by_an_end_of_a_pair(
+    attempt: Callable[..., Attempt], tmp_path: Path
+) -> None:
+    """Such as systemd's, that pets the watchdog."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as service:
+        service.bind(str(tmp_path / "notify"))
+        service.setblocking(False)
+        assert attempt("pair", tmp_path / "notify").refused_call() == "socketpair"
+        with pytest.raises(BlockingIOError):
+            service.recv(1)
+
+
+@needs_libseccomp
+@pytest.mark.parametrize(
+    ("deed", "call"), [("fast open", "sendto"), ("multipath", "socket"), ("sctp", "socket")]
+)
 def test_no_other_way_of_connecting_reaches_another_port(
-    attempt: Callable[..., Attempt], deed: str
+    attempt: Callable[..., Attempt], deed: str, call: str
 ) -> None:
     """Landlock compares the port of connect(2) on plain TCP."""
     with socket.create_server(("127.0.0.1", 0)) as other:
-        assert attempt(deed, other.getsockname()[1]).result() == "PermissionError"
+        assert attempt(deed, other.getsockname()[1]).refused_call() == call
         assert_not_connected(other)
 
 
 @needs_libseccomp
-@pytest.mark.parametrize("deed", ["attribute", "mode", "owner", "times"])
+@pytest.mark.parametrize("network", ["none", "search"])
+def test_a_child_that_needs_no_connection_opens_no_socket_for_one(
+    attempt: Callable[..., Attempt], network: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        tried = attempt("connect", server.getsockname()[1], network=network)
+        assert tried.refused_call() == "socket"
+
+
+@needs_libseccomp
+@pytest.mark.parametrize(
+    ("deed", "calls"),
+    [
+        ("attribute", {"setxattr"}),
+        ("mode", {"chmod", "fchmodat"}),
+        ("owner", {"chown", "fchownat"}),
+        ("times", {"utimensat"}),
+    ],
+)
 def test_mode_owner_attributes_and_times_of_a_file_stay(
-    attempt: Callable[..., Attempt], key_file: Path, deed: str
+    attempt: Callable[..., Attempt], key_file: Path, deed: str, calls: set[str]
 ) -> None:
     before = key_file.stat()
-    assert attempt(deed, key_file).result() == "PermissionError"
+    assert attempt(deed, key_file).refused_call() in calls
     assert key_file.stat() == before
     assert os.listxattr(key_file) == []
 
@@ -201,17 +323,53 @@ def test_limits_and_priority_of_another_process_stay(attempt: Callable[..., Atte
     with subprocess.Popen(["sleep", "60"]) as victim:
         try:
             before = resource.prlimit(victim.pid, resource.RLIMIT_CPU)
-            assert attempt("limit", victim.pid).result() == "PermissionError"
-            assert attempt("priority", victim.pid).result() == "PermissionError"
+            priority = os.getpriority(os.PRIO_PROCESS, victim.pid)
+            assert attempt("limit", victim.pid).refused_call() == "prlimit64"
+            assert attempt("priority", victim.pid).refused_call() == "setpriority"
             assert resource.prlimit(victim.pid, resource.RLIMIT_CPU) == before
-            assert os.getpriority(os.PRIO_PROCESS, victim.pid) == 0
+            assert os.getpriority(os.PRIO_PROCESS, victim.pid) == priority
         finally:
             victim.kill()
 
 
-@needs_landlock_of_signals
-def test_the_agent_cannot_be_signalled(attempt: Callable[..., Attempt]) -> None:
-    assert attempt("signal", os.getpid()).result() == "PermissionError"
+@needs_libseccomp
+@pytest.mark.parametrize(
+    "call",
+    [
+        *("bpf", "execve", "execveat", "io_uring_setup", "keyctl", "memfd_create", "mount"),
+        *("perf_event_open", "pidfd_getfd", "pidfd_open", "pidfd_send_signal", "process_vm_readv"),
+        *("process_vm_writev", "seccomp", "setns", "setrlimit", "setuid", "unlinkat", "unshare"),
+        *("userfaultfd",),
+    ],
+)
+def test_a_system_call_that_is_not_in_the_list_ends_the_child_and_is_named(
+    attempt: Callable[..., Attempt], call: str
+) -> None:
+    assert attempt("call", call).refused_call() == call
+
+
+@needs_libseccomp
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param(("clone", CLONE_NEWUSER | CLONE_THREAD), id="a thread in its own namespace"),
+        pytest.param(("fcntl", 0, F_SETOWN), id="signals of a descriptor to another process"),
+        pytest.param(("ioctl", 0, TIOCSTI), id="typing into a terminal"),
+        pytest.param(("prctl", PR_SET_PDEATHSIG, 0), id="outliving the agent"),
+        pytest.param(("prlimit64", 2**32 + 1, 0, 0), id="limits by a wide process number"),
+        pytest.param(("setsockopt", 0, 1, SO_ATTACH_FILTER), id="a program for the kernel"),
+        pytest.param(("tgkill", 1, 1, 0), id="a signal to a thread of another process"),
+    ],
+)
+def test_a_listed_system_call_has_listed_arguments(
+    attempt: Callable[..., Attempt], call: tuple[object, ...]
+) -> None:
+    assert attempt("call", " ".join(map(str, call))).refused_call() == call[0]
+
+
+def test_a_child_with_a_network_resolves_names(attempt: Callable[..., Attempt]) -> None:
+    """The resolver first asks services of the system, by Unix sockets."""
+    assert attempt("resolve", "localhost").result() == "done"
 
 
 @needs_landlock_of_ports
