@@ -6,7 +6,7 @@ import msgspec
 
 from agent.app.desired_message import ReceivedConfig
 from agent.app.model_fetch import FetchModels
-from agent.app.second_signature import StoredPresets
+from agent.app.second_signature import PreviewEviction, StoredPresets
 from agent.app.start_config import StartConfig
 from agent.health.box_check import BoxCheck, BoxSample
 
@@ -16,9 +16,9 @@ class ConfigActions(msgspec.Struct, frozen=True, kw_only=True):
 
     `read_message` reads a message and checks its signature, unless the same bytes were decided about already; it raises
     UserError. `replace_scenes` puts other scenes in force, and raises MaskError. `restart` ends the agent in order; None if
-    nothing would start it again. `keep` ends what counts during a trial alone.
-    `take_sample` is the evidence of a trial. `stored_presets` are the box's own. `record` writes a receipt of a person's
-    action. `report` publishes what is in force.
+    nothing would start it again. `keep` ends what counts during a trial alone. `take_sample` is the evidence of a trial.
+    `stored_presets` are the box's own. `preview_eviction` returns the footage that other rules would evict now. `record` writes a
+    receipt of a person's action. `report` publishes what is in force.
     """
 
     read_message: Callable[[bytes, bool], ReceivedConfig]
@@ -27,6 +27,7 @@ class ConfigActions(msgspec.Struct, frozen=True, kw_only=True):
     keep: Callable[[], None]
     take_sample: Callable[[], BoxSample]
     stored_presets: Callable[[], StoredPresets]
+    preview_eviction: PreviewEviction
     record: Callable[[str, str], None]
     report: Callable[[], None]
     fetch_models: FetchModels

@@ -200,7 +200,10 @@ class ConfigStage:
         new, reasons = self._check(layer)
         if new is not None and not is_restored:
             stored = self._actions.stored_presets()
-            reasons = unpermitted_changes(self._current, new, layer, received.signers, stored)
+            preview = self._actions.preview_eviction
+            reasons = unpermitted_changes(
+                self._current, new, layer, received.signers, stored, preview
+            )
         if new is None or reasons:
             self._refuse_for_good(layer, reasons)
             return

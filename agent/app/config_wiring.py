@@ -85,6 +85,7 @@ def make_config_stage(
         keep=keep,
         take_sample=sample,
         stored_presets=actuators.stored_presets,
+        preview_eviction=services.retention.preview,
         record=record,
         report=report,
         fetch_models=source.make_fetch_models(services.link_budget),

@@ -56,7 +56,7 @@ class DetectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     enabled: bool = True
     model: ModelName = "nanodet_320"
-    fps: Annotated[float, msgspec.Meta(gt=0, le=60)] = 10.0
+    fps: Annotated[float, msgspec.Meta(ge=0.1, le=60)] = 10.0
     scene: str | None = None
     scenes: dict[Name, str] = {}
     snapshots: bool = True

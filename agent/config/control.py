@@ -19,7 +19,7 @@ move       a head
 switch     an output, such as a siren
 hold       keep footage from being evicted, and release it
 export     send footage away from the box
-configure  scenes and settings, within what masks and retention already allow
+configure  scenes and settings; irreversible changes by two people
 lift_mask  show what a mask hid, or keep footage for longer: by two people
 maintain   the box itself: self-test, restart, update, log, bundle
 """

@@ -1,28 +1,91 @@
-"""The keys of the configuration that the centre may set: a strict list. Pure.
+"""The keys of the configuration that the centre may set, and the changes of each that two people sign. Pure.
 
-A key decides for the keys below it, unless a longer one does. Each key of the configuration is decided
-(tests/pure/test_desired_keys.py), so a new one has to be. `[]` is any entry of a list of tables, by its name.
+One table: a key that is not in it is the box's own, and a change that is in it destroys, uncovers, blinds or wears out
+something that no later version brings back. A key decides for the keys below it, unless a longer one does. Each key of the
+configuration is decided (tests/pure/test_desired_config.py), so a new one has to be. `[]` is any entry of a list of tables, by
+its name.
 """
 
-CENTRE_KEYS = frozenset(
-    {
-        "camera[].detect.enabled",
-        "camera[].detect.fps",
-        "camera[].detect.model",
-        "camera[].detect.snapshots",
-        "camera[].record",
-        "camera[].transcode",
-        "head[].home",
-        "head[].home_after_s",
-        "head[].sweep",
-        "head[].time_zone",
-        "head[].tour",
-        "health.interval_s",
-        "hold",
-        "record",
-    }
-)
+from collections.abc import Mapping
+from typing import Literal, TypeAlias
+
+import msgspec
+
+Harm: TypeAlias = Literal["uncovers", "destroys", "blinds", "wears out"]
+"""The effect of a change that two people sign.
+
+uncovers   shows what was hidden, or keeps footage for longer
+destroys   footage goes, goes earlier, is not held or not recorded
+blinds     hides the picture, or detects nothing on it
+wears out  moves a head without rest
+"""
+Change: TypeAlias = Literal[
+    "off",
+    "raised",
+    "lowered",
+    "entry added",
+    "entry removed",
+    "shorter dwell",
+    "kept longer",
+    "uncovered",
+    "hidden",
+    "moved",
+]
+"""The kinds of changes; `agent.app.second_signature` finds them."""
+
+
+class TwoPersonChange(msgspec.Struct, frozen=True, kw_only=True):
+    """A change of a key that two people sign. With `below` only to a value under it, in the key's unit."""
+
+    change: Change
+    harm: Harm
+    below: float | None = None
+
+
+_KEPT_LONGER = TwoPersonChange(change="kept longer", harm="uncovers")
+_UNCOVERED = TwoPersonChange(change="uncovered", harm="uncovers")
+_LOWERED = TwoPersonChange(change="lowered", harm="destroys")
+_LONGER_OR_SHORTER = (TwoPersonChange(change="raised", harm="uncovers"), _LOWERED)
+
+MAX_HIDDEN_SHARE = 0.5
+"""Share of a picture that one person may have masks and ignored areas cover."""
+
+CENTRE_KEYS: Mapping[str, tuple[TwoPersonChange, ...]] = {
+    "camera[].detect.enabled": (TwoPersonChange(change="off", harm="blinds"),),
+    "camera[].detect.fps": (TwoPersonChange(change="lowered", harm="blinds", below=1.0),),
+    "camera[].detect.model": (),
+    "camera[].detect.snapshots": (),
+    "camera[].record": (_KEPT_LONGER, TwoPersonChange(change="off", harm="destroys")),
+    "camera[].transcode": (_UNCOVERED,),
+    "head[].home": (),
+    "head[].home_after_s": (),
+    "head[].sweep": (),
+    "head[].time_zone": (),
+    "head[].tour": (TwoPersonChange(change="shorter dwell", harm="wears out", below=10.0),),
+    "health.interval_s": (),
+    "hold.command_days": _LONGER_OR_SHORTER,
+    "hold.event_days": _LONGER_OR_SHORTER,
+    "hold.kinds": (
+        TwoPersonChange(change="entry added", harm="uncovers"),
+        TwoPersonChange(change="entry removed", harm="destroys"),
+    ),
+    "hold.post_s": _LONGER_OR_SHORTER,
+    "hold.pre_s": _LONGER_OR_SHORTER,
+    "record.box_max_bytes": (_LOWERED,),
+    "record.flush_s": (),
+    "record.max_age_h": (_KEPT_LONGER, _LOWERED),
+    "record.max_bytes": (_LOWERED,),
+    "record.reserve_bytes": (TwoPersonChange(change="raised", harm="destroys"),),
+    "record.segment_s": (),
+}
 """Keys that a version of the centre may set, apart from those of a list's entries."""
+
+CENTRE_PARTS: Mapping[str, tuple[TwoPersonChange, ...]] = {
+    "scenes": (_UNCOVERED, TwoPersonChange(change="hidden", harm="blinds")),
+    "presets": (TwoPersonChange(change="moved", harm="uncovers"),),
+    "models": (),
+}
+"""The other parts of a version."""
 
 BOX_KEYS = {
     "box": "the identity of the box",

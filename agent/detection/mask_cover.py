@@ -1,4 +1,4 @@
-"""Whether masks hide all that other masks hide. Pure and exact.
+"""Whether masks hide all that other masks hide, and how much they hide. Pure and exact.
 
 A line across the picture is drawn at each height where an edge ends or two edges cross. Between two such lines no
 edges cross, so the polygons' intervals at the middle height decide for the whole strip. Floats are exact fractions:
@@ -37,6 +37,27 @@ def covers(masks: Sequence[Polygon], covered: Sequence[Polygon]) -> bool:
     return len(heights) <= MAX_HEIGHTS and all(
         _is_within(_intervals(lower, y), _merge(_intervals(upper, y)))
         for y in ((above + below) / 2 for above, below in pairwise(heights))
+    )
+
+
+def hidden_share(masks: Sequence[Polygon]) -> Fraction:
+    """Return the share of the picture that masks together hide; all of it if they have too many edges.
+
+    The edges of each polygon do not cross.
+    """
+    polygons = [list(_edges(polygon)) for polygon in set(masks)]
+    edges = [edge for each in polygons for edge in each]
+    heights = _heights(edges) if len(edges) <= MAX_EDGES else []
+    if edges and not 0 < len(heights) <= MAX_HEIGHTS:
+        return Fraction(1)
+    # Edges do not cross between two heights, so the width at the middle is the mean one.
+    return sum(
+        (
+            (bottom - top) * (end - begin)
+            for top, bottom in pairwise(heights)
+            for begin, end in _merge(_intervals(polygons, (top + bottom) / 2))
+        ),
+        Fraction(0),
     )
 
 

@@ -13,11 +13,14 @@ from agent.app.config_actions import ConfigActions
 from agent.app.config_stage import ConfigStage
 from agent.app.desired_message import ConfigSigner, ReceivedConfig, read_plain
 from agent.app.model_fetch import EndFetch, FetchedModels, ReportFetch
+from agent.app.second_signature import PreviewEviction
 from agent.app.start_config import StartConfig, load_start_config
 from agent.base.health_model import DetectorHealth
 from agent.config.desired_store import ConfigLayer, DesiredStore
+from agent.config.recording import FootageRules
 from agent.detection.scene import Scene
 from agent.health.box_check import BoxSample
+from agent.recording.retention.eviction_preview import EvictionPreview
 from agent.reporting.payloads import ReportedConfig
 from drivers.errors import MaskError
 from tests.conftest import ManualClock
@@ -48,6 +51,7 @@ class Pole:
         self.works = True
         self.size = 0
         self.mask_error: str | None = None
+        self.preview_eviction: PreviewEviction = lambda _rules: EvictionPreview()
         self.signers: tuple[ConfigSigner, ...] | None = None
         self.fetches: list[tuple[ConfigLayer, Callable[[FetchedModels], None]]] = []
         self.report_fetch: ReportFetch | None = None
@@ -65,6 +69,7 @@ class Pole:
             keep=self._keep,
             take_sample=self._sample,
             stored_presets=dict,
+            preview_eviction=self._preview,
             record=lambda by, action: self.receipts.append(f"{by}: {action}"),
             report=self._report,
             fetch_models=self._fetch_models,
@@ -117,6 +122,9 @@ class Pole:
 
     def _restart(self) -> None:
         self.restarts += 1
+
+    def _preview(self, rules: FootageRules) -> EvictionPreview:
+        return self.preview_eviction(rules)
 
     def _keep(self) -> None:
         self.kept += 1

@@ -42,12 +42,12 @@ def test_a_version_is_not_kept_by_a_report_of_the_time_before_it(pole: Pole) -> 
 
 
 def test_a_setting_restarts_the_agent_which_tries_it(pole: Pole) -> None:
-    pole.send(1, settings={"record": {"max_age_h": 24}})
+    pole.send(1, settings={"record": {"segment_s": 5}})
     assert pole.restarts == 1
     assert pole.scenes == []
     pole.turn()
     start = pole.start()
-    assert start.config.record.max_age_h == 24
+    assert start.config.record.segment_s == 5
     assert pole.stage.reported().state == "on_trial"
     assert pole.live_s(MIN_TRIAL_S + 2).state == "in_force"
 
@@ -119,7 +119,7 @@ def test_a_version_that_was_rolled_back_is_not_tried_again(pole: Pole) -> None:
         ),
         (
             {"settings": {"camera": {"north": {"detect": {"fps": 0}}}}},
-            "camera.north.detect.fps = 0: allowed: above 0",
+            "camera.north.detect.fps = 0: allowed: 0.1 or more",
         ),
         (
             {"settings": {"record": {"max_age_h": 9999}}},
@@ -205,6 +205,26 @@ def test_weaker_protections_need_two_people(
     assert pole.reasons() == (f"{reason}; allowed: with signatures of two people",)
 
 
+DESTRUCTIVE: tuple[tuple[dict[str, Any], str], ...] = (
+    ({"record": {"max_age_h": 24}}, "record.max_age_h = 24: now 72"),
+    ({"hold": {"event_days": 1}}, "hold.event_days = 1: now 7"),
+    ({"camera": {"north": {"detect": {"enabled": True, "fps": 0.5}}}}, "camera.north.detect.fps"),
+)
+
+
+@pytest.mark.parametrize(("settings", "reason"), DESTRUCTIVE)
+def test_a_change_that_destroys_or_blinds_needs_two_people(
+    pole: Pole, settings: dict[str, Any], reason: str
+) -> None:
+    pole.send(1, settings=settings)
+    assert pole.restarts == 0
+    assert pole.reasons()[0].startswith(reason)
+    assert pole.reasons()[0].endswith("; allowed: with signatures of two people")
+    pole.signers = tuple(ConfigSigner(name=name, role=None) for name in ("amina", "brahim"))
+    pole.send(2, settings=settings)
+    assert pole.restarts == 1
+
+
 def test_masks_that_cannot_be_applied_put_the_scenes_before_back(pole: Pole) -> None:
     pole.mask_error = "camera 'north': masks cannot be stored: no space"
     reported = pole.send(1, scenes={"north": MASK})
@@ -259,31 +279,31 @@ def test_after_a_change_of_the_file_the_version_still_counts_if_it_fits(pole: Po
 
 
 def test_a_version_that_no_longer_fits_a_changed_file_is_left_out_and_reported(pole: Pole) -> None:
-    pole.send(1, settings={"camera": {"north": {"record": False, "detect": {"enabled": True}}}})
+    pole.send(1, settings={"camera": {"north": {"detect": {"enabled": True, "fps": 5}}}})
     pole.start()
     pole.live_s(MIN_TRIAL_S + 2)
     pole.path.write_text(CONFIG.replace("north", "south"))
     start = pole.start()
-    assert start.config.camera[0].record
+    assert not start.config.camera[0].detect.enabled
     reported = pole.stage.reported()
     assert reported.version == 0
     assert reported.refused is not None
     assert reported.refused.version == 1
     assert pole.reasons() == ("camera.north: no such camera; there are: south",)
     pole.path.write_text(CONFIG)
-    assert not pole.start().config.camera[0].record
+    assert pole.start().config.camera[0].detect.enabled
     assert (pole.stage.reported().version, pole.reasons()) == (1, ())
 
 
 def test_a_version_on_trial_that_does_not_fit_a_changed_file_is_rolled_back(pole: Pole) -> None:
-    pole.send(1, settings={"record": {"max_age_h": 24}})
+    kept = {"record": {"segment_s": 5}}
+    pole.send(1, settings=kept)
     pole.start()
     pole.live_s(MIN_TRIAL_S + 2)
-    kept = {"record": {"max_age_h": 24}}
     pole.send(2, settings={**kept, "camera": {"north": {"detect": {"fps": 5}}}})
     pole.path.write_text(CONFIG.replace("north", "south"))
     start = pole.start()
-    assert start.config.record.max_age_h == 24
+    assert start.config.record.segment_s == 5
     reported = pole.stage.reported()
     assert (reported.state, reported.version) == ("in_force", 1)
     assert pole.reasons() == ("camera.north: no such camera; there are: south",)

@@ -66,7 +66,7 @@ def test_relative_paths_start_at_the_configurations_folder(tmp_path: Path) -> No
         (("casa-0001", r"casa-0001\n"), r"box.id = 'casa-0001\n': allowed: lower case letters"),
         (('"replay"', "5"), "camera[0].driver = 5: allowed: a text"),
         (("name =", "fps = 5\nname ="), "camera[0].fps: unknown key; allowed: name, driver"),
-        (("scene =", "fps = 0\nscene ="), "camera[0].detect.fps = 0: allowed: above 0"),
+        (("scene =", "fps = 0\nscene ="), "camera[0].detect.fps = 0: allowed: 0.1 or more"),
         (
             ("[[camera]]", "[record]\nmax_age_h = 2161\n[[camera]]"),
             "record.max_age_h = 2161: allowed: at most 2160",

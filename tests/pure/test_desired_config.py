@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+import msgspec
 import pytest
 
 from agent.config import configuration, desired_keys, toml_decode
@@ -39,7 +40,12 @@ def test_each_key_is_decided(key: str) -> None:
 def test_each_decision_is_of_a_key_that_exists() -> None:
     for decided in (*desired_keys.CENTRE_KEYS, *desired_keys.BOX_KEYS):
         assert any(re.match(rf"{re.escape(decided)}($|[.\[])", key) for key in ALL_KEYS), decided
-    assert not desired_keys.CENTRE_KEYS & desired_keys.BOX_KEYS.keys()
+    assert not desired_keys.CENTRE_KEYS.keys() & desired_keys.BOX_KEYS.keys()
+
+
+def test_each_part_of_a_version_is_in_the_table() -> None:
+    parts = {field.name for field in msgspec.structs.fields(DesiredContent)}
+    assert desired_keys.CENTRE_PARTS.keys() == parts - {"settings"}
 
 
 @pytest.mark.parametrize(
@@ -146,9 +152,9 @@ def test_nothing_set_is_the_file_itself() -> None:
 
 
 def test_a_message_names_cameras_and_heads_as_the_centre_knows_them() -> None:
-    line = "camera[1].detect.fps = 0: allowed: above 0; head[0].camera = 'x'; camera[7].name"
+    line = "camera[1].detect.fps = 0: allowed: 0.1 or more; head[0].camera = 'x'; camera[7].name"
     assert name_entries(line, BASE) == (
-        "camera.dome.detect.fps = 0: allowed: above 0; head.mast.camera = 'x'; camera[7].name"
+        "camera.dome.detect.fps = 0: allowed: 0.1 or more; head.mast.camera = 'x'; camera[7].name"
     )
 
 

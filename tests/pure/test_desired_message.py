@@ -123,7 +123,7 @@ def pole(tmp_path: Path, keys: ControlKeys, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ("role", "fields", "reason"),
     [
-        ("supervisor", {"settings": {"record": {"max_age_h": 24}}}, None),
+        ("supervisor", {"settings": {"record": {"segment_s": 5}}}, None),
         ("viewer", {"scenes": {"north": LINE}}, "'configure' on north"),
         ("maintainer", {"scenes": {"north": LINE}}, "'configure' on north"),
         ("centre", {"scenes": {"north": LINE}}, "'configure' on north"),

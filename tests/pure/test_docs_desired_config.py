@@ -39,17 +39,20 @@ def test_an_example_of_a_report_is_complete(line: str) -> None:
     assert msgspec.json.decode(msgspec.json.encode(report)) == msgspec.json.decode(line)
 
 
-def test_the_table_shows_the_keys_of_the_list() -> None:
-    shown = set()
+def test_the_table_shows_each_key_and_what_two_people_sign() -> None:
+    shown: dict[str, set[str]] = {}
     rows = PAGE.partition("## Keys that may be set")[2].partition("\n\nA restart")[0]
-    for row in rows.replace("| `presets`, `models` |", "| |").splitlines():
+    for row in rows.replace("| scenes alone |", "| `scenes` |").splitlines():
+        cells = row.split("|")
         prefix = ""
-        for name in re.findall(r"`([^`]+)`", row.split("|")[1] if "|" in row else ""):
+        for name in re.findall(r"`([^`]+)`", cells[1] if len(cells) > 3 else ""):
             key = f"{prefix}{name}" if name.startswith(".") else name
             prefix = key.rpartition(".")[0]
-            shown.add(key.replace(".NAME", "[]"))
-    assert shown - {"record.recipient"} == desired_keys.CENTRE_KEYS
-    assert "record.recipient" in desired_keys.BOX_KEYS
+            shown[key.replace(".NAME", "[]")] = set(re.findall(r"\*\*([a-z ]+)\*\*", cells[3]))
+    assert shown == {
+        key: {change.harm for change in changes}
+        for key, changes in {**desired_keys.CENTRE_KEYS, **desired_keys.CENTRE_PARTS}.items()
+    }
 
 
 def test_the_example_of_a_file_is_the_content_of_a_version() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from agent.base.model import ShiftTolerance
 from agent.detection.geometry import is_inside, is_self_intersecting
-from agent.detection.mask_cover import MAX_EDGES, covers
+from agent.detection.mask_cover import MAX_EDGES, covers, hidden_share
 from agent.detection.mask_margin import expand_polygons
 from drivers.masking import MIN_AREA, WHOLE_PICTURE, polygon_area
 from drivers.media import Point, Polygon
@@ -152,3 +152,37 @@ def test_an_expanded_mask_covers_the_original_and_is_not_covered_by_it(
     expanded = expand_polygons([polygon], ShiftTolerance(x=x, y=y))
     assert covers(expanded, [polygon])
     assert not covers([polygon], expanded)
+
+
+@pytest.mark.parametrize(
+    ("masks", "share"),
+    [
+        ((), 0),
+        (WHOLE_PICTURE, 1),
+        ((SQUARE,), 0.16),
+        ((SQUARE, SQUARE, LEFT), 0.16),
+        ((LEFT, RIGHT), 0.16),
+        ((HOLLOW,), 0.36 - 0.04),
+        ((HOLLOW, SQUARE), 0.36 - 0.01),
+        ((SQUARE, *WHOLE_PICTURE), 1),
+    ],
+)
+def test_the_hidden_share_counts_each_point_once(masks: Sequence[Polygon], share: float) -> None:
+    assert float(hidden_share(masks)) == pytest.approx(share)
+
+
+@given(masks=scenes)
+def test_the_hidden_share_is_between_the_largest_mask_and_all_of_them(
+    masks: list[Polygon],
+) -> None:
+    areas = [polygon_area(mask) for mask in masks]
+    share = float(hidden_share(masks))
+    assert max(areas, default=0) - 1e-9 <= share <= min(1, sum(areas)) + 1e-9
+
+
+def test_masks_with_too_many_edges_hide_everything() -> None:
+    many = [
+        tuple(Point(corner.x / 2 + step / 2000, corner.y) for corner in LEFT)
+        for step in range(MAX_EDGES)
+    ]
+    assert hidden_share(many) == 1

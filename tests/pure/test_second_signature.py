@@ -6,13 +6,14 @@ import msgspec
 import pytest
 
 from agent.app.actuator_specs import ActuatorSpecs
-from agent.app.second_signature import weakened_protections
+from agent.app.second_signature import irreversible_changes, weakened_protections
 from agent.app.start_config import StartConfig
 from agent.capture.camera_source import CameraSource
 from agent.config.configuration import Config
 from agent.config.desired_config import DesiredPreset
+from agent.config.desired_keys import CENTRE_KEYS
 from agent.config.desired_store import ConfigLayer
-from agent.detection.scene import PrivacyMask, Scene
+from agent.detection.scene import IgnoreZone, PrivacyMask, Scene
 from drivers.camera import fake
 from drivers.contracts import Pose
 from drivers.media import Point
@@ -94,13 +95,179 @@ def weaker_views(old: CameraSource, new: CameraSource) -> list[str]:
             {"hold": {"kinds": ["stopped", "line"]}},
             "hold.kinds: 'line' would be held, now it is not",
         ),
-        ({}, {"hold": {"kinds": []}}, None),
     ],
 )
 def test_footage_that_is_kept_for_longer_is_named(
     old: dict[str, Any], new: dict[str, Any], line: str | None
 ) -> None:
     assert weakened(config(**old), config(**new)) == (() if line is None else (line,))
+
+
+def camera(**fields: Any) -> dict[str, Any]:
+    return {"camera": [{"name": "north", "driver": "fake", **fields}]}
+
+
+def tour(dwell_s: float) -> dict[str, Any]:
+    stop = [{"preset": "gate"}, {"preset": "road", "dwell_s": dwell_s}]
+    tours = [{"name": "round", "stop": stop}]
+    return {"head": [{"name": "mast", "driver": "fake", "tour": tours}]}
+
+
+NO_TOUR = {"head": [{"name": "mast", "driver": "fake"}]}
+IRREVERSIBLE: list[tuple[str, dict[str, Any], dict[str, Any], str, str]] = [
+    (
+        "camera[].detect.enabled",
+        {},
+        camera(detect={"enabled": False}),
+        "blinds",
+        "camera.north.detect.enabled = false: now true",
+    ),
+    (
+        "camera[].detect.fps",
+        {},
+        camera(detect={"fps": 0.5}),
+        "blinds",
+        "camera.north.detect.fps = 0.5: now 10",
+    ),
+    (
+        "camera[].record",
+        {},
+        camera(record=False),
+        "destroys",
+        "camera.north.record = false: now true",
+    ),
+    (
+        "head[].tour",
+        tour(30),
+        tour(9),
+        "wears out",
+        "head.mast.tour: dwell_s = 9, below 10: the head would hardly rest",
+    ),
+    (
+        "head[].tour",
+        NO_TOUR,
+        tour(1),
+        "wears out",
+        "head.mast.tour: dwell_s = 1, below 10: the head would hardly rest",
+    ),
+    ("hold.command_days", {}, {"hold": {"command_days": 1}}, "destroys", ""),
+    ("hold.event_days", {}, {"hold": {"event_days": 6}}, "destroys", "hold.event_days = 6: now 7"),
+    (
+        "hold.kinds",
+        {"hold": {"kinds": ["stopped", "line"]}},
+        {"hold": {"kinds": ["line"]}},
+        "destroys",
+        "hold.kinds: 'stopped' would not be held, now it is",
+    ),
+    ("hold.post_s", {}, {"hold": {"post_s": 0}}, "destroys", "hold.post_s = 0: now 30"),
+    ("hold.pre_s", {}, {"hold": {"pre_s": 0}}, "destroys", "hold.pre_s = 0: now 30"),
+    (
+        "record.box_max_bytes",
+        {},
+        {"record": {"box_max_bytes": 10_000_000}},
+        "destroys",
+        "record.box_max_bytes = 10000000: now 64000000000",
+    ),
+    (
+        "record.max_age_h",
+        {},
+        {"record": {"max_age_h": 71.5}},
+        "destroys",
+        "record.max_age_h = 71.5",
+    ),
+    ("record.max_bytes", {}, {"record": {"max_bytes": 10_000_000}}, "destroys", "record.max_bytes"),
+    (
+        "record.reserve_bytes",
+        {},
+        {"record": {"reserve_bytes": 2_000_000_000}},
+        "destroys",
+        "record.reserve_bytes = 2000000000: now 1000000000",
+    ),
+]
+
+
+@pytest.mark.parametrize(("key", "old", "new", "harm", "line"), IRREVERSIBLE)
+def test_a_change_that_destroys_blinds_or_wears_out_is_found(
+    key: str, old: dict[str, Any], new: dict[str, Any], harm: str, line: str
+) -> None:
+    before, after = config(**old), config(**new)
+    (found,) = irreversible_changes(start(before, source(before)), start(after, source(after)), {})
+    assert harm in {change.harm for change in CENTRE_KEYS[key]}
+    assert found.harm == harm
+    assert found.line.startswith(line or key)
+
+
+def test_each_change_of_the_table_that_two_values_show_is_among_these() -> None:
+    expected = {
+        (key, change.harm)
+        for key, changes in CENTRE_KEYS.items()
+        for change in changes
+        if change.harm != "uncovers"
+    }
+    assert expected == {(key, harm) for key, _old, _new, harm, _line in IRREVERSIBLE}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (camera(detect={"enabled": False}), camera(detect={"enabled": True})),
+        ({}, camera(detect={"fps": 1})),
+        (camera(detect={"fps": 0.2}), camera(detect={"fps": 0.5})),
+        (NO_TOUR, tour(10)),
+        (tour(5), tour(9)),
+        (tour(5), NO_TOUR),
+        ({}, {"record": {"max_bytes": 99_000_000_000, "box_max_bytes": 99_000_000_000}}),
+        ({"record": {"reserve_bytes": 2_000_000_000}}, {}),
+        ({}, {"record": {"segment_s": 5, "flush_s": 0}, "health": {"interval_s": 60}}),
+    ],
+)
+def test_a_change_that_a_later_version_takes_back_needs_one_person(
+    old: dict[str, Any], new: dict[str, Any]
+) -> None:
+    before, after = config(**old), config(**new)
+    assert (
+        irreversible_changes(start(before, source(before)), start(after, source(after)), {}) == ()
+    )
+
+
+WHOLE = ((Point(0, 0), Point(1, 0), Point(1, 1), Point(0, 1)),)
+LEFT_HALF = (Point(0, 0), Point(0.5, 0), Point(0.5, 1), Point(0, 1))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        (scene(), scene(*WHOLE), "100% of the picture would be hidden or ignored, now 0%"),
+        (scene(LEFT_HALF), scene(LEFT_HALF, LARGE), None),
+        (scene(LEFT_HALF), scene(LEFT_HALF, WHOLE[0]), "100% of the picture would be"),
+        (scene(), scene(LEFT_HALF), None),
+        (
+            scene(LEFT_HALF),
+            scene(LEFT_HALF, (Point(0.5, 0), Point(0.6, 0), Point(0.6, 1), Point(0.5, 1))),
+            "60% of the picture would be hidden or ignored, now 50%",
+        ),
+        (scene(*WHOLE), scene(*WHOLE, LARGE), None),
+        (scene(), Scene(ignore=(IgnoreZone(polygon=WHOLE[0]),)), "100% of the picture would be"),
+    ],
+)
+def test_masks_that_hide_more_than_half_of_a_picture_blind_it(
+    old: Scene, new: Scene, line: str | None
+) -> None:
+    box = config()
+    found = irreversible_changes(start(box, source(box, old)), start(box, source(box, new)), {})
+    assert [change.harm for change in found] == ([] if line is None else ["blinds"])
+    assert line is None or found[0].line.startswith(f"scenes.north: {line}")
+
+
+def test_a_first_mask_of_a_head_blinds_its_other_views() -> None:
+    box = config()
+    old, new = ({"gate": scene()}, {"gate": scene(SMALL)})
+    found = irreversible_changes(
+        start(box, source(box, presets=old)), start(box, source(box, presets=new)), {}
+    )
+    assert [change.line for change in found] == [
+        "scenes.north: 100% of the picture would be hidden or ignored, now 0%"
+    ]
 
 
 def test_the_terms_of_an_institution_limit_its_camera() -> None:

@@ -176,7 +176,7 @@ def test_a_scene_reaches_a_box_that_records_without_a_lost_frame(
 def test_a_setting_takes_a_restart_and_an_older_version_is_refused(
     pole: AgentBox, centre: Centre
 ) -> None:
-    centre.send(2, settings={"record": {"max_age_h": 24}, "camera": {"north": {"transcode": True}}})
+    centre.send(2, settings={"record": {"flush_s": 2}, "camera": {"north": {"transcode": True}}})
     pole.start()
     assert ended(pole) == 0
     pole.start()
@@ -206,7 +206,7 @@ def test_an_agent_that_nothing_would_start_again_refuses_settings_and_records_on
         )
     try:
         centre.wait_for_report("in_force", 0)
-        centre.send(1, settings={"record": {"max_age_h": 24}})
+        centre.send(1, settings={"record": {"flush_s": 2}})
         while (refused := centre.wait_for_report("in_force", 0).refused) is None:
             pass
         assert refused.reasons == (f"it takes effect by a restart: {NO_SERVICE_MANAGER}",)

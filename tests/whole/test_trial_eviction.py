@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from agent.app.desired_message import ConfigSigner
 from agent.app.start_config import StartConfig, load_start_config
 from agent.base.clock import SystemClock, boot_id
 from agent.base.uuid7 import uuid7_factory
@@ -23,6 +24,7 @@ from agent.recording.retention.retention_stage import RetentionStage
 from agent.recording.segment_name import SegmentName
 from tests.conftest import ManualClock
 from tests.pole_config import POLE_CONFIG
+from tests.pure.config_stage_rig import Pole, skip_waits
 from tests.whole.report.reporting_box import wait_until
 from tests.whole.rig import TIMEOUT_S, AgentBox
 from tests.whole.test_desired_config import DRAWN
@@ -241,6 +243,65 @@ def test_events_during_a_trial_are_held_by_the_rules_before(
     )
     (hold,) = pole.holds.active()
     assert not hold.ongoing
+
+
+def judged_box(
+    pole: RecordingPole, folder: Path, monkeypatch: pytest.MonkeyPatch, people: int
+) -> Pole:
+    """The box with a stage that judges versions of so many people by the footage that there is."""
+    skip_waits(monkeypatch)
+    pole.start()
+    box = Pole(folder)
+    box.signers = tuple(ConfigSigner(name=name, role=None) for name in ("amina", "jonas")[:people])
+    box.preview_eviction = pole.retention.preview
+    return box
+
+
+def test_a_version_that_would_evict_footage_needs_two_people_and_says_what_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pole = RecordingPole(tmp_path)
+    box = judged_box(pole, tmp_path, monkeypatch, people=1)
+    box.send(1, settings=SMALL_QUOTAS)
+    *keys, going = box.reasons()
+    assert keys == [
+        "record.box_max_bytes = 10000000: now 64000000000; allowed: with signatures of two people",
+        "record.max_bytes = 10000000: now 16000000000; allowed: with signatures of two people",
+    ]
+    span = "from 2026-11-25T00:00:00.000Z to 2026-11-25T00:00:40.000Z"
+    assert going == f"would go at once: 8.5 MB of north, 5 files, {span}"
+    assert box.restarts == 0
+    box = judged_box(pole, tmp_path, monkeypatch, people=2)
+    box.send(2, settings=SMALL_QUOTAS)
+    assert box.restarts == 1
+
+
+@pytest.mark.parametrize("people", [1, 2])
+def test_a_quota_below_what_is_held_is_refused_also_to_two_people(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, people: int
+) -> None:
+    pole = RecordingPole(tmp_path)
+    pole.hold_all()
+    box = judged_box(pole, tmp_path, monkeypatch, people)
+    box.send(1, settings=SMALL_QUOTAS)
+    held = "17000000 bytes of {} are held (17); allowed: 17000000 or more"
+    assert box.reasons() == (
+        f"record.max_bytes = 10000000: {held.format('camera north')}",
+        f"record.box_max_bytes = 10000000: {held.format('the box')}",
+    )
+    assert box.restarts == 0
+    box.send(2, settings={"record": {"max_bytes": 17_000_000}})
+    assert box.restarts == (people == 2)
+
+
+def test_footage_that_is_not_listed_yet_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pole = RecordingPole(tmp_path)
+    box = judged_box(pole, tmp_path, monkeypatch, people=1)
+    (pole.state / "footage" / "south").mkdir()
+    box.send(1, settings=SMALL_QUOTAS)
+    assert box.reasons()[-1] == "not listed yet after the start: the footage of south"
 
 
 @pytest.mark.parametrize("is_on_trial", [True, False])

@@ -85,6 +85,11 @@ class EventHolds:
             end_time = hold.end_time if is_over else rfc3339(self._clock.utc(end_ns))
             return EventFootageSpan(begin_time=hold.begin_time, end_time=end_time)
 
+    def end_trial(self) -> None:
+        """Apply the settings that were on trial. Thread-safe."""
+        with self._lock:
+            self._settings = self._confirmed
+
     def _other_holds(self, camera: str) -> list[Hold]:
         """Return the holds of a camera's events, those of the last read if the folder cannot be read now."""
         try:
@@ -101,11 +106,6 @@ class EventHolds:
             "STO-04", camera, f"{count} holds of events; footage of further ones is not held"
         )
         return True
-
-    def end_trial(self) -> None:
-        """Apply the settings that were on trial. Thread-safe."""
-        with self._lock:
-            self._settings = self._confirmed
 
     def _store(self, hold: Hold, previous: Hold | None, *, is_over: bool) -> bool:
         """Return True if the hold is active; a release or a full disk may have ended it."""

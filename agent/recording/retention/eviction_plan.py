@@ -39,6 +39,7 @@ class RetentionLimits(msgspec.Struct, frozen=True, kw_only=True):
     `pre_roll_ms` of each camera's newest footage is kept for a future event.
     `max_age_ms_by_camera` is for cameras whose owner allows less than `max_age_ms`, never more.
     Held footage goes above `held_camera_bytes` and `held_box_bytes`, by default above the same bytes as other footage.
+    `reserve_bytes` stay free on the disk, and `held_reserve_bytes` even if held footage goes.
     """
 
     camera_bytes: int
@@ -50,6 +51,8 @@ class RetentionLimits(msgspec.Struct, frozen=True, kw_only=True):
     files_per_segment: int = 1
     held_camera_bytes: int | None = None
     held_box_bytes: int | None = None
+    reserve_bytes: int = 0
+    held_reserve_bytes: int = 0
 
     def max_age_ms_of(self, camera: str) -> int:
         """Return the maximum age of a camera's footage."""

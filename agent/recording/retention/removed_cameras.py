@@ -20,6 +20,15 @@ RegisterFolder = Callable[[str, Path, Sequence[StoredSegment]], None]
 """Sets the content of a camera's folder, by the camera's name."""
 
 
+def list_camera_folders(footage_dir: Path) -> list[str]:
+    """Return the names of the cameras that have a folder. Raises OSError."""
+    if not footage_dir.is_dir():
+        return []
+    return sorted(
+        path.name for path in footage_dir.iterdir() if path.is_dir() and path.name != QUARANTINE_DIR
+    )
+
+
 class RemovedCameras:
     """Takes over the folders of the previous agent that no segment writer of this one has."""
 
@@ -33,14 +42,11 @@ class RemovedCameras:
 
     def list_folders(self, footage_dir: Path, recorded_cameras: Collection[str]) -> None:
         """List the folders to be taken over. Raises OSError."""
-        if footage_dir.is_dir():
-            self._pending = [
-                path
-                for path in sorted(footage_dir.iterdir())
-                if path.is_dir()
-                and path.name not in recorded_cameras
-                and path.name != QUARANTINE_DIR
-            ]
+        self._pending = [
+            footage_dir / name
+            for name in list_camera_folders(footage_dir)
+            if name not in recorded_cameras
+        ]
 
     def take_over(self) -> None:
         """Recover and register the folders.

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
+import msgspec
+
 from agent.base.clock import Clock, boot_id, rfc3339, unix_ms
 from agent.base.health_model import FootageHealth
 from agent.base.uuid7 import uuid7_factory
@@ -23,6 +25,7 @@ from agent.recording.recovery import StoredSegment, delete_segment
 from agent.recording.retention.active_holds import ActiveHolds
 from agent.recording.retention.camera_segments import CameraSegments
 from agent.recording.retention.eviction_plan import (
+    CameraStorage,
     Eviction,
     EvictionPlan,
     EvictionReason,
@@ -31,10 +34,11 @@ from agent.recording.retention.eviction_plan import (
     count_held_bytes,
     plan_eviction,
 )
+from agent.recording.retention.eviction_preview import EvictionPreview, build_preview
 from agent.recording.retention.free_space import NO_SHORTFALL, SpaceShortfall, space_shortfall
 from agent.recording.retention.hold import Hold
 from agent.recording.retention.hold_store import HoldStore
-from agent.recording.retention.removed_cameras import RemovedCameras
+from agent.recording.retention.removed_cameras import RemovedCameras, list_camera_folders
 from agent.recording.retention.segment_age import (
     BootTimeline,
     ClockReading,
@@ -96,7 +100,9 @@ class RetentionStage:
         self._own_settings = own_settings or settings
         self._policies = policies
         self._confirmed = FootageRules(record=settings, hold=hold_settings)
-        self._apply(self._confirmed if before is None else self._confirmed.during_trial(before))
+        self._limits = self._make_limits(
+            self._confirmed if before is None else self._confirmed.during_trial(before)
+        )
         self._clock = clock
         self._boot = short_boot(boot)
         self._faults = faults
@@ -131,16 +137,16 @@ class RetentionStage:
             on_hold_broken=lambda _hold: None,
         )
 
-    def _apply(self, rules: FootageRules) -> None:
+    def _make_limits(self, rules: FootageRules) -> RetentionLimits:
         settings, own = rules.record, self._own_settings
-        self._reserve_bytes = settings.reserve_bytes
-        self._held_reserve_bytes = min(settings.reserve_bytes, own.reserve_bytes)
         segment_s = max(settings.segment_s, own.segment_s, self._confirmed.record.segment_s)
-        self._limits = RetentionLimits(
+        return RetentionLimits(
             camera_bytes=settings.max_bytes,
             box_bytes=settings.box_max_bytes,
             held_camera_bytes=max(settings.max_bytes, own.max_bytes),
             held_box_bytes=max(settings.box_max_bytes, own.box_max_bytes),
+            reserve_bytes=settings.reserve_bytes,
+            held_reserve_bytes=min(settings.reserve_bytes, own.reserve_bytes),
             max_age_ms=round(settings.max_age_h * _MS_PER_H),
             max_segment_ms=round(segment_s * 1000) + MAX_GOP_NS // _NS_PER_MS,
             pre_roll_ms=round(rules.hold.pre_s * 1000),
@@ -155,7 +161,23 @@ class RetentionStage:
     def end_trial(self) -> None:
         """Apply the settings that were on trial. Thread-safe."""
         with self._lock:
-            self._apply(self._confirmed)
+            self._limits = self._make_limits(self._confirmed)
+
+    def preview(self, rules: FootageRules) -> EvictionPreview:
+        """Return the footage that other rules would evict now, and the held footage. Thread-safe."""
+        limits = self._make_limits(rules)
+        folders = list_camera_folders(self._footage_dir)
+        with self._lock:
+            self._holds.refresh()
+            holds = self._holds.current
+            # Copies: the recorders do not wait for the plan.
+            storages = {
+                name: msgspec.structs.replace(storage, segments=tuple(storage.segments))
+                for name, storage in self._snapshots().items()
+            }
+        plan = self._plan(storages, holds, limits)
+        unread = [name for name in folders if name not in storages]
+        return build_preview(plan, storages, holds, limits.max_segment_ms, unread)
 
     def run_once(self, stopping: threading.Event) -> None:
         """Wait a second, then enforce the limits."""
@@ -226,7 +248,9 @@ class RetentionStage:
             )
             # Free space is checked once a second; age is checked by `run_once`.
             is_check_due = self._disk_check_pause.is_over(self._clock.boottime_ns())
-            if is_over_limit or (is_check_due and self._space_shortfall(self._reserve_bytes)):
+            if is_over_limit or (
+                is_check_due and self._space_shortfall(self._limits.reserve_bytes)
+            ):
                 self._make_room()
 
     def footage_health(self, camera: str, gaps: int) -> FootageHealth:
@@ -284,30 +308,37 @@ class RetentionStage:
     def _make_room(self) -> None:
         if not self._segments_by_camera:
             return
-        shortfall = self._space_shortfall(self._reserve_bytes)
-        held_shortfall = self._space_shortfall(self._held_reserve_bytes)
+        storages = self._snapshots()
+        planned_holds = self._holds.current
+        eviction_plan = self._plan(storages, planned_holds, self._limits)
+        if eviction_plan.evictions:
+            self._holds.refresh()
+            if self._holds.current != planned_holds:
+                eviction_plan = self._plan(storages, self._holds.current, self._limits)
+        self._execute(eviction_plan)
+
+    def _snapshots(self) -> dict[str, CameraStorage]:
         ages_of = self._read_ages()
-        storages = {
+        return {
             name: camera_segments.snapshot(ages_of(name))
             for name, camera_segments in self._segments_by_camera.items()
         }
 
-        def plan() -> EvictionPlan:
-            return plan_eviction(
-                storages,
-                self._holds.current,
-                self._limits,
-                shortfall.bytes,
-                shortfall.files,
-                held_shortfall.bytes,
-            )
-
-        eviction_plan, planned_holds = plan(), self._holds.current
-        if eviction_plan.evictions:
-            self._holds.refresh()
-            if self._holds.current != planned_holds:
-                eviction_plan = plan()
-        self._execute(eviction_plan)
+    def _plan(
+        self,
+        storages: Mapping[str, CameraStorage],
+        holds: Sequence[Hold],
+        limits: RetentionLimits,
+    ) -> EvictionPlan:
+        shortfall = self._space_shortfall(limits.reserve_bytes)
+        return plan_eviction(
+            storages,
+            holds,
+            limits,
+            shortfall.bytes,
+            shortfall.files,
+            self._space_shortfall(limits.held_reserve_bytes).bytes,
+        )
 
     def _execute(self, eviction_plan: EvictionPlan) -> None:
         """Append the receipts, then delete: no file is deleted without a receipt."""
