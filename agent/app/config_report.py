@@ -14,13 +14,15 @@ def make_report(
     fetching: FetchingModel | None,
     deferred: DeferredConfig | None,
     *,
+    decided: int,
     is_on_trial: bool,
 ) -> ReportedConfig:
-    """Return the report of a version in force; None is one that cannot be read."""
+    """Return the report of a version in force; None is one that cannot be read. `decided` is the highest decided about."""
     if layer is None:
         return ReportedConfig(
             state="damaged",
             version=0,
+            decided=decided,
             digest=None,
             since=None,
             by=None,
@@ -31,6 +33,7 @@ def make_report(
     return ReportedConfig(
         state="on_trial" if is_on_trial else "in_force",
         version=layer.version,
+        decided=decided,
         digest=layer.digest,
         since=layer.since,
         by=layer.by,

@@ -441,6 +441,7 @@ class ConfigStage:
             self._refused,
             self._fetch.progress,
             deferred,
+            decided=self._store.decision().version,
             is_on_trial=is_on_trial,
         )
 

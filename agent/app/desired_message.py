@@ -10,7 +10,12 @@ from agent.base.control_role import ControlRole
 from agent.base.errors import UserError
 from agent.base.json_decode import MalformedJson, decode_any_json
 from agent.config import toml_decode
-from agent.config.desired_config import MAX_MESSAGE_BYTES, DesiredConfig, PlainDesiredConfig
+from agent.config.desired_config import (
+    MAX_MESSAGE_BYTES,
+    MAX_VERSION_STEP,
+    DesiredConfig,
+    PlainDesiredConfig,
+)
 from agent.config.desired_store import Decision
 
 MAX_REASONS, MAX_REASON_CHARS = 32, 500
@@ -102,12 +107,13 @@ def _truncate(reason: str) -> str:
 
 
 def outdated_reason(desired: DesiredConfig, box: str, decision: Decision) -> str | None:
-    """Return why a version is not for this box, or is not newer than the one decided about; None if it is."""
+    """Return why a version is not for this box, or is not one of the next after the one decided about; None if it is."""
     if desired.box != box:
         return f"box = {desired.box!r}: another box; allowed: {box!r}"
-    if desired.version > decision.version:
+    step = desired.version - decision.version
+    if 0 < step <= MAX_VERSION_STEP:
         return None
     return (
         f"version = {desired.version}: {decision.version} was decided already; allowed: "
-        f"{decision.version + 1} or higher"
+        f"{decision.version + 1} to {decision.version + MAX_VERSION_STEP}"
     )

@@ -21,6 +21,10 @@ from agent.config.model_name import is_card_path
 from agent.config.names import HttpsUrl, Name
 
 MAX_MESSAGE_BYTES = 131_072
+MAX_VERSION_STEP = 1000
+"""Largest step from the version decided about to the next one. A box decides about each once, so without a bound one message with
+the largest number would be the last.
+"""
 MIN_CONFIRM_S, MAX_CONFIRM_S = 30.0, 900.0
 MAX_SCENE_CHARS = 65_536
 MODEL_KEY = "camera[].detect.model"

@@ -174,11 +174,13 @@ class ReportedConfig(msgspec.Struct, frozen=True, kw_only=True):
     camera is closed until the centre sends one again. `digest` is the SHA-256 of the version's message, `since` the
     time from which on it has been in force, `by` the people who have signed it. `scenes_at_box` are the scenes that
     technicians have put in place of the version's at the page at the pole, such as `scenes.north`. `fetching` is
-    the model that a version waits for, `deferred` a version that waits for a restart.
+    the model that a version waits for, `deferred` a version that waits for a restart. `decided` is the highest version that the
+    box has decided about: the next one has a higher number, by 1000 at most.
     """
 
     state: Literal["in_force", "on_trial", "damaged"]
     version: int
+    decided: int
     digest: str | None
     since: Utc | None
     by: str | None

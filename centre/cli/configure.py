@@ -180,9 +180,9 @@ def _next_number(args: argparse.Namespace, exchange: ConfigExchange) -> int:
     report = exchange.read_report()
     if report is None:
         raise UserError(f"{args.box}: has reported no configuration; allowed: --number N")
-    refused = 0 if report.refused is None else report.refused.version or 0
     fetching = 0 if report.fetching is None else report.fetching.version
-    return max(report.version, refused, fetching) + 1
+    deferred = 0 if report.deferred is None else report.deferred.version
+    return max(report.decided, fetching, deferred) + 1
 
 
 def _write(args: argparse.Namespace, identity: SigningIdentity | None, number: int) -> bytes:

@@ -8,6 +8,7 @@ import pytest
 
 from agent.app.config_stage import MIN_TRIAL_S
 from agent.app.desired_message import ConfigSigner
+from agent.config.desired_config import MAX_VERSION_STEP
 from agent.config.desired_store import DESIRED_DIR, DesiredStore
 from agent.detection.scene import Scene
 from tests.pure.config_stage_rig import CONFIG, LINE, MASK, Pole, skip_waits
@@ -92,11 +93,30 @@ def test_the_same_version_is_applied_once_and_an_older_one_never(pole: Pole) -> 
         reported = pole.send(version, scenes={"north": MASK})
         assert reported.version == 3
         assert pole.reasons() == (
-            f"version = {version}: 3 was decided already; allowed: 4 or higher",
+            f"version = {version}: 3 was decided already; allowed: 4 to 1003",
         )
     pole.start()
     pole.send(2, scenes={"north": MASK})
     assert "3 was decided already" in pole.reasons()[0]
+
+
+@pytest.mark.parametrize("decided", [0, 3])
+def test_a_number_far_ahead_decides_nothing_and_blocks_no_later_version(
+    pole: Pole, decided: int
+) -> None:
+    """The largest number with a mask over everything was in force for ever: no later one was higher."""
+    if decided:
+        pole.send(decided, scenes={"north": LINE})
+        pole.live_s(MIN_TRIAL_S + 2)
+    for version in (2**53, decided + MAX_VERSION_STEP + 1):
+        reported = pole.send(version, scenes={"north": MASK})
+        assert (reported.version, reported.decided) == (decided, decided)
+        allowed = f"{decided + 1} to {decided + 1000}"
+        assert pole.reasons() == (
+            f"version = {version}: {decided} was decided already; allowed: {allowed}",
+        )
+    reported = pole.send(decided + MAX_VERSION_STEP, scenes={"north": MASK})
+    assert reported.version == decided + MAX_VERSION_STEP == reported.decided
 
 
 def test_a_version_that_was_rolled_back_is_not_tried_again(pole: Pole) -> None:

@@ -30,7 +30,13 @@ class Watcher(BareClient):
 
 def reported(version: int) -> ReportedConfig:
     return ReportedConfig(
-        state="in_force", version=version, digest=None, since=None, by=None, refused=None
+        state="in_force",
+        version=version,
+        decided=version,
+        digest=None,
+        since=None,
+        by=None,
+        refused=None,
     )
 
 
