@@ -32,13 +32,14 @@ NOW = datetime.now(UTC)
 def issue(authority: SigningIdentity, name: str, serial: int) -> SigningIdentity:
     """Return a supervisor with a certificate."""
     key = Ed25519PrivateKey.generate()
+    begin = NOW - timedelta(minutes=5) + timedelta(seconds=serial)
     certificate = issue_certificate(
         key.public_key(),
         name,
         "supervisor",
         authority=authority,
-        not_before=NOW - timedelta(minutes=5),
-        not_after=NOW - timedelta(minutes=5) + PERSON_LIFETIME,
+        not_before=begin,
+        not_after=begin + PERSON_LIFETIME,
         serial=serial,
     )
     return SigningIdentity(certificate, key)

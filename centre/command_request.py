@@ -5,7 +5,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from cryptography.hazmat.primitives.serialization import Encoding
 
+from agent.authority.certificate import (
+    ControlCertificate,
+    check_two_people,
+    read_control_certificate,
+)
 from agent.authority.refusal import RefusedMessage
 from agent.authority.signed_message import (
     MAX_MESSAGE_BYTES,
@@ -15,6 +21,7 @@ from agent.authority.signed_message import (
     SigningIdentity,
     parse_message,
     sign_message,
+    verify_signatures,
 )
 from agent.base.errors import UserError
 from agent.base.json_decode import MalformedJson, decode_any_json, decode_json
@@ -59,14 +66,37 @@ def read_request(
         raise UserError(f"not a {message_type}: {error}") from error
 
 
+def read_signer(request: ParsedMessage) -> ControlCertificate:
+    """Return the certificate of the one person who has signed a saved message.
+
+    Its issuer and its dates are checked by the box. Raises: UserError.
+    """
+    if len(request.certificates) != 1:
+        raise UserError("two people have signed this already; allowed: one")
+    try:
+        signer = read_control_certificate(request.certificates[0])
+        verify_signatures(request, [signer.public_key])
+    except RefusedMessage as error:
+        raise UserError(str(error)) from error
+    return signer
+
+
 def countersign(
     request: ParsedMessage, message_type: MessageType, identity: SigningIdentity
 ) -> bytes:
-    """Return a signed message with the signature of a second person, over the same bytes."""
+    """Return a signed message with the signature of a second person, over the same bytes.
+
+    Raises: UserError if no box would take the signatures as those of two people.
+    """
+    try:
+        second = read_control_certificate(identity.certificate.public_bytes(Encoding.DER))
+        check_two_people(read_signer(request), second)
+    except RefusedMessage as error:
+        raise UserError(str(error)) from error
     text = request.jws.payload
     claims = msgspec.Raw(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-    second = decode_json(sign_message(claims, message_type, identity), JwsMessage)
-    signatures = (*request.jws.signatures, *second.signatures)
+    signed = decode_json(sign_message(claims, message_type, identity), JwsMessage)
+    signatures = (*request.jws.signatures, *signed.signatures)
     return msgspec.json.encode(msgspec.structs.replace(request.jws, signatures=signatures))
 
 

@@ -19,7 +19,10 @@ NOW = datetime(2026, 11, 25, tzinfo=UTC)
 
 
 class ControlKeys:
-    """The keys of a city: its authority, and identities that it issues. `now` is when they become valid."""
+    """The keys of a city: its authority, and identities that it issues. `now` is when they become valid.
+
+    The first begins five minutes before, each further one a second later, as `vigie key issue` has it.
+    """
 
     def __init__(
         self,
@@ -37,6 +40,7 @@ class ControlKeys:
             serial=1,
         )
         self.authority = SigningIdentity(certificate, key)
+        self._issued = 0
 
     def identity(
         self,
@@ -50,7 +54,8 @@ class ControlKeys:
     ) -> SigningIdentity:
         """A person's or a system's certificate and key."""
         key = key or Ed25519PrivateKey.generate()
-        begin = begin or self.now - timedelta(minutes=5)
+        begin = begin or self.now - timedelta(minutes=5) + timedelta(seconds=self._issued)
+        self._issued += 1
         certificate = issue_certificate(
             key.public_key(),
             name,

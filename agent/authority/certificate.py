@@ -16,6 +16,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID, Ob
 
 from agent.authority.refusal import RefusedMessage
 from agent.authority.signed_message import SigningIdentity
+from agent.authority.signer_name import BadSignerName, check_signer_name, fold_name
 from agent.base.control_role import CONTROL_ROLES, ControlRole
 from agent.base.pem import FIELD_ERRORS, MalformedCertificate, decode_der_certificate
 
@@ -24,7 +25,6 @@ PERSON_LIFETIME = timedelta(hours=12)
 MAX_PERSON_LIFETIME = timedelta(hours=24)
 MAX_CENTRE_LIFETIME = timedelta(days=400)
 """Of the role `centre`, a system that runs without a person."""
-MAX_NAME_CHARS = 64
 
 _KNOWN_EXTENSIONS = frozenset(
     {
@@ -144,13 +144,35 @@ def check_dates(certificate: x509.Certificate, name: str, now: datetime) -> None
         )
 
 
+def check_two_people(first: ControlCertificate, second: ControlCertificate) -> None:
+    """Raise RefusedMessage unless two signers have two names, two keys, and certificates that were issued at two times."""
+    begins = {one.certificate.not_valid_before_utc for one in (first, second)}
+    keys = {one.public_key.public_bytes_raw() for one in (first, second)}
+    if fold_name(first.name) == fold_name(second.name):
+        same = "a name that counts as one"
+    elif len(keys) == 1:
+        same = "one key"
+    elif first.serial == second.serial:
+        same = f"one serial number, {first.serial}"
+    elif len(begins) == 1:
+        same = f"one begin of their certificates, {first.certificate.not_valid_before_utc:%H:%M:%S}"
+    else:
+        return
+    raise RefusedMessage(
+        "same_person",
+        f"the signatures of {first.name!r} and {second.name!r} have {same}; allowed: of two people",
+    )
+
+
 def _to_control_certificate(certificate: x509.Certificate) -> ControlCertificate:
     key = certificate.public_key()
     if not isinstance(key, Ed25519PublicKey):
         raise _bad("its key is not Ed25519")
     name = _subject_text(certificate, NameOID.COMMON_NAME, "CN")
-    if not name.isprintable() or not 0 < len(name) <= MAX_NAME_CHARS:
-        raise _bad(f"CN = {name!r}: allowed: one line of 1 to {MAX_NAME_CHARS} characters")
+    try:
+        check_signer_name(name)
+    except BadSignerName as error:
+        raise _bad(f"CN = {error}") from error
     role = _subject_text(certificate, NameOID.ORGANIZATION_NAME, "O")
     if role not in CONTROL_ROLES:
         raise _bad(f"O = {role!r}: allowed: {', '.join(CONTROL_ROLES)}")

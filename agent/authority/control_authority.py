@@ -5,6 +5,7 @@ import threading
 from collections import Counter, OrderedDict
 from collections.abc import Collection
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -137,7 +138,8 @@ class ControlAuthority:
     ) -> SignedMessage:
         message = parse_message(data, message_type, max_bytes=max_bytes)
         signers = tuple(self._check_certificate(der) for der in message.certificates)
-        _check_persons(signers)
+        for first, second in pairwise(signers):
+            certificates.check_two_people(first, second)
         verify_signatures(message, [signer.public_key for signer in signers])
         for signer in signers:
             if signer.role not in roles:
@@ -228,13 +230,3 @@ def read_authorities(ca_file: Path) -> list[x509.Certificate]:
         except RefusedMessage as refusal:
             raise UserError(f"{label}: {refusal}") from refusal
     return authorities
-
-
-def _check_persons(signers: Collection[ControlCertificate]) -> None:
-    """Raise RefusedMessage if two signatures are of one person, by name or by key."""
-    names = {signer.name.casefold() for signer in signers}
-    keys = {signer.public_key.public_bytes_raw() for signer in signers}
-    if len(names) < len(signers) or len(keys) < len(signers):
-        raise RefusedMessage(
-            "same_person", f"two signatures of {', '.join(sorted(names))}; allowed: of two people"
-        )

@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "The control authority certifies the people and systems whose signed commands a box obeys. "
         "Example: vigie key authority control 'Casablanca'; vigie key request amina --key amina.key; "
-        "vigie key issue control amina.csr --role operator --out amina.pem"
+        "vigie key issue control amina.csr --name amina --role operator --out amina.pem"
     )
     subcommands = parser.add_subparsers(metavar="COMMAND", required=True)
     authority = subcommands.add_parser("authority", help="make a control authority")
@@ -58,6 +58,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     issue = subcommands.add_parser("issue", help="certify a request")
     issue.add_argument("folder", metavar="FOLDER", type=Path, help="the authority's folder")
     issue.add_argument("request", metavar="REQUEST", type=Path, help="FILE.csr of `key request`")
+    issue.add_argument(
+        "--name",
+        metavar="NAME",
+        required=True,
+        help="name of the person or system, as the authority knows it; in place of the request's",
+    )
     issue.add_argument("--role", choices=CONTROL_ROLES, required=True, help="what it may command")
     issue.add_argument(
         "--hours",
@@ -94,10 +100,11 @@ def _make_authority(args: argparse.Namespace) -> int:
 
 
 def _make_request(args: argparse.Namespace) -> int:
-    name = parse_text(args.name, "NAME")
+    name = control_keys.parse_signer_name(args.name, "NAME")
     request_file = args.key.with_suffix(".csr")
-    control_keys.create_request(args.key, request_file, name)
+    public_key = control_keys.create_request(args.key, request_file, name)
     print(f"{args.key}: a new key, which stays here. {request_file} goes to the control authority.")
+    print(f"  key     {control_keys.fingerprint(public_key)}")
     return 0
 
 
@@ -106,17 +113,28 @@ def _issue(args: argparse.Namespace) -> int:
         lifetime = timedelta(hours=args.hours)
     else:
         lifetime = CENTRE_LIFETIME if args.role == "centre" else PERSON_LIFETIME
-    certificate = control_keys.issue(
-        control_keys.load_authority(args.folder),
-        args.request,
+    request = control_keys.read_request(args.request)
+    issued, same_person = control_keys.issue(
+        args.folder,
+        request,
+        control_keys.parse_signer_name(args.name, "--name"),
         args.role,
         lifetime,
         datetime.now(UTC),
         _new_serial(),
     )
-    control_keys.write_new_file(args.out, certificate.public_bytes(Encoding.PEM), 0o644)
-    end = rfc3339(certificate.not_valid_after_utc)
-    print(f"{args.out}: role {args.role}, until {end}, serial {certificate.serial_number:x}")
+    pem = issued.certificate.public_bytes(Encoding.PEM)
+    control_keys.write_new_file(args.out, pem, 0o644)
+    print(f"{args.out}: certified")
+    for line in control_keys.describe(issued):
+        print(f"  {line}")
+    if request.name != issued.name:
+        print(f"  The request asked for the name {request.name!a}.")
+    for other in same_person:
+        print(
+            f"  Another key has a certificate for {other.name!r} until {rfc3339(other.not_after)}: "
+            "boxes take the two for one person."
+        )
     return 0
 
 

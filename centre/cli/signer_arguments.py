@@ -11,7 +11,7 @@ from agent.base.errors import UserError
 from agent.base.file_read import read_regular_file
 from agent.cli.output import check_interactive, escape_unprintable
 from centre import control_keys
-from centre.command_request import read_request
+from centre.command_request import read_request, read_signer
 
 
 def add_signer(parser: argparse.ArgumentParser) -> None:
@@ -66,10 +66,14 @@ def read_saved(
 
 def confirm(args: argparse.Namespace, saved: ParsedMessage, command: str) -> None:
     """Show all of a saved message to the second person, and ask. Raises: UserError if they do not agree."""
-    print("the other person has signed:", file=sys.stderr)
+    signer = read_signer(saved)
+    print(f"{signer.name} has signed:", file=sys.stderr)
     text = msgspec.json.format(msgspec.json.encode(saved.claims), indent=2).decode()
     for line in text.split("\n"):
         print(escape_unprintable(line), file=sys.stderr)
+    print("with this certificate, whose issuer the box checks:", file=sys.stderr)
+    for line in control_keys.describe(signer):
+        print(f"  {line}", file=sys.stderr)
     if args.yes:
         return
     check_interactive(f"{command} --countersign")

@@ -1,6 +1,6 @@
 """The demo's control authority: it certifies the demo's operators, and is forgotten when the demo ends."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -33,14 +33,16 @@ class DemoAuthority:
         known = self._identities.get((name, role))
         if known is not None:
             return known
+        number = len(self._identities) + 1
         key = Ed25519PrivateKey.generate()
         certificate = issue_certificate(
             key.public_key(),
             name,
             role,
             authority=self._authority,
-            not_before=self._begin,
+            # Two people have certificates of two times.
+            not_before=self._begin + timedelta(seconds=number),
             not_after=self._end,
-            serial=len(self._identities) + 2,
+            serial=number + 1,
         )
         return self._identities.setdefault((name, role), SigningIdentity(certificate, key))

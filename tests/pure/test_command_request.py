@@ -4,9 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent.authority.certificate import issue_certificate, make_authority
 from agent.authority.signed_message import (
     MessageType,
     SigningIdentity,
@@ -14,8 +12,9 @@ from agent.authority.signed_message import (
     verify_signatures,
 )
 from agent.base.errors import UserError
-from centre.command_request import countersign, parse_arguments, read_request
+from centre.command_request import countersign, parse_arguments, read_request, read_signer
 from centre.signing import sign_command
+from tests.authority_rig import ControlKeys
 
 COMMAND: MessageType = "vigie-command+jws"
 NOW = datetime(2026, 11, 27, 8, tzinfo=UTC)
@@ -56,29 +55,42 @@ def test_other_words_are_refused_by_name(words: list[str], named: str) -> None:
     assert named in str(refusal.value)
 
 
-def test_a_second_person_signs_the_same_bytes() -> None:
-    key = Ed25519PrivateKey.generate()
-    dates = {"not_before": NOW, "not_after": NOW + timedelta(hours=12)}
-    authority = SigningIdentity(make_authority("city", key, serial=1, **dates), key)
-    people = []
-    for serial, name in enumerate(("amina", "jonas"), start=2):
-        own_key = Ed25519PrivateKey.generate()
-        certificate = issue_certificate(
-            own_key.public_key(), name, "supervisor", authority=authority, serial=serial, **dates
-        )
-        people.append(SigningIdentity(certificate, own_key))
-    first = sign_command(
+KEYS = ControlKeys(NOW)
+
+
+def sign_as(*people: SigningIdentity) -> bytes:
+    return sign_command(
         box="pole-17",
         verb="config",
         args={"scene": "é"},
         command_id="1",
         issued=NOW,
         expires=NOW + timedelta(minutes=10),
-        signers=people[:1],
+        signers=people,
     )
-    both = parse_message(countersign(read_request(first, COMMAND), COMMAND, people[1]), COMMAND)
-    assert both.claims == read_request(first, COMMAND).claims
+
+
+def test_a_second_person_signs_the_same_bytes() -> None:
+    people = [KEYS.identity("amina", "supervisor"), KEYS.identity("jonas", "supervisor")]
+    first = read_request(sign_as(people[0]), COMMAND)
+    both = parse_message(countersign(first, COMMAND, people[1]), COMMAND)
+    assert both.claims == first.claims
     verify_signatures(both, [person.key.public_key() for person in people])
+    assert read_signer(first).name == "amina"
+
+
+def test_what_no_box_takes_as_two_people_is_not_countersigned() -> None:
+    amina = KEYS.identity("amina", "supervisor")
+    badr, jonas = KEYS.identity("badr"), KEYS.identity("jonas")
+    first = read_request(sign_as(amina), COMMAND)
+    for same in (amina, KEYS.identity("Amina"), KEYS.identity("jonas", key=amina.key)):
+        with pytest.raises(UserError, match="allowed: of two people"):
+            countersign(first, COMMAND, same)
+    with pytest.raises(UserError, match="two people have signed this already"):
+        countersign(read_request(sign_as(amina, badr), COMMAND), COMMAND, jonas)
+    forged = SigningIdentity(amina.certificate, badr.key)
+    with pytest.raises(UserError, match="a signature does not match"):
+        countersign(read_request(sign_as(forged), COMMAND), COMMAND, jonas)
 
 
 def test_a_file_that_is_no_signed_command_cannot_be_countersigned() -> None:

@@ -71,9 +71,27 @@ def test_two_signatures_of_one_person_are_refused(
         amina,
         keys.identity("amina"),
         keys.identity("Amina", "supervisor"),
+        keys.identity("A-mina"),
+        keys.identity("arnina"),
         keys.identity("badr", key=amina.key),
     ):
         assert refusal_of(authority, sign(amina, other)) == "same_person"
+
+
+def test_a_name_outside_the_alphabet_is_no_second_person(
+    keys: ControlKeys, authority: ControlAuthority
+) -> None:
+    amina = keys.identity("amina")
+    for name in ("amina ", "\u0430mina", "ami\u200bna", "ami\u0301na"):
+        assert refusal_of(authority, sign(amina, keys.identity(name))) == "bad_certificate"
+
+
+def test_a_person_who_was_certified_again_signs_with_the_old_key_or_a_new_one(
+    keys: ControlKeys, authority: ControlAuthority
+) -> None:
+    amina, badr = keys.identity("amina"), keys.identity("badr")
+    for renewed in (keys.identity("amina", key=amina.key), keys.identity("amina")):
+        authority.verify(sign(renewed, badr), "vigie-command+jws")
 
 
 def test_a_certificate_of_another_authority_is_refused(

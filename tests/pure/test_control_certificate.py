@@ -14,12 +14,15 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 from agent.authority.certificate import (
     MAX_CENTRE_LIFETIME,
     MAX_PERSON_LIFETIME,
+    ControlCertificate,
     check_authority,
     check_dates,
+    check_two_people,
     is_issued_by,
     read_control_certificate,
 )
 from agent.authority.refusal import RefusedMessage
+from agent.authority.signed_message import SigningIdentity
 from agent.base.control_role import CONTROL_ROLES, ControlRole
 from tests.authority_rig import NOW, ControlKeys
 
@@ -123,6 +126,8 @@ CN, O = NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME  # noqa: E741 - the field
         (build(subject=((O, "king"), (CN, "a"))), "O = 'king'"),
         (build(subject=((O, "operator"), (CN, "a\nb"))), "CN = 'a\\nb'"),
         (build(subject=((O, "operator"), (CN, "a\u202eb"))), "CN = "),
+        (build(subject=((O, "operator"), (CN, "amina "))), "CN = 'amina ': allowed: "),
+        (build(subject=((O, "operator"), (CN, "\u0430mina"))), "CN = '\\u0430mina'"),
         (build(usage="key_encipherment"), "digitalSignature"),
         (build(extended_usage=ExtendedKeyUsageOID.SERVER_AUTH), "clientAuth"),
         (build(extended_usage=None), "no extended key usage"),
@@ -197,10 +202,40 @@ def test_an_authority_has_an_ed25519_key() -> None:
     ],
 )
 def test_a_certificate_is_valid_between_its_dates(offset: timedelta, good: bool) -> None:
-    certificate = KEYS.identity().certificate
+    certificate = ControlKeys().identity().certificate
     if good:
         check_dates(certificate, "amina", NOW + offset)
         return
     with pytest.raises(RefusedMessage) as refusal:
         check_dates(certificate, "amina", NOW + offset)
     assert refusal.value.reason == "certificate_expired"
+
+
+AMINA_KEY = Ed25519PrivateKey.generate()
+
+
+@pytest.mark.parametrize(
+    ("changes", "same"),
+    [
+        ({"name": "Amina"}, "a name that counts as one"),
+        ({"name": "Am\u00edn-a"}, "a name that counts as one"),
+        ({"name": "badr", "key": AMINA_KEY}, "one key"),
+        ({"name": "badr", "serial": 0x77}, "one serial number, 77"),
+        ({"name": "badr", "begin": NOW}, "one begin of their certificates, 00:00:00"),
+    ],
+)
+def test_two_people_have_two_names_two_keys_and_certificates_of_two_times(
+    changes: dict[str, Any], same: str
+) -> None:
+    amina = to_signer(KEYS.identity("amina", key=AMINA_KEY, serial=0x77, begin=NOW))
+    other = to_signer(KEYS.identity(**changes))
+    with pytest.raises(RefusedMessage) as refusal:
+        check_two_people(amina, other)
+    assert refusal.value.reason == "same_person"
+    assert same in str(refusal.value)
+    assert repr(amina.name) in str(refusal.value)
+    check_two_people(amina, to_signer(KEYS.identity("badr")))
+
+
+def to_signer(identity: SigningIdentity) -> ControlCertificate:
+    return read_control_certificate(to_der(identity.certificate))

@@ -27,7 +27,7 @@ def keys(tmp_path: Path) -> Path:
         file = str(tmp_path / name)
         assert main(["key", "request", name, "--key", f"{file}.key"]) == 0
         issue = ["key", "issue", str(tmp_path / "control"), f"{file}.csr", "--role", role]
-        assert main([*issue, "--out", f"{file}.pem"]) == 0
+        assert main([*issue, "--name", name, "--out", f"{file}.pem"]) == 0
     return tmp_path
 
 

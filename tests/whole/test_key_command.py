@@ -7,8 +7,13 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from agent.__main__ import main
-from agent.authority.certificate import is_issued_by, read_control_certificate
+from agent.authority.certificate import (
+    ControlCertificate,
+    is_issued_by,
+    read_control_certificate,
+)
 from agent.authority.signed_message import parse_message
+from agent.base.clock import rfc3339
 from agent.reporting import topics
 from centre import control_keys
 from tests.whole import demo_values
@@ -24,10 +29,24 @@ def authority(tmp_path: Path) -> Path:
 
 
 def certify(authority: Path, name: str, *arguments: str) -> int:
-    folder = authority.parent
-    assert main(["key", "request", name, "--key", str(folder / f"{name}.key")]) == 0
-    files = (str(folder / f"{name}.csr"), "--out", str(folder / f"{name}.pem"))
-    return main(["key", "issue", str(authority), *files, *arguments])
+    request(authority, name)
+    return issue(authority, name, name, *arguments)
+
+
+def request(authority: Path, name: str) -> None:
+    assert main(["key", "request", name, "--key", str(authority.parent / f"{name}.key")]) == 0
+
+
+def issue(authority: Path, file: str, name: str, *arguments: str, out: str | None = None) -> int:
+    """Certify the request of a file under a name."""
+    csr, pem = authority.parent / f"{file}.csr", authority.parent / f"{out or file}.pem"
+    named = ("--name", name, "--out", str(pem))
+    return main(["key", "issue", str(authority), str(csr), *named, *arguments])
+
+
+def read(authority: Path, name: str) -> ControlCertificate:
+    certificate = control_keys.load_certificate(authority.parent / f"{name}.pem")
+    return read_control_certificate(certificate.public_bytes(Encoding.DER))
 
 
 def test_a_person_makes_their_key_and_the_authority_certifies_it(authority: Path) -> None:
@@ -41,6 +60,94 @@ def test_a_person_makes_their_key_and_the_authority_certifies_it(authority: Path
     assert lifetime.total_seconds() == 12 * 3600
     secrets = (folder / "amina.key", authority / control_keys.CA_KEY_FILE)
     assert [stat.S_IMODE(file.stat().st_mode) for file in secrets] == [0o600, 0o600]
+
+
+def test_the_authority_types_the_name_and_sees_all_of_the_certificate(
+    authority: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    request(authority, "samira")
+    shown_by_request = capsys.readouterr().out.split()[-1]
+    assert issue(authority, "samira", "Amina El Fassi", "--role", "supervisor") == 0
+    issued = read(authority, "samira")
+    begin, end = (
+        rfc3339(time)
+        for time in (
+            issued.certificate.not_valid_before_utc,
+            issued.certificate.not_valid_after_utc,
+        )
+    )
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "  name    Amina El Fassi",
+        "  role    supervisor",
+        f"  key     {shown_by_request}",
+        f"  serial  {issued.serial}",
+        f"  valid   {begin} to {end}",
+        "  The request asked for the name 'samira'.",
+    ]
+
+
+def test_without_a_name_nothing_is_certified(authority: Path) -> None:
+    request(authority, "amina")
+    csr, pem = authority.parent / "amina.csr", authority.parent / "amina.pem"
+    words = ["--role", "operator", "--out", str(pem)]
+    assert main(["key", "issue", str(authority), str(csr), *words]) == 2
+    assert not pem.exists()
+
+
+@pytest.mark.parametrize("name", ["amina ", " amina", "\u0430mina", "am  ina", "ami\u200bna", ""])
+def test_a_name_outside_the_alphabet_is_refused_in_one_line(
+    authority: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    request(authority, "amina")
+    assert issue(authority, "amina", name, "--role", "operator") == 2
+    assert main(["key", "request", name, "--key", str(authority.parent / "b.key")]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert all("allowed: 1 to 64 characters, in NFC, of one script" in line for line in lines)
+    assert not (authority.parent / "amina.pem").exists()
+
+
+def test_a_name_is_certified_in_nfc(authority: Path) -> None:
+    request(authority, "amina")
+    assert issue(authority, "amina", "Ami\u0301na", "--role", "operator") == 0
+    assert read(authority, "amina").name == "Am\u00edna"
+
+
+def test_a_key_has_one_name_and_is_certified_again_under_it(
+    authority: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    request(authority, "amina")
+    assert issue(authority, "amina", "amina", "--role", "supervisor") == 0
+    assert issue(authority, "amina", "badr", "--role", "supervisor", out="badr") == 2
+    assert "was certified as 'amina'; allowed: a key of its own" in capsys.readouterr().err
+    assert issue(authority, "amina", "Amina", "--role", "supervisor", out="again") == 0
+    assert "Another key" not in capsys.readouterr().out
+
+
+def test_a_second_key_under_one_name_is_shown_as_that_of_one_person(
+    authority: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert certify(authority, "amina", "--role", "supervisor") == 0
+    request(authority, "b")
+    capsys.readouterr()
+    assert issue(authority, "b", "Amlna", "--role", "supervisor") == 0
+    assert "Another key has a certificate for 'amina' until " in capsys.readouterr().out
+
+
+def test_certificates_of_one_second_begin_at_two_times(authority: Path) -> None:
+    names = ("amina", "badr", "jonas")
+    for name in names:
+        assert certify(authority, name, "--role", "supervisor") == 0
+    begins = {read(authority, name).certificate.not_valid_before_utc for name in names}
+    assert len(begins) == len(names)
+
+
+def test_a_damaged_list_of_issued_certificates_is_one_line(
+    authority: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (authority / control_keys.ISSUED_FILE).write_bytes(b"\0")
+    assert certify(authority, "amina", "--role", "operator") == 2
+    assert control_keys.ISSUED_FILE in capsys.readouterr().err
 
 
 def test_a_system_has_a_certificate_for_three_months(authority: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from agent.__main__ import main
 from agent.authority.control_authority import ControlAuthority
 from agent.config.broker import BrokerConfig
+from centre import control_keys
 from tests.whole.command_box import BOX, CommandBox
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.conftest import CLOCK
@@ -24,7 +25,7 @@ def keys(tmp_path: Path) -> Path:
         file = str(tmp_path / name)
         assert main(["key", "request", name, "--key", f"{file}.key"]) == 0
         issue = ["key", "issue", str(tmp_path / "control"), f"{file}.csr", "--role", role]
-        assert main([*issue, "--out", f"{file}.pem"]) == 0
+        assert main([*issue, "--name", name, "--out", f"{file}.pem"]) == 0
     return tmp_path
 
 
@@ -94,11 +95,14 @@ def test_a_second_person_signs_a_saved_command_and_sends_it(
     saved = str(keys / "request.jws")
     assert send("ptz", "do=acquire", "head=mast", *signer(keys, "amina"), "--save", saved) == 0
     countersign = ("ptz", "--countersign", saved, "--yes")
-    assert send(*countersign, *signer(keys, "amina")) == 1
-    assert "two signatures of amina; allowed: of two people" in capsys.readouterr().err
+    assert send(*countersign, *signer(keys, "amina")) == 2
+    assert "have a name that counts as one; allowed: of two people" in capsys.readouterr().err
     assert send(*countersign, *signer(keys, "jonas")) == 0
     printed = capsys.readouterr()
     assert '"do": "acquire"' in printed.err
+    amina = control_keys.load_certificate(keys / "amina.pem")
+    for shown in ("amina has signed:", "role    supervisor", f"serial  {amina.serial_number:x}"):
+        assert shown in printed.err
     assert msgspec.json.decode(printed.out)["lease"]["by"].startswith("amina")
 
 

@@ -37,7 +37,7 @@ def certify(folder: Path, name: str, role: str) -> tuple[str, str]:
     assert main(["key", "request", name, "--key", key]) == 0
     request = str(folder / f"{name}.csr")
     issue = ["key", "issue", str(folder / "control"), request, "--role", role]
-    assert main([*issue, "--out", certificate]) == 0
+    assert main([*issue, "--name", name, "--out", certificate]) == 0
     return certificate, key
 
 
