@@ -78,8 +78,6 @@ def describe_action(layer: ConfigLayer, outcome: str) -> str:
 
 def reasons_before_start(start: StartConfig, decision: Decision) -> tuple[str, ...]:
     """Return the reasons against the newest version, also if a power cut or a changed file has refused it."""
-    if not decision.version:
-        return ()
     reasons = start.refusal or decision.reasons
     if not reasons and start.layer is not None and start.layer.version != decision.version:
         return ("rolled back: the box ended before it was seen to work",)

@@ -454,7 +454,8 @@ class ConfigStage:
     def _refusal_before_start(self) -> RefusedConfig | None:
         decision = self._store.decision()
         reasons = reasons_before_start(self._current, decision)
-        return self._refusal(decision.version, decision.digest, reasons) if reasons else None
+        version = decision.version or None
+        return self._refusal(version, decision.digest, reasons) if reasons else None
 
     def _trial_at_start(self) -> ConfigTrial | None:
         try:

@@ -161,6 +161,18 @@ class DesiredStore:
         """Return to the version before. Raises OSError."""
         return self._commit_confirm.undo()
 
+    def reset(self, by: str, time: str) -> None:
+        """Return to the box's file alone and to version 0, by a technician at an RFC 3339 time. Raises OSError.
+
+        The message that was decided about last stays decided: the broker delivers it again.
+        """
+        decision = self.decision()
+        if self._folder.is_dir():
+            self.undo()
+        self._layer.write(ConfigLayer())
+        reasons = (f"reset at the box by {by}",)
+        self.write_decision(Decision(digest=decision.digest, time=time, reasons=reasons))
+
     def on_agent_start(self, now_ns: int, boot_id: str) -> Rollback | None:
         """Count a start with a version on trial, or end the trial, see `CommitConfirm`; mend scenes and cards.
 

@@ -16,7 +16,7 @@ from cryptography.x509.oid import NameOID
 
 from agent.base.model import CommandRefused
 from agent.config.commit_confirm import CommitConfirm
-from agent.config.desired_store import DESIRED_DIR, ConfigLayer, DesiredStore
+from agent.config.desired_store import DESIRED_DIR, ConfigLayer, Decision, DesiredStore
 from agent.console.checks import CHECKS, LINK_CHECKS
 from agent.console.commands.camera import WATCH_TIMEOUT_S
 from agent.diagnostics.commissioning.certificate import InstallationRecord
@@ -517,6 +517,46 @@ def test_the_console_names_the_state_disk_and_that_of_the_footage(rig: ConsoleRi
     rig.state_free_bytes = 994_000_000
     screen = " ".join(rig.run_logged_in("status").split())
     assert "20.0 GB free for footage, 994.0 MB for the rest of the state" in screen
+
+
+def put_in_force(rig: ConsoleRig, version: int) -> DesiredStore:
+    store = DesiredStore(rig.state_dir)
+    layer = ConfigLayer(version=version, by="brahim", scenes={"north": "x"})
+    store.begin(layer, "keys", "brahim", rig.boot, 2**62)
+    store.confirm(0, rig.boot)
+    store.write_decision(Decision(version=version, digest="d"))
+    return store
+
+
+def test_a_technician_resets_the_centres_version_with_a_receipt(rig: ConsoleRig) -> None:
+    store = put_in_force(rig, 8)
+    screen = rig.run_logged_in("config reset", "no")
+    assert "version 8 by brahim: scenes.north" in " ".join(screen.split())
+    assert "Nothing is changed." in screen
+    assert store.layer().version == 8
+    screen = rig.run_logged_in("config reset", BOX)
+    assert "The box's own file alone is in force." in screen
+    assert store.layer() == ConfigLayer()
+    assert store.decision().version == 0
+    assert store.decision().reasons == ("reset at the box by amina",)
+    assert ("amina", "config reset confirmed: version 8") in rig.receipts
+    assert "No version of the centre is in force." in rig.run_logged_in("config reset")
+
+
+def test_a_damaged_version_is_reset_too(rig: ConsoleRig) -> None:
+    store = put_in_force(rig, 8)
+    path = rig.state_dir / DESIRED_DIR / "layer.json"
+    path.write_bytes(path.read_bytes()[:-20])
+    assert "is damaged" in rig.run_logged_in("config reset", BOX)
+    assert store.layer() == ConfigLayer()
+    assert ("amina", "config reset confirmed: version damaged") in rig.receipts
+
+
+def test_without_a_receipt_no_version_is_reset(rig: ConsoleRig) -> None:
+    store = put_in_force(rig, 8)
+    rig.break_custody_log()
+    assert "It is not done without a receipt." in rig.run_logged_in("config reset", BOX)
+    assert store.layer().version == 8
 
 
 def test_the_centres_version_on_top_of_the_file_is_named(rig: ConsoleRig) -> None:

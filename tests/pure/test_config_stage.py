@@ -119,6 +119,24 @@ def test_a_number_far_ahead_decides_nothing_and_blocks_no_later_version(
     assert reported.version == decided + MAX_VERSION_STEP == reported.decided
 
 
+@pytest.mark.parametrize("state", ["in force", "on trial", "damaged"])
+def test_a_version_that_was_reset_at_the_box_does_not_come_back(pole: Pole, state: str) -> None:
+    pole.send(900, scenes={"north": MASK})
+    if state != "on trial":
+        pole.live_s(MIN_TRIAL_S + 2)
+    if state == "damaged":
+        damage(pole)
+    pole.store.reset("karim", "2026-11-25T01:00:00.000Z")
+    start = pole.start()
+    assert start.sources[0].scene == Scene()
+    assert start.sources[0].scene_error is None
+    pole.send(900, scenes={"north": MASK})
+    reported = pole.stage.reported()
+    assert (reported.state, reported.version, reported.decided) == ("in_force", 0, 0)
+    assert pole.reasons() == ("reset at the box by karim",)
+    assert pole.send(1, scenes={"north": LINE}).version == 1
+
+
 def test_a_version_that_was_rolled_back_is_not_tried_again(pole: Pole) -> None:
     pole.works = False
     pole.send(1, confirm_s=30, scenes={"north": LINE})

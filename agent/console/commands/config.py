@@ -1,14 +1,16 @@
-"""`config`: the configuration without its secrets; a few keys under commit-confirm."""
+"""`config`: the configuration without its secrets; a few keys under commit-confirm; the end of the centre's version."""
 
 from collections.abc import Sequence
 
 from agent.app import config_check
+from agent.base.clock import rfc3339
 from agent.base.message import Message
 from agent.base.state_file import DamagedStateFile
 from agent.config import toml_writer
 from agent.config.desired_store import DesiredStore
 from agent.config.shareable_config import redact_config, redact_url
 from agent.config.toml_decode import read_toml
+from agent.console import agent_process
 from agent.console.acts.trial import confirm_trial, find_trial, undo_trial
 from agent.console.arguments import parse_int, usage_error
 from agent.console.console_command import ConsoleCommand
@@ -17,7 +19,7 @@ from agent.console.errors import ConsoleError
 from agent.console.terminal import Terminal
 
 DEFAULT_MINUTES, MAX_MINUTES = 5, 60
-_MODIFYING = ("set", "confirm", "undo")
+_MODIFYING = ("set", "confirm", "undo", "reset")
 
 
 def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> None:
@@ -45,10 +47,12 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
             terminal.print(confirm_trial(context))
         case ["undo"]:
             terminal.print(undo_trial(context))
+        case ["reset"]:
+            _reset_version(terminal, context)
         case _:
             raise usage_error(
                 ("config", *_redact_args(argv)),
-                Message("show, check, set, confirm, undo; see help config"),
+                Message("show, check, set, confirm, undo, reset; see help config"),
             )
 
 
@@ -68,6 +72,30 @@ def _print_version(terminal: Terminal, context: ConsoleContext) -> None:
                 keys=", ".join(layer.keys()) or Message("none"),
             )
         )
+
+
+def _reset_version(terminal: Terminal, context: ConsoleContext) -> None:
+    """End the centre's version and forget its number, after a confirmation, with a receipt of the version."""
+    _print_version(terminal, context)
+    store = DesiredStore(context.state_dir)
+    try:
+        version = str(store.layer().version)
+    except DamagedStateFile:
+        version = "damaged"
+    if version == "0" and not store.decision().version:
+        raise ConsoleError(Message("No version of the centre is in force."))
+    question = Message("The centre's version ends, with its masks, scenes and settings.")
+    if not terminal.confirm(question, context.box_id):
+        terminal.print(Message("Nothing is changed."))
+        return
+    context.write_receipt(f"config reset confirmed: version {version}")
+    store.reset(context.technician, rfc3339(context.clock.utc(context.clock.boottime_ns())))
+    terminal.print(Message("The box's own file alone is in force."))
+    terminal.print(
+        Message("The agent restarts with it now.")
+        if agent_process.restart(context.state_dir)
+        else Message("The agent does not run just now.")
+    )
 
 
 def _is_modifying(argv: Sequence[str]) -> bool:
@@ -129,6 +157,7 @@ CONFIG = ConsoleCommand(
         ),
         ("config confirm", Message("keep what is on trial")),
         ("config undo", Message("restore the previous configuration at once")),
+        ("config reset", Message("end the centre's version: the box's own file alone counts")),
     ),
     run=run,
     needs_receipt=_is_modifying,
