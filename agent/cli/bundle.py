@@ -13,6 +13,7 @@ from agent.cli.output import COMPARE_KEY_HINT, print_json
 from agent.diagnostics.support_bundle import builder
 from agent.diagnostics.support_bundle.archive_format import SupportBundleVerification
 from agent.diagnostics.support_bundle.archive_format import verify as verify_bundle
+from agent.health.health_file import INSTALLED_STATE_DIR
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     subcommands = parser.add_subparsers(metavar="COMMAND")
     add_config(parser, required=False)
+    parser.add_argument(
+        "--state",
+        metavar="DIR",
+        type=Path,
+        default=INSTALLED_STATE_DIR,
+        help="the box's state folder, if the configuration names none (default: %(default)s)",
+    )
     parser.add_argument(
         "--out",
         metavar="DIR",
@@ -48,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(
             "bundle: --config is missing; allowed: --config FILE, or bundle verify FILE"
         )
-    result = builder.make_bundle(args.config, args.out, SystemClock())
+    result = builder.make_bundle(args.config, args.out, SystemClock(), default_state_dir=args.state)
     if args.json:
         print_json({**msgspec.structs.asdict(result), "path": str(result.path)})
     else:

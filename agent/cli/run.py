@@ -93,13 +93,15 @@ def _stop_agent() -> None:
 def _make_added_commands(config_path: Path, services: CareServices) -> AddedCommands:
     """Return the commands of the packages above the agent."""
     log_handler = LogCommandHandler(
-        read_log, partial(build_redactor, config_path), services.record_action
+        read_log, partial(build_redactor, config_path, services.state_dir), services.record_action
     )
     bundle_handler = BundleCommandHandler(
         services.link,
         services.uploads,
         services.upload_replies,
-        partial(make_bundle, config_path, clock=services.clock),
+        partial(
+            make_bundle, config_path, clock=services.clock, default_state_dir=services.state_dir
+        ),
         services.clock,
         services.record_action,
     )

@@ -1,5 +1,6 @@
 """`vigie bundle` of real boxes: a running one full of secrets, a dead one and a new one."""
 
+import base64
 import json
 import signal
 import subprocess
@@ -113,7 +114,12 @@ def test_no_planted_secret_of_a_running_box_is_in_its_bundle(
         (root / "etc").mkdir(parents=True)
         (root / "etc" / "resolv.conf").write_text(f"nameserver 9.9.9.9\n# {CONSOLE}\n")
         bundle = builder.make_bundle(
-            folder / "vigie.toml", tmp_path / "out", CLOCK, root=root, read_journal=lambda: journal
+            folder / "vigie.toml",
+            tmp_path / "out",
+            CLOCK,
+            default_state_dir=state,
+            root=root,
+            read_journal=lambda: journal,
         )
     finally:
         box.stop(signal.SIGKILL)
@@ -138,6 +144,18 @@ def test_no_planted_secret_of_a_running_box_is_in_its_bundle(
     assert bundle.path.stat().st_mode & 0o777 == 0o600
 
 
+def make_bundle(config: Path, folder: Path) -> builder.SupportBundleResult:
+    """Write a bundle of a box whose machine, journal and default state are in `folder`, to `out` in it."""
+    return builder.make_bundle(
+        config,
+        folder / "out",
+        CLOCK,
+        default_state_dir=folder / "default",
+        root=folder,
+        read_journal=lambda: b"",
+    )
+
+
 def written(folder: Path, state: str = "state") -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "vigie.toml"
@@ -152,13 +170,24 @@ def written(folder: Path, state: str = "state") -> Path:
 def test_a_bundle_without_a_readable_configuration_is_written_with_exit_code_1(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config = tmp_path / "none.toml"
-    assert main(["bundle", "--config", str(config), "--out", str(tmp_path), "--json"]) == 1
+    config, state = tmp_path / "none.toml", tmp_path / "state"
+    words = ["--config", str(config), "--state", str(state), "--out", str(tmp_path), "--json"]
+    assert main(["bundle", *words]) == 1
     captured = capsys.readouterr()
     bundle = json.loads(captured.out)
     assert Path(bundle["path"]).is_file()
     assert bundle["config_error"] == f"{config}: No such file or directory"
     assert captured.err == f"vigie: {bundle['config_error']}: the bundle lacks the configuration\n"
+
+
+def test_without_a_configuration_the_state_is_that_of_the_argument(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    identity = DeviceIdentity.load_or_create(tmp_path / "state" / "identity")
+    words = ["--config", str(tmp_path / "none.toml"), "--state", str(tmp_path / "state")]
+    assert main(["bundle", *words, "--out", str(tmp_path), "--json"]) == 1
+    bundle = json.loads(capsys.readouterr().out)
+    assert bundle["signed_by"] == base64.b64encode(identity.public_key_raw).decode()
 
 
 def test_the_bundle_of_a_box_that_has_run_is_signed_and_verified_by_the_command_line(
@@ -199,9 +228,7 @@ def test_a_box_with_a_broken_configuration_or_without_state_still_has_a_bundle(
 ) -> None:
     path = tmp_path / "vigie.toml"
     path.write_text(text)
-    bundle = builder.make_bundle(
-        path, tmp_path / "out", CLOCK, root=tmp_path, read_journal=lambda: b""
-    )
+    bundle = make_bundle(path, tmp_path)
     assert bundle.signed_by is None
     assert main(["bundle", "verify", str(bundle.path)]) == 0
     assert "vigie-bundle-unknown-" in bundle.path.name
@@ -212,9 +239,7 @@ def test_a_certificate_with_unreadable_names_is_listed_with_its_dates(tmp_path: 
     file, _ = make_t61_certificate(tmp_path / "box")
     broker = f'url = "mqtts://127.0.0.1:1"\ncertificate = "{file.name}"\nkey = "t61.key"'
     config.write_text(config.read_text().replace('url = "mqtt://127.0.0.1:1"', broker))
-    bundle = builder.make_bundle(
-        config, tmp_path / "out", CLOCK, root=tmp_path, read_journal=lambda: b""
-    )
+    bundle = make_bundle(config, tmp_path)
     with bundle.path.open("rb") as opened:
         reported = json.loads(unpack(opened)["certificate.json"])
     assert (reported["subject"], reported["issuer"]) == (None, None)
@@ -234,7 +259,12 @@ def test_read_errors_of_the_disk_are_listed_and_never_a_traceback(tmp_path: Path
         raise PermissionError(13, "Permission denied", "journalctl")
 
     bundle = builder.make_bundle(
-        config, tmp_path / "out", CLOCK, root=tmp_path, read_journal=refused
+        config,
+        tmp_path / "out",
+        CLOCK,
+        default_state_dir=state,
+        root=tmp_path,
+        read_journal=refused,
     )
     reported = {one.name: one.reason for one in bundle.omitted}
     assert reported["journal.txt"] == "journalctl: Permission denied"
@@ -247,7 +277,5 @@ def test_an_unwritable_folder_is_named_in_one_line(tmp_path: Path) -> None:
     config = written(tmp_path / "box")
     (tmp_path / "out").write_text("a file")
     with pytest.raises(UserError, match="--out"):
-        builder.make_bundle(
-            config, tmp_path / "out", CLOCK, root=tmp_path, read_journal=lambda: b""
-        )
+        make_bundle(config, tmp_path)
     assert main(["bundle"]) == 2

@@ -44,7 +44,9 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
 
 def _make_bundle(terminal: Terminal, context: ConsoleContext, folder: Path) -> SupportBundleResult:
     terminal.print(Message("Collecting ..."))
-    result = make_bundle(context.config_path, folder, context.clock)
+    result = make_bundle(
+        context.config_path, folder, context.clock, default_state_dir=context.state_dir
+    )
     os.sync()
     return result
 

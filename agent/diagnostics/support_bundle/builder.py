@@ -82,16 +82,17 @@ def make_bundle(
     out_folder: Path,
     clock: Clock,
     *,
+    default_state_dir: Path,
     root: Path = Path("/"),
     read_journal: Callable[[], bytes] = query_journal,
 ) -> SupportBundleResult:
     """Write a bundle into a folder.
 
-    `root` is the folder of /proc and /sys. `read_journal` returns the agent's journal, and raises
-    OSError. Raises UserError if the folder cannot be written to or another user owns the state.
+    `default_state_dir` is the box's state folder if the configuration names none. `root` is the folder of /proc and /sys.
+    `read_journal` returns the agent's journal, and raises OSError. Raises UserError if the folder cannot be written to or another user owns the state.
     """
     tables, config_error = _read_tables(config)
-    state_dir = _state_dir(tables, config)
+    state_dir = _state_dir(tables, config, default_state_dir)
     identity = DeviceIdentity.load_existing(state_dir, "bundle")
     redactor = _make_redactor(tables, state_dir, config.absolute().parent)
     now = clock.utc(clock.boottime_ns())
@@ -162,8 +163,8 @@ def _text(table: dict[str, Any], key: str) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _state_dir(tables: dict[str, Any], config: Path) -> Path:
-    return config.absolute().parent / (_text(_table(tables, "box"), "state") or "/var/lib/vigie")
+def _state_dir(tables: dict[str, Any], config: Path, default: Path) -> Path:
+    return _config_path(tables, config, "box", "state") or default
 
 
 def _config_path(tables: dict[str, Any], config: Path, table: str, key: str) -> Path | None:
@@ -185,10 +186,11 @@ def _box_id(tables: dict[str, Any]) -> str:
     return box_id[:64] if is_valid else "unknown"
 
 
-def build_redactor(config: Path) -> Redactor:
+def build_redactor(config: Path, default_state_dir: Path) -> Redactor:
     """Return a redactor of every secret in the files of the box with this configuration."""
     tables, _ = _read_tables(config)
-    return _make_redactor(tables, _state_dir(tables, config), config.absolute().parent)
+    state_dir = _state_dir(tables, config, default_state_dir)
+    return _make_redactor(tables, state_dir, config.absolute().parent)
 
 
 def _make_redactor(tables: dict[str, Any], state_dir: Path, folder: Path) -> Redactor:

@@ -165,7 +165,12 @@ def download_bundle(call: ActCall, _args: NoArgs) -> Download:
     """Make a support bundle; the box keeps nothing of it."""
     with tempfile.TemporaryDirectory(prefix="vigie-") as folder:
         context = call.context
-        result = make_bundle(context.config_path, Path(folder), context.clock)
+        result = make_bundle(
+            context.config_path,
+            Path(folder),
+            context.clock,
+            default_state_dir=context.state_dir,
+        )
         fd = os.open(result.path, os.O_RDONLY | os.O_CLOEXEC)
     # The path names a folder that is gone: its lines do not.
     named = msgspec.structs.replace(result, path=Path(result.path.name))
