@@ -1,9 +1,12 @@
 """A box of files for the real RAUC: its own D-Bus, its service, a test authority, tiny bundles."""
 
+import functools
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -214,6 +217,29 @@ class UpdateBox:
         for line in Path("/proc/mounts").read_text().splitlines():
             if line.split()[1].startswith(f"{self.root}/"):
                 subprocess.run(["umount", line.split()[1]], check=True)
+
+
+@functools.cache
+def can_mount_verity() -> bool:
+    """Return True if this kernel makes a device of dm-verity: /dev/mapper/control may be there without the driver."""
+    if os.geteuid() != 0 or shutil.which("veritysetup") is None:
+        return False
+    with tempfile.TemporaryDirectory(prefix="vigie-verity-") as folder:
+        data, hashes, name = Path(folder, "data"), Path(folder, "hashes"), Path(folder).name
+        data.write_bytes(bytes(1 << 16))
+        made = _run_veritysetup("format", data, hashes)
+        found = re.search(r"^Root hash:\s*(\w+)$", made.stdout, re.MULTILINE)
+        if found is None or _run_veritysetup("open", data, name, hashes, found[1]).returncode:
+            return False
+        _run_veritysetup("close", name).check_returncode()
+        return True
+
+
+def _run_veritysetup(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    # Without udev, which a container has not, libdevmapper makes the nodes itself.
+    environ = {**os.environ, "DM_DISABLE_UDEV": "1"}
+    command = ["veritysetup", *words]
+    return subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="session")

@@ -21,10 +21,9 @@ from agent.update.https_get import HttpError
 from agent.update.rauc import RaucClient
 from agent.update.updater import ProgressCallbacks, Updater, VersionRefused
 from tests.server_certificate import CA_FILE
-from tests.updates.conftest import COMPATIBLE, BundleAuthority, UpdateBox
+from tests.updates.conftest import COMPATIBLE, BundleAuthority, UpdateBox, can_mount_verity
 from tests.updates.file_server import FileServer, https_server
 from tests.updates.test_update_command import (
-    CAN_MOUNT_VERITY,
     CONFIG,
     installed,
     was_installed,
@@ -110,7 +109,7 @@ def test_a_release_in_the_feed_is_downloaded_checked_and_installed(
     centre.offers(newer)
     done = box.run_vigie_update("check", "--config", centre.config, "--now")
     message = (done.stdout + done.stderr).replace("nothing updated", "not installed")
-    if CAN_MOUNT_VERITY:
+    if can_mount_verity():
         assert box.contains_version("B", "2.0.0")
     else:
         was_installed(box, done.returncode, message)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -11,11 +10,12 @@ import pytest
 from agent.update import custody_receipts, update_log
 from agent.update.rauc import RaucClient
 from agent.update.updater import Updater
-from tests.updates.conftest import COMPATIBLE, BundleAuthority, UpdateBox
+from tests.updates.conftest import COMPATIBLE, BundleAuthority, UpdateBox, can_mount_verity
 from tests.updates.file_server import FileServer
 from tests.updates.test_rauc import tamper
 
-CAN_MOUNT_VERITY = os.geteuid() == 0 and Path("/dev/mapper/control").exists()
+NOT_MOUNTED = "Failed mounting bundle: "
+"""RAUC's words, after all checks, if the kernel has no dm-verity."""
 CONFIG = """
 [box]
 id = "casa-0001"
@@ -37,16 +37,13 @@ def newer(tmp_path: Path, authority: BundleAuthority) -> Path:
 
 def was_installed(box: UpdateBox, code: int, message: str) -> None:
     """It passed all checks; the kernel has dm-verity, or not, and then reports so itself."""
-    if CAN_MOUNT_VERITY:
+    if can_mount_verity():
         assert code == 0, message
         assert box.contains_version("B", "2.0.0")
         assert box.slots.read_selection().pending == "B"
     else:
         assert code == 1
-        assert message.splitlines()[-1] == (
-            "vigie: not installed: Failed mounting bundle: "
-            "Failed to open /dev/mapper/control: No such file or directory"
-        )
+        assert message.splitlines()[-1].startswith(f"vigie: not installed: {NOT_MOUNTED}")
         assert box.is_empty("B")
 
 
@@ -139,7 +136,7 @@ def test_an_older_version_signed_as_a_downgrade_is_installed(
     older = authority.make_bundle(tmp_path / "old.raucb", "0.9.0", meta=meta)
     done = box.run_vigie_update("install", older)
     assert "is older" not in done.stderr
-    assert done.returncode == 0 or "/dev/mapper/control" in done.stderr
+    assert done.returncode == 0 or NOT_MOUNTED in done.stderr
 
 
 def test_a_payload_that_was_tampered_with_is_found_though_its_signature_is_good(
