@@ -20,13 +20,13 @@ from agent.recording.custody.receipts import FootageEvicted, HoldReleased, Segme
 from agent.recording.recovery import valid_prefix_bytes
 from agent.recording.segment_name import PART_SUFFIX
 from tests.crash.conftest import CrashTestSize
-from tests.whole.report.broker import free_port
-from tests.whole.rig import AgentBox, fake_camera_toml
+from tests.free_port import free_port
+from tests.whole.report.reporting_box import wait_until
+from tests.whole.rig import TIMEOUT_S, AgentBox, fake_camera_toml
 
 SEED = 20261125
 LONGEST_LIFE_S = 0.5
 AGAIN_S = 10.0
-WAIT_TURNS = 6000
 MORE = """
 [record]
 segment_s = 10
@@ -58,16 +58,30 @@ def parts_of(state: Path) -> list[Path]:
 
 def wait_for_packets(state: Path) -> None:
     """Until a file that is being written has grown."""
-    moment = threading.Event()
-    for _ in range(WAIT_TURNS):
-        for part in parts_of(state):
-            try:
-                if part.stat().st_size > 4096:
-                    return
-            except FileNotFoundError:
-                continue
-        moment.wait(0.01)
-    raise AssertionError("nothing is recorded")
+    wait_until(lambda: any(size_of(part) > 4096 for part in parts_of(state)), TIMEOUT_S)
+
+
+def wait_for_something_to_lose(state: Path) -> None:
+    """Until there is a hold, and an open file with a whole fragment."""
+    wait_until(lambda: any((state / "holds").glob("*.json")), TIMEOUT_S)
+    wait_until(lambda: any(whole_bytes_of(part) for part in parts_of(state)), TIMEOUT_S)
+
+
+def size_of(part: Path) -> int:
+    """Return the size of an open file, 0 if it was closed and renamed meanwhile."""
+    try:
+        return part.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def whole_bytes_of(part: Path) -> int:
+    """Return how much of an open file recovery has to keep."""
+    try:
+        with part.open("rb") as file:
+            return valid_prefix_bytes(file, os.fstat(file.fileno()).st_size)
+    except FileNotFoundError:
+        return 0
 
 
 def look(state: Path, seen: Seen) -> None:
@@ -83,11 +97,8 @@ def look(state: Path, seen: Seen) -> None:
 def note_parts(state: Path, seen: Seen) -> None:
     """At a killed box: what recovery has to keep of the open file."""
     for part in parts_of(state):
-        with part.open("rb") as file:
-            whole_bytes = valid_prefix_bytes(file, part.stat().st_size)
-            file.seek(0)
-            sha256 = hashlib.sha256(file.read(whole_bytes)).hexdigest()
-        if whole_bytes:
+        if whole_bytes := whole_bytes_of(part):
+            sha256 = hashlib.sha256(part.read_bytes()[:whole_bytes]).hexdigest()
             seen.parts[part.name.removesuffix(PART_SUFFIX)] = (whole_bytes, sha256)
 
 
@@ -102,11 +113,14 @@ def test_nothing_durable_is_lost_however_often_the_agent_is_killed(
     state = box.folder / "state"
     seen, rng, slowest_s = Seen(), random.Random(SEED), 0.0
     try:
-        for _ in range(effort.kills):
+        for life in range(effort.kills):
             begin_s = time.monotonic()
             box.start()
             wait_for_packets(state)
             slowest_s = max(slowest_s, time.monotonic() - begin_s)
+            if life == 0:
+                # A slow machine detects nothing within the others.
+                wait_for_something_to_lose(state)
             threading.Event().wait(rng.uniform(0, LONGEST_LIFE_S))  # nothing is awaited
             look(state, seen)
             assert box.stop(signal.SIGKILL) == -signal.SIGKILL
