@@ -27,7 +27,12 @@ pytestmark = pytest.mark.slow
 RATES_KBIT_S = (45, 20) if os.environ.get("VIGIE_CRASH") == "long" else (45,)
 """A picture takes 40 s on the one, and 90 s and more on the other."""
 
+CONGESTION_CONTROL = "reno"
+"""Every kernel permits it in a network of one's own. The machine's may be BBR, which fills the queue of the uplink in another
+way than the image's CUBIC, and then loses so much that the recovery takes longer than TCP_USER_TIMEOUT.
+"""
 UPLINK = """
+echo {control} >/proc/sys/net/ipv4/tcp_congestion_control
 ip link add uplink type veth peer name far netns {broker}
 ip addr add 10.79.0.1/24 dev uplink && ip link set uplink up
 tc qdisc add dev uplink root tbf rate {kbit_s}kbit burst 3000 limit 20000
@@ -44,7 +49,7 @@ class Uplink:
         assert process is not None
         self._broker = process.pid
         self.config = BrokerConfig(url="mqtt://10.79.0.2:1883")
-        self._run(UPLINK.format(kbit_s=kbit_s, broker=self._broker))
+        self._run(UPLINK.format(control=CONGESTION_CONTROL, kbit_s=kbit_s, broker=self._broker))
 
     def cut(self) -> None:
         """No packet arrives any more, without an error."""
