@@ -1,7 +1,11 @@
 """Fixtures of every test."""
 
 import logging
+import os
+import re
 import signal
+import tempfile
+import time
 import tomllib
 from collections.abc import Generator
 from datetime import UTC, datetime, timedelta
@@ -27,14 +31,41 @@ BEGIN_APART = {
 }
 """The machine has one virtual camera: files that use it begin apart, so that no worker waits for another's."""
 FAULT_RECORDER = RaisedFaultRecorder()
+KEPT_VARIABLES = re.compile(r"PATH|TMPDIR|LD_LIBRARY_PATH|(PYTHON|PYTEST|VIGIE_)\w+")
+"""Environment variables that tests take from their caller: programs, places for files, the suite's own switches."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # A process started in the background by a shell without job control inherits SIGINT as ignored.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if not hasattr(config, "workerinput"):
+        # The workers inherit it.
+        _leave_the_callers_surroundings(config)
+    _receive_signals(is_worker=hasattr(config, "workerinput"))
     config.addinivalue_line(
         "markers", "raises_fault(*codes): the agent raises these fault codes in this test"
     )
+
+
+def _leave_the_callers_surroundings(config: pytest.Config) -> None:
+    """Drop what the caller's environment would change in a test: language, proxies, folders of a person or a service."""
+    home = tempfile.TemporaryDirectory(prefix="vigie-home-")
+    config.add_cleanup(home.cleanup)
+    kept = {name: value for name, value in os.environ.items() if KEPT_VARIABLES.fullmatch(name)}
+    os.environ.clear()
+    os.environ.update(kept, HOME=home.name, LANG="C.UTF-8", TZ="UTC")
+    time.tzset()
+    os.umask(0o022)
+
+
+def _receive_signals(*, is_worker: bool) -> None:
+    """Undo what the caller ignores or blocks, which each child would inherit."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    # A process started in the background by a shell without job control inherits SIGINT as ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    if is_worker or signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        # The run outlives its terminal, as nohup wants it, and its children begin with the default.
+        signal.signal(signal.SIGHUP, lambda *_: None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
