@@ -13,8 +13,8 @@ import pytest
 
 from drivers.av_stream import frame_planes
 from tests.contracts.conftest import HERE, SYSTEM_PYTHON
+from tests.free_port import free_port
 from tests.server_certificate import ServerCertificate
-from tests.whole.report.broker import free_port
 
 USER, PASSWORD = "pole-17", "br:ead @ö/"  # as video_server.py has them
 

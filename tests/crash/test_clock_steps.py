@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.recording.segment_name import SegmentName, parse_segment_name
-from tests.whole.report.broker import free_port
+from tests.free_port import free_port
 from tests.whole.rig import AgentBox, fake_camera_toml
 
 WAIT_TURNS = 600

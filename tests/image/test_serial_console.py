@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.free_port import free_port
 from tests.image.box_settings import BOX
 from tests.image.built_image import BuiltImage
 from tests.image.bundles import BundleFactory
@@ -15,7 +16,7 @@ from tests.image.form import not_short
 from tests.image.guest import GOOD_TIMEOUT_S, Guest
 from tests.image.serial_console import ANSWER_TIMEOUT_S, ConsoleCable
 from tests.image.test_system import LISTENING, sockets
-from tests.whole.pole_page_box import Phone, free_port, without_isolates
+from tests.whole.pole_page_box import Phone, without_isolates
 
 pytestmark = pytest.mark.slow
 

@@ -19,6 +19,7 @@ import msgspec
 from agent.base.clock import SystemClock
 from agent.console import page_wire
 from agent.console.page_switch import PageSwitch
+from tests.free_port import free_port
 
 TIMEOUT_S = 20.0
 START_UNIT = """
@@ -27,12 +28,6 @@ os.dup2(int(sys.argv[1]), 3)
 os.execv(sys.executable, (sys.executable, "-P", "-m", "agent.pole_page.page_service", *sys.argv[2:]))
 """
 """As systemd does, the socket is descriptor 3 of the service."""
-
-
-def free_port() -> int:
-    with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
-        probe.bind(("", 0))
-        return int(probe.getsockname()[1])
 
 
 def without_isolates(text: str) -> str:

@@ -20,7 +20,8 @@ from agent.console.page_wire import (
     PageStart,
 )
 from agent.pole_page.request_guard import HEADERS
-from tests.whole.pole_page_box import TIMEOUT_S, HttpReply, PageUnit, Phone, free_port
+from tests.free_port import free_port
+from tests.whole.pole_page_box import TIMEOUT_S, HttpReply, PageUnit, Phone
 
 ReportT = TypeVar("ReportT", bound=PageReport)
 

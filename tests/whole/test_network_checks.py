@@ -16,10 +16,10 @@ from agent.console import mqtt_ping, network_checks
 from agent.console.check_result import CheckResult
 from agent.faults.texts import load_texts
 from tests.conftest import ManualClock
+from tests.free_port import free_port
 from tests.whole.report.broker import (
     Certificates,
     Mosquitto,
-    free_port,
     make_t61_certificate,
     read_doc_block,
 )

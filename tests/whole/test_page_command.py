@@ -24,13 +24,13 @@ from agent.console.page_wire import (
     PageUsed,
 )
 from tests.conftest import ManualClock
+from tests.free_port import free_port
 from tests.pure.console_rig import CONFIG_TEXT, ConsoleRig
 from tests.whole.pole_page_box import (
     TIMEOUT_S,
     PageUnit,
     Phone,
     PolePageBox,
-    free_port,
     listening_ports,
     make_root,
 )

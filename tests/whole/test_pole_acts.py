@@ -19,6 +19,7 @@ from agent.faults.texts import Language
 from agent.pole_page.act_kinds import ACT_KINDS
 from agent.pole_page.acts.table import ACTS
 from agent.recording.custody.receipts import FootageViewed
+from tests.free_port import free_port
 from tests.whole.act_box import ActFailed, ActServer
 from tests.whole.act_values import (
     CONTRACT,
@@ -29,7 +30,7 @@ from tests.whole.act_values import (
     photo_of_a_phone,
     receipts,
 )
-from tests.whole.pole_page_box import PolePageBox, free_port, make_root
+from tests.whole.pole_page_box import PolePageBox, make_root
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.reporting_box import wait_until
 from tests.whole.rig import AgentBox

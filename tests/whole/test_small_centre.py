@@ -14,8 +14,9 @@ import pytest
 
 from agent.__main__ import main
 from agent.base.device_identity import DeviceIdentity
+from tests.free_port import free_port
 from tests.server_certificate import ServerCertificate
-from tests.whole.report.broker import DOCS, Mosquitto, free_port
+from tests.whole.report.broker import DOCS, Mosquitto
 from tests.whole.rig import AgentBox, fake_camera_toml
 from tests.whole.test_footage_while_recording import wait_for_segments
 

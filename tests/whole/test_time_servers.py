@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from agent.provisioning.time_config import RUNTIME_DIR, STATE_DIR, TimeConfig, render_files
+from tests.free_port import free_port
 from tests.settings_files import make_key, to_private_pem
-from tests.whole.report.broker import free_port
 
 EXTRACTED = Path(__file__).parents[2] / ".cache/chrony/usr/sbin/chronyd"
 CHRONYD = shutil.which("chronyd", path="/usr/sbin:/usr/bin") or EXTRACTED

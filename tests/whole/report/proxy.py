@@ -6,7 +6,7 @@ import threading
 from types import TracebackType
 from typing import Self
 
-from tests.whole.report.broker import free_port
+from tests.free_port import free_port
 
 PUBLISH, PUBACK = 3, 4
 """MQTT 5.0, 2.1.2."""
