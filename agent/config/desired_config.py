@@ -235,8 +235,10 @@ def _merge_value(base: Any, value: Any) -> Any:
 
 def _with_model(camera: Mapping[str, Any], card_files: CardFiles) -> Mapping[str, Any]:
     detect = camera.get("detect", {})
-    card = card_files.get(detect.get("model"))
-    return camera if card is None else {**camera, "detect": {**detect, "model": card}}
+    model = detect.get("model")
+    if not isinstance(model, str) or model not in card_files:
+        return camera
+    return {**camera, "detect": {**detect, "model": card_files[model]}}
 
 
 def _with_scene(

@@ -5,7 +5,7 @@ card or a redirect would make the box request something of itself or of its host
 """
 
 import socket
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 METADATA_ADDRESSES = frozenset(
     map(
@@ -14,6 +14,15 @@ METADATA_ADDRESSES = frozenset(
     )
 )
 """Metadata services of clouds; that of the others is 169.254.169.254, which is link-local."""
+_PRIVATE_IPV4 = tuple(
+    map(IPv4Network, ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16"))
+)
+"""The second is of a provider's own network, such as a mobile one."""
+_PUBLIC_IPV6, _PRIVATE_IPV6 = IPv6Network("2000::/3"), IPv6Network("fc00::/7")
+_SPECIAL_IPV6 = tuple(map(IPv6Network, ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")))
+"""Of the public ones: protocols such as Teredo, examples, 6to4, examples."""
+_TRANSLATED = IPv6Network("64:ff9b::/96")
+"""IPv4 behind the NAT64 of a network without IPv4, such as a mobile one: RFC 6052."""
 ALLOWED = "a public or private address, not loopback, link-local or of a metadata service"
 MAX_ADDRESSES = 4
 """Of a name that are tried, each until the time-out."""
@@ -25,13 +34,23 @@ class AddressRefused(OSError):
 
 def is_allowed(address: str) -> bool:
     """Return whether a download may connect to an address, without its zone. Pure."""
-    found: IPv4Address | IPv6Address = ip_address(address)
-    if isinstance(found, IPv6Address) and found.ipv4_mapped is not None:
-        found = found.ipv4_mapped
-    is_special = found.is_loopback or found.is_link_local
-    return not (
-        is_special or found.is_unspecified or found.is_multicast or found in METADATA_ADDRESSES
-    )
+    found = _without_prefix(ip_address(address))
+    if found in METADATA_ADDRESSES:
+        return False
+    if isinstance(found, IPv4Address):
+        is_public = found.is_global and not found.is_multicast
+        return is_public or any(found in network for network in _PRIVATE_IPV4)
+    is_public = found in _PUBLIC_IPV6 and not any(found in network for network in _SPECIAL_IPV6)
+    return is_public or found in _PRIVATE_IPV6
+
+
+def _without_prefix(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """Return the IPv4 address that an IPv6 address leads to, or the address itself."""
+    if isinstance(address, IPv4Address):
+        return address
+    if address in _TRANSLATED:
+        return IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address.ipv4_mapped or address.sixtofour or address
 
 
 def connect(host: str, port: int, timeout_s: float) -> socket.socket:
