@@ -4,11 +4,9 @@ A model's file is a program for the runtime, whose reader is written in C++. A f
 memory ends this process alone.
 """
 
-import io
 import os
 import sys
 import time
-import zipfile
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -20,6 +18,7 @@ from agent.base.errors import UserError
 from agent.base.file_read import read_regular_file
 from agent.base.model import Detection
 from agent.config.model_name import refuse_identifying
+from agent.detection.class_names import MAX_NAME_CHARS, MAX_NAMES, read_class_names
 from agent.detection.model_card import (
     MAX_MODEL_BYTES,
     ModelCard,
@@ -38,13 +37,11 @@ MAX_MEMORY_BYTES = 1_073_741_824
 PROCESSOR_PATHS = ("/proc/cpuinfo", "/sys/devices/system/cpu")
 """The runtime selects its kernels by them: without them it takes slow ones."""
 MAX_TENSORS = 64
-MAX_CLASS_NAMES = 4096
-MAX_CLASS_FILE_BYTES = 65_536
 MAX_REASON_CHARS = 300
 AP_SCORE_FLOOR = 0.05
 """Average precision is measured over all scores down to this one, not down to the thresholds of the card."""
 
-_Word = Annotated[str, msgspec.Meta(max_length=200)]
+_ClassName = Annotated[str, msgspec.Meta(max_length=MAX_NAME_CHARS)]
 
 
 class ModelChildSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,7 +82,7 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True, tag="facts"):
 
     inputs: Annotated[tuple[TensorFacts, ...], msgspec.Meta(max_length=MAX_TENSORS)]
     outputs: Annotated[tuple[TensorFacts, ...], msgspec.Meta(max_length=MAX_TENSORS)]
-    class_names: Annotated[tuple[_Word, ...], msgspec.Meta(max_length=MAX_CLASS_NAMES)]
+    class_names: Annotated[tuple[_ClassName, ...], msgspec.Meta(max_length=MAX_NAMES)]
 
 
 class Loaded(msgspec.Struct, frozen=True, kw_only=True, tag="loaded"):
@@ -154,7 +151,7 @@ class _LoadedModel:
         card's, or a pass fails.
         """
         check_hash(card, content)
-        refuse_identifying(f"model {card.name!r}: its class", _class_names(content))
+        refuse_identifying(f"model {card.name!r}: its class", read_class_names(card.name, content))
         self._detector = TfliteDetector(card, content)
         self._scorer = TfliteDetector(with_score_floor(card, AP_SCORE_FLOOR), content)
         # Here and not first in the agent: a pass runs the operations that the file names.
@@ -202,7 +199,7 @@ def _inspect(name: str, content: bytes) -> ModelFacts:
     return ModelFacts(
         inputs=_tensor_facts(interpreter.get_input_details()),
         outputs=_tensor_facts(interpreter.get_output_details()),
-        class_names=_class_names(content),
+        class_names=read_class_names(name, content),
     )
 
 
@@ -216,17 +213,3 @@ def _tensor_facts(details: list[dict[str, object]]) -> tuple[TensorFacts, ...]:
         )
         for detail in details
     )
-
-
-def _class_names(content: bytes) -> tuple[str, ...]:
-    """Return the lines of the text files of TensorFlow Lite's metadata: a ZIP archive behind the model."""
-    names: list[str] = []
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            for item in archive.infolist()[:MAX_TENSORS]:
-                if item.filename.endswith(".txt") and item.file_size <= MAX_CLASS_FILE_BYTES:
-                    text = archive.read(item).decode("utf-8", "replace")
-                    names += (line.strip()[:200] for line in text.splitlines())
-    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, ValueError, EOFError):
-        return ()
-    return tuple(names[:MAX_CLASS_NAMES])

@@ -97,7 +97,7 @@ def test_one_with_a_class_that_identifies_people_is_refused_also_with_a_card_of_
     file = tmp_path / "own.tflite"
     metadata = io.BytesIO()
     with zipfile.ZipFile(metadata, "w") as archive:
-        archive.writestr("labels.txt", "face\nbody\n")
+        archive.writestr("labels.TXT", "face\nbody\n")
     content = CONTENT + metadata.getvalue()
     file.write_bytes(content)
     with (

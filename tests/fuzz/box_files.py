@@ -1,6 +1,7 @@
 """Targets that read files of a box, of its disk and of its exports, and what is typed at its console."""
 
 import shutil
+import zipfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
@@ -12,6 +13,8 @@ from agent.base.errors import UserError
 from agent.base.pem import load_authorities, load_box_certificate, load_public_key
 from agent.base.signed_manifest import BadManifest, decode_manifest, decode_sums, encode_sums
 from agent.console.login import parse_challenge
+from agent.detection.class_names import read_class_names
+from agent.detection.model_card import ModelRefused
 from agent.diagnostics.agent_log.journal import decode_entry, select_lines, take_newest
 from agent.recording.custody.receipts import (
     GENESIS_SHA256,
@@ -30,6 +33,7 @@ from agent.update.bootloader import decode_autoboot, decode_grubenv, encode_grub
 from agent.update.request_file import decode_request
 from centre.flash.gpt import BadPartitionTable, fit_to_disk, parse_table
 from tests.fuzz.target import FuzzTarget, check_one_line, make_work_dir
+from tests.pure.test_class_names import with_metadata
 from tests.pure.test_damaged_state import OWNERS, restore
 from tests.settings_files import to_private_pem
 
@@ -150,7 +154,29 @@ def run_challenge(data: bytes) -> None:
         parse_challenge(data.decode("utf-8", "replace"))
 
 
+def run_model_metadata(data: bytes) -> None:
+    try:
+        read_class_names("own", data)
+    except ModelRefused as error:
+        check_one_line(error)
+
+
+def model_metadata_seeds() -> Sequence[bytes]:
+    return [
+        with_metadata(("labels.txt", b"car\nbus\n"), ("more", b"person"), compression=compression)[
+            -400:
+        ]
+        for compression in (
+            zipfile.ZIP_STORED,
+            zipfile.ZIP_DEFLATED,
+            zipfile.ZIP_BZIP2,
+            zipfile.ZIP_LZMA,
+        )
+    ]
+
+
 TARGETS = {
+    "model_metadata": FuzzTarget(run_model_metadata, model_metadata_seeds),
     "journal": FuzzTarget(
         run_journal,
         lambda: [
