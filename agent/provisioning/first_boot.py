@@ -237,8 +237,8 @@ def _report_result(paths: BootPaths, result: ProvisioningResult | None, errors: 
 _TITLE_PREFIX = "VIGIE: "
 _UNKNOWN_BOX_TEXT = "this box has no settings, and records nothing"
 _STATE_LOST_TEXT = (
-    "the partition of the box's state was lost and reformatted: its key, its receipts and the messages "
-    "for the centre are lost. Inform the centre; have the new certificate request signed"
+    "the partition of the box's state was lost: its key, its receipts and the messages "
+    "for the centre are gone. Inform the centre; have the new certificate request signed"
 )
 _VOLATILE_TEXT = (
     "the disk's own partition for keys and settings cannot be opened: the box runs from memory until it "

@@ -13,7 +13,7 @@ from tests.image.form import ROOT
 
 OUTPUT = ROOT / "build" / "image"
 AUTHORITY_FOLDER = ROOT / ".cache" / "image" / "test-ca"
-KERNEL, SLOT_FILE = "vmlinuz", "slot.cfg"
+KERNEL, INITRD, SLOT_FILE = "vmlinuz", "initrd", "slot.cfg"
 """Within a boot slot."""
 
 

@@ -9,7 +9,7 @@ from tests.image.box_settings import BOX
 from tests.image.built_image import BuiltImage
 from tests.image.disk import Disk, ExtPart
 from tests.image.first_boot import write_settings
-from tests.image.form import not_short
+from tests.image.form import cases, not_short
 from tests.image.guest import Guest
 
 pytestmark = pytest.mark.slow
@@ -17,7 +17,8 @@ pytestmark = pytest.mark.slow
 SPOILT_BYTES = 40 << 20
 BLANKED_BYTES = 4 << 20
 """Of what follows the image, by `centre.flash.write_verify`."""
-KEY = "sha256sum /var/lib/vigie/identity/box.key | cut -d' ' -f1"
+KEY = "cat /var/lib/vigie/identity/box.key"
+CHAIN_BEGIN = "cat /var/lib/vigie/custody/* | head -n 1 | grep ."
 
 
 def test_a_full_footage_partition_stops_neither_recording_nor_the_box(guest: Guest) -> None:
@@ -38,7 +39,7 @@ def test_a_damaged_footage_partition_is_recreated_and_the_identity_stays(
     guest.start()
     guest.wait_until_ready()
     guest.wait_until_recording()
-    assert guest.run("cat /var/lib/vigie/identity/box.key").encode() == key
+    assert guest.run(KEY).encode() == key
     assert "data" in guest.run("lsblk -no PARTLABEL $(findmnt -no SOURCE /data)")
 
 
@@ -66,14 +67,43 @@ def footage(data: ExtPart, folder: Path) -> set[str]:
     return {file.name.removesuffix(".part") for file in taken.rglob("*.mp4*")}
 
 
-def test_a_damaged_state_partition_is_recreated_from_the_card_with_a_new_key(
-    another: Callable[[], Guest],
+DAMAGED_STATE = {
+    "its beginning": (SPOILT_BYTES, ("reformatted", "gone after a repair")),
+    "all of it": (None, ("reformatted",)),
+}
+"""The overwritten bytes, and the words for what the initramfs could do."""
+
+
+@pytest.mark.parametrize("damage", cases(DAMAGED_STATE, ["all of it"]))
+def test_a_destroyed_state_partition_is_formatted_again_and_its_new_key_outlives_the_power(
+    damage: str, another: Callable[[], Guest]
 ) -> None:
+    size, outcomes = DAMAGED_STATE[damage]
     guest = another()
-    key = guest.extract_ext("state").read("/vigie/identity/box.key")
-    guest.disk.corrupt("state", SPOILT_BYTES)
+    lost_key = guest.extract_ext("state").read("/vigie/identity/box.key")
+    guest.disk.corrupt("state", size or guest.disk.partitions()["state"].size)
     guest.start()
     guest.wait_until_ready()
     guest.wait_until_recording()
+    reason = guest.run("cat /run/vigie-state-lost")
+    assert any(outcome in reason for outcome in outcomes)
+    assert_state_is_on_the_disk(guest)
     assert guest.run("hostname").strip() == BOX
-    assert guest.run("cat /var/lib/vigie/identity/box.key").encode() != key
+    key, chain = guest.run(KEY), guest.run(CHAIN_BEGIN)
+    assert key.encode() != lost_key
+    guest.cut_power()
+    guest.start()
+    guest.wait_until_ready()
+    assert_state_is_on_the_disk(guest)
+    assert guest.run_unchecked("test -e /run/vigie-state-lost")[0] == 1
+    assert (guest.run(KEY), guest.run(CHAIN_BEGIN)) == (key, chain)
+
+
+def assert_state_is_on_the_disk(guest: Guest) -> None:
+    """The folders of the state are on the partition and not in memory."""
+    for folder in ("/state", "/var/lib/vigie/identity", "/etc/vigie", "/var/log/journal"):
+        kind, device = guest.run(f"findmnt -no FSTYPE,SOURCE --target {folder}").split()
+        assert kind == "ext4", folder
+        label = guest.run(f"lsblk -no PARTLABEL {device.partition('[')[0]}").strip()
+        assert label == "state", folder
+    assert guest.run_unchecked("test -e /run/vigie-state-volatile")[0] == 1
