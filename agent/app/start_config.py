@@ -17,17 +17,19 @@ from agent.config import configuration
 from agent.config.configuration import Config
 from agent.config.desired_config import DesiredPreset
 from agent.config.desired_store import ConfigLayer, DesiredStore
-from agent.config.recording import FootageRules
+from agent.config.recording import MAX_AGE_DAYS, FootageRules
 from drivers.contracts import Pose
 
 log = logging.getLogger(__name__)
+
+_UNLIMITED_BYTES = 1 << 62
 
 
 class StartConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The configuration in force, its cameras and actuators, and the centre's version in it.
 
-    `own_rules` are the rules of footage of the box's file alone, and `rules_before` those before a version that was on
-    trial at this start, None without one. `layer` is None if the version cannot be read: then each camera is closed, because its masks are not known.
+    `own_rules` are the rules of footage of the box's file alone. `rules_before` count until a trial ends: those before a
+    version that was on trial at this start, and the widest if the version cannot be read; None otherwise. `layer` is None if the version cannot be read: then each camera is closed, because its masks are not known.
     `refusal` has a line for each reason why the version that is stored does not count.
     """
 
@@ -148,4 +150,17 @@ def _load_closed(base: Config, path: Path, clock: Clock, reason: str) -> StartCo
         specs=load_actuator_specs(base, clock, str(path)),
         layer=None,
         refusal=(reason,),
+        own_rules=base.footage_rules,
+        rules_before=_widest_rules(base.footage_rules),
     )
+
+
+def _widest_rules(own: FootageRules) -> FootageRules:
+    """Return rules that evict nothing that an unknown version may keep. Nothing is recorded meanwhile."""
+    record = msgspec.structs.replace(
+        own.record,
+        max_bytes=_UNLIMITED_BYTES,
+        box_max_bytes=_UNLIMITED_BYTES,
+        max_age_h=MAX_AGE_DAYS * 24.0,
+    )
+    return msgspec.structs.replace(own, record=record)

@@ -17,7 +17,7 @@ Harm: TypeAlias = Literal["uncovers", "destroys", "blinds", "wears out"]
 uncovers   shows what was hidden, or keeps footage for longer
 destroys   footage goes, goes earlier, is not held or not recorded
 blinds     hides the picture, or detects nothing on it
-wears out  moves a head without rest
+wears out  moves a head without rest, or writes to the card without rest
 """
 Change: TypeAlias = Literal[
     "off",
@@ -76,7 +76,7 @@ CENTRE_KEYS: Mapping[str, tuple[TwoPersonChange, ...]] = {
     "record.max_age_h": (_KEPT_LONGER, _LOWERED),
     "record.max_bytes": (_LOWERED,),
     "record.reserve_bytes": (TwoPersonChange(change="raised", harm="destroys"),),
-    "record.segment_s": (),
+    "record.segment_s": (TwoPersonChange(change="lowered", harm="wears out", below=5.0),),
 }
 """Keys that a version of the centre may set, apart from those of a list's entries."""
 

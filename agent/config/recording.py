@@ -12,6 +12,8 @@ surveillance of workplaces (deliberation 350-2013). A hold may keep a time range
 """
 
 
+MAX_SEGMENT_S = 300
+
 MIN_RESERVE_BYTES = 500_000_000
 """On a large disk: room for an update, and above the threshold of a nearly full disk. With less, the footage
 itself would fill the disk, and the box would shed detection and then recording.
@@ -39,7 +41,7 @@ class RecordConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     unencrypted.
     """
 
-    segment_s: Annotated[float, msgspec.Meta(ge=1, le=300)] = 10.0
+    segment_s: Annotated[float, msgspec.Meta(ge=1, le=MAX_SEGMENT_S)] = 10.0
     flush_s: Annotated[float, msgspec.Meta(ge=0, le=60)] = 1.0
     max_bytes: Annotated[int, msgspec.Meta(ge=10_000_000)] = 16_000_000_000
     box_max_bytes: Annotated[int, msgspec.Meta(ge=10_000_000)] = 64_000_000_000

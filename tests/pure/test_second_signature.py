@@ -176,6 +176,7 @@ IRREVERSIBLE: list[tuple[str, dict[str, Any], dict[str, Any], str, str]] = [
         "record.max_age_h = 71.5",
     ),
     ("record.max_bytes", {}, {"record": {"max_bytes": 10_000_000}}, "destroys", "record.max_bytes"),
+    ("record.segment_s", {}, {"record": {"segment_s": 4}}, "wears out", "record.segment_s = 4"),
     (
         "record.reserve_bytes",
         {},

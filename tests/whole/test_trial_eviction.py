@@ -18,7 +18,9 @@ from agent.faults.registry import FaultRegistry
 from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.custody.receipts import FootageEvicted, HoldReleased, ReceiptBody
 from agent.recording.recovery import recover_folder
+from agent.recording.retention import retention_stage
 from agent.recording.retention.event_holds import EventHolds
+from agent.recording.retention.eviction_plan import EvictionPlan, plan_eviction
 from agent.recording.retention.hold_store import HoldStore
 from agent.recording.retention.retention_stage import RetentionStage
 from agent.recording.segment_name import SegmentName
@@ -188,6 +190,19 @@ def test_a_trial_evicts_what_the_version_before_does(tmp_path: Path) -> None:
     assert pole.left_bytes() == 5 * SEGMENT_BYTES
 
 
+def test_a_damaged_version_evicts_nothing_that_it_may_keep(tmp_path: Path) -> None:
+    """The version kept footage for longer, and more of it, than the box's own file."""
+    pole = RecordingPole(tmp_path, "[record]\nmax_bytes = 10000000\nmax_age_h = 1\n")
+    pole.put_in_force({"record": {"max_bytes": 99_000_000, "max_age_h": 72}})
+    pole.clock.advance_s(2 * 3600)
+    pole.start()
+    assert pole.left_bytes() == ALL_BYTES
+    path = pole.state / "desired" / "layer.json"
+    path.write_bytes(path.read_bytes()[:-20])
+    assert pole.start().layer is None
+    assert pole.left_bytes() == ALL_BYTES
+
+
 def test_a_version_before_that_cannot_be_read_counts_as_the_boxs_file(tmp_path: Path) -> None:
     pole = RecordingPole(tmp_path)
     pole.put_on_trial(SMALL_QUOTAS)
@@ -215,6 +230,39 @@ def test_held_footage_is_never_evicted_for_the_limits_of_a_version(
     pole.clock.advance_s(60)
     pole.retention.enforce()
     assert pole.left_bytes() <= 5_000_000
+
+
+def test_a_hold_covers_a_long_file_after_segments_have_become_shorter(tmp_path: Path) -> None:
+    """The last file before a gap may be as long as segments ever were."""
+    pole = RecordingPole(tmp_path)
+    begin, end = (DAY + timedelta(seconds=each) for each in (300, 360))
+    pole.holds.place("north", begin, end, owner="Amina", reason="case", days=30)
+    pole.put_in_force({"record": {"segment_s": 5}})
+    pole.clock.advance_s(73 * 3600)
+    pole.start()
+    assert [path.name[:10] for path in pole.footage.glob("*.mp4")] == ["0000000010"]
+
+
+def test_held_footage_above_a_quota_is_not_planned_at_each_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pole = RecordingPole(tmp_path)
+    pole.hold_all()
+    pole.put_in_force(SMALL_QUOTAS)
+    pole.start()
+    plans: list[EvictionPlan] = []
+
+    def counted(*args: Any) -> EvictionPlan:
+        plans.append(plan_eviction(*args))
+        return plans[-1]
+
+    monkeypatch.setattr(retention_stage, "plan_eviction", counted)
+    for size_bytes in range(1000):
+        pole.retention.on_bytes_written("north", "2026-11-25T00:01:40.000Z", size_bytes)
+    assert len(plans) == 1
+    pole.clock.advance_s(1)
+    pole.retention.on_bytes_written("north", "2026-11-25T00:01:40.000Z", 1000)
+    assert len(plans) == 2
 
 
 def test_the_boxs_own_quotas_break_holds_as_before(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from agent.base.clock import Clock, boot_id, rfc3339, unix_ms
 from agent.base.health_model import FootageHealth
 from agent.base.uuid7 import uuid7_factory
 from agent.config.configuration import InstitutionConfig
-from agent.config.recording import FootageRules, HoldConfig, RecordConfig
+from agent.config.recording import MAX_SEGMENT_S, FootageRules, HoldConfig, RecordConfig
 from agent.faults.registry import FaultRegistry
 from agent.recording import quarantine
 from agent.recording.custody.receipt_queue import ReceiptQueue
@@ -113,7 +113,7 @@ class RetentionStage:
         self._total_bytes = 0
         self._holds = ActiveHolds(hold_store, receipt_queue, clock, faults, on_hold_broken)
         self._hold_check_pause, self._disk_check_pause = Pause(), Pause()
-        self._retry_pause = Pause()
+        self._retry_pause, self._exhausted_pause = Pause(), Pause()
         self._is_initialized = False
         self._removed_cameras = RemovedCameras(receipt_queue, clock, self.register_folder)
 
@@ -139,7 +139,6 @@ class RetentionStage:
 
     def _make_limits(self, rules: FootageRules) -> RetentionLimits:
         settings, own = rules.record, self._own_settings
-        segment_s = max(settings.segment_s, own.segment_s, self._confirmed.record.segment_s)
         return RetentionLimits(
             camera_bytes=settings.max_bytes,
             box_bytes=settings.box_max_bytes,
@@ -148,7 +147,8 @@ class RetentionStage:
             reserve_bytes=settings.reserve_bytes,
             held_reserve_bytes=min(settings.reserve_bytes, own.reserve_bytes),
             max_age_ms=round(settings.max_age_h * _MS_PER_H),
-            max_segment_ms=round(segment_s * 1000) + MAX_GOP_NS // _NS_PER_MS,
+            # Not of `segment_s`: files are older than the settings.
+            max_segment_ms=MAX_SEGMENT_S * 1000 + MAX_GOP_NS // _NS_PER_MS,
             pre_roll_ms=round(rules.hold.pre_s * 1000),
             max_age_ms_by_camera={
                 camera: round(policy.max_age_h * _MS_PER_H)
@@ -242,16 +242,22 @@ class RetentionStage:
             camera_segments = self._segments_by_camera[camera]
             self._total_bytes += open_bytes - camera_segments.open_bytes
             camera_segments.open_bytes, camera_segments.open_time = open_bytes, open_time
-            is_over_limit = (
-                camera_segments.total_bytes > self._limits.camera_bytes
-                or self._total_bytes > self._limits.box_bytes
-            )
+            now_ns = self._clock.boottime_ns()
             # Free space is checked once a second; age is checked by `run_once`.
-            is_check_due = self._disk_check_pause.is_over(self._clock.boottime_ns())
-            if is_over_limit or (
+            is_check_due = self._disk_check_pause.is_over(now_ns)
+            if (self._is_over_limit(camera) and self._exhausted_pause.is_over(now_ns)) or (
                 is_check_due and self._space_shortfall(self._limits.reserve_bytes)
             ):
                 self._make_room()
+                if self._is_over_limit(camera):
+                    # The rest is held, or open: it is not planned again at each write.
+                    self._exhausted_pause.begin(now_ns, POLL_INTERVAL_S)
+
+    def _is_over_limit(self, camera: str) -> bool:
+        return (
+            self._segments_by_camera[camera].total_bytes > self._limits.camera_bytes
+            or self._total_bytes > self._limits.box_bytes
+        )
 
     def footage_health(self, camera: str, gaps: int) -> FootageHealth:
         """Return the footage of a camera for the health report."""
