@@ -198,6 +198,10 @@ def test_the_image_contains_its_inventory_and_licences(running: Guest) -> None:
     assert parts["bomFormat"] == "CycloneDX"
     names = {part["name"] for part in parts["components"]}
     assert {"systemd", "rauc", "opencv-python-headless", "FFmpeg", "x264", "libxml2"} <= names
+    packages = [part for part in parts["components"] if part["bom-ref"].startswith("deb/")]
+    assert len(packages) > 100
+    assert all(part["licenses"] and part["hashes"] and part["properties"] for part in packages)
+    assert "perl-base" not in names, "its files are deleted"
     assert not running.run("find /usr/share/vigie/licences -type f -empty")
     assert len(running.run("ls /usr/share/vigie/licences/*").split()) > len(names) // 2
 
