@@ -187,6 +187,13 @@ def test_every_setting_of_config_txt_has_a_form_the_firmware_reads() -> None:
             assert re.fullmatch(r"[a-z0-9_]+=[^ ]+", setting)
 
 
+def test_the_firmware_of_a_raspberry_pi_is_to_keep_the_boards_own_key_to_itself() -> None:
+    text = (PROFILES / "pi" / "boot" / "config.txt").read_text()
+    settings = [one for name, lines in sections(text) if name == "all" for one in lines]
+    assert settings.count("lock_device_private_key=1") == 1
+    assert text.count("lock_device_private_key") == 1
+
+
 def test_autoboot_equals_the_text_that_an_update_writes() -> None:
     text = (PROFILES / "pi" / "boot" / "autoboot.txt").read_bytes()
     assert text.ljust(bootloader.AUTOBOOT_BYTES, b"\n") == bootloader.encode_autoboot(2, 3)
