@@ -33,6 +33,7 @@ from agent.app.state_folder import set_damaged_aside
 from agent.base.clock import Clock, boot_id, unix_ns
 from agent.base.health_model import HealthReport, OutboxHealth
 from agent.base.sha256 import sha256_hex
+from agent.base.state_inventory import StateInventory
 from agent.base.uuid7 import uuid7_factory
 from agent.capture.camera_source import CameraSource
 from agent.capture.jpeg import shrink_jpeg
@@ -49,7 +50,7 @@ from agent.recording.custody.damage_reporter import DamageReporter
 from agent.recording.custody.head_publisher import ChainHeadPublisher
 from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.retention.event_holds import EventHolds
-from agent.recording.retention.hold_store import HoldStore
+from agent.recording.retention.hold_store import HOLDS_DIR, HoldStore
 from agent.recording.retention.retention_stage import RetentionStage
 from agent.reporting import outgoing_messages
 from agent.reporting.mqtt.downlink import Downlink
@@ -119,7 +120,9 @@ class Agent:
             self._receipt_queue.enqueue(
                 receipts.FileQuarantined(camera=None, name=name), self._started_ns
             )
-        hold_store = HoldStore(state_dir / "holds", clock, boot_id(), self._new_id)
+        hold_store = HoldStore(
+            state_dir / HOLDS_DIR, clock, boot_id(), self._new_id, StateInventory(state_dir)
+        )
         recorded_cameras = frozenset(
             source.config.name
             for source in sources

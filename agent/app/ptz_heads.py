@@ -15,6 +15,7 @@ from agent.app.camera_pipeline import CameraPipeline
 from agent.base.clock import Clock, trusted_utc
 from agent.base.health_model import HeadHealth
 from agent.base.model import FrameResult, ShiftTolerance
+from agent.base.state_inventory import StateInventory
 from agent.capture.snapshot_command import SnapshotSink
 from agent.commands.requester import Requester
 from agent.config.heads import ForbiddenSector, HeadConfig
@@ -119,7 +120,7 @@ def assemble_head(
 ) -> HeadAssembly:
     """Build a head with its tours and, if a camera of the box is mounted on it, panorama and tracking.
 
-    `folder` is the head's own. A camera without scenes per preset counts as not mounted.
+    `folder` is the head's own, in the state folder. A camera without scenes per preset counts as not mounted.
     """
     config = spec.config
     utc_if_trusted = partial(trusted_utc, clock)
@@ -143,6 +144,7 @@ def assemble_head(
         masked_scenes={} if pipeline is None or scene is None else pipeline.masked_presets,
         fixed_presets=spec.presets,
         on_rest_change=_ignore_rest if scene is None else scene.update_position,
+        inventory=StateInventory(folder.parents[1]),
     )
     panorama_scan = tracker = None
     if pipeline is not None and scene is not None and config.fov_deg is not None:

@@ -14,6 +14,7 @@ from agent.base.model import (
     TrafficCounts,
 )
 from agent.base.sha256 import sha256_hex
+from agent.base.state_inventory import InventoryHead
 from agent.capture.live_looks import EndedLook, Look
 from agent.capture.snapshot_command import SNAPSHOT_MAX_BYTES
 from agent.clips.clip_task import MadeFile
@@ -139,9 +140,11 @@ class Publisher:
             outgoing_messages.build_receipt_message(data, self._clock.boottime_ns())
         )
 
-    def publish_chain_head(self, head: ChainHead, t_ns: int) -> None:
-        """Send the head of the custody chain."""
-        data = CustodyHead(seq=head.seq, sha256=head.sha256, time=head.time)
+    def publish_chain_head(
+        self, head: ChainHead, inventory: InventoryHead | None, t_ns: int
+    ) -> None:
+        """Send the head of the custody chain, and that of the state inventory."""
+        data = CustodyHead(seq=head.seq, sha256=head.sha256, time=head.time, inventory=inventory)
         self._submitter.submit(outgoing_messages.build_receipt_message(data, t_ns))
 
     def record_service_action(self, by: str, action: str) -> None:

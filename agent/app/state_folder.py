@@ -1,20 +1,28 @@
 """The state folder at the start of the agent: what is damaged there is set aside before it is in the way."""
 
+import logging
+import os
 from pathlib import Path
 
 from agent.app import selftest_result
 from agent.app.camera_ground import GROUND_DIR
 from agent.base import lockout
-from agent.base.damaged_file import clear_folder_place
+from agent.base.damaged_file import clear_folder_place, note_lost, set_aside
+from agent.base.device_identity import IDENTITY_DIR
+from agent.base.state_inventory import LOST_REASON, BadInventory, StateInventory
 from agent.clips.upload_queue import UPLOADS_DIR
+from agent.config.desired_store import layer_file
 from agent.config.recording import FOOTAGE_DIR
 from agent.recording import mask_store, owner_policy
+from agent.recording.retention.hold_store import HOLDS_DIR
+
+log = logging.getLogger(__name__)
 
 _FOLDERS = (
-    "identity",
+    IDENTITY_DIR,
     "custody",
     "outbox",
-    "holds",
+    HOLDS_DIR,
     "heads",
     "console",
     "control",
@@ -37,3 +45,31 @@ def set_damaged_aside(state_dir: Path) -> None:
     mask_store.set_damaged_aside(state_dir / mask_store.MASKS_DIR)
     selftest_result.state_file(state_dir).load()
     lockout.state_file(state_dir).load()
+
+
+def set_lost_aside(state_dir: Path) -> None:
+    """Note the listed files that are missing, and set older versions aside, before the parts open their files.
+
+    The configuration stays listed until a version replaces it: its cameras are closed until then. Holds stay listed
+    until they are placed again.
+    """
+    inventory, layer, holds = (
+        StateInventory(state_dir),
+        layer_file(state_dir),
+        state_dir / HOLDS_DIR,
+    )
+    try:
+        lost = {
+            path: reason for path, reason in inventory.find_lost().items() if path.parent != holds
+        }
+        note_lost((path for path in lost if not os.path.lexists(path)), LOST_REASON)
+        for path, reason in lost.items():
+            if os.path.lexists(path):
+                set_aside(path, reason)
+        inventory.remove(*(path for path in lost if path != layer))
+        inventory.add_present()
+        for path in inventory.listed():
+            if path != layer:
+                inventory.end_change(path)
+    except (OSError, BadInventory) as error:
+        log.error("the state inventory: %s", error)

@@ -1,6 +1,6 @@
 """Damaged files of the box's own state: set aside by their owner, then reported by the agent.
 
-    presets.json.unreadable    is damaged; the custody log has no receipt of it yet
+    presets.json.unreadable    is damaged; the custody log has no receipt of it yet. If the file is missing: a note
     presets.json.damaged       has its receipt; the newest one of a name is kept
 
 State files are read before the custody log is open, and by other programs of the box too. The first name
@@ -12,13 +12,20 @@ import logging
 import os
 import shutil
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
+
+from agent.base.atomic_file import replace_atomically
+from agent.base.file_read import read_regular_file
 
 log = logging.getLogger(__name__)
 
 UNREADABLE_SUFFIX = ".unreadable"
 DAMAGED_SUFFIX = ".damaged"
+MAX_LOST_FILES = 16
+"""So many missing files of one folder are reported each; more of them as one loss of the folder's."""
+_NOTE_PREFIX = b"lost: "
+_MAX_NOTE_BYTES = 512
 
 
 def is_set_aside(name: str) -> bool:
@@ -27,14 +34,49 @@ def is_set_aside(name: str) -> bool:
 
 
 def set_aside(path: Path, reason: object) -> None:
-    """Rename a damaged file, or whatever is in its place. If the disk refuses, it stays."""
+    """Rename a damaged file, or whatever is in its place; note the loss of a missing one. If the disk refuses, it stays."""
     target = unreported_path(path)
     try:
+        if not os.path.lexists(path):
+            _write_note(path, str(reason))
+            return
         _replace(path, target)
     except OSError as error:
         log.error("%s: %s; cannot be renamed: %s", path, reason, error)
     else:
         log.error("%s: %s; set aside as %s", path, reason, target.name)
+
+
+def note_lost(paths: Iterable[Path], reason: str) -> None:
+    """Leave a note for each missing file, which is reported like a damaged file. Raises OSError."""
+    by_folder: dict[Path, list[Path]] = {}
+    for path in paths:
+        by_folder.setdefault(path.parent, []).append(path)
+    for folder, lost in by_folder.items():
+        if len(lost) > MAX_LOST_FILES:
+            _write_note(folder, f"{len(lost)} files in it: {reason}")
+            continue
+        for path in lost:
+            _write_note(path, reason)
+
+
+def _write_note(path: Path, reason: str) -> None:
+    log.error("%s: %s", path, reason)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    target = unreported_path(path)
+    if not os.path.lexists(target):
+        replace_atomically(target, _NOTE_PREFIX + reason.encode() + b"\n", 0o600)
+
+
+def read_note(unreported: Path) -> str | None:
+    """Return why a file is lost, or None if it was damaged and is set aside itself."""
+    try:
+        note = read_regular_file(unreported, _MAX_NOTE_BYTES)
+    except OSError:
+        return None
+    if not note.startswith(_NOTE_PREFIX):
+        return None
+    return note.removeprefix(_NOTE_PREFIX).decode(errors="replace").strip()
 
 
 def unreported_path(path: Path) -> Path:
@@ -45,6 +87,12 @@ def unreported_path(path: Path) -> Path:
 def is_unreported(path: Path) -> bool:
     """Return True if a file of this path was set aside and has no receipt yet."""
     return os.path.lexists(unreported_path(path))
+
+
+def is_lost(path: Path) -> bool:
+    """Return True if a file is missing that was set aside once, or whose loss was noted."""
+    asides = (unreported_path(path), damaged_path(unreported_path(path)))
+    return not os.path.lexists(path) and any(map(os.path.lexists, asides))
 
 
 def clear_folder_place(path: Path) -> None:

@@ -18,7 +18,8 @@ from agent.base.file_read import read_regular_file
 
 log = logging.getLogger(__name__)
 
-KEY_FILE = "box.key"
+IDENTITY_DIR, KEY_FILE = "identity", "box.key"
+"""The folder in the state folder, and the file in it."""
 _MAX_KEY_BYTES = 65_536
 STATE_LOST_FLAG = "run/vigie-state-lost"
 """File below the machine's root, present during a boot whose state partition had to be recreated, and the
@@ -26,10 +27,23 @@ key with it."""
 
 
 class DeviceIdentity:
-    """The box's key pair. `damaged_key_file` names the file of an earlier key that could not be read."""
+    """The box's key pair in a folder.
 
-    def __init__(self, key: Ed25519PrivateKey, damaged_key_file: str | None = None) -> None:
+    `is_new`: the key was created when it was loaded; `damaged_key_file` then names the file of an earlier one that
+    could not be read.
+    """
+
+    def __init__(
+        self,
+        key: Ed25519PrivateKey,
+        folder: Path,
+        *,
+        is_new: bool = False,
+        damaged_key_file: str | None = None,
+    ) -> None:
         self._key = key
+        self.folder = folder
+        self.is_new = is_new
         self.damaged_key_file = damaged_key_file
         self.public_key_raw = key.public_key().public_bytes_raw()
         """32 bytes."""
@@ -49,17 +63,17 @@ class DeviceIdentity:
             key = _read_private_key(path)
             if key is not None:
                 path.chmod(0o600)
-                return cls(key)
+                return cls(key, folder)
             damaged_key_file = _quarantine_key(path)
         key = Ed25519PrivateKey.generate()
         _write_key(path, key)
-        return cls(key, damaged_key_file)
+        return cls(key, folder, is_new=True, damaged_key_file=damaged_key_file)
 
     @classmethod
     def load(cls, folder: Path) -> "DeviceIdentity | None":
         """Return the folder's key, or None if it is missing or damaged. Changes no file. Raises: PermissionError."""
         key = _read_private_key(folder / KEY_FILE)
-        return None if key is None else cls(key)
+        return None if key is None else cls(key, folder)
 
     @classmethod
     def load_existing(cls, state_dir: Path, command: str) -> "DeviceIdentity | None":
@@ -68,7 +82,7 @@ class DeviceIdentity:
         Raises: UserError if the key belongs to another user, whose files would stop the agent; OSError.
         """
         context = f"state folder {str(state_dir)!r}"
-        folder = state_dir / "identity"
+        folder = state_dir / IDENTITY_DIR
         try:
             owner = (folder / KEY_FILE).stat().st_uid
         except FileNotFoundError:

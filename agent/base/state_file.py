@@ -7,6 +7,7 @@ a fifth gave another angle or name, and its masks would have hidden another part
 over the label of the file and the JSON of `state`, so that one file's content in another's place is found too.
 """
 
+import contextlib
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -17,6 +18,7 @@ from agent.base.damaged_file import set_aside
 from agent.base.file_read import read_regular_file
 from agent.base.json_decode import JsonDecoder, MalformedJson
 from agent.base.sha256 import Sha256, sha256_hex
+from agent.base.state_inventory import StateInventory
 
 StateT = TypeVar("StateT", bound=msgspec.Struct)
 
@@ -38,6 +40,7 @@ _DOCUMENT_DECODER = JsonDecoder(_Document)
 class StateFile(Generic[StateT]):
     """One document of one struct type.
 
+    With an `inventory` a file that is missing or is not the newest one counts as damaged.
     `label` tells apart the files of one name, such as those of two heads; it is the name by default. A
     `shared` file may be read by every user of the box (mode 0644, in a folder of 0755); any other one gets
     0666 less the umask, in a folder of 0700. Not thread-safe: one thread writes.
@@ -50,8 +53,10 @@ class StateFile(Generic[StateT]):
         *,
         label: str | None = None,
         shared: bool = False,
+        inventory: StateInventory | None = None,
     ) -> None:
         self.path = path
+        self._inventory = inventory
         self._decoder = JsonDecoder(state_type)
         self._label = label or path.name
         self._shared = shared
@@ -61,12 +66,21 @@ class StateFile(Generic[StateT]):
 
         Raises: DamagedStateFile.
         """
+        data: bytes | None = None
         try:
-            return self.decode(read_regular_file(self.path, MAX_BYTES))
+            data = read_regular_file(self.path, MAX_BYTES)
         except FileNotFoundError:
-            return None
-        except (OSError, MalformedJson) as error:
+            pass
+        except OSError as error:
             raise DamagedStateFile(str(error)) from error
+        try:
+            state = None if data is None else self.decode(data)
+        except MalformedJson as error:
+            raise DamagedStateFile(str(error)) from error
+        problem = self._inventory and self._inventory.find_problem(self.path, data)
+        if problem:
+            raise DamagedStateFile(problem)
+        return state
 
     def read(self) -> StateT | None:
         """Return the document, or None if there is none or it is damaged. Never changes a file."""
@@ -96,8 +110,22 @@ class StateFile(Generic[StateT]):
         folder.mkdir(parents=True, exist_ok=True, mode=0o755 if self._shared else 0o700)
         mode = 0o644 if self._shared else 0o666
         data = self.encode(state)
+        if self._inventory is not None:
+            self._inventory.begin_change(self.path, data)
         atomic_file.replace_atomically(self.path, data, mode, apply_umask=not self._shared)
         atomic_file.fsync_dir(folder.parent)
+        if self._inventory is not None:
+            self._inventory.end_change(self.path)
+
+    def delete(self) -> None:
+        """Delete the file durably, if there is one. Raises OSError."""
+        if self._inventory is not None:
+            self._inventory.begin_change(self.path, None)
+        with contextlib.suppress(FileNotFoundError):
+            self.path.unlink()
+            atomic_file.fsync_dir(self.path.parent)
+        if self._inventory is not None:
+            self._inventory.end_change(self.path)
 
     def decode(self, data: bytes) -> StateT:
         """Return the document of a file with these bytes.

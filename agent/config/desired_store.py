@@ -20,9 +20,11 @@ from pathlib import Path
 import msgspec
 
 from agent.base.atomic_file import replace_atomically
+from agent.base.damaged_file import is_lost
 from agent.base.file_read import read_regular_file
 from agent.base.sha256 import sha256_hex
 from agent.base.state_file import MAX_BYTES, DamagedStateFile, StateFile
+from agent.base.state_inventory import StateInventory
 from agent.config.commit_confirm import BACKUP_SUFFIX, CommitConfirm, PendingCommit, Rollback
 from agent.config.desired_config import CardFiles, DesiredContent, SceneFiles, scene_key
 
@@ -90,14 +92,20 @@ class DesiredStore:
 
     def __init__(self, state_dir: Path) -> None:
         self._folder = state_dir / DESIRED_DIR
-        self._layer = StateFile(layer_file(state_dir), ConfigLayer, shared=True)
+        self._inventory = StateInventory(state_dir)
+        self._layer = StateFile(
+            layer_file(state_dir), ConfigLayer, shared=True, inventory=self._inventory
+        )
         self._decision = StateFile(self._folder / "decision.json", Decision, shared=True)
         self._restarts = StateFile(self._folder / "restarts.json", VersionRestarts, shared=True)
         self._commit_confirm = CommitConfirm(self._layer.path)
 
     def layer(self) -> ConfigLayer:
-        """Return the version in force or on trial. Raises DamagedStateFile."""
-        return self._layer.read_strictly() or ConfigLayer()
+        """Return the version in force or on trial. Raises DamagedStateFile, also if it is missing."""
+        layer = self._layer.read_strictly()
+        if layer is None and is_lost(self._layer.path):
+            raise DamagedStateFile("set aside, and not restored yet")
+        return layer or ConfigLayer()
 
     def previous(self) -> ConfigLayer | None:
         """Return the version before it, or None if it cannot be read."""
@@ -149,17 +157,22 @@ class DesiredStore:
         """Put a version on trial until `until_ns`. Raises: UserError if another one is on trial; OSError."""
         self.write_files(layer)
         if not self._layer.path.exists():
-            self._layer.write(ConfigLayer())
-        text = self._layer.encode(layer).decode()
-        self._commit_confirm.begin(text, keys, by, boot_id, until_ns)
+            self._write_before()
+        data = self._layer.encode(layer)
+        if self.pending() is None:
+            self._inventory.begin_change(self._layer.path, data)
+        self._commit_confirm.begin(data.decode(), keys, by, boot_id, until_ns)
 
     def confirm(self, now_ns: int, boot_id: str) -> None:
         """Keep the version on trial. Raises: UserError if it is too late; OSError."""
         self._commit_confirm.confirm(now_ns, boot_id)
+        self._inventory.end_change(self._layer.path)
 
     def undo(self) -> Rollback | None:
         """Return to the version before. Raises OSError."""
-        return self._commit_confirm.undo()
+        rollback = self._commit_confirm.undo()
+        self._inventory.end_change(self._layer.path)
+        return rollback
 
     def reset(self, by: str, time: str) -> None:
         """Return to the box's file alone and to version 0, by a technician at an RFC 3339 time. Raises OSError.
@@ -181,6 +194,8 @@ class DesiredStore:
         if not self._folder.is_dir():
             return None
         rollback = self._commit_confirm.on_agent_start(now_ns, boot_id)
+        if self.pending() is None:
+            self._inventory.end_change(self._layer.path)
         try:
             layer = self.layer()
         except DamagedStateFile:
@@ -223,6 +238,16 @@ class DesiredStore:
                 path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
             replace_atomically(path, data, _MODE)
 
+    def _write_before(self) -> None:
+        """Write what a rollback of the first version returns to, or of one that replaces a lost version: none."""
+        try:
+            self.layer()
+        except DamagedStateFile:
+            self._layer.path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+            replace_atomically(self._layer.path, b"", _MODE)
+        else:
+            self._layer.write(ConfigLayer())
+
     def _scene_path(self, text: str) -> Path:
         return self._folder / "scenes" / f"{sha256_hex(text.encode())}.toml"
 
@@ -238,6 +263,7 @@ class DesiredStore:
                 if path in used:
                     continue
                 if path.is_dir():
+                    self._inventory.remove(*path.glob("*.tflite"))
                     shutil.rmtree(path, ignore_errors=True)
                 else:
                     path.unlink(missing_ok=True)

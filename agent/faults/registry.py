@@ -113,7 +113,7 @@ FAULTS: dict[FaultCode, FaultDefinition] = {
     "STO-05": FaultDefinition("error", "disk nearly full"),
     "STO-06": FaultDefinition("warning", "disk slow"),
     "STO-07": FaultDefinition("warning", "disk worn"),
-    "STO-08": FaultDefinition("warning", "state file damaged"),
+    "STO-08": FaultDefinition("warning", "state file damaged or missing"),
     "SVC-01": FaultDefinition("warning", "wrong answers at the console"),
     "SVC-02": FaultDefinition("error", "self-test failed"),
     "SYS-01": FaultDefinition("warning", "clock not synchronised"),

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from agent.base.device_identity import KEY_FILE, DeviceIdentity
+from agent.base.device_identity import IDENTITY_DIR, KEY_FILE, DeviceIdentity
 from agent.base.errors import UserError
 from agent.base.file_read import read_regular_file
 from agent.base.json_decode import MalformedJson, decode_json
@@ -40,7 +40,6 @@ from agent.provisioning.time_config import TimeConfig
 
 APPLIED_FILE = ".provisioned"
 _MAX_RECORD_BYTES = 65_536
-IDENTITY_DIR = "identity"
 _Table = TypeVar("_Table", NetworkConfig, TimeConfig, BoardConfig)
 
 ResultKind = Literal[

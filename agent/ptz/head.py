@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from agent.base.clock import Clock, rfc3339
 from agent.base.health_model import HeadHealth
+from agent.base.state_inventory import StateInventory
 from agent.commands.requester import CommandRejected, Requester
 from agent.config.heads import ForbiddenSector, HeadConfig
 from agent.faults.registry import FaultRegistry
@@ -70,6 +71,7 @@ class PtzHead:
         masked_scenes: Mapping[str, str] = MappingProxyType({}),
         fixed_presets: Mapping[str, Preset] = MappingProxyType({}),
         on_rest_change: RestCallback = lambda _preset, _settled, _tolerance: None,
+        inventory: StateInventory | None = None,
     ) -> None:
         self.name = config.name
         self.config = config
@@ -81,7 +83,9 @@ class PtzHead:
         self.movers = Movers(movers, self.wake)
         self.last_request_ns = clock.boottime_ns()
         """When a request has acquired, moved or stopped the head last."""
-        self._preset_store = PresetStore(config.name, folder / "presets.json", fixed_presets)
+        self._preset_store = PresetStore(
+            config.name, folder / "presets.json", fixed_presets, inventory
+        )
         self._masked_presets = MaskedPresets(config.name, masked_scenes, config.fov_deg)
         self._clock = clock
         self._lock = threading.Lock()

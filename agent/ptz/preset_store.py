@@ -11,6 +11,7 @@ from types import MappingProxyType
 import msgspec
 
 from agent.base.state_file import StateFile
+from agent.base.state_inventory import StateInventory
 from agent.commands.requester import CommandRejected
 from agent.config.names import ALLOWED_NAME, Name
 from drivers.contracts import Pose
@@ -46,11 +47,16 @@ class PresetStore:
     """
 
     def __init__(
-        self, head_name: str, path: Path, fixed: Mapping[str, Preset] = MappingProxyType({})
+        self,
+        head_name: str,
+        path: Path,
+        fixed: Mapping[str, Preset] = MappingProxyType({}),
+        inventory: StateInventory | None = None,
     ) -> None:
         self._head_name = head_name
         self._fixed = dict(fixed)
-        self._file = StateFile(path, _PresetFile, label=f"{path.parent.name}/{path.name}")
+        label = f"{path.parent.name}/{path.name}"
+        self._file = StateFile(path, _PresetFile, label=label, inventory=inventory)
         self._lock = threading.Lock()
         stored = self._file.load() or _PresetFile(presets=())
         self._by_name = {preset.name: preset for preset in stored.presets}

@@ -15,6 +15,7 @@ from agent.base.damaged_file import UNREADABLE_SUFFIX, is_unreported, set_aside
 from agent.base.errors import UserError
 from agent.base.message import Message
 from agent.base.state_file import DamagedStateFile, StateFile
+from agent.base.state_inventory import StateInventory
 from agent.config.configuration import CameraConfig, InstitutionConfig
 from agent.recording import catalogue
 
@@ -56,11 +57,12 @@ def read(state_dir: Path, camera: str) -> InstitutionConfig | None:
     Raises UserError if it cannot be read: the viewers are unknown then.
     """
     file = _policy_file(state_dir, camera)
+    if not file.path.exists() and is_unreported(file.path):
+        return UNKNOWN_POLICY
     try:
-        policy = file.read_strictly()
+        return file.read_strictly()
     except DamagedStateFile as error:
         raise UserError(f"{str(file.path)!r}: cannot be read: {error}") from error
-    return UNKNOWN_POLICY if policy is None and is_unreported(file.path) else policy
 
 
 def check_viewer(policy: InstitutionConfig | None, camera: str, viewer: str) -> None:
@@ -86,7 +88,8 @@ def check_viewer(policy: InstitutionConfig | None, camera: str, viewer: str) -> 
 
 
 def _policy_file(state_dir: Path, camera: str) -> StateFile[InstitutionConfig]:
-    return StateFile(state_dir / POLICIES_DIR / (camera + _SUFFIX), InstitutionConfig)
+    path = state_dir / POLICIES_DIR / (camera + _SUFFIX)
+    return StateFile(path, InstitutionConfig, inventory=StateInventory(state_dir))
 
 
 def _cameras_with_footage(footage_dir: Path) -> set[str] | None:
@@ -134,7 +137,7 @@ def _store(file: StateFile[InstitutionConfig], policy: InstitutionConfig | None)
     """Store a policy if it has changed; delete it if it is None."""
     try:
         if policy is None:
-            file.path.unlink(missing_ok=True)
+            file.delete()
         elif file.load() != policy:
             file.write(policy)
     except OSError as error:

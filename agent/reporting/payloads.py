@@ -12,6 +12,7 @@ from agent.base.clock import ClockTrust
 from agent.base.health_model import Fault, FlightSample, HealthReport
 from agent.base.model import Event, Reply, TrafficCounts
 from agent.base.sha256 import Sha256
+from agent.base.state_inventory import InventoryHead
 from agent.reporting.declaration.data import DeclarationData
 
 WIRE_VERSION: Literal[1] = 1
@@ -250,12 +251,14 @@ class HoldBroken(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", ta
 
 class CustodyHead(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="custody_head"):
     """The newest receipt of the custody chain: its number, the SHA-256 of its JSON, its time. A chain
-    that does not contain it later was truncated or rewritten.
+    that does not contain it later was truncated or rewritten. `inventory` is the newest line of the state inventory,
+    null if it could not be written: one with a lower revision later was put in the place of a newer one.
     """
 
     seq: Seq
     sha256: Sha256
     time: Utc
+    inventory: InventoryHead | None = None
 
 
 RestartCause = Literal[

@@ -12,6 +12,12 @@ from agent.base.clock import ClockTrust
 from agent.base.errors import UserError
 from agent.base.pem import load_authorities, load_box_certificate, load_public_key
 from agent.base.signed_manifest import BadManifest, decode_manifest, decode_sums, encode_sums
+from agent.base.state_inventory import (
+    BadInventory,
+    ChainEnd,
+    StateInventory,
+    parse_inventory,
+)
 from agent.console.login import parse_challenge
 from agent.detection.class_names import read_class_names
 from agent.detection.model_card import ModelRefused
@@ -175,8 +181,25 @@ def model_metadata_seeds() -> Sequence[bytes]:
     ]
 
 
+def run_inventory(data: bytes) -> None:
+    with suppress(BadInventory):
+        listed = parse_inventory(data)
+        assert parse_inventory(data[: listed.valid_bytes]) == listed
+
+
+def inventory_seeds() -> Sequence[bytes]:
+    folder = state_dir() / "inventory"
+    folder.mkdir()
+    path = OWNERS["state inventory"].write(folder)
+    lines = path.read_bytes()
+    end = ChainEnd(seq=7, sha256="0" * 64, time=TIME, boot="first", t_ns=10)
+    StateInventory(folder).list_chain_end(folder / "custody", end)
+    return [lines, path.read_bytes()]
+
+
 TARGETS = {
     "model_metadata": FuzzTarget(run_model_metadata, model_metadata_seeds),
+    "inventory": FuzzTarget(run_inventory, inventory_seeds),
     "journal": FuzzTarget(
         run_journal,
         lambda: [

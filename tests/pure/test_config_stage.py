@@ -1,5 +1,6 @@
 """agent.app.config_stage: a version is decided once, tried, and kept or rolled back; nothing in between."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -348,17 +349,26 @@ def test_a_version_on_trial_that_does_not_fit_a_changed_file_is_rolled_back(pole
     assert pole.store.pending() is None
 
 
+def layer_of(pole: Pole) -> Path:
+    return pole.path.parent / "state" / DESIRED_DIR / "layer.json"
+
+
 def damage(pole: Pole) -> None:
-    file = pole.path.parent / "state" / DESIRED_DIR / "layer.json"
+    file = layer_of(pole)
     file.write_bytes(file.read_bytes().replace(b"amina", b"amine"))
 
 
-def test_with_a_damaged_version_every_camera_is_closed_until_the_centre_sends_it_again(
-    pole: Pole,
+def lose(pole: Pole) -> None:
+    layer_of(pole).unlink()
+
+
+@pytest.mark.parametrize("harm", [damage, lose])
+def test_with_a_damaged_or_lost_version_every_camera_is_closed_until_the_centre_sends_it_again(
+    pole: Pole, harm: Callable[[Pole], None]
 ) -> None:
     pole.send(1, scenes={"north": MASK})
     pole.live_s(MIN_TRIAL_S + 2)
-    damage(pole)
+    harm(pole)
     start = pole.start()
     assert "damaged" in (start.sources[0].scene_error or "")
     assert pole.stage.reported().state == "damaged"
@@ -366,6 +376,19 @@ def test_with_a_damaged_version_every_camera_is_closed_until_the_centre_sends_it
     assert pole.restarts == 1
     assert pole.start().sources[0].scene.masks
     assert pole.live_s(MIN_TRIAL_S + 2).version == 1
+
+
+def test_without_the_version_and_the_decision_every_camera_is_closed_until_two_people_sign(
+    pole: Pole,
+) -> None:
+    pole.send(1, scenes={"north": MASK})
+    pole.live_s(MIN_TRIAL_S + 2)
+    shutil.rmtree(layer_of(pole).parent)
+    start = pole.start()
+    assert "missing" in (start.sources[0].scene_error or "")
+    pole.send(1, scenes={"north": MASK})
+    assert "signatures of two people" in pole.reasons()[0]
+    assert pole.start().sources[0].scene_error
 
 
 def test_with_a_damaged_version_another_one_needs_two_people(pole: Pole) -> None:

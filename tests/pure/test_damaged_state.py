@@ -20,6 +20,7 @@ from agent.base.lockout import LOCKOUT_FILE, MAX_WAIT_S, Lockout
 from agent.base.model import FrameResult
 from agent.base.slot_state import SlotState
 from agent.base.state_file import DamagedStateFile
+from agent.base.state_inventory import INVENTORY_FILE, StateInventory
 from agent.commands.requester import Requester
 from agent.config.commit_confirm import CommitConfirm
 from agent.config.configuration import CameraConfig, InstitutionConfig
@@ -218,6 +219,18 @@ def write_identity(folder: Path) -> Path:
     return folder / device_identity.KEY_FILE
 
 
+def write_inventory(folder: Path) -> Path:
+    read_inventory(folder)
+    return folder / "identity" / INVENTORY_FILE
+
+
+def read_inventory(folder: Path) -> None:
+    inventory = StateInventory(folder)
+    inventory.open(DeviceIdentity.load_or_create(folder / "identity"))
+    inventory.add(folder / "holds" / "a.json")
+    assert folder / "holds" / "a.json" in inventory.find_lost()
+
+
 def write_flight(folder: Path) -> Path:
     page = FlightPage(
         number=1, kind="stopped", run="run", boot=BOOT, time="2026-11-25T10:00:00Z", samples=()
@@ -303,6 +316,7 @@ OWNERS = {
         write_layer, lambda folder: DesiredStore(folder).layer(), (DamagedStateFile,)
     ),
     "identity": Owner(write_identity, DeviceIdentity.load_or_create),
+    "state inventory": Owner(write_inventory, read_inventory),
     "flight recorder": Owner(write_flight, lambda folder: read_pages(folder / "flight.bin")),
     "update request": Owner(
         write_request, lambda folder: request_file.withdraw_request(folder, "none"), (OSError,)

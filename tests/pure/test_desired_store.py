@@ -1,10 +1,13 @@
 """agent.config.desired_store: versions of the centre's configuration, whole or not at all."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from agent.base.state_file import DamagedStateFile
+from agent.base.state_inventory import INVENTORY_FILE
 from agent.config import configuration
 from agent.config.desired_config import DesiredModel
 from agent.config.desired_store import DESIRED_DIR, ConfigLayer, Decision, DesiredStore
@@ -118,6 +121,114 @@ def test_a_damaged_version_is_reported_and_stays_until_another_replaces_it(
     store.undo()
     with pytest.raises(DamagedStateFile):
         store.layer()
+
+
+def test_a_version_that_is_lost_is_damaged_until_another_replaces_it(
+    store: DesiredStore, tmp_path: Path
+) -> None:
+    kept(store, FIRST)
+    (tmp_path / DESIRED_DIR / "layer.json").unlink()
+    for one in (store, DesiredStore(tmp_path)):
+        one.on_agent_start(0, BOOT)
+        with pytest.raises(DamagedStateFile, match="missing"):
+            one.layer()
+    store.begin(SECOND, "keys", "omar", BOOT, UNTIL_NS)
+    assert store.layer() == SECOND
+    store.undo()
+    with pytest.raises(DamagedStateFile):
+        store.layer()
+    kept(store, SECOND)
+    assert store.layer() == SECOND
+
+
+def test_a_version_before_the_newest_one_in_its_place_is_damaged(
+    store: DesiredStore, tmp_path: Path
+) -> None:
+    kept(store, FIRST)
+    file = tmp_path / DESIRED_DIR / "layer.json"
+    first = file.read_bytes()
+    kept(store, SECOND)
+    file.write_bytes(first)
+    with pytest.raises(DamagedStateFile, match="not the version"):
+        store.layer()
+
+
+def test_a_version_that_was_set_aside_is_missed_also_without_the_state_inventory(
+    store: DesiredStore, tmp_path: Path
+) -> None:
+    kept(store, FIRST)
+    file = tmp_path / DESIRED_DIR / "layer.json"
+    file.rename(file.with_name("layer.json.damaged"))
+    (tmp_path / "identity" / INVENTORY_FILE).unlink()
+    with pytest.raises(DamagedStateFile, match="not restored"):
+        store.layer()
+
+
+KILLED = """
+import os, shutil, sys
+from pathlib import Path
+from agent.config.desired_store import DesiredStore
+from tests.pure.test_desired_store import BOOT, FIRST, SECOND, UNTIL_NS, kept
+
+EVENTS = {"open", "os.rename", "os.remove", "os.mkdir", "os.truncate"}
+
+def step(folder, what, steps):
+    store, left = DesiredStore(folder), [steps]
+    def count(*_):
+        left[0] -= 1
+        if left[0] < 0:
+            os._exit(9)
+    def counted(function):
+        def call(*arguments):
+            count()
+            return function(*arguments)
+        return call
+    sys.addaudithook(lambda event, _: count() if event in EVENTS else None)
+    for name in ("fsync", "fdatasync", "write"):
+        setattr(os, name, counted(getattr(os, name)))
+    store.begin(SECOND, "keys", "omar", BOOT, UNTIL_NS)
+    store.undo() if what == "undo" else store.confirm(0, BOOT)
+    os._exit(0)
+
+root, what = Path(sys.argv[1]), sys.argv[2]
+before = root / "before"
+kept(DesiredStore(before), FIRST)
+for steps in range(300):
+    folder = root / str(steps)
+    shutil.copytree(before, folder)
+    child = os.fork() or step(folder, what, steps)
+    ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    DesiredStore(folder).on_agent_start(0, "boot-2")
+    # Raises DamagedStateFile if a version counts as lost that is not.
+    assert DesiredStore(folder).layer() in (FIRST, SECOND), steps
+    file = folder / "desired" / "layer.json"
+    other = before / "desired" / "layer.json"
+    if DesiredStore(folder).layer() == SECOND:
+        file.write_bytes(other.read_bytes())
+    else:
+        file.unlink()
+    try:
+        DesiredStore(folder).layer()
+    except ValueError:
+        pass
+    else:
+        sys.exit(f"a loss that is missed: {steps}")
+    if ended == 0:
+        print(steps)
+        break
+    assert ended == 9, ended
+"""
+
+
+@pytest.mark.parametrize("what", ["confirm", "undo"])
+def test_killed_at_any_step_of_a_trial_no_version_counts_as_lost_and_each_loss_after_it_is_found(
+    tmp_path: Path, what: str
+) -> None:
+    words = [sys.executable, "-W", "ignore", "-c", KILLED, str(tmp_path), what]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(words, check=False, cwd=root, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 20
 
 
 def test_without_a_decision_the_version_in_force_was_decided(

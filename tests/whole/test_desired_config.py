@@ -17,7 +17,7 @@ import pytest
 from agent.config.broker import BrokerConfig
 from agent.health.restart_command import NO_SERVICE_MANAGER
 from agent.recording import catalogue, mask_store
-from agent.recording.custody.receipts import ServiceAction, parse_line
+from agent.recording.custody.receipts import FileQuarantined, ReceiptBody, ServiceAction, parse_line
 from agent.reporting import topics
 from agent.reporting.mqtt.packets import ReceivedPublish, Suback
 from agent.reporting.payloads import ConfigMessage, DeclarationMessage, ReportedConfig
@@ -115,12 +115,17 @@ def hidden_frames(entries: list[catalogue.FootageEntry]) -> list[bool]:
     return found
 
 
-def serviced(box: AgentBox) -> list[str]:
+def receipts(box: AgentBox) -> list[ReceiptBody]:
     chain = sorted((box.folder / "state" / "custody").glob("*.chain"))
-    bodies = [
+    return [
         parse_line(line).receipt.body for file in chain for line in file.read_bytes().splitlines()
     ]
-    return [f"{body.by}: {body.action}" for body in bodies if isinstance(body, ServiceAction)]
+
+
+def serviced(box: AgentBox) -> list[str]:
+    return [
+        f"{body.by}: {body.action}" for body in receipts(box) if isinstance(body, ServiceAction)
+    ]
 
 
 def test_a_scene_reaches_a_box_that_records_without_a_lost_frame(
@@ -241,3 +246,27 @@ def test_without_the_broker_a_version_is_rolled_back(
     assert any(hidden)
     assert not hidden[0]
     assert not hidden[-1]
+
+
+def test_a_lost_version_closes_the_camera_until_the_retained_message_restores_it(
+    pole: AgentBox, centre: Centre
+) -> None:
+    pole.start()
+    centre.send(1, scenes={"north": MASK})
+    centre.wait_for_report("in_force", 1)
+    at_change = closed_files(pole)
+    wait_until(lambda: closed_files(pole) > at_change)
+    assert pole.stop(signal.SIGTERM) == 0
+    (pole.folder / "state" / "desired" / "layer.json").unlink()
+    pole.start()
+    centre.wait_for_report("damaged", 0)
+    assert ended(pole) == 0
+    before = closed_files(pole)
+    pole.start()
+    centre.wait_for_report("in_force", 1)
+    wait_until(lambda: closed_files(pole) > before)
+    assert pole.stop(signal.SIGTERM) == 0
+    hidden = hidden_frames(footage(pole, "north"))
+    assert all(hidden[hidden.index(True) :])
+    quarantined = [body.name for body in receipts(pole) if isinstance(body, FileQuarantined)]
+    assert quarantined == ["desired/layer.json.damaged"]

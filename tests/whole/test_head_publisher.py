@@ -42,7 +42,7 @@ class Rig:
             self.queue,
             clock,
             self.faults,
-            lambda head, _t_ns: self.sent.append(head),
+            lambda head, _inventory, _t_ns: self.sent.append(head),
             segment_exists=lambda camera, name: (folder / camera / name).exists(),
             damage_reporter=DamageReporter(folder, self.queue, self.faults, clock),
         )

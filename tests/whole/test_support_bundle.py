@@ -64,7 +64,7 @@ def secrets_of(folder: Path, pem: str) -> list[str]:
     own = (folder / "state" / "identity" / "box.key").read_text()
     return [
         *(URL, FILE, CONSOLE, TYPO, QUERY, PERSON),
-        *(line for text in (pem, own) for line in text.splitlines()[1:-1]),
+        *(line for line in (pem + own).splitlines() if not line.startswith("-----")),
     ]
 
 

@@ -14,7 +14,7 @@ import fcntl
 import logging
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -22,13 +22,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from agent.base.atomic_file import fsync_dir
 from agent.base.clock import Clock, rfc3339
-from agent.base.damaged_file import set_aside
+from agent.base.damaged_file import note_lost, set_aside
 from agent.base.device_identity import DeviceIdentity
 from agent.base.file_read import is_regular_or_absent, read_around_damage
 from agent.base.json_decode import JsonDecoder, MalformedJson
+from agent.base.state_inventory import ChainEnd, InventoryHead, StateInventory
 from agent.recording.custody.chain import (
     EMPTY_CHAIN,
     ChainHead,
+    ChainPosition,
     find_link_problem,
     is_signed_by,
     position_after,
@@ -86,6 +88,7 @@ class CustodyLog:
         self._boot = boot
         self._clock = clock
         self._identity = identity
+        self._inventory = StateInventory(identity.folder.parent)
         self._public_key = Ed25519PublicKey.from_public_bytes(identity.public_key_raw)
         self._lock = threading.Lock()
         self._position = EMPTY_CHAIN
@@ -99,9 +102,13 @@ class CustodyLog:
     def open(
         cls, folder: Path, box: str, boot: str, clock: Clock, identity: DeviceIdentity
     ) -> "CustodyLog":
-        """Find the chain's end. A truncated line goes to the quarantine, with a receipt."""
+        """Find the chain's end. A truncated line goes to the quarantine, with a receipt.
+
+        If the state inventory lists a later receipt the chain continues after that one: no number is used twice.
+        """
         custody = cls(folder, box, boot, clock, identity)
         with custody._exclusive_lock():
+            custody._open_inventory()
             custody._unreported_quarantined.extend(custody._find_tail())
             try:
                 custody._catch_up()
@@ -125,6 +132,24 @@ class CustodyLog:
         with self._exclusive_lock():
             self._catch_up()
             return self._position.head
+
+    def list_head(self) -> tuple[ChainHead, InventoryHead | None]:
+        """Return the newest receipt, and the head of the state inventory with it; None if that cannot be written."""
+        with self._exclusive_lock():
+            self._catch_up()
+            position = self._position
+            if not position.seq:
+                return position.head, None
+            end = ChainEnd(**msgspec.structs.asdict(position))
+            try:
+                return position.head, self._inventory.list_chain_end(self._folder, end)
+            except OSError as error:
+                log.error("the state inventory does not list receipt %d: %s", position.seq, error)
+                return position.head, None
+
+    def unlist(self, paths: Sequence[Path]) -> None:
+        """Expect files of the chain no longer, before they are deleted."""
+        self._inventory.remove(*paths)
 
     def read_lines(self, begin_seq: int = 1, last_seq: int | None = None) -> Iterator[bytes]:
         """Yield the lines with newlines, from one receipt to another, or to the head at the first step.
@@ -226,16 +251,37 @@ class CustodyLog:
                 try:
                     size_bytes = self._tail_path.stat().st_size
                 except FileNotFoundError:
-                    log.error("%s is gone: the chain continues in a new file", self._tail_path)
+                    size_bytes = 0
+                if size_bytes < self._tail_bytes:
+                    note_lost([self._tail_path], "missing: the chain continues in a new file")
                     self._tail_path = None
-                else:
-                    if size_bytes != self._tail_bytes:
-                        self._read_new_lines(self._tail_path)
+                elif size_bytes != self._tail_bytes:
+                    self._read_new_lines(self._tail_path)
             next_path = self._chain_file_path(self._position.seq + 1)
-            if next_path == self._tail_path or not next_path.exists():
+            if next_path != self._tail_path and next_path.exists():
+                self._tail_path, self._tail_bytes = next_path, 0
+            elif not self._skip_lost():
                 break
-            self._tail_path, self._tail_bytes = next_path, 0
         self._append_quarantine_receipts()
+
+    def _open_inventory(self) -> None:
+        try:
+            self._inventory.open(self._identity)
+        except OSError as error:
+            log.error("the state inventory cannot be written: %s", error)
+
+    def _skip_lost(self) -> bool:
+        """Continue after the newest receipt that the state inventory lists, if it is missing; note the loss."""
+        end = self._inventory.chain_end(self._folder)
+        if end is None or end.seq <= self._position.seq:
+            return False
+        first_lost = self._position.seq + 1
+        self._position = ChainPosition(**msgspec.structs.asdict(end))
+        self._tail_path = None
+        if not self._chain_file_path(end.seq + 1).exists():
+            lost = self._chain_file_path(first_lost)
+            note_lost([lost], f"the receipts {first_lost} to {end.seq} are missing")
+        return True
 
     def _append_quarantine_receipts(self) -> None:
         while self._unreported_quarantined:
@@ -318,6 +364,8 @@ class CustodyLog:
         return f"{QUARANTINE_DIR}/{target.name}"
 
     def _quarantine_chain_file(self, path: Path) -> str:
+        with contextlib.suppress(OSError):
+            self._inventory.remove(path)
         target = quarantine_file(path)
         fsync_dir(target.parent)
         fsync_dir(self._folder)

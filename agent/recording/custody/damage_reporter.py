@@ -1,4 +1,4 @@
-"""Reports of damaged state files: a receipt in the custody log, and the fault STO-08."""
+"""Reports of damaged and missing state files: a receipt in the custody log, and the fault STO-08."""
 
 import logging
 from pathlib import Path
@@ -9,6 +9,7 @@ from agent.base.damaged_file import (
     find_unreported,
     mark_reported,
     original_name,
+    read_note,
 )
 from agent.config.recording import FOOTAGE_DIR
 from agent.faults.registry import FaultRegistry
@@ -52,9 +53,8 @@ class DamageReporter:
     def _report_file(self, path: Path, now_ns: int) -> None:
         name = str(damaged_path(path).relative_to(self._state_dir))
         subject = str(path.with_name(original_name(path)).relative_to(self._state_dir))
-        self._faults.raise_fault(
-            "STO-08", subject, f"the file was damaged and is kept as {damaged_path(path).name}"
-        )
+        kept = f"the file was damaged and is kept as {damaged_path(path).name}"
+        self._faults.raise_fault("STO-08", subject, read_note(path) or kept)
         if path not in self._queued:
             self._queued.add(path)
             receipt = FileQuarantined(camera=None, name=name)

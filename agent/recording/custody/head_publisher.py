@@ -1,6 +1,7 @@
 """Stage that writes pending receipts, reports damaged state files, publishes the head, and prunes the chain.
 
-The head is published within a minute of each receipt: a chain that is truncated later shows against it.
+The head is published within a minute of each receipt, and listed in the state inventory: a chain that is truncated
+later shows against it.
 Pruning deletes whole files of the chain once none of their footage is left; a receipt states the
 deleted numbers, and the rest of the chain verifies as before.
 """
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from agent.base.atomic_file import fsync_dir
 from agent.base.clock import Clock
+from agent.base.state_inventory import InventoryHead
 from agent.faults.registry import FaultRegistry
 from agent.recording.custody.chain import ChainHead
 from agent.recording.custody.chain_files import chain_files, first_seq_of_file, read_file_lines
@@ -56,7 +58,7 @@ class ChainHeadPublisher:
         receipt_queue: ReceiptQueue,
         clock: Clock,
         faults: FaultRegistry,
-        send_head: Callable[[ChainHead, int], None],
+        send_head: Callable[[ChainHead, InventoryHead | None, int], None],
         segment_exists: SegmentExists,
         damage_reporter: DamageReporter,
     ) -> None:
@@ -78,14 +80,13 @@ class ChainHeadPublisher:
         self._damage_reporter.report()
         try:
             self._prune()
-            head = self._custody.head()
+            head, now_ns = self._custody.head(), self._clock.boottime_ns()
+            if head.seq and self._is_head_due(head, now_ns):
+                self._publish_head(now_ns)
         except OSError as error:
             self._faults.raise_fault("CUS-01", SUBJECT, str(error))
             return
         self._faults.clear("CUS-01", SUBJECT)
-        now_ns = self._clock.boottime_ns()
-        if head.seq and self._is_head_due(head, now_ns):
-            self._publish_head(head, now_ns)
 
     def run_once(self, stopping: threading.Event) -> None:
         """Wait a second, then flush."""
@@ -96,12 +97,10 @@ class ChainHeadPublisher:
         """Write pending receipts and publish the final head."""
         self.flush()
         try:
-            head = self._custody.head()
+            if self._custody.head().seq > self._last_sent_seq:
+                self._publish_head(self._clock.boottime_ns())
         except OSError as error:
             log.error("the chain's final head is not published: %s", error)
-            return
-        if head.seq > self._last_sent_seq:
-            self._publish_head(head, self._clock.boottime_ns())
 
     def _is_head_due(self, head: ChainHead, now_ns: int) -> bool:
         """True at the start, at an export, once a minute after growth, else hourly."""
@@ -115,9 +114,11 @@ class ChainHeadPublisher:
     def _last_sent_seq(self) -> int:
         return self._last_sent_head.seq if self._last_sent_head else 0
 
-    def _publish_head(self, head: ChainHead, now_ns: int) -> None:
+    def _publish_head(self, now_ns: int) -> None:
+        """Raises OSError."""
+        head, inventory_head = self._custody.list_head()
         self._last_sent_head, self._last_sent_ns = head, now_ns
-        self._send_head(head, now_ns)
+        self._send_head(head, inventory_head, now_ns)
 
     def _prune(self) -> None:
         now_ns = self._clock.boottime_ns()
@@ -141,6 +142,7 @@ def prune_chain(custody: CustodyLog, segment_exists: SegmentExists, t_ns: int) -
         return 0
     last_seq = first_seq_of_file(files[len(pruned)]) - 1
     custody.append(ReceiptsPruned(first_seq=first_seq_of_file(pruned[0]), last_seq=last_seq), t_ns)
+    custody.unlist(pruned)
     for path in pruned:
         path.unlink()
     fsync_dir(custody.folder)

@@ -48,11 +48,12 @@ class ActiveHolds:
         self.current = self._hold_store.active()
 
     def _restore_damaged(self) -> None:
-        """Place holds whose files are damaged again, as their receipts state them. Raises OSError.
+        """Place holds whose files are damaged or missing again, as their receipts state them. Raises OSError.
 
         Otherwise held footage would be evicted because a small file is damaged.
         """
-        wanted = self._hold_store.pop_damaged_ids()
+        damaged = self._hold_store.pop_damaged_ids()
+        wanted = set(damaged)
         for line in self._receipt_queue.read_lines_backwards() if wanted else ():
             if not any(mark in line for mark in _HOLD_MARKS):
                 continue
@@ -65,7 +66,10 @@ class ActiveHolds:
                 if isinstance(body, HoldPlaced):
                     self._restore(body)
             if not wanted:
-                return
+                break
+        for hold_id in sorted(wanted):
+            log.error("hold %s: its file is lost, and it has no receipt", hold_id)
+        self._hold_store.give_up(damaged)
 
     def _restore(self, placed: HoldPlaced) -> None:
         begin, end, expires = map(
@@ -83,7 +87,9 @@ class ActiveHolds:
             term=term,
         )
         self._hold_store.save(msgspec.structs.replace(hold, in_custody_log=True))
-        log.warning("hold %s: its file was damaged; placed again from its receipt", hold.id)
+        log.warning(
+            "hold %s: its file was damaged or missing; placed again from its receipt", hold.id
+        )
 
     def refresh(self) -> None:
         """Read the store. The last known holds stay in force if it cannot be read."""

@@ -12,7 +12,7 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -21,17 +21,20 @@ import msgspec
 
 from agent.base.atomic_file import TEMP_SUFFIX, fsync_dir, replace_atomically
 from agent.base.clock import Clock, rfc3339
-from agent.base.damaged_file import is_set_aside, set_aside
+from agent.base.damaged_file import is_set_aside, note_lost, set_aside
 from agent.base.errors import UserError
 from agent.base.file_read import read_regular_file
 from agent.base.json_decode import MalformedJson, decode_json
 from agent.base.message import Message
 from agent.base.state_file import StateFile
+from agent.base.state_inventory import LOST_REASON, StateInventory
 from agent.config.recording import MAX_AGE_DAYS
 from agent.recording.retention.hold import Hold
 
 log = logging.getLogger(__name__)
 
+HOLDS_DIR = "holds"
+"""The folder in the state folder."""
 _HOLD_SUFFIX, _RELEASE_SUFFIX = ".json", ".release"
 _ID_PATTERN = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MAX_FILE_BYTES = 1 << 16
@@ -62,8 +65,17 @@ class HoldStore:
     it later.
     """
 
-    def __init__(self, folder: Path, clock: Clock, boot: str, new_id: Callable[[int], str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        clock: Clock,
+        boot: str,
+        new_id: Callable[[int], str],
+        inventory: StateInventory | None = None,
+    ) -> None:
+        """`inventory` is that of the box's state folder; the holds of a recorder alone are not listed."""
         self._folder = folder
+        self._inventory = inventory
         self._clock = clock
         self._boot = boot
         self._new_id = new_id
@@ -186,6 +198,8 @@ class HoldStore:
             self._holds[hold.id] = hold
             self._unwritten_ids.add(hold.id)
             self._write_item(hold.id + _HOLD_SUFFIX, hold)
+            if self._inventory is not None:
+                self._inventory.add(self._hold_path(hold.id))
             self._unwritten_ids.discard(hold.id)
 
     def update(self, hold: Hold) -> bool:
@@ -221,7 +235,10 @@ class HoldStore:
         """
         with self._lock:
             self._unwritten_ids.discard(hold_id)
-            (self._folder / (hold_id + _HOLD_SUFFIX)).unlink(missing_ok=True)
+            path = self._hold_path(hold_id)
+            if self._inventory is not None:
+                self._inventory.remove(path)
+            path.unlink(missing_ok=True)
             self._holds.pop(hold_id, None)
             if self._folder.is_dir():
                 fsync_dir(self._folder)
@@ -239,27 +256,49 @@ class HoldStore:
             for path in self._folder.glob(f".*{TEMP_SUFFIX}"):
                 path.unlink(missing_ok=True)
             self.refresh()
+            self._note_lost()
             now_ns = self._clock.boottime_ns()
             for hold in list(self._holds.values()):
                 if hold.ongoing and hold.boot == self._boot:
                     self.save(with_event_end(hold, now_ns, self._clock))
 
     def pop_damaged_ids(self) -> set[str]:
-        """Return the ids of holds that were set aside since the last call and are not known otherwise."""
+        """Return the ids of holds that were set aside or found missing since the last call and are not known otherwise."""
         with self._lock:
             damaged, self._damaged_ids = self._damaged_ids, set()
             return damaged - self._holds.keys()
+
+    def give_up(self, hold_ids: Iterable[str]) -> None:
+        """Expect the files of damaged holds no longer, except of those that were placed again."""
+        with self._lock:
+            if self._inventory is not None:
+                lost = (hold_id for hold_id in hold_ids if hold_id not in self._holds)
+                self._inventory.remove(*map(self._hold_path, lost))
+
+    def _note_lost(self) -> None:
+        """Note the holds that the state inventory lists and that are missing, to be reported and placed again."""
+        if self._inventory is None:
+            return
+        ids = {path.stem for path in self._inventory.listed() if path.parent == self._folder}
+        lost = ids - self._holds.keys() - self._damaged_ids
+        note_lost(map(self._hold_path, sorted(lost)), LOST_REASON)
+        self._damaged_ids |= lost
 
     def refresh(self) -> None:
         """Read the files that other processes added, changed or deleted."""
         with self._lock:
             found, unread = _scan_folder(self._folder), set[str]()
-            for name, stamp in found.items():
-                if self._file_stamps.get(name) != stamp and not self._read_file(name):
+            changed = [
+                name for name, stamp in found.items() if self._file_stamps.get(name) != stamp
+            ]
+            for name in changed:
+                if not self._read_file(name):
                     unread.add(name)
             for name in self._file_stamps.keys() - found.keys():
                 self._on_file_removed(*name.split(".", 1))
             self._file_stamps = {name: stamp for name, stamp in found.items() if name not in unread}
+            if self._is_agent and changed and self._inventory is not None:
+                self._inventory.add(*map(self._hold_path, self._holds.keys() & _stems(changed)))
 
     def _on_file_removed(self, hold_id: str, suffix: str) -> None:
         """Handle a deleted file.
@@ -301,6 +340,9 @@ class HoldStore:
             set_aside(path, f"not a hold: {error}")
         return True
 
+    def _hold_path(self, hold_id: str) -> Path:
+        return self._folder / (hold_id + _HOLD_SUFFIX)
+
     def _write_item(self, name: str, item: Hold | HoldReleaseRequest) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / name
@@ -326,6 +368,10 @@ def with_event_end(hold: Hold, end_ns: int, clock: Clock) -> Hold:
         end_ns=end_ns,
         end_time=rfc3339(clock.utc(end_ns)),
     )
+
+
+def _stems(names: Iterable[str]) -> set[str]:
+    return {name.removesuffix(_HOLD_SUFFIX) for name in names if name.endswith(_HOLD_SUFFIX)}
 
 
 def _scan_folder(folder: Path) -> dict[str, FileStamp]:
