@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import InternalError, UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
@@ -121,6 +121,15 @@ def public_key_der(certificate: x509.Certificate, label: Text) -> bytes:
         raise _error(
             label, Message("its key cannot be read: {error}", error=_one_line(error))
         ) from error
+
+
+def has_issued(authority: x509.Certificate, certificate: x509.Certificate) -> bool:
+    """Return whether a certificate was signed by an authority, under its name."""
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (*FIELD_ERRORS, TypeError, InvalidSignature):
+        return False
+    return True
 
 
 def load_public_key(pem: bytes, label: Text) -> PublicKeyTypes:

@@ -25,13 +25,16 @@ def read_authorities(path: Path) -> tuple[str, ...]:
 
 
 def find_shared_authority(keyring: Path, other: Path) -> str | None:
-    """Return the name of an authority of a keyring whose key is one of another file's too, or None.
+    """Return the name of an authority of a keyring that has the key of one in another file, or issued it; or None.
 
     Raises: OSError; UserError if one of the two holds no certificates.
     """
-    others = {pem.public_key_der(certificate, str(other)) for certificate in _load(other)}
+    others = _load(other)
+    keys = {pem.public_key_der(certificate, str(other)) for certificate in others}
     for certificate in _load(keyring):
-        if pem.public_key_der(certificate, str(keyring)) in others:
+        if pem.public_key_der(certificate, str(keyring)) in keys or any(
+            pem.has_issued(certificate, one) for one in others
+        ):
             return ", ".join(_names(certificate, keyring))
     return None
 

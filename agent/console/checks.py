@@ -308,7 +308,9 @@ def check_updates(context: ConsoleContext) -> Iterator[CheckResult]:
                 "Tell the centre: the box needs an image with an authority for updates alone."
             )
             finding = Message(
-                "the authority of updates {name} is in {key} too", name=shared, key=key
+                "the authority of updates {name} has the key of one in {key}, or has issued it",
+                name=shared,
+                key=key,
             )
             yield failed(subject, finding, advice=advice)
             return

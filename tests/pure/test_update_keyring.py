@@ -22,17 +22,30 @@ from tests.pure.console_rig import CONFIG_TEXT, ConsoleRig
 WARNING = str(update_keyring.TEST_AUTHORITY_WARNING)
 
 
-def authority_pem(*names: str, key: ec.EllipticCurvePrivateKey | None = None) -> bytes:
+def authority_pem(
+    *names: str,
+    key: ec.EllipticCurvePrivateKey | None = None,
+    issuer: tuple[str, ec.EllipticCurvePrivateKey] | None = None,
+) -> bytes:
     pem = b""
     for name in names:
-        key = key or ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        own_key = key or ec.generate_private_key(ec.SECP256R1())
+        issuer_name, issuer_key = issuer or (name, own_key)
         now = datetime.now(UTC)
         builder = x509.CertificateBuilder(
-            subject, subject, key.public_key(), 1, now, now + timedelta(days=1)
+            common_name(issuer_name),
+            common_name(name),
+            own_key.public_key(),
+            1,
+            now,
+            now + timedelta(days=1),
         )
-        pem += builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        pem += builder.sign(issuer_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
     return pem
+
+
+def common_name(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
 
 
 def write_keyring(root: Path, pem: bytes) -> Path:
@@ -104,8 +117,26 @@ def test_the_check_fails_if_an_authority_of_updates_has_another_role(
         key: authority_pem("first") + authority_pem(name, key=own_key),
     }
     reported = rig_with_authorities(clock, tmp_path / "box", pems).run_logged_in("check 16")
-    expected = f"16 FAIL updates: the authority of updates a city is in {key} too"
+    expected = f"16 FAIL updates: the authority of updates a city has the key of one in {key}"
     assert expected in " ".join(reported.split())
+
+
+@pytest.mark.parametrize("key", ["broker.ca", "control.ca"])
+def test_the_check_fails_if_an_authority_of_updates_has_issued_one_of_another_role(
+    clock: ManualClock, tmp_path: Path, key: str
+) -> None:
+    root_key = ec.generate_private_key(ec.SECP256R1())
+    pems = {
+        "updates": authority_pem("a city", key=root_key),
+        key: authority_pem("boxes", issuer=("a city", root_key)),
+    }
+    rig = rig_with_authorities(clock, tmp_path / "box", pems)
+    assert "16 FAIL updates: the authority of updates a city" in " ".join(
+        rig.run_logged_in("check 16").split()
+    )
+    pems[key] = authority_pem("boxes", issuer=("a city", ec.generate_private_key(ec.SECP256R1())))
+    rig = rig_with_authorities(clock, tmp_path / "other", pems)
+    assert "16 pass updates" in rig.run_logged_in("check 16"), "of another city with this name"
 
 
 @pytest.mark.parametrize("key", ["broker.ca", "control.ca"])

@@ -69,6 +69,7 @@ class BundleAuthority:
         meta: str = "",
         size_bytes: int = 600_000,
         signer: tuple[Path, Path] | None = None,
+        intermediate: Path | None = None,
     ) -> Path:
         """A bundle whose images repeat the version's name."""
         content = path.with_suffix(".content")
@@ -81,6 +82,8 @@ class BundleAuthority:
         )
         cert, key = signer or (self.cert, self.key)
         command = ["rauc", "bundle", f"--cert={cert}", f"--key={key}", content, path]
+        if intermediate is not None:
+            command.insert(2, f"--intermediate={intermediate}")
         subprocess.run(command, check=True, capture_output=True)
         shutil.rmtree(content)
         return path

@@ -94,6 +94,38 @@ def test_the_authority_itself_signs_no_update(
     was_refused(box, done.returncode, done.stderr, WRONG_PURPOSE)
 
 
+def test_an_authority_of_the_page_has_no_other_one_below_it(
+    box: UpdateBox, authority: BundleAuthority, tmp_path: Path
+) -> None:
+    run_block("update.md", "signer", tmp_path)
+    shutil.copy(tmp_path / "updates-ca.pem", box.root / "keyring.pem")
+    for name, issuer, extensions in (
+        (
+            "below",
+            "updates-ca",
+            "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign\n",
+        ),
+        ("leaf", "below", f"{SIGNS}extendedKeyUsage=codeSigning\n"),
+    ):
+        (tmp_path / f"{name}.ext").write_text(extensions)
+        key_args = f"-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout {name}.key"
+        for words in (
+            f"req {key_args} -out {name}.csr -subj /CN={name}",
+            f"x509 -req -in {name}.csr -out {name}.pem -extfile {name}.ext -CA {issuer}.pem -CAkey {issuer}.key",
+        ):
+            subprocess.run(
+                ["openssl", *words.split()], cwd=tmp_path, check=True, capture_output=True
+            )
+    bundle = authority.make_bundle(
+        tmp_path / "bad.raucb",
+        "2.0.0",
+        signer=(tmp_path / "leaf.pem", tmp_path / "leaf.key"),
+        intermediate=tmp_path / "below.pem",
+    )
+    done = box.run_vigie_update("install", bundle)
+    was_refused(box, done.returncode, done.stderr, "path length constraint exceeded")
+
+
 def test_a_bundle_of_the_build_is_checked_as_a_box_checks_it(
     authority: BundleAuthority, tmp_path: Path
 ) -> None:
