@@ -232,10 +232,19 @@ def _changed_scenes(old: CameraSource, new: CameraSource) -> Iterator[Irreversib
         if share > MAX_HIDDEN_SHARE and share > (old_share := hidden_share(before)):
             line = f"{key}: {float(share):.0%} of the picture would be hidden or ignored, now {float(old_share):.0%}"
             yield IrreversibleChange(harm="blinds", line=line)
+        had_areas, has_areas = (_has_areas(one, preset) for one in (old, new))
+        if had_areas and not has_areas:
+            line = f"{key}: no line or zone would be left"
+            yield IrreversibleChange(harm="blinds", line=line)
     has_masks = any(old.masks_at(preset) for preset in ("", *_scenes(old)))
     if has_masks and old.config.transcode and not new.config.transcode:
         line = f"camera.{name}.transcode = false: the pixels under its masks would be stored"
         yield from _uncovers([line])
+
+
+def _has_areas(source: CameraSource, preset: str) -> bool:
+    scene = source.all_scenes.get(preset)
+    return scene is not None and bool(scene.line or scene.zone)
 
 
 def _excluded_at(source: CameraSource, preset: str) -> tuple[Polygon, ...]:

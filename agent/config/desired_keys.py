@@ -29,6 +29,7 @@ Change: TypeAlias = Literal[
     "kept longer",
     "uncovered",
     "hidden",
+    "emptied",
     "moved",
 ]
 """The kinds of changes; `agent.app.second_signature` finds them."""
@@ -81,7 +82,11 @@ CENTRE_KEYS: Mapping[str, tuple[TwoPersonChange, ...]] = {
 """Keys that a version of the centre may set, apart from those of a list's entries."""
 
 CENTRE_PARTS: Mapping[str, tuple[TwoPersonChange, ...]] = {
-    "scenes": (_UNCOVERED, TwoPersonChange(change="hidden", harm="blinds")),
+    "scenes": (
+        _UNCOVERED,
+        TwoPersonChange(change="hidden", harm="blinds"),
+        TwoPersonChange(change="emptied", harm="blinds"),
+    ),
     "presets": (TwoPersonChange(change="moved", harm="uncovers"),),
     "models": (),
 }

@@ -116,7 +116,7 @@ def test_a_number_far_ahead_decides_nothing_and_blocks_no_later_version(
         assert pole.reasons() == (
             f"version = {version}: {decided} was decided already; allowed: {allowed}",
         )
-    reported = pole.send(decided + MAX_VERSION_STEP, scenes={"north": MASK})
+    reported = pole.send(decided + MAX_VERSION_STEP, scenes={"north": MASK + LINE})
     assert reported.version == decided + MAX_VERSION_STEP == reported.decided
 
 

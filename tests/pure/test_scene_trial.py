@@ -128,7 +128,8 @@ def test_the_centres_next_version_is_complete_and_replaces_the_scene(pole: Pole)
     try_scene(pole, LINE)
     confirm(pole)
     assert pole.stage.reported().version == 1
-    reported = pole.send(2, settings={"record": {"segment_s": 5}})
+    other = {"north": LINE.replace('"a"', '"b"')}
+    reported = pole.send(2, settings={"record": {"segment_s": 5}}, scenes=other)
     assert (reported.version, reported.scenes_at_box) == (1, ("scenes.north",))
     assert pole.restarts == 1
     pole.start()

@@ -13,7 +13,7 @@ from agent.config.configuration import Config
 from agent.config.desired_config import DesiredPreset
 from agent.config.desired_keys import CENTRE_KEYS
 from agent.config.desired_store import ConfigLayer
-from agent.detection.scene import IgnoreZone, PrivacyMask, Scene
+from agent.detection.scene import IgnoreZone, PrivacyMask, Scene, SceneLine, Zone
 from drivers.camera import fake
 from drivers.contracts import Pose
 from drivers.media import Point
@@ -258,6 +258,29 @@ def test_masks_that_hide_more_than_half_of_a_picture_blind_it(
     found = irreversible_changes(start(box, source(box, old)), start(box, source(box, new)), {})
     assert [change.harm for change in found] == ([] if line is None else ["blinds"])
     assert line is None or found[0].line.startswith(f"scenes.north: {line}")
+
+
+LINE = SceneLine(name="a", start=Point(0, 0.5), to=Point(1, 0.5))
+ZONE = Zone(name="b", polygon=SMALL)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "is_blind"),
+    [
+        (Scene(line=(LINE,)), Scene(), True),
+        (Scene(zone=(ZONE,)), Scene(mask=scene(SMALL).mask), True),
+        (Scene(line=(LINE,)), Scene(zone=(ZONE,)), False),
+        (Scene(), Scene(line=(LINE,)), False),
+        (Scene(), Scene(), False),
+    ],
+)
+def test_a_scene_whose_lines_and_zones_are_all_gone_blinds_detection(
+    old: Scene, new: Scene, *, is_blind: bool
+) -> None:
+    box = config()
+    found = irreversible_changes(start(box, source(box, old)), start(box, source(box, new)), {})
+    expected = [("blinds", "scenes.north: no line or zone would be left")]
+    assert [(change.harm, change.line) for change in found] == (expected if is_blind else [])
 
 
 def test_a_first_mask_of_a_head_blinds_its_other_views() -> None:
