@@ -1,25 +1,35 @@
-"""An address of this machine at which tests reach their servers, where loopback is refused."""
+"""An address of the tests' own, at which they reach their servers: downloads refuse loopback addresses."""
 
-import fcntl
-import socket
-import struct
-from ipaddress import IPv4Address
+import atexit
+import functools
+import random
+import shutil
+import subprocess
 
 import pytest
 
-SIOCGIFADDR = 0x8915
-"""netdevice(7)."""
+_RANDOM = random.SystemRandom()
 
 
+@functools.cache
 def own_address() -> str:
-    """Return the first address that is neither loopback nor link-local. Skip the test if there is none."""
-    for _, name in socket.if_nameindex():
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                answer = fcntl.ioctl(probe, SIOCGIFADDR, struct.pack("256s", name.encode()))
-            except OSError:
-                continue
-        address = IPv4Address(answer[20:24])
-        if not (address.is_loopback or address.is_link_local):
-            return str(address)
-    pytest.skip("needs an address besides loopback: ip address add 198.18.0.1/32 dev lo")
+    """Return a private address that this process alone has, until it ends. Skip the test without root."""
+    return _add(".".join(["10", *(str(_RANDOM.randrange(1, 255)) for _ in range(3))]))
+
+
+@functools.cache
+def own_ipv6_address() -> str:
+    """Return the same in IPv6; it ends in what may be taken for a port."""
+    return _add(f"fd{_RANDOM.randrange(256):02x}:{_RANDOM.randrange(1, 1 << 16):x}::face")
+
+
+def _add(address: str) -> str:
+    if shutil.which("ip") is None or _run_ip("add", address).returncode:
+        pytest.skip("needs root and iproute2: an address of its own")
+    atexit.register(_run_ip, "del", address)
+    return address
+
+
+def _run_ip(action: str, address: str) -> subprocess.CompletedProcess[bytes]:
+    command = ["ip", "address", action, address, "dev", "lo"]
+    return subprocess.run(command, capture_output=True, check=False)

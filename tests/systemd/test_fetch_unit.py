@@ -10,7 +10,7 @@ pytestmark = [
 ]
 
 DROP_IN = "[Unit]\nConditionKernelCommandLine=\n"
-SERVER = "198.18.0.1"
+SERVER = "10.80.0.1"
 """Not loopback, which is refused."""
 WEB = f"{CHECKOUT}/.venv/bin/python -m http.server 8080 --bind {SERVER} --directory {CHECKOUT}"
 FETCH = """
