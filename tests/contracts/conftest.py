@@ -27,7 +27,7 @@ HERE = Path(__file__).parent
 SYSTEM_PYTHON = "/usr/bin/python3"
 USER, PASSWORD = "vigie", "br:ead @ö/"  # as rtsp_server.py has them
 
-READ_TIMEOUT_S = 10.0
+READ_TIMEOUT_S = 60.0
 
 VIDEO_FPS = 10
 VIDEO_FRAMES = 40

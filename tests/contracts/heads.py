@@ -24,7 +24,7 @@ from drivers.simulated.visca_device import ViscaCameraChain
 from drivers.visca_options import Options as ViscaOptions
 from tests.conftest import ManualClock
 
-IDLE_TIMEOUT_S = 10.0
+IDLE_TIMEOUT_S = 60.0
 MECHANICS = HeadMechanics(
     pan_deg=Range(low=-170, high=170),
     tilt_deg=Range(low=-30, high=90),

@@ -24,7 +24,7 @@ from drivers.gpio import fake
 from tests.conftest import hardware_options
 
 IN, OUT = 22, 27
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 Level = Callable[[int], bool]
 

@@ -245,7 +245,7 @@ def eventual_failure(client: OnvifClient) -> DriverError:
 
 def returns_in_time(client: OnvifClient) -> bool:
     """Whether the camera answers again within the first backoff and a start."""
-    deadline_s = monotonic() + 10
+    deadline_s = monotonic() + 30
     while monotonic() < deadline_s:
         with suppress(DriverError):
             return client.has_service("events")

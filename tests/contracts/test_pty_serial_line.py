@@ -43,28 +43,28 @@ def test_all_bytes_arrive_at_every_head_and_all_answers_come_back(
     line: PtySerialLine, birds: tuple[Parrot, Parrot]
 ) -> None:
     every = bytes(range(256))
-    with serial.Serial(str(line.link), timeout=10, exclusive=True) as port:
+    with serial.Serial(str(line.link), timeout=60, exclusive=True) as port:
         port.write(every)
         assert port.read(514) == b"a" + every + b"b" + every
     assert [bird.received for bird in birds] == [every, every]
 
 
 def test_a_head_sends_its_pending_output(line: PtySerialLine, birds: tuple[Parrot, Parrot]) -> None:
-    with serial.Serial(str(line.link), timeout=10) as port:
+    with serial.Serial(str(line.link), timeout=60) as port:
         birds[0].has_pending_output = True
         port.write(b"1")
         assert port.read(11) == b"by itselfb1"
 
 
 def test_an_unplugged_adapter_returns_under_the_same_path(line: PtySerialLine) -> None:
-    with serial.Serial(str(line.link), timeout=10) as port:
+    with serial.Serial(str(line.link), timeout=60) as port:
         line.unplug()
         with pytest.raises(serial.SerialException):
             port.read(1)
     with pytest.raises(serial.SerialException):
         serial.Serial(str(line.link))
     line.plug_in()
-    with serial.Serial(str(line.link), timeout=10) as port:
+    with serial.Serial(str(line.link), timeout=60) as port:
         port.write(b"2")
         assert port.read(4) == b"a2b2"
 
@@ -83,7 +83,7 @@ def test_unplugged_lines_leave_nothing_open(line: PtySerialLine) -> None:
 def test_a_muted_line_receives_and_does_not_answer(
     line: PtySerialLine, birds: tuple[Parrot, Parrot]
 ) -> None:
-    with serial.Serial(str(line.link), timeout=10) as port:
+    with serial.Serial(str(line.link), timeout=60) as port:
         line.set_muted(on=True)
         port.write(b"3")
         port.timeout = 0.05
@@ -98,7 +98,7 @@ def test_a_muted_line_receives_and_does_not_answer(
 def test_a_host_that_does_not_read_blocks_no_head(
     line: PtySerialLine, birds: tuple[Parrot, Parrot]
 ) -> None:
-    with serial.Serial(str(line.link), timeout=10, write_timeout=10) as port:
+    with serial.Serial(str(line.link), timeout=60, write_timeout=60) as port:
         for _ in range(100):
             port.write(bytes(1000))
         port.write(b"end")

@@ -32,7 +32,7 @@ from tests.contracts.video_receiver import (
 from tests.server_certificate import ServerCertificate
 from tests.whole.report.reporting_box import wait_until
 
-TIMEOUT_S = 30.0
+TIMEOUT_S = 60.0
 AGENT_GROWTH_BYTES = 8_000_000
 LARGE_PACKETS = 60
 """Of 300 kB: more than all buffers between a box and a server that reads nothing."""

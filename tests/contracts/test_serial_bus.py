@@ -15,7 +15,7 @@ from drivers.serial_bus import BUSES, BusClient
 from drivers.serial_port import SerialPort, SerialSettings
 from drivers.serial_worker import MAX_MESSAGE_GAP_S, MAX_QUEUED_JOBS
 
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 
 class Lines:

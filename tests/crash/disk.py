@@ -88,7 +88,7 @@ def logged_ext4(
         finally:
             _unmount(fuse_mount)
             try:
-                server.wait(30)
+                server.wait(60)
             finally:
                 server.kill()
 

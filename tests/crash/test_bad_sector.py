@@ -54,7 +54,7 @@ def test_a_bad_sector_under_the_outbox_costs_only_the_messages_in_it(
     bad_offset = block_on_disk(image, data, where(data, root))
     with logged_ext4(tmp_path, image, tmp_path / "log", [bad_offset]) as (disk, _marks):
         outbox = open_outbox(disk / "outbox")
-        assert outbox.put(make_event(COUNT + 1)).wait(30)
+        assert outbox.put(make_event(COUNT + 1)).wait(60)
         rows = outbox.fetch(10_000)
         outbox.close()
     numbers = [event_number(row.data) for row in rows if row.type == "event"]

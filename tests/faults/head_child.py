@@ -23,7 +23,7 @@ from agent.runtime.stage import StageThread
 from drivers import catalog
 from tests.contracts.heads import VISCA_OPTIONS
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 
 
 def main() -> None:

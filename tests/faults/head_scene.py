@@ -6,7 +6,7 @@ from time import clock_gettime_ns
 
 from drivers.simulated.head_simulator import HeadSimulator
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 
 
 def now_ns() -> int:

@@ -37,7 +37,7 @@ def main(
         tickets = [
             outbox.put(make_event(begin + step, kinds[step % len(kinds)])) for step in range(GROUP)
         ]
-        if all(ticket.wait(30) for ticket in tickets):
+        if all(ticket.wait(60) for ticket in tickets):
             write_line(str(begin + GROUP - 1))
     never_set = threading.Event()
     while outbox.depth:

@@ -51,7 +51,7 @@ def draft(number: int, priority: Priority) -> OutgoingMessage:
 
 
 def stored(outbox: Outbox) -> list[bytes]:
-    outbox.put(draft(0, Priority.EMERGENCY)).wait(10)
+    outbox.put(draft(0, Priority.EMERGENCY)).wait(60)
     rows = outbox.fetch(1000)
     outbox.requeue_in_flight()
     return sorted(row.data for row in rows if row.data != b"0")
@@ -64,7 +64,7 @@ def test_events_that_a_full_disk_refused_are_stored_when_there_is_room(outbox: O
             intake.submit(draft(number, Priority.EVENT))
             outbox.put(draft(0, Priority.EMERGENCY))  # at once: the group is tried, and fails
         with pytest.raises(Exception, match="outbox"):
-            outbox.put(draft(0, Priority.EMERGENCY)).wait(10)
+            outbox.put(draft(0, Priority.EMERGENCY)).wait(60)
     intake.submit(draft(4, Priority.EVENT))
     assert stored(outbox) == [b"1", b"2", b"3", b"4"]
     assert intake.lost_count == 0
@@ -99,7 +99,7 @@ def test_refused_receipts_are_stored_later_and_superseded_messages_are_not(outbo
             intake.submit(each)
             outbox.put(draft(0, Priority.EMERGENCY))  # at once: the group is tried, and fails
         with pytest.raises(Exception, match="outbox"):
-            outbox.put(draft(0, Priority.EMERGENCY)).wait(10)
+            outbox.put(draft(0, Priority.EMERGENCY)).wait(60)
     intake.resubmit_failed()
     assert stored(outbox) == sorted(each.data for each in wanted)
     assert intake.lost_count == 0

@@ -25,7 +25,7 @@ from drivers.contracts import Aux, Pose, PtzCapabilities, PtzPosition, Range
 from tests.conftest import ManualClock
 
 EXPIRES = "2026-11-25T00:01:00Z"
-TIMEOUT_S = 30.0
+TIMEOUT_S = 60.0
 
 MOVE_ARGS = {"do": "move", "head": "mast", "pan": 0.5}
 TAKE_ARGS = {"do": "acquire", "head": "mast"}

@@ -28,7 +28,7 @@ from drivers.contracts import Pose, PtzCapabilities, Range
 from drivers.media import Frame
 from tests.conftest import ManualClock
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 
 
 class MemoryByteLine:

@@ -36,7 +36,7 @@ def give(writer: AnnotatedVideoWriter, frames: list[Frame]) -> bool:
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    thread.join(30)
+    thread.join(60)
     return not thread.is_alive()
 
 

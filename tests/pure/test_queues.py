@@ -88,14 +88,14 @@ def test_a_keyframe_ends_the_wait_for_one_and_so_does_a_stop() -> None:
     waiting.start()
     queue.put(packet(0, is_key=False))
     queue.put(packet(1, is_key=True))
-    waiting.join(10)
+    waiting.join(60)
     assert not waiting.is_alive()
     queue.drain()
     waiting = threading.Thread(target=queue.wait_for_keyframe, args=(3600.0, stopping))
     waiting.start()
     stopping.set()
     queue.wake()
-    waiting.join(10)
+    waiting.join(60)
     assert not waiting.is_alive()
 
 

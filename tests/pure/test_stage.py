@@ -50,12 +50,12 @@ def test_a_stage_that_raises_is_called_again_and_reports_the_error() -> None:
     clock = ManualClock()
     thread = StageThread(stage, clock.boottime_ns, Swift(), vital=True)
     thread.start()
-    assert stage.done.wait(10)
+    assert stage.done.wait(60)
     health = thread.health()
     assert health.failures == 2
     assert health.last_error == "absent: no camera"
     thread.stop()
-    assert thread.join(10)
+    assert thread.join(60)
     assert stage.closed
     assert thread.health().state == "stopped"
 
@@ -65,12 +65,12 @@ def test_a_loop_that_does_not_turn_is_late_and_one_that_ended_is_not() -> None:
     clock = ManualClock()
     thread = StageThread(stage, clock.boottime_ns, Swift(), vital=True)
     thread.start()
-    assert stage.done.wait(10)
+    assert stage.done.wait(60)
     assert not thread.is_late()
     clock.advance_s(LATE_AFTER_S + 1)
     assert thread.is_late()
     thread.stop()
-    assert thread.join(10)
+    assert thread.join(60)
     assert not thread.is_late()
 
 
@@ -108,4 +108,4 @@ def test_a_stop_wakes_a_stage_that_waits_for_work() -> None:
     thread = StageThread(WaitsForWork(), ManualClock().boottime_ns, Swift(), vital=False)
     thread.start()
     thread.stop()
-    assert thread.join(10)
+    assert thread.join(60)

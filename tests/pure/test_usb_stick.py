@@ -21,7 +21,7 @@ from tests.conftest import ManualClock
 from tests.pure.console_rig import ConsoleRig
 
 CTRL_C, CTRL_D = b"\x03", b"\x04"
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 IDLE_TIMEOUT_S = 0.05
 MOUNT_SCRIPT = """#!/bin/sh
 echo "mount $*" >>{root}/calls

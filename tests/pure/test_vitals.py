@@ -84,7 +84,7 @@ def message(tool: PolledCommand, begin_ns: int = 0) -> bytes | None:
     tool.read(begin_ns)
     process = tool._process
     assert process is not None
-    process.wait(30)
+    process.wait(60)
     return tool.read(begin_ns + S)
 
 
@@ -106,7 +106,7 @@ def test_a_program_that_fails_hangs_or_is_missing_gives_no_reading(tmp_path: Pat
     assert hangs.read(TIMEOUT_NS - 1) is None
     assert process.poll() is None
     hangs.read(TIMEOUT_NS)
-    assert process.wait(30) != 0
+    assert process.wait(60) != 0
     assert hangs.read(TIMEOUT_NS + S) is None
     hangs.read(INTERVAL_NS)
     assert hangs._process not in (None, process)

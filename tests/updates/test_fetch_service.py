@@ -19,7 +19,7 @@ from tests.updates.file_server import FileServer
 
 DATA = random.Random(7).randbytes(700_000)
 SHA256 = hashlib.sha256(DATA).hexdigest()
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 ANSWER = msgspec.json.encode(FetchReply(status=200, headers={"Content-Length": "3"})) + b"\n"
 
 

@@ -147,7 +147,7 @@ def connect_client(name: str, port: int, will: tuple[str, bytes] | None = None) 
         mqtt_client.will_set(will[0], will[1], qos=1, retain=True)
     mqtt_client.connect("127.0.0.1", port)
     mqtt_client.loop_start()
-    assert online.wait(10)
+    assert online.wait(60)
     return mqtt_client
 
 
@@ -156,7 +156,7 @@ def subscribe(mqtt_client: paho.Client, topic: str) -> None:
     subscribed = threading.Event()
     mqtt_client.on_subscribe = lambda *_: subscribed.set()
     mqtt_client.subscribe(topic, qos=1)
-    assert subscribed.wait(10)
+    assert subscribed.wait(60)
 
 
 def cut_connection(mqtt_client: paho.Client) -> None:

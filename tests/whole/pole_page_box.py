@@ -21,7 +21,7 @@ from agent.console import page_wire
 from agent.console.page_switch import PageSwitch
 from tests.free_port import free_port
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 START_UNIT = """
 import os, sys
 os.dup2(int(sys.argv[1]), 3)

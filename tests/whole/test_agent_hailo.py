@@ -72,6 +72,9 @@ def test_cameras_share_the_device_and_both_fall_back_when_it_is_silent(
     def names() -> set[str]:
         return {detector.card.name for detector in detectors if detector is not None}
 
+    def failed() -> set[tuple[str, str]]:
+        return {(fault.code, fault.subject) for fault in agent.faults.active()}
+
     try:
         # LiteRT detects until the model is loaded.
         wait_until(lambda: names() == {DetectConfig().model})
@@ -79,8 +82,7 @@ def test_cameras_share_the_device_and_both_fall_back_when_it_is_silent(
         assert len(hailo_processes()) == 1
         (tmp_path / "silent").touch()
         wait_until(lambda: names() == {DetectConfig().model})
-        failed = {(fault.code, fault.subject) for fault in agent.faults.active()}
-        assert {("DET-02", "north"), ("DET-02", "south")} <= failed
+        wait_until(lambda: {("DET-02", "north"), ("DET-02", "south")} <= failed())
     finally:
         assert agent.stop()
     assert hailo_processes() == []

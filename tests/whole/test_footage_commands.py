@@ -315,5 +315,5 @@ def test_lists_and_holds_pass_a_broker_that_takes_packets_of_2_kb(
         assert [fault.code for fault in box.faults.active()] == []
         operator.link.abort()
         thread.stop()
-        assert thread.join(30)
+        assert thread.join(60)
     rig.rig.idempotency_store.close()

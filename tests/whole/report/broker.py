@@ -76,7 +76,7 @@ class Mosquitto:
         assert self._process is not None
         self._reloaded.clear()
         self._process.send_signal(signal.SIGHUP)
-        assert self._reloaded.wait(30)
+        assert self._reloaded.wait(60)
 
     def _drain(self, stderr: IO[str]) -> None:
         """A full pipe would stop the broker at its next line of log."""

@@ -117,7 +117,7 @@ class WatchTerminal:
             if not data:
                 break
             rest += data
-        return self.process.wait(30), rest
+        return self.process.wait(60), rest
 
     def cpu_s(self) -> float:
         """CPU time of the process so far."""

@@ -29,7 +29,7 @@ from centre.client import DEFAULT_CENTRE, CentreClient, ReceivedMessage
 from centre.store import CentreStore
 from tests.whole.report.conftest import CLOCK, event_number, open_outbox
 
-TIMEOUT_S = 30.0
+TIMEOUT_S = 60.0
 DECLARATION = DeclarationData(
     site="corner",
     detects=LABELS,

@@ -132,7 +132,7 @@ def test_pictures_health_and_a_restart_are_made_small_enough_for_the_broker(
             )
         )
         box.outbox.put(outgoing_messages.build_receipt_message(RESTARTED, 1))
-        assert box.outbox.put(make_event(1)).wait(10)
+        assert box.outbox.put(make_event(1)).wait(60)
         box.session.unstored.put(
             outgoing_messages.build_health_message(large_report(), CLOCK.boottime_ns())
         )
@@ -239,7 +239,7 @@ def test_each_message_names_its_content_type(broker: Mosquitto, tmp_path: Path) 
     with ReportingBox(config(broker), tmp_path) as box:
         box.outbox.put(build_snapshot_message("north", b"\xff\xd8jpeg", 1, event_id=None))
         box.outbox.put(make_event(1))
-        assert arrived.wait(30)
+        assert arrived.wait(60)
     integrator.loop_stop()
     integrator.disconnect()
     assert seen == {

@@ -91,7 +91,7 @@ def centres(broker: Mosquitto) -> Iterator[Callable[[str], BareCentre]]:
 
 def put(box: ReportingBox, *numbers: int) -> None:
     for number in numbers:
-        assert box.outbox.put(make_event(number)).wait(10)
+        assert box.outbox.put(make_event(number)).wait(60)
 
 
 def states(watcher: CentreListener) -> list[tuple[str, bytes]]:
@@ -333,7 +333,7 @@ def test_with_one_authority_away_for_long_the_other_gets_each_message_once(
         with ReportingBox(settings, tmp_path) as box:
             for number in range(1, count + 1):
                 ticket = box.outbox.put(make_event(number))
-            assert ticket.wait(10)
+            assert ticket.wait(60)
             city.wait_for(lambda: len(city.event_numbers()) >= count)
             wait_until(lambda: box.outbox.acked_upto("city") == count)
         with ReportingBox(settings, tmp_path) as box:
@@ -368,7 +368,7 @@ def test_an_authority_that_listens_and_is_silent_does_not_hold_up_the_other(
     with CentreListener(config(broker), tmp_path / "city.db", centre="city"):
         for number in range(2 * MAX_UNACKED):
             ticket = outbox.put(make_event(number))
-        assert ticket.wait(10)
+        assert ticket.wait(60)
         while outbox.acked_upto("city") < MAX_UNACKED:
             session.run_once(never)
         # The window is full of what the police has not acknowledged.
@@ -404,7 +404,7 @@ def test_an_authority_that_is_away_is_named_in_the_fault(
     clock = HookedClock(lambda: CLOCK.boottime_ns() + round(passed_s * 1e9))
     session = MqttSession(settings, outbox, faults, lambda: BIRTH, clock, FastRandom(3))
     never = threading.Event()
-    assert outbox.put(make_event(1)).wait(10)
+    assert outbox.put(make_event(1)).wait(60)
     while not faults.active():
         session.run_once(never)
         passed_s += 5

@@ -43,7 +43,7 @@ def settled_by_broker(broker: RawBroker) -> BrokerConfig:
 
 def put_events(box: ReportingBox, count: int) -> None:
     tickets = [box.outbox.put(make_event(number)) for number in range(count)]
-    assert all(ticket.wait(10) for ticket in tickets)
+    assert all(ticket.wait(60) for ticket in tickets)
 
 
 def events(broker: RawBroker) -> list[bytes]:
@@ -253,10 +253,10 @@ def test_a_broker_that_sends_more_than_was_asked_for_is_left(data: bytes, reason
     with RawBroker() as broker:
         transport = PahoTransport(broker.config, "pole-17", None)
         transport.connect()
-        transport.wait_for(Connack, 10)
+        transport.wait_for(Connack, 60)
         transport.subscribe(["a"])
-        transport.wait_for(Suback, 10)
+        transport.wait_for(Suback, 60)
         broker.send(data)
         with pytest.raises(MqttConnectionError, match=reason):
-            transport.wait_for(Suback, 10)
+            transport.wait_for(Suback, 60)
         transport.abort()

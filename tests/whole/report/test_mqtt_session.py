@@ -153,7 +153,7 @@ def test_at_the_stop_the_session_waits_for_the_centre_only_as_long_as_messages_l
     while not session.health().centre_listening:
         session.run_once(threading.Event())
     for number in range(5):
-        assert outbox.put(make_event(number)).wait(10)
+        assert outbox.put(make_event(number)).wait(60)
     closes = True
     session.close()
     assert 2 * 4 < passed_s < MAX_FLUSH_S + DISCONNECT_TIMEOUT_S + 1
@@ -188,7 +188,7 @@ def test_a_puback_alone_settles_nothing_while_a_centre_is_listening(
         tickets = [box.outbox.put(make_event(number)) for number in range(5)]
         for _ in range(5):
             centre.wait_for(ReceivedPublish)
-        assert all(ticket.wait(10) for ticket in tickets)
+        assert all(ticket.wait(60) for ticket in tickets)
         assert box.outbox.depth == 5
         ack = Ack(epoch=box.outbox.epoch, upto=3)
         centre.publish("vigie/v1/pole-17/down/ack/centre", msgspec.json.encode(ack))
@@ -198,7 +198,7 @@ def test_a_puback_alone_settles_nothing_while_a_centre_is_listening(
         beyond = Ack(epoch=box.outbox.epoch, upto=1000)
         centre.publish("vigie/v1/pole-17/down/ack/centre", msgspec.json.encode(beyond))
         centre.publish("vigie/v1/pole-17/down/ack/centre", b"rubbish")
-        box.outbox.put(make_event(5)).wait(10)
+        box.outbox.put(make_event(5)).wait(60)
         centre.wait_for(ReceivedPublish)
         assert box.outbox.depth == 3
         centre.publish(STATE_TOPIC, b'{"state":"retired"}', retained=True)
@@ -219,7 +219,7 @@ def test_with_ack_broker_a_message_without_a_subscriber_counts_as_delivered(
 ) -> None:
     with ReportingBox(config(broker, ack="broker"), tmp_path) as box:
         for number in range(30):
-            box.outbox.put(make_event(number)).wait(10)
+            box.outbox.put(make_event(number)).wait(60)
         wait_until(lambda: box.outbox.depth == 0)
 
 
@@ -237,7 +237,7 @@ def test_while_the_centre_is_away_the_box_keeps_its_messages(
             next(m.payload for m in reversed(watcher.received) if m.topic == STATE_TOPIC),
         )
         wait_until(lambda: not box.session.health().centre_listening)
-        box.outbox.put(make_event(2)).wait(10)
+        box.outbox.put(make_event(2)).wait(60)
         with CentreListener(config(broker), store) as centre:
             centre.wait_for(lambda: centre.event_numbers() == [2])
             wait_until(lambda: box.outbox.depth == 0)
@@ -257,7 +257,7 @@ def test_a_box_waits_for_a_known_centre_after_the_broker_forgot_it(
     broker.start()
     with ReportingBox(config(broker), tmp_path) as box:
         wait_until(lambda: box.session.health().connected)
-        box.outbox.put(make_event(1)).wait(10)
+        box.outbox.put(make_event(1)).wait(60)
         with CentreListener(config(broker), tmp_path / "centre.db") as centre:
             centre.wait_for(lambda: centre.event_numbers() == [1])
         assert box.session.health().connected
@@ -308,7 +308,7 @@ def test_the_newest_emergency_is_sent_first_and_the_oldest_wait_is_reported(
         pass
     box = ReportingBox(config(broker), tmp_path)
     for number in range(40):
-        box.outbox.put(make_event(number, "wrong_way" if number in (10, 20) else "line")).wait(10)
+        box.outbox.put(make_event(number, "wrong_way" if number in (10, 20) else "line")).wait(60)
     with CentreListener(config(broker), tmp_path / "centre.db") as centre, box:
         centre.wait_for(lambda: len(centre.event_numbers()) >= 40)
         numbers = centre.event_numbers()
@@ -364,13 +364,13 @@ def test_a_centre_that_does_not_acknowledge_is_a_fault_until_it_does(
         session.run_once(never)
     # Second by second: the broker answers meanwhile, so the connection is not given up.
     while passed_s < CENTRE_ACK_TIMEOUT_S + 5:
-        outbox.put(make_event(1)).wait(10)
+        outbox.put(make_event(1)).wait(60)
         session.run_once(never)
         passed_s += 1
     reported = [(f.code, f.detail) for f in faults.active()]
     assert reported == [("NET-03", "centre 'centre' listens and does not acknowledge")]
     last = outbox.put(make_event(2))
-    assert last.wait(10)
+    assert last.wait(60)
     ack = Ack(epoch=outbox.epoch, upto=last.seq or 0)
     centre.publish("vigie/v1/pole-17/down/ack/centre", msgspec.json.encode(ack))
     while outbox.depth:

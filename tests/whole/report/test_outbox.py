@@ -43,7 +43,7 @@ def receipts(outbox: Outbox) -> list[ReceiptData]:
 def test_a_ticket_completes_when_the_message_is_on_the_disk(outboxes: Open, tmp_path: Path) -> None:
     outbox = outboxes(tmp_path)
     ticket = outbox.put(make_event(1))
-    assert ticket.wait(10)
+    assert ticket.wait(60)
     assert (ticket.is_durable, ticket.error, ticket.seq) == (True, None, 1)
     with sqlite3.connect(files.database_path(tmp_path)) as other:
         assert other.execute("SELECT COUNT(*) FROM message").fetchone() == (1,)
@@ -61,7 +61,7 @@ def test_stored_messages_survive_a_restart_under_the_same_epoch(
     assert second.epoch == first.epoch
     assert numbers(second) == list(range(1, 51))
     ticket = second.put(make_event(51))
-    assert ticket.wait(10)
+    assert ticket.wait(60)
     assert ticket.seq == 51
 
 
@@ -69,7 +69,7 @@ def test_numbers_are_never_reused_even_after_the_outbox_was_emptied(
     outboxes: Open, tmp_path: Path
 ) -> None:
     first = outboxes(tmp_path)
-    first.put(make_event(1)).wait(10)
+    first.put(make_event(1)).wait(60)
     first.fetch(1)
     first.acknowledge(first.epoch, (SeqRange(1, 1),))
     first.close()
@@ -77,7 +77,7 @@ def test_numbers_are_never_reused_even_after_the_outbox_was_emptied(
     assert second.counts().depth == 0
     assert second.acked_upto() == 1
     ticket = second.put(make_event(2))
-    assert ticket.wait(10)
+    assert ticket.wait(60)
     assert ticket.seq == 2
 
 
@@ -87,7 +87,7 @@ def test_many_threads_share_a_commit_and_no_number(outboxes: Open, tmp_path: Pat
 
     def put_some(begin: int) -> None:
         tickets = [outbox.put(make_event(begin + step)) for step in range(100)]
-        assert all(ticket.wait(10) for ticket in tickets)
+        assert all(ticket.wait(60) for ticket in tickets)
         seqs.extend(ticket.seq for ticket in tickets)
 
     threads = [threading.Thread(target=put_some, args=(100 * each,)) for each in range(4)]
@@ -103,12 +103,12 @@ def test_the_newest_emergencies_are_sent_first_and_the_rest_in_order(
 ) -> None:
     outbox = outboxes(tmp_path)
     for number in range(1, 7):
-        outbox.put(make_event(number, "wrong_way" if number % 3 == 0 else "line")).wait(10)
+        outbox.put(make_event(number, "wrong_way" if number % 3 == 0 else "line")).wait(60)
     assert [event_number(row.data) for row in outbox.fetch(4)] == [6, 3, 1, 2]
     assert [event_number(row.data) for row in outbox.fetch(4)] == [4, 5]
     assert outbox.fetch(4) == []
-    outbox.put(make_event(7)).wait(10)
-    outbox.put(make_event(8, "stopped")).wait(10)
+    outbox.put(make_event(7)).wait(60)
+    outbox.put(make_event(8, "stopped")).wait(60)
     assert [event_number(row.data) for row in outbox.fetch(4)] == [8, 7]
 
 
@@ -118,7 +118,7 @@ def test_at_most_a_hundred_emergencies_overtake_other_messages(
     outbox = outboxes(tmp_path)
     for number in range(1, 131):
         ticket = outbox.put(make_event(number, "stopped"))
-    assert ticket.wait(10)
+    assert ticket.wait(60)
     sent = [event_number(row.data) for row in outbox.fetch(1000)]
     assert sent[:100] == list(range(130, 30, -1))
     assert sent[100:] == list(range(1, 31))
@@ -130,7 +130,7 @@ def test_settled_messages_and_those_below_the_floor_are_not_sent_again(
     outbox = outboxes(tmp_path)
     for number in range(1, 6):
         ticket = outbox.put(make_event(number))
-    assert ticket.wait(10)
+    assert ticket.wait(60)
     outbox.fetch(5)
     outbox.acknowledge(outbox.epoch, (SeqRange(1, 2), SeqRange(4, 4)))
     assert outbox.acked_upto() == 2
@@ -150,7 +150,7 @@ def on_disk(folder: Path) -> list[int]:
 def lent_and_arrived(outbox: Outbox, upto: int) -> None:
     """Put and send this number of messages, and acknowledge them."""
     for number in range(1, upto + 1):
-        assert outbox.put(make_event(number)).wait(10)
+        assert outbox.put(make_event(number)).wait(60)
     assert len(outbox.fetch(100)) == upto
     outbox.acknowledge(outbox.epoch, (SeqRange(1, upto),))
     wait_until(lambda: outbox.depth == 0)
@@ -163,7 +163,7 @@ def test_settled_messages_are_deleted_with_the_next_commit(outboxes: Open, tmp_p
     assert outbox.acked_upto() == 3
     outbox.requeue_in_flight()
     assert outbox.fetch(100) == []
-    assert outbox.put(make_event(4)).wait(10)
+    assert outbox.put(make_event(4)).wait(60)
     assert on_disk(tmp_path) == [4]
     assert (outbox.depth, outbox.counts().depth) == (1, 1)
 
@@ -177,7 +177,7 @@ def test_a_power_cut_before_that_commit_repeats_a_message_and_loses_none(
     after = outboxes(tmp_path / "after the cut")
     assert numbers(after) == [1, 2, 3]
     after.acknowledge(after.epoch, (SeqRange(1, 3),))
-    assert after.put(make_event(4)).wait(10)
+    assert after.put(make_event(4)).wait(60)
     wait_until(lambda: numbers(after) == [4])
 
 
@@ -204,7 +204,7 @@ def test_messages_settled_in_an_earlier_connection_are_deleted_at_once(
 ) -> None:
     outbox = outboxes(tmp_path)
     for number in (1, 2, 3):
-        assert outbox.put(make_event(number)).wait(10)
+        assert outbox.put(make_event(number)).wait(60)
     outbox.fetch(100)
     outbox.requeue_in_flight()
     outbox.acknowledge(outbox.epoch, (SeqRange(1, 3),))
@@ -217,7 +217,7 @@ def test_an_acknowledgement_of_messages_that_were_never_sent_is_refused(
 ) -> None:
     outbox = outboxes(tmp_path)
     for number in range(1, 5):
-        assert outbox.put(make_event(number)).wait(10)
+        assert outbox.put(make_event(number)).wait(60)
     assert [row.seq for row in outbox.fetch(2)] == [1, 2]
     assert outbox.acknowledge(outbox.epoch, (SeqRange(1, 4), SeqRange(3, 3))) == ()
     assert "refused: 2 acknowledgements of messages never sent" in caplog.text
@@ -234,8 +234,8 @@ def test_an_emergency_that_an_earlier_connection_sent_ahead_may_be_acknowledged(
 ) -> None:
     outbox = outboxes(tmp_path)
     for number in range(1, 4):
-        assert outbox.put(make_event(number)).wait(10)
-    assert outbox.put(make_event(4, "stopped")).wait(10)
+        assert outbox.put(make_event(number)).wait(60)
+    assert outbox.put(make_event(4, "stopped")).wait(60)
     assert [row.seq for row in outbox.fetch(1)] == [4]
     outbox.requeue_in_flight()
     assert outbox.acknowledge(outbox.epoch, (SeqRange(4, 4),)) == (SeqRange(4, 4),)
@@ -247,8 +247,8 @@ def test_an_emergency_that_was_sent_ahead_and_deleted_is_part_of_a_later_range(
     monkeypatch.setattr(writer, "MAX_UNCOMMITTED_DELETES", 0)
     outbox = outboxes(tmp_path)
     for number in range(1, 5):
-        assert outbox.put(make_event(number)).wait(10)
-    assert outbox.put(make_event(5, "stopped")).wait(10)
+        assert outbox.put(make_event(number)).wait(60)
+    assert outbox.put(make_event(5, "stopped")).wait(60)
     assert [row.seq for row in outbox.fetch(1)] == [5]
     outbox.acknowledge(outbox.epoch, (SeqRange(5, 5),))
     wait_until(lambda: on_disk(tmp_path) == [1, 2, 3, 4])
@@ -260,10 +260,10 @@ def test_more_emergencies_than_overtake_at_once_may_be_acknowledged_as_one_range
     outboxes: Open, tmp_path: Path
 ) -> None:
     outbox = outboxes(tmp_path)
-    outbox.put(make_event(1)).wait(10)
+    outbox.put(make_event(1)).wait(60)
     for number in range(2, 152):
         ticket = outbox.put(make_event(number, "stopped"))
-    assert ticket.wait(10)
+    assert ticket.wait(60)
     assert [row.seq for row in outbox.fetch(100)] == list(range(151, 51, -1))
     assert outbox.acknowledge(outbox.epoch, (SeqRange(52, 151),)) == (SeqRange(52, 151),)
     assert [row.seq for row in outbox.fetch(50)] == list(range(51, 1, -1))
@@ -276,20 +276,20 @@ def test_a_picture_of_an_incident_that_was_sent_ahead_is_not_replaced_under_its_
 ) -> None:
     outbox = outboxes(tmp_path)
     for number in range(1, 4):
-        assert outbox.put(make_event(number)).wait(10)
+        assert outbox.put(make_event(number)).wait(60)
     pictures = [
         build_incident_picture("north", bytes([number]), 1, event_id="incident-1")
         for number in range(3)
     ]
     for picture in pictures[:2]:
         ticket = outbox.put(picture)
-        assert ticket.wait(10)
+        assert ticket.wait(60)
         assert ticket.seq == 4
     assert [row.seq for row in outbox.fetch(1)] == [4]
     # The centre may have it, and would take another one of this number for a repeat.
     outbox.requeue_in_flight()
     ticket = outbox.put(pictures[2])
-    assert ticket.wait(10)
+    assert ticket.wait(60)
     assert ticket.seq == 5
 
 
@@ -302,10 +302,10 @@ def test_over_the_size_limit_pictures_are_dropped_with_a_receipt(
         for _ in range(4)
     ]
     events = [outbox.put(make_event(number)) for number in range(60)]
-    assert all(ticket.wait(10) for ticket in (*pictures, *events))
+    assert all(ticket.wait(60) for ticket in (*pictures, *events))
     assert outbox.has_losses
     outbox.report_losses()
-    outbox.put(make_event(60)).wait(10)
+    outbox.put(make_event(60)).wait(60)
     (lost,) = receipts(outbox)
     assert isinstance(lost, LostMessages)
     assert lost.by_type == {"snapshot": lost.count}
@@ -320,14 +320,14 @@ def test_over_the_size_limit_events_are_accepted_and_lower_priorities_rejected(
     outbox = outboxes(tmp_path, max_bytes=10_000)
     for number in range(50):
         ticket = outbox.put(make_event(number))
-    assert ticket.wait(10)
+    assert ticket.wait(60)
     refused = outbox.put(build_snapshot_message("north", b"jpeg", 1, event_id=None))
     with pytest.raises(OutboxError, match="full of messages of more worth"):
-        refused.wait(10)
+        refused.wait(60)
     assert refused.error
     assert numbers(outbox) == list(range(50))
     outbox.report_losses()
-    outbox.put(make_event(50)).wait(10)
+    outbox.put(make_event(50)).wait(60)
     (lost,) = receipts(outbox)
     assert isinstance(lost, LostMessages)
     assert (lost.count, lost.ranges) == (1, ())
@@ -411,7 +411,7 @@ def test_a_damaged_outbox_is_set_aside_and_readable_messages_get_a_new_epoch(
     assert receipt.recovered == len(left) == (carried or 0)
     assert left == [n for n in range(1, 21) if n != 7 or carried == 20][: len(left)]
     ticket = outbox.put(make_event(99))
-    assert ticket.wait(10)
+    assert ticket.wait(60)
     assert ticket.seq == len(left) + 2
 
 
@@ -445,11 +445,11 @@ def test_damage_found_at_run_time_is_set_aside_too(outboxes: Open, tmp_path: Pat
     outbox = outboxes(tmp_path)
     for number in range(1, 11):
         ticket = outbox.put(make_event(number))
-    assert ticket.wait(10)
+    assert ticket.wait(60)
     epoch = outbox.epoch
     damage_one_row(files.database_path(tmp_path))
     assert outbox.fetch(100) == []
-    outbox.put(make_event(11)).wait(10)
+    outbox.put(make_event(11)).wait(60)
     assert outbox.epoch != epoch
     assert numbers(outbox) == [1, 2, 3, 4, 5, 6, 8, 9, 10, 11]
 
@@ -509,7 +509,7 @@ def test_a_full_disk_raises_an_error_and_the_outbox_resumes_when_there_is_room(
     with largest_file(200_000):
         for number in range(1, 400):
             try:
-                outbox.put(make_event(number, "stopped")).wait(10)
+                outbox.put(make_event(number, "stopped")).wait(60)
                 kept.append(number)
             except OutboxError as error:
                 assert "cannot write to the outbox" in str(error)  # noqa: PT017 (each of many)
@@ -518,6 +518,6 @@ def test_a_full_disk_raises_an_error_and_the_outbox_resumes_when_there_is_room(
                 break
     assert failed
     ticket = outbox.put(make_event(1000))
-    assert ticket.wait(10)
+    assert ticket.wait(60)
     assert ticket.seq == len(kept) + 1
     assert sorted(numbers(outbox)) == [*kept, 1000]

@@ -23,7 +23,7 @@ CITY, BOTH = frozenset({"city"}), frozenset(NAMED)
 def filled(outbox: Outbox, count: int) -> None:
     """Put this number of events, and send them."""
     tickets = [outbox.put(make_event(number)) for number in range(1, count + 1)]
-    assert all(ticket.wait(10) for ticket in tickets)
+    assert all(ticket.wait(60) for ticket in tickets)
     assert len(outbox.fetch(1000)) == count
 
 
@@ -98,11 +98,11 @@ def test_emergencies_that_a_returning_centre_lacks_go_first(outboxes: Open, tmp_
     outbox.expect_centres(CITY)
     for number in range(1, 151):
         ticket = outbox.put(make_event(number, "stopped"))
-    outbox.put(make_event(151)).wait(10)
-    assert ticket.wait(10)
+    outbox.put(make_event(151)).wait(60)
+    assert ticket.wait(60)
     outbox.fetch(1000)
     acknowledge(outbox, "city", (1, 151))
-    assert outbox.put(make_event(152, "stopped")).wait(10)
+    assert outbox.put(make_event(152, "stopped")).wait(60)
     assert sent(outbox) == [152]
     outbox.expect_centres(BOTH)
     assert sent(outbox)[:3] == [150, 149, 148]
@@ -199,13 +199,13 @@ def test_with_one_away_for_long_pictures_are_shed_and_events_stay(
     number = 0
     for turn in range(1, 31):
         picture = build_snapshot_message("north", bytes(20_000), 1, event_id=None)
-        assert outbox.put(picture).wait(10)
-        assert outbox.put(make_event(turn)).wait(10)
+        assert outbox.put(picture).wait(60)
+        assert outbox.put(make_event(turn)).wait(60)
         number += len(outbox.fetch(1000))
         acknowledge(outbox, "city", (1, number))
     assert outbox.counts().total_bytes <= 100_000
     outbox.report_losses()
-    outbox.put(make_event(31)).wait(10)
+    outbox.put(make_event(31)).wait(60)
     outbox.expect_centres(BOTH)
     rows = outbox.fetch(1000)
     assert [event_number(row.data) for row in rows if row.type == "event"] == list(range(1, 32))

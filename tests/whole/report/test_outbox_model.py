@@ -56,7 +56,7 @@ class NamedCentresModel(RuleBasedStateMachine):
     @rule(kind=st.sampled_from(["line", "stopped", "stopped"]))
     def put(self, kind: str) -> None:
         ticket = self.outbox.put(make_event(1, kind))
-        assert ticket.wait(10)
+        assert ticket.wait(60)
         self.last_seq += 1
         assert ticket.seq == self.last_seq
         self.rows.add(self.last_seq)

@@ -52,7 +52,7 @@ class Kept:
 
     def put(self, *numbers: int) -> None:
         for number in numbers:
-            assert self.outbox.put(make_event(number)).wait(10)
+            assert self.outbox.put(make_event(number)).wait(60)
 
     def numbers(self) -> list[int]:
         self.outbox.requeue_in_flight()
@@ -95,7 +95,7 @@ def test_an_outbox_damaged_on_a_full_disk_is_repaired_when_there_is_room(kept: K
         wait_until(lambda: kept.reported("STO-02", "outbox"))
         # `put` raises an error: a message in a damaged file might never leave it.
         with pytest.raises(OutboxError, match="cannot write to the outbox"):
-            kept.outbox.put(make_event(11)).wait(10)
+            kept.outbox.put(make_event(11)).wait(60)
         assert kept.outbox.counts().depth == 10
         assert kept.outbox.acked_upto() == 0
         assert kept.outbox.fetch(100) == []
@@ -139,7 +139,7 @@ def test_acknowledgements_of_the_old_database_delete_nothing_in_the_new_one(
     assert kept.outbox.fetch(100) == []
     held.execute("ROLLBACK")
     held.close()
-    assert ticket.wait(10)
+    assert ticket.wait(60)
     wait_until(lambda: kept.outbox.epoch != epoch)
     kept.put(12)
     assert kept.outbox.acknowledge(epoch, (SeqRange(1, 4),)) == ()
@@ -160,7 +160,7 @@ def test_an_outbox_that_cannot_be_opened_at_the_start_is_opened_later(tmp_path: 
         assert kept.outbox.next_session_number() == 1
         submitter.submit(make_event(3))
         with pytest.raises(OutboxError, match="cannot write to the outbox"):
-            kept.outbox.put(make_event(4)).wait(10)
+            kept.outbox.put(make_event(4)).wait(60)
     # The next message finds that the disk has room.
     wait_until(lambda: submitter.submit(make_event(5)) or kept.outbox.depth >= 4)
     assert kept.reported("STO-02", "outbox") is None
@@ -175,7 +175,7 @@ def test_an_outbox_in_a_place_that_is_no_folder_is_a_fault_and_no_end(tmp_path: 
     assert kept.outbox.fetch(10) == []
     assert kept.outbox.counts().depth == 0
     with pytest.raises(OutboxError, match="Not a directory"):
-        kept.outbox.put(make_event(1)).wait(10)
+        kept.outbox.put(make_event(1)).wait(60)
     kept.outbox.close()
 
 

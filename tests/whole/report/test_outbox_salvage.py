@@ -188,7 +188,7 @@ def full_outbox(folder: Path) -> Outbox:
         for _ in range(3)
     ]
     events = [outbox.put(make_event(number)) for number in range(1, 40)]
-    assert all(ticket.wait(10) for ticket in (*pictures, *events))
+    assert all(ticket.wait(60) for ticket in (*pictures, *events))
     assert outbox.has_losses
     return outbox
 
@@ -204,7 +204,7 @@ def test_losses_that_no_receipt_named_yet_are_named_by_the_new_outbox(
     again = open_outbox(folder)
     assert (again.has_losses, again.counts().lost) == (True, lost)
     again.report_losses()
-    again.put(make_event(99)).wait(10)
+    again.put(make_event(99)).wait(60)
     rows = [row for row in again.fetch(1000) if row.type == "receipt"]
     again.close()
     bodies = [msgspec.json.decode(row.data, type=ReceiptData) for row in rows]
@@ -262,5 +262,5 @@ def test_what_is_no_file_in_the_outboxs_place_is_set_aside(
         case _:
             path.symlink_to("/dev/zero")
     outbox = open_outbox(tmp_path)
-    assert outbox.put(make_event(1)).wait(10)
+    assert outbox.put(make_event(1)).wait(60)
     outbox.close()

@@ -65,7 +65,7 @@ def city(broker: Mosquitto, tmp_path: Path) -> Iterator[City]:
 
 def put_events(box: ReportingBox) -> None:
     tickets = [box.outbox.put(make_event(number)) for number in range(EVENTS)]
-    assert all(ticket.wait(10) for ticket in tickets)
+    assert all(ticket.wait(60) for ticket in tickets)
 
 
 def whole_ack(box: ReportingBox, upto: int = EVENTS) -> Ack:

@@ -87,7 +87,7 @@ def put_a_picture_and_three_events(box: ReportingBox) -> None:
         "north", jpeg, CLOCK.boottime_ns(), event_id=None, max_bytes=SNAPSHOT_MAX_BYTES
     )
     for draft in (picture, make_event(1), make_event(2), make_event(3)):
-        assert box.outbox.put(draft).wait(10)
+        assert box.outbox.put(draft).wait(60)
 
 
 def pictures(centre: CentreListener) -> int:

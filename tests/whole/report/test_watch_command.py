@@ -74,7 +74,7 @@ def test_each_message_is_one_line_and_acknowledged_messages_are_stored(
         while not any("snapshot" in item["topic"] for item in received):
             received.append(json.loads(next(lines)))
     process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 0
+    assert process.wait(60) == 0
     process.stdout.close()
     process.stderr.close()
     by_topic = {item["topic"]: item for item in received}
@@ -103,14 +103,14 @@ def test_a_centre_whose_store_fails_acknowledges_nothing_reports_it_and_tries_ag
     ):
         wait_until(lambda: box.session.health().centre_listening)
         other.execute("BEGIN EXCLUSIVE")
-        box.outbox.put(make_event(1)).wait(10)
+        box.outbox.put(make_event(1)).wait(60)
         problem = process.stderr.readline().decode()
         assert problem == "vigie: --store: database is locked; trying again\n"
         assert box.outbox.depth == 1
         other.execute("ROLLBACK")
         wait_until(lambda: box.outbox.depth == 0)
     process.send_signal(signal.SIGINT)
-    _, rest = process.communicate(timeout=30)
+    _, rest = process.communicate(timeout=60)
     assert (rest.decode(), process.returncode) == (f"vigie: connected to {broker.url}\n", 0)
 
 
@@ -120,7 +120,7 @@ def test_the_screen_shows_the_box_and_its_events(broker: Mosquitto, tmp_path: Pa
         ReportingBox(BrokerConfig(url=broker.url), tmp_path / "outbox") as box,
     ):
         terminal.read_until("1 box: 1 good")
-        box.outbox.put(make_event(1, "wrong_way")).wait(10)
+        box.outbox.put(make_event(1, "wrong_way")).wait(60)
         terminal.read_until("wrong_way")
         terminal.press(b"q")
         code, rest = terminal.wait_for_end()
@@ -169,7 +169,7 @@ def test_into_a_pipe_each_change_is_a_line_at_once(broker: Mosquitto) -> None:
             lines.append(process.stdout.readline().decode())
     publisher.close()
     process.send_signal(signal.SIGINT)
-    rest, error = process.communicate(timeout=30)
+    rest, error = process.communicate(timeout=60)
     assert (rest, error, process.returncode) == (b"", b"", 0)
     time = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
     for line, change in zip(
@@ -191,7 +191,7 @@ def test_the_rest_of_a_wills_expiry_says_when_the_box_was_lost(broker: Mosquitto
         config, "pole-17", Will(topic=topic, payload=payload, expiry_s=topics.WILL_EXPIRY_S)
     )
     box.connect()
-    box.wait_for(Connack, 10)
+    box.wait_for(Connack, 60)
     box.abort()
 
     def is_counted_down() -> bool:
@@ -220,7 +220,7 @@ def test_invalid_arguments_give_one_line_and_exit_code_2(
     arguments: list[str], message: str
 ) -> None:
     process = watch(*arguments)
-    _, error = process.communicate(timeout=30)
+    _, error = process.communicate(timeout=60)
     assert process.returncode == 2
     (line,) = [line for line in error.decode().splitlines() if "connecting" not in line]
     assert message in line
@@ -242,7 +242,7 @@ def test_an_absent_broker_is_reported_at_once_and_awaited(
     broker = Mosquitto(tmp_path, f"listener {port} 127.0.0.1\nallow_anonymous true\n")
     assert process.stderr.readline().decode() == f"vigie: connected to mqtt://127.0.0.1:{port}\n"
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
     broker.stop(signal.SIGKILL)
     assert process.returncode == 0
 
@@ -260,7 +260,7 @@ def test_a_terminal_that_is_gone_ends_the_screen() -> None:
     with WatchTerminal("--broker", f"mqtt://127.0.0.1:{free_port()}") as terminal:
         terminal.read_until("Connection refused")
         terminal.close_screen()
-        terminal.process.wait(30)
+        terminal.process.wait(60)
 
 
 def test_a_peer_that_accepts_and_never_answers_is_reported() -> None:

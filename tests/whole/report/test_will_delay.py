@@ -38,7 +38,7 @@ def die(broker: Mosquitto, client_id: str) -> None:
     will = Will(topic=topics.up_topic(client_id, "status"), payload=b"lost", delay_s=1)
     transport = PahoTransport(config(broker), client_id, will)
     transport.connect()
-    transport.wait_for(Connack, 10)
+    transport.wait_for(Connack, 60)
     transport.abort()
 
 
@@ -114,8 +114,8 @@ def test_a_command_that_came_while_the_box_was_away_is_marked(
             wait_until(lambda: box.session.health().connected)
             sender.publish(topic, b"3")
             wait_until(lambda: len(received) == 3)
-        # The session of a box that was stopped is over.
-        assert sender.publish(topic, b"4").reason_code == NO_SUBSCRIBER
+        # The session of a box that was stopped is over, once the proxy has passed its DISCONNECT on.
+        wait_until(lambda: sender.publish(topic, b"4").reason_code == NO_SUBSCRIBER)
     assert [(command.payload, command.has_waited) for command in received] == [
         (b"1", False),
         (b"2", True),
@@ -145,7 +145,7 @@ def test_a_broker_without_subscription_identifiers_gets_commands_at_qos_0() -> N
         url = f"mqtt://127.0.0.1:{listener.getsockname()[1]}"
         transport = PahoTransport(BrokerConfig(url=url), "pole-17", None)
         transport.connect()
-        assert not transport.wait_for(Connack, 10).has_subscription_ids
+        assert not transport.wait_for(Connack, 60).has_subscription_ids
         transport.subscribe(["ack"], ["command"], subscription_id=7)
         server.join()
         transport.abort()
