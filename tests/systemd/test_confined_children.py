@@ -1,5 +1,6 @@
 """drivers.child under the sandbox of the agent's unit, in a container."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ AGENT_UNIT = Path(__file__).parents[2] / "systemd" / "vigie-agent.service"
 READER = """
 import time
 from drivers.camera import rtsp
+from drivers.child.fork_server import ForkServer
 from drivers.contracts import StreamRequest
 from drivers.errors import DriverError
 from drivers.onvif.client import OnvifClient
@@ -34,6 +36,14 @@ say(lambda: rtsp.open_camera("lent", options, wanted, lambda: time.clock_gettime
 client = OnvifClient("camera 'lent'", OnvifAccess(url="http://127.0.0.1:9"))
 say(lambda: client.has_service("media"))
 client.close()
+
+from tests.contracts.test_child_confinement import Attempt
+
+server = ForkServer("tests.contracts.hostile_child")
+attempt = Attempt(server.start_child, "mode", "/etc/hostname")
+print("refused:", attempt.refused_call(), flush=True)
+attempt.end()
+server.close()
 """
 
 
@@ -56,4 +66,7 @@ def test_network_cameras_are_read_by_confined_children_under_the_agents_sandbox(
     journal = container.journal("reader.service")
     assert "error: absent camera 'lent': rtsp://127.0.0.1:9/x: no server listens there" in journal
     assert "error: absent camera 'lent': http://127.0.0.1:9: cannot be reached" in journal
+    assert re.search("refused: f?chmod", journal), (
+        "a call that is not in the list is named here too"
+    )
     assert "to confine it by" not in journal, "there are Landlock and libseccomp"
