@@ -1,4 +1,4 @@
-"""Allow the agent and the console only the addresses that they are configured for.
+"""Allow the agent, its children and the console only the addresses that they are configured for.
 
 `python -m agent.provisioning.network_filter CONFIG`, as root: vigie-network-filter.service runs it after each start of
 the agent. It writes drop-ins with `IPAddressDeny=any` for systemd. A peer that is configured by its name may have
@@ -21,7 +21,12 @@ from agent.config.configuration import Config
 
 log = logging.getLogger(__name__)
 
-UNITS = ("vigie-agent.service", "vigie-console@.service", "vigie-selftest.service")
+UNITS = (
+    "vigie-agent.service",
+    "vigie-child@.service",
+    "vigie-console@.service",
+    "vigie-selftest.service",
+)
 """Not vigie-fetch@.service: a feed names the servers of its bundles."""
 UNIT_DIR = Path("run/systemd/system")
 DROP_IN = "50-network-filter.conf"

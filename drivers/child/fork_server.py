@@ -1,12 +1,13 @@
 """Children that share the memory of their libraries: each is forked from one process that has loaded them.
 
-The fork server is an interpreter of its own, started by exec. It has no secret: the settings of a child, with
-the password of its device, go from the parent to the forked child alone. It has one thread, so a fork of
-it copies no lock of another one.
+The fork server is an interpreter of its own, started by exec, or by systemd as a service with a user of its own. It has
+no secret: the settings of a child, with the password of its device, go from the parent to the forked child alone. It
+has one thread, so a fork of it copies no lock of another one.
 """
 
 import atexit
 import contextlib
+import logging
 import os
 import select
 import signal
@@ -21,12 +22,16 @@ import msgspec
 
 from drivers.child.process import ChildProcess, describe_status, forget, remember
 
+log = logging.getLogger(__name__)
+
 SERVER_MODULE = "drivers.child.fork_server_main"
 START_TIMEOUT_S = 30.0
 """To load the libraries takes seconds on a small board."""
 REPORT_TIMEOUT_S = 1.0
 """From the end of a child to its report."""
 STOP_TIMEOUT_S = 3.0
+SOCKETS_VARIABLE = "VIGIE_CHILD_SOCKETS"
+"""The folder with a socket for each module whose fork server systemd starts; set by the agent's unit."""
 PID = struct.Struct("<q")
 MAX_REPORT_BYTES = 256
 
@@ -53,7 +58,8 @@ class ExitReport(msgspec.Struct, frozen=True, kw_only=True):
 class ForkServer:
     """The fork server of one module of `drivers.child.main`. Thread-safe.
 
-    It is started with its first child, again after its end, and ends with this process.
+    It is started with its first child, again after its end, and ends with this process. If a service does not start a
+    child, the next ones have a server that this process starts, as its own user.
     """
 
     def __init__(self, module: str) -> None:
@@ -61,6 +67,7 @@ class ForkServer:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None
+        self._socket_folder = os.environ.get(SOCKETS_VARIABLE)
 
     def start_child(self, descriptors: Sequence[int]) -> ChildProcess:
         """Start a child, as a ChildStarter."""
@@ -71,6 +78,8 @@ class ForkServer:
             return _ForkedChild(report)
         except BaseException as error:
             report.close()
+            if isinstance(error, TimeoutError | ConnectionError):
+                self._socket_folder = None  # a service could hang or fail each time
             if isinstance(error, TimeoutError):
                 self.close()  # it hangs: the next child has another server
             raise
@@ -87,7 +96,23 @@ class ForkServer:
                     socket.send_fds(self._channel, [b"fork"], descriptors)
                     return
             self._stop()
-            socket.send_fds(self._start_server(), [b"fork"], descriptors)
+            channel = self._connect_to_service() or self._start_server()
+            self._channel = channel
+            socket.send_fds(channel, [b"fork"], descriptors)
+
+    def _connect_to_service(self) -> socket.socket | None:
+        """Return a connection to the service, None without one."""
+        if self._socket_folder is None:
+            return None
+        channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        channel.settimeout(START_TIMEOUT_S)
+        try:
+            channel.connect(f"{self._socket_folder}/{self._module}.sock")
+        except OSError as error:
+            channel.close()
+            log.warning("%s: has no user of its own: %s", self._module, error)
+            return None
+        return channel
 
     def _start_server(self) -> socket.socket:
         channel, server_channel = socket.socketpair(type=socket.SOCK_SEQPACKET)
@@ -111,16 +136,16 @@ class ForkServer:
                 process_group=0,
             )
         remember(self._process.pid)
-        self._channel = channel
         atexit.register(self.close)
         return channel
 
     def _stop(self) -> None:
         channel, self._channel = self._channel, None
         process, self._process = self._process, None
-        if channel is None or process is None:
+        if channel is not None:
+            channel.close()
+        if process is None:
             return
-        channel.close()
         try:
             process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
@@ -146,9 +171,16 @@ class _ForkedChild:
         (self._pidfd,) = descriptors
 
     def kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            if not self._has_ended:
-                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        if self._has_ended:
+            return
+        try:
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+        except PermissionError:
+            # It has another user: its fork server kills it.
+            with contextlib.suppress(OSError):
+                self._report_socket.shutdown(socket.SHUT_WR)
 
     def wait(self, timeout_s: float) -> bool:
         if self._has_ended:

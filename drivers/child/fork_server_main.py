@@ -1,7 +1,8 @@
 """The fork server's process: `python -P -m drivers.child.fork_server_main MODULE DESCRIPTOR`.
 
-It loads a module of `drivers.child.main`, then forks a child for each request, and reports its end. It ends
-with its parent, and its children with it.
+It loads a module of `drivers.child.main`, then forks a child for each request, and reports its end. The descriptor is
+its end of a connection to its parent, or a socket that the parent connects to. It ends with that connection, and its
+children with it.
 """
 
 import contextlib
@@ -31,7 +32,7 @@ def run_server() -> None:
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signal_number, signal.SIG_IGN)
     confinement.end_before_agent()
-    channel = socket.socket(fileno=int(sys.argv[2]))
+    channel = _open_channel(int(sys.argv[2]))
     if landlock.abi_version() == 0:
         log.warning("%s: the kernel has no Landlock to confine it by", sys.argv[1])
     if syscall_filter.load_library() is None:
@@ -44,6 +45,15 @@ def run_server() -> None:
     _Server(channel, module).serve()
 
 
+def _open_channel(descriptor: int) -> socket.socket:
+    """Return the connection to the parent. A service gets a socket that listens, from systemd."""
+    given = socket.socket(fileno=descriptor)
+    if not given.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        return given
+    with given:
+        return given.accept()[0]
+
+
 class _Server:
     """The requests and the running children, by their pidfd."""
 
@@ -54,13 +64,18 @@ class _Server:
         self._poll = select.poll()
         self._poll.register(channel, select.POLLIN)
         self._children: dict[int, tuple[int, socket.socket]] = {}
+        self._pidfds: dict[int, int] = {}
+        """The child of each open socket of reports, whose parent closes its end to have it killed."""
 
     def serve(self) -> None:
         while True:
-            for ready, _ in self._poll.poll():
-                if ready in self._children:
-                    self._reap(ready)
-                    continue
+            # One at a time: what it does may close the next one's descriptor.
+            ready, _ = self._poll.poll()[0]
+            if ready in self._children:
+                self._reap(ready)
+            elif ready != self._channel.fileno():
+                self._kill(ready)
+            else:
                 data, descriptors, _, _ = socket.recv_fds(
                     self._channel, MAX_REQUEST_BYTES, MAX_DESCRIPTORS
                 )
@@ -87,6 +102,8 @@ class _Server:
         pidfd = os.pidfd_open(pid)
         self._children[pidfd] = (pid, report)
         self._poll.register(pidfd, select.POLLIN)
+        self._pidfds[report.fileno()] = pidfd
+        self._poll.register(report, select.POLLIN)
         try:
             socket.send_fds(report, [PID.pack(pid)], [pidfd])
         except OSError:
@@ -99,8 +116,17 @@ class _Server:
             report.close()
         main.run(self._module.run, self._pid, descriptors)
 
+    def _kill(self, report_fd: int) -> None:
+        """Kill a child that its parent may not signal, because it has another user."""
+        pidfd = self._pidfds.pop(report_fd, None)
+        if pidfd is not None:
+            self._poll.unregister(report_fd)
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+
     def _reap(self, pidfd: int) -> None:
         pid, report = self._children.pop(pidfd)
+        if self._pidfds.pop(report.fileno(), None) is not None:
+            self._poll.unregister(report)
         self._poll.unregister(pidfd)
         os.close(pidfd)
         _, wait_status, usage = os.wait4(pid, 0)
