@@ -7,11 +7,19 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from agent.app.restart_limit import WINDOW_S
+from agent.base.errors import UserError
 from agent.base.sha256 import sha256_hex
+from agent.config import toml_decode
 from agent.config.broker import BrokerConfig
+from agent.config.desired_config import DesiredContent
 from agent.reporting import topics
 from agent.reporting.mqtt.packets import ReceivedPublish
-from agent.reporting.payloads import ConfigMessage, ReportedConfig
+from agent.reporting.payloads import (
+    ConfigContentMessage,
+    ConfigMessage,
+    ReportedConfig,
+    ReportedContent,
+)
 from centre.broker_connection import BrokerConnection
 from centre.publisher import OutgoingPublish
 
@@ -28,9 +36,10 @@ class ConfigExchange:
         """Raise UserError if a file of the broker's configuration cannot be read."""
         self._box = box
         self._reports: deque[ReportedConfig] = deque()
+        self._content: ReportedContent | None = None
         self._connection = BrokerConnection(
             broker,
-            [topics.up_topic(box, "config")],
+            [topics.up_topic(box, "config"), topics.up_topic(box, "config/content")],
             self._on_publish,
             "configure",
             rng,
@@ -46,6 +55,26 @@ class ConfigExchange:
         self._connection.connect()
         self._connection.wait_until(lambda: bool(self._reports), REPORT_TIMEOUT_S)
         return self._reports[-1] if self._reports else None
+
+    def read_content(self, report: ReportedConfig | None) -> DesiredContent:
+        """Return the content of the version that a report names. Raises: UserError if the box has not reported it.
+
+        A broker may return other content: a version that was made from it is refused by the box, see `DesiredConfig.base`.
+        """
+        if report is None:
+            raise UserError("it has reported no configuration")
+        if report.state == "damaged":
+            raise UserError("the stored version is damaged")
+        # A stored version that does not fit the box's file is reported as refused.
+        digests = {report.digest, report.refused and report.refused.digest}
+        self._connection.wait_until(
+            lambda: self._content is not None and self._content.digest in digests, REPORT_TIMEOUT_S
+        )
+        if self._content is None or self._content.digest not in digests:
+            raise UserError(f"it has not reported the content of version {report.version}")
+        if toml_decode.is_too_deep(self._content.content.settings):
+            raise UserError(f"nested too deeply; allowed: {toml_decode.MAX_DEPTH} levels")
+        return self._content.content
 
     def send(self, payload: bytes, timeout_s: float) -> Iterator[ReportedConfig]:
         """Yield the reports about this version, up to the one that it is kept or refused.
@@ -77,3 +106,6 @@ class ConfigExchange:
         message = topics.decode_as(ConfigMessage, received.payload)
         if message is not None and message.box == self._box:
             self._reports.append(message.data)
+        content = topics.decode_as(ConfigContentMessage, received.payload)
+        if content is not None and content.box == self._box:
+            self._content = content.data

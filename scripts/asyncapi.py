@@ -55,6 +55,13 @@ UP_CHANNELS: tuple[tuple[str, str, type, bool, Document], ...] = (
         BOX_PARAMETER,
     ),
     ("config", "vigie/v1/{box}/up/config", payloads.ConfigMessage, True, BOX_PARAMETER),
+    (
+        "configContent",
+        "vigie/v1/{box}/up/config/content",
+        payloads.ConfigContentMessage,
+        True,
+        BOX_PARAMETER,
+    ),
     ("health", "vigie/v1/{box}/up/health", payloads.HealthMessage, False, BOX_PARAMETER),
     (
         "event",

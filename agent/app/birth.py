@@ -75,4 +75,5 @@ class BirthBuilder:
             pins=actuators.pin_capabilities(),
             groups=config.box.groups,
             config=None if config_stage is None else config_stage.reported(),
+            content=None if config_stage is None else config_stage.reported_content(),
         )

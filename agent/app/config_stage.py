@@ -26,7 +26,7 @@ from agent.app.config_report import (
     reasons_before_start,
 )
 from agent.app.delivered_models import expected_cameras, missing_models
-from agent.app.desired_message import outdated_reason
+from agent.app.desired_message import base_reason, outdated_reason
 from agent.app.model_fetch import FetchedModels, ModelFetch, PendingFetch
 from agent.app.restart_limit import DeferredVersion, next_restart_ns, with_restart
 from agent.app.scene_change import differ_in_scenes_only, find_scene_problems, with_scene
@@ -36,10 +36,11 @@ from agent.app.start_config import StartConfig
 from agent.base.clock import Clock, rfc3339
 from agent.base.errors import UserError
 from agent.base.sha256 import sha256_hex
+from agent.base.state_file import DamagedStateFile
 from agent.config.desired_store import ConfigLayer, DesiredStore
 from agent.health.box_check import BoxCheck
 from agent.health.restart_command import NO_SERVICE_MANAGER
-from agent.reporting.payloads import DeferredConfig, RefusedConfig, ReportedConfig
+from agent.reporting.payloads import DeferredConfig, RefusedConfig, ReportedConfig, ReportedContent
 from agent.runtime.stage import IDLE_WAIT_S
 from drivers.errors import MaskError
 
@@ -82,7 +83,7 @@ class ConfigStage:
         self._deferred: DeferredVersion | None = None
         self._refused = self._refusal_before_start()
         self._trial = self._trial_at_start()
-        self._reported = self._report()
+        self._reported, self._content = self._report(), self._report_content()
         self._fetch_damaged_models()
 
     def submit(self, payload: bytes) -> None:
@@ -104,6 +105,10 @@ class ConfigStage:
     def reported(self) -> ReportedConfig:
         """Return what is in force, the newest refusal, and the fetch of models."""
         return self._reported
+
+    def reported_content(self) -> ReportedContent | None:
+        """Return the content of the stored version, None if it is damaged."""
+        return self._content
 
     def run_once(self, stopping: threading.Event) -> None:
         """Check the trial once a second, or decide about a message, or return after waiting for one."""
@@ -182,6 +187,8 @@ class ConfigStage:
         # A newer version that was refused meanwhile takes nothing from the deferred one.
         is_due = is_restored or is_deferred
         reason = None if is_due else outdated_reason(desired, box, decision)
+        if reason is None and not is_restored:
+            reason = base_reason(desired, self._report_content())
         if reason is not None:
             self._refuse(desired.version, digest, (reason,))
             return
@@ -424,7 +431,7 @@ class ConfigStage:
         self._refuse(layer.version, layer.digest, reasons)
 
     def _publish(self) -> None:
-        self._reported = self._report()
+        self._reported, self._content = self._report(), self._report_content()
         self._actions.report()
 
     def _report(self) -> ReportedConfig:
@@ -444,6 +451,13 @@ class ConfigStage:
             decided=self._store.decision().version,
             is_on_trial=is_on_trial,
         )
+
+    def _report_content(self) -> ReportedContent | None:
+        try:
+            layer = self._store.layer()
+        except DamagedStateFile:
+            return None
+        return ReportedContent(version=layer.version, digest=layer.digest, content=layer.content())
 
     def _refusal(
         self, version: int | None, digest: str | None, reasons: tuple[str, ...]

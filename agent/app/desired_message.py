@@ -14,9 +14,12 @@ from agent.config.desired_config import (
     MAX_MESSAGE_BYTES,
     MAX_VERSION_STEP,
     DesiredConfig,
+    DesiredContent,
     PlainDesiredConfig,
+    content_digest,
 )
 from agent.config.desired_store import Decision
+from agent.reporting.payloads import ReportedContent
 
 MAX_REASONS, MAX_REASON_CHARS = 32, 500
 
@@ -117,3 +120,11 @@ def outdated_reason(desired: DesiredConfig, box: str, decision: Decision) -> str
         f"version = {desired.version}: {decision.version} was decided already; allowed: "
         f"{decision.version + 1} to {decision.version + MAX_VERSION_STEP}"
     )
+
+
+def base_reason(desired: DesiredConfig, reported: ReportedContent | None) -> str | None:
+    """Return why a version was made from other content than is reported; None if it was not, or does not say."""
+    found = content_digest(DesiredContent() if reported is None else reported.content)
+    if desired.base in (None, found):
+        return None
+    return f"base = {desired.base!r}: other content is in force; allowed: made from it, {found!r}"

@@ -15,6 +15,7 @@ from typing import Annotated, Any, TypeAlias
 
 import msgspec
 
+from agent.base.sha256 import Sha256, sha256_hex
 from agent.config import desired_keys
 from agent.config.heads import PanDeg, TiltDeg
 from agent.config.model_name import is_card_path
@@ -70,10 +71,16 @@ class DesiredContent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     presets: dict[Name, Annotated[dict[Name, DesiredPreset], msgspec.Meta(max_length=256)]] = {}
     models: Annotated[dict[Name, DesiredModel], msgspec.Meta(max_length=MAX_MODELS)] = {}
 
+    def content(self) -> "DesiredContent":
+        """Return this alone, without what a version has in addition."""
+        return DesiredContent(
+            settings=self.settings, scenes=self.scenes, presets=self.presets, models=self.models
+        )
+
     def keys(self) -> tuple[str, ...]:
         """Return the names of all that is set, such as `record.max_age_h` and `scenes.north`."""
         return (
-            *_leaves(self.settings, ""),
+            *(key for key, _value in iter_leaves(self.settings)),
             *(f"scenes.{name}" for name in sorted(self.scenes)),
             *(f"presets.{head}.{name}" for head in self.presets for name in self.presets[head]),
             *(f"models.{name}" for name in sorted(self.models)),
@@ -83,12 +90,14 @@ class DesiredContent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 class DesiredConfig(DesiredContent, frozen=True, kw_only=True):
     """The configuration that the centre wants, as a whole. Its `version` grows with each change.
 
-    It is rolled back unless the box works within `confirm_s`.
+    It is rolled back unless the box works within `confirm_s`. `base` is the digest of the content that it was made from,
+    see `content_digest`: if another is in force, the version is refused.
     """
 
     box: Name
     version: Annotated[int, msgspec.Meta(ge=1, le=2**53)]
     confirm_s: Annotated[float, msgspec.Meta(ge=MIN_CONFIRM_S, le=MAX_CONFIRM_S)] = 180.0
+    base: Sha256 | None = None
 
 
 class PlainDesiredConfig(DesiredConfig, frozen=True, kw_only=True):
@@ -96,6 +105,11 @@ class PlainDesiredConfig(DesiredConfig, frozen=True, kw_only=True):
 
     by: _Line
     role: _Line
+
+
+def content_digest(content: DesiredContent) -> str:
+    """Return the SHA-256 of what a version sets: its JSON with sorted keys, without spaces."""
+    return sha256_hex(msgspec.json.encode(content.content(), order="sorted"))
 
 
 def iter_refused_keys(tables: Mapping[str, Any], content: DesiredContent) -> Iterator[str]:
@@ -136,10 +150,10 @@ def merge(
     for key, value in content.settings.items():
         if key in desired_keys.LISTS_BY_NAME:
             merged[key] = [
-                _merge_value(item, value.get(item.get("name"), {})) for item in tables.get(key, [])
+                merge_values(item, value.get(item.get("name"), {})) for item in tables.get(key, [])
             ]
         else:
-            merged[key] = _merge_value(tables.get(key), value)
+            merged[key] = merge_values(tables.get(key), value)
     merged["camera"] = [
         _with_model(_with_scene(camera, scene_files.get(camera.get("name", ""))), card_files)
         for camera in merged.get("camera", [])
@@ -207,12 +221,13 @@ def _allowed_keys() -> str:
     return ", ".join(sorted(desired_keys.CENTRE_KEYS)).replace("[]", ".NAME")
 
 
-def _leaves(table: Mapping[str, Any], prefix: str) -> Iterator[str]:
+def iter_leaves(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the keys of nested tables, such as `record.max_age_h`, and their values."""
     for key, value in sorted(table.items()):
         if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{key}.")
+            yield from iter_leaves(value, f"{prefix}{key}.")
         else:
-            yield f"{prefix}{key}"
+            yield f"{prefix}{key}", value
 
 
 def _differing(old: Mapping[str, object], new: Mapping[str, object]) -> list[str]:
@@ -227,10 +242,11 @@ def _unknown_name(path: str, kind: str, names: list[str]) -> str:
     return f"{path}: no such {kind}; there are: {', '.join(names) or 'none'}"
 
 
-def _merge_value(base: Any, value: Any) -> Any:
+def merge_values(base: Any, value: Any) -> Any:
+    """Return tables with those of `value` in them; any other value replaces the one before."""
     if not isinstance(base, dict) or not isinstance(value, dict):
         return value
-    return {**base, **{key: _merge_value(base.get(key), item) for key, item in value.items()}}
+    return {**base, **{key: merge_values(base.get(key), item) for key, item in value.items()}}
 
 
 def _with_model(camera: Mapping[str, Any], card_files: CardFiles) -> Mapping[str, Any]:

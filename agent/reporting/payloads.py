@@ -13,6 +13,7 @@ from agent.base.health_model import Fault, FlightSample, HealthReport
 from agent.base.model import Event, Reply, TrafficCounts
 from agent.base.sha256 import Sha256
 from agent.base.state_inventory import InventoryHead
+from agent.config.desired_config import DesiredContent
 from agent.reporting.declaration.data import DeclarationData
 
 WIRE_VERSION: Literal[1] = 1
@@ -191,6 +192,18 @@ class ReportedConfig(msgspec.Struct, frozen=True, kw_only=True):
     deferred: DeferredConfig | None = None
 
 
+class ReportedContent(msgspec.Struct, frozen=True, kw_only=True):
+    """The content of the stored version, which is that in force or on trial unless it does not fit the box's file.
+
+    It has the scenes that technicians have put in place of the version's own. Version 0 sets nothing. `digest` is the
+    SHA-256 of the version's message.
+    """
+
+    version: int
+    digest: str | None
+    content: DesiredContent
+
+
 class SeqRange(msgspec.Struct, frozen=True, array_like=True):
     """Numbers from `first` to `last`, inclusive. In JSON it is `[first, last]`."""
 
@@ -356,6 +369,14 @@ class ConfigMessage(Envelope, frozen=True, kw_only=True, tag_field="type", tag="
     data: ReportedConfig
 
 
+class ConfigContentMessage(
+    Envelope, frozen=True, kw_only=True, tag_field="type", tag="config_content"
+):
+    """On `up/config/content`, retained."""
+
+    data: ReportedContent
+
+
 class HealthMessage(Envelope, frozen=True, kw_only=True, tag_field="type", tag="health"):
     """On `up/health`."""
 
@@ -400,6 +421,7 @@ Message: TypeAlias = (
     StatusMessage
     | DeclarationMessage
     | ConfigMessage
+    | ConfigContentMessage
     | HealthMessage
     | EventMessage
     | TrafficCountsMessage

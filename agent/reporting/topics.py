@@ -12,11 +12,13 @@ from agent.base.clock import ClockTrust
 from agent.base.json_decode import JsonDecoder, MalformedJson, decode_any_json, decode_json
 from agent.reporting.declaration.data import DeclarationData
 from agent.reporting.payloads import (
+    ConfigContentMessage,
     ConfigMessage,
     DeclarationMessage,
     Envelope,
     Message,
     ReportedConfig,
+    ReportedContent,
     SnapshotHeader,
     StatusData,
     StatusMessage,
@@ -138,6 +140,11 @@ def encode_declaration(envelope: EnvelopeFields, data: DeclarationData) -> bytes
 def encode_config(envelope: EnvelopeFields, data: ReportedConfig) -> bytes:
     """Encode the configuration in force."""
     return msgspec.json.encode(ConfigMessage(**msgspec.structs.asdict(envelope), data=data))
+
+
+def encode_config_content(envelope: EnvelopeFields, data: ReportedContent) -> bytes:
+    """Encode the content of the stored version."""
+    return msgspec.json.encode(ConfigContentMessage(**msgspec.structs.asdict(envelope), data=data))
 
 
 def snapshot_user_properties(

@@ -1,4 +1,4 @@
-"""`vigie configure BOX ...`: signs a version of a box's configuration, publishes it, and shows what becomes of it."""
+"""`vigie configure BOX ...`: shows the version in force of a box's configuration, or signs and publishes another one."""
 
 import argparse
 import random
@@ -16,9 +16,10 @@ from agent.base.errors import UserError
 from agent.cli.arguments import number_parser
 from agent.cli.output import parse_text, print_json
 from agent.config import toml_decode
-from agent.config.desired_config import MAX_CONFIRM_S, DesiredConfig, DesiredContent
+from agent.config.desired_config import MAX_CONFIRM_S, DesiredConfig, DesiredContent, content_digest
 from agent.config.model_name import is_card_path
 from agent.detection.model_card import ModelRefused, find_model, read_verified_model
+from agent.detection.scene import load_scene
 from agent.reporting.payloads import ReportedConfig
 from centre.cli.broker_arguments import add_broker, parse_broker
 from centre.cli.signer_arguments import (
@@ -31,6 +32,7 @@ from centre.cli.signer_arguments import (
 )
 from centre.command_request import countersign
 from centre.config_exchange import ConfigExchange
+from centre.config_text import difference, merge, read_tables, to_toml
 from centre.fleet.wire_text import clean_text
 
 MESSAGE_TYPE: MessageType = "vigie-config+jws"
@@ -44,7 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.description = (
         "Signs a version of a box's configuration with one's control key, publishes it, and waits until the "
-        "box keeps it, refuses it or rolls it back. A version is complete: docs/desired-configuration.md. Example: "
+        "box keeps it, refuses it or rolls it back. A version is complete: the command shows what it drops of the version "
+        "in force, and asks. With --show it prints that one, and with --merge it changes parts of it: "
+        "docs/desired-configuration.md. Example: "
         "vigie configure pole-17 version.toml --scene north=north.toml --signer amina.pem --signer-key amina.key "
         "--broker mqtts://broker.example.org"
     )
@@ -54,7 +58,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         type=Path,
         nargs="?",
-        help="TOML with the tables settings and presets",
+        help="TOML with the tables settings, scenes, presets and models",
+    )
+    parser.add_argument("--show", action="store_true", help="print the version in force, as a FILE")
+    parser.add_argument(
+        "--merge", action="store_true", help="change what is given in the version in force"
     )
     parser.add_argument(
         "--scene",
@@ -92,16 +100,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Publish the version. Return 0 if the box keeps it, 1 if it does not. Raises: UserError."""
-    identity = load_identity(args, "configure")
+    if args.show and (args.merge or args.save or args.file or args.scene or args.model):
+        raise UserError("--show: allowed: without FILE, --merge, --save, --scene and --model")
+    identity = None if args.show else load_identity(args, "configure")
     saved = _read_saved(args)
     broker = parse_broker(args, "vigie configure")
     rng = random.Random()  # noqa: S311 - jitter and a client id, no secret
     with closing(ConfigExchange(broker, args.box, rng, SystemClock().boottime_ns)) as exchange:
+        report = exchange.read_report()
+        in_force = _read_in_force(args, exchange, report)
+        if args.show:
+            return _show(args, report, in_force)
         if saved is not None and identity is not None:
+            _show_difference(in_force, saved)
             confirm(args, saved, "configure")
             payload = countersign(saved, MESSAGE_TYPE, identity)
         else:
-            payload = _write(args, identity, _next_number(args, exchange))
+            content = _read_content(args, in_force)
+            _confirm_drops(args, in_force, content, report)
+            payload = _write(args, identity, content, _next_number(args, report), in_force)
         if args.save is not None:
             return save(args, payload)
         exit_code = 1
@@ -119,9 +136,11 @@ def _read_saved(args: argparse.Namespace) -> ParsedMessage | None:
         or args.file is not None
         or args.scene
         or args.model
+        or args.merge
+        or args.show
     ):
         raise UserError(
-            "--countersign: allowed: with --signer, without --save, FILE, --scene and --model"
+            "--countersign: allowed: with --signer, without --save, FILE, --scene, --model, --merge and --show"
         )
     saved = read_saved(args, MESSAGE_TYPE, MAX_SAVED_BYTES)
     if saved.claims.get("box") != args.box:
@@ -129,11 +148,79 @@ def _read_saved(args: argparse.Namespace) -> ParsedMessage | None:
     return saved
 
 
-def _read_content(args: argparse.Namespace) -> DesiredContent:
-    """Return the settings, presets and scenes. Raises: UserError."""
+def _read_in_force(
+    args: argparse.Namespace, exchange: ConfigExchange, report: ReportedConfig | None
+) -> DesiredContent | None:
+    """Return the content in force; None if it cannot be read and is not needed. Raises: UserError."""
+    try:
+        return exchange.read_content(report)
+    except UserError as error:
+        reason = f"{args.box}: the version in force cannot be read: {error}"
+        if args.show or args.merge:
+            raise UserError(reason) from error
+        if args.countersign is None and not args.yes:
+            raise UserError(f"{reason}; allowed: with --yes, whatever it drops") from error
+    print(f"vigie: {reason}", file=sys.stderr)
+    return None
+
+
+def _show(
+    args: argparse.Namespace, report: ReportedConfig | None, in_force: DesiredContent | None
+) -> int:
+    if args.json:
+        print_json(in_force)
+    elif report is not None and in_force is not None:
+        since = f", since {clean_text(report.since)}" if report.since else ""
+        by = f", by {clean_text(report.by)}" if report.by else ""
+        print(f"# {args.box}: version {report.version}{since}{by}")
+        print(to_toml(in_force), end="")
+    return 0
+
+
+def _show_difference(in_force: DesiredContent | None, saved: ParsedMessage) -> None:
+    """Print the difference of a saved version to that in force. Raises: UserError."""
+    if in_force is None:
+        return
+    desired = toml_decode.convert(saved.claims, DesiredConfig, "the saved version")
+    if desired.base not in (None, content_digest(in_force)):
+        raise UserError(
+            "the saved version was made from another one than that in force; make it again"
+        )
+    for lines in difference(in_force, desired):
+        print(*lines, sep="\n", file=sys.stderr)
+
+
+def _confirm_drops(
+    args: argparse.Namespace,
+    in_force: DesiredContent | None,
+    content: DesiredContent,
+    report: ReportedConfig | None,
+) -> None:
+    """Show the difference to the version in force, and ask if it drops something. Raises: UserError."""
+    dropped, others = difference(in_force or DesiredContent(), content)
+    if report is not None and report.deferred is not None:
+        waiting = report.deferred
+        dropped.append(
+            f"- version {waiting.version}, which waits until {clean_text(waiting.until)}"
+        )
+    for line in (*dropped, *others):
+        print(line, file=sys.stderr)
+    if not dropped or args.yes:
+        return
+    if not sys.stdin.isatty():
+        raise UserError(
+            f"configure: it drops {len(dropped)} of what is in force ({dropped[0][2:]}); "
+            "allowed: with --yes, at a terminal, or with --merge, which keeps them"
+        )
+    if input("publish it without the lines with - ? [y/N] ").strip().lower() != "y":
+        raise UserError("not published")
+
+
+def _read_content(args: argparse.Namespace, in_force: DesiredContent | None) -> DesiredContent:
+    """Return the settings, presets, scenes and models. Raises: UserError."""
     tables: dict[str, Any] = {}
     if args.file is not None:
-        tables = toml_decode.read_toml(args.file, "version")
+        tables = read_tables(toml_decode.read_toml(args.file, "version"), str(args.file))
     scenes: dict[str, Any] = dict(tables.get("scenes", {}))
     for word in args.scene:
         name, _, file = word.partition("=")
@@ -151,11 +238,12 @@ def _read_content(args: argparse.Namespace) -> DesiredContent:
         if not is_card_path(card) or not url:
             raise UserError(f"--model {word!r}: allowed: CARD.toml=https://HOST/PATH")
         models[Path(card).stem] = {**_read_model(card), "url": url}
-    return toml_decode.convert(
-        {**tables, "scenes": scenes, "models": models},
-        DesiredContent,
-        str(args.file or "scenes and models"),
-    )
+    location = str(args.file or "scenes and models")
+    tables = {**tables, "scenes": scenes, "models": models}
+    content = toml_decode.convert(tables, DesiredContent, location)
+    if args.merge and in_force is not None:
+        content = toml_decode.convert(merge(in_force, tables), DesiredContent, location)
+    return content
 
 
 def _read_model(card: str) -> dict[str, Any]:
@@ -169,15 +257,14 @@ def _read_model(card: str) -> dict[str, Any]:
 
 
 def _read_text(file: Path) -> str:
-    toml_decode.read_toml(file, "scene")
+    load_scene(file)
     return file.read_text(encoding="utf-8-sig")
 
 
-def _next_number(args: argparse.Namespace, exchange: ConfigExchange) -> int:
+def _next_number(args: argparse.Namespace, report: ReportedConfig | None) -> int:
     """Return the number of the version. Raises: UserError if the box has reported none."""
     if args.number:
         return int(args.number)
-    report = exchange.read_report()
     if report is None:
         raise UserError(f"{args.box}: has reported no configuration; allowed: --number N")
     fetching = 0 if report.fetching is None else report.fetching.version
@@ -185,13 +272,20 @@ def _next_number(args: argparse.Namespace, exchange: ConfigExchange) -> int:
     return max(report.decided, fetching, deferred) + 1
 
 
-def _write(args: argparse.Namespace, identity: SigningIdentity | None, number: int) -> bytes:
+def _write(
+    args: argparse.Namespace,
+    identity: SigningIdentity | None,
+    content: DesiredContent,
+    number: int,
+    in_force: DesiredContent | None,
+) -> bytes:
     """Return the message of one person. Raises: UserError."""
     claims = {
         "box": args.box,
         "version": number,
         "confirm_s": args.confirm,
-        **msgspec.to_builtins(_read_content(args)),
+        "base": None if in_force is None else content_digest(in_force),
+        **msgspec.to_builtins(content),
     }
     desired = toml_decode.convert(claims, DesiredConfig, "configure")
     if identity is not None:

@@ -33,7 +33,7 @@ def add_second_signature(parser: argparse.ArgumentParser, command: str) -> None:
     two.add_argument(
         "--countersign", metavar="FILE", type=Path, help="sign a saved message too, and send it"
     )
-    two.add_argument("--yes", action="store_true", help="countersign without a question")
+    two.add_argument("--yes", action="store_true", help="ask no question")
 
 
 def load_identity(args: argparse.Namespace, command: str) -> SigningIdentity | None:

@@ -3,17 +3,29 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from agent.app.desired_message import read_plain, truncate_reasons
 from agent.base.errors import UserError
+from agent.base.json_decode import decode_json
 from agent.config import toml_decode
 from agent.config.configuration import Config, iter_conflicts
-from agent.config.desired_config import iter_refused_keys, merge, name_entries
+from agent.config.desired_config import (
+    DesiredContent,
+    PlainDesiredConfig,
+    iter_refused_keys,
+    merge,
+    name_entries,
+)
 from agent.config.placeholders import with_placeholders
 from agent.detection.scene import decode_scene
 from agent.provisioning.settings import InvalidSettings, parse_settings, scrub_secrets
+from agent.reporting import topics
+from agent.reporting.payloads import ConfigContentMessage, ReportedContent
+from centre.config_text import difference, to_toml
+from tests.fuzz.messages import ENVELOPE
 from tests.fuzz.target import FuzzTarget, check_one_line
 from tests.settings_files import GOOD_SETTINGS
 
@@ -35,13 +47,17 @@ def run_configuration(data: bytes) -> None:
     return None
 
 
+def base_tables() -> dict[str, Any]:
+    return toml_decode.parse_toml((DOCS / "vigie.example.toml").read_bytes(), "base")
+
+
 def run_desired_config(data: bytes) -> None:
     try:
         desired = read_plain(data).desired
     except UserError as error:
         check_one_line(truncate_reasons((str(error),))[0])
         return
-    base = toml_decode.parse_toml((DOCS / "vigie.example.toml").read_bytes(), "base")
+    base = base_tables()
     refused = list(iter_refused_keys(base, desired))
     if not refused:
         merged = merge(base, desired, desired.scenes, {})
@@ -49,6 +65,20 @@ def run_desired_config(data: bytes) -> None:
     for line in truncate_reasons(tuple(name_entries(line, base) for line in refused)):
         check_one_line(line)
     desired.keys()
+
+
+def run_config_content(data: bytes) -> None:
+    """A broker may return any content as that in force: a person reads it at a terminal."""
+    message = topics.decode_as(ConfigContentMessage, data)
+    if message is None or toml_decode.is_too_deep(message.data.content.settings):
+        return
+    content = message.data.content
+    text = to_toml(content)
+    assert all(char.isprintable() or char == "\n" for char in text)
+    toml_decode.parse_toml(text, "shown")
+    for lines in (difference(content, DesiredContent()), difference(DesiredContent(), content)):
+        for line in (*lines[0], *lines[1]):
+            assert line.isprintable()
 
 
 def run_scene(data: bytes) -> None:
@@ -87,6 +117,16 @@ DESIRED = msgspec.json.encode(
 )
 
 
+CONTENT = msgspec.json.encode(
+    ConfigContentMessage(
+        **msgspec.structs.asdict(ENVELOPE),
+        data=ReportedContent(
+            version=8, digest="0" * 64, content=decode_json(DESIRED, PlainDesiredConfig).content()
+        ),
+    )
+)
+
+
 def _scene_examples() -> Sequence[bytes]:
     scenes = sorted((Path(__file__).parents[2] / "centre/demo/scenes").glob("*.toml"))
     page = (Path(__file__).parents[2] / "docs/scene.md").read_text(encoding="utf-8")
@@ -99,6 +139,7 @@ TARGETS = {
         run_configuration, lambda: [(DOCS / "vigie.example.toml").read_bytes()]
     ),
     "desired_config": FuzzTarget(run_desired_config, lambda: [DESIRED], mutations=300),
+    "config_content": FuzzTarget(run_config_content, lambda: [CONTENT], mutations=300),
     "scene": FuzzTarget(run_scene, lambda: list(_scene_examples())),
     "settings": FuzzTarget(
         run_settings,

@@ -5,11 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from agent.app.config_stage import MIN_TRIAL_S
 from agent.app.desired_message import ConfigSigner
-from agent.config.desired_config import MAX_VERSION_STEP
+from agent.config.desired_config import MAX_VERSION_STEP, content_digest
 from agent.config.desired_store import DESIRED_DIR, DesiredStore
 from agent.detection.scene import Scene
 from tests.pure.config_stage_rig import CONFIG, LINE, MASK, Pole, skip_waits
@@ -389,6 +390,43 @@ def test_without_the_version_and_the_decision_every_camera_is_closed_until_two_p
     pole.send(1, scenes={"north": MASK})
     assert "signatures of two people" in pole.reasons()[0]
     assert pole.start().sources[0].scene_error
+
+
+def digest_in_force(pole: Pole) -> str:
+    return content_digest(pole.store.layer())
+
+
+def test_a_version_that_was_made_from_other_content_is_refused_and_decides_nothing(
+    pole: Pole,
+) -> None:
+    """Of two people who change the same version the second one is not to take back what the first did."""
+    base = digest_in_force(pole)
+    pole.send(1, scenes={"north": LINE}, base=base)
+    pole.live_s(MIN_TRIAL_S + 2)
+    pole.send(2, settings={"record": {"max_age_h": 72}}, base=base)
+    assert pole.reasons() == (
+        f"base = {base!r}: other content is in force; allowed: made from it, {digest_in_force(pole)!r}",
+    )
+    assert (pole.store.decision().version, pole.store.layer().version) == (1, 1)
+    reported = pole.send(2, scenes={"north": MASK}, base=digest_in_force(pole))
+    assert (reported.version, reported.refused) == (2, None)
+
+
+def test_the_base_of_a_version_is_compared_again_when_its_time_has_come(pole: Pole) -> None:
+    for version in (1, 2, 3):
+        pole.send(version, settings={"health": {"interval_s": 10 + version}})
+        pole.start()
+        pole.live_s(MIN_TRIAL_S + 2)
+    base = digest_in_force(pole)
+    pole.send(4, settings={"health": {"interval_s": 60}}, base=base)
+    assert pole.stage.reported().deferred is not None
+    layer = pole.store.layer()
+    layer = msgspec.structs.replace(layer, scenes={"north": LINE})
+    pole.store.begin(layer, "scenes.north", "hassan", pole.boot, pole.clock.now_ns + 10**12)
+    pole.store.confirm(pole.clock.now_ns, pole.boot)
+    pole.live_s(900)
+    assert pole.reasons()[0].startswith(f"base = {base!r}: other content is in force")
+    assert pole.restarts == 3
 
 
 def test_with_a_damaged_version_another_one_needs_two_people(pole: Pole) -> None:

@@ -33,7 +33,7 @@ from agent.reporting.mqtt.packets import (
 )
 from agent.reporting.mqtt.paho_transport import PahoTransport
 from agent.reporting.mqtt.publications import Publications
-from agent.reporting.mqtt.retained_reports import RetainedReports
+from agent.reporting.mqtt.retained_reports import Report, RetainedReports
 from agent.reporting.mqtt.send_window import RESEND_AFTER_S, SendWindow
 from agent.reporting.mqtt.unstored import UnstoredMessages
 from agent.reporting.outbox.outbox import Outbox
@@ -47,6 +47,7 @@ from agent.reporting.payloads import (
     OnlineStatus,
     PinCapabilities,
     ReportedConfig,
+    ReportedContent,
     SeqRange,
     StatusData,
     StoppedStatus,
@@ -82,6 +83,7 @@ class BirthInputs(msgspec.Struct, frozen=True, kw_only=True):
     pins: tuple[PinCapabilities, ...] = ()
     groups: tuple[str, ...] = ()
     config: ReportedConfig | None = None
+    content: ReportedContent | None = None
 
 
 class MqttConnection:
@@ -370,9 +372,10 @@ class MqttConnection:
             window, retained_forms(self._outbox.box, "status", *payloads), "status"
         )
 
-    def _read_reports(self) -> tuple[DeclarationData | ReportedConfig, ...]:
+    def _read_reports(self) -> tuple[Report, ...]:
         birth = self._get_birth()
-        return (birth.declaration, birth.config) if birth.config else (birth.declaration,)
+        reports = (birth.declaration, birth.config, birth.content)
+        return tuple(report for report in reports if report is not None)
 
     def _publish_birth(self, window: SendWindow) -> None:
         birth = self._get_birth()

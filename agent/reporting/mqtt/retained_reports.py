@@ -1,8 +1,9 @@
-"""The declaration and the configuration in force: retained, sent after each birth, and when they have changed."""
+"""The declaration, the configuration in force and its content: retained, sent after each birth, and when they have changed."""
 
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from agent.reporting import topics
 from agent.reporting.declaration.data import DeclarationData
@@ -10,7 +11,9 @@ from agent.reporting.mqtt.message_forms import retained_forms
 from agent.reporting.mqtt.publications import Publications
 from agent.reporting.mqtt.send_window import SendWindow
 from agent.reporting.outbox.outbox import Outbox
-from agent.reporting.payloads import ReportedConfig
+from agent.reporting.payloads import ReportedConfig, ReportedContent
+
+Report: TypeAlias = DeclarationData | ReportedConfig | ReportedContent
 
 
 class RetainedReports:
@@ -20,15 +23,15 @@ class RetainedReports:
         self,
         outbox: Outbox,
         publications: Publications,
-        read: Callable[[], Sequence[DeclarationData | ReportedConfig]],
+        read: Callable[[], Sequence[Report]],
     ) -> None:
         self._outbox = outbox
         self._publications = publications
         self._read = read
         self._is_requested = threading.Event()
         self._is_all_requested = threading.Event()
-        self._sent: dict[type, DeclarationData | ReportedConfig] = {}
-        self._unsent: deque[DeclarationData | ReportedConfig] = deque()
+        self._sent: dict[type, Report] = {}
+        self._unsent: deque[Report] = deque()
 
     def request(self, *, changed_only: bool = False) -> None:
         """Send the reports again, all or those that this connection has not sent as they are now. Thread-safe."""
@@ -51,6 +54,9 @@ class RetainedReports:
             envelope = self._outbox.envelope_now()
             if isinstance(data, DeclarationData):
                 subtopic, payload = "declaration", topics.encode_declaration(envelope, data)
+            elif isinstance(data, ReportedContent):
+                subtopic = "config/content"
+                payload = topics.encode_config_content(envelope, data)
             else:
                 subtopic, payload = "config", topics.encode_config(envelope, data)
             forms = retained_forms(self._outbox.box, subtopic, payload)

@@ -1,0 +1,207 @@
+"""`vigie configure`: the version in force is shown, merged, and not dropped unseen, over a real broker."""
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from agent.__main__ import main
+from agent.config.broker import BrokerConfig
+from agent.config.desired_config import MAX_MESSAGE_BYTES, content_digest
+from agent.config.desired_store import ConfigLayer, DesiredStore
+from agent.reporting import topics
+from agent.reporting.mqtt.packets import ReceivedPublish
+from tests.whole.report.broker import Mosquitto
+from tests.whole.report.reporting_box import BareClient
+from tests.whole.rig import TIMEOUT_S, AgentBox
+from tests.whole.test_desired_config import BOX, DRAWN
+
+Configure = Callable[..., int]
+LINE = '[[line]]\nname = "stop line"\nfrom = [0.1, 0.6]\nto = [0.9, 0.6]\n'
+SAME = "[settings.record]\nmax_age_h = 72\n"
+"""What is in force by default: the agent needs no restart."""
+
+
+@pytest.fixture
+def pole(tmp_path: Path, mosquitto: Mosquitto) -> Iterator[AgentBox]:
+    """A box without a control authority that detects nothing, and files of versions."""
+    box = AgentBox(tmp_path / "box", mosquitto.url, DRAWN)
+    file = box.folder / "vigie.toml"
+    text = file.read_text().replace('scene = "scene.toml"', "enabled = false")
+    file.write_text(f'{text}[[camera]]\nname = "south"\n{DRAWN}[camera.detect]\nenabled = false\n')
+    (tmp_path / "line.toml").write_text(LINE)
+    (tmp_path / "age.toml").write_text(SAME)
+    box.start()
+    yield box
+    box.kill()
+
+
+@pytest.fixture
+def configure(mosquitto: Mosquitto) -> Configure:
+    def run(*words: str) -> int:
+        return main(["configure", BOX, *words, "--by", "amina", "--broker", mosquitto.url])
+
+    return run
+
+
+def in_force(box: AgentBox) -> ConfigLayer:
+    return DesiredStore(box.folder / "state").layer()
+
+
+def draw_a_line(configure: Configure, folder: Path) -> None:
+    assert configure("--scene", f"north={folder / 'line.toml'}") == 0
+
+
+def test_a_version_that_would_drop_a_scene_is_not_published_unasked(
+    pole: AgentBox, configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw_a_line(configure, tmp_path)
+    assert configure(str(tmp_path / "age.toml")) == 2
+    *lines, refusal = capsys.readouterr().err.splitlines()
+    assert lines[-2:] == ["- scenes.north = 1 line", "+ record.max_age_h = 72"]
+    assert refusal == (
+        "vigie: configure: it drops 1 of what is in force (scenes.north = 1 line); "
+        "allowed: with --yes, at a terminal, or with --merge, which keeps them"
+    )
+    assert in_force(pole).scenes == {"north": LINE}
+    assert configure(str(tmp_path / "age.toml"), "--yes") == 0
+    assert (in_force(pole).scenes, in_force(pole).settings) == ({}, {"record": {"max_age_h": 72}})
+
+
+def test_at_a_terminal_it_is_asked_about(
+    pole: AgentBox, configure: Configure, tmp_path: Path, mosquitto: Mosquitto
+) -> None:
+    draw_a_line(configure, tmp_path)
+    program = [sys.executable, "-m", "agent", "configure", BOX, str(tmp_path / "age.toml")]
+    for answer, code, kept in ((b"n\n", 2, True), (b"y\n", 0, False)):
+        master, slave = pty.openpty()
+        try:
+            done = subprocess.Popen(
+                [*program, "--by", "amina", "--broker", mosquitto.url],
+                stdin=slave,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            os.write(master, answer)
+            assert done.wait(TIMEOUT_S) == code
+        finally:
+            os.close(master)
+            os.close(slave)
+        assert ("north" in in_force(pole).scenes) is kept
+
+
+def test_a_merge_keeps_what_it_does_not_name(
+    pole: AgentBox, configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw_a_line(configure, tmp_path)
+    assert configure(str(tmp_path / "age.toml"), "--merge") == 0
+    layer = in_force(pole)
+    assert layer.scenes == {"north": LINE}
+    assert layer.settings == {"record": {"max_age_h": 72}}
+    assert "+ record.max_age_h = 72\n" in capsys.readouterr().err
+
+
+def test_what_is_shown_can_be_published_again(
+    pole: AgentBox, configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw_a_line(configure, tmp_path)
+    assert configure(str(tmp_path / "age.toml"), "--merge") == 0
+    before = in_force(pole)
+    capsys.readouterr()
+    assert configure("--show") == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"# {BOX}: version {before.version}, since 20")
+    assert LINE in shown
+    (tmp_path / "shown.toml").write_text(shown)
+    assert configure(str(tmp_path / "shown.toml")) == 0
+    after = in_force(pole)
+    assert after.version == before.version + 1
+    assert content_digest(after) == content_digest(before)
+    assert pole.stop(signal.SIGTERM) == 0, "it did not restart"
+
+
+def test_the_version_in_force_is_shown_while_the_retained_message_is_a_refused_one(
+    pole: AgentBox, configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw_a_line(configure, tmp_path)
+    (tmp_path / "wrong.toml").write_text('[settings.broker]\nurl = "mqtt://x"\n')
+    assert configure(str(tmp_path / "wrong.toml"), "--yes") == 1
+    capsys.readouterr()
+    assert configure("--show") == 0
+    shown = capsys.readouterr().out
+    assert LINE in shown
+    assert "mqtt://x" not in shown
+    assert in_force(pole).scenes == {"north": LINE}
+
+
+def test_a_version_of_the_largest_size_is_shown_and_merged(
+    pole: AgentBox, configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    large = LINE + "".join(f"# {number:04} {'.' * 90}\n" for number in range(650))
+    assert 0.95 * MAX_MESSAGE_BYTES < 2 * len(large) < MAX_MESSAGE_BYTES
+    (tmp_path / "large.toml").write_text(large)
+    file = tmp_path / "large.toml"
+    assert configure("--scene", f"north={file}", "--scene", f"south={file}") == 0
+    capsys.readouterr()
+    assert configure("--show") == 0
+    assert capsys.readouterr().out.count(large) == 2
+    assert configure(str(tmp_path / "age.toml"), "--merge") == 0
+    assert in_force(pole).scenes == {"north": large, "south": large}
+
+
+def test_the_version_in_force_is_shown_and_guarded_while_the_box_is_away(
+    pole: AgentBox, configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw_a_line(configure, tmp_path)
+    assert pole.stop(signal.SIGTERM) == 0
+    capsys.readouterr()
+    assert configure("--show") == 0
+    assert LINE in capsys.readouterr().out
+    assert configure(str(tmp_path / "age.toml")) == 2
+    assert "it drops 1 of what is in force (scenes.north = 1 line)" in capsys.readouterr().err
+
+
+def test_of_a_box_that_has_reported_nothing_a_version_is_published_unseen_only_if_one_says_so(
+    mosquitto: Mosquitto, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "age.toml").write_text(SAME)
+    version = (str(tmp_path / "age.toml"), "--number", "1")
+    for words in (("--show",), (*version, "--merge"), version):
+        person = ("--by", "amina", "--broker", mosquitto.url)
+        assert main(["configure", BOX, *words, *person]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f"vigie: {BOX}: the version in force cannot be read: it has reported no configuration; "
+        "allowed: with --yes, whatever it drops"
+    )
+
+
+def test_a_broker_that_hides_what_is_in_force_has_the_version_refused(
+    pole: AgentBox,
+    configure: Configure,
+    mosquitto: Mosquitto,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    draw_a_line(configure, tmp_path)
+    topic = topics.up_topic(BOX, "config/content")
+    liar = BareClient(BrokerConfig(url=mosquitto.url), "liar")
+    liar.link.subscribe([topic])
+    received = liar.wait_for(ReceivedPublish)
+    assert isinstance(received, ReceivedPublish)
+    message = msgspec.json.decode(received.payload)
+    assert message["data"]["content"]["scenes"] == {"north": LINE}
+    message["data"]["content"] = {}
+    liar.publish(topic, msgspec.json.encode(message), retained=True)
+    liar.link.abort()
+    capsys.readouterr()
+    assert configure(str(tmp_path / "age.toml")) == 1
+    shown = capsys.readouterr().err
+    assert "- scenes.north" not in shown, "the broker has hidden it"
+    assert "other content is in force; allowed: made from it" in shown
+    assert in_force(pole).scenes == {"north": LINE}
