@@ -84,12 +84,15 @@ def load_start_config(path: Path, clock: Clock, boot: str) -> StartConfig:
 def _rules_before_trial(path: Path, base: Config, store: DesiredStore) -> FootageRules | None:
     """Return the rules of footage before the version on trial, or None if none is on trial.
 
-    If the version before cannot be read, or does not fit the file, they are those of the file.
+    If the version before does not fit the file, they are those of the file; if it cannot be read, the widest.
     """
     try:
         if store.pending() is None:
             return None
-        return configuration.load_with(path, store.previous() or ConfigLayer(), store).footage_rules
+        previous = store.previous()
+        if previous is None:
+            return _widest_rules(base.footage_rules)
+        return configuration.load_with(path, previous, store).footage_rules
     except (OSError, UserError):
         return base.footage_rules
 
@@ -156,7 +159,7 @@ def _load_closed(base: Config, path: Path, clock: Clock, reason: str) -> StartCo
 
 
 def _widest_rules(own: FootageRules) -> FootageRules:
-    """Return rules that evict nothing that an unknown version may keep. Nothing is recorded meanwhile."""
+    """Return rules that evict nothing that an unknown version may keep. They count until a trial ends."""
     record = msgspec.structs.replace(
         own.record,
         max_bytes=_UNLIMITED_BYTES,

@@ -51,8 +51,9 @@ def test_a_setting_restarts_the_agent_which_tries_it(pole: Pole) -> None:
     pole.turn()
     start = pole.start()
     assert start.config.record.segment_s == 5
-    assert pole.stage.reported().state == "on_trial"
+    assert (pole.stage.reported().state, pole.kept) == ("on_trial", 0)
     assert pole.live_s(MIN_TRIAL_S + 2).state == "in_force"
+    assert pole.kept == 1
 
 
 def test_a_scene_with_a_setting_is_tried_by_a_restart(pole: Pole) -> None:
@@ -82,6 +83,7 @@ def test_a_version_with_which_the_box_does_not_work_is_rolled_back(
     assert reported.refused is not None
     assert reported.refused.version == 1
     assert reported.refused.reasons[0] == "rolled back: camera north: sends no frames"
+    assert pole.kept == 0
     assert pole.receipts[-1] == "amina: configuration 1: rolled back: camera north: sends no frames"
 
 

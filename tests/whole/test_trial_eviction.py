@@ -203,11 +203,25 @@ def test_a_damaged_version_evicts_nothing_that_it_may_keep(tmp_path: Path) -> No
     assert pole.left_bytes() == ALL_BYTES
 
 
-def test_a_version_before_that_cannot_be_read_counts_as_the_boxs_file(tmp_path: Path) -> None:
-    pole = RecordingPole(tmp_path)
-    pole.put_on_trial(SMALL_QUOTAS)
-    (pole.state / "desired" / "layer.json.before").write_bytes(b"damaged")
+@pytest.mark.parametrize("state", ["damaged", "lost"])
+def test_the_trial_of_a_version_in_place_of_a_damaged_one_evicts_nothing(
+    tmp_path: Path, state: str
+) -> None:
+    pole = RecordingPole(tmp_path, "[record]\nmax_bytes = 10000000\nmax_age_h = 1\n")
+    kept = {"record": {"max_bytes": 99_000_000, "max_age_h": 72}}
+    pole.put_in_force(kept)
+    pole.clock.advance_s(2 * 3600)
+    path = pole.state / "desired" / "layer.json"
+    if state == "damaged":
+        path.write_bytes(path.read_bytes()[:-20])
+    else:
+        path.unlink()
+    pole.put_on_trial(kept, version=2)
     pole.start()
+    assert pole.left_bytes() == ALL_BYTES
+    pole.store.confirm(pole.clock.now_ns, pole.boot)
+    pole.retention.end_trial()
+    pole.retention.enforce()
     assert pole.left_bytes() == ALL_BYTES
 
 
