@@ -2,7 +2,7 @@
 
 import contextlib
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Self
 
@@ -184,6 +184,21 @@ class CentreStore:
             (*key_columns(key), floor),
         )
         return key
+
+
+def read_received(file: Path, topic: str) -> Iterator[tuple[str, bytes]]:
+    """Yield when each stored message of a topic was received, and its payload, in this order. A centre may write meanwhile.
+
+    Raises: UserError if the store cannot be read.
+    """
+    try:
+        uri = f"{file.resolve().as_uri()}?mode=ro"
+        with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
+            yield from connection.execute(
+                "SELECT received, payload FROM message WHERE topic = ? ORDER BY received", (topic,)
+            )
+    except sqlite3.Error as error:
+        raise UserError(f"--store {str(file)!r}: {error}") from error
 
 
 def key_columns(key: BoxEpoch) -> tuple[str, str]:

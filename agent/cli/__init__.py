@@ -23,6 +23,7 @@ COMMANDS = {
     "incident": "order an incident at many boxes, extend or end it",
     "configure": "publish the configuration that a box is to have, and show what becomes of it",
     "key": "make the keys and certificates of the people who may command boxes",
+    "heads": "print the chain heads of a box that the centre has stored, to verify its exports",
     "footage": "list, export, verify, hold and unseal footage",
     "probe": "list the connected cameras, serial ports, heads, pins and accelerators",
     "ptz": "show and move the heads of this box",
@@ -52,6 +53,7 @@ CENTRE_COMMANDS = frozenset(
         "configure",
         "incident",
         "key",
+        "heads",
         "console-code",
         "flash",
     }

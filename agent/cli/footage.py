@@ -77,7 +77,17 @@ def _add_verify(subcommands: Commands) -> None:
     parser.add_argument("path", metavar="PATH", type=Path, help="the export's folder")
     add_public_key(parser)
     parser.add_argument(
-        "--head", metavar="SEQ:SHA256", help="a chain head of the box that the centre knows"
+        "--head",
+        metavar="SEQ:SHA256",
+        action="append",
+        default=[],
+        help="a chain head of the box that the centre knows; may be given again",
+    )
+    parser.add_argument(
+        "--heads",
+        metavar="FILE",
+        type=Path,
+        help="the heads that the centre has stored, with their times, as `vigie heads` prints them",
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent.base.clock import ClockTrust
@@ -30,9 +31,16 @@ from agent.recording.custody.receipts import (
     Receipt,
     SegmentOpened,
     ServiceAction,
+    UtcText,
     encode_receipt,
     format_line,
     parse_line,
+)
+from agent.recording.export.head_coverage import (
+    LateReceipt,
+    ReceiptTimes,
+    format_head,
+    parse_head,
 )
 from agent.recording.export.manifest import Manifest
 from agent.update.bootloader import decode_autoboot, decode_grubenv, encode_grubenv
@@ -197,9 +205,33 @@ def inventory_seeds() -> Sequence[bytes]:
     return [lines, path.read_bytes()]
 
 
+def run_known_heads(data: bytes) -> None:
+    """The first line is a head, each other one the time of a receipt from number 1 on."""
+    line, *claimed = data.decode("latin-1").split("\n")
+    try:
+        head = parse_head(line)
+    except ValueError as error:
+        check_one_line(error)
+        return
+    assert parse_head(format_head(head)) == head
+    times = ReceiptTimes(1)
+    for text in claimed:
+        with suppress(msgspec.ValidationError):
+            times.add(msgspec.convert(text, UtcText), CLOCK)
+    with suppress(LateReceipt):
+        times.cover([head])
+
+
 TARGETS = {
     "model_metadata": FuzzTarget(run_model_metadata, model_metadata_seeds),
     "inventory": FuzzTarget(run_inventory, inventory_seeds),
+    "known_heads": FuzzTarget(
+        run_known_heads,
+        lambda: [
+            f"1:{'0' * 64} {TIME}\n{TIME}\n{TIME}".encode(),
+            f"2:{'0' * 64}\n{TIME}".encode(),
+        ],
+    ),
     "journal": FuzzTarget(
         run_journal,
         lambda: [

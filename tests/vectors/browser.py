@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from selenium import webdriver
@@ -42,13 +43,19 @@ class VerifierPage:
         self.driver = webdriver.Chrome(options=options, service=Service(driver))
         self.driver.get(page.as_uri())
 
-    def enter_known_values(self, key: str, head: str) -> None:
-        """Type in the key and the chain head that the centre knows."""
+    def enter_known_values(self, key: str, heads: str) -> None:
+        """Type in the key and the chain heads, one a line, that the centre knows."""
         self.driver.execute_script("document.getElementById('known').open = true")
-        for name, value in (("known-key", key), ("known-head", head)):
+        for name, value in (("known-key", key), ("known-head", heads)):
             field = self.driver.find_element(By.ID, name)
             field.clear()
             field.send_keys(value)
+
+    def paste_heads(self, heads: str) -> None:
+        """Replace the chain heads at once, before the next folder is chosen."""
+        self.driver.execute_script(
+            "document.getElementById('known-head').value = arguments[0]", heads
+        )
 
     def check_folder(self, folder: Path) -> str | None:
         """The class of the problem, or None where the export is good."""
@@ -85,6 +92,21 @@ class VerifierPage:
         numbers = [list(answer) for answer in answers]
         problem: str | None = self.driver.execute_async_script(script, path, numbers)
         return problem
+
+    def read_coverage(self) -> dict[str, Any]:
+        """Return what the known heads vouch for, in the fields of HeadCoverage."""
+        script = """
+            const { receipts, coverage: { covered, alone, confirmed, early, within_s } } = lastResult.outcome;
+            return {
+                covered_seq: covered?.seq ?? null, covered_time: covered?.time ?? null,
+                alone_count: alone ? receipts.at(-1).seq + 1 - alone.seq : 0, alone_time: alone?.time ?? null,
+                confirmed_count: confirmed.length, confirmed_seq: confirmed[0]?.seq ?? null,
+                confirmed_time: confirmed[0]?.time ?? null, confirmed_within_s: confirmed.length ? within_s : null,
+                early_count: early.length, early_seq: early[0]?.seq ?? null,
+            };
+        """
+        found: dict[str, Any] = self.driver.execute_script(script)
+        return found
 
     def verdict_color(self) -> str:
         """Return the colour of the bar of the verdict: `good`, `bad`, or `unsure`, which is amber."""

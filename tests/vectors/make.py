@@ -16,8 +16,8 @@ import msgspec
 
 import tests.vectors.grammar  # noqa: F401 - adds its copies to the table
 from agent.base.device_identity import DeviceIdentity
-from agent.recording.custody.chain import ChainHead
-from tests.vectors import tampering
+from agent.recording.export.head_coverage import KnownHead, format_head
+from tests.vectors import stolen_key, tampering
 from tests.vectors.street import StreetBox
 from tests.vectors.workbench import Workbench
 
@@ -25,27 +25,32 @@ LEFT_BY_FILE_MANAGERS = (".DS_Store", "Thumbs.db", "desktop.ini", "segments/.DS_
 
 
 class ExportVector(msgspec.Struct, frozen=True, kw_only=True):
-    """One folder; `problem` is None where it is good."""
+    """One folder; `problem` is None where it is good. `known_heads` are those of the centre that a verifier knows."""
 
     name: str
     folder: Path
     problem: str | None
+    known_heads: tuple[KnownHead, ...]
 
 
 class ExportVectors(msgspec.Struct, frozen=True, kw_only=True):
-    """`known_key` and `known_head` are the centre's knowledge of the box. Valid too are `masked`, whose
+    """`known_key`, `known_head` and `all_heads` are the centre's knowledge of the box: one head from before the export, and all
+    with their arrival. Valid too are `masked`, whose
     clip is masked, and whose unmasked files stay in the box; `busy`, of a box that closed and evicted
     footage of the span during the export; `set_back`, across a clock step back; and `shown`, a copy of
-    `good` in which file managers left the files `ignored`.
+    `good` in which file managers left the files `ignored`. `behind` is valid, and its times are an hour before those at which the
+    centre received its heads.
     """
 
     known_key: str
-    known_head: ChainHead
+    known_head: KnownHead
+    all_heads: tuple[KnownHead, ...]
     good: ExportVector
     masked: ExportVector
     busy: ExportVector
     set_back: ExportVector
     shown: ExportVector
+    behind: ExportVector
     ignored: tuple[str, ...]
     tampered: tuple[ExportVector, ...]
 
@@ -64,7 +69,8 @@ def build_vectors(folder: Path) -> ExportVectors:
     box.append_gap("north")
     box.append_serviced("amina")
     box.append_clock_step(3600.0)
-    known_head = box.custody.head()
+    head = box.custody.head()
+    known_head = KnownHead(seq=head.seq, sha256=head.sha256)
     box.append_attested("south")
     good = folder / "good"
     box.export("north", 9, 15, good)
@@ -78,29 +84,39 @@ def build_vectors(folder: Path) -> ExportVectors:
     other.record("north", 2, 10)
     other.export("north", 1, 6, folder / "of-another-box")
     attacker_identity = DeviceIdentity.load_or_create(folder / "thief")
+    all_heads = Workbench(good, box.identity, attacker_identity).heads(stolen_key.arrival_ms)
     vectors = []
-    for tampering_case in tampering.TAMPERINGS:
-        copy = folder / "tampered" / tampering_case.name
+    for case in tampering.TAMPERINGS:
+        copy = folder / "tampered" / case.name
         shutil.copytree(good, copy)
-        tampering_case.tamper(
-            Workbench(copy, box.identity, attacker_identity), folder / "of-another-box"
-        )
+        bench = Workbench(copy, box.identity, attacker_identity)
+        case.tamper(bench, folder / "of-another-box")
+        heads = case.choose_heads(bench, all_heads) if case.choose_heads else (known_head,)
         vectors.append(
-            ExportVector(name=tampering_case.name, folder=copy, problem=tampering_case.problem)
+            ExportVector(name=case.name, folder=copy, problem=case.problem, known_heads=heads)
         )
+    shutil.copytree(good, folder / "behind")
+    behind = Workbench(folder / "behind", box.identity, attacker_identity)
+    stolen_key.shift_times(behind, stolen_key.BEHIND)
     shutil.copytree(good, folder / "shown")
     for name in LEFT_BY_FILE_MANAGERS:
         (folder / "shown" / name).write_bytes(b"\0\0\0\1Bud1")
     for private_folder in ("box", "other", "thief"):
         shutil.rmtree(folder / private_folder)
+
+    def accept(name: str, heads: tuple[KnownHead, ...] = (known_head,)) -> ExportVector:
+        return ExportVector(name=name, folder=folder / name, problem=None, known_heads=heads)
+
     built = ExportVectors(
         known_key=box.public_key,
         known_head=known_head,
-        good=ExportVector(name="good", folder=good, problem=None),
-        masked=ExportVector(name="masked", folder=folder / "masked", problem=None),
-        busy=ExportVector(name="busy", folder=folder / "busy", problem=None),
-        set_back=ExportVector(name="set_back", folder=folder / "set_back", problem=None),
-        shown=ExportVector(name="shown", folder=folder / "shown", problem=None),
+        all_heads=all_heads,
+        good=accept("good"),
+        masked=accept("masked"),
+        busy=accept("busy"),
+        set_back=accept("set_back"),
+        shown=accept("shown"),
+        behind=accept("behind", stolen_key.own_heads(behind, stolen_key.BEHIND)),
         ignored=LEFT_BY_FILE_MANAGERS,
         tampered=tuple(vectors),
     )
@@ -136,14 +152,15 @@ def export_over_a_clock_set_back(box: StreetBox, target: Path) -> None:
 def _vectors_json(built: ExportVectors, folder: Path) -> object:
     return {
         "known_key": built.known_key,
-        "known_head": {"seq": built.known_head.seq, "sha256": built.known_head.sha256},
+        "all_heads": [format_head(head) for head in built.all_heads],
         "vectors": [
             {
                 "folder": one.folder.relative_to(folder).as_posix(),
                 "problem": one.problem,
+                "known_heads": [format_head(head) for head in one.known_heads],
                 "ignored": built.ignored if one is built.shown else (),
             }
-            for one in (*built.accepted, *built.tampered)
+            for one in (*built.accepted, built.behind, *built.tampered)
         ],
     }
 
@@ -152,4 +169,4 @@ if __name__ == "__main__":
     target = Path(sys.argv[1])
     target.mkdir(parents=True)
     count = len(build_vectors(target).tampered)
-    print(f"{count} tampered copies and five good exports in {target}")  # noqa: T201
+    print(f"{count} tampered copies and six good exports in {target}")  # noqa: T201

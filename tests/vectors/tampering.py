@@ -14,30 +14,42 @@ from typing import Any
 
 import msgspec
 
+from agent.recording.export.head_coverage import KnownHead
 from agent.recording.export.manifest import ExportProblemKind
 from tests.vectors.workbench import Workbench
 
 ReceiptList = list[dict[str, Any]]
+KnownHeads = tuple[KnownHead, ...]
+ChooseHeads = Callable[[Workbench, KnownHeads], KnownHeads]
+"""Returns the heads that a verifier of the tampered copy knows. It takes the copy, and all heads that the centre has."""
 
 
 class Tampering(msgspec.Struct, frozen=True, kw_only=True):
-    """`problem` is the class that both verifiers name."""
+    """`problem` is the class that both verifiers name. Without `choose_heads` they know one head, from before the export."""
 
     name: str
     problem: ExportProblemKind
     tamper: Callable[[Workbench, Path], None]
+    choose_heads: ChooseHeads | None
 
 
 TAMPERINGS: list[Tampering] = []
 
 
 def expects_problem(
-    expected_problem: ExportProblemKind,
+    expected_problem: ExportProblemKind, choose_heads: ChooseHeads | None = None
 ) -> Callable[[Callable[[Workbench, Path], None]], None]:
     """Add a way of tampering. The second argument is an export of another box."""
 
     def add(tamper: Callable[[Workbench, Path], None]) -> None:
-        TAMPERINGS.append(Tampering(name=tamper.__name__, problem=expected_problem, tamper=tamper))
+        TAMPERINGS.append(
+            Tampering(
+                name=tamper.__name__,
+                problem=expected_problem,
+                tamper=tamper,
+                choose_heads=choose_heads,
+            )
+        )
 
     return add
 

@@ -23,7 +23,7 @@ from agent.recording.custody.receipts import (
 )
 from agent.recording.export.manifest import ExportProblemKind
 from agent.recording.export.verify import verify_export
-from tests.vectors import grammar, tampering
+from tests.vectors import grammar, stolen_key, tampering
 from tests.vectors.make import ExportVectors
 from tests.vectors.workbench import Workbench
 
@@ -41,7 +41,7 @@ def test_every_tampering_changes_the_export(vectors: ExportVectors) -> None:
 
 def test_the_good_export_verifies(vectors: ExportVectors) -> None:
     verdict = verify_export(
-        vectors.good.folder, known_key=vectors.known_key, known_head=vectors.known_head
+        vectors.good.folder, known_key=vectors.known_key, known_heads=vectors.all_heads
     )
     assert verdict.ok, verdict.first_problem
     assert verify_export(vectors.good.folder).ok
@@ -51,7 +51,7 @@ def test_the_origin_is_verified_only_with_the_centres_key(vectors: ExportVectors
     good, head = vectors.good.folder, vectors.known_head
     assert verify_export(good, known_key=vectors.known_key).origin_verified
     assert not verify_export(good).origin_verified
-    assert not verify_export(good, known_head=head).origin_verified
+    assert not verify_export(good, known_heads=(head,)).origin_verified
     (forged,) = (one for one in vectors.tampered if one.name == "all_of_it_signed_by_another_key")
     verdict = verify_export(forged.folder)
     assert (verdict.ok, verdict.origin_verified) == (True, False)
@@ -111,7 +111,7 @@ def test_an_export_without_masked_segments_verifies(
     vectors: ExportVectors,
 ) -> None:
     verdict = verify_export(
-        vectors.masked.folder, known_key=vectors.known_key, known_head=vectors.known_head
+        vectors.masked.folder, known_key=vectors.known_key, known_heads=(vectors.known_head,)
     )
     assert verdict.ok, verdict.first_problem
     assert verdict.manifest is not None
@@ -153,8 +153,9 @@ def test_an_export_across_a_clock_step_back_verifies_with_its_clip(
 
 def test_a_chain_head_outside_an_export_is_reported_as_not_checked(vectors: ExportVectors) -> None:
     head = vectors.known_head
-    for known, checked in ((None, None), (head, True), (replace(head, seq=9999), False)):
-        verdict = verify_export(vectors.good.folder, known_head=known)
+    outside = replace(head, seq=9999)
+    for known, checked in (((), None), ((head, outside), True), ((outside,), False)):
+        verdict = verify_export(vectors.good.folder, known_heads=known)
         assert (verdict.ok, verdict.head_checked) == (True, checked)
 
 
@@ -162,11 +163,63 @@ def test_a_chain_head_outside_an_export_is_reported_as_not_checked(vectors: Expo
 def test_each_tampered_copy_is_refused_with_its_defect(vectors: ExportVectors, name: str) -> None:
     (vector,) = (one for one in vectors.tampered if one.name == name)
     verdict = verify_export(
-        vector.folder, known_key=vectors.known_key, known_head=vectors.known_head
+        vector.folder, known_key=vectors.known_key, known_heads=vector.known_heads
     )
     assert not verdict.ok
     assert verdict.first_problem is not None
     assert verdict.first_problem.problem == vector.problem, verdict.first_problem
+
+
+def test_the_heads_of_the_centre_cover_the_good_export_and_confirm_its_times(
+    vectors: ExportVectors,
+) -> None:
+    verdict = verify_export(vectors.good.folder, known_heads=vectors.all_heads)
+    coverage = verdict.coverage
+    assert coverage is not None
+    assert (coverage.covered_seq, coverage.alone_count, coverage.alone_time) == (17, 0, None)
+    assert (coverage.confirmed_count, coverage.confirmed_seq, coverage.early_count) == (12, 6, 0)
+    assert coverage.confirmed_within_s == 124.0
+
+
+def test_without_heads_all_of_an_export_is_what_the_box_alone_claims(
+    vectors: ExportVectors,
+) -> None:
+    coverage = verify_export(vectors.good.folder, known_key=vectors.known_key).coverage
+    assert coverage is not None
+    assert (coverage.covered_seq, coverage.alone_count, coverage.confirmed_count) == (None, 12, 0)
+    assert coverage.alone_time == "2026-11-25T01:00:07.900Z"
+
+
+@pytest.mark.parametrize("name", stolen_key.UNCOVERED)
+def test_what_a_stolen_key_signed_is_claimed_by_the_box_alone_where_no_head_reaches(
+    vectors: ExportVectors, name: str
+) -> None:
+    (vector,) = (one for one in vectors.tampered if one.name == name)
+    first = stolen_key.UNCOVERED[name]
+    before = [head for head in vectors.all_heads if head.seq < first]
+    verdict = verify_export(vector.folder, known_key=vectors.known_key, known_heads=before)
+    assert verdict.ok, verdict.first_problem
+    assert verdict.coverage is not None
+    assert verdict.coverage.alone_count == 18 - first
+    for later in vectors.all_heads:
+        if later.seq >= first:
+            found = verify_export(vector.folder, known_heads=[*before, later]).first_problem
+            assert found is not None
+            assert (found.problem, found.location) == ("head", f"seq {later.seq}")
+
+
+def test_times_before_the_arrival_of_the_head_before_are_not_confirmed(
+    vectors: ExportVectors,
+) -> None:
+    behind = vectors.behind
+    verdict = verify_export(
+        behind.folder, known_key=vectors.known_key, known_heads=behind.known_heads
+    )
+    assert verdict.ok, verdict.first_problem
+    assert verdict.coverage is not None
+    assert (verdict.coverage.early_count, verdict.coverage.early_seq) == (12, 6)
+    assert verdict.coverage.confirmed_count == 0
+    assert verdict.coverage.covered_seq == 17
 
 
 def test_the_page_may_load_nothing_and_runs_only_its_own_script() -> None:

@@ -1,12 +1,15 @@
 """The verifying page, in a real browser without a network, on the same vectors."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from agent.recording.export.head_coverage import KnownHead, format_head, parse_head
 from agent.recording.export.verify import verify_export
+from tests.vectors import stolen_key
 from tests.vectors.grammar import IMPOSSIBLE_TIMES, POSSIBLE_TIMES
 from tests.vectors.make import ExportVectors
 from tests.vectors.test_verifiers import forge_clip
@@ -58,11 +61,87 @@ def test_the_page_accepts_the_good_export_in_three_languages(
 def test_the_page_names_each_tampered_copys_defect(
     vectors: ExportVectors, page: VerifierPage
 ) -> None:
-    found = {one.name: page.check_folder(one.folder) for one in vectors.tampered}
+    found = {}
+    try:
+        for one in vectors.tampered:
+            page.paste_heads(lines(one.known_heads))
+            found[one.name] = page.check_folder(one.folder)
+    finally:
+        page.paste_heads(lines([vectors.known_head]))
     assert found == {one.name: one.problem for one in vectors.tampered}
     assert "Verification failed: the integrity" in page.page_text()
     assert page.verdict_color() == "bad"
     assert page.console_messages() == []
+
+
+def lines(heads: Sequence[KnownHead]) -> str:
+    return "\n".join(format_head(head) for head in heads)
+
+
+ALONE = {
+    "fr": "ce que le boîtier seul affirme",
+    "ar": "هي ما يقوله الصندوق وحده",
+    "en": "what the box alone claims",
+}
+
+
+@pytest.mark.slow
+def test_both_verifiers_say_what_the_centres_heads_vouch_for(
+    vectors: ExportVectors, page: VerifierPage
+) -> None:
+    heads = vectors.all_heads
+    cases = [
+        (vectors.good, []),
+        (vectors.good, [vectors.known_head]),
+        (vectors.good, heads),
+        (vectors.good, heads[:4]),
+        (vectors.good, [heads[0], heads[9]]),
+        (vectors.behind, vectors.behind.known_heads),
+        *(
+            (one, [head for head in heads if head.seq < stolen_key.UNCOVERED[one.name]])
+            for one in vectors.tampered
+            if one.name in stolen_key.UNCOVERED
+        ),
+    ]
+    try:
+        for vector, known in cases:
+            page.paste_heads(lines(known))
+            assert page.check_folder(vector.folder) is None
+            coverage = verify_export(vector.folder, known_heads=known).coverage
+            assert coverage is not None
+            assert page.read_coverage() == msgspec.to_builtins(coverage), (vector.name, known)
+            for lang, words in ALONE.items():
+                page.choose_language(lang)
+                assert (words in page.page_text()) == bool(coverage.alone_count)
+            if coverage.alone_count and coverage.covered_seq:
+                first = coverage.covered_seq + 1
+                assert f"Receipts {first} to 17, from {coverage.alone_time} on" in page.page_text()
+        page.paste_heads(lines(vectors.behind.known_heads))
+        page.check_folder(vectors.behind.folder)
+        assert page.verdict_color() == "unsure"
+        assert "times contradict those of the centre" in page.page_text()
+    finally:
+        page.paste_heads(lines([vectors.known_head]))
+    assert page.console_messages() == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "text",
+    [
+        "12",
+        f"0:{'0' * 64}",
+        f"12:{'0' * 64} yesterday",
+        f"12:{'0' * 64} 2026-02-30T00:00:00.000Z",
+        f"12:{'0' * 64}  2026-11-25T01:00:18.000Z",
+        f"12:{'0' * 64} 2026-11-25T01:00:18.000Z x",
+        f"12:{'A' * 64}",
+    ],
+)
+def test_both_verifiers_refuse_a_line_that_is_no_head(page: VerifierPage, text: str) -> None:
+    with pytest.raises(ValueError, match=r"the receipt's number|a time such as"):
+        parse_head(text)
+    assert page.driver.execute_script("return parseHeads(arguments[0]).bad_head", text) == text
 
 
 @pytest.mark.slow
@@ -148,7 +227,7 @@ def test_a_chain_head_outside_the_export_does_not_count_as_checked(
     try:
         page.enter_known_values(vectors.known_key, f"9999:{head.sha256}")
         assert page.check_folder(vectors.good.folder) is None
-        for words in ("the chain head was not verified", "not among the receipts"):
+        for words in ("no chain head was verified", "is among the receipts of this export"):
             assert words in page.page_text()
         assert "No alteration was found." not in page.page_text()
     finally:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.base.device_identity import DeviceIdentity
+from agent.recording.export.head_coverage import KnownHead
 
 UNLISTED_FILES = ("manifest.json", "receipts.chain", "SHA256SUMS")
 JsonChange = Callable[[dict[str, Any]], None]
@@ -79,6 +80,22 @@ class Workbench:
 
     def receipts(self) -> list[dict[str, Any]]:
         return [_load_json(line[89:]) for line in self.lines()]
+
+    def heads(self, received: Callable[[str], int]) -> tuple[KnownHead, ...]:
+        """The head at each receipt, and at the one before the first. `received` returns its arrival from the receipt's time."""
+        receipts = self.receipts()
+        first = receipts[0]
+        before = KnownHead(
+            seq=first["seq"] - 1, sha256=first["prev_sha256"], received_ms=received(first["time"])
+        )
+        return before, *(
+            KnownHead(
+                seq=receipt["seq"],
+                sha256=hashlib.sha256(line[89:-1]).hexdigest(),
+                received_ms=received(receipt["time"]),
+            )
+            for line, receipt in zip(self.lines(), receipts, strict=True)
+        )
 
     def index(self, kind: str, nth: int = 0) -> int:
         """Return the index of the nth receipt of a kind."""

@@ -16,6 +16,8 @@ import pytest
 
 from agent.__main__ import main
 from agent.recording.encryption.keys import generate_key_pair, parse_public_key
+from agent.recording.export.head_coverage import format_head
+from tests.vectors.stolen_key import arrival_ms
 from tests.vectors.street import StreetBox
 from tests.vectors.workbench import Workbench
 
@@ -390,7 +392,7 @@ EXAMPLES = [
 
 @pytest.mark.usefixtures("here")
 def test_the_examples_on_the_page_match_the_output(capsys: Captured) -> None:
-    assert len(EXAMPLES) == 7
+    assert len(EXAMPLES) == 8
     for command, message in EXAMPLES:
         words = shlex.split(command)
         if words[0] == "keygen":
@@ -405,6 +407,11 @@ def test_the_examples_on_the_page_match_the_output(capsys: Captured) -> None:
             shutil.copytree("evidence", "tampered")
             bench = Workbench(Path("tampered"), None, None)  # type: ignore[arg-type]
             bench.change_text(bench.index("gap"), "the disk was slow", "no gap")
+        if "--public-key" in words:
+            bench = Workbench(Path("evidence"), None, None)  # type: ignore[arg-type]
+            words[words.index("--public-key") + 1] = bench.manifest["public_key"]
+            heads = [f"{format_head(head)}\n" for head in bench.heads(arrival_ms)[:-2]]
+            Path("heads.txt").write_text("".join(heads))
         capsys.readouterr()
         assert footage(*words) == (1 if "BROKEN" in message else 0)
         assert _alike(capsys.readouterr().out) == _alike(message)

@@ -10,6 +10,8 @@ import pytest
 
 from agent.__main__ import main
 from agent.base.device_identity import DeviceIdentity
+from agent.recording.export.head_coverage import format_head
+from tests.vectors.stolen_key import arrival_ms
 from tests.vectors.street import StreetBox
 from tests.vectors.workbench import Workbench
 
@@ -40,13 +42,72 @@ def test_a_chain_head_outside_the_export_is_not_checked_and_not_a_success(
         assert verify("--head", f"{seq}:{'0' * 64}") == 1
         message = capsys.readouterr().out
         assert (
-            "out: consistent, origin not verified, but the head was not checked: 2 segments"
-            in message
+            "out: consistent, origin not verified, but no head was checked: 2 segments" in message
         )
-        assert f"head {seq} is not within this export, which has 4 to 11: not checked" in message
+        assert f"head {seq} is not within this export, which has 4 to 11\n" in message
     assert verify("--head", f"99:{'0' * 64}", "--json") == 1
     verdict = json.loads(capsys.readouterr().out)
     assert (verdict["ok"], verdict["head_checked"]) == (True, False)
+
+
+def test_the_centres_heads_say_from_where_on_the_box_alone_claims(
+    evidence: Path, capsys: Captured
+) -> None:
+    identity = DeviceIdentity.load_or_create(Path("state/identity"))
+    heads = Workbench(evidence, identity, identity).heads(arrival_ms)
+    alone = "with its key can have written them, with their times, evictions and durations\n"
+    capsys.readouterr()
+    assert verify() == 0
+    assert (
+        "  receipts 4 to 11, from 2026-11-25T01:00:04.000Z on: what the box alone claims; a person "
+        in capsys.readouterr().out
+    )
+    Path("heads.txt").write_text("".join(f"{format_head(head)}\n" for head in heads[:5]))
+    assert verify("--heads", "heads.txt") == 0
+    message = capsys.readouterr().out
+    until = json.loads(Workbench(evidence, identity, identity).lines()[3][89:])["time"]
+    assert (
+        f"  receipts 4 to 7, until {until}: unchanged since the centre received its heads\n"
+        in message
+    )
+    assert (
+        "  times of 4 receipts, from 4 (2026-11-25T01:00:04.000Z) on: confirmed by the centre to within 124 s\n"
+        in message
+    )
+    assert "  receipts 8 to 11, from " in message
+    assert alone in message
+    Path("heads.txt").write_text("".join(f"{format_head(head)}\n" for head in heads))
+    assert verify("--heads", "heads.txt", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["coverage"]["alone_count"] == 0
+    assert verify("--heads", "heads.txt") == 0
+    assert "alone" not in capsys.readouterr().out
+
+
+def test_times_that_contradict_the_centres_are_no_success(evidence: Path, capsys: Captured) -> None:
+    identity = DeviceIdentity.load_or_create(Path("state/identity"))
+    bench = Workbench(evidence, identity, identity)
+    for offset_ms, problem in (
+        (3_600_000, "but times contradict those of the centre"),
+        (
+            -3_600_000,
+            "BROKEN: arrival: receipts.chain:1 (seq 4): claims 2026-11-25T01:00:04.000Z, and the centre had it at",
+        ),
+    ):
+        heads = bench.heads(lambda time, by=offset_ms: arrival_ms(time) + by)  # type: ignore[misc]
+        Path("heads.txt").write_text("".join(f"{format_head(head)}\n" for head in heads))
+        capsys.readouterr()
+        assert verify("--heads", "heads.txt") == 1
+        assert problem in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("evidence")
+@pytest.mark.parametrize("content", [b"12\n", b"\xff\n", b"12:" + b"0" * 64 + b" now\n"])
+def test_a_file_without_heads_is_one_line(content: bytes, capsys: Captured) -> None:
+    Path("heads.txt").write_bytes(content)
+    capsys.readouterr()
+    assert verify("--heads", "heads.txt") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "heads.txt" in line
 
 
 def test_only_the_centres_key_verifies_the_origin(evidence: Path, capsys: Captured) -> None:
@@ -107,12 +168,12 @@ def test_an_exports_own_statements_can_neither_fake_a_key_nor_hide_a_defect(
     assert verify() == 0
     lines = capsys.readouterr().out.split("\n")
     assert lines[1] == f"  signed by {forged}"
-    assert [line for line in lines if real in line] == [lines[5]]
-    assert r"by A\r\n  signed by" in lines[5]
-    assert r"\u202ecase\n  signed by" in lines[5]
-    assert r"\x1b[8m\x9b8m" in lines[5]
-    assert len(lines[5]) < 1000
-    assert len(lines) == 7
+    assert [line for line in lines if real in line] == [lines[6]]
+    assert r"by A\r\n  signed by" in lines[6]
+    assert r"\u202ecase\n  signed by" in lines[6]
+    assert r"\x1b[8m\x9b8m" in lines[6]
+    assert len(lines[6]) < 1000
+    assert len(lines) == 8
     assert all(line.isprintable() for line in lines)
 
 

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.base.signed_manifest import SUMS_FILE
-from agent.recording.custody.chain import ChainHead
 from agent.recording.custody.receipts import FootageEvicted, FootageViewed, ReceiptBody, parse_line
 from agent.recording.export.folder_check import (
     MAX_LINE_BYTES,
@@ -18,6 +17,7 @@ from agent.recording.export.folder_check import (
     check_sums,
     read_lines,
 )
+from agent.recording.export.head_coverage import KnownHead
 from agent.recording.export.manifest import (
     CHAIN_FILE,
     CLIP_FILE,
@@ -186,14 +186,14 @@ def test_a_rewritten_chain_fails_against_a_known_head(box: ExportBuilder) -> Non
     folder = box.build()
     lines = (folder / CHAIN_FILE).read_bytes().splitlines()
     line = parse_line(lines[5])
-    known = ChainHead(seq=6, sha256=line.sha256, time=line.receipt.time)
-    assert named(folder, known_head=known) is None
+    known = [KnownHead(seq=6, sha256=line.sha256)]
+    assert named(folder, known_heads=known) is None
     rewritten_export = box.build(
         "anew", [*box.make_bodies()[:3], *box.make_bodies()[6:]], segments=SEGMENT_NAMES[:1]
     )
-    assert named(rewritten_export, known_head=known) is not None
+    assert named(rewritten_export, known_heads=known) is not None
     rewritten = box.build("again", [*box.make_bodies()[:5], *box.make_bodies()[4:]])
-    assert named(rewritten, known_head=known) == ("head", "seq 6")
+    assert named(rewritten, known_heads=known) == ("head", "seq 6")
 
 
 VIEWED = FootageViewed(camera="north", begin_time=BEGIN, end_time=END, by="B", purpose="C")

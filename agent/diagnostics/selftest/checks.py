@@ -31,6 +31,7 @@ from agent.recording.encryption.keys import SegmentKey
 from agent.recording.encryption.unseal import unseal
 from agent.recording.export.export_request import ExportRequest
 from agent.recording.export.exporter import ExportError
+from agent.recording.export.head_coverage import KnownHead
 from agent.recording.export.segment_reader import SegmentReader
 from agent.recording.export.verify import verify_export
 from agent.recording.segment_name import KEYS_SUFFIX
@@ -243,8 +244,11 @@ def check_export(run: PipelineRun, result: PipelineRunResult) -> Message:
         raise CheckFailed(
             Message("the export has no clip: {reason}", reason=str(export_result.no_clip_reason))
         )
+    head = run.custody.head()
     verification = verify_export(
-        export_folder, known_key=run.public_key, known_head=run.custody.head()
+        export_folder,
+        known_key=run.public_key,
+        known_heads=[KnownHead(seq=head.seq, sha256=head.sha256)],
     )
     if not verification.ok:
         raise CheckFailed(

@@ -34,6 +34,7 @@ ExportProblemKind = Literal[
     "time",
     "key",
     "head",
+    "arrival",
     "exported",
     "segment",
     "clip",
@@ -54,8 +55,10 @@ Then, for each receipt, in the order of receipts.chain:
   time: its `t_ns` is less than before in the same boot, or a boot returns after another.
   key: it is a `started` with another public key than the manifest; or the verifier knows the box's
   key and the manifest has another (checked before the first receipt).
-head: the manifest's chain head is not in the chain; or the known head of the verifier is not,
-although its number is within the chain.
+head: the manifest's chain head is not in the chain; or a known head of the verifier is not,
+although its number is within the chain or that of the receipt before it. The lowest number is reported.
+arrival: a receipt of a synchronised clock claims a time that is later, by more than its error and the tolerance of the
+centre's clock, than the centre received a known head at or after it.
 exported: the last receipt is not an `exported` of exactly this manifest, camera, span, requester,
 purpose and list of segments.
 segment: a segment's file has no `closed` receipt of its camera, name, sum and size, or more than

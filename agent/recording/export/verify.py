@@ -14,7 +14,7 @@ from agent.base.progress import ProgressCallback, no_progress
 from agent.base.signed_manifest import (
     decode_public_key,
 )
-from agent.recording.custody.chain import BrokenChain, ChainHead, verify_chain
+from agent.recording.custody.chain import BrokenChain, verify_chain
 from agent.recording.custody.receipts import (
     FootageEvicted,
     FootageExported,
@@ -29,6 +29,12 @@ from agent.recording.export.folder_check import (
     check_sums,
     escape_non_utf8,
     read_lines,
+)
+from agent.recording.export.head_coverage import (
+    HeadCoverage,
+    KnownHead,
+    LateReceipt,
+    ReceiptTimes,
 )
 from agent.recording.export.manifest import (
     CHAIN_FILE,
@@ -45,10 +51,11 @@ CLIP_TOLERANCE_US = 1_000_000
 class VerificationResult(msgspec.Struct, frozen=True, kw_only=True):
     """Result of a verification. The counts are of valid receipts and segments.
 
-    `ok`: the export is consistent with itself and with the known key and head. `origin_verified`: the
+    `ok`: the export is consistent with itself and with the known key and heads. `origin_verified`: the
     key was known, too; a complete forgery is consistent with the key that it brings. `manifest` is
-    None if it could not be read. `head_checked` is False if the known head is outside of the export,
-    None if no head is known. `ignored` are the paths of files that file managers left.
+    None if it could not be read. `head_checked` is False if all known heads are outside of the export,
+    None if no head is known. `coverage` is what the known heads vouch for, None if the export is broken. `ignored` are
+    the paths of files that file managers left.
     """
 
     ok: bool
@@ -56,6 +63,7 @@ class VerificationResult(msgspec.Struct, frozen=True, kw_only=True):
     receipt_count: int
     segment_count: int
     head_checked: bool | None
+    coverage: HeadCoverage | None
     ignored: tuple[str, ...]
     first_problem: VerificationProblem | None
     manifest: Manifest | None
@@ -75,16 +83,16 @@ def verify_export(
     folder: Path,
     *,
     known_key: str | None = None,
-    known_head: ChainHead | None = None,
+    known_heads: Sequence[KnownHead] = (),
     progress: ProgressCallback = no_progress,
 ) -> VerificationResult:
     """Verify that an export is what its box signed.
 
-    `known_key` is the box's public key in base64 and `known_head` a head of its chain, both from a
+    `known_key` is the box's public key in base64 and `known_heads` are heads of its chain, both from a
     source other than this export: without the key the export is only shown to be consistent with
-    itself. Never raises for the content of the folder.
+    itself, and what the heads do not cover is what the box alone claims. Never raises for the content of the folder.
     """
-    verification = _ExportVerifier(folder, known_key, known_head, progress)
+    verification = _ExportVerifier(folder, known_key, known_heads, progress)
     problem = None
     try:
         verification.verify()
@@ -101,6 +109,7 @@ def verify_export(
         receipt_count=verification.receipt_count,
         segment_count=verification.segment_count,
         head_checked=verification.head_checked,
+        coverage=verification.coverage if problem is None else None,
         ignored=tuple(map(escape_non_utf8, verification.ignored)),
         first_problem=problem,
         manifest=verification.manifest,
@@ -114,12 +123,13 @@ class _ExportVerifier:
         self,
         folder: Path,
         known_key: str | None,
-        known_head: ChainHead | None,
+        known_heads: Sequence[KnownHead],
         progress: ProgressCallback,
     ) -> None:
         self._folder = folder
         self._known_key = known_key
-        self._known_head = known_head
+        self._known_heads = sorted(known_heads, key=lambda head: head.seq)
+        self._known_seqs = {head.seq for head in known_heads}
         self._progress = progress
         self._hash_by_seq: dict[int, str] = {}
         self._closed_by_name: dict[str, _ClosedReceipt] = {}
@@ -129,21 +139,30 @@ class _ExportVerifier:
         self.ignored: tuple[str, ...] = ()
         self.receipt_count = 0
         self.segment_count = 0
-        self.head_checked = None if known_head is None else False
+        self.head_checked = False if known_heads else None
+        self.coverage: HeadCoverage | None = None
         self.manifest: Manifest | None = None
 
     def verify(self) -> None:
         checked = check_sums(self._folder, self._progress)
         found, self.ignored = checked.digests, checked.ignored
         manifest = self.manifest = check_manifest(self._folder, found)
-        last = self._check_chain(manifest, found)
+        times = ReceiptTimes(manifest.first_seq)
+        last = self._check_chain(manifest, found, times)
         self._check_heads(manifest)
+        try:
+            self.coverage = times.cover(self._known_heads)
+        except LateReceipt as late:
+            location = f"{CHAIN_FILE}:{late.seq - manifest.first_seq + 1} (seq {late.seq})"
+            raise VerificationFailed("arrival", location, str(late)) from late
         _check_export_receipt(manifest, found[MANIFEST_FILE].sha256, last)
         self._check_segments(manifest, found)
         self._check_completeness(manifest)
         self._check_clip(manifest, found)
 
-    def _check_chain(self, manifest: Manifest, found: dict[str, FileDigest]) -> ReceiptLine:
+    def _check_chain(
+        self, manifest: Manifest, found: dict[str, FileDigest], times: ReceiptTimes
+    ) -> ReceiptLine:
         """Check that the box signed every receipt and each follows the one before.
 
         Returns the last.
@@ -162,7 +181,10 @@ class _ExportVerifier:
             for line in verify_chain(
                 chain_lines, manifest.box, manifest.public_key, manifest.first_seq
             ):
+                if last is None:
+                    self._hash_by_seq[manifest.first_seq - 1] = line.receipt.prev_sha256
                 last = line
+                times.add(line.receipt.time, line.receipt.clock)
                 self._process_receipt(line, manifest)
         except BrokenChain as failure:
             location = failure.location.replace("line ", f"{CHAIN_FILE}:", 1)
@@ -174,9 +196,7 @@ class _ExportVerifier:
     def _process_receipt(self, line: ReceiptLine, manifest: Manifest) -> None:
         receipt = line.receipt
         self.receipt_count += 1
-        if receipt.seq == manifest.head.seq or (
-            self._known_head is not None and receipt.seq == self._known_head.seq
-        ):
+        if receipt.seq == manifest.head.seq or receipt.seq in self._known_seqs:
             self._hash_by_seq[receipt.seq] = line.sha256
         match receipt.body:
             case FootageEvicted(camera=camera, segments=names) if camera == manifest.camera:
@@ -197,17 +217,17 @@ class _ExportVerifier:
                 pass
 
     def _check_heads(self, manifest: Manifest) -> None:
-        """Check that the manifest's head, and the known one, are in the chain."""
-        head, known_head = manifest.head, self._known_head
-        if self._hash_by_seq.get(head.seq) != head.sha256:
+        """Check that the manifest's head, and the known ones, are in the chain. The first receipt names the one before."""
+        head = manifest.head
+        if head.seq < manifest.first_seq or self._hash_by_seq.get(head.seq) != head.sha256:
             raise VerificationFailed(
                 "head", f"seq {head.seq}", "the manifest's head is not in the chain"
             )
-        if known_head is not None and known_head.seq in self._hash_by_seq:
-            self.head_checked = True
-            if self._hash_by_seq[known_head.seq] != known_head.sha256:
-                reason = "is not the known head"
-                raise VerificationFailed("head", f"seq {known_head.seq}", reason)
+        for known in self._known_heads:
+            if self._hash_by_seq.get(known.seq, known.sha256) != known.sha256:
+                raise VerificationFailed("head", f"seq {known.seq}", "is not the known head")
+            if known.seq >= manifest.first_seq and known.seq in self._hash_by_seq:
+                self.head_checked = True
 
     def _check_segments(self, manifest: Manifest, found: dict[str, FileDigest]) -> None:
         """Check that every segment is as the box closed it, and was not evicted before."""
