@@ -336,14 +336,16 @@ class RetentionStage:
         holds: Sequence[Hold],
         limits: RetentionLimits,
     ) -> EvictionPlan:
-        shortfall = self._space_shortfall(limits.reserve_bytes)
+        shortfall = held_shortfall = self._space_shortfall(limits.reserve_bytes)
+        if limits.held_reserve_bytes != limits.reserve_bytes:
+            held_shortfall = self._space_shortfall(limits.held_reserve_bytes)
         return plan_eviction(
             storages,
             holds,
             limits,
             shortfall.bytes,
             shortfall.files,
-            self._space_shortfall(limits.held_reserve_bytes).bytes,
+            held_shortfall.bytes,
         )
 
     def _execute(self, eviction_plan: EvictionPlan) -> None:
