@@ -10,13 +10,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from agent.base.clock import boot_id
 from agent.config.commit_confirm import MAX_STARTS, CommitConfirm, PendingCommit
+from agent.config.desired_store import ConfigLayer, Decision, DesiredStore
 from agent.recording.custody.receipts import ServiceAction, parse_line
 from centre.client import ReceivedMessage
 from tests.whole.rig import TIMEOUT_S, AgentBox, RunningCentre
 from tests.whole.technician import ConsoleTechnician, make_box_folder, write_console_secret
 
 WRONG = "mqtt://127.0.0.1:1"
+WHOLE_PICTURE = "[[mask]]\npolygon = [[0, 0], [1, 0], [1, 1], [0, 1]]\n"
 DEAD = """
 # Who this is.
 [box]
@@ -234,3 +237,26 @@ def test_the_console_tries_the_new_broker_at_once_and_the_old_one_after_an_undo(
     assert ended(alive) == 0
     alive.start()
     assert "pass TCP" in seat.run_command("net")
+
+
+def test_a_version_of_the_centre_is_reset_while_the_agent_runs(
+    box: AgentBox, centre: RunningCentre, sit: Sit
+) -> None:
+    assert centre
+    write_console_secret(box.folder)
+    store = DesiredStore(box.folder / "state")
+    layer = ConfigLayer(version=900, digest="d", by="brahim", scenes={"north": WHOLE_PICTURE})
+    store.begin(layer, "scenes.north", "brahim", boot_id(), 2**62)
+    store.confirm(0, boot_id())
+    store.write_decision(Decision(version=900, digest="d"))
+    box.start()
+    seat = sit(box.folder)
+    assert "version 900 by brahim" in seat.run_command("config reset", "and press enter: ")
+    said = seat.run_command("casa-0001")
+    assert "The box's own file alone is in force." in said
+    assert "The agent restarts with it now." in said
+    assert ended(box) == 0
+    box.start()
+    assert store.layer() == ConfigLayer()
+    assert box.stop(signal.SIGTERM) == 0
+    assert serviced(box.folder)[-1] == "amina: config reset confirmed: version 900"
