@@ -51,8 +51,9 @@ _FILE_COMMANDS = (0, 1, 2, 3, 4, 1030, 1033, 1034)
 the kernel would signal another process."""
 _DEVICE_COMMANDS = (0x5401, 0x802C542A, 0x5421, 0x541B, 0x5450, 0x5451, 0x8933)
 """ioctl(2): TCGETS, TCGETS2, FIONBIO, FIONREAD, FIONCLEX, FIOCLEX, SIOCGIFINDEX."""
-_PROCESS_COMMANDS = (15, 16, 0x53564D41)
-"""prctl(2): PR_SET_NAME, PR_GET_NAME, PR_SET_VMA. PR_SET_PDEATHSIG would let it outlive the agent."""
+_PROCESS_COMMANDS = (15, 16, 51, 64, 0x53564D41)
+"""prctl(2): PR_SET_NAME, PR_GET_NAME, PR_SVE_GET_VL, PR_SME_GET_VL, PR_SET_VMA. The runtime of models asks any ARM for the
+length of its vectors. PR_SET_PDEATHSIG would let it outlive the agent."""
 _SEND_FLAGS = {"sendto": 3, "sendmsg": 2, "sendmmsg": 3}
 """The argument with the flags of a call that sends."""
 _PROTOCOLS = {
