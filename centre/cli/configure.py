@@ -104,6 +104,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("--show: allowed: without FILE, --merge, --save, --scene and --model")
     identity = None if args.show else load_identity(args, "configure")
     saved = _read_saved(args)
+    tables = _read_tables(args)
     broker = parse_broker(args, "vigie configure")
     rng = random.Random()  # noqa: S311 - jitter and a client id, no secret
     with closing(ConfigExchange(broker, args.box, rng, SystemClock().boottime_ns)) as exchange:
@@ -116,7 +117,9 @@ def run(args: argparse.Namespace) -> int:
             confirm(args, saved, "configure")
             payload = countersign(saved, MESSAGE_TYPE, identity)
         else:
-            content = _read_content(args, in_force)
+            if args.merge and in_force is not None:
+                tables = merge(in_force, tables)
+            content = toml_decode.convert(tables, DesiredContent, "configure")
             _confirm_drops(args, in_force, content, report)
             payload = _write(args, identity, content, _next_number(args, report), in_force)
         if args.save is not None:
@@ -216,8 +219,8 @@ def _confirm_drops(
         raise UserError("not published")
 
 
-def _read_content(args: argparse.Namespace, in_force: DesiredContent | None) -> DesiredContent:
-    """Return the settings, presets, scenes and models. Raises: UserError."""
+def _read_tables(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the tables settings, presets, scenes and models, which are checked. Raises: UserError."""
     tables: dict[str, Any] = {}
     if args.file is not None:
         tables = read_tables(toml_decode.read_toml(args.file, "version"), str(args.file))
@@ -240,10 +243,8 @@ def _read_content(args: argparse.Namespace, in_force: DesiredContent | None) -> 
         models[Path(card).stem] = {**_read_model(card), "url": url}
     location = str(args.file or "scenes and models")
     tables = {**tables, "scenes": scenes, "models": models}
-    content = toml_decode.convert(tables, DesiredContent, location)
-    if args.merge and in_force is not None:
-        content = toml_decode.convert(merge(in_force, tables), DesiredContent, location)
-    return content
+    toml_decode.convert(tables, DesiredContent, location)
+    return tables
 
 
 def _read_model(card: str) -> dict[str, Any]:
