@@ -10,8 +10,9 @@ import pytest
 
 from agent.app.config_stage import MIN_TRIAL_S
 from agent.app.desired_message import ConfigSigner
+from agent.base.state_file import DamagedStateFile
 from agent.config.desired_config import MAX_VERSION_STEP, content_digest
-from agent.config.desired_store import DESIRED_DIR, DesiredStore
+from agent.config.desired_store import DESIRED_DIR, DesiredStore, layer_file
 from agent.detection.scene import Scene
 from tests.pure.config_stage_rig import CONFIG, LINE, MASK, Pole, skip_waits
 
@@ -123,13 +124,17 @@ def test_a_number_far_ahead_decides_nothing_and_blocks_no_later_version(
     assert reported.version == decided + MAX_VERSION_STEP == reported.decided
 
 
-@pytest.mark.parametrize("state", ["in force", "on trial", "damaged"])
+@pytest.mark.parametrize("state", ["in force", "on trial", "damaged", "lost"])
 def test_a_version_that_was_reset_at_the_box_does_not_come_back(pole: Pole, state: str) -> None:
     pole.send(900, scenes={"north": MASK})
     if state != "on trial":
         pole.live_s(MIN_TRIAL_S + 2)
     if state == "damaged":
         damage(pole)
+    if state == "lost":
+        layer_file(pole.path.parent / "state").unlink()
+        with pytest.raises(DamagedStateFile):
+            pole.store.layer()
     pole.store.reset("karim", "2026-11-25T01:00:00.000Z")
     start = pole.start()
     assert start.sources[0].scene == Scene()
