@@ -20,7 +20,7 @@ from agent.app.care_commands import CareCommands, MakeAddedCommands, no_added_co
 from agent.app.clip_service import ClipService, open_link_budget
 from agent.app.clip_workers import make_clip_workers
 from agent.app.config_wiring import ConfigSource, config_topics, make_config_stage
-from agent.app.custody import open_custody
+from agent.app.custody import open_custody, start_receipts
 from agent.app.footage_commands import FootageCommands
 from agent.app.health_reporter import HealthReporter
 from agent.app.incidents import make_incident_stage
@@ -45,7 +45,6 @@ from agent.health.camera_watchdog import CameraWatchdog
 from agent.health.monitor import HealthMonitor
 from agent.health.vitals.procfs import DEFAULT_ROOT
 from agent.recording import owner_policy
-from agent.recording.custody import receipts
 from agent.recording.custody.damage_reporter import DamageReporter
 from agent.recording.custody.head_publisher import ChainHeadPublisher
 from agent.recording.custody.receipt_queue import ReceiptQueue
@@ -95,6 +94,7 @@ class Agent:
         self._started_ns = clock.boottime_ns()
         self.faults = FaultRegistry(clock.boottime_ns)
         state_dir = Path(config.box.state)
+        mended = () if config_source is None else config_source.start.mended
         set_damaged_aside(state_dir)
         self._new_id = uuid7_factory(lambda t_ns: unix_ns(clock.utc(t_ns)), rng)
         self.outbox = Outbox.open(
@@ -115,11 +115,8 @@ class Agent:
         self._receipt_queue = ReceiptQueue(
             self.custody.append, self.faults, self.custody.read_lines_backwards
         )
-        if identity.damaged_key_file:
-            name = f"identity/{identity.damaged_key_file}"
-            self._receipt_queue.enqueue(
-                receipts.FileQuarantined(camera=None, name=name), self._started_ns
-            )
+        for receipt in start_receipts(identity, mended):
+            self._receipt_queue.enqueue(receipt, self._started_ns)
         hold_store = HoldStore(
             state_dir / HOLDS_DIR, clock, boot_id(), self._new_id, StateInventory(state_dir)
         )

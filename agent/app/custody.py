@@ -1,5 +1,6 @@
 """The box's key and its custody log at the start of the agent."""
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from agent.app.state_folder import set_lost_aside
@@ -11,6 +12,7 @@ from agent.config.configuration import BoxConfig
 from agent.faults.registry import FaultRegistry
 from agent.recording.custody.chain_files import chain_files
 from agent.recording.custody.custody_log import CustodyLog
+from agent.recording.custody.receipts import FileQuarantined, ReceiptBody, ServiceAction
 
 
 def open_custody(
@@ -39,3 +41,12 @@ def open_custody(
         faults.raise_fault("CUS-02", "identity", reason)
     set_lost_aside(state_dir)
     return identity, custody
+
+
+def start_receipts(identity: DeviceIdentity, mended: Iterable[str]) -> Iterator[ReceiptBody]:
+    """Yield the receipts of what a start has set aside or mended. `mended` has a line for each mode."""
+    if identity.damaged_key_file:
+        name = f"{IDENTITY_DIR}/{identity.damaged_key_file}"
+        yield FileQuarantined(camera=None, name=name)
+    for line in mended:
+        yield ServiceAction(by="vigie", action=line)

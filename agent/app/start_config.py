@@ -8,6 +8,7 @@ import msgspec
 
 from agent.app import config_check
 from agent.app.actuator_specs import ActuatorSpecs, load_actuator_specs
+from agent.app.state_folder import mend_modes
 from agent.base.clock import Clock
 from agent.base.errors import UserError
 from agent.base.state_file import DamagedStateFile
@@ -30,7 +31,8 @@ class StartConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     `own_rules` are the rules of footage of the box's file alone. `rules_before` count until a trial ends: those before a
     version that was on trial at this start, and the widest if the version cannot be read; None otherwise. `layer` is None if the version cannot be read: then each camera is closed, because its masks are not known.
-    `refusal` has a line for each reason why the version that is stored does not count.
+    `refusal` has a line for each reason why the version that is stored does not count, and `mended` one for each mode of
+    the state folder that kept the agent out.
     """
 
     config: Config
@@ -40,6 +42,7 @@ class StartConfig(msgspec.Struct, frozen=True, kw_only=True):
     refusal: tuple[str, ...] = ()
     own_rules: FootageRules | None = None
     rules_before: FootageRules | None = None
+    mended: tuple[str, ...] = ()
 
     @property
     def presets(self) -> Mapping[str, Mapping[str, DesiredPreset]]:
@@ -50,10 +53,15 @@ class StartConfig(msgspec.Struct, frozen=True, kw_only=True):
 def load_start_config(path: Path, clock: Clock, boot: str) -> StartConfig:
     """Load a configuration for the agent's start; a trial that this start ends is rolled back first.
 
-    A stored version that does not fit a changed file is left out; one on trial is rolled back. Raises: UserError if the
+    Before that, modes of the state folder are mended. A stored version that does not fit a changed file is left out; one on trial is rolled back. Raises: UserError if the
     file is wrong.
     """
     base = configuration.load_base(path)
+    mended = mend_modes(Path(base.box.state))
+    return msgspec.structs.replace(_load_start(base, path, clock, boot), mended=mended)
+
+
+def _load_start(base: Config, path: Path, clock: Clock, boot: str) -> StartConfig:
     store = DesiredStore(Path(base.box.state))
     try:
         store.on_agent_start(clock.boottime_ns(), boot)
@@ -74,7 +82,7 @@ def load_start_config(path: Path, clock: Clock, boot: str) -> StartConfig:
         log.error("the centre's configuration %d is not used: %s", layer.version, error)
         refusal = config_check.find_layer_problems(path, layer, store, clock) or [str(error)]
         start = (
-            load_start_config(path, clock, boot)
+            _load_start(base, path, clock, boot)
             if _end_trial(store)
             else load_with(path, ConfigLayer(), store, clock)
         )

@@ -2,12 +2,13 @@
 
 import logging
 import os
+import stat
 from pathlib import Path
 
 from agent.app import selftest_result
 from agent.app.camera_ground import GROUND_DIR
 from agent.base import lockout
-from agent.base.damaged_file import clear_folder_place, note_lost, set_aside
+from agent.base.damaged_file import clear_closed_folder, clear_folder_place, note_lost, set_aside
 from agent.base.device_identity import IDENTITY_DIR
 from agent.base.state_inventory import LOST_REASON, BadInventory, StateInventory
 from agent.clips.upload_queue import UPLOADS_DIR
@@ -35,13 +36,52 @@ _FOLDERS = (
 )
 
 
+def mend_modes(state_dir: Path) -> tuple[str, ...]:
+    """Let the agent's user read and write its own folders and files again; return a line for each that was closed to it.
+
+    Of footage the folders alone: there are many files, which nothing but an export reads.
+    """
+    lines: list[str] = []
+    if os.path.lexists(state_dir):
+        _mend_mode(state_dir, "the state folder", lines)
+    for parent, folders, files in os.walk(state_dir):
+        is_footage = FOOTAGE_DIR in Path(parent).relative_to(state_dir).parts
+        for name in (*folders, *(() if is_footage else files)):
+            path = Path(parent, name)
+            _mend_mode(path, str(path.relative_to(state_dir)), lines)
+    return tuple(lines)
+
+
+def _mend_mode(path: Path, name: str, lines: list[str]) -> None:
+    try:
+        status = path.lstat()
+        mode = stat.S_IMODE(status.st_mode)
+        if stat.S_ISDIR(status.st_mode):
+            mended = mode | stat.S_IRWXU
+        elif stat.S_ISREG(status.st_mode):
+            mended = mode | stat.S_IRUSR | stat.S_IWUSR
+        else:
+            return
+        if mended == mode or status.st_uid != os.geteuid():
+            return
+        path.chmod(mended)
+    except OSError as error:
+        log.error("%s: %s", path, error)
+        return
+    lines.append(f"the mode of {name} was {mode:03o}, and is {mended:03o} again")
+    log.error(lines[-1])
+
+
 def set_damaged_aside(state_dir: Path) -> None:
     """Set aside what is in a folder's place, and damaged files that no other part of the agent owns.
 
-    The parts do the same with their own files when they open them.
+    A folder of another user that the agent cannot use is set aside too, but for footage. The parts do the same with their
+    own files when they open them.
     """
     for name in _FOLDERS:
         clear_folder_place(state_dir / name)
+        if name != FOOTAGE_DIR:
+            clear_closed_folder(state_dir / name)
     mask_store.set_damaged_aside(state_dir / mask_store.MASKS_DIR)
     selftest_result.state_file(state_dir).load()
     lockout.state_file(state_dir).load()

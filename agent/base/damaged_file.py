@@ -108,6 +108,16 @@ def clear_folder_place(path: Path) -> None:
         set_aside(path, "is no folder")
 
 
+def clear_closed_folder(path: Path) -> None:
+    """Set aside a folder of another user that this process may not use."""
+    try:
+        is_foreign = path.stat().st_uid != os.geteuid()
+    except OSError:
+        return
+    if is_foreign and not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        set_aside(path, "is another user's, and closed to this one")
+
+
 def find_unreported(folder: Path, skipped_folders: Collection[str] = ()) -> Iterator[Path]:
     """Yield what was set aside below a folder and not reported, except in `skipped_folders` of it."""
     for parent, folders, files in os.walk(folder):

@@ -74,7 +74,7 @@ _SEQ_DECODER = JsonDecoder(_ReceiptSeq)
 
 
 class CustodyLog:
-    """The chain of one box. Thread-safe; every method may raise OSError.
+    """The chain of one box. Thread-safe; every method but `open` may raise OSError.
 
     Invariant: `_position` is the last receipt known to be durable, `_tail_path` its file (None if the
     next receipt begins a file), and `_tail_bytes` the offset of its end there.
@@ -91,6 +91,7 @@ class CustodyLog:
         self._inventory = StateInventory(identity.folder.parent)
         self._public_key = Ed25519PublicKey.from_public_bytes(identity.public_key_raw)
         self._lock = threading.Lock()
+        self._is_open = False
         self._position = EMPTY_CHAIN
         self._tail_path: Path | None = None
         self._tail_bytes = 0
@@ -107,14 +108,12 @@ class CustodyLog:
         If the state inventory lists a later receipt the chain continues after that one: no number is used twice.
         """
         custody = cls(folder, box, boot, clock, identity)
-        with custody._exclusive_lock():
-            custody._open_inventory()
-            custody._unreported_quarantined.extend(custody._find_tail())
-            try:
+        try:
+            with custody._exclusive_lock():
                 custody._catch_up()
-            except OSError as error:
-                # A full disk must not keep the box from making room: the next append tries again.
-                log.error("%s: the chain cannot be written yet: %s", folder, error)
+        except OSError as error:
+            # A full or damaged disk must keep the box neither from recording nor from making room.
+            log.error("%s: the chain cannot be written yet: %s", folder, error)
         return custody
 
     def append(self, body: ReceiptBody, t_ns: int) -> Receipt:
@@ -245,7 +244,11 @@ class CustodyLog:
         return line if is_signed_by(line, self._public_key) else None
 
     def _catch_up(self) -> None:
-        """Read the lines that other processes added; quarantine a truncated one."""
+        """Read the lines that other processes added; quarantine a truncated one. At first find the chain's end."""
+        if not self._is_open:
+            self._open_inventory()
+            self._unreported_quarantined.extend(self._find_tail())
+            self._is_open = True
         while True:
             if self._tail_path is not None:
                 try:
