@@ -30,6 +30,7 @@ from rich.text import Text
 from agent.config.broker import BrokerConfig
 from agent.console.login import compute_code, parse_challenge, read_secret
 from agent.detection.scene import load_scene
+from agent.recording.export.head_coverage import format_head
 from centre import draw
 from centre.cli.watch import WatchOptions, receiving_screen
 from centre.replay import ReplayRequest, replay
@@ -40,6 +41,7 @@ from scripts.pole_pictures import take_phones
 from scripts.terminal_window import TerminalWindow
 from tests.scene_editor.browser import PHONE_PX, EditorPage
 from tests.vectors.browser import VerifierPage
+from tests.vectors.stolen_key import arrival_ms
 from tests.vectors.street import StreetBox
 from tests.vectors.workbench import Workbench
 from tests.whole.drawn_clip import write_street_clip
@@ -239,15 +241,16 @@ def take_verify(folder: Path) -> None:
     """The page of an export, of a good one and of one with a changed byte."""
     box = StreetBox(folder / "box", "casa-0001")
     box.record("north", 1, 14)
-    head = box.custody.head()
     box.export("north", 2, 9, folder / "good")
+    known = Workbench(folder / "good", box.identity, box.identity).heads(arrival_ms)[:-1]
     shutil.copytree(folder / "good", folder / "tampered")
     forger = Workbench(folder / "tampered", box.identity, box.identity)
     forger.flip_bit(forger.segments[1])
     for name in ("good", "tampered"):
         page = VerifierPage(folder / name / "verify.html", folder / f"profile-{name}")
         page.choose_language("en")
-        page.enter_known_values(box.public_key, f"{head.seq}:{head.sha256}")
+        page.enter_known_values(box.public_key, "")
+        page.paste_heads("\n".join(format_head(head) for head in known))
         page.check_folder(folder / name)
         page.driver.set_window_size(PAGE_WIDTH_PX, 600)
         height_px = page.driver.execute_script(
