@@ -1,9 +1,11 @@
 """Python packages of a box: fetched by hash for its architecture, never built on it."""
 
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -61,7 +63,7 @@ def fetch_wheels(lock: Path, architecture: str, cache: Path) -> Path:
     (numpy_wheel,) = folder.glob("numpy-*.whl")
     for source in folder.glob("*.tar.gz"):
         if source.match(opencv.SOURCE_PATTERN):
-            shutil.copy(_fetch_opencv(source, architecture, numpy_wheel, cache), folder)
+            shutil.copy(_fetch_opencv(source, architecture, numpy_wheel), folder)
         else:
             build_wheel(source, folder)
         source.unlink()
@@ -69,14 +71,36 @@ def fetch_wheels(lock: Path, architecture: str, cache: Path) -> Path:
     return folder
 
 
-def _fetch_opencv(source: Path, architecture: str, numpy_wheel: Path, cache: Path) -> Path:
-    """Return the wheel of OpenCV. Builds it only if its source, its recipe or numpy has changed."""
-    folder = cache / "opencv" / f"{architecture}-{_hash(source, OPENCV_RECIPE, numpy_wheel)}"
+def opencv_folder(source: Path, architecture: str, numpy_wheel: Path) -> Path:
+    """Return the folder of the wheel that these inputs and this machine's tools make.
+
+    It is the user's, not the project's: a fresh clone takes the wheel that another one has compiled.
+    """
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    options = opencv.compiler_options(architecture)
+    tools = (options["CMAKE_CXX_COMPILER"], "cmake", "ninja", "nasm")
+    versions = [
+        subprocess.run([tool, "--version"], check=True, capture_output=True).stdout
+        for tool in tools
+    ]
+    inputs = (file.read_bytes() for file in (source, OPENCV_RECIPE, numpy_wheel))
+    digest = hashlib.sha256()
+    for part in (sys.version.encode(), *versions, *inputs):
+        digest.update(hashlib.sha256(part).digest())
+    return cache / "vigie" / "opencv" / f"{architecture}-{digest.hexdigest()}"
+
+
+def _fetch_opencv(source: Path, architecture: str, numpy_wheel: Path) -> Path:
+    """Return the wheel of OpenCV. Compiles it only if no build of the same inputs has."""
+    folder = opencv_folder(source, architecture, numpy_wheel)
     wheels = list(folder.glob("*.whl"))
     if wheels:
         return wheels[0]
-    folder.mkdir(parents=True, exist_ok=True)
-    return opencv.build_wheel(source, architecture, numpy_wheel, folder)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # Two builds at once make the same wheel: each in its own folder, until it is whole.
+    with tempfile.TemporaryDirectory(dir=folder) as work:
+        wheel = opencv.build_wheel(source, architecture, numpy_wheel, Path(work))
+        return wheel.rename(folder / wheel.name)
 
 
 def _hash(*files: Path) -> str:

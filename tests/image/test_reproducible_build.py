@@ -53,7 +53,12 @@ def elsewhere(built: BuiltImage, studio: Path) -> Path:
             *("--cold", "--version", built.version, "--keyring", built.authority),
         ],
         cwd=folder,
-        env={**os.environ, "SOURCE_DATE_EPOCH": image.commit_time()},
+        env={
+            **os.environ,
+            "SOURCE_DATE_EPOCH": image.commit_time(),
+            # OpenCV is compiled a second time too.
+            "XDG_CACHE_HOME": str(studio / "cache"),
+        },
         check=True,
         stdout=subprocess.DEVNULL,
     )

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -80,6 +81,30 @@ def test_a_wheel_is_for_one_architecture(tmp_path: Path) -> None:
     wheel = opencv.pack_wheel(source, installation, "arm64", tmp_path)
     with pytest.raises(subprocess.CalledProcessError):
         wheels.install_wheels([wheel], "amd64", tmp_path / "site-packages")
+
+
+def test_a_compiled_opencv_is_found_by_its_inputs_from_each_clone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiler = opencv.compiler_options(NATIVE)["CMAKE_CXX_COMPILER"]
+    missing = [name for name in (compiler, "cmake", "ninja", "nasm") if not shutil.which(name)]
+    if missing:
+        pytest.skip(f"needs {', '.join(missing)}: make setup-image")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    clones = [tmp_path / name for name in ("one", "two", "changed")]
+    for clone in clones:
+        clone.mkdir()
+        for name in ("source", "numpy"):
+            (clone / name).write_text(clone.name if clone.name == "changed" else name)
+
+    def folder(source: Path, numpy: Path) -> Path:
+        return wheels.opencv_folder(source / "source", NATIVE, numpy / "numpy")
+
+    one, two, changed = clones
+    found = folder(one, one)
+    assert found == folder(two, two)
+    assert found.is_relative_to(tmp_path / "cache/vigie")
+    assert len({found, folder(changed, one), folder(one, changed)}) == 3
 
 
 def test_the_module_does_not_describe_the_building_machine(tmp_path: Path) -> None:
