@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from agent.base.damaged_file import is_unreported, unreported_path
+from agent.base.message import Message
 from agent.base.state_file import StateFile
 
 FILE_NAME = "slots.json"
@@ -18,6 +19,17 @@ _MAX_REFUSED = 16
 Slot: TypeAlias = Literal["A", "B"]
 SlotStatus: TypeAlias = Literal["good", "installed", "bad"]
 """good: a boot of it was found good; installed: complete, not booted yet; bad: failed or incomplete."""
+
+
+TrialFailure: TypeAlias = Literal["not booted", "power lost", "not good"]
+
+FAILURE_TEXTS: dict[TrialFailure, Message] = {
+    "not booted": Message("it did not boot, or the power was cut"),
+    "power lost": Message(
+        "it booted, and the power was cut or it crashed before it was found good"
+    ),
+    "not good": Message("it booted and was not found good"),
+}
 
 
 class SlotRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,11 +59,12 @@ class FailedTrial(msgspec.Struct, frozen=True, kw_only=True):
     version: str | None
     slot: Slot
     time: str
-    reason: str
+    reason: TrialFailure
 
 
 class SlotState(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole file. `came_up` is the slot on trial that booted far enough to record it, until it is found good.
+    """The whole file. `came_up` is the slot on trial that booted far enough to record it, until it is found good;
+    `was_stopped` if it then stopped in order, by a reboot or a power-off.
     `refused` are the versions that fell back or were rolled back; they are installed again only on request.
     """
 
@@ -59,6 +72,7 @@ class SlotState(msgspec.Struct, frozen=True, kw_only=True):
     slots: dict[Slot, SlotRecord] = {}
     trial: SlotTrial | None = None
     came_up: Slot | None = None
+    was_stopped: bool = False
     installing: InstallInProgress | None = None
     refused: tuple[str, ...] = ()
     failed_trial: FailedTrial | None = None

@@ -27,5 +27,6 @@ class UpdateFault:
         if failed is None:
             self._faults.clear("SYS-08", FAULT_SUBJECT)
             return
-        detail = f"version {failed.version or '(unknown)'}: {failed.reason} ({failed.time})"
+        reason = slot_state.FAILURE_TEXTS[failed.reason]
+        detail = f"version {failed.version or '(unknown)'}: {reason} ({failed.time})"
         self._faults.raise_fault("SYS-08", FAULT_SUBJECT, detail)

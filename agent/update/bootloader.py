@@ -53,19 +53,20 @@ class Bootloader(Protocol):
     """One way to select the slot. Every method may raise OSError."""
 
     name: str
-    needs_arming: bool
-    """Whether a trial needs a parameter of the reboot itself."""
 
     def read(self, state: SlotState) -> BootSelection:
         """Return the current selection. Raises: BootConfigUnreadable if it cannot be determined."""
         ...
 
     def write(self, selection: BootSelection, state: SlotState) -> SlotState:
-        """Apply a selection by one atomic write, and return the state to store with it."""
+        """Apply a selection by one atomic write, and return the state to store with it.
+
+        `tried` is written right before the reboot that is the trial.
+        """
         ...
 
     def arm_trial(self) -> None:
-        """Make the reboot that follows the trial."""
+        """Make the reboot that follows the trial, after `write` of a selection that is `tried`."""
         ...
 
     def is_trial_boot(self) -> bool:
@@ -156,14 +157,13 @@ def encode_autoboot(default_partition: int, tryboot_partition: int) -> bytes:
 
 
 class GrubBootloader:
-    """`default`, `try` and `pending` in GRUB's environment block, all in one write.
+    """`default`, `pending`, `tried` and `try` in GRUB's environment block, all in one write.
 
-    GRUB itself empties `try` before it boots the slot that it named. So a slot that is pending without
-    `try` has had its trial, whatever its outcome.
+    `pending` waits for its reboot. At that reboot it becomes `tried` and `try`, and GRUB itself empties `try`
+    before it boots the slot that it named: the trial is made once, whatever its outcome.
     """
 
     name = "grub"
-    needs_arming = False
 
     def __init__(
         self, select_dir: Path, write_file: WriteFile = atomic_file.overwrite_in_place
@@ -178,33 +178,33 @@ class GrubBootloader:
             raise BootConfigUnreadable(f"{self._path}: {error}") from error
 
     def read(self, state: SlotState) -> BootSelection:
-        """Decode `default`, `try` and `pending`."""
+        """Decode `default`, `pending` and `tried`."""
         variables = self._read_variables()
-        default, pending = (
-            _parse_slot(variables.get("default")),
-            _parse_slot(variables.get("pending")),
+        default, waiting, tried = (
+            _parse_slot(variables.get(name)) for name in ("default", "pending", "tried")
         )
-        trial_slot = _parse_slot(variables.get("try"))
         if default is None:
             raise BootConfigUnreadable(
                 f"{self._path}: default={variables.get('default')}; allowed: A or B"
             )
-        pending = trial_slot or pending
+        pending = tried or waiting
         if pending in (None, default):
             return BootSelection(default=default)
-        return BootSelection(default=default, pending=pending, tried=trial_slot is None)
+        return BootSelection(default=default, pending=pending, tried=tried is not None)
 
     def write(self, selection: BootSelection, state: SlotState) -> SlotState:
-        """Write the three variables in one block."""
+        """Write the four variables in one block."""
         try:
             variables = self._read_variables()
         except BootConfigUnreadable:
             variables = {}
         pending = selection.pending or ""
+        tried = pending if selection.tried else ""
         variables |= {
             "default": selection.default,
-            "try": "" if selection.tried else pending,
-            "pending": pending,
+            "pending": "" if selection.tried else pending,
+            "tried": tried,
+            "try": tried,
         }
         self._write_file(self._path, encode_grubenv(variables))
         return state
@@ -230,7 +230,6 @@ class RaspberryPiBootloader:
     """
 
     name = "raspberry pi"
-    needs_arming = True
     PARTITIONS: tuple[tuple[Slot, int], ...] = (("A", 2), ("B", 3))
 
     def __init__(

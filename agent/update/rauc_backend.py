@@ -1,7 +1,7 @@
 """RAUC's custom boot backend, and the units' access to the slots: `python -m agent.update.rauc_backend`.
 
     get-primary | set-primary SLOT | get-current | get-state SLOT | set-state SLOT good|bad    called by RAUC
-    record-boot | arm-trial | is-on-trial                                                      called by units
+    record-boot | record-stop | is-on-trial                                                    called by units
 
 The answer goes to stdout. Exit code 1: an error, with one line on stderr; 3: the booted slot is not on trial.
 """
@@ -119,13 +119,15 @@ def _record_boot(slots: Slots, root: Path) -> int:
     now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     failed_trial = slots.record_boot(image_version(root), now)
     if failed_trial is not None:
-        message = f"version {failed_trial.version or '(unknown)'} fell back: {failed_trial.reason}"
+        reason = slot_state.FAILURE_TEXTS[failed_trial.reason]
+        message = f"version {failed_trial.version or '(unknown)'} fell back: {reason}"
         log.error("%s", message)
         update_log.append_entry(folder, "vigie-slots", f"update: {message}")
     return 0
 
 
-def _arm_trial(slots: Slots, _root: Path) -> int:
+def _record_stop(slots: Slots, _root: Path) -> int:
+    slots.record_stop()
     if _is_rebooting() and slots.arm_trial():
         log.info("this reboot is the trial of the pending slot")
     return 0
@@ -137,7 +139,7 @@ def _report_on_trial(slots: Slots, _root: Path) -> int:
 
 UNIT_COMMANDS = {
     "record-boot": _record_boot,
-    "arm-trial": _arm_trial,
+    "record-stop": _record_stop,
     "is-on-trial": _report_on_trial,
 }
 

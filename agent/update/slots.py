@@ -11,7 +11,14 @@ from pathlib import Path
 import msgspec
 
 from agent.base import slot_state
-from agent.base.slot_state import FailedTrial, InstallInProgress, Slot, SlotRecord, SlotState
+from agent.base.slot_state import (
+    FailedTrial,
+    InstallInProgress,
+    Slot,
+    SlotRecord,
+    SlotState,
+    TrialFailure,
+)
 from agent.update.bootloader import BootConfigUnreadable, Bootloader, BootSelection, other_slot
 from agent.update.errors import UpdateError
 
@@ -95,7 +102,7 @@ class Slots:
         if state.installing is not None and state.installing.slot == slot:
             record = msgspec.structs.replace(record, version=state.installing.version)
         state = msgspec.structs.replace(
-            state.with_slot(slot, record), installing=None, came_up=None
+            state.with_slot(slot, record), installing=None, came_up=None, was_stopped=False
         )
         self._write_state(self._folder, state)
         self._write_selection(BootSelection(default=selection.default, pending=slot), state)
@@ -125,7 +132,7 @@ class Slots:
             if selection.pending in (None, slot):
                 # With another slot pending this may be a rollback from this version: it stays refused.
                 updated = updated.without_refused(record.version)
-            updated = msgspec.structs.replace(updated, came_up=None)
+            updated = msgspec.structs.replace(updated, came_up=None, was_stopped=False)
         self._save_if_changed(updated, state)
 
     def _mark_bad(self, slot: Slot) -> None:
@@ -173,16 +180,13 @@ class Slots:
             return None
         tried_record = updated.slot(pending)
         failed_trial = FailedTrial(
-            version=tried_record.version,
-            slot=pending,
-            time=now,
-            reason="it booted and was not found good"
-            if updated.came_up == pending
-            else "it did not boot, or the power was cut",
+            version=tried_record.version, slot=pending, time=now, reason=_reason(updated, pending)
         )
         updated = updated.with_slot(pending, msgspec.structs.replace(tried_record, state="bad"))
         updated = updated.with_refused(tried_record.version)
-        updated = msgspec.structs.replace(updated, failed_trial=failed_trial, came_up=None)
+        updated = msgspec.structs.replace(
+            updated, failed_trial=failed_trial, came_up=None, was_stopped=False
+        )
         # The state file first: after a cut in between, the next boot finds the same again.
         self._write_selection(
             BootSelection(default=selection.default), self._save_if_changed(updated, state)
@@ -203,10 +207,15 @@ class Slots:
         tried_selection = BootSelection(
             default=selection.default, pending=selection.pending, tried=True
         )
-        if self._bootloader.needs_arming:
-            self._write_selection(tried_selection, state)
-            self._bootloader.arm_trial()
+        self._write_selection(tried_selection, state)
+        self._bootloader.arm_trial()
         return True
+
+    def record_stop(self) -> None:
+        """Record that the system stops in order: a trial that ends without this lost its power or crashed."""
+        state = self.read_state()
+        if state.came_up == self.booted:
+            self._save_if_changed(msgspec.structs.replace(state, was_stopped=True), state)
 
     def clear_refused_versions(self) -> None:
         """Clear the refused versions and the failed trial, once a person has accepted them."""
@@ -226,3 +235,10 @@ class Slots:
         if updated != previous:
             self._write_state(self._folder, updated)
         return updated
+
+
+def _reason(state: SlotState, tried: Slot) -> TrialFailure:
+    """Return why the slot was not found good, as far as the state file shows it."""
+    if state.came_up != tried:
+        return "not booted"
+    return "not good" if state.was_stopped else "power lost"

@@ -1,13 +1,8 @@
 """Format the status of the system for a terminal of 80 columns. Pure."""
 
 from agent.base.message import Message, Text, join_phrases
+from agent.base.slot_state import FAILURE_TEXTS
 from agent.update.updater import UNKNOWN_VERSION, SlotInfo, SystemStatus
-
-_STATE_TEXTS = {
-    "good": Message("good"),
-    "installed": Message("installed, not tried yet"),
-    "bad": Message("no working system"),
-}
 
 
 def format_status(status: SystemStatus) -> list[Text]:
@@ -46,7 +41,7 @@ def format_status(status: SystemStatus) -> list[Text]:
                 time=failed_trial.time,
             )
         )
-        lines.append(f"  {failed_trial.reason}")
+        lines.append(Message("  {reason}", reason=FAILURE_TEXTS[failed_trial.reason]))
     if status.refused:
         lines.append(Message("installed again only on request:"))
         lines += [f"  {version}" for version in status.refused]
@@ -65,6 +60,15 @@ def _format_slot(name: str, slot: SlotInfo, status: SystemStatus) -> Message:
         "  {slot}  {version:16}  {state}",
         slot=name,
         version=slot.version or UNKNOWN_VERSION,
-        state=_STATE_TEXTS.get(slot.state, slot.state),
+        state=_format_state(slot),
     )
     return Message("{line}  ({remarks})", line=line, remarks=remarks) if remarks else line
+
+
+def _format_state(slot: SlotInfo) -> Message:
+    if slot.state == "good":
+        return Message("good")
+    if slot.state == "installed":
+        return Message("not found good yet") if slot.booted else Message("installed, not tried yet")
+    # A slot that is being written, or whose write was cut, has no version.
+    return Message("failed its trial") if slot.version else Message("no working system")

@@ -237,6 +237,14 @@ class Updater:
                 booted=booted,
             )
         other_record = self.slots.read_state().slot(other_slot(booted))
+        if other_record.state == "bad" and other_record.version:
+            raise UpdateError(
+                Message(
+                    "version {version} in slot {slot} failed its trial: nothing to roll back to",
+                    version=other_record.version,
+                    slot=other_slot(booted),
+                )
+            )
         if other_record.state == "bad":
             raise UpdateError(
                 Message(

@@ -42,6 +42,11 @@ def test_a_good_update_survives_an_interrupted_download_and_a_power_cut(
     code, message = install(guest, bundle, world)
     assert code == 0, message
     assert any(requested.startswith("bytes=") for _, requested in world.bundle_server.requests)
+    guest.cut_power()
+    guest.start()
+    assert guest.booted_slot() == "A", "a trial begins at a requested reboot alone"
+    guest.wait_until_good()
+    assert (status(guest)["pending"], status(guest)["tried"]) == ("B", False)
     before = guest.boot_id
     assert guest.reboot() != before
     assert (guest.booted_slot(), guest.image_version()) == ("B", NEW)
@@ -140,9 +145,31 @@ def test_a_bad_update_is_rolled_back_and_reported(
         "A": "good",
         "B": "bad",
     }
-    assert reported["failed_trial"]
+    reason = "not good" if what == "its agent never runs" else "not booted"
+    assert reported["failed_trial"]["reason"] == reason
     code, message = install(guest, bundle, world)
     assert code != 0, "the same version is not tried again without a request"
+
+
+@not_short
+def test_a_power_cut_during_a_trial_is_reported_as_such(
+    guest: Guest, kitchen: BundleFactory, built: BuiltImage, world: OutsideWorld
+) -> None:
+    bundle = kitchen.make_bundle("good", NEW, root=kitchen.make_root(NEW), boot=built.boot)
+    code, message = install(guest, bundle, world)
+    assert code == 0, message
+    guest.reboot()
+    assert guest.booted_slot() == "B"
+    guest.wait_for("systemctl is-active --quiet vigie-slots.service")
+    assert "99.0.0            not found good yet  (runs)" in guest.run(f"{PROGRAM} update status")
+    guest.cut_power()
+    guest.start()
+    assert guest.booted_slot() == "A"
+    guest.wait_until_good()
+    assert status(guest)["failed_trial"]["reason"] == "power lost"
+    text = guest.run(f"{PROGRAM} update status")
+    assert "the power was cut or it crashed before it was found good" in text
+    assert "99.0.0            failed its trial" in text
 
 
 REFUSED: dict[str, Callable[[BundleFactory, BuiltImage], Path]] = {
@@ -185,7 +212,9 @@ def test_an_update_is_refused_that_has(
     reported = status(guest)
     assert (reported["booted"], reported["default"], reported["pending"]) == ("A", "A", None)
     # Nor does the boot loader know of any.
-    assert "try=\n" in guest.run("cat /select/grubenv")
+    block = guest.run("cat /select/grubenv")
+    assert "pending=\n" in block
+    assert "try=\n" in block
 
 
 def fetch(bundle: Path, world: OutsideWorld) -> str:

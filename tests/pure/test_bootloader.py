@@ -64,7 +64,7 @@ def test_content_beyond_the_block_size_is_refused() -> None:
 
 def test_the_boot_decision_lies_within_one_sector() -> None:
     one, two = (
-        bootloader.encode_grubenv({"default": a, "try": b, "pending": b})
+        bootloader.encode_grubenv({"default": a, "pending": b, "tried": b, "try": b})
         for a, b in (("A", "B"), ("B", ""))
     )
     assert one[512:] == two[512:]
@@ -161,7 +161,7 @@ def test_a_poweroff_is_not_a_failed_trial(
 ) -> None:
     root = box(tmp_path)
     ask(root, capsys, "set-primary", "B")
-    assert ask(root, capsys, "arm-trial") == (0, "")
+    assert ask(root, capsys, "record-stop") == (0, "")
     assert not (root / "run/systemd/reboot-param").exists()
     assert rauc_backend.open_slots(root).read_selection().pending == "B"
     assert not rauc_backend.open_slots(root).read_selection().tried

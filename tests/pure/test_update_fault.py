@@ -24,7 +24,7 @@ def test_a_fallback_is_a_fault_until_it_is_accepted(tmp_path: Path, clock: Manua
     watch.check(0)
     assert faults.active() == ()
     path = tmp_path / "grubenv"
-    path.write_bytes(bootloader.encode_grubenv({"default": "A", "pending": "B"}))
+    path.write_bytes(bootloader.encode_grubenv({"default": "A", "tried": "B"}))
     slots = Slots(GrubBootloader(tmp_path), tmp_path / "state/rauc", "A")
     slots.record_boot("1.0.0", "2026-11-25T02:00:00Z")
     watch.check(CHECK_INTERVAL_NS - 1)

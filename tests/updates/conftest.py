@@ -102,7 +102,7 @@ class UpdateBox:
         self.root = root
         for folder in ("proc", "select", "state/rauc", "etc/rauc", "mounts", "run"):
             (root / folder).mkdir(parents=True)
-        block = bootloader.encode_grubenv({"default": "A", "try": "", "pending": ""})
+        block = bootloader.encode_grubenv({"default": "A", "pending": "", "tried": "", "try": ""})
         (root / "select/grubenv").write_bytes(block)
         for name in ("root_a", "root_b", "boot_a", "boot_b"):
             (root / name).write_bytes(bytes(1 << 20))
@@ -166,7 +166,9 @@ class UpdateBox:
         self._service.wait()
 
     def reboot(self, version: str, slot: str = "") -> None:
-        """Boot as GRUB does, and run the unit that settles."""
+        """Run the unit that makes the reboot a trial, boot as GRUB does, and run the unit that settles."""
+        self.slots.record_stop()
+        self.slots.arm_trial()
         self.stop_service()
         path = self.root / "select/grubenv"
         variables = bootloader.decode_grubenv(path.read_bytes())

@@ -216,7 +216,7 @@ def test_overlays_that_did_not_come_good_are_reported_at_each_boot(pi_tree: BoxT
     tried = overlay_sector.OverlayRecord(tried_sha256=sha256_hex(sector))
     overlay_sector.record_file(pi_tree.root).write(tried)
     assert pi_tree.run_provision() == "", "they are on trial"
-    failed = FailedTrial(version="1", slot="B", time="2026-11-25T02:00:00Z", reason="x")
+    failed = FailedTrial(version="1", slot="B", time="2026-11-25T02:00:00Z", reason="not good")
     slot_state.write(pi_tree.root / "state/rauc", SlotState(failed_trial=failed))
     for _ in range(2):
         assert "the overlays of [board] were tried, and the box was not found good" in (
