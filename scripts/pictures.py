@@ -258,7 +258,7 @@ def take_verify(folder: Path) -> None:
             "const shown = [...document.querySelectorAll('output, section')].filter((e) => !e.hidden);"
             "return shown.at(-1).getBoundingClientRect().bottom + scrollY + 16"
         )
-        clip = {"x": 0, "y": 0, "width": PAGE_WIDTH_PX, "height": height_px, "scale": 1.25}
+        clip = {"x": 0, "y": 0, "width": PAGE_WIDTH_PX, "height": height_px, "scale": 1.1}
         shot = page.driver.execute_cdp_cmd(
             "Page.captureScreenshot", {"captureBeyondViewport": True, "clip": clip}
         )
