@@ -45,6 +45,7 @@ CLONE_NEWUSER, CLONE_THREAD = 0x10000000, 0x00010000  # sched.h
 F_SETOWN = 8  # fcntl.h
 TIOCSTI = 0x5412  # termios.h
 PR_SET_PDEATHSIG = 1  # sys/prctl.h
+PR_SVE_GET_VL, PR_SME_GET_VL = 51, 64  # sys/prctl.h
 SO_ATTACH_FILTER = 26  # sys/socket.h
 
 needs_libseccomp = pytest.mark.skipif(
@@ -365,6 +366,14 @@ def test_a_listed_system_call_has_listed_arguments(
     attempt: Callable[..., Attempt], call: tuple[object, ...]
 ) -> None:
     assert attempt("call", " ".join(map(str, call))).refused_call() == call[0]
+
+
+@pytest.mark.parametrize("command", [PR_SVE_GET_VL, PR_SME_GET_VL])
+def test_the_runtime_of_models_may_ask_an_arm_processor_for_the_length_of_its_vectors(
+    attempt: Callable[..., Attempt], command: int
+) -> None:
+    """Other processors answer EINVAL."""
+    assert attempt("call", f"prctl {command}", network="none").result() in ("OSError", "done")
 
 
 def test_a_child_with_a_network_resolves_names(attempt: Callable[..., Attempt]) -> None:
