@@ -13,7 +13,8 @@ import msgspec
 from agent.base.clock import rfc3339, utc_from_unix_ns
 from agent.base.json_decode import JsonDecoder, MalformedJson
 
-AGENT_UNIT = "vigie-agent.service"
+UNITS = ("vigie-agent.service", "vigie-child@*.service")
+"""Of the agent, and of its children that have a user of their own."""
 TIMEOUT_S = 20.0
 MAX_ENTRY_BYTES = 65_536
 MAX_LINE_CHARS = 1000
@@ -116,11 +117,12 @@ class LogExtract(msgspec.Struct, frozen=True, kw_only=True):
 def read_log(
     begin: datetime | None, end: datetime | None, level: LogLevel, max_bytes: int
 ) -> LogExtract:
-    """Read the agent's lines of a level and above. Raises: OSError."""
+    """Read the lines of the agent and its children of a level and above. Raises: OSError."""
     program = shutil.which("journalctl")
     if program is None:
         raise FileNotFoundError(2, "journalctl is not installed", "journal")
-    options = ["--no-pager", "--quiet", "--reverse", "--output=json", f"--unit={AGENT_UNIT}"]
+    options = ["--no-pager", "--quiet", "--reverse", "--output=json"]
+    options += [f"--unit={unit}" for unit in UNITS]
     if begin is not None:
         options.append(f"--since=@{begin.timestamp():.6f}")
     if end is not None:

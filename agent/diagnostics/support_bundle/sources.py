@@ -25,7 +25,13 @@ from agent.health.health_file import LiveHealth
 
 MAX_JOURNAL_LINES = 4000
 JOURNAL_TIMEOUT_S = 30.0
-JOURNAL_UNITS = ("vigie-agent", "vigie-selftest", "vigie-boot-good", "vigie-console@*")
+JOURNAL_UNITS = (
+    "vigie-agent",
+    "vigie-child@*",
+    "vigie-selftest",
+    "vigie-boot-good",
+    "vigie-console@*",
+)
 MAX_RECEIPTS = 200
 _MAX_PROC_BYTES = 65_536
 
