@@ -400,6 +400,14 @@ def _as_other_box(
     return [SigningAuthority(other, key).sign(request), other]
 
 
+def _among_many_of_one_name(
+    authority: SigningAuthority, request: x509.CertificateSigningRequest
+) -> list[x509.Certificate]:
+    """Sign by one of many authorities of one name, none of which leads to the pinned one: each pair could be a link."""
+    others = [authority.make_intermediate("street").make_intermediate("street") for _ in range(110)]
+    return [others[0].sign(request), *(other.certificate for other in others)]
+
+
 def _under_the_same_name(
     authority: SigningAuthority, request: x509.CertificateSigningRequest
 ) -> list[x509.Certificate]:
@@ -461,6 +469,7 @@ HOSTILE: dict[str, tuple[Sign, str]] = {
         _by_intermediate(path_lengths=(0, None)),
         "path length constraint violated",
     ),
+    "a path among many": (_among_many_of_one_name, "maximum signature check limit"),
     "too long a path": (
         _by_intermediate(path_lengths=(None, None, None, None)),
         "exceeds max depth",
