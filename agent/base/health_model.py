@@ -122,7 +122,7 @@ class CameraHealth(msgspec.Struct, frozen=True, kw_only=True):
     ground: GroundHealth | None = None
     """None if the scene in force has no calibrated ground."""
     events_left_out: int = 0
-    """Events that were not sent, because there were too many of their kind in a minute."""
+    """Events, and updates of open ones, that were not sent, because there were too many of their kind in a minute."""
 
 
 class DetectorHealth(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,9 +14,9 @@ _MINUTE_NS = 60 * NS_PER_S
 
 
 class EventLimit:
-    """Leaves out events of a camera beyond MAX_EVENTS_PER_MINUTE revisions of their kind.
+    """Leaves out events of a camera, and updates of open ones, beyond MAX_EVENTS_PER_MINUTE revisions of their kind.
 
-    An event is left out as a whole, and one that has begun is sent up to its end. It outlives the scenes of the camera:
+    An event is left out as a whole, and the end of one that has begun is sent. The limit outlives the scenes of the camera:
     a scene that is replaced begins no other minute.
     """
 
@@ -26,7 +26,7 @@ class EventLimit:
         self._counts: Counter[str] = Counter()
         self._open_left_out: set[str] = set()
         self.left_out = 0
-        """Events since the agent started."""
+        """Events and updates since the agent started."""
 
     def admits(self, event: Event, t_ns: int) -> bool:
         """Return whether a revision is sent. `t_ns` is the time of its frame, which never decreases."""
@@ -39,7 +39,7 @@ class EventLimit:
             return False
         self._counts[event.kind] += 1
         count = self._counts[event.kind]
-        if event.phase not in ("begin", "moment") or count <= MAX_EVENTS_PER_MINUTE:
+        if event.phase == "end" or count <= MAX_EVENTS_PER_MINUTE:
             return True
         if count == MAX_EVENTS_PER_MINUTE + 1:
             log.warning(

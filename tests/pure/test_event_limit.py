@@ -42,12 +42,11 @@ def test_a_flood_of_one_kind_leaves_out_none_of_another() -> None:
     assert limit.left_out == 0
 
 
-def test_an_event_that_has_begun_is_sent_up_to_its_end() -> None:
+def test_the_end_of_an_event_that_has_begun_is_always_sent() -> None:
     limit = EventLimit("north")
     assert limit.admits(event("begin", event_id="first"), NS_PER_S)
     for _ in range(2 * MAX_EVENTS_PER_MINUTE):
         limit.admits(event(), NS_PER_S)
-    assert limit.admits(event("update", event_id="first"), 2 * NS_PER_S)
     assert limit.admits(event("end", event_id="first"), 2 * NS_PER_S)
 
 
@@ -59,8 +58,11 @@ def test_an_event_whose_begin_was_left_out_is_left_out_as_a_whole_and_counted_on
     assert limit.left_out == 1
 
 
-def test_updates_of_open_events_count_so_that_they_are_bounded_too() -> None:
+def test_updates_of_open_events_are_bounded_and_counted_too() -> None:
     limit = EventLimit("north")
     for _ in range(MAX_EVENTS_PER_MINUTE):
         assert limit.admits(event("update", event_id="open"), NS_PER_S)
+    assert not limit.admits(event("update", event_id="open"), NS_PER_S)
     assert not limit.admits(event("begin"), NS_PER_S)
+    assert limit.left_out == 2
+    assert limit.admits(event("update", event_id="open"), 60 * NS_PER_S), "another minute"
