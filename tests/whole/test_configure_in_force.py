@@ -12,14 +12,16 @@ import msgspec
 import pytest
 
 from agent.__main__ import main
+from agent.app.restart_limit import WINDOW_S
+from agent.base.clock import boot_id
 from agent.config.broker import BrokerConfig
 from agent.config.desired_config import MAX_MESSAGE_BYTES, content_digest
-from agent.config.desired_store import ConfigLayer, DesiredStore
+from agent.config.desired_store import ConfigLayer, DesiredStore, VersionRestarts
 from agent.reporting import topics
 from agent.reporting.mqtt.packets import ReceivedPublish
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.reporting_box import BareClient
-from tests.whole.rig import TIMEOUT_S, AgentBox
+from tests.whole.rig import CLOCK, TIMEOUT_S, AgentBox
 from tests.whole.test_desired_config import BOX, DRAWN
 
 Configure = Callable[..., int]
@@ -153,6 +155,27 @@ def test_a_version_of_the_largest_size_is_shown_and_merged(
     assert capsys.readouterr().out.count(large) == 2
     assert configure(str(tmp_path / "age.toml"), "--merge") == 0
     assert in_force(pole).scenes == {"north": large, "south": large}
+
+
+def test_a_version_that_waits_for_a_restart_is_named_with_its_time_and_waited_for(
+    pole: AgentBox, tmp_path: Path, mosquitto: Mosquitto
+) -> None:
+    now_ns = CLOCK.boottime_ns()
+    times_ns = (now_ns - (WINDOW_S - 10) * 10**9, now_ns, now_ns)
+    restarts = VersionRestarts(boot=boot_id(), times_ns=times_ns)
+    DesiredStore(pole.folder / "state").write_restarts(restarts)
+    version = tmp_path / "health.toml"
+    version.write_text("[settings.health]\ninterval_s = 20\n")
+    words = ["configure", BOX, str(version), "--by", "amina", "--broker", mosquitto.url]
+    configure = subprocess.Popen(
+        [sys.executable, "-m", "agent", *words], stderr=subprocess.PIPE, text=True
+    )
+    assert pole.wait_for_exit() == 0
+    pole.start()
+    _, shown = configure.communicate(timeout=TIMEOUT_S)
+    assert configure.returncode == 0
+    assert "version 1: waits until 20" in shown
+    assert "version 1: in force\n" in shown
 
 
 def test_the_version_in_force_is_shown_and_guarded_while_the_box_is_away(

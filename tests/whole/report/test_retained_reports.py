@@ -5,13 +5,14 @@ from pathlib import Path
 import msgspec
 
 from agent.config.broker import BrokerConfig
+from agent.config.desired_config import DesiredContent
 from agent.reporting import topics
 from agent.reporting.mqtt.packets import ReceivedPublish, Suback
-from agent.reporting.payloads import ReportedConfig
+from agent.reporting.payloads import ReportedConfig, ReportedContent
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.reporting_box import BIRTH, BareClient, ReportingBox
 
-KINDS = ("declaration", "config")
+KINDS = ("declaration", "config", "config/content")
 
 
 class Watcher(BareClient):
@@ -25,7 +26,7 @@ class Watcher(BareClient):
     def next_kind(self) -> str:
         received = self.wait_for(ReceivedPublish)
         assert isinstance(received, ReceivedPublish)
-        return received.topic.rpartition("/")[2]
+        return received.topic.rpartition("up/")[2]
 
 
 def reported(version: int) -> ReportedConfig:
@@ -40,6 +41,10 @@ def reported(version: int) -> ReportedConfig:
     )
 
 
+def content(version: int) -> ReportedContent:
+    return ReportedContent(version=version, digest=None, content=DesiredContent())
+
+
 def test_a_change_of_one_report_does_not_send_the_other_again(
     broker: Mosquitto, tmp_path: Path
 ) -> None:
@@ -47,8 +52,11 @@ def test_a_change_of_one_report_does_not_send_the_other_again(
     watcher = Watcher(config)
     with ReportingBox(config, tmp_path) as box:
         assert watcher.next_kind() == "declaration"
+        box.birth = msgspec.structs.replace(BIRTH, content=content(1))
+        box.session.request_reports(changed_only=True)
+        assert watcher.next_kind() == "config/content"
         for version in (1, 2):
-            box.birth = msgspec.structs.replace(BIRTH, config=reported(version))
+            box.birth = msgspec.structs.replace(box.birth, config=reported(version))
             box.session.request_reports(changed_only=True)
             assert watcher.next_kind() == "config"
         box.session.request_reports()
