@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import msgspec
 
+from agent.base.damaged_file import find_unreported, read_note
 from agent.base.errors import UserError
 from agent.health.flight_recorder import PAGE_COUNT, read_pages
 from agent.recording.custody.chain import BrokenChain, verify_chain
@@ -124,6 +125,8 @@ def _check_all(
         if fault.code == "STO-03":
             continue  # the small ring is full of holds: each that goes has its receipt, see _held
         yield f"after recovery: {fault.code} {fault.subject}: {fault.detail}"
+    for path in find_unreported(box.footage.parents[1], ("footage",)):
+        yield f"{path.name}: counts as lost or damaged: {read_note(path)}"
     key = base64.b64encode(box.identity.public_key_raw).decode()
     bodies: list[ReceiptBody] = []
     hashes: dict[int, str] = {}

@@ -11,9 +11,11 @@ from pathlib import Path
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from agent.app.state_folder import set_lost_aside
 from agent.base.clock import ClockTrust, boot_id
 from agent.base.device_identity import DeviceIdentity
 from agent.base.model import Segment
+from agent.base.state_inventory import StateInventory
 from agent.base.uuid7 import uuid7_factory
 from agent.config.recording import HoldConfig, RecordConfig
 from agent.faults.registry import FaultRegistry
@@ -36,6 +38,8 @@ CAMERA = "north"
 PRIVATE_KEY = X25519PrivateKey.from_private_bytes(bytes(range(32)))
 """The recipient's key."""
 
+RECEIPTS_PER_HEAD = 3
+"""The state inventory lists the newest receipt so often; in a box once a minute."""
 RING_BYTES = 2_500_000
 """Small, so that the ring turns within a run."""
 
@@ -85,7 +89,9 @@ class RecordingBox:
         )
         self.identity = DeviceIdentity.load_or_create(folder / "identity")
         self.custody = CustodyLog.open(folder / "custody", BOX, boot, self.clock, self.identity)
-        self.holds = HoldStore(folder / "holds", self.clock, boot, new_id)
+        set_lost_aside(folder)
+        inventory = StateInventory(folder)
+        self.holds = HoldStore(folder / "holds", self.clock, boot, new_id, inventory)
         self.event_holds = EventHolds(self.holds, HOLD_CONFIG, self.clock, self.faults)
         self.new_id = new_id
         record = msgspec.structs.replace(
@@ -93,7 +99,10 @@ class RecordingBox:
         )
 
         def append(body: ReceiptBody, t_ns: int) -> None:
-            on_receipt(self.custody.append(body, t_ns))
+            receipt = self.custody.append(body, t_ns)
+            on_receipt(receipt)
+            if receipt.seq % RECEIPTS_PER_HEAD == 0:
+                self.custody.list_head()
 
         self.retention = RetentionStage(
             folder / "footage",
