@@ -66,7 +66,9 @@ class PeerCredentials(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_child(self) -> bool:
-        """True if it is a child that a driver has started, or has ended. Children have the agent's own user."""
+        """True if it is a child that a driver has started, of any program, or if it has ended. Children have the user of
+        their parent, or one that is refused.
+        """
         return self.uid == os.geteuid() and is_child(self.pid)
 
     @property
@@ -260,7 +262,7 @@ class ControlSocket:
             request.refuse("forbidden", f"user {request.peer.uid} may not ask")
         elif request.peer.is_child:
             log.warning("control socket: process %d, a child, is refused", request.peer.pid)
-            request.refuse("forbidden", "a child of the agent may not ask")
+            request.refuse("forbidden", "a child that parses foreign data may not ask")
         elif len(self._requests) >= MAX_CLIENTS:
             log.warning("control socket: a request is refused: %d are open", MAX_CLIENTS)
             request.refuse("busy", f"{MAX_CLIENTS} requests are open already")

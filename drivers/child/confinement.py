@@ -12,11 +12,11 @@ from drivers.child import landlock, syscall_filter
 from drivers.child.frame_memory import SLOT_COUNT, frame_bytes
 from drivers.child.main import ChildEnd
 from drivers.child.messages import MAX_SIDE_PX
+from drivers.child.process import MAX_OPEN_FILES
 from drivers.errors import DriverError
 
 MAX_FILE_BYTES = frame_bytes(MAX_SIDE_PX, MAX_SIDE_PX) * SLOT_COUNT
 """The memory of frames is a file."""
-MAX_OPEN_FILES = 128
 THREAD_STACK_BYTES = 2_097_152
 """A stack counts as memory; glibc's default is 8 MB for each thread."""
 

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Protocol
 
 MAIN_MODULE = "drivers.child.main"
+MAX_OPEN_FILES = 128
+"""Of a confined child. No program of a box has so few, see `is_child`."""
 _PROCESS_CPU_CLOCK = 2
 """Low bits of the clock of a process, clock_getcpuclockid(3). /proc hides processes of other users from the agent."""
 _started_pids: set[int] = set()
@@ -76,14 +78,30 @@ def forget(pid: int) -> None:
 
 
 def is_child(pid: int) -> bool:
-    """Return whether a process is a child of this one, or was started by a child. True if it has ended: proc(5)."""
+    """Return whether a process is a child, of this process or another one, or was started by a child.
+
+    A confined one is known by its limit, which it cannot raise, and others of this process by their ancestors. True if
+    it has ended: proc(5).
+    """
     while True:
         ancestors = _ancestors(pid)
         if not _started_pids.isdisjoint(ancestors):
             return True
         # One that ends meanwhile leaves its children to another parent; one of another user may be hidden.
         if ancestors == _ancestors(pid):
-            return _stat_fields(pid) is None
+            return _most_open_files(pid) <= MAX_OPEN_FILES
+
+
+def _most_open_files(pid: int) -> float:
+    """Return the hard limit of the open files of a process, 0 if it has ended."""
+    try:
+        limits = Path(f"/proc/{pid}/limits").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return 0
+    words = limits.partition("Max open files")[2].split()
+    if not words:
+        return 0  # not reaped yet
+    return float("inf") if words[1] == "unlimited" else int(words[1])
 
 
 def _ancestors(pid: int) -> list[int]:

@@ -18,7 +18,7 @@ from typing import Literal
 
 import msgspec
 
-from drivers.child import messages
+from drivers.child import messages, syscall_filter
 from drivers.child.confinement import Confinement, confine
 from drivers.child.main import ChildEnd
 from drivers.child.syscall_filter import Network
@@ -68,6 +68,7 @@ class Misdeed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     deed: Deed
     argument: str = ""
     is_confined: bool = True
+    has_libseccomp: bool = True
     network: Network = "client"
     tcp_ports: tuple[int, ...] = ()
     cpu_s: int | None = None
@@ -87,6 +88,8 @@ def run(end: ChildEnd) -> None:
     except msgspec.ValidationError:
         pose(end)
         return
+    if not misdeed.has_libseccomp:
+        syscall_filter._LIBRARY = "none"
     if misdeed.is_confined:
         confine(
             Confinement(

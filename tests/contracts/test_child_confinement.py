@@ -242,8 +242,38 @@ def test_the_control_socket_takes_nothing_of_a_child(
             tmp_path / SOCKET_NAME,
             is_confined=False,
         )
-        assert "a child of the agent may not ask" in (tried.result() or "")
+        assert "a child that parses foreign data may not ask" in (tried.result() or "")
         tried.end()
+        assert moved_by == []
+
+
+OTHER_PROGRAM = """
+import sys
+from drivers.child.fork_server import ForkServer
+from tests.contracts.test_child_confinement import Attempt
+
+server = ForkServer("tests.contracts.hostile_child")
+attempt = Attempt(server.start_child, "command", sys.argv[1], has_libseccomp=False)
+print(attempt.result())
+attempt.end()
+server.close()
+"""
+
+
+def test_the_control_socket_takes_nothing_of_a_confined_child_of_another_program(
+    tmp_path: Path,
+) -> None:
+    """Such as of `vigie model add`, on a system without libseccomp."""
+    root = str(Path(__file__).parents[2])
+    with control_socket(tmp_path) as moved_by:
+        done = subprocess.run(
+            [sys.executable, "-c", OTHER_PROGRAM, str(tmp_path / SOCKET_NAME)],
+            env={**os.environ, "PYTHONPATH": root},
+            stdout=subprocess.PIPE,
+            check=True,
+            timeout=3 * WITHIN_S,
+        )
+        assert b"a child that parses foreign data may not ask" in done.stdout
         assert moved_by == []
 
 

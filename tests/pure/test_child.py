@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import struct
+import subprocess
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from drivers.child.cpu_meter import CpuMeter
 from drivers.child.frame_memory import FrameMemory, create_memory, frame_bytes, planar_views
 from drivers.child.media_checks import MediaChecks
 from drivers.child.messages import SlotFree
+from drivers.child.process import is_child
 from drivers.contracts import CameraReadings
 from drivers.errors import DriverError
 from drivers.media import NS_PER_S, Frame, Packet, Point, StreamInfo
@@ -264,3 +266,12 @@ def test_a_child_may_use_a_core_but_not_all_of_them() -> None:
     assert meter.excess(1) is None
     clock_s[0], used_s[0] = 20.0, 34.0
     assert meter.excess(1) == "uses 2.0 processor cores; allowed: 1.5"
+
+
+def test_a_process_that_has_ended_counts_as_a_child() -> None:
+    """Its number may be another's soon: a request of it cannot be judged."""
+    with subprocess.Popen(["true"]) as process:
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert is_child(process.pid)
+    assert is_child(process.pid)
+    assert not is_child(os.getpid())
