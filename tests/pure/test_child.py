@@ -271,7 +271,6 @@ def test_a_child_may_use_a_core_but_not_all_of_them() -> None:
 def test_a_process_that_has_ended_counts_as_a_child() -> None:
     """Its number may be another's soon: a request of it cannot be judged."""
     with subprocess.Popen(["true"]) as process:
-        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-        assert is_child(process.pid)
+        process.wait()
     assert is_child(process.pid)
     assert not is_child(os.getpid())
