@@ -6,16 +6,15 @@ import ssl
 import subprocess
 import threading
 import urllib.request
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
 
+import msgspec
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,7 +22,7 @@ from agent.base.clock import ClockTrust, SystemClock
 from agent.config.broker import BrokerConfig
 from agent.config.renewal import RenewalConfig
 from agent.faults.registry import FaultRegistry
-from agent.reporting.mqtt.pair_choice import ClientPair
+from agent.reporting.mqtt.pair_choice import MAX_TRIAL_FAILURES, ClientPair
 from agent.reporting.renewal import est_client
 from agent.reporting.renewal.credentials import (
     CREDENTIALS_FILE,
@@ -41,10 +40,11 @@ from tests.whole.report.est_server import (
     EstServer,
     SigningAuthority,
     encode_certs_only,
-    key_usage,
 )
+from tests.whole.report.hostile_certificates import HOSTILE, Sign, by_intermediate, change
 from tests.whole.report.reporting_box import CentreListener, ReportingBox, wait_until
 from tests.whole.report.test_tls import Secured
+from tests.whole.report.tls_front import TlsFront
 
 BOX = "pole-17"
 
@@ -269,6 +269,33 @@ def test_a_new_certificate_that_the_broker_refuses_is_discarded_and_the_one_befo
     assert len(est.requests) == asked + 1, "it is renewed again after a pause"
 
 
+@pytest.mark.raises_fault("NET-01", "NET-06")
+def test_a_new_certificate_that_never_connects_is_discarded_after_three_attempts(
+    secured: Secured,
+    est: EstServer,
+    broker: Mosquitto,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("agent.reporting.mqtt.connection.ANSWER_TIMEOUT_S", 2.0)
+    front = TlsFront(secured.certificates, broker.port)
+    config = msgspec.structs.replace(secured.config("due"), url=front.url)
+    box = RenewingBox(secured.certificates, est.url, tmp_path, config)
+    box.stage.check()
+    trial = x509.load_pem_x509_certificate(box.trial_file.read_bytes())
+    front.silent_for = trial.serial_number
+    try:
+        with ReportingBox(config, tmp_path / "outbox", renewal=box.stage) as reporting:
+            wait_until(lambda: reporting.session.health().connected)
+            wait_until(lambda: not box.trial_file.exists())
+    finally:
+        front.close()
+    due = x509.load_pem_x509_certificate(Path(secured.certificates.path("due.crt")).read_bytes())
+    assert front.serials == [*[trial.serial_number] * MAX_TRIAL_FAILURES, due.serial_number]
+    box.stage.run_once(threading.Event())
+    assert box.fault() == DISCARDED
+
+
 @pytest.mark.raises_fault("NET-06")
 def test_as_long_as_a_certificate_is_on_trial_no_other_is_requested(
     box: RenewingBox, est: EstServer
@@ -322,161 +349,6 @@ def test_the_servers_wish_for_the_next_try_is_kept(box: RenewingBox, est: EstSer
     assert len(est.requests) == 1
 
 
-Sign = Callable[[SigningAuthority, x509.CertificateSigningRequest], list[x509.Certificate]]
-
-
-def _change(
-    *,
-    subject: str | None = None,
-    key: ec.EllipticCurvePublicKey | None = None,
-    days: tuple[float, float] | None = None,
-    replaced: tuple[x509.ExtensionType, ...] = (),
-    left_out: type[x509.ExtensionType] | None = None,
-) -> Sign:
-    """Sign a certificate that differs in one point. An extension is replaced by its kind, or added as critical."""
-
-    def change(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
-        begin, end = builder._not_valid_before, builder._not_valid_after
-        if days is not None:
-            now = datetime.now(UTC)
-            begin, end = now + timedelta(days=days[0]), now + timedelta(days=days[1])
-        new = {value.oid: value for value in replaced}
-        kept = [
-            extension
-            for extension in builder._extensions
-            if extension.oid not in new and (left_out is None or extension.oid != left_out.oid)
-        ]
-        added = [x509.Extension(oid, True, value) for oid, value in new.items()]
-        name = builder._subject_name if subject is None else _name(subject)
-        return x509.CertificateBuilder(
-            builder._issuer_name,
-            name,
-            key or builder._public_key,
-            builder._serial_number,
-            begin,
-            end,
-            [*kept, *added],
-        )
-
-    return lambda authority, request: [authority.sign(request, change)]
-
-
-def _name(text: str) -> x509.Name:
-    return x509.Name.from_rfc4514_string(text)
-
-
-def _by_intermediate(
-    *,
-    days: tuple[int, int] = (-1, 900),
-    path_lengths: tuple[int | None, ...] = (None,),
-    may_sign: bool = True,
-) -> Sign:
-    """Sign by authorities below the pinned one, each below the one before, all of them in the answer."""
-
-    def sign(
-        authority: SigningAuthority, request: x509.CertificateSigningRequest
-    ) -> list[x509.Certificate]:
-        chain: list[x509.Certificate] = []
-        for number, path_length in enumerate(path_lengths):
-            authority = authority.make_intermediate(
-                f"authority {number}", days=days, path_length=path_length, may_sign=may_sign
-            )
-            chain.insert(0, authority.certificate)
-        return [authority.sign(request), *chain]
-
-    return sign
-
-
-def _as_other_box(
-    authority: SigningAuthority, request: x509.CertificateSigningRequest
-) -> list[x509.Certificate]:
-    """Sign with the key of another box, whose certificate is of the pinned authority."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    other = authority.sign(
-        x509.CertificateSigningRequestBuilder()
-        .subject_name(_name("CN=pole-18"))
-        .sign(key, hashes.SHA256())
-    )
-    return [SigningAuthority(other, key).sign(request), other]
-
-
-def _among_many_of_one_name(
-    authority: SigningAuthority, request: x509.CertificateSigningRequest
-) -> list[x509.Certificate]:
-    """Sign by one of many authorities of one name, none of which leads to the pinned one: each pair could be a link."""
-    others = [authority.make_intermediate("street").make_intermediate("street") for _ in range(110)]
-    return [others[0].sign(request), *(other.certificate for other in others)]
-
-
-def _under_the_same_name(
-    authority: SigningAuthority, request: x509.CertificateSigningRequest
-) -> list[x509.Certificate]:
-    """Sign with a key of one's own, under the name of the pinned authority."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    return [SigningAuthority(authority.certificate, key).sign(request), authority.certificate]
-
-
-HOSTILE: dict[str, tuple[Sign, str]] = {
-    "another box": (_change(subject="CN=pole-18"), "its name is 'pole-18'; allowed: 'pole-17'"),
-    "two names": (_change(subject="CN=pole-17,CN=pole-18"), "its name is 'pole-18, pole-17'"),
-    "another subject": (_change(subject="CN=pole-17,O=x"), "not that of the present certificate"),
-    "another alternative name": (
-        _change(replaced=(x509.SubjectAlternativeName([x509.DNSName("broker.example.org")]),)),
-        "its alternative names are not those",
-    ),
-    "another key": (
-        _change(key=ec.generate_private_key(ec.SECP256R1()).public_key()),
-        "no certificate for the key of the request",
-    ),
-    "a shorter life": (_change(days=(-1, 10)), "not after the present one"),
-    "a life of 1,000 years": (_change(days=(-1, 365_000)), "allowed: 400 days"),
-    "a life that is over": (_change(days=(-90, -1)), "not now"),
-    "a life that has not begun": (_change(days=(1, 90)), "not now"),
-    "of an authority": (
-        _change(replaced=(x509.BasicConstraints(ca=True, path_length=None),)),
-        "it is one of an authority",
-    ),
-    "serverAuth only": (
-        _change(replaced=(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]),)),
-        "its extended key usage is not clientAuth",
-    ),
-    "no extended key usage": (
-        _change(left_out=x509.ExtendedKeyUsage),
-        "missing required extension",
-    ),
-    "no key usage": (_change(left_out=x509.KeyUsage), "missing required extension"),
-    "a key that signs certificates": (
-        _change(replaced=(key_usage("digital_signature", "key_cert_sign"),)),
-        "its key usage is not digitalSignature",
-    ),
-    "a critical extension that is unknown": (
-        _change(
-            replaced=(x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00"),)
-        ),
-        "unaccounted-for critical extensions",
-    ),
-    "signed by another box": (_as_other_box, "CA certificate has no basicConstraints"),
-    "signed under the authority's name": (_under_the_same_name, "validation failed"),
-    "an intermediate that has expired": (
-        _by_intermediate(days=(-90, -1)),
-        "cert is not valid at validation time",
-    ),
-    "an intermediate that may not sign": (
-        _by_intermediate(may_sign=False),
-        "keyCertSign must be asserted",
-    ),
-    "an intermediate below one that allows none": (
-        _by_intermediate(path_lengths=(0, None)),
-        "path length constraint violated",
-    ),
-    "a path among many": (_among_many_of_one_name, "maximum signature check limit"),
-    "too long a path": (
-        _by_intermediate(path_lengths=(None, None, None, None)),
-        "exceeds max depth",
-    ),
-}
-
-
 @pytest.mark.raises_fault("NET-06")
 @pytest.mark.parametrize("case", HOSTILE)
 def test_a_certificate_that_a_box_must_not_have_is_not_tried(
@@ -494,11 +366,11 @@ def test_a_certificate_that_a_box_must_not_have_is_not_tried(
 @pytest.mark.parametrize(
     "sign",
     [
-        _change(),
-        _change(days=(-1, 398)),
-        _change(replaced=(x509.BasicConstraints(ca=False, path_length=None),)),
-        _by_intermediate(),
-        _by_intermediate(path_lengths=(2, 1, 0)),
+        change(),
+        change(days=(-1, 398)),
+        change(replaced=(x509.BasicConstraints(ca=False, path_length=None),)),
+        by_intermediate(),
+        by_intermediate(path_lengths=(2, 1, 0)),
     ],
 )
 def test_a_certificate_of_the_profile_is_tried_with_its_intermediate_ones(
@@ -517,7 +389,7 @@ def test_a_certificate_of_the_profile_is_tried_with_its_intermediate_ones(
 
 
 def test_the_clock_of_the_authority_may_be_ahead(box: RenewingBox, est: EstServer) -> None:
-    ahead = _change(days=(4 / 1440, 90))
+    ahead = change(days=(4 / 1440, 90))
     est.make_answer = lambda request: encode_certs_only(ahead(est.authority, request))
     box.stage.check()
     assert box.trial_file.exists()
