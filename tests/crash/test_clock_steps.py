@@ -10,7 +10,7 @@ from agent.recording.segment_name import SegmentName, parse_segment_name
 from tests.free_port import free_port
 from tests.whole.rig import AgentBox, fake_camera_toml
 
-WAIT_TURNS = 600
+WAIT_TURNS = 3000
 STEPS = ("+3650d", "-3650d")
 MORE = """
 [record]
