@@ -11,6 +11,7 @@ class FakeProcFs:
 
     def __init__(self, root: Path, state: Path) -> None:
         self.root = root
+        self.write_file("proc/cmdline", "quiet root=/dev/mmcblk0p2")
         self.write_file("proc/loadavg", "0.40 0.30 0.20 1/300 1234")
         self.set_memory(MEMORY_KB // 2)
         self.write_file("proc/self/status", "Name:\tvigie\nVmRSS:\t  150000 kB")

@@ -37,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.description = "Runs the agent until SIGTERM or SIGINT."
     add_config(parser)
+    parser.add_argument("--root", type=Path, default=Path("/"), help=argparse.SUPPRESS)
     parser.set_defaults(run=run)
 
 
@@ -60,8 +61,9 @@ def run(args: argparse.Namespace) -> int:
             rng,
             specs=start.specs,
             notifier=notifier,
+            machine_root=args.root,
             stop_agent=_stop_agent if notifier.has_manager else None,
-            make_added_commands=partial(_make_added_commands, args.config),
+            make_added_commands=partial(_make_added_commands, args.config, args.root),
             config_source=ConfigSource(
                 path=args.config,
                 start=start,
@@ -90,8 +92,8 @@ def _stop_agent() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _make_added_commands(config_path: Path, services: CareServices) -> AddedCommands:
-    """Return the commands of the packages above the agent."""
+def _make_added_commands(config_path: Path, root: Path, services: CareServices) -> AddedCommands:
+    """Return the commands of the packages above the agent. `root` has the folder of requests to root's units."""
     log_handler = LogCommandHandler(
         read_log, partial(build_redactor, config_path, services.state_dir), services.record_action
     )
@@ -106,7 +108,7 @@ def _make_added_commands(config_path: Path, services: CareServices) -> AddedComm
         services.record_action,
     )
     update_handler = UpdateCommandHandler(
-        Path("/"),
+        root,
         services.clock.boottime_ns,
         services.boot,
         services.pending,

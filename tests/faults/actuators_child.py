@@ -92,7 +92,15 @@ def main(path: Path, part: str, deadline_s: float) -> None:
         specs = HANGING_PARTS[part](specs, hang)
     elif part == "camera":
         cameras = hanging_camera(cameras, hang)
-    agent = Agent(config, cameras, clock, random.Random(1), specs=specs, notifier=Notifier({}))
+    agent = Agent(
+        config,
+        cameras,
+        clock,
+        random.Random(1),
+        specs=specs,
+        notifier=Notifier({}),
+        machine_root=path.parent,
+    )
     agent.start()
     guard = agent.actuators.guard
     assert isinstance(guard, GuardStage)

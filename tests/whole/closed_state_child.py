@@ -36,6 +36,7 @@ def run_once(folder: Path) -> dict[str, object]:
         CLOCK,
         random.Random(1),
         notifier=Notifier(),
+        machine_root=folder,
         config_source=source,
     )
     agent.start()

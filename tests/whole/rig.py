@@ -15,6 +15,7 @@ from agent.config.broker import BrokerConfig
 from agent.runtime.stage import StageThread
 from centre.client import CentreClient, ReceivedMessage
 from centre.store import CentreStore
+from tests.machine_tree import FakeProcFs
 
 TIMEOUT_S = 60.0
 """For whatever must come: long, because a machine may be slow, and never waited out in a pass."""
@@ -57,7 +58,10 @@ events = true
 
 
 class AgentBox:
-    """A folder with a configuration, and `vigie run` on it, as often as one likes."""
+    """A folder with a configuration, and `vigie run` on it, as often as one likes.
+
+    Its machine is one of files: under the load of this one the agent would do less than a test waits for.
+    """
 
     command: tuple[str, ...] = ("-m", "agent", "run", "--config", "vigie.toml")
     """What runs the agent, after the interpreter."""
@@ -69,6 +73,9 @@ class AgentBox:
             CONFIG.format(url=url, camera=camera or fake_camera_toml())
         )
         (folder / "scene.toml").write_text(SCENE)
+        self._machine_root = folder / "machine"
+        if not self._machine_root.exists():
+            FakeProcFs(self._machine_root, folder)
         self._log = folder / "log"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -91,7 +98,7 @@ class AgentBox:
         self._manager.settimeout(1)
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, *self.command],
+                [sys.executable, *self.command, "--root", self._machine_root],
                 cwd=self.folder,
                 stdout=log,
                 stderr=log,

@@ -18,7 +18,6 @@ from agent.faults.registry import FaultRegistry
 from agent.health.flight_recorder import FlightRecorder
 from agent.health.lockout_fault import LockoutFault
 from agent.health.monitor import HealthMonitor
-from agent.health.vitals.procfs import DEFAULT_ROOT
 from agent.runtime.sd_notify import Notifier
 from tests.conftest import ManualClock
 from tests.whole.no_room import no_room
@@ -27,19 +26,15 @@ from tests.whole.rig import CLOCK, CONFIG, fake_camera_toml
 ENDS = 'fps = 10\npace = "fast"\nduration_s = 1\n'
 
 
-def built(
-    folder: Path, machine: Path = DEFAULT_ROOT, on_bad_scene: BadScenePolicy = "refuse"
-) -> Agent:
-    """An agent that was not started yet."""
+def built(folder: Path, on_bad_scene: BadScenePolicy = "refuse") -> Agent:
+    """An agent that was not started yet, on a machine of which nothing is known."""
     if not (folder / "vigie.toml").exists():
         (folder / "vigie.toml").write_text(
             CONFIG.format(url="mqtt://127.0.0.1:1", camera=fake_camera_toml(ENDS))
         )
         (folder / "scene.toml").touch()
     config, cameras = camera_source.load_sources(folder / "vigie.toml", CLOCK, on_bad_scene)
-    return Agent(
-        config, cameras, CLOCK, random.Random(1), notifier=Notifier(), machine_root=machine
-    )
+    return Agent(config, cameras, CLOCK, random.Random(1), notifier=Notifier(), machine_root=folder)
 
 
 def reported(agent: Agent) -> dict[str, str]:
@@ -78,7 +73,7 @@ def test_an_agent_that_starts_on_a_full_disk_captures_and_reports_it(tmp_path: P
 def test_a_key_lost_with_its_partition_is_reported(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / STATE_LOST_FLAG).write_text("it could not be repaired and was reformatted\n")
-    agent = built(tmp_path, machine=tmp_path)
+    agent = built(tmp_path)
     agent.start()
     agent.stop()
     assert "reformatted" in reported(agent)["CUS-02"]

@@ -64,7 +64,9 @@ def test_cameras_share_the_device_and_both_fall_back_when_it_is_silent(
     (tmp_path / "vigie.toml").write_text(CONFIG + "".join(tables))
     clock = SystemClock()
     config, cameras = camera_source.load_sources(tmp_path / "vigie.toml", clock)
-    agent = Agent(config, cameras, clock, random.Random(1), notifier=Notifier({}))
+    agent = Agent(
+        config, cameras, clock, random.Random(1), notifier=Notifier({}), machine_root=tmp_path
+    )
     agent.start()
     detectors = [pipeline.detector for pipeline in agent.pipelines]
     assert None not in detectors

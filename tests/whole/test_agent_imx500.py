@@ -53,7 +53,9 @@ def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Agent]:
     clock = SystemClock()
     config, cameras = camera_source.load_sources(path, clock)
     with virtual_camera.installed_pipeline():
-        started = Agent(config, cameras, clock, random.Random(1), notifier=Notifier({}))
+        started = Agent(
+            config, cameras, clock, random.Random(1), notifier=Notifier({}), machine_root=tmp_path
+        )
         started.start()
         yield started
         started.stop()

@@ -34,7 +34,7 @@ driver = "fake"
 class IncidentAgent(AgentBox):
     """A box of the group `street`, with a head, whose clock is trusted."""
 
-    command = (str(CHILD), "vigie.toml")
+    command = (str(CHILD), "--config", "vigie.toml")
 
     def __init__(self, folder: Path, url: str, box_id: str) -> None:
         super().__init__(folder, url, CAMERA)

@@ -90,6 +90,7 @@ class Street:
             CLOCK,
             random.Random(1),
             notifier=Notifier(),
+            machine_root=self.folder,
         )
         for pipeline in agent.pipelines:
             pipeline.frame_listeners.append(self._see)

@@ -30,7 +30,7 @@ SEGMENTS_OF_A_CLIP = 28
 class CommandedAgent(AgentBox):
     """A box with a control authority, a head and a link, whose clock is trusted."""
 
-    command = (str(Path(__file__).parent / "trusted_run.py"), "vigie.toml")
+    command = (str(Path(__file__).parent / "trusted_run.py"), "--config", "vigie.toml")
 
 
 def certify(folder: Path, name: str, role: str) -> tuple[str, str]:

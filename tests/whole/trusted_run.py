@@ -1,4 +1,4 @@
-"""`vigie run` whose clock is trusted, whatever the machine's is: trusted_run.py CONFIG."""
+"""`vigie run` whose clock is trusted, whatever the machine's is: trusted_run.py ARGUMENT..."""
 
 import sys
 
@@ -13,4 +13,4 @@ class TrustedClock(SystemClock):
 
 
 run.SystemClock = TrustedClock  # type: ignore[misc] # the machine of a test has no time server
-sys.exit(main(["run", "--config", sys.argv[1]]))
+sys.exit(main(["run", *sys.argv[1:]]))
