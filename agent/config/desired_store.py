@@ -98,20 +98,21 @@ class DesiredStore:
         )
         self._decision = StateFile(self._folder / "decision.json", Decision, shared=True)
         self._restarts = StateFile(self._folder / "restarts.json", VersionRestarts, shared=True)
+        self._before_path = self._layer.path.with_name(self._layer.path.name + BACKUP_SUFFIX)
         self._commit_confirm = CommitConfirm(self._layer.path)
 
     def layer(self) -> ConfigLayer:
         """Return the version in force or on trial. Raises DamagedStateFile, also if it is missing."""
         layer = self._layer.read_strictly()
-        if layer is None and is_lost(self._layer.path):
-            raise DamagedStateFile("set aside, and not restored yet")
+        if layer is None and (is_lost(self._layer.path) or self._before_path.exists()):
+            # Found without the state inventory too, which may be lost with it.
+            raise DamagedStateFile("missing, and not restored yet")
         return layer or ConfigLayer()
 
     def previous(self) -> ConfigLayer | None:
         """Return the version before it, or None if it cannot be read."""
-        path = self._layer.path.with_name(self._layer.path.name + BACKUP_SUFFIX)
         try:
-            return self._layer.decode(read_regular_file(path, MAX_BYTES))
+            return self._layer.decode(read_regular_file(self._before_path, MAX_BYTES))
         except (OSError, ValueError):
             return None
 

@@ -153,12 +153,17 @@ def test_a_version_before_the_newest_one_in_its_place_is_damaged(
         store.layer()
 
 
-def test_a_version_that_was_set_aside_is_missed_also_without_the_state_inventory(
-    store: DesiredStore, tmp_path: Path
+@pytest.mark.parametrize("name", ["layer.json.damaged", None])
+def test_a_version_that_is_lost_with_the_state_inventory_is_missed_too(
+    store: DesiredStore, tmp_path: Path, name: str | None
 ) -> None:
     kept(store, FIRST)
     file = tmp_path / DESIRED_DIR / "layer.json"
-    file.rename(file.with_name("layer.json.damaged"))
+    if name is None:
+        file.unlink()
+    else:
+        file.rename(file.with_name(name))
+        file.with_name("layer.json.before").unlink()
     (tmp_path / "identity" / INVENTORY_FILE).unlink()
     with pytest.raises(DamagedStateFile, match="not restored"):
         store.layer()
