@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.base.message import Message
+from agent.base.picture_light import PictureLight, measure_light
 from drivers.media import Plane
 
 GreyImage = npt.NDArray[np.float32]
@@ -22,8 +23,6 @@ MIN_SIZE_PX = 24
 """A smaller picture has too few edges to measure."""
 MIN_CONTRAST_STD = 3.0
 """Standard deviation, in steps of 255, below which there is nothing to focus on."""
-DARK_LUMA, BRIGHT_LUMA = 16, 240
-CLIPPED_RATIO_LIMIT = 0.25
 HAZE_MIN_BLACK_LUMA, HAZE_MAX_SPAN_LUMA = 60, 90
 FOCUS_GRID, MIN_BLOCK_PX = 6, 8
 MIN_BLOCK_STD = 6.0
@@ -51,9 +50,7 @@ class LensAim(msgspec.Struct, frozen=True, kw_only=True):
 
     focus: float | None
     focus_blocks: FocusBlocks
-    mean: float
-    dark_share: float
-    bright_share: float
+    light: PictureLight
     hazy: bool
     soft_spots: tuple[str, ...]
     lean_deg: float | None
@@ -61,10 +58,15 @@ class LensAim(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def exposure(self) -> Message:
         """The exposure in a few words."""
-        if self.bright_share > CLIPPED_RATIO_LIMIT:
-            return Message("too bright: {share:.0%} of it is white", share=self.bright_share)
-        if self.dark_share > 1 - CLIPPED_RATIO_LIMIT:
-            return Message("too dark: {share:.0%} of it is black", share=self.dark_share)
+        match self.light.state:
+            case "glare":
+                share = self.light.white_share
+                return Message("too bright: {share:.0%} of it is white", share=share)
+            case "dark":
+                share = self.light.dark_share
+                return Message("too dark: {share:.0%} of it is black", share=share)
+            case "low_light":
+                return Message("too little light to see road users by")
         return Message("good")
 
 
@@ -77,9 +79,7 @@ def measure_aim(luma: Plane) -> LensAim:
     return LensAim(
         focus=_focus(centre),
         focus_blocks=measure_focus_blocks(luma),
-        mean=round(float(grey.mean()), 1),
-        dark_share=round(float((grey < DARK_LUMA).mean()), 3),
-        bright_share=round(float((grey > BRIGHT_LUMA).mean()), 3),
+        light=measure_light(grey),
         hazy=bool(low > HAZE_MIN_BLACK_LUMA and high - low < HAZE_MAX_SPAN_LUMA),
         soft_spots=tuple(_soft_spots(grey)),
         lean_deg=_lean_deg(grey),

@@ -129,6 +129,7 @@ def whats(found: list[ConfigurationDrift]) -> list[str]:
         pytest.param(blurred(LATER, 12.0), ["blurred"], id="far out of focus"),
         pytest.param(covered(LATER), ["blocked"], id="covered"),
         pytest.param([np.asarray(p // 20, np.uint8) for p in LATER], ["dark"], id="dark"),
+        pytest.param([np.full_like(p, 16) for p in LATER], ["dark"], id="lens cap"),
     ],
 )
 def test_camera_faults_are_reported_and_traffic_and_weather_are_not(

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from agent.base.event_type import EventType
 from agent.base.model import Event, FrameResult
+from agent.base.picture_light import measure_light
 from agent.detection.image import median
 from agent.detection.rules.rule import RuleContext, RuleType
 from agent.detection.rules.sustained_event import SustainedEvent
@@ -49,8 +50,6 @@ WIDTH_PX = 160
 CELL_GRID = (8, 6)
 COARSE_SIZE_PX = (20, 15)
 
-DARK_LUMA, MIN_BRIGHT_RATIO = 45, 0.01
-"""Dark: a smaller part of the picture has this luma. A street at night has lamps."""
 MIN_LUMA_STD = 5.0
 """A smaller standard deviation is a cap, a hand or a bag."""
 MIN_CELL_EDGE = 3.0
@@ -208,7 +207,7 @@ def _downscale(gate_luma: Plane) -> Plane:
 
 def _classify_unlit(downscaled: Plane) -> TamperKind | None:
     """Return the fault of a picture that has nothing to compare."""
-    if np.count_nonzero(downscaled >= DARK_LUMA) < MIN_BRIGHT_RATIO * downscaled.size:
+    if measure_light(downscaled).state == "dark":
         return "view_dark"
     return "view_blocked" if downscaled.std() < MIN_LUMA_STD else None
 

@@ -61,7 +61,10 @@ _TAMPER_DRIFTS: dict[str, tuple[DriftKind, Message]] = {
     "view_moved": ("moved", Message("the camera's aim has changed")),
     "view_blurred": ("blurred", Message("the picture is out of focus")),
     "view_blocked": ("blocked", Message("most of the view is covered")),
-    "view_dark": ("dark", Message("the picture is dark: compare by day")),
+    "view_dark": (
+        "dark",
+        Message("the picture is dark: uncover the lens; at night, compare by day"),
+    ),
 }
 
 
