@@ -11,7 +11,6 @@ from agent.base.errors import UserError
 from agent.base.sha256 import sha256_hex
 from agent.config import toml_decode
 from agent.config.broker import BrokerConfig
-from agent.config.desired_config import DesiredContent
 from agent.reporting import topics
 from agent.reporting.mqtt.packets import ReceivedPublish
 from agent.reporting.payloads import (
@@ -56,7 +55,7 @@ class ConfigExchange:
         self._connection.wait_until(lambda: bool(self._reports), REPORT_TIMEOUT_S)
         return self._reports[-1] if self._reports else None
 
-    def read_content(self, report: ReportedConfig | None) -> DesiredContent:
+    def read_content(self, report: ReportedConfig | None) -> ReportedContent:
         """Return the content of the version that a report names. Raises: UserError if the box has not reported it.
 
         A broker may return other content: a version that was made from it is refused by the box, see `DesiredConfig.base`.
@@ -65,16 +64,17 @@ class ConfigExchange:
             raise UserError("it has reported no configuration")
         if report.state == "damaged":
             raise UserError("the stored version is damaged")
-        # A stored version that does not fit the box's file is reported as refused.
-        digests = {report.digest, report.refused and report.refused.digest}
         self._connection.wait_until(
-            lambda: self._content is not None and self._content.digest in digests, REPORT_TIMEOUT_S
+            lambda: self._content is not None and self._content.digest == report.digest,
+            REPORT_TIMEOUT_S,
         )
-        if self._content is None or self._content.digest not in digests:
+        # A stored version that does not fit the box's file is reported as refused.
+        stored = report.digest if report.refused is None else report.refused.digest
+        if self._content is None or self._content.digest not in (report.digest, stored):
             raise UserError(f"it has not reported the content of version {report.version}")
         if toml_decode.is_too_deep(self._content.content.settings):
             raise UserError(f"nested too deeply; allowed: {toml_decode.MAX_DEPTH} levels")
-        return self._content.content
+        return self._content
 
     def send(self, payload: bytes, timeout_s: float) -> Iterator[ReportedConfig]:
         """Yield the reports about this version, up to the one that it is kept or refused.

@@ -11,7 +11,6 @@ import msgspec
 from agent.base.errors import UserError
 from agent.config import toml_decode, toml_writer
 from agent.config.desired_config import DesiredContent, iter_leaves, merge_values, scene_key
-from agent.detection.scene import MAX_TABLES
 from centre.fleet.wire_text import clean_text
 
 _UNSET_TYPE = tuple[str, ...]
@@ -91,14 +90,21 @@ def _json(value: object) -> str:
     return clean_text(msgspec.json.encode(value).decode())
 
 
+_ELEMENTS = {"line": "line", "zone": "zone", "mask": "mask", "ignore": "ignored area"}
+
+
 def _count_elements(scene: str) -> str:
     """Return such as `2 lines, 1 mask`."""
     try:
         tables = toml_decode.parse_toml(scene, "scene")
     except UserError:
         return "not TOML"
-    counts = {kind: len(tables[kind]) for kind in MAX_TABLES if isinstance(tables.get(kind), list)}
-    words = [f"{count} {kind}{'s' if count > 1 else ''}" for kind, count in counts.items() if count]
+    counts = {kind: len(tables[kind]) for kind in _ELEMENTS if isinstance(tables.get(kind), list)}
+    words = [
+        f"{count} {_ELEMENTS[kind]}{'s' if count > 1 else ''}"
+        for kind, count in counts.items()
+        if count
+    ]
     return ", ".join(words) or "an empty scene"
 
 

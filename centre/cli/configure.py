@@ -20,7 +20,7 @@ from agent.config.desired_config import MAX_CONFIRM_S, DesiredConfig, DesiredCon
 from agent.config.model_name import is_card_path
 from agent.detection.model_card import ModelRefused, find_model, read_verified_model
 from agent.detection.scene import load_scene
-from agent.reporting.payloads import ReportedConfig
+from agent.reporting.payloads import ReportedConfig, ReportedContent
 from centre.cli.broker_arguments import add_broker, parse_broker
 from centre.cli.signer_arguments import (
     add_second_signature,
@@ -109,9 +109,10 @@ def run(args: argparse.Namespace) -> int:
     rng = random.Random()  # noqa: S311 - jitter and a client id, no secret
     with closing(ConfigExchange(broker, args.box, rng, SystemClock().boottime_ns)) as exchange:
         report = exchange.read_report()
-        in_force = _read_in_force(args, exchange, report)
+        stored = _read_stored(args, exchange, report)
         if args.show:
-            return _show(args, report, in_force)
+            return _show(args, report, stored)
+        in_force = None if stored is None else stored.content
         if saved is not None and identity is not None:
             _show_difference(in_force, saved)
             confirm(args, saved, "configure")
@@ -151,10 +152,10 @@ def _read_saved(args: argparse.Namespace) -> ParsedMessage | None:
     return saved
 
 
-def _read_in_force(
+def _read_stored(
     args: argparse.Namespace, exchange: ConfigExchange, report: ReportedConfig | None
-) -> DesiredContent | None:
-    """Return the content in force; None if it cannot be read and is not needed. Raises: UserError."""
+) -> ReportedContent | None:
+    """Return the content in force, or of a stored version that does not fit the box's file; None if it cannot be read and is not needed. Raises: UserError."""
     try:
         return exchange.read_content(report)
     except UserError as error:
@@ -168,15 +169,17 @@ def _read_in_force(
 
 
 def _show(
-    args: argparse.Namespace, report: ReportedConfig | None, in_force: DesiredContent | None
+    args: argparse.Namespace, report: ReportedConfig | None, stored: ReportedContent | None
 ) -> int:
     if args.json:
-        print_json(in_force)
-    elif report is not None and in_force is not None:
-        since = f", since {clean_text(report.since)}" if report.since else ""
-        by = f", by {clean_text(report.by)}" if report.by else ""
-        print(f"# {args.box}: version {report.version}{since}{by}")
-        print(to_toml(in_force), end="")
+        print_json(stored)
+    elif report is not None and stored is not None:
+        words = f", since {clean_text(report.since)}" if report.since else ""
+        words += f", by {clean_text(report.by)}" if report.by else ""
+        if report.digest != stored.digest:
+            words = ", not in force: it does not fit the file of the box"
+        print(f"# {args.box}: version {stored.version}{words}")
+        print(to_toml(stored.content), end="")
     return 0
 
 

@@ -22,10 +22,11 @@ from agent.reporting.mqtt.packets import ReceivedPublish
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.reporting_box import BareClient
 from tests.whole.rig import CLOCK, TIMEOUT_S, AgentBox
-from tests.whole.test_desired_config import BOX, DRAWN
+from tests.whole.test_desired_config import BOX, DRAWN, Centre
 
 Configure = Callable[..., int]
-LINE = '[[line]]\nname = "stop line"\nfrom = [0.1, 0.6]\nto = [0.9, 0.6]\n'
+AREA = "[[ignore]]\npolygon = [[0.1, 0.1], [0.2, 0.1], [0.2, 0.2]]\n"
+"""One person may drop it."""
 SAME = "[settings.record]\nmax_age_h = 72\n"
 """What is in force by default: the agent needs no restart."""
 
@@ -37,7 +38,7 @@ def pole(tmp_path: Path, mosquitto: Mosquitto) -> Iterator[AgentBox]:
     file = box.folder / "vigie.toml"
     text = file.read_text().replace('scene = "scene.toml"', "enabled = false")
     file.write_text(f'{text}[[camera]]\nname = "south"\n{DRAWN}[camera.detect]\nenabled = false\n')
-    (tmp_path / "line.toml").write_text(LINE)
+    (tmp_path / "area.toml").write_text(AREA)
     (tmp_path / "age.toml").write_text(SAME)
     box.start()
     yield box
@@ -56,22 +57,22 @@ def in_force(box: AgentBox) -> ConfigLayer:
     return DesiredStore(box.folder / "state").layer()
 
 
-def draw_a_line(configure: Configure, folder: Path) -> None:
-    assert configure("--scene", f"north={folder / 'line.toml'}") == 0
+def draw_an_area(configure: Configure, folder: Path) -> None:
+    assert configure("--scene", f"north={folder / 'area.toml'}") == 0
 
 
 def test_a_version_that_would_drop_a_scene_is_not_published_unasked(
     pole: AgentBox, configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    draw_a_line(configure, tmp_path)
+    draw_an_area(configure, tmp_path)
     assert configure(str(tmp_path / "age.toml")) == 2
     *lines, refusal = capsys.readouterr().err.splitlines()
-    assert lines[-2:] == ["- scenes.north = 1 line", "+ record.max_age_h = 72"]
+    assert lines[-2:] == ["- scenes.north = 1 ignored area", "+ record.max_age_h = 72"]
     assert refusal == (
-        "vigie: configure: it drops 1 of what is in force (scenes.north = 1 line); "
+        "vigie: configure: it drops 1 of what is in force (scenes.north = 1 ignored area); "
         "allowed: with --yes, at a terminal, or with --merge, which keeps them"
     )
-    assert in_force(pole).scenes == {"north": LINE}
+    assert in_force(pole).scenes == {"north": AREA}
     assert configure(str(tmp_path / "age.toml"), "--yes") == 0
     assert (in_force(pole).scenes, in_force(pole).settings) == ({}, {"record": {"max_age_h": 72}})
 
@@ -79,7 +80,7 @@ def test_a_version_that_would_drop_a_scene_is_not_published_unasked(
 def test_at_a_terminal_it_is_asked_about(
     pole: AgentBox, configure: Configure, tmp_path: Path, mosquitto: Mosquitto
 ) -> None:
-    draw_a_line(configure, tmp_path)
+    draw_an_area(configure, tmp_path)
     program = [sys.executable, "-m", "agent", "configure", BOX, str(tmp_path / "age.toml")]
     for answer, code, kept in ((b"n\n", 2, True), (b"y\n", 0, False)):
         master, slave = pty.openpty()
@@ -101,10 +102,10 @@ def test_at_a_terminal_it_is_asked_about(
 def test_a_merge_keeps_what_it_does_not_name(
     pole: AgentBox, configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    draw_a_line(configure, tmp_path)
+    draw_an_area(configure, tmp_path)
     assert configure(str(tmp_path / "age.toml"), "--merge") == 0
     layer = in_force(pole)
-    assert layer.scenes == {"north": LINE}
+    assert layer.scenes == {"north": AREA}
     assert layer.settings == {"record": {"max_age_h": 72}}
     assert "+ record.max_age_h = 72\n" in capsys.readouterr().err
 
@@ -112,14 +113,14 @@ def test_a_merge_keeps_what_it_does_not_name(
 def test_what_is_shown_can_be_published_again(
     pole: AgentBox, configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    draw_a_line(configure, tmp_path)
+    draw_an_area(configure, tmp_path)
     assert configure(str(tmp_path / "age.toml"), "--merge") == 0
     before = in_force(pole)
     capsys.readouterr()
     assert configure("--show") == 0
     shown = capsys.readouterr().out
     assert shown.startswith(f"# {BOX}: version {before.version}, since 20")
-    assert LINE in shown
+    assert AREA in shown
     (tmp_path / "shown.toml").write_text(shown)
     assert configure(str(tmp_path / "shown.toml")) == 0
     after = in_force(pole)
@@ -131,21 +132,21 @@ def test_what_is_shown_can_be_published_again(
 def test_the_version_in_force_is_shown_while_the_retained_message_is_a_refused_one(
     pole: AgentBox, configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    draw_a_line(configure, tmp_path)
+    draw_an_area(configure, tmp_path)
     (tmp_path / "wrong.toml").write_text('[settings.broker]\nurl = "mqtt://x"\n')
     assert configure(str(tmp_path / "wrong.toml"), "--yes") == 1
     capsys.readouterr()
     assert configure("--show") == 0
     shown = capsys.readouterr().out
-    assert LINE in shown
+    assert AREA in shown
     assert "mqtt://x" not in shown
-    assert in_force(pole).scenes == {"north": LINE}
+    assert in_force(pole).scenes == {"north": AREA}
 
 
 def test_a_version_of_the_largest_size_is_shown_and_merged(
     pole: AgentBox, configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    large = LINE + "".join(f"# {number:04} {'.' * 90}\n" for number in range(650))
+    large = AREA + "".join(f"# {number:04} {'.' * 90}\n" for number in range(650))
     assert 0.95 * MAX_MESSAGE_BYTES < 2 * len(large) < MAX_MESSAGE_BYTES
     (tmp_path / "large.toml").write_text(large)
     file = tmp_path / "large.toml"
@@ -181,13 +182,15 @@ def test_a_version_that_waits_for_a_restart_is_named_with_its_time_and_waited_fo
 def test_the_version_in_force_is_shown_and_guarded_while_the_box_is_away(
     pole: AgentBox, configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    draw_a_line(configure, tmp_path)
+    draw_an_area(configure, tmp_path)
     assert pole.stop(signal.SIGTERM) == 0
     capsys.readouterr()
     assert configure("--show") == 0
-    assert LINE in capsys.readouterr().out
+    assert AREA in capsys.readouterr().out
     assert configure(str(tmp_path / "age.toml")) == 2
-    assert "it drops 1 of what is in force (scenes.north = 1 line)" in capsys.readouterr().err
+    assert (
+        "it drops 1 of what is in force (scenes.north = 1 ignored area)" in capsys.readouterr().err
+    )
 
 
 def test_of_a_box_that_has_reported_nothing_a_version_is_published_unseen_only_if_one_says_so(
@@ -211,14 +214,14 @@ def test_a_broker_that_hides_what_is_in_force_has_the_version_refused(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    draw_a_line(configure, tmp_path)
+    draw_an_area(configure, tmp_path)
     topic = topics.up_topic(BOX, "config/content")
     liar = BareClient(BrokerConfig(url=mosquitto.url), "liar")
     liar.link.subscribe([topic])
     received = liar.wait_for(ReceivedPublish)
     assert isinstance(received, ReceivedPublish)
     message = msgspec.json.decode(received.payload)
-    assert message["data"]["content"]["scenes"] == {"north": LINE}
+    assert message["data"]["content"]["scenes"] == {"north": AREA}
     message["data"]["content"] = {}
     liar.publish(topic, msgspec.json.encode(message), retained=True)
     liar.link.abort()
@@ -227,4 +230,33 @@ def test_a_broker_that_hides_what_is_in_force_has_the_version_refused(
     shown = capsys.readouterr().err
     assert "- scenes.north" not in shown, "the broker has hidden it"
     assert "other content is in force; allowed: made from it" in shown
-    assert in_force(pole).scenes == {"north": LINE}
+    assert in_force(pole).scenes == {"north": AREA}
+
+
+def test_a_version_that_no_longer_fits_the_boxs_file_is_shown_and_not_dropped_unasked(
+    pole: AgentBox,
+    configure: Configure,
+    mosquitto: Mosquitto,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    draw_an_area(configure, tmp_path)
+    assert pole.stop(signal.SIGTERM) == 0
+    file = pole.folder / "vigie.toml"
+    file.write_text(file.read_text().replace('name = "north"', 'name = "east"'))
+    pole.start()
+    centre = Centre(mosquitto.url)
+    centre.wait_for_report("in_force", 0)
+    centre.link.abort()
+    capsys.readouterr()
+    assert configure("--show") == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(
+        f"# {BOX}: version 1, not in force: it does not fit the file of the box\n"
+    )
+    assert AREA in shown
+    assert configure(str(tmp_path / "age.toml")) == 2
+    assert (
+        "it drops 1 of what is in force (scenes.north = 1 ignored area)" in capsys.readouterr().err
+    )
+    assert configure(str(tmp_path / "age.toml"), "--yes") == 0
