@@ -17,12 +17,18 @@ pytestmark = pytest.mark.slow
 
 REPORTED_S = 300.0
 LOGIN = re.compile(r"login:|Password:")
+FAILURE = re.compile(r"FAILED|did not stop|[Ee]rror|not found")
 
 
 def test_a_flashed_card_becomes_a_box_that_records_and_reports(life: FirstLife) -> None:
     """Everything is waited for in `first_boot`; the remaining check is that no prompt is shown."""
     assert 0 < life.ready_s <= life.good_s
     assert not LOGIN.search(life.boot_output)
+
+
+def test_the_console_of_a_good_first_boot_shows_no_failure(life: FirstLife) -> None:
+    failures = [line for line in life.boot_output.splitlines() if FAILURE.search(line)]
+    assert failures == []
 
 
 def test_the_box_has_a_key_of_its_own_and_its_secrets_are_off_the_card(

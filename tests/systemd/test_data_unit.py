@@ -73,6 +73,8 @@ def test_a_partition_is_formatted_kept_and_formatted_again_once_it_is_lost(
         for folder in ("/data", "/var/lib/vigie/footage"):
             options = box.run("findmnt", "-rno", "OPTIONS", folder).strip().split(",")
             assert {"rw", "nosuid", "nodev", "noexec"} <= set(options)
+        mounts = box.run("journalctl", "--no-pager", "--unit=data.mount")
+        assert ("Failed to mount" in mounts) == bool(lost), "a new partition is not mounted in vain"
         reason = box.root / "run/vigie-data-lost"
         assert (lost in reason.read_text()) if lost else not reason.exists()
         (footage / "kept").touch()
