@@ -20,6 +20,8 @@ SYSCTLS = (
 )
 LISTENING = "0A"
 DHCP_CLIENT = 68
+SYSTEM_EXPOSURE = {"dbus.service": 20, "rauc.service": 30, "systemd-udevd.service": 50}
+"""By systemd-analyze, in tenths, as measured."""
 ALLOWED_UDP = {DHCP_CLIENT, 546}
 """DHCP for IPv4 and IPv6, of systemd-networkd."""
 
@@ -148,6 +150,26 @@ def test_the_agents_units_have_a_low_exposure_score(running: Guest) -> None:
     assert exposed == []
 
 
+@pytest.mark.parametrize(("unit", "threshold"), SYSTEM_EXPOSURE.items())
+def test_a_service_of_the_system_has_the_rights_that_it_uses(
+    unit: str, threshold: int, running: Guest
+) -> None:
+    code, report = running.run_unchecked(
+        f"systemd-analyze security --no-pager --threshold={threshold} {unit}"
+    )
+    assert code == 0, report
+
+
+def test_no_service_keeps_the_state_of_radios(running: Guest) -> None:
+    for unit in ("systemd-rfkill.service", "systemd-rfkill.socket"):
+        assert running.run(f"systemctl is-enabled {unit}", check=False).strip() == "masked"
+
+
+def test_the_kernel_is_locked_down(running: Guest) -> None:
+    """No program of root's changes the kernel: no unsigned module, no /dev/mem, no raw access to ports."""
+    assert "[integrity]" in running.run("cat /sys/kernel/security/lockdown")
+
+
 def test_systemd_accepts_every_line_of_the_agents_units(running: Guest) -> None:
     units = running.run(
         "cd /usr/lib/systemd/system; ls -d vigie-*.service vigie-*.socket vigie-*.timer vigie-*.path"
@@ -229,7 +251,10 @@ def test_no_program_is_setuid(running: Guest) -> None:
 
 @pytest.mark.parametrize(
     "folder",
-    ["/etc", "/var", "/tmp", "/run", "/state", "/data", "/select", "/var/lib/vigie/footage"],  # noqa: S108 - the guest's
+    [
+        *("/etc", "/var", "/tmp", "/run", "/dev/shm", "/state", "/data", "/select"),  # noqa: S108 - the guest's
+        "/var/lib/vigie/footage",
+    ],
 )
 def test_what_can_be_written_holds_no_programs_and_no_devices(running: Guest, folder: str) -> None:
     options = running.run(f"findmnt -no OPTIONS --target {folder}").strip().split(",")

@@ -335,6 +335,9 @@ HARDENED = {
     "kernel.kptr_restrict": "2",
     "kernel.yama.ptrace_scope": "3",
     "kernel.kexec_load_disabled": "1",
+    "kernel.io_uring_disabled": "2",
+    "net.core.bpf_jit_harden": "2",
+    "dev.tty.ldisc_autoload": "0",
     "-kernel.unprivileged_userns_clone": "0",
     "fs.protected_fifos": "2",
     "fs.protected_regular": "2",
@@ -368,12 +371,15 @@ def test_what_can_be_written_holds_no_programs_and_no_devices() -> None:
     (select,) = re.findall(
         r"^PARTLABEL=select \S+ vfat (\S+)", (EXTRA / "etc/fstab").read_text(), re.MULTILINE
     )
+    (shm,) = re.findall(
+        r"^tmpfs /dev/shm tmpfs (\S+)", (EXTRA / "etc/fstab").read_text(), re.MULTILINE
+    )
     units = EXTRA / "usr/lib/systemd/system"
     tmp, data = (
         re.findall(r"^Options=(\S+)", (units / name).read_text(), re.MULTILINE)
         for name in ("tmp.mount.d/50-vigie.conf", "data.mount")
     )
-    for options in (*mounts, select, *tmp, *data):
+    for options in (*mounts, select, shm, *tmp, *data):
         assert set(options.split(",")) >= NO_PROGRAMS
 
 
