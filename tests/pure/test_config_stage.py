@@ -415,7 +415,7 @@ def test_a_version_that_was_made_from_other_content_is_refused_and_decides_nothi
         f"base = {base!r}: other content is in force; allowed: made from it, {digest_in_force(pole)!r}",
     )
     assert (pole.store.decision().version, pole.store.layer().version) == (1, 1)
-    reported = pole.send(2, scenes={"north": MASK}, base=digest_in_force(pole))
+    reported = pole.send(2, scenes={"north": LINE + MASK}, base=digest_in_force(pole))
     assert (reported.version, reported.refused) == (2, None)
 
 
