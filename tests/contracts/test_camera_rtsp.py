@@ -19,8 +19,8 @@ from drivers.media import Frame, Packet
 
 from .conftest import PASSWORD, USER, RtspServer, open_driver
 
-SLACK_S = 2.0
-"""Allowance for a busy machine on top of a timeout."""
+SLACK_S = 10.0
+"""Allowance for a busy machine on top of a timeout. The timeout itself is in the error; a call that hangs takes longer."""
 
 
 def fails(kind: str, work: Callable[[], object], match: str = ".") -> str:

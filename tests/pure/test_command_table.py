@@ -421,7 +421,8 @@ def test_footage_is_listed_held_and_exported_in_the_technicians_name(recorded: C
     assert held
     assert f"{held[2]}  north  by amina" in screen
     (folder,) = (recorded.root / STICK).iterdir()
-    assert folder.name in screen
+    # A line is folded at the terminal's width, wherever the path of the machine's temporary folder ends.
+    assert folder.name in "".join(screen.split())
     assert "segments," in screen
     assert (folder / "verify.html").exists()
 

@@ -17,7 +17,7 @@ from centre.client import CentreClient, ReceivedMessage
 from centre.store import CentreStore
 from tests.machine_tree import FakeProcFs
 
-TIMEOUT_S = 60.0
+TIMEOUT_S = 180.0
 """For whatever must come: long, because a machine may be slow, and never waited out in a pass."""
 
 CLOCK = SystemClock()
