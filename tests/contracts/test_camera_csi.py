@@ -81,7 +81,7 @@ def the_child() -> int:
 def failure_of(camera: ChildCamera) -> DriverError:
     def read_on() -> None:
         while True:
-            camera.read(READ_TIMEOUT_S)
+            camera.read(1.0)
 
     with pytest.raises(DriverError) as caught:
         read_on()
