@@ -14,7 +14,8 @@ ANSWER_TIMEOUT_S = 15.0
 class BrokerConnection:
     """Subscribed to `topic_filters`; `on_publish` gets each message, retained ones first.
 
-    `program` is the command whose name the client id has.
+    `program` is the command whose name the client id has. The random part of the id keeps two commands of one person from
+    ending each other's session. `on_subscribed` is called at each connection: an answer may have come while there was none.
     """
 
     def __init__(
@@ -25,10 +26,12 @@ class BrokerConnection:
         program: str,
         rng: random.Random,
         clock_ns: Callable[[], int],
+        on_subscribed: Callable[[], None] = lambda: None,
     ) -> None:
         """Raise UserError if a file of the broker's configuration cannot be read."""
         self._url = broker.url
         self._clock_ns = clock_ns
+        self._on_subscribed = on_subscribed
         self._problem: str | None = None
         self._refusal: str | None = None
         self._publisher = Publisher(
@@ -55,13 +58,18 @@ class BrokerConnection:
         """Receive until `is_over`. Return False after `timeout_s`."""
         return run_until(self._publisher, is_over, timeout_s, self._clock_ns)
 
+    @property
+    def has_unsent(self) -> bool:
+        """True if the broker has not acknowledged every message."""
+        return self._publisher.has_unsent
+
     def send(self, message: OutgoingPublish) -> None:
         """Publish a message with the next wait."""
         self._publisher.send(message)
 
     def flush(self) -> None:
         """Wait until the broker has taken every message. Raises: UserError if it refuses one or does not answer."""
-        is_sent = self.wait_until(lambda: not self._publisher.has_unsent, ANSWER_TIMEOUT_S)
+        is_sent = self.wait_until(lambda: not self.has_unsent, ANSWER_TIMEOUT_S)
         if self._refusal is not None or not is_sent:
             raise UserError(self._refusal or self._problem or f"{self._url}: no answer")
 
@@ -79,3 +87,5 @@ class BrokerConnection:
 
     def _set_problem(self, problem: str | None) -> None:
         self._problem = problem
+        if problem is None:
+            self._on_subscribed()

@@ -1,14 +1,11 @@
 """One order of an incident: the revision that the broker has, the order itself, and the reports of the boxes."""
 
-import base64
-import binascii
 import random
 from collections import deque
 from collections.abc import Callable, Iterator
 
 import msgspec
 
-from agent.authority.signed_message import JwsMessage
 from agent.base.model import IncidentReport
 from agent.config.broker import BrokerConfig
 from agent.reporting import topics
@@ -16,6 +13,7 @@ from agent.reporting.mqtt.packets import ReceivedPublish
 from agent.reporting.payloads import EventMessage
 from centre.broker_connection import BrokerConnection
 from centre.publisher import OutgoingPublish
+from centre.unverified_claims import decode_unverified
 
 RETAINED_TIMEOUT_S = 3.0
 """For the order that the broker has, which follows the subscription at once."""
@@ -101,11 +99,5 @@ def read_revision(payload: bytes) -> int:
     """Return the revision of a signed or an unsigned order, 0 if it has none. The signature is not checked: of an order
     that the broker has, nothing else is used.
     """
-    signed = topics.decode_as(JwsMessage, payload)
-    if signed is not None:
-        try:
-            payload = base64.urlsafe_b64decode(signed.payload + "=" * (-len(signed.payload) % 4))
-        except (binascii.Error, ValueError):
-            return 0
-    order = topics.decode_as(_Revision, payload)
+    order = decode_unverified(payload, _Revision)
     return 0 if order is None else order.revision

@@ -49,8 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "box keeps it, refuses it or rolls it back. A version is complete: the command shows what it drops of the version "
         "in force, and asks. With --show it prints that one, and with --merge it changes parts of it: "
         "docs/desired-configuration.md. Example: "
-        "vigie configure pole-17 version.toml --scene north=north.toml --signer amina.pem --signer-key amina.key "
-        "--broker mqtts://broker.example.org"
+        "vigie configure pole-17 version.toml --scene north=north.toml"
     )
     parser.add_argument("box", metavar="BOX", help="id of the box")
     parser.add_argument(
@@ -103,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
     if args.show and (args.merge or args.save or args.file or args.scene or args.model):
         raise UserError("--show: allowed: without FILE, --merge, --save, --scene and --model")
     identity = None if args.show else load_identity(args, "configure")
-    saved = _read_saved(args)
+    saved = _read_saved(args, identity)
     tables = _read_tables(args)
     broker = parse_broker(args, "vigie configure")
     rng = random.Random()  # noqa: S311 - jitter and a client id, no secret
@@ -124,18 +123,18 @@ def run(args: argparse.Namespace) -> int:
             _confirm_drops(args, in_force, content, report)
             payload = _write(args, identity, content, _next_number(args, report), in_force)
         if args.save is not None:
-            return save(args, payload)
+            return save(args, payload, identity)
         exit_code = 1
         for report in exchange.send(payload, args.confirm + REPORT_MARGIN_S):
             exit_code = _print_report(report, as_json=args.json)
     return exit_code
 
 
-def _read_saved(args: argparse.Namespace) -> ParsedMessage | None:
+def _read_saved(args: argparse.Namespace, identity: SigningIdentity | None) -> ParsedMessage | None:
     if args.countersign is None:
         return None
     if (
-        args.signer is None
+        identity is None
         or args.save is not None
         or args.file is not None
         or args.scene

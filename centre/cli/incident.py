@@ -40,8 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Signs an order with one's control key and publishes it, retained, as the next revision. Its "
         "parts are in docs/incidents.md. Example: vigie incident 2026-118 to.groups='[\"zerktouni\"]' "
-        "case=2026/118 footage.before_min=10 pictures.every_s=10 --signer amina.pem --signer-key amina.key "
-        "--broker mqtts://broker.example.org"
+        "case=2026/118 footage.before_min=10 pictures.every_s=10"
     )
     parser.add_argument("incident", metavar="ID", help="names the incident")
     parser.add_argument("args", metavar="NAME=VALUE", nargs="*", help="or one JSON object")

@@ -1,7 +1,8 @@
-"""`vigie key`: makes the control authority, certifies people and systems, and revokes their certificates."""
+"""`vigie key`: makes the control authority, certifies people and systems, revokes; and makes the broker's certificates."""
 
 import argparse
 import random
+import re
 import secrets
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -20,14 +21,29 @@ from agent.base.errors import UserError
 from agent.cli.arguments import number_parser
 from agent.cli.output import parse_text
 from agent.config.broker import BrokerConfig
+from agent.config.names import ALLOWED_NAME, NAME_PATTERN
 from agent.reporting import topics
 from centre import control_keys, signing
+from centre.broker_certificates import (
+    LIFETIME,
+    CertificateRequest,
+    Owner,
+    issue_certificates,
+)
 from centre.broker_connection import BrokerConnection
 from centre.cli.broker_arguments import add_broker, parse_broker
 from centre.publisher import OutgoingPublish
 
 MAX_AUTHORITY_YEARS = 30.0
 CENTRE_LIFETIME = timedelta(days=90)
+_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:-]{0,252}")
+_TLS_OWNERS: dict[Owner, tuple[str, str]] = {
+    "broker": ("HOST", "the broker's name or address, as in its URL"),
+    "box": ("ID", "a box"),
+    "centre": ("NAME", "a centre"),
+    "person": ("NAME", "a person, or a screen on the wall"),
+}
+# The owners of a certificate: the word for each name, and the help.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -86,6 +102,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_broker(revoke)
     revoke.set_defaults(run=_revoke)
+    tls = subcommands.add_parser(
+        "tls",
+        help="make the certificates of the broker and its clients",
+        description="Makes the two authorities of the broker's connections, in a new folder, and certificates of "
+        f"theirs with their keys, valid for {LIFETIME.days} days. It never overwrites a file. Example: vigie key tls tls "
+        "--broker broker.example.org --box pole-17 --centre centre --person amina",
+    )
+    tls.add_argument("folder", metavar="FOLDER", type=Path, help="of the authorities")
+    for owner, (word, help_text) in _TLS_OWNERS.items():
+        tls.add_argument(
+            f"--{owner}", metavar=word, action="append", default=[], help=f"{help_text}; repeatable"
+        )
+    tls.set_defaults(run=_make_tls)
 
 
 def _make_authority(args: argparse.Namespace) -> int:
@@ -148,9 +177,27 @@ def _revoke(args: argparse.Namespace) -> int:
     message = signing.sign_revocations(revocations.number, now, serials, authority)
     _publish(broker, message, f"revocation list {revocations.number}")
     print(
-        f"revocation list {revocations.number}, certificates: {len(serials)}; published at {args.broker}"
+        f"revocation list {revocations.number}, certificates: {len(serials)}; published at {broker.url}"
     )
     return 0
+
+
+def _make_tls(args: argparse.Namespace) -> int:
+    requests = [
+        _parse_certificate(owner, name) for owner in _TLS_OWNERS for name in getattr(args, owner)
+    ]
+    for file in issue_certificates(args.folder, requests, datetime.now(UTC)):
+        print(f"{file}: certified; its key is {file.with_suffix('.key').name}")
+    return 0
+
+
+def _parse_certificate(owner: Owner, name: str) -> CertificateRequest:
+    """Return the request for a name. It is a user of the access list, where `+` or `#` would count as all."""
+    if owner == "broker" and not _HOST.fullmatch(name):
+        raise UserError(f"--broker {name!a}: allowed: a host's name or address, without port")
+    if owner != "broker" and not NAME_PATTERN.fullmatch(name):
+        raise UserError(f"--{owner} {name!a}: allowed: {ALLOWED_NAME}")
+    return CertificateRequest(owner, name)
 
 
 def _publish(broker: BrokerConfig, message: bytes, name: str) -> None:

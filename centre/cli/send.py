@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Signs a command with one's control key, sends it, and shows the replies. The verbs and "
         "their arguments are in docs/commands.md. Example: vigie send pole-17 ptz do=goto_preset head=mast "
-        "preset=gate --signer amina.pem --signer-key amina.key --broker mqtts://broker.example.org"
+        "preset=gate; the broker, its certificates and the signer are those of ~/.config/vigie/centre.toml, docs/centre.md"
     )
     parser.add_argument("box", metavar="BOX", help="id of the box")
     parser.add_argument("verb", metavar="VERB", help="such as ptz, snapshot, hold")
@@ -73,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Send the command. Return 0 if it was done, 1 if it was refused. Raises: UserError."""
     identity = load_identity(args, "send")
-    saved = _read_saved(args)
+    saved = _read_saved(args, identity)
     broker = parse_broker(args, "vigie send")
     command_id = str(uuid.uuid4()) if saved is None else str(saved.claims.get("id"))
     rng = random.Random()  # noqa: S311 - jitter and a client id, no secret
@@ -88,17 +88,19 @@ def run(args: argparse.Namespace) -> int:
             confirm(args, saved, "send")
             payload = countersign(saved, MESSAGE_TYPE, identity)
         if args.save is not None:
-            return save(args, payload)
+            return save(args, payload, identity)
         exit_code = 1
-        for reply in exchange.send(args.verb, payload, args.timeout):
+        for reply in exchange.send(
+            args.verb, payload, args.timeout, is_signed=identity is not None
+        ):
             exit_code = _print_reply(reply, as_json=args.json)
     return exit_code
 
 
-def _read_saved(args: argparse.Namespace) -> ParsedMessage | None:
+def _read_saved(args: argparse.Namespace, identity: SigningIdentity | None) -> ParsedMessage | None:
     if args.countersign is None:
         return None
-    if args.signer is None or args.save is not None or args.args:
+    if identity is None or args.save is not None or args.args:
         raise UserError("--countersign: allowed: with --signer, without --save and arguments")
     saved = read_saved(args, MESSAGE_TYPE, 2 * MAX_COMMAND_BYTES)
     named = (saved.claims.get("box"), saved.claims.get("verb"))

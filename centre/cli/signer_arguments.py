@@ -1,6 +1,7 @@
 """The signature of one person or two, as arguments of the centre's commands."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -11,13 +12,17 @@ from agent.base.errors import UserError
 from agent.base.file_read import read_regular_file
 from agent.cli.output import check_interactive, escape_unprintable
 from centre import control_keys
+from centre.cli.broker_arguments import DEFAULT_TEXT
 from centre.command_request import read_request, read_signer
+from centre.operator_settings import find_settings_file, load_settings
 
 
 def add_signer(parser: argparse.ArgumentParser) -> None:
     """Add the certificate and the key of a person."""
     signer = parser.add_argument_group("who asks")
-    signer.add_argument("--signer", metavar="FILE", type=Path, help="one's control certificate")
+    signer.add_argument(
+        "--signer", metavar="FILE", type=Path, help=f"one's control certificate ({DEFAULT_TEXT})"
+    )
     signer.add_argument("--signer-key", metavar="FILE", type=Path, help="its key")
     signer.add_argument(
         "--by", metavar="NAME", help="without a signature, to a box that has no control.ca"
@@ -38,18 +43,26 @@ def add_second_signature(parser: argparse.ArgumentParser, command: str) -> None:
 
 def load_identity(args: argparse.Namespace, command: str) -> SigningIdentity | None:
     """Return the person's certificate and key, or None with --by. Raises: UserError."""
-    identity = load_key_pair(args)
-    if (identity is None) == (args.by is None):
-        raise UserError(f"{command}: allowed: --signer FILE --signer-key FILE, or --by NAME")
-    return identity
+    if args.by is None:
+        identity = load_key_pair(args)
+        if identity is not None:
+            return identity
+    elif args.signer is None and args.signer_key is None:
+        return None
+    raise UserError(
+        f"{command}: allowed: --signer FILE --signer-key FILE, [signer] in {find_settings_file(os.environ)}, or --by NAME"
+    )
 
 
 def load_key_pair(args: argparse.Namespace) -> SigningIdentity | None:
-    """Return the certificate and key of --signer and --signer-key, or None. Raises: UserError."""
+    """Return the certificate and key of --signer and --signer-key, or those of the settings, or None. Raises: UserError."""
     if (args.signer is None) != (args.signer_key is None):
         raise UserError("--signer and --signer-key go together: give both or neither")
     if args.signer is None:
-        return None
+        signer = load_settings(find_settings_file(os.environ)).signer
+        if signer is None:
+            return None
+        return control_keys.load_identity(Path(signer.certificate), Path(signer.key))
     return control_keys.load_identity(args.signer, args.signer_key)
 
 
@@ -81,9 +94,9 @@ def confirm(args: argparse.Namespace, saved: ParsedMessage, command: str) -> Non
         raise UserError("not sent")
 
 
-def save(args: argparse.Namespace, payload: bytes) -> int:
+def save(args: argparse.Namespace, payload: bytes, identity: SigningIdentity | None) -> int:
     """Write a signed message for the second person. Return the exit code. Raises: UserError."""
-    if args.signer is None:
+    if identity is None:
         raise UserError("--save: allowed: with --signer and --signer-key")
     control_keys.write_new_file(args.save, payload, 0o644)
     print(f"{args.save}: signed by one person; another one sends it with --countersign")

@@ -128,10 +128,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _load_identity(args: argparse.Namespace) -> SigningIdentity | None:
-    identity = load_key_pair(args)
+    identity = load_key_pair(args) if args.ack else None
     if identity is not None and control_keys.read_identity(identity).role != "centre":
         raise UserError(
-            f"--signer {str(args.signer)!r}: allowed: a certificate of the role 'centre'"
+            f"{args.signer or '[signer] of the settings'}: allowed: a certificate of the role 'centre'"
         )
     return identity
 

@@ -20,8 +20,9 @@ from tests.free_port import free_port
 from tests.whole.report.broker import (
     Certificates,
     Mosquitto,
+    documented_config,
     make_t61_certificate,
-    read_doc_block,
+    write_access_list,
 )
 
 CLOCK = SystemClock()
@@ -37,13 +38,8 @@ class Secured:
             self.certificates.make_certificate(name)
         self.certificates.issue("expired", days=(-90, -1))
         self.certificates.issue("late", subject=f"CN={BOX}", days=(-90, 9))
-        acl = folder / "vigie.acl"
-        acl.write_text(read_doc_block("centre.md", "vigie.acl"))
-        acl.chmod(0o600)
-        text = read_doc_block("centre.md", "mosquitto.conf")
-        text = text.replace("/etc/mosquitto/certs/broker.", f"{folder}/localhost.")
-        text = text.replace("/etc/mosquitto/certs/", f"{folder}/")
-        self.broker = Mosquitto(folder, text.replace("/etc/mosquitto/vigie.acl", str(acl)))
+        write_access_list(folder, "vigie.acl")
+        self.broker = Mosquitto(folder, documented_config(folder))
 
     def config(self, name: str | None = BOX, *, port: int | None = None) -> BrokerConfig:
         path = self.certificates.path

@@ -9,10 +9,14 @@ import pytest
 from agent.__main__ import main
 from agent.authority.control_authority import ControlAuthority
 from agent.config.broker import BrokerConfig
+from agent.reporting.centre_payloads import CentreStateName
+from agent.reporting.centre_topics import centre_state_topic
 from centre import control_keys
+from centre.signing import sign_centre_state
 from tests.whole.command_box import BOX, CommandBox
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.conftest import CLOCK
+from tests.whole.report.reporting_box import BareClient, wait_until
 
 Send = Callable[..., int]
 
@@ -21,7 +25,10 @@ Send = Callable[..., int]
 def keys(tmp_path: Path) -> Path:
     """A folder with a control authority, and the keys of two supervisors and a viewer."""
     assert main(["key", "authority", str(tmp_path / "control"), "Casablanca"]) == 0
-    for name, role in (("amina", "supervisor"), ("jonas", "supervisor"), ("salma", "viewer")):
+    for name, role in (
+        *(("amina", "supervisor"), ("jonas", "supervisor"), ("salma", "viewer")),
+        ("city", "centre"),
+    ):
         file = str(tmp_path / name)
         assert main(["key", "request", name, "--key", f"{file}.key"]) == 0
         issue = ["key", "issue", str(tmp_path / "control"), f"{file}.csr", "--role", role]
@@ -44,12 +51,20 @@ def box(keys: Path, mosquitto: Mosquitto) -> Iterator[CommandBox]:
 
 
 @pytest.fixture
+def listening_box(keys: Path, box: CommandBox, mosquitto: Mosquitto) -> CommandBox:
+    """The same, with a centre that listens: without one it keeps its replies."""
+    announce(mosquitto, keys, "listening")
+    hold_replies(box, is_held=False)
+    return box
+
+
+@pytest.fixture
 def send(mosquitto: Mosquitto) -> Send:
     """`vigie send` to the box, with the broker's address."""
     return lambda *words: main(["send", BOX, *words, "--broker", mosquitto.url, "--timeout", "10"])
 
 
-@pytest.mark.usefixtures("box")
+@pytest.mark.usefixtures("listening_box")
 def test_a_signed_command_is_done_and_its_result_printed(
     keys: Path, send: Send, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -66,7 +81,7 @@ def test_a_signed_command_is_done_and_its_result_printed(
         (("dance",), "no such command"),
     ],
 )
-@pytest.mark.usefixtures("box")
+@pytest.mark.usefixtures("listening_box")
 def test_a_refusal_is_one_line_and_exit_code_1(
     words: tuple[str, ...],
     problem: str,
@@ -80,7 +95,7 @@ def test_a_refusal_is_one_line_and_exit_code_1(
     assert errors.count("\n") == 1
 
 
-@pytest.mark.usefixtures("box")
+@pytest.mark.usefixtures("listening_box")
 def test_a_command_without_a_signature_is_refused(
     send: Send, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -88,7 +103,7 @@ def test_a_command_without_a_signature_is_refused(
     assert "unauthenticated" in capsys.readouterr().err
 
 
-@pytest.mark.usefixtures("box")
+@pytest.mark.usefixtures("listening_box")
 def test_a_second_person_signs_a_saved_command_and_sends_it(
     keys: Path, send: Send, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -106,7 +121,7 @@ def test_a_second_person_signs_a_saved_command_and_sends_it(
     assert msgspec.json.decode(printed.out)["lease"]["by"].startswith("amina")
 
 
-@pytest.mark.usefixtures("box")
+@pytest.mark.usefixtures("listening_box")
 def test_a_saved_command_is_for_its_box_and_verb(
     keys: Path, send: Send, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -128,3 +143,44 @@ def test_a_box_that_the_broker_does_not_know_is_named(
     errors = capsys.readouterr().err
     assert "pole-99: the broker knows no box of this name" in errors
     assert "pole-99: no reply to ptz in 0.5 s" in errors
+
+
+def hold_replies(box: CommandBox, *, is_held: bool) -> None:
+    """Wait until the box keeps what it would send, or sends it."""
+
+    def is_so() -> bool:
+        connection = box.session and box.session._connection
+        return connection is not None and (connection._centre.ack_mode == "hold") == is_held
+
+    wait_until(is_so)
+
+
+def announce(mosquitto: Mosquitto, keys: Path, state: CentreStateName) -> None:
+    """Publish the signed state of a centre."""
+    centre = control_keys.load_identity(keys / "city.pem", keys / "city.key")
+    client = BareClient(BrokerConfig(url=mosquitto.url), "city")
+    client.publish(centre_state_topic("city"), sign_centre_state(state, centre), retained=True)
+    client.link.close()
+
+
+@pytest.mark.parametrize("state", [None, "away"])
+def test_without_a_centre_that_listens_it_says_so_at_once_and_does_not_wait_for_the_reply(
+    state: CentreStateName | None,
+    keys: Path,
+    box: CommandBox,
+    mosquitto: Mosquitto,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if state is not None:
+        announce(mosquitto, keys, state)
+    hold_replies(box, is_held=True)
+    words = ["send", BOX, "ptz", "do=acquire", "head=mast", "lease_s=60", *signer(keys, "amina")]
+    begin_ns = CLOCK.boottime_ns()
+    assert main([*words, "--broker", mosquitto.url, "--timeout", "600"]) == 2
+    assert (CLOCK.boottime_ns() - begin_ns) / 1e9 < 60
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "ptz is sent, and no centre listens (vigie/v1/centre/+/state)" in line
+    # It was done all the same, and the reply comes once a centre listens.
+    announce(mosquitto, keys, "listening")
+    hold_replies(box, is_held=False)
+    assert main([*words, "--broker", mosquitto.url]) == 0

@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from agent.__main__ import main
 from tests.free_port import free_port
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -35,10 +36,12 @@ class Mosquitto:
         if program is None:
             pytest.skip("needs mosquitto: apt-get install mosquitto")
         self.port = free_port()
+        self.people_port = free_port()
         self._program = program
         self._file = folder / "mosquitto.conf"
         listener = "" if "listener" in config else f"listener {self.port} 127.0.0.1\n"
         text = listener + config.replace("listener 8883", f"listener {self.port} 127.0.0.1")
+        text = text.replace("listener 8884", f"listener {self.people_port} 127.0.0.1")
         self._file.write_text(f"user {Path.home().owner()}\nlog_dest stderr\n{text}")
         self._process: subprocess.Popen[str] | None = None
         self._drain_thread = threading.Thread()
@@ -138,18 +141,17 @@ def make_t61_certificate(folder: Path) -> tuple[Path, Path]:
 
 
 class Certificates:
-    """Made with the commands of docs/centre.md, in a folder."""
+    """Made with the command of docs/centre.md, in a folder."""
 
     def __init__(self, folder: Path) -> None:
         if shutil.which("openssl") is None:
             pytest.skip("needs openssl: apt-get install openssl")
         self.folder = folder
-        self._script = read_doc_block("centre.md", "certificates")
-        authority, self._function = self._script.split("# A certificate:", 1)
-        self._run(authority)
+        self._make()
 
-    def make_certificate(self, name: str) -> None:
-        self._run(f"#{self._function}\ncertificate {name}")
+    def make_certificate(self, name: str, kind: str = "box") -> None:
+        """One of a box, a centre or a person, or of the broker."""
+        self._make("--broker" if name == "localhost" else f"--{kind}", name)
 
     def issue(self, name: str, *, subject: str | None = None, days: tuple[int, int]) -> None:
         """A certificate of the authority that is good from one day to another, counted from now,
@@ -173,13 +175,37 @@ class Certificates:
         (self.folder / f"{name}.crt").write_bytes(reissued.public_bytes(serialization.Encoding.PEM))
 
     def revoke(self, name: str) -> None:
-        """Write the authority's list of revoked certificates, `ca.crl`, with this one in it."""
-        self._run(f"{read_doc_block('centre.md', 'revocation')}\nrevoke {name}")
+        """Write both authorities' lists of revoked certificates, with this box in that of the boxes."""
+        function = read_doc_block("centre.md", "revocation")
+        subprocess.run(
+            ["sh", "-eu", "-c", f"{function}\nrevoke ca {name}\nrevoke people-ca"],
+            cwd=self.folder,
+            check=True,
+            capture_output=True,
+        )
 
     def path(self, name: str) -> str:
         return str(self.folder / name)
 
-    def _run(self, script: str) -> None:
-        subprocess.run(
-            ["sh", "-eu", "-c", script], cwd=self.folder, check=True, capture_output=True
-        )
+    def _make(self, *arguments: str) -> None:
+        assert main(["key", "tls", str(self.folder), *arguments]) == 0
+
+
+def documented_config(folder: Path, *, with_revocations: bool = False) -> str:
+    """The broker's configuration of docs/centre.md with the certificates and the access list of a folder."""
+    text = read_doc_block("centre.md", "mosquitto.conf")
+    if with_revocations:
+        for line in read_doc_block("centre.md", "revocation.conf").splitlines():
+            authority = f"cafile {line.removeprefix('crlfile ').replace('.crl', '.crt')}\n"
+            assert authority in text
+            text = text.replace(authority, f"{authority}{line}\n")
+    text = text.replace("/etc/mosquitto/certs/broker.", f"{folder}/localhost.")
+    text = text.replace("/etc/mosquitto/certs/", f"{folder}/")
+    return text.replace("/etc/mosquitto/vigie.acl", f"{folder}/vigie.acl")
+
+
+def write_access_list(folder: Path, *blocks: str) -> None:
+    """The access list of docs/centre.md, in a folder."""
+    acl = folder / "vigie.acl"
+    acl.write_text("\n".join(read_doc_block("centre.md", name) for name in blocks))
+    acl.chmod(0o600)

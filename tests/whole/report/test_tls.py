@@ -24,7 +24,12 @@ from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.outbox.outbox import Outbox
 from centre.signing import sign_revocations
 from tests.authority_rig import ControlKeys
-from tests.whole.report.broker import Certificates, Mosquitto, read_doc_block
+from tests.whole.report.broker import (
+    Certificates,
+    Mosquitto,
+    documented_config,
+    write_access_list,
+)
 from tests.whole.report.conftest import CLOCK, make_event
 from tests.whole.report.reporting_box import (
     BIRTH,
@@ -35,10 +40,8 @@ from tests.whole.report.reporting_box import (
     wait_until,
 )
 
-CLIENTS = (
-    *("localhost", "centre", "active", "standby", "amina", "watch", "pole-17", "pole-18"),
-    *("pole-20", "revoked"),
-)
+CLIENTS = ("localhost", "centre", "active", "standby", "pole-17", "pole-18", "pole-20", "revoked")
+PEOPLE = ("amina", "jonas", "karim", "watch", "authority")
 
 
 class Secured:
@@ -48,27 +51,20 @@ class Secured:
         self.certificates = Certificates(folder)
         for name in CLIENTS:
             self.certificates.make_certificate(name)
+        for name in PEOPLE:
+            self.certificates.make_certificate(name, "person")
         self.certificates.revoke("revoked")
         self.certificates.issue("expired", days=(-90, -1))
         self.certificates.issue("early", days=(1, 90))
         self.certificates.issue("nameless", subject="O=Somebody", days=(-1, 90))
-        acl = folder / "vigie.acl"
-        acl.write_text(
-            "\n".join(
-                read_doc_block("centre.md", f"{name}.acl") for name in ("vigie", "two-centres")
-            )
-        )
-        acl.chmod(0o600)
-        text = read_doc_block("centre.md", "mosquitto.conf")
-        text += read_doc_block("centre.md", "revocation.conf")
-        text = text.replace("/etc/mosquitto/certs/broker.", f"{folder}/localhost.")
-        text = text.replace("/etc/mosquitto/certs/", f"{folder}/")
-        self.broker = start(config=text.replace("/etc/mosquitto/vigie.acl", str(acl)))
+        write_access_list(folder, "vigie.acl", "two-centres.acl")
+        self.broker = start(config=documented_config(folder, with_revocations=True))
         self.url = f"mqtts://localhost:{self.broker.port}"
 
     def config(self, name: str | None, *, ca: str = "ca.crt") -> BrokerConfig:
+        is_person = name in PEOPLE
         return BrokerConfig(
-            url=self.url,
+            url=f"mqtts://localhost:{self.broker.people_port}" if is_person else self.url,
             ca=self.certificates.path(ca),
             certificate=name and self.certificates.path(f"{name}.crt"),
             key=name and self.certificates.path(f"{name}.key"),
@@ -230,6 +226,16 @@ def test_a_second_box_cannot_take_the_id_of_the_first(secured: Secured, tmp_path
         assert {birth.session for birth in centre.births()} == {1}
 
 
+@pytest.mark.raises_fault("NET-04")
+def test_a_certificate_of_a_box_is_refused_where_people_connect_and_choose_their_client_id(
+    secured: Secured, tmp_path: Path
+) -> None:
+    url = f"mqtts://localhost:{secured.broker.people_port}"
+    config = msgspec.structs.replace(secured.config("pole-18"), url=url)
+    with ReportingBox(config, tmp_path, box="pole-17") as box:
+        assert "broker.certificate" in box.wait_for_fault("NET-04")
+
+
 @pytest.mark.parametrize(
     "topic",
     [
@@ -324,7 +330,17 @@ def test_a_connection_error_names_the_unreachable_address() -> None:
         ("centre", "vigie/v1/centre/revocations", True),
         ("standby", "vigie/v1/pole-17/down/config", False),
         ("amina", "vigie/v1/pole-17/down/config", False),
-        ("amina", "vigie/v1/incident/i-1", False),
+        ("amina", "vigie/v1/incident/i-1", True),
+        ("amina", "vigie/v1/centre/revocations", False),
+        ("jonas", "vigie/v1/pole-17/down/config", True),
+        ("jonas", "vigie/v1/pole-17/down/command/gpio", True),
+        ("jonas", "vigie/v1/incident/i-1", True),
+        ("jonas", "vigie/v1/pole-17/down/ack/centre", False),
+        ("karim", "vigie/v1/pole-17/down/command/restart", True),
+        ("karim", "vigie/v1/pole-17/down/command/snapshot", False),
+        ("karim", "vigie/v1/pole-17/down/config", False),
+        ("authority", "vigie/v1/centre/revocations", True),
+        ("authority", "vigie/v1/pole-17/down/command/ptz", False),
         ("amina", "vigie/v1/pole-17/down/command/ptz", True),
         ("amina", "vigie/v1/pole-17/down/command/gpio", False),
         ("amina", "vigie/v1/pole-17/down/ack/centre", False),
