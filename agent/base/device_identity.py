@@ -3,18 +3,21 @@
 It signs the custody log. The file has the private key (PKCS #8) and the public key that belongs to it, both in
 PEM, and is readable only by the agent's user. Of the flips of one bit in a private key alone, a fifth gave another
 valid key; a file is read only if it has exactly the bytes that its key has when it is written.
+
+The functions that use a key import cryptography: commands that name its folder alone start without it, 20 ms of CPU.
 """
 
 import logging
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-from agent.base import atomic_file, pem
+from agent.base import atomic_file
 from agent.base.errors import UserError
 from agent.base.file_read import read_regular_file
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +38,7 @@ class DeviceIdentity:
 
     def __init__(
         self,
-        key: Ed25519PrivateKey,
+        key: "Ed25519PrivateKey",
         folder: Path,
         *,
         is_new: bool = False,
@@ -55,6 +58,10 @@ class DeviceIdentity:
         A key that cannot be read is renamed and a new one created: the box keeps recording, and the
         centre sees that its key has changed. Raises: OSError.
         """
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415 - see the module's docstring
+            Ed25519PrivateKey,
+        )
+
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder.chmod(0o700)
         path = folder / KEY_FILE
@@ -100,8 +107,10 @@ class DeviceIdentity:
         return self._key.sign(data)
 
 
-def _read_private_key(path: Path) -> Ed25519PrivateKey | None:
+def _read_private_key(path: Path) -> "Ed25519PrivateKey | None":
     """Return the key, or None if it is damaged. Raises: PermissionError."""
+    from agent.base import pem  # noqa: PLC0415 - see the module's docstring
+
     try:
         data = read_regular_file(path, _MAX_KEY_BYTES)
         key = pem.load_signing_key(data, str(path))
@@ -112,8 +121,10 @@ def _read_private_key(path: Path) -> Ed25519PrivateKey | None:
     return key if _encode_key(key) == data else None
 
 
-def _encode_key(key: Ed25519PrivateKey) -> bytes:
+def _encode_key(key: "Ed25519PrivateKey") -> bytes:
     """Return the file of a key: the private key, and the public key, by which a changed one is found."""
+    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - see the module's docstring
+
     return key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
@@ -123,7 +134,7 @@ def _encode_key(key: Ed25519PrivateKey) -> bytes:
     )
 
 
-def _write_key(path: Path, key: Ed25519PrivateKey) -> None:
+def _write_key(path: Path, key: "Ed25519PrivateKey") -> None:
     """Write the key durably: a power cut leaves no key or a complete one."""
     atomic_file.replace_atomically(path, _encode_key(key), 0o600)
     atomic_file.fsync_dir(path.parent.parent)

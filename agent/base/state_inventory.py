@@ -22,7 +22,6 @@ from types import MappingProxyType
 from typing import Annotated, Literal, TypeAlias
 
 import msgspec
-from cryptography.exceptions import InvalidSignature
 
 from agent.base import atomic_file
 from agent.base.damaged_file import note_lost, set_aside
@@ -30,7 +29,6 @@ from agent.base.device_identity import IDENTITY_DIR, KEY_FILE, DeviceIdentity
 from agent.base.file_read import read_regular_file, read_stamp
 from agent.base.json_decode import JsonDecoder, MalformedJson
 from agent.base.sha256 import Sha256, sha256_hex
-from agent.base.signed_manifest import decode_public_key
 
 INVENTORY_FILE = "state.inventory"
 MAX_INVENTORY_BYTES = 16_777_216
@@ -108,6 +106,10 @@ def parse_inventory(data: bytes) -> InventoryList:
 
     The signature is of the key that the inventory states. Raises: BadInventory.
     """
+    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 - commands that read no inventory start without it
+
+    from agent.base.signed_manifest import decode_public_key  # noqa: PLC0415
+
     end = data.rfind(b"\n") + 1
     lines = data[:end].splitlines(keepends=True)
     if lines and b"\0" in lines[-1]:  # its length was durable before its bytes
