@@ -19,13 +19,14 @@ from selenium.webdriver.common.keys import Keys
 from drivers.rendered_street.fixed_view import FixedView
 from tests.axe import axe_violations
 from tests.whole.pole_keys import PoleKeys
-from tests.whole.pole_phone import PolePhone, iter_small_targets
+from tests.whole.pole_phone import HEIGHT_PX, WIDTH_PX, PolePhone, iter_small_targets
 from tests.whole.pole_street import VIEWS, PoleStreet, choose_camera, choose_language, draw
 
 pytestmark = pytest.mark.slow
 
 MARKUP = "<img src=x onerror=document.body.remove()>"
-MIN_TOUCH_PX = 44
+MIN_TOUCH_PX, MIN_EDITOR_TOUCH_PX = 56, 44
+"""For gloves; the scene editor has more controls than a phone has room for."""
 FAINT = """
     const options = { runOnly: ["color-contrast-enhanced"], rules: { "color-contrast-enhanced": { enabled: true } } };
     return axe.run({ exclude: [".scene-editor"] }, options).then((found) =>
@@ -44,6 +45,26 @@ KEPT = """
     return [document.querySelector("main select").value, typed.value, level.getAttribute("aria-pressed"), scrollY > 0];
 """
 """What a technician has chosen, typed and scrolled to in the view of a camera on a head."""
+FREE_PX = """
+    const place = (selector) => document.querySelector(selector).getBoundingClientRect();
+    return [place(".top").bottom, place(".views").top];
+"""
+"""The part of the window between the line above and the tabs."""
+PLACES = """
+    return [document.querySelector(".screen"), ...document.querySelectorAll(".pad button")].map((one) => one.getBoundingClientRect().toJSON());
+"""
+WATCH_PAD = """
+    const pad = document.querySelector(".pad"), state = document.querySelector(".head-state");
+    Object.assign(window, { padPlaces: new Set(), readings: new Set() });
+    const look = () => {
+        const { top, left, height } = pad.getBoundingClientRect();
+        window.padPlaces.add(`${top} ${left} ${height}`);
+        window.readings.add(state.innerText);
+        if (pad.isConnected) requestAnimationFrame(look);
+    };
+    look();
+"""
+"""Collects the places of the pad and the readings next to it, in each picture that the browser draws."""
 LAST_CHECK = "[data-number='16']"
 TOUCH_S, KEY_S, MAX_RUN_S = 10, 1, 600
 """A technician's pace, and the ten minutes from mounted to calibrated."""
@@ -194,18 +215,15 @@ def test_a_second_phone_works_beside_the_first(street: PoleStreet, phone: PolePh
 
 
 def test_no_picture_is_requested_while_the_page_is_hidden(phone: PolePhone) -> None:
-    def pictures_requested() -> int:
-        return sum(url.endswith("/api/acts/picture") for url in phone.requested())
-
     phone.wait_for_pictures()
     phone.set_hidden(hidden=True)
     phone.show_view("Box")
-    before = pictures_requested()
+    before = _count_requests(phone, "picture")
     phone.show_view("Picture")
     phone.show_view("Checks")
     phone.wait_for_text("active faults", "main")
     phone.show_view("Picture")
-    assert pictures_requested() == before
+    assert _count_requests(phone, "picture") == before
     phone.set_hidden(hidden=False)
     phone.wait_for_pictures()
 
@@ -244,6 +262,65 @@ def test_a_held_button_moves_the_head_until_it_is_let_go(phone: PolePhone) -> No
     phone.wait_for_text("Moves to gate")
 
 
+@pytest.mark.parametrize("height_px", [640, HEIGHT_PX])
+def test_the_picture_and_the_pad_of_its_head_are_on_one_screen_and_the_pad_stays_in_its_place(
+    phone: PolePhone, height_px: int
+) -> None:
+    phone.resize(WIDTH_PX, height_px)
+    choose_camera(phone, "mast")
+    phone.wait_for_text("pan ", ".head-state")
+    phone.wait_for_pictures()
+    top_px, bottom_px = phone.run(FREE_PX)
+    picture, *pad = phone.run(PLACES)
+    assert top_px <= picture["top"] < picture["bottom"] <= min(one["top"] for one in pad)
+    assert max(one["bottom"] for one in pad) <= bottom_px
+    assert min(min(one["width"], one["height"]) for one in pad) >= MIN_TOUCH_PX
+    phone.run(WATCH_PAD)
+    for direction in ("Right", "Down"):
+        _hold(phone, direction)
+        phone.wait_for_text("moving", ".head-state")
+        phone.wait_for_pictures(4)
+        phone.release()
+        phone.wait(lambda: "moving" not in phone.text(".head-state"), "stop")
+    _hold(phone, "Left")
+    _go_offline(phone, offline=True)
+    phone.wait_for_text("does not answer", ".screen")
+    asked = _count_requests(phone, "status")
+    # The second is asked once the first has failed.
+    phone.wait(lambda: _count_requests(phone, "status") >= asked + 2, "questions that fail")
+    assert phone.text(".problems") == ""
+    _go_offline(phone, offline=False)
+    phone.wait_for_pictures()
+    readings, places = phone.run("return [window.readings.size, [...window.padPlaces]]")
+    phone.release()
+    phone.resize(WIDTH_PX, HEIGHT_PX)
+    assert readings >= 4
+    assert len(places) == 1, places
+
+
+def _hold(phone: PolePhone, direction: str) -> None:
+    """Put the finger on a button of the pad, where the page shows it now."""
+    place = phone.run(
+        "return document.querySelector(arguments[0]).getBoundingClientRect().toJSON()",
+        f".pad [aria-label={direction}]",
+    )
+    phone.press_at(place["left"] + place["width"] / 2, place["top"] + place["height"] / 2)
+
+
+def _count_requests(phone: PolePhone, act: str) -> int:
+    return sum(url.endswith(f"/api/acts/{act}") for url in phone.requested())
+
+
+def _go_offline(phone: PolePhone, *, offline: bool) -> None:
+    phone.send(
+        "Network.emulateNetworkConditions",
+        offline=offline,
+        latency=0,
+        downloadThroughput=-1,
+        uploadThroughput=-1,
+    )
+
+
 def test_the_support_bundle_is_saved_and_an_update_without_slots_is_refused(
     phone: PolePhone, tmp_path: Path
 ) -> None:
@@ -270,7 +347,9 @@ def test_each_view_is_accessible_and_fits_into_360_pixels(
         width_px = phone.run("return document.scrollingElement.scrollWidth")
         if width_px > 360:
             found.append(f"{view}: {width_px} px wide")
-        found += [f"{view}: {small}" for small in iter_small_targets(phone, MIN_TOUCH_PX)]
+        is_editor = view == VIEWS[language][1]
+        min_px = MIN_EDITOR_TOUCH_PX if is_editor else MIN_TOUCH_PX
+        found += [f"{view}: {small}" for small in iter_small_targets(phone, min_px)]
         found += [f"{view}: {violation}" for violation in axe_violations(phone.driver)]
         found += [f"{view}: less than 7:1: {faint}" for faint in phone.run(FAINT)]
     assert found == []

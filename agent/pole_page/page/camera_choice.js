@@ -23,5 +23,5 @@ export function cameraChoice(session, onChoice) {
       onChoice(chosen);
     },
   }, options);
-  return element("label", {}, text("camera"), select);
+  return element("label", { class: "one-line" }, text("camera"), select);
 }

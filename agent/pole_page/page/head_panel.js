@@ -9,9 +9,9 @@ import { button, setText, show, value } from "./widgets.js";
 
 const PERIOD_MS = 1000;
 
-/** Return the panel of a head. */
+/** Return the pad of a head, and the panel of its state, presets and tours. */
 export function headPanel(head) {
-  const state = element("p", { class: "words" });
+  const state = element("p", { class: "words head-state" });
   const answer = element("p", { class: "words", role: "status" });
   const presets = element("ul", { class: "items" });
   const tours = element("div", { class: "row" });
@@ -87,12 +87,12 @@ export function headPanel(head) {
 
   watch();
   return {
+    pad: pad.element,
     element: element(
       "section",
       { "aria-label": text("head_of", { head }) },
       element("h2", {}, text("head_of", { head })),
       state,
-      pad.element,
       answer,
       element("h2", {}, text("presets")),
       presets,

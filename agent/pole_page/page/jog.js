@@ -59,7 +59,7 @@ export function jogPad({ move, stop }) {
     pressed.addEventListener("pointerdown", (event) => {
       if (event.button !== 0) return;
       event.preventDefault();
-      pressed.focus();
+      pressed.focus({ preventScroll: true });
       pressed.setPointerCapture(event.pointerId);
       begin(pressed, direction);
     });

@@ -39,8 +39,8 @@ function cameraPanel(camera, session) {
   const level = levelDrawing();
   const blank = element("p", { class: "blank", role: "status" }, text("waiting"));
   const screen = element("div", { class: "screen" }, image, level.element, blank);
-  const meters = focusMeter(camera);
-  const words = element("div");
+  const meter = focusMeter(camera);
+  const words = element("div", { class: "readings" });
   const aim = new AimOverlay(camera, screen);
   const live = new LivePicture(camera, onPicture, onError);
   let shownLines = [];
@@ -48,9 +48,9 @@ function cameraPanel(camera, session) {
   async function onPicture({ url, reading }) {
     image.src = url;
     await image.decode().catch(() => {});
-    screen.style.aspectRatio = `${reading.width_px} / ${reading.height_px}`;
+    screen.style.setProperty("--aspect", `${reading.width_px} / ${reading.height_px}`);
     blank.hidden = true;
-    meters.draw(reading.focus);
+    meter.draw(reading.focus);
     level.draw(reading);
     drawWords(reading);
     screen.dataset.pictures = String(Number(screen.dataset.pictures ?? 0) + 1);
@@ -87,7 +87,8 @@ function cameraPanel(camera, session) {
   const heads = head === null ? null : headPanel(head);
   live.start();
   return {
-    element: element("div", { class: "beside" }, element("div", {}, screen, switches, aim.element, meters.element), element("div", {}, words, heads?.element)),
+    // All parts of variable height are below the pad: it must not move under a finger.
+    element: element("div", { class: "beside" }, element("div", {}, screen, meter.bar), element("div", {}, heads?.pad, switches, meter.verdict, aim.element, words, heads?.element)),
     close() {
       live.stop();
       aim.close();
@@ -130,7 +131,8 @@ function focusMeter(camera) {
   const reset = button(text("focus_again"), () => act("focus_reset", { camera }).catch((error) => setText(verdict, sentenceOf(error))));
   peak.style.insetInlineStart = "calc(100% - 3px)";
   return {
-    element: element("div", { class: "meter" }, element("span", { class: "name" }, text("focus")), bar, amount, verdict, reset),
+    bar: element("div", { class: "meter" }, element("span", { class: "name" }, text("focus")), bar, amount),
+    verdict: element("div", { class: "row" }, verdict, reset),
     draw(focus) {
       const percent = focus.percent;
       fill.style.inlineSize = `${percent ?? 0}%`;

@@ -27,7 +27,8 @@ export class Shell {
   #name = null;
   #parts = null;
   #onHash = () => this.#onAddress();
-  #onChange = () => this.#drawStatus();
+  /** Not while a finger is on the pad of a head: a line more above it would move the pad. */
+  #onChange = () => document.querySelector(".pad .held") === null && this.#drawStatus();
   #onTick = () => this.#drawTime();
   #trialEnds_ms = 0;
 
@@ -104,6 +105,7 @@ export class Shell {
       if (tab.dataset.view === name) tab.setAttribute("aria-current", "page");
       else tab.removeAttribute("aria-current");
     }
+    this.#parts.main.dataset.view = name;
     this.#view = this.#views[name]({ session: this.#session, status: this.#status, languageButtons: this.#languageButtons });
     show(this.#parts.main, element("h1", {}, text(`view_${name}`)), this.#view.element);
   }
