@@ -90,8 +90,10 @@ def test_an_rtsp_server_of_the_subnet_is_found(vigie: Callable[..., str]) -> Non
     assert (found["host"], found["port"], found["status"]) == ("127.0.0.1", server.port, 200)
     assert "GStreamer" in found["server"]
     assert f"rtsp://127.0.0.1:{server.port}/" in shown.replace("\n", "")
-    (camera,) = tomllib.loads(tables)["camera"]
-    assert camera == {"name": "rtsp-127-0-0-1", "driver": "rtsp", "options": {}}
+    # The machine may have cameras, and another test its virtual one.
+    assert {"name": "rtsp-127-0-0-1", "driver": "rtsp", "options": {}} in tomllib.loads(tables)[
+        "camera"
+    ]
     assert "RTSP servers: nothing found" in vigie(*ask)
 
 
@@ -107,8 +109,8 @@ def test_a_camera_module_is_found_in_a_process_of_its_own(
         reported, tables = json.loads(vigie("--json")), vigie("--toml")
     (module,) = reported["camera_modules"]["found"]
     assert (module["number"], module["model"]) == (0, "Virtual0")
-    (camera,) = tomllib.loads(tables)["camera"]
-    assert camera == {"name": "csi0", "driver": "csi", "options": {"camera": module["id"]}}
+    camera = {"name": "csi0", "driver": "csi", "options": {"camera": module["id"]}}
+    assert camera in tomllib.loads(tables)["camera"]
 
 
 def test_gpio_chips_are_opened_and_no_line_is_changed(
