@@ -85,8 +85,6 @@ class MqttSession:
         self.unstored = UnstoredMessages(self._now_s, self._wake)
         """The messages that are not kept, such as health."""
         self._certificate_expiry = CertificateExpiry(broker, faults, clock)
-        tls.load_ssl_context(broker)
-        tls.read_password(broker)
         outbox.on_commit(self._wake)
 
     def run_once(self, stopping: threading.Event) -> None:
@@ -119,7 +117,7 @@ class MqttSession:
         except MqttConnectionError as error:
             self._on_connection_error(connection, error)
         except UserError as error:
-            # A file of the certificate has gone since the start.
+            # A file of its certificate or password is damaged or missing: the box records without a broker.
             self._on_connection_error(connection, MqttConnectionError("refused", str(error)))
         except BaseException:
             self._drop_connection(connection)

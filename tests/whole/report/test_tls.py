@@ -286,7 +286,7 @@ def write(folder: Path, name: str, text: str) -> str:
         ({"ca": "."}, "broker.ca = '.*': Is a directory"),
     ],
 )
-def test_unusable_certificate_files_are_named_before_the_start(
+def test_unusable_certificate_files_are_named(
     secured: Secured, change: dict[str, str], message: str
 ) -> None:
     write(secured.certificates.folder, "rubbish", "not PEM")
@@ -296,6 +296,25 @@ def test_unusable_certificate_files_are_named_before_the_start(
         tls.load_ssl_context(BrokerConfig(url=secured.url, **paths))
     assert re.search(message, str(caught.value)), str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("damaged", ["box.crt", "box.key"])
+def test_a_damaged_certificate_stops_no_agent_and_it_connects_once_the_file_is_mended(
+    secured: Secured, tmp_path: Path, damaged: str
+) -> None:
+    for suffix in ("crt", "key"):
+        shutil.copy(secured.certificates.path(f"pole-17.{suffix}"), tmp_path / f"box.{suffix}")
+    whole = (tmp_path / damaged).read_bytes()
+    (tmp_path / damaged).write_bytes(whole[: len(whole) // 2])
+    config = msgspec.structs.replace(
+        secured.config("pole-17"),
+        certificate=str(tmp_path / "box.crt"),
+        key=str(tmp_path / "box.key"),
+    )
+    with ReportingBox(config, tmp_path) as box:
+        assert str(tmp_path / damaged) in box.wait_for_fault("NET-02")
+        (tmp_path / damaged).write_bytes(whole)
+        wait_until(lambda: box.session.health().connected)
 
 
 def test_tls_below_1_2_is_refused(secured: Secured) -> None:
