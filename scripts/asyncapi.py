@@ -122,7 +122,7 @@ SERVERS: Document = {
 SECURITY_SCHEMES: Document = {
     "certificate": {
         "type": "X509",
-        "description": "A client certificate. Its common name is the user name, the client id, and in the "
+        "description": "A client certificate. Its common name is the user name, of a box and a centre also the client id, and in the "
         "topics the box's id or the centre's name; the broker's access list is by that name.",
     },
     "password": {

@@ -1,6 +1,9 @@
 """`vigie send`: from the keys of a new authority to the reply of a box, over a real broker."""
 
+import random
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -8,10 +11,15 @@ import pytest
 
 from agent.__main__ import main
 from agent.authority.control_authority import ControlAuthority
+from agent.base.model import CommandDone, Reply
 from agent.config.broker import BrokerConfig
 from agent.reporting.centre_payloads import CentreStateName
 from agent.reporting.centre_topics import centre_state_topic
+from agent.reporting.mqtt.packets import ReceivedPublish, Suback
+from agent.reporting.payloads import ReplyMessage
+from agent.reporting.topics import down_topic
 from centre import control_keys
+from centre.command_exchange import CommandExchange
 from centre.signing import sign_centre_state
 from tests.whole.command_box import BOX, CommandBox
 from tests.whole.report.broker import Mosquitto
@@ -184,3 +192,44 @@ def test_without_a_centre_that_listens_it_says_so_at_once_and_does_not_wait_for_
     announce(mosquitto, keys, "listening")
     hold_replies(box, is_held=False)
     assert main([*words, "--broker", mosquitto.url]) == 0
+
+
+def test_a_reply_that_was_lost_with_the_session_is_collected_after_the_next_connection(
+    mosquitto: Mosquitto,
+) -> None:
+    broker = BrokerConfig(url=mosquitto.url)
+    rng = random.Random(7)
+    client_id = f"vigie-send-{random.Random(7).getrandbits(32):08x}"
+    box = BareClient(broker, BOX)
+    box.link.subscribe([down_topic(BOX, "command/ptz")])
+    box.wait_for(Suback)
+
+    def send() -> list[Reply]:
+        with closing(CommandExchange(broker, BOX, "one", rng, CLOCK.boottime_ns)) as exchange:
+            exchange.read_status()
+            return list(exchange.send("ptz", b"the command", 60, is_signed=False))
+
+    with ThreadPoolExecutor(1) as pool:
+        replies = pool.submit(send)
+        first = box.wait_for(ReceivedPublish)
+        # Another tool with its client id ends its session. What the box sends meanwhile reaches nobody.
+        BareClient(broker, client_id).link.abort()
+        second = box.wait_for(ReceivedPublish)
+        assert isinstance(first, ReceivedPublish)
+        assert isinstance(second, ReceivedPublish)
+        assert second.payload == first.payload == b"the command"
+        assert second.response_topic == first.response_topic
+        done = CommandDone(command="one", verb="ptz", result=msgspec.Raw(b"{}"))
+        reply = ReplyMessage(
+            id="019ac1f4-0000-7000-8000-000000000000",
+            box=BOX,
+            epoch="019ac1f4-0000-7000-8000-000000000001",
+            seq=1,
+            boot="c0ffee00-0000-4000-8000-000000000000",
+            time="2026-11-03T07:41:05.250Z",
+            clock=CLOCK.trust(),
+            data=done,
+        )
+        box.publish(first.response_topic or "", msgspec.json.encode(reply))
+        assert [type(received) for received in replies.result(60)] == [CommandDone]
+    box.link.close()
