@@ -8,19 +8,16 @@ from agent.base.errors import UserError
 from agent.base.model import CommandDone, CommandRefused, Reply
 from agent.config.broker import BrokerConfig
 from agent.reporting import centre_topics, topics
-from agent.reporting.centre_payloads import CentreState
 from agent.reporting.mqtt.packets import ReceivedPublish
 from agent.reporting.payloads import OnlineStatus, ReplyMessage, StatusMessage
 from centre.broker_connection import BrokerConnection
+from centre.centre_states import CentreStates
 from centre.publisher import OutgoingPublish
-from centre.unverified_claims import decode_unverified
 
 BIRTH_TIMEOUT_S = 3.0
 """For the retained status of the box, which follows the subscription at once."""
 CENTRE_WAIT_S = 1.5
 """For the first reply of a box, before the state of the centres is its reason. Their retained states have come with that of the box."""
-
-MAX_KNOWN_CENTRES = 64
 
 
 class CommandExchange:
@@ -44,7 +41,7 @@ class CommandExchange:
         self._reply_topic = topics.up_topic(box, f"reply/{command_id}")
         self._replies: deque[Reply] = deque()
         self._status: StatusMessage | None = None
-        self._centres: dict[str, CentreState] = {}
+        self._centres = CentreStates()
         self._command: OutgoingPublish | None = None
         filters = [
             topics.up_topic(box, "status"),
@@ -103,16 +100,10 @@ class CommandExchange:
         """Return True if the box is online and no centre listens. Without a control authority it sends as long as it knows of none."""
         if self._status is None or not isinstance(self._status.data, OnlineStatus):
             return False
-        states = {known.state for known in self._centres.values()}
-        return "listening" not in states and (is_signed or "away" in states)
+        return not self._centres.is_any_listening and (is_signed or self._centres.is_any_away)
 
     def _on_publish(self, received: ReceivedPublish) -> None:
-        centre = centre_topics.parse_centre_state_topic(received.topic)
-        if centre is not None:
-            state = decode_unverified(received.payload, CentreState)
-            is_known = centre in self._centres
-            if state is not None and (is_known or len(self._centres) < MAX_KNOWN_CENTRES):
-                self._centres[centre] = state
+        if self._centres.receive(received):
             return
         if received.topic == topics.up_topic(self._box, "status"):
             self._status = topics.decode_as(StatusMessage, received.payload) or self._status

@@ -8,10 +8,11 @@ import msgspec
 
 from agent.base.model import IncidentReport
 from agent.config.broker import BrokerConfig
-from agent.reporting import topics
+from agent.reporting import centre_topics, topics
 from agent.reporting.mqtt.packets import ReceivedPublish
 from agent.reporting.payloads import EventMessage
 from centre.broker_connection import BrokerConnection
+from centre.centre_states import CentreStates
 from centre.publisher import OutgoingPublish
 from centre.unverified_claims import decode_unverified
 
@@ -48,9 +49,16 @@ class IncidentExchange:
         self._reports: deque[BoxReport] = deque()
         self._has_order = False
         self._revision = 0
+        self._centres = CentreStates()
+        filters = [self._topic, REPORTS_FILTER, centre_topics.CENTRE_STATE_FILTER]
         self._connection = BrokerConnection(
-            broker, [self._topic, REPORTS_FILTER], self._on_publish, "incident", rng, clock_ns
+            broker, filters, self._on_publish, "incident", rng, clock_ns
         )
+
+    @property
+    def is_any_centre_listening(self) -> bool:
+        """True if a centre listens. Without one, boxes with a control authority keep their reports."""
+        return self._centres.is_any_listening
 
     def close(self) -> None:
         """Disconnect."""
@@ -82,6 +90,8 @@ class IncidentExchange:
                     yield report
 
     def _on_publish(self, received: ReceivedPublish) -> None:
+        if self._centres.receive(received):
+            return
         if received.topic == self._topic:
             self._has_order = True
             self._revision = max(self._revision, read_revision(received.payload))

@@ -87,6 +87,11 @@ def run(args: argparse.Namespace) -> int:
         for report in exchange.reports(order.revision, args.wait):
             has_report = True
             _print_report(report, as_json=args.json)
+        if not has_report and not exchange.is_any_centre_listening:
+            print(
+                "vigie: no centre listens (vigie/v1/centre/+/state): boxes with control.ca take the order, and keep their reports",
+                file=sys.stderr,
+            )
     return 0 if has_report else 1
 
 

@@ -73,6 +73,22 @@ def test_an_incident_is_ordered_extended_and_ended_with_a_signature(
     assert [(receipt.by, receipt.role) for receipt in box.receipts()] == [("amina", "incident")] * 2
 
 
+def test_without_a_report_it_says_that_no_centre_listens(
+    keys: Path, mosquitto: Mosquitto, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["incident", "2026-118", "to.all=true", "--wait", "0.2", "--broker", mosquitto.url]
+    signer = ["--signer", str(keys / "amina.pem"), "--signer-key", str(keys / "amina.key")]
+    assert main([*words, *signer]) == 1
+    assert "no centre listens (vigie/v1/centre/+/state)" in capsys.readouterr().err
+    client = BareClient(BrokerConfig(url=mosquitto.url), "centre")
+    centre = control_keys.load_identity(keys / "centre.pem", keys / "centre.key")
+    state = sign_centre_state("listening", centre)
+    client.publish(centre_state_topic("centre"), state, retained=True)
+    client.link.abort()
+    assert main([*words, *signer]) == 1
+    assert "no centre listens" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
