@@ -130,6 +130,7 @@ class CameraPipeline:
         times = [counts.last_media_ns for counts in active]
         return CaptureCounts(
             is_open=bool(active) and all(counts.is_open for counts in active),
+            could_open=bool(active) and all(counts.could_open for counts in active),
             packets=sum(counts.packets for counts in all_counts),
             frames=sum(counts.frames for counts in all_counts),
             reconnects=sum(counts.reconnects for counts in all_counts),

@@ -23,6 +23,8 @@ from drivers.media import Frame, Packet, StreamInfo
 log = logging.getLogger(__name__)
 
 READ_TIMEOUT_S = 1.0
+ERROR_KEPT_S = 10.0
+"""An opened camera that is silent for longer no longer has the error of before its opening."""
 DEFAULT_WANTED = StreamRequest(packets=True, frames_fps=0.0)
 """For a camera whose request never changes."""
 
@@ -30,11 +32,12 @@ DEFAULT_WANTED = StreamRequest(packets=True, frames_fps=0.0)
 class CaptureCounts(msgspec.Struct, frozen=True, kw_only=True):
     """The deliveries of a camera so far. `last_media_ns`: time of the last packet or frame.
 
-    `is_stuck`: the kernel holds the device, and only a restart of the board helps. `is_suspended`:
+    `could_open`: the newest try to open the device succeeded. `is_stuck`: the kernel holds the device, and only a restart of the board helps. `is_suspended`:
     neither packets nor frames are requested.
     """
 
     is_open: bool
+    could_open: bool
     packets: int
     frames: int
     reconnects: int
@@ -84,6 +87,8 @@ class CaptureStage:
         self._packet_count = 0
         self._frame_count = 0
         self._open_count = 0
+        self._opened_ns: int | None = None
+        """Time of the newest try to open the camera; None if it failed."""
         self._last_media_ns: int | None = None
         self._last_error: str | None = None
         self._stuck_error: str | None = None
@@ -113,6 +118,8 @@ class CaptureStage:
                 self._on_end()
             raise
         if media is None:
+            if self._clock_ns() - (self._opened_ns or 0) > ERROR_KEPT_S * 1e9:
+                self._last_error = None
             return
         self._on_media(media)
 
@@ -146,6 +153,7 @@ class CaptureStage:
         camera = self._camera
         return CaptureCounts(
             is_open=camera is not None,
+            could_open=self._opened_ns is not None,
             packets=self._packet_count,
             frames=self._frame_count,
             reconnects=max(0, self._open_count - 1),
@@ -179,9 +187,11 @@ class CaptureStage:
             try:
                 self._camera = self._open_camera()
             except DriverError as error:
+                self._opened_ns = None
                 self._record_error(error)
                 raise
             self._open_count += 1
+            self._opened_ns = self._clock_ns()
             if self._min_fps is not None and isinstance(self._camera, FrameRateControl):
                 self._camera.set_min_fps(self._min_fps)
             self._announce(self._camera)

@@ -56,6 +56,8 @@ class CameraMonitor:
         """The first check after the box itself had kept the camera closed."""
         self._was_shed = False
         self._lost_state: CameraState | None = None
+        self._other_since_ns: int | None = None
+        """Since when the evidence has been for the other of the two lost states."""
         self._slow = Hysteresis(SLOW_AFTER_S, RECOVERED_AFTER_S)
         self._slow_detail = ""
         self._frame_counts: deque[tuple[int, int]] = deque(maxlen=RATE_SAMPLES)
@@ -91,10 +93,7 @@ class CameraMonitor:
             return CameraCondition(state="stuck", detail=counts.last_error or "it is stuck")
         silent_s = (t_ns - max(self._expected_since_ns, counts.last_media_ns or 0)) / 1e9
         if silent_s >= LOST_AFTER_S:
-            if self._lost_state is None:
-                # The state stays that of the first check: a camera that is reopened again and again
-                # would otherwise alternate between two faults.
-                self._lost_state = "silent" if counts.is_open else "closed"
+            lost_state = self._update_lost_state(t_ns, counts)
             if evidence.was_stuck:
                 detail = (
                     counts.last_error or "it delivers nothing, and was stuck in the kernel before"
@@ -103,11 +102,26 @@ class CameraMonitor:
             if evidence.breaks_reader:
                 return CameraCondition(state="breaks_reader")
             detail = counts.last_error or f"silent for {silent_s:.0f} s"
-            return CameraCondition(state=self._lost_state, detail=detail)
+            return CameraCondition(state=lost_state, detail=detail)
         self._lost_state = None
         if counts.last_media_ns is None or silent_s > LATE_AFTER_S:
             return CameraCondition(state="waiting")
         return None
+
+    def _update_lost_state(self, t_ns: int, counts: CaptureCounts) -> CameraState:
+        """Return which fault a lost camera has: it cannot be opened, or it opens and sends nothing.
+
+        The other one has to last for `LOST_AFTER_S`: a camera that refuses now and then would otherwise
+        alternate between two faults.
+        """
+        found: CameraState = "silent" if counts.could_open else "closed"
+        if self._lost_state is None or found == self._lost_state:
+            self._lost_state, self._other_since_ns = found, None
+        elif self._other_since_ns is None:
+            self._other_since_ns = t_ns
+        elif t_ns - self._other_since_ns >= LOST_AFTER_S * 1e9:
+            self._lost_state, self._other_since_ns = found, None
+        return self._lost_state
 
     def _update_rate(self, t_ns: int, evidence: CameraEvidence) -> bool:
         """Return True if too few frames for detection have come for a while.

@@ -25,6 +25,7 @@ class Camera:
     def counts(self) -> CaptureCounts:
         return CaptureCounts(
             is_open=self.open,
+            could_open=self.open,
             packets=0,
             frames=self.frames,
             reconnects=0,
@@ -45,8 +46,8 @@ class Camera:
         )
 
 
-@pytest.mark.raises_fault("CAM-02")
-def test_a_silent_camera_is_one_fault_until_it_speaks_again(clock: ManualClock) -> None:
+@pytest.mark.raises_fault("CAM-01", "CAM-02")
+def test_a_lost_camera_has_one_fault_that_follows_its_cause_until_it_delivers(clock: ManualClock) -> None:
     camera, faults = Camera(), FaultRegistry(clock.boottime_ns)
     rounds = CameraWatchdog([camera.watched(clock)], faults, clock, lambda: None, 30)
     camera.last_ns = clock.now_ns
@@ -61,6 +62,9 @@ def test_a_silent_camera_is_one_fault_until_it_speaks_again(clock: ManualClock) 
     rounds.check()
     (fault,) = faults.active()
     assert (fault.code, fault.detail) == ("CAM-02", "refused")
+    clock.advance_s(LOST_AFTER_S)
+    rounds.check()
+    assert [(fault.code, fault.detail) for fault in faults.active()] == [("CAM-01", "refused")]
     camera.open, camera.last_ns = True, clock.now_ns
     rounds.check()
     assert faults.active() == ()

@@ -134,6 +134,7 @@ class Rested:
     def _counts(self) -> CaptureCounts:
         return CaptureCounts(
             is_open=not self.rests,
+            could_open=not self.rests,
             packets=0,
             frames=0,
             reconnects=0,

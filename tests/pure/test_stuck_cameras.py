@@ -97,6 +97,7 @@ class Pole:
     def _counts(self) -> CaptureCounts:
         return CaptureCounts(
             is_open=not self.stuck and self.last_ns is not None,
+            could_open=not self.stuck and self.last_ns is not None,
             packets=0,
             frames=0,
             reconnects=0,

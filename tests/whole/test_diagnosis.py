@@ -190,6 +190,22 @@ def test_a_silent_camera_is_to_blame(start: Start) -> None:
     confirm(box, "camera silent")
 
 
+@pytest.mark.raises_fault("CAM-01", "CAM-02")
+def test_the_fault_of_a_camera_follows_its_cause(start: Start) -> None:
+    """It is silent, then it is unplugged, then it is plugged in and silent again."""
+    box = start()
+    box.pass_s(2)
+    box.is_silent = True
+    box.pass_s(12)
+    confirm(box, "camera silent")
+    box.camera_error = DriverError("absent", "camera 'north': no such device")
+    box.pass_s(25)
+    confirm(box, "camera unplugged")
+    box.camera_error = None
+    box.pass_s(60)
+    confirm(box, "camera silent")
+
+
 @pytest.mark.raises_fault("CAM-03")
 def test_a_camera_held_by_the_kernel_has_one_fault(start: Start) -> None:
     box = start()
