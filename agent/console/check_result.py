@@ -23,6 +23,7 @@ class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
     `fault_subject` is the subject of that fault, None for any. `is_reading`: a reading beside a threshold
     of the agent, whose fault also needs a while to come and to go. `is_fault`: False for a bad finding that
     is not a fault of the running agent; its code gives the advice and is not printed.
+    `is_applicable`: False if the box has no such part.
     """
 
     subject: Text
@@ -33,6 +34,12 @@ class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
     fault_subject: str | None = None
     is_reading: bool = False
     is_fault: bool = True
+    is_applicable: bool = True
+
+    @property
+    def is_unknown(self) -> bool:
+        """True if it could not be found out, although it applies to the box."""
+        return self.ok is None and self.is_applicable
 
     @property
     def shown_code(self) -> str | None:
@@ -55,6 +62,11 @@ def failed(
 def unknown(subject: Text, message: Text) -> CheckResult:
     """Return a finding that is neither good nor bad."""
     return CheckResult(subject=subject, ok=None, message=message)
+
+
+def not_applicable(subject: Text, message: Text) -> CheckResult:
+    """Return the finding that the box has no such part."""
+    return CheckResult(subject=subject, ok=None, message=message, is_applicable=False)
 
 
 def passed_if(

@@ -13,13 +13,14 @@ from agent.app import config_check
 from agent.base import update_keyring
 from agent.base.errors import UserError
 from agent.base.health_model import HealthReport
-from agent.base.message import Message, join_phrases, message_of
+from agent.base.message import Message, Text, join_phrases, message_of
 from agent.config.recording import FOOTAGE_DIR
 from agent.console import machine_checks, modem_checks, network_checks
 from agent.console.check_result import (
     CheckResult,
     agree_with_faults,
     failed,
+    not_applicable,
     passed,
     result_of,
     unknown,
@@ -60,6 +61,11 @@ class CheckOutcome(msgspec.Struct, frozen=True, kw_only=True):
     def is_good(self) -> bool:
         """True if none of the results is bad."""
         return all(result.ok is not False for result in self.results)
+
+    @property
+    def unknown_subjects(self) -> tuple[Text, ...]:
+        """The parts of which the check could not find out whether they are good."""
+        return tuple(result.subject for result in self.results if result.is_unknown)
 
 
 def run_check(context: ConsoleContext, check: Check) -> CheckOutcome:
@@ -149,7 +155,7 @@ def _check_density(subject: Message, report: HealthReport, name: str) -> Iterato
     """Name the lines and zones whose picture is too coarse: for information, because the camera works."""
     camera = next((camera for camera in report.cameras if camera.name == name), None)
     for area in () if camera is None or camera.ground is None else camera.ground.low_density:
-        yield unknown(subject, diagnosis.describe_density(area))
+        yield not_applicable(subject, diagnosis.describe_density(area))
 
 
 def _open_camera_directly(context: ConsoleContext, subject: Message, name: str) -> CheckResult:
@@ -188,20 +194,28 @@ def check_recording(context: ConsoleContext) -> Iterator[CheckResult]:
             not_recorded = Message("nothing is recorded while the agent does not run")
             yield failed(Message("recording"), not_recorded)
         return
+    silent_cameras = {
+        camera.name for camera in report.cameras if camera.state not in ("delivering", "slow")
+    }
     for footage in report.footage:
         subject = Message("recording {camera}", camera=footage.camera)
         problem = diagnosis.find_recording(report, footage.camera)
         if problem is not None:
             yield result_of(subject, problem)
             continue
+        if footage.oldest_utc is None:
+            yield unknown(subject, Message("nothing yet"))
+            continue
         size = Message(
-            "{size} since {time}",
-            size=format_bytes(footage.bytes),
-            time=footage.oldest_utc or Message("now"),
+            "{size} since {time}", size=format_bytes(footage.bytes), time=footage.oldest_utc
         )
+        if footage.camera in silent_cameras:
+            message = join_phrases(size, Message("nothing new: see check 6"))
+            yield unknown(subject, message)
+            continue
         yield passed(subject, join_phrases(size, Message("sealed") if footage.sealed else None))
     if not report.footage:
-        yield unknown(Message("recording"), Message("no camera is recorded"))
+        yield not_applicable(Message("recording"), Message("no camera is recorded"))
 
 
 def check_custody_log(context: ConsoleContext) -> Iterable[CheckResult]:
@@ -216,7 +230,7 @@ def check_custody_log(context: ConsoleContext) -> Iterable[CheckResult]:
 def check_heads(context: ConsoleContext) -> Iterator[CheckResult]:
     """Check that each pan-tilt head answers the agent."""
     if not context.head_names:
-        yield unknown(Message("heads"), Message("none is configured"))
+        yield not_applicable(Message("heads"), Message("none is configured"))
         return
     report = context.live_report()
     for name in context.head_names:
@@ -230,7 +244,7 @@ def check_heads(context: ConsoleContext) -> Iterator[CheckResult]:
 def check_pins(context: ConsoleContext) -> Iterator[CheckResult]:
     """Check that the agent can read the pins, and that none reports a fault."""
     if context.config is None or not context.config.pin:
-        yield unknown(Message("pins"), Message("none is configured"))
+        yield not_applicable(Message("pins"), Message("none is configured"))
         return
     report = context.live_report()
     if report is None or report.pins is None:
@@ -291,7 +305,7 @@ def check_updates(context: ConsoleContext) -> Iterator[CheckResult]:
     try:
         names = update_keyring.read_authorities(keyring)
     except FileNotFoundError:
-        yield unknown(subject, Message("this system was set up without an image"))
+        yield not_applicable(subject, Message("this system was set up without an image"))
         return
     if update_keyring.TEST_AUTHORITY in names:
         advice = Message("Tell the centre: the box needs an image that was built with KEYRING=.")

@@ -69,10 +69,11 @@ class ConsoleContext:
         self._fault_texts: tuple[Language, FaultTexts] | None = None
         self._custody_log: CustodyLog | None = None
         self._agent_state: AgentState | None = None
-        self.config_editor = ConfigEditor(settings.path, clock, boot_id, self._reload_settings)
+        self.config_editor = ConfigEditor(settings.path, clock, boot_id, self.reload_settings)
         self.page_switch = PageSwitch(root, settings.path, clock.boottime_ns, self.write_receipt)
 
-    def _reload_settings(self) -> Path:
+    def reload_settings(self) -> Path:
+        """Read the configuration as it is now, and return the state folder."""
         self._settings = console_settings.read(self.config_path)
         return self.state_dir
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from agent.base.message import Message, Text, join_phrases, message_of
 from agent.console import system_commands
-from agent.console.check_result import CheckResult, failed, passed, unknown
+from agent.console.check_result import CheckResult, failed, not_applicable, passed, unknown
 from agent.console.errors import ConsoleError
 from agent.console.network_checks import list_interfaces
 from agent.health.vitals import parse
@@ -18,6 +18,7 @@ NO_MODEM_PATTERN = re.compile(
     r"couldn't find (the )?(any )?modem|No modems were found", re.IGNORECASE
 )
 _MAX_VALUE_CHARS = 60
+_NO_MODEM = not_applicable(Message("modem"), Message("none"))
 _ANTENNA_ADVICE = Message("Check the antenna and its plug; move it, and check again.")
 
 
@@ -29,7 +30,7 @@ def check_modem(root: Path = Path("/")) -> Iterator[CheckResult]:
         no_manager = Message(
             "{adapters}: no ModemManager on this box to query it", adapters=adapters
         )
-        yield unknown(Message("modem"), no_manager if adapters else Message("none"))
+        yield unknown(Message("modem"), no_manager) if adapters else _NO_MODEM
         return
     try:
         output = system_commands.run_program(
@@ -40,7 +41,7 @@ def check_modem(root: Path = Path("/")) -> Iterator[CheckResult]:
             no_modem = Message(
                 "{adapters}: ModemManager finds no modem behind it", adapters=adapters
             )
-            yield unknown(Message("modem"), no_modem if adapters else Message("none"))
+            yield unknown(Message("modem"), no_modem) if adapters else _NO_MODEM
         else:
             yield unknown(Message("modem"), message_of(error))
         return

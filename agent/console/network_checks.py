@@ -18,7 +18,14 @@ from agent.base.clock import TIME_SOURCE_FILE, Clock
 from agent.base.errors import UserError
 from agent.base.message import Message, Text, join_phrases
 from agent.config.broker import BrokerConfig
-from agent.console.check_result import CheckResult, failed, passed, passed_if, unknown
+from agent.console.check_result import (
+    CheckResult,
+    failed,
+    not_applicable,
+    passed,
+    passed_if,
+    unknown,
+)
 from agent.faults.registry import FaultCode
 from agent.reporting.mqtt import connect_error, tls
 from agent.reporting.mqtt.certificate_expiry import (
@@ -60,7 +67,7 @@ def check_interfaces(root: Path = Path("/")) -> Iterator[CheckResult]:
         )
         has_address = has_address or bool(addresses)
         has_carrier = _read_text(interface / "carrier") == "1"
-        yield (passed if addresses and has_carrier else unknown)(name, message)
+        yield (passed if addresses and has_carrier else not_applicable)(name, message)
     if interfaces and not has_address:
         message = Message("no interface has one: check the cable, the modem, DHCP")
         yield failed(Message("address"), message, "NET-01")
@@ -204,7 +211,7 @@ def check_clock(clock: Clock, root: Path = Path("/")) -> CheckResult:
 def check_certificates(broker: BrokerConfig, box_id: str, now: datetime) -> Iterator[CheckResult]:
     """Check the files of the box's certificate and of the broker's authority."""
     if not tls.parse_broker_url(broker.url).is_tls:
-        yield unknown(Message("certificates"), Message("mqtt:// has none"))
+        yield not_applicable(Message("certificates"), Message("mqtt:// has none"))
         return
     try:
         tls.load_ssl_context(broker)
@@ -218,7 +225,7 @@ def check_certificates(broker: BrokerConfig, box_id: str, now: datetime) -> Iter
             yield failed(f"broker.{kind}", str(error), INVALID_FILE_FAULTS[kind])
             continue
         if validity is None:
-            yield unknown(f"broker.{kind}", Message("none is configured"))
+            yield not_applicable(f"broker.{kind}", Message("none is configured"))
             continue
         subject = Message("{file} of {name}", file=f"broker.{kind}", name=_subject_name(validity))
         if kind == "certificate" and validity.name != box_id:
@@ -282,7 +289,7 @@ def check_broker(broker: BrokerConfig, clock: Clock) -> Iterator[CheckResult]:
             yield failed("TLS", str(error), "NET-04")
             return
         if context is None:
-            yield unknown("TLS", Message("mqtt:// has none"))
+            yield not_applicable("TLS", Message("mqtt:// has none"))
             return
         yield from _check_tls(stream, context, address, clock)
 

@@ -279,6 +279,7 @@ class ConsoleSession:
         tokens = tokenize(line)
         if not tokens:
             return
+        self._context.reload_settings()
         if not self._history or self._history[-1] != line:
             self._history = [*self._history, line][-HISTORY:]
         if tokens[0] in ("help", "?"):

@@ -47,7 +47,9 @@ class Camera:
 
 
 @pytest.mark.raises_fault("CAM-01", "CAM-02")
-def test_a_lost_camera_has_one_fault_that_follows_its_cause_until_it_delivers(clock: ManualClock) -> None:
+def test_a_lost_camera_has_one_fault_that_follows_its_cause_until_it_delivers(
+    clock: ManualClock,
+) -> None:
     camera, faults = Camera(), FaultRegistry(clock.boottime_ns)
     rounds = CameraWatchdog([camera.watched(clock)], faults, clock, lambda: None, 30)
     camera.last_ns = clock.now_ns

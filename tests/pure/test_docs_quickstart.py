@@ -9,6 +9,7 @@ import pytest
 
 from agent import cli
 from agent.config.recording import MAX_AGE_DAYS, HoldConfig, RecordConfig
+from agent.console.checks import CHECKS
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted((DOCS / "quickstart").glob("*.md"))
@@ -44,6 +45,16 @@ HAZARDS = {
     "fr": ("secteur", "électricien", "en hauteur", "harnais"),
     "ar": ("كهرباء الشبكة", "كهربائي", "مكان مرتفع", "حزام"),
 }
+
+
+CHECK_COUNTS = {"": "sixteen", ".fr": "seize", ".ar": "ستة عشر"}
+
+
+@pytest.mark.parametrize("language", CHECK_COUNTS)
+def test_the_technicians_page_has_the_number_of_checks(language: str) -> None:
+    text = (DOCS / "quickstart" / f"technician{language}.md").read_text(encoding="utf-8")
+    assert len(CHECKS) == 16
+    assert CHECK_COUNTS[language] in text
 
 
 def code_blocks(text: str) -> list[str]:

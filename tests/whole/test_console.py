@@ -321,6 +321,16 @@ def test_after_a_logout_the_configuration_is_read_again(dead: Path, sit: Sit) ->
     assert "Place Maarif" in seat.run_command("logout")
 
 
+def test_a_command_reads_the_configuration_as_it_is_now(dead: Path, sit: Sit) -> None:
+    seat = sit(dead)
+    seat.log_in()
+    toml = dead / "vigie.toml"
+    toml.write_text(toml.read_text().replace('name = "yard"', 'name = "gate"'))
+    screen = seat.run_command("check 6")
+    assert "camera gate:" in screen
+    assert "camera yard:" not in screen
+
+
 def test_a_confirmed_reboot_writes_the_reboot_request_file(dead: Path, sit: Sit) -> None:
     asked = dead / "state" / "run" / "reboot"
     seat = sit(dead)

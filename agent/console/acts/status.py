@@ -85,6 +85,9 @@ def _status_rows(agent_state: AgentState) -> Iterator[tuple[Text, Text]]:
     report = agent_state.report
     if report is None:
         return
+    if agent_state.state != "running":
+        yield from _last_rows(report)
+        return
     if diagnosis.is_shedding(report):
         yield Message("Sheds load"), diagnosis.shed_reason(report)
     for camera in report.cameras:
@@ -92,16 +95,7 @@ def _status_rows(agent_state: AgentState) -> Iterator[tuple[Text, Text]]:
             Message("Camera {name}", name=camera.name),
             diagnosis.find_camera(report, camera.name).words,
         )
-    for footage in report.footage:
-        since = (
-            Message("since {time}", time=footage.oldest_utc)
-            if footage.oldest_utc
-            else Message("nothing yet")
-        )
-        yield (
-            Message("Footage {camera}", camera=footage.camera),
-            join_phrases(format_bytes(footage.bytes), since),
-        )
+    yield from _footage_rows(report)
     for head in report.heads:
         position = (
             diagnosis.find_head(report, head.name).words
@@ -118,6 +112,29 @@ def _status_rows(agent_state: AgentState) -> Iterator[tuple[Text, Text]]:
         )
     yield Message("Centre"), _format_centre(report)
     yield Message("Machine"), _format_machine(report)
+
+
+def _footage_rows(report: HealthReport) -> Iterator[tuple[Text, Text]]:
+    for footage in report.footage:
+        since = (
+            Message("since {time}", time=footage.oldest_utc)
+            if footage.oldest_utc
+            else Message("nothing yet")
+        )
+        yield (
+            Message("Footage {camera}", camera=footage.camera),
+            join_phrases(format_bytes(footage.bytes), since),
+        )
+
+
+def _last_rows(report: HealthReport) -> Iterator[tuple[Text, Text]]:
+    """Yield what is still true of the last report of an agent that reports nothing now."""
+    yield from _footage_rows(report)
+    waited = Message(
+        "unknown: the agent reports nothing; in its last report {count} messages waited",
+        count=report.outbox.depth,
+    )
+    yield Message("Centre"), waited
 
 
 def _format_centre(report: HealthReport) -> Message:

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from agent.base.message import Message
+from agent.base.message import Message, join_phrases
 from agent.console.arguments import no_more_args, usage_error
 from agent.console.check_result import print_results
-from agent.console.checks import CHECKS, LINK_CHECKS, Check, run_check
+from agent.console.checks import CHECKS, LINK_CHECKS, Check, CheckOutcome, run_check
 from agent.console.console_command import ConsoleCommand
 from agent.console.context import ConsoleContext
 from agent.console.terminal import Terminal
@@ -16,23 +16,32 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
     if list(argv) == ["list"]:
         terminal.table([(f"{check.number:>2}", check.name) for check in CHECKS])
         return
-    failed = [
-        str(check.number)
+    outcomes = [
+        _print_check(terminal, context, check, f"{check.number:>2} ")
         for check in _select_checks(argv)
-        if not _print_check(terminal, context, check, f"{check.number:>2} ")
     ]
+    failed = [str(outcome.number) for outcome in outcomes if not outcome.is_good]
+    unknown = join_phrases(
+        *(
+            Message("{number} {subject}", number=outcome.number, subject=subject)
+            for outcome in outcomes
+            for subject in outcome.unknown_subjects
+        )
+    )
     if failed:
         terminal.print(Message("Failed: check {numbers}.", numbers=", ".join(failed)))
+    elif unknown:
+        terminal.print(Message("No check failed. Unknown: {subjects}.", subjects=unknown))
     elif not argv:
         terminal.print(Message("All checks passed."))
 
 
 def _print_check(
     terminal: Terminal, context: ConsoleContext, check: Check, prefix: str = ""
-) -> bool:
+) -> CheckOutcome:
     outcome = run_check(context, check)
     print_results(terminal, outcome.results, prefix)
-    return outcome.is_good
+    return outcome
 
 
 def _select_checks(argv: Sequence[str]) -> Sequence[Check]:
@@ -49,7 +58,9 @@ def _select_checks(argv: Sequence[str]) -> Sequence[Check]:
 def run_net(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> None:
     """Run the checks of the link. The first that fails explains those after it."""
     no_more_args("net", argv)
-    failed = [check.name for check in LINK_CHECKS if not _print_check(terminal, context, check)]
+    failed = [
+        check.name for check in LINK_CHECKS if not _print_check(terminal, context, check).is_good
+    ]
     if failed:
         terminal.print(Message("Begin with: {check}.", check=failed[0]))
     else:
