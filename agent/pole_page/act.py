@@ -12,6 +12,7 @@ from agent.capture.lens_aim import FocusBlocks
 from agent.console.acts.commissioning import Commissioning
 from agent.console.acts.live_view import LiveViews
 from agent.console.context import ConsoleContext
+from agent.faults.texts import Language
 from agent.pole_page.upload import Upload
 
 VIEW_PURPOSE = "looked through it at the page at the pole"
@@ -23,7 +24,9 @@ Lane: TypeAlias = Literal["picture", "stop", "head", "status", "work", "upload"]
 class PoleState:
     """The state of one technician's page. Each part belongs to the acts of one lane."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, console_language: Language) -> None:
+        self.console_language = console_language
+        """That of the console's session, for a phone on which none was chosen."""
         self.live = LiveViews(VIEW_PURPOSE, clock.boottime_ns)
         self.best_focus: dict[str, FocusBlocks] = {}
         """The sharpest focus of each camera whose lens was turned past it."""

@@ -44,7 +44,7 @@ def read_start(line: bytes) -> ActServerStart:
 
 def serve(config: Path, socket_path: Path, root: Path, start: ActServerStart, clock: Clock) -> None:
     """Serve acts until the input ends. Raises UserError if the socket cannot be made."""
-    state = PoleState(clock)
+    state = PoleState(clock, start.language)
 
     def make_context() -> ConsoleContext:
         context = ConsoleContext(console_settings.read(config), clock, boot_id(), root=root)

@@ -135,6 +135,7 @@ async def _serve_page(
         except TimeoutError:
             console.report(PageEnded())
         finally:
+            await app.end()
             serving.cancel()
             log.info("the page is off")
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 import msgspec
 from starlette.applications import Starlette
@@ -25,6 +26,9 @@ LANGUAGE_HEADER = "vigie-language"
 MAX_JSON_BYTES = 96 * 1024
 JSON_TIMEOUT_S = 15.0
 MAX_ARGS_CHARS = 4096
+END_WAIT_S = 25.0
+"""A phone waits for the end of the page in requests of this time: a connection without one is closed after 30 s."""
+END_SEND_TIMEOUT_S = 1.0
 _HTTP_CODES = {404: "unknown", 405: "method"}
 
 
@@ -57,6 +61,8 @@ class WebApp:
         self._remaining_s = remaining_s
         self._on_login = on_login
         self._on_use = on_use
+        self._end = asyncio.Event()
+        self._waiting: set[asyncio.Task[None]] = set()
         self._page_files = load_files(PAGE_DIR)
         self._editor_files = load_files(EDITOR_DIR)
         routes = (
@@ -66,6 +72,7 @@ class WebApp:
             Route("/api/session", self._get_session),
             Route("/api/session", self._log_in, methods=["POST"]),
             Route("/api/session", self._log_out, methods=["DELETE"]),
+            Route("/api/session/end", self._wait_for_end),
             Route("/api/acts/{name}", self._run_act, methods=["POST"]),
             Route("/api/uploads/{name}", self._upload, methods=["POST"]),
         )
@@ -78,6 +85,12 @@ class WebApp:
         # A path with a slash too many is unknown: no response sends a phone elsewhere.
         routed.router.redirect_slashes = False
         self.asgi: ASGIApp = RequestGuard(routed)
+
+    async def end(self) -> None:
+        """Answer the phones that wait for the end of the page."""
+        self._end.set()
+        if self._waiting:
+            await asyncio.wait(self._waiting, timeout=END_SEND_TIMEOUT_S)
 
     async def _get_index(self, _request: Request) -> Response:
         return _file(self._page_files, INDEX_NAME)
@@ -109,6 +122,19 @@ class WebApp:
         return Response(
             msgspec.json.encode({**value, **body} if isinstance(value, dict) else body),
             media_type="application/json",
+        )
+
+    async def _wait_for_end(self, request: Request) -> Response:
+        """Answer at the end of the page, or after END_WAIT_S: else a phone cannot tell the end from a lost link."""
+        self._count_request(request)
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - for mypy
+        self._waiting.add(task)
+        task.add_done_callback(self._waiting.discard)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._end.wait(), END_WAIT_S)
+        return Response(
+            msgspec.json.encode({"is_off": self._end.is_set()}), media_type="application/json"
         )
 
     async def _log_out(self, request: Request) -> Response:
@@ -145,6 +171,11 @@ class WebApp:
         )
 
     def _require_session(self, request: Request, *, is_urgent: bool = False) -> None:
+        """Count a request of a session, as one of a phone in use. Raises ApiError as `_count_request`."""
+        self._count_request(request, is_urgent=is_urgent)
+        self._on_use()
+
+    def _count_request(self, request: Request, *, is_urgent: bool = False) -> None:
         """Count a request of a session. Raises ApiError if it has none, or sends too many that are not urgent."""
         rate = self._sessions.find(request.cookies.get(COOKIE, ""))
         if rate is None:
@@ -152,7 +183,6 @@ class WebApp:
         wait_s = rate.take(self._clock_ns())
         if wait_s > 0 and not is_urgent:
             raise ApiError(429, "too_many", "too many requests", wait_s)
-        self._on_use()
 
 
 def _file(files: Mapping[str, PageFile], path: str) -> Response:

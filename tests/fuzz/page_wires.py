@@ -68,7 +68,7 @@ def _listener() -> tuple[ActListener, ExitStack]:
     rig.context.technician = "amina"
     lanes = Lanes(rig.config_path, lambda: rig.context)
     act_listener.LANE_WAIT_S = 0.0
-    listener = ActListener(folder / "acts.sock", lanes, PoleState(clock), clock.boottime_ns)
+    listener = ActListener(folder / "acts.sock", lanes, PoleState(clock, "en"), clock.boottime_ns)
     held = ExitStack()
     for lane in BUSY_LANES:
         held.enter_context(lanes.hold(lane))  # type: ignore[arg-type] # a lane

@@ -1,5 +1,7 @@
 """agent.pole_page.web_app without a network: rates, files, logins."""
 
+import asyncio
+
 import msgspec
 import pytest
 
@@ -39,6 +41,15 @@ def test_a_request_counts_as_use_only_with_a_session(phone: AsgiPhone) -> None:
     cookie = phone.log_in()
     assert phone.request("POST", "/api/acts/status", phone.own_headers(cookie), b"{}").status == 503
     assert phone.uses == 1
+
+
+def test_a_phone_that_waits_for_the_end_of_the_page_is_not_in_use(phone: AsgiPhone) -> None:
+    assert phone.request("GET", "/api/session/end", phone.own_headers()).status == 401
+    cookie = phone.log_in()
+    asyncio.run(phone.app.end())
+    reply = phone.request("GET", "/api/session/end", phone.own_headers(cookie))
+    assert (reply.status, reply.body) == (200, b'{"is_off":true}')
+    assert phone.uses == 0
 
 
 def test_each_part_of_an_upload_counts_as_use(phone: AsgiPhone) -> None:

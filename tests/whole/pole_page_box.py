@@ -19,6 +19,7 @@ import msgspec
 from agent.base.clock import SystemClock
 from agent.console import page_wire
 from agent.console.page_switch import PageSwitch
+from agent.faults.texts import Language
 from tests.free_port import free_port
 
 TIMEOUT_S = 60.0
@@ -192,14 +193,14 @@ class PolePageBox:
         config = self._folder / "vigie.toml"
         return PageSwitch(self._root, config, SystemClock().boottime_ns, self.receipts.append)
 
-    def turn_on(self) -> str:
+    def turn_on(self, language: Language = "en") -> str:
         """Turn it on, and return the token of the first link."""
         return self.switch.turn_on(
             self.port,
             box_id="casa-0001",
             addresses=("127.0.0.1", "::1"),
             technician="amina",
-            language="en",
+            language=language,
         )
 
     @property

@@ -151,6 +151,29 @@ def test_the_page_is_off_when_its_console_is_gone(tmp_path_factory: pytest.TempP
         acts.close()
 
 
+def test_a_phone_that_waits_for_the_end_of_the_page_gets_it(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    root = make_root(tmp_path_factory.mktemp("page"))
+    unit = PageUnit(root)
+    try:
+        page = ServedPage(root)
+        page.ready()
+        assert page.phone().request("GET", "/api/session/end").error == "session"
+        phone = page.logged_in()
+        with phone.connect() as connection:
+            connection.sendall(
+                f"GET /api/session/end HTTP/1.1\r\nHost: {phone.authority}\r\n"
+                f"Cookie: {phone.cookie}\r\n\r\n".encode()
+            )
+            # The answer to a request on a connection that was opened later: the first one was read before.
+            assert page.phone().request("GET", "/").status == 200
+            page.close()
+            assert connection.makefile("rb").read().endswith(b'{"is_off":true}')
+    finally:
+        unit.close()
+
+
 def test_the_page_ends_at_its_time_and_says_so(tmp_path_factory: pytest.TempPathFactory) -> None:
     root = make_root(tmp_path_factory.mktemp("page"))
     unit = PageUnit(root)

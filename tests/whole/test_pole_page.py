@@ -65,6 +65,12 @@ WATCH_PAD = """
     look();
 """
 """Collects the places of the pad and the readings next to it, in each picture that the browser draws."""
+DRAFT = """
+    const fields = [...document.querySelectorAll("fieldset")].slice(0, 2);
+    const answers = fields.map((one) => [...one.querySelectorAll("input[type=radio]")].findIndex((radio) => radio.checked));
+    return [answers, fields[1].querySelector("input[type=text]").value, document.querySelector("textarea").value];
+"""
+"""The first two answers (0: good, 1: not good), the reason of the second, and the notes."""
 LAST_CHECK = "[data-number='16']"
 TOUCH_S, KEY_S, MAX_RUN_S = 10, 1, 600
 """A technician's pace, and the ten minutes from mounted to calibrated."""
@@ -228,6 +234,56 @@ def test_no_picture_is_requested_while_the_page_is_hidden(phone: PolePhone) -> N
     phone.wait_for_pictures()
 
 
+def test_a_phone_that_is_out_of_reach_says_so_in_one_line_and_counts_no_time(
+    phone: PolePhone,
+) -> None:
+    assert "off in" in phone.text(".top")
+    _go_offline(phone, offline=True)
+    line = phone.wait_for_text("The box does not answer", ".problems")
+    assert "\n" not in line.strip()
+    assert "off in" not in phone.text(".top")
+    _go_offline(phone, offline=False)
+    phone.wait_for_text("off in", ".top")
+    assert phone.text(".problems") == ""
+    assert phone.console_messages() != []  # those of the requests that could not be sent
+
+
+def test_the_page_has_the_language_of_the_console_unless_the_phone_chooses_another(
+    street: PoleStreet, phone: PolePhone
+) -> None:
+    street.page.switch.turn_off()
+    street.page.turn_on("fr")
+    phone.run("localStorage.clear()")
+    phone.open(street.page.link())
+    phone.wait_for_text(VIEWS["fr"][0], ".views")
+    choose_language(phone, "ar")
+    phone.open(street.page.link())
+    phone.wait_for_text(VIEWS["ar"][0], ".views")
+    street.page.switch.turn_off()
+    street.page.turn_on()
+
+
+def test_a_commissioning_in_hand_is_still_there_after_the_page_was_loaded_again(
+    phone: PolePhone, tmp_path: Path
+) -> None:
+    photo = tmp_path / "mast.jpg"
+    cv2.imwrite(str(photo), np.full((300, 400, 3), 90, np.uint8))
+    phone.show_view("Install")
+    phone.tap("Begin")
+    phone.wait_for_text("Notes for the certificate")
+    first, second = phone.select_all("fieldset")[:2]
+    phone.tap(first.find_elements(By.CSS_SELECTOR, "label.choice")[0])
+    phone.tap(second.find_elements(By.CSS_SELECTOR, "label.choice")[1])
+    phone.type_into(second.find_element(By.CSS_SELECTOR, "input[type=text]"), "not yet")
+    phone.attach("#photo", photo)
+    phone.wait_for_text("Photos kept: 1")
+    phone.type_into(phone.select_all("textarea")[0], "mast 7")
+    phone.driver.refresh()
+    phone.wait_for_text("Notes for the certificate")
+    phone.wait(lambda: phone.select_all(".photos img:not([hidden])"), "photo")
+    assert phone.run(DRAFT) == [[0, 1], "not yet", "mast 7"]
+
+
 def test_a_held_button_moves_the_head_until_it_is_let_go(phone: PolePhone) -> None:
     choose_camera(phone, "mast")
     phone.wait_for_text("pan 0.0")
@@ -291,6 +347,7 @@ def test_the_picture_and_the_pad_of_its_head_are_on_one_screen_and_the_pad_stays
     assert phone.text(".problems") == ""
     _go_offline(phone, offline=False)
     phone.wait_for_pictures()
+    assert phone.console_messages() != []  # those of the requests that could not be sent
     readings, places = phone.run("return [window.readings.size, [...window.padPlaces]]")
     phone.release()
     phone.resize(WIDTH_PX, HEIGHT_PX)
@@ -493,5 +550,8 @@ def test_no_request_left_the_origin_and_the_console_of_the_browser_is_silent(
 def test_the_page_ends_with_the_session_at_the_console(
     street: PoleStreet, phone: PolePhone
 ) -> None:
+    phone.wait_for_pictures()
     street.page.switch.turn_off()
-    assert phone.wait_for_text("The box does not answer", ".problems").strip().count("\n") == 0
+    shown = phone.wait_for_text("The page is off")
+    assert "The session at the console has ended" in shown
+    assert "off in" not in shown

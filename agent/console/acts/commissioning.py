@@ -46,6 +46,9 @@ class Commissioning:
         self.items: tuple[tuple[ItemAnswer, Message], ...] = self._inspection.items(best_focus)
         """The items, numbered from 0, each with its finding."""
         self.photos: dict[int, Photo] = {}
+        self.answers: Sequence[Answer] = ()
+        self.notes = ""
+        """The answers and the notes so far, as a phone has sent them."""
         self._next_photo = 1
 
     def picture(self, camera: str, kind: ItemKind) -> Plane:

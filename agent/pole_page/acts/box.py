@@ -36,7 +36,7 @@ class SessionCamera(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
-    """The box and the technician."""
+    """The box and the technician. `language` is that of the console's session."""
 
     box: str
     site: Text
@@ -129,7 +129,7 @@ def read_session(call: ActCall, _args: NoArgs) -> Session:
         box=context.box_id,
         site=context.site,
         technician=context.technician,
-        language=context.language,
+        language=call.state.console_language,
         languages=LANGUAGES,
         agent=AgentWords(state=agent_state.state, words=agent_state.words),
         cameras=tuple(

@@ -22,7 +22,7 @@ from agent.diagnostics.commissioning.session import (
     format_comparison,
     format_result,
 )
-from agent.pole_page.act import Act, ActCall, NoArgs, Picture
+from agent.pole_page.act import Act, ActCall, Done, NoArgs, Picture
 
 MAX_ITEMS = 256
 
@@ -37,12 +37,6 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     finding: Text
     good: bool | None
     is_judged: bool
-
-
-class ItemList(msgspec.Struct, frozen=True):
-    """The items of a commissioning."""
-
-    items: tuple[Item, ...]
 
 
 class ItemPictureArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -80,7 +74,7 @@ class PhotoList(msgspec.Struct, frozen=True):
     photos: tuple[PhotoValue, ...]
 
 
-class RemoveArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PhotoNumberArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The number of a photo."""
 
     photo: int
@@ -92,11 +86,20 @@ class AnswerArgs(Answer, frozen=True, kw_only=True, forbid_unknown_fields=True):
     note: Annotated[str, msgspec.Meta(max_length=MAX_NOTE_CHARS)] | None = None
 
 
-class SignArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The answers to all items, and notes."""
+class AnswersArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The answers, which a signature needs to all items that are not judged, and notes."""
 
     answers: Annotated[tuple[AnswerArgs, ...], msgspec.Meta(max_length=MAX_ITEMS)]
     notes: Annotated[str, msgspec.Meta(max_length=MAX_NOTES_CHARS)] = ""
+
+
+class Draft(msgspec.Struct, frozen=True, kw_only=True):
+    """The commissioning in hand: its items, photos, and the answers and notes so far."""
+
+    items: tuple[Item, ...]
+    photos: tuple[PhotoValue, ...]
+    answers: tuple[Answer, ...]
+    notes: str
 
 
 class Rejected(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,12 +137,29 @@ class DriftList(msgspec.Struct, frozen=True, kw_only=True):
     lines: tuple[Text, ...]
 
 
-def begin(call: ActCall, _args: NoArgs) -> ItemList:
+def begin(call: ActCall, _args: NoArgs) -> Draft:
     """Inspect the box; a commissioning that was begun before is dropped, with its photos."""
     commissioning = Commissioning(call.context, call.context.best_focus)
     call.state.commissioning = commissioning
-    return ItemList(
-        tuple(
+    return _draft(commissioning)
+
+
+def read_draft(call: ActCall, _args: NoArgs) -> Draft | None:
+    """Return the commissioning in hand, for a page that was loaded again, or None."""
+    commissioning = call.state.commissioning
+    return None if commissioning is None else _draft(commissioning)
+
+
+def keep(call: ActCall, args: AnswersArgs) -> Done:
+    """Keep the answers and notes so far, until the signature or the end of the console's session."""
+    commissioning = _require(call)
+    commissioning.answers, commissioning.notes = args.answers, args.notes
+    return Done()
+
+
+def _draft(commissioning: Commissioning) -> Draft:
+    return Draft(
+        items=tuple(
             Item(
                 id=number,
                 item=item.item,
@@ -150,7 +170,10 @@ def begin(call: ActCall, _args: NoArgs) -> ItemList:
                 is_judged=item.is_judged,
             )
             for number, (item, finding) in enumerate(commissioning.items)
-        )
+        ),
+        photos=tuple(_photos(commissioning).values()),
+        answers=tuple(commissioning.answers),
+        notes=commissioning.notes,
     )
 
 
@@ -168,14 +191,23 @@ def add_photo(call: ActCall, args: PhotoArgs) -> PhotoValue:
     return _photos(commissioning)[number]
 
 
-def remove_photo(call: ActCall, args: RemoveArgs) -> PhotoList:
+def read_photo(call: ActCall, args: PhotoNumberArgs) -> Picture:
+    """Return a photo of the commissioning. Raises ConsoleError."""
+    commissioning = _require(call)
+    photo = commissioning.photos.get(args.photo)
+    if photo is None:
+        raise ConsoleError(Message("photo {number}: there is none", number=args.photo))
+    return Picture(photo.jpeg, _photos(commissioning)[args.photo])
+
+
+def remove_photo(call: ActCall, args: PhotoNumberArgs) -> PhotoList:
     """Remove a photo."""
     commissioning = _require(call)
     commissioning.remove_photo(args.photo)
     return PhotoList(tuple(_photos(commissioning).values()))
 
 
-def sign(call: ActCall, args: SignArgs) -> SignedValue:
+def sign(call: ActCall, args: AnswersArgs) -> SignedValue:
     """Write the signed record, and end the commissioning."""
     result = _require(call).sign(args.answers, args.notes)
     call.state.commissioning = None
@@ -233,6 +265,8 @@ def _photos(commissioning: Commissioning) -> dict[int, PhotoValue]:
 
 ACTS = {
     "commission_begin": Act(run=begin, lane="work"),
+    "commission_read": Act(run=read_draft, lane="work"),
+    "commission_keep": Act(run=keep, lane="work", args_type=AnswersArgs),
     "commission_picture": Act(run=read_picture, lane="work", args_type=ItemPictureArgs),
     "commission_photo": Act(
         run=add_photo,
@@ -240,11 +274,12 @@ ACTS = {
         args_type=PhotoArgs,
         receipt=lambda _call, _args: "a photo of the installation is added",
     ),
-    "commission_photo_remove": Act(run=remove_photo, lane="work", args_type=RemoveArgs),
+    "commission_photo_read": Act(run=read_photo, lane="work", args_type=PhotoNumberArgs),
+    "commission_photo_remove": Act(run=remove_photo, lane="work", args_type=PhotoNumberArgs),
     "commission_sign": Act(
         run=sign,
         lane="work",
-        args_type=SignArgs,
+        args_type=AnswersArgs,
         receipt=lambda _call, _args: "the as-installed certificate is signed",
     ),
     "commission_compare": Act(run=compare, lane="work"),

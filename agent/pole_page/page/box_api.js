@@ -70,6 +70,19 @@ export async function readSession() {
   return response.json();
 }
 
+/** Wait for the end of the page, for half a minute at most. Return true once the page is off. */
+export async function waitForEnd(options = {}) {
+  let response;
+  try {
+    response = await fetch("/api/session/end", { cache: "no-store", ...options });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new BoxError("unreachable", "");
+  }
+  if (!response.ok) throw await readError(response);
+  return (await response.json()).is_off;
+}
+
 /** Log this phone out. */
 export async function closeSession() {
   await send("DELETE", "/api/session", JSON_TYPE, undefined);

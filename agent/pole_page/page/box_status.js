@@ -1,6 +1,6 @@
 // The state of the box, asked for each few seconds while the page is looked at, its trial, and the time that is left.
 
-import { act, BoxError, readSession } from "./box_api.js";
+import { act, BoxError, readSession, waitForEnd } from "./box_api.js";
 import { pause } from "./pause.js";
 
 const PERIOD_MS = 3000;
@@ -33,6 +33,7 @@ export class BoxStatus extends EventTarget {
     this.#clock = setInterval(() => this.dispatchEvent(new Event("tick")), 1000);
     document.addEventListener("visibilitychange", this.#onVisible);
     this.#run(this.#stopped.signal);
+    this.#watchEnd(this.#stopped.signal);
   }
 
   /** Ask now: an act has changed something. */
@@ -63,6 +64,19 @@ export class BoxStatus extends EventTarget {
       if (!document.hidden) await this.#ask(turn, signal);
       const woken = new Promise((resolve) => (this.#wake = resolve));
       await Promise.race([pause(PERIOD_MS, signal), woken]);
+    }
+  }
+
+  /** Wait for the box's word that the page is off: without it the box cannot be told from one that is out of reach. */
+  async #watchEnd(signal) {
+    while (!signal.aborted) {
+      try {
+        if (await waitForEnd({ signal })) this.dispatchEvent(new Event("off"));
+      } catch (error) {
+        if (signal.aborted) return;
+        if (!(error instanceof BoxError)) throw error;
+        await pause(PERIOD_MS, signal);
+      }
     }
   }
 

@@ -12,8 +12,12 @@ const MAX_NOTES_CHARS = 2000;
 /** Items that are judged by the picture of their camera; that of a ground has its marks. */
 const PICTURED_ITEMS = ["aim", "ground"];
 
-/** The commissioning in hand: it outlives a look at another view. */
+const KEEP_MS = 500;
+
+/** The commissioning in hand: it outlives a look at another view, and the box keeps it for a page that is loaded again. */
 let draft = null;
+let keepTimer = null;
+let keeping = Promise.resolve();
 
 /** Return the view. */
 export function installView({ status }) {
@@ -21,8 +25,7 @@ export function installView({ status }) {
   const { answer, work } = worker();
 
   const begin = button(text("commission_begin"), () => work(begin, async () => {
-    const { items } = await act("commission_begin");
-    draft = { answers: items.map((item) => ({ ...item, hasPicture: PICTURED_ITEMS.includes(item.item) && item.good !== false, note: "" })), photos: [], notes: "" };
+    draft = draftOf(await act("commission_begin"));
     show(place, form(work, signed));
     place.querySelector("h2").focus();
   }), { class: "first" });
@@ -38,8 +41,58 @@ export function installView({ status }) {
     status.refresh();
   }
 
-  if (draft !== null) show(place, form(work, signed));
-  return { element: element("div", {}, element("p", {}, text("commission_how")), element("div", { class: "row" }, begin, compare), answer, place) };
+  async function readKept() {
+    const kept = await act("commission_read");
+    if (kept === null) return;
+    draft = draftOf(kept);
+    show(place, form(work, signed));
+  }
+
+  const onHidden = () => document.hidden && keep({ keepalive: true });
+  document.addEventListener("visibilitychange", onHidden);
+  if (draft === null) work(begin, readKept);
+  else show(place, form(work, signed));
+  return {
+    element: element("div", {}, element("p", {}, text("commission_how")), element("div", { class: "row" }, begin, compare), answer, place),
+    close() {
+      document.removeEventListener("visibilitychange", onHidden);
+      keep();
+    },
+  };
+}
+
+/** Return the commissioning that the box has in hand, as the form changes it. */
+function draftOf({ items, answers, photos, notes }) {
+  const given = new Map(answers.map((one) => [one.id, one]));
+  const toAnswer = (item) => {
+    const { good, note } = given.get(item.id) ?? { good: item.good, note: null };
+    return { ...item, hasPicture: PICTURED_ITEMS.includes(item.item) && item.good !== false, good, note: note ?? "" };
+  };
+  return { answers: items.map(toAnswer), photos: photos.map(({ photo }) => ({ photo, url: null })), notes };
+}
+
+/** Return the technician's answers so far, as the box takes them. */
+function givenAnswers() {
+  const given = draft.answers.filter((one) => !one.is_judged && one.good !== null);
+  return given.map(({ id, good, note }) => ({ id, good, note: good ? null : note.trim() || null }));
+}
+
+/** Have the box keep the answers and notes. Those that it could not keep come with the next ones. */
+function keep(options = {}) {
+  clearTimeout(keepTimer);
+  keeping = keeping.then(async () => {
+    if (draft === null) return;
+    try {
+      await act("commission_keep", { answers: givenAnswers(), notes: draft.notes }, options);
+    } catch (error) {
+      if (!(error instanceof BoxError)) throw error;
+    }
+  });
+}
+
+function keepSoon() {
+  clearTimeout(keepTimer);
+  keepTimer = setTimeout(keep, KEEP_MS);
 }
 
 function linesList(lines) {
@@ -47,7 +100,10 @@ function linesList(lines) {
 }
 
 function form(work, signed) {
-  const notes = element("textarea", { maxlength: MAX_NOTES_CHARS, input: () => (draft.notes = notes.value) }, draft.notes);
+  const notes = element("textarea", { maxlength: MAX_NOTES_CHARS, input: () => {
+    draft.notes = notes.value;
+    keepSoon();
+  } }, draft.notes);
   const photos = element("ul", { class: "photos" });
   const file = element("input", { type: "file", id: "photo", accept: "image/*", change: () => addPhoto() });
   file.setAttribute("capture", "environment");
@@ -61,8 +117,7 @@ function form(work, signed) {
     }
     setText(open, "");
     return work(sign, async () => {
-      const answers = draft.answers.filter((one) => !one.is_judged).map(({ id, good, note }) => ({ id, good, note: good ? null : note.trim() || null }));
-      signed(await act("commission_sign", { answers, notes: draft.notes }));
+      signed(await act("commission_sign", { answers: givenAnswers(), notes: draft.notes }));
       return "";
     });
   }, { class: "first" });
@@ -93,7 +148,7 @@ function form(work, signed) {
         draft.photos.splice(draft.photos.indexOf(one), 1);
         drawPhotos();
       }), { "aria-label": text("photo_remove_number", { number: at + 1 }) });
-      return element("li", {}, element("img", { src: one.url, alt: name }), remove);
+      return element("li", {}, photoImage(one, name), remove);
     }));
   }
 
@@ -113,14 +168,26 @@ function form(work, signed) {
   );
 }
 
-/** Return a place for the inspected picture of an item. */
-function inspectedPicture({ subject: camera, item }) {
-  const image = element("img", { alt: text("picture_inspected", { camera }), hidden: true });
-  actPicture("commission_picture", { camera, item }).then(({ blob }) => {
+/** Return a place for a picture of the box, which is empty if it has none. */
+function pictureOf(name, actName, args, onUrl = () => {}) {
+  const image = element("img", { alt: name, hidden: true });
+  actPicture(actName, args).then(({ blob }) => {
     image.src = URL.createObjectURL(blob);
     image.hidden = false;
+    onUrl(image.src);
   }, (error) => error instanceof BoxError || Promise.reject(error));
-  return element("div", { class: "inspected" }, image);
+  return image;
+}
+
+/** Return a photo: from this page, or of the box after the page was loaded again. */
+function photoImage(one, name) {
+  if (one.url !== null) return element("img", { src: one.url, alt: name });
+  return pictureOf(name, "commission_photo_read", { photo: one.photo }, (url) => (one.url = url));
+}
+
+/** Return a place for the inspected picture of an item. */
+function inspectedPicture({ subject: camera, item }) {
+  return element("div", { class: "inspected" }, pictureOf(text("picture_inspected", { camera }), "commission_picture", { camera, item }));
 }
 
 function itemFields(answer, at) {
@@ -128,10 +195,14 @@ function itemFields(answer, at) {
     const radio = element("input", { type: "radio", name: `item-${at}`, checked: answer.good === good, disabled: answer.is_judged, change: () => {
       answer.good = good;
       note.hidden = good;
+      keepSoon();
     } });
     return element("label", { class: "choice" }, radio, text(good ? "is_good" : "is_not_good"));
   };
-  const input = element("input", { type: "text", maxlength: MAX_NOTE_CHARS, value: answer.note, input: () => (answer.note = input.value) });
+  const input = element("input", { type: "text", maxlength: MAX_NOTE_CHARS, value: answer.note, input: () => {
+    answer.note = input.value;
+    keepSoon();
+  } });
   const note = element("label", { hidden: answer.good !== false || answer.is_judged }, text("reason"), input);
   return element("fieldset", {}, element("legend", {}, value(answer.title)), element("p", { class: "words" }, answer.finding), answer.hasPicture ? inspectedPicture(answer) : null, verdict(true), verdict(false), note);
 }

@@ -65,7 +65,6 @@ export class Shell {
       element("nav", { class: "views", "aria-label": text("views") }, element("ul", {}, tabs.map((tab) => element("li", {}, tab)))),
     );
     this.#drawStatus();
-    this.#drawTime();
     this.#open(this.#wanted());
   }
 
@@ -117,6 +116,7 @@ export class Shell {
     const same = lines.length === problems.children.length && lines.every((line, at) => problems.children[at].textContent === line);
     if (!same) show(problems, lines.map((line) => element("p", {}, value(line))));
     this.#drawTrial(this.#status.trial);
+    this.#drawTime();
   }
 
   #drawTrial(trial) {
@@ -150,6 +150,8 @@ export class Shell {
     const { left, trial } = this.#parts;
     const left_s = this.#status.left_s;
     setText(left, text("time_left", { time: clockTime(left_s) }));
+    // Out of reach the phone does not know whether the page is still on. Its place stays: the pad must not move.
+    left.classList.toggle("unknown", this.#status.isUnreachable);
     left.classList.toggle("soon", left_s < SOON_S);
     const remaining = trial.querySelector(".trial-left");
     if (remaining !== null) setText(remaining, text("trial_left", { time: clockTime((this.#trialEnds_ms - performance.now()) / 1000) }));
