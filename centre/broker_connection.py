@@ -46,8 +46,10 @@ class BrokerConnection:
         )
 
     def connect(self) -> None:
-        """Raise UserError if the broker cannot be reached."""
-        if not self.wait_until(self._publisher.online.is_set, ANSWER_TIMEOUT_S):
+        """Raise UserError if the broker cannot be reached, or at once if it refuses the connection."""
+        publisher = self._publisher
+        self.wait_until(lambda: publisher.online.is_set() or publisher.is_refused, ANSWER_TIMEOUT_S)
+        if not publisher.online.is_set():
             raise UserError(self._problem or f"{self._url}: no answer")
 
     def close(self) -> None:

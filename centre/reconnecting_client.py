@@ -68,6 +68,8 @@ class ReconnectingClient:
         self._max_in_flight = MAX_IN_FLIGHT
         self.online = threading.Event()
         """Set as long as it is subscribed."""
+        self.is_refused = False
+        """True if the newest attempt was refused, by the broker or its certificate: another one fails the same way."""
 
     def run_once(self, stopping: threading.Event) -> None:
         """Connect, or receive messages for `POLL_S` seconds. Raises: what a handler raises."""
@@ -79,6 +81,7 @@ class ReconnectingClient:
         try:
             self._poll()
         except (MqttConnectionError, UserError) as error:
+            self.is_refused = isinstance(error, UserError) or error.kind != "unreachable"
             self._on_connection_change(str(error))
             self._abandon()
         except BaseException:

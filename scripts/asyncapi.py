@@ -23,7 +23,7 @@ from agent.faults.registry import FAULTS
 from agent.footage import hold_command, list_command, release_command
 from agent.gpio import gpio_command
 from agent.health import reboot_command, restart_command
-from agent.incident.order import UnsignedIncidentOrder
+from agent.incident.order import IncidentOrder, UnsignedIncidentOrder
 from agent.ptz import ptz_command
 from agent.reporting import centre_payloads, payloads
 from agent.reporting.mqtt.connect_packet import MAX_PACKET_BYTES
@@ -190,8 +190,9 @@ SIGNED_CLAIMS: Document = {
     "desiredConfig": DesiredConfig,
     "ack": centre_payloads.SignedAck,
     "centreState": centre_payloads.CentreState,
+    "incident": IncidentOrder,
 }
-"""What a centre signs, if the box has a control authority."""
+"""What people and centres sign, if the box has a control authority."""
 
 
 HANDLERS = (

@@ -267,7 +267,7 @@ RefusalCode = Literal[
 malformed    the command does not match its schema
 unauthenticated  it is not signed, or not by a valid certificate of control.ca, or for another box or verb
 unknown      there is no head, preset, pin or camera of that name
-unsupported  the device does not support it
+unsupported  the device does not support it, or the box has no such command: `ptz` without a head, `gpio` without pins
 forbidden    not allowed: a role without this permission, a forbidden sector, a viewer that is not named, a pin
              that is not switchable, a preset that masks were drawn at
 busy         a requester of equal or higher priority holds the device

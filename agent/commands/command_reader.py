@@ -9,6 +9,7 @@ from agent.base.model import IncomingCommand
 from agent.commands.command import (
     CommandHandler,
     MalformedCommand,
+    UnacceptableCommand,
     ValidCommand,
     build_command_struct,
     parse_command,
@@ -47,8 +48,9 @@ class CommandReader:
         handler = self._handlers.get(incoming.verb)
         if handler is None:
             known = ", ".join(sorted(self._handlers)) or "none"
-            raise MalformedCommand(
-                f"{truncate(incoming.verb)!r}: no such command; allowed: {known}",
+            raise UnacceptableCommand(
+                "unsupported",
+                f"{truncate(incoming.verb)!r}: this box has no such command; allowed: {known}",
                 read_signed_id(incoming.payload),
             )
         if is_local or self._authenticator is None:

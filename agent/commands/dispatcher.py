@@ -61,6 +61,7 @@ MAX_QUEUED_COMMANDS = 64
 """Commands that have not begun. A new one beyond them is dropped without a reply."""
 MAX_QUEUED_TASKS = 128
 """Commands, and progress and replies to persist. Beyond it the latter are dropped."""
+PROGRESS_DECIMALS = 3
 MAX_QUEUED_STOPS = 16
 """For one head. One more would do what those that wait do already."""
 
@@ -339,7 +340,10 @@ class CommandDispatcher:
 
     def _enqueue_progress(self, command: ValidCommand, fraction: float, detail: str) -> None:
         progress = CommandProgress(
-            command=command.id, verb=command.verb, progress=fraction, detail=detail
+            command=command.id,
+            verb=command.verb,
+            progress=round(fraction, PROGRESS_DECIMALS),
+            detail=detail,
         )
         self._enqueue_task(partial(self._send_progress, command.id, progress))
 

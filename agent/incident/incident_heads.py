@@ -137,7 +137,9 @@ class IncidentHeads:
         if not self._permits(record.signer, "move", self._cameras[head]):
             outcome, detail = "forbidden", f"{record.signer.by} may not move it"
         elif state.governing is None or state.governing.incident != record.id:
-            outcome, detail = "busy", "a newer incident has the head"
+            outcome, detail = "waiting", None
+            if state.governing is not None:
+                outcome, detail = "busy", f"the newer incident {state.governing.incident!r} has it"
         return IncidentOutcome(part="heads", of=head, outcome=outcome, detail=detail)
 
     def _find_governing(self, running: Sequence[IncidentRecord], head: str) -> _Governing | None:

@@ -114,6 +114,8 @@ def run(args: argparse.Namespace) -> int:
         in_force = None if stored is None else stored.content
         if saved is not None and identity is not None:
             _show_difference(in_force, saved)
+            if isinstance(number := saved.claims.get("version"), int):
+                _check_is_next(args, number, report)
             confirm(args, saved, "configure")
             payload = countersign(saved, MESSAGE_TYPE, identity)
         else:
@@ -267,12 +269,24 @@ def _read_text(file: Path) -> str:
 def _next_number(args: argparse.Namespace, report: ReportedConfig | None) -> int:
     """Return the number of the version. Raises: UserError if the box has reported none."""
     if args.number:
-        return int(args.number)
+        number = int(args.number)
+        _check_is_next(args, number, report)
+        return number
     if report is None:
         raise UserError(f"{args.box}: has reported no configuration; allowed: --number N")
     fetching = 0 if report.fetching is None else report.fetching.version
     deferred = 0 if report.deferred is None else report.deferred.version
     return max(report.decided, fetching, deferred) + 1
+
+
+def _check_is_next(args: argparse.Namespace, number: int, report: ReportedConfig | None) -> None:
+    """Raise UserError if the box has decided about the number already: it would refuse the message, which would take the
+    place of the version in force at the broker.
+    """
+    if report is not None and number <= report.decided:
+        raise UserError(
+            f"{args.box}: version {number}: {report.decided} was decided already; allowed: more than {report.decided}"
+        )
 
 
 def _write(
@@ -304,7 +318,8 @@ def _print_report(report: ReportedConfig, *, as_json: bool) -> int:
         print_json(report)
     elif refused is not None:
         for reason in refused.reasons:
-            print(f"vigie: version {refused.version}: {clean_text(reason)}", file=sys.stderr)
+            name = "a version" if refused.version is None else f"version {refused.version}"
+            print(f"vigie: {name}: {clean_text(reason)}", file=sys.stderr)
     elif report.fetching is not None:
         fetching = report.fetching
         step = f"{clean_text(fetching.model)}: {clean_text(fetching.detail)}"

@@ -19,7 +19,7 @@ from agent.base.clock import SystemClock, rfc3339
 from agent.base.errors import UserError
 from agent.config.broker import BrokerConfig
 from agent.config.names import ALLOWED_NAME, NAME_PATTERN
-from agent.reporting.payloads import Message
+from agent.reporting.payloads import Message, OnlineStatus, StatusMessage
 from agent.runtime.stop_signals import STOP_SIGNALS
 from centre import control_keys
 from centre.cli.broker_arguments import add_broker, parse_broker
@@ -160,7 +160,7 @@ def receiving_screen(options: WatchOptions) -> Iterator["FleetScreen"]:
     screen = FleetScreen(f"connecting to {url}", lambda: datetime.now(UTC))
     client = _build_client(
         options,
-        _with_message(screen.update),
+        _with_signature_warning(options, _with_message(screen.update), screen.show_connection),
         lambda problem: screen.show_connection(_connection_text(problem, url)),
     )
     stopping = threading.Event()
@@ -259,7 +259,11 @@ def _print_until_interrupt(
             printed = text
             print(f"vigie: {clean_text(text)}", file=sys.stderr, flush=True)
 
-    client = _build_client(options, on_message, print_connection)
+    def print_warning(text: str) -> None:
+        print(f"vigie: {text}", file=sys.stderr, flush=True)
+
+    handle = _with_signature_warning(options, on_message, print_warning)
+    client = _build_client(options, handle, print_connection)
     stopping = threading.Event()
     with _handling_stop_signals(stopping.set):
         _receive(client, stopping)
@@ -267,6 +271,31 @@ def _print_until_interrupt(
 
 def _connection_text(problem: str | None, url: str) -> str:
     return f"connected to {url}" if problem is None else f"{problem}; trying again"
+
+
+def _with_signature_warning(
+    options: WatchOptions,
+    on_message: Callable[[ReceivedMessage], None],
+    warn: Callable[[str], None],
+) -> Callable[[ReceivedMessage], None]:
+    """Return the handler that in addition warns once of a box which takes no unsigned acknowledgement, if this is a centre
+    without a control key.
+    """
+    has_warned = options.store is None or options.identity is not None
+
+    def handle(item: ReceivedMessage) -> None:
+        nonlocal has_warned
+        on_message(item)
+        status = item.message.data if isinstance(item.message, StatusMessage) else None
+        if not has_warned and isinstance(status, OnlineStatus) and status.commands_authenticated:
+            has_warned = True
+            box = item.message.box if item.message is not None else ""
+            warn(
+                f"{clean_text(box)} has control.ca: it takes no acknowledgement of this centre, and sends it nothing; "
+                "allowed: with --signer and --signer-key"
+            )
+
+    return handle
 
 
 def _with_message(

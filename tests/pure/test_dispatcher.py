@@ -92,8 +92,8 @@ def test_an_unknown_head_is_answered_with_the_known_heads(rig: CommandRig) -> No
 
 def test_an_unknown_verb_is_answered_with_the_known_verbs(rig: CommandRig) -> None:
     assert rejection_of(rig.run_command({}, verb="dance")) == (
-        "malformed",
-        "'dance': no such command; allowed: ptz",
+        "unsupported",
+        "'dance': this box has no such command; allowed: ptz",
     )
 
 

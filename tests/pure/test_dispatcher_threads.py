@@ -82,10 +82,10 @@ def test_a_long_command_is_accepted_reports_progress_and_ends(
 ) -> None:
     rig = slow_rig
     assert rig.run_command({}, verb="slow") == CommandAccepted(command="one", verb="slow")
-    slow.progress_sinks[0].report_progress(0.5, "half of it")
+    slow.progress_sinks[0].report_progress(0.04000000000000001, "some of it")
     rig.run_once()
     assert rig.replies[-1] == CommandProgress(
-        command="one", verb="slow", progress=0.5, detail="half of it"
+        command="one", verb="slow", progress=0.04, detail="some of it"
     )
     assert rig.dispatcher.health().running == 1
     slow.progress_sinks[0].finish(lambda: Slow.Result(done="all"))

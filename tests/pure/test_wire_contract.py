@@ -1,5 +1,6 @@
 """docs/wire-contract.md, docs/asyncapi.json and the code agree."""
 
+import inspect
 import json
 import re
 import runpy
@@ -12,6 +13,7 @@ import pytest
 
 from agent.authority.signed_message import JwsMessage
 from agent.commands.command import build_command_struct
+from agent.config.control import ACTIONS
 from agent.config.desired_config import PlainDesiredConfig
 from agent.incident.order import UnsignedIncidentOrder
 from agent.reporting import topics
@@ -138,6 +140,29 @@ def test_the_page_names_every_topic() -> None:
             continue
         tail = channel["address"].removeprefix("vigie/v1/{box}/").replace("{", "<")
         assert f"`{tail.replace('}', '>')}`" in PAGE
+
+
+def test_the_page_has_every_verb_with_the_permissions_that_its_handler_asks_for() -> None:
+    rows = re.findall(r"^\| (`[a-z`, ]+`) \| [^|]* \| ([^|]*) \|$", PAGE, re.MULTILINE)
+    actions = "|".join(action for action in ACTIONS if action != "stop")
+    listed = {
+        verb: set(re.findall(rf"`({actions})`", permissions))
+        for verbs, permissions in rows
+        for verb in re.findall(r"`([a-z]+)`", verbs)
+    }
+    for module in VERBS:
+        source = "".join(re.findall(r"Permission\(action=(.*)\)", inspect.getsource(module)))
+        assert listed[module.VERB] >= set(re.findall(rf'"({actions})"', source)) > set(), (
+            module.VERB
+        )
+    assert {"ptz", "clip"} < listed.keys()
+
+
+def test_an_incident_has_a_signed_form_as_a_command_has() -> None:
+    channel = DOCUMENT["channels"]["incident"]
+    assert set(channel["messages"]) == {"incident", "incidentSigned"}
+    message = DOCUMENT["components"]["messages"]["incidentSigned"]
+    assert message["x-claims"] == {"$ref": "#/components/schemas/IncidentOrder"}
 
 
 def test_no_schema_has_what_asyncapi_understands_otherwise() -> None:

@@ -143,6 +143,25 @@ def test_the_version_in_force_is_shown_while_the_retained_message_is_a_refused_o
     assert in_force(pole).scenes == {"north": AREA}
 
 
+def test_a_number_that_the_box_has_decided_about_does_not_replace_the_retained_version(
+    pole: AgentBox,
+    configure: Configure,
+    tmp_path: Path,
+    mosquitto: Mosquitto,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    draw_an_area(configure, tmp_path)
+    assert configure(str(tmp_path / "age.toml"), "--yes", "--number", "1") == 2
+    assert "version 1: 1 was decided already; allowed: more than 1" in capsys.readouterr().err
+    reader = BareClient(BrokerConfig(url=mosquitto.url), "reader")
+    reader.link.subscribe([topics.down_topic(BOX, "config")])
+    retained = reader.wait_for(ReceivedPublish)
+    reader.link.abort()
+    assert isinstance(retained, ReceivedPublish)
+    assert "ignore" in retained.payload.decode()
+    assert in_force(pole).scenes == {"north": AREA}
+
+
 def test_a_version_of_the_largest_size_is_shown_and_merged(
     pole: AgentBox, configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

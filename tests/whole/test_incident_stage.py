@@ -470,6 +470,14 @@ def test_an_incidents_coordinator_gets_no_operators_rank(box: IncidentBox) -> No
     assert box.lease() == Requester(id="amina", role="operator")
 
 
+def test_a_head_that_no_incident_has_yet_is_waited_for_and_not_busy(box: IncidentBox) -> None:
+    box.order(heads={})
+    reports = [event.incident for event in box.events if isinstance(event.incident, IncidentReport)]
+    heads = [one for report in reports for one in report.outcomes if one.part == "heads"]
+    assert {one.outcome for one in heads} <= {"waiting", "done"}
+    assert all("newer" not in (one.detail or "") for one in heads)
+
+
 def test_of_two_incidents_a_head_follows_the_newest_and_then_the_other(box: IncidentBox) -> None:
     box.order("old", by="amina", heads={})
     box.order("new", by="youssef", heads={})
@@ -477,7 +485,7 @@ def test_of_two_incidents_a_head_follows_the_newest_and_then_the_other(box: Inci
     assert box.lease() == Requester(id="youssef", role="incident")
     old = [event for event in box.events if event.name == "old"][-1].incident
     assert isinstance(old, IncidentReport)
-    assert "newer incident" in (old.outcomes[0].detail or "")
+    assert old.outcomes[0].detail == "the newer incident 'new' has it"
     box.order("new", 2, ended=True)
     box.turn(10)
     assert box.lease() == Requester(id="amina", role="incident")

@@ -374,7 +374,10 @@ class PahoTransport:
             # The alert with the reason is often lost with the connection's reset.
             problem = "may not accept broker.certificate"
             if self._broker.certificate is None:
-                problem = "may want a certificate: set broker.certificate and broker.key"
+                problem = (
+                    "may want a certificate: set broker.certificate and broker.key, "
+                    "of a command --certificate and --key"
+                )
             return MqttConnectionError(
                 "certificate", f"{self._host_port}: the broker hung up at once; it {problem}"
             )

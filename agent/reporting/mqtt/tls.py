@@ -114,7 +114,7 @@ class TlsAlert(msgspec.Struct, frozen=True):
 
 _ALERTS: Mapping[str, TlsAlert] = {
     "CERTIFICATE_REQUIRED": TlsAlert(
-        "the broker wants a certificate: set broker.certificate and broker.key"
+        "the broker wants a certificate: set broker.certificate and broker.key, of a command --certificate and --key"
     ),
     "ALERT_UNKNOWN_CA": TlsAlert("the broker does not know who signed broker.certificate"),
     "CERTIFICATE_EXPIRED": TlsAlert("broker.certificate has expired"),

@@ -6,6 +6,7 @@ import signal
 import ssl
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from agent.reporting.mqtt.connect_error import MqttConnectionError
 from agent.reporting.mqtt.paho_transport import PahoTransport
 from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.outbox.outbox import Outbox
+from centre.broker_connection import BrokerConnection
 from centre.signing import sign_revocations
 from tests.authority_rig import ControlKeys
 from tests.whole.report.broker import (
@@ -198,6 +200,24 @@ def test_a_broker_under_another_name_is_refused_by_the_box(
     config = BrokerConfig(url=url, ca=secured.certificates.path("ca.crt"))
     with ReportingBox(config, tmp_path) as box:
         assert "IP address mismatch" in box.wait_for_fault("NET-02")
+
+
+@pytest.mark.parametrize(
+    ("name", "ca", "problem"),
+    [
+        (None, "ca.crt", "--certificate and --key"),
+        ("pole-17", "people-ca.crt", "certificate is not accepted: "),
+    ],
+)
+def test_a_command_that_the_broker_or_its_certificate_refuses_ends_at_the_first_attempt(
+    secured: Secured, name: str | None, ca: str, problem: str
+) -> None:
+    # The clock stands still: no other attempt is due, and no time limit ends the wait.
+    connection = BrokerConnection(
+        secured.config(name, ca=ca), [], lambda _: None, "test", FastRandom(3), lambda: 0
+    )
+    with closing(connection), pytest.raises(UserError, match=problem):
+        connection.connect()
 
 
 @pytest.mark.raises_fault("NET-01")

@@ -114,6 +114,26 @@ def test_a_centre_whose_store_fails_acknowledges_nothing_reports_it_and_tries_ag
     assert (rest.decode(), process.returncode) == (f"vigie: connected to {broker.url}\n", 0)
 
 
+def test_a_centre_without_a_control_key_names_a_box_that_takes_no_unsigned_acknowledgement(
+    broker: Mosquitto, tmp_path: Path
+) -> None:
+    birth = status(box="casa-0001")
+    signed = msgspec.structs.replace(birth.data, commands_authenticated=True)
+    publisher = FleetPublisher(broker)
+    publisher.publish([msgspec.structs.replace(birth, data=signed), status(box="casa-0002")])
+    publisher.close()
+    process = watch("--broker", broker.url, "--ack", "--store", str(tmp_path / "centre.db"))
+    assert process.stderr is not None
+    printed = [process.stderr.readline().decode() for _ in range(3)]
+    process.send_signal(signal.SIGINT)
+    _, rest = process.communicate(timeout=60)
+    assert printed[2] == (
+        "vigie: casa-0001 has control.ca: it takes no acknowledgement of this centre, and sends it nothing; "
+        "allowed: with --signer and --signer-key\n"
+    )
+    assert rest == b""
+
+
 def test_the_screen_shows_the_box_and_its_events(broker: Mosquitto, tmp_path: Path) -> None:
     with (
         WatchTerminal("--broker", broker.url) as terminal,
