@@ -6,9 +6,12 @@ from itertools import count
 from agent.app.box_services import BoxServices
 from agent.app.camera_detector import CameraDetector
 from agent.app.camera_ground import GROUND_DIR, CameraGround
+from agent.base.file_read import read_stamp
 from agent.base.health_model import DetectorHealth
 from agent.base.model import Event, FrameResult
+from agent.base.view_condition import ViewCondition
 from agent.capture.camera_source import CameraSource
+from agent.config.recording import RECORDS_DIR
 from agent.detection.active_scene import ActiveScene, FixedScene, SceneInForce
 from agent.detection.detect_stage import DetectStage
 from agent.detection.event_limit import EventLimit
@@ -16,10 +19,16 @@ from agent.detection.keyframe_watch import KeyframeWatch
 from agent.detection.pipeline import DetectionPipeline
 from agent.detection.rule_engine import RuleEngine
 from agent.detection.scene_detect_stage import SceneDetectStage
+from agent.detection.view_monitor import ViewMonitor
 from agent.health.rates import CameraRates
+from agent.runtime.pause import Pause
 from agent.runtime.queues import LatestFrame
 from drivers.contracts import SensorNetworkControl
-from drivers.media import Frame
+from drivers.media import NS_PER_S, Frame
+
+RECORDS_CHECK_INTERVAL_S = 10.0
+MAX_VIEW_AGE_NS = 30 * NS_PER_S
+"""The condition in an older frame is no longer that of the view. The slowest detection looks at a frame each ten seconds."""
 
 
 class CameraDetection:
@@ -41,6 +50,12 @@ class CameraDetection:
         self.keyframe_watch = KeyframeWatch()
         self._passes = services.pass_budget.join()
         self.detected_frames = 0
+        self._view_monitor = ViewMonitor()
+        self._view: ViewCondition | None = None
+        self._viewed_ns = 0
+        self._records_dir = services.state_dir / RECORDS_DIR
+        self._records_stamp = read_stamp(self._records_dir)
+        self._stamp_pause = Pause()
         self.event_limit = EventLimit(source.config.name)
         self.ground = CameraGround(
             source.config.name,
@@ -76,11 +91,27 @@ class CameraDetection:
             inferences_limit_per_s=self._passes.share_per_s,
         )
 
+    def view(self) -> ViewCondition | None:
+        """Return the condition of the view, or None if no frame was looked at lately. Thread-safe."""
+        age_ns = self._services.clock.boottime_ns() - self._viewed_ns
+        return None if age_ns > MAX_VIEW_AGE_NS else self._view
+
+    def _learn_view_if_commissioned(self, now_ns: int) -> None:
+        """Learn the view again after a technician has found it good, which a new installation record shows."""
+        if not self._stamp_pause.is_over(now_ns):
+            return
+        self._stamp_pause.begin(now_ns, RECORDS_CHECK_INTERVAL_S)
+        stamp = read_stamp(self._records_dir)
+        if stamp != self._records_stamp:
+            self._records_stamp = stamp
+            self._view_monitor.learn_again()
+
     def _make_detect_stage(self, current: SceneInForce) -> DetectStage:
         name, scene = self._config.name, current.scene
         excluded_polygons = () if scene is None else scene.excluded_polygons
         self.ground.begin_scene(current)
         self.keyframe_watch.begin_scene(excluded_polygons)
+        self._view_monitor.begin_view(is_at_rest=scene is not None)
         return DetectStage(
             name,
             self.frames,
@@ -89,6 +120,7 @@ class CameraDetection:
                 excluded_polygons=excluded_polygons,
                 track_ids=self._track_numbers,
                 passes=self._passes,
+                view_monitor=self._view_monitor,
             ),
             None
             if scene is None
@@ -107,6 +139,8 @@ class CameraDetection:
     def _on_frame_result(self, frame: Frame, result: FrameResult) -> None:
         # Without a model the motion gate alone has seen it.
         self.detected_frames += self.detector is not None
+        self._view, self._viewed_ns = result.view, self._services.clock.boottime_ns()
+        self._learn_view_if_commissioned(self._viewed_ns)
         self.keyframe_watch.on_result(result)
         self.ground.on_result(result)
         self._on_result(frame, result)

@@ -111,7 +111,7 @@ class CameraGround:
     def on_event(self, event: Event) -> None:
         """Take an event of the camera: that it was moved makes the calibration stale at once."""
         watch = self._current_watch()
-        is_move = event.kind == TAMPER_EVENTS["view_moved"].kind and event.phase == "begin"
+        is_move = event.kind == TAMPER_EVENTS["moved"].kind and event.phase == "begin"
         if watch is not None and is_move and watch.mark_moved("the camera was moved"):
             self._store(watch)
             self.on_change()

@@ -18,6 +18,7 @@ from agent.base.health_model import (
     DetectorHealth,
 )
 from agent.base.model import FrameResult, Segment
+from agent.base.view_condition import ViewCondition
 from agent.capture.camera_source import CameraSource, OpenCamera
 from agent.capture.capture_stage import CaptureCounts, CaptureStage
 from agent.capture.next_frame import NextFrame
@@ -174,6 +175,7 @@ class CameraPipeline:
             target_detect_fps=self._target_detect_fps(),
             decoding=self._decoding(),
             ground=self.detection.ground.health() if self.detection else None,
+            view=self._view(),
             events_left_out=self.detection.event_limit.left_out if self.detection else 0,
         )
 
@@ -204,6 +206,7 @@ class CameraPipeline:
             mask_error=lambda: self._masks.error,
             breaks_reader=lambda: self._reader_fault.is_active,
             target_detect_fps=self._target_detect_fps,
+            view=self._view,
         )
 
     def set_level(self, level: DegradationLevel) -> None:
@@ -250,6 +253,9 @@ class CameraPipeline:
             model=self.detector.card.name if self.detector else None,
             record=self.record_stage is not None,
         )
+
+    def _view(self) -> ViewCondition | None:
+        return self.detection.view() if self.detection else None
 
     def _is_shed(self) -> bool:
         """Return True if the degradation level leaves no stream of the camera open."""

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 import msgspec
 
 from agent.base.model import Label
+from agent.base.view_condition import ViewCondition
 from drivers.contracts import CameraReadings
 
 
@@ -121,6 +122,8 @@ class CameraHealth(msgspec.Struct, frozen=True, kw_only=True):
     """None if the stream is not decoded on demand, or has had no keyframe yet."""
     ground: GroundHealth | None = None
     """None if the scene in force has no calibrated ground."""
+    view: ViewCondition | None = None
+    """None if no frame was looked at in the last half minute: detection is off or shed, or none came."""
     events_left_out: int = 0
     """Events, and updates of open ones, that were not sent, because there were too many of their kind in a minute."""
 

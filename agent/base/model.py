@@ -9,6 +9,7 @@ from typing import Annotated, Literal, TypeAlias, get_args
 
 import msgspec
 
+from agent.base.view_condition import ViewCondition
 from drivers.media import Plane
 
 Label = Literal["person", "bicycle", "motorcycle", "car", "bus", "truck"]
@@ -199,6 +200,7 @@ class FrameResult(msgspec.Struct, frozen=True, kw_only=True):
     `gate_luma` is the motion gate's luma plane (H x W, about 320 wide, read-only), and `moving_ratio`
     the share of it that moves, 0..1. `tracks` are the live, confirmed tracks. `inference_count` is the
     number of runs of the detector for this frame. `is_still`: nothing moves, and no track is new.
+    `view` is the condition of the view, None if it was not diagnosed.
     """
 
     seq: int
@@ -210,6 +212,7 @@ class FrameResult(msgspec.Struct, frozen=True, kw_only=True):
     tracks: tuple[Track, ...]
     inference_count: int
     is_still: bool = False
+    view: ViewCondition | None = None
 
 
 class LineCounts(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.base.message import Message
-from agent.base.picture_light import PictureLight, measure_light
+from agent.base.view_condition import PictureView, judge_picture
 from drivers.media import Plane
 
 GreyImage = npt.NDArray[np.float32]
@@ -21,6 +21,8 @@ FocusBlocks: TypeAlias = tuple[float, ...]
 
 MIN_SIZE_PX = 24
 """A smaller picture has too few edges to measure."""
+VIEW_SIZE_PX = 320
+"""The view is judged by a picture as large as that of the motion gate."""
 MIN_CONTRAST_STD = 3.0
 """Standard deviation, in steps of 255, below which there is nothing to focus on."""
 HAZE_MIN_BLACK_LUMA, HAZE_MAX_SPAN_LUMA = 60, 90
@@ -50,7 +52,7 @@ class LensAim(msgspec.Struct, frozen=True, kw_only=True):
 
     focus: float | None
     focus_blocks: FocusBlocks
-    light: PictureLight
+    view: PictureView
     hazy: bool
     soft_spots: tuple[str, ...]
     lean_deg: float | None
@@ -58,13 +60,12 @@ class LensAim(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def exposure(self) -> Message:
         """The exposure in a few words."""
-        match self.light.state:
+        light = self.view.light
+        match light.state:
             case "glare":
-                share = self.light.white_share
-                return Message("too bright: {share:.0%} of it is white", share=share)
+                return Message("too bright: {share:.0%} of it is white", share=light.white_share)
             case "dark":
-                share = self.light.dark_share
-                return Message("too dark: {share:.0%} of it is black", share=share)
+                return Message("too dark: {share:.0%} of it is black", share=light.dark_share)
             case "low_light":
                 return Message("too little light to see road users by")
         return Message("good")
@@ -79,7 +80,7 @@ def measure_aim(luma: Plane) -> LensAim:
     return LensAim(
         focus=_focus(centre),
         focus_blocks=measure_focus_blocks(luma),
-        light=measure_light(grey),
+        view=judge_picture(downscale_within(luma, VIEW_SIZE_PX, VIEW_SIZE_PX)),
         hazy=bool(low > HAZE_MIN_BLACK_LUMA and high - low < HAZE_MAX_SPAN_LUMA),
         soft_spots=tuple(_soft_spots(grey)),
         lean_deg=_lean_deg(grey),

@@ -30,6 +30,8 @@ class Recipient(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 FOOTAGE_DIR = "footage"
+RECORDS_DIR = "commissioned"
+"""Folder of the installation records, in the state folder."""
 """Folder of the footage, in the state folder. Another disk is mounted there."""
 
 

@@ -174,6 +174,9 @@ def _open_camera_directly(context: ConsoleContext, subject: Message, name: str) 
         preview.close()
     if picture is None:
         return failed(subject, Message("opens here, but gives no picture"), "CAM-02")
+    view = picture.aim.view.state
+    if view != "good":
+        return failed(subject, diagnosis.VIEW_WORDS[view], diagnosis.FAULT_OF_VIEW[view])
     return passed(
         subject,
         Message(

@@ -15,7 +15,7 @@ import numpy as np
 
 from agent.base.sha256 import Sha256, sha256_hex
 from agent.detection.ground_marks import GroundMarks
-from agent.detection.rules.tamper import compare_to_reference
+from agent.detection.view_monitor import compare_to_reference
 from agent.detection.view_shift import MIN_SHIFT, measure_shift
 from drivers.masking import MASK_LUMA
 from drivers.media import NS_PER_S, Plane, Polygon
@@ -115,8 +115,8 @@ class GroundWatch:
         return self._set_moved(reason)
 
     def _keep(self, picture: Plane) -> bool:
-        """Keep a picture as the reference unless it is dark or flat."""
-        if compare_to_reference(picture, picture) is not None:
+        """Keep a picture as the reference unless it is dark, flat, or in glare or low light."""
+        if compare_to_reference(picture, picture) != "good":
             return False
         self._picture = picture
         self.reference = GroundReference(marks=self.marks, picture=_encode(picture), moved=None)

@@ -26,6 +26,7 @@ from agent.detection.nms import merge_detections
 from agent.detection.optical_flow import FlowShift, track_boxes
 from agent.detection.pass_budget import CameraPasses
 from agent.detection.tracker import ObjectTracker
+from agent.detection.view_monitor import ViewMonitor
 from drivers.media import Frame, Plane, Point
 
 _EDGE_MARGIN_RATIO = 0.02
@@ -87,13 +88,16 @@ class DetectionPipeline:
         excluded_polygons: Sequence[Sequence[Point]] = (),
         track_ids: Iterator[int] | None = None,
         passes: CameraPasses | None = None,
+        view_monitor: ViewMonitor | None = None,
     ) -> None:
         """Nothing is detected in `excluded_polygons`. Without a detector there are no tracks.
 
-        `passes` limits the detector's budget further while the box is under strain.
+        `passes` limits the detector's budget further while the box is under strain. `view_monitor` is that of the
+        camera if it outlasts the pipeline.
         """
         self._detector = detector
         self._settings = settings
+        self._view_monitor = view_monitor or ViewMonitor()
         self._excluded_polygons = excluded_polygons
         self._ignored_mask: npt.NDArray[np.bool_] | None = None
         self._gate: MotionGate | None = None
@@ -117,7 +121,7 @@ class DetectionPipeline:
             self._gate = MotionGate(self._ignored_mask)
         motion = self._gate.detect(gate_luma, frame.t_ns)
         if self._tracker is None or self._detector is None:
-            return _frame_result(frame, gate_luma, motion)
+            return self._make_result(frame, gate_luma, motion)
         self._predict_tracks(gate_luma, motion, frame.t_ns)
         searched = self._detector.search(
             frame, self._plan_regions(frame, motion, self._tracker.live_tracks)
@@ -134,13 +138,28 @@ class DetectionPipeline:
         tracks = self._tracker.update(
             merged, has_motion, visibility.tolist(), _large_blobs(gate_luma, motion)
         )
-        result = _frame_result(frame, gate_luma, motion)
+        result = self._make_result(frame, gate_luma, motion)
         return msgspec.structs.replace(
             result,
             tracks=tracks,
             inference_count=len(regions),
             is_still=result.is_still
             and all(track.id and not track.is_moving for track in self._tracker.live_tracks),
+        )
+
+    def _make_result(self, frame: Frame, gate_luma: Plane, motion: MotionResult) -> FrameResult:
+        """Return the result of a frame without tracks."""
+        return FrameResult(
+            seq=frame.seq,
+            t_ns=frame.t_ns,
+            width_px=frame.width_px,
+            height_px=frame.height_px,
+            gate_luma=gate_luma,
+            moving_ratio=motion.moving_ratio,
+            tracks=(),
+            inference_count=0,
+            is_still=not motion.blobs and not motion.is_global_change,
+            view=self._view_monitor.observe(gate_luma, frame.t_ns),
         )
 
     def _predict_tracks(self, gate_luma: Plane, motion: MotionResult, t_ns: int) -> None:
@@ -344,17 +363,3 @@ def _is_ignored(box: BoundingBox, ignored_mask: npt.NDArray[np.bool_]) -> bool:
     columns = slice(int(box.x * width), max(int(box.x * width) + 1, round((box.x + box.w) * width)))
     part = ignored_mask[rows, columns]
     return bool(part.size) and float(part.mean()) > 0.5  # noqa: PLR2004 - most of it
-
-
-def _frame_result(frame: Frame, gate_luma: Plane, motion: MotionResult) -> FrameResult:
-    return FrameResult(
-        seq=frame.seq,
-        t_ns=frame.t_ns,
-        width_px=frame.width_px,
-        height_px=frame.height_px,
-        gate_luma=gate_luma,
-        moving_ratio=motion.moving_ratio,
-        tracks=(),
-        inference_count=0,
-        is_still=not motion.blobs and not motion.is_global_change,
-    )

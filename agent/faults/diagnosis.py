@@ -5,7 +5,7 @@ watch`, the self-test and the commissioning ask here, so that none of them blame
 shed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import reduce
 
 import msgspec
@@ -19,6 +19,7 @@ from agent.base.health_model import (
 )
 from agent.base.message import Message, Text, join_phrases, join_sentences
 from agent.base.model import Label
+from agent.base.view_condition import ViewState
 from agent.faults.registry import FaultCode
 
 CAMERA_FAULTS: tuple[FaultCode, ...] = (
@@ -28,10 +29,31 @@ CAMERA_FAULTS: tuple[FaultCode, ...] = (
     "CAM-01",
     "CAM-02",
     "CAM-04",
+    "CAM-07",
     "CAM-06",
+    "CAM-08",
     "DET-01",
     "DET-02",
 )
+FAULT_OF_VIEW: Mapping[ViewState, FaultCode] = {
+    "dark": "CAM-07",
+    "frozen": "CAM-07",
+    "blocked": "CAM-07",
+    "blurred": "CAM-07",
+    "moved": "CAM-07",
+    "glare": "CAM-08",
+    "low_light": "CAM-08",
+}
+VIEW_WORDS: Mapping[ViewState, Message] = {
+    "good": Message("the view is good"),
+    "dark": Message("the picture is dark: the lens is covered, or there is no light at all"),
+    "frozen": Message("the same picture comes again and again"),
+    "blocked": Message("the view is covered"),
+    "blurred": Message("the picture is blurred"),
+    "moved": Message("the view is not the one from before: the camera was moved"),
+    "glare": Message("glare: a quarter of the picture is white"),
+    "low_light": Message("too little light to see road users by"),
+}
 RECORDING_FAULTS: tuple[FaultCode, ...] = ("STO-02", "STO-03")
 BOX_SUBJECT = "box"
 """Subject of a recording fault that is about all cameras."""
@@ -61,7 +83,11 @@ def find_camera(report: HealthReport, name: str) -> Finding:
             if camera is not None and camera.state in ("delivering", "slow")
             else None
         )
-        return _bad(fault, join_phrases(rates, fault.detail or fault.title))
+        words: Text = fault.detail or fault.title
+        view = None if camera is None or camera.view is None else camera.view.state
+        if view is not None and FAULT_OF_VIEW.get(view) == fault.code:
+            words = VIEW_WORDS[view]
+        return _bad(fault, join_phrases(rates, words))
     if camera is None:
         return Finding(words=Message("not open yet"), is_good=None)
     if camera.state == "shed":

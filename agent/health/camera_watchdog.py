@@ -1,13 +1,15 @@
 """Camera watchdog: checks every camera once per second, and sends the health report when it is due."""
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
 from agent.base.clock import Clock
 from agent.base.health_model import CameraState
+from agent.base.view_condition import ViewCondition, ViewState
 from agent.capture.capture_stage import CaptureCounts
+from agent.faults import diagnosis
 from agent.faults.registry import FaultCode, FaultRegistry
 from agent.health.camera_condition import CameraEvidence, CameraMonitor
 from agent.health.stuck_cameras import StuckCameras
@@ -40,6 +42,7 @@ class WatchedCamera(msgspec.Struct, frozen=True, kw_only=True):
     mask_error: Callable[[], str | None] = lambda: None
     breaks_reader: Callable[[], bool] = lambda: False
     target_detect_fps: Callable[[], float | None] = lambda: None
+    view: Callable[[], ViewCondition | None] = lambda: None
 
 
 class CameraWatchdog:
@@ -116,12 +119,28 @@ class CameraWatchdog:
         if condition.state == "stuck" and self._stuck_cameras is not None:
             action = self._stuck_cameras.handle_stuck(camera.name, is_stuck=counts.is_stuck)
             detail = f"{detail}; {action}"
-        code = _FAULT_BY_STATE.get(condition.state)
-        for other in _FAULT_BY_STATE.values():
+        self._set_fault(
+            camera.name, _FAULT_BY_STATE.get(condition.state), _FAULT_BY_STATE.values(), detail
+        )
+        # What a camera showed before it fell silent says nothing of its view now.
+        view = camera.view() if condition.state in ("delivering", "slow") else None
+        state: ViewState = "good" if view is None else view.state
+        self._set_fault(
+            camera.name,
+            diagnosis.FAULT_OF_VIEW.get(state),
+            diagnosis.FAULT_OF_VIEW.values(),
+            str(diagnosis.VIEW_WORDS[state]),
+        )
+
+    def _set_fault(
+        self, camera: str, code: FaultCode | None, codes: Iterable[FaultCode], detail: str
+    ) -> None:
+        """Raise one of several faults of a camera, or none, and clear the others."""
+        for other in codes:
             if other != code:
-                self._faults.clear(other, camera.name)
+                self._faults.clear(other, camera)
         if code is not None:
-            self._faults.raise_fault(code, camera.name, detail)
+            self._faults.raise_fault(code, camera, detail)
 
     def _was_stuck(self, name: str, counts: CaptureCounts) -> bool:
         """Return True if the camera was stuck in an earlier run, and has delivered nothing since."""

@@ -9,7 +9,7 @@ import pytest
 
 from agent.base.picture_light import LightState, measure_light
 from agent.capture.lens_aim import measure_aim
-from agent.detection.rules.tamper import compare_to_reference
+from agent.detection.view_monitor import compare_to_reference
 from drivers.media import Plane
 from drivers.rendered_street.fixed_view import FixedView
 from drivers.rendered_street.planes import bgr_to_planes
@@ -79,10 +79,10 @@ def test_the_light_of_a_picture_has_one_definition(
     picture: Plane, state: LightState | None, exposure: str
 ) -> None:
     aim = measure_aim(picture)
-    assert (aim.light.state, str(aim.exposure)) == (state, exposure)
+    assert (aim.view.light.state, str(aim.exposure)) == (state, exposure)
     small = np.asarray(cv2.resize(picture, (320, 180), interpolation=cv2.INTER_AREA), np.uint8)
     assert measure_light(small).state == state
-    assert (compare_to_reference(small, small) == "view_dark") == (state == "dark")
+    assert (compare_to_reference(small, small) == "dark") == (state == "dark")
 
 
 @pytest.mark.shared

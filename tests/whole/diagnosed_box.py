@@ -4,9 +4,12 @@ import os
 import random
 import re
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import msgspec
+import numpy as np
 import pytest
 
 from agent.app.actuator_specs import load_actuator_specs
@@ -26,7 +29,7 @@ from centre.fleet import rows
 from centre.fleet.box_view import BoxView
 from drivers.contracts import Camera, StreamRequest
 from drivers.errors import DriverError
-from drivers.media import Frame, Packet, StreamInfo
+from drivers.media import Frame, Packet, Plane, StreamInfo
 from tests.conftest import ManualClock
 from tests.machine_tree import FakeProcFs
 from tests.pure.console_peers import MemoryByteLine
@@ -68,7 +71,14 @@ class Lens:
 
     def read(self, timeout_s: float) -> Packet | Frame | None:
         self._owner.raise_if_broken()
-        return None if self._owner.is_silent else self._inner.read(timeout_s)
+        item = None if self._owner.is_silent else self._inner.read(timeout_s)
+        if not isinstance(item, Frame):
+            return item
+        luma = self._owner.change_picture(item.y)
+        if self._owner.has_sensor_noise:
+            noise = np.random.default_rng(item.seq).integers(0, 4, luma.shape, np.uint8)
+            luma = cv2.add(luma, noise)
+        return msgspec.structs.replace(item, y=np.asarray(luma, np.uint8))
 
     def close(self) -> None:
         self._inner.close()
@@ -93,6 +103,9 @@ class DiagnosedBox:
         self.state_dir.mkdir(exist_ok=True)
         self.is_silent = False
         self.camera_error: DriverError | None = None
+        self.change_picture: Callable[[Plane], Plane] = lambda luma: luma
+        """What is done to the picture on its way from the street to the sensor."""
+        self.has_sensor_noise = True
         self.fps = FPS
         self._monkeypatch = monkeypatch
         self.config_path = folder / "vigie.toml"

@@ -28,6 +28,7 @@ from agent.diagnostics.selftest.runner import run_selftest
 from agent.faults.registry import FAULTS
 from agent.gpio.status_led import blink_counts
 from drivers.errors import DriverError
+from drivers.media import Plane
 from tests.pure.rules.street_ground import street_ground_toml
 from tests.whole.diagnosed_box import DiagnosedBox
 from tests.whole.report.broker import Mosquitto
@@ -43,6 +44,7 @@ scene = "yard.toml"
 HEAD = '[[head]]\nname = "mast"\ndriver = "fake"\noptions = { silent = true }\n'
 
 Start = Callable[..., DiagnosedBox]
+Change = Callable[[Plane], Plane]
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -248,6 +250,88 @@ def test_a_camera_whose_view_has_moved_works_and_its_ground_is_stale(
     box = start(more='[camera.detect]\nscene = "north.toml"\n')
     box.pass_s(12)
     confirm(box, "view moved since its ground was calibrated")
+
+
+def sunlit(luma: Plane) -> Plane:
+    white = np.array(luma)
+    white[: len(white) // 2] = 235
+    return white
+
+
+def unlit(luma: Plane) -> Plane:
+    """A night without lamps, but for a window."""
+    night = np.asarray(16 + (luma - 16.0) * 0.1, np.uint8)
+    night[20:40, 30:50] = 120
+    return night
+
+
+VIEWS: dict[str, Change] = {
+    "lens covered by a cap": lambda luma: np.full_like(luma, 16),
+    "view covered by a bag": lambda luma: np.full_like(luma, 90),
+    "picture blurred": lambda luma: np.asarray(cv2.GaussianBlur(luma, (0, 0), 3), np.uint8),
+    "camera upside down": lambda luma: np.ascontiguousarray(luma[::-1, ::-1]),
+    "picture frozen": lambda luma: luma,
+    "low sun in the picture": sunlit,
+    "night without lamps": unlit,
+}
+
+
+def show_view(box: DiagnosedBox, cause: str, begins_s: int, ends_s: int) -> None:
+    """Show a good view, a bad one, and the good one again."""
+    box.pass_s(20)
+    box.change_picture = VIEWS[cause]
+    box.has_sensor_noise = cause != "picture frozen"
+    box.pass_s(begins_s)
+    confirm(box, cause)
+    box.change_picture, box.has_sensor_noise = (lambda luma: luma), True
+    box.pass_s(ends_s)
+    confirm(box, "all is well")
+
+
+@pytest.mark.raises_fault("CAM-07")
+@pytest.mark.parametrize(
+    "cause",
+    [
+        "lens covered by a cap",
+        "view covered by a bag",
+        "picture blurred",
+        "camera upside down",
+        "picture frozen",
+    ],
+)
+def test_a_view_that_shows_no_road_users_is_named_until_it_is_good_again(
+    start: Start, cause: str
+) -> None:
+    show_view(start(), cause, begins_s=25, ends_s=8)
+
+
+@pytest.mark.raises_fault("CAM-07")
+def test_a_view_that_a_technician_has_found_good_is_the_view_from_then_on(start: Start) -> None:
+    box = start()
+    box.pass_s(20)
+    box.change_picture = VIEWS["camera upside down"]
+    box.pass_s(25)
+    assert box.faults() == ["CAM-07 north"]
+    (box.state_dir / "commissioned" / "20261103T074105.250000Z").mkdir(parents=True)
+    box.pass_s(25)
+    confirm(box, "all is well")
+
+
+@pytest.mark.raises_fault("CAM-08")
+@pytest.mark.parametrize("cause", ["low sun in the picture", "night without lamps"])
+def test_light_that_hides_road_users_is_named_as_long_as_it_lasts(start: Start, cause: str) -> None:
+    show_view(start(), cause, begins_s=65, ends_s=65)
+
+
+@pytest.mark.raises_fault("CAM-07", "CAM-02")
+def test_a_silent_camera_is_not_blamed_for_the_view_that_it_had(start: Start) -> None:
+    box = start()
+    box.change_picture = lambda luma: np.full_like(luma, 16)
+    box.pass_s(25)
+    assert box.faults() == ["CAM-07 north"]
+    box.is_silent = True
+    box.pass_s(12)
+    confirm(box, "camera silent")
 
 
 @pytest.mark.raises_fault("DET-01")

@@ -169,12 +169,12 @@ def read_level(lean_deg: float | None) -> LevelReading:
 def read_light(aim: LensAim, readings: CameraReadings | None) -> LightReading:
     """Return the light in a picture."""
     light = Message(
-        "{exposure}; mean {mean:.0f} of 255", exposure=aim.exposure, mean=aim.light.mean
+        "{exposure}; mean {mean:.0f} of 255", exposure=aim.exposure, mean=aim.view.light.mean
     )
     exposure_us = None if readings is None else readings.exposure_us
     return LightReading(
         text=join_phrases(light, *_readings_texts(readings)),
-        mean=aim.light.mean,
+        mean=aim.view.light.mean,
         night=None if readings is None else readings.night,
         exposure_ms=None if exposure_us is None else exposure_us / 1000,
         gain=None if readings is None else readings.analogue_gain,

@@ -24,9 +24,10 @@ from agent.base.signed_manifest import (
     check_signature,
     decode_manifest,
 )
+from agent.base.view_condition import ViewState
 from agent.config.names import Name
+from agent.config.recording import RECORDS_DIR
 
-RECORDS_DIR = "commissioned"
 RECORD_FILE = "record.json"
 SIGNATURE_FILE = "record.json.sig"
 _MAX_FILE_BYTES = 4_000_000
@@ -91,7 +92,8 @@ class CameraRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     `focus` is 0 to about 70, None if the view has no detail to focus on. `scenes` are the hashes of
     the scene files by preset, `""` for a fixed camera. `preset` is the preset of its head, `ground` the
-    calibration of the scene there, None without one.
+    calibration of the scene there, None without one. `view` is the state of the view, None if there was no picture, and
+    `sharpness` 0 to about 0.8, None if the picture has too few edges.
     """
 
     name: Name
@@ -107,6 +109,8 @@ class CameraRecord(msgspec.Struct, frozen=True, kw_only=True):
     model: Sha256 | None
     preset: str | None
     ground: GroundHealth | None = None
+    view: ViewState | None = None
+    sharpness: float | None = None
 
 
 class HeadRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,7 +6,8 @@ from typing import Literal
 import msgspec
 
 from agent.base.message import Message, Text
-from agent.detection.rules.tamper import compare_to_reference
+from agent.base.view_condition import ViewState
+from agent.detection.view_monitor import compare_to_reference
 from agent.detection.view_shift import MIN_SHIFT, measure_shift
 from agent.diagnostics.commissioning.certificate import CameraRecord, InstallationRecord
 from drivers.media import Plane
@@ -57,14 +58,14 @@ DRIFT_TITLES: Mapping[DriftKind, Message] = {
 INFORMATIONAL_KINDS: frozenset[DriftKind] = frozenset({"not compared", "software"})
 """Kinds that are reported, but need no action."""
 
-_TAMPER_DRIFTS: dict[str, tuple[DriftKind, Message]] = {
-    "view_moved": ("moved", Message("the camera's aim has changed")),
-    "view_blurred": ("blurred", Message("the picture is out of focus")),
-    "view_blocked": ("blocked", Message("most of the view is covered")),
-    "view_dark": (
-        "dark",
-        Message("the picture is dark: uncover the lens; at night, compare by day"),
-    ),
+_DARK = Message("the picture is dark: uncover the lens; at night, compare by day")
+_VIEW_DRIFTS: Mapping[ViewState, tuple[DriftKind, Message]] = {
+    "moved": ("moved", Message("the camera's aim has changed")),
+    "blurred": ("blurred", Message("the picture is out of focus")),
+    "blocked": ("blocked", Message("most of the view is covered")),
+    "dark": ("dark", _DARK),
+    "low_light": ("dark", _DARK),
+    "glare": ("not compared", Message("too bright: a quarter of it is white")),
 }
 
 
@@ -154,17 +155,17 @@ def find_view_drifts(
         )
         yield ConfigurationDrift(kind="camera", subject=name, message=message)
         return
-    tamper_kind = compare_to_reference(current_plane, recorded_plane)
+    state = compare_to_reference(current_plane, recorded_plane)
     shift = measure_shift(recorded_plane, current_plane)
-    if tamper_kind in (None, "view_moved") and shift is not None and shift.size >= MIN_SHIFT:
+    if state in ("good", "moved") and shift is not None and shift.size >= MIN_SHIFT:
         message = Message(
             "the view has moved by {shift_x:+.1%} of its width and {shift_y:+.1%} of its height",
             shift_x=shift.x,
             shift_y=shift.y,
         )
         yield ConfigurationDrift(kind="moved", subject=name, message=message)
-    elif tamper_kind is not None:
-        kind, message = _TAMPER_DRIFTS[tamper_kind]
+    elif state != "good":
+        kind, message = _VIEW_DRIFTS[state]
         yield ConfigurationDrift(kind=kind, subject=name, message=message)
     elif _has_lost_focus(old.focus, new.focus):
         message = Message(

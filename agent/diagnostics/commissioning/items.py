@@ -8,6 +8,7 @@ import msgspec
 
 from agent.base.health_model import GroundHealth
 from agent.base.message import Message, join_sentences
+from agent.base.picture_sharpness import MIN_SHARPNESS
 from agent.capture import focus_search
 from agent.capture.lens_aim import FocusBlocks
 from agent.diagnostics.commissioning.certificate import (
@@ -56,7 +57,10 @@ def iter_items(
             finding = Message("no picture: {reason}", reason=camera.reason or "")
             yield _make_item("aim", camera.name, finding, good=False)
             continue
-        yield _make_item("aim", camera.name, _describe_aim(camera), good=None)
+        if camera.view in ("dark", "blocked"):
+            yield _make_item("aim", camera.name, diagnosis.VIEW_WORDS[camera.view], good=False)
+        else:
+            yield _make_item("aim", camera.name, _describe_aim(camera), good=None)
         yield _focus_item(camera, focus_percents.get(camera.name))
         masks = Message("{count} masks", count=camera.masks) if camera.masks else _NO_MASKS
         yield _make_item("masks", camera.name, masks, good=None)
@@ -85,7 +89,16 @@ def iter_items(
 
 
 def _focus_item(camera: CameraRecord, percent: int | None) -> tuple[ItemAnswer, Message]:
-    """Judge the focus by its share of the best one seen, or leave it to the technician if that is None."""
+    """Reject a blurred picture, and judge the focus by its share of the best one seen, or leave it to the technician if that
+    is None.
+    """
+    if camera.sharpness is not None and camera.sharpness < MIN_SHARPNESS:
+        blurred = Message(
+            "blurred: sharpness {sharpness:.2f}; allowed: {threshold:.2f} or more",
+            sharpness=camera.sharpness,
+            threshold=MIN_SHARPNESS,
+        )
+        return _make_item("focus", camera.name, blurred, good=False)
     if camera.focus is None:
         return _make_item("focus", camera.name, Message("no detail to focus on"), good=None)
     if percent is None:

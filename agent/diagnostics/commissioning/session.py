@@ -268,6 +268,8 @@ class CommissioningSession:
                 height_px=0 if plane is None else plane.shape[0],
                 focus=_median([aim.focus for aim in aims]),
                 lean_deg=_median([aim.lean_deg for aim in aims]),
+                view=aims[-1].view.state if aims else None,
+                sharpness=_median([aim.view.sharpness for aim in aims], digits=3),
                 exposure=str(aims[-1].exposure) if aims else "unknown",
                 masks=sum(
                     len(scenes.load_scene(Path(path)).masks)
@@ -368,11 +370,11 @@ class CommissioningSession:
         return rfc3339(self._clock.utc(self._clock.boottime_ns()))
 
 
-def _median(values: list[float | None]) -> float | None:
+def _median(values: list[float | None], digits: int = 1) -> float | None:
     known_values = [value for value in values if value is not None]
-    return (
-        round(statistics.median(known_values), 1) if 2 * len(known_values) > len(values) else None
-    )
+    if 2 * len(known_values) <= len(values):
+        return None
+    return round(statistics.median(known_values), digits)
 
 
 def _encode_png(plane: Plane) -> bytes:

@@ -1,4 +1,4 @@
-"""agent.detection.rules.tamper and camera_lost."""
+"""agent.detection.rules.tamper by the view monitor, and camera_lost."""
 
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from agent.base.model import Event, FrameResult
+from agent.detection import view_monitor
 from agent.detection.rules.camera_lost import CameraLostRule
 from agent.detection.rules.road_users import TrackMemory
 from agent.detection.rules.rule import RuleContext
 from agent.detection.rules.scene_ground import SceneGround
 from agent.detection.rules.tamper import TamperRule
 from agent.detection.scene import Scene
+from agent.detection.view_monitor import ViewMonitor
 from drivers.media import Plane
 from tests.pure.rules.scripted_tracks import NS_PER_S, event_names
 
@@ -111,8 +113,14 @@ def evaluate(sights: Iterator[FrameResult]) -> list[Event]:
         crossing_detectors={},
         occupancies={},
     )
-    rule = TamperRule(context)
-    return [event for sight in sights for event in rule.step(sight)]
+    rule, monitor = TamperRule(context), ViewMonitor()
+    return [
+        event
+        for sight in sights
+        for event in rule.step(
+            msgspec.structs.replace(sight, view=monitor.observe(sight.gate_luma, sight.t_ns))
+        )
+    ]
 
 
 @pytest.mark.parametrize(
@@ -168,10 +176,13 @@ def test_a_camera_that_is_covered_from_the_beginning_is_blocked() -> None:
     assert event_names(events) == ["view_blocked begin", "view_blocked end"]
 
 
-def test_a_new_view_becomes_the_reference_in_about_an_hour() -> None:
-    events = evaluate(pictures((60, as_it_is), (2 * 3600, shifted(0.3))))
+def test_a_new_view_becomes_the_reference_in_about_a_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The day is a hundredth of one here."""
+    assert view_monitor.LEARN_SAMPLES_IN_FAULT == 24 * 3600
+    monkeypatch.setattr(view_monitor, "LEARN_SAMPLES_IN_FAULT", 864)
+    events = evaluate(pictures((60, as_it_is), (1300, shifted(0.3))))
     assert [e.phase for e in events if e.phase != "update"] == ["begin", "end"]
-    assert 1000e9 < events[-1].t_ns < 5400e9
+    assert 216e9 < events[-1].t_ns < 1300e9
 
 
 def frozen(*parts: tuple[float, float]) -> list[Event]:
