@@ -11,6 +11,7 @@ from typing import Literal, Self
 import av
 import msgspec
 
+from agent.base.atomic_file import temp_path_of
 from agent.base.errors import UserError
 from agent.base.model import Event, FrameResult
 from agent.detection.scene import Scene
@@ -28,16 +29,21 @@ MAX_QUEUED = 16
 
 
 class AnnotatedVideo:
-    """An MP4 file (H.264, 4:2:0, index first) that every player plays; a context manager."""
+    """An MP4 file (H.264, 4:2:0, index first) that every player plays; a context manager.
+
+    It is written as `.NAME.making`, and gets its name when the block ends well.
+    """
 
     def __init__(self, path: Path, size_px: Pixel, fps: float, scene: Scene, title: str) -> None:
         """Open the file for frames of `size_px`. Raises: UserError if it cannot be written."""
         self._annotator = Annotator(scene, title)
         self._size_px = video_size(size_px)
         self._path = path
+        # A device, such as /dev/null, is written to as it is.
+        self._temp_path = path if path.is_char_device() else temp_path_of(path)
         try:
             self._container = av.open(
-                str(path), "w", format="mp4", options={"movflags": "+faststart"}
+                str(self._temp_path), "w", format="mp4", options={"movflags": "+faststart"}
             )
             self._stream = self._container.add_stream(
                 "libx264", rate=Fraction(fps).limit_denominator(1001)
@@ -61,8 +67,16 @@ class AnnotatedVideo:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> Literal[False]:
-        """Finish the file."""
-        self.close()
+        """Finish the file, or remove it if the block has failed."""
+        try:
+            if error is None:
+                self._finish()
+            else:
+                with suppress(av.FFmpegError, OSError):
+                    self._container.close()
+        finally:
+            if self._temp_path != self._path:
+                self._temp_path.unlink(missing_ok=True)
         return False
 
     def add_event(self, event: Event) -> None:
@@ -80,12 +94,17 @@ class AnnotatedVideo:
         video_frame.pts, video_frame.time_base = pts, Fraction(1, TICKS_PER_S)
         self._mux(video_frame)
 
-    def close(self) -> None:
-        """Finish the file. Raises: UserError if writing fails."""
+    def _finish(self) -> None:
+        """Finish the file and give it its name. Raises: UserError if writing fails."""
         try:
             self._mux(None)
         finally:
             self._close_container()
+        if self._temp_path != self._path:
+            try:
+                self._temp_path.replace(self._path)
+            except OSError as failed:
+                raise self._write_error(failed) from failed
 
     def _mux(self, video_frame: av.VideoFrame | None) -> None:
         try:

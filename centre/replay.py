@@ -8,7 +8,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +16,7 @@ from typing import BinaryIO, Literal, Self
 
 import msgspec
 
+from agent.base.atomic_file import open_replacement
 from agent.base.clock import ClockTrust, rfc3339
 from agent.base.errors import UserError
 from agent.base.model import BoundingBox, Event, FrameResult, GroundMotion, Label, TrafficCounts
@@ -33,6 +34,7 @@ from agent.reporting import outgoing_messages, topics
 from agent.reporting.topics import EnvelopeFields
 from centre.annotated_video import AnnotatedVideo
 from drivers import catalog
+from drivers.av_stream import open_video_source
 from drivers.contracts import Camera, StreamRequest
 from drivers.errors import DriverError
 from drivers.media import NS_PER_S, Frame
@@ -41,12 +43,20 @@ REPLAY_NAME = "replay"
 """Id of the box and name of the camera in the output."""
 
 CLIP_START = datetime(2026, 1, 1, tzinfo=UTC)
-"""Time of the first frame: fixed, so that two runs produce the same output."""
+"""Time of the first frame if none is given: fixed, so that two runs produce the same output."""
 
 DETECT_FPS = DetectConfig().fps
 """Frames per second of video that are processed, unless every frame is."""
 
+MIN_FPS = 5.0
+"""Films with fewer pictures a second are warned of."""
+
+OnProgress = Callable[[float], None]
+"""Called with the seconds of the film that are played."""
+
 _READ_TIMEOUT_S = 30.0
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 class ReplayRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +69,15 @@ class ReplayRequest(msgspec.Struct, frozen=True, kw_only=True):
     annotate: Path | None = None
     every_frame: bool = False
     model: str = DetectConfig().model
+    start: datetime = CLIP_START
+    """Time of the first frame."""
+
+
+class ReplayOutlook(msgspec.Struct, frozen=True, kw_only=True):
+    """Facts known before a replay. `duration_s` is 0 if the film does not name it."""
+
+    duration_s: float
+    warnings: tuple[str, ...]
 
 
 class TrackRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,8 +112,29 @@ class ReplaySummary(msgspec.Struct, frozen=True, kw_only=True):
     event_counts: dict[str, int]
 
 
-def replay(request: ReplayRequest) -> ReplaySummary:
+def inspect(request: ReplayRequest) -> ReplayOutlook:
+    """Return the length of the film, and a line for each reason why little or nothing would be counted.
+
+    Raises: UserError if the scene is wrong; DriverError if the film cannot be opened.
+    """
+    scene = scenes.load_scene(request.scene)
+    with closing(open_video_source(str(request.clip), _clip_name(request))) as source:
+        fps, duration_s = source.info.fps, source.duration_s
+    warnings = []
+    if not scene.line and not scene.zone:
+        warnings.append(f"{request.scene}: has no line and no zone: nothing is counted")
+    if fps < MIN_FPS:
+        warnings.append(
+            f"{request.clip}: {fps:.3g} pictures a second: crossings are missed; "
+            f"needed: {MIN_FPS:g}, better {DETECT_FPS:g}"
+        )
+    return ReplayOutlook(duration_s=duration_s, warnings=tuple(warnings))
+
+
+def replay(request: ReplayRequest, on_progress: OnProgress | None = None) -> ReplaySummary:
     """Play a video and write events, tracks and the annotated video.
+
+    Each output gets its name when it is whole: a replay that is interrupted or fails leaves none.
 
     Raises: UserError if scene, model name or an output is wrong or a disk is full; DriverError if the
     video cannot be read; ModelRefused if the model's file does not match its card.
@@ -110,10 +150,15 @@ def replay(request: ReplayRequest) -> ReplaySummary:
             return run.run(
                 DetectionPipeline(
                     TfliteDetector(model.card, content), excluded_polygons=scene.excluded_polygons
-                )
+                ),
+                on_progress,
             )
     finally:
         camera.close()
+
+
+def _clip_name(request: ReplayRequest) -> str:
+    return f"camera {REPLAY_NAME!r}: video {str(request.clip)!r}"
 
 
 def _open_clip(request: ReplayRequest, scene: Scene) -> Camera:
@@ -138,9 +183,12 @@ class _ReplayRun:
         self._camera = camera
         self._scene = scene
         rng = random.Random(request.clip.name)  # noqa: S311 - a replay's ids are repeatable
-        new_id = uuid7_factory(lambda t_ns: _unix_ns(CLIP_START) + t_ns, rng)
+        start_ns = (request.start - _EPOCH) // _MICROSECOND * 1000
+        new_id = uuid7_factory(lambda t_ns: start_ns + t_ns, rng)
         self._rule_engine = RuleEngine(REPLAY_NAME, scene, new_id)
-        self._event_file = _EventFile(stack.enter_context(_LineFile(request.events)), new_id)
+        self._event_file = _EventFile(
+            stack.enter_context(_LineFile(request.events)), new_id, request.start
+        )
         self._track_file: _LineFile | None = None
         self._annotated_video: AnnotatedVideo | None = None
         if request.tracks is not None:
@@ -154,7 +202,7 @@ class _ReplayRun:
         self._event_counts: Counter[str] = Counter()
         self._traffic_counts: list[TrafficCounts] = []
 
-    def run(self, pipeline: DetectionPipeline) -> ReplaySummary:
+    def run(self, pipeline: DetectionPipeline, on_progress: OnProgress | None) -> ReplaySummary:
         """Play the video to its end."""
         start_s = time.monotonic()
         frames = inferences = last_ns = 0
@@ -170,6 +218,8 @@ class _ReplayRun:
             self._write_tracks(result)
             if self._annotated_video is not None:
                 self._annotated_video.add_frame(frame, result)
+            if on_progress is not None:
+                on_progress(last_ns / NS_PER_S)
         self._write_events(self._rule_engine.flush(last_ns))
         self._traffic_counts.extend(self._rule_engine.flush_counts(last_ns))
         for traffic in self._traffic_counts:
@@ -227,9 +277,10 @@ def track_records(result: FrameResult, rule_engine: RuleEngine) -> Iterator[Trac
 class _EventFile:
     """The events file: each line is a message as it is sent over MQTT."""
 
-    def __init__(self, file: "_LineFile", new_id: Callable[[int], str]) -> None:
+    def __init__(self, file: "_LineFile", new_id: Callable[[int], str], start: datetime) -> None:
         self._file = file
         self._new_id = new_id
+        self._start = start
         self._seq = 0
 
     def write_event(self, event: Event) -> None:
@@ -238,7 +289,7 @@ class _EventFile:
             outgoing_messages.encode_event(
                 event,
                 self._next_envelope(event.t_ns),
-                begin=_utc(event.begin_ns),
+                begin=self._utc(event.begin_ns),
                 t_s=_to_s(event.t_ns),
             )
         )
@@ -246,7 +297,7 @@ class _EventFile:
     def write_traffic(self, traffic: TrafficCounts) -> None:
         """Write the traffic counts of one minute."""
         message = outgoing_messages.build_traffic_counts_message(
-            traffic, begin=_utc(traffic.begin_ns), end=_utc(traffic.end_ns)
+            traffic, begin=self._utc(traffic.begin_ns), end=self._utc(traffic.end_ns)
         )
         self._file.write(topics.encode("flow", self._next_envelope(traffic.end_ns), message.data))
 
@@ -258,9 +309,12 @@ class _EventFile:
             epoch=REPLAY_NAME,
             seq=self._seq,
             boot=REPLAY_NAME,
-            time=rfc3339(_utc(t_ns)),
+            time=rfc3339(self._utc(t_ns)),
             clock=ClockTrust(synced=False, source="replay", error_s=None),
         )
+
+    def _utc(self, t_ns: int) -> datetime:
+        return self._start + timedelta(microseconds=t_ns // 1000)
 
 
 def _line_counts(scene: Scene, traffic_counts: list[TrafficCounts]) -> tuple[ReplayLineCount, ...]:
@@ -279,12 +333,20 @@ def _line_counts(scene: Scene, traffic_counts: list[TrafficCounts]) -> tuple[Rep
 
 
 class _LineFile:
-    """A new text file. Every method raises UserError if opening or writing fails."""
+    """A new text file, which gets its name when the block ends well.
+
+    Every method raises UserError if opening or writing fails.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._stack = ExitStack()
+        # A device, such as /dev/null, is written to as it is.
+        is_replaced = path.is_file() or not path.exists()
         with self._as_user_error():
-            self._file: BinaryIO = path.open("wb")
+            self._file: BinaryIO = self._stack.enter_context(
+                open_replacement(path.resolve(), 0o666) if is_replaced else path.open("wb")
+            )
 
     def __enter__(self) -> Self:
         """Return the file."""
@@ -296,9 +358,9 @@ class _LineFile:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> Literal[False]:
-        """Close the file, which writes its buffer."""
+        """Finish the file, or remove it if the block has failed."""
         with self._as_user_error():
-            self._file.close()
+            self._stack.__exit__(error_type, error, traceback)
         return False
 
     def write(self, line: bytes) -> None:
@@ -326,6 +388,8 @@ def _check_outputs(request: ReplayRequest) -> None:
         if path is not None
     ]
     for index, (option, path) in enumerate(outputs):
+        if path.is_dir():
+            raise UserError(f"{option} {str(path)!r}: Is a directory; allowed: a file")
         if any(_is_same_file(path, source) for source in (request.clip, request.scene)):
             raise UserError(f"output {str(path)!r}: is an input; allowed: another file")
         for other_option, other in outputs[:index]:
@@ -343,14 +407,6 @@ def _is_same_file(first: Path, second: Path) -> bool:
     if first.exists() and second.exists():
         return first.is_file() and first.samefile(second)
     return first.resolve() == second.resolve()
-
-
-def _unix_ns(utc: datetime) -> int:
-    return round(utc.timestamp()) * NS_PER_S
-
-
-def _utc(t_ns: int) -> datetime:
-    return CLIP_START + timedelta(microseconds=t_ns // 1000)
 
 
 def _to_s(t_ns: int) -> float:

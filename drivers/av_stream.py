@@ -16,6 +16,7 @@ import av.video
 import av.video.stream
 import numpy as np
 
+from drivers.display_matrix import UPRIGHT, Orientation, parse_display_matrix
 from drivers.errors import DriverError, DriverErrorKind, errno_kind
 from drivers.media import NS_PER_S, Packet, Plane, Planes, StreamInfo
 
@@ -90,8 +91,8 @@ def _classify_error(error: Exception, display_name: str) -> DriverError:
 class VideoSource:
     """An open container and its first video stream, decoded by one thread.
 
-    One decoder thread costs the least CPU, and its output does not depend on timing. Not
-    thread-safe.
+    One decoder thread costs the least CPU, and its output does not depend on timing. `orientation` is for the decoded
+    pictures, and `info` has the size of the displayed ones. Not thread-safe.
     """
 
     def __init__(self, container: av.container.InputContainer, display_name: str) -> None:
@@ -105,13 +106,24 @@ class VideoSource:
         if context is None or context.width <= 0 or context.height <= 0:
             container.close()
             raise DriverError("protocol", f"{display_name}: its video stream has no picture size")
+        orientation = _read_orientation(context)
+        if orientation is None:
+            container.close()
+            raise DriverError(
+                "unsupported",
+                f"{display_name}: its display matrix does more than turn the picture; allowed: turns by 90, 180 or "
+                "270 degrees, mirrored or not",
+            )
+        self.orientation = orientation
         context.thread_type = "NONE"
         context.thread_count = 1
         time_base = self.stream.time_base
         self._tick_num = time_base.numerator * NS_PER_S if time_base else 1
         self._tick_den = time_base.denominator if time_base else 1
         self.is_intra_only = bool(context.codec.intra_only)
-        self.info = _stream_info(self.stream)
+        self.info = _stream_info(self.stream, orientation)
+        self.duration_s = (container.duration or 0) / av.time_base
+        """Length of the video, 0 if unknown."""
         self._context = context
 
     def ticks_to_ns(self, ticks: int) -> int:
@@ -154,13 +166,20 @@ def open_video_source(file: str, display_name: str, **av_options: Any) -> VideoS
     return VideoSource(container, display_name)
 
 
-def _stream_info(stream: av.video.stream.VideoStream) -> StreamInfo:
+def _read_orientation(context: av.video.codeccontext.VideoCodecContext) -> Orientation | None:
+    matrix = context.coded_side_data.get("display_matrix")
+    return UPRIGHT if matrix is None else parse_display_matrix(matrix)
+
+
+def _stream_info(stream: av.video.stream.VideoStream, orientation: Orientation) -> StreamInfo:
     context = stream.codec_context
+    sides_px = (context.width, context.height)
+    width_px, height_px = reversed(sides_px) if orientation.is_transposed else sides_px
     rate = stream.average_rate or stream.guessed_rate or context.framerate
     return StreamInfo(
         codec=context.codec.canonical_name,
-        width_px=context.width,
-        height_px=context.height,
+        width_px=width_px,
+        height_px=height_px,
         fps=float(rate) if rate else 25.0,
         extradata=bytes(context.extradata or b""),
     )

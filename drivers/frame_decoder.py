@@ -216,7 +216,7 @@ class FrameDecoder:
     def _to_frame(
         self, picture: av.VideoFrame, queued: _QueuedPacket, at_ns: int, seq: int
     ) -> Frame:
-        y, u, v = self._paint(frame_planes(picture))
+        y, u, v = self._paint(queued.source.orientation.turn_planes(frame_planes(picture)))
         return Frame(seq=seq, t_ns=queued.to_boottime_ns(at_ns), y=y, u=u, v=v)
 
     def _deliver(self, frame: Frame) -> Frame:

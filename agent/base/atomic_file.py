@@ -10,6 +10,11 @@ TEMP_SUFFIX = ".making"
 """Suffix of an incomplete file's name, which begins with a dot."""
 
 
+def temp_path_of(path: Path) -> Path:
+    """Return the name of a file until it is whole: `.NAME.making`, next to its own."""
+    return path.with_name(f".{path.name}{TEMP_SUFFIX}")
+
+
 def create_durably(path: Path, data: bytes, mode: int, *, apply_umask: bool = False) -> None:
     """Create a new file and sync its bytes; its name is durable once its folder is synced.
 
@@ -32,7 +37,7 @@ def replace_atomically(path: Path, data: bytes, mode: int, *, apply_umask: bool 
     If it raises OSError the old file remains, or the new one if only the last sync failed. On ext4 a
     power cut leaves the old or the new file. For FAT see `replace_on_fat` and `overwrite_in_place`.
     """
-    temp_path = path.with_name(f".{path.name}{TEMP_SUFFIX}")
+    temp_path = temp_path_of(path)
     temp_path.unlink(missing_ok=True)
     create_durably(temp_path, data, mode, apply_umask=apply_umask)
     temp_path.replace(path)
@@ -45,7 +50,7 @@ def open_replacement(path: Path, mode: int) -> Iterator[BinaryIO]:
 
     Its bytes and its name are durable then. If the block raises, `path` is unchanged.
     """
-    temp_path = path.with_name(f".{path.name}{TEMP_SUFFIX}")
+    temp_path = temp_path_of(path)
     temp_path.unlink(missing_ok=True)
     try:
         fd = os.open(temp_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)

@@ -2,11 +2,21 @@
 
 import argparse
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Self
 
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from agent.base.clock import rfc3339
+from agent.base.errors import UserError
 from agent.detection.model_card import ModelRefused
 from centre import replay
 from centre.cli.detect import add_model_argument
+
+_FIRST_START = datetime(2000, 1, 1, tzinfo=UTC)
+_END_OF_STARTS = datetime(2100, 1, 1, tzinfo=UTC)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help=f"process every frame (default: {replay.DETECT_FPS:g} per second, as a box does)",
     )
+    parser.add_argument(
+        "--start",
+        metavar="TIME",
+        help="the time of the first picture, from which times in the results count, such as "
+        f"2026-05-12T08:00+01:00 (default: {rfc3339(replay.CLIP_START)})",
+    )
     add_model_argument(parser)
     parser.set_defaults(run=run)
 
@@ -54,14 +70,61 @@ def run(args: argparse.Namespace) -> int:
         annotate=args.annotate,
         every_frame=args.every_frame,
         model=args.model,
+        start=replay.CLIP_START if args.start is None else _parse_start(args.start),
     )
+    outlook = replay.inspect(request)
+    for warning in outlook.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
     try:
-        summary = replay.replay(request)
+        with _FilmProgress(request.clip.name, outlook.duration_s) as progress:
+            summary = replay.replay(request, progress)
     except ModelRefused as error:
         print(f"vigie: {error}", file=sys.stderr)
         return 1
     _print_summary(summary, request)
     return 0
+
+
+def _parse_start(text: str) -> datetime:
+    try:
+        start = datetime.fromisoformat(text)
+    except ValueError:
+        start = None
+    if start is None or start.tzinfo is None or not _FIRST_START <= start < _END_OF_STARTS:
+        raise UserError(
+            f"--start {text!r}: allowed: a date from 2000 to 2099 and a time with its offset from UTC, such as "
+            "2026-05-12T08:00+01:00"
+        )
+    return start.astimezone(UTC)
+
+
+class _FilmProgress:
+    """A bar with the time left on standard error if that is a terminal; a context manager."""
+
+    def __init__(self, title: str, duration_s: float) -> None:
+        console = Console(stderr=True)
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeRemainingColumn(),
+            TextColumn("left"),
+            console=console,
+            disable=not console.is_terminal,
+            transient=True,
+        )
+        self._task = self._progress.add_task(title, total=duration_s or None)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def __call__(self, played_s: float) -> None:
+        """Show the seconds of the film that are played."""
+        self._progress.update(self._task, completed=played_s)
 
 
 def _print_summary(summary: replay.ReplaySummary, request: replay.ReplayRequest) -> None:

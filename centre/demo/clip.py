@@ -11,12 +11,18 @@ import tarfile
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import closing
+from itertools import chain
 from pathlib import Path
 
 import av
+import numpy as np
 
 from agent.base.errors import UserError
 from agent.base.sha256 import file_sha256_hex
+from drivers.av_stream import VideoSource, open_video_source
+from drivers.display_matrix import UPRIGHT, Orientation
+from drivers.errors import DriverError
 
 PACKAGE_MEMBER = "usr/share/doc/opencv-doc/examples/data/vtest.avi"
 VIDEO_SHA256 = "45cddc9490be69345cbdab64ca583be65987e864ca408038e648db99e10516cf"
@@ -61,36 +67,34 @@ def fetch_default_clip(progress: OnStepProgress) -> Path:
     return video
 
 
-def read_codec(path: Path) -> str:
-    """Return the codec of a video file. Raises: UserError if it is not one."""
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise UserError(f"video {str(path)!r}: has no video stream; allowed: a video file")
-            return container.streams.video[0].codec_context.codec.canonical_name
-    except (av.FFmpegError, OSError) as error:
-        reason = error.strerror or "not a readable video"
-        raise UserError(f"video {str(path)!r}: {reason}") from error
+def is_recordable(path: Path) -> bool:
+    """Return whether a video can be recorded as it is: its codec, and no display matrix that turns it.
+
+    Raises: UserError if it is not a video.
+    """
+    with closing(_open(path)) as source:
+        return source.info.codec in RECORDABLE_CODECS and source.orientation == UPRIGHT
 
 
 def transcode_to_h264(source: Path, target: Path, progress: OnStepProgress) -> None:
-    """Encode a video as a camera does: H.264, a keyframe per second, no B-frames.
+    """Encode a video as a camera does: H.264, a keyframe per second, no B-frames, turned as it is displayed.
 
     Raises: UserError if the video cannot be read.
     """
     options = {"preset": "veryfast", "crf": "21", "bf": "0", "sc_threshold": "0"}
     try:
-        with av.open(str(source)) as reader, av.open(str(target), "w") as writer:
-            video = reader.streams.video[0]
-            rate = video.average_rate or video.guessed_rate or 25
-            frames = video.frames or round(float(rate) * (reader.duration or 0) / 1e6)
+        with closing(_open(source)) as reader, av.open(str(target), "w") as writer:
+            rate = reader.stream.average_rate or reader.stream.guessed_rate or 25
+            frames = reader.stream.frames or round(float(rate) * reader.duration_s)
             out = writer.add_stream("libx264", rate=rate, options=options)
             # 4:2:0 needs even sides.
-            out.width, out.height = video.width & ~1, video.height & ~1
+            out.width, out.height = reader.info.width_px & ~1, reader.info.height_px & ~1
             out.pix_fmt = "yuv420p"
             out.codec_context.gop_size = max(1, round(float(rate)))
-            for index, frame in enumerate(reader.decode(video)):
-                picture = frame.reformat(width=out.width, height=out.height, format="yuv420p")
+            pictures = chain.from_iterable(map(reader.decode, reader.packets()))
+            for index, stored in enumerate(pictures):
+                displayed = _as_displayed(stored, reader.orientation)
+                picture = displayed.reformat(width=out.width, height=out.height, format="yuv420p")
                 picture.pict_type = av.video.frame.PictureType.NONE
                 writer.mux(out.encode(picture))
                 if index % 20 == 0 and frames:
@@ -99,6 +103,22 @@ def transcode_to_h264(source: Path, target: Path, progress: OnStepProgress) -> N
     except av.FFmpegError as error:
         raise UserError(f"video {str(source)!r}: {error.strerror}") from error
     progress("transcoding the video to H.264", 1.0)
+
+
+def _open(path: Path) -> VideoSource:
+    try:
+        return open_video_source(str(path), f"video {str(path)!r}")
+    except DriverError as error:
+        raise UserError(str(error)) from error
+
+
+def _as_displayed(picture: av.VideoFrame, orientation: Orientation) -> av.VideoFrame:
+    if orientation == UPRIGHT:
+        return picture
+    rgb = np.asarray(picture.to_ndarray(format="rgb24"), np.uint8)
+    turned = av.VideoFrame.from_ndarray(orientation.turn(rgb), "rgb24")
+    turned.pts, turned.time_base = picture.pts, picture.time_base
+    return turned
 
 
 def _is_expected_video(path: Path) -> bool:

@@ -32,13 +32,13 @@ def choose_video(
 ) -> DemoVideo:
     """Return `video`, or the default clip, or the rendered street if that cannot be fetched.
 
-    A video whose codec cannot be recorded is transcoded to H.264 in `work_folder`.
+    A video that cannot be recorded as it is, is transcoded to H.264 in `work_folder`.
     Raises: UserError if `video` cannot be read.
     """
     with _PreparationProgress(console) as progress:
         if video is not None:
             path = video
-            if clip.read_codec(video) not in clip.RECORDABLE_CODECS:
+            if not clip.is_recordable(video):
                 path = work_folder / "camera.mp4"
                 clip.transcode_to_h264(video, path, progress)
             return _replay_video(path, video.name, SCENES_FOLDER / "any.toml", fast=fast)

@@ -11,6 +11,9 @@ options = { path = "/var/lib/vigie/clips/street.mp4", pace = "real", loop = true
 CLOCK_BOOTTIME. `pace = "fast"` delivers pictures as fast as they are read, and `t_ns` is the video's
 own time, from 0: two runs give the same.
 
+The display matrix of the video, with which a phone notes how it was held, is applied to frames. Packets have
+none: a video that it turns is refused for recording.
+
 In real pace the driver wakes when a requested picture is due, and then delivers everything that
 became due since: waking for each packet costs more than demuxing it. If only packets are requested it
 wakes twice a second.
@@ -32,6 +35,7 @@ from drivers.av_stream import (
     to_media_packet,
 )
 from drivers.contracts import StreamRequest
+from drivers.display_matrix import UPRIGHT
 from drivers.errors import DriverError
 from drivers.frame_decoder import FrameDecoder
 from drivers.masking import MaskPainter
@@ -271,4 +275,12 @@ class ReplayCamera:
         return self._source.ticks_to_ns(ticks - self._first_ticks)
 
     def _open(self) -> VideoSource:
-        return open_video_source(self._options.path, self._display_name)
+        source = open_video_source(self._options.path, self._display_name)
+        if self._request.packets and source.orientation != UPRIGHT:
+            source.close()
+            raise DriverError(
+                "unsupported",
+                f"{self._display_name}: its display matrix turns the picture, and footage keeps none; "
+                "allowed: a camera that is not recorded, or a video without such a matrix",
+            )
+        return source

@@ -1,6 +1,7 @@
 """drivers.camera.replay beyond the contract: two paces, loops, and damaged videos."""
 
 import shutil
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ import numpy as np
 import pytest
 
 from drivers.errors import DriverError
-from drivers.media import Frame, Packet
+from drivers.media import Frame, Packet, Plane, Point
 from tests.conftest import ManualClock
+from tests.turned_film import CLOCKWISE, ONE, Matrix, write_with_matrix
 
 from .conftest import VIDEO_FPS, VIDEO_FRAMES, boottime_ns, open_driver, read_media
 
@@ -255,3 +257,62 @@ def test_real_footage_plays_to_its_end(
     assert camera.info.codec == codec
     camera.close()
     assert len(play(path, packets=False)) == frames
+
+
+@pytest.mark.parametrize(
+    ("matrix", "displayed"),
+    [
+        ((0, 1, -1, 0), lambda plane: np.rot90(plane, -1)),
+        ((-1, 0, 0, -1), lambda plane: np.rot90(plane, 2)),
+        ((0, -1, 1, 0), np.rot90),
+        ((-1, 0, 0, 1), np.fliplr),
+        ((1, 0, 0, -1), np.flipud),
+        ((0, 1, 1, 0), np.transpose),
+        ((0, -1, -1, 0), lambda plane: np.rot90(plane.T, 2)),
+    ],
+)
+def test_frames_are_turned_as_the_display_matrix_of_a_phones_film_says(
+    matrix: Matrix, displayed: Callable[[Plane], Plane], videos: dict[str, Path], tmp_path: Path
+) -> None:
+    path = write_with_matrix(videos["h264"], tmp_path / "phone.mp4", matrix)
+    stored = [m for m in play(videos["h264"]) if isinstance(m, Frame)]
+    frames = [m for m in play(path, packets=False) if isinstance(m, Frame)]
+    assert len(frames) == len(stored)
+    for frame, original in zip(frames, stored, strict=True):
+        for name in ("y", "u", "v"):
+            assert np.array_equal(getattr(frame, name), displayed(getattr(original, name)))
+            assert getattr(frame, name).flags.c_contiguous
+
+
+def test_the_size_of_a_turned_film_is_that_of_its_frames(
+    videos: dict[str, Path], tmp_path: Path
+) -> None:
+    path = write_with_matrix(videos["h264"], tmp_path / "phone.mp4", CLOCKWISE)
+    camera = open_driver("replay", {"path": str(path), "pace": "fast"}, packets=False)
+    assert (camera.info.width_px, camera.info.height_px) == (120, 160)
+    camera.close()
+
+
+def test_masks_of_a_turned_film_are_painted_where_it_is_displayed(
+    videos: dict[str, Path], tmp_path: Path
+) -> None:
+    path = write_with_matrix(videos["h264"], tmp_path / "phone.mp4", CLOCKWISE)
+    top = (Point(0, 0), Point(1, 0), Point(1, 0.25), Point(0, 0.25))
+    frame = next(m for m in play(path, packets=False, masks=(top,)) if isinstance(m, Frame))
+    assert len(np.unique(frame.y[:40])) == 1
+    assert len(np.unique(frame.y[40:])) > 1
+
+
+def test_a_turned_film_is_refused_for_recording(videos: dict[str, Path], tmp_path: Path) -> None:
+    path = write_with_matrix(videos["h264"], tmp_path / "phone.mp4", CLOCKWISE)
+    with pytest.raises(DriverError, match="its display matrix turns the picture") as caught:
+        open_driver("replay", {"path": str(path), "pace": "fast"})
+    assert caught.value.kind == "unsupported"
+
+
+def test_a_display_matrix_that_also_scales_is_refused(
+    videos: dict[str, Path], tmp_path: Path
+) -> None:
+    path = write_with_matrix(videos["h264"], tmp_path / "wide.mp4", CLOCKWISE, scale=ONE * 3 // 2)
+    with pytest.raises(DriverError, match="allowed: turns by 90, 180 or 270 degrees"):
+        open_driver("replay", {"path": str(path), "pace": "fast"}, packets=False)

@@ -1,21 +1,28 @@
 """`vigie replay` on a clip of the rendered street."""
 
 import json
+import os
+import pty
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 from collections import Counter
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import av
 import msgspec
+import numpy as np
 import pytest
 
 from agent.__main__ import main
 from agent.base.model import LABELS
 from agent.reporting.payloads import EventMessage, TrafficCountsMessage
 from tests.scene_editor.node_views import run_views
+from tests.turned_film import CLOCKWISE, write_with_matrix
 from tests.whole.drawn_clip import FPS, write_street_clip
 
 ROOT = Path(__file__).parents[2]
@@ -181,6 +188,13 @@ GOOD = ["{clip}", "--scene", "{scene}", "--events", "{folder}/e.jsonl"]
         ({"+": "--annotate {folder}/e.jsonl"}, 2, "is the output of --events"),
         ({"+": "--tracks {folder}/a --annotate {folder}/a"}, 2, "is the output of --tracks"),
         ({"{folder}/e.jsonl": "{folder}/hard.mp4"}, 2, "is an input"),
+        (
+            {"+": "--start 2026-05-12T08:00"},
+            2,
+            "--start '2026-05-12T08:00': allowed: a date from 2000 to 2099 and a time with its offset",
+        ),
+        ({"+": "--start 1969-05-12T08:00Z"}, 2, "--start '1969-05-12T08:00Z': allowed"),
+        ({"+": "--start morning"}, 2, "--start 'morning': allowed"),
         ({"{folder}/e.jsonl": "/dev/full"}, 2, "output '/dev/full': No space left on device"),
         ({"+": "--tracks /dev/full"}, 2, "output '/dev/full': No space left on device"),
         # Output to /dev/null is kept nowhere and overwrites nothing.
@@ -273,3 +287,120 @@ def test_a_model_that_does_not_match_its_card_is_refused(clip: Path, tmp_path: P
         assert done.stderr.startswith("vigie: model 'nanodet_320'")
         assert done.stderr.count("\n") == 1
     assert not (tmp_path / "e.jsonl").exists()
+
+
+def write_transformed(clip: Path, target: Path, *, fps: int = FPS, quarter_turns: int = 0) -> Path:
+    """Encode a clip again with fewer pictures a second, or with its pictures turned counterclockwise."""
+    with av.open(str(clip)) as reader, av.open(str(target), "w") as writer:
+        stream = None
+        for index, picture in enumerate(reader.decode(video=0)):
+            if index % (FPS // fps):
+                continue
+            image = np.rot90(picture.to_ndarray(format="rgb24"), quarter_turns)
+            if stream is None:
+                stream = writer.add_stream("libx264", rate=fps)
+                stream.height, stream.width = image.shape[:2]
+                stream.pix_fmt = "yuv420p"
+            turned = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "rgb24")
+            writer.mux(stream.encode(turned))
+        assert stream is not None
+        writer.mux(stream.encode(None))
+    return target
+
+
+def test_a_film_that_a_phone_took_upright_counts_as_it_is_displayed(
+    clip: Path, replayed: Replayed, tmp_path: Path
+) -> None:
+    turned = write_transformed(clip, tmp_path / "turned.mp4", quarter_turns=1)
+    phone = write_with_matrix(turned, tmp_path / "phone.mp4", CLOCKWISE)
+
+    def crossings(replayed: Replayed) -> int:
+        return sum(line["data"]["kind"] == "line" for line in replayed.messages("event"))
+
+    assert crossings(replayed) >= 3
+    annotated = tmp_path / "annotated.mp4"
+    assert (
+        abs(
+            crossings(Replayed(tmp_path, phone, "--annotate", str(annotated))) - crossings(replayed)
+        )
+        <= 1
+    )
+    with av.open(str(annotated)) as video:
+        assert (video.streams.video[0].width, video.streams.video[0].height) == (1280, 720)
+
+
+def test_a_film_of_too_few_pictures_and_an_empty_scene_are_warned_of_before_the_replay(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    slow = write_transformed(clip, tmp_path / "slow.mp4", fps=1)
+    empty = tmp_path / "empty.toml"
+    empty.write_text("[[mask]]\npolygon = [[0.0, 0.0], [0.1, 0.0], [0.1, 0.1]]\n")
+    Replayed(tmp_path, slow)
+    assert capsys.readouterr().err == (
+        f"warning: {slow}: 1 pictures a second: crossings are missed; needed: 5, better 10\n"
+    )
+    words = ["replay", str(slow), "--scene", str(empty), "--events", "/dev/null"]
+    assert main(words) == 0
+    assert (
+        f"warning: {empty}: has no line and no zone: nothing is counted\n"
+        in capsys.readouterr().err
+    )
+
+
+def test_times_count_from_the_start_that_is_given(
+    clip: Path, replayed: Replayed, tmp_path: Path
+) -> None:
+    started = Replayed(tmp_path, clip, "--start", "2026-05-12T08:00+01:00")
+    start = datetime.fromisoformat("2026-05-12T07:00:00Z")
+    pairs = list(zip(started.messages("event"), replayed.messages("event"), strict=True))
+    assert pairs
+    for line, usual in pairs:
+        since = datetime.fromisoformat(line["time"]) - start
+        assert since.total_seconds() == pytest.approx(line["data"]["t_s"], abs=0.002)
+        assert line["data"]["t_s"] == usual["data"]["t_s"]
+        assert line["id"] != usual["id"]
+    (flow,) = started.messages("flow")
+    assert datetime.fromisoformat(flow["data"]["begin_time"]) == start
+    assert datetime.fromisoformat(flow["time"]) - start < timedelta(seconds=LENGTH_S + 1)
+
+
+def test_an_interrupted_replay_leaves_no_half_file_and_keeps_the_old_ones(
+    clip: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "e.jsonl").write_text("old\n")
+    outputs = ["--events", "e.jsonl", "--tracks", "t.jsonl", "--annotate", "a.mp4"]
+    words = ["replay", str(clip), "--scene", str(SCENE), *outputs, "--every-frame"]
+    controller, terminal = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "agent", *words],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "100"},
+        stderr=terminal,
+        start_new_session=True,
+    ) as process:
+        os.close(terminal)
+        shown = b""
+        while b"0:00:" not in shown:  # the time left, which needs some pictures
+            shown += os.read(controller, 4096)
+        assert (folder / ".a.mp4.making").exists()
+        process.send_signal(signal.SIGINT)
+        reader = threading.Thread(target=_drain, args=(controller,))
+        reader.start()
+        assert process.wait(60) == 130
+        reader.join()
+    os.close(controller)
+    assert b"street.mp4" in shown
+    assert b"left" in shown
+    assert {path.name for path in folder.iterdir()} == {"e.jsonl"}
+    assert (folder / "e.jsonl").read_text() == "old\n"
+
+
+def _drain(terminal: int) -> None:
+    """Read a terminal until its other end is closed, which is EIO."""
+    try:
+        while os.read(terminal, 4096):
+            pass
+    except OSError:
+        pass
