@@ -55,6 +55,12 @@ VIEW_WORDS: Mapping[ViewState, Message] = {
     "low_light": Message("too little light to see road users by"),
 }
 RECORDING_FAULTS: tuple[FaultCode, ...] = ("STO-02", "STO-03")
+_LEVELS = {
+    "reduced_detection": Message("reduced detection"),
+    "no_detection": Message("no detection"),
+    "record_only": Message("record only"),
+    "heartbeat": Message("heartbeat"),
+}
 BOX_SUBJECT = "box"
 """Subject of a recording fault that is about all cameras."""
 HEAD_FAULTS: tuple[FaultCode, ...] = ("PTZ-01", "PTZ-02", "PTZ-03", "PTZ-04", "PTZ-05")
@@ -218,13 +224,17 @@ def is_detection_reduced(report: HealthReport) -> bool:
     return report.degradation is not None and report.degradation.level == "reduced_detection"
 
 
-def shed_reason(report: HealthReport) -> str:
+def shed_reason(report: HealthReport) -> Text:
     """Return the level, its reason and the code of the fault behind it; empty at the level `full`."""
     degradation = report.degradation
     if degradation is None or degradation.level == "full":
         return ""
-    level = degradation.level.replace("_", " ")
-    return f"{level}, {degradation.reason} ({degradation.cause})"
+    return Message(
+        "{level}, {reason} ({code})",
+        level=_LEVELS[degradation.level],
+        reason=degradation.reason,
+        code=str(degradation.cause),
+    )
 
 
 def _waiting_words(camera: CameraHealth) -> Message:

@@ -275,7 +275,7 @@ def _to_health_view(report: HealthReport) -> HealthView:
     vitals = report.vitals
     return HealthView(
         uptime_s=report.uptime_s,
-        shed_reason=clean_text(diagnosis.shed_reason(report)),
+        shed_reason=clean_text(str(diagnosis.shed_reason(report))),
         cameras=tuple(_iter_cameras(report)),
         soc_celsius=vitals.soc_celsius,
         footage_free_bytes=vitals.footage_free_bytes,

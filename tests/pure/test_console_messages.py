@@ -63,8 +63,9 @@ def find_sentences() -> dict[str, str]:
     for place, name, call in iter_calls(PACKAGE):
         if name == "Message":
             sentence = call.args[0]
-            if place.startswith("base/message.py") and not isinstance(sentence, ast.Constant):
-                continue  # decode_message copies a sentence
+            copies = ("base/message.py", "console/messages/details.py")
+            if place.startswith(copies) and not isinstance(sentence, ast.Constant):
+                continue  # decode_message and find_detail copy a sentence
             assert isinstance(sentence, ast.Constant), f"{place}: not a literal"
             assert isinstance(sentence.value, str), place
             given = {keyword.arg for keyword in call.keywords}

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from agent.base.message import Message, Text
+from agent.console.messages.details import find_detail
 from agent.faults.texts import Language
 
 CATALOGUE_DIR = Path(__file__).parent
@@ -25,6 +26,8 @@ def load_catalogue(language: Language) -> Mapping[str, str]:
 
 def render(text: Text, language: Language, sanitize: Callable[[str], str]) -> str:
     """Translate a message and put its values in. `sanitize` is applied to each value and to plain text."""
+    if isinstance(text, str) and language != "en":
+        text = find_detail(text)
     if isinstance(text, str):
         return sanitize(text)
     sentence = load_catalogue(language).get(text.sentence, text.sentence)
@@ -40,6 +43,8 @@ class _ValueFormatter(string.Formatter):
 
     def format_field(self, value: object, format_spec: str) -> str:
         """Format one value."""
+        if isinstance(value, str) and self._language != "en" and not format_spec:
+            value = find_detail(value)
         if isinstance(value, Message):
             return render(value, self._language, self._sanitize)
         formatted = self._sanitize(format(value, format_spec))

@@ -1,0 +1,157 @@
+"""agent.console.messages.details: the sentence that decides is in the technician's language."""
+
+import errno
+import os
+import re
+import socket
+from pathlib import Path
+
+import av
+import pytest
+
+from agent.base.message import Message
+from agent.console.messages import render
+from agent.console.messages.details import DETAILS, MAX_DETAIL_CHARS, find_detail
+from agent.faults.texts import Language
+from agent.reporting.mqtt import connect_error, tls
+from drivers import av_stream
+from drivers.errors import errno_text
+
+ADDRESS = tls.BrokerAddress(host="broker.casa.invalid", port=8883, is_tls=True)
+TRANSLATED: tuple[Language, ...] = ("fr", "ar")
+
+
+def show(text: str, language: Language) -> str:
+    return render(text, language, str)
+
+
+def raised(action: object) -> OSError:
+    """Return the error that the kernel or the C library gives."""
+    try:
+        action()  # type: ignore[operator]
+    except OSError as error:
+        return error
+    raise AssertionError
+
+
+def fill_disk() -> None:
+    with Path("/dev/full").open("wb", buffering=0) as full:
+        full.write(b"x")
+
+
+def connect_nowhere() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # not listening: the port refuses
+        socket.create_connection(taken.getsockname(), 5)
+
+
+def broker_detail(error: Exception) -> str:
+    return str(connect_error.error_from_exception("broker:8883", ADDRESS, error))
+
+
+def test_a_name_that_is_not_known_is_said_in_the_language_of_the_session() -> None:
+    detail = broker_detail(socket.gaierror(socket.EAI_NONAME, "Name or service not known"))
+    assert show(detail, "fr") == (
+        "broker:8883\u00a0: le nom n'est pas connu\u00a0: ce nom n'existe pas"
+    )
+    assert "الاسم غير معروف" in show(detail, "ar")
+    assert show(detail, "en") == detail
+
+
+def test_a_refused_password_is_said_in_the_language_of_the_session() -> None:
+    error = av.error.HTTPUnauthorizedError(1, "401 Unauthorized")
+    detail = str(av_stream.to_driver_error(error, "camera 'yard'"))
+    assert show(detail, "fr") == (
+        "caméra 'yard'\u00a0: le serveur refuse ce nom d'utilisateur et ce mot de passe"
+    )
+    assert "كلمة المرور" in show(detail, "ar")
+    broker = "broker:8883: the broker says: Bad user name or password"
+    assert "mauvais nom d'utilisateur ou mot de passe" in show(broker, "fr")
+
+
+def test_a_full_disk_is_said_in_the_language_of_the_session() -> None:
+    error = raised(fill_disk)
+    assert show(str(error.strerror), "fr") == "plus d'espace libre sur le disque"
+    named = str(OSError(error.errno, error.strerror, "/var/lib/vigie/x"))
+    assert show(named, "fr") == (
+        "'/var/lib/vigie/x'\u00a0: plus d'espace libre sur le disque (erreur 28)"
+    )
+    assert "لم تبق مساحة حرة على القرص" in show(named, "ar")
+
+
+def test_a_port_without_a_broker_is_said_in_the_language_of_the_session() -> None:
+    detail = broker_detail(raised(connect_nowhere))
+    assert show(detail, "fr") == (
+        "broker:8883\u00a0: connexion refusée\u00a0: la machine répond, mais aucun serveur MQTT sur ce port"
+    )
+
+
+SENTENCES = [
+    *(message for _, _, message in av_stream._ERROR_KINDS),
+    *(alert.message for alert in tls._ALERTS.values()),
+    *(
+        errno_text(number, "camera", "video")
+        for number in (errno.EACCES, errno.EBUSY, errno.ENOENT, errno.ENODEV)
+    ),
+    *(
+        os.strerror(number)
+        for number in (
+            errno.ECONNREFUSED,
+            errno.ECONNRESET,
+            errno.EHOSTUNREACH,
+            errno.ENETUNREACH,
+            errno.ETIMEDOUT,
+            errno.ENOENT,
+            errno.EACCES,
+            errno.EPERM,
+            errno.ENOSPC,
+            errno.EROFS,
+            errno.EIO,
+            errno.ENODEV,
+            errno.ENXIO,
+            errno.EBUSY,
+            errno.ENOTDIR,
+            errno.EISDIR,
+            errno.EEXIST,
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize("sentence", SENTENCES)
+def test_each_sentence_of_the_kernel_of_tls_and_of_the_drivers_is_known(sentence: str) -> None:
+    assert isinstance(find_detail(sentence), Message)
+    arabic = re.sub("\u2068[^\u2069]*\u2069", "", show(sentence, "ar"))
+    assert re.sub(r"broker\.\w+|TLS|FFmpeg|PEM|MQTT|video", "", arabic).isascii() is False
+    assert not re.search(r"\b(the|is|no|of|and|with|to)\b", arabic)
+
+
+@pytest.mark.parametrize("language", TRANSLATED)
+def test_names_and_unknown_text_stay_as_they_are(language: Language) -> None:
+    for text in ("heartbeat", "north", "Bd Mohammed V", "casa-0001> ", "a: b; c", ""):
+        assert find_detail(text) == text
+    long = "no answer: " * MAX_DETAIL_CHARS
+    assert find_detail(long) == long
+    assert show("\x1b[2J: No such device", language)
+
+
+def test_a_known_reason_is_found_behind_any_name_and_beside_any_other() -> None:
+    detail = "camera 'north': is stuck; the agent restarts, 1 of 3"
+    assert show(detail, "fr") == (
+        "caméra 'north'\u00a0: est bloquée\u00a0; l'agent redémarre, 1 sur 3"
+    )
+    device = "camera 'yard': device '/dev/v4l/by-id/yard': no such file or device"
+    assert show(device, "fr").endswith("\u00a0: fichier ou périphérique absent")
+
+
+def test_a_hostile_detail_is_bounded() -> None:
+    text = "a; b: " * 66
+    assert len(text) < MAX_DETAIL_CHARS
+    assert find_detail(text) == text
+
+
+def test_each_sentence_is_found_as_itself() -> None:
+    for detail in DETAILS:
+        found = find_detail(re.sub(r"{\w+}", "7", detail.sentence))
+        assert isinstance(found, Message)
+        assert found.sentence == detail.sentence
