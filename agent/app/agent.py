@@ -24,7 +24,7 @@ from agent.app.custody import open_custody, start_receipts
 from agent.app.footage_commands import FootageCommands
 from agent.app.health_reporter import HealthReporter
 from agent.app.incidents import make_incident_stage
-from agent.app.live_service import LiveService, make_preview_worker
+from agent.app.live_service import LiveService
 from agent.app.open_authority import open_authority, topic_handlers
 from agent.app.publisher import Publisher
 from agent.app.selftest_service import SelfTestService
@@ -371,7 +371,7 @@ class Agent:
             Order.FOOTAGE: self._footage_commands.stages,
             Order.INCIDENTS: [self._incident_stage],
             Order.UPLOADS: [self._clips.stage],
-            Order.PREVIEW: [make_preview_worker(pipelines, control_socket, self._clock)],
+            Order.PREVIEW: [self._live.make_preview_worker(control_socket)],
             Order.LIVE: [self._live.stage],
             Order.CARE: self._care.stages,
             Order.CONFIGURATION: [self._config_stage] if self._config_stage else [],

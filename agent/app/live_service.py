@@ -1,4 +1,4 @@
-"""Live looks of the box: the command, the stage, and the pushes of video."""
+"""Live looks of the box: the command, the stage, the pushes of video, and the previews of the console."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -71,20 +71,15 @@ class LiveService:
         """Return the health of live looks."""
         return {"live": self.stage.health()}
 
+    def make_preview_worker(self, control_socket: ControlSocket) -> Stage:
+        """Return the stage that answers the console's requests for pictures."""
+        previews = PreviewHandler(
+            self._cameras, self._keyframes, encode_snapshot, self._clock.boottime_ns
+        )
+        return control_socket.add_blocking_method("preview", PreviewRequest, previews.handle)
+
     def _wake(self) -> None:
         self.stage.wake()
 
     def _online_session(self) -> int | None:
         return self._session.online_session()
-
-
-def make_preview_worker(
-    pipelines: Sequence[CameraPipeline], control_socket: ControlSocket, clock: Clock
-) -> Stage:
-    """Return the stage that answers the console's requests for pictures."""
-    previews = PreviewHandler(
-        {pipeline.name: pipeline.access() for pipeline in pipelines},
-        encode_snapshot,
-        clock.boottime_ns,
-    )
-    return control_socket.add_blocking_method("preview", PreviewRequest, previews.handle)

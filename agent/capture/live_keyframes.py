@@ -1,4 +1,4 @@
-"""Frames for looks at a camera without detection: its keyframes, decoded while somebody looks.
+"""Frames for looks at a camera without detection and for previews of it: its keyframes, decoded while one is requested.
 
 The driver is not asked for frames: it would have to open the camera again, and recorded frames would be lost.
 """
@@ -17,16 +17,18 @@ from agent.commands.requester import CommandRejected
 from drivers.errors import DriverError
 from drivers.keyframe_decoder import CODECS, FORK_SERVER, KeyframeDecoder
 from drivers.masking import MaskPainter
-from drivers.media import Frame
+from drivers.media import NS_PER_S, Frame
 
 log = logging.getLogger(__name__)
 
 POLL_S = 0.5
 CLOSE_TIMEOUT_S = 5.0
+PREVIEW_KEEP_NS = 15 * NS_PER_S
+"""Keyframes are decoded for this time after the last preview: a technician who aims requests one after the other."""
 
 
 class LiveKeyframes:
-    """A thread and a decoder for each camera without detection that somebody looks at. Thread-safe."""
+    """A thread and a decoder for each camera without detection whose pictures are requested. Thread-safe."""
 
     def __init__(
         self,
@@ -39,6 +41,7 @@ class LiveKeyframes:
         self._clock_ns = clock_ns
         self._lock = threading.Lock()
         self._threads: dict[str, threading.Thread] = {}
+        self._previewed_until_ns: dict[str, int] = {}
 
     def find_tap(self, camera: str) -> PacketTap:
         """Return the packets of a camera. Raises: CommandRejected if they have no pictures now."""
@@ -56,7 +59,7 @@ class LiveKeyframes:
         return tap
 
     def start(self, camera: str, tap: PacketTap) -> None:
-        """Decode keyframes of a camera as long as a look at its pictures runs."""
+        """Decode keyframes of a camera as long as a look at its pictures or a preview needs them."""
         with self._lock:
             if camera not in self._threads:
                 self._threads[camera] = threading.Thread(
@@ -64,9 +67,17 @@ class LiveKeyframes:
                 )
                 self._threads[camera].start()
 
-    def close(self) -> None:
-        """Wait for the threads, whose looks have ended."""
+    def start_preview(self, camera: str) -> None:
+        """Decode keyframes of a camera for a preview, and the next ones. Raises: CommandRejected as `find_tap`."""
+        tap = self.find_tap(camera)
         with self._lock:
+            self._previewed_until_ns[camera] = self._clock_ns() + PREVIEW_KEEP_NS
+        self.start(camera, tap)
+
+    def close(self) -> None:
+        """End the previews, and wait for the threads, whose looks have ended."""
+        with self._lock:
+            self._previewed_until_ns.clear()
             threads = tuple(self._threads.values())
         for thread in threads:
             thread.join(CLOSE_TIMEOUT_S)
@@ -90,7 +101,7 @@ class LiveKeyframes:
                     FORK_SERVER.close()
 
     def _decode(self, camera: str, tap: PacketTap) -> str:
-        """Return what ended it, nothing if no look is left. Raises: DriverError, ValueError."""
+        """Return what ended it, nothing if none is needed. Raises: DriverError, ValueError."""
         info, access = tap.info, self._cameras[camera]
         if info is None:
             return "it is not open"
@@ -117,12 +128,14 @@ class LiveKeyframes:
         return ""
 
     def _is_needed(self, camera: str) -> bool:
-        """Return False, and leave the camera to another thread, if no look is left."""
+        """Return False, and leave the camera to another thread, if no look and no preview is left."""
         with self._lock:
             look = self._looks.find(lambda one: (one.camera, one.form) == (camera, "pictures"))
-            if look is None:
+            is_previewed = self._clock_ns() < self._previewed_until_ns.get(camera, 0)
+            if look is None and not is_previewed:
                 del self._threads[camera]
-            return look is not None
+                return False
+            return True
 
 
 def masked(frame: Frame, painter: MaskPainter) -> Frame:

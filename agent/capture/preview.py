@@ -1,6 +1,7 @@
 """The method `preview` of the control socket: one picture of a camera that the agent has open.
 
-Masks are in the picture already. The console writes a receipt of the view before its request.
+Masks are in the picture already; a camera that is only recorded shows its keyframes. The console writes a receipt of the
+view before its request.
 """
 
 import queue
@@ -15,6 +16,7 @@ from agent.base.errors import UserError
 from agent.base.json_decode import JsonDecoder
 from agent.base.model import CommandRefused
 from agent.capture.lens_aim import LensAim, downscale_within, measure_aim
+from agent.capture.live_keyframes import LiveKeyframes
 from agent.capture.snapshot_command import (
     FRAME_TIMEOUT_S,
     MIN_JPEG_BYTES,
@@ -27,6 +29,8 @@ from agent.runtime import control_client
 from agent.runtime.control_socket import ControlRequest
 from drivers.media import Frame, Plane
 
+KEYFRAME_TIMEOUT_S = 12.0
+"""Timeout for the next keyframe of a camera that is only recorded: some send one in ten seconds."""
 REPLY_TIMEOUT_S = 15.0
 DEFAULT_COLUMNS, DEFAULT_ROWS = 160, 90
 MAX_COLUMNS, MAX_ROWS = 640, 480
@@ -77,7 +81,7 @@ class PreviewUnavailable(Exception):
 
 
 class PreviewHandler:
-    """Handler of preview requests: replies with the camera's next frame.
+    """Handler of preview requests: replies with the camera's next frame, or keyframe without detection.
 
     `encode` returns a JPEG of a frame within a limit of bytes.
     """
@@ -85,15 +89,17 @@ class PreviewHandler:
     def __init__(
         self,
         cameras: Mapping[str, CameraAccess],
+        keyframes: LiveKeyframes,
         encode: Callable[[Frame, int], bytes],
         clock_ns: Callable[[], int],
     ) -> None:
         self._cameras = dict(cameras)
+        self._keyframes = keyframes
         self._encode = encode
         self._clock_ns = clock_ns
 
     def handle(self, preview: PreviewRequest, request: ControlRequest) -> None:
-        """Answer one request. Blocks until the camera's next frame, up to FRAME_TIMEOUT_S."""
+        """Answer one request. Blocks until the camera's next frame, up to KEYFRAME_TIMEOUT_S."""
         try:
             request.reply(self._capture(preview))
         except CommandRejected as error:
@@ -103,15 +109,18 @@ class PreviewHandler:
         access = self._cameras.get(preview.camera)
         if access is None:
             raise CommandRejected("unknown", f"camera {preview.camera!r}: none of that name")
-        access.check(preview.camera, Requester(id=preview.by, role="operator"))
+        access.check_viewer(preview.camera, Requester(id=preview.by, role="operator"))
+        timeout_s = FRAME_TIMEOUT_S if access.has_frames else KEYFRAME_TIMEOUT_S
         frames: queue.SimpleQueue[Frame] = queue.SimpleQueue()
-        access.next_frame.request(frames.put, now_ns=self._clock_ns(), timeout_s=FRAME_TIMEOUT_S)
+        access.next_frame.request(frames.put, now_ns=self._clock_ns(), timeout_s=timeout_s)
+        if not access.has_frames:
+            self._keyframes.start_preview(preview.camera)
         try:
-            frame = frames.get(timeout=FRAME_TIMEOUT_S)
+            frame = frames.get(timeout=timeout_s)
         except queue.Empty as error:
             raise CommandRejected(
                 "unavailable",
-                f"camera {preview.camera!r}: no picture came within {FRAME_TIMEOUT_S:g} s",
+                f"camera {preview.camera!r}: no picture came within {timeout_s:g} s",
             ) from error
         luma = downscale_within(frame.y, preview.columns, preview.rows)
         return PreviewFrame(

@@ -149,6 +149,8 @@ def _print_item(answer: ItemAnswer, finding: Text, _picture: Plane | None) -> It
 def _ask_item(answer: ItemAnswer, finding: Text, picture: Plane | None) -> ItemAnswer:
     if picture is not None and answer.item in SHOWN_ITEMS:
         print("\n".join(to_ascii(picture, _COLUMNS, _ROWS)))
+    if answer.is_judged:
+        return _print_item(answer, finding, picture)
     print(f"{answer.title}: {finding}")
     while True:
         try:

@@ -30,6 +30,8 @@ from agent.base.health_model import (
 )
 from agent.base.message import Text
 from agent.base.signed_manifest import BadManifest
+from agent.capture.live_keyframes import LiveKeyframes
+from agent.capture.live_looks import LiveLooks
 from agent.capture.preview import PreviewHandler, PreviewRequest
 from agent.capture.snapshot_command import CameraAccess
 from agent.detection.image import encode_snapshot
@@ -141,9 +143,10 @@ class Agent:
         self.ground: GroundHealth | None = None
         self.box = CommandBox(folder, None)
         self.north = CameraAccess()
-        previews = PreviewHandler(
-            {"north": self.north, "tram": CameraAccess()}, encode_snapshot, CLOCK.boottime_ns
-        )
+        cameras = {"north": self.north, "tram": CameraAccess()}
+        looks = LiveLooks(lambda _look: None, lambda _look, _ended: None, CLOCK.boottime_ns)
+        keyframes = LiveKeyframes(looks, cameras, CLOCK.boottime_ns)
+        previews = PreviewHandler(cameras, keyframes, encode_snapshot, CLOCK.boottime_ns)
         worker = self.box.control.add_blocking_method("preview", PreviewRequest, previews.handle)
         self._thread = StageThread(worker, CLOCK.boottime_ns, random.Random(1), vital=False)
         self._stopping = threading.Event()
@@ -318,6 +321,8 @@ def test_a_technician_at_a_terminal_sees_the_picture_and_confirms_each_part(
     record, _ = certificate.read_verified(certificate.find_newest(agent.folder))
     parts = [(one.item, one.subject, one.good) for one in record.answers]
     assert ("aim", "north", True) in parts
+    # Without a picture there is nothing to confirm: a `y` to everything else is none to it.
+    assert ("aim", "tram", False) in parts
     assert ("focus", "north", False) in parts
     assert ("clock", None, True) in parts
 

@@ -3,7 +3,8 @@
 import random
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,10 @@ import pytest
 import simplejpeg
 
 from agent.base.clock import SystemClock
+from agent.capture.live_keyframes import LiveKeyframes
+from agent.capture.live_looks import LiveLooks
 from agent.capture.preview import (
+    PreviewFrame,
     PreviewHandler,
     PreviewRequest,
     PreviewUnavailable,
@@ -21,11 +25,26 @@ from agent.capture.snapshot_command import CameraAccess
 from agent.detection.image import encode_snapshot
 from agent.runtime.control_socket import SOCKET_NAME, ControlSocket
 from agent.runtime.stage import StageThread
+from drivers.masking import MASK_LUMA
 from drivers.media import Frame
 from tests.pure.console_peers import make_picture
-from tests.whole.rig import TIMEOUT_S
+from tests.whole.drawn_clip import write_street_clip
+from tests.whole.report.broker import Mosquitto
+from tests.whole.report.reporting_box import wait_until
+from tests.whole.rig import TIMEOUT_S, AgentBox
+from tests.whole.technician import children_of
 
 CLOCK = SystemClock()
+LEFT_HALF_MASKED = """
+[[mask]]
+polygon = [[0.0, 0.0], [0.5, 0.0], [0.5, 1.0], [0.0, 1.0]]
+"""
+
+
+def no_keyframes(cameras: Mapping[str, CameraAccess]) -> LiveKeyframes:
+    """Keyframes of cameras without any, and no looks."""
+    looks = LiveLooks(lambda _look: None, lambda _look, _ended: None, CLOCK.boottime_ns)
+    return LiveKeyframes(looks, cameras, CLOCK.boottime_ns)
 
 
 class Agent:
@@ -38,7 +57,9 @@ class Agent:
             "yard": CameraAccess(has_frames=False),
             "dark": CameraAccess(),
         }
-        previews = PreviewHandler(self.cameras, encode_snapshot, CLOCK.boottime_ns)
+        previews = PreviewHandler(
+            self.cameras, no_keyframes(self.cameras), encode_snapshot, CLOCK.boottime_ns
+        )
         control = ControlSocket(state, CLOCK.boottime_ns)
         worker = control.add_blocking_method("preview", PreviewRequest, previews.handle)
         self._threads = [
@@ -98,7 +119,7 @@ def test_a_preview_is_the_newest_picture_scaled_with_its_measurements(
     [
         ("south", "amina", "none of that name"),
         ("bank", "amina", "not among its viewers"),
-        ("yard", "amina", "only recorded"),
+        ("yard", "amina", "has no pictures"),
     ],
 )
 def test_a_forbidden_or_impossible_preview_is_rejected_with_its_reason(
@@ -168,3 +189,44 @@ def test_a_preview_keeps_the_shape_of_the_picture(tmp_path: Path, columns: int, 
     assert seen.columns <= columns
     assert seen.rows <= rows
     assert seen.columns / seen.rows == pytest.approx(640 / 360, rel=0.15)
+
+
+def test_a_camera_that_is_only_recorded_shows_its_keyframes_with_masks_as_long_as_they_are_requested(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    clip = tmp_path / "street.mp4"
+    write_street_clip(clip, 4.0)
+    camera = f'driver = "replay"\n[camera.options]\npath = "{clip}"\nloop = true'
+    box = AgentBox(tmp_path / "box", mosquitto.url, camera)
+    file = box.folder / "vigie.toml"
+    file.write_text(file.read_text().replace("[camera.detect]", "[camera.detect]\nenabled = false"))
+    (box.folder / "scene.toml").write_text(LEFT_HALF_MASKED)
+    box.start()
+    try:
+        shown: list[PreviewFrame | None] = []
+
+        def is_shown() -> bool:
+            with suppress(PreviewUnavailable):  # the camera is not open yet
+                state = box.folder / "state"
+                shown.append(request_preview(state, "north", "amina", jpeg_max_bytes=60_000))
+            return bool(shown)
+
+        before = _decoders(box)
+        wait_until(is_shown)
+        (seen,) = shown
+        assert seen is not None
+        assert seen.aim.focus is not None
+        assert seen.jpeg.startswith(b"\xff\xd8")
+        half = seen.columns // 2 - 2
+        assert np.abs(seen.plane[:, :half].astype(int) - MASK_LUMA).max() <= 3
+        assert np.ptp(seen.plane[:, -half:]) > 50
+        assert _decoders(box) > before
+        # Without a request for a while.
+        wait_until(lambda: _decoders(box) == before)
+    finally:
+        box.kill()
+
+
+def _decoders(box: AgentBox) -> int:
+    """The number of processes that the agent has for keyframes."""
+    return sum("fork" in command for command in children_of(box.pid))

@@ -52,8 +52,9 @@ class ItemAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_judged(self) -> bool:
-        """True for a focus that was judged by the best one seen: the technician gives no verdict."""
-        return self.item == "focus" and self.good is not None
+        """True if the box judges alone: a focus, and a picture that is missing, dark, covered or moved from its marks."""
+        is_unseen = self.item in SHOWN_ITEMS and self.good is False
+        return is_unseen or (self.item == "focus" and self.good is not None)
 
     @property
     def title(self) -> Message:
