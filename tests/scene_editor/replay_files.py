@@ -81,7 +81,7 @@ def write_replay(folder: Path, *, first_s: float = 0.0) -> ReplayFiles:
     new_id = uuid7_factory(lambda t_ns: int(start.timestamp()) * 10**9 + t_ns, random.Random(1))
     engine = RuleEngine(replay.REPLAY_NAME, load_scene(files.scene), new_id)
     with replay._LineFile(files.events) as events, replay._LineFile(files.tracks) as tracks:
-        event_file = replay._EventFile(events, new_id)
+        event_file = replay._EventFile(events, new_id, start)
         for result in results:
             for event in engine.evaluate(result):
                 event_file.write_event(event)
