@@ -25,7 +25,7 @@ from agent.faults.texts import load_texts
 from agent.ptz.ptz_args import PtzMoveArgs, PtzStopArgs
 from agent.recording.archive import FootageArchive
 from tests.conftest import ManualClock
-from tests.pure.console_peers import RecordingAgent
+from tests.pure.console_peers import RecordingAgent, make_picture
 from tests.pure.console_rig import BOX, CONFIG_TEXT, STICK, ConsoleRig
 from tests.vectors.street import BOOT_UTC, StreetBox
 
@@ -114,6 +114,25 @@ def test_a_dead_agent_is_reported_and_the_console_opens_its_cameras(rig: Console
     assert "pass camera north: gives pictures (320 x 180), tried here" in screen
     assert len(rig.previews) == 1
     assert all(preview.closed for preview in rig.previews)
+
+
+@pytest.mark.parametrize(
+    ("picture", "line"),
+    [
+        (np.full((180, 320), 16, np.uint8), "FAIL CAM-07 camera north: the picture is dark"),
+        (np.full((180, 320), 90, np.uint8), "FAIL CAM-07 camera north: the view is covered"),
+        (
+            np.asarray(cv2.GaussianBlur(make_picture(), (0, 0), 3), np.uint8),
+            "FAIL CAM-07 camera north: the picture is blurred",
+        ),
+    ],
+)
+def test_a_covered_or_blurred_camera_fails_its_check_with_the_agent_dead(
+    rig: ConsoleRig, picture: np.ndarray, line: str
+) -> None:
+    rig.kill_agent()
+    rig.views = [picture]
+    assert line in rig.run_logged_in("check 6")
 
 
 def test_an_agent_that_listens_but_reports_nothing_counts_as_hung(

@@ -3,13 +3,19 @@
 import pytest
 
 from agent.base.health_model import AreaDensity, GroundHealth
+from agent.base.view_condition import ViewState
 from agent.diagnostics.commissioning.certificate import CameraRecord, InstallationRecord
 from agent.diagnostics.commissioning.items import iter_items
 
 SHA256 = "0" * 64
 
 
-def record(focus: float | None, ground: GroundHealth | None = None) -> InstallationRecord:
+def record(
+    focus: float | None,
+    ground: GroundHealth | None = None,
+    view: ViewState = "good",
+    sharpness: float | None = None,
+) -> InstallationRecord:
     camera = CameraRecord(
         name="north",
         picture=SHA256,
@@ -24,6 +30,8 @@ def record(focus: float | None, ground: GroundHealth | None = None) -> Installat
         model=None,
         preset=None,
         ground=ground,
+        view=view,
+        sharpness=sharpness,
     )
     return InstallationRecord(
         box="casa-0001",
@@ -59,6 +67,44 @@ def test_a_focus_is_judged_by_the_best_seen_or_left_to_the_technician(
 ) -> None:
     percents = {} if percent is None else {"north": percent}
     (item,) = [item for item, _ in iter_items(record(focus), percents) if item.item == "focus"]
+    assert (item.finding, item.good) == (finding, good)
+
+
+@pytest.mark.parametrize(
+    ("sharpness", "finding", "good"),
+    [
+        (0.42, "blurred: sharpness 0.42; allowed: 0.57 or more", False),
+        (0.71, "44 of about 70", None),
+        (None, "44 of about 70", None),
+    ],
+)
+def test_a_blurred_picture_is_rejected_though_it_is_the_best_that_was_seen(
+    sharpness: float | None, finding: str, good: bool | None
+) -> None:
+    blurred = record(44.0, sharpness=sharpness)
+    percents = {"north": 100} if good is False else {}
+    (item,) = [item for item, _ in iter_items(blurred, percents) if item.item == "focus"]
+    assert (item.finding, item.good) == (finding, good)
+
+
+@pytest.mark.parametrize(
+    ("view", "finding", "good"),
+    [
+        (
+            "dark",
+            "the picture is dark: the lens is covered, or there is no light at all",
+            False,
+        ),
+        ("blocked", "the view is covered", False),
+        ("low_light", "exposure good", None),
+        ("good", "exposure good", None),
+    ],
+)
+def test_a_covered_camera_is_rejected_and_its_light_is_for_the_technician(
+    view: ViewState, finding: str, good: bool | None
+) -> None:
+    covered = record(None, view=view)
+    (item,) = [item for item, _ in iter_items(covered, {}) if item.item == "aim"]
     assert (item.finding, item.good) == (finding, good)
 
 
