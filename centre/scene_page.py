@@ -13,7 +13,6 @@ from agent.config.toml_decode import MAX_FILE_BYTES
 from agent.detection.still_image import decode_image, read_image_file
 from agent.scene_editor.assemble import EditorPicture, SceneText, assemble_page
 
-NEW_SCENE = SceneText(name="scene.toml", text="")
 MAX_PIXELS = 100_000_000
 """A picture of 8192 x 4320 has 35 million, a panorama of a whole turn less than 80; a file of a few kB may claim a billion."""
 MAX_SIDE_PX = 16_384
@@ -28,7 +27,8 @@ def write_scene_page(picture: Path, scene: Path | None) -> Path:
 
     The page replaces one of the same name. Raises: UserError if a file cannot be read, used or written.
     """
-    page = assemble_page(read_picture(picture), NEW_SCENE if scene is None else read_scene(scene))
+    new_scene = SceneText(name=f"{picture.stem}.toml", text="")
+    page = assemble_page(read_picture(picture), new_scene if scene is None else read_scene(scene))
     return write_page(picture.with_name(f"{picture.stem}.scene.html"), page)
 
 

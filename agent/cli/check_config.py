@@ -3,28 +3,40 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from agent.app import config_check
 from agent.app.actuator_specs import load_actuator_specs
 from agent.base.clock import SystemClock
 from agent.capture import camera_source
-from agent.config.configuration import DetectConfig
+from agent.config import toml_decode
+from agent.config.configuration import Config, DetectConfig
 from agent.config.declaration import iter_missing
+from agent.detection import scene
 from agent.recording.encryption.key_wrapping import parse_recipients
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.description = (
-        "Checks a configuration with its drivers' options, scenes, tours, models and keys, "
+        "Checks a configuration, or a scene file; a configuration with its drivers' options, scenes, tours, models and keys, "
         "and prints all that is wrong. Exit code 2: something is."
     )
-    parser.add_argument("config", metavar="FILE", type=Path, help="the configuration, TOML")
+    parser.add_argument(
+        "config", metavar="FILE", type=Path, help="the configuration or the scene, TOML"
+    )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print each camera, head and pin, and the recipients of footage, or all problems. Return 2 then."""
+    """Print each camera, head and pin, and the recipients of footage, or all problems. Return 2 then.
+
+    A scene file is checked as one. Raises: UserError for its first mistake.
+    """
+    tables = toml_decode.read_toml(args.config, "configuration")
+    if _is_scene(tables):
+        print(_describe_scene(args.config, scene.decode_scene(tables, str(args.config))))
+        return 0
     clock = SystemClock()
     problems = config_check.find_problems(args.config, clock)
     for problem in problems:
@@ -57,6 +69,24 @@ def run(args: argparse.Namespace) -> int:
         print(f"warning: the public declaration lacks {missing}")
     print(f"{args.config}: good; box {config.box.id} reports to {config.broker.url}")
     return 0
+
+
+def _is_scene(tables: dict[str, Any]) -> bool:
+    configuration_keys, scene_keys = Config.__struct_fields__, scene.Scene.__struct_fields__
+    return any(key in tables for key in scene_keys) and not any(
+        key in tables for key in configuration_keys
+    )
+
+
+def _describe_scene(path: Path, checked: scene.Scene) -> str:
+    counts = {
+        "lines": checked.line,
+        "zones": checked.zone,
+        "masks": checked.mask,
+        "ignored areas": checked.ignore,
+    }
+    drawn = ", ".join(f"{words}: {len(tables)}" for words, tables in counts.items())
+    return f"{path}: good; a scene; {drawn}"
 
 
 def _describe_detection(detect: DetectConfig) -> str:

@@ -83,8 +83,8 @@ export class Editor {
     this.root.replaceChildren(
       element("div", { class: "bar" }, element("div", { class: "heading" }, title, this.fileName, languages), this.toolbar.node),
       element("div", { class: "work" },
-        element("div", { class: "stage-box" }, this.stage.node, this.emptyHint, this.drawingBar.node),
-        element("div", { class: "side" }, element("div", { class: "list" }, elementsTitle, this.elementList.node), this.findingList.node, this.panel.node, this.help)),
+        element("div", { class: "stage-box" }, this.stage.node, this.emptyHint),
+        element("div", { class: "side" }, this.drawingBar.node, element("div", { class: "list" }, elementsTitle, this.elementList.node), this.findingList.node, this.panel.node, this.help)),
       this.status,
     );
     for (const tool of drawTools(this)) this.addTool(tool);
@@ -105,6 +105,7 @@ export class Editor {
 
   destroy() {
     this.stage.destroy();
+    this.keyboard.destroy();
     this.#endDocument();
     this.root.replaceChildren();
   }

@@ -12,9 +12,15 @@ const URL_LIFE_MS = 60_000;
 export async function openFile(editor, file) {
   const handler = editor.fileHandlers.find((each) => each.matches(file));
   if (handler) await handler.open(file);
-  else if (PICTURE_TYPES.includes(file.type)) editor.setPicture(await readPicture(editor, file));
+  else if (PICTURE_TYPES.includes(file.type)) openPicture(editor, await readPicture(editor, file));
   else if (file.name.endsWith(".toml")) editor.open(await readScene(editor, file), editor.picture);
   else throw new Error(editor.t("unknown_file", { name: file.name }));
+}
+
+/** Show a picture; a scene that is still new is named after it. */
+function openPicture(editor, picture) {
+  if (!editor.document.isNew) editor.setPicture(picture);
+  else editor.open(new SceneDocument("", `${picture.name.replace(/\.[^.]+$/, "")}.toml`), picture);
 }
 
 /** Read a picture within the bounds. Throws an Error with a text for the person. */

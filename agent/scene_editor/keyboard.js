@@ -9,18 +9,32 @@ const PAN_PX = 60;
 const ZOOM = 1.25;
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
+/**
+ * The Latin letter or digit of a key. A layout of another script has none: there the place of the key counts. On a Latin layout
+ * its letter counts, so that Ctrl+Z is the key marked Z in France too. Caps Lock makes no difference.
+ */
+export function latinKey({ key, code }) {
+  if (/^[\x20-\x7e]$/.test(key)) return key.toLowerCase();
+  return /^(?:Key|Digit)(.)$/.exec(code ?? "")?.[1].toLowerCase() ?? key;
+}
+
 export class Keyboard {
+  #removed = new AbortController();
+
   constructor(editor, root, stage) {
     this.editor = editor;
     this.stage = stage;
-    root.addEventListener("keydown", (event) => this.#shortcut(event));
+    // Without a focus in the editor the browser would save the page at Ctrl+S.
+    root.ownerDocument.addEventListener("keydown", (event) => this.#shortcut(event), { signal: this.#removed.signal });
     stage.node.addEventListener("keydown", (event) => this.#onStage(event));
   }
+
+  destroy() { this.#removed.abort(); }
 
   #shortcut(event) {
     const isText = event.target.matches("textarea, input:not([type=checkbox]), select");
     if (!(event.ctrlKey || event.metaKey) || event.altKey) return;
-    const key = event.key.toLowerCase();
+    const key = latinKey(event);
     if (key === "s") this.editor.runMainAction();
     else if (isText) return;
     else if (key === "z" && !event.shiftKey) this.editor.document.undo();
@@ -81,15 +95,16 @@ export class Keyboard {
   #onPicture(event) {
     const { editor } = this;
     const arrow = ARROWS[event.key];
+    const key = event.key.length === 1 ? latinKey(event) : event.key;
     if (arrow) editor.viewport.panBy(-arrow[0] * PAN_PX, -arrow[1] * PAN_PX);
     else if (event.key === "Escape" && editor.tool) editor.setTool(null);
     else if (event.key === "Escape") editor.select(null);
     else if (event.key === "Delete") editor.deleteSelected();
-    else if (event.key === "+" || event.key === "=") editor.viewport.zoomBy(ZOOM);
-    else if (event.key === "-") editor.viewport.zoomBy(1 / ZOOM);
-    else if (event.key === "0") editor.viewport.fit();
-    else if (event.key === "v") editor.setTool(null);
-    else return editor.chooseToolByKey(event.key);
+    else if (key === "+" || key === "=") editor.viewport.zoomBy(ZOOM);
+    else if (key === "-") editor.viewport.zoomBy(1 / ZOOM);
+    else if (key === "0") editor.viewport.fit();
+    else if (key === "v") editor.setTool(null);
+    else return editor.chooseToolByKey(key);
     return true;
   }
 }

@@ -7,11 +7,13 @@
 
 import { element, svgElement } from "./dom.js";
 import { drawnElements } from "./elements.js";
+import { freeLabels } from "./label_layout.js";
 import { ReplayList } from "./replay_list.js";
 import {
   EVENT_LIMITS, EventCollector, fileKind, LineReader, RefusedFile, TRACK_LIMITS, TrackCollector,
 } from "./replay_data.js";
 
+const LABEL_PX = 13;
 const TRAIL_S = 4;
 /** How long an event of a moment is marked on the picture. */
 const FLASH_S = 1.5;
@@ -220,6 +222,7 @@ class Replay {
     const marked = this.#events ? this.#markedEvents() : [];
     const markedTracks = new Set(marked.map((event) => event.track));
     this.#drawElements(group, marked, { width_px, height_px, unit });
+    const labels = [];
     for (const { track, label, speed_km_h, box: [x, y, w, h] } of shown) {
       const trail = this.#tracks.trail(track, this.#shown_s, TRAIL_S)
         .map(([px, py]) => `${px * width_px},${py * height_px}`).join(" ");
@@ -231,9 +234,15 @@ class Replay {
           x: x * width_px, y: y * height_px, width: Math.max(0, w * width_px), height: Math.max(0, h * height_px),
           "stroke-width": (isMarked ? 4 : 2) * unit,
         }),
-        svgText(this.#trackText(track, label, speed_km_h), (x + w / 2) * width_px, y * height_px - 9 * unit, unit),
       );
+      labels.push({
+        text: this.#trackText(track, label, speed_km_h), x: (x + w / 2) * width_px, y: y * height_px - 9 * unit,
+        font_px: LABEL_PX * unit, isMarked, area: w * h,
+      });
     }
+    // Those of an event first, then the nearer road users, which are larger.
+    labels.sort((one, other) => other.isMarked - one.isMarked || other.area - one.area);
+    group.append(...freeLabels(labels).map((each) => svgText(each.text, each.x, each.y, unit)));
   }
 
   #trackText(track, label, speed_km_h) {
@@ -266,7 +275,7 @@ class Replay {
 }
 
 function svgText(text, x, y, unit) {
-  return svgElement("text", { class: "replay-text", x, y, "font-size": 13 * unit, "stroke-width": 3 * unit }, text);
+  return svgElement("text", { class: "replay-text", x, y, "font-size": LABEL_PX * unit, "stroke-width": 3 * unit }, text);
 }
 
 /** Read a file as UTF-8 in pieces, so that a large one is never held as a whole. */

@@ -23,6 +23,7 @@ export class SceneDocument {
 
   get canUndo() { return this.#undo.length > 0; }
   get canRedo() { return this.#redo.length > 0; }
+  get isNew() { return !this.text && !this.#savedText && !this.canUndo && !this.canRedo; }
   get isSaved() { return this.text === this.#savedText; }
 
   /** Calls `listener` after each change. Returns the function that ends it. */

@@ -55,11 +55,11 @@ export class Toolbar {
     this.node.append(group);
   }
 
-  #button(id, click, state = () => ({}), { textKey = `action_${id}`, icon: path = ICONS[id], className = "" } = {}) {
+  #button(id, click, state = () => ({}), { textKey = `action_${id}`, hintKey = textKey, icon: path = ICONS[id], className = "" } = {}) {
     const label = element("span", { class: "label" });
     const button = element("button", { type: "button", "data-action": id, class: className, click }, path ? icon(path) : null, label);
     this.editor.bindText(label, textKey);
-    this.editor.bindText(button, textKey, "title");
+    this.editor.bindText(button, hintKey, "title");
     this.#updates.push(() => {
       for (const [name, value] of Object.entries(state())) {
         if (name === "disabled") button.disabled = value;

@@ -38,8 +38,8 @@ def test_saving_marks_the_scene_as_saved(editor: EditorPage) -> None:
     editor.click("draw-mask")
     editor.drag((0.2, 0.2), (0.5, 0.5))
     assert editor.find(".file-name").text.startswith("•")
-    assert editor.save("scene.toml") == editor.scene_text()
-    assert editor.find(".file-name").text == "scene.toml"
+    assert editor.save("street.toml") == editor.scene_text()
+    assert editor.find(".file-name").text == "street.toml"
     editor.press_with(Keys.CONTROL, "s")
 
 
@@ -54,6 +54,19 @@ def test_a_chosen_file_is_written_again_without_a_question(editor: EditorPage) -
         editor.click("draw-mask")
         editor.drag(begin, end)
         editor.click("save")
-        editor.wait_until(lambda: editor.find(".file-name").text == "scene.toml")
+        editor.wait_until(lambda: editor.find(".file-name").text == "street.toml")
         assert editor.run("return window.written") == editor.scene_text()
     assert editor.run("return window.asked") == 1
+
+
+def test_a_new_scene_is_named_after_the_picture_that_is_opened(
+    editor: EditorPage, tmp_path: Path
+) -> None:
+    assert editor.find(".file-name").text == "street.toml"
+    editor.open_files(write_picture(tmp_path / "north.gate.png"))
+    assert editor.find(".file-name").text == "north.gate.toml"
+    editor.click("draw-mask")
+    editor.drag((0.2, 0.2), (0.5, 0.5))
+    editor.open_files(write_picture(tmp_path / "other.png"))
+    assert editor.find(".file-name").text == "• north.gate.toml"
+    assert editor.elements() == ["Mask 1"]

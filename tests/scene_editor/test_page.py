@@ -1,6 +1,7 @@
 """The scene editor's page in a real browser."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,7 @@ def test_a_junction_is_drawn_with_few_clicks_and_keys(editor: EditorPage, tmp_pa
     editor.click("draw-mask")
     editor.drag((0.02, 0.05), (0.2, 0.35))
     saved = tmp_path / "scene.toml"
-    saved.write_text(editor.save("scene.toml"), encoding="utf-8")
+    saved.write_text(editor.save("street.toml"), encoding="utf-8")
     assert editor.clicks <= JUNCTION_MAX_CLICKS, editor.clicks
     assert editor.keys <= JUNCTION_MAX_KEYS, editor.keys
     scene = load_scene(saved)
@@ -187,6 +188,66 @@ def test_everything_is_done_by_keys_alone(editor: EditorPage) -> None:
     editor.press(Keys.DELETE)
     assert "three corners" in editor.status()
     assert check_in_python(editor.scene_text()) is None
+
+
+ARABIC = {"l": "م", "z": "ئ", "v": "ر", "s": "س", "y": "غ"}
+FRENCH_PLACES = {"z": "KeyW", "m": "Semicolon"}
+
+
+def press_key(editor: EditorPage, key: str, code: str, *, control: bool = False) -> None:
+    """Press a key of another layout than that of the test's machine."""
+    event = {"key": key, "code": code, "modifiers": 2 if control else 0}
+    for kind in ("rawKeyDown", "keyUp"):
+        editor.driver.execute_cdp_cmd("Input.dispatchKeyEvent", {"type": kind, **event})
+    editor.settle()
+
+
+@pytest.mark.parametrize(
+    ("layout", "key_of", "code_of"),
+    [
+        ("Arabic", ARABIC.get, lambda letter: f"Key{letter.upper()}"),
+        ("Caps Lock", str.upper, lambda letter: f"Key{letter.upper()}"),
+        ("French", str, lambda letter: FRENCH_PLACES.get(letter, f"Key{letter.upper()}")),
+    ],
+)
+def test_shortcuts_work_on_each_layout_and_the_browser_does_not_save_the_page(
+    editor: EditorPage, layout: str, key_of: Callable[[str], str], code_of: Callable[[str], str]
+) -> None:
+    def press(letter: str, *, control: bool = False) -> None:
+        press_key(editor, key_of(letter), code_of(letter), control=control)
+
+    editor.run("document.querySelector('.stage').focus()")
+    press("z")
+    assert editor.find("[data-action=draw-zone]").get_attribute("aria-pressed") == "true", layout
+    press("l")
+    assert editor.find("[data-action=draw-line]").get_attribute("aria-pressed") == "true"
+    editor.drag((0.2, 0.5), (0.8, 0.5))
+    # Nothing has the focus, as after a click beside the editor.
+    editor.run("""
+        document.activeElement.blur();
+        window.prevented = [];
+        addEventListener("keydown", (event) => window.prevented.push(event.defaultPrevented));
+    """)
+    press("z", control=True)
+    assert editor.elements() == []
+    press("y", control=True)
+    assert len(editor.elements()) == 1
+    (editor.downloads / "street.toml").unlink(missing_ok=True)
+    press("s", control=True)
+    editor.wait_until((editor.downloads / "street.toml").exists)
+    assert set(editor.run("return window.prevented.slice(0, 3)")) == {True}
+
+
+def test_the_picture_keeps_its_size_when_a_tool_is_chosen(editor: EditorPage) -> None:
+    script = """
+        const { width, height } = document.querySelector(".stage").getBoundingClientRect();
+        return [width, height];
+    """
+    before = editor.run(script)
+    for tool in ("draw-line", "draw-zone", "ground-straight"):
+        editor.click(tool)
+        assert editor.find(".drawing-bar").is_displayed()
+        assert editor.run(script) == before
 
 
 def test_the_focus_reaches_each_part_by_tab(editor: EditorPage, street_page: Path) -> None:

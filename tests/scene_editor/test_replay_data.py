@@ -235,3 +235,17 @@ def test_any_value_is_read_or_refused_and_breaks_nothing(
         for kind in ("events", "tracks"):
             answer = script.ask({"do": "lines", "kind": kind, "text": json.dumps(line)})
             assert answer.keys() & {"read", "refused"}
+
+
+def test_a_label_that_would_cover_one_of_more_weight_is_left_out() -> None:
+    def label(text: str, x: float, y: float) -> dict[str, Any]:
+        return {"text": text, "x": x, "y": y, "font_px": 10}
+
+    near, far, aside = (
+        label("person 1", 100, 50),
+        label("person 2", 120, 55),
+        label("car 3", 190, 50),
+    )
+    below = label("car 4", 100, 61)
+    (shown,) = run_views({"do": "labels", "labels": [near, far, aside, below]})
+    assert shown == [near, aside, below]

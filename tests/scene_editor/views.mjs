@@ -1,5 +1,6 @@
 // Of a job `{ "do": "lines" | "panorama" ... }`: what the pure parts of the views make of it.
 
+import { freeLabels } from "../../agent/scene_editor/label_layout.js";
 import { densify, PICTURE_EDGE, projectPoints, readGeometry, readPresets } from "../../agent/scene_editor/panorama.js";
 import {
   EVENT_LIMITS, EventCollector, fileKind, filterEvents, LineCounter, LineReader, RefusedFile, TRACK_LIMITS, TrackCollector,
@@ -41,6 +42,7 @@ const ACTS = {
     if (geometry === null) return null;
     return { geometry, copies: projectPoints(geometry, width_px, pose, points), edge: densify(PICTURE_EDGE, true).length };
   },
+  labels: ({ labels }) => freeLabels(labels),
   presets: ({ text }) => readPresets(text),
 };
 

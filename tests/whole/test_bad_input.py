@@ -231,6 +231,16 @@ def test_a_missing_file_is_named(capsys: pytest.CaptureFixture[str], arguments: 
     assert "'none.toml': No such file or directory" in capsys.readouterr().err
 
 
+def test_check_config_recognises_a_scene_and_checks_it(
+    box: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check-config", "scene.toml"]) == 0
+    assert capsys.readouterr().out.startswith("scene.toml: good; a scene; lines: 1, zones: ")
+    (box / "scene.toml").write_text(SCENE.replace("[0.9, 0.5]", "[0.9, 1.5]"))
+    assert main(["check-config", "scene.toml"]) == 2
+    assert capsys.readouterr().err == "vigie: scene.toml: line[0].to[1] = 1.5: allowed: at most 1\n"
+
+
 GROUND = """
 [ground]
 point = [
