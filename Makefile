@@ -87,6 +87,7 @@ docs: setup ## write again the documents that are generated from code
 pictures: setup-test ## take the pictures of the docs again, from the running software (minutes)
 	@scripts/apt-packages xvfb xterm
 	$(BIN)/python -m scripts.pictures $(ARGS)
+	@$(if $(ARGS),,$(BIN)/python -m scripts.demo_transcript)
 
 models: .cache/tensorflow/.done .cache/human-models/.done ## make the file of `nanodet` again: make models CLIPS=FOLDER
 	.cache/tensorflow/bin/python scripts/model/build_nanodet.py \

@@ -1,6 +1,7 @@
 """`vigie footage` on a box: export, attest, hold, release, holds."""
 
 import argparse
+import shlex
 import sys
 from datetime import datetime
 
@@ -59,7 +60,8 @@ def export(args: argparse.Namespace) -> int:
     for name, reason in result.excluded.items():
         print(f"  left out: {name}: {reason}")
     print(f"  in the box's custody chain as receipt {result.receipt.seq}")
-    print(f"  verify it: vigie footage verify {result.folder}, or open verify.html in a browser")
+    verify = shlex.join(["vigie", "footage", "verify", str(result.folder)])
+    print(f"  verify it: {verify}, or open verify.html in a browser")
     return 0
 
 

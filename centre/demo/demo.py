@@ -95,6 +95,7 @@ def run_demo(open_scenario: ScenarioFactory, out: Path, console: Console) -> Dem
     clock = SystemClock()
     authority = DemoAuthority(files.control_ca, clock.utc(clock.boottime_ns()))
     with (
+        closing(files),
         redirect_logs(files.log),
         run_broker(files.state) as broker_url,
         closing(open_scenario(files, broker_url, authority, clock, console)) as scenario,

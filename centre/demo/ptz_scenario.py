@@ -16,6 +16,7 @@ from agent.base.errors import UserError
 from agent.base.health_model import HeadHealth
 from agent.base.model import FrameResult, Reply
 from agent.config.heads import FieldOfView
+from agent.ptz.preset_store import PresetStore
 from agent.reporting.payloads import EventData, SnapshotHeader
 from agent.runtime.stage import StageThread
 from centre.demo.demo import CONNECT_TIMEOUT_S
@@ -24,6 +25,7 @@ from centre.demo.demo_operator import DemoOperator
 from centre.demo.files import DemoFiles
 from centre.demo.ptz_config import RenderedStreet, build_camera_source, visca_options, write_config
 from centre.demo.ptz_log import PtzLog
+from centre.demo.ptz_presets import write_preset_views
 from centre.demo.ptz_screen import PtzDemoState, ptz_screen
 from centre.demo.ptz_script import PRESETS, SCRIPT, PtzScript, ScriptRunner
 from centre.demo.ptz_summary import PtzDemoResult
@@ -70,7 +72,7 @@ class PtzScenario:
         self._clock = clock
         self.config = write_config(files, broker_url, options.script)
         console.print("Rendering a street all around the pole ...", highlight=False)
-        street = RenderedStreet(self.config)
+        street = self._street = RenderedStreet(self.config)
         console.print(
             "On the pole: a camera on a pan-tilt head, connected by a serial line (a "
             "pseudo-terminal) and VISCA. Below is what the box reports over MQTT.",
@@ -148,7 +150,11 @@ class PtzScenario:
         return ptz_screen(state)
 
     def finish(self, public_key: str | None) -> PtzDemoResult:
-        """Return the milestones."""
+        """Write the folder of the presets, and return the milestones."""
+        (head,) = self.config.head
+        store = PresetStore(head.name, self._files.state / "heads" / head.name / "presets.json")
+        fov = head.fov_deg or FieldOfView(wide=60, tele=60)
+        write_preset_views(self._files, store.all(), self._street.painter, fov)
         return PtzDemoResult(milestones=self._log.milestones)
 
     def close(self) -> None:

@@ -49,13 +49,15 @@ class PtzDemoResult(msgspec.Struct, frozen=True, kw_only=True):
         """Yield the files of this scenario, and what is in them."""
         yield files.panorama, "the panorama, stitched from the frames of the sweep"
         yield files.snapshots, f"{stats.snapshots} snapshots"
+        yield files.presets, "a picture and a scene of each preset, and the panorama: draw on them"
         yield files.config, "the configuration of this box, with head and tour"
 
     def next_command(self, files: DemoFiles, program: str) -> str:
-        """Return the commands that move the demo's head from another terminal."""
+        """Return the commands that draw the scenes of the presets, and that move the demo's head from another terminal."""
         config = shlex.quote(str(files.config))
         return (
-            f"{program} demo --ptz, and while its tour is running, in another terminal:\n"
+            f"{program} scene edit {shlex.quote(str(files.presets))}\n"
+            f"  {program} demo --ptz, and while its tour is running, in another terminal:\n"
             f"  {program} ptz --config {config} move left"
         )
 

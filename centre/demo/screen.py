@@ -15,7 +15,7 @@ from centre.demo.ascii_picture import AsciiPicture
 from centre.demo.stats import LogLine, StatsView
 from drivers.media import Plane
 
-MIN_PICTURE_COLUMNS = 90
+MIN_PICTURE_COLUMNS = 80
 _PICTURE_WIDTH_RATIO = 0.5
 _MIN_LOG_ROWS = 4
 _STATUS_ROWS = 9

@@ -138,6 +138,7 @@ class VideoScenario:
         return VideoDemoResult(
             video=self._video,
             export_check=self._check_export(public_key),
+            public_key=public_key,
             skipped_frames=queue.replaced if queue else 0,
             video_error=self._annotated_video.error,
             command=self._request.result(),

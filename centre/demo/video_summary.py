@@ -19,6 +19,8 @@ class VideoDemoResult(msgspec.Struct, frozen=True, kw_only=True):
 
     video: DemoVideo
     export_check: ExportCheck | None
+    public_key: str | None
+    """The box's, as the centre knows it."""
     command: str
     skipped_frames: int
     video_error: str | None
@@ -42,6 +44,7 @@ class VideoDemoResult(msgspec.Struct, frozen=True, kw_only=True):
         )
         yield "Command", self.command
         yield "Export", _format_export(self.export_check)
+        yield "Public key", self.public_key or "none: the box has not reported"
         if self.video_error is not None:
             yield "Annotation", f"FAILED: {self.video_error}"
 

@@ -80,7 +80,12 @@ def test_the_demo_shows_a_videos_name_unchanged_and_a_command_that_can_be_typed(
     )
     problem = f"annotated video {name}: no"
     result = VideoDemoResult(
-        video=video, export_check=None, skipped_frames=0, video_error=problem, command="none"
+        video=video,
+        export_check=None,
+        public_key="KEY",
+        skipped_frames=0,
+        video_error=problem,
+        command="none",
     )
     print_summary(summary_of(result, name, out), console, "vigie")
     message = read(console)

@@ -26,6 +26,7 @@ from rich.console import Console
 from agent.app.event_types import EVENT_TYPES
 from agent.base.model import Event
 from centre.demo import broker, clip
+from centre.demo.files import DemoFiles
 from centre.demo.screen import render_screen
 from centre.demo.stats import DemoStats
 from centre.demo.video_camera import DemoVideoCamera, FramePacer, OpenOnce
@@ -110,6 +111,9 @@ def test_a_video_gives_counts_events_and_files(video: Path, tmp_path: Path) -> N
             0
         ]
     )["scene"]["text"]
+    (key,) = re.findall(r"^Public key +(\S+)$", done.stdout, re.MULTILINE)
+    births = [line for line in (out / "messages.jsonl").read_text().splitlines() if key in line]
+    assert births, "the key that the box has reported"
     assert frames_in(out / "annotated.mp4") == 50
     footage = sorted((out / "box" / "footage" / "street").glob("*.mp4"))
     assert sum(frames_in(path) for path in footage) == 50
@@ -126,6 +130,20 @@ def test_a_second_run_reuses_the_folder_of_the_first(video: Path, tmp_path: Path
         done = run("--fast", "--video", video, "--seconds", "1", "--out", "there", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
     assert frames_in(tmp_path / "there" / "annotated.mp4") == 10
+
+
+def test_a_second_demo_in_the_folder_of_one_that_runs_is_refused_and_removes_nothing(
+    tmp_path: Path,
+) -> None:
+    files = DemoFiles(tmp_path / "there")
+    files.messages.write_text("of the first\n")
+    done = run("--fast", "--seconds", "1", "--out", "there", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == (
+        "vigie: --out 'there': another demo writes into it; allowed: another folder, or after it has ended"
+    )
+    assert files.messages.read_text() == "of the first\n"
+    files.close()
 
 
 @pytest.mark.slow
@@ -353,7 +371,7 @@ def test_the_screen_fits_the_terminal(columns: int, rows: int) -> None:
         console.print(render_screen(moment, columns, rows))
     lines = captured.get().rstrip("\n").split("\n")
     assert len(lines) <= rows or rows < 24
-    assert ("\u2580" in captured.get()) == (columns >= 90)
+    assert ("\u2580" in captured.get()) == (columns >= 80)
 
 
 @pytest.mark.shared

@@ -28,6 +28,7 @@ from centre.demo.ptz_script import (
 )
 from centre.demo.ptz_summary import PtzDemoResult
 from centre.demo.summary import print_summary
+from centre.preset_page import read_head_views
 from tests.whole.test_demo import run
 
 SHORT = PtzScript(
@@ -152,6 +153,11 @@ def test_the_ptz_demo_shows_a_tour_an_operator_an_expired_lease_and_a_panorama(
     ):
         assert words in plain
     assert configuration.load(out / "vigie.toml").head[0].driver == "visca"
+    views = read_head_views(out / "presets")
+    assert {preset.name for preset in views.presets} == {"avenue", "square", "behind"}
+    assert views.pictures.keys() == views.scenes.keys() == {"avenue", "square", "behind"}
+    assert views.panorama == jpeg
+    assert f"vigie scene edit {out}/presets" in plain
 
 
 @pytest.mark.slow
