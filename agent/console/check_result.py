@@ -9,6 +9,7 @@ from agent.base.message import Message, Text
 from agent.console.terminal import Terminal, pad, width
 from agent.faults.diagnosis import Finding
 from agent.faults.registry import FaultCode
+from agent.health.machine_faults import FAULT_TIMES_S
 
 _LABELS: Mapping[bool | None, Text] = {
     True: Message("pass"),
@@ -114,7 +115,7 @@ def agree_with_faults(
         if matching and (result.ok is False or result.is_reading):
             for fault in matching:
                 unnamed.pop((fault.code, fault.subject), None)
-            yield msgspec.structs.replace(result, ok=False)
+            yield msgspec.structs.replace(result, ok=False, message=_fading_message(result))
         elif result.ok is not False or result.code is None:
             yield result
         elif result.is_reading:
@@ -125,6 +126,18 @@ def agree_with_faults(
     for fault in unnamed.values():
         if fault.code in codes:
             yield failed(fault.subject, fault.detail or fault.title, fault.code)
+
+
+def _fading_message(result: CheckResult) -> Text:
+    """Return the reading of an active fault; a good one says how long it has to stay good."""
+    times_s = next((s for code, s in FAULT_TIMES_S.items() if code == result.code), None)
+    if not result.ok or times_s is None:
+        return result.message
+    return Message(
+        "{finding}; better now: the fault ends after {seconds:.0f} s of good readings",
+        finding=result.message,
+        seconds=times_s[1],
+    )
 
 
 def print_results(terminal: Terminal, results: Iterable[CheckResult], prefix: str = "") -> None:

@@ -103,7 +103,9 @@ def check_configuration(context: ConsoleContext) -> Iterable[CheckResult]:
     problems = config_check.find_problems(context.config_path, context.clock)
     if not problems:
         return (passed(Message("configuration"), Message("valid")),)
-    advice = Message("Correct the file, then: config check.")
+    advice = Message(
+        "Read this to the centre. A change made here: config undo restores the file before it."
+    )
     return tuple(failed(Message("configuration"), problem, advice=advice) for problem in problems)
 
 
@@ -264,7 +266,9 @@ def check_pins(context: ConsoleContext) -> Iterator[CheckResult]:
 
 def check_network(context: ConsoleContext) -> Iterator[CheckResult]:
     """Check the network interfaces, a cellular modem and the default route."""
-    yield from network_checks.check_interfaces(context.root)
+    report = context.live_report()
+    needs_route = report is not None and diagnosis.find_broker(report).is_good is False
+    yield from network_checks.check_interfaces(context.root, needs_route=needs_route)
     yield from modem_checks.check_modem(context.root)
 
 

@@ -1,6 +1,7 @@
 """Checks of the board, the disk and the custody log that need no agent."""
 
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from agent.health.vitals.machine import THROTTLED_FILE, soc_celsius
 from agent.health.vitals.procfs import DEFAULT_ROOT, ProcFs
 from agent.recording.custody.custody_log import CustodyLog
 from agent.update.bootloader import find_firmware_problem
+
+LARGEST_ENTRIES = 4
 
 
 def check_board(root: Path = DEFAULT_ROOT) -> Iterator[CheckResult]:
@@ -120,6 +123,12 @@ def _check_disk(folder: Path, space: DiskSpace | None, fault_subject: str) -> Ch
         total=format_bytes(space.total_bytes),
     )
     ratio = space_ratio(space.free_bytes, space.total_bytes)
+    if ratio is not None and ratio < 1:
+        message = Message(
+            "{finding}; the largest: {folders}",
+            finding=message,
+            folders=", ".join(_largest_entries(folder)),
+        )
     return passed_if(
         subject,
         message,
@@ -127,6 +136,23 @@ def _check_disk(folder: Path, space: DiskSpace | None, fault_subject: str) -> Ch
         code="STO-05",
         fault_subject=fault_subject,
     )
+
+
+def _largest_entries(folder: Path) -> list[str]:
+    """Return the largest files and folders of a folder, with their sizes."""
+    sizes = sorted(((_tree_bytes(entry), entry.name) for entry in folder.iterdir()), reverse=True)
+    return [f"{name} {format_bytes(size)}" for size, name in sizes[:LARGEST_ENTRIES]]
+
+
+def _tree_bytes(path: Path) -> int:
+    """Return the size of a file, or of all files below a folder; what cannot be read counts as 0."""
+    try:
+        status = path.lstat()
+        if not stat.S_ISDIR(status.st_mode):
+            return status.st_blocks * 512
+        return sum(_tree_bytes(child) for child in path.iterdir())
+    except OSError:
+        return 0
 
 
 def check_custody_log(custody: CustodyLog) -> CheckResult:

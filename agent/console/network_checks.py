@@ -38,6 +38,9 @@ from agent.reporting.mqtt.certificate_expiry import (
 from agent.reporting.mqtt.connection import FAULT_CODES
 
 CONNECT_TIMEOUT_S = 5.0
+_NAMES_ADVICE = Message(
+    "Check the name servers that the router's DHCP or the settings name, then the broker's name."
+)
 RESOLVE_TIMEOUT_S = 8.0
 INVALID_FILE_FAULTS: Mapping[CertificateKey, FaultCode] = {"certificate": "NET-04", "ca": "NET-02"}
 """Fault of a file that is not valid today: the broker refuses the box, or the box the broker."""
@@ -51,8 +54,8 @@ _INET6_PATTERN = re.compile(r"(?P<address>[0-9a-f]{32}) \S+ \S+ (?P<scope>00) \S
 """A global address of proc(5), net/if_inet6."""
 
 
-def check_interfaces(root: Path = Path("/")) -> Iterator[CheckResult]:
-    """Check each network interface, and the default route."""
+def check_interfaces(root: Path, *, needs_route: bool) -> Iterator[CheckResult]:
+    """Check each network interface, and the default route, without which `needs_route` fails."""
     interfaces = [path for path in list_interfaces(root) if path.name != "lo"]
     if not interfaces:
         yield failed(Message("interfaces"), Message("none but the loopback"), "NET-01")
@@ -71,7 +74,7 @@ def check_interfaces(root: Path = Path("/")) -> Iterator[CheckResult]:
     if interfaces and not has_address:
         message = Message("no interface has one: check the cable, the modem, DHCP")
         yield failed(Message("address"), message, "NET-01")
-    yield _check_default_route(root)
+    yield _check_default_route(root, needs_route=needs_route)
 
 
 def list_interfaces(root: Path) -> list[Path]:
@@ -82,7 +85,7 @@ def list_interfaces(root: Path) -> list[Path]:
         return []
 
 
-def _check_default_route(root: Path) -> CheckResult:
+def _check_default_route(root: Path, *, needs_route: bool) -> CheckResult:
     for line in (_read_text(root / "proc/net/route") or "").splitlines()[1:]:
         route = _DEFAULT_ROUTE_PATTERN.match(line)
         if route and int(route["flags"], 16) & _RTF_UP:
@@ -96,7 +99,13 @@ def _check_default_route(root: Path) -> CheckResult:
         if len(fields) > 9 and fields[0] == "0" * 32 and fields[1] == "00" and fields[9] != "lo":  # noqa: PLR2004
             message = Message("IPv6 over {interface}", interface=fields[9])
             return passed(Message("default route"), message)
-    return unknown(Message("default route"), Message("none: the box reaches its own network only"))
+    message = Message("none: the box reaches its own network only")
+    if not needs_route:
+        return unknown(Message("default route"), message)
+    advice = Message(
+        "No gateway is set: check the router's DHCP, or have the centre set it in the settings."
+    )
+    return failed(Message("default route"), message, advice=advice)
 
 
 def own_addresses(root: Path) -> tuple[str, ...]:
@@ -156,7 +165,7 @@ def check_dns(broker: BrokerConfig, root: Path = Path("/")) -> CheckResult:
             reason=addresses,
             servers=server_names,
         )
-        return failed(Message("names"), message, "NET-01")
+        return failed(Message("names"), message, "NET-01", advice=_NAMES_ADVICE)
     message = Message(
         "{host} is {addresses} (name servers: {servers})",
         host=host,

@@ -64,3 +64,10 @@ def test_a_result_names_the_fault_of_its_own_subject_only() -> None:
         ("camera north", "CAM-01"),
         ("yard", "CAM-01"),
     ]
+
+
+def test_a_good_reading_of_an_active_fault_says_when_the_fault_ends() -> None:
+    (result,) = agree_with_faults([COOL], (fault("SYS-02"),), ())
+    assert str(result.message) == ("76 C; better now: the fault ends after 30 s of good readings")
+    (hot,) = agree_with_faults([HOT], (fault("SYS-02"),), ())
+    assert str(hot.message) == "81 C"

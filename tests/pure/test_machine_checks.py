@@ -1,5 +1,7 @@
 """agent.console.machine_checks: a board, a disk and network interfaces, from files that the tests write."""
 
+import os
+import re
 from datetime import datetime
 from pathlib import Path
 
@@ -76,7 +78,7 @@ def test_an_unwritable_folder_is_a_fault() -> None:
 
 
 def test_a_box_without_a_network_gets_advice(tmp_path: Path) -> None:
-    found = list(network_checks.check_interfaces(tmp_path))
+    found = list(network_checks.check_interfaces(tmp_path, needs_route=False))
     assert (found[0].ok, found[0].code) == (False, "NET-01")
     assert str(found[-1].subject) == "default route"
 
@@ -91,16 +93,40 @@ def test_an_interface_without_an_address_fails_its_check(tmp_path: Path) -> None
             "wwan9\t00000000\t0101A8C0\t0003\t0\n",
         },
     )
-    interface, address, way_out = network_checks.check_interfaces(root)
+    interface, address, way_out = network_checks.check_interfaces(root, needs_route=False)
     assert interface.ok is None
     assert (address.ok, address.code) == (False, "NET-01")
     assert str(way_out.message) == "by 192.168.1.1 over wwan9"
 
 
+def test_a_box_without_a_gateway_that_cannot_reach_its_broker_gets_advice_on_the_gateway(
+    tmp_path: Path,
+) -> None:
+    way_out = list(network_checks.check_interfaces(tmp_path, needs_route=True))[-1]
+    assert (str(way_out.subject), way_out.ok, way_out.code) == ("default route", False, None)
+    assert "gateway" in str(way_out.advice)
+
+
+def test_a_full_disk_names_its_largest_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, {"journal/old": "x" * 300_000, "footage/a": "x" * 9_000})
+    real = os.statvfs
+
+    def full(path: str) -> os.statvfs_result:
+        fields = list(real(path))
+        fields[:5] = [4096, 4096, 10_000_000, 1000, 1000]
+        return os.statvfs_result(fields)
+
+    monkeypatch.setattr(os, "statvfs", full)
+    verdict, *_ = machine_checks.check_disks(tmp_path, tmp_path / "footage")
+    assert re.search(r"the largest: journal 3\d\d\.\d kB, footage", str(verdict.message))
+
+
 @pytest.mark.parametrize("route", ["", "x\n", "a b c d\n", "wwan0\t00000000\tzz\t3\n"])
 def test_a_malformed_route_table_does_not_crash_the_check(tmp_path: Path, route: str) -> None:
     root = write(tmp_path, {"proc/net/route": f"Iface\n{route}", "proc/net/if_inet6": route})
-    assert list(network_checks.check_interfaces(root))[-1].ok is None
+    assert list(network_checks.check_interfaces(root, needs_route=False))[-1].ok is None
 
 
 def test_a_usb_disk_is_recognised_by_its_mount_point(tmp_path: Path) -> None:

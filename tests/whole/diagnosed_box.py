@@ -115,6 +115,10 @@ class DiagnosedBox:
         self.config_path.write_text(CONFIG.format(url=url, record=str(record).lower()) + more)
         self.machine = FakeProcFs(folder / "machine", self.state_dir)
         self.machine.write_file("sys/class/net/wwan0/carrier", "1")
+        self.machine.write_file(
+            "proc/net/route",
+            "Iface\tDestination\tGateway\tFlags\nwwan0\t00000000\t0101A8C0\t0003\t0\n",
+        )
         self.machine.write_file("proc/net/if_inet6", f"{'fd' * 16} 02 40 00 80 wwan0")
         config, sources = camera_source.load_sources(
             self.config_path, self.clock, on_bad_scene="close"

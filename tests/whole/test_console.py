@@ -331,6 +331,17 @@ def test_a_command_reads_the_configuration_as_it_is_now(dead: Path, sit: Sit) ->
     assert "camera yard:" not in screen
 
 
+def test_ctrl_c_stops_a_self_test_and_leaves_nothing_of_it(dead: Path, sit: Sit) -> None:
+    seat = sit(dead)
+    seat.log_in()
+    seat.send(b"selftest\r")
+    seat.read_until_seen("Recording continues.")
+    seat.send(b"\x03")
+    assert "The self-test was stopped; it has no result." in seat.read_until("casa-0001> ")
+    assert not (dead / "state" / "selftest.tmp").exists()
+    assert not (dead / "state" / "selftest.json").exists()
+
+
 def test_a_confirmed_reboot_writes_the_reboot_request_file(dead: Path, sit: Sit) -> None:
     asked = dead / "state" / "run" / "reboot"
     seat = sit(dead)

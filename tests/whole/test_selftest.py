@@ -271,7 +271,7 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> tuple[PipelineRun, Pipelin
     state = folder / "state"
     state.mkdir()
     rehearsal = PipelineRun(state, config, CLOCK, random.Random(1))
-    return rehearsal, rehearsal.run()
+    return rehearsal, rehearsal.run(lambda: None)
 
 
 @pytest.fixture

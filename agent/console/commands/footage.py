@@ -1,5 +1,6 @@
 """`footage`: recorded footage; hold a span, release it, or export it to a USB disk."""
 
+import shutil
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -120,9 +121,18 @@ def _export_footage(
     reason = _check_reason(reason)
     with mount_stick(terminal, context, writable=True):
         usb_disk = usb_export.choose_usb_disk(terminal, context.root)
-        terminal.print(Message("Exporting to {disk}. Do not unplug it.", disk=str(usb_disk)))
+        archive = context.open_archive()
+        segments = archive.find_segments(*span) if span[0] in archive.resolve_cameras(None) else []
+        terminal.print(
+            Message(
+                "{size} of footage; {free} are free on the disk.",
+                size=format_bytes(sum(segment.size_bytes for segment in segments)),
+                free=format_bytes(shutil.disk_usage(usb_disk).free),
+            ),
+            Message("Exporting to {disk}. Do not unplug it.", disk=str(usb_disk)),
+        )
         lines = usb_export.export_footage(
-            context.open_archive(),
+            archive,
             span,
             context.technician,
             reason,

@@ -13,7 +13,7 @@ from agent.console.console_command import ConsoleCommand
 from agent.console.context import ConsoleContext
 from agent.console.errors import ConsoleError
 from agent.console.session import LogoutRequested
-from agent.console.terminal import Terminal, pad
+from agent.console.terminal import Cancelled, Terminal, pad
 from agent.faults.texts import LANGUAGES
 from agent.health.reboot_request import request_reboot
 from drivers.serial_ports import PortState, find_ports
@@ -78,12 +78,26 @@ def run_selftest(terminal: Terminal, context: ConsoleContext, argv: Sequence[str
 
     no_more_args("selftest", argv)
     terminal.print(Message("This takes about a quarter of a minute. Recording continues."))
-    report = runner.run_selftest(
-        context.require_config(),
-        context.clock,
-        random.Random(),  # noqa: S311 - names and jitter, no secrets
-        lambda step, message: _print_step(terminal, step, message),
-    )
+
+    def poll() -> None:
+        if terminal.read_key(0) == "cancel":
+            raise Cancelled
+
+    def on_step(step: SelfTestStep, message: Text) -> None:
+        _print_step(terminal, step, message)
+        poll()
+
+    try:
+        report = runner.run_selftest(
+            context.require_config(),
+            context.clock,
+            random.Random(),  # noqa: S311 - names and jitter, no secrets
+            on_step,
+            poll,
+        )
+    except Cancelled:
+        terminal.print(Message("The self-test was stopped; it has no result."))
+        return
     terminal.print(*runner.format_report(report))
 
 

@@ -6,6 +6,7 @@ The run has a folder, key and chain of its own; no other part reads its footage.
 import base64
 import logging
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -42,6 +43,7 @@ TEST_RECIPIENT_ID = "selftest-guest"
 """The throw-away recipient. No configured one has this name, see `with_test_recipient`."""
 SEGMENT_S = 2.0
 MAX_FOOTAGE_BYTES = 100_000_000
+POLL_INTERVAL_S = 0.2
 RUN_TIMEOUT_S = 60.0
 """A slow box renders the street slower than real time; the pictures are the same."""
 STOP_TIMEOUT_S = 20.0
@@ -127,8 +129,8 @@ class PipelineRun:
         """Folder of the segments."""
         return self.folder / FOOTAGE_DIR
 
-    def run(self) -> PipelineRunResult:
-        """Play the pattern to its end, at most RUN_TIMEOUT_S."""
+    def run(self, poll: Callable[[], None]) -> PipelineRunResult:
+        """Play the pattern to its end, at most RUN_TIMEOUT_S; what `poll` raises ends it before."""
         pipeline = CameraPipeline(self._camera_source(), self._box_services())
         pipeline.frame_listeners.append(self._on_frame_result)
         pipeline.segment_listeners.append(self._segments.append)
@@ -144,8 +146,14 @@ class PipelineRun:
         for group in reversed(stage_groups):
             for thread in group:
                 thread.start()
-        is_complete = pipeline.ended.wait(RUN_TIMEOUT_S)
-        self._stop(stage_groups)
+        deadline_ns = started_ns + int(RUN_TIMEOUT_S * 1e9)
+        try:
+            while not (is_complete := pipeline.ended.wait(POLL_INTERVAL_S)):
+                poll()
+                if self.clock.boottime_ns() > deadline_ns:
+                    break
+        finally:
+            self._stop(stage_groups)
         elapsed_ms = (self.clock.boottime_ns() - started_ns) / 1e6
         counts, detector = pipeline.counts(), pipeline.detector
         errors = [

@@ -40,15 +40,20 @@ Check = Callable[[], Message]
 
 
 def run_selftest(
-    config: Config, clock: Clock, rng: random.Random, on_step: OnStep = lambda _step, _message: None
+    config: Config,
+    clock: Clock,
+    rng: random.Random,
+    on_step: OnStep = lambda _step, _message: None,
+    poll: Callable[[], None] = lambda: None,
 ) -> SelfTestReport:
     """Test the box of a configuration. `on_step` is called after each step.
 
+    `poll` is called several times a second while the pattern plays; what it raises ends the self-test.
     Raises UserError if another user owns the state folder, or another self-test runs.
     """
     state_dir = Path(config.box.state)
     with _exclusive(state_dir):
-        return _SelfTestRun(config, state_dir, clock, rng, on_step).run()
+        return _SelfTestRun(config, state_dir, clock, rng, on_step, poll).run()
 
 
 def format_step(step: SelfTestStep) -> str:
@@ -75,8 +80,15 @@ def format_report(report: SelfTestReport) -> tuple[Message, Message]:
 
 class _SelfTestRun:
     def __init__(
-        self, config: Config, state_dir: Path, clock: Clock, rng: random.Random, on_step: OnStep
+        self,
+        config: Config,
+        state_dir: Path,
+        clock: Clock,
+        rng: random.Random,
+        on_step: OnStep,
+        poll: Callable[[], None],
     ) -> None:
+        self._poll = poll
         self._config = config
         self._state_dir = state_dir
         self._work_dir = state_dir / WORK_DIR
@@ -132,7 +144,7 @@ class _SelfTestRun:
                 )
             self._work_dir.mkdir(mode=0o700)
             new_run = PipelineRun(self._work_dir, self._config, self._clock, self._rng)
-            new_result = new_run.run()
+            new_result = new_run.run(self._poll)
             result, pipeline_run = new_result, new_run
             return checks.check_capture(new_result)
 
