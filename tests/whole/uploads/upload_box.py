@@ -91,6 +91,7 @@ class UploadBox:
                 make_bundle,
                 street.state / "vigie.toml",
                 clock=self.clock,
+                default_state_dir=street.state,
                 read_journal=lambda: b"INFO connected\n",
             ),
             self.clock,
