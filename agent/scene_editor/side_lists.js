@@ -2,6 +2,7 @@
 
 import { element } from "./dom.js";
 import { kindOf, nameOf } from "./elements.js";
+import { findingWords } from "./finding_words.js";
 import { DRAWN_LISTS } from "./scene_schema.js";
 
 export class ElementList {
@@ -62,7 +63,10 @@ export class FindingList {
   #row({ path, message, level }) {
     const { editor } = this;
     const [list, index] = path;
-    const words = element("span", { lang: "en", dir: "ltr", class: "message" }, message);
+    // The English words are those of the box: they are in the tooltip of a translation.
+    const shown = editor.language === "en" ? message : findingWords(message, (key, values) => editor.t(key, values));
+    const attributes = shown === message ? { lang: "en", dir: "ltr" } : { title: message };
+    const words = element("span", { ...attributes, class: "message" }, shown);
     const canSelect = typeof index === "number" && Array.isArray(editor.document.tables[list]);
     const content = canSelect ? element("button", { type: "button", click: () => editor.select({ list, index }) }, words) : words;
     return element("li", { class: level }, content);

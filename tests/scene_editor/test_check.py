@@ -17,6 +17,7 @@ from agent.base.model import LABELS
 from agent.detection import scene
 from agent.detection.scene import ZoneKind
 from tests.scene_editor.node_runner import NodeScript
+from tests.scene_editor.node_views import run_views
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "scene"
 FILES = sorted(VECTORS.glob("*.json"))
@@ -146,3 +147,18 @@ SCENES = st.fixed_dictionaries(
 @given(text=SCENES)
 def test_the_page_and_python_find_the_same_first_mistake(page_check: NodeScript, text: str) -> None:
     assert page_check.ask(text) == check_in_python(text)
+
+
+@pytest.mark.parametrize("language", ["fr", "ar"])
+def test_each_mistake_is_shown_in_the_language_of_the_page(language: str) -> None:
+    """Those of the marks of the ground alone stay in English here: the panel *Ground* has them translated."""
+    vectors = [case["error"] for file in FILES for case in json.loads(file.read_text("utf-8"))]
+    messages = sorted({f"scene.toml: {error}" for error in vectors if error and error != NOT_TOML})
+    messages.append("scene.toml: not valid TOML: a key without a value")
+    drawn = [message for message in messages if not message.startswith("scene.toml: ground")]
+    assert len(drawn) > 60
+    (shown,) = run_views({"do": "findings", "messages": drawn, "language": language})
+    for message, words in zip(drawn, shown, strict=True):
+        assert words != message
+        assert not {"allowed:", "missing;", "unknown"} & set(words.split()), words
+        assert "{" not in words.replace("{}", ""), words

@@ -325,15 +325,26 @@ def test_a_text_that_is_not_toml_keeps_the_picture_and_is_named(editor: EditorPa
 
 def test_mistakes_have_the_messages_of_the_box(editor: EditorPage) -> None:
     editor.set_scene_text(CROSSING)
-    assert editor.findings() == [f"scene.toml: {check_in_python(CROSSING)}"]
+    assert editor.findings() == [f"street.toml: {check_in_python(CROSSING)}"]
     assert "A box refuses this scene" in editor.find(".check .summary").text
     editor.find(".findings button").click()
     editor.settle()
     assert editor.find("[name=name]").get_attribute("value") == "z"
     editor.type_into("dwell_after_s", "0")
-    assert editor.findings() == ["scene.toml: zone[0].dwell_after_s = 0: allowed: above 0"]
+    assert editor.findings() == ["street.toml: zone[0].dwell_after_s = 0: allowed: above 0"]
     assert editor.find("#field-dwell_after_s").get_attribute("aria-invalid") == "true"
     assert "above 0" in editor.find("#field-dwell_after_s-problem").text
+
+
+def test_mistakes_are_in_the_language_of_the_page_with_the_words_of_the_box_as_tooltip(
+    editor: EditorPage,
+) -> None:
+    editor.set_scene_text(CROSSING)
+    (english,) = editor.findings()
+    for language, words in (("fr", "ses côtés se croisent"), ("ar", "أضلاعه تتقاطع")):
+        editor.choose_language(language)
+        assert words in editor.findings()[0]
+        assert editor.find(".findings .message").get_attribute("title") == english
 
 
 def test_a_hostile_name_is_a_text(editor: EditorPage) -> None:

@@ -1,12 +1,16 @@
 // Of a job `{ "do": "lines" | "panorama" ... }`: what the pure parts of the views make of it.
 
+import { readFileSync } from "node:fs";
+import { findingWords } from "../../agent/scene_editor/finding_words.js";
 import { freeLabels } from "../../agent/scene_editor/label_layout.js";
 import { densify, PICTURE_EDGE, projectPoints, readGeometry, readPresets } from "../../agent/scene_editor/panorama.js";
 import {
   EVENT_LIMITS, EventCollector, fileKind, filterEvents, LineCounter, LineReader, RefusedFile, TRACK_LIMITS, TrackCollector,
 } from "../../agent/scene_editor/replay_data.js";
+import { Texts } from "../../agent/scene_editor/texts.js";
 import { answer } from "./run.mjs";
 
+const TABLES = (language) => JSON.parse(readFileSync(new URL(`../../agent/scene_editor/texts/${language}.json`, import.meta.url), "utf8"));
 const COLLECTORS = { events: [EventCollector, EVENT_LIMITS], tracks: [TrackCollector, TRACK_LIMITS] };
 
 function collect(kind, text, limits = {}) {
@@ -41,6 +45,10 @@ const ACTS = {
     const geometry = readGeometry(Uint8Array.from(Buffer.from(jpeg, "base64")), width_px);
     if (geometry === null) return null;
     return { geometry, copies: projectPoints(geometry, width_px, pose, points), edge: densify(PICTURE_EDGE, true).length };
+  },
+  findings({ messages, language }) {
+    const words = new Texts({ [language]: TABLES(language) }, language);
+    return messages.map((message) => findingWords(message, (key, values) => words.text(key, values)));
   },
   labels: ({ labels }) => freeLabels(labels),
   presets: ({ text }) => readPresets(text),
