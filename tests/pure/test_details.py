@@ -12,6 +12,7 @@ import pytest
 from agent.base.message import Message
 from agent.console.messages import render
 from agent.console.messages.details import DETAILS, MAX_DETAIL_CHARS, find_detail
+from agent.faults.diagnosis import VIEW_WORDS
 from agent.faults.texts import Language
 from agent.reporting.mqtt import connect_error, tls
 from drivers import av_stream
@@ -47,6 +48,13 @@ def connect_nowhere() -> None:
 
 def broker_detail(error: Exception) -> str:
     return str(connect_error.error_from_exception("broker:8883", ADDRESS, error))
+
+
+def test_the_view_of_a_camera_is_said_in_the_language_of_the_session() -> None:
+    detail = str(VIEW_WORDS["blocked"])
+    assert show(detail, "fr") == "la vue est couverte"
+    assert show(detail, "ar") == "الرؤية محجوبة"
+    assert show(detail, "en") == "the view is covered"
 
 
 def test_a_name_that_is_not_known_is_said_in_the_language_of_the_session() -> None:

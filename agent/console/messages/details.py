@@ -8,6 +8,7 @@ import re
 from functools import cache
 
 from agent.base.message import Message, Text, join_sentences
+from agent.faults.diagnosis import VIEW_WORDS
 
 MAX_DETAIL_CHARS = 400
 """A longer text is shown as it is: what a device sends has no bound."""
@@ -168,6 +169,7 @@ DETAILS = (
     Message("disk: a write takes {value} ms", value=_ANY),
     Message("disk: full, and no footage is left that may be evicted"),
     Message("disk: that of the state folder is full"),
+    *VIEW_WORDS.values(),
 )
 
 
