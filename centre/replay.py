@@ -4,11 +4,13 @@ It runs the box's own code without threads or a clock, so two runs produce the s
 """
 
 import math
+import os
 import random
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -33,6 +35,7 @@ from agent.detection.tflite import TfliteDetector
 from agent.reporting import outgoing_messages, topics
 from agent.reporting.topics import EnvelopeFields
 from centre.annotated_video import AnnotatedVideo
+from centre.runtime_notices import hidden_notices
 from drivers import catalog
 from drivers.av_stream import open_video_source
 from drivers.contracts import Camera, StreamRequest
@@ -50,6 +53,9 @@ DETECT_FPS = DetectConfig().fps
 
 MIN_FPS = 5.0
 """Films with fewer pictures a second are warned of."""
+
+STANDARD_OUTPUT = Path("-")
+"""As the file of events or tracks."""
 
 OnProgress = Callable[[float], None]
 """Called with the seconds of the film that are played."""
@@ -147,12 +153,10 @@ def replay(request: ReplayRequest, on_progress: OnProgress | None = None) -> Rep
     try:
         with ExitStack() as stack:
             run = _ReplayRun(request, scene, camera, stack)
-            return run.run(
-                DetectionPipeline(
-                    TfliteDetector(model.card, content), excluded_polygons=scene.excluded_polygons
-                ),
-                on_progress,
-            )
+            with hidden_notices():
+                detector = TfliteDetector(model.card, content)
+            pipeline = DetectionPipeline(detector, excluded_polygons=scene.excluded_polygons)
+            return run.run(pipeline, on_progress)
     finally:
         camera.close()
 
@@ -341,12 +345,16 @@ class _LineFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._stack = ExitStack()
+        with self._as_user_error():
+            self._file: BinaryIO = self._stack.enter_context(self._open())
+
+    def _open(self) -> AbstractContextManager[BinaryIO]:
+        path = self._path
+        if path == STANDARD_OUTPUT:
+            return os.fdopen(os.dup(sys.stdout.fileno()), "wb")
         # A device, such as /dev/null, is written to as it is.
         is_replaced = path.is_file() or not path.exists()
-        with self._as_user_error():
-            self._file: BinaryIO = self._stack.enter_context(
-                open_replacement(path.resolve(), 0o666) if is_replaced else path.open("wb")
-            )
+        return open_replacement(path.resolve(), 0o666) if is_replaced else path.open("wb")
 
     def __enter__(self) -> Self:
         """Return the file."""

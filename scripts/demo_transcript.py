@@ -32,11 +32,6 @@ def run_demo() -> str:
     return "".join(f"{line.rstrip()}\n" for line in (COMMAND, *printed.splitlines()))
 
 
-def summary_rows(transcript: str) -> list[str]:
-    """Return the rows of the summary that are the same on every machine: tracks, lines and events."""
-    return re.findall(r"^(?:Tracked|Line|Event) .*$", transcript, re.MULTILINE)
-
-
 def shorten(transcript: str) -> str:
     """Return the transcript as README.md has it: its first lines, and the summary."""
     lines = transcript.splitlines(keepends=True)

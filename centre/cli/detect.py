@@ -13,6 +13,7 @@ from agent.config.configuration import DetectConfig
 from agent.detection import model_card
 from agent.detection.still_image import StillResult, detect_in_file
 from agent.detection.tflite import open_detector
+from centre.runtime_notices import hidden_notices
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +39,8 @@ def add_model_argument(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Detect in every image. Return 1 if one of them could not be read."""
     try:
-        detector = open_detector(args.model)
+        with hidden_notices():
+            detector = open_detector(args.model)
     except model_card.ModelRefused as error:
         print(f"vigie: {error}", file=sys.stderr)
         return 1

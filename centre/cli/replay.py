@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="OUT.jsonl",
         type=Path,
         required=True,
-        help="write the events: a line for each message as it is sent over MQTT",
+        help="write the events: a line for each message as it is sent over MQTT; - is standard output",
     )
     parser.add_argument(
         "--tracks", metavar="OUT.jsonl", type=Path, help="write a line for each track in each frame"
@@ -128,17 +128,26 @@ class _FilmProgress:
 
 
 def _print_summary(summary: replay.ReplaySummary, request: replay.ReplayRequest) -> None:
+    paths = [
+        path for path in (request.events, request.tracks, request.annotate) if path is not None
+    ]
+    file = sys.stderr if replay.STANDARD_OUTPUT in paths else sys.stdout
     speed = summary.played_s / max(summary.elapsed_s, 1e-9)
     print(
         f"{request.clip.name}: {summary.played_s:.1f} s, {summary.frames} frames, "
-        f"{summary.inferences} inferences, {speed:.1f} times real time"
+        f"{summary.inferences} inferences, {speed:.1f} times real time",
+        file=file,
     )
     for line in summary.line_counts:
         counts = ", ".join(f"{label} {number}" for label, number in sorted(line.counts.items()))
-        print(f"  line {line.line!r}, {line.direction}: {sum(line.counts.values())}", end="")
-        print(f" ({counts})" if counts else "")
+        print(
+            f"  line {line.line!r}, {line.direction}: {sum(line.counts.values())}",
+            end="",
+            file=file,
+        )
+        print(f" ({counts})" if counts else "", file=file)
     for kind, number in summary.event_counts.items():
-        print(f"  event {kind}: {number}")
-    for path in (request.events, request.tracks, request.annotate):
-        if path is not None:
-            print(f"  wrote {path}")
+        print(f"  event {kind}: {number}", file=file)
+    for path in paths:
+        if path != replay.STANDARD_OUTPUT:
+            print(f"  wrote {path}", file=file)

@@ -148,6 +148,22 @@ def test_the_summary_has_counts_events_and_speed(
     assert str(tmp_path / "events.jsonl") in expected_message
 
 
+def test_events_go_to_standard_output_and_all_else_to_standard_error_without_notices_of_the_runtime(
+    tmp_path: Path,
+) -> None:
+    film = tmp_path / "short.mp4"
+    write_street_clip(film, 3, 640, 360)
+    words = ["replay", str(film), "--scene", str(SCENE), "--events", "-"]
+    done = subprocess.run(
+        [sys.executable, "-m", "agent", *words], capture_output=True, check=True, text=True
+    )
+    kinds = {json.loads(line)["type"] for line in done.stdout.splitlines()}
+    assert "flow" in kinds <= {"event", "flow"}
+    assert done.stderr.startswith("short.mp4: 2.9 s"), done.stderr
+    assert "INFO" not in done.stderr
+    assert "wrote" not in done.stderr
+
+
 GOOD = ["{clip}", "--scene", "{scene}", "--events", "{folder}/e.jsonl"]
 
 
