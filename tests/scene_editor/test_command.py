@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from agent.base.errors import UserError
+from agent.detection.still_image import read_image
 from centre.scene_page import read_picture, read_scene, write_scene_page
 from tests.scene_editor.conftest import STREET_SCENE, write_picture
 
@@ -106,6 +107,21 @@ def test_metadata_of_the_picture_stays_out_of_the_page(tmp_path: Path) -> None:
     )
     file.write_bytes(content[:2] + comment + content[2:])
     assert b"33.5731" not in read_picture(file).jpeg
+
+
+def test_a_phones_picture_is_turned_as_its_exif_orientation_says(tmp_path: Path) -> None:
+    file = write_picture(tmp_path / "street.jpg", 64, 48)
+    content = file.read_bytes()
+    entry = struct.pack(">HHIHH", 0x112, 3, 1, 6, 0)
+    exif = b"Exif\0\0MM\0*\0\0\0\x08" + struct.pack(">H", 1) + entry + bytes(4)
+    file.write_bytes(
+        content[:2] + b"\xff\xe1" + struct.pack(">H", 2 + len(exif)) + exif + content[2:]
+    )
+    picture = read_picture(file)
+    assert (picture.width_px, picture.height_px) == (48, 64)
+    # The ramp rose from left to right: a quarter turn clockwise makes it rise from top to bottom.
+    rows = read_image(file).mean(axis=(1, 2))
+    assert rows[0] + 50 < rows[-1]
 
 
 def test_a_scene_with_mistakes_is_for_the_editor(tmp_path: Path) -> None:

@@ -35,7 +35,9 @@ from drivers.camera.fake import Options, open_camera
 from drivers.contracts import StreamRequest
 from drivers.errors import DriverError
 from drivers.media import Frame
+from tests.turned_film import CLOCKWISE, write_with_matrix
 from tests.whole import demo_values
+from tests.whole.drawn_clip import write_street_clip
 
 VIGIE = [sys.executable, "-m", "agent"]
 PROJECT = Path(__file__).parents[2]
@@ -387,3 +389,14 @@ def wait_for(is_so: object, child: "subprocess.Popen[bytes]") -> None:
     while not is_so():
         assert child.poll() is None, "the demo ended by itself"
         tick.wait(0.05)
+
+
+def test_a_phones_film_is_transcoded_as_it_is_displayed(tmp_path: Path) -> None:
+    upright, phone, out = (tmp_path / name for name in ("upright.mp4", "phone.mp4", "out.mp4"))
+    write_street_clip(upright, 1)
+    write_with_matrix(upright, phone, CLOCKWISE)
+    assert (clip.is_recordable(upright), clip.is_recordable(phone)) == (True, False)
+    clip.transcode_to_h264(phone, out, lambda _step, _fraction: None)
+    assert clip.is_recordable(out)
+    with av.open(str(out)) as video:
+        assert (video.streams.video[0].width, video.streams.video[0].height) == (360, 640)
