@@ -113,7 +113,7 @@ def test_a_video_gives_counts_events_and_files(video: Path, tmp_path: Path) -> N
             0
         ]
     )["scene"]["text"]
-    (key,) = re.findall(r"^Public key +(\S+)$", done.stdout, re.MULTILINE)
+    (key,) = re.findall(r"^Public key +(\S+) *$", done.stdout, re.MULTILINE)
     births = [line for line in (out / "messages.jsonl").read_text().splitlines() if key in line]
     assert births, "the key that the box has reported"
     assert frames_in(out / "annotated.mp4") == 50
