@@ -55,7 +55,9 @@ DETAILS = (
     Message("self-signed certificate in certificate chain"),
     Message("Hostname mismatch, certificate is not valid for '{host}'.", host=_ANY),
     Message("IP address mismatch, certificate is not valid for '{host}'.", host=_ANY),
-    Message("the broker wants a certificate: set broker.certificate and broker.key"),
+    Message(
+        "the broker wants a certificate: set broker.certificate and broker.key, of a command --certificate and --key"
+    ),
     Message("the broker does not know who signed broker.certificate"),
     Message("broker.certificate has expired"),
     Message("broker.certificate is revoked"),
