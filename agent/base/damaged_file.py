@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 UNREADABLE_SUFFIX = ".unreadable"
 DAMAGED_SUFFIX = ".damaged"
 MAX_LOST_FILES = 16
-"""So many missing files of one folder are reported each; more of them as one loss of the folder's."""
+"""Up to this number of missing files of a folder are reported one by one; more of them as one loss."""
 _NOTE_PREFIX = b"lost: "
 _MAX_NOTE_BYTES = 512
 

@@ -104,7 +104,7 @@ class DiagnosedBox:
         self.is_silent = False
         self.camera_error: DriverError | None = None
         self.change_picture: Callable[[Plane], Plane] = lambda luma: luma
-        """What is done to the picture on its way from the street to the sensor."""
+        """Change of the picture on its way from the street to the sensor."""
         self.has_sensor_noise = True
         self.fps = FPS
         self._monkeypatch = monkeypatch

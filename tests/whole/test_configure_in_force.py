@@ -28,7 +28,7 @@ Configure = Callable[..., int]
 AREA = "[[ignore]]\npolygon = [[0.1, 0.1], [0.2, 0.1], [0.2, 0.2]]\n"
 """One person may drop it."""
 SAME = "[settings.record]\nmax_age_h = 72\n"
-"""What is in force by default: the agent needs no restart."""
+"""The default value, which is in force: the agent needs no restart."""
 
 
 @pytest.fixture

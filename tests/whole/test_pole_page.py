@@ -44,7 +44,7 @@ KEPT = """
     const level = [...document.querySelectorAll("main button")].find((one) => one.innerText === "Level");
     return [document.querySelector("main select").value, typed.value, level.getAttribute("aria-pressed"), scrollY > 0];
 """
-"""What a technician has chosen, typed and scrolled to in the view of a camera on a head."""
+"""The choice, the typed text and the scroll position in the view of a camera on a head."""
 FREE_PX = """
     const place = (selector) => document.querySelector(selector).getBoundingClientRect();
     return [place(".top").bottom, place(".views").top];

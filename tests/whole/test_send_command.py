@@ -212,7 +212,7 @@ def test_a_reply_that_was_lost_with_the_session_is_collected_after_the_next_conn
     with ThreadPoolExecutor(1) as pool:
         replies = pool.submit(send)
         first = box.wait_for(ReceivedPublish)
-        # Another tool with its client id ends its session. What the box sends meanwhile reaches nobody.
+        # Another tool with its client id ends its session. The box's messages meanwhile are lost.
         BareClient(broker, client_id).link.abort()
         second = box.wait_for(ReceivedPublish)
         assert isinstance(first, ReceivedPublish)
