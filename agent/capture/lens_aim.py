@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.base.message import Message
-from agent.base.view_condition import PictureView, judge_picture
+from agent.base.picture_view import PictureView, judge_picture
 from drivers.media import Plane
 
 GreyImage = npt.NDArray[np.float32]

@@ -21,7 +21,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from agent.base.view_condition import PictureView, ViewCondition, ViewState, judge_picture
+from agent.base.picture_view import PictureView, judge_picture
+from agent.base.view_condition import ViewCondition, ViewState
 from agent.detection.image import median
 from drivers.media import NS_PER_S, Plane
 
