@@ -45,10 +45,12 @@ class SignedRequest:
             self._signed_id = self._operator.send_command(AMINA, VERB, args)
             self._unsigned_id = self._operator.send_unsigned(AMINA, VERB, args)
 
-    def result(self) -> str:
-        """Return what became of them, for the summary."""
+    def result(self, *, has_event: bool) -> str:
+        """Return the outcome of both, for the summary; `has_event` is whether the centre has received an event."""
         if self._signed_id is None:
-            return "none: there was no event"
+            return (
+                f"none: {'the first event came at the end' if has_event else 'there was no event'}"
+            )
         signed = self._replies.get(self._signed_id)
         unsigned = self._replies.get(self._unsigned_id or "")
         return f"a picture, signed by {AMINA.title}: {_outcome(signed)}; unsigned: {_outcome(unsigned)}"

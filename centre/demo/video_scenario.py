@@ -141,7 +141,7 @@ class VideoScenario:
             public_key=public_key,
             skipped_frames=queue.replaced if queue else 0,
             video_error=self._annotated_video.error,
-            command=self._request.result(),
+            command=self._request.result(has_event=self._first_event_time is not None),
         )
 
     def close(self) -> None:

@@ -92,10 +92,11 @@ def test_a_video_gives_counts_events_and_files(video: Path, tmp_path: Path) -> N
         "Tracked",
         "received by the centre",
         "none skipped",
-        "unsigned: refused",
         "Try next:",
     ):
         assert word in done.stdout
+    # Over MQTT, the event of a video that is played fast may arrive when it has ended.
+    assert re.search("unsigned: refused|the first event came at the end", done.stdout)
     assert re.search(r"^Faults +none", done.stdout, re.MULTILINE), done.stdout
     out = tmp_path / "demo-out"
     (edit,) = re.findall(r"^  vigie (scene edit .*)$", done.stdout, re.MULTILINE)
