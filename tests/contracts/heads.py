@@ -263,7 +263,11 @@ PELCO_OPTIONS: dict[str, Any] = {
     "aux": {"wiper": 1, "heater": 2, "ir": 3},
 }
 RECKONED_OPTIONS = PELCO_OPTIONS | {"zoom_travel_s": 3, "preset_deg_s": 40}
-QUERIED_OPTIONS = PELCO_OPTIONS | {"position": "query", "zoom_counts": {"low": 0, "high": 16384}}
+QUERIED_OPTIONS = PELCO_OPTIONS | {
+    "position": "query",
+    "zoom_counts": {"low": 0, "high": 16384},
+    "reply_timeout_s": 0.5,  # the longest: a busy machine answers late
+}
 PELCO_MISSING: tuple[MissingFeature, ...] = ("speed of goto", "answers to orders")
 
 
