@@ -254,7 +254,7 @@ def test_the_screen_with_a_head_fits_the_terminal(columns: int, rows: int) -> No
         console.print(render_screen(ptz_screen(moment()), columns, rows))
     lines = captured.get().rstrip("\n").split("\n")
     assert len(lines) <= rows or rows < 24
-    assert ("\u2580" in captured.get()) == (columns >= 90)
+    assert ("\u2580" in captured.get()) == (columns >= 80)
 
 
 @pytest.mark.parametrize(

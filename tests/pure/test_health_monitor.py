@@ -77,7 +77,13 @@ class Box:
             stages=(late,),
             cameras=(
                 CameraHealth(
-                    **{**camera, "readings": None, "ground": None, "target_detect_fps": 10.0}
+                    **{
+                        **camera,
+                        "readings": None,
+                        "ground": None,
+                        "view": None,
+                        "target_detect_fps": 10.0,
+                    }
                 ),
             ),
             detectors=(),

@@ -280,7 +280,7 @@ def test_an_unknown_verb_is_answered_under_the_signed_id(
 ) -> None:
     reply = answer(rig, sign({}, keys.identity(), verb="dance"), verb="dance")
     assert isinstance(reply, CommandRefused)
-    assert (reply.command, reply.code) == ("one", "malformed")
+    assert (reply.command, reply.code) == ("one", "unsupported")
 
 
 def test_the_largest_command_fits_with_two_signatures(

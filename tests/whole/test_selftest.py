@@ -198,7 +198,7 @@ def test_an_agent_that_cannot_send_the_message_fails_the_test_without_another_co
 ) -> None:
     ear = Ear(broker)
     with CommandBox(tmp_path, None, heads=()) as box:
-        with pytest.raises(CheckFailed, match="'selftest': no such command"):
+        with pytest.raises(CheckFailed, match="'selftest': this box has no such command"):
             way_of(tmp_path, mosquitto.url).check()
         delivery, event_id = way_of(tmp_path, mosquitto.url).publish((), an_event())
         assert str(delivery).startswith("not delivered: ")
