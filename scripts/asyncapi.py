@@ -192,7 +192,7 @@ SIGNED_CLAIMS: Document = {
     "centreState": centre_payloads.CentreState,
     "incident": IncidentOrder,
 }
-"""What people and centres sign, if the box has a control authority."""
+"""Messages that people and centres sign, if the box has a control authority."""
 
 
 HANDLERS = (
