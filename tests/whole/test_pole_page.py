@@ -69,6 +69,25 @@ WATCH_PAD = """
     look();
 """
 """Collects the places of the pad and the readings next to it, in each picture that the browser draws."""
+RECORD_TONES = """
+    window.tones = [];
+    window.OscillatorNode = class extends OscillatorNode {
+        constructor(...args) { super(...args); window.tones.push(this); }
+    };
+"""
+"""Keeps each oscillator of the browser that the page makes."""
+PITCHES_HZ = """
+    return import("/page/focus_assistant.js").then(({ toneHz }) => [0, 25, 50, 84, 85, 99, 100].map(toneHz));
+"""
+LARGE_PLACES = """
+    const figure = document.querySelector(".focus-assistant .figure");
+    figure.textContent = "100";
+    const digits = document.createRange();
+    digits.selectNodeContents(figure);
+    const [picture, row] = ["img", ".row"].map((one) => document.querySelector(`.focus-assistant ${one}`));
+    return [digits, picture, row].map((one) => one.getBoundingClientRect().toJSON());
+"""
+"""The places of three digits, of the small picture and of the controls in the large figures."""
 DRAFT = """
     const fields = [...document.querySelectorAll("fieldset")].slice(0, 2);
     const answers = fields.map((one) => [...one.querySelectorAll("input[type=radio]")].findIndex((radio) => radio.checked));
@@ -211,6 +230,30 @@ def test_the_aim_is_compared_with_the_certificate(phone: PolePhone) -> None:
     phone.show_view("Install")
     phone.tap("Compare with the last")
     phone.wait_for_text("commissioned", "main")
+
+
+def test_the_focus_is_read_from_metres_away_and_heard(phone: PolePhone) -> None:
+    phone.run(RECORD_TONES)
+    phone.wait_for_pictures()
+    phone.tap("Large figures")
+    phone.wait(lambda: phone.text(".focus-assistant .figure").strip().isdigit(), "figure")
+    digits, picture, row = phone.run(LARGE_PLACES)
+    assert digits["height"] >= 0.2 * HEIGHT_PX
+    assert 0 <= digits["left"] < digits["right"] <= WIDTH_PX
+    assert picture["height"] < digits["height"]
+    assert row["bottom"] <= HEIGHT_PX
+    assert axe_violations(phone.driver) == []
+    assert list(iter_small_targets(phone, MIN_TOUCH_PX)) == []
+    assert phone.run("return window.tones.length") == 0, "a tone before a touch"
+    phone.tap("Tone")
+    lowest_hz, *_, highest_hz = pitches_hz = phone.run(PITCHES_HZ)
+    assert pitches_hz == sorted(set(pitches_hz))
+    heard_hz = "return window.tones[0].frequency.value"
+    # The view is near its sharpest: the pitch has risen from the lowest.
+    phone.wait(lambda: phone.run(heard_hz) > lowest_hz * 2, "pitch")
+    assert phone.run(heard_hz) <= highest_hz + 1
+    phone.tap("Close")
+    phone.wait(lambda: phone.run("return window.tones[0].context.state") == "closed", "silence")
 
 
 def test_a_second_phone_works_beside_the_first(street: PoleStreet, phone: PolePhone) -> None:

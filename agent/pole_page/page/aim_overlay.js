@@ -13,11 +13,14 @@ export class AimOverlay {
   #camera;
   #image;
   #words;
+  #onLines;
   #stopped = null;
   #url = null;
 
-  constructor(camera, screen) {
+  /** `onLines` gets the difference in words, and none once the overlay is off. */
+  constructor(camera, screen, onLines) {
     this.#camera = camera;
+    this.#onLines = onLines;
     this.#image = element("img", { class: "recorded", alt: "", hidden: true });
     screen.append(this.#image);
     this.#words = element("div", { class: "verdict", role: "status" });
@@ -39,6 +42,7 @@ export class AimOverlay {
   close() {
     this.#stopped?.abort();
     this.#image.hidden = true;
+    this.#onLines([]);
     if (this.#url !== null) URL.revokeObjectURL(this.#url);
     this.#url = null;
   }
@@ -69,6 +73,7 @@ export class AimOverlay {
     }
     const aim = await act("aim", { camera: this.#camera }, { signal });
     show(this.#words, aim.lines.map((line) => element("p", {}, value(line))));
+    this.#onLines(aim.lines);
     this.#words.dataset.ok = String(aim.is_good);
   }
 }

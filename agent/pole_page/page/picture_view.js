@@ -4,6 +4,7 @@ import { element, svgElement } from "/editor/dom.js";
 import { act, sentenceOf } from "./box_api.js";
 import { AimOverlay } from "./aim_overlay.js";
 import { cameraChoice, chosenCamera } from "./camera_choice.js";
+import { focusAssistant } from "./focus_assistant.js";
 import { headPanel } from "./head_panel.js";
 import { LivePicture } from "./live_picture.js";
 import { format, text } from "./texts.js";
@@ -41,7 +42,7 @@ function cameraPanel(camera, session) {
   const screen = element("div", { class: "screen" }, image, level.element, blank);
   const meter = focusMeter(camera);
   const words = element("div", { class: "readings" });
-  const aim = new AimOverlay(camera, screen);
+  const aim = new AimOverlay(camera, screen, meter.assistant.showAim);
   const live = new LivePicture(camera, onPicture, onError);
   let shownLines = [];
 
@@ -51,6 +52,7 @@ function cameraPanel(camera, session) {
     screen.style.setProperty("--aspect", `${reading.width_px} / ${reading.height_px}`);
     blank.hidden = true;
     meter.draw(reading.focus);
+    meter.assistant.draw(url, reading);
     level.draw(reading);
     drawWords(reading);
     screen.dataset.pictures = String(Number(screen.dataset.pictures ?? 0) + 1);
@@ -91,6 +93,7 @@ function cameraPanel(camera, session) {
     element: element("div", { class: "beside" }, element("div", {}, screen, meter.bar), element("div", {}, heads?.pad, switches, meter.verdict, aim.element, words, heads?.element)),
     close() {
       live.stop();
+      meter.assistant.close();
       aim.close();
       heads?.close();
     },
@@ -128,11 +131,13 @@ function focusMeter(camera) {
   const bar = element("div", { class: "gauge", role: "meter", "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": 0, "aria-label": text("focus") }, fill, threshold, peak);
   const amount = element("span", { class: "amount" });
   const verdict = element("span", { class: "words verdict", role: "status" });
-  const reset = button(text("focus_again"), () => act("focus_reset", { camera }).catch((error) => setText(verdict, sentenceOf(error))));
+  const restart = () => act("focus_reset", { camera }).catch((error) => setText(verdict, sentenceOf(error)));
+  const assistant = focusAssistant(camera, restart);
   peak.style.insetInlineStart = "calc(100% - 3px)";
   return {
     bar: element("div", { class: "meter" }, element("span", { class: "name" }, text("focus")), bar, amount),
-    verdict: element("div", { class: "row" }, verdict, reset),
+    verdict: element("div", { class: "row" }, verdict, button(text("focus_again"), restart), assistant.open, assistant.dialog),
+    assistant,
     draw(focus) {
       const percent = focus.percent;
       fill.style.inlineSize = `${percent ?? 0}%`;
