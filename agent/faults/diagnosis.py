@@ -63,7 +63,14 @@ _LEVELS = {
 }
 BOX_SUBJECT = "box"
 """Subject of a recording fault that is about all cameras."""
-HEAD_FAULTS: tuple[FaultCode, ...] = ("PTZ-01", "PTZ-02", "PTZ-03", "PTZ-04", "PTZ-05")
+HEAD_FAULTS: tuple[FaultCode, ...] = (
+    "PTZ-01",
+    "PTZ-02",
+    "PTZ-03",
+    "PTZ-04",
+    "PTZ-06",
+    "PTZ-05",
+)
 BROKER_FAULTS: tuple[FaultCode, ...] = ("NET-01", "NET-02", "NET-04")
 
 

@@ -18,8 +18,10 @@ from agent.ptz.motion.path_planner import find_exit
 from agent.ptz.motion.trajectory import PoseTrajectory
 from agent.ptz.motion_controller import ActiveMotion
 from agent.ptz.requests import GotoPreset
+from agent.ptz.rest_drift import RestDriftMonitor
 from agent.runtime.backoff import Backoff
 from agent.runtime.pause import Pause
+from drivers.contracts import PtzPosition
 from drivers.errors import DriverError
 
 log = logging.getLogger(__name__)
@@ -65,6 +67,7 @@ class HeadStage:
         self._faults = faults
         self._last_query_ns: int | None = None
         self._noise_monitor = LineNoiseMonitor(noise_bytes, head.connection, faults)
+        self._rest_drift_monitor = RestDriftMonitor()
         self._open_backoff = Backoff(RETRY_S, MAX_BACKOFF_S)
         self._has_open_failed = False
         self._open_pause, self._stop_pause = Pause(), Pause()
@@ -177,6 +180,17 @@ class HeadStage:
         exceeded = head.odometer.exceeded_rating()
         if exceeded is not None:
             self._faults.raise_fault("PTZ-05", head.name, exceeded)
+        self._check_rest(position)
+
+    def _check_rest(self, position: PtzPosition | None) -> None:
+        """Raise a fault if the head moves at rest; clear it once it rests again."""
+        head, monitor = self._head, self._rest_drift_monitor
+        monitor.update(position, head.controller.at_rest_since_ns, head.capabilities)
+        drift = monitor.drift()
+        if drift is not None:
+            self._faults.raise_fault("PTZ-06", head.name, str(drift))
+        elif monitor.is_still():
+            self._faults.clear("PTZ-06", head.name)
 
     def _report_result(self) -> None:
         """Raise a fault if the head did not arrive; clear it when it does."""

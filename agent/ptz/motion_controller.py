@@ -239,11 +239,17 @@ class MotionController:
                 self._update_at_rest()
             if motion is None:
                 return 0.0
-            if motion.lease is not None and not self._is_lease_valid(motion.lease, t_ns):
+            # A lease that the motion itself has prolonged ends with it: the longest time is the reason then.
+            is_late = t_ns >= motion.deadline_ns
+            if (
+                not is_late
+                and motion.lease is not None
+                and not self._is_lease_valid(motion.lease, t_ns)
+            ):
                 self.end(MoveResult(outcome="expired", message="its lease is over"))
                 return 0.0
             next_step = self._next_step(motion)
-            if next_step.result is None and t_ns >= motion.deadline_ns:
+            if next_step.result is None and is_late:
                 next_step = MotionStep(
                     result=MoveResult(outcome="timed_out", message="its longest time is over")
                 )

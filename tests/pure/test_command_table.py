@@ -505,6 +505,16 @@ def test_changes_since_the_commissioning_are_reported(rig: ConsoleRig) -> None:
     assert [str(line) for line in format_comparison(record, ())[1:]] == ["  no drift"]
 
 
+def test_an_export_prints_its_size_and_the_free_space_before_it_begins(
+    recorded: ConsoleRig,
+) -> None:
+    screen = recorded.run_logged_in("footage export north -10s now why")
+    shown = re.search(
+        r"\d\.\d [kM]B of footage; \d+\.\d [GT]B are free on the disk\.\s+Exporting to", screen
+    )
+    assert shown is not None, screen
+
+
 def test_an_export_without_a_usb_disk_is_refused(recorded: ConsoleRig) -> None:
     (recorded.root / "proc/self/mounts").write_text("")
     assert "no USB disk that can be written" in recorded.run_logged_in(

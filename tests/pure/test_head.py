@@ -1,5 +1,6 @@
 """agent.ptz.head: motion never outlives its lease, whatever happens; and position reports."""
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -299,6 +300,63 @@ def test_a_stuck_head_does_not_arrive(tmp_path: Path) -> None:
     assert rig.head.state().error is None
 
 
+@pytest.mark.raises_fault("PTZ-04")
+def test_a_stuck_head_does_not_arrive_with_a_lease_shorter_than_its_move(tmp_path: Path) -> None:
+    rig = HeadRig(
+        tmp_path,
+        changed(lease_s=2.0),
+        head_options=msgspec.structs.replace(HEAD_OPTIONS, stuck=("pan",)),
+    ).start()
+    rig.head.move(AbsoluteMove(pan_deg=60, tilt_deg=10), ANNA)
+    rig.advance_s(6)
+    assert rig.active_fault_codes() == {"PTZ-04"}
+    assert rig.head.state().lease is None
+    assert rig.speed == 0
+
+
+@pytest.mark.raises_fault("PTZ-06")
+def test_a_head_that_moves_without_an_order_is_a_fault_until_it_rests_again(tmp_path: Path) -> None:
+    options = msgspec.structs.replace(HEAD_OPTIONS, drift_deg_s=0.2)
+    rig = HeadRig(tmp_path, head_options=options).start()
+    rig.advance_s(30)
+    assert rig.active_fault_codes() == set()  # three reports, ten seconds apart
+    rig.advance_s(30)
+    assert rig.active_fault_codes() == {"PTZ-06"}
+    (fault,) = rig.faults.active()
+    assert re.fullmatch(
+        r"it rested at pan 0\.\d tilt 0\.0 and is at pan \d+\.\d tilt 0\.0 without an order",
+        fault.detail,
+    )
+    rig.opened_heads[0].simulator.inject_fault(rig.clock.now_ns, NO_FAULT)
+    rig.head.move(AbsoluteMove(pan_deg=0, tilt_deg=0), ANNA)
+    rig.advance_s(60)
+    assert rig.active_fault_codes() == set()
+
+
+class ShakenHead(FakeHead):
+    """Reports a position that wind shakes by three degrees, once in each twenty seconds."""
+
+    def read_position(self) -> PtzPosition:
+        position = super().read_position()
+        pan_deg = position.pose.pan_deg + (3.0 if self._clock_ns() // 10**10 % 2 else 0.0)
+        return msgspec.structs.replace(
+            position, pose=msgspec.structs.replace(position.pose, pan_deg=pan_deg)
+        )
+
+
+def test_a_head_that_wind_shakes_is_no_fault(tmp_path: Path) -> None:
+    rig = HeadRig(tmp_path, head_class=ShakenHead).start()
+    rig.advance_s(300)
+    assert rig.active_fault_codes() == set()
+
+
+def test_a_head_that_its_guard_tour_moves_is_no_fault(tmp_path: Path) -> None:
+    rig = HeadRig(tmp_path, movers=(Pendulum(dwell_s=35),)).start()
+    rig.advance_s(300)
+    assert len(rig.rest_reports) > 8
+    assert rig.active_fault_codes() == set()
+
+
 def test_a_move_to_the_current_position_starts_no_motor(rig: HeadRig) -> None:
     before = rig.opened_heads[0].simulator.order_count
     rig.head.move(AbsoluteMove(pan_deg=0.2, tilt_deg=0.1), ANNA)
@@ -447,16 +505,20 @@ def test_a_mover_may_be_registered_and_removed(rig: HeadRig) -> None:
 
 
 class Pendulum:
-    """A mover that swings between two places."""
+    """A mover that swings between two places, and leaves each after `dwell_s`."""
 
     requester, tour = Requester(id="tour swing", role="tour"), "swing"
 
-    def __init__(self) -> None:
+    def __init__(self, dwell_s: float = 0.0) -> None:
         self.refusals: list[str] = []
         self.way = 40.0
+        self._dwell_s = dwell_s
+        self._leaves_ns = 0
 
     def step(self, t_ns: int, state: HeadState) -> MoveRequest | None:
         if state.moving:
+            self._leaves_ns = t_ns + int(self._dwell_s * 1e9)
+        if state.moving or t_ns < self._leaves_ns:
             return None
         self.way = -self.way
         return AbsoluteMove(pan_deg=self.way, tilt_deg=0)

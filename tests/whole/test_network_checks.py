@@ -2,6 +2,7 @@
 docs/centre.md.
 """
 
+import re
 import signal
 from collections.abc import Iterator
 from datetime import timedelta
@@ -14,7 +15,8 @@ from agent.base.clock import SystemClock
 from agent.config.broker import BrokerConfig
 from agent.console import mqtt_ping, network_checks
 from agent.console.check_result import CheckResult
-from agent.faults.texts import load_texts
+from agent.console.messages import render
+from agent.faults.texts import Language, load_texts
 from tests.conftest import ManualClock
 from tests.free_port import free_port
 from tests.whole.report.broker import (
@@ -220,6 +222,27 @@ def test_next_to_a_connected_agent_the_ping_uses_another_client_id(mosquitto: Mo
 )
 def test_the_brokers_host_name_is_resolved(host: str, good: bool) -> None:
     assert network_checks.check_dns(BrokerConfig(url=f"mqtt://{host}")).ok is good
+
+
+@pytest.mark.parametrize(
+    ("language", "servers", "name_servers"),
+    [
+        ("en", "name servers: none is configured", "name servers"),
+        ("fr", "serveurs de noms\u00a0: rien n'est configuré", "serveurs de noms"),
+        ("ar", "خوادم الأسماء: لا شيء في الإعدادات", "خوادم الأسماء"),
+    ],
+)
+def test_a_box_without_a_name_server_is_advised_to_check_that_and_not_the_antenna(
+    tmp_path: Path, language: Language, servers: str, name_servers: str
+) -> None:
+    result = network_checks.check_dns(BrokerConfig(url="mqtt://no-such-host.invalid"), tmp_path)
+    assert (result.ok, result.shown_code) == (False, "NET-01")
+    message = render(result.message, language, str)
+    assert servers in message
+    assert result.advice is not None
+    assert name_servers in render(result.advice, language, str)
+    if language != "en":
+        assert not re.search(r"known|failure|service", message)
 
 
 def test_an_unset_clock_of_a_box_without_time_servers_has_that_reason(

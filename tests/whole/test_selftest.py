@@ -3,8 +3,10 @@
 import json
 import random
 import shutil
+import socket
 import subprocess
 import sys
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -218,6 +220,49 @@ def test_an_agent_that_cannot_send_the_message_fails_the_test_without_another_co
 def test_an_absent_broker_is_a_failed_step(tmp_path: Path) -> None:
     with pytest.raises(CheckFailed, match="refused"):
         way_of(tmp_path).check()
+
+
+class Stopped(Exception):
+    """The technician pressed Ctrl-C."""
+
+
+def test_a_self_test_that_waits_for_its_broker_is_stopped_at_once_and_its_outbox_is_closed(
+    tmp_path: Path,
+) -> None:
+    reached = threading.Event()
+
+    def stop_once_reached() -> None:
+        if reached.is_set():
+            raise Stopped
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        connections: list[socket.socket] = []
+
+        def accept() -> None:
+            connections.append(server.accept()[0])  # it never answers
+            reached.set()
+
+        threading.Thread(target=accept, daemon=True).start()
+        config = configuration.load(
+            written(tmp_path, f"mqtt://127.0.0.1:{server.getsockname()[1]}", NOT_WATCHED)
+        )
+        steps: list[str] = []
+        with pytest.raises(Stopped):
+            run_selftest(
+                config,
+                CLOCK,
+                random.Random(1),
+                lambda step, _: steps.append(step.name),
+                stop_once_reached,
+            )
+        assert steps == [name for name in STEPS if name not in ("detect", "broker")]
+        for thread in threading.enumerate():
+            if thread.name == "round trip":
+                thread.join(60)
+        open_outbox(tmp_path / "outbox", box=BOX).close()
+        assert connections[0].recv(1) != b""
+        assert not (tmp_path / selftest_result.FILE_NAME).exists()
+        connections[0].close()
 
 
 def an_event() -> Event:

@@ -5,6 +5,7 @@ So if an agent runs, the check asks it to send. If none runs, the outbox's lock 
 starting while this process is connected.
 """
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -96,7 +97,7 @@ def check_outbox(
 class BrokerRoundTrip:
     """The round trip from a box to its broker: through its agent if one runs, else directly.
 
-    `close` releases the lock that keeps an agent from starting.
+    `cancel` ends the check of another thread, which then closes the outbox: after CONNECT_TIMEOUT_S at the latest.
     """
 
     def __init__(self, config: Config, clock: Clock, new_id: Callable[[int], str]) -> None:
@@ -104,6 +105,11 @@ class BrokerRoundTrip:
         self._clock = clock
         self._new_id = new_id
         self._state_dir = Path(config.box.state)
+        self._cancelled = threading.Event()
+
+    def cancel(self) -> None:
+        """End the check. Thread-safe."""
+        self._cancelled.set()
 
     def check(self) -> Message:
         """Send a message and wait for its acknowledgement. Raises CheckFailed."""
@@ -193,16 +199,16 @@ class BrokerRoundTrip:
         transport = PahoTransport(current_broker(self._config), outbox.box, None)
         try:
             transport.connect()
-            transport.wait_for(Connack, REPLY_TIMEOUT_S)
+            transport.wait_for(Connack, REPLY_TIMEOUT_S, self._cancelled.is_set)
             transport.subscribe([centre_topics.ack_topic(outbox.box, "+")])
-            subscribed = transport.wait_for(Suback, REPLY_TIMEOUT_S)
+            subscribed = transport.wait_for(Suback, REPLY_TIMEOUT_S, self._cancelled.is_set)
             if subscribed.failure_reason is not None:
                 reason = subscribed.failure_reason
                 raise CheckFailed(
                     Message("the broker rejects the subscription: {reason}", reason=reason)
                 )
             transport.publish(topics.up_topic(outbox.box, "reply"), message)
-            published = transport.wait_for(Puback, REPLY_TIMEOUT_S)
+            published = transport.wait_for(Puback, REPLY_TIMEOUT_S, self._cancelled.is_set)
             if published.reason_code >= MIN_FAILURE_CODE:
                 raise CheckFailed(
                     Message("the broker rejects the message: {reason}", reason=published.reason)

@@ -2,8 +2,10 @@
 
 import fcntl
 import os
+import queue
 import random
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +25,7 @@ from agent.config.configuration import Config
 from agent.diagnostics.selftest import broker_check, checks
 from agent.diagnostics.selftest.broker_check import IN_OUTBOX, SENT_BY_AGENT
 from agent.diagnostics.selftest.checks import CheckFailed
-from agent.diagnostics.selftest.pipeline_run import PipelineRun, PipelineRunResult
+from agent.diagnostics.selftest.pipeline_run import POLL_INTERVAL_S, PipelineRun, PipelineRunResult
 from agent.faults import diagnosis
 from agent.health import health_file
 
@@ -48,7 +50,8 @@ def run_selftest(
 ) -> SelfTestReport:
     """Test the box of a configuration. `on_step` is called after each step.
 
-    `poll` is called several times a second while the pattern plays; what it raises ends the self-test.
+    `poll` is called several times a second while the pattern plays and the broker is awaited; what it raises
+    ends the self-test.
     Raises UserError if another user owns the state folder, or another self-test runs.
     """
     state_dir = Path(config.box.state)
@@ -105,7 +108,7 @@ class _SelfTestRun:
             self._check_box()
         finally:
             shutil.rmtree(self._work_dir, ignore_errors=True)
-        self._run_step("broker", round_trip.check)
+        self._run_step("broker", lambda: self._check_round_trip(round_trip))
         steps = tuple(self._steps)
         event = build_selftest_event(steps, self._clock.boottime_ns(), self._new_id)
         report = SelfTestReport(
@@ -168,6 +171,29 @@ class _SelfTestRun:
         )
         for name, check in remaining_checks.items():
             self._run_step(name, lambda check=check: _run_check(pipeline_run, result, check))  # type: ignore[misc]
+
+    def _check_round_trip(self, round_trip: broker_check.BrokerRoundTrip) -> Message:
+        """Run the round trip in a thread of its own: what `poll` raises ends the self-test at once."""
+        outcomes: queue.Queue[Message | CheckFailed | UserError | OSError] = queue.Queue()
+
+        def check() -> None:
+            try:
+                outcomes.put(round_trip.check())
+            except (CheckFailed, UserError, OSError) as error:
+                outcomes.put(error)
+
+        thread = threading.Thread(target=check, daemon=True, name="round trip")
+        thread.start()
+        try:
+            while thread.is_alive():
+                thread.join(POLL_INTERVAL_S)
+                self._poll()
+        finally:
+            round_trip.cancel()
+        outcome = outcomes.get_nowait()
+        if isinstance(outcome, Message):
+            return outcome
+        raise outcome
 
     def _run_step(self, name: SelfTestName, check: Check) -> None:
         started_ns = self._clock.boottime_ns()

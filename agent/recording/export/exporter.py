@@ -48,6 +48,8 @@ from agent.recording.export.span_snapshot import SpanSnapshot
 from agent.recording.segment_name import KEYS_SUFFIX, PART_SUFFIX
 
 _COPY_BYTES = 1 << 20
+RESERVE_BYTES = 4_000_000
+"""For the receipts, the pages and the verifier of an export."""
 
 
 class ExportError(Exception):
@@ -101,7 +103,7 @@ class Exporter:
         """Export the segments of `snapshot` that are closed and not evicted.
 
         `progress` counts bytes, and is called with all of them while masks are painted. Raises:
-        ExportError if there is none or one was evicted meanwhile;
+        ExportError if there is none, they do not fit, or one was evicted meanwhile;
         UserError if `out` is not empty; OSError.
         """
         exportable, excluded = snapshot.exportable, snapshot.excluded
@@ -151,6 +153,7 @@ class _ExportBuild:
 
     def build(self) -> ExportResult:
         request, custody = self._request, self._exporter.custody
+        self._check_free_space()
         self._copy_segments()
         clip, no_clip_reason = self._write_clip()
         if clip is None and len(self._withheld) == len(self._entries):
@@ -219,6 +222,22 @@ class _ExportBuild:
             files=tuple(self._files[path] for path in sorted(self._files)),
         )
 
+    def _check_free_space(self) -> None:
+        """Raise ExportError if the segments do not fit on the disk."""
+        needed_bytes = RESERVE_BYTES + sum(
+            entry.size_bytes for entry in self._entries if not self._is_withheld(entry)
+        )
+        free_bytes = shutil.disk_usage(self._folder).free
+        if needed_bytes > free_bytes:
+            raise ExportError(
+                Message(
+                    "the export needs {needed_mb:.1f} MB, and {free_mb:.1f} MB are free on its disk; allowed: "
+                    "a shorter span, or a larger disk",
+                    needed_mb=needed_bytes / 1e6,
+                    free_mb=free_bytes / 1e6,
+                )
+            )
+
     def _copy_segments(self) -> None:
         (self._folder / SEGMENTS_DIR).mkdir()
         for entry in self._entries:
@@ -257,6 +276,12 @@ class _ExportBuild:
         try:
             closed = [entry.closed for entry in self._entries if entry.closed is not None]
             masks = mask_store.masks_to_apply(self._exporter.masks_dir, closed)
+            needed_bytes = RESERVE_BYTES + self._total_bytes * (2 if masks else 1)
+            free_bytes = shutil.disk_usage(self._folder).free
+            if needed_bytes > free_bytes:
+                return None, (
+                    f"it needs {needed_bytes / 1e6:.1f} MB, and {free_bytes / 1e6:.1f} MB are free"
+                )
             with mask_store.painted(
                 masks, out, lambda _ratio: self._progress(self._total_bytes, self._total_bytes)
             ) as unmasked:

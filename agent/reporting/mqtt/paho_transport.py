@@ -18,7 +18,7 @@ import logging
 import socket
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
 from paho.mqtt.enums import LogLevel, MQTTErrorCode
@@ -61,6 +61,7 @@ Without it a dead link is found after up to twice the keep-alive. On an uplink o
 60 kB of queue, which TCP overfills at first, up to 14.5 s without an acknowledgement were measured.
 """
 MAX_READS_PER_POLL = 64
+CANCEL_INTERVAL_S = 0.2
 
 EventT = TypeVar("EventT", bound=TransportEvent)
 
@@ -152,14 +153,19 @@ class PahoTransport:
         events, self._events = self._events, []
         return events
 
-    def wait_for(self, event_type: type[EventT], timeout_s: float) -> EventT:
-        """Poll until an event of a type comes, and drop the others.
+    def wait_for(
+        self,
+        event_type: type[EventT],
+        timeout_s: float,
+        is_cancelled: Callable[[], bool] = lambda: False,
+    ) -> EventT:
+        """Poll until an event of a type comes, and drop the others. `is_cancelled` is read several times a second.
 
         Raises: MqttConnectionError if none comes within `timeout_s`, or the connection has ended.
         """
         deadline_s = time.monotonic() + timeout_s
-        while (remaining_s := deadline_s - time.monotonic()) > 0:
-            for event in self.poll(remaining_s):
+        while (remaining_s := deadline_s - time.monotonic()) > 0 and not is_cancelled():
+            for event in self.poll(min(remaining_s, CANCEL_INTERVAL_S)):
                 if isinstance(event, event_type):
                     return event
         raise MqttConnectionError("unreachable", f"no answer in {timeout_s:g} s")
