@@ -15,7 +15,7 @@ from agent.base.errors import UserError
 from agent.base.health_model import HealthReport
 from agent.base.message import Message, Text, join_phrases, message_of
 from agent.config.recording import FOOTAGE_DIR
-from agent.console import machine_checks, modem_checks, network_checks
+from agent.console import machine_checks, modem_checks, network_checks, port_checks
 from agent.console.check_result import (
     CheckResult,
     agree_with_faults,
@@ -81,6 +81,11 @@ def run_check(context: ConsoleContext, check: Check) -> CheckOutcome:
     return CheckOutcome(
         number=check.number, name=check.name, results=tuple(context.with_advice(results))
     )
+
+
+def failing_first(outcomes: Iterable[CheckOutcome]) -> list[CheckOutcome]:
+    """Return the failing checks before the others."""
+    return sorted(outcomes, key=lambda outcome: outcome.is_good)
 
 
 def check_board(context: ConsoleContext) -> Iterable[CheckResult]:
@@ -265,10 +270,11 @@ def check_pins(context: ConsoleContext) -> Iterator[CheckResult]:
 
 
 def check_network(context: ConsoleContext) -> Iterator[CheckResult]:
-    """Check the network interfaces, a cellular modem and the default route."""
+    """Check the network interfaces, their ports, a cellular modem and the default route."""
     report = context.live_report()
     needs_route = report is not None and diagnosis.find_broker(report).is_good is False
     yield from network_checks.check_interfaces(context.root, needs_route=needs_route)
+    yield from port_checks.check_ports(context.root)
     yield from modem_checks.check_modem(context.root)
 
 

@@ -2,12 +2,19 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from agent.base.message import Message
-from agent.console.check_result import CheckResult, failed, passed, passed_if, unknown
-from agent.console.text_format import format_bytes
+from agent.base.message import Message, Text, join_phrases
+from agent.console.check_result import (
+    CheckResult,
+    failed,
+    not_applicable,
+    passed,
+    passed_if,
+    unknown,
+)
+from agent.console.text_format import format_bytes, format_duration
 from agent.health.degradation import space_ratio
 from agent.health.machine_faults import (
     DISK_SUBJECT,
@@ -19,17 +26,35 @@ from agent.health.machine_faults import (
 from agent.health.vitals import parse
 from agent.health.vitals.disk import DiskSpace, read_footage_space, read_space
 from agent.health.vitals.machine import THROTTLED_FILE, soc_celsius
+from agent.health.vitals.power_supply import PowerSupply, read_supplies
 from agent.health.vitals.procfs import DEFAULT_ROOT, ProcFs
 from agent.recording.custody.custody_log import CustodyLog
 from agent.update.bootloader import find_firmware_problem
 
 LARGEST_ENTRIES = 4
+MIN_BATTERY_S, MIN_BATTERY_PERCENT = 600, 10
+"""Below either a battery that discharges fails its check."""
+_SUPPLY_ADVICE = Message(
+    "Measure the supply at the box with its load. Check its plug, then replace the supply."
+)
+_BATTERY_ADVICE = Message(
+    "The mains is away and the battery is nearly empty: restore the mains first."
+)
+_ONLINE_WORDS = {True: Message("on"), False: Message("off")}
+_STATUS_WORDS: Mapping[str, Text] = {
+    "Charging": Message("charging"),
+    "Discharging": Message("discharging"),
+    "Not charging": Message("not charging"),
+    "Full": Message("full"),
+}
+"""Of power_supply_core.c."""
 
 
 def check_board(root: Path = DEFAULT_ROOT) -> Iterator[CheckResult]:
-    """Check supply, temperature, memory, load and boot loader; a reading that is missing is unknown."""
+    """Check supplies, temperature, memory, load and boot loader; a reading that is missing is unknown."""
     procfs = ProcFs(root)
     yield _check_supply(procfs)
+    yield from map(_check_power_supply, read_supplies(procfs))
     celsius = soc_celsius(root)
     if celsius is None:
         yield unknown(Message("heat"), Message("the board has no sensor"))
@@ -87,6 +112,43 @@ def _check_supply(procfs: ProcFs) -> CheckResult:
         else Message("good now")
     )
     return passed_if(Message("supply"), message, ok=True, code="SYS-03")
+
+
+def _check_power_supply(supply: PowerSupply) -> CheckResult:
+    subject, readings = Message("supply {name}", name=supply.name), describe_supply(supply)
+    if supply.health not in (None, "Good", "Unknown"):
+        return failed(subject, readings, advice=_SUPPLY_ADVICE)
+    if supply.status == "Discharging" and (
+        _is_below(supply.time_to_empty_s, MIN_BATTERY_S)
+        or _is_below(supply.charge_percent, MIN_BATTERY_PERCENT)
+    ):
+        return failed(subject, readings, advice=_BATTERY_ADVICE)
+    if supply.is_online is False:
+        return not_applicable(subject, readings)
+    return passed(subject, readings)
+
+
+def _is_below(reading: int | None, minimum: int) -> bool:
+    return reading is not None and reading < minimum
+
+
+def describe_supply(supply: PowerSupply) -> Text:
+    """Return the readings of a supply, as far as it reports them."""
+    return join_phrases(
+        None if supply.is_online is None else _ONLINE_WORDS[supply.is_online],
+        None if supply.status is None else _STATUS_WORDS.get(supply.status, supply.status),
+        None
+        if supply.health in (None, "Good", "Unknown")
+        else Message("reports {health}", health=supply.health),
+        None if supply.volts is None else Message("{volts:.2f} V", volts=supply.volts),
+        None if supply.amperes is None else Message("{amperes:.2f} A", amperes=supply.amperes),
+        None
+        if supply.charge_percent is None
+        else Message("{percent} % charged", percent=supply.charge_percent),
+        None
+        if supply.time_to_empty_s is None
+        else Message("{duration} left", duration=format_duration(supply.time_to_empty_s)),
+    )
 
 
 def check_disks(state_dir: Path, footage_dir: Path) -> Iterator[CheckResult]:

@@ -143,6 +143,10 @@ class Terminal:
         line = self.render(text)[: self.columns - 1]
         self._byte_line.write(b"\r" + pad(line, self.columns - 1).encode())
 
+    def clear_line(self) -> None:
+        """Replace the current line by blanks, with the cursor at its beginning."""
+        self._byte_line.write(b"\r" + b" " * (self.columns - 1) + b"\r")
+
     def flush_line(self, timeout_s: float = 5.0) -> None:
         """Wait until the output has left: on a slow cable pictures must not queue up."""
         deadline_ns = self.clock_ns() + int(timeout_s * 1e9)

@@ -1,5 +1,6 @@
 """agent.console.checks: no check calls good what it has not seen to be good."""
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -28,6 +29,37 @@ def test_checks_of_parts_that_the_box_does_not_have_are_not_unknown(rig: Console
     screen = rig.run_logged_in("check 10 16")
     assert "pins: none is configured" in screen
     assert "Unknown" not in screen
+
+
+def test_failing_checks_come_before_the_others_and_keep_their_numbers(rig: ConsoleRig) -> None:
+    rig.faults = ("CAM-01", "GPI-02")
+    screen = rig.run_logged_in("check 1 6 8 10 16")
+    found = re.findall(r"^ ?(\d+) (pass|FAIL| - )", screen.replace("\r", "\n"), re.MULTILINE)
+    assert [number for number, _ in found] == ["6", "10", "1", "8", "16"]
+    assert "Failed: check 6, 10." in screen
+
+
+def test_a_round_of_checks_shows_which_check_runs(rig: ConsoleRig) -> None:
+    assert "check 8, receipts ..." in rig.run_logged_in("check 8 16")
+    assert "..." not in rig.run_logged_in("check 8")
+
+
+def test_the_status_begins_with_the_faults(rig: ConsoleRig) -> None:
+    rig.faults = ("CAM-01",)
+    screen = rig.run_logged_in("status")
+    assert screen.index("Faults: 1") < screen.index("CAM-01") < screen.index("Camera north")
+
+
+def test_the_status_shows_volts_amperes_and_battery_time_also_of_a_dead_agent(
+    rig: ConsoleRig,
+) -> None:
+    folder = rig.root / "sys/class/power_supply/ups"
+    folder.mkdir(parents=True)
+    for name, text in (("voltage_now", "12340000"), ("time_to_empty_now", "5400")):
+        (folder / name).write_text(f"{text}\n")
+    rig.kill_agent()
+    screen = " ".join(rig.run_logged_in("status").split())
+    assert "Supply ups 12.34 V, 1 h 30 min left" in screen
 
 
 def run_with_footage(rig: ConsoleRig, *, oldest_utc: str | None, state: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.console import machine_checks, network_checks, usb_export
+from agent.console import machine_checks, network_checks, port_checks, usb_export
 from tests.pure.test_slots import write_build_time
 
 
@@ -140,3 +140,118 @@ def test_a_usb_disk_is_recognised_by_its_mount_point(tmp_path: Path) -> None:
     root = write(tmp_path, {"proc/self/mounts": mounts})
     assert usb_export.list_usb_mounts(root) == (stick,)
     assert usb_export.list_usb_mounts(tmp_path / "none") == ()
+
+
+PORT = {
+    "device/modalias": "",
+    "carrier": "1",
+    "speed": "1000",
+    "duplex": "full",
+    "carrier_changes": "1",
+    "statistics/rx_errors": "0",
+    "statistics/tx_errors": "0",
+    "statistics/rx_dropped": "2",
+    "statistics/tx_dropped": "1",
+    "statistics/rx_crc_errors": "0",
+}
+
+
+def write_port(root: Path, changes: dict[str, str], name: str = "eth0") -> Path:
+    return write(
+        root, {f"sys/class/net/{name}/{file}": text for file, text in {**PORT, **changes}.items()}
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "ok", "words", "remedy"),
+    [
+        ({}, True, "1000 Mbit/s, full duplex, link changes: 1", None),
+        ({}, True, "CRC errors: 0, dropped: 3", None),
+        ({"speed": "100"}, True, "100 Mbit/s", None),
+        ({"speed": "10"}, False, "10 Mbit/s", "another cable"),
+        ({"speed": "100", "duplex": "half"}, False, "half duplex", "automatic"),
+        ({"speed": "-1", "duplex": "unknown"}, None, "no speed reported, link changes: 1", None),
+        ({"statistics/rx_crc_errors": "7"}, True, "CRC errors: 7", None),
+    ],
+)
+def test_a_degraded_port_fails_its_check_and_shows_the_remedy(
+    tmp_path: Path, changes: dict[str, str], ok: bool | None, words: str, remedy: str | None
+) -> None:
+    (verdict,) = port_checks.check_ports(write_port(tmp_path, changes), lambda _pause_s: None)
+    assert (str(verdict.subject), verdict.ok) == ("port eth0", ok)
+    assert words in str(verdict.message)
+    assert (remedy is None and verdict.advice is None) or str(remedy) in str(verdict.advice)
+
+
+def test_crc_errors_fail_the_check_while_they_rise(tmp_path: Path) -> None:
+    counts = iter(("12", "12"))
+
+    def pause(_pause_s: float) -> None:
+        write_port(tmp_path, {"statistics/rx_crc_errors": next(counts)})
+
+    write_port(tmp_path, {"statistics/rx_crc_errors": "7"})
+    (rising,) = port_checks.check_ports(tmp_path, pause)
+    assert rising.ok is False
+    assert "5 CRC errors in 3 s" in str(rising.message)
+    assert "another cable" in str(rising.advice)
+    (steady,) = port_checks.check_ports(tmp_path, pause)
+    assert steady.ok is True
+
+
+def test_only_wired_ports_with_a_carrier_are_checked(tmp_path: Path) -> None:
+    write_port(tmp_path, {"carrier": "0"}, "eth0")
+    write_port(tmp_path, {"wireless/status": ""}, "wlan0")
+    write_port(tmp_path, {}, "wwan0")
+    write(tmp_path, {"sys/class/net/docker0/carrier": "1"})
+    write_port(tmp_path, {}, "eth1")
+    assert [str(one.subject) for one in port_checks.check_ports(tmp_path)] == ["port eth1"]
+
+
+POE = {"type": "Mains", "online": "1", "health": "Good", "current_now": "1250000"}
+BATTERY = {
+    "type": "Battery",
+    "status": "Discharging",
+    "voltage_now": "12340000",
+    "current_now": "-1500000",
+    "capacity": "81",
+    "time_to_empty_now": "5400",
+}
+
+
+@pytest.mark.parametrize(
+    ("files", "ok", "message"),
+    [
+        (POE, True, "on, 1.25 A"),
+        ({**POE, "health": "Overheat"}, False, "on, reports Overheat, 1.25 A"),
+        ({**POE, "online": "0", "current_now": "0"}, None, "off, 0.00 A"),
+        (BATTERY, True, "discharging, 12.34 V, -1.50 A, 81 % charged, 1 h 30 min left"),
+        (
+            {**BATTERY, "time_to_empty_now": "540"},
+            False,
+            "discharging, 12.34 V, -1.50 A, 81 % charged, 9 min left",
+        ),
+        ({"status": "Discharging", "capacity": "9"}, False, "discharging, 9 % charged"),
+        ({"status": "Charging", "capacity": "9"}, True, "charging, 9 % charged"),
+    ],
+)
+def test_a_supply_is_shown_with_what_it_reports(
+    tmp_path: Path, files: dict[str, str], ok: bool | None, message: str
+) -> None:
+    folder = "sys/class/power_supply/ups"
+    write(tmp_path, {f"{folder}/{name}": f"{text}\n" for name, text in files.items()})
+    verdict = list(machine_checks.check_board(tmp_path))[1]
+    assert (str(verdict.subject), verdict.ok) == ("supply ups", ok)
+    assert str(verdict.message) == message
+    assert bool(verdict.advice) is (ok is False)
+
+
+def test_a_power_monitor_on_the_supplys_line_shows_volts_and_amperes(tmp_path: Path) -> None:
+    folder = "sys/class/hwmon/hwmon2"
+    files = {"name": "ina219", "in1_input": "5096", "curr1_input": "1830"}
+    write(tmp_path, {f"{folder}/{name}": f"{text}\n" for name, text in files.items()})
+    write(tmp_path, {"sys/class/hwmon/hwmon1/name": "rpi_volt\n"})
+    write(tmp_path, {"sys/class/power_supply/empty/type": "Battery\n"})
+    verdicts = [one for one in machine_checks.check_board(tmp_path) if one.ok is not None]
+    assert [(str(one.subject), str(one.message)) for one in verdicts] == [
+        ("supply ina219", "5.10 V, 1.83 A")
+    ]

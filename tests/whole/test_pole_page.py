@@ -45,6 +45,8 @@ KEPT = """
     return [document.querySelector("main select").value, typed.value, level.getAttribute("aria-pressed"), scrollY > 0];
 """
 """The choice, the typed text and the scroll position in the view of a camera on a head."""
+VERDICTS = "return [...document.querySelectorAll('[data-good]')].map((one) => one.dataset.good);"
+"""Of the checks in the order in which the page has them."""
 FREE_PX = """
     const place = (selector) => document.querySelector(selector).getBoundingClientRect();
     return [place(".top").bottom, place(".views").top];
@@ -581,6 +583,10 @@ def test_the_page_goes_on_without_the_agent_a_camera_and_room_on_the_disk(
         phone.wait_for_text("active faults", "main")
         phone.tap("Run all checks")
         phone.wait_for_text("CUS-01", "main")
+        phone.wait_for_text("updates", LAST_CHECK)
+        verdicts = phone.run(VERDICTS)
+        assert "false" in verdicts, "the receipts fail"
+        assert verdicts == sorted(verdicts), "failing checks come first"
     phone.show_view("Picture")
     phone.wait_for_pictures()
 

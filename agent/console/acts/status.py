@@ -10,8 +10,11 @@ from agent.base.health_model import HealthReport, Vitals
 from agent.base.message import Message, Text, join_phrases
 from agent.console.agent_process import AgentState
 from agent.console.context import ConsoleContext
+from agent.console.machine_checks import describe_supply
 from agent.console.text_format import format_bytes, format_duration, format_time
 from agent.faults import diagnosis
+from agent.health.vitals.power_supply import read_supplies
+from agent.health.vitals.procfs import ProcFs
 
 
 class StatusRow(msgspec.Struct, frozen=True):
@@ -58,7 +61,10 @@ def read_status(context: ConsoleContext) -> BoxStatus:
         is_clock_synced=context.clock.trust().synced,
         agent=agent_state.words,
         is_current=agent_state.state == "running",
-        rows=tuple(StatusRow(label, text) for label, text in _status_rows(agent_state)),
+        rows=tuple(
+            StatusRow(label, text)
+            for label, text in (*_status_rows(agent_state), *_supply_rows(context))
+        ),
         problems=tuple(_problems(context)),
         faults=None if report is None else tuple(_faults(context, report)),
     )
@@ -79,6 +85,11 @@ def _faults(context: ConsoleContext, report: HealthReport) -> Iterator[StatusFau
         guidance = context.fault_guidance(fault.code)
         title = guidance.title if guidance else fault.title
         yield StatusFault(code=fault.code, subject=fault.subject, title=title)
+
+
+def _supply_rows(context: ConsoleContext) -> Iterator[tuple[Text, Text]]:
+    for supply in read_supplies(ProcFs(context.root)):
+        yield Message("Supply {name}", name=supply.name), describe_supply(supply)
 
 
 def _status_rows(agent_state: AgentState) -> Iterator[tuple[Text, Text]]:

@@ -1,11 +1,18 @@
-"""`check`: numbered checks, each with a result, a fault code and advice. `net`: those of the link."""
+"""`check`: numbered checks, the failing ones first, each with a fault code and advice. `net`: those of the link."""
 
 from collections.abc import Sequence
 
 from agent.base.message import Message, join_phrases
 from agent.console.arguments import no_more_args, usage_error
 from agent.console.check_result import print_results
-from agent.console.checks import CHECKS, LINK_CHECKS, Check, CheckOutcome, run_check
+from agent.console.checks import (
+    CHECKS,
+    LINK_CHECKS,
+    Check,
+    CheckOutcome,
+    failing_first,
+    run_check,
+)
 from agent.console.console_command import ConsoleCommand
 from agent.console.context import ConsoleContext
 from agent.console.terminal import Terminal
@@ -16,10 +23,9 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
     if list(argv) == ["list"]:
         terminal.table([(f"{check.number:>2}", check.name) for check in CHECKS])
         return
-    outcomes = [
-        _print_check(terminal, context, check, f"{check.number:>2} ")
-        for check in _select_checks(argv)
-    ]
+    outcomes = failing_first(_run_checks(terminal, context, _select_checks(argv)))
+    for outcome in outcomes:
+        print_results(terminal, outcome.results, f"{outcome.number:>2} ")
     failed = [str(outcome.number) for outcome in outcomes if not outcome.is_good]
     unknown = join_phrases(
         *(
@@ -36,12 +42,20 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
         terminal.print(Message("All checks passed."))
 
 
-def _print_check(
-    terminal: Terminal, context: ConsoleContext, check: Check, prefix: str = ""
-) -> CheckOutcome:
-    outcome = run_check(context, check)
-    print_results(terminal, outcome.results, prefix)
-    return outcome
+def _run_checks(
+    terminal: Terminal, context: ConsoleContext, checks: Sequence[Check]
+) -> list[CheckOutcome]:
+    """Run the checks, and show meanwhile which of several runs."""
+    outcomes = []
+    for check in checks:
+        if len(checks) > 1:
+            terminal.overwrite_line(
+                Message("check {number}, {name} ...", number=check.number, name=check.name)
+            )
+        outcomes.append(run_check(context, check))
+    if len(checks) > 1:
+        terminal.clear_line()
+    return outcomes
 
 
 def _select_checks(argv: Sequence[str]) -> Sequence[Check]:
@@ -58,9 +72,12 @@ def _select_checks(argv: Sequence[str]) -> Sequence[Check]:
 def run_net(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> None:
     """Run the checks of the link. The first that fails explains those after it."""
     no_more_args("net", argv)
-    failed = [
-        check.name for check in LINK_CHECKS if not _print_check(terminal, context, check).is_good
-    ]
+    failed = []
+    for check in LINK_CHECKS:
+        outcome = run_check(context, check)
+        print_results(terminal, outcome.results)
+        if not outcome.is_good:
+            failed.append(check.name)
     if failed:
         terminal.print(Message("Begin with: {check}.", check=failed[0]))
     else:

@@ -23,12 +23,12 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
         Message("Box {box}, {site}", box=status.box, site=status.site),
         join_phrases(status.time, clock),
     )
+    _print_faults(terminal, status)
     terminal.table(
         [(Message("Agent"), status.agent), *((row.label, row.text) for row in status.rows)]
     )
     if status.problems:
         terminal.print(*status.problems)
-    _print_faults(terminal, status)
     terminal.print(
         Message("Next: check finds out what is wrong, faults shows what to do about it.")
     )

@@ -46,8 +46,14 @@ def celsius(data: bytes | None) -> float | None:
     return millidegrees / 1000
 
 
+def scaled(data: bytes | None, divisor: float) -> float | None:
+    """Parse a number in the kernel's unit, such as microvolts, and divide it."""
+    number = _decimal(decode(data))
+    return None if number is None else number / divisor
+
+
 def alarm(data: bytes | None) -> bool | None:
-    """Parse a hwmon `*_alarm` file: 0 or 1."""
+    """Parse a file of 0 or 1, such as a hwmon `*_alarm`."""
     return {"0": False, "1": True}.get(decode(data))
 
 

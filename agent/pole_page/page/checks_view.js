@@ -68,18 +68,20 @@ function checksPart(options) {
     return failed === 0 ? text("checks_passed") : text("checks_failed", { count: failed });
   }
 
+  /** Draw a check: a new one that fails before those that do not, one that is run again in its place. */
   function draw(check) {
     const item = items.get(check.number) ?? element("li");
     if (!items.has(check.number)) {
       items.set(check.number, item);
-      list.append(item);
+      list.insertBefore(item, check.is_good ? null : list.querySelector('[data-good="true"]'));
+      item.dataset.good = String(check.is_good);
     }
     const again = button(text("again"), () => work(again, () => run({ numbers: [check.number] })), { "aria-label": text("check_again", { number: check.number, name: check.name }) });
     show(item, element("div", { class: "finding" }, element("span", { class: "number" }, String(check.number)), element("strong", {}, value(check.name)), check.results.map(findings)), element("div", { class: "row" }, again));
     item.dataset.number = String(check.number);
   }
 
-  const all = button(text("run_checks"), () => work(all, () => run({})), { class: "first" });
+  const all = button(text("run_checks"), () => work(all, () => (items.clear(), show(list), run({}))), { class: "first" });
   return element("section", { "aria-label": text("checks") }, element("h2", {}, text("checks")), element("div", { class: "row" }, all), answer, list);
 }
 
