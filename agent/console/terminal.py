@@ -199,20 +199,29 @@ class Terminal:
         return self._pending_keys.pop(0)
 
     def read_line(
-        self, prompt: Text, history: Sequence[str] = (), max_chars: int = MAX_LINE_CHARS
+        self,
+        prompt: Text,
+        history: Sequence[str] = (),
+        max_chars: int = MAX_LINE_CHARS,
+        *,
+        is_secret: bool = False,
     ) -> str:
-        """Read a line and strip it. Raises HungUp, IdleTimeout, Cancelled or EndOfInput."""
+        """Read a line and strip it. Raises HungUp, IdleTimeout, Cancelled or EndOfInput.
+
+        A secret is neither shown nor stripped.
+        """
+        echo = (lambda _data: None) if is_secret else self._byte_line.write
         self.write(prompt)
         self.new_page()
         line, history_index, has_beeped = "", len(history), False
         while True:
             key = self.read_key(1.0)
             if key is None:
-                self._print_notice(prompt, line)
+                self._print_notice(prompt, "" if is_secret else line)
                 continue
             if key == "enter":
                 self._byte_line.write(b"\r\n")
-                return line.strip()
+                return line if is_secret else line.strip()
             if key == "cancel":
                 self._byte_line.write(b"^C\r\n")
                 raise Cancelled
@@ -222,7 +231,7 @@ class Terminal:
             if key in ("backspace", "kill_line"):
                 erase_count = len(line) if key == "kill_line" else min(1, len(line))
                 line = line[: len(line) - erase_count]
-                self._byte_line.write(b"\b \b" * erase_count)
+                echo(b"\b \b" * erase_count)
             elif key in ("up", "down") and history:
                 history_index = min(
                     max(0, history_index + (-1 if key == "up" else 1)), len(history)
@@ -232,7 +241,7 @@ class Terminal:
                 self._byte_line.write(line.encode())
             elif len(key) == 1 and len(line) < max_chars:
                 line += key
-                self._byte_line.write(key.encode())
+                echo(key.encode())
             elif len(key) == 1 and not has_beeped:
                 has_beeped = True
                 self._byte_line.write(b"\a")

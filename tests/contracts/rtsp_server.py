@@ -4,7 +4,7 @@ Run it with the interpreter that has GStreamer's bindings: `/usr/bin/python3 rts
 writes the port as its first line. A moving ball in H.264, a keyframe each second:
 
 /open      for everybody
-/locked    for user `vigie` with the password of `PASSWORD`, where `--auth` is given
+/locked    for user `vigie` with the password of `--password`, where `--auth` is given
 """
 
 import argparse
@@ -42,17 +42,17 @@ def media_factory(launch: str, role: str | None) -> GstRtspServer.RTSPMediaFacto
     return media
 
 
-def make_authentication(method: str) -> GstRtspServer.RTSPAuth:
+def make_authentication(method: str, password: str) -> GstRtspServer.RTSPAuth:
     """One user, with the role."""
     auth = GstRtspServer.RTSPAuth()
     token = GstRtspServer.RTSPToken()
     token.set_string("media.factory.role", ROLE)
     if method == "basic":
         auth.set_supported_methods(GstRtsp.RTSPAuthMethod.BASIC)
-        auth.add_basic(GstRtspServer.RTSPAuth.make_basic(USER, PASSWORD), token)
+        auth.add_basic(GstRtspServer.RTSPAuth.make_basic(USER, password), token)
     else:
         auth.set_supported_methods(GstRtsp.RTSPAuthMethod.DIGEST)
-        auth.add_digest(USER, PASSWORD, token)
+        auth.add_digest(USER, password, token)
     return auth
 
 
@@ -62,13 +62,14 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--size", type=int, nargs=3, default=(320, 240, 25))
     parser.add_argument("--auth", choices=("none", "basic", "digest"), default="none")
+    parser.add_argument("--password", default=PASSWORD)
     arguments = parser.parse_args()
     Gst.init(None)
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
     server.set_service(str(arguments.port))
     if arguments.auth != "none":
-        server.set_auth(make_authentication(arguments.auth))
+        server.set_auth(make_authentication(arguments.auth, arguments.password))
     paths = server.get_mount_points()
     pipeline = ball_pipeline(*arguments.size)
     paths.add_factory("/open", media_factory(pipeline, None))

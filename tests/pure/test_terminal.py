@@ -83,6 +83,12 @@ def terminal(
     return Terminal(wire, clock.boottime_ns), wire
 
 
+def test_a_secret_is_neither_shown_nor_stripped(clock: ManualClock) -> None:
+    screen, wire = terminal(clock, b" hus\x08sh\x15 hush ", b"\r")
+    assert screen.read_line("password: ", is_secret=True) == " hush "
+    assert bytes(wire.output) == b"password: \r\n"
+
+
 @pytest.mark.parametrize(
     ("typed", "line"),
     [

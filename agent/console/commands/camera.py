@@ -18,6 +18,7 @@ from agent.console.acts.aiming import (
     read_level,
     read_light,
 )
+from agent.console.acts.camera_password import find_uses, set_password
 from agent.console.arguments import choose_arg, usage_error
 from agent.console.camera_preview import DEFAULT_SIZE_PX, CameraPreview, PreviewPicture
 from agent.console.console_command import ConsoleCommand, always
@@ -43,7 +44,7 @@ MAX_JPEG_BYTES = xmodem.SHORT_BLOCK_BYTES * int(
     JPEG_TRANSFER_S * file_transfer.LINE_BYTES_PER_S / xmodem.SHORT_BLOCK_BYTES
 )
 """100,096: as many whole blocks as take JPEG_TRANSFER_S at 115200 baud."""
-_MODES = ("aim", "focus", "level", "live", "picture", "xmodem")
+_MODES = ("aim", "focus", "level", "live", "password", "picture", "xmodem")
 _FILE_PURPOSE = "took a picture over the cable of the box's console"
 _QUIT_KEYS = ("q", "Q", "cancel", "eof")
 _TEXT_ROWS = 8
@@ -58,6 +59,9 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
         raise usage_error(("camera", *argv), f"camera [NAME] [{' | '.join(_MODES)}]")
     name = choose_arg(Message("camera"), names_given[0] if names_given else None, names)
     mode = modes[0] if modes else ""
+    if mode == "password":
+        _change_password(terminal, context, name)
+        return
     protocol = _detect_graphics(terminal, name) if mode == "picture" else None
     terminal.print(Message("Camera {name}: waiting for a picture ...", name=name))
     preview = context.open_preview(name, _FILE_PURPOSE if mode == "xmodem" else VIEW_PURPOSE)
@@ -84,6 +88,15 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
         preview.close()
     if jpeg is not None:
         _send_jpeg(terminal, context, name, jpeg)
+
+
+def _change_password(terminal: Terminal, context: ConsoleContext, name: str) -> None:
+    uses = find_uses(context.require_config(), name)
+    password = terminal.read_line(Message("New password (it is not shown): "), is_secret=True)
+    terminal.print(Message("Trying it at the camera ..."))
+    set_password(context, name, uses, password)
+    names = ", ".join(dict.fromkeys(use.name for use in uses))
+    terminal.print(Message("Accepted by {names}, and kept.", names=names))
 
 
 def _detect_graphics(terminal: Terminal, name: str) -> GraphicsProtocol:
@@ -311,6 +324,10 @@ CAMERA = ConsoleCommand(
         (
             "camera [NAME] aim",
             Message("the shift of the view since the newest certificate, and how to undo it"),
+        ),
+        (
+            "camera [NAME] password",
+            Message("a new password, if the camera accepts it; asks for it, and does not show it"),
         ),
         ("camera [NAME] live", Message("picture after picture (q ends)")),
     ),
