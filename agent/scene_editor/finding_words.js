@@ -34,12 +34,14 @@ const REASONS = [
   [/(?<n>\d+) of them; allowed: at most (?<most>\d+)$/, "mistake_too_many"],
   [/(?<n>\d+) corners of zones, masks and ignored areas; allowed: at most (?<most>\d+)$/, "mistake_too_many_corners"],
   [/expected `array` of at (?:least|most) length (?<n>\d+), got (?<found>\d+)$/, "mistake_length"],
-  [/(?<found>\S+) m from (?<other>point\[\d+\]); allowed: (?<least>\S+) to (?<most>\S+) m$/, "mistake_apart"],
+  [/falls into parts in the picture; allowed: an area of which the picture shows one part$/, "mistake_in_parts"],
   [/not valid TOML(?: 1\.0)?: (?<reason>.+)$/, "mistake_not_toml"],
 ];
 
-/** Return a message of the check in the words of `t(key, values)`, or as it is if it has other words. */
-export function findingWords(message, t) {
+/** Return a finding of the check in the words of `t(key, values)`, or its message if that has other words. */
+export function findingWords({ message, groundError, lowDensity }, t) {
+  if (groundError) return groundErrorWords(groundError, t);
+  if (lowDensity) return lowDensityWords(lowDensity, t);
   for (const [pattern, key] of REASONS) {
     const found = new RegExp(`(?<=: )${pattern.source}`).exec(message);
     if (found) return message.slice(0, found.index) + t(key, found.groups);
@@ -49,6 +51,18 @@ export function findingWords(message, t) {
   if (!allowed) return message;
   const { kind } = found.groups;
   return message.slice(0, found.index) + (kind ? t("mistake_kind_allowed", { kind: allowedWords(kind, t), allowed }) : t("mistake_allowed", { allowed }));
+}
+
+/** Return the reason that marks of the ground are refused; they are numbered from 1. */
+export function groundErrorWords({ code, values }, t) {
+  const { index, other, apartM = 0 } = values;
+  return t(`ground_error_${code}`, { ...values, apartM: apartM.toFixed(2), number: index + 1, other_number: other + 1 });
+}
+
+/** Return the warning about a line or zone with too few pixels for some of its labels. */
+export function lowDensityWords({ name, px_per_m, needs }, t) {
+  const needed = needs.map((need) => t("ground_need", { px_per_m: need.px_per_m, labels: need.labels.map((label) => t(`label_${label}`)).join(t("comma")) }));
+  return t("ground_low_density", { name, px_per_m: px_per_m.toFixed(1), needed: needed.join(t("semicolon")) });
 }
 
 function allowedWords(text, t) {

@@ -31,8 +31,8 @@ export function placesM(points) {
 export function checkKeys(marks) {
   const [points, lengths] = [marks.point ?? [], marks.length ?? []];
   if (points.length > 0 === lengths.length > 0) {
-    const found = points.length ? "has both" : "has neither";
-    throw new GroundError("kinds", `ground: ${found} of \`point\` and \`length\`; allowed: one of them`);
+    const [found, code] = points.length ? ["has both", "kinds"] : ["has neither", "no_kind"];
+    throw new GroundError(code, `ground: ${found} of \`point\` and \`length\`; allowed: one of them`);
   }
   if (lengths.length && marks.camera_height_m === undefined) {
     throw new GroundError(
@@ -49,6 +49,7 @@ export function checkKeys(marks) {
     throw new GroundError(
       "aspect_missing",
       `ground.aspect: missing; it has to be given with \`${other}\`: the picture's width by its height`,
+      { other },
     );
   }
   points.forEach((point, index) => {
@@ -69,7 +70,7 @@ export function checkKeys(marks) {
   lengths.forEach(({ from, to }, index) => {
     if (Math.hypot(to[0] - from[0], to[1] - from[1]) < MIN_APART) {
       throw new GroundError(
-        "same_point",
+        "length_zero",
         `ground.length[${index}].to = ${show(to)}: the same point as \`from\`; allowed: points apart from each other`,
         { index },
       );

@@ -2,6 +2,7 @@
 
 import { densityCells, describeLowDensity, NO_LEVEL, lowDensityElements } from "./density_map.js";
 import { element, svgElement } from "./dom.js";
+import { findingWords, groundErrorWords, lowDensityWords } from "./finding_words.js";
 import { calibrate, fitPlane, LEVELS_PX_PER_M, toPicture } from "./ground.js";
 import { GroundError } from "./ground_error.js";
 import { GroundMarks, MIN_LENGTHS, MIN_POINTS } from "./mark_edits.js";
@@ -137,7 +138,7 @@ class Ground {
 
   /** Lines and zones that have too few pixels for what they count, as warnings in the words of the check. */
   findings() {
-    return this.#lowDensity().map((found) => ({ path: [found.list, found.index], level: "warning", message: describeLowDensity(found) }));
+    return this.#lowDensity().map((found) => ({ path: [found.list, found.index], level: "warning", message: describeLowDensity(found), lowDensity: found }));
   }
 
   #lowDensity() {
@@ -222,29 +223,18 @@ class Ground {
     const { plane, error, rough } = this.calibration;
     this.#table.show(rough);
     nodes.status.replaceChildren(...this.#statusLines(plane, error).map(([className, words]) => element("p", { class: className }, words)));
-    nodes.lowDensity.replaceChildren(...this.#lowDensity().map((found) => element("li", { class: "warning" }, this.#lowDensityText(found))));
+    nodes.lowDensity.replaceChildren(...this.#lowDensity().map((found) => element("li", { class: "warning" }, lowDensityWords(found, (key, values) => this.#editor.t(key, values)))));
     this.#editor.render();
-  }
-
-  #lowDensityText({ name, px_per_m, needs }) {
-    const t = (key, values) => this.#editor.t(key, values);
-    const needed = needs.map((need) => t("ground_need", { px_per_m: need.px_per_m, labels: need.labels.map((label) => t(`label_${label}`)).join(", ") }));
-    return t("ground_low_density", { name, px_per_m: px_per_m.toFixed(1), needed: needed.join("; ") });
   }
 
   #statusLines(plane, error) {
     const t = (key, values) => this.#editor.t(key, values);
-    if (error) {
-      const { index, other } = error.values;
-      const { apartM = 0 } = error.values;
-      const words = t(`ground_error_${error.code}`, { ...error.values, apartM: apartM.toFixed(2), number: index + 1, other_number: other + 1 });
-      return [["error", words.startsWith("ground_error_") ? error.message : words]];
-    }
+    if (error) return [["error", groundErrorWords(error, t)]];
     const wrong = this.#marks.isEmpty ? null : this.#editor.document.errors.find(({ path }) => path[0] === "ground");
     const missing = this.#marks.kind === "length" ? MIN_LENGTHS - this.#marks.lengths.length : MIN_POINTS - this.#marks.points.length;
     if (!plane) {
       if (this.#marks.kind && missing > 0) return [["hint", t(`ground_more_${this.#marks.kind === "length" ? "lengths" : "points"}`, { count: missing })]];
-      return [wrong ? ["error", wrong.message] : ["hint", t("ground_missing")]];
+      return [wrong ? ["error", this.#editor.language === "en" ? wrong.message : findingWords(wrong, t)] : ["hint", t("ground_missing")]];
     }
     const lines = plane.errorM === null
       ? [["warning", t("ground_no_held_out")]]

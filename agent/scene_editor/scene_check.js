@@ -16,8 +16,8 @@ const BOUNDS = [
 ];
 
 /**
- * The mistakes of a scene: `[{ path: ["line", 0, "to"], message }]`, none for a good one. `tables` are those of the
- * file with whole numbers as BigInt, `location` the name that begins each message.
+ * The mistakes of a scene: `[{ path: ["line", 0, "to"], message }]`, none for a good one; that of marks has its
+ * `groundError`. `tables` are those of the file with whole numbers as BigInt, `location` the name that begins each message.
  */
 export function checkScene(tables, location) {
   let found = [...numberErrors(tables)];
@@ -27,7 +27,7 @@ export function checkScene(tables, location) {
     if (!found.length) found = [...typeErrors(placed, SCENE, [])];
     if (!found.length) found = [...sceneErrors(placed)];
   }
-  return found.map(({ path, text }) => ({ path, message: `${location}: ${text}` }));
+  return found.map(({ text, ...mistake }) => ({ ...mistake, message: `${location}: ${text}` }));
 }
 
 /** The tables with everything that is in metres placed on the picture, as far as it can be. */

@@ -2,17 +2,23 @@
 
 import { svgElement } from "./dom.js";
 import { drawnElements, isArea, kindOf, nameOf } from "./elements.js";
-import { middle, pointInDirection, polygonCentre } from "./geometry.js";
+import { isSamePoint, middle, pointInDirection, polygonCentre } from "./geometry.js";
+import { freeLabels } from "./label_layout.js";
 import { LINE_DEFAULTS } from "./scene_schema.js";
 
 const LABEL_PX = 13;
 const ARROW_PX = 34;
 const LABEL_GAP_PX = 18;
+const LINE_PX = 1.2 * LABEL_PX;
 /** Of the arrow of a zone's direction of travel, in picture heights. */
 export const DIRECTION_LENGTH = 0.11;
 
-/** Draw all elements into a layer. `flags` has the level of the worst finding by "list index", for its mark. */
+/**
+ * Draw all elements into a layer. `flags` has the level of the worst finding by "list index", for its mark. A label that
+ * would overlap another is left out: those of the selected element are drawn first, names before directions.
+ */
 export function drawScene(layer, editor, flags) {
+  const labels = [];
   for (const { list, index, points, table } of editor.shownElements()) {
     const isSelected = editor.selection?.list === list && editor.selection.index === index;
     const group = svgElement("g", { class: `element ${list} ${list === "zone" ? `kind-${kindOf(table)}` : ""} ${isSelected ? "selected" : ""}`, "data-element": `${list} ${index}` });
@@ -20,27 +26,41 @@ export function drawScene(layer, editor, flags) {
     const shape = isArea(list) ? "polygon" : "polyline";
     const coordinates = path.map((point) => point.join(",")).join(" ");
     group.append(svgElement(shape, { points: coordinates, class: "hit" }), svgElement(shape, { points: coordinates, class: "halo" }), svgElement(shape, { points: coordinates, class: "shape" }));
-    if (list === "line") drawDirections(group, path, table, editor);
+    labels.push({ ...nameLabel(list, index, points, table, editor, flags), group, rank: isSelected ? 0 : 2 });
+    if (list === "line" && !isSamePoint(...path)) {
+      drawDirectionArrows(group, path, editor);
+      labels.push(...directionLabels(path, table, editor).map((each) => ({ ...each, group, rank: isSelected ? 1 : 3 })));
+    }
     if (list === "zone" && Number.isFinite(table.direction_deg)) drawTravel(group, points, table, editor);
-    drawLabel(group, list, points, table, editor, flags.get(`${list} ${index}`));
     layer.append(group);
+  }
+  labels.sort((one, other) => one.rank - other.rank);
+  for (const { group, x, y, text, font_px, className } of freeLabels(labels)) {
+    group.append(svgElement("text", { x, y, "font-size": font_px, "stroke-width": 3.5 / editor.viewport.scale, class: className }, text));
   }
 }
 
-/** Both directions of a line: an arrow to each side, with its name. Forward is to the right hand. */
-function drawDirections(group, [from, to], table, editor) {
+/** An arrow to each side of a line. Forward is to the right hand. */
+function drawDirectionArrows(group, path, editor) {
+  for (const [side, kind] of [[1, "forward"], [-1, "backward"]]) {
+    group.append(arrow(middle(...path), besideMiddle(path, side * ARROW_PX, editor), editor.viewport.scale, `arrow ${kind}`));
+  }
+}
+
+function directionLabels(path, table, editor) {
+  const names = { ...LINE_DEFAULTS, ...table };
+  return [[1, names.forward_name], [-1, names.backward_name]].map(([side, name]) => {
+    const place = besideMiddle(path, side * (ARROW_PX + LABEL_GAP_PX), editor);
+    return label(place, typeof name === "string" ? name : "", editor, "direction-name");
+  });
+}
+
+/** The point `right_px` of the screen to the right hand of a line's middle. */
+function besideMiddle([from, to], right_px, editor) {
   const [dx, dy] = [to[0] - from[0], to[1] - from[1]];
   const length = Math.hypot(dx, dy);
-  if (!length) return;
-  const { scale } = editor.viewport;
   const right = [-dy / length, dx / length];
-  const centre = middle(from, to);
-  const names = { ...LINE_DEFAULTS, ...table };
-  for (const [side, name, kind] of [[1, names.forward_name, "forward"], [-1, names.backward_name, "backward"]]) {
-    const tip = centre.map((value, axis) => value + right[axis] * side * ARROW_PX / scale);
-    const label = centre.map((value, axis) => value + right[axis] * side * (ARROW_PX + LABEL_GAP_PX) / scale);
-    group.append(arrow(centre, tip, scale, `arrow ${kind}`), text(label, typeof name === "string" ? name : "", scale, "direction-name"));
-  }
+  return middle(from, to).map((value, axis) => value + right[axis] * right_px / editor.viewport.scale);
 }
 
 function drawTravel(group, points, table, editor) {
@@ -58,17 +78,17 @@ export function arrow(from, to, scale, className) {
   return svgElement("g", { class: className }, svgElement("path", { d: path, class: "halo" }), svgElement("path", { d: path, class: "shape" }));
 }
 
-function drawLabel(group, list, points, table, editor, level) {
+function nameLabel(list, index, points, table, editor, flags) {
   const { scale, size } = editor.viewport;
   const at = isArea(list) ? polygonCentre(points) : points[0];
   const place = [at[0] * size.width, at[1] * size.height - (isArea(list) ? 0 : LABEL_GAP_PX / scale)];
   const name = nameOf(table) ?? editor.t(`list_${list}`);
-  group.append(text(place, level ? `⚠ ${name}` : name, scale, `name ${level ?? ""}`));
+  const level = flags.get(`${list} ${index}`);
+  const shifts_px = [LINE_PX / scale, -LINE_PX / scale];
+  return { ...label(place, level ? `⚠ ${name}` : name, editor, `name ${level ?? ""}`), shifts_px };
 }
 
-function text([x, y], words, scale, className) {
-  return svgElement("text", { x, y, "font-size": LABEL_PX / scale, "stroke-width": 3.5 / scale, class: className }, words);
-}
+const label = ([x, y], text, editor, className) => ({ x, y, text, className, font_px: LABEL_PX / editor.viewport.scale });
 
 /** The shape that is being drawn: its points, and the one under the pointer. */
 export function drawDraft(layer, editor, points, hover, closed) {

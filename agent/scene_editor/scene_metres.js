@@ -44,7 +44,7 @@ export function readGround(tables, findMistake) {
     return { plane: calibrate(tables.ground) };
   } catch (error) {
     if (!(error instanceof GroundError)) throw error;
-    return { mistake: { path: ["ground"], text: error.message } };
+    return { mistake: { path: ["ground"], text: error.message, groundError: error } };
   }
 }
 

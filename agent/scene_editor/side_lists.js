@@ -60,11 +60,11 @@ export class FindingList {
     this.list.replaceChildren(...findings.map((finding) => this.#row(finding)));
   }
 
-  #row({ path, message, level }) {
+  #row(finding) {
     const { editor } = this;
-    const [list, index] = path;
+    const { path: [list, index], message, level } = finding;
     // The English words are those of the box: they are in the tooltip of a translation.
-    const shown = editor.language === "en" ? message : findingWords(message, (key, values) => editor.t(key, values));
+    const shown = editor.language === "en" ? message : findingWords(finding, (key, values) => editor.t(key, values));
     const attributes = shown === message ? { lang: "en", dir: "ltr" } : { title: message };
     const words = element("span", { ...attributes, class: "message" }, shown);
     const canSelect = typeof index === "number" && Array.isArray(editor.document.tables[list]);

@@ -149,16 +149,41 @@ def test_the_page_and_python_find_the_same_first_mistake(page_check: NodeScript,
     assert page_check.ask(text) == check_in_python(text)
 
 
+GROUND_FILES = sorted((VECTORS.parent / "ground").glob("*.json"))
+ENGLISH = {"allowed:", "missing;", "unknown", "Refused:", "needed:", "and", "the", "of"}
+
+
 @pytest.mark.parametrize("language", ["fr", "ar"])
 def test_each_mistake_is_shown_in_the_language_of_the_page(language: str) -> None:
-    """Those of the marks of the ground alone stay in English here: the panel *Ground* has them translated."""
-    vectors = [case["error"] for file in FILES for case in json.loads(file.read_text("utf-8"))]
-    messages = sorted({f"scene.toml: {error}" for error in vectors if error and error != NOT_TOML})
-    messages.append("scene.toml: not valid TOML: a key without a value")
-    drawn = [message for message in messages if not message.startswith("scene.toml: ground")]
-    assert len(drawn) > 60
-    (shown,) = run_views({"do": "findings", "messages": drawn, "language": language})
-    for message, words in zip(drawn, shown, strict=True):
+    """Of elements, of the marks of the ground, and of a text that is not TOML."""
+    scenes = [case["toml"] for file in FILES for case in json.loads(file.read_text("utf-8"))]
+    grounds = [json.loads(file.read_text("utf-8"))["ground"] for file in GROUND_FILES]
+    scenes += [tomlkit.dumps({"ground": ground}) for ground in grounds]
+    shown = run_views(*({"do": "findings", "toml": toml, "language": language} for toml in scenes))
+    pairs = sorted({(message, words) for findings in shown for message, words in findings})
+    assert len(pairs) > 100
+    for message, words in pairs:
         assert words != message
-        assert not {"allowed:", "missing;", "unknown"} & set(words.split()), words
-        assert "{" not in words.replace("{}", ""), words
+        # Only the reason of the TOML parser stays English.
+        own_words = words if "not valid TOML" not in message else words.partition("TOML")[0]
+        assert not ENGLISH & set(own_words.split()), words
+        assert "{" not in own_words.replace("{}", ""), words
+        assert not words.startswith("ground_error_"), words
+
+
+@pytest.mark.parametrize(
+    ("language", "shown"),
+    [
+        (
+            "fr",
+            "loin\xa0: 21.5 px/m, nécessaires\xa0: 30 pour voitures, bus\xa0; 60 pour personnes",
+        ),
+        ("ar", "loin: 21.5 px/m، المطلوب: 30 لـ سيارات، حافلات؛ 60 لـ أشخاص"),
+    ],
+)
+def test_too_few_pixels_are_a_warning_in_the_language_of_the_page(
+    language: str, shown: str
+) -> None:
+    needs = [{"px_per_m": 30, "labels": ["car", "bus"]}, {"px_per_m": 60, "labels": ["person"]}]
+    found = {"list": "line", "index": 0, "name": "loin", "px_per_m": 21.5, "needs": needs}
+    assert run_views({"do": "lowDensity", "found": found, "language": language}) == [shown]

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,28 @@ def test_a_line_shows_both_directions_and_swaps_them(editor: EditorPage) -> None
     forward, backward = editor.run(script)
     assert forward < backward
     assert editor.run("return [...document.querySelectorAll('.direction-name')].map((e) => e.textContent)") == ["down", "backward"]  # fmt: skip
+
+
+def test_labels_do_not_overlap_and_the_selected_element_has_its_own(editor: EditorPage) -> None:
+    zone = (
+        '[[zone]]\nname = "zone {}"\npolygon = [[0.4, 0.4], [0.6, 0.4], [0.6, 0.6], [0.4, 0.6]]\n'
+    )
+    line = '[[line]]\nname = "arm {}"\nfrom = [0.4, 0.4]\nto = [0.4, 0.6]\n'
+    editor.set_scene_text("".join(text.format(n) for n in range(6) for text in (zone, line)))
+    for row, name in (("zone-5", "zone 5"), ("line-4", "arm 4"), ("line-5", "arm 5")):
+        editor.find(f"[data-row={row}]").click()
+        editor.settle()
+        labels = editor.run("""
+            return [...document.querySelectorAll(".picture .element text")].map((label) => {
+                const { left, right, top, bottom } = label.getBoundingClientRect();
+                return [label.textContent, left, right, (top + bottom) / 2];
+            });
+        """)
+        assert name in [text for text, *_ in labels]
+        assert len(labels) > 4
+        for one, other in combinations(labels, 2):
+            _, left, right, y = one
+            assert right < other[1] or other[2] < left or abs(y - other[3]) >= 12, (one, other)
 
 
 def test_handles_move_add_and_remove_corners(editor: EditorPage) -> None:

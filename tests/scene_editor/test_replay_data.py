@@ -249,3 +249,12 @@ def test_a_label_that_would_cover_one_of_more_weight_is_left_out() -> None:
     below = label("car 4", 100, 61)
     (shown,) = run_views({"do": "labels", "labels": [near, far, aside, below]})
     assert shown == [near, aside, below]
+
+
+def test_a_label_with_other_places_is_at_the_first_that_is_free() -> None:
+    first, second = (
+        {"text": name, "x": 100, "y": 50, "font_px": 10, "shifts_px": [12, -12]}
+        for name in ("queue", "crossing")
+    )
+    (shown,) = run_views({"do": "labels", "labels": [first, second, second, second]})
+    assert [label["y"] for label in shown] == [50, 62, 38]

@@ -1,12 +1,14 @@
 // Of a job `{ "do": "lines" | "panorama" ... }`: what the pure parts of the views make of it.
 
 import { readFileSync } from "node:fs";
+import { describeLowDensity } from "../../agent/scene_editor/density_map.js";
 import { findingWords } from "../../agent/scene_editor/finding_words.js";
 import { freeLabels } from "../../agent/scene_editor/label_layout.js";
 import { densify, PICTURE_EDGE, projectPoints, readGeometry, readPresets } from "../../agent/scene_editor/panorama.js";
 import {
   EVENT_LIMITS, EventCollector, fileKind, filterEvents, LineCounter, LineReader, RefusedFile, TRACK_LIMITS, TrackCollector,
 } from "../../agent/scene_editor/replay_data.js";
+import { SceneDocument } from "../../agent/scene_editor/scene_document.js";
 import { Texts } from "../../agent/scene_editor/texts.js";
 import { answer } from "./run.mjs";
 
@@ -46,9 +48,14 @@ const ACTS = {
     if (geometry === null) return null;
     return { geometry, copies: projectPoints(geometry, width_px, pose, points), edge: densify(PICTURE_EDGE, true).length };
   },
-  findings({ messages, language }) {
+  findings({ toml, language }) {
     const words = new Texts({ [language]: TABLES(language) }, language);
-    return messages.map((message) => findingWords(message, (key, values) => words.text(key, values)));
+    const scene = new SceneDocument(toml, "scene.toml");
+    return scene.errors.map((error) => [error.message, findingWords(error, (key, values) => words.text(key, values))]);
+  },
+  lowDensity({ found, language }) {
+    const words = new Texts({ [language]: TABLES(language) }, language);
+    return findingWords({ message: describeLowDensity(found), lowDensity: found }, (key, values) => words.text(key, values));
   },
   labels: ({ labels }) => freeLabels(labels),
   presets: ({ text }) => readPresets(text),
