@@ -38,7 +38,13 @@ _TREE_POSITIONS_M = (
     (11.5, -19.0),
     (16.0, -34.0),
 )
-_CROWN_RADIUS_M, _CROWN_HEIGHT_M, _TRUNK_RADIUS_M = 1.9, 4.2, 0.16
+_CROWN_RADIUS_M, _CROWN_HEIGHT_M = 1.9, 4.6
+_TRUNK_RADIUS_M, _BRANCHING_M = 0.16, 2.4
+_BRANCH_RATIO, _LEAF_RATIO, _REACH_RATIO = 0.9, 0.88, 1.15
+"""Of the crown's radius: so far reach the branches, leaves on average, and the farthest leaf."""
+_CLUSTERS_M = (0.7, 0.18, 0.07)
+"""Of the leaves: of a limb, a twig and a leaf."""
+_BARK, _LEAF = np.array((60, 75, 92), np.float32), np.array((70, 135, 105), np.float32)
 
 
 class HouseRow:
@@ -105,8 +111,9 @@ def _render_rays(
         along_m = np.broadcast_to(wall_m * cos[:, columns], (shape[0], columns.size))
         up_m = POLE_HEIGHT_M + wall_m * slope
         _render_wall(image, columns, along_m, up_m, house_row, night=night)
-    for tree_x_m, tree_z_m in _TREE_POSITIONS_M:
-        _render_tree(image, slope, sin, cos, (tree_x_m - POLE_X_M, tree_z_m))
+    from_pole_m = [(x_m - POLE_X_M, z_m) for x_m, z_m in _TREE_POSITIONS_M]
+    for at_m in sorted(from_pole_m, key=lambda at_m: -float(np.hypot(*at_m))):
+        _render_tree(image, slope, sin, cos, at_m)
     return np.clip(image, 0, 255).astype(np.uint8)
 
 
@@ -167,24 +174,46 @@ def _render_wall(
 
 
 def _render_tree(image: Rays, slope: Rays, sin: Rays, cos: Rays, at_m: tuple[float, float]) -> None:
-    """Draw a tree, a trunk and a crown, flat and facing the camera."""
+    """Draw a tree, a trunk with branches and a crown of leaves, flat and facing the camera.
+
+    Leaves of many shades with gaps between them: a smooth crown is a torso to a detector.
+    """
     away_m = float(np.hypot(*at_m))
     beside_m = at_m[0] * cos[0] - at_m[1] * sin[0]
     is_ahead = at_m[0] * sin[0] + at_m[1] * cos[0] > 0
-    columns = np.flatnonzero(is_ahead & (np.abs(beside_m) < _CROWN_RADIUS_M + 0.5))
-    beside_m = beside_m[columns]
-    up_m = POLE_HEIGHT_M + away_m * slope
+    columns = np.flatnonzero(is_ahead & (np.abs(beside_m) < _REACH_RATIO * _CROWN_RADIUS_M))
+    beside_m = np.broadcast_to(beside_m[columns], (slope.shape[0], columns.size))
+    up_m = np.broadcast_to(POLE_HEIGHT_M + away_m * slope, beside_m.shape)
     columns_view = image[:, columns]
-    columns_view[(np.abs(beside_m) < _TRUNK_RADIUS_M) & (up_m > 0) & (up_m < _CROWN_HEIGHT_M)] = (
-        60,
-        75,
-        92,
+    crown = np.hypot(beside_m, (up_m - _CROWN_HEIGHT_M) * 0.9) / _CROWN_RADIUS_M
+    wood = (np.abs(beside_m) < _TRUNK_RADIUS_M) & (up_m > 0) & (up_m < _CROWN_HEIGHT_M)
+    for lean in (-0.7, -0.3, 0.3, 0.8):
+        branch = np.abs(beside_m - lean * (up_m - _BRANCHING_M)) < _TRUNK_RADIUS_M / 2
+        wood |= branch & (up_m > _BRANCHING_M) & (crown < _BRANCH_RATIO)
+    columns_view[wood] = _BARK
+    clusters, twigs, leaves = (
+        _value_noise(beside_m + at_m[0], up_m + at_m[1], size_m) - 0.5 for size_m in _CLUSTERS_M
     )
-    leaves_m = np.hypot(beside_m, (up_m - _CROWN_HEIGHT_M) * 0.8)
-    leaves_m = leaves_m + 0.08 * np.sin(beside_m * 11) * np.cos(up_m * 9)
-    for size, colour in ((1.0, (52, 92, 70)), (0.6, (66, 112, 86))):
-        columns_view[leaves_m < size * _CROWN_RADIUS_M] = colour
+    is_leaf = crown + 0.7 * clusters + 0.4 * twigs + 0.4 * leaves < _LEAF_RATIO
+    is_leaf &= crown < _REACH_RATIO
+    light = 0.7 + 0.3 * clusters + 0.4 * twigs + 0.6 * leaves + 0.12 * (up_m - _CROWN_HEIGHT_M)
+    columns_view[is_leaf] = np.clip(light, 0.15, 1.2)[is_leaf, None] * _LEAF
     image[:, columns] = columns_view
+
+
+def _value_noise(x_m: Rays, y_m: Rays, size_m: float) -> Rays:
+    """Return smooth noise in 0..1 at each point, with cells of `size_m`."""
+    x, y = x_m / size_m, y_m / size_m
+    column, row = np.floor(x), np.floor(y)
+    across, down = (part * part * (3 - 2 * part) for part in (x - column, y - row))
+
+    def at_corner(right: int, below: int) -> Rays:
+        scattered = np.sin((column + right) * 127.1 + (row + below) * 311.7) * 43758.5
+        return np.asarray(scattered - np.floor(scattered), np.float32)
+
+    upper = at_corner(0, 0) * (1 - across) + at_corner(1, 0) * across
+    lower = at_corner(0, 1) * (1 - across) + at_corner(1, 1) * across
+    return np.asarray(upper * (1 - down) + lower * down, np.float32)
 
 
 def _add_grain(image: Image, rng: np.random.Generator, px_per_deg: float) -> Image:

@@ -6,13 +6,17 @@ import json
 import subprocess
 from collections.abc import Callable
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from agent.config import configuration
+from agent.config.configuration import DetectConfig
+from agent.detection.tflite import open_detector
 from centre.demo.demo import run_demo
 from centre.demo.ptz_scenario import PtzOptions, PtzScenario
 from centre.demo.ptz_script import (
@@ -29,6 +33,7 @@ from centre.demo.ptz_script import (
 from centre.demo.ptz_summary import PtzDemoResult
 from centre.demo.summary import print_summary
 from centre.preset_page import read_head_views
+from drivers.rendered_street.backdrop import render_backdrop
 from tests.whole.test_demo import run
 
 SHORT = PtzScript(
@@ -187,3 +192,19 @@ def test_video_options_are_refused_with_a_head(
     assert done.returncode == 2
     assert expected_message in done.stderr.splitlines()[-1]
     assert not list(tmp_path.glob("demo-*"))
+
+
+def test_the_detector_takes_no_tree_and_no_house_of_the_street_for_a_road_user() -> None:
+    detector = open_detector(DetectConfig().model)
+    street = render_backdrop(seed=1, px_per_deg=10.0, night=False)
+    found = []
+    for width_px, top_px in product((226, 320, 453, 640), (300, 400, 500, 600)):
+        for left_px in range(0, street.shape[1] - width_px, width_px // 2):
+            rows = slice(top_px, top_px + width_px * 9 // 16)
+            crop = street[rows, left_px : left_px + width_px, ::-1]
+            found += [
+                (seen.label, round(seen.score, 2), left_px / 10 - 180, top_px, width_px)
+                for seen in detector.detect(np.ascontiguousarray(crop))
+                if seen.score >= detector.card.thresholds[seen.label].start_track
+            ]
+    assert found == []
