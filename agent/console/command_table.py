@@ -9,6 +9,7 @@ from agent.console.commands.enrol import ENROL
 from agent.console.commands.faults import FAULTS_COMMAND
 from agent.console.commands.footage import FOOTAGE
 from agent.console.commands.gpio import GPIO
+from agent.console.commands.modem import MODEM
 from agent.console.commands.mqtt import MQTT
 from agent.console.commands.page import PAGE
 from agent.console.commands.ptz import PTZ
@@ -22,6 +23,7 @@ COMMANDS = (
     FAULTS_COMMAND,
     CAMERA,
     NET,
+    MODEM,
     MQTT,
     PTZ,
     GPIO,

@@ -188,7 +188,14 @@ def xmodem_seeds() -> Sequence[bytes]:
 def run_vitals(data: bytes) -> None:
     for parse in (
         *(vitals.decode, vitals.unsigned, vitals.celsius, vitals.alarm, vitals.load_average),
-        *(vitals.cores, vitals.throttling, vitals.life_used, vitals.reserve, vitals.modem),
+        *(
+            vitals.cores,
+            vitals.throttling,
+            vitals.life_used,
+            vitals.reserve,
+            vitals.modem,
+            vitals.cell_signal,
+        ),
         *(vitals.sectors_written_bytes, vitals.default_route),
     ):
         parse(data)
@@ -245,6 +252,7 @@ TARGETS = {
             b"MemAvailable:   123 kB\n",
             b"0.10 0.20 0.30 1/100 5\n",
             b"Iface\tDestination\tGateway\neth0\t00000000\t0100000A\n",
+            b'{"modem":{"signal":{"lte":{"rsrp":"-94.00","rsrq":"-9.00","snr":"8.00"}}}}',
             b'{"modem":{"3gpp":{"operator-name":"x"},"generic":{"signal-quality":{"value":"60"}}}}',
             b"throttled=0x50005\n",
         ],

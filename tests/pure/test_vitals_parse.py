@@ -30,6 +30,20 @@ PRESSURE = (
 )
 
 
+CELL = (
+    b'{"modem":{"signal":{"5g":{"rsrp":"%s","rsrq":"--","snr":"--"},"gsm":{"rssi":"--"},'
+    b'"lte":{"error-rate":"--","rsrp":"-94.00","rsrq":"-9.00","rssi":"-65.00","snr":"8.20"},'
+    b'"refresh":{"rate":"1"},"threshold":{"error-rate":"no","rssi":"0"}}}}'
+)
+
+
+def cell_of(data: bytes) -> list[tuple[str, str, float, str]] | None:
+    signal = parse.cell_signal(data)
+    if signal is None:
+        return None
+    return [(signal.technology, one.name, one.value, one.unit) for one in signal.readings]
+
+
 def signal_of(data: bytes) -> parse.ModemSignal | None:
     modem = parse.modem(data)
     return None if modem is None else parse.modem_signal(modem)
@@ -40,6 +54,20 @@ def signal_of(data: bytes) -> parse.ModemSignal | None:
     [
         (lambda: parse.celsius(b"48312\n"), 48.312),
         (lambda: parse.celsius(b"-273150\n"), None),
+        (
+            lambda: cell_of(CELL % b"--"),
+            [
+                ("lte", "RSRP", -94.0, "dBm"),
+                ("lte", "RSRQ", -9.0, "dB"),
+                ("lte", "SINR", 8.2, "dB"),
+            ],
+        ),
+        (lambda: cell_of(CELL % b"-101"), [("5g", "RSRP", -101.0, "dBm")]),
+        (lambda: cell_of(b'{"modem":{"signal":{"lte":{"rsrp":"32767"}}}}'), None),
+        (lambda: cell_of(b'{"modem":{"signal":{"lte":[]}}}'), None),
+        (lambda: parse.scaled(b"5096\n", 1e3), 5.096),
+        (lambda: parse.scaled(b"-1500000\n", 1e6), -1.5),
+        (lambda: parse.scaled(b"N/A\n", 1e6), None),
         (lambda: parse.alarm(b"1\n"), True),
         (lambda: parse.alarm(b"0\n"), False),
         (lambda: parse.alarm(b"2\n"), None),
@@ -114,6 +142,8 @@ READERS: list[Callable[[bytes | None], Any]] = [
     parse.default_route,
     lambda data: parse.wireless_dbm(data, "wlan0"),
     parse.modem,
+    parse.cell_signal,
+    lambda data: parse.scaled(data, 1e6),
     parse.reset_cause,
 ]
 

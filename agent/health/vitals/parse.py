@@ -252,6 +252,61 @@ def modem_signal(modem: Modem) -> ModemSignal | None:
     return ModemSignal(signal=signal, technology=names[0] if names else None)
 
 
+class CellReading(msgspec.Struct, frozen=True, kw_only=True):
+    """One reading of a cell's signal, in dBm, dB or percent."""
+
+    name: str
+    value: float
+    unit: str
+
+
+class CellSignal(msgspec.Struct, frozen=True, kw_only=True):
+    """The readings of one access technology, such as `lte`."""
+
+    technology: str
+    readings: tuple[CellReading, ...]
+
+
+class _SignalModem(msgspec.Struct, frozen=True):
+    signal: dict[str, dict[str, str]]
+
+
+class _SignalManager(msgspec.Struct, frozen=True):
+    modem: _SignalModem
+
+
+_SIGNAL_DECODER = JsonDecoder(_SignalManager)
+_LTE_READINGS = (("RSRP", "rsrp", "dBm"), ("RSRQ", "rsrq", "dB"), ("SINR", "snr", "dB"))
+_SIGNAL_READINGS = {
+    "5g": _LTE_READINGS,
+    "lte": _LTE_READINGS,
+    "umts": (("RSCP", "rscp", "dBm"), ("Ec/Io", "ecio", "dB")),
+    "gsm": (("RSSI", "rssi", "dBm"),),
+}
+"""By technology, the newest first: the name in the field, ModemManager's key, the unit."""
+
+
+def cell_signal(data: bytes | None) -> CellSignal | None:
+    """Parse the output of `mmcli --signal-get --output-json`: the newest technology that has a reading."""
+    try:
+        sections = _SIGNAL_DECODER.decode(data or b"").modem.signal
+    except MalformedJson:
+        return None
+    for technology, wanted in _SIGNAL_READINGS.items():
+        values = [
+            (name, _decimal(sections.get(technology, {}).get(key, "")), unit)
+            for name, key, unit in wanted
+        ]
+        readings = tuple(
+            CellReading(name=name, value=value, unit=unit)
+            for name, value, unit in values
+            if value is not None and -200 <= value <= 100  # noqa: PLR2004 beyond is no measurement
+        )
+        if readings:
+            return CellSignal(technology=technology, readings=readings)
+    return None
+
+
 ResetCause = Literal["power", "watchdog"]
 
 

@@ -1,0 +1,106 @@
+"""`modem`: the cellular signal each second, with the best since the command began, for the antenna's direction."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+from agent.base.message import Message, Text, join_phrases, message_of
+from agent.console.arguments import no_more_args
+from agent.console.console_command import ConsoleCommand
+from agent.console.context import ConsoleContext
+from agent.console.errors import ConsoleError
+from agent.console.modem_checks import NO_MODEM_PATTERN
+from agent.console.system_commands import MMCLI, MODEM_TIMEOUT_S, run_program
+from agent.console.terminal import Terminal
+from agent.health.vitals import parse
+from agent.health.vitals.network_link import MODEM_COMMAND
+
+REFRESH_S = 1.0
+_QUIT_KEYS = ("q", "Q", "cancel", "eof")
+
+
+class BestSignal:
+    """The highest value of each reading so far."""
+
+    def __init__(self) -> None:
+        self._best: dict[tuple[str, str], float] = {}
+
+    def add(self, signal: parse.CellSignal) -> Text:
+        """Return each reading with its best, which includes this one."""
+        phrases = []
+        for reading in signal.readings:
+            key = (signal.technology, reading.name)
+            best = self._best[key] = max(reading.value, self._best.get(key, reading.value))
+            phrases.append(
+                Message(
+                    "{name} {now:.0f} (best {best:.0f}) {unit}",
+                    name=reading.name,
+                    now=reading.value,
+                    best=best,
+                    unit=reading.unit,
+                )
+            )
+        return join_phrases(signal.technology, *phrases)
+
+
+def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> None:
+    """Show the signal until q."""
+    no_more_args("modem", argv)
+    with _signal_refresh(context) as problem:
+        if problem is not None:
+            terminal.print(Message("Only the signal in percent: {reason}", reason=problem))
+        terminal.print(Message("Turn the antenna slowly to the best. q ends, r starts again."))
+        best, key = BestSignal(), None
+        while key not in _QUIT_KEYS:
+            if key == "r":
+                best = BestSignal()
+            signal = _read_percent(context) if problem else _read_signal(context)
+            terminal.overwrite_line(
+                Message("the modem reports no signal") if signal is None else best.add(signal)
+            )
+            key = terminal.read_key(REFRESH_S)
+        terminal.print()
+
+
+@contextmanager
+def _signal_refresh(context: ConsoleContext) -> Iterator[Text | None]:
+    """Have ModemManager measure each second; yields the reason if it refuses. Raises ConsoleError without a modem."""
+    try:
+        _run_mmcli(context, "--modem=any", "--signal-setup=1")
+    except ConsoleError as error:
+        if not (context.root / MMCLI).exists() or NO_MODEM_PATTERN.search(str(error)):
+            raise
+        # The policy of ModemManager may permit it to root alone.
+        yield message_of(error)
+        return
+    try:
+        yield None
+    finally:
+        with suppress(ConsoleError):
+            _run_mmcli(context, "--modem=any", "--signal-setup=0")
+
+
+def _read_signal(context: ConsoleContext) -> parse.CellSignal | None:
+    return parse.cell_signal(
+        _run_mmcli(context, "--modem=any", "--signal-get", "--output-json").encode()
+    )
+
+
+def _read_percent(context: ConsoleContext) -> parse.CellSignal | None:
+    modem = parse.modem(_run_mmcli(context, *MODEM_COMMAND[1:]).encode())
+    signal = None if modem is None else parse.modem_signal(modem)
+    if signal is None or signal.signal is None:
+        return None
+    percent = parse.CellReading(name="signal", value=signal.signal * 100, unit="%")
+    return parse.CellSignal(technology=signal.technology or "", readings=(percent,))
+
+
+def _run_mmcli(context: ConsoleContext, *argv: str) -> str:
+    return run_program(context.root / MMCLI, argv, MODEM_TIMEOUT_S)
+
+
+MODEM = ConsoleCommand(
+    name="modem",
+    help=Message("the signal of a cellular modem while the antenna is turned"),
+    usage=(("modem", Message("RSRP, RSRQ and SINR each second, with the best so far (q ends)")),),
+    run=run,
+)
