@@ -1,4 +1,4 @@
-"""QR codes on a terminal, two rows of modules in a row of characters. Pure."""
+"""QR codes as rows of modules, and on a terminal: two rows of modules in a row of characters. Pure."""
 
 import segno
 
@@ -16,8 +16,7 @@ def draw(text: str) -> bytes:
 
     A text of up to 78 bytes takes 41 columns and 21 rows.
     """
-    code = segno.make(text, error="l", micro=False, boost_error=False)
-    rows = [bytes(row) for row in code.matrix_iter(border=QUIET_MODULES)]
+    rows = module_rows(text, error="l")
     if len(rows) % 2:
         rows.append(bytes(len(rows[0])))
     lines = (
@@ -25,3 +24,9 @@ def draw(text: str) -> bytes:
         for pair in zip(rows[::2], rows[1::2], strict=True)
     )
     return b"\r\n".join(_WHITE_ON_BLACK + line + _RESET for line in lines)
+
+
+def module_rows(text: str, error: str = "m") -> list[bytes]:
+    """Return the rows of a QR code with its margin, 1 for a dark module. `error` is the level of correction."""
+    code = segno.make(text, error=error, micro=False, boost_error=False)
+    return [bytes(row) for row in code.matrix_iter(border=QUIET_MODULES)]

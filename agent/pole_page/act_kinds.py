@@ -68,6 +68,8 @@ ACT_KINDS: Mapping[str, ActKind] = {
     "commission_photo_remove": ActKind(),
     "commission_sign": ActKind(),
     "commission_compare": ActKind(timeout_s=_LONG_S),
+    "certificate": ActKind(),
+    "certificate_photo": ActKind(kind="picture"),
     "bundle": ActKind(kind="file", timeout_s=_LONG_S),
     "update_status": ActKind(),
     "update_slots": ActKind(),

@@ -50,7 +50,12 @@ ARGS: Mapping[str, Mapping[str, object]] = {
     "commission_picture": {**CAMERA, "item": "ground"},
     "commission_photo": {"title": "the mast"},
     "commission_photo_remove": {"photo": 1},
-    "commission_sign": {"answers": [{"id": 1, "good": False, "note": "bent"}], "notes": "mast 7"},
+    "commission_sign": {
+        "answers": [{"id": 1, "good": False, "note": "bent"}],
+        "notes": "mast 7",
+        "serials": ["AX-7"],
+    },
+    "certificate_photo": {"photo": 1},
     "update_rollback": BOX,
     "update_good": BOX,
     "reboot": BOX,

@@ -1,11 +1,13 @@
 """agent.diagnostics.commissioning.items: a focus is judged by the best one that was seen, a ground by its view."""
 
+import msgspec
 import pytest
 
 from agent.base.health_model import AreaDensity, GroundHealth
+from agent.base.message import Message
 from agent.base.view_condition import ViewState
 from agent.diagnostics.commissioning.certificate import CameraRecord, InstallationRecord
-from agent.diagnostics.commissioning.items import iter_items
+from agent.diagnostics.commissioning.items import iter_answers, iter_items
 
 SHA256 = "0" * 64
 
@@ -144,3 +146,19 @@ def test_a_ground_whose_view_has_moved_is_rejected_any_other_is_for_the_technici
 
 def test_without_a_calibration_there_is_no_such_item() -> None:
     assert "ground" not in [item.item for item, _ in iter_items(record(30.0), {})]
+
+
+def test_the_findings_of_a_record_become_messages_again_and_those_of_another_version_stay_text() -> (
+    None
+):
+    inspected = record(39.5, GroundHealth(error_m=0.42, moved=None, low_density=()))
+    items = [item for item, _ in iter_items(inspected, {"north": 84})]
+    other = msgspec.structs.replace(items[0], finding="in the words of version 9")
+    answers = (other, *items[1:])
+    found = list(iter_answers(msgspec.structs.replace(inspected, answers=answers)))
+    assert [(answer, str(finding)) for answer, finding in found] == [
+        (answer, answer.finding) for answer in answers
+    ]
+    assert [isinstance(finding, Message) for _, finding in found] == [False] + [True] * len(
+        items[1:]
+    )

@@ -30,7 +30,7 @@ from tests.whole.act_values import (
     photo_of_a_phone,
     receipts,
 )
-from tests.whole.pole_page_box import PolePageBox, make_root
+from tests.whole.pole_page_box import PolePageBox, make_root, without_isolates
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.reporting_box import wait_until
 from tests.whole.rig import AgentBox
@@ -212,7 +212,16 @@ def test_a_box_is_commissioned_with_photos_and_notes(
     with pytest.raises(ActFailed, match="allowed: an answer, good or not"):
         acts.value("commission_sign", answers=answers[1:])
     answers[0] |= {"good": False, "note": "the sign hides it"}
-    signed = acts.value("commission_sign", answers=answers, notes="second lamp from the corner")
+    acts.value("commission_keep", answers=[], serials=["10000000aa", "mistake"])
+    assert [one["number"] for one in acts.value("commission_read")["serials"]] == [
+        *("10000000aa", "mistake", ""),
+    ]
+    signed = acts.value(
+        "commission_sign",
+        answers=answers,
+        notes="second lamp from the corner",
+        serials=["10000000aa", " ", "SD-7\x07"],
+    )
     assert [one["reason"] for one in signed["rejected"]] == ["the sign hides it"]
     folder = certificate.find_newest(box.folder / "state")
     record, _ = certificate.read_verified(folder, signed["public_key"])
@@ -225,6 +234,23 @@ def test_a_box_is_commissioned_with_photos_and_notes(
     (folder / "photo-1.jpg").write_bytes(stored[:-9] + b"\0" + stored[-8:])
     assert main(["commission", "verify", str(folder)]) == 1
     (folder / "photo-1.jpg").write_bytes(stored)
+    printed = acts.value("certificate")
+    assert printed["public_key"] == signed["public_key"]
+    assert [(one["device"], one["name"], one["number"]) for one in printed["serials"]] == [
+        ("box", None, "10000000aa"),
+        ("head", "mast", "SD-7"),
+    ]
+    assert (printed["photos"], printed["cameras"]) == (["the pole"], ["north"])
+    assert acts.replies("certificate_photo", photo=1)[0].jpeg == stored
+    for number in (0, 2, -1):
+        with pytest.raises(ActFailed, match="the record names none"):
+            acts.value("certificate_photo", photo=number)
+    acts.language = "fr"
+    in_french = acts.value("certificate")["items"]
+    acts.language = "en"
+    assert [one["note"] for one in in_french if not one["good"]] == ["the sign hides it"]
+    assert without_isolates(in_french[0]["title"]) == "orientation de north"
+    assert "exposition" in in_french[0]["finding"]
     drifts = acts.value("commission_compare")
     assert (drifts["technician"], drifts["drifts"]) == ("amina", [])
 

@@ -1,5 +1,6 @@
 """The page at the pole on a phone: real Chromium, the real server, a real agent at the rendered street."""
 
+import base64
 import json
 import os
 import re
@@ -81,6 +82,25 @@ RECORD_TONES = """
 PITCHES_HZ = """
     return import("/page/focus_assistant.js").then(({ toneHz }) => [0, 25, 50, 84, 85, 99, 100].map(toneHz));
 """
+PRINTS = {"Print the certificate": (210, 297), "Print the label": (50, 30)}
+"""The buttons, and the paper in millimetres."""
+LABEL_PNG = """
+    const code = document.querySelector(".box-label svg").cloneNode(true);
+    code.setAttribute("width", 410);
+    code.setAttribute("height", 410);
+    const image = new Image();
+    image.src = URL.createObjectURL(new Blob([new XMLSerializer().serializeToString(code)], { type: "image/svg+xml" }));
+    return image.decode().then(() => {
+        const canvas = document.createElement("canvas");
+        [canvas.width, canvas.height] = [410, 410];
+        const ground = canvas.getContext("2d");
+        ground.fillStyle = "white";
+        ground.fillRect(0, 0, 410, 410);
+        ground.drawImage(image, 0, 0);
+        return canvas.toDataURL("image/png").split(",")[1];
+    });
+"""
+"""The QR code of the label as PNG in base64."""
 LARGE_PLACES = """
     const figure = document.querySelector(".focus-assistant .figure");
     figure.textContent = "100";
@@ -214,8 +234,7 @@ def _commission(street: PoleStreet, phone: PolePhone, photo: Path) -> None:
     phone.type_into(phone.select_all("textarea")[0], f"mast 7 {MARKUP}")
     phone.tap("Sign")
     phone.wait_for_text("Signed", "main")
-    (path,) = (street.box.folder / "state" / "commissioned").glob("*/record.json")
-    record = json.loads(path.read_text())
+    record = json.loads(_record_file(street).read_text())
     assert record["technician"] == "amina"
     assert f"mast 7 {MARKUP}" in json.dumps(record)
 
@@ -232,6 +251,43 @@ def test_the_aim_is_compared_with_the_certificate(phone: PolePhone) -> None:
     phone.show_view("Install")
     phone.tap("Compare with the last")
     phone.wait_for_text("commissioned", "main")
+
+
+def test_the_certificate_is_printed_on_a4_and_its_label_on_50_by_30_mm(
+    street: PoleStreet, phone: PolePhone
+) -> None:
+    phone.show_view("Install")
+    phone.run("window.prints = 0; window.print = () => { window.prints += 1; }")
+    phone.tap("Certificate")
+    phone.wait_for_text("amina", ".certificate")
+    shown = phone.text(".certificate")
+    assert MARKUP in shown
+    assert axe_violations(phone.driver) == []
+    # The pictures of three cameras, and the technician's photo.
+    assert len(phone.select_all(".certificate figure img")) == 3 + 1
+    record = json.loads(_record_file(street).read_text())
+    label = phone.run(LABEL_PNG)
+    picture = cv2.imdecode(np.frombuffer(base64.b64decode(label), np.uint8), cv2.IMREAD_GRAYSCALE)
+    assert picture is not None
+    text, _, _ = cv2.QRCodeDetector().detectAndDecode(picture)
+    assert text == f"casa-0001 {record['public_key']}"
+    for number, (name, size_mm) in enumerate(PRINTS.items(), 1):
+        phone.tap(name)
+        assert phone.run("return window.prints") == number
+        assert _printed_pages_mm(phone)[0] == size_mm, name
+    assert _printed_pages_mm(phone) == [PRINTS["Print the label"]]
+
+
+def _record_file(street: PoleStreet) -> Path:
+    (path,) = (street.box.folder / "state" / "commissioned").glob("*/record.json")
+    return path
+
+
+def _printed_pages_mm(phone: PolePhone) -> list[tuple[int, int]]:
+    """The sizes of the pages that the browser prints now."""
+    pdf = base64.b64decode(phone.send("Page.printToPDF", preferCSSPageSize=True)["data"])
+    boxes = re.findall(rb"/MediaBox\s*\[0 0 ([\d.]+) ([\d.]+)\]", pdf)
+    return [(round(float(x) / 72 * 25.4), round(float(y) / 72 * 25.4)) for x, y in boxes]
 
 
 def test_the_focus_is_read_from_metres_away_and_heard(phone: PolePhone) -> None:
@@ -325,11 +381,14 @@ def test_a_commissioning_in_hand_is_still_there_after_the_page_was_loaded_again(
     phone.type_into(second.find_element(By.CSS_SELECTOR, "input[type=text]"), "not yet")
     phone.attach("#photo", photo)
     phone.wait_for_text("Photos kept: 1")
+    phone.type_into(phone.find("Serial number of camera north"), "AX-1234")
     phone.type_into(phone.select_all("textarea")[0], "mast 7")
     phone.driver.refresh()
     phone.wait_for_text("Notes for the certificate")
     phone.wait(lambda: phone.select_all(".photos img:not([hidden])"), "photo")
     assert phone.run(DRAFT) == [[0, 1], "not yet", "mast 7"]
+    serial = phone.find("Serial number of camera north")
+    assert serial.find_element(By.TAG_NAME, "input").get_property("value") == "AX-1234"
 
 
 def test_a_held_button_moves_the_head_until_it_is_let_go(phone: PolePhone) -> None:

@@ -1,6 +1,7 @@
 """Commissioning in steps: inspect the box, take photos, answer each item, and sign the record."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,8 +14,11 @@ from agent.diagnostics.commissioning.certificate import (
     MAX_NOTE_CHARS,
     MAX_NOTES_CHARS,
     MAX_PHOTOS,
+    MAX_SERIAL_CHARS,
+    InstallationRecord,
     ItemAnswer,
     ItemKind,
+    SerialNumber,
 )
 from drivers.media import Plane
 
@@ -46,6 +50,8 @@ class Commissioning:
         self.items: tuple[tuple[ItemAnswer, Message], ...] = self._inspection.items(best_focus)
         """The items, numbered from 0, each with its finding."""
         self.photos: dict[int, Photo] = {}
+        self.serials = _devices(self._inspection.record, _read_board_serial(context.root))
+        """The serial numbers so far, "" for those that are not known: of the box, each camera and each head."""
         self.answers: Sequence[Answer] = ()
         self.notes = ""
         """The answers and the notes so far, as a phone has sent them."""
@@ -75,9 +81,20 @@ class Commissioning:
         """Remove a photo; one that is not there is removed already."""
         self.photos.pop(number, None)
 
-    def sign(self, answers: Sequence[Answer], notes: str) -> "CommissioningResult":
-        """Write the signed record. Raises ConsoleError if an item has no answer; UserError."""
-        given = {answer.id: answer for answer in answers}
+    def keep(self, answers: Sequence[Answer], notes: str, serials: Sequence[str]) -> None:
+        """Keep the answers, notes and serial numbers so far, the latter in the order of the devices."""
+        self.answers, self.notes = answers, notes
+        self.serials = (
+            *(
+                msgspec.structs.replace(device, number=_clean(number, MAX_SERIAL_CHARS))
+                for device, number in zip(self.serials, serials, strict=False)
+            ),
+            *self.serials[len(serials) :],
+        )
+
+    def sign(self) -> "CommissioningResult":
+        """Write the signed record of what was kept. Raises ConsoleError if an item has no answer; UserError."""
+        given = {answer.id: answer for answer in self.answers}
         answered = []
         for number, (item, _) in enumerate(self.items):
             answer = given.get(number)
@@ -94,11 +111,30 @@ class Commissioning:
             self._inspection,
             answered,
             tuple(self.photos.values()),
-            _clean(notes, MAX_NOTES_CHARS) or None,
+            _clean(self.notes, MAX_NOTES_CHARS) or None,
+            [serial for serial in self.serials if serial.number],
         )
+
+
+def _devices(record: InstallationRecord, board_serial: str) -> tuple[SerialNumber, ...]:
+    """Return the box, its cameras and its heads, with the serial number of the board."""
+    return (
+        SerialNumber(device="box", name=None, number=board_serial),
+        *(SerialNumber(device="camera", name=one.name, number="") for one in record.cameras),
+        *(SerialNumber(device="head", name=one.name, number="") for one in record.heads),
+    )
+
+
+def _read_board_serial(root: Path) -> str:
+    """Return the serial number of the board from the device tree, or "" if there is none."""
+    try:
+        number = (root / "proc/device-tree/serial-number").read_text("utf-8", "replace")
+    except OSError:
+        return ""
+    return _clean(number.rstrip("\0"), MAX_SERIAL_CHARS)
 
 
 def _clean(text: str, max_chars: int) -> str:
     """Return printable text in lines, cut off."""
     lines = text.strip()[:max_chars].splitlines()
-    return "\n".join("".join(c if c.isprintable() else " " for c in line) for line in lines)
+    return "\n".join("".join(c if c.isprintable() else " " for c in line) for line in lines).strip()

@@ -77,6 +77,7 @@ _ITEM_TITLES: Mapping[ItemKind, Message] = {
 ALLOWED_ANSWERS = "y, or n and a reason"
 MAX_NOTE_CHARS = 200
 MAX_NOTES_CHARS = 2000
+MAX_SERIAL_CHARS = 64
 
 
 def parse_answer(item: ItemAnswer, line: str) -> ItemAnswer | None:
@@ -130,6 +131,14 @@ class PhotoRecord(msgspec.Struct, frozen=True, kw_only=True):
     height_px: int
 
 
+class SerialNumber(msgspec.Struct, frozen=True, kw_only=True):
+    """The serial number of the box's board, a camera or a head. `name` is that of the camera or head."""
+
+    device: Literal["box", "camera", "head"]
+    name: Name | None
+    number: Annotated[str, msgspec.Meta(max_length=MAX_SERIAL_CHARS)]
+
+
 class InstallationRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Installation record of a box. `created_time` is RFC 3339.
 
@@ -156,6 +165,7 @@ class InstallationRecord(msgspec.Struct, frozen=True, kw_only=True):
     answers: tuple[ItemAnswer, ...] = ()
     photos: Annotated[tuple[PhotoRecord, ...], msgspec.Meta(max_length=MAX_PHOTOS)] = ()
     notes: str | None = None
+    serials: tuple[SerialNumber, ...] = ()
 
     @property
     def rejected_items(self) -> tuple[ItemAnswer, ...]:
@@ -221,10 +231,19 @@ def read_verified(
         if sha256_hex(picture) != camera.picture:
             raise BadManifest(f"{camera.name}.png", "was changed after it was made")
         pictures[camera.name] = picture
-    for number, photo in enumerate(record.photos, 1):
-        if sha256_hex(_read_file(folder / photo_file(number))) != photo.sha256:
-            raise BadManifest(photo_file(number), "was changed after it was made")
+    for number in range(1, len(record.photos) + 1):
+        read_photo(folder, record, number)
     return record, pictures
+
+
+def read_photo(folder: Path, record: InstallationRecord, number: int) -> bytes:
+    """Return a photo of a verified record, from 1 on. Raises BadManifest."""
+    if not 1 <= number <= len(record.photos):
+        raise BadManifest(photo_file(number), "the record names none")
+    photo = _read_file(folder / photo_file(number))
+    if sha256_hex(photo) != record.photos[number - 1].sha256:
+        raise BadManifest(photo_file(number), "was changed after it was made")
+    return photo
 
 
 def _read_file(path: Path) -> bytes:

@@ -1,5 +1,6 @@
 """Items of a commissioning: the findings on a record that a technician confirms or rejects. Pure."""
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import reduce
 from types import MappingProxyType
@@ -7,7 +8,7 @@ from types import MappingProxyType
 import msgspec
 
 from agent.base.health_model import GroundHealth
-from agent.base.message import Message, join_sentences
+from agent.base.message import Message, Text, join_sentences
 from agent.base.picture_sharpness import MIN_SHARPNESS
 from agent.capture import focus_search
 from agent.capture.lens_aim import FocusBlocks
@@ -21,6 +22,7 @@ from agent.faults import diagnosis
 from drivers.media import Plane
 
 _NO_MASKS = Message("no masks")
+_FOCUS_PERCENT_PATTERN = re.compile(r"(\d{1,4}) % of the best seen")
 
 
 class Inspection(msgspec.Struct, frozen=True):
@@ -86,6 +88,24 @@ def iter_items(
         else Message("not synchronised")
     )
     yield _make_item("clock", None, clock, good=record.clock_synced)
+
+
+def iter_answers(record: InstallationRecord) -> Iterator[tuple[ItemAnswer, Text]]:
+    """Yield the answers of a record, each with its finding as a message, which can be translated.
+
+    A finding in the words of another version stays the text that it is.
+    """
+    percents = {
+        answer.subject: int(match[1])
+        for answer in record.answers
+        if answer.subject is not None
+        and answer.item == "focus"
+        and (match := _FOCUS_PERCENT_PATTERN.match(answer.finding))
+    }
+    findings = {(item.item, item.subject): text for item, text in iter_items(record, percents)}
+    for answer in record.answers:
+        finding = findings.get((answer.item, answer.subject))
+        yield answer, finding if str(finding) == answer.finding and finding else answer.finding
 
 
 def _focus_item(camera: CameraRecord, percent: int | None) -> tuple[ItemAnswer, Message]:

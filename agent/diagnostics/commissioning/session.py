@@ -36,6 +36,7 @@ from agent.diagnostics.commissioning.certificate import (
     HeadRecord,
     InstallationRecord,
     ItemAnswer,
+    SerialNumber,
 )
 from agent.diagnostics.commissioning.drift import DRIFT_TITLES, ConfigurationDrift, find_drifts
 from agent.diagnostics.commissioning.items import Inspection
@@ -162,14 +163,16 @@ class CommissioningSession:
         answers: Sequence[ItemAnswer],
         photos: Sequence[Photo] = (),
         notes: str | None = None,
+        serials: Sequence[SerialNumber] = (),
     ) -> CommissioningResult:
-        """Write the record of an inspection with the technician's answers, photos and notes."""
+        """Write the record of an inspection with the technician's answers, photos, notes and serial numbers."""
         pictures = {name: _encode_png(plane) for name, plane in inspection.planes.items()}
         record = msgspec.structs.replace(
             inspection.record,
             answers=tuple(answers),
             photos=tuple(photo.record for photo in photos),
             notes=notes,
+            serials=tuple(serials),
         )
         name = f"{self._clock.utc(self._clock.boottime_ns()):%Y%m%dT%H%M%S.%fZ}"
         with self._reporting_disk_errors():
@@ -195,11 +198,18 @@ class CommissioningSession:
         marks = None if path is None else scenes.load_scene(Path(path)).ground
         return plane if marks is None else draw_marks(plane, marks)
 
-    def compare(self) -> tuple[InstallationRecord, tuple[ConfigurationDrift, ...]]:
-        """Compare the box with its newest record. Raises UserError if no record verifies."""
+    def read_newest(self) -> tuple[Path, InstallationRecord, dict[str, bytes]]:
+        """Return the folder of the newest record, the record and its pictures, verified. Raises UserError."""
         try:
             folder = certificate.find_newest(self._state_dir)
-            recorded, pictures = certificate.read_verified(folder, self.public_key)
+            return folder, *certificate.read_verified(folder, self.public_key)
+        except BadManifest as error:
+            raise UserError(str(error)) from error
+
+    def compare(self) -> tuple[InstallationRecord, tuple[ConfigurationDrift, ...]]:
+        """Compare the box with its newest record. Raises UserError if no record verifies."""
+        _, recorded, pictures = self.read_newest()
+        try:
             recorded_planes = {
                 name: _decode_png(name, picture) for name, picture in pictures.items()
             }

@@ -4,18 +4,25 @@ from typing import Annotated
 
 import msgspec
 
+from agent.base.errors import UserError
 from agent.base.message import Message, Text
+from agent.base.signed_manifest import BadManifest
 from agent.capture.jpeg import encode_jpeg
 from agent.capture.snapshot_command import SNAPSHOT_MAX_BYTES
 from agent.config.names import Name
+from agent.console import qr_code
 from agent.console.acts.commissioning import Answer, Commissioning
 from agent.console.errors import ConsoleError
+from agent.diagnostics.commissioning import certificate
 from agent.diagnostics.commissioning.certificate import (
     MAX_NOTE_CHARS,
     MAX_NOTES_CHARS,
+    MAX_SERIAL_CHARS,
     ItemKind,
+    SerialNumber,
 )
 from agent.diagnostics.commissioning.drift import DRIFT_TITLES
+from agent.diagnostics.commissioning.items import iter_answers
 from agent.diagnostics.commissioning.photos import MAX_TITLE_CHARS
 from agent.diagnostics.commissioning.session import (
     CommissioningSession,
@@ -87,19 +94,24 @@ class AnswerArgs(Answer, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class AnswersArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The answers, which a signature needs to all items that are not judged, and notes."""
+    """The answers, which a signature needs to all items that are not judged, notes, and the serial numbers of the devices."""
 
     answers: Annotated[tuple[AnswerArgs, ...], msgspec.Meta(max_length=MAX_ITEMS)]
     notes: Annotated[str, msgspec.Meta(max_length=MAX_NOTES_CHARS)] = ""
+    serials: Annotated[
+        tuple[Annotated[str, msgspec.Meta(max_length=MAX_SERIAL_CHARS)], ...],
+        msgspec.Meta(max_length=MAX_ITEMS),
+    ] = ()
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
-    """The commissioning in hand: its items, photos, and the answers and notes so far."""
+    """The commissioning in hand: its items, photos, and the answers, notes and serial numbers so far."""
 
     items: tuple[Item, ...]
     photos: tuple[PhotoValue, ...]
     answers: tuple[Answer, ...]
     notes: str
+    serials: tuple[SerialNumber, ...]
 
 
 class Rejected(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,6 +140,36 @@ class Drift(msgspec.Struct, frozen=True, kw_only=True):
     is_actionable: bool
 
 
+class CertificateItem(msgspec.Struct, frozen=True, kw_only=True):
+    """An item of a certificate. `good` is None if it was not asked."""
+
+    title: Text
+    finding: Text
+    good: bool | None
+    note: str | None
+
+
+class CertificateValue(msgspec.Struct, frozen=True, kw_only=True):
+    """A certificate to print. `time` is RFC 3339; `cameras` are those with a picture; `photos` are titles, from 1 on.
+
+    `qr_rows` are the rows of modules, `1` if dark, of the label: the box's id and public key.
+    """
+
+    box: str
+    site: str
+    time: str
+    technician: str
+    version: str
+    public_key: str
+    serials: tuple[SerialNumber, ...]
+    items: tuple[CertificateItem, ...]
+    faults: tuple[str, ...]
+    notes: str
+    cameras: tuple[str, ...]
+    photos: tuple[str, ...]
+    qr_rows: tuple[str, ...]
+
+
 class DriftList(msgspec.Struct, frozen=True, kw_only=True):
     """All differences from the newest certificate."""
 
@@ -151,9 +193,8 @@ def read_draft(call: ActCall, _args: NoArgs) -> Draft | None:
 
 
 def keep(call: ActCall, args: AnswersArgs) -> Done:
-    """Keep the answers and notes so far, until the signature or the end of the console's session."""
-    commissioning = _require(call)
-    commissioning.answers, commissioning.notes = args.answers, args.notes
+    """Keep what was answered so far, until the signature or the end of the console's session."""
+    _require(call).keep(args.answers, args.notes, args.serials)
     return Done()
 
 
@@ -174,6 +215,7 @@ def _draft(commissioning: Commissioning) -> Draft:
         photos=tuple(_photos(commissioning).values()),
         answers=tuple(commissioning.answers),
         notes=commissioning.notes,
+        serials=commissioning.serials,
     )
 
 
@@ -209,7 +251,9 @@ def remove_photo(call: ActCall, args: PhotoNumberArgs) -> PhotoList:
 
 def sign(call: ActCall, args: AnswersArgs) -> SignedValue:
     """Write the signed record, and end the commissioning."""
-    result = _require(call).sign(args.answers, args.notes)
+    commissioning = _require(call)
+    commissioning.keep(args.answers, args.notes, args.serials)
+    result = commissioning.sign()
     call.state.commissioning = None
     return SignedValue(
         folder=str(result.folder),
@@ -224,9 +268,7 @@ def sign(call: ActCall, args: AnswersArgs) -> SignedValue:
 
 def compare(call: ActCall, _args: NoArgs) -> DriftList:
     """Compare the box with its newest certificate."""
-    context = call.context
-    session = CommissioningSession(context.config_path, context.clock, context.technician)
-    record, drifts = session.compare()
+    record, drifts = _session(call).compare()
     return DriftList(
         time=record.created_time,
         technician=record.technician,
@@ -242,6 +284,57 @@ def compare(call: ActCall, _args: NoArgs) -> DriftList:
         ),
         lines=tuple(format_comparison(record, drifts)),
     )
+
+
+def read_certificate(call: ActCall, _args: NoArgs) -> CertificateValue:
+    """Return the newest certificate, as it is printed. Raises UserError if none verifies."""
+    _, record, pictures = _session(call).read_newest()
+    return CertificateValue(
+        box=record.box,
+        site=record.site,
+        time=record.created_time,
+        technician=record.technician,
+        version=record.version,
+        public_key=record.public_key,
+        serials=record.serials,
+        items=tuple(
+            CertificateItem(title=answer.title, finding=finding, good=answer.good, note=answer.note)
+            for answer, finding in iter_answers(record)
+        ),
+        faults=record.faults,
+        notes=record.notes or "",
+        cameras=tuple(pictures),
+        photos=tuple(photo.title for photo in record.photos),
+        qr_rows=tuple(
+            "".join(map(str, row))
+            for row in qr_code.module_rows(f"{record.box} {record.public_key}")
+        ),
+    )
+
+
+def read_certificate_photo(call: ActCall, args: PhotoNumberArgs) -> Picture:
+    """Return a photo of the newest certificate. Raises UserError if the record has none of that number."""
+    folder, record, _ = _session(call).read_newest()
+    try:
+        jpeg = certificate.read_photo(folder, record, args.photo)
+    except BadManifest as error:
+        raise UserError(str(error)) from error
+    photo = record.photos[args.photo - 1]
+    return Picture(
+        jpeg,
+        PhotoValue(
+            photo=args.photo,
+            title=photo.title,
+            width_px=photo.width_px,
+            height_px=photo.height_px,
+            size_bytes=len(jpeg),
+        ),
+    )
+
+
+def _session(call: ActCall) -> CommissioningSession:
+    context = call.context
+    return CommissioningSession(context.config_path, context.clock, context.technician)
 
 
 def _require(call: ActCall) -> Commissioning:
@@ -283,4 +376,6 @@ ACTS = {
         receipt=lambda _call, _args: "the as-installed certificate is signed",
     ),
     "commission_compare": Act(run=compare, lane="work"),
+    "certificate": Act(run=read_certificate, lane="work"),
+    "certificate_photo": Act(run=read_certificate_photo, lane="work", args_type=PhotoNumberArgs),
 }

@@ -2,6 +2,7 @@
 
 import { element } from "/editor/dom.js";
 import { act, actPicture, BoxError, uploadFile } from "./box_api.js";
+import { certificatePart, serialTitle } from "./certificate.js";
 import { shrinkPhoto } from "./photo.js";
 import { text } from "./texts.js";
 import { button, setText, show, value } from "./widgets.js";
@@ -9,6 +10,7 @@ import { worker } from "./work.js";
 
 const MAX_NOTE_CHARS = 200;
 const MAX_NOTES_CHARS = 2000;
+const MAX_SERIAL_CHARS = 64;
 /** Items that are judged by the picture of their camera; that of a ground has its marks. */
 const PICTURED_ITEMS = ["aim", "ground"];
 
@@ -33,6 +35,10 @@ export function installView({ status }) {
     const { lines } = await act("commission_compare");
     show(place, linesList(lines));
   }));
+  const certificate = button(text("certificate"), () => work(certificate, async () => {
+    show(place, await certificatePart());
+    place.querySelector("h2").focus();
+  }));
 
   function signed(result) {
     draft = null;
@@ -53,7 +59,7 @@ export function installView({ status }) {
   if (draft === null) work(begin, readKept);
   else show(place, form(work, signed));
   return {
-    element: element("div", {}, element("p", {}, text("commission_how")), element("div", { class: "row" }, begin, compare), answer, place),
+    element: element("div", {}, element("div", { class: "screen-only" }, element("p", {}, text("commission_how")), element("div", { class: "row" }, begin, compare, certificate), answer), place),
     close() {
       document.removeEventListener("visibilitychange", onHidden);
       keep();
@@ -62,28 +68,32 @@ export function installView({ status }) {
 }
 
 /** Return the commissioning that the box has in hand, as the form changes it. */
-function draftOf({ items, answers, photos, notes }) {
+function draftOf({ items, answers, photos, notes, serials }) {
   const given = new Map(answers.map((one) => [one.id, one]));
   const toAnswer = (item) => {
     const { good, note } = given.get(item.id) ?? { good: item.good, note: null };
     return { ...item, hasPicture: PICTURED_ITEMS.includes(item.item) && item.good !== false, good, note: note ?? "" };
   };
-  return { answers: items.map(toAnswer), photos: photos.map(({ photo }) => ({ photo, url: null })), notes };
+  return { answers: items.map(toAnswer), photos: photos.map(({ photo }) => ({ photo, url: null })), notes, serials };
 }
 
-/** Return the technician's answers so far, as the box takes them. */
-function givenAnswers() {
-  const given = draft.answers.filter((one) => !one.is_judged && one.good !== null);
-  return given.map(({ id, good, note }) => ({ id, good, note: good ? null : note.trim() || null }));
+/** Return the technician's answers, notes and serial numbers so far, as the box takes them. */
+function given() {
+  const answers = draft.answers.filter((one) => !one.is_judged && one.good !== null);
+  return {
+    answers: answers.map(({ id, good, note }) => ({ id, good, note: good ? null : note.trim() || null })),
+    notes: draft.notes,
+    serials: draft.serials.map(({ number }) => number),
+  };
 }
 
-/** Have the box keep the answers and notes. Those that it could not keep come with the next ones. */
+/** Have the box keep what was answered. Those that it could not keep come with the next ones. */
 function keep(options = {}) {
   clearTimeout(keepTimer);
   keeping = keeping.then(async () => {
     if (draft === null) return;
     try {
-      await act("commission_keep", { answers: givenAnswers(), notes: draft.notes }, options);
+      await act("commission_keep", given(), options);
     } catch (error) {
       if (!(error instanceof BoxError)) throw error;
     }
@@ -117,7 +127,7 @@ function form(work, signed) {
     }
     setText(open, "");
     return work(sign, async () => {
-      signed(await act("commission_sign", { answers: givenAnswers(), notes: draft.notes }));
+      signed(await act("commission_sign", given()));
       return "";
     });
   }, { class: "first" });
@@ -159,13 +169,25 @@ function form(work, signed) {
     element("h2", { tabindex: -1 }, text("commission_items")),
     draft.answers.map(itemFields),
     element("h2", {}, text("photos")),
+    element("p", {}, text("photo_faces")),
     photos,
     element("div", { class: "file" }, file, fileLabel),
+    element("h2", {}, text("serials")),
+    draft.serials.map(serialField),
     element("h2", {}, text("notes")),
     element("label", {}, text("notes_how"), notes),
     open,
     element("div", { class: "row" }, sign),
   );
+}
+
+/** Return the field of a device's serial number, which the box knows for its own board at the most. */
+function serialField(serial) {
+  const input = element("input", { type: "text", maxlength: MAX_SERIAL_CHARS, autocapitalize: "characters", autocomplete: "off", spellcheck: "false", value: serial.number, input: () => {
+    serial.number = input.value;
+    keepSoon();
+  } });
+  return element("label", {}, serialTitle(serial.device, serial.name), input);
 }
 
 /** Return a place for a picture of the box, which is empty if it has none. */

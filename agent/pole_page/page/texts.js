@@ -36,6 +36,12 @@ export function format(value, digits = undefined) {
   return new Intl.NumberFormat(`${current}-u-nu-latn`, options).format(value);
 }
 
+/** Return a time of RFC 3339 as a date and time of day, in UTC as the certificate has it. */
+export function dateTime(time) {
+  const options = { dateStyle: "long", timeStyle: "short", hourCycle: "h23", timeZone: "UTC" };
+  return `${new Intl.DateTimeFormat(`${current}-u-nu-latn`, options).format(new Date(time))} UTC`;
+}
+
 /** Return seconds as minutes and seconds, such as 4:05. */
 export function clockTime(seconds) {
   const whole = Math.max(0, Math.round(seconds));
