@@ -201,7 +201,9 @@ def _render_tree(image: Rays, slope: Rays, sin: Rays, cos: Rays, at_m: tuple[flo
     image[:, columns] = columns_view
 
 
-def _value_noise(x_m: Rays, y_m: Rays, size_m: float) -> Rays:
+def _value_noise(
+    x_m: npt.NDArray[np.floating], y_m: npt.NDArray[np.floating], size_m: float
+) -> Rays:
     """Return smooth noise in 0..1 at each point, with cells of `size_m`."""
     x, y = x_m / size_m, y_m / size_m
     column, row = np.floor(x), np.floor(y)
