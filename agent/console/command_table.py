@@ -2,15 +2,15 @@
 
 from agent.console.commands.bundle import BUNDLE
 from agent.console.commands.camera import CAMERA
-from agent.console.commands.check import CHECK, NET
+from agent.console.commands.check import CHECK
 from agent.console.commands.commission import COMMISSION
 from agent.console.commands.config import CONFIG
 from agent.console.commands.enrol import ENROL
 from agent.console.commands.faults import FAULTS_COMMAND
 from agent.console.commands.footage import FOOTAGE
 from agent.console.commands.gpio import GPIO
-from agent.console.commands.modem import MODEM
 from agent.console.commands.mqtt import MQTT
+from agent.console.commands.net import NET
 from agent.console.commands.page import PAGE
 from agent.console.commands.ptz import PTZ
 from agent.console.commands.simple import LANGUAGE, LOG, LOGOUT, PAGES, REBOOT, SELFTEST, SERIAL
@@ -23,7 +23,6 @@ COMMANDS = (
     FAULTS_COMMAND,
     CAMERA,
     NET,
-    MODEM,
     MQTT,
     PTZ,
     GPIO,

@@ -1,13 +1,12 @@
-"""`check`: numbered checks, the failing ones first, each with a fault code and advice. `net`: those of the link."""
+"""`check`: numbered checks, the failing ones first, each with a fault code and advice."""
 
 from collections.abc import Sequence
 
 from agent.base.message import Message, join_phrases
-from agent.console.arguments import no_more_args, usage_error
+from agent.console.arguments import usage_error
 from agent.console.check_result import print_results
 from agent.console.checks import (
     CHECKS,
-    LINK_CHECKS,
     Check,
     CheckOutcome,
     failing_first,
@@ -69,21 +68,6 @@ def _select_checks(argv: Sequence[str]) -> Sequence[Check]:
     return [numbers[word] for word in argv]
 
 
-def run_net(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> None:
-    """Run the checks of the link. The first that fails explains those after it."""
-    no_more_args("net", argv)
-    failed = []
-    for check in LINK_CHECKS:
-        outcome = run_check(context, check)
-        print_results(terminal, outcome.results)
-        if not outcome.is_good:
-            failed.append(check.name)
-    if failed:
-        terminal.print(Message("Begin with: {check}.", check=failed[0]))
-    else:
-        terminal.print(Message("The link is good. mqtt ping tries the broker itself."))
-
-
 CHECK = ConsoleCommand(
     name="check",
     help=Message("find out what is wrong: numbered checks, each works alone"),
@@ -93,10 +77,4 @@ CHECK = ConsoleCommand(
         ("check list", Message("their numbers and names")),
     ),
     run=run,
-)
-NET = ConsoleCommand(
-    name="net",
-    help=Message("check interfaces, modem, names, certificates, broker and clock"),
-    usage=(("net", ""),),
-    run=run_net,
 )

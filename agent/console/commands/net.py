@@ -1,10 +1,12 @@
-"""`modem`: the cellular signal each second, with the best since the command began, for the antenna's direction."""
+"""`net`: the checks of the link; the signal of a cellular modem each second, for the antenna's direction."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from agent.base.message import Message, Text, join_phrases, message_of
-from agent.console.arguments import no_more_args
+from agent.console.arguments import usage_error
+from agent.console.check_result import print_results
+from agent.console.checks import LINK_CHECKS, run_check
 from agent.console.console_command import ConsoleCommand
 from agent.console.context import ConsoleContext
 from agent.console.errors import ConsoleError
@@ -43,8 +45,32 @@ class BestSignal:
 
 
 def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> None:
+    """Run the checks of the link, or show the modem's signal."""
+    match list(argv):
+        case []:
+            _check_link(terminal, context)
+        case ["modem"]:
+            _watch_signal(terminal, context)
+        case _:
+            raise usage_error(("net", *argv), Message("modem, or nothing"))
+
+
+def _check_link(terminal: Terminal, context: ConsoleContext) -> None:
+    """Run the checks of the link. The first that fails explains those after it."""
+    failed = []
+    for check in LINK_CHECKS:
+        outcome = run_check(context, check)
+        print_results(terminal, outcome.results)
+        if not outcome.is_good:
+            failed.append(check.name)
+    if failed:
+        terminal.print(Message("Begin with: {check}.", check=failed[0]))
+    else:
+        terminal.print(Message("The link is good. mqtt ping tries the broker itself."))
+
+
+def _watch_signal(terminal: Terminal, context: ConsoleContext) -> None:
     """Show the signal until q."""
-    no_more_args("modem", argv)
     with _signal_refresh(context) as problem:
         if problem is not None:
             terminal.print(Message("Only the signal in percent: {reason}", reason=problem))
@@ -98,9 +124,15 @@ def _run_mmcli(context: ConsoleContext, *argv: str) -> str:
     return run_program(context.root / MMCLI, argv, MODEM_TIMEOUT_S)
 
 
-MODEM = ConsoleCommand(
-    name="modem",
-    help=Message("the signal of a cellular modem while the antenna is turned"),
-    usage=(("modem", Message("RSRP, RSRQ and SINR each second, with the best so far (q ends)")),),
+NET = ConsoleCommand(
+    name="net",
+    help=Message("check interfaces, modem, names, certificates, broker and clock"),
+    usage=(
+        ("net", Message("the checks of the link, from the box's own plug to the broker")),
+        (
+            "net modem",
+            Message("RSRP, RSRQ and SINR each second, with the best so far (q ends)"),
+        ),
+    ),
     run=run,
 )

@@ -1,4 +1,4 @@
-"""`modem`: the signal each second with its best, from a program in mmcli's place."""
+"""`net modem`: the signal each second with its best, from a program in mmcli's place."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,7 +32,7 @@ def watch(rig: ConsoleRig, reports: Sequence[str], keys: bytes, setup: str = "tr
         (folder / f"report-{number}").write_text(report)
     (folder / "mmcli").write_text(MMCLI.format(setup=setup))
     (folder / "mmcli").chmod(0o755)
-    return rig.run_logged_in("modem", keys=keys).replace("\r", "\n")
+    return rig.run_logged_in("net modem", keys=keys).replace("\r", "\n")
 
 
 def orders(rig: ConsoleRig) -> list[str]:
@@ -82,7 +82,7 @@ def test_a_box_without_a_modem_says_so_in_one_line(rig: ConsoleRig, program: str
     if program is not None:
         (rig.root / "usr/bin/mmcli").write_text(program)
         (rig.root / "usr/bin/mmcli").chmod(0o755)
-    screen = rig.run_logged_in("modem")
+    screen = rig.run_logged_in("net modem")
     assert ("find modem" if program else "is not on this system") in screen.replace("\n", "")
     assert "percent" not in screen
     assert "antenna" not in screen
