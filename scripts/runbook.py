@@ -4,6 +4,7 @@ The codes and their texts come from agent/faults/, the prose around them from sc
 """
 
 import itertools
+import re
 from pathlib import Path
 from typing import get_args
 
@@ -14,6 +15,7 @@ from agent.gpio import status_led
 HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs"
 LED_FILE = DOCS / "led.svg"
+CODE_SPAN = re.compile(r"`[^`\n]+`")
 LED_SPAN_S, LED_PX_PER_S = 12, 70
 
 
@@ -36,11 +38,15 @@ def render_page(language: Language) -> str:
         "after_all": status_led.CYCLE_GAP_S,
     }
     decimal_mark = "." if language == "en" else ","
-    return page.format(
+    rendered = page.format(
         **{name: f"{span_s:g}".replace(".", decimal_mark) for name, span_s in spans_s.items()},
         families=_families_table(texts_in_language),
         table=_codes_table(codes, texts_in_language),
         codes="\n".join(_section(code, texts_in_language) for code in codes).rstrip("\n"),
+    )
+    # Its words would be in the order of the Arabic text around it.
+    return (
+        CODE_SPAN.sub(r'<span dir="ltr">\g<0></span>', rendered) if language == "ar" else rendered
     )
 
 

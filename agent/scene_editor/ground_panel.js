@@ -241,7 +241,7 @@ class Ground {
       : [["ground-error", t("ground_held_out", { error: metres(plane.errorM), worst: metres(plane.worstErrorM) })]];
     lines.push(["hint", t("ground_fit", { error: metres(plane.fitErrorM) })]);
     if (plane.setAside.length) {
-      lines.push(["warning", t("ground_set_aside", { marks: plane.setAside.map((index) => index + 1).join(", ") })]);
+      lines.push(["warning", t("ground_set_aside", { marks: plane.setAside.map((index) => index + 1).join(t("comma")) })]);
     }
     if (plane.distortion !== 0) lines.push(["hint", t("ground_distortion", { value: plane.distortion.toFixed(3) })]);
     return lines;

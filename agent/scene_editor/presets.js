@@ -168,7 +168,7 @@ class Presets {
       "button",
       { type: "button", role: "tab", "aria-selected": String(isActive), tabindex: isActive ? 0 : -1, click: () => this.#activate(name) },
       element("bdi", {}, name),
-      notes.length ? element("small", {}, notes.join(", ")) : null,
+      notes.length ? element("small", {}, notes.join(this.#editor.t("comma"))) : null,
     );
   }
 

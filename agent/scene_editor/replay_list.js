@@ -31,7 +31,7 @@ export class ReplayList {
     const parts = [formatTime(event.shown_s), this.shortText(event)];
     if (event.label !== null) parts.push(t(`user_${event.label}`));
     if (event.count !== null) parts.push(t("replay_event_count", { count: event.count }));
-    return parts.join(", ");
+    return parts.join(t("comma"));
   }
 
   shortText(event) {

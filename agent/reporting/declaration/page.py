@@ -187,7 +187,7 @@ class _Article:
                 _paragraph(f"{texts.labels} {labels}"),
                 _paragraph(texts.no_identification),
                 f"<h3>{_escape(texts.access)}</h3>",
-                _paragraph(access, data.recipients),
+                _paragraph(access, data.recipients, texts.comma),
                 _paragraph(texts.logged),
                 f"<h3>{_escape(texts.rights)}</h3>",
                 _paragraph(texts.rights_law),
@@ -231,7 +231,7 @@ class _Article:
             f"<bdi>{_escape(camera.name)}</bdi>",
             f"<bdi>{_escape(camera.owner or texts.own)}</bdi>",
             self._render_value(own_purpose if camera.owner is None else camera.purpose),
-            f"<bdi>{_escape(texts.any_viewer if camera.viewers is None else ', '.join(camera.viewers))}</bdi>",
+            f"<bdi>{_escape(texts.any_viewer if camera.viewers is None else texts.comma.join(camera.viewers))}</bdi>",
             _escape(self._yes_or_no(camera.recorded)),
             _escape(self._yes_or_no(camera.detection)),
             _escape(self._format_rules(camera)),
@@ -266,8 +266,8 @@ class _Article:
         return text if self._language == "en" else text.replace(".", ",")
 
 
-def _paragraph(text: str, names: Iterable[str] = ()) -> str:
-    isolated = ", ".join(f"<bdi>{_escape(name)}</bdi>" for name in names)
+def _paragraph(text: str, names: Iterable[str] = (), comma: str = "") -> str:
+    isolated = comma.join(f"<bdi>{_escape(name)}</bdi>" for name in names)
     return f"<p>{_escape(text)} {isolated}</p>" if isolated else f"<p>{_escape(text)}</p>"
 
 
