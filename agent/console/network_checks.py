@@ -157,7 +157,7 @@ def check_dns(broker: BrokerConfig, root: Path = Path("/")) -> CheckResult:
         if line.startswith("nameserver") and len(line.split()) > 1
     ]
     server_names = ", ".join(servers) or Message("none is configured")
-    addresses = _resolve(host)
+    addresses = resolve_host(host)
     if not isinstance(addresses, list):
         message = Message(
             "{host}: {reason} (name servers: {servers})",
@@ -175,8 +175,8 @@ def check_dns(broker: BrokerConfig, root: Path = Path("/")) -> CheckResult:
     return passed(Message("names"), message)
 
 
-def _resolve(host: str) -> list[str] | Text:
-    """Return the addresses, or the reason why there are none.
+def resolve_host(host: str, family: int = socket.AF_UNSPEC) -> list[str] | Text:
+    """Return the addresses of a family, or the reason why there are none.
 
     In a thread of its own, since the resolver's time-out may be long: the thread is abandoned then.
     """
@@ -184,7 +184,7 @@ def _resolve(host: str) -> list[str] | Text:
 
     def resolve() -> None:
         try:
-            answers = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            answers = socket.getaddrinfo(host, None, family, socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
             result_queue.put(getattr(error, "strerror", None) or str(error))
         else:

@@ -196,7 +196,7 @@ def run_vitals(data: bytes) -> None:
             vitals.modem,
             vitals.cell_signal,
         ),
-        *(vitals.sectors_written_bytes, vitals.default_route),
+        *(vitals.sectors_written_bytes, vitals.default_route, vitals.arp_table),
     ):
         parse(data)
     vitals.kilobyte_field(data, "MemAvailable")

@@ -37,6 +37,15 @@ CELL = (
 )
 
 
+ARP = (
+    b"IP address       HW type     Flags       HW address            Mask     Device\n"
+    b"192.168.1.20     0x1         0x2         b8:a4:4f:00:12:34     *        eth0\n"
+    b"192.168.1.21     0x1         0x0         00:00:00:00:00:00     *        eth0\n"
+    b"192.168.1.22     0x1         0x6         b8:a4:4f:00:12:35     *        eth0\n"
+    b"x                0x1         0x2         b8:a4:4f:00:12:35     *        eth0\n"
+)
+
+
 def cell_of(data: bytes) -> list[tuple[str, str, float, str]] | None:
     signal = parse.cell_signal(data)
     if signal is None:
@@ -65,6 +74,11 @@ def signal_of(data: bytes) -> parse.ModemSignal | None:
         (lambda: cell_of(CELL % b"-101"), [("5g", "RSRP", -101.0, "dBm")]),
         (lambda: cell_of(b'{"modem":{"signal":{"lte":{"rsrp":"32767"}}}}'), None),
         (lambda: cell_of(b'{"modem":{"signal":{"lte":[]}}}'), None),
+        (
+            lambda: parse.arp_table(ARP),
+            {"192.168.1.20": "b8:a4:4f:00:12:34", "192.168.1.22": "b8:a4:4f:00:12:35"},
+        ),
+        (lambda: parse.arp_table(b"header\na b c d\n"), {}),
         (lambda: parse.scaled(b"5096\n", 1e3), 5.096),
         (lambda: parse.scaled(b"-1500000\n", 1e6), -1.5),
         (lambda: parse.scaled(b"N/A\n", 1e6), None),

@@ -1,9 +1,10 @@
-"""`net`: the checks of the link; the signal of a cellular modem each second, for the antenna's direction."""
+"""`net`: the checks of the link; the devices of the box's networks; the signal of a cellular modem each second, for the antenna's direction."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from agent.base.message import Message, Text, join_phrases, message_of
+from agent.console.acts.devices import list_subnets, search_devices
 from agent.console.arguments import usage_error
 from agent.console.check_result import print_results
 from agent.console.checks import LINK_CHECKS, run_check
@@ -45,14 +46,16 @@ class BestSignal:
 
 
 def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> None:
-    """Run the checks of the link, or show the modem's signal."""
+    """Run the checks of the link, list the devices, or show the modem's signal."""
     match list(argv):
         case []:
             _check_link(terminal, context)
+        case ["devices"]:
+            _print_devices(terminal, context)
         case ["modem"]:
             _watch_signal(terminal, context)
         case _:
-            raise usage_error(("net", *argv), Message("modem, or nothing"))
+            raise usage_error(("net", *argv), Message("devices, modem, or nothing"))
 
 
 def _check_link(terminal: Terminal, context: ConsoleContext) -> None:
@@ -67,6 +70,42 @@ def _check_link(terminal: Terminal, context: ConsoleContext) -> None:
         terminal.print(Message("Begin with: {check}.", check=failed[0]))
     else:
         terminal.print(Message("The link is good. mqtt ping tries the broker itself."))
+
+
+def _print_devices(terminal: Terminal, context: ConsoleContext) -> None:
+    """List what answers in the box's networks; then the cameras and heads that do not answer."""
+    subnets = list_subnets()
+    names = ", ".join(map(str, subnets)) or Message("no network")
+    terminal.print(Message("Searching {networks}: about 10 s for each ...", networks=names))
+    devices = search_devices(context, subnets)
+    terminal.table(
+        [
+            (
+                device.address,
+                device.mac or "",
+                join_phrases(*device.peers),
+                join_phrases(*device.answers) or Message("no answer"),
+            )
+            for device in devices
+        ]
+    )
+    silent = [device for device in devices if device.peers and not device.answers]
+    for device in silent:
+        terminal.print(
+            Message(
+                "{peers}: nothing answers at {address}",
+                peers=join_phrases(*device.peers),
+                address=device.address,
+            )
+        )
+    strangers = [device.address for device in devices if device.answers and not device.peers]
+    if silent and strangers:
+        terminal.print(
+            Message(
+                "If it has another address now: one of {addresses}, and config set",
+                addresses=", ".join(strangers),
+            )
+        )
 
 
 def _watch_signal(terminal: Terminal, context: ConsoleContext) -> None:
@@ -129,6 +168,10 @@ NET = ConsoleCommand(
     help=Message("check interfaces, modem, names, certificates, broker and clock"),
     usage=(
         ("net", Message("the checks of the link, from the box's own plug to the broker")),
+        (
+            "net devices",
+            Message("which address answers in the box's networks, and which camera it is"),
+        ),
         (
             "net modem",
             Message("RSRP, RSRQ and SINR each second, with the best so far (q ends)"),

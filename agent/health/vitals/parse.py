@@ -19,6 +19,8 @@ SECTOR_BYTES = 512
 LIFE_USED_UP = 0x0B
 """The highest valid step of an eMMC's wear register, JESD84-B51 (DEVICE_LIFE_TIME_EST_TYP_A)."""
 
+_MAC = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}", re.ASCII)
+_IPV4 = re.compile(r"(?:\d{1,3}\.){3}\d{1,3}", re.ASCII)
 _UNSIGNED = re.compile(r"\d{1,18}", re.ASCII)
 _DECIMAL = re.compile(r"[+-]?\d{1,12}(?:\.\d{0,12})?", re.ASCII)
 
@@ -153,6 +155,17 @@ def sectors_written_bytes(data: bytes | None) -> int | None:
     fields = decode(data).split()
     sectors = _unsigned(fields[6]) if len(fields) > 6 else None  # noqa: PLR2004 the seventh
     return None if sectors is None else sectors * SECTOR_BYTES
+
+
+def arp_table(data: bytes | None) -> dict[str, str]:
+    """Parse /proc/net/arp: return the hardware address of each address that has answered."""
+    found = {}
+    for line in decode(data).splitlines()[1:]:
+        fields = line.split()
+        is_complete = len(fields) >= 4 and re.fullmatch(r"0x[0-9a-f]*[2367abef]", fields[2])  # noqa: PLR2004 ATF_COM
+        if is_complete and _MAC.fullmatch(fields[3]) and _IPV4.fullmatch(fields[0]):
+            found[fields[0]] = fields[3]
+    return found
 
 
 def default_route(data: bytes | None) -> str | None:
