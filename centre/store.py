@@ -9,6 +9,7 @@ from typing import Self
 import msgspec
 
 from agent.base.errors import UserError
+from agent.reporting import topics
 from agent.reporting.payloads import (
     Envelope,
     LostMessages,
@@ -120,6 +121,16 @@ class CentreStore:
             "SELECT payload FROM message WHERE type = 'event' ORDER BY box, epoch, seq"
         )
         return [payload for (payload,) in rows]
+
+    def newest_heads(self) -> list[ReceiptMessage]:
+        """Return the newest message of each box with a chain head."""
+        rows = self._db.execute(
+            "WITH newest AS (SELECT box, epoch, max(rowid) FROM message GROUP BY box) "
+            "SELECT payload, max(seq) FROM message JOIN newest USING (box, epoch) "
+            "WHERE type = 'receipt' AND topic LIKE '%/receipt/head' GROUP BY box"
+        )
+        messages = (topics.decode_as(ReceiptMessage, payload) for payload, _seq in rows)
+        return [message for message in messages if message is not None]
 
     def missing_ranges(self) -> dict[BoxEpoch, tuple[SeqRange, ...]]:
         """Return the missing sequence numbers of each box and epoch that has some."""

@@ -269,7 +269,7 @@ class Agent:
 
     def start(self) -> None:
         """Write the receipt of the start, start every thread, and notify systemd."""
-        started = self._births.build_started_receipt()
+        started = self._births.build_started_receipt(self._config_stage)
         self._receipt_queue.enqueue(started, self._clock.boottime_ns())
         self._chain_head_publisher.flush()
         if (restart := self.health_monitor.report_restart()) is not None:

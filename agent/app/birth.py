@@ -7,6 +7,7 @@ from agent.app.actuators import Actuators
 from agent.app.camera_pipeline import CameraPipeline
 from agent.app.config_stage import ConfigStage
 from agent.app.declaration import build_declaration
+from agent.app.lost_version import STORED_VERSION
 from agent.base.update_keyring import trusts_test_authority
 from agent.config.configuration import Config, InstitutionConfig
 from agent.health.vitals.procfs import DEFAULT_ROOT
@@ -32,11 +33,18 @@ class BirthBuilder:
         self._owner_policies = owner_policies
         self._pipelines = tuple(pipelines)
 
-    def build_started_receipt(self) -> AgentStarted:
-        """Build the receipt of the agent's start."""
+    def build_started_receipt(self, config_stage: ConfigStage | None) -> AgentStarted:
+        """Build the receipt of the agent's start. It names the centre's version that is stored, see `lost_version`."""
+        versions = dict(_VERSIONS)
+        if config_stage is not None:
+            stored = config_stage.reported_content()
+            if stored is None:
+                versions[STORED_VERSION] = "damaged"
+            elif stored.content.keys():
+                versions[STORED_VERSION] = str(stored.version)
         return AgentStarted(
             public_key=self._public_key,
-            versions=_VERSIONS,
+            versions=versions,
             recipients=tuple(recipient.id for recipient in self._config.record.recipient),
         )
 

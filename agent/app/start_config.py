@@ -8,6 +8,7 @@ import msgspec
 
 from agent.app import config_check
 from agent.app.actuator_specs import ActuatorSpecs, load_actuator_specs
+from agent.app.lost_version import note_lost_version
 from agent.app.state_folder import mend_modes
 from agent.base.clock import Clock
 from agent.base.errors import UserError
@@ -63,6 +64,7 @@ def load_start_config(path: Path, clock: Clock, boot: str) -> StartConfig:
 
 def _load_start(base: Config, path: Path, clock: Clock, boot: str) -> StartConfig:
     store = DesiredStore(Path(base.box.state))
+    note_lost_version(Path(base.box.state))
     try:
         store.on_agent_start(clock.boottime_ns(), boot)
     except OSError as error:

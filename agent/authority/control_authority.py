@@ -94,13 +94,17 @@ class ControlAuthority:
         *,
         roles: Collection[ControlRole] = CONTROL_ROLES,
         max_bytes: int = MAX_MESSAGE_BYTES,
+        needs_revocations: bool = True,
     ) -> SignedMessage:
         """Return a message of one kind whose signers all have one of `roles`.
 
-        Raises: RefusedMessage, which is counted.
+        Unless it `needs_revocations`, it passes if the revocation list is lost. Raises: RefusedMessage, which is counted.
         """
         try:
-            return self._verify(data, message_type, roles, max_bytes)
+            message = self._verify(data, message_type, roles, max_bytes)
+            if needs_revocations:
+                self._check_revocations()
+            return message  # noqa: TRY300 - one handler for all
         except RefusedMessage as refusal:
             self.count_refusal(refusal.reason)
             raise
@@ -114,6 +118,14 @@ class ControlAuthority:
         except RefusedMessage as refusal:
             self.count_refusal(refusal.reason)
             log.warning("a revocation list is refused, %s: %s", refusal.reason, refusal)
+
+    def check_revocations(self) -> None:
+        """Raise RefusedMessage, which is counted, if the revocation list is lost."""
+        try:
+            self._check_revocations()
+        except RefusedMessage as refusal:
+            self.count_refusal(refusal.reason)
+            raise
 
     def count_refusal(self, reason: RefusalReason) -> None:
         """Count a message that its receiver refuses."""
@@ -154,6 +166,13 @@ class ControlAuthority:
                 for signer in signers
             ),
         )
+
+    def _check_revocations(self) -> None:
+        if self._revocations.is_lost:
+            raise RefusedMessage(
+                "revocations_lost",
+                "the stored revocation list is lost; allowed: after the authority's list has come",
+            )
 
     def _take_revocations(self, data: bytes) -> None:
         message = parse_message(data, "vigie-revocations+jws", max_bytes=MAX_REVOCATIONS_BYTES)

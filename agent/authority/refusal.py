@@ -11,6 +11,7 @@ RefusalReason = Literal[
     "unknown_authority",
     "certificate_expired",
     "revoked",
+    "revocations_lost",
     "forged",
     "same_person",
     "wrong_role",
@@ -32,6 +33,7 @@ bad_certificate      its certificate is none, or not one of a signer
 unknown_authority    no authority of control.ca has issued the certificate
 certificate_expired  the certificate is not valid now
 revoked              the revocation list names the certificate
+revocations_lost     the stored revocation list is lost, and none has come since; a stop passes
 forged               a signature does not match
 same_person          two signatures are of one person
 wrong_role           the role of a signer does not permit it

@@ -3,7 +3,8 @@
     control/revocations.json    in the state folder
 
 A list is a retained message, signed by the key of the authority itself, and revokes certificates of that authority only.
-It is stored before it is in force, and its number only grows: a broker that publishes an older one changes nothing.
+It is stored before it is in force, and its number only grows: a broker that publishes an older one changes nothing. If
+the stored lists are lost, no signer counts as not revoked until a list has come.
 """
 
 import logging
@@ -14,8 +15,10 @@ from typing import Annotated
 import msgspec
 
 from agent.authority.refusal import RefusedMessage
+from agent.base.damaged_file import is_lost
 from agent.base.sha256 import Sha256
 from agent.base.state_file import StateFile
+from agent.base.state_inventory import StateInventory
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +50,9 @@ class RevocationState(msgspec.Struct, frozen=True, kw_only=True):
 
 def state_file(state_dir: Path) -> StateFile[RevocationState]:
     """Return the file of a box."""
-    return StateFile(state_dir / REVOCATIONS_FILE, RevocationState)
+    return StateFile(
+        state_dir / REVOCATIONS_FILE, RevocationState, inventory=StateInventory(state_dir)
+    )
 
 
 class RevocationStore:
@@ -56,6 +61,12 @@ class RevocationStore:
     def __init__(self, state_dir: Path) -> None:
         self._file = state_file(state_dir)
         self._lists = (self._file.load() or RevocationState()).lists
+        self._is_lost = is_lost(self._file.path)
+
+    @property
+    def is_lost(self) -> bool:
+        """True if the stored lists were lost, and none has come since."""
+        return self._is_lost
 
     def is_revoked(self, authority: Sha256, serial: str) -> bool:
         """Return whether an authority has withdrawn a certificate."""
@@ -84,4 +95,4 @@ class RevocationStore:
             self._file.write(RevocationState(lists=lists))
         except OSError as error:
             log.error("revocation list %d cannot be stored: %s", received.number, error)
-        self._lists = lists
+        self._lists, self._is_lost = lists, False

@@ -37,7 +37,15 @@ MAX_FILE_BYTES = 1_048_576
 SPARE_BYTES = 65_536
 """The inventory is written again as one line if it is longer than twice that line and this."""
 
-CONTENT_PATTERNS = ("desired/layer.json", "heads/*/presets.json", "owner-policies/*.json")
+CONTENT_PATTERNS = (
+    "control/revocations.json",
+    "desired/decision.json",
+    "desired/layer.json",
+    "heads/*/presets.json",
+    "heads/*/tokens.json",
+    "incidents.json",
+    "owner-policies/*.json",
+)
 """Files whose content is listed, below the state folder."""
 PRESENCE_PATTERNS = (
     "custody/*.chain",
@@ -189,6 +197,13 @@ class StateInventory:
         except (OSError, BadInventory):
             return None
         return None if listed is None else self._problem_of(listed, self._name(path), data)
+
+    def is_readable(self) -> bool:
+        """Return True if there is an inventory, and it is whole."""
+        try:
+            return self._read() is not None
+        except (OSError, BadInventory):
+            return False
 
     def find_lost(self) -> dict[Path, str]:
         """Return each listed file that is missing or is not the listed version, and why. Raises BadInventory, OSError."""

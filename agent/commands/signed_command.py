@@ -90,7 +90,10 @@ class CommandAuthenticator:
         context = f"command {handler.name}"
         try:
             message = self._authority.verify(
-                payload, "vigie-command+jws", max_bytes=MAX_SIGNED_COMMAND_BYTES
+                payload,
+                "vigie-command+jws",
+                max_bytes=MAX_SIGNED_COMMAND_BYTES,
+                needs_revocations=False,
             )
         except RefusedMessage as refusal:
             code: RefusalCode = (
@@ -170,6 +173,11 @@ class CommandAuthenticator:
     def _check_permission(self, handler: CommandHandler, command: ValidCommand) -> None:
         """Raise UnacceptableCommand unless each signer may give the command, and as many as it needs did."""
         permission = handler.permission(command.args)
+        if permission.action != "stop":
+            try:
+                self._authority.check_revocations()
+            except RefusedMessage as refusal:
+                raise UnacceptableCommand("unauthenticated", str(refusal), command.id) from refusal
         subject = ", ".join(permission.cameras) or "the box"
         for signer in command.signers:
             role = signer.certificate_role

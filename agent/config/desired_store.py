@@ -96,7 +96,9 @@ class DesiredStore:
         self._layer = StateFile(
             layer_file(state_dir), ConfigLayer, shared=True, inventory=self._inventory
         )
-        self._decision = StateFile(self._folder / "decision.json", Decision, shared=True)
+        self._decision = StateFile(
+            self._folder / "decision.json", Decision, shared=True, inventory=self._inventory
+        )
         self._restarts = StateFile(self._folder / "restarts.json", VersionRestarts, shared=True)
         self._before_path = self._layer.path.with_name(self._layer.path.name + BACKUP_SUFFIX)
         self._commit_confirm = CommitConfirm(self._layer.path)

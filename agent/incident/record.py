@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from agent.base.state_file import StateFile
+from agent.base.state_inventory import StateInventory
 from agent.commands.requester import Requester
 from agent.incident.order import IncidentOrder
 from agent.incident.state_machine import Phase
@@ -80,7 +81,9 @@ class IncidentStore:
     """The records of one box. Used by one thread."""
 
     def __init__(self, state_dir: Path) -> None:
-        self._file = StateFile(state_dir / FILE_NAME, IncidentRecords)
+        self._file = StateFile(
+            state_dir / FILE_NAME, IncidentRecords, inventory=StateInventory(state_dir)
+        )
         self._records = self._file.load() or IncidentRecords()
         self._is_written = True
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from agent.base.state_file import StateFile
+from agent.base.state_inventory import StateInventory
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +32,9 @@ class FencingTokens:
     cannot hand the head to another requester: a token is good for its own holder only.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._file = StateFile(path, _TokenFile, label=f"{path.parent.name}/{path.name}")
+    def __init__(self, path: Path, inventory: StateInventory | None = None) -> None:
+        label = f"{path.parent.name}/{path.name}"
+        self._file = StateFile(path, _TokenFile, label=label, inventory=inventory)
         stored = self._file.load() or _TokenFile(next=1)
         self._next_token = self._reserved_until = max(1, stored.next)
         self.reserve()

@@ -75,7 +75,7 @@ class PtzHead:
     ) -> None:
         self.name = config.name
         self.config = config
-        self.tokens = FencingTokens(folder / "tokens.json")
+        self.tokens = FencingTokens(folder / "tokens.json", inventory)
         self.odometer = Odometer(folder / "odometer.json", config.rated_life)
         self.connection = HeadConnection(config.name, open_ptz, faults)
         self.wake = threading.Event()

@@ -19,7 +19,7 @@ from agent.base.clock import SystemClock, rfc3339
 from agent.base.errors import UserError
 from agent.config.broker import BrokerConfig
 from agent.config.names import ALLOWED_NAME, NAME_PATTERN
-from agent.reporting.payloads import Message, OnlineStatus, StatusMessage
+from agent.reporting.payloads import Message, OnlineStatus, ReceiptMessage, StatusMessage
 from agent.runtime.stop_signals import STOP_SIGNALS
 from centre import control_keys
 from centre.cli.broker_arguments import add_broker, parse_broker
@@ -157,7 +157,9 @@ def receiving_screen(options: WatchOptions) -> Iterator["FleetScreen"]:
     from centre.fleet.screen import FleetScreen  # noqa: PLC0415
 
     url = options.broker.url
-    screen = FleetScreen(f"connecting to {url}", lambda: datetime.now(UTC))
+    screen = FleetScreen(
+        f"connecting to {url}", lambda: datetime.now(UTC), _stored_heads(options.store)
+    )
     client = _build_client(
         options,
         _with_signature_warning(options, _with_message(screen.update), screen.show_connection),
@@ -236,13 +238,17 @@ def _print_messages(
 
 def _print_changes(options: WatchOptions) -> None:
     """Print one line for each change: the time by this machine's clock, the box, the change."""
-    fleet = FleetView()
+    fleet = FleetView(_stored_heads(options.store))
 
     def print_changes(message: Message, arrival: Arrival) -> None:
         for change in fleet.update(message, arrival):
             print(rfc3339(arrival.time), change, flush=True)
 
     _print_until_interrupt(options, _with_message(print_changes))
+
+
+def _stored_heads(store: CentreStore | None) -> list[ReceiptMessage]:
+    return [] if store is None else store.newest_heads()
 
 
 def _print_until_interrupt(

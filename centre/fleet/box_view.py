@@ -24,6 +24,7 @@ from agent.reporting.payloads import (
     StoppedStatus,
 )
 from agent.reporting.topics import WILL_EXPIRY_S
+from centre.fleet.newest_heads import NewestHeads
 from centre.fleet.wire_text import clean_text
 
 MAX_EVENTS = 3
@@ -33,7 +34,7 @@ MAX_CAMERAS = 16
 State = Literal["online", "lost", "stopped", "unknown"]
 Condition = Literal["lost", "critical", "stopped", "error", "warning", "unknown", "good"]
 CONDITIONS: tuple[Condition, ...] = get_args(Condition)
-"""From the worst to the best. A box that is online has the severity of its worst fault."""
+"""From the worst to the best. A box that is online has the severity of its worst fault, `critical` with an alarm."""
 
 
 class Arrival(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,8 +95,12 @@ class HealthView(msgspec.Struct, frozen=True, kw_only=True):
 class BoxView:
     """Newest known state of one box. Attributes are replaced, never changed in place."""
 
-    def __init__(self, box: str) -> None:
+    def __init__(self, box: str, heads: NewestHeads | None = None) -> None:
+        """`heads` are those that a centre has stored."""
         self.box = clean_text(box)
+        self.alarm = ""
+        """What has gone back of its key, custody log or state inventory, the newest; it stays."""
+        self._heads = heads or NewestHeads()
         self.state: State = "unknown"
         """`unknown` before the first birth message."""
         self.site = ""
@@ -121,6 +126,8 @@ class BoxView:
         """The state, or the severity of the worst fault of a box that is online."""
         if self.state != "online":
             return self.state
+        if self.alarm:
+            return "critical"
         severities = {fault.severity for fault in self.faults}
         for severity in ("critical", "error", "warning"):
             if severity in severities:
@@ -134,7 +141,7 @@ class BoxView:
 
     def matches(self, words: list[str]) -> bool:
         """Return whether each of the words, in lower case, is in a text of the box."""
-        texts = [self.box, self.site, self.state, self.condition]
+        texts = [self.box, self.site, self.state, self.condition, self.alarm]
         texts += [fault.text for fault in self.faults]
         texts += [event.text for event in self.events[:1]]
         text = "\n".join(texts).casefold()
@@ -144,6 +151,12 @@ class BoxView:
         """Update the state from a message of this box. Return a line for each change."""
         if not arrival.retained and not _is_will(message):
             self._heard = arrival.time
+        alarm = None if arrival.retained else self._heads.update(message)
+        self.alarm = alarm or self.alarm
+        changes = self._update_state(message, arrival)
+        return changes if alarm is None else [f"ALARM {alarm}", *changes]
+
+    def _update_state(self, message: Message, arrival: Arrival) -> list[str]:
         match message:
             case StatusMessage():
                 return self._update_status(message, arrival)

@@ -89,6 +89,8 @@ def detail_lines(view: BoxView) -> Iterator[Text]:
     yield Text(f"{view.box} {view.site}".strip(), style="bold")
     yield Text(_state_text(view), style=STYLES[view.condition])
     yield Text("no health report yet" if view.health is None else _health_text(view.health))
+    if view.alarm:
+        yield Text(f"ALARM {view.alarm}", style=STYLES["critical"])
     for fault in view.faults:
         yield Text(f"{fault.text}: {fault.detail}", style=STYLES[fault.severity])
     for event in view.events:
@@ -114,7 +116,12 @@ def _cell_texts(view: BoxView, now: datetime) -> dict[str, str]:
         "box": view.box,
         "state": view.state,
         "site": view.site,
-        "faults": ", ".join(fault.text for fault in view.faults),
+        "faults": ", ".join(
+            [
+                *(["ALARM " + view.alarm] if view.alarm else []),
+                *(fault.text for fault in view.faults),
+            ]
+        ),
     }
     if view.since is not None:
         texts["since"] = f"{'> ' if view.is_since_bound else ''}{format_age(view.since, now)}"

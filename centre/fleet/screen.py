@@ -2,7 +2,7 @@
 
 import select
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import ClassVar
 
@@ -41,12 +41,15 @@ class FleetScreen(App[None]):
         Binding("ctrl+c", "quit", "quit", show=False, priority=True),
     ]
 
-    def __init__(self, connection: str, utc_now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, connection: str, utc_now: Callable[[], datetime], stored: Iterable[Message] = ()
+    ) -> None:
+        """`stored`: see `FleetView`."""
         super().__init__()
         self._utc_now = utc_now
         self._lock = threading.Lock()
         """Guards the two below."""
-        self._fleet = FleetView()
+        self._fleet = FleetView(stored)
         self._connection = connection
         self._is_changed = threading.Event()
         self._has_ended = threading.Event()

@@ -7,14 +7,17 @@ import msgspec
 from agent.base.clock import ClockTrust
 from agent.base.health_model import CameraHealth, Fault, HealthReport, OutboxHealth, Vitals
 from agent.base.model import LABELS, Event
+from agent.base.state_inventory import InventoryHead
 from agent.reporting import outgoing_messages, topics
 from agent.reporting.declaration.data import DeclarationData
 from agent.reporting.payloads import (
+    CustodyHead,
     DeclarationMessage,
     EventMessage,
     HealthMessage,
     LostStatus,
     OnlineStatus,
+    ReceiptMessage,
     StatusMessage,
     StoppedStatus,
 )
@@ -57,13 +60,14 @@ def status(
     site: str = "corner",
     faults: tuple[Fault, ...] = (),
     clock: ClockTrust = SYNCED,
+    public_key: str = "",
 ) -> StatusMessage:
     data = {
         "online": OnlineStatus(
             session=session,
             acked_upto=0,
             site=site,
-            public_key="",
+            public_key=public_key,
             versions={},
             cameras=(),
             faults=faults,
@@ -72,6 +76,21 @@ def status(
         "stopped": StoppedStatus(session=session, reason="asked to stop"),
     }[state]
     return StatusMessage(**msgspec.structs.asdict(stamp(box, epoch, clock)), data=data)
+
+
+def head(
+    number: int,
+    revision: int | None = None,
+    *,
+    seq: int,
+    box: str = "pole-17",
+    epoch: str = "e",
+    sha256: str = "a" * 64,
+) -> ReceiptMessage:
+    inventory = None if revision is None else InventoryHead(revision=revision, sha256="b" * 64)
+    data = CustodyHead(seq=number, sha256=sha256, time=CONNECTED, inventory=inventory)
+    fields = {**msgspec.structs.asdict(stamp(box, epoch)), "seq": seq}
+    return ReceiptMessage(**fields, data=data)
 
 
 def health(

@@ -271,6 +271,30 @@ def test_a_list_that_cannot_be_stored_is_in_force_until_the_restart(
     assert refusal_of(authority, sign(amina)) == "revoked"
 
 
+@pytest.mark.parametrize("harm", ["missing", "older", "damaged"])
+def test_without_its_stored_list_no_signer_is_taken_until_a_list_has_come(
+    keys: ControlKeys, authority: ControlAuthority, tmp_path: Path, clock: ManualClock, harm: str
+) -> None:
+    path, amina = state_file(tmp_path).path, keys.identity("amina")
+    authority.take_revocations(sign_revocations(3, NOW, [], keys.authority))
+    older = path.read_bytes()
+    newest = sign_revocations(4, NOW, [serial_of(amina)], keys.authority)
+    authority.take_revocations(newest)
+    if harm == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(older if harm == "older" else b"damaged")
+    for _ in range(2):
+        restarted = keys.load(tmp_path, clock)
+        assert refusal_of(restarted, sign(keys.identity("badr"))) == "revocations_lost"
+        restarted.verify(sign(amina), "vigie-command+jws", needs_revocations=False)
+    assert restarted.health().refused == {"revocations_lost": 1}
+    restarted.take_revocations(newest)
+    for box in (restarted, keys.load(tmp_path, clock)):
+        box.verify(sign(keys.identity("badr")), "vigie-command+jws")
+        assert refusal_of(box, sign(amina)) == "revoked"
+
+
 def test_a_damaged_list_is_set_aside(
     keys: ControlKeys, authority: ControlAuthority, tmp_path: Path, clock: ManualClock
 ) -> None:

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from agent.authority.control_authority import ControlAuthority
+from agent.authority.revocation import state_file
 from agent.authority.signed_message import SigningIdentity, sign_message
 from agent.base.model import CommandDone, CommandRefused, IncomingCommand, Reply
 from agent.commands.command import MAX_COMMAND_BYTES, CommandProgressSink, ValidCommand
@@ -422,6 +423,28 @@ def test_a_revoked_certificate_commands_nothing_from_now_on(
         assert rejection_of(answer(rig, sign(args, amina, command_id="two")))[0] == (
             "unauthenticated"
         )
+
+
+def test_without_its_revocation_list_a_box_takes_a_stop_and_nothing_else(
+    make_rig: MakeRig, keys: ControlKeys, tmp_path: Path, clock: ManualClock
+) -> None:
+    lists = sign_revocations(1, NOW, [], keys.authority)
+    keys.load(tmp_path, clock).take_revocations(lists)
+    state_file(tmp_path).path.unlink()
+    authority = keys.load(tmp_path, clock)
+    rig = make_rig(authority=authority, control=ControlConfig(ca="ca.pem"))
+    amina = keys.identity("amina")
+    refused = answer(rig, sign(MOVE_ARGS, amina))
+    assert isinstance(refused, CommandRefused)
+    assert rejection_of(refused)[0] == "unauthenticated"
+    (lane,) = rig.dispatcher.stages[1:]
+    rig.submit(sign(STOP_ARGS, amina, command_id="two"))
+    lane.run_once(threading.Event())
+    rig.run_once()
+    assert rig.head.calls == ["stop"]
+    assert counts(authority) == {"revocations_lost": 1}
+    authority.take_revocations(lists)
+    assert not isinstance(answer(rig, sign(MOVE_ARGS, amina, command_id="three")), CommandRefused)
 
 
 def test_a_command_at_the_box_itself_needs_no_signature(

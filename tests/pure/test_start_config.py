@@ -1,13 +1,20 @@
 """agent.app.start_config: what the agent starts with: the box's file, and the centre's version on top of it."""
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from agent.app.lost_version import STORED_VERSION
 from agent.app.start_config import load_start_config
+from agent.base.device_identity import DeviceIdentity
 from agent.base.errors import UserError
+from agent.base.state_inventory import INVENTORY_FILE, StateInventory
 from agent.config.desired_config import DesiredPreset
 from agent.config.desired_store import ConfigLayer, DesiredStore
+from agent.recording.custody.custody_log import CustodyLog
+from agent.recording.custody.receipts import AgentStarted, ReceiptBody, ServiceAction
 from tests.conftest import ManualClock
 from tests.pole_config import POLE_CONFIG
 
@@ -72,3 +79,88 @@ def test_a_wrong_file_is_refused_whatever_the_version_says(path: Path, clock: Ma
     path.write_text(CONFIG.replace('driver = "fake"', 'driver = "none"'))
     with pytest.raises(UserError, match="driver"):
         load_start_config(path, clock, "boot")
+
+
+def started(**versions: str) -> AgentStarted:
+    return AgentStarted(public_key="", versions=versions, recipients=())
+
+
+def action(text: str) -> ServiceAction:
+    return ServiceAction(by="amina", action=text)
+
+
+def box_that_ran(path: Path, clock: ManualClock, *bodies: ReceiptBody) -> Path:
+    """A box whose custody log has these receipts; return its state folder."""
+    state = path.parent / "state"
+    identity = DeviceIdentity.load_or_create(state / "identity")
+    custody = CustodyLog.open(state / "custody", "pole-17", "boot", clock, identity)
+    for body in bodies:
+        custody.append(body, 1)
+    (state / "outbox").mkdir()
+    return state
+
+
+STORED = {STORED_VERSION: "7"}
+LOST_WITH_THE_INVENTORY: dict[str, tuple[tuple[ReceiptBody, ...], bool]] = {
+    "a start with a version": ((started(**STORED),), True),
+    "a version that came after the start": (
+        (started(), action("configuration 7: on trial: scenes.north")),
+        True,
+    ),
+    "a version whose successor was rolled back": (
+        (
+            started(),
+            action("configuration 7: in force"),
+            action("configuration 8: rolled back: not in time"),
+        ),
+        True,
+    ),
+    "a refused version": ((started(), action("configuration 7: refused: box = ")), False),
+    "a start after a version that was reset": ((started(**STORED), started()), False),
+    "no version": ((started(), action("commissioned")), False),
+}
+
+
+@pytest.mark.parametrize("name", LOST_WITH_THE_INVENTORY)
+def test_a_version_that_is_lost_with_its_folder_and_the_inventory_is_missed_by_the_custody_log(
+    path: Path, clock: ManualClock, name: str
+) -> None:
+    bodies, is_lost = LOST_WITH_THE_INVENTORY[name]
+    state = box_that_ran(path, clock, *bodies)
+    assert load_start_config(path, clock, "boot").layer == ConfigLayer(), "the inventory counts"
+    (state / "identity" / INVENTORY_FILE).unlink()
+    for _ in range(2):
+        start = load_start_config(path, clock, "boot")
+        assert (start.layer is None) == is_lost
+        assert all((source.scene_error is not None) == is_lost for source in start.sources)
+        StateInventory(state).open(DeviceIdentity.load_or_create(state / "identity"))
+    DesiredStore(state).reset("omar", "2026-11-25T10:00:00.000Z")
+    assert load_start_config(path, clock, "boot").layer == ConfigLayer()
+
+
+def remove_log(custody: Path) -> None:
+    shutil.rmtree(custody)
+
+
+def damage_log(custody: Path) -> None:
+    (custody / "0000000001.chain").write_bytes(b"damaged\n")
+
+
+def prune_log(custody: Path) -> None:
+    (custody / "0000000001.chain").rename(custody / "0000000002.chain")
+
+
+@pytest.mark.parametrize("harm", [remove_log, damage_log, prune_log])
+def test_a_custody_log_that_cannot_tell_whether_there_was_a_version_closes_the_cameras(
+    path: Path, clock: ManualClock, harm: Callable[[Path], None]
+) -> None:
+    state = box_that_ran(path, clock, action("commissioned"))
+    (state / "identity" / INVENTORY_FILE).unlink()
+    assert load_start_config(path, clock, "boot").layer == ConfigLayer()
+    harm(state / "custody")
+    assert load_start_config(path, clock, "boot").layer is None
+
+
+def test_a_new_box_has_lost_no_version(path: Path, clock: ManualClock) -> None:
+    DeviceIdentity.load_or_create(path.parent / "state" / "identity")  # by the provisioning
+    assert load_start_config(path, clock, "boot").layer == ConfigLayer()

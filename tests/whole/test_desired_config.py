@@ -1,6 +1,7 @@
 """The centre's configuration reaches a running box: over a real broker, a real agent, real footage."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from agent.base.state_inventory import INVENTORY_FILE
 from agent.config.broker import BrokerConfig
 from agent.health.restart_command import NO_SERVICE_MANAGER
 from agent.recording import catalogue, mask_store
@@ -270,3 +272,25 @@ def test_a_lost_version_closes_the_camera_until_the_retained_message_restores_it
     assert all(hidden[hidden.index(True) :])
     quarantined = [body.name for body in receipts(pole) if isinstance(body, FileQuarantined)]
     assert quarantined == ["desired/layer.json.damaged"]
+
+
+def test_a_version_that_is_lost_with_the_state_inventory_closes_the_camera(
+    pole: AgentBox, centre: Centre
+) -> None:
+    pole.start()
+    centre.send(1, scenes={"north": MASK})
+    centre.wait_for_report("in_force", 1)
+    assert pole.stop(signal.SIGTERM) == 0
+    state = pole.folder / "state"
+    shutil.rmtree(state / "desired")
+    (state / "identity" / INVENTORY_FILE).unlink()
+    before = closed_files(pole)
+    for _ in range(2):
+        pole.start()
+        report = centre.wait_for_report("damaged", 0)
+        while report.refused is None or report.refused.version != 1:
+            report = centre.wait_for_report("damaged", 0)
+        assert pole.stop(signal.SIGTERM) == 0
+    assert closed_files(pole) == before
+    quarantined = {body.name for body in receipts(pole) if isinstance(body, FileQuarantined)}
+    assert quarantined == {"desired/layer.json.damaged", f"identity/{INVENTORY_FILE}.damaged"}

@@ -9,10 +9,18 @@ from pathlib import Path
 import pytest
 
 from agent.app.agent import Agent
+from agent.authority import revocation
+from agent.authority.revocation import RevocationList, RevocationStore
 from agent.base.damaged_file import MAX_LOST_FILES, read_note, unreported_path
 from agent.base.errors import UserError
 from agent.base.state_inventory import INVENTORY_FILE, StateInventory
+from agent.commands.requester import Requester
 from agent.config.configuration import CameraConfig, InstitutionConfig
+from agent.config.desired_store import DESIRED_DIR, Decision, DesiredStore
+from agent.incident import record
+from agent.incident.order import Addressees, IncidentOrder
+from agent.incident.record import IncidentRecord, IncidentStore
+from agent.ptz.fencing_tokens import FencingTokens
 from agent.ptz.preset_store import Preset, PresetStore
 from agent.recording import owner_policy
 from agent.recording.custody import damage_reporter
@@ -236,6 +244,66 @@ def test_presets_that_are_lost_or_older_are_reported_and_not_used(tmp_path: Path
             wait_until(lambda: "heads/mast/presets.json" in lost(agent))
         assert presets().all() == ()
         presets().save(PRESET)
+
+
+def write_revocations(state: Path, number: int) -> Path:
+    store = RevocationStore(state)
+    store.replace("a" * 64, RevocationList(number=number, issued=DAY, serials=()))
+    return revocation.state_file(state).path
+
+
+def write_incident(state: Path, number: int) -> Path:
+    order = IncidentOrder(
+        id="i",
+        revision=number,
+        issued=DAY,
+        ends=DAY + timedelta(hours=1),
+        to=Addressees(all=True),
+    )
+    IncidentStore(state).save(
+        IncidentRecord(
+            order=order,
+            signers=(Requester(id="amina", role="incident"),),
+            phase="ended",
+            event="e",
+            begun_boot="boot",
+            begun_ns=1,
+            begun_time="2026-11-25T10:00:00Z",
+            deadline_boot="boot",
+            deadline_ns=2,
+        )
+    )
+    return state / record.FILE_NAME
+
+
+def write_tokens(state: Path, _number: int) -> Path:
+    path = state / "heads" / "mast" / "tokens.json"
+    FencingTokens(path, StateInventory(state))
+    return path
+
+
+def write_decision(state: Path, number: int) -> Path:
+    DesiredStore(state).write_decision(Decision(version=number))
+    return state / DESIRED_DIR / "decision.json"
+
+
+@pytest.mark.parametrize("write", [write_revocations, write_incident, write_tokens, write_decision])
+@pytest.mark.raises_fault("STO-08")
+def test_a_listed_file_that_is_missing_or_older_is_reported_once_with_a_receipt(
+    tmp_path: Path, write: Callable[[Path, int], Path]
+) -> None:
+    state = run_once(tmp_path)
+    path = write(state, 1)
+    name, older = str(path.relative_to(state)), path.read_bytes()
+    write(state, 2)
+    for harm in (lambda: path.write_bytes(older), path.unlink):
+        harm()
+        with running(tmp_path) as agent:
+            wait_until(lambda: name in lost(agent))
+        with running(tmp_path) as agent:
+            assert lost(agent) == {}
+        write(state, 3)
+    assert quarantined(state) == [f"{name}.damaged"] * 2
 
 
 @pytest.mark.raises_fault("STO-08")

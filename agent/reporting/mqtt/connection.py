@@ -252,10 +252,11 @@ class MqttConnection:
                 )
                 self._transport.subscribe(
                     [
+                        # The revocation list is the first: without it no signed message is taken.
+                        *self._downlink.topic_handlers,
                         centre_topics.ack_topic(self._outbox.box, "+"),
                         centre_topics.CENTRE_STATE_FILTER,
                         *([topics.INCIDENT_FILTER] if self._downlink.on_incident else []),
-                        *self._downlink.topic_handlers,
                     ],
                     command_filters,
                     subscription_id=self._subscription_id,

@@ -1,0 +1,71 @@
+"""The centre's configuration that was lost together with the state inventory, which would miss it.
+
+The custody log shows whether a version was stored: the receipt of each start names it, and a receipt of each change. If
+it was, or if the log cannot tell, the version counts as lost, and the cameras are closed until another one is in force or
+a technician resets it. A box that has never run has lost nothing.
+"""
+
+import logging
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from agent.base.damaged_file import is_lost, note_lost
+from agent.base.state_inventory import StateInventory
+from agent.config.desired_store import layer_file
+from agent.config.recording import FOOTAGE_DIR
+from agent.recording.custody.chain_files import chain_files, first_seq_of_file, read_lines_backwards
+from agent.recording.custody.receipts import AgentStarted, ReceiptBody, ServiceAction, parse_line
+
+log = logging.getLogger(__name__)
+
+STORED_VERSION = "configuration"
+"""The key of the stored version in `AgentStarted.versions`; absent if none sets anything."""
+
+_STORED_ACTION = re.compile(r"configuration \d+: (on trial|in force)")
+_CUSTODY_DIR = "custody"
+_USED_FOLDERS = ("outbox", FOOTAGE_DIR)
+"""Folders that an agent which has run leaves."""
+
+
+def note_lost_version(state_dir: Path) -> None:
+    """Note the loss of a version that the custody log shows, if neither its file nor the state inventory is there."""
+    layer = layer_file(state_dir)
+    if os.path.lexists(layer) or is_lost(layer) or StateInventory(state_dir).is_readable():
+        return
+    try:
+        if (reason := _find_loss(state_dir)) is not None:
+            note_lost([layer], f"missing with the state inventory: {reason}")
+    except OSError as error:
+        log.error("the centre's configuration: %s", error)
+
+
+def _find_loss(state_dir: Path) -> str | None:
+    """Return how the state shows that a version was stored, or that it may have been; None if none was. Raises OSError."""
+    folder = state_dir / _CUSTODY_DIR
+    files = chain_files(folder)
+    if not files:
+        was_used = any(os.path.lexists(state_dir / name) for name in _USED_FOLDERS)
+        return "there is no custody log that shows whether one was stored" if was_used else None
+    for body in _bodies_backwards(folder):
+        match body:
+            case None:
+                return "the custody log is damaged"
+            case AgentStarted():
+                version = body.versions.get(STORED_VERSION)
+                return None if version is None else f"version {version} was stored at a start"
+            case ServiceAction() if _STORED_ACTION.match(body.action):
+                return f"the custody log has {body.action!r}"
+    if first_seq_of_file(files[0]) == 1:
+        return None
+    return "the custody log shows no start"
+
+
+def _bodies_backwards(folder: Path) -> Iterator[ReceiptBody | None]:
+    """Yield the bodies of a chain's receipts, the newest first; None for a line that is none."""
+    for line in read_lines_backwards(folder):
+        try:
+            yield parse_line(line).receipt.body
+        except ValueError:
+            yield None
