@@ -36,9 +36,15 @@ class ConfigExchange:
         self._box = box
         self._reports: deque[ReportedConfig] = deque()
         self._content: ReportedContent | None = None
+        self._retained: bytes | None = None
+        """The message that the broker had retained before."""
         self._connection = BrokerConnection(
             broker,
-            [topics.up_topic(box, "config"), topics.up_topic(box, "config/content")],
+            [
+                topics.up_topic(box, "config"),
+                topics.up_topic(box, "config/content"),
+                topics.down_topic(box, "config"),
+            ],
             self._on_publish,
             "configure",
             rng,
@@ -102,7 +108,27 @@ class ConfigExchange:
                 if is_refused or (report.state == "in_force" and not is_waiting):
                     return
 
+    def withdraw(self, in_force: ReportedConfig | None) -> bool:
+        """Publish the message of the version in force again, in the place of a refused one; none if no version is in force.
+
+        Return False if the broker had another message retained, or none that this person may read: then the refused one
+        stays. Raises: UserError.
+        """
+        if in_force is None or in_force.state == "damaged":
+            return False
+        payload = b"" if in_force.digest is None else self._retained
+        if payload is None or (payload and sha256_hex(payload) != in_force.digest):
+            return False
+        topic = topics.down_topic(self._box, "config")
+        self._connection.send(OutgoingPublish(topic=topic, payload=payload, retained=True))
+        self._connection.flush()
+        return True
+
     def _on_publish(self, received: ReceivedPublish) -> None:
+        if received.topic == topics.down_topic(self._box, "config"):
+            if received.retained:
+                self._retained = received.payload
+            return
         message = topics.decode_as(ConfigMessage, received.payload)
         if message is not None and message.box == self._box:
             self._reports.append(message.data)

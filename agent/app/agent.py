@@ -242,6 +242,7 @@ class Agent:
                 self._clips.stage.set_level,
             ],
             on_clock_step=self._publisher.publish_clock_step,
+            has_update_feed=config.update is not None,
             root=machine_root,
         )
         self._chain_head_publisher = ChainHeadPublisher(

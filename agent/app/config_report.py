@@ -54,12 +54,17 @@ def make_refusal(
 
 
 def make_decision(
-    layer: ConfigLayer, *, cameras: tuple[str, ...] = (), reasons: tuple[str, ...] = ()
+    layer: ConfigLayer,
+    *,
+    in_force: str | None,
+    cameras: tuple[str, ...] = (),
+    reasons: tuple[str, ...] = (),
 ) -> Decision:
-    """Return the decision about a version."""
+    """Return the decision about a version. `in_force` is the digest of the one before it, or that stays."""
     return Decision(
         version=layer.version,
         digest=layer.digest,
+        in_force=in_force,
         time=layer.since or "",
         cameras=cameras,
         reasons=truncate_reasons(reasons),

@@ -77,6 +77,8 @@ class ConfigStage:
         self._store = DesiredStore(Path(start.config.box.state))
         self._changed = threading.Condition()
         self._payload: bytes | None = None
+        self._is_redelivery = False
+        """Whether the broker has kept the newest message."""
         self._scene_requests: deque[tuple[SceneRequest, SceneAnswer]] = deque()
         self._is_restarting = False
         self._fetch = PendingFetch(actions.fetch_models, self.wake)
@@ -86,10 +88,13 @@ class ConfigStage:
         self._reported, self._content = self._report(), self._report_content()
         self._fetch_damaged_models()
 
-    def submit(self, payload: bytes) -> None:
-        """Take a message of `down/config`; a newer one replaces it while it waits. Never blocks."""
+    def submit(self, payload: bytes, *, is_retained: bool) -> None:
+        """Take a message of `down/config`; a newer one replaces it while it waits. Never blocks.
+
+        One that the broker had retained is delivered at each connection: its refusal is reported once.
+        """
         with self._changed:
-            self._payload = payload
+            self._payload, self._is_redelivery = payload, is_retained
             self._changed.notify()
 
     def submit_scene(self, request: SceneRequest, answer: SceneAnswer) -> None:
@@ -172,8 +177,10 @@ class ConfigStage:
             # The retained message was removed, and what is in force stays; or it waits for its models or its time.
             return
         digest, decision = sha256_hex(payload), self._store.decision()
-        is_known = digest == decision.digest
-        is_restored = is_known and self._current.layer is None and not decision.reasons
+        is_known = digest in (decision.digest, decision.in_force)
+        is_of_version = digest == (decision.in_force if decision.reasons else decision.digest)
+        # After a reset at the box no message restores what was in force.
+        is_restored = is_of_version and self._current.layer is None and decision.version > 0
         if is_known and not is_restored:
             self._fetch_damaged_models()  # at the start there may have been no link
             return
@@ -279,7 +286,7 @@ class ConfigStage:
         open_cameras = tuple(camera.name for camera in cameras if camera.open)
         decision = self._store.decision()
         if technician is None and layer.version > decision.version:
-            decision = make_decision(layer)
+            decision = make_decision(layer, in_force=self._store.stored_digest())
         self._store.write_decision(msgspec.structs.replace(decision, cameras=open_cameras))
         by = technician or layer.by or ""
         keys = describe_keys(layer, is_at_box=technician is not None)
@@ -319,6 +326,9 @@ class ConfigStage:
                 self._store.confirm(sample.t_ns, self._boot)
                 self._actions.keep()
                 self._end_trial("in force")
+                decision = self._store.decision()
+                in_force = self._store.stored_digest()
+                self._store.write_decision(msgspec.structs.replace(decision, in_force=in_force))
         except UserError as error:
             log.warning("configuration: %s", error)
         except OSError as error:
@@ -329,8 +339,11 @@ class ConfigStage:
         layer = self._current.layer or ConfigLayer()
         reasons = tuple(f"rolled back: {reason}" for reason in unmet)
         if trial.technician is None:
-            cameras = self._store.decision().cameras
-            self._store.write_decision(make_decision(layer, cameras=cameras, reasons=reasons))
+            before_it = self._store.decision()
+            decision = make_decision(
+                layer, in_force=before_it.in_force, cameras=before_it.cameras, reasons=reasons
+            )
+            self._store.write_decision(decision)
             self._refused = self._refusal(layer.version, layer.digest, reasons)
         self._store.undo()
         log.warning("configuration %d: %s", layer.version, "; ".join(reasons))
@@ -420,13 +433,20 @@ class ConfigStage:
             self._actions.restart()
 
     def _refuse(self, version: int | None, digest: str | None, reasons: tuple[str, ...]) -> None:
-        self._refused = self._refusal(version, digest, reasons)
+        before, refused = self._refused, self._refusal(version, digest, reasons)
+        is_same = before is not None and before == msgspec.structs.replace(
+            refused, time=before.time
+        )
+        if self._is_redelivery and is_same:
+            return
+        self._refused = refused
         log.warning("configuration %s refused: %s", version, "; ".join(self._refused.reasons))
         self._publish()
 
     def _refuse_for_good(self, layer: ConfigLayer, reasons: tuple[str, ...]) -> None:
         """Raises OSError."""
-        self._store.write_decision(make_decision(layer, reasons=reasons))
+        decision = make_decision(layer, in_force=self._store.stored_digest(), reasons=reasons)
+        self._store.write_decision(decision)
         self._actions.record(layer.by or "", describe_action(layer, f"refused: {reasons[0]}"))
         self._refuse(layer.version, layer.digest, reasons)
 

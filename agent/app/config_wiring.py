@@ -111,4 +111,8 @@ def config_topics(
     """Return the handler of `down/config`, if there is a stage for it."""
     if stage is None:
         return {}
-    return {topics.down_topic(box, "config"): lambda received: stage.submit(received.payload)}
+
+    def take(received: ReceivedPublish) -> None:
+        stage.submit(received.payload, is_retained=received.retained)
+
+    return {topics.down_topic(box, "config"): take}

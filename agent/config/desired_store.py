@@ -65,11 +65,13 @@ class ConfigLayer(DesiredContent, frozen=True, kw_only=True):
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """The newest version that the box has decided about. `reasons` are those of a refusal.
 
-    `cameras` are those that were open when it was tried: they have to be open again.
+    `in_force` is the digest of the version that is in force all the same, or was before a reset: its message is known as
+    well. `cameras` are those that were open when it was tried: they have to be open again.
     """
 
     version: int = 0
     digest: str | None = None
+    in_force: str | None = None
     time: str = ""
     cameras: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
@@ -129,6 +131,14 @@ class DesiredStore:
             return Decision()
         return Decision(version=layer.version, digest=layer.digest, time=layer.since or "")
 
+    def stored_digest(self) -> str | None:
+        """Return the digest of the stored version's message, also if the version cannot be read; None if there is none."""
+        try:
+            return self.layer().digest
+        except DamagedStateFile:
+            decision = self.decision()
+            return decision.in_force if decision.reasons else decision.digest
+
     def write_decision(self, decision: Decision) -> None:
         """Store a decision durably. Raises OSError."""
         self._decision.write(decision)
@@ -180,14 +190,17 @@ class DesiredStore:
     def reset(self, by: str, time: str) -> None:
         """Return to the box's file alone and to version 0, by a technician at an RFC 3339 time. Raises OSError.
 
-        The message that was decided about last stays decided: the broker delivers it again.
+        The message that was decided about last stays decided, and that of the version in force: the broker delivers one again.
         """
         decision = self.decision()
         if self._folder.is_dir():
             self.undo()
+        in_force = self.stored_digest()
         self._layer.write(ConfigLayer())
         reasons = (f"reset at the box by {by}",)
-        self.write_decision(Decision(digest=decision.digest, time=time, reasons=reasons))
+        self.write_decision(
+            Decision(digest=decision.digest, in_force=in_force, time=time, reasons=reasons)
+        )
 
     def on_agent_start(self, now_ns: int, boot_id: str) -> Rollback | None:
         """Count a start with a version on trial, or end the trial, see `CommitConfirm`; mend scenes and cards.

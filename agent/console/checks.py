@@ -355,7 +355,7 @@ _CHECKS: tuple[
     (Message("disk"), check_disks, ("STO-01", "STO-05", "STO-06", "STO-07", "STO-08")),
     (Message("clock"), check_clock, ("SYS-01", "SYS-09")),
     (Message("configuration"), check_configuration, ()),
-    (Message("agent"), check_agent, ("CTL-01", "SVC-01", "SVC-02", "SYS-06", "SYS-08")),
+    (Message("agent"), check_agent, ("CTL-01", "SVC-01", "SVC-02", "SYS-06", "SYS-08", "SYS-10")),
     (Message("cameras"), check_cameras, diagnosis.CAMERA_FAULTS),
     (Message("recording"), check_recording, (*diagnosis.RECORDING_FAULTS, "STO-04")),
     (Message("receipts"), check_custody_log, ("CUS-01", "CUS-02")),

@@ -64,6 +64,7 @@ FaultCode = Literal[
     "SYS-07",
     "SYS-08",
     "SYS-09",
+    "SYS-10",
 ]
 
 
@@ -131,6 +132,7 @@ FAULTS: dict[FaultCode, FaultDefinition] = {
     "SYS-07": FaultDefinition("error", "degraded mode"),
     "SYS-08": FaultDefinition("warning", "update fell back"),
     "SYS-09": FaultDefinition("warning", "clock stepped"),
+    "SYS-10": FaultDefinition("warning", "update feed expired"),
 }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from agent.base.clock import Clock, kernel_offset_s
+from agent.base.clock import Clock, kernel_offset_s, trusted_utc
 from agent.base.health_model import (
     ClockHealth,
     DegradationLevel,
@@ -41,7 +41,7 @@ class HealthMonitor:
     `run` names this run of the agent; `root` contains `proc` and `sys`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one seam to the wiring, all but the first three by name
         self,
         state_dir: Path,
         clock: Clock,
@@ -52,6 +52,7 @@ class HealthMonitor:
         read_report: Callable[[], HealthReport],
         level_listeners: Sequence[Callable[[DegradationLevel], None]],
         on_clock_step: Callable[[ClockStep, int], None],
+        has_update_feed: bool,
         root: Path = DEFAULT_ROOT,
     ) -> None:
         self._clock = clock
@@ -74,7 +75,7 @@ class HealthMonitor:
             on_check=self._on_check,
         )
         self.stages = (self._health_stage, self._flight_recorder)
-        self._update_fault = UpdateFault(root, faults)
+        self._update_fault = UpdateFault(root, faults, has_feed=has_update_feed)
         self._lockout_fault = LockoutFault(state_dir, clock, boot, faults)
         self._clock_step_fault = ClockStepFault(clock, faults, on_clock_step)
         self.stuck_cameras = StuckCameras(state_dir, self._runtime_dir, clock, boot)
@@ -118,6 +119,6 @@ class HealthMonitor:
     def _on_check(self, t_ns: int) -> None:
         if t_ns - self._started_ns >= RESTART_FAULT_NS:
             self._faults.clear("SYS-06", BOARD_SUBJECT)
-        self._update_fault.check(t_ns)
+        self._update_fault.check(t_ns, trusted_utc(self._clock, t_ns))
         self._lockout_fault.check()
         self._clock_step_fault.check(t_ns)

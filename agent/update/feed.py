@@ -19,6 +19,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from agent.base.json_decode import JsonDecoder, MalformedJson
+from agent.base.seen_feed import FeedTime
 from agent.base.sha256 import Sha256
 from agent.config.names import HttpsUrl
 from agent.update import versions
@@ -32,11 +33,14 @@ MAX_AHEAD = timedelta(days=1)
 ALL_PERCENT = 100.0
 
 Version = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
-FeedTime = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class BadFeed(UpdateError):
     """The response is not a feed of the centre."""
+
+
+class ExpiredFeed(BadFeed):
+    """The feed is the newest one that the box has seen, and has expired."""
 
 
 class FeedRelease(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -129,7 +133,9 @@ def check_current(feed: Feed, seen: datetime | None, now: datetime | None) -> No
             f"allowed: ahead by {MAX_AHEAD.days} day at most"
         )
     if feed.expires <= now:
-        raise BadFeed(f"expired {expires}; allowed: a feed that is signed again before it expires")
+        raise ExpiredFeed(
+            f"expired {expires}; allowed: a feed that is signed again before it expires"
+        )
 
 
 def rollout_position_percent(box_id: str, version: str) -> float:

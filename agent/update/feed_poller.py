@@ -3,33 +3,24 @@
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
 from agent.base import damaged_file
 from agent.base.message import Message
-from agent.base.state_file import StateFile
+from agent.base.seen_feed import FILE_NAME, SeenFeed, seen_feed_file
 from agent.config.configuration import Config
 from agent.config.update import UpdateConfig
 from agent.update import feed, versions
 from agent.update.download import Download, DownloadSpec, WaitOrStop, fetch_bytes
 from agent.update.errors import UpdateError
-from agent.update.feed import Feed, FeedRelease, FeedTime, UpdateContext
+from agent.update.feed import ExpiredFeed, Feed, FeedRelease, UpdateContext
 from agent.update.https_get import HttpGet
 from agent.update.rauc_backend import RAUC_STATE_DIR
 from agent.update.updater import ProgressCallbacks, Updater
 from agent.update.usb_bundle import BUNDLE_SUFFIX
 
 REQUESTER = "feed"
-SEEN_FILE = "feed.json"
-
-
-class SeenFeed(msgspec.Struct, frozen=True, kw_only=True):
-    """`issued` of the newest feed that this box has accepted, with a trusted clock."""
-
-    v: Literal[1] = 1
-    issued: FeedTime
 
 
 class PollerDeps(msgspec.Struct, frozen=True, kw_only=True):
@@ -216,18 +207,24 @@ def _read_feed(
 
 
 def _check_current(updater: Updater, offered_feed: Feed, now: datetime | None) -> None:
-    """Check that the feed is current, and store its number. Raises: BadFeed, OSError.
+    """Check that the feed is current, and store its number and its end, also if it has expired. Raises: BadFeed, OSError.
 
     Without a trusted clock nothing is stored: a feed of the future would lock out all others.
     """
-    file = StateFile(updater.root / RAUC_STATE_DIR.relative_to("/") / SEEN_FILE, SeenFeed)
+    file = seen_feed_file(updater.root / RAUC_STATE_DIR.relative_to("/"))
     seen = file.load()
     if seen is None and damaged_file.is_unreported(file.path):
-        updater.record_action(REQUESTER, f"{SEEN_FILE} was damaged, and begins again")
+        updater.record_action(REQUESTER, f"{FILE_NAME} was damaged, and begins again")
         damaged_file.mark_reported(damaged_file.unreported_path(file.path))
-    feed.check_current(offered_feed, None if seen is None else seen.issued, now)
-    if now is not None and (seen is None or offered_feed.issued > seen.issued):
-        file.write(SeenFeed(issued=offered_feed.issued))
+    offered = SeenFeed(issued=offered_feed.issued, expires=offered_feed.expires)
+    try:
+        feed.check_current(offered_feed, None if seen is None else seen.issued, now)
+    except ExpiredFeed:
+        if seen != offered:
+            file.write(offered)
+        raise
+    if now is not None and seen != offered:
+        file.write(offered)
 
 
 def _reboot_if_open(

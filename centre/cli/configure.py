@@ -40,6 +40,8 @@ MAX_SAVED_BYTES = 180_224
 REPORT_MARGIN_S = 120.0
 """In addition to the trial: for the restart of the agent, and a check of the whole configuration."""
 PLAIN_ROLE = "supervisor"
+_WITHDRAWN = "the broker has the version in force again, in the place of the refused one"
+_STAYS = "the refused version stays at the broker, which delivers it at each connection of the box; publish the next one"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -126,9 +128,12 @@ def run(args: argparse.Namespace) -> int:
             payload = _write(args, identity, content, _next_number(args, report), in_force)
         if args.save is not None:
             return save(args, payload, identity)
-        exit_code = 1
+        before, exit_code = report, 1
         for report in exchange.send(payload, args.confirm + REPORT_MARGIN_S):
             exit_code = _print_report(report, as_json=args.json)
+        if exit_code:
+            is_withdrawn = exchange.withdraw(before)
+            print(f"vigie: {args.box}: {_WITHDRAWN if is_withdrawn else _STAYS}", file=sys.stderr)
     return exit_code
 
 

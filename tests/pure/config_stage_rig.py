@@ -79,8 +79,16 @@ class Pole:
 
     def send(self, version: int, **fields: Any) -> ReportedConfig:
         """The centre publishes a version; what the box reports after it has decided."""
+        return self._take(version, fields, is_retained=False)
+
+    def redeliver(self, version: int, **fields: Any) -> ReportedConfig:
+        """The broker delivers the version that it has retained, at a connection."""
+        return self._take(version, fields, is_retained=True)
+
+    def _take(self, version: int, fields: dict[str, Any], *, is_retained: bool) -> ReportedConfig:
         message = {"box": "pole-17", "version": version, "by": "amina", "role": "supervisor"}
-        self.stage.submit(msgspec.json.encode({**message, **fields}))
+        payload = msgspec.json.encode({**message, **fields})
+        self.stage.submit(payload, is_retained=is_retained)
         self.turn()
         return self.stage.reported()
 

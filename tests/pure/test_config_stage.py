@@ -207,7 +207,7 @@ def test_each_wrong_key_has_its_line(pole: Pole) -> None:
 def test_a_payload_that_is_no_message_is_refused_and_decides_nothing(
     pole: Pole, payload: bytes
 ) -> None:
-    pole.stage.submit(payload)
+    pole.stage.submit(payload, is_retained=False)
     pole.turn()
     refused = pole.stage.reported().refused
     assert refused is not None
@@ -218,7 +218,7 @@ def test_a_payload_that_is_no_message_is_refused_and_decides_nothing(
 def test_a_removed_message_changes_nothing(pole: Pole) -> None:
     pole.send(1, scenes={"north": LINE})
     pole.live_s(MIN_TRIAL_S + 2)
-    pole.stage.submit(b"")
+    pole.stage.submit(b"", is_retained=True)
     pole.turn()
     reported = pole.stage.reported()
     assert (reported.version, reported.refused) == (1, None)
@@ -384,6 +384,70 @@ def test_with_a_damaged_or_lost_version_every_camera_is_closed_until_the_centre_
     assert pole.restarts == 1
     assert pole.start().sources[0].scene.masks
     assert pole.live_s(MIN_TRIAL_S + 2).version == 1
+
+
+@pytest.mark.parametrize("harm", [damage, lose])
+def test_a_version_is_restored_by_its_message_after_a_newer_one_was_refused(
+    pole: Pole, harm: Callable[[Pole], None]
+) -> None:
+    pole.send(1, scenes={"north": MASK})
+    pole.live_s(MIN_TRIAL_S + 2)
+    pole.send(2, settings={"broker": {"url": "mqtt://x"}})
+    pole.works = False
+    pole.send(3, scenes={"north": LINE + MASK})
+    pole.live_s(200)
+    assert pole.reasons()[0].startswith("rolled back")
+    pole.works = True
+    assert pole.redeliver(1, scenes={"north": MASK}).version == 1
+    harm(pole)
+    assert pole.start().layer is None
+    pole.redeliver(3, scenes={"north": LINE + MASK})
+    assert pole.restarts == 0, "it was rolled back"
+    pole.redeliver(1, scenes={"north": MASK})
+    assert pole.restarts == 1
+    assert pole.start().sources[0].scene.masks
+
+
+def test_a_version_before_the_one_in_force_restores_nothing(pole: Pole) -> None:
+    for version in (1, 2):
+        pole.send(version, scenes={"north": MASK + LINE * (version - 1)})
+        pole.live_s(MIN_TRIAL_S + 2)
+    lose(pole)
+    pole.start()
+    pole.redeliver(1, scenes={"north": MASK})
+    assert pole.restarts == 0
+    assert "2 was decided already" in pole.reasons()[0]
+
+
+def test_the_version_before_a_refused_one_does_not_come_back_after_a_reset(pole: Pole) -> None:
+    pole.send(1, scenes={"north": MASK})
+    pole.live_s(MIN_TRIAL_S + 2)
+    pole.send(2, settings={"broker": {"url": "mqtt://x"}})
+    pole.store.reset("omar", "2026-11-25T10:00:00.000Z")
+    for is_lost in (False, True):
+        if is_lost:
+            lose(pole)
+        pole.start()
+        for version, fields in (
+            (1, {"scenes": {"north": MASK}}),
+            (2, {"settings": {"broker": {"url": "mqtt://x"}}}),
+        ):
+            assert pole.redeliver(version, **fields).version == 0
+
+
+def test_the_refusal_of_a_retained_version_is_reported_once(
+    pole: Pole, caplog: pytest.LogCaptureFixture
+) -> None:
+    refused = pole.send(1, base="0" * 64, scenes={"north": LINE})
+    assert pole.store.decision().version == 0, "it decides nothing, and is compared again"
+    reports = pole.reports
+    for _ in range(3):
+        pole.clock.advance_s(60)
+        assert pole.redeliver(1, base="0" * 64, scenes={"north": LINE}) == refused
+    assert pole.reports == reports
+    assert caplog.text.count("refused") == 1
+    assert pole.send(1, base="0" * 64, scenes={"north": LINE}) != refused, "a person has sent it"
+    assert pole.reports == reports + 1
 
 
 def test_without_the_version_and_the_decision_every_camera_is_closed_until_two_people_sign(

@@ -50,6 +50,7 @@ class Box:
             run=run,
             read_report=self._report,
             level_listeners=[self.levels.append],
+            has_update_feed=False,
             on_clock_step=lambda step, _t_ns: self.clock_steps.append(step),
             root=self.machine.root,
         )

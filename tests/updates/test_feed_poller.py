@@ -13,6 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.base.clock import SystemClock
+from agent.base.seen_feed import seen_feed_file
 from agent.config import configuration
 from agent.update import https_get, operations, update_log
 from agent.update.feed import BadFeed
@@ -200,9 +201,13 @@ def test_an_old_feed_that_is_replayed_installs_no_withdrawn_release(
 
 def test_an_expired_feed_is_refused(box: UpdateBox, centre: Centre, newer: Path) -> None:
     centre.offers(newer, issued=NIGHT - timedelta(days=2), valid=timedelta(days=2))
-    with pytest.raises(BadFeed, match="expired"):
-        looks(box, centre, NIGHT, Reboots())
+    for _ in range(2):
+        with pytest.raises(BadFeed, match="expired"):
+            looks(box, centre, NIGHT, Reboots())
     assert box.is_empty("B")
+    seen = seen_feed_file(box.root / "state/rauc").read()
+    assert seen is not None, "the agent raises SYS-10"
+    assert seen.expires == NIGHT
 
 
 def test_a_feed_of_the_future_does_not_lock_out_the_next_one(

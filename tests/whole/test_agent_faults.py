@@ -160,6 +160,7 @@ def test_an_unrequested_end_is_reported_by_the_next_run(tmp_path: Path, clock: M
             run=run,
             read_report=lambda: pytest.fail("no report is requested"),
             level_listeners=[],
+            has_update_feed=False,
             on_clock_step=lambda _step, _t_ns: None,
             root=tmp_path / "machine",
         )

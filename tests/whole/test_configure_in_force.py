@@ -129,18 +129,61 @@ def test_what_is_shown_can_be_published_again(
     assert pole.stop(signal.SIGTERM) == 0, "it did not restart"
 
 
+def retained_version(mosquitto: Mosquitto) -> bytes | None:
+    """The message that the broker has for the box."""
+    reader = BareClient(BrokerConfig(url=mosquitto.url), "reader")
+    reader.link.subscribe([topics.down_topic(BOX, "config"), topics.up_topic(BOX, "config")])
+    received = reader.wait_for(ReceivedPublish)
+    reader.link.abort()
+    assert isinstance(received, ReceivedPublish)
+    return received.payload if received.topic.endswith("down/config") else None
+
+
 def test_the_version_in_force_is_shown_while_the_retained_message_is_a_refused_one(
-    pole: AgentBox, configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    pole: AgentBox,
+    configure: Configure,
+    tmp_path: Path,
+    mosquitto: Mosquitto,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     draw_an_area(configure, tmp_path)
-    (tmp_path / "wrong.toml").write_text('[settings.broker]\nurl = "mqtt://x"\n')
-    assert configure(str(tmp_path / "wrong.toml"), "--yes") == 1
+    centre = Centre(mosquitto.url)
+    centre.send(2, settings={"broker": {"url": "mqtt://x"}})
+    while (refused := centre.wait_for_report("in_force", 1).refused) is None:
+        pass
+    assert refused.version == 2
     capsys.readouterr()
     assert configure("--show") == 0
     shown = capsys.readouterr().out
     assert AREA in shown
     assert "mqtt://x" not in shown
     assert in_force(pole).scenes == {"north": AREA}
+
+
+def test_a_refused_version_does_not_stay_at_the_broker(
+    pole: AgentBox,
+    configure: Configure,
+    tmp_path: Path,
+    mosquitto: Mosquitto,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "wrong.toml").write_text('[settings.broker]\nurl = "mqtt://x"\n')
+    assert configure(str(tmp_path / "wrong.toml"), "--yes") == 1
+    assert "the broker has the version in force again" in capsys.readouterr().err
+    assert retained_version(mosquitto) is None, "no version was in force"
+    draw_an_area(configure, tmp_path)
+    in_force_message = retained_version(mosquitto)
+    assert in_force_message is not None
+    assert configure(str(tmp_path / "wrong.toml"), "--yes") == 1
+    assert "the broker has the version in force again" in capsys.readouterr().err
+    assert retained_version(mosquitto) == in_force_message
+    assert in_force(pole).scenes == {"north": AREA}
+    # The broker has another message than that in force, which takes no one's place.
+    other = BareClient(BrokerConfig(url=mosquitto.url), "other")
+    other.publish(topics.down_topic(BOX, "config"), b"{}", retained=True)
+    other.link.abort()
+    assert configure(str(tmp_path / "wrong.toml"), "--yes") == 1
+    assert "the refused version stays at the broker" in capsys.readouterr().err
 
 
 def test_a_number_that_the_box_has_decided_about_does_not_replace_the_retained_version(
@@ -153,12 +196,7 @@ def test_a_number_that_the_box_has_decided_about_does_not_replace_the_retained_v
     draw_an_area(configure, tmp_path)
     assert configure(str(tmp_path / "age.toml"), "--yes", "--number", "1") == 2
     assert "version 1: 1 was decided already; allowed: more than 1" in capsys.readouterr().err
-    reader = BareClient(BrokerConfig(url=mosquitto.url), "reader")
-    reader.link.subscribe([topics.down_topic(BOX, "config")])
-    retained = reader.wait_for(ReceivedPublish)
-    reader.link.abort()
-    assert isinstance(retained, ReceivedPublish)
-    assert "ignore" in retained.payload.decode()
+    assert b"ignore" in (retained_version(mosquitto) or b"")
     assert in_force(pole).scenes == {"north": AREA}
 
 
