@@ -16,8 +16,8 @@ import msgspec
 class ClockTrust(msgspec.Struct, frozen=True, kw_only=True):
     """Trust in the system's UTC. `error_s` is the kernel's error bound, None while unsynchronised.
 
-    `source` is `nts` if time servers authenticate themselves, `ntp` if they do not, and `none` while
-    unsynchronised.
+    `source` is `nts` if time servers authenticate themselves, `ntp` if they do not, `none` while
+    unsynchronised, and BENCH_SOURCE if an unsynchronised clock is trusted all the same.
     """
 
     synced: bool
@@ -72,11 +72,22 @@ the daemon and the agent start; a machine without it makes no such claim.
 """
 
 
-class SystemClock:
-    """The machine's clocks. Trust is the kernel's synchronisation state, adjtimex(2)."""
+BENCH_SOURCE = "bench"
 
-    def __init__(self, time_source_file: Path = TIME_SOURCE_FILE) -> None:
+
+class SystemClock:
+    """The machine's clocks. Trust is the kernel's synchronisation state, adjtimex(2).
+
+    With `is_bench` it trusts a clock that the kernel does not call synchronised, such as that of a container.
+    """
+
+    def __init__(
+        self, time_source_file: Path = TIME_SOURCE_FILE, *, is_bench: bool = False
+    ) -> None:
         self._source = read_time_source(time_source_file)
+        self._unsynced = ClockTrust(
+            synced=is_bench, source=BENCH_SOURCE if is_bench else "none", error_s=None
+        )
 
     def boottime_ns(self) -> int:
         """Return nanoseconds since boot, suspend included."""
@@ -94,11 +105,9 @@ class SystemClock:
     def trust(self) -> ClockTrust:
         """Return the kernel's state: unsynchronised until a time daemon has disciplined the clock."""
         timex, synced = _adjtimex()
-        return ClockTrust(
-            synced=synced,
-            source=self._source if synced else "none",
-            error_s=timex.maxerror / 1e6 if synced else None,
-        )
+        if not synced:
+            return self._unsynced
+        return ClockTrust(synced=True, source=self._source, error_s=timex.maxerror / 1e6)
 
 
 def trusted_utc(clock: Clock, t_ns: int) -> datetime | None:

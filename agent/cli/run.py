@@ -29,6 +29,8 @@ from agent.runtime.stop_signals import StopSignals
 from agent.update.model_fetcher import ModelFetcher
 from agent.update.update_command import UpdateCommandHandler
 
+log = logging.getLogger(__name__)
+
 EXIT_HUNG = 70
 """Exit code if a thread has not ended in time: EX_SOFTWARE of sysexits(3)."""
 
@@ -37,6 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.description = "Runs the agent until SIGTERM or SIGINT."
     add_config(parser)
+    parser.add_argument(
+        "--bench-clock",
+        action="store_true",
+        help="on a bench: trust a clock that the kernel does not call synchronised; with the fault SYS-01",
+    )
     parser.add_argument("--root", type=Path, default=Path("/"), help=argparse.SUPPRESS)
     parser.set_defaults(run=run)
 
@@ -46,7 +53,9 @@ def run(args: argparse.Namespace) -> int:
     # journald adds the time.
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
     limit_log_rate()
-    clock = SystemClock()
+    clock = SystemClock(is_bench=args.bench_clock)
+    if args.bench_clock:
+        log.warning("--bench-clock: the clock is trusted although nothing synchronises it")
     commit_confirm = CommitConfirmWatch(args.config, clock, boot_id())
     # Before the configuration is read: a boot ends a trial that was not confirmed.
     commit_confirm.on_agent_start()

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
-from agent.base.clock import Clock
+from agent.base.clock import BENCH_SOURCE, Clock
 from agent.base.health_model import CameraState
 from agent.base.view_condition import ViewCondition, ViewState
 from agent.capture.capture_stage import CaptureCounts
@@ -93,7 +93,10 @@ class CameraWatchdog:
 
     def _check_clock(self, now_ns: int) -> None:
         trust = self._clock.trust()
-        if trust.synced:
+        if trust.source == BENCH_SOURCE:
+            detail = "not synchronised, and trusted all the same: --bench-clock, for benches alone"
+            self._faults.raise_fault("SYS-01", "clock", detail)
+        elif trust.synced:
             self._faults.clear("SYS-01", "clock")
         elif (now_ns - self._started_ns) / 1e9 >= CLOCK_SYNC_TIMEOUT_S:
             self._faults.raise_fault("SYS-01", "clock", "no time server has set the clock yet")

@@ -2,6 +2,7 @@
 
 import pytest
 
+from agent.base.clock import BENCH_SOURCE, ClockTrust
 from agent.capture.capture_stage import CaptureCounts
 from agent.faults.registry import FaultRegistry
 from agent.health.camera_condition import LOST_AFTER_S, CameraMonitor
@@ -167,6 +168,25 @@ def test_health_is_sent_first_when_due_and_at_once_on_a_change(clock: ManualCloc
         rounds.check()
         clock.advance_s(1)
     assert [(t_ns - begin_ns) // 10**9 for t_ns in sent] == [0, 30, 40]
+
+
+class BenchClock(ManualClock):
+    """A clock that is trusted without being synchronised."""
+
+    def trust(self) -> ClockTrust:
+        return ClockTrust(synced=True, source=BENCH_SOURCE, error_s=None)
+
+
+@pytest.mark.raises_fault("SYS-01")
+def test_the_clock_of_a_bench_is_a_fault_at_once_and_for_good() -> None:
+    clock = BenchClock()
+    faults = FaultRegistry(clock.boottime_ns)
+    rounds = CameraWatchdog([], faults, clock, lambda: None, 30)
+    for _ in range(2):
+        rounds.check()
+        (fault,) = faults.active()
+        assert "--bench-clock" in fault.detail
+        clock.advance_s(3600)
 
 
 @pytest.mark.raises_fault("SYS-01")

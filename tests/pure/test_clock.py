@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.base import clock as clock_module
 from agent.base.clock import (
     SystemClock,
     boot_id,
@@ -49,6 +50,20 @@ def test_only_provisioning_claims_authenticated_servers(
     assert read_time_source(tmp_path / "source") == source
     trust = SystemClock(tmp_path / "source").trust()
     assert trust.source == (source if trust.synced else "none")
+
+
+def test_a_bench_trusts_a_clock_that_is_not_synchronised_and_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for synced in (False, True):
+        timex = clock_module._Timex(maxerror=2000)
+        monkeypatch.setattr(
+            clock_module, "_adjtimex", lambda timex=timex, synced=synced: (timex, synced)
+        )
+        assert SystemClock().trust().synced == synced
+        trust = SystemClock(is_bench=True).trust()
+        assert trust.synced
+        assert (trust.source, trust.error_s) == (("ntp", 0.002) if synced else ("bench", None))
 
 
 def test_unsteered_time_passes_like_boot_time() -> None:

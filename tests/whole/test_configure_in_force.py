@@ -152,6 +152,7 @@ def test_the_version_in_force_is_shown_while_the_retained_message_is_a_refused_o
     while (refused := centre.wait_for_report("in_force", 1).refused) is None:
         pass
     assert refused.version == 2
+    centre.link.abort()
     capsys.readouterr()
     assert configure("--show") == 0
     shown = capsys.readouterr().out
