@@ -16,7 +16,7 @@ from centre.fleet.wire_text import clean_text
 
 
 class NewestHeads:
-    """What a box has shown of its custody log and state, until now."""
+    """Comparison of each message with the newest one before it."""
 
     def __init__(self) -> None:
         self._public_key: str | None = None
