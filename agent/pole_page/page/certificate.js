@@ -51,7 +51,7 @@ function article(certificate, pictures) {
     [text("software"), version],
     [text("public_key"), element("code", {}, public_key)],
     ...serials.map(({ device, name, number }) => [serialTitle(device, name), number]),
-    [text("faults"), faults.length === 0 ? "–" : faults.join(", ")],
+    [text("faults"), faults.length === 0 ? "–" : faults.join(text("comma"))],
     ...(notes === "" ? [] : [[text("notes"), notes]]),
   ];
   return element(
