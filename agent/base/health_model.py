@@ -174,6 +174,22 @@ class FootageHealth(msgspec.Struct, frozen=True, kw_only=True):
     sealed: bool = False
 
 
+class SupplyHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """One supply that reports its readings. One that it does not have is None; `amperes` may be negative for a battery.
+
+    `status` is that of a battery and `health` that of the supply, as the kernel writes them.
+    """
+
+    name: str
+    is_online: bool | None = None
+    status: str | None = None
+    health: str | None = None
+    volts: float | None = None
+    amperes: float | None = None
+    charge_percent: int | None = None
+    time_to_empty_s: int | None = None
+
+
 class Vitals(msgspec.Struct, frozen=True, kw_only=True):
     """Vitals of the machine.
 
@@ -201,6 +217,7 @@ class Vitals(msgspec.Struct, frozen=True, kw_only=True):
     """Throttled now, by heat or by low voltage."""
     under_voltage_since_boot: bool | None = None
     throttled_since_boot: bool | None = None
+    supplies: tuple[SupplyHealth, ...] = ()
 
     @property
     def is_footage_separate(self) -> bool:
@@ -242,6 +259,19 @@ class ClockHealth(msgspec.Struct, frozen=True, kw_only=True):
 LinkKind = Literal["wired", "wireless", "modem"]
 
 
+class PortHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """A wired port with a carrier. The counters are since the boot; a reading that the kernel lacks is None."""
+
+    name: str
+    speed_mbit_s: int | None
+    duplex: Literal["full", "half"] | None
+    carrier_changes: int | None
+    rx_errors: int | None
+    tx_errors: int | None
+    rx_crc_errors: int | None
+    dropped: int | None
+
+
 class LinkHealth(msgspec.Struct, frozen=True, kw_only=True):
     """The link to the broker.
 
@@ -259,6 +289,8 @@ class LinkHealth(msgspec.Struct, frozen=True, kw_only=True):
     technology: str | None = None
     """A modem's access technology, such as `lte`."""
     round_trip_ms: float | None = None
+    ports: tuple[PortHealth, ...] = ()
+    """All wired ports, also those that are not on the way to the broker."""
 
 
 DegradationLevel = Literal["full", "reduced_detection", "no_detection", "record_only", "heartbeat"]

@@ -5,6 +5,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from agent.base.health_model import SupplyHealth
 from agent.base.message import Message, Text, join_phrases
 from agent.console.check_result import (
     CheckResult,
@@ -26,7 +27,7 @@ from agent.health.machine_faults import (
 from agent.health.vitals import parse
 from agent.health.vitals.disk import DiskSpace, read_footage_space, read_space
 from agent.health.vitals.machine import THROTTLED_FILE, soc_celsius
-from agent.health.vitals.power_supply import PowerSupply, read_supplies
+from agent.health.vitals.power_supply import read_supplies
 from agent.health.vitals.procfs import DEFAULT_ROOT, ProcFs
 from agent.recording.custody.custody_log import CustodyLog
 from agent.update.bootloader import find_firmware_problem
@@ -114,7 +115,7 @@ def _check_supply(procfs: ProcFs) -> CheckResult:
     return passed_if(Message("supply"), message, ok=True, code="SYS-03")
 
 
-def _check_power_supply(supply: PowerSupply) -> CheckResult:
+def _check_power_supply(supply: SupplyHealth) -> CheckResult:
     subject, readings = Message("supply {name}", name=supply.name), describe_supply(supply)
     if supply.health not in (None, "Good", "Unknown"):
         return failed(subject, readings, advice=_SUPPLY_ADVICE)
@@ -132,7 +133,7 @@ def _is_below(reading: int | None, minimum: int) -> bool:
     return reading is not None and reading < minimum
 
 
-def describe_supply(supply: PowerSupply) -> Text:
+def describe_supply(supply: SupplyHealth) -> Text:
     """Return the readings of a supply, as far as it reports them."""
     return join_phrases(
         None if supply.is_online is None else _ONLINE_WORDS[supply.is_online],

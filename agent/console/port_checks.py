@@ -4,9 +4,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from agent.base.health_model import PortHealth
 from agent.base.message import Message, Text, join_phrases
 from agent.console.check_result import CheckResult, failed, not_applicable, passed
-from agent.health.vitals.network_port import NetworkPort, read_ports
+from agent.health.vitals.network_port import read_ports
 from agent.health.vitals.procfs import ProcFs
 
 WATCH_S = 3.0
@@ -36,7 +37,7 @@ def check_ports(root: Path, pause: Callable[[float], None] = time.sleep) -> Iter
         yield _judge(port, (port.rx_crc_errors or 0) - (crc_errors.get(port.name) or 0))
 
 
-def _judge(port: NetworkPort, new_crc_errors: int) -> CheckResult:
+def _judge(port: PortHealth, new_crc_errors: int) -> CheckResult:
     subject = Message("port {name}", name=port.name)
     readings = _format(port)
     if new_crc_errors > 0:
@@ -53,7 +54,7 @@ def _judge(port: NetworkPort, new_crc_errors: int) -> CheckResult:
     return passed(subject, readings)
 
 
-def _format(port: NetworkPort) -> Text:
+def _format(port: PortHealth) -> Text:
     duplex_words = {"full": Message("full duplex"), "half": Message("half duplex"), None: None}
     counters = (
         (port.carrier_changes, Message("link changes")),

@@ -58,8 +58,31 @@ def test_each_source_is_read(tree: FakeProcFs, state: Path) -> None:
 def test_a_missing_source_is_unknown_and_never_zero(tmp_path: Path) -> None:
     machine = MachineMonitor(tmp_path / "none", tmp_path, NOWHERE)
     read = machine.read(0)
-    assert {getattr(read, name) for name in read.__struct_fields__} == {None}
+    assert {getattr(read, name) for name in read.__struct_fields__} == {None, ()}
     assert (machine.disk, machine.link) == (DiskHealth(), LinkHealth())
+
+
+def test_ports_and_supplies_are_reported_also_without_a_default_route(
+    tree: FakeProcFs, state: Path
+) -> None:
+    tree.remove_file("proc/net/route")
+    for file, text in (
+        ("device/modalias", ""),
+        ("carrier", "1"),
+        ("speed", "10"),
+        ("duplex", "half"),
+    ):
+        tree.write_file(f"sys/class/net/eth0/{file}", text)
+    tree.write_file("sys/class/net/eth0/statistics/rx_crc_errors", "7")
+    tree.write_file("sys/class/power_supply/poe/online", "1")
+    tree.write_file("sys/class/power_supply/poe/current_now", "1250000")
+    monitor = MachineMonitor(state, tree.root)
+    vitals = monitor.read(0)
+    (port,), (supply,) = monitor.link.ports, vitals.supplies
+    assert (port.name, port.speed_mbit_s, port.duplex) == ("eth0", 10, "half")
+    assert (port.rx_crc_errors, port.rx_errors) == (7, None)
+    assert (supply.name, supply.is_online, supply.amperes) == ("poe", True, 1.25)
+    monitor.close()
 
 
 def test_the_supply_alarm_is_used_if_the_firmware_reports_nothing(

@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from agent.base.health_model import DiskHealth, LinkHealth, Vitals
+from agent.base.health_model import DiskHealth, LinkHealth, SupplyHealth, Vitals
 from agent.config.recording import FOOTAGE_DIR
 from agent.health.vitals import parse
 from agent.health.vitals.disk import DiskMonitor, read_footage_space, read_space
 from agent.health.vitals.network_link import NetworkLink
 from agent.health.vitals.parse import Throttling
 from agent.health.vitals.polled_command import PolledCommand
+from agent.health.vitals.power_supply import read_supplies
 from agent.health.vitals.procfs import DEFAULT_ROOT, ProcFs
 from agent.runtime.pause import Pause
 
@@ -40,6 +41,7 @@ class MachineMonitor:
         self._vcgencmd = PolledCommand(THROTTLED_COMMAND, search_path)
         self._alarm_path = self._find_alarm()
         self._cores = parse.cores(self._procfs.read("sys/devices/system/cpu/online"))
+        self._supplies: tuple[SupplyHealth, ...] = ()
         self._slow_read_pause = Pause()
         self.vitals = Vitals(
             soc_celsius=None,
@@ -55,11 +57,12 @@ class MachineMonitor:
         self.link = LinkHealth()
 
     def read(self, t_ns: int) -> Vitals:
-        """Read the vitals, and every ten seconds the disk and the link too."""
+        """Read the vitals, and every ten seconds the disk, the link and the supplies too."""
         if self._slow_read_pause.is_over(t_ns):
             self._slow_read_pause.begin(t_ns, SLOW_INTERVAL_S)
             self.disk = self._disk_monitor.read(t_ns)
             self.link = self._network_link.read(t_ns)
+            self._supplies = read_supplies(self._procfs)
             self._alarm_path = self._alarm_path or self._find_alarm()
         read_file = self._procfs.read
         memory = read_file("proc/meminfo")
@@ -89,6 +92,7 @@ class MachineMonitor:
             throttled=throttling.throttled if throttling else None,
             under_voltage_since_boot=throttling.under_voltage_since_boot if throttling else None,
             throttled_since_boot=throttling.throttled_since_boot if throttling else None,
+            supplies=self._supplies,
         )
         return self.vitals
 

@@ -2,6 +2,7 @@
 
 from agent.base.health_model import LinkHealth
 from agent.health.vitals import parse
+from agent.health.vitals.network_port import read_ports
 from agent.health.vitals.polled_command import PolledCommand
 from agent.health.vitals.procfs import ProcFs
 
@@ -9,7 +10,7 @@ MODEM_COMMAND = ("mmcli", "--modem=any", "--output-json")
 
 
 class NetworkLink:
-    """Reads the default route's adapter. A modem is queried through ModemManager, if installed."""
+    """Reads the default route's adapter and the wired ports. A modem is queried through ModemManager, if installed."""
 
     def __init__(self, procfs: ProcFs, search_path: str | None = None) -> None:
         """`search_path` lists the folders of programs, as PATH does."""
@@ -19,8 +20,9 @@ class NetworkLink:
     def read(self, t_ns: int) -> LinkHealth:
         """Read the link's state. `round_trip_ms` is left None: the MQTT session measures it."""
         name = parse.default_route(self._procfs.read("proc/net/route"))
+        ports = read_ports(self._procfs)
         if name is None:
-            return LinkHealth()
+            return LinkHealth(ports=ports)
         folder = f"sys/class/net/{name}"
         kind = parse.link_kind(name, wireless=self._procfs.exists(f"{folder}/wireless"))
         modem = parse.modem(self._modem.read(t_ns)) if kind == "modem" else None
@@ -35,6 +37,7 @@ class NetworkLink:
             signal_dbm=parse.wireless_dbm(self._procfs.read("proc/net/wireless"), name),
             signal=signal.signal if signal else None,
             technology=signal.technology if signal else None,
+            ports=ports,
         )
 
     def close(self) -> None:

@@ -2,28 +2,12 @@
 
 from typing import Literal
 
-import msgspec
-
+from agent.base.health_model import PortHealth
 from agent.health.vitals import parse
 from agent.health.vitals.procfs import ProcFs
 
-Duplex = Literal["full", "half"]
 
-
-class NetworkPort(msgspec.Struct, frozen=True, kw_only=True):
-    """A wired port with a carrier. The counters are since the boot; a reading that the kernel lacks is None."""
-
-    name: str
-    speed_mbit_s: int | None
-    duplex: Duplex | None
-    carrier_changes: int | None
-    rx_errors: int | None
-    tx_errors: int | None
-    rx_crc_errors: int | None
-    dropped: int | None
-
-
-def read_ports(procfs: ProcFs) -> tuple[NetworkPort, ...]:
+def read_ports(procfs: ProcFs) -> tuple[PortHealth, ...]:
     """Return the wired ports of the board and of its adapters that have a carrier, sorted by name."""
     folders = procfs.list_paths("sys/class/net", "")
     return tuple(_read_port(procfs, folder) for folder in folders if _is_port(procfs, folder))
@@ -39,7 +23,7 @@ def _is_port(procfs: ProcFs, folder: str) -> bool:
     )
 
 
-def _read_port(procfs: ProcFs, folder: str) -> NetworkPort:
+def _read_port(procfs: ProcFs, folder: str) -> PortHealth:
     def read_count(name: str) -> int | None:
         return parse.unsigned(procfs.read(f"{folder}/{name}"))
 
@@ -47,8 +31,8 @@ def _read_port(procfs: ProcFs, folder: str) -> NetworkPort:
         read_count("statistics/rx_dropped"),
         read_count("statistics/tx_dropped"),
     )
-    duplexes: dict[str, Duplex] = {"full": "full", "half": "half"}
-    return NetworkPort(
+    duplexes: dict[str, Literal["full", "half"]] = {"full": "full", "half": "half"}
+    return PortHealth(
         name=folder.rpartition("/")[2],
         # -1 if the driver does not know it.
         speed_mbit_s=read_count("speed"),

@@ -4,29 +4,12 @@ A PoE HAT, a UPS HAT and a battery are a power supply of the kernel; an INA2xx o
 `in1_input` and `curr1_input`.
 """
 
-import msgspec
-
+from agent.base.health_model import SupplyHealth
 from agent.health.vitals import parse
 from agent.health.vitals.procfs import ProcFs
 
 
-class PowerSupply(msgspec.Struct, frozen=True, kw_only=True):
-    """One supply. A reading that it does not have is None; `amperes` may be negative for a battery.
-
-    `status` is that of a battery and `health` that of the supply, as the kernel writes them.
-    """
-
-    name: str
-    is_online: bool | None = None
-    status: str | None = None
-    health: str | None = None
-    volts: float | None = None
-    amperes: float | None = None
-    charge_percent: int | None = None
-    time_to_empty_s: int | None = None
-
-
-def read_supplies(procfs: ProcFs) -> tuple[PowerSupply, ...]:
+def read_supplies(procfs: ProcFs) -> tuple[SupplyHealth, ...]:
     """Return the supplies that report a reading, those of the kernel first."""
     supplies = [
         _read_supply(procfs, folder) for folder in procfs.list_paths("sys/class/power_supply", "")
@@ -35,14 +18,14 @@ def read_supplies(procfs: ProcFs) -> tuple[PowerSupply, ...]:
         _read_monitor(procfs, folder) for folder in procfs.list_paths("sys/class/hwmon", "hwmon")
     ]
     found = (*supplies, *(monitor for monitor in monitors if monitor.amperes is not None))
-    return tuple(one for one in found if one != PowerSupply(name=one.name))
+    return tuple(one for one in found if one != SupplyHealth(name=one.name))
 
 
-def _read_supply(procfs: ProcFs, folder: str) -> PowerSupply:
+def _read_supply(procfs: ProcFs, folder: str) -> SupplyHealth:
     def read_file(name: str) -> bytes | None:
         return procfs.read(f"{folder}/{name}")
 
-    return PowerSupply(
+    return SupplyHealth(
         name=folder.rpartition("/")[2],
         is_online=parse.alarm(read_file("online")),
         status=parse.decode(read_file("status")) or None,
@@ -54,9 +37,9 @@ def _read_supply(procfs: ProcFs, folder: str) -> PowerSupply:
     )
 
 
-def _read_monitor(procfs: ProcFs, folder: str) -> PowerSupply:
+def _read_monitor(procfs: ProcFs, folder: str) -> SupplyHealth:
     name = parse.decode(procfs.read(f"{folder}/name"))
-    return PowerSupply(
+    return SupplyHealth(
         name=name or folder.rpartition("/")[2],
         volts=parse.scaled(procfs.read(f"{folder}/in1_input"), 1e3),
         amperes=parse.scaled(procfs.read(f"{folder}/curr1_input"), 1e3),
