@@ -1,4 +1,4 @@
-"""A panic and a hang of a good system: it reboots by itself, into the same slot."""
+"""Reboots of a good system: in order without a failure on the console; by itself after a panic and a hang."""
 
 import pytest
 
@@ -29,3 +29,13 @@ def test_the_system_reboots_by_itself_after(blow: str, guest: Guest) -> None:
     guest.wait_until_recording()
     if blow == "something takes all processors":
         assert "WATCHDOG" in guest.machine.qmp.events
+
+
+def test_a_reboot_in_order_shows_no_failure_on_the_console(guest: Guest) -> None:
+    guest.wait_until_recording()
+    begin = len(guest.machine.kernel.text)
+    before = guest.boot_id
+    assert guest.reboot() != before
+    shown = guest.machine.kernel.text[begin:]
+    assert shown
+    assert [line for line in shown.splitlines() if "FAILED" in line] == []

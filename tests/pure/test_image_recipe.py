@@ -364,6 +364,23 @@ def test_no_program_of_the_image_is_setuid() -> None:
     assert lines.index('cd "$root"') < strip
 
 
+def test_each_mount_of_the_initramfs_below_var_has_a_unit_file_by_which_systemd_unmounts_in_order() -> (
+    None
+):
+    """Of a mount without a file systemd knows no needs: the journal would stay open until its unmount has failed."""
+    start = (RECIPE / "mkosi.skeleton/etc/initramfs-tools/scripts/init-bottom/vigie").read_text()
+    made = dict.fromkeys(re.findall(r"^over (/var\S*) ", start, re.MULTILINE), "overlay")
+    kept = re.findall(r"^keep (\S+) \S+ \S+ (/var/\S+)$", start, re.MULTILINE)
+    made |= {where: f"/state/{folder}" for folder, where in kept}
+    assert len(made) >= 5
+    for where, what in made.items():
+        unit = EXTRA / "usr/lib/systemd/system" / f"{where[1:].replace('/', '-')}.mount"
+        parsed = configparser.ConfigParser()
+        parsed.read_string(unit.read_text())
+        assert (parsed["Mount"]["Where"], parsed["Mount"]["What"]) == (where, what)
+        assert "Install" not in parsed, "the initramfs mounts it"
+
+
 def test_what_can_be_written_holds_no_programs_and_no_devices() -> None:
     start = RECIPE / "mkosi.skeleton/etc/initramfs-tools/scripts/init-bottom/vigie"
     mounts = re.findall(r'mount -t (?:overlay|ext4) -o "?([\w=,-]+)', start.read_text())
