@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import agent
+from agent.base.message import Message
 from agent.faults.registry import FaultCode, FaultRegistry
 
 AGENT_FOLDER = Path(agent.__file__).parent
@@ -43,7 +44,7 @@ class RaisedFaultRecorder:
 
         @functools.wraps(original)
         def raise_fault(
-            registry: FaultRegistry, code: FaultCode, subject: str, detail: str
+            registry: FaultRegistry, code: FaultCode, subject: str, detail: Message | Exception
         ) -> None:
             original(registry, code, subject, detail)
             if AGENT_FOLDER in Path(sys._getframe(1).f_code.co_filename).parents:

@@ -50,7 +50,7 @@ class CameraDetector:
             lambda: self._open_accelerator(card, accelerator),
             litert,
             card,
-            on_failure=lambda reason: services.faults.raise_fault("DET-02", config.name, reason),
+            on_failure=lambda error: services.faults.raise_fault("DET-02", config.name, error),
             on_recovery=lambda: services.faults.clear("DET-02", config.name),
         )
 
@@ -71,7 +71,7 @@ class CameraDetector:
             return self._services.models.open_detector(model)
         except ModelRefused as error:
             log.error("camera %s: %s; it runs without this model", self._camera, error)
-            self._services.faults.raise_fault("DET-01", self._camera, str(error))
+            self._services.faults.raise_fault("DET-01", self._camera, error)
         if model == DEFAULT_MODEL:
             return None
         try:

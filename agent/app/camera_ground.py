@@ -2,10 +2,12 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from functools import reduce
 from pathlib import Path
 from typing import NamedTuple
 
 from agent.base.health_model import GroundHealth
+from agent.base.message import Message, join_sentences
 from agent.base.model import Event, FrameResult
 from agent.base.sha256 import Sha256
 from agent.base.state_file import StateFile
@@ -175,11 +177,17 @@ class CameraGround:
 
     def _update_fault(self) -> None:
         reasons = [
-            f"preset {preset}: {watch.moved}" if preset else watch.moved
+            Message(
+                "{problem}: {reason}",
+                problem=Message("preset {name}", name=preset),
+                reason=watch.moved,
+            )
+            if preset
+            else Message("{reason}", reason=watch.moved)
             for preset, (_, watch) in self._views.items()
             if watch is not None and watch.moved is not None
         ]
         if reasons:
-            self._faults.raise_fault("CAM-06", self._camera, "; ".join(reasons))
+            self._faults.raise_fault("CAM-06", self._camera, reduce(join_sentences, reasons))
         else:
             self._faults.clear("CAM-06", self._camera)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import msgspec
 
 from agent.app.box_services import BoxServices
+from agent.base.message import Message
 from agent.capture.camera_source import CameraSource, OpenCamera
 from agent.detection.active_scene import ActiveScene, FixedScene
 from agent.recording import mask_store
@@ -133,7 +134,9 @@ class CameraMasks:
     def _raise_fault(self, reason: str) -> None:
         self.error = reason
         log.error("camera %s: %s; it stays closed", self._camera, reason)
-        self._services.faults.raise_fault("MSK-01", self._camera, reason)
+        self._services.faults.raise_fault(
+            "MSK-01", self._camera, Message("{reason}", reason=reason)
+        )
 
 
 def _must_be_burnt_in(camera: str) -> str:

@@ -8,6 +8,7 @@ from agent.base.clock import Clock, boot_id
 from agent.base.damaged_file import is_unreported
 from agent.base.device_identity import IDENTITY_DIR, STATE_LOST_FLAG, DeviceIdentity
 from agent.base.errors import UserError
+from agent.base.message import Message
 from agent.config.configuration import BoxConfig
 from agent.faults.registry import FaultRegistry
 from agent.recording.custody.chain_files import chain_files
@@ -29,15 +30,17 @@ def open_custody(
     except OSError as error:
         raise UserError(f"box.state = {box.state!r}: {error}") from error
     if identity.damaged_key_file:
-        reason = f"the damaged key was kept as {identity.damaged_key_file}"
+        reason = Message("the damaged key was kept as {name}", name=str(identity.damaged_key_file))
         faults.raise_fault("CUS-02", "identity", reason)
     elif identity.is_new and has_receipts:
-        reason = "the key was missing; the custody log of the key before it is set aside"
+        reason = Message("the key was missing; the custody log of the key before it is set aside")
         faults.raise_fault("CUS-02", "identity", reason)
     elif is_unreported(state_dir / IDENTITY_DIR):
-        faults.raise_fault("CUS-02", "identity", "the folder of the key was damaged")
+        faults.raise_fault("CUS-02", "identity", Message("the folder of the key was damaged"))
     elif (state_lost := machine_root / STATE_LOST_FLAG).exists():
-        reason = f"the state partition is lost: {state_lost.read_text().strip()}"
+        reason = Message(
+            "the state partition is lost: {reason}", reason=state_lost.read_text().strip()
+        )
         faults.raise_fault("CUS-02", "identity", reason)
     set_lost_aside(state_dir)
     return identity, custody

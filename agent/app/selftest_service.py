@@ -5,6 +5,7 @@ The command is parsed in `agent.app.selftest_command`.
 
 import logging
 from collections.abc import Callable
+from functools import reduce
 from pathlib import Path
 
 from agent.app import selftest_result
@@ -12,6 +13,7 @@ from agent.app.selftest_command import VERB, SelfTestCommandHandler
 from agent.base.clock import Clock
 from agent.base.event_lifecycle import momentary_event
 from agent.base.event_type import EventType
+from agent.base.message import Message, join_sentences
 from agent.base.model import BOX_EVENT_SOURCE, CommandProgress, Event, SelfTestStep
 from agent.commands.requester import CommandRejected
 from agent.faults.registry import FaultCode, FaultRegistry
@@ -26,7 +28,7 @@ SELFTEST = EventType(
 )
 FAULT_CODE: FaultCode = "SVC-02"
 FAULT_SUBJECT = "self-test"
-_MAX_DETAIL_CHARS = 400
+_MAX_REASON_CHARS = 60
 
 
 class SelfTestService:
@@ -85,8 +87,18 @@ class SelfTestService:
         if not failed:
             self._faults.clear(FAULT_CODE, FAULT_SUBJECT)
             return
-        detail = "; ".join(f"{step.name}: {step.message}" for step in failed)
-        self._faults.raise_fault(FAULT_CODE, FAULT_SUBJECT, detail[:_MAX_DETAIL_CHARS])
+        detail = reduce(
+            join_sentences,
+            (
+                Message(
+                    "{problem}: {reason}",
+                    problem=step.name,
+                    reason=step.message[:_MAX_REASON_CHARS],
+                )
+                for step in failed
+            ),
+        )
+        self._faults.raise_fault(FAULT_CODE, FAULT_SUBJECT, detail)
 
 
 def build_selftest_event(

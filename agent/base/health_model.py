@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 import msgspec
 
+from agent.base.message import MessageData, Text, decode_message
 from agent.base.model import Label
 from agent.base.view_condition import ViewCondition
 from drivers.contracts import CameraReadings
@@ -340,7 +341,11 @@ class FlightSample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
-    """One active fault. `subject` is a camera's name, a file or a part of the box."""
+    """One active fault. `subject` is a camera's name, a file or a part of the box.
+
+    `detail_message` has the sentence of `detail` and its values; null if the detail is the text of a
+    driver, a library or the kernel.
+    """
 
     code: str
     severity: Literal["warning", "error", "critical"]
@@ -348,6 +353,12 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     subject: str
     since_ns: int
     detail: str
+    detail_message: MessageData | None = None
+
+    @property
+    def translatable_detail(self) -> Text:
+        """The detail as a message, if it is one."""
+        return self.detail if self.detail_message is None else decode_message(self.detail_message)
 
 
 class PinHealth(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,6 +1,6 @@
 """Messages: English sentences with named placeholders, which the console can translate. Pure."""
 
-from typing import TypeAlias
+from typing import TypeAlias, overload
 
 import msgspec
 
@@ -36,6 +36,10 @@ class MessageData(msgspec.Struct, frozen=True):
 TextData: TypeAlias = str | MessageData
 
 
+@overload
+def encode_message(text: Message) -> MessageData: ...
+@overload
+def encode_message(text: Text) -> TextData: ...
 def encode_message(text: Text) -> TextData:
     """Return a message for JSON; values other than numbers and messages become text."""
     if isinstance(text, str):

@@ -31,7 +31,7 @@ class ReaderFault:
             return
         with self._lock:
             self._failed_ns = self._clock_ns()
-            self._faults.raise_fault("CAM-05", self._camera, str(error))
+            self._faults.raise_fault("CAM-05", self._camera, error)
 
     def on_success(self) -> None:
         """Clear the fault if no process has failed for CLEAR_AFTER_S."""

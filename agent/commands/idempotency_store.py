@@ -21,6 +21,7 @@ from agent.base.clock import Clock
 from agent.base.damaged_file import set_aside
 from agent.base.file_read import is_regular_or_absent
 from agent.base.json_decode import JsonDecoder, MalformedJson
+from agent.base.message import Message
 from agent.base.model import CommandDone, CommandRefused
 from agent.base.sqlite_damage import CheckedConnection, is_damage, is_read_error
 from agent.commands.command import ValidCommand
@@ -197,14 +198,14 @@ class IdempotencyStore:
         except (sqlite3.Error, OSError) as error:
             self._next_probe_ns = self._clock.boottime_ns() + int(PROBE_INTERVAL_S * 1e9)
             self._has_failed = True
-            reason = f"{self._path}: {error}"
-            self._faults.raise_fault("CTL-01", _FAULT_SUBJECT, reason)
+            detail = Message("{problem}: {reason}", problem=str(self._path), reason=str(error))
+            self._faults.raise_fault("CTL-01", _FAULT_SUBJECT, detail)
             with suppress(sqlite3.Error):
                 self.close()
             self._db = None
             if _needs_replacement(self._path, error):
                 self._set_aside(error)
-            raise IdempotencyStoreError(reason) from error
+            raise IdempotencyStoreError(str(detail)) from error
 
     def _open(self) -> sqlite3.Connection:
         db = sqlite3.connect(self._path, isolation_level=None, factory=CheckedConnection)

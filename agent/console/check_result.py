@@ -125,7 +125,7 @@ def agree_with_faults(
             yield msgspec.structs.replace(result, message=message, is_fault=False)
     for fault in unnamed.values():
         if fault.code in codes:
-            yield failed(fault.subject, fault.detail or fault.title, fault.code)
+            yield failed(fault.subject, fault.translatable_detail or fault.title, fault.code)
 
 
 def _fading_message(result: CheckResult) -> Text:

@@ -263,7 +263,7 @@ def check_pins(context: ConsoleContext) -> Iterator[CheckResult]:
     pin_faults = [fault for fault in report.faults if fault.code.startswith("GPI-")]
     for fault in pin_faults:
         subject = Message("pin {name}", name=fault.subject)
-        result = failed(subject, fault.detail or fault.title, fault.code)
+        result = failed(subject, fault.translatable_detail or fault.title, fault.code)
         yield msgspec.structs.replace(result, fault_subject=fault.subject)
     if not pin_faults:
         yield passed(Message("pins"), Message("can be read, and report no fault"))

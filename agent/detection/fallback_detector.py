@@ -27,7 +27,7 @@ class FallbackDetector:
         open_accelerator: Callable[[], Detector],
         fallback: Detector | None,
         card: DetectorCard,
-        on_failure: Callable[[str], None],
+        on_failure: Callable[[DriverError], None],
         on_recovery: Callable[[], None],
     ) -> None:
         """`card` is the accelerator's, for the time before the first search."""
@@ -71,7 +71,7 @@ class FallbackDetector:
             searched = accelerator.search(frame, regions)
         except DriverError as error:
             if error.kind != "busy":
-                self._fail(str(error))
+                self._fail(error)
         else:
             self._card = accelerator.card
             if self._failure is not None:
@@ -95,8 +95,8 @@ class FallbackDetector:
             self._accelerator = self._open_accelerator()
         return self._accelerator
 
-    def _fail(self, reason: str) -> None:
-        if reason != self._failure:
-            log.warning("%s; LiteRT detects instead", reason)
-            self._failure = reason
-            self._on_failure(reason)
+    def _fail(self, error: DriverError) -> None:
+        if str(error) != self._failure:
+            log.warning("%s; LiteRT detects instead", error)
+            self._failure = str(error)
+            self._on_failure(error)

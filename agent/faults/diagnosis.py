@@ -55,7 +55,7 @@ VIEW_WORDS: Mapping[ViewState, Message] = {
     "low_light": Message("too little light to see road users by"),
 }
 RECORDING_FAULTS: tuple[FaultCode, ...] = ("STO-02", "STO-03")
-_LEVELS = {
+LEVEL_WORDS = {
     "reduced_detection": Message("reduced detection"),
     "no_detection": Message("no detection"),
     "record_only": Message("record only"),
@@ -96,7 +96,7 @@ def find_camera(report: HealthReport, name: str) -> Finding:
             if camera is not None and camera.state in ("delivering", "slow")
             else None
         )
-        words: Text = fault.detail or fault.title
+        words: Text = fault.translatable_detail or fault.title
         view = None if camera is None or camera.view is None else camera.view.state
         if view is not None and FAULT_OF_VIEW.get(view) == fault.code:
             words = VIEW_WORDS[view]
@@ -238,7 +238,7 @@ def shed_reason(report: HealthReport) -> Text:
         return ""
     return Message(
         "{level}, {reason} ({code})",
-        level=_LEVELS[degradation.level],
+        level=LEVEL_WORDS[degradation.level],
         reason=degradation.reason,
         code=str(degradation.cause),
     )
@@ -261,7 +261,7 @@ def _find_fault(
 
 def _bad(fault: Fault, words: Text = "") -> Finding:
     return Finding(
-        words=words or fault.detail or fault.title,
+        words=words or fault.translatable_detail or fault.title,
         is_good=False,
         code=fault.code,
         fault_subject=fault.subject,

@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from agent.base.health_model import Fault
+from agent.base.message import Message, encode_message, message_of
 
 FaultCode = Literal[
     "CAM-01",
@@ -159,9 +160,13 @@ class FaultRegistry:
         self.changed = threading.Event()
         """Set when a fault comes or goes; cleared when the health report is sent."""
 
-    def raise_fault(self, code: FaultCode, subject: str, detail: str) -> None:
-        """Raise a fault, or update its detail. Its time stays that of the first call."""
+    def raise_fault(self, code: FaultCode, subject: str, detail: Message | Exception) -> None:
+        """Raise a fault, or update its detail: a message, or the error that is the cause.
+
+        Its time stays that of the first call.
+        """
         definition = FAULTS[code]
+        text = detail if isinstance(detail, Message) else message_of(detail)
         with self._lock:
             previous = self._active.get((code, subject))
             self._active[code, subject] = Fault(
@@ -170,7 +175,8 @@ class FaultRegistry:
                 title=definition.title,
                 subject=subject,
                 since_ns=previous.since_ns if previous else self._clock_ns(),
-                detail=detail,
+                detail=str(text),
+                detail_message=encode_message(text) if isinstance(text, Message) else None,
             )
         if previous is None:
             self.changed.set()

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 
 from agent.base.event_lifecycle import NewId
 from agent.base.health_model import PinHealth
+from agent.base.message import Message
 from agent.base.model import Event
 from agent.commands.requester import CommandRejected
 from agent.config.pins import (
@@ -109,7 +110,7 @@ class GpioStage:
             try:
                 self._run_cycle(stopping)
             except DriverError as error:
-                self._faults.raise_fault("GPI-01", self.name, str(error))
+                self._faults.raise_fault("GPI-01", self.name, error)
                 raise
             cleanup.pop_all()
         self._faults.clear("GPI-01", self.name)
@@ -247,7 +248,9 @@ class GpioStage:
 
     def _update_fault(self, name: str, contact: Contact) -> None:
         if contact.alarm:
-            self._faults.raise_fault(contact.code, name, f"pin {contact.pin.pin}")
+            self._faults.raise_fault(
+                contact.code, name, Message("pin {name}", name=str(contact.pin.pin))
+            )
         elif contact.alarm is False:
             self._faults.clear(contact.code, name)
 

@@ -9,6 +9,7 @@ from collections import deque
 import msgspec
 
 from agent.base.health_model import CameraState
+from agent.base.message import Message
 from agent.capture.capture_stage import CaptureCounts
 from agent.health.hysteresis import Hysteresis, at_least, below
 
@@ -42,7 +43,7 @@ class CameraCondition(msgspec.Struct, frozen=True, kw_only=True):
     """The state of a camera, with the detail of its fault if the state is one."""
 
     state: CameraState
-    detail: str = ""
+    detail: Message | None = None
 
 
 class CameraMonitor:
@@ -59,7 +60,7 @@ class CameraMonitor:
         self._other_since_ns: int | None = None
         """Since when the evidence has been for the other of the two lost states."""
         self._slow = Hysteresis(SLOW_AFTER_S, RECOVERED_AFTER_S)
-        self._slow_detail = ""
+        self._slow_detail: Message | None = None
         self._frame_counts: deque[tuple[int, int]] = deque(maxlen=RATE_SAMPLES)
 
     def update(self, t_ns: int, evidence: CameraEvidence) -> CameraCondition:
@@ -83,25 +84,31 @@ class CameraMonitor:
         if evidence.mask_error is not None or evidence.is_shed:
             self._expected_since_ns, self._lost_state = t_ns, None
             if evidence.mask_error is not None:
-                return CameraCondition(state="masks_failed", detail=evidence.mask_error)
+                return CameraCondition(
+                    state="masks_failed", detail=Message("{reason}", reason=evidence.mask_error)
+                )
             return CameraCondition(state="shed")
         return self._find_device_cause(t_ns, evidence)
 
     def _find_device_cause(self, t_ns: int, evidence: CameraEvidence) -> CameraCondition | None:
         counts = evidence.counts
         if counts.is_stuck:
-            return CameraCondition(state="stuck", detail=counts.last_error or "it is stuck")
+            return CameraCondition(
+                state="stuck", detail=_error_message(counts) or Message("it is stuck")
+            )
         silent_s = (t_ns - max(self._expected_since_ns, counts.last_media_ns or 0)) / 1e9
         if silent_s >= LOST_AFTER_S:
             lost_state = self._update_lost_state(t_ns, counts)
             if evidence.was_stuck:
-                detail = (
-                    counts.last_error or "it delivers nothing, and was stuck in the kernel before"
+                detail = _error_message(counts) or Message(
+                    "it delivers nothing, and was stuck in the kernel before"
                 )
                 return CameraCondition(state="stuck", detail=detail)
             if evidence.breaks_reader:
                 return CameraCondition(state="breaks_reader")
-            detail = counts.last_error or f"silent for {silent_s:.0f} s"
+            detail = _error_message(counts) or Message(
+                "silent for {seconds:.0f} s", seconds=silent_s
+            )
             return CameraCondition(state=lost_state, detail=detail)
         self._lost_state = None
         if counts.last_media_ns is None or silent_s > LATE_AFTER_S:
@@ -138,8 +145,14 @@ class CameraMonitor:
             fps = (frames - first_frames) / max((t_ns - first_ns) / 1e9, 1e-3)
             ratio = fps / target_fps if fps > 0 else None
             if ratio is not None and ratio < MIN_RATE_RATIO:
-                self._slow_detail = f"{fps:.1f} of {target_fps:.1f} frames/s for detection"
+                self._slow_detail = Message(
+                    "{fps:.1f} of {target:.1f} frames/s for detection", fps=fps, target=target_fps
+                )
         self._frame_counts.append((t_ns, frames))
         return self._slow.update(
             t_ns, bad=below(ratio, MIN_RATE_RATIO), good=at_least(ratio, RECOVERED_RATE_RATIO)
         )
+
+
+def _error_message(counts: CaptureCounts) -> Message | None:
+    return None if counts.last_error is None else Message("{reason}", reason=counts.last_error)

@@ -7,6 +7,7 @@ import msgspec
 
 from agent.base.clock import BENCH_SOURCE, Clock
 from agent.base.health_model import CameraState
+from agent.base.message import Message, join_sentences
 from agent.base.view_condition import ViewCondition, ViewState
 from agent.capture.capture_stage import CaptureCounts
 from agent.faults import diagnosis
@@ -99,7 +100,9 @@ class CameraWatchdog:
         elif trust.synced:
             self._faults.clear("SYS-01", "clock")
         elif (now_ns - self._started_ns) / 1e9 >= CLOCK_SYNC_TIMEOUT_S:
-            self._faults.raise_fault("SYS-01", "clock", "no time server has set the clock yet")
+            self._faults.raise_fault(
+                "SYS-01", "clock", Message("no time server has set the clock yet")
+            )
 
     def _check_camera(self, camera: WatchedCamera, now_ns: int) -> None:
         counts = camera.counts()
@@ -121,7 +124,7 @@ class CameraWatchdog:
         detail = condition.detail
         if condition.state == "stuck" and self._stuck_cameras is not None:
             action = self._stuck_cameras.handle_stuck(camera.name, is_stuck=counts.is_stuck)
-            detail = f"{detail}; {action}"
+            detail = action if detail is None else join_sentences(detail, action)
         self._set_fault(
             camera.name, _FAULT_BY_STATE.get(condition.state), _FAULT_BY_STATE.values(), detail
         )
@@ -132,17 +135,21 @@ class CameraWatchdog:
             camera.name,
             diagnosis.FAULT_OF_VIEW.get(state),
             diagnosis.FAULT_OF_VIEW.values(),
-            str(diagnosis.VIEW_WORDS[state]),
+            diagnosis.VIEW_WORDS[state],
         )
 
     def _set_fault(
-        self, camera: str, code: FaultCode | None, codes: Iterable[FaultCode], detail: str
+        self,
+        camera: str,
+        code: FaultCode | None,
+        codes: Iterable[FaultCode],
+        detail: Message | None,
     ) -> None:
         """Raise one of several faults of a camera, or none, and clear the others."""
         for other in codes:
             if other != code:
                 self._faults.clear(other, camera)
-        if code is not None:
+        if code is not None and detail is not None:
             self._faults.raise_fault(code, camera, detail)
 
     def _was_stuck(self, name: str, counts: CaptureCounts) -> bool:

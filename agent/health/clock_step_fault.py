@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from agent.base.clock import Clock
 from agent.base.event_type import EventType
+from agent.base.message import Message
 from agent.base.model import ClockStep
 from agent.faults.registry import FaultRegistry
 from agent.health.clock_step import ClockStepDetector, read_sample
@@ -36,9 +37,11 @@ class ClockStepFault:
         step = self._detector.update(read_sample(self._clock))
         if step is not None:
             self._raised_ns = t_ns
-            detail = (
-                f"from {step.expected_time} to {step.found_time}; "
-                f"its error bounds explain {step.bound_s:.3f} s"
+            detail = Message(
+                "from {expected_time} to {found_time}; its error bounds explain {bound_s:.3f} s",
+                expected_time=step.expected_time,
+                found_time=step.found_time,
+                bound_s=step.bound_s,
             )
             self._faults.raise_fault("SYS-09", FAULT_SUBJECT, detail)
             self._on_step(step, t_ns)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from agent.base.clock import Clock
 from agent.base.lockout import Lockout
+from agent.base.message import Message
 from agent.faults.registry import FaultRegistry
 
 FAULT_SUBJECT = "console"
@@ -21,7 +22,11 @@ class LockoutFault:
         self._lockout.reload()
         remaining_s = self._lockout.remaining_s()
         if remaining_s > 0:
-            detail = f"{self._lockout.failures} wrong answers in a row, {remaining_s:.0f} s to wait"
+            detail = Message(
+                "{count} wrong answers in a row, {seconds:.0f} s to wait",
+                count=self._lockout.failures,
+                seconds=remaining_s,
+            )
             self._faults.raise_fault("SVC-01", FAULT_SUBJECT, detail)
         else:
             self._faults.clear("SVC-01", FAULT_SUBJECT)

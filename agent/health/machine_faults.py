@@ -5,6 +5,8 @@ from collections.abc import Mapping
 import msgspec
 
 from agent.base.health_model import Degradation, DiskHealth
+from agent.base.message import Message, join_phrases
+from agent.faults import diagnosis
 from agent.faults.registry import FaultCode, FaultRegistry
 from agent.health.degradation import ResourceLoad
 from agent.health.hysteresis import Hysteresis, at_least, below
@@ -27,7 +29,7 @@ class _FaultCondition(msgspec.Struct, frozen=True, kw_only=True):
 
     bad: bool | None
     good: bool | None
-    detail: str
+    detail: Message
 
 
 class MachineFaults:
@@ -52,8 +54,12 @@ class MachineFaults:
         if degradation.level == "full":
             self._faults.clear("SYS-07", BOARD_SUBJECT)
         else:
-            level = degradation.level.replace("_", " ")
-            self._faults.raise_fault("SYS-07", BOARD_SUBJECT, f"{level}: {degradation.reason}")
+            detail = Message(
+                "{problem}: {reason}",
+                problem=diagnosis.LEVEL_WORDS[degradation.level],
+                reason=degradation.reason,
+            )
+            self._faults.raise_fault("SYS-07", BOARD_SUBJECT, detail)
 
     def _update_fault(
         self, t_ns: int, code: FaultCode, subject: str, condition: _FaultCondition
@@ -90,25 +96,30 @@ def _board_conditions(load: ResourceLoad) -> dict[FaultCode, _FaultCondition]:
         "SYS-02": _FaultCondition(
             bad=at_least(load.celsius, MAX_SOC_CELSIUS),
             good=below(load.celsius, 75.0),
-            detail=f"{load.celsius or 0:.0f} °C",
+            detail=Message("{celsius:.0f} C", celsius=load.celsius or 0),
         ),
         "SYS-03": _FaultCondition(
             bad=power_bad,
             good=None if power_bad is None else not power_bad,
-            detail="the supply voltage is too low" if under_voltage else "the board is throttled",
+            detail=Message("the supply voltage is too low")
+            if under_voltage
+            else Message("the board is throttled"),
         ),
         "SYS-04": _FaultCondition(
             bad=_any_known(
                 below(memory_free, MIN_MEMORY_FREE_RATIO), at_least(memory_pressure, 0.10)
             ),
             good=_all_known(at_least(memory_free, 0.12), below(memory_pressure, 0.02)),
-            detail=f"{memory_free or 0:.1%} of the memory is free; tasks wait for memory "
-            f"{memory_pressure or 0:.0%} of the time",
+            detail=Message(
+                "{share:.1%} of the memory is free; tasks wait for memory {pressure:.0%} of the time",
+                share=memory_free or 0,
+                pressure=memory_pressure or 0,
+            ),
         ),
         "SYS-05": _FaultCondition(
             bad=at_least(load.load_per_core, MAX_LOAD_PER_CORE),
             good=below(load.load_per_core, 1.5),
-            detail=f"the load is {load.load_per_core or 0:.1f} per core",
+            detail=Message("the load is {load:.1f} per core", load=load.load_per_core or 0),
         ),
     }
 
@@ -125,17 +136,21 @@ def _disk_conditions(
         ("STO-05", DISK_SUBJECT): _FaultCondition(
             bad=below(load.footage_space_ratio, 1.0),
             good=at_least(load.footage_space_ratio, 1.5),
-            detail="less is free than the retention of footage leaves: other files fill the disk",
+            detail=Message(
+                "less is free than the retention of footage leaves: other files fill the disk"
+            ),
         ),
         ("STO-05", STATE_DISK_SUBJECT): _FaultCondition(
             bad=below(load.state_space_ratio, 1.0),
             good=at_least(load.state_space_ratio, 1.5),
-            detail="little is free on the file system of the state folder; that of the footage is another",
+            detail=Message(
+                "little is free on the file system of the state folder; that of the footage is another"
+            ),
         ),
         ("STO-06", DISK_SUBJECT): _FaultCondition(
             bad=at_least(load.write_ms, 1000.0),
             good=below(load.write_ms, 500.0),
-            detail=f"a small synced write takes {load.write_ms or 0:.0f} ms",
+            detail=Message("a small synced write takes {ms:.0f} ms", ms=load.write_ms or 0),
         ),
         ("STO-07", DISK_SUBJECT): _FaultCondition(
             bad=worn, good=None if worn is None else not worn, detail=_worn_detail(disk)
@@ -143,13 +158,14 @@ def _disk_conditions(
     }
 
 
-def _worn_detail(disk: DiskHealth) -> str:
-    parts = [] if disk.life_used is None else [f"{disk.life_used:.0%} of its life is used"]
-    if disk.reserve is not None:
-        parts.append(f"spare blocks: {disk.reserve}")
-    if disk.days_left is not None:
-        parts.append(f"about {disk.days_left:.0f} days are left")
-    return ", ".join(parts) or "unknown"
+def _worn_detail(disk: DiskHealth) -> Message:
+    used, reserve, days = disk.life_used, disk.reserve, disk.days_left
+    detail = join_phrases(
+        None if used is None else Message("{share:.0%} of its life is used", share=used),
+        None if reserve is None else Message("spare blocks: {reserve}", reserve=reserve),
+        None if days is None else Message("about {days:.0f} days are left", days=days),
+    )
+    return detail if isinstance(detail, Message) else Message("unknown")
 
 
 def _any_known(*conditions: bool | None) -> bool | None:

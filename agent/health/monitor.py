@@ -14,6 +14,7 @@ from agent.base.health_model import (
     HealthReport,
     LinkHealth,
 )
+from agent.base.message import Message
 from agent.base.model import ClockStep
 from agent.faults.registry import FaultRegistry
 from agent.health import restart_report
@@ -113,7 +114,8 @@ class HealthMonitor:
         restart = restart_report.build_restart_receipt(previous_flight, evidence)
         log.info("previous run ended: %s (%s)", restart.cause, restart.detail)
         if restart.cause != "requested":
-            self._faults.raise_fault("SYS-06", BOARD_SUBJECT, f"{restart.cause}: {restart.detail}")
+            detail = Message("{problem}: {reason}", problem=restart.cause, reason=restart.detail)
+            self._faults.raise_fault("SYS-06", BOARD_SUBJECT, detail)
         return restart
 
     def _on_check(self, t_ns: int) -> None:

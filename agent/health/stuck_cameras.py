@@ -15,6 +15,7 @@ from typing import Annotated
 import msgspec
 
 from agent.base.clock import Clock
+from agent.base.message import Message
 from agent.base.state_file import StateFile
 from agent.health.reboot_request import request_reboot
 
@@ -94,7 +95,7 @@ class StuckCameras:
             return None
         return f"the agent requested a reboot: camera {request.camera} was stuck in the kernel"
 
-    def handle_stuck(self, camera: str, *, is_stuck: bool) -> str:
+    def handle_stuck(self, camera: str, *, is_stuck: bool) -> Message:
         """Restart or reboot for a camera that is stuck, or was and is still silent.
 
         Return the action as text, for the fault.
@@ -156,16 +157,24 @@ class StuckCameras:
         except OSError as error:
             log.error("a reboot cannot be requested: %s", error)
 
-    def _action_text(self, camera: str, now_ns: int, due_s: float, *, is_stuck: bool) -> str:
+    def _action_text(self, camera: str, now_ns: int, due_s: float, *, is_stuck: bool) -> Message:
         request = self._state.reboot_request
         if request is not None and request.boot == self._boot:
             ago_s = (now_ns - request.t_ns) / 1e9
-            return f"a reboot of the board was requested {ago_s / 60:.0f} min ago"
+            return Message(
+                "a reboot of the board was requested {minutes:.0f} min ago", minutes=ago_s / 60
+            )
         if due_s <= 0:
-            return "a reboot of the board cannot be requested: the disk cannot be written"
+            return Message("a reboot of the board cannot be requested: the disk cannot be written")
         if is_stuck and self.wants_restart(camera):
-            return f"the agent restarts, {self._state.runs.get(camera, 1)} of {MAX_RUNS}"
-        return f"a reboot of the board will be requested in {due_s / 60:.0f} min"
+            return Message(
+                "the agent restarts, {count} of {max}",
+                count=self._state.runs.get(camera, 1),
+                max=MAX_RUNS,
+            )
+        return Message(
+            "a reboot of the board will be requested in {minutes:.0f} min", minutes=due_s / 60
+        )
 
     def _save(self, state: _StuckState) -> bool:
         """Return True if the state is on the disk. If not, the counts are kept for this run only."""

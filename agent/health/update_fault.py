@@ -4,6 +4,7 @@ from datetime import datetime
 from pathlib import Path
 
 from agent.base import slot_state
+from agent.base.message import Message
 from agent.base.seen_feed import seen_feed_file
 from agent.faults.registry import FaultRegistry
 
@@ -43,7 +44,12 @@ class UpdateFault:
             self._faults.clear("SYS-08", FAULT_SUBJECT)
             return
         reason = slot_state.FAILURE_TEXTS[failed.reason]
-        detail = f"version {failed.version or '(unknown)'}: {reason} ({failed.time})"
+        detail = Message(
+            "version {version}: {reason} ({time})",
+            version=failed.version or Message("(unknown)"),
+            reason=reason,
+            time=failed.time,
+        )
         self._faults.raise_fault("SYS-08", FAULT_SUBJECT, detail)
 
     def _check_feed(self, utc: datetime) -> None:
@@ -51,5 +57,9 @@ class UpdateFault:
         if seen is None or utc < seen.expires:
             self._faults.clear("SYS-10", FAULT_SUBJECT)
             return
-        detail = f"the feed of {seen.issued.isoformat()} has expired {seen.expires.isoformat()}"
+        detail = Message(
+            "the feed of {issued} has expired {expires}",
+            issued=seen.issued.isoformat(),
+            expires=seen.expires.isoformat(),
+        )
         self._faults.raise_fault("SYS-10", FAULT_SUBJECT, detail)

@@ -189,4 +189,4 @@ class IncidentHolds:
 
     def _raise_fault(self, hold: Hold, error: OSError) -> None:
         log.error("hold %s cannot be written: %s", hold.id, error)
-        self._faults.raise_fault("STO-04", "holds", str(error))
+        self._faults.raise_fault("STO-04", "holds", error)

@@ -142,7 +142,7 @@ class HeadConnection:
 
     def _raise_fault(self, error: DriverError, code: FaultCode) -> None:
         self.last_error = str(error)
-        self._faults.raise_fault(code, self.head_name, str(error))
+        self._faults.raise_fault(code, self.head_name, error)
 
 
 def rejection_for(error: DriverError) -> CommandRejected:

@@ -124,7 +124,8 @@ class PtzHead:
             preset=preset,
             lease=self._lease(t_ns),
             tour=next((mover.tour for mover in self.movers.all if mover.tour is not None), None),
-            error=self.connection.last_error or (result.message if result and has_failed else None),
+            error=self.connection.last_error
+            or (str(result.message) if result and has_failed else None),
         )
 
     def acquire(

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import msgspec
 
 from agent.base.clock import Clock
+from agent.base.message import Message
 from agent.commands.requester import CommandRejected, Requester
 from agent.faults.registry import FaultRegistry
 from agent.ptz.connection import HeadConnection
@@ -83,13 +84,13 @@ class HeadStage:
             completed = True
         finally:
             if not completed:
-                head.controller.abandon("a cycle of its stage failed")
+                head.controller.abandon(Message("a cycle of its stage failed"))
         if wait_s > 0 and not stopping.is_set():
             head.wake.wait(min(wait_s, IDLE_S))
 
     def close(self) -> None:
         """Stop the head, close its driver, and save the odometer."""
-        self._head.controller.abandon("the agent stops")
+        self._head.controller.abandon(Message("the agent stops"))
         self._head.connection.close()
         self._head.odometer.save(self._clock_ns(), force=True)
 
@@ -188,7 +189,7 @@ class HeadStage:
         monitor.update(position, head.controller.at_rest_since_ns, head.capabilities)
         drift = monitor.drift()
         if drift is not None:
-            self._faults.raise_fault("PTZ-06", head.name, str(drift))
+            self._faults.raise_fault("PTZ-06", head.name, drift)
         elif monitor.is_still():
             self._faults.clear("PTZ-06", head.name)
 
@@ -307,7 +308,11 @@ class LineNoiseMonitor:
             return
         head = self._connection.head_name
         if new_bytes >= NOISY_BYTES_PER_WINDOW:
-            message = f"{new_bytes} bytes of noise in {NOISE_WINDOW_S:.0f} s"
+            message = Message(
+                "{count} bytes of noise in {seconds:.0f} s",
+                count=new_bytes,
+                seconds=NOISE_WINDOW_S,
+            )
             self._faults.raise_fault("PTZ-02", head, message)
         elif new_bytes == 0:
             self._faults.clear("PTZ-02", head)

@@ -18,6 +18,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from agent.base.message import Message
 from agent.commands.requester import CommandRejected
 from agent.config.heads import FieldOfView, ForbiddenSector, HeadConfig
 from agent.ptz.connection import HeadConnection, rejection_for
@@ -136,7 +137,7 @@ class MotionController:
         """Record that the stage runs, and will call `step` in time."""
         self._heartbeat_ns = self._clock_ns()
 
-    def abandon(self, reason: str) -> None:
+    def abandon(self, reason: Message) -> None:
         """Stop the head, and begin no motion before the next `heartbeat`."""
         self._heartbeat_ns = None
         self.end(MoveResult(outcome="expired", message=reason))
@@ -161,7 +162,9 @@ class MotionController:
         except DriverError as error:
             self.position = self.arrived_preset = self.arrived_device_preset = None
             if self.motion is not None:
-                self.end(MoveResult(outcome="expired", message=str(error)))
+                self.end(
+                    MoveResult(outcome="expired", message=Message("{reason}", reason=str(error)))
+                )
             if self._connection.is_disconnect(error):
                 raise
             return None
@@ -246,12 +249,14 @@ class MotionController:
                 and motion.lease is not None
                 and not self._is_lease_valid(motion.lease, t_ns)
             ):
-                self.end(MoveResult(outcome="expired", message="its lease is over"))
+                self.end(MoveResult(outcome="expired", message=Message("its lease is over")))
                 return 0.0
             next_step = self._next_step(motion)
             if next_step.result is None and is_late:
                 next_step = MotionStep(
-                    result=MoveResult(outcome="timed_out", message="its longest time is over")
+                    result=MoveResult(
+                        outcome="timed_out", message=Message("its longest time is over")
+                    )
                 )
             try:
                 self._execute(next_step, generation)
@@ -310,7 +315,7 @@ class MotionController:
                 self._connection.call(lambda ptz: _send_order(ptz, order))
         except DriverError as error:
             self._connection.stop_pending = True
-            self.end(MoveResult(outcome="expired", message=str(error)))
+            self.end(MoveResult(outcome="expired", message=Message("{reason}", reason=str(error))))
             raise
         if self._generation != generation:
             self._try_stop()

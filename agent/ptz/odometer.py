@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from agent.base.message import Message
 from agent.base.state_file import StateFile
 from agent.config.heads import RatedLife
 from agent.runtime.pause import Pause
@@ -106,17 +107,18 @@ class Odometer:
             moving_s=wear.moving_s + min(elapsed_s, MAX_SAMPLE_GAP_S),
         )
 
-    def exceeded_rating(self) -> str | None:
+    def exceeded_rating(self) -> Message | None:
         """Return the first exceeded limit of the rated life as a short text, or None."""
         wear, rated_life = self.wear, self._rated_life
         degrees, hours = max(wear.pan_deg, wear.tilt_deg), wear.moving_s / 3600
-        for unit, used, limit in (
-            ("degrees", degrees, rated_life.degrees),
-            ("starts", wear.starts, rated_life.starts),
-            ("hours", hours, rated_life.hours),
-        ):
-            if limit is not None and used > limit:
-                return f"{used:.0f} {unit} of {limit:.0f}"
+        if rated_life.degrees is not None and degrees > rated_life.degrees:
+            return Message(
+                "{used:.0f} degrees of {limit:.0f}", used=degrees, limit=rated_life.degrees
+            )
+        if rated_life.starts is not None and wear.starts > rated_life.starts:
+            return Message("{used} starts of {limit}", used=wear.starts, limit=rated_life.starts)
+        if rated_life.hours is not None and hours > rated_life.hours:
+            return Message("{used:.0f} hours of {limit:.0f}", used=hours, limit=rated_life.hours)
         return None
 
     def save(self, t_ns: int, *, force: bool = False) -> None:

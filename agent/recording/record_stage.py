@@ -247,7 +247,7 @@ class RecordStage:
 
     def _raise_fault(self, error: OSError | MuxerError) -> None:
         log.error("%s: cannot record: %s", self.name, error)
-        self._faults.raise_fault("STO-02", self._camera, str(error))
+        self._faults.raise_fault("STO-02", self._camera, error)
 
     def _on_recovered(self, packet: Packet) -> None:
         """Handle the first packet written after a failure."""

@@ -3,6 +3,7 @@
 import pytest
 
 from agent.base.clock import BENCH_SOURCE, ClockTrust
+from agent.base.message import Message
 from agent.capture.capture_stage import CaptureCounts
 from agent.faults.registry import FaultRegistry
 from agent.health.camera_condition import LOST_AFTER_S, CameraMonitor
@@ -164,7 +165,7 @@ def test_health_is_sent_first_when_due_and_at_once_on_a_change(clock: ManualCloc
     begin_ns = clock.now_ns
     for second in range(62):
         if second == 40:
-            faults.raise_fault("SYS-01", "clock", "no time server answers")
+            faults.raise_fault("SYS-01", "clock", Message("no time server answers"))
         rounds.check()
         clock.advance_s(1)
     assert [(t_ns - begin_ns) // 10**9 for t_ns in sent] == [0, 30, 40]

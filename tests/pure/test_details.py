@@ -7,22 +7,25 @@ import socket
 from pathlib import Path
 
 import av
+import msgspec
 import pytest
 
-from agent.base.message import Message
+from agent.base.health_model import Fault
+from agent.base.message import Message, Text, join_sentences
 from agent.console.messages import render
 from agent.console.messages.details import DETAILS, MAX_DETAIL_CHARS, find_detail
 from agent.faults.diagnosis import VIEW_WORDS
+from agent.faults.registry import FaultRegistry
 from agent.faults.texts import Language
 from agent.reporting.mqtt import connect_error, tls
 from drivers import av_stream
-from drivers.errors import errno_text
+from drivers.errors import DriverError, errno_text
 
 ADDRESS = tls.BrokerAddress(host="broker.casa.invalid", port=8883, is_tls=True)
 TRANSLATED: tuple[Language, ...] = ("fr", "ar")
 
 
-def show(text: str, language: Language) -> str:
+def show(text: Text, language: Language) -> str:
     return render(text, language, str)
 
 
@@ -51,7 +54,10 @@ def broker_detail(error: Exception) -> str:
 
 
 def test_the_view_of_a_camera_is_said_in_the_language_of_the_session() -> None:
-    detail = str(VIEW_WORDS["blocked"])
+    registry = FaultRegistry(lambda: 0)
+    registry.raise_fault("CAM-07", "north", VIEW_WORDS["blocked"])
+    (fault,) = registry.active()
+    detail = fault.translatable_detail
     assert show(detail, "fr") == "la vue est couverte"
     assert show(detail, "ar") == "الرؤية محجوبة"
     assert show(detail, "en") == "the view is covered"
@@ -92,6 +98,36 @@ def test_a_port_without_a_broker_is_said_in_the_language_of_the_session() -> Non
     assert show(detail, "fr") == (
         "broker:8883\u00a0: connexion refusée\u00a0: la machine répond, mais aucun serveur MQTT sur ce port"
     )
+
+
+@pytest.mark.parametrize("language", TRANSLATED)
+def test_a_fault_of_the_agent_carries_its_message_to_the_console_and_english_to_the_centre(
+    language: Language,
+) -> None:
+    registry = FaultRegistry(lambda: 0)
+    silent = Message("silent for {seconds:.0f} s", seconds=12.4)
+    restarts = Message("the agent restarts, {count} of {max}", count=1, max=3)
+    registry.raise_fault("CAM-02", "north", join_sentences(silent, restarts))
+    (fault,) = msgspec.json.decode(
+        msgspec.json.encode(registry.active()), type=tuple[Fault, ...]
+    )  # as the health report has it
+    assert fault.detail == "silent for 12 s; the agent restarts, 1 of 3"
+    assert (
+        show(fault.translatable_detail, language)
+        == {
+            "fr": "muette depuis 12 s\u00a0; l'agent redémarre, 1 sur 3",
+            "ar": "صامتة منذ 12 ث؛ يعيد برنامج الصندوق التشغيل، 1 من 3",
+        }[language]
+    )
+
+
+@pytest.mark.parametrize("language", TRANSLATED)
+def test_a_fault_with_the_error_of_a_driver_is_translated_from_its_text(language: Language) -> None:
+    registry = FaultRegistry(lambda: 0)
+    registry.raise_fault("PTZ-03", "mast", DriverError("timeout", "head 'mast': no answer"))
+    (fault,) = registry.active()
+    assert (fault.detail, fault.detail_message) == ("head 'mast': no answer", None)
+    assert "no answer" not in show(fault.translatable_detail, language)
 
 
 SENTENCES = [
@@ -144,10 +180,8 @@ def test_names_and_unknown_text_stay_as_they_are(language: Language) -> None:
 
 
 def test_a_known_reason_is_found_behind_any_name_and_beside_any_other() -> None:
-    detail = "camera 'north': is stuck; the agent restarts, 1 of 3"
-    assert show(detail, "fr") == (
-        "caméra 'north'\u00a0: est bloquée\u00a0; l'agent redémarre, 1 sur 3"
-    )
+    detail = "camera 'north': is stuck; the stream ended"
+    assert show(detail, "fr") == ("caméra 'north'\u00a0: est bloquée\u00a0; le flux s'est terminé")
     device = "camera 'yard': device '/dev/v4l/by-id/yard': no such file or device"
     assert show(device, "fr").endswith("\u00a0: fichier ou périphérique absent")
 

@@ -74,7 +74,7 @@ class Camera:
             self._open,
             self.litert,
             CARD,
-            on_failure=self.reports.append,
+            on_failure=lambda error: self.reports.append(str(error)),
             on_recovery=lambda: self.reports.append(None),
         )
 

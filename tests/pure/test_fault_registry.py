@@ -11,6 +11,7 @@ from typing import get_args
 import pytest
 
 import agent
+from agent.base.message import Message
 from agent.faults.registry import FAULTS, FaultCode, FaultRegistry, Severity
 from agent.gpio import status_led
 from agent.health.camera_watchdog import CLOCK_SYNC_TIMEOUT_S, CameraWatchdog
@@ -90,7 +91,7 @@ def test_no_fault_is_raised_without_a_code_of_the_table() -> None:
 def test_an_unknown_code_cannot_be_raised(clock: ManualClock) -> None:
     board = FaultRegistry(clock.boottime_ns)
     with pytest.raises(KeyError):
-        board.raise_fault("CAM-99", "north", "x")  # type: ignore[arg-type]
+        board.raise_fault("CAM-99", "north", Message("x"))  # type: ignore[arg-type]
     assert board.active() == ()
 
 
@@ -101,7 +102,7 @@ def test_the_fault_recorder_counts_calls_of_the_agent_and_not_of_a_test(clock: M
     clock.synced = False
     clock.advance_s(CLOCK_SYNC_TIMEOUT_S)
     with witness.recording():
-        board.raise_fault("CAM-01", "north", "by hand")
+        board.raise_fault("CAM-01", "north", Message("by hand"))
         assert witness.raised_codes() == set()
         rounds.check()
         assert witness.raised_codes() == {"SYS-01"}
@@ -133,11 +134,12 @@ def test_a_test_fails_if_the_agent_does_not_raise_its_marked_codes(tmp_path: Pat
 CLAIMS = """
 import pytest
 from agent.faults.registry import FaultRegistry
+from agent.base.message import Message
 from agent.health.camera_watchdog import CLOCK_SYNC_TIMEOUT_S, CameraWatchdog
 
 @pytest.mark.raises_fault("SYS-01")
 def test_outside_the_agent(clock):
-    FaultRegistry(clock.boottime_ns).raise_fault("SYS-01", "clock", "by hand")
+    FaultRegistry(clock.boottime_ns).raise_fault("SYS-01", "clock", Message("by hand"))
 
 @pytest.mark.raises_fault("SYS-01")
 def test_inside_the_agent(clock):
@@ -150,10 +152,10 @@ def test_inside_the_agent(clock):
 
 def test_a_fault_keeps_its_first_time_and_its_newest_detail(clock: ManualClock) -> None:
     board = FaultRegistry(clock.boottime_ns)
-    board.raise_fault("CAM-01", "north", "no route")
+    board.raise_fault("CAM-01", "north", Message("no route"))
     began_ns = clock.now_ns
     clock.advance_s(5)
-    board.raise_fault("CAM-01", "north", "refused")
+    board.raise_fault("CAM-01", "north", Message("refused"))
     (fault,) = board.active()
     assert (fault.since_ns, fault.detail) == (began_ns, "refused")
     assert (fault.severity, fault.title) == (FAULTS["CAM-01"].severity, FAULTS["CAM-01"].title)
@@ -163,10 +165,10 @@ def test_only_a_raised_or_cleared_fault_is_a_change(clock: ManualClock) -> None:
     board = FaultRegistry(clock.boottime_ns)
     board.clear("CAM-01", "north")
     assert not board.changed.is_set()
-    board.raise_fault("CAM-01", "north", "x")
+    board.raise_fault("CAM-01", "north", Message("x"))
     assert board.changed.is_set()
     board.changed.clear()
-    board.raise_fault("CAM-01", "north", "y")
+    board.raise_fault("CAM-01", "north", Message("y"))
     assert not board.changed.is_set()
     board.clear("CAM-01", "north")
     assert board.changed.is_set()
@@ -175,9 +177,9 @@ def test_only_a_raised_or_cleared_fault_is_a_change(clock: ManualClock) -> None:
 
 def test_the_same_code_on_two_cameras_is_two_faults(clock: ManualClock) -> None:
     board = FaultRegistry(clock.boottime_ns)
-    board.raise_fault("CAM-02", "north", "x")
+    board.raise_fault("CAM-02", "north", Message("x"))
     clock.advance_s(1)
-    board.raise_fault("CAM-02", "south", "x")
+    board.raise_fault("CAM-02", "south", Message("x"))
     assert [fault.subject for fault in board.active()] == ["north", "south"]
 
 
@@ -187,7 +189,7 @@ def test_the_worst_fault_comes_first_and_a_degraded_mode_after_its_equals(
     board = FaultRegistry(clock.boottime_ns)
     codes: tuple[FaultCode, ...] = ("SYS-01", "SYS-07", "CAM-02", "SVC-02", "STO-02")
     for code in codes:
-        board.raise_fault(code, "x", "d")
+        board.raise_fault(code, "x", Message("d"))
     assert [fault.code for fault in board.active()] == [
         *("STO-02", "CAM-02", "SVC-02", "SYS-07", "SYS-01")
     ]

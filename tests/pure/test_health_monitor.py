@@ -15,6 +15,7 @@ from agent.base.health_model import (
     OutboxHealth,
     StageHealth,
 )
+from agent.base.message import Message
 from agent.base.model import ClockStep
 from agent.faults.registry import FaultRegistry
 from agent.health import health_file
@@ -166,7 +167,7 @@ def test_a_fault_change_is_written_at_once(tmp_path: Path, clock: ManualClock) -
     box = Box(tmp_path, clock)
     box.pass_s(3)
     assert read_pages(box.state / FILE_NAME) == []
-    box.board.raise_fault("CAM-02", "north", "silent")
+    box.board.raise_fault("CAM-02", "north", Message("silent"))
     box.pass_s(1)
     last = read_pages(box.state / FILE_NAME)[-1].samples
     assert len(last) == 4
@@ -196,7 +197,7 @@ def test_the_monitor_keeps_its_rate_and_skips_a_long_halt(
 def test_the_faults_in_a_sample_are_bounded(tmp_path: Path, clock: ManualClock) -> None:
     box = Box(tmp_path, clock)
     for number in range(100):
-        box.board.raise_fault("CAM-02", f"camera-{number}", "silent")
+        box.board.raise_fault("CAM-02", f"camera-{number}", Message("silent"))
     box.pass_s(16)
     faults = read_pages(box.state / FILE_NAME)[-1].samples[-1].faults
     assert 0 < len(faults) < 100

@@ -71,4 +71,4 @@ def test_travel_is_saved_at_intervals_and_at_the_end(path: Path) -> None:
     assert Odometer(path, RatedLife()).wear.pan_deg == 20
     walk.to(30)
     walk.odometer.save(walk.t_ns, force=True)
-    assert Odometer(path, RatedLife(degrees=25)).exceeded_rating() == "30 degrees of 25"
+    assert str(Odometer(path, RatedLife(degrees=25)).exceeded_rating()) == "30 degrees of 25"

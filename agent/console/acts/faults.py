@@ -10,14 +10,14 @@ from agent.faults.registry import FAULTS, FaultCode
 
 
 class ActiveFault(msgspec.Struct, frozen=True, kw_only=True):
-    """One active fault. `severity`, `title` and `advice` are in the technician's language, `detail` is in English."""
+    """One active fault. `severity`, `title` and `advice` are in the technician's language."""
 
     code: str
     severity: str
     title: str
     subject: str
     age_s: float
-    detail: str
+    detail: Text
     advice: str | None
 
 
@@ -92,6 +92,6 @@ def _explain(context: ConsoleContext, fault: Fault) -> ActiveFault:
         title=guidance.title if guidance else fault.title,
         subject=fault.subject,
         age_s=max(0.0, (context.clock.boottime_ns() - fault.since_ns) / 1e9),
-        detail=fault.detail,
+        detail=fault.translatable_detail,
         advice=None if guidance is None else guidance.at_box,
     )

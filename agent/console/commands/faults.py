@@ -58,7 +58,7 @@ def _print_active(terminal: Terminal, context: ConsoleContext) -> None:
             )
         )
         if fault.detail:
-            terminal.print(f"  {fault.detail}")
+            terminal.print_hanging("  ", fault.detail)
         if fault.advice is not None:
             terminal.print_hanging("  > ", fault.advice)
     if not found.faults:

@@ -1,14 +1,14 @@
-"""Details: sentences of the agent, its drivers, OpenSSL and the kernel, which reach the console as English text. Pure.
+"""Details: sentences of drivers, libraries and the kernel, which reach the console as English text. Pure.
 
-A detail travels in a fault, an exception or the health report. Before it is shown, it becomes a message again, so that
-the catalogues translate it; text that is no known sentence stays as it is.
+The agent's own faults carry their message. A driver's error is text, which may come from a child process; so is that of
+FFmpeg, OpenSSL, the broker or the C library. Before it is shown, it becomes a message again, so that the catalogues
+translate it; text that is no known sentence stays as it is.
 """
 
 import re
 from functools import cache
 
 from agent.base.message import Message, Text, join_sentences
-from agent.faults.diagnosis import VIEW_WORDS
 
 MAX_DETAIL_CHARS = 400
 """A longer text is shown as it is: what a device sends has no bound."""
@@ -80,12 +80,6 @@ DETAILS = (
     Message("holds no certificate in PEM form"),
     Message("the key does not belong to the certificate"),
     Message("not a certificate and its unencrypted key in PEM form"),
-    Message("{file} expires on {date}, in {days} days", file=_ANY, date=_ANY, days=_ANY),
-    Message("{file} has expired on {date}", file=_ANY, date=_ANY),
-    Message("no centre has announced itself since this connection began"),
-    Message("centre {name} listens and does not acknowledge", name=_ANY),
-    Message("centre {name} has not announced itself since this connection began", name=_ANY),
-    Message("centre {name} has said that it is away", name=_ANY),
     Message("camera {name}", name=_ANY),
     Message("head {name}", name=_ANY),
     Message("pin {name}", name=_ANY),
@@ -119,41 +113,10 @@ DETAILS = (
     Message("has no video stream"),
     Message("did not open within {seconds} s", seconds=_ANY),
     Message("sent nothing for {seconds} s", seconds=_ANY),
-    Message("silent for {seconds} s", seconds=_ANY),
     Message("is stuck"),
     Message("its process has ended"),
-    Message("the agent restarts, {count} of {max}", count=_ANY, max=_ANY),
-    Message("{fps} of {target} frames/s for detection", fps=_ANY, target=_ANY),
     Message("the device is gone"),
     Message("port {path}: the device is gone", path=_ANY),
-    Message(
-        "sent to pan {pan} tilt {tilt} and found at pan {found_pan} tilt {found_tilt}",
-        pan=_ANY,
-        tilt=_ANY,
-        found_pan=_ANY,
-        found_tilt=_ANY,
-    ),
-    Message("the supply voltage is too low"),
-    Message("the board is throttled"),
-    Message(
-        "{share} of the memory is free; tasks wait for memory {pressure} of the time",
-        share=_ANY,
-        pressure=_ANY,
-    ),
-    Message("the load is {load} per core", load=_ANY),
-    Message("less is free than the retention of footage leaves: other files fill the disk"),
-    Message(
-        "little is free on the file system of the state folder; that of the footage is another"
-    ),
-    Message("a small synced write takes {ms} ms", ms=_ANY),
-    Message("{share} of its life is used", share=_ANY),
-    Message("no time server has set the clock yet"),
-    Message("{count} wrong answers in a row, {seconds} s to wait", count=_ANY, seconds=_ANY),
-    Message("the file was damaged and is kept as {name}", name=_ANY),
-    Message("reduced detection: {reason}", reason=_ANY),
-    Message("no detection: {reason}", reason=_ANY),
-    Message("record only: {reason}", reason=_ANY),
-    Message("heartbeat: {reason}", reason=_ANY),
     Message(
         "heat: {value}, from {enter} until below {leave}",
         value=_ANY,
@@ -171,7 +134,6 @@ DETAILS = (
     Message("disk: a write takes {value} ms", value=_ANY),
     Message("disk: full, and no footage is left that may be evicted"),
     Message("disk: that of the state folder is full"),
-    *VIEW_WORDS.values(),
 )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from agent.base.message import Message
 from agent.config.heads import FieldOfView, ForbiddenSector
 from drivers.angles import FULL_TURN_DEG
 from drivers.contracts import FRACTION, Pose
@@ -30,9 +31,9 @@ class SphereArea(msgspec.Struct, frozen=True, kw_only=True):
     zoom: float
 
 
-def blocked_text(sector: ForbiddenSector) -> str:
+def blocked_text(sector: ForbiddenSector) -> Message:
     """Return the reason for a motion that a sector forbids."""
-    return f"sector {sector.name!r} is in the way"
+    return Message("sector {name!r} is in the way", name=sector.name)
 
 
 def swept_area(

@@ -10,6 +10,7 @@ from typing import Literal, Protocol, TypeAlias
 
 import msgspec
 
+from agent.base.message import Message
 from agent.config.heads import ForbiddenSector
 from agent.ptz.motion import position_servo
 from agent.ptz.motion.forbidden_sectors import blocked_text, swept_area
@@ -62,7 +63,7 @@ class MoveResult(msgspec.Struct, frozen=True, kw_only=True):
     """How a motion ended. With `at_rest` the head is known to rest, and need not be stopped."""
 
     outcome: MoveOutcome
-    message: str
+    message: Message
     at_rest: bool = False
 
 
@@ -125,7 +126,9 @@ class ContinuousTrajectory:
         """Return the next step; see `Trajectory`."""
         remaining_s = (self._deadline_ns - t_ns) / 1e9
         if remaining_s <= 0:
-            return MotionStep(result=MoveResult(outcome="expired", message="its time is over"))
+            return MotionStep(
+                result=MoveResult(outcome="expired", message=Message("its time is over"))
+            )
         velocity = self.clipped_velocity(position, bounds)
         if isinstance(velocity, ForbiddenSector):
             return _forbidden_step(velocity)
@@ -226,7 +229,7 @@ class PoseTrajectory:
             return self._begin_leg(t_ns, position, bounds)
         at_rest = self._capabilities.absolute and not position.moving
         return MotionStep(
-            result=MoveResult(outcome="arrived", message="it has arrived", at_rest=at_rest)
+            result=MoveResult(outcome="arrived", message=Message("it has arrived"), at_rest=at_rest)
         )
 
     def _begin_leg(self, t_ns: int, position: PtzPosition, bounds: MotionBounds) -> MotionStep:
@@ -284,7 +287,7 @@ class PresetTrajectory:
             return MotionStep(order=RecallDevicePreset(number=self._number))
         if position is None or position.t_ns <= self._sent_ns or position.moving:
             return MotionStep()
-        message = "it has had the time to arrive"
+        message = Message("it has had the time to arrive")
         return MotionStep(result=MoveResult(outcome="arrived", message=message, at_rest=True))
 
 
@@ -292,9 +295,12 @@ def _forbidden_step(sector: ForbiddenSector) -> MotionStep:
     return MotionStep(result=MoveResult(outcome="forbidden", message=blocked_text(sector)))
 
 
-def _late_message(position: PtzPosition, target: Pose) -> str:
+def _late_message(position: PtzPosition, target: Pose) -> Message:
     pose = position.pose
-    return (
-        f"sent to pan {target.pan_deg:.1f} tilt {target.tilt_deg:.1f} and found at "
-        f"pan {pose.pan_deg:.1f} tilt {pose.tilt_deg:.1f}"
+    return Message(
+        "sent to pan {pan:.1f} tilt {tilt:.1f} and found at pan {found_pan:.1f} tilt {found_tilt:.1f}",
+        pan=target.pan_deg,
+        tilt=target.tilt_deg,
+        found_pan=pose.pan_deg,
+        found_tilt=pose.tilt_deg,
     )

@@ -11,6 +11,7 @@ from agent.base.damaged_file import (
     original_name,
     read_note,
 )
+from agent.base.message import Message
 from agent.config.recording import FOOTAGE_DIR
 from agent.faults.registry import FaultRegistry
 from agent.recording.custody.receipt_queue import ReceiptQueue
@@ -53,8 +54,13 @@ class DamageReporter:
     def _report_file(self, path: Path, now_ns: int) -> None:
         name = str(damaged_path(path).relative_to(self._state_dir))
         subject = str(path.with_name(original_name(path)).relative_to(self._state_dir))
-        kept = f"the file was damaged and is kept as {damaged_path(path).name}"
-        self._faults.raise_fault("STO-08", subject, read_note(path) or kept)
+        note = read_note(path)
+        detail = (
+            Message("the file was damaged and is kept as {name}", name=damaged_path(path).name)
+            if note is None
+            else Message("{reason}", reason=note)
+        )
+        self._faults.raise_fault("STO-08", subject, detail)
         if path not in self._queued:
             self._queued.add(path)
             receipt = FileQuarantined(camera=None, name=name)

@@ -84,7 +84,7 @@ class ChainHeadPublisher:
             if head.seq and self._is_head_due(head, now_ns):
                 self._publish_head(now_ns)
         except OSError as error:
-            self._faults.raise_fault("CUS-01", SUBJECT, str(error))
+            self._faults.raise_fault("CUS-01", SUBJECT, error)
             return
         self._faults.clear("CUS-01", SUBJECT)
 

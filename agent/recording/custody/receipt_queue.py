@@ -83,7 +83,7 @@ class ReceiptQueue:
             try:
                 is_written = self._write_pending(self._append)
             except OSError as error:
-                self._faults.raise_fault("CUS-01", SUBJECT, str(error))
+                self._faults.raise_fault("CUS-01", SUBJECT, error)
                 return False
         if is_written:
             self._faults.clear("CUS-01", SUBJECT)

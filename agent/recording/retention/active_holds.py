@@ -7,6 +7,7 @@ from datetime import datetime
 import msgspec
 
 from agent.base.clock import Clock
+from agent.base.message import Message
 from agent.faults.registry import FaultRegistry
 from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.custody.receipts import BadReceipt, HoldPlaced, HoldReleased, parse_line
@@ -122,7 +123,7 @@ class ActiveHolds:
                         )
         except OSError as error:
             log.error("holds: %s", error)
-            self._faults.raise_fault("STO-04", "holds", str(error))
+            self._faults.raise_fault("STO-04", "holds", error)
         else:
             self._faults.clear("STO-04", "holds")
         self.current = self._hold_store.all()
@@ -131,7 +132,7 @@ class ActiveHolds:
         """End a hold whose footage has to make room."""
         log.error("hold %s of %s broken: no space left", hold.id, hold.camera)
         self.current = tuple(other for other in self.current if other.id != hold.id)
-        self._faults.raise_fault("STO-03", hold.camera, f"hold {hold.id} was broken")
+        self._faults.raise_fault("STO-03", hold.camera, Message("hold {id} was broken", id=hold.id))
         self._on_broken(hold)
         body = HoldReleased(hold_id=hold.id, by="vigie", reason="no space left")
         self._receipt_queue.append(body, self._clock.boottime_ns())

@@ -8,6 +8,7 @@ from datetime import timedelta
 import msgspec
 
 from agent.base.clock import Clock, rfc3339
+from agent.base.message import Message
 from agent.base.model import Event
 from agent.config.recording import HoldConfig
 from agent.faults.registry import FaultRegistry
@@ -103,7 +104,9 @@ class EventHolds:
             self._faults.clear("STO-04", camera)
             return False
         self._faults.raise_fault(
-            "STO-04", camera, f"{count} holds of events; footage of further ones is not held"
+            "STO-04",
+            camera,
+            Message("{count} holds of events; footage of further ones is not held", count=count),
         )
         return True
 
@@ -118,7 +121,7 @@ class EventHolds:
                 return self._hold_store.exists(hold.id)
         except OSError as error:
             log.error("hold %s cannot be written: %s", hold.id, error)
-            self._faults.raise_fault("STO-04", "holds", str(error))
+            self._faults.raise_fault("STO-04", "holds", error)
         return True
 
     def _new_hold(self, event: Event, end_ns: int) -> Hold:

@@ -12,6 +12,7 @@ import msgspec
 
 from agent.base.clock import Clock, boot_id, rfc3339, unix_ms
 from agent.base.health_model import FootageHealth
+from agent.base.message import Message
 from agent.base.uuid7 import uuid7_factory
 from agent.config.configuration import InstitutionConfig
 from agent.config.recording import MAX_SEGMENT_S, FootageRules, HoldConfig, RecordConfig
@@ -201,7 +202,7 @@ class RetentionStage:
                 self._removed_cameras.take_over()
             except OSError as error:
                 log.error("footage cannot be deleted: %s", error)
-                self._faults.raise_fault("STO-02", "box", str(error))
+                self._faults.raise_fault("STO-02", "box", error)
                 self._retry_pause.begin(now_ns, RETRY_S)
                 return
             self._faults.clear("STO-02", "box")
@@ -428,7 +429,11 @@ class RetentionStage:
 
     def _update_hold_fault(self, subject: str, held_bytes: int, budget_bytes: int) -> None:
         if held_bytes >= budget_bytes * HOLD_FAULT_RATIO:
-            detail = f"{held_bytes} of {budget_bytes} bytes are held"
+            detail = Message(
+                "{held_bytes} of {budget_bytes} bytes are held",
+                held_bytes=held_bytes,
+                budget_bytes=budget_bytes,
+            )
             self._faults.raise_fault("STO-03", subject, detail)
         else:
             self._faults.clear("STO-03", subject)

@@ -1,7 +1,9 @@
 """The centres as one connection sees them: their states, the acknowledgement mode, and the fault NET-03."""
 
 from collections.abc import Callable, Mapping
+from functools import reduce
 
+from agent.base.message import Message, join_sentences
 from agent.config.broker import MAX_CENTRES, BrokerConfig
 from agent.faults.registry import FaultRegistry
 from agent.reporting.centre_payloads import CentreStateName
@@ -108,12 +110,12 @@ class CentreLink:
         ]
         self._silent |= {name for name in lasting if self._states.get(name) == "listening"}
         if lasting:
-            detail = "; ".join(problems[name] for name in lasting)
+            detail = reduce(join_sentences, (problems[name] for name in lasting))
             self._faults.raise_fault("NET-03", "centre", detail)
         elif not any(self._is_absent(name) for name in problems):
             self._faults.clear("NET-03", "centre")
 
-    def _find_problems(self, window: SendWindow) -> Mapping[str, str]:
+    def _find_problems(self, window: SendWindow) -> Mapping[str, Message]:
         """Return why each centre that messages wait for has not acknowledged them yet."""
         if self.ack_mode not in ("centre", "hold"):
             return {}
@@ -137,23 +139,24 @@ class CentreLink:
     def _is_absent(self, name: str) -> bool:
         return self.ack_mode == "hold" if name == _ANY else self._states.get(name) != "listening"
 
-    def _describe_all(self) -> str:
+    def _describe_all(self) -> Message:
         wanted = "listening" if self.ack_mode == "centre" else "away"
         concerned = [name for name, state in self._states.items() if state == wanted]
         if not concerned:
-            return "no centre has announced itself since this connection began"
-        return "; ".join(_describe(name, self._states[name]) for name in concerned)
+            return Message("no centre has announced itself since this connection began")
+        return reduce(join_sentences, (_describe(name, self._states[name]) for name in concerned))
 
     def _end_wait(self, centre: str) -> None:
         self._waiting_since_s.pop(centre if self._named else _ANY, None)
 
 
-def _describe(centre: str, state: CentreStateName | None) -> str:
+def _describe(centre: str, state: CentreStateName | None) -> Message:
     match state:
         case "listening":
-            problem = "listens and does not acknowledge"
+            return Message("centre {name!r} listens and does not acknowledge", name=centre)
         case None:
-            problem = "has not announced itself since this connection began"
+            return Message(
+                "centre {name!r} has not announced itself since this connection began", name=centre
+            )
         case _:
-            problem = "has said that it is away"
-    return f"centre {centre!r} {problem}"
+            return Message("centre {name!r} has said that it is away", name=centre)

@@ -9,6 +9,7 @@ import msgspec
 from agent.base.clock import Clock
 from agent.base.errors import UserError
 from agent.base.file_read import MAX_PEM_BYTES, read_regular_file
+from agent.base.message import Message
 from agent.config.broker import BrokerConfig
 from agent.faults.registry import FaultRegistry
 from agent.runtime.pause import Pause
@@ -78,15 +79,24 @@ def validity_from_certificate(certificate: Any) -> Validity:
     )
 
 
-def expiry_problem(validity: Validity, now: datetime) -> str | None:
-    """Return what is wrong with a certificate's dates at `now`, or None."""
+def expiry_problem(file: str, validity: Validity, now: datetime) -> Message | None:
+    """Return a sentence on the dates of a certificate at `now` if they are wrong, or None."""
     if now < validity.not_before:
-        return f"is good from {validity.not_before:%Y-%m-%d} on, not yet"
+        return Message(
+            "{file} is good from {date} on, not yet",
+            file=file,
+            date=f"{validity.not_before:%Y-%m-%d}",
+        )
     if now > validity.not_after:
-        return f"has expired on {validity.not_after:%Y-%m-%d}"
+        return Message(
+            "{file} has expired on {date}", file=file, date=f"{validity.not_after:%Y-%m-%d}"
+        )
     if validity.not_after - now <= WARN_BEFORE:
-        return (
-            f"expires on {validity.not_after:%Y-%m-%d}, in {(validity.not_after - now).days} days"
+        return Message(
+            "{file} expires on {date}, in {days} days",
+            file=file,
+            date=f"{validity.not_after:%Y-%m-%d}",
+            days=(validity.not_after - now).days,
         )
     return None
 
@@ -120,8 +130,8 @@ class CertificateExpiry:
         except UserError:
             return
         subject = f"broker.{config_key}"
-        problem = None if validity is None else expiry_problem(validity, now)
+        problem = None if validity is None else expiry_problem(subject, validity, now)
         if problem is None:
             self._faults.clear("NET-05", subject)
         else:
-            self._faults.raise_fault("NET-05", subject, f"{subject} {problem}")
+            self._faults.raise_fault("NET-05", subject, problem)

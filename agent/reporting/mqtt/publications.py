@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable
 
+from agent.base.message import Message
 from agent.faults.registry import FaultRegistry
 from agent.reporting.mqtt.message_forms import Publication
 from agent.reporting.mqtt.packets import PacketTooLarge, Puback
@@ -58,7 +59,7 @@ class Publications:
             else:
                 window.note_sent(mid, seq, len(form.payload), self._now_s())
                 return True
-        detail = f"{description}: {too_large}"
+        detail = Message("{problem}: {reason}", problem=description, reason=str(too_large))
         log.warning("not sent: %s", detail)
         self._faults.raise_fault("NET-02", _TOO_LARGE_SUBJECT, detail)
         return False
@@ -68,6 +69,6 @@ class Publications:
         seq = window.note_puback(event.mid, event.reason_code, self._now_s())
         if event.reason_code < MIN_FAILURE_CODE:
             return
-        detail = f"the broker refuses a publication: {event.reason}"
+        detail = Message("the broker refuses a publication: {reason}", reason=str(event.reason))
         log.warning("%s (message %s)", detail, seq)
         self._faults.raise_fault("NET-02", _REFUSED_SUBJECT, detail)

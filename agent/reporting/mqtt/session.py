@@ -176,7 +176,7 @@ class MqttSession:
         if not self._pair_choice.note_failed(self._pair, is_refused=is_refused):
             self._choice.note_ended()
         code = FAULT_CODES[error.kind]
-        self._faults.raise_fault(code, "broker", str(error))
+        self._faults.raise_fault(code, "broker", error)
         for other in FAULT_CODES.values():
             if other != code:
                 self._faults.clear(other, "broker")

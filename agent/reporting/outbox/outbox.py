@@ -13,6 +13,7 @@ from typing import IO, Self, TypeVar
 import msgspec
 
 from agent.base.clock import Clock
+from agent.base.message import Message
 from agent.faults.registry import FaultRegistry
 from agent.reporting import topics
 from agent.reporting.outbox import files, schema
@@ -363,11 +364,15 @@ class Outbox:
                     self._folder, reason, self._rows.make_receipt
                 )
             except (OSError, sqlite3.Error) as error:
-                self._faults.raise_fault("STO-01", "outbox", f"{reason}; not set aside: {error}")
+                detail = Message(
+                    "{reason}; not set aside: {error}", reason=reason, error=str(error)
+                )
+                self._faults.raise_fault("STO-01", "outbox", detail)
                 raise
             self._in_flight.reset()
         log.error("outbox damaged: %s; set aside as %s", reason, damaged_name)
-        self._faults.raise_fault("STO-01", "outbox", f"{reason}; set aside as {damaged_name}")
+        detail = Message("{reason}; set aside as {name}", reason=reason, name=damaged_name)
+        self._faults.raise_fault("STO-01", "outbox", detail)
 
     def _settle(self, free: tuple[SeqRange, ...]) -> tuple[SeqRange, ...]:
         """Delete what is free, and return what all expected centres have. The caller holds the lock."""
@@ -393,4 +398,4 @@ class Outbox:
         if problem is None:
             self._faults.clear("STO-02", "outbox")
         else:
-            self._faults.raise_fault("STO-02", "outbox", problem)
+            self._faults.raise_fault("STO-02", "outbox", Message("{reason}", reason=problem))

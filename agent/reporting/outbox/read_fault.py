@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import TypeVar
 
+from agent.base.message import Message
 from agent.faults.registry import FaultRegistry
 
 CLEAR_AFTER_NS = 30 * 1_000_000_000
@@ -27,7 +28,9 @@ class ReadFault:
             return query()
         except sqlite3.Error as error:
             self._failed_ns = self._clock_ns()
-            self._faults.raise_fault("STO-01", "outbox reader", f"it cannot be read: {error}")
+            self._faults.raise_fault(
+                "STO-01", "outbox reader", Message("it cannot be read: {reason}", reason=str(error))
+            )
             return default
 
     def clear_if_over(self) -> None:

@@ -17,6 +17,7 @@ from agent.base import pem
 from agent.base.clock import Clock, rfc3339
 from agent.base.errors import UserError
 from agent.base.file_read import MAX_PEM_BYTES, read_regular_file
+from agent.base.message import Message
 from agent.config.broker import BrokerConfig
 from agent.config.renewal import RenewalConfig
 from agent.faults.registry import FaultRegistry
@@ -184,7 +185,7 @@ class RenewalStage:
     def _note_failure(self, reason: str, wished_s: float | None = None) -> None:
         wait_s = self._backoff.next_s() if wished_s is None else max(RETRY_S, wished_s)
         self._pause.begin(self._clock.boottime_ns(), wait_s)
-        self._faults.raise_fault("NET-06", FAULT_SUBJECT, reason)
+        self._faults.raise_fault("NET-06", FAULT_SUBJECT, Message("{reason}", reason=reason))
 
     def _enroll(self) -> RenewedCertificate:
         pair = self._credentials.candidates()[0]

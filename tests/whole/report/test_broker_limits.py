@@ -15,6 +15,7 @@ import paho.mqtt.client as paho
 import pytest
 
 from agent.base.health_model import FlightSample, HealthReport, StageHealth
+from agent.base.message import Message
 from agent.base.sha256 import sha256_hex
 from agent.capture.jpeg import encode_jpeg
 from agent.capture.snapshot_command import SNAPSHOT_MAX_BYTES
@@ -174,7 +175,7 @@ def test_a_birth_that_is_too_large_names_what_it_omits(
     ):
         watcher.wait_for(watcher.births)
         for number in range(20):
-            box.faults.raise_fault("CAM-01", f"camera {number}", "not there")
+            box.faults.raise_fault("CAM-01", f"camera {number}", Message("not there"))
         proxy.cut_connections()
         watcher.wait_for(lambda: len(watcher.births()) == 2)
     (first, second) = watcher.births()
