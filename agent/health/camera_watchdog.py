@@ -95,7 +95,9 @@ class CameraWatchdog:
     def _check_clock(self, now_ns: int) -> None:
         trust = self._clock.trust()
         if trust.source == BENCH_SOURCE:
-            detail = "not synchronised, and trusted all the same: --bench-clock, for benches alone"
+            detail = Message(
+                "not synchronised, and trusted all the same: --bench-clock, for benches alone"
+            )
             self._faults.raise_fault("SYS-01", "clock", detail)
         elif trust.synced:
             self._faults.clear("SYS-01", "clock")
