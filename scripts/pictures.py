@@ -51,6 +51,8 @@ from tests.whole.technician import LOGGED_OUT_PROMPT, ConsoleTechnician, write_c
 
 DOCS = Path(__file__).parents[1] / "docs"
 STREET_SCENE = DOCS.parent / "centre" / "demo" / "scenes" / "street.toml"
+HERO_S = 25.5
+"""Each visible road user is tracked then, and a car has stopped: tests/whole/test_replay.py."""
 MAX_WIDTH_PX = 1200
 JPEG_QUALITY = 82
 WATCH_COLUMNS, WATCH_ROWS = 112, 20
@@ -73,7 +75,7 @@ detect = { enabled = false }
 
 def take_street(folder: Path) -> None:
     """The rendered street of the demo with everything that the agent sees in it."""
-    _write_jpeg("street.jpg", _replayed_frame(folder, STREET_SCENE, 26.5))
+    _write_jpeg("street.jpg", _replayed_frame(folder, STREET_SCENE, HERO_S))
 
 
 def take_scene(folder: Path) -> None:

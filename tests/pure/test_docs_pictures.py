@@ -43,3 +43,10 @@ def test_each_picture_is_small(path: Path) -> None:
     picture = cv2.imread(str(path))
     assert picture is not None
     assert picture.shape[1] <= MAX_WIDTH_PX
+
+
+@pytest.mark.parametrize(("path", "text"), SHOWN)
+def test_a_translated_page_describes_its_pictures_as_fully(path: Path, text: str) -> None:
+    """An older description is short: it counts fewer lines and zones than the picture has."""
+    of_picture = [len(str(param.values[1])) for param in SHOWN if param.values[0] == path]
+    assert len(text) > 0.4 * max(of_picture)
