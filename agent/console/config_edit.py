@@ -7,12 +7,14 @@ log in, or which certificate is trusted: those are the centre's.
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
+from urllib.parse import quote, urlunsplit
 
 import msgspec
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
 from agent.base.message import Message, Text
+from agent.base.url import split_url
 from agent.config import toml_decode
 from agent.config.shareable_config import redact_config
 from agent.console.errors import ConsoleError
@@ -68,6 +70,38 @@ def plan_changes(text: str, pairs: Sequence[tuple[str, str]]) -> tuple[KeyChange
     return tuple(changes)
 
 
+def plan_camera_password(text: str, camera: str, password: str) -> KeyChange:
+    """Set the password in the addresses of a camera's streams that have one.
+
+    Raises: ConsoleError if none has; UserError if the file is no TOML.
+    """
+    changes: list[KeyChange] = []
+    for options in ("options", "detect_options"):
+        current = changes[-1].new_text if changes else text
+        tables = _parse_toml(current)
+        for index, item in enumerate(_as_list(tables.get("camera"))):
+            key_path = ("camera", index, options, "url")
+            url = _get_at(tables, key_path)
+            new_url = replace_url_password(url, password) if isinstance(url, str) else None
+            if _item_name(item) == camera and new_url is not None:
+                key = f"camera.{camera}.{options}.url"
+                changes.append(_plan_value(current, key, key_path, new_url))
+    if not changes:
+        raise ConsoleError(
+            Message("camera {name}: no password in its configuration to replace", name=camera)
+        )
+    return changes[-1]
+
+
+def replace_url_password(url: str, password: str) -> str | None:
+    """Return the URL with another password, or None if it has none."""
+    parts = split_url(url, "rtsp", "http", "https")
+    if parts is None or parts.password is None:
+        return None
+    user, host = parts.netloc.partition(":")[0], parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{user}:{quote(password, safe='')}@{host}"))
+
+
 def list_editable_keys(text: str) -> list[tuple[str, Text]]:
     """Return every editable key of this file with its redacted value. Raises UserError if it is no TOML."""
     tables = _parse_toml(text)
@@ -95,6 +129,13 @@ def _plan_change(text: str, key: str, value: str) -> KeyChange:
     new_value = _parse_value(key, editable, value)
     if editable.kind == "address":
         _check_address_change(key, str(_get_at(tables, key_path) or ""), value)
+    return _plan_value(text, key, key_path, new_value)
+
+
+def _plan_value(
+    text: str, key: str, key_path: Sequence[PathStep], new_value: str | float
+) -> KeyChange:
+    tables = _parse_toml(text)
     _set_at(tables, key_path, new_value)
     new_text = _edit_text(text, key_path, new_value)
     if _parse_toml(new_text) != tables:

@@ -10,7 +10,12 @@ from agent.base.message import Message, Text
 from agent.config.commit_confirm import CommitConfirm, PendingCommit, Rollback
 from agent.console import agent_process
 from agent.console.commit_confirm_watch import CommitConfirmWatch
-from agent.console.config_edit import KeyChange, list_editable_keys, plan_changes
+from agent.console.config_edit import (
+    KeyChange,
+    list_editable_keys,
+    plan_camera_password,
+    plan_changes,
+)
 from agent.console.errors import ConsoleError
 from agent.console.text_format import format_duration
 
@@ -71,6 +76,14 @@ class ConfigEditor:
             changes[-1].new_text, keys, by, self._boot_id, until_ns
         )
         return agent_process.restart(self._reload())
+
+    def set_camera_password(self, camera: str, password: str, by: str) -> None:
+        """Replace the password in a camera's addresses at once, and restart the agent: the camera has accepted it.
+
+        Raises: ConsoleError if its addresses have none; UserError if another change waits for its confirmation; OSError.
+        """
+        self.begin((plan_camera_password(self._read_text(), camera, password),), by, 1)
+        self.confirm()
 
     def confirm(self) -> PendingCommit:
         """Keep the new file. Raises: UserError if nothing is pending, or too late; OSError."""

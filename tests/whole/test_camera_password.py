@@ -98,6 +98,32 @@ def test_without_a_receipt_nothing_changes(
     assert kept(tmp_path) == f"{OLD}\n"
 
 
+def test_a_password_in_the_address_is_replaced_in_the_configuration(
+    clock: ManualClock, tmp_path: Path, camera: RtspServer
+) -> None:
+    url = camera.url("locked", f"{USER}:{OLD}@")
+    table = f"""
+[[camera]]
+name = "north"   # the one at the gate
+driver = "rtsp"
+options = {{ url = "{url}" }}
+detect_options = {{ url = "{url}" }}
+detect = {{ enabled = false }}
+"""
+    text = CONFIG_TEXT.partition("[[camera]]")[0] + table
+    rig = ConsoleRig(clock, tmp_path, config_text=text)
+    rig.config_path.chmod(0o600)
+    rig.is_alive = False
+    assert "the server refuses this username and password" in change(rig, "not-it")
+    assert rig.config_path.read_text() == text
+    screen = change(rig, NEW)
+    assert "Accepted by north, and kept." in screen
+    assert rig.config_path.read_text() == text.replace(f":{OLD}@", ":Spring%202026%21@")
+    assert rig.config_path.stat().st_mode & 0o777 == 0o600
+    assert rig.context.config_editor.pending() is None
+    assert not any("Spring" in text for text in (screen, *(action for _, action in rig.receipts)))
+
+
 def test_a_password_of_onvif_is_tried_over_onvif(clock: ManualClock, tmp_path: Path) -> None:
     onvif = f'url = "{URL}", username = "{USER}", password_file = "north.password"'
     config = CONFIG_TEXT.replace("options = {}\n", f"options = {{}}\nonvif = {{ {onvif} }}\n", 1)
@@ -120,9 +146,9 @@ def test_a_password_of_a_wrong_length_is_refused(
     assert kept(tmp_path) == f"{OLD}\n"
 
 
-def test_a_camera_without_a_password_file_is_refused_in_one_line(
+def test_a_camera_without_a_password_is_refused_in_one_line(
     clock: ManualClock, tmp_path: Path
 ) -> None:
     rig = ConsoleRig(clock, tmp_path)
     screen = " ".join(rig.run_logged_in("camera north password").split())
-    assert "camera north: 0 password files; allowed: one, as password_file of its options" in screen
+    assert "camera north: 0 passwords in its configuration; allowed: one" in screen
