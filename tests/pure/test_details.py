@@ -53,6 +53,17 @@ def broker_detail(error: Exception) -> str:
     return str(connect_error.error_from_exception("broker:8883", ADDRESS, error))
 
 
+def test_the_end_of_the_run_before_and_an_error_of_a_driver_are_said_in_the_language_of_the_session() -> (
+    None
+):
+    ended = "crash: the agent ended without stopping in order, and the board ran on"
+    assert show(ended, "fr") == (
+        "plantage\u00a0: l'agent s'est terminé sans arrêt en règle, et la carte a continué"
+    )
+    absent = "camera 'yard': device '/dev/yard': no such file or directory"
+    assert show(absent, "fr").endswith("\u00a0: fichier ou dossier absent")
+
+
 def test_the_view_of_a_camera_is_said_in_the_language_of_the_session() -> None:
     registry = FaultRegistry(lambda: 0)
     registry.raise_fault("CAM-07", "north", VIEW_WORDS["blocked"])

@@ -153,3 +153,12 @@ def test_a_page_joins_a_list_with_the_comma_of_its_language() -> None:
     assert len(scripts) > 50
     joining = {path.name for path in scripts if 'join(", ")' in path.read_text(encoding="utf-8")}
     assert joining <= words_of_the_box
+
+
+def test_a_sign_at_the_edge_of_a_latin_word_stays_with_it_on_an_arabic_page() -> None:
+    """The console isolates values alone; a terminal may show the characters that isolate."""
+    for name in CATALOGUES:
+        if name.endswith(".json"):
+            for key, text in entries(catalogue(ROOT / name.format("ar"))):
+                plain = re.sub("\u2066[^\u2069]*\u2069", "x", FILLED_IN.sub("x", text))
+                assert not re.search(r"(?<![\w.])[*./~-]+[A-Za-z]", plain), key

@@ -389,6 +389,11 @@ def test_a_commissioning_in_hand_is_still_there_after_the_page_was_loaded_again(
     assert phone.run(DRAFT) == [[0, 1], "not yet", "mast 7"]
     serial = phone.find("Serial number of camera north")
     assert serial.find_element(By.TAG_NAME, "input").get_property("value") == "AX-1234"
+    # In another language it has the same answers, and the items in that language.
+    choose_language(phone, "fr")
+    phone.show_view(VIEWS["fr"][3])
+    phone.wait_for_text("orientation de north")
+    assert phone.run(DRAFT) == [[0, 1], "not yet", "mast 7"]
 
 
 def test_a_held_button_moves_the_head_until_it_is_let_go(phone: PolePhone) -> None:

@@ -134,6 +134,19 @@ DETAILS = (
     Message("disk: a write takes {value} ms", value=_ANY),
     Message("disk: full, and no footage is left that may be evicted"),
     Message("disk: that of the state folder is full"),
+    Message("crash"),
+    Message("power_cut"),
+    Message("kernel_crash"),
+    Message("board_watchdog"),
+    Message("camera_stuck"),
+    Message("systemd killed the agent because a vital loop did not turn"),
+    Message("the kernel killed the agent for lack of memory"),
+    Message("the agent ended without stopping in order, and the board ran on"),
+    Message("the agent ended without stopping in order; systemd reports '{result}'", result=_ANY),
+    Message("the kernel left a crash record in pstore: {names}", names=_ANY),
+    Message("the board reports a power-on, and the agent had not been stopped"),
+    Message("the board reports its watchdog, and the agent had not been stopped"),
+    Message("the board was restarted, and there is no evidence of another cause"),
 )
 
 
@@ -162,13 +175,15 @@ def find_detail(text: str, max_parts: int = _MAX_PARTS) -> Text:
 
 
 def _find_sentence(text: str, max_parts: int) -> Message | None:
-    for sentence, pattern in _patterns():
-        match = pattern.fullmatch(text)
-        if match is not None:
-            values = {
-                name: find_detail(value, max_parts) for name, value in match.groupdict().items()
-            }
-            return Message(sentence, **values)
+    # Drivers write the sentences of the kernel with a small letter.
+    for written in (text, text[:1].upper() + text[1:]):
+        for sentence, pattern in _patterns():
+            match = pattern.fullmatch(written)
+            if match is not None:
+                values = {
+                    name: find_detail(value, max_parts) for name, value in match.groupdict().items()
+                }
+                return Message(sentence, **values)
     return None
 
 

@@ -3,7 +3,7 @@
 import { element } from "/editor/dom.js";
 import { act, actLines, sentenceOf } from "./box_api.js";
 import { text } from "./texts.js";
-import { button, setText, show, value } from "./widgets.js";
+import { button, setText, show, value, withCode } from "./widgets.js";
 import { worker } from "./work.js";
 
 const PINGS = 4;
@@ -47,9 +47,9 @@ function faultItem(fault, options) {
   return element(
     "li",
     {},
-    element("p", {}, element("strong", { class: "verdict", "data-ok": "false" }, value(fault.code)), " ", value(fault.severity), ": ", value(fault.title), " (", value(fault.subject), ")"),
+    element("p", {}, element("strong", { class: "verdict", "data-ok": "false" }, value(fault.code)), " ", text("fault_line", { severity: fault.severity, title: fault.title, subject: fault.subject })),
     fault.detail ? element("p", { class: "words" }, fault.detail) : null,
-    fault.advice ? element("p", { class: "advice" }, fault.advice) : null,
+    fault.advice ? element("p", { class: "advice" }, withCode(fault.advice)) : null,
     more,
   );
 }
@@ -98,7 +98,7 @@ function findings(result) {
       ": ",
       value(result.message),
     ),
-    result.advice ? element("p", { class: "advice" }, result.advice) : null,
+    result.advice ? element("p", { class: "advice" }, withCode(result.advice)) : null,
   ];
 }
 

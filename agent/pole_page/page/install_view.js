@@ -4,7 +4,7 @@ import { element } from "/editor/dom.js";
 import { act, actPicture, BoxError, uploadFile } from "./box_api.js";
 import { certificatePart, serialTitle } from "./certificate.js";
 import { shrinkPhoto } from "./photo.js";
-import { text } from "./texts.js";
+import { language, text } from "./texts.js";
 import { button, setText, show, value } from "./widgets.js";
 import { worker } from "./work.js";
 
@@ -48,6 +48,7 @@ export function installView({ status }) {
   }
 
   async function readKept() {
+    await keeping;
     const kept = await act("commission_read");
     if (kept === null) return;
     draft = draftOf(kept);
@@ -56,7 +57,8 @@ export function installView({ status }) {
 
   const onHidden = () => document.hidden && keep({ keepalive: true });
   document.addEventListener("visibilitychange", onHidden);
-  if (draft === null) work(begin, readKept);
+  // The box has the items in the language that they were read in.
+  if (draft?.language !== language()) work(begin, readKept);
   else show(place, form(work, signed));
   return {
     element: element("div", {}, element("div", { class: "screen-only" }, element("p", {}, text("commission_how")), element("div", { class: "row" }, begin, compare, certificate), answer), place),
@@ -74,7 +76,7 @@ function draftOf({ items, answers, photos, notes, serials }) {
     const { good, note } = given.get(item.id) ?? { good: item.good, note: null };
     return { ...item, hasPicture: PICTURED_ITEMS.includes(item.item) && item.good !== false, good, note: note ?? "" };
   };
-  return { answers: items.map(toAnswer), photos: photos.map(({ photo }) => ({ photo, url: null })), notes, serials };
+  return { language: language(), answers: items.map(toAnswer), photos: photos.map(({ photo }) => ({ photo, url: null })), notes, serials };
 }
 
 /** Return the technician's answers, notes and serial numbers so far, as the box takes them. */

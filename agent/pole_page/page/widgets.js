@@ -12,6 +12,11 @@ export function value(content) {
   return element("bdi", {}, content);
 }
 
+/** Return the parts of a sentence of the box, with what is typed, such as `check 6`, as code in its own direction. */
+export function withCode(sentence) {
+  return sentence.split("`").map((part, at) => (at % 2 ? element("code", {}, part) : part));
+}
+
 /** Replace the children of an element. */
 export function show(parent, ...children) {
   parent.replaceChildren(...childNodes(children));
