@@ -1,12 +1,15 @@
 """The child that makes one clip and uploads it: `python -P -m agent.clips.clip_child`.
 
 It reads a ClipTask, a line of JSON, from its standard input, and writes ChildMessages to its standard output.
-What can hang, what takes long and what a hostile server sends stays out of the agent's process.
+What can hang, what takes long and what a hostile server sends stays out of the agent's process. It makes the system calls
+of a list alone; files and memory are the agent's.
 """
 
+import os
 import sys
 import time
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 
@@ -28,8 +31,10 @@ from agent.clips.clip_task import (
 from agent.clips.https_request import HttpsClient, LinkError, Refused, load_authority
 from agent.clips.pace import Pace
 from agent.clips.uploader import Uploader
+from drivers.child import syscall_filter
 from drivers.errors import DriverError
 
+_STDOUT_FD = 1
 _REPORT_INTERVAL_S = 1.0
 """Of the progress of making: each report waits for the agent's stage."""
 
@@ -76,12 +81,21 @@ class _Agent:
 def main() -> int:
     """Carry out one task. Return 0, also if there is no clip: the last message says so."""
     agent = _Agent()
+    # Before the libraries of footage start threads.
+    syscall_filter.allow_listed("client", _fail_by_call, writes_files=True)
     try:
         task = decode_json(sys.stdin.buffer.readline(), ClipTask)
         agent.report(_carry_out(task, agent))
     except AgentGone:
         return 1
     return 0
+
+
+def _fail_by_call(call: str) -> NoReturn:
+    """Report a system call that is not in the list, and end this process."""
+    reason = f"its process called {call}(2), which is not in its list of system calls"
+    os.write(_STDOUT_FD, msgspec.json.encode(Failed(reason=reason)) + b"\n")
+    os._exit(os.EX_SOFTWARE)
 
 
 def _carry_out(task: ClipTask, agent: _Agent) -> ChildMessage:

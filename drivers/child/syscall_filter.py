@@ -45,6 +45,24 @@ _CALLS = (
     *("getrandom", "getrlimit", "getrusage", "gettimeofday", "getuid", "nanosleep", "sysinfo"),
     *("time", "times", "uname"),
 )
+_FILE_CALLS = (
+    # Files to write, and folders. `sendfile` copies a file.
+    *(
+        "chmod",
+        "fallocate",
+        "fchmod",
+        "fchmodat",
+        "fdatasync",
+        "flock",
+        "fstatfs",
+        "fsync",
+        "mkdir",
+    ),
+    *("mkdirat", "pwrite64", "rename", "renameat", "renameat2", "rmdir", "sendfile", "statfs"),
+    *("copy_file_range", "preadv", "preadv2", "unlink", "unlinkat"),
+    # Of an encoder's memory; of the clock, which only a process with CAP_SYS_TIME can set.
+    *("mbind", "adjtimex", "clock_adjtime"),
+)
 _NETWORK_CALLS = ("bind", "connect", "getpeername", "recvmmsg")
 _FILE_COMMANDS = (0, 1, 2, 3, 4, 1030, 1033, 1034)
 """fcntl(2): F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC, F_ADD_SEALS, F_GET_SEALS. With F_SETOWN
@@ -128,9 +146,12 @@ def load_library() -> ctypes.CDLL | None:
     return library
 
 
-def allow_listed(network: Network, on_refusal: Callable[[str], object]) -> None:
+def allow_listed(
+    network: Network, on_refusal: Callable[[str], object], *, writes_files: bool = False
+) -> None:
     """Give up all system calls but the listed ones, for ever.
 
+    With `writes_files` it may write, rename and delete files, and connect to the agent's control socket.
     In the calling thread, which should be the only one, and in those that it starts. `on_refusal` gets the name of a
     call that is not in the list, and ends the process. Without libseccomp nothing changes. Raises: OSError.
     """
@@ -146,6 +167,15 @@ def allow_listed(network: Network, on_refusal: Callable[[str], object]) -> None:
         _add_calls(rules)
         if network != "none":
             _add_network(rules, network)
+        if writes_files:
+            for name in _FILE_CALLS:
+                rules.allow(name)
+            rules.allow(
+                "socket", _is(0, socket.AF_UNIX), _has_bits(1, _TYPE_BITS, socket.SOCK_STREAM)
+            )
+        elif network != "none":
+            # The resolver asks services of the system first.
+            rules.answer("socket", errno.EPERM, _is(0, socket.AF_UNIX))
         _check(library.seccomp_load(context))
     finally:
         library.seccomp_release(context)
@@ -217,8 +247,7 @@ def _add_network(rules: _Rules, network: Network) -> None:
                 rules.allow(
                     "socket", _is(0, family), _has_bits(1, _TYPE_BITS, kind), _is(2, protocol)
                 )
-    # The resolver asks services of the system first, and the kernel for the box's addresses.
-    rules.answer("socket", errno.EPERM, _is(0, socket.AF_UNIX))
+    # The resolver asks the kernel for the box's addresses.
     if network == "search":
         rules.allow("socket", _is(0, socket.AF_NETLINK), _is(2, _NETLINK_ROUTE))
     else:

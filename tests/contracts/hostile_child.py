@@ -22,6 +22,7 @@ from drivers.child import messages, syscall_filter
 from drivers.child.confinement import Confinement, confine
 from drivers.child.main import ChildEnd
 from drivers.child.syscall_filter import Network
+from drivers.errors import DriverError
 from drivers.media import NS_PER_S, Packet, StreamInfo
 from drivers.onvif.operations import OnvifSettings
 from drivers.stream_child import StreamOptions
@@ -70,6 +71,8 @@ class Misdeed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     is_confined: bool = True
     has_libseccomp: bool = True
     network: Network = "client"
+    writes_files: bool = False
+    """The list of the clip's child, which has no other limit."""
     tcp_ports: tuple[int, ...] = ()
     cpu_s: int | None = None
 
@@ -90,7 +93,9 @@ def run(end: ChildEnd) -> None:
         return
     if not misdeed.has_libseccomp:
         syscall_filter._LIBRARY = "none"
-    if misdeed.is_confined:
+    if misdeed.writes_files:
+        syscall_filter.allow_listed(misdeed.network, partial(fail_by_call, end), writes_files=True)
+    elif misdeed.is_confined:
         confine(
             Confinement(
                 memory_bytes=MEMORY_BYTES,
@@ -107,6 +112,11 @@ def run(end: ChildEnd) -> None:
         text = type(error).__name__
     end.send(Outcome(text=text))
     threading.Event().wait()
+
+
+def fail_by_call(end: ChildEnd, call: str) -> None:
+    text = f"its process called {call}(2), which is not in its list of system calls"
+    end.fail(DriverError("crashed", text))
 
 
 def allocate(_target: str) -> None:

@@ -383,6 +383,38 @@ def test_a_system_call_that_is_not_in_the_list_ends_the_child_and_is_named(
 @pytest.mark.parametrize(
     "call",
     [
+        *("bpf", "chown", "chroot", "execve", "execveat", "init_module", "io_uring_setup", "kill"),
+        *("link", "mknod", "mount", "perf_event_open", "pidfd_getfd", "pidfd_open"),
+        *("pidfd_send_signal", "process_vm_readv", "process_vm_writev", "ptrace", "seccomp"),
+        *("setns", "setpriority", "setrlimit", "setuid", "setxattr", "symlink", "unshare"),
+        *("userfaultfd", "utimensat"),
+    ],
+)
+def test_the_child_of_a_clip_writes_files_and_makes_no_other_call(
+    attempt: Callable[..., Attempt], call: str
+) -> None:
+    assert attempt("call", call, writes_files=True).refused_call() == call
+
+
+@needs_libseccomp
+@pytest.mark.parametrize("deed", ["execute", "fork"])
+def test_the_child_of_a_clip_starts_no_program_and_no_process(
+    attempt: Callable[..., Attempt], deed: str
+) -> None:
+    assert attempt(deed, "/bin/true", writes_files=True).result() == "PermissionError"
+
+
+@needs_libseccomp
+def test_the_child_of_a_clip_may_write_a_file(
+    attempt: Callable[..., Attempt], key_file: Path
+) -> None:
+    assert attempt("write", key_file, writes_files=True).result() == "done"
+
+
+@needs_libseccomp
+@pytest.mark.parametrize(
+    "call",
+    [
         pytest.param(("clone", CLONE_NEWUSER | CLONE_THREAD), id="a thread in its own namespace"),
         pytest.param(("fcntl", 0, F_SETOWN), id="signals of a descriptor to another process"),
         pytest.param(("ioctl", 0, TIOCSTI), id="typing into a terminal"),

@@ -42,7 +42,7 @@ def live(
     *,
     connected: bool = True,
 ) -> LiveHealth:
-    nothing = dict.fromkeys(Vitals.__struct_fields__)
+    nothing = {**dict.fromkeys(Vitals.__struct_fields__), "supplies": ()}
     report = HealthReport(
         uptime_s=t_s,
         version="0",
