@@ -6,6 +6,7 @@ import msgspec
 
 from agent.base.health_model import Fault
 from agent.base.message import Message, Text
+from agent.console.messages.details import find_detail
 from agent.console.terminal import Terminal, pad, width
 from agent.faults.diagnosis import Finding
 from agent.faults.registry import FaultCode
@@ -57,12 +58,14 @@ def failed(
     subject: Text, message: Text, code: str | None = None, advice: Text | None = None
 ) -> CheckResult:
     """Return a bad finding, with the fault's code or with advice."""
-    return CheckResult(subject=subject, ok=False, message=message, code=code, advice=advice)
+    return CheckResult(
+        subject=subject, ok=False, message=find_detail(message), code=code, advice=advice
+    )
 
 
 def unknown(subject: Text, message: Text) -> CheckResult:
     """Return a finding that is neither good nor bad."""
-    return CheckResult(subject=subject, ok=None, message=message)
+    return CheckResult(subject=subject, ok=None, message=find_detail(message))
 
 
 def not_applicable(subject: Text, message: Text) -> CheckResult:
@@ -89,7 +92,7 @@ def result_of(subject: Text, finding: Finding) -> CheckResult:
     return CheckResult(
         subject=subject,
         ok=finding.is_good,
-        message=finding.words,
+        message=find_detail(finding.words),
         code=finding.code,
         fault_subject=finding.fault_subject,
     )

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from agent.base.clock import Clock
 from agent.base.errors import UserError
-from agent.base.message import Message
+from agent.base.message import Message, message_of
 from agent.config.broker import BrokerConfig
 from agent.console.check_result import CheckResult, failed, passed, unknown
 from agent.reporting import centre_topics
@@ -70,11 +70,11 @@ def ping(
             message = Message(
                 "as {client}: {error}; the agent itself is connected",
                 client=client_id,
-                error=str(error),
+                error=message_of(error),
             )
             yield unknown(Message("connection"), message)
         else:
-            yield failed(Message("broker"), str(error), FAULT_CODES[error.kind])
+            yield failed(Message("broker"), message_of(error), FAULT_CODES[error.kind])
     except UserError as error:
         yield failed(Message("broker"), str(error), "NET-04")
     finally:

@@ -16,7 +16,7 @@ from typing import get_args
 from agent.base import pem
 from agent.base.clock import TIME_SOURCE_FILE, Clock
 from agent.base.errors import UserError
-from agent.base.message import Message, Text, join_phrases
+from agent.base.message import Message, Text, join_phrases, message_of
 from agent.config.broker import BrokerConfig
 from agent.console.check_result import (
     CheckResult,
@@ -283,7 +283,9 @@ def check_broker(broker: BrokerConfig, clock: Clock) -> Iterator[CheckResult]:
         stream = socket.create_connection((address.host, address.port), CONNECT_TIMEOUT_S)
     except (OSError, UnicodeError) as error:
         yield failed(
-            "TCP", str(connect_error.error_from_exception(endpoint, address, error)), "NET-01"
+            "TCP",
+            message_of(connect_error.error_from_exception(endpoint, address, error)),
+            "NET-01",
         )
         return
     with stream:

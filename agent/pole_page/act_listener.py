@@ -193,7 +193,7 @@ class _Replies:
 
     def refuse(self, code: ActErrorCode, message: Message | str, fault: str | None = None) -> None:
         """Send an error as the last reply. Raises _PeerGone."""
-        text = self._encode_text(message) if isinstance(message, Message) else message
+        text = self._encode_text(message)
         self._send(ReplyLine(error=ActError(code=code, message=text, fault=fault)), None)
 
     def end(self) -> None:
@@ -203,7 +203,7 @@ class _Replies:
                 self.refuse("failed", "the act server failed at it")
 
     def _encode_text(self, value: object) -> str:
-        if isinstance(value, Message):
+        if isinstance(value, Message | str):
             return render(value, self.language, lambda text: sanitize(text, utf8=True))
         raise NotImplementedError(f"{type(value).__name__} in a reply")
 

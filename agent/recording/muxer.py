@@ -11,6 +11,7 @@ from fractions import Fraction
 import av
 from av.container import OutputContainer
 
+from agent.base.message import Message
 from agent.recording.annex_b import (
     has_parameter_sets,
     parse_extradata,
@@ -72,14 +73,18 @@ class Muxer:
         self, info: StreamInfo, write: Callable[[bytes], None], key: SegmentKey | None = None
     ) -> None:
         if info.codec == "rawvideo":
-            raise MuxerError("the camera sends raw frames (rawvideo), not an encoded stream")
+            raise MuxerError(
+                Message("the camera sends raw frames (rawvideo), not an encoded stream")
+            )
         if key is not None and info.codec not in _ENCRYPTABLE_CODECS:
-            raise MuxerError(f"a stream of {info.codec!r} cannot be sealed")
+            raise MuxerError(Message("a stream of {codec!r} cannot be sealed", codec=info.codec))
         self._codec = info.codec
         try:
             self._packet_format = parse_extradata(info.codec, info.extradata)
         except ValueError as error:
-            raise MuxerError(f"the stream's parameter sets are damaged: {error}") from error
+            raise MuxerError(
+                Message("the stream's parameter sets are damaged: {reason}", reason=str(error))
+            ) from error
         self._output_file = _ForwardOnlyFile(write)
         self._container: OutputContainer = av.open(
             self._output_file,
@@ -97,7 +102,9 @@ class Muxer:
                 time_base=_TIME_BASE,
             )
         except ValueError as error:
-            raise MuxerError(f"MP4 cannot carry a stream of {info.codec!r}") from error
+            raise MuxerError(
+                Message("MP4 cannot carry a stream of {codec!r}", codec=info.codec)
+            ) from error
         self._frame_ticks = round(TIMESCALE_HZ / info.fps) if info.fps > 0 else 0
         self._base_dts_ns: int | None = None
         self._last_dts = -1
@@ -108,7 +115,13 @@ class Muxer:
         try:
             self._container.start_encoding()
         except av.FFmpegError as error:
-            raise MuxerError(f"MP4 cannot carry a stream of {self._codec!r}: {error}") from error
+            raise MuxerError(
+                Message(
+                    "MP4 cannot carry a stream of {codec!r}: {reason}",
+                    codec=self._codec,
+                    reason=str(error),
+                )
+            ) from error
 
     def continues(self, packet: Packet) -> bool:
         """Return False if a keyframe has another sequence parameter set than the file.
@@ -131,7 +144,7 @@ class Muxer:
         try:
             data = self._to_annex_b(packet.data)
         except ValueError as error:
-            raise MuxerError(f"a packet is damaged: {error}") from error
+            raise MuxerError(Message("a packet is damaged: {reason}", reason=str(error))) from error
         if self._base_dts_ns is None:
             self._base_dts_ns = packet.dts_ns
             data = self._with_parameter_sets(data)
@@ -149,14 +162,18 @@ class Muxer:
         try:
             self._container.mux_one(av_packet)
         except av.FFmpegError as error:
-            raise MuxerError(f"the muxer rejects a packet: {error}") from error
+            raise MuxerError(
+                Message("the muxer rejects a packet: {reason}", reason=str(error))
+            ) from error
 
     def close(self) -> None:
         """Write the last fragment and the index."""
         try:
             self._container.close()
         except av.FFmpegError as error:
-            raise MuxerError(f"the muxer cannot finish the file: {error}") from error
+            raise MuxerError(
+                Message("the muxer cannot finish the file: {reason}", reason=str(error))
+            ) from error
 
     def abandon(self) -> None:
         """Release all resources and write nothing more."""

@@ -1,5 +1,6 @@
 """agent.console.messages.details: the sentence that decides is in the technician's language."""
 
+import ast
 import errno
 import os
 import re
@@ -11,7 +12,8 @@ import msgspec
 import pytest
 
 from agent.base.health_model import Fault
-from agent.base.message import Message, Text, join_sentences
+from agent.base.message import Message, Text, join_sentences, message_of
+from agent.console.check_result import failed
 from agent.console.messages import render
 from agent.console.messages.details import DETAILS, MAX_DETAIL_CHARS, find_detail
 from agent.faults.diagnosis import VIEW_WORDS
@@ -19,6 +21,7 @@ from agent.faults.registry import FaultRegistry
 from agent.faults.texts import Language
 from agent.reporting.mqtt import connect_error, tls
 from drivers import av_stream
+from drivers.child.process import describe_status
 from drivers.errors import DriverError, errno_text
 
 ADDRESS = tls.BrokerAddress(host="broker.casa.invalid", port=8883, is_tls=True)
@@ -49,8 +52,8 @@ def connect_nowhere() -> None:
         socket.create_connection(taken.getsockname(), 5)
 
 
-def broker_detail(error: Exception) -> str:
-    return str(connect_error.error_from_exception("broker:8883", ADDRESS, error))
+def broker_detail(error: Exception) -> Text:
+    return message_of(connect_error.error_from_exception("broker:8883", ADDRESS, error))
 
 
 def test_the_end_of_the_run_before_and_an_error_of_a_driver_are_said_in_the_language_of_the_session() -> (
@@ -80,7 +83,7 @@ def test_a_name_that_is_not_known_is_said_in_the_language_of_the_session() -> No
         "broker:8883\u00a0: le nom n'est pas connu\u00a0: ce nom n'existe pas"
     )
     assert "الاسم غير معروف" in show(detail, "ar")
-    assert show(detail, "en") == detail
+    assert show(detail, "en") == str(detail)
 
 
 def test_a_refused_password_is_said_in_the_language_of_the_session() -> None:
@@ -90,7 +93,8 @@ def test_a_refused_password_is_said_in_the_language_of_the_session() -> None:
         "caméra 'yard'\u00a0: le serveur refuse ce nom d'utilisateur et ce mot de passe"
     )
     assert "كلمة المرور" in show(detail, "ar")
-    broker = "broker:8883: the broker says: Bad user name or password"
+    says = Message("the broker says: {reason}", reason="Bad user name or password")
+    broker = connect_error.at_broker("broker:8883", says)
     assert "mauvais nom d'utilisateur ou mot de passe" in show(broker, "fr")
 
 
@@ -179,6 +183,72 @@ def test_each_sentence_of_the_kernel_of_tls_and_of_the_drivers_is_known(sentence
     arabic = re.sub("\u2068[^\u2069]*\u2069", "", show(sentence, "ar"))
     assert re.sub(r"broker\.\w+|TLS|FFmpeg|PEM|MQTT|video", "", arabic).isascii() is False
     assert not re.search(r"\b(the|is|no|of|and|with|to)\b", arabic)
+
+
+COMPOSED = {
+    "its process 7",
+    "encoder = 'hardware': it 7",
+    "7 camera7",
+}
+"""Errors with a second text in them: of how a process ended, or of a library."""
+ERROR_NAMES = ("DriverError", "MaskError", "ModelRefused")
+ROOT = Path(__file__).parents[2]
+
+
+def written_errors() -> dict[str, str]:
+    """Return the place of each text that a driver's error is raised with; 7 stands for each value in it."""
+    found = {}
+    for path in sorted((*ROOT.glob("drivers/**/*.py"), *ROOT.glob("agent/**/*.py"))):
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(call, ast.Call) and ast.unparse(call.func).endswith(ERROR_NAMES):
+                for argument in call.args:
+                    text = written_text(argument)
+                    # The kind of a DriverError, and a text that has no word of its own.
+                    if " " in text and re.search("[a-z]{2}", text):
+                        found[text.removeprefix("7: ")] = f"{path.relative_to(ROOT)}:{call.lineno}"
+    return found
+
+
+def written_text(node: ast.expr) -> str:
+    if isinstance(node, ast.Constant):
+        return str(node.value)
+    if isinstance(node, ast.JoinedStr):
+        return "".join(written_text(part) for part in node.values)
+    return "7"
+
+
+def test_each_error_that_a_driver_is_written_with_is_translated() -> None:
+    errors = written_errors()
+    assert len(errors) > 100
+    unknown = [
+        f"{place}: {text}"
+        for text, place in errors.items()
+        if text not in COMPOSED and isinstance(find_detail(text), str)
+    ]
+    assert unknown == []
+    assert errors.keys() >= COMPOSED
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        describe_status(-9),
+        describe_status(3),
+        f"{describe_status(-9)} after 1.2 s of processor time, with 80 MB at most",
+    ],
+)
+def test_the_end_of_a_drivers_process_is_translated(text: str) -> None:
+    detail = f"camera 'yard': rtsp: its process 4711 {text}"
+    assert not re.search(r"\b(process|killed|ended|with|after|most)\b", show(detail, "fr"))
+
+
+@pytest.mark.parametrize("language", TRANSLATED)
+def test_a_drivers_error_reaches_the_page_in_the_language_of_the_session(
+    language: Language,
+) -> None:
+    result = failed(Message("broker"), "head 'mast': is no serial port", "PTZ-01")
+    on_page = msgspec.json.encode(result, enc_hook=lambda value: show(value, language)).decode()
+    assert "serial" not in on_page
 
 
 @pytest.mark.parametrize("language", TRANSLATED)

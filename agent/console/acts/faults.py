@@ -6,6 +6,7 @@ from agent.base.health_model import Fault
 from agent.base.message import Message, Text
 from agent.console.context import ConsoleContext
 from agent.console.errors import ConsoleError
+from agent.console.messages.details import find_detail
 from agent.faults.registry import FAULTS, FaultCode
 
 
@@ -92,6 +93,6 @@ def _explain(context: ConsoleContext, fault: Fault) -> ActiveFault:
         title=guidance.title if guidance else fault.title,
         subject=fault.subject,
         age_s=max(0.0, (context.clock.boottime_ns() - fault.since_ns) / 1e9),
-        detail=fault.translatable_detail,
+        detail=find_detail(fault.translatable_detail),
         advice=None if guidance is None else guidance.at_box,
     )

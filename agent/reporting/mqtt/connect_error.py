@@ -4,6 +4,7 @@ import socket
 import ssl
 from typing import Literal
 
+from agent.base.message import Message, Text
 from agent.config.broker import BrokerConfig
 from agent.reporting.mqtt import tls
 
@@ -20,7 +21,7 @@ ConnectionErrorKind = Literal["unreachable", "refused", "certificate"]
 class MqttConnectionError(Exception):
     """The connection failed or has ended. `str(error)` says why in one line."""
 
-    def __init__(self, kind: ConnectionErrorKind, message: str) -> None:
+    def __init__(self, kind: ConnectionErrorKind, message: Text) -> None:
         super().__init__(message)
         self.kind: ConnectionErrorKind = kind
 
@@ -44,7 +45,8 @@ def connack_error_kind(reason_code: int, broker: BrokerConfig) -> ConnectionErro
 def error_from_alert(host_port: str, alert: tls.TlsAlert) -> MqttConnectionError:
     """Return the error for an alert of TLS."""
     return MqttConnectionError(
-        "certificate" if alert.is_own_certificate else "refused", f"{host_port}: {alert.message}"
+        "certificate" if alert.is_own_certificate else "refused",
+        at_broker(host_port, alert.message),
     )
 
 
@@ -53,8 +55,8 @@ def error_from_exception(
 ) -> MqttConnectionError:
     """Return the error for an exception of the network or of TLS while connecting."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        problem = f"its certificate is not accepted: {error.verify_message}"
-        return MqttConnectionError("refused", f"{host_port}: {problem}")
+        problem = Message("its certificate is not accepted: {reason}", reason=error.verify_message)
+        return MqttConnectionError("refused", at_broker(host_port, problem))
     if isinstance(error, ssl.SSLError):
         reason = error.reason or "no TLS"
         return error_from_alert(
@@ -62,15 +64,29 @@ def error_from_exception(
         )
     if isinstance(error, TimeoutError):
         return MqttConnectionError(
-            "unreachable", f"{host_port}: no answer in {CONNECT_TIMEOUT_S:g} s"
+            "unreachable",
+            at_broker(host_port, Message("no answer in {seconds:g} s", seconds=CONNECT_TIMEOUT_S)),
         )
     if isinstance(error, socket.gaierror):
         return MqttConnectionError(
-            "unreachable", f"{host_port}: the name is not known: {error.strerror}"
+            "unreachable",
+            at_broker(
+                host_port,
+                Message("the name is not known: {reason}", reason=str(error.strerror)),
+            ),
         )
-    text = getattr(error, "strerror", None) or str(error)
+    text: Text = getattr(error, "strerror", None) or str(error)
     if isinstance(error, ConnectionRefusedError):
-        text += ": the machine answers, but no broker on this port"
+        text = Message(
+            "{problem}: {reason}",
+            problem=text,
+            reason=Message("the machine answers, but no broker on this port"),
+        )
     if isinstance(error, ConnectionResetError) and address.is_tls:
-        text += " in the greeting; this port may not speak TLS"
-    return MqttConnectionError("unreachable", f"{host_port}: {text}")
+        text = Message("{reason} in the greeting; this port may not speak TLS", reason=text)
+    return MqttConnectionError("unreachable", at_broker(host_port, text))
+
+
+def at_broker(host_port: str, problem: Text) -> Message:
+    """Return a problem behind the address that has it."""
+    return Message("{problem}: {reason}", problem=host_port, reason=problem)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from agent.base.message import Message
 from agent.config.broker import BrokerConfig
 from agent.faults.registry import FaultCode, FaultRegistry
 from agent.reporting import centre_topics, topics
@@ -186,7 +187,8 @@ class MqttConnection:
         if self._window is None or self._suback_s is None:
             if self._now_s() - self._connect_sent_s >= ANSWER_TIMEOUT_S:
                 raise MqttConnectionError(
-                    "unreachable", f"the broker gave no answer in {ANSWER_TIMEOUT_S:g} s"
+                    "unreachable",
+                    Message("the broker gave no answer in {seconds:g} s", seconds=ANSWER_TIMEOUT_S),
                 )
             return
         send_state = self._transport.send_state
@@ -195,10 +197,12 @@ class MqttConnection:
         )
         if self._window.is_stuck(self._now_s()):
             raise MqttConnectionError(
-                "unreachable", "the broker does not answer publications any more"
+                "unreachable", Message("the broker does not answer publications any more")
             )
         if self._outbox.epoch != self._epoch:
-            raise MqttConnectionError("unreachable", "the outbox was replaced: connecting again")
+            raise MqttConnectionError(
+                "unreachable", Message("the outbox was replaced: connecting again")
+            )
         self._update_ack_mode(self._window)
         self._send_pending(self._window)
         self._centre.update_fault(self._window)
@@ -241,7 +245,8 @@ class MqttConnection:
             case Connack():
                 if event.maximum_qos < 1:
                     raise MqttConnectionError(
-                        "refused", "the broker acknowledges nothing: Maximum QoS 0; allowed: 1 or 2"
+                        "refused",
+                        Message("the broker acknowledges nothing: Maximum QoS 0; allowed: 1 or 2"),
                     )
                 self._connack_s = self._now_s()
                 self._window = SendWindow(event.receive_maximum)
@@ -272,7 +277,10 @@ class MqttConnection:
     def _on_suback(self, event: Suback) -> None:
         if event.failure_reason is not None:
             raise MqttConnectionError(
-                "refused", f"the broker refuses our subscriptions: {event.failure_reason}"
+                "refused",
+                Message(
+                    "the broker refuses our subscriptions: {reason}", reason=event.failure_reason
+                ),
             )
         self._suback_s = self._now_s()
         for code in FAULT_CODES.values():

@@ -24,6 +24,7 @@ from typing import Any, TypeVar, cast
 from paho.mqtt.enums import LogLevel, MQTTErrorCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from agent.base.message import Message
 from agent.config.broker import BrokerConfig
 from agent.reporting.mqtt import connect_error, tls
 from agent.reporting.mqtt.connect_error import MqttConnectionError
@@ -168,7 +169,9 @@ class PahoTransport:
             for event in self.poll(min(remaining_s, CANCEL_INTERVAL_S)):
                 if isinstance(event, event_type):
                     return event
-        raise MqttConnectionError("unreachable", f"no answer in {timeout_s:g} s")
+        raise MqttConnectionError(
+            "unreachable", Message("no answer in {seconds:g} s", seconds=timeout_s)
+        )
 
     @property
     def send_state(self) -> TcpSendState:
@@ -294,7 +297,9 @@ class PahoTransport:
         self._is_connack_received = True
         if reason.is_failure:
             kind = connect_error.connack_error_kind(reason.value, self._broker)
-            self._error = MqttConnectionError(kind, f"{self._host_port}: the broker says: {reason}")
+            self._error = MqttConnectionError(
+                kind, connect_error.at_broker(self._host_port, _broker_says(reason))
+            )
             return
         self._limits = read_connack(properties)
         self._events.append(self._limits)
@@ -304,7 +309,7 @@ class PahoTransport:
     ) -> None:
         if self._error is None and flags.is_disconnect_packet_from_server:
             self._error = MqttConnectionError(
-                "unreachable", f"{self._host_port}: the broker says: {reason}"
+                "unreachable", connect_error.at_broker(self._host_port, _broker_says(reason))
             )
 
     def _on_publish(
@@ -378,14 +383,18 @@ class PahoTransport:
             return connect_error.error_from_alert(self._host_port, alert)
         if not self._is_connack_received and self._address.is_tls:
             # The alert with the reason is often lost with the connection's reset.
-            problem = "may not accept broker.certificate"
+            problem = Message("the broker hung up at once; it may not accept broker.certificate")
             if self._broker.certificate is None:
-                problem = (
-                    "may want a certificate: set broker.certificate and broker.key, "
-                    "of a command --certificate and --key"
+                problem = Message(
+                    "the broker hung up at once; it may want a certificate: set broker.certificate "
+                    "and broker.key, of a command --certificate and --key"
                 )
             return MqttConnectionError(
-                "certificate", f"{self._host_port}: the broker hung up at once; it {problem}"
+                "certificate", connect_error.at_broker(self._host_port, problem)
             )
-        text = self._last_error_log or "the connection is gone"
-        return MqttConnectionError("unreachable", f"{self._host_port}: {text}")
+        text = self._last_error_log or Message("the connection is gone")
+        return MqttConnectionError("unreachable", connect_error.at_broker(self._host_port, text))
+
+
+def _broker_says(reason: object) -> Message:
+    return Message("the broker says: {reason}", reason=str(reason))
