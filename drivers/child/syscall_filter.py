@@ -168,11 +168,7 @@ def allow_listed(
         if network != "none":
             _add_network(rules, network)
         if writes_files:
-            for name in _FILE_CALLS:
-                rules.allow(name)
-            rules.allow(
-                "socket", _is(0, socket.AF_UNIX), _has_bits(1, _TYPE_BITS, socket.SOCK_STREAM)
-            )
+            _add_files(rules)
         elif network != "none":
             # The resolver asks services of the system first.
             rules.answer("socket", errno.EPERM, _is(0, socket.AF_UNIX))
@@ -234,6 +230,22 @@ def _add_calls(rules: _Rules) -> None:
     for name in ("fork", "vfork"):
         rules.answer(name, errno.EPERM)
     rules.answer("clone3", errno.ENOSYS)
+
+
+def _add_files(rules: _Rules) -> None:
+    """Add the calls of a child that writes files, and a socket to the agent's control socket as Python opens it.
+
+    Those of the services that the resolver asks first are of another type.
+    """
+    for name in _FILE_CALLS:
+        rules.allow(name)
+    stream = socket.SOCK_STREAM | socket.SOCK_CLOEXEC
+    rules.allow("socket", _is(0, socket.AF_UNIX), _is(1, stream))
+    for mask, value in (
+        (socket.SOCK_NONBLOCK, socket.SOCK_NONBLOCK),
+        (socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, 0),
+    ):
+        rules.answer("socket", errno.EPERM, _is(0, socket.AF_UNIX), _has_bits(1, mask, value))
 
 
 def _add_network(rules: _Rules, network: Network) -> None:

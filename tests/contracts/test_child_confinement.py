@@ -405,10 +405,24 @@ def test_the_child_of_a_clip_starts_no_program_and_no_process(
 
 
 @needs_libseccomp
-def test_the_child_of_a_clip_may_write_a_file(
+def test_the_child_of_a_clip_may_write_a_file_ask_the_agent_and_resolve_names(
     attempt: Callable[..., Attempt], key_file: Path
 ) -> None:
     assert attempt("write", key_file, writes_files=True).result() == "done"
+    assert attempt("resolve", "localhost", writes_files=True).result() == "done"
+    control = key_file.with_name("control.sock")
+    with socket.create_server(str(control), family=socket.AF_UNIX):
+        assert attempt("unix", control, writes_files=True).result() == "done"
+
+
+@needs_libseccomp
+@pytest.mark.parametrize("flags", [0, socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC])
+def test_the_services_of_the_resolver_get_no_socket_of_the_child_of_a_clip(
+    attempt: Callable[..., Attempt], flags: int
+) -> None:
+    """Their libraries make calls that are not in the list."""
+    call = f"socket {socket.AF_UNIX:d} {socket.SOCK_STREAM | flags:d} 0"
+    assert attempt("call", call, writes_files=True).result() == "PermissionError"
 
 
 @needs_libseccomp
