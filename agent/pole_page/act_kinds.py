@@ -38,6 +38,7 @@ ACT_KINDS: Mapping[str, ActKind] = {
     "check": ActKind(kind="lines", timeout_s=_CHECK_S),
     "net": ActKind(kind="lines", timeout_s=_CHECK_S),
     "mqtt_ping": ActKind(kind="lines", timeout_s=_CHECK_S),
+    "devices": ActKind(kind="lines", timeout_s=_CHECK_S),
     "faults": ActKind(),
     "fault": ActKind(),
     "picture": ActKind(kind="picture"),

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import msgspec
 
-from agent.base.message import Message, Text
-from agent.console.acts import faults, link, status
+from agent.base.message import Message, Text, join_phrases
+from agent.console.acts import devices, faults, link, status
 from agent.console.check_result import CheckResult
 from agent.console.checks import CHECKS, LINK_CHECKS, Check, run_check
 from agent.console.context import ConsoleContext
@@ -161,6 +161,21 @@ def ping(call: ActCall, args: PingArgs) -> Lines:
     return Lines(_to_line(result) for result in link.ping_broker(call.context, args.count))
 
 
+def find_devices(call: ActCall, _args: NoArgs) -> Lines:
+    """Search the box's networks: a configured camera or head that does not answer is a bad result."""
+    return Lines(map(_to_device_line, devices.search_devices(call.context, devices.list_subnets())))
+
+
+def _to_device_line(device: devices.Device) -> ResultLine:
+    return ResultLine(
+        subject=join_phrases(device.address, device.mac, *device.peers),
+        ok=bool(device.answers) if device.peers else None,
+        message=join_phrases(*device.answers) or Message("no answer"),
+        code=None,
+        advice=None,
+    )
+
+
 def download_bundle(call: ActCall, _args: NoArgs) -> Download:
     """Make a support bundle; the box keeps nothing of it."""
     with tempfile.TemporaryDirectory(prefix="vigie-") as folder:
@@ -223,6 +238,7 @@ ACTS = {
     "mqtt_ping": Act(
         run=ping, lane="work", args_type=PingArgs, receipt=lambda _call, _args: "mqtt ping"
     ),
+    "devices": Act(run=find_devices, lane="work", receipt=lambda _call, _args: "net devices"),
     "faults": Act(run=lambda call, _args: faults.list_faults(call.context), lane="status"),
     "fault": Act(
         run=lambda call, args: faults.describe_fault(call.context, args.code),

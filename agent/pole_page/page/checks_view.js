@@ -121,6 +121,12 @@ function linkPart(options) {
     return failed === null ? text("link_good") : text("link_begin", { check: failed });
   }
 
+  async function search() {
+    show(list);
+    for await (const result of actLines("devices", {}, options)) list.append(element("li", {}, findings(result)));
+  }
+
   const test = button(text("test_link"), () => work(test, run), { class: "first" });
-  return element("section", { "aria-label": text("link") }, element("h2", {}, text("link")), element("div", { class: "row" }, test), answer, list);
+  const find = button(text("find_devices"), () => work(find, search));
+  return element("section", { "aria-label": text("link") }, element("h2", {}, text("link")), element("div", { class: "row" }, test, find), answer, list);
 }
