@@ -15,7 +15,8 @@ export const DIRECTION_LENGTH = 0.11;
 
 /**
  * Draw all elements into a layer. `flags` has the level of the worst finding by "list index", for its mark. A label that
- * would overlap another is left out: those of the selected element are drawn first, names before directions.
+ * would overlap another is left out: those of the selected element come first, names before directions. Labels are above
+ * all shapes.
  */
 export function drawScene(layer, editor, flags) {
   const labels = [];
@@ -26,17 +27,18 @@ export function drawScene(layer, editor, flags) {
     const shape = isArea(list) ? "polygon" : "polyline";
     const coordinates = path.map((point) => point.join(",")).join(" ");
     group.append(svgElement(shape, { points: coordinates, class: "hit" }), svgElement(shape, { points: coordinates, class: "halo" }), svgElement(shape, { points: coordinates, class: "shape" }));
-    labels.push({ ...nameLabel(list, index, points, table, editor, flags), group, rank: isSelected ? 0 : 2 });
+    labels.push({ ...nameLabel(list, index, points, table, editor, flags), isSelected, rank: isSelected ? 0 : 2 });
     if (list === "line" && !isSamePoint(...path)) {
       drawDirectionArrows(group, path, editor);
-      labels.push(...directionLabels(path, table, editor).map((each) => ({ ...each, group, rank: isSelected ? 1 : 3 })));
+      labels.push(...directionLabels(path, table, editor).map((each) => ({ ...each, isSelected, rank: isSelected ? 1 : 3 })));
     }
     if (list === "zone" && Number.isFinite(table.direction_deg)) drawTravel(group, points, table, editor);
     layer.append(group);
   }
   labels.sort((one, other) => one.rank - other.rank);
-  for (const { group, x, y, text, font_px, className } of freeLabels(labels)) {
-    group.append(svgElement("text", { x, y, "font-size": font_px, "stroke-width": 3.5 / editor.viewport.scale, class: className }, text));
+  for (const { isSelected, x, y, text, font_px, className } of freeLabels(labels)) {
+    const attributes = { x, y, "font-size": font_px, "stroke-width": 3.5 / editor.viewport.scale };
+    layer.append(svgElement("text", { ...attributes, class: isSelected ? `${className} selected` : className }, text));
   }
 }
 

@@ -121,7 +121,7 @@ def test_labels_do_not_overlap_and_the_selected_element_has_its_own(editor: Edit
         editor.find(f"[data-row={row}]").click()
         editor.settle()
         labels = editor.run("""
-            return [...document.querySelectorAll(".picture .element text")].map((label) => {
+            return [...document.querySelectorAll(".picture text")].map((label) => {
                 const { left, right, top, bottom } = label.getBoundingClientRect();
                 return [label.textContent, left, right, (top + bottom) / 2];
             });
