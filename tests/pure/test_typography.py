@@ -105,11 +105,12 @@ def test_french_punctuation_has_its_no_break_space() -> None:
 
 def test_arabic_has_arabic_commas_semicolons_and_question_marks() -> None:
     latin = re.compile(r"[,;](?=\s|$)|[\u0600-\u06ff]\?")
-    assert [
-        text
-        for text in prose("ar")
-        if latin.search(re.sub(r"<[^>]*>|&\w+;", "", text)) and ARABIC.search(text)
-    ] == []
+    found = []
+    for text in prose("ar"):
+        # A point [x, y] is as a scene has it.
+        plain = re.sub(r"<[^>]*>|&\w+;|\[x, x\]", "", text)
+        found += [text for _ in latin.findall(plain) if ARABIC.search(text)]
+    assert found == []
 
 
 def test_seconds_in_an_arabic_text_have_the_arabic_unit() -> None:
