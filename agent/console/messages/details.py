@@ -314,11 +314,137 @@ DETAILS = (
     Message("name = {name}: is not the file's name", name=_ANY),
     Message("{reason}; the package {name} installs it", reason=_ANY, name=_ANY),
     Message("{count} tensors; allowed: {max}", count=_ANY, max=_ANY),
+    Message("its metadata: {reason}", reason=_ANY),
+    Message("decoder {decoder}: {reason}", decoder=_ANY, reason=_ANY),
+    Message("it takes {size}, its card says {expected}", size=_ANY, expected=_ANY),
+    Message("its outputs are {types}; allowed: float32", types=_ANY),
+    Message("model {name}: its outputs are {types}; allowed: float32", name=_ANY, types=_ANY),
+    Message("camera modules"),
+    Message("libcamera hangs in the kernel: restart the board"),
+    Message("libcamera says nothing for {seconds} s", seconds=_ANY),
+    Message("libcamera crashes: {reason}", reason=_ANY),
+    Message("no output of this name"),
+    Message("it has no events"),
+    Message("it has no head"),
+    Message("one line has one setting"),
+    Message("takes no more bytes"),
+    Message("camera {name}: none of that name", name=_ANY),
+    Message("no picture came within {seconds} s", seconds=_ANY),
+    Message("camera {name} has no pictures", name=_ANY),
+    Message(
+        "camera {name} is only recorded, and sends {codec}; allowed: {allowed}",
+        name=_ANY,
+        codec=_ANY,
+        allowed=_ANY,
+    ),
+    Message("it expired {seconds} s before it could begin", seconds=_ANY),
+    Message("the agent stops: it was not begun"),
+    Message("another self-test's message is on its way"),
+    Message("another bundle is being made"),
+    Message("the id {id} was that of another upload; allowed: its own", id=_ANY),
+    Message("no pin of this name"),
+    Message("pin {name} is not switchable by command", name=_ANY),
+    Message(
+        "pin {name} may be on for {max} s, not for {seconds} s", name=_ANY, max=_ANY, seconds=_ANY
+    ),
+    Message("the pins are not open"),
+    Message("pin {name} was on for its max_on_s; again in {seconds} s", name=_ANY, seconds=_ANY),
+    Message("the agent ended before the board was rebooted: not requested again"),
+    Message("the reboot cannot be requested: {reason}", reason=_ANY),
+    Message("it ends this run of the agent, and cannot be stored: {reason}", reason=_ANY),
+    Message("no track {track} is in the picture now", track=_ANY),
+    Message("no tour {tour}; there are: {tours}", tour=_ANY, tours=_ANY),
+    Message(
+        "camera {name} has masks, which hide everything but the presets that they were drawn at",
+        name=_ANY,
+    ),
+    Message("there is no image: {reason}", reason=_ANY),
+    Message("head {name} sweeps already", name=_ANY),
+    Message("the images cannot be stitched: {reason}", reason=_ANY),
+    Message("the view cannot be recorded, so no image is shown: {reason}", reason=_ANY),
+    Message("a preset is set while the head rests"),
+    Message("its position is unknown"),
+    Message("its position is unknown and it has sectors to keep out of"),
+    Message("send it to a preset of its own memory"),
+    Message("head {name} has no {feature}", name=_ANY, feature=_ANY),
+    Message("head {name} has no zoom", name=_ANY),
+    Message("head {name} has no focus", name=_ANY),
+    Message("head {name} has no tours", name=_ANY),
+    Message("head {name} has no camera, or no field of view", name=_ANY),
+    Message(
+        "head {name} has no preset {preset}; it has: {presets}",
+        name=_ANY,
+        preset=_ANY,
+        presets=_ANY,
+    ),
+    Message("head {name} has {count} presets: delete one first", name=_ANY, count=_ANY),
+    Message(
+        "head {name}: the lease with token {token} is over, now {holder}; acquire it again",
+        name=_ANY,
+        token=_ANY,
+        holder=_ANY,
+    ),
+    Message("the head is free"),
+    Message("{holder} has it", holder=_ANY),
+    Message(
+        "head {name}: {holder} ({role}) has it for {seconds} s more; {own_role} does not take it from {held_role}",
+        name=_ANY,
+        holder=_ANY,
+        role=_ANY,
+        seconds=_ANY,
+        own_role=_ANY,
+        held_role=_ANY,
+    ),
+    Message(
+        "head {name}: {holder} ({role}) has the lease with token {token}; only its holder releases it",
+        name=_ANY,
+        holder=_ANY,
+        role=_ANY,
+        token=_ANY,
+    ),
+    Message("sector {sector} is in the way", sector=_ANY),
+    Message(
+        "head {name} may need {seconds} s for that; allowed: max_move_s = {max}",
+        name=_ANY,
+        seconds=_ANY,
+        max=_ANY,
+    ),
+    Message("it was acquired, moved or stopped meanwhile"),
+    Message("its stage does not run, and could not stop it"),
+    Message(
+        "scene {scene} was drawn at preset {preset}, and its camera has masks: for another view remove the scene from the configuration, set the preset, and draw the scene again",
+        scene=_ANY,
+        preset=_ANY,
+    ),
+    Message(
+        "head {name}: preset {preset} is part of the centre's configuration; allowed: another name, or a configuration without it",
+        name=_ANY,
+        preset=_ANY,
+    ),
+    Message("preset {preset}: allowed: {allowed}", preset=_ANY, allowed=_ANY),
+    Message("presets cannot be saved: {reason}", reason=_ANY),
+    Message("the head itself has this position as its {number} now", number=_ANY),
+    Message(
+        "head {name} cannot follow: its camera has no detection, or the configuration does not allow it (head.tracking.enabled, head.fov_deg)",
+        name=_ANY,
+    ),
+    Message("head {name} was stopped after this came in", name=_ANY),
+    Message("head {name}: no head of this name; there are: {heads}", name=_ANY, heads=_ANY),
+    Message("another update request runs: wait for its end"),
+    Message("another update request waits for root"),
+    Message("the request cannot be written: {reason}", reason=_ANY),
+    Message(
+        "it takes {shape} of {type}, its card says {card_shape} of {card_type}",
+        shape=_ANY,
+        type=_ANY,
+        card_shape=_ANY,
+        card_type=_ANY,
+    ),
 )
 
 
 def find_detail(text: Text, max_parts: int = _MAX_PARTS) -> Text:
-    """Return the message of a text that is a known sentence, or has one after a colon or beside a semicolon."""
+    """Return the message of a text that is a known sentence, or has one around a colon or beside a semicolon."""
     if isinstance(text, Message):
         return text
     if not text or len(text) > MAX_DETAIL_CHARS or max_parts == 0:
@@ -336,10 +462,10 @@ def find_detail(text: Text, max_parts: int = _MAX_PARTS) -> Text:
             return join_sentences(first_detail, rest_detail)
     subject, separator, rest = text.partition(": ")
     if separator:
+        subject_detail = _find_sentence(subject, max_parts - 1)
         reason = find_detail(rest, max_parts - 1)
-        if isinstance(reason, Message):
-            subject_detail = _find_sentence(subject, max_parts - 1) or subject
-            return Message("{problem}: {reason}", problem=subject_detail, reason=reason)
+        if subject_detail is not None or isinstance(reason, Message):
+            return Message("{problem}: {reason}", problem=subject_detail or subject, reason=reason)
     return text
 
 
@@ -363,7 +489,14 @@ def _patterns() -> tuple[tuple[str, re.Pattern[str]], ...]:
     return tuple(
         (
             detail.sentence,
-            re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+?)", re.escape(detail.sentence))),
+            re.compile(re.sub(r"\\{(\w+)\\}", _value_pattern, re.escape(detail.sentence))),
         )
         for detail in longest_first
     )
+
+
+def _value_pattern(placeholder: re.Match[str]) -> str:
+    """Return the pattern of a value: a name is one word or in quotation marks, any other is any text."""
+    name = placeholder[1]
+    value = r"'[^']*'|[^\s:;']+" if name in ("name", "path") else ".+?"
+    return f"(?P<{name}>{value})"
