@@ -2,7 +2,7 @@
 
 The custody log shows whether a version was stored: the receipt of each start names it, and a receipt of each change. If
 it was, or if the log cannot tell, the version counts as lost, and the cameras are closed until another one is in force or
-a technician resets it. A box that has never run has lost nothing.
+a technician resets it. A box without a custody log is a new one: nothing else is certain to be of an earlier run.
 """
 
 import logging
@@ -14,8 +14,7 @@ from pathlib import Path
 from agent.base.damaged_file import is_lost, note_lost
 from agent.base.state_inventory import StateInventory
 from agent.config.desired_store import layer_file
-from agent.config.recording import FOOTAGE_DIR
-from agent.recording.custody.chain_files import chain_files, first_seq_of_file, read_lines_backwards
+from agent.recording.custody.chain_files import chain_files, read_lines_backwards
 from agent.recording.custody.receipts import AgentStarted, ReceiptBody, ServiceAction, parse_line
 
 log = logging.getLogger(__name__)
@@ -25,8 +24,6 @@ STORED_VERSION = "configuration"
 
 _STORED_ACTION = re.compile(r"configuration \d+: (on trial|in force)")
 _CUSTODY_DIR = "custody"
-_USED_FOLDERS = ("outbox", FOOTAGE_DIR)
-"""Folders that an agent which has run leaves."""
 
 
 def note_lost_version(state_dir: Path) -> None:
@@ -45,9 +42,6 @@ def _find_loss(state_dir: Path) -> str | None:
     """Return how the state shows that a version was stored, or that it may have been; None if none was. Raises OSError."""
     folder = state_dir / _CUSTODY_DIR
     files = chain_files(folder)
-    if not files:
-        was_used = any(os.path.lexists(state_dir / name) for name in _USED_FOLDERS)
-        return "there is no custody log that shows whether one was stored" if was_used else None
     for body in _bodies_backwards(folder):
         match body:
             case None:
@@ -57,8 +51,9 @@ def _find_loss(state_dir: Path) -> str | None:
                 return None if version is None else f"version {version} was stored at a start"
             case ServiceAction() if _STORED_ACTION.match(body.action):
                 return f"the custody log has {body.action!r}"
-    if first_seq_of_file(files[0]) == 1:
+    if not files:
         return None
+    # The inventory is made before the first receipt: a log without one was emptied, or pruned.
     return "the custody log shows no start"
 
 

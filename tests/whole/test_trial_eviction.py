@@ -12,8 +12,6 @@ import pytest
 from agent.app.desired_message import ConfigSigner
 from agent.app.start_config import StartConfig, load_start_config
 from agent.base.clock import SystemClock, boot_id
-from agent.base.device_identity import DeviceIdentity
-from agent.base.state_inventory import StateInventory
 from agent.base.uuid7 import uuid7_factory
 from agent.config.desired_store import ConfigLayer, DesiredStore
 from agent.faults.registry import FaultRegistry
@@ -69,8 +67,6 @@ class RecordingPole:
         self.footage = self.state / "footage" / "north"
         self.chain: list[ReceiptBody] = []
         write_segments(self.footage, BOOT)
-        identity = DeviceIdentity.load_or_create(self.state / "identity")
-        StateInventory(self.state).open(identity)
         self.holds = self.open_holds()
 
     def open_holds(self) -> HoldStore:
