@@ -115,6 +115,19 @@ class FrameRateControl(Protocol):
 
 
 @runtime_checkable
+class NightModeControl(Protocol):
+    """A camera whose night mode can be chosen while it runs. It is a ReadingsSource that reports `night`."""
+
+    def set_night(self, night: bool | None) -> None:  # noqa: FBT001 - a state, not a flag
+        """Take pictures as by night or by day, from the next second on; None: as the camera decides by itself.
+
+        Thread-safe; never blocks. It applies to this opening of the camera. A camera that is configured for day alone
+        stays as it is.
+        """
+        ...
+
+
+@runtime_checkable
 class SensorNetworkControl(Protocol):
     """A camera with a network in its sensor, if the request has one."""
 

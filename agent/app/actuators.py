@@ -15,6 +15,7 @@ from agent.app.camera_pipeline import CameraPipeline
 from agent.app.publisher import Publisher
 from agent.base.health_model import DegradationLevel
 from agent.base.model import IncomingCommand
+from agent.capture.day_night import DayNightHandler, DayNightRequest, NightModeAccess
 from agent.capture.snapshot_command import SnapshotCommandHandler
 from agent.commands.command import CommandHandler, CommandProgressSink, Deferred, ValidCommand
 from agent.commands.dispatcher import CommandDispatcher
@@ -70,6 +71,19 @@ class Actuators:
             self._dispatcher.submit_local, services.clock, services.new_id
         )
         self.control_socket.add_method(LocalCommand, local_commands.handle)
+        day_night = DayNightHandler(
+            {
+                pipeline.name: NightModeAccess(
+                    access=pipeline.access(),
+                    read=pipeline.read_night_mode,
+                    hold=pipeline.hold_night,
+                )
+                for pipeline in pipelines
+            },
+            self._night_outputs,
+            services.clock.boottime_ns,
+        )
+        self.control_socket.add_method(DayNightRequest, day_night.handle)
         self._guarded_stages: tuple[GuardedStage, ...] = ()
         self.stages: tuple[Stage, ...] = (
             self.control_socket,
@@ -143,6 +157,9 @@ class Actuators:
         """Return True if nothing moves or is switched any more. Called after the stages' stop."""
         is_stop_pending = self._heads is not None and self._heads.stop_pending
         return not is_stop_pending and all(stage.is_released for stage in self._guarded_stages)
+
+    def _night_outputs(self, camera: str) -> dict[str, bool]:
+        return {} if self._pins is None else self._pins.night_outputs(camera)
 
     def _open_heads(self, specs: ActuatorSpecs, rng: random.Random) -> "PtzHeads":
         from agent.app.ptz_heads import PtzHeads  # noqa: PLC0415 - see the module's docstring

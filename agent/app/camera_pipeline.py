@@ -220,6 +220,11 @@ class CameraPipeline:
         """Raise the frame rate of the recorded stream, see `CaptureStage.set_min_fps`. Thread-safe."""
         return self.capture_stages[0].set_min_fps(fps) if self.capture_stages else None
 
+    def hold_night(self, night: bool | None, until_ns: int) -> bool:  # noqa: FBT001 - as `CaptureStage.hold_night`
+        """Choose the night mode of all streams until a time. Return False if none can. Thread-safe."""
+        held = [capture.hold_night(night, until_ns) for capture in self.capture_stages]
+        return any(held)
+
     def read_night_mode(self) -> bool | None:
         """Return True if the camera is in night mode, or None if it does not report that."""
         readings = self.counts().readings

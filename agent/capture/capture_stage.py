@@ -13,6 +13,7 @@ from drivers.contracts import (
     Camera,
     CameraReadings,
     FrameRateControl,
+    NightModeControl,
     ReadingsSource,
     SensorNetworkControl,
     StreamRequest,
@@ -93,6 +94,8 @@ class CaptureStage:
         self._last_error: str | None = None
         self._stuck_error: str | None = None
         self._min_fps: float | None = None
+        self._night_until_ns: int | None = None
+        """The end of a night mode that was chosen, None without one."""
         self._is_suspended = False
 
     def run_once(self, stopping: threading.Event) -> None:
@@ -109,6 +112,7 @@ class CaptureStage:
             # Its silence counts from now on: nothing was requested before.
             self._last_media_ns, self._is_suspended = self._clock_ns(), False
         camera = self._ensure_open()
+        self._end_night_hold(camera)
         try:
             media = camera.read(READ_TIMEOUT_S)
         except DriverError as error:
@@ -126,6 +130,7 @@ class CaptureStage:
     def close(self) -> None:
         """Close the camera if it is open."""
         camera, self._camera = self._camera, None
+        self._night_until_ns = None
         if camera is not None:
             camera.close()
 
@@ -141,6 +146,18 @@ class CaptureStage:
         if not isinstance(camera, FrameRateControl):
             return False
         camera.set_min_fps(fps)
+        return True
+
+    def hold_night(self, night: bool | None, until_ns: int) -> bool:  # noqa: FBT001 - as NightModeControl
+        """Let the open camera take pictures as by night or by day until a time; None: end that now. Thread-safe.
+
+        Return False if the camera cannot, or is not open. An opening begins without.
+        """
+        camera = self._camera
+        if not isinstance(camera, NightModeControl):
+            return False
+        self._night_until_ns = None if night is None else until_ns
+        camera.set_night(night)
         return True
 
     def sensor_network(self) -> SensorNetworkControl | None:
@@ -163,6 +180,13 @@ class CaptureStage:
             is_suspended=self._is_suspended,
             readings=camera.readings() if isinstance(camera, ReadingsSource) else None,
         )
+
+    def _end_night_hold(self, camera: Camera) -> None:
+        until_ns = self._night_until_ns
+        if until_ns is not None and self._clock_ns() >= until_ns:
+            self._night_until_ns = None
+            if isinstance(camera, NightModeControl):
+                camera.set_night(None)
 
     def _on_media(self, media: Packet | Frame) -> None:
         self._last_media_ns = self._clock_ns()

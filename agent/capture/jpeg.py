@@ -10,6 +10,7 @@ _QUALITIES = (85, 75, 65, 55, 45, 35)
 _SHRINK_FACTOR = 0.75
 _MIDDLE_MEAN, _MIN_GAMMA = 110.0, 0.25
 """Grey levels; a lower gamma shows little else than noise."""
+_GREY = 128.0
 _MIN_WIDTH_PX = 64
 """Nothing smaller shows anything."""
 
@@ -41,6 +42,15 @@ def shrink_jpeg(jpeg: bytes, max_bytes: int) -> bytes | None:
         return None
     shrunk = encode_jpeg(np.asarray(image, np.uint8), max_bytes)
     return shrunk if len(shrunk) <= max_bytes else None
+
+
+def measure_colour(jpeg: bytes) -> float:
+    """Return the mean distance of a JPEG of our own from grey, 0 to about 180."""
+    image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        return 0.0
+    chroma = cv2.cvtColor(image, cv2.COLOR_BGR2YCrCb)[:, :, 1:].astype(np.float32) - _GREY
+    return float(np.hypot(chroma[:, :, 0], chroma[:, :, 1]).mean())
 
 
 def brighten_jpeg(jpeg: bytes, max_bytes: int) -> bytes:

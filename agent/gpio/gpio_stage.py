@@ -145,6 +145,16 @@ class GpioStage:
                 gpio.wake()
         log.info("pin %s: %s, for %s", name, "on" if active else "off", by)
 
+    def night_outputs(self, camera: str) -> dict[str, bool]:
+        """Return the filters and lamps that follow the night mode of a camera, by pin; empty while the pins are closed."""
+        with self._lock:
+            states = dict(self._output_states)
+        return {
+            pin.name: states[pin.name]
+            for pin in self._night_pins
+            if pin.camera == camera and pin.name in states
+        }
+
     def health(self) -> PinHealth:
         """Return the state of the pins; None for states that are unknown or have no pin."""
         with self._lock:

@@ -45,6 +45,7 @@ ACT_KINDS: Mapping[str, ActKind] = {
     "focus_reset": ActKind(),
     "aim": ActKind(),
     "aim_reference": ActKind(kind="picture"),
+    "day_night": ActKind(kind="lines", timeout_s=_CHECK_S),
     "heads": ActKind(timeout_s=_AGENT_COMMAND_S),
     "jog": ActKind(timeout_s=_AGENT_COMMAND_S),
     "head_stop": ActKind(timeout_s=_AGENT_COMMAND_S, is_urgent=True),

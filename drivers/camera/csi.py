@@ -92,7 +92,7 @@ def open_camera(
 
 
 class CsiCamera(ChildCamera):
-    """A camera module in its child. It is a FrameRateControl and a SensorNetworkControl too."""
+    """A camera module in its child. It is a FrameRateControl, a NightModeControl and a SensorNetworkControl too."""
 
     @property
     def network_error(self) -> str | None:
@@ -106,6 +106,10 @@ class CsiCamera(ChildCamera):
     def set_min_fps(self, fps: float | None) -> None:
         """Send the frame rate to the child, which limits it to what the sensor's mode can."""
         self._connection.send(messages.SetMinFps(fps=fps))
+
+    def set_night(self, night: bool | None) -> None:  # noqa: FBT001 - as NightModeControl
+        """Send the night mode to the child."""
+        self._connection.send(messages.SetNight(night=night))
 
 
 def _silence_limits_ns(options: Options, request: StreamRequest) -> dict[type, int]:

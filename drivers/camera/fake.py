@@ -31,9 +31,10 @@ from fractions import Fraction
 from typing import Annotated, Literal
 
 import msgspec
+import numpy as np
 
 from drivers.av_stream import FrameSelector
-from drivers.contracts import StreamRequest
+from drivers.contracts import CameraReadings, StreamRequest
 from drivers.encoder import H264Encoder
 from drivers.errors import DriverError
 from drivers.masking import MaskPainter
@@ -43,6 +44,8 @@ from drivers.rendered_street.planes import bgr_to_planes
 from drivers.rendered_street.renderer import SceneConditions, StreetRenderer
 
 MAX_FPS = 60
+GREY = 128
+"""Chroma without colour."""
 EvenPixels = Annotated[int, msgspec.Meta(ge=64, le=4096, multiple_of=2)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 
@@ -107,6 +110,7 @@ class FakeCamera:
             extradata=self._encoder.extradata if self._encoder else b"",
             masked=request.has_masks,
         )
+        self._is_night = False
         self._next_frame = 0
         self._base_frame, self._base_ns = 0, 0
         """The frame since which the rate is in force, and its time."""
@@ -148,6 +152,14 @@ class FakeCamera:
             self._base_ns = self._frame_time_ns(self._next_frame)
             self._base_frame = self._next_frame
             self._rate = Fraction(min(wanted, MAX_FPS)).limit_denominator(1001)
+
+    def set_night(self, night: bool | None) -> None:  # noqa: FBT001 - as NightModeControl
+        """Take grey pictures, or coloured ones; by itself it takes coloured ones."""
+        self._is_night = bool(night)
+
+    def readings(self) -> CameraReadings:
+        """Return whether its pictures are grey."""
+        return CameraReadings(night=self._is_night)
 
     def close(self) -> None:
         """Close; a waiting `read` ends at once."""
@@ -215,4 +227,5 @@ class FakeCamera:
             # The sensor's noise freezes with the picture.
             seq = min(seq, int(freeze_s * self._rate))
         image = self._renderer.render(self._scene_time_s(street_ns / NS_PER_S), seq)
-        return bgr_to_planes(image)
+        y, u, v = bgr_to_planes(image)
+        return (y, np.full_like(u, GREY), np.full_like(v, GREY)) if self._is_night else (y, u, v)

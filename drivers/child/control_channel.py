@@ -26,6 +26,7 @@ class ControlChannel:
         self._keyframe_number = 0
         self._keyframe_reply = messages.KeyframeReply(number=0, is_wanted=True)
         self.min_fps: float | None = None
+        self.night: bool | None = None
         """The frame rate that the parent has requested last, None if it has not."""
         self.search_area = WHOLE_AREA
         """The part of the picture that the sensor's network is to search."""
@@ -96,6 +97,8 @@ class ControlChannel:
             self._keyframe_reply = message
         elif isinstance(message, messages.SetMinFps):
             self.min_fps = message.fps
+        elif isinstance(message, messages.SetNight):
+            self.night = message.night
         elif isinstance(message, messages.SetSearchArea):
             self.search_area = message.area
         return True

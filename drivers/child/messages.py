@@ -73,6 +73,12 @@ class SetMinFps(msgspec.Struct, frozen=True, kw_only=True, tag="min_fps"):
     fps: float | None
 
 
+class SetNight(msgspec.Struct, frozen=True, kw_only=True, tag="night"):
+    """Take pictures as by night or by day; None: as the camera decides by itself."""
+
+    night: bool | None
+
+
 class KeyframeReply(msgspec.Struct, frozen=True, kw_only=True, tag="keyframe"):
     """The answer to the KeyframeQuery of the same number: whether the pictures around the keyframe are wanted."""
 
@@ -86,7 +92,9 @@ class SetSearchArea(msgspec.Struct, frozen=True, kw_only=True, tag="area"):
     area: PictureArea
 
 
-ParentMessage: TypeAlias = Start | SlotFree | MasksReply | SetMinFps | KeyframeReply | SetSearchArea
+ParentMessage: TypeAlias = (
+    Start | SlotFree | MasksReply | SetMinFps | SetNight | KeyframeReply | SetSearchArea
+)
 
 
 class Opened(msgspec.Struct, frozen=True, kw_only=True, tag="opened"):

@@ -274,6 +274,8 @@ class CameraRunner:
         is_night = self._night_rule.update(t_ns, read_lux(metadata), now.tm_hour * 60 + now.tm_min)
         self._control.read_pending()
         min_fps = self._control.min_fps
+        if self._control.night is not None and self._options.night.mode != "day":
+            is_night = self._control.night
         if (is_night, min_fps) != (self._is_night, self._min_fps):
             self._is_night, self._min_fps = is_night, min_fps
             self._control_sets_left = CONTROL_SET_COUNT

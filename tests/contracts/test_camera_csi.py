@@ -25,7 +25,7 @@ from drivers.av_stream import frame_planes
 from drivers.camera import csi
 from drivers.child.camera import ChildCamera
 from drivers.child.process import ChildProcess
-from drivers.contracts import FrameRateControl, ReadingsSource, StreamRequest
+from drivers.contracts import FrameRateControl, NightModeControl, ReadingsSource, StreamRequest
 from drivers.csi.options import Options
 from drivers.errors import DriverError, MaskError
 from drivers.masking import MASK_LUMA, WHOLE_PICTURE
@@ -327,6 +327,29 @@ def test_readings_are_the_sensors_and_a_dark_street_is_night(
         _read_until(with_night, night=False)
     finally:
         with_night.close()
+
+
+def test_a_chosen_night_counts_until_the_camera_decides_by_itself_again(mischief: Path) -> None:
+    (mischief / "lux").write_text("400")
+    camera = open_driver("csi", {**TWO_SIZES, "night": {"mode": "auto", "dwell_s": 1.0}})
+    assert isinstance(camera, ChildCamera)
+    assert isinstance(camera, NightModeControl)
+    try:
+        for chosen in (True, False, True, None):
+            camera.set_night(chosen)
+            _read_until(camera, night=bool(chosen))
+    finally:
+        camera.close()
+
+
+def test_a_camera_that_is_configured_for_day_alone_stays_as_it_is() -> None:
+    camera = open_driver("csi", {**TWO_SIZES, "night": {"mode": "day"}})
+    assert isinstance(camera, ChildCamera)
+    assert isinstance(camera, NightModeControl)
+    camera.set_night(True)
+    with pytest.raises(AssertionError, match="never night"):
+        _read_until(camera, night=True)
+    camera.close()
 
 
 def _read_until(camera: ChildCamera, *, night: bool) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from drivers.camera.fake import FakeCamera, Options
-from drivers.contracts import FrameRateControl
+from drivers.contracts import FrameRateControl, NightModeControl, ReadingsSource
 from drivers.errors import DriverError
 from drivers.media import Frame, Packet
 from tests.conftest import ManualClock
@@ -116,3 +116,16 @@ def test_its_rate_is_raised_while_it_runs_and_restored() -> None:
     assert spacing_ms(3) == [100, 100], "never below the configured rate"
     camera.set_min_fps(None)
     assert spacing_ms(3) == [100, 100]
+
+
+def test_its_pictures_are_grey_by_night_and_coloured_by_itself() -> None:
+    camera = open_driver("fake", SMALL, packets=False)
+    assert isinstance(camera, NightModeControl)
+    assert isinstance(camera, ReadingsSource)
+    for chosen in (None, True, False, True, None):
+        camera.set_night(chosen)
+        (frame,) = read_media(camera, Frame, 1)
+        readings = camera.readings()
+        assert readings is not None
+        assert readings.night is bool(chosen)
+        assert bool(frame.u.std() + frame.v.std() == 0) is bool(chosen)

@@ -36,6 +36,7 @@ ARGS: Mapping[str, Mapping[str, object]] = {
     "focus_reset": CAMERA,
     "aim": CAMERA,
     "aim_reference": CAMERA,
+    "day_night": CAMERA,
     "jog": {**HEAD, "pan": 0.5, "tilt": -1.0, "zoom": 0.0},
     "head_stop": HEAD,
     "goto": {**HEAD, "pan_deg": 10.5, "tilt_deg": -5.0},

@@ -265,3 +265,50 @@ def test_a_frame_rate_is_raised_while_the_camera_runs_and_at_each_opening(
     assert isinstance(first, Adjustable)
     assert isinstance(second, Adjustable)
     assert (first.rates, second.rates) == ([20.0, 25.0], [25.0, None])
+
+
+class Switchable(Listed):
+    """A camera whose night mode can be chosen."""
+
+    def __init__(self, *media: Packet | Frame | None) -> None:
+        super().__init__(*media)
+        self.modes: list[bool | None] = []
+
+    def set_night(self, night: bool | None) -> None:
+        self.modes.append(night)
+
+
+def test_a_chosen_night_mode_ends_by_itself_and_with_the_opening(clock: ManualClock) -> None:
+    cameras = [Switchable(*[PACKET] * 4), Switchable(PACKET, PACKET), Listed(PACKET)]
+    capture = CaptureStage(
+        "north",
+        iter(cameras).__next__,
+        clock.boottime_ns,
+        frames=None,
+        packets=PacketQueue(100, lambda _begin, _end: None),
+        on_open=lambda _info: None,
+    )
+    until_ns = clock.boottime_ns() + 30 * 10**9
+
+    def turn() -> None:
+        capture.run_once(threading.Event())
+
+    assert capture.hold_night(True, until_ns) is False, "it is not open"
+    turn()
+    assert capture.hold_night(True, until_ns) is True
+    clock.advance_s(29.9)
+    turn()
+    assert cameras[0].modes == [True]
+    clock.advance_s(0.1)
+    turn()
+    turn()
+    assert cameras[0].modes == [True, None]
+    assert capture.hold_night(False, until_ns + 10**12) is True
+    capture.close()
+    turn()
+    clock.advance_s(10_000)
+    turn()
+    assert cameras[1].modes == [], "another opening decides by itself"
+    capture.close()
+    turn()
+    assert capture.hold_night(True, until_ns) is False, "a camera without a night mode"

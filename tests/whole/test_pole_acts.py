@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from agent.__main__ import main
+from agent.capture.day_night import DayNightRequest, DayNightState, request_day_night
 from agent.console.errors import ConsoleError
 from agent.diagnostics.commissioning import certificate
 from agent.faults.texts import Language
@@ -36,6 +37,15 @@ from tests.whole.report.reporting_box import wait_until
 from tests.whole.rig import AgentBox
 from tests.whole.technician import ConsoleTechnician, write_console_secret
 
+PIN = """
+[gpio]
+driver = "fake"
+[[pin]]
+name = "filter"
+kind = "ir_cut"
+pin = 16
+camera = "north"
+"""
 HEAD = """
 [[head]]
 name = "mast"
@@ -58,7 +68,7 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentBox]:
     broker = Mosquitto(folder / "broker")
     box = AgentBox(folder / "box", broker.url)
     file = box.folder / "vigie.toml"
-    file.write_text(file.read_text() + HEAD)
+    file.write_text(file.read_text() + HEAD + PIN)
     write_console_secret(box.folder)
     box.start()
     yield box
@@ -253,6 +263,25 @@ def test_a_box_is_commissioned_with_photos_and_notes(
     assert "exposition" in in_french[0]["finding"]
     drifts = acts.value("commission_compare")
     assert (drifts["technician"], drifts["drifts"]) == ("amina", [])
+
+
+def test_day_and_night_are_tested_in_one_step_and_the_camera_is_as_before(
+    acts: ActServer, console: ConsoleTechnician, box: AgentBox
+) -> None:
+    results = acts.lines("day_night", camera="north")
+    assert [result["ok"] for result in results] == [True, True, True, True, True, True]
+    assert without_isolates(results[1]["message"]) == "pin filter: on"
+    assert without_isolates(results[-2]["message"]) == "pin filter: off"
+    assert "day and night test of north" in page_actions(box.folder)
+    request = DayNightRequest(camera="north", by="amina")
+    state = request_day_night(box.folder / "state", request)
+    assert state == DayNightState(night=False, outputs={"filter": False})
+    console.run_command("language en")
+    screen = comparable(console.run_command("camera north daynight"))
+    assert [one for one in results if comparable(one["message"]) not in screen] == [], screen
+    assert "FAIL" not in screen
+    with pytest.raises(ActFailed, match="allowed: north"):
+        acts.value("day_night", camera="none")
 
 
 def test_the_aim_is_compared_with_the_newest_certificate(

@@ -314,6 +314,15 @@ def test_the_focus_is_read_from_metres_away_and_heard(phone: PolePhone) -> None:
     phone.wait(lambda: phone.run("return window.tones[0].context.state") == "closed", "silence")
 
 
+def test_day_and_night_are_tested_by_one_touch(phone: PolePhone) -> None:
+    phone.show_view("Checks")
+    phone.tap("Test day and night")
+    phone.wait_for_text("the picture is as before", "section[aria-label='Day and night']")
+    shown = phone.wait_for_text("All checks passed", "section[aria-label='Day and night']")
+    assert "the picture changes" in shown
+    assert axe_violations(phone.driver) == []
+
+
 def test_a_second_phone_works_beside_the_first(street: PoleStreet, phone: PolePhone) -> None:
     second = street.page.logged_in_phone()
     phone.wait_for_pictures()

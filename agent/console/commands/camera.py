@@ -19,8 +19,10 @@ from agent.console.acts.aiming import (
     read_light,
 )
 from agent.console.acts.camera_password import find_uses, set_password
+from agent.console.acts.day_night import run_day_night
 from agent.console.arguments import choose_arg, usage_error
 from agent.console.camera_preview import DEFAULT_SIZE_PX, CameraPreview, PreviewPicture
+from agent.console.check_result import print_results
 from agent.console.console_command import ConsoleCommand, always
 from agent.console.context import VIEW_PURPOSE, ConsoleContext
 from agent.console.errors import ConsoleError
@@ -44,7 +46,7 @@ MAX_JPEG_BYTES = xmodem.SHORT_BLOCK_BYTES * int(
     JPEG_TRANSFER_S * file_transfer.LINE_BYTES_PER_S / xmodem.SHORT_BLOCK_BYTES
 )
 """100,096: as many whole blocks as take JPEG_TRANSFER_S at 115200 baud."""
-_MODES = ("aim", "focus", "level", "live", "password", "picture", "xmodem")
+_MODES = ("aim", "daynight", "focus", "level", "live", "password", "picture", "xmodem")
 _FILE_PURPOSE = "took a picture over the cable of the box's console"
 _QUIT_KEYS = ("q", "Q", "cancel", "eof")
 _TEXT_ROWS = 8
@@ -70,6 +72,8 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
         match mode:
             case "aim":
                 _print_aim(terminal, context, preview, name)
+            case "daynight":
+                print_results(terminal, run_day_night(context, name, preview))
             case "focus":
                 _run_focus(terminal, context, preview, name)
             case "level":
@@ -77,11 +81,7 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
             case "live":
                 _run_live(terminal, preview)
             case "xmodem":
-                picture = preview.read(PICTURE_TIMEOUT_S, jpeg_max_bytes=MAX_JPEG_BYTES)
-                if picture is None:
-                    _print_no_picture(terminal, preview)
-                else:
-                    jpeg = picture.jpeg
+                jpeg = _read_jpeg(terminal, preview)
             case _:
                 _print_once(terminal, context, preview, name, protocol)
     finally:
@@ -110,6 +110,14 @@ def _detect_graphics(terminal: Terminal, name: str) -> GraphicsProtocol:
             )
         )
     return protocol
+
+
+def _read_jpeg(terminal: Terminal, preview: CameraPreview) -> bytes | None:
+    picture = preview.read(PICTURE_TIMEOUT_S, jpeg_max_bytes=MAX_JPEG_BYTES)
+    if picture is None:
+        _print_no_picture(terminal, preview)
+        return None
+    return picture.jpeg
 
 
 def _send_jpeg(terminal: Terminal, context: ConsoleContext, name: str, jpeg: bytes) -> None:
@@ -328,6 +336,10 @@ CAMERA = ConsoleCommand(
         (
             "camera [NAME] password",
             Message("a new password, if the camera accepts it; asks for it, and does not show it"),
+        ),
+        (
+            "camera [NAME] daynight",
+            Message("day and night test: mode, filter, lamp and picture, and back"),
         ),
         ("camera [NAME] live", Message("picture after picture (q ends)")),
     ),

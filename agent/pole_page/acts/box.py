@@ -158,7 +158,7 @@ def run_link_checks(call: ActCall, _args: NoArgs) -> Lines:
 
 def ping(call: ActCall, args: PingArgs) -> Lines:
     """Connect to the broker as the agent does, and time its answers."""
-    return Lines(_to_line(result) for result in link.ping_broker(call.context, args.count))
+    return Lines(to_line(result) for result in link.ping_broker(call.context, args.count))
 
 
 def find_devices(call: ActCall, _args: NoArgs) -> Lines:
@@ -211,11 +211,12 @@ def _run(call: ActCall, checks: Iterable[Check]) -> Iterator[CheckLine]:
             number=outcome.number,
             name=outcome.name,
             is_good=outcome.is_good,
-            results=tuple(map(_to_line, outcome.results)),
+            results=tuple(map(to_line, outcome.results)),
         )
 
 
-def _to_line(result: CheckResult) -> ResultLine:
+def to_line(result: CheckResult) -> ResultLine:
+    """Return a result as the page shows it."""
     return ResultLine(
         subject=result.subject,
         ok=result.ok,

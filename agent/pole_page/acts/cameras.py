@@ -8,6 +8,7 @@ from agent.base.message import Message, Text
 from agent.capture.jpeg import brighten_jpeg, encode_jpeg
 from agent.capture.snapshot_command import MIN_JPEG_BYTES, SNAPSHOT_MAX_BYTES
 from agent.config.names import Name
+from agent.console.acts import day_night
 from agent.console.acts.aim_comparison import AimComparison, compare_aim, read_reference
 from agent.console.acts.aiming import (
     CameraReading,
@@ -16,8 +17,10 @@ from agent.console.acts.aiming import (
     LevelReading,
     LightReading,
 )
+from agent.console.arguments import choose_arg
 from agent.console.errors import ConsoleError
-from agent.pole_page.act import Act, ActCall, Done, Picture
+from agent.pole_page.act import VIEW_PURPOSE, Act, ActCall, Done, Lines, Picture
+from agent.pole_page.acts.box import to_line
 
 PICTURE_TIMEOUT_S = 10.0
 DEFAULT_JPEG_BYTES = 60_000
@@ -113,6 +116,13 @@ def read_reference_picture(call: ActCall, args: CameraArgs) -> Picture:
     )
 
 
+def run_day_night(call: ActCall, args: CameraArgs) -> Lines:
+    """Test day and night, finding after finding."""
+    choose_arg(Message("camera"), args.camera, call.context.camera_names)
+    preview = call.context.open_preview(args.camera, VIEW_PURPOSE)
+    return Lines(map(to_line, day_night.run_day_night(call.context, args.camera, preview)))
+
+
 def _to_value(reading: CameraReading, view: str) -> PictureValue:
     return PictureValue(
         camera=reading.camera,
@@ -136,6 +146,12 @@ ACTS = {
         run=compare,
         lane="picture",
         args_type=CameraArgs,
+    ),
+    "day_night": Act(
+        run=run_day_night,
+        lane="work",
+        args_type=CameraArgs,
+        receipt=lambda _call, args: f"day and night test of {args.camera}",
     ),
     "aim_reference": Act(run=read_reference_picture, lane="picture", args_type=CameraArgs),
 }

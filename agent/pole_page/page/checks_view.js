@@ -2,6 +2,7 @@
 
 import { element } from "/editor/dom.js";
 import { act, actLines, sentenceOf } from "./box_api.js";
+import { cameraChoice, chosenCamera } from "./camera_choice.js";
 import { text } from "./texts.js";
 import { button, setText, show, value, withCode } from "./widgets.js";
 import { worker } from "./work.js";
@@ -9,11 +10,11 @@ import { worker } from "./work.js";
 const PINGS = 4;
 
 /** Return the view. */
-export function checksView() {
+export function checksView({ session }) {
   const stopped = new AbortController();
   const options = { signal: stopped.signal };
   return {
-    element: element("div", {}, faultsPart(options), checksPart(options), linkPart(options)),
+    element: element("div", {}, faultsPart(options), checksPart(options), linkPart(options), dayNightPart(session, options)),
     close: () => stopped.abort(),
   };
 }
@@ -129,4 +130,23 @@ function linkPart(options) {
   const test = button(text("test_link"), () => work(test, run), { class: "first" });
   const find = button(text("find_devices"), () => work(find, search));
   return element("section", { "aria-label": text("link") }, element("h2", {}, text("link")), element("div", { class: "row" }, test, find), answer, list);
+}
+
+/** The test of day and night of the chosen camera: its mode, filter, lamp and picture, and back. */
+function dayNightPart(session, options) {
+  const list = element("ul", { class: "items" });
+  const { answer, work } = worker(options.signal);
+
+  async function run() {
+    show(list);
+    let failed = 0;
+    for await (const result of actLines("day_night", { camera: chosenCamera(session) }, options)) {
+      list.append(element("li", {}, findings(result)));
+      failed += result.ok === false ? 1 : 0;
+    }
+    return failed === 0 ? text("checks_passed") : text("checks_failed", { count: failed });
+  }
+
+  const test = button(text("test_day_night"), () => work(test, run), { class: "first", disabled: chosenCamera(session) === null });
+  return element("section", { "aria-label": text("day_night") }, element("h2", {}, text("day_night")), element("p", {}, text("day_night_how")), cameraChoice(session, () => show(list)), element("div", { class: "row" }, test), answer, list);
 }
