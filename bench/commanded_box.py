@@ -11,12 +11,14 @@ from pathlib import Path
 
 import msgspec
 
-from agent.app import agent as run
-from agent.app.actuator_specs import load_actuator_specs
-from agent.app.actuators import Actuators
+from agent.app import commands
+from agent.app.agent import Agent
 from agent.base.clock import SystemClock
 from agent.base.model import IncomingCommand
 from agent.capture import camera_source
+from agent.commands.dispatcher import CommandDispatcher
+from agent.config_change.actuator_specs import load_actuator_specs
+from agent.config_change.start_config import StartConfig
 from agent.runtime.sd_notify import Notifier
 from agent.runtime.stop_signals import StopSignals
 
@@ -35,13 +37,13 @@ class _CommandId(msgspec.Struct):
 arrivals: list[tuple[bytes, int]] = []
 
 
-class RecordingActuators(Actuators):
-    """Actuators that record each command's arrival before they handle it."""
+class RecordingDispatcher(CommandDispatcher):
+    """A dispatcher that records each command's arrival before it handles it."""
 
-    def on_command(self, incoming: IncomingCommand) -> None:
+    def submit(self, incoming: IncomingCommand) -> None:
         """Record the arrival, then queue the command."""
         arrivals.append((incoming.payload, time.monotonic_ns()))
-        super().on_command(incoming)
+        super().submit(incoming)
 
 
 def main() -> None:
@@ -49,14 +51,16 @@ def main() -> None:
     config_file, out = Path(sys.argv[1]), Path(sys.argv[2])
     clock = SystemClock()
     config, cameras = camera_source.load_sources(config_file, clock)
-    run.Actuators = RecordingActuators  # type: ignore[attr-defined]
+    commands.CommandDispatcher = RecordingDispatcher  # type: ignore[attr-defined]
     with StopSignals() as signals:
-        agent = run.Agent(
-            config,
-            cameras,
+        agent = Agent(
+            StartConfig(
+                config=config,
+                sources=cameras,
+                specs=load_actuator_specs(config, clock, str(config_file)),
+            ),
             clock,
             random.Random(1),
-            specs=load_actuator_specs(config, clock, str(config_file)),
             notifier=Notifier(),
         )
         agent.start()

@@ -21,6 +21,7 @@ from agent.config.broker import BrokerConfig
 from agent.faults.registry import FaultRegistry
 from agent.reporting.declaration.data import DeclarationData
 from agent.reporting.mqtt.connection import BirthInputs
+from agent.reporting.mqtt.mqtt_stage import MqttStage
 from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.outbox.outbox import Outbox
 from agent.reporting.outgoing_messages import OutgoingMessage
@@ -80,15 +81,14 @@ def drain(
         port = urlsplit(url).port or 1883
         with link_to(port, uplink_bytes_per_s) as link:
             is_direct = uplink_bytes_per_s == float("inf")
-            session = MqttSession(
+            mqtt = MqttStage(
+                MqttSession(outbox, CLOCK),
                 BrokerConfig(url=url if is_direct else link.url),
-                outbox,
                 FaultRegistry(CLOCK.boottime_ns),
                 lambda: BIRTH,
-                CLOCK,
                 random.Random(1),
             )
-            stage = StageThread(session, CLOCK.boottime_ns, random.Random(2), vital=False)
+            stage = StageThread(mqtt, CLOCK.boottime_ns, random.Random(2), vital=False)
             wall_s, cpu_s = time.perf_counter(), time.process_time()
             stage.start()
             pause = threading.Event()

@@ -27,6 +27,7 @@ from agent.app.agent import Agent
 from agent.base.clock import ClockTrust, SystemClock
 from agent.base.health_model import FlightSample
 from agent.capture import camera_source
+from agent.config_change.start_config import StartConfig
 from agent.health.flight_page import PAGE_BYTES
 from agent.health.flight_recorder import FlightRecorder
 from agent.runtime.sd_notify import Notifier
@@ -130,9 +131,11 @@ def measure_health_cpu(folder: Path, seconds: int) -> tuple[float, float, int]:
     os.environ["RUNTIME_DIRECTORY"] = str(folder / "run")
     clock = ManualClock()
     config, cameras = camera_source.load_sources(file, clock)
-    agent = Agent(config, cameras, clock, random.Random(1), notifier=Notifier({}))
+    agent = Agent(
+        StartConfig(config=config, sources=cameras), clock, random.Random(1), notifier=Notifier({})
+    )
     del os.environ["RUNTIME_DIRECTORY"]
-    health_stage, flight = agent.health_monitor.stages
+    health_stage, flight = agent.health.monitor.stages
     cpu_used_s = [0.0, 0.0]
     for _ in range(seconds):
         clock.pass_second()

@@ -289,9 +289,8 @@ def hanging_row() -> Row:
                 "WATCHDOG_USEC": str(int(WATCHDOG_S * 1e6)),
             }
         )
-        supervisor = Supervisor(
-            {Order.CAPTURE: [stage]}, notifier, clock.boottime_ns, random.Random(1)
-        )
+        supervisor = Supervisor(notifier, clock.boottime_ns, random.Random(1))
+        supervisor.add({Order.CAPTURE: [stage]})
         notify_socket.settimeout(0)
         supervisor.start()
         stage.has_turned.wait()

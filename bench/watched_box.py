@@ -15,6 +15,7 @@ from agent.app.agent import Agent
 from agent.base.clock import SystemClock
 from agent.base.model import FrameResult
 from agent.capture import camera_source
+from agent.config_change.start_config import StartConfig
 from agent.detection.rule_engine import RuleEngine
 from agent.runtime.sd_notify import Notifier
 from agent.runtime.stop_signals import StopSignals
@@ -43,8 +44,7 @@ def main() -> None:
     config, cameras = camera_source.load_sources(config_file, clock)
     with StopSignals() as signals:
         agent = Agent(
-            config,
-            cameras,
+            StartConfig(config=config, sources=cameras),
             clock,
             random.Random(1),
             notifier=Notifier(),

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from agent.app.restart_limit import WINDOW_S
 from agent.base.errors import UserError
 from agent.base.sha256 import sha256_hex
 from agent.config import toml_decode
 from agent.config.broker import BrokerConfig
+from agent.config_change.restart_limit import WINDOW_S
 from agent.reporting import topics
 from agent.reporting.mqtt.packets import ReceivedPublish
 from agent.reporting.payloads import (

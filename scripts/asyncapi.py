@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from agent.app import declare_command, renew_command, selftest_command
+from agent.app import declare_command, renew_command
 from agent.app.event_types import EVENT_TYPES
 from agent.authority.revocation import RevocationList
 from agent.authority.signed_message import JwsMessage
@@ -18,6 +18,7 @@ from agent.commands.signed_command import build_claims_struct
 from agent.config.broker import BrokerConfig
 from agent.config.desired_config import DesiredConfig, PlainDesiredConfig
 from agent.diagnostics.agent_log import log_command
+from agent.diagnostics.selftest import selftest_command
 from agent.diagnostics.support_bundle import bundle_command
 from agent.faults.registry import FAULTS
 from agent.footage import hold_command, list_command, release_command

@@ -1,34 +1,31 @@
 """The box's key and its custody log at the start of the agent."""
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
-from agent.app.state_folder import set_lost_aside
-from agent.base.clock import Clock, boot_id
+from agent.app.box_context import BoxContext
 from agent.base.damaged_file import is_unreported
 from agent.base.device_identity import IDENTITY_DIR, STATE_LOST_FLAG, DeviceIdentity
 from agent.base.errors import UserError
 from agent.base.message import Message
 from agent.config.configuration import BoxConfig
-from agent.faults.registry import FaultRegistry
+from agent.config_change.state_folder import set_lost_aside
 from agent.recording.custody.chain_files import chain_files
 from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipts import FileQuarantined, ReceiptBody, ServiceAction
 
 
-def open_custody(
-    box: BoxConfig, state_dir: Path, machine_root: Path, clock: Clock, faults: FaultRegistry
-) -> tuple[DeviceIdentity, CustodyLog]:
+def open_custody(config: BoxConfig, box: BoxContext) -> tuple[DeviceIdentity, CustodyLog]:
     """Return the box's key and its custody log; raise CUS-02 if the key is a new one. Files that are lost are set aside.
 
     Raises: UserError.
     """
+    state_dir, faults = box.state_dir, box.faults
     has_receipts = bool(chain_files(state_dir / "custody"))
     try:
         identity = DeviceIdentity.load_or_create(state_dir / IDENTITY_DIR)
-        custody = CustodyLog.open(state_dir / "custody", box.id, boot_id(), clock, identity)
+        custody = CustodyLog.open(state_dir / "custody", box.id, box.boot, box.clock, identity)
     except OSError as error:
-        raise UserError(f"box.state = {box.state!r}: {error}") from error
+        raise UserError(f"box.state = {config.state!r}: {error}") from error
     if identity.damaged_key_file:
         reason = Message("the damaged key was kept as {name}", name=str(identity.damaged_key_file))
         faults.raise_fault("CUS-02", "identity", reason)
@@ -37,7 +34,7 @@ def open_custody(
         faults.raise_fault("CUS-02", "identity", reason)
     elif is_unreported(state_dir / IDENTITY_DIR):
         faults.raise_fault("CUS-02", "identity", Message("the folder of the key was damaged"))
-    elif (state_lost := machine_root / STATE_LOST_FLAG).exists():
+    elif (state_lost := box.machine_root / STATE_LOST_FLAG).exists():
         reason = Message(
             "the state partition is lost: {reason}", reason=state_lost.read_text().strip()
         )

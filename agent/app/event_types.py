@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from agent.app.selftest_service import SELFTEST
 from agent.base.event_type import EventType
 from agent.capture.camera_source import CAMERA_EVENT_TYPES
+from agent.diagnostics.selftest.selftest_service import SELFTEST
 from agent.gpio.contacts import DOOR, POWER, SHOCK
 from agent.health.clock_step_fault import CLOCK_STEP
 from agent.incident.incident_stage import INCIDENT

@@ -1,20 +1,19 @@
 """The incidents of a box: their stage, with the holds, heads, pictures and rates that it works on."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
 from agent.app.actuators import Actuators
-from agent.app.box_services import BoxServices
-from agent.app.camera_pipeline import CameraPipeline
-from agent.app.publisher import Publisher
-from agent.base.clock import boot_id
+from agent.app.box_context import BoxContext
+from agent.app.foundation import Archive, Uplink
 from agent.base.model import CommandAccepted, CommandProgress, IncomingCommand, Reply
+from agent.commands.dispatcher import CommandDispatcher
 from agent.commands.local_command import COMMAND_LIFETIME_S, encode_command
 from agent.commands.requester import Requester
-from agent.config.configuration import Config, InstitutionConfig
+from agent.config.configuration import Config
 from agent.detection.image import encode_snapshot
-from agent.incident.incident_heads import IncidentHeads
+from agent.incident.incident_heads import IncidentHeads, RunCommand
 from agent.incident.incident_holds import IncidentHolds
 from agent.incident.incident_pictures import IncidentPictures
 from agent.incident.incident_rates import IncidentRates
@@ -23,29 +22,30 @@ from agent.incident.order import parse_unsigned_order
 from agent.incident.permissions import permits_by
 from agent.incident.record import IncidentStore
 from agent.incident.signed_order import order_verifier
-from agent.recording.retention.hold_store import HoldStore
+from agent.pipeline.camera_pipeline import CameraPipeline
 
 
 def make_incident_stage(
     config: Config,
-    services: BoxServices,
-    hold_store: HoldStore,
-    policies: Mapping[str, InstitutionConfig],
+    box: BoxContext,
+    store: IncidentStore,
+    archive: Archive,
+    uplink: Uplink,
     pipelines: Sequence[CameraPipeline],
-    publisher: Publisher,
     actuators: Actuators,
+    dispatcher: CommandDispatcher,
 ) -> IncidentStage:
     """Build the stage of a box."""
-    clock, boot = services.clock, boot_id()
-    permits, authority = permits_by(services.control), services.authority
+    clock, authority, publisher = box.clock, uplink.authority, uplink.publisher
+    permits = permits_by(config.control)
     recorded = [pipeline for pipeline in pipelines if pipeline.record_stage is not None]
     holds = IncidentHolds(
-        hold_store,
+        archive.holds,
         clock,
-        boot,
-        services.new_id,
-        services.faults,
-        {pipeline.name: policies.get(pipeline.name) for pipeline in recorded},
+        box.boot,
+        box.new_id,
+        box.faults,
+        {pipeline.name: archive.policies.get(pipeline.name) for pipeline in recorded},
         config.hold.command_days,
         permits,
     )
@@ -55,7 +55,7 @@ def make_incident_stage(
         return IncidentHeads(
             config.box.id,
             {head.name: head.camera for head in config.head},
-            _command_runner(services, actuators.run_local_command),
+            _command_runner(box, dispatcher.submit_local),
             actuators.lease_holder,
             stage.on_moved,
             clock.boottime_ns,
@@ -76,8 +76,8 @@ def make_incident_stage(
     return IncidentStage(
         config.box,
         clock,
-        boot,
-        IncidentStore(services.state_dir),
+        box.boot,
+        store,
         read_order=parse_unsigned_order if authority is None else order_verifier(authority),
         is_signed=authority is not None,
         holds=holds,
@@ -86,21 +86,19 @@ def make_incident_stage(
         rates=IncidentRates({pipeline.name: pipeline.set_min_fps for pipeline in recorded}),
         publish_event=publisher.publish_event,
         append_receipt=publisher.append_incident_receipt,
-        new_id=services.new_id,
+        new_id=box.new_id,
     )
 
 
-def _command_runner(
-    services: BoxServices, submit: Callable[[IncomingCommand], None]
-) -> Callable[[Requester, dict[str, Any], Callable[[Reply], None]], None]:
-    """Return a function that runs a `ptz` command of a requester."""
+def _command_runner(box: BoxContext, submit: Callable[[IncomingCommand], None]) -> RunCommand:
+    """Return a function that runs a `ptz` command of a requester by the dispatcher's `submit`."""
 
     def run(requester: Requester, args: dict[str, Any], on_reply: Callable[[Reply], None]) -> None:
-        now_ns = services.clock.boottime_ns()
+        now_ns = box.clock.boottime_ns()
         payload = encode_command(
             args,
-            command_id=services.new_id(now_ns),
-            expires=services.clock.utc(now_ns) + timedelta(seconds=COMMAND_LIFETIME_S),
+            command_id=box.new_id(now_ns),
+            expires=box.clock.utc(now_ns) + timedelta(seconds=COMMAND_LIFETIME_S),
             by=requester.id,
             role=requester.role,
         )

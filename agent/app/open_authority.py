@@ -1,14 +1,14 @@
 """The control authority of a box's configuration, and the topic of its revocation lists."""
 
 import logging
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from agent.app.feature import Feature
 from agent.authority.control_authority import ControlAuthority
 from agent.base.clock import Clock
+from agent.base.health_model import ControlHealth
 from agent.config.configuration import Config
 from agent.reporting import topics
-from agent.reporting.mqtt.packets import ReceivedPublish
 
 log = logging.getLogger(__name__)
 
@@ -24,10 +24,17 @@ def open_authority(config: Config, clock: Clock) -> ControlAuthority | None:
     return ControlAuthority.load(Path(config.control.ca), Path(config.box.state), clock)
 
 
-def topic_handlers(
-    authority: ControlAuthority | None,
-) -> Mapping[str, Callable[[ReceivedPublish], None]]:
-    """Return the handler of revocation lists, if there is an authority."""
+def make_revocations(authority: ControlAuthority | None) -> Feature:
+    """Return the topic of revocation lists, if there is an authority."""
     if authority is None:
-        return {}
-    return {topics.REVOCATIONS_TOPIC: lambda received: authority.take_revocations(received.payload)}
+        return Feature()
+    return Feature(
+        topics={
+            topics.REVOCATIONS_TOPIC: lambda received: authority.take_revocations(received.payload)
+        }
+    )
+
+
+def authority_health(authority: ControlAuthority | None) -> ControlHealth | None:
+    """Return the counts of refused signed messages, None without an authority."""
+    return None if authority is None else authority.health()

@@ -1,25 +1,23 @@
 """The pan-tilt heads of a box: their assembly, stages, health and capabilities."""
 
 import logging
-import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 
 import msgspec
 
-from agent.app.actuator_specs import HeadSpec
-from agent.app.box_services import BoxServices
-from agent.app.camera_pipeline import CameraPipeline
-from agent.base.clock import Clock, trusted_utc
-from agent.base.health_model import HeadHealth
+from agent.app.box_context import BoxContext
+from agent.app.feature import Feature
+from agent.base.clock import trusted_utc
+from agent.base.health_model import DegradationLevel, HeadHealth
 from agent.base.model import FrameResult, ShiftTolerance
 from agent.base.state_inventory import StateInventory
 from agent.capture.snapshot_command import SnapshotSink
 from agent.commands.requester import Requester
 from agent.config.heads import ForbiddenSector, HeadConfig
-from agent.faults.registry import FaultRegistry
+from agent.config_change.actuator_specs import HeadSpec
+from agent.pipeline.camera_pipeline import CameraPipeline
 from agent.ptz.automation.auto_tracking import AutoTracker
 from agent.ptz.automation.guard_tours import GuardTours
 from agent.ptz.automation.panorama_scan import PanoramaScan
@@ -39,36 +37,36 @@ HEADS_DIR = "heads"
 
 
 class PtzHeads:
-    """The heads of one box. `health` and `stop_pending` are thread-safe."""
+    """The heads of one box. All but the handler and the stages is thread-safe."""
 
     def __init__(
         self,
-        specs: tuple[HeadSpec, ...],
-        services: BoxServices,
-        pipelines: Mapping[str, CameraPipeline],
+        specs: Sequence[HeadSpec],
+        box: BoxContext,
+        pipelines: Sequence[CameraPipeline],
         snapshot_sink: SnapshotSink,
-        rng: random.Random,
-        should_suspend_tours: Callable[[], bool],
     ) -> None:
-        clock, faults = services.clock, services.faults
+        self._level: DegradationLevel = "full"
         self._opened_heads: set[str] = set()
+        by_camera = {pipeline.name: pipeline for pipeline in pipelines}
         self._assemblies = {
             spec.config.name: assemble_head(
                 msgspec.structs.replace(spec, open_ptz=partial(self._open, spec)),
-                services.state_dir / HEADS_DIR / spec.config.name,
-                pipelines.get(spec.config.camera or ""),
+                box,
+                by_camera.get(spec.config.camera or ""),
                 snapshot_sink,
-                clock,
-                faults,
-                rng,
-                should_suspend_tours,
+                self._should_suspend_tours,
             )
             for spec in specs
         }
-        self.handler = PtzCommandHandler(self._assemblies, clock.boottime_ns)
         self.stages: tuple[Stage, ...] = tuple(
-            HeadStage(assembly.head, clock, faults, partial(_line_noise_bytes, name))
+            HeadStage(assembly.head, box.clock, box.faults, partial(_line_noise_bytes, name))
             for name, assembly in self._assemblies.items()
+        )
+        """To be guarded, see `agent.app.actuators`."""
+        self.feature = Feature(
+            handlers=(PtzCommandHandler(self._assemblies, box.clock.boottime_ns),),
+            set_level=self._set_level,
         )
 
     @property
@@ -102,6 +100,13 @@ class PtzHeads:
             if assembly.camera == pipeline.name:
                 assembly.head.replace_masked_scenes(pipeline.masked_presets)
 
+    def _set_level(self, level: DegradationLevel) -> None:
+        self._level = level
+
+    def _should_suspend_tours(self) -> bool:
+        """Return True from `record_only` on."""
+        return self._level in ("record_only", "heartbeat")
+
     def _open(self, spec: HeadSpec) -> Ptz:
         ptz = spec.open_ptz()
         self._opened_heads.add(spec.config.name)
@@ -110,25 +115,23 @@ class PtzHeads:
 
 def assemble_head(
     spec: HeadSpec,
-    folder: Path,
+    box: BoxContext,
     pipeline: CameraPipeline | None,
     snapshot_sink: SnapshotSink,
-    clock: Clock,
-    faults: FaultRegistry,
-    rng: random.Random,
     should_suspend_tours: Callable[[], bool],
 ) -> HeadAssembly:
     """Build a head with its tours and, if a camera of the box is mounted on it, panorama and tracking.
 
-    `folder` is the head's own, in the state folder. A camera without scenes per preset counts as not mounted.
+    A camera without scenes per preset counts as not mounted.
     """
+    clock, folder = box.clock, box.state_dir / HEADS_DIR / spec.config.name
     config = spec.config
     utc_if_trusted = partial(trusted_utc, clock)
     tours = GuardTours(
         config.tour,
         config.time_zone,
         utc_if_trusted,
-        rng,
+        box.rng,
         partial(log.warning, "head %s: %s", config.name),
         should_suspend_tours,
     )
@@ -138,13 +141,13 @@ def assemble_head(
         spec.open_ptz,
         folder,
         clock,
-        faults,
+        box.faults,
         movers=[tours],
         dynamic_sectors=lambda t_ns: _sun_sectors(config, utc_if_trusted(t_ns)),
         masked_scenes={} if pipeline is None or scene is None else pipeline.masked_presets,
         fixed_presets=spec.presets,
         on_rest_change=_ignore_rest if scene is None else scene.update_position,
-        inventory=StateInventory(folder.parents[1]),
+        inventory=StateInventory(box.state_dir),
     )
     panorama_scan = tracker = None
     if pipeline is not None and scene is not None and config.fov_deg is not None:

@@ -28,6 +28,7 @@ from agent.recording.export.clip_request import ClipRequest
 from agent.recording.retention.event_holds import EventHolds
 from agent.recording.retention.hold import Hold
 from agent.reporting import outgoing_messages
+from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.outbox.submit import MessageSubmitter
 from agent.reporting.payloads import CustodyHead, HoldBroken, RecordingGap, Restarted, UtcSpan
 
@@ -38,6 +39,7 @@ class Publisher:
     def __init__(
         self,
         submitter: MessageSubmitter,
+        session: MqttSession,
         receipt_queue: ReceiptQueue,
         custody: CustodyLog,
         event_holds: EventHolds,
@@ -46,6 +48,7 @@ class Publisher:
         new_id: NewId,
     ) -> None:
         self._submitter = submitter
+        self._session = session
         self._receipt_queue = receipt_queue
         self._custody = custody
         self._event_holds = event_holds
@@ -79,6 +82,10 @@ class Publisher:
         self._submitter.submit(
             outgoing_messages.build_traffic_counts_message(counts, begin=begin, end=end)
         )
+
+    def publish_declaration(self) -> None:
+        """Publish the declaration and the configuration in force again."""
+        self._session.request_reports()
 
     def publish_reply(self, reply: Reply, address: ReplyAddress | None) -> None:
         """Send a reply to a command of an earlier run. One without an address is dropped."""

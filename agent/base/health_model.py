@@ -310,6 +310,16 @@ class Degradation(msgspec.Struct, frozen=True, kw_only=True):
     cause: str | None = None
 
 
+class MachineHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """The machine's part of a report: each field as in `HealthReport`, the link without its round trip."""
+
+    vitals: Vitals
+    disk: DiskHealth
+    link: LinkHealth
+    clock: ClockHealth
+    degradation: Degradation
+
+
 class FlightSample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One second of the box in the flight recorder. Unknown values are left out.
 
@@ -420,7 +430,7 @@ class LiveHealth(msgspec.Struct, frozen=True, kw_only=True):
 class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
     """The health of the box, sent every 30 s and when a fault comes or goes.
 
-    Each field but `cameras`, `detectors` and `omitted` comes from one provider, see `agent.app.health_reporter`.
+    Each field has one source, see `agent.app.health`.
     """
 
     uptime_s: float

@@ -5,13 +5,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from agent.app import config_check
-from agent.app.actuator_specs import load_actuator_specs
 from agent.base.clock import SystemClock
 from agent.capture import camera_source
 from agent.config import toml_decode
 from agent.config.configuration import Config, DetectConfig
 from agent.config.declaration import iter_missing
+from agent.config_change import config_check
+from agent.config_change.actuator_specs import load_actuator_specs
 from agent.detection import scene
 from agent.recording.encryption.key_wrapping import parse_recipients
 

@@ -6,28 +6,16 @@ import os
 import random
 import signal
 import sys
-from functools import partial
 from pathlib import Path
 
 from agent.app.agent import Agent
-from agent.app.care_commands import AddedCommands, CareServices
-from agent.app.config_wiring import ConfigSource
-from agent.app.model_fetch import FetchModels
-from agent.app.start_config import load_start_config
-from agent.base.clock import Clock, SystemClock, boot_id
+from agent.base.clock import SystemClock, boot_id
 from agent.cli.arguments import add_config
-from agent.config.configuration import Config
-from agent.console.commit_confirm_watch import CommitConfirmWatch
-from agent.diagnostics.agent_log.journal import read_log
-from agent.diagnostics.agent_log.log_command import LogCommandHandler
-from agent.diagnostics.support_bundle.builder import build_redactor, make_bundle
-from agent.diagnostics.support_bundle.bundle_command import BundleCommandHandler
-from agent.runtime.link_budget import LinkBudget
+from agent.config_change.commit_confirm_watch import CommitConfirmWatch
+from agent.config_change.start_config import load_start_config
 from agent.runtime.log_limit import limit_log_rate
 from agent.runtime.sd_notify import Notifier
 from agent.runtime.stop_signals import StopSignals
-from agent.update.model_fetcher import ModelFetcher
-from agent.update.update_command import UpdateCommandHandler
 
 log = logging.getLogger(__name__)
 
@@ -60,24 +48,16 @@ def run(args: argparse.Namespace) -> int:
     # Before the configuration is read: a boot ends a trial that was not confirmed.
     commit_confirm.on_agent_start()
     start = load_start_config(args.config, clock, boot_id())
-    rng = random.Random()  # noqa: S311 - jitter, not secrets
     notifier = Notifier()
     with StopSignals() as signals:
         agent = Agent(
-            start.config,
-            start.sources,
+            start,
             clock,
-            rng,
-            specs=start.specs,
+            random.Random(),  # noqa: S311 - jitter, not secrets
             notifier=notifier,
             machine_root=args.root,
             stop_agent=_stop_agent if notifier.has_manager else None,
-            make_added_commands=partial(_make_added_commands, args.config, args.root),
-            config_source=ConfigSource(
-                path=args.config,
-                start=start,
-                make_fetch_models=partial(_make_fetch_models, start.config, clock),
-            ),
+            config_path=args.config,
         )
         agent.start()
         # The agent is restarted by systemd, with the configuration from before the trial.
@@ -92,41 +72,5 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _make_fetch_models(config: Config, clock: Clock, budget: LinkBudget) -> FetchModels:
-    ca_file = None if config.link.ca is None else Path(config.link.ca)
-    return ModelFetcher(Path(config.box.state), ca_file, budget, clock).fetch
-
-
 def _stop_agent() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _make_added_commands(config_path: Path, root: Path, services: CareServices) -> AddedCommands:
-    """Return the commands of the packages above the agent. `root` has the folder of requests to root's units."""
-    log_handler = LogCommandHandler(
-        read_log, partial(build_redactor, config_path, services.state_dir), services.record_action
-    )
-    bundle_handler = BundleCommandHandler(
-        services.link,
-        services.uploads,
-        services.upload_replies,
-        partial(
-            make_bundle, config_path, clock=services.clock, default_state_dir=services.state_dir
-        ),
-        services.clock,
-        services.record_action,
-    )
-    update_handler = UpdateCommandHandler(
-        root,
-        services.clock.boottime_ns,
-        services.boot,
-        services.pending,
-        services.record_action,
-        [services.find_obstacle],
-    )
-    return AddedCommands(
-        handlers=(log_handler, bundle_handler, update_handler),
-        stages=(log_handler.stage, bundle_handler.stage, update_handler),
-        reboot_obstacles=(update_handler.find_obstacle,),
-        resume=update_handler.resume,
-    )

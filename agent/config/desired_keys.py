@@ -32,7 +32,7 @@ Change: TypeAlias = Literal[
     "emptied",
     "moved",
 ]
-"""The kinds of changes; `agent.app.second_signature` finds them."""
+"""The kinds of changes; `agent.config_change.second_signature` finds them."""
 
 
 class TwoPersonChange(msgspec.Struct, frozen=True, kw_only=True):

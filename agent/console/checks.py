@@ -9,12 +9,12 @@ from pathlib import Path
 
 import msgspec
 
-from agent.app import config_check
 from agent.base import update_keyring
 from agent.base.errors import UserError
 from agent.base.health_model import HealthReport
 from agent.base.message import Message, Text, join_phrases, message_of
 from agent.config.recording import FOOTAGE_DIR
+from agent.config_change import config_check
 from agent.console import machine_checks, modem_checks, network_checks, port_checks
 from agent.console.check_result import (
     CheckResult,

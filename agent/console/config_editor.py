@@ -4,12 +4,12 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from agent.app import config_check
 from agent.base.clock import Clock
 from agent.base.message import Message, Text
 from agent.config.commit_confirm import CommitConfirm, PendingCommit, Rollback
+from agent.config_change import config_check
+from agent.config_change.commit_confirm_watch import CommitConfirmWatch
 from agent.console import agent_process
-from agent.console.commit_confirm_watch import CommitConfirmWatch
 from agent.console.config_edit import (
     KeyChange,
     list_editable_keys,

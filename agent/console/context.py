@@ -8,7 +8,6 @@ from typing import TypeAlias
 
 import msgspec
 
-from agent.app import config_check
 from agent.base.clock import Clock
 from agent.base.device_identity import DeviceIdentity
 from agent.base.health_model import HealthReport
@@ -16,13 +15,15 @@ from agent.base.message import Message, Text
 from agent.base.model import CommandDone, CommandRefused
 from agent.capture.lens_aim import FocusBlocks
 from agent.commands.local_command import send_command
+from agent.config import console_settings
 from agent.config.configuration import Config
-from agent.console import agent_process, camera_preview, console_settings
+from agent.config.console_settings import ConsoleSettings
+from agent.config_change import config_check
+from agent.console import agent_process, camera_preview
 from agent.console.agent_process import AgentState
 from agent.console.camera_preview import CameraPreview
 from agent.console.check_result import CheckResult, failed
 from agent.console.config_editor import ConfigEditor
-from agent.console.console_settings import ConsoleSettings
 from agent.console.errors import AgentDown, ConsoleError
 from agent.console.page_switch import PageSwitch
 from agent.faults import texts as fault_texts

@@ -8,8 +8,10 @@ import base64
 import binascii
 import hashlib
 import hmac
+import os
 import re
 import stat
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from agent.base import atomic_file
 from agent.base.errors import UserError
 from agent.base.file_read import MAX_PEM_BYTES, read_regular_file
+from agent.config.console_settings import ConsoleSettings
 from agent.config.names import TECHNICIAN_NAME_PATTERN
 
 DIGITS = 8
@@ -184,3 +187,23 @@ class Authenticator:
             return False
         typed = answer.replace(" ", "").replace("-", "")
         return hmac.compare_digest(typed.encode(), compute_code(self._secret, challenge).encode())
+
+
+def make_authenticator(settings: ConsoleSettings) -> tuple[Authenticator, str | None]:
+    """Make the verifier of logins; and the problem of a secret's file that cannot be used."""
+    problem, secret = None, None
+    secret_file = Path(settings.console.secret_file)
+    if secret_file.exists():
+        try:
+            secret = read_secret(secret_file)
+        except UserError as error:
+            problem = str(error)
+    technicians = settings.console.technician
+    id_counts = Counter(technician.id for technician in technicians)
+    # An invalid configuration may have an id twice: receipts would be ambiguous, so neither may log in.
+    keys = {
+        technician.id: technician.public_key
+        for technician in technicians
+        if id_counts[technician.id] == 1
+    }
+    return Authenticator(settings.box_id, secret, keys, os.urandom), problem

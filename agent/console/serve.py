@@ -11,11 +11,12 @@ from pathlib import Path
 from agent.base.clock import Clock, boot_id
 from agent.base.errors import UserError
 from agent.base.lockout import Lockout
-from agent.console import console_settings
+from agent.config import console_settings
+from agent.config.console_settings import ConsoleSettings
 from agent.console.byte_line import controlling_terminal, serial_line
 from agent.console.command_table import COMMANDS
-from agent.console.console_settings import ConsoleSettings
 from agent.console.context import ConsoleContext
+from agent.console.login import make_authenticator
 from agent.console.session import ConsoleSession
 from agent.console.terminal import ROWS, ByteLine, HungUp, Terminal
 
@@ -72,7 +73,7 @@ def _serve(
 ) -> None:
     settings = console_settings.read(path)
     _check_owner(settings)
-    authenticator, problem = console_settings.make_authenticator(settings)
+    authenticator, problem = make_authenticator(settings)
     if problem is not None:
         log.error("console: %s", problem)
     context = ConsoleContext(settings, clock, boot_id())

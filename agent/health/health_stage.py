@@ -12,13 +12,15 @@ from typing import Any
 
 import msgspec
 
-from agent.base.clock import Clock
+from agent.base.clock import Clock, kernel_offset_s
 from agent.base.health_model import (
+    ClockHealth,
     Degradation,
     DegradationLevel,
     DiskHealth,
     FlightSample,
     HealthReport,
+    MachineHealth,
     Vitals,
 )
 from agent.faults.registry import FaultRegistry
@@ -54,7 +56,7 @@ class HealthStage:
         *,
         folder: Path,
         boot: str,
-        read_report: Callable[[], HealthReport],
+        read_report: Callable[[MachineHealth], HealthReport],
         level_listeners: Sequence[Callable[[DegradationLevel], None]],
         on_check: Callable[[int], None],
     ) -> None:
@@ -87,6 +89,22 @@ class HealthStage:
         """The degradation level and its reason. Thread-safe."""
         return self._degradation_policy.current
 
+    def machine_health(self) -> MachineHealth:
+        """Return the health of the machine, its disk, link and clock, and the degradation level. Thread-safe."""
+        trust = self._clock.trust()
+        return MachineHealth(
+            vitals=self._machine_monitor.vitals,
+            disk=self.disk,
+            link=self._machine_monitor.link,
+            clock=ClockHealth(
+                synced=trust.synced,
+                source=trust.source,
+                error_s=trust.error_s,
+                offset_s=kernel_offset_s() if trust.synced else None,
+            ),
+            degradation=self.degradation,
+        )
+
     def run_once(self, stopping: threading.Event) -> None:
         """Wait until the second is over, then check."""
         now_ns = self._clock.boottime_ns()
@@ -111,7 +129,7 @@ class HealthStage:
                 listener(degradation.level)
         self._machine_faults.update(now_ns, load, self.disk, degradation)
         # Built after the decisions: a reader finds the level, the faults and the readings of one check.
-        report = self._last_report = self._read_report()
+        report = self._last_report = self._read_report(self.machine_health())
         self._flight_recorder.add_sample(_flight_sample(report, now_ns, degradation.level))
         fault_codes = frozenset(fault.code for fault in self._fault_registry.active())
         if fault_codes != self._last_fault_codes or degradation.level != previous.level:

@@ -3,17 +3,9 @@
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-import msgspec
-
-from agent.base.clock import Clock, kernel_offset_s, trusted_utc
-from agent.base.health_model import (
-    ClockHealth,
-    DegradationLevel,
-    HealthReport,
-    LinkHealth,
-)
+from agent.base.clock import Clock, trusted_utc
+from agent.base.health_model import DegradationLevel, HealthReport, MachineHealth
 from agent.base.message import Message
 from agent.base.model import ClockStep
 from agent.faults.registry import FaultRegistry
@@ -37,7 +29,7 @@ RESTART_FAULT_NS = 3600 * 1_000_000_000
 
 
 class HealthMonitor:
-    """Builds the health stages and provides their fields of the health report. Thread-safe.
+    """Builds the health stages; `machine_health` is their part of the health report. Thread-safe.
 
     `run` names this run of the agent; `root` contains `proc` and `sys`.
     """
@@ -50,7 +42,7 @@ class HealthMonitor:
         *,
         boot: str,
         run: str,
-        read_report: Callable[[], HealthReport],
+        read_report: Callable[[MachineHealth], HealthReport],
         level_listeners: Sequence[Callable[[DegradationLevel], None]],
         on_clock_step: Callable[[ClockStep, int], None],
         has_update_feed: bool,
@@ -75,37 +67,21 @@ class HealthMonitor:
             level_listeners=level_listeners,
             on_check=self._on_check,
         )
+        self.machine_health = self._health_stage.machine_health
         self.stages = (self._health_stage, self._flight_recorder)
         self._update_fault = UpdateFault(root, faults, has_feed=has_update_feed)
         self._lockout_fault = LockoutFault(state_dir, clock, boot, faults)
         self._clock_step_fault = ClockStepFault(clock, faults, on_clock_step)
-        self.stuck_cameras = StuckCameras(state_dir, self._runtime_dir, clock, boot)
 
-    def health_fields(self) -> dict[str, Any]:
-        """Return the health of the machine, its disk and clock, and the degradation level."""
-        trust = self._clock.trust()
-        return {
-            "vitals": self._machine_monitor.vitals,
-            "disk": self._health_stage.disk,
-            "clock": ClockHealth(
-                synced=trust.synced,
-                source=trust.source,
-                error_s=trust.error_s,
-                offset_s=kernel_offset_s() if trust.synced else None,
-            ),
-            "degradation": self._health_stage.degradation,
-        }
+    def report_restart(self, stuck_cameras: StuckCameras) -> Restarted | None:
+        """Return the report of the previous run's end, or None if there was no run. Called once.
 
-    def link(self, round_trip_ms: float | None) -> LinkHealth:
-        """Return the link's health, with the round trip that the MQTT session measured."""
-        return msgspec.structs.replace(self._machine_monitor.link, round_trip_ms=round_trip_ms)
-
-    def report_restart(self) -> Restarted | None:
-        """Return the report of the previous run's end, or None if there was no run. Called once."""
+        `stuck_cameras` knows whether this agent has requested it.
+        """
         previous_flight = self._flight_recorder.previous_flight
         if previous_flight is None:
             return None
-        reboot_reason = self.stuck_cameras.previous_reboot_reason(
+        reboot_reason = stuck_cameras.previous_reboot_reason(
             previous_flight.last_page.boot, previous_flight.last_page.time
         )
         evidence = restart_report.collect_evidence(

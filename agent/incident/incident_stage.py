@@ -110,11 +110,6 @@ class IncidentStage:
             self._jobs.append(job)
             self._changed.notify()
 
-    def find_obstacle(self) -> str | None:
-        """Return why the box must not be restarted or updated now, or None. Thread-safe."""
-        running = (record for record in self._store.open if record.phase == "running")
-        return next((f"incident {record.id} runs: end it first" for record in running), None)
-
     def on_moved(self, incident_id: str, head: str) -> None:
         """Remember that a head has taken its preset, so that a restart does not turn it again."""
         record = self._store.find(incident_id)

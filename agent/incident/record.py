@@ -78,7 +78,7 @@ class IncidentRecords(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IncidentStore:
-    """The records of one box. Used by one thread."""
+    """The records of one box. Changed by one thread."""
 
     def __init__(self, state_dir: Path) -> None:
         self._file = StateFile(
@@ -95,6 +95,11 @@ class IncidentStore:
     def find(self, incident_id: str) -> IncidentRecord | None:
         """Return an open incident, or None."""
         return next((record for record in self.open if record.id == incident_id), None)
+
+    def find_obstacle(self) -> str | None:
+        """Return why the box must not be restarted or updated now, or None. Thread-safe."""
+        running = (record for record in self.open if record.phase == "running")
+        return next((f"incident {record.id} runs: end it first" for record in running), None)
 
     def ended_revision(self, incident_id: str) -> int | None:
         """Return the newest revision of an incident that has ended, or None."""

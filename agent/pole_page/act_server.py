@@ -15,8 +15,8 @@ from pathlib import Path
 from agent.base.clock import Clock, SystemClock, boot_id
 from agent.base.errors import UserError
 from agent.base.json_decode import MalformedJson, decode_json
+from agent.config import console_settings
 from agent.config.names import TECHNICIAN_NAME_PATTERN
-from agent.console import console_settings
 from agent.console.act_server_process import ActServerStart
 from agent.console.acts.updates import remove_unused_uploads
 from agent.console.context import ConsoleContext

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from agent.app import config_check
 from agent.base import pem
 from agent.base.clock import SystemClock
 from agent.base.errors import UserError
 from agent.config import toml_writer
 from agent.config.configuration import Config
+from agent.config_change import config_check
 from agent.console import login
 from agent.provisioning.embedded_files import CONFIG_FILE, EmbeddedFiles
 from agent.provisioning.file_references import iter_references, local_name

@@ -56,28 +56,35 @@ MAX_CHECK_INTERVAL_S = 5.0
 
 
 class Supervisor:
-    """Owns one thread per stage. `stuck_devices` returns the devices that only a restart may free."""
+    """Owns one thread per stage that was added. `stuck_devices` returns the devices that only a restart may free."""
 
     def __init__(
         self,
-        stages: Mapping[Order, Sequence[Stage]],
         notifier: Notifier,
         clock_ns: Callable[[], int],
         rng: random.Random,
         *,
         stuck_devices: Callable[[], Sequence[str]] = tuple,
     ) -> None:
-        self._threads = {
-            order: tuple(
-                StageThread(stage, clock_ns, rng, vital=order in VITAL) for stage in stages[order]
-            )
-            for order in sorted(stages)
-        }
+        self._threads: dict[Order, tuple[StageThread, ...]] = {}
+        self._rng = rng
         self._stuck_devices = stuck_devices
         self._notifier = notifier
         self._clock_ns = clock_ns
         self._late_names: frozenset[str] = frozenset()
         self._stuck_names: tuple[str, ...] = ()
+
+    def add(self, stages: Mapping[Order, Sequence[Stage]]) -> None:
+        """Add stages before the start; their threads are made here."""
+        for order, added in stages.items():
+            self._threads[order] = (
+                *self._threads.get(order, ()),
+                *(
+                    StageThread(stage, self._clock_ns, self._rng, vital=order in VITAL)
+                    for stage in added
+                ),
+            )
+        self._threads = {order: self._threads[order] for order in sorted(self._threads)}
 
     @property
     def check_interval_s(self) -> float:

@@ -13,8 +13,6 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from agent.app.delivered_models import is_complete
-from agent.app.model_fetch import EndFetch, FetchedModels, ReportFetch
 from agent.base.atomic_file import fsync_dir
 from agent.base.clock import Clock
 from agent.base.errors import UserError
@@ -23,6 +21,8 @@ from agent.base.progress import describe_progress
 from agent.base.url import without_query
 from agent.config.desired_config import DesiredModel
 from agent.config.desired_store import ConfigLayer, DesiredStore
+from agent.config_change.delivered_models import is_complete
+from agent.config_change.model_fetch import EndFetch, FetchedModels, ReportFetch
 from agent.detection.model_card import ModelRefused, find_model
 from agent.reporting.payloads import FetchingModel
 from agent.runtime.link_budget import DAY_RETRY_S, LinkBudget

@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 
-from agent.app.restart_limit import MAX_RESTARTS, WINDOW_S
 from agent.authority.signed_message import MessageType, ParsedMessage, SigningIdentity, sign_message
 from agent.base.clock import SystemClock
 from agent.base.errors import UserError
@@ -18,6 +17,7 @@ from agent.cli.output import parse_text, print_json
 from agent.config import toml_decode
 from agent.config.desired_config import MAX_CONFIRM_S, DesiredConfig, DesiredContent, content_digest
 from agent.config.model_name import is_card_path
+from agent.config_change.restart_limit import MAX_RESTARTS, WINDOW_S
 from agent.detection.model_card import ModelRefused, find_model, read_verified_model
 from agent.detection.scene import load_scene
 from agent.reporting.payloads import ReportedConfig, ReportedContent

@@ -8,13 +8,14 @@ from typing import Protocol
 
 from rich.console import Console
 
-from agent.app.actuator_specs import ActuatorSpecs
 from agent.app.agent import Agent
 from agent.base.clock import Clock, SystemClock
 from agent.base.errors import UserError
 from agent.base.model import FrameResult
 from agent.capture.camera_source import CameraSource
 from agent.config.configuration import Config
+from agent.config_change.actuator_specs import ActuatorSpecs
+from agent.config_change.start_config import StartConfig
 from agent.reporting.payloads import EventData, SnapshotHeader
 from agent.runtime.sd_notify import Notifier
 from agent.runtime.stop_signals import StopSignals
@@ -115,11 +116,9 @@ class _DemoRun:
         self._stats = DemoStats()
         rng = random.Random()  # noqa: S311 - jitter, not secrets
         self._agent = Agent(
-            scenario.config,
-            [scenario.source],
+            StartConfig(config=scenario.config, sources=(scenario.source,), specs=scenario.specs),
             clock,
             rng,
-            specs=scenario.specs,
             notifier=Notifier({}),
         )
         for pipeline in self._agent.pipelines:

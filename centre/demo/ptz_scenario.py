@@ -9,13 +9,13 @@ from typing import TypeAlias
 import msgspec
 from rich.console import Console
 
-from agent.app.actuator_specs import load_actuator_specs
 from agent.app.agent import Agent
 from agent.base.clock import Clock
 from agent.base.errors import UserError
 from agent.base.health_model import HeadHealth
 from agent.base.model import FrameResult, Reply
 from agent.config.heads import FieldOfView
+from agent.config_change.actuator_specs import load_actuator_specs
 from agent.ptz.preset_store import PresetStore
 from agent.reporting.payloads import EventData, SnapshotHeader
 from agent.runtime.stage import StageThread
@@ -164,8 +164,7 @@ class PtzScenario:
         self._simulated_head.close()
 
     def _head(self) -> HeadHealth:
-        head: HeadHealth
-        (head,) = self._agent.actuators.health_fields()["heads"]
+        (head,) = self._agent.actuators.head_health()
         return head
 
     def _send_due_step(self, head: HeadHealth) -> None:

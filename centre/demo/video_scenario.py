@@ -8,7 +8,6 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from agent.app.actuator_specs import ActuatorSpecs
 from agent.app.agent import Agent
 from agent.base.clock import Clock
 from agent.base.errors import UserError
@@ -18,6 +17,7 @@ from agent.config.broker import BrokerConfig
 from agent.config.configuration import BoxConfig, CameraConfig, Config, DetectConfig, HealthConfig
 from agent.config.control import ControlConfig
 from agent.config.recording import RecordConfig
+from agent.config_change.actuator_specs import ActuatorSpecs
 from agent.detection import scene as scenes
 from agent.detection.image import encode_snapshot
 from agent.reporting.payloads import EventData, SnapshotHeader

@@ -192,7 +192,8 @@ def _render_tree(image: Rays, slope: Rays, sin: Rays, cos: Rays, at_m: tuple[flo
         wood |= branch & (up_m > _BRANCHING_M) & (crown < _BRANCH_RATIO)
     columns_view[wood] = _BARK
     clusters, twigs, leaves = (
-        _value_noise(beside_m + at_m[0], up_m + at_m[1], size_m) - 0.5 for size_m in _CLUSTERS_M
+        _value_noise(beside_m + np.float32(at_m[0]), up_m + np.float32(at_m[1]), size_m) - 0.5
+        for size_m in _CLUSTERS_M
     )
     is_leaf = crown + 0.7 * clusters + 0.4 * twigs + 0.4 * leaves < _LEAF_RATIO
     is_leaf &= crown < _REACH_RATIO

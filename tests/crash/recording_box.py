@@ -11,13 +11,13 @@ from pathlib import Path
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from agent.app.state_folder import set_lost_aside
 from agent.base.clock import ClockTrust, boot_id
 from agent.base.device_identity import DeviceIdentity
 from agent.base.model import Segment
 from agent.base.state_inventory import StateInventory
 from agent.base.uuid7 import uuid7_factory
 from agent.config.recording import HoldConfig, RecordConfig
+from agent.config_change.state_folder import set_lost_aside
 from agent.faults.registry import FaultRegistry
 from agent.health.flight_recorder import FILE_NAME, FlightRecorder
 from agent.recording.custody.custody_log import CustodyLog

@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from agent.app.start_config import load_start_config
 from agent.base.clock import SystemClock
 from agent.config.desired_store import ConfigLayer, Decision, DesiredStore
+from agent.config_change.start_config import load_start_config
 from tests.crash.block_log import CrashState, LogRecord, RecordKind, crash_states, read_log
 from tests.crash.conftest import CrashTestSize
 from tests.crash.disk import logged_ext4, make_ext4, mounted, skip_unless_available

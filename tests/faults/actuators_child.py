@@ -14,12 +14,13 @@ from typing import Any
 
 import msgspec
 
-from agent.app.actuator_specs import ActuatorSpecs, load_actuator_specs
 from agent.app.agent import Agent
 from agent.base.clock import SystemClock
 from agent.capture import camera_source
 from agent.capture.camera_source import CameraSource
 from agent.cli.run import EXIT_HUNG
+from agent.config_change.actuator_specs import ActuatorSpecs, load_actuator_specs
+from agent.config_change.start_config import StartConfig
 from agent.failsafe.guard_stage import GuardStage
 from agent.runtime.sd_notify import Notifier
 
@@ -93,16 +94,14 @@ def main(path: Path, part: str, deadline_s: float) -> None:
     elif part == "camera":
         cameras = hanging_camera(cameras, hang)
     agent = Agent(
-        config,
-        cameras,
+        StartConfig(config=config, sources=tuple(cameras), specs=specs),
         clock,
         random.Random(1),
-        specs=specs,
         notifier=Notifier({}),
         machine_root=path.parent,
     )
     agent.start()
-    guard = agent.actuators.guard
+    guard = agent.guard
     assert isinstance(guard, GuardStage)
     print("guard", guard.pid, flush=True)  # noqa: T201 - to the test
     for line in sys.stdin:

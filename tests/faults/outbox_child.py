@@ -11,6 +11,7 @@ from pathlib import Path
 
 from agent.config.broker import BrokerConfig
 from agent.faults.registry import FaultRegistry
+from agent.reporting.mqtt.mqtt_stage import MqttStage
 from agent.reporting.mqtt.session import MqttSession
 from agent.runtime.stage import StageThread
 from tests.whole.report.conftest import CLOCK, make_event, open_outbox
@@ -23,15 +24,14 @@ def main(
     write_line: Callable[[str], None], folder: Path, url: str, first: int, event_count: int
 ) -> None:
     outbox = open_outbox(folder)
-    session = MqttSession(
+    stage = MqttStage(
+        MqttSession(outbox, CLOCK),
         BrokerConfig(url=url),
-        outbox,
         FaultRegistry(CLOCK.boottime_ns),
         lambda: BIRTH,
-        CLOCK,
         FastRandom(),
     )
-    StageThread(session, CLOCK.boottime_ns, random.Random(1), vital=False).start()
+    StageThread(stage, CLOCK.boottime_ns, random.Random(1), vital=False).start()
     for begin in range(first, first + event_count, GROUP):
         kinds = ("line", "wrong_way") if begin % (5 * GROUP) == 0 else ("line",)
         tickets = [

@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 
-from agent.app.desired_message import read_plain, truncate_reasons
 from agent.base.errors import UserError
 from agent.base.json_decode import decode_json
 from agent.config import toml_decode
@@ -20,6 +19,7 @@ from agent.config.desired_config import (
     name_entries,
 )
 from agent.config.placeholders import with_placeholders
+from agent.config_change.desired_message import read_plain, truncate_reasons
 from agent.detection.scene import decode_scene
 from agent.provisioning.settings import InvalidSettings, parse_settings, scrub_secrets
 from agent.reporting import topics

@@ -18,7 +18,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from cryptography.x509.oid import NameOID
 
-from agent.app.selftest_command import SelfTestCommandHandler
 from agent.base.clock import ClockTrust
 from agent.capture.live_command import LiveCommandHandler
 from agent.capture.snapshot_command import SnapshotCommandHandler
@@ -35,6 +34,7 @@ from agent.commands.command import (
 )
 from agent.commands.requester import CommandRejected
 from agent.config.link import LinkConfig
+from agent.diagnostics.selftest.selftest_command import SelfTestCommandHandler
 from agent.footage.hold_command import HoldCommandHandler
 from agent.footage.list_command import ListCommandHandler
 from agent.footage.release_command import ReleaseCommandHandler

@@ -8,16 +8,16 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent.app import config_stage
-from agent.app.config_actions import ConfigActions
-from agent.app.config_stage import ConfigStage
-from agent.app.desired_message import ConfigSigner, ReceivedConfig, read_plain
-from agent.app.model_fetch import EndFetch, FetchedModels, ReportFetch
-from agent.app.second_signature import PreviewEviction
-from agent.app.start_config import StartConfig, load_start_config
 from agent.base.health_model import DetectorHealth
 from agent.config.desired_store import ConfigLayer, DesiredStore
 from agent.config.recording import FootageRules
+from agent.config_change import config_stage
+from agent.config_change.config_actions import ConfigActions
+from agent.config_change.config_stage import ConfigStage
+from agent.config_change.desired_message import ConfigSigner, ReceivedConfig, read_plain
+from agent.config_change.model_fetch import EndFetch, FetchedModels, ReportFetch
+from agent.config_change.second_signature import PreviewEviction
+from agent.config_change.start_config import StartConfig, load_start_config
 from agent.detection.scene import Scene
 from agent.health.box_check import BoxSample
 from agent.recording.retention.eviction_preview import EvictionPreview

@@ -18,7 +18,7 @@ from agent.base.health_model import (
     Vitals,
 )
 from agent.base.lockout import LOCKOUT_FILE, Lockout
-from agent.console import console_settings
+from agent.config import console_settings
 from agent.console.camera_preview import CameraPreview
 from agent.console.command_table import COMMANDS
 from agent.console.console_command import ConsoleCommand

@@ -1,4 +1,4 @@
-"""agent.app.camera_ground: the fault of a calibration whose view has moved, over restarts and new scenes."""
+"""agent.pipeline.camera_ground: the fault of a calibration whose view has moved, over restarts and new scenes."""
 
 import base64
 from pathlib import Path
@@ -8,12 +8,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from agent.app.camera_ground import MAX_REFERENCES, CameraGround
 from agent.base.model import Event, FrameResult
 from agent.detection.active_scene import ActiveScene, FixedScene
 from agent.detection.ground_watch import CHECK_INTERVAL_NS, CONFIRMING_CHECKS, SAMPLES
 from agent.detection.scene import PrivacyMask, Scene, SceneLine, Zone
 from agent.faults.registry import FaultRegistry
+from agent.pipeline.camera_ground import MAX_REFERENCES, CameraGround
 from agent.reporting.declaration.data import RuleCounts
 from drivers.masking import MASK_LUMA
 from drivers.media import NS_PER_S, Point
@@ -37,15 +37,20 @@ class Camera:
     def __init__(self, folder: Path, scene: Scene = SCENE) -> None:
         self.folder = folder
         self.faults = FaultRegistry(lambda: 0)
-        self.ground = self.open({"": scene})
         self.changes = 0
         self.now_ns = 0
-        self.ground.on_change = self._count
+        self.ground = self.open({"": scene})
         self.ground.begin_scene(FixedScene(scene).current())
 
     def open(self, scenes: dict[str, Scene], *, on_head: bool = False) -> CameraGround:
         return CameraGround(
-            "north", self.folder, self.faults, scenes, on_head=on_head, frame_size_px=None
+            "north",
+            self.folder,
+            self.faults,
+            scenes,
+            on_head=on_head,
+            frame_size_px=None,
+            on_change=self._count,
         )
 
     def _count(self) -> None:

@@ -1,4 +1,4 @@
-"""agent.app.config_stage: restarts of the agent for versions are few, and none happens that nothing would end."""
+"""agent.config_change.config_stage: restarts of the agent for versions are few, and none happens that nothing would end."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from agent.app.config_stage import MIN_TRIAL_S
-from agent.app.restart_limit import MAX_RESTARTS, WINDOW_S, next_restart_ns, with_restart
 from agent.config.desired_store import VersionRestarts
+from agent.config_change.config_stage import MIN_TRIAL_S
+from agent.config_change.restart_limit import MAX_RESTARTS, WINDOW_S, next_restart_ns, with_restart
 from agent.health.restart_command import NO_SERVICE_MANAGER
 from tests.pure.config_stage_rig import LINE, MASK, Pole, skip_waits
 

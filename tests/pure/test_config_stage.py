@@ -1,4 +1,4 @@
-"""agent.app.config_stage: a version is decided once, tried, and kept or rolled back; nothing in between."""
+"""agent.config_change.config_stage: a version is decided once, tried, and kept or rolled back; nothing in between."""
 
 import shutil
 from collections.abc import Callable
@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent.app.config_stage import MIN_TRIAL_S
-from agent.app.desired_message import ConfigSigner
 from agent.base.state_file import DamagedStateFile
 from agent.config.desired_config import MAX_VERSION_STEP, content_digest
 from agent.config.desired_store import DESIRED_DIR, DesiredStore, layer_file
+from agent.config_change.config_stage import MIN_TRIAL_S
+from agent.config_change.desired_message import ConfigSigner
 from agent.detection.scene import Scene
 from tests.pure.config_stage_rig import CONFIG, LINE, MASK, Pole, skip_waits
 

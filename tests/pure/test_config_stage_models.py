@@ -1,4 +1,4 @@
-"""agent.app.config_stage: models of a version are fetched before its trial, and again if their files are damaged."""
+"""agent.config_change.config_stage: models of a version are fetched before its trial, and again if their files are damaged."""
 
 import shutil
 from pathlib import Path
@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from agent.app.config_stage import MIN_TRIAL_S
-from agent.app.model_fetch import FetchedModels
+from agent.config_change.config_stage import MIN_TRIAL_S
+from agent.config_change.model_fetch import FetchedModels
 from agent.detection.model_card import MODELS_FOLDER
 from agent.reporting.payloads import FetchingModel
 from tests.pure.config_stage_rig import CONFIG, LINE, Pole, skip_waits

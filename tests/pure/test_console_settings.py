@@ -5,7 +5,8 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent.console.console_settings import ConsoleSettings, make_authenticator, read
+from agent.config.console_settings import ConsoleSettings, read
+from agent.console.login import make_authenticator
 
 GOOD = """
 [box]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.app import config_check
+from agent.config_change import config_check
 from tests.authority_rig import ControlKeys
 from tests.conftest import ManualClock
 from tests.pure.console_rig import CONFIG_TEXT, ConsoleRig

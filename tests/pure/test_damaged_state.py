@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import pytest
 
-from agent.app.camera_ground import CameraGround
 from agent.authority.revocation import REVOCATIONS_FILE, RevocationList, RevocationStore
 from agent.base import device_identity, slot_state
 from agent.base.clock import rfc3339
@@ -37,6 +36,7 @@ from agent.health.stuck_cameras import StuckCameras
 from agent.incident import record
 from agent.incident.order import Addressees, IncidentOrder
 from agent.incident.record import IncidentRecord, IncidentStore
+from agent.pipeline.camera_ground import CameraGround
 from agent.provisioning import atomic_folder
 from agent.ptz.fencing_tokens import FencingTokens
 from agent.ptz.odometer import Odometer, Wear
@@ -267,7 +267,9 @@ def write_incidents(folder: Path) -> Path:
 def read_ground(folder: Path) -> CameraGround:
     scene = {"": Scene(ground=STREET_MARKS)}
     faults = FaultRegistry(lambda: 0)
-    return CameraGround("north", folder, faults, scene, on_head=False, frame_size_px=None)
+    return CameraGround(
+        "north", folder, faults, scene, on_head=False, frame_size_px=None, on_change=lambda: None
+    )
 
 
 def write_ground(folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""agent.app.desired_message: a version counts with the signatures of people, and is read once as it was decided."""
+"""agent.config_change.desired_message: a version counts with the signatures of people, and is read once as it was decided."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -7,17 +7,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent.app.config_stage import MIN_TRIAL_S, ConfigStage
-from agent.app.desired_message import (
+from agent.authority.signed_message import MessageType, SigningIdentity, sign_message
+from agent.base.errors import UserError
+from agent.config.desired_config import MAX_MESSAGE_BYTES
+from agent.config_change.config_stage import MIN_TRIAL_S, ConfigStage
+from agent.config_change.desired_message import (
     MAX_REASONS,
     ConfigSigner,
     read_plain,
     read_signed,
     truncate_reasons,
 )
-from agent.authority.signed_message import MessageType, SigningIdentity, sign_message
-from agent.base.errors import UserError
-from agent.config.desired_config import MAX_MESSAGE_BYTES
 from tests.authority_rig import ControlKeys
 from tests.conftest import ManualClock
 from tests.pure.config_stage_rig import CONFIG, LINE, MASK, Pole, skip_waits

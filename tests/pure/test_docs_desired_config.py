@@ -6,9 +6,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.app.desired_message import read_plain
 from agent.config import desired_keys, toml_decode
 from agent.config.desired_config import DesiredContent, iter_refused_keys
+from agent.config_change.desired_message import read_plain
 from agent.detection.scene import Scene, load_scene
 from agent.reporting.payloads import ReportedConfig, ReportedContent
 

@@ -6,12 +6,14 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from agent.base.health_model import (
     CameraHealth,
     DegradationLevel,
     HealthReport,
+    MachineHealth,
     OutboxHealth,
     StageHealth,
 )
@@ -21,6 +23,8 @@ from agent.faults.registry import FaultRegistry
 from agent.health import health_file
 from agent.health.flight_recorder import FILE_NAME, FlightRecorder, read_pages
 from agent.health.monitor import RESTART_FAULT_NS, HealthMonitor
+from agent.health.stuck_cameras import StuckCameras
+from agent.reporting.payloads import Restarted
 from tests.conftest import ManualClock
 from tests.machine_tree import FakeProcFs
 
@@ -40,6 +44,7 @@ class Box:
         self.state.mkdir(exist_ok=True)
         self.machine = FakeProcFs(folder / f"machine-{run}", self.state)
         self.clock = clock
+        self._boot = boot
         self.board = FaultRegistry(clock.boottime_ns)
         self.levels: list[DegradationLevel] = []
         self.clock_steps: list[ClockStep] = []
@@ -63,10 +68,14 @@ class Box:
             self.pulse.check()
             self.flight.flush_if_due()
 
+    def report_restart(self) -> Restarted | None:
+        cameras = StuckCameras(self.state, self.state / "run", self.clock, self._boot)
+        return self.condition.report_restart(cameras)
+
     def codes(self) -> set[str]:
         return {fault.code for fault in self.board.active()}
 
-    def _report(self) -> HealthReport:
+    def _report(self, machine: MachineHealth) -> HealthReport:
         late = StageHealth(
             name="record north", state="running", heartbeat_age_s=7.0, failures=0, last_error=None
         )
@@ -92,8 +101,11 @@ class Box:
             footage=(),
             outbox=OUTBOX,
             faults=self.board.active(),
-            link=self.condition.link(31.4),
-            **self.condition.health_fields(),
+            vitals=machine.vitals,
+            disk=machine.disk,
+            clock=machine.clock,
+            link=msgspec.structs.replace(machine.link, round_trip_ms=31.4),
+            degradation=machine.degradation,
         )
 
 
@@ -110,7 +122,7 @@ def test_heat_lowers_the_level_and_is_in_the_faults_the_file_and_the_flight_reco
     live = health_file.read(box.state / "run", "boot-1")
     assert live is not None
     assert live.report.vitals.soc_celsius == 90.0
-    assert live.report.degradation == box.condition.health_fields()["degradation"]
+    assert live.report.degradation == box.condition.machine_health().degradation
     last = read_pages(box.state / FILE_NAME)[-1].samples[-1]
     assert (last.level, last.soc_celsius) == ("record_only", 90.0)
     box.machine.set_celsius(60.0)
@@ -134,7 +146,7 @@ def test_an_unrequested_restart_is_a_fault_for_an_hour(tmp_path: Path, clock: Ma
     first = Box(tmp_path, clock)
     first.pass_s(40)
     second = Box(tmp_path, clock, boot="boot-2", run="2")
-    reported = second.condition.report_restart()
+    reported = second.report_restart()
     assert reported is not None
     assert (reported.cause, reported.new_boot) == ("power_cut", True)
     assert reported.last_sample is not None
@@ -149,7 +161,7 @@ def test_an_unrequested_restart_is_a_fault_for_an_hour(tmp_path: Path, clock: Ma
 
 def test_a_first_start_reports_no_restart(tmp_path: Path, clock: ManualClock) -> None:
     box = Box(tmp_path, clock)
-    assert box.condition.report_restart() is None
+    assert box.report_restart() is None
     assert box.codes() == set()
 
 

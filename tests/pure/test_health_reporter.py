@@ -1,9 +1,21 @@
-"""agent.app.health_reporter: two windows for the rates, and every field from its provider."""
+"""agent.app.health: reports with two windows for the rates."""
 
 from typing import Any
 
-from agent.app.health_reporter import LIVE_REPORT_SAMPLES, HealthReporter
-from agent.base.health_model import CameraHealth, DetectorHealth, OutboxHealth, Vitals
+from agent.app.health import LIVE_REPORT_SAMPLES, HealthReporter, HealthSources
+from agent.base.health_model import (
+    CameraHealth,
+    ClockHealth,
+    CommandHealth,
+    Degradation,
+    DetectorHealth,
+    DiskHealth,
+    LinkHealth,
+    LiveHealth,
+    MachineHealth,
+    OutboxHealth,
+    Vitals,
+)
 from agent.health.rates import CameraCounters, CameraRates, compute_rates
 from tests.conftest import ManualClock
 
@@ -16,6 +28,7 @@ class Lens:
     def __init__(self, clock: ManualClock) -> None:
         self._clock = clock
         self.captured = 0
+        self.record_stage = None
 
     def counters(self) -> CameraCounters:
         return CameraCounters(
@@ -37,34 +50,49 @@ class Lens:
         return None
 
 
-def fields() -> dict[str, Any]:
+def sources() -> HealthSources:
+    """Sources of a box with nothing but a camera."""
+    outbox = OutboxHealth(
+        depth=0, bytes=0, oldest_age_s=None, lost=0, connected=True, centre_listening=True
+    )
+    return HealthSources(
+        stages=tuple,
+        faults=tuple,
+        outbox=lambda: outbox,
+        round_trip_ms=lambda: 12.5,
+        commands=lambda: CommandHealth(waiting=0, running=0, done=0, refused=0, dropped=0),
+        control=lambda: None,
+        heads=tuple,
+        pins=lambda: None,
+        live=lambda: LiveHealth(looks=0, pictures_sent=0, pictures_skipped=0, packets_dropped=0),
+    )
+
+
+def machine() -> MachineHealth:
     vitals: dict[str, Any] = dict.fromkeys(Vitals.__struct_fields__)
-    return {
-        "uptime_s": 1.0,
-        "version": "1",
-        "vitals": Vitals(**vitals),
-        "stages": (),
-        "footage": (),
-        "outbox": OutboxHealth(
-            depth=0, bytes=0, oldest_age_s=None, lost=0, connected=True, centre_listening=True
-        ),
-    }
+    return MachineHealth(
+        vitals=Vitals(**vitals),
+        disk=DiskHealth(),
+        link=LinkHealth(adapter="eth0"),
+        clock=ClockHealth(synced=False, source="none", error_s=None, offset_s=None),
+        degradation=Degradation(level="full", reason="", since_ns=0),
+    )
 
 
 def test_the_live_report_has_rates_of_the_last_seconds_and_the_centres_of_its_own_span() -> None:
     clock = ManualClock()
     lens = Lens(clock)
-    reporter = HealthReporter(clock.boottime_ns, [lens])  # type: ignore[list-item]
-    reporter.set_providers(fields, lambda: {"faults": ()})
+    reporter = HealthReporter(clock, [lens], sources())  # type: ignore[list-item]
     for second in range(1, 61):
         clock.advance_s(1)
         lens.captured += 10 if second <= 30 else 2
-        live = reporter.live_report()
+        live = reporter.live_report(machine())
+    assert live.link == LinkHealth(adapter="eth0", round_trip_ms=12.5)
     assert (live.cameras[0].stream_fps, live.cameras[0].detect_fps) == (2.0, 1.0)
-    assert reporter.report_since_last().cameras[0].stream_fps == 6.0
+    assert reporter.report_since_last(machine()).cameras[0].stream_fps == 6.0
     clock.advance_s(LIVE_REPORT_SAMPLES)
     lens.captured += 20
-    assert reporter.report_since_last().cameras[0].stream_fps == 2.0
+    assert reporter.report_since_last(machine()).cameras[0].stream_fps == 2.0
 
 
 def test_the_time_of_an_inference_is_the_mean_of_its_span_and_none_without_one() -> None:

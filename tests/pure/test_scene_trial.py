@@ -1,11 +1,11 @@
-"""A technician's scene in agent.app.config_stage: in force at once, kept if confirmed, otherwise undone."""
+"""A technician's scene in agent.config_change.config_stage: in force at once, kept if confirmed, otherwise undone."""
 
 from pathlib import Path
 
 import pytest
 
-from agent.app.config_stage import MIN_TRIAL_S
-from agent.app.scene_request import SceneDone, SceneRequest, SceneView
+from agent.config_change.config_stage import MIN_TRIAL_S
+from agent.config_change.scene_request import SceneDone, SceneRequest, SceneView
 from tests.pure.config_stage_rig import LINE, MASK, Pole, skip_waits
 
 SMALL_MASK = "[[mask]]\npolygon = [[0.1, 0.1], [0.2, 0.1], [0.2, 0.2]]\n"

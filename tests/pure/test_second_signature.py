@@ -1,18 +1,18 @@
-"""agent.app.second_signature: changes that weaken a protection are named, and no others."""
+"""agent.config_change.second_signature: changes that weaken a protection are named, and no others."""
 
 from typing import Any
 
 import msgspec
 import pytest
 
-from agent.app.actuator_specs import ActuatorSpecs
-from agent.app.second_signature import irreversible_changes, weakened_protections
-from agent.app.start_config import StartConfig
 from agent.capture.camera_source import CameraSource
 from agent.config.configuration import Config
 from agent.config.desired_config import DesiredPreset
 from agent.config.desired_keys import CENTRE_KEYS
 from agent.config.desired_store import ConfigLayer
+from agent.config_change.actuator_specs import ActuatorSpecs
+from agent.config_change.second_signature import irreversible_changes, weakened_protections
+from agent.config_change.start_config import StartConfig
 from agent.detection.scene import IgnoreZone, PrivacyMask, Scene, SceneLine, Zone
 from drivers.camera import fake
 from drivers.contracts import Pose

@@ -1,4 +1,4 @@
-"""agent.diagnostics.selftest.street_pattern and agent.app.selftest_command: comparison with the truth, and
+"""agent.diagnostics.selftest.street_pattern and agent.diagnostics.selftest.selftest_command: comparison with the truth, and
 the running agent's part.
 """
 
@@ -11,19 +11,19 @@ import msgspec
 import numpy as np
 import pytest
 
-from agent.app import selftest_result
-from agent.app.selftest_command import (
+from agent.base import selftest_result
+from agent.base.model import BoundingBox, Label, SelfTestStep, Track
+from agent.base.selftest_result import SelfTestReport
+from agent.commands.command import CommandProgressSink, Deferred, ValidCommand
+from agent.commands.requester import CommandRejected, Requester
+from agent.diagnostics.selftest import street_pattern
+from agent.diagnostics.selftest.selftest_command import (
     ARRIVAL_TIMEOUT_S,
     PublishSelfTestResult,
     SelfTestCommandHandler,
     SelfTestReply,
 )
-from agent.app.selftest_command import Echo as EchoArgs
-from agent.app.selftest_result import SelfTestReport
-from agent.base.model import BoundingBox, Label, SelfTestStep, Track
-from agent.commands.command import CommandProgressSink, Deferred, ValidCommand
-from agent.commands.requester import CommandRejected, Requester
-from agent.diagnostics.selftest import street_pattern
+from agent.diagnostics.selftest.selftest_command import Echo as EchoArgs
 from agent.diagnostics.selftest.street_pattern import FrameTracks
 from drivers.rendered_street.fixed_view import FixedView, TruthBox, truth_boxes
 

@@ -11,12 +11,12 @@ import tomlkit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.app.config_check import find_layer_problems, find_problems
-from agent.app.desired_message import truncate_reasons
 from agent.base.clock import SystemClock
 from agent.config import desired_keys
 from agent.config.configuration import Config
 from agent.config.desired_store import ConfigLayer, DesiredStore
+from agent.config_change.config_check import find_layer_problems, find_problems
+from agent.config_change.desired_message import truncate_reasons
 from tests.fuzz.target import check_one_line
 from tests.pure.test_docs import keys
 

@@ -1,17 +1,17 @@
-"""agent.app.start_config: what the agent starts with: the box's file, and the centre's version on top of it."""
+"""agent.config_change.start_config: what the agent starts with: the box's file, and the centre's version on top of it."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from agent.app.lost_version import STORED_VERSION
-from agent.app.start_config import load_start_config
 from agent.base.device_identity import DeviceIdentity
 from agent.base.errors import UserError
 from agent.base.state_inventory import INVENTORY_FILE, StateInventory
 from agent.config.desired_config import DesiredPreset
 from agent.config.desired_store import ConfigLayer, DesiredStore
+from agent.config_change.lost_version import STORED_VERSION
+from agent.config_change.start_config import load_start_config
 from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipts import AgentStarted, ReceiptBody, ServiceAction
 from tests.conftest import ManualClock

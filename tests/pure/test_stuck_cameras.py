@@ -202,7 +202,7 @@ def test_the_watchdog_is_notified_again_after_enough_runs(pole: Pole) -> None:
 
         lines.clear()
         Supervisor(
-            {}, RecordingNotifier({}), pole.clock.boottime_ns, random.Random(1), stuck_devices=stuck
+            RecordingNotifier({}), pole.clock.boottime_ns, random.Random(1), stuck_devices=stuck
         ).check()
         return lines
 

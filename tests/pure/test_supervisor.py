@@ -53,12 +53,9 @@ def supervised(
     clock: ManualClock | SystemClock,
     reported: RecordingNotifier | None = None,
 ) -> Supervisor:
-    return Supervisor(
-        {order: [stage] for order, stage in stages.items()},
-        reported or RecordingNotifier(),
-        clock.boottime_ns,
-        Swift(),
-    )
+    supervisor = Supervisor(reported or RecordingNotifier(), clock.boottime_ns, Swift())
+    supervisor.add({order: [stage] for order, stage in stages.items()})
+    return supervisor
 
 
 def test_only_a_vital_loop_that_hangs_starves_the_watchdog() -> None:
@@ -96,7 +93,7 @@ def test_a_late_non_vital_stage_is_named_and_the_watchdog_still_notified() -> No
 def test_a_stuck_device_starves_the_watchdog_while_the_loops_keep_running() -> None:
     reported, held = RecordingNotifier(), ["north"]
     supervisor = Supervisor(
-        {}, reported, ManualClock().boottime_ns, random.Random(1), stuck_devices=lambda: held
+        reported, ManualClock().boottime_ns, random.Random(1), stuck_devices=lambda: held
     )
     assert supervisor.check() == frozenset()
     assert reported.lines == ["STATUS=stuck, waiting for a restart: north"]

@@ -11,9 +11,8 @@ import sys
 from pathlib import Path
 
 from agent.app.agent import Agent
-from agent.app.config_wiring import ConfigSource
-from agent.app.start_config import load_start_config
 from agent.base.clock import SystemClock, boot_id
+from agent.config_change.start_config import load_start_config
 from agent.recording.custody.chain_files import read_lines_backwards
 from agent.recording.custody.receipts import ServiceAction, parse_line
 from agent.runtime.sd_notify import Notifier
@@ -25,19 +24,13 @@ NOBODY = 65534
 def run_once(folder: Path) -> dict[str, object]:
     """Start, record, and stop; return the faults, the receipts of actions, and the number of segments."""
     start = load_start_config(folder / "vigie.toml", CLOCK, boot_id())
-    source = ConfigSource(
-        path=folder / "vigie.toml",
-        start=start,
-        make_fetch_models=lambda _budget: lambda _layer, _report, _done: lambda: None,
-    )
     agent = Agent(
-        start.config,
-        start.sources,
+        start,
         CLOCK,
         random.Random(1),
         notifier=Notifier(),
         machine_root=folder,
-        config_source=source,
+        config_path=folder / "vigie.toml",
     )
     agent.start()
     agent.wait_until_ended(60)

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import msgspec
 
-from agent.app.open_authority import topic_handlers
+from agent.app.open_authority import make_revocations
 from agent.authority.control_authority import ControlAuthority
 from agent.base.clock import Clock
 from agent.base.model import CommandAccepted, CommandProgress, Reply
@@ -26,6 +26,7 @@ from agent.ptz.head_stage import HeadStage
 from agent.ptz.ptz_command import HeadAssembly, PtzCommandHandler
 from agent.reporting import topics
 from agent.reporting.mqtt.downlink import Downlink
+from agent.reporting.mqtt.mqtt_stage import MqttStage
 from agent.reporting.mqtt.packets import ReceivedPublish, Suback
 from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.outbox.submit import MessageSubmitter
@@ -95,21 +96,21 @@ class CommandBox:
         ]
         self.session: MqttSession | None = None
         if broker is not None:
-            self.session = MqttSession(
+            self.session = MqttSession(self.outbox, CLOCK)
+            stage = MqttStage(
+                self.session,
                 broker,
-                self.outbox,
                 self.faults,
                 lambda: BIRTH,
-                CLOCK,
                 FastRandom(3),
                 Downlink(
                     on_command=self.dispatcher.submit,
                     submit_reply=submitter.submit,
                     authority=authority,
-                    topic_handlers=topic_handlers(authority),
+                    topic_handlers=make_revocations(authority).topics,
                 ),
             )
-            stages.append(self.session)
+            stages.append(stage)
         self._socket_path = folder / SOCKET_NAME
         self._threads = [
             StageThread(stage, CLOCK.boottime_ns, random.Random(4), vital=False) for stage in stages

@@ -12,11 +12,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from agent.app.actuator_specs import load_actuator_specs
 from agent.app.agent import Agent
 from agent.base.clock import boot_id
 from agent.capture import camera_source
-from agent.console import console_settings
+from agent.config import console_settings
+from agent.config_change.actuator_specs import load_actuator_specs
+from agent.config_change.start_config import StartConfig
 from agent.console.check_result import print_results
 from agent.console.checks import CHECKS, run_check
 from agent.console.command_table import COMMANDS
@@ -130,11 +131,13 @@ class DiagnosedBox:
             return Lens(open_main(wanted), self)
 
         self.agent = Agent(
-            config,
-            (msgspec.structs.replace(sources[0], open_main=open_lens), *sources[1:]),
+            StartConfig(
+                config=config,
+                sources=(msgspec.structs.replace(sources[0], open_main=open_lens), *sources[1:]),
+                specs=load_actuator_specs(config, self.clock, "vigie.toml"),
+            ),
             self.clock,
             random.Random(1),
-            specs=load_actuator_specs(config, self.clock, "vigie.toml"),
             notifier=Notifier({}),
             machine_root=self.machine.root,
         )
@@ -178,7 +181,7 @@ class DiagnosedBox:
             for name in self._threads:
                 if name.startswith("head "):
                     self.turn(name)
-            self.agent._retention.enforce()
+            self.agent._archive.retention.enforce()
             self._threads["camera watchdog"]._stage.check()  # type: ignore[attr-defined]
             self._threads["health"]._stage.check()  # type: ignore[attr-defined]
 

@@ -6,18 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from agent.app import config_check
 from agent.app.agent import Agent
 from agent.base.device_identity import STATE_LOST_FLAG
-from agent.base.health_model import HealthReport
 from agent.base.lockout import FREE_ATTEMPTS, Lockout
 from agent.capture import camera_source
 from agent.capture.camera_source import BadScenePolicy
+from agent.config_change import config_check
+from agent.config_change.start_config import StartConfig
 from agent.detection import model_card
 from agent.faults.registry import FaultRegistry
 from agent.health.flight_recorder import FlightRecorder
 from agent.health.lockout_fault import LockoutFault
 from agent.health.monitor import HealthMonitor
+from agent.health.stuck_cameras import StuckCameras
 from agent.runtime.sd_notify import Notifier
 from tests.conftest import ManualClock
 from tests.whole.no_room import no_room
@@ -34,7 +35,13 @@ def built(folder: Path, on_bad_scene: BadScenePolicy = "refuse") -> Agent:
         )
         (folder / "scene.toml").touch()
     config, cameras = camera_source.load_sources(folder / "vigie.toml", CLOCK, on_bad_scene)
-    return Agent(config, cameras, CLOCK, random.Random(1), notifier=Notifier(), machine_root=folder)
+    return Agent(
+        StartConfig(config=config, sources=tuple(cameras)),
+        CLOCK,
+        random.Random(1),
+        notifier=Notifier(),
+        machine_root=folder,
+    )
 
 
 def reported(agent: Agent) -> dict[str, str]:
@@ -119,7 +126,7 @@ def test_a_model_of_one_s_own_is_named_by_the_path_of_its_card(tmp_path: Path) -
 
 
 def models_of(agent: Agent) -> list[str | None]:
-    return [detector.model for detector in agent.health().detectors]
+    return [detector.model for detector in agent.health.report().detectors]
 
 
 @pytest.mark.raises_fault("DET-01")
@@ -158,16 +165,17 @@ def test_an_unrequested_end_is_reported_by_the_next_run(tmp_path: Path, clock: M
             faults,
             boot="boot-1",
             run=run,
-            read_report=lambda: pytest.fail("no report is requested"),
+            read_report=lambda _machine: pytest.fail("no report is requested"),
             level_listeners=[],
             has_update_feed=False,
             on_clock_step=lambda _step, _t_ns: None,
             root=tmp_path / "machine",
         )
 
-    assert started("run-1").report_restart() is None
+    cameras = StuckCameras(tmp_path, tmp_path / "run", clock, "boot-1")
+    assert started("run-1").report_restart(cameras) is None
     FlightRecorder(tmp_path, clock, "boot-1", "run-1").write_begin()
-    assert started("run-2").report_restart() is not None
+    assert started("run-2").report_restart(cameras) is not None
     (fault,) = faults.active()
     assert (fault.code, fault.subject) == ("SYS-06", "board")
 
@@ -206,18 +214,3 @@ def test_a_lockout_from_before_a_reboot_is_reported_until_it_ends(
     clock.advance_s(10)
     fault_check.check()
     assert faults.active() == ()
-
-
-def test_each_field_of_health_has_one_provider(tmp_path: Path) -> None:
-    agent = built(tmp_path)
-    providers = (
-        agent._health_fields(),
-        agent.health_monitor.health_fields(),
-        agent.actuators.health_fields(),
-        agent._live.health_fields(),
-    )
-    given = [name for fields in providers for name in fields]
-    assert sorted([*given, "cameras", "detectors", "omitted"]) == sorted(
-        HealthReport.__struct_fields__
-    )
-    agent.outbox.close()

@@ -9,6 +9,7 @@ from agent.app.agent import Agent
 from agent.base.clock import SystemClock
 from agent.capture import camera_source
 from agent.config.configuration import DetectConfig
+from agent.config_change.start_config import StartConfig
 from agent.detection import accelerator_card
 from agent.runtime.sd_notify import Notifier
 from tests import hailo_runtime, virtual_camera
@@ -65,7 +66,11 @@ def test_cameras_share_the_device_and_both_fall_back_when_it_is_silent(
     clock = SystemClock()
     config, cameras = camera_source.load_sources(tmp_path / "vigie.toml", clock)
     agent = Agent(
-        config, cameras, clock, random.Random(1), notifier=Notifier({}), machine_root=tmp_path
+        StartConfig(config=config, sources=tuple(cameras)),
+        clock,
+        random.Random(1),
+        notifier=Notifier({}),
+        machine_root=tmp_path,
     )
     agent.start()
     detectors = [pipeline.detector for pipeline in agent.pipelines]

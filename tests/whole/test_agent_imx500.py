@@ -11,6 +11,7 @@ from agent.base.clock import SystemClock
 from agent.base.sha256 import sha256_hex
 from agent.capture import camera_source
 from agent.config.configuration import DetectConfig
+from agent.config_change.start_config import StartConfig
 from agent.runtime.sd_notify import Notifier
 from tests import virtual_camera
 from tests.virtual_camera import imx500
@@ -54,7 +55,11 @@ def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Agent]:
     config, cameras = camera_source.load_sources(path, clock)
     with virtual_camera.installed_pipeline():
         started = Agent(
-            config, cameras, clock, random.Random(1), notifier=Notifier({}), machine_root=tmp_path
+            StartConfig(config=config, sources=tuple(cameras)),
+            clock,
+            random.Random(1),
+            notifier=Notifier({}),
+            machine_root=tmp_path,
         )
         started.start()
         yield started

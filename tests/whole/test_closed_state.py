@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from agent.app.state_folder import mend_modes
+from agent.config_change.state_folder import mend_modes
 from tests.whole.closed_state_child import NOBODY
 from tests.whole.rig import CONFIG, fake_camera_toml
 from tests.whole.test_agent_faults import ENDS

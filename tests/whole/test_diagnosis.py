@@ -15,7 +15,6 @@ import msgspec
 import numpy as np
 import pytest
 
-from agent.app.camera_ground import GROUND_DIR
 from agent.base.damaged_file import set_aside
 from agent.base.state_file import StateFile
 from agent.config import configuration
@@ -27,6 +26,7 @@ from agent.detection.scene import load_scene
 from agent.diagnostics.selftest.runner import run_selftest
 from agent.faults.registry import FAULTS
 from agent.gpio.status_led import blink_counts
+from agent.pipeline.camera_ground import GROUND_DIR
 from drivers.errors import DriverError
 from drivers.media import Plane
 from tests.pure.rules.street_ground import street_ground_toml
@@ -144,7 +144,7 @@ def test_a_damaged_state_file_is_named(start: Start) -> None:
     box = start()
     (box.state_dir / "stuck-cameras.json").write_bytes(b"{")
     set_aside(box.state_dir / "stuck-cameras.json", "by another program of the box")
-    box.agent._chain_head_publisher.flush()
+    box.agent._head_publisher.flush()
     box.pass_s(12)
     confirm(box, "state file damaged", of_camera=False)
 

@@ -10,13 +10,14 @@ import msgspec
 import pytest
 
 from agent.app.agent import Agent
-from agent.app.camera_pipeline import SUSPENDED_REASON
 from agent.base.clock import ClockTrust, SystemClock
 from agent.base.health_model import HealthReport
 from agent.capture import camera_source
+from agent.config_change.start_config import StartConfig
 from agent.health import flight_page, health_file, restart_report
 from agent.health.flight_page import PAGE_BYTES
 from agent.health.flight_recorder import FILE_NAME, PAGE_COUNT, read_pages
+from agent.pipeline.camera_pipeline import SUSPENDED_REASON
 from agent.recording.custody.receipts import ClockStepped, parse_line
 from agent.reporting.payloads import (
     EventMessage,
@@ -80,8 +81,7 @@ class Pole:
         self.clock = LeapingClock()
         config, cameras = camera_source.load_sources(folder / "vigie.toml", self.clock)
         self.agent = Agent(
-            config,
-            cameras,
+            StartConfig(config=config, sources=tuple(cameras)),
             self.clock,
             random.Random(7),
             notifier=Notifier({}),

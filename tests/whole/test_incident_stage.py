@@ -94,11 +94,12 @@ class IncidentBox:
             command_days=30,
             permits=self.permits,
         )
+        self.store = IncidentStore(self.folder)
         self.stage = IncidentStage(
             BOX,
             self.clock,
             boot,
-            IncidentStore(self.folder),
+            self.store,
             read_order=lambda payload: self.read_order(payload),  # noqa: PLW0108 - a test replaces it
             is_signed=self.is_signed,
             holds=holds,
@@ -248,11 +249,11 @@ def test_an_incident_begins_holds_footage_and_ends_by_itself(box: IncidentBox) -
 
 
 def test_the_box_is_not_restarted_or_updated_while_an_incident_runs(box: IncidentBox) -> None:
-    assert box.stage.find_obstacle() is None
+    assert box.store.find_obstacle() is None
     box.order()
-    assert box.stage.find_obstacle() == "incident i runs: end it first"
+    assert box.store.find_obstacle() == "incident i runs: end it first"
     box.turn(AN_HOUR)
-    assert box.stage.find_obstacle() is None
+    assert box.store.find_obstacle() is None
 
 
 def test_only_a_newer_revision_counts_and_extends(box: IncidentBox) -> None:

@@ -18,6 +18,7 @@ from agent.app.agent import Agent
 from agent.base.clock import SystemClock
 from agent.base.model import FrameResult
 from agent.capture import camera_source
+from agent.config_change.start_config import StartConfig
 from agent.detection import image
 from agent.recording import catalogue, clip_masking, mask_store
 from agent.recording.catalogue import FootageEntry
@@ -85,8 +86,7 @@ class Street:
             self.folder / "vigie.toml", SystemClock(), on_bad_scene="close"
         )
         agent = Agent(
-            config,
-            cameras,
+            StartConfig(config=config, sources=tuple(cameras)),
             CLOCK,
             random.Random(1),
             notifier=Notifier(),

@@ -241,9 +241,9 @@ def test_footage_of_a_camera_whose_masks_are_damaged_is_mended_and_ages(
     agent = built(tmp_path, on_bad_scene="close")
     agent.start()
     try:
-        agent._retention.enforce()
+        agent._archive.retention.enforce()
         assert pole.parts() == []
-        assert "north" in agent._retention._segments_by_camera
+        assert "north" in agent._archive.retention._segments_by_camera
     finally:
         agent.stop()
     assert "MSK-01" in {fault.code for fault in agent.faults.active()}

@@ -14,9 +14,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.app import selftest_result
-from agent.app.selftest_command import SelfTestCommandHandler
-from agent.app.selftest_service import SelfTestService
+from agent.base import selftest_result
 from agent.base.errors import UserError
 from agent.base.message import Text
 from agent.base.model import Event, SelfTestStep
@@ -27,6 +25,8 @@ from agent.diagnostics.selftest import broker_check, checks, street_pattern
 from agent.diagnostics.selftest.checks import CheckFailed
 from agent.diagnostics.selftest.pipeline_run import PipelineRun, PipelineRunResult
 from agent.diagnostics.selftest.runner import LOCK_FILE, WORK_DIR, run_selftest
+from agent.diagnostics.selftest.selftest_command import SelfTestCommandHandler
+from agent.diagnostics.selftest.selftest_service import SelfTestService
 from agent.recording.encryption.key_wrapping import unwrap_segment_key
 from agent.recording.encryption.keys import generate_key_pair
 from agent.recording.segment_name import KEYS_SUFFIX

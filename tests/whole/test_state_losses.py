@@ -87,7 +87,7 @@ def quarantined(state: Path) -> list[str]:
 
 
 def place_holds(agent: Agent, number: int) -> set[str]:
-    holds = agent._retention._holds._hold_store
+    holds = agent._archive.retention._holds._hold_store
     for minute in range(number):
         begin = DAY + timedelta(minutes=minute)
         end = begin + timedelta(seconds=30)
@@ -115,7 +115,7 @@ def test_holds_whose_folder_is_gone_are_reported_and_placed_again_from_their_rec
     assert set(quarantined(state)) == {f"{name}.damaged" for name in names}
     with running(tmp_path) as agent:
         assert lost(agent) == {}
-        assert {hold.id for hold in agent._retention._holds._hold_store.active()} == ids
+        assert {hold.id for hold in agent._archive.retention._holds._hold_store.active()} == ids
     assert len([body for body in bodies(state) if isinstance(body, HoldPlaced)]) == number
 
 

@@ -10,11 +10,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.app import agent as run
+from agent.app import box_context
 from agent.app.agent import Agent
 from agent.base.clock import ClockTrust, SystemClock
 from agent.base.health_model import HealthReport
 from agent.capture import camera_source
+from agent.config_change.start_config import StartConfig
 from agent.health.reboot_request import REBOOT_FILE
 from agent.health.stuck_cameras import MAX_RUNS, MIN_UPTIME_S
 from agent.runtime.sd_notify import Notifier
@@ -83,8 +84,9 @@ class Box:
         clock, watchdog = OldBoot(), Watchdog()
         config, cameras = camera_source.load_sources(self._file, clock)
         agent = Agent(
-            config,
-            [msgspec.structs.replace(cameras[0], open_main=held)],
+            StartConfig(
+                config=config, sources=(msgspec.structs.replace(cameras[0], open_main=held),)
+            ),
             clock,
             random.Random(1),
             notifier=watchdog,
@@ -95,7 +97,7 @@ class Box:
             wait_until(lambda: until(agent))
             watchdog.lines.clear()
             agent.supervisor.check()
-            return agent.health(), list(watchdog.lines)
+            return agent.health.report(), list(watchdog.lines)
         finally:
             assert agent.stop()
 
@@ -126,7 +128,7 @@ def test_a_camera_stuck_in_the_kernel_costs_three_runs_and_then_a_reported_reboo
     assert lines == ["WATCHDOG=1", "STATUS=running"]
     assert (box.runtime / REBOOT_FILE).exists()
 
-    monkeypatch.setattr(run, "boot_id", lambda: "the next boot")
+    monkeypatch.setattr(box_context, "boot_id", lambda: "the next boot")
     report, _ = box.live(is_reported)
     cause = "camera_stuck: the agent requested a reboot: camera north was stuck in the kernel"
     assert reported(report, "SYS-06") == cause

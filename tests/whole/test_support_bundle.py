@@ -13,12 +13,12 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
 from agent.__main__ import main
-from agent.app import selftest_result
-from agent.app.selftest_result import SelfTestReport
+from agent.base import selftest_result
 from agent.base.clock import boot_id
 from agent.base.device_identity import DeviceIdentity
 from agent.base.errors import UserError
 from agent.base.model import SelfTestStep
+from agent.base.selftest_result import SelfTestReport
 from agent.diagnostics.support_bundle import builder
 from agent.diagnostics.support_bundle.archive_format import MAX_TOTAL_BYTES, unpack
 from agent.health import health_file

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from agent.app.desired_message import ConfigSigner
-from agent.app.start_config import StartConfig, load_start_config
 from agent.base.clock import SystemClock, boot_id
 from agent.base.uuid7 import uuid7_factory
 from agent.config.desired_store import ConfigLayer, DesiredStore
+from agent.config_change.desired_message import ConfigSigner
+from agent.config_change.start_config import StartConfig, load_start_config
 from agent.faults.registry import FaultRegistry
 from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.custody.receipts import FootageEvicted, HoldReleased, ReceiptBody

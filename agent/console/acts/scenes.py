@@ -5,7 +5,6 @@ from typing import Literal
 
 import msgspec
 
-from agent.app.scene_request import SceneDone, SceneRequest, SceneView
 from agent.base.errors import UserError
 from agent.base.file_read import read_regular_file
 from agent.base.json_decode import JsonDecoder
@@ -15,6 +14,7 @@ from agent.base.state_file import DamagedStateFile
 from agent.config import configuration
 from agent.config.desired_config import MAX_SCENE_CHARS
 from agent.config.desired_store import ConfigLayer, DesiredStore
+from agent.config_change.scene_request import SceneDone, SceneRequest, SceneView
 from agent.console.context import ConsoleContext
 from agent.console.errors import AgentDown, ConsoleError
 from agent.runtime import control_client
@@ -62,7 +62,7 @@ def read_scene(context: ConsoleContext, view: SceneView) -> SceneText:
 def find_scene_problems(context: ConsoleContext, view: SceneView, toml: str) -> tuple[str, ...]:
     """Return a line for each reason why the agent would not put a scene in force. Raises UserError or OSError."""
     # Imported here: all drivers and the detector come with it.
-    from agent.app import scene_change, start_config  # noqa: PLC0415
+    from agent.config_change import scene_change, start_config  # noqa: PLC0415
 
     store = DesiredStore(context.state_dir)
     layer = _read_layer(context)

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import msgspec
 
-from agent.app import config_check
 from agent.base import update_keyring
 from agent.base.health_model import HealthReport, Vitals
 from agent.base.message import Message, Text, join_phrases
+from agent.config_change import config_check
 from agent.console.agent_process import AgentState
 from agent.console.context import ConsoleContext
 from agent.console.machine_checks import describe_supply

@@ -4,9 +4,9 @@ from typing import Literal
 
 import msgspec
 
-from agent.app.scene_request import SceneRequest
 from agent.base.message import Message, Text
 from agent.config.desired_store import DesiredStore
+from agent.config_change.scene_request import SceneRequest
 from agent.console.acts.scenes import send_request
 from agent.console.config_editor import format_reminder
 from agent.console.context import ConsoleContext

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from agent.app import config_check
 from agent.base.clock import rfc3339
 from agent.base.message import Message
 from agent.base.state_file import DamagedStateFile
@@ -10,6 +9,7 @@ from agent.config import toml_writer
 from agent.config.desired_store import DesiredStore
 from agent.config.shareable_config import redact_config, redact_url
 from agent.config.toml_decode import read_toml
+from agent.config_change import config_check
 from agent.console import agent_process
 from agent.console.acts.trial import confirm_trial, find_trial, undo_trial
 from agent.console.arguments import parse_int, usage_error

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import msgspec
 
-from agent.app.selftest_command import ARRIVAL_TIMEOUT_S, VERB, SelfTestReply
 from agent.base.clock import Clock, boot_id
 from agent.base.errors import UserError
 from agent.base.json_decode import decode_json
@@ -21,6 +20,7 @@ from agent.base.model import CommandDone, CommandProgress, CommandRefused, Event
 from agent.commands.local_command import send_command
 from agent.config.configuration import Config
 from agent.diagnostics.selftest.checks import CheckFailed
+from agent.diagnostics.selftest.selftest_command import ARRIVAL_TIMEOUT_S, VERB, SelfTestReply
 from agent.faults.registry import FaultRegistry
 from agent.reporting import centre_topics, outgoing_messages, topics
 from agent.reporting.mqtt.connect_error import MqttConnectionError

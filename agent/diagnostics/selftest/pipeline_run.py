@@ -12,8 +12,6 @@ from pathlib import Path
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from agent.app.box_services import BoxServices
-from agent.app.camera_pipeline import CameraPipeline
 from agent.base.clock import Clock, boot_id, unix_ns
 from agent.base.device_identity import DeviceIdentity
 from agent.base.model import Event, FrameResult, Segment, TrafficCounts
@@ -24,13 +22,14 @@ from agent.config.recording import FOOTAGE_DIR, HoldConfig, Recipient, RecordCon
 from agent.diagnostics.selftest import street_pattern
 from agent.diagnostics.selftest.street_pattern import FrameTracks
 from agent.faults.registry import FaultRegistry
+from agent.pipeline.camera_pipeline import CameraPipeline
+from agent.pipeline.camera_services import CameraServices, RecordingServices
 from agent.recording import owner_policy
 from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.encryption.keys import encode_public_key
 from agent.recording.retention.hold_store import HoldStore
 from agent.recording.retention.retention_stage import RetentionStage
-from agent.runtime.link_budget import LinkBudget
 from agent.runtime.stage import StageThread
 from drivers import catalog
 from drivers.contracts import Camera, StreamRequest
@@ -84,6 +83,9 @@ class _EventCollector:
     def publish_gap(self, camera: str, begin_ns: int, end_ns: int, reason: str) -> None:
         """Ignore the gap: the check of the segments finds it."""
 
+    def publish_declaration(self) -> None:
+        """Ignore the ground: the pattern's scene has none."""
+
 
 class PipelineRun:
     """A box in a folder, with one camera that shows the pattern. `test_key` decrypts its footage."""
@@ -131,7 +133,7 @@ class PipelineRun:
 
     def run(self, poll: Callable[[], None]) -> PipelineRunResult:
         """Play the pattern to its end, at most RUN_TIMEOUT_S; what `poll` raises ends it before."""
-        pipeline = CameraPipeline(self._camera_source(), self._box_services())
+        pipeline = CameraPipeline(self._camera_source(), self._camera_services())
         pipeline.frame_listeners.append(self._on_frame_result)
         pipeline.segment_listeners.append(self._segments.append)
         stage_groups = [
@@ -201,33 +203,32 @@ class PipelineRun:
             config=self._camera, scene=street_pattern.SCENE, open_main=open_main, open_detect=None
         )
 
-    def _box_services(self) -> BoxServices:
+    def _camera_services(self) -> CameraServices:
         boot = boot_id()
         holds = HoldStore(self.folder / "holds", self.clock, boot, self.new_id)
-        return BoxServices(
+        retention = RetentionStage(
+            self.footage_folder,
+            self._record,
+            HoldConfig(),
+            self.clock,
+            boot,
+            self._faults,
+            holds,
+            ReceiptQueue(self.custody.append, self._faults, self.custody.read_lines_backwards),
+            cameras=[street_pattern.CAMERA],
+            on_hold_broken=lambda _hold: None,
+            policies=owner_policy.update(self.folder, self.footage_folder, [self._camera]),
+        )
+        return CameraServices(
+            box_id=BOX_ID,
             state_dir=self.folder,
             clock=self.clock,
             faults=self._faults,
             new_id=self.new_id,
             publisher=self._publisher,
-            record_config=self._record,
-            custody_log=self.custody,
-            link_budget=LinkBudget(),
-            retention=RetentionStage(
-                self.footage_folder,
-                self._record,
-                HoldConfig(),
-                self.clock,
-                boot,
-                self._faults,
-                holds,
-                ReceiptQueue(self.custody.append, self._faults, self.custody.read_lines_backwards),
-                cameras=[street_pattern.CAMERA],
-                on_hold_broken=lambda _hold: None,
-                policies=owner_policy.update(self.folder, self.footage_folder, [self._camera]),
+            recording=RecordingServices(
+                config=self._record, retention=retention, config_version=""
             ),
-            box_id=BOX_ID,
-            config_version="",
         )
 
     def _on_frame_result(self, frame: Frame, result: FrameResult) -> None:

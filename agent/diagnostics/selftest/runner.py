@@ -13,19 +13,19 @@ from pathlib import Path
 import msgspec
 
 from agent import __version__
-from agent.app import selftest_result
-from agent.app.selftest_result import SelfTestReport
-from agent.app.selftest_service import build_selftest_event
+from agent.base import selftest_result
 from agent.base.clock import Clock, rfc3339, unix_ns
 from agent.base.errors import UserError
 from agent.base.message import Message, Text, message_of
 from agent.base.model import SelfTestName, SelfTestStep
+from agent.base.selftest_result import SelfTestReport
 from agent.base.uuid7 import uuid7_factory
 from agent.config.configuration import Config
 from agent.diagnostics.selftest import broker_check, checks
 from agent.diagnostics.selftest.broker_check import IN_OUTBOX, SENT_BY_AGENT
 from agent.diagnostics.selftest.checks import CheckFailed
 from agent.diagnostics.selftest.pipeline_run import POLL_INTERVAL_S, PipelineRun, PipelineRunResult
+from agent.diagnostics.selftest.selftest_service import build_selftest_event
 from agent.faults import diagnosis
 from agent.health import health_file
 

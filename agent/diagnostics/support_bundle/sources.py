@@ -11,8 +11,7 @@ from typing import Any
 import msgspec
 from cryptography import x509
 
-from agent.app import selftest_result
-from agent.base import pem
+from agent.base import pem, selftest_result
 from agent.base.json_decode import MalformedJson, decode_any_json
 from agent.base.json_format import encode_indented
 from agent.base.signed_manifest import BadManifest

@@ -4,10 +4,10 @@ from typing import Annotated
 
 import msgspec
 
-from agent.app.scene_request import SceneView
 from agent.base.message import Text
 from agent.config.desired_config import MAX_CONFIRM_S
 from agent.config.desired_config import SceneText as SceneToml
+from agent.config_change.scene_request import SceneView
 from agent.console.acts import scenes
 from agent.console.acts.trial import confirm_trial, find_trial, undo_trial
 from agent.pole_page.act import Act, ActCall, NoArgs

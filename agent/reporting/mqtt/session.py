@@ -1,143 +1,41 @@
-"""The MQTT session: the stage that keeps a connection to the broker and sends the outbox."""
+"""The MQTT session as the rest of the agent sees it: its state, and the messages that are not kept.
 
-import logging
-import random
-import threading
-from collections.abc import Callable
-from typing import TypeAlias
-
-import msgspec
-
-from agent.base.clock import Clock
-from agent.base.errors import UserError
-from agent.base.health_model import OutboxHealth
-from agent.config.broker import BrokerConfig
-from agent.faults.registry import FaultRegistry
-from agent.reporting.mqtt import tls
-from agent.reporting.mqtt.backoff import ReconnectBackoff
-from agent.reporting.mqtt.broker_choice import BrokerChoice
-from agent.reporting.mqtt.certificate_expiry import CertificateExpiry
-from agent.reporting.mqtt.connect_error import MqttConnectionError
-from agent.reporting.mqtt.connection import (
-    FAULT_CODES,
-    BirthInputs,
-    MqttConnection,
-)
-from agent.reporting.mqtt.downlink import Downlink
-from agent.reporting.mqtt.message_forms import ShrinkJpeg
-from agent.reporting.mqtt.pair_choice import ClientPair, PairChoice
-from agent.reporting.mqtt.unstored import UnstoredMessages
-from agent.reporting.outbox.outbox import Outbox
-from agent.runtime.pause import Pause
-
-log = logging.getLogger(__name__)
-
-POLL_TIMEOUT_S = 1.0
-FLUSH_IDLE_S = 5.0
-MAX_FLUSH_S = 10.0
-"""At the stop the outbox is sent until nothing was acknowledged for FLUSH_IDLE_S: a broker or centre
-that does not answer must not keep a box from stopping.
+The stage `mqtt` connects it, see `agent.reporting.mqtt.mqtt_stage`.
 """
 
-SettleTrial: TypeAlias = Callable[[ClientPair, tuple[ClientPair, ...]], BrokerConfig]
-"""Takes the pair that has connected, and those that were given up before it. Returns the pair under its present file."""
+from agent.base.clock import Clock
+from agent.base.health_model import OutboxHealth
+from agent.reporting.mqtt.connection import MqttConnection
+from agent.reporting.mqtt.unstored import UnstoredMessages
+from agent.reporting.outbox.outbox import Outbox
 
 
 class MqttSession:
-    """Connects, sends the outbox, and reconnects after each failure.
+    """State of the connection to the broker. The methods are thread-safe; `connection` is set by the stage alone."""
 
-    A failure of the network raises a fault, never an exception. Of several brokers the first that answers is used, and
-    the first of all again when it is back; if it refuses a pair of `read_pairs`, the next pair is tried.
-    `downlink` takes what is received. `shrink_jpeg` makes pictures fit the broker's packets.
-    """
-
-    name = "mqtt"
-
-    def __init__(
-        self,
-        broker: BrokerConfig,
-        outbox: Outbox,
-        faults: FaultRegistry,
-        get_birth: Callable[[], BirthInputs],
-        clock: Clock,
-        rng: random.Random,
-        downlink: Downlink = Downlink(),  # noqa: B008 - frozen
-        shrink_jpeg: ShrinkJpeg = lambda _jpeg, _max_bytes: None,
-    ) -> None:
-        self.read_pairs: Callable[[], tuple[ClientPair, ...]] = lambda: (ClientPair(broker=broker),)
-        """Returns each usable pair of key and certificate. Set before the stage starts."""
-        self.settle_trial: SettleTrial = lambda pair, _given_up: pair.broker
-        """Called once each connection is online. Set before the stage starts."""
-        self._pair = ClientPair(broker=broker)
-        self._pair_choice = PairChoice(len(broker.urls))
-        self._choice = BrokerChoice(broker.urls)
-        self._is_settled = False
-        self._reconnect_reason: str | None = None
-        self._downlink = downlink
-        self._shrink_jpeg = shrink_jpeg
-        self._outbox = outbox
-        self._faults = faults
-        self._get_birth = get_birth
-        self._clock = clock
-        self._backoff = ReconnectBackoff(rng)
-        self._connect_pause = Pause()
-        self._connection: MqttConnection | None = None
-        self.unstored = UnstoredMessages(self._now_s, self._wake)
+    def __init__(self, outbox: Outbox, clock: Clock) -> None:
+        self.outbox = outbox
+        self.clock = clock
+        self.connection: MqttConnection | None = None
+        self.unstored = UnstoredMessages(self.now_s, self.wake)
         """The messages that are not kept, such as health."""
-        self._certificate_expiry = CertificateExpiry(broker, faults, clock)
-        outbox.on_commit(self._wake)
-
-    def run_once(self, stopping: threading.Event) -> None:
-        """Connect, or send and receive for up to POLL_TIMEOUT_S seconds."""
-        connection = self._connection
-        if connection is None:
-            wait_s = self._connect_pause.remaining_s(self._clock.boottime_ns())
-            if wait_s > 0:
-                stopping.wait(min(wait_s, POLL_TIMEOUT_S))
-                return
-            self._pair = self._pair_choice.choose(self.read_pairs())
-            self._is_settled = False
-            self._certificate_expiry.broker = self._pair.broker
-            self._certificate_expiry.check()
-            connection = self._connection = MqttConnection(
-                msgspec.structs.replace(self._pair.broker, url=self._choice.url),
-                self._outbox,
-                self._faults,
-                self._get_birth,
-                self._now_s,
-                self.unstored,
-                self._downlink,
-                self._shrink_jpeg,
-            )
-        self._certificate_expiry.check_if_due()
-        try:
-            connection.poll(POLL_TIMEOUT_S)
-            if connection.is_online:
-                self._check_online(connection)
-        except MqttConnectionError as error:
-            self._on_connection_error(connection, error)
-        except UserError as error:
-            # A file of its certificate or password is damaged or missing: the box records without a broker.
-            self._on_connection_error(connection, MqttConnectionError("refused", str(error)))
-        except BaseException:
-            self._drop_connection(connection)
-            raise
-
-    def close(self) -> None:
-        """Flush the outbox, publish that the box has stopped, and disconnect."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            _leave(connection, FLUSH_IDLE_S, MAX_FLUSH_S, "asked to stop")
+        self._reconnect_reason: str | None = None
+        outbox.on_commit(self.wake)
 
     def reconnect(self, reason: str) -> None:
-        """Connect again, with the pair that is to be tried first. Thread-safe."""
+        """Connect again, with the pair that is to be tried first."""
         self._reconnect_reason = reason
-        self._wake()
+        self.wake()
+
+    def take_reconnect_reason(self) -> str | None:
+        """Return the reason of a requested reconnection once, or None."""
+        reason, self._reconnect_reason = self._reconnect_reason, None
+        return reason
 
     def health(self) -> OutboxHealth:
-        """Return the depth of the outbox and the state of the connection. Thread-safe."""
-        counts = self._outbox.counts()
-        connection = self._connection
+        """Return the depth of the outbox and the state of the connection."""
+        counts = self.outbox.counts()
+        connection = self.connection
         return OutboxHealth(
             depth=counts.depth,
             bytes=counts.total_bytes,
@@ -149,80 +47,36 @@ class MqttSession:
         )
 
     def online_session(self) -> int | None:
-        """Return the number of the present session, or None while there is none. Thread-safe."""
-        connection = self._connection
+        """Return the number of the present session, or None while there is none."""
+        connection = self.connection
         if connection is None or not connection.is_online:
             return None
         return connection.session_number
 
-    def request_reports(self, *, changed_only: bool = False) -> None:
-        """Publish the declaration and the configuration again, or those that have changed. Thread-safe.
-
-        Each connection begins with both.
-        """
-        connection = self._connection
+    def request_reports(self) -> None:
+        """Publish the declaration and the configuration again. Each connection begins with both."""
+        connection = self.connection
         if connection is not None:
-            connection.request_reports(changed_only=changed_only)
+            connection.request_reports()
+
+    def request_changed_reports(self) -> None:
+        """Publish those of the declaration and the configuration that have changed."""
+        connection = self.connection
+        if connection is not None:
+            connection.request_reports(changed_only=True)
 
     def round_trip_ms(self) -> float | None:
-        """Return the broker's round trip, or None while there is no connection. Thread-safe."""
-        connection = self._connection
+        """Return the broker's round trip, or None while there is no connection."""
+        connection = self.connection
         round_trip_s = None if connection is None else connection.round_trip_s
         return None if round_trip_s is None else round(round_trip_s * 1e3, 1)
 
-    def _on_connection_error(self, connection: MqttConnection, error: MqttConnectionError) -> None:
-        log.warning("broker: %s", error)
-        is_refused = error.kind == "certificate"
-        if not self._pair_choice.note_failed(self._pair, is_refused=is_refused):
-            self._choice.note_ended()
-        code = FAULT_CODES[error.kind]
-        self._faults.raise_fault(code, "broker", error)
-        for other in FAULT_CODES.values():
-            if other != code:
-                self._faults.clear(other, "broker")
-        self._drop_connection(connection)
-
-    def _drop_connection(self, connection: MqttConnection) -> None:
-        self._connection = None
-        connection.abort()
-        self._connect_pause.begin(
-            self._clock.boottime_ns(), self._backoff.next_delay_s(connection.connected_s)
-        )
-
-    def _check_online(self, connection: MqttConnection) -> None:
-        """Leave the broker if that was requested, or if a standby is connected and the first broker is back."""
-        now_ns = self._clock.boottime_ns()
-        self._choice.note_online(now_ns)
-        if not self._is_settled:
-            self._is_settled = True
-            given_up = self._pair_choice.note_online()
-            self._pair = ClientPair(broker=self.settle_trial(self._pair, given_up))
-            self._certificate_expiry.broker = self._pair.broker
-        reason, self._reconnect_reason = self._reconnect_reason, None
-        if reason is None and self._choice.should_probe_first(now_ns):
-            if tls.can_reach(self._choice.first_url):
-                reason = f"{self._choice.first_url} is back"
-            else:
-                self._choice.note_first_is_away(now_ns)
-        if reason is None:
-            return
-        log.info("connecting again: %s", reason)
-        self._connection = None
-        self._choice.note_ended()
-        _leave(connection, 0, 0, f"connecting again: {reason}")
-
-    def _wake(self) -> None:
-        connection = self._connection
+    def wake(self) -> None:
+        """End a wait of the connection: there is something to send, or to do."""
+        connection = self.connection
         if connection is not None:
             connection.wake()
 
-    def _now_s(self) -> float:
-        return self._clock.boottime_ns() / 1e9
-
-
-def _leave(connection: MqttConnection, idle_s: float, max_s: float, reason: str) -> None:
-    try:
-        connection.disconnect(idle_s, max_s, reason)
-    except MqttConnectionError as error:
-        log.warning("the last status did not reach the broker: %s", error)
-        connection.abort()
+    def now_s(self) -> float:
+        """Return the boottime in seconds."""
+        return self.clock.boottime_ns() / 1e9

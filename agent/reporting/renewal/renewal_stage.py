@@ -22,8 +22,8 @@ from agent.config.broker import BrokerConfig
 from agent.config.renewal import RenewalConfig
 from agent.faults.registry import FaultRegistry
 from agent.reporting.mqtt import tls
+from agent.reporting.mqtt.mqtt_stage import ClientPairs
 from agent.reporting.mqtt.pair_choice import ClientPair
-from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.renewal import est_client, issued
 from agent.reporting.renewal.credentials import BoxCredentials
 from agent.reporting.renewal.est_client import EstError
@@ -58,25 +58,23 @@ class RenewalStage:
         faults: FaultRegistry,
         rng: random.Random,
         record_action: Callable[[str, str], None],
+        reconnect: Callable[[str], None],
     ) -> None:
+        """`reconnect` has the session connect with the renewed pair, for a reason."""
         self._renewal = renewal
         self._credentials = credentials
         self._clock = clock
         self._faults = faults
         self._record_action = record_action
-        self._session: MqttSession | None = None
+        self._reconnect = reconnect
+        self.pairs = ClientPairs(read=credentials.candidates, settle_trial=self.settle_trial)
+        """For the stage `mqtt`."""
         self._early_ratio = rng.uniform(0, MAX_EARLY_RATIO)
         self._pause = Pause()
         self._backoff = Backoff(RETRY_S, MAX_RETRY_S)
         self._changed = threading.Condition()
         self._request: tuple[str, OnRenewalEnd] | None = None
         self._is_trial_kept: bool | None = None
-
-    def set_session(self, session: MqttSession) -> None:
-        """Have a session connect with the renewed pairs. Before it starts."""
-        self._session = session
-        session.read_pairs = self._credentials.candidates
-        session.settle_trial = self.settle_trial
 
     def settle_trial(self, pair: ClientPair, given_up: tuple[ClientPair, ...]) -> BrokerConfig:
         """Keep the pair on trial if the broker has accepted it; discard it if it was given up before this one.
@@ -168,8 +166,7 @@ class RenewalStage:
             raise RenewalFailed(str(error)) from error
         log.info("the certificate is renewed, on trial: valid until %s", renewed.not_after)
         self._record_action(requester, f"certificate renewed, valid until {renewed.not_after}")
-        if self._session is not None:
-            self._session.reconnect("the certificate was renewed")
+        self._reconnect("the certificate was renewed")
         return renewed
 
     def _report_trial(self, *, is_kept: bool) -> None:

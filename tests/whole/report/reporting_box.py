@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from agent.app.open_authority import topic_handlers
+from agent.app.open_authority import make_revocations
 from agent.authority.control_authority import ControlAuthority
 from agent.authority.signed_message import SigningIdentity
 from agent.base.model import LABELS, IncomingCommand
@@ -20,10 +20,10 @@ from agent.reporting.mqtt.ack_mode import AckMode
 from agent.reporting.mqtt.connect_packet import MAX_PACKET_BYTES
 from agent.reporting.mqtt.connection import BirthInputs
 from agent.reporting.mqtt.downlink import Downlink
+from agent.reporting.mqtt.mqtt_stage import ClientPairs, MqttStage
 from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.outbox.outbox import Outbox
 from agent.reporting.payloads import OnlineStatus, StatusMessage
-from agent.reporting.renewal.renewal_stage import RenewalStage
 from agent.runtime.stage import StageThread
 from centre.client import DEFAULT_CENTRE, CentreClient, ReceivedMessage
 from centre.store import CentreStore
@@ -66,29 +66,28 @@ class ReportingBox:
         folder: Path,
         box: str = "pole-17",
         on_command: Callable[[IncomingCommand], None] | None = None,
-        renewal: RenewalStage | None = None,
+        pairs: ClientPairs | None = None,
         authority: ControlAuthority | None = None,
     ) -> None:
         self.faults = FaultRegistry(CLOCK.boottime_ns)
         self.outbox: Outbox = open_outbox(folder, box=box, centres=broker.centres)
         self.birth = BIRTH
-        self.session = MqttSession(
+        self.session = MqttSession(self.outbox, CLOCK)
+        stage = MqttStage(
+            self.session,
             broker,
-            self.outbox,
             self.faults,
             lambda: self.birth,
-            CLOCK,
             FastRandom(3),
             Downlink(
                 on_command=on_command,
                 authority=authority,
-                topic_handlers=topic_handlers(authority),
+                topic_handlers=make_revocations(authority).topics,
             ),
             shrink_jpeg=shrink_jpeg,
+            pairs=pairs,
         )
-        if renewal is not None:
-            renewal.set_session(self.session)
-        self._thread = StageThread(self.session, CLOCK.boottime_ns, random.Random(4), vital=False)
+        self._thread = StageThread(stage, CLOCK.boottime_ns, random.Random(4), vital=False)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -110,7 +109,7 @@ class ReportingBox:
         """Until the connection has chosen this mode of acknowledgement."""
 
         def is_chosen() -> bool:
-            connection = self.session._connection
+            connection = self.session.connection
             return connection is not None and connection._centre.ack_mode == mode
 
         wait_until(is_chosen)

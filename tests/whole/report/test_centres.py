@@ -15,6 +15,7 @@ from agent.faults.registry import FaultRegistry
 from agent.reporting import centre_topics
 from agent.reporting.centre_payloads import Ack, CentreStateName
 from agent.reporting.mqtt.centre_link import CENTRE_ACK_TIMEOUT_S
+from agent.reporting.mqtt.mqtt_stage import MqttStage
 from agent.reporting.mqtt.packets import ReceivedPublish, Will
 from agent.reporting.mqtt.send_window import MAX_UNACKED
 from agent.reporting.mqtt.session import MqttSession
@@ -363,20 +364,21 @@ def test_an_authority_that_listens_and_is_silent_does_not_hold_up_the_other(
     outbox, faults = outboxes(tmp_path, centres=NAMED), FaultRegistry(CLOCK.boottime_ns)
     passed_s = 0.0
     clock = HookedClock(lambda: CLOCK.boottime_ns() + round(passed_s * 1e9))
-    session = MqttSession(settings, outbox, faults, lambda: BIRTH, clock, FastRandom(3))
+    session = MqttSession(outbox, clock)
+    stage = MqttStage(session, settings, faults, lambda: BIRTH, FastRandom(3))
     never = threading.Event()
     with CentreListener(config(broker), tmp_path / "city.db", centre="city"):
         for number in range(2 * MAX_UNACKED):
             ticket = outbox.put(make_event(number))
         assert ticket.wait(60)
         while outbox.acked_upto("city") < MAX_UNACKED:
-            session.run_once(never)
+            stage.run_once(never)
         # The window is full of what the police has not acknowledged.
         while passed_s < CENTRE_ACK_TIMEOUT_S + 5:
-            session.run_once(never)
+            stage.run_once(never)
             passed_s += 1
         while outbox.acked_upto("city") < 2 * MAX_UNACKED:
-            session.run_once(never)
+            stage.run_once(never)
         assert [fault.detail for fault in faults.active()] == [
             "centre 'police' listens and does not acknowledge"
         ]
@@ -384,10 +386,10 @@ def test_an_authority_that_listens_and_is_silent_does_not_hold_up_the_other(
         topic = centre_topics.ack_topic("pole-17", "police")
         police.client.publish(topic, msgspec.json.encode(ack))
         while outbox.depth:
-            session.run_once(never)
-        session.run_once(never)
+            stage.run_once(never)
+        stage.run_once(never)
         assert faults.active() == ()
-        session.close()
+        stage.close()
 
 
 @pytest.mark.raises_fault("NET-03")
@@ -402,15 +404,16 @@ def test_an_authority_that_is_away_is_named_in_the_fault(
     outbox, faults = outboxes(tmp_path, centres=NAMED), FaultRegistry(CLOCK.boottime_ns)
     passed_s = 0.0
     clock = HookedClock(lambda: CLOCK.boottime_ns() + round(passed_s * 1e9))
-    session = MqttSession(settings, outbox, faults, lambda: BIRTH, clock, FastRandom(3))
+    session = MqttSession(outbox, clock)
+    stage = MqttStage(session, settings, faults, lambda: BIRTH, FastRandom(3))
     never = threading.Event()
     assert outbox.put(make_event(1)).wait(60)
     while not faults.active():
-        session.run_once(never)
+        stage.run_once(never)
         passed_s += 5
     (fault,) = faults.active()
     assert fault.detail.split("; ") == [
         "centre 'city' has not announced itself since this connection began",
         "centre 'police' has said that it is away",
     ]
-    session.close()
+    stage.close()

@@ -20,8 +20,9 @@ from agent.reporting.centre_payloads import Ack, CentreState
 from agent.reporting.mqtt import connection
 from agent.reporting.mqtt.centre_link import CENTRE_ACK_TIMEOUT_S
 from agent.reporting.mqtt.connection import DISCONNECT_TIMEOUT_S
+from agent.reporting.mqtt.mqtt_stage import MAX_FLUSH_S, MqttStage
 from agent.reporting.mqtt.packets import ReceivedPublish
-from agent.reporting.mqtt.session import MAX_FLUSH_S, MqttSession
+from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.outbox import files
 from agent.reporting.outbox.outbox import Outbox
 from agent.reporting.payloads import (
@@ -53,6 +54,7 @@ class HookedClock(SystemClock):
     """The machine's clock, with another boot time."""
 
     def __init__(self, boottime_ns: Callable[[], int]) -> None:
+        super().__init__()
         self._boottime_ns = boottime_ns
 
     def boottime_ns(self) -> int:
@@ -105,21 +107,17 @@ def test_the_last_message_is_sent_before_the_stop_on_a_slow_disk(
         return CLOCK.boottime_ns()
 
     with CentreListener(config(broker)) as watcher:
-        session = MqttSession(
-            config(broker, ack="broker"),
-            outbox,
-            faults,
-            lambda: BIRTH,
-            HookedClock(clock_ns),
-            FastRandom(3),
+        session = MqttSession(outbox, HookedClock(clock_ns))
+        stage = MqttStage(
+            session, config(broker, ack="broker"), faults, lambda: BIRTH, FastRandom(3)
         )
         while not session.health().connected:
-            session.run_once(threading.Event())
+            stage.run_once(threading.Event())
         looks = 0
         held.execute("BEGIN IMMEDIATE")
         ticket = outbox.put(make_event(7))
         assert outbox.is_writing
-        session.close()
+        stage.close()
         held.close()
         assert ticket.is_durable
         assert not outbox.is_writing
@@ -147,15 +145,14 @@ def test_at_the_stop_the_session_waits_for_the_centre_only_as_long_as_messages_l
             wait_until(lambda: outbox.depth == 5 - arrived)
         return CLOCK.boottime_ns() + round(passed_s * 1e9)
 
-    session = MqttSession(
-        config(broker), outbox, faults, lambda: BIRTH, HookedClock(clock_ns), FastRandom(3)
-    )
+    session = MqttSession(outbox, HookedClock(clock_ns))
+    stage = MqttStage(session, config(broker), faults, lambda: BIRTH, FastRandom(3))
     while not session.health().centre_listening:
-        session.run_once(threading.Event())
+        stage.run_once(threading.Event())
     for number in range(5):
         assert outbox.put(make_event(number)).wait(60)
     closes = True
-    session.close()
+    stage.close()
     assert 2 * 4 < passed_s < MAX_FLUSH_S + DISCONNECT_TIMEOUT_S + 1
     assert outbox.depth == 3
     centre.link.close()
@@ -356,16 +353,15 @@ def test_a_centre_that_does_not_acknowledge_is_a_fault_until_it_does(
     def now_ns() -> int:
         return CLOCK.boottime_ns() + round(passed_s * 1e9)
 
-    session = MqttSession(
-        config(broker), outbox, faults, lambda: BIRTH, HookedClock(now_ns), FastRandom(3)
-    )
+    session = MqttSession(outbox, HookedClock(now_ns))
+    stage = MqttStage(session, config(broker), faults, lambda: BIRTH, FastRandom(3))
     never = threading.Event()
     while not session.health().centre_listening:
-        session.run_once(never)
+        stage.run_once(never)
     # Second by second: the broker answers meanwhile, so the connection is not given up.
     while passed_s < CENTRE_ACK_TIMEOUT_S + 5:
         outbox.put(make_event(1)).wait(60)
-        session.run_once(never)
+        stage.run_once(never)
         passed_s += 1
     reported = [(f.code, f.detail) for f in faults.active()]
     assert reported == [("NET-03", "centre 'centre' listens and does not acknowledge")]
@@ -374,7 +370,7 @@ def test_a_centre_that_does_not_acknowledge_is_a_fault_until_it_does(
     ack = Ack(epoch=outbox.epoch, upto=last.seq or 0)
     centre.publish("vigie/v1/pole-17/down/ack/centre", msgspec.json.encode(ack))
     while outbox.depth:
-        session.run_once(never)
+        stage.run_once(never)
     assert faults.active() == ()
-    session.close()
+    stage.close()
     centre.link.close()

@@ -16,6 +16,7 @@ from agent.base.uuid7 import uuid7_factory
 from agent.config.broker import BrokerConfig
 from agent.faults.registry import FaultRegistry
 from agent.reporting import outgoing_messages
+from agent.reporting.mqtt.mqtt_stage import MqttStage
 from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.outbox import files, writer
 from agent.reporting.outbox.outbox import Outbox
@@ -256,12 +257,12 @@ def test_an_unreadable_outbox_is_a_fault_and_does_not_silence_health(
 ) -> None:
     never = threading.Event()
     received = CentreListener(BrokerConfig(url=broker.url, keepalive_s=5))
-    session = MqttSession(
+    session = MqttSession(kept.outbox, CLOCK)
+    stage = MqttStage(
+        session,
         BrokerConfig(url=broker.url, keepalive_s=5, ack="broker"),
-        kept.outbox,
         kept.faults,
         lambda: BIRTH,
-        CLOCK,
         FastRandom(3),
     )
 
@@ -279,12 +280,12 @@ def test_an_unreadable_outbox_is_a_fault_and_does_not_silence_health(
                 outgoing_messages.build_health_message(REPORT, CLOCK.boottime_ns())
             )
             while not reported():
-                session.run_once(never)
+                stage.run_once(never)
             # Through the connection's own trouble with it, too: it stays connected.
             assert session.health().connected
             assert [birth.session for birth in received.births()] == [1]
         while kept.outbox.depth:
-            session.run_once(never)
+            stage.run_once(never)
         received.wait_for(lambda: sorted(received.event_numbers()) == [1, 2, 3])
         assert [birth.session for birth in received.births()] == [1]
         session.health()
@@ -292,4 +293,4 @@ def test_an_unreadable_outbox_is_a_fault_and_does_not_silence_health(
         kept.clock.advance_s(CLEAR_AFTER_NS / 1e9)
         session.health()
         assert kept.faults.active() == ()
-        session.close()
+        stage.close()

@@ -23,6 +23,7 @@ from agent.config.broker import BrokerConfig
 from agent.config.renewal import RenewalConfig
 from agent.faults.registry import FaultRegistry
 from agent.reporting.mqtt.pair_choice import MAX_TRIAL_FAILURES, ClientPair
+from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.renewal import est_client
 from agent.reporting.renewal.credentials import (
     CREDENTIALS_FILE,
@@ -83,7 +84,19 @@ class RenewingBox:
             self.faults,
             random.Random(1),
             lambda requester, action: self.actions.append((requester, action)),
+            self._reconnect,
         )
+        self._session: MqttSession | None = None
+
+    def report(self, broker: BrokerConfig, folder: Path) -> ReportingBox:
+        """The box's reports to a broker, with the pairs of its renewal."""
+        reporting = ReportingBox(broker, folder, pairs=self.stage.pairs)
+        self._session = reporting.session
+        return reporting
+
+    def _reconnect(self, reason: str) -> None:
+        if self._session is not None:
+            self._session.reconnect(reason)
 
     def fault(self) -> str:
         (fault,) = self.faults.active()
@@ -197,7 +210,7 @@ def test_the_box_reports_on_with_its_new_certificate_and_loses_no_message(
 ) -> None:
     with (
         CentreListener(secured.config("centre"), tmp_path / "centre.db") as centre,
-        ReportingBox(secured.config("due"), tmp_path / "outbox", renewal=box.stage) as reporting,
+        box.report(secured.config("due"), tmp_path / "outbox") as reporting,
     ):
         wait_until(lambda: reporting.session.health().connected)
         for number in range(200):
@@ -228,7 +241,7 @@ def test_the_pair_before_is_kept_until_the_broker_has_accepted_the_new_one(
     assert [pair.is_on_trial for pair in restarted.candidates()] == [True, False, False]
     with (
         CentreListener(secured.config("centre"), tmp_path / "centre.db") as centre,
-        ReportingBox(secured.config("due"), tmp_path / "outbox", renewal=box.stage),
+        box.report(secured.config("due"), tmp_path / "outbox"),
     ):
         centre.wait_for(centre.births)
         wait_until(lambda: not box.trial_file.exists())
@@ -250,7 +263,7 @@ def test_a_new_certificate_that_the_broker_refuses_is_discarded_and_the_one_befo
     assert box.credentials.current().certificate == str(box.trial_file)
     with (
         CentreListener(secured.config("centre"), tmp_path / "centre.db") as centre,
-        ReportingBox(secured.config("due"), tmp_path / "outbox", renewal=box.stage) as reporting,
+        box.report(secured.config("due"), tmp_path / "outbox") as reporting,
     ):
         reporting.wait_for_fault("NET-04")
         centre.wait_for(centre.births)
@@ -285,7 +298,7 @@ def test_a_new_certificate_that_never_connects_is_discarded_after_three_attempts
     trial = x509.load_pem_x509_certificate(box.trial_file.read_bytes())
     front.silent_for = trial.serial_number
     try:
-        with ReportingBox(config, tmp_path / "outbox", renewal=box.stage) as reporting:
+        with box.report(config, tmp_path / "outbox") as reporting:
             wait_until(lambda: reporting.session.health().connected)
             wait_until(lambda: not box.trial_file.exists())
     finally:

@@ -53,11 +53,11 @@ def test_a_change_of_one_report_does_not_send_the_other_again(
     with ReportingBox(config, tmp_path) as box:
         assert watcher.next_kind() == "declaration"
         box.birth = msgspec.structs.replace(BIRTH, content=content(1))
-        box.session.request_reports(changed_only=True)
+        box.session.request_changed_reports()
         assert watcher.next_kind() == "config/content"
         for version in (1, 2):
             box.birth = msgspec.structs.replace(box.birth, config=reported(version))
-            box.session.request_reports(changed_only=True)
+            box.session.request_changed_reports()
             assert watcher.next_kind() == "config"
         box.session.request_reports()
         assert [watcher.next_kind() for _ in KINDS] == list(KINDS)

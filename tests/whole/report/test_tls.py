@@ -20,6 +20,7 @@ from agent.faults.registry import FaultRegistry
 from agent.reporting import topics
 from agent.reporting.mqtt import packets, tls
 from agent.reporting.mqtt.connect_error import MqttConnectionError
+from agent.reporting.mqtt.mqtt_stage import MqttStage
 from agent.reporting.mqtt.paho_transport import PahoTransport
 from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.outbox.outbox import Outbox
@@ -173,15 +174,14 @@ def test_a_box_with_an_expiring_certificate_connects_and_reports_it(
     clock = Trusted()
     faults = FaultRegistry(clock.boottime_ns)
     outbox = outboxes(tmp_path, box="pole-19", clock=clock)
-    session = MqttSession(
-        secured.config("pole-19"), outbox, faults, lambda: BIRTH, clock, FastRandom(3)
-    )
+    session = MqttSession(outbox, clock)
+    stage = MqttStage(session, secured.config("pole-19"), faults, lambda: BIRTH, FastRandom(3))
     while not session.health().connected:
-        session.run_once(threading.Event())
+        stage.run_once(threading.Event())
     (fault,) = faults.active()
     assert (fault.code, fault.subject) == ("NET-05", "broker.certificate")
     assert fault.detail.endswith(", in 11 days")
-    session.close()
+    stage.close()
 
 
 @pytest.mark.raises_fault("NET-02")

@@ -55,8 +55,11 @@ class CameraGround:
         *,
         on_head: bool,
         frame_size_px: tuple[int, int] | None,
+        on_change: Callable[[], None],
     ) -> None:
-        """`scenes` are by preset, that of a fixed camera is by `""`. `frame_size_px` is that of the configuration."""
+        """`scenes` are by preset, that of a fixed camera is by `""`. `frame_size_px` is that of the configuration.
+        `on_change` is called when `rule_counts` may have changed.
+        """
         self._camera = camera
         self._folder = folder
         self._faults = faults
@@ -64,8 +67,7 @@ class CameraGround:
         self._frame_size_px = frame_size_px
         self._views: Mapping[str, _View] = {}
         self._current: str | None = None
-        self.on_change: Callable[[], None] = lambda: None
-        """Called when `rule_counts` may have changed."""
+        self._on_change = on_change
         self.replace_scenes(scenes)
 
     def replace_scenes(self, scenes: Mapping[str, Scene]) -> None:
@@ -108,7 +110,7 @@ class CameraGround:
         if watch.observe(result.gate_luma, result.t_ns):
             self._store(watch)
         if not was_known or self.is_stale() != was_stale:
-            self.on_change()
+            self._on_change()
 
     def on_event(self, event: Event) -> None:
         """Take an event of the camera: that it was moved makes the calibration stale at once."""
@@ -116,7 +118,7 @@ class CameraGround:
         is_move = event.kind == TAMPER_EVENTS["moved"].kind and event.phase == "begin"
         if watch is not None and is_move and watch.mark_moved("the camera was moved"):
             self._store(watch)
-            self.on_change()
+            self._on_change()
 
     def health(self) -> GroundHealth | None:
         """Return the state of the calibration in force, or None if there is none."""

@@ -6,11 +6,6 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from agent import __version__
-from agent.app.box_services import BoxServices
-from agent.app.camera_detection import CameraDetection
-from agent.app.camera_detector import sensor_openings
-from agent.app.camera_masks import CameraMasks
-from agent.app.camera_silence import CameraSilence
 from agent.base.health_model import (
     CameraHealth,
     DecodingState,
@@ -31,6 +26,11 @@ from agent.health.camera_condition import CameraMonitor
 from agent.health.camera_watchdog import WatchedCamera
 from agent.health.load_shedding import CameraDuty
 from agent.health.rates import CameraCounters, CameraRates
+from agent.pipeline.camera_detection import CameraDetection
+from agent.pipeline.camera_detector import sensor_openings
+from agent.pipeline.camera_masks import CameraMasks
+from agent.pipeline.camera_services import CameraServices
+from agent.pipeline.camera_silence import CameraSilence
 from agent.recording.camera_recovery import SegmentProvenance
 from agent.recording.encryption.key_wrapping import KEY_RING_CAPACITY, Sealer
 from agent.recording.encryption.keys import KeyRing
@@ -52,7 +52,7 @@ FrameListener = Callable[[Frame, FrameResult], None]
 class CameraPipeline:
     """The stages of one camera. Listeners are added before the stages start."""
 
-    def __init__(self, source: CameraSource, services: BoxServices) -> None:
+    def __init__(self, source: CameraSource, services: CameraServices) -> None:
         self.config = source.config
         self._services = services
         self.frame_listeners: list[FrameListener] = []
@@ -95,14 +95,14 @@ class CameraPipeline:
             self.record_stage = RecordStage(
                 self.config.name,
                 self.packet_queue,
-                services.record_config,
+                services.recording.config,
                 services.footage_dir,
                 services.clock,
                 services.faults,
-                retention=services.retention,
+                retention=services.recording.retention,
                 provenance=self._make_provenance,
                 sealer=Sealer.from_config(
-                    services.record_config.recipient,
+                    services.recording.config.recipient,
                     box=services.box_id,
                     camera=self.name,
                     key_ring=self.key_ring,
@@ -211,7 +211,7 @@ class CameraPipeline:
 
     def set_level(self, level: DegradationLevel) -> None:
         """Limit the stages to a degradation level, from their next turn on."""
-        self._services.pass_budget.set_strained(is_strained=level == "reduced_detection")
+        self._services.inference.pass_budget.set_strained(is_strained=level == "reduced_detection")
         gap = self.duty.set_level(level, self._services.clock.boottime_ns())
         if gap is not None and self.record_stage is not None:
             self._services.publisher.publish_gap(self.name, *gap, SUSPENDED_REASON)
@@ -293,7 +293,7 @@ class CameraPipeline:
             software=f"vigie {__version__}",
             model=self.detector.card.sha256 if self.detector else None,
             mask=mask,
-            config=self._services.config_version,
+            config=self._services.recording.config_version,
             mask_applied="none" if mask is None else "export",
         )
 

@@ -3,9 +3,6 @@
 from collections.abc import Callable
 from itertools import count
 
-from agent.app.box_services import BoxServices
-from agent.app.camera_detector import CameraDetector
-from agent.app.camera_ground import GROUND_DIR, CameraGround
 from agent.base.file_read import read_stamp
 from agent.base.health_model import DetectorHealth
 from agent.base.model import Event, FrameResult
@@ -21,6 +18,9 @@ from agent.detection.rule_engine import RuleEngine
 from agent.detection.scene_detect_stage import SceneDetectStage
 from agent.detection.view_monitor import ViewMonitor
 from agent.health.rates import CameraRates
+from agent.pipeline.camera_detector import CameraDetector
+from agent.pipeline.camera_ground import GROUND_DIR, CameraGround
+from agent.pipeline.camera_services import CameraServices
 from agent.runtime.pause import Pause
 from agent.runtime.queues import LatestFrame
 from drivers.contracts import SensorNetworkControl
@@ -37,7 +37,7 @@ class CameraDetection:
     def __init__(
         self,
         source: CameraSource,
-        services: BoxServices,
+        services: CameraServices,
         scene: ActiveScene | FixedScene,
         on_result: Callable[[Frame, FrameResult], None],
         sensor: Callable[[], SensorNetworkControl | None],
@@ -48,7 +48,7 @@ class CameraDetection:
         self._track_numbers = count(1)
         self.frames = LatestFrame()
         self.keyframe_watch = KeyframeWatch()
-        self._passes = services.pass_budget.join()
+        self._passes = services.inference.pass_budget.join()
         self.detected_frames = 0
         self._view_monitor = ViewMonitor()
         self._view: ViewCondition | None = None
@@ -64,6 +64,7 @@ class CameraDetection:
             source.all_scenes,
             on_head=source.scenes is not None,
             frame_size_px=source.frame_size_px,
+            on_change=services.publisher.publish_declaration,
         )
         camera_detector = CameraDetector(source.config, services, sensor)
         self.detector = camera_detector.detector

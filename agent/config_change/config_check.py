@@ -6,7 +6,6 @@ from typing import Any
 
 import msgspec
 
-from agent.app import delivered_models
 from agent.base.clock import Clock
 from agent.base.errors import UserError
 from agent.config import configuration, desired_config, toml_decode
@@ -16,6 +15,7 @@ from agent.config.heads import HeadConfig
 from agent.config.link import LinkConfig
 from agent.config.model_name import is_card_path
 from agent.config.placeholders import with_placeholders
+from agent.config_change import delivered_models
 
 
 def find_load_problem(path: Path) -> str | None:
@@ -104,10 +104,10 @@ def _model_problems(config: Config, context: str) -> Iterator[str]:
 def _loading_problems(config: Config, clock: Clock, context: str) -> Iterator[str]:
     """Load each camera and head alone."""
     # Imported here: all drivers and the detector come with it.
-    from agent.app.actuator_specs import load_actuator_specs  # noqa: PLC0415
     from agent.authority.control_authority import read_authorities  # noqa: PLC0415
     from agent.capture import camera_source  # noqa: PLC0415
     from agent.clips.https_request import load_authority  # noqa: PLC0415
+    from agent.config_change.actuator_specs import load_actuator_specs  # noqa: PLC0415
     from agent.recording.encryption.key_wrapping import parse_recipients  # noqa: PLC0415
 
     for index in range(len(config.camera)):

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable
 
-from agent.app.box_services import BoxServices
 from agent.base.clock import Clock
 from agent.capture.sensor_network import SensorNetworkOpenings
 from agent.config.accelerator import AcceleratorConfig
@@ -15,6 +14,7 @@ from agent.detection.fallback_detector import FallbackDetector
 from agent.detection.hailo_detector import HailoDetector
 from agent.detection.model_card import ModelRefused
 from agent.detection.sensor_detector import SensorDetector
+from agent.pipeline.camera_services import CameraServices
 from drivers.contracts import SensorNetwork, SensorNetworkControl
 from drivers.errors import DriverError
 
@@ -32,7 +32,7 @@ class CameraDetector:
     def __init__(
         self,
         config: CameraConfig,
-        services: BoxServices,
+        services: CameraServices,
         sensor: Callable[[], SensorNetworkControl | None],
     ) -> None:
         """`sensor` returns the open camera, if it can have a network in its sensor."""
@@ -68,14 +68,14 @@ class CameraDetector:
         None if that is refused too.
         """
         try:
-            return self._services.models.open_detector(model)
+            return self._services.inference.models.open_detector(model)
         except ModelRefused as error:
             log.error("camera %s: %s; it runs without this model", self._camera, error)
             self._services.faults.raise_fault("DET-01", self._camera, error)
         if model == DEFAULT_MODEL:
             return None
         try:
-            return self._services.models.open_detector(DEFAULT_MODEL)
+            return self._services.inference.models.open_detector(DEFAULT_MODEL)
         except ModelRefused as error:
             log.error("camera %s: %s; it runs without detection", self._camera, error)
             return None
@@ -86,8 +86,8 @@ class CameraDetector:
         if card.accelerator == "imx500":
             return SensorDetector(card, self._sensor)
         file = accelerator_card.model_file(card, config)
-        model = self._services.hailo.acquire(file, card, self._services.clock.boottime_ns)
-        self._releases.append(lambda: self._services.hailo.release(card.sha256))
+        model = self._services.inference.hailo.acquire(file, card, self._services.clock.boottime_ns)
+        self._releases.append(lambda: self._services.inference.hailo.release(card.sha256))
         return HailoDetector(card, model)
 
 

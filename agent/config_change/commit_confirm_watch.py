@@ -10,8 +10,8 @@ from pathlib import Path
 
 from agent.base.clock import Clock
 from agent.base.device_identity import DeviceIdentity
+from agent.config import console_settings
 from agent.config.commit_confirm import CommitConfirm, Rollback
-from agent.console import console_settings
 from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipts import ServiceAction
 

@@ -9,8 +9,6 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from agent.app.desired_message import ConfigSigner
-from agent.app.start_config import StartConfig, to_pose
 from agent.capture.camera_source import CameraSource
 from agent.config.configuration import CameraConfig, Config
 from agent.config.control import Action
@@ -19,6 +17,8 @@ from agent.config.desired_keys import CENTRE_KEYS, MAX_HIDDEN_SHARE, Harm, TwoPe
 from agent.config.desired_store import ConfigLayer
 from agent.config.heads import TourConfig
 from agent.config.recording import FootageRules
+from agent.config_change.desired_message import ConfigSigner
+from agent.config_change.start_config import StartConfig, to_pose
 from agent.detection.mask_cover import covers, hidden_share
 from agent.recording.retention.eviction_preview import EvictionPreview
 from drivers.contracts import Pose

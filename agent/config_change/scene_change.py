@@ -8,14 +8,14 @@ from pathlib import Path
 
 import msgspec
 
-from agent.app import config_check, start_config
-from agent.app.scene_request import SceneView
-from agent.app.second_signature import weakened_protections
-from agent.app.start_config import StartConfig
 from agent.base.clock import Clock
 from agent.base.errors import UserError
 from agent.config.configuration import CameraConfig, Config
 from agent.config.desired_store import BoxScene, ConfigLayer, DesiredStore
+from agent.config_change import config_check, start_config
+from agent.config_change.scene_request import SceneView
+from agent.config_change.second_signature import weakened_protections
+from agent.config_change.start_config import StartConfig
 
 
 def with_scene(

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from agent.app.box_services import BoxServices
 from agent.config.configuration import CameraConfig
 from agent.detection.rules.camera_lost import CameraLostRule
+from agent.pipeline.camera_services import CameraServices
 from agent.recording.silence_gaps import SilenceGaps
 
 
@@ -12,7 +12,7 @@ class CameraSilence:
     """Reports the silence of one camera. `mask_error` returns the reason why its masks keep it closed, or None."""
 
     def __init__(
-        self, config: CameraConfig, services: BoxServices, mask_error: Callable[[], str | None]
+        self, config: CameraConfig, services: CameraServices, mask_error: Callable[[], str | None]
     ) -> None:
         since_ns = services.clock.boottime_ns()
         self._camera = config.name

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import msgspec
 
-from agent.app.desired_message import ReceivedConfig
-from agent.app.model_fetch import FetchModels
-from agent.app.second_signature import PreviewEviction, StoredPresets
-from agent.app.start_config import StartConfig
+from agent.config_change.desired_message import ReceivedConfig
+from agent.config_change.model_fetch import FetchModels
+from agent.config_change.second_signature import PreviewEviction, StoredPresets
+from agent.config_change.start_config import StartConfig
 from agent.health.box_check import BoxCheck, BoxSample
 
 

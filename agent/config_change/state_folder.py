@@ -5,15 +5,14 @@ import os
 import stat
 from pathlib import Path
 
-from agent.app import selftest_result
-from agent.app.camera_ground import GROUND_DIR
-from agent.base import lockout
+from agent.base import lockout, selftest_result
 from agent.base.damaged_file import clear_closed_folder, clear_folder_place, note_lost, set_aside
 from agent.base.device_identity import IDENTITY_DIR
 from agent.base.state_inventory import LOST_REASON, BadInventory, StateInventory
 from agent.clips.upload_queue import UPLOADS_DIR
 from agent.config.desired_store import layer_file
 from agent.config.recording import FOOTAGE_DIR
+from agent.pipeline.camera_ground import GROUND_DIR
 from agent.recording import mask_store, owner_policy
 from agent.recording.retention.hold_store import HOLDS_DIR
 

@@ -6,10 +6,6 @@ from pathlib import Path
 
 import msgspec
 
-from agent.app import config_check
-from agent.app.actuator_specs import ActuatorSpecs, load_actuator_specs
-from agent.app.lost_version import note_lost_version
-from agent.app.state_folder import mend_modes
 from agent.base.clock import Clock
 from agent.base.errors import UserError
 from agent.base.state_file import DamagedStateFile
@@ -20,6 +16,10 @@ from agent.config.configuration import Config
 from agent.config.desired_config import DesiredPreset
 from agent.config.desired_store import ConfigLayer, DesiredStore
 from agent.config.recording import MAX_AGE_DAYS, FootageRules
+from agent.config_change import config_check
+from agent.config_change.actuator_specs import ActuatorSpecs, load_actuator_specs
+from agent.config_change.lost_version import note_lost_version
+from agent.config_change.state_folder import mend_modes
 from drivers.contracts import Pose
 
 log = logging.getLogger(__name__)
@@ -38,8 +38,8 @@ class StartConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     config: Config
     sources: tuple[CameraSource, ...]
-    specs: ActuatorSpecs
-    layer: ConfigLayer | None
+    specs: ActuatorSpecs = ActuatorSpecs()
+    layer: ConfigLayer | None = ConfigLayer()
     refusal: tuple[str, ...] = ()
     own_rules: FootageRules | None = None
     rules_before: FootageRules | None = None

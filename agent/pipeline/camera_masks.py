@@ -5,10 +5,10 @@ from collections.abc import Iterable
 
 import msgspec
 
-from agent.app.box_services import BoxServices
 from agent.base.message import Message
 from agent.capture.camera_source import CameraSource, OpenCamera
 from agent.detection.active_scene import ActiveScene, FixedScene
+from agent.pipeline.camera_services import CameraServices
 from agent.recording import mask_store
 from drivers.contracts import Camera, StreamRequest
 from drivers.errors import MaskError
@@ -34,7 +34,7 @@ class CameraMasks:
     """
 
     def __init__(
-        self, source: CameraSource, services: BoxServices, scene: ActiveScene | FixedScene
+        self, source: CameraSource, services: CameraServices, scene: ActiveScene | FixedScene
     ) -> None:
         self._camera = source.config.name
         self._services = services

@@ -1,8 +1,8 @@
 """Reports of the configuration in force, and of a refused version. Pure."""
 
-from agent.app.desired_message import truncate_reasons
-from agent.app.start_config import StartConfig
 from agent.config.desired_store import ConfigLayer, Decision
+from agent.config_change.desired_message import truncate_reasons
+from agent.config_change.start_config import StartConfig
 from agent.reporting.payloads import DeferredConfig, FetchingModel, RefusedConfig, ReportedConfig
 
 MAX_KEYS_CHARS = 1000

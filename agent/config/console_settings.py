@@ -1,7 +1,6 @@
 """Settings of the console, also from an invalid configuration: its repair may be the technician's task."""
 
 import os
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from agent.config.configuration import BoxConfig, Config
 from agent.config.console import ConsoleConfig
 from agent.config.names import Name
 from agent.config.toml_decode import convert, read_toml
-from agent.console.login import Authenticator, read_secret
 
 UNKNOWN_BOX = "unknown"
 
@@ -79,23 +77,3 @@ def _valid_name(value: object) -> str | None:
         return msgspec.convert(value, Name)
     except msgspec.ValidationError:
         return None
-
-
-def make_authenticator(settings: ConsoleSettings) -> tuple[Authenticator, str | None]:
-    """Make the verifier of logins; and the problem of a secret's file that cannot be used."""
-    problem, secret = None, None
-    secret_file = Path(settings.console.secret_file)
-    if secret_file.exists():
-        try:
-            secret = read_secret(secret_file)
-        except UserError as error:
-            problem = str(error)
-    technicians = settings.console.technician
-    id_counts = Counter(technician.id for technician in technicians)
-    # An invalid configuration may have an id twice: receipts would be ambiguous, so neither may log in.
-    keys = {
-        technician.id: technician.public_key
-        for technician in technicians
-        if id_counts[technician.id] == 1
-    }
-    return Authenticator(settings.box_id, secret, keys, os.urandom), problem

@@ -1,4 +1,4 @@
-"""Services that all camera pipelines and actuators of a box share."""
+"""Services that the pipelines of all cameras share."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,20 +6,15 @@ from typing import Protocol
 
 import msgspec
 
-from agent.authority.control_authority import ControlAuthority
 from agent.base.clock import Clock
 from agent.base.model import Event, TrafficCounts
-from agent.config.control import ControlConfig
 from agent.config.recording import FOOTAGE_DIR, RecordConfig
 from agent.detection.hailo_detector import HailoPool
 from agent.detection.pass_budget import PassBudget
 from agent.detection.shared_models import SharedModels
 from agent.faults.registry import FaultRegistry
-from agent.health.vitals.procfs import DEFAULT_ROOT
 from agent.recording import mask_store
-from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.retention.retention_stage import RetentionStage
-from agent.runtime.link_budget import LinkBudget
 
 
 class PipelinePublisher(Protocol):
@@ -37,31 +32,38 @@ class PipelinePublisher(Protocol):
         """Publish that nothing was recorded from `begin_ns` to `end_ns`."""
         ...
 
+    def publish_declaration(self) -> None:
+        """Publish the box's declaration again: the ground of a camera has changed."""
+        ...
 
-class BoxServices(msgspec.Struct, frozen=True, kw_only=True):
-    """The services that all pipelines and actuators of a box share.
 
-    `authority` verifies signed messages, None if `control.ca` is not configured. `machine_root` is the folder that
-    contains the machine's `proc` and `sys`. `hailo` is used by the cameras whose accelerator it is.
-    """
+class RecordingServices(msgspec.Struct, frozen=True, kw_only=True):
+    """Recording of all cameras. `config_version` is the digest of the configuration, for receipts."""
 
+    config: RecordConfig
+    retention: RetentionStage
+    config_version: str
+
+
+class InferenceResources(msgspec.Struct, frozen=True, kw_only=True):
+    """Models and accelerators that cameras share. `hailo` is used by the cameras whose accelerator it is."""
+
+    hailo: HailoPool = msgspec.field(default_factory=HailoPool)
+    pass_budget: PassBudget = msgspec.field(default_factory=PassBudget)
+    models: SharedModels = msgspec.field(default_factory=SharedModels)
+
+
+class CameraServices(msgspec.Struct, frozen=True, kw_only=True):
+    """The services that the pipelines of all cameras share. `new_id` makes an id of a `t_ns`."""
+
+    box_id: str
     state_dir: Path
     clock: Clock
     faults: FaultRegistry
     new_id: Callable[[int], str]
     publisher: PipelinePublisher
-    record_config: RecordConfig
-    custody_log: CustodyLog
-    retention: RetentionStage
-    link_budget: LinkBudget
-    box_id: str
-    config_version: str
-    authority: ControlAuthority | None = None
-    control: ControlConfig = ControlConfig()
-    machine_root: Path = DEFAULT_ROOT
-    hailo: HailoPool = msgspec.field(default_factory=HailoPool)
-    pass_budget: PassBudget = msgspec.field(default_factory=PassBudget)
-    models: SharedModels = msgspec.field(default_factory=SharedModels)
+    recording: RecordingServices
+    inference: InferenceResources = msgspec.field(default_factory=InferenceResources)
 
     @property
     def footage_dir(self) -> Path:

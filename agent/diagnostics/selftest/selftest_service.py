@@ -1,6 +1,6 @@
 """The agent's part in a self-test: sends its message, publishes its result, raises its fault.
 
-The command is parsed in `agent.app.selftest_command`.
+The command is parsed in `agent.diagnostics.selftest.selftest_command`.
 """
 
 import logging
@@ -8,14 +8,14 @@ from collections.abc import Callable
 from functools import reduce
 from pathlib import Path
 
-from agent.app import selftest_result
-from agent.app.selftest_command import VERB, SelfTestCommandHandler
+from agent.base import selftest_result
 from agent.base.clock import Clock
 from agent.base.event_lifecycle import momentary_event
 from agent.base.event_type import EventType
 from agent.base.message import Message, join_sentences
 from agent.base.model import BOX_EVENT_SOURCE, CommandProgress, Event, SelfTestStep
 from agent.commands.requester import CommandRejected
+from agent.diagnostics.selftest.selftest_command import VERB, SelfTestCommandHandler
 from agent.faults.registry import FaultCode, FaultRegistry
 from agent.reporting import outgoing_messages, topics
 from agent.reporting.outbox.outbox import Outbox

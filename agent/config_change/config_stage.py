@@ -15,9 +15,14 @@ from typing import TypeAlias
 
 import msgspec
 
-from agent.app import config_check, start_config
-from agent.app.config_actions import ConfigActions, ConfigTrial
-from agent.app.config_report import (
+from agent.base.clock import Clock, rfc3339
+from agent.base.errors import UserError
+from agent.base.sha256 import sha256_hex
+from agent.base.state_file import DamagedStateFile
+from agent.config.desired_store import ConfigLayer, DesiredStore
+from agent.config_change import config_check, start_config
+from agent.config_change.config_actions import ConfigActions, ConfigTrial
+from agent.config_change.config_report import (
     describe_action,
     describe_keys,
     make_decision,
@@ -25,19 +30,14 @@ from agent.app.config_report import (
     make_report,
     reasons_before_start,
 )
-from agent.app.delivered_models import expected_cameras, missing_models
-from agent.app.desired_message import base_reason, outdated_reason
-from agent.app.model_fetch import FetchedModels, ModelFetch, PendingFetch
-from agent.app.restart_limit import DeferredVersion, next_restart_ns, with_restart
-from agent.app.scene_change import differ_in_scenes_only, find_scene_problems, with_scene
-from agent.app.scene_request import SceneDone, SceneRequest, SceneView
-from agent.app.second_signature import unpermitted_changes
-from agent.app.start_config import StartConfig
-from agent.base.clock import Clock, rfc3339
-from agent.base.errors import UserError
-from agent.base.sha256 import sha256_hex
-from agent.base.state_file import DamagedStateFile
-from agent.config.desired_store import ConfigLayer, DesiredStore
+from agent.config_change.delivered_models import expected_cameras, missing_models
+from agent.config_change.desired_message import base_reason, outdated_reason
+from agent.config_change.model_fetch import FetchedModels, ModelFetch, PendingFetch
+from agent.config_change.restart_limit import DeferredVersion, next_restart_ns, with_restart
+from agent.config_change.scene_change import differ_in_scenes_only, find_scene_problems, with_scene
+from agent.config_change.scene_request import SceneDone, SceneRequest, SceneView
+from agent.config_change.second_signature import unpermitted_changes
+from agent.config_change.start_config import StartConfig
 from agent.health.box_check import BoxCheck
 from agent.health.restart_command import NO_SERVICE_MANAGER
 from agent.reporting.payloads import DeferredConfig, RefusedConfig, ReportedConfig, ReportedContent

@@ -1,0 +1,140 @@
+"""The centre's configuration: its stage, with the parts of the agent that a version acts on."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from agent.app.actuators import Actuators
+from agent.app.box_context import BoxContext
+from agent.app.feature import Feature
+from agent.app.foundation import Archive, Uplink
+from agent.authority.control_authority import ControlAuthority
+from agent.config.configuration import Config
+from agent.config_change.config_actions import ConfigActions
+from agent.config_change.config_stage import ConfigStage
+from agent.config_change.desired_message import ReceivedConfig, read_plain, read_signed
+from agent.config_change.model_fetch import FetchModels
+from agent.config_change.scene_request import SceneDone, SceneRequest
+from agent.config_change.start_config import StartConfig
+from agent.health import health_file
+from agent.health.box_check import BoxSample, take_sample
+from agent.pipeline.camera_pipeline import CameraPipeline
+from agent.recording.custody.receipts import ServiceAction
+from agent.reporting import topics
+from agent.reporting.mqtt.packets import ReceivedPublish
+from agent.runtime.control_socket import ControlRequest, ControlSocket
+from agent.runtime.link_budget import LinkBudget
+from agent.runtime.supervisor import Order
+from agent.update.model_fetcher import ModelFetcher
+
+
+def make_config_stage(
+    path: Path | None,
+    start: StartConfig,
+    box: BoxContext,
+    actions: ConfigActions,
+    control_socket: ControlSocket,
+) -> ConfigStage | None:
+    """Return the stage of a box whose own file is `path`, and add the control socket's requests of scenes. None without a file."""
+    if path is None:
+        return None
+    stage = ConfigStage(path, start, box.clock, box.boot, actions)
+    control_socket.add_method(SceneRequest, partial(_handle_scene, stage))
+    return stage
+
+
+def make_config_feature(box: BoxContext, stage: ConfigStage | None) -> Feature:
+    """Return the stage with its topic, `down/config`."""
+    if stage is None:
+        return Feature()
+
+    def take(received: ReceivedPublish) -> None:
+        stage.submit(received.payload, is_retained=received.retained)
+
+    return Feature(
+        stages={Order.CONFIGURATION: [stage]},
+        topics={topics.down_topic(box.id, "config"): take},
+    )
+
+
+def make_config_actions(
+    start: StartConfig,
+    box: BoxContext,
+    archive: Archive,
+    uplink: Uplink,
+    pipelines: Sequence[CameraPipeline],
+    actuators: Actuators,
+    stop_agent: Callable[[], None] | None,
+) -> ConfigActions:
+    """Return the parts of the agent that a version acts on.
+
+    `stop_agent` has the agent stopped, and started again by its service manager, if it has one.
+    """
+    clock = box.clock
+    runtime_dir = health_file.get_runtime_dir(box.state_dir)
+    names = [pipeline.name for pipeline in pipelines]
+
+    def sample() -> BoxSample:
+        return take_sample(runtime_dir, box.footage_dir, names, clock.boottime_ns())
+
+    def record(by: str, action: str) -> None:
+        archive.receipts.enqueue(ServiceAction(by=by, action=action), clock.boottime_ns())
+
+    return ConfigActions(
+        read_message=partial(_read_message, uplink.authority),
+        replace_scenes=_SceneReplacer(start, pipelines, actuators).replace,
+        restart=stop_agent,
+        keep=archive.end_trial,
+        take_sample=sample,
+        stored_presets=actuators.stored_presets,
+        preview_eviction=archive.retention.preview,
+        record=record,
+        report=uplink.session.request_changed_reports,
+        fetch_models=_make_fetch_models(start.config, box, uplink.budget),
+    )
+
+
+class _SceneReplacer:
+    """Puts the scenes of another version in force. Used by the stage's thread alone."""
+
+    def __init__(
+        self, start: StartConfig, pipelines: Sequence[CameraPipeline], actuators: Actuators
+    ) -> None:
+        self._sources = {source.config.name: source for source in start.sources}
+        self._pipelines = tuple(pipelines)
+        self._actuators = actuators
+
+    def replace(self, new: StartConfig) -> None:
+        """Replace the scenes that differ. Raises: MaskError."""
+        new_sources = {source.config.name: source for source in new.sources}
+        for pipeline in self._pipelines:
+            old_one, new_one = self._sources[pipeline.name], new_sources[pipeline.name]
+            if (old_one.scene, old_one.scenes) != (new_one.scene, new_one.scenes):
+                pipeline.replace_scene(new_one)
+                self._actuators.on_scenes_replaced(pipeline)
+                self._sources[pipeline.name] = new_one
+
+
+def _read_message(
+    authority: ControlAuthority | None,
+    payload: bytes,
+    is_known: bool,  # noqa: FBT001 - as the stage calls it
+) -> ReceivedConfig:
+    if authority is None:
+        return read_plain(payload)
+    return read_signed(payload, authority, is_known=is_known)
+
+
+def _make_fetch_models(config: Config, box: BoxContext, budget: LinkBudget) -> FetchModels:
+    ca_file = None if config.link.ca is None else Path(config.link.ca)
+    return ModelFetcher(box.state_dir, ca_file, budget, box.clock).fetch
+
+
+def _handle_scene(stage: ConfigStage, scene: SceneRequest, request: ControlRequest) -> None:
+    def answer(outcome: SceneDone | str) -> None:
+        if isinstance(outcome, SceneDone):
+            request.reply(outcome)
+        else:
+            request.refuse("failed", outcome)
+
+    stage.submit_scene(scene, answer)

@@ -1,0 +1,1 @@
+"""Camera pipelines: the stages of each camera, from capture to recording, detection and ONVIF events."""
