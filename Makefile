@@ -80,7 +80,8 @@ bench: setup-bench ## measure, next to the bare libraries and the peers in the s
 	$(BIN)/python -m bench $(ARGS)
 
 docs: setup ## write again the documents that are generated from code
-	$(BIN)/python scripts/asyncapi.py
+	$(BIN)/python -m scripts.asyncapi
+	$(BIN)/python -m scripts.command_types
 	$(BIN)/python -m scripts.contract_page
 	$(BIN)/python scripts/runbook.py
 

@@ -1,4 +1,4 @@
-"""Write docs/asyncapi.json from the structs of the wire contract: `python scripts/asyncapi.py`."""
+"""Write docs/asyncapi.json from the structs of the wire contract: `python -m scripts.asyncapi`."""
 
 import inspect
 import json
@@ -7,29 +7,19 @@ from typing import Any
 
 import msgspec
 
-from agent.app import declare_command, renew_command
 from agent.app.event_types import EVENT_TYPES
 from agent.authority.revocation import RevocationList
 from agent.authority.signed_message import JwsMessage
-from agent.capture import live_command, snapshot_command
-from agent.clips import clip_command
 from agent.commands.command import build_command_struct
 from agent.commands.signed_command import build_claims_struct
 from agent.config.broker import BrokerConfig
 from agent.config.desired_config import DesiredConfig, PlainDesiredConfig
-from agent.diagnostics.agent_log import log_command
-from agent.diagnostics.selftest import selftest_command
-from agent.diagnostics.support_bundle import bundle_command
 from agent.faults.registry import FAULTS
-from agent.footage import hold_command, list_command, release_command
-from agent.gpio import gpio_command
-from agent.health import reboot_command, restart_command
 from agent.incident.order import IncidentOrder, UnsignedIncidentOrder
-from agent.ptz import ptz_command
 from agent.reporting import centre_payloads, payloads
 from agent.reporting.mqtt.connect_packet import MAX_PACKET_BYTES
 from agent.reporting.mqtt.connection import WILL_DELAY_S
-from agent.update import update_command
+from scripts.command_types import find_command_types
 
 OUTPUT_FILE = Path(__file__).parents[1] / "docs" / "asyncapi.json"
 Document = dict[str, Any]
@@ -196,29 +186,15 @@ SIGNED_CLAIMS: Document = {
 """Messages that people and centres sign, if the box has a control authority."""
 
 
-HANDLERS = (
-    bundle_command,
-    clip_command,
-    declare_command,
-    gpio_command,
-    hold_command,
-    list_command,
-    live_command,
-    log_command,
-    ptz_command,
-    reboot_command,
-    release_command,
-    renew_command,
-    restart_command,
-    selftest_command,
-    snapshot_command,
-    update_command,
-)
-"""The module of each command."""
-COMMANDS = {module.VERB: build_command_struct(module.VERB, module.Args) for module in HANDLERS}
-CLAIMS = {module.VERB: build_claims_struct(module.VERB, module.Args) for module in HANDLERS}
+COMMAND_TYPES = find_command_types()
+COMMANDS = {
+    command.verb: build_command_struct(command.verb, command.args) for command in COMMAND_TYPES
+}
+CLAIMS = {
+    command.verb: build_claims_struct(command.verb, command.args) for command in COMMAND_TYPES
+}
 """What is signed of each command, if the box has a control authority."""
-RESULTS = {module.VERB: module.Result for module in HANDLERS}
+RESULTS = {command.verb: command.result for command in COMMAND_TYPES}
 """The type of `result` in the reply to each command."""
 
 

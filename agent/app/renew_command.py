@@ -1,15 +1,18 @@
 """Command `renew`: the box's certificate is renewed now, by EST."""
 
-from typing import TypeAlias
-
 import msgspec
 
-from agent.commands.command import CommandProgressSink, Deferred, QueuedCommandHandler, ValidCommand
-from agent.commands.permission import Permission
+from agent.commands.command import (
+    CommandHandler,
+    CommandProgressSink,
+    CommandType,
+    Deferred,
+    ValidCommand,
+    always,
+)
 from agent.commands.requester import CommandRejected
 from agent.reporting.renewal.renewed import RenewalFailed, RenewedCertificate, RequestRenewal
 
-VERB = "renew"
 TIMEOUT_S = 120.0
 """Longer than one that has begun and this one, with all their time-outs."""
 
@@ -18,30 +21,24 @@ class RenewArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """No arguments."""
 
 
-Args: TypeAlias = RenewArgs
-Result: TypeAlias = RenewedCertificate
+COMMAND = CommandType(
+    verb="renew",
+    args=RenewArgs,
+    result=RenewedCertificate,
+    summary="a new certificate, by EST",
+    actions=("maintain",),
+    describe=lambda _args: "the certificate",
+    is_idempotent=always,
+)
 
 
-class RenewCommandHandler(QueuedCommandHandler):
-    """Handles `renew`; see `agent.commands.command.CommandHandler`. `request` is None without `[renewal]`."""
+class RenewCommandHandler(CommandHandler):
+    """Handles `renew`. `request` is None without `[renewal]`."""
 
-    name = VERB
-    args_type = Args
+    command = COMMAND
 
     def __init__(self, request: RequestRenewal | None) -> None:
         self._request = request
-
-    def describe(self, args: RenewArgs) -> str:
-        """Return what is renewed."""
-        return "the certificate"
-
-    def is_idempotent(self, args: RenewArgs) -> bool:
-        """Return True: a second renewal does no harm."""
-        return True
-
-    def permission(self, args: RenewArgs) -> Permission:
-        """Return `maintain`."""
-        return Permission(action="maintain")
 
     def run(self, command: ValidCommand, progress_sink: CommandProgressSink) -> Deferred:
         """Request the renewal. Raises: CommandRejected."""

@@ -10,15 +10,20 @@ from agent.capture.live_looks import MAX_LOOK_S, LiveLooks, LiveResult, Look, Pi
 from agent.capture.live_video import MAX_VIDEO_LOOKS, LiveVideo
 from agent.capture.snapshot_command import CameraAccess
 from agent.capture.video_target import parse_target
-from agent.commands.command import CommandProgressSink, Deferred, QueuedCommandHandler, ValidCommand
-from agent.commands.permission import Permission
+from agent.commands.command import (
+    CommandHandler,
+    CommandProgressSink,
+    CommandType,
+    Deferred,
+    ValidCommand,
+    always,
+)
 from agent.commands.requester import CommandRejected
 from agent.config.link import LinkConfig
 from agent.config.names import Name
 from agent.reporting.mqtt.unstored import MAX_PICTURE_BYTES, MIN_PICTURE_BYTES
 from drivers.media import NS_PER_S
 
-VERB = "live"
 MIN_LOOK_S = 5.0
 REPLY_MARGIN_S = 30.0
 """The stage `live` ends a look in time; the dispatcher waits longer for it."""
@@ -81,18 +86,28 @@ class StopLive(
 
 
 Args: TypeAlias = LivePictures | LiveVideoStream | StopLive
-Result: TypeAlias = LiveResult
+
+# Video goes to hosts of the configuration only. A second look has its own receipts and its own end.
+COMMAND = CommandType(
+    verb="live",
+    args=Args,
+    result=LiveResult,
+    summary="a live look",
+    actions=("see",),
+    cameras=lambda args: (args.camera,),
+    describe=lambda args: f"{args.__struct_config__.tag} {args.camera}",
+    is_idempotent=always,
+)
 
 
-class LiveCommandHandler(QueuedCommandHandler):
+class LiveCommandHandler(CommandHandler):
     """Begins and ends live looks. The reply to a look comes at its end.
 
     `wake` makes the stage `live` request the first picture, and watch for the look's end. `online_session` returns the
     number of the connection to the broker, or None without one. `link` names the hosts that video may be sent to.
     """
 
-    name = VERB
-    args_type = Args
+    command = COMMAND
 
     def __init__(
         self,
@@ -113,18 +128,6 @@ class LiveCommandHandler(QueuedCommandHandler):
         self._wake = wake
         self._online_session = online_session
         self._clock_ns = clock_ns
-
-    def describe(self, args: Args) -> str:
-        """Return the action and the camera."""
-        return f"{args.__struct_config__.tag} {args.camera}"
-
-    def is_idempotent(self, args: Args) -> bool:
-        """Return True: a second look has its own receipts and its own end."""
-        return True
-
-    def permission(self, args: Args) -> Permission:
-        """Return `see`, for the camera: video goes to hosts of the configuration only."""
-        return Permission(action="see", cameras=(args.camera,))
 
     def run(
         self, command: ValidCommand, progress_sink: CommandProgressSink

@@ -4,20 +4,25 @@ The frame is the one that detection gets, with the masks painted.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Protocol, TypeAlias
+from typing import Annotated, Protocol
 
 import msgspec
 
 from agent.base.sha256 import sha256_hex
 from agent.capture.next_frame import NextFrame
 from agent.capture.packet_tap import PacketTap
-from agent.commands.command import CommandProgressSink, Deferred, QueuedCommandHandler, ValidCommand
-from agent.commands.permission import Permission
+from agent.commands.command import (
+    CommandHandler,
+    CommandProgressSink,
+    CommandType,
+    Deferred,
+    ValidCommand,
+    always,
+)
 from agent.commands.requester import CommandRejected, Requester
 from agent.config.names import Name
 from drivers.media import Frame, Polygon
 
-VERB = "snapshot"
 MIN_JPEG_BYTES = 4000
 SNAPSHOT_MAX_BYTES = 200_000
 """Delays other messages by less than two seconds at 1 Mbit/s, by sixteen at 100 kbit/s."""
@@ -39,10 +44,6 @@ class SnapshotResult(msgspec.Struct, frozen=True, kw_only=True):
     camera: str
     sha256: str
     size_bytes: int
-
-
-Args: TypeAlias = SnapshotArgs
-Result: TypeAlias = SnapshotResult
 
 
 class CameraAccess(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,7 +96,19 @@ class SnapshotSink(Protocol):
         ...
 
 
-class SnapshotCommandHandler(QueuedCommandHandler):
+COMMAND = CommandType(
+    verb="snapshot",
+    args=SnapshotArgs,
+    result=SnapshotResult,
+    summary="a picture",
+    actions=("see",),
+    cameras=lambda args: (args.camera,),
+    describe=lambda args: args.camera,
+    is_idempotent=always,
+)
+
+
+class SnapshotCommandHandler(CommandHandler):
     """Answers with the next frame of a camera.
 
     `encode` returns a JPEG of a frame within a limit of bytes. `publish` gets the camera, the JPEG
@@ -103,8 +116,7 @@ class SnapshotCommandHandler(QueuedCommandHandler):
     it raises OSError, the picture is not sent.
     """
 
-    name = VERB
-    args_type = Args
+    command = COMMAND
 
     def __init__(
         self,
@@ -119,18 +131,6 @@ class SnapshotCommandHandler(QueuedCommandHandler):
         self._publish = publish
         self._on_view = on_view
         self._clock_ns = clock_ns
-
-    def describe(self, args: SnapshotArgs) -> str:
-        """Return the camera's name."""
-        return args.camera
-
-    def is_idempotent(self, args: SnapshotArgs) -> bool:
-        """Return True: a repeated snapshot does no harm."""
-        return True
-
-    def permission(self, args: SnapshotArgs) -> Permission:
-        """Return `see`, for the camera."""
-        return Permission(action="see", cameras=(args.camera,))
 
     def run(self, command: ValidCommand, progress_sink: CommandProgressSink) -> Deferred:
         """Register for the camera's next frame. The reply is deferred."""

@@ -6,7 +6,7 @@ gets its outcome.
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Annotated, TypeAlias
+from typing import Annotated
 
 import msgspec
 
@@ -16,14 +16,19 @@ from agent.clips.clip_task import ClipForm
 from agent.clips.upload_queue import UploadQueue, UploadRecord
 from agent.clips.upload_replies import DEFERRED, UploadReplies
 from agent.clips.upload_target import PresignedPut, UploadTarget, check_target, target_host
-from agent.commands.command import CommandProgressSink, Deferred, QueuedCommandHandler, ValidCommand
-from agent.commands.permission import Permission
+from agent.commands.command import (
+    CommandHandler,
+    CommandProgressSink,
+    CommandType,
+    Deferred,
+    ValidCommand,
+    always,
+)
 from agent.commands.requester import CommandRejected, Requester
 from agent.config.configuration import InstitutionConfig
 from agent.config.link import LinkConfig
 from agent.config.names import Name
 
-VERB = "clip"
 MAX_SPAN = timedelta(hours=6)
 _LARGE_FORMS: tuple[ClipForm, ...] = ("original", "export")
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -50,15 +55,23 @@ class ClipArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     upload: UploadTarget
 
 
-Args: TypeAlias = ClipArgs
-Result: TypeAlias = ClipResult
+# The address itself is a secret. The queue knows the id of a command, and uploads it once.
+COMMAND = CommandType(
+    verb="clip",
+    args=ClipArgs,
+    result=ClipResult,
+    summary="a clip, sent to a host of the configuration",
+    actions=("export",),
+    cameras=lambda args: (args.camera,),
+    describe=lambda args: f"{args.form} of {args.camera} to {target_host(args.upload)}",
+    is_idempotent=always,
+)
 
 
-class ClipCommandHandler(QueuedCommandHandler):
+class ClipCommandHandler(CommandHandler):
     """Accepts clips. `list_cameras` returns the cameras that have footage, `policies` are those of owners."""
 
-    name = VERB
-    args_type = Args
+    command = COMMAND
 
     def __init__(
         self,
@@ -75,18 +88,6 @@ class ClipCommandHandler(QueuedCommandHandler):
         self._list_cameras = list_cameras
         self._policies = policies
         self._clock = clock
-
-    def describe(self, args: ClipArgs) -> str:
-        """Return form, camera and host: the address itself is a secret."""
-        return f"{args.form} of {args.camera} to {target_host(args.upload)}"
-
-    def is_idempotent(self, args: ClipArgs) -> bool:
-        """Return True: the queue knows the command's id, and uploads it once."""
-        return True
-
-    def permission(self, args: ClipArgs) -> Permission:
-        """Return `export`, for the camera."""
-        return Permission(action="export", cameras=(args.camera,))
 
     def run(
         self, command: ValidCommand, progress_sink: CommandProgressSink

@@ -1,12 +1,13 @@
-"""A command: its fields, its parsing, and the interface of a command handler. Pure.
+"""A command: its fields, its declaration, its parsing, and the base of a command handler. Pure.
 
 The fields are the same over MQTT (`down/command/<verb>`) and over the control socket.
 """
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal, Protocol, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
@@ -16,6 +17,7 @@ from agent.base.model import RefusalCode, ReplyAddress
 from agent.commands.permission import Permission
 from agent.commands.requester import CommandRejected, Requester
 from agent.config import toml_decode
+from agent.config.control import Action
 
 MAX_COMMAND_BYTES = 16_384
 MAX_EXPIRY_S = 3600.0
@@ -157,39 +159,48 @@ class CommandProgressSink:
         self._on_finish(make_result)
 
 
-class CommandHandler(Protocol):
-    """Carries out one verb. Each is a file next to its device.
+def always(_args: Any) -> bool:
+    """Return True: the command may be done twice."""
+    return True
 
-    Such a file has `VERB`, `Args` and `Result` too: the verb's name, and the types of its arguments
-    and result. docs/asyncapi.json is generated from these.
+
+def never(_args: Any) -> bool:
+    """Return False: the command must not be done twice."""
+    return False
+
+
+def _no_cameras(_args: Any) -> tuple[str, ...]:
+    return ()
+
+
+class CommandType(msgspec.Struct, frozen=True, kw_only=True):
+    """The declaration of one verb. Parsing, permissions, docs/asyncapi.json and the table of docs/commands.md follow from it.
+
+    `args` is the struct of its arguments, or a tagged union of structs, and `result` that of the reply. `summary` says
+    what it requests. `actions` are those that a requester may need, and `cameras` the cameras of a command.
+    `describe` returns a word or two for the log, without secrets. `is_idempotent` returns whether a command may be done
+    twice after a crash.
     """
 
-    @property
-    def name(self) -> str:
-        """The verb, as in the topic."""
-        ...
+    verb: str
+    args: Any
+    result: Any
+    summary: str
+    actions: tuple[Action, ...]
+    cameras: Callable[[Any], tuple[str, ...]] = _no_cameras
+    describe: Callable[[Any], str]
+    is_idempotent: Callable[[Any], bool]
 
-    @property
-    def args_type(self) -> Any:
-        """The struct of its arguments, or a tagged union of structs."""
-        ...
+
+class CommandHandler(ABC):
+    """Carries out the commands of one verb. Each is a file next to its device, with its `COMMAND`."""
+
+    command: CommandType
 
     @property
     def priority_lanes(self) -> tuple[str, ...]:
         """Names of the lanes, such as a head's, that have a thread of their own for urgent commands."""
-        ...
-
-    def describe(self, args: Any) -> str:
-        """Describe the command in a word or two for the log, without secrets."""
-        ...
-
-    def is_idempotent(self, args: Any) -> bool:
-        """Return True if the command may be done twice after a crash."""
-        ...
-
-    def permission(self, args: Any) -> Permission:
-        """Return what the requester must be permitted."""
-        ...
+        return ()
 
     def priority_lane(self, args: Any) -> str | None:
         """Return the lane that does the command at once, or None if it waits its turn.
@@ -197,30 +208,24 @@ class CommandHandler(Protocol):
         On a lane a command is done however often and however late it comes, and may not be
         Deferred.
         """
-        ...
+        return None
 
+    def permission(self, args: Any) -> Permission:
+        """Return what the requester must be permitted: the first action of the declaration."""
+        return Permission(action=self.command.actions[0], cameras=self.command.cameras(args))
+
+    @abstractmethod
     def run(
         self, command: ValidCommand, progress_sink: CommandProgressSink
     ) -> msgspec.Struct | Deferred:
         """Carry out the command within a second or two. Raises: CommandRejected and DriverError."""
-        ...
-
-
-class QueuedCommandHandler:
-    """Base of a handler whose commands all wait their turn."""
-
-    priority_lanes: tuple[str, ...] = ()
-
-    def priority_lane(self, args: Any) -> str | None:
-        """Return None."""
-        return None
 
 
 def parse_command(
-    handler: CommandHandler, command_struct: type[Command], payload: bytes, arrival_number: int
+    command_type: CommandType, command_struct: type[Command], payload: bytes, arrival_number: int
 ) -> ValidCommand:
     """Parse a payload by the verb's `build_command_struct`. Raises: MalformedCommand."""
-    context = f"command {handler.name}"
+    context = f"command {command_type.verb}"
     if len(payload) > MAX_COMMAND_BYTES:
         raise MalformedCommand(
             f"{context}: {len(payload)} bytes; allowed: {MAX_COMMAND_BYTES}",
@@ -237,12 +242,12 @@ def parse_command(
     requester = Requester(id=command.by, role=command.role)
     return ValidCommand(
         arrival_number=arrival_number,
-        verb=handler.name,
+        verb=command_type.verb,
         id=command.id,
         requester=requester,
         expires=command.expires,
         args=command.args,
-        digest=command_digest(handler.name, (requester,), decoded["args"]),
+        digest=command_digest(command_type.verb, (requester,), decoded["args"]),
     )
 
 

@@ -31,9 +31,9 @@ class CommandReader:
     def __init__(
         self, handlers: Sequence[CommandHandler], authenticator: CommandAuthenticator | None
     ) -> None:
-        self._handlers = {handler.name: handler for handler in handlers}
+        self._handlers = {handler.command.verb: handler for handler in handlers}
         self._structs = {
-            handler.name: build_command_struct(handler.name, handler.args_type)
+            handler.command.verb: build_command_struct(handler.command.verb, handler.command.args)
             for handler in handlers
         }
         self._authenticator = authenticator
@@ -55,13 +55,16 @@ class CommandReader:
             )
         if is_local or self._authenticator is None:
             command = parse_command(
-                handler, self._structs[handler.name], incoming.payload, arrival_number
+                handler.command,
+                self._structs[handler.command.verb],
+                incoming.payload,
+                arrival_number,
             )
         else:
             command = self._authenticator.open_command(handler, incoming.payload, arrival_number)
         if incoming.retained:
             raise MalformedCommand(
-                f"command {handler.name}: it was published retained; allowed: not retained",
+                f"command {handler.command.verb}: it was published retained; allowed: not retained",
                 command.id,
             )
         return ReadCommand(command, handler)
@@ -69,7 +72,7 @@ class CommandReader:
     def read_pending(self, command: ValidCommand) -> ReadCommand:
         """Return a command of an earlier run, which was stored as JSON, with the arguments of its verb."""
         handler = self._handlers[command.verb]
-        args = msgspec.convert(command.args, handler.args_type)
+        args = msgspec.convert(command.args, handler.command.args)
         return ReadCommand(msgspec.structs.replace(command, args=args), handler)
 
     def check_freshness(self, command: ValidCommand, present_session: int | None) -> None:

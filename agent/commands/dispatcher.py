@@ -215,7 +215,7 @@ class CommandDispatcher:
         """Carry out an urgent command on its worker. Its reply is persisted afterwards."""
         reply = self._run_handler(job, self._reply_final)
         if isinstance(reply, Deferred):
-            raise TypeError(f"{job.handler.name}: an urgent command must not be Deferred")
+            raise TypeError(f"{job.handler.command.verb}: an urgent command must not be Deferred")
         if self._reply_final(job, reply, self._stop_answer_limit):
             self._enqueue_task(partial(self._persist_reply, job, reply, at_most_once=False))
 
@@ -223,7 +223,7 @@ class CommandDispatcher:
         with self._changed:
             self._queued_count -= 1
         command = job.command
-        at_most_once = not job.handler.is_idempotent(command.args)
+        at_most_once = not job.handler.command.is_idempotent(command.args)
         if self._reply_if_repeated(job, at_most_once=at_most_once):
             return
         try:
@@ -364,7 +364,7 @@ class CommandDispatcher:
         reply = self._run_to_reply(running.job, make_result, self._finish)
         if isinstance(reply, Deferred):
             raise TypeError(
-                f"{running.job.handler.name}: the end of a command must not be Deferred"
+                f"{running.job.handler.command.verb}: the end of a command must not be Deferred"
             )
         self._finish(running.job, reply)
 
@@ -375,7 +375,7 @@ class CommandDispatcher:
     def _finish(self, job: Job, reply: FinalReply) -> None:
         """Persist the reply, then send it: a reply that was sent is repeated after a crash too."""
         self._persist_reply(
-            job, reply, at_most_once=not job.handler.is_idempotent(job.command.args)
+            job, reply, at_most_once=not job.handler.command.is_idempotent(job.command.args)
         )
         self._reply_final(job, reply)
 
@@ -391,7 +391,7 @@ class CommandDispatcher:
         if is_sent:
             job.send_reply(reply)
         age_ms = (self._clock.boottime_ns() - job.received_ns) / 1e6
-        description = job.handler.describe(job.command.args)
+        description = job.handler.command.describe(job.command.args)
         self._stats.count_reply(job.command, description, job.via, reply, age_ms)
         return is_sent
 

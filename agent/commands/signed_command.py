@@ -75,7 +75,7 @@ class CommandAuthenticator:
         self._box = box
         self._clock = clock
         self._claims_structs = {
-            handler.name: build_claims_struct(handler.name, handler.args_type)
+            handler.command.verb: build_claims_struct(handler.command.verb, handler.command.args)
             for handler in handlers
         }
 
@@ -87,7 +87,7 @@ class CommandAuthenticator:
         How old it is is checked when it begins, so that a repeat is answered whenever it comes. Raises:
         UnacceptableCommand.
         """
-        context = f"command {handler.name}"
+        context = f"command {handler.command.verb}"
         try:
             message = self._authority.verify(
                 payload,
@@ -126,33 +126,33 @@ class CommandAuthenticator:
     def _parse_claims(
         self, handler: CommandHandler, message: SignedMessage, arrival_number: int
     ) -> ValidCommand:
-        context = f"command {handler.name}"
+        context = f"command {handler.command.verb}"
         command_id = id_of_command(message.claims)
         try:
             claims: Any = toml_decode.convert(
-                message.claims, self._claims_structs[handler.name], context
+                message.claims, self._claims_structs[handler.command.verb], context
             )
         except UserError as error:
             self._authority.count_refusal("malformed")
             raise MalformedCommand(truncate(str(error)), command_id) from error
         if claims.box != self._box:
             raise self._misdirected("other_box", handler, "box", claims.box, self._box, command_id)
-        if claims.verb != handler.name:
+        if claims.verb != handler.command.verb:
             raise self._misdirected(
-                "other_verb", handler, "verb", claims.verb, handler.name, command_id
+                "other_verb", handler, "verb", claims.verb, handler.command.verb, command_id
             )
         signers = tuple(
             requester_of_certificate(signer.name, signer.role) for signer in message.signers
         )
         return ValidCommand(
             arrival_number=arrival_number,
-            verb=handler.name,
+            verb=handler.command.verb,
             id=claims.id,
             requester=signers[0],
             cosigner=signers[1] if len(signers) > 1 else None,
             expires=claims.expires,
             args=claims.args,
-            digest=command_digest(handler.name, signers, message.claims["args"]),
+            digest=command_digest(handler.command.verb, signers, message.claims["args"]),
             issued=claims.issued,
             session=claims.session,
         )
@@ -167,7 +167,7 @@ class CommandAuthenticator:
         command_id: str | None,
     ) -> UnacceptableCommand:
         self._authority.count_refusal(reason)
-        message = f"command {handler.name}: {field} = {value!r}; allowed here: {allowed!r}"
+        message = f"command {handler.command.verb}: {field} = {value!r}; allowed here: {allowed!r}"
         return UnacceptableCommand("unauthenticated", truncate(message), command_id)
 
     def _check_permission(self, handler: CommandHandler, command: ValidCommand) -> None:

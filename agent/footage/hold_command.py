@@ -1,11 +1,18 @@
 """The command `hold`: footage of a camera and a span is not evicted, for a case."""
 
-from typing import Annotated, TypeAlias
+from typing import Annotated
 
 import msgspec
 
 from agent.base.errors import UserError
-from agent.commands.command import CommandProgressSink, Deferred, QueuedCommandHandler, ValidCommand
+from agent.commands.command import (
+    CommandHandler,
+    CommandProgressSink,
+    CommandType,
+    Deferred,
+    ValidCommand,
+    never,
+)
 from agent.commands.permission import Permission
 from agent.commands.requester import CommandRejected, Requester
 from agent.config.names import CaseText, Name
@@ -15,7 +22,6 @@ from agent.footage.footage_worker import FootageWorker
 from agent.footage.listed import ListedHold, ListedMissing, to_listed_hold, to_listed_missing
 from agent.recording.retention.hold_store import HoldStore
 
-VERB = "hold"
 SIGNERS_OF_LONG_HOLD = 2
 MAX_MISSING = 4
 """Missing spans in the reply, so that it fits into the packets of a broker that takes 2 kB."""
@@ -49,15 +55,23 @@ class HoldResult(msgspec.Struct, frozen=True, kw_only=True):
     missing_count: int
 
 
-Args: TypeAlias = HoldArgs
-Result: TypeAlias = HoldResult
+# There would be two holds.
+COMMAND = CommandType(
+    verb="hold",
+    args=HoldArgs,
+    result=HoldResult,
+    summary="keep footage for a case",
+    actions=("hold", "lift_mask"),
+    cameras=lambda args: (args.camera,),
+    describe=lambda args: f"{args.camera} case {args.case!r}",
+    is_idempotent=never,
+)
 
 
-class HoldCommandHandler(QueuedCommandHandler):
-    """Handles `hold`; see `agent.commands.command.CommandHandler`. `command_days` is the configuration's."""
+class HoldCommandHandler(CommandHandler):
+    """Handles `hold`. `command_days` is the configuration's."""
 
-    name = VERB
-    args_type = Args
+    command = COMMAND
 
     def __init__(
         self,
@@ -70,14 +84,6 @@ class HoldCommandHandler(QueuedCommandHandler):
         self._hold_store = hold_store
         self._worker = worker
         self._command_days = command_days
-
-    def describe(self, args: HoldArgs) -> str:
-        """Return the camera and the case."""
-        return f"{args.camera} case {args.case!r}"
-
-    def is_idempotent(self, args: HoldArgs) -> bool:
-        """Return False: there would be two holds."""
-        return False
 
     def permission(self, args: HoldArgs) -> Permission:
         """Return `hold` for the camera; for longer than one requester may hold `lift_mask`, which two sign for."""

@@ -11,8 +11,14 @@ from typing import Annotated, TypeAlias, TypeVar
 import msgspec
 
 from agent.base.clock import Clock, rfc3339
-from agent.commands.command import CommandProgressSink, Deferred, QueuedCommandHandler, ValidCommand
-from agent.commands.permission import Permission
+from agent.commands.command import (
+    CommandHandler,
+    CommandProgressSink,
+    CommandType,
+    Deferred,
+    ValidCommand,
+    always,
+)
 from agent.commands.requester import CommandRejected
 from agent.config.names import Name
 from agent.footage.footage_access import FootageAccess, UtcTime, check_order, to_utc
@@ -30,7 +36,6 @@ from agent.recording.missing_footage import MissingSpan
 from agent.recording.recorded_span import RecordedSpan
 from agent.recording.retention.hold_store import HoldStore
 
-VERB = "list"
 DEFAULT_PAGE_BYTES = 1200
 """With envelope and topic a reply has at most 2,000 bytes."""
 MAX_PAGE_BYTES = 100_000
@@ -73,9 +78,6 @@ class ListHoldsArgs(
     max_bytes: PageBytes = DEFAULT_PAGE_BYTES
 
 
-Args: TypeAlias = ListFootageArgs | ListHoldsArgs
-
-
 class ListResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A page: `spans` of `footage`, or `holds`. With a `next` there is more: send it as `after`."""
 
@@ -84,15 +86,29 @@ class ListResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     next: str | None = None
 
 
-Result: TypeAlias = ListResult
 _Span: TypeAlias = RecordedSpan | MissingSpan
 
 
-class ListCommandHandler(QueuedCommandHandler):
-    """Handles `list`; see `agent.commands.command.CommandHandler`."""
+Args: TypeAlias = ListFootageArgs | ListHoldsArgs
 
-    name = VERB
-    args_type = Args
+COMMAND = CommandType(
+    verb="list",
+    args=Args,
+    result=ListResult,
+    summary="the recorded footage",
+    actions=("see",),
+    cameras=lambda args: (args.camera,),
+    describe=lambda args: (
+        f"{args.camera} {'holds' if isinstance(args, ListHoldsArgs) else 'footage'}"
+    ),
+    is_idempotent=always,
+)
+
+
+class ListCommandHandler(CommandHandler):
+    """Handles `list`."""
+
+    command = COMMAND
 
     def __init__(
         self, access: FootageAccess, hold_store: HoldStore, worker: FootageWorker, clock: Clock
@@ -101,18 +117,6 @@ class ListCommandHandler(QueuedCommandHandler):
         self._hold_store = hold_store
         self._worker = worker
         self._clock = clock
-
-    def describe(self, args: Args) -> str:
-        """Return the camera and the kind of list."""
-        return f"{args.camera} {'holds' if isinstance(args, ListHoldsArgs) else 'footage'}"
-
-    def is_idempotent(self, args: Args) -> bool:
-        """Return True: a list changes nothing."""
-        return True
-
-    def permission(self, args: Args) -> Permission:
-        """Return `see`, for the camera."""
-        return Permission(action="see", cameras=(args.camera,))
 
     def run(self, command: ValidCommand, progress_sink: CommandProgressSink) -> Deferred:
         """Queue the list for the footage thread. Raises: CommandRejected."""

@@ -1,11 +1,15 @@
 """The command `release`: a hold ends, and its footage may be evicted."""
 
-from typing import TypeAlias
-
 import msgspec
 
 from agent.base.errors import UserError
-from agent.commands.command import CommandProgressSink, QueuedCommandHandler, ValidCommand
+from agent.commands.command import (
+    CommandHandler,
+    CommandProgressSink,
+    CommandType,
+    ValidCommand,
+    never,
+)
 from agent.commands.permission import Permission
 from agent.commands.requester import CommandRejected
 from agent.config.names import CaseText
@@ -13,8 +17,6 @@ from agent.footage.footage_access import FootageAccess
 from agent.footage.listed import HoldId, ListedHold, to_listed_hold
 from agent.recording.retention.hold import Hold
 from agent.recording.retention.hold_store import HoldStore
-
-VERB = "release"
 
 
 class ReleaseArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,27 +32,26 @@ class ReleaseResult(msgspec.Struct, frozen=True, kw_only=True):
     hold: ListedHold
 
 
-Args: TypeAlias = ReleaseArgs
-Result: TypeAlias = ReleaseResult
+# The second time there is no such hold.
+COMMAND = CommandType(
+    verb="release",
+    args=ReleaseArgs,
+    result=ReleaseResult,
+    summary="end a hold by command",
+    actions=("hold",),
+    describe=lambda args: args.hold,
+    is_idempotent=never,
+)
 
 
-class ReleaseCommandHandler(QueuedCommandHandler):
-    """Handles `release`; see `agent.commands.command.CommandHandler`."""
+class ReleaseCommandHandler(CommandHandler):
+    """Handles `release`."""
 
-    name = VERB
-    args_type = Args
+    command = COMMAND
 
     def __init__(self, access: FootageAccess, hold_store: HoldStore) -> None:
         self._access = access
         self._hold_store = hold_store
-
-    def describe(self, args: ReleaseArgs) -> str:
-        """Return the hold's id."""
-        return args.hold
-
-    def is_idempotent(self, args: ReleaseArgs) -> bool:
-        """Return False: the second time there is no such hold."""
-        return False
 
     def permission(self, args: ReleaseArgs) -> Permission:
         """Return `hold`, for the hold's camera."""

@@ -1,15 +1,12 @@
 """The command `gpio`: switch a pin that is configured as switchable, such as a siren."""
 
 from collections.abc import Callable
-from typing import Annotated, TypeAlias
+from typing import Annotated
 
 import msgspec
 
-from agent.commands.command import CommandProgressSink, QueuedCommandHandler, ValidCommand
-from agent.commands.permission import Permission
+from agent.commands.command import CommandHandler, CommandProgressSink, CommandType, ValidCommand
 from agent.config.names import Name
-
-VERB = "gpio"
 
 
 class GpioArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -27,33 +24,28 @@ class GpioResult(msgspec.Struct, frozen=True, kw_only=True):
     active: bool
 
 
-Args: TypeAlias = GpioArgs
-Result: TypeAlias = GpioResult
+# A siren must not sound again after a restart.
+COMMAND = CommandType(
+    verb="gpio",
+    args=GpioArgs,
+    result=GpioResult,
+    summary="an output, such as a siren",
+    actions=("switch",),
+    describe=lambda args: f"{args.pin} {'on' if args.active else 'off'}",
+    is_idempotent=lambda args: not args.active,
+)
 
 
-class GpioCommandHandler(QueuedCommandHandler):
-    """Handles `gpio`; see `agent.commands.command.CommandHandler`.
+class GpioCommandHandler(CommandHandler):
+    """Handles `gpio`.
 
     `set_output(name, active, for_s, by)` switches a pin, or raises CommandRejected.
     """
 
-    name = VERB
-    args_type = Args
+    command = COMMAND
 
     def __init__(self, set_output: Callable[[str, bool, float | None, str], None]) -> None:
         self._set_output = set_output
-
-    def describe(self, args: GpioArgs) -> str:
-        """Return the pin and its state, such as `siren on`."""
-        return f"{args.pin} {'on' if args.active else 'off'}"
-
-    def is_idempotent(self, args: GpioArgs) -> bool:
-        """Return True for off: a siren must not sound again after a restart."""
-        return not args.active
-
-    def permission(self, args: GpioArgs) -> Permission:
-        """Return `switch`."""
-        return Permission(action="switch")
 
     def run(self, command: ValidCommand, progress_sink: CommandProgressSink) -> GpioResult:
         """Switch the pin."""

@@ -2,13 +2,18 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeAlias
 
 import msgspec
 
-from agent.commands.command import CommandProgressSink, Deferred, QueuedCommandHandler, ValidCommand
+from agent.commands.command import (
+    CommandHandler,
+    CommandProgressSink,
+    CommandType,
+    Deferred,
+    ValidCommand,
+    never,
+)
 from agent.commands.pending_commands import PendingCommand, PendingCommandStore, ResumeCommand
-from agent.commands.permission import Permission
 from agent.commands.requester import CommandRejected
 from agent.health.reboot_request import request_reboot, withdraw_reboot
 from agent.health.restart_command import (
@@ -18,7 +23,6 @@ from agent.health.restart_command import (
     check_obstacles,
 )
 
-VERB = "reboot"
 TIMEOUT_S = 60.0
 """systemd acts within a second; the stop of the agent takes up to 25 s."""
 
@@ -27,15 +31,21 @@ class RebootArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """No arguments."""
 
 
-Args: TypeAlias = RebootArgs
-Result: TypeAlias = RestartResult
+COMMAND = CommandType(
+    verb="reboot",
+    args=RebootArgs,
+    result=RestartResult,
+    summary="the box starts again",
+    actions=("maintain",),
+    describe=lambda _args: "the board",
+    is_idempotent=never,
+)
 
 
-class RebootCommandHandler(QueuedCommandHandler):
-    """Handles `reboot`; see `agent.commands.command.CommandHandler`. `obstacles` are asked in turn."""
+class RebootCommandHandler(CommandHandler):
+    """Handles `reboot`. `obstacles` are asked in turn."""
 
-    name = VERB
-    args_type = Args
+    command = COMMAND
 
     def __init__(
         self,
@@ -50,18 +60,6 @@ class RebootCommandHandler(QueuedCommandHandler):
         self._runtime_dir = runtime_dir
         self._record_action = record_action
         self._obstacles = tuple(obstacles)
-
-    def describe(self, args: RebootArgs) -> str:
-        """Return what is restarted."""
-        return "the board"
-
-    def is_idempotent(self, args: RebootArgs) -> bool:
-        """Return False: a repeat must not reboot the board again."""
-        return False
-
-    def permission(self, args: RebootArgs) -> Permission:
-        """Return `maintain`."""
-        return Permission(action="maintain")
 
     def run(self, command: ValidCommand, progress_sink: CommandProgressSink) -> Deferred:
         """Request the reboot. The run of the next boot replies `done`."""
@@ -82,7 +80,7 @@ class RebootCommandHandler(QueuedCommandHandler):
 
     def resume(self, resume_command: ResumeCommand) -> None:
         """Reply to a reboot that an earlier run has requested. One that has not happened is withdrawn."""
-        for pending in self._pending.of_verb(VERB):
+        for pending in self._pending.of_verb(COMMAND.verb):
             sink = resume_command(
                 pending.command, Deferred(timeout_s=TIMEOUT_S, outlives_agent=True)
             )

@@ -5,12 +5,17 @@ from typing import TypeAlias
 
 import msgspec
 
-from agent.commands.command import CommandProgressSink, Deferred, QueuedCommandHandler, ValidCommand
+from agent.commands.command import (
+    CommandHandler,
+    CommandProgressSink,
+    CommandType,
+    Deferred,
+    ValidCommand,
+    never,
+)
 from agent.commands.pending_commands import PendingCommand, PendingCommandStore, ResumeCommand
-from agent.commands.permission import Permission
 from agent.commands.requester import CommandRejected
 
-VERB = "restart"
 TIMEOUT_S = 120.0
 """Of a stop that hangs: the unit's TimeoutStopSec= and TimeoutStartSec= together are longer than any other."""
 
@@ -34,19 +39,25 @@ class RestartResult(msgspec.Struct, frozen=True, kw_only=True):
     new_boot: bool
 
 
-Args: TypeAlias = RestartArgs
-Result: TypeAlias = RestartResult
+COMMAND = CommandType(
+    verb="restart",
+    args=RestartArgs,
+    result=RestartResult,
+    summary="the agent starts again",
+    actions=("maintain",),
+    describe=lambda _args: "the agent",
+    is_idempotent=never,
+)
 
 
-class RestartCommandHandler(QueuedCommandHandler):
-    """Handles `restart`; see `agent.commands.command.CommandHandler`.
+class RestartCommandHandler(CommandHandler):
+    """Handles `restart`.
 
     `stop_agent` begins the agent's stop in order; None if nothing would start it again. `record_action` takes the
     requester and the action for the custody log. `obstacles` are asked in turn.
     """
 
-    name = VERB
-    args_type = Args
+    command = COMMAND
 
     def __init__(
         self,
@@ -62,18 +73,6 @@ class RestartCommandHandler(QueuedCommandHandler):
         self._stop_agent = stop_agent
         self._obstacles = tuple(obstacles)
 
-    def describe(self, args: RestartArgs) -> str:
-        """Return what is restarted."""
-        return "the agent"
-
-    def is_idempotent(self, args: RestartArgs) -> bool:
-        """Return False: a repeat must not restart the agent again."""
-        return False
-
-    def permission(self, args: RestartArgs) -> Permission:
-        """Return `maintain`."""
-        return Permission(action="maintain")
-
     def run(self, command: ValidCommand, progress_sink: CommandProgressSink) -> Deferred:
         """Begin the stop. The next run replies `done`."""
         if self._stop_agent is None:
@@ -86,7 +85,7 @@ class RestartCommandHandler(QueuedCommandHandler):
 
     def resume(self, resume_command: ResumeCommand) -> None:
         """Reply to the restarts that have led to this run: each run after the request is one."""
-        for pending in self._pending.of_verb(VERB):
+        for pending in self._pending.of_verb(COMMAND.verb):
             result = RestartResult(boot=self._boot, new_boot=pending.boot != self._boot)
             sink = resume_command(
                 pending.command, Deferred(timeout_s=TIMEOUT_S, outlives_agent=True)

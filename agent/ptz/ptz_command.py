@@ -12,7 +12,13 @@ from typing import TypeAlias
 
 import msgspec
 
-from agent.commands.command import CommandProgressSink, Deferred, ValidCommand
+from agent.commands.command import (
+    CommandHandler,
+    CommandProgressSink,
+    CommandType,
+    Deferred,
+    ValidCommand,
+)
 from agent.commands.permission import Permission
 from agent.commands.requester import CommandRejected, Requester
 from agent.ptz import ptz_args
@@ -46,10 +52,6 @@ from agent.ptz.ptz_args import (
 )
 from agent.ptz.requests import Lease
 
-VERB = "ptz"
-
-Args: TypeAlias = ptz_args.Args
-Result: TypeAlias = PtzResult
 _MotionArgs: TypeAlias = (
     PtzAcquireArgs
     | PtzMoveArgs
@@ -80,11 +82,44 @@ class HeadAssembly(msgspec.Struct, frozen=True, kw_only=True):
             self.tracker.release()
 
 
-class PtzCommandHandler:
-    """Handles `ptz`; see `agent.commands.command.CommandHandler`."""
+Args: TypeAlias = ptz_args.Args
 
-    name = VERB
-    args_type = Args
+
+def _describe(args: Args) -> str:
+    """Return the head and the action, such as `mast goto`."""
+    action: str = type(args).__struct_config__.tag  # type: ignore[assignment]
+    return action if isinstance(args, PtzListArgs) else f"{args.head} {action}"
+
+
+def _is_idempotent(args: Args) -> bool:
+    """Return False for commands that store, switch or start something longer."""
+    return not isinstance(
+        args,
+        PtzSetPresetArgs
+        | PtzDeletePresetArgs
+        | PtzStartTourArgs
+        | PtzStopTourArgs
+        | PtzSweepArgs
+        | PtzFollowArgs
+        | PtzSetAuxArgs,
+    )
+
+
+COMMAND = CommandType(
+    verb="ptz",
+    args=Args,
+    result=PtzResult,
+    summary="a head: list, status, move, presets, tours",
+    actions=("see", "move", "stop"),
+    describe=_describe,
+    is_idempotent=_is_idempotent,
+)
+
+
+class PtzCommandHandler(CommandHandler):
+    """Handles `ptz`."""
+
+    command = COMMAND
 
     def __init__(self, assemblies: Mapping[str, HeadAssembly], clock_ns: Callable[[], int]) -> None:
         self._assemblies = dict(assemblies)
@@ -96,24 +131,6 @@ class PtzCommandHandler:
     def priority_lanes(self) -> tuple[str, ...]:
         """One lane for each head: a head that does not answer delays no stop but its own."""
         return tuple(self._assemblies)
-
-    def describe(self, args: Args) -> str:
-        """Return the head and the action, such as `mast goto`."""
-        action: str = type(args).__struct_config__.tag  # type: ignore[assignment]
-        return action if isinstance(args, PtzListArgs) else f"{args.head} {action}"
-
-    def is_idempotent(self, args: Args) -> bool:
-        """Return False for commands that store, switch or start something longer."""
-        return not isinstance(
-            args,
-            PtzSetPresetArgs
-            | PtzDeletePresetArgs
-            | PtzStartTourArgs
-            | PtzStopTourArgs
-            | PtzSweepArgs
-            | PtzFollowArgs
-            | PtzSetAuxArgs,
-        )
 
     def permission(self, args: Args) -> Permission:
         """Return `see` for questions, `stop` for a stop, else `move`, on the camera of the head."""

@@ -14,9 +14,14 @@ import msgspec
 from agent.base.errors import UserError
 from agent.base.message import MessageData, decode_message
 from agent.base.model import RefusalCode
-from agent.commands.command import CommandProgressSink, Deferred, QueuedCommandHandler, ValidCommand
+from agent.commands.command import (
+    CommandHandler,
+    CommandProgressSink,
+    CommandType,
+    Deferred,
+    ValidCommand,
+)
 from agent.commands.pending_commands import PendingCommand, PendingCommandStore, ResumeCommand
-from agent.commands.permission import Permission
 from agent.commands.requester import CommandRejected
 from agent.health.restart_command import FindObstacle, add_pending, check_obstacles
 from agent.runtime.pause import Pause
@@ -24,7 +29,6 @@ from agent.runtime.stage import IDLE_WAIT_S
 from agent.update import rauc_backend, request_file, versions
 from agent.update.request_file import ReleaseVersion, UpdateAction, UpdateRequestStatus
 
-VERB = "update"
 POLL_INTERVAL_S = 1.0
 PROGRESS_INTERVAL_S = 5.0
 """Each progress is a message of its own."""
@@ -82,10 +86,6 @@ class UpdateResult(msgspec.Struct, frozen=True, kw_only=True):
     lines: Annotated[tuple[str, ...], msgspec.Meta(max_length=300)]
 
 
-Args: TypeAlias = UpdateStatus | UpdateCheck | UpdateInstall
-Result: TypeAlias = UpdateResult
-
-
 class _FollowedRequest(msgspec.Struct):
     """A request that root has not finished, as far as it was seen."""
 
@@ -97,14 +97,29 @@ class _FollowedRequest(msgspec.Struct):
     progress_pause: Pause = msgspec.field(default_factory=Pause)
 
 
-class UpdateCommandHandler(QueuedCommandHandler):
-    """Handles `update`; see `agent.commands.command.CommandHandler`. It is a stage too, which follows one request.
+Args: TypeAlias = UpdateStatus | UpdateCheck | UpdateInstall
+
+COMMAND = CommandType(
+    verb="update",
+    args=Args,
+    result=UpdateResult,
+    summary="slots, releases, an installation",
+    actions=("maintain",),
+    describe=lambda args: (
+        f"install {args.version}" if isinstance(args, UpdateInstall) else _action_of(args)
+    ),
+    is_idempotent=lambda args: not isinstance(args, UpdateInstall),
+)
+
+
+class UpdateCommandHandler(CommandHandler):
+    """Handles `update`. It is a stage too, which follows one request.
 
     `root` is the folder of /proc and /run. `obstacles` say why nothing may be installed now.
     """
 
-    name = VERB
-    args_type = Args
+    command = COMMAND
+    name = COMMAND.verb
 
     def __init__(
         self,
@@ -124,18 +139,6 @@ class UpdateCommandHandler(QueuedCommandHandler):
         self._obstacles = tuple(obstacles)
         self._changed = threading.Condition()
         self._followed: _FollowedRequest | None = None
-
-    def describe(self, args: Args) -> str:
-        """Return the action, and the version of an installation."""
-        return f"install {args.version}" if isinstance(args, UpdateInstall) else _action_of(args)
-
-    def is_idempotent(self, args: Args) -> bool:
-        """Return False for an installation."""
-        return not isinstance(args, UpdateInstall)
-
-    def permission(self, args: Args) -> Permission:
-        """Return `maintain`."""
-        return Permission(action="maintain")
 
     def run(self, command: ValidCommand, progress_sink: CommandProgressSink) -> Deferred:
         """Submit the request to root. Raises: CommandRejected."""
@@ -171,7 +174,7 @@ class UpdateCommandHandler(QueuedCommandHandler):
 
     def resume(self, resume_command: ResumeCommand) -> None:
         """Follow the request of an earlier run again. One of an earlier boot has ended with it."""
-        for pending in self._pending.of_verb(VERB):
+        for pending in self._pending.of_verb(COMMAND.verb):
             sink = resume_command(
                 pending.command, Deferred(timeout_s=TIMEOUT_S, outlives_agent=True)
             )

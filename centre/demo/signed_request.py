@@ -6,7 +6,7 @@ from agent.base.clock import Clock
 from agent.base.errors import UserError
 from agent.base.json_decode import decode_json
 from agent.base.model import CommandDone, CommandRefused, Reply
-from agent.capture.snapshot_command import VERB, SnapshotResult
+from agent.capture.snapshot_command import COMMAND, SnapshotResult
 from agent.config.configuration import Config
 from agent.runtime.stage import StageThread
 from centre.demo.demo import CONNECT_TIMEOUT_S
@@ -42,8 +42,8 @@ class SignedRequest:
         """Send both commands, once."""
         if self._signed_id is None:
             args = {"camera": self._camera}
-            self._signed_id = self._operator.send_command(AMINA, VERB, args)
-            self._unsigned_id = self._operator.send_unsigned(AMINA, VERB, args)
+            self._signed_id = self._operator.send_command(AMINA, COMMAND.verb, args)
+            self._unsigned_id = self._operator.send_unsigned(AMINA, COMMAND.verb, args)
 
     def result(self, *, has_event: bool) -> str:
         """Return the outcome of both, for the summary; `has_event` is whether the centre has received an event."""

@@ -15,7 +15,7 @@ def test_the_page_changes_few_files() -> None:
 
 def test_the_field_and_the_pages_pass_their_tests(tmp_path: Path) -> None:
     PAGE.follow(tmp_path)
-    run(tmp_path, "scripts/asyncapi.py")
+    run(tmp_path, "-m", "scripts.asyncapi")
     run(tmp_path, "-m", "scripts.contract_page")
     schemas = json.loads((tmp_path / "docs/asyncapi.json").read_text())["components"]["schemas"]
     assert "agent_open_files" in schemas["Vitals"]["properties"]

@@ -93,7 +93,7 @@ def handlers() -> tuple[tuple[CommandHandler, type], ...]:
         HoldCommandHandler(None, None, None, 30),  # type: ignore[arg-type] # as above
         ReleaseCommandHandler(None, None),  # type: ignore[arg-type] # as above
     )
-    return tuple((one, build_command_struct(one.name, one.args_type)) for one in found)
+    return tuple((one, build_command_struct(one.command.verb, one.command.args)) for one in found)
 
 
 class _Received:
@@ -120,11 +120,11 @@ def run_upload_answer(data: bytes) -> None:
 def run_command(data: bytes) -> None:
     for handler, command_struct in handlers():
         try:
-            command = parse_command(handler, command_struct, data, 1)
+            command = parse_command(handler.command, command_struct, data, 1)
         except MalformedCommand as error:
             check_one_line(error)
             continue
-        handler.describe(command.args)
+        handler.command.describe(command.args)
         handler.priority_lane(command.args)
         if isinstance(command.args, ClipArgs):
             with suppress(CommandRejected):

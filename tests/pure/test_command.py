@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.capture import snapshot_command
-from agent.capture.snapshot_command import SnapshotCommandHandler
 from agent.commands.command import (
     MAX_COMMAND_BYTES,
     MAX_EXPIRY_S,
@@ -21,13 +20,11 @@ from agent.commands.command import (
 from agent.commands.idempotency_store import RETENTION_H
 from agent.commands.requester import CommandRejected
 from agent.gpio import gpio_command
-from agent.gpio.gpio_command import GpioCommandHandler
 from agent.ptz import ptz_command
-from agent.ptz.ptz_command import PtzCommandHandler
 from agent.reporting import topics
 from tests.pure.command_rig import encode_command
 
-PTZ = PtzCommandHandler({}, lambda: 0)
+PTZ = ptz_command.COMMAND
 PTZ_TYPE = build_command_struct("ptz", ptz_command.Args)
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 
@@ -127,24 +124,14 @@ JSON = st.recursive(
 
 @given(JSON)
 def test_random_arguments_are_rejected_or_valid_for_the_verb(args: Any) -> None:
-    for module, verb in (
-        (ptz_command, PTZ),
-        (gpio_command, GpioCommandHandler(lambda *_: None)),
-        (
-            snapshot_command,
-            SnapshotCommandHandler({}, lambda *_: b"", lambda *_: None, lambda *_: None, lambda: 0),
-        ),
-    ):
+    for kind in (ptz_command.COMMAND, gpio_command.COMMAND, snapshot_command.COMMAND):
         try:
             order = parse_command(
-                verb,  # type: ignore[arg-type]
-                build_command_struct(verb.name, module.Args),  # type: ignore[attr-defined]
-                encode_command(args),
-                1,
+                kind, build_command_struct(kind.verb, kind.args), encode_command(args), 1
             )
         except MalformedCommand:
             continue
-        verb.describe(order.args)
+        kind.describe(order.args)
 
 
 def test_equal_commands_have_equal_digests_at_any_expiry() -> None:

@@ -11,8 +11,15 @@ import msgspec
 import pytest
 
 from agent.base.model import CommandAccepted, CommandDone, CommandProgress, IncomingCommand
-from agent.commands.command import CommandProgressSink, Deferred, ValidCommand
-from agent.commands.permission import Permission
+from agent.commands.command import (
+    CommandHandler,
+    CommandProgressSink,
+    CommandType,
+    Deferred,
+    ValidCommand,
+    always,
+    never,
+)
 from agent.commands.requester import CommandRejected
 from agent.runtime.stage import StageThread
 from tests.pure.command_rig import (
@@ -33,11 +40,8 @@ from tests.pure.command_rig import (
 __all__ = ["make_rig", "rig"]
 
 
-class Slow:
+class Slow(CommandHandler):
     """A handler that takes a while, controlled by a test."""
-
-    name = "slow"
-    priority_lanes = ()
 
     class Args(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         what: str = ""
@@ -45,22 +49,18 @@ class Slow:
     class Result(msgspec.Struct):
         done: str
 
-    args_type = Args
+    command = CommandType(
+        verb="slow",
+        args=Args,
+        result=Result,
+        summary="",
+        actions=("see",),
+        describe=lambda args: args.what,
+        is_idempotent=never,
+    )
 
     def __init__(self) -> None:
         self.progress_sinks: list[CommandProgressSink] = []
-
-    def describe(self, args: Args) -> str:
-        return args.what
-
-    def is_idempotent(self, args: Args) -> bool:
-        return False
-
-    def permission(self, args: Args) -> Permission:
-        return Permission(action="see")
-
-    def priority_lane(self, args: Args) -> str | None:
-        return None
 
     def run(self, command: ValidCommand, progress_sink: CommandProgressSink) -> Deferred:
         self.progress_sinks.append(progress_sink)
@@ -116,8 +116,7 @@ def test_a_repeat_of_a_running_command_is_accepted_and_gets_its_final_reply(
 class Idempotent(Slow):
     """The same, for a command that may be done twice."""
 
-    def is_idempotent(self, args: Slow.Args) -> bool:
-        return True
+    command = msgspec.structs.replace(Slow.command, is_idempotent=always)
 
 
 @pytest.mark.raises_fault("CTL-01")

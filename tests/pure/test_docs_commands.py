@@ -3,17 +3,18 @@
 import re
 import runpy
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import msgspec
 import pytest
 
 from agent.ptz import ptz_command
+from scripts.command_types import find_command_types
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
 SCRIPT = runpy.run_path(str(ROOT / "scripts" / "asyncapi.py"))
-VERBS: dict[str, Any] = {verb.VERB: verb for verb in SCRIPT["HANDLERS"]}
+VERBS = {command.verb: command for command in find_command_types()}
 BLOCKS = re.findall(r"^```json ([a-z ]+)\n(.*?)\n```$", PAGE, re.MULTILINE | re.DOTALL)
 EXAMPLES = [(name, line) for name, text in BLOCKS for line in text.splitlines()]
 
@@ -21,7 +22,7 @@ EXAMPLES = [(name, line) for name, text in BLOCKS for line in text.splitlines()]
 @pytest.mark.parametrize(("name", "line"), EXAMPLES)
 def test_an_example_is_accepted_and_has_no_unknown_field(name: str, line: str) -> None:
     verb = VERBS[name.rpartition(" ")[2]]
-    kind = verb.Result if name.startswith("result ") else verb.Args
+    kind = verb.result if name.startswith("result ") else verb.args
     understood = msgspec.json.decode(line, type=kind)
     written = msgspec.json.decode(msgspec.json.encode(understood))
     assert msgspec.json.decode(line).items() <= written.items()

@@ -2,7 +2,6 @@
 
 import json
 import re
-import runpy
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,12 @@ import pytest
 
 from agent.recording.encryption.key_wrapping import WrappedKeyFile
 from agent.update.feed import Feed
+from scripts.command_types import find_command_types
 
 DOCS = Path(__file__).parents[2] / "docs"
 CONTRACT = json.loads((DOCS / "asyncapi.json").read_text(encoding="utf-8"))
 MESSAGES = CONTRACT["components"]["messages"]
-VERBS: tuple[Any, ...] = runpy.run_path(str(DOCS.parent / "scripts" / "asyncapi.py"))["HANDLERS"]
+COMMAND_TYPES = find_command_types()
 OTHER_DOCUMENTS: dict[str, Any] = {
     "feed": Feed,
     "keyFile": WrappedKeyFile,
@@ -35,11 +35,11 @@ def schema_of(name: str, page: str) -> dict[str, Any]:
     """The schema of the examples behind ```json NAME: a verb's arguments or its result, a type, or a message,
     which comes first on the page of the messages.
     """
-    for module in VERBS if page != "wire-contract.md" else ():
-        message = MESSAGES[f"command{module.VERB.title()}"]
-        if name == f"result {module.VERB}":
+    for command_type in COMMAND_TYPES if page != "wire-contract.md" else ():
+        message = MESSAGES[f"command{command_type.verb.title()}"]
+        if name == f"result {command_type.verb}":
             return contract_schema(message["x-result"])
-        if name == module.VERB:
+        if name == command_type.verb:
             command = message["payload"]["$ref"].rpartition("/")[2]
             args = CONTRACT["components"]["schemas"][command]["properties"]["args"]
             return contract_schema(args)

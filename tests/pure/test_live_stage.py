@@ -290,7 +290,7 @@ def test_a_look_at_a_box_that_is_not_connected_is_refused(rig: LiveRig) -> None:
 def test_a_look_needs_the_permission_to_see_its_camera(rig: LiveRig) -> None:
     for args in (LivePictures(camera="north"), StopLive(camera="north")):
         assert rig.handler.permission(args) == Permission(action="see", cameras=("north",))
-    assert rig.handler.describe(StopLive(camera="north")) == "stop north"
+    assert rig.handler.command.describe(StopLive(camera="north")) == "stop north"
 
 
 @pytest.mark.parametrize("max_bytes", [4_000, 8_000, 30_000, 60_000])

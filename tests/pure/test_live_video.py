@@ -143,7 +143,7 @@ def test_a_server_that_took_nothing_refuses_the_command(rig: VideoRig) -> None:
 def test_video_needs_the_permission_to_see_its_camera(rig: VideoRig) -> None:
     args = LiveVideoStream(camera="north", to=URL)
     assert rig.handler.permission(args) == Permission(action="see", cameras=("north",))
-    assert "s3cret" not in rig.handler.describe(args) + repr(args)
+    assert "s3cret" not in rig.handler.command.describe(args) + repr(args)
 
 
 def avc_config() -> bytes:

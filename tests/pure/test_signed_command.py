@@ -14,8 +14,14 @@ from agent.authority.control_authority import ControlAuthority
 from agent.authority.revocation import state_file
 from agent.authority.signed_message import SigningIdentity, sign_message
 from agent.base.model import CommandDone, CommandRefused, IncomingCommand, Reply
-from agent.commands.command import MAX_COMMAND_BYTES, CommandProgressSink, ValidCommand
-from agent.commands.permission import Permission
+from agent.commands.command import (
+    MAX_COMMAND_BYTES,
+    CommandHandler,
+    CommandProgressSink,
+    CommandType,
+    ValidCommand,
+    never,
+)
 from agent.commands.requester import Requester
 from agent.commands.signed_command import MAX_SIGNED_COMMAND_BYTES
 from agent.config.control import ControlConfig, RolePermission
@@ -37,11 +43,8 @@ from tests.pure.command_rig import (
 __all__ = ["make_rig"]
 
 
-class Unmask:
+class Unmask(CommandHandler):
     """A verb that shows what a mask hid."""
-
-    name = "unmask"
-    priority_lanes = ()
 
     class Args(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         camera: str
@@ -49,22 +52,19 @@ class Unmask:
     class Result(msgspec.Struct):
         by: str
 
-    args_type = Args
+    command = CommandType(
+        verb="unmask",
+        args=Args,
+        result=Result,
+        summary="",
+        actions=("lift_mask",),
+        cameras=lambda args: (args.camera,),
+        describe=lambda args: args.camera,
+        is_idempotent=never,
+    )
 
     def __init__(self) -> None:
         self.signers: list[tuple[Requester, ...]] = []
-
-    def describe(self, args: Args) -> str:
-        return args.camera
-
-    def is_idempotent(self, args: Args) -> bool:
-        return False
-
-    def permission(self, args: Args) -> Permission:
-        return Permission(action="lift_mask", cameras=(args.camera,))
-
-    def priority_lane(self, args: Args) -> str | None:
-        return None
 
     def run(self, command: ValidCommand, progress_sink: CommandProgressSink) -> Result:
         self.signers.append(command.signers)

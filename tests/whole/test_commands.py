@@ -8,8 +8,14 @@ import msgspec
 import pytest
 
 from agent.base.model import CommandAccepted, CommandProgress
-from agent.commands.command import CommandProgressSink, Deferred, ValidCommand
-from agent.commands.permission import Permission
+from agent.commands.command import (
+    CommandHandler,
+    CommandProgressSink,
+    CommandType,
+    Deferred,
+    ValidCommand,
+    never,
+)
 from agent.config.broker import BrokerConfig
 from agent.reporting import topics
 from tests.pure.command_rig import decode_result, rejection_of
@@ -137,11 +143,8 @@ def test_a_command_sent_while_a_box_is_away_never_arrives(
         assert box.heads["mast"].state().lease is None
 
 
-class Errand:
+class Errand(CommandHandler):
     """A verb that takes as long as a test wants."""
-
-    name = "errand"
-    priority_lanes = ()
 
     class Args(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         pass
@@ -149,22 +152,18 @@ class Errand:
     class Result(msgspec.Struct):
         done: bool = True
 
-    args_type = Args
+    command = CommandType(
+        verb="errand",
+        args=Args,
+        result=Result,
+        summary="",
+        actions=("see",),
+        describe=lambda _args: "run",
+        is_idempotent=never,
+    )
 
     def __init__(self) -> None:
         self.progress_sink: CommandProgressSink | None = None
-
-    def describe(self, args: Args) -> str:
-        return "run"
-
-    def is_idempotent(self, args: Args) -> bool:
-        return False
-
-    def permission(self, args: Args) -> Permission:
-        return Permission(action="see")
-
-    def priority_lane(self, args: Args) -> str | None:
-        return None
 
     def run(self, command: ValidCommand, progress_sink: CommandProgressSink) -> Deferred:
         self.progress_sink = progress_sink

@@ -7,14 +7,19 @@ from typing import Annotated, TypeAlias
 import msgspec
 
 from agent.base.clock import rfc3339
-from agent.commands.command import CommandProgressSink, Deferred, QueuedCommandHandler, ValidCommand
-from agent.commands.permission import Permission
+from agent.commands.command import (
+    CommandHandler,
+    CommandProgressSink,
+    CommandType,
+    Deferred,
+    ValidCommand,
+    always,
+)
 from agent.commands.requester import CommandRejected
 from agent.config.redaction import Redactor
 from agent.diagnostics.agent_log.journal import TIMEOUT_S, LogExtract, LogLevel, format_line
 from agent.runtime.worker import Worker
 
-VERB = "log"
 DEFAULT_BYTES, MIN_BYTES, MAX_BYTES = 20_000, 1000, 60_000
 """At 100 kbit/s the largest reply delays an emergency by five seconds."""
 MAX_QUEUED = 2
@@ -42,9 +47,6 @@ class LogResult(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
-Args: TypeAlias = LogArgs
-Result: TypeAlias = LogResult
-
 ReadLog: TypeAlias = Callable[[datetime | None, datetime | None, LogLevel, int], LogExtract]
 """Reads the journal. Raises: OSError."""
 
@@ -54,15 +56,25 @@ class _LogRequest(msgspec.Struct, frozen=True):
     sink: CommandProgressSink
 
 
-class LogCommandHandler(QueuedCommandHandler):
-    """Handles `log`; see `agent.commands.command.CommandHandler`. `stage` reads the journal in a thread of its own.
+COMMAND = CommandType(
+    verb="log",
+    args=LogArgs,
+    result=LogResult,
+    summary="lines of the agent's log",
+    actions=("maintain",),
+    describe=lambda args: f"from {args.level} on",
+    is_idempotent=always,
+)
+
+
+class LogCommandHandler(CommandHandler):
+    """Handles `log`. `stage` reads the journal in a thread of its own.
 
     `make_redactor` reads the secrets of this box. `record_action` takes the requester and the action for the custody
     log.
     """
 
-    name = VERB
-    args_type = Args
+    command = COMMAND
 
     def __init__(
         self,
@@ -74,18 +86,6 @@ class LogCommandHandler(QueuedCommandHandler):
         self._make_redactor = make_redactor
         self._record_action = record_action
         self.stage = Worker("log", self._handle, MAX_QUEUED, drops_at_close=True)
-
-    def describe(self, args: LogArgs) -> str:
-        """Return the level."""
-        return f"from {args.level} on"
-
-    def is_idempotent(self, args: LogArgs) -> bool:
-        """Return True: it reads."""
-        return True
-
-    def permission(self, args: LogArgs) -> Permission:
-        """Return `maintain`."""
-        return Permission(action="maintain")
 
     def run(self, command: ValidCommand, progress_sink: CommandProgressSink) -> Deferred:
         """Queue the request. Raises: CommandRejected."""

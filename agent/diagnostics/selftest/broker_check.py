@@ -20,7 +20,7 @@ from agent.base.model import CommandDone, CommandProgress, CommandRefused, Event
 from agent.commands.local_command import send_command
 from agent.config.configuration import Config
 from agent.diagnostics.selftest.checks import CheckFailed
-from agent.diagnostics.selftest.selftest_command import ARRIVAL_TIMEOUT_S, VERB, SelfTestReply
+from agent.diagnostics.selftest.selftest_command import ARRIVAL_TIMEOUT_S, COMMAND, SelfTestReply
 from agent.faults.registry import FaultRegistry
 from agent.reporting import centre_topics, outgoing_messages, topics
 from agent.reporting.mqtt.connect_error import MqttConnectionError
@@ -152,7 +152,7 @@ class BrokerRoundTrip:
     def _ask_agent(self, args: object, timeout_s: float) -> SelfTestReply | None:
         """Return the running agent's reply, or None if no agent runs. Raises CheckFailed."""
         try:
-            replies = send_command(self._state_dir, VERB, args, timeout_s)
+            replies = send_command(self._state_dir, COMMAND.verb, args, timeout_s)
             if replies is None:
                 return None
             for reply in replies:
@@ -193,7 +193,7 @@ class BrokerRoundTrip:
     def _publish_progress(self, outbox: Outbox) -> None:
         """Raises LinkError, UserError and CheckFailed."""
         progress = CommandProgress(
-            command="selftest", verb=VERB, progress=0.0, detail="a self-test"
+            command="selftest", verb=COMMAND.verb, progress=0.0, detail="a self-test"
         )
         message = topics.encode("reply", outbox.envelope_now(), msgspec.json.encode(progress))
         transport = PahoTransport(current_broker(self._config), outbox.box, None)

@@ -10,11 +10,16 @@ from typing import Annotated, TypeAlias
 import msgspec
 
 from agent.base.model import SelfTestStep
-from agent.commands.command import CommandProgressSink, Deferred, QueuedCommandHandler, ValidCommand
-from agent.commands.permission import Permission
+from agent.commands.command import (
+    CommandHandler,
+    CommandProgressSink,
+    CommandType,
+    Deferred,
+    ValidCommand,
+    always,
+)
 from agent.commands.requester import CommandRejected
 
-VERB = "selftest"
 ARRIVAL_TIMEOUT_S = 45.0
 """The outbox resends after ten seconds, and a new connection takes up to fifteen."""
 
@@ -51,18 +56,26 @@ class SelfTestReply(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Args: TypeAlias = Echo | PublishSelfTestResult
-Result: TypeAlias = SelfTestReply
+
+COMMAND = CommandType(
+    verb="selftest",
+    args=Args,
+    result=SelfTestReply,
+    summary="the self-test",
+    actions=("maintain",),
+    describe=lambda args: "echo" if isinstance(args, Echo) else "publish",
+    is_idempotent=always,
+)
 
 
-class SelfTestCommandHandler(QueuedCommandHandler):
+class SelfTestCommandHandler(CommandHandler):
     """Handler of `selftest`.
 
     `send(command_id, on_acked)` puts a message into the outbox and raises CommandRejected if it is not
     accepted; `on_acked` is called from any thread. `publish(steps)` returns the event's id.
     """
 
-    name = VERB
-    args_type = Args
+    command = COMMAND
 
     def __init__(
         self,
@@ -75,18 +88,6 @@ class SelfTestCommandHandler(QueuedCommandHandler):
         self._clock_ns = clock_ns
         self._lock = threading.Lock()
         self._deadline_ns: int | None = None
-
-    def describe(self, args: Args) -> str:
-        """Return the action's name, for the log."""
-        return "echo" if isinstance(args, Echo) else "publish"
-
-    def is_idempotent(self, args: Args) -> bool:
-        """Return True: a second message or event does no harm."""
-        return True
-
-    def permission(self, args: Args) -> Permission:
-        """Return `maintain`."""
-        return Permission(action="maintain")
 
     def run(
         self, command: ValidCommand, progress_sink: CommandProgressSink

@@ -15,7 +15,7 @@ from agent.base.event_type import EventType
 from agent.base.message import Message, join_sentences
 from agent.base.model import BOX_EVENT_SOURCE, CommandProgress, Event, SelfTestStep
 from agent.commands.requester import CommandRejected
-from agent.diagnostics.selftest.selftest_command import VERB, SelfTestCommandHandler
+from agent.diagnostics.selftest.selftest_command import COMMAND, SelfTestCommandHandler
 from agent.faults.registry import FaultCode, FaultRegistry
 from agent.reporting import outgoing_messages, topics
 from agent.reporting.outbox.outbox import Outbox
@@ -60,7 +60,7 @@ class SelfTestService:
         """
         progress = CommandProgress(
             command=command_id,
-            verb=VERB,
+            verb=COMMAND.verb,
             progress=0.0,
             detail="a self-test's message to the centre",
         )

@@ -3,7 +3,6 @@
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
 
 import msgspec
 
@@ -15,14 +14,19 @@ from agent.clips.clip_task import MadeFile
 from agent.clips.upload_queue import UploadQueue, UploadRecord
 from agent.clips.upload_replies import DEFERRED, UploadReplies
 from agent.clips.upload_target import PresignedPut, UploadTarget, check_target, target_host
-from agent.commands.command import CommandProgressSink, Deferred, QueuedCommandHandler, ValidCommand
-from agent.commands.permission import Permission
+from agent.commands.command import (
+    CommandHandler,
+    CommandProgressSink,
+    CommandType,
+    Deferred,
+    ValidCommand,
+    always,
+)
 from agent.commands.requester import CommandRejected
 from agent.config.link import LinkConfig
 from agent.diagnostics.support_bundle.builder import SupportBundleResult
 from agent.runtime.worker import Worker
 
-VERB = "bundle"
 MAX_QUEUED = 1
 MEDIA_TYPE = "application/gzip"
 PURPOSE = "support"
@@ -34,24 +38,31 @@ class BundleArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     upload: UploadTarget
 
 
-Args: TypeAlias = BundleArgs
-Result: TypeAlias = BundleResult
-
-
 class _BundleRequest(msgspec.Struct, frozen=True):
     command: ValidCommand
     sink: CommandProgressSink
 
 
-class BundleCommandHandler(QueuedCommandHandler):
-    """Handles `bundle`; see `agent.commands.command.CommandHandler`. `stage` makes the bundle in a thread of its own.
+# The address itself is a secret. The queue knows the id of a command, and uploads it once.
+COMMAND = CommandType(
+    verb="bundle",
+    args=BundleArgs,
+    result=BundleResult,
+    summary="a support bundle",
+    actions=("maintain",),
+    describe=lambda args: f"to {target_host(args.upload)}",
+    is_idempotent=always,
+)
+
+
+class BundleCommandHandler(CommandHandler):
+    """Handles `bundle`. `stage` makes the bundle in a thread of its own.
 
     `make` writes a bundle into a folder, and raises UserError. `record_action` takes the requester and the action for
     the custody log.
     """
 
-    name = VERB
-    args_type = Args
+    command = COMMAND
 
     def __init__(
         self,
@@ -69,18 +80,6 @@ class BundleCommandHandler(QueuedCommandHandler):
         self._clock = clock
         self._record_action = record_action
         self.stage = Worker("bundle", self._handle, MAX_QUEUED, drops_at_close=True)
-
-    def describe(self, args: BundleArgs) -> str:
-        """Return the host: the address itself is a secret."""
-        return f"to {target_host(args.upload)}"
-
-    def is_idempotent(self, args: BundleArgs) -> bool:
-        """Return True: the queue knows the command's id, and uploads it once."""
-        return True
-
-    def permission(self, args: BundleArgs) -> Permission:
-        """Return `maintain`."""
-        return Permission(action="maintain")
 
     def run(
         self, command: ValidCommand, progress_sink: CommandProgressSink
