@@ -110,6 +110,16 @@ LARGE_PLACES = """
     return [digits, picture, row].map((one) => one.getBoundingClientRect().toJSON());
 """
 """The places of three digits, of the small picture and of the controls in the large figures."""
+SHIFT_BY_PICTURE = """
+    const picture = document.querySelector(".inspected img:not([hidden])");
+    const top = () => picture.closest("fieldset").querySelector("label.choice").getBoundingClientRect().top;
+    const shown = top();
+    picture.hidden = true;
+    const hidden = top();
+    picture.hidden = false;
+    return shown - hidden;
+"""
+"""By how much the answers of an item move when its picture is shown."""
 DRAFT = """
     const fields = [...document.querySelectorAll("fieldset")].slice(0, 2);
     const answers = fields.map((one) => [...one.querySelectorAll("input[type=radio]")].findIndex((radio) => radio.checked));
@@ -384,6 +394,9 @@ def test_a_commissioning_in_hand_is_still_there_after_the_page_was_loaded_again(
     phone.show_view("Install")
     phone.tap("Begin")
     phone.wait_for_text("Notes for the certificate")
+    # The answers have their place before the picture above them is there.
+    phone.wait(lambda: phone.select_all(".inspected img:not([hidden])"), "inspected picture")
+    assert phone.run(SHIFT_BY_PICTURE) == 0
     first, second = phone.select_all("fieldset")[:2]
     phone.tap(first.find_elements(By.CSS_SELECTOR, "label.choice")[0])
     phone.tap(second.find_elements(By.CSS_SELECTOR, "label.choice")[1])
