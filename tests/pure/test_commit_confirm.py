@@ -1,8 +1,6 @@
 """agent.config.commit_confirm: a change on trial stays if it is confirmed, and is rolled back otherwise."""
 
 import stat
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +9,7 @@ from hypothesis import strategies as st
 
 from agent.base.errors import UserError
 from agent.config.commit_confirm import MAX_STARTS, CommitConfirm
+from tests.pure.killed_change import kill_at_each_step
 
 OLD, NEW = "old = true\n", "new = true\n"
 BOOT, OTHER_BOOT = "boot-1", "boot-2"
@@ -156,53 +155,34 @@ def test_an_unreadable_record_counts_as_not_confirmed(
     assert config.read_text() == OLD
 
 
-KILLED = """
-import os, sys
-from pathlib import Path
-from agent.config.commit_confirm import CommitConfirm
-
-def step(config, what, left):
-    trial, armed = CommitConfirm(config), False
-    def hook(event, _args):
-        nonlocal left
-        if armed and (event == "open" or event.startswith("os.")):
-            left -= 1
-            if left < 0:
-                os._exit(9)
-    sys.addaudithook(hook)
-    for one in ("begin", "undo") if what == "undo" else ("begin",):
-        armed = one == what
-        if one == "begin":
-            trial.begin("new = true\\n", "box.site", "amina", "boot-1", 300_000_000_000)
-        else:
-            trial.undo()
-    os._exit(0)
-
-config, what = Path(sys.argv[1]), sys.argv[2]
-old = config.read_text()
-for steps in range(100):
-    for path in config.parent.iterdir():
-        path.unlink()
-    config.write_text(old)
-    child = os.fork() or step(config, what, steps)
-    ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    assert config.read_text() in (old, "new = true\\n"), steps
-    CommitConfirm(config).undo_if_expired(0, "boot-2")
-    assert config.read_text() == old, steps
-    assert CommitConfirm(config).pending() is None, steps
-    if ended == 0:
-        print(steps)
-        break
-    assert ended == 9, ended
-"""
+def prepare_file(folder: Path, kind: str) -> None:
+    config = folder / "vigie.toml"
+    config.write_text(OLD)
+    if kind == "undo":
+        begun(config)
 
 
-@pytest.mark.parametrize("what", ["begin", "undo"])
+def change_file(folder: Path, kind: str) -> None:
+    config = folder / "vigie.toml"
+    if kind == "undo":
+        CommitConfirm(config).undo()
+    else:
+        begun(config)
+
+
+def check_file(folder: Path, _kind: str) -> None:
+    config = folder / "vigie.toml"
+    assert config.read_text() in (OLD, NEW)
+    CommitConfirm(config).undo_if_expired(0, OTHER_BOOT)
+    assert config.read_text() == OLD
+    assert CommitConfirm(config).pending() is None
+
+
+@pytest.mark.parametrize("kind", ["begin", "undo"])
 def test_killed_at_any_step_a_change_ends_with_the_previous_configuration(
-    config: Path, what: str
+    tmp_path: Path, kind: str
 ) -> None:
-    words = [sys.executable, "-W", "ignore", "-c", KILLED, str(config), what]
-    root = Path(__file__).parents[2]
-    done = subprocess.run(words, check=False, cwd=root, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout) > 5
+    steps = kill_at_each_step(
+        tmp_path, kind, prepare=prepare_file, change=change_file, check=check_file
+    )
+    assert steps > 5

@@ -1,7 +1,5 @@
 """agent.config.desired_store: versions of the centre's configuration, whole or not at all."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +10,7 @@ from agent.config import configuration
 from agent.config.desired_config import DesiredModel
 from agent.config.desired_store import DESIRED_DIR, ConfigLayer, Decision, DesiredStore
 from tests.pole_config import POLE_CONFIG
+from tests.pure.killed_change import kill_at_each_step
 
 BOOT = "boot-1"
 UNTIL_NS = 300_000_000_000
@@ -169,71 +168,38 @@ def test_a_version_that_is_lost_with_the_state_inventory_is_missed_too(
         store.layer()
 
 
-KILLED = """
-import os, shutil, sys
-from pathlib import Path
-from agent.config.desired_store import DesiredStore
-from tests.pure.test_desired_store import BOOT, FIRST, SECOND, UNTIL_NS, kept
+def prepare_trial(folder: Path, _kind: str) -> None:
+    kept(DesiredStore(folder), FIRST)
 
-EVENTS = {"open", "os.rename", "os.remove", "os.mkdir", "os.truncate"}
 
-def step(folder, what, steps):
-    store, left = DesiredStore(folder), [steps]
-    def count(*_):
-        left[0] -= 1
-        if left[0] < 0:
-            os._exit(9)
-    def counted(function):
-        def call(*arguments):
-            count()
-            return function(*arguments)
-        return call
-    sys.addaudithook(lambda event, _: count() if event in EVENTS else None)
-    for name in ("fsync", "fdatasync", "write"):
-        setattr(os, name, counted(getattr(os, name)))
+def end_trial(folder: Path, kind: str) -> None:
+    store = DesiredStore(folder)
     store.begin(SECOND, "keys", "omar", BOOT, UNTIL_NS)
-    store.undo() if what == "undo" else store.confirm(0, BOOT)
-    os._exit(0)
+    store.undo() if kind == "undo" else store.confirm(0, BOOT)
 
-root, what = Path(sys.argv[1]), sys.argv[2]
-before = root / "before"
-kept(DesiredStore(before), FIRST)
-for steps in range(300):
-    folder = root / str(steps)
-    shutil.copytree(before, folder)
-    child = os.fork() or step(folder, what, steps)
-    ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+def check_trial(folder: Path, _kind: str) -> None:
     DesiredStore(folder).on_agent_start(0, "boot-2")
     # Raises DamagedStateFile if a version counts as lost that is not.
-    assert DesiredStore(folder).layer() in (FIRST, SECOND), steps
-    file = folder / "desired" / "layer.json"
-    other = before / "desired" / "layer.json"
-    if DesiredStore(folder).layer() == SECOND:
-        file.write_bytes(other.read_bytes())
+    layer = DesiredStore(folder).layer()
+    assert layer in (FIRST, SECOND)
+    file = folder / DESIRED_DIR / "layer.json"
+    if layer == SECOND:
+        file.write_bytes((folder.parent / "before" / DESIRED_DIR / "layer.json").read_bytes())
     else:
         file.unlink()
-    try:
+    with pytest.raises(DamagedStateFile, match=r"missing|not the version"):
         DesiredStore(folder).layer()
-    except ValueError:
-        pass
-    else:
-        sys.exit(f"a loss that is missed: {steps}")
-    if ended == 0:
-        print(steps)
-        break
-    assert ended == 9, ended
-"""
 
 
-@pytest.mark.parametrize("what", ["confirm", "undo"])
+@pytest.mark.parametrize("kind", ["confirm", "undo"])
 def test_killed_at_any_step_of_a_trial_no_version_counts_as_lost_and_each_loss_after_it_is_found(
-    tmp_path: Path, what: str
+    tmp_path: Path, kind: str
 ) -> None:
-    words = [sys.executable, "-W", "ignore", "-c", KILLED, str(tmp_path), what]
-    root = Path(__file__).parents[2]
-    done = subprocess.run(words, check=False, cwd=root, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout) > 20
+    steps = kill_at_each_step(
+        tmp_path, kind, prepare=prepare_trial, change=end_trial, check=check_trial
+    )
+    assert steps > 20
 
 
 def test_without_a_decision_the_version_in_force_was_decided(

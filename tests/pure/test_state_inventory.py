@@ -1,7 +1,5 @@
 """agent.base.state_inventory: each loss of a state file is found, and no power cut is taken for one."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import msgspec
@@ -18,8 +16,8 @@ from agent.base.state_inventory import (
     StateInventory,
     parse_inventory,
 )
+from tests.pure.killed_change import kill_at_each_step
 
-ROOT = Path(__file__).parents[2]
 LAYER = Path("desired") / "layer.json"
 HOLDS = Path("holds")
 
@@ -241,87 +239,49 @@ def test_programs_of_a_box_see_each_others_changes(box: BoxState) -> None:
     assert set(first.listed()) == set(second.listed()) == set(paths)
 
 
-KILLED = """
-import os, shutil, sys
-from pathlib import Path
-from agent.base.damaged_file import unreported_path
-from agent.base.device_identity import DeviceIdentity
-from agent.base.state_file import DamagedStateFile
-from tests.pure.test_state_inventory import LAYER, BoxState, Version
+def prepare_state(folder: Path, kind: str) -> None:
+    if kind != "first start":
+        box = BoxState(folder)
+        box.file().write(Version(1))
+        box.inventory().add(box.place_hold("a.json"))
 
-EVENTS = {"open", "os.rename", "os.remove", "os.mkdir", "os.truncate"}
 
-def act(folder, what):
-    if what == "first start":
-        BoxState(folder).file().write(Version(2))
-        return
+def change_state(folder: Path, kind: str) -> None:
     box = BoxState(folder)
-    hold = folder / "holds" / "b.json"
-    if what == "write":
+    hold = folder / HOLDS / "b.json"
+    if kind in ("first start", "write"):
         box.file().write(Version(2))
-    elif what == "place":
+    elif kind == "place":
         hold.write_text("{}")
         box.inventory().add(hold)
-    elif what == "end":
-        box.inventory().remove(folder / "holds" / "a.json")
-        (folder / "holds" / "a.json").unlink()
+    elif kind == "end":
+        box.inventory().remove(folder / HOLDS / "a.json")
+        (folder / HOLDS / "a.json").unlink()
     else:
         box.file().delete()
 
-def step(folder, what, steps):
-    left = [steps]
-    def count(*_):
-        left[0] -= 1
-        if left[0] < 0:
-            os._exit(9)
-    def counted(function):
-        def call(*arguments):
-            count()
-            return function(*arguments)
-        return call
-    sys.addaudithook(lambda event, _: count() if event in EVENTS else None)
-    for name in ("fsync", "fdatasync", "write"):
-        setattr(os, name, counted(getattr(os, name)))
-    act(folder, what)
-    os._exit(0)
 
-root, what = Path(sys.argv[1]), sys.argv[2]
-before = root / "before"
-before.mkdir()
-if what != "first start":
-    box = BoxState(before)
-    box.file().write(Version(1))
-    box.inventory().add(box.place_hold("a.json"))
-for steps in range(200):
-    folder = root / str(steps)
-    shutil.copytree(before, folder)
-    child = os.fork() or step(folder, what, steps)
-    ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+def check_state(folder: Path, kind: str) -> None:
     box = BoxState(folder)
     box.start()
-    assert not unreported_path(box.path).exists(), ("the inventory counts as lost", steps)
-    assert box.inventory().find_lost() == {}, ("a loss that is none", steps)
+    assert not unreported_path(box.path).exists(), "the inventory counts as lost"
+    assert box.inventory().find_lost() == {}, "a loss that is none"
     version = box.file().read_strictly()
-    allowed = {"first start": (None, 2), "delete": (1, None)}.get(what, (1, 2))
-    assert (version and version.number) in allowed, (version, steps)
+    allowed = {"first start": (None, 2), "delete": (1, None)}.get(kind, (1, 2))
+    assert (version and version.number) in allowed, version
     for path in box.inventory().listed():
         box.inventory().end_change(path)
     for path in [*folder.glob("desired/*.json"), *folder.glob("holds/*.json")]:
         path.unlink()
-        assert list(box.inventory().find_lost()) == [path], ("a loss that is missed", path, steps)
+        assert list(box.inventory().find_lost()) == [path], ("a loss that is missed", path)
         box.inventory().remove(path)
-    if ended == 0:
-        print(steps)
-        break
-    assert ended == 9, ended
-"""
 
 
-@pytest.mark.parametrize("what", ["first start", "write", "place", "end", "delete"])
+@pytest.mark.parametrize("kind", ["first start", "write", "place", "end", "delete"])
 def test_killed_at_any_step_of_a_change_nothing_counts_as_lost_and_each_loss_after_it_is_found(
-    tmp_path: Path, what: str
+    tmp_path: Path, kind: str
 ) -> None:
-    words = [sys.executable, "-W", "ignore", "-c", KILLED, str(tmp_path), what]
-    done = subprocess.run(words, check=False, cwd=ROOT, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout) > 5
+    steps = kill_at_each_step(
+        tmp_path, kind, prepare=prepare_state, change=change_state, check=check_state
+    )
+    assert steps > 5
