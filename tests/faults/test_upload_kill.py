@@ -25,11 +25,11 @@ from agent.recording.export.verify import verify_export
 from agent.reporting import topics
 from agent.reporting.mqtt.packets import Puback
 from agent.reporting.payloads import ReplyMessage
+from tests.loopback_server import TcpProxy
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.reporting_box import BareClient
 from tests.whole.rig import AgentBox, RunningCentre
 from tests.whole.test_footage_while_recording import wait_for_segments
-from tests.whole.uploads.cutting_proxy import CuttingProxy
 from tests.whole.uploads.upload_servers import UploadServers
 
 SEED = 20261127
@@ -79,7 +79,7 @@ def give_command(broker: Mosquitto, args: dict[str, Any]) -> None:
     operator.link.abort()
 
 
-def wait_for_more(proxy: CuttingProxy) -> None:
+def wait_for_more(proxy: TcpProxy) -> None:
     with proxy.changed:
         before = proxy.sent_bytes
         assert proxy.changed.wait_for(lambda: proxy.sent_bytes > before + 10_000, 60)
@@ -101,7 +101,7 @@ def test_an_upload_survives_every_kill_of_the_agent(
     box.start()
     wait_for_segments(state, 6 + KILLS // 3)
     now = datetime.now(UTC)
-    with CuttingProxy(port) as proxy:
+    with TcpProxy(port) as proxy:
         upload = (
             {"kind": "tus", "url": servers.tus_url(proxy.port)}
             if kind == "tus"

@@ -18,10 +18,10 @@ from agent.commands.command import (
 )
 from agent.config.broker import BrokerConfig
 from agent.reporting import topics
+from tests.loopback_server import TcpProxy
 from tests.pure.command_rig import decode_result, rejection_of
 from tests.whole.command_box import BOX, CommandBox, CommandOperator
 from tests.whole.report.broker import Mosquitto
-from tests.whole.report.proxy import FreezingProxy
 from tests.whole.report.reporting_box import wait_until
 
 GOTO = {"do": "goto", "head": "mast", "pan_deg": -20.0, "tilt_deg": 5.0}
@@ -175,7 +175,7 @@ def test_a_reply_survives_a_broker_restart(
 ) -> None:
     errand = Errand()
     with (
-        FreezingProxy(mosquitto.port) as proxy,
+        TcpProxy(mosquitto.port) as proxy,
         CommandBox(tmp_path, msgspec.structs.replace(broker, url=proxy.url), errand) as box,
     ):
         operator = operators()

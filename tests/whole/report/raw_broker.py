@@ -1,14 +1,12 @@
 """A broker that speaks MQTT 5 byte by byte, for packets that no mosquitto sends."""
 
-import contextlib
 import socket
 import threading
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
 
 from agent.config.broker import BrokerConfig
-from tests.whole.report.proxy import PUBACK, PUBLISH, MqttPacketSplitter, packet_id
+from tests.loopback_server import LoopbackServer
+from tests.whole.report.mqtt_packets import PUBACK, PUBLISH, MqttPacketSplitter, packet_id
 
 CONNECT, CONNACK, SUBSCRIBE, SUBACK, PINGREQ, PINGRESP, DISCONNECT = 1, 2, 8, 9, 12, 13, 14
 """MQTT 5.0, 2.1.2."""
@@ -71,25 +69,24 @@ def suback(body: bytes) -> bytes:
     return packet(SUBACK << 4, body[:2] + b"\0" + b"\1" * filters)
 
 
-class RawBroker:
+class RawBroker(LoopbackServer):
     """Serves one connection after another. `answer` makes the answer to a PUBLISH from its packet identifier."""
 
     def __init__(
         self, *, greeting: bytes = connack(), answer: Callable[[bytes], bytes] = puback
     ) -> None:
+        super().__init__(self._serve_next)
         self.connects: list[bytes] = []
         self.published: list[tuple[int, bytes]] = []
         self.ready = threading.Event()
         """A connection has subscribed."""
         self._greeting, self._answer = greeting, answer
-        self._listener = socket.create_server(("127.0.0.1", 0))
         self._stream: socket.socket | None = None
-        self._thread = threading.Thread(target=self._serve)
+        self._turn = threading.Lock()
 
     @property
     def config(self) -> BrokerConfig:
-        port = self._listener.getsockname()[1]
-        return BrokerConfig(url=f"mqtt://127.0.0.1:{port}", keepalive_s=5)
+        return BrokerConfig(url=f"mqtt://127.0.0.1:{self.port}", keepalive_s=5)
 
     def send(self, data: bytes) -> bool:
         """Send bytes on the present connection. False if the box has closed it."""
@@ -102,36 +99,17 @@ class RawBroker:
             return False
         return True
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        if (stream := self._stream) is not None:
-            with contextlib.suppress(OSError):
-                stream.shutdown(socket.SHUT_RDWR)
-        self._thread.join()
-        self._listener.close()
-
-    def _serve(self) -> None:
-        while True:
+    def _serve_next(self, stream: socket.socket) -> None:
+        with self._turn:
             try:
-                stream, _ = self._listener.accept()
-            except OSError:
-                return
-            with stream, contextlib.suppress(OSError):
                 self._stream = stream
                 splitter = MqttPacketSplitter()
                 while data := stream.recv(65_536):
                     for first, body in splitter.feed(data):
                         self._reply(stream, first, body)
-            self.ready.clear()
+            finally:
+                stream.close()
+                self.ready.clear()
 
     def _reply(self, stream: socket.socket, first: int, body: bytes) -> None:
         match first >> 4:

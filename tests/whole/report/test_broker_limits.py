@@ -25,10 +25,10 @@ from agent.reporting.mqtt.packets import ReceivedPublish, Suback
 from agent.reporting.mqtt.paho_transport import MAX_RECEIVED_BYTES
 from agent.reporting.outgoing_messages import build_snapshot_message
 from agent.reporting.payloads import HealthMessage, ReceiptMessage, Restarted, SnapshotHeader
+from tests.loopback_server import TcpProxy
 from tests.whole.demo_values import make_health_report
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.conftest import CLOCK, make_event
-from tests.whole.report.proxy import FreezingProxy
 from tests.whole.report.reporting_box import BareClient, CentreListener, ReportingBox, wait_until
 
 LIMITS = "allow_anonymous true\n"
@@ -50,7 +50,7 @@ def messages(centre: CentreListener, message_type: type[MessageT]) -> list[Messa
     return [m.message for m in list(centre.received) if isinstance(m.message, message_type)]
 
 
-def config(broker: Mosquitto | FreezingProxy) -> BrokerConfig:
+def config(broker: Mosquitto | TcpProxy) -> BrokerConfig:
     return BrokerConfig(url=broker.url, keepalive_s=5)
 
 
@@ -170,7 +170,7 @@ def test_a_birth_that_is_too_large_names_what_it_omits(
     broker = brokers(config=LIMITS + "max_packet_size 1200\n")
     with (
         CentreListener(config(broker)) as watcher,
-        FreezingProxy(broker.port) as proxy,
+        TcpProxy(broker.port) as proxy,
         ReportingBox(config(proxy), tmp_path) as box,
     ):
         watcher.wait_for(watcher.births)

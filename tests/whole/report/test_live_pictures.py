@@ -5,9 +5,9 @@ from pathlib import Path
 from agent.config.broker import BrokerConfig
 from agent.reporting import outgoing_messages
 from agent.reporting.payloads import SnapshotHeader
+from tests.loopback_server import TcpProxy
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.conftest import CLOCK, make_event
-from tests.whole.report.proxy import FreezingProxy
 from tests.whole.report.reporting_box import CentreListener, ReportingBox, wait_until
 
 JPEG = b"\xff\xd8" + bytes(1000)
@@ -38,7 +38,7 @@ def test_events_pass_a_waiting_picture_and_pictures_go_one_at_a_time(
     broker: Mosquitto, tmp_path: Path
 ) -> None:
     with (
-        FreezingProxy(broker.port) as proxy,
+        TcpProxy(broker.port) as proxy,
         CentreListener(BrokerConfig(url=broker.url), tmp_path / "centre.db") as centre,
         ReportingBox(BrokerConfig(url=proxy.url), tmp_path) as box,
     ):

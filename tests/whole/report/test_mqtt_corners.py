@@ -23,7 +23,7 @@ from agent.reporting.mqtt.paho_transport import MAX_RECEIVED_BYTES, PahoTranspor
 from tests.whole.report import raw_broker
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.conftest import make_event
-from tests.whole.report.proxy import PUBACK, PUBLISH
+from tests.whole.report.mqtt_packets import PUBACK, PUBLISH
 from tests.whole.report.raw_broker import RawBroker, connack, packet, puback, publish
 from tests.whole.report.reporting_box import (
     BareClient,

@@ -14,9 +14,9 @@ from agent.reporting.payloads import EventMessage, OnlineStatus, StatusMessage
 from bench.street_day import BUSY, PICTURE_BYTES, StreetReports
 from centre.client import ReceivedMessage
 from tests.conftest import ManualClock
+from tests.loopback_server import TcpProxy
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.conftest import make_event
-from tests.whole.report.proxy import FreezingProxy
 from tests.whole.report.reporting_box import CentreListener, ReportingBox, wait_until
 
 MINUTES = 8 * 60
@@ -66,7 +66,7 @@ def test_an_outage_is_drained_whole_and_in_order_with_emergencies_first(
     config = BrokerConfig(url=broker.url, keepalive_s=5)
     with (
         CentreListener(config, tmp_path / "centre.db") as centre,
-        FreezingProxy(broker.port) as proxy,
+        TcpProxy(broker.port) as proxy,
         ReportingBox(BrokerConfig(url=proxy.url, keepalive_s=5), tmp_path) as box,
     ):
         assert box.outbox.depth == kept

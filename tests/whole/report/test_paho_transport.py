@@ -15,9 +15,10 @@ from agent.reporting.mqtt.packets import Connack
 from agent.reporting.mqtt.paho_transport import PahoTransport
 from agent.runtime.stage import StageThread
 from centre.client import CentreClient, ReceivedMessage
+from tests.loopback_server import TcpProxy
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.conftest import CLOCK, make_event
-from tests.whole.report.proxy import FreezingProxy
+from tests.whole.report.mqtt_packets import InFlightProxy
 from tests.whole.report.reporting_box import (
     BIRTH,
     BareClient,
@@ -41,7 +42,7 @@ def test_at_most_twenty_and_the_servers_receive_maximum_are_in_flight(
         box.outbox.put(make_event(number))
     box.outbox.close()
     with (
-        FreezingProxy(broker.port) as proxy,
+        InFlightProxy(broker.port) as proxy,
         CentreListener(config(broker.url), tmp_path / "centre.db") as centre,
     ):
         with ReportingBox(config(proxy.url), tmp_path / "first") as box:
@@ -52,7 +53,7 @@ def test_at_most_twenty_and_the_servers_receive_maximum_are_in_flight(
 
 def test_a_reconnect_does_not_send_everything_at_once(broker: Mosquitto, tmp_path: Path) -> None:
     with (
-        FreezingProxy(broker.port) as proxy,
+        InFlightProxy(broker.port) as proxy,
         CentreListener(config(broker.url), tmp_path / "centre.db") as centre,
         ReportingBox(config(proxy.url), tmp_path) as box,
     ):
@@ -138,7 +139,7 @@ def test_a_session_that_raises_connects_again(broker: Mosquitto, tmp_path: Path)
 
 
 def test_a_stop_with_messages_in_flight_does_not_hang(broker: Mosquitto, tmp_path: Path) -> None:
-    with FreezingProxy(broker.port) as proxy:
+    with TcpProxy(broker.port) as proxy:
         with ReportingBox(config(proxy.url, ack="broker"), tmp_path) as box:
             wait_until(lambda: box.session.health().connected)
             proxy.freeze()
@@ -153,7 +154,7 @@ def test_a_stop_with_messages_in_flight_does_not_hang(broker: Mosquitto, tmp_pat
 def test_a_half_open_connection_is_found_by_keep_alive(broker: Mosquitto, tmp_path: Path) -> None:
     quick = BrokerConfig(url="", keepalive_s=1)
     with (
-        FreezingProxy(broker.port) as proxy,
+        TcpProxy(broker.port) as proxy,
         CentreListener(config(broker.url), tmp_path / "c.db") as centre,
     ):
         broker_config = BrokerConfig(url=proxy.url, keepalive_s=quick.keepalive_s)

@@ -291,18 +291,15 @@ def test_a_new_certificate_that_never_connects_is_discarded_after_three_attempts
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("agent.reporting.mqtt.connection.ANSWER_TIMEOUT_S", 2.0)
-    front = TlsFront(secured.certificates, broker.port)
-    config = msgspec.structs.replace(secured.config("due"), url=front.url)
-    box = RenewingBox(secured.certificates, est.url, tmp_path, config)
-    box.stage.check()
-    trial = x509.load_pem_x509_certificate(box.trial_file.read_bytes())
-    front.silent_for = trial.serial_number
-    try:
+    with TlsFront(secured.certificates, broker.port) as front:
+        config = msgspec.structs.replace(secured.config("due"), url=front.url)
+        box = RenewingBox(secured.certificates, est.url, tmp_path, config)
+        box.stage.check()
+        trial = x509.load_pem_x509_certificate(box.trial_file.read_bytes())
+        front.silent_for = trial.serial_number
         with box.report(config, tmp_path / "outbox") as reporting:
             wait_until(lambda: reporting.session.health().connected)
             wait_until(lambda: not box.trial_file.exists())
-    finally:
-        front.close()
     due = x509.load_pem_x509_certificate(Path(secured.certificates.path("due.crt")).read_bytes())
     assert front.serials == [*[trial.serial_number] * MAX_TRIAL_FAILURES, due.serial_number]
     box.stage.run_once(threading.Event())

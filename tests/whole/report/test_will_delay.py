@@ -12,9 +12,10 @@ from agent.reporting import topics
 from agent.reporting.mqtt import connection
 from agent.reporting.mqtt.packets import Connack, Will
 from agent.reporting.mqtt.paho_transport import PahoTransport
+from tests.loopback_server import TcpProxy
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.conftest import make_event
-from tests.whole.report.proxy import FreezingProxy, MqttPacketSplitter
+from tests.whole.report.mqtt_packets import MqttPacketSplitter
 from tests.whole.report.reporting_box import (
     BareClient,
     CentreListener,
@@ -29,7 +30,7 @@ SUBSCRIBE = 8
 NO_SUBSCRIBER = 0x10
 
 
-def config(broker: Mosquitto | FreezingProxy) -> BrokerConfig:
+def config(broker: Mosquitto | TcpProxy) -> BrokerConfig:
     return BrokerConfig(url=broker.url, keepalive_s=5)
 
 
@@ -48,7 +49,7 @@ def test_a_box_that_reconnects_is_not_reported_as_lost(
     monkeypatch.setattr(connection, "WILL_DELAY_S", 1)
     with (
         CentreListener(config(broker)) as watcher,
-        FreezingProxy(broker.port) as proxy,
+        TcpProxy(broker.port) as proxy,
         ReportingBox(config(proxy), tmp_path),
     ):
         watcher.wait_for(watcher.births)
@@ -66,7 +67,7 @@ def test_a_box_that_stays_away_is_reported_as_lost(
     monkeypatch.setattr(connection, "WILL_DELAY_S", 1)
     with (
         CentreListener(config(broker)) as watcher,
-        FreezingProxy(broker.port) as proxy,
+        TcpProxy(broker.port) as proxy,
         ReportingBox(config(proxy), tmp_path),
     ):
         watcher.wait_for(watcher.births)
@@ -82,7 +83,7 @@ def test_messages_of_an_earlier_connection_are_not_lost_by_its_session(
 ) -> None:
     with (
         CentreListener(config(broker), tmp_path / "centre.db") as centre,
-        FreezingProxy(broker.port) as proxy,
+        TcpProxy(broker.port) as proxy,
         ReportingBox(config(proxy), tmp_path) as box,
     ):
         for turn in range(5):
@@ -99,7 +100,7 @@ def test_a_command_that_came_while_the_box_was_away_is_marked(
     received: list[IncomingCommand] = []
     sender = BareClient(config(broker), "sender")
     topic = topics.down_topic("pole-17", "command/ptz")
-    with FreezingProxy(broker.port) as proxy:
+    with TcpProxy(broker.port) as proxy:
         box = ReportingBox(config(proxy), tmp_path, on_command=received.append)
         with box:
             wait_until(lambda: box.session.health().connected)

@@ -22,9 +22,9 @@ from agent.config.link import LinkConfig
 from agent.recording.encryption.keys import generate_key_pair, parse_public_key, read_private_key
 from agent.recording.encryption.unseal import unseal_all
 from agent.recording.export.verify import verify_export
+from tests.loopback_server import TcpProxy
 from tests.vectors.street import StreetBox
 from tests.whole.report.reporting_box import wait_until
-from tests.whole.uploads.cutting_proxy import CuttingProxy
 from tests.whole.uploads.scripted_server import ScriptedServer
 from tests.whole.uploads.upload_box import BOX, UploadBox
 from tests.whole.uploads.upload_servers import UploadServers
@@ -139,7 +139,7 @@ def test_without_its_receipt_nothing_is_sent(
 def test_an_upload_continues_after_a_restart_and_its_command_is_answered_once(
     street: StreetBox, link: LinkConfig, servers: UploadServers
 ) -> None:
-    with CuttingProxy(servers.tus_port, 30_000) as proxy:
+    with TcpProxy(servers.tus_port, 30_000) as proxy:
         upload: dict[str, object] = {"kind": "tus", "url": servers.tus_url(proxy.port)}
         with UploadBox(street, link) as box:
             box.send(upload)

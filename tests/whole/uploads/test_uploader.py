@@ -14,7 +14,7 @@ from agent.clips.clip_task import MadeFile, UploadProgress
 from agent.clips.https_request import HttpsClient, LinkError, Refused, load_authority
 from agent.clips.upload_target import MIN_PART_BYTES, PresignedPut, Tus, UploadTarget
 from agent.clips.uploader import Uploader
-from tests.whole.uploads.cutting_proxy import CuttingProxy
+from tests.loopback_server import TcpProxy
 from tests.whole.uploads.scripted_server import ScriptedServer
 from tests.whole.uploads.upload_servers import UploadServers
 
@@ -76,7 +76,7 @@ def test_a_file_is_put_whole(servers: UploadServers, tmp_path: Path) -> None:
 
 def test_a_put_that_is_cut_begins_again(servers: UploadServers, tmp_path: Path) -> None:
     upload = Upload(tmp_path, servers.ca)
-    with CuttingProxy(servers.s3_port, 1_000_000) as proxy:
+    with TcpProxy(servers.s3_port, 1_000_000) as proxy:
         target = PresignedPut(url=servers.presign("PUT", "again.mp4", proxy.port))
         with pytest.raises(LinkError):
             upload.try_once(target)
@@ -87,7 +87,7 @@ def test_a_put_that_is_cut_begins_again(servers: UploadServers, tmp_path: Path) 
 
 def test_parts_that_s3_has_are_not_sent_again(servers: UploadServers, tmp_path: Path) -> None:
     upload = Upload(tmp_path, servers.ca)
-    with CuttingProxy(servers.s3_port) as proxy:
+    with TcpProxy(servers.s3_port) as proxy:
         target = as_target(servers.multipart_target("parts.mp4", 5, MIN_PART_BYTES, proxy.port))
 
         def cut_the_second_part() -> None:
@@ -115,7 +115,7 @@ def test_a_file_that_needs_more_parts_than_were_given_is_refused(
 
 def test_tus_is_resumed_to_the_byte(servers: UploadServers, tmp_path: Path) -> None:
     upload = Upload(tmp_path, servers.ca)
-    with CuttingProxy(servers.tus_port, 3_000_000) as proxy:
+    with TcpProxy(servers.tus_port, 3_000_000) as proxy:
         upload.finish(Tus(url=servers.tus_url(proxy.port)))
         # No connection carries the whole file: an upload that began again would never end.
         assert proxy.cuts >= SIZE_BYTES // 3_000_000
