@@ -12,8 +12,7 @@ from pathlib import Path
 from agent.base.clock import SystemClock
 from agent.capture.capture_stage import CaptureStage
 from agent.config.recording import RecordConfig
-from agent.detection.detect_stage import DetectStage
-from agent.detection.event_limit import EventLimit
+from agent.detection.detect_stage import DetectStage, EventLimit
 from agent.detection.pipeline import DetectionPipeline
 from agent.detection.rule_engine import RuleEngine
 from agent.detection.scene import Scene

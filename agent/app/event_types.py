@@ -6,7 +6,7 @@ from agent.base.event_type import EventType
 from agent.capture.camera_source import CAMERA_EVENT_TYPES
 from agent.diagnostics.selftest.selftest_service import SELFTEST
 from agent.gpio.contacts import DOOR, POWER, SHOCK
-from agent.health.clock_step_fault import CLOCK_STEP
+from agent.health.clock_step import CLOCK_STEP
 from agent.incident.incident_stage import INCIDENT
 
 EVENT_TYPES: Mapping[str, EventType] = {

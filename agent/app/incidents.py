@@ -18,10 +18,8 @@ from agent.incident.incident_holds import IncidentHolds
 from agent.incident.incident_pictures import IncidentPictures
 from agent.incident.incident_rates import IncidentRates
 from agent.incident.incident_stage import IncidentStage
-from agent.incident.order import parse_unsigned_order
-from agent.incident.permissions import permits_by
+from agent.incident.order import order_verifier, parse_unsigned_order, permits_by
 from agent.incident.record import IncidentStore
-from agent.incident.signed_order import order_verifier
 from agent.pipeline.camera_pipeline import CameraPipeline
 
 

@@ -19,7 +19,7 @@ from agent.capture.live_looks import EndedLook, Look
 from agent.capture.snapshot_command import SNAPSHOT_MAX_BYTES
 from agent.clips.clip_task import MadeFile
 from agent.clips.upload_queue import UploadRecord
-from agent.health.clock_step_fault import CLOCK_STEP
+from agent.health.clock_step import CLOCK_STEP
 from agent.recording.custody import receipts
 from agent.recording.custody.chain import ChainHead
 from agent.recording.custody.custody_log import CustodyLog

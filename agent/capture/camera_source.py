@@ -9,15 +9,14 @@ import msgspec
 from agent.base.clock import Clock
 from agent.base.errors import UserError
 from agent.base.event_type import EventType
-from agent.capture import accelerator_check
 from agent.capture.onvif_events import REPORTED, OnvifEventFeed
 from agent.config import configuration, toml_decode
 from agent.config.configuration import CameraConfig, Config
 from agent.config.model_name import is_card_path
-from agent.detection import model_card
+from agent.detection import accelerator_card, model_card
 from agent.detection import scene as scenes
 from agent.detection.model_card import ModelRefused
-from agent.detection.rule_trust import iter_low_density_areas
+from agent.detection.pixel_density import iter_low_density_areas
 from agent.detection.rules import registry
 from agent.detection.scene import Scene
 from agent.faults import diagnosis
@@ -118,7 +117,7 @@ def build_sources(
                 f"{location}: hold.kinds[{index}] = {kind!r}: unknown; "
                 f"allowed: {', '.join(allowed_kinds)}"
             )
-    for conflict in accelerator_check.iter_conflicts(config.camera):
+    for conflict in _iter_accelerator_conflicts(config.camera):
         raise UserError(f"{location}: {conflict}")
     cameras_on_heads = {head.camera for head in config.head}
     return tuple(
@@ -242,3 +241,31 @@ def _frame_size_px(options: msgspec.Struct) -> tuple[int, int] | None:
         if isinstance(width_px, int) and isinstance(height_px, int):
             return width_px, height_px
     return None
+
+
+def _iter_accelerator_conflicts(cameras: Sequence[CameraConfig]) -> Iterator[str]:
+    """Yield a line, which begins with the key, for each accelerator that cannot be used as configured."""
+    names = accelerator_card.list_card_names()
+    hailo: tuple[str, str] | None = None
+    for index, camera in enumerate(cameras):
+        accelerator = camera.detect.accelerator
+        if accelerator is None:
+            continue
+        key = f"camera[{index}].detect.accelerator"
+        if accelerator.model not in names:
+            yield f"{key}.model = {accelerator.model!r}: unknown; allowed: {', '.join(names)}"
+            continue
+        card = accelerator_card.load_card(accelerator.model)
+        if card.accelerator == "imx500":
+            if camera.driver != "csi" or camera.detect_options is not None:
+                yield (
+                    f"{key}.model = {accelerator.model!r}: runs in the sensor of a camera module; "
+                    "allowed: with driver = 'csi', without detect_options"
+                )
+            continue
+        if hailo is not None and hailo[1] != accelerator.sha256:
+            yield (
+                f"{key}.sha256 = {accelerator.sha256!r}: another file than that of {hailo[0]}; "
+                "allowed: one model for all cameras of the box's Hailo"
+            )
+        hailo = hailo or (key, accelerator.sha256)

@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from agent.capture.annex_b_converter import AnnexBConverter
 from agent.capture.live_looks import LiveLooks
 from agent.capture.packet_tap import PacketTap
 from agent.capture.snapshot_command import CameraAccess
 from agent.commands.requester import CommandRejected
+from agent.recording.annex_b import AnnexBConverter
 from drivers.errors import DriverError
 from drivers.keyframe_decoder import CODECS, FORK_SERVER, KeyframeDecoder
 from drivers.masking import MaskPainter

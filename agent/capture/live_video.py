@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from agent.base.clock import Clock
-from agent.capture.annex_b_converter import AnnexBConverter
 from agent.capture.live_looks import EndReason, LiveLooks, Look
 from agent.capture.packet_tap import PacketSubscription, PacketTap
 from agent.capture.snapshot_command import CameraAccess
 from agent.capture.video_target import VideoTarget
 from agent.commands.requester import CommandRejected
+from agent.recording.annex_b import AnnexBConverter
 from agent.runtime.link_budget import LinkBudget
 from drivers.errors import DriverError
 from drivers.media import StreamInfo

@@ -20,7 +20,7 @@ from agent.config.recording import FootageRules
 from agent.config_change.desired_message import ConfigSigner
 from agent.config_change.start_config import StartConfig, to_pose
 from agent.detection.mask_cover import covers, hidden_share
-from agent.recording.retention.eviction_preview import EvictionPreview
+from agent.recording.retention.eviction_plan import EvictionPreview
 from drivers.contracts import Pose
 from drivers.media import Polygon
 

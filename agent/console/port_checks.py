@@ -7,7 +7,7 @@ from pathlib import Path
 from agent.base.health_model import PortHealth
 from agent.base.message import Message, Text, join_phrases
 from agent.console.check_result import CheckResult, failed, not_applicable, passed
-from agent.health.vitals.network_port import read_ports
+from agent.health.vitals.network_link import read_ports
 from agent.health.vitals.procfs import ProcFs
 
 WATCH_S = 3.0

@@ -4,6 +4,7 @@ A card is a TOML file in the folder `accelerators/`. The configuration has the h
 hash is not loaded.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,12 +12,13 @@ import msgspec
 
 from agent.base.errors import UserError
 from agent.base.file_read import read_regular_file
-from agent.base.model import Label
+from agent.base.model import BoundingBox, Detection, Label
 from agent.base.sha256 import sha256_hex
 from agent.config import toml_decode
 from agent.config.accelerator import AcceleratorConfig
 from agent.detection.model_card import MAX_MODEL_BYTES, LabelThresholds, Score
 from drivers.errors import DriverError
+from drivers.media import FoundObject
 
 CARDS_FOLDER = Path(__file__).parent / "accelerators"
 
@@ -106,3 +108,15 @@ def verify_file(card: AcceleratorCard, config: AcceleratorConfig) -> Accelerator
             f"{path} has sha256 {digest[:12]}.., the configuration says {config.sha256[:12]}..: not loaded",
         )
     return msgspec.structs.replace(card, sha256=digest)
+
+
+def to_detections(objects: Sequence[FoundObject], card: AcceleratorCard) -> tuple[Detection, ...]:
+    """Return the objects that are road users of the card and not below their label's least threshold."""
+    label_by_class = {number: label for label, number in card.labels.items()}
+    found: list[Detection] = []
+    for one in objects:
+        label = label_by_class.get(one.class_number)
+        if label is not None and one.score >= card.thresholds[label].keep_track:
+            box = BoundingBox(one.x, one.y, one.w, one.h)
+            found.append(Detection(label=label, score=one.score, box=box))
+    return tuple(found)

@@ -1,16 +1,67 @@
 """The detect stage: the newest frame of a camera becomes events and traffic counts."""
 
+import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from agent.base.model import Event, FrameResult, TrafficCounts
 from agent.detection import image
-from agent.detection.event_limit import EventLimit
+from agent.detection.active_scene import SceneInForce
 from agent.detection.pipeline import DetectionPipeline
 from agent.detection.rule_engine import RuleEngine
 from agent.detection.rules.registry import EVENT_TYPES
 from agent.runtime.queues import LatestFrame
-from drivers.media import Frame
+from drivers.media import NS_PER_S, Frame
+
+log = logging.getLogger(__name__)
+
+MAX_EVENTS_PER_MINUTE = 600
+"""Of a camera and a kind: ten road users a second. A scene of crossing lines would send thousands."""
+_MINUTE_NS = 60 * NS_PER_S
+
+
+class EventLimit:
+    """Leaves out events of a camera, and updates of open ones, beyond MAX_EVENTS_PER_MINUTE revisions of their kind.
+
+    An event is left out as a whole, and the end of one that has begun is sent. The limit outlives the scenes of the camera:
+    a scene that is replaced begins no other minute.
+    """
+
+    def __init__(self, camera: str) -> None:
+        self._camera = camera
+        self._minute = 0
+        self._counts: Counter[str] = Counter()
+        self._open_left_out: set[str] = set()
+        self.left_out = 0
+        """Events and updates since the agent started."""
+
+    def admits(self, event: Event, t_ns: int) -> bool:
+        """Return whether a revision is sent. `t_ns` is the time of its frame, which never decreases."""
+        if t_ns // _MINUTE_NS != self._minute:
+            self._minute = t_ns // _MINUTE_NS
+            self._counts.clear()
+        if event.event in self._open_left_out:
+            if event.phase == "end":
+                self._open_left_out.discard(event.event)
+            return False
+        self._counts[event.kind] += 1
+        count = self._counts[event.kind]
+        if event.phase == "end" or count <= MAX_EVENTS_PER_MINUTE:
+            return True
+        if count == MAX_EVENTS_PER_MINUTE + 1:
+            log.warning(
+                "camera %s: more than %d events %r in a minute; the others are left out",
+                self._camera,
+                MAX_EVENTS_PER_MINUTE,
+                event.kind,
+            )
+        self.left_out += 1
+        if event.phase == "begin":
+            self._open_left_out.add(event.event)
+        return False
+
 
 FRAME_TIMEOUT_S = 1.0
 _KINDS_WITHOUT_THUMBNAIL = frozenset(
@@ -97,3 +148,58 @@ class DetectStage:
         if not self._snapshots or not is_first or event.kind in _KINDS_WITHOUT_THUMBNAIL:
             return None
         return image.encode_thumbnail(frame, THUMBNAIL_WIDTH_PX, THUMBNAIL_MAX_BYTES, event.box)
+
+
+class SceneSource(Protocol):
+    """The scene in force: an `ActiveScene` or a `FixedScene`."""
+
+    def current(self) -> SceneInForce:
+        """Return the scene in force."""
+        ...
+
+
+class SceneDetectStage:
+    """Makes a detect stage at each change of the scene, and ends the events of the one before.
+
+    `make_stage` gets the scene in force, which is None while a head moves. A frame from before the change of a
+    position is dropped: it shows another view.
+    """
+
+    def __init__(
+        self,
+        camera: str,
+        frames: LatestFrame,
+        scenes: SceneSource,
+        make_stage: Callable[[SceneInForce], DetectStage],
+        on_close: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.name = f"detect {camera}"
+        self._frames = frames
+        self._scenes = scenes
+        self._make_stage = make_stage
+        self._on_close = on_close
+        current = scenes.current()
+        self._scene_generation = current.generation
+        self._stage = make_stage(current)
+
+    @property
+    def track_count(self) -> int:
+        """Number of tracks in the last frame."""
+        return self._stage.track_count
+
+    def run_once(self, stopping: threading.Event) -> None:
+        """Process the next frame by the scene in force, if one comes within FRAME_TIMEOUT_S."""
+        frame = self._frames.take(FRAME_TIMEOUT_S)
+        # Read after the frame was taken: a frame from before the change is older than `since_ns`.
+        current = self._scenes.current()
+        if current.generation != self._scene_generation:
+            self._stage.close()
+            self._scene_generation = current.generation
+            self._stage = self._make_stage(current)
+        if frame is not None and frame.t_ns >= current.since_ns:
+            self._stage.process(frame)
+
+    def close(self) -> None:
+        """End every open event, and release the detector."""
+        self._stage.close()
+        self._on_close()

@@ -5,9 +5,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from agent.detection.accelerator_card import AcceleratorCard
+from agent.detection.accelerator_card import AcceleratorCard, to_detections
 from agent.detection.detector import SearchedRegion
-from agent.detection.found_detections import to_detections
 from agent.detection.image import Region, crop_rgb
 from drivers.errors import DriverError
 from drivers.hailo.accelerator import HailoModel

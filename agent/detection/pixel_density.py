@@ -1,9 +1,12 @@
 """Pixels per metre: how many a road user needs to be detected, and how many a line or zone has. Pure."""
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 
+from agent.base.health_model import AreaDensity
 from agent.base.model import Label
 from agent.detection.ground_plane import GroundPlane
+from agent.detection.scene import Scene, SceneLine, Zone
 from drivers.media import Point
 
 MIN_PX_PER_M: Mapping[Label, int] = {
@@ -30,3 +33,37 @@ def least_px_per_m(
 def unsupported_labels(px_per_m: float, labels: Iterable[Label]) -> tuple[Label, ...]:
     """Return the labels that have too few pixels per metre."""
     return tuple(label for label in labels if px_per_m < MIN_PX_PER_M[label])
+
+
+def area_densities(scene: Scene, width_px: int, height_px: int) -> tuple[AreaDensity, ...]:
+    """Return the density of each line and zone in a picture of this size; none without a calibration.
+
+    A line or zone is as good as its worst place: road users are counted at its far end too.
+    """
+    plane = scene.ground_plane
+    if plane is None:
+        return ()
+    size_px = (width_px, height_px)
+    return (
+        *(
+            _density(line, least_px_per_m(plane, (line.start, line.to), *size_px))
+            for line in scene.line
+        ),
+        *(_density(zone, least_px_per_m(plane, zone.polygon, *size_px)) for zone in scene.zone),
+    )
+
+
+def iter_low_density_areas(scene: Scene, width_px: int, height_px: int) -> Iterator[AreaDensity]:
+    """Yield the lines and zones that have too few pixels per metre for one of their labels."""
+    return (area for area in area_densities(scene, width_px, height_px) if area.needed_px_per_m)
+
+
+def _density(area: SceneLine | Zone, px_per_m: float) -> AreaDensity:
+    return AreaDensity(
+        kind="line" if isinstance(area, SceneLine) else "zone",
+        name=area.name,
+        px_per_m=math.floor(px_per_m * 10) / 10,
+        needed_px_per_m={
+            label: MIN_PX_PER_M[label] for label in unsupported_labels(px_per_m, area.labels)
+        },
+    )

@@ -6,9 +6,8 @@ Instead of cropping pictures it moves the sensor's region of interest, for the f
 import time
 from collections.abc import Callable, Sequence
 
-from agent.detection.accelerator_card import AcceleratorCard
+from agent.detection.accelerator_card import AcceleratorCard, to_detections
 from agent.detection.detector import SearchedRegion
-from agent.detection.found_detections import to_detections
 from agent.detection.image import Region
 from drivers.contracts import SensorNetworkControl
 from drivers.errors import DriverError

@@ -1,7 +1,7 @@
 """The GPIO stage: read the contacts of the box, and drive its lamps, fans and relays.
 
 It waits for an edge until the next action is due: a blink, the end of a debounce, a relay's time.
-The decisions are in pure modules: `contacts`, `status_led`, `thermostat`, `timed_relay`.
+The decisions are pure: `contacts`, `status_led`, `Thermostat`, `TimedRelay`.
 """
 
 import logging
@@ -33,8 +33,6 @@ from agent.config.pins import (
 from agent.faults.registry import FaultRegistry
 from agent.gpio.contacts import Contact, make_contact
 from agent.gpio.status_led import StatusLed
-from agent.gpio.thermostat import Thermostat
-from agent.gpio.timed_relay import TimedRelay
 from drivers.contracts import Gpio, GpioLine
 from drivers.errors import DriverError
 
@@ -45,6 +43,70 @@ TEMPERATURE_INTERVAL_S = 5.0
 EDGE_BATCH_S = 0.005
 """The pause after edges: a contact that flutters does not keep a core busy."""
 MAX_EDGES_PER_CYCLE = 1024
+MIN_PAUSE_S = 5.0
+"""A relay that was off for less than this had no pause: the time on counts on from before it."""
+
+
+class Thermostat:
+    """Switches each pin on at one temperature and off at another, so that none chatters.
+
+    While the temperature is unknown the fans run and the heaters do not. No heater is on while a
+    fan runs.
+    """
+
+    def __init__(self, pins: Sequence[FanPin | HeaterPin]) -> None:
+        self._fans = {pin: True for pin in pins if isinstance(pin, FanPin)}
+        self._heaters = {pin: False for pin in pins if isinstance(pin, HeaterPin)}
+
+    def step(self, celsius: float | None) -> dict[str, bool]:
+        """Return which pins are on at this temperature, by name."""
+        for fan, was_on in self._fans.items():
+            hot = celsius is None or celsius >= fan.on_celsius
+            cool = celsius is not None and celsius <= fan.off_celsius
+            self._fans[fan] = hot or (was_on and not cool)
+        fan_on = any(self._fans.values())
+        for heater, was_on in self._heaters.items():
+            cold = celsius is not None and celsius <= heater.on_celsius
+            warm = celsius is None or celsius >= heater.off_celsius
+            self._heaters[heater] = not fan_on and (cold or (was_on and not warm))
+        return {pin.name: on for pin, on in (*self._fans.items(), *self._heaters.items())}
+
+
+class TimedRelay:
+    """A relay that follows the latest request, and is never on beyond `max_on_s` without a pause."""
+
+    def __init__(self, max_on_s: float) -> None:
+        self._max_on_ns = round(max_on_s * 1e9)
+        self._began_ns: int | None = None
+        self._until_ns = 0
+
+    def is_on(self, t_ns: int) -> bool:
+        """Return whether it is on at `t_ns`."""
+        return self._began_ns is not None and t_ns < self._until_ns
+
+    def due_ns(self, t_ns: int) -> int | None:
+        """Return when it goes off, or None if it is off."""
+        return self._until_ns if self.is_on(t_ns) else None
+
+    def switch_on(self, t_ns: int, for_s: float) -> int | None:
+        """Switch on for `for_s`, or for the rest of the longest time.
+
+        Returns None if that is done; otherwise, when the pause is over and it can be on again.
+        """
+        began_ns = self._began_ns
+        pause_ends_ns = self._until_ns + round(MIN_PAUSE_S * 1e9)
+        if began_ns is None or t_ns >= pause_ends_ns:
+            began_ns = t_ns
+        elif t_ns >= began_ns + self._max_on_ns:
+            return pause_ends_ns
+        self._began_ns = began_ns
+        self._until_ns = min(t_ns + round(for_s * 1e9), began_ns + self._max_on_ns)
+        return None
+
+    def switch_off(self, t_ns: int) -> None:
+        """Switch off."""
+        if self.is_on(t_ns):
+            self._until_ns = t_ns
 
 
 class GpioStage:

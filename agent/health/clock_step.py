@@ -1,11 +1,17 @@
-"""Detect that UTC contradicts itself: a reading that earlier readings, the elapsed time and their error bounds do
-not explain. Pure.
+"""Steps of the clock: a reading of UTC that earlier readings, the elapsed time and their error bounds do not explain.
+
+A step is a fault (SYS-09) and an event.
 """
+
+from collections.abc import Callable
 
 import msgspec
 
 from agent.base.clock import Clock, rfc3339, unix_ns, utc_from_unix_ns
+from agent.base.event_type import EventType
+from agent.base.message import Message
 from agent.base.model import ClockStep
+from agent.faults.registry import FaultRegistry
 
 MAX_DRIFT = 1e-3
 """Largest rate error of a disciplined clock against the crystal: 500 ppm is the kernel's largest frequency
@@ -95,3 +101,44 @@ class ClockStepDetector:
             found_time=rfc3339(utc_from_unix_ns(sample.unix_ns)),
             bound_s=round(bound_ns / 1e9, 3),
         )
+
+
+CLOCK_STEP = EventType(
+    kind="clock_step",
+    title="step of the clock beyond its error bound",
+    begin="the box's clock was stepped",
+    severity="notice",
+)
+FAULT_SUBJECT = "clock"
+FAULT_NS = 3600 * 1_000_000_000
+"""A step stays a fault for an hour."""
+
+
+class ClockStepFault:
+    """Raises SYS-09 and calls `on_step` for each step."""
+
+    def __init__(
+        self, clock: Clock, faults: FaultRegistry, on_step: Callable[[ClockStep, int], None]
+    ) -> None:
+        self._clock = clock
+        self._faults = faults
+        self._on_step = on_step
+        self._detector = ClockStepDetector()
+        self._raised_ns: int | None = None
+
+    def check(self, t_ns: int) -> None:
+        """Compare UTC with the time that has passed. Called once per second."""
+        step = self._detector.update(read_sample(self._clock))
+        if step is not None:
+            self._raised_ns = t_ns
+            detail = Message(
+                "from {expected_time} to {found_time}; its error bounds explain {bound_s:.3f} s",
+                expected_time=step.expected_time,
+                found_time=step.found_time,
+                bound_s=step.bound_s,
+            )
+            self._faults.raise_fault("SYS-09", FAULT_SUBJECT, detail)
+            self._on_step(step, t_ns)
+        elif self._raised_ns is not None and t_ns - self._raised_ns >= FAULT_NS:
+            self._raised_ns = None
+            self._faults.clear("SYS-09", FAULT_SUBJECT)

@@ -6,15 +6,15 @@ from pathlib import Path
 
 from agent.base.clock import Clock, trusted_utc
 from agent.base.health_model import DegradationLevel, HealthReport, MachineHealth
+from agent.base.lockout import Lockout
 from agent.base.message import Message
 from agent.base.model import ClockStep
 from agent.faults.registry import FaultRegistry
 from agent.health import restart_report
-from agent.health.clock_step_fault import ClockStepFault
+from agent.health.clock_step import ClockStepFault
 from agent.health.flight_recorder import FlightRecorder
 from agent.health.health_file import get_runtime_dir
 from agent.health.health_stage import HealthStage
-from agent.health.lockout_fault import LockoutFault
 from agent.health.machine_faults import BOARD_SUBJECT
 from agent.health.stuck_cameras import StuckCameras
 from agent.health.update_fault import UpdateFault
@@ -23,6 +23,31 @@ from agent.health.vitals.procfs import DEFAULT_ROOT, ProcFs
 from agent.reporting.payloads import Restarted
 
 log = logging.getLogger(__name__)
+
+FAULT_SUBJECT = "console"
+
+
+class LockoutFault:
+    """Raises SVC-01 as long as the console accepts no login, and clears it."""
+
+    def __init__(self, state_dir: Path, clock: Clock, boot: str, faults: FaultRegistry) -> None:
+        self._lockout = Lockout(state_dir, clock, boot)
+        self._faults = faults
+
+    def check(self) -> None:
+        """Read the file that the console writes."""
+        self._lockout.reload()
+        remaining_s = self._lockout.remaining_s()
+        if remaining_s > 0:
+            detail = Message(
+                "{count} wrong answers in a row, {seconds:.0f} s to wait",
+                count=self._lockout.failures,
+                seconds=remaining_s,
+            )
+            self._faults.raise_fault("SVC-01", FAULT_SUBJECT, detail)
+        else:
+            self._faults.clear("SVC-01", FAULT_SUBJECT)
+
 
 RESTART_FAULT_NS = 3600 * 1_000_000_000
 """An unrequested restart stays a fault for an hour."""

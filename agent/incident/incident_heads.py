@@ -12,7 +12,7 @@ import msgspec
 from agent.base.json_decode import JsonDecoder, MalformedJson
 from agent.base.model import CommandDone, CommandRefused, IncidentOutcome, Outcome, Reply
 from agent.commands.requester import Requester
-from agent.incident.permissions import Permits
+from agent.incident.order import Permits
 from agent.incident.record import IncidentRecord
 from agent.runtime.pause import Pause
 

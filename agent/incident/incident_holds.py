@@ -10,8 +10,7 @@ from agent.base.clock import Clock, rfc3339
 from agent.base.model import IncidentOutcome
 from agent.config.configuration import InstitutionConfig
 from agent.faults.registry import FaultRegistry
-from agent.incident.order import FootageOrder
-from agent.incident.permissions import Permits
+from agent.incident.order import FootageOrder, Permits
 from agent.incident.record import CameraHold, IncidentRecord
 from agent.recording.retention.hold import Hold
 from agent.recording.retention.hold_store import HoldStore, with_event_end

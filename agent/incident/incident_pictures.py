@@ -9,7 +9,7 @@ import msgspec
 from agent.base.model import IncidentOutcome
 from agent.capture.snapshot_command import FRAME_TIMEOUT_S, CameraAccess, encode_within
 from agent.commands.requester import CommandRejected
-from agent.incident.permissions import Permits
+from agent.incident.order import Permits
 from agent.incident.record import IncidentRecord
 from agent.runtime.pause import Pause
 from drivers.media import Frame

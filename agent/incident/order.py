@@ -4,17 +4,21 @@ It is published retained on `vigie/v1/incident/<id>`, so that a box that was awa
 `revision` of an id replaces the one before.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
-from typing import Annotated, TypeVar
+from typing import Annotated, TypeAlias, TypeVar
 
 import msgspec
 
+from agent.authority.control_authority import ControlAuthority
+from agent.authority.refusal import RefusedMessage
+from agent.base.control_role import ControlRole
 from agent.base.errors import UserError
 from agent.base.json_decode import MalformedJson, decode_any_json
 from agent.commands.command import CommandId, CommandRole, RequesterId, truncate
-from agent.commands.requester import Requester
+from agent.commands.requester import Requester, requester_of_certificate
 from agent.config import toml_decode
+from agent.config.control import Action, ControlConfig
 from agent.config.names import CaseText, Name
 from agent.config.recording import MAX_AGE_DAYS
 
@@ -190,3 +194,40 @@ def _convert(decoded: object, order_type: type[OrderT]) -> OrderT:
         return toml_decode.convert(decoded, order_type, "incident")
     except UserError as error:
         raise MalformedOrder(truncate(str(error))) from error
+
+
+ORDERING_ROLES: tuple[ControlRole, ...] = ("operator", "incident", "supervisor")
+"""Roles whose certificates may order an incident. Its parts need the permissions of the role on each camera."""
+
+
+def order_verifier(authority: ControlAuthority) -> Callable[[bytes], SignedOrder]:
+    """Return a function that verifies and parses an order, and raises MalformedOrder."""
+
+    def read(payload: bytes) -> SignedOrder:
+        try:
+            message = authority.verify(payload, "vigie-incident+jws", roles=ORDERING_ROLES)
+        except RefusedMessage as error:
+            raise MalformedOrder(f"incident: {error.reason}: {error}") from error
+        return SignedOrder(
+            order=order_from_claims(message.claims),
+            signers=tuple(
+                requester_of_certificate(signer.name, signer.role) for signer in message.signers
+            ),
+        )
+
+    return read
+
+
+Permits: TypeAlias = Callable[[Requester, Action, str | None], bool]
+"""Returns whether a requester may do an action with a camera, or with the box if that is None."""
+
+
+def permits_by(control: ControlConfig) -> Permits:
+    """Return the permissions of a configuration. A requester without a certificate may do all: a bench."""
+
+    def permits(requester: Requester, action: Action, camera: str | None) -> bool:
+        role = requester.certificate_role
+        cameras = () if camera is None else (camera,)
+        return role is None or control.permits(role, action, cameras)
+
+    return permits

@@ -10,12 +10,10 @@ from agent.base.view_condition import ViewCondition
 from agent.capture.camera_source import CameraSource
 from agent.config.recording import RECORDS_DIR
 from agent.detection.active_scene import ActiveScene, FixedScene, SceneInForce
-from agent.detection.detect_stage import DetectStage
-from agent.detection.event_limit import EventLimit
+from agent.detection.detect_stage import DetectStage, EventLimit, SceneDetectStage
 from agent.detection.keyframe_watch import KeyframeWatch
 from agent.detection.pipeline import DetectionPipeline
 from agent.detection.rule_engine import RuleEngine
-from agent.detection.scene_detect_stage import SceneDetectStage
 from agent.detection.view_monitor import ViewMonitor
 from agent.health.rates import CameraRates
 from agent.pipeline.camera_detector import CameraDetector

@@ -19,7 +19,7 @@ from agent.detection.ground_watch import (
     GroundWatch,
     marks_digest,
 )
-from agent.detection.rule_trust import area_densities, iter_low_density_areas
+from agent.detection.pixel_density import area_densities, iter_low_density_areas
 from agent.detection.rules.tamper import TAMPER_EVENTS
 from agent.detection.scene import Scene
 from agent.faults.registry import FaultRegistry

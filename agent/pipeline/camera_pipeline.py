@@ -21,20 +21,21 @@ from agent.capture.onvif_events import OnvifEventFeed, OnvifEventStage
 from agent.capture.packet_tap import PacketTap
 from agent.capture.reader_fault import ReaderFault
 from agent.capture.snapshot_command import CameraAccess
+from agent.config.configuration import CameraConfig
 from agent.detection.active_scene import ActiveScene, FixedScene
+from agent.detection.rules.camera_lost import CameraLostRule
 from agent.health.camera_condition import CameraMonitor
 from agent.health.camera_watchdog import WatchedCamera
-from agent.health.load_shedding import CameraDuty
 from agent.health.rates import CameraCounters, CameraRates
 from agent.pipeline.camera_detection import CameraDetection
 from agent.pipeline.camera_detector import sensor_openings
 from agent.pipeline.camera_masks import CameraMasks
 from agent.pipeline.camera_services import CameraServices
-from agent.pipeline.camera_silence import CameraSilence
 from agent.recording.camera_recovery import SegmentProvenance
 from agent.recording.encryption.key_wrapping import KEY_RING_CAPACITY, Sealer
 from agent.recording.encryption.keys import KeyRing
 from agent.recording.record_stage import RecordStage
+from agent.recording.silence_gaps import SilenceGaps
 from agent.reporting.payloads import CameraCapabilities
 from agent.runtime.queues import LatestFrame, PacketQueue
 from drivers.contracts import SensorNetworkControl, StreamRequest
@@ -402,3 +403,63 @@ class CameraPipeline:
     def _on_segment(self, segment: Segment) -> None:
         for listener in self.segment_listeners:
             listener(segment)
+
+
+class CameraSilence:
+    """Reports the silence of one camera. `mask_error` returns the reason why its masks keep it closed, or None."""
+
+    def __init__(
+        self, config: CameraConfig, services: CameraServices, mask_error: Callable[[], str | None]
+    ) -> None:
+        since_ns = services.clock.boottime_ns()
+        self._camera = config.name
+        self._publisher = services.publisher
+        self._mask_error = mask_error
+        self._camera_lost_rule = CameraLostRule(config.name, services.new_id, since_ns=since_ns)
+        self._silence_gaps = SilenceGaps(since_ns) if config.record else None
+
+    def check(self, t_ns: int, last_ns: int | None) -> None:
+        """Take the time of the last packet or frame, about once a second. Called by the camera watchdog."""
+        for event in self._camera_lost_rule.step(t_ns, last_ns):
+            self._publisher.publish_event(event)
+        if self._silence_gaps is None:
+            return
+        gap = self._silence_gaps.step(t_ns, last_ns, is_masked=self._mask_error() is not None)
+        if gap is not None:
+            self._publisher.publish_gap(self._camera, gap.begin_ns, gap.end_ns, gap.reason)
+
+
+class CameraDuty:
+    """The duty of one camera. `set_level` is called by one thread; the rest is thread-safe."""
+
+    def __init__(self) -> None:
+        self._level: DegradationLevel = "full"
+        self._suspended_ns: int | None = None
+
+    @property
+    def can_detect(self) -> bool:
+        """True if frames may be detected on."""
+        return self._level in ("full", "reduced_detection")
+
+    @property
+    def can_record(self) -> bool:
+        """True if footage may be recorded."""
+        return self._level != "heartbeat"
+
+    def set_level(self, level: DegradationLevel, t_ns: int) -> tuple[int, int] | None:
+        """Apply a level. If recording resumes by it, return the begin and end of the suspension."""
+        self._level = level
+        if level == "heartbeat":
+            if self._suspended_ns is None:
+                self._suspended_ns = t_ns
+            return None
+        suspended_ns, self._suspended_ns = self._suspended_ns, None
+        return None if suspended_ns is None else (suspended_ns, t_ns)
+
+    def limit(self, wanted: StreamRequest) -> StreamRequest | None:
+        """Return the part of a stream request that the level allows, or None if that is nothing."""
+        if self.can_detect:
+            return wanted
+        if not self.can_record or not wanted.packets:
+            return None
+        return msgspec.structs.replace(wanted, frames_fps=0.0)

@@ -11,7 +11,7 @@ from agent.base.model import Event, TrafficCounts
 from agent.config.recording import FOOTAGE_DIR, RecordConfig
 from agent.detection.hailo_detector import HailoPool
 from agent.detection.pass_budget import PassBudget
-from agent.detection.shared_models import SharedModels
+from agent.detection.tflite import SharedModels
 from agent.faults.registry import FaultRegistry
 from agent.recording import mask_store
 from agent.recording.retention.retention_stage import RetentionStage

@@ -10,15 +10,14 @@ from types import MappingProxyType
 
 from agent.base.clock import Clock, rfc3339
 from agent.base.health_model import HeadHealth
+from agent.base.model import ShiftTolerance
 from agent.base.state_inventory import StateInventory
 from agent.commands.requester import CommandRejected, Requester
 from agent.config.heads import ForbiddenSector, HeadConfig
 from agent.faults.registry import FaultRegistry
-from agent.ptz.automation.auto_mover import AutoMover
-from agent.ptz.automation.movers import Movers
+from agent.ptz.automation.movers import AutoMover, Movers
 from agent.ptz.connection import HeadConnection, rejection_for
-from agent.ptz.fencing_tokens import FencingTokens
-from agent.ptz.lease import LeaseArbiter
+from agent.ptz.lease import FencingTokens, LeaseArbiter
 from agent.ptz.motion.forbidden_sectors import UNKNOWN_POSITION_DEG
 from agent.ptz.motion.move_planner import (
     HeadLimits,
@@ -32,7 +31,6 @@ from agent.ptz.odometer import Odometer
 from agent.ptz.preset_position import MaskedPresets, PresetPosition
 from agent.ptz.preset_store import Preset, PresetStore
 from agent.ptz.requests import AbsoluteMove, ContinuousMove, HeadState, Lease, MoveRequest
-from agent.ptz.rest_state import RestCallback, RestState
 from drivers.contracts import Aux, Pose, Ptz, PtzCapabilities, PtzPosition
 from drivers.errors import DriverError
 
@@ -45,6 +43,54 @@ motion from.
 
 def _no_sectors(_t_ns: int) -> tuple[ForbiddenSector, ...]:
     return ()
+
+
+RestCallback = Callable[[str | None, bool, ShiftTolerance | None], None]
+
+
+class RestState:
+    """The rest of one head, and its changes. Thread-safe.
+
+    `on_change` is called with each new preset and `settled`, and with how far the picture may have
+    shifted at a masked preset.
+    """
+
+    def __init__(
+        self,
+        controller: MotionController,
+        preset_position: PresetPosition,
+        settle_s: float,
+        on_change: RestCallback,
+    ) -> None:
+        self._controller = controller
+        self._preset_position = preset_position
+        self._settle_s = settle_s
+        self._on_change = on_change
+        self._lock = threading.Lock()
+        self._last: tuple[str | None, bool] | None = None
+
+    def read(self, t_ns: int) -> tuple[str | None, bool]:
+        """Return the preset, None elsewhere or in motion, and whether the picture is settled."""
+        since_ns = self._controller.at_rest_since_ns
+        if since_ns is None:
+            return None, False
+        is_settled = (t_ns - since_ns) / 1e9 >= self._settle_s
+        return self._preset_position.current_preset(), is_settled
+
+    def notify_again(self, t_ns: int) -> None:
+        """Call `on_change`, also if nothing has changed: the scenes of the presets have."""
+        with self._lock:
+            self._last = None
+        self.notify(t_ns)
+
+    def notify(self, t_ns: int) -> None:
+        """Call `on_change` if the preset, or whether the picture is settled, has changed."""
+        with self._lock:
+            current = self.read(t_ns)
+            if current == self._last:
+                return
+            self._last = current
+            self._on_change(*current, self._preset_position.shift_tolerance(current[0]))
 
 
 class PtzHead:

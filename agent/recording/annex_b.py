@@ -10,6 +10,8 @@ from collections.abc import Iterator
 
 import msgspec
 
+from drivers.media import Packet, StreamInfo
+
 START_CODE = b"\x00\x00\x00\x01"
 _SHORT_START_CODE = START_CODE[1:]
 
@@ -132,3 +134,24 @@ def _leading_units(codec: str, data: bytes) -> Iterator[tuple[int, bytes]]:
         end = next_code if next_code >= 0 else len(data)
         yield unit_type, data[begin:end].rstrip(b"\0")
         begin = end + len(_SHORT_START_CODE)
+
+
+class AnnexBConverter:
+    """Converts the packets of a stream to Annex B, with the parameter sets before each keyframe.
+
+    A player that connects to the server later begins at a keyframe.
+    """
+
+    def __init__(self, info: StreamInfo) -> None:
+        """Raises: ValueError if the stream's parameter sets are damaged."""
+        self._codec = info.codec
+        self._format = parse_extradata(info.codec, info.extradata)
+
+    def convert(self, packet: Packet) -> Packet:
+        """Return the packet in Annex B. Raises: ValueError if it is damaged."""
+        data = packet.data
+        if self._format.length_bytes is not None:
+            data = to_annex_b(data, self._format.length_bytes)
+        if packet.is_key and not has_parameter_sets(self._codec, data):
+            data = self._format.parameter_sets + data
+        return msgspec.structs.replace(packet, data=data)

@@ -131,7 +131,7 @@ class FootageArchive(FootageListing):
             return True
 
         with (
-            mask_store.painted(masks, out, lambda _ratio: progress()) as unmasked,
+            clip.painted(masks, out, lambda _ratio: progress()) as unmasked,
             unmasked.open("xb") as file,
         ):
             return clip.write_clip_to_fd(

@@ -1,12 +1,11 @@
-"""Store of mask versions, and masking of clips at export.
+"""Store of mask versions.
 
 A camera whose stream arrives encoded is recorded unmasked. The receipt of each segment has the version
 of the masks at that time: the SHA-256 of the file in this store.
 """
 
-import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -98,26 +97,3 @@ def masks_to_apply(folder: Path, segments: Iterable[SegmentClosed]) -> tuple[Pol
             raise MaskingError(f"segment {closed.segment}: its receipt has no version of masks")
         found.update(dict.fromkeys(load(folder, closed.mask)))
     return tuple(found)
-
-
-@contextlib.contextmanager
-def painted(
-    masks: Sequence[Polygon], out: Path, progress: Callable[[float], None]
-) -> Iterator[Path]:
-    """Yield the path for a clip without masks; it becomes `out`, painted, when the block ends well.
-
-    The clip without masks is deleted in any case. Without masks the path is `out` itself. Raises
-    MaskingError.
-    """
-    if not masks:
-        yield out
-        return
-    # PyAV and OpenCV: half of the start of `vigie footage list`, which needs neither.
-    from agent.recording.clip_masking import write_masked_clip  # noqa: PLC0415
-
-    unmasked = out.with_name(f".{out.name}.without-masks")
-    try:
-        yield unmasked
-        write_masked_clip(unmasked, out, masks, progress)
-    finally:
-        unmasked.unlink(missing_ok=True)

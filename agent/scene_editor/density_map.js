@@ -34,7 +34,7 @@ export function densityCells(plane, [width_px, height_px], [camera_width_px, cam
 
 /**
  * The lines and zones with labels that their pixels do not suffice for:
- * `[{ list, index, name, px_per_m, needs: [{ px_per_m, labels }] }]`, as agent/detection/rule_trust.py has them.
+ * `[{ list, index, name, px_per_m, needs: [{ px_per_m, labels }] }]`, as agent/detection/pixel_density.py has them.
  */
 export function lowDensityElements(plane, tables, [camera_width_px, camera_height_px]) {
   return drawnElements(tables).filter(({ list }) => list === "line" || list === "zone").map(({ list, index, table, points }) => {

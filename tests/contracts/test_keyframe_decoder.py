@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from agent.capture.annex_b_converter import AnnexBConverter
+from agent.recording.annex_b import AnnexBConverter
 from drivers import keyframe_decoder
 from drivers.errors import DriverError
 from drivers.keyframe_decoder import KeyframeDecoder

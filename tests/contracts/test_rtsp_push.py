@@ -14,7 +14,7 @@ from urllib.parse import quote
 import msgspec
 import pytest
 
-from agent.capture.annex_b_converter import AnnexBConverter
+from agent.recording.annex_b import AnnexBConverter
 from drivers import rtsp_push
 from drivers.child import syscall_filter
 from drivers.contracts import Camera

@@ -20,7 +20,7 @@ from agent.config_change.second_signature import PreviewEviction
 from agent.config_change.start_config import StartConfig, load_start_config
 from agent.detection.scene import Scene
 from agent.health.box_check import BoxSample
-from agent.recording.retention.eviction_preview import EvictionPreview
+from agent.recording.retention.eviction_plan import EvictionPreview
 from agent.reporting.payloads import ReportedConfig
 from drivers.errors import MaskError
 from tests.conftest import ManualClock

@@ -10,7 +10,7 @@ from agent.commands.command import CommandProgressSink
 from agent.commands.requester import Requester
 from agent.config.heads import ForbiddenSector, HeadConfig
 from agent.faults.registry import FaultRegistry
-from agent.ptz.automation.auto_mover import AutoMover
+from agent.ptz.automation.movers import AutoMover
 from agent.ptz.head import PtzHead
 from agent.ptz.head_stage import HeadStage
 from agent.ptz.preset_store import Preset

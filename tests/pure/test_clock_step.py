@@ -9,8 +9,14 @@ from hypothesis import strategies as st
 from agent.base.clock import SystemClock
 from agent.base.model import ClockStep
 from agent.faults.registry import FaultRegistry
-from agent.health.clock_step import MAX_DRIFT, ClockSample, ClockStepDetector, read_sample
-from agent.health.clock_step_fault import FAULT_NS, ClockStepFault
+from agent.health.clock_step import (
+    FAULT_NS,
+    MAX_DRIFT,
+    ClockSample,
+    ClockStepDetector,
+    ClockStepFault,
+    read_sample,
+)
 from tests.conftest import ManualClock
 
 S = 1_000_000_000

@@ -38,7 +38,7 @@ from agent.incident.order import Addressees, IncidentOrder
 from agent.incident.record import IncidentRecord, IncidentStore
 from agent.pipeline.camera_ground import CameraGround
 from agent.provisioning import atomic_folder
-from agent.ptz.fencing_tokens import FencingTokens
+from agent.ptz.lease import FencingTokens
 from agent.ptz.odometer import Odometer, Wear
 from agent.ptz.preset_store import Preset, PresetStore
 from agent.recording import mask_store, owner_policy

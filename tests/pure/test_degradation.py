@@ -16,7 +16,7 @@ from agent.health.degradation import (
     compute_load,
 )
 from agent.health.hysteresis import Hysteresis
-from agent.health.load_shedding import CameraDuty
+from agent.pipeline.camera_pipeline import CameraDuty
 from drivers.contracts import StreamRequest
 
 S = 1_000_000_000

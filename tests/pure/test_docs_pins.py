@@ -14,8 +14,7 @@ from agent.config import pins as pins_config
 from agent.config.pins import GpioConfig, InputPin, OutputPin, Pin
 from agent.faults.registry import FAULTS, FaultRegistry
 from agent.gpio import status_led
-from agent.gpio.gpio_stage import GpioStage
-from agent.gpio.timed_relay import MIN_PAUSE_S
+from agent.gpio.gpio_stage import MIN_PAUSE_S, GpioStage
 from drivers.catalog import driver_names, load_gpio_driver
 from drivers.contracts import Gpio, GpioLine
 from drivers.gpio import fake

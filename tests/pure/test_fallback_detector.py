@@ -12,10 +12,9 @@ from agent.base.model import LABELS
 from agent.capture import camera_source
 from agent.config.accelerator import AcceleratorConfig
 from agent.detection import accelerator_card, image
-from agent.detection.accelerator_card import AcceleratorCard, verify_file
+from agent.detection.accelerator_card import AcceleratorCard, to_detections, verify_file
 from agent.detection.detector import SearchedRegion
 from agent.detection.fallback_detector import REOPEN_AFTER_NS, FallbackDetector
-from agent.detection.found_detections import to_detections
 from agent.detection.hailo_detector import HailoPool
 from agent.detection.image import Region
 from drivers.errors import DriverError

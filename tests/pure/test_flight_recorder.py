@@ -18,7 +18,7 @@ from agent.health.flight_recorder import (
     FlightRecorder,
     read_pages,
 )
-from agent.health.restart_cause import RestartEvidence, classify
+from agent.health.restart_report import RestartEvidence, classify
 from agent.health.vitals.procfs import ProcFs
 from tests.conftest import ManualClock
 

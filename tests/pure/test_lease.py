@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from agent.commands.requester import ROLES, CommandRejected, Requester, Role
-from agent.ptz.fencing_tokens import BLOCK_SIZE, FencingTokens
-from agent.ptz.lease import LeaseArbiter
+from agent.ptz.lease import BLOCK_SIZE, FencingTokens, LeaseArbiter
 from agent.ptz.requests import Lease
 
 TABLE: dict[Role, str] = {

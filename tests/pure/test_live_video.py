@@ -4,7 +4,6 @@ import struct
 
 import pytest
 
-from agent.capture.annex_b_converter import AnnexBConverter
 from agent.capture.live_command import LiveCommandHandler, LiveVideoStream
 from agent.capture.live_keyframes import LiveKeyframes
 from agent.capture.live_looks import Look
@@ -16,6 +15,7 @@ from agent.commands.command import Deferred
 from agent.commands.permission import Permission
 from agent.commands.requester import CommandRejected, Requester
 from agent.config.link import LinkConfig
+from agent.recording.annex_b import AnnexBConverter
 from agent.runtime.link_budget import LinkBudget
 from drivers.masking import WHOLE_PICTURE
 from drivers.media import Packet, Polygon, StreamInfo

@@ -1,4 +1,4 @@
-"""agent.health.load_shedding: a suspended camera is closed, not missed, and soon opened again."""
+"""agent.pipeline.camera_pipeline: a suspended camera is closed, not missed, and soon opened again."""
 
 import random
 import threading

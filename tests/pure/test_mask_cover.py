@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.base.model import ShiftTolerance
+from agent.detection.active_scene import expand_polygons
 from agent.detection.geometry import is_inside, is_self_intersecting
 from agent.detection.mask_cover import MAX_EDGES, covers, hidden_share
-from agent.detection.mask_margin import expand_polygons
 from drivers.masking import MIN_AREA, WHOLE_PICTURE, polygon_area
 from drivers.media import Point, Polygon
 

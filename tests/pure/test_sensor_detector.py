@@ -1,4 +1,4 @@
-"""agent.detection.sensor_detector, agent.capture.sensor_network, drivers.csi.mask_filter."""
+"""agent.detection.sensor_detector, the openings of agent.pipeline.camera_detector, drivers.csi.mask_filter."""
 
 import msgspec
 import numpy as np
@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from agent.base.errors import UserError
 from agent.base.model import BoundingBox
-from agent.capture.sensor_network import MAX_TRIES, MIN_PAUSE_S, SensorNetworkOpenings
 from agent.detection import accelerator_card, image
 from agent.detection.crop_planner import CropCandidate, plan_crops
 from agent.detection.image import Region
@@ -19,6 +18,7 @@ from agent.detection.sensor_detector import (
     SensorDetector,
     choose_area,
 )
+from agent.pipeline.camera_detector import MAX_TRIES, MIN_PAUSE_S, SensorNetworkOpenings
 from drivers.contracts import SensorNetwork, StreamRequest
 from drivers.csi.mask_filter import MASK_MEMORY_NS, MASK_MEMORY_PICTURES, MaskFilter
 from drivers.errors import DriverError

@@ -16,8 +16,7 @@ from agent.config_change.start_config import StartConfig
 from agent.detection import model_card
 from agent.faults.registry import FaultRegistry
 from agent.health.flight_recorder import FlightRecorder
-from agent.health.lockout_fault import LockoutFault
-from agent.health.monitor import HealthMonitor
+from agent.health.monitor import HealthMonitor, LockoutFault
 from agent.health.stuck_cameras import StuckCameras
 from agent.runtime.sd_notify import Notifier
 from tests.conftest import ManualClock

@@ -32,11 +32,11 @@ from agent.incident.order import (
     IncidentOrder,
     PicturesOrder,
     SignedOrder,
+    order_verifier,
     parse_unsigned_order,
+    permits_by,
 )
-from agent.incident.permissions import permits_by
 from agent.incident.record import MAX_OPEN, IncidentStore
-from agent.incident.signed_order import order_verifier
 from agent.recording.custody.receipts import IncidentChanged
 from agent.recording.retention.hold import Hold
 from agent.recording.retention.hold_store import HoldStore

@@ -20,8 +20,9 @@ from agent.base.model import FrameResult
 from agent.capture import camera_source
 from agent.config_change.start_config import StartConfig
 from agent.detection import image
-from agent.recording import catalogue, clip_masking, mask_store
+from agent.recording import catalogue, mask_store
 from agent.recording.catalogue import FootageEntry
+from agent.recording.export import clip_masking
 from agent.recording.mask_store import MaskingError
 from agent.reporting.payloads import HealthMessage
 from agent.runtime.sd_notify import Notifier

@@ -20,7 +20,7 @@ from agent.config.desired_store import DESIRED_DIR, Decision, DesiredStore
 from agent.incident import record
 from agent.incident.order import Addressees, IncidentOrder
 from agent.incident.record import IncidentRecord, IncidentStore
-from agent.ptz.fencing_tokens import FencingTokens
+from agent.ptz.lease import FencingTokens
 from agent.ptz.preset_store import Preset, PresetStore
 from agent.recording import owner_policy
 from agent.recording.custody import damage_reporter

@@ -17,8 +17,7 @@ from agent.detection.model_card import (
     read_verified_model,
     with_score_floor,
 )
-from agent.detection.shared_models import SharedModels
-from agent.detection.tflite import TfliteDetector
+from agent.detection.tflite import SharedModels, TfliteDetector
 from bench.accuracy import score_pictures
 
 NANODET = load_card("nanodet")

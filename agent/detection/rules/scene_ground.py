@@ -8,8 +8,7 @@ import msgspec
 
 from agent.base.model import FrameResult, GroundMotion, Label
 from agent.detection.ground_plane import GroundPlane
-from agent.detection.pixel_density import unsupported_labels
-from agent.detection.rule_trust import area_densities
+from agent.detection.pixel_density import area_densities, unsupported_labels
 from agent.detection.scene import Scene
 from drivers.media import Point
 

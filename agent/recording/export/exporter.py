@@ -6,9 +6,12 @@ box's disk before the rename: no footage leaves without a trace. See docs/footag
 
 import contextlib
 import hashlib
+import html
 import os
 import shutil
+import string
 from collections.abc import Sequence
+from importlib import resources
 from pathlib import Path
 from typing import BinaryIO
 
@@ -32,7 +35,6 @@ from agent.recording.encryption.keys import KeyLookup, SegmentKey
 from agent.recording.export import clip as clip_writer
 from agent.recording.export.clip_request import ClipRequest, RequestClip
 from agent.recording.export.export_request import ExportRequest, check_new_folder
-from agent.recording.export.html_pages import render_pages
 from agent.recording.export.manifest import (
     CHAIN_FILE,
     CLIP_FILE,
@@ -282,7 +284,7 @@ class _ExportBuild:
                 return None, (
                     f"it needs {needed_bytes / 1e6:.1f} MB, and {free_bytes / 1e6:.1f} MB are free"
                 )
-            with mask_store.painted(
+            with clip_writer.painted(
                 masks, out, lambda _ratio: self._progress(self._total_bytes, self._total_bytes)
             ) as unmasked:
                 clip = self._write_unmasked_clip(unmasked)
@@ -385,3 +387,29 @@ def _no_footage_message(request: ExportRequest, excluded: dict[str, str]) -> Mes
         name=name,
         reason=reason,
     )
+
+
+README_FILE = "LISEZMOI-README.html"
+"""One page in three languages. ASCII, because file systems encode accents differently."""
+
+VERIFIER_FILE = "verify.html"
+
+
+def render_pages(request: ExportRequest, box: str, public_key: str) -> dict[str, bytes]:
+    """Return the readme and the verifier, by their file names in the export."""
+    package = resources.files("agent.recording.export")
+    template = string.Template((package / "pages" / "lisezmoi.html").read_text(encoding="utf-8"))
+    fields = {
+        "box": box,
+        "camera": request.camera,
+        "begin_time": rfc3339(request.begin),
+        "end_time": rfc3339(request.end),
+        "by": request.by,
+        "purpose": request.purpose,
+        "public_key": public_key,
+    }
+    escaped = {name: html.escape(value) for name, value in fields.items()}
+    return {
+        README_FILE: template.substitute(escaped).encode(),
+        VERIFIER_FILE: (package / "verifier.html").read_bytes(),
+    }

@@ -4,7 +4,9 @@ import logging
 import os
 import random
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -18,34 +20,40 @@ from agent.config.configuration import InstitutionConfig
 from agent.config.recording import MAX_SEGMENT_S, FootageRules, HoldConfig, RecordConfig
 from agent.faults.registry import FaultRegistry
 from agent.recording import quarantine
+from agent.recording.camera_recovery import (
+    UNKNOWN_PROVENANCE,
+    SegmentProvenance,
+    logged_provenance,
+    recover_camera,
+)
 from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.custody.receipts import FootageEvicted
 from agent.recording.gop import MAX_GOP_NS
-from agent.recording.quarantine import QUARANTINE_DIR
+from agent.recording.quarantine import QUARANTINE_DIR, QuarantinedFile
 from agent.recording.recovery import StoredSegment, delete_segment
 from agent.recording.retention.active_holds import ActiveHolds
-from agent.recording.retention.camera_segments import CameraSegments
 from agent.recording.retention.eviction_plan import (
     CameraStorage,
     Eviction,
     EvictionPlan,
+    EvictionPreview,
     EvictionReason,
     QuarantineDeletion,
     RetentionLimits,
+    build_preview,
     count_held_bytes,
     plan_eviction,
 )
-from agent.recording.retention.eviction_preview import EvictionPreview, build_preview
 from agent.recording.retention.free_space import NO_SHORTFALL, SpaceShortfall, space_shortfall
 from agent.recording.retention.hold import Hold
 from agent.recording.retention.hold_store import HoldStore
-from agent.recording.retention.removed_cameras import RemovedCameras, list_camera_folders
 from agent.recording.retention.segment_age import (
     BootTimeline,
     ClockReading,
     SegmentAges,
     short_boot,
 )
+from agent.recording.segment_name import SegmentName
 from agent.runtime.pause import Pause
 
 log = logging.getLogger(__name__)
@@ -437,3 +445,124 @@ class RetentionStage:
             self._faults.raise_fault("STO-03", subject, detail)
         else:
             self._faults.clear("STO-03", subject)
+
+
+RegisterFolder = Callable[[str, Path, Sequence[StoredSegment]], None]
+"""Sets the content of a camera's folder, by the camera's name."""
+
+
+def list_camera_folders(footage_dir: Path) -> list[str]:
+    """Return the names of the cameras that have a folder. Raises OSError."""
+    if not footage_dir.is_dir():
+        return []
+    return sorted(
+        path.name for path in footage_dir.iterdir() if path.is_dir() and path.name != QUARANTINE_DIR
+    )
+
+
+class RemovedCameras:
+    """Takes over the folders of the previous agent that no segment writer of this one has."""
+
+    def __init__(
+        self, receipt_queue: ReceiptQueue, clock: Clock, register_folder: RegisterFolder
+    ) -> None:
+        self._receipt_queue = receipt_queue
+        self._clock = clock
+        self._register_folder = register_folder
+        self._pending: list[Path] = []
+
+    def list_folders(self, footage_dir: Path, recorded_cameras: Collection[str]) -> None:
+        """List the folders to be taken over. Raises OSError."""
+        self._pending = [
+            footage_dir / name
+            for name in list_camera_folders(footage_dir)
+            if name not in recorded_cameras
+        ]
+
+    def take_over(self) -> None:
+        """Recover and register the folders.
+
+        One that the disk refuses is tried again at the next call, and keeps no other one waiting.
+        Raises: OSError, after all folders.
+        """
+        failure: OSError | None = None
+        for folder in tuple(self._pending):
+            try:
+                find_provenance = partial(self._find_provenance, folder.name)
+                segments = recover_camera(
+                    folder.name, folder, self._receipt_queue, self._clock, find_provenance
+                )
+                self._register_folder(folder.name, folder, segments)
+            except OSError as error:
+                failure = error
+            else:
+                self._pending.remove(folder)
+        if failure is not None:
+            raise failure
+
+    def _find_provenance(self, camera: str, name: SegmentName) -> SegmentProvenance:
+        try:
+            return logged_provenance(self._receipt_queue.read_lines_backwards(), camera, str(name))
+        except OSError:
+            return UNKNOWN_PROVENANCE
+
+
+class CameraSegments:
+    """Segments of a folder, the oldest first, its quarantine, and its open file.
+
+    The open file began at `open_time`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        segments: Sequence[StoredSegment] = (),
+        quarantined: Mapping[str, QuarantinedFile] = MappingProxyType({}),
+    ) -> None:
+        self.folder = folder
+        self.quarantined = dict(quarantined)
+        self.quarantined_bytes = sum(file.size_bytes for file in quarantined.values())
+        self.segments = deque(segments)
+        self.closed_bytes = sum(segment.size_bytes for segment in segments)
+        self.open_bytes = 0
+        self.open_time: str | None = None
+        self.held_bytes = 0
+        self.hold_count = 0
+        torn = [file.segment for file in quarantined.values() if file.segment]
+        names = [*(segment.name for segment in segments), *torn]
+        self.boot_timeline = BootTimeline(sorted(names, key=lambda name: name.counter))
+
+    @property
+    def total_bytes(self) -> int:
+        """All bytes of the camera on the disk."""
+        return self.closed_bytes + self.open_bytes + self.quarantined_bytes
+
+    def snapshot(self, ages: SegmentAges) -> CameraStorage:
+        """Return the input of `plan_eviction`."""
+        return CameraStorage(
+            segments=self.segments,
+            closed_bytes=self.closed_bytes,
+            open_bytes=self.open_bytes,
+            ages=ages,
+            quarantined=tuple(self.quarantined.values()),
+        )
+
+    def remove_quarantined(self, name: str) -> None:
+        """Remove a quarantined file from the index."""
+        self.quarantined_bytes -= self.quarantined.pop(name).size_bytes
+
+    def remove(self, counters: set[int]) -> None:
+        """Remove segments by counter.
+
+        They are among the oldest, except for held ones in between.
+        """
+        kept: list[StoredSegment] = []
+        remaining = len(counters)
+        while remaining:
+            segment = self.segments.popleft()
+            if segment.name.counter in counters:
+                self.closed_bytes -= segment.size_bytes
+                remaining -= 1
+            else:
+                kept.append(segment)
+        self.segments.extendleft(reversed(kept))

@@ -1,7 +1,7 @@
-"""agent.detection.rule_trust: the least pixels per metre of lines and zones, and their words."""
+"""agent.detection.pixel_density: the least pixels per metre of lines and zones, and their words."""
 
 from agent.base.health_model import AreaDensity
-from agent.detection.rule_trust import area_densities, iter_low_density_areas
+from agent.detection.pixel_density import area_densities, iter_low_density_areas
 from agent.detection.scene import Scene, SceneLine, Zone
 from agent.faults.diagnosis import describe_density
 from drivers.media import Point
