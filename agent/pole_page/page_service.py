@@ -61,7 +61,7 @@ async def serve(listener: socket.socket, root: Path, runtime_dir: Path) -> None:
         return
     refusal = loop.create_task(_refuse_others(listener))
     try:
-        await _serve_connection(connection, root, runtime_dir)
+        await _serve_connection(connection, root, runtime_dir, refusal)
     finally:
         refusal.cancel()
 
@@ -77,7 +77,9 @@ async def _refuse_others(listener: socket.socket) -> None:
                 await loop.sock_sendall(connection, msgspec.json.encode(_TAKEN) + b"\n")
 
 
-async def _serve_connection(connection: socket.socket, root: Path, runtime_dir: Path) -> None:
+async def _serve_connection(
+    connection: socket.socket, root: Path, runtime_dir: Path, refusal: asyncio.Task[None]
+) -> None:
     reader, writer = await asyncio.open_unix_connection(
         sock=connection, limit=page_wire.MAX_LINE_BYTES
     )
@@ -85,7 +87,7 @@ async def _serve_connection(connection: socket.socket, root: Path, runtime_dir: 
     try:
         async with asyncio.timeout(REQUEST_TIMEOUT_S):
             start = _START_DECODER.decode(await reader.readline())
-        await _serve_page(start, reader, console, root, runtime_dir)
+        await _serve_page(start, reader, console, root, runtime_dir, refusal)
     except (OSError, ValueError) as error:
         log.warning("the page is refused: %s", error)
         console.report(PageRefused(reason=str(error)))
@@ -101,9 +103,11 @@ async def _serve_page(
     console: ConsoleLink,
     root: Path,
     runtime_dir: Path,
+    refusal: asyncio.Task[None],
 ) -> None:
     """Serve a page until its console closes the connection, or its time is over.
 
+    The `refusal` of other consoles ends with it: one that comes while phones are informed waits for the next process.
     Raises OSError if the port is not free, ValueError if an address is none.
     """
     loop = asyncio.get_running_loop()
@@ -135,6 +139,7 @@ async def _serve_page(
         except TimeoutError:
             console.report(PageEnded())
         finally:
+            refusal.cancel()
             await app.end()
             serving.cancel()
             log.info("the page is off")

@@ -6,6 +6,7 @@ from contextlib import suppress
 
 import msgspec
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -28,7 +29,8 @@ JSON_TIMEOUT_S = 15.0
 MAX_ARGS_CHARS = 4096
 END_WAIT_S = 25.0
 """A phone waits for the end of the page in requests of this time: a connection without one is closed after 30 s."""
-END_SEND_TIMEOUT_S = 1.0
+END_SEND_TIMEOUT_S = 5.0
+"""A phone in use asks again within 3 s of a failure, as `box_status.js` does."""
 _HTTP_CODES = {404: "unknown", 405: "method"}
 
 
@@ -62,7 +64,8 @@ class WebApp:
         self._on_login = on_login
         self._on_use = on_use
         self._end = asyncio.Event()
-        self._waiting: set[asyncio.Task[None]] = set()
+        self._informed: set[str] = set()
+        self._has_informed = asyncio.Event()
         self._page_files = load_files(PAGE_DIR)
         self._editor_files = load_files(EDITOR_DIR)
         routes = (
@@ -87,10 +90,13 @@ class WebApp:
         self.asgi: ASGIApp = RequestGuard(routed)
 
     async def end(self) -> None:
-        """Answer the phones that wait for the end of the page."""
+        """Answer each phone that waits for the end of the page, or asks for it within END_SEND_TIMEOUT_S."""
         self._end.set()
-        if self._waiting:
-            await asyncio.wait(self._waiting, timeout=END_SEND_TIMEOUT_S)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(END_SEND_TIMEOUT_S):
+                while len(self._informed) < self._sessions.count:
+                    self._has_informed.clear()
+                    await self._has_informed.wait()
 
     async def _get_index(self, _request: Request) -> Response:
         return _file(self._page_files, INDEX_NAME)
@@ -127,15 +133,19 @@ class WebApp:
     async def _wait_for_end(self, request: Request) -> Response:
         """Answer at the end of the page, or after END_WAIT_S: else a phone cannot tell the end from a lost link."""
         self._count_request(request)
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - for mypy
-        self._waiting.add(task)
-        task.add_done_callback(self._waiting.discard)
         with suppress(TimeoutError):
             await asyncio.wait_for(self._end.wait(), END_WAIT_S)
+        is_off = self._end.is_set()
         return Response(
-            msgspec.json.encode({"is_off": self._end.is_set()}), media_type="application/json"
+            msgspec.json.encode({"is_off": is_off}),
+            media_type="application/json",
+            background=BackgroundTask(self._note_informed, request) if is_off else None,
         )
+
+    async def _note_informed(self, request: Request) -> None:
+        """Note that a phone has the answer that the page is off."""
+        self._informed.add(request.cookies[COOKIE])
+        self._has_informed.set()
 
     async def _log_out(self, request: Request) -> Response:
         self._require_session(request)

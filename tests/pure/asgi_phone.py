@@ -62,6 +62,12 @@ class AsgiPhone:
         self, method: str, target: str, headers: RawHeaders, body: bytes = b""
     ) -> AsgiReply:
         """Send a request, and return the whole response."""
+        return asyncio.run(self.send(method, target, headers, body))
+
+    async def send(
+        self, method: str, target: str, headers: RawHeaders, body: bytes = b""
+    ) -> AsgiReply:
+        """Send a request on the running loop."""
         path, _, query = target.partition("?")
         scope = {
             "type": "http",
@@ -77,7 +83,7 @@ class AsgiPhone:
             "server": (HOST, PORT),
             "client": ("192.168.4.20", 50_000),
         }
-        return asyncio.run(self._run(scope, body))
+        return await self._run(scope, body)
 
     async def _run(self, scope: dict[str, object], body: bytes) -> AsgiReply:
         received = [{"type": "http.request", "body": body, "more_body": False}]

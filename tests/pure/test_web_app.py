@@ -8,7 +8,7 @@ import pytest
 from agent.pole_page.page_files import EDITOR_DIR, MEDIA_TYPES, PAGE_DIR, load_files
 from agent.pole_page.page_sessions import REQUEST_BURST, REQUESTS_PER_S
 from tests.conftest import ManualClock
-from tests.pure.asgi_phone import AsgiPhone
+from tests.pure.asgi_phone import AsgiPhone, AsgiReply
 
 
 @pytest.fixture
@@ -46,10 +46,19 @@ def test_a_request_counts_as_use_only_with_a_session(phone: AsgiPhone) -> None:
 def test_a_phone_that_waits_for_the_end_of_the_page_is_not_in_use(phone: AsgiPhone) -> None:
     assert phone.request("GET", "/api/session/end", phone.own_headers()).status == 401
     cookie = phone.log_in()
-    asyncio.run(phone.app.end())
-    reply = phone.request("GET", "/api/session/end", phone.own_headers(cookie))
+    reply = asyncio.run(_ask_while_the_page_ends(phone, cookie))
     assert (reply.status, reply.body) == (200, b'{"is_off":true}')
     assert phone.uses == 0
+
+
+async def _ask_while_the_page_ends(phone: AsgiPhone, cookie: str) -> AsgiReply:
+    """The answer to a phone that did not wait when the page was turned off: the page ends after it."""
+    ending = asyncio.create_task(phone.app.end())
+    await asyncio.sleep(0)
+    assert not ending.done()
+    reply = await phone.send("GET", "/api/session/end", phone.own_headers(cookie))
+    await ending
+    return reply
 
 
 def test_each_part_of_an_upload_counts_as_use(phone: AsgiPhone) -> None:
