@@ -22,8 +22,8 @@ from drivers.pelco_codec import (
     PresetAction,
     encode_frame,
 )
-from drivers.simulated.pty_serial_line import LineNoise
 from drivers.visca_codec import ReplyDecoder
+from simulation.heads.pty_serial_line import LineNoise
 
 MESSAGES = 20_000
 CHUNK_BYTES = 16

@@ -27,9 +27,9 @@ from bench.commanded_box import CommandArrival
 from bench.processes import running_process
 from bench.table import Row
 from drivers.pelco_codec import STOP_MOTION, PelcoDecoder, PelcoMotion
-from drivers.simulated.head_simulator import HeadMechanics, HeadSimulator
-from drivers.simulated.pelco_device import PelcoDevice
-from drivers.simulated.pty_serial_line import LineNoise, PtySerialLine
+from simulation.heads.head_simulator import HeadMechanics, HeadSimulator
+from simulation.heads.pelco_device import PelcoDevice
+from simulation.heads.pty_serial_line import LineNoise, PtySerialLine
 
 HEAD = "mast"
 PAIRS = 100

@@ -24,9 +24,9 @@ from bench.mosquitto import running_mosquitto
 from bench.table import Row
 from drivers.contracts import Ptz
 from drivers.ptz import pelco_d
-from drivers.simulated.head_simulator import HeadSimulator
-from drivers.simulated.pelco_device import PelcoDevice
-from drivers.simulated.pty_serial_line import PtySerialLine
+from simulation.heads.head_simulator import HeadSimulator
+from simulation.heads.pelco_device import PelcoDevice
+from simulation.heads.pty_serial_line import PtySerialLine
 
 SETTLE_S, MEASURE_S = 3.0, 20.0
 

@@ -72,8 +72,8 @@ def compiled_code(folder: Path) -> Iterator[None]:
     os.environ["PYTHONPYCACHEPREFIX"] = str(folder)
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     try:
-        _run_python("import compileall; compileall.compile_dir('agent', quiet=1)")
-        _run_python("import compileall; compileall.compile_dir('drivers', quiet=1)")
+        for package in ("agent", "drivers", "simulation"):
+            _run_python(f"import compileall; compileall.compile_dir('{package}', quiet=1)")
         _run_python(OUR_IMPORTS)
         yield
     finally:

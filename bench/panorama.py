@@ -16,8 +16,8 @@ from agent.ptz.panorama.shot import Image, Shot
 from agent.ptz.panorama.stitch import render_panorama, stitch
 from bench.cpu import Work, one_core, run_in_turns
 from bench.table import Row
-from drivers.rendered_street.renderer import SceneConditions
-from drivers.rendered_street.surround_renderer import SurroundRenderer
+from simulation.street.renderer import SceneConditions
+from simulation.surround.surround_renderer import SurroundRenderer
 
 WIDTH_PX, HEIGHT_PX = 640, 360
 FOV = FieldOfView(wide=60.0, tele=60.0)

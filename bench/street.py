@@ -17,8 +17,8 @@ from agent.config.configuration import DetectConfig
 from agent.detection.geometry import iou
 from agent.detection.tflite import TfliteDetector, open_detector
 from bench.table import Row
-from drivers.rendered_street.fixed_view import FixedView, TruthBox, truth_boxes
-from drivers.rendered_street.renderer import SceneConditions, StreetRenderer
+from simulation.street.fixed_view import FixedView, TruthBox, truth_boxes
+from simulation.street.renderer import SceneConditions, StreetRenderer
 
 SEED = 7
 """A seed other than the one that the street was drawn with."""

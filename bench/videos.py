@@ -1,7 +1,7 @@
 """Videos of the benches: one street for 60 s, in a camera's two streams.
 
 The street is the PETS 2009 clip of OpenCV's documentation, in real time, cut to 16:9, enlarged, with new
-sensor noise in every frame; without it, the rendered street of `drivers.camera.fake`. In MAIN and SUB the
+sensor noise in every frame; without it, the rendered street of `simulation.camera.fake`. In MAIN and SUB the
 street is still for three quarters of the time, one frame with its noise, and then busy. In BUSY it is busy
 all the time. Encoded as cameras do: H.264 Main, no B-frames, a keyframe every 2 s. They are made once and
 kept in `.cache/bench/`.
@@ -20,9 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from drivers.av_stream import frame_planes
-from drivers.camera import fake
 from drivers.contracts import StreamRequest
 from drivers.media import Frame
+from simulation.camera import fake
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / ".cache" / "bench"

@@ -1,6 +1,7 @@
 """Loader of driver modules by their name in the configuration.
 
-There is no registry: the name is that of the file. A new device is one new file.
+There is no registry: the name is that of the file. A new device is one new file. Simulated devices are files of
+`simulation/`, of which a box has the camera alone.
 """
 
 import importlib
@@ -16,6 +17,8 @@ from drivers.errors import DriverError
 
 DriverFolder = Literal["camera", "ptz", "gpio"]
 """The folders of drivers."""
+
+PACKAGES = ("drivers", "simulation")
 
 
 class CameraDriverModule(Protocol):
@@ -57,8 +60,7 @@ class GpioDriverModule(Protocol):
 
 def driver_names(kind: DriverFolder) -> tuple[str, ...]:
     """Return the names that the key `driver` may have for this kind of device."""
-    folder = Path(__file__).parent / kind
-    return tuple(sorted(p.stem for p in folder.glob("*.py") if not p.stem.startswith("_")))
+    return tuple(sorted(_driver_packages(kind)))
 
 
 def load_camera_driver(driver: str) -> CameraDriverModule:
@@ -81,10 +83,22 @@ def load_gpio_driver(driver: str) -> GpioDriverModule:
 
 
 def _load_module(kind: DriverFolder, driver: str) -> ModuleType:
-    if driver not in driver_names(kind):
-        allowed = ", ".join(driver_names(kind))
+    packages = _driver_packages(kind)
+    if driver not in packages:
+        allowed = ", ".join(sorted(packages))
         raise DriverError("unsupported", f"{kind} driver {driver!r} is unknown; allowed: {allowed}")
     try:
-        return importlib.import_module(f"drivers.{kind}.{driver}")
+        return importlib.import_module(f"{packages[driver]}.{kind}.{driver}")
     except ImportError as error:
         raise DriverError("absent", f"{kind} driver {driver!r} needs a library: {error}") from error
+
+
+def _driver_packages(kind: DriverFolder) -> dict[str, str]:
+    """Return the package of each driver, by the driver's name."""
+    root = Path(__file__).parents[1]
+    return {
+        file.stem: package
+        for package in PACKAGES
+        for file in (root / package / kind).glob("*.py")
+        if not file.stem.startswith("_")
+    }

@@ -28,7 +28,7 @@ def check_names(site_packages: Path, architecture: str) -> None:
     The module of this machine's architecture is imported, with the box's numpy. In one for another architecture the
     names are searched as strings. Raises SystemExit if a name is missing.
     """
-    used = used_names([site_packages / "agent", site_packages / "drivers"])
+    used = used_names(site_packages / package for package in ("agent", "drivers", "simulation"))
     if UNAME_MACHINES[architecture] == platform.machine():
         command = [sys.executable, "-S", "-B", "-c", LOOK_UP, str(site_packages), *sorted(used)]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)

@@ -12,7 +12,18 @@ RECIPE = ROOT / "images" / "recipe"
 LOCK = ROOT / "images" / "requirements-box.lock"
 
 VENV = Path("opt/vigie")
-SOURCES = ("agent", "drivers", "pyproject.toml", "README.md", "LICENSE", "NOTICE")
+SOURCES = (
+    "agent",
+    "drivers",
+    # The camera of the self-test, and nothing else that is simulated.
+    "simulation/__init__.py",
+    "simulation/camera",
+    "simulation/street",
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+    "NOTICE",
+)
 EXCLUDED_PATTERNS = (
     # Scripts of other packages are not used, and their shebangs are of the building machine.
     "bin",
@@ -41,16 +52,21 @@ def build_agent_wheel(work: Path) -> Path:
     for folder in (source, wheel_folder):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-    for name in SOURCES:
-        if (ROOT / name).is_dir():
-            shutil.copytree(
-                ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__")
-            )
-        else:
-            shutil.copy(ROOT / name, source / name)
+    copy_sources(source)
     pip_args = ("wheel", "--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir")
     subprocess.run([*wheels.PIP_COMMAND, *pip_args, str(wheel_folder), str(source)], check=True)
     return next(wheel_folder.glob("vigie-*.whl"))
+
+
+def copy_sources(folder: Path) -> None:
+    """Copy what a box has of the project to an empty folder."""
+    for name in SOURCES:
+        if (ROOT / name).is_dir():
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+        else:
+            (folder / name).parent.mkdir(exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
 
 
 def install_agent(target: BuildTarget, tree: Path, cache: Path, work: Path) -> None:

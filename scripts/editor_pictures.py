@@ -13,8 +13,8 @@ from selenium.webdriver.support.ui import WebDriverWait
 from centre.preset_page import write_preset_page
 from centre.replay import ReplayRequest, replay
 from centre.scene_page import write_scene_page
-from drivers.rendered_street.fixed_view import FixedView
-from drivers.rendered_street.world import CROSSING_Z_M, ROAD_HALF_M
+from simulation.street.fixed_view import FixedView
+from simulation.street.world import CROSSING_Z_M, ROAD_HALF_M
 from tests.scene_editor.browser import TIMEOUT_S, EditorPage
 from tests.scene_editor.head_folder import write_head_folder
 from tests.whole.drawn_clip import write_street_clip

@@ -37,7 +37,19 @@ _PLACEHOLDERS: dict[str, Any] = {
     "box": {"id": "x", "site": "x"},
     "broker": {"url": "mqtt://127.0.0.1"},
     "camera": [{"name": "x", "driver": "fake"}],
-    "head": [{"name": "x", "driver": "fake"}],
+    # Not `fake`, which a box does not have.
+    "head": [
+        {
+            "name": "x",
+            "driver": "pelco_d",
+            "options": {
+                "port": "/dev/x",
+                "tilt_deg": {"low": 0, "high": 1},
+                "pan_max_deg_s": 1,
+                "tilt_max_deg_s": 1,
+            },
+        }
+    ],
 }
 
 

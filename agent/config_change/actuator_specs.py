@@ -49,7 +49,7 @@ def load_actuator_specs(config: Config, clock: Clock, context: str) -> ActuatorS
     tour is wrong.
     """
     heads = tuple(
-        _load_head_spec(head, clock, context, f"head[{index}]")
+        load_head_spec(head, clock, context, f"head[{index}]")
         for index, head in enumerate(config.head)
     )
     return ActuatorSpecs(
@@ -57,7 +57,11 @@ def load_actuator_specs(config: Config, clock: Clock, context: str) -> ActuatorS
     )
 
 
-def _load_head_spec(head: HeadConfig, clock: Clock, context: str, key_path: str) -> HeadSpec:
+def load_head_spec(head: HeadConfig, clock: Clock, context: str, key_path: str) -> HeadSpec:
+    """Load the driver of the head at `key_path` of the configuration, and check its options.
+
+    Raises: UserError as `load_actuator_specs` does.
+    """
     # Imported here: most boxes have no head, and panoramas and time zones take memory.
     from agent.ptz.automation import panorama_scan, schedule  # noqa: PLC0415
 

@@ -1,6 +1,7 @@
 """Check of a configuration file by the agent's own loaders."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ from agent.base.errors import UserError
 from agent.config import configuration, desired_config, toml_decode
 from agent.config.configuration import CameraConfig, Config
 from agent.config.desired_store import ConfigLayer, DesiredStore
-from agent.config.heads import HeadConfig
 from agent.config.link import LinkConfig
 from agent.config.model_name import is_card_path
 from agent.config.placeholders import with_placeholders
@@ -107,7 +107,10 @@ def _loading_problems(config: Config, clock: Clock, context: str) -> Iterator[st
     from agent.authority.control_authority import read_authorities  # noqa: PLC0415
     from agent.capture import camera_source  # noqa: PLC0415
     from agent.clips.https_request import load_authority  # noqa: PLC0415
-    from agent.config_change.actuator_specs import load_actuator_specs  # noqa: PLC0415
+    from agent.config_change.actuator_specs import (  # noqa: PLC0415
+        load_actuator_specs,
+        load_head_spec,
+    )
     from agent.recording.encryption.key_wrapping import parse_recipients  # noqa: PLC0415
 
     for index in range(len(config.camera)):
@@ -117,14 +120,9 @@ def _loading_problems(config: Config, clock: Clock, context: str) -> Iterator[st
         yield from _collect_error(
             lambda alone=alone: camera_source.build_sources(alone, clock, context)  # type: ignore[misc]
         )
-    without_pins = msgspec.structs.replace(config, pin=())
-    for index in range(len(config.head)):
-        alone = msgspec.structs.replace(
-            without_pins, head=_isolate(config.head, index, _PLACEHOLDER_HEAD)
-        )
-        yield from _collect_error(
-            lambda alone=alone: load_actuator_specs(alone, clock, context)  # type: ignore[misc]
-        )
+    for index, head in enumerate(config.head):
+        key_path = f"head[{index}]"
+        yield from _collect_error(partial(load_head_spec, head, clock, context, key_path))
     if config.pin:
         pins = msgspec.structs.replace(config, head=())
         yield from _collect_error(lambda: load_actuator_specs(pins, clock, context))
@@ -136,8 +134,7 @@ def _loading_problems(config: Config, clock: Clock, context: str) -> Iterator[st
 
 
 _PLACEHOLDER_CAMERA = CameraConfig(name="x", driver="fake")
-_PLACEHOLDER_HEAD = HeadConfig(name="x", driver="fake")
-"""Valid entries in place of the others, which keep the index in messages."""
+"""A valid entry in place of the others, which keeps the index in messages."""
 
 
 def _isolate(items: tuple[Any, ...], index: int, placeholder: Any) -> tuple[Any, ...]:

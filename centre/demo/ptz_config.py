@@ -18,10 +18,10 @@ from centre.demo.ptz_script import PRESETS, PtzScript
 from centre.demo.street_ptz_camera import HeadMountedStreetCamera
 from centre.demo.video_source import SCENES_FOLDER
 from drivers.contracts import Camera, StreamRequest
-from drivers.rendered_street.surround_renderer import SurroundRenderer
-from drivers.simulated.head_simulator import HeadSimulator
 from drivers.transcoding import open_transcoded
 from drivers.visca_options import Options
+from simulation.heads.head_simulator import HeadSimulator
+from simulation.surround.surround_renderer import SurroundRenderer
 
 
 def write_config(files: DemoFiles, broker_url: str, script: PtzScript) -> Config:

@@ -13,7 +13,7 @@ from agent.ptz.preset_store import Preset
 from agent.ptz.ptz_args import PtzResult
 from centre.demo.files import DemoFiles
 from centre.preset_page import PANORAMA_NAME, PRESETS_NAME
-from drivers.rendered_street.surround_renderer import SurroundRenderer
+from simulation.surround.surround_renderer import SurroundRenderer
 
 
 def write_preset_views(

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from drivers.simulated.head_simulator import HeadMechanics, HeadSimulator
-from drivers.simulated.pty_serial_line import PtySerialLine
-from drivers.simulated.visca_device import ViscaCameraChain
 from drivers.visca_options import Options
+from simulation.heads.head_simulator import HeadMechanics, HeadSimulator
+from simulation.heads.pty_serial_line import PtySerialLine
+from simulation.heads.visca_device import ViscaCameraChain
 
 
 class SimulatedHead:

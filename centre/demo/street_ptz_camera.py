@@ -12,9 +12,9 @@ from drivers.contracts import StreamRequest
 from drivers.errors import DriverError
 from drivers.masking import MaskPainter
 from drivers.media import Frame, StreamInfo
-from drivers.rendered_street.planes import bgr_to_planes
-from drivers.rendered_street.surround_renderer import SurroundRenderer
-from drivers.simulated.head_simulator import HeadSimulator
+from simulation.heads.head_simulator import HeadSimulator
+from simulation.street.renderer import bgr_to_planes
+from simulation.surround.surround_renderer import SurroundRenderer
 
 ImageArray = npt.NDArray[np.uint8]
 

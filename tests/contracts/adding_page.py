@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-COPIED = ("agent", "drivers", "docs", "scripts", "tests/pure")
+COPIED = ("agent", "drivers", "simulation", "docs", "scripts", "tests/pure")
 IGNORED = shutil.ignore_patterns("__pycache__", "*.tflite", "*.jpg")
 
 

@@ -16,12 +16,12 @@ import msgspec
 
 from drivers.catalog import load_ptz_driver
 from drivers.contracts import Ptz, Range
-from drivers.ptz.fake import FakeHead
-from drivers.simulated.head_simulator import HeadMechanics, HeadSimulator, MotionState
-from drivers.simulated.pelco_device import PelcoDevice
-from drivers.simulated.pty_serial_line import PtySerialLine, SimulatedDevice
-from drivers.simulated.visca_device import ViscaCameraChain
 from drivers.visca_options import Options as ViscaOptions
+from simulation.heads.head_simulator import HeadMechanics, HeadSimulator, MotionState
+from simulation.heads.pelco_device import PelcoDevice
+from simulation.heads.pty_serial_line import PtySerialLine, SimulatedDevice
+from simulation.heads.visca_device import ViscaCameraChain
+from simulation.ptz.fake import FakeHead
 from tests.conftest import ManualClock
 
 IDLE_TIMEOUT_S = 60.0

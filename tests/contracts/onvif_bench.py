@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from drivers.contracts import Pose, Velocity
-from drivers.simulated.head_simulator import HeadMechanics, HeadSimulator
+from simulation.heads.head_simulator import HeadMechanics, HeadSimulator
 from tests.conftest import ManualClock
 
 from .heads import MECHANICS, HeadBench, MissingFeature, SimulatedRig, open_head

@@ -17,7 +17,7 @@ BLOCKS: dict[str, str] = dict(
 """By their names. The fences have four backticks, because a docstring may have a fence of its own."""
 HEADS = "tests/contracts/heads.py"
 CONTRACT = ROOT / "tests" / "contracts" / "test_ptz.py"
-COPIED = ("agent", "drivers", "tests/contracts", "tests/virtual_camera")
+COPIED = ("agent", "drivers", "simulation", "tests/contracts", "tests/virtual_camera")
 LACKS = {
     "this head has no zoom",
     "this head has no focus",
@@ -51,7 +51,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (tree / name).write_text(text, encoding="utf-8")
     heads = (tree / HEADS).read_text(encoding="utf-8")
     for part, before in (
-        ("imports", "from drivers.simulated.visca_device"),
+        ("imports", "from simulation.heads.visca_device"),
         ("options", "HEADS: dict"),
         ("line", '    "fake": FakeHeadBench()'),
     ):

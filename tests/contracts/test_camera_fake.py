@@ -1,4 +1,4 @@
-"""drivers.camera.fake beyond the contract: its own time, packets that decode, faults."""
+"""simulation.camera.fake beyond the contract: its own time, packets that decode, faults."""
 
 from itertools import pairwise
 from typing import Any
@@ -8,10 +8,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from drivers.camera.fake import FakeCamera, Options
 from drivers.contracts import FrameRateControl, NightModeControl, ReadingsSource
 from drivers.errors import DriverError
 from drivers.media import Frame, Packet
+from simulation.camera.fake import FakeCamera, Options
 from tests.conftest import ManualClock
 
 from .conftest import open_driver, read_media

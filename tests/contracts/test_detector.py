@@ -14,9 +14,8 @@ from agent.detection.tflite import open_detector
 from drivers.errors import DriverError
 from drivers.hailo.accelerator import HailoModel
 from drivers.media import Frame
-from drivers.rendered_street.fixed_view import FixedView
-from drivers.rendered_street.planes import bgr_to_planes
-from drivers.rendered_street.renderer import SceneConditions, StreetRenderer
+from simulation.street.fixed_view import FixedView
+from simulation.street.renderer import SceneConditions, StreetRenderer, bgr_to_planes
 from tests import hailo_runtime, virtual_camera
 
 from .conftest import boottime_ns, wait_for_hailo

@@ -20,7 +20,7 @@ from drivers.catalog import driver_names, load_gpio_driver
 from drivers.contracts import Gpio, GpioEdge, GpioLine
 from drivers.edge_queue import MAX_EDGES
 from drivers.errors import DriverError
-from drivers.gpio import fake
+from simulation.gpio import fake
 from tests.conftest import hardware_options
 
 IN, OUT = 22, 27

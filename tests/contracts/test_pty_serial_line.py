@@ -1,4 +1,4 @@
-"""drivers.simulated.pty_serial_line: transmission, loss, unplugging and plugging in."""
+"""simulation.heads.pty_serial_line: transmission, loss, unplugging and plugging in."""
 
 import os
 import random
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import serial
 
-from drivers.simulated.pty_serial_line import NO_NOISE, LineNoise, PtySerialLine
+from simulation.heads.pty_serial_line import NO_NOISE, LineNoise, PtySerialLine
 
 
 class Parrot:

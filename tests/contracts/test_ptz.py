@@ -19,8 +19,8 @@ from drivers.angles import wrap_deg
 from drivers.contracts import Pose, PtzCapabilities, Velocity
 from drivers.errors import DriverError
 from drivers.serial_bus import BUSES
-from drivers.simulated.head_simulator import HeadSimulator
-from drivers.simulated.pty_serial_line import LineNoise, PtySerialLine
+from simulation.heads.head_simulator import HeadSimulator
+from simulation.heads.pty_serial_line import LineNoise, PtySerialLine
 from tests.conftest import hardware_options
 
 from .heads import (

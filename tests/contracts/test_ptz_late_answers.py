@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from drivers.contracts import Velocity
-from drivers.simulated.head_simulator import HeadSimulator
-from drivers.simulated.pelco_device import PelcoDevice
-from drivers.simulated.pty_serial_line import SimulatedDevice
-from drivers.simulated.visca_device import ViscaCameraChain
+from simulation.heads.head_simulator import HeadSimulator
+from simulation.heads.pelco_device import PelcoDevice
+from simulation.heads.pty_serial_line import SimulatedDevice
+from simulation.heads.visca_device import ViscaCameraChain
 from tests.conftest import ManualClock
 from tests.contracts.heads import (
     QUERIED_OPTIONS,

@@ -4,7 +4,7 @@ import threading
 from pathlib import Path
 from time import clock_gettime_ns
 
-from drivers.simulated.head_simulator import HeadSimulator
+from simulation.heads.head_simulator import HeadSimulator
 
 TIMEOUT_S = 60.0
 

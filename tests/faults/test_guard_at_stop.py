@@ -12,9 +12,9 @@ import pytest
 from agent.__main__ import main
 from agent.cli.run import EXIT_HUNG
 from agent.runtime.supervisor import ACTUATOR_DEADLINE_RATIO
-from drivers.simulated.head_simulator import HeadSimulator
-from drivers.simulated.pty_serial_line import PtySerialLine
-from drivers.simulated.visca_device import ViscaCameraChain
+from simulation.heads.head_simulator import HeadSimulator
+from simulation.heads.pty_serial_line import PtySerialLine
+from simulation.heads.visca_device import ViscaCameraChain
 from tests.contracts.heads import MECHANICS, VISCA_OPTIONS, VISCA_SPECS
 from tests.faults.head_scene import (
     TIMEOUT_S,

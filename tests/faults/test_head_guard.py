@@ -23,10 +23,10 @@ from agent.failsafe.guard_stage import (
     PinsDuty,
 )
 from drivers.contracts import GpioLine
-from drivers.gpio import fake as fake_gpio
-from drivers.simulated.head_simulator import HeadSimulator
-from drivers.simulated.pty_serial_line import PtySerialLine
-from drivers.simulated.visca_device import ViscaCameraChain
+from simulation.gpio import fake as fake_gpio
+from simulation.heads.head_simulator import HeadSimulator
+from simulation.heads.pty_serial_line import PtySerialLine
+from simulation.heads.visca_device import ViscaCameraChain
 from tests.contracts.heads import MECHANICS, VISCA_OPTIONS, VISCA_SPECS
 from tests.faults.head_scene import (
     TIMEOUT_S,

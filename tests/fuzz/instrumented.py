@@ -4,7 +4,7 @@ import sys
 
 import atheris
 
-with atheris.instrument_imports(include=["agent", "centre", "drivers"]):
+with atheris.instrument_imports(include=["agent", "centre", "drivers", "simulation"]):
     from tests.fuzz.targets import TARGETS
 
 from tests.fuzz.__main__ import WORK_DIR

@@ -19,9 +19,9 @@ import numpy.typing as npt
 from agent.recording.custody.chain import BrokenChain, verify_chain
 from agent.recording.custody.receipts import AgentStarted, BadReceipt, SegmentClosed, parse_line
 from agent.recording.segment_name import PART_SUFFIX, SegmentName, parse_segment_name
-from drivers.camera.fake import Options, open_camera
 from drivers.contracts import StreamRequest
 from drivers.media import Frame
+from simulation.camera.fake import Options, open_camera
 
 Luma = npt.NDArray[np.uint8]
 Blocks = npt.NDArray[np.float32]

@@ -16,6 +16,7 @@ from tests.image.form import ROOT, not_short
 PARTS = (
     "agent",
     "drivers",
+    "simulation",
     "images",
     "systemd",
     "pyproject.toml",

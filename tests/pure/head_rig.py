@@ -16,7 +16,7 @@ from agent.ptz.head_stage import HeadStage
 from agent.ptz.preset_store import Preset
 from drivers.contracts import Pose, PtzCapabilities, PtzPosition, Range
 from drivers.errors import DriverError
-from drivers.ptz.fake import FakeHead, Options
+from simulation.ptz.fake import FakeHead, Options
 from tests.conftest import ManualClock
 
 ANNA, BRAHIM = Requester(id="anna", role="operator"), Requester(id="brahim", role="operator")

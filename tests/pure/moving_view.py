@@ -7,9 +7,8 @@ import numpy as np
 
 from agent.detection.image import downscale_luma
 from drivers.media import Plane
-from drivers.rendered_street.fixed_view import FixedView
-from drivers.rendered_street.planes import bgr_to_planes
-from drivers.rendered_street.renderer import SceneConditions, StreetRenderer
+from simulation.street.fixed_view import FixedView
+from simulation.street.renderer import SceneConditions, StreetRenderer, bgr_to_planes
 
 DAY = SceneConditions(night=False, rain=0.0, noise=2.0)
 NIGHT = SceneConditions(night=True, rain=0.0, noise=4.0)

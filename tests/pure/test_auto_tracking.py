@@ -17,7 +17,7 @@ from agent.ptz.automation.auto_tracking import LOST_AFTER_S, MOVE_DURATION_S, Au
 from agent.ptz.motion.field_of_view import Direction, direction_to_point
 from agent.ptz.requests import ContinuousMove, HeadState
 from drivers.contracts import Pose, PtzCapabilities, PtzPosition, Range, Velocity
-from drivers.simulated.head_simulator import HeadMechanics, HeadSimulator
+from simulation.heads.head_simulator import HeadMechanics, HeadSimulator
 from tests.pure.head_rig import ANNA
 
 NS = 1_000_000_000

@@ -10,7 +10,7 @@ from drivers.angles import wrap_deg
 from drivers.axis_reckoning import AxisLimits
 from drivers.contracts import Pose, Range
 from drivers.dead_reckoning import DeadReckoning
-from drivers.simulated.head_simulator import HeadMechanics, HeadSimulator, InjectedFault, SpeedOrder
+from simulation.heads.head_simulator import HeadMechanics, HeadSimulator, InjectedFault, SpeedOrder
 
 S = 1_000_000_000
 BUILT = HeadMechanics(

@@ -29,9 +29,9 @@ from centre.demo.stats import DemoStats
 from centre.demo.street_ptz_camera import HeadMountedStreetCamera
 from drivers.contracts import Pose, Range, StreamRequest
 from drivers.errors import DriverError
-from drivers.rendered_street.planes import bgr_to_planes
-from drivers.rendered_street.surround_renderer import SurroundRenderer
-from drivers.simulated.head_simulator import HeadMechanics, HeadSimulator
+from simulation.heads.head_simulator import HeadMechanics, HeadSimulator
+from simulation.street.renderer import bgr_to_planes
+from simulation.surround.surround_renderer import SurroundRenderer
 from tests.conftest import ManualClock
 from tests.whole import demo_values
 

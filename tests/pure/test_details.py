@@ -206,7 +206,9 @@ AT_THE_POLE = (
 def written_errors(*names: str) -> dict[str, str]:
     """Return the place of each text that one of these errors is raised with; 7 stands for each value in it."""
     found = {}
-    for path in sorted((*ROOT.glob("drivers/**/*.py"), *ROOT.glob("agent/**/*.py"))):
+    for path in sorted(
+        p for room in ("agent", "drivers", "simulation") for p in ROOT.glob(f"{room}/**/*.py")
+    ):
         for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(call, ast.Call) and ast.unparse(call.func).endswith(names):
                 for argument in call.args:

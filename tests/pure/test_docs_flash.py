@@ -13,7 +13,7 @@ from agent import cli
 from agent.provisioning import settings
 from centre.cli import flash
 from centre.flash import decompress, safety_checks
-from drivers.camera.fake import Options
+from simulation.camera.fake import Options
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "flash.md").read_text(encoding="utf-8")

@@ -1,6 +1,7 @@
 """docs/heads*.md and tours.md: each snippet loads, each key has its row and default."""
 
 import argparse
+import inspect
 import re
 import shlex
 import tomllib
@@ -105,7 +106,7 @@ def test_the_snippets_load(page: str) -> None:
 
 @pytest.mark.parametrize("driver", driver_names("ptz"))
 def test_a_drivers_own_snippet_loads_and_its_section_has_one_too(driver: str) -> None:
-    source = (ROOT / "drivers" / "ptz" / f"{driver}.py").read_text(encoding="utf-8")
+    source = inspect.getsource(load_ptz_driver(driver))
     for text in (source, SECTIONS[driver]):
         (table,) = heads(text)
         head = msgspec.convert(table, HeadConfig)

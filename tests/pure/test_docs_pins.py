@@ -1,5 +1,6 @@
 """docs/pins.md: its example loads and runs, and each kind and key is named."""
 
+import inspect
 import re
 import threading
 import tomllib
@@ -17,7 +18,7 @@ from agent.gpio import status_led
 from agent.gpio.gpio_stage import MIN_PAUSE_S, GpioStage
 from drivers.catalog import driver_names, load_gpio_driver
 from drivers.contracts import Gpio, GpioLine
-from drivers.gpio import fake
+from simulation.gpio import fake
 from tests.conftest import ManualClock
 
 ROOT = Path(__file__).parents[2]
@@ -100,7 +101,7 @@ def test_the_pause_of_a_relay_equals_the_pages() -> None:
 def test_each_driver_has_its_section_and_its_snippets_load(driver: str) -> None:
     assert f"## `{driver}`:" in PAGE
     module = load_gpio_driver(driver)
-    source = (ROOT / "drivers" / "gpio" / f"{driver}.py").read_text(encoding="utf-8")
+    source = inspect.getsource(module)
     own = re.findall(r"^```toml\n(.*?)^```", source, re.MULTILINE | re.DOTALL)
     assert own
     found = 0

@@ -23,9 +23,8 @@ from agent.diagnostics.commissioning.certificate import (
 )
 from agent.diagnostics.commissioning.drift import ConfigurationDrift, find_drifts
 from drivers.media import Plane
-from drivers.rendered_street.fixed_view import FixedView
-from drivers.rendered_street.planes import bgr_to_planes
-from drivers.rendered_street.renderer import SceneConditions, StreetRenderer
+from simulation.street.fixed_view import FixedView
+from simulation.street.renderer import SceneConditions, StreetRenderer, bgr_to_planes
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
 PUBLIC = base64.b64encode(KEY.public_key().public_bytes_raw()).decode()

@@ -16,7 +16,7 @@ from agent.ptz import ptz_args as words
 from agent.ptz.automation.auto_tracking import AutoTracker
 from agent.ptz.automation.panorama_scan import PanoramaScan
 from agent.ptz.ptz_command import HeadAssembly, PtzCommandHandler
-from drivers.ptz.fake import Options
+from simulation.ptz.fake import Options
 from tests.pure.head_rig import ANNA, BRAHIM, INCIDENT, PLAIN_CONFIG, HeadRig, RecordingProgressSink
 
 FOV = FieldOfView(wide=60.0, tele=6.0)

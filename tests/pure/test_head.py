@@ -13,8 +13,8 @@ from agent.ptz.head_stage import LEAVE_SECTOR_AFTER_S
 from agent.ptz.requests import AbsoluteMove, ContinuousMove, GotoPreset, HeadState, MoveRequest
 from drivers.contracts import Pose, PtzPosition, Range
 from drivers.errors import DriverError, DriverErrorKind
-from drivers.ptz.fake import FakeHead
-from drivers.simulated.head_simulator import NO_FAULT, InjectedFault
+from simulation.heads.head_simulator import NO_FAULT, InjectedFault
+from simulation.ptz.fake import FakeHead
 from tests.pure.head_rig import (
     ANNA,
     HEAD_OPTIONS,

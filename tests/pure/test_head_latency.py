@@ -17,7 +17,7 @@ from agent.config.heads import ForbiddenSector
 from agent.ptz.requests import AbsoluteMove, ContinuousMove
 from drivers.commanded_speed import CommandedSpeed, position_error_deg
 from drivers.contracts import Pose, PtzCapabilities, PtzPosition, Range, Velocity
-from drivers.ptz.fake import FakeHead, Options
+from simulation.ptz.fake import FakeHead, Options
 from tests.pure.head_rig import ANNA, PLAIN_CONFIG, STAGE_INTERVAL_S, HeadRig
 
 T = TypeVar("T")

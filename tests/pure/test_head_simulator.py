@@ -1,4 +1,4 @@
-"""drivers.simulated.head_simulator: orders, motors and end stops."""
+"""simulation.heads.head_simulator: orders, motors and end stops."""
 
 import math
 from itertools import pairwise
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from drivers.angles import unwrap_near_deg, wrap_deg
 from drivers.contracts import Pose, Range, Velocity
 from drivers.media import NS_PER_S
-from drivers.simulated.head_simulator import (
+from simulation.heads.head_simulator import (
     NO_FAULT,
     HeadMechanics,
     HeadSimulator,
@@ -19,7 +19,7 @@ from drivers.simulated.head_simulator import (
     PositionOrder,
     SpeedOrder,
 )
-from drivers.simulated.motion_profile import AxisPoint, MotorLimits, plan_move, plan_velocity
+from simulation.heads.motion_profile import AxisPoint, MotorLimits, plan_move, plan_velocity
 
 PLAIN = HeadMechanics(ramp_s=0.5, lag_s=0.1)
 """60 and 40 degrees a second, half a second to get there, a tenth until it begins."""

@@ -530,9 +530,13 @@ def test_a_file_that_is_not_squashfs_is_refused_as_a_root_image(tmp_path: Path) 
         image_files.squashfs_bytes(file)
 
 
-def test_the_wheel_of_a_box_has_the_agent_and_no_centre(tmp_path: Path) -> None:
-    assert "centre" not in tree.SOURCES
+def test_the_wheel_of_a_box_has_the_agent_the_street_of_its_self_test_and_no_centre(
+    tmp_path: Path,
+) -> None:
     pytest.importorskip("setuptools")
     with zipfile.ZipFile(tree.build_agent_wheel(tmp_path)) as wheel:
-        packages = {name.split("/")[0] for name in wheel.namelist()}
-    assert {name for name in packages if not name.endswith(".dist-info")} == {"agent", "drivers"}
+        paths = [Path(name) for name in wheel.namelist()]
+    packages = {path.parts[0] for path in paths if not path.parts[0].endswith(".dist-info")}
+    assert packages == {"agent", "drivers", "simulation"}
+    simulated = {str(path.parent) for path in paths if path.parts[0] == "simulation"}
+    assert simulated == {"simulation", "simulation/camera", "simulation/street"}

@@ -19,8 +19,8 @@ from agent.ptz.ptz_args import PanoramaResult, PtzAcquireArgs, PtzResult
 from agent.ptz.ptz_command import HeadAssembly, PtzCommandHandler
 from agent.ptz.requests import AbsoluteMove
 from drivers.media import Frame
-from drivers.ptz.fake import Options
-from drivers.rendered_street.surround_renderer import SurroundRenderer
+from simulation.ptz.fake import Options
+from simulation.surround.surround_renderer import SurroundRenderer
 from tests.pure.head_rig import ANNA, BRAHIM, INCIDENT, PLAIN_CONFIG, HeadRig, RecordingProgressSink
 
 FOV = FieldOfView(wide=60.0, tele=6.0)

@@ -19,7 +19,9 @@ from hypothesis import strategies as st
 
 HOUSE = Path(__file__).parents[2]
 CONTRACT = HOUSE / "docs" / "asyncapi.json"
-SOURCES = sorted(path for room in ("agent", "drivers") for path in (HOUSE / room).rglob("*.py"))
+SOURCES = sorted(
+    path for room in ("agent", "drivers", "simulation") for path in (HOUSE / room).rglob("*.py")
+)
 BEGINNINGS = {"^/dev/", "^rtsp://[^/\\s]"}
 """They match a beginning, and leave the rest to the device."""
 

@@ -11,9 +11,8 @@ from agent.base.picture_light import LightState, measure_light
 from agent.capture.lens_aim import measure_aim
 from agent.detection.view_monitor import compare_to_reference
 from drivers.media import Plane
-from drivers.rendered_street.fixed_view import FixedView
-from drivers.rendered_street.planes import bgr_to_planes
-from drivers.rendered_street.renderer import SceneConditions, StreetRenderer
+from simulation.street.fixed_view import FixedView
+from simulation.street.renderer import SceneConditions, StreetRenderer, bgr_to_planes
 
 SIZE = (640, 360)
 BLACK_LUMA = 16

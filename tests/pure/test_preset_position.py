@@ -19,7 +19,7 @@ from drivers.contracts import Pose, PtzCapabilities, PtzPosition
 from drivers.errors import DriverError
 from drivers.masking import WHOLE_PICTURE
 from drivers.media import Point
-from drivers.ptz.fake import FakeHead
+from simulation.ptz.fake import FakeHead
 from tests.pure.head_rig import ANNA, HEAD_OPTIONS, PLAIN_CONFIG, HeadRig, ReckoningHead
 
 FOV = FieldOfView(wide=63.7, tele=3.4)

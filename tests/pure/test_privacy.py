@@ -40,7 +40,11 @@ def test_no_identification_package_is_required(file: str) -> None:
 
 def test_no_field_function_or_class_names_an_identity() -> None:
     named: list[str] = []
-    for source in [*ROOT.glob("agent/**/*.py"), *ROOT.glob("drivers/**/*.py")]:
+    for source in [
+        *ROOT.glob("agent/**/*.py"),
+        *ROOT.glob("drivers/**/*.py"),
+        *ROOT.glob("simulation/**/*.py"),
+    ]:
         for node in ast.walk(ast.parse(source.read_text())):
             match node:
                 case ast.FunctionDef(name=name) | ast.ClassDef(name=name):

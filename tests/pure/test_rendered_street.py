@@ -1,4 +1,4 @@
-"""drivers.rendered_street: reproducible, lawful traffic at the positions of its ground truth."""
+"""simulation.street: reproducible, lawful traffic at the positions of its ground truth."""
 
 from itertools import pairwise
 
@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.rendered_street.fixed_view import FixedView, TruthBox, truth_boxes
-from drivers.rendered_street.renderer import SceneConditions, StreetRenderer
-from drivers.rendered_street.world import (
+from simulation.street.fixed_view import FixedView, TruthBox, truth_boxes
+from simulation.street.renderer import SceneConditions, StreetRenderer
+from simulation.street.world import (
     CROSSING_Z_M,
     CYCLE_S,
     KERB_LANE_M,

@@ -9,7 +9,7 @@ import pytest
 from agent.base.model import BoundingBox, Event, FrameResult, Track
 from agent.detection import scene as scenes
 from agent.detection.rule_engine import RuleEngine
-from drivers.rendered_street.fixed_view import FixedView, TruthBox, truth_boxes
+from simulation.street.fixed_view import FixedView, TruthBox, truth_boxes
 from tests.pure.rules.scripted_tracks import NS_PER_S, id_maker
 
 SCENE = Path(__file__).parents[2] / "centre" / "demo" / "scenes" / "street.toml"

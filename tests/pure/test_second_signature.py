@@ -14,9 +14,9 @@ from agent.config_change.actuator_specs import ActuatorSpecs
 from agent.config_change.second_signature import irreversible_changes, weakened_protections
 from agent.config_change.start_config import StartConfig
 from agent.detection.scene import IgnoreZone, PrivacyMask, Scene, SceneLine, Zone
-from drivers.camera import fake
 from drivers.contracts import Pose
 from drivers.media import Point
+from simulation.camera import fake
 
 SMALL = (Point(0.2, 0.2), Point(0.4, 0.2), Point(0.4, 0.4), Point(0.2, 0.4))
 LARGE = (Point(0.1, 0.1), Point(0.5, 0.1), Point(0.5, 0.5), Point(0.1, 0.5))

@@ -25,7 +25,7 @@ from agent.diagnostics.selftest.selftest_command import (
 )
 from agent.diagnostics.selftest.selftest_command import Echo as EchoArgs
 from agent.diagnostics.selftest.street_pattern import FrameTracks
-from drivers.rendered_street.fixed_view import FixedView, TruthBox, truth_boxes
+from simulation.street.fixed_view import FixedView, TruthBox, truth_boxes
 
 VIEW = FixedView(street_pattern.WIDTH_PX, street_pattern.HEIGHT_PX)
 GOOD = SelfTestStep(name="capture", ok=True, duration_ms=10.0, message="all came")

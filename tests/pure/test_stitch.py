@@ -15,9 +15,9 @@ from agent.ptz.panorama.shot import Image, Shot
 from agent.ptz.panorama.stitch import StitchedImage, render_panorama, stitch
 from agent.ptz.panorama.strip import project_shot
 from drivers.contracts import Pose, Range
-from drivers.rendered_street import backdrop
-from drivers.rendered_street.renderer import SceneConditions
-from drivers.rendered_street.surround_renderer import SurroundRenderer
+from simulation.street.renderer import SceneConditions
+from simulation.surround import backdrop
+from simulation.surround.surround_renderer import SurroundRenderer
 
 WIDTH, HEIGHT = 480, 270
 FOV = FieldOfView(wide=60.0, tele=60.0)

@@ -1,4 +1,4 @@
-"""drivers.rendered_street.surround_renderer: seamless, reproducible, and true to its ground truth."""
+"""simulation.surround.surround_renderer: seamless, reproducible, and true to its ground truth."""
 
 import math
 
@@ -10,17 +10,17 @@ from hypothesis import strategies as st
 from agent.config.heads import FieldOfView
 from agent.ptz.motion.field_of_view import Direction, direction_to_point
 from drivers.contracts import Pose
-from drivers.rendered_street.avenue import CYCLE_S, END_M, SPEED_MPS, road_users_at
-from drivers.rendered_street.fixed_view import TruthBox
-from drivers.rendered_street.panned_view import (
+from simulation.street.fixed_view import TruthBox
+from simulation.street.renderer import SceneConditions
+from simulation.surround.avenue import CYCLE_S, END_M, SPEED_MPS, road_users_at
+from simulation.surround.panned_view import (
     POLE_HEIGHT_M,
     POLE_X_M,
     PannedView,
     truth_boxes,
     visible_road_users,
 )
-from drivers.rendered_street.renderer import SceneConditions
-from drivers.rendered_street.surround_renderer import SurroundRenderer
+from simulation.surround.surround_renderer import SurroundRenderer
 
 CLEAR = SceneConditions(night=False, rain=0.0, noise=0.0)
 WIDTH, HEIGHT = 320, 180

@@ -14,7 +14,7 @@ from agent.ptz.panorama.shot import Image, frame_to_bgr
 from agent.ptz.requests import AbsoluteMove, HeadState
 from drivers.contracts import Pose, PtzPosition, Range
 from drivers.media import Frame
-from drivers.simulated.head_simulator import HeadMechanics, HeadSimulator
+from simulation.heads.head_simulator import HeadMechanics, HeadSimulator
 
 FOV = FieldOfView(wide=60.0, tele=3.0)
 OPERATOR = Requester(id="amina", role="operator")

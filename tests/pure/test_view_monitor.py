@@ -15,9 +15,8 @@ from agent.base.view_condition import ViewCondition, ViewState
 from agent.detection.image import downscale_luma
 from agent.detection.view_monitor import ViewMonitor
 from drivers.media import NS_PER_S, Plane
-from drivers.rendered_street.fixed_view import FixedView
-from drivers.rendered_street.planes import bgr_to_planes
-from drivers.rendered_street.renderer import SceneConditions, StreetRenderer
+from simulation.street.fixed_view import FixedView
+from simulation.street.renderer import SceneConditions, StreetRenderer, bgr_to_planes
 
 PAGE = Path(__file__).parents[2] / "docs" / "view.md"
 SIZE = (640, 360)

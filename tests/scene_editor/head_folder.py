@@ -15,8 +15,8 @@ from agent.ptz.ptz_args import PtzResult
 from centre.demo.ptz_script import PRESETS
 from centre.demo.video_source import SCENES_FOLDER
 from drivers.contracts import Pose
-from drivers.rendered_street.renderer import SceneConditions
-from drivers.rendered_street.surround_renderer import SurroundRenderer
+from simulation.street.renderer import SceneConditions
+from simulation.surround.surround_renderer import SurroundRenderer
 
 FOV = FieldOfView(wide=60.0, tele=20.0)
 CLEAR = SceneConditions(night=False, rain=0.0, noise=0.0)

@@ -10,7 +10,7 @@ from agent.detection.ground_plane import GroundPlane
 from agent.detection.pixel_density import least_px_per_m
 from agent.detection.scene import load_scene
 from drivers.media import Point
-from drivers.rendered_street.fixed_view import FixedView
+from simulation.street.fixed_view import FixedView
 from tests.scene_editor.browser import PHONE_PX, EditorPage
 from tests.scene_editor.conftest import PICTURE_PX, write_picture
 

@@ -90,7 +90,9 @@ class Container:
         shutil.copytree(folder / "stage" / "usr" / "local", local, dirs_exist_ok=True)
         # The container cannot write byte code into the checkout, and would compile at each start.
         subprocess.run(
-            [sys.executable, "-m", "compileall", "-q", ROOT / "agent", ROOT / "drivers"], check=True
+            [sys.executable, "-m", "compileall", "-q", "agent", "drivers", "simulation"],
+            cwd=ROOT,
+            check=True,
         )
         self._boot(
             f"box-{os.getpid()}-{next(_INSTANCE_NUMBERS)}",

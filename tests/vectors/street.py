@@ -29,10 +29,10 @@ from agent.recording.mask_store import MASKS_DIR, store
 from agent.recording.open_segment import OpenSegment
 from agent.recording.recovery import delete_segment
 from agent.recording.segment_name import SegmentName, parse_segment_name
-from drivers.camera.fake import FakeCamera, Options, open_camera
 from drivers.contracts import StreamRequest
 from drivers.errors import DriverError
 from drivers.media import Packet, Polygon
+from simulation.camera.fake import FakeCamera, Options, open_camera
 
 BOOT = "1f155cfd-0000-4000-8000-000000000001"
 BOOT_UTC = datetime(2026, 11, 25, 1, 0, tzinfo=UTC)

@@ -33,7 +33,7 @@ from agent.reporting.outbox.submit import MessageSubmitter
 from agent.reporting.payloads import ReplyMessage
 from agent.runtime.control_socket import SOCKET_NAME, ControlSocket
 from agent.runtime.stage import Stage, StageThread
-from drivers.ptz import fake
+from simulation.ptz import fake
 from tests.whole.report.conftest import CLOCK, open_outbox
 from tests.whole.report.reporting_box import BIRTH, TIMEOUT_S, BareClient, FastRandom, wait_until
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import av
 import numpy as np
 
-from drivers.camera import fake
 from drivers.contracts import StreamRequest
 from drivers.errors import DriverError
 from drivers.media import Frame
+from simulation.camera import fake
 
 FPS = 10
 

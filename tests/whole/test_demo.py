@@ -31,10 +31,10 @@ from centre.demo.screen import render_screen
 from centre.demo.stats import DemoStats
 from centre.demo.video_camera import DemoVideoCamera, FramePacer, OpenOnce
 from centre.demo.video_screen import video_screen
-from drivers.camera.fake import Options, open_camera
 from drivers.contracts import StreamRequest
 from drivers.errors import DriverError
 from drivers.media import Frame
+from simulation.camera.fake import Options, open_camera
 from tests.turned_film import CLOCKWISE, write_with_matrix
 from tests.whole import demo_values
 from tests.whole.drawn_clip import write_street_clip

@@ -33,7 +33,7 @@ from centre.demo.ptz_script import (
 from centre.demo.ptz_summary import PtzDemoResult
 from centre.demo.summary import print_summary
 from centre.preset_page import read_head_views
-from drivers.rendered_street.backdrop import render_backdrop
+from simulation.surround.backdrop import render_backdrop
 from tests.whole.test_demo import run
 
 SHORT = PtzScript(

@@ -22,7 +22,7 @@ from agent.runtime.stage import StageThread
 from drivers.catalog import load_gpio_driver
 from drivers.contracts import Gpio, GpioLine
 from drivers.errors import DriverError
-from drivers.gpio import fake
+from simulation.gpio import fake
 from tests.conftest import ManualClock
 
 WAIT_S = 60.0

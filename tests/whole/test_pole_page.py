@@ -17,7 +17,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from drivers.rendered_street.fixed_view import FixedView
+from simulation.street.fixed_view import FixedView
 from tests.axe import axe_violations
 from tests.whole.pole_keys import PoleKeys
 from tests.whole.pole_phone import HEIGHT_PX, WIDTH_PX, PolePhone, iter_small_targets

@@ -16,10 +16,10 @@ import serial
 
 from agent.__main__ import main
 from drivers.head_search import SearchOptions, search_port
-from drivers.simulated.head_simulator import HeadSimulator
-from drivers.simulated.pelco_device import PelcoDevice
-from drivers.simulated.pty_serial_line import PtySerialLine, SimulatedDevice
-from drivers.simulated.visca_device import ViscaCameraChain
+from simulation.heads.head_simulator import HeadSimulator
+from simulation.heads.pelco_device import PelcoDevice
+from simulation.heads.pty_serial_line import PtySerialLine, SimulatedDevice
+from simulation.heads.visca_device import ViscaCameraChain
 from tests.conftest import ManualClock
 from tests.contracts.heads import MECHANICS, VISCA_SPECS
 

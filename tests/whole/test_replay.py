@@ -22,8 +22,8 @@ from agent.__main__ import main
 from agent.base.model import LABELS, BoundingBox
 from agent.detection.geometry import iou
 from agent.reporting.payloads import EventMessage, TrafficCountsMessage
-from drivers.rendered_street.fixed_view import FixedView, truth_boxes
 from scripts.pictures import HERO_S
+from simulation.street.fixed_view import FixedView, truth_boxes
 from tests.scene_editor.node_views import run_views
 from tests.turned_film import CLOCKWISE, write_with_matrix
 from tests.whole.drawn_clip import FPS, write_street_clip

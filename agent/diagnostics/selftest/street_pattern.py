@@ -15,11 +15,11 @@ from agent.base.message import Message, join_phrases
 from agent.base.model import BoundingBox, Label, Track
 from agent.detection.geometry import iou
 from agent.detection.scene import Scene, SceneLine
-from drivers.camera import fake
 from drivers.contracts import StreamRequest
 from drivers.errors import DriverError
 from drivers.media import Frame, Plane, Point
-from drivers.rendered_street.fixed_view import FixedView, TruthBox, truth_boxes
+from simulation.camera import fake
+from simulation.street.fixed_view import FixedView, TruthBox, truth_boxes
 
 CAMERA = "pattern"
 FPS = 10

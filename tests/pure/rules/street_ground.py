@@ -2,7 +2,7 @@
 
 from agent.detection.ground_marks import GroundMarks, GroundPoint, MarkedPoint
 from drivers.media import Point
-from drivers.rendered_street.fixed_view import FixedView
+from simulation.street.fixed_view import FixedView
 
 Place = tuple[float, float]
 """In metres: x across, y along the street."""

@@ -16,8 +16,8 @@ from agent.detection.rules.road_users import TrackMemory
 from agent.detection.rules.scene_ground import SceneGround
 from agent.detection.scene import Scene
 from drivers.media import NS_PER_S, Point
-from drivers.rendered_street.fixed_view import TruthBox, truth_boxes
-from drivers.rendered_street.world import CAR_SPEED_MPS, RoadUser, road_users_at
+from simulation.street.fixed_view import TruthBox, truth_boxes
+from simulation.street.world import CAR_SPEED_MPS, RoadUser, road_users_at
 from tests.pure.rules.street_ground import STREET_MARKS, VIEW, Place, point_at
 
 STEP_NS = NS_PER_S // 10

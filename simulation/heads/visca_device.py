@@ -3,13 +3,6 @@
 from collections import deque
 from collections.abc import Mapping, Sequence
 
-from drivers.simulated.head_simulator import (
-    AxisName,
-    AxisOrder,
-    HeadSimulator,
-    PositionOrder,
-    SpeedOrder,
-)
 from drivers.visca_codec import (
     ADDRESS_SET,
     BROADCAST,
@@ -22,6 +15,13 @@ from drivers.visca_codec import (
     parse_unsigned,
 )
 from drivers.visca_options import ViscaSpecs
+from simulation.heads.head_simulator import (
+    AxisName,
+    AxisOrder,
+    HeadSimulator,
+    PositionOrder,
+    SpeedOrder,
+)
 
 SOCKETS = (1, 2)
 PROBLEM_CODES: dict[ViscaProblem, int] = {problem: code for code, problem in PROBLEMS.items()}

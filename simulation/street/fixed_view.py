@@ -6,7 +6,7 @@ from typing import Protocol
 
 import msgspec
 
-from drivers.rendered_street.world import Activity, RoadUser, RoadUserLabel, road_users_at
+from simulation.street.world import Activity, RoadUser, RoadUserLabel, road_users_at
 
 CAMERA_X_M = 0.6
 CAMERA_HEIGHT_M = 5.2

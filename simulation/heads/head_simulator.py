@@ -15,7 +15,7 @@ import msgspec
 from drivers.angles import unwrap_near_deg, wrap_deg
 from drivers.contracts import Aux, Pose, Range, Velocity
 from drivers.media import NS_PER_S
-from drivers.simulated.motion_profile import (
+from simulation.heads.motion_profile import (
     AxisPoint,
     MotionProfile,
     MotorLimits,

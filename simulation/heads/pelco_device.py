@@ -20,7 +20,7 @@ from drivers.pelco_codec import (
     PresetAction,
     encode_frame,
 )
-from drivers.simulated.head_simulator import (
+from simulation.heads.head_simulator import (
     AxisName,
     AxisOrder,
     HeadSimulator,

@@ -20,7 +20,7 @@ aux = ["wiper", "heater", "ir"]
 ```
 
 Without `pan_deg` it turns without end. `stuck`, `slow`, `drift_deg_s` and `silent` inject faults: see
-`drivers.simulated.head_simulator.InjectedFault`.
+`simulation.heads.head_simulator.InjectedFault`.
 """
 
 import threading
@@ -38,7 +38,7 @@ from drivers.ptz_checks import (
     check_ranges,
     check_velocity,
 )
-from drivers.simulated.head_simulator import (
+from simulation.heads.head_simulator import (
     AxisName,
     HeadMechanics,
     HeadSimulator,

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from drivers.rendered_street.fixed_view import TruthBox, pixel_extent, to_truth_boxes
-from drivers.rendered_street.world import RoadUser
+from simulation.street.fixed_view import TruthBox, pixel_extent, to_truth_boxes
+from simulation.street.world import RoadUser
 
 POLE_X_M = 6.0
 """Across the street, just behind the right kerb."""

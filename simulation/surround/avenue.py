@@ -1,6 +1,6 @@
 """The road users of the avenue at a given second: a street that extends both ways from a pole. Pure.
 
-Metres, as in `drivers.rendered_street.world`: x to the right, z along the street, the pole at z 0.
+Metres, as in `simulation.street.world`: x to the right, z along the street, the pole at z 0.
 Traffic keeps right at one speed; people walk on the left pavement and on the square at the right, and
 some stand. A minute's timetable repeats with other colours and other people.
 """
@@ -8,7 +8,7 @@ some stand. A minute's timetable repeats with other colours and other people.
 import math
 import random
 
-from drivers.rendered_street.world import CYCLE_S, LANE_M, RoadUser, new_car, new_person
+from simulation.street.world import CYCLE_S, LANE_M, RoadUser, new_car, new_person
 
 END_M = 95.0
 SPEED_MPS = 9.0

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from drivers.rendered_street.fixed_view import CameraProjection
-from drivers.rendered_street.world import Colour, RoadUser
+from simulation.street.fixed_view import CameraProjection
+from simulation.street.world import Colour, RoadUser
 
 Image = npt.NDArray[np.uint8]
 Point3 = tuple[float, float, float]

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from drivers.rendered_street.panned_view import POLE_HEIGHT_M, POLE_X_M
-from drivers.rendered_street.world import ROAD_HALF_M
+from simulation.street.world import ROAD_HALF_M
+from simulation.surround.panned_view import POLE_HEIGHT_M, POLE_X_M
 
 Image = npt.NDArray[np.uint8]
 Rays = npt.NDArray[np.float32]

@@ -5,12 +5,12 @@ import numpy as np
 import numpy.typing as npt
 
 from drivers.angles import wrap_deg
-from drivers.rendered_street import backdrop
-from drivers.rendered_street.avenue import road_users_at
-from drivers.rendered_street.fixed_view import TruthBox
-from drivers.rendered_street.panned_view import PannedView, truth_boxes, visible_road_users
-from drivers.rendered_street.renderer import CameraEffects, SceneConditions
-from drivers.rendered_street.road_users import draw_car_lamps, draw_road_user
+from simulation.street.fixed_view import TruthBox
+from simulation.street.renderer import CameraEffects, SceneConditions
+from simulation.street.road_users import draw_car_lamps, draw_road_user
+from simulation.surround import backdrop
+from simulation.surround.avenue import road_users_at
+from simulation.surround.panned_view import PannedView, truth_boxes, visible_road_users
 
 Image = npt.NDArray[np.uint8]
 Map = npt.NDArray[np.float32]

@@ -12,9 +12,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from drivers.rendered_street.fixed_view import CameraProjection, FixedView
-from drivers.rendered_street.road_users import draw_car_lamps, draw_road_user, fill_polygon
-from drivers.rendered_street.world import (
+from drivers.media import Plane
+from simulation.street.fixed_view import CameraProjection, FixedView
+from simulation.street.road_users import draw_car_lamps, draw_road_user, fill_polygon
+from simulation.street.world import (
     CROSSING_Z_M,
     ROAD_HALF_M,
     Colour,
@@ -198,6 +199,16 @@ class StreetRenderer:
         fill_polygon(
             image, self._view, [(x0, 0, z0), (x1, 0, z0), (x1, 0, z1), (x0, 0, z1)], colour
         )
+
+
+def bgr_to_planes(image: Image) -> tuple[Plane, Plane, Plane]:
+    """Convert a picture with even sides to read-only 4:2:0 planes."""
+    height, width = image.shape[:2]
+    flat: Plane = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420), np.uint8).reshape(-1)
+    flat.flags.writeable = False
+    luma = flat[: width * height].reshape(height, width)
+    u, v = flat[width * height :].reshape(2, height // 2, width // 2)
+    return luma, u, v
 
 
 def _as_uint8(image: npt.NDArray[Any]) -> Image:

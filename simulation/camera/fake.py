@@ -17,7 +17,7 @@ noise = 2.0
 ```
 
 Cars both ways, people on the pavements and on a crossing, a car that stops and one on the wrong
-side; a minute's timetable, repeated (see `drivers.rendered_street.world`). The same options give the same
+side; a minute's timetable, repeated (see `simulation.street.world`). The same options give the same
 pictures. `truth` returns the road users in them.
 
 It simulates failures: `duration_s` ends the stream, `freeze_after_s` repeats the same picture from
@@ -39,9 +39,8 @@ from drivers.encoder import H264Encoder
 from drivers.errors import DriverError
 from drivers.masking import MaskPainter
 from drivers.media import NS_PER_S, Frame, Packet, Plane, StreamInfo
-from drivers.rendered_street.fixed_view import FixedView, TruthBox, truth_boxes
-from drivers.rendered_street.planes import bgr_to_planes
-from drivers.rendered_street.renderer import SceneConditions, StreetRenderer
+from simulation.street.fixed_view import FixedView, TruthBox, truth_boxes
+from simulation.street.renderer import SceneConditions, StreetRenderer, bgr_to_planes
 
 MAX_FPS = 60
 GREY = 128

@@ -1,0 +1,1 @@
+"""Simulated cameras, one driver per file."""

@@ -1,0 +1,1 @@
+"""Simulated pins, one driver per file."""

@@ -1,0 +1,1 @@
+"""Mechanics of pan-tilt heads, and devices that simulate them at the other end of a serial line."""

@@ -1,0 +1,1 @@
+"""Simulated pan-tilt heads, one driver per file."""
