@@ -173,3 +173,11 @@ def shut(connection: socket.socket) -> None:
     """End both directions; a thread that waits for this connection returns."""
     with contextlib.suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)
+
+
+def receive(connection: socket.socket) -> bytes:
+    """Receive bytes. Raises: ConnectionResetError at the end of the connection."""
+    data = connection.recv(PIECE_BYTES)
+    if not data:
+        raise ConnectionResetError("the client has closed the connection")
+    return data

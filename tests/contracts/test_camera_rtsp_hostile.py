@@ -4,9 +4,6 @@ import os
 import re
 import signal
 import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 
 import msgspec
 import pytest
@@ -25,6 +22,7 @@ from tests.contracts.peer_memory import (
     reset_peak_memory,
     sampled_growth,
 )
+from tests.loopback_server import LoopbackServer
 
 AGENT_GROWTH_BYTES = 8_000_000
 """Nothing of a description reaches the agent."""
@@ -42,35 +40,22 @@ DESCRIPTIONS: dict[str, tuple[bytes, bytes]] = {
 }
 
 
-@contextmanager
-def hostile_camera(header: bytes, repeated: bytes) -> Iterator[str]:
-    """The address of a camera that answers DESCRIBE with `header`, then `repeated` without end."""
-    listener = socket.create_server(("127.0.0.1", 0))
+def hostile_camera(header: bytes, repeated: bytes) -> LoopbackServer:
+    """A camera that answers DESCRIBE with `header`, then `repeated` without end."""
 
     def serve(connection: socket.socket) -> None:
-        with connection, suppress(OSError):
-            while request := connection.recv(65_536):
-                sequence = re.search(rb"CSeq: (\d+)", request)
-                assert sequence
-                connection.sendall(OK % sequence[1])
-                if not request.startswith(b"DESCRIBE"):
-                    connection.sendall(b"Public: DESCRIBE, SETUP, PLAY\r\n\r\n")
-                    continue
-                connection.sendall(header)
-                while True:
-                    connection.sendall(repeated)
-
-    def accept() -> None:
-        with suppress(OSError):
+        while request := connection.recv(65_536):
+            sequence = re.search(rb"CSeq: (\d+)", request)
+            assert sequence
+            connection.sendall(OK % sequence[1])
+            if not request.startswith(b"DESCRIBE"):
+                connection.sendall(b"Public: DESCRIBE, SETUP, PLAY\r\n\r\n")
+                continue
+            connection.sendall(header)
             while True:
-                threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+                connection.sendall(repeated)
 
-    thread = threading.Thread(target=accept)
-    thread.start()
-    yield f"rtsp://127.0.0.1:{listener.getsockname()[1]}/live"
-    listener.shutdown(socket.SHUT_RDWR)
-    thread.join()
-    listener.close()
+    return LoopbackServer(serve)
 
 
 @pytest.mark.parametrize("name", DESCRIPTIONS)
@@ -78,12 +63,14 @@ def test_a_hostile_description_is_refused_within_bounded_memory(name: str) -> No
     with pytest.raises(DriverError, match="no server listens"):
         open_driver("rtsp", {"url": "rtsp://127.0.0.1:9/x"})  # starts the fork server
     with (
-        hostile_camera(*DESCRIPTIONS[name]) as url,
+        hostile_camera(*DESCRIPTIONS[name]) as camera,
         sampled_growth(rtsp.FORK_SERVER) as child_growth,
     ):
         before_bytes = reset_peak_memory()
         with pytest.raises(DriverError) as caught:
-            open_driver("rtsp", {"url": url, "open_timeout_s": 2.0})
+            open_driver(
+                "rtsp", {"url": f"rtsp://127.0.0.1:{camera.port}/live", "open_timeout_s": 2.0}
+            )
         growth_bytes = peak_memory_bytes() - before_bytes
     assert caught.value.kind in ("protocol", "timeout", "crashed")
     assert growth_bytes < AGENT_GROWTH_BYTES

@@ -27,6 +27,7 @@ from tests.contracts.peer_memory import (
     reset_peak_memory,
     sampled_growth,
 )
+from tests.loopback_server import LoopbackServer
 
 AGENT_GROWTH_BYTES = 8_000_000
 """Nothing of an answer reaches the agent."""
@@ -65,30 +66,17 @@ ANSWERS: dict[str, tuple[bytes, bytes]] = {
 }
 
 
-@contextmanager
-def hostile_camera(answer: bytes, repeated: bytes) -> Iterator[str]:
-    """The address of a camera that answers each request with `answer`, then `repeated` without end."""
-    listener = socket.create_server(("127.0.0.1", 0))
+def hostile_camera(answer: bytes, repeated: bytes) -> LoopbackServer:
+    """A camera that answers each request with `answer`, then `repeated` without end."""
 
     def serve(connection: socket.socket) -> None:
-        with connection, suppress(OSError):
-            connection.recv(CHUNK_BYTES)
-            connection.sendall(answer)
-            while repeated:
-                connection.sendall(repeated)
-            connection.recv(1)
+        connection.recv(CHUNK_BYTES)
+        connection.sendall(answer)
+        while repeated:
+            connection.sendall(repeated)
+        connection.recv(1)
 
-    def accept() -> None:
-        with suppress(OSError):
-            while True:
-                threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
-
-    thread = threading.Thread(target=accept)
-    thread.start()
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    listener.shutdown(socket.SHUT_RDWR)
-    thread.join()
-    listener.close()
+    return LoopbackServer(serve)
 
 
 def warm_up() -> None:
@@ -103,10 +91,12 @@ def warm_up() -> None:
 def test_a_hostile_answer_is_refused_within_bounded_memory(name: str) -> None:
     warm_up()
     with (
-        hostile_camera(*ANSWERS[name]) as url,
+        hostile_camera(*ANSWERS[name]) as camera,
         sampled_growth(child_link.FORK_SERVER) as child_growth,
     ):
-        client = OnvifClient("camera 'tram'", OnvifAccess(url=url, timeout_s=3.0))
+        client = OnvifClient(
+            "camera 'tram'", OnvifAccess(url=f"http://127.0.0.1:{camera.port}", timeout_s=3.0)
+        )
         before_bytes = reset_peak_memory()
         try:
             with pytest.raises(DriverError) as caught:

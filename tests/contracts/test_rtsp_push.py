@@ -6,7 +6,6 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 from urllib.parse import quote
@@ -29,6 +28,7 @@ from tests.contracts.video_receiver import (
     VideoServer,
     skip_without_server,
 )
+from tests.loopback_server import LoopbackServer
 from tests.server_certificate import ServerCertificate
 from tests.whole.report.reporting_box import wait_until
 
@@ -292,31 +292,18 @@ def test_a_child_that_is_killed_ends_the_push(
     assert caught.value.kind == "crashed"
 
 
-@contextmanager
-def hostile_server(header: bytes, repeated: bytes) -> Iterator[int]:
-    """The port of a server that answers each request with `header`, then `repeated` without end."""
-    listener = socket.create_server(("127.0.0.1", 0))
+def hostile_server(header: bytes, repeated: bytes) -> LoopbackServer:
+    """A server that answers each request with `header`, then `repeated` without end."""
 
     def serve(connection: socket.socket) -> None:
-        with connection, suppress(OSError):
-            while request := connection.recv(65_536):
-                sequence = re.search(rb"CSeq: (\d+)", request)
-                if header and sequence:
-                    connection.sendall(header % sequence[1])
-                while repeated:
-                    connection.sendall(repeated)
+        while request := connection.recv(65_536):
+            sequence = re.search(rb"CSeq: (\d+)", request)
+            if header and sequence:
+                connection.sendall(header % sequence[1])
+            while repeated:
+                connection.sendall(repeated)
 
-    def accept() -> None:
-        with suppress(OSError):
-            while True:
-                threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
-
-    thread = threading.Thread(target=accept)
-    thread.start()
-    yield int(listener.getsockname()[1])
-    listener.shutdown(socket.SHUT_RDWR)
-    thread.join()
-    listener.close()
+    return LoopbackServer(serve)
 
 
 OK = b"RTSP/1.0 200 OK\r\nCSeq: %s\r\n"
@@ -343,8 +330,8 @@ def test_a_hostile_server_is_given_up_in_time_within_bounded_memory(
 ) -> None:
     monkeypatch.setattr(rtsp_push, "OPEN_TIMEOUT_S", 1.0)
     monkeypatch.setattr(rtsp_push, "STALL_S", 3.0)
-    with hostile_server(header, repeated) as port:
+    with hostile_server(header, repeated) as server:
         before_bytes = reset_peak_memory()
-        failure_of(camera, packets[:1], f"rtsp://127.0.0.1:{port}/a")
+        failure_of(camera, packets[:1], f"rtsp://127.0.0.1:{server.port}/a")
         assert peak_memory_bytes() - before_bytes < AGENT_GROWTH_BYTES
     assert children_of(rtsp_push.FORK_SERVER) == []

@@ -7,8 +7,7 @@ import struct
 import subprocess
 import sys
 import termios
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from drivers.device_links import stable_names
 from drivers.errors import DriverError
 from drivers.rtsp_search import FoundRtspServer, parse_answer, search_subnet
 from drivers.serial_ports import FoundPort, find_ports, is_kernel_console, port_condition
+from tests.loopback_server import LoopbackServer
 
 
 class Kernel:
@@ -307,41 +307,27 @@ def test_a_subnet_that_is_too_large_is_refused() -> None:
         search_subnet(IPv4Network("10.0.0.0/21"))
 
 
-@pytest.fixture
-def peers() -> Iterator[Callable[[bytes], int]]:
-    """Return a function that starts a loopback server with a fixed answer and returns its port."""
-    listeners = []
+def answering_peer(answer: bytes) -> LoopbackServer:
+    """A server that sends `answer` to each client."""
 
-    def serve(words: bytes) -> int:
-        listener = socket.create_server(("127.0.0.1", 0))
-        listeners.append(listener)
+    def serve(peer: socket.socket) -> None:
+        peer.recv(4096)
+        peer.sendall(answer)
+        peer.shutdown(socket.SHUT_WR)
+        peer.recv(4096)
 
-        def run() -> None:
-            try:
-                peer, _ = listener.accept()
-            except OSError:
-                return
-            with peer:
-                peer.recv(4096)
-                peer.sendall(words)
-                peer.shutdown(socket.SHUT_WR)
-                peer.recv(4096)
-
-        threading.Thread(target=run, daemon=True).start()
-        return int(listener.getsockname()[1])
-
-    yield serve
-    for listener in listeners:
-        listener.close()
+    return LoopbackServer(serve)
 
 
-def test_a_host_that_accepts_a_connection_is_listed_with_its_protocol(
-    peers: Callable[[bytes], int],
-) -> None:
-    camera = peers(b"RTSP/1.0 200 OK\r\nServer: Cam\r\n\r\n")
-    web = peers(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-    silent = peers(b"")
+def test_a_host_that_accepts_a_connection_is_listed_with_its_protocol() -> None:
     with socket.create_server(("127.0.0.1", 0)) as gone:
-        closed = int(gone.getsockname()[1])
-    found = search_subnet(IPv4Network("127.0.0.1/32"), (camera, web, silent, closed))
-    assert [(one.port, one.status) for one in found] == [(camera, 200), (web, None), (silent, None)]
+        closed_port = int(gone.getsockname()[1])
+    with (
+        answering_peer(b"RTSP/1.0 200 OK\r\nServer: Cam\r\n\r\n") as camera,
+        answering_peer(b"HTTP/1.1 400 Bad Request\r\n\r\n") as web,
+        answering_peer(b"") as silent,
+    ):
+        ports = (camera.port, web.port, silent.port, closed_port)
+        found = search_subnet(IPv4Network("127.0.0.1/32"), ports)
+    assert [one.port for one in found] == list(ports[:3])
+    assert [one.status for one in found] == [200, None, None]

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import socket
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -21,60 +20,36 @@ from agent.console.page_wire import (
 )
 from agent.pole_page.request_guard import HEADERS
 from tests.free_port import free_port
+from tests.loopback_server import LoopbackServer, receive
 from tests.whole.pole_page_box import TIMEOUT_S, HttpReply, PageUnit, Phone
 
 ReportT = TypeVar("ReportT", bound=PageReport)
 
 
-class ScriptedActs:
+class ScriptedActs(LoopbackServer):
     """An act server whose next answers a test sets: `answer` gets a request, its connection and its file."""
 
     def __init__(self, root: Path) -> None:
         self.path = root / page_wire.ACTS_DIR / page_wire.ACTS_SOCKET_NAME
+        super().__init__(
+            self._answer_request,
+            listener=socket.create_server(str(self.path), family=socket.AF_UNIX, backlog=64),
+        )
         self.requests: list[dict[str, object]] = []
         self.answer: Callable[[dict[str, object], socket.socket, int | None], None] = reply_done
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._listener.bind(str(self.path))
-        self._listener.listen(64)
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-        self._workers: list[threading.Thread] = []
 
-    def _run(self) -> None:
-        while True:
-            connection, _ = self._listener.accept()
-            data, fds, _, _ = socket.recv_fds(connection, 1 << 18, 1)
-            if not data:
-                connection.close()
-                return
+    def _answer_request(self, connection: socket.socket) -> None:
+        data, fds, _, _ = socket.recv_fds(connection, 1 << 18, 1)
+        try:
             while not data.endswith(b"\n"):
-                data += connection.recv(1 << 18)
+                data += receive(connection)
             request = msgspec.json.decode(data)
             self.requests.append(request)
-            worker = threading.Thread(
-                target=self._answer, args=(request, connection, fds[0] if fds else None)
-            )
-            self._workers.append(worker)
-            worker.start()
-
-    def _answer(
-        self, request: dict[str, object], connection: socket.socket, fd: int | None
-    ) -> None:
-        try:
-            with connection, contextlib.suppress(OSError):
-                self.answer(request, connection, fd)
+            with connection:
+                self.answer(request, connection, fds[0] if fds else None)
         finally:
-            if fd is not None:
+            for fd in fds:
                 os.close(fd)
-
-    def close(self) -> None:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as last:
-            last.connect(str(self.path))
-        for thread in (self._thread, *self._workers):
-            thread.join(TIMEOUT_S)
-            assert not thread.is_alive()
-        self._listener.close()
-        self.path.unlink()
 
 
 def send(connection: socket.socket, **reply: object) -> None:
@@ -140,15 +115,15 @@ class ServedPage:
 @contextlib.contextmanager
 def served_page(root: Path) -> Iterator[tuple[ServedPage, ScriptedActs]]:
     """A page that is on for the time of a `with`."""
-    unit, acts = PageUnit(root), ScriptedActs(root)
-    page = ServedPage(root)
-    try:
-        page.ready()
-        yield page, acts
-    finally:
-        page.close()
-        unit.close()
-        acts.close()
+    with ScriptedActs(root) as acts:
+        unit = PageUnit(root)
+        page = ServedPage(root)
+        try:
+            page.ready()
+            yield page, acts
+        finally:
+            page.close()
+            unit.close()
 
 
 def assert_protected(reply: HttpReply) -> None:

@@ -129,26 +129,26 @@ def test_a_file_is_downloaded_under_a_harmless_name(phone: Phone, acts: Scripted
 
 def test_the_page_is_off_when_its_console_is_gone(tmp_path_factory: pytest.TempPathFactory) -> None:
     root = make_root(tmp_path_factory.mktemp("page"))
-    unit, acts = PageUnit(root), ScriptedActs(root)
-    try:
-        before = listening_ports()
-        page = ServedPage(root)
-        page.ready()
-        assert page.port in listening_ports() - before
-        with page.logged_in().connect() as open_connection:
-            page.close()
-            with suppress(ConnectionResetError):
-                assert open_connection.recv(1) == b""
-        assert unit.process is not None
-        assert unit.process.wait(TIMEOUT_S) == 0
-        assert page.port not in listening_ports()
-        assert list((root / "tls").iterdir()) == []
-        again = ServedPage(root, port=page.port)
-        assert again.ready().fingerprint != page.fingerprint
-        again.close()
-    finally:
-        unit.close()
-        acts.close()
+    with ScriptedActs(root):
+        unit = PageUnit(root)
+        try:
+            before = listening_ports()
+            page = ServedPage(root)
+            page.ready()
+            assert page.port in listening_ports() - before
+            with page.logged_in().connect() as open_connection:
+                page.close()
+                with suppress(ConnectionResetError):
+                    assert open_connection.recv(1) == b""
+            assert unit.process is not None
+            assert unit.process.wait(TIMEOUT_S) == 0
+            assert page.port not in listening_ports()
+            assert list((root / "tls").iterdir()) == []
+            again = ServedPage(root, port=page.port)
+            assert again.ready().fingerprint != page.fingerprint
+            again.close()
+        finally:
+            unit.close()
 
 
 def test_a_phone_that_waits_for_the_end_of_the_page_gets_it(

@@ -7,7 +7,7 @@ import termios
 import threading
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from simulation.heads.pty_serial_line import PtySerialLine, SimulatedDevice
 from simulation.heads.visca_device import ViscaCameraChain
 from tests.conftest import ManualClock
 from tests.contracts.heads import MECHANICS, VISCA_SPECS
+from tests.loopback_server import LoopbackServer
 
 Captured = dict[str, Any]
 
@@ -224,28 +225,21 @@ def test_a_cancelled_search_sends_no_more_queries(bench: Bench) -> None:
     assert (found.heads, far.received) == ((), bytes.fromhex("88 30 01 FF"))
 
 
-@contextmanager
-def serial_server(side: SimulatedDevice, clock: ManualClock) -> Iterator[str]:
-    """A head behind a serial port server, for one client."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
+def serial_server(side: SimulatedDevice, clock: ManualClock) -> LoopbackServer:
+    """A head behind a serial port server."""
 
-        def serve() -> None:
-            peer, _ = server.accept()
-            with peer:
-                while data := peer.recv(4096):
-                    peer.sendall(side.exchange(data, clock.now_ns))
+    def serve(peer: socket.socket) -> None:
+        while data := peer.recv(4096):
+            peer.sendall(side.exchange(data, clock.now_ns))
 
-        thread = threading.Thread(target=serve)
-        thread.start()
-        yield f"socket://127.0.0.1:{server.getsockname()[1]}"
-        thread.join()
+    return LoopbackServer(serve)
 
 
 def test_heads_behind_a_serial_port_server_have_no_local_baud_rate(
     bench: Bench, lines_of: Callable[..., list[Captured]]
 ) -> None:
-    with serial_server(ViscaCameraChain([bench.body()], VISCA_SPECS), bench.clock) as port:
-        (line,) = lines_of(port, baud="9600,2400")
+    with serial_server(ViscaCameraChain([bench.body()], VISCA_SPECS), bench.clock) as server:
+        (line,) = lines_of(f"socket://127.0.0.1:{server.port}", baud="9600,2400")
     assert heads(line) == [("visca", 1)]
     assert line["heads"][0]["baud"] is None
     with socket.create_server(("127.0.0.1", 0)) as gone:

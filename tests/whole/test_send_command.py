@@ -157,7 +157,7 @@ def hold_replies(box: CommandBox, *, is_held: bool) -> None:
     """Wait until the box keeps what it would send, or sends it."""
 
     def is_so() -> bool:
-        connection = box.session and box.session._connection
+        connection = box.session and box.session.connection
         return connection is not None and (connection._centre.ack_mode == "hold") == is_held
 
     wait_until(is_so)

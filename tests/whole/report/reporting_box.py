@@ -68,6 +68,7 @@ class ReportingBox:
         on_command: Callable[[IncomingCommand], None] | None = None,
         pairs: ClientPairs | None = None,
         authority: ControlAuthority | None = None,
+        get_birth: Callable[[], BirthInputs] | None = None,
     ) -> None:
         self.faults = FaultRegistry(CLOCK.boottime_ns)
         self.outbox: Outbox = open_outbox(folder, box=box, centres=broker.centres)
@@ -77,7 +78,7 @@ class ReportingBox:
             self.session,
             broker,
             self.faults,
-            lambda: self.birth,
+            get_birth or (lambda: self.birth),
             FastRandom(3),
             Downlink(
                 on_command=on_command,

@@ -29,7 +29,7 @@ def kinds(listener: CentreListener) -> list[str]:
 
 
 def has_message_in_flight(box: ReportingBox) -> bool:
-    connection = box.session._connection
+    connection = box.session.connection
     window = None if connection is None else connection._window
     return window is not None and window.send_quota() < window.max_in_flight
 

@@ -125,8 +125,7 @@ def test_a_session_that_raises_connects_again(broker: Mosquitto, tmp_path: Path)
             raise RuntimeError("no birth yet")
         return BIRTH
 
-    box = ReportingBox(config(broker.url), tmp_path)
-    box.session._get_birth = birth
+    box = ReportingBox(config(broker.url), tmp_path, get_birth=birth)
     with CentreListener(config(broker.url)) as watcher:
         box._thread.start()
         watcher.wait_for(watcher.births)

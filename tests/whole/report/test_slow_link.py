@@ -125,7 +125,7 @@ def test_a_connection_cut_during_a_picture_is_detected_and_the_picture_is_sent_l
         put_a_picture_and_three_events(box)
 
         def arrived_bytes() -> int:
-            connection = box.session._connection
+            connection = box.session.connection
             return 0 if connection is None else connection._transport.send_state.acked_bytes
 
         with box:

@@ -5,7 +5,7 @@ import socket
 import ssl
 from pathlib import Path
 
-from tests.loopback_server import LoopbackServer
+from tests.loopback_server import LoopbackServer, receive
 from tests.server_certificate import ServerCertificate
 
 
@@ -48,10 +48,3 @@ class ScriptedServer(LoopbackServer):
         while left_bytes > 0:
             left_bytes -= len(receive(connection))
         self.requests.append(head.split(b"\r\n")[0].decode())
-
-
-def receive(connection: ssl.SSLSocket) -> bytes:
-    data = connection.recv(65_536)
-    if not data:
-        raise ConnectionResetError
-    return data
