@@ -96,12 +96,6 @@ class Agent:
         incident_stage = make_incident_stage(
             config, box, incidents, archive, uplink, pipelines, actuators, dispatcher
         )
-        config_actions = make_config_actions(
-            start, box, archive, uplink, pipelines, actuators, stop_agent
-        )
-        config_stage = self._config_stage = make_config_stage(
-            config_path, start, box, config_actions, control_socket
-        )
         self._head_publisher = make_head_publisher(box, archive, publisher)
         stuck_cameras = open_stuck_cameras(box)
         self.supervisor = Supervisor(
@@ -128,6 +122,19 @@ class Agent:
             stuck_cameras,
             [feature.set_level for feature in with_commands if feature.set_level is not None],
             config,
+        )
+        config_actions = make_config_actions(
+            start,
+            box,
+            archive,
+            uplink,
+            pipelines,
+            actuators,
+            self.health.monitor.live_health,
+            stop_agent,
+        )
+        config_stage = self._config_stage = make_config_stage(
+            config_path, start, box, config_actions, control_socket
         )
         features = (
             *with_commands,

@@ -16,8 +16,8 @@ from agent.config_change.desired_message import ReceivedConfig, read_plain, read
 from agent.config_change.model_fetch import FetchModels
 from agent.config_change.scene_request import SceneDone, SceneRequest
 from agent.config_change.start_config import StartConfig
-from agent.health import health_file
 from agent.health.box_check import BoxSample, take_sample
+from agent.health.health_file import LiveHealth
 from agent.pipeline.camera_pipeline import CameraPipeline
 from agent.recording.custody.receipts import ServiceAction
 from agent.reporting import topics
@@ -64,18 +64,18 @@ def make_config_actions(
     uplink: Uplink,
     pipelines: Sequence[CameraPipeline],
     actuators: Actuators,
+    read_health: Callable[[], LiveHealth | None],
     stop_agent: Callable[[], None] | None,
 ) -> ConfigActions:
     """Return the parts of the agent that a version acts on.
 
-    `stop_agent` has the agent stopped, and started again by its service manager, if it has one.
+    `read_health` returns the report of the last check. `stop_agent` has the agent stopped, and started again by its service manager, if it has one.
     """
     clock = box.clock
-    runtime_dir = health_file.get_runtime_dir(box.state_dir)
     names = [pipeline.name for pipeline in pipelines]
 
     def sample() -> BoxSample:
-        return take_sample(runtime_dir, box.footage_dir, names, clock.boottime_ns())
+        return take_sample(read_health(), box.footage_dir, names, clock.boottime_ns())
 
     def record(by: str, action: str) -> None:
         archive.receipts.enqueue(ServiceAction(by=by, action=action), clock.boottime_ns())

@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     names = [camera.name for camera in config.camera]
 
     def sample() -> BoxSample:
-        return box_check.take_sample(runtime, footage, names, clock.boottime_ns())
+        return box_check.take_sample(health_file.read(runtime), footage, names, clock.boottime_ns())
 
     cameras = [ExpectedCamera(name=camera.name, record=camera.record) for camera in config.camera]
     start_ns, stopping = clock.boottime_ns(), threading.Event()

@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 
 CHECK_INTERVAL_S = 1.0
 MIN_TRIAL_S = 5.0
-"""By the time of the health report, which may be older than the trial. A version that makes the agent crash does so in it."""
+"""A version that makes the agent crash does so in it."""
 MAX_SCENE_REQUESTS = 4
 
 SceneAnswer: TypeAlias = Callable[[SceneDone | str], None]

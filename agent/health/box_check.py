@@ -1,7 +1,7 @@
 """Check that a box does its work: cameras send frames, footage grows, the broker answers.
 
-After the boot of a new system, and after a change of the configuration. The evidence is the health file, which
-the agent replaces every few seconds, and the footage on the disk.
+After the boot of a new system, and after a change of the configuration. The evidence is the agent's health and the
+footage on the disk.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,7 +10,6 @@ from pathlib import Path
 import msgspec
 
 from agent.base.health_model import CameraHealth
-from agent.health import health_file
 from agent.health.health_file import LiveHealth
 
 MAX_FRAME_AGE_S = 5.0
@@ -129,8 +128,8 @@ def describe_newest_file(folder: Path) -> str:
 
 
 def take_sample(
-    runtime_dir: Path, footage_dir: Path, cameras: Iterable[str], t_ns: int
+    health: LiveHealth | None, footage_dir: Path, cameras: Iterable[str], t_ns: int
 ) -> BoxSample:
-    """Return the evidence of now."""
+    """Return the evidence of now, with the agent's newest health."""
     newest_files = {name: describe_newest_file(footage_dir / name) for name in cameras}
-    return BoxSample(t_ns=t_ns, health=health_file.read(runtime_dir), newest_files=newest_files)
+    return BoxSample(t_ns=t_ns, health=health, newest_files=newest_files)

@@ -62,26 +62,19 @@ def get_runtime_dir(state_dir: Path, environ: Mapping[str, str] = os.environ) ->
     )
 
 
-def write(
-    folder: Path,
-    report: HealthReport,
-    clock: Clock,
-    boot: str | None = None,
-    *,
-    has_stopped: bool = False,
-) -> None:
+def make_live(report: HealthReport, clock: Clock, boot: str | None = None) -> LiveHealth:
+    """Return a report with the time of now, of a boot, by default this one."""
+    t_ns = clock.boottime_ns()
+    return LiveHealth(
+        time=rfc3339(clock.utc(t_ns)), t_ns=t_ns, boot=boot or boot_id(), report=report
+    )
+
+
+def write(folder: Path, live: LiveHealth) -> None:
     """Replace the file: a reader finds the old one or the new one. Raises: OSError.
 
     It is not synced to the disk: after a power cut the flight recorder has the last seconds.
     """
-    t_ns = clock.boottime_ns()
-    live = LiveHealth(
-        time=rfc3339(clock.utc(t_ns)),
-        t_ns=t_ns,
-        boot=boot or boot_id(),
-        report=report,
-        has_stopped=has_stopped,
-    )
     data = msgspec.json.encode(live)
     temp_path = folder / f".{FILE_NAME}.new"
     try:

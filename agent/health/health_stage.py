@@ -27,6 +27,7 @@ from agent.faults.registry import FaultRegistry
 from agent.health import health_file
 from agent.health.degradation import DegradationPolicy, compute_load
 from agent.health.flight_recorder import FlightRecorder
+from agent.health.health_file import LiveHealth
 from agent.health.machine_faults import MachineFaults
 from agent.health.vitals.machine import MachineMonitor
 from agent.runtime.pause import Pause
@@ -74,7 +75,8 @@ class HealthStage:
         self._due_ns = clock.boottime_ns()
         self._last_fault_codes: frozenset[str] = frozenset()
         self._has_write_failed = False
-        self._last_report: HealthReport | None = None
+        self.live: LiveHealth | None = None
+        """The report of the last check, None before the first one. May be read from any thread."""
         self._file_pause = Pause()
 
     @property
@@ -129,7 +131,8 @@ class HealthStage:
                 listener(degradation.level)
         self._machine_faults.update(now_ns, load, self.disk, degradation)
         # Built after the decisions: a reader finds the level, the faults and the readings of one check.
-        report = self._last_report = self._read_report(self.machine_health())
+        report = self._read_report(self.machine_health())
+        live = self.live = health_file.make_live(report, self._clock, self._boot)
         self._flight_recorder.add_sample(_flight_sample(report, now_ns, degradation.level))
         fault_codes = frozenset(fault.code for fault in self._fault_registry.active())
         if fault_codes != self._last_fault_codes or degradation.level != previous.level:
@@ -138,19 +141,18 @@ class HealthStage:
             self._flight_recorder.flush_soon()
         if self._file_pause.is_over(now_ns):
             self._file_pause.begin(now_ns, FILE_INTERVAL_S)
-            self._write(report)
+            self._write(live)
 
     def close(self) -> None:
         """Mark the live file as that of a stopped agent, and store the disk's wear record."""
-        if self._last_report is not None:
-            self._write(self._last_report, has_stopped=True)
+        if self.live is not None:
+            stopped = health_file.make_live(self.live.report, self._clock, self._boot)
+            self._write(msgspec.structs.replace(stopped, has_stopped=True))
         self._machine_monitor.close()
 
-    def _write(self, report: HealthReport, *, has_stopped: bool = False) -> None:
+    def _write(self, live: LiveHealth) -> None:
         try:
-            health_file.write(
-                self._folder, report, self._clock, self._boot, has_stopped=has_stopped
-            )
+            health_file.write(self._folder, live)
         except OSError as error:
             if not self._has_write_failed:
                 log.warning("%s: the health file cannot be written: %s", self._folder, error)

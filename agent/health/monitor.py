@@ -13,7 +13,7 @@ from agent.faults.registry import FaultRegistry
 from agent.health import restart_report
 from agent.health.clock_step import ClockStepFault
 from agent.health.flight_recorder import FlightRecorder
-from agent.health.health_file import get_runtime_dir
+from agent.health.health_file import LiveHealth, get_runtime_dir
 from agent.health.health_stage import HealthStage
 from agent.health.machine_faults import BOARD_SUBJECT
 from agent.health.stuck_cameras import StuckCameras
@@ -97,6 +97,10 @@ class HealthMonitor:
         self._update_fault = UpdateFault(root, faults, has_feed=has_update_feed)
         self._lockout_fault = LockoutFault(state_dir, clock, boot, faults)
         self._clock_step_fault = ClockStepFault(clock, faults, on_clock_step)
+
+    def live_health(self) -> LiveHealth | None:
+        """Return the report of the last check, at most a second ago; None before the first one."""
+        return self._health_stage.live
 
     def report_restart(self, stuck_cameras: StuckCameras) -> Restarted | None:
         """Return the report of the previous run's end, or None if there was no run. Called once.

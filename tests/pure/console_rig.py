@@ -207,7 +207,9 @@ class ConsoleRig:
             state_free_bytes=self.state_free_bytes,
             ground=self.ground,
         )
-        health_file.write(self.state_dir / "run", report, self.clock, self.boot)
+        health_file.write(
+            self.state_dir / "run", health_file.make_live(report, self.clock, self.boot)
+        )
 
     def kill_agent(self) -> None:
         """Let the agent's last report be 90 s old."""

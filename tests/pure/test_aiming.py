@@ -44,7 +44,7 @@ def report(tilt_deg: float | None, error_deg: float = 0.1) -> HealthReport:
 
 def read(rig: ConsoleRig, health: HealthReport | None) -> CameraReading:
     if health is not None:
-        health_file.write(rig.state_dir / "run", health, rig.clock, rig.boot)
+        health_file.write(rig.state_dir / "run", health_file.make_live(health, rig.clock, rig.boot))
     picture = RecordedPreview(rig.clock, [make_picture(1, 360, 640)]).read(1.0)
     assert picture is not None
     return read_camera(rig.context, "north", "the agent", picture, FocusSearch())

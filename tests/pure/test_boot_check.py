@@ -270,5 +270,5 @@ def test_an_invalid_duration_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_health_file_of_another_boot_is_ignored(tmp_path: Path, clock: ManualClock) -> None:
-    health_file.write(tmp_path, live(1, []).report, clock, "earlier")
+    health_file.write(tmp_path, health_file.make_live(live(1, []).report, clock, "earlier"))
     assert health_file.read(tmp_path, "this") is None

@@ -71,7 +71,7 @@ def run_with_footage(rig: ConsoleRig, *, oldest_utc: str | None, state: str) -> 
     camera = msgspec.structs.replace(report.cameras[0], state=state)
     report = msgspec.structs.replace(report, footage=(footage,), cameras=(camera,))
     rig.is_alive = False
-    health_file.write(rig.state_dir / "run", report, rig.clock, rig.boot)
+    health_file.write(rig.state_dir / "run", health_file.make_live(report, rig.clock, rig.boot))
     return rig.run_logged_in("check 7")
 
 

@@ -40,7 +40,7 @@ def test_the_health_file_of_the_agent_is_read_by_other_programs(
     tmp_path: Path, clock: ManualClock
 ) -> None:
     folder = tmp_path / "run" / "vigie"
-    health_file.write(folder, REPORT, clock)
+    health_file.write(folder, health_file.make_live(REPORT, clock))
     live = health_file.read(folder)
     assert live is not None
     assert (live.report, live.t_ns, live.time) == (REPORT, clock.now_ns, "2026-11-25T00:00:01.000Z")
@@ -55,7 +55,7 @@ def test_the_health_file_of_the_agent_is_read_by_other_programs(
 def test_a_health_file_of_another_boot_counts_as_missing(
     tmp_path: Path, clock: ManualClock
 ) -> None:
-    health_file.write(tmp_path, REPORT, clock, "another")
+    health_file.write(tmp_path, health_file.make_live(REPORT, clock, "another"))
     assert health_file.read(tmp_path) is None
     assert health_file.read(tmp_path, "another") is not None
     assert health_file.read(tmp_path, boot_id()) is None
@@ -77,7 +77,7 @@ def test_garbage_is_no_health(folder: Path, garbage: bytes) -> None:
 
 
 def test_unknown_fields_of_a_newer_agent_are_accepted(tmp_path: Path, clock: ManualClock) -> None:
-    health_file.write(tmp_path, REPORT, clock)
+    health_file.write(tmp_path, health_file.make_live(REPORT, clock))
     file = tmp_path / health_file.FILE_NAME
     reported = msgspec.json.decode(file.read_bytes())
     reported["report"]["mood"] = "good"

@@ -175,7 +175,7 @@ class Agent:
                     report = health(
                         connected=self.connected, degradation=self.degradation, ground=self.ground
                     )
-                    health_file.write(self.folder / "run", report, CLOCK)
+                    health_file.write(self.folder / "run", health_file.make_live(report, CLOCK))
 
     def run(self, *words: str) -> int:
         return main(["commission", "--config", str(self.folder / "vigie.toml"), *words])
