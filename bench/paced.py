@@ -10,20 +10,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agent.base.clock import SystemClock
-from agent.capture.capture_stage import CaptureStage
+from agent.capture.capture_stage import CaptureStage, MediaQueues
 from agent.config.recording import RecordConfig
-from agent.detection.detect_stage import DetectStage, EventLimit
+from agent.detection.detect_stage import DetectionSinks, DetectStage, EventLimit
 from agent.detection.pipeline import DetectionPipeline
 from agent.detection.rule_engine import RuleEngine
 from agent.detection.scene import Scene
 from agent.faults.registry import FaultRegistry
 from agent.recording.record_stage import RecordStage
+from agent.recording.segment_writer import SegmentTarget
 from agent.runtime.queues import LatestFrame, PacketQueue
 from agent.runtime.stage import Stage, StageThread
 from agent.runtime.stop_signals import StopSignals
 from drivers.camera import replay
 from drivers.contracts import StreamRequest
 from drivers.media import StreamInfo
+from tests.recording_rig import retention_alone
 
 QUEUE_BYTES = 16_000_000
 
@@ -57,8 +59,7 @@ def run(args: argparse.Namespace, signals: StopSignals) -> None:
                 video.stem,
                 lambda: replay.open_camera("bench", options, request, clock.boottime_ns),
                 clock.boottime_ns,
-                frames=frames,
-                packets=packets,
+                MediaQueues(frames=frames, packets=packets),
                 on_open=on_open,
             )
         )
@@ -74,20 +75,21 @@ def run(args: argparse.Namespace, signals: StopSignals) -> None:
             DetectionPipeline(None),
             RuleEngine("bench", Scene(), str),
             EventLimit("bench"),
-            on_event=lambda _event, _jpeg: None,
-            on_traffic_counts=lambda _flow: None,
+            DetectionSinks(
+                on_event=lambda _event, _jpeg: None, on_traffic_counts=lambda _flow: None
+            ),
         )
     )
     if args.record:
         video, folder = args.record
         packets = PacketQueue(QUEUE_BYTES, lambda _begin, _end: None)
+        settings, faults = RecordConfig(), FaultRegistry(clock.boottime_ns)
+        retention = retention_alone("bench", folder, settings, clock, faults)
         record = RecordStage(
-            "bench",
+            SegmentTarget("bench", folder, settings, retention),
             packets,
-            RecordConfig(),
-            folder,
             clock,
-            FaultRegistry(clock.boottime_ns),
+            faults,
             on_gap=lambda *_: None,
             on_segment=lambda _segment: None,
         )

@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from agent.base.clock import ClockTrust, boot_id
 from agent.base.device_identity import DeviceIdentity
-from agent.config.recording import HoldConfig, Recipient, RecordConfig
+from agent.config.recording import FootageRules, Recipient, RecordConfig
 from agent.faults.registry import FaultRegistry
 from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipt_queue import ReceiptQueue
@@ -35,7 +35,8 @@ from agent.recording.encryption.key_wrapping import KEY_RING_CAPACITY, Sealer
 from agent.recording.encryption.keys import KeyRing, encode_public_key
 from agent.recording.record_stage import MAX_BATCH_NS, RecordStage
 from agent.recording.retention.hold_store import HoldStore
-from agent.recording.retention.retention_stage import RetentionStage
+from agent.recording.retention.retention_stage import RetentionRules, RetentionStage
+from agent.recording.segment_writer import SegmentTarget
 from agent.runtime.queues import PacketQueue
 from bench.cpu import TurnTimes, Work, cpu_s, one_core, run_in_turns
 from bench.recorded_video import (
@@ -158,25 +159,19 @@ class BenchRecorder:
         custody = CustodyLog.open(folder / "custody", "bench", boot_id(), clock, identity)
         retention = RetentionStage(
             folder / "footage",
-            settings,
-            HoldConfig(),
+            RetentionRules(FootageRules(record=settings), ["bench"]),
             clock,
             boot_id(),
             faults,
             HoldStore(folder / "holds", clock, boot_id(), str),
             ReceiptQueue(custody.append, faults),
-            cameras=["bench"],
-            on_hold_broken=lambda _hold: None,
+            lambda _hold: None,
         )
         self._stage = RecordStage(
-            "bench",
+            SegmentTarget("bench", folder / "footage", settings, retention, sealer=sealer),
             self._queue,
-            settings,
-            folder / "footage",
             clock,
             faults,
-            retention=retention,
-            sealer=sealer,
             on_gap=lambda *_: None,
             on_segment=lambda _: None,
         )

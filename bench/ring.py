@@ -17,7 +17,7 @@ from pathlib import Path
 from agent.base.clock import ClockTrust, SystemClock, boot_id, rfc3339
 from agent.base.device_identity import DeviceIdentity
 from agent.base.uuid7 import uuid7_factory
-from agent.config.recording import HoldConfig, RecordConfig
+from agent.config.recording import FootageRules, RecordConfig
 from agent.faults.registry import FaultRegistry
 from agent.recording.catalogue import find_segments
 from agent.recording.custody.chain_files import CHAIN_SUFFIX
@@ -36,7 +36,7 @@ from agent.recording.recovery import StoredSegment, recover_folder
 from agent.recording.retention.eviction_plan import CameraStorage, RetentionLimits, plan_eviction
 from agent.recording.retention.hold import Hold
 from agent.recording.retention.hold_store import HoldStore
-from agent.recording.retention.retention_stage import RetentionStage
+from agent.recording.retention.retention_stage import RetentionRules, RetentionStage
 from agent.recording.retention.segment_age import BootTimeline, ClockReading, short_boot
 from agent.recording.segment_name import SegmentName
 from bench.cpu import run_in_turns
@@ -97,17 +97,18 @@ def open_retention(
     clock = SystemClock()
     faults = FaultRegistry(clock.boottime_ns)
     new_id = uuid7_factory(lambda t_ns: t_ns, random.Random(1))
+    record = RecordConfig(
+        max_bytes=max_bytes, box_max_bytes=10**15, max_age_h=2160, reserve_bytes=0
+    )
     retention = RetentionStage(
         folder / "footage",
-        RecordConfig(max_bytes=max_bytes, box_max_bytes=10**15, max_age_h=2160, reserve_bytes=0),
-        HoldConfig(),
+        RetentionRules(FootageRules(record=record), names),
         clock,
         boot_id(),
         faults,
         HoldStore(folder / "holds", clock, boot_id(), new_id),
         ReceiptQueue(custody.append if custody else None, faults),
-        cameras=names,
-        on_hold_broken=lambda _hold: None,
+        lambda _hold: None,
     )
     return retention, faults
 

@@ -20,7 +20,7 @@ from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.owner_policy import OwnerPolicies
 from agent.recording.retention.event_holds import EventHolds
 from agent.recording.retention.hold_store import HOLDS_DIR, HoldStore
-from agent.recording.retention.retention_stage import RetentionStage
+from agent.recording.retention.retention_stage import RetentionRules, RetentionStage
 from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.outbox.outbox import Outbox
 from agent.reporting.outbox.submit import MessageSubmitter
@@ -100,18 +100,13 @@ def open_foundation(start: StartConfig, box: BoxContext) -> tuple[Archive, Uplin
     policies = owner_policy.update(state_dir, box.footage_dir, config.camera)
     retention = RetentionStage(
         box.footage_dir,
-        config.record,
-        config.hold,
+        RetentionRules(rules, recorded_cameras, policies, own=start.own_rules, before=before),
         box.clock,
         box.boot,
         box.faults,
         holds,
         receipts,
-        cameras=sorted(recorded_cameras),
-        on_hold_broken=publisher.publish_hold_broken,
-        policies=policies,
-        own_settings=None if start.own_rules is None else start.own_rules.record,
-        before=before,
+        publisher.publish_hold_broken,
     )
     archive = Archive(
         public_key=base64.b64encode(identity.public_key_raw).decode(),

@@ -9,7 +9,7 @@ from agent.app.foundation import Uplink
 from agent.capture.live_command import LiveCommandHandler
 from agent.capture.live_keyframes import LiveKeyframes
 from agent.capture.live_looks import LiveLooks
-from agent.capture.live_stage import LiveStage
+from agent.capture.live_stage import LiveLink, LiveStage
 from agent.capture.live_video import SYSTEM_CA_FILE, LiveVideo
 from agent.capture.preview import PreviewHandler, PreviewRequest
 from agent.capture.snapshot_command import SnapshotCommandHandler
@@ -42,9 +42,7 @@ class LivePictures:
             looks,
             cameras,
             encode_live_picture,
-            session.unstored,
-            session.online_session,
-            budget,
+            LiveLink(session.unstored, session.online_session, budget),
             clock,
             video,
             keyframes,

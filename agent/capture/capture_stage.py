@@ -49,25 +49,34 @@ class CaptureCounts(msgspec.Struct, frozen=True, kw_only=True):
     readings: CameraReadings | None = None
 
 
+class MediaQueues(msgspec.Struct, frozen=True, kw_only=True):
+    """Queues for the media of one stream: frames for detection, packets for the recorder.
+
+    `packet_tap` gets each packet after the recorder's queue.
+    """
+
+    frames: LatestFrame | None = None
+    packets: PacketQueue | None = None
+    packet_tap: PacketTap | None = None
+
+
 class CaptureStage:
     """Reads one camera; opens it again after a failure, or if the request changes.
 
     `wanted` returns the request, or None while the camera is to stay closed. `on_open` gets the
-    stream's parameters before the first packet of an opening is queued. `packet_tap` gets each packet after
-    the recorder's queue. `on_end` is called if the source has ended. A driver's error is raised to the loop,
+    stream's parameters before the first packet of an opening is queued. `on_end` is called if the
+    source has ended. A driver's error is raised to the loop,
     which waits before it retries. A stuck device is not opened again: each try would leave one more process
     in the kernel.
     """
 
-    def __init__(  # noqa: PLR0913 - one seam to the wiring, all but the first three by name
+    def __init__(
         self,
         name: str,
         open_camera: Callable[[], Camera],
         clock_ns: Callable[[], int],
+        queues: MediaQueues,
         *,
-        frames: LatestFrame | None,
-        packets: PacketQueue | None,
-        packet_tap: PacketTap | None = None,
         on_open: Callable[[StreamInfo], None],
         on_end: Callable[[], None] | None = None,
         wanted: Callable[[], StreamRequest | None] = lambda: DEFAULT_WANTED,
@@ -79,9 +88,7 @@ class CaptureStage:
         self._open_camera = open_camera
         self._clock_ns = clock_ns
         self._camera: Camera | None = None
-        self._frames = frames
-        self._packets = packets
-        self._packet_tap = packet_tap
+        self._queues = queues
         self._on_open = on_open
         self._on_end = on_end
         self._reader_fault = reader_fault
@@ -195,14 +202,14 @@ class CaptureStage:
             self._reader_fault.on_success()
         if isinstance(media, Frame):
             self._frame_count += 1
-            if self._frames is not None:
-                self._frames.put(media)
+            if self._queues.frames is not None:
+                self._queues.frames.put(media)
         else:
             self._packet_count += 1
-            if self._packets is not None:
-                self._packets.put(media)
-            if self._packet_tap is not None:
-                self._packet_tap.offer(media)
+            if self._queues.packets is not None:
+                self._queues.packets.put(media)
+            if self._queues.packet_tap is not None:
+                self._queues.packet_tap.offer(media)
 
     def _ensure_open(self) -> Camera:
         if self._stuck_error is not None:

@@ -174,15 +174,12 @@ class LiveCommandHandler(CommandHandler):
         self._looks.begin(
             Look(
                 args.camera,
-                "pictures",
                 command.requester,
+                PictureLimits(interval_ns=int(NS_PER_S / args.per_s), max_bytes=args.max_bytes),
                 begin_ns=now_ns,
                 until_ns=now_ns + int(args.for_s * NS_PER_S),
                 session=session,
                 progress_sink=progress_sink,
-                pictures=PictureLimits(
-                    interval_ns=int(NS_PER_S / args.per_s), max_bytes=args.max_bytes
-                ),
             )
         )
         if tap is not None:
@@ -201,13 +198,12 @@ class LiveCommandHandler(CommandHandler):
         now_ns = self._clock_ns()
         look = Look(
             args.camera,
-            "video",
             command.requester,
+            target,
             begin_ns=now_ns,
             until_ns=now_ns + int(args.for_s * NS_PER_S),
             session=session,
             progress_sink=progress_sink,
-            target=target,
         )
         if self._link.metered and look.priority != "emergency":
             raise CommandRejected(

@@ -66,27 +66,25 @@ class Look:
     def __init__(
         self,
         camera: str,
-        form: LiveForm,
         requester: Requester,
+        content: PictureLimits | VideoTarget,
         *,
         begin_ns: int,
         until_ns: int,
         session: int,
         progress_sink: CommandProgressSink,
-        pictures: PictureLimits = PictureLimits(),  # noqa: B008 - frozen
-        target: VideoTarget | None = None,
     ) -> None:
         """`session` is that of the connection to the broker."""
         self.camera = camera
-        self.form = form
+        self.form: LiveForm = "pictures" if isinstance(content, PictureLimits) else "video"
         self.requester = requester
         self.begin_ns = begin_ns
         self.until_ns = until_ns
         self.session = session
         self.finish = progress_sink.finish
         self.report_progress = progress_sink.report_progress
-        self.pictures = pictures
-        self.target = target
+        self.pictures = content if isinstance(content, PictureLimits) else PictureLimits()
+        self.target = content if isinstance(content, VideoTarget) else None
         self.push = object()
         self.sent = 0
         self.size_bytes = 0

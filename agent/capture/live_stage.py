@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
+import msgspec
+
 from agent.base.clock import Clock
 from agent.base.health_model import LiveHealth
 from agent.capture.live_keyframes import LiveKeyframes
@@ -24,11 +26,21 @@ MAX_TURN_S = 1.0
 """Interval at which the ends of looks are checked."""
 
 
+class LiveLink(msgspec.Struct, frozen=True):
+    """The link that pictures are sent by.
+
+    `online_session` returns the number of the connection to the broker, or None without one.
+    """
+
+    messages: UnstoredMessages
+    online_session: Callable[[], int | None]
+    budget: LinkBudget
+
+
 class LiveStage:
     """Requests frames for the looks that run, encodes and sends them.
 
-    `encode` returns a JPEG of a frame within a limit of bytes. `online_session` returns the number of the
-    connection to the broker, or None without one.
+    `encode` returns a JPEG of a frame within a limit of bytes.
     """
 
     name = "live"
@@ -38,9 +50,7 @@ class LiveStage:
         looks: LiveLooks,
         cameras: Mapping[str, CameraAccess],
         encode: Callable[[Frame, int], bytes],
-        messages: UnstoredMessages,
-        online_session: Callable[[], int | None],
-        budget: LinkBudget,
+        link: LiveLink,
         clock: Clock,
         video: LiveVideo,
         keyframes: LiveKeyframes,
@@ -50,9 +60,7 @@ class LiveStage:
         self._looks = looks
         self._cameras = dict(cameras)
         self._encode = encode
-        self._messages = messages
-        self._online_session = online_session
-        self._budget = budget
+        self._link = link
         self._clock = clock
         self._changed = threading.Condition()
         self._is_woken = False
@@ -105,7 +113,7 @@ class LiveStage:
     def _end_looks(self) -> None:
         if not self._looks.running():
             return
-        now_ns, session = self._clock.boottime_ns(), self._online_session()
+        now_ns, session = self._clock.boottime_ns(), self._link.online_session()
         self._looks.end(lambda look: look.session != session, "disconnected")
         self._looks.end(lambda look: now_ns >= look.until_ns, "expired")
         self._looks.end(lambda look: self._cameras[look.camera].is_suspended(), "degraded")
@@ -117,7 +125,7 @@ class LiveStage:
             groups.setdefault(look.camera, []).append(look)
         for camera in self._due_ns.keys() - groups.keys():
             del self._due_ns[camera]
-            self._messages.discard(outgoing_messages.live_topic(camera))
+            self._link.messages.discard(outgoing_messages.live_topic(camera))
         return groups
 
     def _request_if_due(self, camera: str, looks: Sequence[Look]) -> None:
@@ -132,7 +140,7 @@ class LiveStage:
         interval_ns = min(look.pictures.interval_ns for look in looks)
         # The rate is kept on average; a late picture is not made up for.
         self._due_ns[camera] = max(due_ns + interval_ns, now_ns)
-        if self._messages.is_waiting(outgoing_messages.live_topic(camera)):
+        if self._link.messages.is_waiting(outgoing_messages.live_topic(camera)):
             # The link is slower than the looks: the next frame will be newer.
             self._skipped += 1
             return
@@ -163,13 +171,15 @@ class LiveStage:
 
     def _send(self, camera: str, looks: Sequence[Look], frame: Frame) -> None:
         limit_bytes = min(
-            max(look.pictures.max_bytes for look in looks), self._messages.picture_limit_bytes
+            max(look.pictures.max_bytes for look in looks), self._link.messages.picture_limit_bytes
         )
         jpeg = self._encode(frame, limit_bytes)
         now_ns = self._clock.boottime_ns()
         is_emergency = any(look.priority == "emergency" for look in looks)
         priority: SendPriority = "emergency" if is_emergency else "view"
-        wait_s = self._budget.take(len(jpeg), priority, now_ns, self._clock.utc(now_ns).toordinal())
+        wait_s = self._link.budget.take(
+            len(jpeg), priority, now_ns, self._clock.utc(now_ns).toordinal()
+        )
         if wait_s is None:
             self._looks.end(
                 lambda look: look.camera == camera and look.form == "pictures",
@@ -183,4 +193,4 @@ class LiveStage:
             self._sent += 1
             for look in looks:
                 look.count(len(jpeg))
-            self._messages.put(outgoing_messages.build_live_message(camera, jpeg, frame.t_ns))
+            self._link.messages.put(outgoing_messages.build_live_message(camera, jpeg, frame.t_ns))

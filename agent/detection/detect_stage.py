@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+import msgspec
+
 from agent.base.model import Event, FrameResult, TrafficCounts
 from agent.detection import image
 from agent.detection.active_scene import SceneInForce
@@ -72,13 +74,21 @@ THUMBNAIL_MAX_BYTES = 20_000
 """Limit of an event's snapshot; a requested one may be larger."""
 
 
+class DetectionSinks(msgspec.Struct, frozen=True, kw_only=True):
+    """Receivers of the results of detection, called on the stage's thread.
+
+    `on_event` gets a thumbnail or None, and `on_result` each frame with its result before the frame's events.
+    """
+
+    on_event: Callable[[Event, bytes | None], None]
+    on_traffic_counts: Callable[[TrafficCounts], None]
+    on_result: Callable[[Frame, FrameResult], None] | None = None
+
+
 class DetectStage:
     """Detects on the frames of one camera. Without a rule engine there are no events.
 
-    Events that `event_limit` does not admit are left out.
-    `on_event` gets a thumbnail with an event's first revision if `snapshots` is set. `on_result`
-    gets each frame with its result before the frame's events. All callbacks are called on the
-    stage's thread.
+    Events that `event_limit` does not admit are left out. With `snapshots` an event's first revision has a thumbnail.
     """
 
     def __init__(
@@ -88,10 +98,8 @@ class DetectStage:
         pipeline: DetectionPipeline,
         rule_engine: RuleEngine | None,
         event_limit: EventLimit,
+        sinks: DetectionSinks,
         *,
-        on_event: Callable[[Event, bytes | None], None],
-        on_traffic_counts: Callable[[TrafficCounts], None],
-        on_result: Callable[[Frame, FrameResult], None] | None = None,
         snapshots: bool = True,
     ) -> None:
         self.name = f"detect {camera}"
@@ -99,9 +107,7 @@ class DetectStage:
         self._pipeline = pipeline
         self._rule_engine = rule_engine
         self._event_limit = event_limit
-        self._on_event = on_event
-        self._on_traffic_counts = on_traffic_counts
-        self._on_result = on_result
+        self._sinks = sinks
         self._snapshots = snapshots
         self._last_frame_ns: int | None = None
         self._track_count = 0
@@ -121,14 +127,14 @@ class DetectStage:
         """Detect and evaluate the rules on one frame."""
         result = self._pipeline.process(frame)
         self._last_frame_ns, self._track_count = result.t_ns, len(result.tracks)
-        if self._on_result is not None:
-            self._on_result(frame, result)
+        if self._sinks.on_result is not None:
+            self._sinks.on_result(frame, result)
         if self._rule_engine is None:
             return
         self._emit_traffic_counts(self._rule_engine.completed_counts(result.t_ns))
         for event in self._rule_engine.evaluate(result):
             if self._event_limit.admits(event, result.t_ns):
-                self._on_event(event, self._encode_thumbnail(frame, event))
+                self._sinks.on_event(event, self._encode_thumbnail(frame, event))
 
     def close(self) -> None:
         """End every open event, as of the last frame."""
@@ -136,12 +142,12 @@ class DetectStage:
             return
         for event in self._rule_engine.flush(self._last_frame_ns):
             if self._event_limit.admits(event, self._last_frame_ns):
-                self._on_event(event, None)
+                self._sinks.on_event(event, None)
         self._emit_traffic_counts(self._rule_engine.flush_counts(self._last_frame_ns))
 
     def _emit_traffic_counts(self, minutes: Iterable[TrafficCounts]) -> None:
         for minute in minutes:
-            self._on_traffic_counts(minute)
+            self._sinks.on_traffic_counts(minute)
 
     def _encode_thumbnail(self, frame: Frame, event: Event) -> bytes | None:
         is_first = event.phase in ("begin", "moment")

@@ -10,7 +10,7 @@ from agent.base.view_condition import ViewCondition
 from agent.capture.camera_source import CameraSource
 from agent.config.recording import RECORDS_DIR
 from agent.detection.active_scene import ActiveScene, FixedScene, SceneInForce
-from agent.detection.detect_stage import DetectStage, EventLimit, SceneDetectStage
+from agent.detection.detect_stage import DetectionSinks, DetectStage, EventLimit, SceneDetectStage
 from agent.detection.keyframe_watch import KeyframeWatch
 from agent.detection.pipeline import DetectionPipeline
 from agent.detection.rule_engine import RuleEngine
@@ -125,9 +125,11 @@ class CameraDetection:
             if scene is None
             else RuleEngine(name, scene, self._services.new_id, self.ground.is_stale),
             self.event_limit,
-            on_event=self._on_event,
-            on_traffic_counts=self._services.publisher.publish_traffic_counts,
-            on_result=self._on_frame_result,
+            DetectionSinks(
+                on_event=self._on_event,
+                on_traffic_counts=self._services.publisher.publish_traffic_counts,
+                on_result=self._on_frame_result,
+            ),
             snapshots=self._config.detect.snapshots,
         )
 

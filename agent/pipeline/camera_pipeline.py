@@ -15,7 +15,7 @@ from agent.base.health_model import (
 from agent.base.model import FrameResult, Segment
 from agent.base.view_condition import ViewCondition
 from agent.capture.camera_source import CameraSource, OpenCamera
-from agent.capture.capture_stage import CaptureCounts, CaptureStage
+from agent.capture.capture_stage import CaptureCounts, CaptureStage, MediaQueues
 from agent.capture.next_frame import NextFrame
 from agent.capture.onvif_events import OnvifEventFeed, OnvifEventStage
 from agent.capture.packet_tap import PacketTap
@@ -35,6 +35,7 @@ from agent.recording.camera_recovery import SegmentProvenance
 from agent.recording.encryption.key_wrapping import KEY_RING_CAPACITY, Sealer
 from agent.recording.encryption.keys import KeyRing
 from agent.recording.record_stage import RecordStage
+from agent.recording.segment_writer import SegmentTarget
 from agent.recording.silence_gaps import SilenceGaps
 from agent.reporting.payloads import CameraCapabilities
 from agent.runtime.queues import LatestFrame, PacketQueue
@@ -94,20 +95,22 @@ class CameraPipeline:
         if can_open and self.config.record:
             self.packet_queue = PacketQueue(QUEUE_BYTES, self._on_queue_overflow)
             self.record_stage = RecordStage(
-                self.config.name,
+                SegmentTarget(
+                    self.name,
+                    services.footage_dir,
+                    services.recording.config,
+                    services.recording.retention,
+                    self._make_provenance,
+                    Sealer.from_config(
+                        services.recording.config.recipient,
+                        box=services.box_id,
+                        camera=self.name,
+                        key_ring=self.key_ring,
+                    ),
+                ),
                 self.packet_queue,
-                services.recording.config,
-                services.footage_dir,
                 services.clock,
                 services.faults,
-                retention=services.recording.retention,
-                provenance=self._make_provenance,
-                sealer=Sealer.from_config(
-                    services.recording.config.recipient,
-                    box=services.box_id,
-                    camera=self.name,
-                    key_ring=self.key_ring,
-                ),
                 on_gap=self._on_recorder_gap,
                 on_segment=self._on_segment,
                 is_suspended=lambda: not self.duty.can_record,
@@ -353,9 +356,11 @@ class CameraPipeline:
                 open_camera, self._with_network(self.duty.limit(wanted) or wanted)
             ),
             self._services.clock.boottime_ns,
-            frames=frames,
-            packets=packets,
-            packet_tap=self._packet_tap if packets is not None else None,
+            MediaQueues(
+                frames=frames,
+                packets=packets,
+                packet_tap=None if packets is None else self._packet_tap,
+            ),
             on_open=lambda info: self._on_open(info, frames, packets),
             on_end=self.ended.set,
             wanted=lambda: self.duty.limit(wanted),

@@ -3,21 +3,15 @@
 import logging
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
 import msgspec
 
-from agent import __version__
 from agent.base.clock import Clock
 from agent.base.health_model import FootageHealth
 from agent.base.model import Segment
-from agent.config.recording import RecordConfig
 from agent.faults.registry import FaultRegistry
-from agent.recording.camera_recovery import SegmentProvenance
-from agent.recording.encryption.key_wrapping import Sealer
 from agent.recording.muxer import MuxerError, NoKeyframe, check_stream
-from agent.recording.retention.retention_stage import RetentionStage
-from agent.recording.segment_writer import FindProvenance, SegmentWriter
+from agent.recording.segment_writer import SegmentTarget, SegmentWriter
 from agent.runtime.backoff import Backoff
 from agent.runtime.pause import Pause
 from agent.runtime.queues import PacketQueue
@@ -47,8 +41,6 @@ long each time, up to an hour. A stream that is refused may last for weeks.
 
 OVERFLOW_REASON = "the disk or the recorder did not keep up"
 
-_DEFAULT_PROVENANCE = SegmentProvenance(software=f"vigie {__version__}")
-
 
 class _StreamChange(msgspec.Struct, frozen=True, kw_only=True):
     """The camera was opened; `pending` are the queued packets of the previous stream."""
@@ -67,41 +59,26 @@ class RecordStage:
     returns True no file stays open.
     """
 
-    def __init__(  # noqa: PLR0913 - one seam to the wiring, all but the first six by name
+    def __init__(
         self,
-        camera: str,
+        target: SegmentTarget,
         queue: PacketQueue,
-        settings: RecordConfig,
-        folder: Path,
         clock: Clock,
         faults: FaultRegistry,
         *,
-        retention: RetentionStage | None = None,
-        provenance: FindProvenance = lambda _begin_ns: _DEFAULT_PROVENANCE,
-        sealer: Sealer | None = None,
         on_gap: Callable[[int, int, str], None],
         on_segment: Callable[[Segment], None],
         is_suspended: Callable[[], bool] = lambda: False,
     ) -> None:
-        self.name = f"record {camera}"
-        self._camera = camera
+        self.name = f"record {target.camera}"
+        self._camera = target.camera
         self._queue = queue
         self._clock = clock
         self._faults = faults
         self._on_gap = on_gap
         self._is_suspended = is_suspended
-        self._sealed = sealer is not None
-        retention = retention or RetentionStage.standalone(camera, folder, settings, clock, faults)
-        self._writer = SegmentWriter(
-            camera,
-            folder / camera,
-            settings,
-            clock,
-            retention,
-            provenance,
-            sealer,
-            self._on_segment_closed,
-        )
+        self._sealed = target.sealer is not None
+        self._writer = SegmentWriter(target, clock, self._on_segment_closed)
         self._on_segment = on_segment
         self._lock = threading.Lock()
         self._stream_changes: list[_StreamChange] = []

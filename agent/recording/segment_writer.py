@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from agent import __version__
 from agent.base.clock import Clock, boot_id, rfc3339
 from agent.base.health_model import FootageHealth
 from agent.base.model import Segment
@@ -30,6 +31,24 @@ FindProvenance: TypeAlias = Callable[[int], SegmentProvenance]
 """Returns the provenance of footage since a time. Called on the recorder's thread."""
 
 
+_DEFAULT_PROVENANCE = SegmentProvenance(software=f"vigie {__version__}")
+
+
+class SegmentTarget(msgspec.Struct, frozen=True):
+    """Place, settings and provenance of the segments of one camera.
+
+    They are in the folder of the camera's name in `footage_dir`, encrypted if there is a `sealer`, and `retention` makes
+    room for them.
+    """
+
+    camera: str
+    footage_dir: Path
+    settings: RecordConfig
+    retention: RetentionStage
+    provenance: FindProvenance = lambda _begin_ns: _DEFAULT_PROVENANCE
+    sealer: Sealer | None = None
+
+
 class SegmentWriter:
     """Writes the segments of one camera. Not thread-safe.
 
@@ -42,23 +61,15 @@ class SegmentWriter:
     """
 
     def __init__(
-        self,
-        camera: str,
-        folder: Path,
-        settings: RecordConfig,
-        clock: Clock,
-        retention: RetentionStage,
-        provenance: FindProvenance,
-        sealer: Sealer | None,
-        on_segment: Callable[[Segment], None],
+        self, target: SegmentTarget, clock: Clock, on_segment: Callable[[Segment], None]
     ) -> None:
-        self._camera = camera
-        self._folder = folder
-        self._settings = settings
+        self._camera = target.camera
+        self._folder = target.footage_dir / target.camera
+        self._settings = target.settings
         self._clock = clock
-        self._retention = retention
-        self._provenance = provenance
-        self._sealer = sealer
+        self._retention = target.retention
+        self._provenance = target.provenance
+        self._sealer = target.sealer
         self._on_segment = on_segment
         self._boot = short_boot(boot_id())
         self._is_folder_recovered = False

@@ -16,7 +16,7 @@ from agent.base.device_identity import DeviceIdentity
 from agent.base.model import Segment
 from agent.base.state_inventory import StateInventory
 from agent.base.uuid7 import uuid7_factory
-from agent.config.recording import HoldConfig, RecordConfig
+from agent.config.recording import FootageRules, HoldConfig, RecordConfig
 from agent.config_change.state_folder import set_lost_aside
 from agent.faults.registry import FaultRegistry
 from agent.health.flight_recorder import FILE_NAME, FlightRecorder
@@ -28,7 +28,8 @@ from agent.recording.encryption.keys import KeyRing
 from agent.recording.record_stage import RecordStage
 from agent.recording.retention.event_holds import EventHolds
 from agent.recording.retention.hold_store import HoldStore
-from agent.recording.retention.retention_stage import RetentionStage
+from agent.recording.retention.retention_stage import RetentionRules, RetentionStage
+from agent.recording.segment_writer import SegmentTarget
 from agent.reporting.outbox.outbox import Outbox
 from agent.runtime.queues import PacketQueue
 from tests.crash.video import packet_time_ns
@@ -106,28 +107,28 @@ class RecordingBox:
 
         self.retention = RetentionStage(
             folder / "footage",
-            record,
-            HOLD_CONFIG,
+            RetentionRules(FootageRules(record=record, hold=HOLD_CONFIG), [CAMERA]),
             self.clock,
             boot,
             self.faults,
             self.holds,
             ReceiptQueue(append, self.faults, self.custody.read_lines_backwards),
-            cameras=[CAMERA],
-            on_hold_broken=lambda _hold: None,
+            lambda _hold: None,
         )
         self.queue = PacketQueue(1 << 26, lambda *_: None)
         recipients = {"centre": PRIVATE_KEY.public_key()}
         sealer = Sealer(recipients, box=BOX, camera=CAMERA, key_ring=KeyRing(10))
         self.record_stage = RecordStage(
-            CAMERA,
+            SegmentTarget(
+                CAMERA,
+                folder / "footage",
+                record,
+                self.retention,
+                sealer=sealer if sealed else None,
+            ),
             self.queue,
-            record,
-            folder / "footage",
             self.clock,
             self.faults,
-            retention=self.retention,
-            sealer=sealer if sealed else None,
             on_gap=lambda *_: None,
             on_segment=on_segment,
         )

@@ -37,18 +37,22 @@ RECORDER = """
     from agent.recording.record_stage import RecordStage
     from agent.recording.encryption.key_wrapping import Sealer
     from drivers.camera.replay import Options, open_camera
+    from agent.recording.segment_writer import SegmentTarget
     from drivers.contracts import StreamRequest
+    from tests.recording_rig import retention_alone
 
     video, footage, public_key, seed, most = sys.argv[1:]
     clock = SystemClock()
     queue = PacketQueue(1 << 26, lambda *_: None)
+    settings, faults = RecordConfig(segment_s=1.0, flush_s=0.0), FaultRegistry(clock.boottime_ns)
+    sealer = Sealer.from_config(
+        [Recipient(id="centre", public_key=public_key)],
+        box="box", camera="north", key_ring=KeyRing(10),
+    )
+    retention = retention_alone("north", Path(footage), settings, clock, faults)
     stage = RecordStage(
-        "north", queue, RecordConfig(segment_s=1.0, flush_s=0.0), Path(footage), clock,
-        FaultRegistry(clock.boottime_ns), on_gap=lambda *_: None, on_segment=lambda _: None,
-        sealer=Sealer.from_config(
-            [Recipient(id="centre", public_key=public_key)],
-            box="box", camera="north", key_ring=KeyRing(10),
-        ),
+        SegmentTarget("north", Path(footage), settings, retention, sealer=sealer), queue, clock,
+        faults, on_gap=lambda *_: None, on_segment=lambda _: None,
     )
     camera = open_camera(
         "video", Options(path=video, pace="fast", loop=True),

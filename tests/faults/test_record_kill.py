@@ -31,13 +31,18 @@ RECORDER = """
     from agent.runtime.queues import PacketQueue
     from agent.recording.record_stage import RecordStage
     from drivers.camera.replay import Options, open_camera
+    from agent.recording.segment_writer import SegmentTarget
     from drivers.contracts import StreamRequest
+    from tests.recording_rig import retention_alone
 
     clock = SystemClock()
     queue = PacketQueue(1 << 26, lambda *_: None)
+    footage = Path(sys.argv[2])
+    settings, faults = RecordConfig(segment_s=2.0, flush_s=0.0), FaultRegistry(clock.boottime_ns)
+    retention = retention_alone("north", footage, settings, clock, faults)
     stage = RecordStage(
-        "north", queue, RecordConfig(segment_s=2.0, flush_s=0.0), Path(sys.argv[2]), clock,
-        FaultRegistry(clock.boottime_ns), on_gap=lambda *_: None, on_segment=lambda _: None,
+        SegmentTarget("north", footage, settings, retention), queue, clock, faults,
+        on_gap=lambda *_: None, on_segment=lambda _: None,
     )
     camera = open_camera(
         "video", Options(path=sys.argv[1], pace="fast", loop=True),

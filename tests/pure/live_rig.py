@@ -34,13 +34,12 @@ class LookRig:
     def make(self, camera: str = "north", by: Requester = AMINA, for_s: float = 60.0) -> Look:
         return Look(
             camera,
-            "pictures",
             by,
+            PictureLimits(interval_ns=1_000_000_000, max_bytes=30_000),
             begin_ns=self.clock.now_ns,
             until_ns=self.clock.now_ns + int(for_s * 1e9),
             session=SESSION,
             progress_sink=self,  # type: ignore[arg-type] # as far as a look uses it
-            pictures=PictureLimits(interval_ns=1_000_000_000, max_bytes=30_000),
         )
 
     def finish(self, make_result: Callable[[], msgspec.Struct]) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agent.base.model import Event, ShiftTolerance
 from agent.detection.active_scene import ActiveScene, FixedScene, SceneInForce, expand_polygons
-from agent.detection.detect_stage import DetectStage, EventLimit, SceneDetectStage
+from agent.detection.detect_stage import DetectionSinks, DetectStage, EventLimit, SceneDetectStage
 from agent.detection.geometry import is_self_intersecting
 from agent.detection.pipeline import DetectionPipeline
 from agent.detection.rule_engine import RuleEngine
@@ -121,9 +121,11 @@ class Watched:
             DetectionPipeline(None),
             None if scene is None else RuleEngine("north", scene, id_maker()),
             EventLimit("north"),
-            on_event=lambda event, _jpeg: self.events.append(event),
-            on_traffic_counts=lambda _flow: None,
-            on_result=lambda frame, _result: self.results.append(frame.seq),
+            DetectionSinks(
+                on_event=lambda event, _jpeg: self.events.append(event),
+                on_traffic_counts=lambda _flow: None,
+                on_result=lambda frame, _result: self.results.append(frame.seq),
+            ),
             snapshots=False,
         )
 
@@ -220,8 +222,9 @@ def test_a_scene_of_a_fixed_camera_is_replaced_between_two_frames() -> None:
             DetectionPipeline(None),
             None,
             EventLimit("north"),
-            on_event=lambda _event, _jpeg: None,
-            on_traffic_counts=lambda _flow: None,
+            DetectionSinks(
+                on_event=lambda _event, _jpeg: None, on_traffic_counts=lambda _flow: None
+            ),
         )
 
     stage = SceneDetectStage("north", frames, fixed, make)

@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from agent.capture.capture_stage import CaptureStage
+from agent.capture.capture_stage import CaptureStage, MediaQueues
 from agent.capture.reader_fault import CLEAR_AFTER_S, ReaderFault
 from agent.faults.registry import FaultRegistry
 from agent.runtime.queues import LatestFrame, PacketQueue
@@ -49,8 +49,7 @@ def test_packets_and_frames_are_queued_and_an_ended_camera_is_reopened(
         "north",
         iter(cameras).__next__,
         clock.boottime_ns,
-        frames=frames,
-        packets=packets,
+        MediaQueues(frames=frames, packets=packets),
         on_open=opened.append,
         on_end=lambda: ended.append(True),
     )
@@ -92,8 +91,7 @@ def test_a_stuck_camera_is_reported_and_never_reopened(clock: ManualClock) -> No
         "north",
         iter(cameras).__next__,
         clock.boottime_ns,
-        frames=None,
-        packets=None,
+        MediaQueues(),
         on_open=lambda _info: None,
     )
     assert not capture.counts().is_stuck
@@ -117,7 +115,7 @@ def test_a_camera_stuck_at_opening_is_reported_too(
         raise DriverError("stuck", "its process is still there")
 
     capture = CaptureStage(
-        "north", refuse, clock.boottime_ns, frames=None, packets=None, on_open=lambda _info: None
+        "north", refuse, clock.boottime_ns, MediaQueues(), on_open=lambda _info: None
     )
     with pytest.raises(DriverError):
         capture.run_once(threading.Event())
@@ -142,8 +140,7 @@ def test_readings_are_those_of_the_open_camera(
         "north",
         lambda: camera,
         clock.boottime_ns,
-        frames=None,
-        packets=None,
+        MediaQueues(),
         on_open=lambda _info: None,
     )
     assert capture.counts().readings is None
@@ -167,7 +164,7 @@ def test_a_camera_whose_announcement_failed_is_closed_and_announced_again(
             raise OSError("no space left")
 
     stage = CaptureStage(
-        "north", open_next, clock.boottime_ns, frames=None, packets=packets, on_open=announce
+        "north", open_next, clock.boottime_ns, MediaQueues(packets=packets), on_open=announce
     )
     with pytest.raises(OSError, match="no space left"):
         stage.run_once(threading.Event())
@@ -195,8 +192,7 @@ def test_a_camera_that_breaks_its_reader_is_a_fault_until_it_is_read_for_a_minut
         "north",
         iter(cameras).__next__,
         clock.boottime_ns,
-        frames=None,
-        packets=None,
+        MediaQueues(),
         on_open=lambda _info: None,
         reader_fault=ReaderFault("north", faults, clock.boottime_ns),
     )
@@ -219,8 +215,7 @@ def test_another_error_is_not_that_fault(clock: ManualClock) -> None:
         "north",
         Listed,
         clock.boottime_ns,
-        frames=None,
-        packets=None,
+        MediaQueues(),
         on_open=lambda _info: None,
         reader_fault=ReaderFault("north", faults, clock.boottime_ns),
     )
@@ -248,8 +243,7 @@ def test_a_frame_rate_is_raised_while_the_camera_runs_and_at_each_opening(
         "north",
         iter(cameras).__next__,
         clock.boottime_ns,
-        frames=None,
-        packets=PacketQueue(100, lambda _begin, _end: None),
+        MediaQueues(packets=PacketQueue(100, lambda _begin, _end: None)),
         on_open=lambda _info: None,
     )
     assert capture.set_min_fps(20.0) is None
@@ -284,8 +278,7 @@ def test_a_chosen_night_mode_ends_by_itself_and_with_the_opening(clock: ManualCl
         "north",
         iter(cameras).__next__,
         clock.boottime_ns,
-        frames=None,
-        packets=PacketQueue(100, lambda _begin, _end: None),
+        MediaQueues(packets=PacketQueue(100, lambda _begin, _end: None)),
         on_open=lambda _info: None,
     )
     until_ns = clock.boottime_ns() + 30 * 10**9

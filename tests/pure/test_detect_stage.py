@@ -9,6 +9,7 @@ from agent.base.model import Event, EventPhase, FrameResult, TrafficCounts
 from agent.detection.detect_stage import (
     MAX_EVENTS_PER_MINUTE,
     THUMBNAIL_MAX_BYTES,
+    DetectionSinks,
     DetectStage,
     EventLimit,
 )
@@ -37,9 +38,11 @@ class Office:
             DetectionPipeline(None),
             RuleEngine("north", Scene(), id_maker()),
             self.event_limit,
-            on_event=self._event,
-            on_traffic_counts=self.message.append,
-            on_result=lambda _frame, sight: self.message.append(sight),
+            DetectionSinks(
+                on_event=self._event,
+                on_traffic_counts=self.message.append,
+                on_result=lambda _frame, sight: self.message.append(sight),
+            ),
             snapshots=snapshots,
         )
 

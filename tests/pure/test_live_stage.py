@@ -9,7 +9,7 @@ import pytest
 from agent.capture.live_command import LiveCommandHandler, LivePictures, StopLive
 from agent.capture.live_keyframes import LiveKeyframes
 from agent.capture.live_looks import LiveResult
-from agent.capture.live_stage import LiveStage
+from agent.capture.live_stage import LiveLink, LiveStage
 from agent.capture.live_video import LiveVideo
 from agent.capture.snapshot_command import FRAME_TIMEOUT_S, CameraAccess
 from agent.commands.command import Deferred
@@ -48,9 +48,7 @@ class LiveRig(LookRig):
             self.looks,
             self.cameras,
             self._encode,
-            self.messages,
-            lambda: self.session,
-            budget,
+            LiveLink(self.messages, lambda: self.session, budget),
             clock,
             self.video,
             self.keyframes,

@@ -66,13 +66,12 @@ class VideoRig(LookRig):
     def begin(self, by: Requester = AMINA) -> Look:
         look = Look(
             "north",
-            "video",
             by,
+            parse_target(URL, HOSTS),
             begin_ns=self.clock.now_ns,
             until_ns=self.clock.now_ns + 10_000_000_000,
             session=SESSION,
             progress_sink=self,  # type: ignore[arg-type] # as far as a look uses it
-            target=parse_target(URL, HOSTS),
         )
         self.looks.begin(look)
         return look

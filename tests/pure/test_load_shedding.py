@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from agent.capture.capture_stage import CaptureCounts, CaptureStage
+from agent.capture.capture_stage import CaptureCounts, CaptureStage, MediaQueues
 from agent.capture.snapshot_command import CameraAccess
 from agent.commands.requester import CommandRejected, Requester
 from agent.config.heads import TourConfig, TourStopConfig
@@ -60,8 +60,7 @@ class Open:
             "north",
             self._open,
             clock.boottime_ns,
-            frames=LatestFrame(),
-            packets=self.packets,
+            MediaQueues(frames=LatestFrame(), packets=self.packets),
             on_open=lambda _info: None,
             wanted=lambda: self.wanted,
         )

@@ -12,7 +12,7 @@ from agent.base.errors import UserError
 from agent.base.model import Event, EventPhase
 from agent.base.state_file import StateFile
 from agent.base.uuid7 import uuid7_factory
-from agent.config.recording import HoldConfig, RecordConfig
+from agent.config.recording import FootageRules, HoldConfig, RecordConfig
 from agent.faults.registry import FaultRegistry
 from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.custody.receipts import FootageEvicted, HoldPlaced, HoldReleased, ReceiptBody
@@ -22,7 +22,7 @@ from agent.recording.retention.active_holds import ActiveHolds
 from agent.recording.retention.event_holds import EventFootageSpan, EventHolds
 from agent.recording.retention.hold import Hold
 from agent.recording.retention.hold_store import HoldStore
-from agent.recording.retention.retention_stage import RETRY_S, RetentionStage
+from agent.recording.retention.retention_stage import RETRY_S, RetentionRules, RetentionStage
 from agent.recording.segment_name import SegmentName
 from tests.conftest import ManualClock
 from tests.whole.test_custody_log import Box
@@ -70,15 +70,13 @@ class Kept:
         record = RecordConfig(**{"max_bytes": 1000, "reserve_bytes": 0, **settings})  # type: ignore[arg-type]
         self.keeper = RetentionStage(
             folder / "footage",
-            record,
-            HoldConfig(pre_s=0),
+            RetentionRules(FootageRules(record=record, hold=HoldConfig(pre_s=0)), ["north"]),
             clock,
             BOOT,
             self.faults,
             self.holds,
             ReceiptQueue(self.append, self.faults),
-            cameras=["north"],
-            on_hold_broken=lambda hold: self.reported.append(hold.id),
+            lambda hold: self.reported.append(hold.id),
         )
         segments = [self.segment(number) for number in range(10)]
         self.keeper.enforce()

@@ -25,12 +25,14 @@ from agent.recording.quarantine import QUARANTINE_DIR
 from agent.recording.record_stage import MAX_BATCH_NS, MIN_RETRY_S, RecordStage
 from agent.recording.recovery import recover_folder, valid_prefix_bytes
 from agent.recording.retention.retention_stage import RetentionStage
+from agent.recording.segment_writer import SegmentTarget
 from agent.runtime.queues import PacketQueue
 from drivers.camera.replay import Options, open_camera
 from drivers.contracts import StreamRequest
 from drivers.errors import DriverError
 from drivers.media import Packet, StreamInfo
 from tests.conftest import ManualClock
+from tests.recording_rig import retention_alone
 
 FPS = 10
 GOP = 10
@@ -114,14 +116,13 @@ class Recording:
         self.segments: list[Segment] = []
         self.queue = PacketQueue(1 << 26, lambda *_: None)
         self.folder = folder / "north"
+        record = RecordConfig(**{"segment_s": 2.0, "flush_s": 0.0, **settings})  # type: ignore[arg-type]
+        keeper = keeper or retention_alone("north", folder, record, clock, self.faults)
         self.stage = RecordStage(
-            "north",
+            SegmentTarget("north", folder, record, keeper),
             self.queue,
-            RecordConfig(**{"segment_s": 2.0, "flush_s": 0.0, **settings}),  # type: ignore[arg-type]
-            folder,
             clock,
             self.faults,
-            retention=keeper,
             on_gap=self._on_gap,
             on_segment=self.segments.append,
         )

@@ -168,9 +168,9 @@ FILLED_UP = """
     retention_faults = FaultRegistry(clock.boottime_ns)
     told = []
     retention = RetentionStage(
-        disk, RecordConfig(), HoldConfig(), clock, boot_id(), retention_faults,
+        disk, RetentionRules(FootageRules(), ["north"]), clock, boot_id(), retention_faults,
         HoldStore(disk / "holds", clock, boot_id(), str), ReceiptQueue(lambda body, _: told.append(body),
-        retention_faults), cameras=["north"], on_hold_broken=print,
+        retention_faults), print,
     )
     recording = Recording(disk, clock, retention)
     recording.stage.on_stream_opened(info)
@@ -230,10 +230,10 @@ import msgspec
 
 sys.path.insert(0, {project!r})
 from agent.base.clock import boot_id
-from agent.config.recording import HoldConfig, RecordConfig
+from agent.config.recording import FootageRules
 from agent.faults.registry import FaultRegistry
 from agent.recording.retention.hold_store import HoldStore
-from agent.recording.retention.retention_stage import RetentionStage
+from agent.recording.retention.retention_stage import RetentionRules, RetentionStage
 from agent.recording.custody.receipt_queue import ReceiptQueue
 from tests.whole.test_record_stage import ManualClock, Recording, packets_of
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from agent.base.clock import boot_id
-from agent.config.recording import HoldConfig, RecordConfig
+from agent.config.recording import FootageRules, RecordConfig
 from agent.faults.registry import FaultRegistry
 from agent.recording import mask_store
 from agent.recording.camera_recovery import SegmentProvenance
@@ -24,7 +24,8 @@ from agent.recording.export.span_snapshot import snapshot_span
 from agent.recording.export.verify import verify_export
 from agent.recording.record_stage import RecordStage
 from agent.recording.retention.hold_store import HoldStore
-from agent.recording.retention.retention_stage import RetentionStage
+from agent.recording.retention.retention_stage import RetentionRules, RetentionStage
+from agent.recording.segment_writer import SegmentTarget
 from tests.whole.export_folder import public_key
 from tests.whole.rig import CONFIG, fake_camera_toml
 from tests.whole.test_agent_faults import ENDS, built
@@ -66,15 +67,13 @@ class Pole:
         self.record_config = RecordConfig(segment_s=2.0, flush_s=0.0, max_age_h=max_age_h)
         return RetentionStage(
             self.folder / "footage",
-            self.record_config,
-            HoldConfig(),
+            RetentionRules(FootageRules(record=self.record_config), cameras),
             self.clock,
             boot_id(),
             faults,
             HoldStore(self.folder / "holds", self.clock, boot_id(), str),
             queue,
-            cameras=cameras,
-            on_hold_broken=lambda _hold: None,
+            lambda _hold: None,
         )
 
     def record_and_cut(self, packet_count: int = 35) -> None:
@@ -82,14 +81,16 @@ class Pole:
         retention = self.start(["north"])
         recording = Recording(self.folder / "footage", self.clock, retention)
         recording.stage = RecordStage(
-            "north",
+            SegmentTarget(
+                "north",
+                self.folder / "footage",
+                self.record_config,
+                retention,
+                provenance=lambda _begin_ns: self.provenance,
+            ),
             recording.queue,
-            self.record_config,
-            self.folder / "footage",
             self.clock,
             recording.faults,
-            retention=retention,
-            provenance=lambda _begin_ns: self.provenance,
             on_gap=lambda *_: None,
             on_segment=recording.segments.append,
         )

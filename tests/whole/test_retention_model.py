@@ -21,7 +21,7 @@ from agent.base.clock import ClockTrust
 from agent.base.errors import UserError
 from agent.base.model import Event
 from agent.base.uuid7 import uuid7_factory
-from agent.config.recording import HoldConfig, RecordConfig
+from agent.config.recording import FootageRules, HoldConfig, RecordConfig
 from agent.faults.registry import FaultRegistry
 from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.custody.receipts import FootageEvicted, HoldPlaced, HoldReleased, ReceiptBody
@@ -29,7 +29,7 @@ from agent.recording.recovery import StoredSegment, recover_folder
 from agent.recording.retention.event_holds import EventHolds
 from agent.recording.retention.hold import Hold
 from agent.recording.retention.hold_store import HoldStore
-from agent.recording.retention.retention_stage import RetentionStage
+from agent.recording.retention.retention_stage import RetentionRules, RetentionStage
 from agent.recording.retention.segment_age import short_boot
 from agent.recording.segment_name import SegmentName
 
@@ -133,15 +133,13 @@ class StoreModel(RuleBasedStateMachine):
         self.going_on: dict[str, Event] = {}
         self.keeper = RetentionStage(
             self.footage,
-            SETTINGS,
-            HOLDING,
+            RetentionRules(FootageRules(record=SETTINGS, hold=HOLDING), CAMERAS),
             clock,
             clock.boot,
             self.faults,
             self.holds,
             self.receipt_queue,
-            cameras=CAMERAS,
-            on_hold_broken=self.reported.append,
+            self.reported.append,
         )
         self.turn()
         for camera in CAMERAS:

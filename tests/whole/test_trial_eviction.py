@@ -22,7 +22,7 @@ from agent.recording.retention import retention_stage
 from agent.recording.retention.event_holds import EventHolds
 from agent.recording.retention.eviction_plan import EvictionPlan, plan_eviction
 from agent.recording.retention.hold_store import HoldStore
-from agent.recording.retention.retention_stage import RetentionStage
+from agent.recording.retention.retention_stage import RetentionRules, RetentionStage
 from agent.recording.segment_name import SegmentName
 from tests.conftest import ManualClock
 from tests.pole_config import POLE_CONFIG
@@ -106,17 +106,18 @@ class RecordingPole:
         )
         self.retention = RetentionStage(
             self.state / "footage",
-            rules.record,
-            rules.hold,
+            RetentionRules(
+                rules,
+                ["north"] if start.config.camera[0].record else [],
+                own=start.own_rules,
+                before=before,
+            ),
             self.clock,
             self.boot,
             faults,
             self.holds,
             ReceiptQueue(lambda body, _t_ns: self.chain.append(body), faults),
-            cameras=["north"] if start.config.camera[0].record else [],
-            on_hold_broken=lambda _hold: None,
-            own_settings=start.own_rules.record,
-            before=before,
+            lambda _hold: None,
         )
         self.retention.enforce()
         if start.config.camera[0].record:

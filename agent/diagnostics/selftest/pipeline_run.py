@@ -18,7 +18,7 @@ from agent.base.model import Event, FrameResult, Segment, TrafficCounts
 from agent.base.uuid7 import uuid7_factory
 from agent.capture.camera_source import CameraSource, OpenCamera
 from agent.config.configuration import CameraConfig, Config, DetectConfig
-from agent.config.recording import FOOTAGE_DIR, HoldConfig, Recipient, RecordConfig
+from agent.config.recording import FOOTAGE_DIR, FootageRules, Recipient, RecordConfig
 from agent.diagnostics.selftest import street_pattern
 from agent.diagnostics.selftest.street_pattern import FrameTracks
 from agent.faults.registry import FaultRegistry
@@ -29,7 +29,7 @@ from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.encryption.keys import encode_public_key
 from agent.recording.retention.hold_store import HoldStore
-from agent.recording.retention.retention_stage import RetentionStage
+from agent.recording.retention.retention_stage import RetentionRules, RetentionStage
 from agent.runtime.stage import StageThread
 from drivers import catalog
 from drivers.contracts import Camera, StreamRequest
@@ -208,16 +208,17 @@ class PipelineRun:
         holds = HoldStore(self.folder / "holds", self.clock, boot, self.new_id)
         retention = RetentionStage(
             self.footage_folder,
-            self._record,
-            HoldConfig(),
+            RetentionRules(
+                FootageRules(record=self._record),
+                [street_pattern.CAMERA],
+                owner_policy.update(self.folder, self.footage_folder, [self._camera]),
+            ),
             self.clock,
             boot,
             self._faults,
             holds,
             ReceiptQueue(self.custody.append, self._faults, self.custody.read_lines_backwards),
-            cameras=[street_pattern.CAMERA],
-            on_hold_broken=lambda _hold: None,
-            policies=owner_policy.update(self.folder, self.footage_folder, [self._camera]),
+            lambda _hold: None,
         )
         return CameraServices(
             box_id=BOX_ID,

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import random
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -12,12 +11,11 @@ from types import MappingProxyType
 
 import msgspec
 
-from agent.base.clock import Clock, boot_id, rfc3339, unix_ms
+from agent.base.clock import Clock, rfc3339, unix_ms
 from agent.base.health_model import FootageHealth
 from agent.base.message import Message
-from agent.base.uuid7 import uuid7_factory
 from agent.config.configuration import InstitutionConfig
-from agent.config.recording import MAX_SEGMENT_S, FootageRules, HoldConfig, RecordConfig
+from agent.config.recording import MAX_SEGMENT_S, FootageRules
 from agent.faults.registry import FaultRegistry
 from agent.recording import quarantine
 from agent.recording.camera_recovery import (
@@ -72,6 +70,26 @@ _NS_PER_MS = 1_000_000
 _MS_PER_H = 3_600_000
 
 
+class RetentionRules(msgspec.Struct, frozen=True):
+    """Rules of a box's footage: those of its configuration, and those that keep more.
+
+    `cameras` are the recorded ones, whose segment writers report; others only age. `policies` include those of removed
+    cameras. `own` are the rules of the box's own file: held footage makes room for nothing less. While the
+    configuration is on trial, the rules `before` count until `end_trial`.
+    """
+
+    confirmed: FootageRules
+    cameras: Collection[str]
+    policies: Mapping[str, InstitutionConfig] = MappingProxyType({})
+    own: FootageRules | None = None
+    before: FootageRules | None = None
+
+    @property
+    def before_confirmation(self) -> FootageRules:
+        """The rules until `end_trial`."""
+        return self.confirmed if self.before is None else self.confirmed.during_trial(self.before)
+
+
 class RetentionStage:
     """Evicts footage by `plan_eviction`, and raises STO-03 if holds fill the disk.
 
@@ -82,41 +100,25 @@ class RetentionStage:
 
     name = "retention"
 
-    def __init__(  # noqa: PLR0913 - everything that a box's footage touches
+    def __init__(
         self,
         footage_dir: Path,
-        settings: RecordConfig,
-        hold_settings: HoldConfig,
+        rules: RetentionRules,
         clock: Clock,
         boot: str,
         faults: FaultRegistry,
         hold_store: HoldStore,
         receipt_queue: ReceiptQueue,
-        *,
-        cameras: Sequence[str],
         on_hold_broken: Callable[[Hold], None],
-        policies: Mapping[str, InstitutionConfig] = MappingProxyType({}),
-        own_settings: RecordConfig | None = None,
-        before: FootageRules | None = None,
     ) -> None:
-        """`cameras` are the recorded ones, whose segment writers report; others only age.
-
-        `on_hold_broken` is called for each hold that could not be kept. `policies` include those of
-        removed cameras. `own_settings` are those of the box's own file: held footage makes room for nothing less.
-        While the settings are on trial, those `before` count until `end_trial`.
-        """
+        """`on_hold_broken` is called for each hold that could not be kept."""
         self._footage_dir = footage_dir
-        self._own_settings = own_settings or settings
-        self._policies = policies
-        self._confirmed = FootageRules(record=settings, hold=hold_settings)
-        self._limits = self._make_limits(
-            self._confirmed if before is None else self._confirmed.during_trial(before)
-        )
+        self._rules = rules
+        self._limits = self._make_limits(rules.before_confirmation)
         self._clock = clock
         self._boot = short_boot(boot)
         self._faults = faults
         self.receipt_queue = receipt_queue
-        self._recorded_cameras = frozenset(cameras)
         self._lock = threading.RLock()
         self._segments_by_camera: dict[str, CameraSegments] = {}
         self._total_bytes = 0
@@ -126,28 +128,8 @@ class RetentionStage:
         self._is_initialized = False
         self._removed_cameras = RemovedCameras(receipt_queue, clock, self.register_folder)
 
-    @classmethod
-    def standalone(
-        cls, camera: str, folder: Path, settings: RecordConfig, clock: Clock, faults: FaultRegistry
-    ) -> "RetentionStage":
-        """Create the stage of a recorder without event holds and custody log."""
-        boot = boot_id()
-        new_id = uuid7_factory(lambda t_ns: t_ns, random.Random())  # noqa: S311 - names, no secrets
-        return cls(
-            folder,
-            settings,
-            HoldConfig(),
-            clock,
-            boot,
-            faults,
-            HoldStore(folder.parent / "holds", clock, boot, new_id),
-            ReceiptQueue(None, faults),
-            cameras=[camera],
-            on_hold_broken=lambda _hold: None,
-        )
-
     def _make_limits(self, rules: FootageRules) -> RetentionLimits:
-        settings, own = rules.record, self._own_settings
+        settings, own = rules.record, (self._rules.own or self._rules.confirmed).record
         return RetentionLimits(
             camera_bytes=settings.max_bytes,
             box_bytes=settings.box_max_bytes,
@@ -161,7 +143,7 @@ class RetentionStage:
             pre_roll_ms=round(rules.hold.pre_s * 1000),
             max_age_ms_by_camera={
                 camera: round(policy.max_age_h * _MS_PER_H)
-                for camera, policy in self._policies.items()
+                for camera, policy in self._rules.policies.items()
                 if policy.max_age_h is not None
             },
             files_per_segment=2 if settings.recipient else 1,  # the second has its keys
@@ -170,7 +152,7 @@ class RetentionStage:
     def end_trial(self) -> None:
         """Apply the settings that were on trial. Thread-safe."""
         with self._lock:
-            self._limits = self._make_limits(self._confirmed)
+            self._limits = self._make_limits(self._rules.confirmed)
 
     def preview(self, rules: FootageRules) -> EvictionPreview:
         """Return the footage that other rules would evict now, and the held footage. Thread-safe."""
@@ -287,13 +269,13 @@ class RetentionStage:
                 gaps=gaps,
                 held_bytes=camera_segments.held_bytes,
                 holds=camera_segments.hold_count,
-                sealed=bool(self._confirmed.record.recipient),
+                sealed=bool(self._rules.confirmed.record.recipient),
             )
 
     def _initialize(self) -> None:
         """Take over the holds and list the removed cameras of the previous agent, once."""
         self._holds.load()
-        self._removed_cameras.list_folders(self._footage_dir, self._recorded_cameras)
+        self._removed_cameras.list_folders(self._footage_dir, self._rules.cameras)
         self._is_initialized = True
 
     def _update_total_bytes(self) -> None:
