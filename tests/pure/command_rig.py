@@ -1,4 +1,4 @@
-"""A dispatcher with fake heads that behave as far as commands can tell, and can be blocked."""
+"""A dispatcher with heads that note their requests and can be held."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -16,12 +16,13 @@ from agent.commands.idempotency_store import IdempotencyStore
 from agent.commands.requester import Requester
 from agent.commands.signed_command import CommandAuthenticator
 from agent.config.control import ControlConfig
+from agent.config.heads import HeadConfig
 from agent.faults.registry import FaultRegistry
-from agent.ptz.lease import LeaseArbiter
-from agent.ptz.preset_store import Preset, PresetStore
+from agent.ptz.head import PtzHead
+from agent.ptz.head_stage import HeadStage
 from agent.ptz.ptz_command import HeadAssembly, PtzCommandHandler
-from agent.ptz.requests import HeadState, Lease, MoveRequest
-from drivers.contracts import Aux, Pose, PtzCapabilities, PtzPosition, Range
+from agent.ptz.requests import Lease, MoveRequest
+from simulation.ptz.fake import FakeHead, Options
 from tests.conftest import ManualClock
 
 EXPIRES = "2026-11-25T00:01:00Z"
@@ -33,92 +34,74 @@ STOP_ARGS = {"do": "stop", "head": "mast"}
 PRESET_SET_ARGS = {"do": "set_preset", "head": "mast", "preset": "gate"}
 
 
-class FakePtzHead:
-    """A head that reaches its target in no time. While `held` it answers nothing but a stop."""
+class ObservedHead(PtzHead):
+    """A head with simulated mechanics that notes each request. While `gate` is clear it executes none but a stop."""
 
-    def __init__(self, folder: Path, clock: Any, name: str = "mast") -> None:
-        self.name = name
-        self.capabilities: PtzCapabilities | None = PtzCapabilities(
-            absolute=True,
-            pan_deg=Range(low=-180, high=180),
-            tilt_deg=Range(low=-90, high=90),
-            pan_max_deg_s=90,
-            tilt_max_deg_s=45,
+    def __init__(self, folder: Path, clock: ManualClock, faults: FaultRegistry, name: str) -> None:
+        super().__init__(
+            HeadConfig(name=name, driver="fake", lease_s=30),
+            lambda: FakeHead(name, Options(lag_s=0), clock.boottime_ns),
+            folder / name,
+            clock,
+            faults,
         )
         self.calls: list[str] = []
         self.gate = threading.Event()
         self.gate.set()
         self.is_waiting = threading.Event()
-        self._clock = clock
-        self._token = 0
-        self._arbiter = LeaseArbiter(name, 30.0, self._next_token)
-        self._presets = PresetStore(name, folder / name / "presets.json")
-        self._pose = Pose(pan_deg=0, tilt_deg=0)
-        self.moving = False
+        self._manual_clock = clock
+        self._stage = HeadStage(self, clock, faults)
+        self.turn()
 
-    def state(self) -> HeadState:
-        now_ns = self._clock.boottime_ns()
-        return HeadState(
-            head=self.name,
-            position=PtzPosition(pose=self._pose, error_deg=0.1, moving=self.moving, t_ns=now_ns),
-            moving=self.moving,
-            settled=not self.moving,
-            preset=None,
-            lease=self._arbiter.lease(now_ns),
-            tour=None,
-            error=None,
-        )
+    def turn(self) -> None:
+        """One turn of the stage, which does not wait."""
+        stopping = threading.Event()
+        stopping.set()
+        self._stage.run_once(stopping)
+
+    def come_to_rest(self) -> None:
+        """End the motion without a request for it."""
+        super().stop()
+        self._manual_clock.advance_s(1)
+        self.turn()
 
     def acquire(
         self, requester: Requester, lease_s: float | None = None, *, token: int | None = None
     ) -> Lease:
-        lease = self._arbiter.authorize(requester, token, self._clock.boottime_ns(), lease_s)
-        self.is_waiting.set()
-        assert self.gate.wait(TIMEOUT_S)
+        self._wait_for_gate()
+        lease = super().acquire(requester, lease_s, token=token)
         self.calls.append("take")
         return lease
 
-    def move(self, request: MoveRequest, requester: Requester, token: int | None) -> Lease:
-        lease = self._arbiter.authorize(requester, token, self._clock.boottime_ns())
-        self.is_waiting.set()
-        assert self.gate.wait(TIMEOUT_S)
+    def move(
+        self,
+        request: MoveRequest,
+        requester: Requester,
+        token: int | None = None,
+        *,
+        expected_request_count: int | None = None,
+    ) -> Lease:
+        self.check_authorized(requester, token)
+        self._wait_for_gate()
+        self.turn()
+        lease = super().move(
+            request, requester, token, expected_request_count=expected_request_count
+        )
         self.calls.append(type(request).__name__)
-        self.moving = True
         return lease
 
     def stop(self) -> None:
+        super().stop()
         self.calls.append("stop")
-        self.moving = False
 
-    def check_authorized(self, requester: Requester, token: int | None) -> None:
-        self._arbiter.check_authorized(requester, token, self._clock.boottime_ns())
-
-    def release(self, requester: Requester, token: int) -> None:
-        self.calls.append("release")
-        self._arbiter.release(requester, token, self._clock.boottime_ns())
-
-    def set_preset(self, name: str, requester: Requester, token: int | None) -> None:
-        self._arbiter.authorize(requester, token, self._clock.boottime_ns())
+    def set_preset(self, name: str, requester: Requester, token: int | None = None) -> None:
+        self.turn()
+        super().set_preset(name, requester, token)
         self.calls.append(f"set_preset {name}")
-        self._presets.save(
-            Preset(
-                name=name, pose=self._pose, number=None, stored_time=EXPIRES, stored_by=requester.id
-            )
-        )
 
-    def delete_preset(self, name: str) -> None:
-        self.calls.append(f"delete_preset {name}")
-        self._presets.delete(name)
-
-    def presets(self) -> tuple[Preset, ...]:
-        return self._presets.all()
-
-    def set_aux(self, aux: Aux, on: bool, requester: Requester, token: int | None) -> None:
-        self.calls.append(f"switch {aux} {on}")
-
-    def _next_token(self) -> int:
-        self._token += 1
-        return self._token
+    def _wait_for_gate(self) -> None:
+        self.is_waiting.set()
+        assert self.gate.wait(TIMEOUT_S)
 
 
 def encode_command(args: dict[str, Any], command_id: str = "one", **changes: Any) -> bytes:
@@ -142,7 +125,7 @@ class CommandRig:
         self.folder = folder
         self.clock = clock
         self.faults = FaultRegistry(clock.boottime_ns)
-        self.heads = {name: FakePtzHead(folder, clock, name) for name in heads}
+        self.heads = {name: ObservedHead(folder, clock, self.faults, name) for name in heads}
         self.head = next(iter(self.heads.values()))
         ptz = PtzCommandHandler(
             {name: HeadAssembly(head=head, camera="north") for name, head in self.heads.items()},

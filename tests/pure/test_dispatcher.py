@@ -144,7 +144,7 @@ def test_a_non_repeatable_command_is_stored_before_it_is_executed(
         assert kind == "failed"
         assert "not known whether it was done" in why
     assert again.head.calls == []
-    assert decode_result(again.run_command(PRESET_SET_ARGS, "another"))["lease"]
+    assert decode_result(again.run_command(PRESET_SET_ARGS, "another")) == {}
 
 
 def test_an_unexpected_exception_is_answered_and_raised_to_the_stage(rig: CommandRig) -> None:
@@ -220,6 +220,7 @@ def test_without_a_store_stops_and_moves_pass_and_non_repeatable_commands_do_not
     assert decode_result(rig.run_command(MOVE_ARGS))
     assert rig.head.calls == ["PtzMoveArgs"]
     disk.mend()
+    rig.head.come_to_rest()
     assert decode_result(rig.run_command(PRESET_SET_ARGS, "three"))["lease"]
     assert rig.active_faults() == []
 
@@ -245,7 +246,7 @@ def test_a_damaged_idempotency_store_is_set_aside_and_commands_continue(
     file.write_bytes(b"rubbish" * 1000)
     again = make_rig()
     assert rejection_of(again.run_command(PRESET_SET_ARGS))[0] == "failed"
-    assert decode_result(again.run_command(PRESET_SET_ARGS))["lease"]
+    assert decode_result(again.run_command(PRESET_SET_ARGS)) == {}
     assert (rig.folder / "commands.db.unreadable").read_bytes().startswith(b"rubbish")
 
 
@@ -268,7 +269,7 @@ def test_an_idempotency_store_with_a_damaged_index_is_set_aside_too(
     rig.clock.advance_s(25 * 3600)
     again, later = make_rig(), "2026-11-26T01:00:30Z"
     assert rejection_of(again.run_command(PRESET_SET_ARGS, expires=later))[0] == "failed"
-    assert decode_result(again.run_command(PRESET_SET_ARGS, expires=later))["lease"]
+    assert decode_result(again.run_command(PRESET_SET_ARGS, expires=later)) == {}
     assert (rig.folder / "commands.db.unreadable").exists()
 
 
@@ -279,18 +280,17 @@ def test_the_store_is_bounded_and_drops_the_soonest_expired_first(
     monkeypatch.setattr(store_module, "MAX_CACHED_REPLIES", 1)
     for number in range(8):
         assert decode_result(rig.run_command(MOVE_ARGS, f"m{number}"))
+    rig.head.come_to_rest()
     for number in range(5):
-        assert decode_result(
-            rig.run_command({**PRESET_SET_ARGS, "preset": f"p{number}"}, f"s{number}")
-        )
+        reply = rig.run_command({**PRESET_SET_ARGS, "preset": f"p{number}"}, f"s{number}")
+        assert decode_result(reply)["lease"]
     kind, why = rejection_of(rig.run_command(PRESET_SET_ARGS, "one-more"))
     assert kind == "busy"
     assert "5 commands that must not be done twice may still be repeated" in why
     assert rig.active_faults() == []
     clock.advance_s(61)
-    assert decode_result(
-        rig.run_command(PRESET_SET_ARGS, "one-more", expires="2026-11-25T00:30:00Z")
-    )
+    reply = rig.run_command(PRESET_SET_ARGS, "one-more", expires="2026-11-25T00:30:00Z")
+    assert decode_result(reply) == {}
     with sqlite3.connect(rig.folder / "commands.db") as db:
         rows = db.execute(
             "SELECT at_most_once, COUNT(*) FROM command GROUP BY at_most_once"

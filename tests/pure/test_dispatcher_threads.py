@@ -217,7 +217,7 @@ def test_a_stop_waits_for_no_other_command_and_cancels_earlier_ones(
         replies = rig.wait_for_replies(has("behind-it"))
         # What was on its way when the stop came was done after it, and ended at once.
         assert rig.head.calls == ["stop", call, "stop"]
-        assert not rig.head.moving
+        assert rig.head.controller.motion is None
         behind = next(reply for reply in replies if reply.command == "behind-it")
         assert rejection_of(behind) == (
             "expired",
@@ -225,7 +225,7 @@ def test_a_stop_waits_for_no_other_command_and_cancels_earlier_ones(
         )
         rig.send(MOVE_ARGS, "after")
         rig.wait_for_replies(has("after"))
-        assert rig.head.moving
+        assert rig.head.controller.motion is not None
 
 
 def test_a_stop_waits_neither_for_the_disk_nor_for_another_heads_stop(make_rig: MakeRig) -> None:
