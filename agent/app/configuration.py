@@ -10,8 +10,7 @@ from agent.app.feature import Feature
 from agent.app.foundation import Archive, Uplink
 from agent.authority.control_authority import ControlAuthority
 from agent.config.configuration import Config
-from agent.config_change.config_actions import ConfigActions
-from agent.config_change.config_stage import ConfigStage
+from agent.config_change.config_stage import ConfigActions, ConfigStage
 from agent.config_change.desired_message import ReceivedConfig, read_plain, read_signed
 from agent.config_change.model_fetch import FetchModels
 from agent.config_change.scene_request import SceneDone, SceneRequest

@@ -29,7 +29,6 @@ from agent.clips.clip_task import (
     UploadProgress,
 )
 from agent.clips.https_request import HttpsClient, LinkError, Refused, load_authority
-from agent.clips.pace import Pace
 from agent.clips.uploader import Uploader
 from drivers.child import syscall_filter
 from drivers.errors import DriverError
@@ -37,6 +36,37 @@ from drivers.errors import DriverError
 _STDOUT_FD = 1
 _REPORT_INTERVAL_S = 1.0
 """Of the progress of making: each report waits for the agent's stage."""
+
+WORK_RATIO = 0.5
+"""The share of the time in which the child works, and of one core that it uses on average.
+
+The service's unit denies nice(2) and ioprio_set(2) to the agent and its children: both are in systemd's
+`@resources`.
+"""
+_MIN_REST_S = 0.02
+
+
+class Pace:
+    """Rests of the child, so that recording has the processor and the disk: as long as the work since the last one took,
+    by the clock or by all threads' CPU.
+    """
+
+    def __init__(self) -> None:
+        self._rested_s = time.monotonic()
+        self._rested_cpu_s = time.process_time()
+
+    def rest(self) -> None:
+        """Rest, if enough work was done since the last rest."""
+        worked_s = max(time.monotonic() - self._rested_s, time.process_time() - self._rested_cpu_s)
+        rest_s = worked_s * (1 / WORK_RATIO - 1)
+        if rest_s < _MIN_REST_S:
+            return
+        time.sleep(rest_s)
+        self.restart()
+
+    def restart(self) -> None:
+        """Count the work from now on: what was before was a wait."""
+        self._rested_s, self._rested_cpu_s = time.monotonic(), time.process_time()
 
 
 class AgentGone(Exception):

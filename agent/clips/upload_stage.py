@@ -7,8 +7,12 @@ accepted before a restart is answered by a message of the stage's own.
 
 import contextlib
 import logging
+import os
 import random
+import select
 import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -18,9 +22,9 @@ import msgspec
 
 from agent.base.clock import Clock
 from agent.base.health_model import DegradationLevel
+from agent.base.json_decode import JsonDecoder, MalformedJson
 from agent.base.model import RefusalCode
 from agent.base.state_file import StateFile
-from agent.clips.clip_process import ChildEnded, ClipProcess
 from agent.clips.clip_task import (
     ChildMessage,
     ClipTask,
@@ -35,8 +39,8 @@ from agent.clips.clip_task import (
 )
 from agent.clips.upload_queue import LIFETIME_S, Outcome, UploadQueue, UploadRecord
 from agent.clips.upload_replies import UploadReplies
-from agent.clips.upload_schedule import UploadSchedule
 from agent.recording.retention.free_space import reserve_bytes
+from agent.runtime.backoff import Backoff
 from agent.runtime.link_budget import (
     DAY_RETRY_S,
     DAY_USED_UP,
@@ -63,6 +67,146 @@ USAGE_INTERVAL_S = 60.0
 USAGE_FILE = "link_usage.json"
 _MAKING_RATIO = 0.2
 """The share of the making in the progress."""
+
+CHILD_MODULE = "agent.clips.clip_child"
+MAX_LINE_BYTES = 1 << 18
+EXIT_TIMEOUT_S = 5.0
+_MESSAGE_DECODER: JsonDecoder[ChildMessage] = JsonDecoder(ChildMessage)
+
+FIRST_RETRY_S, MAX_RETRY_S = 1.0, 300.0
+
+
+class _Tries(msgspec.Struct):
+    """The tries of one upload in this run of the agent."""
+
+    pause: Pause = msgspec.field(default_factory=Pause)
+    backoff: Backoff = msgspec.field(default_factory=lambda: Backoff(FIRST_RETRY_S, MAX_RETRY_S))
+    crashes: int = 0
+    last_reason: str = "it was not tried"
+
+
+class UploadSchedule:
+    """Schedule of the tries of each upload. Pure: randomness comes from the caller, time is an argument."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        self._tries: dict[str, _Tries] = {}
+
+    def is_due(self, upload_id: str, now_ns: int) -> bool:
+        """Return whether an upload may be tried now."""
+        return self._of(upload_id).pause.is_over(now_ns)
+
+    def postpone(
+        self, upload_id: str, now_ns: int, reason: str, *, has_sent: bool, after_s: float | None
+    ) -> None:
+        """Pause an upload: shortly if the last try has sent something, and at least for `after_s`."""
+        tries = self._of(upload_id)
+        tries.last_reason = reason
+        if has_sent:
+            tries.backoff.reset()
+        wait_s = tries.backoff.next_s() * self._rng.uniform(0.5, 1.0)
+        tries.pause.begin(now_ns, max(wait_s, after_s or 0.0))
+
+    def count_crash(self, upload_id: str) -> int:
+        """Count a try whose child has died, and return how many there were."""
+        tries = self._of(upload_id)
+        tries.crashes += 1
+        return tries.crashes
+
+    def last_reason(self, upload_id: str) -> str:
+        """Return why the last try has failed."""
+        return self._of(upload_id).last_reason
+
+    def forget(self, upload_id: str) -> None:
+        """Forget an upload that has ended."""
+        self._tries.pop(upload_id, None)
+
+    def _of(self, upload_id: str) -> _Tries:
+        return self._tries.setdefault(upload_id, _Tries())
+
+
+class ChildEnded(Exception):
+    """The child has ended without a last message, or has sent what is none."""
+
+
+class ClipProcess:
+    """The running child that makes and uploads a clip. Used by one thread."""
+
+    def __init__(self, task: ClipTask) -> None:
+        # A session of its own: a terminal's Ctrl-C is for the agent, which then ends the child.
+        self._process = subprocess.Popen(  # noqa: S603 - this interpreter and a module of ours
+            [sys.executable, "-P", "-m", CHILD_MODULE],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+            start_new_session=True,
+        )
+        self._buffer = bytearray()
+        self._unwritten = msgspec.json.encode(task) + b"\n"
+        os.set_blocking(self._stdin_fd(), False)
+        os.set_blocking(self._stdout_fd(), False)
+
+    @property
+    def pid(self) -> int:
+        """The child's process id."""
+        return self._process.pid
+
+    def read(self, timeout_s: float) -> ChildMessage | None:
+        """Return the next message, or None if none has come. Raises: ChildEnded."""
+        if (message := self._pop_message()) is not None:
+            return message
+        writers = [self._stdin_fd()] if self._unwritten else []
+        readable, writable, _ = select.select([self._stdout_fd()], writers, [], timeout_s)
+        if writable:
+            self._write_rest()
+        if readable:
+            data = os.read(self._stdout_fd(), 65_536)
+            if not data:
+                raise ChildEnded(f"the process of the clip ended with {self._process.poll()}")
+            self._buffer += data
+        return self._pop_message()
+
+    def let_go_on(self) -> None:
+        """Answer the last message, so that the child continues. `read` finds a child that has just ended."""
+        self._unwritten += b"\n"
+        self._write_rest()
+
+    def end(self) -> None:
+        """End the child, whatever it does."""
+        self._process.kill()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+        self._process.wait(EXIT_TIMEOUT_S)
+
+    def _write_rest(self) -> None:
+        try:
+            count = os.write(self._stdin_fd(), self._unwritten)
+        except BlockingIOError:
+            return
+        except BrokenPipeError:
+            count = len(self._unwritten)
+        self._unwritten = self._unwritten[count:]
+
+    def _pop_message(self) -> ChildMessage | None:
+        line, newline, rest = self._buffer.partition(b"\n")
+        if not newline:
+            if len(self._buffer) > MAX_LINE_BYTES:
+                raise ChildEnded("the process of the clip sends a line without an end")
+            return None
+        self._buffer = rest
+        try:
+            return _MESSAGE_DECODER.decode(line)
+        except MalformedJson as error:
+            raise ChildEnded(f"the process of the clip sends no message: {error}") from error
+
+    def _stdin_fd(self) -> int:
+        assert self._process.stdin is not None  # noqa: S101 - it is a pipe
+        return self._process.stdin.fileno()
+
+    def _stdout_fd(self) -> int:
+        assert self._process.stdout is not None  # noqa: S101 - it is a pipe
+        return self._process.stdout.fileno()
 
 
 class UploadSettings(msgspec.Struct, frozen=True, kw_only=True):

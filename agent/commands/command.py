@@ -14,7 +14,6 @@ import msgspec
 from agent.base.errors import UserError
 from agent.base.json_decode import MalformedJson, decode_any_json
 from agent.base.model import RefusalCode, ReplyAddress
-from agent.commands.permission import Permission
 from agent.commands.requester import CommandRejected, Requester
 from agent.config import toml_decode
 from agent.config.control import Action
@@ -39,6 +38,13 @@ RequesterId = Annotated[
 ]
 CommandRole = Literal["operator", "incident"]
 """Roles of requesters outside of the box. Tracking and tour are the box's own."""
+
+
+class Permission(msgspec.Struct, frozen=True, kw_only=True):
+    """A kind of action on `cameras`; on none of them if it concerns the box as a whole."""
+
+    action: Action
+    cameras: tuple[str, ...] = ()
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -21,9 +21,9 @@ from agent.base.model import (
     CommandProgress,
     CommandRefused,
     IncomingCommand,
+    RefusalCode,
     Reply,
 )
-from agent.commands.answer_limit import MAX_ANSWERS, MAX_STOP_ANSWERS, AnswerLimit
 from agent.commands.command import (
     CommandHandler,
     CommandProgressSink,
@@ -31,22 +31,14 @@ from agent.commands.command import (
     UnacceptableCommand,
     ValidCommand,
     check_expiry,
+    truncate,
 )
 from agent.commands.command_reader import CommandReader
-from agent.commands.command_stats import CommandStats
 from agent.commands.idempotency_store import (
     FinalReply,
     IdempotencyStore,
     IdempotencyStoreError,
     IdempotencyStoreFull,
-)
-from agent.commands.job import Job, RunningJob
-from agent.commands.refusals import (
-    describe_store_error,
-    refuse,
-    refuse_at_arrival,
-    refuse_driver_error,
-    refuse_reused_id,
 )
 from agent.commands.requester import CommandRejected
 from agent.commands.signed_command import CommandAuthenticator
@@ -64,8 +56,165 @@ MAX_QUEUED_TASKS = 128
 PROGRESS_DECIMALS = 3
 MAX_QUEUED_STOPS = 16
 """For one head. One more would do what those that wait do already."""
+ANSWER_INTERVAL_S = 60.0
+MAX_ANSWERS = 60
+"""In an interval, to commands that are not carried out. A person with a wrong certificate sends a few."""
+MAX_STOP_ANSWERS = 240
+"""In an interval, to stops, which are carried out however often they come."""
+
+
+class CommandStats:
+    """Counts of commands for health since the agent started, and a line in the journal for each. Thread-safe.
+
+    Text of a requester is logged by its `repr`, so that it stays on one line.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._done_count = self._refused_count = self._dropped_count = 0
+
+    def count_reply(
+        self, command: ValidCommand, description: str, via: str, reply: FinalReply, age_ms: float
+    ) -> None:
+        """Count a command's last reply, `age_ms` after the command came in."""
+        is_refused = isinstance(reply, CommandRefused)
+        with self._lock:
+            self._refused_count += is_refused
+            self._done_count += not is_refused
+        log.log(
+            logging.WARNING if is_refused else logging.INFO,
+            "command %s: %s %s, by %s over %s: %s after %.1f ms",
+            command.id,
+            command.verb,
+            description,
+            " and ".join(
+                f"{signer.id!r} ({signer.certificate_role or signer.role})"
+                for signer in command.signers
+            ),
+            via,
+            f"refused, {reply.code}: {reply.message!r}"
+            if isinstance(reply, CommandRefused)
+            else "done",
+            age_ms,
+        )
+
+    def count_refused_at_arrival(self, via: str, refusal: CommandRefused) -> None:
+        """Count a command that was not queued."""
+        with self._lock:
+            self._refused_count += 1
+        log.warning(
+            "command %r over %s: refused, %s: %r",
+            refusal.verb,
+            via,
+            refusal.code,
+            refusal.message,
+        )
+
+    def count_dropped(self, description: str) -> None:
+        """Count a command, or its progress, that a full queue has dropped."""
+        with self._lock:
+            self._dropped_count += 1
+        log.error("a command or its progress is dropped: %s", description)
+
+    def health(self, *, waiting: int, running: int) -> CommandHealth:
+        """Return the counts, with what the dispatcher has now."""
+        with self._lock:
+            return CommandHealth(
+                waiting=waiting,
+                running=running,
+                done=self._done_count,
+                refused=self._refused_count,
+                dropped=self._dropped_count,
+            )
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """A command, its handler and its requester. `via` names its source; the rest: see IncomingCommand."""
+
+    command: ValidCommand
+    handler: CommandHandler
+    via: str
+    send_reply: Callable[[Reply], None]
+    received_ns: int
+    has_waited: bool = False
+    session: int | None = None
+    is_local: bool = False
+
+
+class RunningJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A command that was accepted and has not ended."""
+
+    job: Job
+    deferred: Deferred
+    deadline_ns: int
+
 
 _FinishCallback = Callable[[Job, FinalReply], object]
+
+_CODE_OF_DRIVER_ERROR: dict[str, RefusalCode] = {
+    "absent": "unavailable",
+    "closed": "unavailable",
+    "timeout": "unavailable",
+    "stuck": "unavailable",
+    "busy": "busy",
+    "unsupported": "unsupported",
+}
+
+
+def refuse(command: ValidCommand, code: RefusalCode, message: str) -> CommandRefused:
+    """Return the refusal of a command."""
+    return CommandRefused(command=command.id, verb=command.verb, code=code, message=message)
+
+
+def refuse_at_arrival(incoming: IncomingCommand, error: UnacceptableCommand) -> CommandRefused:
+    """Return the refusal of a command that is not queued."""
+    return CommandRefused(
+        command=error.command_id,
+        verb=truncate(incoming.verb),
+        code=error.code,
+        message=str(error),
+    )
+
+
+def refuse_reused_id(command: ValidCommand) -> CommandRefused:
+    """Return the refusal of a command with another command's id."""
+    message = f"the id {command.id!r} was that of another command; allowed: an id of its own"
+    return refuse(command, "malformed", message)
+
+
+def refuse_driver_error(command: ValidCommand, error: DriverError) -> CommandRefused:
+    """Return the refusal of a command that a device did not do."""
+    return refuse(command, _CODE_OF_DRIVER_ERROR.get(error.kind, "failed"), str(error))
+
+
+def describe_store_error(error: IdempotencyStoreError) -> str:
+    """Return why a command that must not be done twice is not begun."""
+    return f"it must not be done twice, and its begin cannot be stored: {error}"
+
+
+class AnswerLimit:
+    """Allows the first `max_answers` of each interval. Thread-safe.
+
+    A broker could provoke answers to refused, repeated and stale commands, and to stops, without end. Each is written to
+    the disk and kept until a centre has it. A flood must not wear out a card or fill the outbox, whose replies are never
+    shed.
+    """
+
+    def __init__(self, clock_ns: Callable[[], int], max_answers: int) -> None:
+        self._clock_ns = clock_ns
+        self._max_answers = max_answers
+        self._lock = threading.Lock()
+        self._begin_ns = clock_ns()
+        self._count = 0
+
+    def allow(self) -> bool:
+        """Count one more, and return whether it is answered."""
+        with self._lock:
+            now_ns = self._clock_ns()
+            if now_ns - self._begin_ns >= ANSWER_INTERVAL_S * 1e9:
+                self._begin_ns, self._count = now_ns, 0
+            self._count += 1
+            return self._count <= self._max_answers
 
 
 class CommandDispatcher:

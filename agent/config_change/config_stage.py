@@ -21,7 +21,6 @@ from agent.base.sha256 import sha256_hex
 from agent.base.state_file import DamagedStateFile
 from agent.config.desired_store import ConfigLayer, DesiredStore
 from agent.config_change import config_check, start_config
-from agent.config_change.config_actions import ConfigActions, ConfigTrial
 from agent.config_change.config_report import (
     describe_action,
     describe_keys,
@@ -31,14 +30,14 @@ from agent.config_change.config_report import (
     reasons_before_start,
 )
 from agent.config_change.delivered_models import expected_cameras, missing_models
-from agent.config_change.desired_message import base_reason, outdated_reason
-from agent.config_change.model_fetch import FetchedModels, ModelFetch, PendingFetch
+from agent.config_change.desired_message import ReceivedConfig, base_reason, outdated_reason
+from agent.config_change.model_fetch import FetchedModels, FetchModels, ModelFetch, PendingFetch
 from agent.config_change.restart_limit import DeferredVersion, next_restart_ns, with_restart
 from agent.config_change.scene_change import differ_in_scenes_only, find_scene_problems, with_scene
 from agent.config_change.scene_request import SceneDone, SceneRequest, SceneView
-from agent.config_change.second_signature import unpermitted_changes
+from agent.config_change.second_signature import PreviewEviction, StoredPresets, unpermitted_changes
 from agent.config_change.start_config import StartConfig
-from agent.health.box_check import BoxCheck
+from agent.health.box_check import BoxCheck, BoxSample
 from agent.health.restart_command import NO_SERVICE_MANAGER
 from agent.reporting.payloads import DeferredConfig, RefusedConfig, ReportedConfig, ReportedContent
 from agent.runtime.stage import IDLE_WAIT_S
@@ -53,6 +52,40 @@ MAX_SCENE_REQUESTS = 4
 
 SceneAnswer: TypeAlias = Callable[[SceneDone | str], None]
 """Called with the outcome of a technician's request, or with the reason of its refusal."""
+
+
+class ConfigActions(msgspec.Struct, frozen=True, kw_only=True):
+    """The parts of the agent that the stage acts on. None of them blocks for long.
+
+    `read_message` reads a message and checks its signature, unless the same bytes were decided about already; it raises
+    UserError. `replace_scenes` puts other scenes in force, and raises MaskError. `restart` ends the agent in order; None if
+    nothing would start it again. `keep` ends what counts during a trial alone. `take_sample` is the evidence of a trial.
+    `stored_presets` are the box's own. `preview_eviction` returns the footage that other rules would evict now. `record` writes a
+    receipt of a person's action. `report` publishes what is in force.
+    """
+
+    read_message: Callable[[bytes, bool], ReceivedConfig]
+    replace_scenes: Callable[[StartConfig], None]
+    restart: Callable[[], None] | None
+    keep: Callable[[], None]
+    take_sample: Callable[[], BoxSample]
+    stored_presets: Callable[[], StoredPresets]
+    preview_eviction: PreviewEviction
+    record: Callable[[str, str], None]
+    report: Callable[[], None]
+    fetch_models: FetchModels
+
+
+class ConfigTrial(msgspec.Struct, frozen=True, kw_only=True):
+    """The version in force is on trial; `before` is the one that it replaced live, None after a restart.
+
+    `technician` has put a scene on trial, and confirms it; None: the box is seen to work with the centre's version.
+    """
+
+    check: BoxCheck
+    begin_ns: int
+    before: StartConfig | None
+    technician: str | None = None
 
 
 class ConfigStage:

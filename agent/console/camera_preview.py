@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import msgspec
 
-from agent.base.clock import Clock, rfc3339
+from agent.base.clock import Clock
 from agent.base.errors import UserError
 from agent.base.message import Message
 from agent.capture.lens_aim import LensAim, downscale_within, measure_aim
@@ -20,14 +20,11 @@ from agent.capture.preview import (
 from agent.capture.snapshot_command import encode_within
 from agent.commands.requester import CommandRejected
 from agent.config.configuration import Config
+from agent.console.agent_process import AgentState
 from agent.console.errors import AgentDown, ConsoleError
-from agent.recording.custody.receipts import FootageViewed
 from drivers.contracts import Camera, CameraReadings, ReadingsSource, StreamRequest
 from drivers.errors import DriverError, MaskError
 from drivers.media import Frame, Plane
-
-if TYPE_CHECKING:
-    from agent.console.context import ConsoleContext
 
 PREVIEW_FPS = 4.0
 MAX_READS = 200
@@ -185,53 +182,32 @@ def _encode(frame: Frame, max_bytes: int) -> bytes:
         raise ConsoleError(str(error)) from error
 
 
-def open_preview(context: "ConsoleContext", name: str, purpose: str) -> CameraPreview:
-    """Open the preview of a camera; the view is in the custody log before a picture is shown.
-
-    `purpose` is that of the receipt. Raises ConsoleError.
-    """
-    config = context.require_config()
-    owner_policy = next(camera.institution for camera in config.camera if camera.name == name)
-    if owner_policy is not None and not owner_policy.can_view(context.technician):
-        raise ConsoleError(
-            Message(
-                "camera {camera} is lent by {owner}, whose viewers do not include {name}",
-                camera=name,
-                owner=owner_policy.owner,
-                name=context.technician,
-            )
-        )
-    viewed_at = rfc3339(context.now())
-    context.append_receipt(
-        FootageViewed(
-            camera=name,
-            begin_time=viewed_at,
-            end_time=viewed_at,
-            by=context.technician,
-            purpose=purpose,
-        )
-    )
+def open_preview(
+    config: Config,
+    config_path: Path,
+    state_dir: Path,
+    camera: str,
+    technician: str,
+    clock: Clock,
+    get_state: Callable[[], AgentState],
+) -> CameraPreview:
+    """Open the preview of a camera: by the running agent, or by the console itself. Raises ConsoleError."""
     try:
-        first_frame = request_preview(context.state_dir, name, context.technician)
+        first_frame = request_preview(state_dir, camera, technician)
     except PreviewUnavailable as error:
         raise ConsoleError(str(error)) from error
     if first_frame is not None:
         return AgentPreview(
-            context.state_dir,
-            name,
-            context.technician,
-            first_frame,
-            lambda: _read_readings(context, name),
+            state_dir, camera, technician, first_frame, lambda: _readings(get_state(), camera)
         )
-    if context.agent_state().state not in ("dead", "stopped"):
+    if get_state().state not in ("dead", "stopped"):
         raise ConsoleError(Message("the agent holds the camera and shows nothing: see check 5"))
-    return _open_direct(config, name, context.clock, str(context.config_path))
+    return _open_direct(config, camera, clock, str(config_path))
 
 
-def _read_readings(context: "ConsoleContext", name: str) -> CameraReadings | None:
-    report = context.agent_state().report
-    cameras = report.cameras if report else ()
-    return next((health.readings for health in cameras if health.name == name), None)
+def _readings(state: AgentState, camera: str) -> CameraReadings | None:
+    cameras = state.report.cameras if state.report else ()
+    return next((health.readings for health in cameras if health.name == camera), None)
 
 
 def _open_direct(config: Config, name: str, clock: Clock, config_source: str) -> DirectPreview:

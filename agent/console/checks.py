@@ -4,6 +4,7 @@ Each works alone, with the agent dead, the camera cut and the broker away. With 
 decide: a check fails with a code if, and only if, `faults` lists it.
 """
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -11,11 +12,11 @@ import msgspec
 
 from agent.base import update_keyring
 from agent.base.errors import UserError
-from agent.base.health_model import HealthReport
+from agent.base.health_model import HealthReport, PortHealth
 from agent.base.message import Message, Text, join_phrases, message_of
 from agent.config.recording import FOOTAGE_DIR
 from agent.config_change import config_check
-from agent.console import machine_checks, modem_checks, network_checks, port_checks
+from agent.console import machine_checks, modem_checks, network_checks
 from agent.console.check_result import (
     CheckResult,
     agree_with_faults,
@@ -30,11 +31,78 @@ from agent.console.errors import ConsoleError
 from agent.console.text_format import format_bytes
 from agent.faults import diagnosis
 from agent.faults.registry import FaultCode
+from agent.health.vitals.network_link import read_ports
+from agent.health.vitals.procfs import ProcFs
 from agent.reporting.renewal.credentials import current_broker
 
 PICTURE_TIMEOUT_S = 10.0
 _SILENT_STATES = ("hung", "restarting")
 _AGENT_SILENT = Message("the agent has it and reports nothing: see check 5")
+
+WATCH_S = 3.0
+"""Between two readings of the CRC errors, if there has been one since the boot."""
+SLOW_MBIT_S = 10
+"""A port of 100 or 1000 Mbit/s falls back to it if a pair of the cable is bad."""
+_CABLE_ADVICE = Message(
+    "Push both plugs in until they click, and look for water and corrosion. Then try another cable, and another port of "
+    "the switch."
+)
+_DUPLEX_ADVICE = Message(
+    "Have the port of the switch set to automatic. If it is: try another cable."
+)
+
+
+def check_ports(root: Path, pause: Callable[[float], None] = time.sleep) -> Iterator[CheckResult]:
+    """Check each wired port with a carrier. CRC errors are read again after `pause`: only rising ones count."""
+    procfs = ProcFs(root)
+    ports = read_ports(procfs)
+    if any(port.rx_crc_errors for port in ports):
+        crc_errors = {port.name: port.rx_crc_errors for port in ports}
+        pause(WATCH_S)
+        ports = read_ports(procfs)
+    else:
+        crc_errors = {}
+    for port in ports:
+        yield _judge_port(port, (port.rx_crc_errors or 0) - (crc_errors.get(port.name) or 0))
+
+
+def _judge_port(port: PortHealth, new_crc_errors: int) -> CheckResult:
+    subject = Message("port {name}", name=port.name)
+    readings = _format_port(port)
+    if new_crc_errors > 0:
+        rising = Message(
+            "{count} CRC errors in {seconds:.0f} s", count=new_crc_errors, seconds=WATCH_S
+        )
+        return failed(subject, join_phrases(rising, readings), advice=_CABLE_ADVICE)
+    if port.speed_mbit_s is not None and port.speed_mbit_s <= SLOW_MBIT_S:
+        return failed(subject, readings, advice=_CABLE_ADVICE)
+    if port.duplex == "half":
+        return failed(subject, readings, advice=_DUPLEX_ADVICE)
+    if port.speed_mbit_s is None:
+        return not_applicable(subject, readings)
+    return passed(subject, readings)
+
+
+def _format_port(port: PortHealth) -> Text:
+    duplex_words = {"full": Message("full duplex"), "half": Message("half duplex"), None: None}
+    counters = (
+        (port.carrier_changes, Message("link changes")),
+        (port.rx_errors, Message("receive errors")),
+        (port.tx_errors, Message("send errors")),
+        (port.rx_crc_errors, Message("CRC errors")),
+        (port.dropped, Message("dropped")),
+    )
+    return join_phrases(
+        Message("no speed reported")
+        if port.speed_mbit_s is None
+        else Message("{speed} Mbit/s", speed=port.speed_mbit_s),
+        duplex_words[port.duplex],
+        *(
+            Message("{counter}: {count}", counter=words, count=count)
+            for count, words in counters
+            if count is not None
+        ),
+    )
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
@@ -274,7 +342,7 @@ def check_network(context: ConsoleContext) -> Iterator[CheckResult]:
     report = context.live_report()
     needs_route = report is not None and diagnosis.find_broker(report).is_good is False
     yield from network_checks.check_interfaces(context.root, needs_route=needs_route)
-    yield from port_checks.check_ports(context.root)
+    yield from check_ports(context.root)
     yield from modem_checks.check_modem(context.root)
 
 
@@ -368,7 +436,6 @@ _CHECKS: tuple[
     (Message("centre"), check_centre, ("NET-03",)),
     (Message("updates"), check_updates, ()),
 )
-
 
 CHECKS = tuple(
     Check(number=number, name=name, run=run, codes=codes)

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from agent.base.clock import Clock
+from agent.base.clock import Clock, rfc3339
 from agent.base.device_identity import DeviceIdentity
 from agent.base.health_model import HealthReport
 from agent.base.message import Message, Text
@@ -37,8 +37,10 @@ from agent.recording.custody.receipts import FootageViewed, ServiceAction
 REPLY_TIMEOUT_S = 30.0
 VIEW_PURPOSE = "looked through it at the box's console"
 
-PreviewOpener: TypeAlias = Callable[["ConsoleContext", str, str], CameraPreview]
-"""Opens the preview of a camera by its name, for a purpose. Raises ConsoleError."""
+PreviewOpener: TypeAlias = Callable[
+    [Config, Path, Path, str, str, Clock, Callable[[], AgentState]], CameraPreview
+]
+"""`camera_preview.open_preview`."""
 
 
 class ConsoleContext:
@@ -54,7 +56,7 @@ class ConsoleContext:
         boot_id: str,
         *,
         root: Path = Path("/"),
-        preview_opener: PreviewOpener | None = None,
+        preview_opener: PreviewOpener = camera_preview.open_preview,
     ) -> None:
         self.technician = "nobody"
         """The name under which receipts are written: set at each login attempt."""
@@ -62,7 +64,7 @@ class ConsoleContext:
         self.boot_id = boot_id
         self.root = root
         self._settings = settings
-        self._preview_opener = preview_opener or camera_preview.open_preview
+        self._preview_opener = preview_opener
         self.session_language: Language | None = None
         """The language that the technician has chosen for this session."""
         self.best_focus: dict[str, FocusBlocks] = {}
@@ -207,8 +209,40 @@ class ConsoleContext:
         return FootageArchive.from_state_dir(self.state_dir, self.clock)
 
     def open_preview(self, camera: str, purpose: str = VIEW_PURPOSE) -> CameraPreview:
-        """Open the preview of a camera; `purpose` is that of the receipt. Raises ConsoleError."""
-        return self._preview_opener(self, camera, purpose)
+        """Open the preview of a camera; the view is in the custody log before a picture is shown.
+
+        `purpose` is that of the receipt. Raises ConsoleError.
+        """
+        config = self.require_config()
+        owner_policy = next(one.institution for one in config.camera if one.name == camera)
+        if owner_policy is not None and not owner_policy.can_view(self.technician):
+            raise ConsoleError(
+                Message(
+                    "camera {camera} is lent by {owner}, whose viewers do not include {name}",
+                    camera=camera,
+                    owner=owner_policy.owner,
+                    name=self.technician,
+                )
+            )
+        viewed_at = rfc3339(self.now())
+        self.append_receipt(
+            FootageViewed(
+                camera=camera,
+                begin_time=viewed_at,
+                end_time=viewed_at,
+                by=self.technician,
+                purpose=purpose,
+            )
+        )
+        return self._preview_opener(
+            config,
+            self.config_path,
+            self.state_dir,
+            camera,
+            self.technician,
+            self.clock,
+            self.agent_state,
+        )
 
     def choose_language(self, argv: Sequence[str]) -> None:
         """Set the language of this session. Raises ConsoleError."""

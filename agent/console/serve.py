@@ -14,7 +14,22 @@ from agent.base.lockout import Lockout
 from agent.config import console_settings
 from agent.config.console_settings import ConsoleSettings
 from agent.console.byte_line import controlling_terminal, serial_line
-from agent.console.command_table import COMMANDS
+from agent.console.commands.bundle import BUNDLE
+from agent.console.commands.camera import CAMERA
+from agent.console.commands.check import CHECK
+from agent.console.commands.commission import COMMISSION
+from agent.console.commands.config import CONFIG
+from agent.console.commands.enrol import ENROL
+from agent.console.commands.faults import FAULTS_COMMAND
+from agent.console.commands.footage import FOOTAGE
+from agent.console.commands.gpio import GPIO
+from agent.console.commands.mqtt import MQTT
+from agent.console.commands.net import NET
+from agent.console.commands.page import PAGE
+from agent.console.commands.ptz import PTZ
+from agent.console.commands.simple import LANGUAGE, LOG, LOGOUT, PAGES, REBOOT, SELFTEST, SERIAL
+from agent.console.commands.status import STATUS
+from agent.console.commands.update import UPDATE
 from agent.console.context import ConsoleContext
 from agent.console.login import make_authenticator
 from agent.console.session import ConsoleSession
@@ -25,6 +40,32 @@ log = logging.getLogger(__name__)
 REOPEN_INTERVAL_S = 2.0
 """Wait before a serial port that is gone is opened again."""
 MIN_ROWS = 10
+
+COMMANDS = (
+    STATUS,
+    CHECK,
+    FAULTS_COMMAND,
+    CAMERA,
+    NET,
+    MQTT,
+    PTZ,
+    GPIO,
+    SERIAL,
+    FOOTAGE,
+    LOG,
+    CONFIG,
+    ENROL,
+    SELFTEST,
+    COMMISSION,
+    PAGE,
+    BUNDLE,
+    UPDATE,
+    PAGES,
+    LANGUAGE,
+    REBOOT,
+    LOGOUT,
+)
+"""In the order of `help`."""
 
 
 def serve_port(config: Path, port: str, baud: int, clock: Clock) -> None:

@@ -10,11 +10,11 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
+from agent import __version__
 from agent.base.errors import UserError
 from agent.base.lockout import Lockout
 from agent.base.message import Message, Text, message_of
 from agent.config.names import TECHNICIAN_NAME_PATTERN
-from agent.console import login_screens
 from agent.console.acts import updates
 from agent.console.acts.trial import find_trial
 from agent.console.console_command import ConsoleCommand
@@ -22,12 +22,83 @@ from agent.console.context import ConsoleContext
 from agent.console.errors import ConsoleError
 from agent.console.login import Authenticator
 from agent.console.terminal import HISTORY, Cancelled, EndOfInput, HungUp, IdleTimeout, Terminal
+from agent.faults.texts import LANGUAGES
 from drivers.errors import DriverError
 
 log = logging.getLogger(__name__)
 
 MIN_PREFIX_CHARS = 2
 _WORD_PATTERN = re.compile(r"""'([^']*)'|"([^"]*)"|(\S+)""")
+
+NOT_PROVISIONED = Message("Nobody can log in yet: type about for how to provision this console.")
+
+
+def print_greeting(terminal: Terminal, context: ConsoleContext, *, is_provisioned: bool) -> None:
+    """Print the box, its site and the first command to type."""
+    terminal.new_page()
+    terminal.print(
+        "",
+        Message(
+            "Vigie {version} - box {box} - {site}",
+            version=__version__,
+            box=context.box_id,
+            site=context.site,
+        ),
+    )
+    if is_provisioned:
+        terminal.print(Message("Type login and press enter. Type help for the other commands."))
+    else:
+        terminal.print(NOT_PROVISIONED)
+
+
+def print_help(terminal: Terminal) -> None:
+    """Print the commands that are accepted before a login."""
+    terminal.table(
+        (
+            ("help", Message("this list")),
+            ("about", Message("what this box is, and how the console is provisioned")),
+            (f"language {', '.join(LANGUAGES)}", Message("the language of this session")),
+            ("login NAME", Message("log in: you see a challenge, and type the answer")),
+        )
+    )
+    terminal.print(Message("After the login: status, check, camera, net and more; see help."))
+
+
+def print_about(terminal: Terminal, context: ConsoleContext, *, is_provisioned: bool) -> None:
+    """Print the box, and how to log in or to provision the console."""
+    terminal.print(
+        Message(
+            "Vigie {version}: the agent of a camera box. Box {box}, {site}.",
+            version=__version__,
+            box=context.box_id,
+            site=context.site,
+        ),
+        Message("Every login and every command is written into the box's signed custody log."),
+    )
+    if is_provisioned:
+        terminal.print(
+            Message(
+                "To log in: type login and your name. Read the challenge to the office, or "
+                "enter it in your token's app, and type the answer. It is valid once."
+            )
+        )
+        return
+    terminal.print(
+        Message("This console has no secret yet and knows no technician: nobody can log in."),
+        Message("Provision it in the workshop, in one of two ways:"),
+    )
+    terminal.print_hanging(
+        "  - ",
+        Message(
+            "vigie console-code --new FILE makes a secret; put a copy next to the configuration "
+            "as console.secret, mode 600, and keep one in the office"
+        ),
+    )
+    terminal.print_hanging(
+        "  - ",
+        Message("or add a technician's key: [[console.technician]] id, public_key"),
+    )
+    terminal.print(Message("then log in. See docs/console.md."))
 
 
 class LogoutRequested(Exception):
@@ -79,7 +150,7 @@ class ConsoleSession:
 
     def _print_greeting(self) -> None:
         self._terminal.language = self._context.language
-        login_screens.print_greeting(
+        print_greeting(
             self._terminal, self._context, is_provisioned=self._authenticator.is_provisioned
         )
 
@@ -96,9 +167,9 @@ class ConsoleSession:
                 if not tokens:
                     self._print_greeting()
                 elif tokens[0] == "help":
-                    login_screens.print_help(terminal)
+                    print_help(terminal)
                 elif tokens[0] == "about":
-                    login_screens.print_about(
+                    print_about(
                         terminal, context, is_provisioned=self._authenticator.is_provisioned
                     )
                 elif tokens[0] == "language":
@@ -118,7 +189,7 @@ class ConsoleSession:
     def _log_in(self, argv: Sequence[str]) -> bool:
         terminal, print_lines = self._terminal, self._terminal.print
         if not self._authenticator.is_provisioned:
-            print_lines(login_screens.NOT_PROVISIONED)
+            print_lines(NOT_PROVISIONED)
             return False
         terminal.idle_timeout_s = self._idle_timeout_s
         try:

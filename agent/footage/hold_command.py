@@ -10,10 +10,10 @@ from agent.commands.command import (
     CommandProgressSink,
     CommandType,
     Deferred,
+    Permission,
     ValidCommand,
     never,
 )
-from agent.commands.permission import Permission
 from agent.commands.requester import CommandRejected, Requester
 from agent.config.names import CaseText, Name
 from agent.config.recording import MAX_AGE_DAYS

@@ -7,10 +7,10 @@ from agent.commands.command import (
     CommandHandler,
     CommandProgressSink,
     CommandType,
+    Permission,
     ValidCommand,
     never,
 )
-from agent.commands.permission import Permission
 from agent.commands.requester import CommandRejected
 from agent.config.names import CaseText
 from agent.footage.footage_access import FootageAccess

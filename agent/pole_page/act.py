@@ -1,5 +1,6 @@
 """An act of the page at the pole: its arguments, its function and its receipt; and what acts keep between requests."""
 
+import os
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, TypeAlias
 
@@ -13,12 +14,41 @@ from agent.console.acts.commissioning import Commissioning
 from agent.console.acts.live_view import LiveViews
 from agent.console.context import ConsoleContext
 from agent.faults.texts import Language
-from agent.pole_page.upload import Upload
 
 VIEW_PURPOSE = "looked through it at the page at the pole"
 
 Lane: TypeAlias = Literal["picture", "stop", "head", "status", "work", "upload"]
 """Acts of one lane run one after the other: a stop of a head never waits for a check."""
+
+_CHUNK_BYTES = 1 << 20
+
+
+class Upload(msgspec.Struct, frozen=True, kw_only=True):
+    """A file of `size_bytes`, to be read once: its descriptor may be that of a pipe."""
+
+    fd: int
+    size_bytes: int
+
+    def parts(self) -> Iterator[bytes]:
+        """Yield the file in parts. Raises UserError if it has another size, such as after a cut."""
+        received_bytes = 0
+        while chunk := os.read(self.fd, _CHUNK_BYTES):
+            received_bytes += len(chunk)
+            if received_bytes > self.size_bytes:
+                break
+            yield chunk
+        if received_bytes != self.size_bytes:
+            raise UserError(
+                Message(
+                    "the file: {received} bytes have come; allowed: {size}",
+                    received=received_bytes,
+                    size=self.size_bytes,
+                )
+            )
+
+    def read(self) -> bytes:
+        """Return the whole file. Raises UserError as `parts`."""
+        return b"".join(self.parts())
 
 
 class PoleState:

@@ -4,7 +4,7 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from agent.console.errors import AgentDown, ConsoleError
 from agent.console.messages import render
 from agent.console.terminal import sanitize
 from agent.faults.texts import Language
-from agent.pole_page.act import Act, ActCall, Download, Lines, Picture, PoleState
+from agent.pole_page.act import Act, ActCall, Download, Lines, Picture, PoleState, Upload
 from agent.pole_page.act_kinds import ACT_KINDS
 from agent.pole_page.act_wire import (
     MAX_REQUEST_BYTES,
@@ -27,10 +27,9 @@ from agent.pole_page.act_wire import (
     ActRequest,
     ReplyLine,
 )
-from agent.pole_page.acts.table import ACTS
+from agent.pole_page.acts import box, cameras, commissioning, heads, scenes, updates
 from agent.pole_page.lanes import LaneBusy, Lanes
 from agent.pole_page.token_bucket import TokenBucket
-from agent.pole_page.upload import Upload
 from drivers.errors import DriverError
 
 log = logging.getLogger(__name__)
@@ -44,6 +43,16 @@ RECEIPTS_PER_S, RECEIPT_BURST = 1.0, 60.0
 """Acts with a receipt: no phone, and no process of the page that a phone has taken over, fills the custody log."""
 _READ_BYTES = 65_536
 _REQUEST_DECODER = JsonDecoder(ActRequest)
+
+ACTS: Mapping[str, Act] = {
+    **box.ACTS,
+    **cameras.ACTS,
+    **heads.ACTS,
+    **scenes.ACTS,
+    **commissioning.ACTS,
+    **updates.ACTS,
+}
+"""All acts of the page, by name. `act_kinds` has the same names."""
 
 
 class ActListener:

@@ -7,14 +7,23 @@ of the box: it has the network on one side, and on the other the acts, which a c
 
 import argparse
 import asyncio
+import ipaddress
 import logging
 import os
 import socket
+import ssl
 import sys
+import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from agent.base.clock import SystemClock
 from agent.base.json_decode import JsonDecoder
@@ -27,12 +36,12 @@ from agent.console.page_wire import (
     PageOrder,
     PageReady,
     PageRefused,
+    PageReport,
     PageStart,
+    PageUsed,
 )
 from agent.pole_page.act_calls import ActCalls
 from agent.pole_page.bounded_http import BACKLOG, BoundedServer
-from agent.pole_page.console_link import ConsoleLink
-from agent.pole_page.page_certificate import make_certificate, make_tls_context
 from agent.pole_page.page_sessions import PageSessions
 from agent.pole_page.web_app import WebApp
 from agent.runtime.log_limit import limit_log_rate
@@ -44,6 +53,8 @@ LISTENER_FD = 3
 IDLE_TIMEOUT_S = 60.0
 """Without a connection for this time the process ends; systemd starts it again with the next one."""
 REQUEST_TIMEOUT_S = 5.0
+VALIDITY = timedelta(days=1)
+"""Of the certificate, in each direction: a phone may be some hours ahead of a box, or behind it."""
 
 _START_DECODER = JsonDecoder(PageStart)
 _ORDER_DECODER = JsonDecoder(PageOrder)
@@ -75,6 +86,88 @@ async def _refuse_others(listener: socket.socket) -> None:
             async with asyncio.timeout(REQUEST_TIMEOUT_S):
                 await loop.sock_recv(connection, page_wire.MAX_LINE_BYTES)
                 await loop.sock_sendall(connection, msgspec.json.encode(_TAKEN) + b"\n")
+
+
+class PageCertificate(msgspec.Struct, frozen=True, kw_only=True):
+    """The page's own certificate and its key in PEM: made when the page is turned on, and gone with the process.
+
+    `fingerprint` is the SHA-256 of the certificate in hex. It is signed by itself, so a browser warns of it. The
+    technician compares its fingerprint with the one at the console. A certificate of a public authority would need a
+    public name and a connection to it.
+    """
+
+    certificate_pem: bytes
+    key_pem: bytes
+    fingerprint: str
+
+
+def make_certificate(box_id: str, addresses: Sequence[str], now: datetime) -> PageCertificate:
+    """Return a new certificate of a box for its addresses. Its key is ECDSA P-256: every phone accepts it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, box_id)])
+    names = [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - VALIDITY)
+        .not_valid_after(now + VALIDITY)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.DNSName("localhost"), *names]), critical=False
+        )
+        .sign(key, hashes.SHA256())
+    )
+    return PageCertificate(
+        certificate_pem=certificate.public_bytes(serialization.Encoding.PEM),
+        key_pem=key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        ),
+        fingerprint=certificate.fingerprint(hashes.SHA256()).hex(),
+    )
+
+
+def make_tls_context(certificate: PageCertificate, runtime_dir: Path) -> ssl.SSLContext:
+    """Return the server's TLS context: TLS 1.2 or later. Raises OSError.
+
+    OpenSSL reads keys from files only, so the key is in a file of mode 0600 for a moment, in `runtime_dir`.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    # A renegotiation costs the server more than the client.
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    with tempfile.TemporaryDirectory(prefix="tls-", dir=runtime_dir) as folder:
+        path = Path(folder) / "page.pem"
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "wb") as file:
+            file.write(certificate.key_pem + certificate.certificate_pem)
+        context.load_cert_chain(path)
+    return context
+
+
+class ConsoleLink:
+    """The console's connection: reports to it. A console that does not read loses them."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
+        self._last_used_s = float("-inf")
+
+    def report(self, report: PageReport) -> None:
+        """Send a report."""
+        if self._writer.transport.get_write_buffer_size() <= page_wire.MAX_LINE_BYTES:
+            self._writer.write(msgspec.json.encode(report) + b"\n")
+
+    def report_use(self) -> None:
+        """Report that a phone is active, once in a while."""
+        now_s = asyncio.get_running_loop().time()
+        if now_s - self._last_used_s >= page_wire.USED_INTERVAL_S:
+            self._last_used_s = now_s
+            self.report(PageUsed())
 
 
 async def _serve_connection(

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from pathlib import Path
 
 import msgspec
 from starlette.applications import Starlette
@@ -17,7 +18,6 @@ from agent.base.json_decode import MalformedJson, decode_any_json, decode_json
 from agent.faults.texts import LANGUAGES, Language
 from agent.pole_page.act_calls import ActCalls
 from agent.pole_page.act_kinds import ACT_KINDS
-from agent.pole_page.page_files import EDITOR_DIR, INDEX_NAME, PAGE_DIR, PageFile, load_files
 from agent.pole_page.page_sessions import LinkRefused, PageSessions, sender_of
 from agent.pole_page.request_guard import ApiError, RequestGuard
 
@@ -32,6 +32,38 @@ END_WAIT_S = 25.0
 END_SEND_TIMEOUT_S = 5.0
 """A phone in use asks again within 3 s of a failure, as `box_status.js` does."""
 _HTTP_CODES = {404: "unknown", 405: "method"}
+
+PACKAGE_DIR = Path(__file__).parent
+PAGE_DIR = PACKAGE_DIR / "page"
+EDITOR_DIR = PACKAGE_DIR.parent / "scene_editor"
+INDEX_NAME = "index.html"
+MEDIA_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".json": "application/json",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+    ".txt": "text/plain; charset=utf-8",
+}
+
+
+class PageFile(msgspec.Struct, frozen=True):
+    """A file, and its media type."""
+
+    content: bytes
+    media_type: str
+
+
+def load_files(folder: Path) -> dict[str, PageFile]:
+    """Return the files of a folder by their paths below it, read once: no request opens a file. Those of other suffixes
+    are left out.
+    """
+    return {
+        path.relative_to(folder).as_posix(): PageFile(path.read_bytes(), MEDIA_TYPES[path.suffix])
+        for path in sorted(folder.rglob("*"))
+        if path.suffix in MEDIA_TYPES and path.is_file()
+    }
 
 
 class LinkToken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -5,28 +5,28 @@ network, and the system console shows the reason.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+import os
+import pwd
+import signal
+import sys
+import textwrap
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
 from agent.base import slot_state
 from agent.base.device_identity import STATE_LOST_FLAG
+from agent.base.errors import UserError
 from agent.base.json_decode import decode_json
-from agent.provisioning import (
-    apply,
-    boot_partition,
-    network_config,
-    status_display,
-    time_config,
-)
+from agent.provisioning import apply, boot_partition, network_config, time_config
 from agent.provisioning.apply import BoxFolders, ProvisioningResult
 from agent.provisioning.board_config import OVERLAY_LIST
 from agent.provisioning.network_config import NetworkConfig
-from agent.provisioning.run_as_user import ChildFailed, run_as_user
 from agent.provisioning.settings import FILE_NAME
-from agent.provisioning.status_display import LedMode
 from agent.update import overlay_sector
 from agent.update.bootloader import find_firmware_problem
 
@@ -42,6 +42,111 @@ _READ_TIMEOUT_S = 10
 _NETWORK_DIR = "run/systemd/network"
 SLOT_STATE_DIR = "state/rauc"
 _HOST_NAME_FILE = "proc/sys/kernel/hostname"
+
+LedMode = Literal["waiting", "error", "restore"]
+"""waiting: for settings, slow blinking; error: fast blinking; restore: the board's own use of the LED."""
+
+_BLINK_HALF_PERIOD_MS = {"waiting": 1000, "error": 100}
+_LED_NAMES = ("ACT", "led0")
+"""Current and former name of a Raspberry Pi's own LED."""
+_COLUMNS = 78
+
+
+class ChildFailed(Exception):
+    """The child ended without a result; its error is on stderr."""
+
+
+def run_as_user(name: str, work: Callable[[], bytes], timeout_s: int) -> bytes:
+    """Return the result of `work`, run as that user; as the current user if that is not root.
+
+    A child that takes longer than `timeout_s` is killed: a file in that user's folders, such as a FIFO, may
+    block it for ever.
+
+    Raises UserError if the user is unknown, and ChildFailed if the child ends without a result.
+    """
+    if os.geteuid() != 0:
+        return work()
+    try:
+        user = pwd.getpwnam(name)
+    except KeyError as error:
+        raise UserError(f"--user {name!r}: no such user; allowed: the agent's user") from error
+    sys.stdout.flush()
+    sys.stderr.flush()
+    read_fd, write_fd = os.pipe()
+    child_pid = os.fork()
+    if child_pid == 0:
+        os.close(read_fd)
+        signal.alarm(timeout_s)
+        _run_child(user, work, write_fd)
+    os.close(write_fd)
+    with os.fdopen(read_fd, "rb") as pipe:
+        data = pipe.read()
+    _, status = os.waitpid(child_pid, 0)
+    code = os.waitstatus_to_exitcode(status)
+    if code != 0:
+        raise ChildFailed(f"the work as user {name!r} ended with code {code}")
+    return data
+
+
+def _run_child(user: pwd.struct_passwd, work: Callable[[], bytes], write_fd: int) -> None:
+    """Drop root's privileges, run `work` and exit. Never returns."""
+    exit_code = 1
+    try:
+        os.setgroups([])
+        os.setresgid(user.pw_gid, user.pw_gid, user.pw_gid)
+        os.setresuid(user.pw_uid, user.pw_uid, user.pw_uid)
+        os.umask(0o077)
+        data = work()
+        with os.fdopen(write_fd, "wb") as pipe:
+            pipe.write(data)
+        exit_code = 0
+    except OSError as error:
+        print(f"{error.filename or 'provision'}: {error.strerror or error}", file=sys.stderr)  # noqa: T201 - the child has no other channel
+    finally:
+        if sys.exc_info()[0] is not None:
+            traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(exit_code)
+
+
+def format_banner(title: str, lines: Sequence[str]) -> str:
+    """Frame a title and lines, so that they stand out among the boot messages. Pure."""
+    rule = "*" * _COLUMNS
+    body = [title, *(part for line in lines for part in _wrap(line))]
+    return "\n".join(["", rule, *(f"* {row}" for row in body), rule, ""]) + "\n"
+
+
+def _wrap(line: str) -> list[str]:
+    return textwrap.wrap(
+        line, _COLUMNS - 4, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False
+    )
+
+
+def print_console(root: Path, text: str) -> None:
+    """Print at the system console without blocking: a boot does not wait for a cable."""
+    with suppress(OSError):
+        flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+        handle = os.open(root / "dev/console", flags)
+        try:
+            os.write(handle, text.encode(errors="replace"))
+        finally:
+            os.close(handle)
+
+
+def set_led(root: Path, mode: LedMode) -> None:
+    """Set the board's LED, blinked by the kernel after this process has ended. A board without one is skipped."""
+    for name in _LED_NAMES:
+        led = root / "sys/class/leds" / name
+        with suppress(OSError):
+            triggers = (led / "trigger").read_text(encoding="ascii", errors="replace").split()
+            if mode == "restore":
+                if "[timer]" in triggers:
+                    (led / "trigger").write_text("mmc0" if "mmc0" in triggers else "none")
+            else:
+                (led / "trigger").write_text("timer")
+                for delay_file in ("delay_on", "delay_off"):
+                    (led / delay_file).write_text(str(_BLINK_HALF_PERIOD_MS[mode]))
+            return
 
 
 class BootPaths(msgspec.Struct, frozen=True, kw_only=True):
@@ -218,15 +323,15 @@ def _report_result(paths: BootPaths, result: ProvisioningResult | None, errors: 
         lines.insert(0, _STATE_LOST_TEXT)
     if errors or _is_volatile(paths):
         exit_code, led_mode = 1, "error"
-    status_display.set_led(paths.root, led_mode)
+    set_led(paths.root, led_mode)
     if not title and not lines:
         _update_stale_result(paths.boot_mount, result)
         return exit_code
     title = title or f"{_TITLE_PREFIX}box {result.box_id if result else None}"
     for line in (title, *lines):
         log.log(logging.WARNING if exit_code else logging.INFO, "%s", line)
-    text = status_display.format_banner(title, lines)
-    status_display.print_console(paths.root, text)
+    text = format_banner(title, lines)
+    print_console(paths.root, text)
     if result is None or result.kind != "unprovisioned":
         # An unwritable card has been reported already.
         with suppress(OSError):
@@ -257,9 +362,7 @@ def _update_stale_result(boot_mount: Path, result: ProvisioningResult | None) ->
         if previous is not None and f"\n* {title} " not in previous:
             _write_result(
                 boot_mount,
-                status_display.format_banner(
-                    f"{title} is as it was set up", _signing_lines(result)
-                ),
+                format_banner(f"{title} is as it was set up", _signing_lines(result)),
             )
 
 

@@ -17,9 +17,9 @@ from agent.commands.command import (
     CommandProgressSink,
     CommandType,
     Deferred,
+    Permission,
     ValidCommand,
 )
-from agent.commands.permission import Permission
 from agent.commands.requester import CommandRejected, Requester
 from agent.ptz import ptz_args
 from agent.ptz.automation.auto_tracking import AutoTracker

@@ -10,7 +10,8 @@ A file is loaded for the first time in a process with bounds of its own, because
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from agent.base.atomic_file import fsync_dir
@@ -25,12 +26,11 @@ from agent.config_change.delivered_models import is_complete
 from agent.config_change.model_fetch import EndFetch, FetchedModels, ReportFetch
 from agent.detection.model_card import ModelRefused, find_model
 from agent.reporting.payloads import FetchingModel
-from agent.runtime.link_budget import DAY_RETRY_S, LinkBudget
+from agent.runtime.link_budget import DAY_RETRY_S, DAY_USED_UP, LinkBudget
 from agent.runtime.pause import Pause
-from agent.update.download import Download, DownloadRejected, DownloadSpec
+from agent.update.download import Download, DownloadRejected, DownloadSpec, WaitOrStop
 from agent.update.errors import UpdateError
-from agent.update.https_get import direct_get
-from agent.update.metered_get import DayUsedUp, MeteredGet
+from agent.update.https_get import MAX_CHUNK_BYTES, HttpGet, HttpResponse, direct_get
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +38,54 @@ LOAD_CPU_S = 120
 PROGRESS_INTERVAL_S = 10.0
 """Each progress is a message of its own."""
 ENDED = "the fetch is ended: another version is decided"
+
+
+class DayUsedUp(UpdateError):
+    """No more bytes may be fetched on this day."""
+
+
+class MeteredGet:
+    """A GET within a budget, for one thread.
+
+    Bytes are counted before they are read, so the budget is never exceeded. Up to MAX_CHUNK_BYTES more than the body are
+    counted of each file: about as much as the handshake and the headers take.
+    """
+
+    def __init__(
+        self, http_get: HttpGet, budget: LinkBudget, clock: Clock, wait_or_stop: WaitOrStop
+    ) -> None:
+        self._http_get = http_get
+        self._budget = budget
+        self._clock = clock
+        self._wait_or_stop = wait_or_stop
+        self._counted_bytes = 0
+
+    @contextmanager
+    def __call__(self, url: str, headers: Mapping[str, str]) -> Iterator[HttpResponse]:
+        """Send the GET. Raises: HttpError, DayUsedUp, UpdateError if it is to stop."""
+        self._count_next_chunk()
+        with self._http_get(url, headers) as response:
+            body = self._iter_body(response)
+            yield HttpResponse(response.status, response.reason, response.headers, body)
+
+    def _iter_body(self, response: HttpResponse) -> Iterator[bytes]:
+        for chunk in response.iter_body():
+            self._counted_bytes -= len(chunk)
+            yield chunk
+            self._count_next_chunk()
+
+    def _count_next_chunk(self) -> None:
+        while self._counted_bytes < MAX_CHUNK_BYTES:
+            now_ns = self._clock.boottime_ns()
+            day = self._clock.utc(now_ns).toordinal()
+            piece_bytes = self._budget.piece_bytes
+            wait_s = self._budget.take(piece_bytes, "transfer", now_ns, day)
+            if wait_s is None:
+                raise DayUsedUp(DAY_USED_UP)
+            if wait_s == 0:
+                self._counted_bytes += piece_bytes
+            elif self._wait_or_stop(wait_s):
+                raise UpdateError("the download was ended while it waited for the link's budget")
 
 
 class ModelFetcher:

@@ -12,8 +12,7 @@ from agent.base.health_model import DetectorHealth
 from agent.config.desired_store import ConfigLayer, DesiredStore
 from agent.config.recording import FootageRules
 from agent.config_change import config_stage
-from agent.config_change.config_actions import ConfigActions
-from agent.config_change.config_stage import ConfigStage
+from agent.config_change.config_stage import ConfigActions, ConfigStage
 from agent.config_change.desired_message import ConfigSigner, ReceivedConfig, read_plain
 from agent.config_change.model_fetch import EndFetch, FetchedModels, ReportFetch
 from agent.config_change.second_signature import PreviewEviction

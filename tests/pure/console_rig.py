@@ -20,15 +20,15 @@ from agent.base.health_model import (
 from agent.base.lockout import LOCKOUT_FILE, Lockout
 from agent.config import console_settings
 from agent.console.camera_preview import CameraPreview
-from agent.console.command_table import COMMANDS
 from agent.console.console_command import ConsoleCommand
 from agent.console.context import ConsoleContext
 from agent.console.login import Authenticator, compute_code, parse_challenge
+from agent.console.serve import COMMANDS
 from agent.console.session import ConsoleSession
 from agent.console.terminal import HungUp, Terminal
 from agent.faults.registry import FAULTS
 from agent.health import health_file
-from agent.recording.custody.receipts import ServiceAction, parse_line
+from agent.recording.custody.receipts import FootageViewed, ReceiptBody, ServiceAction, parse_line
 from tests.conftest import ManualClock
 from tests.pure.console_peers import MemoryByteLine, RecordedPreview, make_picture
 
@@ -166,7 +166,6 @@ class ConsoleRig:
         self.state_free_bytes = 20_000_000_000
         self.views: list[np.ndarray] = [make_picture()]
         self.previews: list[RecordedPreview] = []
-        self.purposes: list[str] = []
         self.lockout = Lockout(self.state_dir, clock, self.boot)
         self.context = ConsoleContext(
             console_settings.read(self.config_path),
@@ -176,20 +175,27 @@ class ConsoleRig:
             preview_opener=self._open_preview,
         )
 
-    def _open_preview(self, _context: ConsoleContext, _camera: str, purpose: str) -> CameraPreview:
-        self.purposes.append(purpose)
+    def _open_preview(self, *_request: object) -> CameraPreview:
         self.previews.append(RecordedPreview(self.clock, self.views))
         return self.previews[-1]
 
-    @property
-    def receipts(self) -> list[tuple[str, str]]:
-        """The technician's actions in the custody log."""
-        bodies = [
+    def _receipt_bodies(self) -> list[ReceiptBody]:
+        return [
             parse_line(line).receipt.body
             for file in sorted((self.state_dir / "custody").glob("*.chain"))
             for line in file.read_bytes().splitlines()
         ]
+
+    @property
+    def receipts(self) -> list[tuple[str, str]]:
+        """The technician's actions in the custody log."""
+        bodies = self._receipt_bodies()
         return [(body.by, body.action) for body in bodies if isinstance(body, ServiceAction)]
+
+    @property
+    def purposes(self) -> list[str]:
+        """The purposes of the views in the custody log."""
+        return [body.purpose for body in self._receipt_bodies() if isinstance(body, FootageViewed)]
 
     @property
     def reboot_requested(self) -> bool:

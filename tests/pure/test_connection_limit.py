@@ -1,4 +1,4 @@
-"""agent.pole_page.connection_limit: a flood of connections does not keep other phones out."""
+"""agent.pole_page.bounded_http: a flood of connections does not keep other phones out."""
 
 from collections import Counter
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.pole_page.connection_limit import (
+from agent.pole_page.bounded_http import (
     MAX_CONNECTIONS,
     MAX_OF_SESSION,
     MAX_OF_STRANGER,

@@ -12,8 +12,7 @@ from agent.capture.live_looks import LiveResult
 from agent.capture.live_stage import LiveLink, LiveStage
 from agent.capture.live_video import LiveVideo
 from agent.capture.snapshot_command import FRAME_TIMEOUT_S, CameraAccess
-from agent.commands.command import Deferred
-from agent.commands.permission import Permission
+from agent.commands.command import Deferred, Permission
 from agent.commands.requester import CommandRejected, Requester, requester_of_certificate
 from agent.config.link import LinkConfig
 from agent.detection.image import encode_live_picture

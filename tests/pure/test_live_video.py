@@ -11,8 +11,7 @@ from agent.capture.live_video import MAX_VIDEO_LOOKS, LiveVideo
 from agent.capture.packet_tap import PacketTap
 from agent.capture.snapshot_command import CameraAccess
 from agent.capture.video_target import parse_target
-from agent.commands.command import Deferred
-from agent.commands.permission import Permission
+from agent.commands.command import Deferred, Permission
 from agent.commands.requester import CommandRejected, Requester
 from agent.config.link import LinkConfig
 from agent.recording.annex_b import AnnexBConverter

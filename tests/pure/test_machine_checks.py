@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.console import machine_checks, network_checks, port_checks, usb_export
+from agent.console import checks, machine_checks, network_checks, usb_export
 from tests.pure.test_slots import write_build_time
 
 
@@ -177,7 +177,7 @@ def write_port(root: Path, changes: dict[str, str], name: str = "eth0") -> Path:
 def test_a_degraded_port_fails_its_check_and_shows_the_remedy(
     tmp_path: Path, changes: dict[str, str], ok: bool | None, words: str, remedy: str | None
 ) -> None:
-    (verdict,) = port_checks.check_ports(write_port(tmp_path, changes), lambda _pause_s: None)
+    (verdict,) = checks.check_ports(write_port(tmp_path, changes), lambda _pause_s: None)
     assert (str(verdict.subject), verdict.ok) == ("port eth0", ok)
     assert words in str(verdict.message)
     assert (remedy is None and verdict.advice is None) or str(remedy) in str(verdict.advice)
@@ -190,11 +190,11 @@ def test_crc_errors_fail_the_check_while_they_rise(tmp_path: Path) -> None:
         write_port(tmp_path, {"statistics/rx_crc_errors": next(counts)})
 
     write_port(tmp_path, {"statistics/rx_crc_errors": "7"})
-    (rising,) = port_checks.check_ports(tmp_path, pause)
+    (rising,) = checks.check_ports(tmp_path, pause)
     assert rising.ok is False
     assert "5 CRC errors in 3 s" in str(rising.message)
     assert "another cable" in str(rising.advice)
-    (steady,) = port_checks.check_ports(tmp_path, pause)
+    (steady,) = checks.check_ports(tmp_path, pause)
     assert steady.ok is True
 
 
@@ -204,7 +204,7 @@ def test_only_wired_ports_with_a_carrier_are_checked(tmp_path: Path) -> None:
     write_port(tmp_path, {}, "wwan0")
     write(tmp_path, {"sys/class/net/docker0/carrier": "1"})
     write_port(tmp_path, {}, "eth1")
-    assert [str(one.subject) for one in port_checks.check_ports(tmp_path)] == ["port eth1"]
+    assert [str(one.subject) for one in checks.check_ports(tmp_path)] == ["port eth1"]
 
 
 POE = {"type": "Mains", "online": "1", "health": "Good", "current_now": "1250000"}

@@ -1,9 +1,9 @@
-"""agent.diagnostics.commissioning.marks_picture: the marks on the picture that the technician looks at."""
+"""agent.diagnostics.commissioning.session: the marks on the picture that the technician looks at."""
 
 import numpy as np
 
 from agent.detection.ground_marks import GroundMarks, GroundPoint, KnownLength, MarkedPoint
-from agent.diagnostics.commissioning.marks_picture import draw_marks
+from agent.diagnostics.commissioning.session import draw_marks
 from drivers.media import Point
 
 GREY = np.full((270, 480), 120, np.uint8)

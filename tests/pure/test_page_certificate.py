@@ -1,4 +1,4 @@
-"""agent.pole_page.page_certificate: a new certificate for each page, whose key is on no disk."""
+"""agent.pole_page.page_service: a new certificate for each page, whose key is on no disk."""
 
 import hashlib
 import ipaddress
@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from agent.pole_page.page_certificate import make_certificate, make_tls_context
+from agent.pole_page.page_service import make_certificate, make_tls_context
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 ADDRESSES = ("192.168.4.1", "fd00::1")

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from agent.base.model import CommandRefused, IncomingCommand, Reply
-from agent.commands.answer_limit import INTERVAL_S, MAX_ANSWERS, MAX_STOP_ANSWERS
 from agent.commands.command import MAX_COMMAND_BYTES
+from agent.commands.dispatcher import ANSWER_INTERVAL_S, MAX_ANSWERS, MAX_STOP_ANSWERS
 from tests.conftest import ManualClock
 from tests.pure.command_rig import (
     MOVE_ARGS,
@@ -119,7 +119,7 @@ def test_a_flood_of_refused_commands_is_answered_for_the_first_of_each_minute(
     assert rig.dispatcher.health().refused == 2 * (MAX_ANSWERS + 20)
     # A command of a requester who may is answered meanwhile.
     decode_result(rig.run_command(MOVE_ARGS))
-    clock.advance_s(INTERVAL_S)
+    clock.advance_s(ANSWER_INTERVAL_S)
     assert flood() == MAX_ANSWERS
 
 

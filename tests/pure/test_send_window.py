@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.reporting.centre_payloads import CentreStateName
-from agent.reporting.mqtt.ack_mode import CENTRE_STATE_WAIT_S, AckMode, choose_ack_mode
 from agent.reporting.mqtt.backoff import MAX_DELAY_S, RESET_AFTER_S, ReconnectBackoff
+from agent.reporting.mqtt.centre_link import CENTRE_STATE_WAIT_S, AckMode, choose_ack_mode
 from agent.reporting.mqtt.send_window import (
     MAX_IN_FLIGHT_BYTES,
     MAX_UNACKED,

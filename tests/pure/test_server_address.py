@@ -1,4 +1,4 @@
-"""agent.update.server_address: which servers a download may reach."""
+"""agent.update.https_get: which servers a download may reach."""
 
 from ipaddress import IPv4Address, IPv6Address
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.update.server_address import AddressRefused, connect, is_allowed
+from agent.update.https_get import AddressRefused, connect, is_address_allowed
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ from agent.update.server_address import AddressRefused, connect, is_allowed
     ],
 )
 def test_public_and_private_addresses_are_allowed(address: str) -> None:
-    assert is_allowed(address)
+    assert is_address_allowed(address)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_public_and_private_addresses_are_allowed(address: str) -> None:
     ],
 )
 def test_addresses_of_the_box_of_its_link_and_of_its_host_are_not(address: str) -> None:
-    assert not is_allowed(address)
+    assert not is_address_allowed(address)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_addresses_of_the_box_of_its_link_and_of_its_host_are_not(address: str) 
     ],
 )
 def test_addresses_that_are_neither_public_nor_private_are_not(address: str) -> None:
-    assert not is_allowed(address)
+    assert not is_address_allowed(address)
 
 
 FORMS = {
@@ -71,7 +71,7 @@ FORMS = {
 
 @given(four=st.ip_addresses(v=4), form=st.sampled_from(sorted(FORMS)))
 def test_an_ipv4_address_is_judged_alike_in_each_form(four: IPv4Address, form: str) -> None:
-    assert is_allowed(FORMS[form](four)) == is_allowed(str(four))
+    assert is_address_allowed(FORMS[form](four)) == is_address_allowed(str(four))
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "::1", "2130706433", "0x7f.1", "0"])

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from agent import __version__
 from agent.config.commit_confirm import CommitConfirm
-from agent.console.command_table import COMMANDS
 from agent.console.context import ConsoleContext
 from agent.console.enrolment import ENROL_DIR
+from agent.console.serve import COMMANDS
 from agent.console.session import tokenize
 from agent.console.terminal import HungUp, Terminal
 from tests.conftest import ManualClock

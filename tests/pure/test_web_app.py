@@ -5,8 +5,8 @@ import asyncio
 import msgspec
 import pytest
 
-from agent.pole_page.page_files import EDITOR_DIR, MEDIA_TYPES, PAGE_DIR, load_files
 from agent.pole_page.page_sessions import REQUEST_BURST, REQUESTS_PER_S
+from agent.pole_page.web_app import EDITOR_DIR, MEDIA_TYPES, PAGE_DIR, load_files
 from tests.conftest import ManualClock
 from tests.pure.asgi_phone import AsgiPhone, AsgiReply
 

@@ -1,4 +1,4 @@
-"""agent.update.metered_get: a download within the link's budget, from a real server."""
+"""agent.update.model_fetcher: a metered download within the link's budget, from a real server."""
 
 import hashlib
 import random
@@ -11,7 +11,7 @@ from agent.runtime.link_budget import TRANSFER_RATIO, DayUsage, LinkBudget
 from agent.update.download import Download, DownloadSpec
 from agent.update.errors import UpdateError
 from agent.update.https_get import MAX_CHUNK_BYTES, direct_get
-from agent.update.metered_get import DayUsedUp, MeteredGet
+from agent.update.model_fetcher import DayUsedUp, MeteredGet
 from tests.conftest import ManualClock
 from tests.updates.file_server import FileServer
 

@@ -20,8 +20,8 @@ from agent.config_change.actuator_specs import load_actuator_specs
 from agent.config_change.start_config import StartConfig
 from agent.console.check_result import print_results
 from agent.console.checks import CHECKS, run_check
-from agent.console.command_table import COMMANDS
 from agent.console.context import ConsoleContext
+from agent.console.serve import COMMANDS
 from agent.console.terminal import Terminal
 from agent.health import health_file
 from agent.reporting.payloads import HealthMessage

@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 from agent.capture.lens_aim import ASCII_RAMP
-from agent.console.command_table import COMMANDS
 from agent.console.config_edit import EDITABLE_KEYS
+from agent.console.serve import COMMANDS
 from tests.whole.rig import AgentBox, RunningCentre
 from tests.whole.technician import LOGGED_OUT_PROMPT, ConsoleTechnician, write_console_secret
 

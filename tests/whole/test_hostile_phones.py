@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 
 from agent.pole_page.act_calls import MAX_ACTS, MAX_URGENT_ACTS
-from agent.pole_page.connection_limit import MAX_OF_SESSION, MAX_OF_STRANGER
+from agent.pole_page.bounded_http import MAX_OF_SESSION, MAX_OF_STRANGER
 from tests.whole.pole_page_box import (
     TIMEOUT_S,
     Phone,

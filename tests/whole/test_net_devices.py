@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from agent.console import console_settings
+from agent.config import console_settings
 from agent.console.acts.devices import Peer, find_peers, join_devices
 from agent.pole_page.act import ActCall, Lines, NoArgs, PoleState
+from agent.pole_page.act_listener import ACTS
 from agent.pole_page.acts.box import ResultLine
-from agent.pole_page.acts.table import ACTS
 from drivers.onvif.operations import FoundCamera
 from drivers.rtsp_search import FoundRtspServer
 from tests.conftest import ManualClock

@@ -13,7 +13,8 @@ import pytest
 
 from agent.base.clock import SystemClock
 from agent.config.broker import BrokerConfig
-from agent.console import mqtt_ping, network_checks
+from agent.console import network_checks
+from agent.console.acts import link
 from agent.console.check_result import CheckResult
 from agent.console.messages import render
 from agent.faults.texts import Language, load_texts
@@ -65,7 +66,7 @@ def expected_message(verdicts: list[CheckResult]) -> list[tuple[bool | None, str
 
 
 def pinged(broker: BrokerConfig, *, agent: bool = False) -> list[CheckResult]:
-    return list(mqtt_ping.ping(broker, BOX, 2, CLOCK, agent_connected=agent))
+    return list(link.ping(broker, BOX, 2, CLOCK, agent_connected=agent))
 
 
 def test_a_good_link_passes_each_step(secured: Secured) -> None:

@@ -18,7 +18,7 @@ from agent.console.errors import ConsoleError
 from agent.diagnostics.commissioning import certificate
 from agent.faults.texts import Language
 from agent.pole_page.act_kinds import ACT_KINDS
-from agent.pole_page.acts.table import ACTS
+from agent.pole_page.act_listener import ACTS
 from agent.recording.custody.receipts import FootageViewed
 from tests.free_port import free_port
 from tests.whole.act_box import ActFailed, ActServer

@@ -1,4 +1,4 @@
-"""agent.provisioning.run_as_user: the work has none of root's rights, and cannot block root."""
+"""agent.provisioning.first_boot, run_as_user: the work has none of root's rights, and cannot block root."""
 
 import os
 import pwd
@@ -11,7 +11,7 @@ from tests.whole.provision_tree import CHECKOUT
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: to be another user")
 
-BEGIN = "import os, signal\nfrom agent.provisioning.run_as_user import run_as_user\n"
+BEGIN = "import os, signal\nfrom agent.provisioning.first_boot import run_as_user\n"
 ASK = """
 def work():
     try:

@@ -30,6 +30,7 @@ from agent.config import configuration
 from agent.config.configuration import CameraConfig
 from agent.detection import model_card
 from agent.detection import scene as scenes
+from agent.detection.ground_marks import GroundMarks
 from agent.diagnostics.commissioning import certificate
 from agent.diagnostics.commissioning.certificate import (
     CameraRecord,
@@ -40,7 +41,6 @@ from agent.diagnostics.commissioning.certificate import (
 )
 from agent.diagnostics.commissioning.drift import DRIFT_TITLES, ConfigurationDrift, find_drifts
 from agent.diagnostics.commissioning.items import Inspection
-from agent.diagnostics.commissioning.marks_picture import draw_marks
 from agent.diagnostics.commissioning.photos import Photo
 from agent.faults import diagnosis
 from agent.health import health_file
@@ -48,7 +48,7 @@ from agent.health.health_file import LiveHealth, get_runtime_dir
 from agent.ptz.ptz_args import PtzResult
 from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipts import FootageViewed, ServiceAction
-from drivers.media import Plane
+from drivers.media import Plane, Point
 
 PREVIEW_WIDTH_PX, PREVIEW_HEIGHT_PX = 480, 270
 FRAMES_PER_CAMERA = 5
@@ -57,6 +57,26 @@ _REPLY_TIMEOUT_S = 10.0
 
 AskTechnician = Callable[[ItemAnswer, Text, Plane | None], ItemAnswer]
 """Shows the technician an item, its finding and its picture, and returns it with their verdict."""
+
+_CROSS_PX = 13
+_STROKES = ((0, 3), (255, 1))
+"""Luma and width of the strokes: a white line in a black one is seen on any ground."""
+
+
+def draw_marks(picture: Plane, marks: GroundMarks) -> Plane:
+    """Return a copy of a picture with a cross at each marked point and a line at each known length."""
+    drawn = np.array(picture, np.uint8)
+    height, width = picture.shape
+
+    def pixel(point: Point) -> tuple[int, int]:
+        return round(point.x * width), round(point.y * height)
+
+    for luma, stroke_px in _STROKES:
+        for marked in marks.point:
+            cv2.drawMarker(drawn, pixel(marked.at), luma, cv2.MARKER_CROSS, _CROSS_PX, stroke_px)
+        for known in marks.length:
+            cv2.line(drawn, pixel(known.start), pixel(known.to), luma, stroke_px)
+    return drawn
 
 
 class CommissioningResult(msgspec.Struct, frozen=True, kw_only=True):

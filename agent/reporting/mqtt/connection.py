@@ -2,22 +2,26 @@
 
 import logging
 import secrets
-from collections.abc import Callable, Mapping
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeAlias
 
 import msgspec
 
 from agent.base.message import Message
+from agent.base.model import IncomingCommand, Reply, ReplyAddress
 from agent.config.broker import BrokerConfig
 from agent.faults.registry import FaultCode, FaultRegistry
-from agent.reporting import centre_topics, topics
+from agent.reporting import centre_topics, outgoing_messages, topics
 from agent.reporting.declaration.data import DeclarationData
 from agent.reporting.mqtt.centre_link import CentreLink
 from agent.reporting.mqtt.centre_messages import CentreMessages
-from agent.reporting.mqtt.command_receiver import CommandReceiver
 from agent.reporting.mqtt.connect_error import ConnectionErrorKind, MqttConnectionError
 from agent.reporting.mqtt.connect_packet import MAX_SUBSCRIPTION_ID
 from agent.reporting.mqtt.downlink import Downlink
 from agent.reporting.mqtt.message_forms import (
+    Publication,
     ShrinkJpeg,
     birth_forms,
     retained_forms,
@@ -26,6 +30,7 @@ from agent.reporting.mqtt.message_forms import (
 )
 from agent.reporting.mqtt.packets import (
     Connack,
+    PacketTooLarge,
     Puback,
     ReceivedPublish,
     Suback,
@@ -33,9 +38,7 @@ from agent.reporting.mqtt.packets import (
     Will,
 )
 from agent.reporting.mqtt.paho_transport import PahoTransport
-from agent.reporting.mqtt.publications import Publications
-from agent.reporting.mqtt.retained_reports import Report, RetainedReports
-from agent.reporting.mqtt.send_window import RESEND_AFTER_S, SendWindow
+from agent.reporting.mqtt.send_window import MIN_FAILURE_CODE, RESEND_AFTER_S, SendWindow
 from agent.reporting.mqtt.unstored import UnstoredMessages
 from agent.reporting.outbox.outbox import Outbox
 from agent.reporting.outbox.schema import OutboxRow
@@ -69,6 +72,173 @@ FAULT_CODES: Mapping[ConnectionErrorKind, FaultCode] = {
     "certificate": "NET-04",
 }
 """Fault of a failed connection. At most one of them is active for the broker."""
+
+Report: TypeAlias = DeclarationData | ReportedConfig | ReportedContent
+
+_REFUSED_SUBJECT, _TOO_LARGE_SUBJECT = "publication", "packet size"
+
+
+class Publications:
+    """Publishes over a transport; a publication that the broker refuses raises NET-02. Used by the connection's thread."""
+
+    def __init__(
+        self, transport: PahoTransport, faults: FaultRegistry, now_s: Callable[[], float]
+    ) -> None:
+        self._transport = transport
+        self._faults = faults
+        self._now_s = now_s
+
+    def clear_faults(self) -> None:
+        """Clear the faults of an earlier connection."""
+        for subject in (_REFUSED_SUBJECT, _TOO_LARGE_SUBJECT):
+            self._faults.clear("NET-02", subject)
+
+    def send(
+        self,
+        window: SendWindow,
+        forms: Iterable[Publication],
+        description: str,
+        *,
+        seq: int | None = None,
+    ) -> bool:
+        """Publish the first form whose packet the broker takes, or return False if it takes none.
+
+        Raises: MqttConnectionError.
+        """
+        too_large: PacketTooLarge | None = None
+        for form in forms:
+            try:
+                mid = self._transport.publish(
+                    form.topic,
+                    form.payload,
+                    retained=form.is_retained,
+                    expiry_s=form.expiry_s,
+                    properties=form.user_properties,
+                    correlation=form.correlation,
+                    content_type=form.content_type,
+                )
+            except PacketTooLarge as error:
+                too_large = too_large or error
+            else:
+                window.note_sent(mid, seq, len(form.payload), self._now_s())
+                return True
+        detail = Message("{problem}: {reason}", problem=description, reason=str(too_large))
+        log.warning("not sent: %s", detail)
+        self._faults.raise_fault("NET-02", _TOO_LARGE_SUBJECT, detail)
+        return False
+
+    def on_puback(self, window: SendWindow, event: Puback) -> None:
+        """Note the broker's answer to a publication."""
+        seq = window.note_puback(event.mid, event.reason_code, self._now_s())
+        if event.reason_code < MIN_FAILURE_CODE:
+            return
+        detail = Message("the broker refuses a publication: {reason}", reason=str(event.reason))
+        log.warning("%s (message %s)", detail, seq)
+        self._faults.raise_fault("NET-02", _REFUSED_SUBJECT, detail)
+
+
+class RetainedReports:
+    """The declaration, the configuration in force and its content: sent after each birth, and when they have changed.
+
+    Used by the connection's thread, except `request`. `read` returns the present reports.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        publications: Publications,
+        read: Callable[[], Sequence[Report]],
+    ) -> None:
+        self._outbox = outbox
+        self._publications = publications
+        self._read = read
+        self._is_requested = threading.Event()
+        self._is_all_requested = threading.Event()
+        self._sent: dict[type, Report] = {}
+        self._unsent: deque[Report] = deque()
+
+    def request(self, *, changed_only: bool = False) -> None:
+        """Send the reports again, all or those that this connection has not sent as they are now. Thread-safe."""
+        if not changed_only:
+            self._is_all_requested.set()
+        self._is_requested.set()
+
+    def send_due(self, window: SendWindow) -> None:
+        """Send the requested reports, as far as the broker takes messages. Raises: MqttConnectionError."""
+        if self._is_requested.is_set():
+            self._is_requested.clear()
+            if self._is_all_requested.is_set():
+                self._is_all_requested.clear()
+                self._sent.clear()
+            self._unsent = deque(
+                data for data in self._read() if data != self._sent.get(type(data))
+            )
+        while self._unsent and window.send_quota() > 0:
+            data = self._unsent.popleft()
+            envelope = self._outbox.envelope_now()
+            if isinstance(data, DeclarationData):
+                subtopic, payload = "declaration", topics.encode_declaration(envelope, data)
+            elif isinstance(data, ReportedContent):
+                subtopic = "config/content"
+                payload = topics.encode_config_content(envelope, data)
+            else:
+                subtopic, payload = "config", topics.encode_config(envelope, data)
+            forms = retained_forms(self._outbox.box, subtopic, payload)
+            self._publications.send(window, forms, subtopic)
+            self._sent[type(data)] = data
+
+
+class CommandReceiver:
+    """Passes commands to the downlink. `subscription_id` marks those that came after this connection subscribed."""
+
+    def __init__(
+        self,
+        box: str,
+        session_number: int,
+        subscription_id: int,
+        downlink: Downlink,
+        now_s: Callable[[], float],
+    ) -> None:
+        self._box = box
+        self._session_number = session_number
+        self._subscription_id = subscription_id
+        self._downlink = downlink
+        self._now_s = now_s
+
+    def receive(self, event: ReceivedPublish) -> bool:
+        """Pass a command on, or return False if the message is none."""
+        verb = topics.parse_command_topic(self._box, event.topic)
+        if verb is None or self._downlink.on_command is None:
+            return False
+        correlation = event.correlation
+        if correlation is not None and len(correlation) > topics.MAX_CORRELATION_BYTES:
+            log.warning("command %s: %d bytes of correlation data", verb, len(correlation))
+            correlation = None
+        reply_topic = topics.choose_reply_topic(self._box, event.response_topic)
+        self._downlink.on_command(
+            IncomingCommand(
+                verb=verb,
+                payload=event.payload,
+                via="MQTT",
+                send_reply=lambda reply: self._send_reply(reply, reply_topic, correlation),
+                retained=event.retained,
+                has_waited=bool(event.subscription_ids)
+                and self._subscription_id not in event.subscription_ids,
+                session=self._session_number,
+                reply_address=ReplyAddress(topic=reply_topic, correlation=correlation),
+            )
+        )
+        return True
+
+    def _send_reply(self, reply: Reply, topic: str, correlation: bytes | None) -> None:
+        """Put a reply into the outbox. It may come after the connection has ended."""
+        if self._downlink.submit_reply is not None:
+            t_ns = int(self._now_s() * 1e9)
+            self._downlink.submit_reply(
+                outgoing_messages.build_reply_message(
+                    reply, t_ns, topic=topic, correlation=correlation
+                )
+            )
 
 
 class BirthInputs(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,13 +15,17 @@ The only user of paho's client. It avoids what paho does badly:
 """
 
 import logging
+import selectors
 import socket
 import ssl
+import struct
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
-from paho.mqtt.enums import LogLevel, MQTTErrorCode
+import msgspec
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, LogLevel, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from agent.base.message import Message
@@ -44,14 +48,11 @@ from agent.reporting.mqtt.packets import (
     TransportEvent,
     Will,
 )
-from agent.reporting.mqtt.paho_client import BoundedClient
 from agent.reporting.mqtt.publish_packet import (
     JSON_CONTENT_TYPE,
     publish_header_bytes,
     publish_properties,
 )
-from agent.reporting.mqtt.socket_wait import SocketWait
-from agent.reporting.mqtt.tcp_send_state import TcpSendState, read_send_state
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +72,118 @@ MAX_RECEIVED_BYTES = 262_144
 larger (MQTT 5.0, 3.1.2.11.4), and the connection of one that does not is closed: one message of 200 MB took 685 MB of
 memory.
 """
+
+_TCP_INFO = struct.Struct("=24x I 92x Q 16x I")
+"""Of tcp_info in linux/tcp.h: tcpi_unacked, tcpi_bytes_acked and tcpi_notsent_bytes."""
+
+
+class BoundedClient(paho.Client):
+    """A client of MQTT 5 that closes the connection of a broker that sends more than was asked for.
+
+    paho keeps a packet of any size, and messages of QoS 2 until a PUBREL, which may never come: up to 65,535. A broker
+    keeps the client's Maximum Packet Size and the QoS of its subscriptions (MQTT 5.0, 3.1.2.11.4 and 3.8.4); one under
+    an attacker's control keeps nothing.
+
+    systemd.resource-control(5), SocketBindDeny=: a service that may not listen on TCP may not bind(2) either.
+    """
+
+    def __init__(self, client_id: str, max_received_bytes: int) -> None:
+        super().__init__(
+            CallbackAPIVersion.VERSION2,
+            client_id=client_id,
+            protocol=MQTTProtocolVersion.MQTTv5,
+            reconnect_on_failure=False,
+        )
+        self._max_received_bytes = max_received_bytes
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        # The first read of a packet's rest asks for all of it.
+        if bufsize > self._max_received_bytes:
+            raise ConnectionError(
+                f"the broker sends a packet of {bufsize} bytes; allowed: {self._max_received_bytes}"
+            )
+        return super()._sock_recv(bufsize)
+
+    def _handle_publish(self) -> MQTTErrorCode:
+        command: Any = self._in_packet["command"]
+        qos = command >> 1 & 0b11
+        if qos > 1:
+            self._easy_log(LogLevel.MQTT_LOG_ERR, f"the broker sends QoS {qos}; allowed: 0 or 1")
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL
+        return super()._handle_publish()
+
+    def _create_socket_connection(self) -> socket.socket:
+        return socket.create_connection((self._host, self._port), timeout=self._connect_timeout)
+
+
+class SocketWait:
+    """Waits for one socket, or for `wake`. Used by one thread, but for `wake`."""
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._wake_in, self._wake_out = socket.socketpair()
+        self._wake_in.setblocking(False)
+        self._wake_out.setblocking(False)
+        self._selector.register(self._wake_in, selectors.EVENT_READ)
+        self._registered_events: int | None = None
+
+    def wait(self, stream: socket.socket, timeout_s: float, *, want_write: bool) -> None:
+        """Wait until the socket can be read, or with `want_write` written, or `wake` is called."""
+        self._register(stream, want_write=want_write)
+        for key, _ in self._selector.select(timeout_s):
+            if key.fileobj is self._wake_in:
+                self._drain_wake()
+
+    def wake(self) -> None:
+        """End the wait. Thread-safe."""
+        try:
+            self._wake_out.send(b"!")
+        except (BlockingIOError, OSError):
+            # Awake already, or closed.
+            return
+
+    def unregister(self, stream: socket.socket | None) -> None:
+        """Forget the socket, before it is closed."""
+        if self._registered_events is not None and stream is not None:
+            self._selector.unregister(stream)
+        self._registered_events = None
+
+    def close(self) -> None:
+        """Close what the wait itself has open."""
+        self._selector.close()
+        self._wake_in.close()
+        self._wake_out.close()
+
+    def _register(self, stream: socket.socket, *, want_write: bool) -> None:
+        events = selectors.EVENT_READ
+        if want_write:
+            events |= selectors.EVENT_WRITE
+        if self._registered_events is None:
+            self._selector.register(stream, events)
+        elif self._registered_events != events:
+            self._selector.modify(stream, events)
+        self._registered_events = events
+
+    def _drain_wake(self) -> None:
+        try:
+            while self._wake_in.recv(4096):
+                pass
+        except BlockingIOError:
+            return
+
+
+class TcpSendState(msgspec.Struct, frozen=True, kw_only=True):
+    """How many bytes the other end's kernel has acknowledged, and whether that is all of them."""
+
+    acked_bytes: int
+    is_all_acked: bool
+
+
+def read_send_state(stream: socket.socket) -> TcpSendState:
+    """Return the state of a connected socket, by TCP_INFO of tcp(7). Raises OSError."""
+    tcp_info = stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+    unacked, acked_bytes, unsent_bytes = _TCP_INFO.unpack(tcp_info)
+    return TcpSendState(acked_bytes=acked_bytes, is_all_acked=unacked == 0 and unsent_bytes == 0)
 
 
 class PahoTransport:

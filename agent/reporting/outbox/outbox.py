@@ -7,32 +7,115 @@ import logging
 import sqlite3
 import uuid
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Self, TypeVar
 
 import msgspec
 
-from agent.base.clock import Clock
+from agent.base.clock import Clock, rfc3339
 from agent.base.message import Message
 from agent.faults.registry import FaultRegistry
-from agent.reporting import topics
+from agent.reporting import outgoing_messages, topics
 from agent.reporting.outbox import files, schema
 from agent.reporting.outbox.centres import Centres
 from agent.reporting.outbox.in_flight import InFlightMessages
-from agent.reporting.outbox.read_fault import ReadFault
 from agent.reporting.outbox.reader import Reader
-from agent.reporting.outbox.rows import RowFactory
 from agent.reporting.outbox.schema import OutboxRow
 from agent.reporting.outbox.store import Store
 from agent.reporting.outbox.writer import CommitTicket, OutboxError, Writer
 from agent.reporting.outgoing_messages import OutgoingMessage, Priority
-from agent.reporting.payloads import SeqRange
+from agent.reporting.payloads import ReceiptData, SeqRange
 from agent.reporting.seq_ranges import merge_ranges
 
 log = logging.getLogger(__name__)
 
 SESSION_TIMEOUT_S = 5.0
+
+CLEAR_AFTER_NS = 30 * 1_000_000_000
+"""STO-01 is cleared this long after the last failed read."""
 T = TypeVar("T")
+
+
+class ReadFault:
+    """STO-01 while the outbox cannot be read. Used by the session's thread and the health stage."""
+
+    def __init__(self, faults: FaultRegistry, clock_ns: Callable[[], int]) -> None:
+        self._faults = faults
+        self._clock_ns = clock_ns
+        self._failed_ns: int | None = None
+
+    def guard(self, query: Callable[[], T], default: T) -> T:
+        """Return a query's result, or `default` with a fault if the database cannot be read. Health is
+        still sent then.
+        """
+        try:
+            return query()
+        except sqlite3.Error as error:
+            self._failed_ns = self._clock_ns()
+            self._faults.raise_fault(
+                "STO-01", "outbox reader", Message("it cannot be read: {reason}", reason=str(error))
+            )
+            return default
+
+    def clear_if_over(self) -> None:
+        """Clear the fault if the last failure is long ago."""
+        failed_ns = self._failed_ns
+        if failed_ns is None or self._clock_ns() - failed_ns < CLEAR_AFTER_NS:
+            return
+        self._failed_ns = None
+        self._faults.clear("STO-01", "outbox reader")
+
+
+class RowFactory:
+    """Makes the rows of one box and boot. `new_id` makes a UUIDv7 of a `t_ns`. Thread-safe."""
+
+    def __init__(self, box: str, boot: str, clock: Clock, new_id: Callable[[int], str]) -> None:
+        self._box = box
+        self._boot = boot
+        self._clock = clock
+        self._new_id = new_id
+
+    def make(self, outgoing: OutgoingMessage) -> OutboxRow:
+        """Return the row of a message, without a number."""
+        return OutboxRow(
+            seq=0,
+            id=self._new_id(outgoing.t_ns),
+            type=outgoing.type,
+            topic=outgoing.topic,
+            priority=outgoing.priority,
+            boot=self._boot,
+            t_ns=outgoing.t_ns,
+            time=rfc3339(self._clock.utc(outgoing.t_ns)),
+            clock=msgspec.json.encode(self._clock.trust()).decode(),
+            expiry_s=outgoing.expiry_s,
+            data=outgoing.data,
+            header=outgoing.header,
+        )
+
+    def make_receipt(self, data: ReceiptData) -> OutboxRow:
+        """Return the row of a receipt of this moment, without a number."""
+        return self.make(outgoing_messages.build_receipt_message(data, self._clock.boottime_ns()))
+
+    def make_envelope(self, t_ns: int, epoch: str, seq: int | None) -> topics.EnvelopeFields:
+        """Return the envelope of a message that is not stored."""
+        return topics.EnvelopeFields(
+            id=self._new_id(t_ns),
+            box=self._box,
+            epoch=epoch,
+            seq=seq,
+            boot=self._boot,
+            time=rfc3339(self._clock.utc(t_ns)),
+            clock=self._clock.trust(),
+        )
+
+    def age_s(self, row: OutboxRow) -> float | None:
+        """Return the age by boot time for a row of this boot, else by UTC if that is not negative."""
+        now_ns = self._clock.boottime_ns()
+        if row.boot == self._boot:
+            return (now_ns - row.t_ns) / 1e9
+        age_s = (self._clock.utc(now_ns) - datetime.fromisoformat(row.time)).total_seconds()
+        return age_s if age_s >= 0 else None
 
 
 class OutboxCounts(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ from agent.config.broker import BrokerConfig
 from agent.faults.registry import FaultRegistry
 from agent.reporting.declaration.data import DeclarationData
 from agent.reporting.mqtt import packets, paho_transport
-from agent.reporting.mqtt.ack_mode import AckMode
+from agent.reporting.mqtt.centre_link import AckMode
 from agent.reporting.mqtt.connect_packet import MAX_PACKET_BYTES
 from agent.reporting.mqtt.connection import BirthInputs
 from agent.reporting.mqtt.downlink import Downlink

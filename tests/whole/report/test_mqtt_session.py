@@ -14,6 +14,7 @@ import pytest
 from agent.base.clock import SystemClock
 from agent.base.sha256 import sha256_hex
 from agent.config.broker import BrokerConfig
+from agent.config.desired_config import DesiredContent
 from agent.faults.registry import FaultRegistry
 from agent.reporting import centre_topics, outgoing_messages, topics
 from agent.reporting.centre_payloads import Ack, CentreState
@@ -21,12 +22,14 @@ from agent.reporting.mqtt import connection
 from agent.reporting.mqtt.centre_link import CENTRE_ACK_TIMEOUT_S
 from agent.reporting.mqtt.connection import DISCONNECT_TIMEOUT_S
 from agent.reporting.mqtt.mqtt_stage import MAX_FLUSH_S, MqttStage
-from agent.reporting.mqtt.packets import ReceivedPublish
+from agent.reporting.mqtt.packets import ReceivedPublish, Suback
 from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.outbox import files
 from agent.reporting.outbox.outbox import Outbox
 from agent.reporting.payloads import (
     LostStatus,
+    ReportedConfig,
+    ReportedContent,
     SeqRange,
     SnapshotHeader,
     StatusMessage,
@@ -374,3 +377,55 @@ def test_a_centre_that_does_not_acknowledge_is_a_fault_until_it_does(
     assert faults.active() == ()
     stage.close()
     centre.link.close()
+
+
+REPORT_KINDS = ("declaration", "config", "config/content")
+
+
+class ReportWatcher(BareClient):
+    """Receives the reports of one box."""
+
+    def __init__(self, broker: BrokerConfig) -> None:
+        super().__init__(broker, "watcher")
+        self.link.subscribe([topics.up_topic("pole-17", kind) for kind in REPORT_KINDS])
+        self.wait_for(Suback)
+
+    def next_kind(self) -> str:
+        received = self.wait_for(ReceivedPublish)
+        assert isinstance(received, ReceivedPublish)
+        return received.topic.rpartition("up/")[2]
+
+
+def reported(version: int) -> ReportedConfig:
+    return ReportedConfig(
+        state="in_force",
+        version=version,
+        decided=version,
+        digest=None,
+        since=None,
+        by=None,
+        refused=None,
+    )
+
+
+def content(version: int) -> ReportedContent:
+    return ReportedContent(version=version, digest=None, content=DesiredContent())
+
+
+def test_a_change_of_one_report_does_not_send_the_other_again(
+    broker: Mosquitto, tmp_path: Path
+) -> None:
+    config = BrokerConfig(url=broker.url)
+    watcher = ReportWatcher(config)
+    with ReportingBox(config, tmp_path) as box:
+        assert watcher.next_kind() == "declaration"
+        box.birth = msgspec.structs.replace(BIRTH, content=content(1))
+        box.session.request_changed_reports()
+        assert watcher.next_kind() == "config/content"
+        for version in (1, 2):
+            box.birth = msgspec.structs.replace(box.birth, config=reported(version))
+            box.session.request_changed_reports()
+            assert watcher.next_kind() == "config"
+        box.session.request_reports()
+        assert [watcher.next_kind() for _ in REPORT_KINDS] == list(REPORT_KINDS)
+    watcher.link.abort()

@@ -19,8 +19,7 @@ from agent.reporting import outgoing_messages
 from agent.reporting.mqtt.mqtt_stage import MqttStage
 from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.outbox import files, writer
-from agent.reporting.outbox.outbox import Outbox
-from agent.reporting.outbox.read_fault import CLEAR_AFTER_NS
+from agent.reporting.outbox.outbox import CLEAR_AFTER_NS, Outbox
 from agent.reporting.outbox.salvage import salvage
 from agent.reporting.outbox.schema import OutboxRow
 from agent.reporting.outbox.submit import MessageSubmitter

@@ -1,4 +1,4 @@
-"""agent.base.picture_light: one definition of dark, low light and glare, for the aim, the events and the drift."""
+"""agent.base.picture_view: one definition of dark, low light and glare, for the aim, the events and the drift."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from agent.base.picture_light import LightState, measure_light
+from agent.base.picture_view import LightState, measure_light
 from agent.capture.lens_aim import measure_aim
 from agent.detection.view_monitor import compare_to_reference
 from drivers.media import Plane
