@@ -1,9 +1,7 @@
 """docs/heads*.md and tours.md: each snippet loads, each key has its row and default."""
 
-import argparse
 import inspect
 import re
-import shlex
 import tomllib
 from pathlib import Path
 from typing import Any, get_args
@@ -11,22 +9,16 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from agent.cli import probe, ptz
 from agent.commands.requester import ROLES
 from agent.config import heads as heads_config
 from agent.config.heads import HeadConfig
-from agent.failsafe.guard_duties import STOP_REPEATS
-from agent.failsafe.guard_process import TIMEOUT_S
-from agent.faults.registry import FAULTS
-from agent.ptz import head_stage, preset_store
 from agent.ptz import ptz_command as ptz_verb
-from agent.ptz.automation import guard_tours, schedule
+from agent.ptz.automation import schedule
 from agent.ptz.lease import can_preempt
 from drivers.catalog import driver_names, load_ptz_driver
 from drivers.errors import DriverErrorKind
 from drivers.pelco_options import PelcoOptions
 from drivers.serial_port import SerialSettings
-from drivers.serial_worker import MAX_QUEUED_JOBS
 
 ROOT = Path(__file__).parents[2]
 HEADS, CONTROL, TOURS = (
@@ -148,46 +140,9 @@ def test_the_table_of_roles_equals_the_arbiters() -> None:
             assert (cell == "takes") == can_preempt(role, holder)
 
 
-@pytest.mark.parametrize("code", [code for code in sorted(FAULTS) if code.startswith("PTZ")])
-def test_each_fault_of_heads_is_named(code: str) -> None:
-    assert f"| {code} |" in CONTROL
-
-
 def test_the_error_codes_are_those_of_the_drivers() -> None:
     reported = re.findall(r"\| (\w+) \|$", ERRORS, re.MULTILINE)
     assert set(reported) == set(get_args(DriverErrorKind)) - {"ended", "stuck"}
-
-
-@pytest.mark.parametrize(
-    ("page", "words"),
-    [
-        (HEADS, f"At most {MAX_QUEUED_JOBS} orders wait"),
-        (CONTROL, f"stops it {['', 'once', 'twice', 'three times'][STOP_REPEATS]}"),
-        (CONTROL, f"it tries for {TIMEOUT_S:g} s"),
-        (CONTROL, f"{head_stage.NOISY_BYTES_PER_WINDOW} bytes of noise"),
-        (CONTROL, f"in {head_stage.NOISE_WINDOW_S:g} s"),
-        (TOURS, f"up to {preset_store.MAX_PRESETS} for each head"),
-        (TOURS, f"the tour waits {guard_tours.UNREACHABLE_PAUSE_S:g} s"),
-    ],
-)
-def test_the_numbers_equal_the_codes_constants(page: str, words: str) -> None:
-    assert words in page
-
-
-def test_a_pending_stop_is_repeated_as_documented() -> None:
-    assert head_stage.STOP_RETRY_S == 1.0
-    assert "It is sent again, once a second" in CONTROL
-
-
-@pytest.mark.parametrize(
-    "line", re.findall(r"^\$ vigie (.*)$", "".join(PAGES.values()), re.MULTILINE)
-)
-def test_the_commands_are_accepted(line: str) -> None:
-    parser = argparse.ArgumentParser()
-    commands = parser.add_subparsers()
-    probe.add_arguments(commands.add_parser("probe"))
-    ptz.add_arguments(commands.add_parser("ptz"))
-    assert callable(parser.parse_args(shlex.split(line)).run)
 
 
 def test_the_commands_to_follow_are_accepted() -> None:

@@ -3,16 +3,12 @@
 import argparse
 import re
 from pathlib import Path
-from typing import get_args
 
 from agent.cli import probe
 from agent.diagnostics.probe.config_snippet import render_snippet
 from agent.diagnostics.probe.results import ProbeResult, ProbeSection
-from drivers import head_search, rtsp_search
-from drivers.csi.camera_modules import ENUMERATE_TIMEOUT_S
 from drivers.head_probe_codec import HeadAnswer
 from drivers.head_search import FoundHead, PortSearch
-from drivers.serial_ports import PortState
 
 PAGE = (Path(__file__).parents[2] / "docs" / "probe.md").read_text(encoding="utf-8")
 PORT = "/dev/serial/by-id/usb-FTDI_FT232R_USB_UART_A50285BI-if00-port0"
@@ -27,20 +23,6 @@ def options() -> set[str]:
 
 def test_each_option_is_named() -> None:
     assert options() == set(re.findall(r"(?<![|-])--[a-z-]+[a-z]", PAGE))
-
-
-def test_each_state_is_explained() -> None:
-    assert all(f"\n| {state} |" in PAGE for state in get_args(PortState))
-
-
-def test_the_defaults_are_those_of_the_code() -> None:
-    assert f"`{','.join(map(str, head_search.DEFAULT_BAUD_RATES))}`" in PAGE
-    assert f"`{','.join(map(str, rtsp_search.PORTS))}`, at most {probe.MAX_RTSP_PORTS}" in PAGE
-    assert tuple(range(1, 9)) == head_search.DEFAULT_ADDRESSES
-    assert f"at most a /{rtsp_search.MIN_PREFIX_LENGTH}" in PAGE
-    assert f"{rtsp_search.MAX_CONNECTIONS} at once" in PAGE
-    assert f"within {rtsp_search.CONNECT_TIMEOUT_S} s" in PAGE
-    assert f"ended after {ENUMERATE_TIMEOUT_S:g} s" in PAGE
 
 
 def test_the_snippet_equals_the_generated_one() -> None:

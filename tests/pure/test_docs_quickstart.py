@@ -1,15 +1,12 @@
 """The quick starts: their commands exist, their translations agree, docs/ is in the index."""
 
-import argparse
 import re
-import shlex
 from pathlib import Path
 
 import pytest
 
-from agent import cli
 from agent.config.recording import MAX_AGE_DAYS, HoldConfig, RecordConfig
-from agent.console.checks import CHECKS
+from tests.doc_pages import SHOWN_COMMAND
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted((DOCS / "quickstart").glob("*.md"))
@@ -25,16 +22,6 @@ TRANSLATIONS = [
     for language in LANGUAGES
 ]
 READMES = [DOCS.parent / f"README.{language}.md" for language in LANGUAGES]
-COMMANDS = [
-    pytest.param(line.strip().removeprefix("sudo "), id=f"{page.stem}: {line.strip()}")
-    for page in PAGES
-    for block in re.findall(r"```sh\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
-    for line in block.splitlines()
-    if line.strip()
-]
-TARGETS = re.findall(
-    r"^([a-z-]+):.*##", (DOCS.parent / "Makefile").read_text(encoding="utf-8"), re.MULTILINE
-)
 CODE_BLOCK = re.compile(r"^ *```.*?^ *```$", re.DOTALL | re.MULTILINE)
 LTR_BLOCK = re.compile(
     r'^ *<div dir="ltr">\n\n *```.*?^ *```\n\n *</div>$', re.DOTALL | re.MULTILINE
@@ -45,16 +32,6 @@ HAZARDS = {
     "fr": ("secteur", "électricien", "en hauteur", "harnais"),
     "ar": ("كهرباء الشبكة", "كهربائي", "مكان مرتفع", "حزام"),
 }
-
-
-CHECK_COUNTS = {"": "sixteen", ".fr": "seize", ".ar": "ستة عشر"}
-
-
-@pytest.mark.parametrize("language", CHECK_COUNTS)
-def test_the_technicians_page_has_the_number_of_checks(language: str) -> None:
-    text = (DOCS / "quickstart" / f"technician{language}.md").read_text(encoding="utf-8")
-    assert len(CHECKS) == 16
-    assert CHECK_COUNTS[language] in text
 
 
 def code_blocks(text: str) -> list[str]:
@@ -88,18 +65,11 @@ def test_there_is_a_quick_start_for_each_of_five_roles() -> None:
     assert sorted(page.stem for page in PAGES) == sorted(["developer", *TRANSLATED, *translations])
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_each_command_of_a_quick_start_is_accepted(command: str) -> None:
-    program, *arguments = shlex.split(command, comments=True)
-    if program == "make":
-        assert set(arguments[:1]) <= set(TARGETS)
-    elif program == "vigie":
-        parser = argparse.ArgumentParser()
-        cli.add_parsers(parser.add_subparsers(required=True), arguments[0])
-        parser.parse_args(arguments)
-    else:
-        assert program == "cp"
-        assert (DOCS.parent / arguments[0]).is_file()
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_quick_start_has_commands_that_are_checked(page: Path) -> None:
+    blocks = re.findall(r"```sh\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    lines = [line.strip() for block in blocks for line in block.splitlines() if line.strip()]
+    assert [line for line in lines if not SHOWN_COMMAND.match(line)] == []
 
 
 @pytest.mark.parametrize(("english", "translation"), TRANSLATIONS)
