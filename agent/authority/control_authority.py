@@ -29,6 +29,7 @@ from agent.base.control_role import CONTROL_ROLES, ControlRole
 from agent.base.errors import UserError
 from agent.base.file_read import MAX_PEM_BYTES, read_regular_file
 from agent.base.health_model import ControlHealth
+from agent.base.message import Message, message_of
 from agent.base.pem import load_authorities
 from agent.base.sha256 import sha256_hex
 
@@ -242,10 +243,14 @@ def read_authorities(ca_file: Path) -> list[x509.Certificate]:
     try:
         authorities = load_authorities(read_regular_file(ca_file, MAX_PEM_BYTES), label)
     except OSError as error:
-        raise UserError(f"{label}: {error.strerror or error}") from error
+        raise UserError(
+            Message("{label}: {problem}", label=label, problem=error.strerror or str(error))
+        ) from error
     for authority in authorities:
         try:
             certificates.check_authority(authority)
         except RefusedMessage as refusal:
-            raise UserError(f"{label}: {refusal}") from refusal
+            raise UserError(
+                Message("{label}: {problem}", label=label, problem=message_of(refusal))
+            ) from refusal
     return authorities

@@ -9,6 +9,7 @@ import msgspec
 from agent.base.clock import Clock
 from agent.base.errors import UserError
 from agent.base.event_type import EventType
+from agent.base.message import Message, message_of
 from agent.capture.onvif_events import REPORTED, OnvifEventFeed
 from agent.config import configuration, toml_decode
 from agent.config.configuration import CameraConfig, Config
@@ -114,11 +115,14 @@ def build_sources(
     for index, kind in enumerate(config.hold.kinds):
         if kind not in allowed_kinds:
             raise UserError(
-                f"{location}: hold.kinds[{index}] = {kind!r}: unknown; "
-                f"allowed: {', '.join(allowed_kinds)}"
+                Message(
+                    "{label}: unknown; allowed: {allowed}",
+                    label=f"{location}: hold.kinds[{index}] = {kind!r}",
+                    allowed=", ".join(allowed_kinds),
+                )
             )
     for conflict in _iter_accelerator_conflicts(config.camera):
-        raise UserError(f"{location}: {conflict}")
+        raise UserError(Message("{label}: {problem}", label=location, problem=conflict))
     cameras_on_heads = {head.camera for head in config.head}
     return tuple(
         _build_source(
@@ -139,13 +143,19 @@ def _check_model(model: str, key: str, on_bad_scene: BadScenePolicy) -> None:
         names = model_card.list_model_names()
         if model not in names:
             raise UserError(
-                f"{key} = {model!r}: unknown; allowed: {', '.join(names)}, or the path of a card"
+                Message(
+                    "{label}: unknown; allowed: {allowed}, or the path of a card",
+                    label=f"{key} = {model!r}",
+                    allowed=", ".join(names),
+                )
             )
     elif on_bad_scene == "refuse":
         try:
             model_card.find_model(model)
         except ModelRefused as error:
-            raise UserError(f"{key}: {error}") from error
+            raise UserError(
+                Message("{label}: {problem}", label=key, problem=message_of(error))
+            ) from error
 
 
 def _build_source(
@@ -161,13 +171,17 @@ def _build_source(
         _check_model(camera.detect.model, f"{location}: {key}.detect.model", on_bad_scene)
     if not camera.detect.enabled and not camera.record:
         raise UserError(
-            f"{location}: {key}: neither watched nor recorded; "
-            "allowed: record = true, detect.enabled = true, or both"
+            Message(
+                "{label}: neither watched nor recorded; allowed: record = true, detect.enabled = true, or both",
+                label=f"{location}: {key}",
+            )
         )
     if camera.transcode and not camera.record:
         raise UserError(
-            f"{location}: {key}.transcode = true: has no use with record = false; "
-            "allowed: with record = true"
+            Message(
+                "{label}: has no use with record = false; allowed: with record = true",
+                label=f"{location}: {key}.transcode = true",
+            )
         )
     scene, preset_scenes, scene_error = Scene(), dict[str, Scene](), None
     try:
@@ -220,7 +234,13 @@ def _load_options(
     try:
         module = catalog.load_camera_driver(camera.driver)
     except DriverError as error:
-        raise UserError(f"{location}: {key.rsplit('.', 1)[0]}.driver: {error}") from error
+        raise UserError(
+            Message(
+                "{label}: {problem}",
+                label=f"{location}: {key.rsplit('.', 1)[0]}.driver",
+                problem=message_of(error),
+            )
+        ) from error
     return toml_decode.convert(raw_options, module.Options, location, key)
 
 
@@ -243,7 +263,7 @@ def _frame_size_px(options: msgspec.Struct) -> tuple[int, int] | None:
     return None
 
 
-def _iter_accelerator_conflicts(cameras: Sequence[CameraConfig]) -> Iterator[str]:
+def _iter_accelerator_conflicts(cameras: Sequence[CameraConfig]) -> Iterator[Message]:
     """Yield a line, which begins with the key, for each accelerator that cannot be used as configured."""
     names = accelerator_card.list_card_names()
     hailo: tuple[str, str] | None = None
@@ -253,19 +273,24 @@ def _iter_accelerator_conflicts(cameras: Sequence[CameraConfig]) -> Iterator[str
             continue
         key = f"camera[{index}].detect.accelerator"
         if accelerator.model not in names:
-            yield f"{key}.model = {accelerator.model!r}: unknown; allowed: {', '.join(names)}"
+            yield Message(
+                "{label}: unknown; allowed: {allowed}",
+                label=f"{key}.model = {accelerator.model!r}",
+                allowed=", ".join(names),
+            )
             continue
         card = accelerator_card.load_card(accelerator.model)
         if card.accelerator == "imx500":
             if camera.driver != "csi" or camera.detect_options is not None:
-                yield (
-                    f"{key}.model = {accelerator.model!r}: runs in the sensor of a camera module; "
-                    "allowed: with driver = 'csi', without detect_options"
+                yield Message(
+                    "{label}: runs in the sensor of a camera module; allowed: with driver = 'csi', without detect_options",
+                    label=f"{key}.model = {accelerator.model!r}",
                 )
             continue
         if hailo is not None and hailo[1] != accelerator.sha256:
-            yield (
-                f"{key}.sha256 = {accelerator.sha256!r}: another file than that of {hailo[0]}; "
-                "allowed: one model for all cameras of the box's Hailo"
+            yield Message(
+                "{label}: another file than that of {key}; allowed: one model for all cameras of the box's Hailo",
+                label=f"{key}.sha256 = {accelerator.sha256!r}",
+                key=hailo[0],
             )
         hailo = hailo or (key, accelerator.sha256)

@@ -17,6 +17,7 @@ import msgspec
 
 from agent.base.errors import UserError
 from agent.base.file_read import MAX_PEM_BYTES, read_regular_file
+from agent.base.message import Message
 from agent.clips.upload_target import SecretUrl, host_of
 
 TIMEOUT_S = 30.0
@@ -76,9 +77,17 @@ def load_authority(ca: str | None) -> ssl.SSLContext:
         pem = read_regular_file(Path(ca), MAX_PEM_BYTES).decode("ascii", "ignore")
         return ssl.create_default_context(cadata=pem)
     except (ssl.SSLError, ValueError) as error:
-        raise UserError(f"link.ca = {ca!r}: holds no certificate in PEM form") from error
+        raise UserError(
+            Message("{label}: holds no certificate in PEM form", label=f"link.ca = {ca!r}")
+        ) from error
     except OSError as error:
-        raise UserError(f"link.ca = {ca!r}: {error.strerror or error}") from error
+        raise UserError(
+            Message(
+                "{label}: {problem}",
+                label=f"link.ca = {ca!r}",
+                problem=error.strerror or str(error),
+            )
+        ) from error
 
 
 class HttpsClient:

@@ -7,6 +7,7 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 
 from agent.base.errors import UserError
+from agent.base.message import Message
 from agent.base.url import split_url
 from agent.config.names import Name
 
@@ -48,23 +49,43 @@ def check_broker(broker: BrokerConfig, context: str) -> None:
         label = f"{context}: broker.standby_urls[{index}] = {text!r}"
         if _check_url(label, text).scheme != first.scheme:
             # A box must never report in plain text because an encrypted connection is cut.
-            raise UserError(f"{label}: allowed: {first.scheme}://, as in broker.url")
+            raise UserError(
+                Message(
+                    "{label}: allowed: {scheme}://, as in broker.url",
+                    label=label,
+                    scheme=first.scheme,
+                )
+            )
         if text in broker.urls[: index + 1]:
-            raise UserError(f"{label}: named before; allowed: each broker once")
+            raise UserError(
+                Message("{label}: named before; allowed: each broker once", label=label)
+            )
     if (broker.certificate is None) != (broker.key is None):
         given, missing = ("certificate", "key") if broker.certificate else ("key", "certificate")
-        raise UserError(f"{context}: broker.{missing}: missing; broker.{given} needs it")
+        raise UserError(
+            Message(
+                "{label}: missing; broker.{given} needs it",
+                label=f"{context}: broker.{missing}",
+                given=given,
+            )
+        )
     if first.scheme == "mqtt":
         for key in ("ca", "certificate"):
             if getattr(broker, key) is not None:
                 raise UserError(
-                    f"{context}: broker.{key}: has no use with {broker.url!r}; allowed: with mqtts://"
+                    Message(
+                        "{label}: has no use with {url!r}; allowed: with mqtts://",
+                        label=f"{context}: broker.{key}",
+                        url=broker.url,
+                    )
                 )
         remote = next((url for url in broker.urls if not _is_this_machine(url)), None)
         if remote is not None and not broker.insecure:
             raise UserError(
-                f"{context}: broker.url = {remote!r}: neither encrypted nor authenticated; allowed: "
-                "mqtts://, or insecure = true for a network that nobody else reaches"
+                Message(
+                    "{label}: neither encrypted nor authenticated; allowed: mqtts://, or insecure = true for a network that nobody else reaches",
+                    label=f"{context}: broker.url = {remote!r}",
+                )
             )
 
 
@@ -72,11 +93,17 @@ def _check_centres(broker: BrokerConfig, context: str) -> None:
     for index, name in enumerate(broker.centres):
         if name in broker.centres[:index]:
             raise UserError(
-                f"{context}: broker.centres[{index}] = {name!r}: named twice; allowed: each centre once"
+                Message(
+                    "{label}: named twice; allowed: each centre once",
+                    label=f"{context}: broker.centres[{index}] = {name!r}",
+                )
             )
     if broker.centres and broker.ack == "broker":
         raise UserError(
-            f'{context}: broker.centres: has no use with ack = "broker"; allowed: with ack = "auto"'
+            Message(
+                '{label}: has no use with ack = "broker"; allowed: with ack = "auto"',
+                label=f"{context}: broker.centres",
+            )
         )
 
 
@@ -84,8 +111,10 @@ def _check_url(label: str, text: str) -> SplitResult:
     url = split_url(text, "mqtt", "mqtts")
     if url is None or url.path not in ("", "/") or url.username or url.query:
         raise UserError(
-            f"{label}: not a broker's address; "
-            "allowed: mqtt://HOST[:1883] or mqtts://HOST[:8883], without user or path"
+            Message(
+                "{label}: not a broker's address; allowed: mqtt://HOST[:1883] or mqtts://HOST[:8883], without user or path",
+                label=label,
+            )
         )
     return url
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import msgspec
 
 from agent.base.errors import UserError
+from agent.base.message import Message, Text, message_of
 from agent.base.model import BOX_EVENT_SOURCE
 from agent.base.state_file import DamagedStateFile
 from agent.base.url import split_url
@@ -196,7 +197,7 @@ def load_with(path: Path, layer: ConfigLayer, store: DesiredStore) -> Config:
     """
     tables = toml_decode.read_toml(path, "configuration")
     for refusal in desired_config.iter_refused_keys(tables, layer):
-        raise UserError(f"{path}: {refusal}")
+        raise UserError(Message("{label}: {problem}", label=str(path), problem=refusal))
     return _convert(
         desired_config.merge(tables, layer, store.scene_files(layer), store.card_files(layer)), path
     )
@@ -209,25 +210,32 @@ def _convert(tables: dict[str, Any], path: Path) -> Config:
     return resolve_paths(config, path.absolute().parent)
 
 
-def iter_conflicts(config: Config, context: str) -> Iterator[str]:
+def iter_conflicts(config: Config, context: str) -> Iterator[Text]:
     """Yield a line, which begins with `context`, for each conflict of several fields."""
     if config.box.id in RESERVED_BOX_IDS:
         yield (
-            f"{context}: box.id = {config.box.id!r}: a topic and a client of the centre; "
-            "allowed: any other name"
+            Message(
+                "{label}: a topic and a client of the centre; allowed: any other name",
+                label=f"{context}: box.id = {config.box.id!r}",
+            )
         )
     names = [camera.name for camera in config.camera]
     for index, camera in enumerate(config.camera):
         name = camera.name
         if name == BOX_EVENT_SOURCE:
             yield (
-                f"{context}: camera[{index}].name = {name!r}: reserved for the box itself in events; "
-                "allowed: any other name"
+                Message(
+                    "{label}: reserved for the box itself in events; allowed: any other name",
+                    label=f"{context}: camera[{index}].name = {name!r}",
+                )
             )
         if name in names[:index]:
             yield (
-                f"{context}: camera[{index}].name = {name!r}: used by camera"
-                f"[{names.index(name)}] already; allowed: a name of its own for each camera"
+                Message(
+                    "{label}: used by camera[{other}] already; allowed: a name of its own for each camera",
+                    label=f"{context}: camera[{index}].name = {name!r}",
+                    other=names.index(name),
+                )
             )
         institution = camera.institution
         if (
@@ -236,25 +244,31 @@ def iter_conflicts(config: Config, context: str) -> Iterator[str]:
             and institution.max_age_h > config.record.max_age_h
         ):
             yield (
-                f"{context}: camera[{index}].institution.max_age_h = {institution.max_age_h:g}: longer than "
-                f"the box keeps footage; allowed: up to record.max_age_h = "
-                f"{config.record.max_age_h:g}"
+                Message(
+                    "{label}: longer than the box keeps footage; allowed: up to record.max_age_h = {max_age_h:g}",
+                    label=f"{context}: camera[{index}].institution.max_age_h = {institution.max_age_h:g}",
+                    max_age_h=config.record.max_age_h,
+                )
             )
     yield from _head_conflicts(config, context)
     try:
         check_broker(config.broker, context)
     except UserError as error:
-        yield str(error)
+        yield message_of(error)
     if config.renewal is not None:
         yield from iter_renewal_conflicts(config.broker, context)
     if config.update and split_url(config.update.feed, "https") is None:
-        yield f"{context}: update.feed = {config.update.feed!r}; allowed: https://HOST/PATH"
+        yield Message(
+            "{label}: update.feed = {feed!r}; allowed: https://HOST/PATH",
+            label=context,
+            feed=config.update.feed,
+        )
     yield from pins_config.iter_conflicts(config.pin, names, context)
     yield from console_config.iter_conflicts(config.console, context)
     yield from control_config.iter_conflicts(config.control, config.broker, names, context)
 
 
-def _head_conflicts(config: Config, context: str) -> Iterator[str]:
+def _head_conflicts(config: Config, context: str) -> Iterator[Text]:
     """Yield a line for each head and camera that do not match."""
     cameras = {camera.name: index for index, camera in enumerate(config.camera)}
     names: set[str] = set()
@@ -262,33 +276,49 @@ def _head_conflicts(config: Config, context: str) -> Iterator[str]:
     for index, head in enumerate(config.head):
         if head.name in names:
             yield (
-                f"{context}: head[{index}].name = {head.name!r}: used by another head already; "
-                "allowed: a name of its own for each head"
+                Message(
+                    "{label}: used by another head already; allowed: a name of its own for each head",
+                    label=f"{context}: head[{index}].name = {head.name!r}",
+                )
             )
         names.add(head.name)
         if head.camera is None:
             continue
         if head.camera not in cameras:
             yield (
-                f"{context}: head[{index}].camera = {head.camera!r}: no such camera; "
-                f"allowed: {', '.join(cameras)}"
+                Message(
+                    "{label}: no such camera; allowed: {allowed}",
+                    label=f"{context}: head[{index}].camera = {head.camera!r}",
+                    allowed=", ".join(cameras),
+                )
             )
             continue
         other = head_by_camera.setdefault(head.camera, head.name)
         if other != head.name:
             yield (
-                f"{context}: head[{index}].camera = {head.camera!r}: sits on head {other!r} already; "
-                "allowed: one head for each camera"
+                Message(
+                    "{label}: sits on head {other!r} already; allowed: one head for each camera",
+                    label=f"{context}: head[{index}].camera = {head.camera!r}",
+                    other=other,
+                )
             )
     for camera in config.camera:
         prefix = f"{context}: camera[{cameras[camera.name]}].detect"
         if camera.name in head_by_camera and camera.detect.scene is not None:
             yield (
-                f"{prefix}.scene = {camera.detect.scene!r}: the camera sits on head "
-                f"{head_by_camera[camera.name]!r}; allowed: scenes, a file for each preset"
+                Message(
+                    "{label}: the camera sits on head {head!r}; allowed: scenes, a file for each preset",
+                    label=f"{prefix}.scene = {camera.detect.scene!r}",
+                    head=head_by_camera[camera.name],
+                )
             )
         if camera.name not in head_by_camera and camera.detect.scenes:
-            yield (f"{prefix}.scenes: the camera sits on no head; allowed: scene, one file")
+            yield (
+                Message(
+                    "{label}: the camera sits on no head; allowed: scene, one file",
+                    label=f"{prefix}.scenes",
+                )
+            )
 
 
 def resolve_paths(config: Config, base_dir: Path) -> Config:

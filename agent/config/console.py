@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from agent.base.message import Message, Text
 from agent.config.names import SigningKey, TechnicianName
 
 
@@ -27,14 +28,17 @@ class ConsoleConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     language: Literal["en", "fr", "ar"] = "en"
 
 
-def iter_conflicts(console: ConsoleConfig, context: str) -> Iterator[str]:
+def iter_conflicts(console: ConsoleConfig, context: str) -> Iterator[Text]:
     """Yield a line for each technician with the id of another: receipts name a person by it."""
     ids = [technician.id for technician in console.technician]
     for index, technician_id in enumerate(ids):
         if technician_id in ids[:index]:
             yield (
-                f"{context}: console.technician[{index}].id = {technician_id!r}: used by console.technician"
-                f"[{ids.index(technician_id)}] already; allowed: an id of its own for each technician"
+                Message(
+                    "{label}: used by console.technician[{other}] already; allowed: an id of its own for each technician",
+                    label=f"{context}: console.technician[{index}].id = {technician_id!r}",
+                    other=ids.index(technician_id),
+                )
             )
 
 

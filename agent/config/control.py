@@ -6,6 +6,7 @@ from typing import Annotated, Literal, get_args
 import msgspec
 
 from agent.base.control_role import ControlRole
+from agent.base.message import Message, Text
 from agent.config.broker import BrokerConfig
 from agent.config.names import Name
 
@@ -74,21 +75,29 @@ class ControlConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 def iter_conflicts(
     control: ControlConfig, broker: BrokerConfig, cameras: Collection[str], context: str
-) -> Iterator[str]:
+) -> Iterator[Text]:
     """Yield a line for each key that contradicts another one or names no camera."""
     if control.ca is None and control.permission:
         yield (
-            f"{context}: control.permission: has no use without control.ca, because roles are then not authenticated"
+            Message(
+                "{label}: has no use without control.ca, because roles are then not authenticated",
+                label=f"{context}: control.permission",
+            )
         )
     if control.ca is not None and broker.ack == "broker":
         yield (
-            f"{context}: broker.ack = 'broker': a broker that is not trusted would delete messages; "
-            "allowed with control.ca: 'auto'"
+            Message(
+                "{label}: a broker that is not trusted would delete messages; allowed with control.ca: 'auto'",
+                label=f"{context}: broker.ack = 'broker'",
+            )
         )
     for index, entry in enumerate(control.permission):
         for camera in entry.cameras or ():
             if camera not in cameras:
                 yield (
-                    f"{context}: control.permission[{index}].cameras: {camera!r}: no such camera; "
-                    f"allowed: {', '.join(cameras)}"
+                    Message(
+                        "{label}: no such camera; allowed: {allowed}",
+                        label=f"{context}: control.permission[{index}].cameras: {camera!r}",
+                        allowed=", ".join(cameras),
+                    )
                 )

@@ -7,10 +7,11 @@ from typing import Annotated
 import msgspec
 
 from agent.base.errors import UserError
+from agent.base.message import Message
 from agent.config.names import NAME_PATTERN, is_identifying
 
 CARD_SUFFIX = ".toml"
-IDENTIFYING_REFUSAL = "identifies people; allowed: models of road users alone"
+IDENTIFYING_REFUSAL = Message("identifies people; allowed: models of road users alone")
 ModelName = Annotated[
     str,
     msgspec.Meta(
@@ -34,4 +35,8 @@ def refuse_identifying(context: str, names: Iterable[str]) -> None:
     """Raise UserError if the name of a model, a file or a class identifies people."""
     for name in names:
         if is_identifying(name):
-            raise UserError(f"{context} {name!r}: {IDENTIFYING_REFUSAL}")
+            raise UserError(
+                Message(
+                    "{label}: {problem}", label=f"{context} {name!r}", problem=IDENTIFYING_REFUSAL
+                )
+            )

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
+from agent.base.message import Message, Text
 from agent.config.names import Name
 from drivers.contracts import GpioLine
 
@@ -146,7 +147,7 @@ def switchable_by_name(pins: Sequence[Pin]) -> dict[str, bool]:
     return {pin.name: isinstance(pin, SirenPin | BeaconPin) and pin.switchable for pin in pins}
 
 
-def iter_conflicts(pins: Sequence[Pin], cameras: Collection[str], context: str) -> Iterator[str]:
+def iter_conflicts(pins: Sequence[Pin], cameras: Collection[str], context: str) -> Iterator[Text]:
     """Yield a line, which begins with `context`, for each conflict of the pins with each other."""
     index_by_name: dict[str, int] = {}
     index_by_number: dict[int, int] = {}
@@ -154,39 +155,58 @@ def iter_conflicts(pins: Sequence[Pin], cameras: Collection[str], context: str) 
         prefix = f"{context}: pin[{index}]"
         if pin.name in index_by_name:
             yield (
-                f"{prefix}.name = {pin.name!r}: used by pin[{index_by_name[pin.name]}] already; "
-                "allowed: a name of its own for each pin"
+                Message(
+                    "{label}: used by pin[{other}] already; allowed: a name of its own for each pin",
+                    label=f"{prefix}.name = {pin.name!r}",
+                    other=index_by_name[pin.name],
+                )
             )
         if pin.pin in index_by_number:
             yield (
-                f"{prefix}.pin = {pin.pin}: used by pin[{index_by_number[pin.pin]}] already; "
-                "allowed: a number of its own for each pin"
+                Message(
+                    "{label}: used by pin[{other}] already; allowed: a number of its own for each pin",
+                    label=f"{prefix}.pin = {pin.pin}",
+                    other=index_by_number[pin.pin],
+                )
             )
         index_by_name.setdefault(pin.name, index)
         index_by_number.setdefault(pin.pin, index)
         if isinstance(pin, IrLampPin | IrCutPin) and pin.camera not in cameras:
             yield (
-                f"{prefix}.camera = {pin.camera!r}: no camera of this name; "
-                f"allowed: {', '.join(map(repr, cameras))}"
+                Message(
+                    "{label}: no camera of this name; allowed: {allowed}",
+                    label=f"{prefix}.camera = {pin.camera!r}",
+                    allowed=", ".join(map(repr, cameras)),
+                )
             )
         if isinstance(pin, FanPin) and pin.off_celsius >= pin.on_celsius:
             yield (
-                f"{prefix}.off_celsius = {pin.off_celsius:g}: allowed: below on_celsius = "
-                f"{pin.on_celsius:g}"
+                Message(
+                    "{label}: allowed: below on_celsius = {on_celsius:g}",
+                    label=f"{prefix}.off_celsius = {pin.off_celsius:g}",
+                    on_celsius=pin.on_celsius,
+                )
             )
         if isinstance(pin, HeaterPin):
             yield from _heater_conflicts(pin, pins, prefix)
 
 
-def _heater_conflicts(heater: HeaterPin, pins: Sequence[Pin], prefix: str) -> Iterator[str]:
+def _heater_conflicts(heater: HeaterPin, pins: Sequence[Pin], prefix: str) -> Iterator[Text]:
     if heater.off_celsius <= heater.on_celsius:
         yield (
-            f"{prefix}.off_celsius = {heater.off_celsius:g}: allowed: above on_celsius = "
-            f"{heater.on_celsius:g}"
+            Message(
+                "{label}: allowed: above on_celsius = {on_celsius:g}",
+                label=f"{prefix}.off_celsius = {heater.off_celsius:g}",
+                on_celsius=heater.on_celsius,
+            )
         )
     for fan in pins:
         if isinstance(fan, FanPin) and heater.off_celsius >= fan.off_celsius:
             yield (
-                f"{prefix}.off_celsius = {heater.off_celsius:g}: allowed: below off_celsius = "
-                f"{fan.off_celsius:g} of the fan {fan.name!r}"
+                Message(
+                    "{label}: allowed: below off_celsius = {off_celsius:g} of the fan {name!r}",
+                    label=f"{prefix}.off_celsius = {heater.off_celsius:g}",
+                    off_celsius=fan.off_celsius,
+                    name=fan.name,
+                )
             )

@@ -3,6 +3,7 @@
 The words for a pattern are with the pattern: `msgspec.Meta(pattern=..., extra={"allowed": ...})`.
 """
 
+import functools
 import re
 import typing
 from collections.abc import Callable, Iterator
@@ -10,18 +11,18 @@ from typing import Any
 
 import msgspec
 
-_TIME = "a time with a zone, such as 2026-11-25T00:01:00Z"
+from agent.base.message import Message, Text
+
+_TIME = Message("a time with a zone, such as 2026-11-25T00:01:00Z")
 _TYPE_WORDS = {
-    "str": "a text",
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "object": "a table",
-    "array": "a list",
+    "str": Message("a text"),
+    "int": Message("a whole number"),
+    "float": Message("a number"),
+    "bool": Message("true or false"),
+    "object": Message("a table"),
+    "array": Message("a list"),
     "datetime": _TIME,
 }
-_UNIT_WORDS = {"str": "characters", "array": "items", "object": "keys"}
-_BOUND_WORDS = {">=": "{} or more", "<=": "at most {}", ">": "above {}", "<": "below {}"}
 
 _MISSING = re.compile(r"Object missing required field `(?P<key>[^`]*)`")
 _PATTERN = re.compile(r"Expected `str` matching regex (?P<pattern>.*)", re.DOTALL)
@@ -37,41 +38,59 @@ def missing_key(problem: str) -> str | None:
     return None if match is None else match["key"]
 
 
-def allowed_by(problem: str, target_type: Any) -> str | None:
+def allowed_by(problem: str, target_type: Any) -> Text | None:
     """Return what msgspec's message about a value of `target_type` allows, or None if it is no message
     of a type or a limit: a struct's own check, which is in plain words already.
     """
     if problem in _TIME_PROBLEMS:
         return _TIME
     if match := _PATTERN.fullmatch(problem):
-        return _words_by_pattern(target_type).get(match["pattern"], "another form")
+        return _words_by_pattern(target_type).get(match["pattern"], Message("another form"))
     for pattern, describe in _DESCRIPTIONS:
         if match := pattern.fullmatch(problem):
             return describe(match)
     return None
 
 
-def _describe_bound(match: re.Match[str]) -> str:
-    return _BOUND_WORDS[match["bound"]].format(match["limit"].removesuffix(".0"))
+def _describe_bound(match: re.Match[str]) -> Message:
+    limit = match["limit"].removesuffix(".0")
+    match match["bound"]:
+        case ">=":
+            return Message("{limit} or more", limit=limit)
+        case "<=":
+            return Message("at most {limit}", limit=limit)
+        case ">":
+            return Message("above {limit}", limit=limit)
+        case _:
+            return Message("below {limit}", limit=limit)
 
 
-def _describe_length(match: re.Match[str]) -> str:
+def _describe_length(match: re.Match[str]) -> Message:
     if match.group("type", "bound", "limit") == ("str", ">=", "1"):
-        return "a text that is not empty"
-    words = _BOUND_WORDS[match["bound"]] if match["bound"] else "{}"
-    return f"{words.format(match['limit'])} {_UNIT_WORDS[match['type']]}"
+        return Message("a text that is not empty")
+    count = _describe_bound(match) if match["bound"] else match["limit"]
+    match match["type"]:
+        case "str":
+            return Message("{count} characters", count=count)
+        case "array":
+            return Message("{count} items", count=count)
+        case _:
+            return Message("{count} keys", count=count)
 
 
-def _describe_multiple(match: re.Match[str]) -> str:
-    return f"a multiple of {match['factor'].removesuffix('.0')}"
+def _describe_multiple(match: re.Match[str]) -> Message:
+    return Message("a multiple of {factor}", factor=match["factor"].removesuffix(".0"))
 
 
-def _describe_types(match: re.Match[str]) -> str:
+def _describe_types(match: re.Match[str]) -> Text:
     names = [name for name in match["types"].split(" | ") if name != "null"]
-    return " or ".join(_TYPE_WORDS.get(name, name) for name in names)
+    first, *rest = (_TYPE_WORDS.get(name, name) for name in names)
+    return functools.reduce(
+        lambda words, word: Message("{words} or {word}", words=words, word=word), rest, first
+    )
 
 
-_DESCRIPTIONS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
+_DESCRIPTIONS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Text]], ...] = (
     (re.compile(r"Expected `\w+` (?P<bound>[<>]=?) (?P<limit>\S+)"), _describe_bound),
     (
         re.compile(
@@ -87,15 +106,15 @@ _DESCRIPTIONS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...
 )
 
 
-def format_value(value: object) -> str:
+def format_value(value: object) -> Text:
     """Return a value as its writer wrote it."""
     match value:
         case bool() | None:
             return {True: "true", False: "false", None: "null"}[value]
         case dict():
-            return "a table"
+            return Message("a table")
         case list():
-            return "a list"
+            return Message("a list")
         case str() | int() | float():
             return repr(value)
         case _:

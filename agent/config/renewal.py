@@ -5,6 +5,7 @@ from typing import Annotated
 
 import msgspec
 
+from agent.base.message import Message, Text
 from agent.config.broker import BrokerConfig
 from agent.config.names import HttpsUrl
 
@@ -22,9 +23,15 @@ class RenewalConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     ca_file: Annotated[str, msgspec.Meta(min_length=1)] | None = None
 
 
-def iter_renewal_conflicts(broker: BrokerConfig, context: str) -> Iterator[str]:
+def iter_renewal_conflicts(broker: BrokerConfig, context: str) -> Iterator[Text]:
     """Yield a line, which begins with `context`, for each key of `[broker]` that a renewal lacks."""
     if broker.certificate is None:
-        yield f"{context}: renewal: has no use without broker.certificate and broker.key"
+        yield Message(
+            "{label}: has no use without broker.certificate and broker.key",
+            label=f"{context}: renewal",
+        )
     elif broker.ca is None:
-        yield f"{context}: renewal: broker.ca is missing; a renewed certificate is checked with it"
+        yield Message(
+            "{label}: broker.ca is missing; a renewed certificate is checked with it",
+            label=f"{context}: renewal",
+        )

@@ -7,7 +7,7 @@ card. A line names the file, the path of the key, the value, and what is allowed
 import re
 import tomllib
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar
@@ -16,6 +16,7 @@ import msgspec
 
 from agent.base.errors import UserError
 from agent.base.file_read import read_regular_file
+from agent.base.message import Message, Text, message_of
 from agent.config import plain_words
 
 T = TypeVar("T")
@@ -42,7 +43,9 @@ def read_toml(path: Path, description: str) -> dict[str, Any]:
     try:
         data = read_regular_file(path, MAX_FILE_BYTES)
     except OSError as error:
-        raise UserError(f"{context}: {error.strerror or error}") from error
+        raise UserError(
+            Message("{label}: {problem}", label=context, problem=error.strerror or str(error))
+        ) from error
     return parse_toml(data, context)
 
 
@@ -55,13 +58,23 @@ def parse_toml(content: str | bytes, context: str) -> dict[str, Any]:
         text = content if isinstance(content, str) else content.decode("utf-8-sig")
         tables = tomllib.loads(text)  # noqa: TID251 - the one place
     except UnicodeDecodeError as error:
-        raise UserError(f"{context}: not UTF-8 text, at byte {error.start}") from error
+        raise UserError(
+            Message("{label}: not UTF-8 text, at byte {start}", label=context, start=error.start)
+        ) from error
     except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{context}: not valid TOML: {error}") from error
+        raise UserError(
+            Message("{label}: not valid TOML: {error}", label=context, error=str(error))
+        ) from error
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{context}: not valid TOML: a number or a nesting too large") from error
+        raise UserError(
+            Message("{label}: not valid TOML: a number or a nesting too large", label=context)
+        ) from error
     if is_too_deep(tables):
-        raise UserError(f"{context}: nested too deeply; allowed: {MAX_DEPTH} levels")
+        raise UserError(
+            Message(
+                "{label}: nested too deeply; allowed: {max} levels", label=context, max=MAX_DEPTH
+            )
+        )
     return tables
 
 
@@ -90,12 +103,11 @@ def convert(tables: object, target_type: type[T], context: str, key_path: str = 
     try:
         return msgspec.convert(tables, target_type)
     except msgspec.ValidationError as error:
-        raise UserError(
-            f"{context}: {_explain(str(error), tables, target_type, key_path)}"
-        ) from error
+        problem = _explain(str(error), tables, target_type, key_path)
+        raise UserError(Message("{label}: {problem}", label=context, problem=problem)) from error
 
 
-def iter_errors(value: Any, expected_type: Any, context: str, key_path: str = "") -> Iterator[str]:
+def iter_errors(value: Any, expected_type: Any, context: str, key_path: str = "") -> Iterator[Text]:
     """Yield a line for every mistake in `value`, not the first alone.
 
     A technician at a pole needs all of them at once, to correct them. Tables and lists are checked piece by piece,
@@ -103,7 +115,7 @@ def iter_errors(value: Any, expected_type: Any, context: str, key_path: str = ""
     """
     struct_type = _select_struct(value, expected_type)
     item_type = _item_type(expected_type)
-    nested_errors: list[str] = []
+    nested_errors: list[Text] = []
     if struct_type is not None and isinstance(value, dict):
         nested_errors = list(_table_errors(value, struct_type, context, key_path))
     elif item_type is not None and isinstance(value, list):
@@ -115,23 +127,22 @@ def iter_errors(value: Any, expected_type: Any, context: str, key_path: str = ""
         try:
             convert(value, expected_type, context, key_path)
         except UserError as error:
-            yield str(error)
+            yield message_of(error)
 
 
 def _table_errors(
     table: Mapping[str, Any], struct_type: type[msgspec.Struct], context: str, key_path: str
-) -> Iterator[str]:
+) -> Iterator[Text]:
     fields = _fields(struct_type)
     for key in table:
         if key not in fields and key != struct_type.__struct_config__.tag_field:
-            allowed = ", ".join(fields)
-            yield f"{context}: {_join_key_path(key_path, key)}: unknown key; allowed: {allowed}"
+            yield _located(context, _unknown_key(_join_key_path(key_path, key), fields))
     required = {f.encode_name for f in msgspec.structs.fields(struct_type) if f.required}
     for key, field_type in fields.items():
         if key in table:
             yield from iter_errors(table[key], field_type, context, _join_key_path(key_path, key))
         elif key in required:
-            yield f"{context}: {_join_key_path(key_path, key)}: missing; it has to be given"
+            yield _located(context, _missing_key(_join_key_path(key_path, key)))
 
 
 def _join_key_path(key_path: str, key: str) -> str:
@@ -140,7 +151,19 @@ def _join_key_path(key_path: str, key: str) -> str:
     return f"{key_path}.{shown}".lstrip(".")
 
 
-def _explain(message: str, tables: object, target_type: type, key_path: str) -> str:
+def _unknown_key(key: str, allowed: Iterable[str]) -> Message:
+    return Message(
+        "{label}: unknown key; allowed: {allowed}",
+        label=key,
+        allowed=", ".join(allowed) or Message("none"),
+    )
+
+
+def _missing_key(key: str) -> Message:
+    return Message("{label}: missing; it has to be given", label=key)
+
+
+def _explain(message: str, tables: object, target_type: type, key_path: str) -> Text:
     """Rephrase msgspec's message: the path first, then the value, then what is allowed."""
     path_match = _PATH_SUFFIX.search(message)
     problem = message[: path_match.start()] if path_match else message
@@ -149,26 +172,32 @@ def _explain(message: str, tables: object, target_type: type, key_path: str) -> 
     path = f"{key_path}{path}".lstrip(".")
     unknown_match = _UNKNOWN_FIELD.match(problem)
     if unknown_match:
-        allowed = _keys_at(target_type, steps, tables)
-        key = _join_key_path(path, unknown_match["key"])
-        return f"{key}: unknown key; allowed: {', '.join(allowed) or 'none'}"
+        allowed_keys = _keys_at(target_type, steps, tables)
+        return _unknown_key(_join_key_path(path, unknown_match["key"]), allowed_keys)
     missing_key = plain_words.missing_key(problem)
     if missing_key is not None:
-        return f"{_join_key_path(path, missing_key)}: missing; it has to be given"
+        return _missing_key(_join_key_path(path, missing_key))
     found, value = _value_at(tables, steps)
     is_shown = found and not isinstance(value, dict | list)
-    location = (
-        f"{path} = {plain_words.format_value(value)}: "
-        if path and is_shown
-        else path and f"{path}: "
-    )
+    location = f"{path} = {plain_words.format_value(value)}" if path and is_shown else path
     choices = ", ".join(map(repr, _allowed_values_at(target_type, steps)))
-    allowed_text = choices or plain_words.allowed_by(problem, target_type)
-    if allowed_text is None:
-        return f"{location}{problem[0].lower()}{problem[1:]}"
-    is_wrong_type = "got `" in problem and found and not is_shown
-    kind = f"{plain_words.format_value(value)}; " if is_wrong_type else ""
-    return f"{location}{kind}allowed: {allowed_text}"
+    allowed: Text | None = choices or plain_words.allowed_by(problem, target_type)
+    if allowed is None:
+        return _located(location, f"{problem[0].lower()}{problem[1:]}")
+    if "got `" in problem and found and not is_shown:
+        return _located(
+            location,
+            Message(
+                "{value}; allowed: {allowed}",
+                value=plain_words.format_value(value),
+                allowed=allowed,
+            ),
+        )
+    return _located(location, Message("allowed: {allowed}", allowed=allowed))
+
+
+def _located(location: str, problem: Text) -> Text:
+    return Message("{label}: {problem}", label=location, problem=problem) if location else problem
 
 
 def _parse_path(path: str) -> list[str | int]:

@@ -7,6 +7,7 @@ import msgspec
 
 from agent.base.clock import Clock
 from agent.base.errors import UserError
+from agent.base.message import Message, message_of
 from agent.config import toml_decode
 from agent.config.configuration import Config
 from agent.config.heads import HeadConfig
@@ -70,7 +71,13 @@ def load_head_spec(head: HeadConfig, clock: Clock, context: str, key_path: str) 
     try:
         module = catalog.load_ptz_driver(head.driver)
     except DriverError as error:
-        raise UserError(f"{context}: {key_path}.driver: {error}") from error
+        raise UserError(
+            Message(
+                "{label}: {problem}",
+                label=f"{context}: {key_path}.driver",
+                problem=message_of(error),
+            )
+        ) from error
     options: msgspec.Struct = toml_decode.convert(
         head.options, module.Options, context, f"{key_path}.options"
     )
@@ -85,7 +92,11 @@ def _load_pin_spec(config: Config, clock: Clock, context: str) -> PinSpec:
     try:
         module = catalog.load_gpio_driver(config.gpio.driver)
     except DriverError as error:
-        raise UserError(f"{context}: gpio.driver: {error}") from error
+        raise UserError(
+            Message(
+                "{label}: {problem}", label=f"{context}: gpio.driver", problem=message_of(error)
+            )
+        ) from error
     options: msgspec.Struct = toml_decode.convert(
         config.gpio.options, module.Options, context, "gpio.options"
     )

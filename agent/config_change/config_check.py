@@ -9,6 +9,7 @@ import msgspec
 
 from agent.base.clock import Clock
 from agent.base.errors import UserError
+from agent.base.message import Message, Text, message_of
 from agent.config import configuration, desired_config, toml_decode
 from agent.config.configuration import CameraConfig, Config
 from agent.config.desired_store import ConfigLayer, DesiredStore
@@ -18,17 +19,17 @@ from agent.config.placeholders import with_placeholders
 from agent.config_change import delivered_models
 
 
-def find_load_problem(path: Path) -> str | None:
+def find_load_problem(path: Path) -> Text | None:
     """Return the first problem of a configuration file without drivers, scenes and models, or None."""
     try:
         configuration.load(path)
     except UserError as error:
-        return str(error)
+        return message_of(error)
     return None
 
 
-def find_problems(path: Path, clock: Clock) -> list[str]:
-    """Return a line for each problem of a configuration file.
+def find_problems(path: Path, clock: Clock, shown_path: Path | None = None) -> list[Text]:
+    """Return a line for each problem of a configuration file, which is named by `shown_path` if that is given.
 
     The drivers' options, the scenes, tours, models and keys are checked too. A problem of one entry does
     not hide those of another.
@@ -36,8 +37,9 @@ def find_problems(path: Path, clock: Clock) -> list[str]:
     try:
         tables = toml_decode.read_toml(path, "configuration")
     except UserError as error:
-        return [str(error)]
-    return list(dict.fromkeys(_problems(tables, path, clock, has_model_files=True)))
+        return [message_of(error)]
+    problems = _problems(tables, path, clock, str(shown_path or path), has_model_files=True)
+    return list({str(problem): problem for problem in problems}.values())
 
 
 def find_layer_problems(
@@ -57,8 +59,8 @@ def find_layer_problems(
         return refused
     merged = desired_config.merge(tables, layer, store.scene_files(layer), store.card_files(layer))
     lines = (
-        line.removeprefix(f"{path}: ")
-        for line in _problems(merged, path, clock, has_model_files=False)
+        str(problem).removeprefix(f"{path}: ")
+        for problem in _problems(merged, path, clock, str(path), has_model_files=False)
     )
     named = (store.name_scenes(desired_config.name_entries(line, tables), layer) for line in lines)
     problems = list(dict.fromkeys(named))
@@ -69,9 +71,8 @@ def find_layer_problems(
 
 
 def _problems(
-    tables: dict[str, Any], path: Path, clock: Clock, *, has_model_files: bool
-) -> list[str]:
-    context = str(path)
+    tables: dict[str, Any], path: Path, clock: Clock, context: str, *, has_model_files: bool
+) -> list[Text]:
     problems = list(toml_decode.iter_errors(tables, Config, context))
     if problems:
         tables = with_placeholders(tables)
@@ -84,7 +85,7 @@ def _problems(
     return problems
 
 
-def _model_problems(config: Config, context: str) -> Iterator[str]:
+def _model_problems(config: Config, context: str) -> Iterator[Text]:
     """Compare the files of models that are not the agent's own with their cards."""
     from agent.detection.model_card import (  # noqa: PLC0415 - as below
         ModelRefused,
@@ -98,10 +99,14 @@ def _model_problems(config: Config, context: str) -> Iterator[str]:
                 model = find_model(camera.detect.model)
                 read_verified_model(model.card, model.path.parent)
             except ModelRefused as error:
-                yield f"{context}: camera[{index}].detect.model: {error}"
+                yield Message(
+                    "{label}: {problem}",
+                    label=f"{context}: camera[{index}].detect.model",
+                    problem=message_of(error),
+                )
 
 
-def _loading_problems(config: Config, clock: Clock, context: str) -> Iterator[str]:
+def _loading_problems(config: Config, clock: Clock, context: str) -> Iterator[Text]:
     """Load each camera and head alone."""
     # Imported here: all drivers and the detector come with it.
     from agent.authority.control_authority import read_authorities  # noqa: PLC0415
@@ -141,8 +146,8 @@ def _isolate(items: tuple[Any, ...], index: int, placeholder: Any) -> tuple[Any,
     return tuple(item if position == index else placeholder for position, item in enumerate(items))
 
 
-def _collect_error(check: Callable[[], object]) -> Iterator[str]:
+def _collect_error(check: Callable[[], object]) -> Iterator[Text]:
     try:
         check()
     except UserError as error:
-        yield str(error)
+        yield message_of(error)

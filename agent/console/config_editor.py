@@ -59,10 +59,9 @@ class ConfigEditor:
         """
         changes = plan_changes(self._read_text(), pairs)
         with self._commit_confirm.candidate(changes[-1].new_text) as candidate:
-            problems = config_check.find_problems(candidate, self._clock)
+            problems = config_check.find_problems(candidate, self._clock, self._path)
         if problems:
-            reason = problems[0].replace(str(candidate), str(self._path))
-            raise ConsoleError(Message("not valid: {reason}", reason=reason))
+            raise ConsoleError(Message("not valid: {reason}", reason=problems[0]))
         return changes
 
     def begin(self, changes: Sequence[KeyChange], by: str, minutes: float) -> bool:

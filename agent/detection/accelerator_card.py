@@ -12,6 +12,7 @@ import msgspec
 
 from agent.base.errors import UserError
 from agent.base.file_read import read_regular_file
+from agent.base.message import Message
 from agent.base.model import BoundingBox, Detection, Label
 from agent.base.sha256 import sha256_hex
 from agent.config import toml_decode
@@ -74,7 +75,13 @@ def load_card(name: str) -> AcceleratorCard:
     """Read a card. Raises: UserError if there is none of that name."""
     allowed = list_card_names()
     if name not in allowed:
-        raise UserError(f"accelerator's model {name!r}: unknown; allowed: {', '.join(allowed)}")
+        raise UserError(
+            Message(
+                "{label}: unknown; allowed: {allowed}",
+                label=f"accelerator's model {name!r}",
+                allowed=", ".join(allowed),
+            )
+        )
     path = CARDS_FOLDER / f"{name}.toml"
     return toml_decode.convert(toml_decode.read_toml(path, "card"), AcceleratorCard, path.name)
 

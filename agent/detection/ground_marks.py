@@ -11,6 +11,7 @@ from typing import Annotated
 import msgspec
 
 from agent.base.errors import UserError
+from agent.base.message import Message
 from drivers.media import Point
 
 Metres = Annotated[float, msgspec.Meta(ge=-10_000, le=10_000)]
@@ -104,34 +105,61 @@ def places_m(points: Sequence[MarkedPoint]) -> list[tuple[float, float]]:
 def check_keys(marks: GroundMarks) -> None:
     """Check which keys are given together. Raises: UserError that begins with `ground`."""
     if bool(marks.point) == bool(marks.length):
-        found = "has both" if marks.point else "has neither"
-        raise UserError(f"ground: {found} of `point` and `length`; allowed: one of them")
+        found = Message("has both") if marks.point else Message("has neither")
+        raise UserError(
+            Message(
+                "{label}: {found} of `point` and `length`; allowed: one of them",
+                label="ground",
+                found=found,
+            )
+        )
     if marks.length and marks.camera_height_m is None:
-        raise UserError("ground.camera_height_m: missing; it has to be given with `length`")
+        raise UserError(
+            Message(
+                "{label}: missing; it has to be given with `length`", label="ground.camera_height_m"
+            )
+        )
     if marks.point and marks.camera_height_m is not None:
         raise UserError(
-            f"ground.camera_height_m = {marks.camera_height_m:.1f}: has no use with `point`; allowed: with `length`"
+            Message(
+                "{label}: has no use with `point`; allowed: with `length`",
+                label=f"ground.camera_height_m = {marks.camera_height_m:.1f}",
+            )
         )
     if marks.aspect is None and (marks.straight or marks.length):
         other = "straight" if marks.straight else "length"
         raise UserError(
-            f"ground.aspect: missing; it has to be given with `{other}`: the picture's width by its height"
+            Message(
+                "{label}: missing; it has to be given with `{other}`: the picture's width by its height",
+                label="ground.aspect",
+                other=other,
+            )
         )
     for index, mark in enumerate(marks.point):
         if (mark.metres is None) == (mark.position is None):
-            found = "has neither" if mark.metres is None else "has both"
+            found = Message("has neither") if mark.metres is None else Message("has both")
             raise UserError(
-                f"ground.point[{index}]: {found} of `metres` and `position`; allowed: one of them"
+                Message(
+                    "{label}: {found} of `metres` and `position`; allowed: one of them",
+                    label=f"ground.point[{index}]",
+                    found=found,
+                )
             )
         if (mark.metres is None) != (marks.point[0].metres is None):
             key = "position" if mark.metres is None else "metres"
             raise UserError(
-                f"ground.point[{index}].{key}: another kind than point[0]; allowed: the same kind for all"
+                Message(
+                    "{label}: another kind than point[0]; allowed: the same kind for all",
+                    label=f"ground.point[{index}].{key}",
+                )
             )
     for index, length in enumerate(marks.length):
         if math.dist((length.start.x, length.start.y), (length.to.x, length.to.y)) < _MIN_APART:
             raise UserError(
-                f"ground.length[{index}].to = {_show(length.to)}: the same point as `from`; allowed: points apart from each other"
+                Message(
+                    "{label}: the same point as `from`; allowed: points apart from each other",
+                    label=f"ground.length[{index}].to = {_show(length.to)}",
+                )
             )
 
 
@@ -148,15 +176,24 @@ def check_apart(
         for other in range(index):
             if math.dist(positions[index], positions[other]) < _MIN_APART:
                 raise UserError(
-                    f"ground.point[{index}].at = {_show(points[index].at)}: the same point as point[{other}]; "
-                    "allowed: points apart from each other"
+                    Message(
+                        "{label}: the same point as point[{other}]; allowed: points apart from each other",
+                        label=f"ground.point[{index}].at = {_show(points[index].at)}",
+                        other=other,
+                    )
                 )
             apart_m = math.dist(places[index], places[other])
             if not _MIN_APART_M <= apart_m <= _MAX_APART_M:
                 key = "position" if points[index].metres is None else "metres"
                 raise UserError(
-                    f"ground.point[{index}].{key}: {apart_m:.2f} m from point[{other}]; "
-                    f"allowed: {_MIN_APART_M} to {_MAX_APART_M:.0f} m"
+                    Message(
+                        "{label}: {apart_m:.2f} m from point[{other}]; allowed: {min_m} to {max_m:.0f} m",
+                        label=f"ground.point[{index}].{key}",
+                        apart_m=apart_m,
+                        other=other,
+                        min_m=_MIN_APART_M,
+                        max_m=_MAX_APART_M,
+                    )
                 )
 
 

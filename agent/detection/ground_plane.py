@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from agent.base.errors import UserError
+from agent.base.message import Message
 from agent.detection.ground_marks import (
     DEFAULT_ASPECT,
     GeoPosition,
@@ -281,10 +282,14 @@ def _fit_points(marks: GroundMarks, positions: Sequence[Position]) -> _Fitted:
     places = places_m(marks.point)
     check_apart(marks.point, positions, places)
     picture, ground = np.array(positions), np.array(places)
-    for points, where in ((picture, "in the picture"), (ground, "on the ground")):
+    for points, where in ((picture, Message("in the picture")), (ground, Message("on the ground"))):
         if is_degenerate(points):
             raise UserError(
-                f"ground.point: all but one lie on a line {where}; allowed: four or more, no three of them on a line"
+                Message(
+                    "{label}: all but one lie on a line {where}; allowed: four or more, no three of them on a line",
+                    label="ground.point",
+                    where=where,
+                )
             )
     picture_middle, ground_middle = picture.mean(axis=0), ground.mean(axis=0)
     picture, ground = picture - picture_middle, ground - ground_middle
@@ -295,14 +300,18 @@ def _fit_points(marks: GroundMarks, positions: Sequence[Position]) -> _Fitted:
         fit = fit_homography(picture, ground, errors)
     except DegenerateMarks as error:
         raise UserError(
-            "ground.point: no camera sees these places at these points; "
-            "allowed: marks on level ground, each with its own place"
+            Message(
+                "{label}: no camera sees these places at these points; allowed: marks on level ground, each with its own place",
+                label="ground.point",
+            )
         ) from error
     # The picture has y down, the ground y ahead.
     if np.linalg.det(np.append(fit.parameters, 1.0).reshape(3, 3)) >= 0:
         raise UserError(
-            "ground.point: the picture shows the places mirrored; "
-            "allowed: metres to the right and ahead, or latitude and longitude"
+            Message(
+                "{label}: the picture shows the places mirrored; allowed: metres to the right and ahead, or latitude and longitude",
+                label="ground.point",
+            )
         )
     held_out, factor = held_out_errors_m(picture, ground, errors, fit)
     found, _ = project(fit.parameters, picture)
@@ -325,8 +334,11 @@ def _fit_lengths(lengths: Sequence[MarkedLength], height_m: float) -> _Fitted:
         fit = fit_lengths(lengths, height_m, middle, errors)
     except DegenerateMarks as error:
         raise UserError(
-            f"ground.length: no camera without roll at {height_m:.1f} m sees these lengths so; "
-            "allowed: lengths on level ground, below the horizon"
+            Message(
+                "{label}: no camera without roll at {height_m:.1f} m sees these lengths so; allowed: lengths on level ground, below the horizon",
+                label="ground.length",
+                height_m=height_m,
+            )
         ) from error
     return _Fitted(
         homography=fit.homography,
@@ -343,8 +355,15 @@ def _check_error(plane: GroundPlane, key: str, points: Sequence[Point]) -> None:
             range(len(plane.mark_errors_m)), key=lambda index: plane.mark_errors_m[index] or 0.0
         )
         raise UserError(
-            f"ground.{key}: held out, a mark is {plane.error_m:.2f} m off in the median, {key}[{worst}] {plane.worst_error_m:.2f} m; "
-            f"allowed: at most {MAX_ERROR_M:.0f} m"
+            Message(
+                "{label}: held out, a mark is {error_m:.2f} m off in the median, {key}[{worst}] {worst_error_m:.2f} m; allowed: at most {max_m:.0f} m",
+                label=f"ground.{key}",
+                error_m=plane.error_m,
+                key=key,
+                worst=worst,
+                worst_error_m=plane.worst_error_m,
+                max_m=MAX_ERROR_M,
+            )
         )
     x, y = statistics.fmean(one.x for one in points), statistics.fmean(one.y for one in points)
     side = _NEXT_TO_MARKS / plane.aspect
@@ -355,8 +374,12 @@ def _check_error(plane: GroundPlane, key: str, points: Sequence[Point]) -> None:
     )
     if expected_m > MAX_ERROR_M:
         raise UserError(
-            f"ground.{key}: 2 pixels at the marks move positions next to them by {expected_m:.2f} m; "
-            f"allowed: at most {MAX_ERROR_M:.0f} m, by marks farther apart and not nearly on a line"
+            Message(
+                "{label}: 2 pixels at the marks move positions next to them by {expected_m:.2f} m; allowed: at most {max_m:.0f} m, by marks farther apart and not nearly on a line",
+                label=f"ground.{key}",
+                expected_m=expected_m,
+                max_m=MAX_ERROR_M,
+            )
         )
 
 

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from agent.base.errors import UserError
+from agent.base.message import Message
 from agent.detection.homography_fit import (
     MAX_DEVIATION,
     Array,
@@ -83,8 +84,11 @@ def fit_lengths(
         if residuals_m[index] > MAX_DEVIATION * sigma_m:
             found_m = _found_m(fit.view, length, height_m)
             raise UserError(
-                f"ground.length[{index}].metres = {length.metres:.2f}: {found_m:.2f} by the other marks and the camera's "
-                "height; allowed: lengths on the ground that fit a camera without roll at that height"
+                Message(
+                    "{label}: {found_m:.2f} by the other marks and the camera's height; allowed: lengths on the ground that fit a camera without roll at that height",
+                    label=f"ground.length[{index}].metres = {length.metres:.2f}",
+                    found_m=found_m,
+                )
             )
     distances: list[float | None] = []
     ratios = []
@@ -127,8 +131,10 @@ def _fit_view(lengths: Sequence[MarkedLength], height_m: float, errors: MarkErro
         raise DegenerateMarks
     if len(fits) > 1 and fits[1].cost < fits[0].cost + _SIGNIFICANT:
         raise UserError(
-            "ground.length: two different cameras see these lengths so; "
-            "allowed: one length along the road and one across it, or a third one"
+            Message(
+                "{label}: two different cameras see these lengths so; allowed: one length along the road and one across it, or a third one",
+                label="ground.length",
+            )
         )
     return fits[0]
 

@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 
 from agent.base.errors import UserError
+from agent.base.message import Message
 
 Position = tuple[float, float]
 """Relative to the picture's centre, in picture heights, x to the right and y down."""
@@ -53,7 +54,12 @@ def estimate_distortion(lines: Sequence[Sequence[Position]]) -> float:
         extent = math.dist(line[0], line[-1])
         if extent < _MIN_EXTENT:
             raise UserError(
-                f"ground.straight[{index}]: {extent:.3f} of the picture's height long; allowed: {_MIN_EXTENT} or more"
+                Message(
+                    "{label}: {extent:.3f} of the picture's height long; allowed: {min} or more",
+                    label=f"ground.straight[{index}]",
+                    extent=extent,
+                    min=_MIN_EXTENT,
+                )
             )
     step = (MAX_DISTORTION - MIN_DISTORTION) / _GRID_STEPS
     grid = [MIN_DISTORTION + step * index for index in range(_GRID_STEPS + 1)]
@@ -64,15 +70,21 @@ def estimate_distortion(lines: Sequence[Sequence[Position]]) -> float:
         rms = math.sqrt(across / len(line))
         if rms > _MAX_BEND:
             raise UserError(
-                f"ground.straight[{index}]: off a straight line by {100 * rms:.1f} % of the picture's height; "
-                f"allowed: at most {100 * _MAX_BEND:.0f} %"
+                Message(
+                    "{label}: off a straight line by {rms:.1f} % of the picture's height; allowed: at most {max:.0f} %",
+                    label=f"ground.straight[{index}]",
+                    rms=100 * rms,
+                    max=100 * _MAX_BEND,
+                )
             )
     least = _misfit(lines, k)
     trial = k - _TRIAL_CHANGE if k > 0 else k + _TRIAL_CHANGE
     if _misfit(lines, trial) - least < _SENSITIVE:
         raise UserError(
-            "ground.straight: too short, or too near to the picture's middle, to show the lens; "
-            "allowed: long lines near the picture's edges"
+            Message(
+                "{label}: too short, or too near to the picture's middle, to show the lens; allowed: long lines near the picture's edges",
+                label="ground.straight",
+            )
         )
     return k if _misfit(lines, 0.0) - least >= _SIGNIFICANT else 0.0
 

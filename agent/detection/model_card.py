@@ -11,6 +11,7 @@ import msgspec
 
 from agent.base.errors import UserError
 from agent.base.file_read import read_regular_file
+from agent.base.message import Message
 from agent.base.model import LABELS, Label
 from agent.base.sha256 import Sha256, sha256_hex
 from agent.config import toml_decode
@@ -148,7 +149,13 @@ def load_card(name: str, folder: Path | None = None) -> ModelCard:
     folder = folder or MODELS_FOLDER
     allowed = list_model_names(folder)
     if name not in allowed:
-        raise UserError(f"model {name!r}: unknown; allowed: {', '.join(allowed) or 'none'}")
+        raise UserError(
+            Message(
+                "{label}: unknown; allowed: {allowed}",
+                label=f"model {name!r}",
+                allowed=", ".join(allowed) or "none",
+            )
+        )
     path = folder / f"{name}.toml"
     try:
         card = toml_decode.convert(toml_decode.read_toml(path, "model card"), ModelCard, path.name)

@@ -16,6 +16,7 @@ import numpy as np
 
 from agent.base.errors import UserError
 from agent.base.file_read import read_regular_file
+from agent.base.message import Message
 from agent.base.model import Detection
 from agent.config.model_name import refuse_identifying
 from agent.detection.class_names import MAX_NAME_CHARS, MAX_NAMES, read_class_names
@@ -190,7 +191,9 @@ def _read(path: str) -> bytes:
     try:
         return read_regular_file(Path(path), MAX_MODEL_BYTES)
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror or error}") from error
+        raise UserError(
+            Message("{label}: {problem}", label=str(path), problem=error.strerror or str(error))
+        ) from error
 
 
 def _inspect(name: str, content: bytes) -> ModelFacts:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from agent.base.errors import UserError
+from agent.base.message import Message
 from agent.base.model import LABELS, Label
 from agent.config import toml_decode
 from agent.detection.geometry import is_self_intersecting
@@ -124,7 +125,14 @@ def decode_scene(tables: dict[str, Any], location: str) -> Scene:
     for kind, limit in MAX_TABLES.items():
         found = tables.get(kind)
         if isinstance(found, list) and len(found) > limit:
-            raise UserError(f"{location}: {kind}: {len(found)} of them; allowed: at most {limit}")
+            raise UserError(
+                Message(
+                    "{label}: {count} of them; allowed: at most {limit}",
+                    label=f"{location}: {kind}",
+                    count=len(found),
+                    limit=limit,
+                )
+            )
     scene = toml_decode.convert(place_metres(tables, location), Scene, location)
     validate_scene(scene, location)
     return scene
@@ -136,8 +144,12 @@ def validate_scene(scene: Scene, location: str) -> None:
     corners = sum(map(len, polygons))
     if corners > MAX_SCENE_CORNERS:
         raise UserError(
-            f"{location}: {corners} corners of zones, masks and ignored areas; "
-            f"allowed: at most {MAX_SCENE_CORNERS}"
+            Message(
+                "{label}: {corners} corners of zones, masks and ignored areas; allowed: at most {max}",
+                label=location,
+                corners=corners,
+                max=MAX_SCENE_CORNERS,
+            )
         )
     names: dict[str, str] = {}
     named_keys = [(f"line[{index}].name", line.name) for index, line in enumerate(scene.line)]
@@ -146,8 +158,11 @@ def validate_scene(scene: Scene, location: str) -> None:
         first_key = names.setdefault(name, key)
         if first_key != key:
             raise UserError(
-                f"{location}: {key} = {name!r}: used by {first_key} already; "
-                "allowed: a name of its own for each line and zone"
+                Message(
+                    "{label}: used by {first_key} already; allowed: a name of its own for each line and zone",
+                    label=f"{location}: {key} = {name!r}",
+                    first_key=first_key,
+                )
             )
     if scene.ground is not None:
         calibrate_ground(scene.ground, location)
@@ -165,13 +180,17 @@ def validate_scene(scene: Scene, location: str) -> None:
 def _check_line(line: SceneLine, location: str) -> None:
     if line.start == line.to:
         raise UserError(
-            f"{location}.to = [{line.to.x}, {line.to.y}]: the same point as `from`; "
-            "allowed: a line that has a length"
+            Message(
+                "{label}: the same point as `from`; allowed: a line that has a length",
+                label=f"{location}.to = [{line.to.x}, {line.to.y}]",
+            )
         )
     if line.forward_name == line.backward_name:
         raise UserError(
-            f"{location}.backward_name = {line.backward_name!r}: the same as `forward_name`; "
-            "allowed: a name of its own for each direction"
+            Message(
+                "{label}: the same as `forward_name`; allowed: a name of its own for each direction",
+                label=f"{location}.backward_name = {line.backward_name!r}",
+            )
         )
 
 
@@ -179,17 +198,26 @@ def _check_polygon(polygon: Corners, location: str) -> None:
     corners = [[corner.x, corner.y] for corner in polygon]
     if is_self_intersecting(polygon):
         raise UserError(
-            f"{location} = {corners}: its edges cross; allowed: corners in order around the area"
+            Message(
+                "{label}: its edges cross; allowed: corners in order around the area",
+                label=f"{location} = {corners}",
+            )
         )
     if polygon_area(polygon) < MIN_AREA:
         raise UserError(
-            f"{location} = {corners}: has no area; allowed: corners not all on one line"
+            Message(
+                "{label}: has no area; allowed: corners not all on one line",
+                label=f"{location} = {corners}",
+            )
         )
 
 
 def _check_zone_keys(zone: Zone, location: str) -> None:
     if zone.queue_min_count is not None and zone.kind != "queue":
         raise UserError(
-            f"{location}.queue_min_count = {zone.queue_min_count}: has no use with kind {zone.kind!r}; "
-            "allowed: with kind 'queue'"
+            Message(
+                "{label}: has no use with kind {kind!r}; allowed: with kind 'queue'",
+                label=f"{location}.queue_min_count = {zone.queue_min_count}",
+                kind=zone.kind,
+            )
         )

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import msgspec
 
 from agent.base.errors import UserError
+from agent.base.message import Message, message_of
 from agent.config import toml_decode
 from agent.detection.geometry import clip_to_picture, is_self_intersecting
 from agent.detection.ground_marks import GroundMarks, GroundPoint
@@ -57,14 +58,26 @@ def _placed(
         if in_picture in part:
             given = next(key for key in keys if key in part)
             raise UserError(
-                f"{location}: {key_path}.{in_picture}: given with `{given}`; allowed: one of them"
+                Message(
+                    "{label}: given with `{given}`; allowed: one of them",
+                    label=f"{location}: {key_path}.{in_picture}",
+                    given=given,
+                )
             )
         if in_metres not in part:
-            raise UserError(f"{location}: {key_path}.{in_metres}: missing; it has to be given")
+            raise UserError(
+                Message(
+                    "{label}: missing; it has to be given",
+                    label=f"{location}: {key_path}.{in_metres}",
+                )
+            )
     given = next(iter(keys))
     if "ground" not in tables:
         raise UserError(
-            f"{location}: {key_path}.{given}: there is no [ground]; allowed: with marks"
+            Message(
+                "{label}: there is no [ground]; allowed: with marks",
+                label=f"{location}: {key_path}.{given}",
+            )
         )
     plane = calibrate_ground(
         toml_decode.convert(tables["ground"], GroundMarks, location, "ground"), location
@@ -87,7 +100,9 @@ def calibrate_ground(marks: GroundMarks, location: str) -> GroundPlane:
     try:
         return calibrate(marks)
     except UserError as error:
-        raise UserError(f"{location}: {error}") from error
+        raise UserError(
+            Message("{label}: {problem}", label=location, problem=message_of(error))
+        ) from error
 
 
 def _place_polygon(
@@ -96,11 +111,16 @@ def _place_polygon(
     """Return the part of a polygon that the picture shows."""
     seen = clip_to_picture(_project(plane, _in_front(plane, corners)))
     if not seen:
-        raise UserError(f"{location}: {key_path}: no part of it is in the picture")
+        raise UserError(
+            Message("{label}: no part of it is in the picture", label=f"{location}: {key_path}")
+        )
     flat = tuple(Point(corner.x_m, corner.y_m) for corner in corners)
     if is_self_intersecting(seen) and not is_self_intersecting(flat):
         raise UserError(
-            f"{location}: {key_path}: falls into parts in the picture; allowed: an area of which the picture shows one part"
+            Message(
+                "{label}: falls into parts in the picture; allowed: an area of which the picture shows one part",
+                label=f"{location}: {key_path}",
+            )
         )
     return seen
 
@@ -116,7 +136,11 @@ def _place_line(
     ends = _project(plane, [_between(start, to, fraction) for fraction in fractions])
     seen = clip_to_picture(ends)
     if len(set(seen)) < 2:  # noqa: PLR2004 - a line
-        raise UserError(f"{location}: {key_path}: no part of the line is in the picture")
+        raise UserError(
+            Message(
+                "{label}: no part of the line is in the picture", label=f"{location}: {key_path}"
+            )
+        )
     # The clipped line goes there and back.
     distances = [math.dist((ends[0].x, ends[0].y), (point.x, point.y)) for point in seen]
     return seen[distances.index(min(distances))], seen[distances.index(max(distances))]

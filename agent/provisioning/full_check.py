@@ -41,7 +41,7 @@ def find_problems(
             _write_private(folder / file, text)
         _write_private(folder / CONFIG_FILE, toml_writer.dumps(tables))
         found = [
-            *config_check.find_problems(folder / CONFIG_FILE, SystemClock()),
+            *map(str, config_check.find_problems(folder / CONFIG_FILE, SystemClock())),
             *_file_problems(folder, config, embedded, source),
         ]
         return [_relabel(line, folder, source) for line in found]

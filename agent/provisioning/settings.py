@@ -193,7 +193,7 @@ def _read_table(
     source: str,
 ) -> _TableResult[_Table]:
     table, table_type = tables.get(name, {}), type(default)
-    problems = list(iter_errors(table, table_type, source, name))
+    problems = list(map(str, iter_errors(table, table_type, source, name)))
     if not problems:
         value = toml_decode.convert(table, table_type, source, name)
         problems = list(find_problems(value, source))
@@ -212,7 +212,9 @@ def _config_problems(tables: dict[str, Any], source: str) -> Iterator[str]:
     for key in tables:
         if key not in known:
             yield f"{source}: {key}: unknown table; allowed: {', '.join([*known, *EXTRA_TABLES])}"
-    yield from iter_errors({k: v for k, v in tables.items() if k in known}, Config, source)
+    yield from map(
+        str, iter_errors({k: v for k, v in tables.items() if k in known}, Config, source)
+    )
 
 
 def is_host_name(box_id: str) -> bool:

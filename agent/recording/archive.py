@@ -232,7 +232,12 @@ class FootageArchive(FootageListing):
         if self._cached_box_id is None:
             self._cached_box_id = _read_box_id(self._custody_dir, identity)
         if self._cached_box_id is None:
-            raise UserError(f"state folder {str(self._state_dir)!r}: its custody log is empty")
+            raise UserError(
+                Message(
+                    "{label}: its custody log is empty",
+                    label=f"state folder {str(self._state_dir)!r}",
+                )
+            )
         return self._cached_box_id
 
 

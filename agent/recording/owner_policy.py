@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from agent.base.damaged_file import UNREADABLE_SUFFIX, is_unreported, set_aside
 from agent.base.errors import UserError
-from agent.base.message import Message
+from agent.base.message import Message, message_of
 from agent.base.state_file import DamagedStateFile, StateFile
 from agent.base.state_inventory import StateInventory
 from agent.config.configuration import CameraConfig, InstitutionConfig
@@ -62,7 +62,13 @@ def read(state_dir: Path, camera: str) -> InstitutionConfig | None:
     try:
         return file.read_strictly()
     except DamagedStateFile as error:
-        raise UserError(f"{str(file.path)!r}: cannot be read: {error}") from error
+        raise UserError(
+            Message(
+                "{label}: cannot be read: {error}",
+                label=f"{str(file.path)!r}",
+                error=message_of(error),
+            )
+        ) from error
 
 
 def check_viewer(policy: InstitutionConfig | None, camera: str, viewer: str) -> None:

@@ -43,7 +43,7 @@ def run_configuration(data: bytes) -> None:
         with_placeholders(tables) if problems else tables, Config, "configuration"
     )
     for line in (*problems, *iter_conflicts(config, "configuration")):
-        check_one_line(line)
+        check_one_line(str(line))
     return None
 
 
@@ -61,7 +61,7 @@ def run_desired_config(data: bytes) -> None:
     refused = list(iter_refused_keys(base, desired))
     if not refused:
         merged = merge(base, desired, desired.scenes, {})
-        refused = list(toml_decode.iter_errors(merged, Config, "base"))
+        refused = list(map(str, toml_decode.iter_errors(merged, Config, "base")))
     for line in truncate_reasons(tuple(name_entries(line, base) for line in refused)):
         check_one_line(line)
     desired.keys()

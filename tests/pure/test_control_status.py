@@ -29,6 +29,6 @@ def test_check_config_reads_the_authorities(clock: ManualClock, tmp_path: Path) 
         '[[camera]]\nname = "north"\ndriver = "fake"\n[control]\nca = "control-ca.pem"\n'
     )
     (problem,) = config_check.find_problems(file, clock)
-    assert problem.startswith("control.ca = ")
+    assert str(problem).startswith("control.ca = ")
     ControlKeys().write_ca(tmp_path)
     assert config_check.find_problems(file, clock) == []

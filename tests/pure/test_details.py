@@ -13,6 +13,7 @@ import pytest
 
 from agent.base.health_model import Fault
 from agent.base.message import Message, Text, join_sentences, message_of
+from agent.config_change import config_check
 from agent.console.check_result import failed
 from agent.console.messages import render
 from agent.console.messages.details import DETAILS, MAX_DETAIL_CHARS, find_detail
@@ -23,6 +24,7 @@ from agent.reporting.mqtt import connect_error, tls
 from drivers import av_stream
 from drivers.child.process import describe_status
 from drivers.errors import DriverError, errno_text
+from tests.conftest import ManualClock
 
 ADDRESS = tls.BrokerAddress(host="broker.casa.invalid", port=8883, is_tls=True)
 TRANSLATED: tuple[Language, ...] = ("fr", "ar")
@@ -253,6 +255,90 @@ def test_each_refusal_of_a_technicians_command_is_translated() -> None:
         if place.startswith(AT_THE_POLE) and text not in COMPOSED and remainder(find_detail(text))
     ]
     assert unknown == []
+
+
+CARRY_MESSAGES = (
+    "agent/authority/control_authority.py",
+    "agent/capture/",
+    "agent/clips/",
+    "agent/config/",
+    "agent/config_change/",
+    "agent/detection/",
+    "agent/ptz/",
+    "agent/recording/",
+)
+"""Where a wrong configuration, scene or model, and wrong footage, are refused."""
+STAY_ENGLISH = {
+    "agent/config_change/config_stage.py": "a reply of the agent's process",
+    "agent/config_change/desired_message.py": "a report to the centre",
+    "agent/config_change/scene_change.py": "a reply of the agent's process",
+    "agent/detection/still_image.py": "the command line alone",
+    "agent/recording/encryption/key_wrapping.py": "unsealing, at the command line alone",
+    "agent/recording/encryption/keys.py": "private keys, at the command line alone",
+    "agent/recording/encryption/unseal.py": "the command line alone",
+    "agent/recording/export/export_request.py": "the option --out of the command line",
+    "agent/recording/footage_listing.py": "the options --state, --from and --to of the command line",
+}
+
+
+def english_errors(name: str) -> list[str]:
+    """Return the place of each error of this name that is raised with text instead of a message."""
+    return [
+        f"{path.relative_to(ROOT)}:{call.lineno}"
+        for path in sorted(ROOT.glob("agent/**/*.py"))
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call)
+        and ast.unparse(call.func) == name
+        and isinstance(call.args[0], ast.Constant | ast.JoinedStr)
+    ]
+
+
+def test_each_error_in_a_configuration_a_scene_a_model_or_footage_carries_its_message() -> None:
+    places = [place for place in english_errors("UserError") if place.startswith(CARRY_MESSAGES)]
+    files = {place.partition(":")[0] for place in places}
+    assert [place for place in places if place.partition(":")[0] not in STAY_ENGLISH] == []
+    assert STAY_ENGLISH.keys() - files == set()
+
+
+ENGLISH_WORDS = re.compile(
+    r"\b(the|is|are|not|no|of|and|with|allowed|unknown|missing|above|below|already|such|needs?|in)\b"
+)
+MISTAKES = {
+    "an unknown key": ("[box]", "[box]\nseite = 'x'"),
+    "a missing key": ('id = "pole-17"', ""),
+    "a value of another type": ('driver = "fake"', "driver = 7"),
+    "a value out of range": ("[box]", "[record]\nmax_age_h = -1\n[box]"),
+    "a value that is not among a few": ("[box]", "[console]\nlanguage = 'de'\n[box]"),
+    "a table for a text": ('site = "Bd Mohammed V"', "site = {}"),
+    "a pattern": ('name = "north"', 'name = "North Side"'),
+    "no TOML": ("[box]", "[box"),
+    "a broker without encryption": ("mqtt://127.0.0.1", "mqtt://10.0.0.9"),
+    "an unknown model": (
+        "[box]",
+        "[[camera]]\nname = 'x'\ndriver = 'fake'\ndetect.model = 'yolo'\n[box]",
+    ),
+}
+
+
+@pytest.mark.parametrize("language", TRANSLATED)
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_wrong_configuration_is_explained_in_the_language_of_the_session(
+    mistake: str, language: Language, tmp_path: Path
+) -> None:
+    file = tmp_path / "vigie.toml"
+    old, new = MISTAKES[mistake]
+    text = (
+        '[box]\nid = "pole-17"\nsite = "Bd Mohammed V"\n[broker]\nurl = "mqtt://127.0.0.1"\n'
+        '[[camera]]\nname = "north"\ndriver = "fake"\n'
+    )
+    assert old in text
+    file.write_text(text.replace(old, new, 1))
+    problems = config_check.find_problems(file, ManualClock())
+    assert problems
+    for problem in problems:
+        shown = show(problem, language)
+        assert show(problem, "en") == str(problem)
+        assert not ENGLISH_WORDS.search(shown.replace(str(file), "")), shown
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def test_a_value_of_the_boxs_file_is_taken_or_refused_in_one_line(key: str, fold
     def check(value: object) -> None:
         path.write_text(tomlkit.dumps(merged(BASE, table_of(key, value))))
         for line in find_problems(path, CLOCK):
-            check_one_line(line)
+            check_one_line(str(line))
 
     check()
 

@@ -145,7 +145,7 @@ def test_in_place_of_a_damaged_model_of_one_s_own_the_default_one_detects(
         case _:
             card.unlink()
     problems = config_check.find_problems(tmp_path / "vigie.toml", CLOCK)
-    assert ["camera[0].detect.model: " in problem for problem in problems] == [True]
+    assert ["camera[0].detect.model: " in str(problem) for problem in problems] == [True]
     agent = built(tmp_path, on_bad_scene="close")
     agent.start()
     agent.stop()

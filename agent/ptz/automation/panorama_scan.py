@@ -10,6 +10,7 @@ from functools import partial
 import cv2
 
 from agent.base.errors import UserError
+from agent.base.message import Message
 from agent.base.sha256 import sha256_hex
 from agent.capture.next_frame import NextFrame
 from agent.capture.snapshot_command import SNAPSHOT_MAX_BYTES, CameraAccess, SnapshotSink
@@ -271,8 +272,12 @@ def check_sweep(head: HeadConfig, location: str) -> None:
     count = len(plan_sweep(None, head.fov_deg, head.sweep))
     if count > MAX_IMAGES:
         raise UserError(
-            f"{location}.sweep.zoom = {head.sweep.zoom:g}: a sweep would take {count} images; "
-            f"allowed: {MAX_IMAGES}, with less zoom or less overlap"
+            Message(
+                "{label}: a sweep would take {count} images; allowed: {max}, with less zoom or less overlap",
+                label=f"{location}.sweep.zoom = {head.sweep.zoom:g}",
+                count=count,
+                max=MAX_IMAGES,
+            )
         )
 
 

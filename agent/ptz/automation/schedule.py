@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from agent.base.errors import UserError
+from agent.base.message import Message
 from agent.config.heads import ALL_DAYS, HeadConfig, TourConfig
 
 DAY_MIN = 24 * 60
@@ -25,8 +26,10 @@ def check_tours(head: HeadConfig, location: str) -> None:
         zoneinfo.ZoneInfo(head.time_zone)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise UserError(
-            f"{location}.time_zone = {head.time_zone!r}: no such zone on this machine; "
-            "allowed: an IANA name, such as UTC or Africa/Casablanca"
+            Message(
+                "{label}: no such zone on this machine; allowed: an IANA name, such as UTC or Africa/Casablanca",
+                label=f"{location}.time_zone = {head.time_zone!r}",
+            )
         ) from error
     tour_by_minute: dict[int, str] = {}
     tour_names: set[str] = set()
@@ -34,20 +37,31 @@ def check_tours(head: HeadConfig, location: str) -> None:
         tour_location = f"{location}.tour[{index}]"
         if tour.name in tour_names:
             raise UserError(
-                f"{tour_location}.name = {tour.name!r}: used already; allowed: a name of its own"
+                Message(
+                    "{label}: used already; allowed: a name of its own",
+                    label=f"{tour_location}.name = {tour.name!r}",
+                )
             )
         tour_names.add(tour.name)
         if (tour.begin is None) != (tour.end is None):
             missing = "begin" if tour.begin is None else "end"
             raise UserError(
-                f"{tour_location}.{missing}: missing; the other end of the window is given"
+                Message(
+                    "{label}: missing; the other end of the window is given",
+                    label=f"{tour_location}.{missing}",
+                )
             )
         for minute in weekly_minutes(tour):
             other = tour_by_minute.setdefault(minute, tour.name)
             if other != tour.name:
                 raise UserError(
-                    f"{tour_location}.begin = {tour.begin!r}: tours {other!r} and {tour.name!r} would both run "
-                    f"on {_format_minute(minute)}; allowed: one at a time"
+                    Message(
+                        "{label}: tours {other!r} and {name!r} would both run on {minute}; allowed: one at a time",
+                        label=f"{tour_location}.begin = {tour.begin!r}",
+                        other=other,
+                        name=tour.name,
+                        minute=_format_minute(minute),
+                    )
                 )
 
 

@@ -20,6 +20,7 @@ from agent.base.atomic_file import create_durably
 from agent.base.errors import UserError
 from agent.base.file_read import read_regular_file
 from agent.base.json_decode import MalformedJson, decode_json
+from agent.base.message import Message, message_of
 from agent.config.recording import Recipient
 from agent.recording.encryption.keys import KEY_BYTES, KeyRing, SegmentKey, parse_public_key
 
@@ -130,7 +131,11 @@ def parse_recipients(recipients: Sequence[Recipient]) -> dict[str, X25519PublicK
     parsed: dict[str, X25519PublicKey] = {}
     for recipient in recipients:
         if recipient.id in parsed:
-            raise UserError(f"record.recipient: id {recipient.id!r} is used twice")
+            raise UserError(
+                Message(
+                    "{label}: id {id!r} is used twice", label="record.recipient", id=recipient.id
+                )
+            )
         label = f"record.recipient: {recipient.id!r}: public_key"
         parsed[recipient.id] = parse_public_key(recipient.public_key, label)
     return parsed
@@ -150,9 +155,15 @@ def read_sidecar(path: Path) -> WrappedKeyFile:
     try:
         return decode_json(read_regular_file(path, _MAX_SIDECAR_BYTES), WrappedKeyFile)
     except OSError as error:
-        raise UserError(f"{label}: {error.strerror or error}") from error
+        raise UserError(
+            Message("{label}: {problem}", label=label, problem=error.strerror or str(error))
+        ) from error
     except MalformedJson as error:
-        raise UserError(f"{label}: not a file of wrapped keys: {error}") from error
+        raise UserError(
+            Message(
+                "{label}: not a file of wrapped keys: {error}", label=label, error=message_of(error)
+            )
+        ) from error
 
 
 def unwrap_segment_key(path: Path, private_key: X25519PrivateKey) -> SegmentKey:

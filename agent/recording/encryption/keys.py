@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from agent.base.atomic_file import create_durably
 from agent.base.errors import UserError
 from agent.base.file_read import MAX_PEM_BYTES, read_regular_file
+from agent.base.message import Message
 
 KEY_BYTES = 16
 """AES-128, which Common Encryption prescribes (ISO/IEC 23001-7, 9.1)."""
@@ -88,8 +89,10 @@ def parse_public_key(text: str, label: str) -> X25519PublicKey:
     """
     if "PRIVATE KEY" in text:
         raise UserError(
-            f"{label}: is a private key; allowed: the public key. Replace this key pair: "
-            "its private key has been on a box"
+            Message(
+                "{label}: is a private key; allowed: the public key. Replace this key pair: its private key has been on a box",
+                label=label,
+            )
         )
     key = (
         _parse_public_pem(text, label)
@@ -100,7 +103,10 @@ def parse_public_key(text: str, label: str) -> X25519PublicKey:
         X25519PrivateKey.generate().exchange(key)
     except ValueError as error:
         raise UserError(
-            f"{label}: not a usable X25519 public key: its shared secrets are all zero"
+            Message(
+                "{label}: not a usable X25519 public key: its shared secrets are all zero",
+                label=label,
+            )
         ) from error
     return key
 
@@ -156,9 +162,11 @@ def _parse_public_pem(text: str, label: str) -> X25519PublicKey:
     try:
         key = serialization.load_pem_public_key(text.encode())
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise UserError(f"{label}: not a public key in PEM") from error
+        raise UserError(Message("{label}: not a public key in PEM", label=label)) from error
     if not isinstance(key, X25519PublicKey):
-        raise UserError(f"{label}: not an X25519 key; allowed: X25519 as PEM or base64")
+        raise UserError(
+            Message("{label}: not an X25519 key; allowed: X25519 as PEM or base64", label=label)
+        )
     return key
 
 
@@ -166,7 +174,14 @@ def _parse_public_base64(text: str, label: str) -> X25519PublicKey:
     try:
         raw = base64.b64decode(text.strip(), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise UserError(f"{label}: neither base64 nor PEM") from error
+        raise UserError(Message("{label}: neither base64 nor PEM", label=label)) from error
     if len(raw) != _PUBLIC_KEY_BYTES:
-        raise UserError(f"{label}: {len(raw)} bytes; an X25519 public key has {_PUBLIC_KEY_BYTES}")
+        raise UserError(
+            Message(
+                "{label}: {count} bytes; an X25519 public key has {expected}",
+                label=label,
+                count=len(raw),
+                expected=_PUBLIC_KEY_BYTES,
+            )
+        )
     return X25519PublicKey.from_public_bytes(raw)

@@ -103,11 +103,23 @@ class HoldStore:
         Raises UserError if the span or the term is invalid.
         """
         if end <= begin:
-            raise UserError(f"to = {rfc3339(end)}: not after from = {rfc3339(begin)}")
+            raise UserError(
+                Message(
+                    "{label}: not after from = {begin}",
+                    label=f"to = {rfc3339(end)}",
+                    begin=rfc3339(begin),
+                )
+            )
         if not owner.strip() or not reason.strip():
-            raise UserError("hold: an owner and a reason are required")
+            raise UserError(Message("{label}: an owner and a reason are required", label="hold"))
         if not 0 < days <= MAX_AGE_DAYS:
-            raise UserError(f"days = {days:g}: allowed: more than 0, at most {MAX_AGE_DAYS}")
+            raise UserError(
+                Message(
+                    "{label}: allowed: more than 0, at most {max}",
+                    label=f"days = {days:g}",
+                    max=MAX_AGE_DAYS,
+                )
+            )
         hold = self.build(
             self._new_id(self._clock.boottime_ns()),
             camera,
@@ -161,7 +173,7 @@ class HoldStore:
         Raises UserError if there is no such hold.
         """
         if not by.strip() or not reason.strip():
-            raise UserError("release: a name and a reason are required")
+            raise UserError(Message("{label}: a name and a reason are required", label="release"))
         with self._lock:
             self.refresh()
             hold = self._holds.get(hold_id)
