@@ -16,8 +16,7 @@ from typing import Any, Literal
 import msgspec
 from serial.tools import list_ports
 
-from drivers.device_holders import DeviceHolders, find_holders
-from drivers.device_links import stable_names
+from drivers.device_files import DeviceHolders, find_holders, stable_names
 from drivers.errors import PERMISSION_ERRNOS, errno_kind, errno_text
 
 DEVICE_FOLDER = Path("/dev")

@@ -1,12 +1,16 @@
-"""One run of the demo: broker, agent and centre on this machine, until the scenario ends."""
+"""One run of the demo: broker, agent and centre on this machine, until the scenario ends; its output, live or as lines."""
 
+import logging
+import os
 import random
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Protocol
 
 from rich.console import Console
+from rich.live import Live
+from rich.text import Text
 
 from agent.app.agent import Agent
 from agent.base.clock import Clock, SystemClock
@@ -23,19 +27,16 @@ from centre.client import DEFAULT_CENTRE
 from centre.demo.broker import run_broker
 from centre.demo.demo_authority import DemoAuthority
 from centre.demo.demo_centre import DemoCentre
-from centre.demo.display import open_display
 from centre.demo.files import DemoFiles
-from centre.demo.log_redirect import redirect_logs
-from centre.demo.ptz_summary import PtzDemoResult
-from centre.demo.screen import ScreenContent
+from centre.demo.screen import NewLines, ScreenContent, render_screen
 from centre.demo.stats import DemoStats, StatsView
-from centre.demo.summary import DemoSummary
-from centre.demo.video_summary import VideoDemoResult
+from centre.demo.summary import DemoSummary, PtzDemoResult, VideoDemoResult
 from drivers.media import Frame
 
 CONNECT_TIMEOUT_S = 10.0
 _REFRESH_S = 0.2
 _DRAIN_TIMEOUT_S = 10.0
+_STDERR_FD = 2
 
 
 class Scenario(Protocol):
@@ -185,3 +186,49 @@ class _DemoRun:
     def _on_frame_result(self, frame: Frame, result: FrameResult) -> None:
         self._stats.add_frame(result)
         self._scenario.on_frame_result(frame, result)
+
+
+@contextmanager
+def open_display(console: Console) -> Iterator[Callable[[ScreenContent], None]]:
+    """Yield a function that shows a moment: on a live screen, or as the lines that are new."""
+    if console.is_terminal:
+        with Live(console=console, auto_refresh=False, screen=True) as live:
+
+            def draw(content: ScreenContent) -> None:
+                size = console.size
+                live.update(render_screen(content, size.width, size.height), refresh=True)
+
+            yield draw
+        return
+    new_lines = NewLines()
+
+    def print_new(content: ScreenContent) -> None:
+        for text in new_lines(content):
+            console.print(Text(text), soft_wrap=True)
+
+    yield print_new
+
+
+@contextmanager
+def redirect_logs(path: Path) -> Iterator[None]:
+    """Write log records, and what native libraries print to standard error, to `path`.
+
+    Otherwise they would be printed over the live screen.
+    """
+    log = path.open("a", encoding="utf-8", buffering=1)
+    handler = logging.StreamHandler(log)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    previous_level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    saved_stderr_fd = os.dup(_STDERR_FD)
+    os.dup2(log.fileno(), _STDERR_FD)
+    try:
+        yield
+    finally:
+        os.dup2(saved_stderr_fd, _STDERR_FD)
+        os.close(saved_stderr_fd)
+        root.removeHandler(handler)
+        root.setLevel(previous_level)
+        log.close()

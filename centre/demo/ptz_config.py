@@ -1,22 +1,29 @@
-"""Configuration of the demo's box with a head, as a file, and its camera and head options."""
+"""Files and devices of the demo's box with a head: its configuration, its camera, and the folder of its presets."""
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 from typing import Any
 
+import cv2
 import msgspec
 
 from agent.base.clock import Clock
+from agent.base.errors import UserError
 from agent.capture.camera_source import CameraSource, build_sources
 from agent.config import configuration
 from agent.config.configuration import Config
 from agent.config.heads import FieldOfView
+from agent.ptz.motion.field_of_view import horizontal_fov_deg
+from agent.ptz.preset_store import Preset
+from agent.ptz.ptz_args import PtzResult
 from centre.demo.files import DemoFiles
+from centre.demo.ptz_devices import HeadMountedStreetCamera
 from centre.demo.ptz_script import PRESETS, PtzScript
-from centre.demo.street_ptz_camera import HeadMountedStreetCamera
 from centre.demo.video_source import SCENES_FOLDER
+from centre.preset_page import PANORAMA_NAME, PRESETS_NAME
 from drivers.contracts import Camera, StreamRequest
 from drivers.transcoding import open_transcoded
 from drivers.visca_options import Options
@@ -85,3 +92,30 @@ class RenderedStreet:
 def _escape_toml(path: Path) -> str:
     """Escape a path for a TOML basic string, which escapes as JSON does."""
     return json.dumps(str(path), ensure_ascii=False)[1:-1]
+
+
+def write_preset_views(
+    files: DemoFiles, presets: Sequence[Preset], street: SurroundRenderer, fov: FieldOfView
+) -> None:
+    """Write the folder that `vigie scene edit` reads: pictures, scenes and the panorama.
+
+    Writes nothing if no preset is stored. Raises: UserError.
+    """
+    if not presets:
+        return
+    folder = files.presets
+    try:
+        folder.mkdir()
+        (folder / PRESETS_NAME).write_bytes(msgspec.json.encode(PtzResult(presets=tuple(presets))))
+        for preset in presets:
+            pose = preset.pose
+            fov_deg = horizontal_fov_deg(fov, pose.zoom or 0.0)
+            picture = street.render(pose.pan_deg, pose.tilt_deg, fov_deg, 0.0)
+            cv2.imwrite(str(folder / f"{preset.name}.jpg"), picture)
+            scene = files.scenes / f"ptz_{preset.name}.toml"
+            if scene.exists():
+                shutil.copyfile(scene, folder / f"{preset.name}.toml")
+        if files.panorama.exists():
+            shutil.copyfile(files.panorama, folder / PANORAMA_NAME)
+    except OSError as error:
+        raise UserError(f"{folder}: {error.strerror or error}") from error

@@ -23,15 +23,20 @@ from centre.demo.demo import CONNECT_TIMEOUT_S
 from centre.demo.demo_authority import DemoAuthority
 from centre.demo.demo_operator import DemoOperator
 from centre.demo.files import DemoFiles
-from centre.demo.ptz_config import RenderedStreet, build_camera_source, visca_options, write_config
+from centre.demo.ptz_config import (
+    RenderedStreet,
+    build_camera_source,
+    visca_options,
+    write_config,
+    write_preset_views,
+)
+from centre.demo.ptz_devices import SimulatedHead
 from centre.demo.ptz_log import PtzLog
-from centre.demo.ptz_presets import write_preset_views
 from centre.demo.ptz_screen import PtzDemoState, ptz_screen
 from centre.demo.ptz_script import PRESETS, SCRIPT, PtzScript, ScriptRunner
-from centre.demo.ptz_summary import PtzDemoResult
 from centre.demo.screen import ScreenContent
-from centre.demo.simulated_head import SimulatedHead
 from centre.demo.stats import StatsView
+from centre.demo.summary import PtzDemoResult
 from drivers.media import Frame
 
 _STOP_TIMEOUT_S = 10.0

@@ -1,18 +1,22 @@
-"""Scenario of the plain demo: a video of a street, as the camera of a box."""
+"""Scenario of the plain demo: a video of a street, as the camera of a box, its screen, and one signed request."""
 
 import math
+import random
 import shutil
 from pathlib import Path
 
 import msgspec
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from agent.app.agent import Agent
 from agent.base.clock import Clock
 from agent.base.errors import UserError
-from agent.base.model import FrameResult
+from agent.base.json_decode import decode_json
+from agent.base.model import CommandDone, CommandRefused, FrameResult, Reply
 from agent.capture import camera_source
+from agent.capture.snapshot_command import COMMAND, SnapshotResult
 from agent.config.broker import BrokerConfig
 from agent.config.configuration import BoxConfig, CameraConfig, Config, DetectConfig, HealthConfig
 from agent.config.control import ControlConfig
@@ -21,17 +25,27 @@ from agent.config_change.actuator_specs import ActuatorSpecs
 from agent.detection import scene as scenes
 from agent.detection.image import encode_snapshot
 from agent.reporting.payloads import EventData, SnapshotHeader
+from agent.runtime.stage import StageThread
 from centre.annotated_video import AnnotatedVideoWriter
+from centre.demo.demo import CONNECT_TIMEOUT_S
 from centre.demo.demo_authority import DemoAuthority
+from centre.demo.demo_operator import DemoOperator
 from centre.demo.export_check import ExportCheck, check_export
 from centre.demo.files import DemoFiles
-from centre.demo.screen import ScreenContent
-from centre.demo.signed_request import SignedRequest
+from centre.demo.ptz_script import AMINA
+from centre.demo.screen import (
+    ScreenContent,
+    format_clock,
+    format_count,
+    format_counts,
+    render_counts,
+    render_in_sight,
+    status_table,
+)
 from centre.demo.stats import StatsView
+from centre.demo.summary import VideoDemoResult
 from centre.demo.video_camera import DemoVideoCamera, FramePacer, OpenOnce
-from centre.demo.video_screen import video_screen
 from centre.demo.video_source import DemoVideo, choose_video
-from centre.demo.video_summary import VideoDemoResult
 from drivers.contracts import Camera, StreamRequest
 from drivers.media import Frame
 
@@ -39,6 +53,8 @@ CAMERA_NAME = "street"
 BOX_ID = "demo-box"
 _MAX_FOOTAGE_BYTES = 2_000_000_000
 _MAX_PICTURE_BYTES = 1_000_000
+_BAR_CELLS = 12
+_STOP_TIMEOUT_S = 10.0
 
 
 class VideoOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -189,3 +205,96 @@ def _build_config(
         record=RecordConfig(max_bytes=_MAX_FOOTAGE_BYTES),
         health=HealthConfig(interval_s=1.0),
     )
+
+
+def video_screen(
+    stats: StatsView, video_title: str, duration_s: float, broker_url: str
+) -> ScreenContent:
+    """Return the screen's content. `duration_s` is how much of the video is played."""
+    played, total = format_clock(stats.video_s), format_clock(duration_s)
+    return ScreenContent(
+        t_s=stats.video_s,
+        title=f"Vigie demo: {video_title}, {played} of {total}",
+        stats=stats,
+        status=_status(stats),
+        status_line=f"tracked so far: {format_counts(stats.track_counts)}",
+        log_title=f"Events, as they reach the centre over MQTT ({broker_url})",
+        log=stats.recent_events,
+        log_total=stats.event_total,
+    )
+
+
+def _status(stats: StatsView) -> Table:
+    table = status_table()
+    table.add_row("In sight", render_in_sight(stats))
+    table.add_row("Tracked so far", render_counts(stats.track_counts))
+    for line in stats.line_counts:
+        crossings = f"{format_count(line.label, line.count)} {line.direction}"
+        table.add_row(Text(f"Line {line.line}"), Text(crossings))
+    filled_cells = round(min(1.0, stats.motion_ratio * 4) * _BAR_CELLS)
+    bar = Text("█" * filled_cells, "green") + Text("░" * (_BAR_CELLS - filled_cells), "dim")
+    table.add_row("Motion", bar + Text(f" {100 * stats.motion_ratio:.0f} % of the picture"))
+    for camera in stats.health.cameras if stats.health else ():
+        table.add_row("Camera", f"{camera.stream_fps:.1f} frames/s captured")
+    for detector in stats.health.detectors if stats.health else ():
+        cost = "" if detector.inference_ms is None else f", {detector.inference_ms:.0f} ms each"
+        table.add_row("Detector", f"{detector.inferences_per_s:.1f} inferences/s{cost}")
+    return table
+
+
+class SignedRequest:
+    """Sends one signed command for a picture, and one without a signature, as an attacker at the broker could."""
+
+    def __init__(self, config: Config, camera: str, authority: DemoAuthority, clock: Clock) -> None:
+        self._url = config.broker.url
+        self._camera = camera
+        self._replies: dict[str, Reply] = {}
+        self._signed_id: str | None = None
+        self._unsigned_id: str | None = None
+        rng = random.Random()  # noqa: S311 - jitter, not secrets
+        self._operator = DemoOperator(
+            config.broker, config.box.id, authority, self._on_reply, clock, rng
+        )
+        self._thread = StageThread(self._operator, clock.boottime_ns, rng, vital=False)
+
+    def start(self) -> None:
+        """Connect. Raises: UserError if the broker does not answer."""
+        self._thread.start()
+        if not self._operator.online.wait(CONNECT_TIMEOUT_S):
+            raise UserError(f"demo: the broker at {self._url} does not answer")
+
+    def send(self) -> None:
+        """Send both commands, once."""
+        if self._signed_id is None:
+            args = {"camera": self._camera}
+            self._signed_id = self._operator.send_command(AMINA, COMMAND.verb, args)
+            self._unsigned_id = self._operator.send_unsigned(AMINA, COMMAND.verb, args)
+
+    def result(self, *, has_event: bool) -> str:
+        """Return the outcome of both, for the summary; `has_event` is whether the centre has received an event."""
+        if self._signed_id is None:
+            return (
+                f"none: {'the first event came at the end' if has_event else 'there was no event'}"
+            )
+        signed = self._replies.get(self._signed_id)
+        unsigned = self._replies.get(self._unsigned_id or "")
+        return f"a picture, signed by {AMINA.title}: {_outcome(signed)}; unsigned: {_outcome(unsigned)}"
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._thread.stop()
+        self._thread.join(_STOP_TIMEOUT_S)
+
+    def _on_reply(self, reply: Reply) -> None:
+        if isinstance(reply, CommandDone | CommandRefused) and reply.command is not None:
+            self._replies[reply.command] = reply
+
+
+def _outcome(reply: Reply | None) -> str:
+    match reply:
+        case CommandDone():
+            size_bytes = decode_json(reply.result, SnapshotResult).size_bytes
+            return f"done, {size_bytes / 1000:.0f} kB"
+        case CommandRefused():
+            return f"refused ({reply.code})"
+    return "no reply"

@@ -1,5 +1,6 @@
 """Rows of the fleet's table, and the lines about one box below it. Pure."""
 
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -7,7 +8,6 @@ from typing import NamedTuple
 from rich.text import Text
 
 from centre.fleet.box_view import BoxView, Condition, HealthView, format_time
-from centre.fleet.text_cell import format_cell
 from centre.fleet.wire_text import clean_text
 
 STYLES: Mapping[Condition, str] = {
@@ -28,6 +28,8 @@ _LEFT_OUT_FIRST = ("health", "queued")
 _SHARES = {"site": 2, "faults": 3, "last event": 3}
 _ORDER = ("box", "state", "since", "site", "health", "queued", "faults", "last event")
 _MAX_BOX_WIDTH = 24
+_LEFT_TO_RIGHT_MARK = "\N{LEFT-TO-RIGHT MARK}"
+_RIGHT_TO_LEFT_CLASSES = ("R", "AL", "AN")
 
 
 class ColumnWidth(NamedTuple):
@@ -173,3 +175,16 @@ def _machine_parts(health: HealthView) -> Iterator[str]:
         yield f"{health.footage_free_bytes / 1e9:.1f} GB free for footage"
     if health.state_free_bytes is not None:
         yield f"{health.state_free_bytes / 1e9:.1f} GB free for the rest of the state"
+
+
+def format_cell(text: str, width: int, style: str = "") -> Text:
+    """Return a cleaned text as a cell of exactly `width` columns.
+
+    A mark after right-to-left letters keeps a terminal with bidirectional text from moving the cells that
+    follow between them.
+    """
+    cell = Text(text, style=style, no_wrap=True, end="")
+    cell.truncate(width, overflow="ellipsis", pad=True)
+    if any(unicodedata.bidirectional(char) in _RIGHT_TO_LEFT_CLASSES for char in cell.plain):
+        cell.append(_LEFT_TO_RIGHT_MARK)
+    return cell

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from drivers.av_stream import FrameSelector
 from drivers.child import messages
@@ -18,14 +19,12 @@ from drivers.child.control_channel import ControlChannel
 from drivers.child.frame_memory import SLOT_COUNT, FrameMemory
 from drivers.contracts import CameraReadings, SensorNetwork
 from drivers.csi import controls, encoders, picamera2_setup
-from drivers.csi.night_detector import NightDetector
-from drivers.csi.nv12 import nv12_views, write_planar
 from drivers.csi.options import Options
 from drivers.csi.picamera2_setup import CsiStream
-from drivers.csi.readings import read_lux, to_readings
+from drivers.csi.readings import NightDetector, read_lux, to_readings
 from drivers.csi.sensor_network import SETUP_ERRORS, SensorResults
 from drivers.masking import WHOLE_PICTURE, MaskPainter
-from drivers.media import NS_PER_S, Packet, Plane, Polygon, StreamInfo
+from drivers.media import NS_PER_S, Packet, Plane, Planes, Polygon, StreamInfo
 
 NS_PER_US = 1000
 PROGRESS_INTERVAL_S = 1.0
@@ -311,3 +310,24 @@ def _open_network(
 
 def _buffer_views(buffer: Plane, stream: CsiStream) -> tuple[Plane, Plane]:
     return nv12_views(buffer, stream.width_px, stream.height_px, stream.stride_bytes)
+
+
+def nv12_views(
+    buffer: Plane, width_px: int, height_px: int, stride_bytes: int
+) -> tuple[Plane, Plane]:
+    """Return views of luma (H x W) and chroma (H/2 x W, Cb and Cr interleaved), without padding.
+
+    Sizes are even.
+    """
+    luma_bytes = stride_bytes * height_px
+    luma = buffer[:luma_bytes].reshape(height_px, stride_bytes)[:, :width_px]
+    chroma = buffer[luma_bytes : luma_bytes * 3 // 2].reshape(height_px // 2, stride_bytes)
+    return luma, chroma[:, :width_px]
+
+
+def write_planar(luma: Plane, chroma: Plane, planes: Planes) -> None:
+    """Copy a picture in NV12 into three planes."""
+    y, u, v = planes
+    np.copyto(y, luma)
+    np.copyto(u, chroma[:, 0::2])
+    np.copyto(v, chroma[:, 1::2])

@@ -12,7 +12,7 @@ from drivers.child.confinement import Confinement, confine
 from drivers.child.control_channel import DATAGRAM_BYTES
 from drivers.child.main import ChildEnd
 from drivers.errors import DriverError
-from drivers.onvif import camera_queries, coordinate_spaces, head_profile, library, operations
+from drivers.onvif import camera_queries, coordinate_spaces, library, operations
 from drivers.onvif.move_status import is_busy
 from drivers.onvif.soap_client import SoapClient
 from drivers.onvif.subscription import Subscription
@@ -73,7 +73,7 @@ class _DeviceExecutor:
             case operations.ReadCameraInfo():
                 return camera_queries.read_camera_info(self._client)
             case operations.ReadHeadProfile(token=token):
-                return head_profile.read_head_profile(self._client, token)
+                return camera_queries.read_head_profile(self._client, token)
             case operations.ReadStatus():
                 return self._read_status(operation.profile)
             case operations.ReadPresets():

@@ -48,7 +48,6 @@ from drivers.commanded_speed import CommandedSpeed, position_error_deg
 from drivers.contracts import FRACTION, Aux, Pose, PtzCapabilities, PtzPosition, Range, Velocity
 from drivers.dead_reckoning import DeadReckoning, OrderOutcome, PendingOrder, Speeds
 from drivers.errors import DriverError
-from drivers.onvif.camera_presets import CameraPresets
 from drivers.onvif.client import OnvifClient
 from drivers.onvif.coordinate_spaces import (
     AUX_COMMANDS,
@@ -65,7 +64,7 @@ from drivers.onvif.coordinate_spaces import (
 )
 from drivers.onvif.credentials import OnvifAccess, Timeout, Url, require_both_or_neither
 from drivers.onvif.move_status import ArrivalDetector
-from drivers.onvif.operations import Order, PtzNode
+from drivers.onvif.operations import CameraPreset, Order, PtzNode
 from drivers.ptz_checks import check_aux, check_pose, check_preset, check_velocity
 
 log = logging.getLogger(__name__)
@@ -389,3 +388,40 @@ def _clamp_speed(deg_s: float, max_deg_s: float) -> float:
 
 def _ordered_range(span: Range) -> Range:
     return Range(low=min(span.low, span.high), high=max(span.low, span.high))
+
+
+class CameraPresets:
+    """Presets that the camera stores, by a media profile: numbers of the agent, names and tokens of the camera."""
+
+    def __init__(self, client: OnvifClient, profile: str) -> None:
+        self._client = client
+        self._profile = profile
+        self._tokens: dict[int, str] = {}
+        """The tokens of the presets that were stored since the connection."""
+
+    def own_token(self, number: int) -> str | None:
+        """Return the token of `vigie-<number>`, or None if the camera does not have it."""
+        own_presets = {preset.name: preset.token for preset in self._read()}
+        return self._tokens.get(number) or own_presets.get(_preset_name(number))
+
+    def store(self, number: int, token: str | None) -> None:
+        """Store the present position as `vigie-<number>`, in place of the one with the token."""
+        self._tokens[number] = self._client.store_preset(self._profile, _preset_name(number), token)
+
+    def find(self, number: int) -> CameraPreset | None:
+        """Return `vigie-<number>`, or the camera's own preset of that token, or None."""
+        presets = self._read()
+        by_token = {preset.token: preset for preset in presets}
+        by_name = {preset.name: preset for preset in presets}
+        return (
+            by_token.get(self._tokens.get(number, ""))
+            or by_name.get(_preset_name(number))
+            or by_token.get(str(number))
+        )
+
+    def _read(self) -> tuple[CameraPreset, ...]:
+        return self._client.read_presets(self._profile)
+
+
+def _preset_name(number: int) -> str:
+    return f"vigie-{number}"

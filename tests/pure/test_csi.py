@@ -13,10 +13,9 @@ from hypothesis import strategies as st
 from drivers.child.frame_memory import frame_bytes, planar_views
 from drivers.contracts import CameraReadings
 from drivers.csi import controls, encoders
-from drivers.csi.night_detector import NightDetector
-from drivers.csi.nv12 import nv12_views, write_planar
+from drivers.csi.camera_runner import nv12_views, write_planar
 from drivers.csi.options import Night, Options
-from drivers.csi.readings import read_lux, to_readings
+from drivers.csi.readings import NightDetector, read_lux, to_readings
 from drivers.errors import DriverError
 
 WHAT = "camera 'north'"

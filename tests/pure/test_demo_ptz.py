@@ -12,6 +12,7 @@ from rich.console import Console
 from agent.base.health_model import HeadHealth
 from agent.base.model import CommandAccepted, CommandDone, CommandRefused
 from agent.config.heads import FieldOfView, ForbiddenSector
+from centre.demo.ptz_devices import HeadMountedStreetCamera
 from centre.demo.ptz_log import PtzLog, ReportedLease
 from centre.demo.ptz_screen import PtzDemoState, format_holder, ptz_screen, render_compass
 from centre.demo.ptz_script import (
@@ -26,7 +27,6 @@ from centre.demo.ptz_script import (
 )
 from centre.demo.screen import render_screen
 from centre.demo.stats import DemoStats
-from centre.demo.street_ptz_camera import HeadMountedStreetCamera
 from drivers.contracts import Pose, Range, StreamRequest
 from drivers.errors import DriverError
 from simulation.heads.head_simulator import HeadMechanics, HeadSimulator

@@ -13,10 +13,10 @@ from centre.fleet.rows import (
     choose_columns,
     detail_lines,
     format_age,
+    format_cell,
     heading_row,
     totals_line,
 )
-from centre.fleet.text_cell import format_cell
 from centre.fleet.wire_text import MAX_MARKS, clean_text
 from tests.pure.fleet_messages import NOW, arrival, event, fault, health, status
 

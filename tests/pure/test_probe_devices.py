@@ -18,8 +18,7 @@ from agent.diagnostics.probe.scan import access_problem, read_board_model, searc
 from drivers import gpio_chips, v4l2_devices
 from drivers.csi import camera_modules, camera_modules_child
 from drivers.csi.camera_modules import CameraModule, enumerate_modules
-from drivers.device_holders import find_holders
-from drivers.device_links import stable_names
+from drivers.device_files import find_holders, stable_names
 from drivers.errors import DriverError
 from drivers.rtsp_search import FoundRtspServer, parse_answer, search_subnet
 from drivers.serial_ports import FoundPort, find_ports, is_kernel_console, port_condition

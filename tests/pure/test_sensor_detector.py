@@ -1,4 +1,4 @@
-"""agent.detection.sensor_detector, the openings of agent.pipeline.camera_detector, drivers.csi.mask_filter."""
+"""agent.detection.sensor_detector, the openings of agent.pipeline.camera_detector, drivers.csi.sensor_network."""
 
 import msgspec
 import numpy as np
@@ -20,7 +20,7 @@ from agent.detection.sensor_detector import (
 )
 from agent.pipeline.camera_detector import MAX_TRIES, MIN_PAUSE_S, SensorNetworkOpenings
 from drivers.contracts import SensorNetwork, StreamRequest
-from drivers.csi.mask_filter import MASK_MEMORY_NS, MASK_MEMORY_PICTURES, MaskFilter
+from drivers.csi.sensor_network import MASK_MEMORY_NS, MASK_MEMORY_PICTURES, MaskFilter
 from drivers.errors import DriverError
 from drivers.masking import WHOLE_PICTURE
 from drivers.media import (

@@ -11,16 +11,20 @@ from rich.console import Console, RenderableType
 
 from agent.cli import probe_tables
 from agent.diagnostics.probe.results import FoundOnvif, ProbeResult, ProbeSection
-from centre.demo.display import open_display
+from centre.demo.demo import open_display
 from centre.demo.files import DemoFiles
 from centre.demo.ptz_log import PtzLog
-from centre.demo.ptz_summary import PtzDemoResult
 from centre.demo.screen import ScreenContent, render_screen, status_table
 from centre.demo.stats import DemoStats, LogLine
-from centre.demo.summary import DemoSummary, print_summary, program_name
-from centre.demo.video_screen import video_screen
+from centre.demo.summary import (
+    DemoSummary,
+    PtzDemoResult,
+    VideoDemoResult,
+    print_summary,
+    program_name,
+)
+from centre.demo.video_scenario import video_screen
 from centre.demo.video_source import DemoVideo
-from centre.demo.video_summary import VideoDemoResult
 
 WRITTEN = ["Avenue [north]", "Depot [/b2]", "fe80:ab:cd:1", "[bold]", "\\[x]"]
 """Names that a person or a machine may write. Rich takes some of it for markup, which is left out or

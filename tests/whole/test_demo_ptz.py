@@ -30,8 +30,7 @@ from centre.demo.ptz_script import (
     ScriptStep,
     StepTrigger,
 )
-from centre.demo.ptz_summary import PtzDemoResult
-from centre.demo.summary import print_summary
+from centre.demo.summary import PtzDemoResult, print_summary
 from centre.preset_page import read_head_views
 from simulation.surround.backdrop import render_backdrop
 from tests.whole.test_demo import run

@@ -1,4 +1,4 @@
-"""The processes that have devices open, as far as this user may see them."""
+"""Files of devices under /dev: their stable links, and the processes that have them open, as far as this user may see them."""
 
 import contextlib
 import os
@@ -37,3 +37,12 @@ def _open_devices(process: Path) -> set[int]:
 
 def _process_name(process: Path) -> str:
     return (process / "comm").read_text(encoding="utf-8", errors="replace").strip()
+
+
+def stable_names(folder: Path) -> Mapping[str, str]:
+    """Return the links of a folder by their target; of two with one target, the first."""
+    with contextlib.suppress(OSError):
+        return {
+            os.path.realpath(link): str(link) for link in sorted(folder.iterdir(), reverse=True)
+        }
+    return {}

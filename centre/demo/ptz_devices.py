@@ -1,7 +1,8 @@
-"""The camera on the demo's head: the rendered street, seen from the head's true pose."""
+"""Simulated devices of the demo: a head at the far end of a serial line, and the camera on it, which sees the rendered street."""
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,10 @@ from drivers.contracts import StreamRequest
 from drivers.errors import DriverError
 from drivers.masking import MaskPainter
 from drivers.media import Frame, StreamInfo
-from simulation.heads.head_simulator import HeadSimulator
+from drivers.visca_options import Options
+from simulation.heads.head_simulator import HeadMechanics, HeadSimulator
+from simulation.heads.pty_serial_line import PtySerialLine
+from simulation.heads.visca_device import ViscaCameraChain
 from simulation.street.renderer import bgr_to_planes
 from simulation.surround.surround_renderer import SurroundRenderer
 
@@ -84,3 +88,28 @@ class HeadMountedStreetCamera:
         fov_deg = horizontal_fov_deg(self._fov, state.zoom)
         street_s = (t_ns - self._start_ns) / 1e9
         return self._street.render(state.pan_deg, state.tilt_deg, fov_deg, street_s, seq)
+
+
+class SimulatedHead:
+    """A head built from the driver's `options`; their port is a link to a pseudo-terminal."""
+
+    def __init__(self, options: Options, clock_ns: Callable[[], int]) -> None:
+        specs = options.specs
+        mechanics = HeadMechanics(
+            pan_deg=specs.pan_deg,
+            tilt_deg=specs.tilt_deg,
+            pan_max_deg_s=specs.pan_speeds_deg_s[-1],
+            tilt_max_deg_s=specs.tilt_speeds_deg_s[-1],
+        )
+        self.motion = HeadSimulator(mechanics, clock_ns())
+        """The true pose, which the head reports only when it is asked."""
+        self._line = PtySerialLine(
+            Path(options.port),
+            [ViscaCameraChain([self.motion], specs)],
+            clock_ns,
+            baud=options.baud,
+        )
+
+    def close(self) -> None:
+        """Close the line and remove the link."""
+        self._line.close()
