@@ -3,20 +3,16 @@
 import re
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from agent.config import desired_keys, toml_decode
 from agent.config.desired_config import DesiredContent, iter_refused_keys
 from agent.config_change.desired_message import read_plain
 from agent.detection.scene import Scene, load_scene
-from agent.reporting.payloads import ReportedConfig, ReportedContent
 
 PAGE = (Path(__file__).parents[2] / "docs" / "desired-configuration.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```json (\w+)\n(.*?)\n```$", PAGE, re.MULTILINE | re.DOTALL)
 DOWN = [line for name, text in BLOCKS if name == "desiredConfig" for line in text.splitlines()]
-CONTENT = [line for name, text in BLOCKS if name == "ReportedContent" for line in text.splitlines()]
-UP = [line for name, text in BLOCKS if name == "ReportedConfig" for line in text.splitlines()]
 BASE = {
     "camera": [{"name": "north"}, {"name": "dome"}],
     "head": [{"name": "mast"}],
@@ -32,18 +28,6 @@ def test_an_example_of_a_version_is_accepted(line: str, tmp_path: Path) -> None:
             file = tmp_path / "scene.toml"
             file.write_text(text)
             assert isinstance(load_scene(file), Scene)
-
-
-@pytest.mark.parametrize("line", UP)
-def test_an_example_of_a_report_is_complete(line: str) -> None:
-    report = msgspec.json.decode(line, type=ReportedConfig)
-    assert msgspec.json.decode(msgspec.json.encode(report)) == msgspec.json.decode(line)
-
-
-@pytest.mark.parametrize("line", CONTENT)
-def test_an_example_of_the_content_is_complete(line: str) -> None:
-    content = msgspec.json.decode(line, type=ReportedContent)
-    assert msgspec.json.decode(msgspec.json.encode(content)) == msgspec.json.decode(line)
 
 
 def test_the_table_shows_each_key_and_what_two_people_sign() -> None:

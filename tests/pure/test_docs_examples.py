@@ -9,7 +9,9 @@ import jsonschema
 import msgspec
 import pytest
 
+from agent.base.model import IncidentReport
 from agent.recording.encryption.key_wrapping import WrappedKeyFile
+from agent.reporting.payloads import ReportedConfig, ReportedContent
 from agent.update.feed import Feed
 from scripts.command_types import find_command_types
 
@@ -76,6 +78,26 @@ def test_an_example_is_valid_by_its_schema(name: str, page: str, document: Any) 
     jsonschema.Draft7Validator(schema_of(name, page)).validate(document)
 
 
+REPORTS: dict[str, Any] = {
+    "IncidentReport": IncidentReport,
+    "ReportedConfig": ReportedConfig,
+    "ReportedContent": ReportedContent,
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "document"),
+    [
+        (name, document)
+        for name, _, document in (example.values for example in EXAMPLES)
+        if name in REPORTS
+    ],
+)
+def test_an_example_of_a_report_is_complete(name: str, document: Any) -> None:
+    report = msgspec.convert(document, REPORTS[name])
+    assert msgspec.json.decode(msgspec.json.encode(report)) == document
+
+
 @pytest.mark.parametrize(
     ("topic", "payload"), PUBLISHED.findall((DOCS / "commands.md").read_text(encoding="utf-8"))
 )
@@ -95,5 +117,14 @@ def test_an_example_within_a_sentence_is_valid() -> None:
 
 def test_the_examples_are_found() -> None:
     names = {str(example.values[0]) for example in EXAMPLES}
-    assert {"status", "event", "ack", "centreState", "ptz", "result ptz", *OTHER_DOCUMENTS} <= names
+    assert {
+        "status",
+        "event",
+        "ack",
+        "centreState",
+        "ptz",
+        "result ptz",
+        *REPORTS,
+        *OTHER_DOCUMENTS,
+    } <= names
     assert PUBLISHED.search((DOCS / "commands.md").read_text(encoding="utf-8"))
