@@ -14,6 +14,7 @@ import msgspec
 from agent.base.clock import SystemClock
 from agent.config.heads import HeadConfig
 from agent.faults.registry import FaultRegistry
+from agent.ptz.connection import HeadConnection
 from agent.ptz.head import PtzHead
 from agent.ptz.head_stage import IDLE_S, HeadStage
 from agent.runtime.stage import StageThread
@@ -94,7 +95,8 @@ def idle_head_cpu(folder: Path) -> float:
     def open_ptz() -> Ptz:
         return pelco_d.open_ptz("mast", options, clock.boottime_ns)
 
-    head = PtzHead(HeadConfig(name="mast", driver="pelco_d"), open_ptz, folder, clock, faults)
+    config = HeadConfig(name="mast", driver="pelco_d")
+    head = PtzHead(config, HeadConnection(config.name, open_ptz, faults), folder, clock)
     stage = HeadStage(head, clock, faults)
     thread = StageThread(stage, clock.boottime_ns, random.Random(1), vital=False)
     thread.start()

@@ -113,13 +113,23 @@ def encode_line(document: object) -> bytes:
     return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", line).encode()
 
 
+class ActingCentre(msgspec.Struct, frozen=True, kw_only=True):
+    """The centre that a client acts as: its name, and the store of its messages.
+
+    With an `identity`, whose name is that of the centre, states and acknowledgements are signed.
+    """
+
+    store: CentreStore
+    name: str = DEFAULT_CENTRE
+    identity: SigningIdentity | None = None
+
+
 class CentreClient(ReconnectingClient):
     """A stage that subscribes to one box or all, and calls `on_message` for each message.
 
-    With a `store` it acts as the centre of that name: it publishes its state (retained, with a will), stores each
-    message and then acknowledges it. It publishes its state again each minute, after each birth, and if its topic
-    has another state: the will of an earlier connection may come late. With an `identity`, whose name is that of
-    the centre, states and acknowledgements are signed. `on_connection_change`: see `ReconnectingClient`.
+    It may act as a centre: it publishes its state (retained, with a will), stores each message and then acknowledges
+    it. It publishes its state again each minute, after each birth, and if its topic has another state: the will of an
+    earlier connection may come late. `on_connection_change`: see `ReconnectingClient`.
     """
 
     name = "watch"
@@ -132,27 +142,26 @@ class CentreClient(ReconnectingClient):
         clock_ns: Callable[[], int],
         *,
         box: str | None = None,
-        store: CentreStore | None = None,
-        centre: str = DEFAULT_CENTRE,
-        identity: SigningIdentity | None = None,
+        centre: ActingCentre | None = None,
         on_connection_change: Callable[[str | None], None] = lambda _: None,
     ) -> None:
-        state_topic = centre_topics.centre_state_topic(centre)
+        name, identity = (
+            (DEFAULT_CENTRE, None) if centre is None else (centre.name, centre.identity)
+        )
+        state_topic = centre_topics.centre_state_topic(name)
         self._away_state = _encode_state("away", identity)
         self._listening_state = _encode_state("listening", identity)
         super().__init__(
             broker,
-            f"vigie-{'centre' if store else 'watch'}-{rng.getrandbits(32):08x}",
+            f"vigie-{'centre' if centre else 'watch'}-{rng.getrandbits(32):08x}",
             [topics.up_topic(box or "+", "#"), centre_topics.CENTRE_STATE_FILTER],
             rng,
             clock_ns,
-            will=Will(topic=state_topic, payload=self._away_state) if store else None,
+            will=Will(topic=state_topic, payload=self._away_state) if centre else None,
             on_connection_change=on_connection_change,
         )
         self._on_message = on_message
-        self._store = store
         self._centre = centre
-        self._identity = identity
         self._state_topic = state_topic
         self._asserted_s = 0.0
         self._is_assertion_due = False
@@ -166,7 +175,7 @@ class CentreClient(ReconnectingClient):
         super()._poll()
 
     def _on_subscribed(self, transport: PahoTransport) -> None:
-        if self._store is not None:
+        if self._centre is not None:
             self._publish_listening(transport)
 
     def _on_publish(self, received: ReceivedPublish) -> None:
@@ -178,21 +187,22 @@ class CentreClient(ReconnectingClient):
 
     def _after_poll(self, transport: PahoTransport) -> None:
         """Store what was received, and acknowledge as much as the broker accepts in flight."""
-        if self._store is None:
+        centre = self._centre
+        if centre is None:
             return
         self._publish_listening_if_due(transport)
-        for key in self._store.commit(self._arrivals, self._centre) if self._arrivals else ():
+        for key in centre.store.commit(self._arrivals, centre.name) if self._arrivals else ():
             self._to_ack[key] = None
         while self._to_ack and self._has_send_quota:
             key = next(iter(self._to_ack))
             del self._to_ack[key]
-            ack = self._store.deduplicator(key).build_ack()
+            ack = centre.store.deduplicator(key).build_ack()
             payload = (
                 msgspec.json.encode(ack)
-                if self._identity is None
-                else sign_ack(ack, key.box, self._identity)
+                if centre.identity is None
+                else sign_ack(ack, key.box, centre.identity)
             )
-            transport.publish(centre_topics.ack_topic(key.box, self._centre), payload)
+            transport.publish(centre_topics.ack_topic(key.box, centre.name), payload)
             self._in_flight += 1
 
     def _publish_listening(self, transport: PahoTransport) -> None:
@@ -217,7 +227,7 @@ class CentreClient(ReconnectingClient):
 
     def _publish_last(self, transport: PahoTransport) -> None:
         """Publish that the centre is away."""
-        if self._store is not None:
+        if self._centre is not None:
             transport.publish(self._state_topic, self._away_state, retained=True)
             transport.poll(POLL_S)
 

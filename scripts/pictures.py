@@ -33,6 +33,7 @@ from agent.detection.scene import load_scene
 from agent.recording.export.head_coverage import format_head
 from centre import draw
 from centre.cli.watch import WatchOptions, receiving_screen
+from centre.client import ActingCentre
 from centre.replay import ReplayRequest, replay
 from centre.scene_page import write_scene_page
 from centre.store import CentreStore
@@ -211,7 +212,9 @@ def take_fleet(folder: Path) -> None:
         broker = _start_broker(folder, stack)
         store = CentreStore.open(folder / "centre.db")
         stack.callback(store.close)
-        options = WatchOptions(broker=BrokerConfig(url=broker.url), box=None, store=store)
+        options = WatchOptions(
+            broker=BrokerConfig(url=broker.url), box=None, centre=ActingCentre(store=store)
+        )
 
         def start_boxes() -> None:
             _start_box(folder, broker, "casa-0001", "Bd Mohammed V / Rue Chaouia", stack)

@@ -27,6 +27,7 @@ from agent.base.health_model import (
 from agent.config.configuration import Config
 from agent.health.camera_watchdog import CameraWatchdog
 from agent.health.health_file import get_runtime_dir
+from agent.health.health_stage import AgentRun
 from agent.health.monitor import HealthMonitor
 from agent.health.rates import CameraCounters, compute_rates
 from agent.health.stuck_cameras import StuckCameras
@@ -144,16 +145,18 @@ class Health:
         self._reporter = HealthReporter(box.clock, pipelines, sources)
         self._stuck_cameras = stuck_cameras
         self.monitor = HealthMonitor(
-            box.state_dir,
+            AgentRun(
+                id=box.new_id(box.clock.boottime_ns()),
+                boot=box.boot,
+                state_dir=box.state_dir,
+                root=box.machine_root,
+            ),
             box.clock,
             box.faults,
-            boot=box.boot,
-            run=box.new_id(box.clock.boottime_ns()),
             read_report=self._reporter.live_report,
             level_listeners=level_listeners,
             on_clock_step=uplink.publisher.publish_clock_step,
             has_update_feed=config.update is not None,
-            root=box.machine_root,
         )
         watchdog = CameraWatchdog(
             [pipeline.watch_spec() for pipeline in pipelines],

@@ -17,8 +17,8 @@ from agent.incident.incident_heads import IncidentHeads, RunCommand
 from agent.incident.incident_holds import IncidentHolds
 from agent.incident.incident_pictures import IncidentPictures
 from agent.incident.incident_rates import IncidentRates
-from agent.incident.incident_stage import IncidentStage
-from agent.incident.order import order_verifier, parse_unsigned_order, permits_by
+from agent.incident.incident_stage import IncidentEffects, IncidentReporter, IncidentStage, JobQueue
+from agent.incident.order import make_order_reader, permits_by
 from agent.incident.record import IncidentStore
 from agent.pipeline.camera_pipeline import CameraPipeline
 
@@ -34,7 +34,7 @@ def make_incident_stage(
     dispatcher: CommandDispatcher,
 ) -> IncidentStage:
     """Build the stage of a box."""
-    clock, authority, publisher = box.clock, uplink.authority, uplink.publisher
+    clock, publisher = box.clock, uplink.publisher
     permits = permits_by(config.control)
     recorded = [pipeline for pipeline in pipelines if pipeline.record_stage is not None]
     holds = IncidentHolds(
@@ -47,44 +47,39 @@ def make_incident_stage(
         config.hold.command_days,
         permits,
     )
-    cameras = {pipeline.name: pipeline.access() for pipeline in pipelines}
-
-    def make_heads(stage: IncidentStage) -> IncidentHeads:
-        return IncidentHeads(
-            config.box.id,
-            {head.name: head.camera for head in config.head},
-            _command_runner(box, dispatcher.submit_local),
-            actuators.lease_holder,
-            stage.on_moved,
-            clock.boottime_ns,
-            stage.post,
-            permits,
-        )
-
-    def make_pictures(stage: IncidentStage) -> IncidentPictures:
-        return IncidentPictures(
-            cameras,
-            encode_snapshot,
-            publisher.publish_incident_picture,
-            clock.boottime_ns,
-            stage.post,
-            permits,
-        )
-
+    jobs = JobQueue()
+    heads = IncidentHeads(
+        config.box.id,
+        {head.name: head.camera for head in config.head},
+        _command_runner(box, dispatcher.submit_local),
+        actuators.lease_holder,
+        store.note_moved,
+        clock.boottime_ns,
+        jobs.post,
+        permits,
+    )
+    pictures = IncidentPictures(
+        {pipeline.name: pipeline.access() for pipeline in pipelines},
+        encode_snapshot,
+        publisher.publish_incident_picture,
+        clock.boottime_ns,
+        jobs.post,
+        permits,
+    )
+    rates = IncidentRates({pipeline.name: pipeline.set_min_fps for pipeline in recorded})
     return IncidentStage(
         config.box,
         clock,
         box.boot,
         store,
-        read_order=parse_unsigned_order if authority is None else order_verifier(authority),
-        is_signed=authority is not None,
-        holds=holds,
-        make_heads=make_heads,
-        make_pictures=make_pictures,
-        rates=IncidentRates({pipeline.name: pipeline.set_min_fps for pipeline in recorded}),
-        publish_event=publisher.publish_event,
-        append_receipt=publisher.append_incident_receipt,
-        new_id=box.new_id,
+        jobs,
+        make_order_reader(uplink.authority),
+        IncidentEffects(holds=holds, heads=heads, pictures=pictures, rates=rates),
+        IncidentReporter(
+            new_event_id=box.new_id,
+            publish_event=publisher.publish_event,
+            append_receipt=publisher.append_incident_receipt,
+        ),
     )
 
 

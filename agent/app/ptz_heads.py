@@ -11,7 +11,7 @@ from agent.app.box_context import BoxContext
 from agent.app.feature import Feature
 from agent.base.clock import trusted_utc
 from agent.base.health_model import DegradationLevel, HeadHealth
-from agent.base.model import FrameResult, ShiftTolerance
+from agent.base.model import FrameResult
 from agent.base.state_inventory import StateInventory
 from agent.capture.snapshot_command import SnapshotSink
 from agent.commands.requester import Requester
@@ -21,7 +21,8 @@ from agent.pipeline.camera_pipeline import CameraPipeline
 from agent.ptz.automation.auto_tracking import AutoTracker
 from agent.ptz.automation.guard_tours import GuardTours
 from agent.ptz.automation.panorama_scan import PanoramaScan
-from agent.ptz.head import PtzHead
+from agent.ptz.connection import HeadConnection
+from agent.ptz.head import NO_CAMERA, MountedCamera, PtzHead
 from agent.ptz.head_stage import HeadStage
 from agent.ptz.motion import sun
 from agent.ptz.ptz_command import HeadAssembly, PtzCommandHandler
@@ -138,17 +139,19 @@ def assemble_head(
     scene = None if pipeline is None else pipeline.active_scene
     head = PtzHead(
         config,
-        spec.open_ptz,
+        HeadConnection(config.name, spec.open_ptz, box.faults),
         folder,
         clock,
-        box.faults,
-        movers=[tours],
+        camera=NO_CAMERA
+        if pipeline is None or scene is None
+        else MountedCamera(
+            masked_scenes=pipeline.masked_presets, on_rest_change=scene.update_position
+        ),
         dynamic_sectors=lambda t_ns: _sun_sectors(config, utc_if_trusted(t_ns)),
-        masked_scenes={} if pipeline is None or scene is None else pipeline.masked_presets,
         fixed_presets=spec.presets,
-        on_rest_change=_ignore_rest if scene is None else scene.update_position,
         inventory=StateInventory(box.state_dir),
     )
+    head.movers.add(tours)
     panorama_scan = tracker = None
     if pipeline is not None and scene is not None and config.fov_deg is not None:
         access = pipeline.access()
@@ -201,7 +204,3 @@ def _head_capabilities(assembly: HeadAssembly) -> HeadCapabilities:
 def _sun_sectors(config: HeadConfig, utc: datetime | None) -> tuple[ForbiddenSector, ...]:
     sector = None if config.sun is None else sun.sun_sector(config.sun, utc)
     return () if sector is None else (sector,)
-
-
-def _ignore_rest(_preset: str | None, _settled: bool, _tolerance: ShiftTolerance | None) -> None:  # noqa: FBT001 - as the head calls it
-    """No camera of the box is mounted on the head."""

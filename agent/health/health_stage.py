@@ -30,6 +30,7 @@ from agent.health.flight_recorder import FlightRecorder
 from agent.health.health_file import LiveHealth
 from agent.health.machine_faults import MachineFaults
 from agent.health.vitals.machine import MachineMonitor
+from agent.health.vitals.procfs import DEFAULT_ROOT
 from agent.runtime.pause import Pause
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,20 @@ STAGE_LATE_S = 5.0
 MS_NS = 1_000_000
 MB = 1_000_000
 MAX_SAMPLE_FAULTS = 16
+
+
+class AgentRun(msgspec.Struct, frozen=True, kw_only=True):
+    """One run of the agent. `root` contains `proc` and `sys`."""
+
+    id: str
+    boot: str
+    state_dir: Path
+    root: Path = DEFAULT_ROOT
+
+    @property
+    def runtime_dir(self) -> Path:
+        """The folder of files that no boot outlives."""
+        return health_file.get_runtime_dir(self.state_dir)
 
 
 class HealthStage:
@@ -55,8 +70,7 @@ class HealthStage:
         faults: FaultRegistry,
         clock: Clock,
         *,
-        folder: Path,
-        boot: str,
+        run: AgentRun,
         read_report: Callable[[MachineHealth], HealthReport],
         level_listeners: Sequence[Callable[[DegradationLevel], None]],
         on_check: Callable[[int], None],
@@ -66,8 +80,8 @@ class HealthStage:
         self._fault_registry = faults
         self._machine_faults = MachineFaults(faults)
         self._clock = clock
-        self._folder = folder
-        self._boot = boot
+        self._folder = run.runtime_dir
+        self._boot = run.boot
         self._read_report = read_report
         self._level_listeners = tuple(level_listeners)
         self._on_check = on_check

@@ -13,13 +13,13 @@ from agent.faults.registry import FaultRegistry
 from agent.health import restart_report
 from agent.health.clock_step import ClockStepFault
 from agent.health.flight_recorder import FlightRecorder
-from agent.health.health_file import LiveHealth, get_runtime_dir
-from agent.health.health_stage import HealthStage
+from agent.health.health_file import LiveHealth
+from agent.health.health_stage import AgentRun, HealthStage
 from agent.health.machine_faults import BOARD_SUBJECT
 from agent.health.stuck_cameras import StuckCameras
 from agent.health.update_fault import UpdateFault
 from agent.health.vitals.machine import MachineMonitor
-from agent.health.vitals.procfs import DEFAULT_ROOT, ProcFs
+from agent.health.vitals.procfs import ProcFs
 from agent.reporting.payloads import Restarted
 
 log = logging.getLogger(__name__)
@@ -54,48 +54,40 @@ RESTART_FAULT_NS = 3600 * 1_000_000_000
 
 
 class HealthMonitor:
-    """Builds the health stages; `machine_health` is their part of the health report. Thread-safe.
+    """Builds the health stages; `machine_health` is their part of the health report. Thread-safe."""
 
-    `run` names this run of the agent; `root` contains `proc` and `sys`.
-    """
-
-    def __init__(  # noqa: PLR0913 - one seam to the wiring, all but the first three by name
+    def __init__(
         self,
-        state_dir: Path,
+        run: AgentRun,
         clock: Clock,
         faults: FaultRegistry,
         *,
-        boot: str,
-        run: str,
         read_report: Callable[[MachineHealth], HealthReport],
         level_listeners: Sequence[Callable[[DegradationLevel], None]],
         on_clock_step: Callable[[ClockStep, int], None],
         has_update_feed: bool,
-        root: Path = DEFAULT_ROOT,
     ) -> None:
         self._clock = clock
         self._faults = faults
-        self._boot = boot
-        self._procfs = ProcFs(root)
+        self._run = run
+        self._procfs = ProcFs(run.root)
         self._started_ns = clock.boottime_ns()
-        self._runtime_dir = get_runtime_dir(state_dir)
-        self._machine_monitor = MachineMonitor(state_dir, root)
-        self._flight_recorder = FlightRecorder(state_dir, clock, boot, run)
+        self._machine_monitor = MachineMonitor(run.state_dir, run.root)
+        self._flight_recorder = FlightRecorder(run.state_dir, clock, run.boot, run.id)
         self._health_stage = HealthStage(
             self._machine_monitor,
             self._flight_recorder,
             faults,
             clock,
-            folder=self._runtime_dir,
-            boot=boot,
+            run=run,
             read_report=read_report,
             level_listeners=level_listeners,
             on_check=self._on_check,
         )
         self.machine_health = self._health_stage.machine_health
         self.stages = (self._health_stage, self._flight_recorder)
-        self._update_fault = UpdateFault(root, faults, has_feed=has_update_feed)
-        self._lockout_fault = LockoutFault(state_dir, clock, boot, faults)
+        self._update_fault = UpdateFault(run.root, faults, has_feed=has_update_feed)
+        self._lockout_fault = LockoutFault(run.state_dir, clock, run.boot, faults)
         self._clock_step_fault = ClockStepFault(clock, faults, on_clock_step)
 
     def live_health(self) -> LiveHealth | None:
@@ -114,7 +106,7 @@ class HealthMonitor:
             previous_flight.last_page.boot, previous_flight.last_page.time
         )
         evidence = restart_report.collect_evidence(
-            previous_flight, self._boot, self._runtime_dir, self._procfs, reboot_reason
+            previous_flight, self._run.boot, self._run.runtime_dir, self._procfs, reboot_reason
         )
         restart = restart_report.build_restart_receipt(previous_flight, evidence)
         log.info("previous run ended: %s (%s)", restart.cause, restart.detail)

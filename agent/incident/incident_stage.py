@@ -16,7 +16,7 @@ from agent.incident.incident_heads import IncidentHeads
 from agent.incident.incident_holds import IncidentHolds
 from agent.incident.incident_pictures import IncidentPictures
 from agent.incident.incident_rates import IncidentRates
-from agent.incident.order import IncidentOrder, MalformedOrder, SignedOrder
+from agent.incident.order import IncidentOrder, MalformedOrder, OrderReader, SignedOrder
 from agent.incident.record import MAX_OPEN, IncidentRecord, IncidentStore
 from agent.incident.state_machine import (
     ON_ORDER,
@@ -51,90 +51,102 @@ WAIT_REASON = "the clock of the box is not trusted: it cannot know whether the i
 TIME_OVER_REASON = "its time is over"
 
 
+class JobQueue:
+    """Functions that wait for the stage's thread. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._jobs: deque[Callable[[], None]] = deque()
+
+    def post(self, job: Callable[[], None]) -> None:
+        """Run a function on the stage's thread."""
+        with self._changed:
+            self._jobs.append(job)
+            self._changed.notify()
+
+    def take(self, timeout_s: float, stopping: threading.Event) -> Collection[Callable[[], None]]:
+        """Wait for functions, at most until the stage is to stop, and return them."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._jobs or stopping.is_set(), timeout_s)
+            jobs, self._jobs = self._jobs, deque()
+        return jobs
+
+    def wake(self) -> None:
+        """End the wait of `take` if the stage is to stop. Never blocks."""
+        with self._changed:
+            self._changed.notify()
+
+
+class IncidentEffects(msgspec.Struct, frozen=True, kw_only=True):
+    """The parts of a box that an incident acts on."""
+
+    holds: IncidentHolds
+    heads: IncidentHeads
+    pictures: IncidentPictures
+    rates: IncidentRates
+
+
+class IncidentReporter(msgspec.Struct, frozen=True, kw_only=True):
+    """The ways to report an incident: events with an id of their own, and receipts."""
+
+    new_event_id: Callable[[int], str]
+    publish_event: Callable[[Event], None]
+    append_receipt: Callable[[IncidentChanged, int], object]
+
+
 class IncidentStage:
-    """The incidents of one box. `receive` and `post` are thread-safe; the rest is the stage's own thread."""
+    """The incidents of one box. `receive` is thread-safe; the rest is the stage's own thread."""
 
     name = "incidents"
 
-    def __init__(  # noqa: PLR0913 - everything that an incident has to do with
+    def __init__(
         self,
         box: BoxConfig,
         clock: Clock,
         boot: str,
         store: IncidentStore,
-        *,
-        read_order: Callable[[bytes], SignedOrder],
-        is_signed: bool,
-        holds: IncidentHolds,
-        make_heads: Callable[["IncidentStage"], IncidentHeads],
-        make_pictures: Callable[["IncidentStage"], IncidentPictures],
-        rates: IncidentRates,
-        publish_event: Callable[[Event], None],
-        append_receipt: Callable[[IncidentChanged, int], object],
-        new_id: Callable[[int], str],
+        jobs: JobQueue,
+        orders: OrderReader,
+        effects: IncidentEffects,
+        reporter: IncidentReporter,
     ) -> None:
-        """`read_order` verifies and parses an order, or raises MalformedOrder. `is_signed`: a broker cannot have made it."""
         self._box = box
         self._clock = clock
         self._boot = boot
         self._store = store
-        self._read_order = read_order
-        self._is_signed = is_signed
-        self._holds = holds
-        self._publish_event = publish_event
-        self._append_receipt = append_receipt
-        self._new_id = new_id
-        self._changed = threading.Condition()
-        self._jobs: deque[Callable[[], None]] = deque()
+        self._jobs = jobs
+        self._orders = orders
+        self._effects = effects
+        self._reporter = reporter
+        self._orders_lock = threading.Lock()
         self._queued_orders = 0
-        self._heads = make_heads(self)
-        self._pictures = make_pictures(self)
-        self._rates = rates
         self._reported: dict[str, tuple[IncidentOutcome, ...]] = {}
         self._report_pause, self._hold_pause = Pause(), Pause()
         self._is_resumed = False
 
     def receive(self, incident_id: str, received: ReceivedPublish) -> None:
         """Queue a message of the topic of an incident. Thread-safe; never blocks or raises."""
-        with self._changed:
+        with self._orders_lock:
             has_capacity = self._queued_orders < MAX_QUEUED_ORDERS
             self._queued_orders += has_capacity
         if not has_capacity:
             log.warning("incident %s: left out, %d wait already", incident_id, MAX_QUEUED_ORDERS)
             return
-        self.post(lambda: self._take_order(incident_id, received))
-
-    def post(self, job: Callable[[], None]) -> None:
-        """Run a function on the stage's thread. Thread-safe."""
-        with self._changed:
-            self._jobs.append(job)
-            self._changed.notify()
-
-    def on_moved(self, incident_id: str, head: str) -> None:
-        """Remember that a head has taken its preset, so that a restart does not turn it again."""
-        record = self._store.find(incident_id)
-        if record is not None:
-            self._store.save(
-                msgspec.structs.replace(record, moved_heads=(*record.moved_heads, head))
-            )
+        self._jobs.post(lambda: self._take_order(incident_id, received))
 
     def run_once(self, stopping: threading.Event) -> None:
         """Run what was queued, or wait for it; then check all incidents."""
         if not self._is_resumed:
             self._is_resumed = True
             self._resume()
-        with self._changed:
-            wait_s = TURN_S if self._store.open else IDLE_WAIT_S
-            self._changed.wait_for(lambda: self._jobs or stopping.is_set(), wait_s)
-            jobs, self._jobs = self._jobs, deque()
-        for job in jobs:
+        wait_s = TURN_S if self._store.open else IDLE_WAIT_S
+        for job in self._jobs.take(wait_s, stopping):
             job()
         self._tick()
 
     def wake(self) -> None:
         """End the wait of `run_once` if it is to stop. Thread-safe; never blocks."""
-        with self._changed:
-            self._changed.notify()
+        self._jobs.wake()
 
     def close(self) -> None:
         """Do nothing: the state is on the disk, and leases end with the agent."""
@@ -151,16 +163,16 @@ class IncidentStage:
                     record, deadline_boot=self._boot, deadline_ns=deadline_ns
                 )
             if record.phase == "running":
-                record = self._holds.begin(record)  # noqa: PLW2901 - as above
+                record = self._effects.holds.begin(record)  # noqa: PLW2901 - as above
             self._store.save(record)
 
     def _take_order(self, incident_id: str, received: ReceivedPublish) -> None:
-        with self._changed:
+        with self._orders_lock:
             self._queued_orders -= 1
         if not received.payload:
             return  # the topic was emptied, which ends nothing: the broker itself can do that
         try:
-            signed = self._read_order(received.payload)
+            signed = self._orders.read(received.payload)
         except MalformedOrder as error:
             log.warning("incident %s: left out: %s", incident_id, error)
             return
@@ -176,7 +188,7 @@ class IncidentStage:
             return
         now = self._now()
         deadline_ns = find_deadline_ns(
-            order, now, is_fresh=not (received.retained or self._is_signed)
+            order, now, is_fresh=not (received.retained or self._orders.is_signed)
         )
         verdict = judge(order, now, deadline_ns) if is_addressed else "over"
         phase: Phase | None = None if ended_revision is None else "ended"
@@ -217,7 +229,7 @@ class IncidentStage:
             order=signed.order,
             signers=signed.signers,
             phase="pending",
-            event=self._new_id(now.t_ns),
+            event=self._reporter.new_event_id(now.t_ns),
             begun_boot=self._boot,
             begun_ns=now.t_ns,
             begun_time=rfc3339(now.utc),
@@ -240,13 +252,13 @@ class IncidentStage:
             if transition.effect != "none":
                 self._execute(changed, transition.effect, by="vigie", reason=TIME_OVER_REASON)
         running = [record for record in self._store.open if record.phase == "running"]
-        self._heads.sync(running)
-        self._pictures.sync(running)
-        self._rates.sync(running)
+        self._effects.heads.sync(running)
+        self._effects.pictures.sync(running)
+        self._effects.rates.sync(running)
         if self._hold_pause.is_over(now.t_ns):
             self._hold_pause.begin(now.t_ns, HOLD_CHECK_INTERVAL_S)
             for record in running:
-                self._holds.keep_open(record)
+                self._effects.holds.keep_open(record)
         self._report_changes(running, now.t_ns)
 
     def _execute(self, record: IncidentRecord, effect: Effect, *, by: str, reason: str) -> None:
@@ -259,27 +271,27 @@ class IncidentStage:
             case "begin":
                 self._write_receipt(record, "begun", order_by(record), describe(record.order))
                 self._store.save(record)
-                self._report(self._holds.begin(record), None)
+                self._report(self._effects.holds.begin(record), None)
             case "revise":
                 self._write_receipt(record, "extended", order_by(record), describe(record.order))
                 self._store.save(record)
                 if record.order.footage is None:
-                    self._holds.end(record)
+                    self._effects.holds.end(record)
                     record = msgspec.structs.replace(record, holds=())
-                record = self._holds.begin(record)
-                self._holds.keep_open(record)
+                record = self._effects.holds.begin(record)
+                self._effects.holds.keep_open(record)
                 self._report(record, None)
             case "end":
-                count = self._pictures.pop_sent_count(record)
+                count = self._effects.pictures.pop_sent_count(record)
                 detail = f"{reason}; {count} pictures were sent" if count else reason
                 self._write_receipt(record, "ended", by, detail)
-                self._holds.end(record)
+                self._effects.holds.end(record)
                 self._report(record, reason)
             case "drop":
                 self._report(record, reason)
 
     def _write_receipt(self, record: IncidentRecord, change: str, by: str, detail: str) -> None:
-        self._append_receipt(
+        self._reporter.append_receipt(
             IncidentChanged(
                 incident=record.id,
                 change=change,  # type: ignore[arg-type] # one of three
@@ -325,7 +337,7 @@ class IncidentStage:
             outcomes=outcomes,
         )
         phase = "end" if record.phase == "ended" else "begin" if rev == 1 else "update"
-        self._publish_event(
+        self._reporter.publish_event(
             Event(
                 event=record.event,
                 rev=rev,
@@ -349,10 +361,10 @@ class IncidentStage:
 
     def _outcomes(self, record: IncidentRecord) -> tuple[IncidentOutcome, ...]:
         return (
-            *self._holds.outcomes(record),
-            *self._heads.outcomes(record),
-            *self._pictures.outcomes(record),
-            *self._rates.outcomes(record),
+            *self._effects.holds.outcomes(record),
+            *self._effects.heads.outcomes(record),
+            *self._effects.pictures.outcomes(record),
+            *self._effects.rates.outcomes(record),
         )
 
     def _now(self) -> Moment:

@@ -200,8 +200,20 @@ ORDERING_ROLES: tuple[ControlRole, ...] = ("operator", "incident", "supervisor")
 """Roles whose certificates may order an incident. Its parts need the permissions of the role on each camera."""
 
 
-def order_verifier(authority: ControlAuthority) -> Callable[[bytes], SignedOrder]:
-    """Return a function that verifies and parses an order, and raises MalformedOrder."""
+class OrderReader(msgspec.Struct, frozen=True):
+    """Reads the orders of a broker.
+
+    `read` verifies and parses an order, or raises MalformedOrder. `is_signed`: the broker cannot have made it.
+    """
+
+    read: Callable[[bytes], SignedOrder]
+    is_signed: bool
+
+
+def make_order_reader(authority: ControlAuthority | None) -> OrderReader:
+    """Return the reader of a box, whose orders are signed if it has an authority."""
+    if authority is None:
+        return OrderReader(parse_unsigned_order, is_signed=False)
 
     def read(payload: bytes) -> SignedOrder:
         try:
@@ -215,7 +227,7 @@ def order_verifier(authority: ControlAuthority) -> Callable[[bytes], SignedOrder
             ),
         )
 
-    return read
+    return OrderReader(read, is_signed=True)
 
 
 Permits: TypeAlias = Callable[[Requester, Action, str | None], bool]

@@ -122,6 +122,12 @@ class IncidentStore:
             open_records = (*others, record)
         self._replace(IncidentRecords(open=open_records, ended=ended))
 
+    def note_moved(self, incident_id: str, head: str) -> None:
+        """Remember that a head has taken its preset, so that a restart does not turn it again."""
+        record = self.find(incident_id)
+        if record is not None:
+            self.save(msgspec.structs.replace(record, moved_heads=(*record.moved_heads, head)))
+
     def write_unwritten(self) -> None:
         """Write the records again if the disk did not take them."""
         if not self._is_written:

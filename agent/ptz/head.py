@@ -4,9 +4,11 @@ What it does by itself, in cycles, is in `agent.ptz.head_stage`.
 """
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
+
+import msgspec
 
 from agent.base.clock import Clock, rfc3339
 from agent.base.health_model import HeadHealth
@@ -14,8 +16,7 @@ from agent.base.model import ShiftTolerance
 from agent.base.state_inventory import StateInventory
 from agent.commands.requester import CommandRejected, Requester
 from agent.config.heads import ForbiddenSector, HeadConfig
-from agent.faults.registry import FaultRegistry
-from agent.ptz.automation.movers import AutoMover, Movers
+from agent.ptz.automation.movers import Movers
 from agent.ptz.connection import HeadConnection, rejection_for
 from agent.ptz.lease import FencingTokens, LeaseArbiter
 from agent.ptz.motion.forbidden_sectors import UNKNOWN_POSITION_DEG
@@ -93,46 +94,57 @@ class RestState:
             self._on_change(*current, self._preset_position.shift_tolerance(current[0]))
 
 
+class MountedCamera(msgspec.Struct, frozen=True, kw_only=True):
+    """The camera on a head, if masks hide everything but the scenes of its presets.
+
+    `masked_scenes` has the scene of each preset that one was drawn at. `on_rest_change` is called each time that the
+    preset, or whether the picture is settled, changes, with how far the picture may have shifted at a masked preset;
+    from any thread, and before the first order of a motion. It must not request a motion.
+    """
+
+    masked_scenes: Mapping[str, str]
+    on_rest_change: RestCallback
+
+
+NO_CAMERA = MountedCamera(
+    masked_scenes={}, on_rest_change=lambda _preset, _settled, _tolerance: None
+)
+
+
 class PtzHead:
     """One head. Thread-safe.
 
     `folder` is its own, for presets, tokens and the odometer. `dynamic_sectors` returns the sectors
     of a moment in addition to the configured ones, such as the sun's; a head that rests where one
-    of them passes stays. `masked_scenes` has the scene of each preset that one was drawn at, if
-    masks hide everything but those. `fixed_presets` are those of the centre's configuration. `on_rest_change` is called each time that the preset, or
-    whether the picture is settled, changes, with how far the picture may have shifted at a masked
-    preset; from any thread, and before the first order of a motion. It must not request a motion.
+    of them passes stays. `fixed_presets` are those of the centre's configuration.
     """
 
-    def __init__(  # noqa: PLR0913 - one seam to the wiring, all but the first five by name
+    def __init__(
         self,
         config: HeadConfig,
-        open_ptz: Callable[[], Ptz],
+        connection: HeadConnection,
         folder: Path,
         clock: Clock,
-        faults: FaultRegistry,
         *,
-        movers: Sequence[AutoMover] = (),
+        camera: MountedCamera = NO_CAMERA,
         dynamic_sectors: Callable[[int], tuple[ForbiddenSector, ...]] = _no_sectors,
-        masked_scenes: Mapping[str, str] = MappingProxyType({}),
         fixed_presets: Mapping[str, Preset] = MappingProxyType({}),
-        on_rest_change: RestCallback = lambda _preset, _settled, _tolerance: None,
         inventory: StateInventory | None = None,
     ) -> None:
         self.name = config.name
         self.config = config
         self.tokens = FencingTokens(folder / "tokens.json", inventory)
         self.odometer = Odometer(folder / "odometer.json", config.rated_life)
-        self.connection = HeadConnection(config.name, open_ptz, faults)
+        self.connection = connection
         self.wake = threading.Event()
         """Set when the stage has something to do."""
-        self.movers = Movers(movers, self.wake)
+        self.movers = Movers(self.wake)
         self.last_request_ns = clock.boottime_ns()
         """When a request has acquired, moved or stopped the head last."""
         self._preset_store = PresetStore(
             config.name, folder / "presets.json", fixed_presets, inventory
         )
-        self._masked_presets = MaskedPresets(config.name, masked_scenes, config.fov_deg)
+        self._masked_presets = MaskedPresets(config.name, camera.masked_scenes, config.fov_deg)
         self._clock = clock
         self._lock = threading.Lock()
         self._arbiter = LeaseArbiter(config.name, config.lease_s, self.tokens.issue)
@@ -148,7 +160,7 @@ class PtzHead:
             self._preset_store, self._masked_presets, self.controller, self.connection
         )
         self._rest_state = RestState(
-            self.controller, self._preset_position, config.settle_s, on_rest_change
+            self.controller, self._preset_position, config.settle_s, camera.on_rest_change
         )
 
     @property

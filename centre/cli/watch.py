@@ -26,6 +26,7 @@ from centre.cli.broker_arguments import add_broker, parse_broker
 from centre.cli.signer_arguments import load_key_pair
 from centre.client import (
     DEFAULT_CENTRE,
+    ActingCentre,
     CentreClient,
     ReceivedMessage,
     encode_line,
@@ -43,13 +44,11 @@ if TYPE_CHECKING:
 
 
 class WatchOptions(NamedTuple):
-    """The broker, the box or None for all, and the name, the store and the control key of a centre."""
+    """The broker, the box or None for all, and the centre that acknowledges, if there is one."""
 
     broker: BrokerConfig
     box: str | None
-    store: CentreStore | None
-    centre: str = DEFAULT_CENTRE
-    identity: SigningIdentity | None = None
+    centre: ActingCentre | None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -109,11 +108,10 @@ def run(args: argparse.Namespace) -> int:
     if not args.ack and (args.centre is not None or args.signer is not None):
         raise UserError("--centre and --signer need --ack: they name what acknowledges")
     identity = _load_identity(args)
-    centre = _centre_name(args.centre, identity)
+    name = _centre_name(args.centre, identity)
     store = CentreStore.open(args.store) if args.store else None
-    options = WatchOptions(
-        broker=broker, box=args.box, store=store, centre=centre, identity=identity
-    )
+    centre = None if store is None else ActingCentre(store=store, name=name, identity=identity)
+    options = WatchOptions(broker=broker, box=args.box, centre=centre)
     try:
         if args.format is not None:
             _print_messages(options, _LINE_FORMATS[args.format])
@@ -158,7 +156,7 @@ def receiving_screen(options: WatchOptions) -> Iterator["FleetScreen"]:
 
     url = options.broker.url
     screen = FleetScreen(
-        f"connecting to {url}", lambda: datetime.now(UTC), _stored_heads(options.store)
+        f"connecting to {url}", lambda: datetime.now(UTC), _stored_heads(options.centre)
     )
     client = _build_client(
         options,
@@ -238,7 +236,7 @@ def _print_messages(
 
 def _print_changes(options: WatchOptions) -> None:
     """Print one line for each change: the time by this machine's clock, the box, the change."""
-    fleet = FleetView(_stored_heads(options.store))
+    fleet = FleetView(_stored_heads(options.centre))
 
     def print_changes(message: Message, arrival: Arrival) -> None:
         for change in fleet.update(message, arrival):
@@ -247,8 +245,8 @@ def _print_changes(options: WatchOptions) -> None:
     _print_until_interrupt(options, _with_message(print_changes))
 
 
-def _stored_heads(store: CentreStore | None) -> list[ReceiptMessage]:
-    return [] if store is None else store.newest_heads()
+def _stored_heads(centre: ActingCentre | None) -> list[ReceiptMessage]:
+    return [] if centre is None else centre.store.newest_heads()
 
 
 def _print_until_interrupt(
@@ -287,7 +285,7 @@ def _with_signature_warning(
     """Return the handler that in addition warns once of a box which takes no unsigned acknowledgement, if this is a centre
     without a control key.
     """
-    has_warned = options.store is None or options.identity is not None
+    has_warned = options.centre is None or options.centre.identity is not None
 
     def handle(item: ReceivedMessage) -> None:
         nonlocal has_warned
@@ -331,9 +329,7 @@ def _build_client(
         random.Random(),  # noqa: S311 - jitter and a client id, no secret
         SystemClock().boottime_ns,
         box=options.box,
-        store=options.store,
         centre=options.centre,
-        identity=options.identity,
         on_connection_change=on_connection_change,
     )
 

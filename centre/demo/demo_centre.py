@@ -15,7 +15,7 @@ from agent.reporting.payloads import (
     StatusMessage,
 )
 from agent.runtime.stage import StageThread
-from centre.client import CentreClient, ReceivedMessage, to_json_line
+from centre.client import ActingCentre, CentreClient, ReceivedMessage, to_json_line
 from centre.demo.files import DemoFiles
 from centre.demo.stats import DemoStats
 from centre.store import CentreStore
@@ -47,7 +47,11 @@ class DemoCentre:
         self._message_file = files.messages.open("wb", buffering=0)
         self._store = CentreStore.open(files.state / "centre.sqlite")
         self._client = CentreClient(
-            broker, self._on_message, rng, clock_ns, store=self._store, identity=identity
+            broker,
+            self._on_message,
+            rng,
+            clock_ns,
+            centre=ActingCentre(store=self._store, identity=identity),
         )
         self._thread = StageThread(self._client, clock_ns, rng, vital=False)
 

@@ -16,6 +16,7 @@ from agent.commands.requester import Requester
 from agent.config.heads import HeadConfig
 from agent.failsafe.guard_stage import Duties, GuardedStage, GuardStage, HeadDuty
 from agent.faults.registry import FaultRegistry
+from agent.ptz.connection import HeadConnection
 from agent.ptz.head import PtzHead
 from agent.ptz.head_stage import HeadStage
 from agent.ptz.requests import ContinuousMove
@@ -35,10 +36,11 @@ def main() -> None:
     faults = FaultRegistry(clock.boottime_ns)
     head = PtzHead(
         config,
-        lambda: module.open_ptz("mast", driver_options, clock.boottime_ns),
+        HeadConnection(
+            "mast", lambda: module.open_ptz("mast", driver_options, clock.boottime_ns), faults
+        ),
         Path(sys.argv[2]),
         clock,
-        faults,
     )
     duty = HeadDuty(name="mast", driver="visca", options=options)
     guarded = GuardedStage(HeadStage(head, clock, faults))

@@ -13,7 +13,7 @@ from agent.base.clock import SystemClock
 from agent.config.broker import BrokerConfig
 from agent.reporting.payloads import HealthMessage
 from agent.runtime.stage import StageThread
-from centre.client import CentreClient, ReceivedMessage
+from centre.client import ActingCentre, CentreClient, ReceivedMessage
 from centre.store import CentreStore
 from tests.whole.report.broker import Mosquitto
 
@@ -115,7 +115,7 @@ class OutsideWorld:
             self._on_message,
             random.Random(7),
             CLOCK.boottime_ns,
-            store=self._store,
+            centre=ActingCentre(store=self._store),
         )
         self._thread = StageThread(client, CLOCK.boottime_ns, random.Random(7), vital=False)
         self._thread.start()

@@ -11,7 +11,8 @@ from agent.commands.requester import Requester
 from agent.config.heads import ForbiddenSector, HeadConfig
 from agent.faults.registry import FaultRegistry
 from agent.ptz.automation.movers import AutoMover
-from agent.ptz.head import PtzHead
+from agent.ptz.connection import HeadConnection
+from agent.ptz.head import MountedCamera, PtzHead
 from agent.ptz.head_stage import HeadStage
 from agent.ptz.preset_store import Preset
 from drivers.contracts import Pose, PtzCapabilities, PtzPosition, Range
@@ -82,17 +83,19 @@ class HeadRig:
         self._head_class = head_class
         self.head = PtzHead(
             config,
-            self._open,
+            HeadConnection(config.name, self._open, self.faults),
             folder,
             self.clock,
-            self.faults,
-            movers=movers,
-            dynamic_sectors=forbidden,
-            masked_scenes=masked_presets or {},
-            on_rest_change=lambda preset, settled, _leeway: self.rest_reports.append(
-                (preset, settled)
+            camera=MountedCamera(
+                masked_scenes=masked_presets or {},
+                on_rest_change=lambda preset, settled, _leeway: self.rest_reports.append(
+                    (preset, settled)
+                ),
             ),
+            dynamic_sectors=forbidden,
         )
+        for mover in movers:
+            self.head.movers.add(mover)
         self.stage = HeadStage(self.head, self.clock, self.faults, lambda: self.noise_bytes)
         self._stopping = threading.Event()
         self._stopping.set()

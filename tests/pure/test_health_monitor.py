@@ -22,6 +22,7 @@ from agent.base.model import ClockStep
 from agent.faults.registry import FaultRegistry
 from agent.health import health_file
 from agent.health.flight_recorder import FILE_NAME, FlightRecorder, read_pages
+from agent.health.health_stage import AgentRun
 from agent.health.monitor import RESTART_FAULT_NS, HealthMonitor
 from agent.health.stuck_cameras import StuckCameras
 from agent.reporting.payloads import Restarted
@@ -49,16 +50,13 @@ class Box:
         self.levels: list[DegradationLevel] = []
         self.clock_steps: list[ClockStep] = []
         self.condition = HealthMonitor(
-            self.state,
+            AgentRun(id=run, boot=boot, state_dir=self.state, root=self.machine.root),
             clock,
             self.board,
-            boot=boot,
-            run=run,
             read_report=self._report,
             level_listeners=[self.levels.append],
             has_update_feed=False,
             on_clock_step=lambda step, _t_ns: self.clock_steps.append(step),
-            root=self.machine.root,
         )
         self.pulse, self.flight = self.condition.stages
 

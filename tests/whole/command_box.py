@@ -21,6 +21,7 @@ from agent.config.broker import BrokerConfig
 from agent.config.control import ControlConfig
 from agent.config.heads import HeadConfig
 from agent.faults.registry import FaultRegistry
+from agent.ptz.connection import HeadConnection
 from agent.ptz.head import PtzHead
 from agent.ptz.head_stage import HeadStage
 from agent.ptz.ptz_command import HeadAssembly, PtzCommandHandler
@@ -63,10 +64,13 @@ class CommandBox:
         self.heads = {
             name: PtzHead(
                 HeadConfig(name=name, driver="fake"),
-                lambda name=name: fake.open_ptz(name, fake.Options(), CLOCK.boottime_ns),  # type: ignore[misc]
+                HeadConnection(
+                    name,
+                    lambda name=name: fake.open_ptz(name, fake.Options(), CLOCK.boottime_ns),  # type: ignore[misc]
+                    self.faults,
+                ),
                 folder / name,
                 CLOCK,
-                self.faults,
             )
             for name in heads
         }

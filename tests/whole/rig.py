@@ -13,7 +13,7 @@ from pathlib import Path
 from agent.base.clock import SystemClock
 from agent.config.broker import BrokerConfig
 from agent.runtime.stage import StageThread
-from centre.client import CentreClient, ReceivedMessage
+from centre.client import ActingCentre, CentreClient, ReceivedMessage
 from centre.store import CentreStore
 from tests.machine_tree import FakeProcFs
 
@@ -148,7 +148,7 @@ class RunningCentre:
             self._on_message,
             random.Random(7),
             CLOCK.boottime_ns,
-            store=self.store,
+            centre=ActingCentre(store=self.store),
         )
         self._thread = StageThread(self._client, CLOCK.boottime_ns, random.Random(7), vital=False)
         self._thread.start()

@@ -16,6 +16,7 @@ from agent.config_change.start_config import StartConfig
 from agent.detection import model_card
 from agent.faults.registry import FaultRegistry
 from agent.health.flight_recorder import FlightRecorder
+from agent.health.health_stage import AgentRun
 from agent.health.monitor import HealthMonitor, LockoutFault
 from agent.health.stuck_cameras import StuckCameras
 from agent.runtime.sd_notify import Notifier
@@ -159,16 +160,13 @@ def test_an_unrequested_end_is_reported_by_the_next_run(tmp_path: Path, clock: M
 
     def started(run: str) -> HealthMonitor:
         return HealthMonitor(
-            tmp_path,
+            AgentRun(id=run, boot="boot-1", state_dir=tmp_path, root=tmp_path / "machine"),
             clock,
             faults,
-            boot="boot-1",
-            run=run,
             read_report=lambda _machine: pytest.fail("no report is requested"),
             level_listeners=[],
             has_update_feed=False,
             on_clock_step=lambda _step, _t_ns: None,
-            root=tmp_path / "machine",
         )
 
     cameras = StuckCameras(tmp_path, tmp_path / "run", clock, "boot-1")

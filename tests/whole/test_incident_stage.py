@@ -24,15 +24,21 @@ from agent.incident.incident_heads import RENEW_AFTER_S, IncidentHeads
 from agent.incident.incident_holds import IncidentHolds
 from agent.incident.incident_pictures import IncidentPictures
 from agent.incident.incident_rates import IncidentRates
-from agent.incident.incident_stage import IncidentStage
+from agent.incident.incident_stage import (
+    IncidentEffects,
+    IncidentReporter,
+    IncidentStage,
+    JobQueue,
+)
 from agent.incident.order import (
     Addressees,
     FootageOrder,
     HeadsOrder,
     IncidentOrder,
+    OrderReader,
     PicturesOrder,
     SignedOrder,
-    order_verifier,
+    make_order_reader,
     parse_unsigned_order,
     permits_by,
 )
@@ -94,23 +100,30 @@ class IncidentBox:
             command_days=30,
             permits=self.permits,
         )
-        self.store = IncidentStore(self.folder)
+        self.store, self.jobs = IncidentStore(self.folder), JobQueue()
         self.stage = IncidentStage(
             BOX,
             self.clock,
             boot,
             self.store,
-            read_order=lambda payload: self.read_order(payload),  # noqa: PLW0108 - a test replaces it
-            is_signed=self.is_signed,
-            holds=holds,
-            make_heads=self._make_heads,
-            make_pictures=self._make_pictures,
-            rates=IncidentRates(
-                {"north": lambda fps: self._set_fps("north", fps), "tram": lambda _fps: False}
+            self.jobs,
+            OrderReader(
+                lambda payload: self.read_order(payload),  # noqa: PLW0108 - a test replaces it
+                is_signed=self.is_signed,
             ),
-            publish_event=self.events.append,
-            append_receipt=lambda receipt, _t_ns: self.receipts.append(receipt),
-            new_id=self._new_id,
+            IncidentEffects(
+                holds=holds,
+                heads=self._make_heads(),
+                pictures=self._make_pictures(),
+                rates=IncidentRates(
+                    {"north": lambda fps: self._set_fps("north", fps), "tram": lambda _fps: False}
+                ),
+            ),
+            IncidentReporter(
+                new_event_id=self._new_id,
+                publish_event=self.events.append,
+                append_receipt=lambda receipt, _t_ns: self.receipts.append(receipt),
+            ),
         )
         self.turn()
 
@@ -118,7 +131,7 @@ class IncidentBox:
         """Let time pass, and have the stage and the dispatcher do all that is due."""
         self.clock.advance_s(after_s)
         for _ in range(4):
-            self.stage.post(lambda: None)
+            self.jobs.post(lambda: None)
             self.stage.run_once(None)  # type: ignore[arg-type] # there is a job
             while self.commands.dispatcher._tasks:
                 self.commands.run_once()
@@ -166,25 +179,25 @@ class IncidentBox:
         frame = Frame(seq=0, t_ns=self.clock.now_ns, y=PLANE, u=PLANE[:1, :1], v=PLANE[:1, :1])
         self.cameras[camera].next_frame.offer(frame)
 
-    def _make_heads(self, stage: IncidentStage) -> IncidentHeads:
+    def _make_heads(self) -> IncidentHeads:
         return IncidentHeads(
             "pole-17",
             {"mast": "north"},
             self._run_command,
             lambda _head: self.lease(),
-            stage.on_moved,
+            self.store.note_moved,
             self.clock.boottime_ns,
-            stage.post,
+            self.jobs.post,
             self.permits,
         )
 
-    def _make_pictures(self, stage: IncidentStage) -> IncidentPictures:
+    def _make_pictures(self) -> IncidentPictures:
         return IncidentPictures(
             self.cameras,
             lambda _frame, max_bytes: bytes(max_bytes),
             lambda camera, jpeg, _t_ns, _event: self.pictures.append((camera, len(jpeg))),
             self.clock.boottime_ns,
-            stage.post,
+            self.jobs.post,
             self.permits,
         )
 
@@ -601,7 +614,7 @@ def test_with_an_authority_only_signed_orders_of_permitted_roles_count(
     box: IncidentBox, tmp_path: Path
 ) -> None:
     keys, strangers = ControlKeys(), ControlKeys(name="others")
-    box.read_order = order_verifier(keys.load(tmp_path, box.clock))
+    box.read_order = make_order_reader(keys.load(tmp_path, box.clock)).read
     amina, youssef = keys.identity("amina", "incident"), keys.identity("youssef", "supervisor")
     order = signed_order(box)
     box.order()
@@ -621,7 +634,7 @@ def test_with_an_authority_only_signed_orders_of_permitted_roles_count(
 
 def test_each_part_needs_its_permission(box: IncidentBox, tmp_path: Path) -> None:
     keys = ControlKeys()
-    box.read_order = order_verifier(keys.load(tmp_path, box.clock))
+    box.read_order = make_order_reader(keys.load(tmp_path, box.clock)).read
     permission = RolePermission(role="incident", actions=("see",), cameras=("north",))
     box.control = ControlConfig(ca="ca", permission=(permission,))
     box.send("i", sign_incident(signed_order(box), keys.identity("amina", "incident")))

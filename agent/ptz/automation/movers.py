@@ -1,7 +1,6 @@
 """Automatic movers of one head, and the pause of automatic motion after a stop."""
 
 import threading
-from collections.abc import Sequence
 from typing import Protocol
 
 from agent.commands.requester import ROLES, CommandRejected, Requester
@@ -42,14 +41,12 @@ class AutoMover(Protocol):
 class Movers:
     """The movers of one head. Thread-safe. `wake` is set if the head's stage has something to do."""
 
-    def __init__(self, movers: Sequence[AutoMover], wake: threading.Event) -> None:
+    def __init__(self, wake: threading.Event) -> None:
         self._wake = wake
         self._lock = threading.Lock()
         self._pause = Pause()
         self.all: tuple[AutoMover, ...] = ()
         """The strongest first."""
-        for mover in movers:
-            self.add(mover)
 
     def add(self, mover: AutoMover) -> None:
         """Add a mover; of two that are equally strong the later one comes first.

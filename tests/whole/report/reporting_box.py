@@ -25,7 +25,7 @@ from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.outbox.outbox import Outbox
 from agent.reporting.payloads import OnlineStatus, StatusMessage
 from agent.runtime.stage import StageThread
-from centre.client import DEFAULT_CENTRE, CentreClient, ReceivedMessage
+from centre.client import DEFAULT_CENTRE, ActingCentre, CentreClient, ReceivedMessage
 from centre.store import CentreStore
 from tests.whole.report.conftest import CLOCK, event_number, open_outbox
 
@@ -145,9 +145,9 @@ class CentreListener:
             FastRandom(),
             CLOCK.boottime_ns,
             box=box,
-            store=self.store,
-            centre=centre,
-            identity=identity,
+            centre=None
+            if self.store is None
+            else ActingCentre(store=self.store, name=centre, identity=identity),
         )
         self._thread = StageThread(self.client, CLOCK.boottime_ns, random.Random(5), vital=False)
 

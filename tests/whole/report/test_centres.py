@@ -20,7 +20,7 @@ from agent.reporting.mqtt.packets import ReceivedPublish, Will
 from agent.reporting.mqtt.send_window import MAX_UNACKED
 from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.outbox.outbox import Outbox
-from centre.client import ASSERT_INTERVAL_S, CentreClient
+from centre.client import ASSERT_INTERVAL_S, ActingCentre, CentreClient
 from centre.store import CentreStore
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.conftest import CLOCK, event_number, make_event
@@ -235,8 +235,7 @@ def test_a_listening_centre_announces_itself_each_minute(broker: Mosquitto, tmp_
         lambda _: None,
         FastRandom(1),
         lambda: CLOCK.boottime_ns() + round(passed_s * 1e9),
-        store=store,
-        centre="city",
+        centre=ActingCentre(store=store, name="city"),
     )
     with CentreListener(config(broker)) as watcher:
         for turn in range(1, 4):
