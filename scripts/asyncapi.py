@@ -17,8 +17,8 @@ from agent.config.desired_config import DesiredConfig, PlainDesiredConfig
 from agent.faults.registry import FAULTS
 from agent.incident.order import IncidentOrder, UnsignedIncidentOrder
 from agent.reporting import centre_payloads, payloads
-from agent.reporting.mqtt.connect_packet import MAX_PACKET_BYTES
 from agent.reporting.mqtt.connection import WILL_DELAY_S
+from agent.reporting.mqtt.packet_properties import MAX_PACKET_BYTES
 from scripts.command_types import find_command_types
 
 OUTPUT_FILE = Path(__file__).parents[1] / "docs" / "asyncapi.json"

@@ -1,30 +1,87 @@
 """The configuration that the agent starts with: its file, and the centre's on top of it if that fits."""
 
 import logging
-from collections.abc import Mapping, Sequence
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from agent.base.clock import Clock
+from agent.base.damaged_file import is_lost, note_lost
 from agent.base.errors import UserError
 from agent.base.state_file import DamagedStateFile
+from agent.base.state_inventory import StateInventory
 from agent.capture import camera_source
 from agent.capture.camera_source import CameraSource
 from agent.config import configuration
 from agent.config.configuration import Config
 from agent.config.desired_config import DesiredPreset
-from agent.config.desired_store import ConfigLayer, DesiredStore
+from agent.config.desired_store import ConfigLayer, DesiredStore, layer_file
 from agent.config.recording import MAX_AGE_DAYS, FootageRules
 from agent.config_change import config_check
 from agent.config_change.actuator_specs import ActuatorSpecs, load_actuator_specs
-from agent.config_change.lost_version import note_lost_version
 from agent.config_change.state_folder import mend_modes
+from agent.recording.custody.chain_files import chain_files, read_lines_backwards
+from agent.recording.custody.receipts import AgentStarted, ReceiptBody, ServiceAction, parse_line
 from drivers.contracts import Pose
 
 log = logging.getLogger(__name__)
 
 _UNLIMITED_BYTES = 1 << 62
+
+STORED_VERSION = "configuration"
+"""The key of the stored version in `AgentStarted.versions`; absent if none sets anything."""
+
+_STORED_ACTION = re.compile(r"configuration \d+: (on trial|in force)")
+_CUSTODY_DIR = "custody"
+
+
+def note_lost_version(state_dir: Path) -> None:
+    """Note the loss of the centre's version that was lost together with the state inventory, which would miss it.
+
+    The custody log shows whether a version was stored: the receipt of each start names it, and a receipt of each change.
+    If it was, or if the log cannot tell, the version counts as lost, and the cameras are closed until another one is in
+    force or a technician resets it. A box without a custody log is a new one: nothing else is certain to be of an
+    earlier run.
+    """
+    layer = layer_file(state_dir)
+    if os.path.lexists(layer) or is_lost(layer) or StateInventory(state_dir).is_readable():
+        return
+    try:
+        if (reason := _find_loss(state_dir)) is not None:
+            note_lost([layer], f"missing with the state inventory: {reason}")
+    except OSError as error:
+        log.error("the centre's configuration: %s", error)
+
+
+def _find_loss(state_dir: Path) -> str | None:
+    """Return how the state shows that a version was stored, or that it may have been; None if none was. Raises OSError."""
+    folder = state_dir / _CUSTODY_DIR
+    files = chain_files(folder)
+    for body in _bodies_backwards(folder):
+        match body:
+            case None:
+                return "the custody log is damaged"
+            case AgentStarted():
+                version = body.versions.get(STORED_VERSION)
+                return None if version is None else f"version {version} was stored at a start"
+            case ServiceAction() if _STORED_ACTION.match(body.action):
+                return f"the custody log has {body.action!r}"
+    if not files:
+        return None
+    # The inventory is made before the first receipt: a log without one was emptied, or pruned.
+    return "the custody log shows no start"
+
+
+def _bodies_backwards(folder: Path) -> Iterator[ReceiptBody | None]:
+    """Yield the bodies of a chain's receipts, the newest first; None for a line that is none."""
+    for line in read_lines_backwards(folder):
+        try:
+            yield parse_line(line).receipt.body
+        except ValueError:
+            yield None
 
 
 class StartConfig(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,21 +4,24 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 
 from agent.base.errors import UserError
+from agent.base.file_read import read_stamp
 from agent.base.json_decode import JsonDecoder, MalformedJson, decode_json
 from agent.base.message import Message, message_of
+from agent.config.desired_store import layer_file
 from agent.console.context import ConsoleContext
 from agent.console.errors import AgentDown, ConsoleError
 from agent.console.messages import render
 from agent.console.terminal import sanitize
 from agent.faults.texts import Language
-from agent.pole_page.act import Act, ActCall, Download, Lines, Picture, PoleState, Upload
+from agent.pole_page.act import Act, ActCall, Download, Lane, Lines, Picture, PoleState, Upload
 from agent.pole_page.act_kinds import ACT_KINDS
 from agent.pole_page.act_wire import (
     MAX_REQUEST_BYTES,
@@ -28,7 +31,6 @@ from agent.pole_page.act_wire import (
     ReplyLine,
 )
 from agent.pole_page.acts import box, cameras, commissioning, heads, scenes, updates
-from agent.pole_page.lanes import LaneBusy, Lanes
 from agent.pole_page.token_bucket import TokenBucket
 from drivers.errors import DriverError
 
@@ -53,6 +55,54 @@ ACTS: Mapping[str, Act] = {
     **updates.ACTS,
 }
 """All acts of the page, by name. `act_kinds` has the same names."""
+
+
+class LaneBusy(Exception):
+    """Another act of the lane takes too long."""
+
+
+class _Lane:
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.context: ConsoleContext | None = None
+        self.stamp: object = None
+
+
+class Lanes:
+    """All lanes: the acts of one run one after the other, with a console's context of its own. Thread-safe.
+
+    `make_context` reads the configuration in force, again after each change of the file `config` and of the version
+    on top of it.
+    """
+
+    def __init__(self, config: Path, make_context: Callable[[], ConsoleContext]) -> None:
+        self._config = config
+        self._make_context = make_context
+        self._lanes: dict[Lane, _Lane] = {name: _Lane() for name in get_args(Lane)}
+
+    @contextmanager
+    def enter(self, name: Lane, timeout_s: float) -> Iterator[ConsoleContext]:
+        """Yield the context of a lane, which belongs to the caller until the end. Raises LaneBusy."""
+        lane = self._lanes[name]
+        if not lane.lock.acquire(timeout=timeout_s):
+            raise LaneBusy
+        try:
+            if lane.context is None or lane.stamp != self._read_stamp(lane.context.state_dir):
+                lane.context = self._make_context()
+                lane.stamp = self._read_stamp(lane.context.state_dir)
+            yield lane.context
+        finally:
+            lane.lock.release()
+
+    @contextmanager
+    def hold(self, name: Lane) -> Iterator[None]:
+        """Wait for a lane, and keep its acts out until the end."""
+        with self._lanes[name].lock:
+            yield
+
+    def _read_stamp(self, state_dir: Path) -> object:
+        """Return a value that differs after a change of the configuration or of the version on top of it."""
+        return tuple(map(read_stamp, (self._config, layer_file(state_dir))))
 
 
 class ActListener:

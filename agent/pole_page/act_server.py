@@ -21,8 +21,7 @@ from agent.console.act_server_process import ActServerStart
 from agent.console.acts.updates import remove_unused_uploads
 from agent.console.context import ConsoleContext
 from agent.pole_page.act import PoleState
-from agent.pole_page.act_listener import ActListener
-from agent.pole_page.lanes import Lanes
+from agent.pole_page.act_listener import ActListener, Lanes
 
 log = logging.getLogger(__name__)
 

@@ -16,9 +16,8 @@ from agent.pole_page import act_listener
 from agent.pole_page.act import PoleState
 from agent.pole_page.act_calls import escape_json
 from agent.pole_page.act_kinds import ACT_KINDS
-from agent.pole_page.act_listener import ActListener
+from agent.pole_page.act_listener import ActListener, Lanes
 from agent.pole_page.act_wire import ReplyLine, _read_replies
-from agent.pole_page.lanes import Lanes
 from tests.conftest import ManualClock
 from tests.fuzz.target import FuzzTarget, make_work_dir
 from tests.pure.console_rig import ConsoleRig

@@ -18,7 +18,6 @@ from agent.reporting.declaration.data import DeclarationData
 from agent.reporting.mqtt.centre_link import CentreLink
 from agent.reporting.mqtt.centre_messages import CentreMessages
 from agent.reporting.mqtt.connect_error import ConnectionErrorKind, MqttConnectionError
-from agent.reporting.mqtt.connect_packet import MAX_SUBSCRIPTION_ID
 from agent.reporting.mqtt.downlink import Downlink
 from agent.reporting.mqtt.message_forms import (
     Publication,
@@ -28,6 +27,7 @@ from agent.reporting.mqtt.message_forms import (
     stored_message_forms,
     unstored_forms,
 )
+from agent.reporting.mqtt.packet_properties import MAX_SUBSCRIPTION_ID
 from agent.reporting.mqtt.packets import (
     Connack,
     PacketTooLarge,

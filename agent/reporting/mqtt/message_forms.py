@@ -13,7 +13,7 @@ from agent.base.health_model import HealthReport
 from agent.base.json_decode import JsonDecoder
 from agent.base.sha256 import sha256_hex
 from agent.reporting import topics
-from agent.reporting.mqtt.publish_packet import (
+from agent.reporting.mqtt.packet_properties import (
     JPEG_CONTENT_TYPE,
     JSON_CONTENT_TYPE,
     publish_header_bytes,

@@ -32,10 +32,13 @@ from agent.base.message import Message
 from agent.config.broker import BrokerConfig
 from agent.reporting.mqtt import connect_error, tls
 from agent.reporting.mqtt.connect_error import MqttConnectionError
-from agent.reporting.mqtt.connect_packet import (
+from agent.reporting.mqtt.packet_properties import (
     DEFAULT_RECEIVE_MAXIMUM,
+    JSON_CONTENT_TYPE,
     connect_properties,
     disconnect_properties,
+    publish_header_bytes,
+    publish_properties,
     read_connack,
     subscribe_properties,
     will_properties,
@@ -47,11 +50,6 @@ from agent.reporting.mqtt.packets import (
     Suback,
     TransportEvent,
     Will,
-)
-from agent.reporting.mqtt.publish_packet import (
-    JSON_CONTENT_TYPE,
-    publish_header_bytes,
-    publish_properties,
 )
 
 log = logging.getLogger(__name__)

@@ -17,10 +17,10 @@ from agent.faults.registry import FaultRegistry
 from agent.reporting.declaration.data import DeclarationData
 from agent.reporting.mqtt import packets, paho_transport
 from agent.reporting.mqtt.centre_link import AckMode
-from agent.reporting.mqtt.connect_packet import MAX_PACKET_BYTES
 from agent.reporting.mqtt.connection import BirthInputs
 from agent.reporting.mqtt.downlink import Downlink
 from agent.reporting.mqtt.mqtt_stage import ClientPairs, MqttStage
+from agent.reporting.mqtt.packet_properties import MAX_PACKET_BYTES
 from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.outbox.outbox import Outbox
 from agent.reporting.payloads import OnlineStatus, StatusMessage
