@@ -37,7 +37,7 @@ from agent.recording.retention.eviction_plan import CameraStorage, RetentionLimi
 from agent.recording.retention.hold import Hold
 from agent.recording.retention.hold_store import HoldStore
 from agent.recording.retention.retention_stage import RetentionRules, RetentionStage
-from agent.recording.retention.segment_age import BootTimeline, ClockReading, short_boot
+from agent.recording.segment_age import BootTimeline, ClockReading, short_boot
 from agent.recording.segment_name import SegmentName
 from bench.cpu import run_in_turns
 from bench.memory import compiled_code

@@ -16,8 +16,8 @@ from agent.cli.output import (
     progress_bar,
 )
 from agent.recording.encryption import keys
-from agent.recording.encryption.unseal import unseal_all
 from agent.recording.export.head_coverage import HeadCoverage, KnownHead, parse_head
+from agent.recording.export.unseal import unseal_all
 from agent.recording.export.verify import VerificationResult, verify_export
 
 MAX_HEADS_BYTES = 1 << 26

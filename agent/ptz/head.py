@@ -16,7 +16,6 @@ from agent.base.model import ShiftTolerance
 from agent.base.state_inventory import StateInventory
 from agent.commands.requester import CommandRejected, Requester
 from agent.config.heads import ForbiddenSector, HeadConfig
-from agent.ptz.automation.movers import Movers
 from agent.ptz.connection import HeadConnection, rejection_for
 from agent.ptz.lease import FencingTokens, LeaseArbiter
 from agent.ptz.motion.forbidden_sectors import UNKNOWN_POSITION_DEG
@@ -28,6 +27,7 @@ from agent.ptz.motion.move_planner import (
     plan_preset,
 )
 from agent.ptz.motion_controller import ActiveMotion, MotionController
+from agent.ptz.movers import Movers
 from agent.ptz.odometer import Odometer
 from agent.ptz.preset_position import MaskedPresets, PresetPosition
 from agent.ptz.preset_store import Preset, PresetStore

@@ -16,7 +16,7 @@ from agent.base.clock import rfc3339, unix_ms
 from agent.base.json_decode import JsonDecoder, MalformedJson
 from agent.recording.custody.chain_files import read_blocks_backwards
 from agent.recording.custody.receipts import FootageEvicted, SegmentClosed, SegmentOpened
-from agent.recording.retention.segment_age import BootTimeline
+from agent.recording.segment_age import BootTimeline
 from agent.recording.segment_name import (
     BOOT_LABEL,
     PART_SUFFIX,

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from agent.base.atomic_file import fsync_dir
-from agent.recording.retention.segment_age import SegmentAges
+from agent.recording.segment_age import SegmentAges
 from agent.recording.segment_name import SegmentName, parse_segment_name
 
 QUARANTINE_DIR = "quarantine"

@@ -14,7 +14,7 @@ from typing import BinaryIO
 import msgspec
 
 from agent.base.atomic_file import fsync_dir
-from agent.recording.export.mp4_reader import LARGE_HEADER_BYTES, DamagedFootage, read_box_header
+from agent.recording.mp4_reader import LARGE_HEADER_BYTES, DamagedFootage, read_box_header
 from agent.recording.quarantine import QUARANTINE_DIR, quarantine_file
 from agent.recording.segment_name import KEYS_SUFFIX, PART_SUFFIX, SegmentName, parse_segment_name
 

@@ -23,7 +23,7 @@ from agent.recording.muxer import NoKeyframe
 from agent.recording.open_segment import ClosedSegment, OpenSegment
 from agent.recording.recovery import StoredSegment
 from agent.recording.retention.retention_stage import RetentionStage
-from agent.recording.retention.segment_age import short_boot
+from agent.recording.segment_age import short_boot
 from agent.recording.segment_name import SegmentName
 from drivers.media import Packet, StreamInfo
 

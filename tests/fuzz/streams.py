@@ -19,8 +19,8 @@ from agent.console.session import tokenize
 from agent.health import flight_page
 from agent.health.vitals import parse as vitals
 from agent.recording.annex_b import parse_extradata, to_annex_b
-from agent.recording.export.mp4_reader import DamagedFootage
 from agent.recording.export.segment_reader import SegmentReader
+from agent.recording.mp4_reader import DamagedFootage
 from drivers import head_probe_codec, rtsp_search
 from drivers.onvif import ws_discovery
 from drivers.onvif.soap_client import _CALL_ERRORS

@@ -10,10 +10,10 @@ from agent.commands.command import CommandProgressSink
 from agent.commands.requester import Requester
 from agent.config.heads import ForbiddenSector, HeadConfig
 from agent.faults.registry import FaultRegistry
-from agent.ptz.automation.movers import AutoMover
 from agent.ptz.connection import HeadConnection
 from agent.ptz.head import MountedCamera, PtzHead
 from agent.ptz.head_stage import HeadStage
+from agent.ptz.movers import AutoMover
 from agent.ptz.preset_store import Preset
 from drivers.contracts import Pose, PtzCapabilities, PtzPosition, Range
 from drivers.errors import DriverError

@@ -275,7 +275,7 @@ STAY_ENGLISH = {
     "agent/detection/still_image.py": "the command line alone",
     "agent/recording/encryption/key_wrapping.py": "unsealing, at the command line alone",
     "agent/recording/encryption/keys.py": "private keys, at the command line alone",
-    "agent/recording/encryption/unseal.py": "the command line alone",
+    "agent/recording/export/unseal.py": "the command line alone",
     "agent/recording/export/export_request.py": "the option --out of the command line",
     "agent/recording/footage_listing.py": "the options --state, --from and --to of the command line",
 }

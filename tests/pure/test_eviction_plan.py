@@ -22,7 +22,7 @@ from agent.recording.retention.eviction_plan import (
 )
 from agent.recording.retention.free_space import RESERVE_FILES, SpaceShortfall, space_shortfall
 from agent.recording.retention.hold import Hold, HoldKind
-from agent.recording.retention.segment_age import BootTimeline, ClockReading
+from agent.recording.segment_age import BootTimeline, ClockReading
 from agent.recording.segment_name import SegmentName
 
 BOOT_UTC = datetime(2026, 11, 25, tzinfo=UTC)

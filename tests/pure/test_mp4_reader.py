@@ -1,4 +1,4 @@
-"""agent.recording.export.mp4_reader: right on the muxer's output, and one named error on all else."""
+"""agent.recording.mp4_reader: right on the muxer's output, and one named error on all else."""
 
 import struct
 from collections.abc import Callable
@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from agent.recording.encryption.keys import SegmentKey
 from agent.recording.export.clip import ClipError, ClipSource, write_clip
-from agent.recording.export.mp4_reader import (
+from agent.recording.export.segment_reader import SegmentReader, decrypt_samples
+from agent.recording.mp4_reader import (
     MAX_SAMPLES,
     DamagedFootage,
     iter_boxes,
@@ -22,7 +23,6 @@ from agent.recording.export.mp4_reader import (
     strip_moof_encryption,
     strip_moov_encryption,
 )
-from agent.recording.export.segment_reader import SegmentReader, decrypt_samples
 from agent.recording.muxer import Muxer
 from agent.recording.segment_name import PART_SUFFIX
 from drivers.media import Packet, StreamInfo

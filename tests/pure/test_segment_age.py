@@ -1,4 +1,4 @@
-"""agent.recording.retention.segment_age: a lower bound from powered-on time and UTC."""
+"""agent.recording.segment_age: a lower bound from powered-on time and UTC."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,7 +6,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from agent.recording.retention.segment_age import BootTimeline, ClockReading
+from agent.recording.segment_age import BootTimeline, ClockReading
 from agent.recording.segment_name import SegmentName
 
 DAY = datetime(2026, 11, 25, tzinfo=UTC)

@@ -16,7 +16,6 @@ import pytest
 from agent.base.errors import UserError
 from agent.recording.encryption.key_wrapping import Sealer, unwrap_segment_key
 from agent.recording.encryption.keys import KeyRing, SegmentKey, generate_key_pair, read_private_key
-from agent.recording.encryption.unseal import unseal, unseal_all
 from agent.recording.export.clip import (
     Clip,
     ClipError,
@@ -26,9 +25,10 @@ from agent.recording.export.clip import (
     write_clip,
     write_clip_to_fd,
 )
-from agent.recording.export.mp4_reader import parse_moov
 from agent.recording.export.mp4_writer import Chunk, Mp4Track, build_progressive_header
 from agent.recording.export.segment_reader import SegmentReader
+from agent.recording.export.unseal import unseal, unseal_all
+from agent.recording.mp4_reader import parse_moov
 from agent.recording.open_segment import OpenSegment
 from agent.recording.segment_name import KEYS_SUFFIX, PART_SUFFIX, SegmentName
 from drivers.media import Packet, StreamInfo

@@ -16,7 +16,7 @@ from typing import ClassVar
 import pytest
 
 from agent.recording.encryption.keys import KeyRing
-from agent.recording.encryption.unseal import unseal
+from agent.recording.export.unseal import unseal
 from agent.recording.segment_name import KEYS_SUFFIX
 from tests.whole.test_clip import STREAMS, record, whole
 from tests.whole.test_encryption import Centre, sealer_for

@@ -30,7 +30,7 @@ from agent.recording.retention.event_holds import EventHolds
 from agent.recording.retention.hold import Hold
 from agent.recording.retention.hold_store import HoldStore
 from agent.recording.retention.retention_stage import RetentionRules, RetentionStage
-from agent.recording.retention.segment_age import short_boot
+from agent.recording.segment_age import short_boot
 from agent.recording.segment_name import SegmentName
 
 EPOCH = datetime(2026, 11, 25, tzinfo=UTC)

@@ -28,11 +28,11 @@ from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipts import SegmentClosed, parse_line
 from agent.recording.encryption.key_wrapping import read_sidecar, unwrap_segment_key
 from agent.recording.encryption.keys import SegmentKey
-from agent.recording.encryption.unseal import unseal
 from agent.recording.export.export_request import ExportRequest
 from agent.recording.export.exporter import ExportError
 from agent.recording.export.head_coverage import KnownHead
 from agent.recording.export.segment_reader import SegmentReader
+from agent.recording.export.unseal import unseal
 from agent.recording.export.verify import verify_export
 from agent.recording.segment_name import KEYS_SUFFIX
 from drivers.media import Plane

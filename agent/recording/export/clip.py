@@ -16,9 +16,9 @@ import numpy as np
 from agent.base.atomic_file import open_replacement, write_all
 from agent.base.clock import unix_ns
 from agent.recording.encryption.keys import KeyLookup, SegmentKey
-from agent.recording.export.mp4_reader import DamagedFootage, Int64Array, Mp4Header, SampleRun
 from agent.recording.export.mp4_writer import Chunk, Mp4Track, build_progressive_header
 from agent.recording.export.segment_reader import Fragment, SegmentReader, decrypt_samples
+from agent.recording.mp4_reader import DamagedFootage, Int64Array, Mp4Header, SampleRun
 from agent.recording.segment_name import KEYS_SUFFIX, PART_SUFFIX, SegmentName
 from drivers.media import NS_PER_S, Polygon
 

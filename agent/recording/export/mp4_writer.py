@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from agent.recording.export.mp4_reader import Int64Array
+from agent.recording.mp4_reader import Int64Array
 
 _MOVIE_TIMESCALE_HZ = 1000
 _MATRIX = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CTR
 
 from agent.recording.encryption.keys import SegmentKey
-from agent.recording.export.mp4_reader import (
+from agent.recording.mp4_reader import (
     HEADER_BYTES,
     LARGE_HEADER_BYTES,
     DamagedFootage,

@@ -13,7 +13,7 @@ from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.custody.receipts import BadReceipt, HoldPlaced, HoldReleased, parse_line
 from agent.recording.retention.hold import Hold
 from agent.recording.retention.hold_store import HoldReleaseRequest, HoldStore
-from agent.recording.retention.segment_age import SegmentAges
+from agent.recording.segment_age import SegmentAges
 
 log = logging.getLogger(__name__)
 

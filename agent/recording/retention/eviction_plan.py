@@ -24,7 +24,7 @@ from agent.base.clock import rfc3339
 from agent.recording.quarantine import QuarantinedFile
 from agent.recording.recovery import StoredSegment
 from agent.recording.retention.hold import Hold, HoldIndex, SegmentInterval, hold_age_ms
-from agent.recording.retention.segment_age import SegmentAges
+from agent.recording.segment_age import SegmentAges
 from agent.recording.segment_name import max_length_ms
 
 EvictionReason = Literal["age", "bytes", "space"]

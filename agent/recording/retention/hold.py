@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from agent.base.clock import rfc3339, unix_ms
-from agent.recording.retention.segment_age import SegmentAges, short_boot
+from agent.recording.segment_age import SegmentAges, short_boot
 
 HoldKind = Literal["event", "manual"]
 

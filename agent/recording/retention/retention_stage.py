@@ -45,7 +45,7 @@ from agent.recording.retention.eviction_plan import (
 from agent.recording.retention.free_space import NO_SHORTFALL, SpaceShortfall, space_shortfall
 from agent.recording.retention.hold import Hold
 from agent.recording.retention.hold_store import HoldStore
-from agent.recording.retention.segment_age import (
+from agent.recording.segment_age import (
     BootTimeline,
     ClockReading,
     SegmentAges,

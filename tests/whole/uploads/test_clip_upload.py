@@ -20,7 +20,7 @@ from agent.clips.upload_queue import UploadRecord
 from agent.config.configuration import InstitutionConfig
 from agent.config.link import LinkConfig
 from agent.recording.encryption.keys import generate_key_pair, parse_public_key, read_private_key
-from agent.recording.encryption.unseal import unseal_all
+from agent.recording.export.unseal import unseal_all
 from agent.recording.export.verify import verify_export
 from tests.loopback_server import TcpProxy
 from tests.vectors.street import StreetBox

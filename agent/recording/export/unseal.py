@@ -20,12 +20,12 @@ from agent.recording.export import clip as clip_writer
 from agent.recording.export.export_request import check_new_folder
 from agent.recording.export.folder_check import MAX_LIST_BYTES
 from agent.recording.export.manifest import CLIP_FILE, MANIFEST_FILE, Manifest
-from agent.recording.export.mp4_reader import (
+from agent.recording.export.segment_reader import SegmentReader, decrypt_samples
+from agent.recording.mp4_reader import (
     DamagedFootage,
     strip_moof_encryption,
     strip_moov_encryption,
 )
-from agent.recording.export.segment_reader import SegmentReader, decrypt_samples
 from agent.recording.segment_name import KEYS_SUFFIX, parse_segment_name
 
 _COPY_BYTES = 1 << 20
