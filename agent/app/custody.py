@@ -6,7 +6,7 @@ from agent.app.box_context import BoxContext
 from agent.base.damaged_file import is_unreported
 from agent.base.device_identity import IDENTITY_DIR, STATE_LOST_FLAG, DeviceIdentity
 from agent.base.errors import UserError
-from agent.base.message import Message
+from agent.base.message import Message, message_of
 from agent.config.configuration import BoxConfig
 from agent.config_change.state_folder import set_lost_aside
 from agent.recording.custody.chain_files import chain_files
@@ -25,7 +25,13 @@ def open_custody(config: BoxConfig, box: BoxContext) -> tuple[DeviceIdentity, Cu
         identity = DeviceIdentity.load_or_create(state_dir / IDENTITY_DIR)
         custody = CustodyLog.open(state_dir / "custody", box.id, box.boot, box.clock, identity)
     except OSError as error:
-        raise UserError(f"box.state = {config.state!r}: {error}") from error
+        raise UserError(
+            Message(
+                "{label}: {problem}",
+                label=f"box.state = {config.state!r}",
+                problem=message_of(error),
+            )
+        ) from error
     if identity.damaged_key_file:
         reason = Message("the damaged key was kept as {name}", name=str(identity.damaged_key_file))
         faults.raise_fault("CUS-02", "identity", reason)

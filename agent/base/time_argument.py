@@ -4,6 +4,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 from agent.base.errors import UserError
+from agent.base.message import Message
 
 ALLOWED_FORMATS = "2026-11-25T14:05:00Z, 2026-11-25T15:05:00+01:00, -10m, -1h30m, now"
 
@@ -33,4 +34,11 @@ def parse_time(text: str, now: datetime, option: str) -> datetime:
             return datetime.fromisoformat(text.upper()).astimezone(UTC)
         except (ValueError, OverflowError):
             pass
-    raise UserError(f"{option} {text!r}: no time with a zone; allowed: {ALLOWED_FORMATS}")
+    raise UserError(
+        Message(
+            "{argument} {text!r}: no time with a zone; allowed: {formats}",
+            argument=option,
+            text=text,
+            formats=ALLOWED_FORMATS,
+        )
+    )

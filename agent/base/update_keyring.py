@@ -8,7 +8,7 @@ from cryptography.x509.oid import NameOID
 from agent.base import pem
 from agent.base.errors import UserError
 from agent.base.file_read import read_regular_file
-from agent.base.message import Message
+from agent.base.message import Message, message_of
 
 KEYRING_FILE = Path("etc/rauc/keyring.pem")
 TEST_AUTHORITY = "vigie-test-authority"
@@ -55,5 +55,11 @@ def _names(certificate: x509.Certificate, path: Path) -> list[str]:
     try:
         names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     except ValueError as error:
-        raise UserError(f"{path}: its name cannot be read: {error}") from error
+        raise UserError(
+            Message(
+                "{label}: its name cannot be read: {error}",
+                label=str(path),
+                error=message_of(error),
+            )
+        ) from error
     return [str(name.value) for name in names]

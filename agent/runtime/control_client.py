@@ -11,6 +11,7 @@ import msgspec
 
 from agent.base.errors import UserError
 from agent.base.json_decode import JsonDecoder, MalformedJson
+from agent.base.message import Message, message_of
 from agent.runtime.control_socket import PeerCredentials, peer_credentials, socket_address
 
 CONNECT_TIMEOUT_S = 1.0
@@ -35,7 +36,9 @@ def call(
     try:
         connection = _connect(state_dir, timeout_s)
     except BlockingIOError as error:
-        raise UserError(f"the agent accepted no request for {timeout_s:g} s") from error
+        raise UserError(
+            Message("the agent accepted no request for {timeout_s:g} s", timeout_s=timeout_s)
+        ) from error
     if connection is None:
         return None
     return _exchange(connection, msgspec.json.encode(request) + b"\n", decoder, fd)
@@ -84,5 +87,7 @@ def _exchange(
                 for reply_line in reader:
                     yield decoder.decode(reply_line)
         except (OSError, MalformedJson) as error:
-            raise UserError(f"the agent gave no answer: {error}") from error
-    raise UserError("the agent gave no answer: it ended meanwhile")
+            raise UserError(
+                Message("the agent gave no answer: {error}", error=message_of(error))
+            ) from error
+    raise UserError(Message("the agent gave no answer: it ended meanwhile"))

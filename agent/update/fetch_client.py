@@ -17,6 +17,7 @@ import msgspec
 from agent.base.errors import UserError
 from agent.base.file_read import read_regular_file
 from agent.base.json_decode import JsonDecoder, MalformedJson
+from agent.base.message import Message
 from agent.update.https_get import (
     MAX_CHUNK_BYTES,
     HttpError,
@@ -64,7 +65,9 @@ def make_http_get(root: Path, ca_file: Path | None) -> HttpGet:
     try:
         ca_pem = read_regular_file(ca_file, MAX_CA_BYTES).decode("ascii", "ignore")
     except OSError as error:
-        raise UserError(f"{ca_file}: {error.strerror}") from error
+        raise UserError(
+            Message("{label}: {problem}", label=str(ca_file), problem=error.strerror or str(error))
+        ) from error
     return partial(_get, path, ca_pem)
 
 

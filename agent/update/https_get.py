@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urljoin, urlsplit
 
 from agent.base.errors import UserError
+from agent.base.message import Message
 from agent.base.url import split_url, without_query
 from agent.update.errors import UpdateError
 
@@ -186,7 +187,9 @@ def check_url(url: str) -> None:
     """Raise UserError if `url` is not one of http or https without a user."""
     parts = split_url(url, *_DEFAULT_PORTS)
     if parts is None or parts.username or " " in url or not url.isprintable():
-        raise UserError(f"{without_query(url)!r}: {_INVALID_URL}")
+        raise UserError(
+            Message("{label}: {problem}", label=f"{without_query(url)!r}", problem=_INVALID_URL)
+        )
 
 
 def direct_get(ca_file: Path | None, ca_pem: str | None = None) -> HttpGet:
@@ -200,7 +203,11 @@ def direct_get(ca_file: Path | None, ca_pem: str | None = None) -> HttpGet:
         )
     except (OSError, ssl.SSLError, ValueError) as error:
         raise UserError(
-            f"{ca_file or 'authorities'}: no PEM certificates: {_error_text(error)}"
+            Message(
+                "{label}: no PEM certificates: {error}",
+                label=str(ca_file or "authorities"),
+                error=_error_text(error),
+            )
         ) from error
     return partial(_get, tls_context)
 

@@ -11,6 +11,7 @@ import msgspec
 
 from agent.base.errors import UserError
 from agent.base.json_decode import JsonDecoder, MalformedJson
+from agent.base.message import Message
 from agent.base.sha256 import Sha256
 from agent.update.errors import UpdateError
 from agent.update.verity import SignedPayload
@@ -93,7 +94,7 @@ class RaucClient:
         Raises: RaucError; UserError if it is no bundle of the verity format.
         """
         if not path.is_file():
-            raise UserError(f"{path}: no such file")
+            raise UserError(Message("{label}: no such file", label=str(path)))
         output = self._run("info", "--output-format=json-2", "--", str(path.absolute()))
         try:
             info = _INFO_DECODER.decode(output)
@@ -101,7 +102,12 @@ class RaucClient:
             raise RaucError(f"rauc info: unreadable answer: {error}") from error
         if info.bundle.format != _BUNDLE_FORMAT:
             raise UserError(
-                f"{path}: a bundle of format {info.bundle.format!r}; allowed: {_BUNDLE_FORMAT}"
+                Message(
+                    "{label}: a bundle of format {format!r}; allowed: {allowed}",
+                    label=str(path),
+                    format=info.bundle.format,
+                    allowed=_BUNDLE_FORMAT,
+                )
             )
         return RaucBundle(
             compatible=info.update.compatible,

@@ -20,7 +20,7 @@ import msgspec
 from agent.base.errors import UserError
 from agent.base.file_read import read_regular_file
 from agent.base.json_decode import JsonDecoder, MalformedJson
-from agent.base.message import TextData
+from agent.base.message import Message, TextData, message_of
 from agent.base.state_file import StateFile
 from agent.commands.command import RequesterId
 from agent.update import versions
@@ -95,11 +95,20 @@ def request_dir(root: Path) -> Path:
 def decode_request(data: bytes) -> UpdateRequest:
     """Decode a request. Raises: UserError if it is malformed."""
     if len(data) > MAX_REQUEST_BYTES:
-        raise UserError(f"request: {len(data)} bytes or more; allowed: {MAX_REQUEST_BYTES}")
+        raise UserError(
+            Message(
+                "{label}: {count} bytes or more; allowed: {max_bytes}",
+                label="request",
+                count=len(data),
+                max_bytes=MAX_REQUEST_BYTES,
+            )
+        )
     try:
         return _REQUEST_DECODER.decode(data)
     except MalformedJson as error:
-        raise UserError(f"request: {error}") from error
+        raise UserError(
+            Message("{label}: {problem}", label="request", problem=message_of(error))
+        ) from error
 
 
 def submit_request(
@@ -123,7 +132,9 @@ def submit_request(
     try:
         data = msgspec.json.encode(request)
     except UnicodeEncodeError as error:
-        raise UserError(f"{bundle_path!r}: allowed: a path in UTF-8") from error
+        raise UserError(
+            Message("{label}: allowed: a path in UTF-8", label=f"{bundle_path!r}")
+        ) from error
     decode_request(data)
     temp_path = folder / f".{request.id}"
     fd = os.open(temp_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -149,14 +160,22 @@ def take_request(folder: Path, allowed_uids: Collection[int]) -> UpdateRequest:
         raise
     except OSError as error:
         _remove(path)
-        raise UserError(f"request: {error.strerror}") from error
+        raise UserError(
+            Message("{label}: {problem}", label="request", problem=error.strerror or str(error))
+        ) from error
     try:
         _remove(path)
         file_stat = os.fstat(fd)
         if not stat.S_ISREG(file_stat.st_mode):
-            raise UserError("request: not a regular file")
+            raise UserError(Message("{label}: not a regular file", label="request"))
         if file_stat.st_uid not in allowed_uids:
-            raise UserError(f"request: owned by user {file_stat.st_uid}, which is not allowed")
+            raise UserError(
+                Message(
+                    "{label}: owned by user {user}, which is not allowed",
+                    label="request",
+                    user=file_stat.st_uid,
+                )
+            )
         return decode_request(os.read(fd, MAX_REQUEST_BYTES + 1))
     finally:
         os.close(fd)

@@ -84,7 +84,13 @@ class Updater:
         try:
             self.slots: Slots = open_slots(root)
         except PermissionError as error:
-            raise UserError(f"{error.filename}: {error.strerror}; only root may update") from error
+            raise UserError(
+                Message(
+                    "{label}: {problem}; only root may update",
+                    label=str(error.filename),
+                    problem=error.strerror or str(error),
+                )
+            ) from error
         self.booted_version = image_version(root)
         self.downloads = root / DOWNLOADS_DIR.relative_to("/")
 
@@ -146,7 +152,7 @@ class Updater:
             try:
                 fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise UserError("another update is running; wait for its end") from None
+                raise UserError(Message("another update is running; wait for its end")) from None
             yield
         finally:
             os.close(lock_fd)

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from agent.base.errors import UserError
+from agent.base.message import Message
 from agent.base.progress import ProgressCallback
 from agent.update.download import check_free_space
 from agent.update.errors import UpdateError
@@ -41,10 +42,18 @@ def single_bundle(root: Path) -> str:
     """Return the only bundle on mounted USB sticks. Raises: UserError if there is none, or several."""
     bundles = find_usb_bundles(root)
     if not bundles:
-        raise UserError(f"usb: no *{BUNDLE_SUFFIX} below {', '.join(MOUNT_ROOTS)}")
+        raise UserError(
+            Message(
+                "usb: no *{suffix} below {folders}",
+                suffix=BUNDLE_SUFFIX,
+                folders=", ".join(MOUNT_ROOTS),
+            )
+        )
     if len(bundles) > 1:
         listed = ", ".join(bundles[:4])
-        raise UserError(f"usb: more than one bundle: {listed}; allowed: the path of one")
+        raise UserError(
+            Message("usb: more than one bundle: {listed}; allowed: the path of one", listed=listed)
+        )
     return bundles[0]
 
 
@@ -60,7 +69,14 @@ def copy_to_box(root: Path, bundle: str, folder: Path, on_progress: ProgressCall
         size_bytes = os.fstat(fd).st_size
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if size_bytes > MAX_BUNDLE_BYTES:
-            raise UserError(f"{bundle}: {size_bytes} bytes; allowed: {MAX_BUNDLE_BYTES}")
+            raise UserError(
+                Message(
+                    "{label}: {size_bytes} bytes; allowed: {max_bytes}",
+                    label=str(bundle),
+                    size_bytes=size_bytes,
+                    max_bytes=MAX_BUNDLE_BYTES,
+                )
+            )
         check_free_space(folder, size_bytes)
         target = folder / COPY_NAME
         target.unlink(missing_ok=True)
@@ -84,19 +100,30 @@ def store_upload(path: Path, parts: Iterable[bytes]) -> None:
 def _open_on_usb(base: Path, path: Path, bundle: str) -> int:
     """Open a regular file without following links, also ones made at this moment."""
     places = (*MOUNT_ROOTS, UPLOAD_ROOT)
-    allowed = f"allowed: a file *{BUNDLE_SUFFIX} below {', '.join(places)}"
+    allowed = Message(
+        "allowed: a file *{suffix} below {folders}", suffix=BUNDLE_SUFFIX, folders=", ".join(places)
+    )
     mount_roots = [base / place.lstrip("/") for place in places]
     is_suspicious = ".." in path.parts or "\0" in bundle or path.suffix != BUNDLE_SUFFIX
     if is_suspicious or not any(mount_root in path.parents for mount_root in mount_roots):
-        raise UserError(f"{bundle!r}: {allowed}")
+        raise UserError(Message("{label}: {problem}", label=repr(bundle), problem=allowed))
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise UserError(f"{bundle}: {error.strerror}; {allowed}") from error
+        raise UserError(
+            Message(
+                "{label}: {problem}; {allowed}",
+                label=str(bundle),
+                problem=error.strerror or str(error),
+                allowed=allowed,
+            )
+        ) from error
     is_real_path = Path(f"/proc/self/fd/{fd}").readlink() == path
     if not is_real_path or not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
-        raise UserError(f"{bundle}: not a regular file; {allowed}")
+        raise UserError(
+            Message("{label}: not a regular file; {allowed}", label=str(bundle), allowed=allowed)
+        )
     return fd
 
 

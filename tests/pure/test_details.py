@@ -205,12 +205,15 @@ AT_THE_POLE = (
 """Where the commands of a technician are refused."""
 
 
+def code_files() -> list[Path]:
+    rooms = ("agent", "drivers", "simulation")
+    return sorted(path for room in rooms for path in ROOT.glob(f"{room}/**/*.py"))
+
+
 def written_errors(*names: str) -> dict[str, str]:
     """Return the place of each text that one of these errors is raised with; 7 stands for each value in it."""
     found = {}
-    for path in sorted(
-        p for room in ("agent", "drivers", "simulation") for p in ROOT.glob(f"{room}/**/*.py")
-    ):
+    for path in code_files():
         for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(call, ast.Call) and ast.unparse(call.func).endswith(names):
                 for argument in call.args:
@@ -231,6 +234,7 @@ def written_text(node: ast.expr) -> str:
 
 def remainder(text: Text) -> str:
     """Return the words of a text that are in no known sentence."""
+    text = find_detail(text)
     if isinstance(text, str):
         return " ".join(re.findall("[a-z]{2,}", text.replace(".tflite", "")))
     return " ".join(filter(None, map(remainder, text.values.values())))  # type: ignore[arg-type]
@@ -258,26 +262,41 @@ def test_each_refusal_of_a_technicians_command_is_translated() -> None:
 
 
 CARRY_MESSAGES = (
+    "agent/app/",
     "agent/authority/control_authority.py",
+    "agent/base/",
     "agent/capture/",
     "agent/clips/",
     "agent/config/",
     "agent/config_change/",
     "agent/detection/",
+    "agent/diagnostics/",
+    "agent/pole_page/",
     "agent/ptz/",
     "agent/recording/",
+    "agent/reporting/",
+    "agent/runtime/",
+    "agent/update/",
 )
-"""Where a wrong configuration, scene or model, and wrong footage, are refused."""
+"""Where a configuration, a scene, a model, footage or an update is refused."""
 STAY_ENGLISH = {
+    "agent/base/device_identity.py": "the advice of the command line to use sudo",
     "agent/config_change/config_stage.py": "a reply of the agent's process",
     "agent/config_change/desired_message.py": "a report to the centre",
     "agent/config_change/scene_change.py": "a reply of the agent's process",
     "agent/detection/still_image.py": "the command line alone",
+    "agent/diagnostics/selftest/runner.py": "the advice of the command line to use sudo",
+    "agent/diagnostics/support_bundle/builder.py": "the option --out of the command line",
+    "agent/pole_page/act_server.py": "the start of a process, which the console alone reads",
     "agent/recording/encryption/key_wrapping.py": "unsealing, at the command line alone",
     "agent/recording/encryption/keys.py": "private keys, at the command line alone",
     "agent/recording/export/unseal.py": "the command line alone",
     "agent/recording/export/export_request.py": "the option --out of the command line",
     "agent/recording/footage_listing.py": "the options --state, --from and --to of the command line",
+    "agent/reporting/outbox/files.py": "the start of an agent beside another one",
+    "agent/reporting/renewal/renewal_stage.py": "a report to the centre",
+    "agent/update/download.py": "the option --sha256 of the command line",
+    "agent/update/stick_service.py": "a reply of root's process, which is recognised",
 }
 
 
@@ -373,8 +392,8 @@ def test_names_and_unknown_text_stay_as_they_are(language: Language) -> None:
 
 
 def test_a_known_reason_is_found_behind_any_name_and_beside_any_other() -> None:
-    detail = "camera 'north': is stuck; the stream ended"
-    assert show(detail, "fr") == ("caméra 'north'\u00a0: est bloquée\u00a0; le flux s'est terminé")
+    detail = "camera 'north': is closed; the stream ended"
+    assert show(detail, "fr") == ("caméra 'north'\u00a0: est fermée\u00a0; le flux s'est terminé")
     device = "camera 'yard': device '/dev/v4l/by-id/yard': no such file or device"
     assert show(device, "fr").endswith("\u00a0: fichier ou périphérique absent")
 
@@ -390,3 +409,95 @@ def test_each_sentence_is_found_as_itself() -> None:
         found = find_detail(re.sub(r"{\w+}", "7", detail.sentence))
         assert isinstance(found, Message)
         assert found.sentence == detail.sentence
+
+
+OF_LIBRARIES = {
+    "Bad user name or password",
+    "Cannot declare {key} twice",
+    "Cannot overwrite a value",
+    "Expected '=' after a key in a key/value pair",
+    "Expected ']' at the end of a table declaration",
+    "Expected ']]' at the end of an array declaration",
+    "Expected newline or end of document after a statement",
+    "Found invalid character {character}",
+    "Hostname mismatch, certificate is not valid for '{host}'.",
+    "IP address mismatch, certificate is not valid for '{host}'.",
+    "Illegal character {character}",
+    "Invalid initial character for a key part",
+    "Invalid statement",
+    "Invalid value",
+    "Name or service not known",
+    "No address associated with hostname",
+    "Not authorized",
+    "Server unavailable",
+    "Session taken over",
+    "Temporary failure in name resolution",
+    "Unclosed array",
+    "Unclosed inline table",
+    "Unterminated string",
+    "[Errno {number}] {reason}",
+    "[Errno {number}] {reason}: {path}",
+    "certificate has expired",
+    "certificate is not yet valid",
+    "self-signed certificate",
+    "self-signed certificate in certificate chain",
+    "unable to get issuer certificate",
+    "unable to get local issuer certificate",
+    "{reason} (at end of document)",
+    "{reason} (at line {line}, column {column})",
+}
+"""Sentences of the C library, OpenSSL, the broker and tomllib."""
+OF_SEVERAL_TEXTS = {
+    "address = {address}, and the chain has {count} camera",
+    "address = {address}, and the chain has {count} cameras",
+    "encoder = 'hardware': it cannot encode {size}",
+    "encoder = 'hardware': it is not there (CM4 and Pi 4 have it)",
+    "its position is unknown and it has sectors to keep out of",
+    "its process uses {count} processor cores; allowed: {allowed}",
+    "its process {pid} ended with {status}",
+    "its process {pid} ended with {status} after {seconds} s of processor time, with {size} MB at most",
+    "its process {pid} has ended with its fork server",
+    "its process {pid} was killed by {signal}",
+    "its process {pid} was killed by {signal} after {seconds} s of processor time, with {size} MB at most",
+    "the agent ended without stopping in order; systemd reports '{result}'",
+}
+"""Sentences that the code puts together."""
+
+
+def written_texts() -> set[str]:
+    """Return each text in the code of the agent and of its drivers, apart from docstrings and the catalogues."""
+    texts = set()
+    for path in code_files():
+        if path.parent.name != "messages":
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            alone = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+            texts |= {
+                written_text(node)
+                for node in ast.walk(tree)
+                if isinstance(node, ast.Constant | ast.JoinedStr) and id(node) not in alone
+            }
+    return texts
+
+
+def sentences(text: Text) -> set[str]:
+    if isinstance(text, str):
+        return set()
+    return {text.sentence}.union(*map(sentences, text.values.values()))  # type: ignore[arg-type]
+
+
+def test_no_sentence_is_kept_that_nothing_writes_any_more() -> None:
+    kernel = {os.strerror(number) for number in errno.errorcode}
+    written = set().union(*(sentences(find_detail(text)) for text in written_texts() | kernel))
+    kept = {detail.sentence for detail in DETAILS}
+    assert kept - written == OF_LIBRARIES | OF_SEVERAL_TEXTS
+
+
+def test_each_answer_of_another_process_to_the_console_is_recognised() -> None:
+    answers = {
+        text: place
+        for text, place in written_errors("UserError").items()
+        if STAY_ENGLISH.get(place.partition(":")[0]) == "a reply of the agent's process"
+    }
+    assert len(answers) > 5
+    unknown = [text for text in answers if remainder(find_detail(text))]
+    assert unknown == []

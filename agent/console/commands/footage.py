@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from agent.base import time_argument
-from agent.base.errors import UserError
 from agent.base.message import Message, Text, join_phrases
 from agent.console import usb_export
 from agent.console.arguments import choose_arg
@@ -147,24 +146,11 @@ def _parse_span(
 ) -> tuple[str, datetime, datetime]:
     camera = choose_arg(Message("camera"), argv[0], context.camera_names)
     now = context.now()
-    begin, end = _parse_time(argv[1], now, "FROM"), _parse_time(argv[2], now, "TO")
+    begin = time_argument.parse_time(argv[1], now, "FROM")
+    end = time_argument.parse_time(argv[2], now, "TO")
     if end <= begin:
         raise ConsoleError(Message("TO: allowed: a time after FROM"))
     return camera, begin, end
-
-
-def _parse_time(text: str, now: datetime, argument: str) -> datetime:
-    try:
-        return time_argument.parse_time(text, now, argument)
-    except UserError as error:
-        raise ConsoleError(
-            Message(
-                "{argument} {text!r}: no time with a zone; allowed: {formats}",
-                argument=argument,
-                text=text,
-                formats=time_argument.ALLOWED_FORMATS,
-            )
-        ) from error
 
 
 def _check_reason(text: str) -> str:

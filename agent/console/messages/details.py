@@ -99,8 +99,6 @@ DETAILS = (
     Message("the stream ended"),
     Message("has no video stream"),
     Message("did not open within {seconds} s", seconds=_ANY),
-    Message("sent nothing for {seconds} s", seconds=_ANY),
-    Message("is stuck"),
     Message("its process has ended"),
     Message("the device is gone"),
     Message("port {path}: the device is gone", path=_ANY),
@@ -137,7 +135,6 @@ DETAILS = (
     Message(
         "its display matrix does more than turn the picture; allowed: turns by 90, 180 or 270 degrees, mirrored or not"
     ),
-    Message("ended after {seconds} s", seconds=_ANY),
     Message("played to its end"),
     Message("is damaged before {seconds} s", seconds=_ANY),
     Message(
@@ -165,7 +162,6 @@ DETAILS = (
     Message("its process sends wrong {field}", field=_ANY),
     Message("its process sends a wrong result: {reason}", reason=_ANY),
     Message("its process sent too much"),
-    Message("its process was killed by {signal}", signal=_ANY),
     Message("its process ended with {status}", status=_ANY),
     Message("the fork server has ended"),
     Message("takes no data for {seconds} s", seconds=_ANY),
@@ -189,7 +185,6 @@ DETAILS = (
     Message("its decoder sends a wrong size"),
     Message("its decoder hangs"),
     Message("pins"),
-    Message("this chip has no such pin"),
     Message("this board has no such pin"),
     Message("another process has it"),
     Message("in use by another part of the agent"),
@@ -281,7 +276,6 @@ DETAILS = (
     Message("the board reports a power-on, and the agent had not been stopped"),
     Message("the board reports its watchdog, and the agent had not been stopped"),
     Message("the board was restarted, and there is no evidence of another cause"),
-    Message("no certificates: {reason}", reason=_ANY),
     Message("{size} bytes; the broker takes {max}", size=_ANY, max=_ANY),
     Message("renewed certificate discarded: the broker accepted the one before only"),
     Message("a renewed certificate waits for the broker to accept it"),
@@ -306,7 +300,6 @@ DETAILS = (
     Message("its process {pid} has ended with its fork server", pid=_ANY),
     Message("its process {pid} is still there after SIGKILL", pid=_ANY),
     Message("it was not started"),
-    Message("gave no {media} for {seconds} s", media=_ANY, seconds=_ANY),
     Message("its process answers another request"),
     Message("cannot answer {data}: {reason}", data=_ANY, reason=_ANY),
     Message("has no such service"),
@@ -317,7 +310,6 @@ DETAILS = (
     Message("its metadata: {reason}", reason=_ANY),
     Message("decoder {decoder}: {reason}", decoder=_ANY, reason=_ANY),
     Message("it takes {size}, its card says {expected}", size=_ANY, expected=_ANY),
-    Message("its outputs are {types}; allowed: float32", types=_ANY),
     Message("model {name}: its outputs are {types}; allowed: float32", name=_ANY, types=_ANY),
     Message("camera modules"),
     Message("libcamera hangs in the kernel: restart the board"),
@@ -487,33 +479,70 @@ DETAILS = (
     Message("Unterminated string"),
     Message("Illegal character {character}", character=_ANY),
     Message("Found invalid character {character}", character=_ANY),
+    Message("no USB stick that is plugged in"),
+    Message("another change is on trial"),
+    Message("after its end"),
+    Message("no scene is on trial"),
+    Message("the centre's configuration is damaged"),
+    Message("after its next version"),
+    Message("its masks cannot be put in force"),
+    Message("see the log"),
+    Message("no such camera"),
+    Message("the camera is on a head"),
+    Message("the camera is on no head"),
+    Message("a preset"),
+    Message("no preset"),
+    Message("by the centre, with signatures of two people"),
+    Message("the disk refuses it: {reason}", reason=_ANY),
+    Message("ended after {seconds} s", seconds=_ANY),
+    Message("this chip has no such pin"),
 )
 
 
 def find_detail(text: Text, max_parts: int = _MAX_PARTS) -> Text:
     """Return the message of a text that is a known sentence, or has one around a colon or beside a semicolon."""
-    if isinstance(text, Message):
+    if isinstance(text, Message) or not text or len(text) > MAX_DETAIL_CHARS or max_parts == 0:
         return text
-    if not text or len(text) > MAX_DETAIL_CHARS or max_parts == 0:
-        return text
-    known = _find_sentence(text, max_parts - 1)
-    if known is not None:
-        return known
-    first, separator, rest = text.partition("; ")
-    if separator:
-        first_detail, rest_detail = (
-            find_detail(first, max_parts - 1),
-            find_detail(rest, max_parts - 1),
-        )
-        if isinstance(first_detail, Message) or isinstance(rest_detail, Message):
-            return join_sentences(first_detail, rest_detail)
+    return (
+        _find_sentence(text, max_parts - 1)
+        or _find_last_sentence(text, max_parts)
+        or _find_beside_semicolon(text, max_parts - 1)
+        or _find_before_colon(text, max_parts - 1)
+        or text
+    )
+
+
+def _find_last_sentence(text: str, max_parts: int) -> Message | None:
+    """Return the message of a text that ends, behind a colon, with a sentence, which may have a semicolon of its own."""
     subject, separator, rest = text.partition(": ")
-    if separator:
-        subject_detail = _find_sentence(subject, max_parts - 1)
-        reason = find_detail(rest, max_parts - 1)
-        if subject_detail is not None or isinstance(reason, Message):
-            return Message("{problem}: {reason}", problem=subject_detail or subject, reason=reason)
-    return text
+    for _ in range(max_parts):
+        if not separator or "; " in subject:
+            return None
+        reason = _find_sentence(rest, max_parts - 1)
+        if reason is not None:
+            problem = find_detail(subject, max_parts - 1)
+            return Message("{problem}: {reason}", problem=problem, reason=reason)
+        more, separator, rest = rest.partition(": ")
+        subject = f"{subject}: {more}"
+    return None
+
+
+def _find_beside_semicolon(text: str, max_parts: int) -> Message | None:
+    first, separator, rest = text.partition("; ")
+    if not separator:
+        return None
+    first_detail, rest_detail = find_detail(first, max_parts), find_detail(rest, max_parts)
+    if isinstance(first_detail, str) and isinstance(rest_detail, str):
+        return None
+    return join_sentences(first_detail, rest_detail)
+
+
+def _find_before_colon(text: str, max_parts: int) -> Message | None:
+    subject, separator, rest = text.partition(": ")
+    problem, reason = _find_sentence(subject, max_parts), find_detail(rest, max_parts)
+    if not separator or (problem is None and isinstance(reason, str)):
+        return None
+    return Message("{problem}: {reason}", problem=problem or subject, reason=reason)
 
 
 def _find_sentence(text: str, max_parts: int) -> Message | None:

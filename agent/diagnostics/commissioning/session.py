@@ -18,7 +18,7 @@ from agent.base.device_identity import DeviceIdentity
 from agent.base.errors import UserError
 from agent.base.health_model import HealthReport
 from agent.base.json_decode import decode_json
-from agent.base.message import Message, Text
+from agent.base.message import Message, Text, message_of
 from agent.base.model import CommandDone
 from agent.base.sha256 import sha256_hex
 from agent.base.signed_manifest import BadManifest
@@ -140,7 +140,12 @@ class CommissioningSession:
         with self._reporting_disk_errors():
             identity = DeviceIdentity.load_existing(self._state_dir, "commission")
             if identity is None:
-                raise UserError(f"state folder {str(self._state_dir)!r}: no agent has run here")
+                raise UserError(
+                    Message(
+                        "{label}: no agent has run here",
+                        label=f"state folder {str(self._state_dir)!r}",
+                    )
+                )
             self._identity = identity
             self._custody = CustodyLog.open(
                 self._state_dir / "custody", self._config.box.id, boot_id(), clock, self._identity
@@ -162,7 +167,12 @@ class CommissioningSession:
         `best_focus` has the best focus of each camera whose lens was turned past it.
         """
         if copy_folder is not None and copy_folder.exists():
-            raise UserError(f"--out {str(copy_folder)!r}: already exists; allowed: a new folder")
+            raise UserError(
+                Message(
+                    "{label}: already exists; allowed: a new folder",
+                    label=f"--out {str(copy_folder)!r}",
+                )
+            )
         inspection = self.inspect()
         answers = [
             ask_technician(item, finding, self.item_picture(inspection, item))
@@ -224,7 +234,7 @@ class CommissioningSession:
             folder = certificate.find_newest(self._state_dir)
             return folder, *certificate.read_verified(folder, self.public_key)
         except BadManifest as error:
-            raise UserError(str(error)) from error
+            raise UserError(message_of(error)) from error
 
     def compare(self) -> tuple[InstallationRecord, tuple[ConfigurationDrift, ...]]:
         """Compare the box with its newest record. Raises UserError if no record verifies."""
@@ -234,7 +244,7 @@ class CommissioningSession:
                 name: _decode_png(name, picture) for name, picture in pictures.items()
             }
         except BadManifest as error:
-            raise UserError(str(error)) from error
+            raise UserError(message_of(error)) from error
         current = self._inspect(f"compared with what was commissioned on {recorded.created_time}")
         return recorded, tuple(
             find_drifts(recorded, current.record, recorded_planes, current.planes)
@@ -386,13 +396,21 @@ class CommissioningSession:
         try:
             yield
         except OSError as error:
-            raise UserError(f"state folder {str(self._state_dir)!r}: {error}") from error
+            raise UserError(
+                Message(
+                    "{label}: {problem}",
+                    label=f"state folder {str(self._state_dir)!r}",
+                    problem=message_of(error),
+                )
+            ) from error
 
     def _read_live_health(self) -> LiveHealth:
         live_health = health_file.read(get_runtime_dir(self._state_dir))
         if live_health is None or live_health.is_stale(self._clock.boottime_ns()):
             raise UserError(
-                "the agent is not running; allowed: once `systemctl status vigie-agent` says active"
+                Message(
+                    "the agent is not running; allowed: once `systemctl status vigie-agent` says active"
+                )
             )
         return live_health
 
@@ -423,5 +441,10 @@ def _copy_record(folder: Path, copy_folder: Path) -> None:
         shutil.copytree(folder, copy_folder)
     except (OSError, shutil.Error) as error:
         raise UserError(
-            f"--out {str(copy_folder)!r}: {error}; the record itself is in {folder}"
+            Message(
+                "{label}: {error}; the record itself is in {folder}",
+                label=f"--out {str(copy_folder)!r}",
+                error=message_of(error),
+                folder=folder,
+            )
         ) from error

@@ -234,7 +234,11 @@ class _SelfTestRun:
             selftest_result.state_file(self._state_dir).write(report)
         except OSError as error:
             raise UserError(
-                f"state folder {str(self._state_dir)!r}: cannot store the result: {error}"
+                Message(
+                    "{label}: cannot store the result: {error}",
+                    label=f"state folder {str(self._state_dir)!r}",
+                    error=message_of(error),
+                )
             ) from error
 
 
@@ -261,7 +265,9 @@ def _exclusive(state_dir: Path) -> Iterator[None]:
             )
         lock_file = (state_dir / LOCK_FILE).open("ab")
     except OSError as error:
-        raise UserError(f"{context}: {error.strerror or error}") from error
+        raise UserError(
+            Message("{label}: {problem}", label=context, problem=error.strerror or str(error))
+        ) from error
     with lock_file:
         try:
             fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 
 from agent.base.errors import UserError
-from agent.base.message import Message, Text
+from agent.base.message import Message, Text, message_of
 from agent.base.signed_manifest import BadManifest
 from agent.capture.jpeg import encode_jpeg
 from agent.capture.snapshot_command import SNAPSHOT_MAX_BYTES
@@ -318,7 +318,7 @@ def read_certificate_photo(call: ActCall, args: PhotoNumberArgs) -> Picture:
     try:
         jpeg = certificate.read_photo(folder, record, args.photo)
     except BadManifest as error:
-        raise UserError(str(error)) from error
+        raise UserError(message_of(error)) from error
     photo = record.photos[args.photo - 1]
     return Picture(
         jpeg,

@@ -49,10 +49,18 @@ def read_validity(
     try:
         certificates = pem.decode_certificates(read_regular_file(Path(file), MAX_PEM_BYTES))
     except OSError as error:
-        raise UserError(f"broker.{config_key} = {file!r}: {error.strerror or error}") from error
+        raise UserError(
+            Message(
+                "{label}: {problem}",
+                label=f"broker.{config_key} = {file!r}",
+                problem=error.strerror or str(error),
+            )
+        ) from error
     except pem.MalformedCertificate as error:
         raise UserError(
-            f"broker.{config_key} = {file!r}: holds no certificate in PEM form"
+            Message(
+                "{label}: holds no certificate in PEM form", label=f"broker.{config_key} = {file!r}"
+            )
         ) from error
     # The box's own comes first; those that have signed it follow.
     certificate = (

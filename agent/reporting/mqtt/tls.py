@@ -10,6 +10,7 @@ import msgspec
 
 from agent.base.errors import UserError
 from agent.base.file_read import MAX_PEM_BYTES, read_regular_file
+from agent.base.message import Message
 from agent.config.broker import BrokerConfig
 
 PROBE_TIMEOUT_S = 2.0
@@ -56,7 +57,9 @@ def load_ssl_context(broker: BrokerConfig) -> ssl.SSLContext | None:
     try:
         context = ssl.create_default_context(cafile=broker.ca)
     except ssl.SSLError as error:
-        raise UserError(f"broker.ca = {broker.ca!r}: holds no certificate in PEM form") from error
+        raise UserError(
+            Message("{label}: holds no certificate in PEM form", label=f"broker.ca = {broker.ca!r}")
+        ) from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if broker.certificate is not None:
         try:
@@ -64,8 +67,11 @@ def load_ssl_context(broker: BrokerConfig) -> ssl.SSLContext | None:
             context.load_cert_chain(broker.certificate, broker.key, password="")
         except ssl.SSLError as error:
             raise UserError(
-                f"broker.certificate = {broker.certificate!r}, broker.key = {broker.key!r}: "
-                f"{_key_pair_problem(error)}"
+                Message(
+                    "{label}: {problem}",
+                    label=f"broker.certificate = {broker.certificate!r}, broker.key = {broker.key!r}",
+                    problem=_key_pair_problem(error),
+                )
             ) from error
     return context
 
@@ -77,14 +83,22 @@ def read_password(broker: BrokerConfig) -> str | None:
     try:
         return _read_file("password_file", broker.password_file).decode().rstrip("\r\n")
     except UnicodeDecodeError as error:
-        raise UserError(f"broker.password_file = {broker.password_file!r}: not UTF-8") from error
+        raise UserError(
+            Message("{label}: not UTF-8", label=f"broker.password_file = {broker.password_file!r}")
+        ) from error
 
 
 def _read_file(key: str, path: str) -> bytes:
     try:
         return read_regular_file(Path(path), MAX_PEM_BYTES)
     except OSError as error:
-        raise UserError(f"broker.{key} = {path!r}: {error.strerror or error}") from error
+        raise UserError(
+            Message(
+                "{label}: {problem}",
+                label=f"broker.{key} = {path!r}",
+                problem=error.strerror or str(error),
+            )
+        ) from error
 
 
 def _key_pair_problem(error: ssl.SSLError) -> str:
