@@ -27,6 +27,7 @@ from tests.conftest import ManualClock
 
 EXPIRES = "2026-11-25T00:01:00Z"
 TIMEOUT_S = 60.0
+MAX_TASKS_OF_A_TURN = 10
 
 MOVE_ARGS = {"do": "move", "head": "mast", "pan": 0.5}
 TAKE_ARGS = {"do": "acquire", "head": "mast"}
@@ -188,6 +189,13 @@ class CommandRig:
     def run_once(self) -> None:
         """One turn of the stage `commands`."""
         self.dispatcher.run_once(self._never_set)
+
+    def run_all(self) -> None:
+        """Run each task that is due, and those that follow from it; wait for none."""
+        stopping = threading.Event()
+        stopping.set()
+        for _ in range(MAX_TASKS_OF_A_TURN):
+            self.dispatcher.run_once(stopping)
 
     def wait_for_replies(self, is_complete: Callable[[list[Reply]], bool]) -> list[Reply]:
         """All replies, once `found` is true for them."""

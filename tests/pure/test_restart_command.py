@@ -63,11 +63,6 @@ class Box:
     def reboot_requested(self) -> bool:
         return (self.runtime_dir / REBOOT_FILE).exists()
 
-    def run_all(self) -> None:
-        """Turn the dispatcher until it has sent what it has to send."""
-        for _ in range(4):
-            self.rig.dispatcher._tasks and self.rig.run_once()
-
     def end(self) -> None:
         """The agent stops in order."""
         self.rig.dispatcher.close()
@@ -97,7 +92,7 @@ def test_a_restart_is_accepted_and_the_next_run_answers_done(start: Callable[...
     assert len(first.rig.replies) == 1, "the stop itself is no failure"
 
     second = start()
-    second.run_all()
+    second.rig.run_all()
     ((address, reply),) = second.answers
     assert address is None
     assert decode_result(reply) == {"boot": BOOT, "new_boot": False}
@@ -110,12 +105,12 @@ def test_a_repeat_after_the_restart_gets_done_and_restarts_nothing(
     assert accepted(first, "restart")
     first.end()
     second = start()
-    second.run_all()
+    second.rig.run_all()
     assert decode_result(second.rig.run_command({}, verb="restart"))["new_boot"] is False
     assert second.stops == 0
     second.end()
     third = start()
-    third.run_all()
+    third.rig.run_all()
     assert third.answers == [], "it was answered before"
 
 
@@ -125,7 +120,7 @@ def test_a_repeat_that_comes_before_the_answer_gets_it_too(start: Callable[..., 
     first.end()
     second = start()
     second.rig.send({}, verb="restart")
-    second.run_all()
+    second.rig.run_all()
     assert second.stops == 0
     assert {type(reply).__name__ for reply in second.rig.replies} <= {
         "CommandAccepted",
@@ -140,7 +135,7 @@ def test_a_run_that_crashed_after_the_begin_is_answered_by_the_next_one(
     assert accepted(first, "restart")
     first.rig.idempotency_store.close()
     second = start()
-    second.run_all()
+    second.rig.run_all()
     assert decode_result(second.answers[0][1])["boot"] == BOOT
 
 
@@ -163,7 +158,7 @@ def test_a_reboot_is_requested_once_and_answered_in_the_next_boot(
     first.end()
     (first.runtime_dir / REBOOT_FILE).unlink()  # systemd acts, and /run is empty after the boot
     second = start(NEXT_BOOT)
-    second.run_all()
+    second.rig.run_all()
     assert decode_result(second.answers[0][1]) == {"boot": NEXT_BOOT, "new_boot": True}
     assert decode_result(second.rig.run_command({}, verb="reboot"))["new_boot"] is True
     assert not second.reboot_requested
@@ -174,7 +169,7 @@ def test_a_reboot_that_did_not_happen_is_not_requested_again(start: Callable[...
     assert accepted(first, "reboot")
     first.end()
     second = start()
-    second.run_all()
+    second.rig.run_all()
     code, why = rejection_of(second.answers[0][1])
     assert (code, second.reboot_requested) == ("failed", False)
     assert "before the board was rebooted" in why
@@ -187,13 +182,13 @@ def test_a_reboot_that_systemd_does_not_act_on_is_withdrawn(
     assert accepted(box, "reboot")
     clock.advance_s(TIMEOUT_S + 1)
     box.rig.send({"do": "list"}, "two")
-    box.run_all()
+    box.rig.run_all()
     code, why = rejection_of(box.rig.replies[-1])
     assert (code, box.reboot_requested) == ("failed", False)
     assert why == "no reboot within 60 s: vigie-reboot.path does not run"
     box.end()
     again = start(NEXT_BOOT)
-    again.run_all()
+    again.rig.run_all()
     assert again.answers == []
 
 
@@ -229,7 +224,7 @@ def test_the_address_of_the_requester_is_kept_for_the_answer(start: Callable[...
     )
     first.restart.run(command, CommandProgressSink(lambda *_: None, lambda *_: None))
     second = start()
-    second.run_all()
+    second.rig.run_all()
     assert [address for address, _ in second.answers] == [ADDRESS]
 
 
@@ -241,7 +236,7 @@ def test_a_damaged_file_is_set_aside_and_answers_nothing(
     first.end()
     (tmp_path / "pending-commands.json").write_bytes(b"{")
     second = start()
-    second.run_all()
+    second.rig.run_all()
     assert second.answers == []
     assert rejection_of(second.rig.run_command({}, verb="restart"))[0] == "failed"
     assert second.stops == 0

@@ -56,8 +56,7 @@ class Box:
     def check(self) -> None:
         """The stage looks at the status, and the dispatcher sends what came of it."""
         self.handler.check()
-        while self.rig.dispatcher._tasks:
-            self.rig.run_once()
+        self.rig.run_all()
 
 
 @pytest.fixture

@@ -55,7 +55,7 @@ class ConsoleTechnician:
             stdout=pty_slave if local or stdio else self._log,
             stderr=pty_slave if stdio else self._log,
         )
-        self._pty_slave = pty_slave
+        self.pty_slave = pty_slave
 
     @property
     def log(self) -> str:
@@ -159,7 +159,7 @@ class ConsoleTechnician:
     def unplug(self) -> None:
         """Pull the cable out; nothing is left behind."""
         os.close(self.pty_master)
-        os.close(self._pty_slave)
+        os.close(self.pty_slave)
         self.process.terminate()
         self.process.wait(TIMEOUT_S)
         self._log.close()

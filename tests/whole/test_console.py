@@ -283,12 +283,12 @@ def test_in_a_local_terminal_the_console_ends_at_the_logout_and_restores_the_ter
     dead: Path, sit: Sit
 ) -> None:
     seat = sit(dead, local=True)
-    before = termios.tcgetattr(seat._pty_slave)
+    before = termios.tcgetattr(seat.pty_slave)
     seat.log_in()
-    assert termios.tcgetattr(seat._pty_slave) != before
+    assert termios.tcgetattr(seat.pty_slave) != before
     seat.send(b"logout\r")
     assert seat.process.wait(TIMEOUT_S) == 0
-    assert termios.tcgetattr(seat._pty_slave) == before
+    assert termios.tcgetattr(seat.pty_slave) == before
 
 
 @pytest.mark.parametrize(

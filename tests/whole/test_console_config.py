@@ -15,7 +15,7 @@ from agent.config.commit_confirm import MAX_STARTS, CommitConfirm, PendingCommit
 from agent.config.desired_store import ConfigLayer, Decision, DesiredStore
 from agent.recording.custody.receipts import ServiceAction, parse_line
 from centre.client import ReceivedMessage
-from tests.whole.rig import TIMEOUT_S, AgentBox, RunningCentre
+from tests.whole.rig import AgentBox, RunningCentre
 from tests.whole.technician import ConsoleTechnician, make_box_folder, write_console_secret
 
 WRONG = "mqtt://127.0.0.1:1"
@@ -97,15 +97,6 @@ def _change(folder: Path, **fields: object) -> None:
     aside.replace(file)
 
 
-def ended(box: AgentBox) -> int:
-    """Return the exit code of an agent that ends by itself, for systemd to restart it."""
-    assert box._process is not None
-    process, box._process = box._process, None
-    code = process.wait(TIMEOUT_S)
-    box._manager.close()
-    return code
-
-
 def test_a_change_is_checked_tried_confirmed_and_recorded(dead: Path, sit: Sit) -> None:
     seat = sit(dead)
     assert "box.site" in seat.run_command("config set")
@@ -174,12 +165,12 @@ def test_the_agent_rolls_a_wrong_broker_back_after_the_console_was_killed(
     right = text(alive.folder)
     seat = sit(alive.folder)
     assert "The agent restarts with it now." in seat.run_command(f"config set broker.url {WRONG}")
-    assert ended(alive) == 0
+    assert alive.wait_for_exit() == 0
     alive.start()
     assert WRONG in text(alive.folder)
     seat.process.kill()
     time_is_over(alive.folder)
-    assert ended(alive) == 0
+    assert alive.wait_for_exit() == 0
     assert text(alive.folder) == right
     heard = len(centre.wait_for(lambda _heard: True, "anything"))
     alive.start()
@@ -201,7 +192,7 @@ def test_after_a_reboot_the_agent_starts_with_the_previous_configuration(
     seat = sit(alive.folder)
     seat.run_command(f"config set broker.url {WRONG}")
     seat.process.kill()
-    assert ended(alive) == 0
+    assert alive.wait_for_exit() == 0
     power_was_cut(alive.folder)
     alive.start()
     assert text(alive.folder) == right
@@ -214,7 +205,7 @@ def test_an_agent_that_crashes_on_a_change_gets_the_previous_configuration_withi
     right = text(alive.folder)
     seat = sit(alive.folder)
     seat.run_command(f"config set broker.url {WRONG}")
-    assert ended(alive) == 0
+    assert alive.wait_for_exit() == 0
     for _ in range(MAX_STARTS):
         alive.start()
         assert WRONG in text(alive.folder)
@@ -229,12 +220,12 @@ def test_the_console_tries_the_new_broker_at_once_and_the_old_one_after_an_undo(
 ) -> None:
     seat = sit(alive.folder)
     seat.run_command(f"config set broker.url {WRONG}")
-    assert ended(alive) == 0
+    assert alive.wait_for_exit() == 0
     alive.start()
     # Without the code until the agent has noticed it.
     assert re.search(r"FAIL (NET-01 )?TCP", seat.run_command("net"))
     assert "Undone: broker.url;" in seat.run_command("config undo")
-    assert ended(alive) == 0
+    assert alive.wait_for_exit() == 0
     alive.start()
     assert "pass TCP" in seat.run_command("net")
 
@@ -255,7 +246,7 @@ def test_a_version_of_the_centre_is_reset_while_the_agent_runs(
     said = seat.run_command("casa-0001")
     assert "The box's own file alone is in force." in said
     assert "The agent restarts with it now." in said
-    assert ended(box) == 0
+    assert box.wait_for_exit() == 0
     box.start()
     assert store.layer() == ConfigLayer()
     assert box.stop(signal.SIGTERM) == 0

@@ -87,15 +87,6 @@ def pole(mosquitto: Mosquitto, tmp_path: Path) -> Iterator[AgentBox]:
     box.kill()
 
 
-def ended(box: AgentBox) -> int:
-    """The exit code of an agent that ends by itself, for systemd to start it again."""
-    assert box._process is not None
-    process, box._process = box._process, None
-    code = process.wait(TIMEOUT_S)
-    box._manager.close()
-    return code
-
-
 def footage(box: AgentBox, camera: str) -> list[catalogue.FootageEntry]:
     state = box.folder / "state"
     return catalogue.find_segments(state / "footage", state / "custody", [camera], None, None)
@@ -185,7 +176,7 @@ def test_a_setting_takes_a_restart_and_an_older_version_is_refused(
 ) -> None:
     centre.send(2, settings={"record": {"flush_s": 2}, "camera": {"north": {"transcode": True}}})
     pole.start()
-    assert ended(pole) == 0
+    assert pole.wait_for_exit() == 0
     pole.start()
     centre.wait_for_report("on_trial", 2)
     centre.wait_for_report("in_force", 2)
@@ -262,7 +253,7 @@ def test_a_lost_version_closes_the_camera_until_the_retained_message_restores_it
     (pole.folder / "state" / "desired" / "layer.json").unlink()
     pole.start()
     centre.wait_for_report("damaged", 0)
-    assert ended(pole) == 0
+    assert pole.wait_for_exit() == 0
     before = closed_files(pole)
     pole.start()
     centre.wait_for_report("in_force", 1)

@@ -133,8 +133,7 @@ class IncidentBox:
         for _ in range(4):
             self.jobs.post(lambda: None)
             self.stage.run_once(None)  # type: ignore[arg-type] # there is a job
-            while self.commands.dispatcher._tasks:
-                self.commands.run_once()
+            self.commands.run_all()
 
     def order(
         self, incident: str = "i", revision: int = 1, *, retained: bool = False, **fields: Any

@@ -52,6 +52,12 @@ class Mosquitto:
     def url(self) -> str:
         return f"mqtt://127.0.0.1:{self.port}"
 
+    @property
+    def pid(self) -> int:
+        """The broker's process."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Returns when it listens."""
         self._process = subprocess.Popen(

@@ -45,9 +45,7 @@ class Uplink:
     """From the network of the calling thread to that of a broker, for all that is sent there."""
 
     def __init__(self, broker: Mosquitto, kbit_s: int) -> None:
-        process = broker._process
-        assert process is not None
-        self._broker = process.pid
+        self._broker = broker.pid
         self.config = BrokerConfig(url="mqtt://10.79.0.2:1883")
         self._run(UPLINK.format(control=CONGESTION_CONTROL, kbit_s=kbit_s, broker=self._broker))
 
