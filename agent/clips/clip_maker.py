@@ -20,8 +20,7 @@ from agent.recording.archive import FootageArchive
 from agent.recording.catalogue import FootageEntry
 from agent.recording.export.clip import ClipError, ClipInfo
 from agent.recording.export.export_request import ExportRequest
-from agent.recording.export.exporter import ExportError
-from agent.recording.export.span_snapshot import SpanSnapshot
+from agent.recording.export.exporter import ExportError, SpanSnapshot
 from agent.recording.mask_store import MaskingError
 from agent.recording.recorded_span import is_sealed
 from agent.recording.segment_name import KEYS_SUFFIX

@@ -33,8 +33,7 @@ from agent.recording.encryption.keys import KeyLookup, SegmentKey
 from agent.recording.export import clip, clip_server
 from agent.recording.export.clip_request import ClipRequest
 from agent.recording.export.export_request import ExportRequest
-from agent.recording.export.exporter import Exporter, ExportResult
-from agent.recording.export.span_snapshot import SpanSnapshot, snapshot_span
+from agent.recording.export.exporter import Exporter, ExportResult, SpanSnapshot, snapshot_span
 from agent.recording.footage_listing import FootageListing, check_state_dir
 from agent.recording.mask_store import MASKS_DIR
 from agent.recording.owner_policy import OwnerPolicies

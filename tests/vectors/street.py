@@ -23,8 +23,7 @@ from agent.recording.custody.receipts import (
 from agent.recording.encryption.key_wrapping import Sealer
 from agent.recording.encryption.keys import KeyRing
 from agent.recording.export.export_request import ExportRequest
-from agent.recording.export.exporter import Exporter, ExportResult
-from agent.recording.export.span_snapshot import snapshot_span
+from agent.recording.export.exporter import Exporter, ExportResult, snapshot_span
 from agent.recording.mask_store import MASKS_DIR, store
 from agent.recording.open_segment import OpenSegment
 from agent.recording.recovery import delete_segment

@@ -19,8 +19,7 @@ from agent.recording.custody.receipts import (
     SegmentClosed,
 )
 from agent.recording.export.export_request import ExportRequest
-from agent.recording.export.exporter import Exporter, ExportError
-from agent.recording.export.span_snapshot import snapshot_span
+from agent.recording.export.exporter import Exporter, ExportError, snapshot_span
 from agent.recording.export.verify import verify_export
 from agent.recording.record_stage import RecordStage
 from agent.recording.retention.hold_store import HoldStore

@@ -11,6 +11,7 @@ import os
 import shutil
 import string
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from importlib import resources
 from pathlib import Path
 from typing import BinaryIO
@@ -46,12 +47,61 @@ from agent.recording.export.manifest import (
     ExportedFile,
     Manifest,
 )
-from agent.recording.export.span_snapshot import SpanSnapshot
 from agent.recording.segment_name import KEYS_SUFFIX, PART_SUFFIX
 
 _COPY_BYTES = 1 << 20
 RESERVE_BYTES = 4_000_000
 """For the receipts, the pages and the verifier of an export."""
+
+
+class SpanSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """Footage of a span, `misdated` segments of it, and the chain's head before.
+
+    The box keeps recording: segments that it closes or evicts later are in the exported chain, but not
+    part of the export. A verifier checks completeness against this head.
+    """
+
+    head: ChainHead
+    entries: tuple[FootageEntry, ...]
+    misdated: dict[str, str]
+
+    @property
+    def exportable(self) -> list[FootageEntry]:
+        """The segments that are closed and not evicted."""
+        return [entry for entry in self.entries if entry.closed is not None and not entry.evicted]
+
+    @property
+    def excluded(self) -> dict[str, str]:
+        """The other segments of the span, each with the reason why it is left out."""
+        excluded = {entry.segment_name: _exclusion_reason(entry) for entry in self.entries}
+        excluded |= self.misdated
+        for entry in self.exportable:
+            del excluded[entry.segment_name]
+        return excluded
+
+
+def snapshot_span(
+    custody: CustodyLog, footage_dir: Path, camera: str, begin: datetime, end: datetime
+) -> SpanSnapshot:
+    """List the footage of a span. Raises OSError."""
+    head = custody.head()
+    # A manifest has milliseconds: the span must include the whole millisecond of `begin`.
+    begin -= timedelta(microseconds=begin.microsecond % 1000)
+    return SpanSnapshot(
+        head=head,
+        entries=tuple(
+            catalogue.find_segments(
+                footage_dir, custody.folder, [camera], begin, end, custody.is_own_line
+            )
+        ),
+        misdated=catalogue.find_misdated(footage_dir / camera, begin, end),
+    )
+
+
+def _exclusion_reason(entry: FootageEntry) -> str:
+    if entry.is_being_written:
+        return "is still being written"
+    return "was just evicted" if entry.evicted else "has no receipt of its close"
 
 
 class ExportError(Exception):
@@ -162,7 +212,7 @@ class _ExportBuild:
             raise ExportError(
                 f"all segments are withheld for masks, and there is no clip: {no_clip_reason}"
             )
-        for path, content in render_pages(
+        for path, content in _render_pages(
             request, self._exporter.box, self._exporter.public_key
         ).items():
             self._write_file(path, content)
@@ -395,7 +445,7 @@ README_FILE = "LISEZMOI-README.html"
 VERIFIER_FILE = "verify.html"
 
 
-def render_pages(request: ExportRequest, box: str, public_key: str) -> dict[str, bytes]:
+def _render_pages(request: ExportRequest, box: str, public_key: str) -> dict[str, bytes]:
     """Return the readme and the verifier, by their file names in the export."""
     package = resources.files("agent.recording.export")
     template = string.Template((package / "pages" / "lisezmoi.html").read_text(encoding="utf-8"))
