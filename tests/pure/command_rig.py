@@ -18,6 +18,7 @@ from agent.commands.signed_command import CommandAuthenticator
 from agent.config.control import ControlConfig
 from agent.config.heads import HeadConfig
 from agent.faults.registry import FaultRegistry
+from agent.ptz.connection import HeadConnection
 from agent.ptz.head import PtzHead
 from agent.ptz.head_stage import HeadStage
 from agent.ptz.ptz_command import HeadAssembly, PtzCommandHandler
@@ -41,10 +42,11 @@ class ObservedHead(PtzHead):
     def __init__(self, folder: Path, clock: ManualClock, faults: FaultRegistry, name: str) -> None:
         super().__init__(
             HeadConfig(name=name, driver="fake", lease_s=30),
-            lambda: FakeHead(name, Options(lag_s=0), clock.boottime_ns),
+            HeadConnection(
+                name, lambda: FakeHead(name, Options(lag_s=0), clock.boottime_ns), faults
+            ),
             folder / name,
             clock,
-            faults,
         )
         self.calls: list[str] = []
         self.gate = threading.Event()
