@@ -3,7 +3,6 @@
 import hashlib
 import random
 import socket
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from agent.update.download import Download, DownloadSpec
 from agent.update.errors import UpdateError
 from agent.update.fetch_client import FetchReply
 from agent.update.https_get import HttpError, HttpGet
+from tests.loopback_server import LoopbackServer
 from tests.updates.file_server import FileServer
 
 DATA = random.Random(7).randbytes(700_000)
@@ -23,47 +23,25 @@ TIMEOUT_S = 60.0
 ANSWER = msgspec.json.encode(FetchReply(status=200, headers={"Content-Length": "3"})) + b"\n"
 
 
-class Service:
+class Service(LoopbackServer):
     """vigie-fetch.socket: each connection gets a `serve` of its own."""
 
     def __init__(self, root: Path, serve: Callable[[socket.socket], None]) -> None:
         self.root = root
         path = root / fetch_client.SOCKET
         path.parent.mkdir()
-        self._serve = serve
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._listener.bind(str(path))
-        self._listener.listen()
-        self._listener.settimeout(0.05)
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
+        super().__init__(serve, listener=socket.create_server(str(path), family=socket.AF_UNIX))
 
     @property
     def http_get(self) -> HttpGet:
         return fetch_client.make_http_get(self.root, None)
 
-    def close(self) -> None:
-        self._stopping.set()
-        self._thread.join(TIMEOUT_S)
-        self._listener.close()
-
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                connection, _ = self._listener.accept()
-            except TimeoutError:
-                continue
-            with connection:
-                self._serve(connection)
-
 
 @pytest.fixture
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     # A short path: unix(7) allows 107 bytes for that of a socket.
-    made = Service(tmp_path_factory.mktemp("box"), fetch_service.serve_connection)
-    yield made
-    made.close()
+    with Service(tmp_path_factory.mktemp("box"), fetch_service.serve_connection) as made:
+        yield made
 
 
 @pytest.fixture
@@ -139,17 +117,13 @@ def test_a_service_that_misbehaves_ends_in_an_error(
 ) -> None:
     def misbehave(connection: socket.socket) -> None:
         connection.recv(1 << 16)
-        try:
-            connection.sendall(answer)
-        except OSError:
-            return
+        connection.sendall(answer)
 
-    service = Service(tmp_path_factory.mktemp("box"), misbehave)
-    try:
-        with pytest.raises(HttpError):
-            download.fetch_bytes("http://127.0.0.1/", 100, service.http_get)
-    finally:
-        service.close()
+    with (
+        Service(tmp_path_factory.mktemp("box"), misbehave) as service,
+        pytest.raises(HttpError),
+    ):
+        download.fetch_bytes("http://127.0.0.1/", 100, service.http_get)
 
 
 @pytest.mark.parametrize("line", [b"", b"\n", b'{"url":1}\n', bytes(range(256)) * 4, b"[" * 5000])

@@ -25,6 +25,7 @@ from agent.console.page_wire import (
 )
 from tests.conftest import ManualClock
 from tests.free_port import free_port
+from tests.loopback_server import LoopbackServer
 from tests.pure.console_rig import CONFIG_TEXT, ConsoleRig
 from tests.whole.pole_page_box import (
     TIMEOUT_S,
@@ -215,15 +216,21 @@ def test_the_console_reports_how_the_page_ends(
     rig = ConsoleRig(clock, tmp_path_factory.mktemp("pole"))
     (rig.root / page_wire.ACTS_DIR).mkdir(parents=True)
     (rig.root / "sys/class/net/lo").mkdir(parents=True)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-        listener.bind(str(rig.root / page_wire.SOCKET))
-        listener.listen()
-        service = threading.Thread(target=play_service, args=(listener, reports))
-        service.start()
+    has_reported = threading.Event()
+
+    def play_service(connection: socket.socket) -> None:
+        connection.recv(page_wire.MAX_LINE_BYTES)
+        for report in reports:
+            data = report if isinstance(report, bytes) else msgspec.json.encode(report) + b"\n"
+            connection.sendall(data)
+        connection.shutdown(socket.SHUT_RDWR)
+        has_reported.set()
+
+    with page_service(rig.root, play_service):
 
         def wait_for_reports() -> bool:
             if not rig.line.input_chunks:
-                service.join(TIMEOUT_S)
+                has_reported.wait(TIMEOUT_S)
             return False
 
         rig.line.on_read = wait_for_reports
@@ -244,11 +251,17 @@ def test_a_unit_that_floods_its_console_neither_holds_it_nor_outlives_its_time(
     now_ns = [0]
     receipts: list[str] = []
     switch = PageSwitch(root, folder / "vigie.toml", lambda: now_ns[0], receipts.append)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-        listener.bind(str(root / page_wire.SOCKET))
-        listener.listen()
-        service = threading.Thread(target=flood_console, args=(listener,))
-        service.start()
+    has_ended = threading.Event()
+
+    def flood_console(connection: socket.socket) -> None:
+        connection.recv(page_wire.MAX_LINE_BYTES)
+        connection.sendall(msgspec.json.encode(READY) + b"\n")
+        with suppress(OSError):
+            while True:
+                connection.sendall(msgspec.json.encode(PageUsed()) + b"\n")
+        has_ended.set()
+
+    with page_service(root, flood_console):
         switch.turn_on(
             8443, box_id="casa-0001", addresses=("127.0.0.1",), technician="amina", language="en"
         )
@@ -256,27 +269,14 @@ def test_a_unit_that_floods_its_console_neither_holds_it_nor_outlives_its_time(
         now_ns[0] = int(page_wire.DURATION_S * 1e9) + END_GRACE_NS + 1
         assert not switch.is_on()
         assert str(switch.poll_notice()) == "The page is off: its time is over."
-        service.join(TIMEOUT_S)
-    assert not service.is_alive()
+        assert has_ended.wait(TIMEOUT_S)
     assert receipts == []
 
 
-def flood_console(listener: socket.socket) -> None:
-    connection, _ = listener.accept()
-    with connection, suppress(OSError):
-        connection.recv(page_wire.MAX_LINE_BYTES)
-        connection.sendall(msgspec.json.encode(READY) + b"\n")
-        while True:
-            connection.sendall(msgspec.json.encode(PageUsed()) + b"\n")
-
-
-def play_service(listener: socket.socket, reports: tuple[PageReport | bytes, ...]) -> None:
-    connection, _ = listener.accept()
-    with connection:
-        connection.recv(page_wire.MAX_LINE_BYTES)
-        for report in reports:
-            data = report if isinstance(report, bytes) else msgspec.json.encode(report) + b"\n"
-            connection.sendall(data)
+def page_service(root: Path, serve: Callable[[socket.socket], None]) -> LoopbackServer:
+    """A service of the page that a test plays."""
+    path = root / page_wire.SOCKET
+    return LoopbackServer(serve, listener=socket.create_server(str(path), family=socket.AF_UNIX))
 
 
 def test_without_the_unit_the_reason_is_shown(clock: ManualClock, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from agent.reporting import topics
 from agent.reporting.mqtt import connection
 from agent.reporting.mqtt.packets import Connack, Will
 from agent.reporting.mqtt.paho_transport import PahoTransport
-from tests.loopback_server import TcpProxy
+from tests.loopback_server import LoopbackServer, TcpProxy, receive
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.conftest import make_event
 from tests.whole.report.mqtt_packets import MqttPacketSplitter
@@ -129,26 +129,25 @@ def test_a_broker_without_subscription_identifiers_gets_commands_at_qos_0() -> N
     """It need not store them for a box that is away: MQTT 5.0, 4.1."""
     subscribe: list[bytes] = []
 
-    def serve(listener: socket.socket) -> None:
-        stream, _ = listener.accept()
-        splitter = MqttPacketSplitter()
-        with stream:
-            while not subscribe:
-                for first, body in splitter.feed(stream.recv(4096)):
-                    if first >> 4 == SUBSCRIBE:
-                        subscribe.append(body)
-                    else:
-                        stream.sendall(CONNACK_WITHOUT_SUBSCRIPTION_IDS)
+    has_subscribed = threading.Event()
 
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = threading.Thread(target=serve, args=(listener,))
-        server.start()
-        url = f"mqtt://127.0.0.1:{listener.getsockname()[1]}"
+    def serve(stream: socket.socket) -> None:
+        splitter = MqttPacketSplitter()
+        while not subscribe:
+            for first, body in splitter.feed(receive(stream)):
+                if first >> 4 == SUBSCRIBE:
+                    subscribe.append(body)
+                else:
+                    stream.sendall(CONNACK_WITHOUT_SUBSCRIPTION_IDS)
+        has_subscribed.set()
+
+    with LoopbackServer(serve) as server:
+        url = f"mqtt://127.0.0.1:{server.port}"
         transport = PahoTransport(BrokerConfig(url=url), "pole-17", None)
         transport.connect()
         assert not transport.wait_for(Connack, 60).has_subscription_ids
         transport.subscribe(["ack"], ["command"], subscription_id=7)
-        server.join()
+        assert has_subscribed.wait(60)
         transport.abort()
     (body,) = subscribe
     packet_id, properties, filters = body[:2], body[2:3], body[3:]
