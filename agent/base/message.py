@@ -1,5 +1,6 @@
 """Messages: English sentences with named placeholders, which the console can translate. Pure."""
 
+from collections.abc import Callable
 from typing import TypeAlias, overload
 
 import msgspec
@@ -69,6 +70,17 @@ def decode_message(data: TextData) -> Text:
 def message_of(error: Exception) -> Text:
     """Return the message that an exception was raised with, or its text."""
     return error.args[0] if error.args and isinstance(error.args[0], Message) else str(error)
+
+
+def map_values(text: Text, change: Callable[[str], str]) -> Text:
+    """Return a text with each text among its values changed, or a text of no catalogue changed itself."""
+    if isinstance(text, str):
+        return change(text)
+    values = {
+        name: map_values(value, change) if isinstance(value, str | Message) else value
+        for name, value in text.values.items()
+    }
+    return Message(text.sentence, **values)
 
 
 def join_phrases(*phrases: Text | None) -> Text:

@@ -259,9 +259,8 @@ def iter_conflicts(config: Config, context: str) -> Iterator[Text]:
         yield from iter_renewal_conflicts(config.broker, context)
     if config.update and split_url(config.update.feed, "https") is None:
         yield Message(
-            "{label}: update.feed = {feed!r}; allowed: https://HOST/PATH",
-            label=context,
-            feed=config.update.feed,
+            "{label}; allowed: https://HOST/PATH",
+            label=f"{context}: update.feed = {config.update.feed!r}",
         )
     yield from pins_config.iter_conflicts(config.pin, names, context)
     yield from console_config.iter_conflicts(config.console, context)

@@ -1,6 +1,6 @@
 """Check of a configuration file by the agent's own loaders."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ import msgspec
 
 from agent.base.clock import Clock
 from agent.base.errors import UserError
-from agent.base.message import Message, Text, message_of
+from agent.base.message import Message, Text, map_values, message_of
 from agent.config import configuration, desired_config, toml_decode
 from agent.config.configuration import CameraConfig, Config
 from agent.config.desired_store import ConfigLayer, DesiredStore
@@ -38,19 +38,32 @@ def find_problems(path: Path, clock: Clock, shown_path: Path | None = None) -> l
         tables = toml_decode.read_toml(path, "configuration")
     except UserError as error:
         return [message_of(error)]
-    problems = _problems(tables, path, clock, str(shown_path or path), has_model_files=True)
+    return _distinct(_problems(tables, path, clock, str(shown_path or path), has_model_files=True))
+
+
+def _distinct(problems: Iterable[Text]) -> list[Text]:
     return list({str(problem): problem for problem in problems}.values())
+
+
+def _without_file(problem: Text, path: Path) -> Text:
+    """Return a problem without the file's name, which is the first label or the begin of one."""
+    match problem:
+        case Message(values={"label": label, "problem": str() | Message() as rest}) if label == str(
+            path
+        ):
+            return rest
+    return problem
 
 
 def find_layer_problems(
     path: Path, layer: ConfigLayer, store: DesiredStore, clock: Clock
-) -> list[str]:
+) -> list[Text]:
     """Return a line for each problem of a version of the centre's configuration on a valid file.
 
     The files of its scenes and cards are written. Each line begins with the key. Raises: UserError if the file cannot be read.
     """
     tables = toml_decode.read_toml(path, "configuration")
-    refused = list(desired_config.iter_refused_keys(tables, layer))
+    refused: list[Text] = list(desired_config.iter_refused_keys(tables, layer))
     if refused:
         return refused
     store.write_files(layer)
@@ -58,12 +71,13 @@ def find_layer_problems(
     if refused:
         return refused
     merged = desired_config.merge(tables, layer, store.scene_files(layer), store.card_files(layer))
-    lines = (
-        str(problem).removeprefix(f"{path}: ")
-        for problem in _problems(merged, path, clock, str(path), has_model_files=False)
-    )
-    named = (store.name_scenes(desired_config.name_entries(line, tables), layer) for line in lines)
-    problems = list(dict.fromkeys(named))
+
+    def name(value: str) -> str:
+        line = value.removeprefix(f"{path}: ")
+        return store.name_scenes(desired_config.name_entries(line, tables), layer)
+
+    found = _problems(merged, path, clock, str(path), has_model_files=False)
+    problems = _distinct(map_values(_without_file(problem, path), name) for problem in found)
     if problems:
         return problems
     link = msgspec.convert(merged.get("link", {}), LinkConfig)

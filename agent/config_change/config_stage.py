@@ -305,7 +305,7 @@ class ConfigStage:
         try:
             problems = config_check.find_layer_problems(self._path, layer, self._store, self._clock)
             if problems:
-                return None, tuple(problems)
+                return None, tuple(map(str, problems))
             return start_config.load_with(self._path, layer, self._store, self._clock), ()
         except UserError as error:
             return None, (str(error),)
@@ -438,7 +438,7 @@ class ConfigStage:
         layer = with_scene(current.layer, current.config, view, request.toml, request.by, since)
         problems = find_scene_problems(self._path, current, layer, self._store, self._clock)
         if problems:
-            raise UserError(problems[0])
+            raise UserError(str(problems[0]))
         new = start_config.load_with(self._path, layer, self._store, self._clock)
         obstacle = self._restart_obstacle(new)
         if obstacle is not None:

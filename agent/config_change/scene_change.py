@@ -10,6 +10,7 @@ import msgspec
 
 from agent.base.clock import Clock
 from agent.base.errors import UserError
+from agent.base.message import Message, Text
 from agent.config.configuration import CameraConfig, Config
 from agent.config.desired_store import BoxScene, ConfigLayer, DesiredStore
 from agent.config_change import config_check, start_config
@@ -46,7 +47,7 @@ def with_scene(
 
 def find_scene_problems(
     path: Path, current: StartConfig, layer: ConfigLayer, store: DesiredStore, clock: Clock
-) -> list[str]:
+) -> list[Text]:
     """Return a line for each reason why a technician may not put a version with their scene in force.
 
     A scene that hides less than the one in force needs two people, who sign a version of the centre. Raises: UserError
@@ -57,7 +58,7 @@ def find_scene_problems(
         return problems
     new = start_config.load_with(path, layer, store, clock)
     return [
-        f"{line}; allowed: by the centre, with signatures of two people"
+        Message("{line}; allowed: by the centre, with signatures of two people", line=line)
         for line in weakened_protections(current, new, {})
     ]
 

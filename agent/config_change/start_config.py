@@ -11,6 +11,7 @@ import msgspec
 from agent.base.clock import Clock
 from agent.base.damaged_file import is_lost, note_lost
 from agent.base.errors import UserError
+from agent.base.message import message_of
 from agent.base.state_file import DamagedStateFile
 from agent.base.state_inventory import StateInventory
 from agent.capture import camera_source
@@ -139,13 +140,15 @@ def _load_start(base: Config, path: Path, clock: Clock, boot: str) -> StartConfi
         if not layer.keys():
             raise
         log.error("the centre's configuration %d is not used: %s", layer.version, error)
-        refusal = config_check.find_layer_problems(path, layer, store, clock) or [str(error)]
+        refusal = config_check.find_layer_problems(path, layer, store, clock)
         start = (
             _load_start(base, path, clock, boot)
             if _end_trial(store)
             else load_with(path, ConfigLayer(), store, clock)
         )
-        return msgspec.structs.replace(start, refusal=tuple(refusal))
+        return msgspec.structs.replace(
+            start, refusal=tuple(map(str, refusal or [message_of(error)]))
+        )
 
 
 def _rules_before_trial(path: Path, base: Config, store: DesiredStore) -> FootageRules | None:

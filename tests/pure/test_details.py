@@ -13,6 +13,7 @@ import pytest
 
 from agent.base.health_model import Fault
 from agent.base.message import Message, Text, join_sentences, message_of
+from agent.config.desired_store import ConfigLayer, DesiredStore
 from agent.config_change import config_check
 from agent.console.check_result import failed
 from agent.console.messages import render
@@ -372,6 +373,29 @@ def test_a_wrong_configuration_is_explained_in_the_language_of_the_session(
         shown = show(problem, language)
         assert show(problem, "en") == str(problem)
         assert not ENGLISH_WORDS.search(shown.replace(str(file), "")), shown
+
+
+@pytest.mark.parametrize("language", TRANSLATED)
+def test_a_wrong_scene_is_explained_in_the_language_of_the_session(
+    language: Language, tmp_path: Path
+) -> None:
+    file = tmp_path / "vigie.toml"
+    file.write_text(
+        '[box]\nid = "pole-17"\nsite = "Bd Mohammed V"\n[broker]\nurl = "mqtt://127.0.0.1"\n'
+        '[[camera]]\nname = "north"\ndriver = "fake"\n'
+    )
+    store = DesiredStore(tmp_path)
+    for scene, words in (
+        ("[[line]]\nname = 'a'\nfrom = [0.1, 0.1]\nto = [0.1, 0.1]", "the same point as"),
+        ("[[line]]\nname = 'a'\nfrom = [0.1, 0.1]", "missing; it has to be given"),
+        ("[[zone]]\nname = 'a'\npolygon = [[0, 0], [1, 1], [1, 0], [0, 1]]", "its edges cross"),
+    ):
+        layer = ConfigLayer(scenes={"north": scene})
+        (problem,) = config_check.find_layer_problems(file, layer, store, ManualClock())
+        assert str(problem).startswith("scenes.north: ")
+        assert words in str(problem)
+        assert words not in show(problem, language)
+        assert "scenes.north" in show(problem, language)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import msgspec
 from agent.base.errors import UserError
 from agent.base.file_read import read_regular_file
 from agent.base.json_decode import JsonDecoder
-from agent.base.message import Message
+from agent.base.message import Message, Text, message_of
 from agent.base.model import CommandRefused
 from agent.base.state_file import DamagedStateFile
 from agent.config import configuration
@@ -59,7 +59,7 @@ def read_scene(context: ConsoleContext, view: SceneView) -> SceneText:
     return SceneText(view=view, toml=toml, origin=origin, presets=tuple(detect.scenes))
 
 
-def find_scene_problems(context: ConsoleContext, view: SceneView, toml: str) -> tuple[str, ...]:
+def find_scene_problems(context: ConsoleContext, view: SceneView, toml: str) -> tuple[Text, ...]:
     """Return a line for each reason why the agent would not put a scene in force. Raises UserError or OSError."""
     # Imported here: all drivers and the detector come with it.
     from agent.config_change import scene_change, start_config  # noqa: PLC0415
@@ -73,7 +73,7 @@ def find_scene_problems(context: ConsoleContext, view: SceneView, toml: str) -> 
             context.config_path, current, new, store, context.clock
         )
     except UserError as error:
-        return (str(error),)
+        return (message_of(error),)
     return tuple(problems)
 
 

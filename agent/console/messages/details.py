@@ -537,6 +537,7 @@ DETAILS = (
     Message("more than {count} redirects", count=_ANY),
     Message("redirects to {url}, which is not https", url=_ANY),
     Message("redirects to {url}", url=_ANY),
+    Message("its masks hide less than those in force"),
 )
 
 

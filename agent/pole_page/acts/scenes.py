@@ -31,7 +31,7 @@ class TrySceneArgs(CheckSceneArgs, frozen=True, kw_only=True, forbid_unknown_fie
 class Problems(msgspec.Struct, frozen=True):
     """The reasons why a scene would not be put in force."""
 
-    problems: tuple[str, ...]
+    problems: tuple[Text, ...]
 
 
 class TrialValue(msgspec.Struct, frozen=True, kw_only=True):
