@@ -60,6 +60,7 @@ class EventThread(threading.Thread):
         self._marks = marks
         self._triggers = threading.Semaphore(0)
         self._is_stopping = False
+        self._error: BaseException | None = None
 
     def trigger(self) -> None:
         self._triggers.release()
@@ -68,8 +69,16 @@ class EventThread(threading.Thread):
         self._is_stopping = True
         self._triggers.release()
         self.join()
+        if self._error is not None:
+            raise self._error
 
     def run(self) -> None:
+        try:
+            self._run_events()
+        except BaseException as error:  # noqa: BLE001 - `stop` raises it again
+            self._error = error
+
+    def _run_events(self) -> None:
         number = 0
         held_events: list[str] = []
         while self._triggers.acquire() and not self._is_stopping:
@@ -102,10 +111,13 @@ class EventThread(threading.Thread):
                 t_ns=now_ns,
                 begin_ns=begin_ns,
             )
-            span = box.event_holds.on_event(event)
-            if span is not None and not box.faults.active():
+            box.event_holds.on_event(event)
+            hold = next((hold for hold in box.holds.all() if hold.id == event_id), None)
+            if hold is not None and not box.faults.active():
+                assert hold.begin_ns is not None
+                assert hold.end_ns is not None
                 self._marks.write(
-                    "hold", event_id, span.begin_ns // 1_000_000, span.end_ns // 1_000_000
+                    "hold", event_id, hold.begin_ns // 1_000_000, hold.end_ns // 1_000_000
                 )
             priority = Priority.EMERGENCY if rev == 1 else Priority.EVENT
             message = OutgoingMessage(
