@@ -107,7 +107,7 @@ class SignedPole(Pole):
     def sign(self, version: int, *people: SigningIdentity, **fields: Any) -> None:
         """People sign a version, and the box decides about it."""
         claims = {"box": "pole-17", "version": version, **fields}
-        self.stage.submit(sign_message(claims, TYPE, *people))
+        self.stage.submit(sign_message(claims, TYPE, *people), is_retained=False)
         self.turn()
 
     def _read(self, payload: bytes, is_known: bool) -> Any:
@@ -163,11 +163,11 @@ def test_the_same_message_is_known_after_its_certificate_has_expired(
 ) -> None:
     amina = keys.identity("amina", "supervisor")
     message = sign_message(CLAIMS, TYPE, amina)
-    pole.stage.submit(message)
+    pole.stage.submit(message, is_retained=False)
     pole.live_s(MIN_TRIAL_S + 2)
     pole.clock.advance_s(timedelta(hours=13).total_seconds())
     pole.start()
-    pole.stage.submit(message)
+    pole.stage.submit(message, is_retained=False)
     pole.turn()
     reported = pole.stage.reported()
     assert (reported.version, reported.by, reported.refused) == (1, "amina (supervisor)", None)
