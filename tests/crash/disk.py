@@ -49,6 +49,19 @@ def make_ext4(image: Path, size_bytes: int) -> Path:
     return image
 
 
+def repair_ext4(image: Path) -> None:
+    """Check the file system as a box does before it mounts it: a torn write of the superblock leaves its copies.
+
+    Raises CalledProcessError if nothing can be repaired.
+    """
+    if subprocess.run(["e2fsck", "-p", image], check=False, capture_output=True).returncode >= 4:
+        forced = subprocess.run(["e2fsck", "-f", "-y", image], check=False, capture_output=True)
+        if forced.returncode >= 4:
+            raise subprocess.CalledProcessError(
+                forced.returncode, forced.args, stderr=forced.stdout.decode(errors="replace")
+            )
+
+
 @contextmanager
 def mounted(device: Path, mount_point: Path, options: str = "") -> Iterator[Path]:
     """The file system of an image or a block device, by the kernel's own ext4."""

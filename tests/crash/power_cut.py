@@ -12,7 +12,15 @@ from pathlib import Path
 import msgspec
 
 from tests.crash.block_log import CrashState, LogRecord, RecordKind, crash_states, read_log
-from tests.crash.disk import DISK_BYTES, ROOT, logged_ext4, make_ext4, mounted, run_command
+from tests.crash.disk import (
+    DISK_BYTES,
+    ROOT,
+    logged_ext4,
+    make_ext4,
+    mounted,
+    repair_ext4,
+    run_command,
+)
 from tests.crash.promises import find_violations, read_marks
 from tests.crash.video import picture_digests, write_video
 
@@ -135,6 +143,7 @@ def _check_state(
 ) -> list[str]:
     logging.disable(logging.CRITICAL)
     try:
+        repair_ext4(image)
         with mounted(image, folder / "state") as point:
             return find_violations(point / "box", state.marks, video, life)
     finally:

@@ -14,7 +14,7 @@ from agent.config.desired_store import ConfigLayer, Decision, DesiredStore
 from agent.config_change.start_config import load_start_config
 from tests.crash.block_log import CrashState, LogRecord, RecordKind, crash_states, read_log
 from tests.crash.conftest import CrashTestSize
-from tests.crash.disk import logged_ext4, make_ext4, mounted, skip_unless_available
+from tests.crash.disk import logged_ext4, make_ext4, mounted, repair_ext4, skip_unless_available
 from tests.pole_config import POLE_CONFIG
 
 DISK_BYTES = 16 << 20
@@ -112,6 +112,7 @@ def check_states(folder: Path, recorded: Recorded, number: int) -> tuple[list[st
         seen["lost writes"] += state.lost_writes > 0
         seen["states"] += 1
         try:
+            repair_ext4(image)
             with mounted(image, folder / "state") as point:
                 found = list(broken(point, state))
         except subprocess.CalledProcessError as error:

@@ -18,7 +18,7 @@ from agent.provisioning import apply
 from agent.provisioning.apply import BoxFolders
 from tests.crash.block_log import CrashState, RecordKind, crash_states, read_log
 from tests.crash.conftest import CrashTestSize
-from tests.crash.disk import logged_ext4, make_ext4, mounted, skip_unless_available
+from tests.crash.disk import logged_ext4, make_ext4, mounted, repair_ext4, skip_unless_available
 from tests.crash.power_cut import strace_ignoring
 from tests.settings_files import GOOD_SETTINGS
 from tests.whole.provision_kills import (
@@ -106,6 +106,7 @@ def check_states(folder: Path, recorded: Recorded, number: int) -> tuple[list[st
         seen["lost writes"] += state.lost_writes > 0
         seen["states"] += 1
         try:
+            repair_ext4(image)
             with mounted(image, folder / "state") as point:
                 found = list(broken(point, state, recorded))
         except subprocess.CalledProcessError as error:
