@@ -11,6 +11,7 @@ import sys
 import threading
 import urllib.parse
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -150,7 +151,9 @@ class Phone:
                     connection.putheader(name, value)
             if isinstance(body, bytes) and "Content-Length" not in sent:
                 connection.putheader("Content-Length", str(len(body)))
-            connection.endheaders(body)
+            # A body that is refused by its length is answered while it is still being sent.
+            with suppress(BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
+                connection.endheaders(body)
             reply = connection.getresponse()
             return HttpReply(reply.status, dict(reply.getheaders()), reply.read())
         finally:
