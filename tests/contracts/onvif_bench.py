@@ -24,7 +24,7 @@ ONVIF_OPTIONS: dict[str, Any] = {
     "tilt_max_deg_s": 40,
     "zoom_ratio": 10,
     "error_deg": 0.5,
-    "timeout_s": 1.0,
+    "timeout_s": 4.0,  # a busy machine answers late
 }
 """MECHANICS in the terms of a data sheet."""
 RECKONED_OPTIONS: dict[str, Any] = {"zoom_travel_s": 3, "preset_deg_s": 40, "lag_s": 0.3}

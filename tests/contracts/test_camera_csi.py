@@ -43,8 +43,9 @@ TWO_SIZES: dict[str, Any] = {
     "detect_width_px": 320,
     "detect_height_px": 240,
     "gop_s": 0.5,
-    "read_timeout_s": 1.0,
+    "read_timeout_s": 15.0,
 }
+"""The pipeline of a busy machine gives no packet for seconds."""
 
 
 @pytest.fixture
@@ -57,6 +58,15 @@ def mischief(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def camera(mischief: Path) -> Iterator[ChildCamera]:  # noqa: ARG001 - it has to be there first
     opened = open_driver("csi", TWO_SIZES)
+    assert isinstance(opened, ChildCamera)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def impatient(mischief: Path) -> Iterator[ChildCamera]:  # noqa: ARG001 - as above
+    """A camera of a pipeline that is meant to fall silent."""
+    opened = open_driver("csi", {**TWO_SIZES, "read_timeout_s": 3.0})
     assert isinstance(opened, ChildCamera)
     yield opened
     opened.close()
@@ -157,25 +167,25 @@ def test_the_frame_rate_is_raised_while_the_camera_runs() -> None:
 
 
 def test_a_child_that_is_silent_is_killed_and_the_camera_can_be_opened_again(
-    camera: ChildCamera,
+    impatient: ChildCamera,
 ) -> None:
-    read_media(camera, Frame, 3)
+    read_media(impatient, Frame, 3)
     silent = the_child()
     os.kill(silent, signal.SIGSTOP)
-    error = failure_of(camera)
+    error = failure_of(impatient)
     assert error.kind == "timeout"
     assert "gave no" in str(error)
     assert not Path(f"/proc/{silent}").exists()
-    assert failure_of(camera) is error
+    assert failure_of(impatient) is error
     again = open_driver("csi", TWO_SIZES)
     read_media(again, Frame, 3)
     again.close()
 
 
-def test_a_pipeline_that_falls_silent_is_detected(camera: ChildCamera, mischief: Path) -> None:
-    read_media(camera, Frame, 3)
+def test_a_pipeline_that_falls_silent_is_detected(impatient: ChildCamera, mischief: Path) -> None:
+    read_media(impatient, Frame, 3)
     (mischief / "silent").touch()
-    assert failure_of(camera).kind == "timeout"
+    assert failure_of(impatient).kind == "timeout"
     assert children() == []
 
 
@@ -417,7 +427,7 @@ def test_while_masks_are_unknown_the_whole_picture_is_hidden() -> None:
         may_answer.wait()
         return ()
 
-    camera = open_driver("csi", {**TWO_SIZES, "read_timeout_s": 15.0}, current_masks=masks_now)
+    camera = open_driver("csi", TWO_SIZES, current_masks=masks_now)
     try:
         assert not (read_media(camera, Frame, 3)[-1].y == MASK_LUMA).all()
         may_answer.clear()
@@ -461,7 +471,7 @@ def test_a_child_that_takes_no_masks_is_ended() -> None:
     now: list[tuple[Polygon, ...]] = [()]
     camera = open_driver(
         "csi",
-        {**TWO_SIZES, "read_timeout_s": 15.0},
+        TWO_SIZES,
         current_masks=lambda: now[0],
         masks_may_lag=True,
     )

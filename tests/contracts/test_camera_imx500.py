@@ -56,7 +56,7 @@ def open_imx500(
         file=str(folder / "street.rpk"), labels={**CARD.labels}, min_score=CARD.min_score
     )
     usual = {"camera": "Virtual0", "width_px": 640, "height_px": 360, "fps": 20.0}
-    small = {"detect_width_px": 320, "detect_height_px": 240, "read_timeout_s": 1.0}
+    small = {"detect_width_px": 320, "detect_height_px": 240, "read_timeout_s": 15.0}
     return csi.open_camera(
         "test",
         msgspec.convert({**usual, **small, **options}, Options),
@@ -146,7 +146,7 @@ def test_while_the_masks_are_unknown_no_object_leaves_the_driver(folder: Path) -
         may_answer.wait()
         return ()
 
-    camera = open_imx500(folder, current_masks=masks_now, read_timeout_s=15.0)
+    camera = open_imx500(folder, current_masks=masks_now)
     try:
         assert next_result(camera)[1].objects
         may_answer.clear()
