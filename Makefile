@@ -32,8 +32,8 @@ setup: $(VENV)/.done ## make .venv with the command `vigie`
 demo: setup ## play a street clip through the whole agent, and watch
 	@$(BIN)/vigie demo $(ARGS)
 
-check: lint ## the inner loop: lint and the pure tests, in under two minutes
-	$(BIN)/pytest -q -n $(WORKERS) -m "not slow" tests/pure $(ARGS)
+check: lint ## the inner loop: lint and the short tests, in minutes
+	$(BIN)/pytest -q -n $(WORKERS) -m "not slow" tests/documents tests/parts tests/pure $(ARGS)
 
 test: setup-test setup-crash setup-units lint ## all tests but the long ones, with all the set-up
 	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)

@@ -24,7 +24,7 @@ settings.load_profile("any speed")
 
 SHARED_FOLDER = Path(__file__).parents[2] / "shared"
 TESTS_FOLDER = Path(__file__).parent
-PURE_FOLDER = TESTS_FOLDER / "pure"
+SHORT_FOLDERS = (TESTS_FOLDER / "documents", TESTS_FOLDER / "parts", TESTS_FOLDER / "pure")
 BEGIN_APART = {
     "contracts/test_camera_csi.py": "updates",
     "contracts/test_camera_imx500.py": "whole/test_h",
@@ -69,8 +69,12 @@ def _receive_signals(*, is_worker: bool) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # The pure tests go last: their many short files keep all workers busy while the longest others end.
-    items.sort(key=lambda item: (PURE_FOLDER in item.path.parents, turn_of(item.path)))
+    # Many short files go last: they keep all workers busy while the longest others end.
+    items.sort(key=lambda item: (_is_short(item.path), turn_of(item.path)))
+
+
+def _is_short(file: Path) -> bool:
+    return any(folder in file.parents for folder in SHORT_FOLDERS)
 
 
 def turn_of(file: Path) -> str:

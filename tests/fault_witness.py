@@ -1,7 +1,7 @@
 """The fault codes that the agent's own code raises while a test runs.
 
 `@pytest.mark.raises_fault("CAM-02")` declares that a test makes the agent raise that code. It is
-checked after each such test: one that passes without it fails. tests/pure/test_fault_registry.py requires that
+checked after each such test: one that passes without it fails. tests/parts/test_fault_registry.py requires that
 every code of the table has such a test. Only calls from the agent's own modules count, so that a test
 cannot raise a fault itself.
 """

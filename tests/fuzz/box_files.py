@@ -47,8 +47,8 @@ from agent.update.bootloader import decode_autoboot, decode_grubenv, encode_grub
 from agent.update.request_file import decode_request
 from centre.flash.gpt import BadPartitionTable, fit_to_disk, parse_table
 from tests.fuzz.target import FuzzTarget, check_one_line, make_work_dir
+from tests.parts.test_damaged_state import OWNERS, restore
 from tests.pure.test_class_names import with_metadata
-from tests.pure.test_damaged_state import OWNERS, restore
 from tests.settings_files import to_private_pem
 
 BOX = "pole-17"

@@ -48,8 +48,8 @@ from agent.reporting.renewal.est_client import EstError, decode_certs_only
 from agent.reporting.renewal.issued import NotUsable, select_issued
 from agent.update.feed import MAX_AHEAD, MAX_VALIDITY, BadFeed, check_current, verify_feed
 from tests.fuzz.target import FuzzTarget, check_one_line
-from tests.pure.command_rig import MOVE_ARGS, encode_command
-from tests.pure.console_rig import make_health_report
+from tests.parts.command_rig import MOVE_ARGS, encode_command
+from tests.parts.console_rig import make_health_report
 from tests.whole.report.broker import read_doc_block
 from tests.whole.report.est_server import SigningAuthority, key_usage
 

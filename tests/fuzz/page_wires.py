@@ -20,7 +20,7 @@ from agent.pole_page.act_listener import ActListener, Lanes
 from agent.pole_page.act_wire import ReplyLine, _read_replies
 from tests.conftest import ManualClock
 from tests.fuzz.target import FuzzTarget, make_work_dir
-from tests.pure.console_rig import ConsoleRig
+from tests.parts.console_rig import ConsoleRig
 
 FILE_MARK = b"\1"
 """The first byte of a request that an open file comes along with."""

@@ -22,7 +22,7 @@ from centre.signing import sign_revocations
 from tests.authority_rig import NOW, ControlKeys, command_claims
 from tests.conftest import ManualClock
 from tests.fuzz.target import FuzzTarget, check_one_line, make_work_dir
-from tests.pure.command_rig import MOVE_ARGS
+from tests.parts.command_rig import MOVE_ARGS
 
 KEYS = ControlKeys(key=Ed25519PrivateKey.from_private_bytes(bytes(32)))
 AMINA, BADR = (

@@ -29,9 +29,9 @@ from drivers.pelco_codec import PelcoDecoder
 from drivers.visca_codec import ReplyDecoder
 from tests.conftest import ManualClock
 from tests.fuzz.target import FuzzTarget, make_work_dir
-from tests.pure.console_peers import MemoryByteLine
-from tests.pure.console_rig import ConsoleRig
-from tests.pure.test_mp4_reader import FILES
+from tests.parts.console_peers import MemoryByteLine
+from tests.parts.console_rig import ConsoleRig
+from tests.parts.test_mp4_reader import FILES
 
 work_dir = cache(make_work_dir)
 

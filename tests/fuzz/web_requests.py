@@ -10,7 +10,7 @@ from agent.pole_page.bounded_http import MAX_HEAD_BYTES
 from agent.pole_page.request_guard import HEADERS
 from tests.conftest import ManualClock
 from tests.fuzz.target import FuzzTarget
-from tests.pure.asgi_phone import AUTHORITY, AsgiPhone
+from tests.parts.asgi_phone import AUTHORITY, AsgiPhone
 
 STATUSES = {200, 204, 400, 401, 403, 404, 405, 413, 415, 421, 429, 503}
 """503: there is no act server. Never 500."""

@@ -18,7 +18,7 @@ from agent.ptz.motion.field_of_view import Direction, direction_to_point
 from agent.ptz.requests import ContinuousMove, HeadState
 from drivers.contracts import Pose, PtzCapabilities, PtzPosition, Range, Velocity
 from simulation.heads.head_simulator import HeadMechanics, HeadSimulator
-from tests.pure.head_rig import ANNA
+from tests.parts.head_rig import ANNA
 
 NS = 1_000_000_000
 FOV = FieldOfView(wide=60.0, tele=6.0)

@@ -22,7 +22,7 @@ from agent.commands.requester import CommandRejected
 from agent.gpio import gpio_command
 from agent.ptz import ptz_command
 from agent.reporting import topics
-from tests.pure.command_rig import encode_command
+from tests.parts.command_rig import encode_command
 
 PTZ = ptz_command.COMMAND
 PTZ_TYPE = build_command_struct("ptz", ptz_command.Args)

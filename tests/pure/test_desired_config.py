@@ -15,7 +15,7 @@ from agent.config.desired_config import (
     merge,
     name_entries,
 )
-from tests.pure.test_docs import keys
+from tests.documents.test_docs import keys
 
 ALL_KEYS = sorted(keys(configuration.Config))
 BASE: dict[str, Any] = {

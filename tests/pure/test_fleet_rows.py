@@ -18,7 +18,7 @@ from centre.fleet.rows import (
     totals_line,
 )
 from centre.fleet.wire_text import MAX_MARKS, clean_text
-from tests.pure.fleet_messages import NOW, arrival, event, fault, health, status
+from tests.fleet_messages import NOW, arrival, event, fault, health, status
 
 HOSTILE = [
     "Depot\x1b[2J\r\n\x9b2J\a",

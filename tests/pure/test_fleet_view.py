@@ -11,7 +11,7 @@ from agent.reporting.topics import WILL_EXPIRY_S
 from centre.fleet import fleet_view
 from centre.fleet.box_view import MAX_FAULTS, BoxView, format_time
 from centre.fleet.fleet_view import FleetView
-from tests.pure.fleet_messages import NOW, arrival, declaration, event, fault, health, status
+from tests.fleet_messages import NOW, arrival, declaration, event, fault, health, status
 
 WILL_DELAY = timedelta(seconds=WILL_DELAY_S)
 UNSYNCED = ClockTrust(synced=False, source="none", error_s=None)

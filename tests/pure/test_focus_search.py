@@ -13,7 +13,7 @@ from agent.capture.focus_search import (
     percent_of,
 )
 from agent.capture.lens_aim import FOCUS_GRID, FocusBlocks, measure_focus_blocks
-from tests.pure.console_peers import make_picture
+from tests.parts.console_peers import make_picture
 
 BLOCKS = FOCUS_GRID**2
 

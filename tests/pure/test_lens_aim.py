@@ -15,7 +15,7 @@ from agent.capture.lens_aim import (
     measure_aim,
     to_ascii,
 )
-from tests.pure.console_peers import make_picture
+from tests.parts.console_peers import make_picture
 
 
 def focus(luma: np.ndarray) -> float:

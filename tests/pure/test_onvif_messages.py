@@ -17,7 +17,7 @@ from centre.onvif_messages import (
     OnvifMessage,
     iter_onvif_messages,
 )
-from tests.pure.fleet_messages import CONNECTED, NOW, stamp, status
+from tests.fleet_messages import CONNECTED, NOW, stamp, status
 
 SECTION = (
     (Path(__file__).parents[2] / "docs" / "centre.md")

@@ -17,7 +17,7 @@ from agent.console.terminal import (
     wrap,
 )
 from tests.conftest import ManualClock
-from tests.pure.console_peers import MemoryByteLine
+from tests.parts.console_peers import MemoryByteLine
 
 NAMED = {"enter", "backspace", "kill_line", "cancel", "eof", "up", "down", "left", "right"}
 

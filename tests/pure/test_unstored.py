@@ -8,7 +8,7 @@ from agent.reporting.mqtt.unstored import (
     UnstoredMessages,
 )
 from agent.reporting.outgoing_messages import OutgoingMessage
-from tests.pure.test_health_file import REPORT
+from tests.parts.test_health_file import REPORT
 
 
 class Waiting:

@@ -32,9 +32,9 @@ from drivers.contracts import Camera, StreamRequest
 from drivers.errors import DriverError
 from drivers.media import Frame, Packet, Plane, StreamInfo
 from tests.conftest import ManualClock
+from tests.fleet_messages import arrival, stamp
 from tests.machine_tree import FakeProcFs
-from tests.pure.console_peers import MemoryByteLine
-from tests.pure.fleet_messages import arrival, stamp
+from tests.parts.console_peers import MemoryByteLine
 from tests.pure.test_status_led import lights, read
 
 FPS = 10

@@ -18,7 +18,7 @@ from agent.reporting.payloads import (
 from centre.client import ReceivedMessage, decode_received
 from centre.signing import sign_centre_state, sign_command
 from tests.authority_rig import ControlKeys
-from tests.pure.command_rig import encode_command
+from tests.parts.command_rig import encode_command
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.reporting_box import BareClient
 from tests.whole.rig import AgentBox

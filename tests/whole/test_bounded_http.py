@@ -13,7 +13,7 @@ from agent.base.clock import SystemClock
 from agent.pole_page import act_calls, bounded_http, web_app
 from agent.pole_page.bounded_http import BoundedServer
 from agent.pole_page.page_service import make_certificate, make_tls_context
-from tests.pure.asgi_phone import AsgiPhone
+from tests.parts.asgi_phone import AsgiPhone
 from tests.whole.pole_page_box import TIMEOUT_S, Phone
 
 SOON_S = 0.05

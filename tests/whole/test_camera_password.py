@@ -8,7 +8,7 @@ import pytest
 from tests.conftest import ManualClock
 from tests.contracts.conftest import RtspServer, _missing_rtsp_reason
 from tests.contracts.onvif_peer import PASSWORD, URL, running_onvif_camera
-from tests.pure.console_rig import CONFIG_TEXT, ConsoleRig
+from tests.parts.console_rig import CONFIG_TEXT, ConsoleRig
 
 OLD, NEW = "winter-2019", "Spring 2026!"
 USER = "vigie"

@@ -15,7 +15,7 @@ from agent.health.reboot_request import REBOOT_FILE
 from agent.reporting import topics
 from agent.reporting.mqtt.packets import ReceivedPublish, Suback
 from agent.reporting.payloads import DeclarationMessage, OnlineStatus, ReplyMessage, StatusMessage
-from tests.pure.command_rig import decode_result, rejection_of
+from tests.parts.command_rig import decode_result, rejection_of
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.reporting_box import BareClient, wait_until
 from tests.whole.rig import AgentBox

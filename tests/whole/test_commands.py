@@ -19,7 +19,7 @@ from agent.commands.command import (
 from agent.config.broker import BrokerConfig
 from agent.reporting import topics
 from tests.loopback_server import TcpProxy
-from tests.pure.command_rig import decode_result, rejection_of
+from tests.parts.command_rig import decode_result, rejection_of
 from tests.whole.command_box import BOX, CommandBox, CommandOperator
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.reporting_box import wait_until

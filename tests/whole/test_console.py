@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from agent.__main__ import main
 from agent.console.login import parse_challenge
 from agent.recording.custody.receipts import FootageViewed, ServiceAction, parse_line
-from tests.pure.test_session import hostile, pieces
+from tests.parts.test_session import hostile, pieces
 from tests.whole.report.broker import Mosquitto
 from tests.whole.rig import TIMEOUT_S, AgentBox, RunningCentre
 from tests.whole.technician import (

@@ -9,7 +9,7 @@ import pytest
 
 from agent.provisioning.settings import FILE_NAME
 from centre.flash import select_partition
-from tests.pure.test_docs_flash import BLOCKS, PAGE, ROOT
+from tests.documents.test_docs_flash import BLOCKS, PAGE, ROOT
 from tests.whole import flash_image
 
 pytestmark = pytest.mark.skipif(

@@ -25,7 +25,7 @@ from agent.recording.retention.hold_store import HoldStore
 from agent.recording.silence_gaps import CAMERA_LOST_REASON
 from agent.runtime.stage import StageThread
 from tests.conftest import ManualClock
-from tests.pure.command_rig import CommandRig, decode_result, rejection_of
+from tests.parts.command_rig import CommandRig, decode_result, rejection_of
 from tests.vectors.street import BOOT, BOOT_UTC, StreetBox
 from tests.whole.command_box import CommandBox, CommandOperator
 from tests.whole.report.broker import Mosquitto

@@ -21,7 +21,7 @@ from agent.reporting import topics
 from centre.client import DEFAULT_CENTRE
 from centre.signing import sign_command, sign_revocations
 from tests.authority_rig import ControlKeys
-from tests.pure.command_rig import encode_command, rejection_of
+from tests.parts.command_rig import encode_command, rejection_of
 from tests.whole.command_box import BOX, CommandBox, CommandOperator
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.reporting_box import CentreListener, wait_until

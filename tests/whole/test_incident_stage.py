@@ -51,7 +51,7 @@ from centre.signing import sign_incident
 from drivers.media import Frame
 from tests.authority_rig import ControlKeys
 from tests.conftest import ManualClock
-from tests.pure.command_rig import CommandRig
+from tests.parts.command_rig import CommandRig
 
 BOOT = "aaaaaaaa-1111-4111-8111-111111111111"
 NEXT_BOOT = "bbbbbbbb-1111-4111-8111-111111111111"

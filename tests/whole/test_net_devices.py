@@ -12,7 +12,7 @@ from drivers.rtsp_search import FoundRtspServer
 from tests.conftest import ManualClock
 from tests.contracts.onvif_peer import PORT, running_onvif_camera
 from tests.contracts.own_network import CAMERA
-from tests.pure.console_rig import CONFIG_TEXT, ConsoleRig
+from tests.parts.console_rig import CONFIG_TEXT, ConsoleRig
 
 MAC = "b8:a4:4f:00:12:34"
 CAMERAS = """

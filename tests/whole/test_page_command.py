@@ -26,7 +26,7 @@ from agent.console.page_wire import (
 from tests.conftest import ManualClock
 from tests.free_port import free_port
 from tests.loopback_server import LoopbackServer
-from tests.pure.console_rig import CONFIG_TEXT, ConsoleRig
+from tests.parts.console_rig import CONFIG_TEXT, ConsoleRig
 from tests.whole.pole_page_box import (
     TIMEOUT_S,
     PageUnit,

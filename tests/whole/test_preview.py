@@ -27,7 +27,7 @@ from agent.runtime.control_socket import SOCKET_NAME, ControlSocket
 from agent.runtime.stage import StageThread
 from drivers.masking import MASK_LUMA
 from drivers.media import Frame
-from tests.pure.console_peers import make_picture
+from tests.parts.console_peers import make_picture
 from tests.whole.drawn_clip import write_street_clip
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.reporting_box import wait_until

@@ -23,7 +23,7 @@ from agent.base.slot_state import FailedTrial, SlotState
 from agent.config import configuration
 from agent.reporting.mqtt import tls
 from agent.update import overlay_sector
-from tests.pure.test_slots import write_build_time
+from tests.parts.test_slots import write_build_time
 from tests.settings_files import (
     BOX,
     CENTRE_AUTHORITY,

@@ -10,7 +10,7 @@ import pytest
 from agent.__main__ import main
 from agent.console.login import compute_code, parse_challenge
 from centre.provisioning.console_secrets import LIST_FILE
-from tests.pure.test_fleet_settings import HEADINGS, TEMPLATE, row
+from tests.parts.test_fleet_settings import HEADINGS, TEMPLATE, row
 
 BOXES = 650
 

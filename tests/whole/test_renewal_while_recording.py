@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from agent.recording.custody.receipts import FootageGap, ServiceAction, parse_line
-from tests.pure.command_rig import decode_result
+from tests.parts.command_rig import decode_result
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.est_server import EstServer
 from tests.whole.report.reporting_box import wait_until

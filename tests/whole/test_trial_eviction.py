@@ -25,8 +25,8 @@ from agent.recording.retention.hold_store import HoldStore
 from agent.recording.retention.retention_stage import RetentionRules, RetentionStage
 from agent.recording.segment_name import SegmentName
 from tests.conftest import ManualClock
+from tests.parts.config_stage_rig import Pole, skip_waits
 from tests.pole_config import POLE_CONFIG
-from tests.pure.config_stage_rig import Pole, skip_waits
 from tests.whole.report.reporting_box import wait_until
 from tests.whole.rig import TIMEOUT_S, AgentBox
 from tests.whole.test_desired_config import DRAWN

@@ -12,7 +12,7 @@ from agent.detection.scene import Scene, SceneLine, Zone
 from agent.reporting import outgoing_messages
 from centre.onvif_messages import iter_onvif_messages
 from drivers.media import NS_PER_S, Point
-from tests.pure.fleet_messages import NOW
+from tests.fleet_messages import NOW
 from tests.pure.rules.scripted_tracks import BUSY_PICTURES, event_names, id_maker
 from tests.pure.rules.street_ground import STREET_MARKS, VIEW, Place, point_at
 from tests.pure.test_onvif_messages import event_message

@@ -18,7 +18,7 @@ import msgspec
 from agent.config.broker import BrokerConfig
 from agent.reporting import topics
 from agent.reporting.payloads import Message, StatusMessage
-from tests.pure.fleet_messages import fault, status
+from tests.fleet_messages import fault, status
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.reporting_box import BareClient
 

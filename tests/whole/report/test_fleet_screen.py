@@ -8,7 +8,7 @@ from textual.pilot import Pilot
 
 from agent.reporting.payloads import Message
 from centre.fleet.screen import FleetScreen
-from tests.pure.fleet_messages import NOW, arrival, event, fault, health, status
+from tests.fleet_messages import NOW, arrival, event, fault, health, status
 from tests.whole.report.fleet_on_broker import fleet_statuses
 
 Check = Callable[[FleetScreen, "Pilot[None]"], Awaitable[None]]

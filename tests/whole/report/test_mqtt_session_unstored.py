@@ -9,7 +9,7 @@ import msgspec
 from agent.config.broker import BrokerConfig
 from agent.reporting import centre_topics, outgoing_messages
 from agent.reporting.payloads import HealthMessage
-from tests.pure.test_health_file import REPORT
+from tests.parts.test_health_file import REPORT
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.conftest import CLOCK
 from tests.whole.report.reporting_box import BareClient, CentreListener, ReportingBox, wait_until

@@ -26,7 +26,7 @@ from agent.reporting.outbox.submit import MessageSubmitter
 from agent.reporting.outbox.writer import OutboxError
 from agent.reporting.payloads import HealthMessage, OutboxDamaged, ReceiptData, SeqRange
 from tests.conftest import ManualClock
-from tests.pure.test_health_file import REPORT
+from tests.parts.test_health_file import REPORT
 from tests.whole.no_room import no_room
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.conftest import CLOCK, event_number, make_event

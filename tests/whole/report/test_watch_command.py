@@ -22,8 +22,8 @@ from agent.reporting.mqtt.paho_transport import PahoTransport
 from agent.reporting.payloads import HealthMessage
 from centre.client import CentreClient
 from centre.store import CentreStore
+from tests.fleet_messages import event, health, status
 from tests.free_port import free_port
-from tests.pure.fleet_messages import event, health, status
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.conftest import event_number, make_event
 from tests.whole.report.fleet_on_broker import (

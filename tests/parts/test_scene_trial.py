@@ -1,0 +1,144 @@
+"""A technician's scene in agent.config_change.config_stage: in force at once, kept if confirmed, otherwise undone."""
+
+from pathlib import Path
+
+import pytest
+
+from agent.config_change.config_stage import MIN_TRIAL_S
+from agent.config_change.scene_request import SceneDone, SceneRequest, SceneView
+from tests.parts.config_stage_rig import LINE, MASK, Pole, skip_waits
+
+SMALL_MASK = "[[mask]]\npolygon = [[0.1, 0.1], [0.2, 0.1], [0.2, 0.2]]\n"
+NORTH = SceneView(camera="north")
+
+
+@pytest.fixture
+def pole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pole:
+    skip_waits(monkeypatch)
+    return Pole(tmp_path)
+
+
+def request(pole: Pole, scene: SceneRequest) -> SceneDone | str:
+    outcomes: list[SceneDone | str] = []
+    pole.stage.submit_scene(scene, outcomes.append)
+    pole.turn()
+    (outcome,) = outcomes
+    return outcome
+
+
+def try_scene(pole: Pole, toml: str, view: SceneView = NORTH) -> SceneDone | str:
+    scene = SceneRequest(do="try", by="omar", view=view, toml=toml, confirm_s=60)
+    return request(pole, scene)
+
+
+def confirm(pole: Pole) -> SceneDone | str:
+    return request(pole, SceneRequest(do="confirm", by="omar"))
+
+
+def undo(pole: Pole) -> SceneDone | str:
+    return request(pole, SceneRequest(do="undo", by="omar"))
+
+
+def test_a_scene_is_in_force_at_once_and_waits_for_its_confirmation(pole: Pole) -> None:
+    assert try_scene(pole, LINE) == SceneDone(restarts=False)
+    assert [line.name for line in pole.scenes[-1].line] == ["a"]
+    reported = pole.live_s(MIN_TRIAL_S + 5)
+    assert (reported.state, reported.version) == ("on_trial", 0)
+    assert pole.store.trial_technician() == "omar"
+    assert confirm(pole) == SceneDone(restarts=False)
+    reported = pole.stage.reported()
+    assert (reported.state, reported.scenes_at_box) == ("in_force", ("scenes.north",))
+    assert pole.live_s(100).scenes_at_box == ("scenes.north",)
+    assert pole.restarts == 0
+    assert pole.receipts == [
+        "omar: configuration 0: on trial: scenes.north",
+        "omar: configuration 0: in force: confirmed by omar",
+    ]
+    assert [line.name for line in pole.start().sources[0].scene.line] == ["a"]
+
+
+def test_a_scene_that_nobody_confirms_is_undone(pole: Pole) -> None:
+    try_scene(pole, LINE)
+    reported = pole.live_s(61)
+    assert (reported.state, reported.scenes_at_box, reported.refused) == ("in_force", (), None)
+    assert pole.scenes[-1].line == ()
+    assert pole.store.pending() is None
+    assert pole.receipts[-1] == ("omar: configuration 0: rolled back: not confirmed in time")
+    assert confirm(pole) == "no scene is on trial"
+
+
+def test_a_scene_is_undone_by_request_and_another_one_tried(pole: Pole) -> None:
+    try_scene(pole, MASK)
+    assert try_scene(pole, LINE) == "another change is on trial; allowed: after its end"
+    assert undo(pole) == SceneDone(restarts=False)
+    assert pole.scenes[-1].mask == ()
+    assert try_scene(pole, SMALL_MASK) == SceneDone(restarts=False)
+
+
+def test_a_scene_that_hides_less_is_refused(pole: Pole) -> None:
+    try_scene(pole, MASK)
+    confirm(pole)
+    refusal = try_scene(pole, SMALL_MASK)
+    assert refusal == (
+        "scenes.north: its masks hide less than those in force; allowed: by the centre, with "
+        "signatures of two people"
+    )
+    assert pole.store.pending() is None
+
+
+@pytest.mark.parametrize(
+    ("view", "toml", "reason"),
+    [
+        (SceneView(camera="south"), LINE, "scenes.south: no such camera; allowed: north"),
+        (
+            SceneView(camera="north", preset="gate"),
+            LINE,
+            "scenes.north.gate: the camera is on no head; allowed: no preset",
+        ),
+        (NORTH, "[[line]]\n", "scenes.north: line[0].name: missing"),
+        (NORTH, "not TOML", "scene 'scenes.north': not valid TOML"),
+    ],
+)
+def test_a_wrong_scene_is_refused_in_one_line(
+    pole: Pole, view: SceneView, toml: str, reason: str
+) -> None:
+    refusal = try_scene(pole, toml, view)
+    assert isinstance(refusal, str)
+    assert refusal.startswith(reason)
+    assert "\n" not in refusal
+    assert pole.stage.reported().state == "in_force"
+
+
+def test_the_trial_outlives_a_restart_of_the_agent_and_no_reboot(pole: Pole) -> None:
+    try_scene(pole, LINE)
+    assert [line.name for line in pole.start().sources[0].scene.line] == ["a"]
+    assert pole.live_s(MIN_TRIAL_S + 5).state == "on_trial"
+    assert undo(pole) == SceneDone(restarts=True)
+    assert pole.restarts == 1
+    assert pole.start().sources[0].scene.line == ()
+    try_scene(pole, LINE)
+    pole.boot = "boot-2"
+    assert pole.start().sources[0].scene.line == ()
+    assert pole.stage.reported().scenes_at_box == ()
+
+
+def test_the_centres_next_version_is_complete_and_replaces_the_scene(pole: Pole) -> None:
+    pole.send(1, scenes={"north": ""})
+    pole.live_s(MIN_TRIAL_S + 2)
+    try_scene(pole, LINE)
+    confirm(pole)
+    assert pole.stage.reported().version == 1
+    other = {"north": LINE.replace('"a"', '"b"')}
+    reported = pole.send(2, settings={"record": {"segment_s": 5}}, scenes=other)
+    assert (reported.version, reported.scenes_at_box) == (1, ("scenes.north",))
+    assert pole.restarts == 1
+    pole.start()
+    reported = pole.live_s(MIN_TRIAL_S + 2)
+    assert (reported.state, reported.version, reported.scenes_at_box) == ("in_force", 2, ())
+
+
+def test_masks_that_cannot_be_applied_leave_the_scene_before(pole: Pole) -> None:
+    pole.mask_error = "cannot be drawn"
+    outcome = try_scene(pole, MASK)
+    assert outcome == "scenes.north: its masks cannot be put in force; see the log"
+    assert pole.stage.reported().scenes_at_box == ()
