@@ -32,13 +32,10 @@ MAX_SEGMENT_DURATION = timedelta(minutes=7)
 """Upper bound: five minutes by the configuration, and a minute of an open group of pictures."""
 _MAX_SEGMENT_MS = MAX_SEGMENT_DURATION // timedelta(milliseconds=1)
 
-_CLOSED_MARK = b'"kind":"closed"'
-_EVICTED_MARK = b'"kind":"evicted"'
-_SEGMENT_MARK = b'"segment":"'
-"""In the receipts of a segment's opening and close."""
-_EVICTED_SEGMENTS_MARK = b'"segments":["'
-_JSON_OFFSET = 89
-"""Offset of the JSON in a line, after the signature and a space."""
+_CLOSED_KIND = b'"kind":"closed"'
+_EVICTED_KIND = b'"kind":"evicted"'
+_SEGMENT_KEY = b'"segment":"'
+"""Members of receipts as they are encoded. JSON text has its quotes escaped, so that none contains one of these."""
 
 _LAST_LABEL = "~"
 """Sorts after the label of any time."""
@@ -206,14 +203,14 @@ def first_receipt_seq(
     An export begins with it: a damaged receipt of an opening may stay outside.
     """
     unopened = {(entry.camera, entry.segment_name) for entry in entries}
-    encoded_names = frozenset(entry.segment_name.encode() for entry in entries)
+    encoded_names = _encode_names(unopened)
     first = 0
     for data in read_blocks_backwards(custody_dir):
-        for offset, receipt in _iter_segment_receipts(data, _SEGMENT_MARK, encoded_names):
+        for line, receipt in _iter_receipts(data, _SEGMENT_KEY, encoded_names):
             body = receipt.body
             if isinstance(body, FootageEvicted) or (body.camera, body.segment) not in unopened:
                 continue
-            if not is_valid_line(_line_at(data, offset)):
+            if not is_valid_line(line):
                 continue
             first = receipt.seq
             if isinstance(body, SegmentOpened):
@@ -323,22 +320,19 @@ def _find_close_and_evict_receipts(
     evicted: set[_SegmentId] = set()
     if not wanted:
         return closed, evicted
-    encoded_names = frozenset(text.encode() for _, text in wanted)
+    encoded_names = _encode_names(wanted)
     for data in read_blocks_backwards(custody_dir):
-        for offset in _iter_marks_backwards(data, _EVICTED_MARK):
-            if encoded_names.isdisjoint(_evicted_segments_at(data, offset)):
-                continue
-            receipt = _decode_receipt_at(data, offset)
-            if receipt is not None and isinstance(receipt.body, FootageEvicted):
+        for line, receipt in _iter_receipts(data, _EVICTED_KIND):
+            if isinstance(receipt.body, FootageEvicted):
                 names = {(receipt.body.camera, text) for text in receipt.body.segments} & wanted
-                if names and (is_valid_line is None or is_valid_line(_line_at(data, offset))):
+                if names and (is_valid_line is None or is_valid_line(line)):
                     evicted |= names
-        for offset, closed_receipt in _iter_segment_receipts(data, _CLOSED_MARK, encoded_names):
-            body = closed_receipt.body
+        for line, receipt in _iter_receipts(data, _CLOSED_KIND, encoded_names):
+            body = receipt.body
             if (
                 isinstance(body, SegmentClosed)
                 and (body.camera, body.segment) in wanted
-                and (is_valid_line is None or is_valid_line(_line_at(data, offset)))
+                and (is_valid_line is None or is_valid_line(line))
             ):
                 closed.setdefault((body.camera, body.segment), body)
                 if len(closed) == len(wanted):
@@ -346,44 +340,29 @@ def _find_close_and_evict_receipts(
     return closed, evicted
 
 
-def _iter_segment_receipts(
-    data: bytes, mark: bytes, encoded_names: frozenset[bytes]
-) -> Iterator[tuple[int, _ReceiptExcerpt]]:
-    """Yield receipts with the mark that may be of these segments, and an offset in each, the newest first."""
-    offset = len(data)
-    while (offset := data.rfind(mark, 0, offset)) >= 0:
-        begin = data.find(_SEGMENT_MARK, offset) + len(_SEGMENT_MARK)
-        if data[begin : data.find(b'"', begin)] in encoded_names:
-            receipt = _decode_receipt_at(data, offset)
-            if receipt is not None:
-                yield offset, receipt
+def _encode_names(segments: Iterable[_SegmentId]) -> frozenset[bytes]:
+    return frozenset(name.encode() for _, name in segments)
 
 
-def _iter_marks_backwards(data: bytes, mark: bytes) -> Iterator[int]:
-    offset = len(data)
-    while (offset := data.rfind(mark, 0, offset)) >= 0:
-        yield offset
+def _iter_receipts(
+    data: bytes, member: bytes, encoded_names: frozenset[bytes] | None = None
+) -> Iterator[tuple[bytes, _ReceiptExcerpt]]:
+    """Yield the lines of a block that have a member, with their receipts, the newest first.
 
-
-def _evicted_segments_at(data: bytes, offset: int) -> list[bytes]:
-    """Return the segments of a receipt of an eviction, without decoding it."""
-    begin = data.find(_EVICTED_SEGMENTS_MARK, offset) + len(_EVICTED_SEGMENTS_MARK)
-    return data[begin : data.find(b'"]', begin)].split(b'","')
-
-
-def _line_at(data: bytes, offset: int, skipped_bytes: int = 0) -> bytes:
-    """Return the line around an offset, without its first bytes and its newline."""
-    end = data.find(b"\n", offset)
-    begin = data.rfind(b"\n", 0, offset) + 1 + skipped_bytes
-    return data[begin : end if end >= 0 else len(data)]
-
-
-def _decode_receipt_at(data: bytes, offset: int) -> _ReceiptExcerpt | None:
-    """Decode the receipt around an offset, or None if it is damaged.
-
-    Its signature is not checked.
+    With `encoded_names`, only those about one of these segments. Damaged lines are skipped, and signatures are not
+    checked. Decoding each of 100,000 lines takes 0.09 s of CPU on x86, this search 0.04 s; a
+    test compares the two.
     """
-    try:
-        return _EXCERPT_DECODER.decode(_line_at(data, offset, _JSON_OFFSET))
-    except MalformedJson:
-        return None
+    offset = len(data)
+    while (offset := data.rfind(member, 0, offset)) >= 0:
+        if encoded_names is not None:
+            begin = data.find(_SEGMENT_KEY, offset) + len(_SEGMENT_KEY)
+            if data[begin : data.find(b'"', begin)] not in encoded_names:
+                continue
+        end = data.find(b"\n", offset)
+        line = data[data.rfind(b"\n", 0, offset) + 1 : end if end >= 0 else len(data)]
+        try:
+            receipt = _EXCERPT_DECODER.decode(line.partition(b" ")[2])
+        except MalformedJson:
+            continue
+        yield line, receipt

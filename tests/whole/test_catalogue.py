@@ -6,6 +6,7 @@ from itertools import accumulate, zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,10 +16,15 @@ from agent.recording.catalogue import find_segments
 from agent.recording.custody.receipts import (
     GENESIS_SHA256,
     SIGNATURE_BYTES,
+    FootageEvicted,
+    FootageGap,
     Receipt,
+    ReceiptBody,
     SegmentClosed,
+    SegmentOpened,
     encode_receipt,
     format_line,
+    parse_line,
 )
 from agent.recording.segment_name import KEYS_SUFFIX, PART_SUFFIX, SegmentName
 
@@ -75,13 +81,17 @@ def closed(name: SegmentName, duration_s: int, seq: int) -> bytes:
         mask_applied="none",
         recovered=False,
     )
+    return line_of(body, seq)
+
+
+def line_of(body: ReceiptBody, seq: int) -> bytes:
     receipt = Receipt(
         box="box",
         seq=seq,
         prev_sha256=GENESIS_SHA256,
-        boot=name.boot,
+        boot="0000000a",
         t_ns=0,
-        time=rfc3339(name.utc),
+        time=rfc3339(START),
         clock=ClockTrust(synced=True, source="ntp", error_s=None),
         body=body,
     )
@@ -144,6 +154,71 @@ def test_a_time_range_combines_file_names_and_receipts(
         length_s = known_s.get(entry.segment_name)
         duration_ns = None if entry.closed is None else entry.closed.duration_ns
         assert duration_ns == (None if length_s is None else length_s * 1_000_000_000)
+
+
+NAMES = names_of([("0000000a", START, True, 10_000)] * 4)
+cameras = st.sampled_from(("north", "south"))
+segment_names = st.sampled_from(tuple(map(str, NAMES)))
+receipt_like_texts = st.sampled_from(
+    (
+        "",
+        '"kind":"closed"',
+        f'"segment":"{NAMES[0]}"',
+        f'{{"kind":"closed","segment":"{NAMES[1]}"}}',
+    )
+)
+receipt_bodies = (
+    st.builds(SegmentOpened, camera=cameras, segment=segment_names)
+    | st.builds(
+        msgspec.structs.replace,
+        st.just(parse_line(closed(NAMES[0], 10, 1)).receipt.body),
+        camera=cameras,
+        segment=segment_names,
+        size_bytes=st.integers(0, 9),
+        software=receipt_like_texts,
+    )
+    | st.builds(
+        FootageEvicted,
+        camera=cameras,
+        segments=st.lists(segment_names, max_size=3).map(tuple),
+        reason=st.just("bytes"),
+        oldest_time=st.none(),
+    )
+    | st.builds(
+        FootageGap,
+        camera=cameras,
+        begin_ns=st.just(0),
+        end_ns=st.just(1),
+        reason=receipt_like_texts,
+    )
+)
+
+
+@given(st.lists(receipt_bodies, max_size=20), st.sets(segment_names))
+def test_the_search_finds_the_receipts_that_decoding_each_line_finds(
+    bodies: list[ReceiptBody], on_disk: set[str]
+) -> None:
+    lines = [line_of(body, seq) for seq, body in enumerate(bodies, start=1)]
+    closed_bodies: dict[str, SegmentClosed] = {}
+    evicted: set[str] = set()
+    for line in lines:
+        body = parse_line(line).receipt.body
+        if isinstance(body, SegmentClosed) and body.camera == "north":
+            closed_bodies[body.segment] = body
+        if isinstance(body, FootageEvicted) and body.camera == "north":
+            evicted.update(body.segments)
+    with TemporaryDirectory() as folder:
+        camera, custody = Path(folder) / "footage" / "north", Path(folder) / "custody"
+        camera.mkdir(parents=True)
+        custody.mkdir()
+        for name in on_disk:
+            (camera / name).write_bytes(b"12")
+        (custody / "0000000001.chain").write_bytes(b"".join(lines))
+        found = find_segments(camera.parent, custody, ["north"], None, None)
+    assert {entry.segment_name: entry.closed for entry in found} == {
+        name: closed_bodies.get(name) for name in on_disk
+    }
+    assert {entry.segment_name for entry in found if entry.evicted} == evicted & on_disk
 
 
 def test_the_open_file_is_found_without_an_end(tmp_path: Path) -> None:
