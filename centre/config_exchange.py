@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
+from agent.base import checked_convert
 from agent.base.errors import UserError
 from agent.base.sha256 import sha256_hex
-from agent.config import toml_decode
 from agent.config.broker import BrokerConfig
 from agent.config_change.restart_limit import WINDOW_S
 from agent.reporting import topics
@@ -78,8 +78,8 @@ class ConfigExchange:
         stored = report.digest if report.refused is None else report.refused.digest
         if self._content is None or self._content.digest not in (report.digest, stored):
             raise UserError(f"it has not reported the content of version {report.version}")
-        if toml_decode.is_too_deep(self._content.content.settings):
-            raise UserError(f"nested too deeply; allowed: {toml_decode.MAX_DEPTH} levels")
+        if checked_convert.is_too_deep(self._content.content.settings):
+            raise UserError(f"nested too deeply; allowed: {checked_convert.MAX_DEPTH} levels")
         return self._content
 
     def send(self, payload: bytes, timeout_s: float) -> Iterator[ReportedConfig]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from agent.base import checked_convert
 from agent.base.errors import UserError
 from agent.config import toml_decode, toml_writer
 from agent.config.desired_config import DesiredContent, iter_leaves, merge_values, scene_key
@@ -28,7 +29,7 @@ def to_toml(content: DesiredContent) -> str:
 def read_tables(tables: Mapping[str, Any], location: str) -> dict[str, Any]:
     """Return the tables of a file, with nulls in place of `unset`. Raises: UserError."""
     read = {name: value for name, value in tables.items() if name != "unset"}
-    unset = toml_decode.convert(tables.get("unset", ()), _UNSET_TYPE, location, "unset")
+    unset = checked_convert.convert(tables.get("unset", ()), _UNSET_TYPE, location, "unset")
     for key in unset:
         *parents, last = key.split(".")
         table = read

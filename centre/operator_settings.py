@@ -18,6 +18,7 @@ from pathlib import Path
 
 import msgspec
 
+from agent.base import checked_convert
 from agent.config import toml_decode
 
 
@@ -56,7 +57,7 @@ def load_settings(file: Path) -> OperatorSettings:
     """Return the settings, without tables if there is no file. Raises: UserError that names the file and the key."""
     if not file.exists():
         return OperatorSettings()
-    settings = toml_decode.convert(
+    settings = checked_convert.convert(
         toml_decode.read_toml(file, "settings"), OperatorSettings, f"settings {str(file)!r}"
     )
     broker, signer = settings.broker, settings.signer

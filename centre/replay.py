@@ -18,12 +18,12 @@ from typing import BinaryIO, Literal, Self
 
 import msgspec
 
+from agent.base import checked_convert
 from agent.base.atomic_file import open_replacement
 from agent.base.clock import ClockTrust, rfc3339
 from agent.base.errors import UserError
 from agent.base.model import BoundingBox, Event, FrameResult, GroundMotion, Label, TrafficCounts
 from agent.base.uuid7 import uuid7_factory
-from agent.config import toml_decode
 from agent.config.configuration import DetectConfig
 from agent.detection import model_card
 from agent.detection import scene as scenes
@@ -167,7 +167,7 @@ def _clip_name(request: ReplayRequest) -> str:
 
 def _open_clip(request: ReplayRequest, scene: Scene) -> Camera:
     module = catalog.load_camera_driver("replay")
-    options = toml_decode.convert(
+    options = checked_convert.convert(
         {"path": str(request.clip), "pace": "fast", "loop": False}, module.Options, "replay"
     )
     wanted = StreamRequest(

@@ -6,12 +6,13 @@ from typing import Literal
 
 import msgspec
 
+from agent.base import checked_convert
 from agent.base.clock import Clock
 from agent.base.errors import UserError
 from agent.base.event_type import EventType
 from agent.base.message import Message, message_of
 from agent.capture.onvif_events import REPORTED, OnvifEventFeed
-from agent.config import configuration, toml_decode
+from agent.config import configuration
 from agent.config.configuration import CameraConfig, Config
 from agent.config.model_name import is_card_path
 from agent.detection import accelerator_card, model_card
@@ -241,7 +242,7 @@ def _load_options(
                 problem=message_of(error),
             )
         ) from error
-    return toml_decode.convert(raw_options, module.Options, location, key)
+    return checked_convert.convert(raw_options, module.Options, location, key)
 
 
 def _opener(camera: CameraConfig, options: msgspec.Struct, clock: Clock) -> OpenCamera:

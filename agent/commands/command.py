@@ -11,11 +11,11 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
+from agent.base import checked_convert
 from agent.base.errors import UserError
 from agent.base.json_decode import MalformedJson, decode_any_json
 from agent.base.model import RefusalCode, ReplyAddress
 from agent.commands.requester import CommandRejected, Requester
-from agent.config import toml_decode
 from agent.config.control import Action
 
 MAX_COMMAND_BYTES = 16_384
@@ -242,7 +242,7 @@ def parse_command(
     except MalformedJson as error:
         raise MalformedCommand(f"{context}: not JSON: {error}", None) from error
     try:
-        command: Any = toml_decode.convert(decoded, command_struct, context)
+        command: Any = checked_convert.convert(decoded, command_struct, context)
     except UserError as error:
         raise MalformedCommand(truncate(str(error)), id_of_command(decoded)) from error
     requester = Requester(id=command.by, role=command.role)

@@ -13,6 +13,7 @@ from agent.authority.control_authority import ControlAuthority, SignedMessage
 from agent.authority.freshness import check_freshness
 from agent.authority.refusal import RefusalReason, RefusedMessage
 from agent.authority.signed_message import read_unverified_claims
+from agent.base import checked_convert
 from agent.base.clock import Clock
 from agent.base.errors import UserError
 from agent.base.model import RefusalCode
@@ -30,7 +31,6 @@ from agent.commands.command import (
     truncate,
 )
 from agent.commands.requester import CommandRejected, requester_of_certificate
-from agent.config import toml_decode
 from agent.config.control import TWO_PERSON_ACTIONS, ControlConfig
 from agent.config.names import Name
 
@@ -129,7 +129,7 @@ class CommandAuthenticator:
         context = f"command {handler.command.verb}"
         command_id = id_of_command(message.claims)
         try:
-            claims: Any = toml_decode.convert(
+            claims: Any = checked_convert.convert(
                 message.claims, self._claims_structs[handler.command.verb], context
             )
         except UserError as error:

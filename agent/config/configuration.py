@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from agent.base import checked_convert
 from agent.base.errors import UserError
 from agent.base.message import Message, Text, message_of
 from agent.base.model import BOX_EVENT_SOURCE
@@ -204,7 +205,7 @@ def load_with(path: Path, layer: ConfigLayer, store: DesiredStore) -> Config:
 
 
 def _convert(tables: dict[str, Any], path: Path) -> Config:
-    config = toml_decode.convert(tables, Config, str(path))
+    config = checked_convert.convert(tables, Config, str(path))
     for conflict in iter_conflicts(config, str(path)):
         raise UserError(conflict)
     return resolve_paths(config, path.absolute().parent)

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from agent.base.checked_convert import convert
 from agent.base.errors import UserError
 from agent.base.message import Message, Text
 from agent.config import configuration
@@ -14,7 +15,7 @@ from agent.config import console as console_config
 from agent.config.configuration import BoxConfig, Config
 from agent.config.console import ConsoleConfig
 from agent.config.names import Name
-from agent.config.toml_decode import convert, read_toml
+from agent.config.toml_decode import read_toml
 
 UNKNOWN_BOX = "unknown"
 

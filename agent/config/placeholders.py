@@ -3,9 +3,9 @@
 import typing
 from typing import Any
 
+from agent.base.checked_convert import iter_errors
 from agent.config.configuration import Config
 from agent.config.names import Name
-from agent.config.toml_decode import iter_errors
 
 
 def with_placeholders(tables: dict[str, Any]) -> dict[str, Any]:

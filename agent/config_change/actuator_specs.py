@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from agent.base import checked_convert
 from agent.base.clock import Clock
 from agent.base.errors import UserError
 from agent.base.message import Message, message_of
-from agent.config import toml_decode
 from agent.config.configuration import Config
 from agent.config.heads import HeadConfig
 from agent.config.pins import GpioConfig, Pin
@@ -78,7 +78,7 @@ def load_head_spec(head: HeadConfig, clock: Clock, context: str, key_path: str) 
                 problem=message_of(error),
             )
         ) from error
-    options: msgspec.Struct = toml_decode.convert(
+    options: msgspec.Struct = checked_convert.convert(
         head.options, module.Options, context, f"{key_path}.options"
     )
 
@@ -97,7 +97,7 @@ def _load_pin_spec(config: Config, clock: Clock, context: str) -> PinSpec:
                 "{label}: {problem}", label=f"{context}: gpio.driver", problem=message_of(error)
             )
         ) from error
-    options: msgspec.Struct = toml_decode.convert(
+    options: msgspec.Struct = checked_convert.convert(
         config.gpio.options, module.Options, context, "gpio.options"
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from agent.base import checked_convert
 from agent.base.clock import Clock
 from agent.base.errors import UserError
 from agent.base.message import Message, Text, map_values, message_of
@@ -87,10 +88,10 @@ def find_layer_problems(
 def _problems(
     tables: dict[str, Any], path: Path, clock: Clock, context: str, *, has_model_files: bool
 ) -> list[Text]:
-    problems = list(toml_decode.iter_errors(tables, Config, context))
+    problems = list(checked_convert.iter_errors(tables, Config, context))
     if problems:
         tables = with_placeholders(tables)
-    config = toml_decode.convert(tables, Config, context)
+    config = checked_convert.convert(tables, Config, context)
     problems += configuration.iter_conflicts(config, context)
     config = configuration.resolve_paths(config, path.absolute().parent)
     problems += _loading_problems(config, clock, context)

@@ -6,10 +6,10 @@ from agent.authority.certificate import read_control_certificate
 from agent.authority.control_authority import ControlAuthority
 from agent.authority.refusal import RefusedMessage
 from agent.authority.signed_message import MessageType, parse_message
+from agent.base import checked_convert
 from agent.base.control_role import ControlRole
 from agent.base.errors import UserError
 from agent.base.json_decode import MalformedJson, decode_any_json
-from agent.config import toml_decode
 from agent.config.desired_config import (
     MAX_MESSAGE_BYTES,
     MAX_VERSION_STEP,
@@ -51,7 +51,7 @@ class ReceivedConfig(msgspec.Struct, frozen=True, kw_only=True):
 def read_plain(payload: bytes) -> ReceivedConfig:
     """Read the message of a box without a control authority. Raises: UserError with one line."""
     tables = _read_json(payload)
-    desired = toml_decode.convert(tables, PlainDesiredConfig, "down/config")
+    desired = checked_convert.convert(tables, PlainDesiredConfig, "down/config")
     return ReceivedConfig(desired=desired, signers=(ConfigSigner(name=desired.by, role=None),))
 
 
@@ -78,7 +78,7 @@ def read_signed(payload: bytes, authority: ControlAuthority, *, is_known: bool) 
     except RefusedMessage as refusal:
         raise UserError(f"down/config: {refusal}") from refusal
     _check_depth(claims)
-    desired = toml_decode.convert(claims, DesiredConfig, "down/config")
+    desired = checked_convert.convert(claims, DesiredConfig, "down/config")
     return ReceivedConfig(desired=desired, signers=signers)
 
 
@@ -95,8 +95,10 @@ def _read_json(payload: bytes) -> object:
 
 
 def _check_depth(decoded: object) -> None:
-    if toml_decode.is_too_deep(decoded):
-        raise UserError(f"down/config: nested too deeply; allowed: {toml_decode.MAX_DEPTH} levels")
+    if checked_convert.is_too_deep(decoded):
+        raise UserError(
+            f"down/config: nested too deeply; allowed: {checked_convert.MAX_DEPTH} levels"
+        )
 
 
 def truncate_reasons(reasons: tuple[str, ...]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from agent.base import checked_convert
 from agent.base.errors import UserError
 from agent.base.file_read import read_regular_file
 from agent.base.message import Message
@@ -83,7 +84,7 @@ def load_card(name: str) -> AcceleratorCard:
             )
         )
     path = CARDS_FOLDER / f"{name}.toml"
-    return toml_decode.convert(toml_decode.read_toml(path, "card"), AcceleratorCard, path.name)
+    return checked_convert.convert(toml_decode.read_toml(path, "card"), AcceleratorCard, path.name)
 
 
 def model_file(card: AcceleratorCard, config: AcceleratorConfig) -> Path:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from agent.base import checked_convert
 from agent.base.errors import UserError
 from agent.base.file_read import read_regular_file
 from agent.base.message import Message
@@ -158,7 +159,9 @@ def load_card(name: str, folder: Path | None = None) -> ModelCard:
         )
     path = folder / f"{name}.toml"
     try:
-        card = toml_decode.convert(toml_decode.read_toml(path, "model card"), ModelCard, path.name)
+        card = checked_convert.convert(
+            toml_decode.read_toml(path, "model card"), ModelCard, path.name
+        )
     except UserError as error:
         raise ModelRefused(str(error)) from error
     if card.name != name:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from agent.base import checked_convert
 from agent.base.errors import UserError
 from agent.base.message import Message
 from agent.base.model import LABELS, Label
@@ -133,7 +134,7 @@ def decode_scene(tables: dict[str, Any], location: str) -> Scene:
                     limit=limit,
                 )
             )
-    scene = toml_decode.convert(place_metres(tables, location), Scene, location)
+    scene = checked_convert.convert(place_metres(tables, location), Scene, location)
     validate_scene(scene, location)
     return scene
 

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 import msgspec
 
+from agent.base import checked_convert
 from agent.base.errors import UserError
 from agent.base.message import Message, message_of
-from agent.config import toml_decode
 from agent.detection.geometry import clip_to_picture, is_self_intersecting
 from agent.detection.ground_marks import GroundMarks, GroundPoint
 from agent.detection.ground_plane import GroundPlane, calibrate
@@ -80,16 +80,19 @@ def _placed(
             )
         )
     plane = calibrate_ground(
-        toml_decode.convert(tables["ground"], GroundMarks, location, "ground"), location
+        checked_convert.convert(tables["ground"], GroundMarks, location, "ground"), location
     )
     if given == "polygon_m":
-        corners = toml_decode.convert(part[given], GroundCorners, location, f"{key_path}.{given}")
+        corners = checked_convert.convert(
+            part[given], GroundCorners, location, f"{key_path}.{given}"
+        )
         return {
             **part,
             "polygon": _to_lists(_place_polygon(plane, corners, location, f"{key_path}.{given}")),
         }
     ends = [
-        toml_decode.convert(part[key], GroundPoint, location, f"{key_path}.{key}") for key in keys
+        checked_convert.convert(part[key], GroundPoint, location, f"{key_path}.{key}")
+        for key in keys
     ]
     start, to = _to_lists(_place_line(plane, ends[0], ends[1], location, f"{key_path}.{given}"))
     return {**part, "from": start, "to": to}

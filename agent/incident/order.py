@@ -12,12 +12,12 @@ import msgspec
 
 from agent.authority.control_authority import ControlAuthority
 from agent.authority.refusal import RefusedMessage
+from agent.base import checked_convert
 from agent.base.control_role import ControlRole
 from agent.base.errors import UserError
 from agent.base.json_decode import MalformedJson, decode_any_json
 from agent.commands.command import CommandId, CommandRole, RequesterId, truncate
 from agent.commands.requester import Requester, requester_of_certificate
-from agent.config import toml_decode
 from agent.config.control import Action, ControlConfig
 from agent.config.names import CaseText, Name
 from agent.config.recording import MAX_AGE_DAYS
@@ -191,7 +191,7 @@ def order_from_claims(claims: object) -> IncidentOrder:
 
 def _convert(decoded: object, order_type: type[OrderT]) -> OrderT:
     try:
-        return toml_decode.convert(decoded, order_type, "incident")
+        return checked_convert.convert(decoded, order_type, "incident")
     except UserError as error:
         raise MalformedOrder(truncate(str(error))) from error
 

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from agent.base import checked_convert
 from agent.base.device_identity import IDENTITY_DIR, KEY_FILE, DeviceIdentity
 from agent.base.errors import UserError
 from agent.base.file_read import read_regular_file
@@ -314,7 +315,7 @@ def _read_table(
     try:
         if not path.exists():
             return default, ()
-        table = toml_decode.convert(
+        table = checked_convert.convert(
             toml_decode.read_toml(path, name), type(default), str(path), name
         )
     except UserError as error:

@@ -13,12 +13,13 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
+from agent.base import checked_convert
+from agent.base.checked_convert import iter_errors
 from agent.base.errors import UserError
 from agent.config import redaction, toml_decode, toml_writer
 from agent.config.configuration import Config
 from agent.config.placeholders import with_placeholders
 from agent.config.shareable_config import REDACTED
-from agent.config.toml_decode import iter_errors
 from agent.provisioning import (
     board_config,
     embedded_files,
@@ -121,7 +122,7 @@ def parse_settings(data: bytes, source: str) -> BoxSettings:
     if config_problems:
         # The valid entries are checked all the same.
         config_tables = with_placeholders(config_tables)
-    config = toml_decode.convert(config_tables, Config, source)
+    config = checked_convert.convert(config_tables, Config, source)
     problems += _image_problems(config, source)
     references = (*file_references.iter_references(config), *_time_references(time.value))
     reference_problems = list(file_references.find_problems(references, embedded, source))
@@ -195,7 +196,7 @@ def _read_table(
     table, table_type = tables.get(name, {}), type(default)
     problems = list(map(str, iter_errors(table, table_type, source, name)))
     if not problems:
-        value = toml_decode.convert(table, table_type, source, name)
+        value = checked_convert.convert(table, table_type, source, name)
         problems = list(find_problems(value, source))
         if not problems:
             return _TableResult(value, [])

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from agent.authority.signed_message import MessageType, ParsedMessage, SigningIdentity, sign_message
+from agent.base import checked_convert
 from agent.base.clock import SystemClock
 from agent.base.errors import UserError
 from agent.cli.arguments import number_parser
@@ -123,7 +124,7 @@ def run(args: argparse.Namespace) -> int:
         else:
             if args.merge and in_force is not None:
                 tables = merge(in_force, tables)
-            content = toml_decode.convert(tables, DesiredContent, "configure")
+            content = checked_convert.convert(tables, DesiredContent, "configure")
             _confirm_drops(args, in_force, content, report)
             payload = _write(args, identity, content, _next_number(args, report), in_force)
         if args.save is not None:
@@ -193,7 +194,7 @@ def _show_difference(in_force: DesiredContent | None, saved: ParsedMessage) -> N
     """Print the difference of a saved version to that in force. Raises: UserError."""
     if in_force is None:
         return
-    desired = toml_decode.convert(saved.claims, DesiredConfig, "the saved version")
+    desired = checked_convert.convert(saved.claims, DesiredConfig, "the saved version")
     if desired.base not in (None, content_digest(in_force)):
         raise UserError(
             "the saved version was made from another one than that in force; make it again"
@@ -252,7 +253,7 @@ def _read_tables(args: argparse.Namespace) -> dict[str, Any]:
         models[Path(card).stem] = {**_read_model(card), "url": url}
     location = str(args.file or "scenes and models")
     tables = {**tables, "scenes": scenes, "models": models}
-    toml_decode.convert(tables, DesiredContent, location)
+    checked_convert.convert(tables, DesiredContent, location)
     return tables
 
 
@@ -309,7 +310,7 @@ def _write(
         "base": None if in_force is None else content_digest(in_force),
         **msgspec.to_builtins(content),
     }
-    desired = toml_decode.convert(claims, DesiredConfig, "configure")
+    desired = checked_convert.convert(claims, DesiredConfig, "configure")
     if identity is not None:
         return sign_message(desired, MESSAGE_TYPE, identity)
     plain = {"by": parse_text(args.by, "--by"), "role": PLAIN_ROLE}

@@ -10,12 +10,12 @@ from typing import Any, get_args
 import msgspec
 
 from agent.authority.signed_message import SigningIdentity
+from agent.base import checked_convert
 from agent.base.clock import SystemClock
 from agent.base.errors import UserError
 from agent.cli.arguments import number_parser
 from agent.cli.output import parse_text, print_json
 from agent.commands.command import CommandRole
-from agent.config import toml_decode
 from agent.incident.order import (
     MAX_DURATION,
     MAX_REVISION,
@@ -111,7 +111,7 @@ def _build_order(args: argparse.Namespace) -> IncidentOrder:
         "issued": issued,
         "ends": issued + duration,
     }
-    return toml_decode.convert(tables, IncidentOrder, "incident")
+    return checked_convert.convert(tables, IncidentOrder, "incident")
 
 
 def _next_revision(order: IncidentOrder, known: int) -> IncidentOrder:

@@ -8,12 +8,12 @@ from typing import Literal
 
 import msgspec
 
-from agent.base import atomic_file
+from agent.base import atomic_file, checked_convert
 from agent.base.errors import UserError
 from agent.base.file_read import read_regular_file
 from agent.base.model import Label
 from agent.base.sha256 import sha256_hex
-from agent.config import toml_decode, toml_writer
+from agent.config import toml_writer
 from agent.config.model_name import refuse_identifying
 from agent.config.names import ALLOWED_NAME, NAME_PATTERN
 from agent.detection.model_card import (
@@ -195,4 +195,4 @@ def _make_input(own: OwnModel, facts: ModelFacts, convention: InputConvention) -
         "mean": convention.mean if is_float else (0.0, 0.0, 0.0),
         "scale": convention.scale if is_float else (1.0, 1.0, 1.0),
     }
-    return toml_decode.convert(table, ModelInput, str(own.file), "input")
+    return checked_convert.convert(table, ModelInput, str(own.file), "input")

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from agent.config import plain_words
+from agent.base import checked_convert
 from agent.provisioning.settings import InvalidSettings
 
 MAX_TABLE_BYTES = 16_000_000
@@ -100,7 +100,7 @@ def resolve_columns(
             )
         elif isinstance(value, dict | list):
             problems.append(
-                f"{location}: {plain_words.format_value(value)} in {template_source}; allowed: a column for "
+                f"{location}: {checked_convert.format_value(value)} in {template_source}; allowed: a column for "
                 "each value in it"
             )
         else:

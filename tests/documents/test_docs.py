@@ -13,10 +13,11 @@ import msgspec
 import pytest
 
 from agent import cli
+from agent.base import checked_convert
 from agent.base.model import Outcome
 from agent.capture import onvif_events
 from agent.cli import probe
-from agent.config import configuration, toml_decode
+from agent.config import configuration
 from agent.config.recording import MAX_AGE_DAYS
 from agent.console.checks import CHECKS
 from agent.failsafe import guard_process
@@ -91,7 +92,7 @@ def test_the_example_is_valid_and_its_defaults_equal_the_codes() -> None:
     assert [camera.name for camera in loaded.camera] == ["north", "yard"]
     plain = tomllib.loads(text)
     for name in ("outbox", "record", "hold", "health"):
-        shown = toml_decode.convert(plain[name], type(getattr(loaded, name)), name)
+        shown = checked_convert.convert(plain[name], type(getattr(loaded, name)), name)
         assert shown == type(getattr(loaded, name))()
 
 

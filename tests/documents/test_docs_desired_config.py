@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.base import checked_convert
 from agent.config import desired_keys, toml_decode
 from agent.config.desired_config import DesiredContent, iter_refused_keys
 from agent.config_change.desired_message import read_plain
@@ -48,7 +49,7 @@ def test_the_table_shows_each_key_and_what_two_people_sign() -> None:
 
 def test_the_example_of_a_file_is_the_content_of_a_version() -> None:
     (text,) = re.findall(r"^```toml version.toml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-    content = toml_decode.convert(
+    content = checked_convert.convert(
         toml_decode.parse_toml(text, "version"), DesiredContent, "version.toml"
     )
     assert list(iter_refused_keys(BASE, content)) == []

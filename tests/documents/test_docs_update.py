@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from agent.__main__ import main
-from agent.config import toml_decode
+from agent.base import checked_convert
 from agent.config.update import UpdateConfig
 from agent.update import feed
 from agent.update.feed import Feed
@@ -42,7 +42,9 @@ def test_every_command_and_option_on_the_page_exists(capsys: pytest.CaptureFixtu
 
 def test_the_configuration_on_the_page_is_valid() -> None:
     shown = tomllib.loads(block("toml"))
-    assert toml_decode.convert(shown["update"], UpdateConfig, "update.md").window == "01:30-04:30"
+    assert (
+        checked_convert.convert(shown["update"], UpdateConfig, "update.md").window == "01:30-04:30"
+    )
 
 
 def test_the_feed_on_the_page_is_valid() -> None:

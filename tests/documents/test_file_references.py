@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent.config import configuration, toml_decode
+from agent.base import checked_convert
+from agent.config import configuration
 from agent.config.configuration import Config
 from agent.provisioning.file_references import iter_references, local_name
 
@@ -67,7 +68,7 @@ def leaves(value: Any, under: str = "") -> Iterator[tuple[str, Any]]:
 def test_every_path_of_the_configuration_is_a_file_reference(tmp_path: Path) -> None:
     file = tmp_path / "vigie.toml"
     file.write_text(EVERY)
-    plain = toml_decode.convert(tomllib.loads(EVERY), Config, "x")
+    plain = checked_convert.convert(tomllib.loads(EVERY), Config, "x")
     anchored = dict(leaves(msgspec.to_builtins(configuration.load(file))))
     paths = {key for key, value in anchored.items() if value == str(tmp_path / "F")}
     assert {one.key for one in iter_references(plain)} == paths

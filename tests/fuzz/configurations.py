@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from agent.base import checked_convert
 from agent.base.errors import UserError
 from agent.base.json_decode import decode_json
 from agent.config import toml_decode
@@ -38,8 +39,8 @@ def run_configuration(data: bytes) -> None:
         tables = toml_decode.parse_toml(data, "configuration")
     except UserError as error:
         return check_one_line(error)
-    problems = list(toml_decode.iter_errors(tables, Config, "configuration"))
-    config = toml_decode.convert(
+    problems = list(checked_convert.iter_errors(tables, Config, "configuration"))
+    config = checked_convert.convert(
         with_placeholders(tables) if problems else tables, Config, "configuration"
     )
     for line in (*problems, *iter_conflicts(config, "configuration")):
@@ -61,7 +62,7 @@ def run_desired_config(data: bytes) -> None:
     refused = list(iter_refused_keys(base, desired))
     if not refused:
         merged = merge(base, desired, desired.scenes, {})
-        refused = list(map(str, toml_decode.iter_errors(merged, Config, "base")))
+        refused = list(map(str, checked_convert.iter_errors(merged, Config, "base")))
     for line in truncate_reasons(tuple(name_entries(line, base) for line in refused)):
         check_one_line(line)
     desired.keys()
@@ -70,7 +71,7 @@ def run_desired_config(data: bytes) -> None:
 def run_config_content(data: bytes) -> None:
     """A broker may return any content as that in force: a person reads it at a terminal."""
     message = topics.decode_as(ConfigContentMessage, data)
-    if message is None or toml_decode.is_too_deep(message.data.content.settings):
+    if message is None or checked_convert.is_too_deep(message.data.content.settings):
         return
     content = message.data.content
     text = to_toml(content)

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.base import checked_convert
 from agent.base.errors import UserError
 from agent.capture import camera_source
-from agent.config import toml_decode
 from agent.config.configuration import Config
 from agent.diagnostics.probe.config_snippet import render_snippet
 from agent.diagnostics.probe.results import FoundOnvif, FoundPins, ProbeResult, ProbeSection
@@ -122,7 +122,7 @@ def checked(text: str, folder: Path) -> Config:
     path.write_text(BOX + text, encoding="utf-8")
     config, _ = camera_source.load_sources(path, ManualClock())
     for index, head in enumerate(config.head):
-        toml_decode.convert(
+        checked_convert.convert(
             head.options, load_ptz_driver(head.driver).Options, "test", f"head[{index}].options"
         )
     return config

@@ -5,9 +5,10 @@ from typing import get_args
 
 import pytest
 
+from agent.base import checked_convert
 from agent.base.control_role import CONTROL_ROLES, ControlRole
 from agent.base.errors import UserError
-from agent.config import configuration, toml_decode
+from agent.config import configuration
 from agent.config.configuration import Config
 from agent.config.control import (
     ACTIONS,
@@ -149,4 +150,4 @@ def test_with_signed_acknowledgements_a_puback_frees_nothing(tmp_path: Path) -> 
 
 def test_a_permission_is_decoded_strictly() -> None:
     with pytest.raises(UserError, match="unknown key"):
-        toml_decode.convert({"role": "viewer", "actions": [], "x": 1}, RolePermission, "x")
+        checked_convert.convert({"role": "viewer", "actions": [], "x": 1}, RolePermission, "x")

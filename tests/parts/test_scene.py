@@ -83,6 +83,7 @@ def test_omitted_keys_have_defaults(tmp_path: Path) -> None:
             "zone[0].name = 'l': used by line[0].name already",
         ),
         (ZONE.format("[[0, 0], [1, 1]]"), "zone[0].polygon: allowed: 3 or more items"),
+        (ZONE.format("[[0, 0], [1], [1, 1]]"), "zone[0].polygon[1]: allowed: 2 items"),
         (ZONE.format("[[0, 0], [1, 1], [1, 0], [0, 1]]"), "its edges cross"),
         (ZONE.format("[[0, 0], [0.5, 0.5], [1, 1]]"), "zone[0].polygon"),
         (ZONE.format("[[0, 0], [1, 0], [1, 0]]"), "zone[0].polygon"),

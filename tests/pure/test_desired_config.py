@@ -6,7 +6,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent.config import configuration, desired_keys, toml_decode
+from agent.base import checked_convert
+from agent.config import configuration, desired_keys
 from agent.config.desired_config import (
     DesiredContent,
     DesiredPreset,
@@ -137,7 +138,7 @@ def test_settings_and_scenes_replace_those_of_the_file_key_by_key() -> None:
     assert merged["camera"][1]["detect"]["scenes"] == {"gate": "gate.toml", "road": "/road.toml"}
     assert merged["head"] == [{"name": "mast", "driver": "fake", "camera": "dome", "home": "gate"}]
     assert BASE["record"] == {"max_age_h": 72.0}
-    toml_decode.convert(merged, configuration.Config, "merged")
+    checked_convert.convert(merged, configuration.Config, "merged")
 
 
 def test_a_model_of_the_version_is_named_by_the_path_of_its_card() -> None:

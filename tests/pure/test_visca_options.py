@@ -2,8 +2,8 @@
 
 import pytest
 
+from agent.base.checked_convert import convert
 from agent.base.errors import UserError
-from agent.config.toml_decode import convert
 from drivers.visca_options import Options
 
 

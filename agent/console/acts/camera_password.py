@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from agent.base import atomic_file
+from agent.base import atomic_file, checked_convert
 from agent.base.message import Message
 from agent.config.configuration import Config
 from agent.console.config_edit import replace_url_password
@@ -116,7 +116,6 @@ def _has_password(url: object) -> bool:
 def _try_password(context: ConsoleContext, use: PasswordUse, options: Mapping[str, Any]) -> None:
     """Open the camera's stream, or read its description over ONVIF, with the new password."""
     # Imported here: the drivers' libraries are large, an idle console is not.
-    from agent.config import toml_decode  # noqa: PLC0415
     from drivers import catalog  # noqa: PLC0415
     from drivers.contracts import StreamRequest  # noqa: PLC0415
     from drivers.onvif.client import OnvifClient  # noqa: PLC0415
@@ -124,7 +123,9 @@ def _try_password(context: ConsoleContext, use: PasswordUse, options: Mapping[st
 
     path = str(context.config_path)
     if use.driver is None:
-        client = OnvifClient(use.name, toml_decode.convert(options, OnvifAccess, path, use.name))
+        client = OnvifClient(
+            use.name, checked_convert.convert(options, OnvifAccess, path, use.name)
+        )
         try:
             client.read_camera_info()
         finally:
@@ -133,7 +134,7 @@ def _try_password(context: ConsoleContext, use: PasswordUse, options: Mapping[st
     module = catalog.load_camera_driver(use.driver)
     camera = module.open_camera(
         use.name,
-        toml_decode.convert(options, module.Options, path, use.name),
+        checked_convert.convert(options, module.Options, path, use.name),
         StreamRequest(packets=True, frames_fps=0),
         context.clock.boottime_ns,
     )
