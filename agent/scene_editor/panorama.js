@@ -1,6 +1,6 @@
 // A head's panorama as a map: from a point in a preset's picture to a direction, and from there to the panorama. Pure.
 //
-// The lens is that of agent/ptz/motion/field_of_view.py, the cylinder that of agent/ptz/panorama/geometry.py, which writes
+// The lens is that of agent/ptz/motion/field_of_view.py, the cylinder that of agent/ptz/panorama/stitch.py, which writes
 // the geometry into the JPEG as Photo Sphere XMP. A test compares the three.
 
 const SOI = 0xffd8;

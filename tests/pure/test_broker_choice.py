@@ -1,10 +1,10 @@
-"""agent.reporting.mqtt.broker_choice: the first broker that answers, and the first of all when it is back."""
+"""agent.reporting.mqtt.mqtt_stage: the first broker that answers, and the first of all when it is back."""
 
 import pytest
 
 from agent.base.errors import UserError
 from agent.config.broker import BrokerConfig, check_broker
-from agent.reporting.mqtt.broker_choice import (
+from agent.reporting.mqtt.mqtt_stage import (
     MAX_RETURN_AFTER_S,
     RETURN_AFTER_S,
     BrokerChoice,

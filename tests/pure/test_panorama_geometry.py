@@ -1,4 +1,4 @@
-"""agent.ptz.panorama.geometry: a panorama's JPEG says which direction each of its pixels shows."""
+"""agent.ptz.panorama.stitch: a panorama's JPEG says which direction each of its pixels shows."""
 
 import math
 import re
@@ -9,7 +9,7 @@ import pytest
 
 from agent.capture.jpeg import encode_jpeg
 from agent.config.heads import FieldOfView
-from agent.ptz.panorama.geometry import NAMESPACE, geometry_segment, insert_segment
+from agent.ptz.panorama.stitch import NAMESPACE, geometry_segment, insert_segment
 
 FOV = FieldOfView(wide=60.0, tele=4.5, aspect=16 / 9)
 CLOSED = {"size_px": (3600, 900), "pan_from_deg": -180.0, "width_deg": 360.0, "tilt_high_deg": 30.0}

@@ -9,7 +9,7 @@ import pytest
 
 from agent.config.heads import FieldOfView
 from agent.ptz.motion.field_of_view import point_to_direction
-from agent.ptz.panorama.geometry import geometry_segment
+from agent.ptz.panorama.stitch import geometry_segment
 from drivers.angles import unwrap_near_deg
 from drivers.contracts import Pose
 from drivers.media import Point

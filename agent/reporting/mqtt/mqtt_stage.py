@@ -13,7 +13,6 @@ from agent.config.broker import BrokerConfig
 from agent.faults.registry import FaultRegistry
 from agent.reporting.mqtt import tls
 from agent.reporting.mqtt.backoff import ReconnectBackoff
-from agent.reporting.mqtt.broker_choice import BrokerChoice
 from agent.reporting.mqtt.certificate_expiry import CertificateExpiry
 from agent.reporting.mqtt.connect_error import MqttConnectionError
 from agent.reporting.mqtt.connection import (
@@ -25,6 +24,7 @@ from agent.reporting.mqtt.downlink import Downlink
 from agent.reporting.mqtt.message_forms import ShrinkJpeg
 from agent.reporting.mqtt.pair_choice import ClientPair, PairChoice
 from agent.reporting.mqtt.session import MqttSession
+from agent.runtime.backoff import Backoff
 from agent.runtime.pause import Pause
 
 log = logging.getLogger(__name__)
@@ -34,6 +34,10 @@ FLUSH_IDLE_S = 5.0
 MAX_FLUSH_S = 10.0
 """At the stop the outbox is sent until nothing was acknowledged for FLUSH_IDLE_S: a broker or centre
 that does not answer must not keep a box from stopping.
+"""
+RETURN_AFTER_S, MAX_RETURN_AFTER_S = 300.0, 3600.0
+"""Time on a standby until the first broker is probed, doubled with each return that has failed: a change of the
+broker is a disconnection.
 """
 
 SettleTrial: TypeAlias = Callable[[ClientPair, tuple[ClientPair, ...]], BrokerConfig]
@@ -52,6 +56,52 @@ def only_pair(broker: BrokerConfig) -> ClientPairs:
     return ClientPairs(
         read=lambda: (ClientPair(broker=broker),), settle_trial=lambda pair, _given_up: pair.broker
     )
+
+
+class BrokerChoice:
+    """The broker to connect to: the first that answers, and the first of all again when it is back. Pure. Used by one
+    thread.
+    """
+
+    def __init__(self, urls: tuple[str, ...]) -> None:
+        self._urls = urls
+        self._index = 0
+        self._is_online = False
+        self._return_backoff = Backoff(RETURN_AFTER_S, MAX_RETURN_AFTER_S)
+        self._return_pause = Pause()
+
+    @property
+    def url(self) -> str:
+        """The broker to connect to, or that is connected."""
+        return self._urls[self._index]
+
+    @property
+    def first_url(self) -> str:
+        """The preferred broker."""
+        return self._urls[0]
+
+    def note_online(self, now_ns: int) -> None:
+        """Note that the broker has accepted the connection. Called again while it lasts."""
+        if self._is_online:
+            return
+        self._is_online = True
+        if self._index == 0:
+            self._return_backoff.reset()
+        else:
+            self._return_pause.begin(now_ns, self._return_backoff.next_s())
+
+    def note_ended(self) -> None:
+        """Note that the connection has failed or ended: after one that was accepted the first broker is next."""
+        self._index = 0 if self._is_online else (self._index + 1) % len(self._urls)
+        self._is_online = False
+
+    def should_probe_first(self, now_ns: int) -> bool:
+        """Return True if a standby is connected, and it is time to see if the first broker is back."""
+        return self._is_online and self._index > 0 and self._return_pause.is_over(now_ns)
+
+    def note_first_is_away(self, now_ns: int) -> None:
+        """Note that the first broker does not answer a probe."""
+        self._return_pause.begin(now_ns, self._return_backoff.next_s())
 
 
 class MqttStage:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from agent.config.broker import BrokerConfig
-from agent.reporting.mqtt import broker_choice
+from agent.reporting.mqtt import mqtt_stage
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.conftest import make_event
 from tests.whole.report.reporting_box import CentreListener, ReportingBox, wait_until
@@ -20,8 +20,8 @@ def client_of(broker: Mosquitto) -> BrokerConfig:
 
 @pytest.fixture(autouse=True)
 def _short_return(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(broker_choice, "RETURN_AFTER_S", 0.1)
-    monkeypatch.setattr(broker_choice, "MAX_RETURN_AFTER_S", 0.1)
+    monkeypatch.setattr(mqtt_stage, "RETURN_AFTER_S", 0.1)
+    monkeypatch.setattr(mqtt_stage, "MAX_RETURN_AFTER_S", 0.1)
 
 
 @pytest.mark.raises_fault("NET-01")
