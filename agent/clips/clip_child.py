@@ -1,39 +1,46 @@
-"""The child that makes one clip and uploads it: `python -P -m agent.clips.clip_child`.
+"""The child that makes the file of one clip, and the one that uploads it.
 
-It reads a ClipTask, a line of JSON, from its standard input, and writes ChildMessages to its standard output.
-What can hang, what takes long and what a hostile server sends stays out of the agent's process. It makes the system calls
-of a list alone; files and memory are the agent's.
+What can hang, what takes long and what a hostile server sends stays out of the agent's process.
 """
 
-import os
-import sys
 import time
 from pathlib import Path
-from typing import NoReturn
-
-import msgspec
+from urllib.parse import urlsplit
 
 from agent.base.errors import UserError
-from agent.base.json_decode import decode_json
 from agent.clips.clip_task import (
-    ChildMessage,
+    ClipMessage,
     ClipTask,
-    Failed,
     Made,
-    MadeFile,
+    MakeTask,
     Making,
+    Rejected,
     Retry,
     Sending,
     Sent,
     Uploaded,
     UploadProgress,
+    UploadTask,
 )
 from agent.clips.https_request import HttpsClient, LinkError, Refused, load_authority
+from agent.clips.upload_target import target_urls
 from agent.clips.uploader import Uploader
-from drivers.child import syscall_filter
+from agent.config.recording import FOOTAGE_DIR
+from drivers.child import messages
+from drivers.child.confinement import MAX_FILE_BYTES, Confinement, confine
+from drivers.child.control_channel import DATAGRAM_BYTES
+from drivers.child.main import ChildEnd
 from drivers.errors import DriverError
 
-_STDOUT_FD = 1
+MAX_MAKING_BYTES = 1_610_612_736
+"""Memory to decode and encode pictures of 4000x3000: up to 60 of 18 MB are under way."""
+MAX_UPLOADING_BYTES = 134_217_728
+_READABLE_FOLDERS = (FOOTAGE_DIR, "masks", "owner-policies")
+_WRITABLE_FOLDERS = ("custody", "identity")
+"""An export has a receipt, signed with the box's key, in the custody log and the state inventory."""
+_BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id"
+_CODE_FOLDERS = tuple(str(Path(file).parents[1]) for file in (__file__, messages.__file__))
+"""Pages of an export are files of `agent`, and some modules are imported when they are needed."""
 _REPORT_INTERVAL_S = 1.0
 """Of the progress of making: each report waits for the agent's stage."""
 
@@ -70,24 +77,20 @@ class Pace:
 
 
 class AgentGone(Exception):
-    """The agent has closed the standard input."""
+    """The agent has closed its end."""
 
 
 class _Agent:
     """The agent at the other end."""
 
-    def __init__(self) -> None:
+    def __init__(self, end: ChildEnd) -> None:
+        self._end = end
         self._next_report_s = 0.0
         self._pace = Pace()
 
-    def report(self, message: ChildMessage) -> None:
-        """Send a message, and wait until the agent lets the child go on. Raises: AgentGone."""
-        try:
-            sys.stdout.buffer.write(msgspec.json.encode(message) + b"\n")
-            sys.stdout.buffer.flush()
-        except BrokenPipeError as error:
-            raise AgentGone from error
-        if not sys.stdin.buffer.readline(2):
+    def report(self, message: ClipMessage) -> None:
+        """Send a message, and wait until the agent lets the child continue. Raises: AgentGone."""
+        if not self._end.send(message) or not self._end.control.recv(DATAGRAM_BYTES):
             raise AgentGone
         self._pace.restart()
 
@@ -108,60 +111,71 @@ class _Agent:
         self.report(Sent(progress=progress))
 
 
-def main() -> int:
-    """Carry out one task. Return 0, also if there is no clip: the last message says so."""
-    agent = _Agent()
-    # Before the libraries of footage start threads.
-    syscall_filter.allow_listed("client", _fail_by_call, writes_files=True)
+def run(end: ChildEnd) -> None:
+    """Carry out one task. The last message has its outcome."""
+    task: ClipTask = messages.from_raw(end.settings, ClipTask)  # type: ignore[arg-type] # a union
+    agent = _Agent(end)
     try:
-        task = decode_json(sys.stdin.buffer.readline(), ClipTask)
-        agent.report(_carry_out(task, agent))
-    except AgentGone:
-        return 1
-    return 0
-
-
-def _fail_by_call(call: str) -> NoReturn:
-    """Report a system call that is not in the list, and end this process."""
-    reason = f"its process called {call}(2), which is not in its list of system calls"
-    os.write(_STDOUT_FD, msgspec.json.encode(Failed(reason=reason)) + b"\n")
-    os._exit(os.EX_SOFTWARE)
-
-
-def _carry_out(task: ClipTask, agent: _Agent) -> ChildMessage:
-    """Return the last message."""
-    made = task.made
-    if made is None:
-        outcome = _make(task, agent)
-        if isinstance(outcome, Failed):
-            return outcome
-        made = outcome
-        agent.report(Made(file=made))
-    try:
-        client = HttpsClient(load_authority(task.ca), task.chunk_bytes, agent.before_send)
-        Uploader(client, Path(task.file), made, task.progress, agent.on_progress).upload(
-            task.target
+        agent.report(
+            _make(task, end, agent) if isinstance(task, MakeTask) else _upload(task, end, agent)
         )
+    except AgentGone:
+        return
+
+
+def making_confinement(task: MakeTask) -> Confinement:
+    """Return the limits of the child that makes a file: no network, and no other folder of the agent."""
+    state_dir = Path(task.state_dir)
+    return Confinement(
+        memory_bytes=MAX_MAKING_BYTES,
+        readable_files=(
+            *(str(state_dir / name) for name in _READABLE_FOLDERS),
+            *(_BOOT_ID_FILE, *_CODE_FOLDERS),
+        ),
+        writable_folders=(task.folder, *(str(state_dir / name) for name in _WRITABLE_FOLDERS)),
+        file_bytes=max(MAX_FILE_BYTES, task.max_file_bytes),
+    )
+
+
+def uploading_confinement(task: UploadTask) -> Confinement:
+    """Return the limits of the child that uploads a file: that file, and the ports of its server."""
+    return Confinement(
+        memory_bytes=MAX_UPLOADING_BYTES,
+        network="client",
+        tcp_ports=tuple({urlsplit(url).port or 443 for url in target_urls(task.target)}),
+        readable_files=(task.file,),
+    )
+
+
+def _make(task: MakeTask, end: ChildEnd, agent: _Agent) -> Made | Rejected:
+    # Imported here: the child that uploads needs none of the libraries of footage.
+    from agent.clips.clip_maker import CLIP_ERRORS, ClipMaker  # noqa: PLC0415
+
+    confine(making_confinement(task), end)
+    try:
+        return Made(file=ClipMaker(task, agent.on_work).make())
+    except CLIP_ERRORS as error:
+        return Rejected(reason=_reason_of(error), code="unsupported")
+    except UserError as error:
+        return Rejected(reason=_reason_of(error), code="forbidden")
+    except (OSError, DriverError) as error:
+        return Rejected(reason=f"the clip cannot be made: {_reason_of(error)}")
+
+
+def _upload(task: UploadTask, end: ChildEnd, agent: _Agent) -> Uploaded | Retry | Rejected:
+    try:
+        # Before the confinement: the authorities of the system are files in many folders.
+        tls_context = load_authority(task.ca)
+        confine(uploading_confinement(task), end)
+        client = HttpsClient(tls_context, task.chunk_bytes, agent.before_send)
+        uploader = Uploader(client, Path(task.file), task.made, task.progress, agent.on_progress)
+        uploader.upload(task.target)
     except LinkError as error:
-        return Retry(reason=str(error), after_s=error.after_s)
+        return Retry(reason=_reason_of(error), after_s=error.after_s)
     except (Refused, UserError, OSError) as error:
-        return Failed(reason=str(error))
+        return Rejected(reason=_reason_of(error))
     return Uploaded()
 
 
-def _make(task: ClipTask, agent: _Agent) -> MadeFile | Failed:
-    # Imported here: a child that resumes an upload needs none of the libraries of footage.
-    from agent.clips.clip_maker import CLIP_ERRORS, ClipMaker  # noqa: PLC0415
-
-    try:
-        return ClipMaker(task, agent.on_work).make()
-    except CLIP_ERRORS as error:
-        return Failed(reason=str(error), code="unsupported")
-    except UserError as error:
-        return Failed(reason=str(error), code="forbidden")
-    except (OSError, DriverError) as error:
-        return Failed(reason=f"the clip cannot be made: {error}")
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def _reason_of(error: Exception) -> str:
+    return str(error)[: messages.MAX_MESSAGE_CHARS - 100]

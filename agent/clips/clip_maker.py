@@ -5,15 +5,13 @@ Sealed footage stays sealed: no plain picture of it is written to the box's disk
 
 import hashlib
 import os
-import shutil
 import zipfile
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from agent.base.atomic_file import fsync_dir
 from agent.base.clock import SystemClock, rfc3339, utc_from_unix_ns
-from agent.clips.clip_task import ClipTask, MadeFile, making_folder
+from agent.clips.clip_task import MAX_LEFT_OUT, MadeFile, MakeTask, made_path
 from agent.clips.small_forms import SmallFormError, write_light_clip, write_thumbnails
 from agent.config.recording import FOOTAGE_DIR
 from agent.recording.archive import FootageArchive
@@ -28,7 +26,6 @@ from agent.recording.segment_name import KEYS_SUFFIX
 _COPY_BYTES = 1 << 20
 _OVERHEAD_BYTES = 8_000_000
 """Room for the pages, receipts and indexes of a clip."""
-_MAX_LEFT_OUT = 20
 _MP4, _JPEG, _ZIP = "video/mp4", "image/jpeg", "application/zip"
 
 
@@ -43,7 +40,7 @@ CLIP_ERRORS = (NoClip, ClipError, MaskingError, SmallFormError, ExportError)
 class ClipMaker:
     """Makes one file. `on_work(ratio)` is called at least once for each megabyte or picture; it may rest."""
 
-    def __init__(self, task: ClipTask, on_work: Callable[[float], None]) -> None:
+    def __init__(self, task: MakeTask, on_work: Callable[[float], None]) -> None:
         self._task = task
         self._on_work = on_work
         state_dir = Path(task.state_dir)
@@ -52,24 +49,11 @@ class ClipMaker:
         )
         self._begin = datetime.fromisoformat(task.begin)
         self._end = datetime.fromisoformat(task.end)
-        self._file = Path(task.file)
-        self._folder = making_folder(self._file)
+        self._folder = Path(task.folder)
+        self._made = made_path(self._folder)
 
     def make(self) -> MadeFile:
-        """Make the file durably, in place of an unfinished one.
-
-        Raises: CLIP_ERRORS, UserError, DriverError, OSError.
-        """
-        shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder.mkdir()
-        try:
-            made = self._make_form()
-        finally:
-            shutil.rmtree(self._folder, ignore_errors=True)
-        fsync_dir(self._file.parent)
-        return made
-
-    def _make_form(self) -> MadeFile:
+        """Make the file durably. Raises: CLIP_ERRORS, UserError, DriverError, OSError."""
         task = self._task
         snapshot = self._archive.snapshot(task.camera, self._begin, self._end, task.viewer)
         entries = snapshot.exportable
@@ -98,7 +82,7 @@ class ClipMaker:
 
     def _make_clip(self, snapshot: SpanSnapshot) -> MadeFile:
         """Make a form that shows pictures, from plain footage."""
-        original, made = self._folder / "original.mp4", self._folder / "made"
+        original, made = self._folder / "original.mp4", self._made
         info = self._archive.write_clip(
             snapshot.exportable, self._begin, self._end, original, lambda: self._on_work(0.2)
         )
@@ -114,7 +98,7 @@ class ClipMaker:
         else:
             original.rename(made)
         media_type = _JPEG if self._task.form == "thumbs" else _MP4
-        return self._finish(made, media_type, *_covered(info), snapshot.excluded, times)
+        return self._finish(media_type, *_covered(info), snapshot.excluded, times)
 
     def _make_sealed_original(self, snapshot: SpanSnapshot) -> MadeFile:
         """Put the encrypted segments and their wrapped keys into a ZIP, as they are."""
@@ -123,10 +107,9 @@ class ClipMaker:
             keys = entry.path.with_name(entry.segment_name + KEYS_SUFFIX)
             files[keys.name] = keys
             files[entry.segment_name] = entry.path
-        made = self._folder / "made"
-        self._write_zip(made, files, deletes=False)
+        self._write_zip(files, deletes=False)
         begin, end = _span_of(snapshot.exportable)
-        return self._finish(made, _ZIP, begin, end, snapshot.excluded)
+        return self._finish(_ZIP, begin, end, snapshot.excluded)
 
     def _make_export(self) -> MadeFile:
         task, folder = self._task, self._folder / "export"
@@ -150,15 +133,12 @@ class ClipMaker:
             for path in sorted(folder.rglob("*"))
             if path.is_file()
         }
-        made = self._folder / "made"
-        self._write_zip(made, files, deletes=True)
-        return self._finish(
-            made, _ZIP, rfc3339(self._begin), rfc3339(self._end), dict(result.excluded)
-        )
+        self._write_zip(files, deletes=True)
+        return self._finish(_ZIP, rfc3339(self._begin), rfc3339(self._end), dict(result.excluded))
 
-    def _write_zip(self, out: Path, files: dict[str, Path], *, deletes: bool) -> None:
+    def _write_zip(self, files: dict[str, Path], *, deletes: bool) -> None:
         """Write files into a ZIP without compression; `deletes` each of them after that."""
-        with zipfile.ZipFile(out, "x", zipfile.ZIP_STORED) as archive:
+        with zipfile.ZipFile(self._made, "x", zipfile.ZIP_STORED) as archive:
             for name, path in files.items():
                 info = zipfile.ZipInfo.from_file(path, name, strict_timestamps=False)
                 with path.open("rb") as reader, archive.open(info, "w") as writer:
@@ -170,22 +150,20 @@ class ClipMaker:
 
     def _finish(
         self,
-        made: Path,
         media_type: str,
         begin: str,
         end: str,
         excluded: dict[str, str],
         times: tuple[str, ...] = (),
     ) -> MadeFile:
-        """Hash the file, make it durable, and give it its name."""
+        """Hash the file, and make it durable."""
         digest, size_bytes = hashlib.sha256(), 0
-        with made.open("rb") as reader:
+        with self._made.open("rb") as reader:
             while data := reader.read(_COPY_BYTES):
                 digest.update(data)
                 size_bytes += len(data)
                 self._on_work(0.9)
             os.fsync(reader.fileno())
-        made.rename(self._file)
         return MadeFile(
             sha256=digest.hexdigest(),
             size_bytes=size_bytes,
@@ -193,11 +171,11 @@ class ClipMaker:
             begin=begin,
             end=end,
             times=times,
-            left_out=dict(list(excluded.items())[:_MAX_LEFT_OUT]),
+            left_out=dict(list(excluded.items())[:MAX_LEFT_OUT]),
         )
 
 
-def _no_footage_sentence(task: ClipTask, snapshot: SpanSnapshot) -> str:
+def _no_footage_sentence(task: MakeTask, snapshot: SpanSnapshot) -> str:
     sentence = f"camera {task.camera!r}: no complete footage from {task.begin} to {task.end}"
     name, reason = next(iter(snapshot.excluded.items()), (None, None))
     return sentence if name is None else f"{sentence}; {name}: {reason}"

@@ -1,15 +1,18 @@
-"""The task of a child that makes and uploads one clip, and its messages to the agent. Pure.
+"""The tasks of the children that make and upload a clip, and their messages to the agent. Pure.
 
-The child writes a message on a line and waits for an empty line before it continues; the agent delays that
-line for as long as the link's budget says. The end of its standard input ends the child.
+A clip has two children, one after the other: one makes its file and has no network, one sends it and reads no other file.
+A child waits after each message for a `Continue`, which the agent delays for as long as the link's budget says.
 """
 
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
-from agent.clips.upload_target import UploadTarget
+from agent.clips.upload_target import MAX_PARTS, UploadTarget
+from drivers.child.messages import MAX_MESSAGE_CHARS, Failed
+
+MAX_LEFT_OUT = 20
 
 ClipForm = Literal["thumbs", "light", "original", "export"]
 """Forms of a clip, the smallest first.
@@ -22,10 +25,17 @@ export    the signed export of `vigie footage export`, as a ZIP
 UploadForm = ClipForm | Literal["bundle"]
 """Forms of an uploaded file. A support bundle is made before it is queued."""
 
+Reason = Annotated[str, msgspec.Meta(max_length=MAX_MESSAGE_CHARS)]
+
 
 def making_folder(file: Path) -> Path:
     """Return the folder in which a clip's file is made."""
     return file.with_name(file.name + ".making")
+
+
+def made_path(folder: Path) -> Path:
+    """Return the path of the complete file in that folder."""
+    return folder / "made"
 
 
 class MadeFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,7 +50,7 @@ class MadeFile(msgspec.Struct, frozen=True, kw_only=True):
     begin: str
     end: str
     times: tuple[str, ...] = ()
-    left_out: dict[str, str] = {}
+    left_out: Annotated[dict[str, str], msgspec.Meta(max_length=MAX_LEFT_OUT)] = {}
 
 
 class UploadProgress(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +60,7 @@ class UploadProgress(msgspec.Struct, frozen=True, kw_only=True):
     `location` is the upload that a tus server has created.
     """
 
-    etags: tuple[str, ...] = ()
+    etags: Annotated[tuple[str, ...], msgspec.Meta(max_length=MAX_PARTS)] = ()
     is_completing: bool = False
     location: str | None = None
 
@@ -58,12 +68,11 @@ class UploadProgress(msgspec.Struct, frozen=True, kw_only=True):
         return f"UploadProgress({len(self.etags)} parts)"
 
 
-class ClipTask(msgspec.Struct, frozen=True, kw_only=True):
-    """One clip. Times are RFC 3339. `made` is the file if it was made before. `by` is the requester in
-    receipts, `viewer` the name that an owner may have listed.
+class MakeTask(msgspec.Struct, frozen=True, kw_only=True, tag="make"):
+    """The file of one clip. Times are RFC 3339. `by` is the requester in receipts, `viewer` the name that an owner may
+    have listed.
 
-    `max_file_bytes` bounds the file and, of an export, what is next to it while it is made. `chunk_bytes` are
-    sent at once.
+    It is made in `folder`. `max_file_bytes` bounds it and, of an export, what is next to it meanwhile.
     """
 
     state_dir: str
@@ -71,17 +80,30 @@ class ClipTask(msgspec.Struct, frozen=True, kw_only=True):
     camera: str
     begin: str
     end: str
-    form: UploadForm
+    form: ClipForm
     by: str
     viewer: str
     purpose: str
-    file: str
+    folder: str
     max_file_bytes: int
+
+
+class UploadTask(msgspec.Struct, frozen=True, kw_only=True, tag="upload"):
+    """The upload of a file that is made. `chunk_bytes` are sent at once."""
+
+    file: str
+    made: MadeFile
     target: UploadTarget
     ca: str | None
     chunk_bytes: int
-    made: MadeFile | None = None
-    progress: UploadProgress = UploadProgress()
+    progress: UploadProgress
+
+
+ClipTask: TypeAlias = MakeTask | UploadTask
+
+
+class Continue(msgspec.Struct, frozen=True, kw_only=True, tag="continue"):
+    """The agent's answer to each message of a child."""
 
 
 class Making(msgspec.Struct, frozen=True, kw_only=True, tag="making"):
@@ -91,7 +113,7 @@ class Making(msgspec.Struct, frozen=True, kw_only=True, tag="making"):
 
 
 class Made(msgspec.Struct, frozen=True, kw_only=True, tag="made"):
-    """The file is complete and durable."""
+    """The file is complete and durable. The child ends."""
 
     file: MadeFile
 
@@ -118,15 +140,15 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True, tag="retry"):
     ends.
     """
 
-    reason: str
+    reason: Reason
     after_s: float | None = None
 
 
-class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
+class Rejected(msgspec.Struct, frozen=True, kw_only=True, tag="rejected"):
     """There is no such clip, or the server refuses it. The child ends."""
 
-    reason: str
+    reason: Reason
     code: Literal["unknown", "unsupported", "forbidden", "failed"] = "failed"
 
 
-ChildMessage: TypeAlias = Making | Made | Sending | Sent | Uploaded | Retry | Failed
+ClipMessage: TypeAlias = Making | Made | Sending | Sent | Uploaded | Retry | Rejected | Failed

@@ -15,10 +15,12 @@ from pathlib import Path
 
 import msgspec
 
+from agent.base.atomic_file import fsync_dir
 from agent.base.damaged_file import is_set_aside
+from agent.base.file_read import is_regular_or_absent
 from agent.base.model import RefusalCode
 from agent.base.state_file import StateFile
-from agent.clips.clip_task import MadeFile, UploadForm, UploadProgress, making_folder
+from agent.clips.clip_task import MadeFile, UploadForm, UploadProgress, made_path, making_folder
 from agent.clips.upload_target import UploadTarget
 from agent.commands.command import ValidCommand
 from agent.commands.requester import CommandRejected
@@ -110,6 +112,24 @@ class UploadQueue:
     def file_of(self, upload_id: str) -> Path:
         """Return the path of the file to upload."""
         return self._folder / (upload_id + _FILE_SUFFIX)
+
+    def empty_making_folder(self, upload_id: str) -> Path:
+        """Return the empty folder in which the file of an upload is to be made."""
+        folder = making_folder(self.file_of(upload_id))
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        return folder
+
+    def take_made(self, upload_id: str, made: MadeFile) -> None:
+        """Give the file that was made its name, durably, and store that."""
+        file = self.file_of(upload_id)
+        source = made_path(making_folder(file))
+        if not is_regular_or_absent(source):
+            raise OSError(f"{source}: is not a regular file")
+        source.rename(file)
+        fsync_dir(self._folder)
+        shutil.rmtree(source.parent, ignore_errors=True)
+        self.update(upload_id, lambda old: msgspec.structs.replace(old, made=made))
 
     def find(self, upload_id: str) -> UploadRecord | None:
         """Return a record, or None."""

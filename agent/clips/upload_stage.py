@@ -7,13 +7,10 @@ accepted before a restart is answered by a message of the stage's own.
 
 import contextlib
 import logging
-import os
 import random
-import select
 import shutil
-import subprocess
-import sys
 import threading
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import assert_never
@@ -22,20 +19,22 @@ import msgspec
 
 from agent.base.clock import Clock
 from agent.base.health_model import DegradationLevel
-from agent.base.json_decode import JsonDecoder, MalformedJson
 from agent.base.model import RefusalCode
 from agent.base.state_file import StateFile
 from agent.clips.clip_task import (
-    ChildMessage,
+    ClipMessage,
     ClipTask,
-    Failed,
+    Continue,
     Made,
     MadeFile,
+    MakeTask,
     Making,
+    Rejected,
     Retry,
     Sending,
     Sent,
     Uploaded,
+    UploadTask,
 )
 from agent.clips.upload_queue import LIFETIME_S, Outcome, UploadQueue, UploadRecord
 from agent.clips.upload_replies import UploadReplies
@@ -50,6 +49,10 @@ from agent.runtime.link_budget import (
 )
 from agent.runtime.pause import Pause
 from agent.runtime.stage import IDLE_WAIT_S
+from drivers.child import messages
+from drivers.child.connection import KILL_TIMEOUT_S, ChildConnection
+from drivers.child.process import new_interpreter
+from drivers.errors import DriverError
 
 log = logging.getLogger(__name__)
 
@@ -68,10 +71,8 @@ USAGE_FILE = "link_usage.json"
 _MAKING_RATIO = 0.2
 """The share of the making in the progress."""
 
-CHILD_MODULE = "agent.clips.clip_child"
-MAX_LINE_BYTES = 1 << 18
-EXIT_TIMEOUT_S = 5.0
-_MESSAGE_DECODER: JsonDecoder[ChildMessage] = JsonDecoder(ChildMessage)
+START_PROCESS = new_interpreter("agent.clips.clip_child")
+_decoder: msgspec.msgpack.Decoder[ClipMessage] = msgspec.msgpack.Decoder(ClipMessage)
 
 FIRST_RETRY_S, MAX_RETRY_S = 1.0, 300.0
 
@@ -125,88 +126,43 @@ class UploadSchedule:
         return self._tries.setdefault(upload_id, _Tries())
 
 
-class ChildEnded(Exception):
-    """The child has ended without a last message, or has sent what is none."""
-
-
 class ClipProcess:
-    """The running child that makes and uploads a clip. Used by one thread."""
+    """The running child that makes or uploads a clip. Used by one thread."""
 
-    def __init__(self, task: ClipTask) -> None:
-        # A session of its own: a terminal's Ctrl-C is for the agent, which then ends the child.
-        self._process = subprocess.Popen(  # noqa: S603 - this interpreter and a module of ours
-            [sys.executable, "-P", "-m", CHILD_MODULE],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            bufsize=0,
-            start_new_session=True,
+    def __init__(self, name: str, task: ClipTask) -> None:
+        self._messages: deque[ClipMessage] = deque()
+        self._connection: ChildConnection[ClipMessage] = ChildConnection(
+            name, task, START_PROCESS, _decoder, self._handle
         )
-        self._buffer = bytearray()
-        self._unwritten = msgspec.json.encode(task) + b"\n"
-        os.set_blocking(self._stdin_fd(), False)
-        os.set_blocking(self._stdout_fd(), False)
 
     @property
-    def pid(self) -> int:
-        """The child's process id."""
-        return self._process.pid
+    def pid(self) -> int | None:
+        """The child's process id, None before it is started."""
+        return self._connection.pid
 
-    def read(self, timeout_s: float) -> ChildMessage | None:
-        """Return the next message, or None if none has come. Raises: ChildEnded."""
-        if (message := self._pop_message()) is not None:
-            return message
-        writers = [self._stdin_fd()] if self._unwritten else []
-        readable, writable, _ = select.select([self._stdout_fd()], writers, [], timeout_s)
-        if writable:
-            self._write_rest()
-        if readable:
-            data = os.read(self._stdout_fd(), 65_536)
-            if not data:
-                raise ChildEnded(f"the process of the clip ended with {self._process.poll()}")
-            self._buffer += data
-        return self._pop_message()
+    def read(self, timeout_s: float) -> ClipMessage | None:
+        """Return the next message, or None if none has come. Raises: DriverError if the child has failed."""
+        self._connection.wait_for(lambda: bool(self._messages), timeout_s)
+        if self._messages:
+            return self._messages.popleft()
+        if self._connection.error is not None:
+            raise self._connection.error
+        return None
 
-    def let_go_on(self) -> None:
-        """Answer the last message, so that the child continues. `read` finds a child that has just ended."""
-        self._unwritten += b"\n"
-        self._write_rest()
+    def let_continue(self) -> None:
+        """Answer the last message. `read` finds a child that has just ended."""
+        self._connection.send(Continue())
 
     def end(self) -> None:
         """End the child, whatever it does."""
-        self._process.kill()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
-        self._process.wait(EXIT_TIMEOUT_S)
+        if not self._connection.end(graceful=False, kill_timeout_s=KILL_TIMEOUT_S):
+            log.error("%s", self._connection.describe_child())
 
-    def _write_rest(self) -> None:
-        try:
-            count = os.write(self._stdin_fd(), self._unwritten)
-        except BlockingIOError:
-            return
-        except BrokenPipeError:
-            count = len(self._unwritten)
-        self._unwritten = self._unwritten[count:]
-
-    def _pop_message(self) -> ChildMessage | None:
-        line, newline, rest = self._buffer.partition(b"\n")
-        if not newline:
-            if len(self._buffer) > MAX_LINE_BYTES:
-                raise ChildEnded("the process of the clip sends a line without an end")
-            return None
-        self._buffer = rest
-        try:
-            return _MESSAGE_DECODER.decode(line)
-        except MalformedJson as error:
-            raise ChildEnded(f"the process of the clip sends no message: {error}") from error
-
-    def _stdin_fd(self) -> int:
-        assert self._process.stdin is not None  # noqa: S101 - it is a pipe
-        return self._process.stdin.fileno()
-
-    def _stdout_fd(self) -> int:
-        assert self._process.stdout is not None  # noqa: S101 - it is a pipe
-        return self._process.stdout.fileno()
+    def _handle(self, message: ClipMessage) -> None:
+        """Handle a message, on the connection's thread. Raises: DriverError."""
+        if isinstance(message, messages.Failed):
+            raise DriverError(message.kind, message.message)
+        self._messages.append(message)
 
 
 class UploadSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -331,12 +287,21 @@ class UploadStage:
         )
 
     def _start(self, record: UploadRecord) -> None:
-        settings = self._settings
-        if record.target is None:
-            raise ValueError(f"upload {record.id}: has ended")
-        task = ClipTask(
-            state_dir=str(settings.state_dir),
-            box=settings.box,
+        """Start the child that makes the file, or the one that uploads it."""
+        task = (
+            self._make_task(record)
+            if record.made is None
+            else self._upload_task(record, record.made)
+        )
+        process = ClipProcess(f"clip {record.id}", task)
+        self._run = _Run(record=record, process=process, heard_ns=self._clock.boottime_ns())
+
+    def _make_task(self, record: UploadRecord) -> MakeTask:
+        if record.form == "bundle":
+            raise ValueError(f"upload {record.id}: a support bundle is made before it is queued")
+        return MakeTask(
+            state_dir=str(self._settings.state_dir),
+            box=self._settings.box,
             camera=record.camera,
             begin=record.begin,
             end=record.end,
@@ -344,16 +309,20 @@ class UploadStage:
             by=record.by,
             viewer=record.viewer,
             purpose=record.purpose,
-            file=str(self._queue.file_of(record.id)),
+            folder=str(self._queue.empty_making_folder(record.id)),
             max_file_bytes=self._max_file_bytes(),
-            target=record.target,
-            ca=settings.ca,
-            chunk_bytes=self._budget.piece_bytes,
-            made=record.made,
-            progress=record.progress,
         )
-        self._run = _Run(
-            record=record, process=ClipProcess(task), heard_ns=self._clock.boottime_ns()
+
+    def _upload_task(self, record: UploadRecord, made: MadeFile) -> UploadTask:
+        if record.target is None:
+            raise ValueError(f"upload {record.id}: has ended")
+        return UploadTask(
+            file=str(self._queue.file_of(record.id)),
+            made=made,
+            target=record.target,
+            ca=self._settings.ca,
+            chunk_bytes=self._budget.piece_bytes,
+            progress=record.progress,
         )
 
     def _max_file_bytes(self) -> int:
@@ -371,7 +340,7 @@ class UploadStage:
             return
         try:
             message = run.process.read(POLL_S)
-        except ChildEnded as error:
+        except DriverError as error:
             self._on_crash(run, str(error))
             return
         now_ns = self._clock.boottime_ns()
@@ -391,11 +360,11 @@ class UploadStage:
             and self._schedule.is_due(first.id, self._clock.boottime_ns())
         )
 
-    def _handle(self, run: _Run, message: ChildMessage) -> None:
+    def _handle(self, run: _Run, message: ClipMessage) -> None:
         match message:
             case Making():
                 self._report(run, _MAKING_RATIO * message.ratio, "making the file")
-                run.process.let_go_on()
+                run.process.let_continue()
             case Made():
                 self._on_made(run, message.file)
             case Sending():
@@ -405,29 +374,28 @@ class UploadStage:
                 run.record = self._queue.update(
                     run.record.id, lambda old: msgspec.structs.replace(old, progress=progress)
                 )
-                run.process.let_go_on()
+                run.process.let_continue()
             case Retry():
                 self._retry(run, message.reason, message.after_s)
-            case Failed():
+            case Rejected():
                 self._end_run()
                 self._end(run.record, message.code, message.reason)
             case Uploaded():
                 self._end_run()
                 self._end(run.record, None, "")
+            case messages.Failed():
+                pass  # it is an error of `read`
             case _:
                 assert_never(message)
 
     def _on_made(self, run: _Run, made: MadeFile) -> None:
-        """Write the receipt of a clip, store that it was made, and let the child send it."""
+        """Write the receipt of a clip, and store that it was made: the next child sends it."""
+        self._end_run()
         try:
             self._record_sending(run.record, made)
+            self._queue.take_made(run.record.id, made)
         except OSError as error:
-            self._retry(run, f"no clip without its receipt, which cannot be written: {error}", None)
-            return
-        run.record = self._queue.update(
-            run.record.id, lambda old: msgspec.structs.replace(old, made=made)
-        )
-        run.process.let_go_on()
+            self._retry(run, f"no clip without its file and its receipt: {error}", None)
 
     def _try_send(self, run: _Run, message: Sending, stopping: threading.Event) -> None:
         """Let the child send if the budget has room. Waits for up to POLL_S."""
@@ -446,7 +414,7 @@ class UploadStage:
             run.pending_send = None
             run.sent_bytes += message.size_bytes
             run.heard_ns = now_ns
-            run.process.let_go_on()
+            run.process.let_continue()
             if record.made is not None:
                 self._report_sent(run, message, record.made.size_bytes)
 

@@ -45,12 +45,15 @@ class Confinement(msgspec.Struct, frozen=True, kw_only=True):
 
     `memory_bytes` is private memory on top of the loaded libraries'. `tcp_ports` are those
     that it may connect to, and `readable_files` those that it may read in addition to READABLE_PATHS. `cpu_s`, for a child with one short task, ends it by SIGXCPU.
+    With `writable_folders` it writes, renames and deletes files in them, of `file_bytes` each at most.
     """
 
     memory_bytes: int
     network: syscall_filter.Network = "none"
     tcp_ports: tuple[int, ...] = ()
     readable_files: tuple[str, ...] = ()
+    writable_folders: tuple[str, ...] = ()
+    file_bytes: int = MAX_FILE_BYTES
     cpu_s: int | None = None
 
 
@@ -68,7 +71,7 @@ def confine(confinement: Confinement, end: ChildEnd) -> None:
     memory_bytes = _data_bytes() + confinement.memory_bytes
     limits = {
         resource.RLIMIT_DATA: memory_bytes,
-        resource.RLIMIT_FSIZE: MAX_FILE_BYTES,
+        resource.RLIMIT_FSIZE: confinement.file_bytes,
         resource.RLIMIT_NOFILE: MAX_OPEN_FILES,
         resource.RLIMIT_CORE: 0,
     }
@@ -79,8 +82,9 @@ def confine(confinement: Confinement, end: ChildEnd) -> None:
     threading.stack_size(THREAD_STACK_BYTES)
     sys.dont_write_bytecode = True
     readable = (*_readable_paths(), *map(Path, confinement.readable_files))
-    landlock.restrict(readable, confinement.tcp_ports)
-    syscall_filter.allow_listed(confinement.network, fail)
+    writable = tuple(map(Path, confinement.writable_folders))
+    landlock.restrict(readable, writable, confinement.tcp_ports)
+    syscall_filter.allow_listed(confinement.network, fail, writes_files=bool(writable))
 
 
 def end_before_agent() -> None:

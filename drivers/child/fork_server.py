@@ -20,7 +20,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from drivers.child.process import ChildProcess, describe_status, forget, remember
+from drivers.child.process import CHILD_VARIABLES, ChildProcess, describe_status, forget, remember
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +43,6 @@ _INHERITED_VARIABLES = (
     "PYTHONFAULTHANDLER",
     "PYTHONPATH",
 )
-_OWN_VARIABLES = {"OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
-"""No thread is started on import, and glibc reserves little memory per thread."""
 
 
 class ExitReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,7 +129,7 @@ class ForkServer:
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                env=environment | _OWN_VARIABLES,
+                env=environment | CHILD_VARIABLES,
                 pass_fds=(server_channel.fileno(),),
                 process_group=0,
             )

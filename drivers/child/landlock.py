@@ -16,7 +16,12 @@ _CREATE_RULESET_VERSION = 1
 _RULE_PATH_BENEATH, _RULE_NET_PORT = 1, 2
 _PR_SET_NO_NEW_PRIVS = 38
 
-_READ_FILE, _READ_DIR = 1 << 2, 1 << 3
+_WRITE_FILE, _READ_FILE, _READ_DIR, _REMOVE_DIR, _REMOVE_FILE = (1 << bit for bit in range(1, 6))
+_MAKE_DIR, _MAKE_REG, _REFER, _TRUNCATE = 1 << 7, 1 << 8, 1 << 13, 1 << 14
+_READ = _READ_FILE | _READ_DIR
+_WRITE = _WRITE_FILE | _REMOVE_DIR | _REMOVE_FILE | _MAKE_DIR | _MAKE_REG | _REFER | _TRUNCATE
+_OF_FILES = _READ_FILE | _WRITE_FILE | _TRUNCATE
+"""Rights that a rule for a file, and no folder, may have."""
 _FILE_RIGHTS = {1: (1 << 13) - 1, 2: 1 << 13, 3: 1 << 14, 5: 1 << 15}
 """Rights to files, by the version that introduced them; the first has execute, write, read and make."""
 _BIND_TCP, _CONNECT_TCP = 1 << 0, 1 << 1
@@ -52,8 +57,8 @@ def abi_version() -> int:
         return 0
 
 
-def restrict(readable: Iterable[Path], tcp_ports: Iterable[int]) -> None:
-    """Keep only the rights to read these files and folders, and to connect to these TCP ports.
+def restrict(readable: Iterable[Path], writable: Iterable[Path], tcp_ports: Iterable[int]) -> None:
+    """Keep only the rights to read these files and folders, to read and write those, and to connect to these TCP ports.
 
     From now on the calling thread, which should be the only one, and those that it starts can neither write,
     make, list or execute another file, listen on TCP, nor signal or trace a process outside. Without
@@ -71,9 +76,10 @@ def restrict(readable: Iterable[Path], tcp_ports: Iterable[int]) -> None:
     )
     fd = _call(_SYS_CREATE_RULESET, ctypes.byref(ruleset), ctypes.sizeof(ruleset), 0)
     try:
-        for path in readable:
-            with contextlib.suppress(FileNotFoundError):
-                _allow_reading(fd, path)
+        for paths, rights in ((readable, _READ), (writable, _READ | _WRITE)):
+            for path in paths:
+                with contextlib.suppress(FileNotFoundError):
+                    _allow(fd, path, rights & file_rights)
         for port in tcp_ports if has_network else ():
             rule = _NetPort(allowed_access=_CONNECT_TCP, port=port)
             _call(_SYS_ADD_RULE, fd, _RULE_NET_PORT, ctypes.byref(rule), 0)
@@ -84,12 +90,12 @@ def restrict(readable: Iterable[Path], tcp_ports: Iterable[int]) -> None:
         os.close(fd)
 
 
-def _allow_reading(ruleset_fd: int, path: Path) -> None:
+def _allow(ruleset_fd: int, path: Path, rights: int) -> None:
     path_fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
         is_folder = stat.S_ISDIR(os.fstat(path_fd).st_mode)
-        rights = _READ_FILE | _READ_DIR if is_folder else _READ_FILE
-        rule = _PathBeneath(allowed_access=rights, parent_fd=path_fd)
+        allowed = rights if is_folder else rights & _OF_FILES
+        rule = _PathBeneath(allowed_access=allowed, parent_fd=path_fd)
         _call(_SYS_ADD_RULE, ruleset_fd, _RULE_PATH_BENEATH, ctypes.byref(rule), 0)
     finally:
         os.close(path_fd)

@@ -13,6 +13,8 @@ from typing import Protocol
 MAIN_MODULE = "drivers.child.main"
 MAX_OPEN_FILES = 128
 """Of a confined child. No program of a box has so few, see `is_child`."""
+CHILD_VARIABLES = {"OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+"""No thread is started on import, which no limit would hold, and glibc reserves little memory per thread."""
 _PROCESS_CPU_CLOCK = 2
 """Low bits of the clock of a process, clock_getcpuclockid(3). /proc hides processes of other users from the agent."""
 _started_pids: set[int] = set()
@@ -60,6 +62,7 @@ def _start_interpreter(module: str, descriptors: Sequence[int]) -> ChildProcess:
     process = subprocess.Popen(  # noqa: S603 - this interpreter and a module of ours
         [sys.executable, "-P", "-m", MAIN_MODULE, *arguments],
         stdin=subprocess.DEVNULL,
+        env=os.environ | CHILD_VARIABLES,
         pass_fds=descriptors,
         process_group=0,
     )

@@ -151,7 +151,7 @@ def allow_listed(
 ) -> None:
     """Give up all system calls but the listed ones, for ever.
 
-    With `writes_files` it may write, rename and delete files, and connect to the agent's control socket.
+    With `writes_files` it may write, rename and delete the files that Landlock leaves to it.
     In the calling thread, which should be the only one, and in those that it starts. `on_refusal` gets the name of a
     call that is not in the list, and ends the process. Without libseccomp nothing changes. Raises: OSError.
     """
@@ -167,11 +167,8 @@ def allow_listed(
         _add_calls(rules)
         if network != "none":
             _add_network(rules, network)
-        if writes_files:
-            _add_files(rules)
-        elif network != "none":
-            # The resolver asks services of the system first.
-            rules.answer("socket", errno.EPERM, _is(0, socket.AF_UNIX))
+        for name in _FILE_CALLS if writes_files else ():
+            rules.allow(name)
         _check(library.seccomp_load(context))
     finally:
         library.seccomp_release(context)
@@ -232,22 +229,6 @@ def _add_calls(rules: _Rules) -> None:
     rules.answer("clone3", errno.ENOSYS)
 
 
-def _add_files(rules: _Rules) -> None:
-    """Add the calls of a child that writes files, and a socket to the agent's control socket as Python opens it.
-
-    Those of the services that the resolver asks first are of another type.
-    """
-    for name in _FILE_CALLS:
-        rules.allow(name)
-    stream = socket.SOCK_STREAM | socket.SOCK_CLOEXEC
-    rules.allow("socket", _is(0, socket.AF_UNIX), _is(1, stream))
-    for mask, value in (
-        (socket.SOCK_NONBLOCK, socket.SOCK_NONBLOCK),
-        (socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, 0),
-    ):
-        rules.answer("socket", errno.EPERM, _is(0, socket.AF_UNIX), _has_bits(1, mask, value))
-
-
 def _add_network(rules: _Rules, network: Network) -> None:
     """Add the calls of a child with a network."""
     for name in _NETWORK_CALLS:
@@ -259,7 +240,8 @@ def _add_network(rules: _Rules, network: Network) -> None:
                 rules.allow(
                     "socket", _is(0, family), _has_bits(1, _TYPE_BITS, kind), _is(2, protocol)
                 )
-    # The resolver asks the kernel for the box's addresses.
+    # The resolver asks services of the system first, and the kernel for the box's addresses.
+    rules.answer("socket", errno.EPERM, _is(0, socket.AF_UNIX))
     if network == "search":
         rules.allow("socket", _is(0, socket.AF_NETLINK), _is(2, _NETLINK_ROUTE))
     else:

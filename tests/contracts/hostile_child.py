@@ -18,11 +18,12 @@ from typing import Literal
 
 import msgspec
 
+from agent.clips.clip_child import making_confinement, uploading_confinement
+from agent.clips.clip_task import ClipTask, MakeTask
 from drivers.child import messages, syscall_filter
 from drivers.child.confinement import Confinement, confine
 from drivers.child.main import ChildEnd
 from drivers.child.syscall_filter import Network
-from drivers.errors import DriverError
 from drivers.media import NS_PER_S, Packet, StreamInfo
 from drivers.onvif.operations import OnvifSettings
 from drivers.stream_child import StreamOptions
@@ -71,8 +72,8 @@ class Misdeed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     is_confined: bool = True
     has_libseccomp: bool = True
     network: Network = "client"
-    writes_files: bool = False
-    """The list of the clip's child, which has no other limit."""
+    clip: ClipTask | None = None
+    """It is confined as the child of this task."""
     tcp_ports: tuple[int, ...] = ()
     cpu_s: int | None = None
 
@@ -93,8 +94,10 @@ def run(end: ChildEnd) -> None:
         return
     if not misdeed.has_libseccomp:
         syscall_filter._LIBRARY = "none"
-    if misdeed.writes_files:
-        syscall_filter.allow_listed(misdeed.network, partial(fail_by_call, end), writes_files=True)
+    if isinstance(misdeed.clip, MakeTask):
+        confine(making_confinement(misdeed.clip), end)
+    elif misdeed.clip is not None:
+        confine(uploading_confinement(misdeed.clip), end)
     elif misdeed.is_confined:
         confine(
             Confinement(
@@ -112,11 +115,6 @@ def run(end: ChildEnd) -> None:
         text = type(error).__name__
     end.send(Outcome(text=text))
     threading.Event().wait()
-
-
-def fail_by_call(end: ChildEnd, call: str) -> None:
-    text = f"its process called {call}(2), which is not in its list of system calls"
-    end.fail(DriverError("crashed", text))
 
 
 def allocate(_target: str) -> None:

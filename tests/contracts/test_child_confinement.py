@@ -20,6 +20,8 @@ import msgspec
 import pytest
 
 from agent.base.clock import SystemClock
+from agent.clips.clip_task import MadeFile, MakeTask, UploadProgress, UploadTask
+from agent.clips.upload_target import PresignedPut
 from agent.runtime.control_client import find_agent
 from agent.runtime.control_socket import SOCKET_NAME, ControlRequest, ControlSocket
 from agent.runtime.stage import StageThread
@@ -64,7 +66,7 @@ class Attempt:
         self, start_child: ChildStarter, deed: str, argument: object = "", **how: Any
     ) -> None:
         self.outcome: str | None = None
-        settings = msgspec.convert({"deed": deed, "argument": str(argument), **how}, Misdeed)
+        settings = Misdeed(deed=deed, argument=str(argument), **how)  # type: ignore[arg-type]
         self.connection: ChildConnection[Outcome | Failed] = ChildConnection(
             "camera 'test'",
             settings,
@@ -379,6 +381,44 @@ def test_a_system_call_that_is_not_in_the_list_ends_the_child_and_is_named(
     assert attempt("call", call).refused_call() == call
 
 
+@pytest.fixture
+def making(tmp_path: Path) -> MakeTask:
+    """A clip that is being made, in a state folder with a footage file and the secrets of a head."""
+    for folder, name in (
+        ("footage/north", "one.mp4"),
+        ("uploads/one.file.making", "part"),
+        ("custody", "lock"),
+        ("heads/north", "tokens.json"),
+    ):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / name).write_text("kept")
+    return MakeTask(
+        state_dir=str(tmp_path),
+        box="casa-0001",
+        camera="north",
+        begin="2026-11-25T01:00:00Z",
+        end="2026-11-25T01:00:05Z",
+        form="original",
+        by="amina",
+        viewer="amina",
+        purpose="a test",
+        folder=str(tmp_path / "uploads/one.file.making"),
+        max_file_bytes=0,
+    )
+
+
+def uploading(file: Path, port: int) -> UploadTask:
+    made = MadeFile(sha256="0" * 64, size_bytes=1, media_type="video/mp4", begin="", end="")
+    return UploadTask(
+        file=str(file),
+        made=made,
+        target=PresignedPut(url=f"https://localhost:{port}/x"),
+        ca=None,
+        chunk_bytes=1,
+        progress=UploadProgress(),
+    )
+
+
 @needs_libseccomp
 @pytest.mark.parametrize(
     "call",
@@ -390,39 +430,81 @@ def test_a_system_call_that_is_not_in_the_list_ends_the_child_and_is_named(
         *("userfaultfd", "utimensat"),
     ],
 )
-def test_the_child_of_a_clip_writes_files_and_makes_no_other_call(
-    attempt: Callable[..., Attempt], call: str
+def test_the_child_that_makes_a_clip_writes_files_and_makes_no_other_call(
+    attempt: Callable[..., Attempt], making: MakeTask, call: str
 ) -> None:
-    assert attempt("call", call, writes_files=True).refused_call() == call
+    assert attempt("call", call, clip=making).refused_call() == call
 
 
 @needs_libseccomp
 @pytest.mark.parametrize("deed", ["execute", "fork"])
-def test_the_child_of_a_clip_starts_no_program_and_no_process(
-    attempt: Callable[..., Attempt], deed: str
+def test_the_child_that_makes_a_clip_starts_no_program_and_no_process(
+    attempt: Callable[..., Attempt], making: MakeTask, deed: str
 ) -> None:
-    assert attempt(deed, "/bin/true", writes_files=True).result() == "PermissionError"
+    assert attempt(deed, "/bin/true", clip=making).result() == "PermissionError"
 
 
 @needs_libseccomp
-def test_the_child_of_a_clip_may_write_a_file_ask_the_agent_and_resolve_names(
+@pytest.mark.parametrize("deed", ["connect", "unix"])
+def test_the_child_that_makes_a_clip_connects_to_nothing(
+    attempt: Callable[..., Attempt], making: MakeTask, deed: str
+) -> None:
+    """Neither to the agent's control socket nor to a server that would take footage."""
+    assert attempt(deed, 443, clip=making).refused_call() == "socket"
+
+
+@needs_landlock
+@pytest.mark.parametrize(
+    ("path", "reading", "writing"),
+    [
+        ("uploads/one.file.making/part", "done", "done"),
+        ("custody/lock", "done", "done"),
+        ("footage/north/one.mp4", "done", "PermissionError"),
+        ("heads/north/tokens.json", "PermissionError", "PermissionError"),
+        ("uploads/two.file", "PermissionError", "PermissionError"),
+    ],
+)
+def test_the_child_that_makes_a_clip_uses_the_folders_of_footage_alone(
+    attempt: Callable[..., Attempt], making: MakeTask, path: str, reading: str, writing: str
+) -> None:
+    file = Path(making.state_dir, path)
+    file.touch()
+    assert attempt("open", file, clip=making).result() == reading
+    assert attempt("write", file, clip=making).result() == writing
+
+
+@needs_landlock
+def test_the_child_that_uploads_a_clip_reads_its_file_alone(
+    attempt: Callable[..., Attempt], making: MakeTask, key_file: Path
+) -> None:
+    file, other = Path(making.folder, "part"), Path(making.state_dir, "footage/north/one.mp4")
+    task = uploading(file, 443)
+    assert attempt("open", file, clip=task).result() == "done"
+    for deed, path in (("write", file), ("open", other), ("open", key_file)):
+        assert attempt(deed, path, clip=task).result() == "PermissionError"
+
+
+@needs_landlock_of_ports
+def test_the_child_that_uploads_a_clip_connects_to_the_port_of_its_server_alone(
     attempt: Callable[..., Attempt], key_file: Path
 ) -> None:
-    assert attempt("write", key_file, writes_files=True).result() == "done"
-    assert attempt("resolve", "localhost", writes_files=True).result() == "done"
-    control = key_file.with_name("control.sock")
-    with socket.create_server(str(control), family=socket.AF_UNIX):
-        assert attempt("unix", control, writes_files=True).result() == "done"
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_server(("127.0.0.1", 0)) as other,
+    ):
+        task = uploading(key_file, server.getsockname()[1])
+        assert attempt("connect", server.getsockname()[1], clip=task).result() == "done"
+        assert attempt("connect", other.getsockname()[1], clip=task).result() == "PermissionError"
+        assert_not_connected(other)
 
 
 @needs_libseccomp
-@pytest.mark.parametrize("flags", [0, socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC])
-def test_the_services_of_the_resolver_get_no_socket_of_the_child_of_a_clip(
-    attempt: Callable[..., Attempt], flags: int
+def test_the_child_that_uploads_a_clip_resolves_names_and_asks_no_socket_of_the_box(
+    attempt: Callable[..., Attempt], key_file: Path
 ) -> None:
-    """Their libraries make calls that are not in the list."""
-    call = f"socket {socket.AF_UNIX:d} {socket.SOCK_STREAM | flags:d} 0"
-    assert attempt("call", call, writes_files=True).result() == "PermissionError"
+    task = uploading(key_file, 443)
+    assert attempt("resolve", "localhost", clip=task).result() == "done"
+    assert attempt("unix", key_file, clip=task).result() == "PermissionError"
 
 
 @needs_libseccomp
