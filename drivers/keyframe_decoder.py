@@ -17,6 +17,7 @@ from drivers.keyframe_child import (
     NoPicture,
     keyframe_decoder,
 )
+from drivers.local_wire import pack_message
 from drivers.media import Frame, Packet, Plane
 
 CODECS = ("h264", "hevc", "mjpeg")
@@ -55,7 +56,7 @@ class KeyframeDecoder:
         It has the packet's time, and at most MAX_SIDE_PX at its longer side. Raises: DriverError of the child.
         """
         deadline_s = monotonic() + ANSWER_TIMEOUT_S
-        data = memoryview(messages.pack_child_message(packet))
+        data = memoryview(pack_message(packet))
         while data:
             data = data[self._connection.send_stream(data, POLL_S) :]
             self._check(deadline_s)

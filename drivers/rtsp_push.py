@@ -14,6 +14,7 @@ from drivers.child.connection import KILL_TIMEOUT_S, ChildConnection
 from drivers.child.cpu_meter import CpuMeter
 from drivers.child.fork_server import ForkServer
 from drivers.errors import DriverError
+from drivers.local_wire import pack_message
 from drivers.media import Packet, StreamInfo
 from drivers.rtsp_push_child import (
     PacketSent,
@@ -103,7 +104,7 @@ class RtspPush:
             if not self._unsent_bytes:
                 self._progress_s = monotonic()
             self._unsent_bytes.append(len(packet.data))
-        data = memoryview(messages.pack_child_message(packet))
+        data = memoryview(pack_message(packet))
         while data and not should_stop():
             data = data[self._connection.send_stream(data, POLL_S) :]
             self.check()

@@ -21,8 +21,9 @@ from agent.pipeline.camera_pipeline import CameraPipeline
 from agent.recording.custody.receipts import ServiceAction
 from agent.reporting import topics
 from agent.reporting.mqtt.packets import ReceivedPublish
-from agent.runtime.control_socket import ControlRequest, ControlSocket
+from agent.runtime.control_socket import ControlSocket
 from agent.runtime.link_budget import LinkBudget
+from agent.runtime.local_server import LocalRequest
 from agent.runtime.supervisor import Order
 from agent.update.model_fetcher import ModelFetcher
 
@@ -129,7 +130,7 @@ def _make_fetch_models(config: Config, box: BoxContext, budget: LinkBudget) -> F
     return ModelFetcher(box.state_dir, ca_file, budget, box.clock).fetch
 
 
-def _handle_scene(stage: ConfigStage, scene: SceneRequest, request: ControlRequest) -> None:
+def _handle_scene(stage: ConfigStage, scene: SceneRequest, request: LocalRequest) -> None:
     def answer(outcome: SceneDone | str) -> None:
         if isinstance(outcome, SceneDone):
             request.reply(outcome)

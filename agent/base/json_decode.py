@@ -10,26 +10,19 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from drivers.local_wire import printable_line
+
 DocumentT = TypeVar("DocumentT")
 
 
-MAX_ERROR_CHARS = 300
-
-
 class MalformedJson(ValueError):
-    """Bytes are not the JSON document that was expected. `str(error)` is one line, of at most MAX_ERROR_CHARS characters.
+    """Bytes are not the JSON document that was expected. `str(error)` is one line, and bounded.
 
     msgspec quotes unknown keys as they are: one may be long, or have line breaks and control characters.
     """
 
     def __init__(self, reason: str) -> None:
-        shown = reason[:MAX_ERROR_CHARS]
-        super().__init__(
-            "".join(
-                char if char.isprintable() else char.encode("unicode_escape").decode()
-                for char in shown
-            )[:MAX_ERROR_CHARS]
-        )
+        super().__init__(printable_line(reason))
 
 
 class JsonDecoder(Generic[DocumentT]):

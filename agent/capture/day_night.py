@@ -10,12 +10,12 @@ from typing import Literal
 import msgspec
 
 from agent.base.errors import UserError
-from agent.base.json_decode import JsonDecoder
 from agent.base.model import CommandRefused
 from agent.capture.snapshot_command import CameraAccess
 from agent.commands.requester import CommandRejected, Requester
 from agent.runtime import control_client
-from agent.runtime.control_socket import ControlRequest
+from agent.runtime.local_server import LocalRequest
+from drivers.local_wire import MessageDecoder
 
 HOLD_S = 30.0
 """The time for which a chosen mode counts. A test chooses again within it."""
@@ -43,7 +43,7 @@ class DayNightState(msgspec.Struct, frozen=True, kw_only=True, tag_field="state"
     outputs: dict[str, bool]
 
 
-_REPLY_DECODER: JsonDecoder[DayNightState | CommandRefused] = JsonDecoder(
+_REPLY_DECODER: MessageDecoder[DayNightState | CommandRefused] = MessageDecoder(
     DayNightState | CommandRefused
 )
 
@@ -73,7 +73,7 @@ class DayNightHandler:
         self._read_outputs = read_outputs
         self._clock_ns = clock_ns
 
-    def handle(self, wanted: DayNightRequest, request: ControlRequest) -> None:
+    def handle(self, wanted: DayNightRequest, request: LocalRequest) -> None:
         """Answer one request. Never blocks."""
         try:
             request.reply(self._choose(wanted))

@@ -13,7 +13,6 @@ import msgspec
 import numpy as np
 
 from agent.base.errors import UserError
-from agent.base.json_decode import JsonDecoder
 from agent.base.model import CommandRefused
 from agent.capture.lens_aim import LensAim, downscale_within, measure_aim
 from agent.capture.live_keyframes import LiveKeyframes
@@ -26,7 +25,8 @@ from agent.capture.snapshot_command import (
 )
 from agent.commands.requester import CommandRejected, Requester
 from agent.runtime import control_client
-from agent.runtime.control_socket import ControlRequest
+from agent.runtime.local_server import LocalRequest
+from drivers.local_wire import MessageDecoder
 from drivers.media import Frame, Plane
 
 KEYFRAME_TIMEOUT_S = 12.0
@@ -71,7 +71,7 @@ class PreviewFrame(msgspec.Struct, frozen=True, kw_only=True, tag_field="state",
         return np.frombuffer(self.luma, np.uint8).reshape(self.rows, self.columns)
 
 
-_REPLY_DECODER: JsonDecoder[PreviewFrame | CommandRefused] = JsonDecoder(
+_REPLY_DECODER: MessageDecoder[PreviewFrame | CommandRefused] = MessageDecoder(
     PreviewFrame | CommandRefused
 )
 
@@ -98,7 +98,7 @@ class PreviewHandler:
         self._encode = encode
         self._clock_ns = clock_ns
 
-    def handle(self, preview: PreviewRequest, request: ControlRequest) -> None:
+    def handle(self, preview: PreviewRequest, request: LocalRequest) -> None:
         """Answer one request. Blocks until the camera's next frame, up to KEYFRAME_TIMEOUT_S."""
         try:
             request.reply(self._capture(preview))

@@ -7,21 +7,23 @@ the technician's.
 
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from agent.base.clock import Clock
-from agent.base.json_decode import JsonDecoder
+from agent.base.errors import UserError
+from agent.base.json_decode import JsonDecoder, MalformedJson
+from agent.base.message import Message, message_of
 from agent.base.model import CommandDone, CommandRefused, IncomingCommand, Reply
 from agent.commands.command import CommandId, RequesterId
 from agent.runtime import control_client
-from agent.runtime.control_socket import ControlRequest
+from agent.runtime.local_server import LocalRequest
+from drivers.local_wire import MessageDecoder
 
 COMMAND_LIFETIME_S = 60.0
-
-_REPLY_DECODER: JsonDecoder[Reply] = JsonDecoder(Reply)
 
 
 class LocalCommand(
@@ -38,6 +40,18 @@ class LocalCommand(
     args: Any
     id: CommandId | None = None
     by: RequesterId | None = None
+
+
+class LocalReply(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", tag="reply"):
+    """One reply: the JSON document that is also published to a requester at the centre."""
+
+    document: bytes
+
+
+_REPLY_DECODER: MessageDecoder[LocalReply | CommandRefused] = MessageDecoder(
+    LocalReply | CommandRefused
+)
+_DOCUMENT_DECODER: JsonDecoder[Reply] = JsonDecoder(Reply)
 
 
 def encode_command(
@@ -65,7 +79,7 @@ class LocalCommandHandler:
         self._clock = clock
         self._new_id = new_id
 
-    def handle(self, local: LocalCommand, request: ControlRequest) -> None:
+    def handle(self, local: LocalCommand, request: LocalRequest) -> None:
         """Submit the command. Never blocks."""
         now_ns = self._clock.boottime_ns()
         payload = encode_command(
@@ -80,11 +94,16 @@ class LocalCommandHandler:
                 verb=local.verb,
                 payload=payload,
                 via="the control socket",
-                send_reply=lambda reply: request.reply(
-                    reply, is_last=isinstance(reply, CommandDone | CommandRefused)
-                ),
+                send_reply=partial(_send_reply, request),
             )
         )
+
+
+def _send_reply(request: LocalRequest, reply: Reply) -> None:
+    request.reply(
+        LocalReply(document=msgspec.json.encode(reply)),
+        is_last=isinstance(reply, CommandDone | CommandRefused),
+    )
 
 
 def send_command(
@@ -102,8 +121,20 @@ def send_command(
     return None if replies is None else _up_to_last(replies)
 
 
-def _up_to_last(replies: Iterator[Reply]) -> Iterator[Reply]:
-    for reply in replies:
+def _up_to_last(replies: Iterator[LocalReply | CommandRefused]) -> Iterator[Reply]:
+    for message in replies:
+        reply = _decode_reply(message)
         yield reply
         if isinstance(reply, CommandDone | CommandRefused):
             return
+
+
+def _decode_reply(message: LocalReply | CommandRefused) -> Reply:
+    if isinstance(message, CommandRefused):
+        return message
+    try:
+        return _DOCUMENT_DECODER.decode(message.document)
+    except MalformedJson as error:
+        raise UserError(
+            Message("the agent gave no answer: {error}", error=message_of(error))
+        ) from error

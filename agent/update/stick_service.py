@@ -18,7 +18,6 @@ import msgspec
 
 from agent.base.errors import UserError
 from agent.base.json_decode import JsonDecoder, MalformedJson
-from agent.runtime.control_socket import peer_credentials
 from agent.update.usb_stick import (
     DEVICE_DIR,
     MAX_LINE_BYTES,
@@ -27,6 +26,7 @@ from agent.update.usb_stick import (
     UsbStick,
     parse_link,
 )
+from drivers.local_wire import peer_credentials
 
 log = logging.getLogger(__name__)
 

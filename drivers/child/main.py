@@ -20,6 +20,7 @@ import msgspec
 from drivers.child import messages
 from drivers.child.control_channel import DATAGRAM_BYTES
 from drivers.errors import DriverError, MaskError
+from drivers.local_wire import pack_message
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ class ChildEnd:
 
     def send(self, *outgoing: msgspec.Struct) -> bool:
         """Send messages. Return False if the parent's end is closed."""
-        packed = b"".join(messages.pack_child_message(message) for message in outgoing)
+        packed = b"".join(pack_message(message) for message in outgoing)
         with self._lock:
             try:
                 self._stream.sendall(packed)

@@ -1,13 +1,12 @@
 """Messages between a child process and its parent.
 
-The child sends a stream of messages, each after its length; the parent sends one message per datagram.
+The child sends a stream of messages of the local wire; the parent sends one message per datagram.
 Both are socket pairs of these two processes alone. The parent's messages are trusted. The child's are not: it
 reads what a foreign device sends, and a bug in a parser may have made it another program. So its
 messages are bounded, decoded strictly, and checked before they are used.
 """
 
 import io
-import struct
 from typing import Annotated, TypeAlias, TypeVar
 
 import msgspec
@@ -15,6 +14,7 @@ import msgspec
 from drivers.child.bounded_queue import MAX_PACKET_BYTES
 from drivers.contracts import CameraReadings, SensorNetwork
 from drivers.errors import DriverErrorKind
+from drivers.local_wire import HEADER, unpack_header
 from drivers.media import Packet, PictureArea, Polygon, SensorInference, StreamInfo
 
 T = TypeVar("T")
@@ -24,8 +24,6 @@ MAX_MESSAGE_BYTES = MAX_PACKET_BYTES + 65_536
 MAX_SIDE_PX = 8192
 MAX_SLOTS = 16
 MAX_MESSAGE_CHARS = 1000
-
-_LENGTH = struct.Struct("<I")
 
 Side = Annotated[int, msgspec.Meta(ge=1, le=MAX_SIDE_PX)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -201,23 +199,15 @@ def from_raw(raw: msgspec.Raw, settings_type: type[T]) -> T:
     return msgspec.msgpack.decode(raw, type=settings_type)
 
 
-def pack_child_message(message: msgspec.Struct) -> bytes:
-    """Encode a message after its length."""
-    data = msgspec.msgpack.encode(message)
-    return _LENGTH.pack(len(data)) + data
-
-
 def read_child_message(stream: io.BufferedIOBase, decoder: msgspec.msgpack.Decoder[T]) -> T | None:
     """Read the next message, or None at the stream's end, even within a message. Blocks.
 
     Raises: ValueError if it is too long, or not a message.
     """
-    length_prefix = stream.read(_LENGTH.size)
-    if len(length_prefix) < _LENGTH.size:
+    header = stream.read(HEADER.size)
+    if len(header) < HEADER.size:
         return None
-    (length,) = _LENGTH.unpack(length_prefix)
-    if length > MAX_MESSAGE_BYTES:
-        raise ValueError(f"a message of {length} bytes")
+    length, _ = unpack_header(header, MAX_MESSAGE_BYTES)
     data = stream.read(length)
     return None if len(data) < length else decoder.decode(data)
 

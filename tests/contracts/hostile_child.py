@@ -24,6 +24,7 @@ from drivers.child import messages, syscall_filter
 from drivers.child.confinement import Confinement, confine
 from drivers.child.main import ChildEnd
 from drivers.child.syscall_filter import Network
+from drivers.local_wire import pack_message
 from drivers.media import NS_PER_S, Packet, StreamInfo
 from drivers.onvif.operations import OnvifSettings
 from drivers.stream_child import StreamOptions
@@ -143,8 +144,8 @@ def command(target: str) -> str:
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(target)
         with suppress(BrokenPipeError):  # it is refused already
-            client.sendall(b'{"method":"move"}\n')
-        return client.recv(1000).decode()
+            client.sendall(pack_message({"method": "move"}))
+        return repr(client.recv(1000))
 
 
 def command_by_fork(target: str) -> str:

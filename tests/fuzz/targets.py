@@ -4,8 +4,8 @@ from tests.fuzz import (
     box_files,
     centres,
     configurations,
+    local_wires,
     messages,
-    page_wires,
     signatures,
     streams,
     web_requests,
@@ -20,5 +20,5 @@ TARGETS: dict[str, FuzzTarget] = (
     | streams.TARGETS
     | centres.TARGETS
     | web_requests.TARGETS
-    | page_wires.TARGETS
+    | local_wires.TARGETS
 )

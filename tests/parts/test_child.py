@@ -3,7 +3,6 @@
 import contextlib
 import io
 import os
-import struct
 import subprocess
 from typing import Any
 
@@ -22,11 +21,12 @@ from drivers.child.messages import SlotFree
 from drivers.child.process import is_child
 from drivers.contracts import CameraReadings
 from drivers.errors import DriverError
+from drivers.local_wire import HEADER, pack_message
 from drivers.media import NS_PER_S, Frame, Packet, Point, StreamInfo
 
 
 def _sized(data: bytes) -> bytes:
-    return struct.pack("<I", len(data)) + data
+    return HEADER.pack(len(data), 0) + data
 
 
 def packet(size: int, *, key: bool = False) -> Packet:
@@ -95,13 +95,13 @@ MESSAGES: tuple[messages.MediaMessage, ...] = (
 
 
 def test_messages_arrive_as_they_were_sent_and_a_cut_one_is_the_end() -> None:
-    sent = b"".join(messages.pack_child_message(message) for message in MESSAGES)
+    sent = b"".join(pack_message(message) for message in MESSAGES)
     stream = io.BytesIO(sent)
     assert (
         tuple(iter(lambda: messages.read_child_message(stream, messages.media_decoder), None))
         == MESSAGES
     )
-    cut = io.BytesIO(messages.pack_child_message(MESSAGES[0])[:-1])
+    cut = io.BytesIO(pack_message(MESSAGES[0])[:-1])
     assert messages.read_child_message(cut, messages.media_decoder) is None
 
 
@@ -124,8 +124,9 @@ def test_the_parents_messages_arrive_as_they_were_sent() -> None:
 
 
 HOSTILE: dict[str, bytes] = {
-    "a length of 4 GB": b"\xff\xff\xff\xff",
-    "no message": b"\x03\x00\x00\x00\xc1\xc1\xc1",
+    "a length of 4 GB": HEADER.pack(2**32 - 1, 0),
+    "an open file that does not come": HEADER.pack(1, 1) + b"\x80",
+    "no message": _sized(b"\xc1\xc1\xc1"),
     "an unknown message": _sized(msgspec.msgpack.encode({"type": "shell", "command": "x"})),
     "a frame in slot -1": _sized(
         msgspec.msgpack.encode({"type": "frame", "slot": -1, "seq": 0, "t_ns": 0})

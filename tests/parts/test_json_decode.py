@@ -10,13 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.base.file_read import read_regular_file
-from agent.base.json_decode import (
-    MAX_ERROR_CHARS,
-    JsonDecoder,
-    MalformedJson,
-    decode_any_json,
-    decode_json,
-)
+from agent.base.json_decode import JsonDecoder, MalformedJson, decode_any_json, decode_json
+from drivers.local_wire import MAX_ERROR_CHARS
 
 
 class NoMembers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -2,11 +2,10 @@
 
 import os
 import random
-import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -16,15 +15,17 @@ from agent.base.clock import SystemClock
 from agent.base.errors import UserError
 from agent.base.model import CommandRefused
 from agent.runtime.control_client import call, find_agent
-from agent.runtime.control_socket import (
-    MAX_CLIENTS,
-    MAX_QUEUED,
-    REQUEST_TIMEOUT_S,
-    SOCKET_NAME,
-    ControlRequest,
-    ControlSocket,
-)
+from agent.runtime.control_socket import LIMITS, MAX_QUEUED, SOCKET_NAME, ControlSocket
+from agent.runtime.local_server import LocalRequest
 from agent.runtime.stage import StageThread
+from drivers.local_wire import (
+    HEADER,
+    LocalConnection,
+    MessageDecoder,
+    connect,
+    listen,
+    pack_message,
+)
 from tests.whole.rig import TIMEOUT_S
 
 CLOCK = SystemClock()
@@ -46,9 +47,7 @@ class Answer(msgspec.Struct, frozen=True, tag_field="state", tag="done"):
     number: int = 0
 
 
-DECODER: msgspec.json.Decoder[Answer | CommandRefused] = msgspec.json.Decoder(
-    Answer | CommandRefused
-)
+DECODER: MessageDecoder[Answer | CommandRefused] = MessageDecoder(Answer | CommandRefused)
 
 
 class Server:
@@ -66,10 +65,10 @@ class Server:
             for stage in (control, self.worker)
         ]
 
-    def _answer(self, quick: Quick, request: ControlRequest) -> None:
+    def _answer(self, quick: Quick, request: LocalRequest) -> None:
         request.reply(Answer(number=quick.number))
 
-    def _block(self, slow: Slow, request: ControlRequest) -> None:
+    def _block(self, slow: Slow, request: LocalRequest) -> None:
         self.begun.release()
         assert self.gate.wait(TIMEOUT_S)
         if slow.fails:
@@ -101,87 +100,101 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 @contextmanager
-def connections(server: Server, count: int, line: bytes = b"") -> Iterator[None]:
-    """Open `count` clients that send a line and read nothing."""
+def connections(server: Server, count: int, sent: bytes = b"") -> Iterator[None]:
+    """Open `count` clients that send bytes and read nothing."""
     with ExitStack() as stack:
         for _ in range(count):
-            connection = stack.enter_context(socket.socket(socket.AF_UNIX))
-            connection.connect(str(server.state / SOCKET_NAME))
-            connection.sendall(line)
+            connection = stack.enter_context(connect(server.state / SOCKET_NAME, TIMEOUT_S))
+            connection.sendall(sent)
         yield
 
 
+def answer_to(server: Server, sent: bytes) -> Answer | CommandRefused:
+    """Send bytes, and return the answer."""
+    path = server.state / SOCKET_NAME
+    with LocalConnection(connect(path, TIMEOUT_S), 10_000) as connection:
+        connection.socket.sendall(sent)
+        answer = connection.receive(DECODER, TIMEOUT_S)
+    assert answer is not None
+    return answer
+
+
 def test_a_blocking_method_delays_no_other(server: Server) -> None:
-    with connections(server, 1, b'{"method":"slow"}\n'):
+    with connections(server, 1, pack_message(Slow())):
         assert server.begun.acquire(timeout=TIMEOUT_S)
         assert server.ask(Quick(number=7)) == Answer(number=7)
 
 
 def test_beyond_its_queue_a_blocking_method_is_busy_and_another_is_not(server: Server) -> None:
-    with connections(server, 1, b'{"method":"slow"}\n'):
+    with connections(server, 1, pack_message(Slow())):
         assert server.begun.acquire(timeout=TIMEOUT_S)
-        with connections(server, MAX_QUEUED, b'{"method":"slow"}\n'):
+        with connections(server, MAX_QUEUED, pack_message(Slow())):
             answer = server.ask(Slow())
             assert isinstance(answer, CommandRefused)
             assert (answer.code, answer.message) == ("busy", f"{MAX_QUEUED} requests wait already")
             assert server.ask(Quick(number=1)) == Answer(number=1)
 
 
-def test_one_deadline_covers_the_whole_line_of_a_slow_client(server: Server) -> None:
+def test_one_deadline_covers_the_whole_request_of_a_slow_client(server: Server) -> None:
     begin_s = time.monotonic()
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.connect(str(server.state / SOCKET_NAME))
-        connection.settimeout(0.1)
-        reply = b""
-        while not reply:
-            try:
-                connection.send(b" ")
-                reply = connection.recv(1000)
-            except TimeoutError:
-                assert time.monotonic() - begin_s < TIMEOUT_S
-            except BrokenPipeError:
-                reply = connection.recv(1000)
-    assert time.monotonic() - begin_s >= REQUEST_TIMEOUT_S * 0.9
-    assert b"no whole line within 1 s" in reply
+    path = server.state / SOCKET_NAME
+    slow, at = HEADER.pack(1000, 0) + b" " * 1000, 0
+    with LocalConnection(connect(path, TIMEOUT_S), 10_000) as connection:
+        reply = None
+        while reply is None:
+            with suppress(BrokenPipeError):
+                connection.socket.send(slow[at : at + 1])
+            with suppress(TimeoutError):
+                reply = connection.receive(DECODER, 0.1)
+            at += 1
+            assert time.monotonic() - begin_s < TIMEOUT_S
+    assert time.monotonic() - begin_s >= LIMITS.request_timeout_s * 0.9
+    assert isinstance(reply, CommandRefused)
+    assert reply.message == "no whole request within 1 s"
 
 
 def test_clients_above_the_maximum_are_refused(server: Server) -> None:
-    with connections(server, MAX_CLIENTS):
+    with connections(server, LIMITS.max_clients):
         answer = server.ask(Quick())
     assert isinstance(answer, CommandRefused)
-    assert (answer.code, answer.message) == ("busy", f"{MAX_CLIENTS} requests are open already")
+    assert (answer.code, answer.message) == (
+        "busy",
+        f"{LIMITS.max_clients} requests are open already",
+    )
 
 
 def test_an_agent_that_accepts_nothing_is_named(tmp_path: Path) -> None:
-    with ExitStack() as stack:
-        listener = stack.enter_context(socket.socket(socket.AF_UNIX))
-        listener.bind(str(tmp_path / SOCKET_NAME))
-        listener.listen(0)
-        stack.enter_context(socket.socket(socket.AF_UNIX)).connect(listener.getsockname())
+    path = tmp_path / SOCKET_NAME
+    with listen(path, 0o600, 0), connect(path, TIMEOUT_S):
         with pytest.raises(UserError, match=r"accepted no request for 0\.1 s"):
             call(tmp_path, Quick(), DECODER, 0.1)
         assert find_agent(tmp_path) is None
 
 
 @pytest.mark.parametrize(
-    ("line", "code", "message"),
+    ("sent", "code", "message"),
     [
-        (b'{"method":"fly"}\n', "unsupported", "method 'fly'; allowed: quick, slow"),
-        (b'{"method":1}\n', "malformed", "not a request: Expected `str`"),
-        (b'{"method":"quick","number":"x"}\n', "malformed", "not a request: Expected `int`"),
-        (b'{"method":"quick"}\n{}\n', "malformed", "allowed: one line of JSON"),
-        (b"[" * 100_000 + b"\n", "malformed", "not a request"),
+        (pack_message({"method": "fly"}), "unsupported", "method 'fly'; allowed: quick, slow"),
+        (pack_message({"method": 1}), "malformed", "not a request: Expected `str`"),
+        (
+            pack_message({"method": "quick", "number": "x"}),
+            "malformed",
+            "not a request: Expected `int`",
+        ),
+        (pack_message(Quick()) * 2, "malformed", "allowed: one request"),
+        (
+            HEADER.pack(100_000, 0) + b"\x81\xa1x" + b"\x91" * 99_997,
+            "malformed",
+            "not a request: maximum recursion depth",
+        ),
+        (HEADER.pack(LIMITS.max_request_bytes + 1, 0), "malformed", "allowed: 131072"),
+        (HEADER.pack(1, 2), "malformed", "a message with 2 open files; allowed: 1"),
     ],
 )
 def test_a_wrong_request_is_refused_with_its_reason(
-    server: Server, line: bytes, code: str, message: str
+    server: Server, sent: bytes, code: str, message: str
 ) -> None:
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.connect(str(server.state / SOCKET_NAME))
-        connection.settimeout(TIMEOUT_S)
-        connection.sendall(line)
-        with connection.makefile("rb") as reader:
-            answer = DECODER.decode(reader.readline())
+    answer = answer_to(server, sent)
     assert isinstance(answer, CommandRefused)
     assert answer.code == code
     assert message in answer.message

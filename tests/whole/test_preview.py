@@ -12,6 +12,7 @@ import pytest
 import simplejpeg
 
 from agent.base.clock import SystemClock
+from agent.base.model import CommandRefused
 from agent.capture.live_keyframes import LiveKeyframes
 from agent.capture.live_looks import LiveLooks
 from agent.capture.preview import (
@@ -25,6 +26,7 @@ from agent.capture.snapshot_command import CameraAccess
 from agent.detection.image import encode_snapshot
 from agent.runtime.control_socket import SOCKET_NAME, ControlSocket
 from agent.runtime.stage import StageThread
+from drivers.local_wire import HEADER, LocalConnection, MessageDecoder, connect, pack_message
 from drivers.masking import MASK_LUMA
 from drivers.media import Frame
 from tests.parts.console_peers import make_picture
@@ -35,6 +37,7 @@ from tests.whole.rig import TIMEOUT_S, AgentBox
 from tests.whole.technician import children_of
 
 CLOCK = SystemClock()
+REFUSAL = MessageDecoder(CommandRefused)
 LEFT_HALF_MASKED = """
 [[mask]]
 polygon = [[0.0, 0.0], [0.5, 0.0], [0.5, 1.0], [0.0, 1.0]]
@@ -148,25 +151,23 @@ def test_without_an_agent_a_preview_fails(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "message",
     [
-        b"\n",
-        b"{}\n",
+        HEADER.pack(0, 0),
+        pack_message({}),
         b"x" * 5000,
-        b"\xff\n",
-        b'{"method": "preview", "camera": 1}\n',
-        b'{"method": "preview", "camera": "north", "by": "amina", "columns": 641}\n',
-        b"[" * 900 + b"\n",
+        HEADER.pack(1, 0) + b"\xc1",
+        pack_message({"method": "preview", "camera": 1}),
+        pack_message({"method": "preview", "camera": "north", "by": "amina", "columns": 641}),
+        HEADER.pack(900, 0) + b"\x91" * 900,
         b"",
     ],
 )
 def test_an_invalid_request_is_rejected_and_the_next_one_served(
     tmp_path: Path, message: bytes
 ) -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.connect(str(tmp_path / SOCKET_NAME))
-        connection.sendall(message)
-        connection.shutdown(socket.SHUT_WR)
-        connection.settimeout(TIMEOUT_S)
-        assert b'"state":"refused"' in connection.recv(10_000)
+    with LocalConnection(connect(tmp_path / SOCKET_NAME, TIMEOUT_S), 10_000) as connection:
+        connection.socket.sendall(message)
+        connection.socket.shutdown(socket.SHUT_WR)
+        assert isinstance(connection.receive(REFUSAL, TIMEOUT_S), CommandRefused)
     assert request_preview(tmp_path, "north", "amina") is not None
 
 

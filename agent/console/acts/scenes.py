@@ -7,7 +7,6 @@ import msgspec
 
 from agent.base.errors import UserError
 from agent.base.file_read import read_regular_file
-from agent.base.json_decode import JsonDecoder
 from agent.base.message import Message, Text, message_of
 from agent.base.model import CommandRefused
 from agent.base.state_file import DamagedStateFile
@@ -18,9 +17,12 @@ from agent.config_change.scene_request import SceneDone, SceneRequest, SceneView
 from agent.console.context import ConsoleContext
 from agent.console.errors import AgentDown, ConsoleError
 from agent.runtime import control_client
+from drivers.local_wire import MessageDecoder
 
 REPLY_TIMEOUT_S = 30.0
-_REPLY_DECODER: JsonDecoder[SceneDone | CommandRefused] = JsonDecoder(SceneDone | CommandRefused)
+_REPLY_DECODER: MessageDecoder[SceneDone | CommandRefused] = MessageDecoder(
+    SceneDone | CommandRefused
+)
 
 SceneOrigin = Literal["box", "centre", "technician", "none"]
 

@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from agent.base.errors import UserError
-from agent.base.json_decode import JsonDecoder
 from agent.base.model import CommandRefused
 from agent.recording.encryption.keys import KeyLookup
 from agent.recording.export.clip import (
@@ -26,7 +25,8 @@ from agent.recording.export.clip import (
 from agent.recording.export.clip_request import MAX_CLIP_SEGMENTS, ClipDone, ClipRequest
 from agent.recording.segment_name import parse_segment_name
 from agent.runtime import control_client
-from agent.runtime.control_socket import ControlRequest
+from agent.runtime.local_server import LocalRequest
+from drivers.local_wire import MessageDecoder
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,9 @@ MAX_CUT_S = 25.0
 REPLY_TIMEOUT_S = 60.0
 """For the requester: another one's clip, and its own."""
 
-_REPLY_DECODER: JsonDecoder[ClipDone | CommandRefused] = JsonDecoder(ClipDone | CommandRefused)
+_REPLY_DECODER: MessageDecoder[ClipDone | CommandRefused] = MessageDecoder(
+    ClipDone | CommandRefused
+)
 
 
 class _ClipRejected(Exception):
@@ -62,7 +64,7 @@ class ClipHandler:
         self._clock_ns = clock_ns
         self._on_view = on_view
 
-    def handle(self, clip: ClipRequest, request: ControlRequest) -> None:
+    def handle(self, clip: ClipRequest, request: LocalRequest) -> None:
         """Cut one clip. Blocks for up to MAX_CUT_S, or until the agent stops."""
         try:
             request.reply(ClipDone(clip=self._cut_clip(clip, request)))
@@ -75,7 +77,7 @@ class ClipHandler:
         log.warning("no clip: %s", problem)
         request.refuse("failed", problem)
 
-    def _cut_clip(self, clip: ClipRequest, request: ControlRequest) -> ClipInfo:
+    def _cut_clip(self, clip: ClipRequest, request: LocalRequest) -> ClipInfo:
         """Raises: _ClipRejected, ClipError and OSError if there is no clip."""
         if len(request.fds) != 1:
             raise _ClipRejected("no open file was passed")

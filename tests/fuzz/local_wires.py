@@ -1,4 +1,4 @@
-"""The sockets of the page at the pole: requests to the act server, its replies, and reports to the console."""
+"""Sockets between the processes of a box: requests to the agent, and those of the page at the pole."""
 
 import os
 import socket
@@ -10,6 +10,10 @@ from pathlib import Path
 import msgspec
 
 from agent.base.json_decode import MalformedJson
+from agent.capture.day_night import DayNightRequest
+from agent.capture.preview import PreviewRequest
+from agent.commands.local_command import LocalCommand
+from agent.config_change.scene_request import SceneRequest
 from agent.console import page_wire
 from agent.console.page_switch import PageSwitch
 from agent.pole_page import act_listener
@@ -18,14 +22,21 @@ from agent.pole_page.act_calls import escape_json
 from agent.pole_page.act_kinds import ACT_KINDS
 from agent.pole_page.act_listener import ActListener, Lanes
 from agent.pole_page.act_wire import ReplyLine, _read_replies
+from agent.recording.export.clip_request import ClipRequest
+from agent.runtime.control_socket import LIMITS
+from drivers.local_wire import LocalConnection, MalformedMessage, MessageDecoder, pack_message
 from tests.conftest import ManualClock
-from tests.fuzz.target import FuzzTarget, make_work_dir
+from tests.fuzz.target import FuzzTarget, check_one_line, make_work_dir
 from tests.parts.console_rig import ConsoleRig
 
 FILE_MARK = b"\1"
 """The first byte of a request that an open file comes along with."""
 BUSY_LANES = ("picture", "work", "upload")
 """Their acts read cameras, the network and files: they are refused, after their arguments are checked."""
+MAX_REQUEST = LIMITS.max_request_bytes
+CONTROL_DECODER: MessageDecoder[
+    LocalCommand | SceneRequest | ClipRequest | PreviewRequest | DayNightRequest
+] = MessageDecoder(LocalCommand | SceneRequest | ClipRequest | PreviewRequest | DayNightRequest)
 CAMERA, HEAD, BOX = {"camera": "north"}, {"head": "mast"}, {"box": "casa-0001"}
 ARGS: Mapping[str, Mapping[str, object]] = {
     "check": {"numbers": [1, 16]},
@@ -94,6 +105,20 @@ def _connected(data: bytes, fd: int | None = None) -> Iterator[tuple[socket.sock
         yield near, far
 
 
+def run_control_request(data: bytes) -> None:
+    """Read requests as the agent does: each is of one type, or one line says why not."""
+    has_file, sent = data.startswith(FILE_MARK), data.removeprefix(FILE_MARK)
+    with Path(os.devnull).open("rb") as file:
+        fd = file.fileno() if has_file else None
+        with _connected(sent, fd) as (_, agent), LocalConnection(agent, MAX_REQUEST, 1) as reader:
+            try:
+                while (request := reader.receive(CONTROL_DECODER, 0.0)) is not None:
+                    assert len(reader.take_files()) <= 1
+                    assert request
+            except MalformedMessage as error:
+                check_one_line(error)
+
+
 def run_act_request(data: bytes) -> None:
     """Serve a request: it has an answer, whose error is one of the wire's, in one line."""
     listener, _ = _listener()
@@ -140,6 +165,17 @@ def run_page_report(data: bytes) -> None:
     assert all("\n" not in receipt and len(receipt) < 100 for receipt in receipts)
 
 
+def _control_requests() -> list[bytes]:
+    clip = ClipRequest(camera="north", segments=("a.mp4",), begin_ns=0, end_ns=1)
+    return [
+        pack_message(LocalCommand(verb="ptz", args={"op": "stop", "head": "mast"}, by="amina")),
+        FILE_MARK + pack_message(clip, 1),
+        pack_message(PreviewRequest(camera="north", by="amina")) * 2,
+        pack_message(SceneRequest(do="undo", by="amina")),
+        pack_message(DayNightRequest(camera="north", by="amina", mode="night")),
+    ]
+
+
 def _act_requests() -> list[bytes]:
     lines: list[bytes] = []
     for name, kind in ACT_KINDS.items():
@@ -171,6 +207,7 @@ def _page_reports() -> list[bytes]:
 
 
 TARGETS = {
+    "control_request": FuzzTarget(run_control_request, _control_requests),
     "act_request": FuzzTarget(run_act_request, _act_requests, mutations=300),
     "act_reply": FuzzTarget(run_act_reply, _act_replies),
     "page_report": FuzzTarget(run_page_report, _page_reports),
