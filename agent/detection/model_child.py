@@ -7,6 +7,7 @@ memory ends this process alone.
 import os
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -31,14 +32,14 @@ from agent.detection.still_image import read_image
 from agent.detection.tflite import TfliteDetector, open_interpreter
 from drivers.child import messages
 from drivers.child.confinement import Confinement, confine
-from drivers.child.control_channel import DATAGRAM_BYTES
 from drivers.child.main import ChildEnd
+from drivers.child.requests import answer, read_requests
+from drivers.errors import DriverError
 
 MAX_MEMORY_BYTES = 1_073_741_824
 PROCESSOR_PATHS = ("/proc/cpuinfo", "/sys/devices/system/cpu")
 """The runtime selects its kernels by them: without them it takes slow ones."""
 MAX_TENSORS = 64
-MAX_REASON_CHARS = 300
 AP_SCORE_FLOOR = 0.05
 """Average precision is measured over all scores down to this one, not down to the thresholds of the card."""
 
@@ -53,20 +54,20 @@ class ModelChildSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Inspect(msgspec.Struct, frozen=True, kw_only=True, tag="inspect"):
-    """Report the tensors of a file."""
+    """Report the tensors of a file: its ModelFacts."""
 
     path: str
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True, tag="load"):
-    """Load a file by its card, after the models that are loaded already."""
+    """Load a file by its card, after the models that are loaded already. Its outputs have to be those of its decoder."""
 
     card: ModelCard
     path: str
 
 
 class Detect(msgspec.Struct, frozen=True, kw_only=True, tag="detect"):
-    """Run all loaded models on a picture."""
+    """Run all loaded models on a picture: a tuple of ModelPass, in the order of loading."""
 
     picture: str
 
@@ -78,16 +79,12 @@ class TensorFacts(msgspec.Struct, frozen=True, kw_only=True):
     dtype: Annotated[str, msgspec.Meta(max_length=32)]
 
 
-class ModelFacts(msgspec.Struct, frozen=True, kw_only=True, tag="facts"):
+class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Facts that a file itself states. `class_names` are those of TensorFlow Lite's metadata, mostly none."""
 
     inputs: Annotated[tuple[TensorFacts, ...], msgspec.Meta(max_length=MAX_TENSORS)]
     outputs: Annotated[tuple[TensorFacts, ...], msgspec.Meta(max_length=MAX_TENSORS)]
     class_names: Annotated[tuple[_ClassName, ...], msgspec.Meta(max_length=MAX_NAMES)]
-
-
-class Loaded(msgspec.Struct, frozen=True, kw_only=True, tag="loaded"):
-    """The model is loaded, and its outputs are those of its decoder."""
 
 
 class ModelPass(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,22 +98,8 @@ class ModelPass(msgspec.Struct, frozen=True, kw_only=True):
     cpu_ns: Annotated[int, msgspec.Meta(ge=0)]
 
 
-class Detected(msgspec.Struct, frozen=True, kw_only=True, tag="detected"):
-    """The passes of all loaded models, in their order."""
-
-    passes: tuple[ModelPass, ...]
-
-
-class Refusal(msgspec.Struct, frozen=True, kw_only=True, tag="refusal"):
-    """The request cannot be carried out, for a reason of one line."""
-
-    reason: Annotated[str, msgspec.Meta(max_length=MAX_REASON_CHARS)]
-
-
-ModelRequest: TypeAlias = Inspect | Load | Detect
-ModelAnswer: TypeAlias = ModelFacts | Loaded | Detected | Refusal | messages.Failed
-
-_request_decoder: msgspec.msgpack.Decoder[ModelRequest] = msgspec.msgpack.Decoder(ModelRequest)
+_Operation: TypeAlias = Inspect | Load | Detect
+_decoder: msgspec.msgpack.Decoder[_Operation] = msgspec.msgpack.Decoder(_Operation)
 
 
 def run(end: ChildEnd) -> None:
@@ -133,8 +116,8 @@ def run(end: ChildEnd) -> None:
         end,
     )
     loaded: list[_LoadedModel] = []
-    while data := end.control.recv(DATAGRAM_BYTES):
-        end.send(_answer(_request_decoder.decode(data), loaded))
+    for number, operation in read_requests(end, _decoder):
+        answer(end, number, partial(_execute, operation, loaded))
 
 
 def _silence_runtime() -> None:
@@ -172,18 +155,19 @@ class _LoadedModel:
         return ModelPass(detections=self._scorer.detect(rgb), cpu_ns=cpu_ns)
 
 
-def _answer(request: ModelRequest, loaded: list[_LoadedModel]) -> msgspec.Struct:
+def _execute(operation: _Operation, loaded: list[_LoadedModel]) -> object:
+    """Raises: DriverError."""
     try:
-        match request:
+        match operation:
             case Inspect(path=path):
                 return _inspect(Path(path).name, _read(path))
             case Load(card=card, path=path):
                 loaded.append(_LoadedModel(card, _read(path)))
-                return Loaded()
+                return None
             case Detect(picture=picture):
-                return Detected(passes=tuple(model.run(picture) for model in loaded))
+                return tuple(model.run(picture) for model in loaded)
     except (ModelRefused, UserError) as error:
-        return Refusal(reason=str(error)[:MAX_REASON_CHARS])
+        raise DriverError("unsupported", str(error)) from error
 
 
 def _read(path: str) -> bytes:

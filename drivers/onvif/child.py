@@ -3,14 +3,15 @@
 import os
 import threading
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from drivers.child import messages
 from drivers.child.confinement import Confinement, confine
-from drivers.child.control_channel import DATAGRAM_BYTES
 from drivers.child.main import ChildEnd
+from drivers.child.requests import answer, read_requests
 from drivers.errors import DriverError
 from drivers.onvif import camera_queries, coordinate_spaces, library, operations
 from drivers.onvif.move_status import is_busy
@@ -24,7 +25,9 @@ MAX_MEMORY_BYTES = 134_217_728
 SEARCH_CPU_S = 20
 """A search of a subnet is over within seconds."""
 
-_request_decoder = msgspec.msgpack.Decoder(operations.Request)
+_decoder: msgspec.msgpack.Decoder[operations.Operation] = msgspec.msgpack.Decoder(
+    operations.Operation
+)
 
 
 def prepare() -> None:
@@ -42,9 +45,9 @@ def run(end: ChildEnd) -> None:
         end,
     )
     executor = _DiscoveryExecutor() if device is None else _DeviceExecutor(end, device)
-    while data := end.control.recv(DATAGRAM_BYTES):
-        request = _request_decoder.decode(data)
-        threading.Thread(target=_answer, args=(end, executor, request), daemon=True).start()
+    for number, operation in read_requests(end, _decoder):
+        execute = partial(executor.execute, operation)
+        threading.Thread(target=answer, args=(end, number, execute), daemon=True).start()
     # Connections end with the process; the library would log each that was not closed before.
     os._exit(os.EX_OK)
 
@@ -118,19 +121,3 @@ class _DeviceExecutor:
             )
             for preset in self._ptz("GetPresets", profile) or ()
         )
-
-
-def _answer(
-    end: ChildEnd, executor: _DiscoveryExecutor | _DeviceExecutor, request: operations.Request
-) -> None:
-    """Execute a request, and send its result. An error that is no DriverError ends the process."""
-    try:
-        result = executor.execute(request.operation)
-    except DriverError as error:
-        if error.kind == "crashed":
-            end.fail(error)
-        text = str(error)[: messages.MAX_MESSAGE_CHARS]
-        end.send(operations.Refused(number=request.number, kind=error.kind, message=text))
-        return
-    raw = msgspec.Raw(msgspec.msgpack.encode(result))
-    end.send(operations.Reply(number=request.number, result=raw))

@@ -1,9 +1,11 @@
 """One ONVIF device, whose answers are parsed in a child process."""
 
+from functools import partial
 from typing import Any
 
+from drivers.child.fork_server import ForkServer
+from drivers.child.requests import RequestChild, RestartedChild
 from drivers.onvif.camera_info import CameraInfo
-from drivers.onvif.child_link import OnvifChild
 from drivers.onvif.credentials import OnvifAccess, read_password
 from drivers.onvif.operations import (
     FIRST_CALL_FACTOR,
@@ -29,6 +31,17 @@ from drivers.onvif.operations import (
 
 INFO_CALLS = 8
 """Calls of ReadCameraInfo and of ReadHeadProfile, at most."""
+MAX_CORES = 0.5
+"""Of a child that parses one answer after the other."""
+
+FORK_SERVER = ForkServer("drivers.onvif.child")
+"""Of all ONVIF cameras."""
+
+
+def onvif_child(display_name: str, settings: OnvifSettings) -> RestartedChild:
+    """Return the child of a camera, or of a search. It is started with the first request."""
+    start = partial(RequestChild, display_name, settings, FORK_SERVER.start_child, MAX_CORES)
+    return RestartedChild(display_name, start)
 
 
 class OnvifClient:
@@ -48,7 +61,7 @@ class OnvifClient:
             else read_password(credentials.password_file, self.display_name)
         )
         self._timeout_s = credentials.timeout_s
-        self._child = OnvifChild(
+        self._child = onvif_child(
             self.display_name,
             OnvifSettings(
                 device=DeviceAccess(

@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 import ifaddr
 
 from drivers.errors import DriverError
-from drivers.onvif.child_link import OnvifChild
+from drivers.onvif.client import onvif_child
 from drivers.onvif.operations import Discover, FoundCamera, OnvifSettings
 
 NAME_SCOPE = "onvif://www.onvif.org/name/"
@@ -23,7 +23,7 @@ def discover(timeout_s: float, interface: str | None = None) -> tuple[FoundCamer
     interface, or none with an address; `crashed` if an answer breaks the child.
     """
     search = Discover(addresses=_local_addresses(interface), timeout_s=timeout_s)
-    child = OnvifChild("search for cameras", OnvifSettings())
+    child = onvif_child("search for cameras", OnvifSettings())
     try:
         return child.request(search, tuple[FoundCamera, ...], timeout_s)
     finally:

@@ -1,12 +1,10 @@
 """Operations of an ONVIF child, and their results: the only form in which data leaves the child."""
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 
-from drivers.child.messages import MAX_MESSAGE_CHARS, Failed
 from drivers.contracts import Aux, Range
-from drivers.errors import DriverErrorKind
 
 Service = Literal["devicemgmt", "media", "ptz", "events"]
 NAMESPACES: dict[Service, str] = {
@@ -119,31 +117,6 @@ Operation: TypeAlias = (
     | Unsubscribe
     | Discover
 )
-
-
-class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """A datagram of the parent."""
-
-    number: int
-    operation: Operation
-
-
-class Reply(msgspec.Struct, frozen=True, kw_only=True, tag="reply"):
-    """The result of the request of this number."""
-
-    number: int
-    result: msgspec.Raw
-
-
-class Refused(msgspec.Struct, frozen=True, kw_only=True, tag="refused"):
-    """The failure of the request of this number."""
-
-    number: int
-    kind: DriverErrorKind
-    message: Annotated[str, msgspec.Meta(max_length=MAX_MESSAGE_CHARS)]
-
-
-OnvifMessage: TypeAlias = Reply | Refused | Failed
 
 
 class PtzSpace(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from drivers.onvif.child_link import FORK_SERVER
+from drivers.onvif.client import FORK_SERVER
 
 CLONE_NEWNET = 0x40000000  # linux/sched.h
 CURRENT_NAMESPACE = Path("/proc/thread-self/ns/net")

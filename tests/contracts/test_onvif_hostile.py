@@ -11,11 +11,12 @@ from time import monotonic
 
 import pytest
 
+from drivers.child import requests
 from drivers.child.fork_server import ForkServer
 from drivers.errors import DriverError
-from drivers.onvif import child_link
+from drivers.onvif import client as onvif_client
 from drivers.onvif.child import MAX_MEMORY_BYTES
-from drivers.onvif.client import OnvifClient
+from drivers.onvif.client import FORK_SERVER, OnvifClient
 from drivers.onvif.credentials import OnvifAccess
 from drivers.onvif.discovery import discover
 from tests.contracts.event_camera import running_event_camera
@@ -92,7 +93,7 @@ def test_a_hostile_answer_is_refused_within_bounded_memory(name: str) -> None:
     warm_up()
     with (
         hostile_camera(*ANSWERS[name]) as camera,
-        sampled_growth(child_link.FORK_SERVER) as child_growth,
+        sampled_growth(FORK_SERVER) as child_growth,
     ):
         client = OnvifClient(
             "camera 'tram'", OnvifAccess(url=f"http://127.0.0.1:{camera.port}", timeout_s=3.0)
@@ -129,15 +130,15 @@ def test_one_camera_breaks_its_child_and_the_other_goes_on(event_camera_url: str
     finally:
         broken.close()
         sound.close()
-    assert children_of(child_link.FORK_SERVER) == []
+    assert children_of(FORK_SERVER) == []
 
 
 def test_a_child_that_hangs_is_ended(
     monkeypatch: pytest.MonkeyPatch, hostile_server: ForkServer
 ) -> None:
-    monkeypatch.setattr(child_link, "FORK_SERVER", hostile_server)
-    monkeypatch.setattr(child_link, "ANSWER_MARGIN_S", 0.3)
-    monkeypatch.setattr(child_link, "START_TIMEOUT_S", 5.0)
+    monkeypatch.setattr(onvif_client, "FORK_SERVER", hostile_server)
+    monkeypatch.setattr(requests, "ANSWER_MARGIN_S", 0.3)
+    monkeypatch.setattr(requests, "START_TIMEOUT_S", 5.0)
     client = OnvifClient("camera 'tram'", OnvifAccess(url="http://hang.invalid", timeout_s=0.5))
     try:
         with pytest.raises(DriverError, match="its process hangs: no answer for") as caught:
@@ -206,7 +207,7 @@ def test_hostile_answers_to_a_search_hide_no_camera_and_take_bounded_memory() ->
     with (
         running_onvif_camera(),
         hostile_answers_to_searches(),
-        sampled_growth(child_link.FORK_SERVER) as child_growth,
+        sampled_growth(FORK_SERVER) as child_growth,
     ):
         before_bytes = reset_peak_memory()
         # On a busy machine the camera itself may answer too late for one search.

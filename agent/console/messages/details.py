@@ -300,7 +300,6 @@ DETAILS = (
     Message("its process {pid} has ended with its fork server", pid=_ANY),
     Message("its process {pid} is still there after SIGKILL", pid=_ANY),
     Message("it was not started"),
-    Message("its process answers another request"),
     Message("cannot answer {data}: {reason}", data=_ANY, reason=_ANY),
     Message("has no such service"),
     Message("says: {reason}", reason=_ANY),
