@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-COPIED = ("agent", "drivers", "simulation", "docs", "scripts", "tests/pure")
+TEST_FOLDERS = ("tests/documents", "tests/parts", "tests/pure")
+COPIED = ("agent", "drivers", "simulation", "centre", "docs", "scripts", *TEST_FOLDERS)
 IGNORED = shutil.ignore_patterns("__pycache__", "*.tflite", "*.jpg")
 
 

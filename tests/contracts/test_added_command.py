@@ -20,5 +20,5 @@ def test_the_command_and_the_pages_pass_their_tests(tmp_path: Path) -> None:
     run(tmp_path, "-m", "scripts.contract_page")
     document = json.loads((tmp_path / "docs/asyncapi.json").read_text())
     assert "commandUptime" in document["channels"]
-    names = ("test_uptime_command", "test_docs_commands", "test_wire_contract")
-    run(tmp_path, "-m", "pytest", "-q", "-n", "0", *(f"tests/pure/{name}.py" for name in names))
+    names = ("pure/test_uptime_command", "documents/test_examples", "pure/test_wire_contract")
+    run(tmp_path, "-m", "pytest", "-q", "-n", "0", *(f"tests/{name}.py" for name in names))

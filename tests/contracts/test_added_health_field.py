@@ -19,5 +19,5 @@ def test_the_field_and_the_pages_pass_their_tests(tmp_path: Path) -> None:
     run(tmp_path, "-m", "scripts.contract_page")
     schemas = json.loads((tmp_path / "docs/asyncapi.json").read_text())["components"]["schemas"]
     assert "agent_open_files" in schemas["Vitals"]["properties"]
-    names = ("test_vitals_open_files", "test_vitals", "test_wire_contract")
-    run(tmp_path, "-m", "pytest", "-q", "-n", "0", *(f"tests/pure/{name}.py" for name in names))
+    names = ("parts/test_vitals_open_files", "parts/test_vitals", "pure/test_wire_contract")
+    run(tmp_path, "-m", "pytest", "-q", "-n", "0", *(f"tests/{name}.py" for name in names))

@@ -1,11 +1,12 @@
-"""docs: pages that are generated from code, and examples that are run."""
+"""docs: pages that are generated from code, commands on pages, and numbers and names that a page has from the code."""
 
 import argparse
 import re
 import runpy
 import shlex
 import tomllib
-from itertools import takewhile
+from functools import cache
+from itertools import count, takewhile
 from pathlib import Path
 from typing import get_args
 
@@ -26,7 +27,7 @@ from agent.faults.registry import FAULTS
 from agent.faults.texts import Language
 from agent.gpio.gpio_stage import MIN_PAUSE_S
 from agent.incident.state_machine import Phase
-from agent.provisioning import settings
+from agent.provisioning import first_boot, settings
 from agent.ptz import head_stage, preset_store
 from agent.ptz.automation import guard_tours
 from centre.flash import decompress, safety_checks
@@ -38,6 +39,7 @@ from drivers.serial_worker import MAX_QUEUED_JOBS
 from tests.doc_pages import CODE_BLOCK, PAGES, ROOT, SHOWN_COMMAND, read_page
 
 ONCE_A = {1.0: "once a second"}
+MINUTE = {60.0: "a minute"}
 SIXTEEN = {16: {"en": "sixteen", "fr": "seize", "ar": "ستة عشر"}}[len(CHECKS)]
 IMAGE_SUFFIX = (decompress.IMAGE_SUFFIXES[0], decompress.COMPRESSED_SUFFIXES[0])
 EXAMPLE = ROOT / "docs" / "vigie.example.toml"
@@ -96,10 +98,27 @@ def test_the_example_is_valid_and_its_defaults_equal_the_codes() -> None:
         assert shown == type(getattr(loaded, name))()
 
 
+@cache
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub derives them, and those that it defines itself."""
+    text = page.read_text(encoding="utf-8")
+    found = set(re.findall(r'id="([^"]+)"', text))
+    for heading in re.findall(r"^#+ (.+)$", CODE_BLOCK.sub("", text), re.MULTILINE):
+        words = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).lower()
+        anchor = re.sub(r"[^\w\- ]", "", words).replace(" ", "-")
+        numbered = (f"{anchor}-{number}" for number in count(1))
+        found.add(anchor if anchor not in found else next(n for n in numbered if n not in found))
+    return found
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_between_pages_resolve(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
-        assert (page.parent / target).exists(), f"{page.name} points to {target}"
+def test_links_between_pages_and_their_anchors_resolve(page: Path) -> None:
+    for target, anchor in re.findall(
+        r"\]\(([^)#:]*)(?:#([^)]+))?\)", page.read_text(encoding="utf-8")
+    ):
+        file = page.parent / target if target else page
+        assert file.exists(), f"{page.name} points to {target}"
+        assert not anchor or anchor in anchors(file), f"{page.name} points to {target}#{anchor}"
 
 
 TARGETS = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
@@ -140,6 +159,7 @@ WORDS = [
     ("tours.md", f"the tour waits {guard_tours.UNREACHABLE_PAUSE_S:g} s"),
     ("institutions.md", f"1 to {MAX_AGE_DAYS * 24}; left out"),
     ("institutions.md", f"least {MIN_DETECT_WIDTH_PX} pixels wide"),
+    ("institutions.md", f"unreachable for {MINUTE[onvif_events.SILENT_AFTER_S]}"),
     ("institutions.md", f"Beyond {onvif_events.MAX_EVENTS_PER_MINUTE} that begin in a minute"),
     ("institutions.md", f"or {onvif_events.MAX_OPEN_EVENTS} that are open at once"),
     *(("pins.md", code) for code in FAULTS if code.startswith("GPI")),
@@ -171,14 +191,10 @@ def test_a_page_has_the_numbers_and_names_of_the_code(page: str, words: str) -> 
     assert words in text or words in " ".join(text.split())
 
 
-def test_the_smallest_configuration_is_valid(tmp_path: Path) -> None:
-    page = (ROOT / "docs" / "configuration.md").read_text()
-    smallest, *additions = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
-    file = tmp_path / "vigie.toml"
-    file.write_text(smallest)
-    assert configuration.load(file).camera[0].driver == "rtsp"
-    file.write_text("\n".join((smallest, *additions)))
-    assert [entry.role for entry in configuration.load(file).control.permission] == ["operator"] * 2
+@pytest.mark.parametrize("message", ["NO SETTINGS", "THE SETTINGS ARE WRONG", "is set up"])
+def test_the_page_of_flashing_quotes_the_boxs_messages(message: str) -> None:
+    assert message in read_page("flash.md")
+    assert message in Path(first_boot.__file__).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("language", get_args(Language))

@@ -219,6 +219,7 @@ options = { url = "http://10.0.0.31", password_file = "tram.password", username 
     assert not camera.institution.can_view("Nadia")
     assert msgspec.structs.replace(camera.institution, viewers=None).can_view("Nadia")
     assert not msgspec.structs.replace(camera.institution, viewers=()).can_view("Nadia")
+    assert not msgspec.structs.replace(camera.institution, viewers=()).can_view("Nadia")
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ PAGE = (ROOT / "docs" / "wire-contract.md").read_text(encoding="utf-8")
 COMMANDS_PAGE = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
 DOCUMENT = json.loads((ROOT / "docs" / "asyncapi.json").read_text(encoding="utf-8"))
 EXAMPLES = re.findall(r"^```json (?!claims)(\w+)\n(.*?)\n```$", PAGE, re.MULTILINE | re.DOTALL)
-"""Of messages. What is signed is in another file, see test_docs_signed."""
+"""Of messages. What is signed is in another file, see test_signed_examples."""
 
 
 def test_the_document_equals_the_generated_one() -> None:
@@ -50,7 +50,7 @@ def test_every_reference_of_the_document_resolves() -> None:
 
 
 COMMANDS = {f"command{command.verb.title()}" for command in COMMAND_TYPES}
-"""The channels of commands. docs/commands.md has an example of each verb, see test_docs_commands."""
+"""The channels of commands. docs/commands.md has an example of each verb, see test_examples."""
 REPLY_CHANNELS = {"replyBelow", "replyTo"}
 """Other topics of the message on the channel `reply`."""
 

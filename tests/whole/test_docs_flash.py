@@ -9,7 +9,7 @@ import pytest
 
 from agent.provisioning.settings import FILE_NAME
 from centre.flash import select_partition
-from tests.documents.test_docs_flash import BLOCKS, PAGE, ROOT
+from tests.doc_pages import ROOT, code_blocks, read_page
 from tests.whole import flash_image
 
 pytestmark = pytest.mark.skipif(
@@ -24,6 +24,11 @@ def folder(tmp_path: Path) -> Path:
     for name in (".venv", "docs"):
         (tmp_path / name).symlink_to(ROOT / name)
     return tmp_path
+
+
+def block(name: str) -> str:
+    (commands,) = code_blocks(read_page("flash.md"), f"sh {name}")
+    return commands
 
 
 def do(folder: Path, commands: str) -> str:
@@ -42,14 +47,14 @@ def do(folder: Path, commands: str) -> str:
 
 def test_settings_are_made_checked_and_flashed(folder: Path) -> None:
     # No person edits it here; the example is valid as it is.
-    message = do(folder, BLOCKS["settings"].replace("editor ", "true "))
+    message = do(folder, block("settings").replace("editor ", "true "))
     assert "good; box casa-0001 reports to mqtts://centre.example:8883" in message
     built = folder / "build/image/pi-arm64"
     built.mkdir(parents=True)
     flash_image.compress_image(
         flash_image.make_image(built / "vigie-pi-arm64-0.1.0.disk.img"), "zst"
     )
-    do(folder, BLOCKS["flash"].replace("sudo ", "").replace("/dev/sdb", "card.raw"))
+    do(folder, block("flash").replace("sudo ", "").replace("/dev/sdb", "card.raw"))
     on_it = select_partition.read_file(
         flash_image.read_select_partition(folder / "card.raw"), FILE_NAME
     )
@@ -57,7 +62,7 @@ def test_settings_are_made_checked_and_flashed(folder: Path) -> None:
 
 
 def test_the_settings_of_many_boxes_come_from_a_table(folder: Path) -> None:
-    message = do(folder, BLOCKS["table"].replace("editor ", "true "))
+    message = do(folder, block("table").replace("editor ", "true "))
     assert "settings of 3 boxes" in message
     assert {path.name for path in (folder / "settings").iterdir()} == {
         "casa-0001.toml",
@@ -79,9 +84,13 @@ def test_the_certificate_request_on_the_card_is_signed(folder: Path) -> None:
         "-keyout ca.key -out ca.crt && truncate -s 4M part && mkfs.vfat part && "
         "mcopy -i part casa-0001.csr.pem :: && rm casa-0001.csr.pem",
     )
-    (taking,) = (one for one in " ".join(PAGE.split()).split("`") if one.startswith("mcopy "))
+    (taking,) = (
+        one
+        for one in " ".join(read_page("flash.md").split()).split("`")
+        if one.startswith("mcopy ")
+    )
     do(folder, taking.replace("/dev/sdb1", "part"))
-    do(folder, BLOCKS["sign"])
+    do(folder, block("sign"))
     assert "casa-0001.pem: OK" in do(folder, "openssl verify -CAfile ca.crt casa-0001.pem")
     assert "CN=casa-0001" in do(folder, "openssl x509 -in casa-0001.pem -noout -subject").replace(
         " ", ""
