@@ -146,10 +146,21 @@ class LocalConnection:
         if sent < len(data):
             self.socket.sendall(memoryview(data)[sent:])
 
+    def end_sending(self) -> None:
+        """Send no more, which the peer sees as an end. Raises: OSError."""
+        self.socket.shutdown(socket.SHUT_WR)
+
     def receive(self, decoder: MessageDecoder[T], timeout_s: float | None) -> T | None:
         """Return the next message, or None at the peer's end. See `receive_bytes`."""
         message = self.receive_bytes(timeout_s)
         return None if message is None else decoder.decode(message)
+
+    def receive_request(self, decoder: MessageDecoder[T], timeout_s: float) -> T:
+        """Return the next message of a peer that has to send one. See `receive_bytes`."""
+        message = self.receive(decoder, timeout_s)
+        if message is None:
+            raise MalformedMessage("the peer has ended without a request")
+        return message
 
     def receive_bytes(self, timeout_s: float | None) -> bytes | None:
         """Return the next message before it is decoded, or None if the peer has ended before it.
@@ -254,8 +265,11 @@ def peer_credentials(connection: socket.socket) -> PeerCredentials:
     return PeerCredentials(pid=pid, uid=uid)
 
 
-def connect(path: Path, timeout_s: float) -> socket.socket:
-    """Connect to the socket at `path`. Raises: TimeoutError if its queue stays full, and other OSErrors."""
+def connect(path: Path, timeout_s: float, max_bytes: int, max_files: int = 0) -> LocalConnection:
+    """Connect to the socket at `path`, for messages of up to `max_bytes` with up to `max_files`.
+
+    Raises: TimeoutError if its queue stays full, and other OSErrors.
+    """
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     # A socket with Python's timeout does not block, and connect(2) of one that does not block fails
     # at once while the listener's queue is full.
@@ -270,7 +284,7 @@ def connect(path: Path, timeout_s: float) -> socket.socket:
     except BaseException:
         connection.close()
         raise
-    return connection
+    return LocalConnection(connection, max_bytes, max_files)
 
 
 def listen(path: Path, mode: int, backlog: int) -> socket.socket:

@@ -1,13 +1,9 @@
 """The mount of a USB stick for one command: root mounts it, as long as the command runs."""
 
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import msgspec
-
-from agent.base.json_decode import JsonDecoder, MalformedJson
 from agent.base.message import Message, Text, join_phrases
 from agent.console.context import ConsoleContext
 from agent.console.errors import ConsoleError
@@ -15,12 +11,19 @@ from agent.console.terminal import Terminal
 from agent.console.text_format import format_bytes
 from agent.update import usb_stick
 from agent.update.usb_stick import StickReply, StickRequest, UsbStick
+from drivers.local_wire import (
+    LocalConnection,
+    MalformedMessage,
+    MessageDecoder,
+    connect,
+    iter_replies,
+)
 
 ANSWER_TIMEOUT_S = 60.0
 """On a slow board root's unit takes seconds to start."""
 UNMOUNT_TIMEOUT_S = 60.0
 _SECTOR_BYTES = 512
-_REPLY_DECODER = JsonDecoder(StickReply)
+_REPLY_DECODER = MessageDecoder(StickReply)
 
 
 @contextmanager
@@ -37,8 +40,8 @@ def mount_stick(terminal: Terminal, context: ConsoleContext, *, writable: bool) 
     labels = [terminal.render(_describe(context.root, stick)) for stick in sticks]
     request = StickRequest(link=sticks[terminal.choose(labels)].link, writable=writable)
     # Any other end of this block, and of this process, closes the connection too: root unmounts the stick.
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        _request_mount(context.root, connection, request)
+    with _connect(context.root) as connection:
+        _request_mount(connection, request)
         yield
         _wait_until_unmounted(connection)
 
@@ -51,36 +54,39 @@ def _describe(root: Path, stick: UsbStick) -> Text:
     return join_phrases(stick.device, format_bytes(sectors * _SECTOR_BYTES))
 
 
-def _request_mount(root: Path, connection: socket.socket, request: StickRequest) -> None:
-    connection.settimeout(ANSWER_TIMEOUT_S)
+def _connect(root: Path) -> LocalConnection:
     try:
-        connection.connect(str(root / usb_stick.SOCKET))
-        connection.sendall(msgspec.json.encode(request) + b"\n")
-        with connection.makefile("rb") as reader:
-            reply = _REPLY_DECODER.decode(reader.readline(usb_stick.MAX_LINE_BYTES * 2))
-    except TimeoutError as error:
-        reason: Text = Message(
-            "no answer within {timeout_s:.0f} s; another console may use it",
-            timeout_s=ANSWER_TIMEOUT_S,
-        )
-        raise _not_mounted(reason) from error
-    except (OSError, MalformedJson) as error:
-        raise _not_mounted(str(error)) from error
+        return connect(root / usb_stick.SOCKET, ANSWER_TIMEOUT_S, usb_stick.MAX_MESSAGE_BYTES)
+    except OSError as error:
+        raise _not_mounted(error) from error
+
+
+def _request_mount(connection: LocalConnection, request: StickRequest) -> None:
+    replies = iter_replies(connection, request, _REPLY_DECODER, ANSWER_TIMEOUT_S)
+    try:
+        reply = next(replies, StickReply(error="no answer"))
+    except (OSError, MalformedMessage) as error:
+        raise _not_mounted(error) from error
     if reply.error is not None:
         raise _not_mounted(reply.error)
 
 
-def _not_mounted(reason: Text) -> ConsoleError:
+def _not_mounted(problem: Exception | str) -> ConsoleError:
+    reason: Text = str(problem)
+    if isinstance(problem, TimeoutError):
+        reason = Message(
+            "no answer within {timeout_s:.0f} s; another console may use it",
+            timeout_s=ANSWER_TIMEOUT_S,
+        )
     return ConsoleError(Message("the USB disk cannot be mounted: {reason}", reason=reason))
 
 
-def _wait_until_unmounted(connection: socket.socket) -> None:
+def _wait_until_unmounted(connection: LocalConnection) -> None:
     """Wait until root has closed the connection too. Raises ConsoleError if it takes too long."""
-    connection.settimeout(UNMOUNT_TIMEOUT_S)
     try:
-        connection.shutdown(socket.SHUT_WR)
-        connection.recv(1)
-    except OSError as error:
+        connection.end_sending()
+        connection.receive_bytes(UNMOUNT_TIMEOUT_S)
+    except (OSError, MalformedMessage) as error:
         raise ConsoleError(
             Message("the USB disk is still being written: wait a minute before you unplug it")
         ) from error

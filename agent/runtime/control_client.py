@@ -38,7 +38,7 @@ def call(
     the socket is another user's.
     """
     try:
-        connection = LocalConnection(connect(state_dir / SOCKET_NAME, timeout_s), MAX_REPLY_BYTES)
+        connection = connect(state_dir / SOCKET_NAME, timeout_s, MAX_REPLY_BYTES)
     except TimeoutError as error:
         raise UserError(
             Message("the agent accepted no request for {timeout_s:g} s", timeout_s=timeout_s)
@@ -51,8 +51,8 @@ def call(
 def find_agent(state_dir: Path) -> PeerCredentials | None:
     """Return the process that listens on the socket, or None if it cannot be reached."""
     try:
-        with connect(state_dir / SOCKET_NAME, CONNECT_TIMEOUT_S) as connection:
-            return peer_credentials(connection)
+        with connect(state_dir / SOCKET_NAME, CONNECT_TIMEOUT_S, MAX_REPLY_BYTES) as connection:
+            return peer_credentials(connection.socket)
     except OSError:
         return None
 

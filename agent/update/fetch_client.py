@@ -1,22 +1,19 @@
 """Client of vigie-fetch.service: a GET for root, sent by a process that is not root.
 
-On an image root's update unit has no network. One connection to the socket is one GET: a request line, a reply line,
-and the body in chunks, each after its length; a length of 0 ends it.
+On an image root's update unit has no network. One connection to the socket is one GET: a request, a reply, and the
+body in chunks; an empty one ends it.
 """
 
-import socket
-import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import Annotated, TypeAlias
 
 import msgspec
 
 from agent.base.errors import UserError
 from agent.base.file_read import read_regular_file
-from agent.base.json_decode import JsonDecoder, MalformedJson
 from agent.base.message import Message
 from agent.update.https_get import (
     MAX_CHUNK_BYTES,
@@ -25,14 +22,19 @@ from agent.update.https_get import (
     HttpResponse,
     direct_get,
 )
+from drivers.local_wire import (
+    MalformedMessage,
+    MessageDecoder,
+    connect,
+    iter_replies,
+)
 
 SOCKET = Path("run/vigie-fetch.socket")
 """Socket of vigie-fetch.socket, below the root of the system."""
-MAX_LINE_BYTES = 1 << 21
+MAX_MESSAGE_BYTES = 1 << 21
 MAX_CA_BYTES = 1 << 20
 REPLY_TIMEOUT_S = 180.0
-"""Without any byte: the service's own time-outs of each redirect, and its start on a busy board."""
-CHUNK_LENGTH = struct.Struct(">I")
+"""For each message: the service's own time-outs of each redirect, and its start on a busy board."""
 
 
 class FetchRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -43,7 +45,7 @@ class FetchRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     ca_pem: str | None = None
 
 
-class FetchReply(msgspec.Struct, frozen=True, kw_only=True):
+class FetchReply(msgspec.Struct, frozen=True, kw_only=True, tag="reply"):
     """Status and headers of the response, or `error` if there is none."""
 
     status: int = 0
@@ -52,7 +54,14 @@ class FetchReply(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
 
 
-_REPLY_DECODER = JsonDecoder(FetchReply)
+class FetchChunk(msgspec.Struct, frozen=True, kw_only=True, tag="chunk"):
+    """A part of the body. One without data is its end."""
+
+    data: Annotated[bytes, msgspec.Meta(max_length=MAX_CHUNK_BYTES)]
+
+
+FetchMessage: TypeAlias = FetchReply | FetchChunk
+_DECODER: MessageDecoder[FetchMessage] = MessageDecoder(FetchMessage)
 
 
 def make_http_get(root: Path, ca_file: Path | None) -> HttpGet:
@@ -76,30 +85,35 @@ def _get(
     path: Path, ca_pem: str | None, url: str, headers: Mapping[str, str]
 ) -> Iterator[HttpResponse]:
     request = FetchRequest(url=url, headers=dict(headers), ca_pem=ca_pem)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(REPLY_TIMEOUT_S)
-        with connection.makefile("rb") as reader:
-            try:
-                connection.connect(str(path))
-                connection.sendall(msgspec.json.encode(request) + b"\n")
-                reply = _REPLY_DECODER.decode(reader.readline(MAX_LINE_BYTES))
-            except (OSError, MalformedJson) as error:
-                raise HttpError(f"{url}: vigie-fetch.service: {error}") from error
-            if reply.error is not None:
-                raise HttpError(reply.error)
-            yield HttpResponse(reply.status, reply.reason, reply.headers, _iter_chunks(reader))
-
-
-def _iter_chunks(reader: BinaryIO) -> Iterator[bytes]:
-    while True:
+    try:
+        connection = connect(path, REPLY_TIMEOUT_S, MAX_MESSAGE_BYTES)
+    except OSError as error:
+        raise _failed(url, error) from error
+    with connection:
+        messages = iter_replies(connection, request, _DECODER, REPLY_TIMEOUT_S)
         try:
-            head = reader.read(CHUNK_LENGTH.size)
-            size = CHUNK_LENGTH.unpack(head)[0] if len(head) == CHUNK_LENGTH.size else -1
-            chunk = reader.read(size) if 0 < size <= MAX_CHUNK_BYTES else b""
-        except OSError as error:
-            raise HttpError(f"the connection broke: {error}") from error
-        if size == 0:
-            return
-        if len(chunk) != size:
-            raise HttpError("the connection broke; see the journal of vigie-fetch")
-        yield chunk
+            reply = next(messages, None)
+        except (OSError, MalformedMessage) as error:
+            raise _failed(url, error) from error
+        if not isinstance(reply, FetchReply):
+            raise _failed(url, "it has ended without a reply")
+        if reply.error is not None:
+            raise HttpError(reply.error)
+        yield HttpResponse(reply.status, reply.reason, reply.headers, _iter_chunks(messages))
+
+
+def _iter_chunks(messages: Iterator[FetchMessage]) -> Iterator[bytes]:
+    try:
+        for message in messages:
+            if not isinstance(message, FetchChunk):
+                break
+            if not message.data:
+                return
+            yield message.data
+    except (OSError, MalformedMessage) as error:
+        raise HttpError(f"the connection broke: {error}") from error
+    raise HttpError("the connection broke; see the journal of vigie-fetch")
+
+
+def _failed(url: str, reason: object) -> HttpError:
+    return HttpError(f"{url}: vigie-fetch.service: {reason}")

@@ -8,13 +8,11 @@ import logging
 import socket
 import sys
 
-import msgspec
-
 from agent.base.errors import UserError
-from agent.base.json_decode import JsonDecoder, MalformedJson
 from agent.update.errors import UpdateError
-from agent.update.fetch_client import CHUNK_LENGTH, MAX_LINE_BYTES, FetchReply, FetchRequest
+from agent.update.fetch_client import MAX_MESSAGE_BYTES, FetchChunk, FetchReply, FetchRequest
 from agent.update.https_get import direct_get
+from drivers.local_wire import LocalConnection, MalformedMessage, MessageDecoder
 
 log = logging.getLogger(__name__)
 
@@ -22,36 +20,31 @@ CONNECTION_FD = 3
 """The connection that systemd passes, sd_listen_fds(3)."""
 IO_TIMEOUT_S = 60.0
 
-_REQUEST_DECODER = JsonDecoder(FetchRequest)
+_REQUEST_DECODER = MessageDecoder(FetchRequest)
 
 
 def serve_connection(connection: socket.socket) -> None:
     """Read a request, send its GET, and pass the response on."""
-    connection.settimeout(IO_TIMEOUT_S)
+    root = LocalConnection(connection, MAX_MESSAGE_BYTES)
     has_replied = False
     try:
-        with connection.makefile("rb") as reader:
-            request = _REQUEST_DECODER.decode(reader.readline(MAX_LINE_BYTES))
+        request = root.receive_request(_REQUEST_DECODER, IO_TIMEOUT_S)
         with direct_get(None, request.ca_pem)(request.url, request.headers) as response:
             reply = FetchReply(
                 status=response.status, reason=response.reason, headers=dict(response.headers)
             )
-            _send(connection, reply)
+            root.send(reply, IO_TIMEOUT_S)
             has_replied = True
             for chunk in response.iter_body():
-                connection.sendall(CHUNK_LENGTH.pack(len(chunk)) + chunk)
-            connection.sendall(CHUNK_LENGTH.pack(0))
-    except (MalformedJson, UserError, UpdateError) as error:
+                root.send(FetchChunk(data=chunk), IO_TIMEOUT_S)
+            root.send(FetchChunk(data=b""), IO_TIMEOUT_S)
+    except (MalformedMessage, UserError, UpdateError) as error:
         log.warning("%s", error)
         if not has_replied:
-            _send(connection, FetchReply(error=str(error)))
+            root.send(FetchReply(error=str(error)), IO_TIMEOUT_S)
     except OSError as error:
         # The reader has enough, or waits for nothing any more.
         log.info("%s", error)
-
-
-def _send(connection: socket.socket, reply: FetchReply) -> None:
-    connection.sendall(msgspec.json.encode(reply) + b"\n")
 
 
 def main() -> int:

@@ -14,19 +14,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import msgspec
-
 from agent.base.errors import UserError
-from agent.base.json_decode import JsonDecoder, MalformedJson
 from agent.update.usb_stick import (
     DEVICE_DIR,
-    MAX_LINE_BYTES,
+    MAX_MESSAGE_BYTES,
     StickReply,
     StickRequest,
     UsbStick,
     parse_link,
 )
-from drivers.local_wire import peer_credentials
+from drivers.local_wire import LocalConnection, MalformedMessage, MessageDecoder, peer_credentials
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +38,7 @@ MOUNT_OPTIONS = "nosuid,nodev,noexec,noatime,errors=remount-ro,umask=0077"
 SYSTEMD_MOUNT = "usr/bin/systemd-mount"
 SYSTEMCTL = "usr/bin/systemctl"
 
-_REQUEST_DECODER = JsonDecoder(StickRequest)
+_REQUEST_DECODER = MessageDecoder(StickRequest)
 
 
 def serve(listener: socket.socket, root: Path, idle_timeout_s: float = IDLE_TIMEOUT_S) -> None:
@@ -52,39 +49,31 @@ def serve(listener: socket.socket, root: Path, idle_timeout_s: float = IDLE_TIME
             connection, _ = listener.accept()
         except TimeoutError:
             return
-        with connection:
-            serve_connection(connection, root)
+        serve_connection(connection, root)
 
 
 def serve_connection(connection: socket.socket, root: Path) -> None:
     """Mount the stick that a connection requests, until it is closed. The outcome is replied."""
-    try:
-        connection.settimeout(REQUEST_TIMEOUT_S)
-        request = _read_request(connection)
-        stick = _require_stick(root, request.link)
-        owner = peer_credentials(connection).uid
-        with _mounted(root, stick, owner, writable=request.writable):
-            _reply(connection, StickReply())
-            connection.settimeout(None)
-            while connection.recv(MAX_LINE_BYTES):
-                pass
-    except (OSError, UserError) as error:
-        log.warning("%s", error)
-        with suppress(OSError):
-            _reply(connection, StickReply(error=str(error)))
+    with LocalConnection(connection, MAX_MESSAGE_BYTES) as console:
+        try:
+            request = _read_request(console)
+            stick = _require_stick(root, request.link)
+            owner = peer_credentials(connection).uid
+            with _mounted(root, stick, owner, writable=request.writable):
+                console.send(StickReply(), REQUEST_TIMEOUT_S)
+                # It has no more to say: this returns at its end.
+                console.receive_bytes(None)
+        except (OSError, UserError) as error:
+            log.warning("%s", error)
+            with suppress(OSError):
+                console.send(StickReply(error=str(error)), REQUEST_TIMEOUT_S)
 
 
-def _read_request(connection: socket.socket) -> StickRequest:
-    """Read one line. Raises: UserError if it is no request, OSError."""
-    line = b""
-    while not line.endswith(b"\n"):
-        data = connection.recv(MAX_LINE_BYTES)
-        line += data
-        if not data or len(line) > MAX_LINE_BYTES:
-            raise UserError(f"request: allowed: one line of JSON, of {MAX_LINE_BYTES} bytes")
+def _read_request(console: LocalConnection) -> StickRequest:
+    """Read the request. Raises: UserError if it is none, OSError."""
     try:
-        return _REQUEST_DECODER.decode(line)
-    except MalformedJson as error:
+        return console.receive_request(_REQUEST_DECODER, REQUEST_TIMEOUT_S)
+    except MalformedMessage as error:
         raise UserError(f"request: {error}") from error
 
 
@@ -139,10 +128,6 @@ def _run_systemd(program: Path, *args: str) -> None:
     if completed.returncode:
         lines = completed.stderr.decode("utf-8", "replace").strip().splitlines()
         raise UserError(lines[-1] if lines else f"{program.name}: {completed.returncode}")
-
-
-def _reply(connection: socket.socket, reply: StickReply) -> None:
-    connection.sendall(msgspec.json.encode(reply) + b"\n")
 
 
 def main(arguments: list[str] | None = None) -> int:

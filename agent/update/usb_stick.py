@@ -14,7 +14,7 @@ SOCKET = Path("run/vigie-stick.socket")
 """Socket of vigie-stick.socket, below the root of the system."""
 DEVICE_DIR = Path("dev/vigie")
 MOUNT_DIR = "/run/media"
-MAX_LINE_BYTES = 512
+MAX_MESSAGE_BYTES = 1024
 _LINK_PATTERN = re.compile(r"stick-(vfat|exfat)-(sd[a-z]{1,2}[0-9]{0,3})")
 """Links that 73-vigie-sticks.rules makes: file system and kernel's name of a partition."""
 

@@ -227,7 +227,7 @@ def test_a_file_for_each_byte_of_a_message_is_refused(pair: Pair) -> None:
 def test_a_listener_has_its_mode_and_a_path_of_any_length(tmp_path: Path) -> None:
     path = tmp_path / ("long" * 30) / "wire.sock"
     path.parent.mkdir()
-    with listen(path, 0o600, 1), connect(path, WITHIN_S):
+    with listen(path, 0o600, 1), connect(path, WITHIN_S, MAX_BYTES):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     with listen(path, 0o640, 1):
         assert stat.S_IMODE(path.stat().st_mode) == 0o640
@@ -235,8 +235,8 @@ def test_a_listener_has_its_mode_and_a_path_of_any_length(tmp_path: Path) -> Non
 
 def test_a_server_that_accepts_nothing_is_a_timeout(tmp_path: Path) -> None:
     path = tmp_path / "wire.sock"
-    with listen(path, 0o600, 0), connect(path, WITHIN_S), pytest.raises(TimeoutError):
-        connect(path, 0.1)
+    with listen(path, 0o600, 0), connect(path, WITHIN_S, MAX_BYTES), pytest.raises(TimeoutError):
+        connect(path, 0.1, MAX_BYTES)
 
 
 def test_the_replies_of_a_server_that_refuses_unread_are_read(pair: Pair) -> None:

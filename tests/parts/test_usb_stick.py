@@ -8,7 +8,6 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from agent.console.errors import ConsoleError
@@ -17,6 +16,7 @@ from agent.console.terminal import Terminal
 from agent.console.usb_export import list_usb_mounts
 from agent.update import stick_service, usb_stick
 from agent.update.usb_stick import StickReply, StickRequest, UsbStick
+from drivers.local_wire import LocalConnection, MessageDecoder, pack_message
 from tests.conftest import ManualClock
 from tests.parts.console_rig import ConsoleRig
 
@@ -35,8 +35,8 @@ rm -r {root}/run/media
 CLIENT = """
 import socket, sys
 with socket.socket(fileno=int(sys.argv[1])) as connection:
-    connection.sendall(sys.argv[2].encode() + b"\\n")
-    print(connection.recv(100).decode(), flush=True)
+    connection.sendall(bytes.fromhex(sys.argv[2]))
+    print(connection.recv(100).hex(), flush=True)
     connection.recv(100)
 """
 
@@ -157,7 +157,7 @@ def test_no_end_of_a_session_leaves_a_stick_mounted(
 def test_a_killed_console_leaves_no_stick_mounted(unit: StickUnit) -> None:
     unit.plug_in("stick-vfat-sda1")
     ours, theirs = socket.socketpair()
-    request = msgspec.json.encode(StickRequest(link="stick-vfat-sda1")).decode()
+    request = pack_message(StickRequest(link="stick-vfat-sda1")).hex()
     with theirs:
         client = subprocess.Popen(
             [sys.executable, "-c", CLIENT, str(theirs.fileno()), request],
@@ -170,7 +170,7 @@ def test_a_killed_console_leaves_no_stick_mounted(unit: StickUnit) -> None:
         )
         service.start()
         assert client.stdout is not None
-        assert msgspec.json.decode(client.stdout.readline(), type=StickReply).error is None
+        assert bytes.fromhex(client.stdout.readline().decode()) == pack_message(StickReply())
         assert unit.is_mounted
         client.kill()
         service.join(TIMEOUT_S)
@@ -198,13 +198,15 @@ def test_nothing_is_mounted_before_a_technician_asks(rig: ConsoleRig, unit: Stic
     assert unit.calls == []
 
 
-def answer_of(unit: StickUnit, line: bytes) -> StickReply:
+def error_of(unit: StickUnit, sent: bytes) -> str | None:
     ours, theirs = socket.socketpair()
-    with ours, theirs:
-        theirs.sendall(line)
-        theirs.shutdown(socket.SHUT_WR)
+    with ours, LocalConnection(theirs, 10_000) as console:
+        theirs.sendall(sent)
+        console.end_sending()
         stick_service.serve_connection(ours, unit.root)
-        return msgspec.json.decode(theirs.recv(1000), type=StickReply)
+        answer = console.receive(MessageDecoder(StickReply), TIMEOUT_S)
+    assert answer is not None
+    return answer.error
 
 
 @pytest.mark.parametrize(
@@ -222,27 +224,27 @@ def answer_of(unit: StickUnit, line: bytes) -> StickReply:
 )
 def test_only_a_stick_that_udev_knows_is_mounted(unit: StickUnit, link: str) -> None:
     unit.plug_in("stick-vfat-sda1", "serial-ttyUSB0")
-    line = msgspec.json.encode(StickRequest(link=link)) + b"\n"
-    assert "no USB stick that is plugged in" in str(answer_of(unit, line).error)
+    sent = pack_message(StickRequest(link=link))
+    assert "no USB stick that is plugged in" in str(error_of(unit, sent))
     assert unit.calls == []
 
 
 @pytest.mark.parametrize(
-    "line",
+    "sent",
     [
         b"",
-        b"\n",
-        b"stick-vfat-sda1\n",
-        b"[" * 400 + b"\n",
-        b'{"link":"\xff"}\n',
-        b'{"link":"stick-vfat-sda1","options":"suid"}\n',
-        b'{"link":"' + b"a" * 100 + b'"}\n',
-        b'{"link":"' + b"a" * 10_000 + b'"}\n',
+        b'{"link":"stick-vfat-sda1"}\n',
+        pack_message(StickRequest(link="stick-vfat-sda1"))[:-1],
+        pack_message("stick-vfat-sda1"),
+        pack_message({"link": 1}),
+        pack_message({"link": "stick-vfat-sda1", "options": "suid"}),
+        pack_message({"link": "a" * 100}),
+        pack_message({"link": "a" * 10_000}),
     ],
 )
-def test_a_malformed_request_is_answered_and_mounts_nothing(unit: StickUnit, line: bytes) -> None:
+def test_a_malformed_request_is_answered_and_mounts_nothing(unit: StickUnit, sent: bytes) -> None:
     unit.plug_in("stick-vfat-sda1")
-    assert str(answer_of(unit, line).error).startswith("request: ")
+    assert str(error_of(unit, sent)).startswith("request: ")
     assert unit.calls == []
 
 

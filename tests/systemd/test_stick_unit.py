@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.update.usb_stick import StickReply, StickRequest
+from drivers.local_wire import pack_message
 from tests.systemd.container import CHECKOUT, Container, skip_reason
 
 pytestmark = [
@@ -27,12 +29,13 @@ ExecStart=/opt/vigie/bin/python -P -m agent.update.stick_service --root {STICK_R
 SYSTEMD_MOUNT = """#!/bin/sh
 exec /usr/bin/systemd-mount --quiet --collect --property=LazyUnmount=yes --tmpfs /run/media/sda1
 """
-CLIENT = """
+REQUEST = pack_message(StickRequest(link="stick-vfat-sda1")).hex()
+CLIENT = f"""
 import socket
 with socket.socket(socket.AF_UNIX) as connection:
     connection.connect("/run/vigie-stick.socket")
-    connection.sendall(b'{"link":"stick-vfat-sda1"}\\n')
-    print(connection.recv(1000).decode().strip(), flush=True)
+    connection.sendall(bytes.fromhex("{REQUEST}"))
+    print(connection.recv(1000).hex(), flush=True)
     connection.recv(1000)
 """
 
@@ -79,7 +82,7 @@ def test_a_stick_is_unmounted_when_either_end_is_killed(
     sticks: Container, client: subprocess.Popen[bytes], killed: str
 ) -> None:
     assert client.stdout is not None
-    assert client.stdout.readline() == b'{"error":null}\n'
+    assert bytes.fromhex(client.stdout.readline().decode()) == pack_message(StickReply())
     assert is_mounted(sticks), "seen outside of the service's sandbox"
     if killed == "console":
         # nsenter has forked into the container.

@@ -6,21 +6,22 @@ import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from agent.update import download, fetch_client, fetch_service
 from agent.update.download import Download, DownloadSpec
 from agent.update.errors import UpdateError
-from agent.update.fetch_client import FetchReply
-from agent.update.https_get import HttpError, HttpGet
+from agent.update.fetch_client import FetchChunk, FetchReply
+from agent.update.https_get import MAX_CHUNK_BYTES, HttpError, HttpGet
+from drivers.local_wire import HEADER, LocalConnection, MessageDecoder, pack_message
 from tests.loopback_server import LoopbackServer
 from tests.updates.file_server import FileServer
 
 DATA = random.Random(7).randbytes(700_000)
 SHA256 = hashlib.sha256(DATA).hexdigest()
 TIMEOUT_S = 60.0
-ANSWER = msgspec.json.encode(FetchReply(status=200, headers={"Content-Length": "3"})) + b"\n"
+ANSWER = pack_message(FetchReply(status=200, headers={"Content-Length": "3"}))
+CHUNK = pack_message(FetchChunk(data=b"abc"))
 
 
 class Service(LoopbackServer):
@@ -101,15 +102,17 @@ def test_a_system_without_the_service_downloads_itself(file: str, tmp_path: Path
     "answer",
     [
         b"",
-        b"\n",
-        b"[" * 1000 + b"\n",
-        b'{"status":"200"}\n',
-        b'{"status":200,"headers":{"Content-Length":"\xff"}}\n',
+        b"HTTP/1.1 200 OK\r\n\r\nabc",
+        HEADER.pack(1000, 0) + b"\x91" * 1000,
+        pack_message({"type": "reply", "status": "200"}),
+        pack_message({"type": "reply", "headers": {"Content-Length": b"\xff"}}),
+        CHUNK,
         ANSWER,
-        ANSWER + b"\0\0\0\3ab",
-        ANSWER + b"\xff\xff\xff\xff" + bytes(100),
-        ANSWER + b"\0\1\0\1" + bytes(1 << 17),
-        ANSWER + b"\0\0",
+        ANSWER + ANSWER,
+        ANSWER + CHUNK,
+        ANSWER + CHUNK[:-1],
+        ANSWER + HEADER.pack(2**32 - 1, 0) + bytes(100),
+        ANSWER + pack_message(FetchChunk(data=bytes(MAX_CHUNK_BYTES + 1))),
     ],
 )
 def test_a_service_that_misbehaves_ends_in_an_error(
@@ -126,12 +129,15 @@ def test_a_service_that_misbehaves_ends_in_an_error(
         download.fetch_bytes("http://127.0.0.1/", 100, service.http_get)
 
 
-@pytest.mark.parametrize("line", [b"", b"\n", b'{"url":1}\n', bytes(range(256)) * 4, b"[" * 5000])
-def test_a_malformed_request_is_answered(line: bytes) -> None:
+@pytest.mark.parametrize(
+    "sent", [b"", b"GET / HTTP/1.1\r\n", pack_message({"url": 1}), bytes(range(256)) * 4]
+)
+def test_a_malformed_request_is_answered(sent: bytes) -> None:
     ours, theirs = socket.socketpair()
-    with ours, theirs:
-        theirs.sendall(line)
-        theirs.shutdown(socket.SHUT_WR)
+    with ours, LocalConnection(theirs, 10_000) as root:
+        theirs.sendall(sent)
+        root.end_sending()
         fetch_service.serve_connection(ours)
-        reply = msgspec.json.decode(theirs.recv(10_000), type=FetchReply)
+        reply = root.receive(MessageDecoder(FetchReply), TIMEOUT_S)
+    assert reply is not None
     assert reply.error

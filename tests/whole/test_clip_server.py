@@ -28,7 +28,7 @@ from agent.recording.export.clip_server import ClipHandler, request_clip
 from agent.recording.export.verify import verify_export
 from agent.runtime.control_socket import LIMITS, SOCKET_NAME, ControlSocket
 from agent.runtime.stage import StageThread
-from drivers.local_wire import HEADER, LocalConnection, MessageDecoder, connect, pack_message
+from drivers.local_wire import HEADER, MessageDecoder, connect, pack_message
 from tests.conftest import ManualClock
 from tests.whole.report.reporting_box import wait_until
 from tests.whole.rig import AgentBox
@@ -73,7 +73,7 @@ HOSTILE = {
 
 def send_request(state: Path, data: bytes, *handles: int, ends: bool = True) -> CommandRefused:
     """Send bytes to the control socket of a state folder, and return its refusal."""
-    with LocalConnection(connect(state / SOCKET_NAME, 60), 10_000) as connection:
+    with connect(state / SOCKET_NAME, 60, 10_000) as connection:
         connection.socket.settimeout(60)
         try:
             sent = socket.send_fds(connection.socket, [data], handles) if data else 0

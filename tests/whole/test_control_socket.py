@@ -20,7 +20,6 @@ from agent.runtime.local_server import LocalRequest
 from agent.runtime.stage import StageThread
 from drivers.local_wire import (
     HEADER,
-    LocalConnection,
     MessageDecoder,
     connect,
     listen,
@@ -104,15 +103,15 @@ def connections(server: Server, count: int, sent: bytes = b"") -> Iterator[None]
     """Open `count` clients that send bytes and read nothing."""
     with ExitStack() as stack:
         for _ in range(count):
-            connection = stack.enter_context(connect(server.state / SOCKET_NAME, TIMEOUT_S))
-            connection.sendall(sent)
+            connection = stack.enter_context(connect(server.state / SOCKET_NAME, TIMEOUT_S, 10_000))
+            connection.socket.sendall(sent)
         yield
 
 
 def answer_to(server: Server, sent: bytes) -> Answer | CommandRefused:
     """Send bytes, and return the answer."""
     path = server.state / SOCKET_NAME
-    with LocalConnection(connect(path, TIMEOUT_S), 10_000) as connection:
+    with connect(path, TIMEOUT_S, 10_000) as connection:
         connection.socket.sendall(sent)
         answer = connection.receive(DECODER, TIMEOUT_S)
     assert answer is not None
@@ -139,7 +138,7 @@ def test_one_deadline_covers_the_whole_request_of_a_slow_client(server: Server) 
     begin_s = time.monotonic()
     path = server.state / SOCKET_NAME
     slow, at = HEADER.pack(1000, 0) + b" " * 1000, 0
-    with LocalConnection(connect(path, TIMEOUT_S), 10_000) as connection:
+    with connect(path, TIMEOUT_S, 10_000) as connection:
         reply = None
         while reply is None:
             with suppress(BrokenPipeError):
@@ -165,7 +164,7 @@ def test_clients_above_the_maximum_are_refused(server: Server) -> None:
 
 def test_an_agent_that_accepts_nothing_is_named(tmp_path: Path) -> None:
     path = tmp_path / SOCKET_NAME
-    with listen(path, 0o600, 0), connect(path, TIMEOUT_S):
+    with listen(path, 0o600, 0), connect(path, TIMEOUT_S, 10_000):
         with pytest.raises(UserError, match=r"accepted no request for 0\.1 s"):
             call(tmp_path, Quick(), DECODER, 0.1)
         assert find_agent(tmp_path) is None

@@ -26,7 +26,7 @@ from agent.capture.snapshot_command import CameraAccess
 from agent.detection.image import encode_snapshot
 from agent.runtime.control_socket import SOCKET_NAME, ControlSocket
 from agent.runtime.stage import StageThread
-from drivers.local_wire import HEADER, LocalConnection, MessageDecoder, connect, pack_message
+from drivers.local_wire import HEADER, MessageDecoder, connect, pack_message
 from drivers.masking import MASK_LUMA
 from drivers.media import Frame
 from tests.parts.console_peers import make_picture
@@ -164,7 +164,7 @@ def test_without_an_agent_a_preview_fails(tmp_path: Path) -> None:
 def test_an_invalid_request_is_rejected_and_the_next_one_served(
     tmp_path: Path, message: bytes
 ) -> None:
-    with LocalConnection(connect(tmp_path / SOCKET_NAME, TIMEOUT_S), 10_000) as connection:
+    with connect(tmp_path / SOCKET_NAME, TIMEOUT_S, 10_000) as connection:
         connection.socket.sendall(message)
         connection.socket.shutdown(socket.SHUT_WR)
         assert isinstance(connection.receive(REFUSAL, TIMEOUT_S), CommandRefused)
