@@ -1,11 +1,14 @@
 """Write docs/asyncapi.json from the structs of the wire contract: `python -m scripts.asyncapi`."""
 
+import ast
 import inspect
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import inspect as types
 
 from agent.app.event_types import EVENT_TYPES
 from agent.authority.revocation import RevocationList
@@ -206,6 +209,8 @@ def build_document() -> Document:
     kinds += [*COMMANDS.values(), *CLAIMS.values(), *RESULTS.values(), RevocationList]
     kinds += SIGNED_CLAIMS.values()
     _, schemas = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
+    for struct in _struct_types(types.multi_type_info(kinds)):
+        _describe_fields(schemas[struct.__name__].get("properties", {}), struct)
     codes = f"One of the runbook's: {', '.join(sorted(FAULTS))}."
     schemas["Fault"]["properties"]["code"]["description"] = codes
     _close_event_kinds(schemas["EventData"]["properties"])
@@ -288,6 +293,37 @@ def build_document() -> Document:
             "securitySchemes": SECURITY_SCHEMES,
         },
     }
+
+
+def _struct_types(node: object) -> set[type[msgspec.Struct]]:
+    """Return all structs within a type."""
+    found: set[type[msgspec.Struct]] = set()
+    waiting = [node]
+    while waiting:
+        match waiting.pop():
+            case types.StructType(cls=struct) if struct in found:
+                pass
+            case types.Type() | types.Field() as part:
+                if isinstance(part, types.StructType):
+                    found.add(part.cls)
+                waiting += [getattr(part, name) for name in part.__struct_fields__]
+            case list() | tuple() as parts:
+                waiting += parts
+    return found
+
+
+def _describe_fields(properties: Document, struct: type[msgspec.Struct]) -> None:
+    """Put the docstrings below the fields of a struct into its schema."""
+    for base in struct.__mro__[: struct.__mro__.index(msgspec.Struct)]:
+        try:
+            source = inspect.getsource(base)
+        except OSError:  # made by `add_args`, which adds no docstrings
+            continue
+        lines = [line for node in ast.parse(source).body for line in ast.iter_child_nodes(node)]
+        for line, after in pairwise(lines):
+            match line, after:
+                case ast.AnnAssign(target=ast.Name(name)), ast.Expr(ast.Constant(str(text))):
+                    properties[name]["description"] = text
 
 
 def _sign(message: Document, claims: type) -> Document:

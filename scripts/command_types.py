@@ -1,8 +1,10 @@
-"""The declarations of all commands, and the table of docs/commands.md: `python -m scripts.command_types`."""
+"""The declarations of all commands, and what docs/commands.md has of them: `python -m scripts.command_types`."""
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+import msgspec
 
 from agent.commands.command import CommandType
 
@@ -25,10 +27,41 @@ def render_table() -> str:
     return TABLE_HEAD + "".join(rows)
 
 
-def insert_table(page: str) -> str:
-    """Return the page with the table of today."""
+def insert_declarations(page: str) -> str:
+    """Return the page with the table and the examples of today; a command that it lacks gets a section at its end."""
     before, _, rest = page.partition(TABLE_HEAD)
-    return before + render_table() + rest[rest.index("\n\n") + 1 :]
+    page = before + render_table() + rest[rest.index("\n\n") + 1 :]
+    for command in find_command_types():
+        args = _block(command.verb, map(_given, command.examples))
+        results = _block(f"result {command.verb}", command.result_examples)
+        if args.splitlines()[0] not in page.splitlines():
+            page += f"\n## `{command.verb}`: {command.summary}\n\n{args}{results}"
+        page = _replace_block(_replace_block(page, args), results)
+    return page
+
+
+def _block(name: str, examples: Iterable[object]) -> str:
+    lines = "\n".join(msgspec.json.encode(example).decode() for example in examples)
+    return f"```json {name}\n{lines}\n```\n"
+
+
+def _replace_block(page: str, block: str) -> str:
+    before, fence, rest = page.partition(block[: block.index("\n") + 1])
+    return before + block + rest.partition("```\n")[2] if fence else page
+
+
+def _given(value: object) -> object:
+    """Return arguments as a requester writes them: without the fields that have their default."""
+    if not isinstance(value, msgspec.Struct):
+        return value
+    config = value.__struct_config__
+    tag = {} if config.tag_field is None else {config.tag_field: config.tag}
+    fields = {
+        field.encode_name: getattr(value, field.name)
+        for field in msgspec.structs.fields(value)
+        if getattr(value, field.name) != field.default
+    }
+    return tag | {name: _given(field) for name, field in fields.items()}
 
 
 def _read_modules() -> Iterator[CommandType]:
@@ -40,4 +73,6 @@ def _read_modules() -> Iterator[CommandType]:
 
 
 if __name__ == "__main__":
-    PAGE_FILE.write_text(insert_table(PAGE_FILE.read_text(encoding="utf-8")), encoding="utf-8")
+    PAGE_FILE.write_text(
+        insert_declarations(PAGE_FILE.read_text(encoding="utf-8")), encoding="utf-8"
+    )

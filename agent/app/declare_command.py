@@ -11,7 +11,12 @@ from agent.commands.command import (
     ValidCommand,
     always,
 )
-from agent.reporting.declaration.data import DeclarationData
+from agent.reporting.declaration.data import (
+    DeclarationData,
+    DeclaredCamera,
+    DeclaredController,
+    DeclaredPurposes,
+)
 
 
 class DeclareArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -26,6 +31,45 @@ COMMAND = CommandType(
     actions=("see",),
     describe=lambda _args: "the declaration",
     is_idempotent=always,
+    examples=(DeclareArgs(),),
+    result_examples=(
+        DeclarationData(
+            site="Bd Zerktouni",
+            detects=("person", "bicycle", "motorcycle", "car", "bus", "truck"),
+            cameras=(
+                DeclaredCamera(
+                    name="north",
+                    owner=None,
+                    purpose=None,
+                    viewers=None,
+                    on_ptz_head=True,
+                    detection=True,
+                    recorded=True,
+                    masked=True,
+                    retention_h=72.0,
+                    rules=4,
+                    trusted_rules=3,
+                ),
+            ),
+            event_retention_days=7.0,
+            max_retention_days=90,
+            recipients=("prefecture",),
+            public_key="11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=",
+            software="vigie 0.1.0",
+            trusts_test_authority=False,
+            commands_authenticated=True,
+            controller=DeclaredController(
+                name="Commune de Casablanca",
+                contact="Place Mohammed V, Casablanca",
+                purposes=DeclaredPurposes(
+                    fr="Sécurité routière", ar="السلامة الطرقية", en="Road safety"
+                ),
+                cndp_receipt="D-VS-000/2026",
+                rights_contact="donnees@casablanca.example",
+                page="https://casablanca.example/cameras/pole-17",
+            ),
+        ),
+    ),
 )
 
 

@@ -29,6 +29,15 @@ COMMAND = CommandType(
     actions=("maintain",),
     describe=lambda _args: "the certificate",
     is_idempotent=always,
+    examples=(RenewArgs(),),
+    result_examples=(
+        RenewedCertificate(
+            not_before="2026-11-03T07:40:05.000Z",
+            not_after="2027-02-01T07:40:05.000Z",
+            serial="5f1c0a9b",
+            issuer="CN=Vigie authority",
+        ),
+    ),
 )
 
 

@@ -6,7 +6,14 @@ from typing import Annotated, TypeAlias
 import msgspec
 
 from agent.capture.live_keyframes import LiveKeyframes
-from agent.capture.live_looks import MAX_LOOK_S, LiveLooks, LiveResult, Look, PictureLimits
+from agent.capture.live_looks import (
+    MAX_LOOK_S,
+    EndedLook,
+    LiveLooks,
+    LiveResult,
+    Look,
+    PictureLimits,
+)
 from agent.capture.live_video import MAX_VIDEO_LOOKS, LiveVideo
 from agent.capture.snapshot_command import CameraAccess
 from agent.capture.video_target import parse_target
@@ -97,6 +104,31 @@ COMMAND = CommandType(
     cameras=lambda args: (args.camera,),
     describe=lambda args: f"{args.__struct_config__.tag} {args.camera}",
     is_idempotent=always,
+    examples=(
+        LivePictures(camera="north"),
+        LivePictures(camera="north", for_s=120, per_s=2.0, max_bytes=20000),
+        LiveVideoStream(
+            camera="north",
+            to="rtsps://pole-17:secret@media.city.example:8322/pole-17/north",
+            for_s=120,
+        ),
+        StopLive(camera="north"),
+    ),
+    result_examples=(
+        LiveResult(
+            camera="north",
+            ended=(
+                EndedLook(
+                    form="pictures",
+                    reason="expired",
+                    detail="",
+                    duration_s=60.1,
+                    sent=118,
+                    size_bytes=2124000,
+                ),
+            ),
+        ),
+    ),
 )
 
 

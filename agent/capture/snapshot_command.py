@@ -105,6 +105,14 @@ COMMAND = CommandType(
     cameras=lambda args: (args.camera,),
     describe=lambda args: args.camera,
     is_idempotent=always,
+    examples=(SnapshotArgs(camera="north"), SnapshotArgs(camera="north", max_bytes=40000)),
+    result_examples=(
+        SnapshotResult(
+            camera="north",
+            sha256="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+            size_bytes=41230,
+        ),
+    ),
 )
 
 

@@ -5,7 +5,7 @@ gets its outcome.
 """
 
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import msgspec
@@ -15,7 +15,14 @@ from agent.clips.clip_result import BundleResult, ClipResult, result_of
 from agent.clips.clip_task import ClipForm
 from agent.clips.upload_queue import UploadQueue, UploadRecord
 from agent.clips.upload_replies import DEFERRED, UploadReplies
-from agent.clips.upload_target import PresignedPut, UploadTarget, check_target, target_host
+from agent.clips.upload_target import (
+    PresignedPut,
+    S3Multipart,
+    Tus,
+    UploadTarget,
+    check_target,
+    target_host,
+)
 from agent.commands.command import (
     CommandHandler,
     CommandProgressSink,
@@ -65,6 +72,50 @@ COMMAND = CommandType(
     cameras=lambda args: (args.camera,),
     describe=lambda args: f"{args.form} of {args.camera} to {target_host(args.upload)}",
     is_idempotent=always,
+    examples=(
+        ClipArgs(
+            camera="north",
+            begin=datetime(2026, 11, 3, 7, 40, tzinfo=UTC),
+            end=datetime(2026, 11, 3, 7, 41, tzinfo=UTC),
+            form="thumbs",
+            purpose="case 2026/118",
+            upload=PresignedPut(url="https://media.centre.example/clips/1.jpg?X-Amz-Signature=0f"),
+        ),
+        ClipArgs(
+            camera="north",
+            begin=datetime(2026, 11, 3, 7, 40, tzinfo=UTC),
+            end=datetime(2026, 11, 3, 7, 41, tzinfo=UTC),
+            form="light",
+            purpose="case 2026/118",
+            upload=Tus(url="https://media.centre.example/files/?ticket=5d"),
+        ),
+        ClipArgs(
+            camera="north",
+            begin=datetime(2026, 11, 3, 7, 40, tzinfo=UTC),
+            end=datetime(2026, 11, 3, 7, 41, tzinfo=UTC),
+            form="export",
+            purpose="case 2026/118",
+            upload=S3Multipart(
+                part_urls=(
+                    "https://media.centre.example/clips/1.zip?partNumber=1&uploadId=7&X-Amz-Signature=a1",
+                ),
+                part_bytes=67108864,
+                complete_url="https://media.centre.example/clips/1.zip?uploadId=7&X-Amz-Signature=b2",
+            ),
+        ),
+    ),
+    result_examples=(
+        ClipResult(
+            camera="north",
+            form="light",
+            begin="2026-11-03T07:39:58.400Z",
+            end="2026-11-03T07:41:00.400Z",
+            sha256="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+            size_bytes=912334,
+            media_type="video/mp4",
+            host="media.centre.example",
+        ),
+    ),
 )
 
 

@@ -185,7 +185,7 @@ class CommandType(msgspec.Struct, frozen=True, kw_only=True):
     `args` is the struct of its arguments, or a tagged union of structs, and `result` that of the reply. `summary` says
     what it requests. `actions` are those that a requester may need, and `cameras` the cameras of a command.
     `describe` returns a word or two for the log, without secrets. `is_idempotent` returns whether a command may be done
-    twice after a crash.
+    twice after a crash. `examples` of arguments and `result_examples` are those of docs/commands.md.
     """
 
     verb: str
@@ -196,6 +196,8 @@ class CommandType(msgspec.Struct, frozen=True, kw_only=True):
     cameras: Callable[[Any], tuple[str, ...]] = _no_cameras
     describe: Callable[[Any], str]
     is_idempotent: Callable[[Any], bool]
+    examples: tuple[msgspec.Struct, ...] = ()
+    result_examples: tuple[msgspec.Struct, ...] = ()
 
 
 class CommandHandler(ABC):

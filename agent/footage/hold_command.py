@@ -1,5 +1,6 @@
 """The command `hold`: footage of a camera and a span is not evicted, for a case."""
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 import msgspec
@@ -19,7 +20,13 @@ from agent.config.names import CaseText, Name
 from agent.config.recording import MAX_AGE_DAYS
 from agent.footage.footage_access import FootageAccess, UtcTime, check_order, to_utc
 from agent.footage.footage_worker import FootageWorker
-from agent.footage.listed import ListedHold, ListedMissing, to_listed_hold, to_listed_missing
+from agent.footage.listed import (
+    LISTED_HOLD_EXAMPLE,
+    ListedHold,
+    ListedMissing,
+    to_listed_hold,
+    to_listed_missing,
+)
 from agent.recording.retention.hold_store import HoldStore
 
 SIGNERS_OF_LONG_HOLD = 2
@@ -65,6 +72,39 @@ COMMAND = CommandType(
     cameras=lambda args: (args.camera,),
     describe=lambda args: f"{args.camera} case {args.case!r}",
     is_idempotent=never,
+    examples=(
+        HoldArgs(
+            camera="north",
+            begin=datetime(2026, 11, 3, 7, 0, tzinfo=UTC),
+            end=datetime(2026, 11, 3, 7, 30, tzinfo=UTC),
+            case="2026/118",
+            reason="accident",
+        ),
+        HoldArgs(
+            camera="north",
+            begin=datetime(2026, 11, 3, 7, 0, tzinfo=UTC),
+            end=datetime(2026, 11, 3, 7, 30, tzinfo=UTC),
+            case="2026/118",
+            reason="accident",
+            days=14,
+        ),
+    ),
+    result_examples=(
+        HoldResult(
+            hold=LISTED_HOLD_EXAMPLE,
+            segments=177,
+            size_bytes=88500000,
+            missing=(
+                ListedMissing(
+                    begin="2026-11-03T07:12:02.500Z",
+                    end="2026-11-03T07:12:30.000Z",
+                    reason="camera_lost",
+                    detail="the camera delivered nothing",
+                ),
+            ),
+            missing_count=1,
+        ),
+    ),
 )
 
 

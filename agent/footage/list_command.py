@@ -5,7 +5,7 @@ page begins after `next`.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, TypeAlias, TypeVar
 
 import msgspec
@@ -24,6 +24,7 @@ from agent.config.names import Name
 from agent.footage.footage_access import FootageAccess, UtcTime, check_order, to_utc
 from agent.footage.footage_worker import FootageWorker
 from agent.footage.listed import (
+    LISTED_HOLD_EXAMPLE,
     HoldId,
     ListedFootage,
     ListedHold,
@@ -102,6 +103,63 @@ COMMAND = CommandType(
         f"{args.camera} {'holds' if isinstance(args, ListHoldsArgs) else 'footage'}"
     ),
     is_idempotent=always,
+    examples=(
+        ListFootageArgs(
+            camera="north",
+            begin=datetime(2026, 11, 3, 6, 0, tzinfo=UTC),
+            end=datetime(2026, 11, 3, 8, 0, tzinfo=UTC),
+        ),
+        ListFootageArgs(
+            camera="north", after=datetime(2026, 11, 3, 7, 12, 30, tzinfo=UTC), max_bytes=60000
+        ),
+        ListHoldsArgs(camera="north"),
+        ListHoldsArgs(
+            camera="north", after="019a4901-3c62-7d2a-9f0e-000000000001", max_bytes=60000
+        ),
+    ),
+    result_examples=(
+        ListResult(
+            spans=(
+                ListedMissing(
+                    begin="2026-11-03T06:00:00.000Z",
+                    end="2026-11-03T06:40:10.250Z",
+                    reason="evicted",
+                    detail="deleted by bytes",
+                ),
+                ListedFootage(
+                    begin="2026-11-03T06:40:10.250Z",
+                    end="2026-11-03T07:12:02.500Z",
+                    segments=191,
+                    size_bytes=95600000,
+                    sealed=True,
+                    clock_synced=True,
+                ),
+                ListedMissing(
+                    begin="2026-11-03T07:12:02.500Z",
+                    end="2026-11-03T07:12:30.000Z",
+                    reason="camera_lost",
+                    detail="the camera delivered nothing",
+                ),
+            ),
+            next="2026-11-03T07:12:30.000Z",
+        ),
+        ListResult(
+            holds=(
+                ListedHold(
+                    hold="019a4901-3c62-7d2a-9f0e-000000000001",
+                    kind="event",
+                    begin="2026-11-03T07:40:34.450Z",
+                    end="2026-11-03T07:41:35.250Z",
+                    ongoing=False,
+                    owner="event",
+                    reason="wrong_way junction",
+                    case=None,
+                    expires="2026-11-10T07:41:04.450Z",
+                ),
+                LISTED_HOLD_EXAMPLE,
+            )
+        ),
+    ),
 )
 
 

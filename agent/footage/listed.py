@@ -58,6 +58,19 @@ class ListedHold(msgspec.Struct, frozen=True, kw_only=True):
     expires: str
 
 
+LISTED_HOLD_EXAMPLE = ListedHold(
+    hold="019a4902-3c62-7d2a-9f0e-000000000002",
+    kind="manual",
+    begin="2026-11-03T07:00:00.000Z",
+    end="2026-11-03T07:30:00.000Z",
+    ongoing=False,
+    owner="amina",
+    reason="accident",
+    case="2026/118",
+    expires="2026-12-03T08:02:11.000Z",
+)
+
+
 def to_listed_footage(span: RecordedSpan) -> ListedFootage:
     """Return a recorded span as replies have it."""
     return ListedFootage(

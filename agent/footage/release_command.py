@@ -14,7 +14,7 @@ from agent.commands.command import (
 from agent.commands.requester import CommandRejected
 from agent.config.names import CaseText
 from agent.footage.footage_access import FootageAccess
-from agent.footage.listed import HoldId, ListedHold, to_listed_hold
+from agent.footage.listed import LISTED_HOLD_EXAMPLE, HoldId, ListedHold, to_listed_hold
 from agent.recording.retention.hold import Hold
 from agent.recording.retention.hold_store import HoldStore
 
@@ -41,6 +41,10 @@ COMMAND = CommandType(
     actions=("hold",),
     describe=lambda args: args.hold,
     is_idempotent=never,
+    examples=(
+        ReleaseArgs(hold="019a4902-3c62-7d2a-9f0e-000000000002", reason="the case is closed"),
+    ),
+    result_examples=(ReleaseResult(hold=LISTED_HOLD_EXAMPLE),),
 )
 
 

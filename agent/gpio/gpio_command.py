@@ -33,6 +33,8 @@ COMMAND = CommandType(
     actions=("switch",),
     describe=lambda args: f"{args.pin} {'on' if args.active else 'off'}",
     is_idempotent=lambda args: not args.active,
+    examples=(GpioArgs(pin="siren", active=True, for_s=30), GpioArgs(pin="siren", active=False)),
+    result_examples=(GpioResult(pin="siren", active=True),),
 )
 
 

@@ -39,6 +39,8 @@ COMMAND = CommandType(
     actions=("maintain",),
     describe=lambda _args: "the board",
     is_idempotent=never,
+    examples=(RebootArgs(),),
+    result_examples=(RestartResult(boot="c0ffee00-0000-4000-8000-000000000001", new_boot=True),),
 )
 
 

@@ -47,6 +47,8 @@ COMMAND = CommandType(
     actions=("maintain",),
     describe=lambda _args: "the agent",
     is_idempotent=never,
+    examples=(RestartArgs(),),
+    result_examples=(RestartResult(boot="c0ffee00-0000-4000-8000-000000000000", new_boot=False),),
 )
 
 

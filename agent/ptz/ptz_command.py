@@ -26,6 +26,7 @@ from agent.ptz.automation.auto_tracking import AutoTracker
 from agent.ptz.automation.guard_tours import GuardTours
 from agent.ptz.automation.panorama_scan import PanoramaScan
 from agent.ptz.head import PtzHead
+from agent.ptz.preset_store import Preset
 from agent.ptz.ptz_args import (
     HeadInfo,
     HeadPosition,
@@ -51,6 +52,7 @@ from agent.ptz.ptz_args import (
     PtzSweepArgs,
 )
 from agent.ptz.requests import Lease
+from drivers.contracts import Pose, PtzCapabilities, Range
 
 _MotionArgs: TypeAlias = (
     PtzAcquireArgs
@@ -113,6 +115,73 @@ COMMAND = CommandType(
     actions=("see", "move", "stop"),
     describe=_describe,
     is_idempotent=_is_idempotent,
+    examples=(
+        PtzListArgs(),
+        PtzStatusArgs(head="mast"),
+        PtzAcquireArgs(head="mast", lease_s=60),
+        PtzMoveArgs(pan=-0.5, tilt=0.1, for_s=1.5, head="mast", token=7),
+        PtzGotoArgs(pan_deg=-42.5, tilt_deg=-8.0, zoom=0.25, speed=0.8, head="mast"),
+        PtzGotoPresetArgs(preset="gate", speed=0.5, head="mast"),
+        PtzStopArgs(head="mast"),
+        PtzReleaseArgs(head="mast", token=7),
+        PtzListPresetsArgs(head="mast"),
+        PtzSetPresetArgs(head="mast", preset="gate"),
+        PtzDeletePresetArgs(head="mast", preset="gate"),
+        PtzStartTourArgs(head="mast", tour="night"),
+        PtzStopTourArgs(head="mast"),
+        PtzSweepArgs(head="mast"),
+        PtzFollowArgs(head="mast", track=7),
+        PtzStopFollowArgs(head="mast"),
+        PtzSetAuxArgs(head="mast", aux="wiper", on=True),
+    ),
+    result_examples=(
+        PtzResult(lease=LeaseInfo(token=7, by="amina", role="operator", remaining_s=29.8)),
+        PtzResult(
+            heads=(
+                HeadInfo(
+                    name="mast",
+                    camera="north",
+                    capabilities=PtzCapabilities(
+                        absolute=True,
+                        pan_deg=None,
+                        tilt_deg=Range(low=-30.0, high=90.0),
+                        pan_max_deg_s=60.0,
+                        tilt_max_deg_s=40.0,
+                        zoom_ratio=10.0,
+                        focus=True,
+                        presets=16,
+                        aux=("wiper",),
+                    ),
+                    position=HeadPosition(pan_deg=-42.5, tilt_deg=-8.0, zoom=0.25, error_deg=0.1),
+                    moving=False,
+                    settled=True,
+                    preset="gate",
+                    tour=None,
+                    lease=None,
+                    error=None,
+                ),
+            )
+        ),
+        PtzResult(
+            presets=(
+                Preset(
+                    name="gate",
+                    pose=Pose(pan_deg=-42.5, tilt_deg=-8.0, zoom=0.25),
+                    number=None,
+                    stored_time="2026-11-03T07:41:05Z",
+                    stored_by="amina",
+                ),
+            )
+        ),
+        PtzResult(
+            panorama=PanoramaResult(
+                camera="north",
+                sha256="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                size_bytes=168211,
+                frames=10,
+            )
+        ),
+    ),
 )
 
 

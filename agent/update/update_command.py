@@ -109,6 +109,10 @@ COMMAND = CommandType(
         f"install {args.version}" if isinstance(args, UpdateInstall) else _action_of(args)
     ),
     is_idempotent=lambda args: not isinstance(args, UpdateInstall),
+    examples=(UpdateStatus(), UpdateCheck(), UpdateInstall(version="1.4.2")),
+    result_examples=(
+        UpdateResult(lines=("version 1.4.2 is in slot B, and is tried once, at the next reboot.",)),
+    ),
 )
 
 

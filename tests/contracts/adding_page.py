@@ -59,6 +59,11 @@ def run(tree: Path, *arguments: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def run_tests(tree: Path, *names: str) -> None:
+    """Run test files of the copy."""
+    run(tree, "-m", "pytest", "-q", "-n", "0", *(f"tests/{name}.py" for name in names))
+
+
 def _inserted(content: str, diff: str) -> str:
     """Return the content with the added lines after the one line of context."""
     context, *added = diff.splitlines(keepends=True)

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from tests.contracts.adding_page import AddingPage, run
+from tests.contracts.adding_page import AddingPage, run, run_tests
 
 PAGE = AddingPage("rule.md")
 MAX_FILES = 5
@@ -19,10 +19,10 @@ def test_the_rule_and_the_pages_pass_their_tests(tmp_path: Path) -> None:
     run(tmp_path, "-m", "scripts.contract_page")
     event = json.loads((tmp_path / "docs/asyncapi.json").read_text())["components"]["schemas"]
     assert "u_turn" in event["EventData"]["properties"]["kind"]["enum"]
-    names = (
+    run_tests(
+        tmp_path,
         "pure/rules/test_u_turn",
         "documents/test_tables",
         "pure/test_event_types",
         "pure/test_wire_contract",
     )
-    run(tmp_path, "-m", "pytest", "-q", "-n", "0", *(f"tests/{name}.py" for name in names))

@@ -17,7 +17,7 @@ from agent.reporting import topics
 from agent.reporting.centre_payloads import Ack, CentreState
 from agent.reporting.payloads import Message, SnapshotHeader
 from scripts import asyncapi, contract_page
-from scripts.command_types import find_command_types, insert_table
+from scripts.command_types import find_command_types, insert_declarations
 
 ROOT = Path(__file__).parents[2]
 COMMAND_TYPES = find_command_types()
@@ -141,8 +141,8 @@ def test_the_page_names_every_topic() -> None:
         assert f"`{tail.replace('}', '>')}`" in PAGE
 
 
-def test_the_table_of_verbs_and_permissions_is_that_of_the_declarations() -> None:
-    assert insert_table(COMMANDS_PAGE) == COMMANDS_PAGE, "run `make docs`"
+def test_the_table_and_the_examples_of_commands_are_those_of_the_declarations() -> None:
+    assert insert_declarations(COMMANDS_PAGE) == COMMANDS_PAGE, "run `make docs`"
     assert {"ptz", "clip"} < {command.verb for command in COMMAND_TYPES}
 
 

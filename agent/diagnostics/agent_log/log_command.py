@@ -1,7 +1,7 @@
 """Command `log`: lines of the agent's journal, without the secrets of this box."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, TypeAlias
 
 import msgspec
@@ -64,6 +64,22 @@ COMMAND = CommandType(
     actions=("maintain",),
     describe=lambda args: f"from {args.level} on",
     is_idempotent=always,
+    examples=(
+        LogArgs(),
+        LogArgs(
+            begin=datetime(2026, 11, 3, 7, 30, tzinfo=UTC),
+            end=datetime(2026, 11, 3, 7, 45, tzinfo=UTC),
+            level="warning",
+            max_bytes=40000,
+        ),
+    ),
+    result_examples=(
+        LogResult(
+            line_count=1,
+            is_complete=True,
+            text="2026-11-03T07:41:05.250Z WARNING broker: broker.example.org:8883: no answer in 5 s",
+        ),
+    ),
 )
 
 

@@ -65,6 +65,23 @@ COMMAND = CommandType(
     actions=("maintain",),
     describe=lambda args: "echo" if isinstance(args, Echo) else "publish",
     is_idempotent=always,
+    examples=(
+        Echo(),
+        PublishSelfTestResult(
+            steps=(
+                SelfTestStep(
+                    name="outbox",
+                    ok=True,
+                    duration_ms=41.0,
+                    message="3 messages committed, read again after a restart, and removed",
+                ),
+            )
+        ),
+    ),
+    result_examples=(
+        SelfTestReply(arrived_ms=38.2),
+        SelfTestReply(event="019a4901-3c62-7d2a-9f0e-00000000000a"),
+    ),
 )
 
 

@@ -52,6 +52,19 @@ COMMAND = CommandType(
     actions=("maintain",),
     describe=lambda args: f"to {target_host(args.upload)}",
     is_idempotent=always,
+    examples=(
+        BundleArgs(
+            upload=PresignedPut(url="https://files.example.org/support/casa-0001?Signature=...")
+        ),
+    ),
+    result_examples=(
+        BundleResult(
+            sha256="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+            size_bytes=183211,
+            media_type="application/gzip",
+            host="files.example.org",
+        ),
+    ),
 )
 
 
