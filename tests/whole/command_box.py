@@ -3,7 +3,6 @@
 import random
 import uuid
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import msgspec
@@ -131,12 +130,7 @@ class CommandBox:
             wait_until(lambda: session.health().connected)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         has_ended = True
         for thread in self._threads:
             thread.stop()

@@ -4,7 +4,6 @@ import random
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from agent.app.open_authority import make_revocations
@@ -94,12 +93,7 @@ class ReportingBox:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._thread.stop()
         has_ended = self._thread.join(TIMEOUT_S)
         self.outbox.close()
@@ -156,12 +150,7 @@ class CentreListener:
         assert self.client.online.wait(TIMEOUT_S)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._thread.stop()
         has_ended = self._thread.join(TIMEOUT_S)
         if self.store:
