@@ -80,6 +80,7 @@ bench: setup-bench ## measure, next to the bare libraries and the peers in the s
 	$(BIN)/python -m bench $(ARGS)
 
 docs: setup ## write again the documents that are generated from code
+	$(BIN)/python -m scripts.act_table
 	$(BIN)/python -m scripts.asyncapi
 	$(BIN)/python -m scripts.command_types
 	$(BIN)/python -m scripts.contract_page

@@ -13,7 +13,7 @@ from agent.base.message import Message
 from agent.console import page_wire
 from agent.faults.texts import Language
 
-MODULE = "agent.pole_page.act_server"
+MODULE = "agent.console.act_server"
 START_TIMEOUT_S = 30.0
 """On a slow board a child takes seconds to start."""
 STOP_TIMEOUT_S = 5.0

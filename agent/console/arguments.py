@@ -7,8 +7,9 @@ from agent.base.message import Message, Text
 from agent.console.errors import ConsoleError
 
 _MAX_NUMBER_CHARS = 9
-_DECIMAL_PATTERN = re.compile(r"[+-]?[0-9]{1,4}(?:[.,][0-9]{1,4})?")
+DECIMAL_REGEX = r"^[+-]?[0-9]{1,4}(?:[.,][0-9]{1,4})?$(?!\n)"
 """With the decimal sign of any of the console's languages."""
+_DECIMAL_PATTERN = re.compile(DECIMAL_REGEX)
 
 
 def usage_error(typed: Sequence[str], *allowed: Text) -> ConsoleError:

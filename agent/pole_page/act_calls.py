@@ -18,10 +18,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from agent.base.json_decode import decode_any_json
+from agent.base.json_decode import JsonDecoder, MalformedJson, decode_any_json
+from agent.console.act_wire import LIST_ACTS, ActKind, ActKinds, ActReply, call_act
 from agent.faults.texts import Language
-from agent.pole_page.act_kinds import ACT_KINDS, ActKind
-from agent.pole_page.act_wire import ActReply, call_act
 from agent.pole_page.request_guard import ApiError
 
 log = logging.getLogger(__name__)
@@ -30,7 +29,10 @@ MAX_ACTS, MAX_URGENT_ACTS = 8, 4
 """At once, of all phones. One more is refused, and not queued: its phone asks again. Urgent ones have their own places."""
 MIN_UPLOAD_BYTES_PER_S = 1600
 UPLOAD_SLACK_S = 10.0
+LIST_TIMEOUT_S = 30.0
 FILE_CHUNK_BYTES = 65_536
+_NO_ARGS = msgspec.Raw(b"{}")
+_KINDS_DECODER: JsonDecoder[ActKinds] = JsonDecoder(ActKinds)
 _UNSAFE_PATTERN = re.compile(r"[^A-Za-z0-9._-]")
 
 
@@ -57,9 +59,34 @@ class ActCalls:
     def __init__(self, folder: Path, language: Language) -> None:
         self._folder = folder
         self._language = language
+        self._kinds: ActKinds | None = None
+        self._kinds_lock = asyncio.Lock()
         self._running: Counter[bool] = Counter()
         # The calls, and as many pumps of uploads.
         self._limiter = CapacityLimiter(2 * MAX_ACTS + MAX_URGENT_ACTS)
+
+    def is_urgent(self, name: str) -> bool:
+        """Return True if an act is known to be urgent: before the first act none is."""
+        return self._kinds is not None and name in self._kinds and self._kinds[name].is_urgent
+
+    async def kind(self, name: str) -> ActKind:
+        """Return the kind of an act, which the act server declares. Raises ApiError if there is none."""
+        async with self._kinds_lock:
+            if self._kinds is None:
+                self._kinds = await self._read_kinds()
+        try:
+            return self._kinds[name]
+        except KeyError as error:
+            raise ApiError(404, "unknown", "no such act") from error
+
+    async def _read_kinds(self) -> ActKinds:
+        """Read the kinds of all acts, once: the console starts one act server for a page."""
+        replies = call_act(self._folder, LIST_ACTS, _NO_ARGS, self._language, LIST_TIMEOUT_S)
+        try:
+            return _KINDS_DECODER.decode(_value_of(await self._next(replies)))
+        except MalformedJson as error:
+            log.warning("the act server declares no acts: %s", error)
+            raise _no_act_server() from error
 
     async def respond(
         self,
@@ -74,7 +101,7 @@ class ActCalls:
 
         The body of the request is its upload, if that has bytes; `on_received` is called for each part of it.
         """
-        kind = ACT_KINDS[name]
+        kind = await self.kind(name)
         self._count(kind)
         response: Response | None = None
         try:
@@ -98,11 +125,12 @@ class ActCalls:
 
     async def value(self, name: str, language: Language | None) -> object:
         """Return the value of an act without arguments. Raises ApiError."""
-        kind = ACT_KINDS[name]
-        args = msgspec.Raw(b"{}")
+        kind = await self.kind(name)
         self._count(kind)
         try:
-            replies = call_act(self._folder, name, args, language or self._language, kind.timeout_s)
+            replies = call_act(
+                self._folder, name, _NO_ARGS, language or self._language, kind.timeout_s
+            )
             reply = await self._next(replies)
         finally:
             self._release(kind)
@@ -112,19 +140,19 @@ class ActCalls:
 
     def _respond(self, kind: ActKind, replies: Iterator[ActReply], reply: ActReply) -> Response:
         value = _value_of(reply)
-        if kind.kind == "picture":
+        if kind.reply == "picture":
             return Response(
                 reply.jpeg,
                 headers={"Vigie-Reading": escape_json(value)},
                 media_type="image/jpeg",
             )
-        if kind.kind == "lines":
+        if kind.reply == "lines":
             return _HeldResponse(
                 partial(self._release, kind),
                 self._lines(replies, value),
                 media_type="application/x-ndjson",
             )
-        if kind.kind == "file" and reply.fd is not None:
+        if kind.reply == "file" and reply.fd is not None:
             name = _UNSAFE_PATTERN.sub("_", str(decode_any_json(value)["name"]))
             file = os.fdopen(reply.fd, "rb")
             return _HeldResponse(

@@ -14,7 +14,7 @@ import msgspec
 
 from agent.base.clock import Clock
 from agent.base.lockout import Lockout
-from agent.pole_page.token_bucket import TokenBucket
+from agent.base.token_bucket import TokenBucket
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,6 @@ from starlette.types import ASGIApp
 from agent.base.json_decode import MalformedJson, decode_any_json, decode_json
 from agent.faults.texts import LANGUAGES, Language
 from agent.pole_page.act_calls import ActCalls
-from agent.pole_page.act_kinds import ACT_KINDS
 from agent.pole_page.page_sessions import LinkRefused, PageSessions, sender_of
 from agent.pole_page.request_guard import ApiError, RequestGuard
 
@@ -187,16 +186,16 @@ class WebApp:
         return response
 
     async def _run_act(self, request: Request) -> Response:
-        kind = ACT_KINDS.get(request.path_params["name"])
-        self._require_session(request, is_urgent=kind is not None and kind.is_urgent)
-        name = _act_name(request)
+        name = str(request.path_params["name"])
+        self._require_session(request, is_urgent=self._acts.is_urgent(name))
+        await self._acts.kind(name)  # an act that there is not is refused before its body is read
         args = _check_args(await _read_json(request))
         return await self._acts.respond(request, name, args, _language(request))
 
     async def _upload(self, request: Request) -> Response:
         self._require_session(request)
-        name = _act_name(request)
-        limit_bytes = ACT_KINDS[name].upload_max_bytes
+        name = str(request.path_params["name"])
+        limit_bytes = (await self._acts.kind(name)).upload_max_bytes
         _require_media_type(request, "application/octet-stream")
         size_bytes = _content_length(request)
         if size_bytes is None or not 0 < size_bytes <= limit_bytes:
@@ -232,13 +231,6 @@ def _file(files: Mapping[str, PageFile], path: str) -> Response:
     if file is None:
         raise ApiError(404, "unknown", "no such file")
     return Response(file.content, headers={"Content-Type": file.media_type})
-
-
-def _act_name(request: Request) -> str:
-    name = str(request.path_params["name"])
-    if name not in ACT_KINDS:
-        raise ApiError(404, "unknown", "no such act")
-    return name
 
 
 def _language(request: Request) -> Language | None:

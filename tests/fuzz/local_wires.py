@@ -14,14 +14,13 @@ from agent.capture.day_night import DayNightRequest
 from agent.capture.preview import PreviewRequest
 from agent.commands.local_command import LocalCommand
 from agent.config_change.scene_request import SceneRequest
-from agent.console import page_wire
+from agent.console import act_listener, page_wire
+from agent.console.act_listener import ActListener, Lanes
+from agent.console.act_wire import ReplyLine, _read_replies
+from agent.console.acts.act import ActState
+from agent.console.acts.act_table import ACTS
 from agent.console.page_switch import PageSwitch
-from agent.pole_page import act_listener
-from agent.pole_page.act import PoleState
 from agent.pole_page.act_calls import escape_json
-from agent.pole_page.act_kinds import ACT_KINDS
-from agent.pole_page.act_listener import ActListener, Lanes
-from agent.pole_page.act_wire import ReplyLine, _read_replies
 from agent.recording.export.clip_request import ClipRequest
 from agent.runtime.control_socket import LIMITS
 from drivers.local_wire import LocalConnection, MalformedMessage, MessageDecoder, pack_message
@@ -84,7 +83,7 @@ def _listener() -> tuple[ActListener, ExitStack]:
     rig.context.technician = "amina"
     lanes = Lanes(rig.config_path, lambda: rig.context)
     act_listener.LANE_WAIT_S = 0.0
-    listener = ActListener(folder / "acts.sock", lanes, PoleState(clock, "en"), clock.boottime_ns)
+    listener = ActListener(folder / "acts.sock", lanes, ActState(clock, "en"), clock.boottime_ns)
     held = ExitStack()
     for lane in BUSY_LANES:
         held.enter_context(lanes.hold(lane))  # type: ignore[arg-type] # a lane
@@ -178,8 +177,8 @@ def _control_requests() -> list[bytes]:
 
 def _act_requests() -> list[bytes]:
     lines: list[bytes] = []
-    for name, kind in ACT_KINDS.items():
-        size = min(5, kind.upload_max_bytes)
+    for name, act in ACTS.items():
+        size = min(5, act.upload_max_bytes)
         request = {"act": name, "args": ARGS.get(name, {}), "language": "fr", "upload_bytes": size}
         line = msgspec.json.encode(request) + b"\n"
         lines.append(FILE_MARK + line if size else line)

@@ -5,7 +5,7 @@ from functools import cache
 import h11
 import msgspec
 
-from agent.pole_page.act_kinds import ACT_KINDS
+from agent.console.acts.act_table import ACTS
 from agent.pole_page.bounded_http import MAX_HEAD_BYTES
 from agent.pole_page.request_guard import HEADERS
 from tests.conftest import ManualClock
@@ -57,7 +57,7 @@ def seeds() -> list[bytes]:
         f"GET {path} HTTP/1.1\r\nHost: {AUTHORITY}\r\nCookie: SESSION\r\nVigie-Language: ar\r\n\r\n"
         for path in ("/", "/page/index.html", "/editor/main.js", "/api/session")
     ]
-    bodies = {f"POST /api/acts/{name}": '{"camera":"north"}' for name in ACT_KINDS}
+    bodies = {f"POST /api/acts/{name}": '{"camera":"north"}' for name in ACTS}
     bodies["POST /api/session"] = '{"link":"abcdefghijklmnopqrstuvwxyz"}'
     bodies["DELETE /api/session"] = ""
     for line, body in bodies.items():

@@ -9,6 +9,8 @@ from urllib.parse import unquote
 import msgspec
 
 from agent.base.clock import Clock
+from agent.console.act_wire import ActKinds
+from agent.console.acts.act_table import ACTS
 from agent.pole_page.act_calls import ActCalls
 from agent.pole_page.page_sessions import PageSessions
 from agent.pole_page.web_app import COOKIE, WebApp
@@ -26,8 +28,15 @@ class AsgiReply(msgspec.Struct, frozen=True):
     body: bytes
 
 
+class EndedActs(ActCalls):
+    """Calls of an act server that has ended after it had declared its acts."""
+
+    async def _read_kinds(self) -> ActKinds:
+        return {name: act.kind for name, act in ACTS.items()}
+
+
 class AsgiPhone:
-    """One page and one phone. There is no act server: acts are answered by 503."""
+    """One page and one phone. Its act server has declared its acts and ended: acts are answered by 503."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -36,7 +45,7 @@ class AsgiPhone:
         self.uses = 0
         self.app = WebApp(
             self.sessions,
-            ActCalls(Path("/nonexistent"), "en"),
+            EndedActs(Path("/nonexistent"), "en"),
             clock_ns=clock.boottime_ns,
             remaining_s=lambda: 60.0,
             on_login=self.logins.append,

@@ -287,7 +287,7 @@ STAY_ENGLISH = {
     "agent/detection/still_image.py": "the command line alone",
     "agent/diagnostics/selftest/runner.py": "the advice of the command line to use sudo",
     "agent/diagnostics/support_bundle/builder.py": "the option --out of the command line",
-    "agent/pole_page/act_server.py": "the start of a process, which the console alone reads",
+    "agent/console/act_server.py": "the start of a process, which the console alone reads",
     "agent/provisioning/first_boot.py": "the option --user of the command line",
     "agent/recording/encryption/key_wrapping.py": "unsealing, at the command line alone",
     "agent/recording/encryption/keys.py": "private keys, at the command line alone",

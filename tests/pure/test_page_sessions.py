@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.base.token_bucket import TokenBucket
 from agent.pole_page.page_sessions import (
     LINK_LIFETIME_S,
     MAX_SENDERS,
@@ -17,7 +18,6 @@ from agent.pole_page.page_sessions import (
     PageSessions,
     sender_of,
 )
-from agent.pole_page.token_bucket import TokenBucket
 from tests.conftest import ManualClock
 
 PHONE, STRANGER = "192.168.4.20", "192.168.4.66"

@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
+from agent.console.act_wire import ActReply, call_act
 from agent.console.page_wire import ACTS_SOCKET_NAME
 from agent.faults.texts import Language
-from agent.pole_page.act_wire import ActReply, call_act
 from tests.whole.rig import TIMEOUT_S
 
 
@@ -35,7 +35,7 @@ class ActServer:
         self._log = (folder / "acts.log").open("ab")
         self.process = subprocess.Popen(
             [
-                *(sys.executable, "-P", "-m", "agent.pole_page.act_server"),
+                *(sys.executable, "-P", "-m", "agent.console.act_server"),
                 *("--config", "vigie.toml", "--socket", str(self.socket_dir / ACTS_SOCKET_NAME)),
                 *roots,
             ],

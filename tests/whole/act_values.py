@@ -78,7 +78,7 @@ CONTRACT: tuple[tuple[str, str, dict[str, Any], Callable[[list[Any]], list[str]]
     ("mqtt ping 2", "mqtt_ping", {"count": 2}, lambda values: [v["subject"] for v in values]),
     ("ptz mast status", "heads", {}, lambda values: [values[0]["heads"][0]["text"]]),
     ("camera north", "picture", {"camera": "north"}, lambda values: [values[0]["level"]["text"]]),
-    ("config", "trial", {}, lambda values: [values[0]["text"]]),
+    ("config", "trial", {}, lambda values: [values[0]["text"] if values[0] else ""]),
 )
 """The line at the console, the act of the page with its arguments, and its texts, which the console prints too."""
 

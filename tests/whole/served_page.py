@@ -10,6 +10,8 @@ from typing import TypeVar
 import msgspec
 
 from agent.console import page_wire
+from agent.console.act_wire import LIST_ACTS
+from agent.console.acts.act_table import ACTS
 from agent.console.page_wire import (
     PAGE_REPORT_DECODER,
     PageLink,
@@ -26,6 +28,10 @@ from tests.whole.pole_page_box import TIMEOUT_S, HttpReply, PageUnit, Phone
 ReportT = TypeVar("ReportT", bound=PageReport)
 
 
+LISTING = msgspec.json.encode({"value": {name: act.kind for name, act in ACTS.items()}}) + b"\n"
+"""The answer of an act server with the kinds of its acts."""
+
+
 class ScriptedActs(LoopbackServer):
     """An act server whose next answers a test sets: `answer` gets a request, its connection and its file."""
 
@@ -36,6 +42,7 @@ class ScriptedActs(LoopbackServer):
             listener=socket.create_server(str(self.path), family=socket.AF_UNIX, backlog=64),
         )
         self.requests: list[dict[str, object]] = []
+        self.listing = LISTING
         self.answer: Callable[[dict[str, object], socket.socket, int | None], None] = reply_done
 
     def _answer_request(self, connection: socket.socket) -> None:
@@ -44,8 +51,11 @@ class ScriptedActs(LoopbackServer):
             while not data.endswith(b"\n"):
                 data += receive(connection)
             request = msgspec.json.decode(data)
-            self.requests.append(request)
             with connection:
+                if request["act"] == LIST_ACTS:
+                    connection.sendall(self.listing)
+                    return
+                self.requests.append(request)
                 self.answer(request, connection, fds[0] if fds else None)
         finally:
             for fd in fds:

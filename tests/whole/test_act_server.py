@@ -10,10 +10,10 @@ import msgspec
 import pytest
 
 from agent.base.errors import UserError
+from agent.console.act_listener import RECEIPT_BURST
+from agent.console.act_server import read_start
+from agent.console.act_wire import MAX_REQUEST_BYTES, call_act
 from agent.console.page_wire import ACTS_SOCKET_NAME
-from agent.pole_page.act_listener import RECEIPT_BURST
-from agent.pole_page.act_server import read_start
-from agent.pole_page.act_wire import MAX_REQUEST_BYTES, call_act
 from agent.update import request_file, usb_bundle
 from tests.whole.act_box import ActFailed, ActServer
 from tests.whole.act_values import is_painted, page_actions

@@ -1,24 +1,31 @@
 """agent.pole_page: the web process, over real TLS, with requests, connections and acts that are hostile or too many."""
 
 import http.client
+import itertools
 import socket
 import threading
 from contextlib import suppress
+from pathlib import Path
 
+import msgspec
 import pytest
 
+from agent.console.act_wire import LIST_ACTS
 from agent.pole_page.act_calls import MAX_ACTS, MAX_URGENT_ACTS
 from agent.pole_page.bounded_http import MAX_OF_SESSION, MAX_OF_STRANGER
 from tests.whole.pole_page_box import (
     TIMEOUT_S,
     Phone,
+    make_root,
 )
 from tests.whole.served_page import (
+    LISTING,
     ScriptedActs,
     ServedPage,
     assert_protected,
     reply_done,
     send,
+    served_page,
 )
 
 
@@ -228,3 +235,29 @@ def test_an_act_server_that_ends_or_lies_is_reported(
     assert (reply.status, reply.error) == (status, code)
     acts.answer = reply_done
     assert phone.act("status").status == 200
+
+
+TOO_MANY = ["".join(letters) for letters in itertools.product("abcdefg", repeat=3)]
+
+
+def test_acts_that_are_declared_out_of_bounds_are_no_acts(tmp_path: Path) -> None:
+    with served_page(make_root(tmp_path / "r")) as (page, acts):
+        phone = page.logged_in()
+        for listing in (
+            b"",
+            b'{"value":null}\n',
+            b'{"value":{"status":{}}}',
+            b'{"value":{"status":{"timeout_s":1e9}}}\n',
+            b'{"value":{"update_install":{"upload_max_bytes":2000000001}}}\n',
+            b'{"value":{"../etc":{}}}\n',
+            msgspec.json.encode({"value": {key: {} for key in TOO_MANY}}) + b"\n",
+        ):
+            acts.listing = listing
+            refused = phone.act("status")
+            assert (refused.status, refused.error) == (503, "acts"), listing[:60]
+        acts.listing = LISTING
+        assert phone.act("status").status == 200
+        for name in ("fly", LIST_ACTS):
+            unknown = phone.act(name)
+            assert (unknown.status, unknown.error) == (404, "unknown")
+        assert [request["act"] for request in acts.requests] == ["status"]

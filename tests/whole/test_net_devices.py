@@ -3,10 +3,8 @@
 from pathlib import Path
 
 from agent.config import console_settings
-from agent.console.acts.devices import Peer, find_peers, join_devices
-from agent.pole_page.act import ActCall, Lines, NoArgs, PoleState
-from agent.pole_page.act_listener import ACTS
-from agent.pole_page.acts.box import ResultLine
+from agent.console.acts.act import NoArgs, call_at_console
+from agent.console.acts.devices import Peer, find_devices, find_peers, join_devices
 from drivers.onvif.operations import FoundCamera
 from drivers.rtsp_search import FoundRtspServer
 from tests.conftest import ManualClock
@@ -86,10 +84,8 @@ def test_a_technician_sees_what_answers_and_which_camera_does_not(
             f"IP address HW type Flags HW address Mask Device\n{CAMERA} 0x1 0x2 {MAC} * street\n"
         )
         screen = rig.run_logged_in("net devices")
-        call = ActCall(context=rig.context, state=PoleState(clock, "en"))
-        page = ACTS["devices"].run(call, NoArgs())
-        assert isinstance(page, Lines)
-        results = [(str(one.subject), one.ok) for one in page.values if isinstance(one, ResultLine)]
+        found = find_devices(call_at_console(rig.context), NoArgs())
+        results = [(str(one.subject), one.ok) for one in found.values]
     assert "Searching 10.77.0.0/24, 10.78.0.0/24" in screen
     (line,) = [line for line in screen.splitlines() if line.startswith(CAMERA)]
     assert f"{MAC}  camera north  ONVIF " in line

@@ -8,7 +8,7 @@ from contextlib import suppress
 import msgspec
 import pytest
 
-from agent.pole_page.act_kinds import ACT_KINDS
+from agent.console.acts.commissioning import MAX_PHOTO_UPLOAD_BYTES
 from tests.whole.pole_page_box import (
     TIMEOUT_S,
     Phone,
@@ -87,7 +87,7 @@ def test_an_upload_that_is_cut_off_is_the_end_of_file_for_its_act(
 @pytest.mark.parametrize(
     ("name", "length", "code"),
     [
-        ("commission_photo", str(ACT_KINDS["commission_photo"].upload_max_bytes + 1), "too_large"),
+        ("commission_photo", str(MAX_PHOTO_UPLOAD_BYTES + 1), "too_large"),
         ("commission_photo", "0", "too_large"),
         ("status", "5", "too_large"),
         ("no_such_act", "5", "unknown"),

@@ -14,11 +14,10 @@ import pytest
 
 from agent.__main__ import main
 from agent.capture.day_night import DayNightRequest, DayNightState, request_day_night
+from agent.console.acts.act_table import ACTS
 from agent.console.errors import ConsoleError
 from agent.diagnostics.commissioning import certificate
 from agent.faults.texts import Language
-from agent.pole_page.act_kinds import ACT_KINDS
-from agent.pole_page.act_listener import ACTS
 from agent.recording.custody.receipts import FootageViewed
 from tests.free_port import free_port
 from tests.whole.act_box import ActFailed, ActServer
@@ -118,10 +117,6 @@ def test_the_console_and_the_page_have_the_same_words(
     assert not missing, screen
 
 
-def test_each_act_has_its_kind() -> None:
-    assert ACTS.keys() == ACT_KINDS.keys()
-
-
 def test_a_live_picture_has_its_readings_and_one_receipt(acts: ActServer, box: AgentBox) -> None:
     before = len(page_views(box.folder))
     pictures = [acts.replies("picture", camera="north", max_bytes=30_000)[0] for _ in range(3)]
@@ -152,15 +147,15 @@ def page_views(folder: Path) -> list[FootageViewed]:
 
 def test_a_head_moves_only_as_long_as_it_is_touched(acts: ActServer, box: AgentBox) -> None:
     before = head(acts)["position"]["pan_deg"]
-    moved = acts.value("jog", head="mast", pan=1.0)
-    assert moved["lease"]["by"] == "amina"
+    lease = acts.value("jog", head="mast", pan=1.0)
+    assert lease["by"] == "amina"
     acts.value("jog", head="mast", pan=1.0)
     # Nobody touches it any more, and no stop is sent.
-    wait_until(lambda: not head(acts)["is_moving"])
+    wait_until(lambda: not head(acts)["info"]["moving"])
     assert head(acts)["position"]["pan_deg"] > before
     acts.value("jog", head="mast", tilt=0.5)
     assert acts.value("head_stop", head="mast") == {}
-    wait_until(lambda: not head(acts)["is_moving"])
+    wait_until(lambda: not head(acts)["info"]["moving"])
     presets = acts.value("preset_set", head="mast", preset="gate")["presets"]
     assert [preset["name"] for preset in presets] == ["gate"]
     assert acts.value("goto", head="mast", preset="gate")["target"] == "gate"
@@ -195,7 +190,7 @@ def test_a_scene_is_tried_on_the_live_picture_and_confirmed(acts: ActServer, box
     assert acts.value("scene", camera="north")["origin"] == "box"
     acts.value("scene_try", camera="north", toml=LINE + MASK)
     assert acts.value("trial_confirm") == {"text": "Kept: scenes.north."}
-    assert acts.value("trial")["kind"] is None
+    assert acts.value("trial") is None
     assert acts.value("scene", camera="north")["toml"] == LINE + MASK
     with pytest.raises(ActFailed, match="its masks hide less than those in force"):
         acts.value("scene_try", camera="north", toml=LINE)
@@ -340,7 +335,7 @@ def test_a_phone_gets_the_same_over_https(
         for _, act, args, texts in CONTRACT:
             reply = phone.act(act, args)
             assert reply.status == 200, (act, reply)
-            if ACT_KINDS[act].kind == "picture":
+            if ACTS[act].reply == "picture":
                 assert reply.body.startswith(b"\xff\xd8")
                 values = [msgspec.json.decode(reply.headers["vigie-reading"])]
             else:

@@ -1,1 +1,1 @@
-"""Acts of a technician at a box: functions that return values, which the console prints and the page at the pole shows."""
+"""Acts of a technician at a box, each declared once: the console prints its result, and the page at the pole shows it."""

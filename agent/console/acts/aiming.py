@@ -88,6 +88,12 @@ class LightReading(msgspec.Struct, frozen=True, kw_only=True):
     gain: float | None
 
 
+class GlassReading(msgspec.Struct, frozen=True):
+    """The state of the camera's glass."""
+
+    text: Text
+
+
 class CameraReading(msgspec.Struct, frozen=True, kw_only=True):
     """All readings of one picture. `preset` is the one that the camera's head rests at."""
 
@@ -99,7 +105,7 @@ class CameraReading(msgspec.Struct, frozen=True, kw_only=True):
     level: LevelReading
     horizon: Horizon
     light: LightReading
-    glass: Text
+    glass: GlassReading
     preset: str | None
 
 
@@ -131,7 +137,7 @@ def read_camera(
         level=level,
         horizon=read_horizon(context, camera, level, picture.width_px / picture.height_px),
         light=read_light(aim, picture.readings),
-        glass=glass_text(aim),
+        glass=GlassReading(glass_text(aim)),
         preset=preset,
     )
 

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from agent.base.message import Message, Text
+from agent.base.message import Message, Text, join_phrases
 from agent.base.url import split_url
 from agent.config.configuration import Config
+from agent.console.acts.act import CHECK_S, Act, ActCall, Lines, NoArgs
+from agent.console.check_result import CheckResult
 from agent.console.context import ConsoleContext
 from agent.console.network_checks import resolve_host
 from agent.health.vitals import parse
@@ -176,3 +178,31 @@ def _sort_key(address: str) -> tuple[bool, int, str]:
         if not _is_ipv4(address)
         else (False, int(ipaddress.IPv4Address(address)), "")
     )
+
+
+def find_devices(call: ActCall, _args: NoArgs) -> Lines[CheckResult]:
+    """Search the box's networks: a configured camera or head that does not answer is a bad result."""
+    return Lines(map(_to_result, search_devices(call.context, list_subnets())))
+
+
+def _to_result(device: Device) -> CheckResult:
+    return CheckResult(
+        subject=join_phrases(device.address, device.mac, *device.peers),
+        ok=bool(device.answers) if device.peers else None,
+        message=join_phrases(*device.answers) or Message("no answer"),
+    )
+
+
+ACTS = (
+    Act(
+        name="devices",
+        summary="the devices of the box's networks",
+        run=find_devices,
+        args_type=NoArgs,
+        lane="work",
+        typed="net devices",
+        reply="lines",
+        timeout_s=CHECK_S,
+        receipt="net devices",
+    ),
+)

@@ -1,9 +1,12 @@
 """Active faults with advice, and the text of a fault code, in the technician's language."""
 
+from typing import Annotated
+
 import msgspec
 
 from agent.base.health_model import Fault
 from agent.base.message import Message, Text
+from agent.console.acts.act import Act, ActCall, NoArgs
 from agent.console.context import ConsoleContext
 from agent.console.errors import ConsoleError
 from agent.console.messages.details import find_detail
@@ -44,8 +47,15 @@ class FaultText(msgspec.Struct, frozen=True, kw_only=True):
     at_centre: str
 
 
-def list_faults(context: ConsoleContext) -> FaultList:
+class FaultArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A fault code."""
+
+    code: Annotated[str, msgspec.Meta(max_length=16)]
+
+
+def list_faults(call: ActCall, _args: NoArgs) -> FaultList:
     """Return the active faults."""
+    context = call.context
     agent_state = context.agent_state()
     report = agent_state.report
     return FaultList(
@@ -57,14 +67,14 @@ def list_faults(context: ConsoleContext) -> FaultList:
     )
 
 
-def describe_fault(context: ConsoleContext, given: str) -> FaultText:
+def describe_fault(call: ActCall, args: FaultArgs) -> FaultText:
     """Return the text of a code. Raises ConsoleError if there is no such code."""
-    code = next((code for code in FAULTS if code == given.upper()), None)
+    code = next((code for code in FAULTS if code == args.code.upper()), None)
     if code is None:
         raise ConsoleError(
-            Message("faults {given}: no such code; faults all lists them", given=given)
+            Message("faults {given}: no such code; faults all lists them", given=args.code)
         )
-    return _text_of(context, code)
+    return _text_of(call.context, code)
 
 
 def describe_all_faults(context: ConsoleContext) -> tuple[FaultText, ...]:
@@ -96,3 +106,23 @@ def _explain(context: ConsoleContext, fault: Fault) -> ActiveFault:
         detail=find_detail(fault.translatable_detail),
         advice=None if guidance is None else guidance.at_box,
     )
+
+
+ACTS = (
+    Act(
+        name="faults",
+        summary="the active faults with the advice of the runbook",
+        run=list_faults,
+        args_type=NoArgs,
+        lane="status",
+        typed="faults",
+    ),
+    Act(
+        name="fault",
+        summary="the text of a fault code",
+        run=describe_fault,
+        args_type=FaultArgs,
+        lane="status",
+        typed="faults CODE",
+    ),
+)

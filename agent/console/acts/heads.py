@@ -1,13 +1,17 @@
-"""Heads of a box: their state, and motions through the running agent, under its leases and limits.
+"""Acts on pan-tilt heads: their state, and motions through the running agent, under its leases and limits.
 
 Each raises ConsoleError if no agent runs, or if it refuses.
 """
 
+from typing import Annotated, TypeAlias
+
 import msgspec
 
-from agent.base.json_decode import JsonDecoder
+from agent.base.json_decode import JsonDecoder, MalformedJson
 from agent.base.message import Message, Text, join_phrases
-from agent.console.arguments import parse_decimal
+from agent.config.names import Name
+from agent.console.acts.act import AGENT_COMMAND_S, Act, ActCall, Done, NoArgs
+from agent.console.arguments import DECIMAL_REGEX, parse_decimal
 from agent.console.context import ConsoleContext
 from agent.console.errors import ConsoleError
 from agent.ptz.motion.forbidden_sectors import UNKNOWN_POSITION_DEG
@@ -29,11 +33,46 @@ from agent.ptz.ptz_args import (
     PtzStopArgs,
     PtzStopTourArgs,
 )
-from drivers.contracts import FRACTION, Aux, Pose, Range
+from drivers.contracts import FRACTION, Pose, Range
 
+JOG_S = 0.6
+"""The page sends a touch again every 0.2 s: two may be lost on the way before the head stops."""
+JOG_PAUSE_NS = 30_000_000_000
+"""Moves with shorter pauses are one jog, with one receipt."""
 PAN_RANGE_DEG = Range(low=-180, high=180)
 """Of a head that pans without end."""
+TypedNumber: TypeAlias = Annotated[str, msgspec.Meta(pattern=DECIMAL_REGEX)]
 _RESULT_DECODER = JsonDecoder(PtzResult)
+
+
+class JogArgs(PtzMoveArgs, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="move"):
+    """A move of JOG_S at most: the agent stops the head then, unless it is sent again."""
+
+    for_s: Annotated[float, msgspec.Meta(gt=0, le=JOG_S)] = JOG_S
+
+
+class AuxArgs(PtzSetAuxArgs, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="aux"):
+    """A switch, with its state in a receipt."""
+
+    @property
+    def state(self) -> str:
+        """On or off."""
+        return "on" if self.on else "off"
+
+
+class GotoArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A preset, or a pose as typed or as numbers; without a zoom the head keeps its own."""
+
+    head: Name
+    preset: Name | None = None
+    pan_deg: TypedNumber | float | None = None
+    tilt_deg: TypedNumber | float | None = None
+    zoom: TypedNumber | float | None = None
+
+    @property
+    def target(self) -> str:
+        """The target in a receipt."""
+        return self.preset or f"pan {self.pan_deg} tilt {self.tilt_deg} zoom {self.zoom}"
 
 
 class HeadView(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,17 +85,61 @@ class HeadView(msgspec.Struct, frozen=True, kw_only=True):
     text: Text
 
 
-def view_head(context: ConsoleContext, head: str) -> HeadView:
-    """Return a head's state, presets and tours."""
-    info = read_head(context, head)
-    configured = () if context.config is None else context.config.head
-    return HeadView(
-        info=info,
-        position=known_position(info),
-        presets=list_presets(context, head),
-        tours=tuple(tour.name for one in configured if one.name == head for tour in one.tour),
-        text=format_status(info),
-    )
+class HeadList(msgspec.Struct, frozen=True):
+    """All heads."""
+
+    heads: tuple[HeadView, ...]
+
+
+class PresetList(msgspec.Struct, frozen=True):
+    """The presets of a head."""
+
+    presets: tuple[Preset, ...]
+
+
+class Target(msgspec.Struct, frozen=True):
+    """The target of a head in words."""
+
+    target: Text
+
+
+def list_heads(call: ActCall, _args: NoArgs) -> HeadList:
+    """Return all heads with their presets and tours."""
+    return HeadList(tuple(_view_head(call.context, name) for name in call.context.head_names))
+
+
+def jog(call: ActCall, args: JogArgs) -> LeaseInfo | None:
+    """Move a head for a moment, and return the lease."""
+    # Here and not with the receipt: a move without one must not begin a jog.
+    call.state.last_jog_ns[args.head] = call.context.clock.boottime_ns()
+    return _send(call.context, args).lease
+
+
+def go_to(call: ActCall, args: GotoArgs) -> Target:
+    """Move a head to a preset, or to a pose within its range, and return the target."""
+    if args.preset is not None:
+        _send(call.context, PtzGotoPresetArgs(head=args.head, preset=args.preset))
+        return Target(args.preset)
+    return Target(format_pose(_go_to_pose(call.context, args)))
+
+
+def change_preset(call: ActCall, args: PtzSetPresetArgs | PtzDeletePresetArgs) -> PresetList:
+    """Store the position of a head as a preset, or delete one, and return all of them."""
+    _send(call.context, args)
+    return list_presets(call, PtzListPresetsArgs(head=args.head))
+
+
+def list_presets(call: ActCall, args: PtzListPresetsArgs) -> PresetList:
+    """Return a head's presets."""
+    return PresetList(_send(call.context, args).presets or ())
+
+
+def command_head(
+    call: ActCall, args: PtzStopArgs | PtzStartTourArgs | PtzStopTourArgs | AuxArgs
+) -> Done:
+    """Stop a head, which needs no lease; start or stop a tour; switch the wiper, the heater or the lamp."""
+    _send(call.context, args)
+    return Done()
 
 
 def read_head(context: ConsoleContext, head: str) -> HeadInfo:
@@ -65,88 +148,6 @@ def read_head(context: ConsoleContext, head: str) -> HeadInfo:
     if not heads:
         raise ConsoleError(Message("{head}: no status", head=head))
     return heads[0]
-
-
-def list_presets(context: ConsoleContext, head: str) -> tuple[Preset, ...]:
-    """Return a head's presets."""
-    return _send(context, PtzListPresetsArgs(head=head)).presets or ()
-
-
-def jog(context: ConsoleContext, move: PtzMoveArgs) -> LeaseInfo | None:
-    """Move a head for a moment, and return the lease: the head stops by itself after `for_s`."""
-    return _send(context, move).lease
-
-
-def stop(context: ConsoleContext, head: str) -> None:
-    """Stop a head at once; it needs no lease."""
-    _send(context, PtzStopArgs(head=head))
-
-
-def go_to_preset(context: ConsoleContext, head: str, preset: str) -> None:
-    """Move a head to a preset."""
-    _send(context, PtzGotoPresetArgs(head=head, preset=preset))
-
-
-def go_to_pose(
-    context: ConsoleContext,
-    head: str,
-    pan_deg: str | float,
-    tilt_deg: str | float,
-    zoom: str | float | None = None,
-) -> Pose:
-    """Move a head to a pose within its range, as typed or as numbers, and return it.
-
-    Without a zoom the head keeps its own.
-    Raises ConsoleError, which names what is allowed. The agent would clamp the pose to the range
-    instead, and the head would rest elsewhere than was typed.
-    """
-    info = read_head(context, head)
-    capabilities, position = info.capabilities, known_position(info)
-    if info.position is None and info.error is not None:
-        raise ConsoleError(Message("{head}: {status}", head=head, status=info.error))
-    if capabilities is None or position is None:
-        raise ConsoleError(
-            Message("{head} does not know its position; allowed: ptz {head} goto PRESET", head=head)
-        )
-    if zoom is not None and capabilities.zoom_ratio <= 1:
-        raise ConsoleError(
-            Message("{head} has no zoom; allowed: ptz {head} goto PAN TILT", head=head)
-        )
-    goto = PtzGotoArgs(
-        head=head,
-        pan_deg=_read_axis("pan", pan_deg, capabilities.pan_deg or PAN_RANGE_DEG),
-        tilt_deg=_read_axis("tilt", tilt_deg, capabilities.tilt_deg),
-        zoom=position.zoom if zoom is None else _read_axis("zoom", zoom, FRACTION),
-    )
-    _send(context, goto)
-    return goto.pose
-
-
-def set_preset(context: ConsoleContext, head: str, preset: str) -> tuple[Preset, ...]:
-    """Store the position of a head as a preset, and return all of them."""
-    _send(context, PtzSetPresetArgs(head=head, preset=preset))
-    return list_presets(context, head)
-
-
-def delete_preset(context: ConsoleContext, head: str, preset: str) -> tuple[Preset, ...]:
-    """Delete a preset, and return those that are left."""
-    _send(context, PtzDeletePresetArgs(head=head, preset=preset))
-    return list_presets(context, head)
-
-
-def start_tour(context: ConsoleContext, head: str, tour: str) -> None:
-    """Start a configured tour; it waits as long as the head is leased."""
-    _send(context, PtzStartTourArgs(head=head, tour=tour))
-
-
-def stop_tour(context: ConsoleContext, head: str) -> None:
-    """Stop the running tour."""
-    _send(context, PtzStopTourArgs(head=head))
-
-
-def set_aux(context: ConsoleContext, head: str, aux: Aux, *, on: bool) -> None:
-    """Switch the wiper, the heater or the infra-red lamp of a head."""
-    _send(context, PtzSetAuxArgs(head=head, aux=aux, on=on))
 
 
 def known_position(head: HeadInfo) -> HeadPosition | None:
@@ -197,10 +198,159 @@ def _read_axis(axis: str, given: str | float, allowed: Range) -> float:
     )
 
 
+def _view_head(context: ConsoleContext, head: str) -> HeadView:
+    info = read_head(context, head)
+    configured = () if context.config is None else context.config.head
+    return HeadView(
+        info=info,
+        position=known_position(info),
+        presets=_send(context, PtzListPresetsArgs(head=head)).presets or (),
+        tours=tuple(tour.name for one in configured if one.name == head for tour in one.tour),
+        text=format_status(info),
+    )
+
+
+def _go_to_pose(context: ConsoleContext, args: GotoArgs) -> Pose:
+    """Move a head to a pose, and return it. Raises ConsoleError, which names the range.
+
+    The agent would clamp the pose to the range instead, and the head would rest elsewhere than was typed.
+    """
+    head, zoom = args.head, args.zoom
+    if args.pan_deg is None or args.tilt_deg is None:
+        raise ConsoleError(Message("goto: allowed: a preset, or pan_deg and tilt_deg"))
+    info = read_head(context, head)
+    capabilities, position = info.capabilities, known_position(info)
+    if info.position is None and info.error is not None:
+        raise ConsoleError(Message("{head}: {status}", head=head, status=info.error))
+    if capabilities is None or position is None:
+        raise ConsoleError(
+            Message("{head} does not know its position; allowed: ptz {head} goto PRESET", head=head)
+        )
+    if zoom is not None and capabilities.zoom_ratio <= 1:
+        raise ConsoleError(
+            Message("{head} has no zoom; allowed: ptz {head} goto PAN TILT", head=head)
+        )
+    goto = PtzGotoArgs(
+        head=head,
+        pan_deg=_read_axis("pan", args.pan_deg, capabilities.pan_deg or PAN_RANGE_DEG),
+        tilt_deg=_read_axis("tilt", args.tilt_deg, capabilities.tilt_deg),
+        zoom=position.zoom if zoom is None else _read_axis("zoom", zoom, FRACTION),
+    )
+    _send(context, goto)
+    return goto.pose
+
+
 def _send(context: ConsoleContext, args: msgspec.Struct) -> PtzResult:
     try:
         return _RESULT_DECODER.decode(context.run_agent_command("ptz", args))
-    except msgspec.MsgspecError as error:
+    except MalformedJson as error:
         raise ConsoleError(
             Message("the agent's answer cannot be read: {error}", error=str(error))
         ) from error
+
+
+def _begins_jog(call: ActCall, args: JogArgs) -> bool:
+    now_ns, last_ns = call.context.clock.boottime_ns(), call.state.last_jog_ns.get(args.head)
+    return last_ns is None or now_ns - last_ns >= JOG_PAUSE_NS
+
+
+ACTS = (
+    Act(
+        name="heads",
+        summary="the heads with their state, presets and tours",
+        run=list_heads,
+        args_type=NoArgs,
+        lane="head",
+        needs="agent",
+        typed="ptz HEAD status, ptz HEAD presets",
+        timeout_s=AGENT_COMMAND_S,
+    ),
+    Act(
+        name="jog",
+        summary="move a head as long as it is touched",
+        run=jog,
+        args_type=JogArgs,
+        lane="head",
+        needs="agent",
+        typed="ptz HEAD",
+        timeout_s=AGENT_COMMAND_S,
+        receipt="head {args.head} is moved by hand",
+        needs_receipt=_begins_jog,
+    ),
+    Act(
+        name="head_stop",
+        summary="stop a head at once",
+        run=command_head,
+        args_type=PtzStopArgs,
+        lane="stop",
+        needs="agent",
+        typed="ptz HEAD stop",
+        timeout_s=AGENT_COMMAND_S,
+        is_urgent=True,
+    ),
+    Act(
+        name="goto",
+        summary="move a head to a preset or to degrees",
+        run=go_to,
+        args_type=GotoArgs,
+        lane="head",
+        needs="agent",
+        typed="ptz HEAD goto",
+        timeout_s=AGENT_COMMAND_S,
+        receipt="head {args.head} goes to {args.target}",
+    ),
+    Act(
+        name="preset_set",
+        summary="store the position of a head as a preset",
+        run=change_preset,
+        args_type=PtzSetPresetArgs,
+        lane="head",
+        needs="agent",
+        typed="ptz HEAD set",
+        timeout_s=AGENT_COMMAND_S,
+        receipt="preset {args.preset} of head {args.head} is stored",
+    ),
+    Act(
+        name="preset_delete",
+        summary="delete a preset",
+        run=change_preset,
+        args_type=PtzDeletePresetArgs,
+        lane="head",
+        needs="agent",
+        typed="ptz HEAD delete",
+        timeout_s=AGENT_COMMAND_S,
+        receipt="preset {args.preset} of head {args.head} is deleted",
+    ),
+    Act(
+        name="tour_start",
+        summary="start a configured tour; it waits as long as the head is leased",
+        run=command_head,
+        args_type=PtzStartTourArgs,
+        lane="head",
+        needs="agent",
+        typed="ptz HEAD tour TOUR",
+        timeout_s=AGENT_COMMAND_S,
+        receipt="tour {args.tour} of head {args.head} is started",
+    ),
+    Act(
+        name="tour_stop",
+        summary="stop the running tour",
+        run=command_head,
+        args_type=PtzStopTourArgs,
+        lane="head",
+        needs="agent",
+        typed="ptz HEAD tour",
+        timeout_s=AGENT_COMMAND_S,
+        receipt="the tour of head {args.head} is stopped",
+    ),
+    Act(
+        name="aux",
+        summary="switch the wiper, the heater or the infra-red lamp of a head",
+        run=command_head,
+        args_type=AuxArgs,
+        lane="head",
+        needs="agent",
+        timeout_s=AGENT_COMMAND_S,
+        receipt="{args.aux} of head {args.head} is switched {args.state}",
+    ),
+)

@@ -1,11 +1,15 @@
 """Test of the link to the broker: connect as the agent does, and time its answers."""
 
 from collections.abc import Iterator
+from typing import Annotated
+
+import msgspec
 
 from agent.base.clock import Clock
 from agent.base.errors import UserError
 from agent.base.message import Message, message_of
 from agent.config.broker import BrokerConfig
+from agent.console.acts.act import CHECK_S, Act, ActCall, Lines
 from agent.console.check_result import CheckResult, failed, passed, unknown
 from agent.console.context import ConsoleContext
 from agent.reporting import centre_topics
@@ -84,8 +88,18 @@ def ping(
         link.close()
 
 
-def ping_broker(context: ConsoleContext, count: int) -> Iterator[CheckResult]:
-    """Yield each round trip; the agent's own if its certificate allows one session only. Raises ConsoleError."""
+class PingArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The number of round trips."""
+
+    count: Annotated[int, msgspec.Meta(ge=1, le=MAX_PINGS)] = DEFAULT_PINGS
+
+
+def ping_broker(call: ActCall, args: PingArgs) -> Lines[CheckResult]:
+    """Time each round trip; the agent's own if its certificate allows one session only."""
+    return Lines(_ping(call.context, args.count))
+
+
+def _ping(context: ConsoleContext, count: int) -> Iterator[CheckResult]:
     broker, report = current_broker(context.require_config()), context.live_report()
     connected = report is not None and report.outbox.connected
     if report is not None and connected and broker.certificate is not None:
@@ -94,3 +108,18 @@ def ping_broker(context: ConsoleContext, count: int) -> Iterator[CheckResult]:
         return
     results = ping(broker, context.box_id, count, context.clock, agent_connected=connected)
     yield from context.with_advice(results)
+
+
+ACTS = (
+    Act(
+        name="mqtt_ping",
+        summary="a connection to the broker as the agent makes it, and its round trips",
+        run=ping_broker,
+        args_type=PingArgs,
+        lane="work",
+        typed="mqtt ping",
+        reply="lines",
+        timeout_s=CHECK_S,
+        receipt="mqtt ping",
+    ),
+)

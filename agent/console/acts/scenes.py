@@ -1,29 +1,25 @@
 """The scene of a camera at the pole: read, checked, and put on trial through the running agent."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from agent.base.errors import UserError
 from agent.base.file_read import read_regular_file
 from agent.base.message import Message, Text, message_of
-from agent.base.model import CommandRefused
 from agent.base.state_file import DamagedStateFile
 from agent.config import configuration
-from agent.config.desired_config import MAX_SCENE_CHARS
+from agent.config.desired_config import MAX_CONFIRM_S, MAX_SCENE_CHARS
+from agent.config.desired_config import SceneText as SceneToml
 from agent.config.desired_store import ConfigLayer, DesiredStore
-from agent.config_change.scene_request import SceneDone, SceneRequest, SceneView
+from agent.config_change.scene_request import SceneRequest, SceneView
+from agent.console.acts.act import AGENT_COMMAND_S, Act, ActCall
+from agent.console.acts.trial import Trial, find_trial, send_request
 from agent.console.context import ConsoleContext
-from agent.console.errors import AgentDown, ConsoleError
-from agent.runtime import control_client
-from drivers.local_wire import MessageDecoder
+from agent.console.errors import ConsoleError
 
-REPLY_TIMEOUT_S = 30.0
-_REPLY_DECODER: MessageDecoder[SceneDone | CommandRefused] = MessageDecoder(
-    SceneDone | CommandRefused
-)
-
+DEFAULT_MINUTES, MAX_MINUTES = 5, int(MAX_CONFIRM_S / 60)
 SceneOrigin = Literal["box", "centre", "technician", "none"]
 
 
@@ -36,8 +32,32 @@ class SceneText(msgspec.Struct, frozen=True, kw_only=True):
     presets: tuple[str, ...]
 
 
-def read_scene(context: ConsoleContext, view: SceneView) -> SceneText:
-    """Return the scene in force for a view; it needs no running agent. Raises ConsoleError, UserError or OSError."""
+class CheckSceneArgs(SceneView, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A view and its new scene."""
+
+    toml: SceneToml
+
+    @property
+    def view(self) -> SceneView:
+        """The view alone."""
+        return SceneView(camera=self.camera, preset=self.preset)
+
+
+class TrySceneArgs(CheckSceneArgs, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A view, its new scene, and the time until it is undone by itself."""
+
+    minutes: Annotated[int, msgspec.Meta(ge=1, le=MAX_MINUTES)] = DEFAULT_MINUTES
+
+
+class Problems(msgspec.Struct, frozen=True):
+    """The reasons why a scene would not be put in force."""
+
+    problems: tuple[Text, ...]
+
+
+def read_scene(call: ActCall, view: SceneView) -> SceneText:
+    """Return the scene in force for a view; it needs no running agent."""
+    context = call.context
     config = configuration.load(context.config_path)
     camera = next((one for one in config.camera if one.name == view.camera), None)
     if camera is None:
@@ -61,43 +81,38 @@ def read_scene(context: ConsoleContext, view: SceneView) -> SceneText:
     return SceneText(view=view, toml=toml, origin=origin, presets=tuple(detect.scenes))
 
 
-def find_scene_problems(context: ConsoleContext, view: SceneView, toml: str) -> tuple[Text, ...]:
-    """Return a line for each reason why the agent would not put a scene in force. Raises UserError or OSError."""
+def check_scene(call: ActCall, args: CheckSceneArgs) -> Problems:
+    """Check a scene as the agent does."""
     # Imported here: all drivers and the detector come with it.
     from agent.config_change import scene_change, start_config  # noqa: PLC0415
 
+    context = call.context
     store = DesiredStore(context.state_dir)
     layer = _read_layer(context)
     try:
         current = start_config.load_with(context.config_path, layer, store, context.clock)
-        new = scene_change.with_scene(layer, current.config, view, toml, context.technician, "")
+        new = scene_change.with_scene(
+            layer, current.config, args.view, args.toml, context.technician, ""
+        )
         problems = scene_change.find_scene_problems(
             context.config_path, current, new, store, context.clock
         )
     except UserError as error:
-        return (message_of(error),)
-    return tuple(problems)
+        return Problems((message_of(error),))
+    return Problems(tuple(problems))
 
 
-def try_scene(context: ConsoleContext, view: SceneView, toml: str, confirm_s: float) -> SceneDone:
-    """Put a scene on trial: in force at once, undone by itself after `confirm_s`. Raises ConsoleError."""
+def try_scene(call: ActCall, args: TrySceneArgs) -> Trial | None:
+    """Put a scene in force until it is confirmed, undone or the time has passed."""
     request = SceneRequest(
-        do="try", by=context.technician, view=view, toml=toml, confirm_s=confirm_s
+        do="try",
+        by=call.context.technician,
+        view=args.view,
+        toml=args.toml,
+        confirm_s=args.minutes * 60.0,
     )
-    return send_request(context, request)
-
-
-def send_request(context: ConsoleContext, request: SceneRequest) -> SceneDone:
-    """Have the running agent do a request. Raises ConsoleError if it refuses or does not run, UserError."""
-    replies = control_client.call(context.state_dir, request, _REPLY_DECODER, REPLY_TIMEOUT_S)
-    reply = None if replies is None else next(replies)
-    if reply is None:
-        raise AgentDown(Message("the agent does not run: see check 5"))
-    if isinstance(reply, CommandRefused):
-        raise ConsoleError(
-            Message("refused ({code}): {reason}", code=reply.code, reason=reply.message)
-        )
-    return reply
+    send_request(call.context, request)
+    return find_trial(call.context)
 
 
 def _read_layer(context: ConsoleContext) -> ConfigLayer:
@@ -112,3 +127,32 @@ def _read_layer(context: ConsoleContext) -> ConfigLayer:
 def _read_text(path: Path) -> str:
     data = read_regular_file(path, MAX_SCENE_CHARS * 4)
     return data.decode("utf-8", "replace")
+
+
+ACTS = (
+    Act(
+        name="scene",
+        summary="the scene in force for a view, and where it comes from",
+        run=read_scene,
+        args_type=SceneView,
+        lane="status",
+    ),
+    Act(
+        name="scene_check",
+        summary="the reasons why the agent would not put a scene in force",
+        run=check_scene,
+        args_type=CheckSceneArgs,
+        lane="work",
+        timeout_s=AGENT_COMMAND_S,
+    ),
+    Act(
+        name="scene_try",
+        summary="a scene on trial, undone by itself",
+        run=try_scene,
+        args_type=TrySceneArgs,
+        lane="work",
+        needs="agent",
+        timeout_s=AGENT_COMMAND_S,
+        receipt="{args.key}: on trial for {args.minutes} minutes",
+    ),
+)

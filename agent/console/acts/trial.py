@@ -5,11 +5,20 @@ from typing import Literal
 import msgspec
 
 from agent.base.message import Message, Text
+from agent.base.model import CommandRefused
 from agent.config.desired_store import DesiredStore
-from agent.config_change.scene_request import SceneRequest
-from agent.console.acts.scenes import send_request
+from agent.config_change.scene_request import SceneDone, SceneRequest
+from agent.console.acts.act import AGENT_COMMAND_S, Act, ActCall, NoArgs, Outcome
 from agent.console.config_editor import format_reminder
 from agent.console.context import ConsoleContext
+from agent.console.errors import AgentDown, ConsoleError
+from agent.runtime import control_client
+from drivers.local_wire import MessageDecoder
+
+REPLY_TIMEOUT_S = 30.0
+_REPLY_DECODER: MessageDecoder[SceneDone | CommandRefused] = MessageDecoder(
+    SceneDone | CommandRefused
+)
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,24 +51,80 @@ def find_trial(context: ConsoleContext) -> Trial | None:
     )
 
 
-def confirm_trial(context: ConsoleContext) -> Message:
-    """Keep the change on trial. Raises ConsoleError, UserError or OSError."""
+def read_trial(call: ActCall, _args: NoArgs) -> Trial | None:
+    """Return the change on trial, or None."""
+    return find_trial(call.context)
+
+
+def confirm_trial(call: ActCall, _args: NoArgs) -> Outcome:
+    """Keep the change on trial."""
+    context = call.context
     trial = find_trial(context)
     if trial is not None and trial.kind == "scene":
         send_request(context, SceneRequest(do="confirm", by=context.technician))
-        return Message("Kept: {keys}.", keys=trial.keys)
-    return Message("Kept: {keys}.", keys=context.config_editor.confirm().keys)
+        keys = trial.keys
+    else:
+        keys = context.config_editor.confirm().keys
+    return Outcome(text=Message("Kept: {keys}.", keys=keys))
 
 
-def undo_trial(context: ConsoleContext) -> Message:
-    """Put the state before the change in force again. Raises ConsoleError, UserError or OSError."""
+def undo_trial(call: ActCall, _args: NoArgs) -> Outcome:
+    """Put the state before the change in force again."""
+    context = call.context
     trial = find_trial(context)
     if trial is not None and trial.kind == "scene":
         send_request(context, SceneRequest(do="undo", by=context.technician))
-        return Message("Undone: {keys}.", keys=trial.keys)
+        return Outcome(text=Message("Undone: {keys}.", keys=trial.keys))
     rollback = context.config_editor.undo()
-    return Message(
-        "Undone: {keys}; {outcome}. The agent restarts.",
-        keys=rollback.commit.keys,
-        outcome=rollback.outcome,
+    return Outcome(
+        text=Message(
+            "Undone: {keys}; {outcome}. The agent restarts.",
+            keys=rollback.commit.keys,
+            outcome=rollback.outcome,
+        )
     )
+
+
+def send_request(context: ConsoleContext, request: SceneRequest) -> SceneDone:
+    """Have the running agent do a request. Raises ConsoleError if it refuses or does not run, UserError."""
+    replies = control_client.call(context.state_dir, request, _REPLY_DECODER, REPLY_TIMEOUT_S)
+    reply = None if replies is None else next(replies)
+    if reply is None:
+        raise AgentDown(Message("the agent does not run: see check 5"))
+    if isinstance(reply, CommandRefused):
+        raise ConsoleError(
+            Message("refused ({code}): {reason}", code=reply.code, reason=reply.message)
+        )
+    return reply
+
+
+ACTS = (
+    Act(
+        name="trial",
+        summary="the change on trial",
+        run=read_trial,
+        args_type=NoArgs,
+        lane="status",
+        typed="config",
+    ),
+    Act(
+        name="trial_confirm",
+        summary="the change on trial is kept",
+        run=confirm_trial,
+        args_type=NoArgs,
+        lane="work",
+        typed="config confirm",
+        timeout_s=AGENT_COMMAND_S,
+        receipt="config confirm",
+    ),
+    Act(
+        name="trial_undo",
+        summary="the change on trial is undone",
+        run=undo_trial,
+        args_type=NoArgs,
+        lane="work",
+        typed="config undo",
+        timeout_s=AGENT_COMMAND_S,
+        receipt="config undo",
+    ),
+)

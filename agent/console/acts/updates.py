@@ -1,12 +1,16 @@
 """Updates of the system, requested of root: from a stick, from an uploaded file, back, and kept."""
 
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import reduce
 from pathlib import Path
 
+import msgspec
+
 from agent.base.message import Message, Text, decode_message, join_phrases, join_sentences
+from agent.console.act_wire import MAX_UPLOAD_BYTES
+from agent.console.acts.act import Act, ActCall, BoxArgs, NoArgs
 from agent.console.context import ConsoleContext
 from agent.console.errors import ConsoleError
 from agent.update import rauc_backend, request_file, usb_bundle
@@ -34,17 +38,66 @@ def submit(context: ConsoleContext, action: UpdateAction, bundle: str | None = N
         raise ConsoleError(_ANOTHER_WAITS) from error
 
 
-def read_status(context: ConsoleContext) -> UpdateRequestStatus | None:
+def last_request(context: ConsoleContext) -> UpdateRequestStatus | None:
     """Return the request that root has taken last, with its progress or outcome; None if there is none."""
     return request_file.status_file(request_file.request_dir(context.root)).read()
 
 
-def install_upload(context: ConsoleContext, parts: Iterable[bytes], size_bytes: int) -> str:
-    """Store an uploaded bundle of a size, and have root install it; return the id of the request.
+class RequestId(msgspec.Struct, frozen=True):
+    """The id of a request to root."""
 
-    Root checks it as any update: its signature, its version, the trial. Raises ConsoleError, UserError or OSError;
-    nothing of the file is left then.
+    id: str
+
+
+class UpdateValue(msgspec.Struct, frozen=True, kw_only=True):
+    """The request that root has taken last; all is empty if there is none."""
+
+    id: str | None = None
+    state: str | None = None
+    action: str | None = None
+    requester: str | None = None
+    step: Text = ""
+    lines: tuple[Text, ...] = ()
+
+
+def read_update(call: ActCall, _args: NoArgs) -> UpdateValue:
+    """Return the progress or the outcome of the last request."""
+    status = last_request(call.context)
+    if status is None:
+        return UpdateValue()
+    return UpdateValue(
+        id=status.id,
+        state=status.state,
+        action=status.action,
+        requester=status.requester,
+        step=decode_message(status.step),
+        lines=tuple(map(decode_message, status.lines)),
+    )
+
+
+def read_slots(call: ActCall, _args: NoArgs) -> RequestId:
+    """Have root read the slots; the lines come with the progress of the request."""
+    return RequestId(submit(call.context, "status"))
+
+
+def roll_back(call: ActCall, args: BoxArgs) -> RequestId:
+    """Go back to the previous version, or drop the one that is installed and not tried."""
+    args.confirm(call.context)
+    return RequestId(submit(call.context, "rollback"))
+
+
+def keep_version(call: ActCall, args: BoxArgs) -> RequestId:
+    """Keep the version that runs."""
+    args.confirm(call.context)
+    return RequestId(submit(call.context, "mark_good"))
+
+
+def install_upload(call: ActCall, _args: NoArgs) -> RequestId:
+    """Store the uploaded bundle, and have root install it. If it raises, nothing of the file is left.
+
+    Root checks it as any update: its signature, its version, the trial.
     """
+    context, upload = call.context, call.require_upload()
     require_idle(context)
     remove_unused_uploads(context)
     folder = _upload_folder(context)
@@ -52,9 +105,9 @@ def install_upload(context: ConsoleContext, parts: Iterable[bytes], size_bytes: 
     # A name of its own: a process that removes an earlier upload at this moment removes that one alone.
     path = folder / f"{secrets.token_hex(8)}{usb_bundle.BUNDLE_SUFFIX}"
     try:
-        check_free_space(folder, size_bytes)
-        usb_bundle.store_upload(path, parts)
-        return submit(context, "install", f"/{path.relative_to(context.root)}")
+        check_free_space(folder, upload.size_bytes)
+        usb_bundle.store_upload(path, upload.parts())
+        return RequestId(submit(context, "install", f"/{path.relative_to(context.root)}"))
     except UpdateError as error:
         path.unlink(missing_ok=True)
         raise ConsoleError(str(error)) from error
@@ -71,7 +124,7 @@ def remove_unused_uploads(context: ConsoleContext, unchanged_s: float = 0.0) -> 
     old = list(_iter_uploads(context, unchanged_s))
     if not old or _is_waiting(context):
         return
-    status = read_status(context)
+    status = last_request(context)
     if status is None or status.state != "running":
         for path in old:
             path.unlink(missing_ok=True)
@@ -98,7 +151,7 @@ def require_idle(context: ConsoleContext) -> None:
     """Raise ConsoleError if another request waits or runs, or on a system without slots."""
     if _is_waiting(context):
         raise ConsoleError(_ANOTHER_WAITS)
-    last_status = read_status(context)
+    last_status = last_request(context)
     if last_status is not None and last_status.state == "running":
         raise ConsoleError(summarize(last_status))
     require_slots(context)
@@ -134,3 +187,56 @@ def summarize(status: UpdateRequestStatus) -> Message:
 def join_lines(status: UpdateRequestStatus) -> Text:
     """Return the lines of an outcome in one."""
     return reduce(join_sentences, map(decode_message, status.lines))
+
+
+ACTS = (
+    Act(
+        name="update_status",
+        summary="the progress or the outcome of the last request to root",
+        run=read_update,
+        args_type=NoArgs,
+        lane="status",
+        typed="update",
+    ),
+    Act(
+        name="update_slots",
+        summary="root reads the slots, their versions and the one on trial",
+        run=read_slots,
+        args_type=NoArgs,
+        lane="upload",
+        needs="root",
+        typed="update",
+    ),
+    Act(
+        name="update_install",
+        summary="an update from an uploaded file",
+        run=install_upload,
+        args_type=NoArgs,
+        lane="upload",
+        needs="root",
+        typed="update usb",
+        timeout_s=3600.0,
+        upload_max_bytes=MAX_UPLOAD_BYTES,
+        receipt="update from a file of {call.upload.size_bytes} bytes",
+    ),
+    Act(
+        name="update_rollback",
+        summary="back to the previous version",
+        run=roll_back,
+        args_type=BoxArgs,
+        lane="upload",
+        needs="root",
+        typed="update rollback",
+        receipt="update rollback",
+    ),
+    Act(
+        name="update_good",
+        summary="the version that runs is kept",
+        run=keep_version,
+        args_type=BoxArgs,
+        lane="upload",
+        needs="root",
+        typed="update good",
+        receipt="update good",
+    ),
+)

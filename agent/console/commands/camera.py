@@ -9,6 +9,7 @@ from agent.base.sha256 import sha256_hex
 from agent.capture import focus_search, lens_aim
 from agent.capture.focus_search import FocusSearch
 from agent.console import file_transfer, terminal_graphics, xmodem
+from agent.console.acts.act import call_at_console
 from agent.console.acts.aiming import (
     LEVEL_TOLERANCE_DEG,
     NOTHING_TO_FOCUS_ON,
@@ -19,7 +20,6 @@ from agent.console.acts.aiming import (
     read_light,
 )
 from agent.console.acts.camera_password import find_uses, set_password
-from agent.console.acts.day_night import run_day_night
 from agent.console.arguments import choose_arg, usage_error
 from agent.console.camera_preview import DEFAULT_SIZE_PX, CameraPreview, PreviewPicture
 from agent.console.check_result import print_results
@@ -66,14 +66,13 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
         return
     protocol = _detect_graphics(terminal, name) if mode == "picture" else None
     terminal.print(Message("Camera {name}: waiting for a picture ...", name=name))
+    if mode in ("aim", "daynight"):
+        _run_act(terminal, context, name, mode)
+        return
     preview = context.open_preview(name, _FILE_PURPOSE if mode == "xmodem" else VIEW_PURPOSE)
     jpeg: bytes | None = None
     try:
         match mode:
-            case "aim":
-                _print_aim(terminal, context, preview, name)
-            case "daynight":
-                print_results(terminal, run_day_night(context, name, preview))
             case "focus":
                 _run_focus(terminal, context, preview, name)
             case "level":
@@ -88,6 +87,28 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
         preview.close()
     if jpeg is not None:
         _send_jpeg(terminal, context, name, jpeg)
+
+
+def _run_act(terminal: Terminal, context: ConsoleContext, name: str, mode: str) -> None:
+    # Imported here: OpenCV and the models come with it.
+    from agent.console.acts import cameras  # noqa: PLC0415
+
+    call, args = call_at_console(context), cameras.CameraArgs(camera=name)
+    if mode == "daynight":
+        print_results(terminal, cameras.run_day_night(call, args).values)
+        return
+    try:
+        comparison = cameras.compare(call, args)
+    finally:
+        call.state.live.close()
+    terminal.print(
+        Message(
+            "commissioned {time} by {name}",
+            time=comparison.certificate.time,
+            name=comparison.certificate.technician,
+        ),
+        *comparison.lines,
+    )
 
 
 def _change_password(terminal: Terminal, context: ConsoleContext, name: str) -> None:
@@ -292,23 +313,6 @@ def _run_live(terminal: Terminal, preview: CameraPreview) -> None:
                 level=read_level(picture.aim.lean_deg).text,
             )
         )
-
-
-def _print_aim(
-    terminal: Terminal, context: ConsoleContext, preview: CameraPreview, name: str
-) -> None:
-    # Imported here: OpenCV and the models come with it.
-    from agent.console.acts.aim_comparison import compare_aim  # noqa: PLC0415
-
-    comparison = compare_aim(context, name, preview)
-    terminal.print(
-        Message(
-            "commissioned {time} by {name}",
-            time=comparison.certificate.time,
-            name=comparison.certificate.technician,
-        ),
-        *comparison.lines,
-    )
 
 
 CAMERA = ConsoleCommand(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from agent.base.message import Message, Text
+from agent.console.acts.act import NoArgs, call_at_console
 from agent.console.arguments import usage_error
 from agent.console.commands.camera import print_picture
 from agent.console.console_command import ConsoleCommand, always
@@ -20,6 +21,7 @@ _TEXT_ROWS = 4
 def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> None:
     """Commission the box, or compare it with its newest record."""
     # Imported here: OpenCV and the models come with it.
+    from agent.console.acts.commissioning import compare  # noqa: PLC0415
     from agent.diagnostics.commissioning import session as commissioning  # noqa: PLC0415
     from agent.diagnostics.commissioning.certificate import (  # noqa: PLC0415
         SHOWN_ITEMS,
@@ -44,13 +46,13 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
 
     if list(argv) not in ([], ["compare"]):
         raise usage_error(("commission", *argv), "commission", "commission compare")
-    session = commissioning.CommissioningSession(
-        context.config_path, context.clock, context.technician
-    )
     if argv:
         terminal.print(Message("This takes pictures."))
-        terminal.print(*commissioning.format_comparison(*session.compare()))
+        terminal.print(*compare(call_at_console(context), NoArgs()).lines)
     else:
+        session = commissioning.CommissioningSession(
+            context.config_path, context.clock, context.technician
+        )
         terminal.print(Message("This takes pictures. Answer y, or n and why. Ctrl-C cancels."))
         result = session.commission(ask, None, context.best_focus)
         terminal.print(*commissioning.format_result(result))

@@ -11,6 +11,7 @@ from agent.config.shareable_config import redact_config, redact_url
 from agent.config.toml_decode import read_toml
 from agent.config_change import config_check
 from agent.console import agent_process
+from agent.console.acts.act import NoArgs, call_at_console
 from agent.console.acts.trial import confirm_trial, find_trial, undo_trial
 from agent.console.arguments import parse_int, usage_error
 from agent.console.console_command import ConsoleCommand
@@ -44,9 +45,9 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
         case ["set", *rest]:
             _set_keys(terminal, context, rest)
         case ["confirm"]:
-            terminal.print(confirm_trial(context))
+            terminal.print(confirm_trial(call_at_console(context), NoArgs()).text)
         case ["undo"]:
-            terminal.print(undo_trial(context))
+            terminal.print(undo_trial(call_at_console(context), NoArgs()).text)
         case ["reset"]:
             _reset_version(terminal, context)
         case _:

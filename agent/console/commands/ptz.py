@@ -6,13 +6,21 @@ import msgspec
 
 from agent.base.message import Message, message_of
 from agent.console.acts import heads
-from agent.console.acts.heads import format_pose, format_status, read_head
+from agent.console.acts.act import ActCall, call_at_console
+from agent.console.acts.heads import GotoArgs, JogArgs, format_pose, format_status, read_head
 from agent.console.arguments import choose_arg, usage_error
 from agent.console.console_command import ConsoleCommand, always
 from agent.console.context import ConsoleContext
 from agent.console.errors import ConsoleError
 from agent.console.terminal import Terminal
-from agent.ptz.ptz_args import PtzMoveArgs
+from agent.ptz.ptz_args import (
+    PtzDeletePresetArgs,
+    PtzListPresetsArgs,
+    PtzSetPresetArgs,
+    PtzStartTourArgs,
+    PtzStopArgs,
+    PtzStopTourArgs,
+)
 
 JOG_S = 0.5
 _JOG_KEYS: Mapping[str, tuple[str, int]] = {
@@ -56,34 +64,49 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
     head_name = argv[0] if argv and argv[0] not in _SUBCOMMANDS else None
     rest = argv[1:] if head_name is not None else argv
     head = choose_arg(Message("head"), head_name, context.head_names)
+    call = call_at_console(context)
     match list(rest):
         case []:
-            _jog(terminal, context, head)
+            _jog(terminal, call, head)
         case ["status"]:
             terminal.print(format_status(read_head(context, head)))
         case ["stop"]:
-            heads.stop(context, head)
+            heads.command_head(call, PtzStopArgs(head=head))
             terminal.print(Message("{head} is stopped.", head=head))
         case ["presets"]:
-            _print_presets(terminal, context, head)
-        case ["set" | "delete" as change, preset]:
-            _change_preset(terminal, context, head, change, preset)
+            _print_presets(terminal, call, head)
+        case ["set", preset]:
+            _set_preset(terminal, call, head, preset)
+        case ["delete", preset]:
+            heads.change_preset(call, PtzDeletePresetArgs(head=head, preset=preset))
+            terminal.print(Message("{head}: {preset} is deleted.", head=head, preset=preset))
         case ["goto", preset]:
-            heads.go_to_preset(context, head, preset)
-            terminal.print(Message("{head} moves to {target}.", head=head, target=preset))
+            _go_to(terminal, call, GotoArgs(head=head, preset=preset))
         case ["goto", pan, tilt, *zoom] if len(zoom) <= 1:
-            pose = heads.go_to_pose(context, head, pan, tilt, *zoom)
-            terminal.print(
-                Message("{head} moves to {target}.", head=head, target=format_pose(pose))
-            )
+            pose = GotoArgs(head=head, pan_deg=pan, tilt_deg=tilt, zoom=zoom[0] if zoom else None)
+            _go_to(terminal, call, pose)
         case ["tour", *tour] if len(tour) <= 1:
-            _set_tour(terminal, context, head, *tour)
+            _set_tour(terminal, call, head, *tour)
         case _:
             raise usage_error(("ptz", *argv), *(form for form, _ in _USAGE))
 
 
-def _print_presets(terminal: Terminal, context: ConsoleContext, head: str) -> None:
-    presets = heads.list_presets(context, head)
+def _go_to(terminal: Terminal, call: ActCall, args: GotoArgs) -> None:
+    target = heads.go_to(call, args).target
+    terminal.print(Message("{head} moves to {target}.", head=args.head, target=target))
+
+
+def _set_tour(terminal: Terminal, call: ActCall, head: str, tour: str | None = None) -> None:
+    if tour is None:
+        heads.command_head(call, PtzStopTourArgs(head=head))
+        terminal.print(Message("{head}: the tour is stopped.", head=head))
+    else:
+        heads.command_head(call, PtzStartTourArgs(head=head, tour=tour))
+        terminal.print(Message("{head}: the tour {tour} is started.", head=head, tour=tour))
+
+
+def _print_presets(terminal: Terminal, call: ActCall, head: str) -> None:
+    presets = heads.list_presets(call, PtzListPresetsArgs(head=head)).presets
     terminal.table(
         [
             (
@@ -98,25 +121,8 @@ def _print_presets(terminal: Terminal, context: ConsoleContext, head: str) -> No
         terminal.print(Message("No presets yet."))
 
 
-def _set_tour(
-    terminal: Terminal, context: ConsoleContext, head: str, tour: str | None = None
-) -> None:
-    if tour is None:
-        heads.stop_tour(context, head)
-        terminal.print(Message("{head}: the tour is stopped.", head=head))
-    else:
-        heads.start_tour(context, head, tour)
-        terminal.print(Message("{head}: the tour {tour} is started.", head=head, tour=tour))
-
-
-def _change_preset(
-    terminal: Terminal, context: ConsoleContext, head: str, change: str, name: str
-) -> None:
-    if change == "delete":
-        heads.delete_preset(context, head, name)
-        terminal.print(Message("{head}: {preset} is deleted.", head=head, preset=name))
-        return
-    for preset in heads.set_preset(context, head, name):
+def _set_preset(terminal: Terminal, call: ActCall, head: str, name: str) -> None:
+    for preset in heads.change_preset(call, PtzSetPresetArgs(head=head, preset=name)).presets:
         if preset.name == name:
             terminal.print(
                 Message(
@@ -128,8 +134,8 @@ def _change_preset(
             )
 
 
-def _jog(terminal: Terminal, context: ConsoleContext, head: str) -> None:
-    terminal.print(format_status(read_head(context, head)), _HELP)
+def _jog(terminal: Terminal, call: ActCall, head: str) -> None:
+    terminal.print(format_status(read_head(call.context, head)), _HELP)
     speed = 3
     try:
         while True:
@@ -143,21 +149,21 @@ def _jog(terminal: Terminal, context: ConsoleContext, head: str) -> None:
                 elif key is not None and key in _JOG_KEYS:
                     axis, sign = _JOG_KEYS[key]
                     velocity = sign * speed / 9
-                    move = PtzMoveArgs(head=head, for_s=JOG_S)
-                    heads.jog(context, msgspec.structs.replace(move, **{axis: velocity}))
+                    move = JogArgs(head=head, for_s=JOG_S)
+                    heads.jog(call, msgspec.structs.replace(move, **{axis: velocity}))
                     terminal.overwrite_line(
                         Message("{axis} {velocity:+.1f}", axis=axis, velocity=velocity)
                     )
                 elif key == " ":
-                    heads.stop(context, head)
+                    heads.command_head(call, PtzStopArgs(head=head))
                     terminal.overwrite_line(Message("stopped"))
                 elif key == "?":
-                    terminal.overwrite_line(format_status(read_head(context, head)))
+                    terminal.overwrite_line(format_status(read_head(call.context, head)))
             except ConsoleError as error:
                 terminal.overwrite_line(message_of(error))
     finally:
         # Also after a hang-up: a head that is moved by hand must not keep moving.
-        heads.stop(context, head)
+        heads.command_head(call, PtzStopArgs(head=head))
         terminal.print("", Message("{head} is stopped.", head=head))
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from agent.base.message import Message, join_phrases
+from agent.console.acts.act import NoArgs, call_at_console
 from agent.console.acts.status import BoxStatus, read_status
 from agent.console.arguments import no_more_args
 from agent.console.console_command import ConsoleCommand
@@ -13,7 +14,7 @@ from agent.console.terminal import Terminal
 def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> None:
     """Print the state."""
     no_more_args("status", argv)
-    status = read_status(context)
+    status = read_status(call_at_console(context), NoArgs())
     clock = (
         Message("clock synchronised")
         if status.is_clock_synced

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from agent.base.message import Message, Text, TextData, decode_message
 from agent.console.acts import updates
+from agent.console.acts.act import BoxArgs, NoArgs, call_at_console
+from agent.console.acts.updates import RequestId
 from agent.console.arguments import usage_error
 from agent.console.console_command import ConsoleCommand
 from agent.console.context import ConsoleContext
@@ -12,7 +14,7 @@ from agent.console.errors import ConsoleError
 from agent.console.stick_mount import mount_stick
 from agent.console.terminal import Terminal
 from agent.update import request_file, usb_bundle
-from agent.update.request_file import UpdateAction, UpdateRequestStatus
+from agent.update.request_file import UpdateRequestStatus
 
 POLL_INTERVAL_S = 0.5
 ANSWER_TIMEOUT_S = 60.0
@@ -22,6 +24,7 @@ _MODIFYING = ("usb", "rollback", "good")
 
 def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> None:
     """Print the slots, install, roll back, or mark as good."""
+    call, box = call_at_console(context), BoxArgs(box=context.box_id)
     match list(argv):
         case [] | ["status"]:
             _print_status(terminal, context)
@@ -30,11 +33,11 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
         case ["rollback"]:
             question = Message("Back to the previous version, or the installed one is not tried.")
             if terminal.confirm(question, context.box_id):
-                terminal.print(*_run_action(terminal, context, "rollback"))
+                terminal.print(*_follow_request(terminal, context, updates.roll_back(call, box)))
             else:
                 terminal.print(Message("Nothing is changed."))
         case ["good"]:
-            terminal.print(*_run_action(terminal, context, "mark_good"))
+            terminal.print(*_follow_request(terminal, context, updates.keep_version(call, box)))
         case _:
             raise usage_error(
                 ("update", *argv),
@@ -48,12 +51,13 @@ def _is_modifying(argv: Sequence[str]) -> bool:
 
 def _print_status(terminal: Terminal, context: ConsoleContext) -> None:
     """Print the slots, after the outcome of the last request: its requester may have been cut off."""
-    last_status = updates.read_status(context)
+    last_status = updates.last_request(context)
     if last_status is not None and last_status.action != "status":
         terminal.print(updates.summarize(last_status))
         if last_status.state == "running":
             return
-    terminal.print(*_run_action(terminal, context, "status"))
+    request = updates.read_slots(call_at_console(context), NoArgs())
+    terminal.print(*_follow_request(terminal, context, request))
 
 
 def _install(terminal: Terminal, context: ConsoleContext) -> None:
@@ -74,21 +78,21 @@ def _install_from_stick(terminal: Terminal, context: ConsoleContext) -> None:
     if not terminal.confirm(question, context.box_id):
         terminal.print(Message("Nothing is installed."))
         return
+    request = RequestId(updates.submit(context, "install", bundle))
     terminal.print(
-        *_run_action(terminal, context, "install", bundle),
+        *_follow_request(terminal, context, request),
         Message("Type reboot to try it. Until then update rollback cancels it."),
     )
 
 
-def _run_action(
-    terminal: Terminal, context: ConsoleContext, action: UpdateAction, bundle: str | None = None
+def _follow_request(
+    terminal: Terminal, context: ConsoleContext, request: RequestId
 ) -> Sequence[Text]:
-    """Have root execute a request, and show its progress until it ends.
+    """Show the progress of a request to root until it ends, and return its lines.
 
     Raises ConsoleError if it fails, is not answered, or is not waited for any more.
     """
-    request_id = updates.submit(context, action, bundle)
-    status = _follow(terminal, request_file.request_dir(context.root), request_id)
+    status = _follow(terminal, request_file.request_dir(context.root), request.id)
     if status.state == "failed":
         raise ConsoleError(Message("Not done: {reason}", reason=updates.join_lines(status)))
     return tuple(map(decode_message, status.lines))

@@ -64,7 +64,7 @@ function checksPart(options) {
     let failed = 0;
     for await (const check of actLines("check", args, options)) {
       draw(check);
-      failed += check.is_good === false ? 1 : 0;
+      failed += isGood(check) ? 0 : 1;
     }
     return failed === 0 ? text("checks_passed") : text("checks_failed", { count: failed });
   }
@@ -74,8 +74,8 @@ function checksPart(options) {
     const item = items.get(check.number) ?? element("li");
     if (!items.has(check.number)) {
       items.set(check.number, item);
-      list.insertBefore(item, check.is_good ? null : list.querySelector('[data-good="true"]'));
-      item.dataset.good = String(check.is_good);
+      list.insertBefore(item, isGood(check) ? null : list.querySelector('[data-good="true"]'));
+      item.dataset.good = String(isGood(check));
     }
     const again = button(text("again"), () => work(again, () => run({ numbers: [check.number] })), { "aria-label": text("check_again", { number: check.number, name: check.name }) });
     show(item, element("div", { class: "finding" }, element("span", { class: "number" }, String(check.number)), element("strong", {}, value(check.name)), check.results.map(findings)), element("div", { class: "row" }, again));
@@ -86,6 +86,11 @@ function checksPart(options) {
   return element("section", { "aria-label": text("checks") }, element("h2", {}, text("checks")), element("div", { class: "row" }, all), answer, list);
 }
 
+/** Return true if none of a check's results is bad. */
+function isGood(check) {
+  return check.results.every(({ ok }) => ok !== false);
+}
+
 /** Return the paragraphs of one result: verdict, code, subject and message as the console prints them, then the advice. */
 function findings(result) {
   return [
@@ -94,12 +99,12 @@ function findings(result) {
       {},
       element("span", { class: "verdict", "data-ok": String(result.ok) }, verdictOf(result.ok)),
       " ",
-      result.code ? [element("span", { class: "code" }, value(result.code)), " "] : null,
+      result.ok === false && result.is_fault && result.code ? [element("span", { class: "code" }, value(result.code)), " "] : null,
       value(result.subject),
       ": ",
       value(result.message),
     ),
-    result.advice ? element("p", { class: "advice" }, withCode(result.advice)) : null,
+    result.ok === false && result.advice ? element("p", { class: "advice" }, withCode(result.advice)) : null,
   ];
 }
 
@@ -116,7 +121,7 @@ function linkPart(options) {
     let failed = null;
     for await (const check of actLines("net", {}, options)) {
       list.append(element("li", {}, element("strong", {}, value(check.name)), check.results.map(findings)));
-      if (failed === null && check.is_good === false) failed = check.name;
+      if (failed === null && !isGood(check)) failed = check.name;
     }
     for await (const result of actLines("mqtt_ping", { count: PINGS }, options)) list.append(element("li", {}, findings(result)));
     return failed === null ? text("link_good") : text("link_begin", { check: failed });

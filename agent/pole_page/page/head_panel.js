@@ -66,15 +66,16 @@ export function headPanel(head) {
   }
 
   function draw(heads) {
-    const found = heads.find((one) => one.name === head);
+    const found = heads.find(({ info }) => info.name === head);
     if (found === undefined) return;
     setText(state, found.text);
-    const key = JSON.stringify([found.presets, found.tours, found.tour, found.aux]);
+    const { tour: running, capabilities } = found.info;
+    const key = JSON.stringify([found.presets, found.tours, running, capabilities]);
     if (key === drawn) return;
     drawn = key;
     show(presets, found.presets.map(presetItem));
-    show(tours, found.tours.map((tour) => tourButton(tour, found.tour)), found.tour === null ? null : button(text("tour_stop"), () => ask("tour_stop").then(read)));
-    show(lamp, found.aux.includes("ir") ? lampButtons("ir") : null);
+    show(tours, found.tours.map((tour) => tourButton(tour, running)), running === null ? null : button(text("tour_stop"), () => ask("tour_stop").then(read)));
+    show(lamp, capabilities?.aux.includes("ir") ? lampButtons("ir") : null);
     toursPart.hidden = found.tours.length === 0;
   }
 

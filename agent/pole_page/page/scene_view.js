@@ -56,7 +56,7 @@ export function sceneView({ session, status }) {
 
 async function presetsOf(head) {
   const { heads } = await act("heads");
-  return heads.find((one) => one.name === head)?.presets.map((preset) => preset.name) ?? [];
+  return heads.find(({ info }) => info.name === head)?.presets.map((preset) => preset.name) ?? [];
 }
 
 function presetChoice(presets, current, onChoice) {

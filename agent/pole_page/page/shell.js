@@ -121,7 +121,7 @@ export class Shell {
 
   #drawTrial(trial) {
     const part = this.#parts.trial;
-    const trialText = trial?.kind ? trial.text : null;
+    const trialText = trial?.text ?? null;
     part.hidden = trialText === null;
     if (trialText === null) return show(part);
     this.#trialEnds_ms = performance.now() + 1000 * trial.remaining_s;

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
@@ -20,11 +20,36 @@ from agent.faults.texts import Language
 MAX_REQUEST_BYTES = 1 << 17
 MAX_REPLY_BYTES = 1 << 22
 _READ_BYTES = 65_536
+MAX_ACTS, MAX_ACT_TIMEOUT_S, MAX_UPLOAD_BYTES = 256, 3600.0, 2_000_000_000
+LIST_ACTS = "acts"
+"""The request for the kinds of all acts, which is no act itself."""
 _NULL = msgspec.Raw(b"null")
 
 ActErrorCode = Literal[
     "agent_down", "busy", "failed", "malformed", "no_receipt", "refused", "unknown"
 ]
+
+
+class ActKind(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The reply of an act, and its bounds.
+
+    value    one value
+    lines    one value after the other
+    picture  a JPEG and its readings
+    file     an open file to download
+
+    With `upload_max_bytes` the request brings a file of at most that size. An act that `is_urgent` waits neither for
+    other acts nor for the rate of its session.
+    """
+
+    reply: Literal["value", "lines", "picture", "file"] = "value"
+    upload_max_bytes: Annotated[int, msgspec.Meta(ge=0, le=MAX_UPLOAD_BYTES)] = 0
+    timeout_s: Annotated[float, msgspec.Meta(gt=0, le=MAX_ACT_TIMEOUT_S)] = 30.0
+    is_urgent: bool = False
+
+
+ActName: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[a-z_]{1,32}$(?!\n)")]
+ActKinds: TypeAlias = Annotated[dict[ActName, ActKind], msgspec.Meta(max_length=MAX_ACTS)]
 
 
 class ActRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -4,10 +4,10 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import msgspec
 
@@ -15,23 +15,23 @@ from agent.base.errors import UserError
 from agent.base.file_read import read_stamp
 from agent.base.json_decode import JsonDecoder, MalformedJson, decode_json
 from agent.base.message import Message, message_of
+from agent.base.token_bucket import TokenBucket
 from agent.config.desired_store import layer_file
-from agent.console.context import ConsoleContext
-from agent.console.errors import AgentDown, ConsoleError
-from agent.console.messages import render
-from agent.console.terminal import sanitize
-from agent.faults.texts import Language
-from agent.pole_page.act import Act, ActCall, Download, Lane, Lines, Picture, PoleState, Upload
-from agent.pole_page.act_kinds import ACT_KINDS
-from agent.pole_page.act_wire import (
+from agent.console.act_wire import (
+    LIST_ACTS,
     MAX_REQUEST_BYTES,
     ActError,
     ActErrorCode,
     ActRequest,
     ReplyLine,
 )
-from agent.pole_page.acts import box, cameras, commissioning, heads, scenes, updates
-from agent.pole_page.token_bucket import TokenBucket
+from agent.console.acts.act import Act, ActCall, ActState, Download, Lane, Lines, Picture, Upload
+from agent.console.acts.act_table import ACTS
+from agent.console.context import ConsoleContext
+from agent.console.errors import AgentDown, ConsoleError
+from agent.console.messages import render
+from agent.console.terminal import sanitize
+from agent.faults.texts import Language
 from drivers.errors import DriverError
 
 log = logging.getLogger(__name__)
@@ -45,16 +45,6 @@ RECEIPTS_PER_S, RECEIPT_BURST = 1.0, 60.0
 """Acts with a receipt: no phone, and no process of the page that a phone has taken over, fills the custody log."""
 _READ_BYTES = 65_536
 _REQUEST_DECODER = JsonDecoder(ActRequest)
-
-ACTS: Mapping[str, Act] = {
-    **box.ACTS,
-    **cameras.ACTS,
-    **heads.ACTS,
-    **scenes.ACTS,
-    **commissioning.ACTS,
-    **updates.ACTS,
-}
-"""All acts of the page, by name. `act_kinds` has the same names."""
 
 
 class LaneBusy(Exception):
@@ -109,7 +99,7 @@ class ActListener:
     """The listening socket. `run` serves it in the caller's thread, each connection in one of its own."""
 
     def __init__(
-        self, path: Path, lanes: Lanes, state: PoleState, clock_ns: Callable[[], int]
+        self, path: Path, lanes: Lanes, state: ActState, clock_ns: Callable[[], int]
     ) -> None:
         """Bind the socket; one that an earlier server has left is replaced. Raises OSError."""
         self._path = path
@@ -173,11 +163,14 @@ class ActListener:
     def _run(self, request: ActRequest, fds: list[int], reply: "_Replies") -> None:
         """Run an act. Raises MalformedJson and _PeerGone."""
         reply.language = request.language
+        if request.act == LIST_ACTS:
+            reply.send({name: act.kind for name, act in ACTS.items()})
+            return
         act = ACTS.get(request.act)
         if act is None:
             reply.refuse("unknown", f"act {request.act[:40]!r}: there is none of that name")
             return
-        max_bytes = ACT_KINDS[request.act].upload_max_bytes
+        max_bytes = act.upload_max_bytes
         if request.upload_bytes > max_bytes or bool(fds) != bool(max_bytes):
             reply.refuse("malformed", f"the file: allowed: {max_bytes} bytes at most")
             return
@@ -192,9 +185,9 @@ class ActListener:
             reply.refuse("busy", Message("another act takes longer: try again"))
 
     def _run_in_lane(
-        self, act: Act, call: ActCall, args: msgspec.Struct, reply: "_Replies"
+        self, act: Act[Any], call: ActCall, args: msgspec.Struct, reply: "_Replies"
     ) -> None:
-        words = act.receipt(call, args)
+        words = act.format_receipt(call, args)
         if words is not None and not self._may_write_receipt():
             reply.refuse("busy", Message("too many acts in a row: try again in a few seconds"))
             return

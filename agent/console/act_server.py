@@ -1,4 +1,4 @@
-"""Act server of the page at the pole: `python -P -m agent.pole_page.act_server --config FILE --socket PATH`.
+"""Act server of the page at the pole: `python -P -m agent.console.act_server --config FILE --socket PATH`.
 
 The console starts it, as the user of the agent: it has the keys of the box, which the page's web process has not, and
 the technician's name of the console's login, on the first line of its input. It prints `ready` once it listens, and
@@ -17,11 +17,11 @@ from agent.base.errors import UserError
 from agent.base.json_decode import MalformedJson, decode_json
 from agent.config import console_settings
 from agent.config.names import TECHNICIAN_NAME_PATTERN
+from agent.console.act_listener import ActListener, Lanes
 from agent.console.act_server_process import ActServerStart
+from agent.console.acts.act import PAGE_VIEW_PURPOSE, ActState
 from agent.console.acts.updates import remove_unused_uploads
 from agent.console.context import ConsoleContext
-from agent.pole_page.act import PoleState
-from agent.pole_page.act_listener import ActListener, Lanes
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def read_start(line: bytes) -> ActServerStart:
 
 def serve(config: Path, socket_path: Path, root: Path, start: ActServerStart, clock: Clock) -> None:
     """Serve acts until the input ends. Raises UserError if the socket cannot be made."""
-    state = PoleState(clock, start.language)
+    state = ActState(clock, start.language, PAGE_VIEW_PURPOSE)
 
     def make_context() -> ConsoleContext:
         context = ConsoleContext(console_settings.read(config), clock, boot_id(), root=root)
@@ -75,7 +75,7 @@ def serve(config: Path, socket_path: Path, root: Path, start: ActServerStart, cl
         state.live.close()
 
 
-def _close_idle_views(lanes: Lanes, state: PoleState, ended: threading.Event) -> None:
+def _close_idle_views(lanes: Lanes, state: ActState, ended: threading.Event) -> None:
     while not ended.wait(CLOSE_INTERVAL_S):
         with lanes.hold("picture"):
             state.live.close_idle()

@@ -1,26 +1,21 @@
 """Acts on cameras: the live picture with its readings, and the aim since the newest certificate."""
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import msgspec
 
-from agent.base.message import Message, Text
+from agent.base.message import Message
 from agent.capture.jpeg import brighten_jpeg, encode_jpeg
 from agent.capture.snapshot_command import MIN_JPEG_BYTES, SNAPSHOT_MAX_BYTES
 from agent.config.names import Name
 from agent.console.acts import day_night
+from agent.console.acts.act import CHECK_S, Act, ActCall, Done, Lines, Picture
 from agent.console.acts.aim_comparison import AimComparison, compare_aim, read_reference
-from agent.console.acts.aiming import (
-    CameraReading,
-    FocusReading,
-    Horizon,
-    LevelReading,
-    LightReading,
-)
 from agent.console.arguments import choose_arg
+from agent.console.camera_preview import CameraPreview
+from agent.console.check_result import CheckResult
 from agent.console.errors import ConsoleError
-from agent.pole_page.act import VIEW_PURPOSE, Act, ActCall, Done, Lines, Picture
-from agent.pole_page.acts.box import to_line
 
 PICTURE_TIMEOUT_S = 10.0
 DEFAULT_JPEG_BYTES = 60_000
@@ -42,28 +37,6 @@ class PictureArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     view: Literal["plain", "night"] = "plain"
 
 
-class GlassReading(msgspec.Struct, frozen=True):
-    """The state of the camera's glass."""
-
-    text: Text
-
-
-class PictureValue(msgspec.Struct, frozen=True, kw_only=True):
-    """The readings of a picture."""
-
-    camera: str
-    width_px: int
-    height_px: int
-    source: Text
-    view: str
-    focus: FocusReading
-    level: LevelReading
-    horizon: Horizon
-    light: LightReading
-    glass: GlassReading
-    preset: str | None
-
-
 class ReferenceValue(msgspec.Struct, frozen=True, kw_only=True):
     """The camera's picture in the newest certificate."""
 
@@ -83,7 +56,7 @@ def read_picture(call: ActCall, args: PictureArgs) -> Picture:
             code="CAM-02",
         )
     jpeg = live.jpeg if args.view == "plain" else brighten_jpeg(live.jpeg, args.max_bytes)
-    return Picture(jpeg, _to_value(live.reading, args.view))
+    return Picture(jpeg, live.reading)
 
 
 def restart_focus(call: ActCall, args: CameraArgs) -> Done:
@@ -116,42 +89,63 @@ def read_reference_picture(call: ActCall, args: CameraArgs) -> Picture:
     )
 
 
-def run_day_night(call: ActCall, args: CameraArgs) -> Lines:
+def run_day_night(call: ActCall, args: CameraArgs) -> Lines[CheckResult]:
     """Test day and night, finding after finding."""
     choose_arg(Message("camera"), args.camera, call.context.camera_names)
-    preview = call.context.open_preview(args.camera, VIEW_PURPOSE)
-    return Lines(map(to_line, day_night.run_day_night(call.context, args.camera, preview)))
+    preview = call.context.open_preview(args.camera, call.state.view_purpose)
+    return Lines(_test_day_night(call, args.camera, preview))
 
 
-def _to_value(reading: CameraReading, view: str) -> PictureValue:
-    return PictureValue(
-        camera=reading.camera,
-        width_px=reading.width_px,
-        height_px=reading.height_px,
-        source=reading.source,
-        view=view,
-        focus=reading.focus,
-        level=reading.level,
-        horizon=reading.horizon,
-        light=reading.light,
-        glass=GlassReading(reading.glass),
-        preset=reading.preset,
-    )
+def _test_day_night(call: ActCall, camera: str, preview: CameraPreview) -> Iterator[CheckResult]:
+    try:
+        yield from day_night.run_day_night(call.context, camera, preview)
+    finally:
+        preview.close()
 
 
-ACTS = {
-    "picture": Act(run=read_picture, lane="picture", args_type=PictureArgs),
-    "focus_reset": Act(run=restart_focus, lane="picture", args_type=CameraArgs),
-    "aim": Act(
-        run=compare,
+ACTS = (
+    Act(
+        name="picture",
+        summary="the next picture of a camera with its focus, level, horizon, light and glass",
+        run=read_picture,
+        args_type=PictureArgs,
         lane="picture",
-        args_type=CameraArgs,
+        typed="camera NAME, camera NAME focus, camera NAME level",
+        reply="picture",
     ),
-    "day_night": Act(
+    Act(
+        name="focus_reset",
+        summary="forget the sharpest picture seen",
+        run=restart_focus,
+        args_type=CameraArgs,
+        lane="picture",
+    ),
+    Act(
+        name="aim",
+        summary="the aim compared with the newest certificate",
+        run=compare,
+        args_type=CameraArgs,
+        lane="picture",
+        typed="camera NAME aim",
+    ),
+    Act(
+        name="aim_reference",
+        summary="the camera's picture in the newest certificate",
+        run=read_reference_picture,
+        args_type=CameraArgs,
+        lane="picture",
+        reply="picture",
+    ),
+    Act(
+        name="day_night",
+        summary="the test of day and night, finding after finding",
         run=run_day_night,
-        lane="work",
         args_type=CameraArgs,
-        receipt=lambda _call, args: f"day and night test of {args.camera}",
+        lane="work",
+        needs="agent",
+        typed="camera NAME daynight",
+        reply="lines",
+        timeout_s=CHECK_S,
+        receipt="day and night test of {args.camera}",
     ),
-    "aim_reference": Act(run=read_reference_picture, lane="picture", args_type=CameraArgs),
-}
+)
