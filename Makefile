@@ -84,6 +84,7 @@ docs: setup ## write again the documents that are generated from code
 	$(BIN)/python -m scripts.asyncapi
 	$(BIN)/python -m scripts.command_types
 	$(BIN)/python -m scripts.contract_page
+	$(BIN)/python -m scripts.driver_sections
 	$(BIN)/python scripts/runbook.py
 
 pictures: setup-test ## take the pictures of the docs again, from the running software (minutes)

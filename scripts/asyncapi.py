@@ -1,9 +1,7 @@
 """Write docs/asyncapi.json from the structs of the wire contract: `python -m scripts.asyncapi`."""
 
-import ast
 import inspect
 import json
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ from agent.reporting import centre_payloads, payloads
 from agent.reporting.mqtt.connection import WILL_DELAY_S
 from agent.reporting.mqtt.packet_properties import MAX_PACKET_BYTES
 from scripts.command_types import find_command_types
+from scripts.field_docstrings import read_field_docstrings
 
 OUTPUT_FILE = Path(__file__).parents[1] / "docs" / "asyncapi.json"
 Document = dict[str, Any]
@@ -210,7 +209,8 @@ def build_document() -> Document:
     kinds += SIGNED_CLAIMS.values()
     _, schemas = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
     for struct in _struct_types(types.multi_type_info(kinds)):
-        _describe_fields(schemas[struct.__name__].get("properties", {}), struct)
+        for name, sentence in read_field_docstrings(struct).items():
+            schemas[struct.__name__]["properties"][name]["description"] = sentence
     codes = f"One of the runbook's: {', '.join(sorted(FAULTS))}."
     schemas["Fault"]["properties"]["code"]["description"] = codes
     _close_event_kinds(schemas["EventData"]["properties"])
@@ -310,20 +310,6 @@ def _struct_types(node: object) -> set[type[msgspec.Struct]]:
             case list() | tuple() as parts:
                 waiting += parts
     return found
-
-
-def _describe_fields(properties: Document, struct: type[msgspec.Struct]) -> None:
-    """Put the docstrings below the fields of a struct into its schema."""
-    for base in struct.__mro__[: struct.__mro__.index(msgspec.Struct)]:
-        try:
-            source = inspect.getsource(base)
-        except OSError:  # made by `add_args`, which adds no docstrings
-            continue
-        lines = [line for node in ast.parse(source).body for line in ast.iter_child_nodes(node)]
-        for line, after in pairwise(lines):
-            match line, after:
-                case ast.AnnAssign(target=ast.Name(name)), ast.Expr(ast.Constant(str(text))):
-                    properties[name]["description"] = text
 
 
 def _sign(message: Document, claims: type) -> Document:

@@ -8,7 +8,13 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-TEST_FOLDERS = ("tests/documents", "tests/parts", "tests/pure")
+TEST_FOLDERS = (
+    "tests/contracts",
+    "tests/documents",
+    "tests/parts",
+    "tests/pure",
+    "tests/virtual_camera",
+)
 COPIED = ("agent", "drivers", "simulation", "centre", "docs", "scripts", *TEST_FOLDERS)
 IGNORED = shutil.ignore_patterns("__pycache__", "*.tflite", "*.jpg")
 

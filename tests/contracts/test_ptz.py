@@ -1,5 +1,6 @@
 """drivers.contracts: every head driver keeps the contract of heads, word for word.
 
+A test file that imports all of this runs it on its own `BENCHES`.
 The heads are simulated, on a clock that the tests advance. A real one joins with
 `pytest tests/contracts/test_ptz.py --hardware 'ptz.DRIVER OPTIONS'`: it turns.
 """
@@ -37,6 +38,7 @@ from .heads import (
 )
 from .onvif_bench import ONVIF_HEADS
 
+BENCHES: dict[str, HeadBench] = HEADS | ONVIF_HEADS
 WITHIN_S = 20.0
 """A call is over within a second or two, and on a busy machine within this; one that hangs is not."""
 SPEED_SHARE = 0.25
@@ -50,7 +52,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             f"{driver} hardware": HardwareBench(driver, options)
             for driver, options in hardware_options(metafunc.config, "ptz").items()
         }
-        benches: dict[str, HeadBench] = HEADS | ONVIF_HEADS | there
+        benches: dict[str, HeadBench] = metafunc.module.BENCHES | there
         metafunc.parametrize("bench", benches.values(), ids=benches.keys())
 
 
