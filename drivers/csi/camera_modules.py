@@ -1,14 +1,13 @@
 """The camera modules that libcamera lists, in a child process: native code may hang or crash."""
 
-import contextlib
-import subprocess
-import sys
-
 import msgspec
 
-from drivers.errors import DriverError, DriverErrorKind
+from drivers.child.connection import ChildConnection
+from drivers.child.messages import Failed
+from drivers.child.process import new_interpreter
+from drivers.errors import DriverError
 
-MODULE = "drivers.csi.camera_modules_child"
+START_PROCESS = new_interpreter("drivers.csi.camera_modules_child")
 ENUMERATE_TIMEOUT_S = 15.0
 """Picamera2 alone takes seconds to load on a small board."""
 KILL_TIMEOUT_S = 1.0
@@ -27,12 +26,19 @@ class CameraModule(msgspec.Struct, frozen=True, kw_only=True):
     is_usb: bool = False
 
 
-class CameraModulesReply(msgspec.Struct, frozen=True, kw_only=True):
-    """The child's output: the cameras, or its error."""
+class NoSettings(msgspec.Struct, frozen=True):
+    """The child has none."""
 
-    modules: tuple[CameraModule, ...] = ()
-    kind: DriverErrorKind | None = None
-    message: str = ""
+
+class FoundModules(msgspec.Struct, frozen=True, kw_only=True, tag="modules"):
+    """The child's only message."""
+
+    modules: tuple[CameraModule, ...]
+
+
+_decoder: msgspec.msgpack.Decoder[FoundModules | Failed] = msgspec.msgpack.Decoder(
+    FoundModules | Failed
+)
 
 
 def enumerate_modules(timeout_s: float = ENUMERATE_TIMEOUT_S) -> tuple[CameraModule, ...]:
@@ -41,38 +47,26 @@ def enumerate_modules(timeout_s: float = ENUMERATE_TIMEOUT_S) -> tuple[CameraMod
     Raises: DriverError absent (no Picamera2), timeout (libcamera hangs), stuck (it cannot be ended),
     protocol (libcamera crashes).
     """
-    with subprocess.Popen(  # noqa: S603 - this interpreter and a module of ours
-        [sys.executable, "-P", "-m", MODULE],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        process_group=0,
-    ) as child:
-        try:
-            output, _ = child.communicate(timeout=timeout_s)
-        except subprocess.TimeoutExpired as error:
-            raise _end_hung_child(child, timeout_s) from error
-        except BaseException:
-            child.kill()
-            raise
-    try:
-        reply = msgspec.json.decode(output, type=CameraModulesReply)  # noqa: TID251 - our child's
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        exit_status = f"its process ended with {child.returncode}"
+    found: list[FoundModules] = []
+
+    def handle(message: FoundModules | Failed) -> None:
+        if isinstance(message, Failed):
+            raise DriverError(message.kind, message.message)
+        found.append(message)
+
+    connection = ChildConnection("camera modules", NoSettings(), START_PROCESS, _decoder, handle)
+    connection.wait_for(lambda: bool(found), timeout_s)
+    error = connection.error
+    has_ended = connection.end(graceful=False, kill_timeout_s=KILL_TIMEOUT_S)
+    if found:
+        return found[0].modules
+    if not has_ended:
         raise DriverError(
-            "protocol", f"camera modules: libcamera crashes: {exit_status}"
-        ) from error
-    if reply.kind is not None:
-        raise DriverError(reply.kind, reply.message)
-    return reply.modules
-
-
-def _end_hung_child(child: subprocess.Popen[bytes], timeout_s: float) -> DriverError:
-    """End a child that hangs."""
-    child.kill()
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        child.wait(KILL_TIMEOUT_S)
-        return DriverError("timeout", f"camera modules: libcamera says nothing for {timeout_s:g} s")
-    # The end of the `with` waits for the child, which the kernel holds: mark it as ended.
-    child.returncode = -1
-    return DriverError("stuck", "camera modules: libcamera hangs in the kernel: restart the board")
+            "stuck", "camera modules: libcamera hangs in the kernel: restart the board"
+        )
+    if error is None:
+        raise DriverError("timeout", f"camera modules: libcamera says nothing for {timeout_s:g} s")
+    if connection.ended_silently:
+        exit_status = connection.describe_child()
+        raise DriverError("protocol", f"camera modules: libcamera crashes: {exit_status}")
+    raise error

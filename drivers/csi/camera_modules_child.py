@@ -1,37 +1,30 @@
-"""The child of `drivers.csi.camera_modules`: prints libcamera's cameras as JSON, and ends.
+"""The child of `drivers.csi.camera_modules`: sends libcamera's cameras, and ends.
 
-libcamera and Picamera2 may print: their output goes to stderr.
+libcamera and Picamera2 may print: their output goes nowhere.
 """
 
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
-
+from drivers.child.main import ChildEnd
 from drivers.csi import picamera2_setup
-from drivers.csi.camera_modules import CameraModule, CameraModulesReply
-from drivers.errors import DriverError
+from drivers.csi.camera_modules import CameraModule, FoundModules
 
 STDOUT, STDERR = 1, 2
 
 
-def main() -> None:
-    """Print the cameras."""
-    out = os.dup(STDOUT)
-    os.dup2(STDERR, STDOUT)
+def run(end: ChildEnd) -> None:
+    """Send the cameras. Raises: DriverError."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (STDOUT, STDERR):
+        os.dup2(null, descriptor)
+    picamera2 = picamera2_setup.import_picamera2(end.display_name)
     try:
-        infos = picamera2_setup.import_picamera2("camera modules").Picamera2.global_camera_info()
-        reply = CameraModulesReply(modules=parse_modules(infos))
-    except DriverError as error:
-        reply = CameraModulesReply(kind=error.kind, message=str(error))
+        infos = picamera2.Picamera2.global_camera_info()
     except (RuntimeError, OSError) as error:
-        reply = CameraModulesReply(
-            kind="unsupported",
-            message=str(picamera2_setup.to_driver_error(error, "camera modules")),
-        )
-    with os.fdopen(out, "wb") as pipe:
-        pipe.write(msgspec.json.encode(reply))
+        raise picamera2_setup.to_driver_error(error, end.display_name) from error
+    end.send(FoundModules(modules=parse_modules(infos)))
 
 
 def parse_modules(infos: Sequence[Mapping[str, Any]]) -> tuple[CameraModule, ...]:
@@ -46,7 +39,3 @@ def parse_modules(infos: Sequence[Mapping[str, Any]]) -> tuple[CameraModule, ...
         )
         for number, info in enumerate(infos)
     )
-
-
-if __name__ == "__main__":
-    main()

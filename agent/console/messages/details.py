@@ -162,7 +162,6 @@ DETAILS = (
     Message("its process sends wrong {field}", field=_ANY),
     Message("its process sends a wrong result: {reason}", reason=_ANY),
     Message("its process sent too much"),
-    Message("its process ended with {status}", status=_ANY),
     Message("the fork server has ended"),
     Message("takes no data for {seconds} s", seconds=_ANY),
     Message("encoder = 'hardware': it is not there (CM4 and Pi 4 have it)"),
