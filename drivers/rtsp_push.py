@@ -11,8 +11,8 @@ from time import monotonic
 
 from drivers.child import messages
 from drivers.child.connection import KILL_TIMEOUT_S, ChildConnection
-from drivers.child.cpu_meter import CpuMeter
 from drivers.child.fork_server import ForkServer
+from drivers.child.process import CpuMeter
 from drivers.errors import DriverError
 from drivers.local_wire import pack_message
 from drivers.media import Packet, StreamInfo

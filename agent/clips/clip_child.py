@@ -35,9 +35,9 @@ from drivers.errors import DriverError
 MAX_MAKING_BYTES = 1_610_612_736
 """Memory to decode and encode pictures of 4000x3000: up to 60 of 18 MB are under way."""
 MAX_UPLOADING_BYTES = 134_217_728
-_READABLE_FOLDERS = (FOOTAGE_DIR, "masks", "owner-policies")
-_WRITABLE_FOLDERS = ("custody", "identity")
-"""An export has a receipt, signed with the box's key, in the custody log and the state inventory."""
+_READABLE_FOLDERS = (FOOTAGE_DIR, "custody", "masks", "owner-policies")
+_WRITABLE_FOLDERS_OF_EXPORT = ("custody", "identity")
+"""It has a receipt, signed with the box's key, in the custody log and the state inventory."""
 _BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id"
 _CODE_FOLDERS = tuple(str(Path(file).parents[1]) for file in (__file__, messages.__file__))
 """Pages of an export are files of `agent`, and some modules are imported when they are needed."""
@@ -126,13 +126,14 @@ def run(end: ChildEnd) -> None:
 def making_confinement(task: MakeTask) -> Confinement:
     """Return the limits of the child that makes a file: no network, and no other folder of the agent."""
     state_dir = Path(task.state_dir)
+    written = _WRITABLE_FOLDERS_OF_EXPORT if task.form == "export" else ()
     return Confinement(
         memory_bytes=MAX_MAKING_BYTES,
         readable_files=(
             *(str(state_dir / name) for name in _READABLE_FOLDERS),
             *(_BOOT_ID_FILE, *_CODE_FOLDERS),
         ),
-        writable_folders=(task.folder, *(str(state_dir / name) for name in _WRITABLE_FOLDERS)),
+        writable_folders=(task.folder, *(str(state_dir / name) for name in written)),
         file_bytes=max(MAX_FILE_BYTES, task.max_file_bytes),
     )
 

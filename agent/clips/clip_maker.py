@@ -18,7 +18,7 @@ from agent.recording.archive import FootageArchive
 from agent.recording.catalogue import FootageEntry
 from agent.recording.export.clip import ClipError, ClipInfo
 from agent.recording.export.export_request import ExportRequest
-from agent.recording.export.exporter import ExportError, SpanSnapshot
+from agent.recording.export.exporter import ExportError, SpanFootage
 from agent.recording.mask_store import MaskingError
 from agent.recording.recorded_span import is_sealed
 from agent.recording.segment_name import KEYS_SUFFIX
@@ -55,10 +55,12 @@ class ClipMaker:
     def make(self) -> MadeFile:
         """Make the file durably. Raises: CLIP_ERRORS, UserError, DriverError, OSError."""
         task = self._task
-        snapshot = self._archive.snapshot(task.camera, self._begin, self._end, task.viewer)
-        entries = snapshot.exportable
+        footage = self._archive.list_span(
+            task.camera, self._begin, self._end, task.viewer, task.public_key
+        )
+        entries = footage.exportable
         if not entries:
-            raise NoClip(_no_footage_sentence(task, snapshot))
+            raise NoClip(_no_footage_sentence(task, footage))
         self._check_size(sum(entry.size_bytes for entry in entries))
         if task.form == "export":
             return self._make_export()
@@ -68,8 +70,8 @@ class ClipMaker:
                     f"camera {task.camera!r}: its footage of this span is sealed, and its pictures stay "
                     "so on this box; allowed: the forms original and export"
                 )
-            return self._make_sealed_original(snapshot)
-        return self._make_clip(snapshot)
+            return self._make_sealed_original(footage)
+        return self._make_clip(footage)
 
     def _check_size(self, source_bytes: int) -> None:
         """Raise NoClip if there is no room. An export is copied, and then put into its ZIP."""
@@ -80,11 +82,11 @@ class ClipMaker:
                 f"{self._task.max_file_bytes / 1e6:.0f} MB, so a shorter span"
             )
 
-    def _make_clip(self, snapshot: SpanSnapshot) -> MadeFile:
+    def _make_clip(self, footage: SpanFootage) -> MadeFile:
         """Make a form that shows pictures, from plain footage."""
         original, made = self._folder / "original.mp4", self._made
         info = self._archive.write_clip(
-            snapshot.exportable, self._begin, self._end, original, lambda: self._on_work(0.2)
+            footage.exportable, self._begin, self._end, original, lambda: self._on_work(0.2)
         )
         times: tuple[str, ...] = ()
         if self._task.form == "light":
@@ -98,18 +100,18 @@ class ClipMaker:
         else:
             original.rename(made)
         media_type = _JPEG if self._task.form == "thumbs" else _MP4
-        return self._finish(media_type, *_covered(info), snapshot.excluded, times)
+        return self._finish(media_type, *_covered(info), footage.excluded, times)
 
-    def _make_sealed_original(self, snapshot: SpanSnapshot) -> MadeFile:
+    def _make_sealed_original(self, footage: SpanFootage) -> MadeFile:
         """Put the encrypted segments and their wrapped keys into a ZIP, as they are."""
         files: dict[str, Path] = {}
-        for entry in snapshot.exportable:
+        for entry in footage.exportable:
             keys = entry.path.with_name(entry.segment_name + KEYS_SUFFIX)
             files[keys.name] = keys
             files[entry.segment_name] = entry.path
         self._write_zip(files, deletes=False)
-        begin, end = _span_of(snapshot.exportable)
-        return self._finish(_ZIP, begin, end, snapshot.excluded)
+        begin, end = _span_of(footage.exportable)
+        return self._finish(_ZIP, begin, end, footage.excluded)
 
     def _make_export(self) -> MadeFile:
         task, folder = self._task, self._folder / "export"
@@ -175,9 +177,9 @@ class ClipMaker:
         )
 
 
-def _no_footage_sentence(task: MakeTask, snapshot: SpanSnapshot) -> str:
+def _no_footage_sentence(task: MakeTask, footage: SpanFootage) -> str:
     sentence = f"camera {task.camera!r}: no complete footage from {task.begin} to {task.end}"
-    name, reason = next(iter(snapshot.excluded.items()), (None, None))
+    name, reason = next(iter(footage.excluded.items()), (None, None))
     return sentence if name is None else f"{sentence}; {name}: {reason}"
 
 

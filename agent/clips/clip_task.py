@@ -72,11 +72,12 @@ class MakeTask(msgspec.Struct, frozen=True, kw_only=True, tag="make"):
     """The file of one clip. Times are RFC 3339. `by` is the requester in receipts, `viewer` the name that an owner may
     have listed.
 
-    It is made in `folder`. `max_file_bytes` bounds it and, of an export, what is next to it meanwhile.
+    It is made in `folder`. `public_key` is the box's: receipts of another are left out. `max_file_bytes` bounds it and, of an export, what is next to it meanwhile.
     """
 
     state_dir: str
     box: str
+    public_key: bytes
     camera: str
     begin: str
     end: str

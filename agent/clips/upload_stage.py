@@ -18,6 +18,7 @@ from typing import assert_never
 import msgspec
 
 from agent.base.clock import Clock
+from agent.base.device_identity import IDENTITY_DIR, DeviceIdentity
 from agent.base.health_model import DegradationLevel
 from agent.base.model import RefusalCode
 from agent.base.state_file import StateFile
@@ -299,9 +300,13 @@ class UploadStage:
     def _make_task(self, record: UploadRecord) -> MakeTask:
         if record.form == "bundle":
             raise ValueError(f"upload {record.id}: a support bundle is made before it is queued")
+        identity = DeviceIdentity.load(self._settings.state_dir / IDENTITY_DIR)
+        if identity is None:
+            raise OSError("the box's key cannot be read")
         return MakeTask(
             state_dir=str(self._settings.state_dir),
             box=self._settings.box,
+            public_key=identity.public_key_raw,
             camera=record.camera,
             begin=record.begin,
             end=record.end,

@@ -5,10 +5,10 @@ footage.
 """
 
 import base64
-import contextlib
 import random
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -33,7 +33,14 @@ from agent.recording.encryption.keys import KeyLookup, SegmentKey
 from agent.recording.export import clip, clip_server
 from agent.recording.export.clip_request import ClipRequest
 from agent.recording.export.export_request import ExportRequest
-from agent.recording.export.exporter import Exporter, ExportResult, SpanSnapshot, snapshot_span
+from agent.recording.export.exporter import (
+    Exporter,
+    ExportResult,
+    SpanFootage,
+    SpanSnapshot,
+    list_span,
+    snapshot_span,
+)
 from agent.recording.footage_listing import FootageListing, check_state_dir
 from agent.recording.mask_store import MASKS_DIR
 from agent.recording.owner_policy import OwnerPolicies
@@ -99,15 +106,22 @@ class FootageArchive(FootageListing):
             public_key=public_key,
             custody=custody,
             clock=self._clock,
-            find_key=_unwrap_keys(snapshot.entries, private_key),
+            find_key=_unwrap_keys(snapshot.footage.entries, private_key),
             masks_dir=self._state_dir / MASKS_DIR,
             request_clip=self._request_clip if has_sealed_clip else lambda _request, _out: None,
         )
         return exporter.export(request, snapshot, progress)
 
-    def snapshot(self, camera: str, begin: datetime, end: datetime, by: str) -> SpanSnapshot:
-        """List the footage of a span for `by`. Raises: UserError if they may not see the camera."""
-        return self._open_span(camera, begin, end, by)[2]
+    def list_span(
+        self, camera: str, begin: datetime, end: datetime, by: str, public_key: bytes
+    ) -> SpanFootage:
+        """List the footage of a span for `by`, without the box's private key. Changes no file.
+
+        Raises: UserError if they may not see the camera.
+        """
+        name = self._check_viewer(camera, begin, end, by)
+        is_own_line = partial(_is_signed_line, Ed25519PublicKey.from_public_bytes(public_key))
+        return list_span(self._custody_dir, is_own_line, self._footage_dir, name, begin, end)
 
     def write_clip(
         self,
@@ -191,14 +205,19 @@ class FootageArchive(FootageListing):
         self, camera: str, begin: datetime, end: datetime, by: str
     ) -> tuple[CustodyLog, str, SpanSnapshot]:
         """Return the custody log, its public key, and the footage of a span that `by` may see."""
+        name = self._check_viewer(camera, begin, end, by)
+        custody, public_key = self._open_custody_log()
+        return custody, public_key, snapshot_span(custody, self._footage_dir, name, begin, end)
+
+    def _check_viewer(self, camera: str, begin: datetime, end: datetime, by: str) -> str:
+        """Return the camera. Raises: UserError if the span is none, or `by` may not see the camera."""
         for policy in (
             owner_policy.read(self._state_dir, camera),
             self._configured_policies.get(camera),
         ):
             owner_policy.check_viewer(policy, camera, by)
         (name,) = self.check_span(camera, begin, end)
-        custody, public_key = self._open_custody_log()
-        return custody, public_key, snapshot_span(custody, self._footage_dir, name, begin, end)
+        return name
 
     def _request_clip(self, request: ClipRequest, out: Path) -> clip.ClipInfo | None:
         """Have the running agent cut a clip of sealed footage."""
@@ -260,8 +279,14 @@ def _read_box_id(custody_dir: Path, identity: DeviceIdentity) -> str | None:
     """
     public_key = Ed25519PublicKey.from_public_bytes(identity.public_key_raw)
     for line in read_lines_backwards(custody_dir):
-        with contextlib.suppress(BadReceipt):
-            receipt_line = parse_line(line)
-            if is_signed_by(receipt_line, public_key):
-                return receipt_line.receipt.box
+        if _is_signed_line(public_key, line):
+            return parse_line(line).receipt.box
     return None
+
+
+def _is_signed_line(public_key: Ed25519PublicKey, line: bytes) -> bool:
+    """Return whether a line is a receipt that this key signed."""
+    try:
+        return is_signed_by(parse_line(line), public_key)
+    except BadReceipt:
+        return False

@@ -10,10 +10,8 @@ import msgspec
 from drivers.child import messages
 from drivers.child.bounded_queue import MediaQueue
 from drivers.child.connection import KILL_TIMEOUT_S, ChildConnection
-from drivers.child.cpu_meter import CpuMeter
 from drivers.child.frame_memory import FrameMemory, create_memory
-from drivers.child.media_checks import MediaChecks
-from drivers.child.process import ChildStarter
+from drivers.child.process import ChildStarter, CpuMeter
 from drivers.contracts import CameraReadings, StreamRequest
 from drivers.errors import DriverError, DriverErrorKind, MaskError
 from drivers.masking import MaskPainter
@@ -28,6 +26,11 @@ MAX_LOADING_NS = 900 * NS_PER_S
 """A network goes to the sensor over a slow bus: minutes, once for each new one."""
 LOADING_GRACE_NS = 3 * NS_PER_S
 """Its progress is reported each second."""
+MAX_FPS = 1000.0
+MAX_EXTRADATA_BYTES = 65_536
+MAX_CODEC_CHARS = 32
+MAX_AHEAD_NS = NS_PER_S
+"""A driver may put two pictures of one time a tick apart."""
 
 
 class ChildPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -359,3 +362,67 @@ def _frame(
 ) -> Frame:
     y, u, v = planes
     return Frame(seq=seq, t_ns=t_ns, y=y, u=u, v=v, is_late=is_late, inference=inference)
+
+
+class MediaChecks:
+    """The contract of a Camera, as far as a parser that was taken over could break it.
+
+    Each method raises DriverError `crashed`. Times are of CLOCK_BOOTTIME, and none is in the future: a forged
+    one would end up in the names and the receipts of footage.
+    """
+
+    def __init__(self, display_name: str, clock_ns: Callable[[], int]) -> None:
+        self._display_name = display_name
+        self._clock_ns = clock_ns
+        self._last_packet_ns = 0
+        self._last_dts_ns = -1
+        self._last_frame_ns = 0
+        self._last_seq = -1
+
+    def check_opened(self, opened: messages.Opened, *, is_first: bool) -> None:
+        """Check the parameters of a stream."""
+        info = opened.info
+        self._require(
+            is_first
+            and 0 < info.fps <= MAX_FPS
+            and 0 < info.width_px <= messages.MAX_SIDE_PX
+            and 0 < info.height_px <= messages.MAX_SIDE_PX
+            and len(info.extradata) <= MAX_EXTRADATA_BYTES
+            and len(info.codec) <= MAX_CODEC_CHARS
+            and info.codec.replace("_", "").isalnum(),
+            "parameters",
+        )
+
+    def check_packet(self, packet: Packet) -> None:
+        """Check a packet's times."""
+        self._require(
+            self._last_dts_ns < packet.dts_ns <= packet.pts_ns
+            and self._last_packet_ns <= packet.t_ns <= self._latest_ns(),
+            "times of a packet",
+        )
+        self._last_dts_ns, self._last_packet_ns = packet.dts_ns, packet.t_ns
+
+    def check_frame(self, ready: messages.FrameReady, slots: int) -> None:
+        """Check a frame's place and times; `slots` is 0 if no frame was requested."""
+        self._require(ready.slot < slots, "place of a frame")
+        self._require(
+            self._last_seq < ready.seq and self._last_frame_ns <= ready.t_ns <= self._latest_ns(),
+            "times of a frame",
+        )
+        self._last_seq, self._last_frame_ns = ready.seq, ready.t_ns
+
+    def check_keyframe(self, query: messages.KeyframeQuery, slots: int) -> None:
+        """Check a keyframe's place and time; `slots` is 0 if no keyframe is watched."""
+        self._require(query.slot < slots, "place of a keyframe")
+        self._require(query.t_ns <= self._latest_ns(), "time of a keyframe")
+
+    def check_loading(self, *, has_network: bool) -> None:
+        """Check that a network was to be loaded: meanwhile a silent camera is no fault, and the progress is logged."""
+        self._require(has_network, "progress of a network")
+
+    def _latest_ns(self) -> int:
+        return self._clock_ns() + MAX_AHEAD_NS
+
+    def _require(self, holds: bool, what: str) -> None:  # noqa: FBT001 - a condition
+        if not holds:
+            raise DriverError("crashed", f"{self._display_name}: its process sends wrong {what}")

@@ -1,4 +1,4 @@
-"""Start, wait for and kill a child process."""
+"""Start, wait for, measure and kill a child process."""
 
 import os
 import signal
@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import Protocol
 
 MAIN_MODULE = "drivers.child.main"
@@ -17,6 +18,8 @@ CHILD_VARIABLES = {"OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
 """No thread is started on import, which no limit would hold, and glibc reserves little memory per thread."""
 _PROCESS_CPU_CLOCK = 2
 """Low bits of the clock of a process, clock_getcpuclockid(3). /proc hides processes of other users from the agent."""
+WINDOW_S = 10.0
+"""Of the measured processor time. Opening a camera may take a whole core for a second or two."""
 _started_pids: set[int] = set()
 """The interpreters of children and the fork servers that run. A process that is not reaped keeps its number."""
 
@@ -142,6 +145,40 @@ def _stat_fields(pid: int) -> list[str] | None:
         return None
     # The name may hold spaces and brackets; after its last bracket the third field follows.
     return stat.rpartition(")")[2].split()
+
+
+class CpuMeter:
+    """Measures the processor time of a child in consecutive windows. Not thread-safe.
+
+    No limit of an unprivileged process bounds it by the hour.
+    """
+
+    def __init__(
+        self,
+        max_cores: float,
+        clock_s: Callable[[], float] = monotonic,
+        read_cpu_s: Callable[[int], float | None] = cpu_time_s,
+    ) -> None:
+        self._max_cores = max_cores
+        self._clock_s = clock_s
+        self._read_cpu_s = read_cpu_s
+        self._begin_s = clock_s()
+        self._begin_cpu_s = 0.0
+
+    def excess(self, pid: int) -> str | None:
+        """Return the use of the last window in words if it was too much; None within a window too."""
+        elapsed_s = self._clock_s() - self._begin_s
+        if elapsed_s < WINDOW_S:
+            return None
+        used_s = self._read_cpu_s(pid)
+        if used_s is None:
+            return None
+        cores = (used_s - self._begin_cpu_s) / elapsed_s
+        self._begin_s += elapsed_s
+        self._begin_cpu_s = used_s
+        if cores <= self._max_cores:
+            return None
+        return f"uses {cores:.1f} processor cores; allowed: {self._max_cores:g}"
 
 
 class _SubprocessChild:

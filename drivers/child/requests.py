@@ -10,11 +10,10 @@ import msgspec
 
 from drivers.child.connection import KILL_TIMEOUT_S, ChildConnection
 from drivers.child.control_channel import DATAGRAM_BYTES
-from drivers.child.cpu_meter import CpuMeter
 from drivers.child.fork_server import START_TIMEOUT_S
 from drivers.child.main import ChildEnd
 from drivers.child.messages import MAX_MESSAGE_CHARS, Failed, from_raw, to_raw
-from drivers.child.process import ChildStarter
+from drivers.child.process import ChildStarter, CpuMeter
 from drivers.errors import DriverError, DriverErrorKind
 
 T = TypeVar("T")

@@ -392,6 +392,7 @@ def making(tmp_path: Path) -> MakeTask:
         ("footage/north", "one.mp4"),
         ("uploads/one.file.making", "part"),
         ("custody", "lock"),
+        ("identity", "box.key"),
         ("heads/north", "tokens.json"),
     ):
         (tmp_path / folder).mkdir(parents=True)
@@ -399,6 +400,7 @@ def making(tmp_path: Path) -> MakeTask:
     return MakeTask(
         state_dir=str(tmp_path),
         box="casa-0001",
+        public_key=bytes(32),
         camera="north",
         begin="2026-11-25T01:00:00Z",
         end="2026-11-25T01:00:05Z",
@@ -457,24 +459,39 @@ def test_the_child_that_makes_a_clip_connects_to_nothing(
     assert attempt(deed, 443, clip=making).refused_call() == "socket"
 
 
+MAKING = {
+    "uploads/one.file.making/part": ("done", "done"),
+    "footage/north/one.mp4": ("done", "PermissionError"),
+    "custody/lock": ("done", "PermissionError"),
+    "identity/box.key": ("PermissionError", "PermissionError"),
+    "heads/north/tokens.json": ("PermissionError", "PermissionError"),
+    "uploads/two.file": ("PermissionError", "PermissionError"),
+}
+
+
 @needs_landlock
-@pytest.mark.parametrize(
-    ("path", "reading", "writing"),
-    [
-        ("uploads/one.file.making/part", "done", "done"),
-        ("custody/lock", "done", "done"),
-        ("footage/north/one.mp4", "done", "PermissionError"),
-        ("heads/north/tokens.json", "PermissionError", "PermissionError"),
-        ("uploads/two.file", "PermissionError", "PermissionError"),
-    ],
-)
+@pytest.mark.parametrize("path", MAKING)
 def test_the_child_that_makes_a_clip_uses_the_folders_of_footage_alone(
-    attempt: Callable[..., Attempt], making: MakeTask, path: str, reading: str, writing: str
+    attempt: Callable[..., Attempt], making: MakeTask, path: str
 ) -> None:
     file = Path(making.state_dir, path)
     file.touch()
-    assert attempt("open", file, clip=making).result() == reading
-    assert attempt("write", file, clip=making).result() == writing
+    results = tuple(attempt(deed, file, clip=making).result() for deed in ("open", "write"))
+    assert results == MAKING[path]
+
+
+@needs_landlock
+def test_only_the_child_that_makes_an_export_writes_the_custody_log_and_signs(
+    attempt: Callable[..., Attempt], making: MakeTask
+) -> None:
+    export = msgspec.structs.replace(making, form="export")
+    for path in ("custody/lock", "identity/box.key"):
+        file = Path(making.state_dir, path)
+        assert attempt("open", file, clip=export).result() == "done"
+        assert attempt("write", file, clip=export).result() == "done"
+    assert attempt(
+        "write", Path(making.state_dir, "footage/north/one.mp4"), clip=export
+    ).result() == ("PermissionError")
 
 
 @needs_landlock

@@ -14,11 +14,10 @@ from hypothesis import strategies as st
 
 from drivers.child import messages
 from drivers.child.bounded_queue import MediaQueue, PacketBudget
-from drivers.child.cpu_meter import CpuMeter
+from drivers.child.camera import MediaChecks
 from drivers.child.frame_memory import FrameMemory, create_memory, frame_bytes, planar_views
-from drivers.child.media_checks import MediaChecks
 from drivers.child.messages import SlotFree
-from drivers.child.process import is_child
+from drivers.child.process import CpuMeter, is_child
 from drivers.contracts import CameraReadings
 from drivers.errors import DriverError
 from drivers.local_wire import HEADER, pack_message

@@ -10,7 +10,7 @@ import html
 import os
 import shutil
 import string
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from importlib import resources
 from pathlib import Path
@@ -54,14 +54,9 @@ RESERVE_BYTES = 4_000_000
 """For the receipts, the pages and the verifier of an export."""
 
 
-class SpanSnapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """Footage of a span, `misdated` segments of it, and the chain's head before.
+class SpanFootage(msgspec.Struct, frozen=True, kw_only=True):
+    """Footage of a span, and `misdated` segments of it."""
 
-    The box keeps recording: segments that it closes or evicts later are in the exported chain, but not
-    part of the export. A verifier checks completeness against this head.
-    """
-
-    head: ChainHead
     entries: tuple[FootageEntry, ...]
     misdated: dict[str, str]
 
@@ -80,19 +75,40 @@ class SpanSnapshot(msgspec.Struct, frozen=True, kw_only=True):
         return excluded
 
 
+class SpanSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """Footage of a span, and the chain's head before.
+
+    The box keeps recording: segments that it closes or evicts later are in the exported chain, but not
+    part of the export. A verifier checks completeness against this head.
+    """
+
+    head: ChainHead
+    footage: SpanFootage
+
+
 def snapshot_span(
     custody: CustodyLog, footage_dir: Path, camera: str, begin: datetime, end: datetime
 ) -> SpanSnapshot:
-    """List the footage of a span. Raises OSError."""
+    """List the footage of a span, after the chain's head. Raises OSError."""
     head = custody.head()
+    footage = list_span(custody.folder, custody.is_own_line, footage_dir, camera, begin, end)
+    return SpanSnapshot(head=head, footage=footage)
+
+
+def list_span(
+    custody_dir: Path,
+    is_own_line: Callable[[bytes], bool],
+    footage_dir: Path,
+    camera: str,
+    begin: datetime,
+    end: datetime,
+) -> SpanFootage:
+    """List the footage of a span. `is_own_line` says whether the box signed a receipt. Raises OSError."""
     # A manifest has milliseconds: the span must include the whole millisecond of `begin`.
     begin -= timedelta(microseconds=begin.microsecond % 1000)
-    return SpanSnapshot(
-        head=head,
+    return SpanFootage(
         entries=tuple(
-            catalogue.find_segments(
-                footage_dir, custody.folder, [camera], begin, end, custody.is_own_line
-            )
+            catalogue.find_segments(footage_dir, custody_dir, [camera], begin, end, is_own_line)
         ),
         misdated=catalogue.find_misdated(footage_dir / camera, begin, end),
     )
@@ -158,7 +174,7 @@ class Exporter:
         ExportError if there is none, they do not fit, or one was evicted meanwhile;
         UserError if `out` is not empty; OSError.
         """
-        exportable, excluded = snapshot.exportable, snapshot.excluded
+        exportable, excluded = snapshot.footage.exportable, snapshot.footage.excluded
         if not exportable or not snapshot.head.seq:
             raise ExportError(_no_footage_message(request, excluded))
         check_new_folder(request.out)
