@@ -21,13 +21,14 @@ import msgspec
 
 from agent.base import atomic_file
 from agent.base.errors import UserError
+from agent.base.http_client import HttpResponse, read_body
 from agent.base.progress import ProgressCallback
 from agent.base.sha256 import file_sha256_hex, sha256_hex
 from agent.base.state_file import StateFile
 from agent.base.url import without_query
-from agent.update.errors import UpdateError
+from agent.update.errors import DownloadRejected, UpdateError
 from agent.update.feed import MAX_BUNDLE_BYTES
-from agent.update.https_get import HttpError, HttpGet, HttpResponse
+from agent.update.https_get import HttpError, HttpGet
 
 log = logging.getLogger(__name__)
 
@@ -68,10 +69,6 @@ class _PartInfo(msgspec.Struct, frozen=True, kw_only=True):
     url: str
     validator: str
     total_bytes: int
-
-
-class DownloadRejected(UpdateError):
-    """The file is not available, or is another one; a retry does not help."""
 
 
 class Download:
@@ -151,7 +148,7 @@ class Download:
             offset = 0
         elif offset == part_info.total_bytes:
             return
-        headers = {"Accept-Encoding": "identity", "User-Agent": "vigie"}
+        headers = {}
         if part_info and offset:
             headers["Range"] = f"bytes={offset}-"
             if part_info.validator:
@@ -172,7 +169,7 @@ class Download:
         if response.status >= 500 or response.status in (408, 429):  # noqa: PLR2004
             raise HttpError(f"{self._spec.shown_url}: {response.status} {response.reason}")
         if response.status == _PARTIAL and part_info:
-            content_range = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range") or "")
+            content_range = _CONTENT_RANGE.fullmatch(response.headers.get("content-range") or "")
             if content_range and (int(content_range[1]), int(content_range[2])) == (
                 offset,
                 part_info.total_bytes,
@@ -182,7 +179,7 @@ class Download:
             raise HttpError(f"{self._spec.shown_url}: sent another range than requested")
         if response.status != _OK:
             raise DownloadRejected(f"{self._spec.shown_url}: {response.status} {response.reason}")
-        length = response.headers.get("Content-Length") or ""
+        length = response.headers.get("content-length") or ""
         if not _CONTENT_LENGTH.fullmatch(length):
             raise DownloadRejected(f"{self._spec.shown_url}: no Content-Length")
         self._check_size(int(length))
@@ -202,9 +199,9 @@ class Download:
         check_free_space(self.path.parent, total_bytes)
 
     def _write_part_info(self, response: HttpResponse, total_bytes: int) -> None:
-        validator = response.headers.get("ETag") or ""
+        validator = response.headers.get("etag") or ""
         if not validator.startswith('"'):
-            validator = response.headers.get("Last-Modified") or ""
+            validator = response.headers.get("last-modified") or ""
         self._part_info_file.write(
             _PartInfo(url=self._spec.url, validator=validator, total_bytes=total_bytes)
         )
@@ -215,7 +212,7 @@ class Download:
         unsynced_bytes = 0
         with self._part_path.open("ab" if offset else "wb") as file:
             try:
-                for chunk in response.iter_body():
+                for chunk in response.body:
                     offset += len(chunk)
                     if offset > total_bytes:
                         raise HttpError(
@@ -253,15 +250,13 @@ class Download:
 
 def fetch_bytes(url: str, max_bytes: int, http_get: HttpGet) -> bytes:
     """Download a small file. Raises: HttpError."""
-    with http_get(url, {"User-Agent": "vigie"}) as response:
+    with http_get(url, {}) as response:
         if response.status != _OK:
             raise HttpError(f"{without_query(url)}: {response.status} {response.reason}")
-        body = b""
-        for chunk in response.iter_body():
-            body += chunk
-            if len(body) > max_bytes:
-                raise HttpError(f"{without_query(url)}: more than {max_bytes} bytes")
-        return body
+        body = read_body(response, max_bytes)
+    if len(body) > max_bytes:
+        raise HttpError(f"{without_query(url)}: more than {max_bytes} bytes")
+    return body
 
 
 def parse_sha256(text: str) -> str:

@@ -14,14 +14,9 @@ import msgspec
 
 from agent.base.errors import UserError
 from agent.base.file_read import read_regular_file
+from agent.base.http_client import MAX_CHUNK_BYTES, HttpResponse
 from agent.base.message import Message
-from agent.update.https_get import (
-    MAX_CHUNK_BYTES,
-    HttpError,
-    HttpGet,
-    HttpResponse,
-    direct_get,
-)
+from agent.update.https_get import HttpError, HttpGet, direct_get
 from drivers.local_wire import (
     MalformedMessage,
     MessageDecoder,
@@ -99,7 +94,12 @@ def _get(
             raise _failed(url, "it has ended without a reply")
         if reply.error is not None:
             raise HttpError(reply.error)
-        yield HttpResponse(reply.status, reply.reason, reply.headers, _iter_chunks(messages))
+        yield HttpResponse(
+            status=reply.status,
+            reason=reply.reason,
+            headers=reply.headers,
+            body=_iter_chunks(messages),
+        )
 
 
 def _iter_chunks(messages: Iterator[FetchMessage]) -> Iterator[bytes]:

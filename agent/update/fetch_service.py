@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 CONNECTION_FD = 3
 """The connection that systemd passes, sd_listen_fds(3)."""
 IO_TIMEOUT_S = 60.0
+_HEADERS = ("content-length", "content-range", "etag", "last-modified")
+"""Those that root has a use for."""
 
 _REQUEST_DECODER = MessageDecoder(FetchRequest)
 
@@ -30,12 +32,15 @@ def serve_connection(connection: socket.socket) -> None:
     try:
         request = root.receive_request(_REQUEST_DECODER, IO_TIMEOUT_S)
         with direct_get(None, request.ca_pem)(request.url, request.headers) as response:
+            headers = response.headers
             reply = FetchReply(
-                status=response.status, reason=response.reason, headers=dict(response.headers)
+                status=response.status,
+                reason=response.reason,
+                headers={name: headers[name] for name in _HEADERS if name in headers},
             )
             root.send(reply, IO_TIMEOUT_S)
             has_replied = True
-            for chunk in response.iter_body():
+            for chunk in response.body:
                 root.send(FetchChunk(data=chunk), IO_TIMEOUT_S)
             root.send(FetchChunk(data=b""), IO_TIMEOUT_S)
     except (MalformedMessage, UserError, UpdateError) as error:

@@ -14,9 +14,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
+
 from agent.base.atomic_file import fsync_dir
 from agent.base.clock import Clock
 from agent.base.errors import UserError
+from agent.base.http_client import MAX_CHUNK_BYTES, HttpResponse
 from agent.base.message import Message
 from agent.base.progress import describe_progress
 from agent.base.url import without_query
@@ -28,9 +31,9 @@ from agent.detection.model_card import ModelRefused, find_model
 from agent.reporting.payloads import FetchingModel
 from agent.runtime.link_budget import DAY_RETRY_S, DAY_USED_UP, LinkBudget
 from agent.runtime.pause import Pause
-from agent.update.download import Download, DownloadRejected, DownloadSpec, WaitOrStop
-from agent.update.errors import UpdateError
-from agent.update.https_get import MAX_CHUNK_BYTES, HttpGet, HttpResponse, direct_get
+from agent.update.download import Download, DownloadSpec, WaitOrStop
+from agent.update.errors import DownloadRejected, UpdateError
+from agent.update.https_get import HttpGet, direct_get
 
 log = logging.getLogger(__name__)
 
@@ -65,11 +68,10 @@ class MeteredGet:
         """Send the GET. Raises: HttpError, DayUsedUp, UpdateError if it is to stop."""
         self._count_next_chunk()
         with self._http_get(url, headers) as response:
-            body = self._iter_body(response)
-            yield HttpResponse(response.status, response.reason, response.headers, body)
+            yield msgspec.structs.replace(response, body=self._iter_body(response))
 
     def _iter_body(self, response: HttpResponse) -> Iterator[bytes]:
-        for chunk in response.iter_body():
+        for chunk in response.body:
             self._counted_bytes -= len(chunk)
             yield chunk
             self._count_next_chunk()

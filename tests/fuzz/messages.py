@@ -1,8 +1,9 @@
 """Targets that read messages of the network and answers of servers."""
 
 import base64
-import http.client
 import io
+import socket
+import ssl
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from cryptography.x509.oid import NameOID
 
 from agent.base.clock import ClockTrust
+from agent.base.http_client import HttpClient, HttpFailed
 from agent.capture.live_command import LiveCommandHandler
 from agent.capture.snapshot_command import SnapshotCommandHandler
 from agent.capture.video_target import parse_target
@@ -96,24 +98,28 @@ def handlers() -> tuple[tuple[CommandHandler, type], ...]:
     return tuple((one, build_command_struct(one.command.verb, one.command.args)) for one in found)
 
 
-class _Received:
+class _Received(socket.socket):
     """A connection that has received these bytes, and then its end."""
 
     def __init__(self, data: bytes) -> None:
-        self._data = data
+        super().__init__()
+        self._data = io.BytesIO(data)
 
-    def makefile(self, _mode: str) -> io.BytesIO:
-        return io.BytesIO(self._data)
+    def sendall(self, *_: Any) -> None:
+        pass
+
+    def recv(self, size_bytes: int, _flags: int = 0) -> bytes:
+        return self._data.read(size_bytes)
+
+
+TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def run_upload_answer(data: bytes) -> None:
-    def get_response() -> http.client.HTTPResponse:
-        response = http.client.HTTPResponse(_Received(data), method="PATCH")  # type: ignore[arg-type]
-        response.begin()
-        return response
-
-    with suppress(LinkError, Refused):
-        answer = receive_answer("media.example", "PATCH", get_response)
+    client = HttpClient(TLS, 60.0, lambda _server, _timeout_s: _Received(data))
+    with suppress(HttpFailed, LinkError, Refused):
+        with client.request("PATCH", "http://media.example/files/1", {}) as response:
+            answer = receive_answer("media.example", "PATCH", response)
         read_offset(answer, "https://media.example/files/1", 0, 1000)
 
 

@@ -77,4 +77,4 @@ def test_an_ipv4_address_is_judged_alike_in_each_form(four: IPv4Address, form: s
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "::1", "2130706433", "0x7f.1", "0"])
 def test_a_name_is_refused_by_the_address_that_it_resolves_to(host: str) -> None:
     with pytest.raises(AddressRefused, match="allowed: a public or private address, not loopback"):
-        connect(host, 1, 1.0)
+        connect((host, 1), 1.0)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from agent.base import http_client
 from agent.update import download, https_get
-from agent.update.download import Download, DownloadRejected, DownloadSpec
-from agent.update.errors import UpdateError
+from agent.update.download import Download, DownloadSpec
+from agent.update.errors import DownloadRejected, UpdateError
 from agent.update.https_get import HttpError
 from tests.own_address import own_ipv6_address
 from tests.updates.file_server import FileServer
@@ -117,7 +118,7 @@ def test_a_slow_server_is_given_up_and_what_it_sent_is_kept(
     server: FileServer, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(https_get, "PACE_S", 0)
-    monkeypatch.setattr(https_get, "MIN_PACE_BYTES", len(DATA) + 1)
+    monkeypatch.setattr(http_client, "MIN_PACE_BYTES", len(DATA) + 1)
     with pytest.raises(HttpError, match=r"the connection broke: too slow: \d+ bytes in 0 s"):
         fetch(DownloadSpec(suffix=".raucb", url=file), tmp_path, Waits(stop_after=1))
     (part,) = tmp_path.glob("*.part")
@@ -131,7 +132,7 @@ def test_a_slow_server_is_given_up_and_what_it_sent_is_kept(
 def test_a_server_that_answers_without_end_is_given_up(
     server: FileServer, file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(https_get, "HEAD_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(http_client, "HEAD_TIMEOUT_S", 0.1)
     server.sends_no_answer = True
     with pytest.raises(HttpError, match="no whole head of an answer in 0 s"):
         download.fetch_bytes(file, 1000, https_get.direct_get(None))

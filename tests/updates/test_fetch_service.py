@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from agent.base.http_client import MAX_CHUNK_BYTES
 from agent.update import download, fetch_client, fetch_service
 from agent.update.download import Download, DownloadSpec
 from agent.update.errors import UpdateError
 from agent.update.fetch_client import FetchChunk, FetchReply
-from agent.update.https_get import MAX_CHUNK_BYTES, HttpError, HttpGet
+from agent.update.https_get import HttpError, HttpGet
 from drivers.local_wire import HEADER, LocalConnection, MessageDecoder, pack_message
 from tests.loopback_server import LoopbackServer
 from tests.updates.file_server import FileServer

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from agent.base.http_client import MAX_CHUNK_BYTES
 from agent.base.progress import no_progress
 from agent.runtime.link_budget import TRANSFER_RATIO, DayUsage, LinkBudget
 from agent.update.download import Download, DownloadSpec
 from agent.update.errors import UpdateError
-from agent.update.https_get import MAX_CHUNK_BYTES, direct_get
+from agent.update.https_get import direct_get
 from agent.update.model_fetcher import DayUsedUp, MeteredGet
 from tests.conftest import ManualClock
 from tests.updates.file_server import FileServer

@@ -179,7 +179,7 @@ def test_a_length_of_thousands_of_digits_is_refused_and_the_fetch_ends(
     server.length = "9" * 5000
     outcome, _ = fetch(tmp_path, version(server))
     assert outcome.is_final
-    assert outcome.reasons[0].endswith(": no Content-Length")
+    assert outcome.reasons[0].endswith(": bad Content-Length")
 
 
 @pytest.mark.parametrize("by", ["address", "name", "redirect"])

@@ -7,8 +7,8 @@ an answer more trusted than the checks here and in `issued`.
 
 import base64
 import binascii
-import http.client
 import ssl
+from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from cryptography import x509
@@ -16,10 +16,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent.base import pem
+from agent.base.http_client import HttpClient, HttpFailed, parse_retry_after, read_body
 from agent.config.renewal import EST_PATH
 
-TIMEOUT_S = 30.0
-"""For each step of the exchange."""
+PACE_S = 60.0
 MAX_RESPONSE_BYTES = 65_536
 MAX_RETRY_AFTER_S = 86_400.0
 _SHOWN_CHARS = 100
@@ -52,29 +52,34 @@ def reenroll(url: str, context: ssl.SSLContext, request: bytes) -> list[x509.Cer
     """Send a request, and return the certificates of the answer. Raises: EstError."""
     parts = urlsplit(url)
     path = parts.path.rstrip("/") or EST_PATH
-    connection = http.client.HTTPSConnection(
-        parts.hostname or "", parts.port or 443, timeout=TIMEOUT_S, context=context
-    )
-    headers = {"Content-Type": "application/pkcs10", "Content-Transfer-Encoding": "base64"}
+    content = base64.encodebytes(request)
+    headers = {
+        "Content-Type": "application/pkcs10",
+        "Content-Transfer-Encoding": "base64",
+        "Content-Length": str(len(content)),
+    }
+    enroll_url = f"https://{parts.netloc}{path}/simplereenroll"
     try:
-        connection.request(
-            "POST", f"{path}/simplereenroll", body=base64.encodebytes(request), headers=headers
-        )
-        response = connection.getresponse()
-        body = response.read(MAX_RESPONSE_BYTES + 1)
-    except (OSError, http.client.HTTPException, UnicodeError) as error:
-        raise EstError(f"{url}: {_one_line(error)}") from error
-    finally:
-        connection.close()
-    if response.status == http.client.ACCEPTED:
-        retry_after_s = parse_retry_after(response.headers.get("Retry-After"))
+        with HttpClient(context, PACE_S).request(
+            "POST", enroll_url, headers, (content,)
+        ) as response:
+            body = read_body(response, MAX_RESPONSE_BYTES)
+    except HttpFailed as error:
+        cause = error.__cause__
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            problem = f"its certificate is not accepted: {cause.verify_message}"
+            raise EstError(f"{url}: {problem}") from error
+        raise EstError(f"{url}: {error}") from error
+    if response.status == HTTPStatus.ACCEPTED:
+        retry_after_s = parse_retry_after(response.headers.get("retry-after"), MAX_RETRY_AFTER_S)
         raise EstError(f"{url}: the server has the request, and has not signed it", retry_after_s)
-    if response.status != http.client.OK:
+    if response.status != HTTPStatus.OK:
         shown = body[:_SHOWN_CHARS].decode("utf-8", "replace")
         raise EstError(
             f"{url}: status {response.status} {response.reason}: {' '.join(shown.split())!r}"
         )
-    return decode_certs_only(url, response.headers.get_content_type(), body)
+    content_type, _, _ = response.headers.get("content-type", "").partition(";")
+    return decode_certs_only(url, content_type.strip().lower(), body)
 
 
 def decode_certs_only(url: str, content_type: str, body: bytes) -> list[x509.Certificate]:
@@ -89,16 +94,3 @@ def decode_certs_only(url: str, content_type: str, body: bytes) -> list[x509.Cer
         )
     except (binascii.Error, pem.MalformedCertificate) as error:
         raise EstError(f"{url}: not a certs-only message in base64: {error}") from error
-
-
-def parse_retry_after(text: str | None) -> float | None:
-    """Return the seconds of a Retry-After, bounded, or None. A date counts as none."""
-    if text is None or not text.strip().isdecimal() or len(text) > len("99999999"):
-        return None
-    return min(MAX_RETRY_AFTER_S, float(text))
-
-
-def _one_line(error: Exception) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not accepted: {error.verify_message}"
-    return " ".join(str(getattr(error, "strerror", None) or error or type(error).__name__).split())

@@ -121,6 +121,8 @@ class EstServer:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(folder / "ca.crt"))
         context.verify_mode = ssl.CERT_REQUIRED
         context.load_cert_chain(folder / f"{name}.crt", folder / f"{name}.key")
+        self.sends_no_answer = False
+        """It sends that it continues, without end."""
         server = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -134,6 +136,8 @@ class EstServer:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
+                while server.sends_no_answer:
+                    self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
                 peer = self.connection.getpeercert(binary_form=True)  # type: ignore[attr-defined]
                 current = x509.load_der_x509_certificate(peer)
                 self._answer(

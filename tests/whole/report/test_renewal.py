@@ -18,7 +18,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.base import http_client
 from agent.base.clock import ClockTrust, SystemClock
+from agent.base.http_client import parse_retry_after
 from agent.config.broker import BrokerConfig
 from agent.config.renewal import RenewalConfig
 from agent.faults.registry import FaultRegistry
@@ -432,6 +434,16 @@ def test_a_server_with_a_certificate_of_another_authority_gets_no_request(
         server.close()
 
 
+@pytest.mark.raises_fault("NET-06")
+def test_a_server_that_answers_without_end_does_not_hold_the_stage(
+    box: RenewingBox, est: EstServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_client, "HEAD_TIMEOUT_S", 0.1)
+    est.sends_no_answer = True
+    box.stage.check()
+    assert "no whole head of an answer in 0 s" in box.fault()
+
+
 @pytest.mark.parametrize("rest", [b"", b"-----BEGIN", b"\0" * 900, b"x"])
 def test_a_pair_that_is_damaged_is_not_used(
     secured: Secured, box: RenewingBox, rest: bytes
@@ -493,4 +505,4 @@ def test_any_answer_is_certificates_or_one_line(body: bytes, content_type: str) 
     ],
 )
 def test_the_wait_of_a_server_is_bounded(text: str | None, seconds: float | None) -> None:
-    assert est_client.parse_retry_after(text) == seconds
+    assert parse_retry_after(text, est_client.MAX_RETRY_AFTER_S) == seconds
