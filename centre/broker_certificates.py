@@ -28,7 +28,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from agent.base import pem
 from agent.base.errors import UserError
 from agent.base.file_read import MAX_PEM_BYTES, read_regular_file
-from agent.console import login
+from agent.base.secret_file import read_secret_text
 from centre.control_keys import write_new_file
 
 AUTHORITY_LIFETIME = timedelta(days=3650)
@@ -119,7 +119,7 @@ def _load_authority(folder: Path, name: AuthorityName) -> _Authority:
         raise UserError(f"{certificate_file}: {error.strerror or error}") from error
     certificate, *_ = pem.load_authorities(data, f"certificate {str(certificate_file)!r}")
     try:
-        key = load_pem_private_key(login.read_secret_text(key_file).encode(), None)
+        key = load_pem_private_key(read_secret_text(key_file).encode(), None)
     except (ValueError, TypeError) as error:
         raise UserError(f"{key_file}: not an unencrypted key in PEM form") from error
     if not isinstance(key, ec.EllipticCurvePrivateKey) or (

@@ -36,9 +36,9 @@ from agent.base.clock import rfc3339
 from agent.base.control_role import ControlRole
 from agent.base.errors import UserError
 from agent.base.file_read import MAX_PEM_BYTES, read_regular_file
+from agent.base.secret_file import read_secret_text
 from agent.base.sha256 import sha256_hex
 from agent.base.state_file import DamagedStateFile, StateFile
-from agent.console import login
 from agent.provisioning.atomic_folder import NewFile
 from centre.provisioning.new_folder import check_new_folder, create_folder
 
@@ -113,7 +113,7 @@ def load_authority(folder: Path) -> SigningIdentity:
 def load_identity(certificate_file: Path, key_file: Path) -> SigningIdentity:
     """Return a certificate and its key. Raises: UserError, also if they do not match."""
     certificate = load_certificate(certificate_file)
-    key = pem.load_signing_key(login.read_secret_text(key_file).encode(), f"key {str(key_file)!r}")
+    key = pem.load_signing_key(read_secret_text(key_file).encode(), f"key {str(key_file)!r}")
     if certificate.public_key() != key.public_key():
         raise UserError(f"{key_file}: not the key of {certificate_file}")
     return SigningIdentity(certificate=certificate, key=key)

@@ -27,8 +27,9 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.text import Text
 
+from agent.base.secret_file import read_secret
 from agent.config.broker import BrokerConfig
-from agent.console.login import compute_code, parse_challenge, read_secret
+from agent.console.login import compute_code, parse_challenge
 from agent.detection.scene import load_scene
 from agent.recording.export.head_coverage import format_head
 from centre import draw

@@ -9,7 +9,7 @@ from agent.app.foundation import Archive
 from agent.base.update_keyring import trusts_test_authority
 from agent.config.configuration import Config
 from agent.config_change.config_stage import ConfigStage
-from agent.config_change.start_config import STORED_VERSION
+from agent.config_change.state_folder import STORED_VERSION
 from agent.health.vitals.procfs import DEFAULT_ROOT
 from agent.pipeline.camera_pipeline import CameraPipeline
 from agent.recording.custody.receipts import AgentStarted

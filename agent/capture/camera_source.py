@@ -112,30 +112,26 @@ def build_sources(
 
     Raises: UserError as `load_sources`.
     """
+    for conflict in iter_camera_conflicts(config, location):
+        raise UserError(conflict)
+    return tuple(
+        build_source(config, index, clock, location, on_bad_scene)
+        for index in range(len(config.camera))
+    )
+
+
+def iter_camera_conflicts(config: Config, location: str) -> Iterator[Message]:
+    """Yield a line for each kind of event that no camera has, and for each accelerator that cannot be used as configured."""
     allowed_kinds = [event_type.kind for event_type in CAMERA_EVENT_TYPES]
     for index, kind in enumerate(config.hold.kinds):
         if kind not in allowed_kinds:
-            raise UserError(
-                Message(
-                    "{label}: unknown; allowed: {allowed}",
-                    label=f"{location}: hold.kinds[{index}] = {kind!r}",
-                    allowed=", ".join(allowed_kinds),
-                )
+            yield Message(
+                "{label}: unknown; allowed: {allowed}",
+                label=f"{location}: hold.kinds[{index}] = {kind!r}",
+                allowed=", ".join(allowed_kinds),
             )
     for conflict in _iter_accelerator_conflicts(config.camera):
-        raise UserError(Message("{label}: {problem}", label=location, problem=conflict))
-    cameras_on_heads = {head.camera for head in config.head}
-    return tuple(
-        _build_source(
-            camera,
-            clock,
-            location,
-            f"camera[{index}]",
-            on_bad_scene,
-            is_on_head=camera.name in cameras_on_heads,
-        )
-        for index, camera in enumerate(config.camera)
-    )
+        yield Message("{label}: {problem}", label=location, problem=conflict)
 
 
 def _check_model(model: str, key: str, on_bad_scene: BadScenePolicy) -> None:
@@ -159,15 +155,12 @@ def _check_model(model: str, key: str, on_bad_scene: BadScenePolicy) -> None:
             ) from error
 
 
-def _build_source(
-    camera: CameraConfig,
-    clock: Clock,
-    location: str,
-    key: str,
-    on_bad_scene: BadScenePolicy,
-    *,
-    is_on_head: bool,
+def build_source(
+    config: Config, index: int, clock: Clock, location: str, on_bad_scene: BadScenePolicy
 ) -> CameraSource:
+    """Build the camera at an index of the configuration. Raises: UserError as `load_sources`."""
+    camera, key = config.camera[index], f"camera[{index}]"
+    is_on_head = any(head.camera == camera.name for head in config.head)
     if camera.detect.enabled:
         _check_model(camera.detect.model, f"{location}: {key}.detect.model", on_bad_scene)
     if not camera.detect.enabled and not camera.record:

@@ -7,11 +7,9 @@ from typing import Any
 
 from agent.base.clock import SystemClock
 from agent.capture import camera_source
-from agent.config import toml_decode
-from agent.config.configuration import Config, DetectConfig
+from agent.config.configuration import Config, DetectConfig, read_file
 from agent.config.declaration import iter_missing
 from agent.config_change import config_check
-from agent.config_change.actuator_specs import load_actuator_specs
 from agent.detection import scene
 from agent.recording.encryption.key_wrapping import parse_recipients
 
@@ -33,18 +31,17 @@ def run(args: argparse.Namespace) -> int:
 
     A scene file is checked as one. Raises: UserError for its first mistake.
     """
-    tables = toml_decode.read_toml(args.config, "configuration")
-    if _is_scene(tables):
-        print(_describe_scene(args.config, scene.decode_scene(tables, str(args.config))))
+    file = read_file(args.config)
+    if _is_scene(file.tables):
+        print(_describe_scene(args.config, scene.decode_scene(file.tables, str(args.config))))
         return 0
     clock = SystemClock()
-    problems = config_check.find_problems(args.config, clock)
-    for problem in problems:
+    checked = config_check.check_file(file, clock)
+    for problem in checked.problems:
         print(f"vigie: {problem}", file=sys.stderr)
-    if problems:
+    if checked.problems:
         return 2
-    config, cameras = camera_source.load_sources(args.config, clock)
-    actuator_specs = load_actuator_specs(config, clock, str(args.config))
+    config, cameras = checked.config, checked.sources
     recipients = ", ".join(parse_recipients(config.record.recipient))
     for source in cameras:
         camera = source.config
@@ -53,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
             "recorded" if camera.record else "not recorded",
         ]
         print(f"camera {camera.name}: {camera.driver}, {', '.join(camera_facts)}")
-    for head in (spec.config for spec in actuator_specs.heads):
+    for head in (spec.config for spec in checked.specs.heads):
         tours = ", ".join(tour.name for tour in head.tour) or "none"
         camera_text = (
             f"carries camera {head.camera}" if head.camera else "carries no camera of the box"

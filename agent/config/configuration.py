@@ -3,9 +3,10 @@
 `docs/configuration.md` documents every key; a test compares that page with these structs.
 """
 
+import typing
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -171,44 +172,77 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return FootageRules(record=self.record, hold=self.hold)
 
 
+class BoxFile(msgspec.Struct, frozen=True, kw_only=True):
+    """The box's own file, read once: the base that versions of the centre are merged onto."""
+
+    path: Path
+    tables: dict[str, Any]
+
+    @property
+    def label(self) -> str:
+        """The file in messages."""
+        return str(self.path)
+
+    @property
+    def folder(self) -> Path:
+        """The folder that relative paths begin at, as an absolute path: a library may change the working directory."""
+        return self.path.absolute().parent
+
+    def decode(self) -> Config:
+        """Return the configuration that the file is alone. Raises: UserError with one line that names the mistake."""
+        return self._decode(self.tables)
+
+    def decode_with(self, layer: ConfigLayer, store: DesiredStore) -> Config:
+        """Return the configuration with a version on top. Raises: UserError with one line that names the mistake."""
+        for refusal in desired_config.iter_refused_keys(self.tables, layer):
+            raise UserError(Message("{label}: {problem}", label=self.label, problem=refusal))
+        return self._decode(self.merge(layer, store))
+
+    def merge(self, layer: ConfigLayer, store: DesiredStore) -> dict[str, Any]:
+        """Return the tables with a version on top of them. It sets allowed keys alone."""
+        scenes, cards = store.scene_files(layer), store.card_files(layer)
+        return desired_config.merge(self.tables, layer, scenes, cards)
+
+    def _decode(self, tables: dict[str, Any]) -> Config:
+        config = checked_convert.convert(tables, Config, self.label)
+        for conflict in iter_conflicts(config, self.label):
+            raise UserError(conflict)
+        return resolve_paths(config, self.folder)
+
+
+def read_file(path: Path) -> BoxFile:
+    """Read the box's own file. Raises: UserError if it is missing, not readable, or not TOML."""
+    return BoxFile(path=path, tables=toml_decode.read_toml(path, "configuration"))
+
+
 def load(path: Path) -> Config:
     """Load the configuration in force: a file, with the centre's configuration of the box on top of it.
 
-    Relative paths are resolved against the file's folder. They become absolute, because a library may change the
-    working directory while it is loaded. The file counts alone if the centre's does not fit it.
-    Raises: UserError with one line that names the mistake.
+    The file counts alone if the centre's does not fit it. Raises: UserError with one line that names the mistake.
     """
-    base = load_base(path)
+    file = read_file(path)
+    base = file.decode()
     store = DesiredStore(Path(base.box.state))
     try:
-        return load_with(path, store.layer(), store)
+        return file.decode_with(store.layer(), store)
     except (UserError, DamagedStateFile):
         return base
 
 
-def load_base(path: Path) -> Config:
-    """Load a configuration file alone. Raises: UserError with one line that names the mistake."""
-    return _convert(toml_decode.read_toml(path, "configuration"), path)
+_AnyConfig = TypeVar("_AnyConfig", bound=Config)
 
 
-def load_with(path: Path, layer: ConfigLayer, store: DesiredStore) -> Config:
-    """Load a configuration file with a version of the centre's on top of it.
+def decode_valid_entries(
+    tables: dict[str, Any], config_type: type[_AnyConfig], context: str
+) -> tuple[_AnyConfig, list[Text]]:
+    """Return a configuration, with a placeholder for each invalid entry so that the others can be checked, and all mistakes.
 
-    Raises: UserError with one line that names the mistake.
+    Indexes stay, and names of cameras and heads, and a head's camera, since other entries refer to them.
     """
-    tables = toml_decode.read_toml(path, "configuration")
-    for refusal in desired_config.iter_refused_keys(tables, layer):
-        raise UserError(Message("{label}: {problem}", label=str(path), problem=refusal))
-    return _convert(
-        desired_config.merge(tables, layer, store.scene_files(layer), store.card_files(layer)), path
-    )
-
-
-def _convert(tables: dict[str, Any], path: Path) -> Config:
-    config = checked_convert.convert(tables, Config, str(path))
-    for conflict in iter_conflicts(config, str(path)):
-        raise UserError(conflict)
-    return resolve_paths(config, path.absolute().parent)
+    problems = list(checked_convert.iter_errors(tables, config_type, context))
+    valid = _with_placeholders(tables, config_type) if problems else tables
+    config = checked_convert.convert(valid, config_type, context)
+    return config, [*problems, *iter_conflicts(config, context)]
 
 
 def iter_conflicts(config: Config, context: str) -> Iterator[Text]:
@@ -389,3 +423,61 @@ def resolve_paths(config: Config, base_dir: Path) -> Config:
 
 def _is_path(key: str) -> bool:
     return key == "path" or key.endswith("_file")
+
+
+def _with_placeholders(tables: dict[str, Any], config_type: type[Config]) -> dict[str, Any]:
+    hints = typing.get_type_hints(config_type, include_extras=True)
+    valid = {
+        key: value
+        for key, value in tables.items()
+        if key in hints and not any(checked_convert.iter_errors(value, hints[key], ""))
+    }
+    for key, value in _PLACEHOLDERS.items():
+        items = tables.get(key)
+        if key in valid or not isinstance(items, list) or not isinstance(value, list):
+            continue
+        (placeholder,), item_type = value, typing.get_args(typing.get_args(hints[key])[0])[0]
+        max_length = hints[key].__metadata__[0].max_length
+        valid[key] = [
+            entry
+            if not any(checked_convert.iter_errors(entry, item_type, ""))
+            else {**placeholder, **_valid_references(entry, _REFERENCES[key], f"{key}-{index}")}
+            for index, entry in enumerate(items[:max_length])
+        ]
+    return {**_PLACEHOLDERS, **{key: value for key, value in valid.items() if value != []}}
+
+
+_PLACEHOLDERS: dict[str, Any] = {
+    "box": {"id": "x", "site": "x"},
+    "broker": {"url": "mqtt://127.0.0.1"},
+    "camera": [{"name": "x", "driver": "fake"}],
+    # Not `fake`, which a box does not have.
+    "head": [
+        {
+            "name": "x",
+            "driver": "pelco_d",
+            "options": {
+                "port": "/dev/x",
+                "tilt_deg": {"low": 0, "high": 1},
+                "pan_max_deg_s": 1,
+                "tilt_max_deg_s": 1,
+            },
+        }
+    ],
+}
+
+
+_REFERENCES: dict[str, tuple[str, ...]] = {"camera": ("name",), "head": ("name", "camera")}
+
+
+def _valid_references(
+    entry: object, keys: tuple[str, ...], placeholder_name: str
+) -> dict[str, str]:
+    """Return the entry's references of `keys` as far as they are valid; without a name the placeholder's."""
+    table = entry if isinstance(entry, dict) else {}
+    given = {key: table[key] for key in keys if key in table}
+    return {"name": placeholder_name} | {
+        key: value
+        for key, value in given.items()
+        if not any(checked_convert.iter_errors(value, Name, ""))
+    }

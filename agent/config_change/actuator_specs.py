@@ -54,7 +54,7 @@ def load_actuator_specs(config: Config, clock: Clock, context: str) -> ActuatorS
         for index, head in enumerate(config.head)
     )
     return ActuatorSpecs(
-        heads=heads, pins=_load_pin_spec(config, clock, context) if config.pin else None
+        heads=heads, pins=load_pin_spec(config, clock, context) if config.pin else None
     )
 
 
@@ -88,7 +88,8 @@ def load_head_spec(head: HeadConfig, clock: Clock, context: str, key_path: str) 
     return HeadSpec(config=head, open_ptz=open_ptz)
 
 
-def _load_pin_spec(config: Config, clock: Clock, context: str) -> PinSpec:
+def load_pin_spec(config: Config, clock: Clock, context: str) -> PinSpec:
+    """Load the driver of the pins, and check its options. Raises: UserError as `load_actuator_specs` does."""
     try:
         module = catalog.load_gpio_driver(config.gpio.driver)
     except DriverError as error:

@@ -1,23 +1,35 @@
-"""Check of a configuration file by the agent's own loaders."""
+"""Check of a configuration by the agent's own loaders: each camera, head and pin is built once.
 
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+All problems are found, each as one line: a problem of one entry does not hide those of another.
+"""
+
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from agent.base import checked_convert
 from agent.base.clock import Clock
 from agent.base.errors import UserError
-from agent.base.message import Message, Text, map_values, message_of
-from agent.config import configuration, desired_config, toml_decode
-from agent.config.configuration import CameraConfig, Config
-from agent.config.desired_store import ConfigLayer, DesiredStore
-from agent.config.link import LinkConfig
+from agent.base.message import Message, Text, message_of
+from agent.config import configuration
+from agent.config.configuration import BoxFile, Config
 from agent.config.model_name import is_card_path
-from agent.config.placeholders import with_placeholders
-from agent.config_change import delivered_models
+
+if TYPE_CHECKING:
+    from agent.capture.camera_source import CameraSource
+    from agent.config_change.actuator_specs import ActuatorSpecs
+
+_Built = TypeVar("_Built")
+
+
+class CheckedConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """A configuration, and its cameras and actuators, which are all there if there are no `problems`."""
+
+    config: Config
+    sources: "tuple[CameraSource, ...]"
+    specs: "ActuatorSpecs"
+    problems: tuple[Text, ...]
 
 
 def find_load_problem(path: Path) -> Text | None:
@@ -30,79 +42,81 @@ def find_load_problem(path: Path) -> Text | None:
 
 
 def find_problems(path: Path, clock: Clock, shown_path: Path | None = None) -> list[Text]:
-    """Return a line for each problem of a configuration file, which is named by `shown_path` if that is given.
-
-    The drivers' options, the scenes, tours, models and keys are checked too. A problem of one entry does
-    not hide those of another.
-    """
+    """Return a line for each problem of a configuration file, which is named by `shown_path` if that is given."""
     try:
-        tables = toml_decode.read_toml(path, "configuration")
+        file = configuration.read_file(path)
     except UserError as error:
         return [message_of(error)]
-    return _distinct(_problems(tables, path, clock, str(shown_path or path), has_model_files=True))
+    return list(check_file(file, clock, shown_path).problems)
 
 
-def _distinct(problems: Iterable[Text]) -> list[Text]:
-    return list({str(problem): problem for problem in problems}.values())
+def check_file(file: BoxFile, clock: Clock, shown_path: Path | None = None) -> CheckedConfig:
+    """Check a configuration file, which is named by `shown_path` if that is given, and the files of its models."""
+    context = str(shown_path or file.path)
+    config, problems = configuration.decode_valid_entries(file.tables, Config, context)
+    checked = build(config, file.folder, clock, context)
+    return msgspec.structs.replace(
+        checked,
+        problems=distinct(
+            (*problems, *checked.problems, *iter_model_problems(checked.config, context))
+        ),
+    )
 
 
-def _without_file(problem: Text, path: Path) -> Text:
-    """Return a problem without the file's name, which is the first label or the begin of one."""
-    match problem:
-        case Message(values={"label": label, "problem": str() | Message() as rest}) if label == str(
-            path
-        ):
-            return rest
-    return problem
+def distinct(problems: tuple[Text, ...]) -> tuple[Text, ...]:
+    """Return the lines without those that are there already."""
+    return tuple({str(problem): problem for problem in problems}.values())
 
 
-def find_layer_problems(
-    path: Path, layer: ConfigLayer, store: DesiredStore, clock: Clock
-) -> list[Text]:
-    """Return a line for each problem of a version of the centre's configuration on a valid file.
+def build(config: Config, folder: Path, clock: Clock, context: str) -> CheckedConfig:
+    """Build the cameras and actuators of a configuration whose relative paths begin at `folder`, and find all problems."""
+    # Imported here: all drivers and the detector come with it.
+    from agent.authority.control_authority import read_authorities  # noqa: PLC0415
+    from agent.capture import camera_source  # noqa: PLC0415
+    from agent.clips.https_request import load_authority  # noqa: PLC0415
+    from agent.config_change.actuator_specs import (  # noqa: PLC0415
+        ActuatorSpecs,
+        load_head_spec,
+        load_pin_spec,
+    )
+    from agent.recording.encryption.key_wrapping import parse_recipients  # noqa: PLC0415
 
-    The files of its scenes and cards are written. Each line begins with the key. Raises: UserError if the file cannot be read.
-    """
-    tables = toml_decode.read_toml(path, "configuration")
-    refused: list[Text] = list(desired_config.iter_refused_keys(tables, layer))
-    if refused:
-        return refused
-    store.write_files(layer)
-    refused = list(delivered_models.iter_refused(store.card_files(layer)))
-    if refused:
-        return refused
-    merged = desired_config.merge(tables, layer, store.scene_files(layer), store.card_files(layer))
+    config = configuration.resolve_paths(config, folder)
+    problems: list[Text] = list(camera_source.iter_camera_conflicts(config, context))
 
-    def name(value: str) -> str:
-        line = value.removeprefix(f"{path}: ")
-        return store.name_scenes(desired_config.name_entries(line, tables), layer)
+    def attempt(make: Callable[..., _Built], *args: object) -> tuple[_Built, ...]:
+        try:
+            return (make(*args),)
+        except UserError as error:
+            problems.append(message_of(error))
+            return ()
 
-    found = _problems(merged, path, clock, str(path), has_model_files=False)
-    problems = _distinct(map_values(_without_file(problem, path), name) for problem in found)
-    if problems:
-        return problems
-    link = msgspec.convert(merged.get("link", {}), LinkConfig)
-    return list(delivered_models.iter_too_large(layer.models, store.card_files(layer), link))
-
-
-def _problems(
-    tables: dict[str, Any], path: Path, clock: Clock, context: str, *, has_model_files: bool
-) -> list[Text]:
-    problems = list(checked_convert.iter_errors(tables, Config, context))
-    if problems:
-        tables = with_placeholders(tables)
-    config = checked_convert.convert(tables, Config, context)
-    problems += configuration.iter_conflicts(config, context)
-    config = configuration.resolve_paths(config, path.absolute().parent)
-    problems += _loading_problems(config, clock, context)
-    if has_model_files:
-        problems += _model_problems(config, context)
-    return problems
+    sources = tuple(
+        source
+        for index in range(len(config.camera))
+        for source in attempt(camera_source.build_source, config, index, clock, context, "refuse")
+    )
+    heads = tuple(
+        spec
+        for index, head in enumerate(config.head)
+        for spec in attempt(load_head_spec, head, clock, context, f"head[{index}]")
+    )
+    pins = attempt(load_pin_spec, config, clock, context) if config.pin else ()
+    attempt(parse_recipients, config.record.recipient)
+    if config.control.ca is not None:
+        attempt(read_authorities, Path(config.control.ca))
+    attempt(load_authority, config.link.ca)
+    return CheckedConfig(
+        config=config,
+        sources=sources,
+        specs=ActuatorSpecs(heads=heads, pins=pins[0] if pins else None),
+        problems=distinct(tuple(problems)),
+    )
 
 
-def _model_problems(config: Config, context: str) -> Iterator[Text]:
+def iter_model_problems(config: Config, context: str) -> Iterator[Text]:
     """Compare the files of models that are not the agent's own with their cards."""
-    from agent.detection.model_card import (  # noqa: PLC0415 - as below
+    from agent.detection.model_card import (  # noqa: PLC0415 - as above
         ModelRefused,
         find_model,
         read_verified_model,
@@ -119,50 +133,3 @@ def _model_problems(config: Config, context: str) -> Iterator[Text]:
                     label=f"{context}: camera[{index}].detect.model",
                     problem=message_of(error),
                 )
-
-
-def _loading_problems(config: Config, clock: Clock, context: str) -> Iterator[Text]:
-    """Load each camera and head alone."""
-    # Imported here: all drivers and the detector come with it.
-    from agent.authority.control_authority import read_authorities  # noqa: PLC0415
-    from agent.capture import camera_source  # noqa: PLC0415
-    from agent.clips.https_request import load_authority  # noqa: PLC0415
-    from agent.config_change.actuator_specs import (  # noqa: PLC0415
-        load_actuator_specs,
-        load_head_spec,
-    )
-    from agent.recording.encryption.key_wrapping import parse_recipients  # noqa: PLC0415
-
-    for index in range(len(config.camera)):
-        alone = msgspec.structs.replace(
-            config, camera=_isolate(config.camera, index, _PLACEHOLDER_CAMERA)
-        )
-        yield from _collect_error(
-            lambda alone=alone: camera_source.build_sources(alone, clock, context)  # type: ignore[misc]
-        )
-    for index, head in enumerate(config.head):
-        key_path = f"head[{index}]"
-        yield from _collect_error(partial(load_head_spec, head, clock, context, key_path))
-    if config.pin:
-        pins = msgspec.structs.replace(config, head=())
-        yield from _collect_error(lambda: load_actuator_specs(pins, clock, context))
-    yield from _collect_error(lambda: parse_recipients(config.record.recipient))
-    control_ca = config.control.ca
-    if control_ca is not None:
-        yield from _collect_error(lambda: read_authorities(Path(control_ca)))
-    yield from _collect_error(lambda: load_authority(config.link.ca))
-
-
-_PLACEHOLDER_CAMERA = CameraConfig(name="x", driver="fake")
-"""A valid entry in place of the others, which keeps the index in messages."""
-
-
-def _isolate(items: tuple[Any, ...], index: int, placeholder: Any) -> tuple[Any, ...]:
-    return tuple(item if position == index else placeholder for position, item in enumerate(items))
-
-
-def _collect_error(check: Callable[[], object]) -> Iterator[Text]:
-    try:
-        check()
-    except UserError as error:
-        yield message_of(error)

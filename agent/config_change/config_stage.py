@@ -19,8 +19,9 @@ from agent.base.clock import Clock, rfc3339
 from agent.base.errors import UserError
 from agent.base.sha256 import sha256_hex
 from agent.base.state_file import DamagedStateFile
+from agent.config.configuration import read_file
 from agent.config.desired_store import ConfigLayer, DesiredStore
-from agent.config_change import config_check, start_config
+from agent.config_change import start_config
 from agent.config_change.config_report import (
     describe_action,
     describe_keys,
@@ -33,10 +34,10 @@ from agent.config_change.delivered_models import expected_cameras, missing_model
 from agent.config_change.desired_message import ReceivedConfig, base_reason, outdated_reason
 from agent.config_change.model_fetch import FetchedModels, FetchModels, ModelFetch, PendingFetch
 from agent.config_change.restart_limit import DeferredVersion, next_restart_ns, with_restart
-from agent.config_change.scene_change import differ_in_scenes_only, find_scene_problems, with_scene
+from agent.config_change.scene_change import check_scene, differ_in_scenes_only, with_scene
 from agent.config_change.scene_request import SceneDone, SceneRequest, SceneView
 from agent.config_change.second_signature import PreviewEviction, StoredPresets, unpermitted_changes
-from agent.config_change.start_config import StartConfig
+from agent.config_change.start_config import RefusedVersion, StartConfig
 from agent.health.box_check import BoxCheck, BoxSample
 from agent.health.restart_command import NO_SERVICE_MANAGER
 from agent.reporting.payloads import DeferredConfig, RefusedConfig, ReportedConfig, ReportedContent
@@ -303,10 +304,10 @@ class ConfigStage:
     def _check(self, layer: ConfigLayer) -> tuple[StartConfig | None, tuple[str, ...]]:
         """Return the new configuration, or None and a line for each reason against it."""
         try:
-            problems = config_check.find_layer_problems(self._path, layer, self._store, self._clock)
-            if problems:
-                return None, tuple(map(str, problems))
-            return start_config.load_with(self._path, layer, self._store, self._clock), ()
+            file = read_file(self._path)
+            return start_config.check_version(file, layer, self._store, self._clock), ()
+        except RefusedVersion as refused:
+            return None, tuple(map(str, refused.problems))
         except UserError as error:
             return None, (str(error),)
 
@@ -436,10 +437,7 @@ class ConfigStage:
             )
         since = rfc3339(self._clock.utc(self._clock.boottime_ns()))
         layer = with_scene(current.layer, current.config, view, request.toml, request.by, since)
-        problems = find_scene_problems(self._path, current, layer, self._store, self._clock)
-        if problems:
-            raise UserError(str(problems[0]))
-        new = start_config.load_with(self._path, layer, self._store, self._clock)
+        new = check_scene(read_file(self._path), current, layer, self._store, self._clock)
         obstacle = self._restart_obstacle(new)
         if obstacle is not None:
             raise UserError(obstacle)

@@ -4,19 +4,17 @@ The scene becomes part of the configuration on top of the box's file. The next v
 replaces the scene, unless it has it too.
 """
 
-from pathlib import Path
-
 import msgspec
 
 from agent.base.clock import Clock
 from agent.base.errors import UserError
-from agent.base.message import Message, Text
-from agent.config.configuration import CameraConfig, Config
+from agent.base.message import Message
+from agent.config.configuration import BoxFile, CameraConfig, Config
 from agent.config.desired_store import BoxScene, ConfigLayer, DesiredStore
-from agent.config_change import config_check, start_config
+from agent.config_change import start_config
 from agent.config_change.scene_request import SceneView
 from agent.config_change.second_signature import weakened_protections
-from agent.config_change.start_config import StartConfig
+from agent.config_change.start_config import RefusedVersion, StartConfig
 
 
 def with_scene(
@@ -45,22 +43,22 @@ def with_scene(
     )
 
 
-def find_scene_problems(
-    path: Path, current: StartConfig, layer: ConfigLayer, store: DesiredStore, clock: Clock
-) -> list[Text]:
-    """Return a line for each reason why a technician may not put a version with their scene in force.
+def check_scene(
+    file: BoxFile, current: StartConfig, layer: ConfigLayer, store: DesiredStore, clock: Clock
+) -> StartConfig:
+    """Return a version with a technician's scene as the agent would start with it.
 
-    A scene that hides less than the one in force needs two people, who sign a version of the centre. Raises: UserError
-    if the configuration file cannot be read.
+    A scene that hides less than the one in force needs two people, who sign a version of the centre. Raises:
+    RefusedVersion; OSError.
     """
-    problems = config_check.find_layer_problems(path, layer, store, clock)
-    if problems:
-        return problems
-    new = start_config.load_with(path, layer, store, clock)
-    return [
-        Message("{line}; allowed: by the centre, with signatures of two people", line=line)
-        for line in weakened_protections(current, new, {})
-    ]
+    new = start_config.check_version(file, layer, store, clock)
+    weakened = weakened_protections(current, new, {})
+    if weakened:
+        raise RefusedVersion(
+            Message("{line}; allowed: by the centre, with signatures of two people", line=line)
+            for line in weakened
+        )
+    return new
 
 
 def differ_in_scenes_only(old: StartConfig, new: StartConfig) -> bool:

@@ -1,88 +1,30 @@
 """The configuration that the agent starts with: its file, and the centre's on top of it if that fits."""
 
 import logging
-import os
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import msgspec
 
 from agent.base.clock import Clock
-from agent.base.damaged_file import is_lost, note_lost
 from agent.base.errors import UserError
-from agent.base.message import message_of
+from agent.base.message import Message, Text, map_values, message_of
 from agent.base.state_file import DamagedStateFile
-from agent.base.state_inventory import StateInventory
 from agent.capture import camera_source
 from agent.capture.camera_source import CameraSource
-from agent.config import configuration
-from agent.config.configuration import Config
+from agent.config import configuration, desired_config
+from agent.config.configuration import BoxFile, Config
 from agent.config.desired_config import DesiredPreset
-from agent.config.desired_store import ConfigLayer, DesiredStore, layer_file
+from agent.config.desired_store import ConfigLayer, DesiredStore
 from agent.config.recording import MAX_AGE_DAYS, FootageRules
-from agent.config_change import config_check
+from agent.config_change import config_check, delivered_models
 from agent.config_change.actuator_specs import ActuatorSpecs, load_actuator_specs
-from agent.config_change.state_folder import mend_modes
-from agent.recording.custody.chain_files import chain_files, read_lines_backwards
-from agent.recording.custody.receipts import AgentStarted, ReceiptBody, ServiceAction, parse_line
+from agent.config_change.state_folder import mend_modes, note_lost_version
 from drivers.contracts import Pose
 
 log = logging.getLogger(__name__)
 
 _UNLIMITED_BYTES = 1 << 62
-
-STORED_VERSION = "configuration"
-"""The key of the stored version in `AgentStarted.versions`; absent if none sets anything."""
-
-_STORED_ACTION = re.compile(r"configuration \d+: (on trial|in force)")
-_CUSTODY_DIR = "custody"
-
-
-def note_lost_version(state_dir: Path) -> None:
-    """Note the loss of the centre's version that was lost together with the state inventory, which would miss it.
-
-    The custody log shows whether a version was stored: the receipt of each start names it, and a receipt of each change.
-    If it was, or if the log cannot tell, the version counts as lost, and the cameras are closed until another one is in
-    force or a technician resets it. A box without a custody log is a new one: nothing else is certain to be of an
-    earlier run.
-    """
-    layer = layer_file(state_dir)
-    if os.path.lexists(layer) or is_lost(layer) or StateInventory(state_dir).is_readable():
-        return
-    try:
-        if (reason := _find_loss(state_dir)) is not None:
-            note_lost([layer], f"missing with the state inventory: {reason}")
-    except OSError as error:
-        log.error("the centre's configuration: %s", error)
-
-
-def _find_loss(state_dir: Path) -> str | None:
-    """Return how the state shows that a version was stored, or that it may have been; None if none was. Raises OSError."""
-    folder = state_dir / _CUSTODY_DIR
-    files = chain_files(folder)
-    for body in _bodies_backwards(folder):
-        match body:
-            case None:
-                return "the custody log is damaged"
-            case AgentStarted():
-                version = body.versions.get(STORED_VERSION)
-                return None if version is None else f"version {version} was stored at a start"
-            case ServiceAction() if _STORED_ACTION.match(body.action):
-                return f"the custody log has {body.action!r}"
-    if not files:
-        return None
-    # The inventory is made before the first receipt: a log without one was emptied, or pruned.
-    return "the custody log shows no start"
-
-
-def _bodies_backwards(folder: Path) -> Iterator[ReceiptBody | None]:
-    """Yield the bodies of a chain's receipts, the newest first; None for a line that is none."""
-    for line in read_lines_backwards(folder):
-        try:
-            yield parse_line(line).receipt.body
-        except ValueError:
-            yield None
 
 
 class StartConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,18 +51,27 @@ class StartConfig(msgspec.Struct, frozen=True, kw_only=True):
         return {} if self.layer is None else self.layer.presets
 
 
+class RefusedVersion(UserError):
+    """A version that does not fit the box. `problems` has a line for each key, which begins with it."""
+
+    def __init__(self, problems: Iterable[Text]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(self.problems[0])
+
+
 def load_start_config(path: Path, clock: Clock, boot: str) -> StartConfig:
     """Load a configuration for the agent's start; a trial that this start ends is rolled back first.
 
     Before that, modes of the state folder are mended. A stored version that does not fit a changed file is left out; one on trial is rolled back. Raises: UserError if the
     file is wrong.
     """
-    base = configuration.load_base(path)
+    file = configuration.read_file(path)
+    base = file.decode()
     mended = mend_modes(Path(base.box.state))
-    return msgspec.structs.replace(_load_start(base, path, clock, boot), mended=mended)
+    return msgspec.structs.replace(_load_start(file, base, clock, boot), mended=mended)
 
 
-def _load_start(base: Config, path: Path, clock: Clock, boot: str) -> StartConfig:
+def _load_start(file: BoxFile, base: Config, clock: Clock, boot: str) -> StartConfig:
     store = DesiredStore(Path(base.box.state))
     note_lost_version(Path(base.box.state))
     try:
@@ -130,28 +81,30 @@ def _load_start(base: Config, path: Path, clock: Clock, boot: str) -> StartConfi
     try:
         layer = store.layer()
     except DamagedStateFile as error:
-        return _load_closed(base, path, clock, f"the centre's configuration is damaged: {error}")
+        return _load_closed(file, base, clock, f"the centre's configuration is damaged: {error}")
     try:
-        start = load_with(path, layer, store, clock)
+        start = load_version(file, layer, store, clock)
         return msgspec.structs.replace(
-            start, own_rules=base.footage_rules, rules_before=_rules_before_trial(path, base, store)
+            start, own_rules=base.footage_rules, rules_before=_rules_before_trial(file, base, store)
         )
     except UserError as error:
         if not layer.keys():
             raise
         log.error("the centre's configuration %d is not used: %s", layer.version, error)
-        refusal = config_check.find_layer_problems(path, layer, store, clock)
+        problems: tuple[Text, ...] = (message_of(error),)
+        try:
+            check_version(file, layer, store, clock)
+        except RefusedVersion as refused:
+            problems = refused.problems
         start = (
-            _load_start(base, path, clock, boot)
+            _load_start(file, base, clock, boot)
             if _end_trial(store)
-            else load_with(path, ConfigLayer(), store, clock)
+            else load_version(file, ConfigLayer(), store, clock)
         )
-        return msgspec.structs.replace(
-            start, refusal=tuple(map(str, refusal or [message_of(error)]))
-        )
+        return msgspec.structs.replace(start, refusal=tuple(map(str, problems)))
 
 
-def _rules_before_trial(path: Path, base: Config, store: DesiredStore) -> FootageRules | None:
+def _rules_before_trial(file: BoxFile, base: Config, store: DesiredStore) -> FootageRules | None:
     """Return the rules of footage before the version on trial, or None if none is on trial.
 
     If the version before does not fit the file, they are those of the file; if it cannot be read, the widest.
@@ -162,7 +115,7 @@ def _rules_before_trial(path: Path, base: Config, store: DesiredStore) -> Footag
         previous = store.previous()
         if previous is None:
             return _widest_rules(base.footage_rules)
-        return configuration.load_with(path, previous, store).footage_rules
+        return file.decode_with(previous, store).footage_rules
     except (OSError, UserError):
         return base.footage_rules
 
@@ -176,12 +129,62 @@ def _end_trial(store: DesiredStore) -> bool:
         return False
 
 
-def load_with(path: Path, layer: ConfigLayer, store: DesiredStore, clock: Clock) -> StartConfig:
-    """Load a configuration with a version of the centre's. Raises: UserError."""
-    config = configuration.load_with(path, layer, store)
-    sources = camera_source.build_sources(config, clock, str(path), on_bad_scene="close")
-    specs = _with_presets(load_actuator_specs(config, clock, str(path)), layer)
-    return StartConfig(config=config, sources=sources, specs=specs, layer=layer)
+def load_version(
+    file: BoxFile, layer: ConfigLayer, store: DesiredStore, clock: Clock
+) -> StartConfig:
+    """Load a version that was checked before: a scene that cannot be loaded closes its camera alone. Raises: UserError."""
+    config = file.decode_with(layer, store)
+    sources = camera_source.build_sources(config, clock, file.label, on_bad_scene="close")
+    specs = load_actuator_specs(config, clock, file.label)
+    return StartConfig(
+        config=config, sources=sources, specs=_with_presets(specs, layer), layer=layer
+    )
+
+
+def check_version(
+    file: BoxFile, layer: ConfigLayer, store: DesiredStore, clock: Clock
+) -> StartConfig:
+    """Return a version as the agent would start with it. The files of its scenes and cards are written.
+
+    Raises: RefusedVersion; OSError.
+    """
+    if problems := tuple(desired_config.iter_refused_keys(file.tables, layer)):
+        raise RefusedVersion(problems)
+    store.write_files(layer)
+    if problems := tuple(delivered_models.iter_refused(store.card_files(layer))):
+        raise RefusedVersion(problems)
+    merged, context = file.merge(layer, store), file.label
+    config, mistakes = configuration.decode_valid_entries(merged, Config, context)
+    checked = config_check.build(config, file.folder, clock, context)
+
+    def name(value: str) -> str:
+        line = value.removeprefix(f"{context}: ")
+        return store.name_scenes(desired_config.name_entries(line, file.tables), layer)
+
+    lines = (
+        map_values(_without_file(line, context), name) for line in (*mistakes, *checked.problems)
+    )
+    refused = config_check.distinct(tuple(lines)) or tuple(
+        delivered_models.iter_too_large(layer.models, store.card_files(layer), checked.config.link)
+    )
+    if refused:
+        raise RefusedVersion(refused)
+    return StartConfig(
+        config=checked.config,
+        sources=checked.sources,
+        specs=_with_presets(checked.specs, layer),
+        layer=layer,
+    )
+
+
+def _without_file(problem: Text, context: str) -> Text:
+    """Return a problem without the file's name, which is the first label or the begin of one."""
+    match problem:
+        case Message(values={"label": str() as label, "problem": str() | Message() as rest}) if (
+            label == context
+        ):
+            return rest
+    return problem
 
 
 def _with_presets(specs: ActuatorSpecs, layer: ConfigLayer) -> ActuatorSpecs:
@@ -213,14 +216,12 @@ def to_pose(preset: DesiredPreset) -> Pose:
     return Pose(pan_deg=preset.pan_deg, tilt_deg=preset.tilt_deg, zoom=preset.zoom)
 
 
-def _load_closed(base: Config, path: Path, clock: Clock, reason: str) -> StartConfig:
-    sources: Sequence[CameraSource] = camera_source.build_sources(
-        base, clock, str(path), on_bad_scene="close"
-    )
+def _load_closed(file: BoxFile, base: Config, clock: Clock, reason: str) -> StartConfig:
+    sources = camera_source.build_sources(base, clock, file.label, on_bad_scene="close")
     return StartConfig(
         config=base,
         sources=tuple(msgspec.structs.replace(source, scene_error=reason) for source in sources),
-        specs=load_actuator_specs(base, clock, str(path)),
+        specs=load_actuator_specs(base, clock, file.label),
         layer=None,
         refusal=(reason,),
         own_rules=base.footage_rules,

@@ -16,7 +16,7 @@ from tomlkit.exceptions import TOMLKitError
 from agent.base.message import Message, Text
 from agent.base.url import split_url
 from agent.config import toml_decode
-from agent.config.shareable_config import redact_config
+from agent.config.redaction import redact_config
 from agent.console.errors import ConsoleError
 
 PathStep: TypeAlias = str | int

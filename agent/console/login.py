@@ -10,7 +10,6 @@ import hashlib
 import hmac
 import os
 import re
-import stat
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,13 +20,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from agent.base import atomic_file
 from agent.base.errors import UserError
-from agent.base.file_read import MAX_PEM_BYTES, read_regular_file
+from agent.base.secret_file import read_secret
 from agent.config.console_settings import ConsoleSettings
 from agent.config.names import TECHNICIAN_NAME_PATTERN
 
 DIGITS = 8
 SECRET_BYTES = 32
-MIN_SECRET_BYTES = 16
 NONCE_BYTES = 5
 """40 bits: eight letters, short enough for the phone."""
 DOMAIN_TAG = b"vigie console 1\n"
@@ -100,35 +98,6 @@ def is_signature_valid(public_key: str, challenge: Challenge, answer: str) -> bo
 def generate_secret(random_bytes: Callable[[int], bytes]) -> str:
     """Make a secret, in the form of its file."""
     return base64.b64encode(random_bytes(SECRET_BYTES)).decode() + "\n"
-
-
-def read_secret(path: Path) -> bytes:
-    """Read a secret in base64. Raises UserError, whose message never has the file's content."""
-    return decode_secret(read_secret_text(path), f"secret {str(path)!r}")
-
-
-def read_secret_text(path: Path) -> str:
-    """Read a file of secrets that others may not read. Raises UserError, without the file's content."""
-    label = f"secret {str(path)!r}"
-    try:
-        text = read_regular_file(path, MAX_PEM_BYTES)
-        mode = path.stat().st_mode
-    except OSError as error:
-        raise UserError(f"{label}: {error.strerror or error}") from error
-    if stat.S_IMODE(mode) & 0o007:
-        raise UserError(f"{label}: mode {stat.S_IMODE(mode):o}; allowed: 600 or 640")
-    return text.decode("ascii", errors="replace")
-
-
-def decode_secret(text: str, label: str) -> bytes:
-    """Return the secret of its base64. Raises UserError, which begins with the label and has no secret."""
-    try:
-        secret = base64.b64decode(text.strip(), validate=True)
-    except ValueError as error:
-        raise UserError(f"{label}: not base64") from error
-    if len(secret) < MIN_SECRET_BYTES:
-        raise UserError(f"{label}: {len(secret)} bytes; allowed: {MIN_SECRET_BYTES} or more")
-    return secret
 
 
 def write_secret(path: Path, random_bytes: Callable[[int], bytes]) -> None:

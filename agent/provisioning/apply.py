@@ -20,21 +20,20 @@ from agent.config import toml_decode, toml_writer
 from agent.provisioning import atomic_folder, board_config, network_config, time_config
 from agent.provisioning.atomic_folder import NewFile
 from agent.provisioning.board_config import BoardConfig
-from agent.provisioning.embedded_files import (
+from agent.provisioning.network_config import NetworkConfig
+from agent.provisioning.settings import (
     BOARD_FILE,
     CONFIG_FILE,
     MAX_FILE_BYTES,
     NAME_PATTERN,
     NETWORK_FILE,
     TIME_FILE,
-)
-from agent.provisioning.file_references import local_name
-from agent.provisioning.network_config import NetworkConfig
-from agent.provisioning.settings import (
     BoxSettings,
     InvalidSettings,
+    check_settings,
     is_host_name,
-    parse_settings,
+    local_name,
+    parse_tables,
     scrub_secrets,
 )
 from agent.provisioning.time_config import TimeConfig
@@ -109,13 +108,13 @@ def current_state(box_folders: BoxFolders, *lines: str) -> ProvisioningResult:
     """Return the box's id and network without applying anything; read-only."""
     config_dir = box_folders.config_dir
     network, network_errors = _read_table(
-        config_dir / NETWORK_FILE, "network", NetworkConfig(), network_config.find_problems
+        config_dir / NETWORK_FILE, "network", NetworkConfig(), network_config.iter_network_problems
     )
     time, time_errors = _read_table(
-        config_dir / TIME_FILE, "time", TimeConfig(), time_config.find_problems
+        config_dir / TIME_FILE, "time", TimeConfig(), time_config.iter_time_problems
     )
     board, board_errors = _read_table(
-        config_dir / BOARD_FILE, "board", BoardConfig(), board_config.find_problems
+        config_dir / BOARD_FILE, "board", BoardConfig(), board_config.iter_board_problems
     )
     time_ca = None
     if time.ca is not None:
@@ -140,7 +139,7 @@ def _pending_request(box_folders: BoxFolders) -> str | None:
     if box_id is None:
         return None
     # Imported late: most boots have no request, and the import is slow.
-    from agent.provisioning.tls_credentials import pending_request  # noqa: PLC0415
+    from agent.provisioning.enrolment import pending_request  # noqa: PLC0415
 
     return pending_request(box_folders.state_dir, box_id)
 
@@ -153,22 +152,32 @@ def _evaluate(
         return ("no_settings_file" if has_config else "unprovisioned"), (), None
     applied = _read_applied(box_folders.config_dir) if has_config else None
     digest = sha256_hex(data)
-    if applied is not None and digest in (applied.scrubbed_sha256, applied.original_sha256):
-        # As given: a power cut came before the secrets were removed from it.
-        scrubbed = scrub_secrets(data) if digest != applied.scrubbed_sha256 else None
-        return "unchanged", (), scrubbed
+    if applied is not None and digest == applied.scrubbed_sha256:
+        return "unchanged", (), None
     try:
-        settings = parse_settings(data, box_folders.source)
-        _check_same_box(settings, box_folders)
-        _check_overlays(settings, box_folders)
+        tables = parse_tables(data, box_folders.source)
+        scrubbed = scrub_secrets(tables)
+        if applied is not None and digest == applied.original_sha256:
+            # As given: a power cut came before the secrets were removed from it.
+            return "unchanged", (), scrubbed
+        settings = check_settings(tables, data, box_folders.source)
+        _check_box(settings, box_folders)
     except InvalidSettings as error:
         return "refused", error.problems, None
-    lines = _apply(settings, box_folders, () if applied is None else applied.files)
-    return ("applied" if has_config else "first"), lines, scrub_secrets(data)
+    record = _AppliedRecord(
+        original_sha256=digest,
+        scrubbed_sha256=digest if scrubbed is None else sha256_hex(scrubbed),
+        files=(),
+    )
+    lines = _apply(settings, box_folders, record, () if applied is None else applied.files)
+    return ("applied" if has_config else "first"), lines, scrubbed
 
 
-def _check_same_box(settings: BoxSettings, box_folders: BoxFolders) -> None:
-    """Refuse a new id for a box that has signed with its current one. Raises: InvalidSettings."""
+def _check_box(settings: BoxSettings, box_folders: BoxFolders) -> None:
+    """Refuse a new id for a box that has signed with its current one, and overlays that its image does not have.
+
+    Raises: InvalidSettings.
+    """
     current_id = _read_box_id(box_folders.config_dir)
     has_signed = (box_folders.state_dir / IDENTITY_DIR / KEY_FILE).exists()
     if current_id is not None and current_id != settings.box_id and has_signed:
@@ -177,43 +186,38 @@ def _check_same_box(settings: BoxSettings, box_folders: BoxFolders) -> None:
             f"allowed: {current_id!r}, or flash the box again"
         )
         raise InvalidSettings([problem])
-
-
-def _check_overlays(settings: BoxSettings, box_folders: BoxFolders) -> None:
-    """Refuse overlays that this box's image does not have. Raises: InvalidSettings."""
     try:
         available = box_folders.overlay_list.read_text(encoding="utf-8").split()
     except FileNotFoundError:
         available = []
-    problems = list(board_config.find_missing(settings.board, available, box_folders.source))
+    board = settings.config.board
+    problems = list(board_config.find_missing(board, available, box_folders.source))
     if problems:
         raise InvalidSettings(problems)
 
 
 def _apply(
-    settings: BoxSettings, box_folders: BoxFolders, previous_names: Collection[str]
+    settings: BoxSettings,
+    box_folders: BoxFolders,
+    record: _AppliedRecord,
+    previous_names: Collection[str],
 ) -> tuple[str, ...]:
-    from agent.provisioning import tls_credentials  # noqa: PLC0415 - as above
+    from agent.provisioning import enrolment  # noqa: PLC0415 - as above
 
     identity = DeviceIdentity.load_or_create(box_folders.state_dir / IDENTITY_DIR)
-    credentials = tls_credentials.resolve_credentials(
+    credentials = enrolment.resolve_credentials(
         settings, box_folders.config_dir, box_folders.state_dir
     )
     files, lines = _build_files(settings, box_folders.config_dir, credentials.names)
     files |= credentials.files
     names = files.keys() | credentials.names | settings.embedded.secrets.keys()
-    scrubbed = scrub_secrets(settings.data) or settings.data
-    applied = _AppliedRecord(
-        original_sha256=sha256_hex(settings.data),
-        scrubbed_sha256=sha256_hex(scrubbed),
-        files=tuple(sorted(names)),
-    )
+    applied = msgspec.structs.replace(record, files=tuple(sorted(names)))
     files[APPLIED_FILE] = NewFile(data=msgspec.json.encode(applied))
     atomic_folder.replace_files(
         box_folders.config_dir, files, _obsolete_names(previous_names, names)
     )
     if credentials.consumes_request:
-        tls_credentials.delete_request_key(box_folders.state_dir)
+        enrolment.delete_request_key(box_folders.state_dir)
     lines += list(credentials.notes)
     if identity.damaged_key_file is not None:
         lines.append(
@@ -229,21 +233,20 @@ def _build_files(
     lines: list[str] = []
     files = {
         CONFIG_FILE: NewFile(data=toml_writer.dumps(settings.tables).encode()),
-        NETWORK_FILE: _encode_table(settings.network),
-        TIME_FILE: _encode_table(settings.time),
-        BOARD_FILE: _encode_table(settings.board),
+        NETWORK_FILE: _encode_table(settings.config.network),
+        TIME_FILE: _encode_table(settings.config.time),
+        BOARD_FILE: _encode_table(settings.config.board),
     }
     for name, text in settings.embedded.files.items():
         if name not in credential_names:
             files[name] = NewFile(data=text.encode())
-    console_secret = local_name(settings.config.console.secret_file)
     for name, text in settings.embedded.secrets.items():
         if name in credential_names:
             continue
         if text:
             files[name] = NewFile(data=text.encode(), mode=0o600)
         elif _is_missing_or_empty(config_dir / name):
-            if name == console_secret:
+            if name == settings.console_secret_name:
                 lines.append(
                     f"the box has no {name!r}: no code opens its console until it is given"
                 )

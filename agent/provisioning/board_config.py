@@ -30,7 +30,7 @@ class BoardConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     overlays: Annotated[tuple[OverlayText, ...], msgspec.Meta(max_length=12)] = ()
 
 
-def find_problems(board: BoardConfig, source: str) -> Iterator[str]:
+def iter_board_problems(board: BoardConfig, source: str) -> Iterator[str]:
     """Yield a line for each overlay that no image can have."""
     if all(_OVERLAY_PATTERN.fullmatch(overlay) for overlay in board.overlays):
         try:

@@ -53,7 +53,7 @@ class NetworkConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     port: Annotated[tuple[NetworkPort, ...], UpToFour] = ()
 
 
-def find_problems(network: NetworkConfig, source: str) -> Iterator[str]:
+def iter_network_problems(network: NetworkConfig, source: str) -> Iterator[str]:
     """Yield a line for each invalid address, and for each conflict between keys."""
     interface = _parse_interface(network.address or "")
     yield from _address_problems(network.address, f"{source}: network.address")

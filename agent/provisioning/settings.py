@@ -1,56 +1,114 @@
 """Settings file of a box, `vigie-settings.toml`: parsed and checked as a whole, on the box or at the centre.
 
-It is the box's configuration with five more tables: [network], [time], [board], [files] and [secrets]. See
-docs/settings.md.
+It is the box's configuration with five more tables: [network], [time] and [board], and [files] and [secrets] with the texts
+of files next to the configuration on the box. See docs/settings.md.
 
 Invariant: no text of a secret is in a message, in a note or in a `repr`.
 """
 
+import os
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
 
 import msgspec
 
-from agent.base import checked_convert
-from agent.base.checked_convert import iter_errors
+from agent.base import pem
+from agent.base.clock import SystemClock
 from agent.base.errors import UserError
-from agent.config import redaction, toml_decode, toml_writer
+from agent.base.secret_file import decode_secret
+from agent.config import configuration, toml_decode, toml_writer
 from agent.config.configuration import Config
-from agent.config.placeholders import with_placeholders
-from agent.config.shareable_config import REDACTED
-from agent.provisioning import (
-    board_config,
-    embedded_files,
-    file_references,
-    network_config,
-    time_config,
-)
+from agent.config.redaction import REDACTED, Redactor, iter_secrets
+from agent.provisioning import board_config, network_config, time_config
 from agent.provisioning.board_config import BoardConfig
-from agent.provisioning.embedded_files import EmbeddedFiles
-from agent.provisioning.file_references import FileReference
 from agent.provisioning.network_config import NetworkConfig
 from agent.provisioning.time_config import TimeConfig
 
 FILE_NAME = "vigie-settings.toml"
 MAX_SETTINGS_BYTES = 1_000_000
 STATE_DIR = "/var/lib/vigie"
-EXTRA_TABLES = ("network", "time", "board", "files", "secrets")
-"""In addition to those of the configuration."""
 
-_Table = TypeVar("_Table", NetworkConfig, TimeConfig, BoardConfig)
 _MAX_PROBLEMS = 40
 _MAX_LINE_CHARS = 400
 _HOST_NAME_PATTERN = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _RESERVED_HOST_NAMES = ("localhost",)
-_URL_USER_PATTERN = re.compile(r"(?<=://)[^\s/@\"']*@")
 _URL_PASSWORD_PATTERN = re.compile(r"://[^\s/@]*:[^\s/@]+@")
 _SECRET_VALUE_PATTERN = re.compile(
     r"((?:pass|secret|token|credential|private|key)\w* = )"
     r"(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|[^\s:;]+)",
     re.IGNORECASE,
 )
+CONFIG_FILE = "vigie.toml"
+NETWORK_FILE = "network.toml"
+TIME_FILE = "time.toml"
+BOARD_FILE = "board.toml"
+MAX_FILES = 64
+MAX_FILE_BYTES = 256_000
+"""Of one file."""
+NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_RESERVED_NAMES = (CONFIG_FILE, NETWORK_FILE, TIME_FILE, BOARD_FILE)
+_RESERVED_SUFFIXES = (".before", ".new", ".making")
+"""Files that enrolment writes next to a certificate."""
+_NAME_RULE = "letters, digits, '.', '_' and '-', at most 64, a letter or a digit first"
+
+TableName = Literal["files", "secrets"]
+
+CONFIG_DIR = PurePosixPath("/etc/vigie")
+_SECRET_KEY_PATTERN = re.compile(r"pass|secret|token|credential|private|(^|_)key(_|$)")
+
+Requirement = Literal["required", "generated", "optional"]
+"""required: in the settings file; generated: by the box if missing; optional: the box works without it."""
+SHM_DIR = Path("/dev/shm")  # noqa: S108 - names in it are random
+"""Files in memory: secrets are not written to a disk."""
+
+
+class EmbeddedFiles(msgspec.Struct, frozen=True, kw_only=True):
+    """Texts by file name. An empty secret keeps the one that is on the box."""
+
+    files: dict[str, str] = {}
+    secrets: dict[str, str] = {}
+
+    def __repr__(self) -> str:
+        return f"EmbeddedFiles(files={sorted(self.files)}, secrets={sorted(self.secrets)})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("files", sorted(self.files)), ("secrets", sorted(self.secrets))]
+
+
+class FileReference(msgspec.Struct, frozen=True, kw_only=True):
+    """A key of the configuration whose value names a file."""
+
+    key: str
+    value: str
+    is_secret: bool = False
+    requirement: Requirement = "required"
+    absolute_path: Literal["never", "config_dir", "anywhere"] = "config_dir"
+    """Whether an absolute path is allowed: into the configuration folder, or to any file of the system."""
+
+    @property
+    def name(self) -> str | None:
+        """The file's name next to the configuration, or None if it is elsewhere."""
+        return local_name(self.value)
+
+
+class SettingsFile(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The tables of a settings file: those of the configuration, and five more.
+
+    `files` and `secrets` are decoded one by one, none of which is in messages; no secret is in the struct.
+    """
+
+    network: NetworkConfig = NetworkConfig()
+    time: TimeConfig = TimeConfig()
+    board: BoardConfig = BoardConfig()
+    files: Any = None
+    secrets: Any = None
+
+
+EXTRA_TABLES = frozenset(SettingsFile.__struct_fields__) - frozenset(Config.__struct_fields__)
+"""In addition to those of the configuration."""
 
 
 class InvalidSettings(UserError):
@@ -67,11 +125,8 @@ class BoxSettings(msgspec.Struct, frozen=True, kw_only=True):
     data: bytes
     tables: dict[str, Any]
     """Those of the configuration."""
-    config: Config
-    """Decoded from `tables`; paths are not resolved."""
-    network: NetworkConfig
-    time: TimeConfig
-    board: BoardConfig
+    config: SettingsFile
+    """Paths are not resolved."""
     embedded: EmbeddedFiles
     notes: tuple[str, ...] = ()
 
@@ -89,6 +144,18 @@ class BoxSettings(msgspec.Struct, frozen=True, kw_only=True):
     def broker_url(self) -> str:
         """The URL of the broker."""
         return self.config.broker.url
+
+    @property
+    def key_names(self) -> tuple[str, str] | None:
+        """The names of the files of key and certificate for the broker; None if the box has none, or elsewhere."""
+        key, certificate = self.config.broker.key, self.config.broker.certificate
+        names = local_name(key or ""), local_name(certificate or "")
+        return None if names[0] is None or names[1] is None else (names[0], names[1])
+
+    @property
+    def console_secret_name(self) -> str | None:
+        """The name of the file of the console's secret, None if it is elsewhere."""
+        return local_name(self.config.console.secret_file)
 
     def __repr__(self) -> str:
         return f"BoxSettings(box={self.box_id!r}, {self.embedded!r})"
@@ -109,56 +176,11 @@ def read_settings(path: Path) -> BoxSettings:
 
 def parse_settings(data: bytes, source: str) -> BoxSettings:
     """Return the settings in `data`. Raises InvalidSettings; each line begins with `source`."""
-    tables = _parse_tables(data, source)
-    embedded, problems = embedded_files.parse_embedded_files(tables, source)
-    secrets = frozenset(_iter_secrets(tables.get("secrets")))
-    config_tables = {key: value for key, value in tables.items() if key not in EXTRA_TABLES}
-    network = _read_table(tables, "network", NetworkConfig(), network_config.find_problems, source)
-    time = _read_table(tables, "time", TimeConfig(), time_config.find_problems, source)
-    board = _read_table(tables, "board", BoardConfig(), board_config.find_problems, source)
-    problems += [*network.problems, *time.problems, *board.problems]
-    config_problems = list(_config_problems(config_tables, source))
-    problems += config_problems
-    if config_problems:
-        # The valid entries are checked all the same.
-        config_tables = with_placeholders(config_tables)
-    config = checked_convert.convert(config_tables, Config, source)
-    problems += _image_problems(config, source)
-    references = (*file_references.iter_references(config), *_time_references(time.value))
-    reference_problems = list(file_references.find_problems(references, embedded, source))
-    problems += reference_problems or _full_check_problems(config_tables, config, embedded, source)
-    if problems:
-        raise InvalidSettings(_clean_lines(problems, secrets))
-    return BoxSettings(
-        data=data,
-        tables=config_tables,
-        config=config,
-        network=network.value,
-        time=time.value,
-        board=board.value,
-        embedded=embedded,
-        notes=_clean_lines(_iter_notes(config, time.value, embedded), secrets),
-    )
+    return check_settings(parse_tables(data, source), data, source)
 
 
-def scrub_secrets(data: bytes) -> bytes | None:
-    """Return the file with its secrets emptied, or None if it has none. The file is valid."""
-    tables = toml_decode.parse_toml(data, "settings")
-    secrets = tables.get("secrets", {})
-    if not any(secrets.values()):
-        return None
-    tables["secrets"] = dict.fromkeys(secrets, "")
-    return (_SCRUBBED_HEADER + toml_writer.dumps(tables)).encode()
-
-
-_SCRUBBED_HEADER = """\
-# The box has applied these settings and removed their secrets from this file: an empty secret keeps the one
-# on the box, another text replaces it. The box applies a change of this file at its next start.
-
-"""
-
-
-def _parse_tables(data: bytes, source: str) -> dict[str, Any]:
+def parse_tables(data: bytes, source: str) -> dict[str, Any]:
+    """Return the tables in `data`, of any keys and values. Raises InvalidSettings."""
     if len(data) > MAX_SETTINGS_BYTES:
         raise InvalidSettings([f"{source}: too large; allowed: at most {MAX_SETTINGS_BYTES} bytes"])
     try:
@@ -167,55 +189,49 @@ def _parse_tables(data: bytes, source: str) -> dict[str, Any]:
         raise InvalidSettings([str(error)]) from error
 
 
-def _iter_secrets(table: object) -> Iterator[str]:
-    """Yield each text in [secrets], valid or not, to redact it."""
-    if isinstance(table, Mapping):
-        for item in table.values():
-            yield from _iter_secrets(item)
-    elif isinstance(table, list):
-        for item in table:
-            yield from _iter_secrets(item)
-    elif table is not None:
-        yield from redaction.secrets_in_file(str(table))
-
-
-class _TableResult(NamedTuple, Generic[_Table]):
-    """A table of the settings, the default one if it has problems."""
-
-    value: _Table
-    problems: list[str]
-
-
-def _read_table(
-    tables: Mapping[str, Any],
-    name: str,
-    default: _Table,
-    find_problems: Callable[[_Table, str], Iterator[str]],
-    source: str,
-) -> _TableResult[_Table]:
-    table, table_type = tables.get(name, {}), type(default)
-    problems = list(map(str, iter_errors(table, table_type, source, name)))
-    if not problems:
-        value = checked_convert.convert(table, table_type, source, name)
-        problems = list(find_problems(value, source))
-        if not problems:
-            return _TableResult(value, [])
-    return _TableResult(default, problems)
-
-
-def _time_references(time: TimeConfig) -> Iterator[FileReference]:
-    if time.ca is not None:
-        yield FileReference(key="time.ca", value=time.ca)
-
-
-def _config_problems(tables: dict[str, Any], source: str) -> Iterator[str]:
-    known = [field.encode_name for field in msgspec.structs.fields(Config)]
-    for key in tables:
-        if key not in known:
-            yield f"{source}: {key}: unknown table; allowed: {', '.join([*known, *EXTRA_TABLES])}"
-    yield from map(
-        str, iter_errors({k: v for k, v in tables.items() if k in known}, Config, source)
+def check_settings(tables: dict[str, Any], data: bytes, source: str) -> BoxSettings:
+    """Return the settings in the tables of `data`. Raises InvalidSettings with all problems."""
+    embedded, problems = _parse_embedded_files(tables, source)
+    public = {name: table for name, table in tables.items() if name not in ("files", "secrets")}
+    config, mistakes = configuration.decode_valid_entries(public, SettingsFile, source)
+    references = list(iter_references(config))
+    if config.time.ca is not None:
+        references.append(FileReference(key="time.ca", value=config.time.ca))
+    problems += [
+        *map(str, mistakes),
+        *network_config.iter_network_problems(config.network, source),
+        *time_config.iter_time_problems(config.time, source),
+        *board_config.iter_board_problems(config.board, source),
+        *_image_problems(config, source),
+    ]
+    missing = list(_missing_files(references, embedded, source))
+    problems += missing or _loading_problems(config, references, embedded, source)
+    redactor = Redactor(iter_secrets(tables.get("secrets")))
+    if problems:
+        raise InvalidSettings(_clean_lines(problems, redactor))
+    return BoxSettings(
+        data=data,
+        tables={name: table for name, table in tables.items() if name not in EXTRA_TABLES},
+        config=config,
+        embedded=embedded,
+        notes=_clean_lines(_iter_notes(config, references, embedded), redactor),
     )
+
+
+def scrub_secrets(tables: Mapping[str, Any]) -> bytes | None:
+    """Return a valid file with its secrets emptied, or None if it has none."""
+    secrets = tables.get("secrets", {})
+    if not any(secrets.values()):
+        return None
+    scrubbed = {**tables, "secrets": dict.fromkeys(secrets, "")}
+    return (_SCRUBBED_HEADER + toml_writer.dumps(scrubbed)).encode()
+
+
+_SCRUBBED_HEADER = """\
+# The box has applied these settings and removed their secrets from this file: an empty secret keeps the one
+# on the box, another text replaces it. The box applies a change of this file at its next start.
+
+"""
 
 
 def is_host_name(box_id: str) -> bool:
@@ -238,17 +254,10 @@ def _image_problems(config: Config, source: str) -> Iterator[str]:
         )
 
 
-def _full_check_problems(
-    tables: dict[str, Any], config: Config, embedded: EmbeddedFiles, source: str
-) -> list[str]:
-    # Imported here: drivers and detection take seconds to load on a board, and most starts need neither.
-    from agent.provisioning import full_check  # noqa: PLC0415
-
-    return full_check.find_problems(tables, config, embedded, source)
-
-
-def _iter_notes(config: Config, time: TimeConfig, embedded: EmbeddedFiles) -> Iterator[str]:
-    if not time.servers:
+def _iter_notes(
+    config: SettingsFile, references: Iterable[FileReference], embedded: EmbeddedFiles
+) -> Iterator[str]:
+    if not config.time.servers:
         yield "time.servers is not given: nothing sets the box's clock, and its times are not reliable"
     for key_path, value in _iter_texts(msgspec.to_builtins(config), ""):
         if _URL_PASSWORD_PATTERN.search(value):
@@ -258,7 +267,7 @@ def _iter_notes(config: Config, time: TimeConfig, embedded: EmbeddedFiles) -> It
             yield f"secrets.{name!r} is empty: valid only for a box that has it already"
     certificate, key = config.broker.certificate, config.broker.key
     if certificate is not None and key is not None:
-        names = [file_references.local_name(value) for value in (certificate, key)]
+        names = [local_name(value) for value in (certificate, key)]
         if names[1] not in embedded.secrets:
             has_certificate = names[0] in embedded.files
             yield (
@@ -266,13 +275,12 @@ def _iter_notes(config: Config, time: TimeConfig, embedded: EmbeddedFiles) -> It
                 if has_certificate
                 else "the box makes its own key; its certificate request will be on the card"
             )
-    secret_file = file_references.local_name(config.console.secret_file)
+    secret_file = local_name(config.console.secret_file)
     if secret_file not in embedded.secrets and not config.console.technician:
         yield (
             f"secrets.{config.console.secret_file!r} is not given, and no technician: the console "
             "accepts no login"
         )
-    references = (*file_references.iter_references(config), *_time_references(time))
     referenced_names = {reference.name for reference in references}
     for name in sorted({*embedded.files, *embedded.secrets} - referenced_names):
         yield f"file {name!r} is not used by the configuration"
@@ -290,21 +298,281 @@ def _iter_texts(value: object, prefix: str) -> Iterator[tuple[str, str]]:
         yield prefix, value
 
 
-def _clean_lines(lines: Iterable[str], secrets: Collection[str]) -> tuple[str, ...]:
+def _clean_lines(lines: Iterable[str], redactor: Redactor) -> tuple[str, ...]:
     """Return the lines without duplicates, secrets and control characters, at most _MAX_PROBLEMS."""
-    found = list(dict.fromkeys(_redact_line(line, secrets) for line in lines))
+    found = list(dict.fromkeys(_redact_line(line, redactor) for line in lines))
     if len(found) > _MAX_PROBLEMS:
         omitted = len(found) - _MAX_PROBLEMS
         found = [*found[:_MAX_PROBLEMS], f"and {omitted} more"]
     return tuple(found)
 
 
-def _redact_line(line: str, secrets: Collection[str]) -> str:
-    line = " ".join(line.split())
-    for secret in sorted(secrets, key=len, reverse=True):
-        if len(secret) >= redaction.MIN_SECRET_LENGTH:
-            line = line.replace(secret, REDACTED)
-    line = _URL_USER_PATTERN.sub(f"{REDACTED}@", line)
+def _redact_line(line: str, redactor: Redactor) -> str:
+    line = redactor.redact_known(" ".join(line.split()))
     line = _SECRET_VALUE_PATTERN.sub(rf"\1{REDACTED}", line)
     line = "".join(char if char.isprintable() else "?" for char in line)
     return line if len(line) <= _MAX_LINE_CHARS else line[:_MAX_LINE_CHARS] + " ..."
+
+
+def _parse_embedded_files(
+    tables: Mapping[str, Any], source: str
+) -> tuple[EmbeddedFiles, list[str]]:
+    """Return the valid entries, and one line for each invalid one."""
+    problems: list[str] = []
+    files = dict(_valid_entries(tables, "files", source, problems))
+    secrets = dict(_valid_entries(tables, "secrets", source, problems))
+    problems += [
+        f"{source}: secrets.{name!r}: is in [files] too; allowed: in one of them"
+        for name in sorted(files.keys() & secrets.keys())
+    ]
+    if len(files) + len(secrets) > MAX_FILES:
+        file_count = len(files) + len(secrets)
+        problems.append(
+            f"{source}: files, secrets: {file_count} files; allowed: at most {MAX_FILES}"
+        )
+    for name, text in files.items():
+        if "PRIVATE KEY-----" in text:
+            problems.append(
+                f"{source}: files.{name!r}: holds a private key; allowed: in [secrets], which are "
+                "removed from the card"
+            )
+    return EmbeddedFiles(files=files, secrets=secrets), problems
+
+
+def _valid_entries(
+    tables: Mapping[str, Any], table_name: TableName, source: str, problems: list[str]
+) -> Iterator[tuple[str, str]]:
+    table = tables.get(table_name, {})
+    if not isinstance(table, dict):
+        problems.append(
+            f"{source}: {table_name}: not a table; allowed: [{table_name}], with a line for each file"
+        )
+        return
+    for name, text in table.items():
+        problem = _find_problem(name, text, table_name)
+        if problem is None:
+            yield name, text
+        else:
+            problems.append(f"{source}: {table_name}.{name!r}: {problem}")
+
+
+def _find_problem(name: str, text: Any, table_name: TableName) -> str | None:
+    if isinstance(text, dict):
+        return f'a table; allowed: "{name}.…" = TEXT, the name in quotation marks'
+    if not NAME_PATTERN.fullmatch(name):
+        return f"not a file name; allowed: {_NAME_RULE}"
+    if name in _RESERVED_NAMES or name.endswith(_RESERVED_SUFFIXES):
+        reserved = ", ".join([*_RESERVED_NAMES, *(f"*{suffix}" for suffix in _RESERVED_SUFFIXES)])
+        return f"reserved by the box; allowed: any name but {reserved}"
+    if not isinstance(text, str) or (table_name == "files" and not text):
+        return "not a text; allowed: the file's text in quotation marks"
+    size = len(text.encode())
+    return None if size <= MAX_FILE_BYTES else f"{size} bytes; allowed: at most {MAX_FILE_BYTES}"
+
+
+def local_name(value: str) -> str | None:
+    """Return the name of a file next to the configuration, or None if the path leads elsewhere."""
+    path = PurePosixPath(value)
+    if path.is_absolute():
+        path = (
+            path.relative_to(CONFIG_DIR)
+            if path.is_relative_to(CONFIG_DIR)
+            else PurePosixPath("a/b")
+        )
+    return str(path) if len(path.parts) == 1 and NAME_PATTERN.fullmatch(str(path)) else None
+
+
+def iter_references(config: Config) -> Iterator[FileReference]:
+    """Yield all references. `config` is as written: its paths are not resolved yet."""
+    yield from _authority_references(config)
+    broker = config.broker
+    if broker.certificate is not None and broker.key is not None:
+        yield FileReference(
+            key="broker.certificate", value=broker.certificate, requirement="generated"
+        )
+        yield FileReference(
+            key="broker.key", value=broker.key, is_secret=True, requirement="generated"
+        )
+    if broker.password_file is not None:
+        yield FileReference(key="broker.password_file", value=broker.password_file, is_secret=True)
+    yield FileReference(
+        key="console.secret_file",
+        value=config.console.secret_file,
+        is_secret=True,
+        requirement="optional",
+    )
+    for index, camera in enumerate(config.camera):
+        camera_key = f"camera[{index}]"
+        yield from _option_references(camera.options, f"{camera_key}.options")
+        yield from _option_references(camera.detect_options or {}, f"{camera_key}.detect_options")
+        if camera.detect.scene is not None:
+            yield FileReference(
+                key=f"{camera_key}.detect.scene", value=camera.detect.scene, absolute_path="never"
+            )
+        for preset, scene in camera.detect.scenes.items():
+            yield FileReference(
+                key=f"{camera_key}.detect.scenes.{preset}", value=scene, absolute_path="never"
+            )
+        if camera.onvif is not None and camera.onvif.password_file is not None:
+            yield FileReference(
+                key=f"{camera_key}.onvif.password_file",
+                value=camera.onvif.password_file,
+                is_secret=True,
+            )
+    for index, head in enumerate(config.head):
+        yield from _option_references(head.options, f"head[{index}].options")
+
+
+def _authority_references(config: Config) -> Iterator[FileReference]:
+    update, renewal = config.update, config.renewal
+    for key, ca in (
+        ("broker.ca", config.broker.ca),
+        ("control.ca", config.control.ca),
+        ("link.ca", config.link.ca),
+        ("update.ca_file", None if update is None else update.ca_file),
+        ("renewal.ca_file", None if renewal is None else renewal.ca_file),
+    ):
+        if ca is not None:
+            yield FileReference(key=key, value=ca)
+
+
+def _option_references(options: Mapping[str, Any], prefix: str) -> Iterator[FileReference]:
+    """Yield the driver's options that `agent.config.configuration` resolves as paths."""
+    for key, value in options.items():
+        if isinstance(value, str) and (key == "path" or key.endswith("_file")):
+            yield FileReference(
+                key=f"{prefix}.{key}",
+                value=value,
+                is_secret=bool(_SECRET_KEY_PATTERN.search(key)),
+                absolute_path="anywhere" if key == "path" else "config_dir",
+            )
+
+
+def _missing_files(
+    references: Iterable[FileReference], embedded: EmbeddedFiles, source: str
+) -> Iterator[str]:
+    """Yield a line for each referenced file that will be missing.
+
+    The value of a secret's path is not shown: the secret itself may have been entered there by mistake.
+    """
+    embedded_names = sorted({*embedded.files, *embedded.secrets})
+    for reference in references:
+        location = f"{source}: {reference.key}" + (
+            "" if reference.is_secret else f" = {reference.value!r}"
+        )
+        table = "[secrets]" if reference.is_secret else "[files]"
+        is_absolute = reference.value.startswith("/")
+        if is_absolute and reference.name is None and reference.absolute_path == "anywhere":
+            continue
+        if reference.name is None or (is_absolute and reference.absolute_path == "never"):
+            yield f"{location}: lies elsewhere; allowed: the name of a file in {table}, without folders"
+        elif reference.is_secret and reference.name in embedded.files:
+            yield f"{location}: is in [files], from where it stays on the card; allowed: in [secrets]"
+        elif reference.requirement == "required" and reference.name not in embedded_names:
+            yield f"{location}: is not in {table}; there are: {', '.join(embedded_names) or 'none'}"
+
+
+def usable_shm_dir(folder: Path) -> Path | None:
+    """Return the folder if it is writable, else None, tempfile's default."""
+    return folder if folder.is_dir() and os.access(folder, os.W_OK | os.X_OK) else None
+
+
+def _loading_problems(
+    config: Config, references: Iterable[FileReference], embedded: EmbeddedFiles, source: str
+) -> Iterator[str]:
+    """Yield a line for each problem that the agent would refuse: driver options, scenes, tours, models and keys.
+
+    The files are written to a temporary folder, in memory if possible, since secrets are among them.
+    """
+    # Imported here: drivers and detection take seconds to load on a board, and most starts need neither.
+    from agent.config_change import config_check  # noqa: PLC0415
+
+    with tempfile.TemporaryDirectory(prefix="vigie-settings-", dir=usable_shm_dir(SHM_DIR)) as name:
+        folder = Path(name)
+        for file, text in {**embedded.files, **embedded.secrets}.items():
+            _write_private(folder / file, text)
+        checked = config_check.build(config, folder, SystemClock(), source)
+        models = config_check.iter_model_problems(checked.config, source)
+        for line in (*checked.problems, *models):
+            shown = str(line).replace(f"{folder}/", "")
+            yield shown if shown.startswith(f"{source}: ") else f"{source}: {shown}"
+    yield from _credential_file_problems(config, references, embedded, source)
+
+
+def _write_private(path: Path, text: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "w", encoding="utf-8", newline="") as file:
+        file.write(text)
+
+
+def _collect_error(check: Callable[[], object]) -> Iterator[str]:
+    try:
+        check()
+    except UserError as error:
+        yield str(error)
+
+
+def _credential_file_problems(
+    config: Config, references: Iterable[FileReference], embedded: EmbeddedFiles, source: str
+) -> Iterator[str]:
+    broker, update, renewal = config.broker, config.update, config.renewal
+    for key, ca in (
+        ("broker.ca", broker.ca),
+        ("update.ca", update.ca_file if update else None),
+        ("renewal.ca_file", renewal.ca_file if renewal else None),
+    ):
+        if ca is not None:
+            authorities = _embedded_text(ca, embedded).encode()
+            yield from _collect_error(lambda: pem.load_authorities(authorities, f"{source}: {key}"))  # noqa: B023 - called at once
+    if broker.certificate is not None and broker.key is not None:
+        yield from _credential_problems(
+            broker.certificate, broker.key, config.box.id, embedded, source
+        )
+    secret_file = local_name(config.console.secret_file)
+    if secret_file is not None and embedded.secrets.get(secret_file):
+        text, label = embedded.secrets[secret_file], f"{source}: secrets.{secret_file!r}"
+        yield from _collect_error(lambda: decode_secret(text, label))
+    for reference in references:
+        name = reference.name
+        if reference.is_secret and reference.key.endswith("password_file") and name is not None:
+            password = embedded.secrets.get(name, "")
+            if password and not password.rstrip("\r\n").isprintable():
+                yield f"{source}: secrets.{name!r}: not a password; allowed: one line of text"
+
+
+def _embedded_text(name: str | None, embedded: EmbeddedFiles) -> str:
+    name = local_name(name or "") or ""
+    return embedded.files.get(name) or embedded.secrets.get(name) or ""
+
+
+def _credential_problems(
+    certificate: str, key: str, box_id: str, embedded: EmbeddedFiles, source: str
+) -> Iterator[str]:
+    """Check the certificate and the key, and that they match if both are given."""
+    public_keys: list[object] = []
+    pem_key, pem_certificate = _embedded_text(key, embedded), _embedded_text(certificate, embedded)
+    if local_name(certificate) == local_name(key):
+        yield f"{source}: broker.certificate, broker.key: the same file; allowed: two files"
+        return
+    if pem_certificate:
+        label = f"{source}: broker.certificate = {certificate!r}"
+        try:
+            certificate_key = pem.load_box_certificate(
+                pem_certificate.encode(), box_id, label
+            ).public_key()
+            public_keys.append(certificate_key)
+        except UserError as error:
+            yield str(error)
+    if pem_key:
+        label = f"{source}: broker.key"
+        try:
+            public_keys.append(pem.load_public_key(pem_key.encode(), label))
+        except UserError as error:
+            yield str(error)
+        if not pem_certificate:
+            yield (
+                f"{source}: broker.certificate = {certificate!r}: is not in [files], and its key is in "
+                "[secrets]; allowed: both, or none: the box makes them"
+            )
+    if len(public_keys) == 2 and public_keys[0] != public_keys[1]:  # noqa: PLR2004 - a pair
+        yield f"{source}: broker.certificate, broker.key: the key does not belong to the certificate"

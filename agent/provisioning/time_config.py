@@ -35,7 +35,7 @@ class TimeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     ca: str | None = None
 
 
-def find_problems(time: TimeConfig, source: str) -> Iterator[str]:
+def iter_time_problems(time: TimeConfig, source: str) -> Iterator[str]:
     """Yield a line for each invalid server, and for each conflict between keys."""
     for index, server in enumerate(time.servers):
         if parse_address(server) is None and not _HOST_PATTERN.fullmatch(server):

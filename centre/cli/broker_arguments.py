@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 
 from agent.base.errors import UserError
+from agent.base.secret_file import read_secret_text
 from agent.config.broker import BrokerConfig, check_broker
-from agent.console.login import read_secret_text
 from centre.operator_settings import BrokerSettings, find_settings_file, load_settings
 
 DEFAULT_TEXT = "default: that of ~/.config/vigie/centre.toml"

@@ -252,7 +252,7 @@ def _check_board(settings: BoxSettings, source: DiskImage, request: FlashRequest
                 f"{request.image.name} is for {source.firmware.name}; allowed: an image for Raspberry Pi"
             )
 
-    if settings.board.overlays and source.firmware.kind != "pi":
+    if settings.config.board.overlays and source.firmware.kind != "pi":
         raise UserError(
             f"{request.settings}: board.overlays: are for a Raspberry Pi, and {request.image.name} is for "
             f"{source.firmware.name}; allowed: an image for Raspberry Pi"

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from agent.base import secret_file
 from agent.base.errors import UserError
-from agent.console import login
 
 LIST_FILE = "console-secrets.csv"
 _HEADER = "box.id,console.secret"
@@ -21,13 +21,13 @@ def read_secret(path: Path, box_id: str) -> bytes:
 
     Raises: UserError, whose message never has a secret.
     """
-    text = login.read_secret_text(path)
+    text = secret_file.read_secret_text(path)
     label = f"secret {str(path)!r}"
     header, _, lines = text.partition("\n")
     if header.strip() != _HEADER:
-        return login.decode_secret(text, label)
+        return secret_file.decode_secret(text, label)
     for line in lines.splitlines():
         listed_id, _, secret = line.partition(",")
         if listed_id.strip() == box_id:
-            return login.decode_secret(secret, f"{label}, box {box_id!r}")
+            return secret_file.decode_secret(secret, f"{label}, box {box_id!r}")
     raise UserError(f"{label}: box {box_id!r} is not in the list")

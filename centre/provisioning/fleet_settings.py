@@ -15,8 +15,7 @@ from agent.config import toml_decode, toml_writer
 from agent.config.console import ConsoleConfig
 from agent.console import login
 from agent.provisioning.atomic_folder import NewFile
-from agent.provisioning.file_references import local_name
-from agent.provisioning.settings import InvalidSettings, parse_settings
+from agent.provisioning.settings import InvalidSettings, local_name, parse_settings
 from centre.provisioning import settings_table
 from centre.provisioning.settings_table import KeyPath, SettingsTable
 

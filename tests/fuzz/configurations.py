@@ -11,7 +11,7 @@ from agent.base import checked_convert
 from agent.base.errors import UserError
 from agent.base.json_decode import decode_json
 from agent.config import toml_decode
-from agent.config.configuration import Config, iter_conflicts
+from agent.config.configuration import Config, decode_valid_entries
 from agent.config.desired_config import (
     DesiredContent,
     PlainDesiredConfig,
@@ -19,10 +19,9 @@ from agent.config.desired_config import (
     merge,
     name_entries,
 )
-from agent.config.placeholders import with_placeholders
 from agent.config_change.desired_message import read_plain, truncate_reasons
 from agent.detection.scene import decode_scene
-from agent.provisioning.settings import InvalidSettings, parse_settings, scrub_secrets
+from agent.provisioning.settings import InvalidSettings, parse_settings, parse_tables, scrub_secrets
 from agent.reporting import topics
 from agent.reporting.payloads import ConfigContentMessage, ReportedContent
 from centre.config_text import difference, to_toml
@@ -39,11 +38,8 @@ def run_configuration(data: bytes) -> None:
         tables = toml_decode.parse_toml(data, "configuration")
     except UserError as error:
         return check_one_line(error)
-    problems = list(checked_convert.iter_errors(tables, Config, "configuration"))
-    config = checked_convert.convert(
-        with_placeholders(tables) if problems else tables, Config, "configuration"
-    )
-    for line in (*problems, *iter_conflicts(config, "configuration")):
+    _config, problems = decode_valid_entries(tables, Config, "configuration")
+    for line in problems:
         check_one_line(str(line))
     return None
 
@@ -96,8 +92,8 @@ def run_settings(data: bytes) -> None:
         for problem in error.problems:
             check_one_line(problem)
         return
-    scrubbed = scrub_secrets(data)
-    assert scrubbed is None or not scrub_secrets(scrubbed)
+    scrubbed = scrub_secrets(parse_tables(data, "settings"))
+    assert scrubbed is None or not scrub_secrets(parse_tables(scrubbed, "settings"))
 
 
 DESIRED = msgspec.json.encode(

@@ -3,7 +3,8 @@
 import re
 from pathlib import Path
 
-from agent.console.login import compute_code, parse_challenge, read_secret
+from agent.base.secret_file import read_secret
+from agent.console.login import compute_code, parse_challenge
 from tests.image.guest_line import GuestLine
 
 ANSWER_TIMEOUT_S = 240.0

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 
 from agent.base.slot_state import Slot
-from agent.provisioning.board_config import BoardConfig, find_missing, find_problems
+from agent.provisioning.board_config import BoardConfig, find_missing, iter_board_problems
 from agent.update import bootloader, overlay_sector
 from agent.update.board_overlays import carry, stage
 from agent.update.overlay_sector import (
@@ -177,7 +177,7 @@ def test_the_sector_is_found_in_any_chunk(tmp_path: Path, monkeypatch: pytest.Mo
 def test_an_overlay_that_no_image_can_have_is_reported(
     overlays: tuple[str, ...], message: str
 ) -> None:
-    reported = list(find_problems(BoardConfig(overlays=overlays), "x"))
+    reported = list(iter_board_problems(BoardConfig(overlays=overlays), "x"))
     assert len(reported) == bool(message), reported
     assert message in "".join(reported)
 
@@ -192,7 +192,7 @@ def test_an_overlay_that_the_image_lacks_is_reported() -> None:
 
 @given(st.lists(st.text(max_size=30), max_size=12))
 def test_no_accepted_overlay_adds_a_line_or_a_section(overlays: list[str]) -> None:
-    if list(find_problems(BoardConfig(overlays=tuple(overlays)), "x")):
+    if list(iter_board_problems(BoardConfig(overlays=tuple(overlays)), "x")):
         return
     sector = encode_sector(overlays)
     assert len(sector) == SECTOR_BYTES

@@ -223,7 +223,7 @@ def test_each_program_of_the_box_loads_the_version_in_force(tmp_path: Path) -> N
     assert loaded.record.max_age_h == 24
     assert loaded.camera[0].detect.fps == 5
     assert loaded.camera[0].detect.scene == store.scene_files(FIRST)["north"]
-    assert configuration.load_base(file).record.max_age_h == 72
+    assert configuration.read_file(file).decode().record.max_age_h == 72
 
 
 @pytest.mark.parametrize("change", ["name", "damage"])

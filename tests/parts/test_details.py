@@ -13,8 +13,10 @@ import pytest
 
 from agent.base.health_model import Fault
 from agent.base.message import Message, Text, join_sentences, message_of
+from agent.config.configuration import read_file
 from agent.config.desired_store import ConfigLayer, DesiredStore
 from agent.config_change import config_check
+from agent.config_change.start_config import RefusedVersion, check_version
 from agent.console.check_result import failed
 from agent.console.messages import render
 from agent.console.messages.details import DETAILS, MAX_DETAIL_CHARS, find_detail
@@ -279,7 +281,8 @@ def test_each_refusal_of_a_technicians_command_is_translated() -> None:
 STAY_ENGLISH = {
     "agent/base/device_identity.py": "the advice of the command line to use sudo",
     "agent/console/byte_line.py": "the start of the console, before a language is chosen",
-    "agent/console/login.py": "the secret file, at the command line and in a settings file",
+    "agent/console/login.py": "a challenge at the command line of the centre",
+    "agent/base/secret_file.py": "the secret file, at the command line and in a settings file",
     "agent/console/serve.py": "the advice of the command line to use sudo",
     "agent/config_change/config_stage.py": "a reply of the agent's process",
     "agent/config_change/desired_message.py": "a report to the centre",
@@ -378,7 +381,9 @@ def test_a_wrong_scene_is_explained_in_the_language_of_the_session(
         ("[[zone]]\nname = 'a'\npolygon = [[0, 0], [1, 1], [1, 0], [0, 1]]", "its edges cross"),
     ):
         layer = ConfigLayer(scenes={"north": scene})
-        (problem,) = config_check.find_layer_problems(file, layer, store, ManualClock())
+        with pytest.raises(RefusedVersion) as refused:
+            check_version(read_file(file), layer, store, ManualClock())
+        (problem,) = refused.value.problems
         assert str(problem).startswith("scenes.north: ")
         assert words in str(problem)
         assert words not in show(problem, language)

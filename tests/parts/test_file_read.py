@@ -9,9 +9,9 @@ import pytest
 
 from agent.base.errors import UserError
 from agent.base.file_read import read_regular_file
+from agent.base.secret_file import read_secret
 from agent.clips.https_request import load_authority
 from agent.config.broker import BrokerConfig
-from agent.console.login import read_secret
 from agent.detection.scene import load_scene
 from agent.detection.still_image import read_image
 from agent.recording.encryption.keys import read_private_key

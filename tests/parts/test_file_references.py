@@ -1,4 +1,4 @@
-"""agent.provisioning.file_references: every file that a configuration names is found."""
+"""agent.provisioning.settings: every file that a configuration names is found."""
 
 import tomllib
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ import pytest
 from agent.base import checked_convert
 from agent.config import configuration
 from agent.config.configuration import Config
-from agent.provisioning.file_references import iter_references, local_name
+from agent.provisioning.settings import iter_references, local_name
 
 EVERY = """
 [box]

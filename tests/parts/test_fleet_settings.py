@@ -59,8 +59,8 @@ def test_each_box_gets_the_template_with_its_own_values() -> None:
     assert file.mode == 0o600
     settings = parse_settings(file.data, "x")
     assert (settings.box_id, settings.site) == ("casa-0002", "Rue 2")
-    assert settings.network.address == "10.4.0.12/24"
-    assert settings.network.gateway == "10.4.0.1"
+    assert settings.config.network.address == "10.4.0.12/24"
+    assert settings.config.network.gateway == "10.4.0.1"
     assert settings.config.camera[0].options["url"] == "rtsp://10.0.2.21/main"
     assert settings.embedded.secrets["north.password"] == f"{PASSWORD} 2"
 

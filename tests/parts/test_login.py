@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from agent.base.errors import UserError
 from agent.base.lockout import FREE_ATTEMPTS, MAX_WAIT_S, Lockout, wait_s
+from agent.base.secret_file import read_secret
 from agent.console.login import (
     DIGITS,
     Authenticator,
@@ -19,7 +20,6 @@ from agent.console.login import (
     generate_challenge,
     is_signature_valid,
     parse_challenge,
-    read_secret,
     write_secret,
 )
 from tests.conftest import ManualClock

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from agent import __version__
 from agent.config.commit_confirm import CommitConfirm
 from agent.console.context import ConsoleContext
-from agent.console.enrolment import ENROL_DIR
 from agent.console.serve import COMMANDS
 from agent.console.session import tokenize
 from agent.console.terminal import HungUp, Terminal
+from agent.provisioning.enrolment import ENROL_DIR
 from tests.conftest import ManualClock
 from tests.parts.console_peers import MemoryByteLine, RecordingAgent
 from tests.parts.console_rig import ConsoleRig

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from agent.base.clock import SystemClock
 from agent.config import desired_keys
-from agent.config.configuration import Config
+from agent.config.configuration import Config, read_file
 from agent.config.desired_store import ConfigLayer, DesiredStore
-from agent.config_change.config_check import find_layer_problems, find_problems
+from agent.config_change.config_check import find_problems
 from agent.config_change.desired_message import truncate_reasons
+from agent.config_change.start_config import RefusedVersion, check_version
 from tests.documents.test_docs import keys
 from tests.fuzz.target import check_one_line
 
@@ -102,9 +103,11 @@ def test_a_value_of_a_version_is_taken_or_refused_in_one_line(key: str, folder: 
             if isinstance(tables.get(kind), list) and key != kind:
                 tables[kind] = {NAMES[kind]: tables[kind][0]}
         layer = ConfigLayer(settings=tables)
-        problems = find_layer_problems(path, layer, store, CLOCK)
-        for line in truncate_reasons(tuple(map(str, problems))):
-            check_one_line(line)
+        try:
+            check_version(read_file(path), layer, store, CLOCK)
+        except RefusedVersion as refused:
+            for line in truncate_reasons(tuple(map(str, refused.problems))):
+                check_one_line(line)
         layer.keys()
 
     check()
@@ -115,7 +118,9 @@ def test_a_model_that_is_no_name_is_refused_in_one_line(value: object, folder: P
     path = folder / "vigie.toml"
     path.write_text(tomlkit.dumps(BASE))
     layer = ConfigLayer(settings={"camera": {"north": {"detect": {"model": value}}}})
-    (line,) = find_layer_problems(path, layer, DesiredStore(folder / "state"), CLOCK)
+    with pytest.raises(RefusedVersion) as refused:
+        check_version(read_file(path), layer, DesiredStore(folder / "state"), CLOCK)
+    (line,) = refused.value.problems
     assert re.fullmatch(
         r"camera\.north\.detect\.model( = \w+|: a \w+)[:;] allowed: a text", str(line)
     )

@@ -1,6 +1,7 @@
 """agent.provisioning.settings: all mistakes are reported, a line for each, and no secret in any of them."""
 
 import string
+import tempfile
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,17 @@ from hypothesis import strategies as st
 
 from agent.config import toml_writer
 from agent.config.configuration import BoxConfig
-from agent.provisioning.embedded_files import MAX_FILE_BYTES, MAX_FILES
 from agent.provisioning.settings import (
     FILE_NAME,
+    MAX_FILE_BYTES,
+    MAX_FILES,
+    SHM_DIR,
     STATE_DIR,
     InvalidSettings,
     parse_settings,
     read_settings,
     scrub_secrets,
+    usable_shm_dir,
 )
 from tests.settings_files import (
     BOX,
@@ -53,7 +57,7 @@ def tried(data: bytes) -> tuple[str, ...] | None:
 def test_a_valid_settings_file_gives_a_complete_box() -> None:
     good = parse_settings(GOOD_SETTINGS.encode(), FILE_NAME)
     assert (good.box_id, good.broker_url) == (BOX, "mqtts://centre.example:8883")
-    assert good.time.servers == ("pool.ntp.org",)
+    assert good.config.time.servers == ("pool.ntp.org",)
     assert sorted(good.embedded.files) == ["ca.pem", "north.scene.toml"]
     assert good.embedded.secrets["north.password"] == PASSWORD
     assert good.data == GOOD_SETTINGS.encode()
@@ -64,7 +68,7 @@ def test_the_example_is_valid_and_shows_every_key() -> None:
     example = read_settings(DOCS / "vigie-settings.example.toml")
     assert example.box_id == "casa-0001"
     text = (DOCS / "vigie-settings.example.toml").read_text()
-    for table in (example.network, example.time, example.board):
+    for table in (example.config.network, example.config.time, example.config.board):
         for name in set(type(table).__struct_fields__) - {"port"}:
             assert f"\n{name} = " in text or f"\n# {name} = " in text, name
     assert "\n# [[network.port]]" in text
@@ -87,7 +91,7 @@ WRONG: list[tuple[bytes, str]] = [
     (b"a = " + b"[" * 30 + b"]" * 30, "nested too deeply; allowed: 24 levels"),
     (b"#" * 1_000_001, "too large; allowed: at most 1000000 bytes"),
     (b"", "box: missing; it has to be given"),
-    (changed_settings(wifi={"name": "x"}), "wifi: unknown table; allowed: box, broker, camera,"),
+    (changed_settings(wifi={"name": "x"}), "wifi: unknown key; allowed: box, broker, camera,"),
     (
         changed_settings(box={"id": "casa_1"}),
         "box.id = 'casa_1': is the host name too; allowed: lower case",
@@ -328,7 +332,7 @@ def test_parsed_settings_show_no_secret() -> None:
 
 
 def test_without_its_secrets_the_file_is_the_same_and_valid() -> None:
-    left = scrub_secrets(GOOD_SETTINGS.encode())
+    left = scrub_secrets(tomllib.loads(GOOD_SETTINGS))
     assert left is not None
     assert PASSWORD.encode() not in left
     assert CONSOLE_SECRET.encode() not in left
@@ -338,11 +342,11 @@ def test_without_its_secrets_the_file_is_the_same_and_valid() -> None:
     assert parse_settings(left, FILE_NAME).notes[:1] == (
         "secrets.'console.secret' is empty: valid only for a box that has it already",
     )
-    assert scrub_secrets(left) is None
+    assert scrub_secrets(tomllib.loads(left.decode())) is None
 
 
 def test_a_file_without_secrets_keeps_its_comments() -> None:
-    assert scrub_secrets(b"# mine\n" + GOOD_SETTINGS.split("[secrets]")[0].encode()) is None
+    assert scrub_secrets(tomllib.loads("# mine\n" + GOOD_SETTINGS.split("[secrets]")[0])) is None
 
 
 def test_an_unreferenced_file_gives_a_note() -> None:
@@ -369,6 +373,21 @@ def test_a_password_in_an_address_gives_a_note() -> None:
 def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(InvalidSettings, match=r"x\.toml: No such file or directory"):
         read_settings(tmp_path / "x.toml")
+
+
+@pytest.mark.skipif(usable_shm_dir(SHM_DIR) is None, reason="needs a folder in memory")
+def test_no_secret_is_written_to_a_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no place for temporary files but that in memory."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    assert parse_settings(GOOD_SETTINGS.encode(), FILE_NAME).embedded.secrets
+
+
+def test_without_a_memory_folder_the_system_default_is_used(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    assert usable_shm_dir(tmp_path) == tmp_path
+    assert usable_shm_dir(file) is None
+    assert usable_shm_dir(tmp_path / "none") is None
 
 
 VALUES = st.recursive(

@@ -10,7 +10,8 @@ from agent.base.errors import UserError
 from agent.base.state_inventory import INVENTORY_FILE, StateInventory
 from agent.config.desired_config import DesiredPreset
 from agent.config.desired_store import ConfigLayer, DesiredStore
-from agent.config_change.start_config import STORED_VERSION, load_start_config
+from agent.config_change.start_config import load_start_config
+from agent.config_change.state_folder import STORED_VERSION
 from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipts import AgentStarted, ReceiptBody, ServiceAction
 from tests.conftest import ManualClock

@@ -10,7 +10,7 @@ from agent.provisioning.time_config import (
     CONFIG_FILE,
     SOURCE_FILE,
     TimeConfig,
-    find_problems,
+    iter_time_problems,
     render_files,
 )
 
@@ -82,7 +82,7 @@ def test_the_agent_learns_whether_servers_authenticate_themselves(
     ],
 )
 def test_a_mistake_is_reported(time: TimeConfig, message: str) -> None:
-    reported = list(find_problems(time, "x"))
+    reported = list(iter_time_problems(time, "x"))
     assert len(reported) == bool(message)
     assert message in "".join(reported)
 
@@ -95,7 +95,7 @@ def test_a_mistake_is_reported(time: TimeConfig, message: str) -> None:
 )
 def test_no_accepted_value_adds_a_line_or_an_option(servers: list[str], nts: bool) -> None:
     time = TimeConfig(servers=tuple(servers), nts=nts)
-    if list(find_problems(time, "x")) or not servers:
+    if list(iter_time_problems(time, "x")) or not servers:
         return
     lines = [line for line in chrony_lines(time) if line.startswith("server")]
     assert [line.split() for line in lines] == [

@@ -12,7 +12,7 @@ from agent.provisioning.network_config import (
     OTHERS_FILE,
     NetworkConfig,
     NetworkPort,
-    find_problems,
+    iter_network_problems,
     render_files,
 )
 
@@ -148,7 +148,7 @@ def test_a_second_port_is_a_second_route_or_has_a_fixed_address() -> None:
     ],
 )
 def test_an_invalid_address_is_reported(network: NetworkConfig, message: str) -> None:
-    reported = list(find_problems(network, "x"))
+    reported = list(iter_network_problems(network, "x"))
     assert len(reported) == bool(message)
     assert message in "".join(reported)
 
@@ -169,7 +169,7 @@ def test_no_accepted_value_adds_a_line_to_the_file(
 ) -> None:
     port = NetworkPort(adapter="wwan0", address=port_address)
     network = NetworkConfig(address=address, gateway=gateway, dns=tuple(dns), port=(port,))
-    if list(find_problems(network, "x")):
+    if list(iter_network_problems(network, "x")):
         return
     files = render_files(network)
     keys = [

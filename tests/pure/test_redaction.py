@@ -1,4 +1,4 @@
-"""agent.config.redaction and shareable_config: no secret leaves a configuration or a text."""
+"""agent.config.redaction: no secret leaves a configuration or a text."""
 
 import tomllib
 from pathlib import Path
@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.config import redaction
-from agent.config.redaction import Redactor
-from agent.config.shareable_config import REDACTED, redact_config, redacted_texts
+from agent.config.redaction import REDACTED, Redactor, redact_config, redacted_texts
 from agent.config.toml_writer import dumps
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "vigie.example.toml"

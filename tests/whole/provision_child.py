@@ -14,12 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from agent.provisioning import first_boot, full_check, tls_credentials
+from agent.config_change import config_check
+from agent.provisioning import enrolment, first_boot
 from agent.provisioning.first_boot import BootPaths
 from drivers.camera import rtsp
 from tests.whole.provision_tree import USER, BoxTree
 
-PRELOADED = (full_check, tls_credentials, rtsp, pwd.getpwnam(USER))
+PRELOADED = (config_check, enrolment, rtsp, pwd.getpwnam(USER))
 AUDIT_EVENTS = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "os.truncate"}
 NO_KILL = 1_000_000
 

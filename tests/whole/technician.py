@@ -14,7 +14,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from agent.console.login import compute_code, parse_challenge, read_secret, write_secret
+from agent.base.secret_file import read_secret
+from agent.console.login import compute_code, parse_challenge, write_secret
 from tests.whole.rig import TIMEOUT_S
 
 PAGER_PROMPT = "-- more -- (space: page, enter: line, q: stop) "

@@ -1,4 +1,4 @@
-"""agent.console.enrolment: the request suits a real authority, and only a matching certificate is
+"""agent.provisioning.enrolment: the request suits a real authority, and only a matching certificate is
 accepted.
 """
 
@@ -16,8 +16,7 @@ from cryptography.x509.oid import NameOID
 
 from agent.base.errors import UserError
 from agent.config.broker import BrokerConfig
-from agent.console.enrolment import Enrolment
-from agent.console.errors import ConsoleError
+from agent.provisioning.enrolment import Enrolment
 from tests.whole.technician import LOGGED_OUT_PROMPT, ConsoleTechnician, make_box_folder
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
@@ -152,7 +151,7 @@ def test_a_mismatched_certificate_changes_nothing(tmp_path: Path, authority: Aut
         (authority.sign(request, since=late), "not today"),
         (unknown_authority.sign(request), "not signed by broker.ca"),
     ):
-        with pytest.raises((ConsoleError, UserError), match=why):
+        with pytest.raises(UserError, match=why):
             enrol.install(pem, NOW, clock_synced=True)
         assert (tmp_path / "box.pem").read_text() == "old certificate"
         assert not (tmp_path / "box.key").exists()
@@ -174,7 +173,7 @@ def test_a_broken_broker_ca_is_named_and_changes_nothing(
     authority.file.unlink()
     if content is not None:
         authority.file.write_bytes(content)
-    with pytest.raises((ConsoleError, UserError), match=why) as caught:
+    with pytest.raises(UserError, match=why) as caught:
         enrol.install(signed, NOW, clock_synced=True)
     assert f"broker.ca = {str(authority.file)!r}: " in str(caught.value)
     assert not (tmp_path / "box.key").exists()
@@ -203,7 +202,7 @@ def test_a_damaged_request_key_is_reported(tmp_path: Path, authority: Authority)
     )
     for content in (b"junk", locked):
         (tmp_path / "state" / "enrol" / "request.key").write_bytes(content)
-        with pytest.raises(ConsoleError, match="damaged: begin with enrol request"):
+        with pytest.raises(UserError, match="damaged: begin with enrol request"):
             enrol.install(signed, NOW, clock_synced=True)
 
 
@@ -217,7 +216,7 @@ def test_without_a_trusted_clock_certificate_dates_are_not_checked(
 
 def test_a_certificate_without_a_request_is_refused(tmp_path: Path, authority: Authority) -> None:
     other = Enrolment(tmp_path / "other", "casa-0001", None).create_request()
-    with pytest.raises(ConsoleError, match="begin with enrol request"):
+    with pytest.raises(UserError, match="begin with enrol request"):
         enrolment(tmp_path).install(authority.sign(other), NOW, clock_synced=True)
 
 

@@ -90,16 +90,17 @@ def check_scene(call: ActCall, args: CheckSceneArgs) -> Problems:
     store = DesiredStore(context.state_dir)
     layer = _read_layer(context)
     try:
-        current = start_config.load_with(context.config_path, layer, store, context.clock)
+        file = configuration.read_file(context.config_path)
+        current = start_config.load_version(file, layer, store, context.clock)
         new = scene_change.with_scene(
             layer, current.config, args.view, args.toml, context.technician, ""
         )
-        problems = scene_change.find_scene_problems(
-            context.config_path, current, new, store, context.clock
-        )
+        scene_change.check_scene(file, current, new, store, context.clock)
+    except start_config.RefusedVersion as refused:
+        return Problems(refused.problems)
     except UserError as error:
         return Problems((message_of(error),))
-    return Problems(tuple(problems))
+    return Problems(())
 
 
 def try_scene(call: ActCall, args: TrySceneArgs) -> Trial | None:

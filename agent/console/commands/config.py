@@ -7,7 +7,7 @@ from agent.base.message import Message
 from agent.base.state_file import DamagedStateFile
 from agent.config import toml_writer
 from agent.config.desired_store import DesiredStore
-from agent.config.shareable_config import redact_config, redact_url
+from agent.config.redaction import redact_config, redact_url
 from agent.config.toml_decode import read_toml
 from agent.config_change import config_check
 from agent.console import agent_process

@@ -7,9 +7,9 @@ from agent.console import file_transfer
 from agent.console.arguments import usage_error
 from agent.console.console_command import ConsoleCommand, always
 from agent.console.context import ConsoleContext
-from agent.console.enrolment import Enrolment
 from agent.console.errors import ConsoleError
 from agent.console.terminal import Terminal
+from agent.provisioning.enrolment import Enrolment
 
 MAX_LINES = 200
 MAX_BYTES = 32_000

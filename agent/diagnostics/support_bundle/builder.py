@@ -21,8 +21,7 @@ from agent.base.errors import UserError
 from agent.base.json_format import encode_indented
 from agent.base.message import Message
 from agent.config import redaction, toml_decode
-from agent.config.redaction import Redactor
-from agent.config.shareable_config import redact_config, redacted_texts
+from agent.config.redaction import Redactor, redact_config, redacted_texts
 from agent.diagnostics.support_bundle.archive_format import (
     BundleFile,
     OmittedFile,
