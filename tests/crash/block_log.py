@@ -4,6 +4,7 @@ A flush makes all earlier completed writes durable. Of the later writes, a disk 
 cache may have kept any part, in any order, down to single sectors.
 """
 
+import os
 import random
 import struct
 from collections.abc import Iterator, Sequence
@@ -61,6 +62,13 @@ class CrashState(msgspec.Struct, frozen=True):
     marks: tuple[str, ...]
     lost_writes: int
     durable: bytearray
+
+    def write(self, image: Path) -> None:
+        """Write the disk as it was left."""
+        with image.open("r+b" if image.exists() else "w+b") as file:
+            file.write(self.durable)
+            for offset, data in self.survivors:
+                os.pwrite(file.fileno(), data, offset)
 
 
 def crash_states(

@@ -1,12 +1,12 @@
 """One recorded run of the box, and what is broken in each of many power cuts of it."""
 
 import logging
-import os
 import random
 import subprocess
 import sys
 import threading
 from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -115,7 +115,7 @@ def check_crash_states(
     report = CrashReport()
     image = folder / "state.img"
     for state in crash_states(recorded_run.base, recorded_run.records, cuts, rng):
-        _write_image(image, state)
+        state.write(image)
         run_fsck = report.states % 10 == 0
         report.states += 1
         report.with_lost_writes += state.lost_writes > 0
@@ -150,8 +150,35 @@ def _check_state(
         logging.disable(logging.NOTSET)
 
 
-def _write_image(image: Path, state: CrashState) -> None:
-    with image.open("r+b" if image.exists() else "w+b") as file:
-        file.write(state.durable)
-        for offset, data in state.survivors:
-            os.pwrite(file.fileno(), data, offset)
+def cut_at_writes(
+    base: bytes, records: list[LogRecord], states: int, seed: int
+) -> Iterator[CrashState]:
+    """Disks that so many power cuts leave, one after the last mark and the others each at a write before it."""
+    rng = random.Random(seed)
+    done = max(at for at, item in enumerate(records) if item.kind is RecordKind.MARK)
+    writes = [at + 1 for at in range(done) if records[at].kind is RecordKind.WRITE]
+    cuts = [done + 1, *(rng.choice(writes) for _ in range(states - 1))]
+    yield from crash_states(base, records, cuts, rng)
+
+
+def check_states(
+    folder: Path,
+    states: Iterable[CrashState],
+    find_broken: Callable[[Path, CrashState], Iterable[str]],
+) -> tuple[list[str], Counter[str]]:
+    """Repair and mount each disk; return a line for each promise that is not kept on it, and how many there were."""
+    lines: list[str] = []
+    seen: Counter[str] = Counter()
+    image = folder / "state.img"
+    for state in states:
+        state.write(image)
+        seen["lost writes"] += state.lost_writes > 0
+        seen["states"] += 1
+        try:
+            repair_ext4(image)
+            with mounted(image, folder / "state") as point:
+                found = list(find_broken(point, state))
+        except subprocess.CalledProcessError as error:
+            found = [f"no file system any more: {error.stderr}"]
+        lines += [f"cut {state.cut}: {line}" for line in found]
+    return lines, seen

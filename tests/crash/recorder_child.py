@@ -28,11 +28,8 @@ from agent.recording.custody import custody_log
 from agent.recording.custody.receipts import Receipt, encode_receipt, receipt_hash
 from agent.reporting.outbox.writer import OutboxError
 from agent.reporting.outgoing_messages import OutgoingMessage, Priority
-from drivers.camera.replay import Options, open_camera
-from drivers.contracts import StreamRequest
-from drivers.media import Packet
 from tests.crash.recording_box import CAMERA, RecordingBox
-from tests.crash.video import LIFE_PACKETS, packet_time_ns
+from tests.crash.video import LIFE_PACKETS
 
 custody_log.RECEIPTS_PER_FILE = 40  # so that the chain goes from file to file within a run
 flight_recorder.FLUSH_INTERVAL_NS = 500_000_000  # so that its pages go round within one
@@ -166,24 +163,9 @@ def main(video: Path, folder: Path, marks_file: Path, life: int, packet_count: i
     run_retention(box)
     events = EventThread(box, marks)
     events.start()
-    options = Options(path=str(video), pace="fast", loop=True)
-    camera = open_camera("video", options, StreamRequest(packets=True, frames_fps=0), lambda: 0)
-    box.record_stage.on_stream_opened(camera.info)
     stopping = threading.Event()
     stopping.set()
-    for index in range(first, first + packet_count):
-        packet = camera.read(1.0)
-        assert isinstance(packet, Packet)
-        box.clock.index = index
-        box.queue.put(
-            Packet(
-                t_ns=packet_time_ns(index),
-                pts_ns=packet.pts_ns,
-                dts_ns=packet.dts_ns,
-                is_key=packet.is_key,
-                data=packet.data,
-            )
-        )
+    for index in box.feed(video, range(first, first + packet_count)):
         box.record_stage.run_once(stopping)
         fault_codes = ",".join(sorted({fault.code for fault in box.faults.active()})) or "-"
         if fault_codes != faults:

@@ -4,7 +4,7 @@
 
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -32,6 +32,9 @@ from agent.recording.retention.retention_stage import RetentionRules, RetentionS
 from agent.recording.segment_writer import SegmentTarget
 from agent.reporting.outbox.outbox import Outbox
 from agent.runtime.queues import PacketQueue
+from drivers.camera.replay import Options, open_camera
+from drivers.contracts import StreamRequest
+from drivers.media import Packet
 from tests.crash.video import packet_time_ns
 
 BOX = "pole-17"
@@ -135,6 +138,18 @@ class RecordingBox:
         self.footage = folder / "footage" / CAMERA
         self.flight_recorder_file = folder / FILE_NAME
         self.flight_recorder = FlightRecorder(folder, self.clock, boot, str(index))
+
+    def feed(self, video: Path, indices: range) -> Iterator[int]:
+        """Queue packets of a camera that plays the video, each before its index is yielded."""
+        options = Options(path=str(video), pace="fast", loop=True)
+        camera = open_camera("video", options, StreamRequest(packets=True, frames_fps=0), lambda: 0)
+        self.record_stage.on_stream_opened(camera.info)
+        for index in indices:
+            packet = camera.read(1.0)
+            assert isinstance(packet, Packet)
+            self.clock.index = index
+            self.queue.put(msgspec.structs.replace(packet, t_ns=packet_time_ns(index)))
+            yield index
 
     def recover_footage(self) -> None:
         """A turn of the recorder without a packet: its folder is made whole."""

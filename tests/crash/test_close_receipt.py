@@ -7,11 +7,8 @@ import pytest
 
 from agent.recording.custody.receipts import Receipt, SegmentClosed, parse_line
 from agent.recording.recovery import PART_SUFFIX, recover_folder, valid_prefix_bytes
-from drivers.camera.replay import Options, open_camera
-from drivers.contracts import StreamRequest
-from drivers.media import Packet
 from tests.crash.recording_box import RecordingBox
-from tests.crash.video import GOP_FRAMES, packet_time_ns, write_video
+from tests.crash.video import GOP_FRAMES, write_video
 
 
 class PowerCut(BaseException):
@@ -24,22 +21,7 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def feed(box: RecordingBox, video: Path, how_many: int) -> None:
-    options = Options(path=str(video), pace="fast", loop=True)
-    camera = open_camera("video", options, StreamRequest(packets=True, frames_fps=0), lambda: 0)
-    box.record_stage.on_stream_opened(camera.info)
-    for index in range(how_many):
-        packet = camera.read(1.0)
-        assert isinstance(packet, Packet)
-        box.clock.index = index
-        box.queue.put(
-            Packet(
-                t_ns=packet_time_ns(index),
-                pts_ns=packet.pts_ns,
-                dts_ns=packet.dts_ns,
-                is_key=packet.is_key,
-                data=packet.data,
-            )
-        )
+    for _ in box.feed(video, range(how_many)):
         box.recover_footage()
 
 

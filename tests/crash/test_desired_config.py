@@ -3,18 +3,16 @@ one, its settings and scenes together, and what was kept stays.
 """
 
 import os
-import random
-import subprocess
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 from agent.base.clock import SystemClock
 from agent.config.desired_store import ConfigLayer, Decision, DesiredStore
 from agent.config_change.start_config import load_start_config
-from tests.crash.block_log import CrashState, LogRecord, RecordKind, crash_states, read_log
+from tests.crash.block_log import CrashState, LogRecord, read_log
 from tests.crash.conftest import CrashTestSize
-from tests.crash.disk import logged_ext4, make_ext4, mounted, repair_ext4, skip_unless_available
+from tests.crash.disk import logged_ext4, make_ext4, mounted, skip_unless_available
+from tests.crash.power_cut import check_states, cut_at_writes
 from tests.pole_config import POLE_CONFIG
 
 DISK_BYTES = 16 << 20
@@ -63,14 +61,6 @@ class Recorded:
             os.close(handle)
         self.records: list[LogRecord] = read_log(folder / "log")
 
-    def states(self, number: int) -> Iterator[CrashState]:
-        """Disks that so many power cuts leave, each at a write."""
-        rng = random.Random(SEED)
-        done = max(at for at, item in enumerate(self.records) if item.kind is RecordKind.MARK)
-        writes = [at + 1 for at in range(done) if self.records[at].kind is RecordKind.WRITE]
-        cuts = [done + 1, *(rng.choice(writes) for _ in range(number - 1))]
-        yield from crash_states(self.base, self.records, cuts, rng)
-
 
 def broken(point: Path, state: CrashState) -> Iterator[str]:
     """A line for each promise that is not kept on a disk, after the next boot."""
@@ -100,33 +90,14 @@ def broken(point: Path, state: CrashState) -> Iterator[str]:
         yield "takes no further version"
 
 
-def check_states(folder: Path, recorded: Recorded, number: int) -> tuple[list[str], Counter[str]]:
-    lines: list[str] = []
-    seen: Counter[str] = Counter()
-    image = folder / "state.img"
-    for state in recorded.states(number):
-        image.write_bytes(state.durable)
-        with image.open("r+b") as file:
-            for offset, data in state.survivors:
-                os.pwrite(file.fileno(), data, offset)
-        seen["lost writes"] += state.lost_writes > 0
-        seen["states"] += 1
-        try:
-            repair_ext4(image)
-            with mounted(image, folder / "state") as point:
-                found = list(broken(point, state))
-        except subprocess.CalledProcessError as error:
-            found = [f"no file system any more: {error.stderr}"]
-        lines += [f"cut {state.cut}: {line}" for line in found]
-    return lines, seen
-
-
 def test_a_power_cut_leaves_the_old_version_or_the_new_one(
     in_memory: Path, effort: CrashTestSize
 ) -> None:
     skip_unless_available()
     number = min(effort.states // 3, MOST_CUTS)
-    lines, seen = check_states(in_memory, Recorded(in_memory), number)
+    recorded = Recorded(in_memory)
+    states = cut_at_writes(recorded.base, recorded.records, number, SEED)
+    lines, seen = check_states(in_memory, states, broken)
     print(f"{dict(seen)}, {len(lines)} promises broken")  # noqa: T201 - for -s
     assert lines == []
     assert seen["lost writes"]

@@ -3,7 +3,6 @@ secrets leave the card only when they are on the box.
 """
 
 import os
-import random
 import shutil
 import subprocess
 import sys
@@ -16,10 +15,10 @@ import pytest
 from agent.base.errors import UserError
 from agent.provisioning import apply
 from agent.provisioning.apply import BoxFolders
-from tests.crash.block_log import CrashState, RecordKind, crash_states, read_log
+from tests.crash.block_log import CrashState, read_log
 from tests.crash.conftest import CrashTestSize
-from tests.crash.disk import logged_ext4, make_ext4, mounted, repair_ext4, skip_unless_available
-from tests.crash.power_cut import strace_ignoring
+from tests.crash.disk import logged_ext4, make_ext4, mounted, skip_unless_available
+from tests.crash.power_cut import check_states, cut_at_writes, strace_ignoring
 from tests.settings_files import GOOD_SETTINGS
 from tests.whole.provision_kills import (
     CHANGED_SETTINGS,
@@ -56,14 +55,6 @@ class Recorded:
             self.new = without_key_pair(box.contents())
         self.records = read_log(folder / "log")
 
-    def states(self, number: int) -> Iterator[CrashState]:
-        """Disks that so many power cuts leave, until the box was done."""
-        rng = random.Random(SEED)
-        done = next(at for at, item in enumerate(self.records) if item.kind is RecordKind.MARK)
-        writes = [at + 1 for at in range(done) if self.records[at].kind is RecordKind.WRITE]
-        cuts = [done + 1, *(rng.choice(writes) for _ in range(number - 1))]
-        yield from crash_states(self.base, self.records, cuts, rng)
-
 
 def broken(point: Path, state: CrashState, recorded: Recorded) -> Iterator[str]:
     """A line for each promise that is not kept on a disk."""
@@ -94,25 +85,9 @@ def broken(point: Path, state: CrashState, recorded: Recorded) -> Iterator[str]:
             yield "does not become new"
 
 
-def check_states(folder: Path, recorded: Recorded, number: int) -> tuple[list[str], Counter[str]]:
-    lines: list[str] = []
-    seen: Counter[str] = Counter()
-    image = folder / "state.img"
-    for state in recorded.states(number):
-        image.write_bytes(state.durable)
-        with image.open("r+b") as file:
-            for offset, data in state.survivors:
-                os.pwrite(file.fileno(), data, offset)
-        seen["lost writes"] += state.lost_writes > 0
-        seen["states"] += 1
-        try:
-            repair_ext4(image)
-            with mounted(image, folder / "state") as point:
-                found = list(broken(point, state, recorded))
-        except subprocess.CalledProcessError as error:
-            found = [f"no file system any more: {error.stderr}"]
-        lines += [f"cut {state.cut}: {line}" for line in found]
-    return lines, seen
+def check_cuts(folder: Path, recorded: Recorded, number: int) -> tuple[list[str], Counter[str]]:
+    states = cut_at_writes(recorded.base, recorded.records, number, SEED)
+    return check_states(folder, states, lambda point, state: broken(point, state, recorded))
 
 
 @pytest.fixture
@@ -127,7 +102,7 @@ def test_a_power_cut_leaves_old_or_new_and_loses_no_secret(
     place: Path, effort: CrashTestSize
 ) -> None:
     skip_unless_available()
-    lines, seen = check_states(place, Recorded(place), min(effort.states, MOST_STATES))
+    lines, seen = check_cuts(place, Recorded(place), min(effort.states, MOST_STATES))
     print(f"{dict(seen)}, {len(lines)} promises broken")  # noqa: T201 - for -s
     assert lines == []
     assert seen["lost writes"] > seen["states"] // 10
@@ -138,5 +113,5 @@ def test_the_same_check_finds_losses_if_flushes_are_dropped(
 ) -> None:
     skip_unless_available("strace")
     recorded = Recorded(place, strace_ignoring("fsync"))
-    lines, _ = check_states(place, recorded, effort.control_states)
+    lines, _ = check_cuts(place, recorded, effort.control_states)
     assert lines

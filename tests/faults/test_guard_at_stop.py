@@ -2,8 +2,6 @@
 
 import contextlib
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,14 +10,11 @@ import pytest
 from agent.__main__ import main
 from agent.cli.run import EXIT_HUNG
 from agent.runtime.supervisor import ACTUATOR_DEADLINE_RATIO
-from simulation.heads.head_simulator import HeadSimulator
-from simulation.heads.pty_serial_line import PtySerialLine
-from simulation.heads.visca_device import ViscaCameraChain
-from tests.contracts.heads import MECHANICS, VISCA_OPTIONS, VISCA_SPECS
+from tests.contracts.heads import VISCA_OPTIONS
 from tests.faults.head_scene import (
     TIMEOUT_S,
+    HeadLine,
     is_still_moving,
-    now_ns,
     wait_until_gone,
     wait_until_stopping,
 )
@@ -57,33 +52,17 @@ pin = 25
 """
 
 
-class Pole:
-    """A simulated head at the end of a line in this process, and an agent that drives it."""
+class Pole(HeadLine):
+    """A line whose head an agent drives."""
 
     def __init__(self, folder: Path, part: str, deadline_s: float) -> None:
-        self.body = HeadSimulator(MECHANICS, now_ns())
-        self.line = PtySerialLine(
-            folder / "line", [ViscaCameraChain([self.body], VISCA_SPECS)], now_ns
-        )
+        super().__init__(folder)
         self.footage = folder / "state" / "footage" / "north"
         self._file, self._log = folder / "vigie.toml", folder / "log"
         options = {**VISCA_OPTIONS, "port": str(self.line.link)}
         self._file.write_text(CONFIG.format(head=inline(options)))
-        with self._log.open("wb") as log:
-            self.agent = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "tests.faults.actuators_child"),
-                    *(str(self._file), part, str(deadline_s)),
-                ],
-                cwd=ROOT,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-            )
-        word, pid = self.receive().split()
-        assert word == "guard"
-        self.guard = int(pid)
+        module = "tests.faults.actuators_child"
+        self.start(module, str(self._file), part, str(deadline_s), log=self._log)
         wait_until(lambda: self.footage.is_dir() and any(self.footage.iterdir()))
         wait_until(lambda: self._run_command("move", "left", "--speed", "0.1", "--for", "60"))
         assert self.body.wait_for(is_still_moving, TIMEOUT_S)
@@ -91,26 +70,6 @@ class Pole:
     @property
     def log(self) -> str:
         return self._log.read_text()
-
-    def receive(self) -> str:
-        assert self.agent.stdout is not None
-        return self.agent.stdout.readline().strip()
-
-    def tell(self, line: str) -> None:
-        assert self.agent.stdin is not None
-        self.agent.stdin.write(line + "\n")
-        self.agent.stdin.flush()
-
-    def close(self) -> None:
-        if self.agent.poll() is None:
-            self.agent.kill()
-        self.agent.wait(TIMEOUT_S)
-        for pipe in (self.agent.stdin, self.agent.stdout):
-            if pipe is not None:
-                with contextlib.suppress(BrokenPipeError):
-                    pipe.close()
-        assert wait_until_gone(self.guard)
-        self.line.close()
 
     def _run_command(self, *words: str) -> bool:
         return main(["ptz", "--config", str(self._file), *words]) == 0
@@ -142,7 +101,7 @@ def test_the_guard_stops_the_head_of_a_hung_stage_and_footage_is_closed_whole(
     assert pole.receive() == "hangs"
     assert is_still_moving(pole.body)
     pole.tell("bye")
-    assert pole.agent.wait(TIMEOUT_S) == EXIT_HUNG
+    assert pole.child.wait(TIMEOUT_S) == EXIT_HUNG
     assert wait_until_stopping(pole.body)
     assert wait_until_gone(pole.guard)
     assert "guard: head mast: stopped" in pole.log
@@ -157,7 +116,7 @@ def test_the_guard_sets_hung_pins_inactive(stand: Stand) -> None:
     pole.tell("hang")
     assert pole.receive() == "hangs"
     pole.tell("bye")
-    assert pole.agent.wait(TIMEOUT_S) == EXIT_HUNG
+    assert pole.child.wait(TIMEOUT_S) == EXIT_HUNG
     assert wait_until_stopping(pole.body)
     assert wait_until_gone(pole.guard)
     assert "guard: pin siren: inactive" in pole.log
@@ -170,7 +129,7 @@ def test_a_hung_camera_delays_neither_the_head_nor_the_end_of_the_guard(stand: S
     pole.tell("bye")
     assert wait_until_stopping(pole.body)
     assert wait_until_gone(pole.guard)
-    assert pole.agent.poll() is None, "it still waits for its camera"
+    assert pole.child.poll() is None, "it still waits for its camera"
     assert "guard: the agent is gone" not in pole.log
 
 
@@ -178,7 +137,7 @@ def test_a_head_unreachable_at_the_stop_is_stopped_when_it_returns(stand: Stand)
     pole = stand("nothing", LONG_S)
     pole.line.unplug()
     pole.tell("bye")
-    assert pole.agent.wait(TIMEOUT_S) == 0
+    assert pole.child.wait(TIMEOUT_S) == 0
     assert is_still_moving(pole.body)
     pole.line.plug_in()
     assert wait_until_stopping(pole.body)
@@ -189,7 +148,7 @@ def test_a_head_unreachable_at_the_stop_is_stopped_when_it_returns(stand: Stand)
 def test_without_a_hang_the_guard_has_nothing_to_do(stand: Stand) -> None:
     pole = stand("nothing", LONG_S)
     pole.tell("bye")
-    assert pole.agent.wait(TIMEOUT_S) == 0
+    assert pole.child.wait(TIMEOUT_S) == 0
     assert wait_until_stopping(pole.body)
     assert wait_until_gone(pole.guard)
     assert "guard: the agent is gone" not in pole.log

@@ -1,6 +1,5 @@
 """agent.failsafe: the agent dies while a head moves, and the head stops, whatever the cause of death."""
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -30,6 +29,7 @@ from simulation.heads.visca_device import ViscaCameraChain
 from tests.contracts.heads import MECHANICS, VISCA_OPTIONS, VISCA_SPECS
 from tests.faults.head_scene import (
     TIMEOUT_S,
+    HeadLine,
     is_still_moving,
     now_ns,
     wait_until_gone,
@@ -40,63 +40,19 @@ ROOT = Path(__file__).parents[2]
 MOVING_SHARE = "0.1"
 
 
-class Scene:
-    """A simulated head at the end of a line in this process, and a process that drives it."""
-
+class Scene(HeadLine):
     def __init__(self, folder: Path) -> None:
-        self.body = HeadSimulator(MECHANICS, now_ns())
-        self.line = PtySerialLine(
-            folder / "line", [ViscaCameraChain([self.body], VISCA_SPECS)], now_ns
-        )
-        self.child = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "tests.faults.head_child",
-                str(self.line.link),
-                str(folder / "heads"),
-                MOVING_SHARE,
-            ],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        self.guard = self.guard_pid()
+        super().__init__(folder)
+        module, link = "tests.faults.head_child", str(self.line.link)
+        self.start(module, link, str(folder / "heads"), MOVING_SHARE, log=folder / "log")
         assert self.receive() == "moving"
         assert self.body.wait_for(is_still_moving, TIMEOUT_S)
-
-    def receive(self) -> str:
-        assert self.child.stdout is not None
-        return self.child.stdout.readline().strip()
-
-    def tell(self, line: str) -> None:
-        assert self.child.stdin is not None
-        self.child.stdin.write(line + "\n")
-        self.child.stdin.flush()
-
-    def guard_pid(self) -> int:
-        word, pid = self.receive().split()
-        assert word == "guard"
-        return int(pid)
 
     def comes_to_rest(self) -> bool:
         return wait_until_stopping(self.body)
 
     def guard_is_gone(self) -> bool:
         return wait_until_gone(self.guard)
-
-    def close(self) -> None:
-        if self.child.poll() is None:
-            self.child.kill()
-        self.child.wait(TIMEOUT_S)
-        for pipe in (self.child.stdin, self.child.stdout):
-            if pipe is not None:
-                with contextlib.suppress(BrokenPipeError):
-                    pipe.close()
-        assert self.guard_is_gone()
-        self.line.close()
 
 
 @pytest.fixture

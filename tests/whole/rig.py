@@ -10,8 +10,13 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from agent.base.clock import SystemClock
+from agent.app.agent import Agent
+from agent.base.clock import Clock, SystemClock
+from agent.capture import camera_source
+from agent.capture.camera_source import BadScenePolicy
 from agent.config.broker import BrokerConfig
+from agent.config_change.start_config import StartConfig
+from agent.runtime.sd_notify import Notifier
 from agent.runtime.stage import StageThread
 from centre.client import ActingCentre, CentreClient, ReceivedMessage
 from centre.store import CentreStore
@@ -55,6 +60,24 @@ events = true
     for number in range(5, 20)
 )
 """Many lines across a street, so that events are many."""
+
+
+def make_agent(
+    config_file: Path,
+    machine_root: Path,
+    *,
+    clock: Clock = CLOCK,
+    on_bad_scene: BadScenePolicy = "refuse",
+) -> Agent:
+    """Return an agent for this process, not started yet and without heads and pins."""
+    config, sources = camera_source.load_sources(config_file, clock, on_bad_scene)
+    return Agent(
+        StartConfig(config=config, sources=tuple(sources)),
+        clock,
+        random.Random(1),
+        notifier=Notifier({}),
+        machine_root=machine_root,
+    )
 
 
 class AgentBox:

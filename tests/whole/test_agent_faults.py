@@ -1,6 +1,5 @@
 """agent.app.agent: faults of its own wiring are reported, and it continues."""
 
-import random
 import shutil
 from pathlib import Path
 
@@ -9,20 +8,17 @@ import pytest
 from agent.app.agent import Agent
 from agent.base.device_identity import STATE_LOST_FLAG
 from agent.base.lockout import FREE_ATTEMPTS, Lockout
-from agent.capture import camera_source
 from agent.capture.camera_source import BadScenePolicy
 from agent.config_change import config_check
-from agent.config_change.start_config import StartConfig
 from agent.detection import model_card
 from agent.faults.registry import FaultRegistry
 from agent.health.flight_recorder import FlightRecorder
 from agent.health.health_stage import AgentRun
 from agent.health.monitor import HealthMonitor, LockoutFault
 from agent.health.stuck_cameras import StuckCameras
-from agent.runtime.sd_notify import Notifier
 from tests.conftest import ManualClock
 from tests.whole.no_room import no_room
-from tests.whole.rig import CLOCK, CONFIG, fake_camera_toml
+from tests.whole.rig import CLOCK, CONFIG, fake_camera_toml, make_agent
 
 ENDS = 'fps = 10\npace = "fast"\nduration_s = 1\n'
 
@@ -34,14 +30,7 @@ def built(folder: Path, on_bad_scene: BadScenePolicy = "refuse") -> Agent:
             CONFIG.format(url="mqtt://127.0.0.1:1", camera=fake_camera_toml(ENDS))
         )
         (folder / "scene.toml").touch()
-    config, cameras = camera_source.load_sources(folder / "vigie.toml", CLOCK, on_bad_scene)
-    return Agent(
-        StartConfig(config=config, sources=tuple(cameras)),
-        CLOCK,
-        random.Random(1),
-        notifier=Notifier(),
-        machine_root=folder,
-    )
+    return make_agent(folder / "vigie.toml", folder, on_bad_scene=on_bad_scene)
 
 
 def reported(agent: Agent) -> dict[str, str]:

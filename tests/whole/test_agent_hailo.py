@@ -1,19 +1,14 @@
 """An agent with two cameras that share the box's Hailo."""
 
-import random
 from pathlib import Path
 
 import pytest
 
-from agent.app.agent import Agent
-from agent.base.clock import SystemClock
-from agent.capture import camera_source
 from agent.config.configuration import DetectConfig
-from agent.config_change.start_config import StartConfig
 from agent.detection import accelerator_card
-from agent.runtime.sd_notify import Notifier
 from tests import hailo_runtime, virtual_camera
 from tests.whole.report.reporting_box import wait_until
+from tests.whole.rig import make_agent
 
 CONFIG = """
 [box]
@@ -63,15 +58,7 @@ def test_cameras_share_the_device_and_both_fall_back_when_it_is_silent(
         for name in ("north", "south")
     )
     (tmp_path / "vigie.toml").write_text(CONFIG + "".join(tables))
-    clock = SystemClock()
-    config, cameras = camera_source.load_sources(tmp_path / "vigie.toml", clock)
-    agent = Agent(
-        StartConfig(config=config, sources=tuple(cameras)),
-        clock,
-        random.Random(1),
-        notifier=Notifier({}),
-        machine_root=tmp_path,
-    )
+    agent = make_agent(tmp_path / "vigie.toml", tmp_path)
     agent.start()
     detectors = [pipeline.detector for pipeline in agent.pipelines]
     assert None not in detectors

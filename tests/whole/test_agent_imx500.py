@@ -1,21 +1,17 @@
 """An agent whose camera module has a network in its sensor: it detects there, falls back, and returns."""
 
-import random
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from agent.app.agent import Agent
-from agent.base.clock import SystemClock
 from agent.base.sha256 import sha256_hex
-from agent.capture import camera_source
 from agent.config.configuration import DetectConfig
-from agent.config_change.start_config import StartConfig
-from agent.runtime.sd_notify import Notifier
 from tests import virtual_camera
 from tests.virtual_camera import imx500
 from tests.whole.report.reporting_box import wait_until
+from tests.whole.rig import make_agent
 
 CONFIG = """
 [box]
@@ -51,16 +47,8 @@ def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Agent]:
     imx500.write_metadata(tmp_path, imx500.detections(CAR))
     path = tmp_path / "vigie.toml"
     path.write_text(CONFIG.format(sha256=sha256_hex(network.read_bytes())))
-    clock = SystemClock()
-    config, cameras = camera_source.load_sources(path, clock)
     with virtual_camera.installed_pipeline():
-        started = Agent(
-            StartConfig(config=config, sources=tuple(cameras)),
-            clock,
-            random.Random(1),
-            notifier=Notifier({}),
-            machine_root=tmp_path,
-        )
+        started = make_agent(path, tmp_path)
         started.start()
         yield started
         started.stop()

@@ -1,6 +1,5 @@
 """The whole agent on a machine of files that overheats, is overloaded or loses its power."""
 
-import random
 import signal
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
@@ -9,11 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.app.agent import Agent
 from agent.base.clock import ClockTrust, SystemClock
 from agent.base.health_model import HealthReport
-from agent.capture import camera_source
-from agent.config_change.start_config import StartConfig
 from agent.health import flight_page, health_file, restart_report
 from agent.health.flight_page import PAGE_BYTES
 from agent.health.flight_recorder import FILE_NAME, PAGE_COUNT, read_pages
@@ -26,11 +22,10 @@ from agent.reporting.payloads import (
     RecordingGap,
     Restarted,
 )
-from agent.runtime.sd_notify import Notifier
 from centre.client import ReceivedMessage
 from tests.machine_tree import FakeProcFs
 from tests.whole.report.broker import Mosquitto
-from tests.whole.rig import CONFIG, SCENE, AgentBox, RunningCentre, fake_camera_toml
+from tests.whole.rig import CONFIG, SCENE, AgentBox, RunningCentre, fake_camera_toml, make_agent
 
 
 class LeapingClock:
@@ -79,14 +74,7 @@ class Pole:
         (folder / "scene.toml").write_text(SCENE)
         self.machine = FakeProcFs(folder / "machine", self.state)
         self.clock = LeapingClock()
-        config, cameras = camera_source.load_sources(folder / "vigie.toml", self.clock)
-        self.agent = Agent(
-            StartConfig(config=config, sources=tuple(cameras)),
-            self.clock,
-            random.Random(7),
-            notifier=Notifier({}),
-            machine_root=self.machine.root,
-        )
+        self.agent = make_agent(folder / "vigie.toml", self.machine.root, clock=self.clock)
         self.agent.start()
 
     def parts(self) -> list[Path]:

@@ -2,7 +2,6 @@
 camera.
 """
 
-import random
 import signal
 import threading
 from collections.abc import Callable
@@ -15,23 +14,19 @@ import numpy.typing as npt
 import pytest
 
 from agent.app.agent import Agent
-from agent.base.clock import SystemClock
 from agent.base.model import FrameResult
-from agent.capture import camera_source
-from agent.config_change.start_config import StartConfig
 from agent.detection import image
 from agent.recording import catalogue, mask_store
 from agent.recording.catalogue import FootageEntry
 from agent.recording.export import clip_masking
 from agent.recording.mask_store import MaskingError
 from agent.reporting.payloads import HealthMessage
-from agent.runtime.sd_notify import Notifier
 from centre.client import ReceivedMessage
 from drivers.av_stream import frame_planes
 from drivers.masking import MASK_CHROMA, MASK_LUMA
 from drivers.media import Frame, Point
 from tests.whole.drawn_clip import write_street_clip
-from tests.whole.rig import CLOCK, TIMEOUT_S, AgentBox, RunningCentre
+from tests.whole.rig import TIMEOUT_S, AgentBox, RunningCentre, make_agent
 
 CONFIG = """
 [box]
@@ -83,16 +78,7 @@ class Street:
     ) -> None:
         (self.folder / "vigie.toml").write_text(CONFIG.format(camera=camera, more=more))
         (self.folder / "scene.toml").write_text(scene)
-        config, cameras = camera_source.load_sources(
-            self.folder / "vigie.toml", SystemClock(), on_bad_scene="close"
-        )
-        agent = Agent(
-            StartConfig(config=config, sources=tuple(cameras)),
-            CLOCK,
-            random.Random(1),
-            notifier=Notifier(),
-            machine_root=self.folder,
-        )
+        agent = make_agent(self.folder / "vigie.toml", self.folder, on_bad_scene="close")
         for pipeline in agent.pipelines:
             pipeline.frame_listeners.append(self._see)
             pipeline.segment_listeners.append(lambda _segment: self.closed.set())
