@@ -68,7 +68,7 @@ class ActServerProcess:
             self._process.stdin.write(msgspec.json.encode(start) + b"\n")
             self._process.stdin.flush()
         is_readable, _, _ = select.select((self._process.stdout,), (), (), START_TIMEOUT_S)
-        line = self._process.stdout.readline(page_wire.MAX_LINE_BYTES) if is_readable else b""
+        line = self._process.stdout.readline(page_wire.MAX_MESSAGE_BYTES) if is_readable else b""
         if line != b"ready\n":
             reason = line.decode("utf-8", "replace").strip()
             raise ActServerFailed(reason or Message("the process of its acts does not start"))

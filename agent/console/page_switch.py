@@ -4,17 +4,12 @@ The page is on as long as this process keeps both. The child does what the page 
 as the agent's user; the process that serves the network has another user, and reads no file of the box.
 """
 
-import select
-import socket
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-import msgspec
-
-from agent.base.json_decode import MalformedJson
 from agent.base.message import Message, Text, decode_message, message_of
 from agent.console import page_wire
 from agent.console.act_server_process import ActServerFailed, ActServerProcess, ActServerStart
@@ -32,13 +27,13 @@ from agent.console.page_wire import (
     PageUsed,
 )
 from agent.faults.texts import Language
+from drivers.local_wire import LocalConnection, MalformedMessage, connect
 
 ANSWER_TIMEOUT_S = 120.0
 """On a slow board a unit and a child take seconds to start, on one with all processors busy more than 30."""
-_READ_BYTES = 65_536
 END_GRACE_NS = 30_000_000_000
 """After the end of its time a unit that has not ended its page loses its console."""
-MAX_READS = 4
+MAX_REPORTS = 64
 """At once: a unit that never stops reporting does not hold the console."""
 _UNIT_ENDED = Message("The page is off: its unit has ended.")
 PageReportT = TypeVar("PageReportT", bound=PageReport)
@@ -62,9 +57,8 @@ class PageSwitch:
         self._config_path = config_path
         self._clock_ns = clock_ns
         self._write_receipt = write_receipt
-        self._connection: socket.socket | None = None
+        self._connection: LocalConnection | None = None
         self._act_server: ActServerProcess | None = None
-        self._received = b""
         self._reports: deque[PageReport] = deque()
         self._notices: deque[Message] = deque()
         self._last_use_ns = 0
@@ -78,7 +72,7 @@ class PageSwitch:
 
     def is_on(self) -> bool:
         """Handle the reports that have come; True from `turn_on` until the page has ended."""
-        for _ in range(MAX_READS):
+        for _ in range(MAX_REPORTS):
             if self._connection is None or not self._read(0.0):
                 break
         while self._reports:
@@ -146,7 +140,6 @@ class PageSwitch:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
-        self._received = b""
         self._reports.clear()
         act_server, self._act_server = self._act_server, None
         if act_server is not None:
@@ -162,11 +155,9 @@ class PageSwitch:
         return self.is_on() and self._clock_ns() - self._last_use_ns <= duration_s * 1e9
 
     def _connect(self) -> None:
-        self._connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._connection.settimeout(ANSWER_TIMEOUT_S)
         path = self._root / page_wire.SOCKET
         try:
-            self._connection.connect(str(path))
+            self._connection = connect(path, ANSWER_TIMEOUT_S, page_wire.MAX_MESSAGE_BYTES)
         except OSError as error:
             raise _not_on(f"{path}: {error.strerror or error}") from error
 
@@ -174,7 +165,7 @@ class PageSwitch:
         assert self._connection is not None  # noqa: S101 - for mypy
         # If it has refused already, its report says why.
         with suppress(BrokenPipeError, TimeoutError):
-            self._connection.sendall(msgspec.json.encode(message) + b"\n")
+            self._connection.send(message, ANSWER_TIMEOUT_S)
 
     def _wait_for(self, kind: type[PageReportT]) -> PageReportT:
         """Wait for a report of a kind, and handle others. Raises ConsoleError if the page ends, or refuses."""
@@ -193,18 +184,16 @@ class PageSwitch:
             self._read(remaining_s)
 
     def _read(self, timeout_s: float) -> bool:
-        """Read reports for up to `timeout_s`; return False if none came, or the page has ended."""
+        """Read a report for up to `timeout_s`; return False if none came, or the page has ended."""
         assert self._connection is not None  # noqa: S101 - for mypy
-        is_readable, _, _ = select.select((self._connection,), (), (), timeout_s)
-        if not is_readable:
-            return False
         try:
-            data = self._connection.recv(_READ_BYTES)
-            *lines, self._received = (self._received + data).split(b"\n")
-            self._reports.extend(map(PAGE_REPORT_DECODER.decode, lines))
-        except (OSError, MalformedJson):
-            data = b""
-        if data and len(self._received) <= page_wire.MAX_LINE_BYTES:
+            report = self._connection.receive(PAGE_REPORT_DECODER, timeout_s)
+        except TimeoutError:
+            return False
+        except (OSError, MalformedMessage):
+            report = None
+        if report is not None:
+            self._reports.append(report)
             return True
         reports = tuple(self._reports)
         self.turn_off()

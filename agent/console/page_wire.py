@@ -3,7 +3,7 @@
     console -> page    a PageStart, then PageOrders
     page -> console    a PageReady or a PageRefused, then the other reports
 
-One line of JSON each, over the socket of vigie-page.socket. The page is on as long as the connection is open: a logout,
+They are messages of the local wire, over the socket of vigie-page.socket. The page is on as long as the connection is open: a logout,
 a lost cable and a killed console close it. This module is loaded by both processes, and loads nothing of the box.
 """
 
@@ -12,17 +12,17 @@ from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
-from agent.base.json_decode import JsonDecoder
 from agent.base.message import TextData
 from agent.config.names import Name
 from agent.faults.texts import Language
+from drivers.local_wire import MessageDecoder
 
 SOCKET = Path("run/vigie-page.socket")
 """Socket of vigie-page.socket, below the root of the system."""
 ACTS_DIR = Path("run/vigie-page")
 """Folder of the acts' socket. Its mode is the gate: the agent's user and vigie-page's group alone get in."""
 ACTS_SOCKET_NAME = "acts.sock"
-MAX_LINE_BYTES = 4096
+MAX_MESSAGE_BYTES = 4096
 DURATION_S = 30 * 60.0
 DEFAULT_PORT, MIN_PORT, MAX_PORT = 8443, 1024, 65_535
 MAX_ADDRESSES = 16
@@ -36,7 +36,7 @@ Fingerprint = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 
 
 class PageStart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The first line: serve the page on `port`. The certificate names the box and its `addresses`.
+    """The first message: serve the page on `port`. The certificate names the box and its `addresses`.
 
     `language` is the one of the console's session, for a phone that asks for none.
     """
@@ -49,7 +49,7 @@ class PageStart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class PageOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A later line. `link`: make a new one-time link, in place of an unused one."""
+    """A later message. `link`: make a new one-time link, in place of an unused one."""
 
     order: Literal["link"]
 
@@ -91,4 +91,4 @@ class PageEnded(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
 USED_INTERVAL_S = 10.0
 
 PageReport: TypeAlias = PageReady | PageRefused | PageLink | PageJoined | PageUsed | PageEnded
-PAGE_REPORT_DECODER: JsonDecoder[PageReport] = JsonDecoder(PageReport)
+PAGE_REPORT_DECODER: MessageDecoder[PageReport] = MessageDecoder(PageReport)

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 from cryptography import x509
@@ -26,7 +27,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from agent.base.clock import SystemClock
-from agent.base.json_decode import JsonDecoder
 from agent.base.message import Message, encode_message
 from agent.console import page_wire
 from agent.console.page_wire import (
@@ -45,6 +45,7 @@ from agent.pole_page.bounded_http import BACKLOG, BoundedServer
 from agent.pole_page.page_sessions import PageSessions
 from agent.pole_page.web_app import WebApp
 from agent.runtime.log_limit import limit_log_rate
+from drivers.local_wire import MalformedMessage, MessageBuffer, MessageDecoder, pack_message
 
 log = logging.getLogger(__name__)
 
@@ -56,9 +57,10 @@ REQUEST_TIMEOUT_S = 5.0
 VALIDITY = timedelta(days=1)
 """Of the certificate, in each direction: a phone may be some hours ahead of a box, or behind it."""
 
-_START_DECODER = JsonDecoder(PageStart)
-_ORDER_DECODER = JsonDecoder(PageOrder)
+_START_DECODER = MessageDecoder(PageStart)
+_ORDER_DECODER = MessageDecoder(PageOrder)
 _TAKEN = PageRefused(reason=encode_message(Message("another console has turned it on")))
+T = TypeVar("T")
 
 
 async def serve(listener: socket.socket, root: Path, runtime_dir: Path) -> None:
@@ -81,11 +83,11 @@ async def _refuse_others(listener: socket.socket) -> None:
     loop = asyncio.get_running_loop()
     while True:
         connection, _ = await loop.sock_accept(listener)
-        connection.setblocking(False)
-        with connection, suppress(OSError):
+        console = ConsoleLink(connection)
+        with connection, suppress(OSError, MalformedMessage):
             async with asyncio.timeout(REQUEST_TIMEOUT_S):
-                await loop.sock_recv(connection, page_wire.MAX_LINE_BYTES)
-                await loop.sock_sendall(connection, msgspec.json.encode(_TAKEN) + b"\n")
+                await console.receive(_START_DECODER)
+            console.report(_TAKEN)
 
 
 class PageCertificate(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,16 +153,28 @@ def make_tls_context(certificate: PageCertificate, runtime_dir: Path) -> ssl.SSL
 
 
 class ConsoleLink:
-    """The console's connection: reports to it. A console that does not read loses them."""
+    """A console's connection: orders from it, and reports to it. A console that does not read loses them."""
 
-    def __init__(self, writer: asyncio.StreamWriter) -> None:
-        self._writer = writer
+    def __init__(self, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        self._connection = connection
+        self._buffer = MessageBuffer(page_wire.MAX_MESSAGE_BYTES)
         self._last_used_s = float("-inf")
 
+    async def receive(self, decoder: MessageDecoder[T]) -> T | None:
+        """Return the next message, or None at the console's end. Raises MalformedMessage or OSError."""
+        loop = asyncio.get_running_loop()
+        while (found := self._buffer.next()) is None:
+            data = await loop.sock_recv(self._connection, page_wire.MAX_MESSAGE_BYTES)
+            if not data:
+                return None
+            self._buffer.add(data)
+        return decoder.decode(found[0])
+
     def report(self, report: PageReport) -> None:
-        """Send a report."""
-        if self._writer.transport.get_write_buffer_size() <= page_wire.MAX_LINE_BYTES:
-            self._writer.write(msgspec.json.encode(report) + b"\n")
+        """Send a report. One that is as small as these is sent whole, or not at all: unix(7)."""
+        with suppress(OSError):
+            self._connection.send(pack_message(report))
 
     def report_use(self) -> None:
         """Report that a phone is active, once in a while."""
@@ -173,26 +187,20 @@ class ConsoleLink:
 async def _serve_connection(
     connection: socket.socket, root: Path, runtime_dir: Path, refusal: asyncio.Task[None]
 ) -> None:
-    reader, writer = await asyncio.open_unix_connection(
-        sock=connection, limit=page_wire.MAX_LINE_BYTES
-    )
-    console = ConsoleLink(writer)
-    try:
-        async with asyncio.timeout(REQUEST_TIMEOUT_S):
-            start = _START_DECODER.decode(await reader.readline())
-        await _serve_page(start, reader, console, root, runtime_dir, refusal)
-    except (OSError, ValueError) as error:
-        log.warning("the page is refused: %s", error)
-        console.report(PageRefused(reason=str(error)))
-    finally:
-        writer.close()
-        with suppress(OSError):
-            await writer.wait_closed()
+    console = ConsoleLink(connection)
+    with connection:
+        try:
+            async with asyncio.timeout(REQUEST_TIMEOUT_S):
+                start = await console.receive(_START_DECODER)
+            if start is not None:
+                await _serve_page(start, console, root, runtime_dir, refusal)
+        except (OSError, ValueError) as error:
+            log.warning("the page is refused: %s", error)
+            console.report(PageRefused(reason=str(error)))
 
 
 async def _serve_page(
     start: PageStart,
-    reader: asyncio.StreamReader,
     console: ConsoleLink,
     root: Path,
     runtime_dir: Path,
@@ -226,8 +234,7 @@ async def _serve_page(
         console.report(PageReady(fingerprint=certificate.fingerprint, token=sessions.new_link()))
         try:
             async with asyncio.timeout_at(ends_s):
-                while line := await reader.readline():
-                    _ORDER_DECODER.decode(line)
+                while await console.receive(_ORDER_DECODER) is not None:
                     console.report(PageLink(token=sessions.new_link()))
         except TimeoutError:
             console.report(PageEnded())

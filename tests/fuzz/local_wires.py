@@ -20,6 +20,14 @@ from agent.console.act_wire import ReplyLine, _read_replies
 from agent.console.acts.act import ActState
 from agent.console.acts.act_table import ACTS
 from agent.console.page_switch import PageSwitch
+from agent.console.page_wire import (
+    PageEnded,
+    PageJoined,
+    PageLink,
+    PageReady,
+    PageRefused,
+    PageUsed,
+)
 from agent.pole_page.act_calls import escape_json
 from agent.recording.export.clip_request import ClipRequest
 from agent.runtime.control_socket import LIMITS
@@ -154,7 +162,8 @@ def run_page_report(data: bytes) -> None:
         Path("/nonexistent"), Path("vigie.toml"), clock.boottime_ns, receipts.append
     )
     with _connected(data) as (_, console):
-        switch._connection, switch._unused_links = console, 1
+        connection = LocalConnection(console, page_wire.MAX_MESSAGE_BYTES)
+        switch._connection, switch._unused_links = connection, 1
         switch._ends_ns = clock.now_ns
         for _ in range(1 + len(data) // 1000):
             if not switch.is_on():
@@ -195,13 +204,14 @@ def _act_replies() -> list[bytes]:
 
 
 def _page_reports() -> list[bytes]:
+    token = "a2" * 13
     return [
-        b'{"kind":"joined","address":"192.168.4.20","sessions":1}\n{"kind":"used"}\n',
-        b'{"kind":"joined","address":"fe80::/64","sessions":1}\n' * 2,
-        b'{"kind":"ready","fingerprint":"%s","token":"%s"}\n' % (b"0f" * 32, b"a2" * 13),
-        b'{"kind":"link","token":"%s"}\n{"kind":"ended"}\n' % (b"a2" * 13),
-        b'{"kind":"refused","reason":"the port is taken"}\n',
-        b'{"kind":"used"}' + b" " * page_wire.MAX_LINE_BYTES,
+        pack_message(PageJoined(address="192.168.4.20", sessions=1)) + pack_message(PageUsed()),
+        pack_message(PageJoined(address="fe80::/64", sessions=1)) * 2,
+        pack_message(PageReady(fingerprint="0f" * 32, token=token)),
+        pack_message(PageLink(token=token)) + pack_message(PageEnded()),
+        pack_message(PageRefused(reason="the port is taken")),
+        pack_message(PageRefused(reason="x" * page_wire.MAX_MESSAGE_BYTES)),
     ]
 
 

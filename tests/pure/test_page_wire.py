@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
-from agent.base.json_decode import JsonDecoder, MalformedJson
 from agent.console.page_wire import DURATION_S, MAX_ADDRESSES, PageOrder, PageStart
+from drivers.local_wire import MalformedMessage, MessageDecoder
 
 START = {"port": 8443, "box_id": "casa-0001", "addresses": ["10.0.0.1"], "language": "en"}
 
@@ -24,12 +24,12 @@ START = {"port": 8443, "box_id": "casa-0001", "addresses": ["10.0.0.1"], "langua
     ],
 )
 def test_a_start_that_is_not_allowed_is_refused(change: dict[str, object]) -> None:
-    decoder = JsonDecoder(PageStart)
-    assert decoder.decode(msgspec.json.encode(START)).duration_s == DURATION_S
-    with pytest.raises(MalformedJson):
-        decoder.decode(msgspec.json.encode(START | change))
+    decoder = MessageDecoder(PageStart)
+    assert decoder.decode(msgspec.msgpack.encode(START)).duration_s == DURATION_S
+    with pytest.raises(MalformedMessage):
+        decoder.decode(msgspec.msgpack.encode(START | change))
 
 
 def test_the_only_order_is_a_new_link() -> None:
-    with pytest.raises(MalformedJson):
-        JsonDecoder(PageOrder).decode(b'{"order":"run"}')
+    with pytest.raises(MalformedMessage):
+        MessageDecoder(PageOrder).decode(msgspec.msgpack.encode({"order": "run"}))

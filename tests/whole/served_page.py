@@ -21,6 +21,7 @@ from agent.console.page_wire import (
     PageStart,
 )
 from agent.pole_page.request_guard import HEADERS
+from drivers.local_wire import connect
 from tests.free_port import free_port
 from tests.loopback_server import LoopbackServer, receive
 from tests.whole.pole_page_box import TIMEOUT_S, HttpReply, PageUnit, Phone
@@ -76,10 +77,7 @@ class ServedPage:
 
     def __init__(self, root: Path, *, port: int | None = None, duration_s: float = 600.0) -> None:
         self.port = free_port() if port is None else port
-        self.connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.connection.settimeout(TIMEOUT_S)
-        self.connection.connect(str(root / page_wire.SOCKET))
-        self._reader = self.connection.makefile("rb")
+        self.connection = connect(root / page_wire.SOCKET, TIMEOUT_S, page_wire.MAX_MESSAGE_BYTES)
         start = PageStart(
             port=self.port,
             box_id="casa-0001",
@@ -87,11 +85,10 @@ class ServedPage:
             language="fr",
             duration_s=duration_s,
         )
-        self.connection.sendall(msgspec.json.encode(start) + b"\n")
+        self.connection.send(start, TIMEOUT_S)
 
     def next_report(self) -> PageReport | None:
-        line = self._reader.readline()
-        return PAGE_REPORT_DECODER.decode(line) if line else None
+        return self.connection.receive(PAGE_REPORT_DECODER, TIMEOUT_S)
 
     def wait_for(self, kind: type[ReportT]) -> ReportT:
         while True:
@@ -106,7 +103,7 @@ class ServedPage:
         return report
 
     def new_token(self) -> str:
-        self.connection.sendall(msgspec.json.encode(PageOrder(order="link")) + b"\n")
+        self.connection.send(PageOrder(order="link"), TIMEOUT_S)
         return self.wait_for(PageLink).token
 
     def phone(self, host: str = "127.0.0.1") -> Phone:
@@ -118,7 +115,6 @@ class ServedPage:
         return phone
 
     def close(self) -> None:
-        self._reader.close()
         self.connection.close()
 
 

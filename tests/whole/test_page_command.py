@@ -23,6 +23,7 @@ from agent.console.page_wire import (
     PageReport,
     PageUsed,
 )
+from drivers.local_wire import HEADER, pack_message
 from tests.conftest import ManualClock
 from tests.free_port import free_port
 from tests.loopback_server import LoopbackServer
@@ -196,11 +197,11 @@ JOINED = PageJoined(address="192.168.4.20", sessions=1)
     ("reports", "said"),
     [
         ((READY, JOINED, PageEnded()), "The page is off: its time is over."),
-        ((READY, b"no report\n"), "The page is off: its unit has ended."),
+        ((READY, HEADER.pack(1, 0) + b"\xc1"), "The page is off: its unit has ended."),
         ((READY, b"x" * 10_000), "The page is off: its unit has ended."),
         ((READY, JOINED, JOINED), "The page is off: its unit has ended."),
         (
-            (READY, b'{"kind":"joined","address":"10.0.0.1; reboot","sessions":1}\n'),
+            (READY, PageJoined(address="10.0.0.1; reboot", sessions=1)),
             "The page is off: its unit has ended.",
         ),
         (
@@ -224,9 +225,9 @@ def test_the_console_reports_how_the_page_ends(
     has_reported = threading.Event()
 
     def play_service(connection: socket.socket) -> None:
-        connection.recv(page_wire.MAX_LINE_BYTES)
+        connection.recv(page_wire.MAX_MESSAGE_BYTES)
         for report in reports:
-            data = report if isinstance(report, bytes) else msgspec.json.encode(report) + b"\n"
+            data = report if isinstance(report, bytes) else pack_message(report)
             connection.sendall(data)
         connection.shutdown(socket.SHUT_RDWR)
         has_reported.set()
@@ -259,11 +260,11 @@ def test_a_unit_that_floods_its_console_neither_holds_it_nor_outlives_its_time(
     has_ended = threading.Event()
 
     def flood_console(connection: socket.socket) -> None:
-        connection.recv(page_wire.MAX_LINE_BYTES)
-        connection.sendall(msgspec.json.encode(READY) + b"\n")
+        connection.recv(page_wire.MAX_MESSAGE_BYTES)
+        connection.sendall(pack_message(READY))
         with suppress(OSError):
             while True:
-                connection.sendall(msgspec.json.encode(PageUsed()) + b"\n")
+                connection.sendall(pack_message(PageUsed()))
         has_ended.set()
 
     with page_service(root, flood_console):

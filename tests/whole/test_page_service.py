@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from agent.console import page_wire
-from agent.console.page_wire import PageEnded, PageJoined, PageRefused
+from agent.console.page_wire import PAGE_REPORT_DECODER, PageEnded, PageJoined, PageRefused
+from drivers.local_wire import connect
 from tests.whole.pole_page_box import (
     TIMEOUT_S,
     PageUnit,
@@ -201,24 +202,18 @@ def test_a_second_console_is_refused_while_the_page_is_on(
 
 
 @pytest.mark.parametrize(
-    "line",
-    [
-        b'{"port":80,"box_id":"casa-0001","addresses":[],"language":"en"}\n',
-        b'{"port":8443,"box_id":"casa-0001","addresses":["no address"],"language":"en"}\n',
-    ],
+    "change", [{"port": 80}, {"addresses": ["no address"]}, {"technician": "amina"}]
 )
 def test_a_start_that_is_not_allowed_is_refused(
-    tmp_path_factory: pytest.TempPathFactory, line: bytes
+    tmp_path_factory: pytest.TempPathFactory, change: dict[str, object]
 ) -> None:
     root = make_root(tmp_path_factory.mktemp("page"))
     unit = PageUnit(root)
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as console:
-            console.settimeout(TIMEOUT_S)
-            console.connect(str(root / page_wire.SOCKET))
-            console.sendall(line)
-            with console.makefile("rb") as reader:
-                assert b'"kind":"refused"' in reader.readline()
+        start = {"port": 8443, "box_id": "casa-0001", "addresses": [], "language": "en"}
+        with connect(root / page_wire.SOCKET, TIMEOUT_S, page_wire.MAX_MESSAGE_BYTES) as console:
+            console.send(start | change, TIMEOUT_S)
+            assert isinstance(console.receive(PAGE_REPORT_DECODER, TIMEOUT_S), PageRefused)
     finally:
         unit.close()
 
