@@ -185,7 +185,7 @@ class ActListener:
             reply.refuse("busy", Message("another act takes longer: try again"))
 
     def _run_in_lane(
-        self, act: Act[Any], call: ActCall, args: msgspec.Struct, reply: "_Replies"
+        self, act: Act[Any, Any], call: ActCall, args: msgspec.Struct, reply: "_Replies"
     ) -> None:
         words = act.format_receipt(call, args)
         if words is not None and not self._may_write_receipt():
@@ -194,7 +194,7 @@ class ActListener:
         if words is not None and not _write_receipt(call.context, words, reply):
             return
         try:
-            reply.send_result(act.run(call, args))
+            reply.send_result(act(call, args))
         except AgentDown as error:
             reply.refuse("agent_down", message_of(error))
         except ConsoleError as error:

@@ -20,7 +20,10 @@ from agent.faults.texts import Language
 MAX_REQUEST_BYTES = 1 << 17
 MAX_REPLY_BYTES = 1 << 22
 _READ_BYTES = 65_536
-MAX_ACTS, MAX_ACT_TIMEOUT_S, MAX_UPLOAD_BYTES = 256, 3600.0, 2_000_000_000
+MAX_ACTS, MAX_UPLOAD_BYTES = 256, 2_000_000_000
+MAX_ACT_TIMEOUT_S = 3600.0
+DEFAULT_TIMEOUT_S = 45.0
+"""More than an agent's answer may take: then the act has its own words for it."""
 LIST_ACTS = "acts"
 """The request for the kinds of all acts, which is no act itself."""
 _NULL = msgspec.Raw(b"null")
@@ -28,6 +31,9 @@ _NULL = msgspec.Raw(b"null")
 ActErrorCode = Literal[
     "agent_down", "busy", "failed", "malformed", "no_receipt", "refused", "unknown"
 ]
+
+
+ReplyKind: TypeAlias = Literal["value", "lines", "picture", "file"]
 
 
 class ActKind(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -42,9 +48,9 @@ class ActKind(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     other acts nor for the rate of its session.
     """
 
-    reply: Literal["value", "lines", "picture", "file"] = "value"
+    reply: ReplyKind = "value"
     upload_max_bytes: Annotated[int, msgspec.Meta(ge=0, le=MAX_UPLOAD_BYTES)] = 0
-    timeout_s: Annotated[float, msgspec.Meta(gt=0, le=MAX_ACT_TIMEOUT_S)] = 30.0
+    timeout_s: Annotated[float, msgspec.Meta(gt=0, le=MAX_ACT_TIMEOUT_S)] = DEFAULT_TIMEOUT_S
     is_urgent: bool = False
 
 

@@ -18,7 +18,7 @@ def test_the_table_of_acts_is_that_of_the_declarations() -> None:
 
 
 @pytest.mark.parametrize("act", ACTS.values(), ids=ACTS)
-def test_the_words_of_a_receipt_name_what_the_act_has(act: Act[Any]) -> None:
+def test_the_words_of_a_receipt_name_what_the_act_has(act: Act[Any, Any]) -> None:
     for _, field, _, _ in string.Formatter().parse(act.receipt):
         match (field or "").split("."):
             case [""]:
@@ -34,6 +34,6 @@ def test_the_words_of_a_receipt_name_what_the_act_has(act: Act[Any]) -> None:
 
 
 @pytest.mark.parametrize("act", ACTS.values(), ids=ACTS)
-def test_an_act_names_commands_of_the_console(act: Act[Any]) -> None:
+def test_an_act_names_commands_of_the_console(act: Act[Any, Any]) -> None:
     typed = {words.split()[0] for words in act.typed.split(", ") if words}
     assert typed <= {command.name for command in COMMANDS}

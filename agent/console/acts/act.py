@@ -1,11 +1,21 @@
 """An act of a technician at a box, declared once: the console's commands and the page at the pole run the same function.
 
-A module of this package has the declarations of its acts in `ACTS`; `act_table` has all of them.
+`act` declares a function; `act_table` has all acts.
 """
 
 import os
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeAlias, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Generic,
+    Literal,
+    TypeAlias,
+    TypeVar,
+    get_origin,
+    get_type_hints,
+)
 
 import msgspec
 
@@ -13,7 +23,7 @@ from agent.base.clock import Clock
 from agent.base.errors import UserError
 from agent.base.message import Message, Text
 from agent.capture.lens_aim import FocusBlocks
-from agent.console.act_wire import ActKind
+from agent.console.act_wire import DEFAULT_TIMEOUT_S, ActKind, ReplyKind
 from agent.console.acts.live_view import LiveViews
 from agent.console.context import VIEW_PURPOSE, ConsoleContext
 from agent.console.errors import ConsoleError
@@ -23,8 +33,6 @@ if TYPE_CHECKING:
     from agent.console.acts.commissioning import Commissioning
 
 PAGE_VIEW_PURPOSE = "looked through it at the page at the pole"
-AGENT_COMMAND_S = 45.0
-"""More than an agent's answer may take: then the act has its own words for it."""
 CHECK_S = 120.0
 LONG_S = 300.0
 
@@ -35,6 +43,7 @@ Need: TypeAlias = Literal["agent", "box", "root"]
 
 _CHUNK_BYTES = 1 << 20
 ArgsT = TypeVar("ArgsT", bound=msgspec.Struct)
+ResultT = TypeVar("ResultT")
 ValueT = TypeVar("ValueT")
 
 
@@ -103,18 +112,18 @@ class Lines(msgspec.Struct, Generic[ValueT], frozen=True):
     values: Iterator[ValueT]
 
 
-class Picture(msgspec.Struct, frozen=True):
+class Picture(msgspec.Struct, Generic[ValueT], frozen=True):
     """The result of an act with a JPEG."""
 
     jpeg: bytes
-    value: object
+    value: ValueT
 
 
-class Download(msgspec.Struct, frozen=True):
+class Download(msgspec.Struct, Generic[ValueT], frozen=True):
     """The result of an act with a file, which is closed once it is sent."""
 
     fd: int
-    value: object
+    value: ValueT
 
 
 def call_at_console(context: ConsoleContext) -> ActCall:
@@ -153,38 +162,81 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     text: Text
 
 
+_REPLIES: Mapping[object, ReplyKind] = {Lines: "lines", Picture: "picture", Download: "file"}
+
+
 def always(_call: ActCall, _args: Any) -> bool:
     """Return True: each call has a receipt of its own."""
     return True
 
 
-class Act(ActKind, Generic[ArgsT], frozen=True, kw_only=True):
-    """One act, with the kind of its reply and its bounds.
+class Act(ActKind, Generic[ArgsT, ResultT], frozen=True, kw_only=True):
+    """One act, with the kind of its reply and its bounds; `act` declares it. A call runs it.
 
-    `run` returns a value, `Lines`, a `Picture` or a `Download`. Raises ConsoleError, UserError, DriverError or OSError.
-    `summary` is its row in docs/pole-page-acts.md, `typed` the console's command that runs it or does the same.
-    `receipt` has the words of its receipt, with fields of `args` and of `call`; without the receipt it is not done. With ""
-    the act only reads, or writes a receipt of its own. `needs_receipt` is False for a call that the receipt of an earlier
-    one covers.
+    `typed` is the console's command that runs it or does the same. `receipt` has the words of its receipt, with fields of
+    `args` and of `call`; without the receipt it is not done. With "" the act only reads, or writes a receipt of its own.
+    `needs_receipt` is False for a call that the receipt of an earlier one covers.
     """
 
     name: str
     summary: str
-    run: Callable[[ActCall, ArgsT], object]
+    run: Callable[[ActCall, ArgsT], ResultT]
     args_type: type[ArgsT]
     lane: Lane
-    needs: Need = "box"
-    typed: str = ""
-    receipt: str = ""
-    needs_receipt: Callable[[ActCall, ArgsT], bool] = always
+    needs: Need
+    typed: str
+    receipt: str
+    needs_receipt: Callable[[ActCall, Any], bool]
+
+    def __call__(self, call: ActCall, args: ArgsT) -> ResultT:
+        """Run it. Raises ConsoleError, UserError, DriverError or OSError."""
+        return self.run(call, args)
 
     def format_receipt(self, call: ActCall, args: ArgsT) -> str | None:
         """Return the words of the receipt of a call, or None if it has none."""
         if not self.receipt or not self.needs_receipt(call, args):
             return None
-        return self.receipt.format(call=call, args=args)
+        return self.receipt.format(call=call, args=args).rstrip()
 
     @property
     def kind(self) -> ActKind:
         """The part that the web process of the page knows."""
         return ActKind(**{name: getattr(self, name) for name in ActKind.__struct_fields__})
+
+
+def act(
+    *,
+    lane: Lane,
+    needs: Need = "box",
+    typed: str = "",
+    timeout_s: float = DEFAULT_TIMEOUT_S,
+    upload_max_bytes: int = 0,
+    is_urgent: bool = False,
+    receipt: str = "",
+    needs_receipt: Callable[[ActCall, Any], bool] = always,
+) -> Callable[[Callable[[ActCall, ArgsT], ResultT]], Act[ArgsT, ResultT]]:
+    """Declare a function as an act, which has its name, the first sentence of its docstring and its types.
+
+    It returns a value, `Lines`, a `Picture` or a `Download`.
+    """
+
+    def declare(run: Callable[[ActCall, ArgsT], ResultT]) -> Act[ArgsT, ResultT]:
+        _, args_type, result_type = get_type_hints(run).values()
+        sentence, _, _ = (run.__doc__ or "").partition(".")
+        return Act(
+            name=run.__name__,
+            summary=sentence,
+            run=run,
+            args_type=args_type,
+            reply=_REPLIES.get(get_origin(result_type) or result_type, "value"),
+            lane=lane,
+            needs=needs,
+            typed=typed,
+            timeout_s=timeout_s,
+            upload_max_bytes=upload_max_bytes,
+            is_urgent=is_urgent,
+            receipt=receipt,
+            needs_receipt=needs_receipt,
+        )
+
+    return declare

@@ -18,11 +18,12 @@ from agent.console.acts import (
 )
 from agent.console.acts.act import Act
 
-ACTS: Mapping[str, Act[Any]] = {
-    act.name: act
+ACTS: Mapping[str, Act[Any, Any]] = {
+    declared.name: declared
     for module in (
         *(status, faults, box, link, devices, cameras, heads),
         *(scenes, trial, commissioning, updates),
     )
-    for act in module.ACTS
+    for declared in vars(module).values()
+    if isinstance(declared, Act)
 }

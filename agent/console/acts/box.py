@@ -11,13 +11,13 @@ from agent.base.message import Message, Text
 from agent.console.acts.act import (
     CHECK_S,
     LONG_S,
-    Act,
     ActCall,
     BoxArgs,
     Download,
     Lines,
     NoArgs,
     Outcome,
+    act,
 )
 from agent.console.checks import CHECKS, LINK_CHECKS, CheckOutcome, run_check
 from agent.diagnostics.support_bundle.builder import format_result, make_bundle
@@ -62,9 +62,9 @@ class CheckArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     ] = ()
 
     @property
-    def suffix(self) -> str:
-        """The numbers in a receipt, each after a blank."""
-        return "".join(f" {number}" for number in self.numbers)
+    def typed_numbers(self) -> str:
+        """The numbers in a receipt, "" for all."""
+        return " ".join(map(str, self.numbers))
 
 
 class BundleValue(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,7 +75,8 @@ class BundleValue(msgspec.Struct, frozen=True, kw_only=True):
     lines: tuple[Text, ...]
 
 
-def read_session(call: ActCall, _args: NoArgs) -> Session:
+@act(lane="status")
+def session(call: ActCall, _args: NoArgs) -> Session:
     """Return the box and the technician."""
     context = call.context
     agent_state = context.agent_state()
@@ -100,18 +101,21 @@ def read_session(call: ActCall, _args: NoArgs) -> Session:
     )
 
 
-def run_checks(call: ActCall, args: CheckArgs) -> Lines[CheckOutcome]:
-    """Run the checks, one after the other."""
+@act(lane="work", typed="check", timeout_s=CHECK_S, receipt="check {args.typed_numbers}")
+def check(call: ActCall, args: CheckArgs) -> Lines[CheckOutcome]:
+    """Run the numbered checks, or some of them, one after the other."""
     chosen = (check for check in CHECKS if not args.numbers or check.number in args.numbers)
     return Lines(run_check(call.context, check) for check in chosen)
 
 
-def run_link_checks(call: ActCall, _args: NoArgs) -> Lines[CheckOutcome]:
+@act(lane="work", typed="net", timeout_s=CHECK_S, receipt="net")
+def net(call: ActCall, _args: NoArgs) -> Lines[CheckOutcome]:
     """Run the checks of the link. The first that fails explains those after it."""
     return Lines(run_check(call.context, check) for check in LINK_CHECKS)
 
 
-def download_bundle(call: ActCall, _args: NoArgs) -> Download:
+@act(lane="work", typed="bundle", timeout_s=LONG_S, receipt="bundle")
+def bundle(call: ActCall, _args: NoArgs) -> Download[BundleValue]:
     """Make a support bundle; the box keeps nothing of it."""
     with tempfile.TemporaryDirectory(prefix="vigie-") as folder:
         context = call.context
@@ -132,62 +136,9 @@ def download_bundle(call: ActCall, _args: NoArgs) -> Download:
     return Download(fd, value)
 
 
+@act(lane="status", needs="root", typed="reboot", receipt="reboot confirmed")
 def reboot(call: ActCall, args: BoxArgs) -> Outcome:
-    """Request a reboot."""
+    """Restart the box."""
     args.confirm(call.context)
     request_reboot(call.context.runtime_dir)
     return Outcome(text=Message("The box restarts within seconds. Come back in a minute."))
-
-
-ACTS = (
-    Act(
-        name="session",
-        summary="the box and the technician",
-        run=read_session,
-        args_type=NoArgs,
-        lane="status",
-    ),
-    Act(
-        name="check",
-        summary="the 16 numbered checks, or some of them",
-        run=run_checks,
-        args_type=CheckArgs,
-        lane="work",
-        typed="check",
-        reply="lines",
-        timeout_s=CHECK_S,
-        receipt="check{args.suffix}",
-    ),
-    Act(
-        name="net",
-        summary="the checks of the link",
-        run=run_link_checks,
-        args_type=NoArgs,
-        lane="work",
-        typed="net",
-        reply="lines",
-        timeout_s=CHECK_S,
-        receipt="net",
-    ),
-    Act(
-        name="bundle",
-        summary="a signed support bundle",
-        run=download_bundle,
-        args_type=NoArgs,
-        lane="work",
-        typed="bundle",
-        reply="file",
-        timeout_s=LONG_S,
-        receipt="bundle",
-    ),
-    Act(
-        name="reboot",
-        summary="a restart of the box",
-        run=reboot,
-        args_type=BoxArgs,
-        lane="status",
-        needs="root",
-        typed="reboot",
-        receipt="reboot confirmed",
-    ),
-)

@@ -9,9 +9,10 @@ from agent.base.message import Message
 from agent.capture.jpeg import brighten_jpeg, encode_jpeg
 from agent.capture.snapshot_command import MIN_JPEG_BYTES, SNAPSHOT_MAX_BYTES
 from agent.config.names import Name
-from agent.console.acts import day_night
-from agent.console.acts.act import CHECK_S, Act, ActCall, Done, Lines, Picture
+from agent.console.acts import day_night as day_night_test
+from agent.console.acts.act import CHECK_S, ActCall, Done, Lines, Picture, act
 from agent.console.acts.aim_comparison import AimComparison, compare_aim, read_reference
+from agent.console.acts.aiming import CameraReading
 from agent.console.arguments import choose_arg
 from agent.console.camera_preview import CameraPreview
 from agent.console.check_result import CheckResult
@@ -47,8 +48,9 @@ class ReferenceValue(msgspec.Struct, frozen=True, kw_only=True):
     height_px: int
 
 
-def read_picture(call: ActCall, args: PictureArgs) -> Picture:
-    """Return the next picture of a camera."""
+@act(lane="picture", typed="camera NAME, camera NAME focus, camera NAME level")
+def picture(call: ActCall, args: PictureArgs) -> Picture[CameraReading]:
+    """Return the next picture of a camera, with its focus, level, horizon, light and glass."""
     live = call.state.live.read(call.context, args.camera, PICTURE_TIMEOUT_S, args.max_bytes)
     if live is None:
         raise ConsoleError(
@@ -59,19 +61,22 @@ def read_picture(call: ActCall, args: PictureArgs) -> Picture:
     return Picture(jpeg, live.reading)
 
 
-def restart_focus(call: ActCall, args: CameraArgs) -> Done:
+@act(lane="picture")
+def focus_reset(call: ActCall, args: CameraArgs) -> Done:
     """Forget the sharpest picture seen."""
     call.state.live.restart_search(args.camera)
     return Done()
 
 
-def compare(call: ActCall, args: CameraArgs) -> AimComparison:
+@act(lane="picture", typed="camera NAME aim")
+def aim(call: ActCall, args: CameraArgs) -> AimComparison:
     """Compare the view with the newest certificate."""
     preview = call.state.live.open(call.context, args.camera)
     return compare_aim(call.context, args.camera, preview)
 
 
-def read_reference_picture(call: ActCall, args: CameraArgs) -> Picture:
+@act(lane="picture")
+def aim_reference(call: ActCall, args: CameraArgs) -> Picture[ReferenceValue]:
     """Return the camera's picture in the newest certificate."""
     # The same viewers as for the live picture, and the same receipt.
     call.state.live.open(call.context, args.camera)
@@ -89,7 +94,14 @@ def read_reference_picture(call: ActCall, args: CameraArgs) -> Picture:
     )
 
 
-def run_day_night(call: ActCall, args: CameraArgs) -> Lines[CheckResult]:
+@act(
+    lane="work",
+    needs="agent",
+    typed="camera NAME daynight",
+    timeout_s=CHECK_S,
+    receipt="day and night test of {args.camera}",
+)
+def day_night(call: ActCall, args: CameraArgs) -> Lines[CheckResult]:
     """Test day and night, finding after finding."""
     choose_arg(Message("camera"), args.camera, call.context.camera_names)
     preview = call.context.open_preview(args.camera, call.state.view_purpose)
@@ -98,54 +110,6 @@ def run_day_night(call: ActCall, args: CameraArgs) -> Lines[CheckResult]:
 
 def _test_day_night(call: ActCall, camera: str, preview: CameraPreview) -> Iterator[CheckResult]:
     try:
-        yield from day_night.run_day_night(call.context, camera, preview)
+        yield from day_night_test.run_day_night(call.context, camera, preview)
     finally:
         preview.close()
-
-
-ACTS = (
-    Act(
-        name="picture",
-        summary="the next picture of a camera with its focus, level, horizon, light and glass",
-        run=read_picture,
-        args_type=PictureArgs,
-        lane="picture",
-        typed="camera NAME, camera NAME focus, camera NAME level",
-        reply="picture",
-    ),
-    Act(
-        name="focus_reset",
-        summary="forget the sharpest picture seen",
-        run=restart_focus,
-        args_type=CameraArgs,
-        lane="picture",
-    ),
-    Act(
-        name="aim",
-        summary="the aim compared with the newest certificate",
-        run=compare,
-        args_type=CameraArgs,
-        lane="picture",
-        typed="camera NAME aim",
-    ),
-    Act(
-        name="aim_reference",
-        summary="the camera's picture in the newest certificate",
-        run=read_reference_picture,
-        args_type=CameraArgs,
-        lane="picture",
-        reply="picture",
-    ),
-    Act(
-        name="day_night",
-        summary="the test of day and night, finding after finding",
-        run=run_day_night,
-        args_type=CameraArgs,
-        lane="work",
-        needs="agent",
-        typed="camera NAME daynight",
-        reply="lines",
-        timeout_s=CHECK_S,
-        receipt="day and night test of {args.camera}",
-    ),
-)

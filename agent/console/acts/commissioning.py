@@ -14,10 +14,11 @@ from agent.capture.lens_aim import FocusBlocks
 from agent.capture.snapshot_command import SNAPSHOT_MAX_BYTES
 from agent.config.names import Name
 from agent.console import qr_code
-from agent.console.acts.act import CHECK_S, LONG_S, Act, ActCall, Done, NoArgs, Picture
+from agent.console.acts.act import CHECK_S, LONG_S, ActCall, Done, NoArgs, Picture, act
 from agent.console.context import ConsoleContext
 from agent.console.errors import ConsoleError
-from agent.diagnostics.commissioning import certificate, photos
+from agent.diagnostics.commissioning import certificate as record_files
+from agent.diagnostics.commissioning import photos
 from agent.diagnostics.commissioning.certificate import (
     MAX_NOTE_CHARS,
     MAX_NOTES_CHARS,
@@ -265,20 +266,23 @@ class DriftList(msgspec.Struct, frozen=True, kw_only=True):
     lines: tuple[Text, ...]
 
 
-def begin(call: ActCall, _args: NoArgs) -> Draft:
+@act(lane="work", needs="agent", typed="commission", timeout_s=LONG_S)
+def commission_begin(call: ActCall, _args: NoArgs) -> Draft:
     """Inspect the box; a commissioning that was begun before is dropped, with its photos."""
     commissioning = Commissioning(call.context, call.context.best_focus)
     call.state.commissioning = commissioning
     return _draft(commissioning)
 
 
-def read_draft(call: ActCall, _args: NoArgs) -> Draft | None:
+@act(lane="work")
+def commission_read(call: ActCall, _args: NoArgs) -> Draft | None:
     """Return the commissioning in hand, for a page that was loaded again, or None."""
     commissioning = call.state.commissioning
     return None if commissioning is None else _draft(commissioning)
 
 
-def keep(call: ActCall, args: AnswersArgs) -> Done:
+@act(lane="work")
+def commission_keep(call: ActCall, args: AnswersArgs) -> Done:
     """Keep what was answered so far, until the signature or the end of the console's session."""
     _require(call).keep(args.answers, args.notes, args.serials)
     return Done()
@@ -305,22 +309,30 @@ def _draft(commissioning: Commissioning) -> Draft:
     )
 
 
-def read_picture(call: ActCall, args: ItemPictureArgs) -> Picture:
+@act(lane="work")
+def commission_picture(call: ActCall, args: ItemPictureArgs) -> Picture[InspectedPicture]:
     """Return the inspected picture of an item."""
     plane = _require(call).picture(args.camera, args.item)
     return Picture(encode_jpeg(plane, SNAPSHOT_MAX_BYTES), InspectedPicture(args.camera))
 
 
-def add_photo(call: ActCall, args: PhotoArgs) -> PhotoValue:
-    """Add a photo."""
+@act(
+    lane="work",
+    timeout_s=CHECK_S,
+    upload_max_bytes=MAX_PHOTO_UPLOAD_BYTES,
+    receipt="a photo of the installation is added",
+)
+def commission_photo(call: ActCall, args: PhotoArgs) -> PhotoValue:
+    """Add a photo of the installation."""
     commissioning = _require(call)
     data = call.require_upload().read()
     number = commissioning.add_photo(data, args.title)
     return _photos(commissioning)[number]
 
 
-def read_photo(call: ActCall, args: PhotoNumberArgs) -> Picture:
-    """Return a photo of the commissioning. Raises ConsoleError."""
+@act(lane="work")
+def commission_photo_read(call: ActCall, args: PhotoNumberArgs) -> Picture[PhotoValue]:
+    """Return a photo of the commissioning in hand. Raises ConsoleError."""
     commissioning = _require(call)
     photo = commissioning.photos.get(args.photo)
     if photo is None:
@@ -328,14 +340,16 @@ def read_photo(call: ActCall, args: PhotoNumberArgs) -> Picture:
     return Picture(photo.jpeg, _photos(commissioning)[args.photo])
 
 
-def remove_photo(call: ActCall, args: PhotoNumberArgs) -> PhotoList:
+@act(lane="work")
+def commission_photo_remove(call: ActCall, args: PhotoNumberArgs) -> PhotoList:
     """Remove a photo."""
     commissioning = _require(call)
     commissioning.remove_photo(args.photo)
     return PhotoList(tuple(_photos(commissioning).values()))
 
 
-def sign(call: ActCall, args: AnswersArgs) -> SignedValue:
+@act(lane="work", typed="commission", receipt="the as-installed certificate is signed")
+def commission_sign(call: ActCall, args: AnswersArgs) -> SignedValue:
     """Write the signed record, and end the commissioning."""
     commissioning = _require(call)
     commissioning.keep(args.answers, args.notes, args.serials)
@@ -352,7 +366,8 @@ def sign(call: ActCall, args: AnswersArgs) -> SignedValue:
     )
 
 
-def compare(call: ActCall, _args: NoArgs) -> DriftList:
+@act(lane="work", needs="agent", typed="commission compare", timeout_s=LONG_S)
+def commission_compare(call: ActCall, _args: NoArgs) -> DriftList:
     """Compare the box with its newest certificate."""
     record, drifts = _session(call).compare()
     return DriftList(
@@ -372,7 +387,8 @@ def compare(call: ActCall, _args: NoArgs) -> DriftList:
     )
 
 
-def read_certificate(call: ActCall, _args: NoArgs) -> CertificateValue:
+@act(lane="work")
+def certificate(call: ActCall, _args: NoArgs) -> CertificateValue:
     """Return the newest certificate, as it is printed. Raises UserError if none verifies."""
     _, record, pictures = _session(call).read_newest()
     return CertificateValue(
@@ -398,11 +414,12 @@ def read_certificate(call: ActCall, _args: NoArgs) -> CertificateValue:
     )
 
 
-def read_certificate_photo(call: ActCall, args: PhotoNumberArgs) -> Picture:
+@act(lane="work")
+def certificate_photo(call: ActCall, args: PhotoNumberArgs) -> Picture[PhotoValue]:
     """Return a photo of the newest certificate. Raises UserError if the record has none of that number."""
     folder, record, _ = _session(call).read_newest()
     try:
-        jpeg = certificate.read_photo(folder, record, args.photo)
+        jpeg = record_files.read_photo(folder, record, args.photo)
     except BadManifest as error:
         raise UserError(message_of(error)) from error
     photo = record.photos[args.photo - 1]
@@ -464,98 +481,3 @@ def _clean(text: str, max_chars: int) -> str:
     """Return printable text in lines, cut off."""
     lines = text.strip()[:max_chars].splitlines()
     return "\n".join("".join(c if c.isprintable() else " " for c in line) for line in lines).strip()
-
-
-ACTS = (
-    Act(
-        name="commission_begin",
-        summary="an inspection of the box: it takes pictures, and drops a commissioning that was begun before",
-        run=begin,
-        args_type=NoArgs,
-        lane="work",
-        needs="agent",
-        typed="commission",
-        timeout_s=LONG_S,
-    ),
-    Act(
-        name="commission_read",
-        summary="the commissioning in hand",
-        run=read_draft,
-        args_type=NoArgs,
-        lane="work",
-    ),
-    Act(
-        name="commission_keep",
-        summary="the answers, notes and serial numbers so far are kept",
-        run=keep,
-        args_type=AnswersArgs,
-        lane="work",
-    ),
-    Act(
-        name="commission_picture",
-        summary="the inspected picture of an item",
-        run=read_picture,
-        args_type=ItemPictureArgs,
-        lane="work",
-        reply="picture",
-    ),
-    Act(
-        name="commission_photo",
-        summary="a photo of the installation",
-        run=add_photo,
-        args_type=PhotoArgs,
-        lane="work",
-        timeout_s=CHECK_S,
-        upload_max_bytes=MAX_PHOTO_UPLOAD_BYTES,
-        receipt="a photo of the installation is added",
-    ),
-    Act(
-        name="commission_photo_read",
-        summary="a photo of the commissioning in hand",
-        run=read_photo,
-        args_type=PhotoNumberArgs,
-        lane="work",
-        reply="picture",
-    ),
-    Act(
-        name="commission_photo_remove",
-        summary="a photo is removed",
-        run=remove_photo,
-        args_type=PhotoNumberArgs,
-        lane="work",
-    ),
-    Act(
-        name="commission_sign",
-        summary="the signed record, which ends the commissioning",
-        run=sign,
-        args_type=AnswersArgs,
-        lane="work",
-        typed="commission",
-        receipt="the as-installed certificate is signed",
-    ),
-    Act(
-        name="commission_compare",
-        summary="the differences from the newest certificate",
-        run=compare,
-        args_type=NoArgs,
-        lane="work",
-        needs="agent",
-        typed="commission compare",
-        timeout_s=LONG_S,
-    ),
-    Act(
-        name="certificate",
-        summary="the newest certificate, to print",
-        run=read_certificate,
-        args_type=NoArgs,
-        lane="work",
-    ),
-    Act(
-        name="certificate_photo",
-        summary="a photo of the newest certificate",
-        run=read_certificate_photo,
-        args_type=PhotoNumberArgs,
-        lane="work",
-        reply="picture",
-    ),
-)

@@ -9,7 +9,7 @@ import msgspec
 from agent.base.message import Message, Text, join_phrases
 from agent.base.url import split_url
 from agent.config.configuration import Config
-from agent.console.acts.act import CHECK_S, Act, ActCall, Lines, NoArgs
+from agent.console.acts.act import CHECK_S, ActCall, Lines, NoArgs, act
 from agent.console.check_result import CheckResult
 from agent.console.context import ConsoleContext
 from agent.console.network_checks import resolve_host
@@ -180,7 +180,8 @@ def _sort_key(address: str) -> tuple[bool, int, str]:
     )
 
 
-def find_devices(call: ActCall, _args: NoArgs) -> Lines[CheckResult]:
+@act(lane="work", typed="net devices", timeout_s=CHECK_S, receipt="net devices")
+def devices(call: ActCall, _args: NoArgs) -> Lines[CheckResult]:
     """Search the box's networks: a configured camera or head that does not answer is a bad result."""
     return Lines(map(_to_result, search_devices(call.context, list_subnets())))
 
@@ -191,18 +192,3 @@ def _to_result(device: Device) -> CheckResult:
         ok=bool(device.answers) if device.peers else None,
         message=join_phrases(*device.answers) or Message("no answer"),
     )
-
-
-ACTS = (
-    Act(
-        name="devices",
-        summary="the devices of the box's networks",
-        run=find_devices,
-        args_type=NoArgs,
-        lane="work",
-        typed="net devices",
-        reply="lines",
-        timeout_s=CHECK_S,
-        receipt="net devices",
-    ),
-)

@@ -6,7 +6,7 @@ import msgspec
 
 from agent.base.health_model import Fault
 from agent.base.message import Message, Text
-from agent.console.acts.act import Act, ActCall, NoArgs
+from agent.console.acts.act import ActCall, NoArgs, act
 from agent.console.context import ConsoleContext
 from agent.console.errors import ConsoleError
 from agent.console.messages.details import find_detail
@@ -53,8 +53,9 @@ class FaultArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     code: Annotated[str, msgspec.Meta(max_length=16)]
 
 
-def list_faults(call: ActCall, _args: NoArgs) -> FaultList:
-    """Return the active faults."""
+@act(lane="status", typed="faults")
+def faults(call: ActCall, _args: NoArgs) -> FaultList:
+    """Return the active faults, with the advice of the runbook."""
     context = call.context
     agent_state = context.agent_state()
     report = agent_state.report
@@ -67,8 +68,9 @@ def list_faults(call: ActCall, _args: NoArgs) -> FaultList:
     )
 
 
-def describe_fault(call: ActCall, args: FaultArgs) -> FaultText:
-    """Return the text of a code. Raises ConsoleError if there is no such code."""
+@act(lane="status", typed="faults CODE")
+def fault(call: ActCall, args: FaultArgs) -> FaultText:
+    """Return the text of a fault code. Raises ConsoleError if there is no such code."""
     code = next((code for code in FAULTS if code == args.code.upper()), None)
     if code is None:
         raise ConsoleError(
@@ -106,23 +108,3 @@ def _explain(context: ConsoleContext, fault: Fault) -> ActiveFault:
         detail=find_detail(fault.translatable_detail),
         advice=None if guidance is None else guidance.at_box,
     )
-
-
-ACTS = (
-    Act(
-        name="faults",
-        summary="the active faults with the advice of the runbook",
-        run=list_faults,
-        args_type=NoArgs,
-        lane="status",
-        typed="faults",
-    ),
-    Act(
-        name="fault",
-        summary="the text of a fault code",
-        run=describe_fault,
-        args_type=FaultArgs,
-        lane="status",
-        typed="faults CODE",
-    ),
-)

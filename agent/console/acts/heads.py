@@ -10,7 +10,7 @@ import msgspec
 from agent.base.json_decode import JsonDecoder, MalformedJson
 from agent.base.message import Message, Text, join_phrases
 from agent.config.names import Name
-from agent.console.acts.act import AGENT_COMMAND_S, Act, ActCall, Done, NoArgs
+from agent.console.acts.act import ActCall, Done, NoArgs, act
 from agent.console.arguments import DECIMAL_REGEX, parse_decimal
 from agent.console.context import ConsoleContext
 from agent.console.errors import ConsoleError
@@ -103,11 +103,24 @@ class Target(msgspec.Struct, frozen=True):
     target: Text
 
 
-def list_heads(call: ActCall, _args: NoArgs) -> HeadList:
+@act(lane="head", needs="agent", typed="ptz HEAD status, ptz HEAD presets")
+def heads(call: ActCall, _args: NoArgs) -> HeadList:
     """Return all heads with their presets and tours."""
     return HeadList(tuple(_view_head(call.context, name) for name in call.context.head_names))
 
 
+def _begins_jog(call: ActCall, args: JogArgs) -> bool:
+    now_ns, last_ns = call.context.clock.boottime_ns(), call.state.last_jog_ns.get(args.head)
+    return last_ns is None or now_ns - last_ns >= JOG_PAUSE_NS
+
+
+@act(
+    lane="head",
+    needs="agent",
+    typed="ptz HEAD",
+    receipt="head {args.head} is moved by hand",
+    needs_receipt=_begins_jog,
+)
 def jog(call: ActCall, args: JogArgs) -> LeaseInfo | None:
     """Move a head for a moment, and return the lease."""
     # Here and not with the receipt: a move without one must not begin a jog.
@@ -115,7 +128,13 @@ def jog(call: ActCall, args: JogArgs) -> LeaseInfo | None:
     return _send(call.context, args).lease
 
 
-def go_to(call: ActCall, args: GotoArgs) -> Target:
+@act(
+    lane="head",
+    needs="agent",
+    typed="ptz HEAD goto",
+    receipt="head {args.head} goes to {args.target}",
+)
+def goto(call: ActCall, args: GotoArgs) -> Target:
     """Move a head to a preset, or to a pose within its range, and return the target."""
     if args.preset is not None:
         _send(call.context, PtzGotoPresetArgs(head=args.head, preset=args.preset))
@@ -123,23 +142,71 @@ def go_to(call: ActCall, args: GotoArgs) -> Target:
     return Target(format_pose(_go_to_pose(call.context, args)))
 
 
-def change_preset(call: ActCall, args: PtzSetPresetArgs | PtzDeletePresetArgs) -> PresetList:
-    """Store the position of a head as a preset, or delete one, and return all of them."""
+@act(
+    lane="head",
+    needs="agent",
+    typed="ptz HEAD set",
+    receipt="preset {args.preset} of head {args.head} is stored",
+)
+def preset_set(call: ActCall, args: PtzSetPresetArgs) -> PresetList:
+    """Store the position of a head as a preset, and return all of them."""
     _send(call.context, args)
-    return list_presets(call, PtzListPresetsArgs(head=args.head))
+    return list_presets(call.context, args.head)
 
 
-def list_presets(call: ActCall, args: PtzListPresetsArgs) -> PresetList:
-    """Return a head's presets."""
-    return PresetList(_send(call.context, args).presets or ())
+@act(
+    lane="head",
+    needs="agent",
+    typed="ptz HEAD delete",
+    receipt="preset {args.preset} of head {args.head} is deleted",
+)
+def preset_delete(call: ActCall, args: PtzDeletePresetArgs) -> PresetList:
+    """Delete a preset, and return those that are left."""
+    _send(call.context, args)
+    return list_presets(call.context, args.head)
 
 
-def command_head(
-    call: ActCall, args: PtzStopArgs | PtzStartTourArgs | PtzStopTourArgs | AuxArgs
-) -> Done:
-    """Stop a head, which needs no lease; start or stop a tour; switch the wiper, the heater or the lamp."""
+@act(lane="stop", needs="agent", is_urgent=True, typed="ptz HEAD stop")
+def head_stop(call: ActCall, args: PtzStopArgs) -> Done:
+    """Stop a head at once, which needs no lease."""
     _send(call.context, args)
     return Done()
+
+
+@act(
+    lane="head",
+    needs="agent",
+    typed="ptz HEAD tour TOUR",
+    receipt="tour {args.tour} of head {args.head} is started",
+)
+def tour_start(call: ActCall, args: PtzStartTourArgs) -> Done:
+    """Start a configured tour; it waits as long as the head is leased."""
+    _send(call.context, args)
+    return Done()
+
+
+@act(
+    lane="head",
+    needs="agent",
+    typed="ptz HEAD tour",
+    receipt="the tour of head {args.head} is stopped",
+)
+def tour_stop(call: ActCall, args: PtzStopTourArgs) -> Done:
+    """Stop the running tour."""
+    _send(call.context, args)
+    return Done()
+
+
+@act(lane="head", needs="agent", receipt="{args.aux} of head {args.head} is switched {args.state}")
+def aux(call: ActCall, args: AuxArgs) -> Done:
+    """Switch the wiper, the heater or the infra-red lamp of a head."""
+    _send(call.context, args)
+    return Done()
+
+
+def list_presets(context: ConsoleContext, head: str) -> PresetList:
+    """Return a head's presets."""
+    return PresetList(_send(context, PtzListPresetsArgs(head=head)).presets or ())
 
 
 def read_head(context: ConsoleContext, head: str) -> HeadInfo:
@@ -204,7 +271,7 @@ def _view_head(context: ConsoleContext, head: str) -> HeadView:
     return HeadView(
         info=info,
         position=known_position(info),
-        presets=_send(context, PtzListPresetsArgs(head=head)).presets or (),
+        presets=list_presets(context, head).presets,
         tours=tuple(tour.name for one in configured if one.name == head for tour in one.tour),
         text=format_status(info),
     )
@@ -230,14 +297,14 @@ def _go_to_pose(context: ConsoleContext, args: GotoArgs) -> Pose:
         raise ConsoleError(
             Message("{head} has no zoom; allowed: ptz {head} goto PAN TILT", head=head)
         )
-    goto = PtzGotoArgs(
+    command = PtzGotoArgs(
         head=head,
         pan_deg=_read_axis("pan", args.pan_deg, capabilities.pan_deg or PAN_RANGE_DEG),
         tilt_deg=_read_axis("tilt", args.tilt_deg, capabilities.tilt_deg),
         zoom=position.zoom if zoom is None else _read_axis("zoom", zoom, FRACTION),
     )
-    _send(context, goto)
-    return goto.pose
+    _send(context, command)
+    return command.pose
 
 
 def _send(context: ConsoleContext, args: msgspec.Struct) -> PtzResult:
@@ -247,110 +314,3 @@ def _send(context: ConsoleContext, args: msgspec.Struct) -> PtzResult:
         raise ConsoleError(
             Message("the agent's answer cannot be read: {error}", error=str(error))
         ) from error
-
-
-def _begins_jog(call: ActCall, args: JogArgs) -> bool:
-    now_ns, last_ns = call.context.clock.boottime_ns(), call.state.last_jog_ns.get(args.head)
-    return last_ns is None or now_ns - last_ns >= JOG_PAUSE_NS
-
-
-ACTS = (
-    Act(
-        name="heads",
-        summary="the heads with their state, presets and tours",
-        run=list_heads,
-        args_type=NoArgs,
-        lane="head",
-        needs="agent",
-        typed="ptz HEAD status, ptz HEAD presets",
-        timeout_s=AGENT_COMMAND_S,
-    ),
-    Act(
-        name="jog",
-        summary="move a head as long as it is touched",
-        run=jog,
-        args_type=JogArgs,
-        lane="head",
-        needs="agent",
-        typed="ptz HEAD",
-        timeout_s=AGENT_COMMAND_S,
-        receipt="head {args.head} is moved by hand",
-        needs_receipt=_begins_jog,
-    ),
-    Act(
-        name="head_stop",
-        summary="stop a head at once",
-        run=command_head,
-        args_type=PtzStopArgs,
-        lane="stop",
-        needs="agent",
-        typed="ptz HEAD stop",
-        timeout_s=AGENT_COMMAND_S,
-        is_urgent=True,
-    ),
-    Act(
-        name="goto",
-        summary="move a head to a preset or to degrees",
-        run=go_to,
-        args_type=GotoArgs,
-        lane="head",
-        needs="agent",
-        typed="ptz HEAD goto",
-        timeout_s=AGENT_COMMAND_S,
-        receipt="head {args.head} goes to {args.target}",
-    ),
-    Act(
-        name="preset_set",
-        summary="store the position of a head as a preset",
-        run=change_preset,
-        args_type=PtzSetPresetArgs,
-        lane="head",
-        needs="agent",
-        typed="ptz HEAD set",
-        timeout_s=AGENT_COMMAND_S,
-        receipt="preset {args.preset} of head {args.head} is stored",
-    ),
-    Act(
-        name="preset_delete",
-        summary="delete a preset",
-        run=change_preset,
-        args_type=PtzDeletePresetArgs,
-        lane="head",
-        needs="agent",
-        typed="ptz HEAD delete",
-        timeout_s=AGENT_COMMAND_S,
-        receipt="preset {args.preset} of head {args.head} is deleted",
-    ),
-    Act(
-        name="tour_start",
-        summary="start a configured tour; it waits as long as the head is leased",
-        run=command_head,
-        args_type=PtzStartTourArgs,
-        lane="head",
-        needs="agent",
-        typed="ptz HEAD tour TOUR",
-        timeout_s=AGENT_COMMAND_S,
-        receipt="tour {args.tour} of head {args.head} is started",
-    ),
-    Act(
-        name="tour_stop",
-        summary="stop the running tour",
-        run=command_head,
-        args_type=PtzStopTourArgs,
-        lane="head",
-        needs="agent",
-        typed="ptz HEAD tour",
-        timeout_s=AGENT_COMMAND_S,
-        receipt="the tour of head {args.head} is stopped",
-    ),
-    Act(
-        name="aux",
-        summary="switch the wiper, the heater or the infra-red lamp of a head",
-        run=command_head,
-        args_type=AuxArgs,
-        lane="head",
-        needs="agent",
-        timeout_s=AGENT_COMMAND_S,
-        receipt="{args.aux} of head {args.head} is switched {args.state}",
-    ),
-)

@@ -9,7 +9,7 @@ from agent.base.clock import Clock
 from agent.base.errors import UserError
 from agent.base.message import Message, message_of
 from agent.config.broker import BrokerConfig
-from agent.console.acts.act import CHECK_S, Act, ActCall, Lines
+from agent.console.acts.act import CHECK_S, ActCall, Lines, act
 from agent.console.check_result import CheckResult, failed, passed, unknown
 from agent.console.context import ConsoleContext
 from agent.reporting import centre_topics
@@ -94,8 +94,9 @@ class PingArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     count: Annotated[int, msgspec.Meta(ge=1, le=MAX_PINGS)] = DEFAULT_PINGS
 
 
-def ping_broker(call: ActCall, args: PingArgs) -> Lines[CheckResult]:
-    """Time each round trip; the agent's own if its certificate allows one session only."""
+@act(lane="work", typed="mqtt ping", timeout_s=CHECK_S, receipt="mqtt ping")
+def mqtt_ping(call: ActCall, args: PingArgs) -> Lines[CheckResult]:
+    """Connect to the broker as the agent does, and time its answers."""
     return Lines(_ping(call.context, args.count))
 
 
@@ -108,18 +109,3 @@ def _ping(context: ConsoleContext, count: int) -> Iterator[CheckResult]:
         return
     results = ping(broker, context.box_id, count, context.clock, agent_connected=connected)
     yield from context.with_advice(results)
-
-
-ACTS = (
-    Act(
-        name="mqtt_ping",
-        summary="a connection to the broker as the agent makes it, and its round trips",
-        run=ping_broker,
-        args_type=PingArgs,
-        lane="work",
-        typed="mqtt ping",
-        reply="lines",
-        timeout_s=CHECK_S,
-        receipt="mqtt ping",
-    ),
-)

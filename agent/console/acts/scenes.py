@@ -14,7 +14,7 @@ from agent.config.desired_config import MAX_CONFIRM_S, MAX_SCENE_CHARS
 from agent.config.desired_config import SceneText as SceneToml
 from agent.config.desired_store import ConfigLayer, DesiredStore
 from agent.config_change.scene_request import SceneRequest, SceneView
-from agent.console.acts.act import AGENT_COMMAND_S, Act, ActCall
+from agent.console.acts.act import ActCall, act
 from agent.console.acts.trial import Trial, find_trial, send_request
 from agent.console.context import ConsoleContext
 from agent.console.errors import ConsoleError
@@ -55,8 +55,9 @@ class Problems(msgspec.Struct, frozen=True):
     problems: tuple[Text, ...]
 
 
-def read_scene(call: ActCall, view: SceneView) -> SceneText:
-    """Return the scene in force for a view; it needs no running agent."""
+@act(lane="status")
+def scene(call: ActCall, view: SceneView) -> SceneText:
+    """Return the scene in force for a view, and where it comes from."""
     context = call.context
     config = configuration.load(context.config_path)
     camera = next((one for one in config.camera if one.name == view.camera), None)
@@ -73,15 +74,16 @@ def read_scene(call: ActCall, view: SceneView) -> SceneText:
     path = detect.scene if view.preset is None else detect.scenes.get(view.preset)
     toml = "" if path is None else _read_text(Path(path))
     layer = _read_layer(context)
-    scene = layer.scenes.get(view.camera)
-    is_in_layer = view.preset in scene if isinstance(scene, dict) else scene is not None
+    in_layer = layer.scenes.get(view.camera)
+    is_in_layer = view.preset in in_layer if isinstance(in_layer, dict) else in_layer is not None
     origin: SceneOrigin = "centre" if is_in_layer else "none" if path is None else "box"
     if any((one.camera, one.preset) == (view.camera, view.preset) for one in layer.at_box):
         origin = "technician"
     return SceneText(view=view, toml=toml, origin=origin, presets=tuple(detect.scenes))
 
 
-def check_scene(call: ActCall, args: CheckSceneArgs) -> Problems:
+@act(lane="work")
+def scene_check(call: ActCall, args: CheckSceneArgs) -> Problems:
     """Check a scene as the agent does."""
     # Imported here: all drivers and the detector come with it.
     from agent.config_change import scene_change, start_config  # noqa: PLC0415
@@ -103,7 +105,8 @@ def check_scene(call: ActCall, args: CheckSceneArgs) -> Problems:
     return Problems(())
 
 
-def try_scene(call: ActCall, args: TrySceneArgs) -> Trial | None:
+@act(lane="work", needs="agent", receipt="{args.key}: on trial for {args.minutes} minutes")
+def scene_try(call: ActCall, args: TrySceneArgs) -> Trial | None:
     """Put a scene in force until it is confirmed, undone or the time has passed."""
     request = SceneRequest(
         do="try",
@@ -128,32 +131,3 @@ def _read_layer(context: ConsoleContext) -> ConfigLayer:
 def _read_text(path: Path) -> str:
     data = read_regular_file(path, MAX_SCENE_CHARS * 4)
     return data.decode("utf-8", "replace")
-
-
-ACTS = (
-    Act(
-        name="scene",
-        summary="the scene in force for a view, and where it comes from",
-        run=read_scene,
-        args_type=SceneView,
-        lane="status",
-    ),
-    Act(
-        name="scene_check",
-        summary="the reasons why the agent would not put a scene in force",
-        run=check_scene,
-        args_type=CheckSceneArgs,
-        lane="work",
-        timeout_s=AGENT_COMMAND_S,
-    ),
-    Act(
-        name="scene_try",
-        summary="a scene on trial, undone by itself",
-        run=try_scene,
-        args_type=TrySceneArgs,
-        lane="work",
-        needs="agent",
-        timeout_s=AGENT_COMMAND_S,
-        receipt="{args.key}: on trial for {args.minutes} minutes",
-    ),
-)

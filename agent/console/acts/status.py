@@ -8,7 +8,7 @@ from agent.base import update_keyring
 from agent.base.health_model import HealthReport, Vitals
 from agent.base.message import Message, Text, join_phrases
 from agent.config_change import config_check
-from agent.console.acts.act import Act, ActCall, NoArgs
+from agent.console.acts.act import ActCall, NoArgs, act
 from agent.console.agent_process import AgentState
 from agent.console.context import ConsoleContext
 from agent.console.machine_checks import describe_supply
@@ -51,8 +51,9 @@ class BoxStatus(msgspec.Struct, frozen=True, kw_only=True):
     faults: tuple[StatusFault, ...] | None
 
 
-def read_status(call: ActCall, _args: NoArgs) -> BoxStatus:
-    """Read the state of the box; it needs no running agent."""
+@act(lane="status", typed="status")
+def status(call: ActCall, _args: NoArgs) -> BoxStatus:
+    """Return the state of the box on one screen."""
     context = call.context
     agent_state = context.agent_state()
     report = agent_state.report
@@ -191,15 +192,3 @@ def _format_disks(vitals: Vitals) -> Message | None:
         footage=format_bytes(footage),
         state=format_bytes(state),
     )
-
-
-ACTS = (
-    Act(
-        name="status",
-        summary="the state of the box on one screen",
-        run=read_status,
-        args_type=NoArgs,
-        lane="status",
-        typed="status",
-    ),
-)

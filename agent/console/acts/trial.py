@@ -8,7 +8,7 @@ from agent.base.message import Message, Text
 from agent.base.model import CommandRefused
 from agent.config.desired_store import DesiredStore
 from agent.config_change.scene_request import SceneDone, SceneRequest
-from agent.console.acts.act import AGENT_COMMAND_S, Act, ActCall, NoArgs, Outcome
+from agent.console.acts.act import ActCall, NoArgs, Outcome, act
 from agent.console.config_editor import format_reminder
 from agent.console.context import ConsoleContext
 from agent.console.errors import AgentDown, ConsoleError
@@ -51,12 +51,14 @@ def find_trial(context: ConsoleContext) -> Trial | None:
     )
 
 
-def read_trial(call: ActCall, _args: NoArgs) -> Trial | None:
+@act(lane="status", typed="config")
+def trial(call: ActCall, _args: NoArgs) -> Trial | None:
     """Return the change on trial, or None."""
     return find_trial(call.context)
 
 
-def confirm_trial(call: ActCall, _args: NoArgs) -> Outcome:
+@act(lane="work", typed="config confirm", receipt="config confirm")
+def trial_confirm(call: ActCall, _args: NoArgs) -> Outcome:
     """Keep the change on trial."""
     context = call.context
     trial = find_trial(context)
@@ -68,7 +70,8 @@ def confirm_trial(call: ActCall, _args: NoArgs) -> Outcome:
     return Outcome(text=Message("Kept: {keys}.", keys=keys))
 
 
-def undo_trial(call: ActCall, _args: NoArgs) -> Outcome:
+@act(lane="work", typed="config undo", receipt="config undo")
+def trial_undo(call: ActCall, _args: NoArgs) -> Outcome:
     """Put the state before the change in force again."""
     context = call.context
     trial = find_trial(context)
@@ -96,35 +99,3 @@ def send_request(context: ConsoleContext, request: SceneRequest) -> SceneDone:
             Message("refused ({code}): {reason}", code=reply.code, reason=reply.message)
         )
     return reply
-
-
-ACTS = (
-    Act(
-        name="trial",
-        summary="the change on trial",
-        run=read_trial,
-        args_type=NoArgs,
-        lane="status",
-        typed="config",
-    ),
-    Act(
-        name="trial_confirm",
-        summary="the change on trial is kept",
-        run=confirm_trial,
-        args_type=NoArgs,
-        lane="work",
-        typed="config confirm",
-        timeout_s=AGENT_COMMAND_S,
-        receipt="config confirm",
-    ),
-    Act(
-        name="trial_undo",
-        summary="the change on trial is undone",
-        run=undo_trial,
-        args_type=NoArgs,
-        lane="work",
-        typed="config undo",
-        timeout_s=AGENT_COMMAND_S,
-        receipt="config undo",
-    ),
-)

@@ -10,7 +10,7 @@ import msgspec
 
 from agent.base.message import Message, Text, decode_message, join_phrases, join_sentences
 from agent.console.act_wire import MAX_UPLOAD_BYTES
-from agent.console.acts.act import Act, ActCall, BoxArgs, NoArgs
+from agent.console.acts.act import ActCall, BoxArgs, NoArgs, act
 from agent.console.context import ConsoleContext
 from agent.console.errors import ConsoleError
 from agent.update import rauc_backend, request_file, usb_bundle
@@ -60,7 +60,8 @@ class UpdateValue(msgspec.Struct, frozen=True, kw_only=True):
     lines: tuple[Text, ...] = ()
 
 
-def read_update(call: ActCall, _args: NoArgs) -> UpdateValue:
+@act(lane="status", typed="update")
+def update_status(call: ActCall, _args: NoArgs) -> UpdateValue:
     """Return the progress or the outcome of the last request."""
     status = last_request(call.context)
     if status is None:
@@ -75,24 +76,35 @@ def read_update(call: ActCall, _args: NoArgs) -> UpdateValue:
     )
 
 
-def read_slots(call: ActCall, _args: NoArgs) -> RequestId:
+@act(lane="upload", needs="root", typed="update")
+def update_slots(call: ActCall, _args: NoArgs) -> RequestId:
     """Have root read the slots; the lines come with the progress of the request."""
     return RequestId(submit(call.context, "status"))
 
 
-def roll_back(call: ActCall, args: BoxArgs) -> RequestId:
+@act(lane="upload", needs="root", typed="update rollback", receipt="update rollback")
+def update_rollback(call: ActCall, args: BoxArgs) -> RequestId:
     """Go back to the previous version, or drop the one that is installed and not tried."""
     args.confirm(call.context)
     return RequestId(submit(call.context, "rollback"))
 
 
-def keep_version(call: ActCall, args: BoxArgs) -> RequestId:
+@act(lane="upload", needs="root", typed="update good", receipt="update good")
+def update_good(call: ActCall, args: BoxArgs) -> RequestId:
     """Keep the version that runs."""
     args.confirm(call.context)
     return RequestId(submit(call.context, "mark_good"))
 
 
-def install_upload(call: ActCall, _args: NoArgs) -> RequestId:
+@act(
+    lane="upload",
+    needs="root",
+    typed="update usb",
+    timeout_s=3600.0,
+    upload_max_bytes=MAX_UPLOAD_BYTES,
+    receipt="update from a file of {call.upload.size_bytes} bytes",
+)
+def update_install(call: ActCall, _args: NoArgs) -> RequestId:
     """Store the uploaded bundle, and have root install it. If it raises, nothing of the file is left.
 
     Root checks it as any update: its signature, its version, the trial.
@@ -187,56 +199,3 @@ def summarize(status: UpdateRequestStatus) -> Message:
 def join_lines(status: UpdateRequestStatus) -> Text:
     """Return the lines of an outcome in one."""
     return reduce(join_sentences, map(decode_message, status.lines))
-
-
-ACTS = (
-    Act(
-        name="update_status",
-        summary="the progress or the outcome of the last request to root",
-        run=read_update,
-        args_type=NoArgs,
-        lane="status",
-        typed="update",
-    ),
-    Act(
-        name="update_slots",
-        summary="root reads the slots, their versions and the one on trial",
-        run=read_slots,
-        args_type=NoArgs,
-        lane="upload",
-        needs="root",
-        typed="update",
-    ),
-    Act(
-        name="update_install",
-        summary="an update from an uploaded file",
-        run=install_upload,
-        args_type=NoArgs,
-        lane="upload",
-        needs="root",
-        typed="update usb",
-        timeout_s=3600.0,
-        upload_max_bytes=MAX_UPLOAD_BYTES,
-        receipt="update from a file of {call.upload.size_bytes} bytes",
-    ),
-    Act(
-        name="update_rollback",
-        summary="back to the previous version",
-        run=roll_back,
-        args_type=BoxArgs,
-        lane="upload",
-        needs="root",
-        typed="update rollback",
-        receipt="update rollback",
-    ),
-    Act(
-        name="update_good",
-        summary="the version that runs is kept",
-        run=keep_version,
-        args_type=BoxArgs,
-        lane="upload",
-        needs="root",
-        typed="update good",
-        receipt="update good",
-    ),
-)

@@ -1,12 +1,13 @@
 """`bundle`: a signed support bundle without secrets, to a USB disk, over the cable or to the box."""
 
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from agent.base.message import Message
 from agent.console import file_transfer, usb_export
+from agent.console.acts import box
+from agent.console.acts.act import NoArgs, call_at_console
 from agent.console.arguments import usage_error
 from agent.console.console_command import ConsoleCommand
 from agent.console.context import ConsoleContext
@@ -33,11 +34,10 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
         case ["here"]:
             terminal.print(*format_result(_make_bundle(terminal, context, context.state_dir)))
         case ["xmodem"]:
-            # In a folder that is removed: the box keeps nothing of it.
-            with tempfile.TemporaryDirectory(prefix="vigie-") as folder:
-                path = _make_bundle(terminal, context, Path(folder)).path
-                data = path.read_bytes()
-            file_transfer.send(terminal, path.name, data, GZIP_PADDING)
+            terminal.print(Message("Collecting ..."))
+            download = box.bundle(call_at_console(context), NoArgs())
+            with os.fdopen(download.fd, "rb") as file:
+                file_transfer.send(terminal, download.value.name, file.read(), GZIP_PADDING)
         case _:
             raise usage_error(("bundle", *argv), "bundle", "bundle xmodem", "bundle here")
 

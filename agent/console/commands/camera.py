@@ -95,10 +95,10 @@ def _run_act(terminal: Terminal, context: ConsoleContext, name: str, mode: str) 
 
     call, args = call_at_console(context), cameras.CameraArgs(camera=name)
     if mode == "daynight":
-        print_results(terminal, cameras.run_day_night(call, args).values)
+        print_results(terminal, cameras.day_night(call, args).values)
         return
     try:
-        comparison = cameras.compare(call, args)
+        comparison = cameras.aim(call, args)
     finally:
         call.state.live.close()
     terminal.print(

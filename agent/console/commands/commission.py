@@ -21,7 +21,7 @@ _TEXT_ROWS = 4
 def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> None:
     """Commission the box, or compare it with its newest record."""
     # Imported here: OpenCV and the models come with it.
-    from agent.console.acts.commissioning import compare  # noqa: PLC0415
+    from agent.console.acts.commissioning import commission_compare  # noqa: PLC0415
     from agent.diagnostics.commissioning import session as commissioning  # noqa: PLC0415
     from agent.diagnostics.commissioning.certificate import (  # noqa: PLC0415
         SHOWN_ITEMS,
@@ -48,7 +48,7 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
         raise usage_error(("commission", *argv), "commission", "commission compare")
     if argv:
         terminal.print(Message("This takes pictures."))
-        terminal.print(*compare(call_at_console(context), NoArgs()).lines)
+        terminal.print(*commission_compare(call_at_console(context), NoArgs()).lines)
     else:
         session = commissioning.CommissioningSession(
             context.config_path, context.clock, context.technician

@@ -12,7 +12,7 @@ from agent.config.toml_decode import read_toml
 from agent.config_change import config_check
 from agent.console import agent_process
 from agent.console.acts.act import NoArgs, call_at_console
-from agent.console.acts.trial import confirm_trial, find_trial, undo_trial
+from agent.console.acts.trial import find_trial, trial_confirm, trial_undo
 from agent.console.arguments import parse_int, usage_error
 from agent.console.console_command import ConsoleCommand
 from agent.console.context import ConsoleContext
@@ -45,9 +45,9 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
         case ["set", *rest]:
             _set_keys(terminal, context, rest)
         case ["confirm"]:
-            terminal.print(confirm_trial(call_at_console(context), NoArgs()).text)
+            terminal.print(trial_confirm(call_at_console(context), NoArgs()).text)
         case ["undo"]:
-            terminal.print(undo_trial(call_at_console(context), NoArgs()).text)
+            terminal.print(trial_undo(call_at_console(context), NoArgs()).text)
         case ["reset"]:
             _reset_version(terminal, context)
         case _:

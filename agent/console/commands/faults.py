@@ -3,13 +3,8 @@
 from collections.abc import Sequence
 
 from agent.base.message import Message
+from agent.console.acts import faults
 from agent.console.acts.act import NoArgs, call_at_console
-from agent.console.acts.faults import (
-    FaultArgs,
-    describe_all_faults,
-    describe_fault,
-    list_faults,
-)
 from agent.console.arguments import usage_error
 from agent.console.console_command import ConsoleCommand
 from agent.console.context import ConsoleContext
@@ -24,10 +19,13 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
             _print_active(terminal, context)
         case ["all"]:
             terminal.table(
-                [(text.code, text.severity, text.title) for text in describe_all_faults(context)]
+                [
+                    (text.code, text.severity, text.title)
+                    for text in faults.describe_all_faults(context)
+                ]
             )
         case [given]:
-            text = describe_fault(call_at_console(context), FaultArgs(code=given))
+            text = faults.fault(call_at_console(context), faults.FaultArgs(code=given))
             terminal.print(
                 Message(
                     "{code} ({severity}): {title}",
@@ -44,7 +42,7 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
 
 
 def _print_active(terminal: Terminal, context: ConsoleContext) -> None:
-    found = list_faults(call_at_console(context), NoArgs())
+    found = faults.faults(call_at_console(context), NoArgs())
     if found.faults is None:
         terminal.print(
             Message("Agent: {state}. It has left no report: use check.", state=found.agent)

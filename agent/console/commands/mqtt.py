@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from agent.base.message import Message
 from agent.console.acts.act import call_at_console
-from agent.console.acts.link import DEFAULT_PINGS, MAX_PINGS, PingArgs, ping_broker
+from agent.console.acts.link import DEFAULT_PINGS, MAX_PINGS, PingArgs, mqtt_ping
 from agent.console.arguments import parse_int, usage_error
 from agent.console.check_result import print_results
 from agent.console.console_command import ConsoleCommand
@@ -19,7 +19,7 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
     count = parse_int(argv[1], 1, MAX_PINGS) if len(argv) > 1 else DEFAULT_PINGS
     if count is None:
         raise usage_error(("mqtt", *argv), Message("1 to {max_count} times", max_count=MAX_PINGS))
-    for result in ping_broker(call_at_console(context), PingArgs(count=count)).values:
+    for result in mqtt_ping(call_at_console(context), PingArgs(count=count)).values:
         print_results(terminal, (result,))
 
 

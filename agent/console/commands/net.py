@@ -4,10 +4,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from agent.base.message import Message, Text, join_phrases, message_of
+from agent.console.acts import box
+from agent.console.acts.act import NoArgs, call_at_console
 from agent.console.acts.devices import list_subnets, search_devices
 from agent.console.arguments import usage_error
 from agent.console.check_result import print_results
-from agent.console.checks import LINK_CHECKS, run_check
 from agent.console.console_command import ConsoleCommand
 from agent.console.context import ConsoleContext
 from agent.console.errors import ConsoleError
@@ -61,11 +62,10 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
 def _check_link(terminal: Terminal, context: ConsoleContext) -> None:
     """Run the checks of the link. The first that fails explains those after it."""
     failed = []
-    for check in LINK_CHECKS:
-        outcome = run_check(context, check)
+    for outcome in box.net(call_at_console(context), NoArgs()).values:
         print_results(terminal, outcome.results)
         if not outcome.is_good:
-            failed.append(check.name)
+            failed.append(outcome.name)
     if failed:
         terminal.print(Message("Begin with: {check}.", check=failed[0]))
     else:

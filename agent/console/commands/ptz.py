@@ -15,7 +15,6 @@ from agent.console.errors import ConsoleError
 from agent.console.terminal import Terminal
 from agent.ptz.ptz_args import (
     PtzDeletePresetArgs,
-    PtzListPresetsArgs,
     PtzSetPresetArgs,
     PtzStartTourArgs,
     PtzStopArgs,
@@ -71,14 +70,14 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
         case ["status"]:
             terminal.print(format_status(read_head(context, head)))
         case ["stop"]:
-            heads.command_head(call, PtzStopArgs(head=head))
+            heads.head_stop(call, PtzStopArgs(head=head))
             terminal.print(Message("{head} is stopped.", head=head))
         case ["presets"]:
             _print_presets(terminal, call, head)
         case ["set", preset]:
             _set_preset(terminal, call, head, preset)
         case ["delete", preset]:
-            heads.change_preset(call, PtzDeletePresetArgs(head=head, preset=preset))
+            heads.preset_delete(call, PtzDeletePresetArgs(head=head, preset=preset))
             terminal.print(Message("{head}: {preset} is deleted.", head=head, preset=preset))
         case ["goto", preset]:
             _go_to(terminal, call, GotoArgs(head=head, preset=preset))
@@ -92,21 +91,21 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
 
 
 def _go_to(terminal: Terminal, call: ActCall, args: GotoArgs) -> None:
-    target = heads.go_to(call, args).target
+    target = heads.goto(call, args).target
     terminal.print(Message("{head} moves to {target}.", head=args.head, target=target))
 
 
 def _set_tour(terminal: Terminal, call: ActCall, head: str, tour: str | None = None) -> None:
     if tour is None:
-        heads.command_head(call, PtzStopTourArgs(head=head))
+        heads.tour_stop(call, PtzStopTourArgs(head=head))
         terminal.print(Message("{head}: the tour is stopped.", head=head))
     else:
-        heads.command_head(call, PtzStartTourArgs(head=head, tour=tour))
+        heads.tour_start(call, PtzStartTourArgs(head=head, tour=tour))
         terminal.print(Message("{head}: the tour {tour} is started.", head=head, tour=tour))
 
 
 def _print_presets(terminal: Terminal, call: ActCall, head: str) -> None:
-    presets = heads.list_presets(call, PtzListPresetsArgs(head=head)).presets
+    presets = heads.list_presets(call.context, head).presets
     terminal.table(
         [
             (
@@ -122,7 +121,7 @@ def _print_presets(terminal: Terminal, call: ActCall, head: str) -> None:
 
 
 def _set_preset(terminal: Terminal, call: ActCall, head: str, name: str) -> None:
-    for preset in heads.change_preset(call, PtzSetPresetArgs(head=head, preset=name)).presets:
+    for preset in heads.preset_set(call, PtzSetPresetArgs(head=head, preset=name)).presets:
         if preset.name == name:
             terminal.print(
                 Message(
@@ -155,7 +154,7 @@ def _jog(terminal: Terminal, call: ActCall, head: str) -> None:
                         Message("{axis} {velocity:+.1f}", axis=axis, velocity=velocity)
                     )
                 elif key == " ":
-                    heads.command_head(call, PtzStopArgs(head=head))
+                    heads.head_stop(call, PtzStopArgs(head=head))
                     terminal.overwrite_line(Message("stopped"))
                 elif key == "?":
                     terminal.overwrite_line(format_status(read_head(call.context, head)))
@@ -163,7 +162,7 @@ def _jog(terminal: Terminal, call: ActCall, head: str) -> None:
                 terminal.overwrite_line(message_of(error))
     finally:
         # Also after a hang-up: a head that is moved by hand must not keep moving.
-        heads.command_head(call, PtzStopArgs(head=head))
+        heads.head_stop(call, PtzStopArgs(head=head))
         terminal.print("", Message("{head} is stopped.", head=head))
 
 

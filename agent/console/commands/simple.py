@@ -8,6 +8,8 @@ from contextlib import suppress
 from agent.base.message import Message, Text, join_phrases
 from agent.base.model import SelfTestStep
 from agent.console import system_commands
+from agent.console.acts import box
+from agent.console.acts.act import BoxArgs, call_at_console
 from agent.console.arguments import no_more_args, parse_int, usage_error
 from agent.console.console_command import ConsoleCommand
 from agent.console.context import ConsoleContext
@@ -15,7 +17,6 @@ from agent.console.errors import ConsoleError
 from agent.console.session import LogoutRequested
 from agent.console.terminal import Cancelled, Terminal, pad
 from agent.faults.texts import LANGUAGES
-from agent.health.reboot_request import request_reboot
 from drivers.serial_ports import PortState, find_ports
 
 DEFAULT_LOG_LINES, MAX_LOG_LINES = 40, 500
@@ -134,8 +135,7 @@ def run_reboot(terminal: Terminal, context: ConsoleContext, argv: Sequence[str])
         return
     with suppress(ConsoleError):  # the box that needs a reboot most may have lost its disk
         context.write_receipt("reboot confirmed")
-    request_reboot(context.runtime_dir)
-    terminal.print(Message("The box restarts within seconds. Come back in a minute."))
+    terminal.print(box.reboot(call_at_console(context), BoxArgs(box=context.box_id)).text)
 
 
 def run_logout(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> None:

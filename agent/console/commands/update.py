@@ -33,11 +33,13 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
         case ["rollback"]:
             question = Message("Back to the previous version, or the installed one is not tried.")
             if terminal.confirm(question, context.box_id):
-                terminal.print(*_follow_request(terminal, context, updates.roll_back(call, box)))
+                terminal.print(
+                    *_follow_request(terminal, context, updates.update_rollback(call, box))
+                )
             else:
                 terminal.print(Message("Nothing is changed."))
         case ["good"]:
-            terminal.print(*_follow_request(terminal, context, updates.keep_version(call, box)))
+            terminal.print(*_follow_request(terminal, context, updates.update_good(call, box)))
         case _:
             raise usage_error(
                 ("update", *argv),
@@ -56,7 +58,7 @@ def _print_status(terminal: Terminal, context: ConsoleContext) -> None:
         terminal.print(updates.summarize(last_status))
         if last_status.state == "running":
             return
-    request = updates.read_slots(call_at_console(context), NoArgs())
+    request = updates.update_slots(call_at_console(context), NoArgs())
     terminal.print(*_follow_request(terminal, context, request))
 
 
