@@ -1,13 +1,14 @@
-"""Output and arguments that several commands share: JSON, safe text, a progress bar, a prompt."""
+"""Output and arguments that several commands share: JSON, replies, safe text, a progress bar, a prompt."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from agent.base.errors import UserError
+from agent.base.model import CommandAccepted, CommandDone, CommandProgress, CommandRefused, Reply
 from agent.base.progress import ProgressCallback
 
 if TYPE_CHECKING:
@@ -24,6 +25,30 @@ def print_json(value: object) -> None:
     """Print a value as one line of JSON."""
     sys.stdout.buffer.write(msgspec.json.encode(value) + b"\n")
     sys.stdout.buffer.flush()
+
+
+def print_reply(
+    reply: Reply,
+    print_result: Callable[[bytes], None],
+    *,
+    as_json: bool,
+    clean: Callable[[str], str],
+) -> int:
+    """Print a reply to a command, with foreign text as `clean` returns it. Return 1 unless the command is done."""
+    if as_json:
+        print_json(reply)
+        return not isinstance(reply, CommandDone)
+    match reply:
+        case CommandAccepted():
+            print("accepted", file=sys.stderr)
+        case CommandProgress():
+            print(f"{reply.progress:4.0%} {clean(reply.detail)}", file=sys.stderr)
+        case CommandRefused():
+            print(f"vigie: {reply.code}: {clean(reply.message)}", file=sys.stderr)
+        case CommandDone():
+            print_result(bytes(reply.result))
+            return 0
+    return 1
 
 
 def escape_unprintable(text: str) -> str:

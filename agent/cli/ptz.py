@@ -1,19 +1,37 @@
 """`vigie ptz`: moves the pan-tilt heads of this box, through its running agent."""
 
 import argparse
-import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
+
+import msgspec
 
 from agent.base.errors import UserError
 from agent.base.json_decode import decode_json
-from agent.base.model import CommandAccepted, CommandDone, CommandProgress, CommandRefused
 from agent.cli.arguments import number_parser, sudo_user
 from agent.cli.commands import Commands
-from agent.cli.output import print_json
+from agent.cli.output import escape_unprintable, print_reply
 from agent.commands.local_command import send_command
 from agent.config import configuration
-from agent.ptz.ptz_args import PtzResult
+from agent.ptz import ptz_args
+from agent.ptz.preset_store import Preset
+from agent.ptz.ptz_args import (
+    HeadInfo,
+    PtzDeletePresetArgs,
+    PtzGotoArgs,
+    PtzGotoPresetArgs,
+    PtzListArgs,
+    PtzListPresetsArgs,
+    PtzMoveArgs,
+    PtzResult,
+    PtzSetPresetArgs,
+    PtzStartTourArgs,
+    PtzStatusArgs,
+    PtzStopArgs,
+    PtzStopTourArgs,
+    PtzSweepArgs,
+)
 from agent.ptz.requests import MAX_MOVE_S
 
 REPLY_TIMEOUT_S = 30.0
@@ -28,6 +46,8 @@ _DIRECTIONS: dict[str, tuple[str, float]] = {
     "far": ("focus", 1.0),
     "near": ("focus", -1.0),
 }
+_MakeArgs: TypeAlias = Callable[[str, argparse.Namespace], ptz_args.Args]
+"""Makes the arguments of the command `ptz` from the head and the words that were typed. Raises: UserError."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,20 +57,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "that was moved is leased for a while; then its tour or home position resumes."
     )
     _add_common(parser, default=None)
-    subcommands = parser.add_subparsers(metavar="COMMAND", required=True)
-    _add_subcommand(subcommands, "list", "list the heads and their capabilities", _list_heads)
-    _add_subcommand(subcommands, "status", "show position and holder of a head", _print_status)
-    move = _add_subcommand(subcommands, "move", "move for a while: vigie ptz move left up", _move)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_parser(commands, "list", _help_of(PtzListArgs)).set_defaults(run=_list_heads)
+    _add_command(commands, "status", PtzStatusArgs)
+    move = _add_parser(commands, "move", "move for a while: vigie ptz move left up", _make_move)
     move.add_argument(
         "direction", nargs="+", choices=tuple(_DIRECTIONS), help=", ".join(_DIRECTIONS)
     )
-    move.add_argument(
-        "--speed",
-        type=number_parser("--speed", 1),
-        default=0.5,
-        metavar="S",
-        help="fraction of the top speed (default: %(default)g)",
-    )
+    _add_speed(move, 0.5)
     move.add_argument(
         "--for",
         dest="for_s",
@@ -59,57 +73,64 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="the duration (default: %(default)g)",
     )
-    goto = _add_subcommand(
-        subcommands, "goto", "move to a preset, or to PAN TILT [ZOOM] in degrees and 0..1", _goto
+    goto = _add_parser(
+        commands,
+        "goto",
+        "move to a preset, or to PAN TILT [ZOOM] in degrees and 0..1",
+        _make_goto,
     )
     goto.add_argument(
         "target", nargs="+", metavar="TARGET", help="a preset, or two or three numbers"
     )
-    goto.add_argument(
-        "--speed",
-        type=number_parser("--speed", 1),
-        default=1.0,
-        metavar="S",
-        help="fraction of the top speed (default: %(default)g)",
+    _add_speed(goto, 1.0)
+    presets = _add_group(commands, "preset", "list, store and delete presets")
+    _add_command(presets, "list", PtzListPresetsArgs)
+    _add_command(presets, "set", PtzSetPresetArgs)
+    _add_command(presets, "delete", PtzDeletePresetArgs)
+    tours = _add_group(commands, "tour", "start and stop guard tours")
+    _add_command(tours, "start", PtzStartTourArgs)
+    _add_command(tours, "stop", PtzStopTourArgs)
+    _add_command(commands, "sweep", PtzSweepArgs)
+    _add_command(commands, "stop", PtzStopArgs)
+
+
+def _add_group(commands: Commands, name: str, help_text: str) -> Commands:
+    return commands.add_parser(name, help=help_text).add_subparsers(
+        metavar="COMMAND", required=True
     )
-    _add_presets(subcommands)
-    _add_tours(subcommands)
-    _add_subcommand(subcommands, "sweep", "make a panorama, which is sent to the centre", _sweep)
-    _add_subcommand(subcommands, "stop", "stop at once, regardless of the lease", _stop)
 
 
-def _add_presets(subcommands: Commands) -> None:
-    preset = subcommands.add_parser("preset", help="list, store and delete presets")
-    preset_commands = preset.add_subparsers(metavar="COMMAND", required=True)
-    _add_subcommand(preset_commands, "list", "list the presets", _preset_list)
-    for name, help_text, run in (
-        ("set", "store the current position under this name", _preset_set),
-        ("delete", "delete a preset", _preset_delete),
-    ):
-        _add_subcommand(preset_commands, name, help_text, run).add_argument("name", metavar="NAME")
+def _add_command(commands: Commands, name: str, args_type: type[msgspec.Struct]) -> None:
+    """Add a command that needs what its arguments require: a head, and the name of a preset or tour."""
+    fields = msgspec.structs.fields(args_type)
+    words = [field.name for field in fields if field.required and field.name != "head"]
+
+    def make(head: str, args: argparse.Namespace) -> Any:
+        return args_type(head=head, **{word: getattr(args, word) for word in words})
+
+    parser = _add_parser(commands, name, _help_of(args_type), make)
+    for word in words:
+        parser.add_argument(word, metavar="NAME")
 
 
-def _add_tours(subcommands: Commands) -> None:
-    tour = subcommands.add_parser("tour", help="start and stop guard tours")
-    tour_commands = tour.add_subparsers(metavar="COMMAND", required=True)
-    _add_subcommand(
-        tour_commands, "start", "start a tour of the configuration", _tour_start
-    ).add_argument("name", metavar="NAME")
-    _add_subcommand(tour_commands, "stop", "stop the running tour", _tour_stop)
+def _help_of(args_type: type[msgspec.Struct]) -> str:
+    """Return the first sentence of the docstring of arguments, as a help text begins and ends."""
+    sentence = " ".join((args_type.__doc__ or "").partition(".")[0].split())
+    return f"{sentence[0].lower()}{sentence[1:]}"
 
 
-def _add_subcommand(
-    subcommands: Commands, name: str, help_text: str, run: Any
+def _add_parser(
+    commands: Commands, name: str, help_text: str, make: _MakeArgs | None = None
 ) -> argparse.ArgumentParser:
-    parser = subcommands.add_parser(
+    parser = commands.add_parser(
         name, help=help_text, description=f"{help_text[0].upper()}{help_text[1:]}."
     )
     _add_common(parser, default=argparse.SUPPRESS)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=_command_head, make=make)
     return parser
 
 
-def _add_common(parser: argparse.ArgumentParser, default: Any) -> None:
+def _add_common(parser: argparse.ArgumentParser, default: str | None) -> None:
     """Add options that may be given before or after the subcommand."""
     parser.add_argument(
         "--config", metavar="FILE", type=Path, default=default, help="the box's configuration"
@@ -125,18 +146,17 @@ def _add_common(parser: argparse.ArgumentParser, default: Any) -> None:
     )
 
 
-def _list_heads(args: argparse.Namespace) -> int:
-    if not _load_config(args).head:
-        print("no heads")
-        return 0
-    return _send_command(args, {"do": "list"})
+def _add_speed(parser: argparse.ArgumentParser, default: float) -> None:
+    parser.add_argument(
+        "--speed",
+        type=number_parser("--speed", 1),
+        default=default,
+        metavar="S",
+        help="fraction of the top speed (default: %(default)g)",
+    )
 
 
-def _print_status(args: argparse.Namespace) -> int:
-    return _send_command(args, _head_args(args, "status"))
-
-
-def _move(args: argparse.Namespace) -> int:
+def _make_move(head: str, args: argparse.Namespace) -> PtzMoveArgs:
     axis_speeds: dict[str, Any] = {}
     for direction in args.direction:
         axis, sign = _DIRECTIONS[direction]
@@ -145,68 +165,46 @@ def _move(args: argparse.Namespace) -> int:
                 f"move {' '.join(args.direction)}: two directions on one axis ({axis}); allowed: one"
             )
         axis_speeds[axis] = sign * args.speed
-    return _send_command(args, {**_head_args(args, "move"), **axis_speeds, "for_s": args.for_s})
+    return PtzMoveArgs(head=head, for_s=args.for_s, **axis_speeds)
 
 
-def _goto(args: argparse.Namespace) -> int:
+def _make_goto(head: str, args: argparse.Namespace) -> PtzGotoArgs | PtzGotoPresetArgs:
     target: list[str] = args.target
     if len(target) == 1:
-        return _send_command(
-            args, {**_head_args(args, "goto_preset"), "preset": target[0], "speed": args.speed}
-        )
+        return PtzGotoPresetArgs(head=head, preset=target[0], speed=args.speed)
     try:
-        numbers = [float(number) for number in target]
-    except ValueError:
-        numbers = []
-    if len(numbers) not in (2, 3):
+        pan_deg, tilt_deg, *zoom = (float(number) for number in target)
+        (zoom_share,) = zoom or (0.0,)
+    except ValueError as error:
         raise UserError(
             f"goto {' '.join(target)}: allowed: a preset's name, or PAN TILT [ZOOM] as numbers"
-        )
-    pose = dict(zip(("pan_deg", "tilt_deg", "zoom"), numbers, strict=False))
-    return _send_command(args, {**_head_args(args, "goto"), **pose, "speed": args.speed})
+        ) from error
+    return PtzGotoArgs(
+        head=head, pan_deg=pan_deg, tilt_deg=tilt_deg, zoom=zoom_share, speed=args.speed
+    )
 
 
-def _preset_list(args: argparse.Namespace) -> int:
-    return _send_command(args, _head_args(args, "presets"))
+def _list_heads(args: argparse.Namespace) -> int:
+    config = _load_config(args)
+    if not config.head:
+        print("no heads")
+        return 0
+    return _send(args, config, PtzListArgs())
 
 
-def _preset_set(args: argparse.Namespace) -> int:
-    return _send_command(args, {**_head_args(args, "set_preset"), "preset": args.name})
-
-
-def _preset_delete(args: argparse.Namespace) -> int:
-    return _send_command(args, {**_head_args(args, "delete_preset"), "preset": args.name})
-
-
-def _tour_start(args: argparse.Namespace) -> int:
-    return _send_command(args, {**_head_args(args, "start_tour"), "tour": args.name})
-
-
-def _tour_stop(args: argparse.Namespace) -> int:
-    return _send_command(args, _head_args(args, "stop_tour"))
-
-
-def _sweep(args: argparse.Namespace) -> int:
-    return _send_command(args, _head_args(args, "sweep"), SWEEP_TIMEOUT_S)
-
-
-def _stop(args: argparse.Namespace) -> int:
-    return _send_command(args, _head_args(args, "stop"))
-
-
-def _head_args(args: argparse.Namespace, do: str) -> dict[str, Any]:
-    """Return the action and the head: the named one, or the only one. Raises: UserError."""
-    if args.head is not None:
-        return {"do": do, "head": args.head}
-    names = [head.name for head in _load_config(args).head]
-    if len(names) != 1:
+def _command_head(args: argparse.Namespace) -> int:
+    """Command the named head, or the only one. Raises: UserError."""
+    config = _load_config(args)
+    names = [head.name for head in config.head]
+    if args.head is None and len(names) != 1:
         message = (
             f"has the heads {', '.join(names)}; allowed: --head NAME"
             if names
             else "has no [[head]]"
         )
         raise UserError(f"{args.config}: {message}")
-    return {"do": do, "head": names[0]}
+    make: _MakeArgs = args.make
+    return _send(args, config, make(args.head or names[0], args))
 
 
 def _load_config(args: argparse.Namespace) -> configuration.Config:
@@ -215,13 +213,12 @@ def _load_config(args: argparse.Namespace) -> configuration.Config:
     return configuration.load(args.config)
 
 
-def _send_command(
-    args: argparse.Namespace, command_args: dict[str, Any], timeout_s: float = REPLY_TIMEOUT_S
-) -> int:
+def _send(args: argparse.Namespace, config: configuration.Config, command: ptz_args.Args) -> int:
     """Send a command and print its replies. Return 0 if it was done, 1 if it was refused."""
-    state = Path(_load_config(args).box.state)
+    state = Path(config.box.state)
+    timeout_s = SWEEP_TIMEOUT_S if isinstance(command, PtzSweepArgs) else REPLY_TIMEOUT_S
     try:
-        replies = send_command(state, "ptz", command_args, timeout_s, sudo_user())
+        replies = send_command(state, "ptz", command, timeout_s, sudo_user())
     except PermissionError as error:
         raise UserError(
             f"{state}: no permission to command the agent; allowed: its user, and root (sudo)"
@@ -231,40 +228,104 @@ def _send_command(
             f"{state}: no agent is running; allowed: after `vigie run --config {args.config}`, or "
             "`vigie probe`, which finds heads without an agent"
         )
+
+    def print_result(encoded: bytes) -> None:
+        _print_result(command, decode_json(encoded, PtzResult))
+
+    exit_code = 1
     for reply in replies:
-        if args.json:
-            print_json(reply)
-        match reply:
-            case CommandRefused():
-                if not args.json:
-                    print(f"vigie: {reply.code}: {reply.message}", file=sys.stderr)
-                return 1
-            case CommandDone() if not args.json:
-                _print_result(command_args, decode_json(reply.result, PtzResult))
-            case CommandAccepted() if not args.json:
-                print("started", file=sys.stderr)
-            case CommandProgress() if not args.json:
-                print(f"{reply.progress:4.0%} {reply.detail}", file=sys.stderr)
-            case _:
-                pass
-    return 0
+        exit_code = print_reply(reply, print_result, as_json=args.json, clean=escape_unprintable)
+    return exit_code
 
 
-def _print_result(command_args: dict[str, Any], result: PtzResult) -> None:
-    if result.heads is not None or result.presets is not None:
-        # The import of rich takes as long as the rest of the start, and a move needs none of it.
-        from agent.cli.ptz_tables import print_heads, print_presets  # noqa: PLC0415
-
-        if result.heads is not None:
-            print_heads(result.heads)
-        if result.presets is not None:
-            print_presets(result.presets)
+def _print_result(command: ptz_args.Args, result: PtzResult) -> None:
+    if result.heads is not None:
+        headings = ("head", "camera", "position", "state", "holder", "capabilities")
+        _print_table(headings, map(_head_cells, result.heads), "no heads")
+    elif result.presets is not None:
+        headings = ("preset", "pan", "tilt", "zoom", "stored", "by")
+        _print_table(headings, map(_preset_cells, result.presets), "no presets yet")
     elif result.panorama is not None:
         panorama = result.panorama
         print(
             f"panorama of {panorama.frames} frames, {panorama.size_bytes} bytes, sent to the centre: "
             f"{panorama.sha256}"
         )
-    else:
+    elif not isinstance(command, PtzListArgs):
         lease = "" if result.lease is None else f"; {result.lease.describe()}"
-        print(f"{command_args['head']}: {command_args['do'].replace('_', ' ')}: done{lease}")
+        action = str(command.__struct_config__.tag).replace("_", " ")
+        print(f"{command.head}: {action}: done{lease}")
+
+
+def _print_table(headings: tuple[str, ...], rows: Iterable[tuple[str, ...]], empty: str) -> None:
+    # The import of rich takes as long as the rest of the start, and a move needs none of it.
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table()
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    Console().print(table if table.row_count else empty)
+
+
+def _preset_cells(preset: Preset) -> tuple[str, ...]:
+    pose = preset.pose
+    return (
+        preset.name,
+        f"{pose.pan_deg:.1f}°",
+        f"{pose.tilt_deg:.1f}°",
+        f"{pose.zoom:.2f}",
+        preset.stored_time,
+        preset.stored_by,
+    )
+
+
+def _head_cells(head: HeadInfo) -> tuple[str, ...]:
+    return (
+        head.name,
+        head.camera or "",
+        _format_position(head),
+        _format_state(head),
+        _format_holder(head),
+        _format_capabilities(head),
+    )
+
+
+def _format_position(head: HeadInfo) -> str:
+    position = head.position
+    if position is None:
+        return "?"
+    accuracy = "error unknown" if position.error_deg >= 180 else f"±{position.error_deg:.1f}°"  # noqa: PLR2004 - see PtzPosition
+    return f"pan {position.pan_deg:.1f}° tilt {position.tilt_deg:.1f}° zoom {position.zoom:.2f}\n{accuracy}"
+
+
+def _format_state(head: HeadInfo) -> str:
+    parts = [
+        "moving" if head.moving else "settled" if head.settled else "settling",
+        f"at {head.preset}" if head.preset else "",
+        head.error or "",
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def _format_holder(head: HeadInfo) -> str:
+    if head.lease is not None:
+        return head.lease.describe()
+    return f"tour {head.tour}" if head.tour else ""
+
+
+def _format_capabilities(head: HeadInfo) -> str:
+    capabilities = head.capabilities
+    if capabilities is None:
+        return "not open"
+    parts = [
+        "absolute" if capabilities.absolute else "dead reckoning",
+        f"{capabilities.pan_max_deg_s:.0f}°/s",
+        f"zoom x{capabilities.zoom_ratio:g}" if capabilities.zoom_ratio > 1 else "",
+        "focus" if capabilities.focus else "",
+        *capabilities.aux,
+    ]
+    return " ".join(part for part in parts if part)

@@ -115,7 +115,7 @@ class PtzStopTourArgs(_HeadArgs, frozen=True, kw_only=True, tag="stop_tour"):
 
 
 class PtzSweepArgs(_LeaseArgs, frozen=True, kw_only=True, tag="sweep"):
-    """Scan all around. The panorama is sent as a snapshot, its hash is in the result."""
+    """Scan all around for a panorama. It is sent as a snapshot, its hash is in the result."""
 
 
 class PtzFollowArgs(_LeaseArgs, frozen=True, kw_only=True, tag="follow"):

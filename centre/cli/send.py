@@ -13,9 +13,8 @@ import msgspec
 from agent.authority.signed_message import MessageType, ParsedMessage, SigningIdentity
 from agent.base.clock import SystemClock, rfc3339
 from agent.base.errors import UserError
-from agent.base.model import CommandAccepted, CommandDone, CommandProgress, CommandRefused, Reply
 from agent.cli.arguments import number_parser
-from agent.cli.output import parse_text, print_json
+from agent.cli.output import parse_text, print_reply
 from agent.commands.command import MAX_COMMAND_BYTES, MAX_EXPIRY_S, CommandRole
 from agent.reporting.payloads import OnlineStatus, StatusMessage
 from centre import signing
@@ -93,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
         for reply in exchange.send(
             args.verb, payload, args.timeout, is_signed=identity is not None
         ):
-            exit_code = _print_reply(reply, as_json=args.json)
+            exit_code = print_reply(reply, _print_result, as_json=args.json, clean=clean_text)
     return exit_code
 
 
@@ -147,19 +146,5 @@ def _unsigned(args: argparse.Namespace, command_id: str) -> bytes:
     return msgspec.json.encode(command)
 
 
-def _print_reply(reply: Reply, *, as_json: bool) -> int:
-    """Print a reply. Return 1 if it refuses the command."""
-    if as_json:
-        print_json(reply)
-        return isinstance(reply, CommandRefused)
-    match reply:
-        case CommandAccepted():
-            print("accepted", file=sys.stderr)
-        case CommandProgress():
-            print(f"{reply.progress:4.0%} {clean_text(reply.detail)}", file=sys.stderr)
-        case CommandDone():
-            sys.stdout.buffer.write(msgspec.json.format(bytes(reply.result), indent=2) + b"\n")
-        case CommandRefused():
-            print(f"vigie: {reply.code}: {clean_text(reply.message)}", file=sys.stderr)
-            return 1
-    return 0
+def _print_result(encoded: bytes) -> None:
+    sys.stdout.buffer.write(msgspec.json.format(encoded, indent=2) + b"\n")
