@@ -169,6 +169,10 @@ class FakeHead:
             if not self.simulator.injected_fault.silent:
                 self.simulator.stop(self._clock_ns())
 
+    def unplug(self) -> None:
+        """Lose the line: the head keeps moving."""
+        self._closed.set()
+
     def _check_answering(self) -> None:
         """Raises: DriverError `timeout` if the head is silent, `closed` after `close`."""
         if not self._closed.is_set() and self.simulator.injected_fault.silent:

@@ -36,9 +36,9 @@ class SurroundRenderer:
         self._width_px, self._height_px = width_px, height_px
         self._conditions = conditions
         self._seed = seed
-        self._backdrop = backdrop.render_backdrop(seed, px_per_deg, night=conditions.night)
-        level_view = self._panned_view(0.0, 0.0, 60.0)
-        self._effects = CameraEffects(level_view, conditions, seed, np.random.default_rng(seed))
+        self.backdrop = backdrop.render_backdrop(seed, px_per_deg, night=conditions.night)
+        level_view = self.panned_view(0.0, 0.0, 60.0)
+        self.effects = CameraEffects(level_view, conditions, seed, np.random.default_rng(seed))
         self._static_view: PannedView | None = None
         self._static_image = np.empty((height_px, width_px, 3), np.uint8)
 
@@ -49,9 +49,9 @@ class SurroundRenderer:
 
         `fov_deg` is the picture's width, below 150.
         """
-        view = self._panned_view(pan_deg, tilt_deg, fov_deg)
+        view = self.panned_view(pan_deg, tilt_deg, fov_deg)
         if view != self._static_view:
-            self._static_view, self._static_image = view, self._render_static(view)
+            self._static_view, self._static_image = view, self.render_static(view)
         image = self._static_image.copy()
         visible = visible_road_users(road_users_at(self._seed, t_s), view)
         for one in visible:
@@ -61,16 +61,17 @@ class SurroundRenderer:
             for one in visible:
                 draw_car_lamps(dark, one.view, one.road_user)
 
-        return self._effects.apply(image, frame, light)
+        return self.effects.apply(image, frame, light)
 
     def truth_boxes(
         self, pan_deg: float, tilt_deg: float, fov_deg: float, t_s: float
     ) -> tuple[TruthBox, ...]:
         """Return the boxes of road users of which at least half is in the picture, the nearest last."""
-        view = self._panned_view(pan_deg, tilt_deg, fov_deg)
+        view = self.panned_view(pan_deg, tilt_deg, fov_deg)
         return truth_boxes(visible_road_users(road_users_at(self._seed, t_s), view), view)
 
-    def _panned_view(self, pan_deg: float, tilt_deg: float, fov_deg: float) -> PannedView:
+    def panned_view(self, pan_deg: float, tilt_deg: float, fov_deg: float) -> PannedView:
+        """Return the view of a camera that is turned to a pan and a tilt."""
         return PannedView(
             width_px=self._width_px,
             height_px=self._height_px,
@@ -79,12 +80,12 @@ class SurroundRenderer:
             fov_deg=fov_deg,
         )
 
-    def _render_static(self, view: PannedView) -> Image:
+    def render_static(self, view: PannedView) -> Image:
         """Return the static part of a view, sampled from the backdrop."""
         half_down = np.degrees(np.arctan(view.height_px / 2 / view.focal_px))
         is_steep = abs(view.tilt_deg) + half_down > _STEEP_DEG
         step = 1 if is_steep else _COARSE_STEP
-        height, width = self._backdrop.shape[:2]
+        height, width = self.backdrop.shape[:2]
         per_deg_x = width / 360.0
         per_deg_y = height / (backdrop.TOP_DEG - backdrop.BOTTOM_DEG)
         pan, tilt = _ray_angles(view, step)
@@ -92,7 +93,7 @@ class SurroundRenderer:
         y = np.clip((backdrop.TOP_DEG - tilt) * per_deg_y - 0.5, 0, height - 1)
         x, y = (_interpolate(part, view, step) for part in (x, y))
         return np.asarray(
-            cv2.remap(self._backdrop, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP), np.uint8
+            cv2.remap(self.backdrop, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP), np.uint8
         )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from agent.base.model import ShiftTolerance
 from agent.commands.command import CommandProgressSink
 from agent.commands.requester import Requester
 from agent.config.heads import ForbiddenSector, HeadConfig
@@ -78,6 +79,7 @@ class HeadRig:
         self.opened_heads: list[FakeHead] = []
         self.open_error: DriverError | None = None
         self.rest_reports: list[tuple[str | None, bool]] = []
+        self.orders_at_rest_reports: list[int] = []
         self.noise_bytes = 0
         self._head_options = head_options
         self._head_class = head_class
@@ -88,9 +90,7 @@ class HeadRig:
             self.clock,
             camera=MountedCamera(
                 masked_scenes=masked_presets or {},
-                on_rest_change=lambda preset, settled, _leeway: self.rest_reports.append(
-                    (preset, settled)
-                ),
+                on_rest_change=self.on_rest_change,
             ),
             dynamic_sectors=forbidden,
         )
@@ -99,6 +99,13 @@ class HeadRig:
         self.stage = HeadStage(self.head, self.clock, self.faults, lambda: self.noise_bytes)
         self._stopping = threading.Event()
         self._stopping.set()
+
+    def on_rest_change(
+        self, preset: str | None, settled: bool, _tolerance: ShiftTolerance | None
+    ) -> None:
+        self.rest_reports.append((preset, settled))
+        heads = self.opened_heads[-1:]
+        self.orders_at_rest_reports.append(sum(head.simulator.order_count for head in heads))
 
     def _open(self) -> FakeHead:
         if self.open_error is not None:

@@ -15,6 +15,7 @@ from agent.health.flight_recorder import (
     FILE_NAME,
     FLUSH_INTERVAL_NS,
     PAGE_COUNT,
+    Flight,
     FlightRecorder,
     read_pages,
 )
@@ -226,7 +227,9 @@ def test_a_flight_that_is_too_noisy_keeps_its_last_minute_whole() -> None:
     noisy = [
         sample(second, faults=[os.urandom(60).hex() for _ in range(3)]) for second in range(1800)
     ]
-    packed = restart_report._pack_flight(noisy)
+    flight = Flight(last_page=page(), samples=tuple(noisy))
+    packed = restart_report.build_restart_receipt(flight, RestartEvidence(boot=NEXT_BOOT)).flight
+    assert packed is not None
     assert len(packed) <= 64_000
     found = restart_report.unpack_flight(packed)
     assert list(found[-60:]) == noisy[-60:]

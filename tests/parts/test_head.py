@@ -198,8 +198,7 @@ def test_a_line_cut_during_a_move_is_reopened_and_the_head_stopped(
     rig.head.move(ContinuousMove(pan=-0.5, for_s=15), ANNA)
     rig.advance_s(0.5)
     body = rig.opened_heads[0].simulator
-    # An unplugged line has disappeared without a stop.
-    rig.opened_heads[0]._closed.set()
+    rig.opened_heads[0].unplug()
     rig.open_error = DriverError("absent", "unplugged")
     rig.advance_s(1)
     assert rig.speed > 0
@@ -453,13 +452,9 @@ def test_a_frame_listener_is_notified_before_a_motion_starts(rig: HeadRig) -> No
     rig.store_preset("gate", Pose(pan_deg=40, tilt_deg=0))
     assert rig.rest_reports[-1] == (None, True)
     orders = rig.opened_heads[0].simulator.order_count
-    seen: list[int] = []
-    rig.head._rest_state._on_change = lambda preset, settled, _leeway: (  # type: ignore[assignment,func-returns-value]
-        seen.append(rig.opened_heads[0].simulator.order_count)
-        or rig.rest_reports.append((preset, settled))
-    )
+    rig.orders_at_rest_reports.clear()
     rig.head.move(GotoPreset(preset="gate"), ANNA)
-    assert seen == [orders]
+    assert rig.orders_at_rest_reports == [orders]
     assert rig.rest_reports[-1] == (None, False)
     rig.advance_s(8)
     assert rig.rest_reports[-2:] == [("gate", False), ("gate", True)]

@@ -43,12 +43,16 @@ class Street(HeadRig):
         zoom_ratio: float = 10.0,
     ) -> None:
         body = msgspec.structs.replace(HEAD_OPTIONS, zoom_ratio=zoom_ratio)
-        super().__init__(folder, config, head_class=kind, head_options=body, masked_presets=DRAWN)
         self._folder = folder
         self.viewpoint = ActiveScene(
             {"gate": Scene(mask=(PrivacyMask(polygon=WINDOW),)), "road": Scene()}, lambda: 0
         )
-        self.head._rest_state._on_change = self.viewpoint.update_position
+        super().__init__(folder, config, head_class=kind, head_options=body, masked_presets=DRAWN)
+
+    def on_rest_change(
+        self, preset: str | None, settled: bool, tolerance: ShiftTolerance | None
+    ) -> None:
+        self.viewpoint.update_position(preset, settled, tolerance)
 
     @property
     def hidden(self) -> bool:
@@ -268,7 +272,7 @@ def test_a_head_is_at_its_preset_after_a_line_cut_unless_it_was_moved(tmp_path: 
     street = Street(tmp_path, kind=Coarse).at(TELE)
 
     def cut() -> None:
-        street.opened_heads[-1]._closed.set()
+        street.opened_heads[-1].unplug()
         street.open_error = DriverError("absent", "unplugged")
         street.advance_s(12)
         assert street.hidden
@@ -326,7 +330,7 @@ def test_a_reopened_dead_reckoned_head_is_at_no_preset_until_it_is_sent(
     street.head.set_preset("gate", ANNA)
     street.recall()
     assert not street.hidden
-    street.opened_heads[-1]._closed.set()
+    street.opened_heads[-1].unplug()
     if found_by == "a word":
         with refused("unavailable", "is closed"):
             street.head.set_aux("wiper", True, ANNA)

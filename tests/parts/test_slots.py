@@ -60,7 +60,7 @@ class Board:
         else:
             (self.select / "autoboot.txt").write_bytes(bootloader.encode_autoboot(2, 3))
             write_build_time(folder / "none", bootloader.MIN_FIRMWARE_BUILD)
-        self.slots = self._slots()
+        self.slots = self.make_slots()
 
     def _count(self) -> None:
         if self.writes_left is not None:
@@ -76,7 +76,7 @@ class Board:
         self._count()
         slot_state.write(folder, kept)
 
-    def _slots(self) -> Slots:
+    def make_slots(self) -> Slots:
         way: Bootloader
         if self.kind == "grub":
             way = GrubBootloader(self.select, self._put)
@@ -104,7 +104,7 @@ class Board:
         self.reboot_param.unlink(missing_ok=True)
         self.running = "A" if chosen == "A" else "B"
         self.writes_left = None
-        self.slots = self._slots()
+        self.slots = self.make_slots()
         return self.running
 
     def write_slot(self, slot: Slot, version: str) -> None:
@@ -466,7 +466,7 @@ def test_a_raspberry_pi_without_slot_state_detects_a_trial_from_the_firmware(
 def test_a_slot_booted_in_place_of_a_broken_default_is_not_on_trial(tmp_path: Path) -> None:
     board = Board(tmp_path, "grub")
     board.running, board.whole["B"] = "B", "1.0.0"
-    stands_in = board._slots()
+    stands_in = board.make_slots()
     assert not stands_in.is_on_trial()
     assert stands_in.record_boot("1.0.0", NOW) is None
     stands_in.set_state("B", good=True)

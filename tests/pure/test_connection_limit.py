@@ -22,11 +22,11 @@ class Port:
     def __init__(self) -> None:
         self.open: dict[int, str] = {}
         self.limit: ConnectionLimit[int] = ConnectionLimit(
-            lambda sender: sender == PHONE, self._close
+            lambda sender: sender == PHONE, self.close
         )
         self._next = 0
 
-    def _close(self, connection: int) -> None:
+    def close(self, connection: int) -> None:
         del self.open[connection]
 
     def connect(self, sender: str, count: int = 1) -> int:
@@ -95,7 +95,7 @@ def test_its_count_is_that_of_the_open_connections(steps: list[tuple[str, bool]]
             continue
         mine = [connection for connection, owner in port.open.items() if owner == sender]
         if mine:
-            port._close(mine[0])
+            port.close(mine[0])
             port.limit.leave(sender, mine[0])
         # One that was closed for another one ends later, and does not count again.
         port.limit.leave(sender, -1)

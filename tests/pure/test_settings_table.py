@@ -136,23 +136,20 @@ def test_an_empty_cell_leaves_its_key_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("heading", "cell", "value"),
+    ("heading", "path", "cell", "value"),
     [
-        ("health.interval_s", "60", 60),
-        ("health.interval_s", "2.5", 2.5),
-        ("camera[0].record", "FALSE", False),
-        ("box.site", "12", "12"),
+        ("health.interval_s", ("health", "interval_s"), "60", 60),
+        ("health.interval_s", ("health", "interval_s"), "2.5", 2.5),
+        ("camera[0].record", ("camera", 0, "record"), "FALSE", False),
+        ("box.site", ("box", "site"), "12", "12"),
     ],
 )
 def test_a_value_has_the_kind_that_it_has_in_the_template(
-    heading: str, cell: str, value: object
+    heading: str, path: settings_table.KeyPath, cell: str, value: object
 ) -> None:
     tables, problems = fill((heading,), cell)
     assert problems == []
-    assert settings_table.find_value(tables, settings_table._parse_heading(heading) or ()) == (
-        True,
-        value,
-    )
+    assert settings_table.find_value(tables, path) == (True, value)
 
 
 @pytest.mark.parametrize(

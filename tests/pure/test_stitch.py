@@ -37,7 +37,7 @@ def street() -> SurroundRenderer:
 
 def empty(street: SurroundRenderer, pose: Pose) -> Image:
     """The street without anybody."""
-    return street._render_static(street._panned_view(pose.pan_deg, pose.tilt_deg, 60.0))
+    return street.render_static(street.panned_view(pose.pan_deg, pose.tilt_deg, 60.0))
 
 
 def swept(
@@ -71,13 +71,13 @@ def truth(
     )
     slope = high + (np.arange(height) + 0.5) / height * (low - high)
     tilt = np.degrees(np.arctan(slope))
-    down, across = street._backdrop.shape[:2]
+    down, across = street.backdrop.shape[:2]
     x = ((pan + pan_off_deg + 180) % 360) / 360 * across - 0.5
     span = backdrop.TOP_DEG - backdrop.BOTTOM_DEG
     y = (backdrop.TOP_DEG - tilt - tilt_off_deg) / span * down - 0.5
     maps = np.meshgrid(x.astype(np.float32), y.astype(np.float32))
     return np.asarray(
-        cv2.remap(street._backdrop, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP), np.uint8
+        cv2.remap(street.backdrop, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP), np.uint8
     )
 
 

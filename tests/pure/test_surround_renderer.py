@@ -47,7 +47,7 @@ def test_the_surround_view_is_seamless_at_180_degrees(around: SurroundRenderer) 
     assert at_180.tobytes() == around.render(-180, -10, 60, 12.0).tobytes()
     left, right = around.render(179.99, -10, 60, 12.0), around.render(-179.99, -10, 60, 12.0)
     assert difference(left, right) < 0.6
-    long = around._backdrop
+    long = around.backdrop
     over, before, behind = (difference(long[:, one], long[:, one + 1]) for one in (-1, -2, 0))
     assert over < 1.5 * max(before, behind)
 
@@ -84,7 +84,7 @@ def test_static_objects_are_drawn_at_their_coordinates(
     around: SurroundRenderer, pan_deg: float, tilt_deg: float, z_m: float
 ) -> None:
     """The stripes of both crossings, and the asphalt between them."""
-    still = around._render_static(view(pan_deg, tilt_deg))
+    still = around.render_static(view(pan_deg, tilt_deg))
     found = 0
     for x_m, bright in ((-2.75, True), (-3.25, False), (-0.75, True), (0.75, False), (3.25, True)):
         x, y = (round(at) for at in view(pan_deg, tilt_deg).pixel(x_m, 0, z_m))
@@ -99,8 +99,8 @@ def test_moving_road_users_are_drawn_at_their_truth_boxes(
     around: SurroundRenderer, pan_deg: float
 ) -> None:
     for t_s in (3.0, 13.0, 41.0):
-        still = around._effects.apply(
-            around._render_static(view(pan_deg, -12)), 0, lambda _: None
+        still = around.effects.apply(
+            around.render_static(view(pan_deg, -12)), 0, lambda _: None
         ).astype(int)
         painted = around.render(pan_deg, -12, 60, t_s)
         changed = np.abs(painted.astype(int) - still).max(axis=2) > 12
@@ -194,7 +194,7 @@ def test_looking_straight_down_shows_the_foot_of_the_pole(around: SurroundRender
     """The kerb, half a metre to the left of the pole, whichever way round."""
     for pan_deg in (0, 90, 180):
         looks = view(pan_deg, -90)
-        still = around._render_static(looks)
+        still = around.render_static(looks)
         x, y = (round(at) for at in looks.pixel(5.72, 0, 0.3))
         road_x, road_y = (round(at) for at in looks.pixel(4.5, 0, 0.3))
         assert still[y, x].mean() > 160

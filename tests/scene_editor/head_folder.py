@@ -51,5 +51,5 @@ def write_head_folder(
 
 
 def _picture(street: SurroundRenderer, pose: Pose) -> "cv2.typing.MatLike":
-    view = street._panned_view(pose.pan_deg, pose.tilt_deg, FOV.wide)
-    return street._render_static(view)
+    view = street.panned_view(pose.pan_deg, pose.tilt_deg, FOV.wide)
+    return street.render_static(view)

@@ -99,7 +99,12 @@ class StreetBox:
                 segment = None
             if segment is None:
                 segment = OpenSegment(
-                    folder, self._name(shifted.t_ns), camera_source.info, self.clock, 0.0, sealer
+                    folder,
+                    self.segment_name(shifted.t_ns),
+                    camera_source.info,
+                    self.clock,
+                    0.0,
+                    sealer,
                 )
                 self.append_receipt(SegmentOpened(camera=camera, segment=str(segment.name)))
             segment.add(shifted)
@@ -180,7 +185,7 @@ class StreetBox:
             FootageGap(camera=camera, begin_ns=now_ns, end_ns=now_ns, reason="the disk was slow")
         )
 
-    def _name(self, t_ns: int) -> SegmentName:
+    def segment_name(self, t_ns: int) -> SegmentName:
         self._segment_counter += 1
         return SegmentName(
             counter=self._segment_counter,

@@ -213,11 +213,11 @@ def test_a_damaged_slot_state_is_in_the_log_that_becomes_receipts(tmp_path: Path
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc" / "cmdline").write_text("rauc.slot=A")
     slots = SlotsStub()
-    rauc_backend._record_boot(slots, tmp_path)  # type: ignore[arg-type]
+    rauc_backend.UNIT_COMMANDS["record-boot"](slots, tmp_path)  # type: ignore[arg-type]
     (entry,) = update_log.read_entries(folder)
     assert entry.action == "slots.json was damaged, and begins again"
     assert (folder / "slots.json.damaged").exists()
-    rauc_backend._record_boot(slots, tmp_path)  # type: ignore[arg-type]
+    rauc_backend.UNIT_COMMANDS["record-boot"](slots, tmp_path)  # type: ignore[arg-type]
     assert len(update_log.read_entries(folder)) == 1
 
 

@@ -140,7 +140,7 @@ def test_a_segment_that_ends_within_the_first_millisecond_is_exported(
 ) -> None:
     box.record("north", 1, 4)
     box.clock.now_ns = 10_000_000_000
-    name = box._name(box.clock.now_ns)
+    name = box.segment_name(box.clock.now_ns)
     data = b"no pictures"
     (box.state / "footage" / "north" / str(name)).write_bytes(data)
     box.append_receipt(SegmentOpened(camera="north", segment=str(name)))

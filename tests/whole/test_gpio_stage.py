@@ -94,6 +94,7 @@ class Box:
         self.faults = FaultRegistry(clock.boottime_ns)
         self.events: list[Event] = []
         self.celsius: float | None = 50.0
+        self.sensor_error: Exception | None = None
         self.night: bool | None = None
         self.gpio: Gpio | None = None
         count = itertools.count(1)
@@ -103,10 +104,18 @@ class Box:
             clock.boottime_ns,
             self.faults,
             new_id=lambda _t_ns: f"event {next(count)}",
-            on_event=self.events.append,
-            read_celsius=lambda: self.celsius,
+            on_event=self.on_event,
+            read_celsius=self.read_celsius,
             read_night_mode=lambda camera: {"north": self.night}[camera],
         )
+
+    def on_event(self, event: Event) -> None:
+        self.events.append(event)
+
+    def read_celsius(self) -> float | None:
+        if self.sensor_error is not None:
+            raise self.sensor_error
+        return self.celsius
 
     def _open(self, lines: Sequence[GpioLine]) -> Gpio:
         self.gpio = self.wires.open_gpio(lines)
@@ -317,16 +326,12 @@ def test_an_error_leaves_everything_off_and_the_next_turn_starts_again(box: Box)
     box.touch(DOOR, high=True)
     box.turns(0.2)
     assert box.reported() == [("door", "begin")]
-
-    def broken() -> float:
-        raise ArithmeticError("no such temperature")
-
-    box.pins._read_celsius = broken
+    box.sensor_error = ArithmeticError("no such temperature")
     with pytest.raises(ArithmeticError):
         box.turns(5, each_s=1)
     assert box.on() == set()
     assert box.pins.health().door_open is None
-    box.pins._read_celsius = lambda: 80
+    box.sensor_error = None
     box.gpio = None
     box.turn()
     box.wires.put(DOOR, True)
@@ -399,6 +404,9 @@ def test_the_stage_thread_wakes_for_an_edge_and_for_a_due_relay(
     """With the real clock: nothing here waits for a turn of the stage."""
 
     class Running(Box):
+        def on_event(self, event: Event) -> None:
+            opens.set()
+
         def _open(self, lines: Sequence[GpioLine]) -> Gpio:
             gpio = super()._open(lines)
             opened.set()
@@ -410,7 +418,6 @@ def test_the_stage_thread_wakes_for_an_edge_and_for_a_due_relay(
 
     opened, opens, went_off = threading.Event(), threading.Event(), threading.Event()
     box = Running(wires, RealClock(), [{**PINS[0], "debounce_s": 0.02}, PINS[9]])
-    box.pins._on_event = lambda _event: opens.set()
     thread = StageThread(box.pins, box.clock.boottime_ns, random.Random(1), vital=False)
     thread.start()
     assert opened.wait(WAIT_S)

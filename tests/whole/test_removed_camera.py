@@ -58,8 +58,8 @@ class Pole:
 
     def start(self, cameras: list[str], max_age_h: float = 72) -> RetentionStage:
         self.custody = self.box.open(boot_id())
-        faults = FaultRegistry(self.clock.boottime_ns)
-        queue = ReceiptQueue(self.custody.append, faults, self.custody.read_lines_backwards)
+        self.faults = FaultRegistry(self.clock.boottime_ns)
+        queue = ReceiptQueue(self.custody.append, self.faults, self.custody.read_lines_backwards)
         queue.append(
             AgentStarted(public_key=public_key(self.box.identity), versions={}, recipients=()), 0
         )
@@ -69,7 +69,7 @@ class Pole:
             RetentionRules(FootageRules(record=self.record_config), cameras),
             self.clock,
             boot_id(),
-            faults,
+            self.faults,
             HoldStore(self.folder / "holds", self.clock, boot_id(), str),
             queue,
             lambda _hold: None,
@@ -220,11 +220,11 @@ def test_a_folder_that_cannot_be_read_keeps_no_other_waiting(
     retention = pole.start(["south"])
     retention.enforce()
     assert pole.parts() == []
-    assert [fault.code for fault in retention._faults.active()] == ["STO-02"]
+    assert [fault.code for fault in pole.faults.active()] == ["STO-02"]
     monkeypatch.undo()
     pole.clock.advance_s(60)
     retention.enforce()
-    assert retention._faults.active() == ()
+    assert pole.faults.active() == ()
 
 
 @pytest.mark.parametrize("others", ["", SOUTH], ids=["the only one", "one of two"])
