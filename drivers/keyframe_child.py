@@ -43,10 +43,10 @@ class NoPicture(msgspec.Struct, frozen=True, kw_only=True, tag="none"):
     """The last packet has no picture that can be decoded alone."""
 
 
-KeyframeMessage: TypeAlias = DecodedKeyframe | NoPicture | messages.Failed
+KeyframeMessage: TypeAlias = DecodedKeyframe | NoPicture
 
-keyframe_decoder: msgspec.msgpack.Decoder[KeyframeMessage] = msgspec.msgpack.Decoder(
-    KeyframeMessage
+keyframe_decoder: msgspec.msgpack.Decoder[KeyframeMessage | messages.Failed] = (
+    msgspec.msgpack.Decoder(KeyframeMessage | messages.Failed)
 )
 _packet_decoder: msgspec.msgpack.Decoder[Packet] = msgspec.msgpack.Decoder(Packet)
 

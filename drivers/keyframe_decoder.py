@@ -5,7 +5,6 @@ from time import monotonic
 
 import numpy as np
 
-from drivers.child import messages
 from drivers.child.connection import KILL_TIMEOUT_S, ChildConnection
 from drivers.child.fork_server import ForkServer
 from drivers.errors import DriverError
@@ -14,7 +13,6 @@ from drivers.keyframe_child import (
     DecodedKeyframe,
     KeyframeMessage,
     KeyframeSettings,
-    NoPicture,
     keyframe_decoder,
 )
 from drivers.local_wire import pack_message
@@ -74,14 +72,8 @@ class KeyframeDecoder:
         self._connection.end(graceful=False, kill_timeout_s=KILL_TIMEOUT_S)
 
     def _handle(self, message: KeyframeMessage) -> None:
-        """Handle a message, on the connection's thread. Raises: DriverError."""
-        match message:
-            case DecodedKeyframe():
-                self._answers.put(message)
-            case NoPicture():
-                self._answers.put(None)
-            case messages.Failed(kind=kind, message=text):
-                raise DriverError(kind, text)
+        """Handle a message, on the connection's thread."""
+        self._answers.put(message if isinstance(message, DecodedKeyframe) else None)
 
     def _check(self, deadline_s: float) -> None:
         error = self._connection.error

@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable
 from time import monotonic
 
-from drivers.child import messages
 from drivers.child.connection import KILL_TIMEOUT_S, ChildConnection
 from drivers.child.fork_server import ForkServer
 from drivers.child.process import CpuMeter
@@ -139,8 +138,6 @@ class RtspPush:
                 self._is_ready = True
             case PushStarted():
                 self._on_started()
-            case messages.Failed(kind=kind, message=text):
-                raise DriverError(kind, text)
 
     def _stall_error(self) -> DriverError | None:
         with self._lock:

@@ -55,9 +55,11 @@ class PacketSent(msgspec.Struct, frozen=True, kw_only=True, tag="sent"):
     """The kernel has taken one more packet."""
 
 
-PushMessage: TypeAlias = PushReady | PushStarted | PacketSent | messages.Failed
+PushMessage: TypeAlias = PushReady | PushStarted | PacketSent
 
-push_decoder: msgspec.msgpack.Decoder[PushMessage] = msgspec.msgpack.Decoder(PushMessage)
+push_decoder: msgspec.msgpack.Decoder[PushMessage | messages.Failed] = msgspec.msgpack.Decoder(
+    PushMessage | messages.Failed
+)
 _packet_decoder: msgspec.msgpack.Decoder[Packet] = msgspec.msgpack.Decoder(Packet)
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 
 from agent.clips.upload_target import MAX_PARTS, UploadTarget
-from drivers.child.messages import MAX_MESSAGE_CHARS, Failed
+from drivers.child.messages import MAX_MESSAGE_CHARS
 
 MAX_LEFT_OUT = 20
 
@@ -152,4 +152,4 @@ class Rejected(msgspec.Struct, frozen=True, kw_only=True, tag="rejected"):
     code: Literal["unknown", "unsupported", "forbidden", "failed"] = "failed"
 
 
-ClipMessage: TypeAlias = Making | Made | Sending | Sent | Uploaded | Retry | Rejected | Failed
+ClipMessage: TypeAlias = Making | Made | Sending | Sent | Uploaded | Retry | Rejected

@@ -50,8 +50,8 @@ from agent.runtime.link_budget import (
 )
 from agent.runtime.pause import Pause
 from agent.runtime.stage import IDLE_WAIT_S
-from drivers.child import messages
 from drivers.child.connection import KILL_TIMEOUT_S, ChildConnection
+from drivers.child.messages import Failed
 from drivers.child.process import new_interpreter
 from drivers.errors import DriverError
 
@@ -73,7 +73,9 @@ _MAKING_RATIO = 0.2
 """The share of the making in the progress."""
 
 START_PROCESS = new_interpreter("agent.clips.clip_child")
-_decoder: msgspec.msgpack.Decoder[ClipMessage] = msgspec.msgpack.Decoder(ClipMessage)
+_decoder: msgspec.msgpack.Decoder[ClipMessage | Failed] = msgspec.msgpack.Decoder(
+    ClipMessage | Failed
+)
 
 FIRST_RETRY_S, MAX_RETRY_S = 1.0, 300.0
 
@@ -133,7 +135,7 @@ class ClipProcess:
     def __init__(self, name: str, task: ClipTask) -> None:
         self._messages: deque[ClipMessage] = deque()
         self._connection: ChildConnection[ClipMessage] = ChildConnection(
-            name, task, START_PROCESS, _decoder, self._handle
+            name, task, START_PROCESS, _decoder, self._messages.append
         )
 
     @property
@@ -158,12 +160,6 @@ class ClipProcess:
         """End the child, whatever it does."""
         if not self._connection.end(graceful=False, kill_timeout_s=KILL_TIMEOUT_S):
             log.error("%s", self._connection.describe_child())
-
-    def _handle(self, message: ClipMessage) -> None:
-        """Handle a message, on the connection's thread. Raises: DriverError."""
-        if isinstance(message, messages.Failed):
-            raise DriverError(message.kind, message.message)
-        self._messages.append(message)
 
 
 class UploadSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -388,8 +384,6 @@ class UploadStage:
             case Uploaded():
                 self._end_run()
                 self._end(run.record, None, "")
-            case messages.Failed():
-                pass  # it is an error of `read`
             case _:
                 assert_never(message)
 

@@ -99,7 +99,7 @@ class ChildCamera:
         self._checks = MediaChecks(display_name, clock_ns)
         self._last_received_ns: dict[type, int] = {}
         self._cpu_meter = None if policy.max_cores is None else CpuMeter(policy.max_cores)
-        self._connection = ChildConnection(
+        self._connection: ChildConnection[messages.MediaMessage] = ChildConnection(
             display_name,
             messages.MediaSettings(
                 options=messages.to_raw(options),
@@ -208,8 +208,6 @@ class ChildCamera:
             case messages.Loading():
                 self._checks.check_loading(has_network=self._request.network is not None)
                 self._on_loading(message)
-            case messages.Failed(kind=kind, message=text):
-                raise MaskError(text) if message.is_mask_error else DriverError(kind, text)
 
     def _deliver(self, media: Packet | Frame) -> None:
         self._last_received_ns[type(media)] = self._clock_ns()

@@ -17,7 +17,7 @@ import msgspec
 
 from drivers.child import messages
 from drivers.child.process import ChildProcess, ChildStarter
-from drivers.errors import DriverError
+from drivers.errors import DriverError, MaskError
 
 M = TypeVar("M")
 
@@ -45,7 +45,7 @@ class ChildConnection(Generic[M]):
         display_name: str,
         settings: msgspec.Struct,
         start_process: ChildStarter,
-        decoder: msgspec.msgpack.Decoder[M],
+        decoder: msgspec.msgpack.Decoder[M | messages.Failed],
         on_message: Callable[[M], None],
         *,
         on_end: Callable[[], None] = lambda: None,
@@ -182,6 +182,8 @@ class ChildConnection(Generic[M]):
         ):
             try:
                 while (message := messages.read_child_message(file, self._decoder)) is not None:
+                    if isinstance(message, messages.Failed):
+                        raise _to_driver_error(message)
                     self._on_message(message)
                     with self._changed:
                         self._changed.notify_all()
@@ -199,3 +201,9 @@ class ChildConnection(Generic[M]):
         with self._changed:
             self.error = self.error or error
             self._changed.notify_all()
+
+
+def _to_driver_error(failed: messages.Failed) -> DriverError:
+    if failed.is_mask_error:
+        return MaskError(failed.message)
+    return DriverError(failed.kind, failed.message)

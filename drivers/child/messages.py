@@ -182,10 +182,11 @@ MediaMessage: TypeAlias = (
     | MasksQuery
     | MasksTaken
     | Heartbeat
-    | Failed
 )
 
-media_decoder: msgspec.msgpack.Decoder[MediaMessage] = msgspec.msgpack.Decoder(MediaMessage)
+media_decoder: msgspec.msgpack.Decoder[MediaMessage | Failed] = msgspec.msgpack.Decoder(
+    MediaMessage | Failed
+)
 _parent_decoder: msgspec.msgpack.Decoder[ParentMessage] = msgspec.msgpack.Decoder(ParentMessage)
 
 

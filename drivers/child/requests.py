@@ -45,8 +45,8 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True, tag="refused"):
     message: Annotated[str, msgspec.Meta(max_length=MAX_MESSAGE_CHARS)]
 
 
-_Message: TypeAlias = Reply | Refused | Failed
-_decoder: msgspec.msgpack.Decoder[_Message] = msgspec.msgpack.Decoder(_Message)
+_Message: TypeAlias = Reply | Refused
+_decoder: msgspec.msgpack.Decoder[_Message | Failed] = msgspec.msgpack.Decoder(_Message | Failed)
 _request_decoder = msgspec.msgpack.Decoder(Request)
 
 
@@ -174,9 +174,7 @@ class RequestChild:
         return failure
 
     def _handle(self, message: _Message) -> None:
-        """Handle a message, on the connection's thread. Raises: DriverError."""
-        if not isinstance(message, Reply | Refused):
-            raise DriverError(message.kind, message.message)
+        """Handle a message, on the connection's thread."""
         with self._lock:
             future = self._waiting.pop(message.number, None)
         if future is not None:

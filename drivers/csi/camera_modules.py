@@ -49,12 +49,9 @@ def enumerate_modules(timeout_s: float = ENUMERATE_TIMEOUT_S) -> tuple[CameraMod
     """
     found: list[FoundModules] = []
 
-    def handle(message: FoundModules | Failed) -> None:
-        if isinstance(message, Failed):
-            raise DriverError(message.kind, message.message)
-        found.append(message)
-
-    connection = ChildConnection("camera modules", NoSettings(), START_PROCESS, _decoder, handle)
+    connection = ChildConnection(
+        "camera modules", NoSettings(), START_PROCESS, _decoder, found.append
+    )
     connection.wait_for(lambda: bool(found), timeout_s)
     error = connection.error
     has_ended = connection.end(graceful=False, kill_timeout_s=KILL_TIMEOUT_S)

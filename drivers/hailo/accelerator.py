@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from drivers.child import messages as child_messages
 from drivers.child.connection import KILL_TIMEOUT_S, ChildConnection
 from drivers.child.frame_memory import FrameMemory, create_memory
 from drivers.child.process import ChildStarter, new_interpreter
@@ -162,8 +161,6 @@ class HailoModel:
                         "crashed", f"{self._display_name}: its process loads another model"
                     )
                 self._loaded = message
-            case child_messages.Failed(kind=kind, message=text):
-                raise DriverError(kind, text)
 
     def _fail(self, error: DriverError) -> DriverError:
         self._end_child()

@@ -39,9 +39,11 @@ class Inferred(msgspec.Struct, frozen=True, kw_only=True, tag="inferred"):
     objects: FoundObjects
 
 
-ChildMessage: TypeAlias = Loaded | Inferred | Failed
+ChildMessage: TypeAlias = Loaded | Inferred
 
-child_decoder: msgspec.msgpack.Decoder[ChildMessage] = msgspec.msgpack.Decoder(ChildMessage)
+child_decoder: msgspec.msgpack.Decoder[ChildMessage | Failed] = msgspec.msgpack.Decoder(
+    ChildMessage | Failed
+)
 infer_decoder: msgspec.msgpack.Decoder[Infer] = msgspec.msgpack.Decoder(Infer)
 
 
