@@ -1,15 +1,12 @@
 """The incidents of a box: their stage, with the holds, heads, pictures and rates that it works on."""
 
 from collections.abc import Callable, Sequence
-from datetime import timedelta
-from typing import Any
 
 from agent.app.actuators import Actuators
 from agent.app.box_context import BoxContext
 from agent.app.foundation import Archive, Uplink
-from agent.base.model import CommandAccepted, CommandProgress, IncomingCommand, Reply
+from agent.base.model import CommandAccepted, CommandProgress, Reply
 from agent.commands.dispatcher import CommandDispatcher
-from agent.commands.local_command import COMMAND_LIFETIME_S, encode_command
 from agent.commands.requester import Requester
 from agent.config.configuration import Config
 from agent.detection.image import encode_snapshot
@@ -21,6 +18,7 @@ from agent.incident.incident_stage import IncidentEffects, IncidentReporter, Inc
 from agent.incident.order import make_order_reader, permits_by
 from agent.incident.record import IncidentStore
 from agent.pipeline.camera_pipeline import CameraPipeline
+from agent.ptz import ptz_args
 
 
 def make_incident_stage(
@@ -51,7 +49,7 @@ def make_incident_stage(
     heads = IncidentHeads(
         config.box.id,
         {head.name: head.camera for head in config.head},
-        _command_runner(box, dispatcher.submit_local),
+        _command_runner(box, dispatcher),
         actuators.lease_holder,
         store.note_moved,
         clock.boottime_ns,
@@ -83,25 +81,21 @@ def make_incident_stage(
     )
 
 
-def _command_runner(box: BoxContext, submit: Callable[[IncomingCommand], None]) -> RunCommand:
-    """Return a function that runs a `ptz` command of a requester by the dispatcher's `submit`."""
+def _command_runner(box: BoxContext, dispatcher: CommandDispatcher) -> RunCommand:
+    """Return a function that runs a `ptz` command of a requester."""
 
-    def run(requester: Requester, args: dict[str, Any], on_reply: Callable[[Reply], None]) -> None:
-        now_ns = box.clock.boottime_ns()
-        payload = encode_command(
-            args,
-            command_id=box.new_id(now_ns),
-            expires=box.clock.utc(now_ns) + timedelta(seconds=COMMAND_LIFETIME_S),
-            by=requester.id,
-            role=requester.role,
-        )
-
+    def run(requester: Requester, args: ptz_args.Args, on_reply: Callable[[Reply], None]) -> None:
         def take_last(reply: Reply) -> None:
             if not isinstance(reply, CommandAccepted | CommandProgress):
                 on_reply(reply)
 
-        submit(
-            IncomingCommand(verb="ptz", payload=payload, via="an incident", send_reply=take_last)
+        dispatcher.submit_own(
+            "ptz",
+            args,
+            requester,
+            command_id=box.new_id(box.clock.boottime_ns()),
+            via="an incident",
+            send_reply=take_last,
         )
 
     return run

@@ -19,6 +19,8 @@ from agent.commands.requester import CommandRejected, Requester
 from agent.config.control import Action
 
 MAX_COMMAND_BYTES = 16_384
+COMMAND_LIFETIME_S = 60.0
+"""Until the expiry of a command that is given at the box, or by the agent itself."""
 MAX_EXPIRY_S = 3600.0
 """Until the latest expiry of a command. The idempotency store keeps its record for longer."""
 
@@ -260,7 +262,7 @@ def parse_command(
 
 
 def command_digest(verb: str, signers: Sequence[Requester], args: object) -> bytes:
-    """Return what is equal for equal commands. `args` are as decoded from JSON."""
+    """Return what is equal for equal commands. `args` are as decoded from JSON, or as the agent itself gives them."""
     content = [verb, signers, args]
     return hashlib.sha256(msgspec.json.encode(content, order="deterministic")).digest()
 

@@ -31,7 +31,7 @@ class CommandReader:
     def __init__(
         self, handlers: Sequence[CommandHandler], authenticator: CommandAuthenticator | None
     ) -> None:
-        self._handlers = {handler.command.verb: handler for handler in handlers}
+        self.handlers = {handler.command.verb: handler for handler in handlers}
         self._structs = {
             handler.command.verb: build_command_struct(handler.command.verb, handler.command.args)
             for handler in handlers
@@ -45,9 +45,9 @@ class CommandReader:
 
         A local command came over the control socket, which only the agent's user and root reach: it has no signature.
         """
-        handler = self._handlers.get(incoming.verb)
+        handler = self.handlers.get(incoming.verb)
         if handler is None:
-            known = ", ".join(sorted(self._handlers)) or "none"
+            known = ", ".join(sorted(self.handlers)) or "none"
             raise UnacceptableCommand(
                 "unsupported",
                 f"{truncate(incoming.verb)!r}: this box has no such command; allowed: {known}",
@@ -71,7 +71,7 @@ class CommandReader:
 
     def read_pending(self, command: ValidCommand) -> ReadCommand:
         """Return a command of an earlier run, which was stored as JSON, with the arguments of its verb."""
-        handler = self._handlers[command.verb]
+        handler = self.handlers[command.verb]
         args = msgspec.convert(command.args, handler.command.args)
         return ReadCommand(msgspec.structs.replace(command, args=args), handler)
 

@@ -9,6 +9,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from functools import partial
 
 import msgspec
@@ -25,12 +26,14 @@ from agent.base.model import (
     Reply,
 )
 from agent.commands.command import (
+    COMMAND_LIFETIME_S,
     CommandHandler,
     CommandProgressSink,
     Deferred,
     UnacceptableCommand,
     ValidCommand,
     check_expiry,
+    command_digest,
     truncate,
 )
 from agent.commands.command_reader import CommandReader
@@ -40,7 +43,7 @@ from agent.commands.idempotency_store import (
     IdempotencyStoreError,
     IdempotencyStoreFull,
 )
-from agent.commands.requester import CommandRejected
+from agent.commands.requester import CommandRejected, Requester
 from agent.commands.signed_command import CommandAuthenticator
 from agent.runtime.stage import IDLE_WAIT_S, Stage
 from agent.runtime.worker import Worker
@@ -220,7 +223,8 @@ class AnswerLimit:
 class CommandDispatcher:
     """The stage `dispatcher`, and the stages of urgent commands.
 
-    `submit` is for the network: with an `authenticator` a command needs a signature. `submit_local` is for the box.
+    `submit` is for the network: with an `authenticator` a command needs a signature. `submit_local` is for the control
+    socket, and `submit_own` for the agent itself.
     """
 
     name = "dispatcher"
@@ -264,8 +268,40 @@ class CommandDispatcher:
         self._submit(incoming, is_local=False)
 
     def submit_local(self, incoming: IncomingCommand) -> None:
-        """Queue a command of the control socket, or of the box itself. Thread-safe; never blocks or raises."""
+        """Queue a command of the control socket. Thread-safe; never blocks or raises."""
         self._submit(incoming, is_local=True)
+
+    def submit_own(
+        self,
+        verb: str,
+        args: msgspec.Struct,
+        requester: Requester,
+        *,
+        command_id: str,
+        via: str,
+        send_reply: Callable[[Reply], None],
+    ) -> None:
+        """Queue a command of the agent itself, for a requester, with `args` of the verb's type. Thread-safe; never blocks."""
+        now_ns = self._clock.boottime_ns()
+        command = ValidCommand(
+            arrival_number=self._count_arrival(),
+            verb=verb,
+            id=command_id,
+            requester=requester,
+            expires=self._clock.utc(now_ns) + timedelta(seconds=COMMAND_LIFETIME_S),
+            args=args,
+            digest=command_digest(verb, (requester,), args),
+        )
+        self._enqueue_job(
+            Job(
+                command=command,
+                handler=self._reader.handlers[verb],
+                via=via,
+                send_reply=send_reply,
+                received_ns=now_ns,
+                is_local=True,
+            )
+        )
 
     def resume(
         self, command: ValidCommand, send_reply: Callable[[Reply], None], deferred: Deferred
@@ -314,27 +350,34 @@ class CommandDispatcher:
         self._idempotency_store.close()
 
     def _submit(self, incoming: IncomingCommand, *, is_local: bool) -> None:
-        with self._changed:
-            self._arrival_number += 1
-            arrival_number = self._arrival_number
         try:
-            command, handler = self._reader.read(incoming, arrival_number, is_local=is_local)
+            command, handler = self._reader.read(incoming, self._count_arrival(), is_local=is_local)
         except UnacceptableCommand as error:
             refusal = refuse_at_arrival(incoming, error)
             task = partial(self._refuse_at_arrival, incoming, refusal, is_local=is_local)
             self._enqueue_task(task)
             return
-        job = Job(
-            command=msgspec.structs.replace(command, reply_address=incoming.reply_address),
-            handler=handler,
-            via=incoming.via,
-            send_reply=incoming.send_reply,
-            received_ns=self._clock.boottime_ns(),
-            has_waited=incoming.has_waited,
-            session=incoming.session,
-            is_local=is_local,
+        self._enqueue_job(
+            Job(
+                command=msgspec.structs.replace(command, reply_address=incoming.reply_address),
+                handler=handler,
+                via=incoming.via,
+                send_reply=incoming.send_reply,
+                received_ns=self._clock.boottime_ns(),
+                has_waited=incoming.has_waited,
+                session=incoming.session,
+                is_local=is_local,
+            )
         )
-        lane_name = handler.priority_lane(command.args)
+
+    def _count_arrival(self) -> int:
+        with self._changed:
+            self._arrival_number += 1
+            return self._arrival_number
+
+    def _enqueue_job(self, job: Job) -> None:
+        command = job.command
+        lane_name = job.handler.priority_lane(command.args)
         worker = None if lane_name is None else self._priority_workers.get(lane_name)
         if worker is None:
             self._enqueue_command(job)

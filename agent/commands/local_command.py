@@ -6,7 +6,7 @@ the technician's.
 """
 
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,10 @@ from agent.base.errors import UserError
 from agent.base.json_decode import JsonDecoder, MalformedJson
 from agent.base.message import Message, message_of
 from agent.base.model import CommandDone, CommandRefused, IncomingCommand, Reply
-from agent.commands.command import CommandId, RequesterId
+from agent.commands.command import COMMAND_LIFETIME_S, CommandId, RequesterId
 from agent.runtime import control_client
 from agent.runtime.local_server import LocalRequest
 from drivers.local_wire import MessageDecoder
-
-COMMAND_LIFETIME_S = 60.0
 
 
 class LocalCommand(
@@ -54,15 +52,6 @@ _REPLY_DECODER: MessageDecoder[LocalReply | CommandRefused] = MessageDecoder(
 _DOCUMENT_DECODER: JsonDecoder[Reply] = JsonDecoder(Reply)
 
 
-def encode_command(
-    args: object, *, command_id: str, expires: datetime, by: str, role: str
-) -> bytes:
-    """Return the payload of a command of the box itself."""
-    return msgspec.json.encode(
-        {"id": command_id, "expires": expires, "by": by, "role": role, "args": args}
-    )
-
-
 class LocalCommandHandler:
     """Passes commands of the control socket to the dispatcher, and their replies back.
 
@@ -82,17 +71,17 @@ class LocalCommandHandler:
     def handle(self, local: LocalCommand, request: LocalRequest) -> None:
         """Submit the command. Never blocks."""
         now_ns = self._clock.boottime_ns()
-        payload = encode_command(
-            local.args,
-            command_id=local.id or self._new_id(now_ns),
-            expires=self._clock.utc(now_ns) + timedelta(seconds=COMMAND_LIFETIME_S),
-            by=local.by or request.peer.user_name,
-            role="operator",
-        )
+        command = {
+            "id": local.id or self._new_id(now_ns),
+            "expires": self._clock.utc(now_ns) + timedelta(seconds=COMMAND_LIFETIME_S),
+            "by": local.by or request.peer.user_name,
+            "role": "operator",
+            "args": local.args,
+        }
         self._submit(
             IncomingCommand(
                 verb=local.verb,
-                payload=payload,
+                payload=msgspec.json.encode(command),
                 via="the control socket",
                 send_reply=partial(_send_reply, request),
             )

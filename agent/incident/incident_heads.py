@@ -5,7 +5,6 @@ All is done by commands, like those of an operator: priorities, forbidden sector
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import msgspec
 
@@ -14,6 +13,14 @@ from agent.base.model import CommandDone, CommandRefused, IncidentOutcome, Outco
 from agent.commands.requester import Requester
 from agent.incident.order import Permits
 from agent.incident.record import IncidentRecord
+from agent.ptz import ptz_args
+from agent.ptz.ptz_args import (
+    LeaseInfo,
+    PtzAcquireArgs,
+    PtzGotoPresetArgs,
+    PtzReleaseArgs,
+    PtzResult,
+)
 from agent.runtime.pause import Pause
 
 log = logging.getLogger(__name__)
@@ -25,21 +32,11 @@ RETRY_S = 10.0
 ANSWER_TIMEOUT_S = 60.0
 _PASSING_OUTCOMES = ("waiting", "busy", "failed")
 
-RunCommand = Callable[[Requester, dict[str, Any], Callable[[Reply], None]], None]
+RunCommand = Callable[[Requester, ptz_args.Args, Callable[[Reply], None]], None]
 """Runs a `ptz` command of a requester; the last reply comes on any thread."""
 
 
-class _Lease(msgspec.Struct, frozen=True, kw_only=True):
-    """The lease in the result of a `ptz` command, as far as it is needed here."""
-
-    token: int
-
-
-class _PtzResult(msgspec.Struct, frozen=True, kw_only=True):
-    lease: _Lease | None = None
-
-
-_RESULT_DECODER = JsonDecoder(_PtzResult)
+_RESULT_DECODER = JsonDecoder(PtzResult)
 _OUTCOME_BY_CODE: Mapping[str, Outcome] = {
     "busy": "busy",
     "forbidden": "forbidden",
@@ -61,7 +58,7 @@ class _HeadState:
 
     def __init__(self) -> None:
         self.governing: _Governing | None = None
-        self.lease: _Lease | None = None
+        self.lease: LeaseInfo | None = None
         self.outcome: Outcome = "waiting"
         self.detail: str | None = None
         self.pause = Pause()
@@ -160,7 +157,7 @@ class IncidentHeads:
         state.pause.begin(now_ns, RETRY_S)
         self._run_command(
             governing.requester,
-            {"do": "acquire", "head": head, "lease_s": LEASE_S},
+            PtzAcquireArgs(head=head, lease_s=LEASE_S),
             lambda reply: self._post(lambda: self._on_acquired(head, state, governing, reply)),
         )
 
@@ -186,7 +183,7 @@ class IncidentHeads:
         state.answer_pause.begin(now_ns, ANSWER_TIMEOUT_S)
         self._run_command(
             governing.requester,
-            {"do": "goto_preset", "head": head, "preset": governing.preset, "token": lease.token},
+            PtzGotoPresetArgs(head=head, preset=governing.preset, token=lease.token),
             lambda answer: self._post(lambda: self._on_sent(head, state, governing, answer)),
         )
 
@@ -211,9 +208,9 @@ class IncidentHeads:
         if lease is not None and governing is not None:
             self._release_lease(head, governing.requester, lease)
 
-    def _release_lease(self, head: str, requester: Requester, lease: _Lease) -> None:
+    def _release_lease(self, head: str, requester: Requester, lease: LeaseInfo) -> None:
         self._run_command(
-            requester, {"do": "release", "head": head, "token": lease.token}, lambda _reply: None
+            requester, PtzReleaseArgs(head=head, token=lease.token), lambda _reply: None
         )
 
 
@@ -223,7 +220,7 @@ def _requester_for(signer: Requester, role: str) -> Requester:
     return Requester(id=signer.id, role="operator" if is_operator else "incident")
 
 
-def _lease_of(reply: Reply) -> _Lease | None:
+def _lease_of(reply: Reply) -> LeaseInfo | None:
     if not isinstance(reply, CommandDone):
         return None
     try:

@@ -230,9 +230,9 @@ class PtzHead:
         in between.
         """
         with self.controller.order_lock:
-            self.check_authorized(requester, token)
             plan, preset = self._plan_move(request, self._clock.boottime_ns())
-            # The time of the position query counts neither against the motion nor the lease.
+            # The time of the position query counts neither against the motion nor the lease. It is authorized after the
+            # query, in which another requester may have acquired the head.
             t_ns = self._clock.boottime_ns()
             lease_s = self.config.lease_s
             if not isinstance(request, ContinuousMove):

@@ -293,7 +293,7 @@ class PtzCommandHandler(CommandHandler):
             case PtzFollowArgs():
                 return self._begin_following(assembly, args, command)
             case _:
-                # Checked first, so that a requester who may not move the head cancels nothing.
+                # Checked here too, so that a requester who may not move the head cancels nothing.
                 head.check_authorized(requester, args.token)
                 assembly.cancel_automation(f"{requester.id!r} moves the head")
                 lease = head.move(args, requester, args.token)

@@ -12,7 +12,9 @@ import pytest
 from agent.base.model import CommandRefused
 from agent.commands import idempotency_store as store_module
 from agent.commands.dispatcher import MAX_QUEUED_COMMANDS, MAX_QUEUED_TASKS
+from agent.commands.requester import Requester
 from agent.gpio.gpio_command import GpioCommandHandler
+from agent.ptz.ptz_args import PtzMoveArgs
 from drivers.errors import DriverError
 from tests.conftest import ManualClock
 from tests.parts.command_rig import (
@@ -69,6 +71,27 @@ def test_an_id_of_another_command_is_rejected(rig: CommandRig) -> None:
         )
         assert kind == "malformed"
         assert "another command" in why
+    assert rig.head.calls == ["PtzMoveArgs"]
+
+
+def test_a_command_of_the_agent_itself_is_executed_once_and_answered_like_any_other(
+    rig: CommandRig,
+) -> None:
+    amina = Requester(id="amina", role="incident")
+    for pan in (0.5, 0.5, 0.6):
+        rig.dispatcher.submit_own(
+            "ptz",
+            PtzMoveArgs(head="mast", pan=pan),
+            amina,
+            command_id="own",
+            via="an incident",
+            send_reply=rig.replies.append,
+        )
+        rig.run_all()
+    first, repeat, other = rig.replies
+    assert decode_result(first)["lease"]["role"] == "incident"
+    assert repeat == first
+    assert rejection_of(other)[0] == "malformed"
     assert rig.head.calls == ["PtzMoveArgs"]
 
 

@@ -1,6 +1,7 @@
 """agent.ptz.head: motion never outlives its lease, whatever happens; and position reports."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -579,6 +580,33 @@ def test_a_continuous_move_stops_before_a_sector_enters_the_picture(
     with refused("forbidden", "'windows'"):
         rig.head.move(ContinuousMove(pan=1.0), ANNA)
     rig.head.move(ContinuousMove(pan=-1.0, tilt=0.2), ANNA)
+
+
+class AskedHead(FakeHead):
+    """A head during whose position query something happens."""
+
+    during_query: Callable[[], object] = bool
+
+    def read_position(self) -> PtzPosition:
+        self.during_query()
+        return super().read_position()
+
+
+def test_a_head_that_a_stronger_requester_acquires_during_the_query_is_not_moved(
+    tmp_path: Path,
+) -> None:
+    config = changed(forbidden=(WINDOWS,), fov_deg=FOV)
+    rig = HeadRig(tmp_path, config, head_class=AskedHead).start()
+    rig.clock.advance_s(60)
+    (head,) = rig.opened_heads
+    assert isinstance(head, AskedHead)
+    head.during_query = lambda: rig.head.acquire(ANNA)
+    with refused("busy", "'anna'"):
+        rig.head.move(AbsoluteMove(pan_deg=-40, tilt_deg=0), INCIDENT)
+    assert rig.head.controller.motion is None
+    lease = rig.head.state().lease
+    assert lease is not None
+    assert lease.holder == ANNA
 
 
 def test_a_target_in_a_sector_is_rejected_and_its_requester_gets_no_lease(

@@ -13,9 +13,8 @@ import pytest
 
 from agent.authority.signed_message import sign_message
 from agent.base.clock import rfc3339
-from agent.base.model import Event, IncidentOutcome, IncidentReport, IncomingCommand, Reply
+from agent.base.model import Event, IncidentOutcome, IncidentReport, Reply
 from agent.capture.snapshot_command import CameraAccess
-from agent.commands.local_command import encode_command
 from agent.commands.requester import Requester
 from agent.config.configuration import BoxConfig, InstitutionConfig
 from agent.config.control import Action, ControlConfig, RolePermission
@@ -43,6 +42,7 @@ from agent.incident.order import (
     permits_by,
 )
 from agent.incident.record import MAX_OPEN, IncidentStore
+from agent.ptz import ptz_args
 from agent.recording.custody.receipts import IncidentChanged
 from agent.recording.retention.hold import Hold
 from agent.recording.retention.hold_store import HoldStore
@@ -201,17 +201,15 @@ class IncidentBox:
         )
 
     def _run_command(
-        self, requester: Requester, args: dict[str, Any], on_reply: Callable[[Reply], None]
+        self, requester: Requester, args: ptz_args.Args, on_reply: Callable[[Reply], None]
     ) -> None:
-        payload = encode_command(
+        self.commands.dispatcher.submit_own(
+            "ptz",
             args,
+            requester,
             command_id=f"command-{next(self._ids)}",
-            expires=self.clock.utc(self.clock.now_ns) + timedelta(minutes=1),
-            by=requester.id,
-            role=requester.role,
-        )
-        self.commands.dispatcher.submit(
-            IncomingCommand(verb="ptz", payload=payload, via="test", send_reply=on_reply)
+            via="test",
+            send_reply=on_reply,
         )
 
     def permits(self, requester: Requester, action: Action, camera: str | None) -> bool:
