@@ -7,7 +7,7 @@ view before its request.
 import queue
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import numpy as np
@@ -15,7 +15,6 @@ import numpy as np
 from agent.base.errors import UserError
 from agent.base.model import CommandRefused
 from agent.capture.lens_aim import LensAim, downscale_within, measure_aim
-from agent.capture.live_keyframes import LiveKeyframes
 from agent.capture.snapshot_command import (
     FRAME_TIMEOUT_S,
     MIN_JPEG_BYTES,
@@ -28,6 +27,9 @@ from agent.runtime import control_client
 from agent.runtime.local_server import LocalRequest
 from drivers.local_wire import MessageDecoder
 from drivers.media import Frame, Plane
+
+if TYPE_CHECKING:
+    from agent.capture.live_keyframes import LiveKeyframes
 
 KEYFRAME_TIMEOUT_S = 12.0
 """Timeout for the next keyframe of a camera that is only recorded: some send one in ten seconds."""
@@ -89,7 +91,7 @@ class PreviewHandler:
     def __init__(
         self,
         cameras: Mapping[str, CameraAccess],
-        keyframes: LiveKeyframes,
+        keyframes: "LiveKeyframes",
         encode: Callable[[Frame, int], bytes],
         clock_ns: Callable[[], int],
     ) -> None:

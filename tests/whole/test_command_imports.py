@@ -64,6 +64,7 @@ def test_the_libraries_of_the_agent_start_no_thread() -> None:
         ("update --help", {"cryptography", "ssl"}),
         ("console-code --help", {"cryptography"}),
         ("send --help", {"cryptography", "paho", "sqlite3", "ssl"}),
+        ("console --help", LIBRARIES - {"ai_edge_litert", "av", "cv2", "rich"}),
         ("watch --help", {"cryptography", "paho", "sqlite3", "ssl"}),
     ],
 )

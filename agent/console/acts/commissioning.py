@@ -29,7 +29,6 @@ from agent.diagnostics.commissioning.certificate import (
     ItemKind,
     SerialNumber,
 )
-from agent.diagnostics.commissioning.drift import DRIFT_TITLES
 from agent.diagnostics.commissioning.items import iter_answers
 from agent.diagnostics.commissioning.photos import MAX_TITLE_CHARS, Photo
 from agent.diagnostics.commissioning.session import (
@@ -201,30 +200,10 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     serials: tuple[SerialNumber, ...]
 
 
-class Rejected(msgspec.Struct, frozen=True, kw_only=True):
-    """An item that is not good."""
+class Report(msgspec.Struct, frozen=True):
+    """The outcome in lines: a signed record, or the differences from the newest one."""
 
-    title: Text
-    reason: str
-
-
-class SignedValue(msgspec.Struct, frozen=True, kw_only=True):
-    """The signed record."""
-
-    folder: str
-    public_key: str
     lines: tuple[Text, ...]
-    rejected: tuple[Rejected, ...]
-
-
-class Drift(msgspec.Struct, frozen=True, kw_only=True):
-    """One difference from the newest certificate."""
-
-    kind: str
-    title: Text
-    subject: str | None
-    message: Text
-    is_actionable: bool
 
 
 class CertificateItem(msgspec.Struct, frozen=True, kw_only=True):
@@ -255,15 +234,6 @@ class CertificateValue(msgspec.Struct, frozen=True, kw_only=True):
     cameras: tuple[str, ...]
     photos: tuple[str, ...]
     qr_rows: tuple[str, ...]
-
-
-class DriftList(msgspec.Struct, frozen=True, kw_only=True):
-    """All differences from the newest certificate."""
-
-    time: str
-    technician: str
-    drifts: tuple[Drift, ...]
-    lines: tuple[Text, ...]
 
 
 @act(lane="work", needs="agent", typed="commission", timeout_s=LONG_S)
@@ -349,42 +319,19 @@ def commission_photo_remove(call: ActCall, args: PhotoNumberArgs) -> PhotoList:
 
 
 @act(lane="work", typed="commission", receipt="the as-installed certificate is signed")
-def commission_sign(call: ActCall, args: AnswersArgs) -> SignedValue:
+def commission_sign(call: ActCall, args: AnswersArgs) -> Report:
     """Write the signed record, and end the commissioning."""
     commissioning = _require(call)
     commissioning.keep(args.answers, args.notes, args.serials)
     result = commissioning.sign()
     call.state.commissioning = None
-    return SignedValue(
-        folder=str(result.folder),
-        public_key=result.record.public_key,
-        lines=tuple(format_result(result)),
-        rejected=tuple(
-            Rejected(title=item.title, reason=item.note or item.finding)
-            for item in result.record.rejected_items
-        ),
-    )
+    return Report(tuple(format_result(result)))
 
 
 @act(lane="work", needs="agent", typed="commission compare", timeout_s=LONG_S)
-def commission_compare(call: ActCall, _args: NoArgs) -> DriftList:
+def commission_compare(call: ActCall, _args: NoArgs) -> Report:
     """Compare the box with its newest certificate."""
-    record, drifts = _session(call).compare()
-    return DriftList(
-        time=record.created_time,
-        technician=record.technician,
-        drifts=tuple(
-            Drift(
-                kind=drift.kind,
-                title=DRIFT_TITLES[drift.kind],
-                subject=drift.subject,
-                message=drift.message,
-                is_actionable=drift.is_actionable,
-            )
-            for drift in drifts
-        ),
-        lines=tuple(format_comparison(record, drifts)),
-    )
+    return Report(tuple(format_comparison(*_session(call).compare())))
 
 
 @act(lane="work")
