@@ -6,7 +6,6 @@ in an `agent.app.feature.Feature` what it adds.
 
 import random
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -38,6 +37,7 @@ from agent.health.vitals.procfs import DEFAULT_ROOT
 from agent.incident.record import IncidentStore
 from agent.runtime.control_socket import ControlSocket
 from agent.runtime.sd_notify import Notifier
+from agent.runtime.stop_signals import request_stop
 from agent.runtime.supervisor import STOP_DEADLINE_S, Order, Supervisor
 
 
@@ -52,13 +52,12 @@ class Agent:
         *,
         notifier: Notifier,
         machine_root: Path = DEFAULT_ROOT,
-        stop_agent: Callable[[], None] | None = None,
         config_path: Path | None = None,
     ) -> None:
         """Build all parts. No thread starts before `start`.
 
-        `machine_root` is the folder that contains `proc` and `sys`. `stop_agent` has the agent stopped, and started again
-        by its service manager, if it has one. With the `config_path` of its own file it takes the centre's configuration.
+        `machine_root` is the folder that contains `proc` and `sys`. The service manager of the `notifier`, if there is one, starts
+        an agent again that has stopped for another configuration or by command. With the `config_path` of its own file it takes the centre's configuration.
         Raises: UserError if the state folder cannot be written or is in use by another agent, or if a
         certificate cannot be read.
         """
@@ -85,7 +84,12 @@ class Agent:
             clips.feature,
             live.feature,
             make_selftest(box, uplink),
-            make_restarts(box, publisher, incidents.find_obstacle, stop_agent),
+            make_restarts(
+                box,
+                publisher,
+                incidents.find_obstacle,
+                request_stop if notifier.has_manager else None,
+            ),
             make_reports(config, config_path, box, uplink, clips, read_declaration),
             renewal,
         )
@@ -131,7 +135,7 @@ class Agent:
             pipelines,
             actuators,
             self.health.monitor.live_health,
-            stop_agent,
+            starts_again=notifier.has_manager,
         )
         config_stage = self._config_stage = make_config_stage(
             config_path, start, box, config_actions, control_socket

@@ -8,22 +8,20 @@ from agent.app.actuators import Actuators
 from agent.app.box_context import BoxContext
 from agent.app.feature import Feature
 from agent.app.foundation import Archive, Uplink
-from agent.authority.control_authority import ControlAuthority
 from agent.config.configuration import Config
 from agent.config_change.config_stage import ConfigActions, ConfigStage
-from agent.config_change.desired_message import ReceivedConfig, read_plain, read_signed
 from agent.config_change.model_fetch import FetchModels
 from agent.config_change.scene_request import SceneDone, SceneRequest
 from agent.config_change.start_config import StartConfig
 from agent.health.box_check import BoxSample, take_sample
 from agent.health.health_file import LiveHealth
 from agent.pipeline.camera_pipeline import CameraPipeline
-from agent.recording.custody.receipts import ServiceAction
 from agent.reporting import topics
 from agent.reporting.mqtt.packets import ReceivedPublish
 from agent.runtime.control_socket import ControlSocket
 from agent.runtime.link_budget import LinkBudget
 from agent.runtime.local_server import LocalRequest
+from agent.runtime.stop_signals import request_stop
 from agent.runtime.supervisor import Order
 from agent.update.model_fetcher import ModelFetcher
 
@@ -65,11 +63,12 @@ def make_config_actions(
     pipelines: Sequence[CameraPipeline],
     actuators: Actuators,
     read_health: Callable[[], LiveHealth | None],
-    stop_agent: Callable[[], None] | None,
+    *,
+    starts_again: bool,
 ) -> ConfigActions:
     """Return the parts of the agent that a version acts on.
 
-    `read_health` returns the report of the last check. `stop_agent` has the agent stopped, and started again by its service manager, if it has one.
+    `read_health` returns the report of the last check. `starts_again`: a service manager starts an agent that has stopped.
     """
     clock = box.clock
     names = [pipeline.name for pipeline in pipelines]
@@ -77,18 +76,16 @@ def make_config_actions(
     def sample() -> BoxSample:
         return take_sample(read_health(), box.footage_dir, names, clock.boottime_ns())
 
-    def record(by: str, action: str) -> None:
-        archive.receipts.enqueue(ServiceAction(by=by, action=action), clock.boottime_ns())
-
     return ConfigActions(
-        read_message=partial(_read_message, uplink.authority),
+        authority=uplink.authority,
+        receipts=archive.receipts,
+        starts_again=starts_again,
+        stop_agent=request_stop,
         replace_scenes=_SceneReplacer(start, pipelines, actuators).replace,
-        restart=stop_agent,
         keep=archive.end_trial,
         take_sample=sample,
         stored_presets=actuators.stored_presets,
         preview_eviction=archive.retention.preview,
-        record=record,
         report=uplink.session.request_changed_reports,
         fetch_models=_make_fetch_models(start.config, box, uplink.budget),
     )
@@ -113,16 +110,6 @@ class _SceneReplacer:
                 pipeline.replace_scene(new_one)
                 self._actuators.on_scenes_replaced(pipeline)
                 self._sources[pipeline.name] = new_one
-
-
-def _read_message(
-    authority: ControlAuthority | None,
-    payload: bytes,
-    is_known: bool,  # noqa: FBT001 - as the stage calls it
-) -> ReceivedConfig:
-    if authority is None:
-        return read_plain(payload)
-    return read_signed(payload, authority, is_known=is_known)
 
 
 def _make_fetch_models(config: Config, box: BoxContext, budget: LinkBudget) -> FetchModels:

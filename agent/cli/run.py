@@ -4,14 +4,12 @@ import argparse
 import logging
 import os
 import random
-import signal
 import sys
 from pathlib import Path
 
 from agent.app.agent import Agent
 from agent.base.clock import SystemClock, boot_id
 from agent.cli.arguments import add_config
-from agent.config_change.commit_confirm_watch import CommitConfirmWatch
 from agent.config_change.start_config import load_start_config
 from agent.runtime.log_limit import limit_log_rate
 from agent.runtime.sd_notify import Notifier
@@ -44,9 +42,6 @@ def run(args: argparse.Namespace) -> int:
     clock = SystemClock(is_bench=args.bench_clock)
     if args.bench_clock:
         log.warning("--bench-clock: the clock is trusted although nothing synchronises it")
-    commit_confirm = CommitConfirmWatch(args.config, clock, boot_id())
-    # Before the configuration is read: a boot ends a trial that was not confirmed.
-    commit_confirm.on_agent_start()
     start = load_start_config(args.config, clock, boot_id())
     notifier = Notifier()
     with StopSignals() as signals:
@@ -56,12 +51,9 @@ def run(args: argparse.Namespace) -> int:
             random.Random(),  # noqa: S311 - jitter, not secrets
             notifier=notifier,
             machine_root=args.root,
-            stop_agent=_stop_agent if notifier.has_manager else None,
             config_path=args.config,
         )
         agent.start()
-        # The agent is restarted by systemd, with the configuration from before the trial.
-        commit_confirm.start_thread(_stop_agent)
         while not signals.wait(agent.supervisor.check_interval_s):
             agent.supervisor.check()
         stopped = agent.stop()
@@ -70,7 +62,3 @@ def run(args: argparse.Namespace) -> int:
         # its ports and pins to the failsafe process, which stops what is still moving.
         os._exit(EXIT_HUNG)
     return 0
-
-
-def _stop_agent() -> None:
-    os.kill(os.getpid(), signal.SIGTERM)

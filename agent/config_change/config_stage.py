@@ -1,5 +1,7 @@
 """The stage that takes the centre's configuration: decides, tries, keeps it or rolls it back, and reports.
 
+A technician's change of the box's own file that is not confirmed in time is rolled back by it too.
+
 A version in which only scenes differ is put in force while the box records. For any other the agent ends in
 order, and systemd starts it again with it. Either way it is on trial: it is kept once the cameras that were open
 send frames, their footage grows and the broker is connected, and rolled back if that takes too long. A power cut
@@ -15,6 +17,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from agent.authority.control_authority import ControlAuthority
 from agent.base.clock import Clock, rfc3339
 from agent.base.errors import UserError
 from agent.base.sha256 import sha256_hex
@@ -31,7 +34,8 @@ from agent.config_change.config_report import (
     reasons_before_start,
 )
 from agent.config_change.delivered_models import expected_cameras, missing_models
-from agent.config_change.desired_message import ReceivedConfig, base_reason, outdated_reason
+from agent.config_change.desired_message import base_reason, outdated_reason, read_message
+from agent.config_change.file_trial import FileTrial
 from agent.config_change.model_fetch import FetchedModels, FetchModels, ModelFetch, PendingFetch
 from agent.config_change.restart_limit import DeferredVersion, next_restart_ns, with_restart
 from agent.config_change.scene_change import check_scene, differ_in_scenes_only, with_scene
@@ -40,6 +44,8 @@ from agent.config_change.second_signature import PreviewEviction, StoredPresets,
 from agent.config_change.start_config import RefusedVersion, StartConfig
 from agent.health.box_check import BoxCheck, BoxSample
 from agent.health.restart_command import NO_SERVICE_MANAGER
+from agent.recording.custody.receipt_queue import ReceiptQueue
+from agent.recording.custody.receipts import ServiceAction
 from agent.reporting.payloads import DeferredConfig, RefusedConfig, ReportedConfig, ReportedContent
 from agent.runtime.stage import IDLE_WAIT_S
 from drivers.errors import MaskError
@@ -58,21 +64,21 @@ SceneAnswer: TypeAlias = Callable[[SceneDone | str], None]
 class ConfigActions(msgspec.Struct, frozen=True, kw_only=True):
     """The parts of the agent that the stage acts on. None of them blocks for long.
 
-    `read_message` reads a message and checks its signature, unless the same bytes were decided about already; it raises
-    UserError. `replace_scenes` puts other scenes in force, and raises MaskError. `restart` ends the agent in order; None if
-    nothing would start it again. `keep` ends what counts during a trial alone. `take_sample` is the evidence of a trial.
-    `stored_presets` are the box's own. `preview_eviction` returns the footage that other rules would evict now. `record` writes a
-    receipt of a person's action. `report` publishes what is in force.
+    `authority` verifies messages, None if the box has none. `stop_agent` ends the agent in order, and `starts_again` if a service
+    manager starts it then. `replace_scenes` puts other scenes in force, and raises MaskError. `keep` ends what counts during a trial
+    alone. `take_sample` is the evidence of a trial. `stored_presets` are the box's own. `preview_eviction` returns the footage that
+    other rules would evict now. `report` publishes what is in force.
     """
 
-    read_message: Callable[[bytes, bool], ReceivedConfig]
+    authority: ControlAuthority | None
+    receipts: ReceiptQueue
+    starts_again: bool
+    stop_agent: Callable[[], None]
     replace_scenes: Callable[[StartConfig], None]
-    restart: Callable[[], None] | None
     keep: Callable[[], None]
     take_sample: Callable[[], BoxSample]
     stored_presets: Callable[[], StoredPresets]
     preview_eviction: PreviewEviction
-    record: Callable[[str, str], None]
     report: Callable[[], None]
     fetch_models: FetchModels
 
@@ -109,6 +115,7 @@ class ConfigStage:
         self._actions = actions
         self._current = start
         self._store = DesiredStore(Path(start.config.box.state))
+        self._file_trial = FileTrial(path, clock, boot)
         self._changed = threading.Condition()
         self._payload: bytes | None = None
         self._is_redelivery = False
@@ -155,6 +162,10 @@ class ConfigStage:
         with self._changed:
             self._changed.wait_for(lambda: self._has_work() or stopping.is_set(), wait_s)
             scene_request = self._scene_requests.popleft() if self._scene_requests else None
+        if not self._is_restarting and self._file_trial.undo_if_expired() is not None:
+            # The agent ends, and starts with the file from before the trial.
+            self._is_restarting = True
+            self._actions.stop_agent()
         if self._is_restarting or stopping.is_set():
             if scene_request is not None:
                 scene_request[1]("the agent stops")
@@ -219,7 +230,7 @@ class ConfigStage:
             self._fetch_damaged_models()  # at the start there may have been no link
             return
         try:
-            received = self._actions.read_message(payload, is_known)
+            received = read_message(payload, self._actions.authority, is_known=is_known)
         except UserError as error:
             self._refuse(None, digest, (str(error),))
             return
@@ -282,7 +293,7 @@ class ConfigStage:
     def _fetch_damaged_models(self) -> None:
         """Fetch models of the version in force again if their files are damaged; the default one detects until then."""
         layer = self._current.layer
-        if layer is None or self._actions.restart is None:
+        if layer is None or not self._actions.starts_again:
             return
         if missing_models(self._store.card_files(layer)):
             self._fetch.begin_again(layer)
@@ -324,7 +335,7 @@ class ConfigStage:
         self._store.write_decision(msgspec.structs.replace(decision, cameras=open_cameras))
         by = technician or layer.by or ""
         keys = describe_keys(layer, is_at_box=technician is not None)
-        self._actions.record(by, describe_action(layer, f"on trial: {keys or 'nothing set'}"))
+        self._record(by, describe_action(layer, f"on trial: {keys or 'nothing set'}"))
         now_ns, needs_restart = self._clock.boottime_ns(), self._needs_restart(new)
         if needs_restart:
             restarts = with_restart(self._store.restarts(), self._boot, now_ns)
@@ -384,7 +395,7 @@ class ConfigStage:
         before = trial.before
         if before is None:
             by = trial.technician or layer.by or ""
-            self._actions.record(by, describe_action(layer, f"rolled back: {unmet[0]}"))
+            self._record(by, describe_action(layer, f"rolled back: {unmet[0]}"))
             self._restart()
             return
         self._current = before
@@ -399,7 +410,7 @@ class ConfigStage:
         layer = layer or self._current.layer or ConfigLayer()
         technician = None if self._trial is None else self._trial.technician
         self._trial = None
-        self._actions.record(technician or layer.by or "", describe_action(layer, outcome))
+        self._record(technician or layer.by, describe_action(layer, outcome))
         log.info("configuration %d: %s", layer.version, outcome)
         self._publish()
 
@@ -450,18 +461,23 @@ class ConfigStage:
 
     def _restart_obstacle(self, new: StartConfig) -> str | None:
         """Return why a version cannot be tried, or None."""
-        if self._actions.restart is None and self._needs_restart(new):
+        if not self._actions.starts_again and self._needs_restart(new):
             return f"it takes effect by a restart: {NO_SERVICE_MANAGER}"
         return None
 
     def _restart(self) -> None:
         """End the agent, or decide nothing any more until it is started again by hand."""
         self._is_restarting = True
-        if self._actions.restart is None:
+        if self._actions.starts_again:
+            self._actions.stop_agent()
+        else:
             log.error("configuration: it takes effect by a restart: %s", NO_SERVICE_MANAGER)
             self._publish()
-        else:
-            self._actions.restart()
+
+    def _record(self, by: str | None, action: str) -> None:
+        """Write a receipt of a person's action."""
+        body = ServiceAction(by=by or "", action=action)
+        self._actions.receipts.enqueue(body, self._clock.boottime_ns())
 
     def _refuse(self, version: int | None, digest: str | None, reasons: tuple[str, ...]) -> None:
         before, refused = self._refused, self._refusal(version, digest, reasons)
@@ -478,7 +494,7 @@ class ConfigStage:
         """Raises OSError."""
         decision = make_decision(layer, in_force=self._store.stored_digest(), reasons=reasons)
         self._store.write_decision(decision)
-        self._actions.record(layer.by or "", describe_action(layer, f"refused: {reasons[0]}"))
+        self._record(layer.by, describe_action(layer, f"refused: {reasons[0]}"))
         self._refuse(layer.version, layer.digest, reasons)
 
     def _publish(self) -> None:

@@ -48,6 +48,19 @@ class ReceivedConfig(msgspec.Struct, frozen=True, kw_only=True):
     signers: tuple[ConfigSigner, ...]
 
 
+def read_message(
+    payload: bytes, authority: ControlAuthority | None, *, is_known: bool
+) -> ReceivedConfig:
+    """Read a message and check its signatures, if the box has a control authority.
+
+    If `is_known`, the same bytes were verified before: their certificates may have expired since. Raises: UserError with
+    one line.
+    """
+    if authority is None:
+        return read_plain(payload)
+    return read_signed(payload, authority, is_known=is_known)
+
+
 def read_plain(payload: bytes) -> ReceivedConfig:
     """Read the message of a box without a control authority. Raises: UserError with one line."""
     tables = _read_json(payload)
@@ -56,11 +69,7 @@ def read_plain(payload: bytes) -> ReceivedConfig:
 
 
 def read_signed(payload: bytes, authority: ControlAuthority, *, is_known: bool) -> ReceivedConfig:
-    """Read the message of a box with a control authority.
-
-    If `is_known`, the same bytes were verified before: their certificates may have expired since. Raises: UserError with
-    one line.
-    """
+    """Read the message of a box with a control authority. Raises: UserError with one line."""
     try:
         if is_known:
             parsed = parse_message(payload, MESSAGE_TYPE, max_bytes=MAX_SIGNED_BYTES)

@@ -19,6 +19,7 @@ from agent.config.desired_store import ConfigLayer, DesiredStore
 from agent.config.recording import MAX_AGE_DAYS, FootageRules
 from agent.config_change import config_check, delivered_models
 from agent.config_change.actuator_specs import ActuatorSpecs, load_actuator_specs
+from agent.config_change.file_trial import FileTrial
 from agent.config_change.state_folder import mend_modes, note_lost_version
 from drivers.contracts import Pose
 
@@ -60,11 +61,12 @@ class RefusedVersion(UserError):
 
 
 def load_start_config(path: Path, clock: Clock, boot: str) -> StartConfig:
-    """Load a configuration for the agent's start; a trial that this start ends is rolled back first.
+    """Load a configuration for the agent's start; the trials that this start ends, of the file and of the version, are rolled back.
 
-    Before that, modes of the state folder are mended. A stored version that does not fit a changed file is left out; one on trial is rolled back. Raises: UserError if the
+    Modes of the state folder are mended in between. A stored version that does not fit a changed file is left out; one on trial is rolled back. Raises: UserError if the
     file is wrong.
     """
+    FileTrial(path, clock, boot).on_agent_start()
     file = configuration.read_file(path)
     base = file.decode()
     mended = mend_modes(Path(base.box.state))

@@ -8,7 +8,7 @@ from agent.base.clock import Clock
 from agent.base.message import Message, Text
 from agent.config.commit_confirm import CommitConfirm, PendingCommit, Rollback
 from agent.config_change import config_check
-from agent.config_change.commit_confirm_watch import CommitConfirmWatch
+from agent.config_change.file_trial import FileTrial
 from agent.console import agent_process
 from agent.console.config_edit import (
     KeyChange,
@@ -44,7 +44,7 @@ class ConfigEditor:
         self._boot_id = boot_id
         self._reload = reload
         self._commit_confirm = CommitConfirm(path)
-        self._commit_confirm_watch = CommitConfirmWatch(path, clock, boot_id)
+        self._file_trial = FileTrial(path, clock, boot_id)
         self._last_pending: PendingCommit | None = None
 
     def list_keys(self) -> Sequence[tuple[str, Text]]:
@@ -108,7 +108,7 @@ class ConfigEditor:
         A notice is returned once. A disk error is logged.
         """
         try:
-            rollback = self._commit_confirm_watch.undo_if_expired()
+            rollback = self._file_trial.undo_if_expired()
             if rollback is not None:
                 self._last_pending = None
                 agent_process.restart(self._reload())

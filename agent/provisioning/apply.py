@@ -17,6 +17,7 @@ from agent.base.file_read import read_regular_file
 from agent.base.json_decode import MalformedJson, decode_json
 from agent.base.sha256 import sha256_hex
 from agent.config import toml_decode, toml_writer
+from agent.config.commit_confirm import PENDING_SUFFIX
 from agent.provisioning import atomic_folder, board_config, network_config, time_config
 from agent.provisioning.atomic_folder import NewFile
 from agent.provisioning.board_config import BoardConfig
@@ -213,9 +214,10 @@ def _apply(
     names = files.keys() | credentials.names | settings.embedded.secrets.keys()
     applied = msgspec.structs.replace(record, files=tuple(sorted(names)))
     files[APPLIED_FILE] = NewFile(data=msgspec.json.encode(applied))
-    atomic_folder.replace_files(
-        box_folders.config_dir, files, _obsolete_names(previous_names, names)
-    )
+    # A change that a technician has on trial ends with these settings: no boot rolls them back.
+    trial = box_folders.config_dir / f"{CONFIG_FILE}{PENDING_SUFFIX}"
+    obsolete = _obsolete_names(previous_names, names) | ({trial.name} if trial.is_file() else set())
+    atomic_folder.replace_files(box_folders.config_dir, files, obsolete)
     if credentials.consumes_request:
         enrolment.delete_request_key(box_folders.state_dir)
     lines += list(credentials.notes)

@@ -39,5 +39,10 @@ class StopSignals:
         return bool(readable)
 
 
+def request_stop() -> None:
+    """Have this process stop in order, as its service manager does. Thread-safe."""
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 def _ignore_signal(_number: int, _frame: FrameType | None) -> None:
     """Replace the default handler, which would end the process."""

@@ -8,20 +8,26 @@ from typing import Any
 import msgspec
 import pytest
 
+from agent.authority.control_authority import ControlAuthority
+from agent.authority.signed_message import SigningIdentity, sign_message
 from agent.base.health_model import DetectorHealth
 from agent.config.desired_store import ConfigLayer, DesiredStore
 from agent.config.recording import FootageRules
 from agent.config_change import config_stage
 from agent.config_change.config_stage import ConfigActions, ConfigStage
-from agent.config_change.desired_message import ConfigSigner, ReceivedConfig, read_plain
+from agent.config_change.desired_message import MESSAGE_TYPE
 from agent.config_change.model_fetch import EndFetch, FetchedModels, ReportFetch
 from agent.config_change.second_signature import PreviewEviction
 from agent.config_change.start_config import StartConfig, load_start_config
 from agent.detection.scene import Scene
+from agent.faults.registry import FaultRegistry
 from agent.health.box_check import BoxSample
+from agent.recording.custody.receipt_queue import ReceiptQueue
+from agent.recording.custody.receipts import ReceiptBody, ServiceAction
 from agent.recording.retention.eviction_plan import EvictionPreview
 from agent.reporting.payloads import ReportedConfig
 from drivers.errors import MaskError
+from tests.authority_rig import ControlKeys
 from tests.conftest import ManualClock
 from tests.parts.test_boot_check import camera, live
 from tests.pole_config import POLE_CONFIG
@@ -42,7 +48,10 @@ class Pole:
         self.boot = BOOT
         self.store = DesiredStore(folder / "state")
         self.scenes: list[Scene] = []
-        self.receipts: list[str] = []
+        self.authority: ControlAuthority | None = None
+        self._receipts: list[str] = []
+        faults = FaultRegistry(self.clock.boottime_ns)
+        self._receipt_queue = ReceiptQueue(self._append_receipt, faults)
         self.restarts = 0
         self.kept = 0
         self.has_manager = True
@@ -51,7 +60,6 @@ class Pole:
         self.size = 0
         self.mask_error: str | None = None
         self.preview_eviction: PreviewEviction = lambda _rules: EvictionPreview()
-        self.signers: tuple[ConfigSigner, ...] | None = None
         self.fetches: list[tuple[ConfigLayer, Callable[[FetchedModels], None]]] = []
         self.report_fetch: ReportFetch | None = None
         self.ended_fetches = 0
@@ -62,14 +70,15 @@ class Pole:
     def start(self) -> StartConfig:
         self.started = load_start_config(self.path, self.clock, self.boot)
         actions = ConfigActions(
-            read_message=self._read,
+            authority=self.authority,
+            receipts=self._receipt_queue,
+            starts_again=self.has_manager,
+            stop_agent=self._restart,
             replace_scenes=self._replace_scenes,
-            restart=self._restart if self.has_manager else None,
             keep=self._keep,
             take_sample=self._sample,
             stored_presets=dict,
             preview_eviction=self._preview,
-            record=lambda by, action: self.receipts.append(f"{by}: {action}"),
             report=self._report,
             fetch_models=self._fetch_models,
         )
@@ -104,12 +113,15 @@ class Pole:
         refused = self.stage.reported().refused
         return () if refused is None else refused.reasons
 
-    def _read(self, payload: bytes, is_known: bool) -> ReceivedConfig:
-        assert not is_known or self.store.decision().version
-        received = read_plain(payload)
-        if self.signers is None:
-            return received
-        return msgspec.structs.replace(received, signers=self.signers)
+    @property
+    def receipts(self) -> list[str]:
+        """The actions in the custody log, each with its person."""
+        self._receipt_queue.flush()
+        return self._receipts
+
+    def _append_receipt(self, body: ReceiptBody, _t_ns: int) -> None:
+        assert isinstance(body, ServiceAction)
+        self._receipts.append(f"{body.by}: {body.action}")
 
     def _replace_scenes(self, new: StartConfig) -> None:
         if self.mask_error is not None:
@@ -156,6 +168,27 @@ class Pole:
             health=live(self.clock.now_ns / 1e9 - self.report_age_s, cameras, detectors),
             newest_files={"north": f"1.mp4 {self.size}"},
         )
+
+
+class SignedPole(Pole):
+    """A box with a control authority, where a technician for the east may configure one camera alone."""
+
+    def __init__(self, folder: Path, keys: ControlKeys) -> None:
+        self.keys = keys
+        super().__init__(folder)
+        ca = keys.write_ca(folder)
+        permission = '[[control.permission]]\nrole = "operator"\nactions = ["configure"]\n'
+        self.path.write_text(
+            f'{CONFIG}[control]\nca = "{ca.name}"\n{permission}cameras = ["north"]\n'
+        )
+        self.authority = keys.load(folder, self.clock)
+        self.start()
+
+    def sign(self, version: int, *people: SigningIdentity, **fields: Any) -> None:
+        """People sign a version, and the box decides about it."""
+        claims = {"box": "pole-17", "version": version, **fields}
+        self.stage.submit(sign_message(claims, MESSAGE_TYPE, *people), is_retained=False)
+        self.turn()
 
 
 def skip_waits(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,18 +9,25 @@ import msgspec
 import pytest
 
 from agent.base.state_file import DamagedStateFile
+from agent.config.commit_confirm import CommitConfirm
 from agent.config.desired_config import MAX_VERSION_STEP, content_digest
 from agent.config.desired_store import DESIRED_DIR, DesiredStore, layer_file
 from agent.config_change.config_stage import MIN_TRIAL_S
-from agent.config_change.desired_message import ConfigSigner
 from agent.detection.scene import Scene
-from tests.parts.config_stage_rig import CONFIG, LINE, MASK, Pole, skip_waits
+from tests.authority_rig import ControlKeys
+from tests.parts.config_stage_rig import CONFIG, LINE, MASK, Pole, SignedPole, skip_waits
 
 
 @pytest.fixture
 def pole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pole:
     skip_waits(monkeypatch)
     return Pole(tmp_path)
+
+
+@pytest.fixture
+def signed_pole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SignedPole:
+    skip_waits(monkeypatch)
+    return SignedPole(tmp_path, ControlKeys())
 
 
 def test_a_scene_alone_is_put_in_force_without_a_restart_and_kept(pole: Pole) -> None:
@@ -239,12 +246,17 @@ WEAKER = (
     [(("amina",), False), (("amina", "brahim"), True)],
 )
 def test_weaker_protections_need_two_people(
-    pole: Pole, fields: dict[str, Any], reason: str, signers: tuple[str, ...], is_taken: bool
+    signed_pole: SignedPole,
+    fields: dict[str, Any],
+    reason: str,
+    signers: tuple[str, ...],
+    is_taken: bool,
 ) -> None:
-    pole.send(1, scenes={"north": MASK})
+    pole = signed_pole
+    people = [pole.keys.identity(name, "supervisor") for name in signers]
+    pole.sign(1, people[0], scenes={"north": MASK})
     pole.live_s(MIN_TRIAL_S + 2)
-    pole.signers = tuple(ConfigSigner(name=name, role=None) for name in signers)
-    pole.send(2, **fields)
+    pole.sign(2, *people, **fields)
     if is_taken:
         assert pole.store.layer().version == 2
         return
@@ -261,14 +273,15 @@ DESTRUCTIVE: tuple[tuple[dict[str, Any], str], ...] = (
 
 @pytest.mark.parametrize(("settings", "reason"), DESTRUCTIVE)
 def test_a_change_that_destroys_or_blinds_needs_two_people(
-    pole: Pole, settings: dict[str, Any], reason: str
+    signed_pole: SignedPole, settings: dict[str, Any], reason: str
 ) -> None:
-    pole.send(1, settings=settings)
+    pole = signed_pole
+    people = [pole.keys.identity(name, "supervisor") for name in ("amina", "brahim")]
+    pole.sign(1, people[0], settings=settings)
     assert pole.restarts == 0
     assert pole.reasons()[0].startswith(reason)
     assert pole.reasons()[0].endswith("; allowed: with signatures of two people")
-    pole.signers = tuple(ConfigSigner(name=name, role=None) for name in ("amina", "brahim"))
-    pole.send(2, settings=settings)
+    pole.sign(2, *people, settings=settings)
     assert pole.restarts == 1
 
 
@@ -279,6 +292,31 @@ def test_masks_that_cannot_be_applied_put_the_scenes_before_back(pole: Pole) -> 
     assert pole.scenes == [Scene()]
     assert pole.reasons() == ("rolled back: camera 'north': masks cannot be stored: no space",)
     assert pole.store.layer().version == 0
+
+
+@pytest.mark.parametrize("has_manager", [True, False])
+def test_a_change_of_the_file_that_is_not_confirmed_in_time_is_rolled_back_and_ends_the_agent(
+    pole: Pole, has_manager: bool
+) -> None:
+    pole.has_manager = has_manager
+    pole.start()
+    until_ns = pole.clock.now_ns + 10 * 10**9
+    changed = CONFIG.replace("pole-17", "pole-18")
+    CommitConfirm(pole.path).begin(changed, "box.id", "amina", pole.boot, until_ns)
+    pole.live_s(9)
+    assert (pole.path.read_text(), pole.restarts) == (changed, 0)
+    pole.live_s(2)
+    assert (pole.path.read_text(), pole.restarts) == (CONFIG, 1)
+    pole.send(1, scenes={"north": MASK})
+    assert pole.store.layer().version == 0, "the next start decides"
+
+
+def test_a_start_after_a_power_cut_has_the_file_from_before_a_change(pole: Pole) -> None:
+    changed = CONFIG.replace("fake", "wrong")
+    CommitConfirm(pole.path).begin(changed, "camera", "amina", pole.boot, 2**62)
+    cut_power(pole)
+    assert pole.start().config.camera[0].driver == "fake"
+    assert pole.path.read_text() == CONFIG
 
 
 def cut_power(pole: Pole) -> None:

@@ -177,7 +177,7 @@ def test_a_damaged_model_that_cannot_be_fetched_at_the_start_is_fetched_after_a_
             "own",
             "person = 0\n",
             "face = 0\n",
-            "models.own.card: own.toml: invalid enum value 'face'",
+            "models.own.card: own.toml: labels.face = 'face': allowed: 'bicycle'",
         ),
         ("own", 'name = "own"', 'name = "other"', "models.own.card: own.toml: name = 'other'"),
         ("face-finder", "", "", "models.face-finder: identifies people; allowed: models of road"),

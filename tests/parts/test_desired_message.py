@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent.authority.signed_message import MessageType, SigningIdentity, sign_message
+from agent.authority.signed_message import MessageType, sign_message
 from agent.base.errors import UserError
 from agent.config.desired_config import MAX_MESSAGE_BYTES
 from agent.config_change.config_stage import MIN_TRIAL_S, ConfigStage
@@ -20,7 +20,7 @@ from agent.config_change.desired_message import (
 )
 from tests.authority_rig import ControlKeys
 from tests.conftest import ManualClock
-from tests.parts.config_stage_rig import CONFIG, LINE, MASK, Pole, skip_waits
+from tests.parts.config_stage_rig import LINE, MASK, SignedPole, skip_waits
 
 CLAIMS: dict[str, Any] = {"box": "pole-17", "version": 1, "scenes": {"north": LINE}}
 TYPE: MessageType = "vigie-config+jws"
@@ -88,30 +88,6 @@ def test_reasons_are_few_short_lines() -> None:
     assert found[0] == "a?b"
     assert len(found[1]) < 600
     assert len(found) == MAX_REASONS
-
-
-class SignedPole(Pole):
-    """A box with a control authority, where a technician for the east may configure one camera alone."""
-
-    def __init__(self, folder: Path, keys: ControlKeys) -> None:
-        self.keys = keys
-        super().__init__(folder)
-        ca = keys.write_ca(folder)
-        permission = '[[control.permission]]\nrole = "operator"\nactions = ["configure"]\n'
-        self.path.write_text(
-            f'{CONFIG}[control]\nca = "{ca.name}"\n{permission}cameras = ["north"]\n'
-        )
-        self.authority = keys.load(folder, self.clock)
-        self.start()
-
-    def sign(self, version: int, *people: SigningIdentity, **fields: Any) -> None:
-        """People sign a version, and the box decides about it."""
-        claims = {"box": "pole-17", "version": version, **fields}
-        self.stage.submit(sign_message(claims, TYPE, *people), is_retained=False)
-        self.turn()
-
-    def _read(self, payload: bytes, is_known: bool) -> Any:
-        return read_signed(payload, self.authority, is_known=is_known)
 
 
 @pytest.fixture

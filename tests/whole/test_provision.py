@@ -21,6 +21,7 @@ from agent.base import slot_state
 from agent.base.sha256 import sha256_hex
 from agent.base.slot_state import FailedTrial, SlotState
 from agent.config import configuration
+from agent.config.commit_confirm import CommitConfirm
 from agent.reporting.mqtt import tls
 from agent.update import overlay_sector
 from tests.parts.test_slots import write_build_time
@@ -284,6 +285,17 @@ def test_new_settings_are_applied_and_the_rest_is_kept(box: BoxTree) -> None:
     assert (box.state / "identity/box.key").read_bytes() == signing
     assert (box.config / "box.pem").read_bytes() == shown
     assert (box.config / "box.key").read_bytes() == own
+
+
+def test_new_settings_end_a_change_on_trial_and_no_boot_rolls_them_back(box: BoxTree) -> None:
+    file = box.config / "vigie.toml"
+    moved = file.read_text().replace("10.0.0.21", "10.0.0.99")
+    CommitConfirm(file).begin(moved, "camera.north.options.url", "amina", "boot-1", 2**62)
+    box.insert_card(GOOD_SETTINGS.replace("10.0.0.21", "10.0.0.99"))
+    assert "VIGIE: box casa-0001 has new settings" in box.run_provision()
+    assert file.read_text() == moved, "the settings and the change are the same"
+    assert CommitConfirm(file).on_agent_start(0, "boot-2") is None
+    assert file.read_text() == moved
 
 
 def test_a_new_password_replaces_the_old_one(box: BoxTree) -> None:

@@ -1,10 +1,9 @@
-"""Deadline of commit-confirm, with a log line and a receipt for each rollback.
+"""A change of the box's own file on trial: its deadline, with a log line and a receipt for each rollback.
 
 Both the agent and an idle console check it, so that either alone can roll back.
 """
 
 import logging
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,10 +16,8 @@ from agent.recording.custody.receipts import ServiceAction
 
 log = logging.getLogger(__name__)
 
-CHECK_INTERVAL_S = 4.0
 
-
-class CommitConfirmWatch:
+class FileTrial:
     """Rolls back an unconfirmed change of one configuration file."""
 
     def __init__(self, config_path: Path, clock: Clock, boot_id: str) -> None:
@@ -51,20 +48,6 @@ class CommitConfirmWatch:
             log.warning("%s (set by %s)", action, rollback.commit.by)
             self._write_receipt(rollback.commit.by, action)
         return rollback
-
-    def start_thread(self, on_undone: Callable[[], None]) -> None:
-        """Check every four seconds in a daemon thread until a rollback, then call `on_undone`.
-
-        Not in the main thread: that one feeds the watchdog, and must never wait for a disk.
-        """
-
-        def poll() -> None:
-            never_set = threading.Event()
-            while self.undo_if_expired() is None:
-                never_set.wait(CHECK_INTERVAL_S)
-            on_undone()
-
-        threading.Thread(target=poll, name="commit-confirm", daemon=True).start()
 
     def _write_receipt(self, by: str, action: str) -> None:
         """Append to the custody log that the configuration names after the rollback."""
