@@ -5,15 +5,12 @@ Zstandard by the program `zstd`, because Python has it from 3.14 only; xz and gz
 
 import gzip
 import lzma
-import shutil
 import subprocess
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
-
-from agent.base.errors import UserError
 
 IMAGE_SUFFIXES = (".img", ".raw")
 COMPRESSED_SUFFIXES = (".zst", ".xz", ".gz")
@@ -36,12 +33,6 @@ class ImageStream(Protocol):
     def read(self, size: int, /) -> bytes:
         """Read `size` bytes, fewer only at the end. Raises: CorruptImage, or OSError."""
         ...
-
-
-def check_tools(path: Path) -> None:
-    """Raise UserError if the program that decompresses this image is not installed."""
-    if path.name.endswith(".zst") and shutil.which("zstd") is None:
-        raise UserError("flash: the program zstd is missing; allowed: apt-get install zstd")
 
 
 @contextmanager

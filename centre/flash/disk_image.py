@@ -13,10 +13,10 @@ from centre.flash.decompress import (
     COMPRESSED_SUFFIXES,
     IMAGE_SUFFIXES,
     CorruptImage,
-    check_tools,
     has_image_suffix,
     open_decompressed,
 )
+from centre.flash.memory_file import check_programs
 from centre.flash.select_partition import BadPartition, BootFirmwareKind
 
 PARTITION_LABELS = ("select", "boot_a", "boot_b", "root_a", "root_b", "state")
@@ -49,8 +49,7 @@ def check_image(path: Path, progress: ProgressCallback, *, without_checksum: boo
     """Check that an image is complete and one of Vigie. Raises: UserError."""
     if not has_image_suffix(path.name):
         raise UserError(f"{path}: {_ALLOWED}")
-    select_partition.check_tools()
-    check_tools(path)
+    check_programs("mcopy", "sfdisk", *(["zstd"] if path.suffix == ".zst" else []))
     try:
         checksum_verified = _verify_checksum(path, progress, without_checksum=without_checksum)
         with open_decompressed(path) as stream:

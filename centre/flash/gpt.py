@@ -1,31 +1,27 @@
-"""GUID partition table: parsed, and fitted to a disk of another size. Pure.
+"""GUID partition table, read and fitted to a disk of another size by sfdisk, on a disk in memory."""
 
-UEFI specification, chapter 5.3: a header and its entries at the start, and a backup at the end.
-"""
-
+import os
 import struct
-import zlib
 from collections.abc import Mapping
 
 import msgspec
 
+from agent.base.json_decode import JsonDecoder, MalformedJson
+from centre.flash.memory_file import ProgramFailed, open_memory_file, path_of, run_program
+
 SECTOR_BYTES = 512
 FIRST_SECTORS_BYTES = 34 * SECTOR_BYTES
 """The start of a disk that holds its partition table."""
-
-_HEADER = struct.Struct("<8s4sIIIQQQQ16sQIII")
-_ENTRY = struct.Struct("<16s16sQQQ72s")
+_BACKUP_BYTES = 33 * SECTOR_BYTES
 _SIGNATURE = b"EFI PART"
-_MBR_ENTRY_OFFSET = 446
-_MBR_TYPE_OFFSET = 4
-_MBR_SECTORS_OFFSET = 12
-_PROTECTIVE_TYPE = 0xEE
-_CRC_OFFSET = 16
-_MY_LBA_OFFSET = 24
+_LAST_SECTOR = struct.Struct("<Q")
+_LAST_SECTOR_OFFSET = SECTOR_BYTES + 32
+"""Of the header, UEFI specification, 5.3.2: the place of its backup."""
+_MAX_DISK_BYTES = 1 << 50
 
 
 class BadPartitionTable(Exception):
-    """The partition table is missing or corrupt; the message says which."""
+    """The partition table is missing or corrupt."""
 
 
 class Partition(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,33 +51,55 @@ class PartitionTable(msgspec.Struct, frozen=True, kw_only=True):
         raise KeyError(label)
 
 
-class _GptHeader(msgspec.Struct, frozen=True, kw_only=True):
-    size_bytes: int
-    last_sector: int
-    """The disk's last sector, which holds the backup header."""
-    entries: bytes
+class _Partition(msgspec.Struct, frozen=True):
+    start: int
+    size: int
+    name: str = ""
+
+
+class _Table(msgspec.Struct, frozen=True):
+    label: str
+    lastlba: int = 0
+    partitions: tuple[_Partition, ...] = ()
+
+
+class _Output(msgspec.Struct, frozen=True):
+    """Output of `sfdisk --json`, in sectors."""
+
+    partitiontable: _Table
+
+
+_OUTPUT_DECODER = JsonDecoder(_Output)
 
 
 def parse_table(first_sectors: bytes) -> PartitionTable:
     """Parse the table in a disk's first sectors. Raises: BadPartitionTable."""
-    header = _parse_header(first_sectors)
-    found = []
-    for entry_offset in range(0, len(header.entries), _ENTRY.size):
-        type_guid, _, first_lba, last_lba, _, raw_name = _ENTRY.unpack_from(
-            header.entries, entry_offset
+    if first_sectors[SECTOR_BYTES : SECTOR_BYTES + len(_SIGNATURE)] != _SIGNATURE:
+        raise BadPartitionTable("no GUID partition table")
+    if len(first_sectors) < FIRST_SECTORS_BYTES:
+        raise BadPartitionTable("its partition table is truncated")
+    (last_sector,) = _LAST_SECTOR.unpack_from(first_sectors, _LAST_SECTOR_OFFSET)
+    disk_bytes = min((last_sector + 1) * SECTOR_BYTES, _MAX_DISK_BYTES)
+    with open_memory_file(first_sectors, disk_bytes) as disk:
+        try:
+            output = run_program(disk, ["sfdisk", "--json", path_of(disk)])
+            table = _OUTPUT_DECODER.decode(output).partitiontable
+        except (ProgramFailed, MalformedJson) as error:
+            raise BadPartitionTable("its partition table is corrupt") from error
+    if table.label != "gpt":
+        # If a checksum is wrong, sfdisk reads the table of the boot record.
+        raise BadPartitionTable("its partition table is corrupt")
+    if any(each.start + each.size - 1 > table.lastlba for each in table.partitions):
+        raise BadPartitionTable("a partition is outside the disk")
+    partitions = (
+        Partition(
+            label=each.name,
+            offset_bytes=each.start * SECTOR_BYTES,
+            size_bytes=each.size * SECTOR_BYTES,
         )
-        if not any(type_guid):
-            continue
-        if not 0 < first_lba <= last_lba <= header.last_sector:
-            raise BadPartitionTable("a partition is outside the disk")
-        label = raw_name.decode("utf-16-le", errors="replace").partition("\0")[0]
-        size_bytes = (last_lba - first_lba + 1) * SECTOR_BYTES
-        found.append(
-            Partition(label=label, offset_bytes=first_lba * SECTOR_BYTES, size_bytes=size_bytes)
-        )
-    return PartitionTable(
-        disk_bytes=(header.last_sector + 1) * SECTOR_BYTES, partitions=tuple(found)
+        for each in table.partitions
     )
+    return PartitionTable(disk_bytes=disk_bytes, partitions=tuple(partitions))
 
 
 def fit_to_disk(first_sectors: bytes, disk_bytes: int) -> Mapping[int, bytes]:
@@ -90,85 +108,16 @@ def fit_to_disk(first_sectors: bytes, disk_bytes: int) -> Mapping[int, bytes]:
     The old backup is zeroed, because footage will be stored there. If two ranges overlap, the later
     entry wins. Raises: BadPartitionTable.
     """
-    header = _parse_header(first_sectors)
-    last_sector = disk_bytes // SECTOR_BYTES - 1
-    entry_sectors = -(-len(header.entries) // SECTOR_BYTES)
-    last_usable = last_sector - entry_sectors - 1
-    primary_header = _build_header(
-        first_sectors,
-        header,
-        my_lba=1,
-        alternate_lba=last_sector,
-        entries_lba=2,
-        last_usable=last_usable,
-    )
-    backup_header = _build_header(
-        first_sectors,
-        header,
-        my_lba=last_sector,
-        alternate_lba=1,
-        entries_lba=last_sector - entry_sectors,
-        last_usable=last_usable,
-    )
-    old_backup_offset = (header.last_sector - entry_sectors) * SECTOR_BYTES
-    padded_entries = header.entries.ljust(entry_sectors * SECTOR_BYTES, b"\0")
-    return {
-        old_backup_offset: bytes((entry_sectors + 1) * SECTOR_BYTES),
-        (last_sector - entry_sectors) * SECTOR_BYTES: padded_entries + backup_header,
-        0: _protective_mbr(first_sectors[:SECTOR_BYTES], last_sector) + primary_header,
-    }
-
-
-def _parse_header(first_sectors: bytes) -> _GptHeader:
-    if (
-        len(first_sectors) < FIRST_SECTORS_BYTES
-        or first_sectors[SECTOR_BYTES : SECTOR_BYTES + 8] != _SIGNATURE
-    ):
-        raise BadPartitionTable("no GUID partition table")
-    fields = _HEADER.unpack_from(first_sectors, SECTOR_BYTES)
-    size_bytes, alternate_lba, entries_lba, entry_count, entry_bytes, entries_crc = (
-        fields[2],
-        fields[6],
-        *fields[10:14],
-    )
-    if not _HEADER.size <= size_bytes <= SECTOR_BYTES:
-        raise BadPartitionTable("its partition table is corrupt")
-    header_bytes = first_sectors[SECTOR_BYTES : SECTOR_BYTES + size_bytes]
-    if (
-        zlib.crc32(header_bytes[:_CRC_OFFSET] + bytes(4) + header_bytes[_CRC_OFFSET + 4 :])
-        != fields[3]
-    ):
-        raise BadPartitionTable("its partition table is corrupt")
-    entries = first_sectors[2 * SECTOR_BYTES : 2 * SECTOR_BYTES + entry_count * entry_bytes]
-    if entries_lba != 2 or entry_bytes != _ENTRY.size or len(entries) != entry_count * entry_bytes:  # noqa: PLR2004 - directly after the header, as all tools write it
-        raise BadPartitionTable("its partition table has an unusual layout")
-    if zlib.crc32(entries) != entries_crc:
-        raise BadPartitionTable("its partition table is corrupt")
-    return _GptHeader(size_bytes=size_bytes, last_sector=alternate_lba, entries=entries)
-
-
-def _build_header(
-    first_sectors: bytes,
-    header: _GptHeader,
-    *,
-    my_lba: int,
-    alternate_lba: int,
-    entries_lba: int,
-    last_usable: int,
-) -> bytes:
-    raw = bytearray(first_sectors[SECTOR_BYTES : SECTOR_BYTES + header.size_bytes])
-    first_usable = _HEADER.unpack_from(raw)[7]
-    struct.pack_into("<QQQQ", raw, _MY_LBA_OFFSET, my_lba, alternate_lba, first_usable, last_usable)
-    struct.pack_into("<Q", raw, 72, entries_lba)
-    struct.pack_into("<I", raw, _CRC_OFFSET, 0)
-    struct.pack_into("<I", raw, _CRC_OFFSET, zlib.crc32(raw))
-    return bytes(raw).ljust(SECTOR_BYTES, b"\0")
-
-
-def _protective_mbr(boot_record: bytes, last_sector: int) -> bytes:
-    mbr = bytearray(boot_record)
-    if mbr[_MBR_ENTRY_OFFSET + _MBR_TYPE_OFFSET] == _PROTECTIVE_TYPE:
-        struct.pack_into(
-            "<I", mbr, _MBR_ENTRY_OFFSET + _MBR_SECTORS_OFFSET, min(last_sector, 0xFFFF_FFFF)
-        )
-    return bytes(mbr)
+    old_backup_offset = parse_table(first_sectors).disk_bytes - _BACKUP_BYTES
+    new_backup_offset = disk_bytes // SECTOR_BYTES * SECTOR_BYTES - _BACKUP_BYTES
+    with open_memory_file(first_sectors, new_backup_offset + _BACKUP_BYTES) as disk:
+        try:
+            run_program(disk, ["sfdisk", "--quiet", "--relocate", "gpt-bak-std", path_of(disk)])
+        except ProgramFailed as error:
+            raise BadPartitionTable(str(error)) from error
+        fd = disk.fileno()
+        return {
+            old_backup_offset: bytes(_BACKUP_BYTES),
+            new_backup_offset: os.pread(fd, _BACKUP_BYTES, new_backup_offset),
+            0: os.pread(fd, 2 * SECTOR_BYTES, 0),
+        }

@@ -1,23 +1,17 @@
 """The FAT partition `select` of an image: its firmware, and the settings file that is added.
 
-It stays in memory, because settings hold secrets: mtools get it as a memfd. mtools have written FAT
-for thirty years, need no root and mount nothing; FAT libraries for Python are little used.
+It stays in memory, because settings hold secrets. mtools mount nothing; FAT libraries for Python are little used.
 """
 
-import os
-import shutil
 import struct
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import BinaryIO
 
 import msgspec
 
-from agent.base.errors import UserError
 from centre.flash.gpt import SECTOR_BYTES
+from centre.flash.memory_file import ProgramFailed, open_memory_file, path_of, run_program
 
 LABEL = "select"
-_TIMEOUT_S = 60.0
 _BOOT_SECTOR = struct.Struct("<11xHBHBHH1xH8xII")
 """Bytes per sector, sectors per cluster, reserved sectors, FATs, root entries, all sectors (16 bits),
 sectors per FAT (16 bits), and both as 32 bits: the FAT specification of Microsoft, section 3.
@@ -41,12 +35,6 @@ _UEFI = {
 
 class BadPartition(Exception):
     """The partition is no FAT file system, or full; the message is that of mtools."""
-
-
-def check_tools() -> None:
-    """Raise UserError if mtools are not installed."""
-    if shutil.which("mcopy") is None:
-        raise UserError("flash: the program mcopy is missing; allowed: apt-get install mtools")
 
 
 def check_fat(partition: bytes) -> None:
@@ -83,8 +71,8 @@ def check_fat(partition: bytes) -> None:
 
 def detect_firmware(partition: bytes) -> BootFirmwareKind | None:
     """Return the firmware that boots this partition, or None. Raises: BadPartition."""
-    with _memfd(partition) as fd:
-        listing = _run_mtools(fd, "mdir", ["-/", "-b"], ["::"]).decode(errors="replace")
+    with open_memory_file(partition) as file:
+        listing = _run_mtools(file, "mdir", ["-/", "-b"], ["::"]).decode(errors="replace")
     names = {line.strip().rpartition("/")[2].upper() for line in listing.splitlines()}
     if "AUTOBOOT.TXT" in names:
         return _PI
@@ -93,52 +81,22 @@ def detect_firmware(partition: bytes) -> BootFirmwareKind | None:
 
 def add_file(partition: bytes, name: str, data: bytes) -> bytes:
     """Return the partition with a file added or replaced. Raises: BadPartition."""
-    with _memfd(partition) as fd:
-        _run_mtools(fd, "mcopy", ["-o"], ["-", f"::{name}"], data)
-        return _read_all(fd)
-
-
-def read_file(partition: bytes, name: str) -> bytes:
-    """Return a file's content. Raises: BadPartition if it does not exist."""
-    with _memfd(partition) as fd:
-        return _run_mtools(fd, "mtype", [], [f"::{name}"])
-
-
-@contextmanager
-def _memfd(content: bytes) -> Iterator[int]:
-    fd = os.memfd_create(LABEL, os.MFD_CLOEXEC)
-    try:
-        with os.fdopen(os.dup(fd), "wb") as file:
-            file.write(content)
-        yield fd
-    finally:
-        os.close(fd)
-
-
-def _read_all(fd: int) -> bytes:
-    with os.fdopen(os.dup(fd), "rb") as file:
+    with open_memory_file(partition) as file:
+        _run_mtools(file, "mcopy", ["-o"], ["-", f"::{name}"], data)
         file.seek(0)
         return file.read()
 
 
+def read_file(partition: bytes, name: str) -> bytes:
+    """Return a file's content. Raises: BadPartition if it does not exist."""
+    with open_memory_file(partition) as file:
+        return _run_mtools(file, "mtype", [], [f"::{name}"])
+
+
 def _run_mtools(
-    fd: int, program: str, options: list[str], arguments: list[str], stdin: bytes = b""
+    file: BinaryIO, program: str, options: list[str], arguments: list[str], stdin: bytes = b""
 ) -> bytes:
-    command = [program, *options, "-i", f"/proc/self/fd/{fd}", *arguments]
     try:
-        result = subprocess.run(  # noqa: S603 - fixed words
-            command,
-            input=stdin,
-            capture_output=True,
-            check=False,
-            pass_fds=[fd],
-            # The user's own configuration of mtools is ignored.
-            env={"PATH": os.environ.get("PATH", os.defpath), "MTOOLSRC": os.devnull, "HOME": "/"},
-            timeout=_TIMEOUT_S,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise BadPartition(f"{program}: {error}") from error
-    if result.returncode:
-        message = result.stderr.decode(errors="replace").split("\n")[0].strip()
-        raise BadPartition(f"{program}: {message}")
-    return result.stdout
+        return run_program(file, [program, *options, "-i", path_of(file), *arguments], stdin)
+    except ProgramFailed as error:
+        raise BadPartition(str(error)) from error

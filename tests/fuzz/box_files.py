@@ -45,7 +45,6 @@ from agent.recording.export.head_coverage import (
 from agent.recording.export.manifest import Manifest
 from agent.update.bootloader import decode_autoboot, decode_grubenv, encode_grubenv
 from agent.update.request_file import decode_request
-from centre.flash.gpt import BadPartitionTable, fit_to_disk, parse_table
 from tests.fuzz.target import FuzzTarget, check_one_line, make_work_dir
 from tests.parts.test_damaged_state import OWNERS, restore
 from tests.pure.test_class_names import with_metadata
@@ -154,15 +153,6 @@ def run_boot_selection(data: bytes) -> None:
         decode_autoboot(data)
 
 
-def run_partition_table(data: bytes) -> None:
-    try:
-        parse_table(data)
-    except BadPartitionTable:
-        return
-    with suppress(BadPartitionTable):
-        fit_to_disk(data, 1 << 34)
-
-
 def run_challenge(data: bytes) -> None:
     with suppress(UserError):
         parse_challenge(data.decode("utf-8", "replace"))
@@ -258,6 +248,5 @@ TARGETS = {
             b"[all]\ntryboot_a_b=1\nboot_partition=2\n[tryboot]\nboot_partition=3\n",
         ],
     ),
-    "partition_table": FuzzTarget(run_partition_table, lambda: [bytes(34 * 512)]),
     "challenge": FuzzTarget(run_challenge, lambda: [b"casa-0001 amina 2345-6789"]),
 }
