@@ -11,10 +11,9 @@ from typing import Annotated
 import msgspec
 
 from agent.base.clock import Clock, rfc3339
-from agent.clips.clip_result import BundleResult, ClipResult, result_of
 from agent.clips.clip_task import ClipForm
 from agent.clips.upload_queue import UploadQueue, UploadRecord
-from agent.clips.upload_replies import DEFERRED, UploadReplies
+from agent.clips.upload_replies import DEFERRED, BundleResult, ClipResult, UploadReplies, result_of
 from agent.clips.upload_target import (
     PresignedPut,
     S3Multipart,

@@ -9,10 +9,9 @@ import msgspec
 from agent.base.clock import Clock, rfc3339
 from agent.base.errors import UserError
 from agent.base.sha256 import sha256_hex
-from agent.clips.clip_result import BundleResult, ClipResult, result_of
 from agent.clips.clip_task import MadeFile
 from agent.clips.upload_queue import UploadQueue, UploadRecord
-from agent.clips.upload_replies import DEFERRED, UploadReplies
+from agent.clips.upload_replies import DEFERRED, BundleResult, ClipResult, UploadReplies, result_of
 from agent.clips.upload_target import PresignedPut, UploadTarget, check_target, target_host
 from agent.commands.command import (
     CommandHandler,

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from agent.base.model import CommandDone
-from agent.clips.clip_result import BundleResult
+from agent.clips.upload_replies import BundleResult
 from agent.config.link import LinkConfig
 from agent.diagnostics.support_bundle import archive_format
 from tests.vectors.street import StreetBox

@@ -17,10 +17,9 @@ from agent.base.model import (
     Reply,
 )
 from agent.clips.clip_command import ClipCommandHandler
-from agent.clips.clip_result import ClipResult
 from agent.clips.clip_task import MadeFile
 from agent.clips.upload_queue import UploadQueue, UploadRecord
-from agent.clips.upload_replies import UploadReplies
+from agent.clips.upload_replies import ClipResult, UploadReplies
 from agent.clips.upload_stage import UploadSettings, UploadStage
 from agent.commands.dispatcher import CommandDispatcher
 from agent.commands.idempotency_store import IdempotencyStore
