@@ -29,8 +29,7 @@ from centre.demo import broker, clip
 from centre.demo.files import DemoFiles
 from centre.demo.screen import render_screen
 from centre.demo.stats import DemoStats
-from centre.demo.video_camera import DemoVideoCamera, FramePacer, OpenOnce
-from centre.demo.video_scenario import video_screen
+from centre.demo.video_scenario import DemoVideoCamera, FramePacer, OpenOnce, video_screen
 from drivers.contracts import StreamRequest
 from drivers.errors import DriverError
 from drivers.media import Frame
