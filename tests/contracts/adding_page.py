@@ -16,6 +16,12 @@ TEST_FOLDERS = (
     "tests/virtual_camera",
 )
 COPIED = ("agent", "drivers", "simulation", "centre", "docs", "scripts", *TEST_FOLDERS)
+DOCS_PROGRAMS = re.findall(
+    r"^\t\$\(BIN\)/python (.+)$",
+    (ROOT / "Makefile").read_text(encoding="utf-8").partition("\ndocs:")[2].partition("\n\n")[0],
+    re.MULTILINE,
+)
+"""The arguments of Python in the target `docs` of the Makefile."""
 IGNORED = shutil.ignore_patterns("__pycache__", "*.tflite", "*.jpg")
 
 
@@ -37,7 +43,7 @@ class AddingPage:
         return {name for _, name, _ in self._blocks}
 
     def follow(self, tree: Path) -> None:
-        """Copy the tree to an empty folder, and apply the page's blocks there."""
+        """Copy the tree to an empty folder, apply the page's blocks there, and do what `make docs` does."""
         for folder in COPIED:
             shutil.copytree(ROOT / folder, tree / folder, ignore=IGNORED)
         shutil.copy(ROOT / "pyproject.toml", tree)
@@ -50,6 +56,8 @@ class AddingPage:
                 path.write_text(text, encoding="utf-8")
             else:
                 path.write_text(_inserted(path.read_text(encoding="utf-8"), text), encoding="utf-8")
+        for program in DOCS_PROGRAMS:
+            run(tree, *program.split())
 
 
 def run(tree: Path, *arguments: str) -> None:

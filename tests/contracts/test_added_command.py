@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from tests.contracts.adding_page import AddingPage, run, run_tests
+from tests.contracts.adding_page import AddingPage, run_tests
 
 PAGE = AddingPage("command.md")
 MAX_FILES = 3
@@ -15,9 +15,6 @@ def test_the_page_changes_few_files() -> None:
 
 def test_the_command_and_the_pages_pass_their_tests(tmp_path: Path) -> None:
     PAGE.follow(tmp_path)
-    run(tmp_path, "-m", "scripts.asyncapi")
-    run(tmp_path, "-m", "scripts.command_types")
-    run(tmp_path, "-m", "scripts.contract_page")
     document = json.loads((tmp_path / "docs/asyncapi.json").read_text())
     assert "commandUptime" in document["channels"]
     page = (tmp_path / "docs/commands.md").read_text()
@@ -26,5 +23,6 @@ def test_the_command_and_the_pages_pass_their_tests(tmp_path: Path) -> None:
         tmp_path,
         "pure/test_uptime_command",
         "documents/test_examples",
+        "documents/test_tables",
         "pure/test_wire_contract",
     )

@@ -25,7 +25,6 @@ def test_the_page_changes_few_files() -> None:
 
 def test_the_added_head_passes_the_whole_contract_suite(tmp_path: Path) -> None:
     PAGE.follow(tmp_path)
-    run(tmp_path, "-m", "scripts.driver_sections")
     run_tests(tmp_path, "documents/test_examples", "documents/test_tables")
     report = tmp_path / "report.xml"
     run(
