@@ -10,7 +10,7 @@ from agent.base import checked_convert
 from agent.base.errors import UserError
 from agent.base.sha256 import sha256_hex
 from agent.config.broker import BrokerConfig
-from agent.config_change.restart_limit import WINDOW_S
+from agent.config.desired_store import WINDOW_S
 from agent.reporting import topics
 from agent.reporting.mqtt.packets import ReceivedPublish
 from agent.reporting.payloads import (

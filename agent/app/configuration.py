@@ -10,7 +10,7 @@ from agent.app.feature import Feature
 from agent.app.foundation import Archive, Uplink
 from agent.config.configuration import Config
 from agent.config_change.config_stage import ConfigActions, ConfigStage
-from agent.config_change.model_fetch import FetchModels
+from agent.config_change.delivered_models import FetchModels
 from agent.config_change.scene_request import SceneDone, SceneRequest
 from agent.config_change.start_config import StartConfig
 from agent.health.box_check import BoxSample, take_sample

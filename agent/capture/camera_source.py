@@ -14,7 +14,7 @@ from agent.base.message import Message, message_of
 from agent.capture.onvif_events import REPORTED, OnvifEventFeed
 from agent.config import configuration
 from agent.config.configuration import CameraConfig, Config
-from agent.config.model_name import is_card_path
+from agent.config.names import is_card_path
 from agent.detection import accelerator_card, model_card
 from agent.detection import scene as scenes
 from agent.detection.model_card import ModelRefused

@@ -14,26 +14,23 @@ from agent.base import checked_convert
 from agent.base.errors import UserError
 from agent.base.message import Message, Text, message_of
 from agent.base.model import BOX_EVENT_SOURCE
+from agent.base.sha256 import Sha256
 from agent.base.state_file import DamagedStateFile
 from agent.base.url import split_url
 from agent.config import console as console_config
 from agent.config import control as control_config
 from agent.config import desired_config, toml_decode
 from agent.config import pins as pins_config
-from agent.config.accelerator import AcceleratorConfig
 from agent.config.broker import BrokerConfig, check_broker
 from agent.config.console import ConsoleConfig
 from agent.config.control import ControlConfig
 from agent.config.declaration import DeclarationConfig
 from agent.config.desired_store import ConfigLayer, DesiredStore
 from agent.config.heads import HeadConfig
-from agent.config.link import LinkConfig
-from agent.config.model_name import ModelName, is_card_path
-from agent.config.names import Name, is_identifying
+from agent.config.link import LinkConfig, RenewalConfig, UpdateConfig, iter_renewal_conflicts
+from agent.config.names import ModelName, Name, is_card_path, is_identifying
 from agent.config.pins import GpioConfig, Pin
 from agent.config.recording import MAX_AGE_DAYS, FootageRules, HoldConfig, RecordConfig
-from agent.config.renewal import RenewalConfig, iter_renewal_conflicts
-from agent.config.update import UpdateConfig
 from drivers.onvif.credentials import Url
 
 RESERVED_BOX_IDS = ("centre", "incident", "watch")
@@ -49,6 +46,16 @@ class BoxConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     site: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
     state: str = "/var/lib/vigie"
     groups: Annotated[tuple[Name, ...], msgspec.Meta(max_length=32)] = ()
+
+
+class AcceleratorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[camera.detect.accelerator]`: an accelerator that detects on a camera. The model by its card, and the hash of its file, which `vigie probe` prints. `file` is the file's path if it is not
+    where upstream's package installs it.
+    """
+
+    model: Name
+    sha256: Sha256
+    file: Annotated[str, msgspec.Meta(min_length=1)] | None = None
 
 
 class DetectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -18,8 +18,7 @@ import msgspec
 from agent.base.sha256 import Sha256, sha256_hex
 from agent.config import desired_keys
 from agent.config.heads import PanDeg, TiltDeg
-from agent.config.model_name import is_card_path
-from agent.config.names import HttpsUrl, Name
+from agent.config.names import HttpsUrl, Name, is_card_path
 
 MAX_MESSAGE_BYTES = 131_072
 MAX_VERSION_STEP = 1000

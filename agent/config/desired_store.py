@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 DESIRED_DIR = "desired"
 _MODE = 0o644
+MAX_RESTARTS, WINDOW_S = 3, 900
+"""A box whose centre sends a version each second lost a fifth of its footage. The return to the version before never waits."""
 
 
 class BoxScene(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,10 +80,21 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VersionRestarts(msgspec.Struct, frozen=True, kw_only=True):
-    """The newest times at which the agent has restarted for versions, in one boot."""
+    """The newest times at which the agent has restarted for versions, in one boot: each costs a second or two of footage."""
 
     boot: str = ""
     times_ns: tuple[int, ...] = ()
+
+    def next_ns(self, boot: str) -> int:
+        """Return the earliest time of the next restart for a version, 0 if there were few in this boot."""
+        if self.boot != boot or len(self.times_ns) < MAX_RESTARTS:
+            return 0
+        return self.times_ns[-MAX_RESTARTS] + WINDOW_S * 10**9
+
+    def with_one(self, boot: str, now_ns: int) -> "VersionRestarts":
+        """Return the newest restarts of this boot, with one more."""
+        earlier = self.times_ns if self.boot == boot else ()
+        return VersionRestarts(boot=boot, times_ns=(*earlier, now_ns)[-MAX_RESTARTS:])
 
 
 def layer_file(state_dir: Path) -> Path:

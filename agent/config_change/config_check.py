@@ -14,7 +14,7 @@ from agent.base.errors import UserError
 from agent.base.message import Message, Text, message_of
 from agent.config import configuration
 from agent.config.configuration import BoxFile, Config
-from agent.config.model_name import is_card_path
+from agent.config.names import is_card_path
 
 if TYPE_CHECKING:
     from agent.capture.camera_source import CameraSource

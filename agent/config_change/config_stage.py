@@ -25,19 +25,26 @@ from agent.base.state_file import DamagedStateFile
 from agent.config.configuration import read_file
 from agent.config.desired_store import ConfigLayer, DesiredStore
 from agent.config_change import start_config
-from agent.config_change.config_report import (
+from agent.config_change.delivered_models import (
+    FetchedModels,
+    FetchModels,
+    ModelFetch,
+    PendingFetch,
+    expected_cameras,
+    missing_models,
+)
+from agent.config_change.desired_message import (
+    base_reason,
     describe_action,
     describe_keys,
     make_decision,
     make_refusal,
     make_report,
+    outdated_reason,
+    read_message,
     reasons_before_start,
 )
-from agent.config_change.delivered_models import expected_cameras, missing_models
-from agent.config_change.desired_message import base_reason, outdated_reason, read_message
 from agent.config_change.file_trial import FileTrial
-from agent.config_change.model_fetch import FetchedModels, FetchModels, ModelFetch, PendingFetch
-from agent.config_change.restart_limit import DeferredVersion, next_restart_ns, with_restart
 from agent.config_change.scene_change import check_scene, differ_in_scenes_only, with_scene
 from agent.config_change.scene_request import SceneDone, SceneRequest, SceneView
 from agent.config_change.second_signature import PreviewEviction, StoredPresets, unpermitted_changes
@@ -59,6 +66,14 @@ MAX_SCENE_REQUESTS = 4
 
 SceneAnswer: TypeAlias = Callable[[SceneDone | str], None]
 """Called with the outcome of a technician's request, or with the reason of its refusal."""
+
+
+class DeferredVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """A version that waits until the agent may restart for it, and its message."""
+
+    payload: bytes
+    layer: ConfigLayer
+    until_ns: int
 
 
 class ConfigActions(msgspec.Struct, frozen=True, kw_only=True):
@@ -278,7 +293,7 @@ class ConfigStage:
         if missing_models(self._store.card_files(layer)):
             self._fetch.begin(payload, layer)
             return
-        until_ns = next_restart_ns(self._store.restarts(), self._boot)
+        until_ns = self._store.restarts().next_ns(self._boot)
         # Cameras that a damaged version closes do not wait.
         can_wait = self._current.layer is not None and self._needs_restart(new)
         if can_wait and self._clock.boottime_ns() < until_ns:
@@ -338,7 +353,7 @@ class ConfigStage:
         self._record(by, describe_action(layer, f"on trial: {keys or 'nothing set'}"))
         now_ns, needs_restart = self._clock.boottime_ns(), self._needs_restart(new)
         if needs_restart:
-            restarts = with_restart(self._store.restarts(), self._boot, now_ns)
+            restarts = self._store.restarts().with_one(self._boot, now_ns)
             self._store.write_restarts(restarts)
         until_ns = now_ns + int(confirm_s * 1e9)
         self._store.begin(layer, keys, by, self._boot, until_ns)

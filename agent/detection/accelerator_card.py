@@ -17,7 +17,7 @@ from agent.base.message import Message
 from agent.base.model import BoundingBox, Detection, Label
 from agent.base.sha256 import sha256_hex
 from agent.config import toml_decode
-from agent.config.accelerator import AcceleratorConfig
+from agent.config.configuration import AcceleratorConfig
 from agent.detection.model_card import MAX_MODEL_BYTES, LabelThresholds, Score
 from drivers.errors import DriverError
 from drivers.media import FoundObject

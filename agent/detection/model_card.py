@@ -16,7 +16,7 @@ from agent.base.message import Message
 from agent.base.model import LABELS, Label
 from agent.base.sha256 import Sha256, sha256_hex
 from agent.config import toml_decode
-from agent.config.model_name import is_card_path
+from agent.config.names import is_card_path
 
 MAX_MODEL_BYTES = 268_435_456
 MODELS_FOLDER = Path(__file__).parent / "models"

@@ -19,7 +19,7 @@ from agent.base.errors import UserError
 from agent.base.file_read import read_regular_file
 from agent.base.message import Message
 from agent.base.model import Detection
-from agent.config.model_name import refuse_identifying
+from agent.config.names import refuse_identifying
 from agent.detection.class_names import MAX_NAME_CHARS, MAX_NAMES, read_class_names
 from agent.detection.model_card import (
     MAX_MODEL_BYTES,

@@ -6,8 +6,7 @@ from collections.abc import Callable
 import msgspec
 
 from agent.base.clock import Clock
-from agent.config.accelerator import AcceleratorConfig
-from agent.config.configuration import CameraConfig, DetectConfig
+from agent.config.configuration import AcceleratorConfig, CameraConfig, DetectConfig
 from agent.detection import accelerator_card
 from agent.detection.accelerator_card import AcceleratorCard
 from agent.detection.detector import Detector

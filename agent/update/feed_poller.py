@@ -10,7 +10,7 @@ from agent.base import damaged_file
 from agent.base.message import Message
 from agent.base.seen_feed import FILE_NAME, SeenFeed, seen_feed_file
 from agent.config.configuration import Config
-from agent.config.update import UpdateConfig
+from agent.config.link import UpdateConfig
 from agent.update import feed, versions
 from agent.update.download import Download, DownloadSpec, WaitOrStop, fetch_bytes
 from agent.update.errors import UpdateError

@@ -25,8 +25,7 @@ from agent.base.progress import describe_progress
 from agent.base.url import without_query
 from agent.config.desired_config import DesiredModel
 from agent.config.desired_store import ConfigLayer, DesiredStore
-from agent.config_change.delivered_models import is_complete
-from agent.config_change.model_fetch import EndFetch, FetchedModels, ReportFetch
+from agent.config_change.delivered_models import EndFetch, FetchedModels, ReportFetch, is_complete
 from agent.detection.model_card import ModelRefused, find_model
 from agent.reporting.payloads import FetchingModel
 from agent.runtime.link_budget import DAY_RETRY_S, DAY_USED_UP, LinkBudget

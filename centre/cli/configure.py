@@ -17,8 +17,8 @@ from agent.cli.arguments import number_parser
 from agent.cli.output import parse_text, print_json
 from agent.config import toml_decode
 from agent.config.desired_config import MAX_CONFIRM_S, DesiredConfig, DesiredContent, content_digest
-from agent.config.model_name import is_card_path
-from agent.config_change.restart_limit import MAX_RESTARTS, WINDOW_S
+from agent.config.desired_store import MAX_RESTARTS, WINDOW_S
+from agent.config.names import is_card_path
 from agent.detection.model_card import ModelRefused, find_model, read_verified_model
 from agent.detection.scene import load_scene
 from agent.reporting.payloads import ReportedConfig, ReportedContent

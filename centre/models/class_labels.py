@@ -4,7 +4,7 @@ import re
 
 from agent.base.errors import UserError
 from agent.base.model import LABELS, Label
-from agent.config.model_name import refuse_identifying
+from agent.config.names import refuse_identifying
 
 COCO_LABELS: dict[Label, int] = {
     "person": 0,

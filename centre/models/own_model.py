@@ -14,8 +14,7 @@ from agent.base.file_read import read_regular_file
 from agent.base.model import Label
 from agent.base.sha256 import sha256_hex
 from agent.config import toml_writer
-from agent.config.model_name import refuse_identifying
-from agent.config.names import ALLOWED_NAME, NAME_PATTERN
+from agent.config.names import ALLOWED_NAME, NAME_PATTERN, refuse_identifying
 from agent.detection.model_card import (
     MAX_MODEL_BYTES,
     Channels,

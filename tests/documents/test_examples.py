@@ -21,8 +21,8 @@ from agent.base.model import IncidentReport
 from agent.config import configuration, toml_decode
 from agent.config.configuration import Config
 from agent.config.desired_config import DesiredContent, iter_refused_keys
+from agent.config.link import UpdateConfig
 from agent.config.pins import InputPin, OutputPin, Pin, iter_conflicts
-from agent.config.update import UpdateConfig
 from agent.config_change.desired_message import read_plain
 from agent.detection.scene import Scene, load_scene
 from agent.diagnostics.probe.config_snippet import render_snippet

@@ -15,8 +15,8 @@ from agent.config.desired_store import ConfigLayer, DesiredStore
 from agent.config.recording import FootageRules
 from agent.config_change import config_stage
 from agent.config_change.config_stage import ConfigActions, ConfigStage
+from agent.config_change.delivered_models import EndFetch, FetchedModels, ReportFetch
 from agent.config_change.desired_message import MESSAGE_TYPE
-from agent.config_change.model_fetch import EndFetch, FetchedModels, ReportFetch
 from agent.config_change.second_signature import PreviewEviction
 from agent.config_change.start_config import StartConfig, load_start_config
 from agent.detection.scene import Scene

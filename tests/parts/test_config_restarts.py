@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from agent.config.desired_store import VersionRestarts
+from agent.config.desired_store import MAX_RESTARTS, WINDOW_S, VersionRestarts
 from agent.config_change.config_stage import MIN_TRIAL_S
-from agent.config_change.restart_limit import MAX_RESTARTS, WINDOW_S, next_restart_ns, with_restart
 from agent.health.restart_command import NO_SERVICE_MANAGER
 from tests.parts.config_stage_rig import LINE, MASK, Pole, skip_waits
 
@@ -44,11 +43,11 @@ def busy(pole: Pole) -> Pole:
 def test_restarts_beyond_the_limit_wait_until_the_first_is_old_enough() -> None:
     restarts = VersionRestarts()
     for second in (10, 20, 30, 40):
-        restarts = with_restart(restarts, "a", second * NS_PER_S)
+        restarts = restarts.with_one("a", second * NS_PER_S)
     assert restarts.times_ns == tuple(second * NS_PER_S for second in (20, 30, 40))
-    assert next_restart_ns(restarts, "a") == (20 + WINDOW_S) * NS_PER_S
-    assert next_restart_ns(restarts, "b") == 0, "another boot"
-    assert with_restart(restarts, "b", 5).times_ns == (5,)
+    assert restarts.next_ns("a") == (20 + WINDOW_S) * NS_PER_S
+    assert restarts.next_ns("b") == 0, "another boot"
+    assert restarts.with_one("b", 5).times_ns == (5,)
 
 
 def test_a_version_each_second_restarts_the_agent_three_times_in_a_quarter_of_an_hour(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from agent.config_change.config_stage import MIN_TRIAL_S
-from agent.config_change.model_fetch import FetchedModels
+from agent.config_change.delivered_models import FetchedModels
 from agent.detection.model_card import MODELS_FOLDER
 from agent.reporting.payloads import FetchingModel
 from tests.parts.config_stage_rig import CONFIG, LINE, Pole, skip_waits

@@ -10,7 +10,7 @@ import pytest
 from agent.base.errors import UserError
 from agent.base.model import LABELS
 from agent.capture import camera_source
-from agent.config.accelerator import AcceleratorConfig
+from agent.config.configuration import AcceleratorConfig
 from agent.detection import accelerator_card, image
 from agent.detection.accelerator_card import AcceleratorCard, to_detections, verify_file
 from agent.detection.detector import SearchedRegion

@@ -4,7 +4,7 @@ import pytest
 
 from agent.base.errors import UserError
 from agent.base.model import LABELS
-from agent.config.model_name import refuse_identifying
+from agent.config.names import refuse_identifying
 from centre.models.class_labels import parse_labels
 
 

@@ -6,7 +6,7 @@ import zipfile
 import pytest
 
 from agent.base.errors import UserError
-from agent.config.model_name import refuse_identifying
+from agent.config.names import refuse_identifying
 from agent.detection.class_names import (
     MAX_BYTES,
     MAX_FILES,

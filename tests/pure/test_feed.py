@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 
-from agent.config.update import UpdateConfig
+from agent.config.link import UpdateConfig
 from agent.update import feed, pre_install, versions
 from agent.update.feed import BadFeed, Feed, FeedRelease, UpdateContext
 

@@ -13,7 +13,7 @@ from agent.base.clock import Clock, SystemClock
 from agent.base.sha256 import sha256_hex
 from agent.config.desired_config import DesiredModel
 from agent.config.desired_store import ConfigLayer, DesiredStore
-from agent.config_change.model_fetch import FetchedModels
+from agent.config_change.delivered_models import FetchedModels
 from agent.detection.model_card import MODELS_FOLDER
 from agent.reporting.payloads import FetchingModel
 from agent.runtime.link_budget import LinkBudget

@@ -15,8 +15,7 @@ from agent.__main__ import main
 from agent.base.clock import boot_id
 from agent.config.broker import BrokerConfig
 from agent.config.desired_config import MAX_MESSAGE_BYTES, content_digest
-from agent.config.desired_store import ConfigLayer, DesiredStore, VersionRestarts
-from agent.config_change.restart_limit import WINDOW_S
+from agent.config.desired_store import WINDOW_S, ConfigLayer, DesiredStore, VersionRestarts
 from agent.reporting import topics
 from agent.reporting.mqtt.packets import ReceivedPublish
 from tests.whole.report.broker import Mosquitto

@@ -16,7 +16,7 @@ from agent.base.errors import UserError
 from agent.base.message import Message, join_sentences, message_of
 from agent.base.model import Segment
 from agent.base.sha256 import sha256_hex
-from agent.config.model_name import name_of_model
+from agent.config.names import name_of_model
 from agent.detection.model_card import ModelRefused
 from agent.detection.pipeline import DetectionPipeline
 from agent.detection.tflite import open_detector

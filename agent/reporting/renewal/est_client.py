@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent.base import pem
 from agent.base.http_client import HttpClient, HttpFailed, parse_retry_after, read_body
-from agent.config.renewal import EST_PATH
+from agent.config.link import EST_PATH
 
 PACE_S = 60.0
 MAX_RESPONSE_BYTES = 65_536

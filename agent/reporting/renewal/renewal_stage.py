@@ -19,7 +19,7 @@ from agent.base.errors import UserError
 from agent.base.file_read import MAX_PEM_BYTES, read_regular_file
 from agent.base.message import Message
 from agent.config.broker import BrokerConfig
-from agent.config.renewal import RenewalConfig
+from agent.config.link import RenewalConfig
 from agent.faults.registry import FaultRegistry
 from agent.reporting.mqtt import tls
 from agent.reporting.mqtt.mqtt_stage import ClientPairs

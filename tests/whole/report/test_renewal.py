@@ -22,7 +22,7 @@ from agent.base import http_client
 from agent.base.clock import ClockTrust, SystemClock
 from agent.base.http_client import parse_retry_after
 from agent.config.broker import BrokerConfig
-from agent.config.renewal import RenewalConfig
+from agent.config.link import RenewalConfig
 from agent.faults.registry import FaultRegistry
 from agent.reporting.mqtt.pair_choice import MAX_TRIAL_FAILURES, ClientPair
 from agent.reporting.mqtt.session import MqttSession
