@@ -14,7 +14,7 @@ from collections import deque
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from agent.base.clock import ClockTrust, SystemClock, boot_id, rfc3339
+from agent.base.clock import SystemClock, boot_id, rfc3339
 from agent.base.device_identity import DeviceIdentity
 from agent.base.uuid7 import uuid7_factory
 from agent.config.recording import FootageRules, RecordConfig
@@ -24,13 +24,7 @@ from agent.recording.custody.chain_files import CHAIN_SUFFIX
 from agent.recording.custody.custody_log import RECEIPTS_PER_FILE, CustodyLog
 from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.custody.receipts import (
-    GENESIS_SHA256,
-    SIGNATURE_BYTES,
-    Receipt,
-    SegmentClosed,
     SegmentOpened,
-    encode_receipt,
-    format_line,
 )
 from agent.recording.recovery import StoredSegment, recover_folder
 from agent.recording.retention.eviction_plan import CameraStorage, RetentionLimits, plan_eviction
@@ -43,6 +37,7 @@ from bench.cpu import run_in_turns
 from bench.memory import compiled_code
 from bench.start import command_work
 from bench.table import Row
+from tests.receipt_lines import closed_segment, unsigned_line
 
 SEGMENT_COUNT = 26_000
 ENTRY_COUNT = 1_000_000
@@ -120,34 +115,14 @@ def write_chain(folder: Path) -> None:
     for number in range(SEGMENT_COUNT):
         name = make_segment(number).name
         opened = SegmentOpened(camera="north", segment=str(name))
-        closed = SegmentClosed(
-            camera="north",
-            segment=str(name),
-            sha256="0" * 64,
-            size_bytes=1,
+        closed = closed_segment(
+            str(name),
             begin_ns=name.begin_ms * 1_000_000,
             duration_ns=SEGMENT_S * 1_000_000_000,
             begin_time=rfc3339(name.utc),
-            software="vigie",
-            model=None,
-            mask=None,
-            config=None,
-            sealed=False,
-            mask_applied="none",
-            recovered=False,
         )
-        for body in (opened, closed):
-            receipt = Receipt(
-                box="bench",
-                seq=len(lines) + 1,
-                prev_sha256=GENESIS_SHA256,
-                boot=BOOT,
-                t_ns=closed.begin_ns,
-                time=closed.begin_time,
-                clock=ClockTrust(synced=True, source="ntp", error_s=0.01),
-                body=body,
-            )
-            lines.append(format_line(bytes(SIGNATURE_BYTES), encode_receipt(receipt)))
+        lines.append(unsigned_line(opened, len(lines) + 1))
+        lines.append(unsigned_line(closed, len(lines) + 1))
     for at in range(0, len(lines), RECEIPTS_PER_FILE):
         path = folder / f"{at + 1:010d}{CHAIN_SUFFIX}"
         path.write_bytes(b"".join(lines[at : at + RECEIPTS_PER_FILE]))

@@ -24,15 +24,12 @@ from agent.detection.class_names import read_class_names
 from agent.detection.model_card import ModelRefused
 from agent.diagnostics.agent_log.journal import decode_entry, select_lines, take_newest
 from agent.recording.custody.receipts import (
-    GENESIS_SHA256,
     AgentStarted,
     BadReceipt,
     FootageGap,
-    Receipt,
     SegmentOpened,
     ServiceAction,
     UtcText,
-    encode_receipt,
     format_line,
     parse_line,
 )
@@ -48,6 +45,7 @@ from agent.update.request_file import decode_request
 from tests.fuzz.target import FuzzTarget, check_one_line, make_work_dir
 from tests.parts.test_damaged_state import OWNERS, restore
 from tests.pure.test_class_names import with_metadata
+from tests.receipt_lines import unsigned_line
 from tests.settings_files import to_private_pem
 
 BOX = "pole-17"
@@ -77,24 +75,7 @@ def receipt_seeds() -> Sequence[bytes]:
         FootageGap(camera="north", begin_ns=1, end_ns=2, reason="the disk"),
         ServiceAction(by="amina", action="check 2"),
     )
-    return [
-        format_line(
-            bytes(64),
-            encode_receipt(
-                Receipt(
-                    box=BOX,
-                    seq=1,
-                    prev_sha256=GENESIS_SHA256,
-                    boot="first",
-                    t_ns=10,
-                    time=TIME,
-                    clock=CLOCK,
-                    body=body,
-                )
-            ),
-        )
-        for body in bodies
-    ]
+    return [unsigned_line(body, 1) for body in bodies]
 
 
 def run_manifest(data: bytes) -> None:

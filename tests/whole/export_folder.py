@@ -29,6 +29,7 @@ from agent.recording.export.manifest import (
     Manifest,
 )
 from tests.conftest import ManualClock
+from tests.receipt_lines import closed_segment
 
 BOX = "pole-17"
 BOOT = "c0ffee00-0000-4000-8000-000000000000"
@@ -50,21 +51,15 @@ def make_started(identity: DeviceIdentity) -> AgentStarted:
 
 
 def make_closed(name: str, data: bytes, begin_s: int, camera: str = "north") -> SegmentClosed:
-    return SegmentClosed(
+    return closed_segment(
+        name,
         camera=camera,
-        segment=name,
         sha256=sha256(data),
         size_bytes=len(data),
         begin_ns=begin_s * SECOND_NS,
-        duration_ns=10 * SECOND_NS,
         begin_time=f"2026-11-25T00:00:{begin_s:02d}.000Z",
-        software="0.1.0",
         model="ssdlite_mobilenet_v2",
-        mask=None,
         config="c1",
-        sealed=False,
-        mask_applied="none",
-        recovered=False,
     )
 
 

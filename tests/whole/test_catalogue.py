@@ -6,27 +6,22 @@ from itertools import accumulate, zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.base.clock import ClockTrust, rfc3339
+from agent.base.clock import rfc3339
 from agent.recording.catalogue import find_segments
 from agent.recording.custody.receipts import (
-    GENESIS_SHA256,
-    SIGNATURE_BYTES,
     FootageEvicted,
     FootageGap,
-    Receipt,
     ReceiptBody,
     SegmentClosed,
     SegmentOpened,
-    encode_receipt,
-    format_line,
     parse_line,
 )
 from agent.recording.segment_name import KEYS_SUFFIX, PART_SUFFIX, SegmentName
+from tests.receipt_lines import closed_segment, unsigned_line
 
 START = datetime(2026, 11, 25, tzinfo=UTC)
 
@@ -65,37 +60,10 @@ def names_of(recorded: Recorded) -> list[SegmentName]:
 
 def closed(name: SegmentName, duration_s: int, seq: int) -> bytes:
     """The line of its receipt."""
-    body = SegmentClosed(
-        camera="north",
-        segment=str(name),
-        sha256="0" * 64,
-        size_bytes=1,
-        begin_ns=0,
-        duration_ns=duration_s * 1_000_000_000,
-        begin_time=rfc3339(name.utc),
-        software="vigie",
-        model=None,
-        mask=None,
-        config=None,
-        sealed=True,
-        mask_applied="none",
-        recovered=False,
+    body = closed_segment(
+        str(name), duration_ns=duration_s * 1_000_000_000, begin_time=rfc3339(name.utc)
     )
-    return line_of(body, seq)
-
-
-def line_of(body: ReceiptBody, seq: int) -> bytes:
-    receipt = Receipt(
-        box="box",
-        seq=seq,
-        prev_sha256=GENESIS_SHA256,
-        boot="0000000a",
-        t_ns=0,
-        time=rfc3339(START),
-        clock=ClockTrust(synced=True, source="ntp", error_s=None),
-        body=body,
-    )
-    return format_line(bytes(SIGNATURE_BYTES), encode_receipt(receipt))
+    return unsigned_line(body, seq)
 
 
 def touch(
@@ -170,10 +138,9 @@ receipt_like_texts = st.sampled_from(
 receipt_bodies = (
     st.builds(SegmentOpened, camera=cameras, segment=segment_names)
     | st.builds(
-        msgspec.structs.replace,
-        st.just(parse_line(closed(NAMES[0], 10, 1)).receipt.body),
+        closed_segment,
+        segment_names,
         camera=cameras,
-        segment=segment_names,
         size_bytes=st.integers(0, 9),
         software=receipt_like_texts,
     )
@@ -198,7 +165,7 @@ receipt_bodies = (
 def test_the_search_finds_the_receipts_that_decoding_each_line_finds(
     bodies: list[ReceiptBody], on_disk: set[str]
 ) -> None:
-    lines = [line_of(body, seq) for seq, body in enumerate(bodies, start=1)]
+    lines = [unsigned_line(body, seq) for seq, body in enumerate(bodies, start=1)]
     closed_bodies: dict[str, SegmentClosed] = {}
     evicted: set[str] = set()
     for line in lines:

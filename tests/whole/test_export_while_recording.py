@@ -8,11 +8,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
 from agent.base.clock import rfc3339
-from agent.recording.custody.receipts import FootageEvicted, SegmentClosed, SegmentOpened
+from agent.recording.custody.receipts import FootageEvicted, SegmentOpened
 from agent.recording.encryption.keys import generate_key_pair, parse_public_key
 from agent.recording.export.exporter import ExportError, ExportResult
 from agent.recording.export.verify import verify_export
 from agent.recording.segment_name import KEYS_SUFFIX, PART_SUFFIX
+from tests.receipt_lines import closed_segment
 from tests.vectors.street import StreetBox
 
 MASK = (((0.1, 0.1), (0.5, 0.1), (0.5, 0.5)),)
@@ -145,21 +146,13 @@ def test_a_segment_that_ends_within_the_first_millisecond_is_exported(
     (box.state / "footage" / "north" / str(name)).write_bytes(data)
     box.append_receipt(SegmentOpened(camera="north", segment=str(name)))
     box.append_receipt(
-        SegmentClosed(
-            camera="north",
-            segment=str(name),
+        closed_segment(
+            str(name),
             sha256=hashlib.sha256(data).hexdigest(),
             size_bytes=len(data),
             begin_ns=box.clock.now_ns,
             duration_ns=4_000_400_000,
             begin_time=rfc3339(name.utc),
-            software="0.1.0",
-            model=None,
-            mask=None,
-            config=None,
-            sealed=False,
-            mask_applied="none",
-            recovered=False,
         )
     )
     box.clock.now_ns = 14_000_000_000

@@ -13,6 +13,7 @@ from agent.recording.custody.chain_files import chain_files
 from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.custody.receipts import ReceiptBody, SegmentClosed, SegmentOpened, parse_line
+from tests.receipt_lines import closed_segment
 from tests.whole.test_custody_log import Box, fill
 
 TORN = "0000000042_1f155cfd_000000083215_20261125T013215.250Z.mp4"
@@ -23,22 +24,7 @@ def opened(segment: str = TORN) -> SegmentOpened:
 
 
 def closed(segment: str = TORN, *, recovered: bool, sha256: str = "a" * 64) -> SegmentClosed:
-    return SegmentClosed(
-        camera="north",
-        segment=segment,
-        sha256=sha256,
-        size_bytes=5,
-        begin_ns=1,
-        duration_ns=1,
-        begin_time="2026-11-25T01:32:15.250Z",
-        software="vigie",
-        model=None,
-        mask=None,
-        config=None,
-        sealed=False,
-        mask_applied="none",
-        recovered=recovered,
-    )
+    return closed_segment(segment, sha256=sha256, recovered=recovered)
 
 
 def after_the_cut(box: Box) -> tuple[CustodyLog, ReceiptQueue, FaultRegistry]:
