@@ -10,8 +10,6 @@ from pathlib import Path
 
 import msgspec
 
-from agent.base.errors import UserError
-from agent.base.file_read import MAX_PEM_BYTES, read_regular_file
 from agent.base.http_client import (
     HttpClient,
     HttpFailed,
@@ -19,7 +17,7 @@ from agent.base.http_client import (
     parse_retry_after,
     read_body,
 )
-from agent.base.message import Message
+from agent.base.tls_authorities import read_authorities, trust_authorities
 from agent.clips.upload_target import SecretUrl, host_of
 
 PACE_S = 120.0
@@ -69,27 +67,9 @@ class FileSection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load_authority(ca: str | None) -> ssl.SSLContext:
-    """Return the TLS context that trusts the authorities of `[link] ca`, by default the system's.
-
-    Raises: UserError that names the key, the file and what is wrong with it.
-    """
-    if ca is None:
-        return ssl.create_default_context()
-    try:
-        pem = read_regular_file(Path(ca), MAX_PEM_BYTES).decode("ascii", "ignore")
-        return ssl.create_default_context(cadata=pem)
-    except (ssl.SSLError, ValueError) as error:
-        raise UserError(
-            Message("{label}: holds no certificate in PEM form", label=f"link.ca = {ca!r}")
-        ) from error
-    except OSError as error:
-        raise UserError(
-            Message(
-                "{label}: {problem}",
-                label=f"link.ca = {ca!r}",
-                problem=error.strerror or str(error),
-            )
-        ) from error
+    """Return the TLS context that trusts the authorities of `[link] ca`, by default the system's. Raises: UserError."""
+    label = f"link.ca = {ca!r}"
+    return trust_authorities(read_authorities(ca, label), label)
 
 
 class HttpsClient:

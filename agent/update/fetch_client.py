@@ -12,10 +12,8 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 
-from agent.base.errors import UserError
-from agent.base.file_read import read_regular_file
 from agent.base.http_client import MAX_CHUNK_BYTES, HttpResponse
-from agent.base.message import Message
+from agent.base.tls_authorities import read_authorities
 from agent.update.https_get import HttpError, HttpGet, direct_get
 from drivers.local_wire import (
     MalformedMessage,
@@ -27,7 +25,6 @@ from drivers.local_wire import (
 SOCKET = Path("run/vigie-fetch.socket")
 """Socket of vigie-fetch.socket, below the root of the system."""
 MAX_MESSAGE_BYTES = 1 << 21
-MAX_CA_BYTES = 1 << 20
 REPLY_TIMEOUT_S = 180.0
 """For each message: the service's own time-outs of each redirect, and its start on a busy board."""
 
@@ -61,18 +58,9 @@ _DECODER: MessageDecoder[FetchMessage] = MessageDecoder(FetchMessage)
 
 def make_http_get(root: Path, ca_file: Path | None) -> HttpGet:
     """Return a GET by the service if the system has one, else by this process. Raises: UserError."""
+    ca_pem = read_authorities(ca_file, str(ca_file))
     path = root / SOCKET
-    if not path.exists():
-        return direct_get(ca_file)
-    if ca_file is None:
-        return partial(_get, path, None)
-    try:
-        ca_pem = read_regular_file(ca_file, MAX_CA_BYTES).decode("ascii", "ignore")
-    except OSError as error:
-        raise UserError(
-            Message("{label}: {problem}", label=str(ca_file), problem=error.strerror or str(error))
-        ) from error
-    return partial(_get, path, ca_pem)
+    return partial(_get, path, ca_pem) if path.exists() else direct_get(ca_pem, str(ca_file))
 
 
 @contextmanager

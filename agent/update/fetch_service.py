@@ -31,7 +31,7 @@ def serve_connection(connection: socket.socket) -> None:
     has_replied = False
     try:
         request = root.receive_request(_REQUEST_DECODER, IO_TIMEOUT_S)
-        with direct_get(None, request.ca_pem)(request.url, request.headers) as response:
+        with direct_get(request.ca_pem)(request.url, request.headers) as response:
             headers = response.headers
             reply = FetchReply(
                 status=response.status,

@@ -2,12 +2,10 @@
 
 import contextlib
 import socket
-import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
-from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import urljoin, urlsplit
 
@@ -15,7 +13,8 @@ import msgspec
 
 from agent.base.errors import UserError
 from agent.base.http_client import DEFAULT_PORTS, HttpClient, HttpFailed, HttpResponse, NotHttp
-from agent.base.message import Message
+from agent.base.message import Message, Text
+from agent.base.tls_authorities import trust_authorities
 from agent.base.url import split_url, without_query
 from agent.update.errors import DownloadRejected, UpdateError
 
@@ -113,24 +112,12 @@ def check_url(url: str) -> None:
         )
 
 
-def direct_get(ca_file: Path | None, ca_pem: str | None = None) -> HttpGet:
-    """Return a GET of this process. It trusts the authorities in a file or a text, else the system's.
+def direct_get(ca_pem: str | None, label: Text = "authorities") -> HttpGet:
+    """Return a GET of this process. It trusts the authorities of a text, else the system's.
 
-    Raises: UserError.
+    Raises: UserError, which begins with `label`.
     """
-    try:
-        tls_context = ssl.create_default_context(
-            cafile=None if ca_file is None else str(ca_file), cadata=ca_pem
-        )
-    except (OSError, ssl.SSLError, ValueError) as error:
-        raise UserError(
-            Message(
-                "{label}: no PEM certificates: {error}",
-                label=str(ca_file or "authorities"),
-                error=getattr(error, "strerror", None) or str(error),
-            )
-        ) from error
-    return partial(_get, HttpClient(tls_context, PACE_S, connect))
+    return partial(_get, HttpClient(trust_authorities(ca_pem, label), PACE_S, connect))
 
 
 @contextlib.contextmanager

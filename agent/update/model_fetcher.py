@@ -22,6 +22,7 @@ from agent.base.errors import UserError
 from agent.base.http_client import MAX_CHUNK_BYTES, HttpResponse
 from agent.base.message import Message
 from agent.base.progress import describe_progress
+from agent.base.tls_authorities import read_authorities
 from agent.base.url import without_query
 from agent.config.desired_config import DesiredModel
 from agent.config.desired_store import ConfigLayer, DesiredStore
@@ -173,7 +174,10 @@ class ModelFetcher:
             sha256=found.card.sha256,
             size_bytes=model.size_bytes,
         )
-        http_get = MeteredGet(direct_get(self._ca_file), self._budget, self._clock, stop.wait)
+        ca_pem = read_authorities(self._ca_file, str(self._ca_file))
+        http_get = MeteredGet(
+            direct_get(ca_pem, str(self._ca_file)), self._budget, self._clock, stop.wait
+        )
         download = Download(spec, card_path.parent, http_get)
         progress.on_fetched(0, model.size_bytes)
         path = _download(download, progress, stop)

@@ -6,6 +6,7 @@ import base64
 import hashlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -15,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from agent.base.clock import SystemClock
 from agent.base.seen_feed import seen_feed_file
 from agent.config import configuration
-from agent.update import https_get, operations, update_log
+from agent.update import fetch_client, operations, update_log
 from agent.update.feed import BadFeed
 from agent.update.feed_poller import PollerDeps, list_releases, poll_feed
 from agent.update.https_get import HttpError
@@ -163,7 +164,7 @@ def looks(
         now=lambda: moments[-1],
         callbacks=steps,
         wait_or_stop=lambda _seconds: True,
-        make_http_get=https_get.direct_get,
+        make_http_get=partial(fetch_client.make_http_get, box.root),
         reboot=reboots,
     )
     return poll_feed(
@@ -219,7 +220,7 @@ def test_a_feed_of_the_future_does_not_lock_out_the_next_one(
         looks(box, centre, NIGHT, Reboots())
     updater = Updater(box.root, RaucClient(("-c", str(box.conf))))
     config = configuration.load(centre.config)
-    listed = list_releases(updater, config, https_get.direct_get, None)
+    listed = list_releases(updater, config, partial(fetch_client.make_http_get, box.root), None)
     assert listed[-1] == "nothing newer than 1.0.0", "a person may look at it without a clock"
     centre.offers(newer, version="1.0.0")
     assert looks(box, centre, NIGHT, Reboots()) == "nothing newer than 1.0.0"
@@ -283,7 +284,7 @@ def test_the_window_is_checked_again_before_the_reboot(
             now=lambda: next(moments),
             callbacks=STEPS,
             wait_or_stop=lambda _seconds: True,
-            make_http_get=https_get.direct_get,
+            make_http_get=partial(fetch_client.make_http_get, box.root),
             reboot=reboots,
         ),
     )

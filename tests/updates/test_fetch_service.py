@@ -88,7 +88,7 @@ def test_a_failed_get_has_the_reason_of_a_direct_one(service: Service, url: str)
 def test_authorities_travel_with_the_request(service: Service, tmp_path: Path) -> None:
     ca_file = tmp_path / "ca.pem"
     ca_file.write_text("no certificate")
-    with pytest.raises(HttpError, match="no PEM certificates"):
+    with pytest.raises(HttpError, match="authorities: holds no certificate in PEM form"):
         download.fetch_bytes(
             "https://127.0.0.1:1/", 100, fetch_client.make_http_get(service.root, ca_file)
         )

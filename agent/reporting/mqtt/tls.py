@@ -11,6 +11,7 @@ import msgspec
 from agent.base.errors import UserError
 from agent.base.file_read import MAX_PEM_BYTES, read_regular_file
 from agent.base.message import Message
+from agent.base.tls_authorities import read_authorities, trust_authorities
 from agent.config.broker import BrokerConfig
 
 PROBE_TIMEOUT_S = 2.0
@@ -50,16 +51,12 @@ def load_ssl_context(broker: BrokerConfig) -> ssl.SSLContext | None:
     """
     if not parse_broker_url(broker.url).is_tls:
         return None
-    for key in ("ca", "certificate", "key"):
+    for key in ("certificate", "key"):
         path = getattr(broker, key)
         if path is not None:
             _read_file(key, path)
-    try:
-        context = ssl.create_default_context(cafile=broker.ca)
-    except ssl.SSLError as error:
-        raise UserError(
-            Message("{label}: holds no certificate in PEM form", label=f"broker.ca = {broker.ca!r}")
-        ) from error
+    label = f"broker.ca = {broker.ca!r}"
+    context = trust_authorities(read_authorities(broker.ca, label), label)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if broker.certificate is not None:
         try:
