@@ -2,10 +2,9 @@
 
 import logging
 import os
-import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,17 +12,17 @@ import msgspec
 
 from agent.base.errors import UserError
 from agent.base.file_read import read_stamp
-from agent.base.json_decode import JsonDecoder, MalformedJson, decode_json
+from agent.base.json_decode import MalformedJson, decode_json
 from agent.base.message import Message, message_of
+from agent.base.model import RefusalCode
 from agent.base.token_bucket import TokenBucket
 from agent.config.desired_store import layer_file
 from agent.console.act_wire import (
     LIST_ACTS,
-    MAX_REQUEST_BYTES,
     ActError,
     ActErrorCode,
+    ActReply,
     ActRequest,
-    ReplyLine,
 )
 from agent.console.acts.act import Act, ActCall, ActState, Download, Lane, Lines, Picture, Upload
 from agent.console.acts.act_table import ACTS
@@ -32,19 +31,24 @@ from agent.console.errors import AgentDown, ConsoleError
 from agent.console.messages import render
 from agent.console.terminal import sanitize
 from agent.faults.texts import Language
+from agent.runtime.local_server import LocalRequest, LocalServer, ServerLimits
+from agent.runtime.stage import IDLE_WAIT_S
 from drivers.errors import DriverError
+from drivers.local_wire import MalformedMessage, MessageDecoder
 
 log = logging.getLogger(__name__)
 
-MAX_CONNECTIONS = 24
-"""More than the web process calls at once, with an act in each lane that it no longer waits for."""
-REQUEST_TIMEOUT_S = 5.0
-"""For the whole request, and for each reply to be taken."""
+LIMITS = ServerLimits(
+    # More than the web process calls at once, with an act in each lane that it no longer waits for.
+    max_clients=24,
+    max_request_bytes=1 << 17,
+    request_timeout_s=5.0,
+)
+"""Each reply is to be taken within `request_timeout_s` too."""
 LANE_WAIT_S = 15.0
 RECEIPTS_PER_S, RECEIPT_BURST = 1.0, 60.0
 """Acts with a receipt: no phone, and no process of the page that a phone has taken over, fills the custody log."""
-_READ_BYTES = 65_536
-_REQUEST_DECODER = JsonDecoder(ActRequest)
+_REQUEST_DECODER = MessageDecoder(ActRequest)
 
 
 class LaneBusy(Exception):
@@ -96,69 +100,49 @@ class Lanes:
 
 
 class ActListener:
-    """The listening socket. `run` serves it in the caller's thread, each connection in one of its own."""
+    """The listening socket. `run` serves it in the caller's thread, each act in one of its own."""
 
     def __init__(
         self, path: Path, lanes: Lanes, state: ActState, clock_ns: Callable[[], int]
     ) -> None:
         """Bind the socket; one that an earlier server has left is replaced. Raises OSError."""
-        self._path = path
         self._lanes = lanes
         self._state = state
-        self._places = threading.BoundedSemaphore(MAX_CONNECTIONS)
         self._receipts = TokenBucket(RECEIPTS_PER_S, RECEIPT_BURST, clock_ns())
         self._receipts_lock = threading.Lock()
         self._clock_ns = clock_ns
-        path.unlink(missing_ok=True)
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            self._socket.bind(str(path))
-            # Its folder is the gate: user namespaces hide the user at the other end.
-            path.chmod(0o666)
-            self._socket.listen(MAX_CONNECTIONS)
-        except BaseException:
-            self._socket.close()
-            raise
+        self._ended = threading.Event()
+        # Its folder is the gate: user namespaces hide the user at the other end.
+        self._server = LocalServer(path, 0o666, LIMITS, clock_ns, self._start, _refusal)
+        self._server.open()
 
     def run(self) -> None:
-        """Accept connections until `close`."""
-        while True:
-            try:
-                connection, _ = self._socket.accept()
-            except OSError:
-                return
-            if not self._places.acquire(blocking=False):
-                log.warning("acts: a request is refused: %d are open", MAX_CONNECTIONS)
-                connection.close()
-                continue
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+        """Serve until `end`, and remove the socket."""
+        while not self._ended.is_set():
+            self._server.run_once(IDLE_WAIT_S)
+        self._server.close()
 
-    def close(self) -> None:
-        """Accept nothing more, and remove the socket."""
-        with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
-        self._path.unlink(missing_ok=True)
+    def end(self) -> None:
+        """End `run`. Thread-safe."""
+        self._ended.set()
+        self._server.wake()
 
-    def _serve(self, connection: socket.socket) -> None:
-        fds: list[int] = []
+    def _start(self, request: LocalRequest, message: bytes) -> None:
+        request.send_timeout_s = LIMITS.request_timeout_s
+        threading.Thread(target=self._serve, args=(request, message), daemon=True).start()
+
+    def _serve(self, request: LocalRequest, message: bytes) -> None:
+        reply = _Replies(request)
         try:
-            with connection:
-                connection.settimeout(REQUEST_TIMEOUT_S)
-                reply = _Replies(connection)
-                try:
-                    self._run(_read_request(connection, fds), fds, reply)
-                except MalformedJson as error:
-                    reply.refuse("malformed", str(error))
-                finally:
-                    # An act that fails in a way of its own is answered too.
-                    reply.end()
-        except (OSError, _PeerGone) as error:
-            log.info("acts: a request is not answered: %s", error)
+            self._run(_REQUEST_DECODER.decode(message), request.fds, reply)
+        except (MalformedMessage, MalformedJson) as error:
+            reply.refuse("malformed", str(error))
+        except _PeerGone:
+            log.info("acts: a request is not answered: its client has gone")
         finally:
-            for fd in fds:
-                os.close(fd)
-            self._places.release()
+            # An act that fails in a way of its own is answered too.
+            reply.end()
+            request.close_files()
 
     def _run(self, request: ActRequest, fds: list[int], reply: "_Replies") -> None:
         """Run an act. Raises MalformedJson and _PeerGone."""
@@ -216,17 +200,19 @@ class _PeerGone(Exception):
 
 
 class _Replies:
-    """The replies on one connection, with their texts in `language`."""
+    """The replies to one request, with their texts in `language`."""
 
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
+    def __init__(self, request: LocalRequest) -> None:
+        self._request = request
         self._is_answered = False
         self.language: Language = "en"
 
     def send(self, value: object, *, jpeg: bytes = b"", fd: int | None = None) -> None:
         """Send a value, with a picture or an open file. Raises _PeerGone."""
-        encoded = msgspec.Raw(msgspec.json.encode(value, enc_hook=self._encode_text))
-        self._send(ReplyLine(value=encoded, jpeg=jpeg, has_file=fd is not None), fd)
+        encoded = msgspec.json.encode(value, enc_hook=self._encode_text)
+        self._is_answered = True
+        if not self._request.reply(ActReply(value=encoded, jpeg=jpeg), is_last=False, fd=fd):
+            raise _PeerGone
 
     def send_result(self, result: object) -> None:
         """Send the result of an act. Raises _PeerGone, and what the act raises between its values."""
@@ -244,34 +230,24 @@ class _Replies:
             self.send(result)
 
     def refuse(self, code: ActErrorCode, message: Message | str, fault: str | None = None) -> None:
-        """Send an error as the last reply. Raises _PeerGone."""
-        text = self._encode_text(message)
-        self._send(ReplyLine(error=ActError(code=code, message=text, fault=fault)), None)
+        """Send an error as the last reply."""
+        error = ActError(code=code, message=self._encode_text(message), fault=fault)
+        self._request.reply(ActReply(error=error))
 
     def end(self) -> None:
-        """Send an error if there was no reply at all."""
+        """Close the connection, after an error if there was no reply at all."""
         if not self._is_answered:
-            with suppress(_PeerGone):
-                self.refuse("failed", "the act server failed at it")
+            self.refuse("failed", "the act server failed at it")
+        self._request.close()
 
     def _encode_text(self, value: object) -> str:
         if isinstance(value, Message | str):
             return render(value, self.language, lambda text: sanitize(text, utf8=True))
         raise NotImplementedError(f"{type(value).__name__} in a reply")
 
-    def _send(self, line: ReplyLine, fd: int | None) -> None:
-        self._is_answered = True
-        data = msgspec.json.encode(line) + b"\n"
-        try:
-            sent = socket.send_fds(self._connection, [data], [] if fd is None else [fd])
-            if sent < len(data):
-                self._connection.sendall(data[sent:])
-        except OSError as error:
-            raise _PeerGone(str(error)) from error
-
 
 def _write_receipt(context: ConsoleContext, words: str, reply: _Replies) -> bool:
-    """Write the receipt of an act; False, with a refusal, if it cannot be written. Raises _PeerGone."""
+    """Write the receipt of an act; False, with a refusal, if it cannot be written."""
     try:
         context.write_receipt(f"page: {words}")
     except ConsoleError as error:
@@ -281,16 +257,5 @@ def _write_receipt(context: ConsoleContext, words: str, reply: _Replies) -> bool
     return True
 
 
-def _read_request(connection: socket.socket, fds: list[int]) -> ActRequest:
-    """Read one line, and an open file if one comes along. Raises MalformedJson or OSError."""
-    received = b""
-    while b"\n" not in received:
-        data, new_fds, _, _ = socket.recv_fds(connection, _READ_BYTES, 1, socket.MSG_CMSG_CLOEXEC)
-        fds += new_fds
-        received += data
-        if not data or len(received) > MAX_REQUEST_BYTES:
-            raise MalformedJson(f"allowed: one line of JSON, of {MAX_REQUEST_BYTES} bytes")
-    line, _, rest = received.partition(b"\n")
-    if rest or len(fds) > 1:
-        raise MalformedJson("allowed: one line of JSON, and one open file")
-    return _REQUEST_DECODER.decode(line)
+def _refusal(code: RefusalCode, message: str) -> ActReply:
+    return ActReply(error=ActError(code="busy" if code == "busy" else "malformed", message=message))

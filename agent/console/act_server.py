@@ -59,7 +59,8 @@ def serve(config: Path, socket_path: Path, root: Path, start: ActServerStart, cl
     except OSError as error:
         raise UserError(f"{socket_path}: {error.strerror or error}") from error
     ended = threading.Event()
-    threading.Thread(target=listener.run, name="acts", daemon=True).start()
+    serving = threading.Thread(target=listener.run, name="acts", daemon=True)
+    serving.start()
     threading.Thread(
         target=_close_idle_views, args=(lanes, state, ended), name="live views", daemon=True
     ).start()
@@ -68,7 +69,8 @@ def serve(config: Path, socket_path: Path, root: Path, start: ActServerStart, cl
     while sys.stdin.buffer.read(MAX_LINE_BYTES):
         pass
     ended.set()
-    listener.close()
+    listener.end()
+    serving.join()
     # One that is still written is gone with this process.
     remove_unused_uploads(make_context())
     with lanes.hold("picture"):

@@ -19,7 +19,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from agent.base.json_decode import JsonDecoder, MalformedJson, decode_any_json
-from agent.console.act_wire import LIST_ACTS, ActKind, ActKinds, ActReply, call_act
+from agent.console.act_wire import LIST_ACTS, ActKind, ActKinds, ReceivedReply, call_act
 from agent.faults.texts import Language
 from agent.pole_page.request_guard import ApiError
 
@@ -31,7 +31,7 @@ MIN_UPLOAD_BYTES_PER_S = 1600
 UPLOAD_SLACK_S = 10.0
 LIST_TIMEOUT_S = 30.0
 FILE_CHUNK_BYTES = 65_536
-_NO_ARGS = msgspec.Raw(b"{}")
+_NO_ARGS = b"{}"
 _KINDS_DECODER: JsonDecoder[ActKinds] = JsonDecoder(ActKinds)
 _UNSAFE_PATTERN = re.compile(r"[^A-Za-z0-9._-]")
 
@@ -83,7 +83,7 @@ class ActCalls:
         """Read the kinds of all acts, once: the console starts one act server for a page."""
         replies = call_act(self._folder, LIST_ACTS, _NO_ARGS, self._language, LIST_TIMEOUT_S)
         try:
-            return _KINDS_DECODER.decode(_value_of(await self._next(replies)))
+            return _KINDS_DECODER.decode((await self._next(replies)).value)
         except MalformedJson as error:
             log.warning("the act server declares no acts: %s", error)
             raise _no_act_server() from error
@@ -92,7 +92,7 @@ class ActCalls:
         self,
         request: Request,
         name: str,
-        args: msgspec.Raw,
+        args: bytes,
         language: Language | None,
         upload_bytes: int = 0,
         on_received: Callable[[], None] = lambda: None,
@@ -136,10 +136,12 @@ class ActCalls:
             self._release(kind)
         if reply.error is not None:
             raise ApiError(409, reply.error.code, reply.error.message)
-        return decode_any_json(_value_of(reply))
+        return decode_any_json(reply.value)
 
-    def _respond(self, kind: ActKind, replies: Iterator[ActReply], reply: ActReply) -> Response:
-        value = _value_of(reply)
+    def _respond(
+        self, kind: ActKind, replies: Iterator[ReceivedReply], reply: ReceivedReply
+    ) -> Response:
+        value = reply.value
         if kind.reply == "picture":
             return Response(
                 reply.jpeg,
@@ -167,14 +169,14 @@ class ActCalls:
             )
         return _json(value)
 
-    async def _lines(self, replies: Iterator[ActReply], first: bytes) -> AsyncIterator[bytes]:
+    async def _lines(self, replies: Iterator[ReceivedReply], first: bytes) -> AsyncIterator[bytes]:
         try:
             yield first + b"\n"
             async for reply in iterate_in_threadpool(replies):
                 if reply.error is not None:
                     yield msgspec.json.encode({"error": reply.error}) + b"\n"
                     return
-                yield _value_of(reply) + b"\n"
+                yield reply.value + b"\n"
         except OSError:
             error = {"code": "acts", "message": "the act server gave no answer"}
             yield msgspec.json.encode({"error": error}) + b"\n"
@@ -191,7 +193,7 @@ class ActCalls:
         if file is not None:
             file.close()
 
-    async def _next(self, replies: Iterator[ActReply]) -> ActReply:
+    async def _next(self, replies: Iterator[ReceivedReply]) -> ReceivedReply:
         """Return the next reply. Raises ApiError if there is none."""
         try:
             reply = await to_thread.run_sync(
@@ -208,11 +210,11 @@ class ActCalls:
 
     async def _call_with_upload(
         self,
-        call: "partial[Iterator[ActReply]]",
+        call: "partial[Iterator[ReceivedReply]]",
         request: Request,
         upload_bytes: int,
         on_received: Callable[[], None],
-    ) -> tuple[Iterator[ActReply], ActReply]:
+    ) -> tuple[Iterator[ReceivedReply], ReceivedReply]:
         """Call an act with a pipe that its upload is written into, and return its first reply."""
         read_fd, write_fd = os.pipe()
         replies = call(upload_fd=read_fd, upload_bytes=upload_bytes)
@@ -264,10 +266,6 @@ def escape_json(document: bytes) -> str:
 async def _chunks(file: BinaryIO) -> AsyncIterator[bytes]:
     while chunk := await to_thread.run_sync(file.read, FILE_CHUNK_BYTES):
         yield chunk
-
-
-def _value_of(reply: ActReply) -> bytes:
-    return b"null" if reply.value is None else bytes(reply.value)
 
 
 def _write_all(fd: int, data: bytes) -> None:

@@ -58,12 +58,16 @@ class ControlSocket:
     name = "control socket"
 
     def __init__(self, state_dir: Path, clock_ns: Callable[[], int]) -> None:
-        self._path = state_dir / SOCKET_NAME
-        self._clock_ns = clock_ns
         self._methods: dict[str, Callable[[LocalRequest, bytes], None]] = {}
-        self._server: LocalServer | None = None
-        self._wake_lock = threading.Lock()
-        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._server = LocalServer(
+            state_dir / SOCKET_NAME,
+            0o600,
+            LIMITS,
+            clock_ns,
+            self._handle,
+            _refusal,
+            _find_objection,
+        )
 
     def add_method(self, request_type: type[T], handle: Callable[[T, LocalRequest], None]) -> None:
         """Add a method that does not block. Its name is the tag of `request_type`."""
@@ -101,28 +105,15 @@ class ControlSocket:
 
     def run_once(self, stopping: threading.Event) -> None:
         """Accept and read what has come, or return after waiting for it."""
-        if self._server is None:
-            self._server = LocalServer(
-                self._path, 0o600, LIMITS, self._clock_ns, self._handle, _refusal, _find_objection
-            )
-            self._server.watch(self._wake_fd)
         self._server.run_once(IDLE_WAIT_S)
 
     def wake(self) -> None:
         """End the wait of `run_once`, for good: it is to stop. Thread-safe; never blocks."""
-        with self._wake_lock:
-            if self._wake_fd >= 0:
-                os.eventfd_write(self._wake_fd, 1)
+        self._server.wake()
 
     def close(self) -> None:
         """Remove the socket and close every connection. Requests that wait are not begun."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        with self._wake_lock:
-            if self._wake_fd >= 0:
-                os.close(self._wake_fd)
-                self._wake_fd = -1
+        self._server.close()
 
     def _handle(self, request: LocalRequest, message: bytes) -> None:
         method = _HEAD_DECODER.decode(message).method

@@ -7,8 +7,10 @@ other. `handle` is called on that thread; it must not block, and may pass the re
 import logging
 import os
 import selectors
+import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -87,7 +89,9 @@ class LocalRequest:
         self.reply(self._make_refusal(code, message))
 
     def close(self) -> None:
-        """Close the connection. A reply after that is dropped."""
+        """Close the connection. A reply after that is dropped, and one that waits for its client ends."""
+        with suppress(OSError):
+            self.connection.socket.shutdown(socket.SHUT_RDWR)
         with self._lock:
             self._end()
 
@@ -124,48 +128,65 @@ class LocalServer:
         make_refusal: Callable[[RefusalCode, str], msgspec.Struct],
         find_objection: Callable[[PeerCredentials], str | None] = _admit_all,
     ) -> None:
-        """Listen at `path`. Raises OSError."""
         self._path = path
+        self._mode = mode
         self._limits = limits
         self._clock_ns = clock_ns
         self._handle = handle
         self._make_refusal = make_refusal
         self._find_objection = find_objection
         self._requests: set[LocalRequest] = set()
-        self._listener = listen(path, mode, limits.max_clients)
-        self._listener.setblocking(False)
+        self._listener: socket.socket | None = None
         self._selector = selectors.DefaultSelector()
-        self._selector.register(self._listener, selectors.EVENT_READ)
+        self._wake_lock = threading.Lock()
+        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._selector.register(self._wake_fd, selectors.EVENT_READ)
 
-    def watch(self, fd: int) -> None:
-        """End each wait of `run_once` while `fd` is readable."""
-        self._selector.register(fd, selectors.EVENT_READ)
+    def open(self) -> None:
+        """Listen, unless it does. Raises OSError."""
+        if self._listener is None:
+            self._listener = listen(self._path, self._mode, self._limits.max_clients)
+            self._listener.setblocking(False)
+            self._selector.register(self._listener, selectors.EVENT_READ)
 
     def run_once(self, timeout_s: float) -> None:
-        """Accept and read what has come, or wait for it up to `timeout_s`."""
+        """Accept and read what has come, or wait for it up to `timeout_s`. Raises OSError if it cannot listen."""
+        self.open()
         events = self._selector.select(POLL_TIMEOUT_S if self._requests else timeout_s)
         self._drop_ended()
         for key, _ in events:
-            if key.fileobj is self._listener:
-                self._accept()
-            elif key.data is not None:
+            if isinstance(key.data, LocalRequest):
                 self._read(key.data)
+            elif isinstance(key.fileobj, socket.socket):
+                self._accept(key.fileobj)
         self._drop_ended()
 
+    def wake(self) -> None:
+        """End the wait of `run_once`, for good: it is to stop. Thread-safe; never blocks."""
+        with self._wake_lock:
+            if self._wake_fd >= 0:
+                os.eventfd_write(self._wake_fd, 1)
+
     def close(self) -> None:
-        """Remove the socket and close every connection."""
+        """Remove the socket and close every connection. Call it on the thread of `run_once`."""
         for request in self._requests:
             request.close()
             if not request.is_whole:
                 request.connection.close()
         self._requests.clear()
         self._selector.close()
-        self._listener.close()
-        self._path.unlink(missing_ok=True)
+        with self._wake_lock:
+            if self._wake_fd >= 0:
+                os.close(self._wake_fd)
+                self._wake_fd = -1
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+            self._path.unlink(missing_ok=True)
 
-    def _accept(self) -> None:
+    def _accept(self, listener: socket.socket) -> None:
         try:
-            accepted, _ = self._listener.accept()
+            accepted, _ = listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
             return
         connection = LocalConnection(accepted, self._limits.max_request_bytes, 1)

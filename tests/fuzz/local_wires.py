@@ -2,8 +2,9 @@
 
 import os
 import socket
+import threading
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from agent.commands.local_command import LocalCommand
 from agent.config_change.scene_request import SceneRequest
 from agent.console import act_listener, page_wire
 from agent.console.act_listener import ActListener, Lanes
-from agent.console.act_wire import ReplyLine, _read_replies
+from agent.console.act_wire import ActError, ActReply, ActRequest, exchange
 from agent.console.acts.act import ActState
 from agent.console.acts.act_table import ACTS
 from agent.console.page_switch import PageSwitch
@@ -31,7 +32,14 @@ from agent.console.page_wire import (
 from agent.pole_page.act_calls import escape_json
 from agent.recording.export.clip_request import ClipRequest
 from agent.runtime.control_socket import LIMITS
-from drivers.local_wire import LocalConnection, MalformedMessage, MessageDecoder, pack_message
+from drivers.local_wire import (
+    HEADER,
+    LocalConnection,
+    MalformedMessage,
+    MessageDecoder,
+    connect,
+    pack_message,
+)
 from tests.conftest import ManualClock
 from tests.fuzz.target import FuzzTarget, check_one_line, make_work_dir
 from tests.parts.console_rig import ConsoleRig
@@ -44,6 +52,15 @@ MAX_REQUEST = LIMITS.max_request_bytes
 CONTROL_DECODER: MessageDecoder[
     LocalCommand | SceneRequest | ClipRequest | PreviewRequest | DayNightRequest
 ] = MessageDecoder(LocalCommand | SceneRequest | ClipRequest | PreviewRequest | DayNightRequest)
+CONTROL_REQUESTS = (
+    LocalCommand(verb="ptz", args={"op": "stop", "head": "mast"}, by="amina"),
+    ClipRequest(camera="north", segments=("a.mp4",), begin_ns=0, end_ns=1),
+    PreviewRequest(camera="north", by="amina"),
+    SceneRequest(do="undo", by="amina"),
+    DayNightRequest(camera="north", by="amina", mode="night"),
+)
+REPLY_DECODER = MessageDecoder(ActReply)
+TIMEOUT_S = 60.0
 CAMERA, HEAD, BOX = {"camera": "north"}, {"head": "mast"}, {"box": "casa-0001"}
 ARGS: Mapping[str, Mapping[str, object]] = {
     "check": {"numbers": [1, 16]},
@@ -81,8 +98,8 @@ ARGS: Mapping[str, Mapping[str, object]] = {
 
 
 @cache
-def _listener() -> tuple[ActListener, ExitStack]:
-    """The act server's listener, at a box without an agent. Its clock does not advance: receipts are bounded.
+def _act_server() -> tuple[Path, ExitStack]:
+    """The socket of an act server at a box without an agent. Its clock does not advance: receipts are bounded.
 
     The stack holds the lanes that are busy.
     """
@@ -91,53 +108,56 @@ def _listener() -> tuple[ActListener, ExitStack]:
     rig.context.technician = "amina"
     lanes = Lanes(rig.config_path, lambda: rig.context)
     act_listener.LANE_WAIT_S = 0.0
-    listener = ActListener(folder / "acts.sock", lanes, ActState(clock, "en"), clock.boottime_ns)
+    path = folder / "acts.sock"
+    listener = ActListener(path, lanes, ActState(clock, "en"), clock.boottime_ns)
+    threading.Thread(target=listener.run, daemon=True).start()
     held = ExitStack()
     for lane in BUSY_LANES:
         held.enter_context(lanes.hold(lane))  # type: ignore[arg-type] # a lane
-    return listener, held
+    return path, held
 
 
 @contextmanager
-def _connected(data: bytes, fd: int | None = None) -> Iterator[tuple[socket.socket, socket.socket]]:
+def _connected(data: bytes) -> Iterator[tuple[socket.socket, socket.socket]]:
     """A connection, at one end of which the data has come, with an end after it."""
     near, far = socket.socketpair()
     with near, far:
         near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
         far.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
-        if data:
-            sent = socket.send_fds(near, [data], [] if fd is None else [fd])
-            near.sendall(data[sent:])
+        near.sendall(data)
         near.shutdown(socket.SHUT_WR)
         yield near, far
 
 
+def run_local_message(data: bytes) -> None:
+    """Read messages of any type: each is within its bounds, or one line says why not."""
+    with _connected(data) as (_, near), LocalConnection(near, MAX_REQUEST, 1) as reader:
+        try:
+            while (message := reader.receive_bytes(0.0)) is not None:
+                assert len(message) <= MAX_REQUEST
+        except MalformedMessage as error:
+            check_one_line(error)
+
+
 def run_control_request(data: bytes) -> None:
-    """Read requests as the agent does: each is of one type, or one line says why not."""
-    has_file, sent = data.startswith(FILE_MARK), data.removeprefix(FILE_MARK)
-    with Path(os.devnull).open("rb") as file:
-        fd = file.fileno() if has_file else None
-        with _connected(sent, fd) as (_, agent), LocalConnection(agent, MAX_REQUEST, 1) as reader:
-            try:
-                while (request := reader.receive(CONTROL_DECODER, 0.0)) is not None:
-                    assert len(reader.take_files()) <= 1
-                    assert request
-            except MalformedMessage as error:
-                check_one_line(error)
+    """Decode a request as the agent does: it is of one type, or one line says why not."""
+    try:
+        assert CONTROL_DECODER.decode(data)
+    except MalformedMessage as error:
+        check_one_line(error)
 
 
 def run_act_request(data: bytes) -> None:
     """Serve a request: it has an answer, whose error is one of the wire's, in one line."""
-    listener, _ = _listener()
-    has_file, line = data.startswith(FILE_MARK), data.removeprefix(FILE_MARK)
-    with Path(os.devnull).open("rb") as file:
-        fd = file.fileno() if has_file else None
-        with _connected(line, fd) as (phone, served):
-            assert listener._places.acquire(blocking=False)
-            listener._serve(served)
-            answer = b"".join(iter(lambda: phone.recv(1 << 20), b""))
-    replies = [msgspec.json.decode(one, type=ReplyLine) for one in answer.splitlines()]
-    assert replies
+    path, _ = _act_server()
+    has_file, body = data.startswith(FILE_MARK), data.removeprefix(FILE_MARK)
+    sent = HEADER.pack(len(body), has_file) + body
+    with Path(os.devnull).open("rb") as file, connect(path, TIMEOUT_S, 1 << 22, 1) as phone:
+        phone.socket.settimeout(TIMEOUT_S)
+        with suppress(BrokenPipeError):
+            begun = socket.send_fds(phone.socket, [sent], [file.fileno()] if has_file else [])
+            phone.socket.sendall(sent[begun:])
+        replies = list(iter(lambda: phone.receive(REPLY_DECODER, TIMEOUT_S), None))
     error = replies[-1].error
     if error is not None:
         assert "\n" not in error.message
@@ -146,11 +166,13 @@ def run_act_request(data: bytes) -> None:
 
 def run_act_reply(data: bytes) -> None:
     """Read replies as the web process does: each is whole, or the connection counts as ended."""
-    with _connected(data) as (_, web_process):
+    request = ActRequest(act="status", args=b"{}", language="en")
+    sent = HEADER.pack(len(data), 0) + data
+    with _connected(sent) as (_, near), LocalConnection(near, 1 << 22, 1) as web_process:
         try:
-            for reply in _read_replies(web_process):
+            for reply in exchange(web_process, request, TIMEOUT_S):
                 assert reply.fd is None
-                assert reply.value is None or escape_json(bytes(reply.value)).isascii()
+                assert escape_json(reply.value).isascii()
         except (ConnectionError, MalformedJson):
             return
 
@@ -173,33 +195,33 @@ def run_page_report(data: bytes) -> None:
     assert all("\n" not in receipt and len(receipt) < 100 for receipt in receipts)
 
 
+def _local_messages() -> list[bytes]:
+    return [pack_message(request) for request in CONTROL_REQUESTS] + _page_reports()
+
+
 def _control_requests() -> list[bytes]:
-    clip = ClipRequest(camera="north", segments=("a.mp4",), begin_ns=0, end_ns=1)
-    return [
-        pack_message(LocalCommand(verb="ptz", args={"op": "stop", "head": "mast"}, by="amina")),
-        FILE_MARK + pack_message(clip, 1),
-        pack_message(PreviewRequest(camera="north", by="amina")) * 2,
-        pack_message(SceneRequest(do="undo", by="amina")),
-        pack_message(DayNightRequest(camera="north", by="amina", mode="night")),
-    ]
+    return [msgspec.msgpack.encode(request) for request in CONTROL_REQUESTS]
 
 
 def _act_requests() -> list[bytes]:
-    lines: list[bytes] = []
+    bodies: list[bytes] = []
     for name, act in ACTS.items():
         size = min(5, act.upload_max_bytes)
-        request = {"act": name, "args": ARGS.get(name, {}), "language": "fr", "upload_bytes": size}
-        line = msgspec.json.encode(request) + b"\n"
-        lines.append(FILE_MARK + line if size else line)
-    return lines
+        args = msgspec.json.encode(ARGS.get(name, {}))
+        request = ActRequest(act=name, args=args, language="fr", upload_bytes=size)
+        bodies.append((FILE_MARK if size else b"") + msgspec.msgpack.encode(request))
+    return bodies
 
 
 def _act_replies() -> list[bytes]:
+    refused = ActError(code="refused", message="no such camera", fault="CAM-02")
     return [
-        b'{"value":{"text":"pass"}}\n{"value":null}\n',
-        b'{"value":{"level":{"text":"\\u0639"}},"jpeg":"/9j/"}\n',
-        b'{"error":{"code":"refused","message":"no such camera","fault":"CAM-02"}}\n',
-        b'{"value":{"name":"bundle.tar.gz"},"has_file":true}\n',
+        msgspec.msgpack.encode(reply)
+        for reply in (
+            ActReply(value=b'{"text":"pass"}'),
+            ActReply(value=b'{"level":{"text":"\\u0639"}}', jpeg=b"\xff\xd8"),
+            ActReply(error=refused),
+        )
     ]
 
 
@@ -216,6 +238,7 @@ def _page_reports() -> list[bytes]:
 
 
 TARGETS = {
+    "local_message": FuzzTarget(run_local_message, _local_messages),
     "control_request": FuzzTarget(run_control_request, _control_requests),
     "act_request": FuzzTarget(run_act_request, _act_requests, mutations=300),
     "act_reply": FuzzTarget(run_act_reply, _act_replies),

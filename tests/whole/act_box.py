@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from agent.console.act_wire import ActReply, call_act
+from agent.console.act_wire import ReceivedReply, call_act
 from agent.console.page_wire import ACTS_SOCKET_NAME
 from agent.faults.texts import Language
 from tests.whole.rig import TIMEOUT_S
@@ -57,9 +57,9 @@ class ActServer:
         upload: bytes | None = None,
         upload_bytes: int | None = None,
         **args: Any,
-    ) -> Sequence[ActReply]:
+    ) -> Sequence[ReceivedReply]:
         """All replies of an act, with an uploaded file, of which another size may be announced."""
-        encoded = msgspec.Raw(msgspec.json.encode(args))
+        encoded = msgspec.json.encode(args)
         if upload is None:
             return list(call_act(self.socket_dir, act, encoded, self.language, TIMEOUT_S))
         with tempfile.TemporaryFile() as file:
@@ -92,9 +92,8 @@ class ActServer:
         return code
 
 
-def decoded(reply: ActReply) -> Any:
+def decoded(reply: ReceivedReply) -> Any:
     """The value of a reply. Raises ActFailed."""
     if reply.error is not None:
         raise ActFailed(reply.error.code, reply.error.message, reply.error.fault)
-    assert reply.value is not None
     return msgspec.json.decode(reply.value)

@@ -5,12 +5,12 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from agent.console import page_wire
-from agent.console.act_wire import LIST_ACTS
+from agent.console.act_wire import LIST_ACTS, ActReply
 from agent.console.acts.act_table import ACTS
 from agent.console.page_wire import (
     PAGE_REPORT_DECODER,
@@ -21,15 +21,18 @@ from agent.console.page_wire import (
     PageStart,
 )
 from agent.pole_page.request_guard import HEADERS
-from drivers.local_wire import connect
+from drivers.local_wire import LocalConnection, MessageDecoder, connect, pack_message
 from tests.free_port import free_port
-from tests.loopback_server import LoopbackServer, receive
+from tests.loopback_server import LoopbackServer
 from tests.whole.pole_page_box import TIMEOUT_S, HttpReply, PageUnit, Phone
 
 ReportT = TypeVar("ReportT", bound=PageReport)
+REQUEST_DECODER: MessageDecoder[dict[str, Any]] = MessageDecoder(dict[str, Any])
 
 
-LISTING = msgspec.json.encode({"value": {name: act.kind for name, act in ACTS.items()}}) + b"\n"
+LISTING = pack_message(
+    ActReply(value=msgspec.json.encode({name: act.kind for name, act in ACTS.items()}))
+)
 """The answer of an act server with the kinds of its acts."""
 
 
@@ -47,24 +50,25 @@ class ScriptedActs(LoopbackServer):
         self.answer: Callable[[dict[str, object], socket.socket, int | None], None] = reply_done
 
     def _answer_request(self, connection: socket.socket) -> None:
-        data, fds, _, _ = socket.recv_fds(connection, 1 << 18, 1)
-        try:
-            while not data.endswith(b"\n"):
-                data += receive(connection)
-            request = msgspec.json.decode(data)
-            with connection:
-                if request["act"] == LIST_ACTS:
-                    connection.sendall(self.listing)
-                    return
-                self.requests.append(request)
-                self.answer(request, connection, fds[0] if fds else None)
-        finally:
-            for fd in fds:
-                os.close(fd)
+        with LocalConnection(connection, 1 << 18, 1) as web_process:
+            request = web_process.receive_request(REQUEST_DECODER, TIMEOUT_S)
+            if request["act"] == LIST_ACTS:
+                web_process.socket.sendall(self.listing)
+                return
+            request["args"] = msgspec.json.decode(request["args"])
+            self.requests.append(request)
+            files = web_process.take_files()
+            try:
+                connection.settimeout(TIMEOUT_S)
+                self.answer(request, connection, files[0] if files else None)
+            finally:
+                for fd in files:
+                    os.close(fd)
 
 
-def send(connection: socket.socket, **reply: object) -> None:
-    connection.sendall(msgspec.json.encode(reply) + b"\n")
+def send(connection: socket.socket, value: object = None, **reply: object) -> None:
+    """Send a reply with a value, and with other fields of `ActReply`."""
+    connection.sendall(pack_message({"value": msgspec.json.encode(value), **reply}))
 
 
 def reply_done(request: dict[str, object], connection: socket.socket, _fd: int | None) -> None:

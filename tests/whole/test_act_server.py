@@ -1,7 +1,6 @@
 """The process of the page's acts without an agent: its socket, its receipts, uploads, and the end of the session."""
 
 import os
-import socket
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -10,11 +9,12 @@ import msgspec
 import pytest
 
 from agent.base.errors import UserError
-from agent.console.act_listener import RECEIPT_BURST
+from agent.console.act_listener import LIMITS, RECEIPT_BURST
 from agent.console.act_server import read_start
-from agent.console.act_wire import MAX_REQUEST_BYTES, call_act
+from agent.console.act_wire import ActReply, ActRequest, call_act
 from agent.console.page_wire import ACTS_SOCKET_NAME
 from agent.update import request_file, usb_bundle
+from drivers.local_wire import MessageDecoder, connect, pack_message
 from tests.whole.act_box import ActFailed, ActServer
 from tests.whole.act_values import is_painted, page_actions
 from tests.whole.report.reporting_box import wait_until
@@ -90,8 +90,7 @@ def test_the_end_of_the_session_leaves_no_upload_but_one_that_root_is_asked_for(
     root = make_image_root(tmp_path)
     server = ActServer(box_folder, root=root)
     read_fd, write_fd = os.pipe()
-    no_args = msgspec.Raw(b"{}")
-    replies = call_act(server.socket_dir, "update_install", no_args, "en", TIMEOUT_S, read_fd, 2000)
+    replies = call_act(server.socket_dir, "update_install", b"{}", "en", TIMEOUT_S, read_fd, 2000)
     with ThreadPoolExecutor(1) as phone:
         reply = phone.submit(next, replies)
         os.write(write_fd, bytes(1000))
@@ -135,27 +134,35 @@ def test_acts_in_a_row_do_not_fill_the_custody_log(box_folder: Path) -> None:
     assert server.close() == 0
 
 
+STATUS = ActRequest(act="status", args=b"{}", language="en")
+
+
 def test_a_request_that_is_none_is_refused_and_the_server_goes_on_serving(box_folder: Path) -> None:
     server = ActServer(box_folder)
     for sent in (
         b"",
-        b"\n",
-        b"not JSON\n",
-        b'{"act":"status"}\n',
-        b'{"act":"status","args":{},"language":"en"}\n{}\n',
-        b'{"act":"status","args":[],"language":"en"}\n',
-        b'{"act":"status","args":{},"language":"de"}\n',
-        b"[" * (MAX_REQUEST_BYTES + 1),
-        b'{"act":"status","args":' + b"[" * 60_000,
+        b"no message\n",
+        pack_message({"act": "status"}),
+        pack_message(STATUS) * 2,
+        pack_message(STATUS)[:-1],
+        pack_message(STATUS, 1),
+        pack_message(msgspec.structs.replace(STATUS, args=b"[]")),
+        pack_message(msgspec.structs.replace(STATUS, args=b"")),
+        pack_message(msgspec.structs.replace(STATUS, args=b"[" * 60_000)),
+        pack_message(msgspec.structs.replace(STATUS, args=b"[" * LIMITS.max_request_bytes)),
+        pack_message({"act": "status", "args": {}, "language": "en"}),
+        pack_message({"act": "status", "args": b"{}", "language": "de"}),
     ):
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.connect(str(server.socket_dir / ACTS_SOCKET_NAME))
+        path = server.socket_dir / ACTS_SOCKET_NAME
+        with connect(path, TIMEOUT_S, 10_000) as connection:
+            connection.socket.settimeout(TIMEOUT_S)
             with suppress(BrokenPipeError):
-                connection.sendall(sent)
-            connection.shutdown(socket.SHUT_WR)
-            with suppress(ConnectionResetError):
-                reply = msgspec.json.decode(connection.makefile("rb").readline())
-                assert reply["error"]["code"] == "malformed", sent[:60]
+                connection.socket.sendall(sent)
+            connection.end_sending()
+            reply = connection.receive(MessageDecoder(ActReply), TIMEOUT_S)
+        assert reply is not None
+        assert reply.error is not None
+        assert reply.error.code == "malformed", sent[:60]
     assert server.value("session")["technician"] == "amina"
     assert server.close() == 0
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.console.act_wire import LIST_ACTS
+from agent.console.act_wire import LIST_ACTS, ActError, ActReply
 from agent.pole_page.act_calls import MAX_ACTS, MAX_URGENT_ACTS
 from agent.pole_page.bounded_http import MAX_OF_SESSION, MAX_OF_STRANGER
+from drivers.local_wire import pack_message
 from tests.whole.pole_page_box import (
     TIMEOUT_S,
     Phone,
@@ -217,14 +218,15 @@ def test_acts_at_once_are_bounded_and_delay_no_stop(page: ServedPage, acts: Scri
     ("answer", "status", "code"),
     [
         (b"", 503, "acts"),
-        (b"no JSON\n", 503, "acts"),
-        (b'{"value": ', 503, "acts"),
+        (b"no message", 503, "acts"),
+        (pack_message(ActReply())[:-1], 503, "acts"),
+        (pack_message({"value": 1}), 503, "acts"),
         (
-            b'{"error":{"code":"agent_down","message":"the agent does not run"}}\n',
+            pack_message(ActReply(error=ActError(code="agent_down", message="it does not run"))),
             409,
             "agent_down",
         ),
-        (b'{"value":{},"has_file":true}\n', 503, "acts"),
+        (pack_message(ActReply(), 1), 503, "acts"),
     ],
 )
 def test_an_act_server_that_ends_or_lies_is_reported(
@@ -245,14 +247,14 @@ def test_acts_that_are_declared_out_of_bounds_are_no_acts(tmp_path: Path) -> Non
         phone = page.logged_in()
         for listing in (
             b"",
-            b'{"value":null}\n',
-            b'{"value":{"status":{}}}',
-            b'{"value":{"status":{"timeout_s":1e9}}}\n',
-            b'{"value":{"update_install":{"upload_max_bytes":2000000001}}}\n',
-            b'{"value":{"../etc":{}}}\n',
-            msgspec.json.encode({"value": {key: {} for key in TOO_MANY}}) + b"\n",
+            b"null",
+            b'{"status":',
+            b'{"status":{"timeout_s":1e9}}',
+            b'{"update_install":{"upload_max_bytes":2000000001}}',
+            b'{"../etc":{}}',
+            msgspec.json.encode({key: {} for key in TOO_MANY}),
         ):
-            acts.listing = listing
+            acts.listing = pack_message(ActReply(value=listing))
             refused = phone.act("status")
             assert (refused.status, refused.error) == (503, "acts"), listing[:60]
         acts.listing = LISTING

@@ -8,8 +8,9 @@ import msgspec
 import pytest
 
 from agent.console import page_wire
+from agent.console.act_wire import ActReply
 from agent.console.page_wire import PAGE_REPORT_DECODER, PageEnded, PageJoined, PageRefused
-from drivers.local_wire import connect
+from drivers.local_wire import connect, pack_message
 from tests.whole.pole_page_box import (
     TIMEOUT_S,
     PageUnit,
@@ -118,8 +119,8 @@ def test_a_file_is_downloaded_under_a_harmless_name(phone: Phone, acts: Scripted
         fd = os.memfd_create("bundle")
         os.write(fd, data)
         os.lseek(fd, 0, os.SEEK_SET)
-        line = msgspec.json.encode({"value": {"name": 'a/../b"\r\n.tar.gz'}, "has_file": True})
-        socket.send_fds(connection, [line + b"\n"], [fd])
+        value = msgspec.json.encode({"name": 'a/../b"\r\n.tar.gz'})
+        socket.send_fds(connection, [pack_message(ActReply(value=value), 1)], [fd])
         os.close(fd)
 
     acts.answer = answer
