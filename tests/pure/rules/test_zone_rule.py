@@ -14,8 +14,6 @@ from tests.pure.rules.scripted_tracks import (
     zone_scene,
 )
 
-THROUGH = straight_path((0, 0.2, 0.5), (10, 0.95, 0.5))
-
 
 def test_entering_and_leaving_are_one_event_with_begin_and_end() -> None:
     way = straight_path((0, 0.2, 0.5), (4, 0.7, 0.5), (8, 0.7, 0.5), (12, 0.2, 0.5))
