@@ -4,14 +4,14 @@ import argparse
 import sys
 from pathlib import Path
 
+from agent.app.declare_command import DeclareArgs
 from agent.base.clock import SystemClock, rfc3339
 from agent.base.errors import UserError
 from agent.base.file_read import read_regular_file
-from agent.base.json_decode import decode_json
-from agent.base.model import CommandDone, CommandRefused
 from agent.cli.arguments import add_json, sudo_user
 from agent.cli.output import print_json
-from agent.commands.local_command import send_command
+from agent.commands.local_command import run_command
+from agent.commands.requester import CommandRejected
 from agent.config import configuration
 from agent.reporting import topics
 from agent.reporting.declaration.data import DeclarationData
@@ -82,20 +82,18 @@ def _ask_agent(config_path: Path) -> tuple[str, str, DeclarationData]:
     config = configuration.load(config_path)
     state = Path(config.box.state)
     try:
-        replies = send_command(state, "declare", {}, REPLY_TIMEOUT_S, sudo_user())
+        declaration = run_command(
+            state, "declare", DeclareArgs(), DeclarationData, REPLY_TIMEOUT_S, sudo_user()
+        )
     except PermissionError as error:
         raise UserError(
             f"{state}: no permission to ask the agent; allowed: its user, and root (sudo)"
         ) from error
-    if replies is None:
+    except CommandRejected as error:
+        raise UserError(f"declare: {error.code}: {error}") from error
+    if declaration is None:
         raise UserError(
             f"{state}: no agent is running; allowed: after `vigie run --config {config_path}`"
         )
     clock = SystemClock()
-    time = rfc3339(clock.utc(clock.boottime_ns()))
-    for reply in replies:
-        if isinstance(reply, CommandRefused):
-            raise UserError(f"declare: {reply.code}: {reply.message}")
-        if isinstance(reply, CommandDone):
-            return config.box.id, time, decode_json(reply.result, DeclarationData)
-    raise UserError("declare: the agent gave no answer")
+    return config.box.id, rfc3339(clock.utc(clock.boottime_ns())), declaration

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -19,6 +19,7 @@ from agent.base.json_decode import JsonDecoder, MalformedJson
 from agent.base.message import Message, message_of
 from agent.base.model import CommandDone, CommandRefused, IncomingCommand, Reply
 from agent.commands.command import COMMAND_LIFETIME_S, CommandId, RequesterId
+from agent.commands.requester import CommandRejected
 from agent.runtime import control_client
 from agent.runtime.local_server import LocalRequest
 from drivers.local_wire import MessageDecoder
@@ -45,6 +46,8 @@ class LocalReply(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", t
 
     document: bytes
 
+
+ResultT = TypeVar("ResultT")
 
 _REPLY_DECODER: MessageDecoder[LocalReply | CommandRefused] = MessageDecoder(
     LocalReply | CommandRefused
@@ -95,6 +98,26 @@ def _send_reply(request: LocalRequest, reply: Reply) -> None:
     )
 
 
+def run_command(
+    state_dir: Path,
+    verb: str,
+    args: object,
+    result_type: type[ResultT],
+    timeout_s: float,
+    by: str | None = None,
+) -> ResultT | None:
+    """Send a command to the agent of a state folder, and return its result, or None if no agent runs.
+
+    Raises: CommandRejected if the agent refuses it; UserError and PermissionError as `send_command`.
+    """
+    for reply in send_command(state_dir, verb, args, timeout_s, by) or ():
+        if isinstance(reply, CommandRefused):
+            raise CommandRejected(reply.code, reply.message)
+        if isinstance(reply, CommandDone):
+            return _decode(JsonDecoder(result_type), bytes(reply.result))
+    return None
+
+
 def send_command(
     state_dir: Path, verb: str, args: object, timeout_s: float, by: str | None = None
 ) -> Iterator[Reply] | None:
@@ -121,8 +144,12 @@ def _up_to_last(replies: Iterator[LocalReply | CommandRefused]) -> Iterator[Repl
 def _decode_reply(message: LocalReply | CommandRefused) -> Reply:
     if isinstance(message, CommandRefused):
         return message
+    return _decode(_DOCUMENT_DECODER, message.document)
+
+
+def _decode(decoder: JsonDecoder[ResultT], document: bytes) -> ResultT:
     try:
-        return _DOCUMENT_DECODER.decode(message.document)
+        return decoder.decode(document)
     except MalformedJson as error:
         raise UserError(
             Message("the agent gave no answer: {error}", error=message_of(error))

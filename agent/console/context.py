@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import msgspec
 
@@ -12,9 +12,9 @@ from agent.base.clock import Clock, rfc3339
 from agent.base.device_identity import DeviceIdentity
 from agent.base.health_model import HealthReport
 from agent.base.message import Message, Text
-from agent.base.model import CommandDone, CommandRefused
 from agent.capture.lens_aim import FocusBlocks
-from agent.commands.local_command import send_command
+from agent.commands.local_command import run_command
+from agent.commands.requester import CommandRejected
 from agent.config import console_settings
 from agent.config.configuration import Config
 from agent.config.console_settings import ConsoleSettings
@@ -36,6 +36,7 @@ from agent.recording.custody.receipts import FootageViewed, ServiceAction
 
 REPLY_TIMEOUT_S = 30.0
 VIEW_PURPOSE = "looked through it at the box's console"
+ResultT = TypeVar("ResultT")
 
 PreviewOpener: TypeAlias = Callable[
     [Config, Path, Path, str, str, Clock, Callable[[], AgentState]], CameraPreview
@@ -157,27 +158,26 @@ class ConsoleContext:
         agent_state = self.agent_state()
         return agent_state.report if agent_state.state == "running" else None
 
-    def run_agent_command(self, verb: str, args: object) -> msgspec.Raw:
+    def run_agent_command(self, verb: str, args: object, result_type: type[ResultT]) -> ResultT:
         """Have the running agent execute a command of the technician, and return its result.
 
         Raises ConsoleError if no agent runs or it refuses, and UserError if it does not answer.
         """
         try:
-            replies = send_command(self.state_dir, verb, args, REPLY_TIMEOUT_S, self.technician)
+            result = run_command(
+                self.state_dir, verb, args, result_type, REPLY_TIMEOUT_S, self.technician
+            )
         except OSError as error:
             raise ConsoleError(
                 Message("the agent's control socket: {error}", error=str(error.strerror or error))
             ) from error
-        if replies is None:
+        except CommandRejected as error:
+            raise ConsoleError(
+                Message("refused ({code}): {reason}", code=error.code, reason=str(error))
+            ) from error
+        if result is None:
             raise AgentDown(Message("the agent does not run: see check 5"))
-        for reply in replies:
-            if isinstance(reply, CommandRefused):
-                raise ConsoleError(
-                    Message("refused ({code}): {reason}", code=reply.code, reason=reply.message)
-                )
-            if isinstance(reply, CommandDone):
-                return reply.result
-        raise ConsoleError(Message("the agent gave no answer"))
+        return result
 
     def custody_log(self) -> CustodyLog:
         """Open the custody log on first use: a lost disk must not lock the technician out.

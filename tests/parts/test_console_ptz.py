@@ -7,6 +7,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from agent.base.errors import UserError
+from agent.commands.local_command import run_command
+from agent.gpio.gpio_command import GpioResult
 from agent.ptz.ptz_args import (
     HeadPosition,
     PtzDeletePresetArgs,
@@ -38,6 +41,12 @@ def agent(rig: ConsoleRig) -> Iterator[RecordingAgent]:
 @pytest.mark.usefixtures("agent")
 def test_the_status_of_a_head_is_its_position(rig: ConsoleRig) -> None:
     assert "mast: pan 10.0 tilt -5.0 zoom 0.25" in rig.run_logged_in("ptz status")
+
+
+@pytest.mark.usefixtures("agent")
+def test_an_answer_of_another_form_is_one_line(rig: ConsoleRig) -> None:
+    with pytest.raises(UserError, match=r"the agent gave no answer: .*missing required field"):
+        run_command(rig.state_dir, "ptz", PtzStatusArgs(head="mast"), GpioResult, 30.0)
 
 
 def test_a_preset_is_stored_and_recalled_by_its_name(

@@ -7,7 +7,6 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 
-from agent.base.json_decode import JsonDecoder, MalformedJson
 from agent.base.message import Message, Text, join_phrases
 from agent.config.names import Name
 from agent.console.acts.act import ActCall, Done, NoArgs, act
@@ -42,7 +41,6 @@ JOG_PAUSE_NS = 30_000_000_000
 PAN_RANGE_DEG = Range(low=-180, high=180)
 """Of a head that pans without end."""
 TypedNumber: TypeAlias = Annotated[str, msgspec.Meta(pattern=DECIMAL_REGEX)]
-_RESULT_DECODER = JsonDecoder(PtzResult)
 
 
 class JogArgs(PtzMoveArgs, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="move"):
@@ -308,9 +306,4 @@ def _go_to_pose(context: ConsoleContext, args: GotoArgs) -> Pose:
 
 
 def _send(context: ConsoleContext, args: msgspec.Struct) -> PtzResult:
-    try:
-        return _RESULT_DECODER.decode(context.run_agent_command("ptz", args))
-    except MalformedJson as error:
-        raise ConsoleError(
-            Message("the agent's answer cannot be read: {error}", error=str(error))
-        ) from error
+    return context.run_agent_command("ptz", args, PtzResult)

@@ -9,6 +9,7 @@ from agent.console.arguments import parse_int, usage_error
 from agent.console.console_command import ConsoleCommand, always
 from agent.console.context import ConsoleContext
 from agent.console.terminal import Terminal
+from agent.gpio.gpio_command import GpioResult
 
 DEFAULT_ON_S, MAX_ON_S = 5, 86_400
 _LEVEL_NAMES = {True: Message("on"), False: Message("off"), None: Message("unknown")}
@@ -20,7 +21,7 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
         _print_pins(terminal, context)
         return
     args = _parse_args(argv)
-    context.run_agent_command("gpio", args)
+    context.run_agent_command("gpio", args, GpioResult)
     terminal.print(
         Message("{pin} is on.", pin=args["pin"])
         if args["active"]

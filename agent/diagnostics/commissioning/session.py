@@ -17,15 +17,14 @@ from agent.base.clock import Clock, boot_id, rfc3339
 from agent.base.device_identity import DeviceIdentity
 from agent.base.errors import UserError
 from agent.base.health_model import HealthReport
-from agent.base.json_decode import decode_json
 from agent.base.message import Message, Text, message_of
-from agent.base.model import CommandDone
 from agent.base.sha256 import sha256_hex
 from agent.base.signed_manifest import BadManifest
 from agent.capture import focus_search
 from agent.capture.lens_aim import FocusBlocks, LensAim
 from agent.capture.preview import PreviewUnavailable, request_preview
-from agent.commands.local_command import send_command
+from agent.commands.local_command import run_command
+from agent.commands.requester import CommandRejected
 from agent.config import configuration
 from agent.config.configuration import CameraConfig
 from agent.detection import model_card
@@ -45,7 +44,7 @@ from agent.diagnostics.commissioning.photos import Photo
 from agent.faults import diagnosis
 from agent.health import health_file
 from agent.health.health_file import LiveHealth, get_runtime_dir
-from agent.ptz.ptz_args import PtzResult
+from agent.ptz.ptz_args import PtzListPresetsArgs, PtzResult
 from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipts import FootageViewed, ServiceAction
 from drivers.media import Plane, Point
@@ -369,22 +368,18 @@ class CommissioningSession:
 
     def _inspect_head(self, name: str) -> HeadRecord:
         try:
-            for reply in (
-                send_command(
-                    self._state_dir, "ptz", {"do": "presets", "head": name}, _REPLY_TIMEOUT_S
-                )
-                or ()
-            ):
-                if isinstance(reply, CommandDone):
-                    presets = decode_json(reply.result, PtzResult).presets or ()
-                    poses = {
-                        preset.name: (preset.pose.pan_deg, preset.pose.tilt_deg, preset.pose.zoom)
-                        for preset in presets
-                    }
-                    return HeadRecord(name=name, presets=poses)
-        except (UserError, msgspec.MsgspecError):
+            result = run_command(
+                self._state_dir, "ptz", PtzListPresetsArgs(head=name), PtzResult, _REPLY_TIMEOUT_S
+            )
+        except (UserError, CommandRejected):
+            result = None
+        if result is None:
             return HeadRecord(name=name, presets=None)
-        return HeadRecord(name=name, presets=None)
+        poses = {
+            preset.name: (preset.pose.pan_deg, preset.pose.tilt_deg, preset.pose.zoom)
+            for preset in result.presets or ()
+        }
+        return HeadRecord(name=name, presets=poses)
 
     def _append_receipt(self, body: ServiceAction | FootageViewed) -> None:
         """Append to the chain of custody. Raises before the action if the receipt cannot be written."""

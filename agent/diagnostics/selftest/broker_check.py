@@ -14,13 +14,20 @@ import msgspec
 
 from agent.base.clock import Clock, boot_id
 from agent.base.errors import UserError
-from agent.base.json_decode import decode_json
 from agent.base.message import Message, message_of
-from agent.base.model import CommandDone, CommandProgress, CommandRefused, Event, SelfTestStep
-from agent.commands.local_command import send_command
+from agent.base.model import CommandProgress, Event, SelfTestStep
+from agent.commands.local_command import run_command
+from agent.commands.requester import CommandRejected
 from agent.config.configuration import Config
 from agent.diagnostics.selftest.checks import CheckFailed
-from agent.diagnostics.selftest.selftest_command import ARRIVAL_TIMEOUT_S, COMMAND, SelfTestReply
+from agent.diagnostics.selftest.selftest_command import (
+    ARRIVAL_TIMEOUT_S,
+    COMMAND,
+    Args,
+    Echo,
+    PublishSelfTestResult,
+    SelfTestReply,
+)
 from agent.faults.registry import FaultRegistry
 from agent.reporting import centre_topics, outgoing_messages, topics
 from agent.reporting.mqtt.connect_error import MqttConnectionError
@@ -114,7 +121,7 @@ class BrokerRoundTrip:
     def check(self) -> Message:
         """Send a message and wait for its acknowledgement. Raises CheckFailed."""
         try:
-            result = self._ask_agent({"do": "echo"}, ARRIVAL_TIMEOUT_S + REPLY_TIMEOUT_S)
+            result = self._ask_agent(Echo(), ARRIVAL_TIMEOUT_S + REPLY_TIMEOUT_S)
         except _AgentRejected as error:
             if error.kind != "failed":
                 raise
@@ -135,7 +142,7 @@ class BrokerRoundTrip:
     def publish(self, steps: tuple[SelfTestStep, ...], event: Event) -> tuple[Message, str | None]:
         """Publish the result as an event. Return a sentence on its delivery, and the event's id."""
         try:
-            result = self._ask_agent({"do": "publish", "steps": steps}, REPLY_TIMEOUT_S)
+            result = self._ask_agent(PublishSelfTestResult(steps=steps), REPLY_TIMEOUT_S)
         except CheckFailed as error:
             return Message("not delivered: {error}", error=message_of(error)), None
         if result is not None:
@@ -149,20 +156,14 @@ class BrokerRoundTrip:
             return Message("not delivered: {error}", error=message_of(error)), None
         return IN_OUTBOX, event.event
 
-    def _ask_agent(self, args: object, timeout_s: float) -> SelfTestReply | None:
+    def _ask_agent(self, args: Args, timeout_s: float) -> SelfTestReply | None:
         """Return the running agent's reply, or None if no agent runs. Raises CheckFailed."""
         try:
-            replies = send_command(self._state_dir, COMMAND.verb, args, timeout_s)
-            if replies is None:
-                return None
-            for reply in replies:
-                if isinstance(reply, CommandRefused):
-                    raise _AgentRejected(reply.code, reply.message)
-                if isinstance(reply, CommandDone):
-                    return decode_json(reply.result, SelfTestReply)
-        except (UserError, msgspec.MsgspecError, OSError) as error:
+            return run_command(self._state_dir, COMMAND.verb, args, SelfTestReply, timeout_s)
+        except CommandRejected as error:
+            raise _AgentRejected(error.code, str(error)) from error
+        except (UserError, OSError) as error:
             raise CheckFailed(message_of(error)) from error
-        raise CheckFailed(Message("the agent closed the connection without a final reply"))
 
     def _check_without_agent(self) -> Message:
         """Connect with the box's credentials. Only while the outbox's lock keeps an agent from starting."""
