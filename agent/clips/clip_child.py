@@ -22,9 +22,8 @@ from agent.clips.clip_task import (
     UploadProgress,
     UploadTask,
 )
-from agent.clips.https_request import HttpsClient, LinkError, Refused, load_authority
 from agent.clips.upload_target import target_urls
-from agent.clips.uploader import Uploader
+from agent.clips.uploader import HttpsClient, LinkError, Refused, Uploader, load_authority
 from agent.config.recording import FOOTAGE_DIR
 from drivers.child import messages
 from drivers.child.confinement import MAX_FILE_BYTES, Confinement, confine

@@ -73,7 +73,7 @@ def build(config: Config, folder: Path, clock: Clock, context: str) -> CheckedCo
     # Imported here: all drivers and the detector come with it.
     from agent.authority.control_authority import read_authorities  # noqa: PLC0415
     from agent.capture import camera_source  # noqa: PLC0415
-    from agent.clips.https_request import load_authority  # noqa: PLC0415
+    from agent.clips.uploader import load_authority  # noqa: PLC0415
     from agent.config_change.actuator_specs import (  # noqa: PLC0415
         ActuatorSpecs,
         load_head_spec,

@@ -25,9 +25,8 @@ from agent.capture.live_command import LiveCommandHandler
 from agent.capture.snapshot_command import SnapshotCommandHandler
 from agent.capture.video_target import parse_target
 from agent.clips.clip_command import ClipArgs, ClipCommandHandler
-from agent.clips.https_request import LinkError, Refused, receive_answer
 from agent.clips.upload_target import check_target
-from agent.clips.uploader import read_offset
+from agent.clips.uploader import LinkError, Refused, read_offset, receive_answer
 from agent.commands.command import (
     CommandHandler,
     MalformedCommand,

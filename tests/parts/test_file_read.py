@@ -10,7 +10,7 @@ import pytest
 from agent.base.errors import UserError
 from agent.base.file_read import read_regular_file
 from agent.base.secret_file import read_secret
-from agent.clips.https_request import load_authority
+from agent.clips.uploader import load_authority
 from agent.config.broker import BrokerConfig
 from agent.detection.scene import load_scene
 from agent.detection.still_image import read_image

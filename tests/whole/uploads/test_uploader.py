@@ -11,9 +11,8 @@ import msgspec
 import pytest
 
 from agent.clips.clip_task import MadeFile, UploadProgress
-from agent.clips.https_request import HttpsClient, LinkError, Refused, load_authority
 from agent.clips.upload_target import MIN_PART_BYTES, PresignedPut, Tus, UploadTarget
-from agent.clips.uploader import Uploader
+from agent.clips.uploader import HttpsClient, LinkError, Refused, Uploader, load_authority
 from tests.loopback_server import TcpProxy
 from tests.whole.uploads.scripted_server import ScriptedServer
 from tests.whole.uploads.upload_servers import UploadServers
