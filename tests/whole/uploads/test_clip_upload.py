@@ -15,8 +15,8 @@ import av
 import msgspec
 import pytest
 
-from agent.clips.clip_task import MadeFile
-from agent.clips.upload_queue import UploadRecord
+from agent.clips.clip_task import MadeFile, made_path
+from agent.clips.upload_queue import UploadQueue, UploadRecord
 from agent.config.configuration import InstitutionConfig
 from agent.config.link import LinkConfig
 from agent.recording.encryption.keys import generate_key_pair, parse_public_key, read_private_key
@@ -28,6 +28,8 @@ from tests.whole.report.reporting_box import wait_until
 from tests.whole.uploads.scripted_server import ScriptedServer
 from tests.whole.uploads.upload_box import BOX, UploadBox
 from tests.whole.uploads.upload_servers import UploadServers
+
+MADE = MadeFile(sha256="0" * 64, size_bytes=1, media_type="video/mp4", begin="", end="")
 
 
 @pytest.fixture(scope="module")
@@ -179,6 +181,15 @@ def test_a_child_that_dies_is_replaced(street: StreetBox, link: LinkConfig, tmp_
         assert run is not None
         os.kill(run.process.pid, signal.SIGKILL)
         assert box.wait_for_result().host == "localhost"
+
+
+def test_a_link_in_the_place_of_the_file_that_was_made_is_not_taken(street: StreetBox) -> None:
+    """Its child could name a file that the other one may not read."""
+    queue = UploadQueue.open(street.state)
+    made_path(queue.empty_making_folder("one")).symlink_to(street.state / "identity/box.key")
+    with pytest.raises(OSError, match="is not a regular file"):
+        queue.take_made("one", MADE)
+    assert not queue.file_of("one").exists()
 
 
 def test_a_server_that_never_answers_does_not_hold_the_stage(
