@@ -35,7 +35,9 @@ from agent.ptz.ptz_args import (
 from drivers.contracts import FRACTION, Pose, Range
 
 JOG_S = 0.6
-"""The page sends a touch again every 0.2 s: two may be lost on the way before the head stops."""
+"""The page sends a touch again every 0.2 s: two may be lost on the way before the head stops. A key that is held is repeated
+after up to 0.5 s.
+"""
 JOG_PAUSE_NS = 30_000_000_000
 """Moves with shorter pauses are one jog, with one receipt."""
 PAN_RANGE_DEG = Range(low=-180, high=180)

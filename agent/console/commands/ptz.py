@@ -21,7 +21,6 @@ from agent.ptz.ptz_args import (
     PtzStopTourArgs,
 )
 
-JOG_S = 0.5
 _JOG_KEYS: Mapping[str, tuple[str, int]] = {
     "left": ("pan", -1),
     "right": ("pan", 1),
@@ -148,7 +147,7 @@ def _jog(terminal: Terminal, call: ActCall, head: str) -> None:
                 elif key is not None and key in _JOG_KEYS:
                     axis, sign = _JOG_KEYS[key]
                     velocity = sign * speed / 9
-                    move = JogArgs(head=head, for_s=JOG_S)
+                    move = JogArgs(head=head)
                     heads.jog(call, msgspec.structs.replace(move, **{axis: velocity}))
                     terminal.overwrite_line(
                         Message("{axis} {velocity:+.1f}", axis=axis, velocity=velocity)
