@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic
-from types import TracebackType, UnionType
+from types import UnionType
 from typing import Generic, Self, TypeVar
 
 import msgspec
@@ -30,8 +30,8 @@ _UCRED = struct.Struct("3i")
 T = TypeVar("T")
 
 
-class MalformedMessage(ValueError):
-    """Received bytes are no message that was expected. `str(error)` is one line, of at most MAX_ERROR_CHARS characters."""
+class MalformedMessage(ConnectionError, ValueError):
+    """The peer has sent no message that was expected. `str(error)` is one line, of at most MAX_ERROR_CHARS characters."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(printable_line(reason))
@@ -118,12 +118,7 @@ class LocalConnection:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     @property
@@ -151,12 +146,12 @@ class LocalConnection:
         self.socket.shutdown(socket.SHUT_WR)
 
     def receive(self, decoder: MessageDecoder[T], timeout_s: float | None) -> T | None:
-        """Return the next message, or None at the peer's end. See `receive_bytes`."""
+        """Return the next message, or None at the peer's end. Raises as `receive_bytes`."""
         message = self.receive_bytes(timeout_s)
         return None if message is None else decoder.decode(message)
 
     def receive_request(self, decoder: MessageDecoder[T], timeout_s: float) -> T:
-        """Return the next message of a peer that has to send one. See `receive_bytes`."""
+        """Return the next message of a peer that has to send one. Raises as `receive_bytes`."""
         message = self.receive(decoder, timeout_s)
         if message is None:
             raise MalformedMessage("the peer has ended without a request")
@@ -188,6 +183,20 @@ class LocalConnection:
         self._files = [self._unassigned.popleft() for _ in range(files)]
         return message
 
+    def replies(
+        self,
+        request: object,
+        decoder: MessageDecoder[T],
+        timeout_s: float,
+        files: Sequence[int] = (),
+    ) -> Iterator[T]:
+        """Send a request and yield its replies, up to the peer's end. Each may take `timeout_s`. Raises as `receive`."""
+        # A peer that has ended its side has refused already, and its reply says why.
+        with suppress(BrokenPipeError):
+            self.send(request, timeout_s, files)
+        while (reply := self.receive(decoder, timeout_s)) is not None:
+            yield reply
+
     def take_files(self) -> list[int]:
         """Return the files of the last message: the caller closes them."""
         files, self._files = self._files, []
@@ -218,24 +227,6 @@ class LocalConnection:
     def _close(files: list[int] | deque[int]) -> None:
         while files:
             os.close(files.pop())
-
-
-def iter_replies(
-    connection: LocalConnection,
-    request: object,
-    decoder: MessageDecoder[T],
-    timeout_s: float,
-    files: Sequence[int] = (),
-) -> Iterator[T]:
-    """Send a request and yield its replies, up to the peer's end. Each may take `timeout_s`.
-
-    Raises: MalformedMessage, TimeoutError and other OSErrors.
-    """
-    # A peer that has ended its side has refused already, and its reply says why.
-    with suppress(BrokenPipeError):
-        connection.send(request, timeout_s, files)
-    while (reply := connection.receive(decoder, timeout_s)) is not None:
-        yield reply
 
 
 class PeerCredentials(msgspec.Struct, frozen=True, kw_only=True):

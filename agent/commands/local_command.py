@@ -41,17 +41,10 @@ class LocalCommand(
     by: RequesterId | None = None
 
 
-class LocalReply(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", tag="reply"):
-    """One reply: the JSON document that is also published to a requester at the centre."""
-
-    document: bytes
-
-
 ResultT = TypeVar("ResultT")
 
-_REPLY_DECODER: MessageDecoder[LocalReply | CommandRefused] = MessageDecoder(
-    LocalReply | CommandRefused
-)
+_REPLY_DECODER: MessageDecoder[bytes | CommandRefused] = MessageDecoder(bytes | CommandRefused)
+"""A reply, as the JSON document that a requester at the centre gets, or a refusal by the socket itself."""
 _DOCUMENT_DECODER: JsonDecoder[Reply] = JsonDecoder(Reply)
 
 
@@ -93,7 +86,7 @@ class LocalCommandHandler:
 
 def _send_reply(request: LocalRequest, reply: Reply) -> None:
     request.reply(
-        LocalReply(document=msgspec.json.encode(reply)),
+        msgspec.json.encode(reply),
         is_last=isinstance(reply, CommandDone | CommandRefused),
     )
 
@@ -133,7 +126,7 @@ def send_command(
     return None if replies is None else _up_to_last(replies)
 
 
-def _up_to_last(replies: Iterator[LocalReply | CommandRefused]) -> Iterator[Reply]:
+def _up_to_last(replies: Iterator[bytes | CommandRefused]) -> Iterator[Reply]:
     for message in replies:
         reply = _decode_reply(message)
         yield reply
@@ -141,10 +134,10 @@ def _up_to_last(replies: Iterator[LocalReply | CommandRefused]) -> Iterator[Repl
             return
 
 
-def _decode_reply(message: LocalReply | CommandRefused) -> Reply:
+def _decode_reply(message: bytes | CommandRefused) -> Reply:
     if isinstance(message, CommandRefused):
         return message
-    return _decode(_DOCUMENT_DECODER, message.document)
+    return _decode(_DOCUMENT_DECODER, message)
 
 
 def _decode(decoder: JsonDecoder[ResultT], document: bytes) -> ResultT:

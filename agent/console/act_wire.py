@@ -12,13 +12,7 @@ import msgspec
 
 from agent.console.page_wire import ACTS_SOCKET_NAME
 from agent.faults.texts import Language
-from drivers.local_wire import (
-    LocalConnection,
-    MalformedMessage,
-    MessageDecoder,
-    connect,
-    iter_replies,
-)
+from drivers.local_wire import LocalConnection, MessageDecoder, connect
 
 MAX_REPLY_BYTES = 1 << 22
 MAX_ACTS, MAX_UPLOAD_BYTES = 256, 2_000_000_000
@@ -130,12 +124,9 @@ def exchange(
 ) -> Iterator[ReceivedReply]:
     """Send a request with its file, and yield the replies as `call_act`."""
     is_answered = False
-    try:
-        for reply in iter_replies(connection, request, _REPLY_DECODER, timeout_s, files):
-            is_answered = True
-            fd = next(iter(connection.take_files()), None)
-            yield ReceivedReply(value=reply.value, error=reply.error, jpeg=reply.jpeg, fd=fd)
-    except MalformedMessage as error:
-        raise ConnectionError(f"not a reply: {error}") from error
+    for reply in connection.replies(request, _REPLY_DECODER, timeout_s, files):
+        is_answered = True
+        fd = next(iter(connection.take_files()), None)
+        yield ReceivedReply(value=reply.value, error=reply.error, jpeg=reply.jpeg, fd=fd)
     if not is_answered:
         raise ConnectionError("the act server has ended")

@@ -27,7 +27,7 @@ from agent.console.page_wire import (
     PageUsed,
 )
 from agent.faults.texts import Language
-from drivers.local_wire import LocalConnection, MalformedMessage, connect
+from drivers.local_wire import LocalConnection, connect
 
 ANSWER_TIMEOUT_S = 120.0
 """On a slow board a unit and a child take seconds to start, on one with all processors busy more than 30."""
@@ -190,7 +190,7 @@ class PageSwitch:
             report = self._connection.receive(PAGE_REPORT_DECODER, timeout_s)
         except TimeoutError:
             return False
-        except (OSError, MalformedMessage):
+        except OSError:
             report = None
         if report is not None:
             self._reports.append(report)

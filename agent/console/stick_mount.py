@@ -11,13 +11,7 @@ from agent.console.terminal import Terminal
 from agent.console.text_format import format_bytes
 from agent.update import usb_stick
 from agent.update.usb_stick import StickReply, StickRequest, UsbStick
-from drivers.local_wire import (
-    LocalConnection,
-    MalformedMessage,
-    MessageDecoder,
-    connect,
-    iter_replies,
-)
+from drivers.local_wire import LocalConnection, MessageDecoder, connect
 
 ANSWER_TIMEOUT_S = 60.0
 """On a slow board root's unit takes seconds to start."""
@@ -62,10 +56,10 @@ def _connect(root: Path) -> LocalConnection:
 
 
 def _request_mount(connection: LocalConnection, request: StickRequest) -> None:
-    replies = iter_replies(connection, request, _REPLY_DECODER, ANSWER_TIMEOUT_S)
+    replies = connection.replies(request, _REPLY_DECODER, ANSWER_TIMEOUT_S)
     try:
         reply = next(replies, StickReply(error="no answer"))
-    except (OSError, MalformedMessage) as error:
+    except OSError as error:
         raise _not_mounted(error) from error
     if reply.error is not None:
         raise _not_mounted(reply.error)
@@ -86,7 +80,7 @@ def _wait_until_unmounted(connection: LocalConnection) -> None:
     try:
         connection.end_sending()
         connection.receive_bytes(UNMOUNT_TIMEOUT_S)
-    except (OSError, MalformedMessage) as error:
+    except OSError as error:
         raise ConsoleError(
             Message("the USB disk is still being written: wait a minute before you unplug it")
         ) from error

@@ -45,7 +45,7 @@ from agent.pole_page.bounded_http import BACKLOG, BoundedServer
 from agent.pole_page.page_sessions import PageSessions
 from agent.pole_page.web_app import WebApp
 from agent.runtime.log_limit import limit_log_rate
-from drivers.local_wire import MalformedMessage, MessageBuffer, MessageDecoder, pack_message
+from drivers.local_wire import MessageBuffer, MessageDecoder, pack_message
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ async def _refuse_others(listener: socket.socket) -> None:
     while True:
         connection, _ = await loop.sock_accept(listener)
         console = ConsoleLink(connection)
-        with connection, suppress(OSError, MalformedMessage):
+        with connection, suppress(OSError):
             async with asyncio.timeout(REQUEST_TIMEOUT_S):
                 await console.receive(_START_DECODER)
             console.report(_TAKEN)
@@ -162,7 +162,7 @@ class ConsoleLink:
         self._last_used_s = float("-inf")
 
     async def receive(self, decoder: MessageDecoder[T]) -> T | None:
-        """Return the next message, or None at the console's end. Raises MalformedMessage or OSError."""
+        """Return the next message, or None at the console's end. Raises OSError."""
         loop = asyncio.get_running_loop()
         while (found := self._buffer.next()) is None:
             data = await loop.sock_recv(self._connection, page_wire.MAX_MESSAGE_BYTES)

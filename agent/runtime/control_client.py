@@ -11,11 +11,9 @@ from agent.base.message import Message, message_of
 from agent.runtime.control_socket import SOCKET_NAME
 from drivers.local_wire import (
     LocalConnection,
-    MalformedMessage,
     MessageDecoder,
     PeerCredentials,
     connect,
-    iter_replies,
     peer_credentials,
 )
 
@@ -66,8 +64,8 @@ def _exchange(
 ) -> Iterator[T]:
     with connection:
         try:
-            yield from iter_replies(connection, request, decoder, timeout_s, fds)
-        except (OSError, MalformedMessage) as error:
+            yield from connection.replies(request, decoder, timeout_s, fds)
+        except OSError as error:
             raise UserError(
                 Message("the agent gave no answer: {error}", error=message_of(error))
             ) from error

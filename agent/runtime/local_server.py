@@ -69,7 +69,7 @@ class LocalRequest:
         return self._is_open
 
     def reply(
-        self, message: msgspec.Struct, *, is_last: bool = True, fd: int | None = None
+        self, message: msgspec.Struct | bytes, *, is_last: bool = True, fd: int | None = None
     ) -> bool:
         """Send one reply, unless the last one was sent. Return False if the client does not take it."""
         with self._lock:
@@ -106,10 +106,6 @@ class LocalRequest:
             self.connection.close()
 
 
-def _admit_all(_peer: PeerCredentials) -> str | None:
-    return None
-
-
 class LocalServer:
     """Accepts connections at `path` and reads one request of each.
 
@@ -126,7 +122,7 @@ class LocalServer:
         clock_ns: Callable[[], int],
         handle: Callable[[LocalRequest, bytes], None],
         make_refusal: Callable[[RefusalCode, str], msgspec.Struct],
-        find_objection: Callable[[PeerCredentials], str | None] = _admit_all,
+        find_objection: Callable[[PeerCredentials], str | None] | None = None,
     ) -> None:
         self._path = path
         self._mode = mode
@@ -195,25 +191,21 @@ class LocalServer:
             self._clock_ns() + int(self._limits.request_timeout_s * 1e9),
             self._make_refusal,
         )
-        objection = self._find_objection(request.peer)
+        objection = None if self._find_objection is None else self._find_objection(request.peer)
         if objection is not None:
-            log.warning(
-                "%s: process %d of user %d is refused: %s",
-                self._path.name,
-                request.peer.pid,
-                request.peer.uid,
-                objection,
-            )
             request.refuse("forbidden", objection)
         elif len(self._requests) >= self._limits.max_clients:
-            log.warning(
-                "%s: a request is refused: %d are open", self._path.name, len(self._requests)
-            )
             request.refuse("busy", f"{len(self._requests)} requests are open already")
         if request.is_open:
             self._requests.add(request)
             self._selector.register(connection, selectors.EVENT_READ, request)
         else:
+            log.warning(
+                "%s: process %d is refused: %s",
+                self._path.name,
+                request.peer.pid,
+                objection or "too many requests are open",
+            )
             connection.close()
 
     def _read(self, request: LocalRequest) -> None:
@@ -221,7 +213,7 @@ class LocalServer:
             message = request.connection.receive_bytes(0.0)
         except TimeoutError:
             return
-        except (MalformedMessage, OSError) as error:
+        except OSError as error:
             request.refuse("malformed", str(error))
             return
         if message is None or request.connection.has_more:

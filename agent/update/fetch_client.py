@@ -15,12 +15,7 @@ import msgspec
 from agent.base.http_client import MAX_CHUNK_BYTES, HttpResponse
 from agent.base.tls_authorities import read_authorities
 from agent.update.https_get import HttpError, HttpGet, direct_get
-from drivers.local_wire import (
-    MalformedMessage,
-    MessageDecoder,
-    connect,
-    iter_replies,
-)
+from drivers.local_wire import MessageDecoder, connect
 
 SOCKET = Path("run/vigie-fetch.socket")
 """Socket of vigie-fetch.socket, below the root of the system."""
@@ -73,10 +68,10 @@ def _get(
     except OSError as error:
         raise _failed(url, error) from error
     with connection:
-        messages = iter_replies(connection, request, _DECODER, REPLY_TIMEOUT_S)
+        messages = connection.replies(request, _DECODER, REPLY_TIMEOUT_S)
         try:
             reply = next(messages, None)
-        except (OSError, MalformedMessage) as error:
+        except OSError as error:
             raise _failed(url, error) from error
         if not isinstance(reply, FetchReply):
             raise _failed(url, "it has ended without a reply")
@@ -98,7 +93,7 @@ def _iter_chunks(messages: Iterator[FetchMessage]) -> Iterator[bytes]:
             if not message.data:
                 return
             yield message.data
-    except (OSError, MalformedMessage) as error:
+    except OSError as error:
         raise HttpError(f"the connection broke: {error}") from error
     raise HttpError("the connection broke; see the journal of vigie-fetch")
 

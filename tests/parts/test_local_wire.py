@@ -23,7 +23,6 @@ from drivers.local_wire import (
     MessageBuffer,
     MessageDecoder,
     connect,
-    iter_replies,
     listen,
     pack_message,
 )
@@ -243,5 +242,5 @@ def test_the_replies_of_a_server_that_refuses_unread_are_read(pair: Pair) -> Non
     peer, connection = pair
     peer.sendall(pack_message(Note("busy")) + pack_message(Note("really")))
     peer.close()
-    replies = iter_replies(connection, Note("x" * 5000), DECODER, WITHIN_S)
+    replies = connection.replies(Note("x" * 5000), DECODER, WITHIN_S)
     assert list(replies) == [Note("busy"), Note("really")]
