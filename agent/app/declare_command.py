@@ -2,12 +2,11 @@
 
 from collections.abc import Callable
 
-import msgspec
-
 from agent.commands.command import (
     CommandHandler,
     CommandProgressSink,
     CommandType,
+    NoArguments,
     ValidCommand,
     always,
 )
@@ -18,24 +17,19 @@ from agent.reporting.declaration.data import (
     DeclaredPurposes,
 )
 
-
-class DeclareArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """No arguments."""
-
-
 COMMAND = CommandType(
     verb="declare",
-    args=DeclareArgs,
+    args=NoArguments,
     result=DeclarationData,
     summary="the public declaration as it is now",
     actions=("see",),
     describe=lambda _args: "the declaration",
     is_idempotent=always,
-    examples=(DeclareArgs(),),
+    examples=(NoArguments(),),
     result_examples=(
         DeclarationData(
             site="Bd Zerktouni",
-            detects=("person", "bicycle", "motorcycle", "car", "bus", "truck"),
+            detects=("person", "bicycle", "car"),
             cameras=(
                 DeclaredCamera(
                     name="north",

@@ -1,12 +1,11 @@
 """Command `renew`: the box's certificate is renewed now, by EST."""
 
-import msgspec
-
 from agent.commands.command import (
     CommandHandler,
     CommandProgressSink,
     CommandType,
     Deferred,
+    NoArguments,
     ValidCommand,
     always,
 )
@@ -17,19 +16,15 @@ TIMEOUT_S = 120.0
 """Longer than one that has begun and this one, with all their time-outs."""
 
 
-class RenewArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """No arguments."""
-
-
 COMMAND = CommandType(
     verb="renew",
-    args=RenewArgs,
+    args=NoArguments,
     result=RenewedCertificate,
     summary="a new certificate, by EST",
     actions=("maintain",),
     describe=lambda _args: "the certificate",
     is_idempotent=always,
-    examples=(RenewArgs(),),
+    examples=(NoArguments(),),
     result_examples=(
         RenewedCertificate(
             not_before="2026-11-03T07:40:05.000Z",

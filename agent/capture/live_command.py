@@ -18,6 +18,7 @@ from agent.capture.live_video import MAX_VIDEO_LOOKS, LiveVideo
 from agent.capture.snapshot_command import CameraAccess
 from agent.capture.video_target import parse_target
 from agent.commands.command import (
+    CommandArgs,
     CommandHandler,
     CommandProgressSink,
     CommandType,
@@ -38,14 +39,7 @@ REPLY_MARGIN_S = 30.0
 LookTime = Annotated[float, msgspec.Meta(ge=MIN_LOOK_S, le=MAX_LOOK_S)]
 
 
-class LivePictures(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    tag_field="do",
-    tag="pictures",
-):
+class LivePictures(CommandArgs, frozen=True, kw_only=True, tag_field="do", tag="pictures"):
     """Send pictures on `up/live/<camera>` for a time, or for longer if they are sent already.
 
     `max_bytes` limits each picture; on a slow link it is smaller.
@@ -57,14 +51,7 @@ class LivePictures(
     max_bytes: Annotated[int, msgspec.Meta(ge=MIN_PICTURE_BYTES, le=MAX_PICTURE_BYTES)] = 30_000
 
 
-class LiveVideoStream(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    tag_field="do",
-    tag="video",
-):
+class LiveVideoStream(CommandArgs, frozen=True, kw_only=True, tag_field="do", tag="video"):
     """Push the camera's video to the RTSP server `to` for a time, or for longer if it is pushed there already.
 
     `to` is `rtsps://[USER:PASSWORD@]HOST[:322]/PATH`, of a host that `[link] upload_hosts` names.
@@ -79,14 +66,7 @@ class LiveVideoStream(
         return f"LiveVideoStream(camera={self.camera!r})"
 
 
-class StopLive(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    tag_field="do",
-    tag="stop",
-):
+class StopLive(CommandArgs, frozen=True, kw_only=True, tag_field="do", tag="stop"):
     """End the requester's own looks at a camera."""
 
     camera: Name

@@ -12,6 +12,7 @@ from agent.base.sha256 import sha256_hex
 from agent.capture.next_frame import NextFrame
 from agent.capture.packet_tap import PacketTap
 from agent.commands.command import (
+    CommandArgs,
     CommandHandler,
     CommandProgressSink,
     CommandType,
@@ -31,7 +32,7 @@ FRAME_TIMEOUT_S = 5.0
 MAX_WAITING = 8
 
 
-class SnapshotArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SnapshotArgs(CommandArgs, frozen=True, kw_only=True):
     """The camera, and the limit of the picture, whose quality is reduced until it fits."""
 
     camera: Name

@@ -4,12 +4,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from agent.app.declare_command import DeclareArgs
 from agent.base.clock import SystemClock, rfc3339
 from agent.base.errors import UserError
 from agent.base.file_read import read_regular_file
 from agent.cli.arguments import add_json, sudo_user
 from agent.cli.output import print_json
+from agent.commands.command import NoArguments
 from agent.commands.local_command import run_command
 from agent.commands.requester import CommandRejected
 from agent.config import configuration
@@ -83,7 +83,7 @@ def _ask_agent(config_path: Path) -> tuple[str, str, DeclarationData]:
     state = Path(config.box.state)
     try:
         declaration = run_command(
-            state, "declare", DeclareArgs(), DeclarationData, REPLY_TIMEOUT_S, sudo_user()
+            state, "declare", NoArguments(), DeclarationData, REPLY_TIMEOUT_S, sudo_user()
         )
     except PermissionError as error:
         raise UserError(

@@ -23,6 +23,7 @@ from agent.clips.upload_target import (
     target_host,
 )
 from agent.commands.command import (
+    CommandArgs,
     CommandHandler,
     CommandProgressSink,
     CommandType,
@@ -47,7 +48,7 @@ Purpose = Annotated[
 ]
 
 
-class ClipArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ClipArgs(CommandArgs, frozen=True, kw_only=True):
     """The span, of at most six hours, its form, and where the file goes.
 
     `purpose` is one line for the custody log, such as the case.
@@ -61,6 +62,8 @@ class ClipArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     upload: UploadTarget
 
 
+_BEGIN, _END = (datetime(2026, 11, 3, 7, minute, tzinfo=UTC) for minute in (40, 41))
+_CASE, _SERVER = "case 2026/118", "https://media.centre.example"
 # The address itself is a secret. The queue knows the id of a command, and uploads it once.
 COMMAND = CommandType(
     verb="clip",
@@ -74,32 +77,30 @@ COMMAND = CommandType(
     examples=(
         ClipArgs(
             camera="north",
-            begin=datetime(2026, 11, 3, 7, 40, tzinfo=UTC),
-            end=datetime(2026, 11, 3, 7, 41, tzinfo=UTC),
+            begin=_BEGIN,
+            end=_END,
             form="thumbs",
-            purpose="case 2026/118",
-            upload=PresignedPut(url="https://media.centre.example/clips/1.jpg?X-Amz-Signature=0f"),
+            purpose=_CASE,
+            upload=PresignedPut(url=f"{_SERVER}/clips/1.jpg?X-Amz-Signature=0f"),
         ),
         ClipArgs(
             camera="north",
-            begin=datetime(2026, 11, 3, 7, 40, tzinfo=UTC),
-            end=datetime(2026, 11, 3, 7, 41, tzinfo=UTC),
+            begin=_BEGIN,
+            end=_END,
             form="light",
-            purpose="case 2026/118",
-            upload=Tus(url="https://media.centre.example/files/?ticket=5d"),
+            purpose=_CASE,
+            upload=Tus(url=f"{_SERVER}/files/?ticket=5d"),
         ),
         ClipArgs(
             camera="north",
-            begin=datetime(2026, 11, 3, 7, 40, tzinfo=UTC),
-            end=datetime(2026, 11, 3, 7, 41, tzinfo=UTC),
+            begin=_BEGIN,
+            end=_END,
             form="export",
-            purpose="case 2026/118",
+            purpose=_CASE,
             upload=S3Multipart(
-                part_urls=(
-                    "https://media.centre.example/clips/1.zip?partNumber=1&uploadId=7&X-Amz-Signature=a1",
-                ),
-                part_bytes=67108864,
-                complete_url="https://media.centre.example/clips/1.zip?uploadId=7&X-Amz-Signature=b2",
+                part_urls=(f"{_SERVER}/clips/1.zip?partNumber=1&uploadId=7&X-Amz-Signature=a1",),
+                part_bytes=67_108_864,
+                complete_url=f"{_SERVER}/clips/1.zip?uploadId=7&X-Amz-Signature=b2",
             ),
         ),
     ),

@@ -23,14 +23,11 @@ SecretUrl: TypeAlias = str
 """A URL that may have a secret in its path or query."""
 
 
-class PresignedPut(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    tag_field="kind",
-    tag="put",
-):
+class _Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind"):
+    pass
+
+
+class PresignedPut(_Target, frozen=True, kw_only=True, tag="put"):
     """One PUT of the whole file. It begins again after a cut."""
 
     url: SecretUrl
@@ -39,14 +36,7 @@ class PresignedPut(
         return f"PresignedPut({host_of(self.url)})"
 
 
-class S3Multipart(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    tag_field="kind",
-    tag="s3_multipart",
-):
+class S3Multipart(_Target, frozen=True, kw_only=True, tag="s3_multipart"):
     """A multipart upload that the centre has created: a presigned PUT of each part, in order, and the
     presigned POST that completes it. All parts but the last have `part_bytes`. URLs that are not needed are
     left unused.
@@ -60,14 +50,7 @@ class S3Multipart(
         return f"S3Multipart({host_of(self.complete_url)}, {len(self.part_urls)} parts)"
 
 
-class Tus(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    tag_field="kind",
-    tag="tus",
-):
+class Tus(_Target, frozen=True, kw_only=True, tag="tus"):
     """The URL at which a tus 1.0 server creates uploads."""
 
     url: SecretUrl

@@ -49,6 +49,14 @@ class Permission(msgspec.Struct, frozen=True, kw_only=True):
     cameras: tuple[str, ...] = ()
 
 
+class CommandArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of the arguments of a verb: unknown fields are refused."""
+
+
+class NoArguments(CommandArgs, frozen=True):
+    """No arguments."""
+
+
 class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The fields of every command, in addition to `args`, which depend on the verb.
 

@@ -7,6 +7,7 @@ import msgspec
 
 from agent.base.errors import UserError
 from agent.commands.command import (
+    CommandArgs,
     CommandHandler,
     CommandProgressSink,
     CommandType,
@@ -22,6 +23,7 @@ from agent.footage.footage_access import FootageAccess, UtcTime, check_order, to
 from agent.footage.footage_worker import FootageWorker
 from agent.footage.listed import (
     LISTED_HOLD_EXAMPLE,
+    LISTED_MISSING_EXAMPLE,
     ListedHold,
     ListedMissing,
     to_listed_hold,
@@ -34,7 +36,7 @@ MAX_MISSING = 4
 """Missing spans in the reply, so that it fits into the packets of a broker that takes 2 kB."""
 
 
-class HoldArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class HoldArgs(CommandArgs, frozen=True, kw_only=True):
     """The camera, the span, and the reference of the case.
 
     The hold ends `days` from now, by default after `hold.command_days` of the configuration.
@@ -62,6 +64,7 @@ class HoldResult(msgspec.Struct, frozen=True, kw_only=True):
     missing_count: int
 
 
+_BEGIN, _END = (datetime(2026, 11, 3, 7, minute, tzinfo=UTC) for minute in (0, 30))
 # There would be two holds.
 COMMAND = CommandType(
     verb="hold",
@@ -73,35 +76,17 @@ COMMAND = CommandType(
     describe=lambda args: f"{args.camera} case {args.case!r}",
     is_idempotent=never,
     examples=(
+        HoldArgs(camera="north", begin=_BEGIN, end=_END, case="2026/118", reason="accident"),
         HoldArgs(
-            camera="north",
-            begin=datetime(2026, 11, 3, 7, 0, tzinfo=UTC),
-            end=datetime(2026, 11, 3, 7, 30, tzinfo=UTC),
-            case="2026/118",
-            reason="accident",
-        ),
-        HoldArgs(
-            camera="north",
-            begin=datetime(2026, 11, 3, 7, 0, tzinfo=UTC),
-            end=datetime(2026, 11, 3, 7, 30, tzinfo=UTC),
-            case="2026/118",
-            reason="accident",
-            days=14,
+            camera="north", begin=_BEGIN, end=_END, case="2026/118", reason="accident", days=14
         ),
     ),
     result_examples=(
         HoldResult(
             hold=LISTED_HOLD_EXAMPLE,
             segments=177,
-            size_bytes=88500000,
-            missing=(
-                ListedMissing(
-                    begin="2026-11-03T07:12:02.500Z",
-                    end="2026-11-03T07:12:30.000Z",
-                    reason="camera_lost",
-                    detail="the camera delivered nothing",
-                ),
-            ),
+            size_bytes=88_500_000,
+            missing=(LISTED_MISSING_EXAMPLE,),
             missing_count=1,
         ),
     ),

@@ -12,6 +12,7 @@ import msgspec
 
 from agent.base.clock import Clock, rfc3339
 from agent.commands.command import (
+    CommandArgs,
     CommandHandler,
     CommandProgressSink,
     CommandType,
@@ -25,6 +26,7 @@ from agent.footage.footage_access import FootageAccess, UtcTime, check_order, to
 from agent.footage.footage_worker import FootageWorker
 from agent.footage.listed import (
     LISTED_HOLD_EXAMPLE,
+    LISTED_MISSING_EXAMPLE,
     HoldId,
     ListedFootage,
     ListedHold,
@@ -44,14 +46,7 @@ PageBytes = Annotated[int, msgspec.Meta(ge=600, le=MAX_PAGE_BYTES)]
 ItemT = TypeVar("ItemT", bound=msgspec.Struct)
 
 
-class ListFootageArgs(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    tag_field="do",
-    tag="footage",
-):
+class ListFootageArgs(CommandArgs, frozen=True, kw_only=True, tag_field="do", tag="footage"):
     """List the footage of a camera that overlaps the span, by default all, and what is missing in it.
 
     `after` is `next` of the page before.
@@ -64,14 +59,7 @@ class ListFootageArgs(
     max_bytes: PageBytes = DEFAULT_PAGE_BYTES
 
 
-class ListHoldsArgs(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    tag_field="do",
-    tag="holds",
-):
+class ListHoldsArgs(CommandArgs, frozen=True, kw_only=True, tag_field="do", tag="holds"):
     """List the holds of a camera, the oldest first. `after` is `next` of the page before."""
 
     camera: Name
@@ -120,45 +108,19 @@ COMMAND = CommandType(
     result_examples=(
         ListResult(
             spans=(
-                ListedMissing(
-                    begin="2026-11-03T06:00:00.000Z",
-                    end="2026-11-03T06:40:10.250Z",
-                    reason="evicted",
-                    detail="deleted by bytes",
-                ),
                 ListedFootage(
                     begin="2026-11-03T06:40:10.250Z",
                     end="2026-11-03T07:12:02.500Z",
                     segments=191,
-                    size_bytes=95600000,
+                    size_bytes=95_600_000,
                     sealed=True,
                     clock_synced=True,
                 ),
-                ListedMissing(
-                    begin="2026-11-03T07:12:02.500Z",
-                    end="2026-11-03T07:12:30.000Z",
-                    reason="camera_lost",
-                    detail="the camera delivered nothing",
-                ),
+                LISTED_MISSING_EXAMPLE,
             ),
             next="2026-11-03T07:12:30.000Z",
         ),
-        ListResult(
-            holds=(
-                ListedHold(
-                    hold="019a4901-3c62-7d2a-9f0e-000000000001",
-                    kind="event",
-                    begin="2026-11-03T07:40:34.450Z",
-                    end="2026-11-03T07:41:35.250Z",
-                    ongoing=False,
-                    owner="event",
-                    reason="wrong_way junction",
-                    case=None,
-                    expires="2026-11-10T07:41:04.450Z",
-                ),
-                LISTED_HOLD_EXAMPLE,
-            )
-        ),
+        ListResult(holds=(LISTED_HOLD_EXAMPLE,)),
     ),
 )
 

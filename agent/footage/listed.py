@@ -41,6 +41,14 @@ class ListedMissing(msgspec.Struct, frozen=True, kw_only=True, tag_field="state"
     detail: str
 
 
+LISTED_MISSING_EXAMPLE = ListedMissing(
+    begin="2026-11-03T07:12:02.500Z",
+    end="2026-11-03T07:12:30.000Z",
+    reason="camera_lost",
+    detail="the camera delivered nothing",
+)
+
+
 class ListedHold(msgspec.Struct, frozen=True, kw_only=True):
     """A hold. `kind` is `event` if an event placed it, whose id it has.
 

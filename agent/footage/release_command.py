@@ -4,6 +4,7 @@ import msgspec
 
 from agent.base.errors import UserError
 from agent.commands.command import (
+    CommandArgs,
     CommandHandler,
     CommandProgressSink,
     CommandType,
@@ -19,7 +20,7 @@ from agent.recording.retention.hold import Hold
 from agent.recording.retention.hold_store import HoldStore
 
 
-class ReleaseArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ReleaseArgs(CommandArgs, frozen=True, kw_only=True):
     """The hold's id, as `hold` and `list` give it, and the reason of its end."""
 
     hold: HoldId

@@ -5,11 +5,17 @@ from typing import Annotated
 
 import msgspec
 
-from agent.commands.command import CommandHandler, CommandProgressSink, CommandType, ValidCommand
+from agent.commands.command import (
+    CommandArgs,
+    CommandHandler,
+    CommandProgressSink,
+    CommandType,
+    ValidCommand,
+)
 from agent.config.names import Name
 
 
-class GpioArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class GpioArgs(CommandArgs, frozen=True, kw_only=True):
     """A pin, on or off, and for how long: at most its `max_on_s`."""
 
     pin: Name

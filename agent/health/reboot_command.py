@@ -3,13 +3,12 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import msgspec
-
 from agent.commands.command import (
     CommandHandler,
     CommandProgressSink,
     CommandType,
     Deferred,
+    NoArguments,
     ValidCommand,
     never,
 )
@@ -27,19 +26,15 @@ TIMEOUT_S = 60.0
 """systemd acts within a second; the stop of the agent takes up to 25 s."""
 
 
-class RebootArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """No arguments."""
-
-
 COMMAND = CommandType(
     verb="reboot",
-    args=RebootArgs,
+    args=NoArguments,
     result=RestartResult,
     summary="the box starts again",
     actions=("maintain",),
     describe=lambda _args: "the board",
     is_idempotent=never,
-    examples=(RebootArgs(),),
+    examples=(NoArguments(),),
     result_examples=(RestartResult(boot="c0ffee00-0000-4000-8000-000000000001", new_boot=True),),
 )
 

@@ -10,6 +10,7 @@ from agent.commands.command import (
     CommandProgressSink,
     CommandType,
     Deferred,
+    NoArguments,
     ValidCommand,
     never,
 )
@@ -28,10 +29,6 @@ FindObstacle: TypeAlias = Callable[[], str | None]
 """Returns in one sentence why an action would do harm now, or None."""
 
 
-class RestartArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """No arguments."""
-
-
 class RestartResult(msgspec.Struct, frozen=True, kw_only=True):
     """The boot of the run that follows, and whether it is another one than before."""
 
@@ -41,13 +38,13 @@ class RestartResult(msgspec.Struct, frozen=True, kw_only=True):
 
 COMMAND = CommandType(
     verb="restart",
-    args=RestartArgs,
+    args=NoArguments,
     result=RestartResult,
     summary="the agent starts again",
     actions=("maintain",),
     describe=lambda _args: "the agent",
     is_idempotent=never,
-    examples=(RestartArgs(),),
+    examples=(NoArguments(),),
     result_examples=(RestartResult(boot="c0ffee00-0000-4000-8000-000000000000", new_boot=False),),
 )
 

@@ -4,32 +4,24 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 
+from agent.commands.command import CommandArgs
 from agent.config.names import Name
 from agent.ptz.preset_store import Preset
 from agent.ptz.requests import AbsoluteMove, ContinuousMove, GotoPreset
 from drivers.contracts import Aux, PtzCapabilities
 
 
-class _HeadArgs(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="do"
-):
+class _HeadArgs(CommandArgs, frozen=True, kw_only=True, tag_field="do"):
     head: Name
 
 
-class _LeaseArgs(_HeadArgs, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="do"):
+class _LeaseArgs(_HeadArgs, frozen=True, kw_only=True, tag_field="do"):
     """With the token of a lease the command is refused once that lease is over."""
 
     token: int | None = None
 
 
-class PtzListArgs(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    tag_field="do",
-    tag="list",
-):
+class PtzListArgs(CommandArgs, frozen=True, kw_only=True, tag_field="do", tag="list"):
     """List the heads, with their capabilities and status."""
 
 

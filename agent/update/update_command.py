@@ -15,6 +15,7 @@ from agent.base.errors import UserError
 from agent.base.message import MessageData, decode_message
 from agent.base.model import RefusalCode
 from agent.commands.command import (
+    CommandArgs,
     CommandHandler,
     CommandProgressSink,
     CommandType,
@@ -38,36 +39,15 @@ TIMEOUT_S = 12.5 * 3600
 """Longer than TimeoutStartSec= of vigie-update-request.service, which ends with an outcome."""
 
 
-class UpdateStatus(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    tag_field="do",
-    tag="status",
-):
+class UpdateStatus(CommandArgs, frozen=True, kw_only=True, tag_field="do", tag="status"):
     """Report the slots, their versions, and which one is on trial."""
 
 
-class UpdateCheck(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    tag_field="do",
-    tag="check",
-):
+class UpdateCheck(CommandArgs, frozen=True, kw_only=True, tag_field="do", tag="check"):
     """Read the signed feed, and list the releases for this box. Nothing is downloaded."""
 
 
-class UpdateInstall(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    tag_field="do",
-    tag="install",
-):
+class UpdateInstall(CommandArgs, frozen=True, kw_only=True, tag_field="do", tag="install"):
     """Download the release of this version, check it, and write it into the slot that does not run.
 
     Its share of boxes, its time and the window are not waited for. It is tried at the next reboot.

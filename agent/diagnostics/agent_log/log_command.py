@@ -8,6 +8,7 @@ import msgspec
 
 from agent.base.clock import rfc3339
 from agent.commands.command import (
+    CommandArgs,
     CommandHandler,
     CommandProgressSink,
     CommandType,
@@ -27,7 +28,7 @@ MAX_QUEUED = 2
 UtcTime = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
-class LogArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class LogArgs(CommandArgs, frozen=True, kw_only=True):
     """A span, by default the newest lines; the lowest level; and the bytes of text that fit into the reply."""
 
     begin: UtcTime | None = None

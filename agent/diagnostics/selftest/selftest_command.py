@@ -11,6 +11,7 @@ import msgspec
 
 from agent.base.model import SelfTestStep
 from agent.commands.command import (
+    CommandArgs,
     CommandHandler,
     CommandProgressSink,
     CommandType,
@@ -24,25 +25,11 @@ ARRIVAL_TIMEOUT_S = 45.0
 """The outbox resends after ten seconds, and a new connection takes up to fifteen."""
 
 
-class Echo(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    tag_field="do",
-    tag="echo",
-):
+class Echo(CommandArgs, frozen=True, kw_only=True, tag_field="do", tag="echo"):
     """Send a message through the outbox, and reply when the centre has acknowledged it."""
 
 
-class PublishSelfTestResult(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    tag_field="do",
-    tag="publish",
-):
+class PublishSelfTestResult(CommandArgs, frozen=True, kw_only=True, tag_field="do", tag="publish"):
     """Publish a self-test's result as an event, and as a fault if a step failed."""
 
     steps: Annotated[tuple[SelfTestStep, ...], msgspec.Meta(min_length=1, max_length=16)]

@@ -14,6 +14,7 @@ from agent.clips.upload_queue import UploadQueue, UploadRecord
 from agent.clips.upload_replies import DEFERRED, BundleResult, ClipResult, UploadReplies, result_of
 from agent.clips.upload_target import PresignedPut, UploadTarget, check_target, target_host
 from agent.commands.command import (
+    CommandArgs,
     CommandHandler,
     CommandProgressSink,
     CommandType,
@@ -31,7 +32,7 @@ MEDIA_TYPE = "application/gzip"
 PURPOSE = "support"
 
 
-class BundleArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class BundleArgs(CommandArgs, frozen=True, kw_only=True):
     """The place that the file goes to, as of a clip."""
 
     upload: UploadTarget
