@@ -17,8 +17,9 @@ from drivers.child import messages
 from drivers.child.bounded_queue import MAX_PACKET_BYTES
 from drivers.child.confinement import Confinement, confine
 from drivers.child.control_channel import ControlChannel
-from drivers.child.frame_memory import SLOT_COUNT, FrameMemory
+from drivers.child.frame_memory import FrameMemory
 from drivers.child.main import ChildEnd
+from drivers.child.messages import SLOT_COUNT
 from drivers.contracts import CameraReadings, StreamRequest
 from drivers.errors import DriverError
 from drivers.media import Frame, Packet, StreamInfo

@@ -9,9 +9,8 @@ from pathlib import Path
 import msgspec
 
 from drivers.child import landlock, syscall_filter
-from drivers.child.frame_memory import SLOT_COUNT, frame_bytes
 from drivers.child.main import ChildEnd
-from drivers.child.messages import MAX_SIDE_PX
+from drivers.child.messages import MAX_SIDE_PX, SLOT_COUNT, frame_bytes
 from drivers.child.process import MAX_OPEN_FILES
 from drivers.errors import DriverError
 

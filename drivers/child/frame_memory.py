@@ -15,10 +15,8 @@ import os
 
 import numpy as np
 
+from drivers.child.messages import frame_bytes
 from drivers.media import Plane, Planes
-
-SLOT_COUNT = 4
-"""One frame being written, one in transfer, and two for a parent that is late."""
 
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 
@@ -26,11 +24,6 @@ _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 def create_memory() -> int:
     """Create an empty memory and return its descriptor. The child sets its size."""
     return os.memfd_create("vigie frames", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-
-
-def frame_bytes(width_px: int, height_px: int) -> int:
-    """Return the size of a 4:2:0 picture."""
-    return width_px * height_px + 2 * ((width_px + 1) // 2) * ((height_px + 1) // 2)
 
 
 def planar_views(flat: Plane, width_px: int, height_px: int) -> Planes:

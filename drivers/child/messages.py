@@ -22,7 +22,8 @@ T = TypeVar("T")
 MAX_MESSAGE_BYTES = MAX_PACKET_BYTES + 65_536
 """A packet of the largest size that may wait, and its times."""
 MAX_SIDE_PX = 8192
-MAX_SLOTS = 16
+SLOT_COUNT, MAX_SLOTS = 4, 16
+"""Of the memory of frames: one frame being written, one in transfer, and two for a parent that is late."""
 MAX_MESSAGE_CHARS = 1000
 
 Side = Annotated[int, msgspec.Meta(ge=1, le=MAX_SIDE_PX)]
@@ -188,6 +189,11 @@ media_decoder: msgspec.msgpack.Decoder[MediaMessage | Failed] = msgspec.msgpack.
     MediaMessage | Failed
 )
 _parent_decoder: msgspec.msgpack.Decoder[ParentMessage] = msgspec.msgpack.Decoder(ParentMessage)
+
+
+def frame_bytes(width_px: int, height_px: int) -> int:
+    """Return the size of a 4:2:0 picture in the memory of frames."""
+    return width_px * height_px + 2 * ((width_px + 1) // 2) * ((height_px + 1) // 2)
 
 
 def to_raw(settings: msgspec.Struct) -> msgspec.Raw:

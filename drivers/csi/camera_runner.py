@@ -16,7 +16,8 @@ from drivers.av_stream import FrameSelector
 from drivers.child import messages
 from drivers.child.bounded_queue import MediaQueue
 from drivers.child.control_channel import ControlChannel
-from drivers.child.frame_memory import SLOT_COUNT, FrameMemory
+from drivers.child.frame_memory import FrameMemory
+from drivers.child.messages import SLOT_COUNT
 from drivers.contracts import CameraReadings, SensorNetwork
 from drivers.csi import controls, encoders, picamera2_setup
 from drivers.csi.options import Options

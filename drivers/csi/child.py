@@ -12,8 +12,8 @@ import msgspec
 from drivers.child import messages
 from drivers.child.bounded_queue import MediaQueue
 from drivers.child.control_channel import ControlChannel
-from drivers.child.frame_memory import SLOT_COUNT
 from drivers.child.main import ChildEnd
+from drivers.child.messages import SLOT_COUNT
 from drivers.csi.camera_runner import CameraRunner
 from drivers.media import Packet
 

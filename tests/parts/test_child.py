@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from drivers.child import messages
 from drivers.child.bounded_queue import MediaQueue, PacketBudget
 from drivers.child.camera import MediaChecks
-from drivers.child.frame_memory import FrameMemory, create_memory, frame_bytes, planar_views
-from drivers.child.messages import SlotFree
+from drivers.child.frame_memory import FrameMemory, create_memory, planar_views
+from drivers.child.messages import SlotFree, frame_bytes
 from drivers.child.process import CpuMeter, is_child
 from drivers.contracts import CameraReadings
 from drivers.errors import DriverError

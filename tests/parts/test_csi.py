@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.child.frame_memory import frame_bytes, planar_views
+from drivers.child.frame_memory import planar_views
+from drivers.child.messages import frame_bytes
 from drivers.contracts import CameraReadings
 from drivers.csi import controls, encoders
 from drivers.csi.camera_runner import nv12_views, write_planar
