@@ -160,6 +160,8 @@ class TcpProxy(LoopbackServer):
                     self.cuts += left_bytes is not None and left_bytes <= 0
                     self.changed.notify_all()
                 if left_bytes is not None and left_bytes <= 0:
+                    # Closed, not only shut: a client that waits for room in a full connection hears of it at once.
+                    client.close()
                     return
 
 
