@@ -136,9 +136,11 @@ class LocalConnection:
         Raises: OSError; then the connection is of no more use.
         """
         data = pack_message(message, len(files))
+        deadline_s = None if timeout_s is None else monotonic() + timeout_s
         self.socket.settimeout(timeout_s)
         sent = socket.send_fds(self.socket, [data], files)
         if sent < len(data):
+            self.socket.settimeout(_remaining_s(deadline_s))
             self.socket.sendall(memoryview(data)[sent:])
 
     def end_sending(self) -> None:
@@ -168,9 +170,7 @@ class LocalConnection:
         while (found := self._buffer.next()) is None:
             if len(self._unassigned) > self._max_files:
                 raise MalformedMessage("more open files than its header names")
-            self.socket.settimeout(
-                None if deadline_s is None else max(0.0, deadline_s - monotonic())
-            )
+            self.socket.settimeout(_remaining_s(deadline_s))
             if not self._read():
                 if self._buffer.is_empty:
                     return None
@@ -302,6 +302,10 @@ def _address_of(path: Path) -> Iterator[str]:
         yield f"/proc/self/fd/{dir_fd}/{path.name}"
     finally:
         os.close(dir_fd)
+
+
+def _remaining_s(deadline_s: float | None) -> float | None:
+    return None if deadline_s is None else max(0.0, deadline_s - monotonic())
 
 
 def printable_line(text: str) -> str:
