@@ -285,13 +285,15 @@ class UploadStage:
 
     def _start(self, record: UploadRecord) -> None:
         """Start the child that makes the file, or the one that uploads it."""
-        task = (
-            self._make_task(record)
-            if record.made is None
-            else self._upload_task(record, record.made)
-        )
+        now_ns, made = self._clock.boottime_ns(), record.made
+        try:
+            task = self._make_task(record) if made is None else self._upload_task(record, made)
+        except OSError as error:
+            log.warning("clip %s: cannot be started: %s", record.id, error)
+            self._schedule.postpone(record.id, now_ns, str(error), has_sent=False, after_s=None)
+            return
         process = ClipProcess(f"clip {record.id}", task)
-        self._run = _Run(record=record, process=process, heard_ns=self._clock.boottime_ns())
+        self._run = _Run(record=record, process=process, heard_ns=now_ns)
 
     def _make_task(self, record: UploadRecord) -> MakeTask:
         if record.form == "bundle":

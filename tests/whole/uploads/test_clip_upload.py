@@ -183,6 +183,18 @@ def test_a_child_that_dies_is_replaced(street: StreetBox, link: LinkConfig, tmp_
         assert box.wait_for_result().host == "localhost"
 
 
+def test_a_clip_whose_folder_cannot_be_made_is_tried_again(
+    street: StreetBox, link: LinkConfig, servers: UploadServers, caplog: pytest.LogCaptureFixture
+) -> None:
+    with UploadBox(street, link) as box:
+        blocking = box.queue.file_of("one").with_name("one.file.making")
+        blocking.touch()
+        box.send(put(servers, "later"))
+        wait_until(lambda: "cannot be started" in caplog.text)
+        blocking.unlink()
+        box.wait_for_result()
+
+
 def test_a_link_in_the_place_of_the_file_that_was_made_is_not_taken(street: StreetBox) -> None:
     """Its child could name a file that the other one may not read."""
     queue = UploadQueue.open(street.state)
