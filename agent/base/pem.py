@@ -137,6 +137,15 @@ def load_public_key(pem: bytes, label: Text) -> PublicKeyTypes:
     return _load_private_key(pem, label).public_key()
 
 
+def is_pair(key: bytes, certificate: bytes, box_id: str) -> bool:
+    """Return whether a certificate in PEM is of this box, and belongs to a private key in PEM."""
+    try:
+        loaded = load_box_certificate(certificate, box_id, "")
+        return load_public_key(key, "") == loaded.public_key()
+    except UserError:
+        return False
+
+
 def load_signing_key(pem: bytes, label: Text) -> Ed25519PrivateKey:
     """Return an Ed25519 key."""
     key = _load_private_key(pem, label)

@@ -1,5 +1,6 @@
 """URLs of the configuration."""
 
+import ipaddress
 from urllib.parse import SplitResult, urlsplit
 
 
@@ -17,3 +18,12 @@ def split_url(url: str, *schemes: str) -> SplitResult | None:
     except ValueError:
         return None
     return parts if is_valid else None
+
+
+def is_this_machine(url: str) -> bool:
+    """Return whether the host of a URL is this machine."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

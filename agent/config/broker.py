@@ -1,14 +1,13 @@
 """`[broker]` of the configuration: the broker that a box reports to."""
 
-import ipaddress
 from typing import Annotated, Literal
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult
 
 import msgspec
 
 from agent.base.errors import UserError
 from agent.base.message import Message
-from agent.base.url import split_url
+from agent.base.url import is_this_machine, split_url
 from agent.config.names import Name
 
 MAX_CENTRES = 8
@@ -44,19 +43,18 @@ class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 def check_broker(broker: BrokerConfig, context: str) -> None:
     """Raise UserError if the URLs, the credentials or the centres contradict each other."""
     _check_centres(broker, context)
-    first = _check_url(f"{context}: broker.url = {broker.url!r}", broker.url)
-    for index, text in enumerate(broker.standby_urls):
-        label = f"{context}: broker.standby_urls[{index}] = {text!r}"
-        if _check_url(label, text).scheme != first.scheme:
+    scheme = broker.url.partition(":")[0].lower()
+    for index, text in enumerate(broker.urls):
+        key = f"standby_urls[{index - 1}]" if index else "url"
+        label = f"{context}: broker.{key} = {text!r}"
+        if _check_url(label, text).scheme != scheme:
             # A box must never report in plain text because an encrypted connection is cut.
             raise UserError(
                 Message(
-                    "{label}: allowed: {scheme}://, as in broker.url",
-                    label=label,
-                    scheme=first.scheme,
+                    "{label}: allowed: {scheme}://, as in broker.url", label=label, scheme=scheme
                 )
             )
-        if text in broker.urls[: index + 1]:
+        if text in broker.urls[:index]:
             raise UserError(
                 Message("{label}: named before; allowed: each broker once", label=label)
             )
@@ -69,7 +67,7 @@ def check_broker(broker: BrokerConfig, context: str) -> None:
                 given=given,
             )
         )
-    if first.scheme == "mqtt":
+    if scheme == "mqtt":
         for key in ("ca", "certificate"):
             if getattr(broker, key) is not None:
                 raise UserError(
@@ -79,7 +77,7 @@ def check_broker(broker: BrokerConfig, context: str) -> None:
                         url=broker.url,
                     )
                 )
-        remote = next((url for url in broker.urls if not _is_this_machine(url)), None)
+        remote = next((url for url in broker.urls if not is_this_machine(url)), None)
         if remote is not None and not broker.insecure:
             raise UserError(
                 Message(
@@ -117,11 +115,3 @@ def _check_url(label: str, text: str) -> SplitResult:
             )
         )
     return url
-
-
-def _is_this_machine(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

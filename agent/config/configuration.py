@@ -297,13 +297,13 @@ def iter_conflicts(config: Config, context: str) -> Iterator[Text]:
         check_broker(config.broker, context)
     except UserError as error:
         yield message_of(error)
-    if config.renewal is not None:
-        yield from iter_renewal_conflicts(config.broker, context)
     if config.update and split_url(config.update.feed, "https") is None:
         yield Message(
             "{label}; allowed: https://HOST/PATH",
             label=f"{context}: update.feed = {config.update.feed!r}",
         )
+    if config.renewal is not None:
+        yield from iter_renewal_conflicts(config.broker, context)
     yield from pins_config.iter_conflicts(config.pin, names, context)
     yield from console_config.iter_conflicts(config.console, context)
     yield from control_config.iter_conflicts(config.control, config.broker, names, context)

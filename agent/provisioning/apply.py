@@ -29,6 +29,7 @@ from agent.provisioning.settings import (
     NAME_PATTERN,
     NETWORK_FILE,
     TIME_FILE,
+    BoxFacts,
     BoxSettings,
     InvalidSettings,
     check_settings,
@@ -161,8 +162,7 @@ def _evaluate(
         if applied is not None and digest == applied.original_sha256:
             # As given: a power cut came before the secrets were removed from it.
             return "unchanged", (), scrubbed
-        settings = check_settings(tables, data, box_folders.source)
-        _check_box(settings, box_folders)
+        settings = check_settings(tables, data, box_folders.source, _read_facts(box_folders))
     except InvalidSettings as error:
         return "refused", error.problems, None
     record = _AppliedRecord(
@@ -174,27 +174,15 @@ def _evaluate(
     return ("applied" if has_config else "first"), lines, scrubbed
 
 
-def _check_box(settings: BoxSettings, box_folders: BoxFolders) -> None:
-    """Refuse a new id for a box that has signed with its current one, and overlays that its image does not have.
-
-    Raises: InvalidSettings.
-    """
-    current_id = _read_box_id(box_folders.config_dir)
+def _read_facts(box_folders: BoxFolders) -> BoxFacts:
     has_signed = (box_folders.state_dir / IDENTITY_DIR / KEY_FILE).exists()
-    if current_id is not None and current_id != settings.box_id and has_signed:
-        problem = (
-            f"{box_folders.source}: box.id = {settings.box_id!r}: this box is {current_id!r}, and has signed receipts as that; "
-            f"allowed: {current_id!r}, or flash the box again"
-        )
-        raise InvalidSettings([problem])
     try:
-        available = box_folders.overlay_list.read_text(encoding="utf-8").split()
+        overlays = box_folders.overlay_list.read_text(encoding="utf-8").split()
     except FileNotFoundError:
-        available = []
-    board = settings.config.board
-    problems = list(board_config.find_missing(board, available, box_folders.source))
-    if problems:
-        raise InvalidSettings(problems)
+        overlays = []
+    return BoxFacts(
+        signing_id=_read_box_id(box_folders.config_dir) if has_signed else None, overlays=overlays
+    )
 
 
 def _apply(
@@ -206,17 +194,19 @@ def _apply(
     from agent.provisioning import enrolment  # noqa: PLC0415 - as above
 
     identity = DeviceIdentity.load_or_create(box_folders.state_dir / IDENTITY_DIR)
+    files, lines = _build_files(settings, box_folders.config_dir)
     credentials = enrolment.resolve_credentials(
         settings, box_folders.config_dir, box_folders.state_dir
     )
-    files, lines = _build_files(settings, box_folders.config_dir, credentials.names)
     files |= credentials.files
     names = files.keys() | credentials.names | settings.embedded.secrets.keys()
     applied = msgspec.structs.replace(record, files=tuple(sorted(names)))
     files[APPLIED_FILE] = NewFile(data=msgspec.json.encode(applied))
     # A change that a technician has on trial ends with these settings: no boot rolls them back.
     trial = box_folders.config_dir / f"{CONFIG_FILE}{PENDING_SUFFIX}"
-    obsolete = _obsolete_names(previous_names, names) | ({trial.name} if trial.is_file() else set())
+    obsolete = {name for name in previous_names if NAME_PATTERN.fullmatch(name)} - names
+    if trial.is_file():
+        obsolete.add(trial.name)
     atomic_folder.replace_files(box_folders.config_dir, files, obsolete)
     if credentials.consumes_request:
         enrolment.delete_request_key(box_folders.state_dir)
@@ -228,10 +218,9 @@ def _apply(
     return tuple(lines)
 
 
-def _build_files(
-    settings: BoxSettings, config_dir: Path, credential_names: Collection[str]
-) -> tuple[dict[str, NewFile], list[str]]:
+def _build_files(settings: BoxSettings, config_dir: Path) -> tuple[dict[str, NewFile], list[str]]:
     """Build the files next to the configuration, except the TLS credentials, and lines about missing ones."""
+    credential_names = settings.key_names or ()
     lines: list[str] = []
     files = {
         CONFIG_FILE: NewFile(data=toml_writer.dumps(settings.tables).encode()),
@@ -279,10 +268,6 @@ def _is_missing_or_empty(secret: Path) -> bool:
         return secret.stat().st_size == 0
     except FileNotFoundError:
         return True
-
-
-def _obsolete_names(previous_names: Collection[str], names: Collection[str]) -> set[str]:
-    return {name for name in previous_names if NAME_PATTERN.fullmatch(name)} - set(names)
 
 
 def _read_ca(config_dir: Path, value: str) -> str:

@@ -30,13 +30,10 @@ class BoardConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     overlays: Annotated[tuple[OverlayText, ...], msgspec.Meta(max_length=12)] = ()
 
 
-def iter_board_problems(board: BoardConfig, source: str) -> Iterator[str]:
-    """Yield a line for each overlay that no image can have."""
-    if all(_OVERLAY_PATTERN.fullmatch(overlay) for overlay in board.overlays):
-        try:
-            encode_sector(board.overlays)
-        except ValueError as error:
-            yield f"{source}: board.overlays: {error}"
+def iter_board_problems(
+    board: BoardConfig, source: str, available: Collection[str] | None = None
+) -> Iterator[str]:
+    """Yield a line for each overlay that no image can have, or that is not among those `available` in a box's image."""
     for index, overlay in enumerate(board.overlays):
         location = f"{source}: board.overlays[{index}] = {overlay!r}"
         if not _OVERLAY_PATTERN.fullmatch(overlay):
@@ -46,18 +43,18 @@ def iter_board_problems(board: BoardConfig, source: str) -> Iterator[str]:
                 f"{location}: takes pins 8 and 10 from the console; allowed: uart2 to uart5 of a "
                 "Pi 4 or CM4, uart1-pi5 to uart4-pi5 of a Pi 5 or CM5"
             )
-
-
-def find_missing(board: BoardConfig, available: Collection[str], source: str) -> Iterator[str]:
-    """Yield a line for each overlay that this box's image does not have."""
-    for index, overlay in enumerate(board.overlays):
-        if _name(overlay) not in available:
+        elif available is not None and _name(overlay) not in available:
             reason = (
                 "is not in this image; allowed: a name of /usr/share/vigie/overlays"
                 if available
                 else "this image has no overlays; allowed: on a Raspberry Pi"
             )
-            yield f"{source}: board.overlays[{index}] = {overlay!r}: {reason}"
+            yield f"{location}: {reason}"
+    if all(_OVERLAY_PATTERN.fullmatch(overlay) for overlay in board.overlays):
+        try:
+            encode_sector(board.overlays)
+        except ValueError as error:
+            yield f"{source}: board.overlays: {error}"
 
 
 def _name(overlay: str) -> str:

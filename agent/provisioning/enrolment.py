@@ -196,42 +196,43 @@ def resolve_credentials(settings: BoxSettings, config_dir: Path, state_dir: Path
         return TlsCredentials()
     key_name, certificate_name = settings.key_names
     names = frozenset(settings.key_names)
-    given_key = settings.embedded.secrets.get(key_name)
-    given_certificate = settings.embedded.files.get(certificate_name)
-    if given_key and given_certificate:
-        return TlsCredentials(
-            files=_build_files(
-                key_name, given_key.encode(), certificate_name, given_certificate.encode()
-            ),
-            names=names,
-        )
-    request_key, current_key = (
-        _read_if_exists(state_dir / ENROL_DIR / REQUEST_KEY_FILE),
-        _read_if_exists(config_dir / key_name),
-    )
-    notes: tuple[str, ...] = ()
-    if given_certificate:
-        for key in (request_key, current_key):
-            if key is not None and _is_matching(key, given_certificate.encode(), settings.box_id):
-                return TlsCredentials(
-                    files=_build_files(key_name, key, certificate_name, given_certificate.encode()),
-                    names=names,
-                    consumes_request=key is request_key,
-                )
-        notes = (
-            f"the certificate {certificate_name!r} is not for this box's key, and is not used",
-        )
-    certificate = _read_if_exists(config_dir / certificate_name)
-    if current_key and certificate and _is_matching(current_key, certificate, settings.box_id):
-        return TlsCredentials(names=names, notes=notes)
-    create_request(state_dir, settings.box_id)
-    key = read_regular_file(state_dir / ENROL_DIR / REQUEST_KEY_FILE, MAX_PEM_BYTES)
-    return TlsCredentials(
-        files=_build_files(
-            key_name, key, certificate_name, _self_signed_certificate(key, settings.box_id)
+    given_key = settings.embedded.secrets.get(key_name, "").encode()
+    given_certificate = settings.embedded.files.get(certificate_name, "").encode()
+    request_key, current_key, current_certificate = map(
+        _read_if_exists,
+        (
+            state_dir / ENROL_DIR / REQUEST_KEY_FILE,
+            config_dir / key_name,
+            config_dir / certificate_name,
         ),
+    )
+    keys = (given_key,) if given_key else (request_key, current_key)
+    candidates = (*((key, given_certificate) for key in keys), (current_key, current_certificate))
+    found = next(
+        (
+            (key, certificate)
+            for key, certificate in candidates
+            if key and certificate and pem.is_pair(key, certificate, settings.box_id)
+        ),
+        None,
+    )
+    if found is None:
+        create_request(state_dir, settings.box_id)
+        key = read_regular_file(state_dir / ENROL_DIR / REQUEST_KEY_FILE, MAX_PEM_BYTES)
+        found = (key, _self_signed_certificate(key, settings.box_id))
+    key, certificate = found
+    is_used = certificate is given_certificate
+    note = f"the certificate {certificate_name!r} is not for this box's key, and is not used"
+    return TlsCredentials(
+        files={}
+        if certificate is current_certificate
+        else {
+            key_name: NewFile(data=key, mode=0o600),
+            certificate_name: NewFile(data=certificate),
+        },
         names=names,
-        notes=notes,
+        consumes_request=is_used and key is request_key,
+        notes=(note,) if given_certificate and not is_used else (),
     )
 
 
@@ -258,25 +259,11 @@ def delete_request_key(state_dir: Path) -> None:
     (state_dir / ENROL_DIR / REQUEST_KEY_FILE).unlink(missing_ok=True)
 
 
-def _build_files(
-    key_name: str, key: bytes, certificate_name: str, certificate: bytes
-) -> dict[str, NewFile]:
-    return {key_name: NewFile(data=key, mode=0o600), certificate_name: NewFile(data=certificate)}
-
-
 def _read_if_exists(path: Path) -> bytes | None:
     try:
         return read_regular_file(path, MAX_PEM_BYTES)
     except FileNotFoundError:
         return None
-
-
-def _is_matching(key: bytes, certificate: bytes, box_id: str) -> bool:
-    try:
-        loaded = pem.load_box_certificate(certificate, box_id, "")
-        return pem.load_public_key(key, "") == loaded.public_key()
-    except UserError:
-        return False
 
 
 def _self_signed_certificate(pem_key: bytes, box_id: str) -> bytes:

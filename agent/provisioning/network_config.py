@@ -66,8 +66,7 @@ def iter_network_problems(network: NetworkConfig, source: str) -> Iterator[str]:
             yield (
                 f"{source}: network.dns[{index}] = {server!r}: not an address; allowed: such as 10.4.0.1"
             )
-    names = Counter(port.adapter for port in network.port)
-    names.update([network.adapter] if network.adapter is not None else [])
+    names = Counter((network.adapter, *(port.adapter for port in network.port)))
     for index, port in enumerate(network.port):
         location = f"{source}: network.port[{index}]"
         yield from _address_problems(port.address, f"{location}.address")

@@ -9,7 +9,7 @@ Invariant: no text of a secret is in a message, in a note or in a `repr`.
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -119,6 +119,13 @@ class InvalidSettings(UserError):
         super().__init__("\n".join(self.problems))
 
 
+class BoxFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """A box that settings are for: its id if it has signed receipts under it, and the overlays of its image."""
+
+    signing_id: str | None
+    overlays: Collection[str]
+
+
 class BoxSettings(msgspec.Struct, frozen=True, kw_only=True):
     """A valid settings file. `data` is its bytes; `notes` are hints that are not problems."""
 
@@ -189,23 +196,27 @@ def parse_tables(data: bytes, source: str) -> dict[str, Any]:
         raise InvalidSettings([str(error)]) from error
 
 
-def check_settings(tables: dict[str, Any], data: bytes, source: str) -> BoxSettings:
-    """Return the settings in the tables of `data`. Raises InvalidSettings with all problems."""
+def check_settings(
+    tables: dict[str, Any], data: bytes, source: str, box: BoxFacts | None = None
+) -> BoxSettings:
+    """Return the settings in the tables of `data`, which fit a `box` if one is given.
+
+    Raises InvalidSettings with all problems.
+    """
     embedded, problems = _parse_embedded_files(tables, source)
     public = {name: table for name, table in tables.items() if name not in ("files", "secrets")}
     config, mistakes = configuration.decode_valid_entries(public, SettingsFile, source)
     references = list(iter_references(config))
     if config.time.ca is not None:
         references.append(FileReference(key="time.ca", value=config.time.ca))
-    problems += [
-        *map(str, mistakes),
-        *network_config.iter_network_problems(config.network, source),
-        *time_config.iter_time_problems(config.time, source),
-        *board_config.iter_board_problems(config.board, source),
-        *_image_problems(config, source),
-    ]
+    problems += map(str, mistakes)
+    problems += _image_problems(config, box, source)
     missing = list(_missing_files(references, embedded, source))
-    problems += missing or _loading_problems(config, references, embedded, source)
+    problems += missing or _content_problems(config, references, embedded, source)
+    problems += time_config.iter_time_problems(config.time, source)
+    problems += network_config.iter_network_problems(config.network, source)
+    overlays = None if box is None else box.overlays
+    problems += board_config.iter_board_problems(config.board, source, overlays)
     redactor = Redactor(iter_secrets(tables.get("secrets")))
     if problems:
         raise InvalidSettings(_clean_lines(problems, redactor))
@@ -239,13 +250,18 @@ def is_host_name(box_id: str) -> bool:
     return bool(_HOST_NAME_PATTERN.fullmatch(box_id)) and box_id not in _RESERVED_HOST_NAMES
 
 
-def _image_problems(config: Config, source: str) -> Iterator[str]:
-    """Yield the conditions of the image: host name, and folders on its partitions."""
+def _image_problems(config: Config, box: BoxFacts | None, source: str) -> Iterator[str]:
+    """Yield the conditions of the image and of the box: host name, the id of receipts, and folders on its partitions."""
     box_id = config.box.id
     if not is_host_name(box_id):
         yield (
             f"{source}: box.id = {box_id!r}: is the host name too; allowed: lower case letters, digits "
             "and '-', not at the end"
+        )
+    elif box is not None and box.signing_id not in (None, box_id):
+        yield (
+            f"{source}: box.id = {box_id!r}: this box is {box.signing_id!r}, and has signed receipts as that; "
+            f"allowed: {box.signing_id!r}, or flash the box again"
         )
     if config.box.state != STATE_DIR:
         yield (
@@ -477,10 +493,10 @@ def usable_shm_dir(folder: Path) -> Path | None:
     return folder if folder.is_dir() and os.access(folder, os.W_OK | os.X_OK) else None
 
 
-def _loading_problems(
+def _content_problems(
     config: Config, references: Iterable[FileReference], embedded: EmbeddedFiles, source: str
 ) -> Iterator[str]:
-    """Yield a line for each problem that the agent would refuse: driver options, scenes, tours, models and keys.
+    """Yield a line for each file that is wrong, and for each driver option, scene, tour and model that the agent would refuse.
 
     The files are written to a temporary folder, in memory if possible, since secrets are among them.
     """
@@ -491,12 +507,12 @@ def _loading_problems(
         folder = Path(name)
         for file, text in {**embedded.files, **embedded.secrets}.items():
             _write_private(folder / file, text)
+        yield from _credential_file_problems(config, references, embedded, source)
         checked = config_check.build(config, folder, SystemClock(), source)
         models = config_check.iter_model_problems(checked.config, source)
         for line in (*checked.problems, *models):
             shown = str(line).replace(f"{folder}/", "")
             yield shown if shown.startswith(f"{source}: ") else f"{source}: {shown}"
-    yield from _credential_file_problems(config, references, embedded, source)
 
 
 def _write_private(path: Path, text: str) -> None:
@@ -505,9 +521,9 @@ def _write_private(path: Path, text: str) -> None:
         file.write(text)
 
 
-def _collect_error(check: Callable[[], object]) -> Iterator[str]:
+def _collect_error(check: Callable[..., object], *args: object) -> Iterator[str]:
     try:
-        check()
+        check(*args)
     except UserError as error:
         yield str(error)
 
@@ -515,64 +531,55 @@ def _collect_error(check: Callable[[], object]) -> Iterator[str]:
 def _credential_file_problems(
     config: Config, references: Iterable[FileReference], embedded: EmbeddedFiles, source: str
 ) -> Iterator[str]:
+    """Check passwords, the console's secret, authorities, and that certificate and key match if both are given."""
     broker, update, renewal = config.broker, config.update, config.renewal
-    for key, ca in (
-        ("broker.ca", broker.ca),
-        ("update.ca", update.ca_file if update else None),
-        ("renewal.ca_file", renewal.ca_file if renewal else None),
-    ):
-        if ca is not None:
-            authorities = _embedded_text(ca, embedded).encode()
-            yield from _collect_error(lambda: pem.load_authorities(authorities, f"{source}: {key}"))  # noqa: B023 - called at once
-    if broker.certificate is not None and broker.key is not None:
-        yield from _credential_problems(
-            broker.certificate, broker.key, config.box.id, embedded, source
+    certificate, key = (_embedded_text(path, embedded) for path in (broker.certificate, broker.key))
+    authorities = {
+        key_path: _embedded_text(ca, embedded)
+        for key_path, ca in (
+            ("broker.ca", broker.ca),
+            ("update.ca", None if update is None else update.ca_file),
+            ("renewal.ca_file", None if renewal is None else renewal.ca_file),
         )
-    secret_file = local_name(config.console.secret_file)
-    if secret_file is not None and embedded.secrets.get(secret_file):
-        text, label = embedded.secrets[secret_file], f"{source}: secrets.{secret_file!r}"
-        yield from _collect_error(lambda: decode_secret(text, label))
+        if ca is not None
+    }
+    secret_name = local_name(config.console.secret_file)
     for reference in references:
         name = reference.name
         if reference.is_secret and reference.key.endswith("password_file") and name is not None:
             password = embedded.secrets.get(name, "")
             if password and not password.rstrip("\r\n").isprintable():
                 yield f"{source}: secrets.{name!r}: not a password; allowed: one line of text"
-
-
-def _embedded_text(name: str | None, embedded: EmbeddedFiles) -> str:
-    name = local_name(name or "") or ""
-    return embedded.files.get(name) or embedded.secrets.get(name) or ""
-
-
-def _credential_problems(
-    certificate: str, key: str, box_id: str, embedded: EmbeddedFiles, source: str
-) -> Iterator[str]:
-    """Check the certificate and the key, and that they match if both are given."""
-    public_keys: list[object] = []
-    pem_key, pem_certificate = _embedded_text(key, embedded), _embedded_text(certificate, embedded)
-    if local_name(certificate) == local_name(key):
+    if secret_name is not None and embedded.secrets.get(secret_name):
+        label = f"{source}: secrets.{secret_name!r}"
+        yield from _collect_error(decode_secret, embedded.secrets[secret_name], label)
+    for key_path, text in authorities.items():
+        yield from _collect_error(pem.load_authorities, text.encode(), f"{source}: {key_path}")
+    if broker.certificate is not None and broker.certificate == broker.key:
         yield f"{source}: broker.certificate, broker.key: the same file; allowed: two files"
         return
-    if pem_certificate:
-        label = f"{source}: broker.certificate = {certificate!r}"
-        try:
-            certificate_key = pem.load_box_certificate(
-                pem_certificate.encode(), box_id, label
-            ).public_key()
-            public_keys.append(certificate_key)
-        except UserError as error:
-            yield str(error)
-    if pem_key:
-        label = f"{source}: broker.key"
-        try:
-            public_keys.append(pem.load_public_key(pem_key.encode(), label))
-        except UserError as error:
-            yield str(error)
-        if not pem_certificate:
-            yield (
-                f"{source}: broker.certificate = {certificate!r}: is not in [files], and its key is in "
-                "[secrets]; allowed: both, or none: the box makes them"
-            )
-    if len(public_keys) == 2 and public_keys[0] != public_keys[1]:  # noqa: PLR2004 - a pair
+    label = f"{source}: broker.certificate = {broker.certificate!r}"
+    problems = [
+        *(
+            _collect_error(pem.load_public_key, key.encode(), f"{source}: broker.key")
+            if key
+            else ()
+        ),
+        *(
+            _collect_error(pem.load_box_certificate, certificate.encode(), config.box.id, label)
+            if certificate
+            else ()
+        ),
+    ]
+    yield from problems
+    if key and not certificate:
+        yield f"{label}: is not in [files], and its key is in [secrets]; allowed: both, or none: the box makes them"
+    elif (
+        key and not problems and not pem.is_pair(key.encode(), certificate.encode(), config.box.id)
+    ):
         yield f"{source}: broker.certificate, broker.key: the key does not belong to the certificate"
+
+
+def _embedded_text(path: str | None, embedded: EmbeddedFiles) -> str:
+    name = local_name(path or "") or ""
+    return embedded.files.get(name) or embedded.secrets.get(name) or ""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 
 from agent.base.slot_state import Slot
-from agent.provisioning.board_config import BoardConfig, find_missing, iter_board_problems
+from agent.provisioning.board_config import BoardConfig, iter_board_problems
 from agent.update import bootloader, overlay_sector
 from agent.update.board_overlays import carry, stage
 from agent.update.overlay_sector import (
@@ -184,10 +184,10 @@ def test_an_overlay_that_no_image_can_have_is_reported(
 
 def test_an_overlay_that_the_image_lacks_is_reported() -> None:
     board = BoardConfig(overlays=(CLOCK, "imx9999"))
-    (line,) = find_missing(board, {"i2c-rtc", "imx708"}, "x")
+    (line,) = iter_board_problems(board, "x", {"i2c-rtc", "imx708"})
     assert "board.overlays[1] = 'imx9999': is not in this image" in line
-    assert len(list(find_missing(board, (), "x"))) == 2
-    assert list(find_missing(BoardConfig(), (), "x")) == []
+    assert len(list(iter_board_problems(board, "x", ()))) == 2
+    assert list(iter_board_problems(BoardConfig(), "x", ())) == []
 
 
 @given(st.lists(st.text(max_size=30), max_size=12))
