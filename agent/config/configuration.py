@@ -26,9 +26,10 @@ from agent.config.console import ConsoleConfig
 from agent.config.control import ControlConfig
 from agent.config.declaration import DeclarationConfig
 from agent.config.desired_store import ConfigLayer, DesiredStore
+from agent.config.file_paths import resolve_paths
 from agent.config.heads import HeadConfig
 from agent.config.link import LinkConfig, RenewalConfig, UpdateConfig, iter_renewal_conflicts
-from agent.config.names import ModelName, Name, is_card_path, is_identifying
+from agent.config.names import ModelName, Name, is_identifying
 from agent.config.pins import GpioConfig, Pin
 from agent.config.recording import MAX_AGE_DAYS, FootageRules, HoldConfig, RecordConfig
 from drivers.onvif.credentials import Url
@@ -360,76 +361,6 @@ def _head_conflicts(config: Config, context: str) -> Iterator[Text]:
                     label=f"{prefix}.scenes",
                 )
             )
-
-
-def resolve_paths(config: Config, base_dir: Path) -> Config:
-    """Resolve relative paths against `base_dir`."""
-
-    def resolve(path: str | None) -> str | None:
-        return None if path is None else str(base_dir / path)
-
-    broker = msgspec.structs.replace(
-        config.broker,
-        ca=resolve(config.broker.ca),
-        certificate=resolve(config.broker.certificate),
-        key=resolve(config.broker.key),
-        password_file=resolve(config.broker.password_file),
-    )
-
-    def resolve_options(options: dict[str, Any]) -> dict[str, Any]:
-        return {
-            key: resolve(value) if _is_path(key) and isinstance(value, str) else value
-            for key, value in options.items()
-        }
-
-    cameras = tuple(
-        msgspec.structs.replace(
-            camera,
-            options=resolve_options(camera.options),
-            detect_options=camera.detect_options and resolve_options(camera.detect_options),
-            detect=msgspec.structs.replace(
-                camera.detect,
-                model=(
-                    str(base_dir / camera.detect.model)
-                    if is_card_path(camera.detect.model)
-                    else camera.detect.model
-                ),
-                scene=resolve(camera.detect.scene),
-                scenes={name: str(base_dir / path) for name, path in camera.detect.scenes.items()},
-                accelerator=camera.detect.accelerator
-                and msgspec.structs.replace(
-                    camera.detect.accelerator, file=resolve(camera.detect.accelerator.file)
-                ),
-            ),
-            onvif=camera.onvif
-            and msgspec.structs.replace(
-                camera.onvif, password_file=resolve(camera.onvif.password_file)
-            ),
-        )
-        for camera in config.camera
-    )
-    heads = tuple(
-        msgspec.structs.replace(head, options=resolve_options(head.options)) for head in config.head
-    )
-    box = msgspec.structs.replace(config.box, state=str(base_dir / config.box.state))
-    update = config.update
-    return msgspec.structs.replace(
-        config,
-        box=box,
-        broker=broker,
-        control=msgspec.structs.replace(config.control, ca=resolve(config.control.ca)),
-        camera=cameras,
-        head=heads,
-        console=console_config.resolve_paths(config.console, base_dir),
-        renewal=config.renewal
-        and msgspec.structs.replace(config.renewal, ca_file=resolve(config.renewal.ca_file)),
-        update=update and msgspec.structs.replace(update, ca_file=resolve(update.ca_file)),
-        link=msgspec.structs.replace(config.link, ca=resolve(config.link.ca)),
-    )
-
-
-def _is_path(key: str) -> bool:
-    return key == "path" or key.endswith("_file")
 
 
 def _with_placeholders(tables: dict[str, Any], config_type: type[Config]) -> dict[str, Any]:

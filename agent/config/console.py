@@ -1,7 +1,6 @@
 """`[console]` and `[[console.technician]]`: logins at the box. Pure."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
@@ -40,8 +39,3 @@ def iter_conflicts(console: ConsoleConfig, context: str) -> Iterator[Text]:
                     other=ids.index(technician_id),
                 )
             )
-
-
-def resolve_paths(console: ConsoleConfig, base_dir: Path) -> ConsoleConfig:
-    """Resolve the path of the secret file against `base_dir`."""
-    return msgspec.structs.replace(console, secret_file=str(base_dir / console.secret_file))

@@ -11,9 +11,9 @@ from agent.base.checked_convert import convert
 from agent.base.errors import UserError
 from agent.base.message import Message, Text
 from agent.config import configuration
-from agent.config import console as console_config
 from agent.config.configuration import BoxConfig, Config
 from agent.config.console import ConsoleConfig
+from agent.config.file_paths import resolve_paths
 from agent.config.names import Name
 from agent.config.toml_decode import read_toml
 
@@ -69,7 +69,7 @@ def _read_invalid(path: Path, environ: Mapping[str, str]) -> ConsoleSettings:
         box_id=_valid_name(box_id) or UNKNOWN_BOX,
         site=site if isinstance(site, str) else Message("its configuration is not valid"),
         state_dir=folder / (state_dir if isinstance(state_dir, str) else default_state_dir),
-        console=console_config.resolve_paths(console, folder),
+        console=resolve_paths(console, folder, "console"),
     )
 
 

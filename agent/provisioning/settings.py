@@ -21,6 +21,7 @@ from agent.base.errors import UserError
 from agent.base.secret_file import decode_secret
 from agent.config import configuration, toml_decode, toml_writer
 from agent.config.configuration import Config
+from agent.config.file_paths import list_paths
 from agent.config.redaction import REDACTED, Redactor, iter_secrets
 from agent.provisioning import board_config, network_config, time_config
 from agent.provisioning.board_config import BoardConfig
@@ -61,6 +62,14 @@ _SECRET_KEY_PATTERN = re.compile(r"pass|secret|token|credential|private|(^|_)key
 
 Requirement = Literal["required", "generated", "optional"]
 """required: in the settings file; generated: by the box if missing; optional: the box works without it."""
+
+_REQUIREMENTS: Mapping[str, Requirement] = {
+    "broker.certificate": "generated",
+    "broker.key": "generated",
+    "console.secret_file": "optional",
+}
+_OTHER_PATHS = ("box.state", ".detect.model", ".detect.accelerator.file")
+"""A folder, and files that are too large for a settings file."""
 SHM_DIR = Path("/dev/shm")  # noqa: S108 - names in it are random
 """Files in memory: secrets are not written to a disk."""
 
@@ -83,15 +92,32 @@ class FileReference(msgspec.Struct, frozen=True, kw_only=True):
 
     key: str
     value: str
-    is_secret: bool = False
-    requirement: Requirement = "required"
-    absolute_path: Literal["never", "config_dir", "anywhere"] = "config_dir"
-    """Whether an absolute path is allowed: into the configuration folder, or to any file of the system."""
 
     @property
     def name(self) -> str | None:
         """The file's name next to the configuration, or None if it is elsewhere."""
         return local_name(self.value)
+
+    @property
+    def is_secret(self) -> bool:
+        """Whether the file holds a password or a key."""
+        return not self._is_scene and bool(_SECRET_KEY_PATTERN.search(self.key.rpartition(".")[2]))
+
+    @property
+    def requirement(self) -> Requirement:
+        """Where the file may come from."""
+        return _REQUIREMENTS.get(self.key, "required")
+
+    @property
+    def absolute_path(self) -> Literal["never", "config_dir", "anywhere"]:
+        """Whether an absolute path is allowed: into the configuration folder, or to any file of the system."""
+        if self._is_scene:
+            return "never"
+        return "anywhere" if self.key.endswith(".path") else "config_dir"
+
+    @property
+    def _is_scene(self) -> bool:
+        return ".detect.scene" in self.key
 
 
 class SettingsFile(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -206,9 +232,7 @@ def check_settings(
     embedded, problems = _parse_embedded_files(tables, source)
     public = {name: table for name, table in tables.items() if name not in ("files", "secrets")}
     config, mistakes = configuration.decode_valid_entries(public, SettingsFile, source)
-    references = list(iter_references(config))
-    if config.time.ca is not None:
-        references.append(FileReference(key="time.ca", value=config.time.ca))
+    references = list_references(config)
     problems += map(str, mistakes)
     problems += _image_problems(config, box, source)
     missing = list(_missing_files(references, embedded, source))
@@ -398,70 +422,13 @@ def local_name(value: str) -> str | None:
     return str(path) if len(path.parts) == 1 and NAME_PATTERN.fullmatch(str(path)) else None
 
 
-def iter_references(config: Config) -> Iterator[FileReference]:
-    """Yield all references. `config` is as written: its paths are not resolved yet."""
-    yield from _authority_references(config)
-    broker = config.broker
-    if broker.certificate is not None and broker.key is not None:
-        yield FileReference(
-            key="broker.certificate", value=broker.certificate, requirement="generated"
-        )
-        yield FileReference(
-            key="broker.key", value=broker.key, is_secret=True, requirement="generated"
-        )
-    if broker.password_file is not None:
-        yield FileReference(key="broker.password_file", value=broker.password_file, is_secret=True)
-    yield FileReference(
-        key="console.secret_file",
-        value=config.console.secret_file,
-        is_secret=True,
-        requirement="optional",
-    )
-    for index, camera in enumerate(config.camera):
-        camera_key = f"camera[{index}]"
-        yield from _option_references(camera.options, f"{camera_key}.options")
-        yield from _option_references(camera.detect_options or {}, f"{camera_key}.detect_options")
-        if camera.detect.scene is not None:
-            yield FileReference(
-                key=f"{camera_key}.detect.scene", value=camera.detect.scene, absolute_path="never"
-            )
-        for preset, scene in camera.detect.scenes.items():
-            yield FileReference(
-                key=f"{camera_key}.detect.scenes.{preset}", value=scene, absolute_path="never"
-            )
-        if camera.onvif is not None and camera.onvif.password_file is not None:
-            yield FileReference(
-                key=f"{camera_key}.onvif.password_file",
-                value=camera.onvif.password_file,
-                is_secret=True,
-            )
-    for index, head in enumerate(config.head):
-        yield from _option_references(head.options, f"head[{index}].options")
-
-
-def _authority_references(config: Config) -> Iterator[FileReference]:
-    update, renewal = config.update, config.renewal
-    for key, ca in (
-        ("broker.ca", config.broker.ca),
-        ("control.ca", config.control.ca),
-        ("link.ca", config.link.ca),
-        ("update.ca_file", None if update is None else update.ca_file),
-        ("renewal.ca_file", None if renewal is None else renewal.ca_file),
-    ):
-        if ca is not None:
-            yield FileReference(key=key, value=ca)
-
-
-def _option_references(options: Mapping[str, Any], prefix: str) -> Iterator[FileReference]:
-    """Yield the driver's options that `agent.config.configuration` resolves as paths."""
-    for key, value in options.items():
-        if isinstance(value, str) and (key == "path" or key.endswith("_file")):
-            yield FileReference(
-                key=f"{prefix}.{key}",
-                value=value,
-                is_secret=bool(_SECRET_KEY_PATTERN.search(key)),
-                absolute_path="anywhere" if key == "path" else "config_dir",
-            )
+def list_references(config: Config) -> list[FileReference]:
+    """Return all references. `config` is as written: its paths are not resolved yet."""
+    return [
+        FileReference(key=key, value=path)
+        for key, path in list_paths(config)
+        if not key.endswith(_OTHER_PATHS)
+    ]
 
 
 def _missing_files(

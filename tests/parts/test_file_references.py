@@ -11,7 +11,7 @@ import pytest
 from agent.base import checked_convert
 from agent.config import configuration
 from agent.config.configuration import Config
-from agent.provisioning.settings import iter_references, local_name
+from agent.provisioning.settings import list_references, local_name
 
 EVERY = """
 [box]
@@ -71,7 +71,7 @@ def test_every_path_of_the_configuration_is_a_file_reference(tmp_path: Path) -> 
     plain = checked_convert.convert(tomllib.loads(EVERY), Config, "x")
     anchored = dict(leaves(msgspec.to_builtins(configuration.load(file))))
     paths = {key for key, value in anchored.items() if value == str(tmp_path / "F")}
-    assert {one.key for one in iter_references(plain)} == paths
+    assert {one.key for one in list_references(plain)} == paths
     # And the configuration above has all of them: every key of a path that has no default.
     moved = {key for key, value in leaves(msgspec.to_builtins(plain)) if anchored[key] != value}
     assert moved == paths
