@@ -105,7 +105,7 @@ class FileReference(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def requirement(self) -> Requirement:
-        """Where the file may come from."""
+        """The origin of the file."""
         return _REQUIREMENTS.get(self.key, "required")
 
     @property
