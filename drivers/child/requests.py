@@ -47,6 +47,7 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True, tag="refused"):
 
 _Message: TypeAlias = Reply | Refused
 _decoder: msgspec.msgpack.Decoder[_Message | Failed] = msgspec.msgpack.Decoder(_Message | Failed)
+PendingReply: TypeAlias = "Future[_Message | None]"
 _request_decoder = msgspec.msgpack.Decoder(Request)
 
 
@@ -84,7 +85,8 @@ class ChildError(DriverError):
 class RequestChild:
     """One run of a child, and the requests that wait for it. Thread-safe; requests run at the same time.
 
-    A failure ends it, and each later request raises the same. With more than `max_cores` it has failed.
+    A failure ends it, and each later request raises the same. With more than `max_cores` it has failed. `memory_fd` is
+    closed at the end.
     """
 
     def __init__(
@@ -92,16 +94,24 @@ class RequestChild:
         display_name: str,
         settings: msgspec.Struct,
         start_process: ChildStarter,
+        *,
         max_cores: float | None = None,
+        memory_fd: int | None = None,
     ) -> None:
         self._display_name = display_name
         self._lock = threading.Lock()
         self._number = 0
-        self._waiting: dict[int, Future[Reply | Refused | None]] = {}
+        self._waiting: dict[int, PendingReply] = {}
         self._cpu_meter = None if max_cores is None else CpuMeter(max_cores)
         self._failure: ChildError | None = None
         self._connection: ChildConnection[_Message] = ChildConnection(
-            display_name, settings, start_process, _decoder, self._handle, on_end=self._on_end
+            display_name,
+            settings,
+            start_process,
+            _decoder,
+            self._handle,
+            on_end=self._on_end,
+            memory_fd=memory_fd,
         )
 
     @property
@@ -110,31 +120,34 @@ class RequestChild:
         return self._connection.pid
 
     def request(self, operation: msgspec.Struct, result_type: type[T], timeout_s: float) -> T:
-        """Have an operation executed, and return its result; the child times out after `timeout_s`.
+        """Have an operation executed, and return its result; a child that is not started yet has START_TIMEOUT_S more.
 
         Raises: DriverError of the operation; ChildError.
         """
+        limit_s = timeout_s if self.pid is not None else timeout_s + START_TIMEOUT_S
+        return self.finish(self.begin(operation), result_type, limit_s)
+
+    def begin(self, operation: msgspec.Struct) -> PendingReply:
+        """Have an operation executed. Raises: ChildError."""
         if self._failure is not None:
             raise self._failure
-        limit_s = timeout_s + ANSWER_MARGIN_S
-        if self.pid is None:
-            limit_s += START_TIMEOUT_S
         self._check_cpu()
-        future: Future[Reply | Refused | None] = Future()
+        pending: PendingReply = Future()
         with self._lock:
             self._number += 1
             number = self._number
-            self._waiting[number] = future
+            self._waiting[number] = pending
         self._connection.send(Request(number=number, operation=to_raw(operation)))
         if self._connection.error is not None:
             self._on_end()  # it may have ended before this request began to wait
+        return pending
+
+    def finish(self, pending: PendingReply, result_type: type[T], timeout_s: float) -> T:
+        """Wait for the result of an operation. Raises: DriverError of the operation; ChildError."""
         try:
-            reply = future.result(limit_s)
+            reply = pending.result(timeout_s)
         except TimeoutError as error:
-            raise self._fail(f"its process hangs: no answer for {limit_s:g} s") from error
-        finally:
-            with self._lock:
-                self._waiting.pop(number, None)
+            raise self._fail(f"its process hangs: no answer for {timeout_s:g} s") from error
         if reply is None:
             raise self._end_with(self._connection.error)
         if isinstance(reply, Refused):
@@ -176,17 +189,17 @@ class RequestChild:
     def _handle(self, message: _Message) -> None:
         """Handle a message, on the connection's thread."""
         with self._lock:
-            future = self._waiting.pop(message.number, None)
-        if future is not None:
-            future.set_result(message)
+            pending = self._waiting.pop(message.number, None)
+        if pending is not None:
+            pending.set_result(message)
 
     def _on_end(self) -> None:
         """Wake all that wait."""
         with self._lock:
             waiting = list(self._waiting.values())
             self._waiting.clear()
-        for future in waiting:
-            future.set_result(None)
+        for pending in waiting:
+            pending.set_result(None)
 
 
 class RestartedChild:
@@ -212,10 +225,10 @@ class RestartedChild:
         return None if child is None else child.pid
 
     def request(self, operation: msgspec.Struct, result_type: type[T], timeout_s: float) -> T:
-        """Request as RequestChild does. Raises: DriverError, which is `closed` after `close`."""
+        """Request as RequestChild does; the child times out after `timeout_s`. Raises: DriverError, which is `closed` after `close`."""
         child = self._current_child()
         try:
-            result = child.request(operation, result_type, timeout_s)
+            result = child.request(operation, result_type, timeout_s + ANSWER_MARGIN_S)
         except ChildError as failure:
             with self._lock:
                 if self._closed:

@@ -6,17 +6,18 @@ The child is started when a picture comes, and again a while after it has failed
 import mmap
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from drivers.child.connection import KILL_TIMEOUT_S, ChildConnection
 from drivers.child.frame_memory import FrameMemory, create_memory
 from drivers.child.process import ChildStarter, new_interpreter
+from drivers.child.requests import PendingReply, RequestChild
 from drivers.errors import DriverError
 from drivers.hailo import messages
-from drivers.media import NS_PER_S, FoundObject
+from drivers.media import NS_PER_S, FoundObject, FoundObjects
 
 START_PROCESS = new_interpreter("drivers.hailo.child")
 LOAD_TIMEOUT_NS = 60 * NS_PER_S
@@ -47,12 +48,11 @@ class HailoModel:
         self._clock_ns = clock_ns
         self._start_process = start_process
         self._lock = threading.Lock()
-        self._connection: ChildConnection[messages.ChildMessage] | None = None
+        self._child: RequestChild | None = None
+        self._loading: PendingReply = Future()
         self._memory_fd = -1
         self._memory: mmap.mmap | None = None
         self._loaded: messages.Loaded | None = None
-        self._inferred: messages.Inferred | None = None
-        self._number = 0
         self._failure: DriverError | None = None
         self._try_at_ns = 0
         self._pause_ns = MIN_PAUSE_NS
@@ -61,14 +61,13 @@ class HailoModel:
     @property
     def child_pid(self) -> int | None:
         """The process of the model, None if there is none."""
-        connection = self._connection
-        return None if connection is None else connection.pid
+        child = self._child
+        return None if child is None else child.pid
 
     def wait(self, timeout_s: float) -> None:
         """Wait until the model is loaded or has failed, or the timeout has passed."""
-        connection = self._connection
-        if connection is not None:
-            connection.wait_for(lambda: self._loaded is not None, timeout_s)
+        if self._child is not None:
+            wait([self._loading], timeout_s)
 
     def input_size_px(self) -> tuple[int, int]:
         """Return the width and height of the pictures for `infer`.
@@ -86,19 +85,24 @@ class HailoModel:
         """
         with self._lock:
             self._ensure_loaded()
-            connection, memory = self._connection, self._memory
-            if connection is None or memory is None:
+            child, memory = self._child, self._memory
+            if child is None or memory is None:
                 raise DriverError("closed", f"{self._display_name}: is closed")
             np.frombuffer(memory, np.uint8)[:] = rgb.reshape(-1)
-            self._number += 1
-            connection.send(messages.Infer(number=self._number))
-            if not connection.wait_for(self._has_answer, INFER_TIMEOUT_S):
-                error = connection.error or DriverError(
-                    "timeout", f"{self._display_name}: no result within {INFER_TIMEOUT_S:g} s"
+            try:
+                pending = child.begin(messages.Infer())
+                has_answer = bool(wait([pending], INFER_TIMEOUT_S).done)
+                objects = child.finish(pending, FoundObjects, 0) if has_answer else None
+            except DriverError as error:
+                raise self._fail(error) from error
+            if objects is None:
+                raise self._fail(
+                    DriverError(
+                        "timeout", f"{self._display_name}: no result within {INFER_TIMEOUT_S:g} s"
+                    )
                 )
-                raise self._fail(error)
             self._failure, self._pause_ns = None, MIN_PAUSE_NS
-            return () if self._inferred is None else self._inferred.objects
+            return objects
 
     def close(self) -> None:
         """End the child."""
@@ -107,60 +111,42 @@ class HailoModel:
             self._failure = DriverError("closed", f"{self._display_name}: is closed")
             self._try_at_ns = 1 << 63
 
-    def _has_answer(self) -> bool:
-        return self._inferred is not None and self._inferred.number == self._number
-
     def _ensure_loaded(self) -> messages.Loaded:
         now_ns = self._clock_ns()
-        if self._connection is None:
+        if self._child is None:
             if self._failure is not None and now_ns < self._try_at_ns:
                 raise self._failure
-            self._start(now_ns)
-        connection = self._connection
-        if connection is not None and connection.error is not None:
-            raise self._fail(connection.error)
+            self._child = self._start(now_ns)
         if self._loaded is None:
-            if now_ns >= self._load_deadline_ns:
-                raise self._fail(
-                    DriverError(
-                        "timeout", f"{self._display_name}: the model was not loaded in time"
+            if not self._loading.done():
+                if now_ns >= self._load_deadline_ns:
+                    raise self._fail(
+                        DriverError(
+                            "timeout", f"{self._display_name}: the model was not loaded in time"
+                        )
                     )
-                )
-            raise self._failure or DriverError("busy", f"{self._display_name}: is being loaded")
-        if self._memory is None:
+                raise self._failure or DriverError("busy", f"{self._display_name}: is being loaded")
             try:
+                self._loaded = self._child.finish(self._loading, messages.Loaded, 0)
                 FrameMemory.seal(self._memory_fd)
                 self._memory = mmap.mmap(self._memory_fd, messages.input_bytes(self._loaded))
+            except DriverError as error:
+                raise self._fail(error) from error
             except (OSError, ValueError) as error:
                 raise self._fail(
                     DriverError("crashed", f"{self._display_name}: no memory for pictures: {error}")
                 ) from error
         return self._loaded
 
-    def _start(self, now_ns: int) -> None:
-        self._loaded = self._inferred = None
+    def _start(self, now_ns: int) -> RequestChild:
+        self._loaded = None
         self._load_deadline_ns = now_ns + LOAD_TIMEOUT_NS
         self._memory_fd = create_memory()
-        self._connection = ChildConnection(
-            self._display_name,
-            self._settings,
-            self._start_process,
-            messages.child_decoder,
-            self._handle,
-            memory_fd=self._memory_fd,
+        child = RequestChild(
+            self._display_name, self._settings, self._start_process, memory_fd=self._memory_fd
         )
-
-    def _handle(self, message: messages.ChildMessage) -> None:
-        """Handle a message, on the connection's thread. Raises: DriverError."""
-        match message:
-            case messages.Inferred():
-                self._inferred = message
-            case messages.Loaded():
-                if self._loaded is not None:
-                    raise DriverError(
-                        "crashed", f"{self._display_name}: its process loads another model"
-                    )
-                self._loaded = message
+        self._loading = child.begin(messages.Load())
+        return child
 
     def _fail(self, error: DriverError) -> DriverError:
         self._end_child()
@@ -170,9 +156,9 @@ class HailoModel:
         return error
 
     def _end_child(self) -> None:
-        connection, self._connection = self._connection, None
+        child, self._child = self._child, None
         memory, self._memory = self._memory, None
         if memory is not None:
             memory.close()
-        if connection is not None:
-            connection.end(graceful=False, kill_timeout_s=KILL_TIMEOUT_S)
+        if child is not None:
+            child.end(graceful=False)

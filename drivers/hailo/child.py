@@ -5,13 +5,15 @@ import importlib
 import mmap
 import os
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from drivers.child import messages as child_messages
-from drivers.child.control_channel import DATAGRAM_BYTES
 from drivers.child.main import ChildEnd
+from drivers.child.requests import answer, read_requests
 from drivers.errors import DriverError
 from drivers.found_objects import to_objects
 from drivers.hailo import messages
@@ -19,6 +21,8 @@ from drivers.media import FoundObject
 
 BOX_VALUES = 5
 """HailoRT's suppression returns for each class rows of y0, x0, y1, x1 and the score."""
+
+_decoder: msgspec.msgpack.Decoder[messages.Operation] = msgspec.msgpack.Decoder(messages.Operation)
 
 
 def run(end: ChildEnd) -> None:
@@ -35,13 +39,14 @@ def run(end: ChildEnd) -> None:
     size = messages.input_bytes(loaded)
     os.ftruncate(memory_fd, size)
     picture = np.frombuffer(mmap.mmap(memory_fd, size), np.uint8).reshape(height_px, width_px, 3)
-    end.control.setblocking(True)
-    is_open = end.send(loaded)
-    while is_open and (datagram := end.control.recv(DATAGRAM_BYTES)):
-        request = messages.infer_decoder.decode(datagram)
-        output = model.run(picture.copy())
-        objects = parse_output(output, settings, end.display_name)
-        is_open = end.send(messages.Inferred(number=request.number, objects=objects))
+
+    def execute(operation: messages.Operation) -> messages.Loaded | tuple[FoundObject, ...]:
+        if isinstance(operation, messages.Load):
+            return loaded
+        return parse_output(model.run(picture.copy()), settings, end.display_name)
+
+    for number, operation in read_requests(end, _decoder):
+        answer(end, number, partial(execute, operation))
 
 
 def _load(settings: messages.ModelSettings, display_name: str) -> Any:

@@ -1,11 +1,10 @@
-"""Messages between the parent and the child that runs a model on a Hailo."""
+"""Operations and results between the parent and the child that runs a model on a Hailo."""
 
 from typing import Annotated, TypeAlias
 
 import msgspec
 
-from drivers.child.messages import Failed
-from drivers.media import FoundObjects, UnitInterval
+from drivers.media import UnitInterval
 
 MAX_INPUT_SIDE_PX = 2048
 
@@ -19,32 +18,22 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True):
     class_numbers: tuple[int, ...]
 
 
-class Loaded(msgspec.Struct, frozen=True, kw_only=True, tag="loaded"):
+class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     """The model runs on the device. It takes pictures of this size, in the shared memory."""
 
     width_px: Annotated[int, msgspec.Meta(ge=32, le=MAX_INPUT_SIDE_PX)]
     height_px: Annotated[int, msgspec.Meta(ge=32, le=MAX_INPUT_SIDE_PX)]
 
 
-class Infer(msgspec.Struct, frozen=True, kw_only=True, tag="infer"):
-    """The parent has written a picture."""
-
-    number: int
+class Load(msgspec.Struct, frozen=True, tag="load"):
+    """Report the model when it runs on the device: Loaded."""
 
 
-class Inferred(msgspec.Struct, frozen=True, kw_only=True, tag="inferred"):
-    """The objects in the picture of this number."""
-
-    number: int
-    objects: FoundObjects
+class Infer(msgspec.Struct, frozen=True, tag="infer"):
+    """Search the picture that the parent has written: its FoundObjects."""
 
 
-ChildMessage: TypeAlias = Loaded | Inferred
-
-child_decoder: msgspec.msgpack.Decoder[ChildMessage | Failed] = msgspec.msgpack.Decoder(
-    ChildMessage | Failed
-)
-infer_decoder: msgspec.msgpack.Decoder[Infer] = msgspec.msgpack.Decoder(Infer)
+Operation: TypeAlias = Load | Infer
 
 
 def input_bytes(loaded: Loaded) -> int:

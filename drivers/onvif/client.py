@@ -40,7 +40,9 @@ FORK_SERVER = ForkServer("drivers.onvif.child")
 
 def onvif_child(display_name: str, settings: OnvifSettings) -> RestartedChild:
     """Return the child of a camera, or of a search. It is started with the first request."""
-    start = partial(RequestChild, display_name, settings, FORK_SERVER.start_child, MAX_CORES)
+    start = partial(
+        RequestChild, display_name, settings, FORK_SERVER.start_child, max_cores=MAX_CORES
+    )
     return RestartedChild(display_name, start)
 
 

@@ -195,7 +195,6 @@ DETAILS = (
     Message("no result within {seconds} s", seconds=_ANY),
     Message("the model was not loaded in time"),
     Message("is being loaded"),
-    Message("its process loads another model"),
     Message("no memory for pictures: {reason}", reason=_ANY),
     Message("it takes {count} channels; allowed: 3", count=_ANY),
     Message(
