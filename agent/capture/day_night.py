@@ -10,12 +10,10 @@ from typing import Literal
 import msgspec
 
 from agent.base.errors import UserError
-from agent.base.model import CommandRefused
 from agent.capture.snapshot_command import CameraAccess
 from agent.commands.requester import CommandRejected, Requester
 from agent.runtime import control_client
 from agent.runtime.local_server import LocalRequest
-from drivers.local_wire import MessageDecoder
 
 HOLD_S = 30.0
 """The time for which a chosen mode counts. A test chooses again within it."""
@@ -41,11 +39,6 @@ class DayNightState(msgspec.Struct, frozen=True, kw_only=True, tag_field="state"
 
     night: bool | None
     outputs: dict[str, bool]
-
-
-_REPLY_DECODER: MessageDecoder[DayNightState | CommandRefused] = MessageDecoder(
-    DayNightState | CommandRefused
-)
 
 
 class NightModeAccess(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,12 +92,8 @@ class DayNightHandler:
 def request_day_night(state_dir: Path, request: DayNightRequest) -> DayNightState | None:
     """Send a request to the agent. Return None if no agent answers. Raises DayNightUnavailable if it refuses."""
     try:
-        replies = control_client.call(state_dir, request, _REPLY_DECODER, REPLY_TIMEOUT_S)
-        reply = None if replies is None else next(replies)
+        return control_client.request_one(state_dir, request, DayNightState, REPLY_TIMEOUT_S)
     except OSError:
         return None
     except UserError as error:
         raise DayNightUnavailable(str(error)) from error
-    if isinstance(reply, CommandRefused):
-        raise DayNightUnavailable(reply.message)
-    return reply

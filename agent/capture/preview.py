@@ -13,7 +13,6 @@ import msgspec
 import numpy as np
 
 from agent.base.errors import UserError
-from agent.base.model import CommandRefused
 from agent.capture.lens_aim import LensAim, downscale_within, measure_aim
 from agent.capture.snapshot_command import (
     FRAME_TIMEOUT_S,
@@ -25,7 +24,6 @@ from agent.capture.snapshot_command import (
 from agent.commands.requester import CommandRejected, Requester
 from agent.runtime import control_client
 from agent.runtime.local_server import LocalRequest
-from drivers.local_wire import MessageDecoder
 from drivers.media import Frame, Plane
 
 if TYPE_CHECKING:
@@ -71,11 +69,6 @@ class PreviewFrame(msgspec.Struct, frozen=True, kw_only=True, tag_field="state",
     def plane(self) -> Plane:
         """The downscaled luma as an array of `rows` x `columns`."""
         return np.frombuffer(self.luma, np.uint8).reshape(self.rows, self.columns)
-
-
-_REPLY_DECODER: MessageDecoder[PreviewFrame | CommandRefused] = MessageDecoder(
-    PreviewFrame | CommandRefused
-)
 
 
 class PreviewUnavailable(Exception):
@@ -154,12 +147,8 @@ def request_preview(
         camera=camera, by=by, columns=columns, rows=rows, jpeg_max_bytes=jpeg_max_bytes
     )
     try:
-        replies = control_client.call(state_dir, request, _REPLY_DECODER, REPLY_TIMEOUT_S)
-        reply = None if replies is None else next(replies)
+        return control_client.request_one(state_dir, request, PreviewFrame, REPLY_TIMEOUT_S)
     except OSError:
         return None
     except UserError as error:
         raise PreviewUnavailable(str(error)) from error
-    if isinstance(reply, CommandRefused):
-        raise PreviewUnavailable(reply.message)
-    return reply

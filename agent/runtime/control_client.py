@@ -8,6 +8,7 @@ import msgspec
 
 from agent.base.errors import UserError
 from agent.base.message import Message, message_of
+from agent.base.model import CommandRefused
 from agent.runtime.control_socket import SOCKET_NAME
 from drivers.local_wire import (
     LocalConnection,
@@ -20,6 +21,33 @@ from drivers.local_wire import (
 CONNECT_TIMEOUT_S = 1.0
 MAX_REPLY_BYTES = 1 << 24
 T = TypeVar("T")
+
+
+class AgentRefused(UserError):
+    """The agent refuses a request. `str(error)` is the reason in one sentence."""
+
+    def __init__(self, refused: CommandRefused) -> None:
+        super().__init__(refused.message)
+        self.code = refused.code
+
+
+def request_one(
+    state_dir: Path,
+    request: msgspec.Struct,
+    reply_type: type[T],
+    timeout_s: float,
+    fd: int | None = None,
+) -> T | None:
+    """Send a request that has one reply, and return it, or None if no agent runs.
+
+    Raises AgentRefused, UserError if there is no answer in time, and PermissionError as `call`.
+    """
+    decoder: MessageDecoder[T | CommandRefused] = MessageDecoder(reply_type | CommandRefused)
+    replies = call(state_dir, request, decoder, timeout_s, fd)
+    reply = None if replies is None else next(replies)
+    if isinstance(reply, CommandRefused):
+        raise AgentRefused(reply)
+    return reply
 
 
 def call(

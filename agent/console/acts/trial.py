@@ -5,7 +5,6 @@ from typing import Literal
 import msgspec
 
 from agent.base.message import Message, Text
-from agent.base.model import CommandRefused
 from agent.config.desired_store import DesiredStore
 from agent.config_change.scene_request import SceneDone, SceneRequest
 from agent.console.acts.act import ActCall, NoArgs, Outcome, act
@@ -13,12 +12,8 @@ from agent.console.config_editor import format_reminder
 from agent.console.context import ConsoleContext
 from agent.console.errors import AgentDown, ConsoleError
 from agent.runtime import control_client
-from drivers.local_wire import MessageDecoder
 
 REPLY_TIMEOUT_S = 30.0
-_REPLY_DECODER: MessageDecoder[SceneDone | CommandRefused] = MessageDecoder(
-    SceneDone | CommandRefused
-)
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,12 +85,12 @@ def trial_undo(call: ActCall, _args: NoArgs) -> Outcome:
 
 def send_request(context: ConsoleContext, request: SceneRequest) -> SceneDone:
     """Have the running agent do a request. Raises ConsoleError if it refuses or does not run, UserError."""
-    replies = control_client.call(context.state_dir, request, _REPLY_DECODER, REPLY_TIMEOUT_S)
-    reply = None if replies is None else next(replies)
-    if reply is None:
-        raise AgentDown(Message("the agent does not run: see check 5"))
-    if isinstance(reply, CommandRefused):
+    try:
+        done = control_client.request_one(context.state_dir, request, SceneDone, REPLY_TIMEOUT_S)
+    except control_client.AgentRefused as error:
         raise ConsoleError(
-            Message("refused ({code}): {reason}", code=reply.code, reason=reply.message)
-        )
-    return reply
+            Message("refused ({code}): {reason}", code=error.code, reason=str(error))
+        ) from error
+    if done is None:
+        raise AgentDown(Message("the agent does not run: see check 5"))
+    return done

@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from agent.base.errors import UserError
-from agent.base.model import CommandRefused
 from agent.recording.encryption.keys import KeyLookup
 from agent.recording.export.clip import (
     ClipError,
@@ -26,7 +25,6 @@ from agent.recording.export.clip_request import MAX_CLIP_SEGMENTS, ClipDone, Cli
 from agent.recording.segment_name import parse_segment_name
 from agent.runtime import control_client
 from agent.runtime.local_server import LocalRequest
-from drivers.local_wire import MessageDecoder
 
 log = logging.getLogger(__name__)
 
@@ -35,10 +33,6 @@ MAX_CUT_S = 25.0
 
 REPLY_TIMEOUT_S = 60.0
 """For the requester: another one's clip, and its own."""
-
-_REPLY_DECODER: MessageDecoder[ClipDone | CommandRefused] = MessageDecoder(
-    ClipDone | CommandRefused
-)
 
 
 class _ClipRejected(Exception):
@@ -148,18 +142,15 @@ def request_clip(state_dir: Path, request: ClipRequest, out: Path) -> ClipInfo |
 
 def _exchange(state_dir: Path, request: ClipRequest, fd: int) -> ClipInfo | None:
     try:
-        replies = control_client.call(state_dir, request, _REPLY_DECODER, REPLY_TIMEOUT_S, fd)
-        if replies is None:
+        done = control_client.request_one(state_dir, request, ClipDone, REPLY_TIMEOUT_S, fd)
+    except control_client.AgentRefused as error:
+        if error.code == "unsupported":
+            # An agent that seals nothing has no keys either.
             return None
-        reply = next(replies)
+        raise ClipError(str(error)) from error
     except (OSError, UserError) as error:
         raise ClipError(f"the agent, which has the keys: {error}") from error
-    if not isinstance(reply, CommandRefused):
-        return reply.clip
-    if reply.code == "unsupported":
-        # An agent that seals nothing has no keys either.
-        return None
-    raise ClipError(reply.message)
+    return None if done is None else done.clip
 
 
 def _check_output_file(fd: int) -> None:
