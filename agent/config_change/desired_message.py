@@ -159,27 +159,16 @@ def make_report(
     is_on_trial: bool,
 ) -> ReportedConfig:
     """Return the report of a version in force; None is one that cannot be read. `decided` is the highest decided about."""
-    if layer is None:
-        return ReportedConfig(
-            state="damaged",
-            version=0,
-            decided=decided,
-            digest=None,
-            since=None,
-            by=None,
-            refused=refused,
-            fetching=fetching,
-            deferred=deferred,
-        )
+    shown = layer or ConfigLayer()
     return ReportedConfig(
-        state="on_trial" if is_on_trial else "in_force",
-        version=layer.version,
+        state="damaged" if layer is None else "on_trial" if is_on_trial else "in_force",
+        version=shown.version,
         decided=decided,
-        digest=layer.digest,
-        since=layer.since,
-        by=layer.by,
+        digest=shown.digest,
+        since=shown.since,
+        by=shown.by,
         refused=refused,
-        scenes_at_box=tuple(scene.key for scene in layer.at_box),
+        scenes_at_box=tuple(scene.key for scene in shown.at_box),
         fetching=fetching,
         deferred=deferred,
     )
