@@ -1,9 +1,12 @@
 """agent.runtime.local_server: what a client cannot keep from others."""
 
+import os
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from time import monotonic
 
 import msgspec
 import pytest
@@ -11,7 +14,7 @@ import pytest
 from agent.base.clock import SystemClock
 from agent.base.model import RefusalCode
 from agent.runtime.local_server import LocalRequest, LocalServer, ServerLimits
-from drivers.local_wire import LocalConnection, MessageDecoder, connect
+from drivers.local_wire import LocalConnection, MessageDecoder, connect, pack_message
 
 WITHIN_S = 20.0
 LIMITS = ServerLimits(max_clients=2, max_request_bytes=1000, request_timeout_s=WITHIN_S)
@@ -107,3 +110,23 @@ def test_the_place_of_a_request_is_free_after_its_last_reply(served: Served) -> 
         assert replies == [Text("one"), Text("last"), None]
         with served.connect() as another:
             assert served.next_request(another).is_open
+
+
+def test_a_reply_that_its_client_does_not_take_is_dropped_at_once(served: Served) -> None:
+    with served.connect() as client:
+        request = served.next_request(client)
+        begin_s = monotonic()
+        assert not request.reply(Text("x" * 10_000_000))
+        assert monotonic() - begin_s < WITHIN_S
+        assert not request.is_open
+
+
+def test_the_file_of_a_request_that_is_none_is_closed(served: Served) -> None:
+    with ExitStack() as stack, Path(os.devnull).open("rb") as file:
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        client = stack.enter_context(served.connect())
+        data = pack_message(Text(), 1) + b"more"
+        socket.send_fds(client.socket, [data], [file.fileno()])
+        assert client.receive(DECODER, WITHIN_S) == Text("malformed")
+        assert client.receive(DECODER, WITHIN_S) is None
+        assert len(list(Path("/proc/self/fd").iterdir())) == before + 1
