@@ -6,7 +6,7 @@ returned to root in one message.
 
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -23,12 +23,10 @@ from agent.provisioning.atomic_folder import NewFile
 from agent.provisioning.board_config import BoardConfig
 from agent.provisioning.network_config import NetworkConfig
 from agent.provisioning.settings import (
-    BOARD_FILE,
     CONFIG_FILE,
+    IMAGE_FILES,
     MAX_FILE_BYTES,
     NAME_PATTERN,
-    NETWORK_FILE,
-    TIME_FILE,
     BoxFacts,
     BoxSettings,
     InvalidSettings,
@@ -110,13 +108,16 @@ def current_state(box_folders: BoxFolders, *lines: str) -> ProvisioningResult:
     """Return the box's id and network without applying anything; read-only."""
     config_dir = box_folders.config_dir
     network, network_errors = _read_table(
-        config_dir / NETWORK_FILE, "network", NetworkConfig(), network_config.iter_network_problems
+        config_dir,
+        "network",
+        NetworkConfig(),
+        network_config.iter_network_problems,
     )
     time, time_errors = _read_table(
-        config_dir / TIME_FILE, "time", TimeConfig(), time_config.iter_time_problems
+        config_dir, "time", TimeConfig(), time_config.iter_time_problems
     )
     board, board_errors = _read_table(
-        config_dir / BOARD_FILE, "board", BoardConfig(), board_config.iter_board_problems
+        config_dir, "board", BoardConfig(), board_config.iter_board_problems
     )
     time_ca = None
     if time.ca is not None:
@@ -223,10 +224,8 @@ def _build_files(settings: BoxSettings, config_dir: Path) -> tuple[dict[str, New
     credential_names = settings.key_names or ()
     lines: list[str] = []
     files = {
-        CONFIG_FILE: NewFile(data=toml_writer.dumps(settings.tables).encode()),
-        NETWORK_FILE: _encode_table(settings.config.network),
-        TIME_FILE: _encode_table(settings.config.time),
-        BOARD_FILE: _encode_table(settings.config.board),
+        name: NewFile(data=toml_writer.dumps(tables).encode())
+        for name, tables in settings.toml_files.items()
     }
     for name, text in settings.embedded.files.items():
         if name not in credential_names:
@@ -248,18 +247,6 @@ def _build_files(settings: BoxSettings, config_dir: Path) -> tuple[dict[str, New
                     f"the box has no {name!r}: what needs it does not work until it is given"
                 )
     return files, lines
-
-
-def _encode_table(table: NetworkConfig | TimeConfig | BoardConfig) -> NewFile:
-    values = msgspec.to_builtins(table)
-    return NewFile(data=toml_writer.dumps(_without_none(values)).encode())
-
-
-def _without_none(value: Any) -> Any:
-    """Leave out keys without a value, which TOML cannot express."""
-    if isinstance(value, dict):
-        return {key: _without_none(inner) for key, inner in value.items() if inner is not None}
-    return [_without_none(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _is_missing_or_empty(secret: Path) -> bool:
@@ -299,9 +286,13 @@ def _read_box_id(config_dir: Path) -> str | None:
 
 
 def _read_table(
-    path: Path, name: str, default: _Table, find_problems: Callable[[_Table, str], Iterator[str]]
+    config_dir: Path,
+    name: str,
+    default: _Table,
+    find_problems: Callable[[_Table, str], Iterator[str]],
 ) -> tuple[_Table, tuple[str, ...]]:
     """Read a table of the settings that the agent does not need; an invalid one counts as left out."""
+    path = config_dir / IMAGE_FILES[name]
     try:
         if not path.exists():
             return default, ()

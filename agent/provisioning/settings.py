@@ -43,14 +43,13 @@ _SECRET_VALUE_PATTERN = re.compile(
     re.IGNORECASE,
 )
 CONFIG_FILE = "vigie.toml"
-NETWORK_FILE = "network.toml"
-TIME_FILE = "time.toml"
-BOARD_FILE = "board.toml"
+IMAGE_FILES = {"network": "network.toml", "time": "time.toml", "board": "board.toml"}
+"""The files of the tables that the image reads, and the agent does not."""
 MAX_FILES = 64
 MAX_FILE_BYTES = 256_000
 """Of one file."""
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_RESERVED_NAMES = (CONFIG_FILE, NETWORK_FILE, TIME_FILE, BOARD_FILE)
+_RESERVED_NAMES = (CONFIG_FILE, *IMAGE_FILES.values())
 _RESERVED_SUFFIXES = (".before", ".new", ".making")
 """Files that enrolment writes next to a certificate."""
 _NAME_RULE = "letters, digits, '.', '_' and '-', at most 64, a letter or a digit first"
@@ -156,8 +155,8 @@ class BoxSettings(msgspec.Struct, frozen=True, kw_only=True):
     """A valid settings file. `data` is its bytes; `notes` are hints that are not problems."""
 
     data: bytes
-    tables: dict[str, Any]
-    """Those of the configuration."""
+    toml_files: Mapping[str, Mapping[str, Any]]
+    """The tables of the configuration and of the image's files, by the name of the file on the box."""
     config: SettingsFile
     """Paths are not resolved."""
     embedded: EmbeddedFiles
@@ -246,7 +245,12 @@ def check_settings(
         raise InvalidSettings(_clean_lines(problems, redactor))
     return BoxSettings(
         data=data,
-        tables={name: table for name, table in tables.items() if name not in EXTRA_TABLES},
+        toml_files={
+            CONFIG_FILE: {
+                name: table for name, table in tables.items() if name not in EXTRA_TABLES
+            },
+            **{file: tables.get(name, {}) for name, file in IMAGE_FILES.items()},
+        },
         config=config,
         embedded=embedded,
         notes=_clean_lines(_iter_notes(config, references, embedded), redactor),
