@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from selenium import webdriver
-from selenium.common.exceptions import TimeoutException
+from selenium.common.exceptions import StaleElementReferenceException, TimeoutException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
@@ -93,8 +93,10 @@ class PolePhone:
         self.driver.get(link)
 
     def wait(self, condition: Callable[[], Any], wanted: str) -> Any:
-        """Wait until a condition returns something, and return that."""
-        wait = WebDriverWait(self.driver, TIMEOUT_S, poll_frequency=POLL_S)
+        """Wait until a condition returns something, and return that. A control that was drawn again meanwhile is looked for again."""
+        wait = WebDriverWait(
+            self.driver, TIMEOUT_S, POLL_S, ignored_exceptions=(StaleElementReferenceException,)
+        )
         try:
             return wait.until(lambda _: condition())
         except TimeoutException:
