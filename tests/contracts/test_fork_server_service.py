@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,12 +20,16 @@ NO_USER = f"{MODULE}: has no user of its own"
 
 
 @pytest.fixture
-def listener(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+def listener(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
     """The socket of a service, as systemd binds it."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
-    monkeypatch.setenv(SOCKETS_VARIABLE, str(tmp_path))
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as bound:
-        bound.bind(str(tmp_path / f"{MODULE}.sock"))
+    # unix(7) allows 107 bytes, and the path of a test's own folder is nearly that long.
+    with (
+        tempfile.TemporaryDirectory(prefix="vigie-") as folder,
+        socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as bound,
+    ):
+        monkeypatch.setenv(SOCKETS_VARIABLE, folder)
+        bound.bind(f"{folder}/{MODULE}.sock")
         bound.listen()
         yield bound
 

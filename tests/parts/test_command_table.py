@@ -17,6 +17,7 @@ from cryptography.x509.oid import NameOID
 from agent.base.model import CommandRefused
 from agent.config.commit_confirm import CommitConfirm
 from agent.config.desired_store import DESIRED_DIR, ConfigLayer, Decision, DesiredStore
+from agent.console.acts.heads import JOG_S
 from agent.console.checks import CHECKS, LINK_CHECKS
 from agent.console.commands.camera import WATCH_TIMEOUT_S
 from agent.diagnostics.commissioning.certificate import InstallationRecord
@@ -213,8 +214,8 @@ def test_keys_turn_a_head_and_leaving_the_command_stops_it(
 ) -> None:
     rig.run_logged_in("ptz", keys=b"9\x1b[C\x1b[A+q")
     commands = [args for _, args in agent.commands]
-    assert PtzMoveArgs(head="mast", pan=1.0, for_s=0.5) in commands
-    assert PtzMoveArgs(head="mast", tilt=1.0, for_s=0.5) in commands
+    assert PtzMoveArgs(head="mast", pan=1.0, for_s=JOG_S) in commands
+    assert PtzMoveArgs(head="mast", tilt=1.0, for_s=JOG_S) in commands
     assert commands[-1] == PtzStopArgs(head="mast")
 
 
