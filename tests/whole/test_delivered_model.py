@@ -103,7 +103,7 @@ def test_it_is_fetched_tried_kept_and_fetched_again_once_its_file_is_damaged(
         ("none.toml=https://files.example/x", "--model none.toml: model 'none.toml': no such card"),
         (
             "own.toml=ftp://files.example/x",
-            "models.url: allowed: https://HOST/PATH, without a user name",
+            "models.own.url = 'ftp://files.example/x': allowed: https://HOST/PATH, without a user name",
         ),
         ("cut.toml=https://files.example/x", "model 'cut': cut.tflite has sha256"),
     ],

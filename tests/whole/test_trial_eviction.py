@@ -12,7 +12,6 @@ import pytest
 from agent.base.clock import SystemClock, boot_id
 from agent.base.uuid7 import uuid7_factory
 from agent.config.desired_store import ConfigLayer, DesiredStore
-from agent.config_change.desired_message import ConfigSigner
 from agent.config_change.start_config import StartConfig, load_start_config
 from agent.faults.registry import FaultRegistry
 from agent.recording.custody.receipt_queue import ReceiptQueue
@@ -24,8 +23,9 @@ from agent.recording.retention.eviction_plan import EvictionPlan, plan_eviction
 from agent.recording.retention.hold_store import HoldStore
 from agent.recording.retention.retention_stage import RetentionRules, RetentionStage
 from agent.recording.segment_name import SegmentName
+from tests.authority_rig import ControlKeys
 from tests.conftest import ManualClock
-from tests.parts.config_stage_rig import Pole, skip_waits
+from tests.parts.config_stage_rig import SignedPole, skip_waits
 from tests.pole_config import POLE_CONFIG
 from tests.whole.report.reporting_box import wait_until
 from tests.whole.rig import TIMEOUT_S, AgentBox
@@ -308,14 +308,18 @@ def test_events_during_a_trial_are_held_by_the_rules_before(
     assert not hold.ongoing
 
 
-def judged_box(
-    pole: RecordingPole, folder: Path, monkeypatch: pytest.MonkeyPatch, people: int
-) -> Pole:
-    """The box with a stage that judges versions of so many people by the footage that there is."""
+def sign(box: SignedPole, people: int, version: int, settings: dict[str, Any]) -> None:
+    """Have this many people sign a version, and the box decide about it."""
+    names = ("amina", "jonas")[:people]
+    signers = [box.keys.identity(name, "supervisor") for name in names]
+    box.sign(version, *signers, settings=settings)
+
+
+def judged_box(pole: RecordingPole, folder: Path, monkeypatch: pytest.MonkeyPatch) -> SignedPole:
+    """The box with a stage that judges versions by the footage that there is."""
     skip_waits(monkeypatch)
     pole.start()
-    box = Pole(folder)
-    box.signers = tuple(ConfigSigner(name=name, role=None) for name in ("amina", "jonas")[:people])
+    box = SignedPole(folder, ControlKeys())
     box.preview_eviction = pole.retention.preview
     return box
 
@@ -324,8 +328,8 @@ def test_a_version_that_would_evict_footage_needs_two_people_and_says_what_goes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pole = RecordingPole(tmp_path)
-    box = judged_box(pole, tmp_path, monkeypatch, people=1)
-    box.send(1, settings=SMALL_QUOTAS)
+    box = judged_box(pole, tmp_path, monkeypatch)
+    sign(box, 1, 1, SMALL_QUOTAS)
     *keys, going = box.reasons()
     assert keys == [
         "record.box_max_bytes = 10000000: now 64000000000; allowed: with signatures of two people",
@@ -334,8 +338,7 @@ def test_a_version_that_would_evict_footage_needs_two_people_and_says_what_goes(
     span = "from 2026-11-25T00:00:00.000Z to 2026-11-25T00:00:40.000Z"
     assert going == f"would go at once: 8.5 MB of north, 5 files, {span}"
     assert box.restarts == 0
-    box = judged_box(pole, tmp_path, monkeypatch, people=2)
-    box.send(2, settings=SMALL_QUOTAS)
+    sign(box, 2, 2, SMALL_QUOTAS)
     assert box.restarts == 1
 
 
@@ -345,15 +348,15 @@ def test_a_quota_below_what_is_held_is_refused_also_to_two_people(
 ) -> None:
     pole = RecordingPole(tmp_path)
     pole.hold_all()
-    box = judged_box(pole, tmp_path, monkeypatch, people)
-    box.send(1, settings=SMALL_QUOTAS)
+    box = judged_box(pole, tmp_path, monkeypatch)
+    sign(box, people, 1, SMALL_QUOTAS)
     held = "17000000 bytes of {} are held (17); allowed: 17000000 or more"
     assert box.reasons() == (
         f"record.max_bytes = 10000000: {held.format('camera north')}",
         f"record.box_max_bytes = 10000000: {held.format('the box')}",
     )
     assert box.restarts == 0
-    box.send(2, settings={"record": {"max_bytes": 17_000_000}})
+    sign(box, people, 2, {"record": {"max_bytes": 17_000_000}})
     assert box.restarts == (people == 2)
 
 
@@ -361,9 +364,9 @@ def test_footage_that_is_not_listed_yet_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pole = RecordingPole(tmp_path)
-    box = judged_box(pole, tmp_path, monkeypatch, people=1)
+    box = judged_box(pole, tmp_path, monkeypatch)
     (pole.state / "footage" / "south").mkdir()
-    box.send(1, settings=SMALL_QUOTAS)
+    sign(box, 1, 1, SMALL_QUOTAS)
     assert box.reasons()[-1] == "not listed yet after the start: the footage of south"
 
 
