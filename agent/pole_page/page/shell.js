@@ -110,13 +110,22 @@ export class Shell {
   }
 
   #drawStatus() {
+    const { main } = this.#parts;
+    const top_px = main.getBoundingClientRect().top;
+    this.#drawProblems();
+    this.#drawTrial(this.#status.trial);
+    this.#drawTime();
+    // A page that was scrolled keeps its place, also in a browser without scroll anchoring: a finger is on its way to a button.
+    const moved_px = main.getBoundingClientRect().top - top_px;
+    if (scrollY > 0 && moved_px !== 0) scrollBy({ top: moved_px, behavior: "instant" });
+  }
+
+  #drawProblems() {
     const { problems } = this.#parts;
     const { value: state, isUnreachable } = this.#status;
     const lines = isUnreachable ? [text("no_answer")] : problemLines(state);
     const same = lines.length === problems.children.length && lines.every((line, at) => problems.children[at].textContent === line);
     if (!same) show(problems, lines.map((line) => element("p", {}, value(line))));
-    this.#drawTrial(this.#status.trial);
-    this.#drawTime();
   }
 
   #drawTrial(trial) {
