@@ -12,6 +12,7 @@ const ALLOWED = [
   [/^a list$/, "mistake_list"],
   [/^(?<n>\S+) or more items$/, "mistake_items_least"],
   [/^at most (?<n>\S+) items$/, "mistake_items_most"],
+  [/^(?<n>\d+) items$/, "mistake_items"],
   [/^at most (?<n>\S+) characters$/, "mistake_characters_most"],
   [/^(?<n>\S+) or more$/, "mistake_least"],
   [/^at most (?<n>\S+)$/, "mistake_most"],
@@ -33,7 +34,6 @@ const REASONS = [
   [/given with `(?<other>\w+)`; allowed: one of them$/, "mistake_given_twice"],
   [/(?<n>\d+) of them; allowed: at most (?<most>\d+)$/, "mistake_too_many"],
   [/(?<n>\d+) corners of zones, masks and ignored areas; allowed: at most (?<most>\d+)$/, "mistake_too_many_corners"],
-  [/expected `array` of at (?:least|most) length (?<n>\d+), got (?<found>\d+)$/, "mistake_length"],
   [/falls into parts in the picture; allowed: an area of which the picture shows one part$/, "mistake_in_parts"],
   [/not valid TOML(?: 1\.0)?: (?<reason>.+)$/, "mistake_not_toml"],
 ];

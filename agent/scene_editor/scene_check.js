@@ -62,16 +62,17 @@ function* numberErrors(tables) {
 // ---- types and limits
 
 function* typeErrors(value, type, path) {
-  const wrong = findWrongValue(value, type);
-  if (wrong) {
-    yield { path, text: describeWrongValue(value, type, path, wrong) };
-    return;
-  }
+  const nested = hasKind(value, type.kind) ? [...pieceErrors(value, type, path)] : [];
+  yield* nested;
+  const wrong = nested.length ? null : findWrongValue(value, type);
+  if (wrong) yield { path, text: describeWrongValue(value, type, path, wrong) };
+}
+
+function* pieceErrors(value, type, path) {
   if (type.kind === "list") {
     for (const [index, item] of value.entries()) yield* typeErrors(item, type.item, [...path, index]);
-  } else if (type.kind === "tuple") {
+  } else if (type.kind === "tuple" && value.length === type.items.length) {
     for (const [index, item] of type.items.entries()) yield* typeErrors(value[index], item, [...path, index]);
-    if (value.length > type.items.length) yield { path, text: describeWrongValue(value, type, path, { raw: describeLength("most", value, type) }) };
   } else if (type.kind === "table") {
     yield* tableErrors(value, type, path);
   }
@@ -87,7 +88,7 @@ function* tableErrors(table, type, path) {
   }
 }
 
-/** Returns null, or the reason as `{ allowed, isWrongType }` or `{ raw }`. */
+/** Returns null, or the reason as `{ allowed, isWrongType }`. The pieces of a list or a table have no mistake. */
 function findWrongValue(value, type) {
   if (!hasKind(value, type.kind)) {
     return { allowed: type.kind === "literal" ? describeChoices(type) : TYPE_WORDS[type.kind], isWrongType: true };
@@ -97,7 +98,7 @@ function findWrongValue(value, type) {
     const bound = BOUNDS.find(([name, holds]) => name in type && !holds(Number(value), type[name]));
     return bound ? { allowed: bound[2](type[bound[0]]) } : null;
   }
-  if (type.kind === "tuple") return value.length < type.items.length ? { raw: describeLength("least", value, type) } : null;
+  if (type.kind === "tuple") return value.length === type.items.length ? null : { allowed: `${type.items.length} items` };
   if (type.kind === "list") return findWrongLength(value.length, type, "items");
   if (type.kind === "str") {
     const wrong = findWrongLength([...value].length, type, "characters");
@@ -119,10 +120,6 @@ function hasKind(value, kind) {
 
 const describeChoices = (type) => [...type.values].sort().map(formatString).join(", ");
 
-function describeLength(bound, value, type) {
-  return `expected \`array\` of at ${bound} length ${type.items.length}, got ${value.length}`;
-}
-
 function findWrongLength(length, type, unit) {
   if (length < (type.minLength ?? 0)) {
     return { allowed: unit === "characters" && type.minLength === 1 ? "a text that is not empty" : `${type.minLength} or more ${unit}` };
@@ -133,7 +130,6 @@ function findWrongLength(length, type, unit) {
 function describeWrongValue(value, type, path, wrong) {
   const isShown = typeof value !== "object" || value instanceof Date;
   const location = path.length ? `${joinPath(path)}${isShown ? ` = ${formatValue(value)}` : ""}: ` : "";
-  if (wrong.raw) return `${location}${wrong.raw}`;
   const kind = wrong.isWrongType && !isShown ? `${formatValue(value)}; ` : "";
   return `${location}${kind}allowed: ${wrong.allowed}`;
 }
