@@ -74,6 +74,12 @@ ROWS = rows()
 
 
 @pytest.fixture
+def tmp_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder without a word of the test's name: the console prints its path."""
+    return tmp_path_factory.mktemp("box")
+
+
+@pytest.fixture
 def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     """Starts a box, and closes it."""
     boxes: list[DiagnosedBox] = []

@@ -5,7 +5,6 @@ import itertools
 import socket
 import threading
 from contextlib import suppress
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -242,8 +241,10 @@ def test_an_act_server_that_ends_or_lies_is_reported(
 TOO_MANY = ["".join(letters) for letters in itertools.product("abcdefg", repeat=3)]
 
 
-def test_acts_that_are_declared_out_of_bounds_are_no_acts(tmp_path: Path) -> None:
-    with served_page(make_root(tmp_path / "r")) as (page, acts):
+def test_acts_that_are_declared_out_of_bounds_are_no_acts(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    with served_page(make_root(tmp_path_factory.mktemp("r"))) as (page, acts):
         phone = page.logged_in()
         for listing in (
             b"",
