@@ -30,7 +30,7 @@ from agent.console.errors import ConsoleError
 from agent.faults.texts import Language
 
 if TYPE_CHECKING:
-    from agent.console.acts.commissioning import Commissioning
+    from agent.console.acts.commissioning_draft import Commissioning
 
 PAGE_VIEW_PURPOSE = "looked through it at the page at the pole"
 CHECK_S = 120.0
