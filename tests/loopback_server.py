@@ -168,7 +168,8 @@ class TcpProxy(LoopbackServer):
 def shut(connection: socket.socket) -> None:
     """End both directions; a thread that waits for this connection returns."""
     with contextlib.suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)
+        # That of an SSLSocket drops its state of TLS, which the thread of the connection may be using.
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
 def receive(connection: socket.socket) -> bytes:
