@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from agent.commands.command import NoArguments
 from agent.config import console_settings
-from agent.console.acts.act import NoArgs, call_at_console
+from agent.console.acts.act import call_at_console
 from agent.console.acts.devices import Peer, devices, find_peers, join_devices
 from drivers.onvif.operations import FoundCamera
 from drivers.rtsp_search import FoundRtspServer
@@ -84,7 +85,7 @@ def test_a_technician_sees_what_answers_and_which_camera_does_not(
             f"IP address HW type Flags HW address Mask Device\n{CAMERA} 0x1 0x2 {MAC} * street\n"
         )
         screen = rig.run_logged_in("net devices")
-        found = devices(call_at_console(rig.context), NoArgs())
+        found = devices(call_at_console(rig.context), NoArguments())
         results = [(str(one.subject), one.ok) for one in found.values]
     assert "Searching 10.77.0.0/24, 10.78.0.0/24" in screen
     (line,) = [line for line in screen.splitlines() if line.startswith(CAMERA)]

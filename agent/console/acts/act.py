@@ -131,10 +131,6 @@ def call_at_console(context: ConsoleContext) -> ActCall:
     return ActCall(context=context, state=ActState(context.clock, context.language))
 
 
-class NoArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """No arguments."""
-
-
 class BoxArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The box's id, which the technician types as a confirmation."""
 

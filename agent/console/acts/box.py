@@ -8,17 +8,8 @@ from typing import Annotated
 import msgspec
 
 from agent.base.message import Message, Text
-from agent.console.acts.act import (
-    CHECK_S,
-    LONG_S,
-    ActCall,
-    BoxArgs,
-    Download,
-    Lines,
-    NoArgs,
-    Outcome,
-    act,
-)
+from agent.commands.command import NoArguments
+from agent.console.acts.act import CHECK_S, LONG_S, ActCall, BoxArgs, Download, Lines, Outcome, act
 from agent.console.checks import CHECKS, LINK_CHECKS, CheckOutcome, run_check
 from agent.diagnostics.support_bundle.builder import format_result, make_bundle
 from agent.faults.texts import LANGUAGES
@@ -76,7 +67,7 @@ class BundleValue(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @act(lane="status")
-def session(call: ActCall, _args: NoArgs) -> Session:
+def session(call: ActCall, _args: NoArguments) -> Session:
     """Return the box and the technician."""
     context = call.context
     agent_state = context.agent_state()
@@ -109,13 +100,13 @@ def check(call: ActCall, args: CheckArgs) -> Lines[CheckOutcome]:
 
 
 @act(lane="work", typed="net", timeout_s=CHECK_S, receipt="net")
-def net(call: ActCall, _args: NoArgs) -> Lines[CheckOutcome]:
+def net(call: ActCall, _args: NoArguments) -> Lines[CheckOutcome]:
     """Run the checks of the link. The first that fails explains those after it."""
     return Lines(run_check(call.context, check) for check in LINK_CHECKS)
 
 
 @act(lane="work", typed="bundle", timeout_s=LONG_S, receipt="bundle")
-def bundle(call: ActCall, _args: NoArgs) -> Download[BundleValue]:
+def bundle(call: ActCall, _args: NoArguments) -> Download[BundleValue]:
     """Make a support bundle; the box keeps nothing of it."""
     with tempfile.TemporaryDirectory(prefix="vigie-") as folder:
         context = call.context

@@ -9,9 +9,10 @@ from agent.base.message import Message, Text, message_of
 from agent.base.signed_manifest import BadManifest
 from agent.capture.jpeg import encode_jpeg
 from agent.capture.snapshot_command import SNAPSHOT_MAX_BYTES
+from agent.commands.command import NoArguments
 from agent.config.names import Name
 from agent.console import qr_code
-from agent.console.acts.act import CHECK_S, LONG_S, ActCall, Done, NoArgs, Picture, act
+from agent.console.acts.act import CHECK_S, LONG_S, ActCall, Done, Picture, act
 from agent.console.acts.commissioning_draft import Answer, Commissioning
 from agent.console.errors import ConsoleError
 from agent.diagnostics.commissioning import certificate as record_files
@@ -144,7 +145,7 @@ class CertificateValue(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @act(lane="work", needs="agent", typed="commission", timeout_s=LONG_S)
-def commission_begin(call: ActCall, _args: NoArgs) -> Draft:
+def commission_begin(call: ActCall, _args: NoArguments) -> Draft:
     """Inspect the box; a commissioning that was begun before is dropped, with its photos."""
     commissioning = Commissioning(call.context, call.context.best_focus)
     call.state.commissioning = commissioning
@@ -152,7 +153,7 @@ def commission_begin(call: ActCall, _args: NoArgs) -> Draft:
 
 
 @act(lane="work")
-def commission_read(call: ActCall, _args: NoArgs) -> Draft | None:
+def commission_read(call: ActCall, _args: NoArguments) -> Draft | None:
     """Return the commissioning in hand, for a page that was loaded again, or None."""
     commissioning = call.state.commissioning
     return None if commissioning is None else _draft(commissioning)
@@ -236,13 +237,13 @@ def commission_sign(call: ActCall, args: AnswersArgs) -> Report:
 
 
 @act(lane="work", needs="agent", typed="commission compare", timeout_s=LONG_S)
-def commission_compare(call: ActCall, _args: NoArgs) -> Report:
+def commission_compare(call: ActCall, _args: NoArguments) -> Report:
     """Compare the box with its newest certificate."""
     return Report(tuple(format_comparison(*_session(call).compare())))
 
 
 @act(lane="work")
-def certificate(call: ActCall, _args: NoArgs) -> CertificateValue:
+def certificate(call: ActCall, _args: NoArguments) -> CertificateValue:
     """Return the newest certificate, as it is printed. Raises UserError if none verifies."""
     _, record, pictures = _session(call).read_newest()
     return CertificateValue(

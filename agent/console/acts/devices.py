@@ -8,8 +8,9 @@ import msgspec
 
 from agent.base.message import Message, Text, join_phrases
 from agent.base.url import split_url
+from agent.commands.command import NoArguments
 from agent.config.configuration import Config
-from agent.console.acts.act import CHECK_S, ActCall, Lines, NoArgs, act
+from agent.console.acts.act import CHECK_S, ActCall, Lines, act
 from agent.console.check_result import CheckResult
 from agent.console.context import ConsoleContext
 from agent.console.network_checks import resolve_host
@@ -181,7 +182,7 @@ def _sort_key(address: str) -> tuple[bool, int, str]:
 
 
 @act(lane="work", typed="net devices", timeout_s=CHECK_S, receipt="net devices")
-def devices(call: ActCall, _args: NoArgs) -> Lines[CheckResult]:
+def devices(call: ActCall, _args: NoArguments) -> Lines[CheckResult]:
     """Search the box's networks: a configured camera or head that does not answer is a bad result."""
     return Lines(map(_to_result, search_devices(call.context, list_subnets())))
 

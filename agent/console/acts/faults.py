@@ -6,7 +6,8 @@ import msgspec
 
 from agent.base.health_model import Fault
 from agent.base.message import Message, Text
-from agent.console.acts.act import ActCall, NoArgs, act
+from agent.commands.command import NoArguments
+from agent.console.acts.act import ActCall, act
 from agent.console.context import ConsoleContext
 from agent.console.errors import ConsoleError
 from agent.console.messages.details import find_detail
@@ -54,7 +55,7 @@ class FaultArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 @act(lane="status", typed="faults")
-def faults(call: ActCall, _args: NoArgs) -> FaultList:
+def faults(call: ActCall, _args: NoArguments) -> FaultList:
     """Return the active faults, with the advice of the runbook."""
     context = call.context
     agent_state = context.agent_state()

@@ -8,8 +8,9 @@ from typing import Annotated, TypeAlias
 import msgspec
 
 from agent.base.message import Message, Text, join_phrases
+from agent.commands.command import NoArguments
 from agent.config.names import Name
-from agent.console.acts.act import ActCall, Done, NoArgs, act
+from agent.console.acts.act import ActCall, Done, act
 from agent.console.arguments import DECIMAL_REGEX, parse_decimal
 from agent.console.context import ConsoleContext
 from agent.console.errors import ConsoleError
@@ -104,7 +105,7 @@ class Target(msgspec.Struct, frozen=True):
 
 
 @act(lane="head", needs="agent", typed="ptz HEAD status, ptz HEAD presets")
-def heads(call: ActCall, _args: NoArgs) -> HeadList:
+def heads(call: ActCall, _args: NoArguments) -> HeadList:
     """Return all heads with their presets and tours."""
     return HeadList(tuple(_view_head(call.context, name) for name in call.context.head_names))
 

@@ -7,8 +7,9 @@ import msgspec
 from agent.base import update_keyring
 from agent.base.health_model import HealthReport, Vitals
 from agent.base.message import Message, Text, join_phrases
+from agent.commands.command import NoArguments
 from agent.config_change import config_check
-from agent.console.acts.act import ActCall, NoArgs, act
+from agent.console.acts.act import ActCall, act
 from agent.console.agent_process import AgentState
 from agent.console.context import ConsoleContext
 from agent.console.machine_checks import describe_supply
@@ -52,7 +53,7 @@ class BoxStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @act(lane="status", typed="status")
-def status(call: ActCall, _args: NoArgs) -> BoxStatus:
+def status(call: ActCall, _args: NoArguments) -> BoxStatus:
     """Return the state of the box on one screen."""
     context = call.context
     agent_state = context.agent_state()

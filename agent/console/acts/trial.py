@@ -5,9 +5,10 @@ from typing import Literal
 import msgspec
 
 from agent.base.message import Message, Text
+from agent.commands.command import NoArguments
 from agent.config.desired_store import DesiredStore
 from agent.config_change.scene_request import SceneDone, SceneRequest
-from agent.console.acts.act import ActCall, NoArgs, Outcome, act
+from agent.console.acts.act import ActCall, Outcome, act
 from agent.console.config_editor import format_reminder
 from agent.console.context import ConsoleContext
 from agent.console.errors import AgentDown, ConsoleError
@@ -47,13 +48,13 @@ def find_trial(context: ConsoleContext) -> Trial | None:
 
 
 @act(lane="status", typed="config")
-def trial(call: ActCall, _args: NoArgs) -> Trial | None:
+def trial(call: ActCall, _args: NoArguments) -> Trial | None:
     """Return the change on trial, or None."""
     return find_trial(call.context)
 
 
 @act(lane="work", typed="config confirm", receipt="config confirm")
-def trial_confirm(call: ActCall, _args: NoArgs) -> Outcome:
+def trial_confirm(call: ActCall, _args: NoArguments) -> Outcome:
     """Keep the change on trial."""
     context = call.context
     trial = find_trial(context)
@@ -66,7 +67,7 @@ def trial_confirm(call: ActCall, _args: NoArgs) -> Outcome:
 
 
 @act(lane="work", typed="config undo", receipt="config undo")
-def trial_undo(call: ActCall, _args: NoArgs) -> Outcome:
+def trial_undo(call: ActCall, _args: NoArguments) -> Outcome:
     """Put the state before the change in force again."""
     context = call.context
     trial = find_trial(context)

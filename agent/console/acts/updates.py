@@ -9,8 +9,9 @@ from pathlib import Path
 import msgspec
 
 from agent.base.message import Message, Text, decode_message, join_phrases, join_sentences
+from agent.commands.command import NoArguments
 from agent.console.act_wire import MAX_UPLOAD_BYTES
-from agent.console.acts.act import ActCall, BoxArgs, NoArgs, act
+from agent.console.acts.act import ActCall, BoxArgs, act
 from agent.console.context import ConsoleContext
 from agent.console.errors import ConsoleError
 from agent.update import rauc_backend, request_file, usb_bundle
@@ -61,7 +62,7 @@ class UpdateValue(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @act(lane="status", typed="update")
-def update_status(call: ActCall, _args: NoArgs) -> UpdateValue:
+def update_status(call: ActCall, _args: NoArguments) -> UpdateValue:
     """Return the progress or the outcome of the last request."""
     status = last_request(call.context)
     if status is None:
@@ -77,7 +78,7 @@ def update_status(call: ActCall, _args: NoArgs) -> UpdateValue:
 
 
 @act(lane="upload", needs="root", typed="update")
-def update_slots(call: ActCall, _args: NoArgs) -> RequestId:
+def update_slots(call: ActCall, _args: NoArguments) -> RequestId:
     """Have root read the slots; the lines come with the progress of the request."""
     return RequestId(submit(call.context, "status"))
 
@@ -104,7 +105,7 @@ def update_good(call: ActCall, args: BoxArgs) -> RequestId:
     upload_max_bytes=MAX_UPLOAD_BYTES,
     receipt="update from a file of {call.upload.size_bytes} bytes",
 )
-def update_install(call: ActCall, _args: NoArgs) -> RequestId:
+def update_install(call: ActCall, _args: NoArguments) -> RequestId:
     """Store the uploaded bundle, and have root install it. If it raises, nothing of the file is left.
 
     Root checks it as any update: its signature, its version, the trial.

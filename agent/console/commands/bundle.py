@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agent.base.message import Message
+from agent.commands.command import NoArguments
 from agent.console import file_transfer, usb_export
 from agent.console.acts import box
-from agent.console.acts.act import NoArgs, call_at_console
+from agent.console.acts.act import call_at_console
 from agent.console.arguments import usage_error
 from agent.console.console_command import ConsoleCommand
 from agent.console.context import ConsoleContext
@@ -35,7 +36,7 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
             terminal.print(*format_result(_make_bundle(terminal, context, context.state_dir)))
         case ["xmodem"]:
             terminal.print(Message("Collecting ..."))
-            download = box.bundle(call_at_console(context), NoArgs())
+            download = box.bundle(call_at_console(context), NoArguments())
             with os.fdopen(download.fd, "rb") as file:
                 file_transfer.send(terminal, download.value.name, file.read(), GZIP_PADDING)
         case _:

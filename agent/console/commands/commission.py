@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from agent.base.message import Message, Text
-from agent.console.acts.act import NoArgs, call_at_console
+from agent.commands.command import NoArguments
+from agent.console.acts.act import call_at_console
 from agent.console.arguments import usage_error
 from agent.console.commands.camera import print_picture
 from agent.console.console_command import ConsoleCommand, always
@@ -48,7 +49,7 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
         raise usage_error(("commission", *argv), "commission", "commission compare")
     if argv:
         terminal.print(Message("This takes pictures."))
-        terminal.print(*commission_compare(call_at_console(context), NoArgs()).lines)
+        terminal.print(*commission_compare(call_at_console(context), NoArguments()).lines)
     else:
         session = commissioning.CommissioningSession(
             context.config_path, context.clock, context.technician

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from agent.base.clock import rfc3339
 from agent.base.message import Message
 from agent.base.state_file import DamagedStateFile
+from agent.commands.command import NoArguments
 from agent.config import toml_writer
 from agent.config.desired_store import DesiredStore
 from agent.config.redaction import redact_config, redact_url
 from agent.config.toml_decode import read_toml
 from agent.config_change import config_check
 from agent.console import agent_process
-from agent.console.acts.act import NoArgs, call_at_console
+from agent.console.acts.act import call_at_console
 from agent.console.acts.trial import find_trial, trial_confirm, trial_undo
 from agent.console.arguments import parse_int, usage_error
 from agent.console.console_command import ConsoleCommand
@@ -45,9 +46,9 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
         case ["set", *rest]:
             _set_keys(terminal, context, rest)
         case ["confirm"]:
-            terminal.print(trial_confirm(call_at_console(context), NoArgs()).text)
+            terminal.print(trial_confirm(call_at_console(context), NoArguments()).text)
         case ["undo"]:
-            terminal.print(trial_undo(call_at_console(context), NoArgs()).text)
+            terminal.print(trial_undo(call_at_console(context), NoArguments()).text)
         case ["reset"]:
             _reset_version(terminal, context)
         case _:

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from agent.base.message import Message
+from agent.commands.command import NoArguments
 from agent.console.acts import faults
-from agent.console.acts.act import NoArgs, call_at_console
+from agent.console.acts.act import call_at_console
 from agent.console.arguments import usage_error
 from agent.console.console_command import ConsoleCommand
 from agent.console.context import ConsoleContext
@@ -42,7 +43,7 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
 
 
 def _print_active(terminal: Terminal, context: ConsoleContext) -> None:
-    found = faults.faults(call_at_console(context), NoArgs())
+    found = faults.faults(call_at_console(context), NoArguments())
     if found.faults is None:
         terminal.print(
             Message("Agent: {state}. It has left no report: use check.", state=found.agent)

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from agent.base.message import Message, Text, join_phrases, message_of
+from agent.commands.command import NoArguments
 from agent.console.acts import box
-from agent.console.acts.act import NoArgs, call_at_console
+from agent.console.acts.act import call_at_console
 from agent.console.acts.devices import list_subnets, search_devices
 from agent.console.arguments import usage_error
 from agent.console.check_result import print_results
@@ -62,7 +63,7 @@ def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> Non
 def _check_link(terminal: Terminal, context: ConsoleContext) -> None:
     """Run the checks of the link. The first that fails explains those after it."""
     failed = []
-    for outcome in box.net(call_at_console(context), NoArgs()).values:
+    for outcome in box.net(call_at_console(context), NoArguments()).values:
         print_results(terminal, outcome.results)
         if not outcome.is_good:
             failed.append(outcome.name)

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from agent.base.message import Message, join_phrases
-from agent.console.acts.act import NoArgs, call_at_console
+from agent.commands.command import NoArguments
+from agent.console.acts.act import call_at_console
 from agent.console.acts.status import BoxStatus, status
 from agent.console.arguments import no_more_args
 from agent.console.console_command import ConsoleCommand
@@ -14,7 +15,7 @@ from agent.console.terminal import Terminal
 def run(terminal: Terminal, context: ConsoleContext, argv: Sequence[str]) -> None:
     """Print the state."""
     no_more_args("status", argv)
-    found = status(call_at_console(context), NoArgs())
+    found = status(call_at_console(context), NoArguments())
     clock = (
         Message("clock synchronised")
         if found.is_clock_synced

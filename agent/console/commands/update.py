@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agent.base.message import Message, Text, TextData, decode_message
+from agent.commands.command import NoArguments
 from agent.console.acts import updates
-from agent.console.acts.act import BoxArgs, NoArgs, call_at_console
+from agent.console.acts.act import BoxArgs, call_at_console
 from agent.console.acts.updates import RequestId
 from agent.console.arguments import usage_error
 from agent.console.console_command import ConsoleCommand
@@ -58,7 +59,7 @@ def _print_status(terminal: Terminal, context: ConsoleContext) -> None:
         terminal.print(updates.summarize(last_status))
         if last_status.state == "running":
             return
-    request = updates.update_slots(call_at_console(context), NoArgs())
+    request = updates.update_slots(call_at_console(context), NoArguments())
     terminal.print(*_follow_request(terminal, context, request))
 
 
