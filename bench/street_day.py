@@ -89,6 +89,8 @@ class StreetReports:
             begin_ns=begin_ns,
             end_ns=end_ns,
             observed_s=60.0,
+            trusted=True,
+            untrusted_reasons=(),
             lines=(LineCounts(name="stop line north", counts=counts),),
             zones=(
                 ZoneCounts(

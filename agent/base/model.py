@@ -9,7 +9,7 @@ from typing import Annotated, Literal, TypeAlias, get_args
 
 import msgspec
 
-from agent.base.view_condition import ViewCondition
+from agent.base.view_condition import ViewCondition, ViewLimit
 from drivers.media import Plane
 
 Label = Literal["person", "bicycle", "motorcycle", "car", "bus", "truck"]
@@ -231,12 +231,18 @@ class ZoneCounts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TrafficCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """One minute of traffic at one camera, of which `observed_s` seconds were observed."""
+    """One minute of traffic at one camera, of which `observed_s` seconds were observed.
+
+    `trusted` is false if the view did not show road users well enough for a tenth of that time or more; the counts
+    are too low then. `untrusted_reasons` has the limits of the view, in the order of `ViewLimit`.
+    """
 
     camera: str
     begin_ns: int
     end_ns: int
     observed_s: float
+    trusted: bool
+    untrusted_reasons: tuple[ViewLimit, ...]
     lines: tuple[LineCounts, ...]
     zones: tuple[ZoneCounts, ...]
 

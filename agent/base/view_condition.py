@@ -4,7 +4,7 @@
 pole and the centre use that diagnosis.
 """
 
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
@@ -22,13 +22,47 @@ low_light CAM-08: too little light to see road users by
 """
 
 
+ViewLimit = Literal[
+    "frozen",
+    "blocked",
+    "moved",
+    "glare",
+    "dark",
+    "low_contrast",
+    "rain",
+    "blurred",
+    "shaken",
+    "frame_rate",
+    "lens",
+    "small",
+]
+"""A limit of a view: why road users are missed in it, so that its counts are not to be trusted.
+
+frozen       the same picture comes again and again
+blocked      the view is covered
+moved        the camera looks elsewhere than its scene was drawn for
+glare        a quarter of the picture is white
+dark         too little light
+low_contrast light and dark are too near to each other, as in fog
+rain         rain or snow hides what is behind it
+blurred      edges are soft
+shaken       the picture shakes
+frame_rate   too few pictures a second
+lens         the lens bends what is straight too much
+small        road users are too few pixels high
+"""
+VIEW_LIMITS: tuple[ViewLimit, ...] = get_args(ViewLimit)
+
+
 class ViewCondition(msgspec.Struct, frozen=True, kw_only=True):
     """The condition of a view, since when it lasts, and the measures of the newest picture.
 
     `sharpness` is 0 to about 0.8, and blurred below 0.57; None if the picture has too few edges or is too small.
+    `limits`: why counts are not to be trusted now, in the order of VIEW_LIMITS; none if they are.
     """
 
     state: ViewState
     since_ns: int
     mean_luma: float
     sharpness: float | None
+    limits: tuple[ViewLimit, ...] = ()

@@ -56,7 +56,8 @@ class RuleEngine:
         self._road_users.step(result)
         for occupancy in context.occupancies.values():
             occupancy.step(result.t_ns)
-        self._traffic_counter.observe(result.t_ns, context.occupancies)
+        limits = () if result.view is None else result.view.limits
+        self._traffic_counter.observe(result.t_ns, context.occupancies, limits)
         for detector in context.crossing_detectors.values():
             detector.step()
             self._traffic_counter.count_crossings(detector.crossings)

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from agent.base.model import Label, LineCounts, TrafficCounts, ZoneCounts
+from agent.base.view_condition import VIEW_LIMITS, ViewLimit
 from agent.detection.rules.line_crossing import Crossing
 from agent.detection.rules.zone_occupancy import ZoneOccupancy
 from agent.detection.scene import Scene, SceneLine, Zone
@@ -11,6 +12,13 @@ from agent.detection.scene import Scene, SceneLine, Zone
 MINUTE_NS = 60_000_000_000
 MAX_STEP_NS = 3_000_000_000
 """A longer gap between two frames does not count as observed. Keyframes of a still street are up to 2.5 s apart."""
+
+MIN_LIMITED_RATIO = 0.1
+"""Part of the observed time of a minute from which on a limit of the view makes its counts untrusted.
+
+If half of the road users are missed in it, a twentieth is missed in the minute: as many as in a good view. A limit is
+diagnosed when it has lasted some seconds, so the part is also longer than a lorry that fills the picture.
+"""
 
 
 class TrafficCounter:
@@ -27,6 +35,7 @@ class TrafficCounter:
         self._begin_ns: int | None = None
         self._last_frame_ns: int | None = None
         self._watched_ns = 0
+        self._limited_ns: Counter[ViewLimit] = Counter()
 
     def close_before(self, t_ns: int) -> tuple[TrafficCounts, ...]:
         """Return the minute that is over at `t_ns`, if one is. Call it before `observe`."""
@@ -40,8 +49,10 @@ class TrafficCounter:
             return ()
         return self._close_minute(min(t_ns, self._begin_ns + MINUTE_NS))
 
-    def observe(self, t_ns: int, occupancies: Mapping[str, ZoneOccupancy]) -> None:
-        """Add the occupancy of each zone, by its name, at the time of a frame."""
+    def observe(
+        self, t_ns: int, occupancies: Mapping[str, ZoneOccupancy], limits: Iterable[ViewLimit]
+    ) -> None:
+        """Add the occupancy of each zone, by its name, and the limits of the view at the time of a frame."""
         if self._begin_ns is None:
             self._begin_ns = t_ns - t_ns % MINUTE_NS
         step_ns = (
@@ -50,6 +61,8 @@ class TrafficCounter:
         self._last_frame_ns = t_ns
         step_ns = step_ns if step_ns <= MAX_STEP_NS else 0
         self._watched_ns += step_ns
+        for limit in limits:
+            self._limited_ns[limit] += step_ns
         for name, occupancy in occupancies.items():
             self._zone_stats[name].add(_count_present(occupancy), step_ns)
 
@@ -61,12 +74,20 @@ class TrafficCounter:
 
     def _close_minute(self, end_ns: int) -> tuple[TrafficCounts, ...]:
         begin_ns, watched_ns = self._begin_ns or 0, self._watched_ns
-        self._begin_ns, self._watched_ns = None, 0
+        limited_ns = self._limited_ns
+        self._begin_ns, self._watched_ns, self._limited_ns = None, 0, Counter()
+        reasons = tuple(
+            limit
+            for limit in VIEW_LIMITS
+            if limit in limited_ns and limited_ns[limit] >= MIN_LIMITED_RATIO * watched_ns
+        )
         minute = TrafficCounts(
             camera=self._camera,
             begin_ns=begin_ns,
             end_ns=end_ns,
             observed_s=round(watched_ns / 1e9, 3),
+            trusted=not reasons,
+            untrusted_reasons=reasons,
             lines=tuple(line.pop_counts() for line in self._line_counts.values()),
             zones=tuple(zone.pop_stats(watched_ns) for zone in self._zone_stats.values()),
         )

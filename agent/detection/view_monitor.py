@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.base.picture_view import PictureView, judge_picture
-from agent.base.view_condition import ViewCondition, ViewState
+from agent.base.view_condition import VIEW_LIMITS, ViewCondition, ViewLimit, ViewState
 from agent.detection.image import median
 from drivers.media import NS_PER_S, Plane
 
@@ -74,6 +74,17 @@ CLEAR_AFTER_S: Mapping[ViewState, float] = {
     "glare": 60.0,
     "low_light": 60.0,
 }
+
+LIMIT_OF_STATE: Mapping[ViewState, ViewLimit] = {
+    "dark": "dark",
+    "frozen": "frozen",
+    "blocked": "blocked",
+    "blurred": "blurred",
+    "moved": "moved",
+    "glare": "glare",
+    "low_light": "dark",
+}
+"""The limit of a view by its state: in none of these are road users seen as they should be."""
 
 WARM_UP_SAMPLES = 15
 LEARN_SAMPLES = 600
@@ -128,6 +139,13 @@ class ViewMonitor:
         self._condition = self._make_condition(t_ns, picture)
         return self._condition
 
+    def _limits(self) -> tuple[ViewLimit, ...]:
+        """Return the limits that last, in order."""
+        limits = {
+            LIMIT_OF_STATE[state] for state, timer in self._timers.items() if timer.is_lasting
+        }
+        return tuple(limit for limit in VIEW_LIMITS if limit in limits)
+
     def _make_condition(self, t_ns: int, picture: PictureView) -> ViewCondition:
         lasting = next((timer for timer in self._timers.values() if timer.is_lasting), None)
         previous = self._condition
@@ -144,6 +162,7 @@ class ViewMonitor:
             since_ns=since_ns,
             mean_luma=picture.light.mean,
             sharpness=picture.sharpness,
+            limits=self._limits(),
         )
 
     def _frozen_since_ns(self, gate_luma: Plane, t_ns: int) -> int | None:

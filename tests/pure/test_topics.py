@@ -128,6 +128,8 @@ def test_a_minute_of_traffic_counts_has_utc_times() -> None:
         begin_ns=0,
         end_ns=60_000_000_000,
         observed_s=60.0,
+        trusted=True,
+        untrusted_reasons=(),
         lines=(LineCounts(name="stop line", counts={"in": {"car": 3}}),),
         zones=(),
     )

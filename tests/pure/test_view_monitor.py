@@ -13,7 +13,7 @@ import pytest
 from agent.base.picture_sharpness import MIN_SHARPNESS, measure_sharpness
 from agent.base.view_condition import ViewCondition, ViewState
 from agent.detection.image import downscale_luma
-from agent.detection.view_monitor import ViewMonitor
+from agent.detection.view_monitor import LIMIT_OF_STATE, ViewMonitor
 from drivers.media import NS_PER_S, Plane
 from simulation.street.fixed_view import FixedView
 from simulation.street.renderer import SceneConditions, StreetRenderer, bgr_to_planes
@@ -107,8 +107,10 @@ class Camera:
 def test_a_view_that_is_bad_from_the_first_picture_on_is_diagnosed_and_stays_so(
     state: ViewState, change: Change, after_s: int
 ) -> None:
-    states = [condition.state for condition in Camera().watch(400, change)]
-    assert states == ["good"] * after_s + [state] * (400 - after_s)
+    conditions = list(Camera().watch(400, change))
+    assert [c.state for c in conditions] == ["good"] * after_s + [state] * (400 - after_s)
+    limits = [c.limits for c in conditions]
+    assert limits == [()] * after_s + [(LIMIT_OF_STATE[state],)] * (400 - after_s)
 
 
 def test_a_picture_that_comes_again_and_again_is_frozen_from_the_beginning() -> None:

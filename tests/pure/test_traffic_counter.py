@@ -1,0 +1,80 @@
+"""agent.detection.traffic_counter: the counts of a minute, and whether they are to be trusted."""
+
+from collections.abc import Callable
+
+import pytest
+
+from agent.base.view_condition import VIEW_LIMITS, ViewLimit
+from agent.detection.scene import Scene
+from agent.detection.traffic_counter import TrafficCounter
+
+STEP_NS = 100_000_000
+FRAMES = 600
+"""Of a minute."""
+
+Limits = Callable[[float], tuple[ViewLimit, ...]]
+"""From a second of the minute to the limits of its view."""
+
+
+def counts_of_a_minute(limits: Limits) -> tuple[bool, tuple[ViewLimit, ...]]:
+    counter = TrafficCounter("north", Scene())
+    for frame in range(FRAMES):
+        counter.observe(frame * STEP_NS, {}, limits(frame / 10))
+    (minute,) = counter.close_before(FRAMES * STEP_NS)
+    return minute.trusted, minute.untrusted_reasons
+
+
+@pytest.mark.parametrize(
+    ("limits", "reasons"),
+    [
+        (lambda _s: (), ()),
+        (lambda s: ("rain",) if s < 5 else (), ()),
+        (lambda s: ("rain",) if s < 7 else (), ("rain",)),
+        (lambda s: ("rain",) if s % 10 < 2 else (), ("rain",)),
+        (lambda s: ("rain",) if s < 4 else ("dark",) if s < 8 else (), ()),
+        (lambda _s: ("small", "dark"), ("dark", "small")),
+        (lambda s: ("rain", "dark") if s < 5 else ("rain",), ("rain",)),
+    ],
+    ids=[
+        "none",
+        "less than a tenth",
+        "more than a tenth",
+        "in several parts",
+        "two that are short",
+        "in the order of the limits",
+        "one of two",
+    ],
+)
+def test_counts_are_untrusted_if_a_limit_held_for_a_tenth_of_the_minute(
+    limits: Limits, reasons: tuple[ViewLimit, ...]
+) -> None:
+    assert counts_of_a_minute(limits) == (not reasons, reasons)
+
+
+@pytest.mark.parametrize("limit", VIEW_LIMITS)
+def test_each_limit_is_a_reason(limit: ViewLimit) -> None:
+    assert counts_of_a_minute(lambda _s: (limit,)) == (False, (limit,))
+
+
+def test_a_minute_is_judged_by_itself() -> None:
+    counter = TrafficCounter("north", Scene())
+    trusted = []
+    for frame in range(2 * FRAMES + 1):
+        trusted += [minute.trusted for minute in counter.close_before(frame * STEP_NS)]
+        counter.observe(frame * STEP_NS, {}, ("dark",) if frame < FRAMES else ())
+    assert trusted == [False, True]
+
+
+def test_time_that_was_not_observed_is_no_trusted_time() -> None:
+    counter = TrafficCounter("north", Scene())
+    for t_s in (0, 1, 2, 40, 41, 42):
+        counter.observe(t_s * 1_000_000_000, {}, ("dark",) if t_s > 40 else ())
+    (minute,) = counter.flush(60 * 1_000_000_000)
+    assert (minute.observed_s, minute.trusted) == (4, False)
+
+
+def test_one_frame_in_the_dark_is_an_untrusted_minute() -> None:
+    counter = TrafficCounter("north", Scene())
+    counter.observe(0, {}, ("dark",))
+    (minute,) = counter.flush(1)
+    assert (minute.observed_s, minute.trusted) == (0, False)
