@@ -8,7 +8,7 @@ MODEL_PYTHON := python3.11
 # Where pip finds the CPU build of PyTorch, which is not on PyPI: a page or a folder.
 TORCH_WHEELS := https://download.pytorch.org/whl/cpu/torch/
 # The tests together wait more than they compute.
-TEST_WORKERS := 4
+TEST_WORKERS := 6
 # They start the agent hundreds of times, and each start would compile 430 modules, .3 s of CPU.
 unexport PYTHONDONTWRITEBYTECODE
 

@@ -139,6 +139,8 @@ class ConsoleTechnician:
                 if cancel_after_bytes is not None and transferred_bytes > cancel_after_bytes:
                     process.send_signal(signal.SIGINT)
                     cancel_after_bytes = None
+                    # The rest of the block that is on the line comes to the screen.
+                    self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         return process.wait(TIMEOUT_S)
 
     def log_in(self, name: str = "amina") -> str:
