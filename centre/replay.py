@@ -75,8 +75,8 @@ class ReplayRequest(msgspec.Struct, frozen=True, kw_only=True):
     annotate: Path | None = None
     every_frame: bool = False
     model: str = DetectConfig().model
-    start: datetime = CLIP_START
-    """Time of the first frame."""
+    start: datetime | None = None
+    """Time of the first frame, as the wall clock there showed it. Without it the hours of zones are not known."""
 
 
 class ReplayOutlook(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,6 +129,10 @@ def inspect(request: ReplayRequest) -> ReplayOutlook:
     warnings = []
     if not scene.line and not scene.zone:
         warnings.append(f"{request.scene}: has no line and no zone: nothing is counted")
+    if scene.has_hours and request.start is None:
+        warnings.append(
+            f"{request.scene}: has hours, and --start is not given: rules run all the time"
+        )
     if fps < MIN_FPS:
         warnings.append(
             f"{request.clip}: {fps:.3g} pictures a second: crossings are missed; "
@@ -187,12 +191,12 @@ class _ReplayRun:
         self._camera = camera
         self._scene = scene
         rng = random.Random(request.clip.name)  # noqa: S311 - a replay's ids are repeatable
-        start_ns = (request.start - _EPOCH) // _MICROSECOND * 1000
+        self._local_start = request.start
+        start = (request.start or CLIP_START).astimezone(UTC)
+        start_ns = (start - _EPOCH) // _MICROSECOND * 1000
         new_id = uuid7_factory(lambda t_ns: start_ns + t_ns, rng)
         self._rule_engine = RuleEngine(REPLAY_NAME, scene, new_id)
-        self._event_file = _EventFile(
-            stack.enter_context(_LineFile(request.events)), new_id, request.start
-        )
+        self._event_file = _EventFile(stack.enter_context(_LineFile(request.events)), new_id, start)
         self._track_file: _LineFile | None = None
         self._annotated_video: AnnotatedVideo | None = None
         if request.tracks is not None:
@@ -218,7 +222,7 @@ class _ReplayRun:
                 result.t_ns,
             )
             self._traffic_counts.extend(self._rule_engine.completed_counts(result.t_ns))
-            self._write_events(self._rule_engine.evaluate(result))
+            self._write_events(self._rule_engine.evaluate(self._with_local_time(result)))
             self._write_tracks(result)
             if self._annotated_video is not None:
                 self._annotated_video.add_frame(frame, result)
@@ -247,6 +251,12 @@ class _ReplayRun:
                 raise
             if isinstance(media, Frame):
                 yield media
+
+    def _with_local_time(self, result: FrameResult) -> FrameResult:
+        if self._local_start is None:
+            return result
+        local_time = self._local_start + timedelta(microseconds=result.t_ns // 1000)
+        return msgspec.structs.replace(result, local_time=local_time)
 
     def _write_events(self, events: Iterable[Event]) -> None:
         for event in events:

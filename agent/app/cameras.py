@@ -1,5 +1,7 @@
 """The cameras of a box: their pipelines, and the stages of each."""
 
+from zoneinfo import ZoneInfo
+
 import msgspec
 
 from agent.app.box_context import BoxContext
@@ -30,6 +32,7 @@ def make_pipelines(
             retention=archive.retention,
             config_version=sha256_hex(msgspec.json.encode(config)),
         ),
+        time_zone=ZoneInfo(config.box.time_zone),
     )
     return tuple(CameraPipeline(source, services) for source in start.sources)
 

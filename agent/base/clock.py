@@ -6,7 +6,7 @@ when data leaves the box, together with the clock's trust at that moment. Nothin
 
 import ctypes
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -113,6 +113,12 @@ class SystemClock:
 def trusted_utc(clock: Clock, t_ns: int) -> datetime | None:
     """Convert a boot time to UTC, or return None while UTC cannot be trusted."""
     return clock.utc(t_ns) if clock.trust().synced else None
+
+
+def trusted_local_time(clock: Clock, time_zone: tzinfo, t_ns: int) -> datetime | None:
+    """Convert a boot time to the wall clock of a time zone, or return None while UTC cannot be trusted."""
+    utc = trusted_utc(clock, t_ns)
+    return None if utc is None else utc.astimezone(time_zone)
 
 
 def read_time_source(file: Path) -> Literal["ntp", "nts"]:

@@ -5,6 +5,7 @@ Bounding boxes and points are in 0..1 of the picture, x to the right and y down.
 """
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Annotated, Literal, TypeAlias, get_args
 
 import msgspec
@@ -200,7 +201,8 @@ class FrameResult(msgspec.Struct, frozen=True, kw_only=True):
     `gate_luma` is the motion gate's luma plane (H x W, about 320 wide, read-only), and `moving_ratio`
     the share of it that moves, 0..1. `tracks` are the live, confirmed tracks. `inference_count` is the
     number of runs of the detector for this frame. `is_still`: nothing moves, and no track is new.
-    `view` is the condition of the view, None if it was not diagnosed.
+    `view` is the condition of the view, None if it was not diagnosed. `local_time` is the wall clock of the box's time
+    zone, None while UTC is not trusted or if the scene has no use for it.
     """
 
     seq: int
@@ -213,6 +215,7 @@ class FrameResult(msgspec.Struct, frozen=True, kw_only=True):
     inference_count: int
     is_still: bool = False
     view: ViewCondition | None = None
+    local_time: datetime | None = None
 
 
 class LineCounts(msgspec.Struct, frozen=True, kw_only=True):

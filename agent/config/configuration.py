@@ -17,6 +17,7 @@ from agent.base.model import BOX_EVENT_SOURCE
 from agent.base.sha256 import Sha256
 from agent.base.state_file import DamagedStateFile
 from agent.base.url import split_url
+from agent.base.weekly_hours import is_time_zone
 from agent.config import console as console_config
 from agent.config import control as control_config
 from agent.config import desired_config, toml_decode
@@ -40,13 +41,21 @@ RESERVED_BOX_IDS = ("centre", "incident", "watch")
 
 class BoxConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[box]`: identity of the box. `state` is the folder that the agent may write to. `groups` are names that orders of
-    incidents address, such as a district or a road.
+    incidents address, such as a district or a road. `time_zone` is that of the hours of zones.
     """
 
     id: Name
     site: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
     state: str = "/var/lib/vigie"
     groups: Annotated[tuple[Name, ...], msgspec.Meta(max_length=32)] = ()
+    time_zone: str = "UTC"
+
+    def __post_init__(self) -> None:
+        """Raise ValueError if the time zone is not known."""
+        if not is_time_zone(self.time_zone):
+            raise ValueError(
+                f"time_zone = {self.time_zone!r}: unknown; allowed: such as Africa/Casablanca"
+            )
 
 
 class AcceleratorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

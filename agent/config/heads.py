@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from agent.base.weekly_hours import ALL_DAYS, Weekday
 from agent.config.names import Name
 
 Fraction = Annotated[float, msgspec.Meta(gt=0, le=1)]
@@ -13,8 +14,6 @@ TimeOfDay = Annotated[
         pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$(?!\n)", extra={"allowed": "00:00 to 23:59"}
     ),
 ]
-Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-ALL_DAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 PanDeg = Annotated[float, msgspec.Meta(ge=-180, le=180)]
 TiltDeg = Annotated[float, msgspec.Meta(ge=-90, le=90)]

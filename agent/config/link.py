@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 
 from agent.base.message import Message, Text
+from agent.base.weekly_hours import is_time_zone
 from agent.config.broker import BrokerConfig
 from agent.config.names import HttpsUrl, SigningKey
 
@@ -95,12 +96,10 @@ class UpdateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             ) from None
         if timedelta(minutes=(end - begin) % (24 * 60)) < MIN_WINDOW:
             raise ValueError(f"window = {self.window!r}: allowed: one hour or longer")
-        try:
-            zoneinfo.ZoneInfo(self.time_zone)
-        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        if not is_time_zone(self.time_zone):
             raise ValueError(
                 f"time_zone = {self.time_zone!r}: unknown; allowed: such as Africa/Casablanca"
-            ) from None
+            )
 
     def window_minutes(self) -> tuple[int, int]:
         """Return begin and end of the window in minutes of the day."""

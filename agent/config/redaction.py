@@ -18,6 +18,7 @@ SHAREABLE_KEYS = frozenset(
         "box.site",
         "box.groups",
         "box.state",
+        "box.time_zone",
         "broker.ca",
         "broker.certificate",
         "broker.ack",

@@ -4,6 +4,7 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Protocol
 
 import msgspec
@@ -85,10 +86,14 @@ class DetectionSinks(msgspec.Struct, frozen=True, kw_only=True):
     on_result: Callable[[Frame, FrameResult], None] | None = None
 
 
+LocalTime = Callable[[int], datetime | None]
+
+
 class DetectStage:
     """Detects on the frames of one camera. Without a rule engine there are no events.
 
     Events that `event_limit` does not admit are left out. With `snapshots` an event's first revision has a thumbnail.
+    `local_time` returns the wall clock at a `t_ns`, or None while UTC is not trusted; it is given if the scene has hours.
     """
 
     def __init__(
@@ -101,6 +106,7 @@ class DetectStage:
         sinks: DetectionSinks,
         *,
         snapshots: bool = True,
+        local_time: LocalTime | None = None,
     ) -> None:
         self.name = f"detect {camera}"
         self._frames = frames
@@ -109,6 +115,7 @@ class DetectStage:
         self._event_limit = event_limit
         self._sinks = sinks
         self._snapshots = snapshots
+        self._local_time = local_time
         self._last_frame_ns: int | None = None
         self._track_count = 0
 
@@ -126,6 +133,8 @@ class DetectStage:
     def process(self, frame: Frame) -> None:
         """Detect and evaluate the rules on one frame."""
         result = self._pipeline.process(frame)
+        if self._local_time is not None:
+            result = msgspec.structs.replace(result, local_time=self._local_time(frame.t_ns))
         self._last_frame_ns, self._track_count = result.t_ns, len(result.tracks)
         if self._sinks.on_result is not None:
             self._sinks.on_result(frame, result)

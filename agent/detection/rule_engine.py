@@ -1,17 +1,34 @@
 """The rule engine of one camera: frame results and a scene in, events and traffic counts out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from agent.base.event_lifecycle import NewId
 from agent.base.model import Event, FrameResult, GroundMotion, TrafficCounts
 from agent.detection.rules.line_crossing import LineCrossingDetector
 from agent.detection.rules.registry import LINE_RULES, SCENE_RULES, ZONE_RULES
 from agent.detection.rules.road_users import TrackMemory
-from agent.detection.rules.rule import Rule, RuleContext
+from agent.detection.rules.rule import AreaT, Rule, RuleContext, RuleType
 from agent.detection.rules.scene_ground import SceneGround
 from agent.detection.rules.zone_occupancy import ZoneOccupancy
-from agent.detection.scene import Scene
+from agent.detection.rules.zone_schedule import ZoneSchedule
+from agent.detection.scene import Scene, Zone
 from agent.detection.traffic_counter import TrafficCounter
+
+
+def _make_rules(
+    rule_types: Sequence[RuleType[AreaT]], areas: Sequence[AreaT], context: RuleContext
+) -> list[Rule]:
+    """Return the rules of each area, as far as its keys ask for them."""
+    rules = [rule_type.make(area, context) for area in areas for rule_type in rule_types]
+    return [rule for rule in rules if rule is not None]
+
+
+def _zone_rules(zone: Zone, context: RuleContext) -> list[Rule]:
+    make_rules = partial(_make_rules, ZONE_RULES, [zone])
+    if zone.hours is None:
+        return make_rules(context)
+    return [ZoneSchedule(zone.hours, context, make_rules)]
 
 
 class RuleEngine:
@@ -41,12 +58,11 @@ class RuleEngine:
             },
             occupancies={zone.name: ZoneOccupancy(zone, self._road_users) for zone in scene.zone},
         )
-        rules = [
-            *(rule.make(line, self._context) for line in scene.line for rule in LINE_RULES),
-            *(rule.make(zone, self._context) for zone in scene.zone for rule in ZONE_RULES),
-            *(rule.make(scene, self._context) for rule in SCENE_RULES),
+        self._rules: list[Rule] = [
+            *_make_rules(LINE_RULES, scene.line, self._context),
+            *(rule for zone in scene.zone for rule in _zone_rules(zone, self._context)),
+            *_make_rules(SCENE_RULES, [scene], self._context),
         ]
-        self._rules: list[Rule] = [rule for rule in rules if rule is not None]
         self._traffic_counter = TrafficCounter(camera, scene)
 
     def evaluate(self, result: FrameResult) -> tuple[Event, ...]:

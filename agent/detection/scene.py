@@ -13,6 +13,7 @@ from agent.base import checked_convert
 from agent.base.errors import UserError
 from agent.base.message import Message
 from agent.base.model import LABELS, Label
+from agent.base.weekly_hours import WeeklySpan
 from agent.config import toml_decode
 from agent.detection.geometry import is_self_intersecting
 from agent.detection.ground_marks import GroundMarks, GroundPoint
@@ -77,6 +78,10 @@ class Zone(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     stopped_after_s: Seconds | None = None
     direction_deg: Annotated[float, msgspec.Meta(ge=0, lt=360)] | None = None
     queue_min_count: Annotated[int, msgspec.Meta(ge=1, le=1000)] | None = None
+    parked_after_s: Seconds | None = None
+    hours: Annotated[tuple[WeeklySpan, ...], msgspec.Meta(min_length=1, max_length=16)] | None = (
+        None
+    )
 
 
 class PrivacyMask(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -104,6 +109,11 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     def ground_plane(self) -> GroundPlane | None:
         """The calibrated ground, or None without marks."""
         return None if self.ground is None else calibrate(self.ground)
+
+    @property
+    def has_hours(self) -> bool:
+        """Whether rules depend on the time of day."""
+        return any(zone.hours is not None for zone in self.zone)
 
     @property
     def masks(self) -> tuple[Polygon, ...]:

@@ -1,8 +1,10 @@
 """Detection on one camera: its model, its detect stage by the scene in force, and the ground of its scenes."""
 
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 
+from agent.base.clock import trusted_local_time
 from agent.base.file_read import read_stamp
 from agent.base.health_model import DetectorHealth
 from agent.base.model import Event, FrameResult
@@ -45,6 +47,7 @@ class CameraDetection:
         self._on_result = on_result
         self._track_numbers = count(1)
         self.frames = LatestFrame()
+        self._local_time = partial(trusted_local_time, services.clock, services.time_zone)
         self.keyframe_watch = KeyframeWatch()
         self._passes = services.inference.pass_budget.join()
         self.detected_frames = 0
@@ -131,6 +134,7 @@ class CameraDetection:
                 on_result=self._on_frame_result,
             ),
             snapshots=self._config.detect.snapshots,
+            local_time=self._local_time if scene is not None and scene.has_hours else None,
         )
 
     def _on_event(self, event: Event, thumbnail: bytes | None) -> None:

@@ -1,6 +1,7 @@
 """Services that the pipelines of all cameras share."""
 
 from collections.abc import Callable
+from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Protocol
 
@@ -54,7 +55,7 @@ class InferenceResources(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CameraServices(msgspec.Struct, frozen=True, kw_only=True):
-    """The services that the pipelines of all cameras share. `new_id` makes an id of a `t_ns`."""
+    """The services that the pipelines of all cameras share. `new_id` makes an id of a `t_ns`, `time_zone` is the box's."""
 
     box_id: str
     state_dir: Path
@@ -64,6 +65,7 @@ class CameraServices(msgspec.Struct, frozen=True, kw_only=True):
     publisher: PipelinePublisher
     recording: RecordingServices
     inference: InferenceResources = msgspec.field(default_factory=InferenceResources)
+    time_zone: tzinfo = UTC
 
     @property
     def footage_dir(self) -> Path:

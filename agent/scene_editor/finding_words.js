@@ -4,6 +4,7 @@
 const ALLOWED = [
   [/^a text that is not empty$/, "mistake_text_not_empty"],
   [/^one line of 1 to 80 characters$/, "mistake_one_line"],
+  [/^such as mon-fri 07:30-09:00, .+$/, "mistake_hours"],
   [/^a text$/, "mistake_text"],
   [/^a whole number$/, "mistake_whole_number"],
   [/^a number$/, "mistake_number"],

@@ -9,7 +9,7 @@ import { LABELS, LINE_DEFAULTS, ZONE_DEFAULTS, ZONE_KINDS } from "./scene_schema
 
 const FIELDS = {
   line: [["name", "text"], ["forward_name", "text"], ["backward_name", "text"], ["events", "check"], ["labels", "labels"]],
-  zone: [["name", "text"], ["kind", "kind"], ["direction_deg", "number"], ["stopped_after_s", "number"], ["dwell_after_s", "number"], ["crowd_min_count", "number"], ["queue_min_count", "number"], ["events", "check"], ["labels", "labels"]],
+  zone: [["name", "text"], ["kind", "kind"], ["direction_deg", "number"], ["stopped_after_s", "number"], ["parked_after_s", "number"], ["dwell_after_s", "number"], ["crowd_min_count", "number"], ["queue_min_count", "number"], ["hours", "lines"], ["events", "check"], ["labels", "labels"]],
   mask: [],
   ignore: [],
 };
@@ -18,8 +18,15 @@ const DEFAULT_DIRECTION_DEG = 90;
 
 /** A value as its field shows it: empty if it is of another type, which the check names. */
 function shownValue(value, kind) {
+  if (kind === "lines") return Array.isArray(value) ? value.join("\n") : "";
   if (kind === "number") return Number.isFinite(value) ? String(value) : "";
   return typeof value === "string" ? value : "";
+}
+
+/** The lines of a text, without empty ones, or undefined if there are none. */
+function writtenLines(text) {
+  const lines = text.split("\n").map((line) => line.trim()).filter((line) => line !== "");
+  return lines.length ? lines : undefined;
 }
 
 export class Properties {
@@ -78,7 +85,7 @@ export class Properties {
     const id = `field-${key}`;
     const fallback = DEFAULTS[selection.list][key];
     const options = kind === "kind" ? ZONE_KINDS.map((name) => element("option", { value: name }, editor.t(`kind_${name}`))) : [];
-    const input = kind === "kind" ? element("select", { id, name: key }, ...options) : element("input", {
+    const input = kind === "kind" ? element("select", { id, name: key }, ...options) : kind === "lines" ? element("textarea", { id, name: key, rows: 2, dir: "ltr", spellcheck: "false" }) : element("input", {
       id,
       name: key,
       type: { text: "text", number: "number", check: "checkbox" }[kind],
@@ -92,7 +99,7 @@ export class Properties {
     const problem = element("p", { class: "problem", id: `${id}-problem`, lang: "en", dir: "ltr" });
     const help = editor.hasText(`help_${key}`) ? element("p", { class: "hint", id: `${id}-help` }, editor.t(`help_${key}`)) : null;
     input.setAttribute("aria-describedby", `${id}-problem${help ? ` ${id}-help` : ""}`);
-    if (kind === "text" || kind === "number") input.addEventListener("input", () => this.#changed(selection, key, kind, input));
+    if (kind === "text" || kind === "number" || kind === "lines") input.addEventListener("input", () => this.#changed(selection, key, kind, input));
     input.addEventListener("change", () => {
       this.#changed(selection, key, kind, input);
       editor.document.endStep();
@@ -170,6 +177,7 @@ export class Properties {
     if (kind === "check") this.#set(selection, key, input.checked === DEFAULTS[selection.list][key] ? undefined : input.checked);
     else if (kind === "kind") this.#set(selection, key, input.value);
     else if (kind === "number") this.#set(selection, key, input.value === "" ? undefined : Number(input.value), `field ${key}`);
+    else if (kind === "lines") this.#set(selection, key, writtenLines(input.value), `field ${key}`);
     else this.#set(selection, key, input.value === "" && key !== "name" ? undefined : input.value, `field ${key}`);
   }
 

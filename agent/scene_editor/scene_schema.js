@@ -11,6 +11,15 @@ const NAME = {
   allowed: "one line of 1 to 80 characters",
 };
 const SECONDS = { kind: "float", gt: 0, le: 86400 };
+const DAY = "(?:mon|tue|wed|thu|fri|sat|sun)";
+const DAYS = `${DAY}(?:-${DAY})?`;
+const TIME = "(?:[01][0-9]|2[0-3]):[0-5][0-9]";
+const WEEKLY_SPAN = {
+  kind: "str",
+  maxLength: 80,
+  pattern: new RegExp(`^(?:${DAYS}(?:,${DAYS})* )?${TIME}-(?:${TIME}|24:00)$`, "u"),
+  allowed: "such as mon-fri 07:30-09:00, sat,sun 22:00-06:00 or 22:00-06:00",
+};
 
 export const LABELS = ["person", "bicycle", "motorcycle", "car", "bus", "truck"];
 export const ZONE_KINDS = ["carriageway", "pavement", "queue", "any"];
@@ -53,6 +62,8 @@ const ZONE = {
     stopped_after_s: SECONDS,
     direction_deg: { kind: "float", ge: 0, lt: 360 },
     queue_min_count: { kind: "int", ge: 1, le: 1000 },
+    parked_after_s: SECONDS,
+    hours: { kind: "list", item: WEEKLY_SPAN, minLength: 1, maxLength: 16 },
   },
 };
 

@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--start",
         metavar="TIME",
-        help="the time of the first picture, from which times in the results count, such as "
+        help="the time of the first picture, from which times in the results and the hours of zones count, such as "
         f"2026-05-12T08:00+01:00 (default: {rfc3339(replay.CLIP_START)})",
     )
     add_model_argument(parser)
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         annotate=args.annotate,
         every_frame=args.every_frame,
         model=args.model,
-        start=replay.CLIP_START if args.start is None else _parse_start(args.start),
+        start=None if args.start is None else _parse_start(args.start),
     )
     outlook = replay.inspect(request)
     for warning in outlook.warnings:
@@ -95,7 +95,7 @@ def _parse_start(text: str) -> datetime:
             f"--start {text!r}: allowed: a date from 2000 to 2099 and a time with its offset from UTC, such as "
             "2026-05-12T08:00+01:00"
         )
-    return start.astimezone(UTC)
+    return start
 
 
 class _FilmProgress:

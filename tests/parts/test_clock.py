@@ -3,6 +3,7 @@
 import time
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -12,10 +13,12 @@ from agent.base.clock import (
     boot_id,
     read_time_source,
     rfc3339,
+    trusted_local_time,
     unix_ms,
     unix_ns,
     utc_from_unix_ns,
 )
+from tests.conftest import ManualClock
 
 
 def test_boot_time_is_monotonic() -> None:
@@ -107,3 +110,12 @@ def test_unix_times_are_exact_to_the_microsecond() -> None:
     assert utc_from_unix_ns(unix_ns(utc) + 999) == utc
     assert unix_ms(utc) == 1795570335251
     assert unix_ms(datetime(1969, 12, 31, 23, 59, 59, 999_000, tzinfo=UTC)) == -1
+
+
+def test_the_wall_clock_is_that_of_the_time_zone_and_unknown_without_trust() -> None:
+    clock = ManualClock()
+    local = trusted_local_time(clock, ZoneInfo("Asia/Kathmandu"), 0)
+    assert local is not None
+    assert (local.hour, local.minute) == (5, 45)
+    clock.synced = False
+    assert trusted_local_time(clock, ZoneInfo("Asia/Kathmandu"), 0) is None

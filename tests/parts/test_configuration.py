@@ -62,6 +62,10 @@ def test_relative_paths_start_at_the_configurations_folder(tmp_path: Path) -> No
             ("[box]", "[link]\nupload_hosts = ['https://a']\n[box]"),
             "link.upload_hosts[0] = 'https://a': allowed: a name or an address, without a port",
         ),
+        (
+            ("[box]", "[box]\ntime_zone = 'Africa/Casa'"),
+            "time_zone = 'Africa/Casa': unknown; allowed: such as Africa/Casablanca",
+        ),
         (("casa-0001", "Casa 1"), "box.id = 'Casa 1': allowed: lower case letters"),
         (("casa-0001", r"casa-0001\n"), r"box.id = 'casa-0001\n': allowed: lower case letters"),
         (('"replay"', "5"), "camera[0].driver = 5: allowed: a text"),

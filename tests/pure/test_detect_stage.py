@@ -2,6 +2,8 @@
 
 import itertools
 import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
@@ -27,7 +29,12 @@ CHROMA = np.full((60, 80), 128, np.uint8)
 class Office:
     """Takes what the stage gives, in the order in which it comes."""
 
-    def __init__(self, *, snapshots: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        snapshots: bool = True,
+        local_time: Callable[[int], datetime | None] | None = None,
+    ) -> None:
         self.event_limit = EventLimit("north")
         self.message: list[Event | TrafficCounts | FrameResult] = []
         self.jpegs: dict[str, bytes | None] = {}
@@ -44,6 +51,7 @@ class Office:
                 on_result=lambda _frame, sight: self.message.append(sight),
             ),
             snapshots=snapshots,
+            local_time=local_time,
         )
 
     def _event(self, event: Event, jpeg: bytes | None) -> None:
@@ -88,6 +96,17 @@ def test_without_snapshots_there_is_no_picture() -> None:
     office = Office(snapshots=False)
     office.watch(0, 40, gain=0.1)
     assert office.jpegs == {"begin": None}
+
+
+def test_a_result_has_the_wall_clock_of_its_frame() -> None:
+    noon = datetime(2026, 11, 30, 12, tzinfo=UTC)
+    office = Office(local_time=lambda t_ns: noon + timedelta(seconds=t_ns / NS_PER_S))
+    office.watch(7, 9)
+    results = [one for one in office.message if isinstance(one, FrameResult)]
+    assert [result.local_time for result in results] == [
+        noon + timedelta(seconds=7),
+        noon + timedelta(seconds=8),
+    ]
 
 
 def test_traffic_counts_are_sent_each_minute_and_at_the_end() -> None:

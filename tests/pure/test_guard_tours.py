@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.base.errors import UserError
+from agent.base.weekly_hours import ALL_DAYS, Weekday
 from agent.commands.requester import CommandRejected
-from agent.config.heads import ALL_DAYS, HeadConfig, TourConfig, TourStopConfig, Weekday
+from agent.config.heads import HeadConfig, TourConfig, TourStopConfig
 from agent.ptz.automation import schedule
 from agent.ptz.automation.guard_tours import UNREACHABLE_PAUSE_S, GuardTours
 from agent.ptz.automation.schedule import Schedule

@@ -81,6 +81,13 @@ VALUES = {
     "labels": LABEL_LISTS,
     "polygon": st.lists(POINTS, max_size=6),
     "kind": st.sampled_from([*get_args(ZoneKind), "road", 1]),
+    "hours": st.lists(
+        st.one_of(
+            st.from_regex(r"([a-z]{3}[-,]?)* ?[0-9]{2}:[0-9]{2}-[0-9]{2}:[0-9]{2}", fullmatch=True),
+            st.sampled_from(["mon-fri 07:30-09:00", "22:00-24:00", "sun 24:00-01:00", 5]),
+        ),
+        max_size=3,
+    ),
 }
 MARKS = [
     {"at": [0.3, 0.6], "metres": [0, 0]},

@@ -383,6 +383,24 @@ def test_a_film_of_too_few_pictures_and_an_empty_scene_are_warned_of_before_the_
     )
 
 
+def test_rules_follow_the_hours_of_their_zone_from_the_start_that_is_given(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scene = tmp_path / "night.toml"
+    zone = 'name = "street"\npolygon = [[0, 0], [1, 0], [1, 1], [0, 1]]\n'
+    scene.write_text(f'[[zone]]\n{zone}hours = ["mon 22:00-06:00"]\n')
+    begun = {}
+    # The offset is that of the street: in UTC the second start is at 21:30.
+    for start in ("2026-05-11T12:00+01:00", "2026-05-11T22:30+01:00", None):
+        events = tmp_path / "events.jsonl"
+        words = ["replay", str(clip), "--scene", str(scene), "--events", str(events)]
+        assert main([*words, *(["--start", start] if start else [])]) == 0
+        begun[start] = events.read_text().count('"phase":"begin"')
+    assert list(begun.values()) == [0, begun[None], begun[None]]
+    assert begun[None] > 0
+    assert "has hours, and --start is not given: rules run all the time" in capsys.readouterr().err
+
+
 def test_times_count_from_the_start_that_is_given(
     clip: Path, replayed: Replayed, tmp_path: Path
 ) -> None:

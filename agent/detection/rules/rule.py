@@ -31,7 +31,8 @@ class Rule(Protocol):
 class RuleContext(msgspec.Struct, frozen=True, kw_only=True):
     """State that the rules of one camera share. The engine updates it before each step.
 
-    `crossing_detectors` are by the line's name, `occupancies` by the zone's.
+    `crossing_detectors` are by the line's name, `occupancies` by the zone's. Time before `hours_begin_ns`, the begin of
+    the hours of a zone, does not count for its rules.
     """
 
     camera: str
@@ -40,6 +41,7 @@ class RuleContext(msgspec.Struct, frozen=True, kw_only=True):
     road_users: TrackMemory
     crossing_detectors: Mapping[str, LineCrossingDetector]
     occupancies: Mapping[str, ZoneOccupancy]
+    hours_begin_ns: int = 0
 
 
 class RuleType(msgspec.Struct, Generic[AreaT], frozen=True, kw_only=True):

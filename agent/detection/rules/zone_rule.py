@@ -77,6 +77,8 @@ class ZoneRule:
                 clear_s=self._clear_s,
                 backdated=True,
             )
+        if since_ns is not None:
+            since_ns = max(since_ns, self._context.hours_begin_ns)
         # Nothing begins for a road user that is only remembered.
         if since_ns is not None and event.open_event is None and not visit.user.is_tracked:
             return None

@@ -1,7 +1,6 @@
 """The weekly schedule of a head's tours. Pure.
 
-Windows are in the wall clock of one time zone: when it is put forward an hour of a window is left
-out, when it is put back one comes twice. A week is counted in minutes from Monday, 00:00.
+Windows are in the wall clock of one time zone, see `agent.base.weekly_hours`.
 """
 
 import zoneinfo
@@ -10,10 +9,15 @@ from datetime import datetime
 
 from agent.base.errors import UserError
 from agent.base.message import Message
-from agent.config.heads import ALL_DAYS, HeadConfig, TourConfig
-
-DAY_MIN = 24 * 60
-WEEK_MIN = 7 * DAY_MIN
+from agent.base.weekly_hours import (
+    ALL_DAYS,
+    DAY_MIN,
+    WEEK_MIN,
+    is_time_zone,
+    minute_of_week,
+    span_minutes,
+)
+from agent.config.heads import HeadConfig, TourConfig
 
 
 def check_tours(head: HeadConfig, location: str) -> None:
@@ -22,15 +26,13 @@ def check_tours(head: HeadConfig, location: str) -> None:
     Raises: UserError if the time zone is unknown, a window has one end, or two tours have one name
     or the same time.
     """
-    try:
-        zoneinfo.ZoneInfo(head.time_zone)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
+    if not is_time_zone(head.time_zone):
         raise UserError(
             Message(
                 "{label}: no such zone on this machine; allowed: an IANA name, such as UTC or Africa/Casablanca",
                 label=f"{location}.time_zone = {head.time_zone!r}",
             )
-        ) from error
+        )
     tour_by_minute: dict[int, str] = {}
     tour_names: set[str] = set()
     for index, tour in enumerate(head.tour):
@@ -69,13 +71,7 @@ def weekly_minutes(tour: TourConfig) -> Iterator[int]:
     """Yield the minutes of the week in which a tour runs by schedule, each once."""
     if tour.begin is None or tour.end is None:
         return
-    begin, end = _minute_of_day(tour.begin), _minute_of_day(tour.end)
-    duration_min = (end - begin) % DAY_MIN or DAY_MIN
-    for day in sorted({ALL_DAYS.index(day) for day in tour.days}):
-        first_minute = day * DAY_MIN + begin
-        yield from (
-            minute % WEEK_MIN for minute in range(first_minute, first_minute + duration_min)
-        )
+    yield from span_minutes(tour.days, tour.begin, tour.end)
 
 
 class Schedule:
@@ -91,14 +87,7 @@ class Schedule:
 
     def tour_at(self, now_utc: datetime) -> str | None:
         """Return the tour of this minute, or None."""
-        local = now_utc.astimezone(self._zone)
-        minute = local.weekday() * DAY_MIN + local.hour * 60 + local.minute
-        return self._by_minute.get(minute)
-
-
-def _minute_of_day(time: str) -> int:
-    hour, _, minute = time.partition(":")
-    return int(hour) * 60 + int(minute)
+        return self._by_minute.get(minute_of_week(now_utc.astimezone(self._zone)))
 
 
 def _format_minute(minute: int) -> str:
