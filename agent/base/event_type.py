@@ -22,7 +22,7 @@ class EventType(msgspec.Struct, frozen=True, kw_only=True):
     `kind` is also the last level of its topic, `up/event/<camera>/<kind>`. `begin` and `end` are
     templates: `{subject}` is "a car" or "a road user", `{still}` " still" in an update, `{zone}` the
     quoted name of the zone or line, `{name}` the bare name, and `{direction}`, `{count}` and
-    `{duration}` are the event's. Without `end` the event has no length.
+    `{duration}` are the event's; `{reasons}` is why counts are not to be trusted. Without `end` the event has no length.
     """
 
     kind: str
@@ -42,5 +42,6 @@ class EventType(msgspec.Struct, frozen=True, kw_only=True):
             name=event.name or "an event",
             direction=f" {event.direction}" if event.direction else "",
             count=event.count or "some",
+            reasons=", ".join(event.untrusted_reasons or ()),
             duration=f" after {event.duration_s:.0f} s" if end and event.duration_s else "",
         )

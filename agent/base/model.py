@@ -190,6 +190,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     """The state of an incident at the box; unset for other kinds."""
     ground: GroundMotion | msgspec.UnsetType = msgspec.UNSET
     """Its road user on the ground; unset without a calibration in force, or if the foot of it is not in the picture."""
+    untrusted_reasons: tuple[ViewLimit, ...] | msgspec.UnsetType = msgspec.UNSET
+    """Why counts are not to be trusted; unset for kinds other than `counts_untrusted`."""
     low_density: bool | msgspec.UnsetType = msgspec.UNSET
     """Whether its line or zone has too few pixels per metre for the label; unset without a calibration in force."""
 

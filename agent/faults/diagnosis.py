@@ -19,7 +19,7 @@ from agent.base.health_model import (
 )
 from agent.base.message import Message, Text, join_phrases, join_sentences
 from agent.base.model import Label
-from agent.base.view_condition import ViewState
+from agent.base.view_condition import ViewCondition, ViewLimit, ViewState
 from agent.faults.registry import FaultCode
 
 CAMERA_FAULTS: tuple[FaultCode, ...] = (
@@ -32,6 +32,7 @@ CAMERA_FAULTS: tuple[FaultCode, ...] = (
     "CAM-07",
     "CAM-06",
     "CAM-08",
+    "CAM-09",
     "DET-01",
     "DET-02",
 )
@@ -54,6 +55,35 @@ VIEW_WORDS: Mapping[ViewState, Message] = {
     "glare": Message("glare: a quarter of the picture is white"),
     "low_light": Message("too little light to see road users by"),
 }
+FAULT_OF_LIMIT: Mapping[ViewLimit, FaultCode] = {
+    "frozen": "CAM-07",
+    "blocked": "CAM-07",
+    "moved": "CAM-07",
+    "glare": "CAM-08",
+    "dark": "CAM-08",
+    "blurred": "CAM-07",
+    "shaken": "CAM-09",
+    "frame_rate": "CAM-09",
+    "lens": "CAM-09",
+    "small": "CAM-09",
+}
+"""The fault of a limit for which a person must act. Rain, snow and fog pass by themselves."""
+LIMIT_WORDS: Mapping[ViewLimit, Message] = {
+    "frozen": VIEW_WORDS["frozen"],
+    "blocked": VIEW_WORDS["blocked"],
+    "moved": VIEW_WORDS["moved"],
+    "glare": VIEW_WORDS["glare"],
+    "dark": VIEW_WORDS["low_light"],
+    "low_contrast": Message("low contrast, as in fog"),
+    "rain": Message("rain or snow hides road users"),
+    "blurred": VIEW_WORDS["blurred"],
+    "shaken": Message("the picture shakes"),
+    "frame_rate": Message("too few pictures a second"),
+    "lens": Message("the lens bends straight lines too much"),
+    "small": Message("road users are too small in the picture"),
+}
+VIEW_FAULTS: frozenset[FaultCode] = frozenset((*FAULT_OF_VIEW.values(), *FAULT_OF_LIMIT.values()))
+"""At most one of them is active for a camera."""
 RECORDING_FAULTS: tuple[FaultCode, ...] = ("STO-02", "STO-03")
 LEVEL_WORDS = {
     "reduced_detection": Message("reduced detection"),
@@ -97,9 +127,9 @@ def find_camera(report: HealthReport, name: str) -> Finding:
             else None
         )
         words: Text = fault.translatable_detail or fault.title
-        view = None if camera is None or camera.view is None else camera.view.state
-        if view is not None and FAULT_OF_VIEW.get(view) == fault.code:
-            words = VIEW_WORDS[view]
+        code, view_words = find_view(None if camera is None else camera.view)
+        if code == fault.code and view_words is not None:
+            words = view_words
         return _bad(fault, join_phrases(rates, words))
     if camera is None:
         return Finding(words=Message("not open yet"), is_good=None)
@@ -108,7 +138,27 @@ def find_camera(report: HealthReport, name: str) -> Finding:
         return Finding(words=shed, is_good=False, code="SYS-07", fault_subject="board")
     if camera.state != "delivering":
         return Finding(words=_waiting_words(camera), is_good=None)
-    return Finding(words=camera_rates(report, camera), is_good=True)
+    _, limited = find_view(camera.view)
+    words = camera_rates(report, camera)
+    return Finding(words=join_phrases(words, limited), is_good=None if limited else True)
+
+
+def find_view(view: ViewCondition | None) -> tuple[FaultCode | None, Message | None]:
+    """Return the fault of a view, and why road users are missed in it, or None if they are not.
+
+    Of several limits a fault comes before those that pass by themselves.
+    """
+    if view is None:
+        return None, None
+    if view.state != "good":
+        return FAULT_OF_VIEW[view.state], VIEW_WORDS[view.state]
+    limit = next((one for one in view.limits if one in FAULT_OF_LIMIT), None) or next(
+        iter(view.limits), None
+    )
+    if limit is None:
+        return None, None
+    words = Message("counts are not to be trusted: {reason}", reason=LIMIT_WORDS[limit])
+    return FAULT_OF_LIMIT.get(limit), words
 
 
 def camera_rates(report: HealthReport, camera: CameraHealth) -> Text:

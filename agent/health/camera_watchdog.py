@@ -8,7 +8,7 @@ import msgspec
 from agent.base.clock import BENCH_SOURCE, Clock
 from agent.base.health_model import CameraState
 from agent.base.message import Message, join_sentences
-from agent.base.view_condition import ViewCondition, ViewState
+from agent.base.view_condition import ViewCondition
 from agent.capture.capture_stage import CaptureCounts
 from agent.faults import diagnosis
 from agent.faults.registry import FaultCode, FaultRegistry
@@ -132,13 +132,8 @@ class CameraWatchdog:
         )
         # What a camera showed before it fell silent says nothing of its view now.
         view = camera.view() if condition.state in ("delivering", "slow") else None
-        state: ViewState = "good" if view is None else view.state
-        self._set_fault(
-            camera.name,
-            diagnosis.FAULT_OF_VIEW.get(state),
-            diagnosis.FAULT_OF_VIEW.values(),
-            diagnosis.VIEW_WORDS[state],
-        )
+        view_fault, view_words = diagnosis.find_view(view)
+        self._set_fault(camera.name, view_fault, diagnosis.VIEW_FAULTS, view_words)
 
     def _set_fault(
         self,

@@ -30,6 +30,7 @@ from centre.fleet.wire_text import clean_text
 MAX_EVENTS = 3
 MAX_FAULTS = 20
 MAX_CAMERAS = 16
+MAX_REASONS = 4
 
 State = Literal["online", "lost", "stopped", "unknown"]
 Condition = Literal["lost", "critical", "stopped", "error", "warning", "unknown", "good"]
@@ -275,7 +276,8 @@ def _to_fault_view(fault: Fault) -> FaultView:
 
 def _to_event_view(data: EventData) -> EventView:
     phase = None if data.phase == "moment" else data.phase
-    parts = (data.kind, data.label, data.name, data.direction, phase, "at", data.camera)
+    reasons = ", ".join((data.untrusted_reasons or ())[:MAX_REASONS])
+    parts = (data.kind, reasons, data.label, data.name, data.direction, phase, "at", data.camera)
     return EventView(
         event=clean_text(data.event),
         rev=data.rev,

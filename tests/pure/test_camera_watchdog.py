@@ -4,6 +4,7 @@ import pytest
 
 from agent.base.clock import BENCH_SOURCE, ClockTrust
 from agent.base.message import Message
+from agent.base.view_condition import ViewCondition, ViewLimit, ViewState
 from agent.capture.capture_stage import CaptureCounts
 from agent.faults.registry import FaultRegistry
 from agent.health.camera_condition import LOST_AFTER_S, CameraMonitor
@@ -23,6 +24,7 @@ class Camera:
         self.shed = False
         self.target_detect_fps: float | None = None
         self.reported: list[tuple[int, int | None]] = []
+        self.view: ViewCondition | None = None
 
     def counts(self) -> CaptureCounts:
         return CaptureCounts(
@@ -45,6 +47,7 @@ class Camera:
             is_shed=lambda: self.shed,
             mask_error=lambda: self.mask_error,
             target_detect_fps=lambda: self.target_detect_fps,
+            view=lambda: self.view,
         )
 
 
@@ -204,3 +207,39 @@ def test_a_clock_that_is_never_set_is_a_fault_after_a_while(clock: ManualClock) 
     clock.synced = True
     rounds.check()
     assert faults.active() == ()
+
+
+def view(state: ViewState, *limits: ViewLimit) -> ViewCondition:
+    return ViewCondition(state=state, since_ns=0, mean_luma=90, sharpness=0.7, limits=limits)
+
+
+@pytest.mark.raises_fault("CAM-07", "CAM-08", "CAM-09")
+def test_a_limit_of_the_view_for_which_a_person_must_act_is_a_fault(clock: ManualClock) -> None:
+    camera, faults = Camera(), FaultRegistry(clock.boottime_ns)
+    rounds = CameraWatchdog([camera.watched(clock)], faults, clock, lambda: None, 30)
+    untrusted = "counts are not to be trusted: "
+    table: list[tuple[ViewCondition | None, list[tuple[str, str]]]] = [
+        (None, []),
+        (view("good"), []),
+        (view("good", "rain"), []),
+        (view("good", "low_contrast", "rain"), []),
+        (view("good", "shaken"), [("CAM-09", f"{untrusted}the picture shakes")]),
+        (
+            view("good", "rain", "lens"),
+            [("CAM-09", f"{untrusted}the lens bends straight lines too much")],
+        ),
+        (view("good", "frame_rate"), [("CAM-09", f"{untrusted}too few pictures a second")]),
+        (
+            view("good", "small"),
+            [("CAM-09", f"{untrusted}road users are too small in the picture")],
+        ),
+        (view("good", "dark"), [("CAM-08", f"{untrusted}too little light to see road users by")]),
+        (view("good", "blurred"), [("CAM-07", f"{untrusted}the picture is blurred")]),
+        (view("blocked", "blocked", "shaken"), [("CAM-07", "the view is covered")]),
+        (view("good"), []),
+    ]
+    for condition, expected in table:
+        clock.advance_s(1)
+        camera.last_ns, camera.view = clock.now_ns, condition
+        rounds.check()
+        assert [(fault.code, fault.detail) for fault in faults.active()] == expected

@@ -3,6 +3,7 @@
 from agent.base.event_type import EventType
 from agent.detection.rules import (
     camera_lost,
+    counts_untrusted,
     crowd,
     dwell,
     line_crossed,
@@ -32,7 +33,7 @@ ZONE_RULES: tuple[RuleType[Zone], ...] = (
 )
 """Made for each zone of the scene."""
 
-SCENE_RULES: tuple[RuleType[Scene], ...] = (tamper.RULE,)
+SCENE_RULES: tuple[RuleType[Scene], ...] = (tamper.RULE, counts_untrusted.RULE)
 """Made once for each camera, and stepped last."""
 
 EVENT_TYPES: tuple[EventType, ...] = (
