@@ -46,7 +46,7 @@ def build_public_declaration(
         archive.policies,
         [pipeline.name for pipeline in pipelines if pipeline.is_masked],
         {
-            pipeline.name: pipeline.detection.ground.rule_counts()
+            pipeline.name: pipeline.detection.rule_counts()
             for pipeline in pipelines
             if pipeline.detection is not None
         },

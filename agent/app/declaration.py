@@ -93,6 +93,7 @@ def _configured_camera(
         onvif_topics=() if camera.onvif is None else camera.onvif.events,
         rules=rule_counts.total,
         trusted_rules=rule_counts.trusted,
+        countable_ratio=rule_counts.countable_ratio,
     )
 
 

@@ -125,6 +125,9 @@ class CameraHealth(msgspec.Struct, frozen=True, kw_only=True):
     """None if the scene in force has no calibrated ground."""
     view: ViewCondition | None = None
     """None if no frame was looked at in the last half minute: detection is off or shed, or none came."""
+    countable_ratio: float | None = None
+    """The part of the last day, or of the time since the agent started, for which counts are trusted, 0..1; None in the first
+    minute, and without lines and zones."""
     events_left_out: int = 0
     """Events, and updates of open ones, that were not sent, because there were too many of their kind in a minute."""
 

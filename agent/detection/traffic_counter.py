@@ -1,6 +1,6 @@
 """Traffic counts by the minute: crossings of each line, and occupancy of each zone."""
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 
 from agent.base.model import Label, LineCounts, TrafficCounts, ZoneCounts
@@ -10,6 +10,7 @@ from agent.detection.rules.zone_occupancy import ZoneOccupancy
 from agent.detection.scene import Scene, SceneLine, Zone
 
 MINUTE_NS = 60_000_000_000
+MINUTES_OF_A_DAY = 24 * 60
 MAX_STEP_NS = 3_000_000_000
 """A longer gap between two frames does not count as observed. Keyframes of a still street are up to 2.5 s apart."""
 
@@ -92,6 +93,36 @@ class TrafficCounter:
             zones=tuple(zone.pop_stats(watched_ns) for zone in self._zone_stats.values()),
         )
         return (minute,)
+
+
+class CountableTime:
+    """The part of the last day for which counts are trusted. One thread adds minutes; others may read the ratio.
+
+    Time in which the camera gave no pictures, or in which nothing was detected, is not countable either.
+    """
+
+    def __init__(self, begin_ns: int) -> None:
+        """The time before `begin_ns` is not known, and not judged."""
+        self._begin_ns = begin_ns
+        self._trusted: deque[tuple[int, float]] = deque(maxlen=MINUTES_OF_A_DAY)
+
+    def add(self, minute: TrafficCounts) -> None:
+        """Add a minute."""
+        if minute.trusted:
+            self._trusted.append((minute.end_ns, minute.observed_s))
+
+    def ratio(self, t_ns: int) -> float | None:
+        """Return the ratio up to the minute that is certain at `t_ns`, or None in the first minute."""
+        end_ns = (t_ns - MAX_STEP_NS) // MINUTE_NS * MINUTE_NS
+        begin_ns = max(self._begin_ns, end_ns - MINUTES_OF_A_DAY * MINUTE_NS)
+        if end_ns - begin_ns < MINUTE_NS:
+            return None
+        trusted_s = sum(
+            seconds
+            for minute_end_ns, seconds in tuple(self._trusted)
+            if begin_ns < minute_end_ns <= end_ns
+        )
+        return round(min(1.0, trusted_s * 1e9 / (end_ns - begin_ns)), 2)
 
 
 def _count_present(occupancy: ZoneOccupancy) -> Counter[Label]:

@@ -4,10 +4,12 @@ from collections.abc import Callable
 from functools import partial
 from itertools import count
 
+import msgspec
+
 from agent.base.clock import trusted_local_time
 from agent.base.file_read import read_stamp
 from agent.base.health_model import DetectorHealth
-from agent.base.model import Event, FrameResult
+from agent.base.model import Event, FrameResult, TrafficCounts
 from agent.base.view_condition import ViewCondition
 from agent.capture.camera_source import CameraSource
 from agent.config.recording import RECORDS_DIR
@@ -16,17 +18,21 @@ from agent.detection.detect_stage import DetectionSinks, DetectStage, EventLimit
 from agent.detection.keyframe_watch import KeyframeWatch
 from agent.detection.pipeline import DetectionPipeline
 from agent.detection.rule_engine import RuleEngine
+from agent.detection.traffic_counter import CountableTime
 from agent.detection.view_monitor import ViewMonitor
 from agent.health.rates import CameraRates
 from agent.pipeline.camera_detector import CameraDetector
 from agent.pipeline.camera_ground import GROUND_DIR, CameraGround
 from agent.pipeline.camera_services import CameraServices
+from agent.reporting.declaration.data import RuleCounts
 from agent.runtime.pause import Pause
 from agent.runtime.queues import LatestFrame
 from drivers.contracts import SensorNetworkControl
 from drivers.media import NS_PER_S, Frame
 
 RECORDS_CHECK_INTERVAL_S = 10.0
+DECLARE_INTERVAL_S = 3600.0
+"""The declaration is published at most this often for a change of the countable time."""
 MAX_VIEW_AGE_NS = 30 * NS_PER_S
 """The condition in an older frame is no longer that of the view. The slowest detection looks at a frame each ten seconds."""
 
@@ -54,6 +60,9 @@ class CameraDetection:
         self._view_monitor = ViewMonitor()
         self._view: ViewCondition | None = None
         self._viewed_ns = 0
+        self._countable_time = CountableTime(services.clock.boottime_ns())
+        self._declared_ratio: float | None = None
+        self._declare_pause = Pause()
         self._records_dir = services.state_dir / RECORDS_DIR
         self._records_stamp = read_stamp(self._records_dir)
         self._stamp_pause = Pause()
@@ -93,6 +102,18 @@ class CameraDetection:
             inferences_limit_per_s=self._passes.share_per_s,
         )
 
+    def countable_ratio(self) -> float | None:
+        """Return the part of the last day for which counts are trusted, None if nothing is counted. Thread-safe."""
+        if not self.ground.rule_counts().total:
+            return None
+        return self._countable_time.ratio(self._services.clock.boottime_ns())
+
+    def rule_counts(self) -> RuleCounts:
+        """Return what the declaration says of the rules. Thread-safe."""
+        return msgspec.structs.replace(
+            self.ground.rule_counts(), countable_ratio=self.countable_ratio()
+        )
+
     def view(self) -> ViewCondition | None:
         """Return the condition of the view, or None if no frame was looked at lately. Thread-safe."""
         age_ns = self._services.clock.boottime_ns() - self._viewed_ns
@@ -130,12 +151,24 @@ class CameraDetection:
             self.event_limit,
             DetectionSinks(
                 on_event=self._on_event,
-                on_traffic_counts=self._services.publisher.publish_traffic_counts,
+                on_traffic_counts=self._on_traffic_counts,
                 on_result=self._on_frame_result,
             ),
             snapshots=self._config.detect.snapshots,
             local_time=self._local_time if scene is not None and scene.has_hours else None,
         )
+
+    def _on_traffic_counts(self, counts: TrafficCounts) -> None:
+        if self.detector is None:
+            # DET-01: nothing is detected, and a minute of zeros would look like an empty street.
+            return
+        self._services.publisher.publish_traffic_counts(counts)
+        self._countable_time.add(counts)
+        now_ns, ratio = self._services.clock.boottime_ns(), self.countable_ratio()
+        if ratio != self._declared_ratio and self._declare_pause.is_over(now_ns):
+            self._declare_pause.begin(now_ns, DECLARE_INTERVAL_S)
+            self._declared_ratio = ratio
+            self._services.publisher.publish_declaration()
 
     def _on_event(self, event: Event, thumbnail: bytes | None) -> None:
         self.ground.on_event(event)

@@ -107,8 +107,12 @@ def test_an_image_that_trusts_the_test_authority_is_declared(test_authority: boo
 
 
 def test_the_rules_with_enough_picture_detail_are_counted() -> None:
-    counts = {"north": RuleCounts(total=4, trusted=3), "yard": RuleCounts(total=2, trusted=None)}
+    counts = {
+        "north": RuleCounts(total=4, trusted=3, countable_ratio=0.97),
+        "yard": RuleCounts(total=2, trusted=None),
+    }
     declared = declare(CONFIG, {"bank": BANK}, [], counts).cameras
+    assert [one.countable_ratio for one in declared] == [0.97, None, None, None]
     assert [(one.name, one.rules, one.trusted_rules) for one in declared] == [
         ("north", 4, 3),
         ("tram", 0, None),

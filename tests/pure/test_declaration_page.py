@@ -164,6 +164,20 @@ def test_the_page_says_how_many_lines_and_zones_can_be_trusted(
     assert f"<td>{cell.format(unknown=texts.not_measured)}</td>" in page
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize(
+    ("ratio", "cell"), [(None, "{unknown}"), (0.0, "0\u00a0%"), (0.97, "97\u00a0%")]
+)
+def test_the_page_says_for_how_much_of_the_time_counts_can_be_trusted(
+    language: Language, ratio: float | None, cell: str
+) -> None:
+    texts = load_texts(language)
+    counted = msgspec.structs.replace(CAMERA, rules=4, trusted_rules=3, countable_ratio=ratio)
+    page = html.unescape(page_of(msgspec.structs.replace(DATA, cameras=(counted,)), language))
+    assert f"<th>{texts.countable_time}</th>" in page
+    assert f"<td>{cell.format(unknown=texts.not_measured)}</td>" in page
+
+
 def test_a_box_that_keeps_nothing_says_so() -> None:
     nothing = msgspec.structs.replace(
         DATA, cameras=(msgspec.structs.replace(CAMERA, recorded=False, retention_h=None),)

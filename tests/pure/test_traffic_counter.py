@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
+from agent.base.model import TrafficCounts
 from agent.base.view_condition import VIEW_LIMITS, ViewLimit
 from agent.detection.scene import Scene
-from agent.detection.traffic_counter import TrafficCounter
+from agent.detection.traffic_counter import MINUTE_NS, CountableTime, TrafficCounter
 
 STEP_NS = 100_000_000
 FRAMES = 600
@@ -78,3 +79,55 @@ def test_one_frame_in_the_dark_is_an_untrusted_minute() -> None:
     counter.observe(0, {}, ("dark",))
     (minute,) = counter.flush(1)
     assert (minute.observed_s, minute.trusted) == (0, False)
+
+
+def minute_of(number: int, *, trusted: bool = True, observed_s: float = 60.0) -> TrafficCounts:
+    return TrafficCounts(
+        camera="north",
+        begin_ns=number * MINUTE_NS,
+        end_ns=(number + 1) * MINUTE_NS,
+        observed_s=observed_s,
+        trusted=trusted,
+        untrusted_reasons=() if trusted else ("dark",),
+        lines=(),
+        zones=(),
+    )
+
+
+AFTER_MINUTE_NS = MINUTE_NS + 3_500_000_000
+
+
+def test_countable_time_is_the_part_of_the_time_with_trusted_minutes() -> None:
+    countable = CountableTime(0)
+    ratios = []
+    for number, minute in enumerate(
+        (
+            minute_of(0),
+            minute_of(1, trusted=False),
+            minute_of(2, observed_s=30),
+            minute_of(3, trusted=False),
+        )
+    ):
+        countable.add(minute)
+        ratios.append(countable.ratio(number * MINUTE_NS + AFTER_MINUTE_NS))
+    assert ratios == [1.0, 0.5, 0.5, 0.38]
+
+
+def test_countable_time_is_not_known_in_the_first_minute() -> None:
+    countable = CountableTime(10 * MINUTE_NS)
+    assert countable.ratio(10 * MINUTE_NS + AFTER_MINUTE_NS - MINUTE_NS) is None
+    assert countable.ratio(10 * MINUTE_NS + AFTER_MINUTE_NS) == 0
+
+
+def test_time_without_pictures_is_not_countable() -> None:
+    countable = CountableTime(0)
+    countable.add(minute_of(0))
+    assert countable.ratio(3 * MINUTE_NS + AFTER_MINUTE_NS) == 0.25
+
+
+def test_countable_time_is_that_of_the_last_day() -> None:
+    countable = CountableTime(0)
+    day = 24 * 60
+    for number in range(3 * day):
+        countable.add(minute_of(number, trusted=number >= 2 * day + day // 2))
+    assert countable.ratio((3 * day - 1) * MINUTE_NS + AFTER_MINUTE_NS) == 0.5

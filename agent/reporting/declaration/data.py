@@ -14,7 +14,8 @@ class DeclaredCamera(msgspec.Struct, frozen=True, kw_only=True):
     `retention_h` is how long its footage is kept, null if there is none. `onvif_topics` are the
     camera's own events that the box receives. `rules` is the number of lines and zones in which
     it counts or reports, `trusted_rules` of those with enough pixels per metre for all that they count, null if the
-    ground is not calibrated or no picture has come yet. For a camera that was removed and still has footage,
+    ground is not calibrated or no picture has come yet. `countable_ratio` is the part of the last day, or of the time since
+    the box started, for which its counts are trusted, 0..1, null if that is not known. For a camera that was removed and still has footage,
     `detection` and `recorded` are false.
     """
 
@@ -30,13 +31,18 @@ class DeclaredCamera(msgspec.Struct, frozen=True, kw_only=True):
     onvif_topics: tuple[str, ...] = ()
     rules: int = 0
     trusted_rules: int | None = None
+    countable_ratio: float | None = None
 
 
 class RuleCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """Lines and zones of a camera, and those with enough pixels per metre for all their labels; None if unknown."""
+    """Lines and zones of a camera, and those with enough pixels per metre for all their labels; None if unknown.
+
+    `countable_ratio`: see DeclaredCamera.
+    """
 
     total: int = 0
     trusted: int | None = None
+    countable_ratio: float | None = None
 
 
 class DeclaredPurposes(msgspec.Struct, frozen=True, kw_only=True):

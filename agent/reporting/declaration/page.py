@@ -57,6 +57,7 @@ class PageTexts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     masked: str
     movable: str
     trusted_rules: str
+    countable_time: str
     not_measured: str
     kept_days: str
     yes: str
@@ -218,7 +219,8 @@ class _Article:
         texts = self._texts
         headings = (
             *(texts.camera, texts.owner, texts.purpose, texts.viewers, texts.recorded),
-            *(texts.detection, texts.trusted_rules, texts.masked, texts.movable, texts.kept_days),
+            *(texts.detection, texts.trusted_rules, texts.countable_time),
+            *(texts.masked, texts.movable, texts.kept_days),
         )
         head = "".join(f"<th>{_escape(heading)}</th>" for heading in headings)
         rows = "\n".join(self._render_camera(camera) for camera in self._data.cameras)
@@ -235,6 +237,7 @@ class _Article:
             _escape(self._yes_or_no(camera.recorded)),
             _escape(self._yes_or_no(camera.detection)),
             _escape(self._format_rules(camera)),
+            _escape(self._format_ratio(camera.countable_ratio)),
             _escape(self._yes_or_no(camera.masked)),
             _escape(self._yes_or_no(camera.on_ptz_head)),
             _escape(self._format_days(camera.retention_h)),
@@ -250,6 +253,9 @@ class _Article:
             return "0"
         trusted = camera.trusted_rules
         return f"{self._texts.not_measured if trusted is None else trusted} / {camera.rules}"
+
+    def _format_ratio(self, ratio: float | None) -> str:
+        return self._texts.not_measured if ratio is None else f"{ratio * 100:.0f}\u00a0%"
 
     def _longest_retention_h(self) -> float | None:
         """Return the longest retention of all cameras, with the footage of events; None if nothing is kept."""
