@@ -1,9 +1,11 @@
 """Road users: tracks with a memory over the time in which they are hidden.
 
 The tracker drops a track that stays hidden, and gives a new id to a road user that appears from
-behind a bus. For the rules it is the same road user: a stationary one is expected where it was.
+behind a bus. For the rules it is the same road user: a stationary one is expected where it was, another where its
+way leads.
 """
 
+import math
 from collections import deque
 from collections.abc import Iterator
 
@@ -34,9 +36,17 @@ MIN_TRAIL_NS = NS_PER_S
 MAX_GAP_NS = 350_000_000
 """After a longer gap the track may be of another road user."""
 REMEMBER_STATIONARY_NS = 10 * NS_PER_S
-REMEMBER_MOVING_NS = 3 * NS_PER_S // 2
+REMEMBER_MOVING_NS = 5 * NS_PER_S // 2
+"""The tracker gives up a hidden track after 1.5 s, and reports a new one some 0.3 s after its first detection."""
 SAME_POSITION_MIN_IOU = 0.3
 """Intersection over union from which two boxes are at the same position."""
+JOIN_RADIUS, JOIN_RADIUS_PER_S = 0.5, 0.3
+"""Largest distance, in its own sizes, from where its way led to the first detection of a new track; it grows with the
+hidden time. On true tracks of two crossings and one crowd twice of it joined no more, and wrong ones.
+"""
+JOIN_MAX_SCALE = 2.0
+JOIN_MIN_SPEED = 0.5
+"""Own sizes a second from which a direction counts."""
 MAX_BACKDATE_NS = NS_PER_S
 
 
@@ -65,6 +75,7 @@ class RoadUser:
         self._aspect = aspect
         self._ground = ground
         self._ground_track = GroundTrack()
+        self._reported_ns = track.seen_ns
         self._trail: deque[TimedPosition] = deque()
         self._rest_position = self.current
         self._rest_position_count = 1
@@ -129,6 +140,7 @@ class RoadUser:
     def update(self, track: Track, t_ns: int) -> None:
         """Take its track from a new frame."""
         self.track = track
+        self._reported_ns = t_ns
         self.is_tracked = True
         self.is_visible = track.seen_ns == t_ns
         if not self.is_visible:
@@ -136,6 +148,33 @@ class RoadUser:
         self.last_seen_ns = t_ns
         self._add_position(TimedPosition(t_ns, box_centre(track.box)))
         self._add_ground_position(t_ns)
+
+    def similarity(self, track: Track, t_ns: int) -> float:
+        """Return how well a track with a new id continues this hidden road user at `t_ns`: above 0.3, or 0 if it does not.
+
+        It does where the mean of both velocities leads in the hidden time, and at the place of a stationary one. A
+        track that heads the other way does not: it is the road user that passes in front.
+        """
+        own_vx, own_vy = self.track.vx * self._aspect, self.track.vy
+        new_vx, new_vy = track.vx * self._aspect, track.vy
+        new_size = box_size(track.box, self._aspect)
+        size = max((self.size + new_size) / 2, 1e-6)
+        same_position = 0.0
+        if self.stationary_since_ns(self.last_seen_ns) is not None:
+            own_vx = own_vy = 0.0
+            same_position = iou(self.track.box, track.box)
+        slower = min(math.hypot(own_vx, own_vy), math.hypot(new_vx, new_vy))
+        is_opposite = slower > JOIN_MIN_SPEED * size and own_vx * new_vx + own_vy * new_vy < 0
+        scale = self.size / max(new_size, 1e-6)
+        if is_opposite or not 1 / JOIN_MAX_SCALE <= scale <= JOIN_MAX_SCALE:
+            return same_position
+        begin_ns = max(track.begin_ns, self._reported_ns, t_ns - MAX_BACKDATE_NS)
+        hidden_s, seen_s = (begin_ns - self._reported_ns) / NS_PER_S, (t_ns - begin_ns) / NS_PER_S
+        before, now = box_centre(self.track.box), box_centre(track.box)
+        dx = (now.x - before.x) * self._aspect - (own_vx + new_vx) / 2 * hidden_s - new_vx * seen_s
+        dy = now.y - before.y - (own_vy + new_vy) / 2 * hidden_s - new_vy * seen_s
+        away = math.hypot(dx, dy) / size / (JOIN_RADIUS + JOIN_RADIUS_PER_S * hidden_s)
+        return max(same_position, 1 - (1 - SAME_POSITION_MIN_IOU) * away if away <= 1 else 0.0)
 
     def backdate(self, track: Track, t_ns: int) -> None:
         """Begin at the position that its velocity gives for its first detection.
@@ -230,7 +269,7 @@ class TrackMemory:
 
     def _find_or_create(self, track: Track, t_ns: int) -> RoadUser:
         """Return a lost road user that is back, or a new one."""
-        user = self._find_lost(track)
+        user = self._find_lost(track, t_ns)
         if user is not None:
             self._lost.remove(user)
         else:
@@ -240,13 +279,13 @@ class TrackMemory:
         self._by_track_id[track.id] = user
         return user
 
-    def _find_lost(self, track: Track) -> RoadUser | None:
-        """Find a track among the lost road users, by its id or by its position."""
+    def _find_lost(self, track: Track, t_ns: int) -> RoadUser | None:
+        """Find a track among the lost road users, by its id, its position or its way."""
         best, best_similarity = None, SAME_POSITION_MIN_IOU
         for user in self._lost:
             if user.track.id == track.id:
                 return user
-            similarity = iou(user.track.box, track.box)
+            similarity = user.similarity(track, t_ns)
             if similarity >= best_similarity and (user.label == "person") == (
                 track.label == "person"
             ):
