@@ -76,13 +76,15 @@ class GroundMotion(msgspec.Struct, frozen=True, kw_only=True):
     `x_m` and `y_m` are metres of the scene's `[ground]`: x to the right and y ahead, or x to the east and y to the
     north of its first mark. `error_m` is the error of the place: of the calibration there and of the bounding box.
     `heading_deg` is clockwise from the y axis, 0 or more and less than 360. Both `speed_km_h` and `heading_deg` are
-    means over up to two seconds, and None if they are not known well enough.
+    means over up to two seconds, and None if they are not known well enough. `speed_error_km_h` is the standard
+    deviation of the speed: of the places and of the calibration there.
     """
 
     x_m: float
     y_m: float
     error_m: float
     speed_km_h: float | None
+    speed_error_km_h: float | None
     heading_deg: float | None
 
 

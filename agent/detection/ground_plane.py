@@ -7,6 +7,7 @@ picture's centre, without lens distortion, and relative to the middle of the mar
 
 import functools
 import math
+import operator
 import statistics
 from collections.abc import Sequence
 
@@ -109,12 +110,36 @@ class GroundPlane(msgspec.Struct, frozen=True, kw_only=True):
             return None
         x, y, w = found
         a, b, _, d, e, _, g, h, _ = self.to_ground_matrix
-        variance = self._variance((0, 1, 2, 6, 7), (u / w, v / w, 1 / w, -x * u / w, -x * v / w))
-        variance += self._variance((3, 4, 5, 6, 7), (u / w, v / w, 1 / w, -y * u / w, -y * v / w))
+        s, t, r = u / w, v / w, 1 / w
+        variance = self._variance((s, t, r, 0.0, 0.0, 0.0, -x * s, -x * t))
+        variance += self._variance((0.0, 0.0, 0.0, s, t, r, -y * s, -y * t))
         slopes = ((a - g * x) / w, (b - h * x) / w, (d - g * y) / w, (e - h * y) / w)
         variance += point_error**2 * sum(slope * slope for slope in slopes)
         middle_x, middle_y = self.ground_middle
         return GroundPosition(x_m=x + middle_x, y_m=y + middle_y, error_m=math.sqrt(variance))
+
+    def length_error_m(self, start: Position, end: Position) -> float:
+        """Return the standard deviation of the distance between two places by the errors of the marks."""
+        length = math.dist(start, end)
+        if length == 0:
+            return 0.0
+        along_x, along_y = (end[0] - start[0]) / length, (end[1] - start[1]) / length
+        a, b, c, d, e, f, g, h, i = self.to_picture_matrix
+        slopes = [0.0] * 8
+        for sign, place in ((-1.0, start), (1.0, end)):
+            x, y = place[0] - self.ground_middle[0], place[1] - self.ground_middle[1]
+            # The point that shows the place, in homogeneous coordinates: u / w, v / w and 1 / w.
+            u, v, w = a * x + b * y + c, d * x + e * y + f, g * x + h * y + i
+            along = along_x * x + along_y * y
+            for index, slope in enumerate(
+                (
+                    *(along_x * u, along_x * v, along_x * w),
+                    *(along_y * u, along_y * v, along_y * w),
+                    *(-along * u, -along * v),
+                )
+            ):
+                slopes[index] += sign * slope
+        return math.sqrt(self._variance(slopes))
 
     def horizon(self) -> tuple[float, float] | None:
         """Return the horizon at the picture's left and right edge, in shares of its height from the top.
@@ -200,11 +225,11 @@ class GroundPlane(msgspec.Struct, frozen=True, kw_only=True):
         x, y = undistort(self._from_centre(point), self.distortion)
         return x - self.picture_middle[0], y - self.picture_middle[1]
 
-    def _variance(self, indexes: Sequence[int], slopes: Sequence[float]) -> float:
-        """Return the variance of a value that changes with some of the parameters."""
+    def _variance(self, slopes: Sequence[float]) -> float:
+        """Return the variance of a value by how it changes with each of the parameters."""
         return sum(
-            slope * sum(self.covariance[i][j] * s for j, s in zip(indexes, slopes, strict=True))
-            for i, slope in zip(indexes, slopes, strict=True)
+            slope * math.fsum(map(operator.mul, row, slopes))
+            for slope, row in zip(slopes, self.covariance, strict=True)
         )
 
 

@@ -2,6 +2,7 @@
 
 import math
 import random
+from collections.abc import Sequence
 
 import msgspec
 import pytest
@@ -17,7 +18,8 @@ from agent.detection.ground_marks import (
     MarkedPoint,
     local_metres,
 )
-from agent.detection.ground_plane import MAX_ERROR_M, calibrate, fit_plane
+from agent.detection.ground_plane import MAX_ERROR_M, MEASURED_ERROR_M, calibrate, fit_plane
+from agent.detection.lens_distortion import POINT_ERROR
 from drivers.media import Point
 from tests.ground_camera import GroundCamera
 from tests.pure.ground_rig import STREET, cameras, refusal, replaced
@@ -213,6 +215,48 @@ def test_the_error_of_a_place_is_that_of_cameras_marked_by_hand() -> None:
             total += 1
             within += math.dist((found.x_m, found.y_m), (x_m, y_m)) < found.error_m
     assert 0.6 < within / total < 0.98
+
+
+def test_the_error_of_a_length_is_that_of_cameras_marked_by_hand() -> None:
+    """Ten metres along the street, between the marks and behind them."""
+    camera, rng = GroundCamera(), random.Random(5)
+    places = ((-6.0, 8.0), (6.0, 8.0), (-6.0, 20.0), (6.0, 20.0), (-6.0, 35.0), (6.0, 35.0))
+    off: dict[float, list[float]] = {10.0: [], 40.0: []}
+    stated: dict[float, list[float]] = {10.0: [], 40.0: []}
+    for _ in range(120):
+        plane = fit_plane(marked_by_hand(camera, places, rng))
+        for y_m, found in off.items():
+            ends = [camera.see(0.0, end_m) for end_m in (y_m, y_m + 10.0)]
+            start, end = (plane.place_m(seen[0]) for seen in ends if seen is not None)
+            assert start is not None
+            assert end is not None
+            found.append(math.dist(start, end) - 10.0)
+            stated[y_m].append(plane.length_error_m(start, end))
+    for y_m, found in off.items():
+        spread = math.sqrt(sum(one * one for one in found) / len(found))
+        # Held-out errors scale the stated one, by 1 or more.
+        assert spread < sum(stated[y_m]) / len(found) < 2.5 * spread
+    plane = fit_plane(camera.mark(list(places)))
+    assert plane.length_error_m((0.0, 10.0), (0.0, 10.0)) == 0
+
+
+def marked_by_hand(
+    camera: GroundCamera, places: Sequence[tuple[float, float]], rng: random.Random
+) -> GroundMarks:
+    """Marks with the errors that a calibration assumes."""
+    points = []
+    for x_m, y_m in places:
+        seen = camera.see(x_m, y_m)
+        assert seen is not None
+        at = Point(
+            seen[0].x + rng.gauss(0, POINT_ERROR) / camera.aspect,
+            seen[0].y + rng.gauss(0, POINT_ERROR),
+        )
+        metres = GroundPoint(
+            x_m + rng.gauss(0, MEASURED_ERROR_M), y_m + rng.gauss(0, MEASURED_ERROR_M)
+        )
+        points.append(MarkedPoint(at=at, metres=metres))
+    return GroundMarks(point=tuple(points), aspect=camera.aspect)
 
 
 def test_a_place_far_away_has_a_larger_error_and_the_sky_has_none() -> None:

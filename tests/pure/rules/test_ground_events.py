@@ -211,7 +211,14 @@ def test_the_lawful_way_is_not_the_wrong_one_on_the_ground() -> None:
 
 
 def test_the_message_of_an_event_and_its_onvif_form_have_the_speed() -> None:
-    motion = GroundMotion(x_m=1.9, y_m=16.0, error_m=0.2, speed_km_h=36.0, heading_deg=0.0)
+    motion = GroundMotion(
+        x_m=1.9,
+        y_m=16.0,
+        error_m=0.2,
+        speed_km_h=36.0,
+        speed_error_km_h=0.4,
+        heading_deg=0.0,
+    )
     message = event_message(
         "line",
         "moment",
@@ -228,6 +235,7 @@ def test_the_message_of_an_event_and_its_onvif_form_have_the_speed() -> None:
         "y_m": 16.0,
         "error_m": 0.2,
         "speed_km_h": 36.0,
+        "speed_error_km_h": 0.4,
         "heading_deg": 0.0,
     }
     assert encoded["low_density"] is False

@@ -76,8 +76,9 @@ def test_a_heading_is_clockwise_from_the_y_axis(heading_deg: float) -> None:
     assert motion.error_m == pytest.approx(error_at(*fixes[-1][1]), abs=0.01)
 
 
-def test_a_speed_needs_a_second_and_no_gap() -> None:
-    assert motion_of(straight(10.0, 0, seconds=0.9)).speed_km_h is None
+def test_a_speed_needs_a_third_of_a_second_and_no_gap() -> None:
+    assert motion_of(straight(10.0, 0, seconds=0.3)).speed_km_h is None
+    assert motion_of(straight(10.0, 0, seconds=0.4)).speed_km_h == 36.0
     track = GroundTrack()
     for t_ns, place in straight(10.0, 0):
         track.add(t_ns, point_at(*place), PLANE)
@@ -103,6 +104,50 @@ def test_a_place_scatters_less_than_its_foot_and_the_error_says_by_how_much() ->
     assert np.sqrt(np.mean(np.square(off_m))) < 0.7 * 0.3 * math.sqrt(2)
     scatter_m = [math.sqrt(motion.error_m**2 - error_at(0.0, 46.0) ** 2) for motion in found]
     assert np.mean(scatter_m) == pytest.approx(0.33 * math.sqrt(2), rel=0.15)
+
+
+@pytest.mark.parametrize("seconds", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("speed_m_s", [1.5, 8.0, 25.0])
+def test_a_speed_is_within_its_error_as_often_as_a_standard_deviation_says(
+    speed_m_s: float, seconds: float
+) -> None:
+    off, stated = [], []
+    for n in range(200):
+        motion = motion_of(straight(speed_m_s, 0, seconds=seconds, spread_m=0.06 + n / 1e5))
+        if motion.speed_km_h is not None and motion.speed_error_km_h is not None:
+            off.append(abs(motion.speed_km_h - 3.6 * speed_m_s))
+            stated.append(motion.speed_error_km_h)
+    assert len(off) > 190
+    within = [one <= 2 * error for one, error in zip(off, stated, strict=True)]
+    assert np.mean(within) > 0.95
+    # The error of the marks is in it, although they are exact here.
+    way_m = PLANE.length_error_m(BEGIN_M, (0.0, BEGIN_M[1] + speed_m_s * seconds))
+    assert np.mean(stated) > 3.6 * way_m / seconds - 0.1
+
+
+def test_a_speed_is_known_better_the_longer_the_road_user_is_seen() -> None:
+    """Near the camera, where a pixel is little."""
+    fixes = [(t_ns, (x, y - 22.0)) for t_ns, (x, y) in straight(4.0, 0, spread_m=0.15)]
+    errors = [motion_of(fixes[:count]).speed_error_km_h or math.nan for count in (6, 11, 21)]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[0] > 1.5 * errors[-1]
+
+
+def test_a_foot_that_is_covered_for_some_frames_does_not_change_the_speed() -> None:
+    """A box that the picture's edge or a parked car cuts off: its lower edge stands still, and jumps."""
+    clean = straight(10.0, 0, spread_m=0.05)
+    stuck: list[Fix] = [
+        (t_ns, clean[15][1] if n > 15 else place) for n, (t_ns, place) in enumerate(clean)
+    ]
+    hidden: list[Fix] = [
+        (t_ns, (x, y + 4.0) if 7 <= n < 11 else (x, y)) for n, (t_ns, (x, y)) in enumerate(clean)
+    ]
+    wanted = motion_of(clean)
+    assert wanted.speed_km_h == pytest.approx(36, abs=0.5)
+    for fixes in (stuck, hidden):
+        found = motion_of(fixes)
+        assert found.speed_km_h == pytest.approx(wanted.speed_km_h, abs=0.5)
+        assert found.y_m == pytest.approx(wanted.y_m, abs=0.3)
 
 
 def test_a_speed_that_would_be_a_guess_is_not_given() -> None:
