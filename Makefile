@@ -22,7 +22,7 @@ COMPILER = g++-14$(if $(filter $(ARCH),$(shell dpkg --print-architecture)),,$(CR
 OF_IMAGE := $(PROFILE) $(ARCH) $(if $(VERSION),--version $(VERSION)) $(if $(KEYRING),--keyring $(KEYRING))
 
 .PHONY: help setup setup-test setup-crash setup-units setup-bench setup-image setup-fuzz setup-onnx demo check test test-crash test-units fuzz \
-  image bundle image-test audit install lint bench docs pictures models finetune lock clean
+  image bundle image-test audit install lint bench accuracy docs pictures models finetune lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -78,6 +78,9 @@ lint: setup ## ruff, mypy --strict, import-linter, the prose of docstrings and p
 
 bench: setup-bench ## measure, next to the bare libraries and the peers in the same run
 	$(BIN)/python -m bench $(ARGS)
+
+accuracy: setup ## measure each rule beside its published figure (hours): make accuracy ARGS="--rules stopped --cases 20"
+	$(BIN)/python -m bench.accuracy_report $(ARGS)
 
 docs: setup ## write again the documents that are generated from code
 	$(BIN)/python -m scripts.act_table

@@ -1,5 +1,6 @@
 """Scoring of detections, people and counts against labels. Pure."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,6 +8,9 @@ import msgspec
 
 from agent.base.model import BoundingBox, Label
 from agent.detection.geometry import iou
+
+Z_95 = 1.959964
+"""Standard deviations of a normal distribution that hold 95 % of it."""
 
 
 class Score(msgspec.Struct, frozen=True):
@@ -34,6 +38,19 @@ class Score(msgspec.Struct, frozen=True):
         """The harmonic mean of both."""
         denominator = 2 * self.hits + self.misses + self.extras
         return 2 * self.hits / denominator if denominator else 1.0
+
+
+def wilson_interval(hits: int, cases: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share, by Wilson's score: it holds for few cases and for shares near 0 and 1."""
+    if not cases:
+        return 0.0, 1.0
+    share = hits / cases
+    z2 = Z_95 * Z_95
+    middle = (share + z2 / (2 * cases)) / (1 + z2 / cases)
+    half = (
+        Z_95 * math.sqrt(share * (1 - share) / cases + z2 / (4 * cases * cases)) / (1 + z2 / cases)
+    )
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 class CountedCrossing(msgspec.Struct, frozen=True):

@@ -40,6 +40,7 @@ MAX_HEADING_OFF_DEG = 60.0
 MIN_ARRIVAL_PICTURES = 5
 """Of a moving shape before the picture that it is cut from: the way on which it arrives."""
 CANDIDATE_STEP = 6
+MIN_BEGIN_S = 0.5
 MIN_MOVING_S = 1.2
 MIN_MOVING_WAY, MIN_MOVING_SIZES = 0.2, 2.5
 """In picture heights and in its own sizes: a vehicle that goes less far is no case of the wrong way."""
@@ -62,10 +63,11 @@ class Carriageway(msgspec.Struct, frozen=True):
 
 
 class FilmTraffic(msgspec.Struct, frozen=True):
-    """A film's size, its pictures a second, and the ways of its moving shapes."""
+    """A film's size, its pictures a second and their number, and the ways of its moving shapes."""
 
     size_px: tuple[int, int]
     fps: float
+    pictures: int
     ways: tuple[Way, ...]
 
 
@@ -111,11 +113,15 @@ class StreetCase(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sighting(msgspec.Struct, frozen=True):
-    """The middle of a vehicle at a time of the film, and its half size, in 0..1 of the picture."""
+    """The middle of a vehicle at a time of the film, and its half size, in 0..1 of the picture.
+
+    `span_s` is the error of the time.
+    """
 
     t_s: float
     at: Point
     radius: float
+    span_s: float = 0.0
 
 
 class MovingVehicle(msgspec.Struct, frozen=True):
@@ -202,10 +208,17 @@ FILMS: dict[str, tuple[Carriageway, ...]] = {
 """The films of roads whose traffic has known directions, with their carriageways."""
 
 
+def carriageway(film: str, name: str) -> Carriageway:
+    """Return the carriageway of this name."""
+    return next(one for one in FILMS[film] if one.name == name)
+
+
 def film_traffic(film: str) -> FilmTraffic:
     """Find the moving shapes of a whole film."""
     decoded = read_film(clip_path(film))
-    return FilmTraffic(decoded.size_px, decoded.fps, tuple(find_ways(decoded)))
+    return FilmTraffic(
+        decoded.size_px, decoded.fps, len(decoded.pictures), tuple(find_ways(decoded))
+    )
 
 
 def make_stopped_cases(
@@ -284,16 +297,19 @@ def make_wrong_way_cases(
         fps, (width, height) = traffic[film].fps, traffic[film].size_px
         at = rng.choice([n for n in range(len(way.shapes)) if way.is_seen[n]])
         shift_px = rng.uniform(-MAX_SHIFT, MAX_SHIFT) / 2 * way.shapes[at].w
+        # Forward alone: to and fro the lawful traffic would be against the direction too.
+        spare_s = (traffic[film].pictures - len(way.shapes)) / fps
+        begin_s = rng.uniform(min(MIN_BEGIN_S, spare_s), spare_s)
         drive = tuple(
-            (EMPTY_S + n / fps, shape.shifted(shift_px * shape.w / way.shapes[at].w))
+            (begin_s + n / fps, shape.shifted(shift_px * shape.w / way.shapes[at].w))
             for n, shape in enumerate(reversed(way.shapes))
         )
         case = StreetCase(
             number=number,
             film=film,
             carriageway=vehicle.carriageway,
-            order="to and fro",
-            length_s=drive[-1][0],
+            order="forward",
+            length_s=math.inf,
             vehicles=(PlacedVehicle(way.begin_index + at, way.shapes[at], drive),),
         )
         sightings = tuple(_sighting(t_s, shape, (width, height)) for t_s, shape in drive)

@@ -1,0 +1,123 @@
+"""Results of the detection pipeline, made once for each film or case and kept in `.cache/accuracy`.
+
+A result is kept by the hash of the film, the case, the model and the source of the pipeline: a rule can be changed and
+measured again without the detector. The gate's pictures are not kept: they are made again, and compared with the
+checksums of those that the pipeline saw.
+"""
+
+import ast
+import functools
+import hashlib
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from agent.base.model import FrameResult
+from agent.detection import image, pipeline, tflite
+from agent.detection.pipeline import DetectionPipeline, PipelineSettings
+from agent.detection.tflite import TfliteDetector
+from bench import videos
+from drivers.media import Frame
+
+FOLDER = videos.ROOT / ".cache" / "accuracy"
+SETTINGS = PipelineSettings()
+
+
+class KeptResults(msgspec.Struct, frozen=True):
+    """The results of a film without the gate's pictures, and the checksums of these."""
+
+    results: tuple[FrameResult, ...]
+    gate_checksums: tuple[int, ...]
+
+
+class ResultCache:
+    """Detects road users in films, or returns the results that were kept. `detected` counts the films that were not."""
+
+    def __init__(self, detector: TfliteDetector, folder: Path = FOLDER) -> None:
+        self._detector = detector
+        self._folder = folder
+        self.detected = 0
+
+    def results(
+        self, film: Path, case: bytes, frames: Callable[[], Iterable[Frame]]
+    ) -> Iterator[FrameResult]:
+        """Yield the results of the frames that `frames` returns, at each call the same ones.
+
+        They are made from `film`; `case` says how.
+        """
+        path = self._folder / f"{self._key(film, case)}.results"
+        kept = self._read(path, frames)
+        if kept is None:
+            kept = self._detect(frames())
+            self.detected += 1
+            path.parent.mkdir(parents=True, exist_ok=True)
+            unfinished = path.with_suffix(".part")
+            unfinished.write_bytes(zlib.compress(msgspec.msgpack.encode(kept), 1))
+            unfinished.rename(path)
+        for result, frame in zip(kept.results, frames(), strict=True):
+            yield msgspec.structs.replace(result, gate_luma=_gate_luma(frame))
+
+    def _read(self, path: Path, frames: Callable[[], Iterable[Frame]]) -> KeptResults | None:
+        """Return kept results, or None if there are none or the gate's pictures have changed."""
+        if not path.exists():
+            return None
+        kept = msgspec.msgpack.decode(zlib.decompress(path.read_bytes()), type=KeptResults)
+        checksums = tuple(_checksum(frame) for frame in frames())
+        return kept if checksums == kept.gate_checksums else None
+
+    def _detect(self, frames: Iterable[Frame]) -> KeptResults:
+        detection = DetectionPipeline(self._detector, SETTINGS)
+        results, checksums = [], []
+        for frame in frames:
+            result = detection.process(frame)
+            checksums.append(zlib.crc32(np.ascontiguousarray(result.gate_luma)))
+            results.append(msgspec.structs.replace(result, gate_luma=None))
+        return KeptResults(tuple(results), tuple(checksums))
+
+    def _key(self, film: Path, case: bytes) -> str:
+        parts = (
+            file_digest(film),
+            case,
+            self._detector.card.sha256.encode(),
+            msgspec.json.encode(SETTINGS),
+            pipeline_digest(),
+        )
+        return hashlib.sha256(b"\0".join(parts)).hexdigest()[:32]
+
+
+def _gate_luma(frame: Frame) -> np.ndarray:
+    return image.downscale_luma(frame.y, SETTINGS.gate_width_px)
+
+
+def _checksum(frame: Frame) -> int:
+    return zlib.crc32(np.ascontiguousarray(_gate_luma(frame)))
+
+
+@functools.cache
+def file_digest(path: Path) -> bytes:
+    """Return the hash of a file's content."""
+    return hashlib.sha256(path.read_bytes()).digest()
+
+
+@functools.cache
+def pipeline_digest() -> bytes:
+    """Return the hash of the modules of `agent.detection` that the pipeline imports, without their comments."""
+    root = Path(pipeline.__file__).parents[2]
+    found: dict[Path, str] = {}
+    waiting = [Path(pipeline.__file__), Path(tflite.__file__)]
+    while waiting:
+        path = waiting.pop()
+        if path in found:
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        found[path] = ast.dump(tree)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+                files = [root / f"{name.replace('.', '/')}.py" for name in names]
+                waiting += [one for one in files if one.parent == path.parent and one.exists()]
+    joined = "\n".join(found[path] for path in sorted(found))
+    return hashlib.sha256(joined.encode()).digest()

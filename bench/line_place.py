@@ -1,0 +1,134 @@
+"""Counts must not depend on where exactly a line is drawn: a metamorphic test on films, with and without labels.
+
+The line of each film is moved along its normal and turned about its middle. Traffic that crosses the line of the film
+crosses each of these too, as long as the whole passage is in the film: road users that are in the picture in its first or
+last moment are left out, because a moved line is before or after their way. Each variant is a line of one scene, so
+that all see the same road users.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from agent.base.model import FrameResult
+from agent.detection.rules.line_crossing import LineCrossingDetector
+from agent.detection.rules.road_users import VEHICLES, TrackMemory
+from agent.detection.rules.scene_ground import SceneGround
+from agent.detection.scene import Scene, SceneLine
+from bench.accuracy import LABEL_FOLDER
+from bench.street_cases import FILMS, NIGHT_FILM
+from drivers.media import NS_PER_S, Point
+
+MOVED, TURNED_DEG = 0.05, 10.0
+"""Of a line: in picture heights, and in degrees."""
+DRAWN = "drawn"
+VEHICLE_LABELS = tuple(sorted(VEHICLES))
+EDGE_S = 0.3
+"""A road user that is in the picture so shortly after the film's begin or before its end is left out."""
+
+
+class PlaceScore(msgspec.Struct, frozen=True):
+    """The crossings of one film by variant, then by direction. The line as it was drawn is DRAWN.
+
+    `counts` has the road users whose whole way is in the film, `all_counts` all.
+    """
+
+    film: str
+    counts: Mapping[str, Mapping[str, int]]
+    all_counts: Mapping[str, Mapping[str, int]]
+
+
+def counted_lines() -> dict[str, tuple[float, float, float, float]]:
+    """Return the films of roads that are counted, each with its line: the labelled one, or one across the road."""
+    labels = json.loads((LABEL_FOLDER / "counts.json").read_text(encoding="utf-8"))
+    lines = {film: tuple(one["line"]) for film, one in labels.items()}
+    across_a13 = lines[NIGHT_FILM]
+    return {
+        **{film: across_a13 for film in FILMS if film.startswith("tfl_625")},
+        "ahmetozlu_input_video": lines["ahmetozlu_vehicle_surveillance"],
+        "bgs_video02": (0.45, 0.55, 0.95, 0.55),
+        "jamcamdet_raw4": (0.0, 0.6, 0.95, 0.6),
+        **lines,
+    }
+
+
+def variants(start: Point, to: Point, aspect: float) -> dict[str, tuple[Point, Point]]:
+    """Return the line as drawn, moved to both sides, and turned both ways, by name."""
+    ax, ay, bx, by = start.x * aspect, start.y, to.x * aspect, to.y
+    length = math.hypot(bx - ax, by - ay)
+    normal_x, normal_y = -(by - ay) / length * MOVED, (bx - ax) / length * MOVED
+    middle_x, middle_y = (ax + bx) / 2, (ay + by) / 2
+    made = {DRAWN: (start, to)}
+    for name, sign in (("moved forth", 1), ("moved back", -1)):
+        moved = [(x + sign * normal_x, y + sign * normal_y) for x, y in ((ax, ay), (bx, by))]
+        made[name] = _points(moved, aspect)
+    for name, sign in (("turned left", 1), ("turned right", -1)):
+        cos, sin = (f(math.radians(sign * TURNED_DEG)) for f in (math.cos, math.sin))
+        turned = [
+            (
+                middle_x + (x - middle_x) * cos - (y - middle_y) * sin,
+                middle_y + (x - middle_x) * sin + (y - middle_y) * cos,
+            )
+            for x, y in ((ax, ay), (bx, by))
+        ]
+        made[name] = _points(turned, aspect)
+    return made
+
+
+def _points(places: list[tuple[float, float]], aspect: float) -> tuple[Point, Point]:
+    start, to = (Point(x / aspect, y) for x, y in places)
+    return start, to
+
+
+def score_place(film: str, start: Point, to: Point, results: Iterable[FrameResult]) -> PlaceScore:
+    """Count the crossings of each variant by road users whose whole way is in the film."""
+    results = tuple(results)
+    height_px, width_px = results[0].gate_luma.shape
+    lines = variants(start, to, width_px / height_px)
+    scene = Scene(
+        line=tuple(
+            SceneLine(name=name, start=a, to=b, labels=VEHICLE_LABELS)
+            for name, (a, b) in lines.items()
+        )
+    )
+    memory = TrackMemory(SceneGround(scene))
+    detectors = [LineCrossingDetector(line, memory) for line in scene.line]
+    begin_ns: dict[int, int] = {}
+    end_ns: dict[int, int] = {}
+    crossings: list[tuple[str, str, int]] = []
+    for result in results:
+        memory.step(result)
+        for user in memory:
+            if user.is_visible:
+                begin_ns.setdefault(user.id, user.track.begin_ns)
+                end_ns[user.id] = result.t_ns
+        for detector in detectors:
+            detector.step()
+            for crossing in detector.crossings:
+                user = next(one for one in memory if one.track.id == crossing.track.id)
+                crossings.append((crossing.line.name, crossing.direction, user.id))
+    first_ns, last_ns = results[0].t_ns + EDGE_S * NS_PER_S, results[-1].t_ns - EDGE_S * NS_PER_S
+    whole = [one for one in crossings if begin_ns[one[2]] > first_ns and end_ns[one[2]] < last_ns]
+    return PlaceScore(film, _by_variant(lines, whole), _by_variant(lines, crossings))
+
+
+def _by_variant(
+    names: Iterable[str], crossings: Iterable[tuple[str, str, int]]
+) -> dict[str, dict[str, int]]:
+    """Count the crossings of each variant in each direction."""
+    counts = {name: dict.fromkeys(("forward", "backward"), 0) for name in names}
+    for name, direction, _ in crossings:
+        counts[name][direction] += 1
+    return counts
+
+
+def difference(scores: Iterable[PlaceScore], variant: str) -> tuple[int, int, int]:
+    """Return the crossings of the lines as drawn, how far the total of a variant is off, and the sum by film and direction."""
+    drawn = total = apart = 0
+    for score in scores:
+        for direction, count in score.counts[DRAWN].items():
+            other = score.counts[variant][direction]
+            drawn, total, apart = drawn + count, total + other, apart + abs(other - count)
+    return drawn, abs(total - drawn), apart
