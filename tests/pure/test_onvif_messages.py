@@ -24,7 +24,14 @@ SECTION = (
     .read_text(encoding="utf-8")
     .split("## Other formats")[1]
 )
-WITHOUT_COUNTERPART = {"shock", "selftest", "clock_step", "reported", "incident"}
+WITHOUT_COUNTERPART = {
+    "shock",
+    "selftest",
+    "clock_step",
+    "reported",
+    "incident",
+    "counts_untrusted",
+}
 
 
 def event_message(kind: str, phase: str = "begin", **fields: object) -> EventMessage:
@@ -99,6 +106,8 @@ def test_traffic_counts_are_a_counter_for_each_line() -> None:
         begin_ns=1,
         end_ns=2,
         observed_s=60.0,
+        trusted=True,
+        untrusted_reasons=(),
         lines=lines,
         zones=(),
         begin_time=CONNECTED,
