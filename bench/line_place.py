@@ -1,9 +1,9 @@
 """Counts must not depend on where exactly a line is drawn: a metamorphic test on films, with and without labels.
 
 The line of each film is moved along its normal and turned about its middle. Traffic that crosses the line of the film
-crosses each of these too, as long as the whole passage is in the film: road users that are in the picture in its first or
-last moment are left out, because a moved line is before or after their way. Each variant is a line of one scene, so
-that all see the same road users.
+crosses each of these too, as long as the whole passage is in the film and in the picture. Left out are road users that are in
+the picture in the film's first or last moment, and those that come into the picture or leave it between the lines:
+some of the lines are before or after their way. Each variant is a line of one scene, so that all see the same road users.
 """
 
 import json
@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from agent.base.model import FrameResult
+from agent.base.model import BoundingBox, FrameResult
+from agent.detection.geometry import box_centre, interpolate, signed_line_distance
 from agent.detection.rules.line_crossing import LineCrossingDetector
 from agent.detection.rules.road_users import VEHICLES, TrackMemory
 from agent.detection.rules.scene_ground import SceneGround
@@ -27,17 +28,28 @@ DRAWN = "drawn"
 VEHICLE_LABELS = tuple(sorted(VEHICLES))
 EDGE_S = 0.3
 """A road user that is in the picture so shortly after the film's begin or before its end is left out."""
+PICTURE_EDGE = 0.02
+"""By the picture's width or height: a box that ends nearer to its edge is cut off."""
+LENGTHENED = 0.05
+"""Of a line, at both ends: turned, it would end before the edge of the road."""
 
 
 class PlaceScore(msgspec.Struct, frozen=True):
     """The crossings of one film by variant, then by direction. The line as it was drawn is DRAWN.
 
-    `counts` has the road users whose whole way is in the film, `all_counts` all.
+    `counts` has the road users whose whole way is in film and picture, `all_counts` all.
     """
 
     film: str
     counts: Mapping[str, Mapping[str, int]]
     all_counts: Mapping[str, Mapping[str, int]]
+
+
+class _Way(msgspec.Struct, frozen=True):
+    """The first and the last time of a road user, with its boxes."""
+
+    first: tuple[int, BoundingBox]
+    last: tuple[int, BoundingBox]
 
 
 def counted_lines() -> dict[str, tuple[float, float, float, float]]:
@@ -55,7 +67,8 @@ def counted_lines() -> dict[str, tuple[float, float, float, float]]:
 
 
 def variants(start: Point, to: Point, aspect: float) -> dict[str, tuple[Point, Point]]:
-    """Return the line as drawn, moved to both sides, and turned both ways, by name."""
+    """Return the line as drawn but longer, moved to both sides, and turned both ways, by name."""
+    start, to = interpolate(start, to, -LENGTHENED), interpolate(start, to, 1 + LENGTHENED)
     ax, ay, bx, by = start.x * aspect, start.y, to.x * aspect, to.y
     length = math.hypot(bx - ax, by - ay)
     normal_x, normal_y = -(by - ay) / length * MOVED, (bx - ax) / length * MOVED
@@ -95,23 +108,44 @@ def score_place(film: str, start: Point, to: Point, results: Iterable[FrameResul
     )
     memory = TrackMemory(SceneGround(scene))
     detectors = [LineCrossingDetector(line, memory) for line in scene.line]
-    begin_ns: dict[int, int] = {}
-    end_ns: dict[int, int] = {}
+    ways: dict[int, _Way] = {}
     crossings: list[tuple[str, str, int]] = []
     for result in results:
         memory.step(result)
         for user in memory:
             if user.is_visible:
-                begin_ns.setdefault(user.id, user.track.begin_ns)
-                end_ns[user.id] = result.t_ns
+                way = ways.get(user.id)
+                first = (user.track.begin_ns, user.track.box) if way is None else way.first
+                ways[user.id] = _Way(first, (result.t_ns, user.track.box))
         for detector in detectors:
             detector.step()
             for crossing in detector.crossings:
                 user = next(one for one in memory if one.track.id == crossing.track.id)
                 crossings.append((crossing.line.name, crossing.direction, user.id))
     first_ns, last_ns = results[0].t_ns + EDGE_S * NS_PER_S, results[-1].t_ns - EDGE_S * NS_PER_S
-    whole = [one for one in crossings if begin_ns[one[2]] > first_ns and end_ns[one[2]] < last_ns]
-    return PlaceScore(film, _by_variant(lines, whole), _by_variant(lines, crossings))
+    whole = {
+        user_id
+        for user_id, way in ways.items()
+        if way.first[0] > first_ns
+        and way.last[0] < last_ns
+        and not any(
+            _is_cut_between(box, lines.values(), memory.aspect) for _, box in (way.first, way.last)
+        )
+    }
+    return PlaceScore(
+        film,
+        _by_variant(lines, [one for one in crossings if one[2] in whole]),
+        _by_variant(lines, crossings),
+    )
+
+
+def _is_cut_between(box: BoundingBox, lines: Iterable[tuple[Point, Point]], aspect: float) -> bool:
+    """Whether a box ends at the picture's edge, on one side of some of the lines and on the other side of others."""
+    is_cut = (
+        min(box.x, box.y) < PICTURE_EDGE or max(box.x + box.w, box.y + box.h) > 1 - PICTURE_EDGE
+    )
+    centre = box_centre(box)
+    return is_cut and len({signed_line_distance(*one, centre, aspect) > 0 for one in lines}) > 1
 
 
 def _by_variant(

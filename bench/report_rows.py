@@ -111,10 +111,11 @@ def verdict(value: float, cases: int, goal: Goal | None) -> str:
     return "met" if cases >= ENOUGH_CASES else f"not reached yet: {cases} cases of {ENOUGH_CASES}"
 
 
-def to_markdown(rows: Sequence[ReportRow], cases: int, seed: int) -> str:
-    """Format the table of the page."""
+def to_markdown(rows: Sequence[ReportRow], cases: int, seed: int, pipeline: str) -> str:
+    """Format the table of the page. `pipeline` names the source of the pipeline that was measured."""
     lines = [
-        f"Cases a rule: {cases}, seed {seed}. Intervals are of 95 %, by Wilson's score.",
+        f"{cases} cases a rule, as far as there are as many; seed {seed}; source of the pipeline {pipeline}.",
+        "Intervals are of 95 %, by Wilson's score.",
         "",
         "| Rule | Quantity | Published | Measured | 95 % interval | Goal | Verdict | Cause, or limit |",
         "|---|---|---|---:|---|---|---|---|",

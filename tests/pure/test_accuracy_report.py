@@ -45,7 +45,7 @@ def test_a_goal_is_met_with_enough_cases_alone(
 
 def test_a_row_of_the_page_has_the_cases_and_the_interval() -> None:
     row = share_row("stopped", "found", 54, 64, at_least(0.95), published="91 to 97 %", cause="far")
-    table = to_markdown([row], 64, 25)
+    table = to_markdown([row], 64, 25, "0a1b2c3d")
     assert (
         "| `stopped` | found | 91 to 97 % | 54 of 64 = 84.4% | 73.6% to 91.3% | 95% | missed | far |"
         in table
@@ -56,6 +56,7 @@ def test_lines_are_moved_along_their_normal_and_turned_about_their_middle() -> N
     lines = line_place.variants(Point(0.2, 0.5), Point(0.8, 0.5), aspect=2.0)
     assert lines["moved forth"][0].y == pytest.approx(0.5 + line_place.MOVED)
     assert lines["moved back"][1].y == pytest.approx(0.5 - line_place.MOVED)
+    assert lines["drawn"][0].x == pytest.approx(0.2 - 0.6 * line_place.LENGTHENED)
     left, right = lines["turned left"], lines["turned right"]
     assert left[0].y == pytest.approx(right[1].y)
     assert left[0].y < 0.5 < left[1].y

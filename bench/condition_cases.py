@@ -1,0 +1,100 @@
+"""Line counts under each condition of `bench.film_conditions`, and whether the box says that they are not to be trusted."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from agent.base.view_condition import VIEW_LIMITS, ViewLimit
+from bench import scoring
+from bench.accuracy import LABEL_FOLDER, LineCounter, clip_path, make_line, read_frames
+from bench.detector_results import ResultCache
+from bench.film_conditions import (
+    CONDITIONS,
+    FilmCondition,
+    degrade_film,
+    place_under_condition,
+)
+from bench.scoring import Score
+from drivers.media import Frame, Point
+
+SILENT_BELOW_F1, WORD_NOT_ABOVE_F1 = 0.8, 0.95
+"""Below the first a word is needed; above the second there must be none."""
+
+
+class ConditionOutcome(msgspec.Struct, frozen=True):
+    """The counts of all films under a condition, and in how many of them the box named a limit of the view.
+
+    `silent` films have an F1 below the first bound and no word, `needless` ones a word and an F1 above the second.
+    """
+
+    condition: FilmCondition
+    score: Score
+    films: int
+    said: int
+    silent: int
+    needless: int
+    limits: tuple[ViewLimit, ...]
+
+
+def chosen_films(crossings_wanted: int) -> dict[str, Any]:
+    """Return the labels of as many labelled films as it takes to have so many sure crossings."""
+    truth = json.loads((LABEL_FOLDER / "counts.json").read_text(encoding="utf-8"))
+    chosen: dict[str, Any] = {}
+    count = 0
+    for film, labels in truth.items():
+        if count < crossings_wanted:
+            chosen[film] = labels
+            count += sum(one["sure"] and not one.get("edge") for one in labels["crossings"])
+    return chosen
+
+
+def condition_outcomes(
+    truth: Mapping[str, Any], cache: ResultCache, seed: int
+) -> Iterator[ConditionOutcome]:
+    """Count the crossings of the films under each condition."""
+    for condition in CONDITIONS:
+        total = Score()
+        named: set[ViewLimit] = set()
+        said = silent = needless = 0
+        for film, labels in truth.items():
+            score, limits = _count(film, labels, condition, cache, seed)
+            total += score
+            named |= limits
+            said += bool(limits)
+            silent += not limits and score.f1 < SILENT_BELOW_F1
+            needless += bool(limits) and score.f1 > WORD_NOT_ABOVE_F1
+        in_order = tuple(one for one in VIEW_LIMITS if one in named)
+        yield ConditionOutcome(condition, total, len(truth), said, silent, needless, in_order)
+
+
+def _count(
+    film: str,
+    labels: Mapping[str, Any],
+    condition: FilmCondition,
+    cache: ResultCache,
+    seed: int,
+) -> tuple[Score, set[ViewLimit]]:
+    """Return the score of a film, and the limits of the view that the box named until its end."""
+    path = clip_path(film)
+
+    def frames() -> Iterator[Frame]:
+        return degrade_film(read_frames(path), condition, seed)
+
+    counter: LineCounter | None = None
+    limits: set[ViewLimit] = set()
+    for result in cache.results(path, msgspec.json.encode((condition, seed)), frames):
+        if counter is None:
+            x1, y1, x2, y2 = labels["line"]
+            aspect = result.width_px / result.height_px
+            start, to = (
+                place_under_condition(Point(x, y), condition, aspect)
+                for x, y in ((x1, y1), (x2, y2))
+            )
+            counter = LineCounter([make_line(film, start.x, start.y, to.x, to.y)])
+        counter.update(result)
+        if result.view is not None:
+            limits |= set(result.view.limits)
+    assert counter is not None
+    return scoring.score_counts(counter.crossings[film], dict(labels)).score, limits
