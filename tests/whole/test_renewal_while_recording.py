@@ -88,6 +88,8 @@ def test_a_certificate_is_renewed_by_command_while_the_box_records(
         operator.link.abort()
     assert est.peers[0] == f"CN={BOX}"
     file = box.folder / "state/renewal/credentials.pem"
+    # The box keeps the pair once its birth is out.
+    wait_until(file.exists)
     assert b"PRIVATE KEY" in file.read_bytes()
     before = segments(box)
     wait_until(lambda: segments(box) > before)

@@ -182,7 +182,7 @@ def test_centres_that_a_killed_broker_forgot_are_remembered_and_announce_themsel
 ) -> None:
     with (
         CentreListener(config(broker), tmp_path / "a.db", centre="active") as active,
-        CentreListener(config(broker), tmp_path / "b.db", centre="standby"),
+        CentreListener(config(broker), tmp_path / "b.db", centre="standby") as standby,
     ):
         with ReportingBox(config(broker), tmp_path) as box:
             wait_until(lambda: len(box.outbox.centres.awaited) == 2)
@@ -191,8 +191,9 @@ def test_centres_that_a_killed_broker_forgot_are_remembered_and_announce_themsel
         with ReportingBox(config(broker), tmp_path) as box:
             assert set(box.outbox.centres.awaited) == {"active", "standby"}
             put(box, 1)
-            active.wait_for(lambda: set(active.event_numbers()) == {1})
             wait_until(lambda: box.outbox.depth == 0)
+            # One that is back first may have stored it before the other is.
+            assert {*active.event_numbers(), *standby.event_numbers()} == {1}
 
 
 def test_a_box_keeps_its_messages_for_named_centres_that_it_never_heard(
