@@ -348,6 +348,8 @@ def line_place_rows(run: ReportRun) -> list[ReportRow]:
     for variant in scores[0].counts:
         if variant != line_place.DRAWN:
             drawn, totals[variant], aparts[variant] = line_place.difference(scores, variant)
+    different = sum(score.different for score in scores)
+    between = sum(score.between for score in scores)
     published = "10 to 30 % (a peer, opendatacam#204)"
     rows = []
     for quantity, values, limit in (
@@ -363,7 +365,9 @@ def line_place_rows(run: ReportRun) -> list[ReportRow]:
                 drawn,
                 at_most(limit),
                 published=published,
-                cause=", ".join(f"{name} {value}" for name, value in values.items()),
+                cause=", ".join(f"{name} {value}" for name, value in values.items())
+                + f"; of {different} road users that the lines do not count alike, {between} have a track that "
+                "begins or ends between them",
             )
         )
     return rows

@@ -37,12 +37,15 @@ LENGTHENED = 0.05
 class PlaceScore(msgspec.Struct, frozen=True):
     """The crossings of one film by variant, then by direction. The line as it was drawn is DRAWN.
 
-    `counts` has the road users whose whole way is in film and picture, `all_counts` all.
+    `counts` has the road users whose whole way is in film and picture, `all_counts` all. Of the first, `different` are not
+    counted alike by all lines, and of these `between` have a track that begins or ends between the lines.
     """
 
     film: str
     counts: Mapping[str, Mapping[str, int]]
     all_counts: Mapping[str, Mapping[str, int]]
+    different: int
+    between: int
 
 
 class _Way(msgspec.Struct, frozen=True):
@@ -129,23 +132,42 @@ def score_place(film: str, start: Point, to: Point, results: Iterable[FrameResul
         if way.first[0] > first_ns
         and way.last[0] < last_ns
         and not any(
-            _is_cut_between(box, lines.values(), memory.aspect) for _, box in (way.first, way.last)
+            _is_cut(box) and _is_between(box, lines.values(), memory.aspect)
+            for _, box in (way.first, way.last)
         )
     }
-    return PlaceScore(
-        film,
-        _by_variant(lines, [one for one in crossings if one[2] in whole]),
-        _by_variant(lines, crossings),
-    )
+    by_whole = _by_variant(lines, [one for one in crossings if one[2] in whole])
+    different = [
+        user_id
+        for user_id in whole
+        if len(
+            {
+                tuple(d for v, d, own in crossings if (v, own) == (variant, user_id))
+                for variant in lines
+            }
+        )
+        > 1
+    ]
+    between = [
+        user_id
+        for user_id in different
+        if any(
+            _is_between(box, lines.values(), memory.aspect)
+            for _, box in (ways[user_id].first, ways[user_id].last)
+        )
+    ]
+    return PlaceScore(film, by_whole, _by_variant(lines, crossings), len(different), len(between))
 
 
-def _is_cut_between(box: BoundingBox, lines: Iterable[tuple[Point, Point]], aspect: float) -> bool:
-    """Whether a box ends at the picture's edge, on one side of some of the lines and on the other side of others."""
-    is_cut = (
-        min(box.x, box.y) < PICTURE_EDGE or max(box.x + box.w, box.y + box.h) > 1 - PICTURE_EDGE
-    )
+def _is_cut(box: BoundingBox) -> bool:
+    """Whether a box ends at the picture's edge."""
+    return min(box.x, box.y) < PICTURE_EDGE or max(box.x + box.w, box.y + box.h) > 1 - PICTURE_EDGE
+
+
+def _is_between(box: BoundingBox, lines: Iterable[tuple[Point, Point]], aspect: float) -> bool:
+    """Whether the centre of a box is on one side of some of the lines and on the other side of others."""
     centre = box_centre(box)
-    return is_cut and len({signed_line_distance(*one, centre, aspect) > 0 for one in lines}) > 1
+    return len({signed_line_distance(*one, centre, aspect) > 0 for one in lines}) > 1
 
 
 def _by_variant(
