@@ -22,7 +22,17 @@ from agent.base import checked_convert
 from agent.base.atomic_file import open_replacement
 from agent.base.clock import ClockTrust, rfc3339
 from agent.base.errors import UserError
-from agent.base.model import BoundingBox, Event, FrameResult, GroundMotion, Label, TrafficCounts
+from agent.base.model import (
+    BoundingBox,
+    Event,
+    FrameResult,
+    GroundMotion,
+    Label,
+    LineCounts,
+    SpeedCounts,
+    TrafficCounts,
+)
+from agent.base.speed_bands import add_speeds
 from agent.base.uuid7 import uuid7_factory
 from agent.config.configuration import DetectConfig
 from agent.detection import model_card
@@ -100,11 +110,13 @@ class TrackRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReplayLineCount(msgspec.Struct, frozen=True, kw_only=True):
-    """Crossings of one line in one direction over the whole video."""
+    """Crossings of one line in one direction over the whole video, and their speeds."""
 
     line: str
     direction: str
     counts: dict[Label, int]
+    speeds: SpeedCounts | None
+    """None without a calibration of the ground."""
 
 
 class ReplaySummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -332,17 +344,27 @@ class _EventFile:
 
 
 def _line_counts(scene: Scene, traffic_counts: list[TrafficCounts]) -> tuple[ReplayLineCount, ...]:
-    totals: dict[tuple[str, str], Counter[Label]] = {}
-    for line in scene.line:
-        for direction in (line.forward_name, line.backward_name):
-            totals[line.name, direction] = Counter()
+    minutes: dict[str, list[LineCounts]] = {line.name: [] for line in scene.line}
     for traffic in traffic_counts:
         for crossings in traffic.lines:
-            for direction, counts in crossings.counts.items():
-                totals[crossings.name, direction].update(counts)
+            minutes[crossings.name].append(crossings)
     return tuple(
-        ReplayLineCount(line=line, direction=direction, counts=dict(counts))
-        for (line, direction), counts in totals.items()
+        ReplayLineCount(
+            line=line.name,
+            direction=direction,
+            counts=dict(
+                sum(
+                    (Counter(one.counts[direction]) for one in minutes[line.name]), Counter[Label]()
+                )
+            ),
+            speeds=None
+            if scene.ground is None
+            else add_speeds(
+                one.speeds[direction] for one in minutes[line.name] if isinstance(one.speeds, dict)
+            ),
+        )
+        for line in scene.line
+        for direction in (line.forward_name, line.backward_name)
     )
 
 

@@ -222,11 +222,25 @@ class FrameResult(msgspec.Struct, frozen=True, kw_only=True):
     local_time: datetime | None = None
 
 
+class SpeedCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """Speeds of the road users that crossed a line in one direction, on calibrated ground.
+
+    `bands` counts them by label and band of 10 km/h, which is named by its lower end; the band 200 has no upper end.
+    `v85_km_h` is the speed that 85 of 100 motor vehicles do not exceed, linear within its band, and null of fewer
+    than 20. A speed is final, and counted, up to a second after its crossing.
+    """
+
+    v85_km_h: float | None
+    bands: dict[Label, dict[int, int]]
+
+
 class LineCounts(msgspec.Struct, frozen=True, kw_only=True):
     """Crossings of one line in one minute, by direction name and label."""
 
     name: str
     counts: dict[str, dict[Label, int]]
+    speeds: dict[str, SpeedCounts] | msgspec.UnsetType = msgspec.UNSET
+    """By direction name; unset without a calibration of the ground."""
 
 
 class ZoneCounts(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,7 +5,8 @@ from functools import partial
 
 from agent.base.event_lifecycle import NewId
 from agent.base.model import Event, FrameResult, GroundMotion, TrafficCounts
-from agent.detection.rules.line_crossing import LineCrossingDetector
+from agent.detection.crossing_speeds import CrossingSpeeds
+from agent.detection.rules.line_crossing import Crossing, LineCrossingDetector
 from agent.detection.rules.registry import LINE_RULES, SCENE_RULES, ZONE_RULES
 from agent.detection.rules.road_users import TrackMemory
 from agent.detection.rules.rule import AreaT, Rule, RuleContext, RuleType
@@ -63,6 +64,7 @@ class RuleEngine:
             *(rule for zone in scene.zone for rule in _zone_rules(zone, self._context)),
             *_make_rules(SCENE_RULES, [scene], self._context),
         ]
+        self._crossing_speeds = CrossingSpeeds(self._road_users)
         self._traffic_counter = TrafficCounter(camera, scene)
 
     def evaluate(self, result: FrameResult) -> tuple[Event, ...]:
@@ -74,9 +76,12 @@ class RuleEngine:
             occupancy.step(result.t_ns)
         limits = () if result.view is None else result.view.limits
         self._traffic_counter.observe(result.t_ns, context.occupancies, limits)
+        crossings: list[Crossing] = []
         for detector in context.crossing_detectors.values():
             detector.step()
-            self._traffic_counter.count_crossings(detector.crossings)
+            crossings += detector.crossings
+        self._traffic_counter.count_crossings(crossings)
+        self._traffic_counter.count_speeds(self._crossing_speeds.step(result.t_ns, crossings))
         return tuple(event for rule in self._rules for event in rule.step(result))
 
     def ground_motions(self) -> dict[int, GroundMotion]:
@@ -97,4 +102,5 @@ class RuleEngine:
 
     def flush_counts(self, t_ns: int) -> tuple[TrafficCounts, ...]:
         """Return the counts of the minute that is cut short at `t_ns`."""
+        self._traffic_counter.count_speeds(self._crossing_speeds.flush())
         return self._traffic_counter.flush(t_ns)

@@ -3,8 +3,12 @@
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 
+import msgspec
+
 from agent.base.model import Label, LineCounts, TrafficCounts, ZoneCounts
+from agent.base.speed_bands import speed_band, speed_counts
 from agent.base.view_condition import VIEW_LIMITS, ViewLimit
+from agent.detection.crossing_speeds import CrossingSpeed
 from agent.detection.rules.line_crossing import Crossing
 from agent.detection.rules.zone_occupancy import ZoneOccupancy
 from agent.detection.scene import Scene, SceneLine, Zone
@@ -31,7 +35,10 @@ class TrafficCounter:
 
     def __init__(self, camera: str, scene: Scene) -> None:
         self._camera = camera
-        self._line_counts = {line.name: _LineCount(line) for line in scene.line}
+        is_measured = scene.ground is not None
+        self._line_counts = {
+            line.name: _LineCount(line, is_measured=is_measured) for line in scene.line
+        }
         self._zone_stats = {zone.name: _ZoneStats(zone) for zone in scene.zone}
         self._begin_ns: int | None = None
         self._last_frame_ns: int | None = None
@@ -72,6 +79,13 @@ class TrafficCounter:
         for crossing in crossings:
             counts = self._line_counts[crossing.line.name].counts
             counts[crossing.direction][crossing.track.label] += 1
+
+    def count_speeds(self, speeds: Iterable[CrossingSpeed]) -> None:
+        """Count the speeds that became final at the frame that was observed last."""
+        for speed in speeds:
+            crossing = speed.crossing
+            bands = self._line_counts[crossing.line.name].bands[crossing.direction]
+            bands.setdefault(crossing.track.label, Counter())[speed_band(speed.speed_km_h)] += 1
 
     def _close_minute(self, end_ns: int) -> tuple[TrafficCounts, ...]:
         begin_ns, watched_ns = self._begin_ns or 0, self._watched_ns
@@ -131,20 +145,26 @@ def _count_present(occupancy: ZoneOccupancy) -> Counter[Label]:
 
 
 class _LineCount:
-    def __init__(self, line: SceneLine) -> None:
-        self._line = line
-        self.counts = self._empty()
+    def __init__(self, line: SceneLine, *, is_measured: bool) -> None:
+        self._directions = (line.forward_name, line.backward_name)
+        self._name = line.name
+        self._is_measured = is_measured
+        self._reset()
 
     def pop_counts(self) -> LineCounts:
         """Return the counts and reset them."""
-        counts, self.counts = self.counts, self._empty()
-        counts_by_direction = {
-            direction: dict(sorted(labels.items())) for direction, labels in counts.items()
+        counts: dict[str, dict[Label, int]] = {
+            direction: dict(sorted(labels.items())) for direction, labels in self.counts.items()
         }
-        return LineCounts(name=self._line.name, counts=counts_by_direction)
+        speeds = {direction: speed_counts(bands) for direction, bands in self.bands.items()}
+        self._reset()
+        return LineCounts(
+            name=self._name, counts=counts, speeds=speeds if self._is_measured else msgspec.UNSET
+        )
 
-    def _empty(self) -> dict[str, Counter[Label]]:
-        return {self._line.forward_name: Counter(), self._line.backward_name: Counter()}
+    def _reset(self) -> None:
+        self.counts: dict[str, Counter[Label]] = {one: Counter() for one in self._directions}
+        self.bands: dict[str, dict[Label, Counter[int]]] = {one: {} for one in self._directions}
 
 
 class _ZoneStats:

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
@@ -11,6 +12,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from agent.base.clock import rfc3339
 from agent.base.errors import UserError
+from agent.base.model import SpeedCounts
+from agent.base.speed_bands import describe_band
 from agent.detection.model_card import ModelRefused
 from centre import replay
 from centre.cli.detect import add_model_argument
@@ -127,6 +130,14 @@ class _FilmProgress:
         self._progress.update(self._task, completed=played_s)
 
 
+def _describe_speeds(speeds: SpeedCounts) -> str:
+    """Return how many of them have a speed, V85, and the motor vehicles by band."""
+    bands = sum((Counter(one) for one in speeds.bands.values()), Counter[int]())
+    v85 = "" if speeds.v85_km_h is None else f", V85 {speeds.v85_km_h:.0f} km/h"
+    by_band = ", ".join(f"{describe_band(band)} {number}" for band, number in sorted(bands.items()))
+    return f"; speeds: {bands.total()}{v85}" + (f" (km/h: {by_band})" if by_band else "")
+
+
 def _print_summary(summary: replay.ReplaySummary, request: replay.ReplayRequest) -> None:
     paths = [
         path for path in (request.events, request.tracks, request.annotate) if path is not None
@@ -145,7 +156,8 @@ def _print_summary(summary: replay.ReplaySummary, request: replay.ReplayRequest)
             end="",
             file=file,
         )
-        print(f" ({counts})" if counts else "", file=file)
+        print(f" ({counts})" if counts else "", end="", file=file)
+        print("" if line.speeds is None else _describe_speeds(line.speeds), file=file)
     for kind, number in summary.event_counts.items():
         print(f"  event {kind}: {number}", file=file)
     for path in paths:

@@ -24,6 +24,7 @@ from agent.detection.geometry import iou
 from agent.reporting.payloads import EventMessage, TrafficCountsMessage
 from scripts.pictures import HERO_S
 from simulation.street.fixed_view import FixedView, truth_boxes
+from tests.pure.rules.street_ground import street_ground_toml
 from tests.scene_editor.node_views import run_views
 from tests.turned_film import CLOCKWISE, write_with_matrix
 from tests.whole.drawn_clip import FPS, write_street_clip
@@ -166,6 +167,24 @@ def test_the_summary_has_counts_events_and_speed(
     assert "line 'street', towards the camera: " in expected_message
     assert "event stopped: " in expected_message
     assert str(tmp_path / "events.jsonl") in expected_message
+
+
+def test_on_calibrated_ground_the_counts_have_speeds(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Cars of the street drive at 32.4 km/h."""
+    scene = tmp_path / "scene.toml"
+    scene.write_text(SCENE.read_text() + street_ground_toml())
+    events = tmp_path / "events.jsonl"
+    assert main(["replay", str(clip), "--scene", str(scene), "--events", str(events)]) == 0
+    flow = msgspec.json.decode(events.read_bytes().splitlines()[-1], type=TrafficCountsMessage)
+    street = next(line for line in flow.data.lines if line.name == "street")
+    assert isinstance(street.speeds, dict)
+    bands = sum((Counter(one.bands.get("car", {})) for one in street.speeds.values()), Counter())
+    cars = sum(labels.get("car", 0) for labels in street.counts.values())
+    assert bands[30] >= 2 * bands.total() / 3
+    assert 0.6 * cars <= bands.total() <= cars
+    assert f"(km/h: 30-40 {street.speeds['forward'].bands['car'][30]}" in capsys.readouterr().out
 
 
 def test_events_go_to_standard_output_and_all_else_to_standard_error_without_notices_of_the_runtime(

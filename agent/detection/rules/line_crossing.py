@@ -26,6 +26,8 @@ MIN_BAND = 0.002
 class Crossing(msgspec.Struct, frozen=True, kw_only=True):
     """One crossing of one line. `position` is 0 at the line's `from` and 1 at its `to`.
 
+    `road_user` is the id in the track memory, which outlives the track.
+
     `ground` is the motion on the ground once the crossing was certain, None if it is not known.
     """
 
@@ -33,6 +35,7 @@ class Crossing(msgspec.Struct, frozen=True, kw_only=True):
     direction: str
     t_ns: int
     position: float
+    road_user: int
     track: Track
     ground: GroundMotion | None
 
@@ -101,6 +104,7 @@ class LineCrossingDetector:
             direction=line.forward_name if side > 0 else line.backward_name,
             t_ns=crossed_at.t_ns,
             position=position,
+            road_user=user.id,
             track=user.track,
             ground=user.ground_motion(),
         )
