@@ -22,6 +22,7 @@ from bench.table import Row
 BENCHES = (
     "decode",
     "detect",
+    "fisheye",
     "mask",
     "head",
     "csi",

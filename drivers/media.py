@@ -139,3 +139,12 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
     def height_px(self) -> int:
         """Height in pixels."""
         return int(self.y.shape[0])
+
+    def part(self, left: int, top: int, right: int, bottom: int) -> Planes:
+        """Return the planes of a rectangle, whose sides are even."""
+        chroma = (slice(top // 2, bottom // 2), slice(left // 2, right // 2))
+        return self.y[top:bottom, left:right], self.u[chroma], self.v[chroma]
+
+    def luma_at_least(self, width_px: int) -> Plane:
+        """Return the luma, at least `width_px` wide if it is that large."""
+        return self.y

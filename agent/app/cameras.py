@@ -10,6 +10,8 @@ from agent.app.foundation import Archive
 from agent.app.publisher import Publisher
 from agent.base.sha256 import sha256_hex
 from agent.config_change.start_config import StartConfig
+from agent.detection.pass_budget import PassBudget
+from agent.detection.pipeline import PipelineSettings
 from agent.pipeline.camera_pipeline import CameraPipeline
 from agent.pipeline.camera_services import CameraServices, RecordingServices
 from agent.runtime.supervisor import Order
@@ -34,7 +36,27 @@ def make_pipelines(
         ),
         time_zone=ZoneInfo(config.box.time_zone),
     )
-    return tuple(CameraPipeline(source, services) for source in start.sources)
+    shared = {
+        camera.name: _share_passes(services) for camera in config.camera if camera.lens is not None
+    }
+    cameras = {
+        source.config.name: CameraPipeline(source, shared.get(source.config.name, services))
+        for source in start.sources
+        if source.config.view_of is None
+    }
+    return tuple(
+        cameras[source.config.name]
+        if source.config.view_of is None
+        else CameraPipeline(source, shared[source.config.view_of], cameras[source.config.view_of])
+        for source in start.sources
+    )
+
+
+def _share_passes(services: CameraServices) -> CameraServices:
+    """Return the services for the views of one fisheye camera, which share the passes of one camera."""
+    passes = PassBudget(usual_per_s=PipelineSettings().max_inferences_per_s)
+    inference = msgspec.structs.replace(services.inference, pass_budget=passes)
+    return msgspec.structs.replace(services, inference=inference)
 
 
 def make_camera_feature(pipeline: CameraPipeline) -> Feature:

@@ -94,8 +94,14 @@ def open_foundation(start: StartConfig, box: BoxContext) -> tuple[Archive, Uplin
         None if before is None else rules.during_trial(before).hold,
     )
     submitter, session = MessageSubmitter(outbox), MqttSession(outbox, box.clock)
+    # The footage of an event in a view is that of its fisheye camera.
+    footage_cameras = {
+        camera.name: camera.view_of or camera.name
+        for camera in config.camera
+        if (camera.view_of or camera.name) in recorded_cameras
+    }
     publisher = Publisher(
-        submitter, session, receipts, custody, event_holds, recorded_cameras, box.clock, box.new_id
+        submitter, session, receipts, custody, event_holds, footage_cameras, box.clock, box.new_id
     )
     policies = owner_policy.update(state_dir, box.footage_dir, config.camera)
     retention = RetentionStage(

@@ -1,6 +1,8 @@
 """Publisher: turns events of the box into messages to the centre and receipts of custody."""
 
-from collections.abc import Collection
+from collections.abc import Mapping
+
+import msgspec
 
 from agent.app.event_types import EVENT_TYPES
 from agent.base.clock import Clock, rfc3339, utc_from_unix_ns
@@ -43,22 +45,28 @@ class Publisher:
         receipt_queue: ReceiptQueue,
         custody: CustodyLog,
         event_holds: EventHolds,
-        recorded_cameras: Collection[str],
+        footage_cameras: Mapping[str, str],
         clock: Clock,
         new_id: NewId,
     ) -> None:
+        """`footage_cameras` is the camera whose footage shows the events of each camera, if there is any."""
         self._submitter = submitter
         self._session = session
         self._receipt_queue = receipt_queue
         self._custody = custody
         self._event_holds = event_holds
-        self._recorded_cameras = recorded_cameras
+        self._footage_cameras = footage_cameras
         self._clock = clock
         self._new_id = new_id
 
     def publish_event(self, event: Event, jpeg: bytes | None = None) -> None:
         """Send an event, with its thumbnail if it has one, and hold its footage."""
-        hold = self._event_holds.on_event(event) if event.camera in self._recorded_cameras else None
+        recorded = self._footage_cameras.get(event.camera)
+        hold = (
+            None
+            if recorded is None
+            else self._event_holds.on_event(msgspec.structs.replace(event, camera=recorded))
+        )
         data = outgoing_messages.build_event_data(
             event,
             begin=self._clock.utc(event.begin_ns),

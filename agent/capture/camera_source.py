@@ -11,12 +11,17 @@ from agent.base.clock import Clock
 from agent.base.errors import UserError
 from agent.base.event_type import EventType
 from agent.base.message import Message, message_of
+from agent.capture.camera_views import open_view
 from agent.capture.onvif_events import REPORTED, OnvifEventFeed
 from agent.config import configuration
 from agent.config.configuration import CameraConfig, Config
+from agent.config.fisheye import LensConfig, ViewOptions
 from agent.config.names import is_card_path
 from agent.detection import accelerator_card, model_card
 from agent.detection import scene as scenes
+from agent.detection.dewarp import Dewarper
+from agent.detection.fisheye_calibration import resolve_lens
+from agent.detection.fisheye_lens import FisheyeLens
 from agent.detection.model_card import ModelRefused
 from agent.detection.pixel_density import iter_low_density_areas
 from agent.detection.rules import registry
@@ -24,7 +29,7 @@ from agent.detection.scene import Scene
 from agent.faults import diagnosis
 from drivers import catalog
 from drivers.contracts import Camera, StreamRequest
-from drivers.errors import DriverError
+from drivers.errors import DriverError, MaskError
 from drivers.masking import WHOLE_PICTURE
 from drivers.media import Polygon
 from drivers.onvif.credentials import OnvifAccess
@@ -43,7 +48,7 @@ class CameraSource(msgspec.Struct, frozen=True, kw_only=True):
     camera on a head, by preset, and None for a fixed camera. With a `scene_error` the camera is not
     opened, because its masks are not known. `open_feed` subscribes to the camera's own events, and
     is None if the configuration wants none. `frame_size_px` is the width and height of the frames for detection, None if
-    only the stream itself states it.
+    only the stream itself states it. `dewarper` is that of a view, whose `open_main` opens its fisheye camera for it alone.
     """
 
     config: CameraConfig
@@ -54,6 +59,7 @@ class CameraSource(msgspec.Struct, frozen=True, kw_only=True):
     open_detect: OpenCamera | None
     open_feed: Callable[[], OnvifEventFeed] | None = None
     frame_size_px: tuple[int, int] | None = None
+    dewarper: Dewarper | None = None
 
     def masks_at(self, preset: str) -> Sequence[Polygon]:
         """Return the masks at a preset, or of a camera that does not turn; "" is any other view of a head.
@@ -163,7 +169,7 @@ def build_source(
     is_on_head = any(head.camera == camera.name for head in config.head)
     if camera.detect.enabled:
         _check_model(camera.detect.model, f"{location}: {key}.detect.model", on_bad_scene)
-    if not camera.detect.enabled and not camera.record:
+    if not camera.detect.enabled and not camera.record and camera.lens is None:
         raise UserError(
             Message(
                 "{label}: neither watched nor recorded; allowed: record = true, detect.enabled = true, or both",
@@ -177,6 +183,8 @@ def build_source(
                 label=f"{location}: {key}.transcode = true",
             )
         )
+    if camera.view_of is not None:
+        return _build_view(config, index, clock, location, on_bad_scene)
     scene, preset_scenes, scene_error = Scene(), dict[str, Scene](), None
     try:
         if camera.detect.scene:
@@ -187,6 +195,9 @@ def build_source(
         if on_bad_scene == "refuse":
             raise
         scene_error = str(error)
+    if camera.lens is not None:
+        _find_lens(camera.lens, f"{location}: {key}.lens")
+        _check_fisheye_scene(scene, str(camera.detect.scene), on_bad_scene)
     main_options = _load_options(camera, camera.options, location, f"{key}.options")
     main = _opener(camera, main_options, clock)
     detect_options = (
@@ -204,6 +215,85 @@ def build_source(
         open_feed=_feed_opener(camera),
         frame_size_px=_frame_size_px(detect_options or main_options),
     )
+
+
+def _build_view(
+    config: Config, index: int, clock: Clock, location: str, on_bad_scene: BadScenePolicy
+) -> CameraSource:
+    """Build a view of a fisheye camera. Raises: UserError as `load_sources`."""
+    camera, key = config.camera[index], f"camera[{index}]"
+    view = checked_convert.convert(camera.options, ViewOptions, location, f"{key}.options")
+    fisheyes = {one.name: one.lens for one in config.camera if one.lens is not None}
+    if view.camera not in fisheyes:
+        raise UserError(configuration.no_fisheye(f"{location}: {key}", view.camera, fisheyes))
+    fisheye_index = [one.name for one in config.camera].index(view.camera)
+    fisheye = build_source(config, fisheye_index, clock, location, on_bad_scene)
+    scene, scene_error = Scene(), None
+    try:
+        if camera.detect.scene:
+            scene = scenes.load_scene(Path(camera.detect.scene))
+            _check_view_scene(scene, view, camera.detect.scene)
+    except UserError as error:
+        if on_bad_scene == "refuse":
+            raise
+        scene_error = str(error)
+    dewarper = Dewarper(_find_lens(fisheyes[view.camera], f"{location}: {key}"), view)
+
+    def open_alone(wanted: StreamRequest) -> Camera:
+        """Open the fisheye camera with its masks."""
+        if fisheye.scene_error is not None:
+            raise MaskError(fisheye.scene_error)
+        open_camera = fisheye.open_detect or fisheye.open_main
+        return open_camera(msgspec.structs.replace(wanted, masks=tuple(fisheye.masks_at(""))))
+
+    return CameraSource(
+        config=camera,
+        scene=scene,
+        scene_error=scene_error,
+        open_main=lambda wanted: open_view(dewarper, open_alone, wanted),
+        open_detect=None,
+        frame_size_px=(view.width_px, view.height_px),
+        dewarper=dewarper,
+    )
+
+
+def _find_lens(lens: LensConfig, label: str) -> FisheyeLens:
+    try:
+        return resolve_lens(lens)
+    except UserError as error:
+        raise UserError(
+            Message("{label}: {problem}", label=label, problem=message_of(error))
+        ) from error
+
+
+def _check_fisheye_scene(scene: Scene, label: str, on_bad_scene: BadScenePolicy) -> None:
+    """Raises: UserError if lines would count nothing. A box on a pole records with their masks."""
+    if on_bad_scene == "refuse" and (scene.line or scene.zone):
+        raise UserError(
+            Message(
+                "{label}: lines and zones of a fisheye camera are drawn on its views; allowed: masks alone",
+                label=label,
+            )
+        )
+
+
+def _check_view_scene(scene: Scene, view: ViewOptions, label: str) -> None:
+    """Raises: UserError if a mask would hide a part of the view alone, or if straight lines are bent in it."""
+    if scene.mask:
+        raise UserError(
+            Message(
+                "{label}: masks of a view are drawn on the picture of its camera {camera!r}; allowed: in the scene of that",
+                label=f"{label}: mask[0]",
+                camera=view.camera,
+            )
+        )
+    if scene.ground is not None and view.projection == "panorama":
+        raise UserError(
+            Message(
+                "{label}: a panorama bends straight lines; allowed: on a flat view",
+                label=f"{label}: ground",
+            )
+        )
 
 
 def _feed_opener(camera: CameraConfig) -> Callable[[], OnvifEventFeed] | None:

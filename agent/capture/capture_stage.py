@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from agent.capture.camera_views import FrameFeed
 from agent.capture.packet_tap import PacketTap
 from agent.capture.reader_fault import ReaderFault
 from agent.runtime.queues import LatestFrame, PacketQueue
@@ -55,7 +56,7 @@ class MediaQueues(msgspec.Struct, frozen=True, kw_only=True):
     `packet_tap` gets each packet after the recorder's queue.
     """
 
-    frames: LatestFrame | None = None
+    frames: LatestFrame | FrameFeed | None = None
     packets: PacketQueue | None = None
     packet_tap: PacketTap | None = None
 

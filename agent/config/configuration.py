@@ -4,7 +4,7 @@
 """
 
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -28,6 +28,7 @@ from agent.config.control import ControlConfig
 from agent.config.declaration import DeclarationConfig
 from agent.config.desired_store import ConfigLayer, DesiredStore
 from agent.config.file_paths import resolve_paths
+from agent.config.fisheye import VIEW_DRIVER, LensConfig, Projection
 from agent.config.heads import HeadConfig
 from agent.config.link import LinkConfig, RenewalConfig, UpdateConfig, iter_renewal_conflicts
 from agent.config.names import ModelName, Name, is_identifying
@@ -137,7 +138,8 @@ class CameraConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     With `detect_options` a second stream of the camera is opened for detection alone, and the first one is
     only recorded. With `transcode` the recording is encoded again from the masked pictures. `onvif` and
-    `institution` are for a lent camera.
+    `institution` are for a lent camera. A camera with `projection = "fisheye"` has a `lens`; others with the driver `view`
+    detect on its dewarped pictures.
     """
 
     name: Name
@@ -149,6 +151,20 @@ class CameraConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     transcode: bool = False
     onvif: OnvifConfig | None = None
     institution: InstitutionConfig | None = None
+    projection: Projection = "rectilinear"
+    lens: LensConfig | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError if the fields contradict each other."""
+        if (self.projection == "fisheye") != (self.lens is not None):
+            raise ValueError("projection = 'fisheye' and lens go together: give both or neither")
+        if self.lens is not None and self.detect.enabled:
+            raise ValueError("detect.enabled = true: its views detect; allowed: false")
+
+    @property
+    def view_of(self) -> str | None:
+        """The fisheye camera that this one is a view of, None if it is not a view."""
+        return str(self.options.get("camera", "")) if self.driver == VIEW_DRIVER else None
 
 
 class OutboxConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -224,7 +240,19 @@ class BoxFile(msgspec.Struct, frozen=True, kw_only=True):
         config = checked_convert.convert(tables, Config, self.label)
         for conflict in iter_conflicts(config, self.label):
             raise UserError(conflict)
-        return resolve_paths(config, self.folder)
+        return resolve(config, self.folder)
+
+
+def resolve(config: Config, folder: Path) -> Config:
+    """Return a configuration with absolute paths, and with the owner of each fisheye camera as that of its views."""
+    owners = {camera.name: camera.institution for camera in config.camera}
+    cameras = tuple(
+        camera
+        if camera.view_of is None
+        else msgspec.structs.replace(camera, institution=owners.get(camera.view_of))
+        for camera in config.camera
+    )
+    return resolve_paths(msgspec.structs.replace(config, camera=cameras), folder)
 
 
 def read_file(path: Path) -> BoxFile:
@@ -302,6 +330,7 @@ def iter_conflicts(config: Config, context: str) -> Iterator[Text]:
                     max_age_h=config.record.max_age_h,
                 )
             )
+    yield from _view_conflicts(config, context)
     yield from _head_conflicts(config, context)
     try:
         check_broker(config.broker, context)
@@ -317,6 +346,40 @@ def iter_conflicts(config: Config, context: str) -> Iterator[Text]:
     yield from pins_config.iter_conflicts(config.pin, names, context)
     yield from console_config.iter_conflicts(config.console, context)
     yield from control_config.iter_conflicts(config.control, config.broker, names, context)
+
+
+def no_fisheye(label: str, name: str, fisheyes: Iterable[str]) -> Message:
+    """Return the line about a view, at `label`, of a camera that is none of the fisheye cameras."""
+    return Message(
+        "{label}: no such camera; allowed: {allowed}",
+        label=f"{label}.options.camera = {name!r}",
+        allowed=", ".join(fisheyes) or "one with projection = 'fisheye'",
+    )
+
+
+_KEYS_OF_NO_VIEW = ("record", "transcode", "detect_options", "onvif", "institution", "lens")
+
+
+def _view_conflicts(config: Config, context: str) -> Iterator[Text]:
+    """Yield a line for each view of no fisheye camera, and for each of them on a head."""
+    fisheyes = [camera.name for camera in config.camera if camera.lens is not None]
+    on_head = {head.camera for head in config.head}
+    for index, camera in enumerate(config.camera):
+        label = f"{context}: camera[{index}]"
+        if camera.view_of is not None:
+            if camera.view_of not in fisheyes:
+                yield no_fisheye(label, camera.view_of, fisheyes)
+            for key in _KEYS_OF_NO_VIEW:
+                if getattr(camera, key):
+                    yield Message(
+                        "{label}: has no use in a view; allowed: in the table of its fisheye camera",
+                        label=f"{label}.{key}",
+                    )
+        if (camera.lens is not None or camera.view_of is not None) and camera.name in on_head:
+            yield Message(
+                "{label}: a fisheye camera does not turn; allowed: on no head",
+                label=f"{label}.name = {camera.name!r}",
+            )
 
 
 def _head_conflicts(config: Config, context: str) -> Iterator[Text]:

@@ -104,6 +104,8 @@ BOX_KEYS = {
     "camera[].detect.scenes": "a file of the box; scenes are sent as texts",
     "camera[].onvif": "an address of a driver",
     "camera[].institution": "the terms of the camera's owner",
+    "camera[].lens": "scenes and masks are drawn through it",
+    "camera[].projection": "scenes and masks are drawn through it",
     "console": "the technician's way in",
     "control": "the authorities of commands, and their permissions",
     "declaration": "the statements of the controller",

@@ -14,7 +14,6 @@ from agent.base.errors import UserError
 from agent.base.message import Message, Text, message_of
 from agent.config import configuration
 from agent.config.configuration import BoxFile, Config
-from agent.config.file_paths import resolve_paths
 from agent.config.names import is_card_path
 
 if TYPE_CHECKING:
@@ -82,7 +81,7 @@ def build(config: Config, folder: Path, clock: Clock, context: str) -> CheckedCo
     )
     from agent.recording.encryption.key_wrapping import parse_recipients  # noqa: PLC0415
 
-    config = resolve_paths(config, folder)
+    config = configuration.resolve(config, folder)
     problems: list[Text] = list(camera_source.iter_camera_conflicts(config, context))
 
     def attempt(make: Callable[..., _Built], *args: object) -> tuple[_Built, ...]:

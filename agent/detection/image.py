@@ -68,6 +68,11 @@ def downscale_luma(y: Plane, width_px: int) -> Plane:
     return target
 
 
+def gate_luma(frame: Frame, width_px: int) -> Plane:
+    """Return the luma of a frame for a motion gate, at most `width_px` wide."""
+    return downscale_luma(frame.luma_at_least(width_px), width_px)
+
+
 def _resize_into(plane: Plane, target: Plane) -> None:
     """Resize into `target`.
 
@@ -102,12 +107,11 @@ def _resize_to_i420(frame: Frame, region: Region, size_px: tuple[int, int]) -> P
     """Return the region's planes, resized and stacked as I420: (height * 3 / 2) x width."""
     width, height = size_px
     stacked = np.empty(width * height * 3 // 2, np.uint8)
-    x, y, right, bottom = region.x, region.y, region.right, region.bottom
-    chroma = (slice(y // 2, bottom // 2), slice(x // 2, right // 2))
+    y, u, v = frame.part(region.x, region.y, region.right, region.bottom)
     parts = (
-        (frame.y[y:bottom, x:right], width, height, 0),
-        (frame.u[chroma], width // 2, height // 2, width * height),
-        (frame.v[chroma], width // 2, height // 2, width * height * 5 // 4),
+        (y, width, height, 0),
+        (u, width // 2, height // 2, width * height),
+        (v, width // 2, height // 2, width * height * 5 // 4),
     )
     for plane, plane_width, plane_height, offset in parts:
         target = stacked[offset : offset + plane_width * plane_height].reshape(

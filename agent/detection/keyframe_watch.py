@@ -49,7 +49,7 @@ class KeyframeWatch:
         """Return whether the pictures around a keyframe are wanted."""
         t_ns, last_ns = keyframe.t_ns, self._last_keyframe_ns
         self._last_keyframe_ns = t_ns
-        luma = image.downscale_luma(keyframe.y, PipelineSettings().gate_width_px)
+        luma = image.gate_luma(keyframe, PipelineSettings().gate_width_px)
         gate = self._gate
         if gate is None:
             height_px, width_px = luma.shape

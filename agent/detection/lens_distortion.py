@@ -24,7 +24,7 @@ _GOLDEN_STEPS = 40
 _TRIAL_CHANGE = 0.1
 _SENSITIVE, _SIGNIFICANT = 9.0, 4.0
 """Three and two standard deviations, squared."""
-_MAX_BEND = 0.01
+MAX_BEND = 0.01
 _MIN_EXTENT = 0.1
 
 
@@ -68,13 +68,13 @@ def estimate_distortion(lines: Sequence[Sequence[Position]]) -> float:
     for index, line in enumerate(lines):
         across, _ = _spread([undistort(position, k) for position in line])
         rms = math.sqrt(across / len(line))
-        if rms > _MAX_BEND:
+        if rms > MAX_BEND:
             raise UserError(
                 Message(
                     "{label}: off a straight line by {rms:.1f} % of the picture's height; allowed: at most {max:.0f} %",
                     label=f"ground.straight[{index}]",
                     rms=100 * rms,
-                    max=100 * _MAX_BEND,
+                    max=100 * MAX_BEND,
                 )
             )
     least = _misfit(lines, k)

@@ -55,7 +55,9 @@ class CameraPasses:
 class PassBudget:
     """Shares the passes of the box among its cameras. Thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, usual_per_s: float | None = None) -> None:
+        """With `usual_per_s` its members are the views of one camera: they share these passes, and those of one camera under strain."""
+        self._usual_per_s = usual_per_s
         self._lock = threading.Lock()
         self._needs: dict[CameraPasses, float | None] = {}
         self._shares: Mapping[CameraPasses, float] = {}
@@ -66,30 +68,42 @@ class PassBudget:
         camera = CameraPasses(self)
         with self._lock:
             self._needs[camera] = None
-            self._shares = share_passes(self._needs)
+            self._share()
         return camera
 
     def set_strained(self, *, is_strained: bool) -> None:
         """Limit the cameras to their shares, or not."""
-        self._is_strained = is_strained
+        with self._lock:
+            self._is_strained = is_strained
+            self._share()
 
     def report(self, camera: CameraPasses, need_per_s: float | None) -> None:
         """Take the passes that a camera has used, None if it needs more than it had."""
         with self._lock:
             self._needs[camera] = need_per_s
-            self._shares = share_passes(self._needs)
+            self._share()
 
     def share_of(self, camera: CameraPasses) -> float | None:
-        """Return the camera's passes per second, None while the box is not under strain."""
-        return self._shares[camera] if self._is_strained else None
+        """Return the camera's passes per second, None while they are not limited."""
+        is_limited = self._is_strained or self._usual_per_s is not None
+        return self._shares[camera] if is_limited else None
+
+    def _share(self) -> None:
+        if self._usual_per_s is None:
+            total_per_s = PASSES_PER_CAMERA * len(self._needs)
+        else:
+            total_per_s = PASSES_PER_CAMERA if self._is_strained else self._usual_per_s
+        self._shares = share_passes(self._needs, total_per_s)
 
 
-def share_passes(needs: Mapping[CameraPasses, float | None]) -> dict[CameraPasses, float]:
-    """Share the passes: each camera gets what it needs, up to an equal part of what is left.
+def share_passes(
+    needs: Mapping[CameraPasses, float | None], total_per_s: float
+) -> dict[CameraPasses, float]:
+    """Share passes: each camera gets what it needs, up to an equal part of what is left.
 
     The camera with the least need is served first. Those that need more than they have share the rest equally.
     """
-    left_per_s = PASSES_PER_CAMERA * len(needs)
+    left_per_s = total_per_s
     shares: dict[CameraPasses, float] = {}
     by_need = sorted(needs.items(), key=lambda item: float("inf") if item[1] is None else item[1])
     for index, (camera, need_per_s) in enumerate(by_need):

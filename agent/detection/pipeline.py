@@ -112,7 +112,7 @@ class DetectionPipeline:
 
     def process(self, frame: Frame) -> FrameResult:
         """Return the motion and the confirmed tracks of a frame."""
-        gate_luma = image.downscale_luma(frame.y, self._settings.gate_width_px)
+        gate_luma = image.gate_luma(frame, self._settings.gate_width_px)
         if self._gate is None or self._gate_shape != gate_luma.shape:
             self._gate_shape, self._previous_luma = gate_luma.shape, None
             self._ignored_mask = rasterize_polygons(

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import msgspec
 
@@ -15,6 +16,7 @@ from agent.base.health_model import (
 from agent.base.model import FrameResult, Segment
 from agent.base.view_condition import ViewCondition
 from agent.capture.camera_source import CameraSource, OpenCamera
+from agent.capture.camera_views import FrameFeed, open_view
 from agent.capture.capture_stage import CaptureCounts, CaptureStage, MediaQueues
 from agent.capture.next_frame import NextFrame
 from agent.capture.onvif_events import OnvifEventFeed, OnvifEventStage
@@ -54,8 +56,17 @@ FrameListener = Callable[[Frame, FrameResult], None]
 class CameraPipeline:
     """The stages of one camera. Listeners are added before the stages start."""
 
-    def __init__(self, source: CameraSource, services: CameraServices) -> None:
+    def __init__(
+        self,
+        source: CameraSource,
+        services: CameraServices,
+        fisheye: "CameraPipeline | None" = None,
+    ) -> None:
+        """`fisheye` is the camera that the source is a view of."""
         self.config = source.config
+        self._fisheye = fisheye
+        self.frame_feed = None if source.config.lens is None else FrameFeed(source.config.name)
+        """The frames for the views of a fisheye camera."""
         self._services = services
         self.frame_listeners: list[FrameListener] = []
         self._next_frame, self._packet_tap = NextFrame(), PacketTap()
@@ -88,6 +99,7 @@ class CameraPipeline:
         )
         """None if nothing is detected on this camera."""
         self.latest_frame = self.detection.frames if self.detection else None
+        self._frame_queue = self.latest_frame or self.frame_feed
         self.detector = self.detection.detector if self.detection else None
         self.detect_stage = self.detection.stage if self.detection else None
         self.packet_queue: PacketQueue | None = None
@@ -237,8 +249,8 @@ class CameraPipeline:
 
     @property
     def is_masked(self) -> bool:
-        """Return True if one of its scenes has masks."""
-        return bool(self._masks)
+        """Return True if one of its scenes has masks, or that of its fisheye camera."""
+        return bool(self._masks) or (self._fisheye is not None and self._fisheye.is_masked)
 
     @property
     def masked_presets(self) -> Mapping[str, str]:
@@ -262,6 +274,7 @@ class CameraPipeline:
             driver=self.config.driver,
             model=self.detector.card.name if self.detector else None,
             record=self.record_stage is not None,
+            view_of=self.config.view_of,
         )
 
     def _view(self) -> ViewCondition | None:
@@ -303,8 +316,8 @@ class CameraPipeline:
         )
 
     def _make_capture_stages(self, source: CameraSource) -> tuple[CaptureStage, ...]:
-        fps = self.config.detect.fps if self.latest_frame else 0.0
-        open_detect = source.open_detect if self.latest_frame else None
+        fps = self.config.detect.fps if self._frame_queue else 0.0
+        open_detect = source.open_detect if self._frame_queue else None
         detect_wanted = self._masks.stream_request(packets=False, frames_fps=fps)
         main_wanted = msgspec.structs.replace(
             detect_wanted,
@@ -314,40 +327,44 @@ class CameraPipeline:
         )
         stages: list[CaptureStage] = []
         if main_wanted.packets or main_wanted.frames_fps:
-            frames = None if open_detect else self.latest_frame
+            frames = None if open_detect else self._frame_queue
             stages.append(
                 self._make_capture_stage(
-                    "", source.open_main, main_wanted, frames, self.packet_queue
+                    "", self._main_opener(source), main_wanted, frames, self.packet_queue
                 )
             )
         if open_detect:
             stages.append(
                 self._make_capture_stage(
-                    " for detection", open_detect, detect_wanted, self.latest_frame, None
+                    " for detection", open_detect, detect_wanted, self._frame_queue, None
                 )
             )
         return tuple(stages)
+
+    def _main_opener(self, source: CameraSource) -> OpenCamera:
+        """Return the opener of the main stream: a view has the frames of its fisheye camera, which one stage reads."""
+        feed = None if self._fisheye is None else self._fisheye.frame_feed
+        if feed is None or source.dewarper is None:
+            return source.open_main
+        return partial(open_view, source.dewarper, feed.open)
 
     def _keyframe_watch(self, source: CameraSource) -> Callable[[Frame], bool] | None:
         """Return the watch of a stream that is decoded on demand, or None.
 
         A second stream costs little to decode, a head needs its pictures at once, and transcoding needs all of them.
         """
-        if (
-            self.detection is None
-            or source.open_detect
-            or self.active_scene
-            or self.config.transcode
-        ):
+        if source.open_detect or self.active_scene or self.config.transcode:
             return None
-        return self.detection.keyframe_watch.is_wanted
+        if self.frame_feed is not None:
+            return self.frame_feed.is_wanted
+        return None if self.detection is None else self.detection.keyframe_watch.is_wanted
 
     def _make_capture_stage(
         self,
         name_suffix: str,
         open_camera: OpenCamera,
         wanted: StreamRequest,
-        frames: LatestFrame | None,
+        frames: LatestFrame | FrameFeed | None,
         packets: PacketQueue | None,
     ) -> CaptureStage:
         self._stream_requests.append(wanted)
@@ -384,10 +401,12 @@ class CameraPipeline:
         return min(self.config.detect.fps, self._stream_fps or self.config.detect.fps)
 
     def _on_open(
-        self, info: StreamInfo, frames: LatestFrame | None, packets: PacketQueue | None
+        self, info: StreamInfo, frames: LatestFrame | FrameFeed | None, packets: PacketQueue | None
     ) -> None:
         if frames is not None:
             self._stream_fps = info.fps
+        if isinstance(frames, FrameFeed):
+            frames.info = info
         if packets is not None and self.record_stage:
             self.record_stage.on_stream_opened(info)
             self._packet_tap.open(info)

@@ -60,12 +60,15 @@ class TrafficCountsData(TrafficCounts, frozen=True, kw_only=True):
 
 
 class CameraCapabilities(msgspec.Struct, frozen=True, kw_only=True):
-    """Use of one camera. `model` is None if nothing is detected."""
+    """Use of one camera. `model` is None if nothing is detected. `view_of` is the fisheye camera whose pictures are
+    dewarped for it, null if it has pictures of its own.
+    """
 
     name: str
     driver: str
     model: str | None
     record: bool
+    view_of: str | None = None
 
 
 class HeadCapabilities(msgspec.Struct, frozen=True, kw_only=True):

@@ -58,15 +58,17 @@ def keys(kind: object, prefix: str = "") -> set[str]:
             tables = [kind for kind in inner.types if isinstance(kind, msgspec.inspect.StructType)]
         else:
             tables = [inner] if isinstance(inner, msgspec.inspect.StructType) else []
+        # A point is a list in TOML.
+        tables = [table for table in tables if not table.array_like]
         for table in tables:
             found |= keys(table.cls, f"{path}.")
             found |= {f"{path}.{table.tag_field}"} if table.tag_field else set()
         if tables:
             continue
-        if path.endswith("[]"):
-            found.add(path.removesuffix("[]"))
-        else:
-            found.add(path)
+        # A line is a list of points.
+        while path.endswith("[]"):
+            path = path.removesuffix("[]")
+        found.add(path)
     return found
 
 
@@ -91,7 +93,7 @@ def test_the_example_shows_every_key_and_no_other() -> None:
 def test_the_example_is_valid_and_its_defaults_equal_the_codes() -> None:
     text = EXAMPLE.read_text()
     loaded = configuration.load(EXAMPLE)
-    assert [camera.name for camera in loaded.camera] == ["north", "yard"]
+    assert [camera.name for camera in loaded.camera] == ["north", "yard", "around", "around-north"]
     plain = tomllib.loads(text)
     for name in ("outbox", "record", "hold", "health"):
         shown = checked_convert.convert(plain[name], type(getattr(loaded, name)), name)

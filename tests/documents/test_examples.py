@@ -21,6 +21,7 @@ from agent.base.model import IncidentReport
 from agent.config import configuration, toml_decode
 from agent.config.configuration import Config
 from agent.config.desired_config import DesiredContent, iter_refused_keys
+from agent.config.fisheye import VIEW_DRIVER, ViewOptions
 from agent.config.link import UpdateConfig
 from agent.config.pins import InputPin, OutputPin, Pin, iter_conflicts
 from agent.config_change.desired_message import read_plain
@@ -193,6 +194,9 @@ def check_config(text: str) -> dict[str, Any]:
         value = [{"name": "north", "driver": "fake", **table}] if is_part else table
         loaded[name] = msgspec.convert(value, CONFIG_TYPES[name])
     for camera in loaded.get("camera", ()):
+        if camera.driver == VIEW_DRIVER:
+            msgspec.convert(camera.options, ViewOptions)
+            continue
         for options in (camera.options, camera.detect_options):
             if options is not None:
                 msgspec.convert(options, load_camera_driver(camera.driver).Options)

@@ -21,7 +21,7 @@ needs_strategy = st.lists(st.none() | st.floats(0, 30), min_size=1, max_size=12)
 def shares_of(needs: list[float | None]) -> list[float]:
     budget = PassBudget()
     cameras = [budget.join() for _ in needs]
-    shares = share_passes(dict(zip(cameras, needs, strict=True)))
+    shares = share_passes(dict(zip(cameras, needs, strict=True)), PASSES_PER_CAMERA * len(needs))
     return [shares[camera] for camera in cameras]
 
 
@@ -71,3 +71,16 @@ def test_the_box_limits_its_cameras_under_strain_alone() -> None:
     assert still.share_per_s == busy.share_per_s == PASSES_PER_CAMERA
     budget.set_strained(is_strained=False)
     assert busy.share_per_s is None
+
+
+def test_the_views_of_one_camera_share_its_passes_and_under_strain_those_of_one_camera() -> None:
+    budget = PassBudget(usual_per_s=15.0)
+    views = [budget.join() for _ in range(4)]
+    assert [budget.share_of(view) for view in views] == [15 / 4] * 4
+    for view in views[1:]:
+        budget.report(view, 0.5)
+    assert [budget.share_of(view) for view in views] == [12, 1, 1, 1]
+    budget.set_strained(is_strained=True)
+    assert [budget.share_of(view) for view in views] == [PASSES_PER_CAMERA - 3, 1, 1, 1]
+    budget.set_strained(is_strained=False)
+    assert budget.share_of(views[0]) == 12

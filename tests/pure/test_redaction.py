@@ -64,6 +64,9 @@ def test_configuration_values_that_support_needs_are_shown() -> None:
     assert camera["options"] == {"url": f"rtsp://10.0.0.21/{REDACTED}"}
     assert camera["detect"]["model"] == "nanodet_320"
     assert camera["detect"]["scene"] == "north.scene.toml"
+    around, view = shown["camera"][2:4]
+    assert around["projection"] == "fisheye"
+    assert (view["options"]["camera"], view["options"]["projection"]) == ("around", "flat")
 
 
 VALUES: Any = st.recursive(

@@ -1,0 +1,121 @@
+"""The whole agent with a fisheye camera: its view detects, and its footage is that of the view's events."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from agent.base.state_file import StateFile
+from agent.config.fisheye import ViewOptions
+from agent.detection.fisheye_lens import FisheyeLens
+from agent.recording.retention.hold import Hold
+from agent.reporting.payloads import (
+    EventMessage,
+    HealthMessage,
+    OnlineStatus,
+    StatusMessage,
+    TrafficCountsMessage,
+)
+from bench.fisheye_film import FisheyeFilm
+from centre.client import ReceivedMessage
+from drivers.av_stream import frame_planes
+from drivers.media import Frame
+from tests.whole.drawn_clip import FPS, write_street_clip
+from tests.whole.report.broker import Mosquitto
+from tests.whole.rig import AgentBox, RunningCentre
+
+SIZE_PX = 800
+VIEW = ViewOptions(
+    camera="around", tilt_deg=-45.0, field_of_view_deg=90.0, width_px=640, height_px=360
+)
+AS_A_VIEW = """driver = "view"
+record = false
+options = { camera = "around", tilt_deg = -45.0, field_of_view_deg = 90.0, width_px = 640, height_px = 360 }
+"""
+AROUND = """
+[[camera]]
+name = "around"
+driver = "replay"
+options = { path = "fisheye.mp4", loop = true }
+projection = "fisheye"
+lens = { field_of_view_deg = 180.0 }
+detect = { enabled = false }
+[record]
+segment_s = 1.0
+[hold]
+kinds = ["line"]
+pre_s = 2
+post_s = 3
+"""
+
+
+def write_fisheye_film(folder: Path) -> None:
+    """The rendered street, as the view of a fisheye lens."""
+    write_street_clip(folder / "street.mp4", 8.0, VIEW.width_px, VIEW.height_px)
+    film = FisheyeFilm(FisheyeLens(focal_length=1 / math.pi), (VIEW,), SIZE_PX, SIZE_PX)
+    with (
+        av.open(str(folder / "street.mp4")) as source,
+        av.open(str(folder / "fisheye.mp4"), "w") as out,
+    ):
+        stream = out.add_stream("libx264", rate=FPS, options={"preset": "ultrafast", "crf": "18"})
+        stream.width, stream.height, stream.pix_fmt = SIZE_PX, SIZE_PX, "yuv420p"
+        stream.codec_context.gop_size = FPS
+        for number, decoded in enumerate(source.decode(video=0)):
+            y, u, v = frame_planes(decoded)
+            planes = film.warp(Frame(seq=number, t_ns=0, y=y, u=u, v=v))
+            flat = np.concatenate([plane.reshape(-1) for plane in planes]).reshape(-1, SIZE_PX)
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(flat, format="yuv420p")))
+        out.mux(stream.encode(None))
+
+
+@pytest.fixture
+def box(mosquitto: Mosquitto, tmp_path: Path) -> Iterator[AgentBox]:
+    box = AgentBox(tmp_path / "box", mosquitto.url, AS_A_VIEW)
+    configuration = box.folder / "vigie.toml"
+    configuration.write_text(configuration.read_text() + AROUND)
+    write_fisheye_film(box.folder)
+    yield box
+    box.kill()
+
+
+def test_a_view_of_a_fisheye_camera_sends_events_and_counts_and_its_cameras_footage_is_held(
+    box: AgentBox, centre: RunningCentre
+) -> None:
+    def events(received: list[ReceivedMessage]) -> list[EventMessage]:
+        found = (one.message for one in received)
+        return [one for one in found if isinstance(one, EventMessage) and one.data.kind == "line"]
+
+    def healths(received: list[ReceivedMessage]) -> list[HealthMessage]:
+        return [one.message for one in received if isinstance(one.message, HealthMessage)]
+
+    box.start()
+    centre.wait_for(lambda all_: len(events(all_)) >= 3, "three crossings in the view")
+    received = centre.wait_for(
+        lambda all_: (
+            any(isinstance(one.message, TrafficCountsMessage) for one in all_)
+            and bool(healths(all_))
+        ),
+        "a minute of counts",
+    )
+    assert {event.data.camera for event in events(received)} == {"north"}
+    assert all(event.data.footage is not None for event in events(received)[1:])
+    holds = [
+        StateFile(path, Hold).load() for path in (box.folder / "state" / "holds").glob("*.json")
+    ]
+    assert {hold.camera for hold in holds if hold is not None} == {"around"}
+    counts = [one.message for one in received if isinstance(one.message, TrafficCountsMessage)]
+    assert counts[0].data.camera == "north"
+    (status, *_) = [one.message.data for one in received if isinstance(one.message, StatusMessage)]
+    assert isinstance(status, OnlineStatus)
+    assert [(camera.name, camera.view_of) for camera in status.cameras] == [
+        ("north", "around"),
+        ("around", None),
+    ]
+    report = healths(received)[-1].data
+    assert [detector.camera for detector in report.detectors] == ["north"]
+    assert [footage.camera for footage in report.footage] == ["around"]
+    assert report.faults == ()
+    assert "Traceback" not in box.log
