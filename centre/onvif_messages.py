@@ -73,6 +73,7 @@ EVENT_TOPICS: Mapping[str, tuple[str, tuple[_DataBuilder, ...]]] = {
     "crowd": ("RuleEngine/CountAggregation/OccupancyCounter", (_count,)),
     "stopped": ("tns:vigie/RuleEngine/StoppedVehicle", (_state("State"), _object)),
     "parked": ("tns:vigie/RuleEngine/ParkedVehicle", (_state("State"), _object)),
+    "object_left": ("tns:vigie/RuleEngine/ObjectLeft", (_state("State"),)),
     "wrong_way": ("tns:vigie/RuleEngine/WrongWayVehicle", (_state("State"), _object)),
     "view_dark": ("VideoSource/ImageTooDark/ImagingService", (_state("State"),)),
     "view_blurred": ("VideoSource/ImageTooBlurry/ImagingService", (_state("State"),)),

@@ -5,6 +5,7 @@ other order. A frame's planes are never written to.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -14,7 +15,7 @@ import numpy.typing as npt
 import simplejpeg
 
 from agent.base.model import BoundingBox
-from drivers.media import Frame, Plane
+from drivers.media import Frame, Plane, Point
 
 Rgb = npt.NDArray[np.uint8]
 """A colour picture, H x W x 3, red first."""
@@ -192,3 +193,16 @@ def median(values: npt.NDArray[Any]) -> Any:
     if len(ordered) % 2:
         return ordered[half]
     return (ordered[half - 1] + ordered[half]) / 2
+
+
+def rasterize_polygons(
+    polygons: Sequence[Sequence[Point]], width_px: int, height_px: int
+) -> npt.NDArray[np.bool_] | None:
+    """Return a mask that is True inside of the polygons, or None if there are none."""
+    if not polygons:
+        return None
+    canvas = np.zeros((height_px, width_px), np.uint8)
+    for polygon in polygons:
+        corners = [[round(p.x * width_px), round(p.y * height_px)] for p in polygon]
+        cv2.fillPoly(canvas, [np.array(corners, np.int32)], 1)
+    return canvas.astype(bool)

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from agent.base.health_model import DecodingState
 from agent.base.model import FrameResult
 from agent.detection import image
+from agent.detection.image import rasterize_polygons
 from agent.detection.motion_gate import MotionGate
-from agent.detection.pipeline import PipelineSettings, rasterize_polygons
+from agent.detection.pipeline import PipelineSettings
 from drivers.frame_decoder import MAX_KEYFRAME_INTERVAL_NS
 from drivers.media import NS_PER_S, Frame, Point
 

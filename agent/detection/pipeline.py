@@ -8,7 +8,6 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated
 
-import cv2
 import msgspec
 import numpy as np
 import numpy.typing as npt
@@ -115,7 +114,7 @@ class DetectionPipeline:
         gate_luma = image.gate_luma(frame, self._settings.gate_width_px)
         if self._gate is None or self._gate_shape != gate_luma.shape:
             self._gate_shape, self._previous_luma = gate_luma.shape, None
-            self._ignored_mask = rasterize_polygons(
+            self._ignored_mask = image.rasterize_polygons(
                 self._excluded_polygons, gate_luma.shape[1], gate_luma.shape[0]
             )
             self._gate = MotionGate(self._ignored_mask)
@@ -341,19 +340,6 @@ def _size_weight(box: BoundingBox) -> float:
 def _has_motion(motion: MotionResult, box: BoundingBox) -> bool:
     """Whether a blob covers a corner of a box or more."""
     return any(covered_ratio(blob.box, box) > 0.2 for blob in motion.blobs)  # noqa: PLR2004 - a corner
-
-
-def rasterize_polygons(
-    polygons: Sequence[Sequence[Point]], width_px: int, height_px: int
-) -> npt.NDArray[np.bool_] | None:
-    """Return a mask that is True inside of the polygons, or None if there are none."""
-    if not polygons:
-        return None
-    canvas = np.zeros((height_px, width_px), np.uint8)
-    for polygon in polygons:
-        corners = [[round(p.x * width_px), round(p.y * height_px)] for p in polygon]
-        cv2.fillPoly(canvas, [np.array(corners, np.int32)], 1)
-    return canvas.astype(bool)
 
 
 def _is_ignored(box: BoundingBox, ignored_mask: npt.NDArray[np.bool_]) -> bool:

@@ -11,6 +11,7 @@ from agent.detection.rules.registry import LINE_RULES, SCENE_RULES, ZONE_RULES
 from agent.detection.rules.road_users import TrackMemory
 from agent.detection.rules.rule import AreaT, Rule, RuleContext, RuleType
 from agent.detection.rules.scene_ground import SceneGround
+from agent.detection.rules.static_foreground import StaticForeground
 from agent.detection.rules.zone_occupancy import ZoneOccupancy
 from agent.detection.rules.zone_schedule import ZoneSchedule
 from agent.detection.scene import Scene, Zone
@@ -30,6 +31,13 @@ def _zone_rules(zone: Zone, context: RuleContext) -> list[Rule]:
     if zone.hours is None:
         return make_rules(context)
     return [ZoneSchedule(zone.hours, context, make_rules)]
+
+
+def _make_static_foreground(scene: Scene, road_users: TrackMemory) -> StaticForeground | None:
+    times_s = [zone.object_after_s for zone in scene.zone if zone.object_after_s is not None]
+    if not times_s:
+        return None
+    return StaticForeground(min(times_s), scene.excluded_polygons, road_users)
 
 
 class RuleEngine:
@@ -58,6 +66,7 @@ class RuleEngine:
                 line.name: LineCrossingDetector(line, self._road_users) for line in scene.line
             },
             occupancies={zone.name: ZoneOccupancy(zone, self._road_users) for zone in scene.zone},
+            static_foreground=_make_static_foreground(scene, self._road_users),
         )
         self._rules: list[Rule] = [
             *_make_rules(LINE_RULES, scene.line, self._context),
@@ -74,6 +83,8 @@ class RuleEngine:
         self._road_users.step(result)
         for occupancy in context.occupancies.values():
             occupancy.step(result.t_ns)
+        if context.static_foreground is not None:
+            context.static_foreground.step(result)
         limits = () if result.view is None else result.view.limits
         self._traffic_counter.observe(result.t_ns, context.occupancies, limits)
         crossings: list[Crossing] = []

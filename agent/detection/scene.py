@@ -79,6 +79,7 @@ class Zone(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     direction_deg: Annotated[float, msgspec.Meta(ge=0, lt=360)] | None = None
     queue_min_count: Annotated[int, msgspec.Meta(ge=1, le=1000)] | None = None
     parked_after_s: Seconds | None = None
+    object_after_s: Annotated[float, msgspec.Meta(ge=10, le=3600)] | None = None
     hours: Annotated[tuple[WeeklySpan, ...], msgspec.Meta(min_length=1, max_length=16)] | None = (
         None
     )

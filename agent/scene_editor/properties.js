@@ -9,7 +9,7 @@ import { LABELS, LINE_DEFAULTS, ZONE_DEFAULTS, ZONE_KINDS } from "./scene_schema
 
 const FIELDS = {
   line: [["name", "text"], ["forward_name", "text"], ["backward_name", "text"], ["events", "check"], ["labels", "labels"]],
-  zone: [["name", "text"], ["kind", "kind"], ["direction_deg", "number"], ["stopped_after_s", "number"], ["parked_after_s", "number"], ["dwell_after_s", "number"], ["crowd_min_count", "number"], ["queue_min_count", "number"], ["hours", "lines"], ["events", "check"], ["labels", "labels"]],
+  zone: [["name", "text"], ["kind", "kind"], ["direction_deg", "number"], ["stopped_after_s", "number"], ["parked_after_s", "number"], ["dwell_after_s", "number"], ["crowd_min_count", "number"], ["queue_min_count", "number"], ["object_after_s", "number"], ["hours", "lines"], ["events", "check"], ["labels", "labels"]],
   mask: [],
   ignore: [],
 };

@@ -63,6 +63,7 @@ const ZONE = {
     direction_deg: { kind: "float", ge: 0, lt: 360 },
     queue_min_count: { kind: "int", ge: 1, le: 1000 },
     parked_after_s: SECONDS,
+    object_after_s: { kind: "float", ge: 10, le: 3600 },
     hours: { kind: "list", item: WEEKLY_SPAN, minLength: 1, maxLength: 16 },
   },
 };

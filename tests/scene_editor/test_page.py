@@ -60,7 +60,7 @@ def test_each_key_of_a_zone_is_set_and_removed_in_the_form(editor: EditorPage) -
     editor.drag((0.2, 0.3), (0.7, 0.8))
     editor.find("[name=kind] option[value=queue]").click()
     for name, value in (
-        ("queue_min_count", "4"), ("stopped_after_s", "20"), ("parked_after_s", "300"), ("dwell_after_s", "600.5"), ("crowd_min_count", "10"), ("direction_deg", "238"),
+        ("queue_min_count", "4"), ("stopped_after_s", "20"), ("parked_after_s", "300"), ("object_after_s", "120"), ("dwell_after_s", "600.5"), ("crowd_min_count", "10"), ("direction_deg", "238"),
         ("hours", "mon-fri 07:30-09:00\n22:00-06:00"),
     ):  # fmt: skip
         editor.type_into(name, value)
@@ -70,7 +70,7 @@ def test_each_key_of_a_zone_is_set_and_removed_in_the_form(editor: EditorPage) -
     text = editor.scene_text()
     for row in (
         'kind = "queue"', "queue_min_count = 4", "stopped_after_s = 20", "dwell_after_s = 600.5", "crowd_min_count = 10",
-        "direction_deg = 238", "parked_after_s = 300", 'hours = ["mon-fri 07:30-09:00", "22:00-06:00"]', "events = false", 'labels = ["motorcycle", "car", "bus", "truck"]',
+        "direction_deg = 238", "parked_after_s = 300", "object_after_s = 120", 'hours = ["mon-fri 07:30-09:00", "22:00-06:00"]', "events = false", 'labels = ["motorcycle", "car", "bus", "truck"]',
     ):  # fmt: skip
         assert row in text
     assert check_in_python(text) is None

@@ -7,6 +7,7 @@ from agent.detection.rules import (
     crowd,
     dwell,
     line_crossed,
+    object_left,
     parked,
     person_on_carriageway,
     queue,
@@ -30,6 +31,7 @@ ZONE_RULES: tuple[RuleType[Zone], ...] = (
     person_on_carriageway.RULE,
     queue.RULE,
     crowd.RULE,
+    object_left.RULE,
 )
 """Made for each zone of the scene."""
 

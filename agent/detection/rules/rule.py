@@ -11,6 +11,7 @@ from agent.base.model import Event, FrameResult
 from agent.detection.rules.line_crossing import LineCrossingDetector
 from agent.detection.rules.road_users import TrackMemory
 from agent.detection.rules.scene_ground import SceneGround
+from agent.detection.rules.static_foreground import StaticForeground
 from agent.detection.rules.zone_occupancy import ZoneOccupancy
 
 AreaT = TypeVar("AreaT")
@@ -31,7 +32,8 @@ class Rule(Protocol):
 class RuleContext(msgspec.Struct, frozen=True, kw_only=True):
     """State that the rules of one camera share. The engine updates it before each step.
 
-    `crossing_detectors` are by the line's name, `occupancies` by the zone's. Time before `hours_begin_ns`, the begin of
+    `crossing_detectors` are by the line's name, `occupancies` by the zone's; `static_foreground` is
+    None if no zone looks for objects. Time before `hours_begin_ns`, the begin of
     the hours of a zone, does not count for its rules.
     """
 
@@ -41,6 +43,7 @@ class RuleContext(msgspec.Struct, frozen=True, kw_only=True):
     road_users: TrackMemory
     crossing_detectors: Mapping[str, LineCrossingDetector]
     occupancies: Mapping[str, ZoneOccupancy]
+    static_foreground: StaticForeground | None
     hours_begin_ns: int = 0
 
 

@@ -112,6 +112,7 @@ def evaluate(sights: Iterator[FrameResult]) -> list[Event]:
         road_users=TrackMemory(SceneGround(Scene())),
         crossing_detectors={},
         occupancies={},
+        static_foreground=None,
     )
     rule, monitor = TamperRule(context), ViewMonitor()
     return [
