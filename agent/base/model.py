@@ -226,8 +226,8 @@ class SpeedCounts(msgspec.Struct, frozen=True, kw_only=True):
     """Speeds of the road users that crossed a line in one direction, on calibrated ground.
 
     `bands` counts them by label and band of 10 km/h, which is named by its lower end; the band 200 has no upper end.
-    `v85_km_h` is the speed that 85 of 100 motor vehicles do not exceed, linear within its band, and null of fewer
-    than 20. A speed is final, and counted, up to a second after its crossing.
+    `v85_km_h` is the speed that 85 of 100 motor vehicles do not exceed, interpolated in its band as on normal
+    probability paper, and null of fewer than 50. A speed is final, and counted, up to a second after its crossing.
     """
 
     v85_km_h: float | None

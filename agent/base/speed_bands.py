@@ -5,6 +5,7 @@ Counts by band add up over minutes, lines and cameras, and keep no speed of a si
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from statistics import NormalDist
 
 from agent.base.model import Label, SpeedCounts
 
@@ -12,9 +13,10 @@ BAND_KM_H = 10
 TOP_BAND_KM_H = 200
 """The last band has no upper end."""
 MOTOR_VEHICLES: frozenset[Label] = frozenset({"motorcycle", "car", "bus", "truck"})
-V85_MIN_COUNT = 20
-"""Of fewer vehicles V85 is a matter of chance."""
+V85_MIN_COUNT = 50
+"""Of 50 vehicles V85 has a standard error of 3 km/h by chance, of 200 one of 1.5 (BrnoCompSpeed)."""
 _V85_SHARE = 0.85
+_NORMAL = NormalDist()
 
 
 def speed_band(speed_km_h: float) -> int:
@@ -45,16 +47,27 @@ def speed_counts(bands: Mapping[Label, Mapping[int, int]]) -> SpeedCounts:
 
 
 def v85_km_h(bands: Mapping[Label, Mapping[int, int]]) -> float | None:
-    """Return V85 of the motor vehicles, linear within its band, or None of fewer than V85_MIN_COUNT."""
+    """Return V85 of the motor vehicles, or None of fewer than V85_MIN_COUNT.
+
+    Between the ends of a band the speed is linear in the deviate of the normal distribution, as on probability paper:
+    speeds are denser at the end that is nearer to the mean.
+    """
     counts: Counter[int] = Counter()
     for label in MOTOR_VEHICLES & bands.keys():
         counts.update(bands[label])
     total = counts.total()
     if total < V85_MIN_COUNT:
         return None
-    wanted, below = _V85_SHARE * total, 0
+    below = 0
     for band, count in sorted(counts.items()):
-        if below + count >= wanted:
-            return round(band + BAND_KM_H * (wanted - below) / count, 1)
+        if below + count >= _V85_SHARE * total:
+            lower, upper = _deviate(below, total), _deviate(below + count, total)
+            share = (_NORMAL.inv_cdf(_V85_SHARE) - lower) / (upper - lower)
+            return round(band + BAND_KM_H * share, 1)
         below += count
     return None
+
+
+def _deviate(below: int, total: int) -> float:
+    """Return the normal deviate of a share; none and all are half a vehicle off."""
+    return _NORMAL.inv_cdf(min(max(below, 0.5), total - 0.5) / total)

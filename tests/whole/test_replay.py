@@ -184,7 +184,14 @@ def test_on_calibrated_ground_the_counts_have_speeds(
     cars = sum(labels.get("car", 0) for labels in street.counts.values())
     assert bands[30] >= 2 * bands.total() / 3
     assert 0.6 * cars <= bands.total() <= cars
-    assert f"(km/h: 30-40 {street.speeds['forward'].bands['car'][30]}" in capsys.readouterr().out
+    (towards,) = (
+        line
+        for line in capsys.readouterr().out.splitlines()
+        if "'street', towards the camera" in line
+    )
+    counted = street.speeds["towards the camera"].bands["car"]
+    assert f"; speeds: {sum(counted.values())} (km/h: " in towards
+    assert f"30-40 {counted[30]}" in towards
 
 
 def test_events_go_to_standard_output_and_all_else_to_standard_error_without_notices_of_the_runtime(
