@@ -58,6 +58,7 @@ from drivers.media import Point
 PAGE = videos.ROOT / "docs" / "accuracy.md"
 SEED = 25
 SMALL_PX = 10
+HOUR_S = 3600
 ORR = "National Highways 2023, reviewed by ORR"
 TUNNELS = "14 to 85 % in tunnels (TOTJ-12-344)"
 BOSCH = "Bosch IVA Pro"
@@ -210,16 +211,23 @@ def wrong_way_rows(run: ReportRun) -> list[ReportRow]:
             at_least(0.90),
             cause="one film of a lit night with labels is all there is",
         ),
-        number_row(
-            "wrong_way",
-            "events in films of lawful traffic",
-            false,
-            f"{false} in {length_s:.0f} s, {sum(one.tracks for one in forward)} tracks",
-            sum(one.tracks for one in forward),
-            Goal(0, is_least=False, text="none in an hour"),
-            cause=f"the films have {length_s:.0f} s, not an hour",
-        ),
+        _forward_row(false, length_s, sum(one.tracks for one in forward)),
     ]
+
+
+def _forward_row(false: int, length_s: float, tracks: int) -> ReportRow:
+    """Return the row of lawful traffic, whose goal is of an hour."""
+    row = number_row(
+        "wrong_way",
+        "events in films of lawful traffic",
+        false,
+        f"{false} in {length_s:.0f} s, {tracks} tracks",
+        tracks,
+        Goal(0, is_least=False, text="none in an hour"),
+    )
+    if false or length_s >= HOUR_S:
+        return row
+    return msgspec.structs.replace(row, verdict=f"not reached yet: {length_s:.0f} s of {HOUR_S}")
 
 
 def people_rows(run: ReportRun) -> list[ReportRow]:

@@ -175,7 +175,8 @@ _RESIDENTIAL = Carriageway(
 )
 NIGHT_FILM = "tfl_625_201709042122"
 FILMS: dict[str, tuple[Carriageway, ...]] = {
-    "tfl_625_201707211410": _A13_RIGHT_STANDS,
+    # The barrier is further to the right.
+    "tfl_625_201707211410": (_A13_AWAY,),
     "tfl_625_201708101101": _A13,
     "tfl_625_201708311656": _A13_RIGHT_STANDS,
     "tfl_625_201709041716": _A13_RIGHT_STANDS,
