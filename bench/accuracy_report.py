@@ -28,6 +28,7 @@ from bench import (
     rule_cases,
     scoring,
     street_cases,
+    turning_flows,
     videos,
 )
 from bench.__main__ import insert_table
@@ -413,6 +414,7 @@ SECTIONS: Mapping[str, Callable[[ReportRun], list[ReportRow]]] = {
     "line_place": line_place_rows,
     "wrong_way": wrong_way_rows,
     "people": people_rows,
+    "flows": lambda _run: turning_flows.rows(),
     "stopped": stopped_rows,
     "queue": queue_rows,
     "conditions": condition_rows,

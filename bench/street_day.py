@@ -99,6 +99,7 @@ class StreetReports:
                     peak={label: 1 + self._draw(0.5) for label in labels},
                 ),
             ),
+            flows=(),
         )
         return outgoing_messages.build_traffic_counts_message(
             flow, begin=self._utc(begin_ns), end=self._utc(end_ns)

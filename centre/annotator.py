@@ -10,12 +10,14 @@ import numpy as np
 from agent.app.event_types import EVENT_TYPES
 from agent.base.model import Event, FrameResult, Label, Track
 from agent.detection import image
-from agent.detection.geometry import bottom_centre
+from agent.detection.flow_counter import FlowCounter
+from agent.detection.geometry import bottom_centre, mean_point
 from agent.detection.image import Rgb
 from agent.detection.rules.line_crossing import LineCrossingDetector
 from agent.detection.rules.road_users import TrackMemory
 from agent.detection.rules.scene_ground import SceneGround
-from agent.detection.scene import Scene, SceneLine, Zone, ZoneKind
+from agent.detection.rules.zone_occupancy import ZoneOccupancy
+from agent.detection.scene import Scene, SceneFlow, SceneLine, Zone, ZoneKind
 from centre import draw as drawing
 from centre.draw import Colour, Pixel
 from drivers.media import Frame, Point
@@ -36,6 +38,7 @@ ZONE_COLOURS: dict[ZoneKind, Colour] = {
 }
 ALARM_COLOUR: Colour = (255, 82, 82)
 RECENT_CROSSING_COLOUR: Colour = (255, 236, 130)
+FLOW_COLOUR: Colour = (126, 231, 212)
 
 TRAIL_NS = 2_500_000_000
 CROSSING_HIGHLIGHT_NS = 600_000_000
@@ -60,9 +63,18 @@ class Annotator:
         self._scene = scene
         self._title = title
         self._road_users = TrackMemory(SceneGround(scene))
-        self._crossing_detectors = [
-            LineCrossingDetector(line, self._road_users) for line in scene.line
-        ]
+        self._crossing_detectors = {
+            line.name: LineCrossingDetector(line, self._road_users) for line in scene.line
+        }
+        self._occupancies = {
+            zone.name: ZoneOccupancy(zone, self._road_users) for zone in scene.zone
+        }
+        self._flow_counter = FlowCounter(
+            scene, self._road_users, self._crossing_detectors, self._occupancies
+        )
+        self._flow_counts: Counter[str] = Counter()
+        self._middles = {line.name: mean_point((line.start, line.to)) for line in scene.line}
+        self._middles |= {zone.name: mean_point(zone.polygon) for zone in scene.zone}
         self._counts: Counter[tuple[str, str]] = Counter()
         self._last_crossing_ns: dict[str, int] = {}
         self._trails: dict[int, deque[tuple[int, Point]]] = {}
@@ -92,6 +104,8 @@ class Annotator:
             self._draw_zone(canvas, zone, size_px, unit_px)
         for line in self._scene.line:
             self._draw_line(canvas, line, size_px, unit_px, result.t_ns)
+        for flow in self._scene.flow:
+            self._draw_flow(canvas, flow, size_px, unit_px)
         for track in result.tracks:
             self._draw_trail(canvas, track, size_px, unit_px)
         for track in result.tracks:
@@ -102,11 +116,15 @@ class Annotator:
 
     def _update_counts(self, result: FrameResult) -> None:
         self._road_users.step(result)
-        for detector in self._crossing_detectors:
+        for occupancy in self._occupancies.values():
+            occupancy.step(result.t_ns)
+        for detector in self._crossing_detectors.values():
             detector.step()
             for crossing in detector.crossings:
                 self._counts[crossing.line.name, crossing.direction] += 1
                 self._last_crossing_ns[crossing.line.name] = result.t_ns
+        for passage in self._flow_counter.step():
+            self._flow_counts[passage.flow.name] += 1
         for track in result.tracks:
             trail = self._trails.setdefault(track.id, deque())
             trail.append((result.t_ns, bottom_centre(track.box)))
@@ -163,6 +181,30 @@ class Annotator:
             left = round(anchor[0] + x * offset_px - plate_width / 2)
             bottom = round(anchor[1] + y * offset_px + plate_height / 2)
             drawing.draw_label(canvas, text, (left, bottom), size, colour)
+
+    def _draw_flow(self, canvas: Rgb, flow: SceneFlow, size_px: Pixel, unit_px: int) -> None:
+        ends = (self._middles[flow.origin], self._middles[flow.destination])
+        start, end = _pixels(ends, size_px)
+        length = max(1.0, math.hypot(end[0] - start[0], end[1] - start[1]))
+        dx, dy = (end[0] - start[0]) / length, (end[1] - start[1]) / length
+        # To its right hand: the arrow of the way back is next to it.
+        shift = (-dy * 3 * unit_px, dx * 3 * unit_px)
+        tail, tip = ((x + shift[0], y + shift[1]) for x, y in (start, end))
+        wings = [
+            (
+                tip[0] - 5 * unit_px * (dx + s * dy / 2),
+                tip[1] - 5 * unit_px * (dy - s * dx / 2),
+            )
+            for s in (-1, 1)
+        ]
+        drawing.draw_outline(canvas, (tail, tip), FLOW_COLOUR, unit_px, closed=False)
+        drawing.draw_outline(canvas, (wings[0], tip, wings[1]), FLOW_COLOUR, unit_px, closed=False)
+        text, size = f"{flow.name}  {self._flow_counts[flow.name]}", 6 * unit_px
+        width, height = drawing.label_size(text, size)
+        # Nearer to its begin: arrows that cross meet in the middle.
+        at = (tail[0] + (tip[0] - tail[0]) / 3, tail[1] + (tip[1] - tail[1]) / 3)
+        corner = (round(at[0] - width / 2), round(at[1] + height / 2))
+        drawing.draw_label(canvas, text, corner, size, FLOW_COLOUR)
 
     def _draw_trail(self, canvas: Rgb, track: Track, size_px: Pixel, unit_px: int) -> None:
         points = [(p.x * size_px[0], p.y * size_px[1]) for _, p in self._trails[track.id]]

@@ -89,7 +89,7 @@ COUNTER_TOPIC = "RuleEngine/CountAggregation/Counter"
 
 
 def iter_onvif_messages(message: Message) -> Iterator[OnvifMessage]:
-    """Yield a box's message as ONVIF events: none, one, or one for each line of traffic counts."""
+    """Yield a box's message as ONVIF events: none, one, or one for each line and turning flow of traffic counts."""
     match message:
         case EventMessage() if mapped := EVENT_TOPICS.get(message.data.kind):
             topic, builders = mapped
@@ -108,14 +108,18 @@ def iter_onvif_messages(message: Message) -> Iterator[OnvifMessage]:
                 is_property=is_property,
             )
         case TrafficCountsMessage():
-            for line in message.data.lines:
-                count = sum(sum(labels.values()) for labels in line.counts.values())
+            counts = [
+                (line.name, sum(sum(labels.values()) for labels in line.counts.values()))
+                for line in message.data.lines
+            ]
+            counts += [(flow.name, sum(flow.counts.values())) for flow in message.data.flows]
+            for name, count in counts:
                 yield _message(
                     message.box,
                     COUNTER_TOPIC,
                     message.data.end_time,
                     message.data.camera,
-                    line.name,
+                    name,
                     {"Count": count},
                     is_property=True,
                 )

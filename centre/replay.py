@@ -119,6 +119,13 @@ class ReplayLineCount(msgspec.Struct, frozen=True, kw_only=True):
     """None without a calibration of the ground."""
 
 
+class ReplayFlowCount(msgspec.Struct, frozen=True, kw_only=True):
+    """Road users of one turning flow over the whole video."""
+
+    flow: str
+    counts: dict[Label, int]
+
+
 class ReplaySummary(msgspec.Struct, frozen=True, kw_only=True):
     """Results of a replay. `event_counts` counts events, not revisions, by kind."""
 
@@ -127,6 +134,7 @@ class ReplaySummary(msgspec.Struct, frozen=True, kw_only=True):
     played_s: float
     elapsed_s: float
     line_counts: tuple[ReplayLineCount, ...]
+    flow_counts: tuple[ReplayFlowCount, ...]
     event_counts: dict[str, int]
 
 
@@ -250,6 +258,7 @@ class _ReplayRun:
             played_s=last_ns / 1e9,
             elapsed_s=time.monotonic() - start_s,
             line_counts=_line_counts(self._scene, self._traffic_counts),
+            flow_counts=_flow_counts(self._scene, self._traffic_counts),
             event_counts=dict(sorted(self._event_counts.items())),
         )
 
@@ -366,6 +375,14 @@ def _line_counts(scene: Scene, traffic_counts: list[TrafficCounts]) -> tuple[Rep
         for line in scene.line
         for direction in (line.forward_name, line.backward_name)
     )
+
+
+def _flow_counts(scene: Scene, traffic_counts: list[TrafficCounts]) -> tuple[ReplayFlowCount, ...]:
+    totals: dict[str, Counter[Label]] = {flow.name: Counter() for flow in scene.flow}
+    for traffic in traffic_counts:
+        for flow in traffic.flows:
+            totals[flow.name].update(flow.counts)
+    return tuple(ReplayFlowCount(flow=name, counts=dict(one)) for name, one in totals.items())
 
 
 class _LineFile:

@@ -251,6 +251,20 @@ class ZoneCounts(msgspec.Struct, frozen=True, kw_only=True):
     peak: dict[Label, int]
 
 
+class FlowCounts(
+    msgspec.Struct, frozen=True, kw_only=True, rename={"origin": "from", "destination": "to"}
+):
+    """Road users of one turning flow in one minute, by label: a cell of an origin-destination matrix.
+
+    `from` and `to` are the names of the lines or zones that they passed, in this order.
+    """
+
+    name: str
+    origin: str
+    destination: str
+    counts: dict[Label, int]
+
+
 class TrafficCounts(msgspec.Struct, frozen=True, kw_only=True):
     """One minute of traffic at one camera, of which `observed_s` seconds were observed.
 
@@ -266,6 +280,7 @@ class TrafficCounts(msgspec.Struct, frozen=True, kw_only=True):
     untrusted_reasons: tuple[ViewLimit, ...]
     lines: tuple[LineCounts, ...]
     zones: tuple[ZoneCounts, ...]
+    flows: tuple[FlowCounts, ...]
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True):

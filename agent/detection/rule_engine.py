@@ -6,6 +6,7 @@ from functools import partial
 from agent.base.event_lifecycle import NewId
 from agent.base.model import Event, FrameResult, GroundMotion, TrafficCounts
 from agent.detection.crossing_speeds import CrossingSpeeds
+from agent.detection.flow_counter import FlowCounter
 from agent.detection.rules.line_crossing import Crossing, LineCrossingDetector
 from agent.detection.rules.registry import LINE_RULES, SCENE_RULES, ZONE_RULES
 from agent.detection.rules.road_users import TrackMemory
@@ -75,6 +76,12 @@ class RuleEngine:
         ]
         self._crossing_speeds = CrossingSpeeds(self._road_users)
         self._traffic_counter = TrafficCounter(camera, scene)
+        self._flow_counter = FlowCounter(
+            scene,
+            self._road_users,
+            self._context.crossing_detectors,
+            self._context.occupancies,
+        )
 
     def evaluate(self, result: FrameResult) -> tuple[Event, ...]:
         """Return the events of one frame. Call `completed_counts` before this."""
@@ -93,6 +100,7 @@ class RuleEngine:
             crossings += detector.crossings
         self._traffic_counter.count_crossings(crossings)
         self._traffic_counter.count_speeds(self._crossing_speeds.step(result.t_ns, crossings))
+        self._traffic_counter.count_flows(self._flow_counter.step())
         return tuple(event for rule in self._rules for event in rule.step(result))
 
     def ground_motions(self) -> dict[int, GroundMotion]:

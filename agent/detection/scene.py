@@ -38,8 +38,8 @@ Labels = Annotated[tuple[Label, ...], msgspec.Meta(min_length=1)]
 Corners = Annotated[tuple[Point, ...], msgspec.Meta(min_length=3, max_length=64)]
 ZoneKind = Literal["carriageway", "pavement", "queue", "any"]
 
-MAX_TABLES = {"line": 64, "zone": 64, "mask": 128, "ignore": 64}
-"""Of one scene. A junction of four roads with seven lanes each has 28 lines and some 50 zones."""
+MAX_TABLES = {"line": 64, "zone": 64, "flow": 64, "mask": 128, "ignore": 64}
+"""Of one scene. A junction of four roads with seven lanes each has 28 lines and some 50 zones, one of eight arms 56 flows."""
 MAX_SCENE_CORNERS = 1024
 """Of all zones, masks and ignored areas of one scene: each is compared with each road user of a frame."""
 
@@ -85,6 +85,24 @@ class Zone(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     )
 
 
+class SceneFlow(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename={"origin": "from", "destination": "to"},
+):
+    """`[[flow]]`: a turning flow, one cell of an origin-destination matrix.
+
+    Road users that pass one line or zone, `from`, and later another, `to`, are counted.
+    """
+
+    name: SceneName
+    origin: SceneName
+    destination: SceneName
+    labels: Labels = LABELS
+
+
 class PrivacyMask(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[[mask]]`: an area that is painted over in every picture."""
 
@@ -102,6 +120,7 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     line: tuple[SceneLine, ...] = ()
     zone: tuple[Zone, ...] = ()
+    flow: tuple[SceneFlow, ...] = ()
     mask: tuple[PrivacyMask, ...] = ()
     ignore: tuple[IgnoreZone, ...] = ()
     ground: GroundMarks | None = None
@@ -166,12 +185,13 @@ def validate_scene(scene: Scene, location: str) -> None:
     names: dict[str, str] = {}
     named_keys = [(f"line[{index}].name", line.name) for index, line in enumerate(scene.line)]
     named_keys += [(f"zone[{index}].name", zone.name) for index, zone in enumerate(scene.zone)]
+    named_keys += [(f"flow[{index}].name", flow.name) for index, flow in enumerate(scene.flow)]
     for key, name in named_keys:
         first_key = names.setdefault(name, key)
         if first_key != key:
             raise UserError(
                 Message(
-                    "{label}: used by {first_key} already; allowed: a name of its own for each line and zone",
+                    "{label}: used by {first_key} already; allowed: a name of its own for each line, zone and flow",
                     label=f"{location}: {key} = {name!r}",
                     first_key=first_key,
                 )
@@ -183,6 +203,7 @@ def validate_scene(scene: Scene, location: str) -> None:
     for index, zone in enumerate(scene.zone):
         _check_polygon(zone.polygon, f"{location}: zone[{index}].polygon")
         _check_zone_keys(zone, f"{location}: zone[{index}]")
+    _check_flows(scene, location)
     for index, mask in enumerate(scene.mask):
         _check_polygon(mask.polygon, f"{location}: mask[{index}].polygon")
     for index, ignore in enumerate(scene.ignore):
@@ -233,3 +254,43 @@ def _check_zone_keys(zone: Zone, location: str) -> None:
                 kind=zone.kind,
             )
         )
+
+
+def _check_flows(scene: Scene, location: str) -> None:
+    labels_by_name = {line.name: line.labels for line in scene.line}
+    labels_by_name |= {zone.name: zone.labels for zone in scene.zone}
+    first_index: dict[tuple[str, str], int] = {}
+    for index, flow in enumerate(scene.flow):
+        key = f"{location}: flow[{index}]"
+        for end, name in (("from", flow.origin), ("to", flow.destination)):
+            if name not in labels_by_name:
+                raise UserError(
+                    Message(
+                        "{label}: not in the scene; allowed: the name of a line or zone",
+                        label=f"{key}.{end} = {name!r}",
+                    )
+                )
+        if flow.origin == flow.destination:
+            raise UserError(
+                Message(
+                    "{label}: the same as `from`; allowed: another line or zone",
+                    label=f"{key}.to = {flow.destination!r}",
+                )
+            )
+        first = first_index.setdefault((flow.origin, flow.destination), index)
+        if first != index:
+            raise UserError(
+                Message(
+                    "{label}: flow[{first}] has the same `from` and `to`; allowed: one flow from a line or zone to another",
+                    label=f"{key}.to = {flow.destination!r}",
+                    first=first,
+                )
+            )
+        origin, destination = labels_by_name[flow.origin], labels_by_name[flow.destination]
+        if not set(flow.labels) & set(origin) & set(destination):
+            raise UserError(
+                Message(
+                    "{label}: counts nothing; allowed: a label in common with its `from` and its `to`",
+                    label=f"{key}.labels",
+                )
+            )

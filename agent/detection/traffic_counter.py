@@ -1,17 +1,18 @@
-"""Traffic counts by the minute: crossings of each line, and occupancy of each zone."""
+"""Traffic counts by the minute: crossings of each line, occupancy of each zone, and turning flows."""
 
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from agent.base.model import Label, LineCounts, TrafficCounts, ZoneCounts
+from agent.base.model import FlowCounts, Label, LineCounts, TrafficCounts, ZoneCounts
 from agent.base.speed_bands import speed_band, speed_counts
 from agent.base.view_condition import VIEW_LIMITS, ViewLimit
 from agent.detection.crossing_speeds import CrossingSpeed
+from agent.detection.flow_counter import FlowPassage
 from agent.detection.rules.line_crossing import Crossing
 from agent.detection.rules.zone_occupancy import ZoneOccupancy
-from agent.detection.scene import Scene, SceneLine, Zone
+from agent.detection.scene import Scene, SceneFlow, SceneLine, Zone
 
 MINUTE_NS = 60_000_000_000
 MINUTES_OF_A_DAY = 24 * 60
@@ -40,6 +41,7 @@ class TrafficCounter:
             line.name: _LineCount(line, is_measured=is_measured) for line in scene.line
         }
         self._zone_stats = {zone.name: _ZoneStats(zone) for zone in scene.zone}
+        self._flow_counts = {flow.name: _FlowCount(flow) for flow in scene.flow}
         self._begin_ns: int | None = None
         self._last_frame_ns: int | None = None
         self._watched_ns = 0
@@ -87,6 +89,11 @@ class TrafficCounter:
             bands = self._line_counts[crossing.line.name].bands[crossing.direction]
             bands.setdefault(crossing.track.label, Counter())[speed_band(speed.speed_km_h)] += 1
 
+    def count_flows(self, passages: Iterable[FlowPassage]) -> None:
+        """Count the ways that became certain at the frame that was observed last."""
+        for passage in passages:
+            self._flow_counts[passage.flow.name].counts[passage.track.label] += 1
+
     def _close_minute(self, end_ns: int) -> tuple[TrafficCounts, ...]:
         begin_ns, watched_ns = self._begin_ns or 0, self._watched_ns
         limited_ns = self._limited_ns
@@ -105,6 +112,7 @@ class TrafficCounter:
             untrusted_reasons=reasons,
             lines=tuple(line.pop_counts() for line in self._line_counts.values()),
             zones=tuple(zone.pop_stats(watched_ns) for zone in self._zone_stats.values()),
+            flows=tuple(flow.pop_counts() for flow in self._flow_counts.values()),
         )
         return (minute,)
 
@@ -165,6 +173,22 @@ class _LineCount:
     def _reset(self) -> None:
         self.counts: dict[str, Counter[Label]] = {one: Counter() for one in self._directions}
         self.bands: dict[str, dict[Label, Counter[int]]] = {one: {} for one in self._directions}
+
+
+class _FlowCount:
+    def __init__(self, flow: SceneFlow) -> None:
+        self._flow = flow
+        self.counts: Counter[Label] = Counter()
+
+    def pop_counts(self) -> FlowCounts:
+        """Return the counts and reset them."""
+        counts, self.counts = self.counts, Counter()
+        return FlowCounts(
+            name=self._flow.name,
+            origin=self._flow.origin,
+            destination=self._flow.destination,
+            counts=dict(sorted(counts.items())),
+        )
 
 
 class _ZoneStats:

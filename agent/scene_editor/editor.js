@@ -2,7 +2,7 @@
 
 import { element } from "./dom.js";
 import { drawTools } from "./draw_tools.js";
-import { drawnElements, freeName, isNamed, nameOf, newTable, pointsOf, tableAt, withPoints } from "./elements.js";
+import { drawnElements, freeName, isNamed, nameOf, newTable, pointsOf, renameInFlows, tableAt, withPoints } from "./elements.js";
 import { openFile, saveScene } from "./files.js";
 import { clamp, movePoints, roundPoint } from "./geometry.js";
 import { Keyboard } from "./keyboard.js";
@@ -222,6 +222,7 @@ export class Editor {
   }
 
   shownElements() { return this.stage.shownElements(); }
+  shownFlows() { return this.stage.shownFlows(); }
 
   /** Change the table of an element: as a preview, or, if `done`, in the document. */
   changeTable(selection, table, done, merge = null) {
@@ -231,7 +232,11 @@ export class Editor {
       return;
     }
     this.activePreview = null;
-    this.#edit((draft) => { draft[selection.list][selection.index] = table; }, merge && `${selection.list} ${selection.index} ${merge}`);
+    this.#edit((draft) => {
+      const old = draft[selection.list][selection.index];
+      draft[selection.list][selection.index] = table;
+      if (isNamed(selection.list)) renameInFlows(draft, old.name, table.name);
+    }, merge && `${selection.list} ${selection.index} ${merge}`);
   }
 
   previewOf({ list, index }) {
@@ -245,8 +250,17 @@ export class Editor {
   }
 
   addElement(list, points) {
+    this.#addTable(list, newTable(list, points, isNamed(list) ? freeName(this.document.tables, this.t(`new_${list}`)) : null));
+  }
+
+  /** Add a flow from one line or zone to another, by their names. */
+  addFlow(from, to) {
+    const name = freeName(this.document.tables, this.t("new_flow"), this.t("flow_name", { from, to }));
+    this.#addTable("flow", { name, from, to });
+  }
+
+  #addTable(list, table) {
     const index = this.document.tables[list]?.length ?? 0;
-    const table = newTable(list, points, isNamed(list) ? freeName(this.document.tables, this.t(`new_${list}`)) : null);
     if (!this.#edit((draft) => { draft[list] = [...draft[list] ?? [], table]; })) return;
     this.setTool(null);
     this.select({ list, index });

@@ -1,12 +1,12 @@
 // The drawn tables of a scene, each a list of points: the two ends of a line, or the corners of an area. Pure.
 
-import { roundPoint } from "./geometry.js";
+import { isInside, middle, polygonArea, polygonCentre, roundPoint, segmentDistance } from "./geometry.js";
 import { DRAWN_LISTS, ZONE_DEFAULTS, ZONE_KINDS } from "./scene_schema.js";
 
 export const MAX_CORNERS = 64;
 const MIN_CORNERS = 3;
 
-export const isArea = (list) => list !== "line";
+export const isArea = (list) => list !== "line" && list !== "flow";
 export const isNamed = (list) => list === "line" || list === "zone";
 
 const isPoint = (value) => Array.isArray(value) && value.length === 2 && value.every((part) => Number.isFinite(part) && Math.abs(part) < 100);
@@ -29,6 +29,38 @@ export function drawnElements(tables) {
   });
 }
 
+/** The flows between two lines or zones that can be drawn: `{ list, index, table, points }`, from the middle of one to that of the other. */
+export function drawnFlows(tables) {
+  const shapes = new Map(drawnElements(tables).filter(({ list }) => isNamed(list)).map((each) => [each.table.name, each]));
+  return (Array.isArray(tables.flow) ? tables.flow : [])
+    .map((table, index) => ({ list: "flow", index, table, ends: [shapes.get(table?.from), shapes.get(table?.to)] }))
+    .filter(({ ends: [from, to] }) => from && to && from !== to)
+    .map(({ ends, ...flow }) => ({ ...flow, points: ends.map(shapeMiddle) }));
+}
+
+export const shapeMiddle = ({ list, points }) => (isArea(list) ? polygonCentre(points) : middle(...points));
+
+/** The line or zone at a point, or null: the nearest line within `reach`, else the smallest zone. `toPlane` makes distances comparable. */
+export function shapeAt(tables, point, toPlane, reach) {
+  const shapes = drawnElements(tables).filter(({ list, table }) => isNamed(list) && nameOf(table) !== null);
+  const at = toPlane(point);
+  const lines = shapes.filter(({ list }) => list === "line").map((shape) => ({ shape, away: segmentDistance(at, ...shape.points.map(toPlane)) }));
+  const zones = shapes.filter(({ list, points }) => list === "zone" && isInside(points, point)).map((shape) => ({ shape, area: polygonArea(shape.points) }));
+  const [line] = lines.filter(({ away }) => away <= reach).sort((a, b) => a.away - b.away);
+  const [zone] = zones.sort((a, b) => a.area - b.area);
+  return (line ?? zone)?.shape ?? null;
+}
+
+/** Give the flows of a renamed line or zone its new name, unless another line or zone has one of both. */
+export function renameInFlows(tables, oldName, newName) {
+  if (typeof oldName !== "string" || typeof newName !== "string" || oldName === newName || !Array.isArray(tables.flow)) return;
+  const names = namesOf(tables);
+  if (names.includes(oldName) || names.filter((name) => name === newName).length > 1) return;
+  for (const flow of tables.flow) {
+    for (const end of ["from", "to"]) if (flow[end] === oldName) flow[end] = newName;
+  }
+}
+
 /** The table at a selection, or null. */
 export function tableAt(tables, selection) {
   const rows = selection ? tables[selection.list] : null;
@@ -41,9 +73,17 @@ export const nameOf = (table) => (typeof table?.name === "string" ? table.name :
 /** The kind of a zone, the default if it has none that there is. */
 export const kindOf = (table) => (ZONE_KINDS.includes(table?.kind) ? table.kind : ZONE_DEFAULTS.kind);
 
-/** A name that no line and no zone has: `base 1`, `base 2` ... */
-export function freeName(tables, base) {
-  const taken = new Set(["line", "zone"].flatMap((list) => (Array.isArray(tables[list]) ? tables[list] : []).map((table) => table?.name)));
+const NAME_CHARS = 80;
+
+/** The names of lines and zones, and those of flows too if `all`. */
+export function namesOf(tables, all = false) {
+  return ["line", "zone", ...(all ? ["flow"] : [])].flatMap((list) => (Array.isArray(tables[list]) ? tables[list] : []).map(nameOf)).filter((name) => name !== null);
+}
+
+/** A name that no line, zone or flow has: `wanted` if it is one, else `base 1`, `base 2` ... */
+export function freeName(tables, base, wanted = null) {
+  const taken = new Set(namesOf(tables, true));
+  if (wanted !== null && [...wanted].length <= NAME_CHARS && !taken.has(wanted)) return wanted;
   for (let number = 1; ; number += 1) {
     const name = `${base} ${number}`;
     if (!taken.has(name)) return name;

@@ -47,6 +47,23 @@ function isBetween(a, b, c) {
     && Math.min(a[1], b[1]) <= c[1] && c[1] <= Math.max(a[1], b[1]);
 }
 
+/** Whether a point is in a polygon, by the even-odd rule. */
+export function isInside(polygon, [x, y]) {
+  let odd = false;
+  for (const [at, [x1, y1]] of polygon.entries()) {
+    const [x0, y0] = polygon.at(at - 1);
+    if (y1 > y !== y0 > y && x < x1 + ((y - y1) / (y0 - y1)) * (x0 - x1)) odd = !odd;
+  }
+  return odd;
+}
+
+/** The distance of a point from the line between two others. */
+export function segmentDistance([x, y], [x0, y0], [x1, y1]) {
+  const [dx, dy] = [x1 - x0, y1 - y0];
+  const fraction = clamp(((x - x0) * dx + (y - y0) * dy) / (dx * dx + dy * dy || 1), 0, 1);
+  return Math.hypot(x - x0 - fraction * dx, y - y0 - fraction * dy);
+}
+
 /** The area of a polygon whose edges do not cross, by the area of the picture. */
 export function polygonArea(polygon) {
   return Math.abs(doubleArea(polygon)) / 2;

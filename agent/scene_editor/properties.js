@@ -2,7 +2,7 @@
 
 import { element } from "./dom.js";
 import { shapeOf } from "./element_shape.js";
-import { isArea, tableAt } from "./elements.js";
+import { isArea, namesOf, tableAt } from "./elements.js";
 import { deleteCorner } from "./handles.js";
 import { isInMetres } from "./scene_metres.js";
 import { LABELS, LINE_DEFAULTS, ZONE_DEFAULTS, ZONE_KINDS } from "./scene_schema.js";
@@ -10,10 +10,13 @@ import { LABELS, LINE_DEFAULTS, ZONE_DEFAULTS, ZONE_KINDS } from "./scene_schema
 const FIELDS = {
   line: [["name", "text"], ["forward_name", "text"], ["backward_name", "text"], ["events", "check"], ["labels", "labels"]],
   zone: [["name", "text"], ["kind", "kind"], ["direction_deg", "number"], ["stopped_after_s", "number"], ["parked_after_s", "number"], ["dwell_after_s", "number"], ["crowd_min_count", "number"], ["queue_min_count", "number"], ["object_after_s", "number"], ["hours", "lines"], ["events", "check"], ["labels", "labels"]],
+  flow: [["name", "text"], ["from", "shape"], ["to", "shape"], ["labels", "labels"]],
   mask: [],
   ignore: [],
 };
-const DEFAULTS = { line: LINE_DEFAULTS, zone: ZONE_DEFAULTS };
+const DEFAULTS = { line: LINE_DEFAULTS, zone: ZONE_DEFAULTS, flow: {} };
+/** Kinds of fields that choose one of several values. */
+const CHOICES = ["kind", "shape"];
 const DEFAULT_DIRECTION_DEG = 90;
 
 /** A value as its field shows it: empty if it is of another type, which the check names. */
@@ -85,7 +88,7 @@ export class Properties {
     const id = `field-${key}`;
     const fallback = DEFAULTS[selection.list][key];
     const options = kind === "kind" ? ZONE_KINDS.map((name) => element("option", { value: name }, editor.t(`kind_${name}`))) : [];
-    const input = kind === "kind" ? element("select", { id, name: key }, ...options) : kind === "lines" ? element("textarea", { id, name: key, rows: 2, dir: "ltr", spellcheck: "false" }) : element("input", {
+    const input = CHOICES.includes(kind) ? element("select", { id, name: key }, ...options) : kind === "lines" ? element("textarea", { id, name: key, rows: 2, dir: "ltr", spellcheck: "false" }) : element("input", {
       id,
       name: key,
       type: { text: "text", number: "number", check: "checkbox" }[kind],
@@ -110,11 +113,20 @@ export class Properties {
     this.#fields.push((table) => {
       row.hidden = key === "queue_min_count" && table.kind !== "queue" && table.queue_min_count === undefined;
       const value = table[key] ?? fallback;
+      if (kind === "shape") this.#showNames(input, table[key]);
       if (kind === "check") input.checked = value === true;
-      else if (document.activeElement !== input || kind === "kind") input.value = shownValue(table[key] ?? (kind === "kind" ? fallback : ""), kind);
+      else if (document.activeElement !== input || CHOICES.includes(kind)) input.value = shownValue(table[key] ?? (kind === "kind" ? fallback : ""), kind);
       this.#showProblem(input, problem, selection, key);
     });
     return row;
+  }
+
+  /** The names of lines and zones, and `name` if none of them has it: the check says so. */
+  #showNames(select, name) {
+    const known = namesOf(this.editor.document.tables);
+    const names = typeof name !== "string" || known.includes(name) ? known : [name, ...known];
+    const isShown = select.length === names.length && names.every((each, at) => select.options[at].value === each);
+    if (!isShown) select.replaceChildren(...names.map((each) => element("option", { value: each }, each)));
   }
 
   #showProblem(input, problem, selection, key) {
@@ -175,7 +187,7 @@ export class Properties {
 
   #changed(selection, key, kind, input) {
     if (kind === "check") this.#set(selection, key, input.checked === DEFAULTS[selection.list][key] ? undefined : input.checked);
-    else if (kind === "kind") this.#set(selection, key, input.value);
+    else if (CHOICES.includes(kind)) this.#set(selection, key, input.value);
     else if (kind === "number") this.#set(selection, key, input.value === "" ? undefined : Number(input.value), `field ${key}`);
     else if (kind === "lines") this.#set(selection, key, writtenLines(input.value), `field ${key}`);
     else this.#set(selection, key, input.value === "" && key !== "name" ? undefined : input.value, `field ${key}`);

@@ -121,13 +121,13 @@ export class EventCollector {
     for (const line of list(data.lines, "lines", number)) {
       const lineName = name(object(line, "lines", number).name, "lines.name", number);
       for (const [direction, labels] of Object.entries(object(line.counts, "counts", number))) {
-        let total = 0;
-        for (const [key, value] of Object.entries(object(labels, "counts", number))) {
-          label(key, number);
-          total += inRange(value, 0, 1_000_000, "counts", number);
-        }
-        counts.push({ name: lineName, direction: name(direction, "counts", number), total });
+        counts.push({ name: lineName, direction: name(direction, "counts", number), total: sumOfLabels(labels, number) });
       }
+    }
+    for (const flow of list(data.flows, "flows", number)) {
+      const { name: flowName, from, to, counts: labels } = object(flow, "flows", number);
+      const direction = `${name(from, "flows.from", number)} → ${name(to, "flows.to", number)}`;
+      counts.push({ name: name(flowName, "flows.name", number), direction, total: sumOfLabels(labels, number) });
     }
     const end_s = inRange(data.end_ns, 0, MAX_T_S * 1e9, "end_ns", number) / 1e9;
     this.minutes.push({ end_s, counts });
@@ -256,8 +256,8 @@ export function filterEvents(events, kind, elementName) {
 }
 
 /**
- * Crossings by line and direction. The total is that of the traffic counts; up to a time it is that of the events if the
- * line has events, else of the minutes that are over. Made once for a file: a film asks thirty times a second.
+ * Crossings by line and direction, and turning flows. The total is that of the traffic counts; up to a time it is that of the events if the
+ * line has events, else of the minutes that are over, as for a flow. Made once for a file: a film asks thirty times a second.
  */
 export class LineCounter {
   constructor({ events, minutes }) {
@@ -309,6 +309,15 @@ function object(value, key, number) {
 
 function list(value, key, number) {
   return Array.isArray(value) && value.length <= 1000 ? value : refuse(key, value, number);
+}
+
+function sumOfLabels(counts, number) {
+  let total = 0;
+  for (const [key, value] of Object.entries(object(counts, "counts", number))) {
+    label(key, number);
+    total += inRange(value, 0, 1_000_000, "counts", number);
+  }
+  return total;
 }
 
 function text(value, key, number, pattern) {

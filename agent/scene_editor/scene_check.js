@@ -4,7 +4,7 @@
 import { isSamePoint, isSelfIntersecting, MIN_AREA, polygonArea } from "./geometry.js";
 import { formatFloat, formatPoints, formatString, formatValue } from "./python_format.js";
 import { placeMetres, readGround } from "./scene_metres.js";
-import { GROUND, LINE_DEFAULTS, MAX_SCENE_CORNERS, MAX_TABLES, SCENE, ZONE_DEFAULTS } from "./scene_schema.js";
+import { GROUND, LABELS, LINE_DEFAULTS, MAX_SCENE_CORNERS, MAX_TABLES, SCENE, ZONE_DEFAULTS } from "./scene_schema.js";
 
 const BARE_KEY = /^[A-Za-z0-9_-]+$/;
 const TYPE_WORDS = { str: "a text", int: "a whole number", float: "a number", bool: "true or false", table: "a table", list: "a list", tuple: "a list" };
@@ -143,10 +143,10 @@ function joinPath(path) {
 
 // ---- what no single value shows
 
-function* sceneErrors({ line = [], zone = [], mask = [], ignore = [], ground }) {
+function* sceneErrors({ line = [], zone = [], flow = [], mask = [], ignore = [], ground }) {
   const corners = [...zone, ...mask, ...ignore].reduce((sum, { polygon }) => sum + polygon.length, 0);
   if (corners > MAX_SCENE_CORNERS) yield { path: [], text: `${corners} corners of zones, masks and ignored areas; allowed: at most ${MAX_SCENE_CORNERS}` };
-  yield* nameErrors(line, zone);
+  yield* nameErrors({ line, zone, flow });
   const { mistake } = ground === undefined ? {} : readGround({ ground }, () => null);
   if (mistake) yield mistake;
   for (const [index, table] of line.entries()) yield* lineErrors(table, index);
@@ -154,17 +154,18 @@ function* sceneErrors({ line = [], zone = [], mask = [], ignore = [], ground }) 
     yield* polygonErrors(table.polygon, ["zone", index]);
     yield* zoneErrors(table, index);
   }
+  yield* flowErrors(flow, [...line, ...zone]);
   for (const [index, table] of mask.entries()) yield* polygonErrors(table.polygon, ["mask", index]);
   for (const [index, table] of ignore.entries()) yield* polygonErrors(table.polygon, ["ignore", index]);
 }
 
-function* nameErrors(line, zone) {
-  const named = [...line.map(({ name }, index) => ["line", index, name]), ...zone.map(({ name }, index) => ["zone", index, name])];
+function* nameErrors(lists) {
+  const named = Object.entries(lists).flatMap(([list, rows]) => rows.map(({ name }, index) => [list, index, name]));
   const first = new Map();
   for (const [list, index, name] of named) {
     const key = `${list}[${index}].name`;
     if (!first.has(name)) first.set(name, key);
-    else yield { path: [list, index, "name"], text: `${key} = ${formatString(name)}: used by ${first.get(name)} already; allowed: a name of its own for each line and zone` };
+    else yield { path: [list, index, "name"], text: `${key} = ${formatString(name)}: used by ${first.get(name)} already; allowed: a name of its own for each line, zone and flow` };
   }
 }
 
@@ -193,5 +194,33 @@ function* zoneErrors(table, index) {
   const kind = table.kind ?? ZONE_DEFAULTS.kind;
   if (table.queue_min_count !== undefined && kind !== "queue") {
     yield { path: ["zone", index, "queue_min_count"], text: `zone[${index}].queue_min_count = ${table.queue_min_count}: has no use with kind ${formatString(kind)}; allowed: with kind 'queue'` };
+  }
+}
+
+function* flowErrors(flows, shapes) {
+  const labelsByName = new Map(shapes.map(({ name, labels = LABELS }) => [name, labels]));
+  const first = new Map();
+  for (const [index, flow] of flows.entries()) {
+    const key = `flow[${index}]`;
+    const unknown = ["from", "to"].filter((end) => !labelsByName.has(flow[end]));
+    for (const end of unknown) {
+      yield { path: ["flow", index, end], text: `${key}.${end} = ${formatString(flow[end])}: not in the scene; allowed: the name of a line or zone` };
+    }
+    if (unknown.length) continue;
+    const to = { path: ["flow", index, "to"], start: `${key}.to = ${formatString(flow.to)}` };
+    if (flow.from === flow.to) {
+      yield { path: to.path, text: `${to.start}: the same as \`from\`; allowed: another line or zone` };
+      continue;
+    }
+    const pair = JSON.stringify([flow.from, flow.to]);
+    if (first.has(pair)) {
+      yield { path: to.path, text: `${to.start}: flow[${first.get(pair)}] has the same \`from\` and \`to\`; allowed: one flow from a line or zone to another` };
+    } else {
+      first.set(pair, index);
+    }
+    const ends = [labelsByName.get(flow.from), labelsByName.get(flow.to)];
+    if (!(flow.labels ?? LABELS).some((label) => ends.every((labels) => labels.includes(label)))) {
+      yield { path: ["flow", index, "labels"], text: `${key}.labels: counts nothing; allowed: a label in common with its \`from\` and its \`to\`` };
+    }
   }
 }

@@ -1,7 +1,7 @@
 // Draws the elements of a scene. Coordinates of the SVG layers are picture pixels.
 
 import { svgElement } from "./dom.js";
-import { drawnElements, isArea, kindOf, nameOf } from "./elements.js";
+import { isArea, kindOf, nameOf } from "./elements.js";
 import { isSamePoint, middle, pointInDirection, polygonCentre } from "./geometry.js";
 import { freeLabels } from "./label_layout.js";
 import { LINE_DEFAULTS } from "./scene_schema.js";
@@ -9,6 +9,7 @@ import { LINE_DEFAULTS } from "./scene_schema.js";
 const LABEL_PX = 13;
 const ARROW_PX = 34;
 const LABEL_GAP_PX = 18;
+const FLOW_SHIFT_PX = 5;
 const LINE_PX = 1.2 * LABEL_PX;
 /** Of the arrow of a zone's direction of travel, in picture heights. */
 export const DIRECTION_LENGTH = 0.11;
@@ -35,6 +36,16 @@ export function drawScene(layer, editor, flags) {
     if (list === "zone" && Number.isFinite(table.direction_deg)) drawTravel(group, points, table, editor);
     layer.append(group);
   }
+  for (const { list, index, points, table } of editor.shownFlows()) {
+    const isSelected = editor.selection?.list === list && editor.selection.index === index;
+    const group = svgElement("g", { class: `element flow ${isSelected ? "selected" : ""}`, "data-element": `${list} ${index}` });
+    const path = besidePath(points.map(([x, y]) => [x * editor.viewport.size.width, y * editor.viewport.size.height]), editor);
+    group.append(svgElement("polyline", { points: path.map((point) => point.join(",")).join(" "), class: "hit" }), arrow(...path, editor.viewport.scale, "arrow flow"));
+    const level = flags.get(`${list} ${index}`);
+    const name = nameOf(table) ?? editor.t("list_flow");
+    labels.push({ ...label(middle(...path), level ? `⚠ ${name}` : name, editor, `name ${level ?? ""}`), isSelected, rank: isSelected ? 0 : 4 });
+    layer.append(group);
+  }
   labels.sort((one, other) => one.rank - other.rank);
   for (const { isSelected, x, y, text, font_px, className } of freeLabels(labels)) {
     const attributes = { x, y, "font-size": font_px, "stroke-width": 3.5 / editor.viewport.scale };
@@ -47,6 +58,13 @@ function drawDirectionArrows(group, path, editor) {
   for (const [side, kind] of [[1, "forward"], [-1, "backward"]]) {
     group.append(arrow(middle(...path), besideMiddle(path, side * ARROW_PX, editor), editor.viewport.scale, `arrow ${kind}`));
   }
+}
+
+/** A way a little to the right, so that the arrows of both ways are next to each other. */
+function besidePath([from, to], editor) {
+  const length = Math.hypot(to[0] - from[0], to[1] - from[1]) || 1;
+  const right = [-(to[1] - from[1]) / length, (to[0] - from[0]) / length].map((part) => part * FLOW_SHIFT_PX / editor.viewport.scale);
+  return [from, to].map(([x, y]) => [x + right[0], y + right[1]]);
 }
 
 function directionLabels(path, table, editor) {
@@ -105,10 +123,10 @@ export function drawDraft(layer, editor, points, hover, closed) {
   );
 }
 
-/** The elements of the tables, with those that are being dragged as they would become. */
-export function elementsWithPreview(tables, preview) {
-  if (!preview) return drawnElements(tables);
+/** The tables, with those that are being dragged as they would become. */
+export function tablesWithPreview(tables, preview) {
+  if (!preview) return tables;
   const rows = [...(tables[preview.list] ?? [])];
   rows[preview.index] = preview.table;
-  return drawnElements({ ...tables, [preview.list]: rows });
+  return { ...tables, [preview.list]: rows };
 }

@@ -68,6 +68,16 @@ const ZONE = {
   },
 };
 
+const FLOW = {
+  kind: "table",
+  fields: {
+    name: required(NAME),
+    from: required(NAME),
+    to: required(NAME),
+    labels: LABEL_LIST,
+  },
+};
+
 const MARKED_POINT = { kind: "table", fields: { at: required(POINT), metres: GROUND_POINT, position: GEO_POSITION } };
 const KNOWN_LENGTH = {
   kind: "table",
@@ -92,6 +102,7 @@ export const SCENE = {
   fields: {
     line: { kind: "list", item: LINE },
     zone: { kind: "list", item: ZONE },
+    flow: { kind: "list", item: FLOW },
     mask: { kind: "list", item: AREA },
     ignore: { kind: "list", item: AREA },
     ground: GROUND,
@@ -99,13 +110,16 @@ export const SCENE = {
 };
 
 /** The tables of a scene, by list. */
-export const MAX_TABLES = { line: 64, zone: 64, mask: 128, ignore: 64 };
+export const MAX_TABLES = { line: 64, zone: 64, flow: 64, mask: 128, ignore: 64 };
 
 /** Corners of all zones, masks and ignored areas together. */
 export const MAX_SCENE_CORNERS = 1024;
 
-/** The lists of a scene whose tables are drawn. */
+/** The lists of a scene whose tables have points of their own. */
 export const DRAWN_LISTS = ["line", "zone", "mask", "ignore"];
+
+/** The lists of a scene, in the order of the page. A flow is drawn from one line or zone to another. */
+export const ELEMENT_LISTS = ["line", "zone", "flow", "mask", "ignore"];
 
 /** Values of keys that are not in the file. */
 export const LINE_DEFAULTS = { forward_name: "forward", backward_name: "backward", events: false };

@@ -3,7 +3,7 @@
 import { element } from "./dom.js";
 import { kindOf, nameOf } from "./elements.js";
 import { findingWords } from "./finding_words.js";
-import { DRAWN_LISTS } from "./scene_schema.js";
+import { ELEMENT_LISTS } from "./scene_schema.js";
 
 export class ElementList {
   constructor(editor) {
@@ -15,7 +15,7 @@ export class ElementList {
     const { editor } = this;
     const { tables } = editor.document;
     const focused = this.node.contains(document.activeElement) ? document.activeElement.dataset.row : null;
-    const rows = DRAWN_LISTS.flatMap((list) => (Array.isArray(tables[list]) ? tables[list] : []).map((table, index) => this.#row(list, index, table)));
+    const rows = ELEMENT_LISTS.flatMap((list) => (Array.isArray(tables[list]) ? tables[list] : []).map((table, index) => this.#row(list, index, table)));
     this.node.replaceChildren(...rows);
     if (!rows.length) this.node.append(element("li", { class: "hint" }, editor.t("no_elements")));
     if (focused) this.node.querySelector(`[data-row="${focused}"]`)?.focus();

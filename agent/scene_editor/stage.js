@@ -1,7 +1,8 @@
 // The stage: the picture, the layers of the SVG, the handles.
 
 import { element, svgElement } from "./dom.js";
-import { elementsWithPreview, drawScene } from "./scene_drawing.js";
+import { drawnElements, drawnFlows } from "./elements.js";
+import { drawScene, tablesWithPreview } from "./scene_drawing.js";
 import { selectedHandles } from "./handles.js";
 
 export class Stage {
@@ -122,7 +123,8 @@ export class Stage {
     return node;
   }
 
-  shownElements() {
-    return elementsWithPreview(this.editor.document.placed, this.editor.activePreview);
-  }
+  shownElements() { return drawnElements(this.#shownTables); }
+  shownFlows() { return drawnFlows(this.#shownTables); }
+
+  get #shownTables() { return tablesWithPreview(this.editor.document.placed, this.editor.activePreview); }
 }

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
@@ -12,7 +13,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from agent.base.clock import rfc3339
 from agent.base.errors import UserError
-from agent.base.model import SpeedCounts
+from agent.base.model import Label, SpeedCounts
 from agent.base.speed_bands import describe_band
 from agent.detection.model_card import ModelRefused
 from centre import replay
@@ -150,16 +151,22 @@ def _print_summary(summary: replay.ReplaySummary, request: replay.ReplayRequest)
         file=file,
     )
     for line in summary.line_counts:
-        counts = ", ".join(f"{label} {number}" for label, number in sorted(line.counts.items()))
         print(
-            f"  line {line.line!r}, {line.direction}: {sum(line.counts.values())}",
+            f"  line {line.line!r}, {line.direction}: {_describe_counts(line.counts)}",
             end="",
             file=file,
         )
-        print(f" ({counts})" if counts else "", end="", file=file)
         print("" if line.speeds is None else _describe_speeds(line.speeds), file=file)
+    for flow in summary.flow_counts:
+        print(f"  flow {flow.flow!r}: {_describe_counts(flow.counts)}", file=file)
     for kind, number in summary.event_counts.items():
         print(f"  event {kind}: {number}", file=file)
     for path in paths:
         if path != replay.STANDARD_OUTPUT:
             print(f"  wrote {path}", file=file)
+
+
+def _describe_counts(counts: Mapping[Label, int]) -> str:
+    """Return the total, and the number of each label if there is one."""
+    by_label = ", ".join(f"{label} {number}" for label, number in sorted(counts.items()))
+    return f"{sum(counts.values())}" + (f" ({by_label})" if by_label else "")

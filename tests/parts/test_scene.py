@@ -56,7 +56,7 @@ def test_omitted_keys_have_defaults(tmp_path: Path) -> None:
     ("text", "expected_message"),
     [
         ("[[line]", "not valid TOML"),
-        ("[[lines]]", "lines: unknown key; allowed: line, zone, mask, ignore"),
+        ("[[lines]]", "lines: unknown key; allowed: line, zone, flow, mask, ignore"),
         (
             LINE.format("[0, 0]", "[1, 1]") + "frm = 1",
             "line[0].frm: unknown key; allowed: name, from",

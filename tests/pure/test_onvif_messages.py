@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from agent.app.event_types import EVENT_TYPES
-from agent.base.model import LABELS, Event, LineCounts
+from agent.base.model import LABELS, Event, FlowCounts, LineCounts
 from agent.reporting import outgoing_messages
 from agent.reporting.payloads import EventMessage, Message, TrafficCountsData, TrafficCountsMessage
 from centre.onvif_messages import (
@@ -96,7 +96,7 @@ def test_an_event_with_a_duration_is_a_property_until_its_end(
     assert converted.payload["PropertyOperation"] == "Changed"
 
 
-def test_traffic_counts_are_a_counter_for_each_line() -> None:
+def test_traffic_counts_are_a_counter_for_each_line_and_each_turning_flow() -> None:
     lines = (
         LineCounts(name="zebra", counts={"forward": {"car": 3, "bus": 1}, "backward": {"car": 2}}),
         LineCounts(name="gate", counts={}),
@@ -110,13 +110,19 @@ def test_traffic_counts_are_a_counter_for_each_line() -> None:
         untrusted_reasons=(),
         lines=lines,
         zones=(),
+        flows=(FlowCounts(name="n-e", origin="zebra", destination="gate", counts={"car": 2}),),
         begin_time=CONNECTED,
         end_time=CONNECTED,
     )
     message = TrafficCountsMessage(**msgspec.structs.asdict(stamp("pole-17")), data=data)
     converted = list(iter_onvif_messages(message))
-    assert [each.payload["Data"] for each in converted] == [{"Count": 6}, {"Count": 0}]
+    assert [each.payload["Data"] for each in converted] == [
+        {"Count": 6},
+        {"Count": 0},
+        {"Count": 2},
+    ]
     assert converted[0].topic == f"pole-17/onvif-ej/{COUNTER_TOPIC}/&north/zebra"
+    assert converted[2].topic == f"pole-17/onvif-ej/{COUNTER_TOPIC}/&north/n-e"
 
 
 @pytest.mark.parametrize("name", ["a/b", "a+b", "a#b"])

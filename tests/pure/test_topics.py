@@ -1,5 +1,6 @@
 """agent.reporting.topics and payloads, as values."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.base.clock import ClockTrust
-from agent.base.model import BoundingBox, Event, LineCounts, TrafficCounts
+from agent.base.model import BoundingBox, Event, FlowCounts, LineCounts, TrafficCounts
 from agent.base.sha256 import sha256_hex
 from agent.reporting import centre_payloads, centre_topics, outgoing_messages, payloads, topics
 from agent.reporting.centre_payloads import MAX_ALSO_RANGES
@@ -132,6 +133,7 @@ def test_a_minute_of_traffic_counts_has_utc_times() -> None:
         untrusted_reasons=(),
         lines=(LineCounts(name="stop line", counts={"in": {"car": 3}}),),
         zones=(),
+        flows=(FlowCounts(name="n-e", origin="north", destination="east", counts={"bus": 2}),),
     )
     draft = outgoing_messages.build_traffic_counts_message(
         flow, begin=BEGIN, end=BEGIN + timedelta(minutes=1)
@@ -142,6 +144,9 @@ def test_a_minute_of_traffic_counts_has_utc_times() -> None:
         "2026-11-03T07:42:05.250Z",
     )
     assert data.lines[0].counts == {"in": {"car": 3}}
+    assert json.loads(draft.data)["flows"] == [
+        {"name": "n-e", "from": "north", "to": "east", "counts": {"bus": 2}}
+    ]
 
 
 def test_a_pictures_envelope_travels_in_user_properties() -> None:

@@ -91,6 +91,7 @@ def minute_of(number: int, *, trusted: bool = True, observed_s: float = 60.0) ->
         untrusted_reasons=() if trusted else ("dark",),
         lines=(),
         zones=(),
+        flows=(),
     )
 
 

@@ -43,6 +43,11 @@ name = "yard"
 polygon = [[0.55, 0.2], [0.95, 0.2], [0.95, 0.8], [0.55, 0.8]]
 kind = "any"
 
+[[flow]]
+name = "on"
+from = "gate"
+to = "quiet"
+
 [ground]
 point = [
   { at = [0.3, 0.6], metres = [0.0, 0.0] },

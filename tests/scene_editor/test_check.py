@@ -113,14 +113,19 @@ PLACE_KEYS = ("from", "to", "from_m", "to_m", "polygon", "polygon_m")
 TABLES: dict[str, type[msgspec.Struct]] = {
     "line": scene.SceneLine,
     "zone": scene.Zone,
+    "flow": scene.SceneFlow,
     "mask": scene.PrivacyMask,
     "ignore": scene.IgnoreZone,
 }
 
 
+FLOW_ENDS = st.one_of(st.sampled_from(["l", "z", "it's", "forward", 5]), st.text(max_size=2))
+
+
 def rows(kind: type[msgspec.Struct]) -> st.SearchStrategy[dict[str, Any]]:
+    values = VALUES | ({"from": FLOW_ENDS, "to": FLOW_ENDS} if kind is scene.SceneFlow else {})
     fields = {
-        field.encode_name: VALUES.get(field.encode_name, NUMBERS)
+        field.encode_name: values.get(field.encode_name, NUMBERS)
         for field in msgspec.structs.fields(kind)
     }
     given = [

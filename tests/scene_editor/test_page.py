@@ -55,6 +55,76 @@ def test_a_junction_is_drawn_with_few_clicks_and_keys(editor: EditorPage, tmp_pa
     assert editor.find(".check").get_attribute("data-level") == "good"
 
 
+ARMS = (
+    '[[line]]\nname = "north"\nfrom = [0.3, 0.2]\nto = [0.7, 0.2]\n'
+    '[[zone]]\nname = "east"\npolygon = [[0.75, 0.3], [0.95, 0.3], [0.95, 0.8], [0.75, 0.8]]\n'
+    '[[zone]]\nname = "south"\npolygon = [[0.2, 0.75], [0.7, 0.75], [0.7, 0.95], [0.2, 0.95]]\n'
+)
+"""One line and two zones, of which none is at the middle of the picture."""
+MIDDLE_OF = {"north": (0.45, 0.2), "east": (0.85, 0.5), "south": (0.4, 0.85)}
+
+
+def flows_of(text: str, folder: Path) -> list[tuple[str, str, str]]:
+    saved = folder / "scene.toml"
+    saved.write_text(text, encoding="utf-8")
+    return [(flow.name, flow.origin, flow.destination) for flow in load_scene(saved).flow]
+
+
+def test_flows_are_drawn_from_one_line_or_zone_to_another(
+    editor: EditorPage, tmp_path: Path
+) -> None:
+    editor.set_scene_text(ARMS)
+    editor.click("draw-flow")
+    editor.click_at(MIDDLE_OF["north"], MIDDLE_OF["east"])
+    editor.click("draw-flow")
+    editor.drag(MIDDLE_OF["south"], MIDDLE_OF["north"])
+    assert flows_of(editor.scene_text(), tmp_path) == [
+        ("north to east", "north", "east"),
+        ("south to north", "south", "north"),
+    ]
+    assert len(editor.find_all(".element.flow .arrow")) == 2
+    assert editor.elements()[3:] == ["north to east", "south to north"]
+    editor.find("[name=to] option[value=east]").click()
+    assert flows_of(editor.scene_text(), tmp_path)[1] == ("south to north", "south", "east")
+    editor.find("#label-person").click()
+    assert "person" not in editor.scene_text()
+
+
+def test_a_flow_that_begins_or_ends_nowhere_is_not_drawn(editor: EditorPage) -> None:
+    editor.set_scene_text(ARMS)
+    editor.click("draw-flow")
+    for begin, end in (((0.05, 0.5), MIDDLE_OF["east"]), (MIDDLE_OF["east"], (0.05, 0.5))):
+        editor.drag(begin, end)
+        assert editor.status() == "No line and no zone is here."
+    editor.drag((0.8, 0.4), (0.9, 0.7))
+    assert editor.status() == "A flow goes to another line or zone."
+    assert "[[flow]]" not in editor.scene_text()
+
+
+def test_a_flow_follows_the_new_name_of_its_line_in_one_step(
+    editor: EditorPage, tmp_path: Path
+) -> None:
+    text = ARMS + '[[flow]]\nname = "a"\nfrom = "north"\nto = "east"\n'
+    editor.set_scene_text(text)
+    editor.find("[data-row=line-0]").click()
+    editor.type_into("name", "gate")
+    assert flows_of(editor.scene_text(), tmp_path) == [("a", "gate", "east")]
+    editor.find(".stage").click()
+    editor.press_with(Keys.CONTROL, "z")
+    assert flows_of(editor.scene_text(), tmp_path) == [("a", "north", "east")]
+
+
+def test_a_flow_without_its_line_is_named_by_the_check(editor: EditorPage) -> None:
+    editor.set_scene_text(ARMS + '[[flow]]\nname = "a"\nfrom = "gone"\nto = "east"\n')
+    (finding,) = editor.findings()
+    assert "flow[0].from = 'gone': not in the scene" in finding
+    assert not editor.find_all(".element.flow")
+    editor.find("[data-row=flow-0]").click()
+    editor.find("[name=from] option[value=south]").click()
+    assert editor.findings() == []
+    assert editor.find_all(".element.flow")
+
+
 def test_each_key_of_a_zone_is_set_and_removed_in_the_form(editor: EditorPage) -> None:
     editor.click("draw-zone")
     editor.drag((0.2, 0.3), (0.7, 0.8))

@@ -75,6 +75,7 @@ def test_counts_grow_with_the_time_up_to_those_of_the_traffic_counts(
     }
     assert by_line["gate", "to the left"]["so_far"] == 1
     assert by_line["quiet", "forward"]["so_far"] == 1, "without events: by the minute"
+    assert by_line["on", "gate → quiet"]["total"] == 1
     assert all(row["so_far"] == 0 for row in before)
 
 
@@ -217,7 +218,11 @@ SCALARS = st.one_of(
 VALUES = st.one_of(
     SCALARS, st.lists(SCALARS, max_size=5), st.dictionaries(st.text(max_size=3), SCALARS)
 )
-FLOW = {"lines": [{"name": "gate", "counts": {"to the right": {"car": 1}}}], "end_ns": 1}
+FLOW = {
+    "lines": [{"name": "gate", "counts": {"to the right": {"car": 1}}}],
+    "flows": [{"name": "on", "from": "gate", "to": "quiet", "counts": {"car": 1}}],
+    "end_ns": 1,
+}
 
 
 @settings(max_examples=150)

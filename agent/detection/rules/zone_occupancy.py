@@ -32,6 +32,8 @@ class ZoneOccupancy:
         self._road_users = road_users
         self._visits: dict[int, ZoneVisit] = {}
         self._entering_since_ns: dict[int, int] = {}
+        self.begun_visits: tuple[ZoneVisit, ...] = ()
+        """The visits that the last step made certain, as of their `since_ns`."""
         self.ended_visits: tuple[ZoneVisit, ...] = ()
         """The visits that ended at the last step, as of their `last_inside_ns`."""
 
@@ -42,6 +44,7 @@ class ZoneOccupancy:
 
     def step(self, t_ns: int) -> None:
         """Update the visits, after the road users took the result of a frame."""
+        begun: list[ZoneVisit] = []
         ended: list[ZoneVisit] = []
         for user in self._road_users.forgotten:
             self._entering_since_ns.pop(user.id, None)
@@ -53,20 +56,24 @@ class ZoneOccupancy:
                 continue
             visit = self._visits.get(user.id)
             if visit is None:
-                self._check_entry(user, t_ns)
+                visit = self._begin_visit(user, t_ns)
+                if visit is not None:
+                    begun.append(visit)
             elif self._has_left(visit, t_ns):
                 ended.append(self._visits.pop(user.id))
-        self.ended_visits = tuple(ended)
+        self.begun_visits, self.ended_visits = tuple(begun), tuple(ended)
 
-    def _check_entry(self, user: RoadUser, t_ns: int) -> None:
+    def _begin_visit(self, user: RoadUser, t_ns: int) -> ZoneVisit | None:
         if user.label not in self._zone.labels or not self._is_clear(user, within=True):
             self._entering_since_ns.pop(user.id, None)
-            return
+            return None
         since_ns = self._entering_since_ns.setdefault(user.id, t_ns)
-        if t_ns - since_ns >= ENTER_AFTER_NS:
-            del self._entering_since_ns[user.id]
-            visit = self._visits[user.id] = ZoneVisit(user, since_ns)
-            visit.last_inside_ns = t_ns
+        if t_ns - since_ns < ENTER_AFTER_NS:
+            return None
+        del self._entering_since_ns[user.id]
+        visit = self._visits[user.id] = ZoneVisit(user, since_ns)
+        visit.last_inside_ns = t_ns
+        return visit
 
     def _has_left(self, visit: ZoneVisit, t_ns: int) -> bool:
         if self._is_clear(visit.user, within=False):
