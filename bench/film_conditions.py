@@ -1,4 +1,4 @@
-"""Seeded degradations of a film: light, rain, blur, noise, size, pictures a second, and lens. Pure.
+"""Seeded degradations of a film: light, fog, rain, blur, noise, shake, size, pictures a second, and lens. Pure.
 
 Each models one thing that a street does to a camera, in the planes of the frame, so that a film with labels becomes a
 film with the same labels under that condition. Planes are never written to.
@@ -16,17 +16,27 @@ import numpy.typing as npt
 from drivers.media import NS_PER_S, Frame, Plane, Point
 
 ConditionKind = Literal[
-    "unchanged", "gain", "rain", "blur", "noise", "size", "fps", "lens", "undistorted_lens"
+    "unchanged",
+    "gain",
+    "fog",
+    "rain",
+    "blur",
+    "noise",
+    "shake",
+    "size",
+    "fps",
+    "lens",
+    "undistorted_lens",
 ]
 REFERENCE_WIDTH_PX = 352
 """The width in which a blur is stated, and on which a streak of rain is one pixel wide."""
 BLACK_LUMA, NEUTRAL_CHROMA = 16, 128
 GAIN_NOISE = 2.5
 """Standard deviation of a sensor's noise after amplification, in steps of luma."""
-RAIN_VEIL_LUMA = 135
-"""Grey of the air between the camera and the street in rain."""
-RAIN_CONTRAST_LOSS = 0.4
-"""Contrast is exp(-0.4 times the rain): the law of light through drops, by their number."""
+VEIL_LUMA = 135
+"""Grey of the air between the camera and the street in fog and rain."""
+VEIL_LOSS = 0.4
+"""Contrast is exp(-0.4 times the amount): the law of light through drops, by their number."""
 STREAKS_PER_RAIN = 120
 STREAK_LUMA = 28
 """The most that a streak adds."""
@@ -42,9 +52,11 @@ class FilmCondition(msgspec.Struct, frozen=True, array_like=True):
 
     unchanged         the film as it is; the amount has no meaning
     gain              contrast and colour times the amount, with a sensor's noise
-    rain              the amount of rain: 1 is light, 3 heavy, 5 a downpour
+    fog               the amount of the veil that dims contrast and colour
+    rain              the amount of rain, which veils as much fog does and draws streaks: 1 is light, 5 a downpour
     blur              standard deviation of a Gaussian, in pixels of a picture that is 352 wide
     noise             standard deviation of luma, new in each picture
+    shake             standard deviation of the shift of each picture to the sides and up, in pixels of 352
     size              width and height divided by the amount
     fps               pictures a second
     lens              angle of view of an equidistant lens, in degrees across the width
@@ -65,9 +77,11 @@ UNCHANGED = FilmCondition("unchanged")
 CONDITIONS: tuple[FilmCondition, ...] = (
     UNCHANGED,
     *(FilmCondition("gain", gain) for gain in (0.6, 0.4, 0.25, 0.15, 0.08)),
+    *(FilmCondition("fog", fog) for fog in (3, 5, 7)),
     *(FilmCondition("rain", rain) for rain in (1, 3, 5)),
     *(FilmCondition("blur", sigma_px) for sigma_px in (0.7, 1.2, 2, 3)),
     *(FilmCondition("noise", sigma) for sigma in (5, 10, 20)),
+    *(FilmCondition("shake", sigma_px) for sigma_px in (1, 2, 4, 8)),
     *(FilmCondition("size", divisor) for divisor in (2, 3, 4)),
     *(FilmCondition("fps", fps) for fps in (10, 5, 3, 2)),
     *(FilmCondition("lens", angle_deg) for angle_deg in (120, 140)),
@@ -102,8 +116,10 @@ def degrade_frame(frame: Frame, condition: FilmCondition, seed: int = 0) -> Fram
                 )
                 for plane in (frame.u, frame.v)
             )
+        case "fog":
+            y, u, v = _veiled(frame, amount, np.uint8(0))
         case "rain":
-            y, u, v = _in_rain(frame, amount, rng)
+            y, u, v = _veiled(frame, amount, _draw_streaks(frame, amount, rng))
         case "blur":
             sigma_px = amount * frame.width_px / REFERENCE_WIDTH_PX
             y = _blurred(frame.y, sigma_px)
@@ -114,6 +130,10 @@ def degrade_frame(frame: Frame, condition: FilmCondition, seed: int = 0) -> Fram
                 _with_noise(plane.astype(np.float32), rng, amount / 2)
                 for plane in (frame.u, frame.v)
             )
+        case "shake":
+            shift_px = rng.standard_normal(2) * amount * frame.width_px / REFERENCE_WIDTH_PX
+            y = _shifted(frame.y, shift_px)
+            u, v = (_shifted(plane, shift_px / 2) for plane in (frame.u, frame.v))
         case "size":
             y, u, v = _smaller(frame, amount)
         case "lens" | "undistorted_lens":
@@ -158,26 +178,38 @@ def _blurred(plane: Plane, sigma_px: float) -> Plane:
     return np.asarray(cv2.GaussianBlur(plane, (0, 0), sigma_px), np.uint8)
 
 
-def _in_rain(frame: Frame, rain: float, rng: np.random.Generator) -> tuple[Plane, Plane, Plane]:
-    """Veil the street, and draw streaks that are new in each picture."""
-    contrast = math.exp(-RAIN_CONTRAST_LOSS * rain)
-    luma = (frame.y - np.float32(RAIN_VEIL_LUMA)) * contrast + RAIN_VEIL_LUMA
-    height, width = luma.shape
+def _veiled(frame: Frame, amount: float, streaks: Plane | np.uint8) -> tuple[Plane, Plane, Plane]:
+    """Put a grey veil before the street, and streaks before the veil."""
+    contrast = math.exp(-VEIL_LOSS * amount)
+    luma = (frame.y - np.float32(VEIL_LUMA)) * contrast + VEIL_LUMA
+    y = np.clip(np.rint(luma + streaks), 0, 255).astype(np.uint8)
+    u, v = (
+        np.rint((plane - np.float32(NEUTRAL_CHROMA)) * contrast + NEUTRAL_CHROMA).astype(np.uint8)
+        for plane in (frame.u, frame.v)
+    )
+    return y, u, v
+
+
+def _draw_streaks(frame: Frame, rain: float, rng: np.random.Generator) -> Plane:
+    """Return the luma that streaks add. They are new in each picture."""
+    height, width = frame.y.shape
     scale = width / REFERENCE_WIDTH_PX
     streaks = np.zeros((height, width), np.uint8)
-    thickness_px = max(1, round(scale))
     for x, y, length, brightness in rng.random((round(STREAKS_PER_RAIN * rain), 4)).tolist():
         start = (round(x * width), round(y * height))
         length_px = (6 + 14 * length) * scale
         end = (round(start[0] + length_px / 6), round(start[1] + length_px))
         value = round(STREAK_LUMA * (0.4 + 0.6 * brightness))
-        cv2.line(streaks, start, end, (value,), thickness_px, cv2.LINE_AA)
-    y_plane = np.clip(np.rint(luma + streaks), 0, 255).astype(np.uint8)
-    u, v = (
-        np.rint((plane - np.float32(NEUTRAL_CHROMA)) * contrast + NEUTRAL_CHROMA).astype(np.uint8)
-        for plane in (frame.u, frame.v)
-    )
-    return y_plane, u, v
+        cv2.line(streaks, start, end, (value,), max(1, round(scale)), cv2.LINE_AA)
+    return streaks
+
+
+def _shifted(plane: Plane, shift_px: npt.NDArray[np.float64]) -> Plane:
+    """Return the plane shifted to the right and down; its edges are repeated."""
+    height, width = plane.shape
+    shift = np.array([[1, 0, shift_px[0]], [0, 1, shift_px[1]]], np.float32)
+    moved = cv2.warpAffine(plane, shift, (width, height), borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(moved, np.uint8)
 
 
 def _smaller(frame: Frame, divisor: float) -> tuple[Plane, Plane, Plane]:

@@ -58,7 +58,7 @@ def test_a_seed_gives_one_film_and_the_planes_of_the_film_stay_as_they_are(
     assert all(np.array_equal(frame.y, y) for frame, y in zip(frames, before, strict=True))
 
 
-@pytest.mark.parametrize("kind", ["gain", "rain", "noise"])
+@pytest.mark.parametrize("kind", ["gain", "rain", "noise", "shake"])
 def test_another_seed_gives_another_film(kind: str) -> None:
     condition = next(condition for condition in CONDITIONS if condition.kind == kind)
     first, second = (degrade_frame(street(), condition, seed) for seed in (1, 2))
@@ -81,6 +81,27 @@ def test_more_rain_is_less_contrast_and_more_change_between_pictures() -> None:
     light, heavy = FilmCondition("rain", 1), FilmCondition("rain", 5)
     assert span(degrade_frame(street(), heavy).y) < 0.4 * span(degrade_frame(street(), light).y)
     assert change_between_pictures(heavy) > 2 * change_between_pictures(light) > 0
+
+
+def test_fog_is_the_veil_of_rain_without_streaks() -> None:
+    fog, rain = FilmCondition("fog", 3), FilmCondition("rain", 3)
+    assert change_between_pictures(fog) == 0
+    assert span(degrade_frame(street(), fog).y) == pytest.approx(
+        span(degrade_frame(street(), rain).y), abs=8
+    )
+
+
+def test_shake_shifts_each_picture_by_another_step() -> None:
+    still = street()
+    shaken = [
+        degrade_frame(
+            Frame(seq=seq, t_ns=0, y=still.y, u=still.u, v=still.v), FilmCondition("shake", 4)
+        )
+        for seq in range(200)
+    ]
+    edges = [int(np.argmax(frame.y[100, :100] > 200)) for frame in shaken]
+    assert np.std(edges) == pytest.approx(4, rel=0.2)
+    assert np.mean(edges) == pytest.approx(40, abs=1)
 
 
 def test_blur_is_as_wide_in_a_larger_picture() -> None:
