@@ -6,9 +6,13 @@ since the keyframe before decoded too, and then all of them until the picture ha
 
 from collections.abc import Sequence
 
+import numpy as np
+import numpy.typing as npt
+
 from agent.base.health_model import DecodingState
 from agent.base.model import FrameResult
 from agent.detection import image
+from agent.detection.contrast_stretch import ContrastStretch
 from agent.detection.image import rasterize_polygons
 from agent.detection.motion_gate import MotionGate
 from agent.detection.pipeline import PipelineSettings
@@ -27,7 +31,9 @@ class KeyframeWatch:
 
     def __init__(self) -> None:
         self._excluded_polygons: Sequence[Sequence[Point]] = ()
+        self._ignored_mask: npt.NDArray[np.bool_] | None = None
         self._gate: MotionGate | None = None
+        self._stretch = ContrastStretch()
         self._active_ns = 0
         self._last_keyframe_ns: int | None = None
         self._state: DecodingState | None = None
@@ -54,9 +60,9 @@ class KeyframeWatch:
         gate = self._gate
         if gate is None:
             height_px, width_px = luma.shape
-            gate = MotionGate(rasterize_polygons(self._excluded_polygons, width_px, height_px))
-            self._gate = gate
-        motion = gate.detect(luma, t_ns)
+            self._ignored_mask = rasterize_polygons(self._excluded_polygons, width_px, height_px)
+            self._gate = gate = MotionGate(self._ignored_mask)
+        motion = gate.detect(self._stretch.stretch_gate(luma, t_ns, self._ignored_mask), t_ns)
         if motion.blobs or motion.is_global_change:
             self._active_ns = max(self._active_ns, t_ns)
         if last_ns is None or t_ns - last_ns > MAX_KEYFRAME_INTERVAL_NS:

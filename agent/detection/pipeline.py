@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from agent.base.model import BoundingBox, Detection, FrameResult, Label
 from agent.detection import crop_planner, headlights, image
+from agent.detection.contrast_stretch import ContrastStretch
 from agent.detection.crop_planner import CropCandidate
 from agent.detection.detector import Detector, SearchedRegion
 from agent.detection.geometry import covered_ratio
@@ -88,15 +89,17 @@ class DetectionPipeline:
         track_ids: Iterator[int] | None = None,
         passes: CameraPasses | None = None,
         view_monitor: ViewMonitor | None = None,
+        contrast_stretch: ContrastStretch | None = None,
     ) -> None:
         """Nothing is detected in `excluded_polygons`. Without a detector there are no tracks.
 
-        `passes` limits the detector's budget further while the box is under strain. `view_monitor` is that of the
-        camera if it outlasts the pipeline.
+        `passes` limits the detector's budget further while the box is under strain. `view_monitor` and `contrast_stretch`
+        are those of the camera if they outlast the pipeline.
         """
         self._detector = detector
         self._settings = settings
         self._view_monitor = view_monitor or ViewMonitor()
+        self._stretch = contrast_stretch or ContrastStretch()
         self._excluded_polygons = excluded_polygons
         self._ignored_mask: npt.NDArray[np.bool_] | None = None
         self._gate: MotionGate | None = None
@@ -118,12 +121,15 @@ class DetectionPipeline:
                 self._excluded_polygons, gate_luma.shape[1], gate_luma.shape[0]
             )
             self._gate = MotionGate(self._ignored_mask)
-        motion = self._gate.detect(gate_luma, frame.t_ns)
+        searched_luma = self._stretch.stretch_gate(gate_luma, frame.t_ns, self._ignored_mask)
+        motion = self._gate.detect(searched_luma, frame.t_ns)
         if self._tracker is None or self._detector is None:
             return self._make_result(frame, gate_luma, motion)
-        self._predict_tracks(gate_luma, motion, frame.t_ns)
+        self._predict_tracks(searched_luma, motion, frame.t_ns)
+        planned = self._plan_regions(frame, motion, self._tracker.live_tracks)
+        input_width_px = self._detector.input_width_px(frame.width_px)
         searched = self._detector.search(
-            frame, self._plan_regions(frame, motion, self._tracker.live_tracks)
+            self._stretch.stretch_regions(frame, planned, input_width_px), planned
         )
         regions = tuple(one.region for one in searched)
         detections: list[Detection] = []
@@ -158,7 +164,9 @@ class DetectionPipeline:
             tracks=(),
             inference_count=0,
             is_still=not motion.blobs and not motion.is_global_change,
-            view=self._view_monitor.observe(gate_luma, frame.t_ns),
+            view=self._view_monitor.observe(
+                gate_luma, frame.t_ns, self._stretch.luma, is_moving=bool(motion.blobs)
+            ),
         )
 
     def _predict_tracks(self, gate_luma: Plane, motion: MotionResult, t_ns: int) -> None:

@@ -23,7 +23,9 @@ import numpy.typing as npt
 
 from agent.base.picture_view import PictureView, judge_picture
 from agent.base.view_condition import VIEW_LIMITS, ViewCondition, ViewLimit, ViewState
+from agent.detection.contrast_stretch import LumaRange
 from agent.detection.image import median
+from agent.detection.picture_quality import PictureQualityMeter, view_limits
 from drivers.media import NS_PER_S, Plane
 
 SAMPLE_INTERVAL_NS = NS_PER_S
@@ -86,6 +88,9 @@ LIMIT_OF_STATE: Mapping[ViewState, ViewLimit] = {
 }
 """The limit of a view by its state: in none of these are road users seen as they should be."""
 
+LIMIT_BEGINS_AFTER_S, LIMIT_CLEARS_AFTER_S = 5.0, 10.0
+"""Of a limit by the quality of the pictures, which is a median over some seconds already."""
+
 WARM_UP_SAMPLES = 15
 LEARN_SAMPLES = 600
 LEARN_SAMPLES_IN_FAULT = 24 * 3600
@@ -101,7 +106,11 @@ class ViewMonitor:
     """
 
     def __init__(self) -> None:
-        self._timers = {state: _StateTimer(state) for state in BEGIN_AFTER_S}
+        self._timers = {state: _make_state_timer(state) for state in BEGIN_AFTER_S}
+        self._quality_meter = PictureQualityMeter()
+        self._limit_timers = {
+            limit: _Timer(LIMIT_BEGINS_AFTER_S, LIMIT_CLEARS_AFTER_S) for limit in VIEW_LIMITS
+        }
         self._is_at_rest = True
         self._reference = _ReferenceView()
         self._condition: ViewCondition | None = None
@@ -117,10 +126,16 @@ class ViewMonitor:
     def learn_again(self) -> None:
         """Learn the present view, which was found good."""
         self._reference = _ReferenceView()
-        self._timers["moved"] = _StateTimer("moved")
+        self._timers["moved"] = _make_state_timer("moved")
 
-    def observe(self, gate_luma: Plane, t_ns: int) -> ViewCondition:
-        """Return the condition as of a picture, which is looked at if the last one is a second old."""
+    def observe(
+        self, gate_luma: Plane, t_ns: int, luma: LumaRange, *, is_moving: bool
+    ) -> ViewCondition:
+        """Return the condition as of a picture, which is looked at if the last one is a second old.
+
+        `luma` is its range, outside of masks. `is_moving`: something moves in it.
+        """
+        self._quality_meter.observe(gate_luma, t_ns, is_moving=is_moving)
         condition, last_ns = self._condition, self._last_sample_ns
         if condition is not None and last_ns is not None and t_ns - last_ns < SAMPLE_INTERVAL_NS:
             return condition
@@ -136,22 +151,32 @@ class ViewMonitor:
             elif state != "blurred" or self._is_at_rest:
                 # The pictures of a head that moves are blurred by its motion.
                 timer.step(t_ns, t_ns if state == detected else None)
+        self._step_limits(t_ns, picture, luma)
         self._condition = self._make_condition(t_ns, picture)
         return self._condition
+
+    def _step_limits(self, t_ns: int, picture: PictureView, luma: LumaRange) -> None:
+        """Judge the quality of pictures, while the head is at rest, unless they show nothing of the street."""
+        is_measured = self._is_at_rest and picture.state in ("good", "blurred")
+        quality = self._quality_meter.measure(luma) if is_measured else None
+        limits = () if quality is None else view_limits(quality)
+        for limit, timer in self._limit_timers.items():
+            timer.step(t_ns, t_ns if limit in limits else None)
 
     def _limits(self) -> tuple[ViewLimit, ...]:
         """Return the limits that last, in order."""
         limits = {
             LIMIT_OF_STATE[state] for state, timer in self._timers.items() if timer.is_lasting
-        }
+        } | {limit for limit, timer in self._limit_timers.items() if timer.is_lasting}
         return tuple(limit for limit in VIEW_LIMITS if limit in limits)
 
     def _make_condition(self, t_ns: int, picture: PictureView) -> ViewCondition:
-        lasting = next((timer for timer in self._timers.values() if timer.is_lasting), None)
+        lasting = [state for state, timer in self._timers.items() if timer.is_lasting]
         previous = self._condition
-        state: ViewState = "good" if lasting is None else lasting.state
-        if lasting is not None and lasting.since_ns is not None:
-            since_ns = lasting.since_ns
+        state: ViewState = lasting[0] if lasting else "good"
+        state_since_ns = self._timers[state].since_ns if lasting else None
+        if state_since_ns is not None:
+            since_ns = state_since_ns
         elif previous is not None and previous.state == "good":
             since_ns = previous.since_ns
         else:
@@ -178,11 +203,12 @@ class ViewMonitor:
         return self._unchanged_since_ns
 
 
-class _StateTimer:
-    """Begins to last when its state has held for a while, and ends when it has been gone for a while."""
+class _Timer:
+    """Begins to last when a state has held for a while, and ends when it has been gone for a while."""
 
-    def __init__(self, state: ViewState) -> None:
-        self.state = state
+    def __init__(self, begin_after_s: float, clear_after_s: float) -> None:
+        self._begin_after_ns = begin_after_s * NS_PER_S
+        self._clear_after_ns = clear_after_s * NS_PER_S
         self.is_lasting = False
         self.since_ns: int | None = None
         self.gone_ns: int | None = None
@@ -194,13 +220,17 @@ class _StateTimer:
             self.gone_ns = None
             if self.since_ns is None:
                 self.since_ns = since_ns
-            if t_ns - self.since_ns >= BEGIN_AFTER_S[self.state] * NS_PER_S:
+            if t_ns - self.since_ns >= self._begin_after_ns:
                 self.is_lasting = True
             return
         if self.gone_ns is None:
             self.gone_ns = t_ns
-        if not self.is_lasting or t_ns - self.gone_ns >= CLEAR_AFTER_S[self.state] * NS_PER_S:
+        if not self.is_lasting or t_ns - self.gone_ns >= self._clear_after_ns:
             self.is_lasting, self.since_ns = False, None
+
+
+def _make_state_timer(state: ViewState) -> _Timer:
+    return _Timer(BEGIN_AFTER_S[state], CLEAR_AFTER_S[state])
 
 
 def compare_to_reference(gate_luma: Plane, reference_luma: Plane) -> ViewState:

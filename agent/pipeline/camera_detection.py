@@ -14,6 +14,7 @@ from agent.base.view_condition import ViewCondition
 from agent.capture.camera_source import CameraSource
 from agent.config.recording import RECORDS_DIR
 from agent.detection.active_scene import ActiveScene, FixedScene, SceneInForce
+from agent.detection.contrast_stretch import ContrastStretch
 from agent.detection.detect_stage import DetectionSinks, DetectStage, EventLimit, SceneDetectStage
 from agent.detection.keyframe_watch import KeyframeWatch
 from agent.detection.pipeline import DetectionPipeline
@@ -58,6 +59,7 @@ class CameraDetection:
         self._passes = services.inference.pass_budget.join()
         self.detected_frames = 0
         self._view_monitor = ViewMonitor()
+        self._contrast_stretch = ContrastStretch()
         self._view: ViewCondition | None = None
         self._viewed_ns = 0
         self._countable_time = CountableTime(services.clock.boottime_ns())
@@ -144,6 +146,7 @@ class CameraDetection:
                 track_ids=self._track_numbers,
                 passes=self._passes,
                 view_monitor=self._view_monitor,
+                contrast_stretch=self._contrast_stretch,
             ),
             None
             if scene is None

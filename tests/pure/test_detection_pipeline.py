@@ -2,17 +2,21 @@
 
 from collections.abc import Iterator, Sequence
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
+import pytest
 
 from agent.base.model import BoundingBox, Detection, FrameResult
+from agent.detection import image
+from agent.detection.contrast_stretch import ContrastStretch
 from agent.detection.detector import SearchedRegion
 from agent.detection.image import Region, crop_rgb
 from agent.detection.model_card import list_model_names, load_card
 from agent.detection.pass_budget import PASSES_PER_CAMERA, PassBudget
 from agent.detection.pipeline import DetectionPipeline, PipelineSettings
 from agent.detection.tflite import open_detector
-from drivers.media import Frame, Point
+from drivers.media import NS_PER_S, Frame, Point
 
 WIDTH, HEIGHT = 640, 360
 STEP_NS = 100_000_000
@@ -49,7 +53,7 @@ class BrightCars:
 
 def _frame(seq: int, car_x: int | None = None, car_y: int = 160) -> Frame:
     random = np.random.default_rng(3)
-    y = np.kron(random.integers(50, 120, (18, 32)), np.ones((20, 20))).astype(np.uint8)
+    y = np.kron(random.integers(20, 180, (18, 32)), np.ones((20, 20))).astype(np.uint8)
     if car_x is not None:
         car = y[car_y : car_y + 40, max(0, car_x) : max(0, car_x + 60)]
         car[:] = 235
@@ -76,6 +80,22 @@ def test_a_car_that_drives_through_is_one_track_near_its_position() -> None:
     x = -50 + 12 * (len(sights) - 11)
     assert abs(last.box.x * WIDTH - x) < 12
     assert abs(last.vx * WIDTH - 120) < 25
+
+
+@pytest.mark.parametrize("light", [0.4, 0.2])
+def test_a_car_in_little_light_is_searched_in_full_contrast_and_the_result_has_the_picture_as_it_is(
+    light: float,
+) -> None:
+    frames = [
+        msgspec.structs.replace(frame, y=np.asarray(16 + (frame.y - 16.0) * light, np.uint8))
+        for frame in _drive()
+    ]
+    stretch = ContrastStretch()
+    for second in range(-600, 0, 5):
+        stretch.stretch_gate(image.downscale_luma(frames[0].y, 320), second * NS_PER_S, None)
+    sights = _watch(DetectionPipeline(BrightCars(), contrast_stretch=stretch), iter(frames))
+    assert {t.id for s in sights[15:] for t in s.tracks} == {1}
+    assert max(int(s.gate_luma.max()) for s in sights) <= 16 + 219 * light
 
 
 def test_a_still_picture_gets_survey_crops_only() -> None:

@@ -12,15 +12,18 @@ import pytest
 
 from agent.base.picture_sharpness import MIN_SHARPNESS, measure_sharpness
 from agent.base.view_condition import ViewCondition, ViewState
+from agent.detection.contrast_stretch import measure_luma_range
 from agent.detection.image import downscale_luma
 from agent.detection.view_monitor import LIMIT_OF_STATE, ViewMonitor
-from drivers.media import NS_PER_S, Plane
+from bench.film_conditions import FilmCondition, degrade_frame
+from drivers.media import NS_PER_S, Frame, Plane
 from simulation.street.fixed_view import FixedView
 from simulation.street.renderer import SceneConditions, StreetRenderer, bgr_to_planes
 
 PAGE = Path(__file__).parents[2] / "docs" / "view.md"
 SIZE = (640, 360)
 GATE_WIDTH_PX = 320
+CHROMA = np.full((90, 160), 128, np.uint8)
 
 Change = Callable[[Plane], Plane]
 
@@ -90,7 +93,9 @@ class Camera:
             if noise:
                 grain = np.random.default_rng(second).integers(0, noise, luma.shape, np.uint8)
                 luma = np.asarray(cv2.add(luma, grain), np.uint8)
-            yield self.monitor.observe(luma, second * NS_PER_S)
+            yield self.monitor.observe(
+                luma, second * NS_PER_S, measure_luma_range(luma), is_moving=False
+            )
 
 
 @pytest.mark.parametrize(
@@ -111,6 +116,31 @@ def test_a_view_that_is_bad_from_the_first_picture_on_is_diagnosed_and_stays_so(
     assert [c.state for c in conditions] == ["good"] * after_s + [state] * (400 - after_s)
     limits = [c.limits for c in conditions]
     assert limits == [()] * after_s + [(LIMIT_OF_STATE[state],)] * (400 - after_s)
+
+
+def test_rain_is_a_limit_of_a_good_view_while_it_lasts() -> None:
+    camera = Camera()
+    rain = [
+        degrade_frame(Frame(seq=n, t_ns=0, y=luma, u=CHROMA, v=CHROMA), FilmCondition("rain", 3)).y
+        for n, luma in enumerate(DAY)
+    ]
+    assert camera.see(30).limits == ()
+    in_rain = list(camera.watch(40, pictures=rain, noise=0))
+    assert {c.state for c in in_rain} == {"good"}
+    assert in_rain[4].limits == ()
+    assert in_rain[20].limits == in_rain[-1].limits == ("rain",)
+    assert camera.see(30).limits == ()
+
+
+def test_a_picture_that_shakes_while_its_head_moves_has_no_limit() -> None:
+    shaken = [
+        degrade_frame(Frame(seq=n, t_ns=0, y=luma, u=CHROMA, v=CHROMA), FilmCondition("shake", 6)).y
+        for n, luma in enumerate(DAY)
+    ]
+    fixed, turning = Camera(), Camera()
+    turning.monitor.begin_view(is_at_rest=False)
+    assert "shaken" in fixed.see(30, pictures=shaken).limits
+    assert turning.see(30, pictures=shaken).limits == ()
 
 
 def test_a_picture_that_comes_again_and_again_is_frozen_from_the_beginning() -> None:
@@ -185,7 +215,9 @@ def test_any_picture_is_diagnosed(shape: tuple[int, int]) -> None:
     monitor = ViewMonitor()
     for second in range(30):
         luma = np.random.default_rng(second).integers(0, 256, shape).astype(np.uint8)
-        assert monitor.observe(luma, second * NS_PER_S).state
+        assert monitor.observe(
+            luma, second * NS_PER_S, measure_luma_range(luma), is_moving=False
+        ).state
 
 
 BLURS = (0.0, 1.0, 1.5, 2.0, 3.0)

@@ -10,6 +10,7 @@ import pytest
 
 from agent.base.model import Event, FrameResult
 from agent.detection import view_monitor
+from agent.detection.contrast_stretch import measure_luma_range
 from agent.detection.rules.camera_lost import CameraLostRule
 from agent.detection.rules.road_users import TrackMemory
 from agent.detection.rules.rule import RuleContext
@@ -119,7 +120,15 @@ def evaluate(sights: Iterator[FrameResult]) -> list[Event]:
         event
         for sight in sights
         for event in rule.step(
-            msgspec.structs.replace(sight, view=monitor.observe(sight.gate_luma, sight.t_ns))
+            msgspec.structs.replace(
+                sight,
+                view=monitor.observe(
+                    sight.gate_luma,
+                    sight.t_ns,
+                    measure_luma_range(sight.gate_luma),
+                    is_moving=False,
+                ),
+            )
         )
     ]
 
