@@ -236,6 +236,7 @@ def people_rows(run: ReportRun) -> list[ReportRow]:
     run.note("people: the film")
     score = person_cases.score_people(run.cache, run.cases, run.seed)
     one_film = "one film of 79 s: the cases are of its 19 people, in different zones"
+    missed, wrong = score.visits - score.visits_found, score.pictures - score.present_right
     return [
         share_row(
             "person_on_carriageway",
@@ -243,7 +244,8 @@ def people_rows(run: ReportRun) -> list[ReportRow]:
             score.visits_found,
             score.visits,
             at_least(0.98),
-            cause=one_film,
+            cause=f"{one_film}; of {missed} missed {score.visits_missed_untracked} have no track in half of the visit, "
+            f"{score.visits_missed_short} are shorter than {person_cases.SHORT_VISIT_S:.0f} s",
         ),
         share_row(
             "person_on_carriageway",
@@ -251,6 +253,7 @@ def people_rows(run: ReportRun) -> list[ReportRow]:
             score.false_events,
             score.events,
             at_most(0.02),
+            cause=f"{score.false_outside} are of a person who is out of the zone, the others of no person",
         ),
         share_row(
             "person_on_carriageway",
@@ -266,6 +269,8 @@ def people_rows(run: ReportRun) -> list[ReportRow]:
             score.pictures,
             at_least(0.99),
             published=f"over 99 % ({BOSCH})",
+            cause=f"in {score.present_wrong_untracked} of {wrong} wrong pictures a person in the zone has no track; "
+            "pictures of one film are no independent cases",
         ),
         share_row(
             "presence",
@@ -274,8 +279,17 @@ def people_rows(run: ReportRun) -> list[ReportRow]:
             score.pictures,
             at_least(0.90),
             published=f"over 95 % ({BOSCH})",
+            cause=f"in {score.count_wrong_untracked} of {score.pictures - score.count_right} wrong pictures "
+            "a person in the zone has no track",
         ),
-        share_row("dwell", "stays of 10 s found", score.dwells_found, score.dwells, at_least(0.95)),
+        share_row(
+            "dwell",
+            "stays of 10 s found",
+            score.dwells_found,
+            score.dwells,
+            at_least(0.95),
+            cause=f"of {score.dwells - score.dwells_found} missed {score.dwells_missed_changed} have more than one track in the stay",
+        ),
         share_row("dwell", "events of no such stay", score.false_dwells, score.dwell_events, None),
         share_row("crowd", "runs named once", score.crowds_once, score.crowds, at_least(1.0)),
         number_row(
@@ -340,6 +354,7 @@ def count_rows(run: ReportRun) -> list[ReportRow]:
                 f"{score.f1:.3f}",
                 score.hits + score.misses,
                 goal,
+                cause=f"{score.misses} missed, {score.extras} extra",
             ),
         ]
     return rows

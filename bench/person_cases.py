@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from agent.base.model import BoundingBox, Event
+from agent.base.model import BoundingBox, Event, FrameResult
 from agent.detection.geometry import (
     bottom_centre,
     box_size,
@@ -44,6 +44,7 @@ ZONES_PER_RUN = 16
 MIN_VISIT_S = 1.5
 """A shorter visit may have an event or none."""
 SAME_PERSON_MIN_IOU = 0.3
+SHORT_VISIT_S = 3.0
 DWELL_AFTER_S = 10.0
 CROWD_COUNT = 3
 CROWD_AFTER_S = 3.0
@@ -67,18 +68,28 @@ class Visit(msgspec.Struct, frozen=True):
 
 
 class PeopleScore(msgspec.Struct):
-    """Sums over the zones."""
+    """Sums over the zones.
+
+    `untracked`: the person has no track in half of the visit, or a person in the zone has none in the picture. `short`: the
+    visit is shorter than SHORT_VISIT_S. `changed`: the person has more than one track in the stay. `outside`: the event is of a person who is out of the zone.
+    """
 
     visits: int = 0
     visits_found: int = 0
+    visits_missed_untracked: int = 0
+    visits_missed_short: int = 0
     events: int = 0
     false_events: int = 0
+    false_outside: int = 0
     repeated_events: int = 0
     pictures: int = 0
     present_right: int = 0
     count_right: int = 0
+    present_wrong_untracked: int = 0
+    count_wrong_untracked: int = 0
     dwells: int = 0
     dwells_found: int = 0
+    dwells_missed_changed: int = 0
     dwell_events: int = 0
     false_dwells: int = 0
     crowds: int = 0
@@ -171,12 +182,38 @@ def true_visits(film: TrueFilm, polygon: Polygon) -> list[Visit]:
     return visits
 
 
+TrackedPeople = Sequence[Mapping[int, int]]
+"""By picture: the track of each true person that has one."""
+
+
+def find_tracks(film: TrueFilm, results: Sequence[FrameResult]) -> TrackedPeople:
+    """Return the track that overlaps each true person most, picture by picture."""
+    found = []
+    for boxes, result in zip(film.boxes, results, strict=False):
+        of_person = {}
+        for person, box in boxes.items():
+            overlap, track_id = max(
+                ((iou(track.box, box), track.id) for track in result.tracks), default=(0.0, 0)
+            )
+            if overlap >= SAME_PERSON_MIN_IOU:
+                of_person[person] = track_id
+        found.append(of_person)
+    return found
+
+
+def _tracks_in(visit: Visit, tracked: TrackedPeople) -> list[int | None]:
+    """Return the track of the person in each picture of a visit."""
+    first, last = round(visit.begin_s * FPS), round(visit.end_s * FPS)
+    return [tracked[index].get(visit.person) for index in range(first, min(last + 1, len(tracked)))]
+
+
 def score_people(cache: ResultCache, visits_wanted: int, seed: int) -> PeopleScore:
     """Add zones until there are as many visits as wanted, and score the rules about people in all of them."""
     film = read_truth()
     score = PeopleScore()
     zones = make_zones(seed)
     results = tuple(cache.results(FILM, b"forward", lambda: read_frames(FILM)))
+    tracked = find_tracks(film, results)
     while score.visits < visits_wanted:
         polygons = {f"zone {n}": next(zones) for n in range(ZONES_PER_RUN)}
         scene = Scene(
@@ -206,10 +243,14 @@ def score_people(cache: ResultCache, visits_wanted: int, seed: int) -> PeopleSco
             events = [
                 (t_s, event) for t_s, event in run.events if event.name == name and event.rev == 1
             ]
-            _score_walks(score, film, polygon, visits, _of(events, "person_on_carriageway"))
-            _score_dwells(score, film, visits, _of(events, "dwell"))
+            walks = _score_walks(score, film, polygon, visits, _of(events, "person_on_carriageway"))
+            _explain_walks(score, walks, tracked)
+            dwells = _score_dwells(score, film, visits, _of(events, "dwell"))
+            score.dwells_missed_changed += sum(
+                len(set(_tracks_in(visit, tracked)) - {None}) > 1 for visit in dwells
+            )
             _score_crowds(score, film, polygon, _of(events, "crowd"))
-            _score_counts(score, film, polygon, counts[name])
+            _score_counts(score, film, polygon, counts[name], tracked)
     return score
 
 
@@ -232,7 +273,8 @@ def _score_walks(
     polygon: Polygon,
     visits: Sequence[Visit],
     events: Sequence[tuple[float, Event]],
-) -> None:
+) -> list[Visit]:
+    """Score the visits of people, and return those that were missed."""
     named: Counter[Visit] = Counter()
     for t_s, event in events:
         score.events += 1
@@ -248,10 +290,22 @@ def _score_walks(
         )
         if box is None or side_of(polygon, box, film.aspect) < 0:
             score.false_events += 1
+            score.false_outside += box is not None
     sure = [visit for visit in visits if visit.duration_s >= MIN_VISIT_S]
     score.visits += len(sure)
     score.visits_found += sum(visit in named for visit in sure)
     score.repeated_events += sum(count - 1 for count in named.values())
+    return [visit for visit in sure if visit not in named]
+
+
+def _explain_walks(score: PeopleScore, missed: Sequence[Visit], tracked: TrackedPeople) -> None:
+    """Count what missed visits have in common."""
+    for visit in missed:
+        tracks = _tracks_in(visit, tracked)
+        if sum(track is None for track in tracks) * 2 >= len(tracks):
+            score.visits_missed_untracked += 1
+        elif visit.duration_s < SHORT_VISIT_S:
+            score.visits_missed_short += 1
 
 
 def _score_dwells(
@@ -259,7 +313,8 @@ def _score_dwells(
     film: TrueFilm,
     visits: Sequence[Visit],
     events: Sequence[tuple[float, Event]],
-) -> None:
+) -> list[Visit]:
+    """Score the stays of people, and return those that were missed."""
     sure = [visit for visit in visits if visit.duration_s >= DWELL_AFTER_S + 1]
     maybe = [visit for visit in visits if visit.duration_s >= DWELL_AFTER_S - 1]
     found: set[Visit] = set()
@@ -271,6 +326,7 @@ def _score_dwells(
         score.false_dwells += not own
     score.dwells += len(sure)
     score.dwells_found += len(found.intersection(sure))
+    return [visit for visit in sure if visit not in found]
 
 
 def _score_crowds(
@@ -308,13 +364,24 @@ def _runs(holds: Sequence[bool], gap_s: float) -> list[tuple[float, float]]:
 
 
 def _score_counts(
-    score: PeopleScore, film: TrueFilm, polygon: Polygon, counts: Sequence[int]
+    score: PeopleScore,
+    film: TrueFilm,
+    polygon: Polygon,
+    counts: Sequence[int],
+    tracked: TrackedPeople,
 ) -> None:
-    for boxes, count in zip(film.boxes, counts, strict=False):
-        sides = [side_of(polygon, box, film.aspect) for box in boxes.values()]
-        if 0 in sides:
+    for boxes, count, tracks in zip(film.boxes, counts, tracked, strict=False):
+        sides = {person: side_of(polygon, box, film.aspect) for person, box in boxes.items()}
+        if 0 in sides.values():
             continue
-        true_count = sides.count(1)
+        inside = [person for person, side in sides.items() if side == 1]
+        is_untracked = any(person not in tracks for person in inside)
         score.pictures += 1
-        score.present_right += (count > 0) == (true_count > 0)
-        score.count_right += count == true_count
+        if (count > 0) == bool(inside):
+            score.present_right += 1
+        else:
+            score.present_wrong_untracked += is_untracked
+        if count == len(inside):
+            score.count_right += 1
+        else:
+            score.count_wrong_untracked += is_untracked
