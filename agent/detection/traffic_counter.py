@@ -148,8 +148,8 @@ class CountableTime:
 
 
 def _count_present(occupancy: ZoneOccupancy) -> Counter[Label]:
-    """Count the tracked road users of a zone; those only remembered do not count."""
-    return Counter(visit.user.label for visit in occupancy.visits if visit.user.is_tracked)
+    """Count the road users of a zone that are tracked or shown; those only remembered do not count."""
+    return Counter(visit.user.label for visit in occupancy.visits if visit.user.is_present)
 
 
 class _LineCount:

@@ -5,7 +5,7 @@ from typing import Any
 
 from agent.base.event_type import EventType
 from agent.base.model import Event, FrameResult
-from agent.detection.geometry import enclosing_box, round_box
+from agent.detection.geometry import covered_ratio, enclosing_box, round_box
 from agent.detection.rules.rule import RuleContext
 from agent.detection.rules.sustained_event import SustainedEvent
 from agent.detection.rules.zone_occupancy import ZoneVisit
@@ -16,6 +16,8 @@ BEGIN_AFTER_S = 2.0
 END_AFTER_S = 5.0
 COUNT_STABLE_S = 2.0
 """A new count is sent once it has held for this long."""
+SAME_MIN_OVERLAP = 0.3
+"""Part of a remembered road user that one which is seen covers, from which both are the same."""
 
 
 class CountRule:
@@ -47,7 +49,9 @@ class CountRule:
     def step(self, result: FrameResult) -> list[Event]:
         """Return the begin, update or end that this frame makes."""
         t_ns = result.t_ns
-        members = [visit for visit in self._occupancy.visits if self._matches(visit, t_ns)]
+        members = _without_copies(
+            [visit for visit in self._occupancy.visits if self._matches(visit, t_ns)]
+        )
         count = len(members)
         if count != self._count:
             self._count, self._count_since_ns = count, t_ns
@@ -75,7 +79,7 @@ class CountRule:
     def _fields(self, members: list[ZoneVisit]) -> dict[str, Any]:
         if not members:
             return {}
-        box = round_box(enclosing_box([visit.user.track.box for visit in members]))
+        box = round_box(enclosing_box([visit.user.box for visit in members]))
         labels = {visit.user.label for visit in members}
         return {
             "name": self._zone.name,
@@ -83,3 +87,14 @@ class CountRule:
             "box": box,
             **self._ground.event_fields(self._zone.name, labels),
         }
+
+
+def _without_copies(members: list[ZoneVisit]) -> list[ZoneVisit]:
+    """Leave out those that are only remembered where another is seen: a road user with a new track is both."""
+    seen = [visit.user.box for visit in members if visit.user.is_present]
+    return [
+        visit
+        for visit in members
+        if visit.user.is_present
+        or not any(covered_ratio(box, visit.user.box) >= SAME_MIN_OVERLAP for box in seen)
+    ]

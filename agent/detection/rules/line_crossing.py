@@ -64,6 +64,10 @@ class LineCrossingDetector:
         """Find the crossings, after `road_users` took a frame's result."""
         for user in self._road_users.forgotten:
             self._states.pop(user.id, None)
+        for stayed, moved in self._road_users.handovers:
+            state = self._states.pop(stayed.id, None)
+            if state is not None:
+                self._states[moved.id] = state
         crossings = []
         for user in self._road_users:
             if user.is_visible:

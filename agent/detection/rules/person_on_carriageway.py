@@ -49,7 +49,7 @@ class WalkingCondition:
 
 
 def _is_occupant(vehicle: RoadUser, person: BoundingBox) -> bool:
-    box = vehicle.track.box
+    box = vehicle.box
     overlap_ratio = intersection_area(box, person) / max(person.w * person.h, 1e-9)
     if vehicle.label in ("bicycle", "motorcycle"):
         return overlap_ratio >= RIDER_MIN_OVERLAP

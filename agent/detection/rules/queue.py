@@ -17,8 +17,10 @@ QUEUE = EventType(
 DEFAULT_MIN_COUNT = 3
 MAX_SPEED_KM_H = 5.0
 """A slower vehicle waits in the queue."""
-MAX_SPEED = 0.5
-"""The same in own sizes a second if the speed on the ground is not known: 5 km/h of a car, 3 of a motorcycle, 10 of a bus."""
+MAX_SPEED, MAX_SPEED_STOOD = 0.25, 0.5
+"""The same in own sizes a second if the speed on the ground is not known, and of a vehicle that has stood lately: 5 km/h
+of a car, 3 of a motorcycle, 10 of a bus. A distant car that drives moves little on the picture, and has not stood.
+"""
 
 
 def is_queueing(visit: ZoneVisit, t_ns: int) -> bool:
@@ -26,13 +28,13 @@ def is_queueing(visit: ZoneVisit, t_ns: int) -> bool:
     user = visit.user
     if user.label not in VEHICLES:
         return False
-    if user.stationary_since_ns(t_ns) is not None:
+    if user.standing_since_ns(t_ns) is not None:
         return True
     motion = user.ground_motion()
     if motion is not None and motion.speed_km_h is not None:
         return motion.speed_km_h < MAX_SPEED_KM_H
     speed = user.speed()
-    return speed is not None and speed < MAX_SPEED
+    return speed is not None and speed < (MAX_SPEED_STOOD if user.has_stood else MAX_SPEED)
 
 
 def _make(zone: Zone, context: RuleContext) -> CountRule | None:

@@ -7,14 +7,22 @@ way leads.
 
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from agent.base.model import FrameResult, GroundMotion, Label, Track
-from agent.detection.geometry import bottom_centre, box_centre, box_size, distance, iou
+from agent.base.model import BoundingBox, FrameResult, GroundMotion, Label, Track
+from agent.detection.geometry import (
+    bottom_centre,
+    box_centre,
+    box_size,
+    covered_ratio,
+    distance,
+    iou,
+)
 from agent.detection.rules.ground_track import GroundTrack, is_foot_visible
 from agent.detection.rules.scene_ground import SceneGround
+from agent.detection.rules.standing_place import GatePictures, StandingPlace, has_look
 from drivers.media import NS_PER_S, Point
 
 VEHICLES: frozenset[Label] = frozenset({"bicycle", "motorcycle", "car", "bus", "truck"})
@@ -35,6 +43,23 @@ MIN_TRAIL_NS = NS_PER_S
 """Least length of a trail from which a speed is known."""
 MAX_GAP_NS = 350_000_000
 """After a longer gap the track may be of another road user."""
+PLACE_AFTER_NS = NS_PER_S // 2
+"""Time at rest from which a vehicle has a place."""
+REMEMBER_SHOWN_NS, REMEMBER_COVERED_NS = 60 * NS_PER_S, 30 * NS_PER_S
+"""Time for which a vehicle is remembered at its place: without a detection there, and without being visible there."""
+TAKEN_MIN_RATIO = 0.5
+"""Part of a place that another place covers, from which both are the place of one vehicle."""
+OFF_PLACE_AFTER_NS = 300_000_000
+"""Time away from its place after which a track is not that of the vehicle which is visibly there."""
+HOLD_DISPLACED_NS = 3 * NS_PER_S
+"""Time away from its covered place after which a vehicle is taken to be where its track is, until its place shows it."""
+PLACE_MAX_SPEED = 0.5
+"""Own sizes a second: a faster track at a place passes there."""
+STOOD_LATELY_NS = 10 * NS_PER_S
+SEARCH_PLACE_NS = 10 * NS_PER_S
+"""Time away from its place after which the place is no longer that of the vehicle, whatever it shows."""
+PLACE_STEP_NS = 75_000_000
+"""Places are compared with the picture no more often: traffic that covers them takes longer."""
 REMEMBER_STATIONARY_NS = 10 * NS_PER_S
 REMEMBER_MOVING_NS = 5 * NS_PER_S // 2
 """The tracker gives up a hidden track after 1.5 s, and reports a new one some 0.3 s after its first detection."""
@@ -67,6 +92,8 @@ class RoadUser:
     def __init__(self, user_id: int, track: Track, aspect: float, ground: SceneGround) -> None:
         self.id = user_id
         self.track = track
+        self.place: StandingPlace | None = None
+        """Where it stands, None if it does not or if the picture does not show it well enough."""
         self.is_visible = False
         self.is_tracked = False
         self.last_seen_ns = track.seen_ns
@@ -81,6 +108,9 @@ class RoadUser:
         self._rest_position_count = 1
         self._rest_size = self.size
         self._off_rest_since_ns: int | None = None
+        self._placed_track = track
+        self._off_place_since_ns: int | None = None
+        self._stood_ns: int | None = None
         self.continuous_since_ns = self.current.t_ns
         """Time from which it has been seen without a gap."""
 
@@ -90,13 +120,46 @@ class RoadUser:
         return self.track.label
 
     @property
+    def box(self) -> BoundingBox:
+        """Its box: that of its place while it is held there, else that of its track."""
+        return self.place.box if self.place is not None and self.is_held else self.track.box
+
+    @property
     def size(self) -> float:
         """The size of its box, in picture heights."""
-        return box_size(self.track.box, self._aspect)
+        return box_size(self.box, self._aspect)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it stands at its place as far as is known, and its track does not."""
+        if self.place is None:
+            return False
+        if self._off_place_since_ns is None:
+            return not self.is_tracked
+        return self.last_seen_ns - self._off_place_since_ns < HOLD_DISPLACED_NS
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether the last frame saw it: at its place while it is held there."""
+        if self.place is not None and self.is_held:
+            return self.place.view == "shown"
+        return self.is_visible
+
+    @property
+    def is_present(self) -> bool:
+        """Whether the tracker has it, or its place shows it."""
+        return self.is_tracked or self.is_shown
 
     @property
     def remembered_until_ns(self) -> int:
         """The time at which it is forgotten if it is not seen again."""
+        if self.place is not None and self.is_held:
+            if self.place.view == "empty":
+                return 0
+            return min(
+                self._placed_track.seen_ns + REMEMBER_SHOWN_NS,
+                self.place.shown_ns + REMEMBER_COVERED_NS,
+            )
         is_stationary = self.last_seen_ns - self._rest_position.t_ns >= STATIONARY_AFTER_NS
         return self.last_seen_ns + (REMEMBER_STATIONARY_NS if is_stationary else REMEMBER_MOVING_NS)
 
@@ -108,9 +171,25 @@ class RoadUser:
             else None
         )
 
+    def standing_since_ns(self, t_ns: int) -> int | None:
+        """Return since when it has stood at its place, whether its track is there or not, or None if it does not."""
+        place = self.place
+        if place is None or (self._off_place_since_ns is not None and not self.is_held):
+            return self.stationary_since_ns(t_ns)
+        until_ns = self._off_place_since_ns if self.is_displaced else t_ns
+        is_standing = (until_ns or t_ns) - place.since_ns >= STATIONARY_AFTER_NS
+        return place.since_ns if is_standing else None
+
+    @property
+    def has_stood(self) -> bool:
+        """Whether it has been stationary, and was so at most STOOD_LATELY_NS before it was last seen."""
+        return self._stood_ns is not None and self.last_seen_ns - self._stood_ns <= STOOD_LATELY_NS
+
     @property
     def is_displaced(self) -> bool:
-        """Whether it was last seen away from its rest position, which may be one bad box."""
+        """Whether it was last seen away from where it stood, which may be one bad box, and nothing shows it there."""
+        if self.place is not None and self.is_held:
+            return self.is_tracked and self.place.view != "shown"
         return self._off_rest_since_ns is not None
 
     def recent_path(self, since_ns: int = 0) -> tuple[TimedPosition, TimedPosition] | None:
@@ -147,6 +226,8 @@ class RoadUser:
             return
         self.last_seen_ns = t_ns
         self._add_position(TimedPosition(t_ns, box_centre(track.box)))
+        if self.stationary_since_ns(t_ns) is not None:
+            self._stood_ns = t_ns
         self._add_ground_position(t_ns)
 
     def similarity(self, track: Track, t_ns: int) -> float:
@@ -197,7 +278,7 @@ class RoadUser:
         while len(self._trail) > 1 and position.t_ns - self._trail[1].t_ns >= TRAIL_NS:
             self._trail.popleft()
         rest = self._rest_position
-        scale = self.size / max(self._rest_size, 1e-6)
+        scale = box_size(self.track.box, self._aspect) / max(self._rest_size, 1e-6)
         if (
             distance(rest.point, position.point, self._aspect) > REST_RADIUS * self._rest_size
             or not 1 / REST_MAX_SCALE <= scale <= REST_MAX_SCALE
@@ -222,6 +303,96 @@ class RoadUser:
             )
             self._rest_position = TimedPosition(rest.t_ns, mean)
 
+    def _is_at_place(self, box: BoundingBox) -> bool:
+        """Whether a box is at its place, and as large."""
+        if self.place is None:
+            return False
+        place_size = box_size(self.place.box, self._aspect)
+        scale = box_size(box, self._aspect) / max(place_size, 1e-6)
+        away = distance(box_centre(self.place.box), box_centre(box), self._aspect)
+        return away <= REST_RADIUS * place_size and 1 / REST_MAX_SCALE <= scale <= REST_MAX_SCALE
+
+    def step_place(self, pictures: GatePictures, t_ns: int, others: Sequence["RoadUser"]) -> None:
+        """Update its place by the picture of a new frame, after its track."""
+        place = self.place
+        if place is None or (self._off_place_since_ns is not None and not self.is_held):
+            self._find_place(pictures, t_ns, others)
+        if place is None or place is not self.place:
+            return
+        covering = (
+            other.track.box
+            for other in others
+            if other is not self and other.is_visible and (other.place is None or other.is_held)
+        )
+        place.observe(pictures, t_ns, covering)
+        if not self.is_visible:
+            return
+        if self._is_at_place(self.track.box):
+            self._off_place_since_ns, self._placed_track = None, self.track
+            place.learn(pictures)
+        elif self._off_place_since_ns is None:
+            self._off_place_since_ns = t_ns
+        elif place.view == "empty" or t_ns - self._off_place_since_ns >= SEARCH_PLACE_NS:
+            self.place = self._off_place_since_ns = None
+
+    def _find_place(self, pictures: GatePictures, t_ns: int, others: Sequence["RoadUser"]) -> None:
+        rest, box = self._rest_position, self.track.box
+        if (
+            self.label not in VEHICLES
+            or not self.is_visible
+            or self._off_rest_since_ns is not None
+            or t_ns - rest.t_ns < PLACE_AFTER_NS
+        ):
+            return
+        place_box = BoundingBox(rest.point.x - box.w / 2, rest.point.y - box.h / 2, box.w, box.h)
+        is_free = not any(
+            other is not self
+            and other.place is not None
+            and covered_ratio(other.place.box, place_box) >= TAKEN_MIN_RATIO
+            for other in others
+        )
+        if is_free and has_look(place_box, pictures):
+            self.place = StandingPlace(place_box, rest.t_ns, pictures, t_ns)
+            self._placed_track, self._off_place_since_ns = self.track, None
+
+    def has_lost_track(self, t_ns: int) -> bool:
+        """Whether its place shows it and its track is elsewhere, and has been for a moment."""
+        return (
+            self.place is not None
+            and self._off_place_since_ns is not None
+            and t_ns - self._off_place_since_ns >= OFF_PLACE_AFTER_NS
+            and self.place.is_shown_for(OFF_PLACE_AFTER_NS, t_ns)
+        )
+
+    def hand_over_track(self, place: StandingPlace, user_id: int) -> "RoadUser":
+        """Return a new road user that its track is of, and stay at its place without one."""
+        other = RoadUser(user_id, self.track, self._aspect, self._ground)
+        other.is_visible, other.is_tracked = self.is_visible, True
+        other.last_seen_ns = self.last_seen_ns
+        other.previous, other.current = self.previous, self.current
+        self.is_visible = self.is_tracked = False
+        self.track, self.last_seen_ns = self._placed_track, self._placed_track.seen_ns
+        self.previous, self.current = (
+            None,
+            TimedPosition(self.last_seen_ns, box_centre(place.box)),
+        )
+        self._rest_position = TimedPosition(place.since_ns, self.current.point)
+        self._rest_position_count = REST_MEAN_POSITIONS
+        self._rest_size = box_size(place.box, self._aspect)
+        self._off_rest_since_ns = self._off_place_since_ns = None
+        self._trail.clear()
+        self._ground_track.restart()
+        return other
+
+    def stands_at(self, track: Track) -> bool:
+        """Whether a track without a road user may be it: at its place, where the picture shows it or the track stands."""
+        place, box = self.place, track.box
+        if place is None or not (
+            self._is_at_place(box) or iou(place.box, box) >= SAME_POSITION_MIN_IOU
+        ):
+            return False
+        return place.view == "shown" or is_slow(track, self._aspect)
+
     def _add_ground_position(self, t_ns: int) -> None:
         """Take the place of its foot. Without one, or after a gap, its motion on the ground begins again."""
         plane, box = self._ground.plane, self.track.box
@@ -230,6 +401,12 @@ class RoadUser:
             self._ground_track.restart()
         if plane is not None and is_known:
             self._ground_track.add(t_ns, bottom_centre(box), plane)
+
+
+def is_slow(track: Track, aspect: float) -> bool:
+    """Whether a track moves no faster than the boxes of a standing vehicle wander."""
+    size = max(box_size(track.box, aspect), 1e-6)
+    return math.hypot(track.vx * aspect, track.vy) / size < PLACE_MAX_SPEED
 
 
 class TrackMemory:
@@ -241,10 +418,14 @@ class TrackMemory:
         self._lost: list[RoadUser] = []
         self._road_users: tuple[RoadUser, ...] = ()
         self._next_id = 1
+        self._places_ns = -PLACE_STEP_NS
         self.aspect = 1.0
         """The picture's width by its height, from the last frame."""
+        self._pictures = GatePictures()
         self.forgotten: tuple[RoadUser, ...] = ()
         """The road users that were forgotten at the last step."""
+        self.handovers: tuple[tuple[RoadUser, RoadUser], ...] = ()
+        """The road users that stay at their places at the last step, each with the one whose their track is from then on."""
 
     def __iter__(self) -> Iterator[RoadUser]:
         """Iterate in the order of their first appearance."""
@@ -254,6 +435,7 @@ class TrackMemory:
         """Take the result of a new frame."""
         height, width = result.gate_luma.shape
         self.aspect = width / height
+        self._pictures.add(result.gate_luma, result.t_ns)
         present = {track.id for track in result.tracks}
         for track_id in [known for known in self._by_track_id if known not in present]:
             user = self._by_track_id.pop(track_id)
@@ -262,10 +444,61 @@ class TrackMemory:
         for track in result.tracks:
             user = self._by_track_id.get(track.id) or self._find_or_create(track, result.t_ns)
             user.update(track, result.t_ns)
-        self.forgotten = tuple(u for u in self._lost if u.remembered_until_ns < result.t_ns)
-        self._lost = [u for u in self._lost if u.remembered_until_ns >= result.t_ns]
+        replaced = self._step_places(result.t_ns)
+        lost, self._lost = self._lost, []
+        forgotten = [*replaced]
+        for user in lost:
+            is_remembered = user.remembered_until_ns >= result.t_ns
+            (self._lost if is_remembered else forgotten).append(user)
+        self.forgotten = tuple(forgotten)
         road_users = [*self._by_track_id.values(), *self._lost]
         self._road_users = tuple(sorted(road_users, key=lambda user: user.id))
+
+    def _step_places(self, t_ns: int) -> list[RoadUser]:
+        """Part vehicles that stand from tracks that left them, and return the users that others replaced."""
+        self.handovers = ()
+        if t_ns - self._places_ns < PLACE_STEP_NS:
+            return []
+        self._places_ns = t_ns
+        tracked = list(self._by_track_id.values())
+        users = [*tracked, *self._lost]
+        for user in users:
+            user.step_place(self._pictures, t_ns, users)
+        handovers = []
+        for user in tracked:
+            if user.place is not None and user.has_lost_track(t_ns):
+                other = user.hand_over_track(user.place, self._new_id())
+                self._by_track_id[other.track.id] = other
+                self._lost.append(user)
+                handovers.append((user, other))
+        self.handovers = tuple(handovers)
+        replaced = []
+        for user in [one for one in self._lost if one.place is not None and one.is_shown]:
+            younger = self._find_younger_at(user)
+            if younger is not None:
+                self._lost.remove(user)
+                self._by_track_id[younger.track.id] = user
+                user.update(younger.track, t_ns)
+                replaced.append(younger)
+        return replaced
+
+    def _find_younger_at(self, lost: RoadUser) -> RoadUser | None:
+        """Find a younger road user whose track has come to stand at the place of one without a track."""
+        for user in self._by_track_id.values():
+            if (
+                user.id > lost.id
+                and user.is_visible
+                and user.label in VEHICLES
+                and lost.stands_at(user.track)
+                and is_slow(user.track, self.aspect)
+            ):
+                return user
+        return None
+
+    def _new_id(self) -> int:
+        user_id = self._next_id
+        self._next_id += 1
+        return user_id
 
     def _find_or_create(self, track: Track, t_ns: int) -> RoadUser:
         """Return a lost road user that is back, or a new one."""
@@ -273,21 +506,23 @@ class TrackMemory:
         if user is not None:
             self._lost.remove(user)
         else:
-            user = RoadUser(self._next_id, track, self.aspect, self._ground)
+            user = RoadUser(self._new_id(), track, self.aspect, self._ground)
             user.backdate(track, t_ns)
-            self._next_id += 1
         self._by_track_id[track.id] = user
         return user
 
     def _find_lost(self, track: Track, t_ns: int) -> RoadUser | None:
         """Find a track among the lost road users, by its id, its position or its way."""
         best, best_similarity = None, SAME_POSITION_MIN_IOU
-        for user in self._lost:
+        for user in reversed(self._lost):
             if user.track.id == track.id:
                 return user
-            similarity = user.similarity(track, t_ns)
-            if similarity >= best_similarity and (user.label == "person") == (
-                track.label == "person"
-            ):
+            if (user.label == "person") != (track.label == "person"):
+                continue
+            if user.is_held:
+                similarity = 1.0 + iou(user.box, track.box) if user.stands_at(track) else 0.0
+            else:
+                similarity = user.similarity(track, t_ns)
+            if similarity >= best_similarity:
                 best, best_similarity = user, similarity
         return best

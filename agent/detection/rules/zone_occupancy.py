@@ -4,6 +4,7 @@ Hysteresis in space and time: a road user is in or out once its foot has been cl
 moment. A hidden road user stays where it was, as long as it is remembered.
 """
 
+from agent.base.model import BoundingBox
 from agent.detection.geometry import bottom_centre, edge_distance, is_inside
 from agent.detection.rules.road_users import RoadUser, TrackMemory
 from agent.detection.scene import Zone
@@ -52,7 +53,7 @@ class ZoneOccupancy:
             if visit is not None:
                 ended.append(visit)
         for user in self._road_users:
-            if not user.is_visible:
+            if not (user.is_shown or user.is_visible):
                 continue
             visit = self._visits.get(user.id)
             if visit is None:
@@ -64,7 +65,8 @@ class ZoneOccupancy:
         self.begun_visits, self.ended_visits = tuple(begun), tuple(ended)
 
     def _begin_visit(self, user: RoadUser, t_ns: int) -> ZoneVisit | None:
-        if user.label not in self._zone.labels or not self._is_clear(user, within=True):
+        is_clearly_inside = self._is_clear(user.box, user.size, within=True)
+        if user.label not in self._zone.labels or not is_clearly_inside:
             self._entering_since_ns.pop(user.id, None)
             return None
         since_ns = self._entering_since_ns.setdefault(user.id, t_ns)
@@ -76,15 +78,16 @@ class ZoneOccupancy:
         return visit
 
     def _has_left(self, visit: ZoneVisit, t_ns: int) -> bool:
-        if self._is_clear(visit.user, within=False):
-            return t_ns - visit.last_inside_ns >= LEAVE_AFTER_NS
-        visit.last_inside_ns = t_ns
-        return False
+        user = visit.user
+        box = user.box if user.is_shown else user.track.box
+        if not self._is_clear(box, user.size, within=False):
+            visit.last_inside_ns = t_ns
+        return not user.is_held and t_ns - visit.last_inside_ns >= LEAVE_AFTER_NS
 
-    def _is_clear(self, user: RoadUser, *, within: bool) -> bool:
-        """Whether the foot is in the zone, or out of it, and not just at its edge."""
-        ground_point = bottom_centre(user.track.box)
+    def _is_clear(self, box: BoundingBox, size: float, *, within: bool) -> bool:
+        """Whether the foot of a box is in the zone, or out of it, and not just at its edge."""
+        ground_point = bottom_centre(box)
         if is_inside(self._zone.polygon, ground_point) != within:
             return False
         aspect = self._road_users.aspect
-        return edge_distance(self._zone.polygon, ground_point, aspect) >= EDGE_MARGIN * user.size
+        return edge_distance(self._zone.polygon, ground_point, aspect) >= EDGE_MARGIN * size

@@ -80,7 +80,7 @@ class ZoneRule:
         if since_ns is not None:
             since_ns = max(since_ns, self._context.hours_begin_ns)
         # Nothing begins for a road user that is only remembered.
-        if since_ns is not None and event.open_event is None and not visit.user.is_tracked:
+        if since_ns is not None and event.open_event is None and not visit.user.is_present:
             return None
         return event.step(t_ns, since_ns, self._fields(visit))
 
@@ -91,7 +91,7 @@ class ZoneRule:
             "label": track.label,
             "track": track.id,
             "score": round(track.score, 4),
-            "box": round_box(track.box),
+            "box": round_box(visit.user.box),
             **self._context.ground.event_fields(
                 self._zone.name, (track.label,), visit.user.ground_motion()
             ),

@@ -1,5 +1,7 @@
 """A scripted street: road users on given trajectories, as tracks of a detector."""
 
+import functools
+import inspect
 import itertools
 import random
 from collections.abc import Callable, Iterable, Iterator
@@ -9,7 +11,7 @@ import numpy as np
 from agent.base.model import BoundingBox, Event, FrameResult, Label, Track
 from agent.detection.rule_engine import RuleEngine
 from agent.detection.scene import Scene, SceneLine, Zone
-from drivers.media import Point
+from drivers.media import Plane, Point
 
 NS_PER_S = 1_000_000_000
 STEP_NS = NS_PER_S // 10
@@ -38,8 +40,9 @@ def id_maker() -> Callable[[int], str]:
 class ScriptedRoadUser:
     """One track: its centre at a time in s, or None if it is absent.
 
-    `hidden` are spans in s in which the tracker continues with a prediction; before
-    `shown_from_s` it has seen the road user and not confirmed it yet.
+    `hidden_spans_s` are spans in s in which the tracker continues with a prediction; before
+    `confirmed_from_s` it has seen the road user and not confirmed it yet. The picture shows it at `drawn_at`,
+    without it at `position_at` without jitter, and two tracks of one road user have the same `look`.
     """
 
     def __init__(
@@ -51,13 +54,18 @@ class ScriptedRoadUser:
         box: PicturePoint = (0.1, 0.1),
         hidden_spans_s: Iterable[tuple[float, float]] = (),
         confirmed_from_s: float = 0.0,
+        drawn_at: Trajectory | None = None,
+        look: int | None = None,
     ) -> None:
         self.position_at = position_at
+        self.drawn_at: Trajectory = drawn_at or inspect.unwrap(position_at)
         self.track = track
         self.label: Label = label
         self.box = box
         self.hidden_spans_s = tuple(hidden_spans_s)
         self.confirmed_from_s = confirmed_from_s
+        blocks = np.random.default_rng(look or track).integers(20, 240, (23, 40), dtype=np.uint8)
+        self._texture = blocks.repeat(4, axis=0).repeat(4, axis=1)
         self._seen_ns: int | None = None
         self._begin_ns: int | None = None
 
@@ -85,6 +93,22 @@ class ScriptedRoadUser:
             seen_ns=self._seen_ns,
         )
 
+    def draw(self, picture: Plane, t_s: float) -> None:
+        """Draw it into the gate's picture, in front of what is there."""
+        position = self.drawn_at(t_s)
+        if position is None:
+            return
+        height, width = picture.shape
+        w, h = round(self.box[0] * width), round(self.box[1] * height)
+        left, top = round(position[0] * width - w / 2), round(position[1] * height - h / 2)
+        rows = slice(max(0, top), max(0, min(height, top + h)))
+        columns = slice(max(0, left), max(0, min(width, left + w)))
+        if rows.start >= rows.stop or columns.start >= columns.stop:
+            return
+        picture[rows, columns] = self._texture[
+            rows.start - top : rows.stop - top, columns.start - left : columns.stop - left
+        ]
+
 
 def straight_path(*points: tuple[float, float, float]) -> Trajectory:
     """Straight paths between (t_s, x, y); the road user is absent before the first and after the last."""
@@ -102,6 +126,7 @@ def straight_path(*points: tuple[float, float, float]) -> Trajectory:
 def with_jitter(position_at: Trajectory, spread: float, seed: int = 1) -> Trajectory:
     """The same way with a detector's jitter."""
 
+    @functools.wraps(position_at)
     def jittered(t_s: float) -> PicturePoint | None:
         position = position_at(t_s)
         rng = random.Random(f"{seed} {round(t_s * 1000)}")
@@ -118,12 +143,15 @@ def frame_results(
     road_users = list(road_users)
     for seq, t_ns in enumerate(range(0, round(end_s * NS_PER_S) + 1, step_ns)):
         tracks = [track for walker in road_users if (track := walker.track_at(t_ns)) is not None]
+        picture = BUSY_PICTURES[seq % 3].copy()
+        for walker in road_users:
+            walker.draw(picture, t_ns / NS_PER_S)
         yield FrameResult(
             seq=seq,
             t_ns=t_ns,
             width_px=PICTURE_SIZE_PX[0],
             height_px=PICTURE_SIZE_PX[1],
-            gate_luma=BUSY_PICTURES[seq % 3],
+            gate_luma=picture,
             moving_ratio=0.0,
             tracks=tuple(tracks),
             inference_count=1,

@@ -63,7 +63,7 @@ def test_a_queue_event_has_its_count_its_place_and_its_end() -> None:
     assert [event.count for event in events[:2]] == [3, 4]
     assert events[1].box is not None
     assert events[1].box.x + events[1].box.w == pytest.approx(0.9, abs=0.02)
-    assert events[2].t_ns == pytest.approx(50e9, abs=2e9)
+    assert events[2].t_ns == pytest.approx(41e9, abs=2e9)
     assert len({event.event for event in events}) == 1
 
 

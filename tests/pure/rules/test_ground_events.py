@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from agent.base.model import BoundingBox, Event, FrameResult, GroundMotion, Label, Track
@@ -13,7 +14,7 @@ from agent.reporting import outgoing_messages
 from centre.onvif_messages import iter_onvif_messages
 from drivers.media import NS_PER_S, Point
 from tests.fleet_messages import NOW
-from tests.pure.rules.scripted_tracks import BUSY_PICTURES, event_names, id_maker
+from tests.pure.rules.scripted_tracks import event_names, id_maker
 from tests.pure.rules.street_ground import STREET_MARKS, VIEW, Place, point_at
 from tests.pure.test_onvif_messages import event_message
 
@@ -60,6 +61,10 @@ def track_at(place: Place, t_ns: int, number: int, label: Label) -> Track:
     )
 
 
+PLAIN_PICTURE = np.full((90, 160), 128, np.uint8)
+"""A picture that shows nothing: these road users have no place in it."""
+
+
 def run(
     scene: Scene,
     trajectories: list[Trajectory],
@@ -82,7 +87,7 @@ def run(
             t_ns=t_ns,
             width_px=size_px[0],
             height_px=size_px[1],
-            gate_luma=BUSY_PICTURES[seq % 3],
+            gate_luma=PLAIN_PICTURE,
             moving_ratio=0.0,
             tracks=tracks,
             inference_count=1,

@@ -73,9 +73,12 @@ def test_a_track_that_pauses_on_the_line_crosses_it_once() -> None:
 
 
 def test_a_track_lost_on_the_line_and_found_under_a_new_id_crosses_it_once() -> None:
-    before = ScriptedRoadUser(straight_path((0, 0.2, 0.5), (4, 0.499, 0.5), (20, 0.499, 0.5)))
+    before = ScriptedRoadUser(
+        straight_path((0, 0.2, 0.5), (4, 0.499, 0.5), (20, 0.499, 0.5)),
+        drawn_at=straight_path((0, 0.2, 0.5), (4, 0.499, 0.5), (25, 0.499, 0.5)),
+    )
     after = ScriptedRoadUser(
-        straight_path((25, 0.499, 0.5), (30, 0.499, 0.5), (34, 0.8, 0.5)), track=2
+        straight_path((25.1, 0.499, 0.5), (30, 0.499, 0.5), (34, 0.8, 0.5)), track=2, look=1
     )
     (event,) = run_rules(line_scene(), [before, after], 34)
     assert (event.track, event.direction) == (2, "forward")

@@ -48,8 +48,14 @@ def test_it_may_turn_and_brake_while_it_is_hidden() -> None:
 
 def test_a_stationary_one_is_expected_where_it_was() -> None:
     tracks = numbers_by_track(
-        shown(1, (0, 0.1, 0.5), (1, 0.5, 0.5), (5, 0.5, 0.5)),
-        shown(2, (10, 0.51, 0.5), (11, 0.51, 0.5)),
+        shown(
+            1,
+            (0, 0.1, 0.5),
+            (1, 0.5, 0.5),
+            (5, 0.5, 0.5),
+            drawn_at=straight_path((0, 0.1, 0.5), (1, 0.5, 0.5), (9.9, 0.5, 0.5)),
+        ),
+        shown(2, (10, 0.5, 0.5), (11, 0.51, 0.5), look=1),
     )
     assert tracks == {1: 1, 2: 1}
 

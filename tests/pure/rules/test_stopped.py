@@ -1,6 +1,8 @@
 """agent.detection.rules.stopped."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.pure.rules.scripted_tracks import (
     ScriptedRoadUser,
@@ -58,10 +60,99 @@ def test_a_vehicle_moving_along_the_line_of_sight_has_not_stopped() -> None:
 def test_a_stopped_vehicle_behind_a_passing_bus_remains_stopped() -> None:
     before = ScriptedRoadUser(straight_path((0, 0.7, 0.5), (30, 0.7, 0.5)))
     after = ScriptedRoadUser(
-        with_jitter(straight_path((36, 0.7, 0.5), (60, 0.7, 0.5)), 0.003), track=9
+        with_jitter(straight_path((36, 0.7, 0.5), (60, 0.7, 0.5)), 0.003), track=9, look=1
     )
-    events = run_rules(zone_scene(**ROAD, stopped_after_s=20), [before, after], 60)
+    events = run_rules(zone_scene(**ROAD, stopped_after_s=20), [before, after, passing(30, 36)], 60)
     assert event_names(events) == ["stopped begin"]
+
+
+def passing(begin_s: float, end_s: float, track: int = 5) -> ScriptedRoadUser:
+    """A lorry that passes in front of the middle of the zone, which it covers between two times."""
+    half_s = (end_s - begin_s) / 2
+    way = straight_path((begin_s - half_s, 0.1, 0.5), (end_s + half_s, 1.3, 0.5))
+    return ScriptedRoadUser(way, track=track, label="truck", box=(0.4, 0.2))
+
+
+def carried_off(by: ScriptedRoadUser, from_s: float, until_s: float) -> Trajectory:
+    """The track of a vehicle that stands at (0.7, 0.5) until another takes it along, as optical flow does."""
+
+    def position_at(t_s: float) -> tuple[float, float] | None:
+        if t_s <= from_s:
+            return (0.7, 0.5)
+        position, start = by.position_at(t_s), by.position_at(from_s)
+        if t_s > until_s or position is None or start is None:
+            return None
+        return (0.7 + position[0] - start[0], 0.5)
+
+    return position_at
+
+
+STANDS = straight_path((0, 0.7, 0.5), (60, 0.7, 0.5))
+
+
+@pytest.mark.parametrize("first_pass_s", [1.5, 4.0, 10.0, 17.0, 19.5])
+@pytest.mark.parametrize("track_returns_after_s", [0.5, 5.0])
+def test_traffic_that_takes_the_track_of_a_standing_vehicle_along_delays_no_event(
+    first_pass_s: float, track_returns_after_s: float
+) -> None:
+    lorry = passing(first_pass_s, first_pass_s + 1)
+    end_s = first_pass_s + 1.5
+    vehicle = ScriptedRoadUser(carried_off(lorry, first_pass_s, end_s), drawn_at=STANDS)
+    found = ScriptedRoadUser(
+        straight_path((end_s + track_returns_after_s, 0.7, 0.5), (60, 0.7, 0.5)), track=9, look=1
+    )
+    events = run_rules(zone_scene(**ROAD, stopped_after_s=20), [vehicle, found, lorry], 60)
+    assert event_names(events) == ["stopped begin"]
+    assert events[0].t_ns == pytest.approx(20e9, abs=1e9)
+
+
+def test_a_vehicle_that_is_passed_every_five_seconds_is_one_event() -> None:
+    lorries = [passing(t, t + 1, 20 + t) for t in range(5, 60, 5)]
+    tracks = [
+        ScriptedRoadUser(
+            carried_off(lorry, t, t + 1), confirmed_from_s=t - 3.5, drawn_at=STANDS, track=t, look=1
+        )
+        for t, lorry in zip(range(5, 60, 5), lorries, strict=True)
+    ]
+    events = run_rules(zone_scene(**ROAD, stopped_after_s=20), [*tracks, *lorries], 60)
+    assert event_names(events) == ["stopped begin"]
+    assert events[0].t_ns == pytest.approx(21.5e9, abs=1e9)
+
+
+def test_a_vehicle_that_drives_on_behind_a_lorry_has_left() -> None:
+    lorry = passing(40, 43)
+    vehicle = ScriptedRoadUser(straight_path((0, 0.7, 0.5), (41, 0.7, 0.5)))
+    begin, end = run_rules(zone_scene(**ROAD, stopped_after_s=20), [vehicle, lorry], 60)
+    assert event_names([begin, end]) == ["stopped begin", "stopped end"]
+    assert end.t_ns == pytest.approx(41e9, abs=3e9)
+
+
+def test_another_vehicle_at_the_place_of_one_that_left_is_another_event() -> None:
+    first = ScriptedRoadUser(
+        straight_path((0, 0.7, 0.5), (30, 0.7, 0.5), (32, 1.1, 0.5)), track=1, look=31
+    )
+    second = ScriptedRoadUser(
+        straight_path((31, 0.3, 0.5), (33, 0.7, 0.5), (80, 0.7, 0.5)), track=2, look=32
+    )
+    events = run_rules(zone_scene(**ROAD, stopped_after_s=20), [first, second], 80)
+    assert event_names(events) == ["stopped begin", "stopped end", "stopped begin"]
+    assert events[2].t_ns == pytest.approx(53e9, abs=1.5e9)
+
+
+@given(
+    st.lists(st.tuples(st.floats(0.5, 3.0), st.floats(0.5, 4.0)), min_size=1, max_size=5),
+    st.integers(0, 99),
+)
+def test_a_standing_vehicle_is_one_event_however_it_is_passed(
+    passes: list[tuple[float, float]], seed: int
+) -> None:
+    lorries, t_s = [], 4.0
+    for number, (cover_s, gap_s) in enumerate(passes, 20):
+        lorries.append(passing(t_s, t_s + cover_s, number))
+        t_s += cover_s * 2 + gap_s
+    vehicle = ScriptedRoadUser(with_jitter(STANDS, 0.004, seed))
+    events = run_rules(zone_scene(**ROAD, stopped_after_s=10), [vehicle, *lorries], 40)
+    assert [event.kind for event in events if event.label == "car"] == ["stopped"]
 
 
 def test_a_vanished_vehicle_begins_no_event() -> None:

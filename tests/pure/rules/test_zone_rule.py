@@ -53,9 +53,14 @@ def test_a_briefly_hidden_track_does_not_leave() -> None:
 
 
 def test_a_static_track_that_returns_under_a_new_id_never_left() -> None:
-    before = ScriptedRoadUser(straight_path((0, 0.7, 0.5), (10, 0.7, 0.5)))
+    before = ScriptedRoadUser(
+        straight_path((0, 0.7, 0.5), (10, 0.7, 0.5)),
+        drawn_at=straight_path((0, 0.7, 0.5), (15, 0.7, 0.5)),
+    )
     after = ScriptedRoadUser(
-        straight_path((15, 0.7, 0.5), (20, 0.7, 0.5), (22, 0.3, 0.5), (25, 0.3, 0.5)), track=7
+        straight_path((15.1, 0.7, 0.5), (20, 0.7, 0.5), (22, 0.3, 0.5), (25, 0.3, 0.5)),
+        track=7,
+        look=1,
     )
     events = run_rules(zone_scene(), [before, after], 25)
     assert event_names(events) == ["zone begin", "zone end"]
