@@ -60,19 +60,25 @@ MAX_REGIONS = 16
 
 MIN_OUTLINE_GAIN = 1.2
 """Least slope along the outline in the picture by that in the background."""
-MIN_TEXTURE_DEVIATION, LIGHT_MIN_CORRELATION = 1.5, 0.6
+MIN_TEXTURE_DEVIATION, LIGHT_MIN_CORRELATION = 1.5, 0.5
 """Standard deviation in grey levels from which a background has a texture, and its correlation with that of the picture from
 which both are of one ground.
 """
+MIN_CONTRAST, MAX_CONTRAST = 0.4, 2.5
+"""Of the contrast of one ground now by that before, by the ratio of its brightness."""
 FLAT_DEVIATION = 3.0
 """A smaller standard deviation may be a shadow on even ground."""
 MIN_SHADOW_RATIO, MAX_LIT_RATIO = 0.45, 2.2
 """Of grey levels now by those before: the range of a shadow, and of a lit patch."""
+MIN_HELD_RATIO = 0.85
+"""Of a region's pixels: fewer that have their value now are a region that changes."""
 MAX_AGE_SPREAD, MAX_AGE_SPREAD_SAMPLES = 0.25, 4.0
 """Largest standard deviation of the ages of a region's pixels, by its age, or in samples if that is more."""
 
 USER_MARGIN = 0.15
 """By the size of a bounding box: for its shadow, and what the box leaves out."""
+STOOD_BEFORE_NS = 20 * NS_PER_S
+"""A vehicle that has stood for so long before a region became static has its shadow elsewhere."""
 VEHICLE_MIN_IOU = 0.3
 LOST_BEFORE_NS = 15 * NS_PER_S
 """The track of a vehicle that is a static region was lost later than this before."""
@@ -135,10 +141,9 @@ class StaticForeground:
         picture = np.asarray(cv2.blur(result.gate_luma, (3, 3)), np.uint8)
         if picture.shape != self._background.shape or state == "moved":
             self._begin(picture.shape)
-        boxes = [_with_margin(user.track.box) for user in self._road_users]
         self._note_vehicles(t_ns)
-        self._sample(picture, self._active_pixels(boxes))
-        self._judge_regions(picture, boxes, t_ns)
+        self._sample(picture, self._active_pixels())
+        self._judge_regions(picture, t_ns)
 
     def _begin(self, shape: tuple[int, ...]) -> None:
         """Forget everything: the next picture is the background."""
@@ -174,11 +179,12 @@ class StaticForeground:
         while len(self._vehicles) > MAX_VEHICLES:
             del self._vehicles[next(iter(self._vehicles))]
 
-    def _active_pixels(self, boxes: Sequence[BoundingBox]) -> Mask:
+    def _active_pixels(self) -> Mask:
         """Return 255 where the street is seen."""
         active = self._watched.copy()
         height, width = active.shape
-        for box in boxes:
+        for user in self._road_users:
+            box = _with_margin(user.track.box)
             start = (int(box.x * width), int(box.y * height))
             end = (int((box.x + box.w) * width) + 1, int((box.y + box.h) * height) + 1)
             cv2.rectangle(active, start, end, 0, cv2.FILLED)
@@ -190,7 +196,7 @@ class StaticForeground:
         cv2.add(self._uncovered, _ONE, dst=self._uncovered)
         cv2.bitwise_and(self._uncovered, active, dst=self._uncovered)
         if cv2.countNonZero(self._unknown):
-            cv2.copyTo(picture, cv2.bitwise_and(active, self._unknown), self._background)
+            cv2.copyTo(picture, self._unknown, self._background)
             cv2.copyTo(self._no_mask, active, self._unknown)
         self._follow_exposure(picture)
         threshold = max(MIN_DIFFERENCE, NOISE_FACTOR * self._noise)
@@ -285,7 +291,7 @@ class StaticForeground:
 
     # ---- static regions
 
-    def _judge_regions(self, picture: Plane, boxes: Sequence[BoundingBox], t_ns: int) -> None:
+    def _judge_regions(self, picture: Plane, t_ns: int) -> None:
         """Find the objects among the static regions, and make background of what is none."""
         static = _compare(self._age, self._after_samples, cv2.CMP_GT)
         if cv2.countNonZero(static) < MIN_AREA_PX:
@@ -303,7 +309,7 @@ class StaticForeground:
                 self._absorb_region(region)
                 continue
             if object_id == 0:
-                verdict = self._judge(region, picture[window], regions, boxes, since_ns)
+                verdict = self._judge(region, picture[window], regions, t_ns, since_ns)
                 if verdict == "object":
                     object_id = next(self._ids)
                 elif verdict != "waits":
@@ -315,8 +321,10 @@ class StaticForeground:
         self.objects = tuple(found.values())
 
     def _find_regions(self, static: Mask) -> list[_Region]:
-        """Return the largest connected regions of static pixels."""
-        closed = np.asarray(cv2.morphologyEx(static, cv2.MORPH_CLOSE, _KERNEL), np.uint8)
+        """Return the largest connected regions of static pixels. A part of an object may have the shade of the street."""
+        closed = np.asarray(
+            cv2.morphologyEx(static, cv2.MORPH_CLOSE, _KERNEL, iterations=2), np.uint8
+        )
         label_count, labels, stats, _ = cv2.connectedComponentsWithStats(closed, connectivity=8)
         height, width = closed.shape
         rows = [(index, *(int(value) for value in stats[index])) for index in range(1, label_count)]
@@ -350,19 +358,22 @@ class StaticForeground:
         region: _Region,
         shown: Plane,
         regions: Sequence[_Region],
-        boxes: Sequence[BoundingBox],
+        t_ns: int,
         since_ns: int,
     ) -> Verdict:
         """Return whether a region is an object, and if not why. `shown` is the picture in its window."""
+        held = (region.mask > 0) & (self._missed[region.window] == 0)
         if (
-            any(intersection_area(box, region.box) > 0 for box in boxes)
+            np.count_nonzero(held) < MIN_HELD_RATIO * cv2.countNonZero(region.mask)
+            or self._is_next_to_user(region, t_ns, since_ns)
             or self._is_lost_vehicle(region, since_ns)
             or not self._has_object_shape(region)
         ):
             return "waits"
         was_left = self._was_left[region.window] > 0
         # Where a road user left, the age is that of the leaving.
-        ages = self._age[region.window][(region.mask > 0) & ~was_left]
+        ages = self._age[region.window][held & ~was_left]
+        ages = ages[ages > 0]
         max_spread = max(MAX_AGE_SPREAD_SAMPLES, MAX_AGE_SPREAD * region.age)
         if ages.size and float(np.std(ages)) > max_spread:
             return "grown"
@@ -374,14 +385,26 @@ class StaticForeground:
             cv2.erode(region.mask, _KERNEL),
             cv2.dilate(region.mask, _KERNEL, iterations=2),
         )
-        outline = cv2.subtract(outer, inner) > 0
-        slope_before = max(1.0, float(np.mean(_slope(background)[outline])))
-        if float(np.mean(_slope(shown)[outline])) < MIN_OUTLINE_GAIN * slope_before:
+        outline = (cv2.subtract(outer, inner) > 0) & (self._uncovered[region.window] > 0)
+        slope_before = max(
+            float(np.count_nonzero(outline)), float(np.sum(_slope(background)[outline]))
+        )
+        if float(np.sum(_slope(shown)[outline])) < MIN_OUTLINE_GAIN * slope_before:
             return "removed"
-        inside = (inner if cv2.countNonZero(inner) else region.mask) > 0
+        inside = held & (inner > 0) if np.any(held & (inner > 0)) else held
         before, now = background[inside].astype(np.float32), shown[inside].astype(np.float32)
         is_left = float(np.mean(was_left[inside])) > 0.5  # noqa: PLR2004 - most of it
         return "light" if _is_light(before, now, is_left=is_left) else "object"
+
+    def _is_next_to_user(self, region: _Region, t_ns: int, since_ns: int) -> bool:
+        """Whether a road user is next to a region. A vehicle that stood there before does not count."""
+        for user in self._road_users:
+            stationary_ns = user.stationary_since_ns(t_ns) if user.label in VEHICLES else None
+            stood_before = stationary_ns is not None and stationary_ns < since_ns - STOOD_BEFORE_NS
+            box = _with_margin(user.track.box)
+            if not stood_before and intersection_area(box, region.box) > 0:
+                return True
+        return False
 
     def _is_lost_vehicle(self, region: _Region, since_ns: int) -> bool:
         """Whether the last place of a vehicle was there."""
@@ -413,9 +436,11 @@ def _is_light(
     before_deviation, now_deviation = float(np.std(before)), float(np.std(now))
     covariance = float(np.mean((before - before.mean()) * (now - now.mean())))
     correlation = covariance / max(1.0, before_deviation * now_deviation)
-    if before_deviation >= MIN_TEXTURE_DEVIATION and correlation >= LIGHT_MIN_CORRELATION:
-        return True
     ratio = float(now.mean()) / max(1.0, float(before.mean()))
+    if before_deviation >= MIN_TEXTURE_DEVIATION and correlation >= LIGHT_MIN_CORRELATION:
+        # Light changes the contrast of a ground as it changes its brightness.
+        contrast = now_deviation / before_deviation
+        return MIN_CONTRAST <= contrast / ratio <= MAX_CONTRAST
     is_flat = before_deviation < FLAT_DEVIATION and now_deviation < FLAT_DEVIATION
     return is_flat and not is_left and MIN_SHADOW_RATIO <= ratio <= MAX_LIT_RATIO
 

@@ -177,6 +177,19 @@ def test_an_object_next_to_a_road_user_is_not_left_yet() -> None:
     assert begin.t_ns >= 150e9
 
 
+def test_an_object_next_to_a_parked_car_is_found() -> None:
+    def parked(t_s: float) -> Sequence[tuple[int, Label, BoundingBox]]:
+        wander_px = 8 if 84 <= t_s < 110 else 0
+        return ((1, "car", box_px(160 - wander_px, 70, 50, 36)),)
+
+    def draw(t_s: float, luma: Luma) -> None:
+        luma[70:106, 160:210] = 180
+        while_between(60, 500, bag(142))(t_s, luma)
+
+    events = events_of(film(textured_street(), draw, parked, 120))
+    assert event_names(events) == ["object_left begin"]
+
+
 def parks(begin_s: float, end_s: float, tracked_until_s: float) -> tuple[Picture, Road]:
     place = (130, 80, 44, 34)
 
