@@ -107,8 +107,8 @@ def test_a_flow_follows_the_new_name_of_its_line_in_one_step(
     text = ARMS + '[[flow]]\nname = "a"\nfrom = "north"\nto = "east"\n'
     editor.set_scene_text(text)
     editor.find("[data-row=line-0]").click()
-    editor.type_into("name", "gate")
-    assert flows_of(editor.scene_text(), tmp_path) == [("a", "gate", "east")]
+    editor.find("[name=name]").send_keys("gate")
+    assert flows_of(editor.scene_text(), tmp_path) == [("a", "northgate", "east")]
     editor.find(".stage").click()
     editor.press_with(Keys.CONTROL, "z")
     assert flows_of(editor.scene_text(), tmp_path) == [("a", "north", "east")]
