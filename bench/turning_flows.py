@@ -400,36 +400,29 @@ def score_counts(
 
 
 def _rejoin_rows(folder: Path) -> Iterator[ReportRow]:
-    """Yield the share of road users that keep their number over a hidden time and a new id, by its length."""
+    """Yield the share of moving road users that keep their number over a hidden time and a new id, by its length."""
     users = {crossing.name: read_users(crossing, folder) for crossing in CROSSINGS}
-    for moves in (True, False):
-        for hidden_s in HIDDEN_S:
-            kept = [
-                is_kept
-                for crossing in CROSSINGS
-                for is_kept in _hide_each(crossing, users[crossing.name], hidden_s, moves=moves)
-            ]
-            which = "moves" if moves else "stands"
-            yield share_row(
-                "hidden road users",
-                f"keep their number with a new id: {which}, hidden for {hidden_s:g} s",
-                sum(kept),
-                len(kept),
-                None,
-            )
+    for hidden_s in HIDDEN_S:
+        kept = [
+            is_kept
+            for crossing in CROSSINGS
+            for is_kept in _hide_each(crossing, users[crossing.name], hidden_s)
+        ]
+        quantity = (
+            f"moving road users that keep their number, hidden for {hidden_s:g} s, with a new id"
+        )
+        yield share_row("turning flows", quantity, sum(kept), len(kept), None)
 
 
-def _hide_each(
-    crossing: Crossing, users: Sequence[TrueUser], hidden_s: float, *, moves: bool
-) -> Iterator[bool]:
-    """Hide each road user alone, at each third second of its track; yield whether it keeps its number."""
+def _hide_each(crossing: Crossing, users: Sequence[TrueUser], hidden_s: float) -> Iterator[bool]:
+    """Hide each moving road user alone, at each third second of its track; yield whether it keeps its number."""
     for user in users:
         frames = list(user.boxes)
         for begin in frames[3 * FPS :: 3 * FPS]:
             end = begin + round(hidden_s * FPS)
             before = [frame for frame in frames if begin - 3 * FPS <= frame < begin]
             after = [frame for frame in frames if end <= frame < end + 2 * FPS]
-            if len(after) > CONFIRM_HITS * STEP_FRAMES and _is_moving(user, before) == moves:
+            if len(after) > CONFIRM_HITS * STEP_FRAMES and _is_moving(user, before):
                 window = range(before[0], after[-1] + 1)
                 yield _keeps_number(crossing, user, users, (before, after), window)
 
