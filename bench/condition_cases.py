@@ -1,6 +1,7 @@
 """Line counts under each condition of `bench.film_conditions`, and whether the box says that they are not to be trusted."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -17,10 +18,15 @@ from bench.film_conditions import (
     place_under_condition,
 )
 from bench.scoring import Score
-from drivers.media import Frame, Point
+from drivers.media import NS_PER_S, Frame, Point
 
 SILENT_BELOW_F1, WORD_NOT_ABOVE_F1 = 0.8, 0.95
 """Below the first a word is needed; above the second there must be none."""
+
+
+SHOWN_BEFORE_S = 120
+"""Time for which the camera has shown the film again and again: limits of the view and the contrast stretch follow slowly."""
+FPS_OF_REPEATS = 25
 
 
 class ConditionOutcome(msgspec.Struct, frozen=True):
@@ -76,15 +82,23 @@ def _count(
     cache: ResultCache,
     seed: int,
 ) -> tuple[Score, set[ViewLimit]]:
-    """Return the score of a film, and the limits of the view that the box named until its end."""
+    """Return the score of a film that the camera has shown for SHOWN_BEFORE_S, and the limits that the box names in it."""
     path = clip_path(film)
 
     def frames() -> Iterator[Frame]:
         return degrade_film(read_frames(path), condition, seed)
 
+    def shown_before() -> Iterator[Frame]:
+        film_frames = list(frames())
+        length_ns = film_frames[-1].t_ns + NS_PER_S // FPS_OF_REPEATS
+        for number in range(-math.ceil(SHOWN_BEFORE_S * NS_PER_S / length_ns), 0):
+            for frame in film_frames:
+                yield msgspec.structs.replace(frame, t_ns=frame.t_ns + number * length_ns)
+
     counter: LineCounter | None = None
     limits: set[ViewLimit] = set()
-    for result in cache.results(path, msgspec.json.encode((condition, seed)), frames):
+    case = msgspec.json.encode((condition, seed, SHOWN_BEFORE_S))
+    for result in cache.results(path, case, frames, shown_before):
         if counter is None:
             x1, y1, x2, y2 = labels["line"]
             aspect = result.width_px / result.height_px

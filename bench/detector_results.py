@@ -17,8 +17,10 @@ import numpy as np
 
 from agent.base.model import FrameResult
 from agent.detection import image, pipeline, tflite
+from agent.detection.contrast_stretch import ContrastStretch
 from agent.detection.pipeline import DetectionPipeline, PipelineSettings
 from agent.detection.tflite import TfliteDetector
+from agent.detection.view_monitor import ViewMonitor
 from bench import videos
 from drivers.media import Frame
 
@@ -42,16 +44,20 @@ class ResultCache:
         self.detected = 0
 
     def results(
-        self, film: Path, case: bytes, frames: Callable[[], Iterable[Frame]]
+        self,
+        film: Path,
+        case: bytes,
+        frames: Callable[[], Iterable[Frame]],
+        shown_before: Callable[[], Iterable[Frame]] = tuple,
     ) -> Iterator[FrameResult]:
         """Yield the results of the frames that `frames` returns, at each call the same ones.
 
-        They are made from `film`; `case` says how.
+        They are made from `film`; `case` says how. The camera has shown `shown_before` to the diagnosis of its view.
         """
         path = self._folder / f"{self._key(film, case)}.results"
         kept = self._read(path, frames)
         if kept is None:
-            kept = self._detect(frames())
+            kept = self._detect(frames(), shown_before())
             self.detected += 1
             path.parent.mkdir(parents=True, exist_ok=True)
             unfinished = path.with_suffix(".part")
@@ -68,8 +74,16 @@ class ResultCache:
         checksums = tuple(_checksum(frame) for frame in frames())
         return kept if checksums == kept.gate_checksums else None
 
-    def _detect(self, frames: Iterable[Frame]) -> KeptResults:
-        detection = DetectionPipeline(self._detector, SETTINGS)
+    def _detect(self, frames: Iterable[Frame], shown_before: Iterable[Frame]) -> KeptResults:
+        view_monitor, contrast_stretch = ViewMonitor(), ContrastStretch()
+        watched, detection = (
+            DetectionPipeline(
+                detector, SETTINGS, view_monitor=view_monitor, contrast_stretch=contrast_stretch
+            )
+            for detector in (None, self._detector)
+        )
+        for frame in shown_before:
+            watched.process(frame)
         results, checksums = [], []
         for frame in frames:
             result = detection.process(frame)

@@ -5,6 +5,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import msgspec
 import numpy as np
 import pytest
 
@@ -13,7 +14,7 @@ from agent.detection import image
 from agent.detection.tflite import TfliteDetector, open_detector
 from bench.accuracy import read_frames
 from bench.detector_results import SETTINGS, ResultCache, pipeline_digest
-from drivers.media import Frame
+from drivers.media import NS_PER_S, Frame
 
 PICTURES = 12
 
@@ -59,6 +60,22 @@ def test_results_are_kept_and_are_the_same(
     for result, frame in zip(again, read_frames(film), strict=True):
         luma = image.downscale_luma(frame.y, SETTINGS.gate_width_px)
         assert np.array_equal(result.gate_luma, luma)
+
+
+def test_the_view_is_that_of_a_camera_that_has_shown_other_frames_before(
+    detector: TfliteDetector, film: Path, tmp_path: Path
+) -> None:
+    cache = ResultCache(detector, tmp_path / "kept")
+
+    def capped() -> Iterator[Frame]:
+        frame = next(iter(read_frames(film)))
+        black = np.full_like(frame.y, 16)
+        for second in range(-20, 0):
+            yield msgspec.structs.replace(frame, y=black, t_ns=second * NS_PER_S)
+
+    first = next(cache.results(film, b"after a cap", lambda: read_frames(film), capped))
+    assert first.view is not None
+    assert first.view.state == "dark"
 
 
 def test_another_case_and_another_film_are_detected(
