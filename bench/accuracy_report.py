@@ -483,8 +483,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         cache = ResultCache(open_detector(DetectConfig().model))
         run = ReportRun(cache, read_traffic(note), args.cases, args.seed, note)
-        rows = [row for name in SECTIONS if name in chosen for row in SECTIONS[name](run)]
-    print_rows(rows)
+        rows: list[ReportRow] = []
+        for name in (one for one in SECTIONS if one in chosen):
+            of_rule = SECTIONS[name](run)
+            print_rows(of_rule)
+            rows += of_rule
     if set(chosen) == set(SECTIONS):
         insert_table(
             args.page, to_markdown(rows, args.cases, args.seed, pipeline_digest().hex()[:8])

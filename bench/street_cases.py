@@ -28,12 +28,13 @@ ARRIVAL_S = 2.0
 STANDS_S = 40.0
 HEIGHTS_PX = ((6, 10), (10, 20), (20, 40), (40, 200))
 """Classes of a placed vehicle by its height; each gets its share of the cases."""
-MAX_SHIFT = 1.2
-"""Of a placed vehicle across the carriageway, in its own widths."""
-PASSED_DRAWS = 40
-"""Places that are tried for one that traffic passes in front of, in the cases that are to be passed by traffic."""
+MAX_SHIFT, MAX_PLAIN_SHIFT = 1.2, 3.0
+"""Of a placed vehicle across the carriageway, in its own widths: in the way of traffic, and as far as the shoulder."""
+DRAWS = 60
+"""Places that are tried for one that traffic passes in front of, or passes by beside."""
 MIN_COVERED_ESTIMATE, MAX_COVERED_ESTIMATE = 0.1, 0.5
 """Of the pictures, by the moving shapes alone. A vehicle that is hidden for more of the time is no case."""
+MAX_PLAIN_ESTIMATE = 0.01
 MIN_WAY_SIZES = 1.5
 """Of a moving shape that is cut out, in its own heights: leaves and shadows move less."""
 MAX_HEADING_OFF_DEG = 60.0
@@ -233,13 +234,18 @@ def make_stopped_cases(
     filled = [candidates for candidates in by_class if candidates]
     for number in range(count):
         rng = random.Random(f"stopped {seed} {number}")
+        is_passed = number % 2 == 1
+        wanted = (
+            (MIN_COVERED_ESTIMATE, MAX_COVERED_ESTIMATE) if is_passed else (0.0, MAX_PLAIN_ESTIMATE)
+        )
+        max_shift = MAX_SHIFT if is_passed else MAX_PLAIN_SHIFT
         candidates = filled[number // 2 % len(filled)]
-        candidate, vehicle = _draw_vehicle(rng, candidates, traffic, EMPTY_S + ARRIVAL_S)
-        for _ in range(PASSED_DRAWS if number % 2 else 0):
-            other, other_vehicle = _draw_vehicle(rng, candidates, traffic, EMPTY_S + ARRIVAL_S)
-            estimate = _covered_estimate(traffic[other.film], other_vehicle.standing_shape)
-            if MIN_COVERED_ESTIMATE <= estimate <= MAX_COVERED_ESTIMATE:
-                candidate, vehicle = other, other_vehicle
+        for _ in range(DRAWS):
+            candidate, vehicle = _draw_vehicle(
+                rng, candidates, traffic, EMPTY_S + ARRIVAL_S, max_shift
+            )
+            estimate = _covered_estimate(traffic[candidate.film], vehicle.standing_shape)
+            if wanted[0] <= estimate <= wanted[1]:
                 break
         yield StreetCase(
             number=number,
@@ -442,13 +448,14 @@ def _draw_vehicle(
     candidates: Sequence[Sequence[_Candidate]],
     traffic: Mapping[str, FilmTraffic],
     arrival_s: float,
+    max_shift: float = MAX_SHIFT,
 ) -> tuple[_Candidate, PlacedVehicle]:
     """Return a vehicle that arrives on its own way, shifted across its carriageway, and slows down."""
     while True:
         candidate = rng.choice(rng.choice(candidates))
         film, way = traffic[candidate.film], candidate.way
         cut_shape = way.shapes[candidate.at]
-        shift_px = rng.uniform(-MAX_SHIFT, MAX_SHIFT) * cut_shape.w
+        shift_px = rng.uniform(-max_shift, max_shift) * cut_shape.w
         standing = cut_shape.shifted(shift_px)
         if carriageway_of(candidate.film, standing, film.size_px) == candidate.carriageway:
             break
