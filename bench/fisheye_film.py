@@ -62,13 +62,14 @@ class FisheyeFilm:
             _maps(lens, views, width_px // scale, height_px // scale, scale) for scale in (1, 2)
         )
 
-    def warp(self, frame: Frame) -> Planes:
-        """Return the planes of the fisheye picture, dark around the film."""
+    def warp(self, frame: Frame, onto: Planes | None = None) -> Planes:
+        """Return the planes of the fisheye picture, dark around the film, or with the planes of another one there."""
         luma, chroma = self._maps
+        y, u, v = (None, None, None) if onto is None else onto
         return (
-            _remap(frame.y, luma, 16),
-            _remap(frame.u, chroma, 128),
-            _remap(frame.v, chroma, 128),
+            _remap(frame.y, luma, 16, y),
+            _remap(frame.u, chroma, 128, u),
+            _remap(frame.v, chroma, 128, v),
         )
 
 
@@ -141,10 +142,18 @@ def _pixels(positions: Array, width_px: int, height_px: int) -> Maps:
     return pixels[..., 0].astype(np.float32), pixels[..., 1].astype(np.float32)
 
 
-def _remap(plane: Plane, maps: Maps, outside: int) -> Plane:
+def _remap(plane: Plane, maps: Maps, outside: int, onto: Plane | None) -> Plane:
+    if onto is not None:
+        target = onto.copy()
+        cv2.remap(plane, *maps, cv2.INTER_LINEAR, dst=target, borderMode=cv2.BORDER_TRANSPARENT)
+        return target
     return np.asarray(
         cv2.remap(
-            plane, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(outside,)
+            plane,
+            *maps,
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=(outside,),
         ),
         np.uint8,
     )

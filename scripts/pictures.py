@@ -29,15 +29,22 @@ from rich.text import Text
 
 from agent.base.secret_file import read_secret
 from agent.config.broker import BrokerConfig
+from agent.config.fisheye import LensConfig, ViewOptions
 from agent.console.login import compute_code, parse_challenge
+from agent.detection.dewarp import Dewarper
+from agent.detection.fisheye_calibration import resolve_lens
+from agent.detection.fisheye_lens import FisheyeLens
+from agent.detection.image import crop_rgb, full_region
 from agent.detection.scene import load_scene
 from agent.recording.export.head_coverage import format_head
+from bench.fisheye_film import i420_planes, render_avenue
 from centre import draw
 from centre.cli.watch import WatchOptions, receiving_screen
 from centre.client import ActingCentre
 from centre.replay import ReplayRequest, replay
 from centre.scene_page import write_scene_page
 from centre.store import CentreStore
+from drivers.media import Frame
 from scripts.editor_pictures import take_views
 from scripts.pole_pictures import take_phones
 from scripts.terminal_window import TerminalWindow
@@ -53,6 +60,7 @@ from tests.whole.technician import LOGGED_OUT_PROMPT, ConsoleTechnician, write_c
 
 DOCS = Path(__file__).parents[1] / "docs"
 STREET_SCENE = DOCS.parent / "centre" / "demo" / "scenes" / "street.toml"
+FISHEYE_PX, FISHEYE_S = 1200, 12.0
 HERO_S = 25.5
 """Each visible road user is tracked then, and a car has stopped: tests/whole/test_replay.py."""
 MAX_WIDTH_PX = 1200
@@ -156,6 +164,38 @@ def take_panorama(folder: Path) -> None:
     panorama = np.asarray(cv2.imread(str(folder / "demo" / "panorama.jpg")))
     black_ratios = (panorama.max(axis=2) < BLACK).mean(axis=1)
     _write_jpeg("panorama.jpg", panorama[black_ratios < MAX_BLACK_RATIO])
+
+
+def take_fisheye(_folder: Path) -> None:
+    """The rendered avenue as a fisheye camera on its pole sees it, with two flat views and a panorama of it."""
+    lens = resolve_lens(LensConfig(field_of_view_deg=185))
+    planes = i420_planes(render_avenue(lens, FISHEYE_PX, FISHEYE_PX)(FISHEYE_S, 0))
+    frame = Frame(seq=0, t_ns=0, y=planes[0], u=planes[1], v=planes[2])
+    whole = crop_rgb(frame, full_region(frame), (600, 600))
+    ahead, behind = (
+        _view_picture(
+            lens,
+            frame,
+            ViewOptions(camera="a", pan_deg=pan_deg, tilt_deg=-25, width_px=600, height_px=300),
+        )
+        for pan_deg in (0, 180)
+    )
+    around = ViewOptions(
+        camera="a",
+        projection="panorama",
+        tilt_deg=-40,
+        field_of_view_deg=360,
+        width_px=1200,
+        height_px=300,
+    )
+    upper = np.hstack([whole, np.vstack([ahead, behind])])
+    picture = np.vstack([upper, _view_picture(lens, frame, around)])
+    _write_jpeg("fisheye.jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+
+
+def _view_picture(lens: FisheyeLens, frame: Frame, view: ViewOptions) -> npt.NDArray[Any]:
+    dewarped = Dewarper(lens, view).dewarp(frame)
+    return crop_rgb(dewarped, full_region(dewarped), (view.width_px, view.height_px))
 
 
 def take_console(folder: Path) -> None:
@@ -334,6 +374,7 @@ PICTURES: dict[str, Callable[[Path], None]] = {
     "editor": take_editor,
     "editor-views": take_editor_views,
     "panorama": take_panorama,
+    "fisheye": take_fisheye,
     "console": take_console,
     "graphics": take_graphics,
     "fleet": take_fleet,

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from agent.detection.dewarp import Dewarper
+from agent.detection.dewarp import Dewarper, share
 from agent.runtime.queues import LatestFrame
 from drivers.av_stream import FrameSelector
 from drivers.contracts import Camera, StreamRequest
@@ -27,8 +27,9 @@ class FrameFeed:
 
     def put(self, frame: Frame) -> None:
         """Store a frame for each view, see `LatestFrame.put`."""
+        shared = share(frame)
         for reader in self._readers:
-            reader.frames.put(frame)
+            reader.frames.put(shared)
 
     def is_wanted(self, keyframe: Frame) -> bool:
         """Return whether a view wants the pictures around a keyframe. Each one looks at it."""

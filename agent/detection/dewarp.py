@@ -1,6 +1,7 @@
 """Dewarping: the pictures of a fisheye camera as a view without its distortion, by maps that are computed once."""
 
 import cv2
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -52,6 +53,26 @@ class Dewarper:
 
 _MAX_MAPS = 8
 """Of one view: of luma, chroma and the luma of the motion gate. A stream that changes its size needs others."""
+
+
+class SharedFrame(Frame, frozen=True, kw_only=True):
+    """A frame of a fisheye camera, whose luma is reduced once for all its views."""
+
+    reduced: dict[int, Plane] = msgspec.field(default_factory=dict)
+
+    def luma_at_least(self, width_px: int) -> Plane:
+        """Return the luma at this width."""
+        luma = self.reduced.get(width_px)
+        if luma is None:
+            luma = self.reduced[width_px] = image.downscale_luma(self.y, width_px)
+        return luma
+
+
+def share(frame: Frame) -> SharedFrame:
+    """Return a frame for several views."""
+    return SharedFrame(
+        seq=frame.seq, t_ns=frame.t_ns, y=frame.y, u=frame.u, v=frame.v, is_late=frame.is_late
+    )
 
 
 class DewarpedFrame(Frame, frozen=True, kw_only=True):
@@ -108,7 +129,7 @@ class DewarpedFrame(Frame, frozen=True, kw_only=True):
     def luma_at_least(self, width_px: int) -> Plane:
         """Return the luma at this width. The fisheye picture is reduced first, so that each pixel is a mean, as of any camera."""
         reduction = min(1.0, width_px / self.width_px)
-        source = image.downscale_luma(self.source.y, round(self.source.width_px * reduction))
+        source = image.gate_luma(self.source, round(self.source.width_px * reduction))
         size_px = (round(self.width_px * reduction), round(self.height_px * reduction))
         whole = (slice(None), slice(None))
         return _remap(source, self.dewarper.maps(source, size_px), whole, MASK_LUMA)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from agent.config.fisheye import ViewOptions
-from agent.detection.dewarp import Dewarper
+from agent.detection.dewarp import Dewarper, share
 from agent.detection.fisheye_lens import FisheyeLens, view_rays
 from bench.fisheye_film import (
     FisheyeFilm,
@@ -79,6 +79,26 @@ def test_the_maps_follow_the_size_of_the_picture() -> None:
     assert np.abs(small.y.astype(int) - large.y).max() > 0
     again = dewarper.dewarp(frame_of(checks(400, 400)))
     assert again.y.tobytes() == small.y.tobytes()
+
+
+def test_the_small_luma_of_a_view_is_that_of_the_whole_view_and_of_a_shared_frame() -> None:
+    frame = frame_of(checks(1000, 1000))
+    view = Dewarper(LENS, VIEW).dewarp(frame)
+    small = view.luma_at_least(120)
+    assert small.shape == (90, 120)
+    whole = cv2.resize(view.y, (120, 90), interpolation=cv2.INTER_AREA)
+    inner = np.s_[2:-2, 2:-2]
+    assert np.abs(small[inner].astype(int) - whole[inner]).mean() < 3
+    shared = Dewarper(LENS, VIEW).dewarp(share(frame)).luma_at_least(120)
+    assert shared.tobytes() == small.tobytes()
+
+
+def test_a_part_of_a_view_is_that_part_of_the_whole_view() -> None:
+    view = Dewarper(LENS, VIEW).dewarp(frame_of(checks(600, 600)))
+    y, u, v = view.part(40, 20, 140, 80)
+    assert (y == view.y[20:80, 40:140]).all()
+    assert (u == view.u[10:40, 20:70]).all()
+    assert (v == view.v[10:40, 20:70]).all()
 
 
 def test_the_avenue_in_a_view_is_the_avenue_of_a_camera_that_looks_there() -> None:
