@@ -27,6 +27,7 @@ from bench import (
     person_cases,
     rule_cases,
     scoring,
+    speed,
     street_cases,
     turning_flows,
     videos,
@@ -424,7 +425,13 @@ def condition_rows(run: ReportRun) -> list[ReportRow]:
     return rows
 
 
+def speed_rows(run: ReportRun) -> list[ReportRow]:
+    """Return the rows of speeds at a line."""
+    return speed.report_rows(run.note)
+
+
 SECTIONS: Mapping[str, Callable[[ReportRun], list[ReportRow]]] = {
+    "speed": speed_rows,
     "line_crossed": count_rows,
     "line_place": line_place_rows,
     "wrong_way": wrong_way_rows,

@@ -14,7 +14,8 @@ from agent.detection.rules.line_crossing import Crossing
 from agent.detection.rules.road_users import TrackMemory
 from drivers.media import NS_PER_S
 
-BEHIND_LINE_NS = NS_PER_S
+NEAR_LINE_NS = NS_PER_S
+"""The speed is that of the road user up to this time behind the line, and if its foot was hidden then, before it."""
 MAX_ERROR_RATIO = 1.5
 """A newer speed replaces one that is known better up to this factor: it is nearer to the line's."""
 
@@ -44,11 +45,11 @@ class CrossingSpeeds:
         for user in (*self._road_users, *self._road_users.forgotten):
             if user.id not in self._open:
                 continue
-            motion = user.ground_motion() if user.is_visible else None
             still_open = []
             for crossing, known in self._open.pop(user.id):
+                motion = user.last_ground_motion(crossing.t_ns - NEAR_LINE_NS)
                 best = _better(known, motion)
-                if t_ns - crossing.t_ns < BEHIND_LINE_NS and user.remembered_until_ns >= t_ns:
+                if t_ns - crossing.t_ns < NEAR_LINE_NS and user.remembered_until_ns >= t_ns:
                     still_open.append((crossing, best))
                 elif (speed := _speed(crossing, best)) is not None:
                     final.append(speed)

