@@ -24,7 +24,7 @@ SILENT_BELOW_F1, WORD_NOT_ABOVE_F1 = 0.8, 0.95
 """Below the first a word is needed; above the second there must be none."""
 
 
-SHOWN_BEFORE_S = 120
+SHOWN_BEFORE_S = 300
 """Time for which the camera has shown the film again and again: limits of the view and the contrast stretch follow slowly."""
 FPS_OF_REPEATS = 25
 

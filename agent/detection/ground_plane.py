@@ -92,6 +92,11 @@ class GroundPlane(msgspec.Struct, frozen=True, kw_only=True):
     to_picture_matrix: Matrix
     covariance: tuple[tuple[float, ...], ...]
 
+    @property
+    def edge_scale(self) -> float:
+        """Return how far the picture's left and right edges are from its middle, by the distance without lens distortion."""
+        return 1 + self.distortion * (self.aspect / 2) ** 2
+
     def place_m(self, point: Point) -> Position | None:
         """Return the place on the ground that a point shows, without its error, which costs most of `to_ground`."""
         found = self._project(*self._from_middle(point))

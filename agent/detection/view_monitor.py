@@ -88,6 +88,8 @@ LIMIT_OF_STATE: Mapping[ViewState, ViewLimit] = {
 }
 """The limit of a view by its state: in none of these are road users seen as they should be."""
 
+MIN_EDGE_SCALE = 0.65
+"""Of a lens: one of 120 degrees has 0.60 and counts with an F1 of 0.79; one of 100 degrees has 0.73."""
 LIMIT_BEGINS_AFTER_S, LIMIT_CLEARS_AFTER_S = 5.0, 10.0
 """Of a limit by the quality of the pictures, which is a median over some seconds already."""
 
@@ -112,15 +114,20 @@ class ViewMonitor:
             limit: _Timer(LIMIT_BEGINS_AFTER_S, LIMIT_CLEARS_AFTER_S) for limit in VIEW_LIMITS
         }
         self._is_at_rest = True
+        self._is_bent = False
         self._reference = _ReferenceView()
         self._condition: ViewCondition | None = None
         self._last_sample_ns: int | None = None
         self._unchanged_gate: Plane | None = None
         self._unchanged_since_ns = 0
 
-    def begin_view(self, *, is_at_rest: bool) -> None:
-        """Take it that the camera looks elsewhere now; `is_at_rest`: its head does not move."""
+    def begin_view(self, *, is_at_rest: bool, edge_scale: float = 1.0) -> None:
+        """Take it that the camera looks elsewhere now; `is_at_rest`: its head does not move.
+
+        `edge_scale` is that of a calibrated ground.
+        """
         self._is_at_rest = is_at_rest
+        self._is_bent = edge_scale < MIN_EDGE_SCALE
         self.learn_again()
 
     def learn_again(self) -> None:
@@ -168,6 +175,8 @@ class ViewMonitor:
         limits = {
             LIMIT_OF_STATE[state] for state, timer in self._timers.items() if timer.is_lasting
         } | {limit for limit, timer in self._limit_timers.items() if timer.is_lasting}
+        if self._is_bent:
+            limits.add("lens")
         return tuple(limit for limit in VIEW_LIMITS if limit in limits)
 
     def _make_condition(self, t_ns: int, picture: PictureView) -> ViewCondition:

@@ -136,7 +136,10 @@ class CameraDetection:
         excluded_polygons = () if scene is None else scene.excluded_polygons
         self.ground.begin_scene(current)
         self.keyframe_watch.begin_scene(excluded_polygons)
-        self._view_monitor.begin_view(is_at_rest=scene is not None)
+        plane = None if scene is None else scene.ground_plane
+        self._view_monitor.begin_view(
+            is_at_rest=scene is not None, edge_scale=1.0 if plane is None else plane.edge_scale
+        )
         return DetectStage(
             name,
             self.frames,

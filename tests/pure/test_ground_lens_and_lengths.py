@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from agent.base.errors import UserError
 from agent.detection.ground_marks import GroundMarks
 from agent.detection.ground_plane import calibrate, fit_plane
+from agent.detection.lens_distortion import undistort
 from drivers.media import Point
 from tests.ground_camera import GroundCamera
 from tests.pure.ground_rig import STREET, cameras, refusal
@@ -63,6 +64,9 @@ def test_the_density_of_a_distorted_picture_is_that_of_a_metre_in_it() -> None:
     )
     plane = calibrate(marks)
     assert plane.distortion == pytest.approx(-0.2, abs=1e-3)
+    edge, _ = undistort((plane.aspect / 2, 0.0), plane.distortion)
+    assert plane.edge_scale == pytest.approx(plane.aspect / 2 / edge)
+    assert plane.edge_scale == pytest.approx(0.842, abs=0.001)
     for x_m, y_m in ((0.0, 10.0), (3.0, 8.5), (-4.0, 20.0)):
         left, right = camera.see(x_m - 0.005, y_m), camera.see(x_m + 0.005, y_m)
         seen = camera.see(x_m, y_m)

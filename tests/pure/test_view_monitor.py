@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from agent.base.picture_sharpness import MIN_SHARPNESS, measure_sharpness
-from agent.base.view_condition import ViewCondition, ViewState
+from agent.base.view_condition import ViewCondition, ViewLimit, ViewState
 from agent.detection.contrast_stretch import measure_luma_range
 from agent.detection.image import downscale_luma
 from agent.detection.view_monitor import LIMIT_OF_STATE, ViewMonitor
@@ -141,6 +141,17 @@ def test_a_picture_that_shakes_while_its_head_moves_has_no_limit() -> None:
     turning.monitor.begin_view(is_at_rest=False)
     assert "shaken" in fixed.see(30, pictures=shaken).limits
     assert turning.see(30, pictures=shaken).limits == ()
+
+
+@pytest.mark.parametrize(("edge_scale", "limits"), [(0.60, ("lens",)), (0.73, ()), (1.0, ())])
+def test_a_lens_that_bends_lines_too_much_is_a_limit_of_its_calibrated_view(
+    edge_scale: float, limits: tuple[ViewLimit, ...]
+) -> None:
+    camera = Camera()
+    camera.monitor.begin_view(is_at_rest=True, edge_scale=edge_scale)
+    assert camera.see(2).limits == limits
+    camera.monitor.begin_view(is_at_rest=True)
+    assert camera.see(2).limits == ()
 
 
 def test_a_picture_that_comes_again_and_again_is_frozen_from_the_beginning() -> None:
