@@ -45,8 +45,12 @@ MAX_GAP_NS = 350_000_000
 """After a longer gap the track may be of another road user."""
 PLACE_AFTER_NS = NS_PER_S // 2
 """Time at rest from which a vehicle has a place."""
-REMEMBER_SHOWN_NS, REMEMBER_COVERED_NS = 60 * NS_PER_S, 30 * NS_PER_S
-"""Time for which a vehicle is remembered at its place: without a detection there, and without being visible there."""
+PLACE_RADIUS = 0.15
+"""Largest distance of a box from its rest position at which it is a place: that of a creeping vehicle lags behind."""
+REMEMBER_SHOWN_NS = 60 * NS_PER_S
+"""Time for which a vehicle is remembered that is visible at its place and not detected there."""
+MIN_REMEMBER_COVERED_NS, REMEMBER_COVERED_NS = 10 * NS_PER_S, 30 * NS_PER_S
+"""The same while its place is covered: as long as it had stood, within these bounds."""
 TAKEN_MIN_RATIO = 0.5
 """Part of a place that another place covers, from which both are the place of one vehicle."""
 OFF_PLACE_AFTER_NS = 300_000_000
@@ -157,29 +161,31 @@ class RoadUser:
         if self.place is not None and self.is_held:
             if self.place.view == "empty":
                 return 0
+            covered_ns = min(
+                max(self._stood_for_ns(self.place), MIN_REMEMBER_COVERED_NS), REMEMBER_COVERED_NS
+            )
             return min(
                 self._placed_track.seen_ns + REMEMBER_SHOWN_NS,
-                self.place.shown_ns + REMEMBER_COVERED_NS,
+                max(self.place.shown_ns, self.last_seen_ns) + covered_ns,
             )
         is_stationary = self.last_seen_ns - self._rest_position.t_ns >= STATIONARY_AFTER_NS
         return self.last_seen_ns + (REMEMBER_STATIONARY_NS if is_stationary else REMEMBER_MOVING_NS)
 
     def stationary_since_ns(self, t_ns: int) -> int | None:
-        """Return since when it has been stationary, or None if it moves."""
-        return (
-            self._rest_position.t_ns
-            if t_ns - self._rest_position.t_ns >= STATIONARY_AFTER_NS
-            else None
-        )
+        """Return since when it has been stationary, or None if it moves, or moved when it was last seen."""
+        since_ns = self._rest_position.t_ns
+        return since_ns if min(t_ns, self.last_seen_ns) - since_ns >= STATIONARY_AFTER_NS else None
 
     def standing_since_ns(self, t_ns: int) -> int | None:
         """Return since when it has stood at its place, whether its track is there or not, or None if it does not."""
         place = self.place
         if place is None or (self._off_place_since_ns is not None and not self.is_held):
             return self.stationary_since_ns(t_ns)
-        until_ns = self._off_place_since_ns if self.is_displaced else t_ns
-        is_standing = (until_ns or t_ns) - place.since_ns >= STATIONARY_AFTER_NS
-        return place.since_ns if is_standing else None
+        return place.since_ns if self._stood_for_ns(place) >= STATIONARY_AFTER_NS else None
+
+    def _stood_for_ns(self, place: StandingPlace) -> int:
+        """Return how long it has been seen at its place, by its track or by the picture."""
+        return max(place.shown_ns, self._placed_track.seen_ns) - place.since_ns
 
     @property
     def has_stood(self) -> bool:
@@ -352,15 +358,17 @@ class RoadUser:
             or t_ns - rest.t_ns < PLACE_AFTER_NS
         ):
             return
-        place_box = BoundingBox(rest.point.x - box.w / 2, rest.point.y - box.h / 2, box.w, box.h)
+        away = distance(rest.point, box_centre(box), self._aspect)
+        if away > PLACE_RADIUS * box_size(box, self._aspect):
+            return
         is_free = not any(
             other is not self
             and other.place is not None
-            and covered_ratio(other.place.box, place_box) >= TAKEN_MIN_RATIO
+            and covered_ratio(other.place.box, box) >= TAKEN_MIN_RATIO
             for other in others
         )
-        if is_free and has_look(place_box, pictures):
-            self.place = StandingPlace(place_box, rest.t_ns, pictures, t_ns)
+        if is_free and has_look(box, pictures):
+            self.place = StandingPlace(box, rest.t_ns, pictures, t_ns)
             self._placed_track, self._off_place_since_ns = self.track, None
 
     def has_lost_track(self, t_ns: int) -> bool:
@@ -486,19 +494,19 @@ class TrackMemory:
         self.handovers = tuple(handovers)
         replaced = []
         for user in [one for one in self._lost if one.place is not None and one.is_shown]:
-            younger = self._find_younger_at(user)
-            if younger is not None:
+            other_user = self._find_standing_at(user)
+            if other_user is not None:
                 self._lost.remove(user)
-                self._by_track_id[younger.track.id] = user
-                user.update(younger.track, t_ns)
-                replaced.append(younger)
+                self._by_track_id[other_user.track.id] = user
+                user.update(other_user.track, t_ns)
+                replaced.append(other_user)
         return replaced
 
-    def _find_younger_at(self, lost: RoadUser) -> RoadUser | None:
-        """Find a younger road user whose track has come to stand at the place of one without a track."""
+    def _find_standing_at(self, lost: RoadUser) -> RoadUser | None:
+        """Find a road user without a place whose track has come to stand at that of one without a track."""
         for user in self._by_track_id.values():
             if (
-                user.id > lost.id
+                user.place is None
                 and user.is_visible
                 and user.label in VEHICLES
                 and lost.stands_at(user.track)

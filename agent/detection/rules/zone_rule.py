@@ -51,7 +51,9 @@ class ZoneRule:
         for visit in self._occupancy.ended_visits:
             event = self._events.pop(visit.user.id, None)
             if event is not None:
-                end_ns = min(event.last_held_ns, visit.last_inside_ns)
+                # Not before a begin: a hidden vehicle may have been seen in the zone for the last time before that.
+                began_ns = 0 if event.open_event is None else event.open_event.t_ns
+                end_ns = max(began_ns, min(event.last_held_ns, visit.last_inside_ns))
                 found.append(event.end(end_ns, self._fields(visit)))
         found += [self._evaluate(visit, t_ns) for visit in self._occupancy.visits]
         return [event for event in found if event is not None]
