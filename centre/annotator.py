@@ -104,8 +104,7 @@ class Annotator:
             self._draw_zone(canvas, zone, size_px, unit_px)
         for line in self._scene.line:
             self._draw_line(canvas, line, size_px, unit_px, result.t_ns)
-        for flow in self._scene.flow:
-            self._draw_flow(canvas, flow, size_px, unit_px)
+        self._draw_flows(canvas, size_px, unit_px)
         for track in result.tracks:
             self._draw_trail(canvas, track, size_px, unit_px)
         for track in result.tracks:
@@ -182,29 +181,21 @@ class Annotator:
             bottom = round(anchor[1] + y * offset_px + plate_height / 2)
             drawing.draw_label(canvas, text, (left, bottom), size, colour)
 
-    def _draw_flow(self, canvas: Rgb, flow: SceneFlow, size_px: Pixel, unit_px: int) -> None:
-        ends = (self._middles[flow.origin], self._middles[flow.destination])
-        start, end = _pixels(ends, size_px)
-        length = max(1.0, math.hypot(end[0] - start[0], end[1] - start[1]))
-        dx, dy = (end[0] - start[0]) / length, (end[1] - start[1]) / length
-        # To its right hand: the arrow of the way back is next to it.
-        shift = (-dy * 3 * unit_px, dx * 3 * unit_px)
-        tail, tip = ((x + shift[0], y + shift[1]) for x, y in (start, end))
-        wings = [
-            (
-                tip[0] - 5 * unit_px * (dx + s * dy / 2),
-                tip[1] - 5 * unit_px * (dy - s * dx / 2),
-            )
-            for s in (-1, 1)
-        ]
-        drawing.draw_outline(canvas, (tail, tip), FLOW_COLOUR, unit_px, closed=False)
-        drawing.draw_outline(canvas, (wings[0], tip, wings[1]), FLOW_COLOUR, unit_px, closed=False)
-        text, size = f"{flow.name}  {self._flow_counts[flow.name]}", 6 * unit_px
-        width, height = drawing.label_size(text, size)
-        # Nearer to its begin: arrows that cross meet in the middle.
-        at = (tail[0] + (tip[0] - tail[0]) / 3, tail[1] + (tip[1] - tail[1]) / 3)
-        corner = (round(at[0] - width / 2), round(at[1] + height / 2))
-        drawing.draw_label(canvas, text, corner, size, FLOW_COLOUR)
+    def _draw_flows(self, canvas: Rgb, size_px: Pixel, unit_px: int) -> None:
+        size = 6 * unit_px
+        labels: list[tuple[str, Pixel]] = []
+        for flow in self._scene.flow:
+            tail, tip = _draw_flow_arrow(canvas, self._flow_ends(flow, size_px), unit_px)
+            text = f"{flow.name}  {self._flow_counts[flow.name]}"
+            width, height = drawing.label_size(text, size)
+            # Nearer to its begin: arrows that cross meet in the middle.
+            x, y = tail[0] + (tip[0] - tail[0]) / 3, tail[1] + (tip[1] - tail[1]) / 3
+            labels.append((text, (round(x - width / 2), round(y + height / 2))))
+        for text, corner in labels:
+            drawing.draw_label(canvas, text, corner, size, FLOW_COLOUR)
+
+    def _flow_ends(self, flow: SceneFlow, size_px: Pixel) -> list[Pixel]:
+        return _pixels((self._middles[flow.origin], self._middles[flow.destination]), size_px)
 
     def _draw_trail(self, canvas: Rgb, track: Track, size_px: Pixel, unit_px: int) -> None:
         points = [(p.x * size_px[0], p.y * size_px[1]) for _, p in self._trails[track.id]]
@@ -302,6 +293,25 @@ def caption_text(event: Event) -> str:
     if event.phase == "end" and event.duration_s is not None:
         parts.append(f"after {event.duration_s:.0f} s")
     return "  ".join(parts)
+
+
+def _draw_flow_arrow(
+    canvas: Rgb, ends: Sequence[Pixel], unit_px: int
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Draw an arrow to the right hand of its way, next to that of the way back, and return where it begins and ends."""
+    (x0, y0), (x1, y1) = ends
+    length = max(1.0, math.hypot(x1 - x0, y1 - y0))
+    dx, dy = (x1 - x0) / length, (y1 - y0) / length
+    right_x, right_y = -dy * 4 * unit_px, dx * 4 * unit_px
+    tail, tip = (x0 + right_x, y0 + right_y), (x1 + right_x, y1 + right_y)
+    head = 5 * unit_px
+    wings = [
+        (tip[0] - head * (dx + side * dy / 2), tip[1] - head * (dy - side * dx / 2))
+        for side in (-1, 1)
+    ]
+    drawing.draw_outline(canvas, (tail, tip), FLOW_COLOUR, unit_px, closed=False)
+    drawing.draw_outline(canvas, (wings[0], tip, wings[1]), FLOW_COLOUR, unit_px, closed=False)
+    return tail, tip
 
 
 def _pixels(points: Sequence[Point], size_px: Pixel) -> list[Pixel]:

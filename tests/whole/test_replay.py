@@ -194,6 +194,23 @@ def test_on_calibrated_ground_the_counts_have_speeds(
     assert f"30-40 {counted[30]}" in towards
 
 
+def test_a_turning_flow_is_counted_by_the_minute_and_in_the_summary(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Cars that come towards the camera pass the left lane and then the line across the street."""
+    scene, events = tmp_path / "scene.toml", tmp_path / "events.jsonl"
+    flow = '\n[[flow]]\nname = "arrivals"\nfrom = "left lane"\nto = "street"\n'
+    scene.write_text(SCENE.read_text() + flow)
+    assert main(["replay", str(clip), "--scene", str(scene), "--events", str(events)]) == 0
+    minute = msgspec.json.decode(events.read_bytes().splitlines()[-1], type=TrafficCountsMessage)
+    (arrivals,) = minute.data.flows
+    street = next(line for line in minute.data.lines if line.name == "street")
+    total = sum(arrivals.counts.values())
+    assert (arrivals.origin, arrivals.destination) == ("left lane", "street")
+    assert 1 <= total <= sum(street.counts["towards the camera"].values())
+    assert f"flow 'arrivals': {total} (" in capsys.readouterr().out
+
+
 def test_events_go_to_standard_output_and_all_else_to_standard_error_without_notices_of_the_runtime(
     tmp_path: Path,
 ) -> None:
