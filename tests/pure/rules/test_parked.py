@@ -46,6 +46,15 @@ def test_a_vehicle_that_stands_for_long_enough_is_parked() -> None:
     assert end.t_ns == pytest.approx(90e9, abs=1.5e9)
 
 
+def test_a_parked_vehicle_that_traffic_hides_is_not_named_again() -> None:
+    before = ScriptedRoadUser(straight_path((0, 0.7, 0.5), (70, 0.7, 0.5)))
+    after = ScriptedRoadUser(straight_path((76, 0.7, 0.5), (110, 0.7, 0.5)), track=9, look=1)
+    lorry = straight_path((67, 0.1, 0.5), (79, 1.3, 0.5))
+    passes = ScriptedRoadUser(lorry, track=5, label="truck", box=(0.4, 0.2))
+    events = run_rules(zone_scene(**NO_PARKING), [before, after, passes], 110)
+    assert event_names(events) == ["parked begin"]
+
+
 @pytest.mark.parametrize(
     ("why", "until_s", "label"),
     [("it leaves before", 50, "car"), ("it is a person", 90, "person")],
