@@ -86,6 +86,7 @@ def _configured_camera(
         purpose=None if owner_policy is None else owner_policy.purpose,
         viewers=None if owner_policy is None else owner_policy.viewers,
         on_ptz_head=any(head.camera == camera.name for head in config.head),
+        view_of=camera.view_of,
         detection=camera.detect.enabled,
         recorded=camera.record,
         masked=is_masked,

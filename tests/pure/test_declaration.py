@@ -119,3 +119,20 @@ def test_the_rules_with_enough_picture_detail_are_counted() -> None:
         ("yard", 2, None),
         ("bank", 0, None),
     ]
+
+
+def test_a_view_of_a_fisheye_camera_is_declared_as_a_part_of_its_picture() -> None:
+    around = {
+        "name": "around",
+        "driver": "fake",
+        "projection": "fisheye",
+        "lens": {"field_of_view_deg": 180},
+        "detect": {"enabled": False},
+    }
+    north = {"name": "view", "driver": "view", "options": {"camera": "around"}, "record": False}
+    config = msgspec.convert({**TABLES, "camera": [around, north], "head": []}, Config)
+    cameras = declare(config, {}, ["around", "view"]).cameras
+    assert [(one.name, one.view_of, one.recorded, one.masked) for one in cameras] == [
+        ("around", None, True, True),
+        ("view", "around", False, True),
+    ]

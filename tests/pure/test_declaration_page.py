@@ -265,3 +265,9 @@ def test_the_configuration_is_declared_and_its_gaps_are_named() -> None:
 def test_a_text_that_is_too_long_or_no_line_is_refused(wrong: dict[str, str]) -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert({**TABLES, "declaration": wrong}, Config)
+
+
+def test_a_view_names_the_camera_whose_picture_it_is_a_part_of() -> None:
+    view = msgspec.structs.replace(CAMERA, name="around-north", view_of="around <b>")
+    page = page_of(msgspec.structs.replace(DATA, cameras=(CAMERA, view)), "en")
+    assert page.count("part of the picture of <bdi>around &lt;b&gt;</bdi>") == 1

@@ -15,7 +15,8 @@ class DeclaredCamera(msgspec.Struct, frozen=True, kw_only=True):
     camera's own events that the box receives. `rules` is the number of lines and zones in which
     it counts or reports, `trusted_rules` of those with enough pixels per metre for all that they count, null if the
     ground is not calibrated or no picture has come yet. `countable_ratio` is the part of the last day, or of the time since
-    the box started, for which its counts are trusted, 0..1, null if that is not known. For a camera that was removed and still has footage,
+    the box started, for which its counts are trusted, 0..1, null if that is not known. `view_of` is the fisheye camera of whose picture this one
+    shows a part, null if it has pictures of its own. For a camera that was removed and still has footage,
     `detection` and `recorded` are false.
     """
 
@@ -32,6 +33,7 @@ class DeclaredCamera(msgspec.Struct, frozen=True, kw_only=True):
     rules: int = 0
     trusted_rules: int | None = None
     countable_ratio: float | None = None
+    view_of: str | None = None
 
 
 class RuleCounts(msgspec.Struct, frozen=True, kw_only=True):

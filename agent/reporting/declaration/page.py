@@ -56,6 +56,7 @@ class PageTexts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     detection: str
     masked: str
     movable: str
+    view_of: str
     trusted_rules: str
     countable_time: str
     not_measured: str
@@ -230,7 +231,12 @@ class _Article:
         texts = self._texts
         own_purpose = getattr(self._data.controller.purposes, self._language)
         cells = (
-            f"<bdi>{_escape(camera.name)}</bdi>",
+            f"<bdi>{_escape(camera.name)}</bdi>"
+            + (
+                f"<br>{_escape(texts.view_of)} <bdi>{_escape(camera.view_of)}</bdi>"
+                if camera.view_of
+                else ""
+            ),
             f"<bdi>{_escape(camera.owner or texts.own)}</bdi>",
             self._render_value(own_purpose if camera.owner is None else camera.purpose),
             f"<bdi>{_escape(texts.any_viewer if camera.viewers is None else texts.comma.join(camera.viewers))}</bdi>",
