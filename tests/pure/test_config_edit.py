@@ -87,6 +87,7 @@ def test_every_key_that_may_be_set_is_listed_with_its_value() -> None:
         "console.idle_logout_s": "600.0",
         "camera.north.options.url": "rtsp://10.0.0.21/(left out)",
         "camera.north.detect_options.url": "rtsp://10.0.0.21/(left out)",
+        "camera.around.options.url": "rtsp://10.0.0.22/(left out)",
         "head.mast.options.port": "/dev/serial/by-id/usb-FTDI_USB-RS485_Cable_FT4WQA-if00-port0",
     }
 

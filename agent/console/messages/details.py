@@ -252,6 +252,8 @@ DETAILS = (
     Message("address = {address}, and the chain has {count} camera", address=_ANY, count=_ANY),
     Message("refuses {data}: {reason}", data=_ANY, reason=_ANY),
     Message("head {name} is not open yet", name=_ANY),
+    Message("camera {name} is not open yet", name=_ANY),
+    Message("the view is closed"),
     Message("the accelerator is opened again in a while"),
     Message("model {name}", name=_ANY),
     Message("no such card"),
