@@ -97,7 +97,11 @@ def test_a_mistake_in_the_configuration_is_one_line_and_exit_code_2(
         ("scene.toml", ("[0.9, 0.5]", "[0.9, 1.5]"), "line[0].to"),
         ("scene.toml", ("[0.9, 0.5]", "[0.1, 0.5]"), "allowed: a line that has a length"),
         ("scene.toml", ("name =", "colour = 1\nname ="), "line[0].colour: unknown key; allowed: "),
-        ("scene.toml", ("[[line]]", "[[lines]]"), "lines: unknown key; allowed: line, zone, flow, mask"),
+        (
+            "scene.toml",
+            ("[[line]]", "[[lines]]"),
+            "lines: unknown key; allowed: line, zone, flow, mask",
+        ),
     ],
 )
 def test_a_mistake_in_a_scene_is_one_line_and_exit_code_2(
