@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from agent.base.model import BoundingBox, Detection, FrameResult, Label, Track
+from agent.base.model import BoundingBox, Detection, Label, Track
 from agent.config.configuration import DetectConfig
 from agent.detection import image
 from agent.detection.geometry import bottom_centre
@@ -205,7 +205,7 @@ def _ground_work(frames: Sequence[tuple[Track, ...]], *, fits_motion: bool) -> C
         ground_tracks: dict[int, GroundTrack] = {}
         for index, tracks in enumerate(frames):
             t_ns = index * 1_000_000_000 // GATE_FPS
-            ground.step(_empty_result(t_ns))
+            ground.step()
             for track in tracks:
                 ground_track = ground_tracks.setdefault(track.id, GroundTrack())
                 if ground.plane is not None:
@@ -214,19 +214,6 @@ def _ground_work(frames: Sequence[tuple[Track, ...]], *, fits_motion: bool) -> C
                         ground_track.motion(ground.plane)
 
     return work
-
-
-def _empty_result(t_ns: int) -> FrameResult:
-    return FrameResult(
-        seq=0,
-        t_ns=t_ns,
-        width_px=1920,
-        height_px=1080,
-        gate_luma=np.zeros((1, 1), np.uint8),
-        moving_ratio=0.0,
-        tracks=(),
-        inference_count=0,
-    )
 
 
 def _tracker_work(

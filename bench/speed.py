@@ -225,7 +225,7 @@ def _follow(
     crossings: list[Crossing] = []
     final: list[CrossingSpeed] = []
     for result in results:
-        ground.step(result)
+        ground.step()
         memory.step(result)
         for detector in detectors:
             detector.step()

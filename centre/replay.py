@@ -34,6 +34,7 @@ from agent.base.model import (
 )
 from agent.base.speed_bands import add_speeds
 from agent.base.uuid7 import uuid7_factory
+from agent.base.view_condition import VIEW_LIMITS, ViewLimit
 from agent.config.configuration import DetectConfig
 from agent.detection import model_card
 from agent.detection import scene as scenes
@@ -127,7 +128,11 @@ class ReplayFlowCount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReplaySummary(msgspec.Struct, frozen=True, kw_only=True):
-    """Results of a replay. `event_counts` counts events, not revisions, by kind."""
+    """Results of a replay. `event_counts` counts events, not revisions, by kind.
+
+    `untrusted_minutes` are those of `minutes` whose counts are not to be trusted, and `untrusted_reasons` the limits of
+    their views.
+    """
 
     frames: int
     inferences: int
@@ -135,6 +140,9 @@ class ReplaySummary(msgspec.Struct, frozen=True, kw_only=True):
     elapsed_s: float
     line_counts: tuple[ReplayLineCount, ...]
     flow_counts: tuple[ReplayFlowCount, ...]
+    minutes: int
+    untrusted_minutes: int
+    untrusted_reasons: tuple[ViewLimit, ...]
     event_counts: dict[str, int]
 
 
@@ -259,6 +267,13 @@ class _ReplayRun:
             elapsed_s=time.monotonic() - start_s,
             line_counts=_line_counts(self._scene, self._traffic_counts),
             flow_counts=_flow_counts(self._scene, self._traffic_counts),
+            minutes=len(self._traffic_counts),
+            untrusted_minutes=sum(not minute.trusted for minute in self._traffic_counts),
+            untrusted_reasons=tuple(
+                limit
+                for limit in VIEW_LIMITS
+                if any(limit in minute.untrusted_reasons for minute in self._traffic_counts)
+            ),
             event_counts=dict(sorted(self._event_counts.items())),
         )
 

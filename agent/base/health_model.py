@@ -79,6 +79,20 @@ class AreaDensity(msgspec.Struct, frozen=True, kw_only=True):
     needed_px_per_m: dict[Label, int]
 
 
+class UnsupportedArea(msgspec.Struct, frozen=True, kw_only=True):
+    """A line or zone that the view does not support: the pixels per metre in its middle, and the labels that need more.
+
+    Without a calibrated ground they are estimated by the heights of cars. `angle_deg` is the angle between the line of
+    sight and the ground in its middle, None without a calibrated ground.
+    """
+
+    kind: Literal["line", "zone"]
+    name: str
+    px_per_m: float
+    small: tuple[Label, ...]
+    angle_deg: float | None
+
+
 class GroundHealth(msgspec.Struct, frozen=True, kw_only=True):
     """The ground calibration in force of a camera.
 
@@ -125,6 +139,8 @@ class CameraHealth(msgspec.Struct, frozen=True, kw_only=True):
     """None if the scene in force has no calibrated ground."""
     view: ViewCondition | None = None
     """None if no frame was looked at in the last half minute: detection is off or shed, or none came."""
+    unsupported: tuple[UnsupportedArea, ...] = ()
+    """The lines and zones of the scene in force that the view does not support, as far as that is known."""
     countable_ratio: float | None = None
     """The part of the last day, or of the time since the agent started, for which counts are trusted, 0..1; None in the first
     minute, and without lines and zones."""

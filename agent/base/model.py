@@ -194,8 +194,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     """Its road user on the ground; unset without a calibration in force, or if the foot of it is not in the picture."""
     untrusted_reasons: tuple[ViewLimit, ...] | msgspec.UnsetType = msgspec.UNSET
     """Why counts are not to be trusted; unset for kinds other than `counts_untrusted`."""
-    low_density: bool | msgspec.UnsetType = msgspec.UNSET
-    """Whether its line or zone has too few pixels per metre for the label; unset without a calibration in force."""
+    view_limits: tuple[ViewLimit, ...] | msgspec.UnsetType = msgspec.UNSET
+    """Of a line or zone: why the view does not give what its rule needs now, none if it does; unset if that is not known."""
 
 
 class FrameResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -235,18 +235,23 @@ class SpeedCounts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LineCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """Crossings of one line in one minute, by direction name and label."""
+    """Crossings of one line in one minute, by direction name and label.
+
+    `small` are the labels whose road users are too few pixels high there: most of them are missed.
+    """
 
     name: str
+    small: tuple[Label, ...] = ()
     counts: dict[str, dict[Label, int]]
     speeds: dict[str, SpeedCounts] | msgspec.UnsetType = msgspec.UNSET
     """By direction name; unset without a calibration of the ground."""
 
 
 class ZoneCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """Occupancy of one zone in one minute: mean and peak of the number of road users, by label."""
+    """Occupancy of one zone in one minute: mean and peak of the number of road users, by label. `small`: see LineCounts."""
 
     name: str
+    small: tuple[Label, ...] = ()
     mean: dict[Label, float]
     peak: dict[Label, int]
 

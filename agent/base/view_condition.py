@@ -35,6 +35,7 @@ ViewLimit = Literal[
     "frame_rate",
     "lens",
     "small",
+    "flat",
 ]
 """A limit of a view: why road users are missed in it, so that its counts are not to be trusted.
 
@@ -50,6 +51,7 @@ shaken       the picture shakes
 frame_rate   too few pictures a second
 lens         the lens bends what is straight too much
 small        road users are too few pixels high
+flat         the street is seen at too flat an angle, so that road users hide each other
 """
 VIEW_LIMITS: tuple[ViewLimit, ...] = get_args(ViewLimit)
 

@@ -227,10 +227,14 @@ def check_cameras(context: ConsoleContext) -> Iterator[CheckResult]:
 
 
 def _check_density(subject: Message, report: HealthReport, name: str) -> Iterator[CheckResult]:
-    """Name the lines and zones whose picture is too coarse: for information, because the camera works."""
+    """Name the lines and zones that the view does not support: for information, because the camera works."""
     camera = next((camera for camera in report.cameras if camera.name == name), None)
-    for area in () if camera is None or camera.ground is None else camera.ground.low_density:
+    if camera is None:
+        return
+    for area in () if camera.ground is None else camera.ground.low_density:
         yield not_applicable(subject, diagnosis.describe_density(area))
+    for place in camera.unsupported:
+        yield not_applicable(subject, diagnosis.describe_unsupported(place))
 
 
 def _open_camera_directly(context: ConsoleContext, subject: Message, name: str) -> CheckResult:

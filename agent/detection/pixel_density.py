@@ -10,14 +10,17 @@ from agent.detection.scene import Scene, SceneLine, Zone
 from drivers.media import Point
 
 MIN_PX_PER_M: Mapping[Label, int] = {
-    "person": 60,
-    "bicycle": 60,
-    "motorcycle": 60,
-    "car": 30,
-    "bus": 30,
-    "truck": 30,
+    "person": 10,
+    "bicycle": 10,
+    "motorcycle": 10,
+    "car": 7,
+    "bus": 7,
+    "truck": 7,
 }
 """Below it road users of a label are missed, and a rule on them is not to be trusted."""
+
+_STEP = 0.004
+"""In picture heights: the length on the picture whose length on the ground shows the angle of the view."""
 
 
 def least_px_per_m(
@@ -28,6 +31,20 @@ def least_px_per_m(
     Without lens distortion the number is a linear function of the point, so no point in between has fewer.
     """
     return min(plane.pixels_per_metre(point, width_px, height_px) for point in points)
+
+
+def view_angle_deg(plane: GroundPlane, point: Point, width_px: int, height_px: int) -> float | None:
+    """Return the angle between the line of sight and the ground at a point, or None at and beyond the horizon.
+
+    It is the arc sine of how much a metre along the line of sight is shortened, compared with one across.
+    """
+    above, below = Point(point.x, point.y - _STEP / 2), Point(point.x, point.y + _STEP / 2)
+    far, near = plane.place_m(above), plane.place_m(below)
+    across_px = plane.pixels_per_metre(point, width_px, height_px)
+    if far is None or near is None or not across_px:
+        return None
+    along_px = _STEP * height_px / math.dist(far, near)
+    return math.degrees(math.asin(min(1.0, along_px / across_px)))
 
 
 def unsupported_labels(px_per_m: float, labels: Iterable[Label]) -> tuple[Label, ...]:

@@ -8,11 +8,12 @@ from agent.base.model import Event, FrameResult, GroundMotion, TrafficCounts
 from agent.detection.crossing_speeds import CrossingSpeeds
 from agent.detection.flow_counter import FlowCounter
 from agent.detection.rules.line_crossing import Crossing, LineCrossingDetector
-from agent.detection.rules.registry import LINE_RULES, SCENE_RULES, ZONE_RULES
+from agent.detection.rules.registry import LINE_RULES, NEEDS, SCENE_RULES, ZONE_RULES
 from agent.detection.rules.road_users import TrackMemory
 from agent.detection.rules.rule import AreaT, Rule, RuleContext, RuleType
 from agent.detection.rules.scene_ground import SceneGround
 from agent.detection.rules.static_foreground import StaticForeground
+from agent.detection.rules.view_support import ViewSupport
 from agent.detection.rules.zone_occupancy import ZoneOccupancy
 from agent.detection.rules.zone_schedule import ZoneSchedule
 from agent.detection.scene import Scene, Zone
@@ -75,7 +76,8 @@ class RuleEngine:
             *_make_rules(SCENE_RULES, [scene], self._context),
         ]
         self._crossing_speeds = CrossingSpeeds(self._road_users)
-        self._traffic_counter = TrafficCounter(camera, scene)
+        self.view_support = ViewSupport(scene, ground, NEEDS)
+        self._traffic_counter = TrafficCounter(camera, scene, self.view_support.small_labels)
         self._flow_counter = FlowCounter(
             scene,
             self._road_users,
@@ -86,7 +88,8 @@ class RuleEngine:
     def evaluate(self, result: FrameResult) -> tuple[Event, ...]:
         """Return the events of one frame. Call `completed_counts` before this."""
         context = self._context
-        context.ground.step(result)
+        context.ground.step()
+        result = self.view_support.step(result)
         self._road_users.step(result)
         for occupancy in context.occupancies.values():
             occupancy.step(result.t_ns)
@@ -101,7 +104,8 @@ class RuleEngine:
         self._traffic_counter.count_crossings(crossings)
         self._traffic_counter.count_speeds(self._crossing_speeds.step(result.t_ns, crossings))
         self._traffic_counter.count_flows(self._flow_counter.step())
-        return tuple(event for rule in self._rules for event in rule.step(result))
+        mark = self.view_support.mark
+        return tuple(mark(event) for rule in self._rules for event in rule.step(result))
 
     def ground_motions(self) -> dict[int, GroundMotion]:
         """Return place and motion on the ground of the tracks of the last frame, by their ids, as far as they are known."""
@@ -117,7 +121,8 @@ class RuleEngine:
 
     def flush(self, t_ns: int) -> tuple[Event, ...]:
         """End every open event: the stream is over, or the camera turns."""
-        return tuple(event for rule in self._rules for event in rule.flush(t_ns))
+        mark = self.view_support.mark
+        return tuple(mark(event) for rule in self._rules for event in rule.flush(t_ns))
 
     def flush_counts(self, t_ns: int) -> tuple[TrafficCounts, ...]:
         """Return the counts of the minute that is cut short at `t_ns`."""

@@ -1,7 +1,7 @@
 """Traffic counts by the minute: crossings of each line, occupancy of each zone, and turning flows."""
 
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
@@ -34,8 +34,12 @@ class TrafficCounter:
     A minute without a frame is not sent.
     """
 
-    def __init__(self, camera: str, scene: Scene) -> None:
+    def __init__(
+        self, camera: str, scene: Scene, small_labels: Callable[[str], tuple[Label, ...]]
+    ) -> None:
+        """`small_labels` returns the labels that are too small at a line or zone now."""
         self._camera = camera
+        self._small_labels = small_labels
         is_measured = scene.ground is not None
         self._line_counts = {
             line.name: _LineCount(line, is_measured=is_measured) for line in scene.line
@@ -110,8 +114,14 @@ class TrafficCounter:
             observed_s=round(watched_ns / 1e9, 3),
             trusted=not reasons,
             untrusted_reasons=reasons,
-            lines=tuple(line.pop_counts() for line in self._line_counts.values()),
-            zones=tuple(zone.pop_stats(watched_ns) for zone in self._zone_stats.values()),
+            lines=tuple(
+                line.pop_counts(self._small_labels(name))
+                for name, line in self._line_counts.items()
+            ),
+            zones=tuple(
+                zone.pop_stats(watched_ns, self._small_labels(name))
+                for name, zone in self._zone_stats.items()
+            ),
             flows=tuple(flow.pop_counts() for flow in self._flow_counts.values()),
         )
         return (minute,)
@@ -159,7 +169,7 @@ class _LineCount:
         self._is_measured = is_measured
         self._reset()
 
-    def pop_counts(self) -> LineCounts:
+    def pop_counts(self, small: tuple[Label, ...]) -> LineCounts:
         """Return the counts and reset them."""
         counts: dict[str, dict[Label, int]] = {
             direction: dict(sorted(labels.items())) for direction, labels in self.counts.items()
@@ -167,7 +177,10 @@ class _LineCount:
         speeds = {direction: speed_counts(bands) for direction, bands in self.bands.items()}
         self._reset()
         return LineCounts(
-            name=self._name, counts=counts, speeds=speeds if self._is_measured else msgspec.UNSET
+            name=self._name,
+            small=small,
+            counts=counts,
+            speeds=speeds if self._is_measured else msgspec.UNSET,
         )
 
     def _reset(self) -> None:
@@ -203,12 +216,14 @@ class _ZoneStats:
             self._present_ns[label] += number * step_ns
             self._peak[label] = max(number, self._peak.get(label, 0))
 
-    def pop_stats(self, watched_ns: int) -> ZoneCounts:
+    def pop_stats(self, watched_ns: int, small: tuple[Label, ...]) -> ZoneCounts:
         """Return mean and peak, and reset them."""
         mean: dict[Label, float] = {
             label: round(present_ns / max(watched_ns, 1), 3)
             for label, present_ns in sorted(self._present_ns.items())
         }
-        stats = ZoneCounts(name=self._name, mean=mean, peak=dict(sorted(self._peak.items())))
+        stats = ZoneCounts(
+            name=self._name, small=small, mean=mean, peak=dict(sorted(self._peak.items()))
+        )
         self._present_ns, self._peak = Counter(), {}
         return stats

@@ -16,6 +16,7 @@ from agent.base.health_model import (
     Fault,
     HealthReport,
     StageHealth,
+    UnsupportedArea,
 )
 from agent.base.message import Message, Text, join_phrases, join_sentences
 from agent.base.model import Label
@@ -66,6 +67,7 @@ FAULT_OF_LIMIT: Mapping[ViewLimit, FaultCode] = {
     "frame_rate": "CAM-09",
     "lens": "CAM-09",
     "small": "CAM-09",
+    "flat": "CAM-09",
 }
 """The fault of a limit for which a person must act. Rain, snow and fog pass by themselves."""
 LIMIT_WORDS: Mapping[ViewLimit, Message] = {
@@ -81,6 +83,7 @@ LIMIT_WORDS: Mapping[ViewLimit, Message] = {
     "frame_rate": Message("too few pictures a second"),
     "lens": Message("the lens bends straight lines too much"),
     "small": Message("road users are too small in the picture"),
+    "flat": Message("the street is seen at too flat an angle"),
 }
 VIEW_FAULTS: frozenset[FaultCode] = frozenset((*FAULT_OF_VIEW.values(), *FAULT_OF_LIMIT.values()))
 """At most one of them is active for a camera."""
@@ -243,6 +246,24 @@ def describe_density(area: AreaDensity) -> Message:
         area=f"{area.kind} {area.name!r}",
         px_per_m=area.px_per_m,
         needed=reduce(join_sentences, needs),
+    )
+
+
+def describe_unsupported(area: UnsupportedArea) -> Message:
+    """Return a line that names a line or zone that the view does not support, and why."""
+    name = f"{area.kind} {area.name!r}"
+    small = Message(
+        "{area}: {px_per_m:.1f} pixels per metre in its middle, too few for {labels}",
+        area=name,
+        px_per_m=area.px_per_m,
+        labels=", ".join(area.small),
+    )
+    if area.small or area.angle_deg is None:
+        return small
+    return Message(
+        "{area}: seen at {angle:.1f} degrees to the ground, which is too flat",
+        area=name,
+        angle=area.angle_deg,
     )
 
 

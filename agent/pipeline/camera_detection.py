@@ -8,7 +8,7 @@ import msgspec
 
 from agent.base.clock import trusted_local_time
 from agent.base.file_read import read_stamp
-from agent.base.health_model import DetectorHealth
+from agent.base.health_model import DetectorHealth, UnsupportedArea
 from agent.base.model import Event, FrameResult, TrafficCounts
 from agent.base.view_condition import ViewCondition
 from agent.capture.camera_source import CameraSource
@@ -33,7 +33,7 @@ from drivers.media import NS_PER_S, Frame
 
 RECORDS_CHECK_INTERVAL_S = 10.0
 DECLARE_INTERVAL_S = 3600.0
-"""The declaration is published at most this often for a change of the countable time."""
+"""The declaration is published at most this often for a change of what can be counted."""
 MAX_VIEW_AGE_NS = 30 * NS_PER_S
 """The condition in an older frame is no longer that of the view. The slowest detection looks at a frame each ten seconds."""
 
@@ -63,7 +63,8 @@ class CameraDetection:
         self._view: ViewCondition | None = None
         self._viewed_ns = 0
         self._countable_time = CountableTime(services.clock.boottime_ns())
-        self._declared_ratio: float | None = None
+        self._rule_engine: RuleEngine | None = None
+        self._declared: RuleCounts | None = None
         self._declare_pause = Pause()
         self._records_dir = services.state_dir / RECORDS_DIR
         self._records_stamp = read_stamp(self._records_dir)
@@ -112,14 +113,25 @@ class CameraDetection:
 
     def rule_counts(self) -> RuleCounts:
         """Return what the declaration says of the rules. Thread-safe."""
-        return msgspec.structs.replace(
-            self.ground.rule_counts(), countable_ratio=self.countable_ratio()
-        )
+        counts, engine = self.ground.rule_counts(), self._rule_engine
+        supported = None if engine is None else engine.view_support.supported_count
+        if counts.trusted is None and self._config.detect.scene is not None:
+            # One scene without a calibrated ground: the heights of cars show it.
+            counts = msgspec.structs.replace(counts, trusted=supported)
+        return msgspec.structs.replace(counts, countable_ratio=self.countable_ratio())
 
     def view(self) -> ViewCondition | None:
         """Return the condition of the view, or None if no frame was looked at lately. Thread-safe."""
         age_ns = self._services.clock.boottime_ns() - self._viewed_ns
-        return None if age_ns > MAX_VIEW_AGE_NS else self._view
+        if age_ns > MAX_VIEW_AGE_NS:
+            return None
+        engine = self._rule_engine
+        return self._view if engine is None else engine.view_support.view or self._view
+
+    def unsupported(self) -> tuple[UnsupportedArea, ...]:
+        """Return the lines and zones that the view does not support. Thread-safe."""
+        engine = self._rule_engine
+        return () if engine is None else engine.view_support.unsupported
 
     def _learn_view_if_commissioned(self, now_ns: int) -> None:
         """Learn the view again after a technician has found it good, which a new installation record shows."""
@@ -140,6 +152,11 @@ class CameraDetection:
         self._view_monitor.begin_view(
             is_at_rest=scene is not None, edge_scale=1.0 if plane is None else plane.edge_scale
         )
+        self._rule_engine = (
+            None
+            if scene is None
+            else RuleEngine(name, scene, self._services.new_id, self.ground.is_stale)
+        )
         return DetectStage(
             name,
             self.frames,
@@ -151,9 +168,7 @@ class CameraDetection:
                 view_monitor=self._view_monitor,
                 contrast_stretch=self._contrast_stretch,
             ),
-            None
-            if scene is None
-            else RuleEngine(name, scene, self._services.new_id, self.ground.is_stale),
+            self._rule_engine,
             self.event_limit,
             DetectionSinks(
                 on_event=self._on_event,
@@ -170,10 +185,10 @@ class CameraDetection:
             return
         self._services.publisher.publish_traffic_counts(counts)
         self._countable_time.add(counts)
-        now_ns, ratio = self._services.clock.boottime_ns(), self.countable_ratio()
-        if ratio != self._declared_ratio and self._declare_pause.is_over(now_ns):
+        now_ns, declared = self._services.clock.boottime_ns(), self.rule_counts()
+        if declared != self._declared and self._declare_pause.is_over(now_ns):
             self._declare_pause.begin(now_ns, DECLARE_INTERVAL_S)
-            self._declared_ratio = ratio
+            self._declared = declared
             self._services.publisher.publish_declaration()
 
     def _on_event(self, event: Event, thumbnail: bytes | None) -> None:

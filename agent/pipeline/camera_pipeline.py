@@ -192,6 +192,7 @@ class CameraPipeline:
             decoding=self._decoding(),
             ground=self.detection.ground.health() if self.detection else None,
             view=self._view(),
+            unsupported=self.detection.unsupported() if self.detection else (),
             countable_ratio=self.detection.countable_ratio() if self.detection else None,
             events_left_out=self.detection.event_limit.left_out if self.detection else 0,
         )

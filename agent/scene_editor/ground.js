@@ -18,7 +18,7 @@ export const MAX_ERROR_M = 1;
 export const LEVELS_PX_PER_M = {
   overview: 20, outline: 40, discern: 80, perceive: 125, characterise: 250, validate: 500, scrutinise: 1500,
 };
-export const MIN_PX_PER_M = { person: 60, bicycle: 60, motorcycle: 60, car: 30, bus: 30, truck: 30 };
+export const MIN_PX_PER_M = { person: 10, bicycle: 10, motorcycle: 10, car: 7, bus: 7, truck: 7 };
 
 const MEASURED_ERROR_M = 0.1;
 const MAP_ERROR_M = 0.3;

@@ -159,6 +159,12 @@ def _print_summary(summary: replay.ReplaySummary, request: replay.ReplayRequest)
         print("" if line.speeds is None else _describe_speeds(line.speeds), file=file)
     for flow in summary.flow_counts:
         print(f"  flow {flow.flow!r}: {_describe_counts(flow.counts)}", file=file)
+    if summary.untrusted_minutes:
+        print(
+            f"  counts are not to be trusted in {summary.untrusted_minutes} of {summary.minutes} minutes: "
+            f"{', '.join(summary.untrusted_reasons)}",
+            file=file,
+        )
     for kind, number in summary.event_counts.items():
         print(f"  event {kind}: {number}", file=file)
     for path in paths:

@@ -180,7 +180,7 @@ def test_the_lines_and_zones_with_enough_pixels_are_counted_once_there_is_a_pict
 ) -> None:
     camera = Camera(tmp_path)
     assert camera.ground.rule_counts() == RuleCounts(total=2, trusted=None)
-    camera.see(1)
+    camera.see(1, size_px=(320, 180))
     assert camera.ground.rule_counts() == RuleCounts(total=2, trusted=1)
     health = camera.ground.health()
     assert health is not None
@@ -189,8 +189,8 @@ def test_the_lines_and_zones_with_enough_pixels_are_counted_once_there_is_a_pict
     assert (far.kind, far.name, far.needed_px_per_m["car"], far.needed_px_per_m["person"]) == (
         "zone",
         "far",
-        30,
-        60,
+        7,
+        10,
     )
     assert camera.changes == 1
     camera.see(1, size_px=(5120, 2880))

@@ -18,7 +18,7 @@ Limits = Callable[[float], tuple[ViewLimit, ...]]
 
 
 def counts_of_a_minute(limits: Limits) -> tuple[bool, tuple[ViewLimit, ...]]:
-    counter = TrafficCounter("north", Scene())
+    counter = TrafficCounter("north", Scene(), lambda _area: ())
     for frame in range(FRAMES):
         counter.observe(frame * STEP_NS, {}, limits(frame / 10))
     (minute,) = counter.close_before(FRAMES * STEP_NS)
@@ -58,7 +58,7 @@ def test_each_limit_is_a_reason(limit: ViewLimit) -> None:
 
 
 def test_a_minute_is_judged_by_itself() -> None:
-    counter = TrafficCounter("north", Scene())
+    counter = TrafficCounter("north", Scene(), lambda _area: ())
     trusted = []
     for frame in range(2 * FRAMES + 1):
         trusted += [minute.trusted for minute in counter.close_before(frame * STEP_NS)]
@@ -67,7 +67,7 @@ def test_a_minute_is_judged_by_itself() -> None:
 
 
 def test_time_that_was_not_observed_is_no_trusted_time() -> None:
-    counter = TrafficCounter("north", Scene())
+    counter = TrafficCounter("north", Scene(), lambda _area: ())
     for t_s in (0, 1, 2, 40, 41, 42):
         counter.observe(t_s * 1_000_000_000, {}, ("dark",) if t_s > 40 else ())
     (minute,) = counter.flush(60 * 1_000_000_000)
@@ -75,7 +75,7 @@ def test_time_that_was_not_observed_is_no_trusted_time() -> None:
 
 
 def test_one_frame_in_the_dark_is_an_untrusted_minute() -> None:
-    counter = TrafficCounter("north", Scene())
+    counter = TrafficCounter("north", Scene(), lambda _area: ())
     counter.observe(0, {}, ("dark",))
     (minute,) = counter.flush(1)
     assert (minute.observed_s, minute.trusted) == (0, False)

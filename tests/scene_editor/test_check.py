@@ -188,14 +188,14 @@ def test_each_mistake_is_shown_in_the_language_of_the_page(language: str) -> Non
     [
         (
             "fr",
-            "loin\xa0: 21.5 px/m, nécessaires\xa0: 30 pour voitures, bus\xa0; 60 pour personnes",
+            "loin\xa0: 6.5 px/m, nécessaires\xa0: 7 pour voitures, bus\xa0; 10 pour personnes",
         ),
-        ("ar", "loin: 21.5 px/m، المطلوب: 30 لـ سيارات، حافلات؛ 60 لـ أشخاص"),
+        ("ar", "loin: 6.5 px/m، المطلوب: 7 لـ سيارات، حافلات؛ 10 لـ أشخاص"),
     ],
 )
 def test_too_few_pixels_are_a_warning_in_the_language_of_the_page(
     language: str, shown: str
 ) -> None:
-    needs = [{"px_per_m": 30, "labels": ["car", "bus"]}, {"px_per_m": 60, "labels": ["person"]}]
-    found = {"list": "line", "index": 0, "name": "loin", "px_per_m": 21.5, "needs": needs}
+    needs = [{"px_per_m": 7, "labels": ["car", "bus"]}, {"px_per_m": 10, "labels": ["person"]}]
+    found = {"list": "line", "index": 0, "name": "loin", "px_per_m": 6.5, "needs": needs}
     assert run_views({"do": "lowDensity", "found": found, "language": language}) == [shown]

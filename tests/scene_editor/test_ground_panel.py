@@ -31,8 +31,8 @@ MARKS = [((0.3, 0.9), (0, 0)), ((0.7, 0.9), (7, 0)), ((0.4, 0.5), (0, 20)), ((0.
 FAR_LINE = """
 [[line]]
 name = "far"
-from = [0.4, 0.48]
-to = [0.6, 0.48]
+from = [0.4, 0.27]
+to = [0.6, 0.27]
 labels = ["car", "person"]
 """
 
@@ -126,9 +126,9 @@ def test_lines_on_too_few_pixels_are_marked_in_the_words_of_the_check(
     px_per_m = (
         math.floor(least_px_per_m(scene.ground_plane, (line.start, line.to), *PICTURE_PX) * 10) / 10
     )
-    assert px_per_m < 60
+    assert px_per_m < 10
     words = f"line 'far': {px_per_m} pixels per metre; needed: "
-    assert editor.findings() in ([f"{words}60 for person"], [f"{words}30 for car; 60 for person"])
+    assert editor.findings() in ([f"{words}10 for person"], [f"{words}7 for car; 10 for person"])
     assert "far: " in editor.find(".ground-low-density").text
     assert "⚠ far" in editor.find("svg.picture").text
     size = editor.find_all("#panel-ground input[type=number]")[-2]

@@ -258,6 +258,15 @@ def test_a_camera_whose_view_has_moved_works_and_its_ground_is_stale(
     confirm(box, "view moved since its ground was calibrated")
 
 
+@pytest.mark.raises_fault("CAM-09")
+def test_a_line_on_which_road_users_are_too_small_is_named(start: Start, tmp_path: Path) -> None:
+    line = '[[line]]\nname = "far"\nfrom = [0.4, 0.25]\nto = [0.6, 0.25]\n'
+    (tmp_path / "north.toml").write_text(line + street_ground_toml())
+    box = start(more='[camera.detect]\nscene = "north.toml"\n')
+    box.pass_s(12)
+    confirm(box, "line far from the camera")
+
+
 def sunlit(luma: Plane) -> Plane:
     white = np.array(luma)
     white[: len(white) // 2] = 235

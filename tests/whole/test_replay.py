@@ -107,6 +107,27 @@ def test_traffic_counts_are_at_the_end_and_add_up(replayed: Replayed) -> None:
     assert reported == Counter({"street": 0, "zebra": 0}) + Counter(e["name"] for e in crossings)
 
 
+def test_a_film_in_the_dark_has_no_trusted_counts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    width_px, height_px = 320, 180
+    film = tmp_path / "dark.mp4"
+    rng = np.random.default_rng(1)
+    with av.open(str(film), "w") as video:
+        stream = video.add_stream("libx264", rate=FPS)
+        stream.width, stream.height, stream.pix_fmt = width_px, height_px, "yuv420p"
+        for _ in range(15 * FPS):
+            planes = rng.integers(16, 24, (height_px * 3 // 2, width_px), np.uint8)
+            planes[height_px:] = 128
+            picture = av.VideoFrame.from_ndarray(planes, format="yuv420p")
+            video.mux(stream.encode(picture))
+        video.mux(stream.encode(None))
+    dark = Replayed(tmp_path, film)
+    (flow,) = dark.messages("flow")
+    assert (flow["data"]["trusted"], flow["data"]["untrusted_reasons"]) == (False, ["dark"])
+    assert "  counts are not to be trusted in 1 of 1 minutes: dark\n" in capsys.readouterr().out
+
+
 def test_a_track_line_has_every_field_of_a_scorer(replayed: Replayed) -> None:
     lines = [json.loads(line) for line in replayed.tracks.read_bytes().splitlines()]
     assert len(lines) > LENGTH_S

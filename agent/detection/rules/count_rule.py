@@ -33,7 +33,6 @@ class CountRule:
     ) -> None:
         self._occupancy = context.occupancies[zone.name]
         self._zone = zone
-        self._ground = context.ground
         self._matches = matches
         self._min_count = min_count
         self._event = SustainedEvent(
@@ -80,12 +79,10 @@ class CountRule:
         if not members:
             return {}
         box = round_box(enclosing_box([visit.user.box for visit in members]))
-        labels = {visit.user.label for visit in members}
         return {
             "name": self._zone.name,
             "count": len(members),
             "box": box,
-            **self._ground.event_fields(self._zone.name, labels),
         }
 
 

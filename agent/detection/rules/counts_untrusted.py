@@ -52,4 +52,4 @@ def _make(_scene: Scene, context: RuleContext) -> CountsUntrustedRule:
     return CountsUntrustedRule(context)
 
 
-RULE = RuleType(events=(COUNTS_UNTRUSTED,), make=_make)
+RULE = RuleType(events=(COUNTS_UNTRUSTED,), make=_make, needs=None)

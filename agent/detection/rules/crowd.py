@@ -3,6 +3,7 @@
 from agent.base.event_type import EventType
 from agent.detection.rules.count_rule import CountRule
 from agent.detection.rules.rule import RuleContext, RuleType
+from agent.detection.rules.view_needs import FOR_STANDING, ViewNeeds
 from agent.detection.rules.zone_occupancy import ZoneVisit
 from agent.detection.scene import Zone
 
@@ -26,4 +27,4 @@ def _make(zone: Zone, context: RuleContext) -> CountRule | None:
     return CountRule(CROWD, zone, context, is_person, zone.crowd_min_count)
 
 
-RULE = RuleType(events=(CROWD,), make=_make)
+RULE = RuleType(events=(CROWD,), make=_make, needs=ViewNeeds(tolerates=FOR_STANDING))

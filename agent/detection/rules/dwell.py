@@ -2,6 +2,7 @@
 
 from agent.base.event_type import EventType
 from agent.detection.rules.rule import RuleContext, RuleType
+from agent.detection.rules.view_needs import FOR_STANDING, ViewNeeds
 from agent.detection.rules.zone_rule import ZoneRule, while_present
 from agent.detection.scene import Zone
 
@@ -20,4 +21,4 @@ def _make(zone: Zone, context: RuleContext) -> ZoneRule | None:
     return ZoneRule(DWELL, zone, context, while_present, after_s=zone.dwell_after_s, clear_s=0)
 
 
-RULE = RuleType(events=(DWELL,), make=_make)
+RULE = RuleType(events=(DWELL,), make=_make, needs=ViewNeeds(tolerates=FOR_STANDING))

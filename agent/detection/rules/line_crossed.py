@@ -1,11 +1,14 @@
 """`line`: a road user crosses a line of the scene."""
 
+import msgspec
+
 from agent.base.event_lifecycle import momentary_event
 from agent.base.event_type import EventType
 from agent.base.model import Event, FrameResult
 from agent.detection.geometry import round_box
 from agent.detection.rules.line_crossing import Crossing
 from agent.detection.rules.rule import RuleContext, RuleType
+from agent.detection.rules.view_needs import ViewNeeds
 from agent.detection.scene import SceneLine
 
 LINE = EventType(
@@ -42,9 +45,7 @@ class LineCrossedRule:
             box=round_box(track.box),
             direction=crossing.direction,
             position=round(crossing.position, 4),
-            **self._context.ground.event_fields(
-                crossing.line.name, (track.label,), crossing.ground
-            ),
+            ground=crossing.ground or msgspec.UNSET,
         )
 
 
@@ -52,4 +53,4 @@ def _make(line: SceneLine, context: RuleContext) -> LineCrossedRule | None:
     return LineCrossedRule(line, context) if line.events else None
 
 
-RULE = RuleType(events=(LINE,), make=_make)
+RULE = RuleType(events=(LINE,), make=_make, needs=ViewNeeds())

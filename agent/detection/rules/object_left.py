@@ -9,6 +9,7 @@ from agent.detection.geometry import bottom_centre, is_inside, round_box
 from agent.detection.rules.rule import RuleContext, RuleType
 from agent.detection.rules.static_foreground import StaticForeground, StaticObject
 from agent.detection.rules.sustained_event import SustainedEvent
+from agent.detection.rules.view_needs import FOR_STANDING, ViewNeeds
 from agent.detection.scene import Zone
 
 OBJECT_LEFT = EventType(
@@ -73,4 +74,8 @@ def _make(zone: Zone, context: RuleContext) -> ObjectLeftRule | None:
     return ObjectLeftRule(zone, context, context.static_foreground, zone.object_after_s)
 
 
-RULE = RuleType(events=(OBJECT_LEFT,), make=_make)
+RULE = RuleType(
+    events=(OBJECT_LEFT,),
+    make=_make,
+    needs=ViewNeeds(labels=frozenset(), tolerates=FOR_STANDING),
+)

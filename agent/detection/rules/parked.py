@@ -1,8 +1,10 @@
 """`parked`: a vehicle stands in a zone for longer than `parked_after_s`, as in a zone in which parking is forbidden."""
 
 from agent.base.event_type import EventType
+from agent.detection.rules.road_users import VEHICLES
 from agent.detection.rules.rule import RuleContext, RuleType
 from agent.detection.rules.stopped import CLEAR_AFTER_S, stopped_since_ns
+from agent.detection.rules.view_needs import FOR_STANDING, ViewNeeds
 from agent.detection.rules.zone_rule import ZoneRule
 from agent.detection.scene import Zone
 
@@ -28,4 +30,6 @@ def _make(zone: Zone, context: RuleContext) -> ZoneRule | None:
     )
 
 
-RULE = RuleType(events=(PARKED,), make=_make)
+RULE = RuleType(
+    events=(PARKED,), make=_make, needs=ViewNeeds(labels=VEHICLES, tolerates=FOR_STANDING)
+)

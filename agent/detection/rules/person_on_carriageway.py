@@ -5,6 +5,7 @@ from agent.base.model import BoundingBox
 from agent.detection.geometry import bottom_centre, intersection_area
 from agent.detection.rules.road_users import VEHICLES, RoadUser, TrackMemory
 from agent.detection.rules.rule import RuleContext, RuleType
+from agent.detection.rules.view_needs import ViewNeeds
 from agent.detection.rules.zone_occupancy import ZoneVisit
 from agent.detection.rules.zone_rule import ZoneRule
 from agent.detection.scene import Zone
@@ -71,4 +72,6 @@ def _make(zone: Zone, context: RuleContext) -> ZoneRule | None:
     )
 
 
-RULE = RuleType(events=(PERSON_ON_CARRIAGEWAY,), make=_make)
+RULE = RuleType(
+    events=(PERSON_ON_CARRIAGEWAY,), make=_make, needs=ViewNeeds(labels=frozenset({"person"}))
+)

@@ -4,6 +4,7 @@ from agent.base.event_type import EventType
 from agent.detection.rules.count_rule import CountRule
 from agent.detection.rules.road_users import VEHICLES
 from agent.detection.rules.rule import RuleContext, RuleType
+from agent.detection.rules.view_needs import FOR_STANDING, ViewNeeds
 from agent.detection.rules.zone_occupancy import ZoneVisit
 from agent.detection.scene import Zone
 
@@ -43,4 +44,6 @@ def _make(zone: Zone, context: RuleContext) -> CountRule | None:
     return CountRule(QUEUE, zone, context, is_queueing, zone.queue_min_count or DEFAULT_MIN_COUNT)
 
 
-RULE = RuleType(events=(QUEUE,), make=_make)
+RULE = RuleType(
+    events=(QUEUE,), make=_make, needs=ViewNeeds(labels=VEHICLES, tolerates=FOR_STANDING)
+)

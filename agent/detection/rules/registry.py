@@ -1,5 +1,7 @@
 """The registry of rules: the one place that knows them all. docs/adding/rule.md adds one."""
 
+from collections.abc import Mapping
+
 from agent.base.event_type import EventType
 from agent.detection.rules import (
     camera_lost,
@@ -17,6 +19,7 @@ from agent.detection.rules import (
     zone_entered,
 )
 from agent.detection.rules.rule import RuleType
+from agent.detection.rules.view_needs import ViewNeeds
 from agent.detection.scene import Scene, SceneLine, Zone
 
 LINE_RULES: tuple[RuleType[SceneLine], ...] = (line_crossed.RULE,)
@@ -45,3 +48,16 @@ EVENT_TYPES: tuple[EventType, ...] = (
     camera_lost.CAMERA_LOST,
 )
 """Every kind of event that detection emits, in the order of the documents."""
+
+_EVENTS_AND_NEEDS = (
+    *((rule.events, rule.needs) for rule in LINE_RULES),
+    *((rule.events, rule.needs) for rule in ZONE_RULES),
+    *((rule.events, rule.needs) for rule in SCENE_RULES),
+)
+NEEDS: Mapping[str, ViewNeeds] = {
+    event.kind: needs
+    for events, needs in _EVENTS_AND_NEEDS
+    if needs is not None
+    for event in events
+}
+"""What each rule needs of the view, by the kinds of its events."""

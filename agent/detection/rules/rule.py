@@ -12,6 +12,7 @@ from agent.detection.rules.line_crossing import LineCrossingDetector
 from agent.detection.rules.road_users import TrackMemory
 from agent.detection.rules.scene_ground import SceneGround
 from agent.detection.rules.static_foreground import StaticForeground
+from agent.detection.rules.view_needs import ViewNeeds
 from agent.detection.rules.zone_occupancy import ZoneOccupancy
 
 AreaT = TypeVar("AreaT")
@@ -51,8 +52,10 @@ class RuleType(msgspec.Struct, Generic[AreaT], frozen=True, kw_only=True):
     """A rule as the registry lists it.
 
     `make` is called once for each line, each zone or each scene, depending on the list that the
-    rule is in. It returns None if the scene's keys do not ask for the rule.
+    rule is in. It returns None if the scene's keys do not ask for the rule. `needs` is what it needs of the view, None for
+    a rule on the view itself.
     """
 
     events: tuple[EventType, ...]
     make: Callable[[AreaT, RuleContext], Rule | None]
+    needs: ViewNeeds | None = ViewNeeds()

@@ -1,14 +1,9 @@
 """The calibrated ground of a scene, as its rules see it. Nothing is known of it while the calibration is stale."""
 
 import math
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable
 
-import msgspec
-
-from agent.base.model import FrameResult, GroundMotion, Label
 from agent.detection.ground_plane import GroundPlane
-from agent.detection.pixel_density import area_densities, unsupported_labels
 from agent.detection.scene import Scene
 from drivers.media import Point
 
@@ -17,7 +12,7 @@ _DIRECTION_STEP = 0.02
 
 
 class SceneGround:
-    """The ground plane in force, and the pixels per metre of each line and zone.
+    """The ground plane in force.
 
     `is_stale` says whether the view has moved since the calibration.
     """
@@ -26,18 +21,10 @@ class SceneGround:
         self._scene = scene
         self._is_stale = is_stale
         self._plane: GroundPlane | None = None
-        self._frame_size_px: tuple[int, int] | None = None
-        self._densities: dict[str, float] = {}
 
-    def step(self, result: FrameResult) -> None:
-        """Take the size of a new frame, and whether the calibration is in force."""
+    def step(self) -> None:
+        """Take whether the calibration is in force at a new frame."""
         self._plane = None if self._is_stale() else self._scene.ground_plane
-        size_px = (result.width_px, result.height_px)
-        if self._plane is not None and size_px != self._frame_size_px:
-            self._frame_size_px = size_px
-            self._densities = {
-                area.name: area.px_per_m for area in area_densities(self._scene, *size_px)
-            }
 
     @property
     def plane(self) -> GroundPlane | None:
@@ -59,15 +46,3 @@ class SceneGround:
         if start is None or end is None:
             return None
         return math.degrees(math.atan2(end[0] - start[0], end[1] - start[1])) % 360
-
-    def event_fields(
-        self, area: str, labels: Iterable[Label], motion: GroundMotion | None = None
-    ) -> dict[str, Any]:
-        """Return the fields of an event in a line or zone that say how far the picture supports it."""
-        density = self._densities.get(area) if self._plane is not None else None
-        return {
-            "ground": msgspec.UNSET if motion is None else motion,
-            "low_density": msgspec.UNSET
-            if density is None
-            else bool(unsupported_labels(density, labels)),
-        }

@@ -3,6 +3,7 @@
 from agent.base.event_type import EventType
 from agent.detection.rules.road_users import VEHICLES
 from agent.detection.rules.rule import RuleContext, RuleType
+from agent.detection.rules.view_needs import FOR_STANDING, ViewNeeds
 from agent.detection.rules.zone_occupancy import ZoneVisit
 from agent.detection.rules.zone_rule import ZoneRule
 from agent.detection.scene import Zone
@@ -39,4 +40,6 @@ def _make(zone: Zone, context: RuleContext) -> ZoneRule | None:
     )
 
 
-RULE = RuleType(events=(STOPPED,), make=_make)
+RULE = RuleType(
+    events=(STOPPED,), make=_make, needs=ViewNeeds(labels=VEHICLES, tolerates=FOR_STANDING)
+)

@@ -64,4 +64,4 @@ def _make(_scene: Scene, context: RuleContext) -> TamperRule:
     return TamperRule(context)
 
 
-RULE = RuleType(events=tuple(TAMPER_EVENTS.values()), make=_make)
+RULE = RuleType(events=tuple(TAMPER_EVENTS.values()), make=_make, needs=None)

@@ -7,6 +7,7 @@ from agent.detection.geometry import angle_between_deg, distance, heading_differ
 from agent.detection.rules.road_users import VEHICLES, RoadUser, TimedPosition, TrackMemory
 from agent.detection.rules.rule import RuleContext, RuleType
 from agent.detection.rules.scene_ground import SceneGround
+from agent.detection.rules.view_needs import ViewNeeds
 from agent.detection.rules.zone_occupancy import ZoneVisit
 from agent.detection.rules.zone_rule import ZoneRule
 from agent.detection.scene import Zone
@@ -119,4 +120,4 @@ def _make(zone: Zone, context: RuleContext) -> ZoneRule | None:
     )
 
 
-RULE = RuleType(events=(WRONG_WAY,), make=_make)
+RULE = RuleType(events=(WRONG_WAY,), make=_make, needs=ViewNeeds(labels=VEHICLES))

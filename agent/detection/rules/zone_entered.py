@@ -2,6 +2,7 @@
 
 from agent.base.event_type import EventType
 from agent.detection.rules.rule import RuleContext, RuleType
+from agent.detection.rules.view_needs import ViewNeeds
 from agent.detection.rules.zone_rule import ZoneRule, while_present
 from agent.detection.scene import Zone
 
@@ -21,4 +22,4 @@ def _make(zone: Zone, context: RuleContext) -> ZoneRule | None:
     return ZoneRule(ZONE, zone, context, while_present, after_s=0, clear_s=0)
 
 
-RULE = RuleType(events=(ZONE,), make=_make)
+RULE = RuleType(events=(ZONE,), make=_make, needs=ViewNeeds())

@@ -2,6 +2,8 @@
 
 from typing import Any, Protocol
 
+import msgspec
+
 from agent.base.event_type import EventType
 from agent.base.model import Event, FrameResult
 from agent.detection.geometry import round_box
@@ -94,9 +96,7 @@ class ZoneRule:
             "track": track.id,
             "score": round(track.score, 4),
             "box": round_box(visit.user.box),
-            **self._context.ground.event_fields(
-                self._zone.name, (track.label,), visit.user.ground_motion()
-            ),
+            "ground": visit.user.ground_motion() or msgspec.UNSET,
         }
 
 

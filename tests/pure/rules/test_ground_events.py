@@ -1,4 +1,4 @@
-"""Events of a calibrated scene: place, speed and heading on the ground, and whether the picture supports the rule."""
+"""Events of a calibrated scene: place, speed and heading on the ground."""
 
 from collections.abc import Callable
 from typing import Any
@@ -108,7 +108,7 @@ def test_a_crossing_says_where_how_fast_and_which_way() -> None:
     assert event.ground.x_m == pytest.approx(1.9, abs=0.05)
     # The line is crossed by the middle of the box, whose foot is nearer to the camera.
     assert 17 < event.ground.y_m < 22
-    assert event.low_density is False
+    assert event.view_limits == ()
 
 
 @pytest.mark.parametrize("why", ["not calibrated", "stale"])
@@ -120,7 +120,7 @@ def test_without_a_calibration_in_force_an_event_says_nothing_of_the_ground(why:
         seconds=4,
         is_stale=lambda: True,
     )
-    assert (event.ground, event.low_density) == (msgspec.UNSET, msgspec.UNSET)
+    assert (event.ground, event.view_limits) == (msgspec.UNSET, msgspec.UNSET)
 
 
 def test_an_event_that_outlives_its_calibration_says_no_more_of_the_ground() -> None:
@@ -135,38 +135,6 @@ def test_an_event_that_outlives_its_calibration_says_no_more_of_the_ground() -> 
     stale.append(True)
     stale_after = run(scene(zone), [lambda _t_s: (1.9, 20.0)], is_stale=lambda: bool(stale))
     assert stale_after[0].ground is msgspec.UNSET
-
-
-@pytest.mark.parametrize(
-    ("label", "size_px", "low"),
-    [
-        ("car", (1280, 720), False),
-        ("car", (640, 360), True),
-        ("person", (1280, 720), True),
-        ("person", (2560, 1440), False),
-    ],
-)
-def test_a_zone_with_too_few_pixels_for_a_label_says_so(
-    label: Label, size_px: tuple[int, int], low: bool
-) -> None:
-    """The far end of the zone, at 30 m, has 34 pixels per metre in a picture of 1280."""
-    polygon = tuple(point_at(x, y) for x, y in ((0, 12.0), (4, 12.0), (4, 30.0), (0, 30.0)))
-    zone = Zone(name="near", polygon=polygon)
-    event = run(scene(zone), [along(18.0, 0.0)], label=label, size_px=size_px, seconds=2)[0]
-    assert (event.kind, event.low_density) == ("zone", low)
-
-
-def test_a_queue_is_of_low_density_if_it_is_for_one_of_its_vehicles() -> None:
-    queue = lane(kind="queue", queue_min_count=2, polygon=LANE)
-    for label, low in (("car", True), ("motorcycle", True)):
-        (event,) = run(scene(queue), [along(15.0, 0.0), along(20.0, 0.0)], label=label)
-        assert (event.kind, event.low_density, event.ground) == ("queue", low, msgspec.UNSET)
-    near = lane(
-        kind="queue", queue_min_count=2, polygon=(*LANE[:2], point_at(3.6, 30), point_at(0.2, 30))
-    )
-    for label, low in (("car", False), ("motorcycle", True)):
-        (event,) = run(scene(near), [along(15.0, 0.0), along(20.0, 0.0)], label=label)
-        assert event.low_density is low
 
 
 @pytest.mark.parametrize(
@@ -232,7 +200,7 @@ def test_the_message_of_an_event_and_its_onvif_form_have_the_speed() -> None:
         track=7,
         score=0.81,
         ground=motion,
-        low_density=False,
+        view_limits=("small",),
     )
     encoded = msgspec.json.decode(msgspec.json.encode(message.data))
     assert encoded["ground"] == {
@@ -243,7 +211,7 @@ def test_the_message_of_an_event_and_its_onvif_form_have_the_speed() -> None:
         "speed_error_km_h": 0.4,
         "heading_deg": 0.0,
     }
-    assert encoded["low_density"] is False
+    assert encoded["view_limits"] == ["small"]
     (converted,) = iter_onvif_messages(message)
     # ONVIF counts in metres per second.
     assert converted.payload["Data"]["Object"]["Object"]["Behaviour"] == {"Speed": 10.0}
@@ -254,4 +222,4 @@ def test_the_message_of_an_event_and_its_onvif_form_have_the_speed() -> None:
         Event(event="e", rev=1, kind="line", phase="moment", camera="c", t_ns=1, begin_ns=1),
         begin=NOW,
     )
-    assert not {"ground", "low_density"} & set(msgspec.json.decode(msgspec.json.encode(bare)))
+    assert not {"ground", "view_limits"} & set(msgspec.json.decode(msgspec.json.encode(bare)))

@@ -214,7 +214,7 @@ def test_a_box_that_the_edge_of_the_picture_cuts_has_no_foot(
     track = detected(box, 0)
     for t_ns in (0, STEP_NS):
         result = frame_result(t_ns, (msgspec.structs.replace(track, seen_ns=t_ns),))
-        ground.step(result)
+        ground.step()
         memory.step(result)
     (user,) = memory
     assert (user.ground_motion() is not None) == (visible and box.y > 0.1)
@@ -222,7 +222,7 @@ def test_a_box_that_the_edge_of_the_picture_cuts_has_no_foot(
 
 def test_beyond_the_horizon_there_is_no_direction() -> None:
     ground = SceneGround(Scene(ground=STREET_MARKS))
-    ground.step(frame_result(0, ()))
+    ground.step()
     assert ground.heading_deg(Point(0.5, 0.1), 90, 16 / 9) is None
 
 
@@ -235,7 +235,7 @@ def test_a_direction_on_the_picture_is_a_heading_on_the_ground(
     """In the middle of the picture, where along the street is upright."""
     ground = SceneGround(Scene(ground=STREET_MARKS))
     assert ground.heading_deg(point_at(0.6, 20.0), direction_deg, 16 / 9) is None
-    ground.step(frame_result(0, ()))
+    ground.step()
     found = ground.heading_deg(point_at(0.6, 20.0), direction_deg, 16 / 9)
     assert found is not None
     assert abs((found - heading_deg + 180) % 360 - 180) < 0.1
@@ -287,7 +287,7 @@ def drive(ground: SceneGround) -> Iterator[tuple[RoadUser, GroundMotion | None]]
             if box.hidden < 0.6
         )
         result = frame_result(t_ns, tracks)
-        ground.step(result)
+        ground.step()
         memory.step(result)
         truth = {user.id + 1: user for user in road_users_at(1, t_s)}
         for user in memory:
