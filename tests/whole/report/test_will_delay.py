@@ -111,13 +111,15 @@ def test_a_command_that_came_while_the_box_was_away_is_marked(
             # The broker keeps it: it has a subscriber.
             assert sender.publish(topic, b"2").reason_code == 0
             proxy.thaw()
-            wait_until(lambda: len(received) == 2)
+            wait_until(lambda: received[-1].payload == b"2")
             wait_until(lambda: box.session.health().connected)
             sender.publish(topic, b"3")
-            wait_until(lambda: len(received) == 3)
+            wait_until(lambda: received[-1].payload == b"3")
         # The session of a box that was stopped is over, once the proxy has passed its DISCONNECT on.
         wait_until(lambda: sender.publish(topic, b"4").reason_code == NO_SUBSCRIBER)
-    assert [(command.payload, command.has_waited) for command in received] == [
+    commands = [(command.payload, command.has_waited) for command in received]
+    # The broker sends the first again if the link froze before its acknowledgement had passed.
+    assert [command for command in commands if command != (b"1", True)] == [
         (b"1", False),
         (b"2", True),
         (b"3", False),
