@@ -92,6 +92,7 @@ class Box:
                         "ground": None,
                         "view": None,
                         "target_detect_fps": 10.0,
+                        "unsupported": (),
                     }
                 ),
             ),
