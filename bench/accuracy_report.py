@@ -251,7 +251,7 @@ def people_rows(run: ReportRun) -> list[ReportRow]:
         ),
         share_row(
             "person_on_carriageway",
-            "events with nobody there",
+            "events without a person there",
             score.false_events,
             score.events,
             at_most(0.02),

@@ -38,7 +38,7 @@ NOISE_SIGMA_PX = 0.9
 """Of a Gaussian of 3 x 3, which keeps the noise from being stretched as well."""
 MAX_LUMA, NEUTRAL_CHROMA = 255, 128
 MAX_CHROMA_GAIN = 3.0
-"""What dims contrast dims colour as well; more than this is the noise of the chroma."""
+"""Low contrast dims colour as well; a larger gain shows the noise of the chroma."""
 _VALUES = np.arange(MAX_LUMA + 1, dtype=np.float32)
 
 

@@ -60,4 +60,4 @@ NEEDS: Mapping[str, ViewNeeds] = {
     if needs is not None
     for event in events
 }
-"""What each rule needs of the view, by the kinds of its events."""
+"""Needs of each rule of the view, by the kinds of its events."""

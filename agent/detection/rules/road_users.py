@@ -97,7 +97,7 @@ class RoadUser:
         self.id = user_id
         self.track = track
         self.place: StandingPlace | None = None
-        """Where it stands, None if it does not or if the picture does not show it well enough."""
+        """The place at which it stands, None if it moves or if the picture does not show it well enough."""
         self.is_visible = False
         self.is_tracked = False
         self.last_seen_ns = track.seen_ns

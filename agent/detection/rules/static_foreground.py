@@ -78,7 +78,7 @@ MAX_AGE_SPREAD, MAX_AGE_SPREAD_SAMPLES = 0.25, 4.0
 USER_MARGIN = 0.15
 """By the size of a bounding box: for its shadow, and what the box leaves out."""
 STOOD_BEFORE_NS = 20 * NS_PER_S
-"""A vehicle that has stood for so long before a region became static has its shadow elsewhere."""
+"""The shadow of a vehicle that has stood longer than this before a region became static is elsewhere."""
 VEHICLE_MIN_IOU = 0.3
 LOST_BEFORE_NS = 15 * NS_PER_S
 """The track of a vehicle that is a static region was lost later than this before."""
