@@ -30,6 +30,12 @@ CGROUP_ROOT = next(
 CGROUP_WRAPPER = 'echo $$ >"$0/cgroup.procs" && exec "$@"'
 """A shell's words to run something within a control group of its own. Without one two containers would
 share theirs, and the systemd of each would clear away what the other started."""
+NULL_WRAPPER = """
+mount -t tmpfs -o mode=755 devices "$0" && mknod -m 666 "$0/null" c 1 3 && mount --bind "$0/null" /dev/null &&
+exec "$@"
+"""
+"""A shell's words to run something with a /dev/null of mode 666. systemd-nspawn copies the machine's mode, and
+dbus-daemon in the container does not start where that is 755."""
 
 CHECKOUT = "/opt/checkout"
 PROGRAM_SCRIPT = f"""#!/bin/sh
@@ -109,9 +115,13 @@ class Container:
         self._cgroup = CGROUP_ROOT / name
         self._cgroup.mkdir()
         self._log = log.open("wb+")
+        devices = log.parent / "devices"
+        devices.mkdir()
         self._nspawn = subprocess.Popen(
             [
-                *("sh", "-c", CGROUP_WRAPPER, self._cgroup, "systemd-nspawn", "--quiet", "--boot"),
+                *("sh", "-c", CGROUP_WRAPPER, self._cgroup),
+                *("unshare", "--mount", "sh", "-c", NULL_WRAPPER, devices),
+                *("systemd-nspawn", "--quiet", "--boot"),
                 *("--register=no", "--keep-unit", "--private-network", "--console=pipe"),
                 *("--resolv-conf=off", "--timezone=off", "--link-journal=no"),
                 *(f"--machine={name}", *nspawn_args),
