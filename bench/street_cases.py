@@ -156,6 +156,9 @@ def _polygon(*corners: tuple[float, float]) -> Polygon:
 _A13_AWAY = Carriageway(
     "away", 65, _polygon((0, 0.94), (0, 0.74), (0.35, 0.36), (0.46, 0.36), (0.43, 0.94))
 )
+_A13_AWAY_NEAR = Carriageway(
+    "away", 65, _polygon((0, 0.94), (0, 0.74), (0.24, 0.48), (0.454, 0.48), (0.43, 0.94))
+)
 _A13_TOWARDS = Carriageway(
     "towards", 290, _polygon((0.58, 0.94), (0.54, 0.40), (0.63, 0.36), (1, 0.78), (1, 0.94))
 )
@@ -180,13 +183,15 @@ FILMS: dict[str, tuple[Carriageway, ...]] = {
     "tfl_625_201707211410": (_A13_AWAY,),
     "tfl_625_201708101101": _A13,
     "tfl_625_201708311656": _A13_RIGHT_STANDS,
-    "tfl_625_201709041716": _A13_RIGHT_STANDS,
+    # A queue stands on the left for the first third.
+    "tfl_625_201709041716": _A13_CLOSED,
     NIGHT_FILM: _A13_CLOSED,
     "tfl_625_201709140917": _A13,
     "tfl_625_201709141306": _A13,
     "tfl_625_201709171247": _A13_LEFT_STANDS,
     "tfl_625_201709211001": _A13_RIGHT_STANDS,
-    "tfl_625_201709211506": _A13,
+    # A column creeps in the distance, and played to and fro it stands.
+    "tfl_625_201709211506": (_A13_AWAY_NEAR, _A13_TOWARDS),
     "tfl_625_201709280931": _A13_CLOSED,
     "tfl_625_201709301058": _A13,
     "bgs_video02": (

@@ -199,6 +199,11 @@ class RoadUser:
             return self.is_tracked and self.place.view != "shown"
         return self._off_rest_since_ns is not None
 
+    @property
+    def is_street(self) -> bool:
+        """Whether its place looked as it does now before it came: a part of the street was taken for a vehicle."""
+        return self.place is not None and self.place.is_street
+
     def recent_path(self, since_ns: int = 0) -> tuple[TimedPosition, TimedPosition] | None:
         """Return its positions one or two seconds ago and now, or None if that is not known.
 

@@ -7,6 +7,9 @@ against the look that was learned while the road user was detected there:
 - shown: the place has the look of the road user;
 - empty: it has had another look for a moment and nothing moved there, so the road user has left;
 - covered: anything else, such as traffic that passes in front.
+
+A place that had the same look for most of the time before the road user came is a part of the street: a road marking or a
+manhole that the detector took for a vehicle.
 """
 
 import math
@@ -42,6 +45,16 @@ _MAX_NOISE = 6.0
 _MAX_OTHER_LOOKS = 8
 _MAX_STEP_NS = NS_PER_S // 2
 _SAMPLE_STRIDE = 7
+_EARLIER_INTERVAL_NS, _EARLIER_PICTURES = 10 * NS_PER_S, 8
+"""The earlier pictures are of 10 s ago, 20 s, 40 s and so on, 8 in all: the oldest is of 10 to 20 minutes ago."""
+_ARRIVAL_NS = NS_PER_S
+"""Before a vehicle is at rest, in which a picture may show it nearly there."""
+_MIN_EARLIER_NS = 2 * NS_PER_S
+"""Least time that is known before: what stands in the first picture is tracked after a second."""
+_SAME_MIN_CORRELATION = 0.9
+"""Of a look and an earlier picture of the same thing: two cars at one place reach 0.85."""
+_SAME_MIN_RATIO = 0.75
+"""Of the time before. Traffic covers a marking for the rest; a vehicle that was not detected at once has stood for less."""
 
 
 class GatePictures:
@@ -53,6 +66,9 @@ class GatePictures:
         self.noise = 0.0
         """Median change of a pixel in that time, in luma steps, without that of the picture's brightness."""
         self._t_ns = 0
+        self._earlier_by_level: dict[int, tuple[int, Plane]] = {}
+        self._earlier_count = 0
+        self._kept_ns = 0
 
     def add(self, luma: Plane, t_ns: int) -> None:
         """Take the picture of a new frame."""
@@ -70,6 +86,28 @@ class GatePictures:
         if not recent or t_ns - recent[-1][0] >= _STILL_AFTER_NS // 2:
             recent.append((t_ns, luma))
         self._t_ns = t_ns
+        if not self._earlier_count or t_ns - self._kept_ns >= _EARLIER_INTERVAL_NS:
+            self._keep(luma, t_ns)
+
+    def _keep(self, luma: Plane, t_ns: int) -> None:
+        """Keep a picture: of every second one the level is 0, of every fourth one 1. The first one has the highest."""
+        count, highest = self._earlier_count, _EARLIER_PICTURES - 1
+        level = min((count & -count).bit_length() - 1, highest) if count else highest
+        self._earlier_by_level[level] = (t_ns, luma)
+        self._earlier_count, self._kept_ns = count + 1, t_ns
+
+    def showed(self, look: Plane, box: BoundingBox, before_ns: int) -> bool:
+        """Whether a box had a look for most of the known time before `before_ns`. False if too little is known."""
+        earlier = sorted(one for one in self._earlier_by_level.values() if one[0] < before_ns)
+        ends_ns = [*(t_ns for t_ns, _ in earlier[1:]), before_ns]
+        if not earlier or before_ns - earlier[0][0] < _MIN_EARLIER_NS:
+            return False
+        shown_ns = sum(
+            end_ns - t_ns
+            for (t_ns, luma), end_ns in zip(earlier, ends_ns, strict=True)
+            if _correlation(look, _patch(luma, box)) >= _SAME_MIN_CORRELATION
+        )
+        return shown_ns >= _SAME_MIN_RATIO * (before_ns - earlier[0][0])
 
     def is_still(self, box: BoundingBox) -> bool:
         """Whether nothing moves in a box. False if no picture is old enough to say it."""
@@ -95,7 +133,10 @@ class StandingPlace:
         self.view: PlaceView = "shown"
         self.shown_ns = t_ns
         """The last time at which the road user was visibly there."""
-        self._look = _patch(pictures.luma, box).astype(np.float32)
+        patch = _patch(pictures.luma, box)
+        self.is_street = pictures.showed(patch, box, since_ns - _ARRIVAL_NS)
+        """Whether the place looked so before: nothing has come."""
+        self._look = patch.astype(np.float32)
         self._shown_since_ns = t_ns
         self._observed_ns = t_ns
         self._other_ns = 0
@@ -189,10 +230,10 @@ def _max_change(noise: float) -> float:
     return _STILL_MAX_CHANGE + 2 * min(noise, _MAX_NOISE)
 
 
-def _correlation(look: npt.NDArray[np.float32], patch: Plane) -> float:
+def _correlation(look: npt.NDArray[np.float32] | Plane, patch: Plane) -> float:
     """Return the correlation coefficient of two patches, which brightness and contrast do not change."""
     if look.shape != patch.shape:
         return 0.0
-    a, b = look - look.mean(), patch - patch.mean(dtype=np.float32)
+    a, b = look - look.mean(dtype=np.float32), patch - patch.mean(dtype=np.float32)
     norm = math.sqrt(float(np.vdot(a, a)) * float(np.vdot(b, b)))
     return float(np.vdot(a, b)) / norm if norm > 0 else 0.0

@@ -77,3 +77,10 @@ def test_a_crowd_counts_people_only() -> None:
     assert run_rules(scene, standing(5, label="car"), 20) == []
     (event,) = run_rules(scene, standing(5, label="person"), 20)
     assert (event.kind, event.count, event.name) == ("crowd", 5, "yard")
+
+
+def test_a_vehicle_that_is_out_of_sight_is_in_the_queue_only_where_its_place_is_known() -> None:
+    tiny = (0.03, 0.04)
+    lost = ScriptedRoadUser(straight_path((0, 0.7, 0.6), (8, 0.7, 0.6)), track=9, box=tiny)
+    third = ScriptedRoadUser(straight_path((8, 0.62, 0.9), (40, 0.62, 0.9)), track=8)
+    assert run_rules(QUEUE, [*standing(1), lost, third], 30) == []

@@ -167,3 +167,32 @@ def test_one_bad_bounding_box_does_not_end_a_stopped_event() -> None:
     events = run_rules(zone_scene(**ROAD, stopped_after_s=20), [ScriptedRoadUser(way)], 30)
     assert event_names(events) == ["stopped begin"]
     assert events[0].t_ns == pytest.approx(20e9, abs=1e8)
+
+
+@pytest.mark.parametrize("taken_for_a_vehicle_from_s", [4.0, 15.0, 65.0, 900.0])
+def test_a_part_of_the_street_that_is_taken_for_a_vehicle_has_not_stopped(
+    taken_for_a_vehicle_from_s: float,
+) -> None:
+    end_s = taken_for_a_vehicle_from_s + 40
+    place = straight_path((0, 0.7, 0.5), (end_s, 0.7, 0.5))
+    marking = ScriptedRoadUser(
+        straight_path((taken_for_a_vehicle_from_s, 0.7, 0.5), (end_s, 0.7, 0.5)), drawn_at=place
+    )
+    lorries = [passing(t_s, t_s + 1, round(t_s)) for t_s in range(5, round(end_s) - 5, 10)]
+    events = run_rules(zone_scene(**ROAD, stopped_after_s=20), [marking, *lorries], end_s)
+    assert event_names(events) == []
+
+
+@pytest.mark.parametrize("arrives_s", [3.0, 12.0, 200.0])
+@pytest.mark.parametrize("found_after_s", [0.0, 8.0, 25.0])
+def test_a_vehicle_that_is_found_long_after_it_came_has_stopped(
+    arrives_s: float, found_after_s: float
+) -> None:
+    found_s = arrives_s + found_after_s
+    vehicle = ScriptedRoadUser(
+        straight_path((found_s, 0.7, 0.5), (found_s + 30, 0.7, 0.5)),
+        drawn_at=straight_path((arrives_s, 0.7, 0.5), (found_s + 30, 0.7, 0.5)),
+    )
+    events = run_rules(zone_scene(**ROAD, stopped_after_s=20), [vehicle], found_s + 30)
+    assert event_names(events) == ["stopped begin"]
+    assert events[0].t_ns == pytest.approx((found_s + 20) * 1e9, abs=1e9)
