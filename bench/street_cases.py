@@ -183,7 +183,7 @@ FILMS: dict[str, tuple[Carriageway, ...]] = {
     "tfl_625_201707211410": (_A13_AWAY,),
     "tfl_625_201708101101": _A13,
     "tfl_625_201708311656": _A13_RIGHT_STANDS,
-    # A queue stands on the left for the first third.
+    # In the first third a queue stands in the left lane.
     "tfl_625_201709041716": _A13_CLOSED,
     NIGHT_FILM: _A13_CLOSED,
     "tfl_625_201709140917": _A13,
