@@ -2,7 +2,9 @@
 
 import random
 from collections.abc import Callable
+from datetime import tzinfo
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -26,6 +28,7 @@ class BoxContext(msgspec.Struct, frozen=True, kw_only=True):
     rng: random.Random
     faults: FaultRegistry
     new_id: Callable[[int], str]
+    time_zone: tzinfo
 
     @property
     def footage_dir(self) -> Path:
@@ -46,4 +49,5 @@ def make_context(
         rng=rng,
         faults=FaultRegistry(clock.boottime_ns),
         new_id=uuid7_factory(lambda t_ns: unix_ns(clock.utc(t_ns)), rng),
+        time_zone=ZoneInfo(box.time_zone),
     )

@@ -1,7 +1,5 @@
 """The cameras of a box: their pipelines, and the stages of each."""
 
-from zoneinfo import ZoneInfo
-
 import msgspec
 
 from agent.app.box_context import BoxContext
@@ -34,7 +32,7 @@ def make_pipelines(
             retention=archive.retention,
             config_version=sha256_hex(msgspec.json.encode(config)),
         ),
-        time_zone=ZoneInfo(config.box.time_zone),
+        time_zone=box.time_zone,
     )
     shared = {
         camera.name: _share_passes(services) for camera in config.camera if camera.lens is not None

@@ -130,7 +130,7 @@ def assemble_head(
     utc_if_trusted = partial(trusted_utc, clock)
     tours = GuardTours(
         config.tour,
-        config.time_zone,
+        box.time_zone,
         utc_if_trusted,
         box.rng,
         partial(log.warning, "head %s: %s", config.name),

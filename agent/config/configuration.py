@@ -42,7 +42,8 @@ RESERVED_BOX_IDS = ("centre", "incident", "watch")
 
 class BoxConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[box]`: identity of the box. `state` is the folder that the agent may write to. `groups` are names that orders of
-    incidents address, such as a district or a road. `time_zone` is that of the hours of zones.
+    incidents address, such as a district or a road. `time_zone` is that of all local times: the hours of zones, the schedule of
+    tours, the window of updates.
     """
 
     id: Name

@@ -61,7 +61,6 @@ CENTRE_KEYS: Mapping[str, tuple[TwoPersonChange, ...]] = {
     "head[].home": (),
     "head[].home_after_s": (),
     "head[].sweep": (),
-    "head[].time_zone": (),
     "head[].tour": (TwoPersonChange(change="shorter dwell", harm="wears out", below=10.0),),
     "health.interval_s": (),
     "hold.command_days": _LONGER_OR_SHORTER,

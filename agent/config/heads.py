@@ -90,8 +90,7 @@ class TourStopConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 class TourConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[[head.tour]]`: presets one after the other.
 
-    With `begin` and `end`, in the head's `time_zone`, it runs by schedule between them on these
-    days, over midnight if `end` is the earlier, and for 24 h if both are the same; without them it
+    With `begin` and `end`, in `box.time_zone`, it runs by schedule between them on these days, over midnight if `end` is the earlier, and for 24 h if both are the same; without them it
     runs by command.
     """
 
@@ -151,8 +150,6 @@ class HeadConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     forbidden: Annotated[tuple[ForbiddenSector, ...], msgspec.Meta(max_length=32)] = ()
     sun: SunConfig | None = None
     rated_life: RatedLife = RatedLife()
-    time_zone: str = "UTC"
-    """The IANA name of the time zone of the tours."""
     tour: Annotated[tuple[TourConfig, ...], msgspec.Meta(max_length=16)] = ()
     sweep: SweepConfig = SweepConfig()
     tracking: TrackingConfig = TrackingConfig()

@@ -1,6 +1,5 @@
 """`[link]`, `[renewal]` and `[update]`: the link, and the servers besides the broker that the box speaks to."""
 
-import zoneinfo
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Annotated
@@ -8,7 +7,6 @@ from typing import Annotated
 import msgspec
 
 from agent.base.message import Message, Text
-from agent.base.weekly_hours import is_time_zone
 from agent.config.broker import BrokerConfig
 from agent.config.names import HttpsUrl, SigningKey
 
@@ -74,7 +72,7 @@ class UpdateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """`[update]`: the centre's feed and its signing key, the base64 of an Ed25519 public key's 32 bytes.
 
     `ca_file` has the authorities trusted for the feed's server, by default the system's. Installation
-    happens within `window` only.
+    happens within `window` only, by the wall clock of `box.time_zone`.
     """
 
     feed: HttpsUrl
@@ -84,10 +82,9 @@ class UpdateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         str,
         msgspec.Meta(pattern=r"^\d\d:\d\d-\d\d:\d\d$(?!\n)", extra={"allowed": "HH:MM-HH:MM"}),
     ] = "01:30-04:30"
-    time_zone: str = "UTC"
 
     def __post_init__(self) -> None:
-        """Raise ValueError if the window or the time zone is not valid."""
+        """Raise ValueError if the window is not valid."""
         try:
             begin, end = self.window_minutes()
         except ValueError:
@@ -96,10 +93,6 @@ class UpdateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             ) from None
         if timedelta(minutes=(end - begin) % (24 * 60)) < MIN_WINDOW:
             raise ValueError(f"window = {self.window!r}: allowed: one hour or longer")
-        if not is_time_zone(self.time_zone):
-            raise ValueError(
-                f"time_zone = {self.time_zone!r}: unknown; allowed: such as Africa/Casablanca"
-            )
 
     def window_minutes(self) -> tuple[int, int]:
         """Return begin and end of the window in minutes of the day."""
@@ -107,9 +100,8 @@ class UpdateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         begin, end = (datetime.strptime(text, "%H:%M") for text in (begin_text, end_text))  # noqa: DTZ007
         return begin.hour * 60 + begin.minute, end.hour * 60 + end.minute
 
-    def is_in_window(self, now: datetime) -> bool:
-        """Return whether a time is within the window, which may span midnight."""
-        local = now.astimezone(zoneinfo.ZoneInfo(self.time_zone))
+    def is_in_window(self, local: datetime) -> bool:
+        """Return whether the time of a wall clock is within the window, which may span midnight."""
         minute = local.hour * 60 + local.minute
         begin, end = self.window_minutes()
         return begin <= minute < end if begin < end else minute >= begin or minute < end

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -54,7 +55,10 @@ def poll_feed(
 
     def is_window_open() -> bool:
         now = deps.now()
-        return ignore_window or (now is not None and update_config.is_in_window(now))
+        return ignore_window or (
+            now is not None
+            and update_config.is_in_window(now.astimezone(ZoneInfo(config.box.time_zone)))
+        )
 
     selection = slots.read_selection()
     pending = selection.pending if selection.pending and not selection.tried else None

@@ -56,13 +56,14 @@ def test_heads_get_the_presets_and_tours_of_the_version(path: Path, clock: Manua
 
 
 def test_a_version_with_a_wrong_tour_is_left_out_as_a_whole(path: Path, clock: ManualClock) -> None:
+    half_window = {"name": "night", "begin": "22:00", "stop": [{"preset": "gate"}]}
     keep(
         path,
         ConfigLayer(
             version=1,
             settings={
                 "record": {"max_age_h": 24},
-                "head": {"mast": {"time_zone": "Nowhere/City", "tour": []}},
+                "head": {"mast": {"tour": [half_window]}},
             },
         ),
     )
@@ -70,7 +71,7 @@ def test_a_version_with_a_wrong_tour_is_left_out_as_a_whole(path: Path, clock: M
     assert start.layer == ConfigLayer()
     assert start.config.record.max_age_h == 72
     assert start.refusal
-    assert start.refusal[0].startswith("head.mast.time_zone = 'Nowhere/City'")
+    assert start.refusal[0].startswith("head.mast.tour[0].end: missing")
 
 
 def test_a_wrong_file_is_refused_whatever_the_version_says(path: Path, clock: ManualClock) -> None:

@@ -2,7 +2,8 @@
 
 import itertools
 import random
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -34,7 +35,7 @@ def daily(name: str, begin: str, end: str, *days: Weekday) -> TourConfig:
 class Street:
     """A head that takes three seconds from anywhere to anywhere and settles after one more."""
 
-    def __init__(self, *tours: TourConfig, time_zone: str = "UTC", seed: int = 1) -> None:
+    def __init__(self, *tours: TourConfig, time_zone: tzinfo = UTC, seed: int = 1) -> None:
         self.reported: list[str] = []
         self.tours = GuardTours(
             tours, time_zone, lambda _: self.utc, random.Random(seed), self.reported.append
@@ -277,7 +278,7 @@ def test_a_window_over_midnight_belongs_to_its_first_day() -> None:
     ],
 )
 def test_tour_windows_are_in_local_time(zone: str, utc: datetime, *, runs: bool) -> None:
-    made = Schedule([daily("school", "07:00", "08:00")], zone)
+    made = Schedule([daily("school", "07:00", "08:00")], ZoneInfo(zone))
     assert (made.tour_at(utc) == "school") == runs
 
 
@@ -336,11 +337,10 @@ def test_commanded_tours_need_no_clock() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tours", "zone", "line"),
+    ("tours", "line"),
     [
         (
             (daily("night", "22:00", "06:00"), daily("dawn", "05:00", "08:00", "wed")),
-            "UTC",
             (
                 "box.toml: head[0].tour[1].begin = '05:00': tours 'night' and 'dawn' would both run on "
                 "wed at 05:00; allowed: one at a time"
@@ -348,7 +348,6 @@ def test_commanded_tours_need_no_clock() -> None:
         ),
         (
             (daily("long", "23:00", "22:00", "sun"), daily("week", "00:00", "01:00", "mon")),
-            "UTC",
             (
                 "box.toml: head[0].tour[1].begin = '00:00': tours 'long' and 'week' would both run on "
                 "mon at 00:00; allowed: one at a time"
@@ -356,36 +355,16 @@ def test_commanded_tours_need_no_clock() -> None:
         ),
         (
             (tour("night", "a"), tour("night", "b")),
-            "UTC",
             "box.toml: head[0].tour[1].name = 'night': used already; allowed: a name of its own",
         ),
         (
             (tour("night", "a", begin="22:00"),),
-            "UTC",
             "box.toml: head[0].tour[0].end: missing; the other end of the window is given",
-        ),
-        (
-            (),
-            "Africa/Casa",
-            (
-                "box.toml: head[0].time_zone = 'Africa/Casa': no such zone on this machine; "
-                "allowed: an IANA name, such as UTC or Africa/Casablanca"
-            ),
-        ),
-        (
-            (),
-            "../etc/passwd",
-            (
-                "box.toml: head[0].time_zone = '../etc/passwd': no such zone on this machine; "
-                "allowed: an IANA name, such as UTC or Africa/Casablanca"
-            ),
         ),
     ],
 )
-def test_an_invalid_tour_is_refused_in_one_line(
-    tours: tuple[TourConfig, ...], zone: str, line: str
-) -> None:
-    head = HeadConfig(name="mast", driver="fake", tour=tours, time_zone=zone)
+def test_an_invalid_tour_is_refused_in_one_line(tours: tuple[TourConfig, ...], line: str) -> None:
+    head = HeadConfig(name="mast", driver="fake", tour=tours)
     with pytest.raises(UserError) as refused:
         schedule.check_tours(head, "box.toml: head[0]")
     assert str(refused.value) == line

@@ -12,7 +12,7 @@ to its present stop and dwells there for the whole time.
 
 import random
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Literal
 
 import msgspec
@@ -55,7 +55,7 @@ class GuardTours:
     def __init__(
         self,
         tours: Sequence[TourConfig],
-        time_zone: str,
+        time_zone: tzinfo,
         utc_at: Callable[[int], datetime | None],
         rng: random.Random,
         report: Callable[[str], None],
