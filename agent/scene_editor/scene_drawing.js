@@ -23,7 +23,7 @@ export function drawScene(layer, editor, flags) {
   const labels = [];
   for (const { list, index, points, table } of editor.shownElements()) {
     const isSelected = editor.selection?.list === list && editor.selection.index === index;
-    const group = svgElement("g", { class: `element ${list} ${list === "zone" ? `kind-${kindOf(table)}` : ""} ${isSelected ? "selected" : ""}`, "data-element": `${list} ${index}` });
+    const group = svgElement("g", { class: `element ${list} ${list === "zone" ? `kind-${kindOf(table)}` : ""} ${hoursOf(table).length ? "timed" : ""} ${isSelected ? "selected" : ""}`, "data-element": `${list} ${index}` });
     const path = points.map(([x, y]) => [x * editor.viewport.size.width, y * editor.viewport.size.height]);
     const shape = isArea(list) ? "polygon" : "polyline";
     const coordinates = path.map((point) => point.join(",")).join(" ");
@@ -102,11 +102,17 @@ function nameLabel(list, index, points, table, editor, flags) {
   const { scale, size } = editor.viewport;
   const at = isArea(list) ? polygonCentre(points) : points[0];
   const place = [at[0] * size.width, at[1] * size.height - (isArea(list) ? 0 : LABEL_GAP_PX / scale)];
-  const name = nameOf(table) ?? editor.t(`list_${list}`);
+  const [first, ...further] = hoursOf(table);
+  // The hours keep their order of letters in a right-to-left page.
+  const hours = first === undefined ? "" : ` \u2066${first}${further.length ? ` +${further.length}` : ""}\u2069`;
+  const name = `${nameOf(table) ?? editor.t(`list_${list}`)}${hours}`;
   const level = flags.get(`${list} ${index}`);
   const shifts_px = [LINE_PX / scale, -LINE_PX / scale];
   return { ...label(place, level ? `⚠ ${name}` : name, editor, `name ${level ?? ""}`), shifts_px };
 }
+
+/** The spans of the week in which a zone's rules run, none for all of it. */
+const hoursOf = ({ hours }) => (Array.isArray(hours) ? hours.filter((span) => typeof span === "string") : []);
 
 const label = ([x, y], text, editor, className) => ({ x, y, text, className, font_px: LABEL_PX / editor.viewport.scale });
 

@@ -155,6 +155,26 @@ def test_each_key_of_a_zone_is_set_and_removed_in_the_form(editor: EditorPage) -
         assert key not in editor.scene_text()
 
 
+def test_a_zone_with_hours_shows_the_first_of_them_and_has_a_dashed_edge(
+    editor: EditorPage,
+) -> None:
+    editor.click("draw-zone")
+    editor.drag((0.2, 0.3), (0.7, 0.8))
+
+    def shown() -> tuple[str, str]:
+        return (
+            editor.run("return document.querySelector('text.name').textContent"),
+            editor.run(
+                "return getComputedStyle(document.querySelector('.zone > .shape')).strokeDasharray"
+            ),
+        )
+
+    name, dashes = shown()
+    assert dashes == "none"
+    editor.type_into("hours", "mon-fri 07:30-09:00\n22:00-06:00")
+    assert shown() == (f"{name} \u2066mon-fri 07:30-09:00 +1\u2069", "12px, 4px")
+
+
 def test_the_arrow_of_a_direction_is_dragged(editor: EditorPage) -> None:
     editor.click("draw-zone")
     editor.drag((0.2, 0.3), (0.7, 0.8))
