@@ -363,8 +363,8 @@ class RoadUser:
             or t_ns - rest.t_ns < PLACE_AFTER_NS
         ):
             return
-        away = distance(rest.point, box_centre(box), self._aspect)
-        if away > PLACE_RADIUS * box_size(box, self._aspect):
+        centre, radius = box_centre(box), PLACE_RADIUS * box_size(box, self._aspect)
+        if distance(rest.point, centre, self._aspect) > radius and not self._is_steady(radius):
             return
         is_free = not any(
             other is not self
@@ -375,6 +375,13 @@ class RoadUser:
         if is_free and has_look(box, pictures):
             self.place = StandingPlace(box, rest.t_ns, pictures, t_ns)
             self._placed_track, self._off_place_since_ns = self.track, None
+
+    def _is_steady(self, radius: float) -> bool:
+        """Whether it has been within a radius for the length of a trail: the rest position of one that braked lags behind."""
+        first, last = self._trail[0], self._trail[-1]
+        return last.t_ns - first.t_ns >= TRAIL_NS and all(
+            distance(position.point, last.point, self._aspect) <= radius for position in self._trail
+        )
 
     def has_lost_track(self, t_ns: int) -> bool:
         """Whether its place shows it and its track is elsewhere, and has been for a moment."""

@@ -106,6 +106,23 @@ def test_traffic_that_takes_the_track_of_a_standing_vehicle_along_delays_no_even
     assert events[0].t_ns == pytest.approx(20e9, abs=1e9)
 
 
+def brakes(t_s: float) -> tuple[float, float]:
+    """A vehicle that brakes evenly and stands at (0.7, 0.5) from 5 s on."""
+    return (0.7 - 0.3 * max(0.0, 1 - t_s / 5) ** 2, 0.5)
+
+
+def test_a_vehicle_that_braked_slowly_keeps_its_place_when_traffic_takes_its_track() -> None:
+    lorry = passing(12, 13)
+    carried = carried_off(lorry, 12, 13.5)
+    vehicle = ScriptedRoadUser(
+        lambda t_s: brakes(t_s) if t_s < 12 else carried(t_s), drawn_at=brakes
+    )
+    found = ScriptedRoadUser(straight_path((14, 0.7, 0.5), (60, 0.7, 0.5)), track=9, look=1)
+    events = run_rules(zone_scene(**ROAD, stopped_after_s=20), [vehicle, found, lorry], 40)
+    assert event_names(events) == ["stopped begin"]
+    assert events[0].t_ns == pytest.approx(24e9, abs=1.5e9)
+
+
 def test_a_vehicle_that_is_passed_every_five_seconds_is_one_event() -> None:
     lorries = [passing(t, t + 1, 20 + t) for t in range(5, 60, 5)]
     tracks = [
