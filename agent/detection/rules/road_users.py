@@ -45,6 +45,8 @@ MAX_GAP_NS = 350_000_000
 """After a longer gap the track may be of another road user."""
 PLACE_AFTER_NS = NS_PER_S // 2
 """Time at rest from which a vehicle has a place."""
+MIN_DETECTED_NS = NS_PER_S
+"""Time for which it has to be detected at its place to stand there: one that only slowed down leaves a place that may look like it."""
 PLACE_RADIUS = 0.15
 """Largest distance of a box from its rest position at which it is a place: that of a creeping vehicle lags behind."""
 REMEMBER_SHOWN_NS = 60 * NS_PER_S
@@ -181,7 +183,11 @@ class RoadUser:
         place = self.place
         if place is None or (self._off_place_since_ns is not None and not self.is_held):
             return self.stationary_since_ns(t_ns)
-        return place.since_ns if self._stood_for_ns(place) >= STATIONARY_AFTER_NS else None
+        has_stood = (
+            self._placed_track.seen_ns - place.since_ns >= MIN_DETECTED_NS
+            and self._stood_for_ns(place) >= STATIONARY_AFTER_NS
+        )
+        return place.since_ns if has_stood else None
 
     def _stood_for_ns(self, place: StandingPlace) -> int:
         """Return how long it has been seen at its place, by its track or by the picture."""

@@ -84,3 +84,13 @@ def test_a_vehicle_that_is_out_of_sight_is_in_the_queue_only_where_its_place_is_
     lost = ScriptedRoadUser(straight_path((0, 0.7, 0.6), (8, 0.7, 0.6)), track=9, box=tiny)
     third = ScriptedRoadUser(straight_path((8, 0.62, 0.9), (40, 0.62, 0.9)), track=8)
     assert run_rules(QUEUE, [*standing(1), lost, third], 30) == []
+
+
+def test_a_vehicle_that_only_slowed_down_leaves_no_place_in_the_queue() -> None:
+    slowed = ScriptedRoadUser(
+        straight_path((2.5, 0.4, 0.6), (3.5, 0.7, 0.6), (4.2, 0.7, 0.6), (4.9, 0.99, 0.6)),
+        track=9,
+        drawn_at=straight_path((2.5, 0.4, 0.6), (3.5, 0.7, 0.6), (40, 0.7, 0.6)),
+    )
+    third = ScriptedRoadUser(straight_path((0, 0.62, 0.9), (40, 0.62, 0.9)), track=8)
+    assert run_rules(QUEUE, [*standing(1), slowed, third], 30) == []
