@@ -92,6 +92,9 @@ def stopped_rows(run: ReportRun) -> list[ReportRow]:
         ],
         "passed by traffic": [one for one in outcomes if one.is_passed],
         f"{SMALL_PX} px high or less": [one for one in outcomes if one.height_px <= SMALL_PX],
+        "in zones of which the box does not say that cars are too small in a part": [
+            one for one in outcomes if not one.is_small_said
+        ],
     }
     published = f"91 to 97 % ({ORR})"
     cause = (

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
+from agent.base.health_model import UnsupportedArea
 from agent.base.model import BoundingBox, Event, FrameResult, Track
 from agent.detection.geometry import box_centre, iou
 from agent.detection.rule_engine import RuleEngine
@@ -42,10 +43,14 @@ FOUND_AFTER_S = 2.0
 
 
 class RuleRun(msgspec.Struct, frozen=True):
-    """The events of a case, each with the time at which the rule gave it, and the tracks of each picture."""
+    """The events of a case, each with the time at which the rule gave it, and the tracks of each picture.
+
+    `unsupported` are the lines and zones of which the box says in the end that the view does not support them.
+    """
 
     events: tuple[tuple[float, Event], ...]
     tracks: tuple[tuple[float, tuple[Track, ...]], ...]
+    unsupported: tuple[UnsupportedArea, ...]
 
     def begun(self, kind: str) -> list[tuple[float, Event]]:
         """Return the first revisions of the events of a kind."""
@@ -53,13 +58,17 @@ class RuleRun(msgspec.Struct, frozen=True):
 
 
 class StoppedOutcome(msgspec.Struct, frozen=True):
-    """The outcome of a case: `delays_s` after `stopped_after_s` of each event of the vehicle, and the false events."""
+    """The outcome of a case: `delays_s` after `stopped_after_s` of each event of the vehicle, and the false events.
+
+    `is_small_said`: the box says that cars are too small in a part of the zone.
+    """
 
     case: StreetCase
     height_px: float
     passed_ratio: float
     delays_s: tuple[float, ...]
     false_events: int
+    is_small_said: bool
 
     @property
     def is_found(self) -> bool:
@@ -92,7 +101,7 @@ def run_rules(scene: Scene, results: Iterable[FrameResult]) -> RuleRun:
         t_s = result.t_ns / NS_PER_S
         events += [(t_s, event) for event in engine.evaluate(result)]
         tracks.append((t_s, result.tracks))
-    return RuleRun(tuple(events), tuple(tracks))
+    return RuleRun(tuple(events), tuple(tracks), engine.view_support.unsupported)
 
 
 def case_results(case: StreetCase, cache: ResultCache) -> Iterator[FrameResult]:
@@ -137,6 +146,7 @@ def score_stopped(
         passed,
         tuple(of_vehicle),
         len(run.begun("stopped")) - len(of_vehicle),
+        any("car" in area.small_ratio for area in run.unsupported),
     )
 
 

@@ -80,16 +80,19 @@ class AreaDensity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UnsupportedArea(msgspec.Struct, frozen=True, kw_only=True):
-    """A line or zone that the view does not support: the pixels per metre in its middle, and the labels that need more.
+    """A line or zone that the view does not support, in all of it or in a part: the pixels per metre in its middle.
 
-    Without a calibrated ground they are estimated by the heights of cars. `angle_deg` is the angle between the line of
-    sight and the ground in its middle, None without a calibrated ground.
+    `small` are the labels that need more there, and `small_ratio` those that do in a part: by label, the ratio of the line's
+    length or the zone's area on the ground, from a tenth on. Without a calibrated ground pixels per metre are estimated by
+    the heights of cars. `angle_deg` is the angle between the line of sight and the ground in its middle, None without a
+    calibrated ground.
     """
 
     kind: Literal["line", "zone"]
     name: str
     px_per_m: float
     small: tuple[Label, ...]
+    small_ratio: dict[Label, float]
     angle_deg: float | None
 
 

@@ -252,14 +252,20 @@ def describe_density(area: AreaDensity) -> Message:
 def describe_unsupported(area: UnsupportedArea) -> Message:
     """Return a line that names a line or zone that the view does not support, and why."""
     name = f"{area.kind} {area.name!r}"
-    small = Message(
-        "{area}: {px_per_m:.1f} pixels per metre in its middle, too few for {labels}",
-        area=name,
-        px_per_m=area.px_per_m,
-        labels=", ".join(area.small),
-    )
-    if area.small or area.angle_deg is None:
-        return small
+    if area.small:
+        return Message(
+            "{area}: {px_per_m:.1f} pixels per metre in its middle, too few for {labels}",
+            area=name,
+            px_per_m=area.px_per_m,
+            labels=", ".join(area.small),
+        )
+    if area.small_ratio or area.angle_deg is None:
+        return Message(
+            "{area}: too few pixels per metre in {ratio:.0%} of it, for {labels}",
+            area=name,
+            ratio=max(area.small_ratio.values(), default=0.0),
+            labels=", ".join(area.small_ratio),
+        )
     return Message(
         "{area}: seen at {angle:.1f} degrees to the ground, which is too flat",
         area=name,

@@ -130,6 +130,42 @@ def test_the_words_name_the_density_and_the_labels() -> None:
     )
 
 
+def test_a_zone_that_reaches_into_the_distance_names_the_part_in_which_cars_are_too_small() -> None:
+    deep = Zone(
+        name="deep",
+        labels=("car", "person"),
+        polygon=tuple(point_at(x, y) for x, y in ((-3, 8), (3, 8), (3, 90), (-3, 90))),
+    )
+    engine, _ = run(Scene(zone=(deep,), ground=STREET_MARKS), size_px=SMALL_PX)
+    (found,) = engine.view_support.unsupported
+    assert 0.1 <= found.small_ratio["car"] < found.small_ratio["person"]
+    cars_alone = msgspec.structs.replace(deep, labels=("car",))
+    engine, _ = run(Scene(zone=(cars_alone,), ground=STREET_MARKS), size_px=SMALL_PX)
+    (found,) = engine.view_support.unsupported
+    assert (found.small, engine.view_support.supported_count) == ((), 1)
+    assert str(describe_unsupported(found)) == (
+        f"zone 'deep': too few pixels per metre in {found.small_ratio['car']:.0%} of it, for car"
+    )
+
+
+@pytest.mark.parametrize(("y_m", "limits"), [(15, ()), (80, ("small",))])
+def test_an_event_in_a_deep_zone_is_judged_at_its_own_place(
+    y_m: float, limits: tuple[ViewLimit, ...]
+) -> None:
+    deep = Zone(
+        name="deep",
+        dwell_after_s=1,
+        polygon=tuple(point_at(x, y) for x, y in ((-9, 8), (9, 8), (9, 120), (-9, 120))),
+    )
+    foot = point_at(0, y_m)
+    car = ScriptedRoadUser(
+        straight_path((0, foot.x, foot.y - 0.01), (9, foot.x, foot.y - 0.01)), box=(0.02, 0.02)
+    )
+    scene = Scene(zone=(deep,), ground=STREET_MARKS)
+    _, events = run(scene, [car], 4, size_px=SMALL_PX)
+    assert [event.view_limits for event in events if event.kind == "dwell"] == [limits]
+
+
 def cars(number: int, height: float, first_track: int = 1) -> list[ScriptedRoadUser]:
     """Cars one after the other, each for two seconds, over the whole height of the picture."""
     made = []
