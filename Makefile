@@ -79,7 +79,7 @@ lint: setup ## ruff, mypy --strict, import-linter, the prose of docstrings and p
 bench: setup-bench ## measure, next to the bare libraries and the peers in the same run
 	$(BIN)/python -m bench $(ARGS)
 
-accuracy: setup ## measure each rule beside its published figure (hours): make accuracy ARGS="--rules stopped --cases 20"
+accuracy: setup ## measure each rule next to its published figure (hours): make accuracy ARGS="--rules stopped --cases 20"
 	$(BIN)/python -m bench.accuracy_report $(ARGS)
 
 docs: setup ## write again the documents that are generated from code

@@ -1,4 +1,4 @@
-"""`python -m bench.accuracy_report`: measure each rule beside its published figure, and write docs/accuracy.md.
+"""`python -m bench.accuracy_report`: measure each rule next to its published figure, and write docs/accuracy.md.
 
 Cases are seeded and made of the films in the folder `shared` next to the project. The results of the detector are kept in
 `.cache/accuracy`, so that a run which was stopped continues there. The page is written by a run of all rules alone.
@@ -404,7 +404,7 @@ def line_place_rows(run: ReportRun) -> list[ReportRow]:
 
 
 def condition_rows(run: ReportRun) -> list[ReportRow]:
-    """Return a row for each condition of the films, with the word of the box."""
+    """Return a row for each condition of the films, with the limits of the view that the box names."""
     truth = condition_cases.chosen_films(run.cases)
     rows = []
     for outcome in condition_cases.condition_outcomes(truth, run.cache, run.seed):
@@ -421,7 +421,7 @@ def condition_rows(run: ReportRun) -> list[ReportRow]:
                 Goal(
                     0,
                     is_least=False,
-                    text="no film under .8 without a word, none over .95 with one",
+                    text="no film with an F1 under .8 without a limit, none over .95 with one",
                 ),
                 cause=f"says {words}, in {outcome.said} of {outcome.films} films; "
                 f"silent in {outcome.silent}, needless in {outcome.needless}",

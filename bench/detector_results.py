@@ -9,7 +9,7 @@ import ast
 import functools
 import hashlib
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -117,8 +117,8 @@ def file_digest(path: Path) -> bytes:
 
 
 @functools.cache
-def pipeline_digest() -> bytes:
-    """Return the hash of the modules of `agent.detection` that the pipeline imports, without their comments."""
+def pipeline_sources() -> Mapping[Path, str]:
+    """Return the modules of `agent.detection` that the pipeline imports, each as its syntax tree without docstrings."""
     root = Path(pipeline.__file__).parents[2]
     found: dict[Path, str] = {}
     waiting = [Path(pipeline.__file__), Path(tflite.__file__)]
@@ -127,11 +127,19 @@ def pipeline_digest() -> bytes:
         if path in found:
             continue
         tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+                node.value.value = None
         found[path] = ast.dump(tree)
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and node.module:
                 names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
                 files = [root / f"{name.replace('.', '/')}.py" for name in names]
                 waiting += [one for one in files if one.parent == path.parent and one.exists()]
-    joined = "\n".join(found[path] for path in sorted(found))
-    return hashlib.sha256(joined.encode()).digest()
+    return found
+
+
+def pipeline_digest() -> bytes:
+    """Return the hash of the modules that the pipeline imports, without comments and docstrings."""
+    sources = pipeline_sources()
+    return hashlib.sha256("\n".join(sources[path] for path in sorted(sources)).encode()).digest()

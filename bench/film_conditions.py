@@ -227,7 +227,7 @@ def _smaller(frame: Frame, divisor: float) -> tuple[Plane, Plane, Plane]:
 def _through_lens(plane: Plane, condition: FilmCondition) -> Plane:
     """Take the plane for one without distortion, and show it as an equidistant lens of the same angle does.
 
-    Grey is beside the film. Corrected, the picture has lost only the detail that the lens compressed.
+    Grey is next to the film. Corrected, the picture has lost only the detail that the lens compressed.
     """
     half_rad = math.radians(condition.amount / 2)
     edge = math.tan(half_rad)

@@ -112,19 +112,6 @@ def render_avenue(
     return render
 
 
-def i420_planes(bgr: Image) -> Planes:
-    """Return the planes of a picture."""
-    height, width = bgr.shape[:2]
-    flat = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2YUV_I420), np.uint8).reshape(-1)
-    luma, quarter = width * height, width * height // 4
-    half = (height // 2, width // 2)
-    return (
-        flat[:luma].reshape(height, width),
-        flat[luma : luma + quarter].reshape(half),
-        flat[luma + quarter :].reshape(half),
-    )
-
-
 def _maps(
     lens: FisheyeLens, views: Sequence[ViewOptions], width_px: int, height_px: int, scale: int
 ) -> Maps:

@@ -37,13 +37,12 @@ LENGTHENED = 0.05
 class PlaceScore(msgspec.Struct, frozen=True):
     """The crossings of one film by variant, then by direction. The line as it was drawn is DRAWN.
 
-    `counts` has the road users whose whole way is in film and picture, `all_counts` all. Of the first, `different` are not
-    counted alike by all lines, and of these `between` have a track that begins or ends between the lines.
+    `counts` has the road users whose whole way is in film and picture. Of these, `different` are not counted alike by all
+    lines, and of those `between` have a track that begins or ends between the lines.
     """
 
     film: str
     counts: Mapping[str, Mapping[str, int]]
-    all_counts: Mapping[str, Mapping[str, int]]
     different: int
     between: int
 
@@ -156,7 +155,7 @@ def score_place(film: str, start: Point, to: Point, results: Iterable[FrameResul
             for _, box in (ways[user_id].first, ways[user_id].last)
         )
     ]
-    return PlaceScore(film, by_whole, _by_variant(lines, crossings), len(different), len(between))
+    return PlaceScore(film, by_whole, len(different), len(between))
 
 
 def _is_cut(box: BoundingBox) -> bool:

@@ -1,4 +1,4 @@
-"""Rows of the accuracy report: a measured quantity beside its published figure, with its interval, goal and verdict."""
+"""Rows of the accuracy report: a measured quantity next to its published figure, with its interval, goal and verdict."""
 
 from collections.abc import Sequence
 

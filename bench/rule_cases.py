@@ -63,7 +63,6 @@ class StoppedOutcome(msgspec.Struct, frozen=True):
     `is_small_said`: the box says that cars are too small in a part of the zone.
     """
 
-    case: StreetCase
     height_px: float
     passed_ratio: float
     delays_s: tuple[float, ...]
@@ -141,7 +140,6 @@ def score_stopped(
         if event.box is not None and _is_at(event.box, truth)
     ]
     return StoppedOutcome(
-        case,
         shape.h,
         passed,
         tuple(of_vehicle),

@@ -31,7 +31,7 @@ HEIGHTS_PX = ((6, 10), (10, 20), (20, 40), (40, 200))
 MAX_SHIFT, MAX_PLAIN_SHIFT = 1.2, 3.0
 """Of a placed vehicle across the carriageway, in its own widths: in the way of traffic, and as far as the shoulder."""
 DRAWS = 60
-"""Places that are tried for one that traffic passes in front of, or passes by beside."""
+"""Places that are tried for one that traffic passes in front of, or drives past."""
 MIN_COVERED_ESTIMATE, MAX_COVERED_ESTIMATE = 0.1, 0.5
 """Of the pictures, by the moving shapes alone. A vehicle that is hidden for more of the time is no case."""
 MAX_PLAIN_ESTIMATE = 0.01

@@ -23,11 +23,10 @@ from agent.detection.rules.line_crossing import LineCrossingDetector
 from agent.detection.rules.road_users import TrackMemory
 from agent.detection.rules.scene_ground import SceneGround
 from agent.detection.scene import Scene, SceneFlow, SceneLine
-from bench import videos
+from bench.ground import FOLDER
 from bench.report_rows import ReportRow, at_least, share_row
 from drivers.media import NS_PER_S, Plane, Point
 
-FOLDER = videos.ROOT.parent / "shared" / "ground"
 FPS, STEP_FRAMES = 30, 3
 """Of the annotations; of these each third, as a box detects."""
 LABEL_OF_TYPE: Mapping[int, Label] = {
@@ -193,7 +192,9 @@ class FlowScore(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def rows(folder: Path = FOLDER, seeds: Iterable[int] = range(SEEDS)) -> list[ReportRow]:
-    """Return the rows of both crossings together. Raises: FileNotFoundError without their files."""
+    """Return the rows of both crossings together, none without the folder of their files."""
+    if not folder.is_dir():
+        return []
     seeds = tuple(seeds)
     found = []
     for damage in DAMAGES:

@@ -37,7 +37,7 @@ from agent.detection.fisheye_lens import FisheyeLens
 from agent.detection.image import crop_rgb, full_region
 from agent.detection.scene import load_scene
 from agent.recording.export.head_coverage import format_head
-from bench.fisheye_film import i420_planes, render_avenue
+from bench.fisheye_film import render_avenue
 from centre import draw
 from centre.cli.watch import WatchOptions, receiving_screen
 from centre.client import ActingCentre
@@ -48,6 +48,7 @@ from drivers.media import Frame
 from scripts.editor_pictures import take_views
 from scripts.pole_pictures import take_phones
 from scripts.terminal_window import TerminalWindow
+from simulation.street.renderer import bgr_to_planes
 from tests.scene_editor.browser import PHONE_PX, EditorPage
 from tests.vectors.browser import VerifierPage
 from tests.vectors.stolen_key import arrival_ms
@@ -169,7 +170,7 @@ def take_panorama(folder: Path) -> None:
 def take_fisheye(_folder: Path) -> None:
     """The rendered avenue as a fisheye camera on its pole sees it, with two flat views and a panorama of it."""
     lens = resolve_lens(LensConfig(field_of_view_deg=185))
-    planes = i420_planes(render_avenue(lens, FISHEYE_PX, FISHEYE_PX)(FISHEYE_S, 0))
+    planes = bgr_to_planes(render_avenue(lens, FISHEYE_PX, FISHEYE_PX)(FISHEYE_S, 0))
     frame = Frame(seq=0, t_ns=0, y=planes[0], u=planes[1], v=planes[2])
     whole = crop_rgb(frame, full_region(frame), (600, 600))
     ahead, behind = (

@@ -231,10 +231,12 @@ def _check_density(subject: Message, report: HealthReport, name: str) -> Iterato
     camera = next((camera for camera in report.cameras if camera.name == name), None)
     if camera is None:
         return
-    for area in () if camera.ground is None else camera.ground.low_density:
-        yield not_applicable(subject, diagnosis.describe_density(area))
     for place in camera.unsupported:
         yield not_applicable(subject, diagnosis.describe_unsupported(place))
+    named = {(place.kind, place.name) for place in camera.unsupported if place.small_ratio}
+    for area in () if camera.ground is None else camera.ground.low_density:
+        if (area.kind, area.name) not in named:
+            yield not_applicable(subject, diagnosis.describe_density(area))
 
 
 def _open_camera_directly(context: ConsoleContext, subject: Message, name: str) -> CheckResult:

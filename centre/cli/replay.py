@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--start",
         metavar="TIME",
         help="the time of the first picture, from which times in the results and the hours of zones count, such as "
-        f"2026-05-12T08:00+01:00 (default: {rfc3339(replay.CLIP_START)})",
+        f"2026-05-12T08:00+01:00 (default: {rfc3339(replay.CLIP_START)}, and rules run at all hours)",
     )
     add_model_argument(parser)
     parser.set_defaults(run=run)
@@ -132,7 +132,7 @@ class _FilmProgress:
 
 
 def _describe_speeds(speeds: SpeedCounts) -> str:
-    """Return how many of them have a speed, V85, and the motor vehicles by band."""
+    """Describe the speeds at a line: the road users that have one, V85 of the motor vehicles, and all by band."""
     bands = sum((Counter(one) for one in speeds.bands.values()), Counter[int]())
     v85 = "" if speeds.v85_km_h is None else f", V85 {speeds.v85_km_h:.0f} km/h"
     by_band = ", ".join(f"{describe_band(band)} {number}" for band, number in sorted(bands.items()))

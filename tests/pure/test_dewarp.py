@@ -14,14 +14,13 @@ from agent.detection.dewarp import Dewarper, share
 from agent.detection.fisheye_lens import FisheyeLens, view_rays
 from bench.fisheye_film import (
     FisheyeFilm,
-    i420_planes,
     render_avenue,
     to_street,
     view_positions,
 )
 from drivers.masking import MASK_CHROMA, MASK_LUMA
 from drivers.media import Frame, Planes, Point
-from simulation.street.renderer import SceneConditions
+from simulation.street.renderer import SceneConditions, bgr_to_planes
 from simulation.surround.surround_renderer import SurroundRenderer
 
 SHARED = Path(__file__).parents[3] / "shared" / "fisheye"
@@ -104,9 +103,9 @@ def test_a_part_of_a_view_is_that_part_of_the_whole_view() -> None:
 def test_the_avenue_in_a_view_is_the_avenue_of_a_camera_that_looks_there() -> None:
     clear = SceneConditions(night=False, rain=0.0, noise=0.0)
     picture = render_avenue(LENS, 600, 600, conditions=clear)(12.0, 0)
-    view = Dewarper(LENS, VIEW).dewarp(frame_of(i420_planes(picture)))
+    view = Dewarper(LENS, VIEW).dewarp(frame_of(bgr_to_planes(picture)))
     renderer = SurroundRenderer(VIEW.width_px, VIEW.height_px, clear)
-    direct, _, _ = i420_planes(
+    direct, _, _ = bgr_to_planes(
         renderer.render(VIEW.pan_deg, VIEW.tilt_deg, VIEW.field_of_view_deg, 12.0)
     )
     smooth = [cv2.GaussianBlur(luma, (9, 9), 2).astype(int) for luma in (view.y, direct)]
@@ -125,7 +124,7 @@ def shared_frame() -> tuple[Frame, list[tuple[float, float, float, float, float]
     boxes = [
         tuple(one["bbox"]) for one in truth["annotations"] if one["image_id"] == "Lunch3_000001"
     ]
-    return frame_of(i420_planes(np.asarray(picture, np.uint8))), boxes
+    return frame_of(bgr_to_planes(np.asarray(picture, np.uint8))), boxes
 
 
 @needs_shared

@@ -36,7 +36,7 @@ _LEARNING_RATE = 0.05
 _STILL_AFTER_NS, _MAX_STILL_AGE_NS = 250_000_000, 800_000_000
 """A picture is compared with one that is older than the first and younger than the second."""
 _STILL_MAX_CHANGE = 6.0
-"""Mean change in luma steps of a patch in which nothing moves, beside that of the whole picture."""
+"""Mean change in luma steps of a patch in which nothing moves, next to that of the whole picture."""
 _COVERING_MIN_RATIO = 0.3
 """Part of a place that the box of another road user covers, from which that one is in front of it."""
 _EMPTY_AFTER_NS = NS_PER_S

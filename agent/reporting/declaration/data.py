@@ -15,7 +15,7 @@ class DeclaredCamera(msgspec.Struct, frozen=True, kw_only=True):
     camera's own events that the box receives. `rules` is the number of lines and zones in which
     it counts or reports, `trusted_rules` of those with enough pixels per metre for all that they count, null if the
     ground is not calibrated and too few cars were seen to estimate them, or no picture has come yet.
-    `countable_ratio` is the part of the last day, or of the time since the box started, for which its counts are
+    `countable_ratio` is the part of the last day, or of the time since the agent started, for which its counts are
     trusted, 0..1, null if that is not known. `view_of` is the fisheye camera of whose picture this one
     shows a part, null if it has pictures of its own. For a camera that was removed and still has footage,
     `detection` and `recorded` are false.
