@@ -8,6 +8,7 @@ from agent.app.actuators import Actuators
 from agent.app.box_context import BoxContext
 from agent.app.feature import Feature
 from agent.app.foundation import Archive, Uplink
+from agent.capture.camera_source import CameraSource
 from agent.config.configuration import Config
 from agent.config_change.config_stage import ConfigActions, ConfigStage
 from agent.config_change.delivered_models import FetchModels
@@ -106,10 +107,15 @@ class _SceneReplacer:
         new_sources = {source.config.name: source for source in new.sources}
         for pipeline in self._pipelines:
             old_one, new_one = self._sources[pipeline.name], new_sources[pipeline.name]
-            if (old_one.scene, old_one.scenes) != (new_one.scene, new_one.scenes):
+            if _drawn(old_one) != _drawn(new_one):
                 pipeline.replace_scene(new_one)
                 self._actuators.on_scenes_replaced(pipeline)
                 self._sources[pipeline.name] = new_one
+
+
+def _drawn(source: CameraSource) -> tuple[object, ...]:
+    """Return all that is drawn on the pictures of a camera."""
+    return source.scene, source.scenes, source.fisheye_masks
 
 
 def _make_fetch_models(config: Config, box: BoxContext, budget: LinkBudget) -> FetchModels:

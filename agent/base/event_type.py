@@ -12,7 +12,7 @@ Severity = Literal["routine", "notice", "fault", "alarm"]
 routine  a white caption on the annotated video
 notice   the same; highlighted on the demo's screen
 fault    a red caption: the camera sees less than it should
-alarm    somebody may be in danger: priority EMERGENCY on the wire, a red track, zone and caption
+alarm    a person may be in danger: priority EMERGENCY on the wire, a red track, zone and caption
 """
 
 

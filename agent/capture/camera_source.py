@@ -48,7 +48,8 @@ class CameraSource(msgspec.Struct, frozen=True, kw_only=True):
     camera on a head, by preset, and None for a fixed camera. With a `scene_error` the camera is not
     opened, because its masks are not known. `open_feed` subscribes to the camera's own events, and
     is None if the configuration wants none. `frame_size_px` is the width and height of the frames for detection, None if
-    only the stream itself states it. `dewarper` is that of a view, whose `open_main` opens its fisheye camera for it alone.
+    only the stream itself states it. `dewarper` is that of a view, whose `open_main` opens its fisheye camera for it alone,
+    and `fisheye_masks` are the masks on the picture of that camera.
     """
 
     config: CameraConfig
@@ -60,6 +61,7 @@ class CameraSource(msgspec.Struct, frozen=True, kw_only=True):
     open_feed: Callable[[], OnvifEventFeed] | None = None
     frame_size_px: tuple[int, int] | None = None
     dewarper: Dewarper | None = None
+    fisheye_masks: tuple[Polygon, ...] = ()
 
     def masks_at(self, preset: str) -> Sequence[Polygon]:
         """Return the masks at a preset, or of a camera that does not turn; "" is any other view of a head.
@@ -223,7 +225,9 @@ def _build_view(
     """Build a view of a fisheye camera. Raises: UserError as `load_sources`."""
     camera, key = config.camera[index], f"camera[{index}]"
     view = checked_convert.convert(camera.options, ViewOptions, location, f"{key}.options")
-    fisheyes = {one.name: one.lens for one in config.camera if one.lens is not None}
+    fisheyes = {
+        one.name: one.lens for one in config.camera if one.lens is not None and one.view_of is None
+    }
     if view.camera not in fisheyes:
         raise UserError(configuration.no_fisheye(f"{location}: {key}", view.camera, fisheyes))
     fisheye_index = [one.name for one in config.camera].index(view.camera)
@@ -254,6 +258,7 @@ def _build_view(
         open_detect=None,
         frame_size_px=(view.width_px, view.height_px),
         dewarper=dewarper,
+        fisheye_masks=tuple(fisheye.masks_at("")),
     )
 
 

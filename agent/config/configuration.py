@@ -363,7 +363,11 @@ _KEYS_OF_NO_VIEW = ("record", "transcode", "detect_options", "onvif", "instituti
 
 def _view_conflicts(config: Config, context: str) -> Iterator[Text]:
     """Yield a line for each view of no fisheye camera, and for each of them on a head."""
-    fisheyes = [camera.name for camera in config.camera if camera.lens is not None]
+    fisheyes = [
+        camera.name
+        for camera in config.camera
+        if camera.lens is not None and camera.view_of is None
+    ]
     on_head = {head.camera for head in config.head}
     for index, camera in enumerate(config.camera):
         label = f"{context}: camera[{index}]"

@@ -17,6 +17,8 @@ _Even = Annotated[int, msgspec.Meta(ge=64, le=4096, multiple_of=2)]
 StraightLine = Annotated[tuple[Point, ...], msgspec.Meta(min_length=3, max_length=32)]
 
 MAX_FLAT_DEG = 150.0
+MAX_VIEW_PIXELS = 4_000_000
+"""The maps of a view take 24 bytes a pixel, and some times that while they are made."""
 MAX_PANORAMA_TILT_DEG = 75.0
 
 
@@ -72,7 +74,11 @@ class ViewOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     height_px: _Even = 720
 
     def __post_init__(self) -> None:
-        """Raise ValueError if the projection does not have the field of view or the tilt."""
+        """Raise ValueError if the projection does not have the field of view or the tilt, or the picture is too large."""
+        if self.width_px * self.height_px > MAX_VIEW_PIXELS:
+            raise ValueError(
+                f"width_px = {self.width_px}: with height_px = {self.height_px}; allowed: {MAX_VIEW_PIXELS:,} pixels in all"
+            )
         if self.projection == "flat" and self.field_of_view_deg > MAX_FLAT_DEG:
             raise ValueError(
                 f"field_of_view_deg = {self.field_of_view_deg:g}: allowed: up to {MAX_FLAT_DEG:g}, or projection = 'panorama'"

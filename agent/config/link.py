@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 
 from agent.base.message import Message, Text
+from agent.base.weekly_hours import minute_of_week, week_minutes
 from agent.config.broker import BrokerConfig
 from agent.config.names import HttpsUrl, SigningKey
 
@@ -85,23 +86,16 @@ class UpdateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     def __post_init__(self) -> None:
         """Raise ValueError if the window is not valid."""
+        begin_text, _, end_text = self.window.partition("-")
         try:
-            begin, end = self.window_minutes()
+            begin, end = (datetime.strptime(text, "%H:%M") for text in (begin_text, end_text))  # noqa: DTZ007
         except ValueError:
             raise ValueError(
                 f"window = {self.window!r}: allowed: HH:MM-HH:MM, such as 01:30-04:30"
             ) from None
-        if timedelta(minutes=(end - begin) % (24 * 60)) < MIN_WINDOW:
+        if (end - begin) % timedelta(days=1) < MIN_WINDOW:
             raise ValueError(f"window = {self.window!r}: allowed: one hour or longer")
-
-    def window_minutes(self) -> tuple[int, int]:
-        """Return begin and end of the window in minutes of the day."""
-        begin_text, _, end_text = self.window.partition("-")
-        begin, end = (datetime.strptime(text, "%H:%M") for text in (begin_text, end_text))  # noqa: DTZ007
-        return begin.hour * 60 + begin.minute, end.hour * 60 + end.minute
 
     def is_in_window(self, local: datetime) -> bool:
         """Return whether the time of a wall clock is within the window, which may span midnight."""
-        minute = local.hour * 60 + local.minute
-        begin, end = self.window_minutes()
-        return begin <= minute < end if begin < end else minute >= begin or minute < end
+        return minute_of_week(local) in week_minutes((self.window,))

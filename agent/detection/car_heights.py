@@ -61,7 +61,9 @@ class CarHeights:
         """Return the pixels per metre at a place in a picture of this height, or None before MIN_CARS are known."""
         if not self.is_known:
             return None
-        if self._line is None or self._cars >= self._fitted_cars * 1.2:
+        if self._line is None or self._cars >= min(
+            self._fitted_cars * 1.2, self._fitted_cars + MAX_SAMPLES // MAX_SAMPLES_OF_A_CAR
+        ):
             self._line, self._fitted_cars = self._fit(), self._cars
         slope, at_zero, farthest_y = self._line
         height = at_zero + slope * max(y, farthest_y - MAX_EXTRAPOLATION)

@@ -2,8 +2,8 @@
 
 Counts fall in such a picture long before a person sees nothing in it: the motion gate takes what is left of a car for
 noise, and the detector was trained on full contrast. The gate, the optical flow and the crops of the detector get the
-stretched luma; snapshots, recordings and the diagnosis of the view get the picture as it is. What it brings, and what was
-rejected, is in docs/decisions/0052-contrast-stretch.md.
+stretched luma; snapshots, recordings and the diagnosis of the view get the picture as it is. Its effect, and the
+rejected alternatives, are in docs/decisions/0052-contrast-stretch.md.
 """
 
 import math
@@ -43,14 +43,14 @@ _VALUES = np.arange(MAX_LUMA + 1, dtype=np.float32)
 
 
 class LumaRange(msgspec.Struct, frozen=True):
-    """The luma between which nearly all of a picture lies."""
+    """The 2nd and the 98th percentile of a picture's luma."""
 
     low: float
     high: float
 
     @property
     def span(self) -> float:
-        """The difference of both."""
+        """The width of the range, in steps of luma."""
         return self.high - self.low
 
 

@@ -33,6 +33,7 @@ _MAX_ERROR_DEG = 4.0
 """Largest standard deviation of the angle at the circle's edge."""
 _UNSEEN = 1e3
 _SLOPE_STEP = 1e-5
+_MAX_LOG_FOCAL = 20.0
 
 
 @cache
@@ -139,7 +140,7 @@ class _LensFit:
                 for step in np.eye(values.size) * _SLOPE_STEP
             ]
         )
-        # What the lines do not show at all has a large error, and not none.
+        # A value that the lines do not show at all has a large error, not none.
         covariance = np.linalg.inv(jacobian.T @ jacobian + 1e-6 * np.eye(values.size))
         return math.degrees(math.sqrt(max(0.0, float(slopes @ covariance @ slopes))))
 
@@ -150,7 +151,8 @@ class _LensFit:
     def _lens(self, values: Array) -> FisheyeLens:
         log_focal, x, y, k1, k2 = (float(value) for value in values)
         return FisheyeLens(
-            focal_length=math.exp(log_focal),
+            # Steps of a fit that fails may leave the range of a float.
+            focal_length=math.exp(min(max(log_focal, -_MAX_LOG_FOCAL), _MAX_LOG_FOCAL)),
             centre=Point(self._centre.x + x / self._aspect, self._centre.y + y),
             k=(k1, k2, 0.0, 0.0),
         )

@@ -11,18 +11,18 @@ from agent.detection.rules.zone_occupancy import ZoneOccupancy
 from agent.detection.scene import Scene, SceneFlow
 from drivers.media import NS_PER_S
 
-MAX_WAY_NS = 600 * NS_PER_S
-"""Longest time from `from` to `to`. A road user that needs longer has parked: it has made two ways, not one."""
+MAX_TRIP_NS = 600 * NS_PER_S
+"""Longest time from `from` to `to`. A road user that needs longer has parked: it has made two trips, not one."""
 
 
 class FlowPassage(msgspec.Struct, frozen=True, kw_only=True):
-    """One road user that has made the way of a turning flow."""
+    """One road user that has made the trip of a turning flow."""
 
     flow: SceneFlow
     track: Track
 
 
-class _Way(msgspec.Struct):
+class _Trip(msgspec.Struct):
     """Lines and zones that one road user has passed, and its flows, each with the time of the last passage."""
 
     passed_ns: dict[str, int] = {}
@@ -51,12 +51,12 @@ class FlowCounter:
         self._road_users = road_users
         self._detectors = [crossing_detectors[n] for n in self._flows if n in crossing_detectors]
         self._occupancies = {n: occupancies[n] for n in self._flows if n in occupancies}
-        self._ways: dict[int, _Way] = {}
+        self._trips: dict[int, _Trip] = {}
 
     def step(self) -> tuple[FlowPassage, ...]:
-        """Return the road users whose way became certain at the last step of detectors and occupancies."""
+        """Return the road users whose trip became certain at the last step of detectors and occupancies."""
         for user in self._road_users.forgotten:
-            self._ways.pop(user.id, None)
+            self._trips.pop(user.id, None)
         found: list[FlowPassage] = []
         for detector in self._detectors:
             for crossing in detector.crossings:
@@ -68,17 +68,17 @@ class FlowCounter:
         return tuple(found)
 
     def _pass(self, user_id: int, track: Track, name: str, t_ns: int) -> Iterator[FlowPassage]:
-        way = self._ways.setdefault(user_id, _Way())
-        way.passed_ns[name] = t_ns
+        trip = self._trips.setdefault(user_id, _Trip())
+        trip.passed_ns[name] = t_ns
         for flow in self._flows[name]:
-            begin_ns = way.passed_ns.get(flow.origin)
-            end_ns = way.passed_ns.get(flow.destination)
+            begin_ns = trip.passed_ns.get(flow.origin)
+            end_ns = trip.passed_ns.get(flow.destination)
             if (
                 begin_ns is not None
                 and end_ns is not None
-                and begin_ns < end_ns <= begin_ns + MAX_WAY_NS
-                and begin_ns > way.counted_ns.get(flow.name, -1)
+                and begin_ns < end_ns <= begin_ns + MAX_TRIP_NS
+                and begin_ns > trip.counted_ns.get(flow.name, -1)
                 and track.label in flow.labels
             ):
-                way.counted_ns[flow.name] = end_ns
+                trip.counted_ns[flow.name] = end_ns
                 yield FlowPassage(flow=flow, track=track)

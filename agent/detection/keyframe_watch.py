@@ -33,6 +33,7 @@ class KeyframeWatch:
         self._excluded_polygons: Sequence[Sequence[Point]] = ()
         self._ignored_mask: npt.NDArray[np.bool_] | None = None
         self._gate: MotionGate | None = None
+        self._gate_shape: tuple[int, ...] = (0, 0)
         self._stretch = ContrastStretch()
         self._active_ns = 0
         self._last_keyframe_ns: int | None = None
@@ -58,8 +59,8 @@ class KeyframeWatch:
         self._last_keyframe_ns = t_ns
         luma = image.gate_luma(keyframe, PipelineSettings().gate_width_px)
         gate = self._gate
-        if gate is None:
-            height_px, width_px = luma.shape
+        if gate is None or luma.shape != self._gate_shape:
+            self._gate_shape = height_px, width_px = luma.shape
             self._ignored_mask = rasterize_polygons(self._excluded_polygons, width_px, height_px)
             self._gate = gate = MotionGate(self._ignored_mask)
         motion = gate.detect(self._stretch.stretch_gate(luma, t_ns, self._ignored_mask), t_ns)

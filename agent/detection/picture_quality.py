@@ -115,12 +115,15 @@ class PictureQualityMeter:
         self._last_ns: int | None = None
         self._was_moving = False
 
+    def forget(self) -> None:
+        """Forget the samples: the pictures since them show nothing of the street, or another view."""
+        self._samples.clear()
+        self._moving_steps_ns = deque([[]], maxlen=WINDOW_SAMPLES)
+
     def observe(self, gate_luma: Plane, t_ns: int, *, is_moving: bool) -> None:
         """Take each picture of the motion gate, and whether something moves in it."""
         if self._last_ns is not None and self._was_moving and is_moving:
-            step_ns = t_ns - self._last_ns
-            if step_ns <= MAX_STEP_NS:
-                self._moving_steps_ns[-1].append(step_ns)
+            self._moving_steps_ns[-1].append(min(t_ns - self._last_ns, MAX_STEP_NS))
         self._last_ns, self._was_moving = t_ns, is_moving
         self._previous, self._current = self._current, gate_luma
 

@@ -139,9 +139,13 @@ class CountableTime:
         self._trusted: deque[tuple[int, float]] = deque(maxlen=MINUTES_OF_A_DAY)
 
     def add(self, minute: TrafficCounts) -> None:
-        """Add a minute."""
-        if minute.trusted:
-            self._trusted.append((minute.end_ns, minute.observed_s))
+        """Add a minute, or a part of one that a change of the scene cut."""
+        if not minute.trusted:
+            return
+        end_ns, observed_s = minute.begin_ns + MINUTE_NS, minute.observed_s
+        if self._trusted and self._trusted[-1][0] == end_ns:
+            observed_s += self._trusted.pop()[1]
+        self._trusted.append((end_ns, observed_s))
 
     def ratio(self, t_ns: int) -> float | None:
         """Return the ratio up to the minute that is certain at `t_ns`, or None in the first minute."""

@@ -103,7 +103,7 @@ _Grid = npt.NDArray[np.float32]
 class ViewMonitor:
     """Diagnoses the view of one camera. One thread calls it, with pictures in the order of time.
 
-    The reference is that of one view: `begin_view` forgets it. What a picture shows without a reference outlasts that, so
+    The reference is that of one view: `begin_view` forgets it. States that are found without a reference outlast that, so
     that a covered camera stays covered while its head turns.
     """
 
@@ -165,6 +165,8 @@ class ViewMonitor:
     def _step_limits(self, t_ns: int, picture: PictureView, luma: LumaRange) -> None:
         """Judge the quality of pictures, while the head is at rest, unless they show nothing of the street."""
         is_measured = self._is_at_rest and picture.state in ("good", "blurred")
+        if not is_measured:
+            self._quality_meter.forget()
         quality = self._quality_meter.measure(luma) if is_measured else None
         limits = () if quality is None else view_limits(quality)
         for limit, timer in self._limit_timers.items():

@@ -39,7 +39,10 @@ MAX_VIEW_AGE_NS = 30 * NS_PER_S
 
 
 class CameraDetection:
-    """`on_result` gets each frame with its result, on the detect thread, before the frame's events."""
+    """Detection on one camera.
+
+    `on_result` gets each frame with its result, on the detect thread, before the frame's events.
+    """
 
     def __init__(
         self,
@@ -78,6 +81,7 @@ class CameraDetection:
             on_head=source.scenes is not None,
             frame_size_px=source.frame_size_px,
             on_change=services.publisher.publish_declaration,
+            fisheye_masks=source.fisheye_masks,
         )
         camera_detector = CameraDetector(source.config, services, sensor)
         self.detector = camera_detector.detector
@@ -92,7 +96,7 @@ class CameraDetection:
     def replace_scenes(self, source: CameraSource) -> None:
         """Use the scenes of another source of the same camera, which are in force."""
         self._config = source.config
-        self.ground.replace_scenes(source.all_scenes)
+        self.ground.replace_scenes(source.all_scenes, source.fisheye_masks)
 
     def health(self, rates: CameraRates) -> DetectorHealth:
         """Return the detector's health."""

@@ -1,15 +1,17 @@
 """Ground of one camera: whether its calibrations still hold, and which lines and zones can be trusted."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import reduce
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from agent.base.health_model import GroundHealth
 from agent.base.message import Message, join_sentences
 from agent.base.model import Event, FrameResult
-from agent.base.sha256 import Sha256
+from agent.base.sha256 import Sha256, sha256_hex
 from agent.base.state_file import StateFile
 from agent.detection.active_scene import SceneInForce
 from agent.detection.ground_watch import (
@@ -24,6 +26,7 @@ from agent.detection.rules.tamper import TAMPER_EVENTS
 from agent.detection.scene import Scene
 from agent.faults.registry import FaultRegistry
 from agent.reporting.declaration.data import RuleCounts
+from drivers.media import Polygon
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +59,7 @@ class CameraGround:
         on_head: bool,
         frame_size_px: tuple[int, int] | None,
         on_change: Callable[[], None],
+        fisheye_masks: tuple[Polygon, ...] = (),
     ) -> None:
         """`scenes` are by preset, that of a fixed camera is by `""`. `frame_size_px` is that of the configuration.
         `on_change` is called when `rule_counts` may have changed.
@@ -68,19 +72,29 @@ class CameraGround:
         self._views: Mapping[str, _View] = {}
         self._current: str | None = None
         self._on_change = on_change
-        self.replace_scenes(scenes)
+        self.replace_scenes(scenes, fisheye_masks)
 
-    def replace_scenes(self, scenes: Mapping[str, Scene]) -> None:
-        """Use other scenes. A calibration by the same marks keeps its reference."""
+    def replace_scenes(
+        self, scenes: Mapping[str, Scene], fisheye_masks: tuple[Polygon, ...] = ()
+    ) -> None:
+        """Use other scenes. A calibration by the same marks keeps its reference.
+
+        That of a view keeps it under the same masks of its fisheye camera: those are not drawn on the picture of the view, so
+        a picture from before them is deleted.
+        """
         known = {view.watch.marks: view.watch for view in self._views.values() if view.watch}
         views: dict[str, _View] = {}
         for preset, scene in scenes.items():
             watch = None
             if scene.ground is not None:
                 marks = marks_digest(scene.ground)
+                if fisheye_masks:
+                    marks = sha256_hex(marks.encode() + msgspec.json.encode(fisheye_masks))
                 watch = known.get(marks) or self._open_watch(marks)
             views[preset] = _View(scene, watch)
         self._views = views
+        if fisheye_masks:
+            self._delete_others({view.watch.marks for view in views.values() if view.watch})
         self._update_fault()
 
     def begin_scene(self, current: SceneInForce) -> None:
@@ -171,6 +185,17 @@ class CameraGround:
         except OSError as error:
             log.error(
                 "camera %s: the picture of its ground cannot be kept: %s", self._camera, error
+            )
+
+    def _delete_others(self, kept: Collection[Sha256]) -> None:
+        """Delete the references of other marks and masks."""
+        try:
+            for path in self._folder.glob("*.json"):
+                if path.stem not in kept:
+                    path.unlink(missing_ok=True)
+        except OSError as error:
+            log.error(
+                "camera %s: a picture of its ground cannot be deleted: %s", self._camera, error
             )
 
     def _state_file(self, marks: Sha256) -> StateFile[GroundReference]:

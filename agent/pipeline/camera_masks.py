@@ -40,11 +40,12 @@ class CameraMasks:
         self._services = services
         self._scene = scene
         self._is_passed_through = False
+        self._refusal = source.scene_error
         self.error: str | None = None
         """The reason why the camera stays closed, or None. May be read from any thread."""
         self._periods: tuple[_MaskPeriod, ...] = (_MaskPeriod(0, _all_masks(source)),)
-        if source.scene_error is not None:
-            self._raise_fault(source.scene_error)
+        if self._refusal is not None:
+            self._raise_fault(self._refusal)
 
     def __bool__(self) -> bool:
         return bool(self._periods[-1].masks)
@@ -72,7 +73,9 @@ class CameraMasks:
         )
 
     def open_camera(self, open_camera: OpenCamera, wanted: StreamRequest) -> Camera:
-        """Open the camera. Raises: MaskError if its masks can be neither stored nor burnt in."""
+        """Open the camera. Raises: MaskError if its masks are not known, or can be neither stored nor burnt in."""
+        if self._refusal is not None:
+            raise MaskError(self._refusal)
         try:
             self._store(self._periods)
             camera = open_camera(wanted)

@@ -99,7 +99,7 @@ class CameraPipeline:
         )
         """None if nothing is detected on this camera."""
         self.latest_frame = self.detection.frames if self.detection else None
-        self._frame_queue = self.latest_frame or self.frame_feed
+        self._frame_queue = self.latest_frame or (self.frame_feed if can_open else None)
         self.detector = self.detection.detector if self.detection else None
         self.detect_stage = self.detection.stage if self.detection else None
         self.packet_queue: PacketQueue | None = None

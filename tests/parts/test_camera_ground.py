@@ -112,6 +112,22 @@ def test_a_restart_forgets_neither_the_view_nor_that_it_has_moved(tmp_path: Path
     assert again.details() == moved_while_off.details()
 
 
+def test_a_new_mask_of_its_fisheye_camera_deletes_the_picture_that_a_view_has_kept(
+    tmp_path: Path,
+) -> None:
+    camera = Camera(tmp_path)
+    camera.see()
+    (before,) = tmp_path.glob("*.json")
+    mask = (Point(0, 0), Point(1, 0), Point(1, 1))
+    camera.ground.replace_scenes({"": SCENE}, (mask,))
+    assert not before.exists()
+    camera.see()
+    (masked,) = tmp_path.glob("*.json")
+    assert masked.name != before.name
+    camera.ground.replace_scenes({"": SCENE}, (mask,))
+    assert masked.exists()
+
+
 @pytest.mark.raises_fault("CAM-06")
 def test_a_camera_that_reports_its_own_move_is_stale_at_once(tmp_path: Path) -> None:
     camera = Camera(tmp_path)

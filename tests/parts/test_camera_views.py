@@ -91,6 +91,7 @@ def test_a_view_is_a_camera_with_its_own_scene_and_size_and_the_owner_of_its_fis
         ('driver = "view"', 'driver = "view"\ntranscode = true', r"camera\[1\]\.transcode: has no use in a view"),
         ("pan_deg = 0", "pan_deg = 200", r"camera\[1\]\.options\.pan_deg = 200: allowed: "),
         ("width_px = 320", "width_px = 321", r"camera\[1\]\.options\.width_px = 321: allowed: "),
+        ("width_px = 320, height_px = 240", "width_px = 4000, height_px = 3000", r"width_px = 4000: with height_px = 3000; allowed: 4,000,000 pixels in all"),
         ("width_px = 320", "field_of_view_deg = 200, width_px = 320", "allowed: up to 150, or projection = 'panorama'"),
         ('projection = "fisheye"\n', "", "projection = 'fisheye' and lens go together"),
         ("lens = { field_of_view_deg = 185 }\n", "", "projection = 'fisheye' and lens go together"),
@@ -109,6 +110,26 @@ def test_a_mistake_in_a_fisheye_camera_or_a_view_is_one_line_of_every_check(
     assert any(str(problem) for problem in config_check.find_problems(path, ManualClock())), (
         "check-config goes another way"
     )
+
+
+@pytest.mark.parametrize("camera", ["around", "north"])
+def test_a_view_that_claims_to_be_a_fisheye_camera_is_refused(tmp_path: Path, camera: str) -> None:
+    """Each view of another, or of itself, would have no end."""
+    fisheye = 'projection = "fisheye"\nlens = { field_of_view_deg = 185 }\n'
+    text = CONFIG.replace('driver = "fake"', 'driver = "view"')
+    text = text.replace(
+        'options = { width_px = 640, height_px = 640, pace = "fast", noise = 0 }',
+        f'options = {{ camera = "{camera}" }}',
+    )
+    text = text.replace(
+        'driver = "view"\nrecord = false\noptions = { camera = "around", pan',
+        f'driver = "view"\n{fisheye}record = false\noptions = {{ camera = "around", pan',
+    )
+    path = write(tmp_path, text)
+    with pytest.raises(UserError):
+        load(path)
+    problems = [str(problem) for problem in config_check.find_problems(path, ManualClock())]
+    assert any("no such camera" in problem for problem in problems)
 
 
 def test_a_fisheye_camera_on_a_head_is_refused(tmp_path: Path) -> None:

@@ -84,3 +84,15 @@ def test_motion_in_an_excluded_polygon_does_not_count() -> None:
     for at_s in (22, 24, 26, 28):
         watch.is_wanted(keyframe(at_s))
     assert not watch.is_wanted(keyframe(30, car_x=300))
+
+
+def test_a_stream_that_changes_its_shape_is_watched_on() -> None:
+    watch = still_watch()
+    watch.begin_scene(((Point(0, 0.5), Point(1, 0.5), Point(1, 1), Point(0, 1)),))
+    for at_s in (22, 24, 26):
+        watch.is_wanted(keyframe(at_s))
+    grey = np.full((240, 320), 128, np.uint8)
+    for at_s in (28, 30, 32, 34, 36, 38):
+        y = RNG.normal(100, 2, (480, 640)).astype(np.uint8)
+        watch.is_wanted(Frame(seq=0, t_ns=at_s * NS_PER_S, y=y, u=grey, v=grey))
+    assert watch.state == "keyframes"

@@ -150,7 +150,7 @@ def test_pictures_of_another_size_begin_the_measures_again() -> None:
 
 @pytest.mark.parametrize(
     ("fps", "is_moving", "found"),
-    [(15, True, 15.0), (2, True, 2.0), (2, False, None), (0.25, True, None)],
+    [(15, True, 15.0), (2, True, 2.0), (2, False, None), (0.25, True, 1 / 3)],
     ids=["15", "2", "2 while the street is still", "gaps of 4 s"],
 )
 def test_pictures_a_second_are_those_while_something_moves(
@@ -165,6 +165,19 @@ def test_pictures_a_second_are_those_while_something_moves(
             quality = meter.measure(LumaRange(0, 0))
     assert quality is not None
     assert quality.pictures_per_s == (None if found is None else pytest.approx(found, rel=0.02))
+
+
+def test_pictures_that_show_nothing_of_the_street_are_forgotten() -> None:
+    meter = PictureQualityMeter()
+    for n in range(100):
+        meter.observe(np.zeros((180, 320), np.uint8), n * NS_PER_S // 2, is_moving=True)
+        meter.forget()
+    for n in range(1000, 1400):
+        meter.observe(np.zeros((180, 320), np.uint8), n * NS_PER_S // 10, is_moving=True)
+        quality = meter.measure(LumaRange(0, 0)) if n % 10 == 0 else None
+    quality = meter.measure(LumaRange(0, 0)) or quality
+    assert quality is not None
+    assert quality.pictures_per_s == pytest.approx(10, rel=0.05)
 
 
 def test_a_lorry_that_fills_a_picture_for_three_seconds_does_not_decide() -> None:

@@ -126,6 +126,16 @@ def test_time_without_pictures_is_not_countable() -> None:
     assert countable.ratio(3 * MINUTE_NS + AFTER_MINUTE_NS) == 0.25
 
 
+def test_minutes_that_changes_of_the_scene_cut_are_one_minute() -> None:
+    """As on a head that turns to another preset every 15 s, all day."""
+    countable = CountableTime(0)
+    minutes = 24 * 60
+    for number in range(minutes):
+        for _ in range(4):
+            countable.add(minute_of(number, observed_s=15))
+    assert countable.ratio((minutes - 1) * MINUTE_NS + AFTER_MINUTE_NS) == 1.0
+
+
 def test_countable_time_is_that_of_the_last_day() -> None:
     countable = CountableTime(0)
     day = 24 * 60

@@ -119,3 +119,26 @@ def test_a_view_of_a_fisheye_camera_sends_events_and_counts_and_its_cameras_foot
     assert [footage.camera for footage in report.footage] == ["around"]
     assert report.faults == ()
     assert "Traceback" not in box.log
+
+
+@pytest.mark.raises_fault("MSK-01")
+def test_a_fisheye_camera_whose_masks_are_not_known_stays_closed_and_so_do_its_views(
+    box: AgentBox, centre: RunningCentre
+) -> None:
+    configuration = box.folder / "vigie.toml"
+    configuration.write_text(
+        configuration.read_text().replace(
+            "detect = { enabled = false }", 'detect = { enabled = false, scene = "around.toml" }'
+        )
+    )
+    (box.folder / "around.toml").write_text("[[mask]]\npolygon = 1\n")
+    box.start()
+
+    def closed(received: list[ReceivedMessage]) -> bool:
+        reports = [one.message.data for one in received if isinstance(one.message, HealthMessage)]
+        faults = {(fault.code, fault.subject) for report in reports for fault in report.faults}
+        return {("MSK-01", "around"), ("CAM-01", "north")} <= faults
+
+    received = centre.wait_for(closed, "both cameras closed")
+    assert not any(isinstance(one.message, EventMessage) for one in received if "line" in str(one))
+    assert not list((box.folder / "state" / "footage" / "around").glob("*"))

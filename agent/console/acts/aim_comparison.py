@@ -109,6 +109,13 @@ def _paint_masks(context: ConsoleContext, camera: CameraRecord, plane: Plane) ->
             context.require_config(), context.clock, str(context.config_path), on_bad_scene="close"
         )
         (source,) = (one for one in sources if one.config.name == camera.name)
+        if source.fisheye_masks:
+            raise ConsoleError(
+                Message(
+                    "{camera}: a picture of a view is not shown again while its fisheye camera has masks",
+                    camera=camera.name,
+                )
+            )
         painter = MaskPainter(source.masks_at(camera.preset or ""), f"camera {camera.name!r}")
         chroma = np.zeros([(size + 1) // 2 for size in plane.shape], np.uint8)
         return painter.paint_planes((plane, chroma, chroma))[0]

@@ -1,4 +1,4 @@
-"""`object_left`: something lies in a zone for longer than `object_after_s`, and a person has to look at it.
+"""`object_left`: an object stays in a zone for longer than `object_after_s`, and a person has to look at it.
 
 It is found from the background alone, and has no label: the labels of detection are road users.
 """

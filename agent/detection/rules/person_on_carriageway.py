@@ -1,5 +1,7 @@
 """`person_on_carriageway`: a person on foot in a zone of the kind `carriageway`."""
 
+from weakref import WeakKeyDictionary
+
 from agent.base.event_type import EventType
 from agent.base.model import BoundingBox
 from agent.detection.geometry import bottom_centre, intersection_area
@@ -33,19 +35,18 @@ class WalkingCondition:
 
     def __init__(self, road_users: TrackMemory) -> None:
         self._road_users = road_users
-        self._walking_since_ns: dict[int, int] = {}
+        self._walking_since_ns: WeakKeyDictionary[RoadUser, int] = WeakKeyDictionary()
+        """By road user, as long as it is remembered."""
 
     def __call__(self, visit: ZoneVisit, t_ns: int) -> int | None:
         """Return since when a person has walked in the zone, or None if they do not."""
         if visit.user.label != "person":
             return None
-        for forgotten in self._road_users.forgotten:
-            self._walking_since_ns.pop(forgotten.id, None)
         box = visit.user.track.box
         if any(_is_occupant(other, box) for other in self._road_users if other.label in VEHICLES):
-            self._walking_since_ns.pop(visit.user.id, None)
+            self._walking_since_ns.pop(visit.user, None)
             return None
-        since_ns = self._walking_since_ns.setdefault(visit.user.id, t_ns)
+        since_ns = self._walking_since_ns.setdefault(visit.user, t_ns)
         return max(since_ns, visit.since_ns)
 
 

@@ -149,7 +149,7 @@ class RoadUser:
     def is_shown(self) -> bool:
         """Whether the last frame saw it: at its place while it is held there."""
         if self.place is not None and self.is_held:
-            return self.place.view == "shown"
+            return self.place.state == "shown"
         return self.is_visible
 
     @property
@@ -161,7 +161,7 @@ class RoadUser:
     def remembered_until_ns(self) -> int:
         """The time at which it is forgotten if it is not seen again."""
         if self.place is not None and self.is_held:
-            if self.place.view == "empty":
+            if self.place.state == "empty":
                 return 0
             covered_ns = min(
                 max(self._stood_for_ns(self.place), MIN_REMEMBER_COVERED_NS), REMEMBER_COVERED_NS
@@ -202,7 +202,7 @@ class RoadUser:
     def is_displaced(self) -> bool:
         """Whether it was last seen away from where it stood, which may be one bad box, and nothing shows it there."""
         if self.place is not None and self.is_held:
-            return self.is_tracked and self.place.view != "shown"
+            return self.is_tracked and self.place.state != "shown"
         return self._off_rest_since_ns is not None
 
     @property
@@ -357,7 +357,7 @@ class RoadUser:
             place.learn(pictures)
         elif self._off_place_since_ns is None:
             self._off_place_since_ns = t_ns
-        elif place.view == "empty" or t_ns - self._off_place_since_ns >= SEARCH_PLACE_NS:
+        elif place.state == "empty" or t_ns - self._off_place_since_ns >= SEARCH_PLACE_NS:
             self.place = self._off_place_since_ns = None
 
     def _find_place(self, pictures: GatePictures, t_ns: int, others: Sequence["RoadUser"]) -> None:
@@ -425,7 +425,7 @@ class RoadUser:
             self._is_at_place(box) or iou(place.box, box) >= SAME_POSITION_MIN_IOU
         ):
             return False
-        return place.view == "shown" or is_slow(track, self._aspect)
+        return place.state == "shown" or is_slow(track, self._aspect)
 
     def _add_ground_position(self, t_ns: int) -> None:
         """Take the place of its foot. After a gap its motion on the ground begins again."""
@@ -504,7 +504,8 @@ class TrackMemory:
             user.step_place(self._pictures, t_ns, users)
         handovers = []
         for user in tracked:
-            if user.place is not None and user.has_lost_track(t_ns):
+            stays = user.stands_at(user.track) and is_slow(user.track, self.aspect)
+            if user.place is not None and user.has_lost_track(t_ns) and not stays:
                 other = user.hand_over_track(user.place, self._new_id())
                 self._by_track_id[other.track.id] = other
                 self._lost.append(user)
@@ -553,6 +554,9 @@ class TrackMemory:
         """Find a track among the lost road users, by its id, its position or its way."""
         best, best_similarity = None, SAME_POSITION_MIN_IOU
         for user in reversed(self._lost):
+            # After a gap of the pictures nobody has been forgotten yet.
+            if user.remembered_until_ns < t_ns:
+                continue
             if user.track.id == track.id:
                 return user
             if (user.label == "person") != (track.label == "person"):

@@ -1,7 +1,7 @@
 """The place at which a road user stands, and its look in the gate's picture. Pure.
 
 Traffic that passes in front of a standing vehicle takes its track along or ends it. The picture still shows where the
-vehicle stands: before, between and after the others its place looks as it did. A place has one of three views, measured
+vehicle stands: before, between and after the others its place looks as it did. A place has one of three states, measured
 against the look that was learned while the road user was detected there:
 
 - shown: the place has the look of the road user;
@@ -22,9 +22,10 @@ import numpy.typing as npt
 
 from agent.base.model import BoundingBox
 from agent.detection.geometry import covered_ratio
+from agent.detection.image import median
 from drivers.media import NS_PER_S, Plane
 
-PlaceView = Literal["shown", "covered", "empty"]
+PlaceState = Literal["shown", "covered", "empty"]
 
 _CORE_RATIO = 0.9
 """Part of a box, in each direction, that is the look: the rest is mostly background."""
@@ -49,8 +50,8 @@ _EARLIER_INTERVAL_NS, _EARLIER_PICTURES = 10 * NS_PER_S, 8
 """The earlier pictures are of 10 s ago, 20 s, 40 s and so on, 8 in all: the oldest is of 10 to 20 minutes ago."""
 _ARRIVAL_NS = NS_PER_S
 """Before a vehicle is at rest, in which a picture may show it nearly there."""
-_MIN_EARLIER_NS = 2 * NS_PER_S
-"""Least time that is known before: what stands in the first picture is tracked after a second."""
+_MIN_EARLIER_NS = 10 * NS_PER_S
+"""Least time that is known before: most vehicles that stand in the first picture are tracked within ten seconds."""
 _SAME_MIN_CORRELATION = 0.9
 """Of a look and an earlier picture of the same thing: two cars at one place reach 0.85."""
 _SAME_MIN_RATIO = 0.75
@@ -58,7 +59,7 @@ _SAME_MIN_RATIO = 0.75
 
 
 class GatePictures:
-    """The gate's picture of this frame, and one from a moment before."""
+    """The gate's pictures of one camera: that of this frame, one from a moment before, and a few of the last 20 minutes."""
 
     def __init__(self) -> None:
         self.luma: Plane = np.zeros((0, 0), np.uint8)
@@ -81,8 +82,8 @@ class GatePictures:
         earlier = self._earlier(t_ns)
         if earlier is not None:
             grid = (slice(None, None, _SAMPLE_STRIDE), slice(None, None, _SAMPLE_STRIDE))
-            sample = _difference(luma[grid], earlier[grid])
-            self.noise = float(np.median(np.abs(sample - np.median(sample))))
+            sample = _difference(luma[grid], earlier[grid]).ravel()
+            self.noise = float(median(np.abs(sample - median(sample))))
         if not recent or t_ns - recent[-1][0] >= _STILL_AFTER_NS // 2:
             recent.append((t_ns, luma))
         self._t_ns = t_ns
@@ -130,7 +131,7 @@ class StandingPlace:
     def __init__(self, box: BoundingBox, since_ns: int, pictures: GatePictures, t_ns: int) -> None:
         self.box = box
         self.since_ns = since_ns
-        self.view: PlaceView = "shown"
+        self.state: PlaceState = "shown"
         self.shown_ns = t_ns
         """The last time at which the road user was visibly there."""
         patch = _patch(pictures.luma, box)
@@ -149,16 +150,16 @@ class StandingPlace:
         patch = _patch(pictures.luma, self.box)
         correlation = _correlation(self._look, patch)
         if correlation >= _SHOWN_MIN_CORRELATION:
-            if self.view != "shown":
+            if self.state != "shown":
                 self._shown_since_ns = t_ns
                 self._other_looks.clear()
-            self.view, self.shown_ns, self._other_ns = "shown", t_ns, 0
+            self.state, self.shown_ns, self._other_ns = "shown", t_ns, 0
             return
         if correlation < _EMPTY_MAX_CORRELATION and not any(
             covered_ratio(box, self.box) >= _COVERING_MIN_RATIO for box in covering
         ):
             self._observe_other(patch, step_ns, t_ns, pictures.noise)
-        self.view = "empty" if self._other_ns >= _EMPTY_AFTER_NS else "covered"
+        self.state = "empty" if self._other_ns >= _EMPTY_AFTER_NS else "covered"
 
     def _observe_other(self, patch: Plane, step_ns: int, t_ns: int, noise: float) -> None:
         """Take another look of the place: the ground's comes back between vehicles, and theirs do not."""
@@ -173,15 +174,15 @@ class StandingPlace:
 
     def is_shown_for(self, duration_ns: int, t_ns: int) -> bool:
         """Whether the road user has been visibly there for a time."""
-        return self.view == "shown" and t_ns - self._shown_since_ns >= duration_ns
+        return self.state == "shown" and t_ns - self._shown_since_ns >= duration_ns
 
     def learn(self, pictures: GatePictures) -> None:
         """Follow the light on the road user, which is detected here."""
         patch = _patch(pictures.luma, self.box)
-        if self.view == "shown":
+        if self.state == "shown":
             self._look += _LEARNING_RATE * (patch - self._look)
-        elif self.view == "empty":
-            self._look, self.view, self._other_ns = patch.astype(np.float32), "shown", 0
+        elif self.state == "empty":
+            self._look, self.state, self._other_ns = patch.astype(np.float32), "shown", 0
 
 
 def has_look(box: BoundingBox, pictures: GatePictures) -> bool:

@@ -97,11 +97,7 @@ class ViewSupport:
             small = () if px_per_m is None else unsupported_labels(px_per_m, labels)
         if set(labels) & set(small):
             limits.add("small")
-        if (
-            found is not None
-            and found.angle_deg is not None
-            and found.angle_deg < needs.min_angle_deg
-        ):
+        if found is not None and _is_flat(found.angle_deg):
             limits.add("flat")
         return msgspec.structs.replace(event, view_limits=_in_order(limits))
 

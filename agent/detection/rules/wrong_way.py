@@ -1,5 +1,7 @@
 """`wrong_way`: a vehicle drives against a zone's lawful direction."""
 
+from weakref import WeakKeyDictionary
+
 import msgspec
 
 from agent.base.event_type import EventType
@@ -64,29 +66,28 @@ class WrongWayCondition:
         self._direction_deg = direction_deg
         self._ground = ground
         self._road_users = road_users
-        self._paths: dict[int, _WrongWayPath] = {}
+        self._paths: WeakKeyDictionary[RoadUser, _WrongWayPath] = WeakKeyDictionary()
+        """By road user, as long as it is remembered."""
 
     def __call__(self, visit: ZoneVisit, t_ns: int, /) -> int | None:
         """Return since when the vehicle goes against the direction, or None if it does not."""
         user, aspect = visit.user, self._road_users.aspect
-        for forgotten in self._road_users.forgotten:
-            self._paths.pop(forgotten.id, None)
-        path = self._paths.get(user.id)
+        path = self._paths.get(user)
         is_confirmed = path is not None and path.is_confirmed
         recent = user.recent_path(0 if is_confirmed else user.continuous_since_ns)
         if user.label not in VEHICLES or recent is None:
             if not is_confirmed:
-                self._paths.pop(user.id, None)
+                self._paths.pop(user, None)
             return None
         start, end = recent
         deviation_deg = self._deviation_deg(user, start.point, end.point)
         if (user.speed() or 0.0) < MIN_SPEED or deviation_deg < WRONG_WAY_CLEAR_DEG:
-            self._paths.pop(user.id, None)
+            self._paths.pop(user, None)
             return None
         if path is None:
             if deviation_deg < WRONG_WAY_MIN_DEG:
                 return None
-            path = self._paths[user.id] = _WrongWayPath(start, start)
+            path = self._paths[user] = _WrongWayPath(start, start)
         path.length += distance(path.last.point, end.point, aspect)
         path.last = end
         if not path.is_confirmed:

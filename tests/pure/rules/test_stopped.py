@@ -4,10 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.detection.rule_engine import RuleEngine
 from tests.pure.rules.scripted_tracks import (
     ScriptedRoadUser,
     Trajectory,
     event_names,
+    frame_results,
+    id_maker,
     run_rules,
     straight_path,
     with_jitter,
@@ -186,7 +189,7 @@ def test_one_bad_bounding_box_does_not_end_a_stopped_event() -> None:
     assert events[0].t_ns == pytest.approx(20e9, abs=1e8)
 
 
-@pytest.mark.parametrize("taken_for_a_vehicle_from_s", [4.0, 15.0, 65.0, 900.0])
+@pytest.mark.parametrize("taken_for_a_vehicle_from_s", [12.0, 25.0, 65.0, 900.0])
 def test_a_part_of_the_street_that_is_taken_for_a_vehicle_has_not_stopped(
     taken_for_a_vehicle_from_s: float,
 ) -> None:
@@ -213,3 +216,29 @@ def test_a_vehicle_that_is_found_long_after_it_came_has_stopped(
     events = run_rules(zone_scene(**ROAD, stopped_after_s=20), [vehicle], found_s + 30)
     assert event_names(events) == ["stopped begin"]
     assert events[0].t_ns == pytest.approx((found_s + 20) * 1e9, abs=1e9)
+
+
+def test_a_vehicle_that_stood_there_at_the_start_and_is_found_later_has_stopped() -> None:
+    found_s = 6.0
+    vehicle = ScriptedRoadUser(
+        straight_path((found_s, 0.7, 0.5), (60, 0.7, 0.5)),
+        drawn_at=straight_path((0, 0.7, 0.5), (60, 0.7, 0.5)),
+    )
+    events = run_rules(zone_scene(**ROAD, stopped_after_s=20), [vehicle], 40)
+    assert event_names(events) == ["stopped begin"]
+
+
+def test_another_vehicle_at_the_same_place_after_a_gap_of_minutes_has_not_stood_through_it() -> (
+    None
+):
+    first = ScriptedRoadUser(straight_path((0, 0.7, 0.5), (10, 0.7, 0.5)), track=1, look=31)
+    second = ScriptedRoadUser(straight_path((310, 0.7, 0.5), (340, 0.7, 0.5)), track=2, look=32)
+    rule_engine = RuleEngine("north", zone_scene(**ROAD, stopped_after_s=20), id_maker())
+    events = [
+        event
+        for result in frame_results([first, second], 340)
+        if not 10.0 < result.t_ns / 1e9 < 310.0
+        for event in rule_engine.evaluate(result)
+    ]
+    assert event_names(events) == ["stopped begin"]
+    assert events[0].t_ns == pytest.approx(330e9, abs=1e9)

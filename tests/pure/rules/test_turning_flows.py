@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import pytest
 
 from agent.base.model import FlowCounts, Label
-from agent.detection.flow_counter import MAX_WAY_NS
+from agent.detection.flow_counter import MAX_TRIP_NS
 from agent.detection.rule_engine import RuleEngine
 from agent.detection.scene import Scene, SceneFlow, SceneLine, Zone
 from drivers.media import NS_PER_S, Point
@@ -128,7 +128,7 @@ def test_a_zone_that_is_certain_after_the_line_behind_it_is_passed_first() -> No
 def test_a_road_user_that_parked_on_its_way_is_in_no_cell(
     waits_s: float, counts: list[dict[str, dict[Label, int]]]
 ) -> None:
-    until_s = 4 + MAX_WAY_NS / NS_PER_S + waits_s
+    until_s = 4 + MAX_TRIP_NS / NS_PER_S + waits_s
     way = straight_path(
         (0, 0.05, 0.5), (4, 0.5, 0.5), (until_s, 0.5, 0.5), (until_s + 4, 0.95, 0.5)
     )
