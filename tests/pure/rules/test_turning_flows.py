@@ -172,6 +172,6 @@ def test_nothing_is_kept_of_a_road_user_that_is_forgotten() -> None:
     most = 0
     for result in frame_results(users, 50):
         engine.evaluate(result)
-        most = max(most, len(engine._flow_counter._ways))
+        most = max(most, len(engine._flow_counter._trips))
     assert 2 <= most <= 6
-    assert not engine._flow_counter._ways
+    assert not engine._flow_counter._trips
