@@ -27,7 +27,11 @@ of a car, 3 of a motorcycle, 10 of a bus. A distant car that drives moves little
 def is_queueing(visit: ZoneVisit, t_ns: int) -> bool:
     """Whether a vehicle stands, or creeps as a queue does."""
     user = visit.user
-    if user.label not in VEHICLES or user.is_street or not (user.is_present or user.is_held):
+    if (
+        user.label not in VEHICLES
+        or user.is_false_detection
+        or not (user.is_present or user.is_held)
+    ):
         return False
     if user.standing_since_ns(t_ns) is not None:
         return True

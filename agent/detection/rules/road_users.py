@@ -206,9 +206,9 @@ class RoadUser:
         return self._off_rest_since_ns is not None
 
     @property
-    def is_street(self) -> bool:
-        """Whether its place looked as it does now before it came: a part of the street was taken for a vehicle."""
-        return self.place is not None and self.place.is_street
+    def is_false_detection(self) -> bool:
+        """Whether its place looked as it does now before it came: the detector took a part of the street for a vehicle."""
+        return self.place is not None and self.place.is_background
 
     def recent_path(self, since_ns: int = 0) -> tuple[TimedPosition, TimedPosition] | None:
         """Return its positions one or two seconds ago and now, or None if that is not known.

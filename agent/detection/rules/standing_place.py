@@ -135,8 +135,8 @@ class StandingPlace:
         self.shown_ns = t_ns
         """The last time at which the road user was visibly there."""
         patch = _patch(pictures.luma, box)
-        self.is_street = pictures.showed(patch, box, since_ns - _ARRIVAL_NS)
-        """Whether the place looked so before: nothing has come."""
+        self.is_background = pictures.showed(patch, box, since_ns - _ARRIVAL_NS)
+        """Whether the place looked the same before the road user came."""
         self._look = patch.astype(np.float32)
         self._shown_since_ns = t_ns
         self._observed_ns = t_ns

@@ -21,7 +21,7 @@ CLEAR_AFTER_S = 5.0
 def stopped_since_ns(visit: ZoneVisit, t_ns: int) -> int | None:
     """Return since when a vehicle has stood in the zone, or None if it does not."""
     user = visit.user
-    if user.label not in VEHICLES or user.is_displaced or user.is_street:
+    if user.label not in VEHICLES or user.is_displaced or user.is_false_detection:
         return None
     since_ns = user.standing_since_ns(t_ns)
     return None if since_ns is None else max(since_ns, visit.since_ns)
