@@ -19,7 +19,10 @@ from agent.base.clock import ClockTrust
 from tests.fault_witness import RaisedFaultRecorder
 
 # No test depends on how fast the machine is.
-settings.register_profile("any speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# Without a database: a failing example is stored through a temporary file, a side effect that hides the failure of a pure test.
+settings.register_profile(
+    "any speed", database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("any speed")
 
 SHARED_FOLDER = Path(__file__).parents[2] / "shared"

@@ -393,7 +393,7 @@ class StateInventory:
             os.ftruncate(fd, listed.valid_bytes)
             os.lseek(fd, 0, os.SEEK_END)
             atomic_file.write_all(fd, line)
-            os.fdatasync(fd)
+            atomic_file.sync_data(fd)
         finally:
             os.close(fd)
         return self._keep(head, files, chains, listed.valid_bytes + len(line))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from agent.base.atomic_file import fsync_dir
+from agent.base.atomic_file import fsync_dir, sync, sync_data
 from agent.base.clock import Clock, rfc3339
 from agent.base.file_read import read_regular_file
 from agent.base.health_model import FlightSample
@@ -166,7 +166,7 @@ class FlightRecorder:
         try:
             fd = self._open()
             os.pwrite(fd, flight_page.encode(page), page.number % PAGE_COUNT * PAGE_BYTES)
-            os.fdatasync(fd)
+            sync_data(fd)
         except OSError as error:
             self._on_write_error(error)
             return False
@@ -198,7 +198,7 @@ class FlightRecorder:
             length = os.fstat(fd).st_size
             if length < PAGE_COUNT * PAGE_BYTES:
                 os.pwrite(fd, bytes(PAGE_COUNT * PAGE_BYTES - length), length)
-                os.fsync(fd)
+                sync(fd)
                 fsync_dir(self._file.parent)
         except OSError:
             os.close(fd)

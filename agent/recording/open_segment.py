@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from agent.base.atomic_file import fsync_dir
+from agent.base.atomic_file import fsync_dir, sync, sync_data
 from agent.base.clock import Clock
 from agent.recording.encryption.key_wrapping import Sealer, write_sidecar
 from agent.recording.gop import GopTracker
@@ -102,7 +102,7 @@ class OpenSegment:
         now_ns = self._clock.boottime_ns()
         if self.sync_due_ns is None or now_ns < self.sync_due_ns:
             return
-        os.fdatasync(self._fd)
+        sync_data(self._fd)
         if not self._is_entry_durable:
             fsync_dir(self._folder)
             self._is_entry_durable = True
@@ -133,7 +133,7 @@ class OpenSegment:
         """
         self._muxer.close()
         self.gops.finish(self.size_bytes)
-        os.fsync(self._fd)
+        sync(self._fd)
         os.close(self._fd)
         self._fd = -1
         path = self._folder / str(self.name)

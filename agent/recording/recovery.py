@@ -6,14 +6,13 @@ deleted. Everything else is moved to the quarantine. Recovery may itself be inte
 """
 
 import logging
-import os
 from collections.abc import Callable, Container
 from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
 
-from agent.base.atomic_file import fsync_dir
+from agent.base.atomic_file import fsync_dir, sync
 from agent.recording.mp4_reader import LARGE_HEADER_BYTES, DamagedFootage, read_box_header
 from agent.recording.quarantine import QUARANTINE_DIR, quarantine_file
 from agent.recording.segment_name import KEYS_SUFFIX, PART_SUFFIX, SegmentName, parse_segment_name
@@ -141,7 +140,7 @@ def _truncate_to_valid(part: Path) -> bool:
         valid_bytes = valid_prefix_bytes(file, size_bytes)
         if valid_bytes:
             file.truncate(valid_bytes)
-            os.fsync(file.fileno())
+            sync(file.fileno())
         has_only_headers = not valid_bytes and _has_only_headers(file, size_bytes)
     if has_only_headers:
         log.warning("%s: has no frame: deleted", part.name)

@@ -64,7 +64,10 @@ def test_marks_on_a_line_are_refused(camera: GroundCamera, seed: int) -> None:
     (x1, y1), (x2, y2), off_line = places
     shares = (0.0, 0.25, 0.5, 0.75, 1.0)
     on_line = [(x1 + (x2 - x1) * share, y1 + (y2 - y1) * share) for share in shares]
-    assert "on a line" in refusal(camera.mark([*on_line, off_line]))
+    message = refusal(camera.mark([*on_line, off_line]))
+    # The place that is off the line may be seen at the point of one that is on it.
+    assume("the same point as" not in message)
+    assert "on a line" in message
 
 
 @given(cameras, seeds)

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from agent.base.atomic_file import fsync_dir, write_all
+from agent.base.atomic_file import fsync_dir, sync_data, write_all
 from agent.base.file_read import read_around_damage
 
 CHAIN_SUFFIX = ".chain"
@@ -116,7 +116,7 @@ def append_to_file(path: Path, data: bytes) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
     try:
         write_all(fd, data)
-        os.fdatasync(fd)
+        sync_data(fd)
     finally:
         os.close(fd)
 
@@ -126,6 +126,6 @@ def truncate_file(path: Path, size_bytes: int) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
         os.ftruncate(fd, size_bytes)
-        os.fdatasync(fd)
+        sync_data(fd)
     finally:
         os.close(fd)

@@ -3,9 +3,11 @@
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 
 import msgspec
 
+from agent.base.atomic_file import check_journal
 from agent.reporting.outbox import schema
 from agent.reporting.outbox.in_flight import InFlightMessages
 from agent.reporting.outbox.schema import (
@@ -58,6 +60,8 @@ class Store:
             newest={},
         )
         self._committed_state = self._counters.state
+        _, _, path = connection.execute("PRAGMA database_list").fetchone()
+        self._path = Path(path)
 
     @property
     def state(self) -> OutboxState:
@@ -85,10 +89,14 @@ class Store:
             self._db.execute("BEGIN IMMEDIATE")
 
     def commit(self) -> None:
-        """Commit. With synchronous=FULL the WAL is on the disk when this returns."""
+        """Commit. With synchronous=FULL the WAL is on the disk when this returns. Raises: sqlite3.Error."""
         if self.state != self._committed_state:
             schema.write_state(self._db, self.state)
         self._db.execute("COMMIT")
+        try:
+            check_journal(self._path)
+        except OSError as error:
+            raise sqlite3.OperationalError(f"disk I/O error: {error}") from error
         self._committed_state = self.state
 
     def close(self) -> None:
