@@ -46,7 +46,7 @@ _CALLS = (
     *("time", "times", "uname"),
 )
 _FILE_CALLS = (
-    # Files to write, and folders. `sendfile` copies a file.
+    # Files to write, and folders. `sendfile` copies a file; fremovexattr(2) shows whether a sync is to be trusted (decision 60).
     *(
         "chmod",
         "fallocate",
@@ -54,6 +54,7 @@ _FILE_CALLS = (
         "fchmodat",
         "fdatasync",
         "flock",
+        "fremovexattr",
         "fstatfs",
         "fsync",
         "mkdir",
