@@ -99,7 +99,10 @@ class GatePictures:
 
     def showed(self, look: Plane, box: BoundingBox, before_ns: int) -> bool:
         """Whether a box had a look for most of the known time before `before_ns`. False if too little is known."""
-        earlier = sorted(one for one in self._earlier_by_level.values() if one[0] < before_ns)
+        earlier = sorted(
+            (one for one in self._earlier_by_level.values() if one[0] < before_ns),
+            key=lambda one: one[0],
+        )
         ends_ns = [*(t_ns for t_ns, _ in earlier[1:]), before_ns]
         if not earlier or before_ns - earlier[0][0] < _MIN_EARLIER_NS:
             return False
