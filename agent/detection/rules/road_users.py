@@ -554,7 +554,7 @@ class TrackMemory:
         """Find a track among the lost road users, by its id, its position or its way."""
         best, best_similarity = None, SAME_POSITION_MIN_IOU
         for user in reversed(self._lost):
-            # After a gap of the pictures nobody has been forgotten yet.
+            # After a gap of the pictures the expired ones are still among them.
             if user.remembered_until_ns < t_ns:
                 continue
             if user.track.id == track.id:
