@@ -90,8 +90,8 @@ class TourStopConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 class TourConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[[head.tour]]`: presets one after the other.
 
-    With `begin` and `end`, in `box.time_zone`, it runs by schedule between them on these days, over midnight if `end` is the earlier, and for 24 h if both are the same; without them it
-    runs by command.
+    With `begin` and `end`, in `box.time_zone`, it runs by schedule between them on these days, over midnight if `end` is
+    the earlier, and for 24 h if both are the same; without them it runs by command.
     """
 
     name: Name

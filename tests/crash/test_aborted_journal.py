@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.crash.disk import make_ext4, mounted, run_command, skip_unless_available
 
 ABORTS = 150 if os.environ.get("VIGIE_CRASH") == "long" else 4
-"""Without the check of the journal one abort in 25 loses a line that was returned."""
+"""Without the check of the journal one abort in 20 loses a line that was returned."""
 MAX_LINES_BEFORE = 60
 WRITER = r"""
 import os

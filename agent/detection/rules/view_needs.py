@@ -6,8 +6,8 @@ from agent.base.model import LABELS, Label
 from agent.base.view_condition import ViewLimit
 
 MIN_VIEW_ANGLE_DEG = 5.7
-"""Angle between the line of sight and the ground. A metre of camera height for ten of distance, the rule of video detection in the Traffic Detector Handbook of the FHWA:
-below it the vehicle in front hides the next one. Taken over, not measured here.
+"""Angle between the line of sight and the ground. A metre of camera height for ten of distance, the rule of video detection
+in the Traffic Detector Handbook of the FHWA: below it the vehicle in front hides the next one. Taken over, not measured here.
 """
 
 
