@@ -19,6 +19,17 @@ def temp_path_of(path: Path) -> Path:
     return path.with_name(f".{path.name}{TEMP_SUFFIX}")
 
 
+def make_dir(folder: Path, mode: int = 0o777) -> None:
+    """Create a folder, and the missing ones above it, if it does not exist; its name is durable then.
+
+    Nothing is synced otherwise: in the sandbox of a unit the folder above may be read-only.
+    """
+    if not folder.is_dir():
+        # Another process may create it at the same time.
+        folder.mkdir(parents=True, exist_ok=True, mode=mode)
+        fsync_dir(folder.parent)
+
+
 def create_durably(path: Path, data: bytes, mode: int, *, apply_umask: bool = False) -> None:
     """Create a new file and sync its bytes; its name is durable once its folder is synced.
 
@@ -144,7 +155,8 @@ def check_journal(file: int | Path) -> None:
 
     At the moment of the abort fdatasync(2) of ext4 may return 0 for a transaction that is never written: of 220 forced aborts
     on Linux 6.18 the last synced line was lost in 11. The removal of an attribute that does not exist fails from the abort on,
-    because it begins a transaction, and changes nothing.
+    because it begins a transaction, and changes nothing. A folder that is read-only to this process alone (a mount of its own)
+    gives the same error: only what the process has changed is to be checked.
     """
     try:
         os.removexattr(file, _ABSENT_ATTRIBUTE)

@@ -62,7 +62,7 @@ class DeviceIdentity:
             Ed25519PrivateKey,
         )
 
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        atomic_file.make_dir(folder, 0o700)
         folder.chmod(0o700)
         path = folder / KEY_FILE
         damaged_key_file = None
@@ -73,7 +73,7 @@ class DeviceIdentity:
                 return cls(key, folder)
             damaged_key_file = _quarantine_key(path)
         key = Ed25519PrivateKey.generate()
-        _write_key(path, key)
+        atomic_file.replace_atomically(path, _encode_key(key), 0o600)
         return cls(key, folder, is_new=True, damaged_key_file=damaged_key_file)
 
     @classmethod
@@ -132,12 +132,6 @@ def _encode_key(key: "Ed25519PrivateKey") -> bytes:
     ) + key.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
-
-
-def _write_key(path: Path, key: "Ed25519PrivateKey") -> None:
-    """Write the key durably: a power cut leaves no key or a complete one."""
-    atomic_file.replace_atomically(path, _encode_key(key), 0o600)
-    atomic_file.fsync_dir(path.parent.parent)
 
 
 def _quarantine_key(path: Path) -> str:

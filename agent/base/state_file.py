@@ -106,14 +106,12 @@ class StateFile(Generic[StateT]):
 
         Raises OSError; the old document stays then.
         """
-        folder = self.path.parent
-        folder.mkdir(parents=True, exist_ok=True, mode=0o755 if self._shared else 0o700)
+        atomic_file.make_dir(self.path.parent, 0o755 if self._shared else 0o700)
         mode = 0o644 if self._shared else 0o666
         data = self.encode(state)
         if self._inventory is not None:
             self._inventory.begin_change(self.path, data)
         atomic_file.replace_atomically(self.path, data, mode, apply_umask=not self._shared)
-        atomic_file.fsync_dir(folder.parent)
         if self._inventory is not None:
             self._inventory.end_change(self.path)
 

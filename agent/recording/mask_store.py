@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from agent.base.atomic_file import fsync_dir, replace_atomically
+from agent.base.atomic_file import make_dir, replace_atomically
 from agent.base.damaged_file import is_set_aside, set_aside
 from agent.base.file_read import read_regular_file
 from agent.base.json_decode import MalformedJson, decode_json
@@ -44,9 +44,8 @@ def store(folder: Path, masks: Sequence[Polygon]) -> str:
             set_aside(path, error)
     else:
         return version_id
-    folder.mkdir(parents=True, exist_ok=True)
+    make_dir(folder)
     replace_atomically(path, msgspec.json.encode(masks), 0o666, apply_umask=True)
-    fsync_dir(folder.parent)
     return version_id
 
 

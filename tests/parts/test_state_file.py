@@ -1,5 +1,7 @@
 """agent.base.state_file: what was not written so is not read, whatever bit flips and whatever files are swapped."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -15,6 +17,30 @@ class Position(msgspec.Struct, frozen=True):
     number: int | None = None
 
 
+WRITABLE_ALONE = """\
+set -e
+mount --bind "$1" "$1"
+mount -o remount,bind,ro "$1"
+mount --bind "$1/vigie" "$1/vigie"
+mount -o remount,bind,rw "$1/vigie"
+exec "$2" -c "$3" "$1"
+"""
+"""As ProtectSystem=strict and StateDirectory= leave it to a unit: the folder above is read-only."""
+WRITE = """
+import sys
+from pathlib import Path
+from agent.base.device_identity import DeviceIdentity
+from tests.parts.test_state_file import GATE, position_file
+
+folder = Path(sys.argv[1])
+try:
+    (folder / "probe").touch()
+except OSError as error:
+    print(error.strerror)
+for _ in range(2):
+    position_file(folder / "vigie").write(GATE)
+DeviceIdentity.load_or_create(folder / "vigie")
+"""
 GATE = Position(name="gate", pan_deg=-41.25, number=3)
 
 
@@ -27,6 +53,19 @@ def test_a_document_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert file.read() is None
     file.write(GATE)
     assert (file.read(), file.read_strictly(), file.load()) == (GATE, GATE, GATE)
+
+
+def test_a_document_is_written_where_its_own_folder_alone_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "vigie").mkdir()
+    namespace = ["unshare", "--user", "--map-root-user", "--mount"]
+    if subprocess.run([*namespace, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this machine allows no mounts of our own")
+    command = [*namespace, "sh", "-c", WRITABLE_ALONE, "sh", tmp_path, sys.executable, WRITE]
+    done = subprocess.run(
+        command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Read-only file system\n", "")
+    assert position_file(tmp_path / "vigie").read() == GATE
 
 
 def test_each_flipped_bit_is_found(tmp_path: Path) -> None:

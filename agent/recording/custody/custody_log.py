@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from agent.base.atomic_file import fsync_dir
+from agent.base.atomic_file import fsync_dir, make_dir
 from agent.base.clock import Clock, rfc3339
 from agent.base.damaged_file import note_lost, set_aside
 from agent.base.device_identity import DeviceIdentity
@@ -193,10 +193,7 @@ class CustodyLog:
     def _exclusive_lock(self) -> Iterator[None]:
         """Lock out other threads and processes. flock(2) ends with its process."""
         with self._lock:
-            if not self._folder.is_dir():
-                # Another process may create it at the same time.
-                self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-                fsync_dir(self._folder.parent)
+            make_dir(self._folder, 0o700)
             lock_path = self._folder / "lock"
             if not is_regular_or_absent(lock_path):
                 set_aside(lock_path, "is not a regular file")
