@@ -6,7 +6,7 @@ import msgspec
 
 from agent.base.clock import ClockTrust
 from agent.base.health_model import CameraHealth, Fault, HealthReport, OutboxHealth, Vitals
-from agent.base.model import LABELS, Event
+from agent.base.model import LABELS, Event, FlowCounts, Label, LineCounts, SpeedCounts
 from agent.base.state_inventory import InventoryHead
 from agent.reporting import outgoing_messages, topics
 from agent.reporting.declaration.data import DeclarationData
@@ -20,6 +20,8 @@ from agent.reporting.payloads import (
     ReceiptMessage,
     StatusMessage,
     StoppedStatus,
+    TrafficCountsData,
+    TrafficCountsMessage,
 )
 from centre.fleet.box_view import Arrival
 
@@ -170,3 +172,36 @@ def event(
     )
     data = outgoing_messages.build_event_data(made, begin=datetime(2026, 11, 3, 7, 44, tzinfo=UTC))
     return EventMessage(**msgspec.structs.asdict(stamp(box)), data=data)
+
+
+def minute(
+    seq: int,
+    begin_time: str = "2026-11-03T07:40:00.000Z",
+    *,
+    box: str = "pole-17",
+    name: str = "street",
+    epoch: str = "e",
+    trusted: bool = True,
+    bands: dict[Label, dict[int, int]] | None = None,
+    flows: tuple[FlowCounts, ...] = (),
+) -> TrafficCountsMessage:
+    """Counts of a minute at one line: ten cars and a bus forward, with the speeds `bands` if they are given."""
+    line = LineCounts(name=name, counts={"forward": {"car": 10, "bus": 1}, "backward": {}})
+    if bands is not None:
+        speeds = {"forward": SpeedCounts(v85_km_h=None, bands=bands)}
+        line = msgspec.structs.replace(line, speeds=speeds)
+    data = TrafficCountsData(
+        camera="north",
+        begin_ns=0,
+        end_ns=60 * 10**9,
+        observed_s=60.0,
+        trusted=trusted,
+        untrusted_reasons=() if trusted else ("dark",),
+        lines=(line,),
+        zones=(),
+        flows=flows,
+        begin_time=begin_time,
+        end_time=begin_time,
+    )
+    fields = {**msgspec.structs.asdict(stamp(box, epoch)), "seq": seq}
+    return TrafficCountsMessage(**fields, data=data)

@@ -14,6 +14,10 @@ export const STALE_AFTER_S = 0.5;
 const MAX_T_S = 7 * 86_400;
 const MAX_NAME_CHARS = 80;
 const MAX_SPEED_KM_H = 10_000;
+const BAND_KM_H = 10;
+/** The last band has no upper end. */
+const TOP_BAND_KM_H = 200;
+const BANDS = Array.from({ length: TOP_BAND_KM_H / BAND_KM_H + 1 }, (_, at) => String(at * BAND_KM_H));
 const KIND = /^[a-z][a-z_]{0,39}$/;
 const UUID = /^[0-9a-f-]{36}$/;
 
@@ -121,13 +125,18 @@ export class EventCollector {
     for (const line of list(data.lines, "lines", number)) {
       const lineName = name(object(line, "lines", number).name, "lines.name", number);
       for (const [direction, labels] of Object.entries(object(line.counts, "counts", number))) {
-        counts.push({ name: lineName, direction: name(direction, "counts", number), total: sumOfLabels(labels, number) });
+        counts.push({
+          name: lineName,
+          direction: name(direction, "counts", number),
+          total: sumOfLabels(labels, number),
+          bands: optional(line.speeds?.[direction], (speeds) => sumOfBands(speeds, number)) ?? [],
+        });
       }
     }
     for (const flow of list(data.flows, "flows", number)) {
       const { name: flowName, from, to, counts: labels } = object(flow, "flows", number);
       const direction = `${name(from, "flows.from", number)} → ${name(to, "flows.to", number)}`;
-      counts.push({ name: name(flowName, "flows.name", number), direction, total: sumOfLabels(labels, number) });
+      counts.push({ name: name(flowName, "flows.name", number), direction, total: sumOfLabels(labels, number), bands: [] });
     }
     const end_s = inRange(data.end_ns, 0, MAX_T_S * 1e9, "end_ns", number) / 1e9;
     this.minutes.push({ end_s, counts });
@@ -265,30 +274,31 @@ export class LineCounter {
     const crossings = events.filter((event) => event.kind === "line" && event.name !== null);
     const withEvents = new Set(crossings.map((event) => event.name));
     for (const { end_s, counts } of minutes) {
-      for (const { name: lineName, direction, total } of counts) {
+      for (const { name: lineName, direction, total, bands } of counts) {
         const row = this.row(lineName, direction);
         row.total += total;
+        for (const [band, count] of bands) row.bands.set(band, (row.bands.get(band) ?? 0) + count);
         if (!withEvents.has(lineName)) row.steps.push([end_s, total]);
       }
     }
     for (const event of crossings) this.row(event.name, event.direction).steps.push([event.shown_s, 1]);
   }
 
-  /** The rows as they are at `t_s`: `[{ name, direction, so_far, total }]`. */
+  /** The rows as they are at `t_s`: `[{ name, direction, so_far, total, speeds }]`; `speeds` are those of the film, by band. */
   at(t_s) {
-    return [...this.rows.values()].map(({ name: lineName, direction, steps, total }) => {
+    return [...this.rows.values()].map(({ name: lineName, direction, steps, total, bands }) => {
       let so_far = 0;
       for (const [step_s, count] of steps) {
         if (step_s > t_s) break;
         so_far += count;
       }
-      return { name: lineName, direction, so_far, total };
+      return { name: lineName, direction, so_far, total, speeds: bandsText(bands) };
     });
   }
 
   row(lineName, direction) {
     const key = JSON.stringify([lineName, direction]);
-    if (!this.rows.has(key)) this.rows.set(key, { name: lineName, direction, steps: [], total: 0 });
+    if (!this.rows.has(key)) this.rows.set(key, { name: lineName, direction, steps: [], total: 0, bands: new Map() });
     return this.rows.get(key);
   }
 }
@@ -318,6 +328,25 @@ function sumOfLabels(counts, number) {
     total += inRange(value, 0, 1_000_000, "counts", number);
   }
   return total;
+}
+
+/** The road users of all labels by band of speed: `[[lower end, count], ...]`. */
+function sumOfBands(speeds, number) {
+  const counts = [];
+  for (const [key, bands] of Object.entries(object(object(speeds, "speeds", number).bands, "bands", number))) {
+    label(key, number);
+    for (const [band, count] of Object.entries(object(bands, "bands", number))) {
+      if (!BANDS.includes(band)) refuse("bands", band, number);
+      counts.push([Number(band), inRange(count, 0, 1_000_000, "bands", number)]);
+    }
+  }
+  return counts;
+}
+
+/** Counts by band, in the words of `vigie replay`. */
+function bandsText(bands) {
+  return [...bands].sort(([a], [b]) => a - b)
+    .map(([band, count]) => `${band === TOP_BAND_KM_H ? `${band}+` : `${band}-${band + BAND_KM_H}`} ${count}`).join(", ");
 }
 
 function text(value, key, number, pattern) {

@@ -159,10 +159,12 @@ export class ReplayList {
     const wanted = this.#nodes.name.value;
     const rows = this.#counter.at(now_s).filter(({ name }) => !wanted || name === wanted);
     this.#nodes.countsTitle.hidden = rows.length === 0;
-    const head = tableRow("th", [t("replay_line"), t("replay_direction"), t("replay_so_far"), t("replay_total")]);
+    const hasSpeeds = rows.some(({ speeds }) => speeds !== "");
+    const ofSpeeds = (text) => (hasSpeeds ? [text] : []);
+    const head = tableRow("th", [t("replay_line"), t("replay_direction"), t("replay_so_far"), t("replay_total"), ...ofSpeeds(t("replay_speeds"))]);
     this.#nodes.counts.hidden = rows.length === 0;
-    this.#nodes.counts.replaceChildren(head, ...rows.map(({ name, direction, so_far, total }) =>
-      tableRow("td", [name, direction, so_far, total])));
+    this.#nodes.counts.replaceChildren(head, ...rows.map(({ name, direction, so_far, total, speeds }) =>
+      tableRow("td", [name, direction, so_far, total, ...ofSpeeds(speeds)])));
   }
 
   /** Mark the newest event of the time that is shown. */

@@ -2,8 +2,6 @@
 
 import argparse
 import sys
-from collections import Counter
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
@@ -13,11 +11,10 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from agent.base.clock import rfc3339
 from agent.base.errors import UserError
-from agent.base.model import Label, SpeedCounts
-from agent.base.speed_bands import describe_band
 from agent.detection.model_card import ModelRefused
 from centre import replay
 from centre.cli.detect import add_model_argument
+from centre.counts_text import describe_counts
 
 _FIRST_START = datetime(2000, 1, 1, tzinfo=UTC)
 _END_OF_STARTS = datetime(2100, 1, 1, tzinfo=UTC)
@@ -131,14 +128,6 @@ class _FilmProgress:
         self._progress.update(self._task, completed=played_s)
 
 
-def _describe_speeds(speeds: SpeedCounts) -> str:
-    """Describe the speeds at a line: the road users that have one, V85 of the motor vehicles, and all by band."""
-    bands = sum((Counter(one) for one in speeds.bands.values()), Counter[int]())
-    v85 = "" if speeds.v85_km_h is None else f", V85 {speeds.v85_km_h:.0f} km/h"
-    by_band = ", ".join(f"{describe_band(band)} {number}" for band, number in sorted(bands.items()))
-    return f"; speeds: {bands.total()}{v85}" + (f" (km/h: {by_band})" if by_band else "")
-
-
 def _print_summary(summary: replay.ReplaySummary, request: replay.ReplayRequest) -> None:
     paths = [
         path for path in (request.events, request.tracks, request.annotate) if path is not None
@@ -151,14 +140,10 @@ def _print_summary(summary: replay.ReplaySummary, request: replay.ReplayRequest)
         file=file,
     )
     for line in summary.line_counts:
-        print(
-            f"  line {line.line!r}, {line.direction}: {_describe_counts(line.counts)}",
-            end="",
-            file=file,
-        )
-        print("" if line.speeds is None else _describe_speeds(line.speeds), file=file)
+        counts = describe_counts(line.counts, line.speeds)
+        print(f"  line {line.line!r}, {line.direction}: {counts}", file=file)
     for flow in summary.flow_counts:
-        print(f"  flow {flow.flow!r}: {_describe_counts(flow.counts)}", file=file)
+        print(f"  flow {flow.flow!r}: {describe_counts(flow.counts)}", file=file)
     if summary.untrusted_minutes:
         print(
             f"  counts are not to be trusted in {summary.untrusted_minutes} of {summary.minutes} minutes: "
@@ -170,9 +155,3 @@ def _print_summary(summary: replay.ReplaySummary, request: replay.ReplayRequest)
     for path in paths:
         if path != replay.STANDARD_OUTPUT:
             print(f"  wrote {path}", file=file)
-
-
-def _describe_counts(counts: Mapping[Label, int]) -> str:
-    """Return the total, and the number of each label if there is one."""
-    by_label = ", ".join(f"{label} {number}" for label, number in sorted(counts.items()))
-    return f"{sum(counts.values())}" + (f" ({by_label})" if by_label else "")

@@ -22,8 +22,10 @@ from agent.reporting.payloads import (
     OnlineStatus,
     StatusMessage,
     StoppedStatus,
+    TrafficCountsMessage,
 )
 from agent.reporting.topics import WILL_EXPIRY_S
+from centre.fleet.hour_counts import HourCounts
 from centre.fleet.newest_heads import NewestHeads
 from centre.fleet.wire_text import clean_text
 
@@ -117,6 +119,7 @@ class BoxView:
         self.faults: tuple[FaultView, ...] = ()
         self.events: tuple[EventView, ...] = ()
         """The newest first."""
+        self.hour_counts = HourCounts()
         self._heard: datetime | None = None
         """When its newest message came, a will or a retained one excepted."""
         self._session: tuple[str, int] | None = None
@@ -166,6 +169,10 @@ class BoxView:
                 return self._update_faults(message.data.faults)
             case EventMessage():
                 return self._update_event(message.data)
+            case TrafficCountsMessage():
+                # No change of the box's state: it comes every minute.
+                self.hour_counts = self.hour_counts.add(message)
+                return []
             case DeclarationMessage():
                 # Retained, as is the will, which has no site.
                 self.site = clean_text(message.data.site)

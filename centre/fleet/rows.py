@@ -7,7 +7,9 @@ from typing import NamedTuple
 
 from rich.text import Text
 
+from centre.counts_text import describe_counts
 from centre.fleet.box_view import BoxView, Condition, HealthView, format_time
+from centre.fleet.hour_counts import HourCounts
 from centre.fleet.wire_text import clean_text
 
 STYLES: Mapping[Condition, str] = {
@@ -87,7 +89,7 @@ def totals_line(totals: Mapping[Condition, int], shown: int, filter_text: str) -
 
 
 def detail_lines(view: BoxView) -> Iterator[Text]:
-    """Yield the lines about one box: name, state, health, faults, events."""
+    """Yield the lines about one box: name, state, health, faults, events, counts."""
     yield Text(f"{view.box} {view.site}".strip(), style="bold")
     yield Text(_state_text(view), style=STYLES[view.condition])
     yield Text("no health report yet" if view.health is None else _health_text(view.health))
@@ -97,6 +99,7 @@ def detail_lines(view: BoxView) -> Iterator[Text]:
         yield Text(f"{fault.text}: {fault.detail}", style=STYLES[fault.severity])
     for event in view.events:
         yield Text(f"{event.time} {event.text}")
+    yield from map(Text, _count_texts(view.hour_counts))
 
 
 def format_age(since: datetime, now: datetime) -> str:
@@ -147,6 +150,18 @@ def _state_text(view: BoxView) -> str:
             return f"stopped {begin}: {view.reason}"
         case _:
             return f"{view.state} {begin}"
+
+
+def _count_texts(hour_counts: HourCounts) -> Iterator[str]:
+    """Yield a line for each direction of a line, and for each turning flow."""
+    for row in hour_counts.rows:
+        untrusted = (
+            f"; not to be trusted in {row.untrusted_minutes} of {row.minutes} minutes"
+            if row.untrusted_minutes
+            else ""
+        )
+        counts = describe_counts(row.counts, row.speeds)
+        yield f"since {hour_counts.begin} at {row.camera}, {row.name}: {counts}{untrusted}"
 
 
 def _short_health(health: HealthView) -> str:

@@ -144,7 +144,7 @@ class FleetScreen(App[None]):
     ENABLE_COMMAND_PALETTE = False
     CSS = """
     Static { height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
-    #details { height: 8; border-top: solid $primary; }
+    #details { height: auto; min-height: 8; max-height: 12; border-top: solid $primary; }
     #filter { display: none; height: 1; border: none; padding: 0; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [

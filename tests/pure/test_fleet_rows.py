@@ -18,7 +18,7 @@ from centre.fleet.rows import (
     totals_line,
 )
 from centre.fleet.wire_text import MAX_MARKS, clean_text
-from tests.fleet_messages import NOW, arrival, event, fault, health, status
+from tests.fleet_messages import NOW, arrival, event, fault, health, minute, status
 
 HOSTILE = [
     "Depot\x1b[2J\r\n\x9b2J\a",
@@ -39,6 +39,7 @@ def fleet_with(site: str) -> FleetView:
         status(site=site, faults=faults),
         health(faults=faults),
         event(name=site),
+        minute(1, name=site),
     ):
         fleet.update(message, arrival())
     return fleet
@@ -110,6 +111,20 @@ def test_the_details_say_when_a_box_was_lost_and_when_it_had_connected() -> None
     (view,) = fleet.ranked()
     lines = [line.plain for line in detail_lines(view)]
     assert lines[1] == ("lost since 2026-11-03T11:59:30Z; it had connected at 2026-11-03T07:41:05Z")
+
+
+def test_the_details_have_the_counts_of_the_hour_with_speeds_and_v85() -> None:
+    fleet = FleetView()
+    for number in range(5):
+        fleet.update(minute(number + 1, bands={"car": {40: 10}, "bus": {30: 1}}), arrival())
+    fleet.update(minute(6, trusted=False, bands={}), arrival())
+    (view,) = fleet.ranked()
+    speeds = "speeds: 55, V85 46 km/h (km/h: 30-40 5, 40-50 50)"
+    untrusted = "not to be trusted in 1 of 6 minutes"
+    assert [line.plain for line in detail_lines(view)][-2:] == [
+        f"since 07:00 at north, line 'street', backward: 0; {untrusted}",
+        f"since 07:00 at north, line 'street', forward: 66 (bus 6, car 60); {speeds}; {untrusted}",
+    ]
 
 
 def test_the_totals_name_the_worst_first_and_the_filter() -> None:

@@ -72,11 +72,49 @@ def test_counts_grow_with_the_time_up_to_those_of_the_traffic_counts(
         "direction": "to the right",
         "so_far": 1,
         "total": 1,
+        "speeds": "0-10 1",
     }
     assert by_line["gate", "to the left"]["so_far"] == 1
     assert by_line["quiet", "forward"]["so_far"] == 1, "without events: by the minute"
     assert by_line["on", "gate → quiet"]["total"] == 1
     assert all(row["so_far"] == 0 for row in before)
+
+
+def minute_line(bands: dict[str, Any]) -> str:
+    """A minute of one line with these speeds forward."""
+    line = {
+        "name": "street",
+        "counts": {"forward": {"car": 9}},
+        "speeds": {"forward": {"bands": bands}},
+    }
+    data = {"end_ns": 60 * 10**9, "lines": [line], "flows": []}
+    return json.dumps({"type": "flow", "data": data})
+
+
+def test_speeds_are_those_of_all_labels_and_minutes_by_band() -> None:
+    text = "\n".join(
+        [
+            minute_line({"car": {"200": 1, "30": 2}, "bus": {"30": 1}}),
+            minute_line({"car": {"30": 4}}),
+        ]
+    )
+    ((row,),) = run_views({"do": "counts", "text": text, "t_s": [0.0]})[0]
+    assert row["speeds"] == "30-40 7, 200+ 1"
+
+
+@pytest.mark.parametrize(
+    "bands",
+    [
+        {"car": {"35": 1}},
+        {"car": {"210": 1}},
+        {"car": {"30": -1}},
+        {"car": [1]},
+        {"face": {"30": 1}},
+    ],
+)
+def test_speeds_that_replay_does_not_write_refuse_the_file(bands: dict[str, Any]) -> None:
+    answer = read("events", f"{event_line()}\n{minute_line(bands)}")
+    assert (answer["refused"], answer["line"]) == ("replay_wrong_value", 2)
 
 
 def test_a_filter_leaves_one_rule_or_one_element(replay_files: ReplayFiles) -> None:
