@@ -56,35 +56,24 @@ VIEW_WORDS: Mapping[ViewState, Message] = {
     "glare": Message("glare: a quarter of the picture is white"),
     "low_light": Message("too little light to see road users by"),
 }
-FAULT_OF_LIMIT: Mapping[ViewLimit, FaultCode] = {
-    "frozen": "CAM-07",
-    "blocked": "CAM-07",
-    "moved": "CAM-07",
-    "glare": "CAM-08",
-    "dark": "CAM-08",
-    "blurred": "CAM-07",
-    "shaken": "CAM-09",
-    "frame_rate": "CAM-09",
-    "lens": "CAM-09",
-    "small": "CAM-09",
-    "flat": "CAM-09",
-}
-"""The fault of a limit for which a person must act. Rain, snow and fog pass by themselves."""
 LIMIT_WORDS: Mapping[ViewLimit, Message] = {
-    "frozen": VIEW_WORDS["frozen"],
-    "blocked": VIEW_WORDS["blocked"],
-    "moved": VIEW_WORDS["moved"],
-    "glare": VIEW_WORDS["glare"],
     "dark": VIEW_WORDS["low_light"],
     "low_contrast": Message("low contrast, as in fog"),
     "rain": Message("rain or snow hides road users"),
-    "blurred": VIEW_WORDS["blurred"],
     "shaken": Message("the picture shakes"),
     "frame_rate": Message("too few pictures a second"),
     "lens": Message("the lens bends straight lines too much"),
     "small": Message("road users are too small in the picture"),
-    "flat": Message("the street is seen at too flat an angle"),
 }
+"""The limits that a view in the state `good` can have; the others come with a state of their own, or `flat` with an event."""
+FAULT_OF_LIMIT: Mapping[ViewLimit, FaultCode] = {
+    "dark": "CAM-08",
+    "shaken": "CAM-09",
+    "frame_rate": "CAM-09",
+    "lens": "CAM-09",
+    "small": "CAM-09",
+}
+"""The fault of a limit for which a person must act. Rain, snow and fog pass by themselves."""
 VIEW_FAULTS: frozenset[FaultCode] = frozenset((*FAULT_OF_VIEW.values(), *FAULT_OF_LIMIT.values()))
 """At most one of them is active for a camera."""
 RECORDING_FAULTS: tuple[FaultCode, ...] = ("STO-02", "STO-03")
@@ -155,11 +144,11 @@ def find_view(view: ViewCondition | None) -> tuple[FaultCode | None, Message | N
         return None, None
     if view.state != "good":
         return FAULT_OF_VIEW[view.state], VIEW_WORDS[view.state]
-    limit = next((one for one in view.limits if one in FAULT_OF_LIMIT), None) or next(
-        iter(view.limits), None
-    )
-    if limit is None:
+    # A report may come from any box: limits that a good view cannot have are left out.
+    limits = [one for one in view.limits if one in LIMIT_WORDS]
+    if not limits:
         return None, None
+    limit = next((one for one in limits if one in FAULT_OF_LIMIT), limits[0])
     words = Message("counts are not to be trusted: {reason}", reason=LIMIT_WORDS[limit])
     return FAULT_OF_LIMIT.get(limit), words
 

@@ -4,17 +4,21 @@ import re
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
+import msgspec
 import numpy as np
 import pytest
 
 from agent.base.picture_sharpness import MIN_SHARPNESS, measure_sharpness
-from agent.base.view_condition import ViewCondition, ViewLimit, ViewState
-from agent.detection.contrast_stretch import measure_luma_range
+from agent.base.view_condition import VIEW_LIMITS, ViewCondition, ViewLimit, ViewState
+from agent.detection.contrast_stretch import LumaRange, measure_luma_range
 from agent.detection.image import downscale_luma
+from agent.detection.picture_quality import PictureQuality, view_limits
 from agent.detection.view_monitor import LIMIT_OF_STATE, ViewMonitor
+from agent.faults.diagnosis import FAULT_OF_LIMIT, LIMIT_WORDS, find_view
 from bench.film_conditions import FilmCondition, degrade_frame
 from drivers.media import NS_PER_S, Frame, Plane
 from simulation.street.fixed_view import FixedView
@@ -152,6 +156,43 @@ def test_a_lens_that_bends_lines_too_much_is_a_limit_of_its_calibrated_view(
     assert camera.see(2).limits == limits
     camera.monitor.begin_view(is_at_rest=True)
     assert camera.see(2).limits == ()
+
+
+QUALITY = PictureQuality(
+    luma=LumaRange(low=20, high=220),
+    noise=1.0,
+    streak_density=0.0,
+    shift_px=0.0,
+    pictures_per_s=10.0,
+    width_px=640,
+)
+BAD_QUALITIES: tuple[dict[str, Any], ...] = (
+    {"pictures_per_s": 1.0},
+    {"width_px": 50},
+    {"shift_px": 9.0},
+    {"streak_density": 0.5},
+    {"noise": 30.0},
+    {"noise": 30.0, "luma": LumaRange(low=100, high=150)},
+)
+
+
+def test_the_limits_with_words_and_faults_are_exactly_those_that_a_good_view_can_have() -> None:
+    of_pictures = {
+        limit
+        for changed in BAD_QUALITIES
+        for limit in view_limits(msgspec.structs.replace(QUALITY, **changed))
+    }
+    of_a_lens, of_small_places = {"lens"}, {"small"}
+    assert set(LIMIT_WORDS) == of_pictures | of_a_lens | of_small_places
+    assert set(LIMIT_WORDS) - set(FAULT_OF_LIMIT) == {"rain", "low_contrast"}
+
+
+@pytest.mark.parametrize("limit", VIEW_LIMITS)
+def test_a_report_of_a_good_view_with_any_limit_has_a_diagnosis(limit: ViewLimit) -> None:
+    view = ViewCondition(state="good", since_ns=0, mean_luma=90, sharpness=None, limits=(limit,))
+    code, words = find_view(view)
+    assert code == FAULT_OF_LIMIT.get(limit)
+    assert (words is not None) == (limit in LIMIT_WORDS)
 
 
 def test_a_picture_that_comes_again_and_again_is_frozen_from_the_beginning() -> None:
