@@ -17,6 +17,7 @@ from typing import TypeVar
 
 import msgspec
 
+from agent.base.atomic_file import check_journal
 from agent.base.clock import Clock
 from agent.base.damaged_file import set_aside
 from agent.base.file_read import is_regular_or_absent
@@ -174,6 +175,7 @@ class IdempotencyStore:
             db.execute("DELETE FROM command WHERE expires_s < ?", (oldest_s,))
         db.execute(_TRIM, (at_most_once, MAX_RECORDS_PER_KIND))
         db.execute("COMMIT")
+        check_journal(self._path)
 
     def _is_full(self, db: sqlite3.Connection) -> bool:
         """Return True if a new record would displace one that has not expired.

@@ -10,7 +10,6 @@ compared if it is known, and its signature and payload are checked before it is 
 """
 
 import logging
-import os
 import re
 import shutil
 import time
@@ -222,7 +221,7 @@ class Download:
                     unsynced_bytes += len(chunk)
                     if unsynced_bytes >= SYNC_EVERY_BYTES:
                         file.flush()
-                        os.fsync(file.fileno())
+                        atomic_file.sync(file.fileno())
                         unsynced_bytes = 0
                     on_progress(offset, total_bytes)
                     if offset == total_bytes:
@@ -230,7 +229,7 @@ class Download:
                         return
             finally:
                 file.flush()
-                os.fsync(file.fileno())
+                atomic_file.sync(file.fileno())
 
     def _complete(self) -> None:
         if not self._is_complete(self._part_path):

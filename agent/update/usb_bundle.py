@@ -9,6 +9,7 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
+from agent.base.atomic_file import sync
 from agent.base.errors import UserError
 from agent.base.message import Message
 from agent.base.progress import ProgressCallback
@@ -94,7 +95,7 @@ def store_upload(path: Path, parts: Iterable[bytes]) -> None:
     with os.fdopen(fd, "wb") as file:
         file.writelines(parts)
         file.flush()
-        os.fsync(fd)
+        sync(fd)
 
 
 def _open_on_usb(base: Path, path: Path, bundle: str) -> int:
@@ -138,4 +139,4 @@ def _copy(source_fd: int, target: Path, size_bytes: int, on_progress: ProgressCa
         if copied_bytes != size_bytes:
             raise UpdateError("the file became shorter while it was copied")
         file.flush()
-        os.fsync(file.fileno())
+        sync(file.fileno())
