@@ -17,6 +17,7 @@ import msgspec
 
 from agent.base.sha256 import Sha256, sha256_hex
 from agent.config import desired_keys
+from agent.config.fisheye import VIEW_DRIVER
 from agent.config.heads import PanDeg, TiltDeg
 from agent.config.names import HttpsUrl, Name, is_card_path
 
@@ -119,20 +120,27 @@ def iter_refused_keys(tables: Mapping[str, Any], content: DesiredContent) -> Ite
         elif not isinstance(value, dict):
             yield f"{key}: allowed: a table by the name of each {key}"
         else:
-            names = _names(tables, key)
-            for name, table in value.items():
-                if name in names:
-                    yield from _refused_below(table, f"{key}.{name}", f"{key}[]")
-                else:
-                    yield _unknown_name(f"{key}.{name}", key, names)
+            yield from _refused_entries(tables, key, value)
     for prefix, kind, named in (
         ("scenes", "camera", content.scenes),
         ("presets", "head", content.presets),
     ):
         names = _names(tables, kind)
+        if kind == "camera":
+            names += new_views(tables, content.settings)
         for name in named:
             if name not in names:
                 yield _unknown_name(f"{prefix}.{name}", kind, names)
+
+
+def new_views(tables: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
+    """Return the names of the views that the settings add to the cameras of the base."""
+    cameras, names = settings.get("camera"), _names(tables, "camera")
+    return [
+        name
+        for name, table in (cameras.items() if isinstance(cameras, dict) else ())
+        if table is not None and name not in names and _is_view(tables, name, table)
+    ]
 
 
 def merge(
@@ -149,8 +157,13 @@ def merge(
     for key, value in content.settings.items():
         if key in desired_keys.LISTS_BY_NAME:
             merged[key] = [
-                merge_values(item, value.get(item.get("name"), {})) for item in tables.get(key, [])
+                merge_values(item, value.get(item.get("name"), {}))
+                for item in tables.get(key, [])
+                if value.get(item.get("name"), {}) is not None
             ]
+            if key == "camera":
+                added = new_views(tables, content.settings)
+                merged[key] += [{"name": name, **value[name]} for name in added]
         else:
             merged[key] = merge_values(tables.get(key), value)
     merged["camera"] = [
@@ -197,6 +210,39 @@ def name_entries(line: str, tables: Mapping[str, Any]) -> str:
 
 
 _ENTRY = re.compile(r"\b(?P<list>camera|head)\[(?P<index>\d+)\]")
+
+
+def _is_view(tables: Mapping[str, Any], name: str, table: object) -> bool:
+    """Return whether a camera of a version is a view of a fisheye camera: one of the base, or a new one. Null takes a view away."""
+    for camera in tables.get("camera", []):
+        if camera["name"] == name:
+            return bool(camera.get("driver") == VIEW_DRIVER)
+    return table is None or (isinstance(table, dict) and table.get("driver") == VIEW_DRIVER)
+
+
+def _refused_entries(
+    tables: Mapping[str, Any], kind: str, entries: Mapping[str, object]
+) -> Iterator[str]:
+    names = _names(tables, kind)
+    for name, table in entries.items():
+        if kind == "camera" and _is_view(tables, name, table):
+            yield from _refused_in_view(table, f"{kind}.{name}")
+        elif name in names:
+            yield from _refused_below(table, f"{kind}.{name}", f"{kind}[]")
+        else:
+            yield _unknown_name(f"{kind}.{name}", kind, names)
+
+
+def _refused_in_view(table: object, path: str) -> Iterator[str]:
+    """Yield a line for each key that the centre may not set of a view. Its options are no address: they name a camera of the box."""
+    if table is None:
+        return
+    if not isinstance(table, dict):
+        yield f"{path}: allowed: a table, or null for no such view"
+        return
+    for key, item in table.items():
+        if key != "options" and not (key == "driver" and item == VIEW_DRIVER):
+            yield from _refused_below(item, f"{path}.{key}", f"camera[].{key}")
 
 
 def _refused_below(value: object, path: str, key: str) -> Iterator[str]:

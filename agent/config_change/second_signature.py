@@ -59,6 +59,7 @@ def irreversible_changes(
     return (
         *_uncovers(_longer_retention(old.config, new.config)),
         *_changed_settings(old.config, new.config),
+        *_removed_views(old.config, new.config),
         *(change for pair in pairs for change in _changed_scenes(*pair)),
         *_uncovers(_moved_presets(old, new, stored)),
     )
@@ -147,6 +148,15 @@ def _changed_settings(old: Config, new: Config) -> Iterator[IrreversibleChange]:
             for change in changes:
                 for line in _describe_change(change, name, old_value, new_value):
                     yield IrreversibleChange(harm=change.harm, line=line)
+
+
+def _removed_views(old: Config, new: Config) -> Iterator[IrreversibleChange]:
+    """Yield a line for each view that detects and is no longer there: a version removes no other camera."""
+    left = {camera.name for camera in new.camera}
+    for camera in old.camera:
+        if camera.name not in left and camera.detect.enabled:
+            line = f"camera.{camera.name}: the view would be removed, and nothing detected in it"
+            yield IrreversibleChange(harm="blinds", line=line)
 
 
 def _iter_values(key: str, old: Config, new: Config) -> Iterator[tuple[str, Any, Any]]:

@@ -161,7 +161,7 @@ def check_version(
 
     def name(value: str) -> str:
         line = value.removeprefix(f"{context}: ")
-        return store.name_scenes(desired_config.name_entries(line, file.tables), layer)
+        return store.name_scenes(desired_config.name_entries(line, merged), layer)
 
     lines = (
         map_values(_without_file(line, context), name) for line in (*mistakes, *checked.problems)

@@ -20,7 +20,7 @@ from agent.base import checked_convert
 from agent.base.model import IncidentReport
 from agent.config import configuration, toml_decode
 from agent.config.configuration import Config
-from agent.config.desired_config import DesiredContent, iter_refused_keys
+from agent.config.desired_config import DesiredContent, iter_refused_keys, merge
 from agent.config.fisheye import VIEW_DRIVER, ViewOptions
 from agent.config.link import UpdateConfig
 from agent.config.pins import InputPin, OutputPin, Pin, iter_conflicts
@@ -37,6 +37,7 @@ from agent.recording.encryption.key_wrapping import WrappedKeyFile
 from agent.reporting.payloads import ReportedConfig, ReportedContent
 from agent.update import feed
 from agent.update.feed import Feed
+from centre.config_text import read_tables
 from centre.operator_settings import OperatorSettings
 from drivers.catalog import (
     load_camera_driver,
@@ -179,7 +180,7 @@ def test_each_message_and_verb_has_its_examples() -> None:
 
 CONFIG_TYPES = {field.encode_name: field.type for field in msgspec.structs.fields(Config)}
 OF_A_VERSION = {
-    "camera": [{"name": "north"}, {"name": "dome"}],
+    "camera": [{"name": "north"}, {"name": "dome"}, {"name": "around"}],
     "head": [{"name": "mast"}],
 }
 """The cameras and heads of the box that the examples of versions are for."""
@@ -209,9 +210,8 @@ def check_config(text: str) -> dict[str, Any]:
 
 
 def check_version(text: str) -> DesiredContent:
-    content = checked_convert.convert(
-        toml_decode.parse_toml(text, "version"), DesiredContent, "version.toml"
-    )
+    tables = read_tables(toml_decode.parse_toml(text, "version"), "version.toml")
+    content = checked_convert.convert(tables, DesiredContent, "version.toml")
     assert list(iter_refused_keys(OF_A_VERSION, content)) == []
     return content
 
@@ -296,8 +296,24 @@ def test_an_example_of_a_desired_version_is_accepted(line: str, tmp_path: Path) 
 
 
 def test_the_example_of_a_versions_file_has_its_preset() -> None:
-    (text,) = code_blocks(read_page("desired-configuration.md"), "toml version.toml")
+    text, _views = code_blocks(read_page("desired-configuration.md"), "toml version.toml")
     assert check_version(text).presets["mast"]["tram-stop"].pan_deg == -42.5
+
+
+def test_the_example_of_views_adds_a_camera() -> None:
+    _presets, text = code_blocks(read_page("desired-configuration.md"), "toml version.toml")
+    around = {"name": "around", "driver": "fake", "detect": {"enabled": False}}
+    base = {
+        "box": {"id": "pole-17", "site": "x"},
+        "broker": {"url": "mqtt://127.0.0.1:1"},
+        "camera": [{**around, "projection": "fisheye", "lens": {"field_of_view_deg": 170}}],
+    }
+    merged = msgspec.convert(merge(base, check_version(text), {}, {}), Config)
+    assert list(configuration.iter_conflicts(merged, "vigie.toml")) == []
+    assert [(camera.name, camera.view_of) for camera in merged.camera] == [
+        ("around", None),
+        ("around-north", "around"),
+    ]
 
 
 def test_the_commands_to_follow_are_accepted() -> None:

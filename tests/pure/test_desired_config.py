@@ -117,6 +117,58 @@ def test_a_key_that_the_centre_may_not_set_is_named(
     assert line is None or found[0].startswith(line)
 
 
+AROUND: dict[str, Any] = {
+    **BASE,
+    "camera": [
+        {"name": "around", "driver": "fake", "projection": "fisheye", "lens": {"circle": 1.0}},
+        {"name": "old", "driver": "view", "options": {"camera": "around", "pan_deg": 1}},
+    ],
+}
+VIEW: dict[str, Any] = {"driver": "view", "record": False, "options": {"camera": "around"}}
+
+
+@pytest.mark.parametrize(
+    ("settings", "scenes", "line"),
+    [
+        ({"around": {"lens": {"straight": []}}}, {}, None),
+        ({"new": VIEW}, {"new": ""}, None),
+        ({"new": {**VIEW, "detect": {"fps": 5}}}, {}, None),
+        ({"old": {"options": {"pan_deg": 2}}}, {"old": ""}, None),
+        ({"old": None, "gone": None}, {}, None),
+        ({"new": {"options": {"camera": "around"}}}, {}, "camera.new: no such camera"),
+        ({"new": {**VIEW, "name": "x"}}, {}, "camera.new.name: the centre may not set it"),
+        ({"new": {**VIEW, "detect": {"scene": "/x"}}}, {}, "camera.new.detect.scene: the centre"),
+        ({"new": {**VIEW, "driver": "rtsp"}}, {}, "camera.new: no such camera"),
+        ({"old": {"driver": "rtsp"}}, {}, "camera.old.driver: the centre may not set it"),
+        ({"old": 7}, {}, "camera.old: allowed: a table, or null for no such view"),
+        ({"around": {"driver": "view"}}, {}, "camera.around.driver: the centre may not set it"),
+        ({"around": {"options": {"camera": "x"}}}, {}, "camera.around.options: the centre may not"),
+        ({"around": {"projection": "fisheye"}}, {}, "camera.around.projection: the centre may not"),
+        ({"around": None}, {}, "camera.around: unknown key"),
+        ({"gone": None}, {"gone": ""}, "scenes.gone: no such camera; there are: around, old"),
+    ],
+)
+def test_the_centre_sets_lenses_and_views_and_no_other_new_camera(
+    settings: dict[str, Any], scenes: Any, line: str | None
+) -> None:
+    content = DesiredContent(settings={"camera": settings}, scenes=scenes)
+    found = list(iter_refused_keys(AROUND, content))
+    assert len(found) == (line is not None), found
+    assert line is None or found[0].startswith(line)
+
+
+def test_views_are_changed_added_after_the_cameras_of_the_file_and_taken_away() -> None:
+    changed = {"old": {"options": {"tilt_deg": -50}}, "new": VIEW, "gone": None}
+    merged = merge(AROUND, DesiredContent(settings={"camera": changed}), {"new": "/new.toml"}, {})
+    assert merged["camera"] == [
+        AROUND["camera"][0],
+        {**AROUND["camera"][1], "options": {"camera": "around", "pan_deg": 1, "tilt_deg": -50}},
+        {"name": "new", **VIEW, "detect": {"scene": "/new.toml"}},
+    ]
+    without = merge(AROUND, DesiredContent(settings={"camera": {"old": None}}), {}, {})
+    assert without["camera"] == [AROUND["camera"][0]]
+
+
 def test_presets_are_of_a_head_that_exists() -> None:
     presets = {"mast": {"gate": DesiredPreset(pan_deg=1, tilt_deg=2)}}
     assert list(iter_refused_keys(BASE, DesiredContent(presets=presets))) == []

@@ -198,6 +198,17 @@ def test_a_change_that_destroys_blinds_or_wears_out_is_found(
     assert found.line.startswith(line or key)
 
 
+def test_a_view_that_detects_is_removed_by_two_people() -> None:
+    around = {"name": "around", "driver": "fake", "detect": {"enabled": False}}
+    lens = {"projection": "fisheye", "lens": {"field_of_view_deg": 185}}
+    view = {"name": "east", "driver": "view", "record": False, "options": {"camera": "around"}}
+    both, alone = config(camera=[{**around, **lens}, view]), config(camera=[{**around, **lens}])
+    before, after = start(both, source(both)), start(alone, source(alone))
+    (found,) = irreversible_changes(before, after, {})
+    assert (found.harm, found.line.partition(":")[0]) == ("blinds", "camera.east")
+    assert irreversible_changes(after, before, {}) == ()
+
+
 def test_each_change_of_the_table_that_two_values_show_is_among_these() -> None:
     expected = {
         (key, change.harm)
