@@ -365,7 +365,7 @@ def _fit_lengths(lengths: Sequence[MarkedLength], height_m: float) -> _Fitted:
     except DegenerateMarks as error:
         raise UserError(
             Message(
-                "{label}: no camera without roll at {height_m:.1f} m sees these lengths so; allowed: lengths on level ground, below the horizon",
+                "{label}: no level camera at {height_m:.1f} m sees these lengths so; allowed: lengths on level ground, below the horizon",
                 label="ground.length",
                 height_m=height_m,
             )

@@ -204,7 +204,7 @@ function lengthsOfCamera(marked, seen, heightM) {
   const fit = refusing(
     () => fitLengths(lengths, heightM, pictureMiddle, errors),
     "no_camera",
-    `ground.length: no camera without roll at ${heightM.toFixed(1)} m sees these lengths so; ` +
+    `ground.length: no level camera at ${heightM.toFixed(1)} m sees these lengths so; ` +
       "allowed: lengths on level ground, below the horizon",
   );
   return { ...fit, pictureMiddle, groundMiddle: [0, 0], origin: null };

@@ -3,11 +3,12 @@
 
 import { GroundError } from "./ground_error.js";
 import { DegenerateMarks, MAX_DEVIATION } from "./homography_fit.js";
-import { median, multiply, solve, transpose } from "./matrix.js";
+import { determinant3, invertScaled, median, multiply, solve, transpose } from "./matrix.js";
 
 const TILTS_DEG = Array.from({ length: 44 }, (_, index) => 2 + 2 * index);
 const FOCAL_LENGTHS = Array.from({ length: 36 }, (_, step) => 0.3 * 1.1 ** step);
 const MAX_LOG_FOCAL = 4;
+const ROLL_ERROR = (1.5 * Math.PI) / 180;
 const DELTA = 1e-6;
 const MAX_STEPS = 60;
 const MAX_DAMPING = 1e8;
@@ -27,7 +28,7 @@ export function fitLengths(lengths, heightM, middle, errors) {
       throw new GroundError(
         "length_contradicts",
         `ground.length[${index}].metres = ${length.metres.toFixed(2)}: ${found} by the other marks and the camera's ` +
-          "height; allowed: lengths on the ground that fit a camera without roll at that height",
+          "height; allowed: lengths on the ground that fit a level camera at that height",
         { index, found },
       );
     }
@@ -72,12 +73,14 @@ function fitView(lengths, heightM, errors) {
 }
 
 function difference(one, other) {
-  return Math.max(Math.abs(one.tilt - other.tilt), Math.abs(one.logFocal - other.logFocal));
+  return Math.max(
+    Math.abs(one.tilt - other.tilt), Math.abs(one.logFocal - other.logFocal), Math.abs(one.roll - other.roll),
+  );
 }
 
 function localMinima(lengths, heightM) {
   const views = TILTS_DEG.map((tilt) =>
-    FOCAL_LENGTHS.map((focal) => ({ tilt: (tilt * Math.PI) / 180, logFocal: Math.log(focal) })),
+    FOCAL_LENGTHS.map((focal) => ({ tilt: (tilt * Math.PI) / 180, logFocal: Math.log(focal), roll: 0 })),
   );
   const costs = views.map((row) => row.map((view) => relativeCost(view, lengths, heightM)));
   const found = [];
@@ -108,19 +111,20 @@ function refine(start, lengths, heightM, errors) {
   for (let count = 0; count < MAX_STEPS; count++) {
     const at = view;
     const sigmas = lengths.map((each) => sigmaM(at, each, heightM, errors));
-    const residualsAt = (other) =>
-      lengths.map((each, index) => (each.metres - foundM(other, each, heightM)) / sigmas[index]);
+    const residualsAt = (other) => [
+      ...lengths.map((each, index) => (each.metres - foundM(other, each, heightM)) / sigmas[index]), -other.roll / ROLL_ERROR,
+    ];
     const residuals = residualsAt(at);
     const slopes = viewSlopes((other) => residualsAt(other).map((value) => -value), at);
     normal = multiply(transpose(slopes), slopes);
     const gradient = multiply(transpose(slopes), residuals.map((value) => [value])).map((row) => row[0]);
     cost = squares(residuals);
-    if (!normal.flat().every(Number.isFinite) || normal[0][0] * normal[1][1] - normal[0][1] ** 2 <= 0) return null;
+    if (!normal.flat().every(Number.isFinite) || determinant3(normal.flat()) <= 0) return null;
     let step;
     for (;;) {
       const damped = normal.map((row, i) => row.map((value, j) => (i === j ? value * (1 + damping) : value)));
       step = solve(damped, gradient);
-      const trial = { tilt: at.tilt + step[0], logFocal: at.logFocal + step[1] };
+      const trial = movedBy(at, step);
       if (isPossible(trial) && squares(residualsAt(trial)) <= cost * (1 + 1e-12) + 1e-15) {
         view = trial;
         damping = damping > 1e-6 ? damping / 10 : 0;
@@ -131,27 +135,25 @@ function refine(start, lengths, heightM, errors) {
     }
     if (Math.max(...step.map(Math.abs)) < CONVERGED) break;
   }
-  const determinant = normal[0][0] * normal[1][1] - normal[0][1] ** 2;
-  const covariance = [
-    [normal[1][1] / determinant, -normal[0][1] / determinant],
-    [-normal[0][1] / determinant, normal[0][0] / determinant],
-  ];
-  return { view, covariance, cost };
+  return { view, covariance: invertScaled(normal), cost };
 }
 
-function isPossible({ tilt, logFocal }) {
-  return tilt > 0 && tilt < Math.PI / 2 && Math.abs(logFocal) < MAX_LOG_FOCAL;
+function movedBy({ tilt, logFocal, roll }, [byTilt, byFocal, byRoll]) {
+  return { tilt: tilt + byTilt, logFocal: logFocal + byFocal, roll: roll + byRoll };
+}
+
+function isPossible({ tilt, logFocal, roll }) {
+  return tilt > 0 && tilt < Math.PI / 2 && Math.abs(logFocal) < MAX_LOG_FOCAL && Math.abs(roll) < Math.PI / 4;
 }
 
 function squares(values) {
   return values.reduce((sum, value) => sum + value * value, 0);
 }
 
-// How the values of a function of the view change with the tilt and the focal length: n x 2.
-function viewSlopes(values, { tilt, logFocal }) {
-  const columns = [[DELTA, 0], [0, DELTA]].map(([byTilt, byFocal]) => {
-    const above = values({ tilt: tilt + byTilt, logFocal: logFocal + byFocal });
-    const below = values({ tilt: tilt - byTilt, logFocal: logFocal - byFocal });
+// How the values of a function of the view change with the tilt, the focal length and the roll: n x 3.
+function viewSlopes(values, view) {
+  const columns = [0, 1, 2].map((axis) => {
+    const [above, below] = [DELTA, -DELTA].map((by) => values(movedBy(view, [0, 1, 2].map((at) => (at === axis ? by : 0)))));
     return above.map((value, index) => (value - below[index]) / (2 * DELTA));
   });
   return transpose(columns);
@@ -166,11 +168,18 @@ function betweenM(view, start, to, heightM) {
   return first && second ? Math.hypot(second[0] - first[0], second[1] - first[1]) : FAR_M;
 }
 
-function placeM(view, [x, y], heightM) {
+function placeM(view, position, heightM) {
   const [focal, sine, cosine] = [Math.exp(view.logFocal), Math.sin(view.tilt), Math.cos(view.tilt)];
+  const [x, y] = levelled(view, position);
   const below = focal * sine + y * cosine;
   if (below <= DELTA) return null;
   return [(heightM * x) / below, (heightM * (focal * cosine - y * sine)) / below];
+}
+
+// A position as the camera would see it without roll.
+function levelled({ roll }, [x, y]) {
+  const [sine, cosine] = [Math.sin(roll), Math.cos(roll)];
+  return [x * cosine - y * sine, x * sine + y * cosine];
 }
 
 function sigmaM(view, length, heightM, errors) {
@@ -186,12 +195,14 @@ function sigmaM(view, length, heightM, errors) {
   return Math.sqrt(squared);
 }
 
-function parametersOf(view, heightM, [x, y]) {
+function parametersOf(view, heightM, middle) {
   const [focal, sine, cosine] = [Math.exp(view.logFocal), Math.sin(view.tilt), Math.cos(view.tilt)];
+  const [rollSine, rollCosine] = [Math.sin(view.roll), Math.cos(view.roll)];
+  const [x, y] = levelled(view, middle);
   const below = focal * sine + y * cosine;
   return [
-    heightM / below, 0, (heightM * x) / below,
-    0, (-heightM * sine) / below, (heightM * (focal * cosine - y * sine)) / below,
-    0, cosine / below,
-  ];
+    heightM * rollCosine, -heightM * rollSine, heightM * x,
+    -heightM * sine * rollSine, -heightM * sine * rollCosine, heightM * (focal * cosine - y * sine),
+    cosine * rollSine, cosine * rollCosine,
+  ].map((value) => value / below);
 }

@@ -129,6 +129,46 @@ def test_two_lengths_and_the_height_give_the_ground(camera: GroundCamera) -> Non
         assert math.dist((found.x_m, found.y_m), (x_m, share * y_m)) < 0.01
 
 
+def length_ratio_and_error(roll_deg: float, count: int) -> tuple[float, float]:
+    """Return the largest error of four metres that are driven, and its stated error there, as shares."""
+    camera = GroundCamera(roll_deg=roll_deg)
+    ends = (
+        ((-3.5, 13.0), (3.5, 13.0)),
+        ((4.0, 10.0), (4.0, 18.0)),
+        ((-4.0, 10.0), (-4.0, 18.0)),
+        ((-3.5, 19.0), (3.5, 19.0)),
+    )
+    lengths = tuple(camera.mark_length(*one) for one in ends[:count])
+    marks = GroundMarks(length=lengths, camera_height_m=6.0, aspect=camera.aspect)
+    plane = calibrate(marks)
+    errors = []
+    for x_m, y_m in ((-2.5, 10.0), (2.5, 10.0), (-2.5, 16.0), (2.5, 16.0)):
+        seen = [camera.see(x_m, y_m), camera.see(x_m, y_m + 4)]
+        found = [plane.place_m(one[0]) for one in seen if one is not None]
+        start, end = found
+        assert start is not None
+        assert end is not None
+        error = abs(math.dist(start, end) / 4 - 1)
+        errors.append((error, plane.length_error_m(start, end) / 4))
+    return max(errors)
+
+
+@pytest.mark.parametrize("roll_deg", [-2.0, 2.0])
+def test_the_roll_that_two_lengths_leave_open_is_within_twice_the_stated_error(
+    roll_deg: float,
+) -> None:
+    error, stated = length_ratio_and_error(roll_deg, 2)
+    assert 0.01 < error < 2 * stated
+    assert stated < 0.05
+
+
+@pytest.mark.parametrize("roll_deg", [-3.0, 2.0, 5.0])
+def test_lengths_along_both_sides_give_the_roll(roll_deg: float) -> None:
+    error, stated = length_ratio_and_error(roll_deg, 4)
+    assert error < 2 * stated
+    assert error < 0.02
+
+
 def test_three_lengths_have_held_out_errors_and_a_wrong_one_is_named() -> None:
     camera = GroundCamera()
     lengths = (

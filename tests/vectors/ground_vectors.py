@@ -29,7 +29,12 @@ POLYGONS = [
 ]
 STREET = [(-4.0, 8.0), (4.0, 8.0), (-4.0, 14.0), (4.0, 14.0), (-4.0, 25.0), (4.0, 25.0)]
 MORE = [*STREET, (0.0, 10.0), (0.0, 18.0)]
-LENGTHS = [((-3.0, 10.0), (3.0, 10.0)), ((2.0, 9.0), (2.0, 16.0)), ((-3.0, 18.0), (3.0, 18.0))]
+LENGTHS = [
+    ((-3.0, 10.0), (3.0, 10.0)),
+    ((2.0, 9.0), (2.0, 16.0)),
+    ((-3.0, 18.0), (3.0, 18.0)),
+    ((-3.0, 9.0), (-3.0, 16.0)),
+]
 
 
 def describe(name: str, marks: dict[str, Any], tolerance_m: float = 1e-5) -> dict[str, Any]:
@@ -123,6 +128,17 @@ def changed(marks: GroundMarks, index: int, **changes: object) -> GroundMarks:
     return msgspec.structs.replace(marks, point=tuple(points))
 
 
+def known_lengths(camera: GroundCamera, count: int) -> dict[str, Any]:
+    return {
+        "length": [
+            {"from": [one.start.x, one.start.y], "to": [one.to.x, one.to.y], "metres": one.metres}
+            for one in (camera.mark_length(*ends) for ends in LENGTHS[:count])
+        ],
+        "camera_height_m": 6.0,
+        "aspect": 16 / 9,
+    }
+
+
 def vectors() -> list[dict[str, Any]]:
     """Return all vectors."""
     camera = GroundCamera(pan_deg=8, roll_deg=1)
@@ -135,14 +151,7 @@ def vectors() -> list[dict[str, Any]]:
     four = camera.mark(STREET[:4], digits=4)
     six = camera.mark(STREET, digits=4)
     eight = camera.mark(MORE, digits=4)
-    lengths = {
-        "length": [
-            {"from": [one.start.x, one.start.y], "to": [one.to.x, one.to.y], "metres": one.metres}
-            for one in (level.mark_length(*ends) for ends in LENGTHS)
-        ],
-        "camera_height_m": 6.0,
-        "aspect": 16 / 9,
-    }
+    lengths = known_lengths(level, 3)
     positions = [
         {"at": [one.at.x, one.at.y], "position": [33.5731 + y / 110922, -7.5898 + x / 92801]}
         for one, (x, y) in zip(eight.point, MORE, strict=True)
@@ -165,6 +174,7 @@ def vectors() -> list[dict[str, Any]]:
         describe("lens_distortion", as_tables(wide)),
         describe("two_lengths", lengths | {"length": lengths["length"][:2]}, 1e-4),
         describe("three_lengths", lengths, 1e-4),
+        describe("four_lengths_of_a_camera_with_roll", known_lengths(GroundCamera(roll_deg=3), 4), 1e-4),
         describe("neither", {"aspect": 1.5}),
         describe("both", as_tables(six) | lengths),
         describe("no_height", {"length": lengths["length"], "aspect": 16 / 9}),
