@@ -144,13 +144,7 @@ class DetectionPipeline:
             merged, has_motion, visibility.tolist(), _large_blobs(gate_luma, motion)
         )
         result = self._make_result(frame, gate_luma, motion)
-        return msgspec.structs.replace(
-            result,
-            tracks=tracks,
-            inference_count=len(regions),
-            is_still=result.is_still
-            and all(track.id and not track.is_moving for track in self._tracker.live_tracks),
-        )
+        return msgspec.structs.replace(result, tracks=tracks, inference_count=len(regions))
 
     def _make_result(self, frame: Frame, gate_luma: Plane, motion: MotionResult) -> FrameResult:
         """Return the result of a frame without tracks."""

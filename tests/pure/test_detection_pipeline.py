@@ -51,6 +51,20 @@ class BrightCars:
         return (Detection(label="car", score=0.9, box=box),)
 
 
+class UnsteadyBoxes(BrightCars):
+    """The same, but its boxes move to and fro, and each third one is missing."""
+
+    def _detect(self, rgb: npt.NDArray[np.uint8]) -> tuple[Detection, ...]:
+        shift = 0.1 * (self.inference_count % 3 - 1)
+        return tuple(
+            msgspec.structs.replace(
+                one, box=BoundingBox(one.box.x + shift * one.box.w, one.box.y, one.box.w, one.box.h)
+            )
+            for one in super()._detect(rgb)
+            if shift <= 0
+        )
+
+
 def _frame(seq: int, car_x: int | None = None, car_y: int = 160) -> Frame:
     random = np.random.default_rng(3)
     y = np.kron(random.integers(20, 180, (18, 32)), np.ones((20, 20))).astype(np.uint8)
@@ -113,6 +127,15 @@ def test_a_parked_car_stays_tracked_without_inference_on_each_frame() -> None:
     assert detector.inference_count <= 12  # three to know it, then every 2 s
     assert {t.id for s in sights[60:] for t in s.tracks} == {1}
     assert all(len(s.tracks) == 1 for s in sights[60:])
+
+
+def test_a_picture_is_still_although_the_boxes_of_a_parked_car_are_unsteady() -> None:
+    results = _watch(DetectionPipeline(UnsteadyBoxes()), (_frame(seq, 300) for seq in range(60)))
+    tracks = [track for result in results for track in result.tracks]
+    assert any(track.vx for track in tracks)
+    assert [result.is_still for result in results[1:]] == [True] * 59
+    (moved, *_) = _watch(DetectionPipeline(UnsteadyBoxes()), _drive())[20:]
+    assert not moved.is_still
 
 
 def test_inferences_stay_within_the_budget() -> None:
