@@ -35,7 +35,8 @@ _EDGE_MARGIN_RATIO = 0.02
 _MAX_PERSON_ASPECT = 1.3
 """A person's width by height: a wider box is several people, or none."""
 
-_MIN_CROP_VALUE = 0.4
+_MIN_CROP_VALUE = 0.8
+"""Least value of a crop. On the labelled clips at five rates of pictures F1 is .957 with 6,585 passes; at 0.4 it is .954 with 7,189."""
 _MAX_INFERENCES_PER_FRAME = 3
 _RECHECK_AFTER_S = 0.2
 _MAX_OVERDUE_RATIO = 5.0
