@@ -145,18 +145,26 @@ def _score_row(score: scoring.Score) -> dict[str, Any]:
     }
 
 
+def people_film(name: str) -> Path:
+    """Return the film of a set of the MOT challenge."""
+    if name.startswith("PETS"):
+        return FOOTAGE_FOLDER / "opencv_vtest.avi"
+    return LABEL_FOLDER / "mot15" / name / f"{name}.mp4"
+
+
+def true_people(name: str) -> list[list[float]]:
+    """Return the true people of a set of the MOT challenge: picture from 1, person, left, top, width and height in pixels."""
+    text = (LABEL_FOLDER / "mot15" / name / "gt.txt").read_text(encoding="utf-8")
+    rows = ([float(field) for field in line.split(",")] for line in text.split())
+    return [row[:6] for row in rows if row[6]]
+
+
 def score_people_tracks(
     detector: TfliteDetector, settings: PipelineSettings, name: str
 ) -> dict[str, Any]:
-    folder = LABEL_FOLDER / "mot15" / name
-    video = (
-        FOOTAGE_FOLDER / "opencv_vtest.avi" if name.startswith("PETS") else folder / f"{name}.mp4"
-    )
     truth: dict[int, list[tuple[float, ...]]] = {}
-    for row in (folder / "gt.txt").read_text().split():
-        fields = [float(field) for field in row.split(",")]
-        if fields[6]:
-            truth.setdefault(int(fields[0]), []).append(tuple(fields[2:6]))
+    for picture, _, *box in true_people(name):
+        truth.setdefault(int(picture), []).append(tuple(box))
     derived = json.loads((LABEL_FOLDER / "mot15" / "derived_counts.json").read_text())[name][
         "lines"
     ]
@@ -164,7 +172,7 @@ def score_people_tracks(
     pipeline = DetectionPipeline(detector, settings)
     counter: LineCounter | None = None
     passes = frame_number = 0
-    for frame in read_frames(video):
+    for frame in read_frames(people_film(name)):
         w, h = frame.width_px, frame.height_px
         if counter is None:
             lines = []

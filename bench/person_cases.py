@@ -25,14 +25,14 @@ from agent.detection.rules.road_users import TrackMemory
 from agent.detection.rules.scene_ground import SceneGround
 from agent.detection.rules.zone_occupancy import EDGE_MARGIN, ZoneOccupancy
 from agent.detection.scene import Scene, Zone
-from bench.accuracy import FOOTAGE_FOLDER, LABEL_FOLDER, read_frames
+from bench.accuracy import people_film, read_frames, true_people
 from bench.detector_results import ResultCache
 from bench.rule_cases import run_rules
 from drivers.masking import polygon_area
 from drivers.media import Point, Polygon
 
-FILM = FOOTAGE_FOLDER / "opencv_vtest.avi"
-TRUTH = LABEL_FOLDER / "mot15" / "PETS09-S2L1" / "gt.txt"
+TRUE_SET = "PETS09-S2L1"
+FILM = people_film(TRUE_SET)
 SIZE_PX = (768, 576)
 FPS = 10.0
 GROUND = (Point(0.0, 0.30), Point(1.0, 0.30), Point(1.0, 1.0), Point(0.0, 1.0))
@@ -111,12 +111,10 @@ class TrueFilm(msgspec.Struct, frozen=True):
 def read_truth() -> TrueFilm:
     """Read the true tracks."""
     by_frame: dict[int, dict[int, BoundingBox]] = defaultdict(dict)
-    for row in TRUTH.read_text(encoding="utf-8").split():
-        frame, person, x, y, w, h, is_valid, *_ = (float(field) for field in row.split(","))
-        if is_valid:
-            by_frame[int(frame) - 1][int(person)] = BoundingBox(
-                x / SIZE_PX[0], y / SIZE_PX[1], w / SIZE_PX[0], h / SIZE_PX[1]
-            )
+    for frame, person, x, y, w, h in true_people(TRUE_SET):
+        by_frame[int(frame) - 1][int(person)] = BoundingBox(
+            x / SIZE_PX[0], y / SIZE_PX[1], w / SIZE_PX[0], h / SIZE_PX[1]
+        )
     return TrueFilm(tuple(by_frame[n] for n in range(max(by_frame) + 1)))
 
 

@@ -139,22 +139,9 @@ def mot_rows(
 ) -> Iterator[Row]:
     """Compare HOTA and IDF1 of people on the sets of the MOT challenge, and the CPU."""
     for name in MOT_FILMS:
-        folder = accuracy.LABEL_FOLDER / "mot15" / name
-        path = (
-            accuracy.FOOTAGE_FOLDER / "opencv_vtest.avi"
-            if name.startswith("PETS")
-            else folder / f"{name}.mp4"
-        )
-        film = record(detector, path, way)
+        film = record(detector, accuracy.people_film(name), way)
         written = peer_film(peers, detector, film, "person")
-        truth = [
-            fields[:6]
-            for fields in (
-                [float(field) for field in line.split(",")]
-                for line in (folder / "gt.txt").read_text().split()
-            )
-            if fields[6]
-        ]
+        truth = accuracy.true_people(name)
         scores = {"ours": peers.score(truth, list(_people(film)))}
         for peer in PEERS:
             scores[peer] = peers.score(truth, _peer_people(peers.identities(peer, written)))

@@ -8,6 +8,9 @@ import msgspec
 from agent.detection.ground_marks import GroundMarks, GroundPoint, KnownLength, MarkedPoint
 from drivers.media import Point
 
+STREET = [(-4.0, 8.0), (4.0, 8.0), (-4.0, 14.0), (4.0, 14.0), (-4.0, 25.0), (4.0, 25.0)]
+"""Places of six marks in metres."""
+
 
 class GroundCamera(msgspec.Struct, frozen=True, kw_only=True):
     """A camera at `x_m = y_m = 0`. `focal` is in picture heights, `pan_deg` to the right of y, `roll_deg`

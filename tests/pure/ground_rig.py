@@ -18,7 +18,6 @@ cameras = st.builds(
     roll_deg=st.floats(-3, 3),
     aspect=st.sampled_from([16 / 9, 4 / 3, 1.0]),
 )
-STREET = [(-4.0, 8.0), (4.0, 8.0), (-4.0, 14.0), (4.0, 14.0), (-4.0, 25.0), (4.0, 25.0)]
 
 
 def replaced(marks: GroundMarks, index: int, **changes: object) -> GroundMarks:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.base.model import FrameResult, Label, LineCounts, SpeedCounts, TrafficCounts
+from agent.base.model import Label, LineCounts, SpeedCounts, TrafficCounts
 from agent.base.speed_bands import (
     TOP_BAND_KM_H,
     V85_MIN_COUNT,
@@ -21,11 +21,16 @@ from agent.base.speed_bands import (
 from agent.detection.rule_engine import RuleEngine
 from agent.detection.scene import Scene, SceneLine
 from drivers.media import NS_PER_S
-from tests.pure.rules.scripted_tracks import BUSY_PICTURES, id_maker
-from tests.pure.rules.street_ground import STREET_MARKS, VIEW, Place, point_at
-from tests.pure.rules.test_ground_events import track_at
+from tests.pure.rules.scripted_tracks import id_maker
+from tests.pure.rules.street_ground import (
+    STREET_MARKS,
+    Place,
+    Trajectory,
+    along,
+    point_at,
+    street_results,
+)
 
-Trajectory = Callable[[float], Place | None]
 LABELS: tuple[Label, ...] = ("car", "motorcycle", "person")
 
 
@@ -46,33 +51,10 @@ def run(
     """The minutes of road users that are seen where their trajectory has a place."""
     engine = RuleEngine("north", scene, id_maker(), is_stale)
     minutes: list[TrafficCounts] = []
-    t_ns = 0
-    for seq in range(round(seconds * 10) + 1):
-        t_ns = seq * NS_PER_S // 10
-        places = [
-            (number, label, place)
-            for number, (trajectory, label) in enumerate(trajectories, 1)
-            if (place := trajectory(t_ns / NS_PER_S)) is not None
-        ]
-        minutes += engine.completed_counts(t_ns)
-        engine.evaluate(
-            FrameResult(
-                seq=seq,
-                t_ns=t_ns,
-                width_px=VIEW.width_px,
-                height_px=VIEW.height_px,
-                gate_luma=BUSY_PICTURES[seq % 3],
-                moving_ratio=0.0,
-                tracks=tuple(track_at(place, t_ns, *one) for *one, place in places),
-                inference_count=1,
-            )
-        )
-    return [*minutes, *engine.flush_counts(t_ns)]
-
-
-def along(y_m: float, speed_m_s: float, *, begin_s: float = 0.0, end_s: float = 99.0) -> Trajectory:
-    """A way along the street, seen from `begin_s` until `end_s`."""
-    return lambda t_s: (1.9, y_m + speed_m_s * t_s) if begin_s <= t_s <= end_s else None
+    for result in street_results(trajectories, seconds):
+        minutes += engine.completed_counts(result.t_ns)
+        engine.evaluate(result)
+    return [*minutes, *engine.flush_counts(round(seconds * NS_PER_S))]
 
 
 def line_of(minutes: list[TrafficCounts]) -> LineCounts:

@@ -15,8 +15,8 @@ from agent.detection.ground_marks import GroundMarks
 from agent.detection.ground_plane import calibrate, fit_plane
 from agent.detection.lens_distortion import undistort
 from drivers.media import Point
-from tests.ground_camera import GroundCamera
-from tests.pure.ground_rig import STREET, cameras, refusal
+from tests.ground_camera import STREET, GroundCamera
+from tests.pure.ground_rig import cameras, refusal
 
 
 def showing_lines(

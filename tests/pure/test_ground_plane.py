@@ -21,8 +21,8 @@ from agent.detection.ground_marks import (
 from agent.detection.ground_plane import MAX_ERROR_M, MEASURED_ERROR_M, calibrate, fit_plane
 from agent.detection.lens_distortion import POINT_ERROR
 from drivers.media import Point
-from tests.ground_camera import GroundCamera
-from tests.pure.ground_rig import STREET, cameras, refusal, replaced
+from tests.ground_camera import STREET, GroundCamera
+from tests.pure.ground_rig import cameras, refusal, replaced
 
 seeds = st.integers(0, 10_000)
 

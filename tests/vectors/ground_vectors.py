@@ -16,7 +16,7 @@ from agent.detection.ground_marks import GroundMarks, GroundPoint, MarkedPoint
 from agent.detection.ground_plane import GroundPlane, calibrate
 from agent.detection.scene import decode_scene
 from drivers.media import Point
-from tests.ground_camera import GroundCamera
+from tests.ground_camera import STREET, GroundCamera
 
 FOLDER = Path(__file__).parent / "ground"
 WIDTH_PX, HEIGHT_PX = 1920, 1080
@@ -27,7 +27,6 @@ POLYGONS = [
     [[-2.0, -5.0], [2.0, -5.0], [2.0, 60.0], [-2.0, 60.0]],
     [[100.0, -5.0], [102.0, -5.0], [102.0, -9.0]],
 ]
-STREET = [(-4.0, 8.0), (4.0, 8.0), (-4.0, 14.0), (4.0, 14.0), (-4.0, 25.0), (4.0, 25.0)]
 MORE = [*STREET, (0.0, 10.0), (0.0, 18.0)]
 LENGTHS = [
     ((-3.0, 10.0), (3.0, 10.0)),

@@ -7,19 +7,24 @@ import msgspec
 import numpy as np
 import pytest
 
-from agent.base.model import BoundingBox, Event, FrameResult, GroundMotion, Label, Track
+from agent.base.model import Event, GroundMotion, Label
 from agent.detection.rule_engine import RuleEngine
 from agent.detection.scene import Scene, SceneLine, Zone
 from agent.reporting import outgoing_messages
 from centre.onvif_messages import iter_onvif_messages
-from drivers.media import NS_PER_S, Point
+from drivers.media import Point
 from tests.fleet_messages import NOW
 from tests.pure.rules.scripted_tracks import event_names, id_maker
-from tests.pure.rules.street_ground import STREET_MARKS, VIEW, Place, point_at
+from tests.pure.rules.street_ground import (
+    STREET_MARKS,
+    VIEW,
+    Place,
+    Trajectory,
+    along,
+    point_at,
+    street_results,
+)
 from tests.pure.test_onvif_messages import event_message
-
-Trajectory = Callable[[float], Place]
-"""From a time in s to the place of a foot in metres: x across, y along the street."""
 
 LANE: tuple[Point, ...] = tuple(
     point_at(x, y) for x, y in ((0.2, 12.0), (3.6, 12.0), (3.6, 50.0), (0.2, 50.0))
@@ -27,7 +32,6 @@ LANE: tuple[Point, ...] = tuple(
 NEAR_LINE = SceneLine(
     name="near", start=point_at(-5.6, 22.0), to=point_at(5.6, 22.0), events=True, labels=("car",)
 )
-SIZES_M: dict[Label, Place] = {"car": (1.8, 1.5), "motorcycle": (0.8, 1.6), "person": (0.6, 1.7)}
 
 
 def scene(*zones: Zone, line: SceneLine | None = None, calibrated: bool = True) -> Scene:
@@ -41,23 +45,6 @@ def scene(*zones: Zone, line: SceneLine | None = None, calibrated: bool = True) 
 def lane(**keys: Any) -> Zone:
     return Zone(
         **({"name": "lane", "polygon": LANE, "kind": "carriageway", "events": False} | keys)
-    )
-
-
-def track_at(place: Place, t_ns: int, number: int, label: Label) -> Track:
-    """A road user whose foot is at a place, seen from behind."""
-    foot, scale = point_at(*place), VIEW.scale_px(*place)
-    width, height = SIZES_M[label]
-    w, h = width * scale / VIEW.width_px, height * scale / VIEW.height_px
-    return Track(
-        id=number,
-        label=label,
-        score=0.8,
-        box=BoundingBox(foot.x - w / 2, foot.y - h, w, h),
-        vx=0.0,
-        vy=0.0,
-        begin_ns=0,
-        seen_ns=t_ns,
     )
 
 
@@ -75,29 +62,10 @@ def run(
     size_px: tuple[int, int] = (VIEW.width_px, VIEW.height_px),
 ) -> list[Event]:
     engine = RuleEngine("north", scene, id_maker(), is_stale)
-    events: list[Event] = []
-    for seq in range(round(seconds * 10) + 1):
-        t_ns = seq * NS_PER_S // 10
-        tracks = tuple(
-            track_at(trajectory(t_ns / NS_PER_S), t_ns, number, label)
-            for number, trajectory in enumerate(trajectories, 1)
-        )
-        result = FrameResult(
-            seq=seq,
-            t_ns=t_ns,
-            width_px=size_px[0],
-            height_px=size_px[1],
-            gate_luma=PLAIN_PICTURE,
-            moving_ratio=0.0,
-            tracks=tracks,
-            inference_count=1,
-        )
-        events.extend(engine.evaluate(result))
+    road_users = [(trajectory, label) for trajectory in trajectories]
+    results = street_results(road_users, seconds, size_px, (PLAIN_PICTURE,))
+    events = [event for result in results for event in engine.evaluate(result)]
     return [event for event in events if not event.kind.startswith("view_")]
-
-
-def along(y_m: float, speed_m_s: float, x_m: float = 1.9) -> Trajectory:
-    return lambda t_s: (x_m, y_m + speed_m_s * t_s)
 
 
 def test_a_crossing_says_where_how_fast_and_which_way() -> None:
