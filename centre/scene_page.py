@@ -12,6 +12,7 @@ from agent.base.file_read import read_regular_file
 from agent.config.toml_decode import MAX_FILE_BYTES
 from agent.detection.still_image import decode_image, read_image_file
 from agent.scene_editor.assemble import EditorPicture, SceneText, assemble_page
+from centre.fisheye_views import FisheyeViews
 
 MAX_PIXELS = 100_000_000
 """A picture of 8192 x 4320 has 35 million, a panorama of a whole turn less than 80; a file of a few kB may claim a billion."""
@@ -22,13 +23,19 @@ _PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_SIZE = struct.Struct(">16x2I")
 
 
-def write_scene_page(picture: Path, scene: Path | None) -> Path:
+def write_scene_page(
+    picture: Path, scene: Path | None, fisheye: FisheyeViews | None = None
+) -> Path:
     """Write the page next to the picture, as `NAME.scene.html`, and return its path.
 
-    The page replaces one of the same name. Raises: UserError if a file cannot be read, used or written.
+    With `fisheye` the lens and the views of the camera are edited too. The page replaces one of the same name. Raises: UserError if a file cannot be read, used or written.
     """
     new_scene = SceneText(name=f"{picture.stem}.toml", text="")
-    page = assemble_page(read_picture(picture), new_scene if scene is None else read_scene(scene))
+    page = assemble_page(
+        read_picture(picture),
+        new_scene if scene is None else read_scene(scene),
+        {"fisheye": fisheye} if fisheye else None,
+    )
     return write_page(picture.with_name(f"{picture.stem}.scene.html"), page)
 
 

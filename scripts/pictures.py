@@ -41,6 +41,7 @@ from bench.fisheye_film import render_avenue
 from centre import draw
 from centre.cli.watch import WatchOptions, receiving_screen
 from centre.client import ActingCentre
+from centre.fisheye_views import read_views
 from centre.replay import ReplayRequest, replay
 from centre.scene_page import write_scene_page
 from centre.store import CentreStore
@@ -49,6 +50,9 @@ from scripts.editor_pictures import take_views
 from scripts.pole_pictures import take_phones
 from scripts.terminal_window import TerminalWindow
 from simulation.street.renderer import bgr_to_planes
+from simulation.street.world import ROAD_HALF_M
+from simulation.surround.backdrop import FRONT_X_M
+from simulation.surround.panned_view import POLE_HEIGHT_M, POLE_X_M
 from tests.scene_editor.browser import PHONE_PX, EditorPage
 from tests.vectors.browser import VerifierPage
 from tests.vectors.stolen_key import arrival_ms
@@ -192,6 +196,34 @@ def take_fisheye(_folder: Path) -> None:
     upper = np.hstack([whole, np.vstack([ahead, behind])])
     picture = np.vstack([upper, _view_picture(lens, frame, around)])
     _write_jpeg("fisheye.jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+
+
+def take_fisheye_editor(folder: Path) -> None:
+    """The scene editor with the fisheye picture of the avenue: edges of the street as lines of the lens, and two views."""
+    lens = resolve_lens(LensConfig(field_of_view_deg=185))
+    picture, views = folder / "around.png", folder / "views.toml"
+    cv2.imwrite(str(picture), render_avenue(lens, FISHEYE_PX, FISHEYE_PX)(FISHEYE_S, 0))
+    ahead_m = np.array([-40.0, -16.0, -7.0, -2.5, 2.5, 7.0, 16.0, 40.0])
+    lines = []
+    for x_m in (FRONT_X_M[0], -ROAD_HALF_M, FRONT_X_M[1]):
+        rays = np.stack([0 * ahead_m + x_m - POLE_X_M, 0 * ahead_m - POLE_HEIGHT_M, ahead_m], -1)
+        lines.append(lens.project(lens.to_camera(rays), 1.0).round(4).tolist())
+    options = ("pan_deg = 0, tilt_deg = -25", "pan_deg = 115, tilt_deg = -40")
+    views.write_text(
+        f"[settings.camera.around]\nlens = {{ field_of_view_deg = 185, aspect = 1, straight = {lines} }}\n"
+        + "".join(
+            f'[settings.camera.{name}]\ndriver = "view"\n'
+            f'options = {{ camera = "around", {option}, width_px = 1280 }}\n'
+            for name, option in zip(("avenue", "square"), options, strict=True)
+        )
+    )
+    page = EditorPage(write_scene_page(picture, None, read_views("around", views)), folder)
+    page.set_screen(EDITOR_WIDTH_PX, EDITOR_HEIGHT_PX)
+    page.wait_until(lambda: page.run("return document.querySelector('canvas').height > 1"))
+    page.run("document.querySelector('.fisheye-preview').scrollIntoView({ block: 'end' })")
+    page.settle()
+    _write_screenshot("scene-editor-fisheye.jpg", page, EDITOR_WIDTH_PX, EDITOR_HEIGHT_PX)
+    page.close()
 
 
 def _view_picture(lens: FisheyeLens, frame: Frame, view: ViewOptions) -> npt.NDArray[Any]:
@@ -376,6 +408,7 @@ PICTURES: dict[str, Callable[[Path], None]] = {
     "editor-views": take_editor_views,
     "panorama": take_panorama,
     "fisheye": take_fisheye,
+    "fisheye-editor": take_fisheye_editor,
     "console": take_console,
     "graphics": take_graphics,
     "fleet": take_fleet,

@@ -140,7 +140,7 @@ export class Editor {
 
   #update() {
     for (const part of [this.toolbar, this.drawingBar, this.properties, this.textPane, this.elementList, this.findingList, this.languages]) part.update();
-    this.fileName.textContent = `${this.document.isSaved ? "" : "• "}${this.document.name}`;
+    this.fileName.textContent = `${this.panel.edited.isSaved ? "" : "• "}${this.panel.edited.name}`;
   }
 
   // ---- texts
@@ -209,7 +209,7 @@ export class Editor {
     return this.#findings;
   }
 
-  /** Check again: the answer of a panel's check may have changed without the scene. */
+  /** Check and show again: the answer of a panel's check, its document or the shown panel may have changed without the scene. */
   checkAgain() { this.#changed("check"); }
 
   /** The worst level of the findings of an element, by "list index". */

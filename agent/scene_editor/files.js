@@ -65,17 +65,17 @@ const savedTo = new WeakMap();
  * file is written aside and replaced as a whole when it is closed.
  */
 export async function saveScene(editor) {
-  const scene = editor.document;
-  const { text, name } = scene;
+  const saved = editor.panel.edited;
+  const { text, name } = saved;
   const blob = new Blob([text], { type: "application/toml" });
   if (window.showSaveFilePicker) {
     try {
-      if (!savedTo.has(scene)) savedTo.set(scene, await window.showSaveFilePicker({ suggestedName: name, types: [{ description: "TOML", accept: { "application/toml": [".toml"] } }] }));
+      if (!savedTo.has(saved)) savedTo.set(saved, await window.showSaveFilePicker({ suggestedName: name, types: [{ description: "TOML", accept: { "application/toml": [".toml"] } }] }));
     } catch (error) {
       if (error.name === "AbortError") return;
       throw error;
     }
-    const writable = await savedTo.get(scene).createWritable();
+    const writable = await savedTo.get(saved).createWritable();
     await writable.write(blob);
     await writable.close();
   } else {
@@ -85,6 +85,6 @@ export async function saveScene(editor) {
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), URL_LIFE_MS);
   }
-  scene.markSaved(text);
+  saved.markSaved(text);
   editor.announce(editor.t("saved", { name }));
 }

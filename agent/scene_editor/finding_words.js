@@ -40,6 +40,7 @@ const REASONS = [
   [/(?<n>\d+) of them; allowed: at most (?<most>\d+)$/, "mistake_too_many"],
   [/(?<n>\d+) corners of zones, masks and ignored areas; allowed: at most (?<most>\d+)$/, "mistake_too_many_corners"],
   [/falls into parts in the picture; allowed: an area of which the picture shows one part$/, "mistake_in_parts"],
+  [/lines and zones of a fisheye camera are drawn on its views; allowed: masks alone$/, "mistake_on_fisheye"],
   [/not valid TOML(?: 1\.0)?: (?<reason>.+)$/, "mistake_not_toml"],
 ];
 

@@ -8,6 +8,10 @@ const DECIMALS = 4;
 
 export const roundTo = (value, decimals) => Number(value.toFixed(decimals));
 
+export const radians = (angle_deg) => angle_deg * Math.PI / 180;
+
+export const degrees = (angle_rad) => angle_rad * 180 / Math.PI;
+
 export const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 
 /** A point of the picture as it is written into a scene: within 0..1, rounded. */
@@ -94,14 +98,13 @@ export function polygonCentre(polygon) {
 
 /** The direction from `a` to `b` in degrees, 0..359: 0 to the right, 90 up. `aspect` is the picture's width by its height. */
 export function directionDeg(a, b, aspect) {
-  const degrees = Math.atan2(a[1] - b[1], (b[0] - a[0]) * aspect) * 180 / Math.PI;
-  return (Math.round(degrees) + 360) % 360;
+  return (Math.round(degrees(Math.atan2(a[1] - b[1], (b[0] - a[0]) * aspect))) + 360) % 360;
 }
 
 /** The point at `length` picture heights from `point` in a direction. */
-export function pointInDirection([x, y], degrees, length, aspect) {
-  const radians = degrees * Math.PI / 180;
-  return [x + Math.cos(radians) * length / aspect, y - Math.sin(radians) * length];
+export function pointInDirection([x, y], angle_deg, length, aspect) {
+  const angle = radians(angle_deg);
+  return [x + Math.cos(angle) * length / aspect, y - Math.sin(angle) * length];
 }
 
 /** The same shape, moved as a whole, as far as it stays within the picture. */

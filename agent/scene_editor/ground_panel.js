@@ -7,7 +7,7 @@ import { calibrate, fitPlane, LEVELS_PX_PER_M, toPicture } from "./ground.js";
 import { GroundError } from "./ground_error.js";
 import { GroundMarks, MIN_LENGTHS, MIN_POINTS } from "./mark_edits.js";
 import { GroundTable } from "./ground_table.js";
-import { drawPath, groundTools } from "./ground_tools.js";
+import { drawPath, groundTools } from "./mark_tools.js";
 
 /** Refused for the size of the error alone. */
 const TOO_ROUGH = ["error", "weak"];
@@ -16,7 +16,9 @@ const GRID_REACH_M = 60;
 /** A grid line is drawn in steps of so many metres: it bends with the lens. */
 const GRID_SAMPLE_M = 1;
 
+/** Not for the picture of a fisheye camera: the ground is calibrated on its flat views. */
 export function installGround(editor) {
+  if (editor.options.data?.fisheye) return;
   const ground = new Ground(editor);
   editor.addLayer({ id: "density", above: "picture", draw: (group) => ground.drawDensity(group) });
   editor.addLayer({ id: "ground", above: "scene", draw: (group) => ground.drawMarks(group) });
@@ -124,6 +126,7 @@ class Ground {
         isExact: true,
         point: this.#dragged?.id === id ? this.#dragged.point : point,
         onDrag: (to, isDone) => this.#drag({ id, point: to }, isDone, () => this.#marks.move(list, index, key, to)),
+        onAbort: () => { this.#dragged = null; },
         onDelete: () => this.#marks.delete(list, index),
       };
     };

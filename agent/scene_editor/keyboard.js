@@ -37,8 +37,8 @@ export class Keyboard {
     const key = latinKey(event);
     if (key === "s") this.editor.runMainAction();
     else if (isText) return;
-    else if (key === "z" && !event.shiftKey) this.editor.document.undo();
-    else if (key === "y" || key === "z") this.editor.document.redo();
+    else if (key === "z" && !event.shiftKey) this.editor.panel.edited.undo();
+    else if (key === "y" || key === "z") this.editor.panel.edited.redo();
     else return;
     event.preventDefault();
   }

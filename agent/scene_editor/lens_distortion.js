@@ -13,7 +13,7 @@ const GOLDEN_STEPS = 40;
 const TRIAL_CHANGE = 0.1;
 const SENSITIVE = 9;
 const SIGNIFICANT = 4;
-const MAX_BEND = 0.01;
+export const MAX_BEND = 0.01;
 const MIN_EXTENT = 0.1;
 
 export function undistort([x, y], k) {

@@ -22,5 +22,5 @@ editor.on("language", setPageLanguage);
 setPageLanguage();
 
 window.addEventListener("beforeunload", (event) => {
-  if (!editor.document.isSaved) event.preventDefault();
+  if (!editor.panel.isSaved) event.preventDefault();
 });

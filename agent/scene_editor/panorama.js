@@ -3,6 +3,8 @@
 // The lens is that of agent/ptz/motion/field_of_view.py, the cylinder that of agent/ptz/panorama/stitch.py, which writes
 // the geometry into the JPEG as Photo Sphere XMP. A test compares the three.
 
+import { degrees, radians } from "./geometry.js";
+
 const SOI = 0xffd8;
 const XMP_MARKER = 0xffe1;
 const FIRST_SCAN = 0xffda;
@@ -10,7 +12,8 @@ const MAX_SEGMENTS = 32;
 const XMP_ID = "http://ns.adobe.com/xap/1.0/\0";
 const MAX_FULL_WIDTH_PX = 1_000_000;
 const MAX_PRESETS = 256;
-const NAME = /^[a-z0-9][a-z0-9_-]{0,62}$/;
+/** A name of a preset or a camera. */
+export const NAME = /^[a-z0-9][a-z0-9_-]{0,62}$/;
 /** Steps of each edge of a preset's picture: straight edges are curves on the cylinder. */
 const EDGE_STEPS = 16;
 
@@ -160,12 +163,4 @@ function xmpPacket(bytes) {
 
 function isBetween(value, low, high) {
   return typeof value === "number" && value >= low && value <= high;
-}
-
-function radians(angle_deg) {
-  return (angle_deg * Math.PI) / 180;
-}
-
-function degrees(angle_rad) {
-  return (angle_rad * 180) / Math.PI;
 }

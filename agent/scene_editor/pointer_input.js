@@ -6,6 +6,8 @@ const DOUBLE_CLICK_MS = 400;
 const WHEEL_ZOOM = 1.0015;
 
 export class PointerInput {
+  /** Functions of panels that are asked about the point of a click on no element, and return whether they have used it. */
+  picks = [];
   #pointers = new Map();
   #gesture = null;
   #lastClick = { time: -Infinity, x: 0, y: 0 };
@@ -77,7 +79,12 @@ export class PointerInput {
     const [list, index] = (event.target.closest("[data-element]")?.dataset.element ?? "").split(" ");
     const selection = list ? { list, index: Number(index) } : null;
     if (selection && this.editor.isSelected(selection)) return this.#dragElement(selection, start, hasMoved);
-    return this.#pan(start, () => this.editor.select(selection), hasMoved);
+    return this.#pan(start, () => this.#select(selection, start), hasMoved);
+  }
+
+  #select(selection, { x, y }) {
+    const point = this.editor.viewport.toPicture(x, y);
+    if (selection || !this.picks.some((pick) => pick(point))) this.editor.select(selection);
   }
 
   #pan(start, onClick, hasMoved) {
@@ -131,7 +138,10 @@ export class PointerInput {
         if (moved) drag(place, true);
         else if (handle.kind === "middle") handle.onDrag(handle.point, true);
       },
-      abort: () => this.editor.endPreview(),
+      abort: () => {
+        handle.onAbort?.();
+        this.editor.endPreview();
+      },
     };
   }
 

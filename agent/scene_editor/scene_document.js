@@ -5,16 +5,21 @@ import { parseToml, patchToml } from "./toml_text.js";
 
 const MAX_UNDO_STEPS = 500;
 
+/** A scene file: how its text is written again, what is drawn of it, and its mistakes. */
+const SCENE = { write: patchToml, place: placeScene, check: checkScene };
+
 export class SceneDocument {
   #listeners = new Set();
   #undo = [];
   #redo = [];
   #mergeKey = null;
   #savedText;
+  #kind;
 
-  /** `name` begins the messages, such as "scene.toml". */
-  constructor(text, name) {
+  /** `name` begins the messages, such as "scene.toml". `kind` is that of another file than a scene, with the functions of SCENE. */
+  constructor(text, name, kind = SCENE) {
     this.name = name;
+    this.#kind = kind;
     this.tables = {};
     this.placed = {};
     this.#savedText = text;
@@ -46,7 +51,7 @@ export class SceneDocument {
     if (this.syntaxError) throw new Error(this.syntaxError);
     const draft = structuredClone(this.tables);
     change(draft);
-    const text = patchToml(this.text, draft);
+    const text = this.#kind.write(this.text, draft);
     if (text !== this.text) this.#replace(text, merge);
   }
 
@@ -85,9 +90,9 @@ export class SceneDocument {
     try {
       const { tables, typed } = parseToml(text);
       this.tables = tables;
-      this.placed = placeScene(tables);
+      this.placed = this.#kind.place(tables);
       this.syntaxError = null;
-      this.errors = checkScene(typed, this.name);
+      this.errors = this.#kind.check(typed, this.name);
     } catch (error) {
       this.syntaxError = `${this.name}: ${error.message}`;
       this.errors = [{ path: [], message: this.syntaxError }];

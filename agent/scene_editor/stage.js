@@ -19,7 +19,11 @@ export class Stage {
     this.draftLayer = svgElement("g", { class: "no-pointer" });
     this.world = svgElement("g", {}, this.paper, this.image, this.pictureLayer, this.sceneLayer, this.draftLayer);
     this.handleLayer = svgElement("g", {});
-    this.handleLayer.addEventListener("focusin", ({ target }) => editor.chooseCorner(this.handleOf(target)?.corner ?? null));
+    this.handleLayer.addEventListener("focusin", ({ target }) => {
+      const handle = this.handleOf(target);
+      editor.chooseCorner(handle?.corner ?? null);
+      handle?.onFocus?.();
+    });
     this.crosshair = svgElement("path", { class: "crosshair no-pointer", d: "M-14 0H14M0 -14V14" });
     this.svg = svgElement("svg", { class: "picture" }, this.world, this.handleLayer, this.crosshair);
     this.node = element("div", { class: "stage", dir: "ltr", tabindex: "0", role: "application" }, this.svg);

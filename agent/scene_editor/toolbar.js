@@ -26,8 +26,8 @@ export class Toolbar {
     editor.bindText(this.#tools, "group_tools", "aria-label");
     this.addTool({ id: "select", textKey: "tool_select", key: "v", icon: SELECT_ICON }, null);
     this.#group("group_edit", [
-      this.#button("undo", () => editor.document.undo(), () => ({ disabled: !editor.document.canUndo })),
-      this.#button("redo", () => editor.document.redo(), () => ({ disabled: !editor.document.canRedo })),
+      this.#button("undo", () => editor.panel.edited.undo(), () => ({ disabled: !editor.panel.edited.canUndo })),
+      this.#button("redo", () => editor.panel.edited.redo(), () => ({ disabled: !editor.panel.edited.canRedo })),
       this.#button("snap", () => editor.toggleSnapping(), () => ({ "aria-pressed": String(editor.isSnapping) })),
     ]);
     this.#group("group_view", [

@@ -149,7 +149,13 @@ def test_the_health_report_has_one_term(language: str) -> None:
 
 
 def test_a_page_joins_a_list_with_the_comma_of_its_language() -> None:
-    words_of_the_box = {"density_map.js", "python_format.js", "scene_check.js", "toml_text.js"}
+    words_of_the_box = {
+        "density_map.js",
+        "fisheye_version.js",
+        "python_format.js",
+        "scene_check.js",
+        "toml_text.js",
+    }
     scripts = [*(ROOT / "agent").glob("*/**/*.js"), EXPORT / "verifier.html"]
     assert len(scripts) > 50
     joining = {path.name for path in scripts if 'join(", ")' in path.read_text(encoding="utf-8")}

@@ -169,7 +169,7 @@ def street_lines(
 
 def marked(lens: FisheyeLens, aspect: float, count: int, seed: int, error: float) -> LensConfig:
     lines = street_lines(lens, aspect, count, seed, error)
-    straight = tuple(tuple(Point(x, y) for x, y in line) for line in lines)
+    straight = tuple(tuple(Point(*place) for place in line.tolist()) for line in lines)
     return LensConfig(straight=straight, aspect=aspect)
 
 

@@ -2,6 +2,9 @@
 
 import { readFileSync } from "node:fs";
 import { describeLowDensity } from "../../agent/scene_editor/density_map.js";
+import { LensError, resolveLens } from "../../agent/scene_editor/fisheye_calibration.js";
+import { directionAt, fieldOfViewThrough, viewPoint } from "../../agent/scene_editor/fisheye_lens.js";
+import { FisheyeState } from "../../agent/scene_editor/fisheye_state.js";
 import { findingWords } from "../../agent/scene_editor/finding_words.js";
 import { freeLabels } from "../../agent/scene_editor/label_layout.js";
 import { densify, PICTURE_EDGE, projectPoints, readGeometry, readPresets } from "../../agent/scene_editor/panorama.js";
@@ -47,6 +50,30 @@ const ACTS = {
     const geometry = readGeometry(Uint8Array.from(Buffer.from(jpeg, "base64")), width_px);
     if (geometry === null) return null;
     return { geometry, copies: projectPoints(geometry, width_px, pose, points), edge: densify(PICTURE_EDGE, true).length };
+  },
+  fisheye({ lens: table, view, places, aspect }) {
+    try {
+      const { lens, lines, errorDeg } = resolveLens(table);
+      const seen = places.map((place) => viewPoint(lens, view, place, aspect));
+      return {
+        focal_length: lens.focalLength, k: lens.k, lines, error_deg: errorDeg, seen,
+        directions: seen.map((place) => place && directionAt(lens, place, aspect)),
+        widths: seen.map((place) => place && fieldOfViewThrough(lens, view, place, aspect)),
+      };
+    } catch (error) {
+      if (!(error instanceof LensError)) throw error;
+      return { refused: error.code, ...error.values };
+    }
+  },
+  fisheyeEdits({ given, edits }) {
+    const state = new FisheyeState(given);
+    const texts = [state.document.text];
+    for (const [act, ...values] of edits) {
+      state[act](...values);
+      texts.push(state.document.text);
+    }
+    while (state.document.canUndo) state.document.undo();
+    return { texts, undone: state.document.text };
   },
   findings({ toml, language }) {
     const words = new Texts({ [language]: TABLES(language) }, language);

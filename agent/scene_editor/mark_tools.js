@@ -1,4 +1,4 @@
-// The tools that place the marks of the ground: points, known lengths, and lines that are straight in the street.
+// The tools that place marks: points, known lengths, and lines that are straight in the street.
 
 import { svgElement } from "./dom.js";
 import { isSamePoint } from "./geometry.js";
@@ -6,24 +6,28 @@ import { isSamePoint } from "./geometry.js";
 const MIN_STRAIGHT_POINTS = 3;
 const MAX_STRAIGHT_POINTS = 32;
 
+const STRAIGHT_ICON = "M5 19L19 5M5 19m-2 0a2 2 0 1 0 4 0a2 2 0 1 0-4 0M12 12m-2 0a2 2 0 1 0 4 0a2 2 0 1 0-4 0M19 5m-2 0a2 2 0 1 0 4 0a2 2 0 1 0-4 0";
+
 /** `onDone(list, points)` is called with the points of each whole mark. */
 export function groundTools(editor, onDone) {
   return [
-    new GroundTool(editor, {
-      list: "point", hintKey: "hint_ground_point", key: "g", min: 1, max: 1, onDone,
+    new MarkTool(editor, {
+      id: "ground-point", key: "g", min: 1, max: 1, onDone: (points) => onDone("point", points),
       icon: "M12 21s-7-6.500-7-12a7 7 0 0 1 14 0c0 5.500-7 12-7 12zM12 6.500v5M9.500 9h5",
     }),
-    new GroundTool(editor, {
-      list: "length", hintKey: "hint_ground_length", key: "h", min: 2, max: 2, onDone, icon: "M3 17L17 3l4 4L7 21zM7 13l2 2M10 10l3 3M13 7l2 2",
+    new MarkTool(editor, {
+      id: "ground-length", key: "h", min: 2, max: 2, onDone: (points) => onDone("length", points), icon: "M3 17L17 3l4 4L7 21zM7 13l2 2M10 10l3 3M13 7l2 2",
     }),
-    new GroundTool(editor, {
-      list: "straight", hintKey: "hint_ground_straight", key: "j", min: MIN_STRAIGHT_POINTS, max: MAX_STRAIGHT_POINTS, onDone,
-      icon: "M5 19L19 5M5 19m-2 0a2 2 0 1 0 4 0a2 2 0 1 0-4 0M12 12m-2 0a2 2 0 1 0 4 0a2 2 0 1 0-4 0M19 5m-2 0a2 2 0 1 0 4 0a2 2 0 1 0-4 0",
-    }),
+    straightTool(editor, "ground-straight", "j", (points) => onDone("straight", points)),
   ];
 }
 
-class GroundTool {
+export function straightTool(editor, id, key, onDone) {
+  return new MarkTool(editor, { id, key, min: MIN_STRAIGHT_POINTS, max: MAX_STRAIGHT_POINTS, onDone, icon: STRAIGHT_ICON });
+}
+
+/** A tool of `min` to `max` points. Its texts are `tool_` and `hint_` with its id. */
+export class MarkTool {
   #editor;
   #options;
   #hover = null;
@@ -31,9 +35,9 @@ class GroundTool {
   constructor(editor, options) {
     this.#editor = editor;
     this.#options = options;
-    this.id = `ground-${options.list}`;
-    this.textKey = `tool_ground_${options.list}`;
-    this.hintKey = options.hintKey;
+    this.id = options.id;
+    const name = options.id.replaceAll("-", "_");
+    [this.textKey, this.hintKey] = [`tool_${name}`, `hint_${name}`];
     this.key = options.key;
     this.icon = options.icon;
     this.cursor = "crosshair";
@@ -68,7 +72,7 @@ class GroundTool {
       return;
     }
     this.onCancel();
-    this.#options.onDone(this.#options.list, points);
+    this.#options.onDone(points);
   }
 
   onBackspace() {
