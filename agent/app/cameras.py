@@ -8,6 +8,7 @@ from agent.app.foundation import Archive
 from agent.app.publisher import Publisher
 from agent.base.sha256 import sha256_hex
 from agent.config_change.start_config import StartConfig
+from agent.detection.multi_camera_tracker import MultiCameraTracker
 from agent.detection.pass_budget import PassBudget
 from agent.detection.pipeline import PipelineSettings
 from agent.pipeline.camera_pipeline import CameraPipeline
@@ -31,6 +32,11 @@ def make_pipelines(
             config=config.record,
             retention=archive.retention,
             config_version=sha256_hex(msgspec.json.encode(config)),
+        ),
+        multi_camera_tracker=(
+            None
+            if config.multi_camera_tracking is None
+            else MultiCameraTracker(config.multi_camera_tracking)
         ),
         time_zone=box.time_zone,
     )

@@ -57,6 +57,9 @@ def build_declaration(
         software=f"vigie {__version__}",
         trusts_test_authority=trusts_test_authority,
         commands_authenticated=config.control.ca is not None,
+        joined_cameras=(
+            () if config.multi_camera_tracking is None else config.multi_camera_tracking.cameras
+        ),
         controller=_declared_controller(config.declaration),
     )
 

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, TypeAlias, get_args
 
 import msgspec
 
-from agent.base.view_condition import ViewCondition, ViewLimit
+from agent.base.view_condition import FlowLimit, ViewCondition, ViewLimit
 from drivers.media import Plane
 
 Label = Literal["person", "bicycle", "motorcycle", "car", "bus", "truck"]
@@ -261,13 +261,17 @@ class FlowCounts(
 ):
     """Road users of one turning flow in one minute, by label: a cell of an origin-destination matrix.
 
-    `from` and `to` are the names of the lines or zones that they passed, in this order.
+    `from` and `to` are the names of the lines or zones that they passed, in this order. `from_camera` is the camera of
+    `from` if that is not the camera of the counts; such a flow has `trusted` and `untrusted_reasons` of its own.
     """
 
     name: str
+    from_camera: str | msgspec.UnsetType = msgspec.UNSET
     origin: str
     destination: str
     counts: dict[Label, int]
+    trusted: bool | msgspec.UnsetType = msgspec.UNSET
+    untrusted_reasons: tuple[FlowLimit, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 class TrafficCounts(msgspec.Struct, frozen=True, kw_only=True):

@@ -55,6 +55,14 @@ flat         the street is seen at too flat an angle, so that road users hide ea
 """
 VIEW_LIMITS: tuple[ViewLimit, ...] = get_args(ViewLimit)
 
+FlowLimit = Literal[ViewLimit, "camera_lost", "scene_mismatch"]
+"""Why the counts of a flow from one camera to another are not to be trusted: a limit of one of both views, or one of these.
+
+camera_lost     the other camera gives no pictures, or nothing is detected on them
+scene_mismatch  a scene in force has no such line or zone, or no ground with positions
+"""
+FLOW_LIMITS: tuple[FlowLimit, ...] = get_args(FlowLimit)
+
 
 class ViewCondition(msgspec.Struct, frozen=True, kw_only=True):
     """The condition of a view, since when it lasts, and the measures of the newest picture.

@@ -1,5 +1,6 @@
 """Camera sources: from the configuration to drivers, options, scenes and models, checked."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -16,12 +17,14 @@ from agent.capture.onvif_events import REPORTED, OnvifEventFeed
 from agent.config import configuration
 from agent.config.configuration import CameraConfig, Config
 from agent.config.fisheye import LensConfig, ViewOptions
+from agent.config.multi_camera import CameraFlow
 from agent.config.names import is_card_path
 from agent.detection import accelerator_card, model_card
 from agent.detection import scene as scenes
 from agent.detection.dewarp import Dewarper
 from agent.detection.fisheye_calibration import resolve_lens
 from agent.detection.fisheye_lens import FisheyeLens
+from agent.detection.ground_marks import GeoPosition, local_metres
 from agent.detection.model_card import ModelRefused
 from agent.detection.pixel_density import iter_low_density_areas
 from agent.detection.rules import registry
@@ -82,6 +85,8 @@ class CameraSource(msgspec.Struct, frozen=True, kw_only=True):
         return {"": self.scene} if self.scenes is None else self.scenes
 
 
+MAX_APART_M = 300
+"""Of the first marks of two cameras that are joined: those of one pole see the same streets."""
 BadScenePolicy = Literal["refuse", "close"]
 """Effect of a scene that cannot be loaded: refuse the configuration, or close its camera alone. A
 box on a pole runs with the cameras that are left, or with none, and reports the fault."""
@@ -122,10 +127,86 @@ def build_sources(
     """
     for conflict in iter_camera_conflicts(config, location):
         raise UserError(conflict)
-    return tuple(
+    sources = tuple(
         build_source(config, index, clock, location, on_bad_scene)
         for index in range(len(config.camera))
     )
+    if on_bad_scene == "refuse":
+        for conflict in iter_tracking_conflicts(config, sources, location):
+            raise UserError(conflict)
+    return sources
+
+
+def iter_tracking_conflicts(
+    config: Config, sources: Iterable[CameraSource], location: str
+) -> Iterator[Message]:
+    """Yield a line for each scene that does not fit `[multi_camera_tracking]`, of the sources that could be built.
+
+    A box on a pole runs with such a scene: the counts of its flows between cameras are not trusted.
+    """
+    tracking = config.multi_camera_tracking
+    if tracking is None:
+        return
+    scenes_by_name = {
+        source.config.name: source.scene
+        for source in sources
+        if source.config.name in tracking.cameras and source.scene_error is None
+    }
+    files = {camera.name: camera.detect.scene for camera in config.camera}
+    first: tuple[str, GeoPosition] | None = None
+    for name, scene in scenes_by_name.items():
+        label = f"{files[name] or f'{location}: camera {name!r}: detect.scene'}: ground"
+        plane = scene.ground_plane
+        if plane is None or plane.origin is None:
+            yield Message(
+                "{label}: has no positions; allowed: marks with latitude and longitude, by which multi_camera_tracking joins cameras",
+                label=label,
+            )
+            continue
+        first = first or (name, plane.origin)
+        apart_m = math.hypot(*local_metres(first[1], plane.origin))
+        if apart_m > MAX_APART_M:
+            yield Message(
+                "{label}: {apart_m:.0f} m from that of camera {other!r}; allowed: up to {max_m} m, around one pole",
+                label=label,
+                apart_m=apart_m,
+                other=first[0],
+                max_m=MAX_APART_M,
+            )
+    for index, flow in enumerate(tracking.flow):
+        key = f"{location}: multi_camera_tracking.flow[{index}]"
+        yield from _iter_flow_conflicts(flow, scenes_by_name, key)
+
+
+def _iter_flow_conflicts(
+    flow: CameraFlow, scenes_by_name: Mapping[str, Scene], key: str
+) -> Iterator[Message]:
+    """Yield a line for each end of a flow that its scene does not have, and for a name that another has already."""
+    labels = set(flow.labels)
+    for end, place in (("from", flow.origin), ("to", flow.destination)):
+        scene = scenes_by_name.get(place.camera)
+        if scene is None:
+            return
+        areas = {line.name: line.labels for line in scene.line}
+        areas |= {zone.name: zone.labels for zone in scene.zone}
+        if place.name not in areas:
+            yield Message(
+                "{label}: not in the scene; allowed: the name of a line or zone",
+                label=f"{key}.{end}.name = {place.name!r}",
+            )
+            return
+        labels &= set(areas[place.name])
+        if end == "to" and flow.name in (*areas, *(one.name for one in scene.flow)):
+            yield Message(
+                "{label}: used by {first_key} already; allowed: a name of its own for each line, zone and flow",
+                label=f"{key}.name = {flow.name!r}",
+                first_key=f"camera {place.camera!r}",
+            )
+    if not labels:
+        yield Message(
+            "{label}: counts nothing; allowed: a label in common with its `from` and its `to`",
+            label=f"{key}.labels",
+        )
 
 
 def iter_camera_conflicts(config: Config, location: str) -> Iterator[Message]:

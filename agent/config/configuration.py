@@ -21,6 +21,7 @@ from agent.base.weekly_hours import is_time_zone
 from agent.config import console as console_config
 from agent.config import control as control_config
 from agent.config import desired_config, toml_decode
+from agent.config import multi_camera as multi_camera_config
 from agent.config import pins as pins_config
 from agent.config.broker import BrokerConfig, check_broker
 from agent.config.console import ConsoleConfig
@@ -31,6 +32,7 @@ from agent.config.file_paths import resolve_paths
 from agent.config.fisheye import VIEW_DRIVER, LensConfig, Projection
 from agent.config.heads import HeadConfig
 from agent.config.link import LinkConfig, RenewalConfig, UpdateConfig, iter_renewal_conflicts
+from agent.config.multi_camera import MultiCameraConfig
 from agent.config.names import ModelName, Name, is_identifying
 from agent.config.pins import GpioConfig, Pin
 from agent.config.recording import MAX_AGE_DAYS, FootageRules, HoldConfig, RecordConfig
@@ -199,6 +201,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     update: UpdateConfig | None = None
     control: ControlConfig = ControlConfig()
     link: LinkConfig = LinkConfig()
+    multi_camera_tracking: MultiCameraConfig | None = None
 
     @property
     def footage_rules(self) -> FootageRules:
@@ -333,6 +336,10 @@ def iter_conflicts(config: Config, context: str) -> Iterator[Text]:
             )
     yield from _view_conflicts(config, context)
     yield from _head_conflicts(config, context)
+    if config.multi_camera_tracking is not None:
+        yield from multi_camera_config.iter_conflicts(
+            config.multi_camera_tracking, names, _joinable_cameras(config), context
+        )
     try:
         check_broker(config.broker, context)
     except UserError as error:
@@ -385,6 +392,19 @@ def _view_conflicts(config: Config, context: str) -> Iterator[Text]:
                 "{label}: a fisheye camera does not turn; allowed: on no head",
                 label=f"{label}.name = {camera.name!r}",
             )
+
+
+def _joinable_cameras(config: Config) -> list[str]:
+    """Return the fixed cameras that detect and belong to no institution; a view belongs to that of its fisheye camera."""
+    owners = {camera.name: camera.institution for camera in config.camera}
+    on_head = {head.camera for head in config.head}
+    return [
+        camera.name
+        for camera in config.camera
+        if camera.detect.enabled
+        and camera.name not in on_head
+        and owners.get(camera.view_of or camera.name) is None
+    ]
 
 
 def _head_conflicts(config: Config, context: str) -> Iterator[Text]:

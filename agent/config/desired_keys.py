@@ -125,6 +125,7 @@ BOX_KEYS = {
     "head[].sun": "the limits of the head",
     "head[].tracking": "the limits of the head",
     "link": "the hosts that footage may be sent to, and the budget of the link",
+    "multi_camera_tracking": "the public declaration states which cameras are joined",
     "outbox": "the disk of the box",
     "pin": "the wiring of the box",
     "record.recipient": "keys",

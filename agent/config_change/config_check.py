@@ -96,6 +96,7 @@ def build(config: Config, folder: Path, clock: Clock, context: str) -> CheckedCo
         for index in range(len(config.camera))
         for source in attempt(camera_source.build_source, config, index, clock, context, "refuse")
     )
+    problems += camera_source.iter_tracking_conflicts(config, sources, context)
     heads = tuple(
         spec
         for index, head in enumerate(config.head)

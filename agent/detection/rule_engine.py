@@ -6,7 +6,8 @@ from functools import partial
 from agent.base.event_lifecycle import NewId
 from agent.base.model import Event, FrameResult, GroundMotion, TrafficCounts
 from agent.detection.crossing_speeds import CrossingSpeeds
-from agent.detection.flow_counter import FlowCounter
+from agent.detection.flow_counter import FlowCounter, iter_passages
+from agent.detection.multi_camera_tracker import CameraTracks
 from agent.detection.rules.line_crossing import Crossing, LineCrossingDetector
 from agent.detection.rules.registry import LINE_RULES, NEEDS, SCENE_RULES, ZONE_RULES
 from agent.detection.rules.road_users import TrackMemory
@@ -55,8 +56,12 @@ class RuleEngine:
         scene: Scene,
         new_id: NewId,
         is_ground_stale: Callable[[], bool] = lambda: False,
+        camera_tracks: CameraTracks | None = None,
     ) -> None:
-        """`is_ground_stale` says whether the view has moved since the scene's ground was calibrated."""
+        """`is_ground_stale` says whether the view has moved since the scene's ground was calibrated.
+
+        `camera_tracks` joins the road users with those of other cameras.
+        """
         ground = SceneGround(scene, is_ground_stale)
         self._road_users = TrackMemory(ground)
         self._context = RuleContext(
@@ -77,7 +82,13 @@ class RuleEngine:
         ]
         self._crossing_speeds = CrossingSpeeds(self._road_users)
         self.view_support = ViewSupport(scene, ground, NEEDS)
-        self._traffic_counter = TrafficCounter(camera, scene, self.view_support.small_labels)
+        self._camera_tracks = camera_tracks
+        self._traffic_counter = TrafficCounter(
+            camera,
+            scene,
+            self.view_support.small_labels,
+            () if camera_tracks is None else camera_tracks.flows,
+        )
         self._flow_counter = FlowCounter(
             scene,
             self._road_users,
@@ -96,7 +107,9 @@ class RuleEngine:
         if context.static_foreground is not None:
             context.static_foreground.step(result)
         limits = () if result.view is None else result.view.limits
-        self._traffic_counter.observe(result.t_ns, context.occupancies, limits)
+        tracks = self._camera_tracks
+        flow_limits = {} if tracks is None else tracks.flow_limits(result.t_ns)
+        self._traffic_counter.observe(result.t_ns, context.occupancies, limits, flow_limits)
         crossings: list[Crossing] = []
         for detector in context.crossing_detectors.values():
             detector.step()
@@ -104,6 +117,11 @@ class RuleEngine:
         self._traffic_counter.count_crossings(crossings)
         self._traffic_counter.count_speeds(self._crossing_speeds.step(result.t_ns, crossings))
         self._traffic_counter.count_flows(self._flow_counter.step())
+        if tracks is not None:
+            passages = iter_passages(context.crossing_detectors.values(), context.occupancies)
+            plane, road_users = context.ground.plane, self._road_users
+            counts = tracks.step(result.t_ns, road_users, passages, plane, limits)
+            self._traffic_counter.count_camera_flows(counts)
         mark = self.view_support.mark
         return tuple(mark(event) for rule in self._rules for event in rule.step(result))
 

@@ -2,12 +2,14 @@
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
 
 import msgspec
 
 from agent.base.model import FlowCounts, Label, LineCounts, TrafficCounts, ZoneCounts
 from agent.base.speed_bands import speed_band, speed_counts
-from agent.base.view_condition import VIEW_LIMITS, ViewLimit
+from agent.base.view_condition import FLOW_LIMITS, VIEW_LIMITS, FlowLimit, ViewLimit
+from agent.config.multi_camera import CameraFlow
 from agent.detection.crossing_speeds import CrossingSpeed
 from agent.detection.flow_counter import FlowPassage
 from agent.detection.rules.line_crossing import Crossing
@@ -26,6 +28,9 @@ If half of the road users are missed in it, a twentieth is missed in the minute:
 diagnosed when it has lasted some seconds, so the part is also longer than a lorry that fills the picture.
 """
 
+NO_LIMITS: Mapping[str, Iterable[FlowLimit]] = {}
+LimitT = TypeVar("LimitT", ViewLimit, FlowLimit)
+
 
 class TrafficCounter:
     """Counts one camera's traffic in whole minutes of `t_ns`.
@@ -35,9 +40,16 @@ class TrafficCounter:
     """
 
     def __init__(
-        self, camera: str, scene: Scene, small_labels: Callable[[str], tuple[Label, ...]]
+        self,
+        camera: str,
+        scene: Scene,
+        small_labels: Callable[[str], tuple[Label, ...]],
+        camera_flows: Iterable[CameraFlow] = (),
     ) -> None:
-        """`small_labels` returns the labels that are too small at a line or zone now."""
+        """`small_labels` returns the labels that are too small at a line or zone now.
+
+        `camera_flows` are those from other cameras.
+        """
         self._camera = camera
         self._small_labels = small_labels
         is_measured = scene.ground is not None
@@ -46,6 +58,7 @@ class TrafficCounter:
         }
         self._zone_stats = {zone.name: _ZoneStats(zone) for zone in scene.zone}
         self._flow_counts = {flow.name: _FlowCount(flow) for flow in scene.flow}
+        self._camera_flow_counts = {flow.name: _CameraFlowCount(flow) for flow in camera_flows}
         self._begin_ns: int | None = None
         self._last_frame_ns: int | None = None
         self._watched_ns = 0
@@ -64,9 +77,16 @@ class TrafficCounter:
         return self._close_minute(min(t_ns, self._begin_ns + MINUTE_NS))
 
     def observe(
-        self, t_ns: int, occupancies: Mapping[str, ZoneOccupancy], limits: Iterable[ViewLimit]
+        self,
+        t_ns: int,
+        occupancies: Mapping[str, ZoneOccupancy],
+        limits: Iterable[ViewLimit],
+        flow_limits: Mapping[str, Iterable[FlowLimit]] = NO_LIMITS,
     ) -> None:
-        """Add the occupancy of each zone, by its name, and the limits of the view at the time of a frame."""
+        """Add the occupancy of each zone, by its name, and the limits of the view at the time of a frame.
+
+        `flow_limits` are those of the flows from other cameras, by their names.
+        """
         if self._begin_ns is None:
             self._begin_ns = t_ns - t_ns % MINUTE_NS
         step_ns = (
@@ -77,6 +97,8 @@ class TrafficCounter:
         self._watched_ns += step_ns
         for limit in limits:
             self._limited_ns[limit] += step_ns
+        for name, found in flow_limits.items():
+            self._camera_flow_counts[name].limit(found, step_ns)
         for name, occupancy in occupancies.items():
             self._zone_stats[name].add(_count_present(occupancy), step_ns)
 
@@ -98,15 +120,16 @@ class TrafficCounter:
         for passage in passages:
             self._flow_counts[passage.flow.name].counts[passage.track.label] += 1
 
+    def count_camera_flows(self, counts: Mapping[str, Counter[Label]]) -> None:
+        """Add what the flows from other cameras have counted, by their names."""
+        for name, labels in counts.items():
+            self._camera_flow_counts[name].counts.update(labels)
+
     def _close_minute(self, end_ns: int) -> tuple[TrafficCounts, ...]:
         begin_ns, watched_ns = self._begin_ns or 0, self._watched_ns
         limited_ns = self._limited_ns
         self._begin_ns, self._watched_ns, self._limited_ns = None, 0, Counter()
-        reasons = tuple(
-            limit
-            for limit in VIEW_LIMITS
-            if limit in limited_ns and limited_ns[limit] >= MIN_LIMITED_RATIO * watched_ns
-        )
+        reasons = _reasons(VIEW_LIMITS, limited_ns, watched_ns)
         minute = TrafficCounts(
             camera=self._camera,
             begin_ns=begin_ns,
@@ -122,7 +145,10 @@ class TrafficCounter:
                 zone.pop_stats(watched_ns, self._small_labels(name))
                 for name, zone in self._zone_stats.items()
             ),
-            flows=tuple(flow.pop_counts() for flow in self._flow_counts.values()),
+            flows=(
+                *(flow.pop_counts() for flow in self._flow_counts.values()),
+                *(flow.pop_counts(watched_ns) for flow in self._camera_flow_counts.values()),
+            ),
         )
         return (minute,)
 
@@ -166,6 +192,17 @@ def _count_present(occupancy: ZoneOccupancy) -> Counter[Label]:
     return Counter(visit.user.label for visit in occupancy.visits if visit.user.is_present)
 
 
+def _reasons(
+    limits: Iterable[LimitT], limited_ns: Mapping[LimitT, int], watched_ns: int
+) -> tuple[LimitT, ...]:
+    """Return the limits that held for so long that counts are not to be trusted."""
+    return tuple(
+        limit
+        for limit in limits
+        if limit in limited_ns and limited_ns[limit] >= MIN_LIMITED_RATIO * watched_ns
+    )
+
+
 class _LineCount:
     def __init__(self, line: SceneLine, *, is_measured: bool) -> None:
         self._directions = (line.forward_name, line.backward_name)
@@ -206,6 +243,38 @@ class _FlowCount:
             destination=self._flow.destination,
             counts=dict(sorted(counts.items())),
         )
+
+
+class _CameraFlowCount:
+    """A flow from another camera, and how long each limit held."""
+
+    def __init__(self, flow: CameraFlow) -> None:
+        self._flow = flow
+        self._reset()
+
+    def limit(self, limits: Iterable[FlowLimit], step_ns: int) -> None:
+        """Add the limits that held for a time."""
+        for limit in limits:
+            self._limited_ns[limit] += step_ns
+
+    def pop_counts(self, watched_ns: int) -> FlowCounts:
+        """Return the counts and reset them."""
+        reasons = _reasons(FLOW_LIMITS, self._limited_ns, watched_ns)
+        counts = dict(sorted(self.counts.items()))
+        self._reset()
+        return FlowCounts(
+            name=self._flow.name,
+            from_camera=self._flow.origin.camera,
+            origin=self._flow.origin.name,
+            destination=self._flow.destination.name,
+            counts=counts,
+            trusted=not reasons,
+            untrusted_reasons=reasons,
+        )
+
+    def _reset(self) -> None:
+        self.counts: Counter[Label] = Counter()
+        self._limited_ns: Counter[FlowLimit] = Counter()
 
 
 class _ZoneStats:

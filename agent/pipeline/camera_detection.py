@@ -17,8 +17,10 @@ from agent.detection.active_scene import ActiveScene, FixedScene, SceneInForce
 from agent.detection.contrast_stretch import ContrastStretch
 from agent.detection.detect_stage import DetectionSinks, DetectStage, EventLimit, SceneDetectStage
 from agent.detection.keyframe_watch import KeyframeWatch
+from agent.detection.multi_camera_tracker import CameraTracks
 from agent.detection.pipeline import DetectionPipeline
 from agent.detection.rule_engine import RuleEngine
+from agent.detection.scene import Scene
 from agent.detection.traffic_counter import CountableTime
 from agent.detection.view_monitor import ViewMonitor
 from agent.health.rates import CameraRates
@@ -159,7 +161,9 @@ class CameraDetection:
         self._rule_engine = (
             None
             if scene is None
-            else RuleEngine(name, scene, self._services.new_id, self.ground.is_stale)
+            else RuleEngine(
+                name, scene, self._services.new_id, self.ground.is_stale, self._enter_tracker(scene)
+            )
         )
         return DetectStage(
             name,
@@ -182,6 +186,13 @@ class CameraDetection:
             snapshots=self._config.detect.snapshots,
             local_time=self._local_time if scene is not None and scene.has_hours else None,
         )
+
+    def _enter_tracker(self, scene: Scene) -> CameraTracks | None:
+        """Join the tracks of the camera with those of others, if that is configured and a model detects."""
+        tracker = self._services.multi_camera_tracker
+        if tracker is None or self.detector is None:
+            return None
+        return tracker.enter(self._config.name, scene)
 
     def _on_traffic_counts(self, counts: TrafficCounts) -> None:
         if self.detector is None:

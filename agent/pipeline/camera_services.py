@@ -11,6 +11,7 @@ from agent.base.clock import Clock
 from agent.base.model import Event, TrafficCounts
 from agent.config.recording import FOOTAGE_DIR, RecordConfig
 from agent.detection.hailo_detector import HailoPool
+from agent.detection.multi_camera_tracker import MultiCameraTracker
 from agent.detection.pass_budget import PassBudget
 from agent.detection.tflite import SharedModels
 from agent.faults.registry import FaultRegistry
@@ -65,6 +66,7 @@ class CameraServices(msgspec.Struct, frozen=True, kw_only=True):
     publisher: PipelinePublisher
     recording: RecordingServices
     inference: InferenceResources = msgspec.field(default_factory=InferenceResources)
+    multi_camera_tracker: MultiCameraTracker | None = None
     time_zone: tzinfo = UTC
 
     @property

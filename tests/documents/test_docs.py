@@ -79,7 +79,7 @@ def keys_of_text(text: str) -> set[str]:
         if header := re.match(r"(?:# )?(\[\[|\[)([a-z_.]+)\]", line):
             table = header[2] + ("[]" if header[1] == "[[" else "")
             table = re.sub(r"^(camera|head)\.", r"\1[].", table)
-            table = re.sub(r"\.tour\.", ".tour[].", table)
+            table = re.sub(r"\.(tour|flow)\.", r".\1[].", table)
         elif key := re.match(r"(?:# )?([a-z_0-9]+) = ", line):
             found.add(f"{table}.{key[1]}")
     opaque = {"camera[].options", "camera[].detect_options", "head[].options", "gpio.options"}

@@ -136,3 +136,10 @@ def test_a_view_of_a_fisheye_camera_is_declared_as_a_part_of_its_picture() -> No
         ("around", None, True, True),
         ("view", "around", False, True),
     ]
+
+
+def test_cameras_whose_tracks_are_joined_are_declared() -> None:
+    assert declare(CONFIG, {}, []).joined_cameras == ()
+    tables = TABLES | {"multi_camera_tracking": {"cameras": ["north", "yard"]}}
+    joined = declare(msgspec.convert(tables, Config), {}, [])
+    assert joined.joined_cameras == ("north", "yard")

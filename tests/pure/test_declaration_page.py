@@ -112,6 +112,23 @@ def test_the_sign_and_the_page_state_what_the_guidelines_ask(language: Language)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
+def test_the_page_states_which_cameras_join_tracks_and_else_that_none_does(
+    language: Language,
+) -> None:
+    texts = load_texts(language)
+    alone = html.unescape(page_of(DATA, language))
+    assert texts.not_followed in alone
+    assert texts.joined not in alone
+    joined = msgspec.structs.replace(DATA, joined_cameras=("south", "<north>"))
+    page = page_of(joined, language)
+    assert "<bdi>south</bdi>" in page
+    assert "<bdi>&lt;north&gt;</bdi>" in page
+    assert texts.joined in html.unescape(page)
+    assert texts.joined_limits in html.unescape(page)
+    assert texts.not_followed not in html.unescape(page)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_what_nobody_has_stated_is_missing_and_not_invented(language: Language) -> None:
     nothing = msgspec.structs.replace(DATA, controller=DeclaredController())
     page = html.unescape(page_of(nothing, language))

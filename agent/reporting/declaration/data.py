@@ -72,8 +72,9 @@ class DeclaredController(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeclarationData(msgspec.Struct, frozen=True, kw_only=True):
-    """Use of cameras and footage, for the public. `detects` lists all labels that it distinguishes; no track
-    continues beyond one camera's picture.
+    """Use of cameras and footage, for the public. `detects` lists all labels that it distinguishes. `joined_cameras` are
+    those on the pole of the box whose tracks are joined; no other track continues beyond one camera's picture, and none
+    beyond the pole.
 
     `event_retention_days` is how long the footage around an event is kept, `max_retention_days` the
     limit of any configuration. Only `recipients` can decrypt the footage; if there are none, it is
@@ -91,4 +92,5 @@ class DeclarationData(msgspec.Struct, frozen=True, kw_only=True):
     software: str
     trusts_test_authority: bool
     commands_authenticated: bool = False
+    joined_cameras: tuple[str, ...] = ()
     controller: DeclaredController = DeclaredController()

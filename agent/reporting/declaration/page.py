@@ -70,6 +70,9 @@ class PageTexts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     analysis: str
     labels: str
     no_identification: str
+    not_followed: str
+    joined: str
+    joined_limits: str
     access: str
     encrypted: str
     unencrypted: str
@@ -188,6 +191,14 @@ class _Article:
                 f"<h3>{_escape(texts.analysis)}</h3>",
                 _paragraph(f"{texts.labels} {labels}"),
                 _paragraph(texts.no_identification),
+                *(
+                    (
+                        _paragraph(texts.joined, data.joined_cameras, texts.comma),
+                        _paragraph(texts.joined_limits),
+                    )
+                    if data.joined_cameras
+                    else (_paragraph(texts.not_followed),)
+                ),
                 f"<h3>{_escape(texts.access)}</h3>",
                 _paragraph(access, data.recipients, texts.comma),
                 _paragraph(texts.logged),
