@@ -32,6 +32,7 @@ BENCHES = (
     "clip",
     "ladder",
     "outbox",
+    "send_window",
     "outage",
     "traffic",
     "signature",
