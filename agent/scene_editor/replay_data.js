@@ -284,7 +284,7 @@ export class LineCounter {
     for (const event of crossings) this.row(event.name, event.direction).steps.push([event.shown_s, 1]);
   }
 
-  /** The rows as they are at `t_s`: `[{ name, direction, so_far, total, speeds }]`; `speeds` are those of the film, by band. */
+  /** The rows as they are at `t_s`: `[{ name, direction, so_far, total, speeds }]`; `speeds` are the counts of the film by band. */
   at(t_s) {
     return [...this.rows.values()].map(({ name: lineName, direction, steps, total, bands }) => {
       let so_far = 0;
@@ -292,7 +292,7 @@ export class LineCounter {
         if (step_s > t_s) break;
         so_far += count;
       }
-      return { name: lineName, direction, so_far, total, speeds: bandsText(bands) };
+      return { name: lineName, direction, so_far, total, speeds: bandTexts(bands) };
     });
   }
 
@@ -343,10 +343,10 @@ function sumOfBands(speeds, number) {
   return counts;
 }
 
-/** Counts by band, in the words of `vigie replay`. */
-function bandsText(bands) {
+/** The count of each band, in the words of `vigie replay`. */
+function bandTexts(bands) {
   return [...bands].sort(([a], [b]) => a - b)
-    .map(([band, count]) => `${band === TOP_BAND_KM_H ? `${band}+` : `${band}-${band + BAND_KM_H}`} ${count}`).join(", ");
+    .map(([band, count]) => `${band === TOP_BAND_KM_H ? `${band}+` : `${band}-${band + BAND_KM_H}`} ${count}`);
 }
 
 function text(value, key, number, pattern) {

@@ -159,12 +159,12 @@ export class ReplayList {
     const wanted = this.#nodes.name.value;
     const rows = this.#counter.at(now_s).filter(({ name }) => !wanted || name === wanted);
     this.#nodes.countsTitle.hidden = rows.length === 0;
-    const hasSpeeds = rows.some(({ speeds }) => speeds !== "");
+    const hasSpeeds = rows.some(({ speeds }) => speeds.length > 0);
     const ofSpeeds = (text) => (hasSpeeds ? [text] : []);
     const head = tableRow("th", [t("replay_line"), t("replay_direction"), t("replay_so_far"), t("replay_total"), ...ofSpeeds(t("replay_speeds"))]);
     this.#nodes.counts.hidden = rows.length === 0;
     this.#nodes.counts.replaceChildren(head, ...rows.map(({ name, direction, so_far, total, speeds }) =>
-      tableRow("td", [name, direction, so_far, total, ...ofSpeeds(speeds)])));
+      tableRow("td", [name, direction, so_far, total, ...ofSpeeds(speeds.join(t("comma")))])));
   }
 
   /** Mark the newest event of the time that is shown. */
