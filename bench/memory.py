@@ -1,7 +1,7 @@
 """Memory of the agent, the CPU of its imports, and its growth over time.
 
 The floor is a process that imports numpy, cv2, av, LiteRT and paho and loads the model. The code is
-compiled beforehand, as on an installed box. Run: `python -m bench memory`; it takes about eight minutes.
+compiled beforehand, as on an installed box. Run: `python -m bench memory`; it takes about eleven minutes.
 """
 
 import contextlib
@@ -12,22 +12,32 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+import tomllib
+import uuid
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import cv2
 import msgspec
 import numpy as np
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from agent.config.configuration import DetectConfig
+from agent.detection.pipeline import DetectionPipeline
+from agent.detection.rule_engine import RuleEngine
+from agent.detection.scene import decode_scene
+from agent.detection.tflite import open_detector
 from bench import box, videos
 from bench.cpu import one_core, resident_mb, run_in_turns
 from bench.mosquitto import running_mosquitto
 from bench.processes import running_process
 from bench.table import Row
+from drivers.camera.replay import Options, open_camera
+from drivers.contracts import StreamRequest
+from drivers.media import Frame
 
 OUR_IMPORTS = """
 import agent.cli.run
@@ -40,6 +50,14 @@ SETTLE_S, MEASURE_S = 20.0, 20.0
 LOOP_S = 150.0
 WARM_UP_FRACTION = 0.3
 """The looped run's slope is fitted after this time."""
+_BUSY_ZONE = """
+[[zone]]
+name = "pavement"
+polygon = [[0.0, 0.2], [1.0, 0.2], [1.0, 1.0], [0.0, 1.0]]
+dwell_after_s = 10
+stopped_after_s = 10
+crowd_min_count = 3
+"""
 
 
 class MemorySample(msgspec.Struct, frozen=True):
@@ -59,6 +77,7 @@ def rows() -> list[Row]:
                 *resident_rows(folder, broker),
                 *camera_rows(folder, broker),
                 growth_row(folder, broker),
+                detection_growth_row(),
             ]
 
 
@@ -249,16 +268,56 @@ def growth_row(folder: Path, broker: str) -> Row:
             time.sleep(1.0)
             samples.append(MemorySample(video.end_ns / 3.6e12, resident_mb(pid)))
     video.close()
+    return slope_row(
+        "growth of memory, looped street",
+        samples,
+        f"{video.events} events; the pictures that the detector does not reach are left out",
+    )
+
+
+def detection_growth_row() -> Row:
+    """Measure the growth of detection and rules that get each picture of a busy street."""
+    lines = _run_python("from bench import memory; memory.print_detection_memory()").splitlines()
+    samples = [MemorySample(*map(float, line.split())) for line in lines]
+    return slope_row(
+        "growth of memory, detection and rules on each picture of a busy street",
+        samples,
+        "one process, without the agent around it",
+    )
+
+
+def print_detection_memory() -> None:
+    """Detect in a looped busy film for LOOP_S, and print its hours and the resident memory in MB each second."""
+    cv2.setNumThreads(1)
+    pipeline = DetectionPipeline(open_detector(MODEL))
+    scene = decode_scene(tomllib.loads(box.SCENE + _BUSY_ZONE), "bench")
+    engine = RuleEngine(box.CAMERA, scene, lambda t_ns: f"{t_ns}-{uuid.uuid4()}")
+    options = Options(path=str(videos.video_path(videos.BUSY_SUB)), pace="fast", loop=True)
+    request = StreamRequest(packets=False, frames_fps=videos.BUSY_SUB.fps)
+    camera = open_camera("bench", options, request, lambda: 0)
+    printed_s = begin_s = time.monotonic()
+    while printed_s < begin_s + LOOP_S:
+        media = camera.read(1.0)
+        if isinstance(media, Frame):
+            engine.completed_counts(media.t_ns)
+            engine.evaluate(pipeline.process(media))
+            if time.monotonic() >= printed_s + 1:
+                printed_s = time.monotonic()
+                print(media.t_ns / 3.6e12, resident_mb())
+    camera.close()
+
+
+def slope_row(name: str, samples: Sequence[MemorySample], note: str) -> Row:
+    """Return the row of a growth by hours of video, fitted after WARM_UP_FRACTION of them."""
     warm = [one for one in samples if one.video_h >= WARM_UP_FRACTION * samples[-1].video_h]
     if samples[-1].video_h < 1:
         raise RuntimeError(f"the loop came only to {samples[-1].video_h:.2f} hours of video")
     slope, _ = np.polyfit([one.video_h for one in warm], [one.resident_mb for one in warm], 1)
     return Row(
-        name="growth of memory, looped street",
+        name=name,
         value=float(slope),
         unit="MB/h",
         target="aim < 1",
-        note=f"{samples[-1].video_h:.1f} h of 360p5 in {LOOP_S:g} s, {video.events} events; "
-        f"{warm[0].resident_mb:.1f} MB at {warm[0].video_h:.1f} h, "
-        f"{warm[-1].resident_mb:.1f} at the end",
+        note=f"{samples[-1].video_h:.1f} h of 360p5 in {LOOP_S:g} s; {warm[0].resident_mb:.1f} MB at "
+        f"{warm[0].video_h:.1f} h, {warm[-1].resident_mb:.1f} at the end; {note}",
     )

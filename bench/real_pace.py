@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-import msgspec
-
 from agent.detection.pipeline import DetectionPipeline
 from agent.detection.tflite import TfliteDetector, open_detector
 from bench import box, on_demand, record, videos
@@ -21,8 +19,6 @@ from bench.mosquitto import running_mosquitto
 from bench.peers import gstreamer, motion
 from bench.processes import running_process
 from bench.table import Row
-
-BUSY_SUB = msgspec.structs.replace(videos.SUB, name="360p5-busy", busy_s=videos.VIDEO_S)
 
 SETTLE_S = 4.0
 """A program is measured after its start."""
@@ -63,6 +59,14 @@ def rows(main: Path, sub: Path, folder: Path) -> list[Row]:
             },
             folder,
         )
+        quiet = videos.video_path(on_demand.QUIET)
+        quiet_turns = take_turns(
+            {
+                "agent": partial(agent_command, box.CameraSetup(video=quiet), broker),
+                "motion": lambda run: motion.motion_command(run, quiet),
+            },
+            folder,
+        )
         return [
             peer_row(
                 one_turns,
@@ -86,12 +90,18 @@ def rows(main: Path, sub: Path, folder: Path) -> list[Row]:
                 "GStreamer decodes and records alone",
             ),
             *busy_rows(broker, folder),
-            peer_row(
-                one_turns,
-                "vigie run, 1080p15, detection and recording",
-                ("agent", "motion"),
-                "< 1",
-                "motion detects no road users and writes nothing",
+            *(
+                peer_row(
+                    turns,
+                    f"vigie run, {film} 1080p15, detection and recording",
+                    ("agent", "motion"),
+                    target,
+                    "motion detects no road users and writes nothing",
+                )
+                for film, turns, target in (
+                    ("mixed", one_turns, "aim <= 0.5"),
+                    ("quiet", quiet_turns, "aim <= 0.2"),
+                )
             ),
             seconds_row(one_turns, "vigie run, 1080p15, recording alone", "recording"),
             seconds_row(two_turns, "vigie run, 360p5 for detection, 1080p15 recorded", "agent"),
@@ -103,7 +113,7 @@ _STAGES = (sys.executable, "-m", "bench.paced")
 
 def busy_rows(broker: str, folder: Path) -> list[Row]:
     """Compare `vigie run` on a busy street with its floor, and with `motion`."""
-    main, sub = videos.video_path(videos.BUSY_MAIN), videos.video_path(BUSY_SUB)
+    main, sub = videos.video_path(videos.BUSY_MAIN), videos.video_path(videos.BUSY_SUB)
     table = []
     for name, camera in (
         ("busy 1080p15", box.CameraSetup(video=main)),
@@ -151,7 +161,7 @@ def agent_command(camera: box.CameraSetup, broker: str, folder: Path) -> Command
 
 
 def take_turns(programs: Mapping[str, MakeCommand], folder: Path) -> TurnTimes:
-    """Run programs on a film that is still for three quarters of the time."""
+    """Run programs on a film that is not busy all the time."""
     return run_in_turns(program_works(programs, folder, MIXED_S), turns=MIXED_TURNS, warm_up=False)
 
 

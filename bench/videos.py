@@ -54,6 +54,7 @@ class Video(msgspec.Struct, frozen=True, kw_only=True):
 MAIN = Video(name="1080p15", width_px=1920, height_px=1080, fps=15, bit_rate=3_000_000)
 BUSY_MAIN = msgspec.structs.replace(MAIN, name="1080p15-busy", busy_s=VIDEO_S)
 SUB = Video(name="360p5", width_px=640, height_px=360, fps=5, bit_rate=250_000)
+BUSY_SUB = msgspec.structs.replace(SUB, name="360p5-busy", busy_s=VIDEO_S)
 
 
 def has_clip() -> bool:
