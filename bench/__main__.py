@@ -32,7 +32,6 @@ BENCHES = (
     "clip",
     "ladder",
     "outbox",
-    "send_window",
     "outage",
     "traffic",
     "signature",

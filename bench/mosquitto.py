@@ -11,8 +11,8 @@ from agent.base.errors import UserError
 
 
 @contextmanager
-def running_mosquitto(folder: Path, config_lines: str = "") -> Iterator[str]:
-    """Run a broker without access control or persistence, by more lines of its configuration. Yields its address, `mqtt://…`."""
+def running_mosquitto(folder: Path) -> Iterator[str]:
+    """Run a broker without access control or persistence. Yields its address, `mqtt://…`."""
     program = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin")
     if program is None:
         raise UserError("needs mosquitto: apt-get install mosquitto")
@@ -20,9 +20,7 @@ def running_mosquitto(folder: Path, config_lines: str = "") -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
     config = folder / "mosquitto.conf"
-    config.write_text(
-        f"listener {port} 127.0.0.1\nallow_anonymous true\nlog_dest stderr\n{config_lines}"
-    )
+    config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\nlog_dest stderr\n")
     process = subprocess.Popen([program, "-c", str(config)], stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     try:

@@ -488,7 +488,6 @@ class MqttConnection:
     def _acknowledge(self, ranges: tuple[SeqRange, ...], centre: str | None = None) -> None:
         acked = self._outbox.acknowledge(self._epoch, ranges, centre)
         if self._window is not None:
-            self._window.note_received(ranges, self._now_s())
             self._window.acknowledge(acked)
 
     def _send_pending(self, window: SendWindow) -> None:
@@ -507,9 +506,7 @@ class MqttConnection:
                 self._publish(window, message)
             deleted = set(due) - {message.seq for message in resends}
             window.acknowledge(SeqRange(seq, seq) for seq in deleted)
-        for message in self._outbox.fetch(
-            window.new_message_quota(), window.quota_bytes(), window.new_emergency_quota()
-        ):
+        for message in self._outbox.fetch(window.new_message_quota(), window.quota_bytes()):
             self._publish(window, message)
         if window.is_idle:
             self._publish_unstored(window, self._unstored.pop_picture())

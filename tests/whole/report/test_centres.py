@@ -15,7 +15,6 @@ from agent.faults.registry import FaultRegistry
 from agent.reporting import centre_topics
 from agent.reporting.centre_payloads import Ack, CentreStateName
 from agent.reporting.mqtt.centre_link import CENTRE_ACK_TIMEOUT_S
-from agent.reporting.mqtt.congestion_window import INITIAL_SIZE
 from agent.reporting.mqtt.mqtt_stage import MqttStage
 from agent.reporting.mqtt.packets import ReceivedPublish, Will
 from agent.reporting.mqtt.send_window import MAX_UNACKED
@@ -103,28 +102,6 @@ def states(watcher: CentreListener) -> list[tuple[str, bytes]]:
         for item in list(watcher.received)
         if (name := centre_topics.parse_centre_state_topic(item.topic))
     ]
-
-
-def test_an_emergency_is_sent_while_all_that_the_window_holds_waits_for_the_centre(
-    broker: Mosquitto, centres: Callable[[str], BareCentre], tmp_path: Path
-) -> None:
-    centre = centres("centre")
-    centre.announce("listening")
-    with ReportingBox(config(broker), tmp_path) as box:
-        box.wait_for_mode("centre")
-        last, alarm = INITIAL_SIZE + 2, INITIAL_SIZE + 3
-        put(box, *range(1, last + 1))
-        sent = list(range(1, INITIAL_SIZE + 1))
-        assert [centre.receive() for _ in sent] == sent
-        assert box.outbox.put(make_event(alarm, "wrong_way")).wait(60)
-        while (number := centre.receive()) != alarm:
-            # A probe, after a while.
-            assert number == INITIAL_SIZE
-        centre.acknowledge(box, INITIAL_SIZE)
-        while centre.receive() != last:
-            pass
-        centre.acknowledge(box, alarm)
-        wait_until(lambda: box.outbox.depth == 0)
 
 
 @pytest.mark.parametrize("dies", ["active", "standby"])
