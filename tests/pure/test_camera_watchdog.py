@@ -234,7 +234,6 @@ def test_a_limit_of_the_view_for_which_a_person_must_act_is_a_fault(clock: Manua
             [("CAM-09", f"{untrusted}road users are too small in the picture")],
         ),
         (view("good", "dark"), [("CAM-08", f"{untrusted}too little light to see road users by")]),
-        (view("good", "blurred"), [("CAM-07", f"{untrusted}the picture is blurred")]),
         (view("blocked", "blocked", "shaken"), [("CAM-07", "the view is covered")]),
         (view("good"), []),
     ]
