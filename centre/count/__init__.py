@@ -1,0 +1,1 @@
+"""`vigie count`: films in, tables out."""
