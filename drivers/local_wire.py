@@ -280,16 +280,20 @@ def connect(path: Path, timeout_s: float, max_bytes: int, max_files: int = 0) ->
 
 def listen(path: Path, mode: int, backlog: int) -> socket.socket:
     """Listen at `path`, with its permissions. The socket of a process that was killed is replaced. Raises: OSError."""
-    path.unlink(missing_ok=True)
+    # The name appears after listen(2): before it each connection is refused.
+    temp_path = path.with_name(f".{path.name}.making")
+    temp_path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        with _address_of(path) as address:
+        with _address_of(temp_path) as address:
             listener.bind(address)
-        # Before `listen` each connection is refused.
-        path.chmod(mode)
+        temp_path.chmod(mode)
         listener.listen(backlog)
+        temp_path.replace(path)
     except BaseException:
         listener.close()
+        with suppress(OSError):
+            temp_path.unlink(missing_ok=True)
         raise
     return listener
 

@@ -3,6 +3,7 @@
 import os
 import socket
 import stat
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -230,6 +231,35 @@ def test_a_listener_has_its_mode_and_a_path_of_any_length(tmp_path: Path) -> Non
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     with listen(path, 0o640, 1):
         assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_no_client_is_refused_from_the_moment_that_its_path_exists(tmp_path: Path) -> None:
+    path = tmp_path / "wire.sock"
+    connected = 0
+
+    def connect_at_each_step(*_: object) -> None:
+        nonlocal connected
+        with suppress(FileNotFoundError):
+            connect(path, WITHIN_S, MAX_BYTES).close()
+            connected += 1
+
+    # At each call and return within `listen`, as a client of another process may come.
+    sys.setprofile(connect_at_each_step)
+    try:
+        listener = listen(path, 0o600, 1000)
+    finally:
+        sys.setprofile(None)
+    listener.close()
+    assert connected > 0
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_name_that_is_taken_by_a_folder_is_an_error_and_leaves_no_file(tmp_path: Path) -> None:
+    path = tmp_path / "wire.sock"
+    path.mkdir()
+    with pytest.raises(IsADirectoryError):
+        listen(path, 0o600, 1)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
 def test_a_server_that_accepts_nothing_is_a_timeout(tmp_path: Path) -> None:
