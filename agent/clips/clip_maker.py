@@ -4,12 +4,12 @@ Sealed footage stays sealed: no plain picture of it is written to the box's disk
 """
 
 import hashlib
-import os
 import zipfile
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from agent.base.atomic_file import sync
 from agent.base.clock import SystemClock, rfc3339, utc_from_unix_ns
 from agent.clips.clip_task import MAX_LEFT_OUT, MadeFile, MakeTask, made_path
 from agent.clips.small_forms import SmallFormError, write_light_clip, write_thumbnails
@@ -165,7 +165,7 @@ class ClipMaker:
                 digest.update(data)
                 size_bytes += len(data)
                 self._on_work(0.9)
-            os.fsync(reader.fileno())
+            sync(reader.fileno())
         return MadeFile(
             sha256=digest.hexdigest(),
             size_bytes=size_bytes,

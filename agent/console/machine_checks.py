@@ -5,6 +5,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from agent.base.atomic_file import sync
 from agent.base.health_model import SupplyHealth
 from agent.base.message import Message, Text, join_phrases
 from agent.console.check_result import (
@@ -171,7 +172,7 @@ def _check_disk(folder: Path, space: DiskSpace | None, fault_subject: str) -> Ch
         probe_fd = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             os.write(probe_fd, b"0" * 4096)
-            os.fsync(probe_fd)
+            sync(probe_fd)
         finally:
             os.close(probe_fd)
             probe.unlink()

@@ -73,7 +73,7 @@ def write_scrubbed_settings(boot_mount: Path, scrubbed: bytes) -> None:
         atomic_file.replace_on_fat(path, scrubbed)
         old.write(bytes(size))
         old.flush()
-        os.fsync(old.fileno())
+        atomic_file.sync(old.fileno())
 
 
 def read_result(boot_mount: Path) -> str | None:

@@ -4,13 +4,13 @@ Each slot's boot partition has one, at a place of its own within config.txt, and
 leaves it old or new.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
 
+from agent.base.atomic_file import sync
 from agent.base.sha256 import Sha256, sha256_hex
 from agent.base.state_file import StateFile
 from agent.update.errors import UpdateError
@@ -81,7 +81,7 @@ def write_sector(device: Path, sector: bytes) -> None:
     with device.open("r+b", buffering=0) as file:
         file.seek(offset)
         file.write(sector)
-        os.fsync(file.fileno())
+        sync(file.fileno())
 
 
 def copy_partition(source: Path, target: Path) -> None:
@@ -90,7 +90,7 @@ def copy_partition(source: Path, target: Path) -> None:
         for _base, chunk in _iter_chunks(reader):
             writer.write(chunk)
         writer.flush()
-        os.fsync(writer.fileno())
+        sync(writer.fileno())
 
 
 def _iter_chunks(file: BinaryIO) -> Iterator[tuple[int, bytes]]:

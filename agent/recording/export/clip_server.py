@@ -12,6 +12,7 @@ import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from agent.base.atomic_file import sync
 from agent.base.errors import UserError
 from agent.recording.encryption.keys import KeyLookup
 from agent.recording.export.clip import (
@@ -129,7 +130,7 @@ def request_clip(state_dir: Path, request: ClipRequest, out: Path) -> ClipInfo |
     fd = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
     try:
         clip = _exchange(state_dir, request, fd)
-        os.fsync(fd)
+        sync(fd)
     except BaseException:
         out.unlink()
         raise

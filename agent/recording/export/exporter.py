@@ -19,7 +19,7 @@ from typing import BinaryIO
 import msgspec
 
 from agent import __version__
-from agent.base.atomic_file import create_durably, fsync_dir
+from agent.base.atomic_file import create_durably, fsync_dir, sync
 from agent.base.clock import Clock, rfc3339, unix_ns, utc_from_unix_ns
 from agent.base.json_format import encode_indented
 from agent.base.message import Message
@@ -408,7 +408,7 @@ class _ExportBuild:
                 self._done_bytes += len(data)
                 self._progress(min(self._done_bytes, self._total_bytes), self._total_bytes)
             writer.flush()
-            os.fsync(writer.fileno())
+            sync(writer.fileno())
         self._files[path] = ExportedFile(
             path=path, sha256=digest.hexdigest(), size_bytes=size_bytes
         )
