@@ -24,6 +24,8 @@ Array = npt.NDArray[np.float64]
 
 DISTANCE_ERROR_M, DIRECTION_ERROR_RAD, ACROSS_ERROR_RAD = 0.05, 0.005, 0.02
 """Of the measured distances, the lane lines and the measurement lines."""
+MAX_PARAMETER = 7.0
+"""Angles in radians, logarithms of lengths and stretches are smaller: a fit that would go beyond it takes a smaller step."""
 MAX_JOIN_S = 0.12
 """A track belongs to a vehicle that was at its middle place by this much earlier or later."""
 MIN_TRACK_PLACES = 4
@@ -248,9 +250,10 @@ def _least_squares(residuals: Callable[[Array], Array], at: Array) -> Array:
         for _ in range(20):
             scaled = normal + damping * np.diag(np.diag(normal) + 1e-12)
             trial = at - np.linalg.solve(scaled, gradient)
-            at_trial = residuals(trial)
-            if at_trial @ at_trial <= found @ found:
-                break
+            if np.max(np.abs(trial)) < MAX_PARAMETER:
+                at_trial = residuals(trial)
+                if at_trial @ at_trial <= found @ found:
+                    break
             damping *= 4
         else:
             return at
