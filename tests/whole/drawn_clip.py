@@ -1,7 +1,9 @@
-"""A clip of the rendered street: a video that every clone can make."""
+"""Films of the rendered street: videos that every clone can make."""
 
 import math
 import time
+from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 
 import av
@@ -9,10 +11,11 @@ import numpy as np
 
 from drivers.contracts import StreamRequest
 from drivers.errors import DriverError
-from drivers.media import Frame
+from drivers.media import Frame, Plane
 from simulation.camera import fake
 
 FPS = 10
+Planes = tuple[Plane, Plane, Plane]
 
 
 def write_street_clip(
@@ -32,6 +35,22 @@ def write_street_clip(
             video.mux(stream.encode(picture))
         video.mux(stream.encode(None))
     camera.close()
+
+
+def write_film(path: Path, pictures: Iterable[Planes], fps: int) -> None:
+    """Write a video of Y, U and V planes, with a keyframe each second."""
+    each = iter(pictures)
+    first = next(each)
+    with av.open(str(path), "w") as video:
+        stream = video.add_stream("libx264", rate=fps, options={"preset": "ultrafast", "crf": "18"})
+        stream.pix_fmt = "yuv420p"
+        stream.height, stream.width = first[0].shape
+        stream.codec_context.gop_size = fps
+        for planes in chain((first,), each):
+            flat = np.concatenate([plane.reshape(-1) for plane in planes])
+            picture = av.VideoFrame.from_ndarray(flat.reshape(-1, stream.width), format="yuv420p")
+            video.mux(stream.encode(picture))
+        video.mux(stream.encode(None))
 
 
 def _read_frames(camera: fake.FakeCamera) -> list[Frame]:
