@@ -22,7 +22,7 @@ COMPILER = g++-14$(if $(filter $(ARCH),$(shell dpkg --print-architecture)),,$(CR
 OF_IMAGE := $(PROFILE) $(ARCH) $(if $(VERSION),--version $(VERSION)) $(if $(KEYRING),--keyring $(KEYRING))
 
 .PHONY: help setup setup-test setup-crash setup-units setup-bench setup-image setup-fuzz setup-onnx demo check test test-crash test-units fuzz \
-  image bundle image-test audit install lint bench accuracy docs pictures models finetune lock clean
+  image bundle image-test audit install lint bench accuracy validate docs pictures models finetune lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -81,6 +81,9 @@ bench: setup-bench ## measure, next to the bare libraries and the peers in the s
 
 accuracy: setup ## measure each rule next to its published figure (hours): make accuracy ARGS="--rules stopped --cases 20"
 	$(BIN)/python -m bench.accuracy_report $(ARGS)
+
+validate: setup ## count the labelled films of the folder shared, and write the page: make validate ARGS="--limit f1=0.95"
+	$(BIN)/vigie validate ../shared/footage --truth ../shared/labelled/counts.json --out build/validation $(ARGS)
 
 docs: setup ## write again the documents that are generated from code
 	$(BIN)/python -m scripts.act_table

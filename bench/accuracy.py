@@ -7,7 +7,7 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy as np
 
 from agent.base.model import LABELS, BoundingBox, Detection, FrameResult
 from agent.config.configuration import DetectConfig
+from agent.detection.geometry import iou
 from agent.detection.model_card import ModelCard, read_verified_model, with_score_floor
 from agent.detection.model_child import AP_SCORE_FLOOR
 from agent.detection.pipeline import DetectionPipeline, PipelineSettings
@@ -27,11 +28,12 @@ from agent.detection.rules.scene_ground import SceneGround
 from agent.detection.scene import Scene, SceneLine
 from agent.detection.still_image import read_image
 from agent.detection.tflite import TfliteDetector, open_detector
-from bench import scoring
 from bench.prototype import BaselinePipeline
 from bench.table import Row
 from centre.models.average_precision import mean_ap50
 from centre.models.labelled_folder import read_labelled_folder
+from centre.validate import scoring
+from centre.validate.crossing_truth import ClipTruth, read_truth
 from drivers.media import Frame, Point
 
 SHARED_FOLDER = Path(__file__).parents[2] / "shared"
@@ -58,6 +60,11 @@ def read_frames(path: Path) -> Iterator[Frame]:
 
 def clip_path(name: str) -> Path:
     return next(FOOTAGE_FOLDER.glob(f"{name}.*"))
+
+
+def labelled_clips() -> dict[str, ClipTruth]:
+    """Return the labels of the clips whose crossings were counted by eye."""
+    return read_truth(LABEL_FOLDER / "counts.json")
 
 
 class LineCounter:
@@ -103,17 +110,16 @@ def score_line_counts(
     prototype: bool,
     verbose: bool,
 ) -> dict[str, Any]:
-    truth = json.loads((LABEL_FOLDER / "counts.json").read_text())
     rows: dict[str, Any] = {}
     total = scoring.Score()
     passes = frame_count = confused = car_and_lorry = 0
-    for name, labels in truth.items():
+    for name, labels in labelled_clips().items():
         if name_filter not in name:
             continue
         pipeline = (
             BaselinePipeline(detector) if prototype else DetectionPipeline(detector, settings)
         )
-        counter = LineCounter([make_line(name, *labels["line"])])
+        counter = LineCounter([make_line(name, *labels.line)])
         clip_passes = clip_frames = 0
         for frame in read_frames(clip_path(name)):
             frame_result = pipeline.process(frame)
@@ -124,10 +130,13 @@ def score_line_counts(
         rows[name] = _score_row(result.score) | {"passes": clip_passes, "frames": clip_frames}
         total += result.score
         passes, frame_count = passes + clip_passes, frame_count + clip_frames
-        confused, car_and_lorry = confused + result.confused, car_and_lorry + result.car_and_lorry
+        confused, car_and_lorry = (
+            confused + len(result.confused),
+            car_and_lorry + result.car_and_lorry,
+        )
         if verbose:
             for missed in result.missed:
-                print("   missed", name, {k: missed[k] for k in ("t", "pos", "class", "dir")})
+                print("   missed", name, missed)
             for extra in result.extra:
                 print("   extra ", name, extra)
     pooled = _score_row(total) | {"passes": passes, "frames": frame_count}
@@ -159,6 +168,24 @@ def true_people(name: str) -> list[list[float]]:
     return [row[:6] for row in rows if row[6]]
 
 
+def score_people(found: Sequence[BoundingBox], truth: Sequence[BoundingBox]) -> scoring.Score:
+    """Match people in one frame one to one at an overlap of 0.5, best overlap first."""
+    pairs = sorted(
+        ((iou(f, t), i, j) for i, f in enumerate(found) for j, t in enumerate(truth)),
+        reverse=True,
+    )
+    used_found: set[int] = set()
+    used_truth: set[int] = set()
+    for iou_value, i, j in pairs:
+        if iou_value < 0.5:
+            break
+        if i not in used_found and j not in used_truth:
+            used_found.add(i)
+            used_truth.add(j)
+    hits = len(used_found)
+    return scoring.Score(hits, len(truth) - hits, len(found) - hits)
+
+
 def score_people_tracks(
     detector: TfliteDetector, settings: PipelineSettings, name: str
 ) -> dict[str, Any]:
@@ -188,7 +215,7 @@ def score_people_tracks(
             for x, y, bw, bh in truth.get(frame_number, [])
         ]
         found = [t.box for t in frame_result.tracks if t.label == "person"]
-        total += scoring.score_people(found, boxes)
+        total += score_people(found, boxes)
     assert counter is not None
     rows = {}
     expected = counted = 0

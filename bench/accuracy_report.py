@@ -5,7 +5,6 @@ Cases are seeded and made of the films in the folder `shared` next to the projec
 """
 
 import argparse
-import json
 import statistics
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,7 +26,6 @@ from bench import (
     multi_camera_tracking,
     person_cases,
     rule_cases,
-    scoring,
     speed,
     street_cases,
     turning_flows,
@@ -39,6 +37,7 @@ from bench.accuracy import (
     LABEL_FOLDER,
     LineCounter,
     clip_path,
+    labelled_clips,
     make_line,
     read_frames,
 )
@@ -56,6 +55,7 @@ from bench.report_rows import (
 )
 from bench.rule_cases import StoppedOutcome, WrongWayOutcome
 from bench.street_cases import FILMS, NIGHT_FILM, FilmTraffic
+from centre.validate import scoring
 from drivers.media import Point
 
 PAGE = videos.ROOT / "docs" / "accuracy.md"
@@ -317,11 +317,11 @@ def film_results(run: ReportRun, film: str) -> Iterator[FrameResult]:
 
 def count_rows(run: ReportRun) -> list[ReportRow]:
     """Return the rows of line crossings, against the labels of eight films."""
-    truth = json.loads((LABEL_FOLDER / "counts.json").read_text(encoding="utf-8"))
+    truth = labelled_clips()
     by_light = {"by day": scoring.Score(), "in a lit night": scoring.Score()}
     for number, (film, labels) in enumerate(truth.items(), 1):
         run.note(f"counts: film {number} of {len(truth)}")
-        counter = LineCounter([make_line(film, *labels["line"])])
+        counter = LineCounter([make_line(film, *labels.line)])
         for result in film_results(run, film):
             counter.update(result)
         light = "in a lit night" if film == NIGHT_FILM else "by day"

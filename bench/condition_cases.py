@@ -1,15 +1,12 @@
 """Line counts under each condition of `bench.film_conditions`, and whether the box says that they are not to be trusted."""
 
-import json
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import msgspec
 
 from agent.base.view_condition import VIEW_LIMITS, ViewLimit
-from bench import scoring
-from bench.accuracy import LABEL_FOLDER, LineCounter, clip_path, make_line, read_frames
+from bench.accuracy import LineCounter, clip_path, labelled_clips, make_line, read_frames
 from bench.detector_results import ResultCache
 from bench.film_conditions import (
     CONDITIONS,
@@ -17,7 +14,8 @@ from bench.film_conditions import (
     degrade_film,
     place_under_condition,
 )
-from bench.scoring import Score
+from centre.validate.crossing_truth import ClipTruth
+from centre.validate.scoring import Score, score_counts
 from drivers.media import NS_PER_S, Frame, Point
 
 SILENT_BELOW_F1, WORD_NOT_ABOVE_F1 = 0.8, 0.95
@@ -44,20 +42,19 @@ class ConditionOutcome(msgspec.Struct, frozen=True):
     limits: tuple[ViewLimit, ...]
 
 
-def chosen_films(crossings_wanted: int) -> dict[str, Any]:
+def chosen_films(crossings_wanted: int) -> dict[str, ClipTruth]:
     """Return the labels of as many labelled films as it takes to have so many sure crossings."""
-    truth = json.loads((LABEL_FOLDER / "counts.json").read_text(encoding="utf-8"))
-    chosen: dict[str, Any] = {}
+    chosen: dict[str, ClipTruth] = {}
     count = 0
-    for film, labels in truth.items():
+    for film, labels in labelled_clips().items():
         if count < crossings_wanted:
             chosen[film] = labels
-            count += sum(one["sure"] and not one.get("edge") for one in labels["crossings"])
+            count += sum(one.is_sure and not one.is_at_edge for one in labels.crossings)
     return chosen
 
 
 def condition_outcomes(
-    truth: Mapping[str, Any], cache: ResultCache, seed: int
+    truth: Mapping[str, ClipTruth], cache: ResultCache, seed: int
 ) -> Iterator[ConditionOutcome]:
     """Count the crossings of the films under each condition."""
     for condition in CONDITIONS:
@@ -77,7 +74,7 @@ def condition_outcomes(
 
 def _count(
     film: str,
-    labels: Mapping[str, Any],
+    labels: ClipTruth,
     condition: FilmCondition,
     cache: ResultCache,
     seed: int,
@@ -100,7 +97,7 @@ def _count(
     case = msgspec.json.encode((condition, seed, SHOWN_BEFORE_S))
     for result in cache.results(path, case, frames, shown_before):
         if counter is None:
-            x1, y1, x2, y2 = labels["line"]
+            x1, y1, x2, y2 = labels.line
             aspect = result.width_px / result.height_px
             start, to = (
                 place_under_condition(Point(x, y), condition, aspect)
@@ -111,4 +108,4 @@ def _count(
         if result.view is not None:
             limits |= set(result.view.limits)
     assert counter is not None
-    return scoring.score_counts(counter.crossings[film], dict(labels)).score, limits
+    return score_counts(counter.crossings[film], labels).score, limits

@@ -6,11 +6,9 @@ stands still in the others, as from a pole at a road; or in all four, which are 
 `python -m bench fisheye`.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import av
 import msgspec
@@ -23,11 +21,12 @@ from agent.detection.fisheye_lens import FisheyeLens
 from agent.detection.pass_budget import PassBudget
 from agent.detection.pipeline import DetectionPipeline, PipelineSettings
 from agent.detection.tflite import TfliteDetector, open_detector
-from bench import accuracy, scoring, videos
+from bench import accuracy, videos
 from bench.cpu import one_core, run_in_turns
 from bench.fisheye_film import FisheyeFilm
-from bench.scoring import Score
 from bench.table import Row
+from centre.validate.crossing_truth import ClipTruth
+from centre.validate.scoring import Score, score_counts
 from drivers.av_stream import FrameSelector, frame_planes
 from drivers.media import NS_PER_S, Frame
 
@@ -126,10 +125,10 @@ def dewarp_whole(dewarpers: Sequence[Dewarper], frame: Frame) -> None:
             view.part(0, 0, view.width_px, view.height_px)
 
 
-def count_clip(detector: TfliteDetector, name: str, labels: dict[str, Any], *, bent: bool) -> Score:
+def count_clip(detector: TfliteDetector, name: str, labels: ClipTruth, *, bent: bool) -> Score:
     """Count a labelled film, as it is or in the flat view of a fisheye lens that has bent it."""
     pipeline = DetectionPipeline(detector)
-    counter = accuracy.LineCounter([accuracy.make_line(name, *labels["line"])])
+    counter = accuracy.LineCounter([accuracy.make_line(name, *labels.line)])
     selector = FrameSelector(DETECT_FPS)
     film, dewarper = None, None
     for frame in _clip_frames(accuracy.clip_path(name)):
@@ -147,7 +146,7 @@ def count_clip(detector: TfliteDetector, name: str, labels: dict[str, Any], *, b
             y, u, v = film.warp(frame)
             seen = dewarper.dewarp(Frame(seq=frame.seq, t_ns=frame.t_ns, y=y, u=u, v=v))
         counter.update(pipeline.process(seen))
-    return scoring.score_counts(counter.crossings[name], labels).score
+    return score_counts(counter.crossings[name], labels).score
 
 
 def _clip_frames(path: Path) -> Iterator[Frame]:
@@ -164,7 +163,7 @@ def _clip_frames(path: Path) -> Iterator[Frame]:
 
 def count_row(detector: TfliteDetector) -> Row:
     """Compare the counts of the labelled films with those in the view of a fisheye lens."""
-    clips = json.loads((accuracy.LABEL_FOLDER / "counts.json").read_text())
+    clips = accuracy.labelled_clips()
     plain, bent = Score(), Score()
     for name, labels in clips.items():
         plain += count_clip(detector, name, labels, bent=False)

@@ -6,7 +6,6 @@ the picture in the film's first or last moment, and those that come into the pic
 some of the lines are before or after their way. Each variant is a line of one scene, so that all see the same road users.
 """
 
-import json
 import math
 from collections.abc import Iterable, Mapping
 
@@ -18,7 +17,7 @@ from agent.detection.rules.line_crossing import LineCrossingDetector
 from agent.detection.rules.road_users import VEHICLES, TrackMemory
 from agent.detection.rules.scene_ground import SceneGround
 from agent.detection.scene import Scene, SceneLine
-from bench.accuracy import LABEL_FOLDER
+from bench.accuracy import labelled_clips
 from bench.street_cases import FILMS, NIGHT_FILM
 from drivers.media import NS_PER_S, Point
 
@@ -56,8 +55,7 @@ class _Way(msgspec.Struct, frozen=True):
 
 def counted_lines() -> dict[str, tuple[float, float, float, float]]:
     """Return the films of roads that are counted, each with its line: the labelled one, or one across the road."""
-    labels = json.loads((LABEL_FOLDER / "counts.json").read_text(encoding="utf-8"))
-    lines = {film: tuple(one["line"]) for film, one in labels.items()}
+    lines = {film: one.line for film, one in labelled_clips().items()}
     across_a13 = lines[NIGHT_FILM]
     return {
         **{film: across_a13 for film in FILMS if film.startswith("tfl_625")},

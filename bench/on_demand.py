@@ -6,7 +6,6 @@ of which the first one ends in the middle of a group of pictures. Rows of the be
 """
 
 import contextlib
-import json
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from itertools import chain
@@ -23,9 +22,10 @@ from agent.detection.keyframe_watch import KeyframeWatch
 from agent.detection.pass_budget import PassBudget
 from agent.detection.pipeline import DetectionPipeline
 from agent.detection.tflite import open_detector
-from bench import accuracy, scoring, videos
+from bench import accuracy, videos
 from bench.cpu import cpu_s, run_in_turns
 from bench.table import Row
+from centre.validate import scoring
 from drivers.camera.replay import Options, open_camera
 from drivers.contracts import StreamRequest
 from drivers.errors import DriverError
@@ -105,11 +105,11 @@ def count_clips(
     film: str, make_pipeline: Callable[[], DetectionPipeline], *, on_demand: bool
 ) -> ClipCounts:
     """Count the labelled clips in one of their films."""
-    clips = json.loads((accuracy.LABEL_FOLDER / "counts.json").read_text())
+    clips = accuracy.labelled_clips()
     films = {name: film_path(name, film) for name in clips}
     before_s, score, passes = cpu_s(), scoring.Score(), 0
     for name, labels in clips.items():
-        counter = accuracy.LineCounter([accuracy.make_line(name, *labels["line"])])
+        counter = accuracy.LineCounter([accuracy.make_line(name, *labels.line)])
         for result in run_pipeline(films[name], make_pipeline(), on_demand=on_demand):
             counter.update(result)
             passes += result.inference_count

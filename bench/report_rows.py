@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench import scoring
+from centre.validate import scoring
 
 ENOUGH_CASES = 200
 """Of a row: with fewer a goal is not met yet."""

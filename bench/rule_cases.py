@@ -1,7 +1,6 @@
 """Scores of the zone rules on composites and on films played backwards: stopped, queue, wrong way."""
 
 import itertools
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
@@ -12,7 +11,7 @@ from agent.detection.geometry import box_centre, iou
 from agent.detection.rule_engine import RuleEngine
 from agent.detection.scene import Scene, Zone
 from bench import street_cases
-from bench.accuracy import LABEL_FOLDER, clip_path
+from bench.accuracy import clip_path, labelled_clips
 from bench.composite import COVERED_RATIO
 from bench.detector_results import ResultCache
 from bench.street_cases import (
@@ -217,25 +216,25 @@ def _tracks_of(vehicle: MovingVehicle, run: RuleRun) -> set[int]:
 
 def labelled_vehicles(film: str) -> list[MovingVehicle]:
     """Return the sure crossings that were labelled by eye in a film."""
-    labels = json.loads((LABEL_FOLDER / "counts.json").read_text(encoding="utf-8")).get(film)
+    labels = labelled_clips().get(film)
     if labels is None:
         return []
-    x1, y1, x2, y2 = labels["line"]
+    x1, y1, x2, y2 = labels.line
     return [
         MovingVehicle(
             film,
             "",
             (
                 Sighting(
-                    one["t"],
-                    Point(x1 + one["pos"] * (x2 - x1), y1 + one["pos"] * (y2 - y1)),
+                    one.t_s,
+                    Point(x1 + one.position * (x2 - x1), y1 + one.position * (y2 - y1)),
                     LABEL_RADIUS,
                     LABEL_SPAN_S,
                 ),
             ),
         )
-        for one in labels["crossings"]
-        if one["sure"] and not one.get("edge") and one["class"] not in ("person", "bicycle")
+        for one in labels.crossings
+        if one.is_sure and not one.is_at_edge and one.label not in ("person", "bicycle")
     ]
 
 

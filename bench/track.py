@@ -7,7 +7,6 @@ peers are meant to be used. Thresholds are those of the model's card, the rest o
 """
 
 import itertools
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -22,11 +21,12 @@ from agent.detection.optical_flow import FlowShift
 from agent.detection.pipeline import DetectionPipeline
 from agent.detection.tflite import TfliteDetector, open_detector
 from agent.detection.tracker import ObjectTracker
-from bench import accuracy, scoring
+from bench import accuracy
 from bench.cpu import one_core, run_in_turns
 from bench.detect import MODEL
 from bench.table import Row
 from bench.tracking_peers import PEER_PYTHON, PEERS, MotScore, TrackingPeers, open_peers
+from centre.validate import scoring
 
 MOT_FILMS = ("PETS09-S2L1", "TUD-Campus")
 WAYS = {"crops": "as the pipeline sees it", "whole": "whole pictures"}
@@ -158,16 +158,15 @@ def crossing_rows(
     detector: TfliteDetector, peers: TrackingPeers, way: str, way_name: str
 ) -> Iterator[Row]:
     """Compare the F1 of line crossings, pooled over the counted clips."""
-    truth = json.loads((accuracy.LABEL_FOLDER / "counts.json").read_text())
     pooled = {who: scoring.Score() for who in ("ours", *PEERS)}
-    for name, labels in truth.items():
+    for name, labels in accuracy.labelled_clips().items():
         film = record(detector, accuracy.clip_path(name), way)
         written = peer_film(peers, detector, film, "car")
         tracked: dict[str, Iterable[tuple[Track, ...]]] = {"ours": film.tracks}
         for peer in PEERS:
             tracked[peer] = _peer_tracks(peers.identities(peer, written), film)
         for who, tracks in tracked.items():
-            counter = accuracy.LineCounter([accuracy.make_line(name, *labels["line"])])
+            counter = accuracy.LineCounter([accuracy.make_line(name, *labels.line)])
             for one, frame_tracks in zip(film.inputs, tracks, strict=True):
                 counter.update(_frame_result(one.t_ns, film.size_px, frame_tracks))
             pooled[who] += scoring.score_counts(counter.crossings[name], labels).score

@@ -21,6 +21,8 @@ glare     CAM-08: a quarter of the picture is white
 low_light CAM-08: too little light to see road users by
 """
 
+Light = Literal["day", "night"]
+"""The light of a view: at night lamps are its brightest parts, whether the street is lit or not."""
 
 ViewLimit = Literal[
     "frozen",

@@ -25,6 +25,7 @@ from agent.provisioning.settings import InvalidSettings, parse_settings, parse_t
 from agent.reporting import topics
 from agent.reporting.payloads import ConfigContentMessage, ReportedContent
 from centre.config_text import difference, to_toml
+from centre.validate.crossing_truth import decode_truth
 from tests.fuzz.messages import ENVELOPE
 from tests.fuzz.target import FuzzTarget, check_one_line
 from tests.settings_files import GOOD_SETTINGS
@@ -85,6 +86,14 @@ def run_scene(data: bytes) -> None:
         check_one_line(error)
 
 
+def run_truth(data: bytes) -> None:
+    """Labels of films may come from another institution."""
+    try:
+        decode_truth(data, "truth")
+    except UserError as error:
+        check_one_line(error)
+
+
 def run_settings(data: bytes) -> None:
     try:
         parse_settings(data, "settings")
@@ -131,6 +140,22 @@ def _scene_examples() -> Sequence[bytes]:
     return [*(path.read_bytes() for path in scenes), *(each.encode() for each in examples)]
 
 
+TRUTH = msgspec.json.encode(
+    {
+        "street": {
+            "line": [0.1, 0.5, 0.9, 0.5],
+            "duration": 10.5,
+            "view": "gate",
+            "crossings": [
+                {"t": 1.0, "pos": 0.5, "dir": "A->B", "class": "car", "sure": True, "t_tol": 0.6}
+            ],
+            "dont_care": [{"t": 9.0, "pos": 0.1, "dir": "B->A", "why": "stands on the line"}],
+            "totals": {"n_sure": 1},
+        }
+    }
+)
+
+
 TARGETS = {
     "configuration": FuzzTarget(
         run_configuration, lambda: [(DOCS / "vigie.example.toml").read_bytes()]
@@ -138,6 +163,7 @@ TARGETS = {
     "desired_config": FuzzTarget(run_desired_config, lambda: [DESIRED], mutations=300),
     "config_content": FuzzTarget(run_config_content, lambda: [CONTENT], mutations=300),
     "scene": FuzzTarget(run_scene, lambda: list(_scene_examples())),
+    "truth": FuzzTarget(run_truth, lambda: [TRUTH], mutations=300),
     "settings": FuzzTarget(
         run_settings,
         lambda: [GOOD_SETTINGS.encode(), (DOCS / "vigie-settings.example.toml").read_bytes()],

@@ -1,9 +1,10 @@
-"""bench.scoring, bench.report_rows and bench.line_place: intervals, verdicts, and lines that are moved and turned."""
+"""bench.report_rows and bench.line_place: intervals, verdicts, and lines that are moved and turned."""
 
 import pytest
 
-from bench import line_place, scoring
+from bench import line_place
 from bench.report_rows import at_least, at_most, share_row, to_markdown
+from centre.validate import scoring
 from drivers.media import Point
 from tests.doc_pages import read_page
 from tests.pure.test_rule_engine_on_rendered_street import sights

@@ -1,0 +1,128 @@
+"""`vigie validate CLIPS`: counts of labelled films against their labels."""
+
+import argparse
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import cast, get_args
+
+from rich.console import Console
+from rich.table import Table
+
+from agent.base.clock import rfc3339
+from agent.base.errors import UserError
+from agent.cli.output import progress_bar
+from agent.detection.model_card import ModelRefused
+from centre.cli.detect import add_model_argument
+from centre.validate.pages import interval, percent
+from centre.validate.report import LimitName, ValidationReport
+from centre.validate.validation import (
+    LabelledClips,
+    find_clips,
+    make_report,
+    measure_model,
+    read_report,
+    write_pages,
+)
+
+MAX_LIMIT = 1000.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.description = (
+        "Counts the crossings of labelled films as a box does, compares them with the labels, and writes one page. "
+        "Returns 1 if a limit is not kept. See docs/validate.md."
+    )
+    parser.add_argument("clips", metavar="CLIPS", type=Path, help="the folder of the films")
+    parser.add_argument(
+        "--truth", metavar="TRUTH.json", type=Path, required=True, help="the labels of all films"
+    )
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, required=True, help="the folder of the page"
+    )
+    parser.add_argument(
+        "--against",
+        metavar="MODEL",
+        help="compare with another model, or with an earlier validation of the same labels, such as old/validation.json",
+    )
+    parser.add_argument(
+        "--limit",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        type=_parse_limit,
+        help=f"a limit of the figures of all crossings: {', '.join(get_args(LimitName))}; may be repeated. "
+        "cpu is the CPU time of a second of film, at most; the others are at least",
+    )
+    add_model_argument(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Validate, and print the figures. Return 1 if a limit is not kept, or a model is refused."""
+    labelled = find_clips(args.clips, args.truth)
+    try:
+        report = _validate(args, labelled)
+    except ModelRefused as error:
+        print(f"vigie: {error}", file=sys.stderr)
+        return 1
+    paths = write_pages(args.out, report, labelled)
+    _print_report(report)
+    for path in paths:
+        print(f"wrote {path}")
+    failed = [one for one in report.limits if not one.is_met]
+    for one in failed:
+        sign = "at most" if one.name == "cpu" else "at least"
+        print(
+            f"vigie: {one.name} = {one.measured:.3f}: limit: {sign} {one.limit:g}", file=sys.stderr
+        )
+    return 1 if failed else 0
+
+
+def _validate(args: argparse.Namespace, labelled: LabelledClips) -> ValidationReport:
+    against = None
+    with progress_bar("counting") as on_clip:
+        if args.against is not None and args.against.endswith(".json"):
+            against = read_report(Path(args.against), labelled.truth_sha256)
+        elif args.against is not None:
+            against = measure_model(args.against, labelled, on_clip)
+        model = measure_model(args.model, labelled, on_clip)
+    return make_report(labelled, model, against, dict(args.limit), rfc3339(datetime.now(UTC)))
+
+
+def _parse_limit(text: str) -> tuple[LimitName, float]:
+    name, _, value = text.partition("=")
+    names = get_args(LimitName)
+    try:
+        limit = float(value)
+    except ValueError:
+        limit = -1.0
+    if name not in names or not 0 <= limit <= (MAX_LIMIT if name == "cpu" else 1):
+        raise UserError(
+            f"--limit {text!r}: allowed: {', '.join(names)} with a number, such as f1=0.9 or cpu=0.2"
+        )
+    return cast("LimitName", name), limit
+
+
+def _print_report(report: ValidationReport) -> None:
+    table = Table()
+    table.add_column("of", overflow="fold")
+    for column in ("found", "missed", "extra", "F1", "95 %", "strict"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for row in report.model.rows:
+        one = row.loose
+        table.add_row(
+            row.grouping if row.grouping == "all" else f"{row.grouping} {row.name}",
+            str(one.hits),
+            str(one.misses),
+            str(one.extras),
+            percent(one.f1),
+            interval(one.f1_interval),
+            percent(row.strict.f1),
+        )
+    Console().print(table)
+    print(f"CPU time of a second of film: {report.model.cpu_s:.3f} s")
+    if report.against is not None:
+        difference = report.model.all.loose.f1 - report.against.all.loose.f1
+        print(f"against {report.against.model}: F1 {100 * difference:+.1f} points")

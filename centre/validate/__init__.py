@@ -1,0 +1,1 @@
+"""Counts of labelled films against their labels: truth, scores, and the page of a validation."""

@@ -1,0 +1,124 @@
+"""`vigie validate` on a film of the rendered street, and on a labelled film."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.__main__ import main
+from tests.whole.drawn_clip import write_street_clip
+
+LENGTH_S = 12.0
+LINE = [0.22, 0.5, 0.74, 0.5]
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("films")
+    write_street_clip(folder / "street.mp4", LENGTH_S)
+    return folder
+
+
+def write_truth(
+    path: Path, crossings: list[dict[str, Any]], duration_s: float = LENGTH_S - 1
+) -> Path:
+    clip = {"line": LINE, "duration": duration_s, "crossings": crossings, "view": "gate"}
+    path.write_text(json.dumps({"street": clip}))
+    return path
+
+
+def validate(films: Path, truth: Path, out: Path, *more: str) -> int:
+    return main(["validate", str(films), "--truth", str(truth), "--out", str(out), *more])
+
+
+@pytest.fixture(scope="module")
+def counted(films: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """The crossings that are counted, in the form of labels."""
+    folder = tmp_path_factory.mktemp("counted")
+    assert validate(films, write_truth(folder / "none.json", []), folder) == 0
+    report = json.loads((folder / "validation.json").read_text())
+    assert report["model"]["rows"][0]["loose"]["extras"] == len(report["model"]["worst"]) >= 2
+    return [
+        {
+            "t": wrong["t_s"],
+            "pos": wrong["position"],
+            "dir": wrong["direction"],
+            "class": wrong["label"],
+            "sure": True,
+        }
+        for wrong in report["model"]["worst"]
+    ]
+
+
+def test_counts_that_are_the_labels_are_right_and_a_missed_one_fails_the_limit(
+    films: Path, counted: list[dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truth = write_truth(tmp_path / "all.json", counted)
+    assert validate(films, truth, tmp_path / "right", "--limit", "f1=1", "--limit", "cpu=1000") == 0
+    report = json.loads((tmp_path / "right" / "validation.json").read_text())
+    assert report["model"]["rows"][0]["loose"]["f1"] == 1.0
+    assert report["model"]["cpu_s"] > 0
+    assert report["model"]["clips"][0]["light"] == "day"
+    missed = {"t": 0.5, "pos": 0.1, "dir": "A->B", "class": "bus", "sure": True}
+    truth = write_truth(tmp_path / "more.json", [*counted, missed])
+    assert validate(films, truth, tmp_path / "wrong", "--limit", "recall=1") == 1
+    assert "vigie: recall = " in capsys.readouterr().err
+    page = (tmp_path / "wrong" / "validation.html").read_text()
+    assert page.count("<img ") == 1
+    assert "missed, bus, A-&gt;B" in page
+
+
+def test_two_validations_of_the_same_labels_are_compared(
+    films: Path, counted: list[dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truth = write_truth(tmp_path / "all.json", counted)
+    earlier = tmp_path / "earlier" / "validation.json"
+    assert validate(films, truth, earlier.parent) == 0
+    assert validate(films, truth, tmp_path / "later", "--against", str(earlier)) == 0
+    assert "F1 +0.0 points" in capsys.readouterr().out
+    assert "+0.0 points" in (tmp_path / "later" / "validation.md").read_text()
+    other = write_truth(tmp_path / "other.json", counted[:1])
+    assert validate(films, other, tmp_path / "third", "--against", str(earlier)) == 2
+    assert "allowed: of the same labels" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--limit", "f2=1"], "--limit 'f2=1': allowed: f1, strict_f1, recall, precision, cpu"),
+        (["--limit", "f1=1.5"], "--limit 'f1=1.5': allowed"),
+        (["--against", "absent.json"], "validation 'absent.json': No such file"),
+        (["--model", "absent"], "model 'absent': unknown; allowed: "),
+    ],
+)
+def test_a_wrong_argument_is_one_line_and_writes_no_page(
+    arguments: list[str],
+    message: str,
+    films: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    truth = write_truth(tmp_path / "truth.json", [])
+    assert validate(films, truth, tmp_path / "out", *arguments) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_film_that_is_missing_or_is_another_one_is_one_line(
+    films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truth = write_truth(tmp_path / "truth.json", [])
+    assert validate(tmp_path, truth, tmp_path / "out") == 2
+    assert "'street' is no file; allowed: one film of that name" in capsys.readouterr().err
+    longer = write_truth(tmp_path / "longer.json", [], duration_s=60)
+    assert validate(films, longer, tmp_path / "out") == 2
+    assert "allowed: the film that was labelled, of 60 s" in capsys.readouterr().err
+
+
+def test_a_labelled_film_has_the_counts_of_its_labels(shared: Path, tmp_path: Path) -> None:
+    name = "ahmetozlu_vehicle_surveillance"
+    labels = json.loads((shared / "labelled" / "counts.json").read_text())
+    truth = tmp_path / "truth.json"
+    truth.write_text(json.dumps({name: labels[name]}))
+    assert validate(shared / "footage", truth, tmp_path / "out", "--limit", "f1=1") == 0
