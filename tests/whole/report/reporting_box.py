@@ -204,6 +204,15 @@ def wait_until(condition: Callable[[], object], timeout_s: float = TIMEOUT_S) ->
         never_set.wait(0.005)
 
 
+def run_until(stage: MqttStage, condition: Callable[[], object]) -> None:
+    """Run the stage on this thread until the condition holds."""
+    never = threading.Event()
+    deadline_ns = CLOCK.boottime_ns() + int(TIMEOUT_S * 1e9)
+    while not condition():
+        assert CLOCK.boottime_ns() < deadline_ns, "it did not happen in time"
+        stage.run_once(never)
+
+
 class BareClient:
     """A bare client of the broker, for what boxes and centres would not do."""
 

@@ -30,6 +30,7 @@ from tests.whole.report.reporting_box import (
     CentreListener,
     FastRandom,
     ReportingBox,
+    run_until,
     wait_until,
 )
 from tests.whole.report.test_mqtt_session import HookedClock
@@ -371,22 +372,19 @@ def test_an_authority_that_listens_and_is_silent_does_not_hold_up_the_other(
         for number in range(2 * MAX_UNACKED):
             ticket = outbox.put(make_event(number))
         assert ticket.wait(60)
-        while outbox.acked_upto("city") < MAX_UNACKED:
-            stage.run_once(never)
+        run_until(stage, lambda: outbox.acked_upto("city") >= MAX_UNACKED)
         # The window is full of what the police has not acknowledged.
         while passed_s < CENTRE_ACK_TIMEOUT_S + 5:
             stage.run_once(never)
             passed_s += 1
-        while outbox.acked_upto("city") < 2 * MAX_UNACKED:
-            stage.run_once(never)
+        run_until(stage, lambda: outbox.acked_upto("city") >= 2 * MAX_UNACKED)
         assert [fault.detail for fault in faults.active()] == [
             "centre 'police' listens and does not acknowledge"
         ]
         ack = Ack(epoch=outbox.epoch, upto=2 * MAX_UNACKED)
         topic = centre_topics.ack_topic("pole-17", "police")
         police.client.publish(topic, msgspec.json.encode(ack))
-        while outbox.depth:
-            stage.run_once(never)
+        run_until(stage, lambda: outbox.depth == 0)
         stage.run_once(never)
         assert faults.active() == ()
         stage.close()

@@ -43,6 +43,7 @@ from tests.whole.report.reporting_box import (
     CentreListener,
     FastRandom,
     ReportingBox,
+    run_until,
     wait_until,
 )
 
@@ -114,8 +115,7 @@ def test_the_last_message_is_sent_before_the_stop_on_a_slow_disk(
         stage = MqttStage(
             session, config(broker, ack="broker"), faults, lambda: BIRTH, FastRandom(3)
         )
-        while not session.health().connected:
-            stage.run_once(threading.Event())
+        run_until(stage, lambda: session.health().connected)
         looks = 0
         held.execute("BEGIN IMMEDIATE")
         ticket = outbox.put(make_event(7))
@@ -150,8 +150,7 @@ def test_at_the_stop_the_session_waits_for_the_centre_only_as_long_as_messages_l
 
     session = MqttSession(outbox, HookedClock(clock_ns))
     stage = MqttStage(session, config(broker), faults, lambda: BIRTH, FastRandom(3))
-    while not session.health().centre_listening:
-        stage.run_once(threading.Event())
+    run_until(stage, lambda: session.health().centre_listening)
     for number in range(5):
         assert outbox.put(make_event(number)).wait(60)
     closes = True
@@ -359,8 +358,7 @@ def test_a_centre_that_does_not_acknowledge_is_a_fault_until_it_does(
     session = MqttSession(outbox, HookedClock(now_ns))
     stage = MqttStage(session, config(broker), faults, lambda: BIRTH, FastRandom(3))
     never = threading.Event()
-    while not session.health().centre_listening:
-        stage.run_once(never)
+    run_until(stage, lambda: session.health().centre_listening)
     # Second by second: the broker answers meanwhile, so the connection is not given up.
     while passed_s < CENTRE_ACK_TIMEOUT_S + 5:
         outbox.put(make_event(1)).wait(60)
@@ -370,10 +368,11 @@ def test_a_centre_that_does_not_acknowledge_is_a_fault_until_it_does(
     assert reported == [("NET-03", "centre 'centre' listens and does not acknowledge")]
     last = outbox.put(make_event(2))
     assert last.wait(60)
+    # Sent before its acknowledgement arrives, which is refused otherwise.
+    stage.run_once(never)
     ack = Ack(epoch=outbox.epoch, upto=last.seq or 0)
     centre.publish("vigie/v1/pole-17/down/ack/centre", msgspec.json.encode(ack))
-    while outbox.depth:
-        stage.run_once(never)
+    run_until(stage, lambda: outbox.depth == 0)
     assert faults.active() == ()
     stage.close()
     centre.link.close()

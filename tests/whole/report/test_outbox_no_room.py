@@ -4,7 +4,6 @@ sent when possible, and health reports continue.
 
 import random
 import sqlite3
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,7 +29,13 @@ from tests.parts.test_health_file import REPORT
 from tests.whole.no_room import no_room
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.conftest import CLOCK, event_number, make_event
-from tests.whole.report.reporting_box import BIRTH, CentreListener, FastRandom, wait_until
+from tests.whole.report.reporting_box import (
+    BIRTH,
+    CentreListener,
+    FastRandom,
+    run_until,
+    wait_until,
+)
 
 
 class Kept:
@@ -254,7 +259,6 @@ def nothing_to_be_read(kept: Kept) -> Iterator[None]:
 def test_an_unreadable_outbox_is_a_fault_and_does_not_silence_health(
     broker: Mosquitto, kept: Kept
 ) -> None:
-    never = threading.Event()
     received = CentreListener(BrokerConfig(url=broker.url, keepalive_s=5))
     session = MqttSession(kept.outbox, CLOCK)
     stage = MqttStage(
@@ -278,13 +282,11 @@ def test_an_unreadable_outbox_is_a_fault_and_does_not_silence_health(
             session.unstored.put(
                 outgoing_messages.build_health_message(REPORT, CLOCK.boottime_ns())
             )
-            while not reported():
-                stage.run_once(never)
+            run_until(stage, reported)
             # Through the connection's own trouble with it, too: it stays connected.
             assert session.health().connected
             assert [birth.session for birth in received.births()] == [1]
-        while kept.outbox.depth:
-            stage.run_once(never)
+        run_until(stage, lambda: kept.outbox.depth == 0)
         received.wait_for(lambda: sorted(received.event_numbers()) == [1, 2, 3])
         assert [birth.session for birth in received.births()] == [1]
         session.health()

@@ -4,7 +4,6 @@ import re
 import shutil
 import signal
 import ssl
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -40,6 +39,7 @@ from tests.whole.report.reporting_box import (
     CentreListener,
     FastRandom,
     ReportingBox,
+    run_until,
     wait_until,
 )
 
@@ -176,8 +176,7 @@ def test_a_box_with_an_expiring_certificate_connects_and_reports_it(
     outbox = outboxes(tmp_path, box="pole-19", clock=clock)
     session = MqttSession(outbox, clock)
     stage = MqttStage(session, secured.config("pole-19"), faults, lambda: BIRTH, FastRandom(3))
-    while not session.health().connected:
-        stage.run_once(threading.Event())
+    run_until(stage, lambda: session.health().connected)
     (fault,) = faults.active()
     assert (fault.code, fault.subject) == ("NET-05", "broker.certificate")
     assert fault.detail.endswith(", in 11 days")
